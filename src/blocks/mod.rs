@@ -1,0 +1,2 @@
+//! Blocks: matching, states, release rules (pure), and the desk that opens and releases them (shell).
+pub mod desk;

@@ -1,0 +1,1 @@
+//! Command line: arguments to admin commands, tables and JSON.

@@ -1,0 +1,13 @@
+//! The doors to the outside: clock, randomness, disk. The only traits that exist for testing.
+
+pub mod clock;
+
+pub use clock::{Clock, SystemClock};
+
+/// 64 random bits from the operating system.
+///
+/// # Panics
+/// Never in practice: `getrandom` on Linux cannot fail once the pool is initialised; without randomness we must not go on.
+pub fn random_u64() -> u64 {
+    getrandom::u64().expect("the operating system's random source works")
+}

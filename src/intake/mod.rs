@@ -1,0 +1,1 @@
+//! The accept path: gate, identity, score, judgement, spool, queue.

@@ -1,0 +1,1 @@
+//! Telling people: mail through our own queue, webhook.

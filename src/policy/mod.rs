@@ -1,0 +1,1 @@
+//! Decisions and the table of reasons.

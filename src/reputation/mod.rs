@@ -1,0 +1,1 @@
+//! What the relay remembers of every sender: windows, baselines, evidence, standing.

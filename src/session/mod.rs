@@ -1,0 +1,1 @@
+//! Sockets, TLS and limits around the pure SMTP server.

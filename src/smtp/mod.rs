@@ -1,0 +1,1 @@
+//! The SMTP protocol, pure: grammar, framing, server and client state machines.

@@ -1,0 +1,82 @@
+//! The envelope of a message (RFC 5321 section 2.3.1) with its DSN options (RFC 3461).
+
+use super::{Address, ReversePath};
+use serde::{Deserialize, Serialize};
+
+/// Declared body type (RFC 6152, RFC 3030).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BodyType {
+    /// `BODY=7BIT` or none given.
+    #[default]
+    SevenBit,
+    /// `BODY=8BITMIME`.
+    EightBit,
+}
+
+/// `RET=` (RFC 3461 section 4.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DsnRet {
+    /// Return the whole message in a failure report.
+    Full,
+    /// Return its header only.
+    Headers,
+}
+
+/// `NOTIFY=` (RFC 3461 section 4.1). `None` in [`Recipient::notify`] means not given: failures, and delays where we send such notices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Notify {
+    /// `SUCCESS`.
+    pub success: bool,
+    /// `FAILURE`.
+    pub failure: bool,
+    /// `DELAY`.
+    pub delay: bool,
+}
+
+impl Notify {
+    /// `NEVER`: none of the three.
+    pub const NEVER: Self = Self { success: false, failure: false, delay: false };
+}
+
+/// One recipient of the envelope.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipient {
+    /// As the client wrote it.
+    pub address: Address,
+    /// DSN wishes; `None` = not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notify>,
+    /// `ORCPT=` as given: address type, `;`, xtext still encoded (RFC 3461 section 4.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orcpt: Option<Box<str>>,
+}
+
+impl Recipient {
+    /// A recipient without DSN options.
+    pub const fn new(address: Address) -> Self {
+        Self { address, notify: None, orcpt: None }
+    }
+}
+
+/// Sender, recipients and options of one message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Envelope sender.
+    pub from: ReversePath,
+    /// At least one recipient.
+    pub recipients: Vec<Recipient>,
+    /// Body type the client declared.
+    #[serde(default)]
+    pub body: BodyType,
+    /// SMTPUTF8 was asked for (RFC 6531).
+    #[serde(default)]
+    pub smtputf8: bool,
+    /// `RET=`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ret: Option<DsnRet>,
+    /// `ENVID=`, xtext still encoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envid: Option<Box<str>>,
+}

@@ -1,0 +1,147 @@
+//! What the relay knows of an accepted message and what it decided.
+
+use super::{BlockRef, Envelope, Identity, MessageId, Signal, Time};
+use serde::{Deserialize, Serialize};
+
+/// What is done with a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Delivered through the normal pool.
+    Accept,
+    /// Delivered through the high-risk pool.
+    HighRisk,
+    /// Taken (250) and kept until somebody decides.
+    Hold,
+    /// Refused for now (450 4.2.1).
+    Defer,
+    /// Refused for good.
+    Reject,
+}
+
+impl Action {
+    /// Name as in the contract.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::HighRisk => "high_risk",
+            Self::Hold => "hold",
+            Self::Defer => "defer",
+            Self::Reject => "reject",
+        }
+    }
+}
+
+/// Why a decision, a block or an alert came about. The table of texts stands in `policy::reasons`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Nothing speaks against it.
+    Clean,
+    /// The content is suspicious, the sender in good standing.
+    SuspiciousContent,
+    /// The sender is between watch and block.
+    Watched,
+    /// The sequential detector crossed its bound.
+    Evidence,
+    /// Share of spam in the window.
+    SpamRate,
+    /// External recipients per hour.
+    RecipientsExternalPerHour,
+    /// Internal recipients per hour.
+    RecipientsInternalPerHour,
+    /// Recipients per day.
+    RecipientsPerDay,
+    /// An active block stands in the way.
+    Blocked,
+    /// A link to a blocked website.
+    BlockedWebsite,
+    /// An admin opened it.
+    Admin,
+    /// Envelope sender outside the tenant's domains where those are refused.
+    ForeignSender,
+}
+
+impl Reason {
+    /// Name as in JSON and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::SuspiciousContent => "suspicious_content",
+            Self::Watched => "watched",
+            Self::Evidence => "evidence",
+            Self::SpamRate => "spam_rate",
+            Self::RecipientsExternalPerHour => "recipients_external_per_hour",
+            Self::RecipientsInternalPerHour => "recipients_internal_per_hour",
+            Self::RecipientsPerDay => "recipients_per_day",
+            Self::Blocked => "blocked",
+            Self::BlockedWebsite => "blocked_website",
+            Self::Admin => "admin",
+            Self::ForeignSender => "foreign_sender",
+        }
+    }
+}
+
+/// Which pool of source addresses carries a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pool {
+    /// Ordinary mail.
+    #[default]
+    Normal,
+    /// Suspicious mail and our own delivery reports.
+    HighRisk,
+}
+
+impl Pool {
+    /// Name as in the configuration and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::HighRisk => "high_risk",
+        }
+    }
+}
+
+/// Why a message is held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldReason {
+    /// Its sender (or domain, client, tenant, a website in it) is blocked under this reference.
+    Block(BlockRef),
+    /// Policy: suspicious content, a watched sender or a ceiling.
+    Policy(Reason),
+    /// An admin held it by hand.
+    Admin,
+}
+
+/// Everything that is spooled beside the body of an accepted message. Written once at acceptance; what changes later
+/// stands in progress records.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MessageMeta {
+    /// The relay's id.
+    pub id: MessageId,
+    /// When it was accepted.
+    pub accepted_at: Time,
+    /// Envelope as it leaves.
+    pub envelope: Envelope,
+    /// The sender it was judged under; `None` for mail the relay itself made (DSNs, notices): never judged nor blocked.
+    pub identity: Option<Identity>,
+    /// Pool it leaves from.
+    pub pool: Pool,
+    /// Held from the start; `None` = to be delivered. Mixed mail of a blocked sender becomes two messages: the internal
+    /// recipients go on, the external ones are held.
+    pub hold: Option<HoldReason>,
+    /// Spam probability at even odds.
+    pub probability: f32,
+    /// Log-likelihood ratio in nats.
+    pub llr: f32,
+    /// Strongest symbols.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub symbols: Vec<Signal>,
+    /// The Message-ID header of the message, for the trace; at most 256 octets.
+    #[serde(default)]
+    pub header_message_id: Option<Box<str>>,
+    /// Octets of the message as spooled.
+    pub size: u32,
+}
