@@ -1,1 +1,9 @@
-//! The one place that builds and wires everything.
+//! The one place that builds and wires everything, and knows the order of start and shutdown.
+
+pub mod demo;
+mod housekeeping;
+mod outcomes;
+mod relay;
+pub mod serve;
+
+pub use relay::{Listening, Relay, StartError};

@@ -1,1 +1,111 @@
-//! The accept path: gate, identity, score, judgement, spool, queue.
+//! The accept path: gate at RCPT, and at the dot identity, score, judgement, block, spool, queue. Only then 250.
+
+mod headers;
+mod ids;
+mod message;
+mod transaction;
+
+pub use headers::{Protocol, Trace};
+pub use ids::IdSource;
+pub use transaction::Transaction;
+
+use crate::blocks::desk::Desk;
+use crate::config::Settings;
+use crate::env::Clock;
+use crate::identity::{self, Peer};
+use crate::judge::{Judge, RecipientFacts, Reserve};
+use crate::notify::Notifier;
+use crate::policy;
+use crate::queue::Queue;
+use crate::records::Records;
+use crate::score::Scorer;
+use crate::spool::Spool;
+use crate::telemetry::events::{self, Refused};
+use crate::types::{Recipient, Reply, ReversePath, stable_hash};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Everything the accept path needs. One for the whole relay.
+pub struct Intake {
+    /// Settings in force.
+    pub settings: watch::Receiver<Arc<Settings>>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The shipped model.
+    pub scorer: Arc<Scorer>,
+    /// Decisions.
+    pub judge: Arc<Judge>,
+    /// Opens blocks.
+    pub desk: Arc<Desk>,
+    /// Durability.
+    pub spool: Spool,
+    /// Delivery order.
+    pub queue: Queue,
+    /// Trace.
+    pub records: Records,
+    /// People.
+    pub notifier: Notifier,
+    /// Message ids.
+    pub ids: IdSource,
+}
+
+impl Intake {
+    /// The settings in force now.
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.borrow())
+    }
+
+    /// MAIL: the identity as far as it is known, or the refusal.
+    pub fn mail(&self, peer: &Peer, from: &ReversePath) -> Result<Transaction, Reply> {
+        let identity = identity::at_mail(&self.settings(), peer, from)?;
+        Ok(Transaction::new(identity, from.clone()))
+    }
+
+    /// RCPT: may this peer relay, is anything blocked, is a ceiling reached? A positive reply has reserved the recipient.
+    pub fn rcpt(&self, peer: &Peer, transaction: &mut Transaction, recipient: &Recipient) -> Reply {
+        let settings = self.settings();
+        let now = self.clock.now();
+        if peer.client.is_none() && peer.login.is_none() {
+            let reply = policy::reasons::relay_denied();
+            self.refused_at_rcpt(transaction, recipient, "relay_denied", &reply);
+            return reply;
+        }
+        let internal = settings
+            .tenant(&transaction.identity.tenant)
+            .is_some_and(|tenant| tenant.is_internal(recipient.address.domain()));
+        if !(internal && settings.blocks.allow_internal)
+            && let Some(block) = self.judge.gate(now, &transaction.identity)
+        {
+            let reply = policy::reasons::blocked_reply(&settings, block.reference);
+            self.refused_at_rcpt(transaction, recipient, block.reason.as_str(), &reply);
+            return reply;
+        }
+        if let Reserve::Throttled(reply) =
+            self.judge.reserve(now, &transaction.identity, internal, &mut transaction.reservation)
+        {
+            self.refused_at_rcpt(transaction, recipient, "throttled", &reply);
+            return reply;
+        }
+        transaction
+            .recipients
+            .push(RecipientFacts { hash: stable_hash(&[recipient.address.key().as_bytes()]), internal });
+        Reply::new(250, (2, 1, 5), "Ok")
+    }
+
+    /// The transaction ends without a message: what it reserved is given back.
+    pub fn abandon(&self, transaction: Transaction) {
+        self.judge.give_back(&transaction.identity, transaction.reservation);
+    }
+
+    fn refused_at_rcpt(&self, transaction: &Transaction, recipient: &Recipient, reason: &str, reply: &Reply) {
+        let what = Refused {
+            id: None,
+            client: transaction.identity.client,
+            sender: &transaction.identity.address,
+            from: transaction.from.as_str(),
+            to: recipient.address.as_str(),
+            reason,
+        };
+        events::refused(&what, reply);
+    }
+}

@@ -1,1 +1,62 @@
-//! Telling people: mail through our own queue, webhook.
+//! Telling people: mail through our own queue, webhook. Deduplicated: a storm gives one notice and a count.
+
+mod compose;
+mod dedup;
+mod task;
+mod webhook;
+
+pub use task::{Notifier, Outbox};
+pub use webhook::run as run_webhook;
+
+use crate::judge::Alert;
+use crate::types::{Block, TenantId};
+use std::sync::Arc;
+
+/// Something people should hear about.
+#[derive(Debug, Clone)]
+pub enum Notice {
+    /// A block was opened.
+    Blocked {
+        /// The record.
+        block: Arc<Block>,
+        /// Messages of the subject that were in the queue and are held now.
+        held: usize,
+    },
+    /// A block was released by a person.
+    Released {
+        /// The record.
+        block: Arc<Block>,
+    },
+    /// A ceiling was passed or a rule fired without a block.
+    Alert(Alert),
+}
+
+impl Notice {
+    /// The tenant whose admins are told; `None` = operators only.
+    pub fn tenant(&self) -> Option<&TenantId> {
+        match self {
+            Self::Blocked { block, .. } | Self::Released { block } => block.tenant.as_ref(),
+            Self::Alert(alert) => Some(&alert.tenant),
+        }
+    }
+
+    /// Name of the event in the webhook.
+    pub const fn event(&self) -> &'static str {
+        match self {
+            Self::Blocked { .. } => "block.opened",
+            Self::Released { .. } => "block.released",
+            Self::Alert(_) => "alert",
+        }
+    }
+
+    /// Notices with the same key within the window are counted, not sent. Blocks have a reference each, so the key of a
+    /// storm of blocks is their kind and tenant; see [`dedup`].
+    fn key(&self) -> String {
+        let tenant = self.tenant().map_or("", TenantId::as_str);
+        match self {
+            Self::Blocked { block, .. } => format!("{}|{tenant}|{}|{}", self.event(), block.kind.as_str(), block.subject),
+            Self::Released { block } => format!("{}|{tenant}|{}", self.event(), block.reference),
+            Self::Alert(alert) => format!("{}|{tenant}|{}|{}", self.event(), alert.sender, alert.reason.as_str()),
+        }
+    }
+}

@@ -1,1 +1,101 @@
 //! Sockets, TLS and limits around the pure SMTP server.
+
+mod connection;
+mod limits;
+mod login;
+mod tls;
+
+use crate::config::Settings;
+use crate::config::settings::{Listener, ListenerKind};
+use crate::intake::Intake;
+use crate::types::Reply;
+use limits::{BodyMemory, SessionCounts};
+use login::LoginGuard;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// What all sessions share.
+pub struct Sessions {
+    intake: Arc<Intake>,
+    tls: watch::Sender<Option<Arc<rustls::ServerConfig>>>,
+    counts: SessionCounts,
+    bodies: BodyMemory,
+    logins: LoginGuard,
+    draining: watch::Sender<bool>,
+}
+
+impl Sessions {
+    /// With the certificate of the settings loaded.
+    pub fn new(intake: Arc<Intake>) -> Result<Arc<Self>, String> {
+        let tls = tls::load(&intake.settings())?;
+        Ok(Arc::new(Self {
+            intake,
+            tls: watch::Sender::new(tls),
+            counts: SessionCounts::default(),
+            bodies: BodyMemory::default(),
+            logins: LoginGuard::default(),
+            draining: watch::Sender::new(false),
+        }))
+    }
+
+    /// Reads certificate and key again; on error the old ones stay.
+    pub fn reload_tls(&self, settings: &Settings) -> Result<(), String> {
+        self.tls.send_replace(tls::load(settings)?);
+        Ok(())
+    }
+
+    /// No new sessions; idle ones end with 421, running transactions finish or are cut at the deadline.
+    pub async fn drain(&self, deadline: Duration) {
+        self.draining.send_replace(true);
+        if tokio::time::timeout(deadline, self.counts.wait_until_none()).await.is_err() {
+            tracing::warn!(sessions = self.counts.open(), "sessions cut at shutdown");
+        }
+    }
+}
+
+/// Binds all listeners and serves them. Gives their addresses as bound.
+pub async fn listen(sessions: &Arc<Sessions>, settings: &Settings) -> Result<Vec<(ListenerKind, SocketAddr)>, String> {
+    let mut bound = Vec::new();
+    for listener in &settings.listeners {
+        let socket = TcpListener::bind(listener.bind).await.map_err(|e| format!("[[listener]] bind {}: {e}", listener.bind))?;
+        let address = socket.local_addr().map_err(|e| format!("[[listener]] bind {}: {e}", listener.bind))?;
+        bound.push((listener.kind, address));
+        tokio::spawn(accept(Arc::clone(sessions), socket, listener.clone()));
+    }
+    Ok(bound)
+}
+
+/// Accepts until the relay drains.
+async fn accept(sessions: Arc<Sessions>, socket: TcpListener, listener: Listener) {
+    let listener = Arc::new(listener);
+    let mut draining = sessions.draining.subscribe();
+    loop {
+        let accepted = tokio::select! {
+            _ = draining.wait_for(|draining| *draining) => return,
+            accepted = socket.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let _ = stream.set_nodelay(true);
+                tokio::spawn(connection::serve(Arc::clone(&sessions), Arc::clone(&listener), stream, peer));
+            }
+            Err(error) => {
+                // Out of file descriptors or a peer gone already: not this socket's fault, and it clears by itself.
+                tracing::warn!(%error, "accept failed");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Says one reply and closes: for peers that get no session.
+async fn turn_away(mut stream: TcpStream, reply: &Reply) {
+    let mut out = Vec::new();
+    reply.write_to(&mut out);
+    // The peer may not read it; that is no reason to keep the socket.
+    let _ = tokio::time::timeout(Duration::from_secs(5), stream.write_all(&out)).await;
+}

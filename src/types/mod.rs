@@ -3,6 +3,7 @@
 pub mod address;
 pub mod block;
 pub mod envelope;
+pub mod hash;
 pub mod id;
 pub mod identity;
 pub mod message;
@@ -13,6 +14,7 @@ pub mod time;
 pub use address::{Address, Domain, ReversePath};
 pub use block::{Block, BlockKind, BlockState, Evidence, ReleaseVerdict, SenderScope, Signal};
 pub use envelope::{BodyType, DsnRet, Envelope, Notify, Recipient};
+pub use hash::stable_hash;
 pub use id::{BlockRef, MessageId};
 pub use identity::{Identity, SenderKey, Strength, TenantId};
 pub use message::{Action, HoldReason, MessageMeta, Pool, Reason};

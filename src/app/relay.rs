@@ -1,0 +1,246 @@
+//! A running relay: start order, reload, drain.
+
+use super::{housekeeping, outcomes};
+use crate::admin;
+use crate::blocks::desk::Desk;
+use crate::config::Settings;
+use crate::config::settings::ListenerKind;
+use crate::delivery::Delivery;
+use crate::env::{Clock, SystemClock, random_u64};
+use crate::intake::{IdSource, Intake};
+use crate::judge::Judge;
+use crate::notify::{Notifier, Outbox, run_webhook};
+use crate::queue::Queue;
+use crate::records::Records;
+use crate::score::Scorer;
+use crate::session::{self, Sessions};
+use crate::spool::{Recovered, Spool};
+use crate::telemetry::metrics::PrometheusHandle;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Running transactions and attempts may take so long at shutdown (contract).
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// Why the relay could not start. Configuration or environment; nothing was accepted yet.
+#[derive(Debug)]
+pub struct StartError(pub String);
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn failed<E: fmt::Display>(what: &str) -> impl Fn(E) -> StartError + '_ {
+    move |error| StartError(format!("{what}: {error}"))
+}
+
+/// Where the relay listens, as bound (port 0 is resolved).
+#[derive(Debug, Clone)]
+pub struct Listening {
+    /// SMTP listeners in the order of the configuration.
+    pub smtp: Vec<(ListenerKind, SocketAddr)>,
+    /// API, metrics, health, pages.
+    pub admin: SocketAddr,
+    /// Public pages, where on.
+    pub public: Option<SocketAddr>,
+}
+
+/// A running relay.
+pub struct Relay {
+    settings: watch::Sender<Arc<Settings>>,
+    /// Where it listens.
+    pub listening: Listening,
+    /// The bearer token of the operator.
+    pub admin_token: String,
+    judge: Arc<Judge>,
+    queue: Queue,
+    spool: Spool,
+    delivery: Delivery,
+    records: Records,
+    sessions: Arc<Sessions>,
+    clock: Arc<dyn Clock>,
+    tasks: Vec<JoinHandle<()>>,
+    outcomes: JoinHandle<()>,
+}
+
+impl Relay {
+    /// Starts everything. Order: data first (records, spool, reputation), then what judges and delivers, then HTTP, and the
+    /// SMTP listeners last: nobody is let in before all is ready.
+    pub async fn start(settings: Settings, metrics: PrometheusHandle) -> Result<Self, StartError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let settings = Arc::new(settings);
+        let dir = settings.server.data_dir.clone();
+        std::fs::create_dir_all(&dir).map_err(failed(&format!("data_dir {}", dir.display())))?;
+        let admin_token = admin::token::ensure(&dir).map_err(failed("admin.token"))?;
+        let (sender, receiver) = watch::channel(Arc::clone(&settings));
+
+        let records = Records::open(&dir.join("records.db")).map_err(|e| StartError(format!("records.db: {e:?}")))?;
+        let mut recovered: Vec<Recovered> = Vec::new();
+        let spool = Spool::open(&dir.join("spool"), &mut |found| recovered.push(found))
+            .map_err(|e| StartError(format!("spool: {e:?}")))?;
+        if !recovered.is_empty() {
+            tracing::info!(messages = recovered.len(), "spool recovered");
+        }
+        let judge = Arc::new(Judge::new(Arc::clone(&settings)));
+        housekeeping::restore(&judge, &dir);
+        let scorer = Arc::new(Scorer::shipped().map_err(failed("model"))?);
+        let delivery = Delivery::new(Arc::clone(&settings)).map_err(failed("delivery"))?;
+        let ids = Arc::new(IdSource::new(random_u64() as u32));
+
+        let (queue, queue_events) =
+            Queue::start(Arc::clone(&settings), Arc::clone(&clock), spool.clone(), delivery.clone(), recovered);
+        let (notifier, notices) = Notifier::new();
+        let desk = Desk::start(
+            receiver.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&judge),
+            records.clone(),
+            queue.clone(),
+            notifier.clone(),
+        )
+        .map_err(|e| StartError(format!("blocks: {e:?}")))?;
+        let desk = Arc::new(desk);
+        let outbox = Outbox {
+            settings: receiver.clone(),
+            clock: Arc::clone(&clock),
+            spool: spool.clone(),
+            queue: queue.clone(),
+            records: records.clone(),
+            ids: Arc::clone(&ids),
+        };
+        let consumer = outcomes::Outcomes {
+            settings: receiver.clone(),
+            clock: Arc::clone(&clock),
+            judge: Arc::clone(&judge),
+            desk: Arc::clone(&desk),
+            spool: spool.clone(),
+            queue: queue.clone(),
+            records: records.clone(),
+            ids: Arc::clone(&ids),
+        };
+        let outcomes = tokio::spawn(consumer.run(queue_events));
+        let mut tasks = vec![
+            tokio::spawn(outbox.run(notices)),
+            tokio::spawn(run_webhook(receiver.clone(), Arc::clone(&clock), records.clone())),
+            tokio::spawn(housekeeping::run(
+                receiver.clone(),
+                Arc::clone(&clock),
+                Arc::clone(&judge),
+                Arc::clone(&desk),
+                records.clone(),
+                metrics.clone(),
+            )),
+        ];
+
+        let sessions = Sessions::new(Arc::new(Intake {
+            settings: receiver.clone(),
+            clock: Arc::clone(&clock),
+            scorer,
+            judge: Arc::clone(&judge),
+            desk: Arc::clone(&desk),
+            spool: spool.clone(),
+            queue: queue.clone(),
+            records: records.clone(),
+            notifier,
+            ids,
+        }))
+        .map_err(failed("tls"))?;
+        let health_spool = spool.clone();
+        let state = admin::State {
+            settings: receiver,
+            clock: Arc::clone(&clock),
+            records: records.clone(),
+            judge: Arc::clone(&judge),
+            queue: queue.clone(),
+            desk,
+            metrics,
+            health: Arc::new(move || {
+                if health_spool.is_healthy() { Vec::new() } else { vec!["spool: progress cannot be recorded".to_owned()] }
+            }),
+            admin_token: admin_token.clone(),
+        };
+        let (admin_address, public) = serve_http(&settings, state, &mut tasks).await?;
+        let smtp = session::listen(&sessions, &settings).await.map_err(StartError)?;
+        Ok(Self {
+            settings: sender,
+            listening: Listening { smtp, admin: admin_address, public },
+            admin_token,
+            judge,
+            queue,
+            spool,
+            delivery,
+            records,
+            sessions,
+            clock,
+            tasks,
+            outcomes,
+        })
+    }
+
+    /// Takes over new settings without dropping a session. Listeners, data_dir and HTTP addresses stay as they are until
+    /// the next start; a certificate that cannot be read is refused and everything stays as it was.
+    pub fn reload(&self, settings: Settings) -> Result<(), String> {
+        let settings = Arc::new(settings);
+        self.sessions.reload_tls(&settings)?;
+        self.judge.reload(Arc::clone(&settings));
+        self.queue.reload(Arc::clone(&settings));
+        self.delivery.reload(Arc::clone(&settings));
+        self.settings.send_replace(settings);
+        Ok(())
+    }
+
+    /// Orderly end: no new mail, running transactions and attempts finish (30 s at most), everything is written.
+    pub async fn drain(self) {
+        let deadline = tokio::time::Instant::now() + DRAIN;
+        self.sessions.drain(DRAIN).await;
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        self.queue.drain(left).await;
+        self.delivery.close().await;
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.outcomes.abort();
+        housekeeping::save(&self.judge, &self.settings.borrow().server.data_dir);
+        self.records.close().await;
+        self.spool.close().await;
+        tracing::info!(time = %self.clock.now().rfc3339(), "stopped");
+    }
+}
+
+async fn serve_http(
+    settings: &Settings,
+    state: admin::State,
+    tasks: &mut Vec<JoinHandle<()>>,
+) -> Result<(SocketAddr, Option<SocketAddr>), StartError> {
+    let bind = async |address: SocketAddr, key: &str| {
+        let listener = tokio::net::TcpListener::bind(address).await.map_err(failed(&format!("{key} {address}")))?;
+        let address = listener.local_addr().map_err(failed(key))?;
+        Ok::<_, StartError>((listener, address))
+    };
+    let (listener, admin_address) = bind(settings.admin_bind, "[admin] bind").await?;
+    let public = match settings.public.bind {
+        Some(address) => {
+            let (listener, address) = bind(address, "[public] bind").await?;
+            let router = admin::public_router(state.clone());
+            tasks.push(tokio::spawn(async move {
+                if let Err(error) = axum::serve(listener, router).await {
+                    tracing::error!(%error, "public pages ended");
+                }
+            }));
+            Some(address)
+        }
+        None => None,
+    };
+    tasks.push(tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, admin::router(state)).await {
+            tracing::error!(%error, "admin HTTP ended");
+        }
+    }));
+    Ok((admin_address, public))
+}

@@ -1,0 +1,33 @@
+//! Message ids: unique over threads and restarts, sorted by time.
+
+use crate::types::{MessageId, Time};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Draws message ids. The low bits start at a random place and count up, so that two ids of one millisecond differ, and
+/// two runs of the relay within one millisecond almost surely do.
+pub struct IdSource {
+    next: AtomicU32,
+}
+
+impl IdSource {
+    /// Starts counting at `seed` (random).
+    pub const fn new(seed: u32) -> Self {
+        Self { next: AtomicU32::new(seed) }
+    }
+
+    /// The next id.
+    pub fn next(&self, now: Time) -> MessageId {
+        MessageId::from_parts(now, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_one_millisecond_differ() {
+        let ids = IdSource::new(u32::MAX);
+        assert_ne!(ids.next(Time(5)), ids.next(Time(5)));
+    }
+}

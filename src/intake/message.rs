@@ -1,0 +1,322 @@
+//! The final dot: what is found out about the message, what is decided, and what is done with it.
+
+use super::headers::{self, Trace};
+use super::{Intake, Transaction};
+use crate::blocks::desk::DeskError;
+use crate::config::Settings;
+use crate::identity::{self, HeaderFacts, Peer};
+use crate::judge::{Judgement, MessageFacts, RecipientFacts};
+use crate::notify::Notice;
+use crate::policy;
+use crate::records::{Judged, TraceEvent};
+use crate::score::Score;
+use crate::spool::SpoolError;
+use crate::telemetry::events::{self, Refused};
+use crate::telemetry::metrics as names;
+use crate::types::{
+    Action, Block, BlockKind, Envelope, HoldReason, Identity, MessageId, MessageMeta, Pool, Reason, Reply, stable_hash,
+};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// Bodies larger than this are scored off the async threads' normal turn, so that other sessions go on.
+const SCORE_INLINE_BYTES: usize = 128 * 1024;
+
+/// A message at the final dot with all that was found out about it.
+pub(super) struct Facts {
+    pub(super) id: MessageId,
+    pub(super) identity: Identity,
+    pub(super) header: HeaderFacts,
+    score: Score,
+    fingerprint: u64,
+}
+
+impl Intake {
+    /// The final dot. The reply is positive only once the message is on disk.
+    pub async fn message(
+        &self,
+        peer: &Peer,
+        trace: &Trace<'_>,
+        mut transaction: Transaction,
+        envelope: Envelope,
+        body: Vec<u8>,
+    ) -> Reply {
+        let settings = self.settings();
+        let held = std::mem::take(&mut transaction.reservation);
+        let facts = match self.examine(&settings, peer, &envelope, &body) {
+            Ok(facts) => facts,
+            Err(reply) => {
+                self.judge.give_back(&transaction.identity, held);
+                count_message(Action::Reject);
+                log_refusal(None, &transaction.identity, &envelope, "message", &reply);
+                return reply;
+            }
+        };
+        // The tenant may have become another one through a header: whether a recipient is internal goes by the final one.
+        let recipients = recipients_for(&settings, &facts.identity, &envelope);
+        let judged = MessageFacts {
+            id: facts.id,
+            identity: &facts.identity,
+            recipients: &recipients,
+            fingerprint: facts.fingerprint,
+            llr: facts.score.llr,
+            probability: facts.score.probability,
+            symbols: &facts.score.symbols,
+            link_hosts: &facts.score.link_hosts,
+            is_report: facts.score.is_report,
+        };
+        let judgement = self.judge.judge(self.clock.now(), &judged, &transaction.identity, held);
+        for alert in &judgement.alerts {
+            self.notifier.tell(Notice::Alert(alert.clone()));
+        }
+        let arrival = Arrival { settings: &settings, peer, trace, facts: &facts, judgement: &judgement, envelope, body, recipients: &recipients };
+        let reply = self.carry_out(&arrival).await;
+        if !reply.is_positive() && !matches!(judgement.action, Action::Reject | Action::Defer) {
+            // Decided to go, but the spool could not take it: the client will come again with the same message.
+            self.judge.undo(self.clock.now(), &judged);
+        }
+        reply
+    }
+
+    /// Reads header and content; refuses what no next hop should see.
+    fn examine(&self, settings: &Settings, peer: &Peer, envelope: &Envelope, body: &[u8]) -> Result<Facts, Reply> {
+        let header = identity::read_headers(body, peer.client.as_deref());
+        if header.received_count > settings.limits.received_fields {
+            // RFC 5321 section 6.3: loops are found by counting Received fields.
+            return Err(Reply::new(554, (5, 4, 6), "Too many hops, the message is looping"));
+        }
+        if header.field_count > settings.limits.header_fields {
+            return Err(Reply::new(554, (5, 6, 0), "Too many header fields"));
+        }
+        if header.identity_header_count > 1 {
+            tracing::warn!(client = %peer.address, count = header.identity_header_count, "several identity headers: the topmost counts");
+        }
+        let identity = identity::at_data(settings, peer, &envelope.from, &header)?;
+        let started = std::time::Instant::now();
+        let score = if body.len() > SCORE_INLINE_BYTES {
+            tokio::task::block_in_place(|| self.scorer.score(body))
+        } else {
+            self.scorer.score(body)
+        };
+        metrics::histogram!(names::SCORE_SECONDS).record(started.elapsed().as_secs_f64());
+        if score.mime_depth > settings.limits.mime_depth {
+            return Err(Reply::new(554, (5, 6, 0), "MIME structure nested too deeply"));
+        }
+        let fingerprint = stable_hash(&[
+            header.message_id.as_deref().unwrap_or_default().as_bytes(),
+            &score.body_hash.to_le_bytes(),
+        ]);
+        let id = self.ids.next(self.clock.now());
+        Ok(Facts { id, identity, header, score, fingerprint })
+    }
+
+    /// Does what was decided; gives the reply.
+    async fn carry_out(&self, arrival: &Arrival<'_>) -> Reply {
+        let judgement = arrival.judgement;
+        let block = match &judgement.open {
+            // A block record is durable before its reference is spoken.
+            Some(new) => match self.desk.open(new.clone(), "relay").await {
+                Ok(block) => Some(block),
+                Err(error) => {
+                    let reply = desk_failed(&error);
+                    self.refuse(arrival, Action::Defer, None, &reply);
+                    return reply;
+                }
+            },
+            None => judgement.blocked_by.clone(),
+        };
+        if let Some(block) = block {
+            return self.blocked(arrival, &block).await;
+        }
+        let part = match judgement.action {
+            Action::Accept => Part { action: Action::Accept, pool: Pool::Normal, hold: None },
+            Action::HighRisk => Part { action: Action::HighRisk, pool: Pool::HighRisk, hold: None },
+            Action::Hold => {
+                Part { action: Action::Hold, pool: Pool::HighRisk, hold: Some(HoldReason::Policy(judgement.reason)) }
+            }
+            Action::Defer | Action::Reject => {
+                let reply = judgement.reply.clone().unwrap_or_else(|| Reply::new(451, (4, 3, 0), "Try again later"));
+                self.refuse(arrival, judgement.action, None, &reply);
+                return reply;
+            }
+        };
+        self.take(arrival, arrival.facts.id, arrival.envelope.clone(), part).await
+    }
+
+    /// The sender (or a website in the message) is blocked: external recipients are refused, or held where the same
+    /// message also has internal ones, which are delivered.
+    async fn blocked(&self, arrival: &Arrival<'_>, block: &Block) -> Reply {
+        let passes = |r: &RecipientFacts| r.internal && arrival.settings.blocks.allow_internal;
+        if !arrival.recipients.iter().any(passes) {
+            let refusal = match block.kind {
+                BlockKind::Website => policy::reasons::website_reply(arrival.settings, block.reference),
+                _ => policy::reasons::blocked_reply(arrival.settings, block.reference),
+            };
+            self.refuse(arrival, Action::Reject, Some(block), &refusal);
+            return refusal;
+        }
+        let split = |wanted: bool| {
+            let mut envelope = arrival.envelope.clone();
+            let mut flags = arrival.recipients.iter().map(|r| passes(r) == wanted);
+            envelope.recipients.retain(|_| flags.next().unwrap_or(false));
+            envelope
+        };
+        let external = split(false);
+        if !external.recipients.is_empty() {
+            let id = self.ids.next(self.clock.now());
+            let hold = Some(HoldReason::Block(block.reference));
+            let part = Part { action: Action::Hold, pool: Pool::HighRisk, hold };
+            let reply = self.take(arrival, id, external, part).await;
+            if !reply.is_positive() {
+                return reply;
+            }
+        }
+        let part = Part { action: Action::HighRisk, pool: Pool::HighRisk, hold: None };
+        self.take(arrival, arrival.facts.id, split(true), part).await
+    }
+
+    /// Spools and queues one message, or one part of it.
+    async fn take(&self, arrival: &Arrival<'_>, id: MessageId, envelope: Envelope, part: Part) -> Reply {
+        let now = self.clock.now();
+        let facts = arrival.facts;
+        let bytes = Bytes::from(headers::outgoing(arrival, id, &envelope, now));
+        let meta = Arc::new(MessageMeta {
+            id,
+            accepted_at: now,
+            envelope,
+            identity: Some(facts.identity.clone()),
+            pool: part.pool,
+            hold: part.hold,
+            probability: facts.score.probability as f32,
+            llr: facts.score.llr as f32,
+            symbols: facts.score.symbols.clone(),
+            header_message_id: facts.header.message_id.as_deref().map(Into::into),
+            size: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+        });
+        let reply = match self.spool.accept(&meta, bytes).await {
+            Ok(()) => Reply::new(250, (2, 0, 0), format!("Ok: queued as {id}")),
+            Err(SpoolError::Full) => Reply::new(452, (4, 3, 1), "Insufficient system storage, try again later"),
+            Err(error) => {
+                tracing::error!(%id, ?error, "spool failed");
+                Reply::new(451, (4, 3, 0), "Local error, try again later")
+            }
+        };
+        if !reply.is_positive() {
+            self.refuse(arrival, Action::Defer, None, &reply);
+            return reply;
+        }
+        count_message(part.action);
+        for (scope, internal) in [("internal", true), ("external", false)] {
+            let count = arrival.recipients.iter().filter(|r| r.internal == internal).count();
+            if count > 0 {
+                metrics::counter!(names::RECIPIENTS_TOTAL, "scope" => scope).increment(count as u64);
+            }
+        }
+        events::accepted(&meta, part.action, arrival.judgement.reason, None);
+        let block = match meta.hold {
+            Some(HoldReason::Block(reference)) => Some(reference),
+            _ => None,
+        };
+        let judged = Judged { block, ..arrival.judged(id, &meta.envelope, part.action, now, &reply) };
+        self.records.trace(TraceEvent::Judged(Box::new(judged)));
+        self.queue.enqueue(meta);
+        reply
+    }
+
+    /// Log, metrics and trace of a message that is not taken.
+    fn refuse(&self, arrival: &Arrival<'_>, action: Action, block: Option<&Block>, reply: &Reply) {
+        count_message(action);
+        let facts = arrival.facts;
+        log_refusal(Some(facts.id), &facts.identity, &arrival.envelope, arrival.judgement.reason.as_str(), reply);
+        let judged = arrival.judged(facts.id, &arrival.envelope, action, self.clock.now(), reply);
+        let judged = Judged { block: block.map(|b| b.reference), ..judged };
+        self.records.trace(TraceEvent::Judged(Box::new(judged)));
+    }
+}
+
+/// How a message, or a part of it, is taken.
+struct Part {
+    action: Action,
+    pool: Pool,
+    hold: Option<HoldReason>,
+}
+
+fn recipients_for(settings: &Settings, identity: &Identity, envelope: &Envelope) -> Vec<RecipientFacts> {
+    let tenant = settings.tenant(&identity.tenant);
+    envelope
+        .recipients
+        .iter()
+        .map(|r| RecipientFacts {
+            hash: stable_hash(&[r.address.key().as_bytes()]),
+            internal: tenant.is_some_and(|t| t.is_internal(r.address.domain())),
+        })
+        .collect()
+}
+
+fn count_message(action: Action) {
+    metrics::counter!(names::MESSAGES_TOTAL, "action" => action.as_str()).increment(1);
+}
+
+fn log_refusal(id: Option<MessageId>, identity: &Identity, envelope: &Envelope, reason: &str, reply: &Reply) {
+    let what = Refused {
+        id,
+        client: identity.client,
+        sender: &identity.address,
+        from: envelope.from.as_str(),
+        to: envelope.recipients.first().map_or("", |r| r.address.as_str()),
+        reason,
+    };
+    events::refused(&what, reply);
+}
+
+fn desk_failed(error: &DeskError) -> Reply {
+    tracing::error!(?error, "a block could not be recorded");
+    Reply::new(451, (4, 3, 0), "Local error, try again later")
+}
+
+/// A message in the last step, borrowed together.
+pub(super) struct Arrival<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) peer: &'a Peer,
+    pub(super) trace: &'a Trace<'a>,
+    pub(super) facts: &'a Facts,
+    pub(super) judgement: &'a Judgement,
+    pub(super) envelope: Envelope,
+    pub(super) body: Vec<u8>,
+    pub(super) recipients: &'a [RecipientFacts],
+}
+
+impl Arrival<'_> {
+    /// The line of the trace.
+    fn judged(
+        &self,
+        id: MessageId,
+        envelope: &Envelope,
+        action: Action,
+        now: crate::types::Time,
+        reply: &Reply,
+    ) -> Judged {
+        let facts = self.facts;
+        let mut symbols = facts.score.symbols.clone();
+        symbols.extend(self.judgement.signals.iter().cloned());
+        Judged {
+            id,
+            time: now,
+            tenant: Some(facts.identity.tenant.clone()),
+            sender_key: facts.identity.key.as_str().to_owned(),
+            sender: facts.identity.address.to_string(),
+            from: envelope.from.as_str().to_owned(),
+            client: facts.identity.client.to_string(),
+            recipients: envelope.recipients.iter().map(|r| r.address.as_str().to_owned()).collect(),
+            header_message_id: facts.header.message_id.clone(),
+            size: u32::try_from(self.body.len()).unwrap_or(u32::MAX),
+            action,
+            reason: self.judgement.reason,
+            block: None,
+            probability: facts.score.probability as f32,
+            llr: facts.score.llr as f32,
+            symbols,
+            reply: reply.one_line(),
+        }
+    }
+}

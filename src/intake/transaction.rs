@@ -1,0 +1,22 @@
+//! One mail transaction as the accept path sees it.
+
+use crate::judge::{RecipientFacts, Reservation};
+use crate::types::{Identity, ReversePath};
+
+/// From MAIL to the end of the message.
+pub struct Transaction {
+    /// The sender as far as it was known at MAIL.
+    pub identity: Identity,
+    /// The envelope sender as given.
+    pub from: ReversePath,
+    /// Recipients reserved under that identity.
+    pub reservation: Reservation,
+    /// The recipients accepted so far.
+    pub recipients: Vec<RecipientFacts>,
+}
+
+impl Transaction {
+    pub(super) fn new(identity: Identity, from: ReversePath) -> Self {
+        Self { identity, from, reservation: Reservation::default(), recipients: Vec::new() }
+    }
+}

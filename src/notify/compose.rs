@@ -1,0 +1,215 @@
+//! The words of a notice: a mail for people, a JSON object for programs. Pure.
+
+use super::Notice;
+use super::dedup::Digest;
+use crate::config::Settings;
+use crate::types::{Address, Block, Evidence, ReleaseVerdict, Signal, TenantId, Time};
+use mail_builder::MessageBuilder;
+use mail_builder::headers::raw::Raw;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// Messages of the evidence that are listed in a mail; the record holds more.
+const EVIDENCE_IN_MAIL: usize = 10;
+
+/// A mail to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// Subject line.
+    pub subject: String,
+    /// Plain text.
+    pub text: String,
+    /// Recipients, without duplicates.
+    pub to: Vec<Address>,
+}
+
+/// The admins of the tenant, then the operators.
+fn audience(settings: &Settings, tenant: Option<&TenantId>) -> Vec<Address> {
+    let mut to: Vec<Address> = Vec::new();
+    let admins = tenant.and_then(|t| settings.tenant(t)).map(|t| t.admins.as_slice()).unwrap_or_default();
+    for address in admins.iter().chain(&settings.notify.operators) {
+        if !to.iter().any(|known| known.key() == address.key()) {
+            to.push(address.clone());
+        }
+    }
+    to
+}
+
+/// One line that stands for the notice in a digest and in the log.
+pub fn line(notice: &Notice) -> String {
+    match notice {
+        Notice::Blocked { block, .. } => {
+            format!("blocked: {} {} [{}]: {}", block.kind.as_str(), block.subject, block.reference, block.explanation)
+        }
+        Notice::Released { block } => format!("released: {} {} [{}]", block.kind.as_str(), block.subject, block.reference),
+        Notice::Alert(alert) => format!("alert: {}: {}", alert.address, alert.explanation),
+    }
+}
+
+/// The mail for a notice.
+pub fn mail(settings: &Settings, notice: &Notice) -> Mail {
+    let to = audience(settings, notice.tenant());
+    match notice {
+        Notice::Blocked { block, held } => Mail {
+            subject: format!("Blocked: {} {} [{}]", block.kind.as_str(), block.subject, block.reference),
+            text: blocked_text(settings, block, *held),
+            to,
+        },
+        Notice::Released { block } => Mail {
+            subject: format!("Released: {} {} [{}]", block.kind.as_str(), block.subject, block.reference),
+            text: released_text(block),
+            to,
+        },
+        Notice::Alert(alert) => Mail {
+            subject: format!("Unusual sending: {}", alert.address),
+            text: format!(
+                "{} passed a limit of your sending policy.\n\n  {}\n\nNothing was stopped. If this mailing is not intended, \
+                 block the sender:\n\n  outgate blocks add --kind sender --subject {} --reason \"...\"\n",
+                alert.address, alert.explanation, alert.address
+            ),
+            to,
+        },
+    }
+}
+
+/// The mail for a digest.
+pub fn digest(settings: &Settings, digest: &Digest) -> Mail {
+    let mut text =
+        format!("In the last hour {} more notices came up that were not sent one by one.\n\n", digest.count);
+    for line in &digest.lines {
+        let _ = writeln!(text, "- {line}");
+    }
+    text.push_str("\nAll blocks: outgate blocks list\n");
+    Mail { subject: format!("{} more notices", digest.count), text, to: audience(settings, digest.tenant.as_ref()) }
+}
+
+fn blocked_text(settings: &Settings, block: &Block, held: usize) -> String {
+    let mut text = format!(
+        "The {} {} was blocked from sending mail to the outside.\n\nReference:  {}\nSince:      {}\nUntil:      {}\n\
+         Opened by:  {}\nWhy:        {}\n",
+        block.kind.as_str(),
+        block.subject,
+        block.reference,
+        block.opened_at.rfc3339(),
+        block.until.map_or_else(|| "released by an admin".to_owned(), Time::rfc3339),
+        block.opened_by,
+        block.explanation,
+    );
+    text.push_str("\nWhat was done\n");
+    let _ = writeln!(text, "- Mail to external recipients is refused with 550 5.1.8 and this reference.");
+    if settings.blocks.allow_internal {
+        text.push_str("- Mail to your own domains still goes through.\n");
+    }
+    let _ = writeln!(text, "- Messages that were still in the queue and are held now: {held}.");
+    if !block.evidence.is_empty() {
+        text.push_str("\nThe messages that led here\n");
+        for evidence in block.evidence.iter().take(EVIDENCE_IN_MAIL) {
+            evidence_text(&mut text, evidence);
+        }
+    }
+    text.push_str(
+        "\nWhat to do\n1. If the account was taken over: change its password, end its sessions, remove foreign forwarding \
+         rules\n   and app passwords, look for malware.\n2. When the mailbox is clean again, release it:\n",
+    );
+    let _ = writeln!(text, "     outgate blocks release {} --verdict compromised --reason \"...\"", block.reference);
+    text.push_str("   If the mail was wanted and the block a mistake:\n");
+    let _ = writeln!(text, "     outgate blocks release {} --verdict mistake --reason \"...\"", block.reference);
+    let _ = writeln!(text, "   or use the admin page: http://{}/blocks/{}", settings.admin_bind, block.reference);
+    text
+}
+
+fn evidence_text(text: &mut String, evidence: &Evidence) {
+    let symbols: Vec<String> = evidence.symbols.iter().take(6).map(symbol).collect();
+    let _ = writeln!(
+        text,
+        "- {} {}  spam probability {:.3}, {} recipients\n    {}",
+        evidence.time.rfc3339(),
+        evidence.message_id,
+        evidence.probability,
+        evidence.recipients,
+        symbols.join(", ")
+    );
+}
+
+fn symbol(signal: &Signal) -> String {
+    format!("{} {:+.1}", signal.name, signal.weight)
+}
+
+fn released_text(block: &Block) -> String {
+    let verdict = match block.verdict {
+        Some(ReleaseVerdict::Mistake) => "mistake: the mail was wanted, held messages are sent on",
+        Some(ReleaseVerdict::Compromised) => "compromised: the mailbox is clean again, held messages stay for review",
+        None => "none given",
+    };
+    format!(
+        "The block of {} {} has ended.\n\nReference:  {}\nReleased by: {}\nVerdict:    {verdict}\nNote:       {}\n",
+        block.kind.as_str(),
+        block.subject,
+        block.reference,
+        block.released_by.as_deref().unwrap_or("nobody"),
+        block.note.as_deref().unwrap_or(""),
+    )
+}
+
+/// The message as it goes into the queue.
+pub fn message(settings: &Settings, mail: &Mail, message_id: &str, now: Time) -> Vec<u8> {
+    let hostname = settings.server.hostname.as_str();
+    let to: Vec<&str> = mail.to.iter().map(Address::as_str).collect();
+    MessageBuilder::new()
+        .from(("Outgate", settings.notify.from.as_str()))
+        .to(to)
+        .subject(one_line(&mail.subject))
+        .date(now.as_secs())
+        .message_id(format!("{message_id}@{hostname}"))
+        // RFC 3834 section 5.1: nobody's vacation notice shall answer this.
+        .header("Auto-Submitted", Raw::new("auto-generated"))
+        .text_body(mail.text.as_str())
+        .write_to_vec()
+        .unwrap_or_default()
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect()
+}
+
+/// The body of a webhook call.
+pub fn webhook(notice: &Notice, now: Time) -> Value {
+    let detail = match notice {
+        Notice::Blocked { block, held } => json!({ "block": block_json(block), "held_messages": held }),
+        Notice::Released { block } => json!({ "block": block_json(block) }),
+        Notice::Alert(alert) => json!({ "alert": alert }),
+    };
+    json!({
+        "event": notice.event(),
+        "time": now.rfc3339(),
+        "tenant": notice.tenant(),
+        "summary": line(notice),
+        "detail": detail,
+    })
+}
+
+fn block_json(block: &Block) -> Value {
+    json!({
+        "ref": block.reference,
+        "kind": block.kind,
+        "subject": block.subject,
+        "tenant": block.tenant,
+        "state": block.state,
+        "reason": block.reason,
+        "explanation": block.explanation,
+        "opened_at": block.opened_at.rfc3339(),
+        "until": block.until.map(Time::rfc3339),
+        "opened_by": block.opened_by,
+        "released_by": block.released_by,
+        "verdict": block.verdict,
+        "note": block.note,
+        "evidence": block.evidence.iter().map(|e| json!({
+            "message_id": e.message_id,
+            "time": e.time.rfc3339(),
+            "probability": e.probability,
+            "llr": e.llr,
+            "symbols": e.symbols,
+            "recipients": e.recipients,
+        })).collect::<Vec<_>>(),
+    })
+}

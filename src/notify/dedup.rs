@@ -1,0 +1,131 @@
+//! A storm gives one notice and a count. Pure.
+
+use super::Notice;
+use crate::types::{TenantId, Time};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Repetitions of the same notice within this time are only counted.
+const WINDOW: Duration = Duration::from_secs(3600);
+/// So many different notices per tenant and window are sent one by one; the rest goes into one digest.
+const BURST: usize = 10;
+/// Keys remembered at most; beyond it everything new goes into the digest.
+const MAX_KEYS: usize = 10_000;
+
+/// What is to be done with a notice.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Send it now.
+    Send,
+    /// It counts towards the digest.
+    Count,
+}
+
+/// Digest of what was only counted for one tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digest {
+    /// Tenant; `None` = operators only.
+    pub tenant: Option<TenantId>,
+    /// Notices that were not sent one by one.
+    pub count: usize,
+    /// The first few of them, one line each.
+    pub lines: Vec<String>,
+}
+
+#[derive(Default)]
+struct PerTenant {
+    sent: usize,
+    counted: usize,
+    lines: Vec<String>,
+}
+
+/// Remembers what was sent in the running window.
+pub struct Dedup {
+    started: Time,
+    seen: HashMap<String, usize>,
+    tenants: HashMap<Option<TenantId>, PerTenant>,
+}
+
+impl Dedup {
+    /// Empty, with the window starting now.
+    pub fn new(now: Time) -> Self {
+        Self { started: now, seen: HashMap::new(), tenants: HashMap::new() }
+    }
+
+    /// Whether to send this notice. `line` stands for it in a digest.
+    pub fn check(&mut self, notice: &Notice, line: &str) -> Verdict {
+        let tenant = self.tenants.entry(notice.tenant().cloned()).or_default();
+        let known = self.seen.len();
+        let seen = self.seen.get_mut(&notice.key());
+        let repeated = seen.map(|count| *count += 1).is_some();
+        if !repeated && known < MAX_KEYS {
+            self.seen.insert(notice.key(), 1);
+            if tenant.sent < BURST {
+                tenant.sent += 1;
+                return Verdict::Send;
+            }
+        }
+        tenant.counted += 1;
+        if tenant.lines.len() < 50 && !repeated {
+            tenant.lines.push(line.to_owned());
+        }
+        Verdict::Count
+    }
+
+    /// When the window has ended: starts a new one and gives the digests of the old one, if anything was only counted.
+    pub fn turn(&mut self, now: Time) -> Vec<Digest> {
+        if now.since(self.started) < WINDOW {
+            return Vec::new();
+        }
+        let old = std::mem::replace(self, Self::new(now));
+        let mut digests: Vec<Digest> = old
+            .tenants
+            .into_iter()
+            .filter(|(_, t)| t.counted > 0)
+            .map(|(tenant, t)| Digest { tenant, count: t.counted, lines: t.lines })
+            .collect();
+        digests.sort_by(|a, b| a.tenant.cmp(&b.tenant));
+        digests
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::Alert;
+    use crate::types::{Reason, SenderKey};
+
+    fn alert(sender: &str) -> Notice {
+        let tenant = TenantId::new("acme");
+        Notice::Alert(Alert {
+            sender: SenderKey::account(&tenant, sender),
+            tenant,
+            address: sender.into(),
+            reason: Reason::RecipientsPerDay,
+            explanation: String::new(),
+        })
+    }
+
+    #[test]
+    fn a_repeated_notice_is_counted_and_reported_once_at_the_end_of_the_window() {
+        let mut dedup = Dedup::new(Time(0));
+        assert_eq!(dedup.check(&alert("a@acme.example"), "a"), Verdict::Send);
+        for _ in 0..17 {
+            assert_eq!(dedup.check(&alert("a@acme.example"), "a"), Verdict::Count);
+        }
+        assert_eq!(dedup.turn(Time(1000)), vec![]);
+        let digests = dedup.turn(Time(0).after(WINDOW));
+        assert_eq!(digests.len(), 1);
+        assert_eq!((digests[0].count, digests[0].lines.len()), (17, 0));
+        assert_eq!(dedup.check(&alert("a@acme.example"), "a"), Verdict::Send);
+    }
+
+    #[test]
+    fn a_storm_of_different_notices_becomes_one_digest() {
+        let mut dedup = Dedup::new(Time(0));
+        let sent = (0..100).filter(|i| dedup.check(&alert(&format!("u{i}@acme.example")), "x") == Verdict::Send).count();
+        assert_eq!(sent, BURST);
+        let digests = dedup.turn(Time(0).after(WINDOW));
+        assert_eq!((digests[0].count, digests[0].lines.len()), (90, 50));
+    }
+}

@@ -1,0 +1,161 @@
+//! The signed webhook: calls are stored first, tried with growing waits, and survive a restart.
+
+use crate::config::Settings;
+use crate::config::settings::Secret;
+use crate::env::Clock;
+use crate::records::Records;
+use crate::types::{MessageId, Time};
+use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::Sha256;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Where the calls wait in records.
+const SPACE: &str = "webhook";
+/// Waits between tries; the last one repeats until [`GIVE_UP`].
+const WAITS: [Duration; 6] = [
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(120),
+    Duration::from_secs(600),
+    Duration::from_secs(1800),
+    Duration::from_secs(3600),
+];
+/// A call that nobody took for so long is dropped with a line in the log.
+const GIVE_UP: Duration = Duration::from_secs(3 * 86_400);
+/// One call may take so long.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the store is looked through.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// A call that waits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Pending {
+    body: String,
+    created: Time,
+    tries: u32,
+    next: Time,
+}
+
+impl Pending {
+    /// After a failed try: when to try next, or `None` to give up.
+    fn after_failure(&self, now: Time) -> Option<Self> {
+        if now.since(self.created) >= GIVE_UP {
+            return None;
+        }
+        let index = (self.tries as usize).min(WAITS.len() - 1);
+        let wait = WAITS.get(index).copied().unwrap_or(GIVE_UP);
+        Some(Self { tries: self.tries.saturating_add(1), next: now.after(wait), ..self.clone() })
+    }
+}
+
+/// Stores a call; it goes out with the next round.
+pub(super) async fn store(records: &Records, id: MessageId, now: Time, body: &Value) {
+    let pending = Pending { body: body.to_string(), created: now, tries: 0, next: now };
+    save(records, &id.to_string(), Some(&pending)).await;
+}
+
+async fn save(records: &Records, key: &str, pending: Option<&Pending>) {
+    let value = pending.and_then(|p| serde_json::to_string(p).ok());
+    if let Err(error) = records.put(SPACE, key, value).await {
+        tracing::error!(key, ?error, "webhook store failed");
+    }
+}
+
+/// `sha256=` and the hex HMAC-SHA256 over `timestamp.body`: the receiver recomputes it and refuses old timestamps.
+pub fn signature(secret: &Secret, timestamp: i64, body: &str) -> String {
+    let mut text = String::from("sha256=");
+    // An HMAC takes keys of any length (RFC 2104 section 2), so this never fails.
+    if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.0.as_bytes()) {
+        mac.update(format!("{timestamp}.{body}").as_bytes());
+        for byte in mac.finalize().into_bytes() {
+            let _ = write!(text, "{byte:02x}");
+        }
+    }
+    text
+}
+
+/// Sends what waits, forever. Aborted at shutdown; what is left is found again at the next start.
+pub async fn run(settings: watch::Receiver<Arc<Settings>>, clock: Arc<dyn Clock>, records: Records) {
+    let client = match reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build() {
+        Ok(client) => client,
+        Err(error) => {
+            tracing::error!(%error, "the webhook is off: no HTTP client");
+            return;
+        }
+    };
+    let mut round = tokio::time::interval(ROUND);
+    loop {
+        round.tick().await;
+        let current = Arc::clone(&settings.borrow());
+        if current.notify.webhook.is_none() {
+            continue;
+        }
+        let waiting = records.all(SPACE).await.unwrap_or_default();
+        for (key, value) in waiting {
+            let Ok(pending) = serde_json::from_str::<Pending>(&value) else {
+                save(&records, &key, None).await;
+                continue;
+            };
+            let now = clock.now();
+            if pending.next > now {
+                continue;
+            }
+            let outcome = call(&client, &current, &pending.body, now).await;
+            settle(&records, &key, &pending, outcome, clock.now()).await;
+        }
+    }
+}
+
+async fn settle(records: &Records, key: &str, pending: &Pending, outcome: Result<(), String>, now: Time) {
+    match outcome {
+        Ok(()) => save(records, key, None).await,
+        Err(error) => {
+            let next = pending.after_failure(now);
+            tracing::warn!(key, tries = pending.tries + 1, given_up = next.is_none(), error, "webhook call failed");
+            save(records, key, next.as_ref()).await;
+        }
+    }
+}
+
+async fn call(client: &reqwest::Client, settings: &Settings, body: &str, now: Time) -> Result<(), String> {
+    let Some(url) = settings.notify.webhook.as_deref() else { return Ok(()) };
+    let timestamp = now.as_secs();
+    let mut request = client
+        .post(url)
+        .header("Content-Type", "application/json")
+        .header("X-Outgate-Timestamp", timestamp.to_string())
+        .body(body.to_owned());
+    if let Some(secret) = &settings.notify.webhook_secret {
+        request = request.header("X-Outgate-Signature", signature(secret, timestamp, body));
+    }
+    let response = request.send().await.map_err(|error| error.without_url().to_string())?;
+    if response.status().is_success() { Ok(()) } else { Err(format!("status {}", response.status().as_u16())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_signature_is_the_hmac_of_timestamp_and_body() {
+        // Computed with: printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac key
+        assert_eq!(
+            signature(&Secret("key".into()), 1_700_000_000, r#"{"a":1}"#),
+            "sha256=a438e398bfafc57e4396bb7fc2304422f0f768e965d073ca313cb52e22e6ad03"
+        );
+    }
+
+    #[test]
+    fn waits_grow_and_end() {
+        let first = Pending { body: String::new(), created: Time(1), tries: 0, next: Time(1) };
+        let second = first.after_failure(Time(1)).unwrap();
+        let third = second.after_failure(second.next).unwrap();
+        assert!(third.next.since(second.next) > second.next.since(Time(1)));
+        assert_eq!(third.after_failure(Time(1).after(GIVE_UP)), None);
+    }
+}

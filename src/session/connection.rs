@@ -1,0 +1,371 @@
+//! One connection from accept to close: PROXY header, TLS, and the loop that drives the pure server.
+
+use super::limits::Refused;
+use super::login::LoginResult;
+use super::{Sessions, turn_away};
+use crate::config::Settings;
+use crate::config::settings::{Listener, ListenerKind};
+use crate::identity::{self, Peer};
+use crate::intake::{Protocol, Trace, Transaction};
+use crate::smtp::proxy;
+use crate::smtp::server::{Answer, Attribute, Awaits, Question, Server, ServerConfig, Step};
+use crate::telemetry::{events, metrics as names};
+use crate::types::Reply;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+/// Read buffer while commands are awaited: an idle session stays small.
+const COMMAND_BUFFER: usize = 2 * 1024;
+/// Read buffer while a message comes in.
+const BODY_BUFFER: usize = 32 * 1024;
+/// The TLS handshake and the PROXY header may take so long.
+const HANDSHAKE: Duration = Duration::from_secs(30);
+/// Writing an answer may take so long: a peer that does not read is gone.
+const WRITE: Duration = Duration::from_secs(60);
+
+/// Serves one accepted connection to its end.
+pub(super) async fn serve(sessions: Arc<Sessions>, listener: Arc<Listener>, mut stream: TcpStream, peer: SocketAddr) {
+    let settings = sessions.intake.settings();
+    let mut address = peer.ip().to_canonical();
+    let mut left_over = Vec::new();
+    if listener.proxy_protocol.iter().any(|network| network.contains(&address)) {
+        match tokio::time::timeout(HANDSHAKE, read_proxy_header(&mut stream)).await {
+            Ok(Ok((source, rest))) => {
+                address = source.map_or(address, |ip| ip.to_canonical());
+                left_over = rest;
+            }
+            Ok(Err(error)) => return tracing::warn!(client = %address, %error, "PROXY header refused"),
+            Err(_) => return tracing::warn!(client = %address, "no PROXY header in time"),
+        }
+    }
+    if let Err(refused) = sessions.counts.enter(address, &settings.limits) {
+        let text = match refused {
+            Refused::Total => "Too many sessions, try again later",
+            Refused::Address => "Too many sessions from your address, try again later",
+        };
+        return turn_away(stream, &Reply::new(421, (4, 3, 2), text)).await;
+    }
+    metrics::gauge!(names::SESSIONS_OPEN).increment(1.0);
+    let end = run(&sessions, &listener, &settings, stream, address, left_over).await;
+    metrics::gauge!(names::SESSIONS_OPEN).decrement(1.0);
+    sessions.counts.leave(address);
+    events::session_closed(address, end.as_ref().err().map(ToString::to_string).as_deref());
+}
+
+/// Reads the header that a listed proxy must send first; gives the source and what came behind it.
+async fn read_proxy_header(stream: &mut TcpStream) -> io::Result<(Option<IpAddr>, Vec<u8>)> {
+    let mut buffer = Vec::with_capacity(256);
+    loop {
+        match proxy::parse(&buffer) {
+            proxy::Parsed::Complete { source, consumed } => {
+                let rest = buffer.split_off(consumed.min(buffer.len()));
+                return Ok((source.map(|s| s.ip()), rest));
+            }
+            proxy::Parsed::Incomplete => {
+                if stream.read_buf(&mut buffer).await? == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+            proxy::Parsed::Invalid(why) => return Err(io::Error::new(io::ErrorKind::InvalidData, why)),
+        }
+    }
+}
+
+fn server_config(settings: &Settings, listener: &Listener, listed: bool, trusted: bool, tls: bool) -> ServerConfig {
+    let submission = matches!(listener.kind, ListenerKind::Submission | ListenerKind::Submissions);
+    ServerConfig {
+        hostname: settings.server.hostname.as_str().to_owned(),
+        tls_available: tls,
+        tls_active: listener.kind == ListenerKind::Submissions,
+        auth_offered: listener.kind != ListenerKind::Reports,
+        auth_required: submission,
+        trust_xclient: trusted && listener.kind == ListenerKind::Relay,
+        refusals_are_errors: !listed,
+        message_size_bytes: settings.limits.message_size_bytes,
+        recipients_per_message: settings.limits.recipients_per_message,
+        messages_per_session: 0,
+        line_bytes: settings.limits.line_bytes,
+        errors_per_session: settings.limits.errors_per_session,
+        idle_commands: settings.limits.idle_commands,
+    }
+}
+
+async fn run(
+    sessions: &Arc<Sessions>,
+    listener: &Listener,
+    settings: &Settings,
+    stream: TcpStream,
+    address: IpAddr,
+    left_over: Vec<u8>,
+) -> io::Result<()> {
+    let acceptor = sessions.tls.borrow().clone().map(TlsAcceptor::from);
+    // Submission listeners always want AUTH: there no network is listed.
+    let client = match listener.kind {
+        ListenerKind::Relay => identity::find_client(settings, address),
+        ListenerKind::Submission | ListenerKind::Submissions | ListenerKind::Reports => None,
+    };
+    let trusted = client.as_ref().is_some_and(|c| c.trust_xclient);
+    let config = server_config(settings, listener, client.is_some(), trusted, acceptor.is_some());
+    let mut driver = Driver {
+        sessions,
+        server: Server::new(config),
+        peer: Peer { address, client, login: None, xclient_login: None, origin: None },
+        transaction: None,
+        submission: matches!(listener.kind, ListenerKind::Submission | ListenerKind::Submissions),
+        tls: listener.kind == ListenerKind::Submissions,
+        body_share: 0,
+    };
+    let result = match (listener.kind, acceptor) {
+        (ListenerKind::Submissions, Some(acceptor)) => {
+            let mut tls = Box::new(handshake(&acceptor, stream).await?);
+            driver.drive(&mut *tls, Vec::new()).await.map(drop)
+        }
+        (ListenerKind::Submissions, None) => Err(io::Error::other("no certificate for implicit TLS")),
+        (_, acceptor) => plain(&mut driver, acceptor, stream, left_over).await,
+    };
+    driver.release();
+    result
+}
+
+/// A session that begins in plain text and may go over to TLS.
+async fn plain(
+    driver: &mut Driver<'_>,
+    acceptor: Option<TlsAcceptor>,
+    mut stream: TcpStream,
+    left_over: Vec<u8>,
+) -> io::Result<()> {
+    match (driver.drive(&mut stream, left_over).await?, acceptor) {
+        (End::StartTls, Some(acceptor)) => {
+            let mut tls = Box::new(handshake(&acceptor, stream).await?);
+            // RFC 3207 section 4.2: everything known from before is discarded.
+            driver.server.tls_started();
+            driver.tls = true;
+            driver.peer.login = None;
+            driver.peer.xclient_login = None;
+            driver.drive(&mut *tls, Vec::new()).await.map(drop)
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn handshake(acceptor: &TlsAcceptor, stream: TcpStream) -> io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
+    tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+enum End {
+    Closed,
+    StartTls,
+}
+
+/// The pure server with what its questions need.
+struct Driver<'a> {
+    sessions: &'a Sessions,
+    server: Server,
+    peer: Peer,
+    transaction: Option<Transaction>,
+    submission: bool,
+    tls: bool,
+    /// Octets of body memory this session holds.
+    body_share: u64,
+}
+
+impl Driver<'_> {
+    /// Drives the session until it closes or goes over to TLS.
+    async fn drive<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S, first: Vec<u8>) -> io::Result<End> {
+        let mut draining = self.sessions.draining.subscribe();
+        let mut buffer = vec![0; COMMAND_BUFFER];
+        if !first.is_empty() {
+            self.server.feed(&first);
+        }
+        loop {
+            match self.server.next(self.sessions.intake.clock.now()) {
+                Step::Ask(question) => self.decide(question).await,
+                Step::Reset => self.reset(),
+                Step::Read => {
+                    self.flush(stream).await?;
+                    self.account_body();
+                    let in_body = self.server.awaits() == Awaits::Body;
+                    let wanted = if in_body { BODY_BUFFER } else { COMMAND_BUFFER };
+                    if buffer.len() != wanted {
+                        buffer = vec![0; wanted];
+                    }
+                    let idle = self.sessions.intake.settings.borrow().limits.idle_timeout;
+                    let may_drain = self.transaction.is_none() && !in_body;
+                    let read = tokio::select! {
+                        biased;
+                        read = tokio::time::timeout(idle, stream.read(&mut buffer)) => read,
+                        _ = draining.wait_for(|d| *d), if may_drain => {
+                            return self.farewell(stream, "Service shutting down, try again later").await;
+                        }
+                    };
+                    match read {
+                        Ok(Ok(0)) => return self.hang_up(),
+                        Ok(Ok(count)) => self.server.feed(buffer.get(..count).unwrap_or_default()),
+                        Ok(Err(error)) => {
+                            self.reset();
+                            return Err(error);
+                        }
+                        Err(_) => return self.farewell(stream, "Idle for too long, closing").await,
+                    }
+                }
+                Step::StartTls => {
+                    self.flush(stream).await?;
+                    return Ok(End::StartTls);
+                }
+                Step::Close => {
+                    self.flush(stream).await?;
+                    // The peer may have hung up first.
+                    let _ = tokio::time::timeout(WRITE, stream.shutdown()).await;
+                    return Ok(End::Closed);
+                }
+            }
+        }
+    }
+
+    fn hang_up(&mut self) -> io::Result<End> {
+        self.reset();
+        Ok(End::Closed)
+    }
+
+    async fn farewell<S: AsyncWrite + Unpin>(&mut self, stream: &mut S, text: &str) -> io::Result<End> {
+        self.reset();
+        // RFC 5321 section 3.8: 421 tells the client that we close.
+        Reply::new(421, (4, 4, 2), text).write_to(self.server.output());
+        self.flush(stream).await?;
+        let _ = tokio::time::timeout(WRITE, stream.shutdown()).await;
+        Ok(End::Closed)
+    }
+
+    async fn flush<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> io::Result<()> {
+        let out = self.server.output();
+        if out.is_empty() {
+            return Ok(());
+        }
+        tokio::time::timeout(WRITE, async {
+            stream.write_all(out).await?;
+            stream.flush().await
+        })
+        .await
+        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        out.clear();
+        Ok(())
+    }
+
+    /// Keeps the memory of all bodies in flight below its limit: beyond it this body is read to its end and refused.
+    fn account_body(&mut self) {
+        let held = self.server.body_in_memory() as u64;
+        let limit = self.sessions.intake.settings.borrow().limits.body_memory_bytes;
+        if self.sessions.bodies.resize(self.body_share, held, limit) {
+            self.body_share = held;
+        } else {
+            self.server.refuse_body(Reply::new(452, (4, 3, 1), "Too much mail in flight, try again later"));
+            self.sessions.bodies.resize(self.body_share, 0, limit);
+            self.body_share = 0;
+        }
+    }
+
+    fn release(&mut self) {
+        self.reset();
+        self.sessions.bodies.resize(self.body_share, 0, u64::MAX);
+        self.body_share = 0;
+    }
+
+    fn reset(&mut self) {
+        if let Some(transaction) = self.transaction.take() {
+            self.sessions.intake.abandon(transaction);
+        }
+    }
+
+    async fn decide(&mut self, question: Question) {
+        let intake = &self.sessions.intake;
+        let answer = match question {
+            Question::Connect => Answer::Accept,
+            Question::Auth { user, password, .. } => self.login(&user, &password.0).await,
+            Question::Mail(mail) => match intake.mail(&self.peer, &mail.from) {
+                Ok(transaction) => {
+                    self.transaction = Some(transaction);
+                    Answer::Accept
+                }
+                Err(reply) => Answer::Reply(reply),
+            },
+            Question::Rcpt(recipient) => match &mut self.transaction {
+                Some(transaction) => Answer::Reply(intake.rcpt(&self.peer, transaction, &recipient)),
+                None => Answer::Reply(Reply::new(503, (5, 5, 1), "MAIL first")),
+            },
+            Question::Message { envelope, body } => match self.transaction.take() {
+                Some(transaction) => {
+                    let helo = self.server.helo().to_owned();
+                    let protocol = Protocol {
+                        extended: self.server.is_extended(),
+                        tls: self.tls,
+                        authenticated: self.peer.login.is_some(),
+                    };
+                    let trace =
+                        Trace { helo: &helo, address: self.peer.address, protocol, submission: self.submission };
+                    Answer::Reply(intake.message(&self.peer, &trace, transaction, envelope, body).await)
+                }
+                None => Answer::Reply(Reply::new(503, (5, 5, 1), "MAIL first")),
+            },
+            Question::Xclient(attributes) => {
+                self.xclient(&attributes);
+                Answer::Accept
+            }
+            Question::Xforward(attributes) => {
+                self.origin(&attributes);
+                Answer::Accept
+            }
+        };
+        if let Answer::Reply(reply) = &answer {
+            count_reply(reply);
+        }
+        self.server.answer(self.sessions.intake.clock.now(), answer);
+    }
+
+    /// XCLIENT LOGIN names the user; ADDR is evidence and never re-matches `[[client]]`.
+    fn xclient(&mut self, attributes: &[Attribute]) {
+        for (name, value) in attributes {
+            if name == "LOGIN" {
+                self.peer.xclient_login.clone_from(value);
+            }
+        }
+        self.origin(attributes);
+    }
+
+    fn origin(&mut self, attributes: &[Attribute]) {
+        for (name, value) in attributes {
+            if name == "ADDR" {
+                let text = value.as_deref().unwrap_or_default();
+                let text = text.strip_prefix("IPV6:").or_else(|| text.strip_prefix("IPv6:")).unwrap_or(text);
+                self.peer.origin = text.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
+            }
+        }
+    }
+
+    async fn login(&mut self, user: &str, password: &str) -> Answer {
+        let intake = &self.sessions.intake;
+        let now = intake.clock.now();
+        let result = self.sessions.logins.check(&intake.records, self.peer.address, user, password, now).await;
+        match result {
+            LoginResult::Good(login) => {
+                events::login(self.peer.address, user, true);
+                self.peer.login = Some(login);
+                Answer::Accept
+            }
+            LoginResult::Bad => {
+                events::login(self.peer.address, user, false);
+                Answer::Reply(Reply::new(535, (5, 7, 8), "Authentication credentials invalid"))
+            }
+            LoginResult::Unknown => Answer::Reply(Reply::new(454, (4, 7, 0), "Temporary authentication failure")),
+        }
+    }
+}
+
+fn count_reply(reply: &Reply) {
+    let enhanced = reply.enhanced.map_or_else(String::new, |e| e.to_string());
+    metrics::counter!(names::REPLIES_TOTAL, "code" => reply.code.to_string(), "enhanced" => enhanced).increment(1);
+}

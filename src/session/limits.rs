@@ -1,0 +1,138 @@
+//! How many sessions, and how much memory for bodies.
+
+use crate::config::settings::Limits;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use tokio::sync::watch;
+
+/// Open sessions, in all and per client address. IPv6 clients count by /64, which is what one host gets.
+#[derive(Default)]
+pub struct SessionCounts {
+    per_address: Mutex<HashMap<IpAddr, usize>>,
+    open: watch::Sender<usize>,
+}
+
+/// Why a session is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// Too many in all.
+    Total,
+    /// Too many of this address.
+    Address,
+}
+
+fn counted_as(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+    }
+}
+
+impl SessionCounts {
+    /// Counts a session in, or says why not. Every `Ok` is to be followed by one [`Self::leave`].
+    pub fn enter(&self, address: IpAddr, limits: &Limits) -> Result<(), Refused> {
+        let mut counts = self.per_address.lock().unwrap_or_else(PoisonError::into_inner);
+        if *self.open.borrow() >= limits.sessions {
+            return Err(Refused::Total);
+        }
+        let count = counts.entry(counted_as(address)).or_default();
+        if *count >= limits.sessions_per_address {
+            return Err(Refused::Address);
+        }
+        *count += 1;
+        self.open.send_modify(|open| *open += 1);
+        Ok(())
+    }
+
+    /// Counts a session out.
+    pub fn leave(&self, address: IpAddr) {
+        let mut counts = self.per_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = counted_as(address);
+        if let Some(count) = counts.get_mut(&key) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                counts.remove(&key);
+            }
+        }
+        self.open.send_modify(|open| *open = open.saturating_sub(1));
+    }
+
+    /// Sessions open now.
+    pub fn open(&self) -> usize {
+        *self.open.borrow()
+    }
+
+    /// Returns once no session is open.
+    pub async fn wait_until_none(&self) {
+        // The sender lives in self, so the wait cannot fail.
+        let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
+    }
+}
+
+/// Octets of message bodies held by all sessions together.
+#[derive(Default)]
+pub struct BodyMemory {
+    used: AtomicU64,
+}
+
+impl BodyMemory {
+    /// Moves one session's share from `old` to `new` octets; `false` (and unchanged) if that would pass `limit`.
+    pub fn resize(&self, old: u64, new: u64, limit: u64) -> bool {
+        if new <= old {
+            self.used.fetch_sub(old - new, Ordering::Relaxed);
+            return true;
+        }
+        let grow = new - old;
+        let before = self.used.fetch_add(grow, Ordering::Relaxed);
+        if before.saturating_add(grow) > limit {
+            self.used.fetch_sub(grow, Ordering::Relaxed);
+            return false;
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(sessions: usize, per_address: usize) -> Limits {
+        let mut limits = crate::config::defaults().limits;
+        limits.sessions = sessions;
+        limits.sessions_per_address = per_address;
+        limits
+    }
+
+    #[test]
+    fn sessions_are_counted_in_all_and_per_address() {
+        let counts = SessionCounts::default();
+        let (a, b): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        let limits = limits(2, 1);
+        assert_eq!(counts.enter(a, &limits), Ok(()));
+        assert_eq!(counts.enter(a, &limits), Err(Refused::Address));
+        assert_eq!(counts.enter(b, &limits), Ok(()));
+        assert_eq!(counts.enter("192.0.2.3".parse().unwrap(), &limits), Err(Refused::Total));
+        counts.leave(a);
+        assert_eq!(counts.enter(a, &limits), Ok(()));
+    }
+
+    #[test]
+    fn one_ipv6_network_is_one_client() {
+        let counts = SessionCounts::default();
+        let limits = limits(9, 1);
+        assert_eq!(counts.enter("2001:db8::1".parse().unwrap(), &limits), Ok(()));
+        assert_eq!(counts.enter("2001:db8::2".parse().unwrap(), &limits), Err(Refused::Address));
+        assert_eq!(counts.enter("2001:db8:0:1::1".parse().unwrap(), &limits), Ok(()));
+    }
+
+    #[test]
+    fn body_memory_heals_by_itself() {
+        let memory = BodyMemory::default();
+        assert!(memory.resize(0, 60, 100));
+        assert!(!memory.resize(0, 60, 100));
+        assert!(memory.resize(60, 0, 100));
+        assert!(memory.resize(0, 60, 100));
+    }
+}

@@ -1,0 +1,101 @@
+//! A blocking SMTP client that says exactly what it is told.
+
+use super::PATIENCE;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+
+pub struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+impl Client {
+    /// Connects and reads the banner.
+    pub fn connect(address: SocketAddr) -> Self {
+        let mut client = Self::silent(address);
+        let banner = client.reply();
+        assert!(banner.starts_with("220"), "banner: {banner}");
+        client
+    }
+
+    /// Connects without reading the banner.
+    pub fn silent(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("connect");
+        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        stream.set_nodelay(true).expect("nodelay");
+        Self { stream: BufReader::new(stream) }
+    }
+
+    /// Connects and says EHLO.
+    pub fn hello(address: SocketAddr) -> Self {
+        let mut client = Self::connect(address);
+        let reply = client.cmd("EHLO client.test");
+        assert!(reply.starts_with("250"), "EHLO: {reply}");
+        client
+    }
+
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.stream.get_mut().write_all(bytes).expect("write");
+    }
+
+    /// Reads one reply, its lines joined by newlines; empty at the end of the connection.
+    pub fn reply(&mut self) -> String {
+        let mut text = String::new();
+        loop {
+            let mut line = String::new();
+            if self.stream.read_line(&mut line).unwrap_or(0) == 0 {
+                return text;
+            }
+            text.push_str(line.trim_end());
+            if line.as_bytes().get(3) != Some(&b'-') {
+                return text;
+            }
+            text.push('\n');
+        }
+    }
+
+    pub fn cmd(&mut self, line: &str) -> String {
+        self.raw(format!("{line}\r\n").as_bytes());
+        self.reply()
+    }
+
+    /// MAIL, RCPTs, DATA and the message; the reply to the dot, or the first refusal of MAIL or the last of RCPT if no
+    /// recipient was taken.
+    pub fn send(&mut self, from: &str, to: &[&str], message: &str) -> String {
+        let reply = self.cmd(&format!("MAIL FROM:<{from}>"));
+        if !reply.starts_with("250") {
+            return reply;
+        }
+        let mut taken = 0;
+        let mut refusal = String::new();
+        for address in to {
+            let reply = self.cmd(&format!("RCPT TO:<{address}>"));
+            if reply.starts_with("250") {
+                taken += 1;
+            } else {
+                refusal = reply;
+            }
+        }
+        if taken == 0 {
+            self.cmd("RSET");
+            return refusal;
+        }
+        let reply = self.cmd("DATA");
+        assert!(reply.starts_with("354"), "DATA: {reply}");
+        self.raw(stuffed(message).as_bytes());
+        self.reply()
+    }
+}
+
+/// CRLF lines, dots stuffed, the end of data behind it.
+pub fn stuffed(message: &str) -> String {
+    let mut out = String::new();
+    for line in message.lines() {
+        if line.starts_with('.') {
+            out.push('.');
+        }
+        out.push_str(line);
+        out.push_str("\r\n");
+    }
+    out.push_str(".\r\n");
+    out
+}

@@ -1,0 +1,248 @@
+//! The real binary with a sink, for end-to-end tests. Everything waits on events with a deadline, nothing sleeps.
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+
+pub mod client;
+pub mod postfix;
+pub mod sink;
+
+pub use client::Client;
+pub use sink::Sink;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Nothing that works takes longer, even on a loaded machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running `outgate serve`.
+pub struct Relay {
+    child: Child,
+    pub dir: tempfile::TempDir,
+    pub smtp: SocketAddr,
+    pub admin: SocketAddr,
+    pub addresses: Vec<(String, SocketAddr)>,
+}
+
+/// A configuration that suits most tests: one tenant, loopback client, everything routed to the sink.
+pub fn config(data_dir: &Path, sink: SocketAddr, extra: &str) -> String {
+    format!(
+        r#"
+[server]
+hostname = "relay.test"
+data_dir = {data_dir:?}
+[[listener]]
+bind = "127.0.0.1:0"
+kind = "relay"
+[[client]]
+networks = ["127.0.0.0/8", "::1/128"]
+tenants = ["acme"]
+trust_xclient = true
+trust_received = true
+identity_headers = ["X-Authenticated-Sender"]
+[[tenant]]
+name = "acme"
+domains = ["acme.example"]
+admins = ["postmaster@acme.example"]
+time_zone = "Europe/Berlin"
+[[route]]
+domain = "*"
+host = "{sink}"
+tls = "none"
+[notify]
+from = "outgate@relay.test"
+operators = ["noc@relay.test"]
+[admin]
+bind = "127.0.0.1:0"
+{extra}
+"#
+    )
+}
+
+impl Relay {
+    /// Starts with [`config`] and `extra` behind it.
+    pub fn start(sink: &Sink, extra: &str) -> Self {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let text = config(&dir.path().join("data"), sink.address, extra);
+        std::fs::write(dir.path().join("outgate.toml"), text).expect("config written");
+        Self::start_in(dir)
+    }
+
+    /// Starts with the config that lies in `dir`.
+    pub fn start_in(dir: tempfile::TempDir) -> Self {
+        let config = dir.path().join("outgate.toml");
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(dir.path().join("log"))
+            .expect("log file");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_outgate"))
+            .arg("serve")
+            .arg("--config")
+            .arg(&config)
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .expect("the binary starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
+        let mut addresses = Vec::new();
+        loop {
+            let Some(Ok(line)) = lines.next() else {
+                let log = std::fs::read_to_string(dir.path().join("log")).unwrap_or_default();
+                panic!("the relay ended before it was ready:\n{log}");
+            };
+            if let Some(rest) = line.strip_prefix("listening kind=") {
+                let (kind, address) = rest.split_once(" address=").expect("kind and address");
+                addresses.push((kind.to_owned(), address.parse().expect("an address")));
+            }
+            if line.starts_with("Admin page") {
+                break;
+            }
+        }
+        let find = |kind: &str| addresses.iter().find(|(k, _)| k == kind).map(|(_, a)| *a);
+        let admin = find("admin").expect("an admin address");
+        let smtp = find("relay").or(find("submission")).or(find("submissions")).expect("a listener");
+        Self { child, dir, smtp, admin, addresses }
+    }
+
+    pub fn address(&self, kind: &str) -> SocketAddr {
+        self.addresses.iter().find(|(k, _)| k == kind).map(|(_, a)| *a).expect("that listener")
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    pub fn token(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("data/admin.token")).expect("token").trim().to_owned()
+    }
+
+    /// A plain HTTP request with the operator's token; status and body.
+    pub fn http(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        http(self.admin, method, path, &format!("Authorization: Bearer {}\r\n", self.token()), body)
+    }
+
+    pub fn json(&self, path: &str) -> serde_json::Value {
+        let (status, body) = self.http("GET", path, "");
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(&body).expect("JSON")
+    }
+
+    /// Runs the CLI against this relay; exit status, standard output, standard error.
+    pub fn cli(&self, arguments: &[&str]) -> (i32, String, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_outgate"))
+            .args(arguments)
+            .env("OUTGATE_URL", format!("http://{}", self.admin))
+            .env("OUTGATE_TOKEN", self.token())
+            .output()
+            .expect("the CLI runs");
+        (
+            output.status.code().unwrap_or(-1),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    }
+
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status().expect("kill");
+        assert!(status.success());
+    }
+
+    /// Waits for the end of the process; its exit status.
+    pub fn wait(&mut self) -> Option<i32> {
+        self.child.wait().expect("wait").code()
+    }
+
+    /// kill -9, then start again on the same data.
+    pub fn crash_and_restart(mut self) -> Self {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("wait");
+        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().expect("temporary directory"));
+        Self::start_in(dir)
+    }
+
+    /// SIGTERM, wait, start again on the same data.
+    pub fn restart(mut self) -> Self {
+        self.signal("TERM");
+        assert_eq!(self.wait(), Some(0));
+        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().expect("temporary directory"));
+        Self::start_in(dir)
+    }
+
+    /// Asks until the condition holds.
+    pub fn until<T>(&self, what: &str, mut ask: impl FnMut(&Self) -> Option<T>) -> T {
+        until(what, || ask(self))
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- log of the relay ---\n{}", self.log());
+        }
+    }
+}
+
+/// Polls a condition that has no event to wait for (state behind the HTTP API).
+pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = std::time::Instant::now();
+    loop {
+        if let Some(found) = ask() {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// One HTTP/1.1 request; status and body.
+pub fn http(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
+    let (status, _, body) = http_full(address, method, path, headers, body);
+    (status, body)
+}
+
+/// One HTTP/1.1 request; status, header section and body.
+pub fn http_full(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(address).expect("HTTP connect");
+    stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+    let content_type = if headers.to_ascii_lowercase().contains("content-type:") { "" } else { "Content-Type: application/json\r\n" };
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{content_type}Content-Length: {}\r\n{headers}\r\n{body}",
+        body.len()
+    )
+    .expect("request");
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).expect("response");
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let (head, body) = text.split_once("\r\n\r\n").expect("a header section");
+    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
+    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    (status, head.to_owned(), if chunked { unchunk(body) } else { body.to_owned() })
+}
+
+fn unchunk(body: &str) -> String {
+    let mut out = String::new();
+    let mut rest = body;
+    while let Some((size, tail)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size.trim(), 16).unwrap_or(0);
+        if size == 0 {
+            break;
+        }
+        out.push_str(&tail[..size]);
+        rest = tail[size..].trim_start_matches("\r\n");
+    }
+    out
+}
+
+pub fn path(relay: &Relay, name: &str) -> PathBuf {
+    relay.dir.path().join(name)
+}

@@ -1,0 +1,165 @@
+//! A next hop that takes mail and remembers it, byte by byte.
+
+use super::PATIENCE;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+
+/// A message as it arrived.
+#[derive(Debug, Clone)]
+pub struct Arrived {
+    pub from: String,
+    pub to: Vec<String>,
+    /// The MAIL and RCPT lines as written.
+    pub commands: Vec<String>,
+    /// The message, dot-unstuffed, without the end of data.
+    pub data: Vec<u8>,
+}
+
+impl Arrived {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.data).into_owned()
+    }
+
+    /// The message without the Received field that the relay put on top.
+    pub fn without_trace(&self) -> Vec<u8> {
+        let mut lines = self.data.split_inclusive(|b| *b == b'\n').skip(1).peekable();
+        while lines.peek().is_some_and(|l| l.starts_with(b"\t") || l.starts_with(b" ")) {
+            lines.next();
+        }
+        lines.flatten().copied().collect()
+    }
+}
+
+type Script = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+struct Shared {
+    arrived: Mutex<Vec<Arrived>>,
+    changed: Condvar,
+    script: Box<Script>,
+}
+
+pub struct Sink {
+    pub address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+impl Sink {
+    /// Takes everything.
+    pub fn start() -> Self {
+        Self::scripted(|_| None)
+    }
+
+    /// `script` sees each command line (and `.` at the end of data) and may give another reply; `hang` never answers,
+    /// `close` hangs up.
+    pub fn scripted(script: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let address = listener.local_addr().expect("address");
+        let shared =
+            Arc::new(Shared { arrived: Mutex::default(), changed: Condvar::new(), script: Box::new(script) });
+        let accepting = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = Arc::clone(&accepting);
+                std::thread::spawn(move || serve(stream, &shared));
+            }
+        });
+        Self { address, shared }
+    }
+
+    pub fn all(&self) -> Vec<Arrived> {
+        self.shared.arrived.lock().expect("lock").clone()
+    }
+
+    /// Waits for the first message for which `wanted` holds.
+    pub fn wait(&self, what: &str, wanted: impl Fn(&Arrived) -> bool) -> Arrived {
+        let guard = self.shared.arrived.lock().expect("lock");
+        let (guard, timeout) = self
+            .shared
+            .changed
+            .wait_timeout_while(guard, PATIENCE, |arrived| !arrived.iter().any(&wanted))
+            .expect("lock");
+        assert!(!timeout.timed_out(), "waited in vain for {what}; arrived: {:#?}", guard.iter().map(Arrived::text).collect::<Vec<_>>());
+        guard.iter().find(|m| wanted(m)).cloned().expect("found")
+    }
+
+    pub fn wait_for(&self, recipient: &str) -> Arrived {
+        self.wait(recipient, |m| m.to.iter().any(|t| t == recipient))
+    }
+}
+
+fn serve(stream: TcpStream, shared: &Shared) -> Option<()> {
+    let mut stream = BufReader::new(stream);
+    let say = |stream: &mut BufReader<TcpStream>, text: &str| stream.get_mut().write_all(text.as_bytes()).ok();
+    say(&mut stream, "220 sink.test ESMTP\r\n")?;
+    let mut message = Arrived { from: String::new(), to: Vec::new(), commands: Vec::new(), data: Vec::new() };
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let line = line.trim_end();
+        let verb = line.split(' ').next().unwrap_or_default().to_ascii_uppercase();
+        let mut reply = (shared.script)(line);
+        if verb == "DATA" && reply.is_none() && !message.to.is_empty() {
+            say(&mut stream, "354 Go ahead\r\n")?;
+            message.data = read_data(&mut stream)?;
+            reply = (shared.script)(".");
+            if reply.as_deref().is_none_or(|r| r.starts_with('2')) {
+                let done = std::mem::replace(
+                    &mut message,
+                    Arrived { from: String::new(), to: Vec::new(), commands: Vec::new(), data: Vec::new() },
+                );
+                shared.arrived.lock().expect("lock").push(done);
+                shared.changed.notify_all();
+            }
+            reply.get_or_insert_with(|| "250 2.0.0 Ok".into());
+        }
+        match reply.as_deref() {
+            Some("hang") => loop {
+                std::thread::park();
+            },
+            Some("close") => return None,
+            Some(text) => say(&mut stream, &format!("{text}\r\n"))?,
+            None => match verb.as_str() {
+                "EHLO" => say(
+                    &mut stream,
+                    "250-sink.test\r\n250-PIPELINING\r\n250-SIZE 104857600\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250 ENHANCEDSTATUSCODES\r\n",
+                )?,
+                "MAIL" => {
+                    message = Arrived { from: path(line), to: Vec::new(), commands: vec![line.to_owned()], data: Vec::new() };
+                    say(&mut stream, "250 2.1.0 Ok\r\n")?;
+                }
+                "RCPT" => {
+                    message.to.push(path(line));
+                    message.commands.push(line.to_owned());
+                    say(&mut stream, "250 2.1.5 Ok\r\n")?;
+                }
+                "DATA" => say(&mut stream, "554 5.5.1 No valid recipients\r\n")?,
+                "QUIT" => {
+                    say(&mut stream, "221 2.0.0 Bye\r\n")?;
+                    return Some(());
+                }
+                _ => say(&mut stream, "250 2.0.0 Ok\r\n")?,
+            },
+        }
+    }
+}
+
+fn path(line: &str) -> String {
+    line.split(['<', '>']).nth(1).unwrap_or_default().to_owned()
+}
+
+fn read_data(stream: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
+    let mut data = Vec::new();
+    loop {
+        let mut line = Vec::new();
+        if stream.read_until(b'\n', &mut line).ok()? == 0 {
+            return None;
+        }
+        if line == b".\r\n" {
+            return Some(data);
+        }
+        data.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
+    }
+}

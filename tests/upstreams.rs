@@ -1,0 +1,170 @@
+//! Real mail servers and clients in front of the relay.
+
+mod common;
+
+use common::postfix::Postfix;
+use common::{Client, Relay, Sink};
+use std::path::Path;
+use std::process::Command;
+
+const HAM: &str = "From: someone@acme.example\nSubject: Minutes of Tuesday\nMessage-ID: <NN@acme.example>\n\n\
+                   Hi Bob,\n\nplease find the minutes below. We agreed to move the review to Thursday.\n\nRegards\n";
+
+/// Mail of an authenticated user through Postfix: the login is given to Postfix by XCLIENT, so that its own Received
+/// field names the user as it does after SASL.
+fn submit(postfix: &Postfix, login: &str, from: &str, to: &str, message: &str) -> String {
+    let mut client = Client::connect(postfix.smtp);
+    assert!(client.cmd("EHLO user.test").starts_with("250"));
+    let reply = client.cmd(&format!("XCLIENT LOGIN={login}"));
+    assert!(reply.starts_with("220"), "{reply}");
+    assert!(client.cmd("EHLO user.test").starts_with("250"));
+    client.send(from, &[to], message)
+}
+
+fn spam(n: usize) -> String {
+    format!(
+        "From: Alice <alice@acme.example>\nSubject: URGENT: Your account will be suspended, verify now!!!\n\
+         Message-ID: <spam{n}@acme.example>\nMIME-Version: 1.0\nContent-Type: text/html; charset=utf-8\n\n\
+         <html><body><h1>CONGRATULATIONS WINNER #{n}!!!</h1><p>Dear friend, you have WON $1,500,000.00 USD in our lottery \
+         promotion. To claim your FREE cash prize click here immediately and verify your password and bank account: \
+         <a href=\"http://203.0.113.9/login/verify.php?id={n}\">https://www.paypal.com/</a></p><p>Act now! 100% guaranteed, \
+         no risk, limited time offer. Buy viagra cheap. Make money fast, work from home.</p></body></html>\n"
+    )
+}
+
+#[test]
+fn a_taken_over_account_behind_postfix_is_stopped_and_everybody_is_told() {
+    let sink = Sink::start();
+    let relay = Relay::start(&sink, "[scoring]\nlearning_messages = 0\n");
+    let Some(postfix) = Postfix::start(relay.smtp) else { return };
+    for n in 0..10 {
+        let user = format!("user{n}@acme.example");
+        let reply = submit(&postfix, &user, &user, &format!("friend{n}@partner.example"), &HAM.replace("NN", &format!("h{n}")));
+        assert!(reply.starts_with("250"), "{reply}");
+    }
+    let mut count = 0;
+    let block = loop {
+        let to = format!("stranger{count}@elsewhere.example");
+        assert!(submit(&postfix, "alice@acme.example", "alice@acme.example", &to, &spam(count)).starts_with("250"));
+        postfix.wait_log(&[&format!("to=<{to}>"), "status="]);
+        let blocks = relay.json("/api/v1/blocks");
+        if let Some(block) = blocks["items"].as_array().and_then(|items| items.first()) {
+            break block.clone();
+        }
+        count += 1;
+        assert!(count < 12, "still not stopped");
+    };
+    assert_eq!((block["kind"].as_str(), block["subject"].as_str()), (Some("sender"), Some("alice@acme.example")));
+    let reference = block["ref"].as_str().expect("a reference");
+    let line = postfix.wait_log(&["status=bounced", "550 5.1.8 Access denied, bad outbound sender", reference]);
+    assert!(line.contains("stranger"), "{line}");
+    // Postfix's own bounce reaches the sender, through us.
+    let bounce = sink.wait("Postfix's bounce", |m| m.from.is_empty() && m.to == ["alice@acme.example"]);
+    assert!(bounce.text().contains(reference), "{}", bounce.text());
+    sink.wait("the notice", |m| m.to.iter().any(|t| t == "postmaster@acme.example") && m.text().contains(reference));
+    for n in 0..10 {
+        let user = format!("user{n}@acme.example");
+        let to = format!("again{n}@partner.example");
+        assert!(submit(&postfix, &user, &user, &to, &HAM.replace("NN", &format!("again{n}"))).starts_with("250"));
+        sink.wait_for(&to);
+    }
+    let (status, _, error) = relay.cli(&["blocks", "release", reference, "--verdict", "compromised", "--reason", "clean again"]);
+    assert_eq!(status, 0, "{error}");
+    let ham = HAM.replace("NN", "after");
+    assert!(submit(&postfix, "alice@acme.example", "alice@acme.example", "bob@partner.example", &ham).starts_with("250"));
+    sink.wait_for("bob@partner.example");
+}
+
+#[test]
+fn postfix_names_the_user_in_received_and_a_forged_envelope_does_not_touch_him() {
+    let sink = Sink::start();
+    let relay = Relay::start(&sink, "");
+    let Some(postfix) = Postfix::start(relay.smtp) else { return };
+    let body = "From: x@acme.example\nSubject: 8bit gr\u{fc}\u{df}e\nMIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n\
+                Content-Transfer-Encoding: 8bit\n\nz\u{e4}hler\n.dots\n";
+    assert!(submit(&postfix, "alice@acme.example", "carol@acme.example", "bob@partner.example", body).starts_with("250"));
+    let mail = sink.wait_for("bob@partner.example");
+    assert!(mail.text().contains("(Authenticated sender: alice@acme.example)"), "{}", mail.text());
+    assert!(mail.text().contains("z\u{e4}hler\r\n.dots\r\n"), "{}", mail.text());
+    assert!(mail.commands.iter().any(|c| c.contains("BODY=8BITMIME")), "{:?}", mail.commands);
+    let senders = relay.json("/api/v1/senders");
+    let addresses: Vec<_> = senders["items"].as_array().expect("items").iter().map(|s| s["address"].as_str()).collect();
+    assert!(addresses.contains(&Some("alice@acme.example")), "{senders}");
+    assert!(!addresses.contains(&Some("carol@acme.example")), "{senders}");
+}
+
+/// Runs a client program with the message on standard input; skipped where it is not installed.
+fn send_with(program: &str, arguments: &[String], input: &[u8]) -> bool {
+    let found = std::env::var_os("PATH")
+        .is_some_and(|paths| std::env::split_paths(&paths).any(|dir| Path::new(&dir).join(program).exists()));
+    if !found {
+        eprintln!("skipped: {program} is not installed");
+        return false;
+    }
+    use std::io::Write;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the client starts");
+    child.stdin.take().expect("stdin").write_all(input).expect("written");
+    let output = child.wait_with_output().expect("the client ends");
+    assert!(
+        output.status.success(),
+        "{program}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    true
+}
+
+#[test]
+fn clients_of_all_kinds_are_served_byte_for_byte() {
+    let sink = Sink::start();
+    let relay = Relay::start(&sink, "");
+    let address = relay.smtp;
+    let message = "From: a@acme.example\r\nTo: b@other.example\r\nSubject: from a client\r\nDate: Sun, 22 Nov 2026 10:00:00 +0000\r\n\
+                   Message-ID: <client@acme.example>\r\n\r\n.dot\r\n..dots\r\n\ttab and trailing space \r\nend\r\n";
+    let to = |name: &str| format!("{name}@other.example");
+    let python = format!(
+        "import smtplib,sys\ns=smtplib.SMTP('127.0.0.1',{})\ns.sendmail('a@acme.example',['{}'],sys.stdin.buffer.read())\ns.quit()",
+        address.port(),
+        to("python")
+    );
+    let clients: [(&str, &str, Vec<String>); 4] = [
+        ("python", "python3", vec!["-c".into(), python]),
+        (
+            "curl",
+            "curl",
+            vec![
+                "-sS".into(), "--crlf".into(), format!("smtp://{address}/client.test"), "--mail-from".into(), "a@acme.example".into(),
+                "--mail-rcpt".into(), to("curl"), "-T".into(), "-".into(),
+            ],
+        ),
+        (
+            "swaks",
+            "swaks",
+            vec![
+                "--server".into(), address.to_string(), "--from".into(), "a@acme.example".into(), "--to".into(), to("swaks"),
+                "--data".into(), "-".into(),
+            ],
+        ),
+        (
+            "msmtp",
+            "msmtp",
+            vec![
+                format!("--host={}", address.ip()), format!("--port={}", address.port()), "--from=a@acme.example".into(), to("msmtp"),
+            ],
+        ),
+    ];
+    for (name, program, arguments) in clients {
+        // curl and msmtp read LF lines and make CRLF of them; the others want CRLF as it is.
+        let input = if name == "python" { message.to_owned() } else { message.replace("\r\n", "\n") };
+        if send_with(program, &arguments, input.as_bytes()) {
+            let mail = sink.wait_for(&to(name));
+            assert_eq!(String::from_utf8_lossy(&mail.without_trace()), message, "{name}");
+        }
+    }
+}
