@@ -1,1 +1,3 @@
 //! Command line: arguments to admin commands, tables and JSON.
+
+pub mod config;

@@ -1,0 +1,468 @@
+//! From the raw file to `Settings`: every key, its range and its default, each said once, here.
+
+use super::error::Wrong;
+use super::raw::{Place, Reader, Section, boolean, duration, in_range, integer, number, one_of, size, string};
+use super::settings::*;
+use super::units;
+use super::values::{self, Env, optional};
+use crate::types::{Address, Domain, TenantId};
+use ipnet::IpNet;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
+/// Settings with the places their parts came from, for the checks that look at several parts together.
+pub(super) struct Checked {
+    /// The settings.
+    pub settings: Settings,
+    /// `[[listener]]`, in order; empty where the default stands.
+    pub listeners: Vec<Place>,
+    /// `[[client]]`, likewise.
+    pub clients: Vec<Place>,
+    /// `[[tenant]]`, likewise.
+    pub tenants: Vec<Place>,
+    /// `[[route]]`, likewise.
+    pub routes: Vec<Place>,
+    /// `[[pool]] name = "high_risk"`, or the file.
+    pub high_risk: Place,
+    /// Single sections.
+    pub sections: Sections,
+}
+
+/// Places of single sections.
+pub(super) struct Sections {
+    pub server: Place,
+    pub limits: Place,
+    pub delivery: Place,
+    pub scoring: Place,
+    pub admin: Place,
+    pub public: Place,
+}
+
+/// Reads the whole file. What is wrong stands in the reader; the settings mean something only if nothing is.
+pub(super) fn settings(reader: &Reader<'_>, root: Section<'_, '_>, env: Env<'_>) -> Checked {
+    let (server, server_at) = server(root.section("server"));
+    let (listeners, listeners_at) = listeners(&root);
+    let tls = tls(root.section("tls"));
+    let (limits, limits_at) = limits(root.section("limits"));
+    let (tenants, tenants_at) = tenants(&root, &server.hostname);
+    let (clients, clients_at) = clients(&root, &tenants);
+    let (pool_normal, pool_high_risk, high_risk) = pools(reader, &root, &server.hostname);
+    let (routes, routes_at) = routes(&root, env);
+    let (delivery, delivery_at) = delivery(root.section("delivery"));
+    let (scoring, scoring_at) = scoring(root.section("scoring"));
+    let (admin_bind, admin_at) = admin(root.section("admin"));
+    let (public, public_at) = public(root.section("public"));
+    let settings = Settings {
+        listeners,
+        tls,
+        limits,
+        clients,
+        tenants,
+        pool_normal,
+        pool_high_risk,
+        routes,
+        delivery,
+        dns_servers: dns(root.section("dns")),
+        scoring,
+        policy: policies(root.section("policy")),
+        blocks: blocks(root.section("blocks")),
+        held_expire: held(root.section("held")),
+        notify: notify(root.section("notify"), &server.hostname, env),
+        records: records(root.section("records")),
+        admin_bind,
+        public,
+        log: log(root.section("log")),
+        server,
+    };
+    root.finish();
+    Checked {
+        settings,
+        listeners: listeners_at,
+        clients: clients_at,
+        tenants: tenants_at,
+        routes: routes_at,
+        high_risk,
+        sections: Sections {
+            server: server_at,
+            limits: limits_at,
+            delivery: delivery_at,
+            scoring: scoring_at,
+            admin: admin_at,
+            public: public_at,
+        },
+    }
+}
+
+/// Ends a section: its unknown keys are recorded; gives its place.
+fn end(section: Section<'_, '_>) -> Place {
+    let place = section.place.clone();
+    section.finish();
+    place
+}
+
+/// A count that fits `usize`; the ranges used are far below.
+fn count(section: &Section<'_, '_>, key: &'static str, default: usize, least: u64, most: u64) -> usize {
+    section.get(key, default, |v| integer(v, &(least..=most)).map(|n| usize::try_from(n).unwrap_or(usize::MAX)))
+}
+
+/// A count that fits `u32`.
+fn count32(section: &Section<'_, '_>, key: &'static str, default: u32, least: u32, most: u32) -> u32 {
+    section.get(key, default, |v| integer(v, &(u64::from(least)..=u64::from(most))).map(|n| u32::try_from(n).unwrap_or(u32::MAX)))
+}
+
+fn server(s: Section<'_, '_>) -> (Server, Place) {
+    let server = Server {
+        // A name below .localhost can never be somebody else's (RFC 6761 section 6.3).
+        hostname: s.get("hostname", default_hostname(), |v| values::domain(string(v)?)),
+        data_dir: s.get("data_dir", PathBuf::from("data"), |v| match string(v)? {
+            "" => Err(Wrong::new("is empty", "write a directory, such as \"data\"")),
+            path => Ok(PathBuf::from(path)),
+        }),
+    };
+    (server, end(s))
+}
+
+fn default_hostname() -> Domain {
+    Domain::parse("outgate.localhost").expect("the default host name is a domain")
+}
+
+fn listeners(root: &Section<'_, '_>) -> (Vec<Listener>, Vec<Place>) {
+    let default_bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 2525));
+    let Some(sections) = root.sections("listener") else {
+        return (vec![Listener { bind: default_bind, kind: ListenerKind::Relay, proxy_protocol: Vec::new() }], Vec::new());
+    };
+    root.refuse_empty("listener", "write at least one [[listener]], or leave the key out");
+    let kinds = [
+        ("relay", ListenerKind::Relay),
+        ("submission", ListenerKind::Submission),
+        ("submissions", ListenerKind::Submissions),
+        ("reports", ListenerKind::Reports),
+    ];
+    sections
+        .into_iter()
+        .map(|s| {
+            let bind = s.need("bind", "write the address and port to listen on, such as \"127.0.0.1:2525\"", |v| {
+                values::socket(string(v)?)
+            });
+            let listener = Listener {
+                bind: bind.unwrap_or(default_bind),
+                kind: s.get("kind", ListenerKind::Relay, |v| one_of(v, &kinds)),
+                proxy_protocol: s.list("proxy_protocol", Vec::new(), values::network),
+            };
+            (listener, end(s))
+        })
+        .unzip()
+}
+
+fn tls(s: Section<'_, '_>) -> Option<TlsFiles> {
+    let path = |key| s.get(key, None, |v| optional(string(v)?, |p| Ok(PathBuf::from(p))));
+    let (certificate, key) = (path("certificate"), path("key"));
+    let files = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+        (None, None) => None,
+        (Some(_), None) => {
+            s.error("key", Wrong::new("is empty, while certificate is given", "give both, or neither"));
+            None
+        }
+        (None, Some(_)) => {
+            s.error("certificate", Wrong::new("is empty, while key is given", "give both, or neither"));
+            None
+        }
+    };
+    s.finish();
+    files
+}
+
+fn limits(s: Section<'_, '_>) -> (Limits, Place) {
+    let limits = Limits {
+        // RFC 5321 section 4.5.3.1.7: at least 64 Ki octets. Sizes are kept in 32 bits.
+        message_size_bytes: s.get("message_size_bytes", 50 << 20, |v| size(v, &(64 << 10..=1 << 30))),
+        recipients_per_message: count32(&s, "recipients_per_message", 1000, 1, 100_000),
+        // RFC 5321 section 4.5.3.1.6: at least 1000 octets.
+        line_bytes: s.get("line_bytes", 1 << 20, |v| size(v, &(1000..=1 << 30))),
+        idle_timeout: s.get("idle_timeout", 5 * MINUTE, |v| duration(v, &(SECOND..=HOUR))),
+        sessions: count(&s, "sessions", 10_000, 1, 1_000_000),
+        sessions_per_address: count(&s, "sessions_per_address", 200, 1, 1_000_000),
+        body_memory_bytes: s.get("body_memory_bytes", 256 << 20, |v| size(v, &(1 << 20..=1 << 40))),
+        header_fields: count(&s, "header_fields", 1000, 10, 100_000),
+        mime_depth: count(&s, "mime_depth", 50, 5, 1000),
+        errors_per_session: count32(&s, "errors_per_session", 20, 1, 10_000),
+        idle_commands: count32(&s, "idle_commands", 100, 5, 100_000),
+        // RFC 5321 section 6.3: the limit should be no lower than 100.
+        received_fields: count(&s, "received_fields", 100, 10, 10_000),
+    };
+    (limits, end(s))
+}
+
+fn tenants(root: &Section<'_, '_>, hostname: &Domain) -> (Vec<Arc<Tenant>>, Vec<Place>) {
+    let Some(sections) = root.sections("tenant") else {
+        // Without any, one tenant takes all mail; only our own name is internal.
+        let tenant = Tenant {
+            id: TenantId::new("default"),
+            domains: vec![hostname.clone()],
+            admins: Vec::new(),
+            time_zone: "UTC".into(),
+            accept_foreign_senders: true,
+        };
+        return (vec![Arc::new(tenant)], Vec::new());
+    };
+    root.refuse_empty("tenant", "write at least one [[tenant]], or leave the key out");
+    sections
+        .into_iter()
+        .map(|s| {
+            let name = s.need("name", "write the tenant's name, such as \"acme\"", |v| values::name(string(v)?));
+            let tenant = Tenant {
+                id: TenantId::new(name.as_deref().unwrap_or_default()),
+                domains: s.list("domains", Vec::new(), values::domain),
+                admins: s.list("admins", Vec::new(), values::address),
+                time_zone: s.get("time_zone", "UTC".to_owned(), |v| values::time_zone(string(v)?)),
+                accept_foreign_senders: s.get("foreign_senders", true, |v| one_of(v, &[("accept", true), ("reject", false)])),
+            };
+            (Arc::new(tenant), end(s))
+        })
+        .unzip()
+}
+
+fn clients(root: &Section<'_, '_>, tenants: &[Arc<Tenant>]) -> (Vec<Arc<Client>>, Vec<Place>) {
+    let all = || tenants.iter().map(|t| t.id.clone()).collect::<Vec<_>>();
+    let Some(sections) = root.sections("client") else {
+        // Without any, only this machine itself may relay.
+        let loopback = [IpNet::new(Ipv4Addr::new(127, 0, 0, 0).into(), 8), IpNet::new(Ipv6Addr::LOCALHOST.into(), 128)];
+        let client = Client {
+            networks: loopback.into_iter().flatten().collect(),
+            tenants: all(),
+            trust_xclient: false,
+            trust_received: false,
+            identity_headers: Vec::new(),
+            script_header: None,
+        };
+        return (vec![Arc::new(client)], Vec::new());
+    };
+    sections
+        .into_iter()
+        .map(|s| {
+            if !s.has("networks") {
+                s.error("networks", Wrong::new("is missing", "write the networks of the client, such as [\"192.0.2.0/24\"]"));
+            }
+            s.refuse_empty("networks", "write at least one network");
+            s.refuse_empty("tenants", "write at least one tenant, or leave the key out for all");
+            let client = Client {
+                networks: s.list("networks", Vec::new(), values::network),
+                tenants: s.list("tenants", all(), |t| Ok(TenantId::new(t))),
+                trust_xclient: s.get("trust_xclient", false, boolean),
+                trust_received: s.get("trust_received", false, boolean),
+                identity_headers: s.list("identity_headers", Vec::new(), values::header_name),
+                script_header: s.get("script_header", None, |v| optional(string(v)?, values::header_name)),
+            };
+            (Arc::new(client), end(s))
+        })
+        .unzip()
+}
+
+fn pools(reader: &Reader<'_>, root: &Section<'_, '_>, hostname: &Domain) -> (PoolSettings, PoolSettings, Place) {
+    let default =
+        |connections| PoolSettings { addresses: Vec::new(), ehlo: hostname.clone(), connections_per_destination: connections };
+    let (mut normal, mut high_risk) = (default(20), default(5));
+    let mut high_risk_at = root.place_of("pool");
+    let mut seen = Vec::new();
+    for s in root.sections("pool").unwrap_or_default() {
+        let name = s.need("name", "write \"normal\" or \"high_risk\"", |v| one_of(v, &[("normal", false), ("high_risk", true)]));
+        let target = if name == Some(true) { &mut high_risk } else { &mut normal };
+        let pool = PoolSettings {
+            addresses: s.list("addresses", Vec::new(), values::ip),
+            ehlo: s.get("ehlo", hostname.clone(), |v| {
+                optional(string(v)?, values::domain).map(|d| d.unwrap_or_else(|| hostname.clone()))
+            }),
+            connections_per_destination: count(&s, "connections_per_destination", target.connections_per_destination, 1, 10_000),
+        };
+        let Some(name) = name else {
+            s.finish();
+            continue;
+        };
+        if seen.contains(&name) {
+            reader.error(&s.place_of("name"), Wrong::new("this pool stands above already", "keep one of the two"));
+        }
+        seen.push(name);
+        *target = pool;
+        let place = end(s);
+        if name {
+            high_risk_at = place;
+        }
+    }
+    (normal, high_risk, high_risk_at)
+}
+
+fn routes(root: &Section<'_, '_>, env: Env<'_>) -> (Vec<Arc<Route>>, Vec<Place>) {
+    let modes = [("none", TlsMode::None), ("opportunistic", TlsMode::Opportunistic), ("required", TlsMode::Required)];
+    root.sections("route")
+        .unwrap_or_default()
+        .into_iter()
+        .map(|s| {
+            let domain =
+                s.need("domain", "write \"*\" for all domains, or the recipient domain", |v| values::route_match(string(v)?));
+            let host = s.need("host", "write the next hop, such as \"smtp.example.com:587\"", |v| values::host_port(string(v)?));
+            let (host, port) = host.unwrap_or_default();
+            let route = Route {
+                domain: domain.unwrap_or(RouteMatch::Any),
+                host,
+                port,
+                tls: s.get("tls", TlsMode::Opportunistic, |v| one_of(v, &modes)),
+                username: s.get("username", None, |v| optional(string(v)?, |t| Ok(t.to_owned()))),
+                password: s.get("password", None, |v| optional(string(v)?, |t| values::secret(t, env))),
+            };
+            if route.username.is_some() && route.password.is_none() && !s.has("password") {
+                s.error("password", Wrong::new("is missing, while username is given", "write it, or \"env:NAME\""));
+            }
+            if route.username.is_none() && route.password.is_some() {
+                s.error("username", Wrong::new("is missing, while password is given", "write it"));
+            }
+            (Arc::new(route), end(s))
+        })
+        .unzip()
+}
+
+fn delivery(s: Section<'_, '_>) -> (Delivery, Place) {
+    let waits = [MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR];
+    let delivery = Delivery {
+        retry: s.list("retry", waits.to_vec(), |t| {
+            units::duration(t).and_then(|d| in_range(d, &(Duration::from_millis(1)..=7 * DAY)))
+        }),
+        expire: s.get("expire", 5 * DAY, |v| duration(v, &(SECOND..=30 * DAY))),
+        delay_notice: s.get("delay_notice", 4 * HOUR, |v| duration(v, &(Duration::ZERO..=30 * DAY))),
+        allow_private_addresses: s.get("allow_private_addresses", false, boolean),
+        mx_port: s.get("mx_port", 25, |v| integer(v, &(1..=65_535)).map(|n| u16::try_from(n).unwrap_or(25))),
+        connections: count(&s, "connections", 500, 1, 100_000),
+    };
+    s.refuse_empty("retry", "write at least one wait, such as [\"5m\"]");
+    (delivery, end(s))
+}
+
+fn dns(s: Section<'_, '_>) -> Vec<SocketAddr> {
+    let servers = s.list("servers", Vec::new(), values::dns_server);
+    s.finish();
+    servers
+}
+
+fn scoring(s: Section<'_, '_>) -> (Scoring, Place) {
+    let scoring = Scoring {
+        suspicious_probability: s.get("suspicious_probability", 0.9, |v| number(v, &(0.0..=1.0))),
+        spam_probability: s.get("spam_probability", 0.99, |v| number(v, &(0.0..=1.0))),
+        learning_messages: s.get("learning_messages", 500, |v| integer(v, &(0..=1_000_000))),
+    };
+    (scoring, end(s))
+}
+
+fn policies(s: Section<'_, '_>) -> Policy {
+    let policy = policy(s.section("default"));
+    s.finish();
+    policy
+}
+
+fn policy(s: Section<'_, '_>) -> Policy {
+    let exceeded = [
+        ("alert", WhenExceeded::Alert),
+        ("throttle", WhenExceeded::Throttle),
+        ("hold", WhenExceeded::Hold),
+        ("block", WhenExceeded::Block),
+        ("block_until_tomorrow", WhenExceeded::BlockUntilTomorrow),
+    ];
+    let suspicious = [
+        ("deliver", Suspicious::Deliver),
+        ("high_risk", Suspicious::HighRisk),
+        ("hold", Suspicious::Hold),
+        ("reject", Suspicious::Reject),
+    ];
+    let ceiling = |key, default| s.get(key, default, |v| integer(v, &(0..=1_000_000_000)));
+    let policy = Policy {
+        recipients_external_per_hour: ceiling("recipients_external_per_hour", 500),
+        recipients_internal_per_hour: ceiling("recipients_internal_per_hour", 1000),
+        recipients_per_day: ceiling("recipients_per_day", 1000),
+        when_exceeded: s.get("when_exceeded", WhenExceeded::Alert, |v| one_of(v, &exceeded)),
+        spam_rate: s.get("spam_rate", 0.5, |v| {
+            number(v, &(0.0..=1.0)).and_then(|rate| match rate > 0.0 {
+                true => Ok(rate),
+                false => Err(Wrong::new(
+                    "0 would block everybody",
+                    "write a share above 0 and up to 1; spam_rate_min_messages = 0 is off",
+                )),
+            })
+        }),
+        spam_rate_min_messages: s.get("spam_rate_min_messages", 20, |v| integer(v, &(0..=1_000_000))),
+        spam_rate_window: s.get("spam_rate_window", HOUR, |v| duration(v, &(MINUTE..=DAY))),
+        false_block_rate: s.get("false_block_rate", 1e-6, |v| number(v, &(0.0..=0.1))),
+        suspicious: s.get("suspicious", Suspicious::HighRisk, |v| one_of(v, &suspicious)),
+    };
+    s.finish();
+    policy
+}
+
+fn blocks(s: Section<'_, '_>) -> Blocks {
+    let blocks = Blocks {
+        duration: s.get("duration", BlockDuration::UntilReleased, |v| values::block_duration(string(v)?)),
+        releases_by_tenant: count32(&s, "releases_by_tenant", 3, 0, 1000),
+        allow_internal: s.get("allow_internal", true, boolean),
+    };
+    s.finish();
+    blocks
+}
+
+fn held(s: Section<'_, '_>) -> Duration {
+    let expire = s.get("expire", 5 * DAY, |v| duration(v, &(SECOND..=YEAR)));
+    s.finish();
+    expire
+}
+
+fn notify(s: Section<'_, '_>, hostname: &Domain, env: Env<'_>) -> NotifySettings {
+    let own = || Address::parse(&format!("outgate@{hostname}")).expect("a short local part at a checked domain is an address");
+    let notify = NotifySettings {
+        from: s.get("from", own(), |v| optional(string(v)?, values::address).map(|a| a.unwrap_or_else(own))),
+        operators: s.list("operators", Vec::new(), values::address),
+        webhook: s.get("webhook", None, |v| optional(string(v)?, values::url)),
+        webhook_secret: s.get("webhook_secret", None, |v| optional(string(v)?, |t| values::secret(t, env))),
+    };
+    s.finish();
+    notify
+}
+
+fn records(s: Section<'_, '_>) -> Records {
+    let records = Records {
+        trace: s.get("trace", 30 * DAY, |v| duration(v, &(HOUR..=10 * YEAR))),
+        trace_bytes: s.get("trace_bytes", 10 << 30, |v| size(v, &(1 << 20..=1 << 50))),
+        evidence: s.get("evidence", 90 * DAY, |v| duration(v, &(DAY..=10 * YEAR))),
+    };
+    s.finish();
+    records
+}
+
+fn admin(s: Section<'_, '_>) -> (SocketAddr, Place) {
+    let bind = s.get("bind", SocketAddr::from((Ipv4Addr::LOCALHOST, 8025)), |v| values::socket(string(v)?));
+    (bind, end(s))
+}
+
+fn public(s: Section<'_, '_>) -> (Public, Place) {
+    let public = Public {
+        bind: s.get("bind", None, |v| optional(string(v)?, values::socket)),
+        url: s.get("url", None, |v| optional(string(v)?, values::url)),
+        help: s.get("help", None, |v| optional(string(v)?, values::help)),
+    };
+    (public, end(s))
+}
+
+fn log(s: Section<'_, '_>) -> Log {
+    let levels = ["error", "warn", "info", "debug", "trace"].map(|l| (l, l));
+    let log = Log {
+        format: s.get("format", LogFormat::Text, |v| one_of(v, &[("text", LogFormat::Text), ("json", LogFormat::Json)])),
+        level: s.get("level", "info", |v| one_of(v, &levels)).to_owned(),
+        subjects: s.get("subjects", false, boolean),
+    };
+    s.finish();
+    log
+}

@@ -1,0 +1,173 @@
+//! Checks that look at several parts of the configuration together, and warnings about what hardly was meant.
+
+use super::check::Checked;
+use super::error::Wrong;
+use super::raw::Reader;
+use super::settings::{ListenerKind, RouteMatch};
+use std::collections::HashMap;
+
+/// Runs all of them.
+pub(super) fn check(reader: &Reader<'_>, checked: &Checked) {
+    listeners(reader, checked);
+    tenants(reader, checked);
+    clients(reader, checked);
+    routes(reader, checked);
+    numbers(reader, checked);
+    surroundings(reader, checked);
+}
+
+fn listeners(reader: &Reader<'_>, checked: &Checked) {
+    let settings = &checked.settings;
+    let mut seen = HashMap::new();
+    for (listener, place) in settings.listeners.iter().zip(&checked.listeners) {
+        let needs_tls = matches!(listener.kind, ListenerKind::Submission | ListenerKind::Submissions);
+        if needs_tls && settings.tls.is_none() {
+            let wrong = Wrong::new(
+                "submission needs TLS: passwords never cross the network in the clear",
+                "set certificate and key in [tls], or make this a relay listener",
+            );
+            reader.error(&place.at("kind"), wrong);
+        }
+        if listener.bind.port() != 0
+            && let Some(other) = seen.insert(listener.bind, place)
+        {
+            let wrong =
+                Wrong::new(format!("{} is taken by {} already", listener.bind, other.key), "choose another address or port");
+            reader.error(&place.at("bind"), wrong);
+        }
+    }
+    let others = [(Some(settings.admin_bind), &checked.sections.admin), (settings.public.bind, &checked.sections.public)];
+    let mut taken: Vec<_> = settings.listeners.iter().map(|l| l.bind).collect();
+    for (bind, place) in others.into_iter().filter_map(|(bind, place)| Some((bind?, place))) {
+        if bind.port() != 0 && taken.contains(&bind) {
+            reader.error(&place.at("bind"), Wrong::new(format!("{bind} is taken already"), "choose another address or port"));
+        }
+        taken.push(bind);
+    }
+}
+
+fn tenants(reader: &Reader<'_>, checked: &Checked) {
+    let (mut names, mut domains) = (HashMap::new(), HashMap::new());
+    for (tenant, place) in checked.settings.tenants.iter().zip(&checked.tenants) {
+        if let Some(first) = names.insert(tenant.id.clone(), place)
+            && !tenant.id.as_str().is_empty()
+        {
+            let wrong =
+                Wrong::new(format!("\"{}\" is the name of {} already", tenant.id, first.key), "give every tenant its own name");
+            reader.error(&place.at("name"), wrong);
+        }
+        for domain in &tenant.domains {
+            if let Some(owner) = domains.insert(domain.clone(), tenant.id.clone()) {
+                let wrong =
+                    Wrong::new(format!("{domain} belongs to \"{owner}\" already"), "name every domain once, under one tenant");
+                reader.error(&place.at("domains"), wrong);
+            }
+        }
+        if !tenant.accept_foreign_senders && tenant.domains.is_empty() {
+            let wrong =
+                Wrong::new("\"reject\" without domains refuses all mail", "list the tenant's domains, or accept foreign senders");
+            reader.error(&place.at("foreign_senders"), wrong);
+        }
+    }
+}
+
+fn clients(reader: &Reader<'_>, checked: &Checked) {
+    let mut networks = HashMap::new();
+    for (client, place) in checked.settings.clients.iter().zip(&checked.clients) {
+        for network in &client.networks {
+            if let Some(first) = networks.insert(*network, place) {
+                let wrong = Wrong::new(format!("{network} stands in {} already", first.key), "name every network once");
+                reader.error(&place.at("networks"), wrong);
+            }
+            if network.prefix_len() == 0 {
+                let wrong = Wrong::new(
+                    format!("{network} lets everybody who can connect relay"),
+                    "list the networks of your mail servers, unless a firewall keeps all others out",
+                );
+                reader.warning(&place.at("networks"), wrong);
+            }
+        }
+        for (i, tenant) in client.tenants.iter().enumerate() {
+            if checked.settings.tenant(tenant).is_none() {
+                let known: Vec<&str> = checked.settings.tenants.iter().map(|t| t.id.as_str()).collect();
+                let wrong = Wrong::new(
+                    format!("there is no tenant \"{tenant}\""),
+                    format!("add a [[tenant]] of that name; known: {}", known.join(", ")),
+                );
+                reader.error(&place.at("tenants"), wrong);
+            } else if client.tenants.iter().take(i).any(|t| t == tenant) {
+                reader.error(&place.at("tenants"), Wrong::new(format!("\"{tenant}\" stands there twice"), "name it once"));
+            }
+        }
+    }
+}
+
+fn routes(reader: &Reader<'_>, checked: &Checked) {
+    let routes = &checked.settings.routes;
+    for (i, (route, place)) in routes.iter().zip(&checked.routes).enumerate() {
+        let earlier = routes.iter().take(i);
+        if earlier.clone().any(|r| r.domain == RouteMatch::Any || r.domain == route.domain) {
+            let wrong = Wrong::new("no domain ever gets here", "a route above takes it first: put the narrower one before it");
+            reader.warning(&place.at("domain"), wrong);
+        }
+        if route.password.is_some() && route.tls != super::settings::TlsMode::Required {
+            let wrong = Wrong::new("the password may cross the network in the clear", "write tls = \"required\"");
+            reader.warning(&place.at("tls"), wrong);
+        }
+    }
+}
+
+fn numbers(reader: &Reader<'_>, checked: &Checked) {
+    let (s, places) = (&checked.settings, &checked.sections);
+    if s.limits.body_memory_bytes < s.limits.message_size_bytes {
+        let wrong = Wrong::new(
+            format!("{} is less than message_size_bytes ({})", s.limits.body_memory_bytes, s.limits.message_size_bytes),
+            "a message that is allowed must fit: make it at least as large",
+        );
+        reader.error(&places.limits.at("body_memory_bytes"), wrong);
+    }
+    if s.scoring.spam_probability < s.scoring.suspicious_probability {
+        let wrong = Wrong::new(
+            format!("{} lies below suspicious_probability ({})", s.scoring.spam_probability, s.scoring.suspicious_probability),
+            "spam is also suspicious: make it at least as high",
+        );
+        reader.error(&places.scoring.at("spam_probability"), wrong);
+    }
+    if s.delivery.delay_notice > s.delivery.expire {
+        let wrong = Wrong::new("comes after expire, so it is never sent", "make it shorter than expire, or \"0s\" for none");
+        reader.warning(&places.delivery.at("delay_notice"), wrong);
+    }
+    if s.limits.sessions_per_address > s.limits.sessions {
+        let wrong = Wrong::new("is more than sessions, so it changes nothing", "make it at most sessions");
+        reader.warning(&places.limits.at("sessions_per_address"), wrong);
+    }
+}
+
+fn surroundings(reader: &Reader<'_>, checked: &Checked) {
+    let (s, places) = (&checked.settings, &checked.sections);
+    if !s.server.hostname.as_str().contains('.') || s.server.hostname.as_str().ends_with(".localhost") {
+        let wrong = Wrong::new(
+            format!("other mail servers may refuse the name {}", s.server.hostname),
+            "write the public name of this host, the one its address resolves back to",
+        );
+        reader.warning(&places.server.at("hostname"), wrong);
+    }
+    if !s.admin_bind.ip().is_loopback() {
+        let wrong = Wrong::new(
+            format!("{} can be reached from other machines, without TLS", s.admin_bind),
+            "keep it on 127.0.0.1, or behind a proxy with TLS in a private network",
+        );
+        reader.warning(&places.admin.at("bind"), wrong);
+    }
+    if s.public.bind.is_some() && s.public.url.is_none() {
+        let wrong = Wrong::new("is empty, so no reply names the page of a block", "write how the outside reaches the pages");
+        reader.warning(&places.public.at("url"), wrong);
+    }
+    if s.pool_high_risk.addresses == s.pool_normal.addresses {
+        let wrong = Wrong::new(
+            "leaves from the same addresses as the normal pool, so it changes nothing for your reputation",
+            "give it source addresses of its own",
+        );
+        reader.warning(&checked.high_risk.at("addresses"), wrong);
+    }
+}

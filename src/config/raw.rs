@@ -1,0 +1,368 @@
+//! The file as TOML with positions. Every key that is asked for is remembered, so that what nobody asked for is an
+//! unknown key: strict without a second list of names. Problems are collected, not thrown, so that all are told at once.
+
+use super::error::{Problem, Wrong};
+use super::units;
+use std::cell::RefCell;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A file under inspection.
+pub(super) struct Reader<'a> {
+    file: &'a str,
+    text: &'a str,
+    /// Offsets of the line ends, ascending.
+    line_ends: Vec<usize>,
+    errors: RefCell<Vec<Problem>>,
+    warnings: RefCell<Vec<Problem>>,
+}
+
+/// Where something stands.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    /// Full key.
+    pub key: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Lines of the keys below it; empty for a single value.
+    keys: Vec<(String, usize)>,
+}
+
+impl Place {
+    const fn new(key: String, line: usize) -> Self {
+        Self { key, line, keys: Vec::new() }
+    }
+
+    /// The place of a key below this one; where the key is left out, its section's line.
+    pub fn at(&self, key: &str) -> Self {
+        let line = self.keys.iter().find(|(name, _)| name == key).map_or(self.line, |(_, line)| *line);
+        Self::new(self.below(key), line)
+    }
+
+    /// The name of a key below this one.
+    fn below(&self, key: &str) -> String {
+        if self.key.is_empty() { key.to_owned() } else { format!("{}.{key}", self.key) }
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// For this text, named `file` in messages.
+    pub fn new(text: &'a str, file: &'a str) -> Self {
+        let line_ends = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i).collect();
+        Self { file, text, line_ends, errors: RefCell::new(Vec::new()), warnings: RefCell::new(Vec::new()) }
+    }
+
+    /// The parsed table; errors of the TOML itself are recorded and leave what could be read.
+    pub fn parse(&self) -> Spanned<DeTable<'a>> {
+        let (table, errors) = DeTable::parse_recoverable(self.text);
+        for error in errors {
+            let place = Place::new(String::new(), self.line(error.span().map_or(0, |s| s.start)));
+            let problem = error.message().replace('\n', ", ");
+            self.error(&place, Wrong::new(format!("not TOML: {problem}"), ""));
+        }
+        table
+    }
+
+    /// The line of an offset, from 1.
+    fn line(&self, offset: usize) -> usize {
+        self.line_ends.partition_point(|end| *end < offset) + 1
+    }
+
+    fn problem(&self, place: &Place, wrong: Wrong) -> Problem {
+        Problem {
+            file: self.file.to_owned(),
+            line: place.line,
+            key: place.key.clone(),
+            problem: wrong.problem,
+            remedy: wrong.remedy,
+        }
+    }
+
+    /// Records an error.
+    pub fn error(&self, place: &Place, wrong: Wrong) {
+        self.errors.borrow_mut().push(self.problem(place, wrong));
+    }
+
+    /// Records a warning.
+    pub fn warning(&self, place: &Place, wrong: Wrong) {
+        self.warnings.borrow_mut().push(self.problem(place, wrong));
+    }
+
+    /// Errors and warnings, each in the order of the file.
+    pub fn finish(self) -> (Vec<Problem>, Vec<Problem>) {
+        let (mut errors, mut warnings) = (self.errors.into_inner(), self.warnings.into_inner());
+        errors.sort_by_key(|p| p.line);
+        warnings.sort_by_key(|p| p.line);
+        (errors, warnings)
+    }
+}
+
+/// One table of the file, or one that was left out.
+pub(super) struct Section<'r, 't> {
+    reader: &'r Reader<'t>,
+    table: Option<&'r DeTable<'t>>,
+    /// Where it begins.
+    pub place: Place,
+    asked: RefCell<Vec<&'static str>>,
+}
+
+impl<'r, 't> Section<'r, 't> {
+    /// The whole file.
+    pub fn root(reader: &'r Reader<'t>, table: &'r Spanned<DeTable<'t>>) -> Self {
+        Self::new(reader, Some(table.get_ref()), Place::new(String::new(), 1))
+    }
+
+    fn new(reader: &'r Reader<'t>, table: Option<&'r DeTable<'t>>, mut place: Place) -> Self {
+        let lines = |name: &Spanned<_>| reader.line(name.span().start);
+        place.keys = table.into_iter().flatten().map(|(name, _)| (name.get_ref().to_string(), lines(name))).collect();
+        Self { reader, table, place, asked: RefCell::new(Vec::new()) }
+    }
+
+    /// The raw value of a key and its place; from now on the key is a known one.
+    fn item(&self, key: &'static str) -> Option<(Place, &'r Spanned<DeValue<'t>>)> {
+        self.asked.borrow_mut().push(key);
+        let (name, value) = self.table?.get_key_value(key)?;
+        Some((Place::new(self.place.below(key), self.reader.line(name.span().start)), value))
+    }
+
+    /// Where a key stands; the section itself if it is left out.
+    pub fn place_of(&self, key: &str) -> Place {
+        let line = self
+            .table
+            .and_then(|t| t.get_key_value(key))
+            .map_or(self.place.line, |(name, _)| self.reader.line(name.span().start));
+        Place::new(self.place.below(key), line)
+    }
+
+    /// Whether the key is there.
+    pub fn has(&self, key: &str) -> bool {
+        self.table.is_some_and(|t| t.contains_key(key))
+    }
+
+    /// Records an error at a key.
+    pub fn error(&self, key: &str, wrong: Wrong) {
+        self.reader.error(&self.place_of(key), wrong);
+    }
+
+    /// Reads one value; left out or wrong: `default` (what is wrong is recorded, so the default never takes effect then).
+    pub fn get<T>(&self, key: &'static str, default: T, read: impl FnOnce(&DeValue<'_>) -> Result<T, Wrong>) -> T {
+        let Some((place, value)) = self.item(key) else { return default };
+        read(value.get_ref()).unwrap_or_else(|wrong| {
+            self.reader.error(&place, wrong);
+            default
+        })
+    }
+
+    /// Reads a value that has no default; left out, empty or wrong is an error and `None`.
+    pub fn need<T>(&self, key: &'static str, remedy: &str, read: impl FnOnce(&DeValue<'_>) -> Result<T, Wrong>) -> Option<T> {
+        if !self.has(key) {
+            self.asked.borrow_mut().push(key);
+            self.reader.error(&self.place_of(key), Wrong::new("is missing", remedy));
+            return None;
+        }
+        self.get(key, None, |value| read(value).map(Some))
+    }
+
+    /// Reads an array, element by element; every wrong element is recorded at its own line.
+    pub fn list<T>(&self, key: &'static str, default: Vec<T>, read: impl Fn(&str) -> Result<T, Wrong>) -> Vec<T> {
+        let Some((place, value)) = self.item(key) else { return default };
+        let Some(array) = value.get_ref().as_array() else {
+            self.reader.error(&place, wrong_type(value.get_ref(), "a list of strings", "[\"…\", \"…\"]"));
+            return default;
+        };
+        let mut out = Vec::new();
+        for (i, element) in array.iter().enumerate() {
+            let line = self.reader.line(element.span().start);
+            let place = Place::new(format!("{}[{}]", place.key, i + 1), line);
+            match string(element.get_ref()).and_then(&read) {
+                Ok(value) => out.push(value),
+                Err(wrong) => self.reader.error(&place, wrong),
+            }
+        }
+        out
+    }
+
+    /// Records an error if the key is there with an empty list.
+    pub fn refuse_empty(&self, key: &str, remedy: &str) {
+        if self.table.and_then(|t| t.get(key)).and_then(|v| v.get_ref().as_array()).is_some_and(|a| a.is_empty()) {
+            self.error(key, Wrong::new("is empty", remedy));
+        }
+    }
+
+    /// The table `[key]`, empty if left out.
+    pub fn section(&self, key: &'static str) -> Self {
+        let Some((place, value)) = self.item(key) else {
+            return Self::new(self.reader, None, Place::new(self.place.below(key), self.place.line));
+        };
+        let table = value.get_ref().as_table();
+        if table.is_none() {
+            self.reader.error(&place, wrong_type(value.get_ref(), "a section", &format!("[{}] once", place.key)));
+        }
+        Self::new(self.reader, table, place)
+    }
+
+    /// The tables `[[key]]`; `None` if left out.
+    pub fn sections(&self, key: &'static str) -> Option<Vec<Self>> {
+        let (place, value) = self.item(key)?;
+        let Some(array) = value.get_ref().as_array() else {
+            self.reader.error(&place, wrong_type(value.get_ref(), "a list of sections", &format!("[[{}]]", place.key)));
+            return Some(Vec::new());
+        };
+        let mut out = Vec::new();
+        for (i, element) in array.iter().enumerate() {
+            let line = self.reader.line(element.span().start);
+            let place = Place::new(format!("{}[{}]", place.key, i + 1), line);
+            match element.get_ref().as_table() {
+                Some(table) => out.push(Self::new(self.reader, Some(table), place)),
+                None => self.reader.error(&place, wrong_type(element.get_ref(), "a section", &format!("[[{key}]]"))),
+            }
+        }
+        Some(out)
+    }
+
+    /// Records every key that nobody asked for.
+    pub fn finish(self) {
+        let asked = self.asked.borrow();
+        for name in self.table.into_iter().flatten().map(|(name, _)| name) {
+            let key = name.get_ref().as_ref();
+            if asked.contains(&key) {
+                continue;
+            }
+            let place = Place::new(self.place.below(key), self.reader.line(name.span().start));
+            let remedy = nearest(key, &asked)
+                .map_or_else(|| format!("known here: {}", asked.join(", ")), |near| format!("did you mean \"{near}\"?"));
+            let what = if self.place.key.is_empty() { "unknown section" } else { "unknown key" };
+            self.reader.error(&place, Wrong::new(what, remedy));
+        }
+    }
+}
+
+/// The known key that differs least, if it is close enough to be what was meant.
+fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
+    // Longer keys than any of ours are no slips of the finger; this also bounds the work.
+    if key.len() > 64 {
+        return None;
+    }
+    known
+        .iter()
+        .map(|k| (distance(key, k), *k))
+        .filter(|(d, k)| *d <= (k.len() / 3).max(1))
+        .min_by_key(|(d, _)| *d)
+        .map(|(_, k)| k)
+}
+
+/// Levenshtein distance in octets.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, y) in row.iter_mut().skip(1).zip(b.bytes()) {
+            let up = *cell;
+            left = (diagonal + usize::from(x != y)).min(up + 1).min(left + 1);
+            diagonal = up;
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+/// A value of the wrong type.
+fn wrong_type(value: &DeValue<'_>, wanted: &str, example: &str) -> Wrong {
+    let found = match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "an integer",
+        DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a section",
+    };
+    Wrong::new(format!("is {found}, not {wanted}"), format!("write {example}"))
+}
+
+/// A string.
+pub(super) fn string<'v>(value: &'v DeValue<'_>) -> Result<&'v str, Wrong> {
+    value.as_str().ok_or_else(|| wrong_type(value, "a string", "\"…\""))
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(value: &DeValue<'_>) -> Result<bool, Wrong> {
+    value.as_bool().ok_or_else(|| wrong_type(value, "true or false", "true or false"))
+}
+
+/// An integer in a range.
+pub(super) fn integer(value: &DeValue<'_>, range: &RangeInclusive<u64>) -> Result<u64, Wrong> {
+    let remedy = || format!("write an integer from {} to {}", range.start(), range.end());
+    let Some(number) = value.as_integer() else {
+        return Err(Wrong { remedy: remedy(), ..wrong_type(value, "an integer", "") });
+    };
+    u64::from_str_radix(number.as_str(), number.radix())
+        .ok()
+        .filter(|n| range.contains(n))
+        .ok_or_else(|| Wrong::new(format!("{} is out of range", number.as_str()), remedy()))
+}
+
+/// A finite number in a range.
+pub(super) fn number(value: &DeValue<'_>, range: &RangeInclusive<f64>) -> Result<f64, Wrong> {
+    let remedy = || format!("write a number from {} to {}", range.start(), range.end());
+    let text = match value {
+        DeValue::Float(float) => float.as_str().to_owned(),
+        DeValue::Integer(integer) => integer.as_str().to_owned(),
+        other => return Err(Wrong { remedy: remedy(), ..wrong_type(other, "a number", "") }),
+    };
+    // NaN lies in no range.
+    text.parse::<f64>().ok().filter(|n| range.contains(n)).ok_or_else(|| Wrong::new(format!("{text} is out of range"), remedy()))
+}
+
+/// A duration in a range.
+pub(super) fn duration(value: &DeValue<'_>, range: &RangeInclusive<Duration>) -> Result<Duration, Wrong> {
+    let Some(text) = value.as_str() else {
+        return Err(wrong_type(value, "a duration", "a string with a number and a unit, such as \"5m\" or \"24h\""));
+    };
+    units::duration(text).and_then(|d| in_range(d, range))
+}
+
+/// Refuses a duration outside the range.
+pub(super) fn in_range(value: Duration, range: &RangeInclusive<Duration>) -> Result<Duration, Wrong> {
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    let (low, high) = (units::show_duration(*range.start()), units::show_duration(*range.end()));
+    Err(Wrong::new(
+        format!("\"{}\" is out of range", units::show_duration(value)),
+        format!("write a duration from \"{low}\" to \"{high}\""),
+    ))
+}
+
+/// A size: bytes as an integer, or a string with a unit.
+pub(super) fn size(value: &DeValue<'_>, range: &RangeInclusive<u64>) -> Result<u64, Wrong> {
+    let Some(text) = value.as_str() else {
+        return integer(value, range)
+            .map_err(|w| Wrong { remedy: format!("{} bytes, or a size such as \"50 MiB\"", w.remedy), ..w });
+    };
+    let bytes = units::size(text)?;
+    if range.contains(&bytes) {
+        return Ok(bytes);
+    }
+    Err(Wrong::new(
+        format!("\"{text}\" is out of range"),
+        format!("write a size from {} to {} bytes", range.start(), range.end()),
+    ))
+}
+
+/// One of some words.
+pub(super) fn one_of<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Result<T, Wrong> {
+    let text = string(value)?;
+    words.iter().find(|(word, _)| *word == text).map(|(_, t)| *t).ok_or_else(|| {
+        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let remedy = nearest(text, &known)
+            .map_or_else(|| format!("write one of: {}", known.join(", ")), |near| format!("did you mean \"{near}\"?"));
+        Wrong::new(format!("\"{text}\" is not known"), remedy)
+    })
+}

@@ -1,0 +1,213 @@
+//! The effective settings as TOML that reads back to the same settings; secrets are left out.
+
+use super::settings::*;
+use super::units::show_duration as time;
+use std::fmt::{Display, Write as _};
+
+/// What stands in place of a secret. Not of the form `env:NAME`, so that it reads back without an environment.
+const REDACTED: &str = "(redacted)";
+
+/// The effective settings as TOML, every key, secrets redacted.
+pub fn show(settings: &Settings) -> String {
+    let mut out = Out(String::new());
+    server_side(&mut out, settings);
+    people(&mut out, settings);
+    delivery_side(&mut out, settings);
+    judgement(&mut out, settings);
+    surroundings(&mut out, settings);
+    out.0
+}
+
+struct Out(String);
+
+impl Out {
+    fn section(&mut self, header: &str) {
+        let gap = if self.0.is_empty() { "" } else { "\n" };
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "{gap}{header}");
+    }
+
+    fn raw(&mut self, key: &str, value: impl Display) {
+        let _ = writeln!(self.0, "{key} = {value}");
+    }
+
+    fn text(&mut self, key: &str, value: impl Display) {
+        self.raw(key, quoted(value));
+    }
+
+    fn list<T: Display>(&mut self, key: &str, values: impl IntoIterator<Item = T>) {
+        let values: Vec<String> = values.into_iter().map(quoted).collect();
+        self.raw(key, format_args!("[{}]", values.join(", ")));
+    }
+}
+
+/// A TOML string.
+fn quoted(value: impl Display) -> String {
+    toml::Value::String(value.to_string()).to_string()
+}
+
+/// A float that TOML takes for a float, shortest exact form.
+fn float(value: f64) -> String {
+    format!("{value:?}")
+}
+
+fn server_side(out: &mut Out, s: &Settings) {
+    out.section("[server]");
+    out.text("hostname", &s.server.hostname);
+    out.text("data_dir", s.server.data_dir.display());
+    for listener in &s.listeners {
+        out.section("[[listener]]");
+        out.text("bind", listener.bind);
+        let kind = match listener.kind {
+            ListenerKind::Relay => "relay",
+            ListenerKind::Submission => "submission",
+            ListenerKind::Submissions => "submissions",
+            ListenerKind::Reports => "reports",
+        };
+        out.text("kind", kind);
+        out.list("proxy_protocol", &listener.proxy_protocol);
+    }
+    out.section("[tls]");
+    out.text("certificate", s.tls.as_ref().map(|t| t.certificate.display().to_string()).unwrap_or_default());
+    out.text("key", s.tls.as_ref().map(|t| t.key.display().to_string()).unwrap_or_default());
+    let l = &s.limits;
+    out.section("[limits]");
+    out.raw("message_size_bytes", l.message_size_bytes);
+    out.raw("recipients_per_message", l.recipients_per_message);
+    out.raw("line_bytes", l.line_bytes);
+    out.text("idle_timeout", time(l.idle_timeout));
+    out.raw("sessions", l.sessions);
+    out.raw("sessions_per_address", l.sessions_per_address);
+    out.raw("body_memory_bytes", l.body_memory_bytes);
+    out.raw("header_fields", l.header_fields);
+    out.raw("mime_depth", l.mime_depth);
+    out.raw("errors_per_session", l.errors_per_session);
+    out.raw("idle_commands", l.idle_commands);
+    out.raw("received_fields", l.received_fields);
+}
+
+fn people(out: &mut Out, s: &Settings) {
+    // Before the tables: an empty list of clients has no table that could say so.
+    if s.clients.is_empty() {
+        out.0.insert_str(0, "client = []\n\n");
+    }
+    for client in &s.clients {
+        out.section("[[client]]");
+        out.list("networks", &client.networks);
+        out.list("tenants", &client.tenants);
+        out.raw("trust_xclient", client.trust_xclient);
+        out.raw("trust_received", client.trust_received);
+        out.list("identity_headers", &client.identity_headers);
+        out.text("script_header", client.script_header.as_deref().unwrap_or_default());
+    }
+    for tenant in &s.tenants {
+        out.section("[[tenant]]");
+        out.text("name", &tenant.id);
+        out.list("domains", &tenant.domains);
+        out.list("admins", &tenant.admins);
+        out.text("time_zone", &tenant.time_zone);
+        out.text("foreign_senders", if tenant.accept_foreign_senders { "accept" } else { "reject" });
+    }
+}
+
+fn delivery_side(out: &mut Out, s: &Settings) {
+    for (name, pool) in [("normal", &s.pool_normal), ("high_risk", &s.pool_high_risk)] {
+        out.section("[[pool]]");
+        out.text("name", name);
+        out.list("addresses", &pool.addresses);
+        out.text("ehlo", &pool.ehlo);
+        out.raw("connections_per_destination", pool.connections_per_destination);
+    }
+    for route in &s.routes {
+        out.section("[[route]]");
+        match &route.domain {
+            RouteMatch::Any => out.text("domain", "*"),
+            RouteMatch::Below(parent) => out.text("domain", format_args!(".{parent}")),
+            RouteMatch::Exact(domain) => out.text("domain", domain),
+        }
+        let v6 = route.host.contains(':');
+        out.text("host", if v6 { format!("[{}]:{}", route.host, route.port) } else { format!("{}:{}", route.host, route.port) });
+        let tls = match route.tls {
+            TlsMode::None => "none",
+            TlsMode::Opportunistic => "opportunistic",
+            TlsMode::Required => "required",
+        };
+        out.text("tls", tls);
+        out.text("username", route.username.as_deref().unwrap_or_default());
+        out.text("password", if route.password.is_some() { REDACTED } else { "" });
+    }
+    let d = &s.delivery;
+    out.section("[delivery]");
+    out.list("retry", d.retry.iter().map(|wait| time(*wait)));
+    out.text("expire", time(d.expire));
+    out.text("delay_notice", time(d.delay_notice));
+    out.raw("allow_private_addresses", d.allow_private_addresses);
+    out.raw("mx_port", d.mx_port);
+    out.raw("connections", d.connections);
+    out.section("[dns]");
+    out.list("servers", &s.dns_servers);
+}
+
+fn judgement(out: &mut Out, s: &Settings) {
+    out.section("[scoring]");
+    out.raw("suspicious_probability", float(s.scoring.suspicious_probability));
+    out.raw("spam_probability", float(s.scoring.spam_probability));
+    out.raw("learning_messages", s.scoring.learning_messages);
+    let p = &s.policy;
+    out.section("[policy.default]");
+    out.raw("recipients_external_per_hour", p.recipients_external_per_hour);
+    out.raw("recipients_internal_per_hour", p.recipients_internal_per_hour);
+    out.raw("recipients_per_day", p.recipients_per_day);
+    let exceeded = match p.when_exceeded {
+        WhenExceeded::Alert => "alert",
+        WhenExceeded::Throttle => "throttle",
+        WhenExceeded::Hold => "hold",
+        WhenExceeded::Block => "block",
+        WhenExceeded::BlockUntilTomorrow => "block_until_tomorrow",
+    };
+    out.text("when_exceeded", exceeded);
+    out.raw("spam_rate", float(p.spam_rate));
+    out.raw("spam_rate_min_messages", p.spam_rate_min_messages);
+    out.text("spam_rate_window", time(p.spam_rate_window));
+    out.raw("false_block_rate", float(p.false_block_rate));
+    let suspicious = match p.suspicious {
+        Suspicious::Deliver => "deliver",
+        Suspicious::HighRisk => "high_risk",
+        Suspicious::Hold => "hold",
+        Suspicious::Reject => "reject",
+    };
+    out.text("suspicious", suspicious);
+    out.section("[blocks]");
+    let duration = match s.blocks.duration {
+        BlockDuration::UntilReleased => "until_released".to_owned(),
+        BlockDuration::UntilTomorrow => "until_tomorrow".to_owned(),
+        BlockDuration::For(duration) => time(duration),
+    };
+    out.text("duration", duration);
+    out.raw("releases_by_tenant", s.blocks.releases_by_tenant);
+    out.raw("allow_internal", s.blocks.allow_internal);
+    out.section("[held]");
+    out.text("expire", time(s.held_expire));
+}
+
+fn surroundings(out: &mut Out, s: &Settings) {
+    out.section("[notify]");
+    out.text("from", &s.notify.from);
+    out.list("operators", &s.notify.operators);
+    out.text("webhook", s.notify.webhook.as_deref().unwrap_or_default());
+    out.text("webhook_secret", if s.notify.webhook_secret.is_some() { REDACTED } else { "" });
+    out.section("[records]");
+    out.text("trace", time(s.records.trace));
+    out.raw("trace_bytes", s.records.trace_bytes);
+    out.text("evidence", time(s.records.evidence));
+    out.section("[admin]");
+    out.text("bind", s.admin_bind);
+    out.section("[public]");
+    out.text("bind", s.public.bind.map(|b| b.to_string()).unwrap_or_default());
+    out.text("url", s.public.url.as_deref().unwrap_or_default());
+    out.text("help", s.public.help.as_deref().unwrap_or_default());
+    out.section("[log]");
+    out.text("format", if s.log.format == LogFormat::Json { "json" } else { "text" });
+    out.text("level", &s.log.level);
+    out.raw("subjects", s.log.subjects);
+}

@@ -1,0 +1,202 @@
+//! What files mean.
+
+use super::settings::*;
+use super::*;
+use crate::types::{Domain, Pool, TenantId};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn read(text: &str) -> (Settings, Vec<Warning>) {
+    parse(text, "test.toml", &|name| (name == "HOOK").then(|| "s3cret".to_owned())).expect("a good configuration")
+}
+
+fn settings(text: &str) -> Settings {
+    read(text).0
+}
+
+fn socket(text: &str) -> SocketAddr {
+    text.parse().expect("test address")
+}
+
+#[test]
+fn the_shipped_file_holds_exactly_the_defaults() {
+    assert_eq!(defaults(), settings(""));
+}
+
+#[test]
+fn the_shipped_file_names_every_key() {
+    let mut all = defaults();
+    let route = "[[route]]\ndomain = \"*\"\nhost = \"127.0.0.1\"";
+    all.routes = settings(route).routes;
+    let shown = show(&all);
+    let keys = shown.lines().filter_map(|l| l.split_once(" = ")).map(|(key, _)| key);
+    for key in keys {
+        let stands = DEFAULT_TEXT.lines().any(|l| l.trim_start_matches("# ").starts_with(&format!("{key} = ")));
+        assert!(stands, "{key} is missing in config/outgate.toml");
+    }
+}
+
+#[test]
+fn without_a_file_nothing_listens_beyond_this_machine() {
+    let s = defaults();
+    assert_eq!(s.listeners.len(), 1);
+    assert!(s.listeners.iter().all(|l| l.bind.ip().is_loopback() && l.kind == ListenerKind::Relay));
+    assert!(s.admin_bind.ip().is_loopback());
+    assert_eq!((s.public.bind, s.tls.clone(), s.server.data_dir.clone()), (None, None, PathBuf::from("data")));
+    assert!(s.clients[0].networks.iter().all(|n| n.addr().is_loopback()));
+    assert!(s.tenant(&s.clients[0].tenants[0]).is_some_and(|t| t.accept_foreign_senders));
+    assert_eq!(s.notify.from.as_str(), "outgate@outgate.localhost");
+}
+
+#[test]
+fn the_contract_means_what_its_comments_say() {
+    let (s, warnings) = read(include_str!("../../tests/contract/relay.toml"));
+    let domain = |t: &str| Domain::parse(t).expect("test domain");
+    assert_eq!(s.server.hostname, domain("relay.test"));
+    assert_eq!(s.tls, None);
+    assert_eq!(s.limits.message_size_bytes, 52_428_800);
+    assert_eq!(s.limits.idle_timeout, HOUR / 12);
+    let client = &s.clients[0];
+    assert_eq!(client.networks.len(), 2);
+    assert_eq!(client.tenants, [TenantId::new("acme")]);
+    assert!(client.trust_xclient && client.trust_received);
+    assert_eq!(client.identity_headers, ["x-authenticated-sender"]);
+    let tenant = &s.tenants[0];
+    assert!(tenant.is_internal(&domain("acme.example")) && tenant.accept_foreign_senders);
+    assert_eq!(tenant.time_zone, "Europe/Berlin");
+    assert_eq!(s.pool(Pool::HighRisk).ehlo, domain("risk.relay.test"));
+    assert_eq!(s.pool(Pool::Normal).ehlo, domain("relay.test"));
+    let route = &s.routes[0];
+    assert_eq!((&route.domain, route.host.as_str(), route.port, route.tls), (&RouteMatch::Any, "127.0.0.1", 2526, TlsMode::None));
+    assert_eq!(s.delivery.retry.last(), Some(&(4 * HOUR)));
+    assert_eq!(s.delivery.expire, 120 * HOUR);
+    assert_eq!(s.dns_servers, []);
+    assert_eq!(s.policy.false_block_rate, 1e-6);
+    assert_eq!(s.policy.when_exceeded, WhenExceeded::Alert);
+    assert_eq!(s.blocks.duration, BlockDuration::UntilReleased);
+    assert!(s.blocks.allow_internal);
+    assert_eq!((s.notify.webhook, s.notify.webhook_secret), (None, None));
+    assert_eq!(s.records.trace, 720 * HOUR);
+    assert_eq!((s.public.bind, s.public.url, s.public.help), (None, None, None));
+    let said: Vec<&str> = warnings.iter().map(|w| w.key.as_str()).collect();
+    assert_eq!(said, ["pool[1].addresses"], "{warnings:?}");
+}
+
+#[test]
+fn what_is_shown_reads_back_to_the_same() {
+    let full = r#"
+        [server]
+        hostname = "relay.example.com"
+        data_dir = 'C:\odd "dir"'
+        [[listener]]
+        bind = "[::1]:465"
+        kind = "submissions"
+        proxy_protocol = ["10.0.0.0/8", "2001:db8::7"]
+        [tls]
+        certificate = "chain.pem"
+        key = "key.pem"
+        [limits]
+        idle_timeout = "90s"
+        message_size_bytes = 52_428_800
+        [[tenant]]
+        name = "acme"
+        domains = ["bücher.example"]
+        foreign_senders = "reject"
+        [[route]]
+        domain = ".example.com"
+        host = "[2001:db8::1]:587"
+        tls = "required"
+        [delivery]
+        delay_notice = "0s"
+        [dns]
+        servers = ["::1", "127.0.0.1:5353"]
+        [policy.default]
+        spam_rate = 1
+        when_exceeded = "block_until_tomorrow"
+        [blocks]
+        duration = "36h"
+        [public]
+        bind = "0.0.0.0:8080"
+        url = "https://relay.example.com/"
+        help = "help@example.com"
+        [log]
+        format = "json"
+        level = "debug"
+    "#;
+    for text in ["", "client = []", full] {
+        let first = settings(text);
+        assert_eq!(settings(&show(&first)), first, "{}", show(&first));
+    }
+}
+
+#[test]
+fn secrets_come_from_the_environment_and_are_never_shown() {
+    let text = "[notify]\nwebhook_secret = \"env:HOOK\"\n[[route]]\ndomain = \"*\"\nhost = \"h.example\"\nusername = \"u\"\npassword = \"hunter2\"";
+    let s = settings(text);
+    assert_eq!(s.notify.webhook_secret, Some(Secret("s3cret".into())));
+    assert_eq!(s.routes[0].password, Some(Secret("hunter2".into())));
+    let shown = format!("{}{s:?}", show(&s));
+    assert!(!shown.contains("hunter2") && !shown.contains("s3cret"), "{shown}");
+}
+
+#[test]
+fn several_tenants_behind_one_client_are_all_its_own_unless_named() {
+    let tenants = "[[tenant]]\nname = \"a\"\n[[tenant]]\nname = \"b\"\n";
+    assert_eq!(settings(tenants).clients[0].tenants.len(), 2);
+    let named = format!("{tenants}[[client]]\nnetworks = [\"10.0.0.1\"]\ntenants = [\"b\"]");
+    assert_eq!(settings(&named).clients[0].tenants, [TenantId::new("b")]);
+}
+
+#[test]
+fn settings_that_hardly_were_meant_are_warned_about() {
+    for (text, line, key) in [
+        ("[admin]\nbind = \"0.0.0.0:8025\"", 2, "admin.bind"),
+        ("[[client]]\nnetworks = [\"0.0.0.0/0\"]", 2, "client[1].networks"),
+        ("[public]\nbind = \"0.0.0.0:80\"", 1, "public.url"),
+        ("[delivery]\nexpire = \"1h\"", 1, "delivery.delay_notice"),
+        ("[limits]\nsessions = 10", 1, "limits.sessions_per_address"),
+        ("[server]\nhostname = \"relay\"", 2, "server.hostname"),
+        (
+            "[[route]]\ndomain = \"*\"\nhost = \"a.example\"\n[[route]]\ndomain = \"b.example\"\nhost = \"b.example\"",
+            5,
+            "route[2].domain",
+        ),
+        (
+            "[[route]]\ndomain = \"*\"\nhost = \"a.example\"\nusername = \"u\"\npassword = \"p\"\ntls = \"none\"",
+            6,
+            "route[1].tls",
+        ),
+        ("[[pool]]\nname = \"high_risk\"\naddresses = []", 3, "pool[1].addresses"),
+    ] {
+        let warnings = read(text).1;
+        assert!(warnings.iter().any(|w| w.line == line && w.key == key), "{text}: {warnings:?}");
+    }
+    let own = read("[[pool]]\nname = \"high_risk\"\naddresses = [\"192.0.2.1\"]\n[server]\nhostname = \"relay.example.com\"").1;
+    assert_eq!(own, [], "nothing to say");
+}
+
+#[test]
+fn listeners_may_all_leave_the_port_to_the_kernel() {
+    let s =
+        settings("[[listener]]\nbind = \"127.0.0.1:0\"\n[[listener]]\nbind = \"127.0.0.1:0\"\n[admin]\nbind = \"127.0.0.1:0\"");
+    assert_eq!(s.listeners[1].bind, socket("127.0.0.1:0"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in "(?s).{0,200}") {
+        let _ = parse(&text, "p", &|_| None);
+    }
+
+    #[test]
+    fn no_value_makes_it_panic(line in 0usize..200, value in "[-+0-9a-z.\"\\[\\]{}=, €]{0,20}") {
+        let spoilt: Vec<String> = DEFAULT_TEXT.lines().enumerate().map(|(i, l)| match l.split_once(" = ") {
+            Some((key, _)) if i == line => format!("{key} = {value}"),
+            _ => l.to_owned(),
+        }).collect();
+        let _ = parse(&spoilt.join("\n"), "p", &|_| None);
+    }
+}

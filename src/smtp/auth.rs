@@ -1,0 +1,170 @@
+//! The AUTH exchange on the server's side: PLAIN (RFC 4616) and LOGIN within RFC 4954.
+
+use crate::config::settings::Secret;
+use crate::smtp::replies::{self, Fixed};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+/// A mechanism that is offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mechanism {
+    /// RFC 4616.
+    Plain,
+    /// Never standardised, much used: user name, then password, each asked for.
+    Login,
+}
+
+impl Mechanism {
+    /// Name as in EHLO.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::Login => "LOGIN",
+        }
+    }
+}
+
+/// One exchange.
+#[derive(Debug)]
+pub struct Exchange {
+    mechanism: Mechanism,
+    user: Option<String>,
+}
+
+/// What comes after a line of the client.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Send `334` with this, in base64 already, and read on.
+    Challenge(&'static str),
+    /// The exchange is complete.
+    Credentials {
+        /// Account name.
+        user: String,
+        /// Password.
+        password: Secret,
+    },
+    /// The exchange is over.
+    Refused(Fixed),
+}
+
+impl Exchange {
+    /// An exchange by that mechanism (in upper case); `None` if it is not offered.
+    pub fn new(mechanism: &str) -> Option<Self> {
+        let mechanism = match mechanism {
+            "PLAIN" => Mechanism::Plain,
+            "LOGIN" => Mechanism::Login,
+            _ => return None,
+        };
+        Some(Self { mechanism, user: None })
+    }
+
+    /// The mechanism.
+    pub const fn mechanism(&self) -> Mechanism {
+        self.mechanism
+    }
+
+    /// Begins, with the initial response of the AUTH command if there was one.
+    pub fn begin(&mut self, initial: Option<&str>) -> Progress {
+        match (initial, self.mechanism) {
+            // `=` stands for an initial response of no octets (RFC 4954 section 4).
+            (Some("="), _) => self.response(Vec::new()),
+            (Some(initial), _) => self.decode(initial.as_bytes()),
+            (None, Mechanism::Plain) => Progress::Challenge(""),
+            (None, Mechanism::Login) => Progress::Challenge("VXNlcm5hbWU6"), // "Username:"
+        }
+    }
+
+    /// Takes the next line of the client, without its CRLF.
+    pub fn line(&mut self, line: &[u8]) -> Progress {
+        if line == b"*" {
+            return Progress::Refused(replies::AUTH_CANCELLED);
+        }
+        self.decode(line)
+    }
+
+    /// Strict base64: canonical padding, no white space (RFC 4954 section 4).
+    fn decode(&mut self, line: &[u8]) -> Progress {
+        match STANDARD.decode(line) {
+            Ok(response) => self.response(response),
+            Err(_) => Progress::Refused(replies::AUTH_SYNTAX),
+        }
+    }
+
+    fn response(&mut self, response: Vec<u8>) -> Progress {
+        let Ok(text) = String::from_utf8(response) else { return Progress::Refused(replies::AUTH_SYNTAX) };
+        match self.mechanism {
+            Mechanism::Plain => plain(&text),
+            Mechanism::Login => self.login(text),
+        }
+    }
+
+    fn login(&mut self, text: String) -> Progress {
+        match self.user.take() {
+            _ if text.contains('\0') => Progress::Refused(replies::AUTH_SYNTAX),
+            Some(user) => Progress::Credentials { user, password: Secret(text) },
+            None if text.is_empty() => Progress::Refused(replies::BAD_LOGIN),
+            None => {
+                self.user = Some(text);
+                Progress::Challenge("UGFzc3dvcmQ6") // "Password:"
+            }
+        }
+    }
+}
+
+/// `[authzid] NUL authcid NUL passwd` (RFC 4616 section 2). Nobody may act as somebody else.
+fn plain(text: &str) -> Progress {
+    let mut parts = text.split('\0');
+    let (Some(identity), Some(user), Some(password), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return Progress::Refused(replies::AUTH_SYNTAX);
+    };
+    if user.is_empty() || (!identity.is_empty() && identity != user) {
+        return Progress::Refused(replies::BAD_LOGIN);
+    }
+    Progress::Credentials { user: user.to_owned(), password: Secret(password.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good(user: &str, password: &str) -> Progress {
+        Progress::Credentials { user: user.into(), password: Secret(password.into()) }
+    }
+
+    #[test]
+    fn plain_responses() {
+        for (text, want) in [
+            ("\0alice\0pw", good("alice", "pw")),
+            ("alice\0alice\0pw", good("alice", "pw")),
+            ("bob\0alice\0pw", Progress::Refused(replies::BAD_LOGIN)),
+            ("\0\0pw", Progress::Refused(replies::BAD_LOGIN)),
+            ("\0alice\0", good("alice", "")),
+            ("alice\0pw", Progress::Refused(replies::AUTH_SYNTAX)),
+            ("\0alice\0pw\0", Progress::Refused(replies::AUTH_SYNTAX)),
+            ("", Progress::Refused(replies::AUTH_SYNTAX)),
+        ] {
+            let mut exchange = Exchange::new("PLAIN").expect("offered");
+            assert_eq!(exchange.begin(None), Progress::Challenge(""));
+            assert_eq!(exchange.line(STANDARD.encode(text).as_bytes()), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn login_asks_twice() {
+        let mut exchange = Exchange::new("LOGIN").expect("offered");
+        assert!(matches!(exchange.begin(None), Progress::Challenge(_)));
+        assert!(matches!(exchange.line(b"YWxpY2U="), Progress::Challenge(_)));
+        assert_eq!(exchange.line(b"cHc="), good("alice", "pw"));
+    }
+
+    #[test]
+    fn base64_is_strict() {
+        for line in ["YWxpY2U", "YWxpY2V=", "YW xpY2U=", "YWxpY2U==", "-_-_", "=", "gA=="] {
+            let mut exchange = Exchange::new("LOGIN").expect("offered");
+            assert_eq!(exchange.line(line.as_bytes()), Progress::Refused(replies::AUTH_SYNTAX), "{line}");
+        }
+        let mut exchange = Exchange::new("LOGIN").expect("offered");
+        assert_eq!(exchange.line(b"*"), Progress::Refused(replies::AUTH_CANCELLED));
+        assert_eq!(Exchange::new("CRAM-MD5").map(|e| e.mechanism()), None);
+    }
+}

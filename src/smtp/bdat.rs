@@ -1,0 +1,49 @@
+//! Framing of a message in chunks (CHUNKING, RFC 3030 section 2): counted octets, no dots. BINARYMIME is not offered, so that
+//! the content keeps the same rules for CR, LF and NUL as after DATA.
+
+use crate::smtp::content::Content;
+
+/// Reads one chunk into the message it belongs to. A chunk is read to its end even if the message is refused already, so
+/// that its octets are never taken for commands.
+#[derive(Debug)]
+pub struct ChunkReader {
+    left: u64,
+    last: bool,
+    content: Content,
+}
+
+impl ChunkReader {
+    /// Begins a chunk of `size` octets.
+    pub const fn new(content: Content, size: u64, last: bool) -> Self {
+        Self { left: size, last, content }
+    }
+
+    /// Reads on, at most to the end of the chunk. Gives the octets left over and whether the chunk is complete.
+    pub fn read<'a>(&mut self, input: &'a [u8]) -> (&'a [u8], bool) {
+        let take = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len());
+        let (mine, rest) = input.split_at_checked(take).unwrap_or((input, &[]));
+        self.content.take(mine);
+        self.left = self.left.saturating_sub(u64::try_from(mine.len()).unwrap_or(u64::MAX));
+        (rest, self.left == 0)
+    }
+
+    /// Whether this chunk ends the message.
+    pub const fn is_last(&self) -> bool {
+        self.last
+    }
+
+    /// The message so far.
+    pub const fn content(&self) -> &Content {
+        &self.content
+    }
+
+    /// The message so far, to refuse it.
+    pub const fn content_mut(&mut self) -> &mut Content {
+        &mut self.content
+    }
+
+    /// The message so far, after the chunk is complete.
+    pub fn into_content(self) -> Content {
+        self.content
+    }
+}

@@ -1,0 +1,149 @@
+//! The message as it comes in, whichever way it is framed: its one buffer, its limits, and what is wrong with it.
+
+use crate::smtp::replies;
+use crate::types::Reply;
+
+/// Octets of a refused message after which the session is cut: nobody may feed us for ever. This, or twice the size
+/// limit where that is more.
+const RUNAWAY_OCTETS: u64 = 64 * 1024 * 1024;
+
+/// Buffer to begin with; most messages are small.
+const FIRST_OCTETS: usize = 16 * 1024;
+
+/// A message on its way in. Once something is wrong, nothing is kept any more and only the framing goes on.
+#[derive(Debug)]
+pub struct Content {
+    body: Vec<u8>,
+    size_limit: u64,
+    line_limit: u64,
+    line: u64,
+    discarded: u64,
+    /// A CR has come whose LF is still out: it may stand at the very end of a chunk.
+    cr: bool,
+    refusal: Option<Reply>,
+}
+
+impl Content {
+    /// An empty message. `size_limit` in octets, `line_limit` in octets without CRLF.
+    pub const fn new(size_limit: u64, line_limit: u64) -> Self {
+        Self { body: Vec::new(), size_limit, line_limit, line: 0, discarded: 0, cr: false, refusal: None }
+    }
+
+    /// Takes octets as they are, which may be cut anywhere; refuses bare CR, bare LF, NUL (RFC 5321 sections 2.3.8 and 4.1.1.4).
+    pub fn take(&mut self, mut input: &[u8]) {
+        while !input.is_empty() {
+            if self.cr {
+                self.cr = false;
+                match input.strip_prefix(b"\n") {
+                    Some(rest) => {
+                        self.line_end();
+                        input = rest;
+                        continue;
+                    }
+                    None => self.refuse(replies::BARE_CR),
+                }
+            }
+            let (run, special, rest) = split_at_special(input);
+            self.text(run);
+            match special {
+                Some(b'\r') => self.cr = true,
+                Some(b'\n') => self.refuse(replies::BARE_LF),
+                Some(_) => self.refuse(replies::NUL),
+                None => {}
+            }
+            input = rest;
+        }
+    }
+
+    /// Takes octets free of CR, LF and NUL.
+    pub fn text(&mut self, run: &[u8]) {
+        self.line = self.line.saturating_add(octets(run));
+        if self.line > self.line_limit {
+            self.refuse(replies::BODY_LINE_TOO_LONG);
+        }
+        self.keep(run);
+    }
+
+    /// Takes CRLF.
+    pub fn line_end(&mut self) {
+        self.line = 0;
+        self.keep(b"\r\n");
+    }
+
+    fn keep(&mut self, run: &[u8]) {
+        if self.refusal.is_some() {
+            self.discarded = self.discarded.saturating_add(octets(run));
+            return;
+        }
+        if octets(&self.body).saturating_add(octets(run)) > self.size_limit {
+            // RFC 1870 section 6.3.
+            self.refuse(replies::TOO_LARGE);
+            return;
+        }
+        if self.body.capacity() == 0 {
+            self.body.reserve(FIRST_OCTETS);
+        }
+        self.body.extend_from_slice(run);
+    }
+
+    /// Refuses the message; the first refusal stands. Its memory is given back at once.
+    pub fn refuse(&mut self, reply: impl Into<Reply>) {
+        if self.refusal.is_none() {
+            self.refusal = Some(reply.into());
+            self.discarded = octets(&self.body);
+            self.body = Vec::new();
+        }
+    }
+
+    /// Octets taken so far.
+    pub fn octets(&self) -> u64 {
+        octets(&self.body)
+    }
+
+    /// Whether `more` octets would be too many.
+    pub fn would_exceed(&self, more: u64) -> bool {
+        octets(&self.body).saturating_add(more) > self.size_limit
+    }
+
+    /// The refusal, if so much was read past it that the session shall end now.
+    pub fn runaway(&self) -> Option<&Reply> {
+        self.refusal.as_ref().filter(|_| self.discarded > RUNAWAY_OCTETS.max(self.size_limit.saturating_mul(2)))
+    }
+
+    /// Why it is refused, if it is.
+    pub const fn refusal(&self) -> Option<&Reply> {
+        self.refusal.as_ref()
+    }
+
+    /// Memory held, in octets.
+    pub const fn in_memory(&self) -> usize {
+        self.body.capacity()
+    }
+
+    /// The message, or why it is refused.
+    pub fn finish(mut self) -> Result<Vec<u8>, Reply> {
+        if self.cr {
+            self.refuse(replies::BARE_CR);
+        }
+        match self.refusal {
+            Some(reply) => Err(reply),
+            None => Ok(self.body),
+        }
+    }
+}
+
+/// Octets up to the next CR, LF or NUL; that octet; the rest behind it.
+pub fn split_at_special(input: &[u8]) -> (&[u8], Option<u8>, &[u8]) {
+    match memchr::memchr3(b'\r', b'\n', 0, input).and_then(|i| input.split_at_checked(i)) {
+        Some((run, tail)) => match tail.split_first() {
+            Some((special, rest)) => (run, Some(*special), rest),
+            None => (run, None, tail),
+        },
+        None => (input, None, &[]),
+    }
+}
+
+/// A length as the limits count it.
+fn octets(run: &[u8]) -> u64 {
+    u64::try_from(run.len()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,96 @@
+//! Framing of a message after DATA (RFC 5321 sections 4.1.1.4 and 4.5.2).
+//!
+//! The message ends with CRLF `.` CRLF and with nothing else. Servers that took LF `.` LF, LF `.` CRLF or CR `.` CR as an end
+//! as well let a sender hide a second message, with an envelope of its own, in the first one (SMTP smuggling,
+//! CVE-2023-51764, CVE-2023-51765, CVE-2023-51766). Here such octets are content, and since no good message holds them the
+//! message is refused at its true end.
+
+use crate::smtp::content::{Content, split_at_special};
+use crate::smtp::replies;
+
+/// Reads one message.
+#[derive(Debug)]
+pub struct DataReader {
+    place: Place,
+    content: Content,
+}
+
+/// Where in the framing the next octet stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Behind CRLF, or at the very beginning: the CRLF of the DATA command counts (RFC 5321 section 4.1.1.4).
+    LineStart,
+    /// Behind a dot that began a line; the dot is not part of the message (RFC 5321 section 4.5.2).
+    Dot,
+    /// Behind CRLF `.` CR.
+    DotCr,
+    /// Inside a line.
+    Line,
+    /// Behind a CR inside a line.
+    Cr,
+}
+
+impl DataReader {
+    /// Begins behind the 354.
+    pub const fn new(content: Content) -> Self {
+        Self { place: Place::LineStart, content }
+    }
+
+    /// Reads on, at most to the end of the message. Gives the octets left over and whether the end was found.
+    pub fn read<'a>(&mut self, mut input: &'a [u8]) -> (&'a [u8], bool) {
+        loop {
+            let Some((&first, behind)) = input.split_first() else { return (input, false) };
+            match (self.place, first) {
+                (Place::LineStart, b'.') => {
+                    self.place = Place::Dot;
+                    input = behind;
+                }
+                (Place::LineStart, _) => self.place = Place::Line,
+                (Place::Dot, b'\r') => {
+                    self.place = Place::DotCr;
+                    input = behind;
+                }
+                (Place::Dot, _) => self.place = Place::Line,
+                (Place::DotCr, b'\n') => return (behind, true),
+                (Place::Cr, b'\n') => {
+                    self.content.line_end();
+                    self.place = Place::LineStart;
+                    input = behind;
+                }
+                (Place::DotCr | Place::Cr, _) => {
+                    self.content.refuse(replies::BARE_CR);
+                    self.place = Place::Line;
+                }
+                (Place::Line, _) => input = self.read_line(input),
+            }
+        }
+    }
+
+    /// Reads to the next CR, or beyond an LF or NUL that does not belong there.
+    fn read_line<'a>(&mut self, input: &'a [u8]) -> &'a [u8] {
+        let (run, special, rest) = split_at_special(input);
+        self.content.text(run);
+        match special {
+            Some(b'\r') => self.place = Place::Cr,
+            Some(b'\n') => self.content.refuse(replies::BARE_LF),
+            Some(_) => self.content.refuse(replies::NUL),
+            None => {}
+        }
+        rest
+    }
+
+    /// The message so far.
+    pub const fn content(&self) -> &Content {
+        &self.content
+    }
+
+    /// The message so far, to refuse it.
+    pub const fn content_mut(&mut self) -> &mut Content {
+        &mut self.content
+    }
+
+    /// The message, after its end was found.
+    pub fn into_content(self) -> Content {
+        self.content
+    }
+}

@@ -1,0 +1,230 @@
+//! SMTP commands as they stand on the wire (RFC 5321 section 4.1 and the extensions the server offers).
+
+pub mod address;
+pub mod params;
+
+pub use address::is_rerouting;
+
+use crate::config::settings::Secret;
+use crate::smtp::replies::{self, Fixed};
+use crate::smtp::server::{Attribute, Mail};
+use crate::types::{Recipient, ReversePath};
+use address::Path;
+
+/// A command, checked as far as its line alone allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// `EHLO name`.
+    Ehlo(String),
+    /// `HELO name`.
+    Helo(String),
+    /// `MAIL FROM:<...>`.
+    Mail(Mail),
+    /// `RCPT TO:<...>`.
+    Rcpt(Recipient),
+    /// `RCPT TO:<postmaster>` without a domain: that of the server itself (RFC 5321 section 4.1.1.3).
+    Postmaster(params::RcptParams),
+    /// `DATA`.
+    Data,
+    /// `BDAT size [LAST]` (RFC 3030 section 2).
+    Bdat {
+        /// Octets that follow the line.
+        size: u64,
+        /// This chunk ends the message.
+        last: bool,
+    },
+    /// `RSET`.
+    Rset,
+    /// `NOOP [anything]`.
+    Noop,
+    /// `QUIT`.
+    Quit,
+    /// `VRFY something`.
+    Vrfy,
+    /// `EXPN something`.
+    Expn,
+    /// `HELP [anything]`.
+    Help,
+    /// `STARTTLS` (RFC 3207).
+    StartTls,
+    /// `AUTH mechanism [initial response]` (RFC 4954).
+    Auth {
+        /// Mechanism in upper case.
+        mechanism: String,
+        /// Initial response, still in base64.
+        initial: Option<Secret>,
+    },
+    /// `XCLIENT name=value ...`.
+    Xclient(Vec<Attribute>),
+    /// `XFORWARD name=value ...`.
+    Xforward(Vec<Attribute>),
+}
+
+/// Attributes of XCLIENT, as offered in EHLO.
+pub const XCLIENT_ATTRIBUTES: &str = "NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT";
+/// Attributes of XFORWARD, as offered in EHLO.
+pub const XFORWARD_ATTRIBUTES: &str = "NAME ADDR PORT PROTO HELO IDENT SOURCE";
+
+/// Longest command line in octets, CRLF included, for a line that begins with `start`: 512 (RFC 5321 section 4.5.3.1.4) and
+/// what each extension adds to its own command.
+pub fn line_limit(start: &[u8]) -> usize {
+    const BASE: usize = 512;
+    // " SIZE=" and 20 digits (RFC 1870 section 3); " BODY=8BITMIME" is within 17 (RFC 6152 section 2); " SMTPUTF8" is within 10
+    // (RFC 6531 section 3.4); " AUTH=" 500 (RFC 4954 section 3); " RET=FULL" 9, " ENVID=" and 100 (RFC 3461 section 4).
+    const MAIL: usize = BASE + 26 + 17 + 10 + 500 + 9 + 107;
+    // " SMTPUTF8" 10 (RFC 6531 section 3.4); " NOTIFY=SUCCESS,FAILURE,DELAY" 29, " ORCPT=" and 500 (RFC 3461 section 4).
+    const RCPT: usize = BASE + 10 + 29 + 507;
+    let is = |verb: &[u8]| start.get(..verb.len()).is_some_and(|head| head.eq_ignore_ascii_case(verb));
+    if is(b"AUTH ") {
+        AUTH_LINE_OCTETS
+    } else if is(b"MAIL ") {
+        MAIL
+    } else if is(b"RCPT ") {
+        RCPT
+    } else if is(b"XCLIENT ") || is(b"XFORWARD ") {
+        // xtext may take three octets for one; names and addresses are bounded by DNS.
+        2048
+    } else {
+        BASE
+    }
+}
+
+/// Longest line of AUTH and of its exchange, CRLF included (RFC 4954 section 4).
+pub const AUTH_LINE_OCTETS: usize = 12_288;
+
+/// Whether a line is what another protocol says first, so that nothing good can follow (cross-protocol requests).
+pub fn is_foreign_protocol(line: &[u8]) -> bool {
+    const VERBS: [&[u8]; 9] = [b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"CONNECT ", b"PATCH ", b"PRI "];
+    VERBS.iter().any(|verb| line.starts_with(verb))
+}
+
+/// Reads one command line, without its CRLF.
+pub fn parse(line: &[u8]) -> Result<Command, Fixed> {
+    if line.iter().any(u8::is_ascii_control) {
+        return Err(replies::BAD_OCTETS);
+    }
+    let line = std::str::from_utf8(line).map_err(|_| replies::BAD_UTF8)?;
+    // Trailing white space is tolerated (RFC 5321 section 4.1.1).
+    let line = line.trim_end_matches(' ');
+    let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let bare = |command| if rest.is_empty() { Ok(command) } else { Err(replies::NO_ARGUMENT) };
+    let with = |command| if rest.is_empty() { Err(replies::WANT_ARGUMENT) } else { Ok(command) };
+    match verb.to_ascii_uppercase().as_str() {
+        "EHLO" => host(rest).map(Command::Ehlo),
+        "HELO" => host(rest).map(Command::Helo),
+        "MAIL" => mail(rest),
+        "RCPT" => rcpt(rest),
+        "DATA" => bare(Command::Data),
+        "BDAT" => bdat(rest),
+        "RSET" => bare(Command::Rset),
+        "NOOP" => Ok(Command::Noop),
+        "QUIT" => bare(Command::Quit),
+        "VRFY" => with(Command::Vrfy),
+        "EXPN" => with(Command::Expn),
+        "HELP" => Ok(Command::Help),
+        "STARTTLS" => bare(Command::StartTls),
+        "AUTH" => auth(rest),
+        "XCLIENT" => attributes(rest, XCLIENT_ATTRIBUTES).map(Command::Xclient),
+        "XFORWARD" => attributes(rest, XFORWARD_ATTRIBUTES).map(Command::Xforward),
+        _ => Err(replies::UNKNOWN_COMMAND),
+    }
+}
+
+/// The name in EHLO. Real clients send names that are none; they matter for nothing but the trace, so that any one word
+/// of printable ASCII will do (RFC 5321 section 4.1.4: mail is not refused for this).
+fn host(rest: &str) -> Result<String, Fixed> {
+    let good = !rest.is_empty() && rest.len() <= 255 && rest.bytes().all(|b| b.is_ascii_graphic());
+    if good { Ok(rest.to_owned()) } else { Err(replies::HELO_SYNTAX) }
+}
+
+/// What follows `FROM:` or `TO:`. A space after the colon is wrong but common; it is taken.
+fn after_keyword<'a>(rest: &'a str, keyword: &str) -> Option<&'a str> {
+    let (head, tail) = rest.split_at_checked(keyword.len())?;
+    head.eq_ignore_ascii_case(keyword).then(|| tail.trim_start_matches(' '))
+}
+
+/// The path and the parameter text behind it, which must be set off by a space.
+fn path(text: &str, bad: Fixed) -> Result<(Path, &str), Fixed> {
+    let (path, rest) = address::take_path(text).ok_or(bad)?;
+    if rest.is_empty() || rest.starts_with(' ') { Ok((path, rest)) } else { Err(bad) }
+}
+
+fn mail(rest: &str) -> Result<Command, Fixed> {
+    let text = after_keyword(rest, "FROM:").ok_or(replies::MAIL_SYNTAX)?;
+    let (path, text) = path(text, replies::BAD_SENDER)?;
+    let from = match path {
+        Path::Null => ReversePath::NULL,
+        Path::Mailbox(address) => ReversePath(Some(address)),
+        Path::Postmaster => return Err(replies::BAD_SENDER),
+    };
+    let params = params::mail(text)?;
+    // Only after SMTPUTF8 may an address hold more than ASCII (RFC 6531 section 3.5: 553 or 550 with 5.6.7).
+    if !params.smtputf8 && from.0.as_ref().is_some_and(crate::types::Address::needs_utf8) {
+        return Err(replies::NEEDS_SMTPUTF8);
+    }
+    Ok(Command::Mail(Mail {
+        from,
+        size: params.size,
+        body: params.body.unwrap_or_default(),
+        smtputf8: params.smtputf8,
+        ret: params.ret,
+        envid: params.envid,
+    }))
+}
+
+fn rcpt(rest: &str) -> Result<Command, Fixed> {
+    let text = after_keyword(rest, "TO:").ok_or(replies::RCPT_SYNTAX)?;
+    let (path, text) = path(text, replies::BAD_RECIPIENT)?;
+    let address = match path {
+        Path::Null => return Err(replies::BAD_RECIPIENT),
+        Path::Mailbox(address) => address,
+        Path::Postmaster => return params::rcpt(text).map(Command::Postmaster),
+    };
+    let params = params::rcpt(text)?;
+    Ok(Command::Rcpt(Recipient { address, notify: params.notify, orcpt: params.orcpt }))
+}
+
+fn bdat(rest: &str) -> Result<Command, Fixed> {
+    let (size, last) = match rest.split_once(' ') {
+        Some((size, last)) if last.eq_ignore_ascii_case("LAST") => (size, true),
+        Some(_) => return Err(replies::BDAT_SYNTAX),
+        None => (rest, false),
+    };
+    let digits = !size.is_empty() && size.len() <= 20 && size.bytes().all(|b| b.is_ascii_digit());
+    let size = size.parse().ok().filter(|_| digits).ok_or(replies::BDAT_SYNTAX)?;
+    Ok(Command::Bdat { size, last })
+}
+
+fn auth(rest: &str) -> Result<Command, Fixed> {
+    let (mechanism, initial) = match rest.split_once(' ') {
+        Some((mechanism, initial)) => (mechanism, Some(Secret(initial.to_owned()))),
+        None => (rest, None),
+    };
+    if mechanism.is_empty() {
+        return Err(replies::WANT_ARGUMENT);
+    }
+    Ok(Command::Auth { mechanism: mechanism.to_ascii_uppercase(), initial })
+}
+
+/// `NAME=value ...` of XCLIENT and XFORWARD; values are xtext.
+fn attributes(rest: &str, known: &str) -> Result<Vec<Attribute>, Fixed> {
+    let mut out: Vec<Attribute> = Vec::new();
+    for word in rest.split(' ').filter(|word| !word.is_empty()) {
+        let (name, value) = word.split_once('=').ok_or(replies::BAD_ATTRIBUTE)?;
+        let name = name.to_ascii_uppercase();
+        if !known.split(' ').any(|k| k == name) || out.iter().any(|(n, _)| *n == name) {
+            return Err(replies::BAD_ATTRIBUTE);
+        }
+        let value = match value.to_ascii_uppercase().as_str() {
+            "[UNAVAILABLE]" | "[TEMPUNAVAIL]" => None,
+            _ => Some(params::xtext_decode(value).filter(|v| is_attribute_value(v)).ok_or(replies::BAD_ATTRIBUTE)?),
+        };
+        out.push((name, value));
+    }
+    if out.is_empty() { Err(replies::WANT_ARGUMENT) } else { Ok(out) }
+}
+
+/// Values end up in logs and Received: no controls, 255 octets at most.
+fn is_attribute_value(value: &str) -> bool {
+    value.len() <= 255 && !value.chars().any(char::is_control)
+}

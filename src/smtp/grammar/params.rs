@@ -1,0 +1,242 @@
+//! Parameters of MAIL and RCPT, and xtext.
+
+use crate::smtp::grammar::address;
+use crate::smtp::replies::{self, Fixed};
+use crate::types::{BodyType, DsnRet, Notify};
+
+/// Parameters of MAIL.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MailParams {
+    /// `SIZE=` (RFC 1870 section 3).
+    pub size: Option<u64>,
+    /// `BODY=` (RFC 6152 section 2).
+    pub body: Option<BodyType>,
+    /// `SMTPUTF8` (RFC 6531 section 3.4).
+    pub smtputf8: bool,
+    /// `RET=` (RFC 3461 section 4.3).
+    pub ret: Option<DsnRet>,
+    /// `ENVID=`, xtext still encoded (RFC 3461 section 4.4).
+    pub envid: Option<Box<str>>,
+    /// `AUTH=` was given (RFC 4954 section 5). Its value is checked and not used: nobody here is trusted to name it.
+    pub auth: bool,
+}
+
+/// Parameters of RCPT.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RcptParams {
+    /// `NOTIFY=` (RFC 3461 section 4.1).
+    pub notify: Option<Notify>,
+    /// `ORCPT=` as given (RFC 3461 section 4.2).
+    pub orcpt: Option<Box<str>>,
+}
+
+/// Splits `text` into `KEYWORD[=value]` (RFC 5321 section 4.1.1.11).
+fn each(text: &str) -> impl Iterator<Item = Result<(String, Option<&str>), Fixed>> {
+    text.split(' ').filter(|word| !word.is_empty()).map(|word| {
+        let (keyword, value) = match word.split_once('=') {
+            Some((keyword, value)) => (keyword, Some(value)),
+            None => (word, None),
+        };
+        let good = keyword.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && keyword.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+            && value.is_none_or(|v| !v.is_empty() && !v.contains('='));
+        if good { Ok((keyword.to_ascii_uppercase(), value)) } else { Err(replies::BAD_PARAMETER) }
+    })
+}
+
+/// Puts a value into its place; twice is an error.
+fn set<T>(place: &mut Option<T>, value: Option<T>) -> Result<(), Fixed> {
+    if place.is_some() {
+        return Err(replies::PARAMETER_TWICE);
+    }
+    *place = Some(value.ok_or(replies::BAD_PARAMETER)?);
+    Ok(())
+}
+
+/// The same for a parameter without a place of its own but a flag.
+fn flag(place: &mut bool, good: bool) -> Result<(), Fixed> {
+    let mut slot = place.then_some(());
+    set(&mut slot, good.then_some(()))?;
+    *place = true;
+    Ok(())
+}
+
+/// Reads the parameters of MAIL.
+pub fn mail(text: &str) -> Result<MailParams, Fixed> {
+    let mut params = MailParams::default();
+    for param in each(text) {
+        let (keyword, value) = param?;
+        match keyword.as_str() {
+            "SIZE" => set(&mut params.size, value.and_then(size))?,
+            "BODY" => set(&mut params.body, body(value)?)?,
+            "SMTPUTF8" => flag(&mut params.smtputf8, value.is_none())?,
+            "RET" => set(&mut params.ret, value.and_then(ret))?,
+            "ENVID" => set(&mut params.envid, value.filter(|v| is_envid(v)).map(Box::from))?,
+            "AUTH" => flag(&mut params.auth, value.is_some_and(is_auth))?,
+            _ => return Err(replies::UNKNOWN_PARAMETER),
+        }
+    }
+    Ok(params)
+}
+
+/// Reads the parameters of RCPT.
+pub fn rcpt(text: &str) -> Result<RcptParams, Fixed> {
+    let mut params = RcptParams::default();
+    for param in each(text) {
+        let (keyword, value) = param?;
+        match keyword.as_str() {
+            "NOTIFY" => set(&mut params.notify, value.and_then(notify))?,
+            "ORCPT" => set(&mut params.orcpt, value.filter(|v| is_orcpt(v)).map(Box::from))?,
+            _ => return Err(replies::UNKNOWN_PARAMETER),
+        }
+    }
+    Ok(params)
+}
+
+/// Up to 20 digits (RFC 1870 section 3). What does not fit 64 bits is as large as can be.
+fn size(value: &str) -> Option<u64> {
+    (value.len() <= 20 && value.bytes().all(|b| b.is_ascii_digit())).then(|| value.parse().unwrap_or(u64::MAX))
+}
+
+/// 7BIT or 8BITMIME. BINARYMIME (RFC 3030 section 3) is not offered.
+fn body(value: Option<&str>) -> Result<Option<BodyType>, Fixed> {
+    match value.map(str::to_ascii_uppercase).as_deref() {
+        Some("7BIT") => Ok(Some(BodyType::SevenBit)),
+        Some("8BITMIME") => Ok(Some(BodyType::EightBit)),
+        Some("BINARYMIME") => Err(replies::UNKNOWN_PARAMETER),
+        _ => Ok(None),
+    }
+}
+
+fn ret(value: &str) -> Option<DsnRet> {
+    match value.to_ascii_uppercase().as_str() {
+        "FULL" => Some(DsnRet::Full),
+        "HDRS" => Some(DsnRet::Headers),
+        _ => None,
+    }
+}
+
+/// xtext of printable text and spaces, at most 100 octets encoded (RFC 3461 section 4.4).
+fn is_envid(value: &str) -> bool {
+    value.len() <= 100 && xtext_decode(value).is_some_and(|text| text.bytes().all(|b| (b' '..=b'~').contains(&b)))
+}
+
+/// `<>` or a mailbox in xtext (RFC 4954 section 5).
+fn is_auth(value: &str) -> bool {
+    value == "<>" || xtext_decode(value).is_some_and(|text| address::mailbox(&text).is_some())
+}
+
+fn notify(value: &str) -> Option<Notify> {
+    if value.eq_ignore_ascii_case("NEVER") {
+        return Some(Notify::NEVER);
+    }
+    let mut out = Notify::NEVER;
+    for word in value.split(',') {
+        match word.to_ascii_uppercase().as_str() {
+            "SUCCESS" => out.success = true,
+            "FAILURE" => out.failure = true,
+            "DELAY" => out.delay = true,
+            // NEVER stands alone (RFC 3461 section 4.1).
+            _ => return None,
+        }
+    }
+    Some(out)
+}
+
+/// Address type, `;`, xtext; at most 500 octets (RFC 3461 section 4.2). The type `utf-8` writes `\x{NNNN}` and may hold
+/// UTF-8 (RFC 6533 section 3); those octets are passed on as they are.
+fn is_orcpt(value: &str) -> bool {
+    let Some((kind, text)) = value.split_once(';') else { return false };
+    let atom = !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let text_ok = if kind.eq_ignore_ascii_case("utf-8") {
+        text.chars().all(|c| !c.is_control() && c != ' ')
+    } else {
+        xtext_decode(text).is_some()
+    };
+    value.len() <= 500 && atom && !text.is_empty() && text_ok
+}
+
+/// Decodes xtext (RFC 3461 section 4): printable ASCII but `+` and `=`, and `+HH` in upper-case hexadecimal. `None` if it
+/// is not that, or the outcome is not UTF-8.
+pub fn xtext_decode(text: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(b) = bytes.next() {
+        match b {
+            b'+' => out.push(hex(bytes.next()?)? << 4 | hex(bytes.next()?)?),
+            b'!'..=b'~' if b != b'=' => out.push(b),
+            _ => return None,
+        }
+    }
+    String::from_utf8(out).ok()
+}
+
+const fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mail_parameters() {
+        let p = mail(" SIZE=10 body=8bitmime SMTPUTF8 RET=hdrs ENVID=a+2Bb AUTH=<>").expect("good");
+        assert_eq!(p.size, Some(10));
+        assert_eq!(p.body, Some(BodyType::EightBit));
+        assert!(p.smtputf8 && p.auth);
+        assert_eq!(p.ret, Some(DsnRet::Headers));
+        assert_eq!(p.envid.as_deref(), Some("a+2Bb"));
+        assert_eq!(mail("SIZE=99999999999999999999").expect("20 digits").size, Some(u64::MAX));
+    }
+
+    #[test]
+    fn refused_parameters() {
+        let long_envid = format!("ENVID={}", "a".repeat(101));
+        for (text, want) in [
+            ("SIZE=", replies::BAD_PARAMETER),
+            ("SIZE", replies::BAD_PARAMETER),
+            ("SIZE=-1", replies::BAD_PARAMETER),
+            ("SIZE=1 size=2", replies::PARAMETER_TWICE),
+            ("SMTPUTF8 SMTPUTF8", replies::PARAMETER_TWICE),
+            ("SMTPUTF8=1", replies::BAD_PARAMETER),
+            ("BODY=9BIT", replies::BAD_PARAMETER),
+            ("BODY=BINARYMIME", replies::UNKNOWN_PARAMETER),
+            ("RET=ALL", replies::BAD_PARAMETER),
+            ("ENVID=a+b", replies::BAD_PARAMETER),
+            ("ENVID=a+2b", replies::BAD_PARAMETER),
+            (&long_envid, replies::BAD_PARAMETER),
+            ("AUTH=nobody", replies::BAD_PARAMETER),
+            ("=x", replies::BAD_PARAMETER),
+            ("FOO=bar", replies::UNKNOWN_PARAMETER),
+            ("MT-PRIORITY=3", replies::UNKNOWN_PARAMETER),
+        ] {
+            assert_eq!(mail(text).err(), Some(want), "{text}");
+        }
+    }
+
+    #[test]
+    fn recipient_parameters() {
+        let p = rcpt("NOTIFY=success,DELAY ORCPT=rfc822;bob@x.example").expect("good");
+        assert_eq!(p.notify, Some(Notify { success: true, failure: false, delay: true }));
+        assert_eq!(p.orcpt.as_deref(), Some("rfc822;bob@x.example"));
+        assert_eq!(rcpt("NOTIFY=NEVER").expect("good").notify, Some(Notify::NEVER));
+        assert!(rcpt("ORCPT=utf-8;b\\x{F6}b@x.example").is_ok());
+        for text in ["NOTIFY=NEVER,DELAY", "NOTIFY=", "NOTIFY=x", "ORCPT=bob", "ORCPT=;x", "ORCPT=rfc822;", "ORCPT=rfc822;a=b"] {
+            assert!(rcpt(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn xtext() {
+        assert_eq!(xtext_decode("a+2Bb+3Dc").as_deref(), Some("a+b=c"));
+        assert_eq!(xtext_decode("+C3+BC").as_deref(), Some("ü"));
+        for bad in ["+", "+2", "+2g", "+ff", "a b", "=", "+FF"] {
+            assert_eq!(xtext_decode(bad), None, "{bad}");
+        }
+    }
+}

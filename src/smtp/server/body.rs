@@ -1,0 +1,116 @@
+//! Takes messages in, after DATA and in chunks.
+
+use super::{Pending, Question, Server, State, Step, Transaction};
+use crate::smtp::bdat::ChunkReader;
+use crate::smtp::content::Content;
+use crate::smtp::data::DataReader;
+use crate::smtp::replies::{self, Fixed};
+use crate::types::Reply;
+
+/// Largest chunk that is read to its end although nobody wants it.
+const UNWANTED_CHUNK_OCTETS: u64 = 128 * 1024 * 1024;
+
+impl Server {
+    const fn new_content(&self) -> Content {
+        Content::new(self.config.message_size_bytes, self.config.line_bytes)
+    }
+
+    /// Why no message can come now; `None` if one can.
+    fn no_message(&self) -> Option<Fixed> {
+        match &self.transaction {
+            None if self.hello.is_none() => Some(replies::HELO_FIRST),
+            None => Some(replies::MAIL_FIRST),
+            // RFC 5321 section 3.3: 503 or 554. Behind RCPTs that were all refused it is 554 (RFC 2920 section 3.1).
+            Some(t) if t.envelope.recipients.is_empty() && t.rcpt_seen => Some(replies::NO_RECIPIENTS),
+            Some(t) if t.envelope.recipients.is_empty() => Some(replies::RCPT_FIRST),
+            Some(_) => None,
+        }
+    }
+
+    pub(super) fn on_data(&mut self) {
+        if self.transaction.as_ref().is_some_and(|t| t.content.is_some()) {
+            // DATA and BDAT do not mix in one message (RFC 3030 section 2).
+            self.fail(replies::IN_BDAT);
+        } else if let Some(reply) = self.no_message() {
+            self.fail(reply);
+        } else {
+            Reply::plain(354, "End data with <CR><LF>.<CR><LF>").write_to(&mut self.output);
+            self.state = State::Data(DataReader::new(self.new_content()));
+        }
+    }
+
+    pub(super) fn read_data(&mut self) -> Option<Step> {
+        let State::Data(reader) = &mut self.state else { return None };
+        let (rest, done) = reader.read(self.input.get(self.used..).unwrap_or_default());
+        self.used = self.input.len().saturating_sub(rest.len());
+        if let Some(reply) = reader.content().runaway().cloned() {
+            self.end(&reply);
+            return None;
+        }
+        if !done {
+            return Some(self.want_more());
+        }
+        match std::mem::replace(&mut self.state, State::Command) {
+            State::Data(reader) => self.finish(reader.into_content()),
+            _ => None,
+        }
+    }
+
+    /// A chunk without a transaction to go to is read all the same (RFC 3030 section 4.2), and answered at its end.
+    pub(super) fn on_bdat(&mut self, size: u64, last: bool) {
+        if size > UNWANTED_CHUNK_OCTETS.max(self.config.message_size_bytes.saturating_mul(2)) {
+            self.fail_and_close(replies::TOO_LARGE);
+            return;
+        }
+        let kept = self.transaction.as_mut().and_then(|t| t.content.take());
+        let mut content = kept.unwrap_or_else(|| self.new_content());
+        if let Some(reply) = self.no_message() {
+            content.refuse(reply);
+        } else if content.would_exceed(size) {
+            content.refuse(replies::TOO_LARGE);
+        }
+        self.state = State::Chunk(ChunkReader::new(content, size, last));
+    }
+
+    pub(super) fn read_chunk(&mut self) -> Option<Step> {
+        let State::Chunk(reader) = &mut self.state else { return None };
+        let (rest, done) = reader.read(self.input.get(self.used..).unwrap_or_default());
+        self.used = self.input.len().saturating_sub(rest.len());
+        if !done {
+            return Some(self.want_more());
+        }
+        let State::Chunk(reader) = std::mem::replace(&mut self.state, State::Command) else { return None };
+        let last = reader.is_last();
+        let content = reader.into_content();
+        if last || content.refusal().is_some() {
+            // After a refusal the rest of the chunks finds no transaction and is answered 503 (RFC 3030 section 4.2).
+            return self.finish(content);
+        }
+        Reply::new(250, (2, 0, 0), format!("{} octets so far", content.octets())).write_to(&mut self.output);
+        if let Some(transaction) = &mut self.transaction {
+            transaction.content = Some(content);
+        }
+        None
+    }
+
+    /// The message is whole, or refused.
+    fn finish(&mut self, content: Content) -> Option<Step> {
+        match (content.finish(), self.transaction.take()) {
+            (Ok(body), Some(Transaction { envelope, .. })) => {
+                Some(self.ask(Pending::Message, Question::Message { envelope, body }))
+            }
+            (Ok(_), None) => {
+                self.fail(replies::MAIL_FIRST);
+                None
+            }
+            (Err(reply), transaction) => {
+                self.dropped = transaction.is_some();
+                // Only what the client did wrong counts; want of memory on our side does not. Chunks behind a refused one
+                // do not either: they were under way already.
+                self.count_refusal(transaction.is_some() && reply.is_permanent());
+                reply.write_to(&mut self.output);
+                None
+            }
+        }
+    }
+}

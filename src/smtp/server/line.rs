@@ -1,0 +1,91 @@
+//! Cuts command lines out of the input.
+//!
+//! A line ends with CRLF. A bare LF as line end is refused, and the session ends: a peer and a proxy before us that
+//! disagree about line ends would read different commands from the same octets.
+
+use super::{Server, State, Step};
+use crate::smtp::grammar;
+use crate::smtp::replies::{self, Fixed};
+
+/// Octets of one endless line after which the session is cut.
+const ENDLESS_OCTETS: usize = 1024 * 1024;
+
+/// What the input begins with.
+enum Line {
+    /// No whole line yet.
+    None,
+    /// A line of so many octets, CRLF not counted.
+    Of(usize),
+    /// Too long: no CRLF within the limit.
+    TooLong(Fixed),
+    /// It ends with LF alone.
+    BareLf,
+    /// A TLS record.
+    Tls,
+}
+
+impl Server {
+    /// Reads one line and acts on it. `None`: go on.
+    pub(super) fn read_line(&mut self) -> Option<Step> {
+        if self.overlong.is_some() {
+            return self.skip_overlong();
+        }
+        match self.cut() {
+            Line::None => return Some(self.want_more()),
+            Line::Tls => self.fail_and_close(replies::TLS_TOO_EARLY),
+            Line::BareLf => self.fail_and_close(replies::BARE_LF_COMMAND),
+            Line::TooLong(reply) => self.overlong = Some((0, reply)),
+            Line::Of(length) => {
+                let begin = self.used;
+                self.used = self.used.saturating_add(length).saturating_add(2);
+                return self.on_line(begin, length);
+            }
+        }
+        None
+    }
+
+    fn cut(&self) -> Line {
+        let input = self.input.get(self.used..).unwrap_or_default();
+        let in_auth = matches!(self.state, State::AuthLine(_));
+        // A TLS handshake record begins with 22 (RFC 8446 section 5.1); no command does.
+        if !in_auth && input.first() == Some(&22) {
+            return Line::Tls;
+        }
+        let limit = if in_auth { grammar::AUTH_LINE_OCTETS } else { grammar::line_limit(input) };
+        let window = input.get(..limit).unwrap_or(input);
+        match memchr::memchr(b'\n', window) {
+            Some(0) => Line::BareLf,
+            Some(i) => match window.get(i - 1) {
+                Some(b'\r') => Line::Of(i - 1),
+                _ => Line::BareLf,
+            },
+            None if window.len() < limit => Line::None,
+            // RFC 4954 section 4: 500 with 5.5.6 for a line of the exchange.
+            None if limit == grammar::AUTH_LINE_OCTETS => Line::TooLong(replies::AUTH_LINE_TOO_LONG),
+            None => Line::TooLong(replies::LINE_TOO_LONG),
+        }
+    }
+
+    /// Drops a line that is too long up to its end, then answers it.
+    fn skip_overlong(&mut self) -> Option<Step> {
+        let (dropped, reply) = self.overlong.take()?;
+        let input = self.input.get(self.used..).unwrap_or_default();
+        match memchr::memchr(b'\n', input) {
+            Some(i) => {
+                self.used = self.used.saturating_add(i).saturating_add(1);
+                self.fail(reply);
+                self.state = State::Command;
+                None
+            }
+            None if dropped.saturating_add(input.len()) > ENDLESS_OCTETS => {
+                self.fail_and_close(reply);
+                None
+            }
+            None => {
+                self.overlong = Some((dropped.saturating_add(input.len()), reply));
+                self.used = self.input.len();
+                Some(self.want_more())
+            }
+        }
+    }
+}

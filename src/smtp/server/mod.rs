@@ -1,0 +1,381 @@
+//! The server side of an SMTP session as a pure state machine: no sockets, no clock.
+//!
+//! The shell feeds octets and calls [`Server::next`] until it says [`Step::Read`], [`Step::StartTls`] or [`Step::Close`]; only
+//! then it writes the output, so that pipelined commands are answered in one write (RFC 2920 section 3.2). At
+//! [`Step::Ask`] it decides and calls [`Server::answer`]; no command is looked at before the one before it is decided.
+//! Timeouts are the shell's; [`Server::awaits`] tells which one holds.
+//!
+//! States are named by what they await. Commands are answered in `commands`, messages taken in `body`, lines cut in `line`.
+
+mod api;
+mod body;
+mod commands;
+mod hello;
+mod line;
+#[cfg(test)]
+mod tests;
+
+pub use api::{Answer, Attribute, Awaits, Mail, Question, ServerConfig, Step};
+
+use crate::smtp::auth::Exchange;
+use crate::smtp::bdat::ChunkReader;
+use crate::smtp::content::Content;
+use crate::smtp::data::DataReader;
+use crate::smtp::replies::{self, Fixed};
+use crate::types::{Envelope, Recipient, Reply};
+
+/// Input buffer an idle session may keep.
+const IDLE_BUFFER_OCTETS: usize = 4096;
+
+/// One session.
+#[derive(Debug)]
+pub struct Server {
+    config: ServerConfig,
+    state: State,
+    /// Octets fed and not yet used, from `used` on.
+    input: Vec<u8>,
+    used: usize,
+    output: Vec<u8>,
+    /// A command line too long: octets of it dropped so far, and the reply at its end.
+    overlong: Option<(usize, Fixed)>,
+    hello: Option<Hello>,
+    tls: bool,
+    authenticated: bool,
+    transaction: Option<Transaction>,
+    /// A transaction has ended without a message and the shell does not know yet.
+    dropped: bool,
+    errors: u32,
+    idle: u32,
+    messages: u32,
+}
+
+/// What the client said of itself.
+#[derive(Debug)]
+struct Hello {
+    name: String,
+    extended: bool,
+}
+
+/// What MAIL has opened.
+#[derive(Debug)]
+struct Transaction {
+    envelope: Envelope,
+    /// RCPT was tried at least once.
+    rcpt_seen: bool,
+    /// The message so far, between two chunks of BDAT.
+    content: Option<Content>,
+}
+
+/// What the session awaits.
+#[derive(Debug)]
+enum State {
+    /// The first call.
+    Start,
+    /// The shell's answer.
+    Answer(Pending),
+    /// A command.
+    Command,
+    /// The next line of an AUTH exchange.
+    AuthLine(Exchange),
+    /// Octets after DATA.
+    Data(DataReader),
+    /// Octets after BDAT.
+    Chunk(ChunkReader),
+    /// The TLS handshake.
+    Tls,
+    /// Nothing more.
+    Closed,
+}
+
+/// What the shell was asked.
+#[derive(Debug)]
+enum Pending {
+    Connect,
+    Auth,
+    Mail(Mail),
+    Rcpt(Recipient),
+    Message,
+    Xclient,
+    Xforward,
+}
+
+impl Server {
+    /// A session with a peer that has just connected. The PROXY header, if there is one, comes before this.
+    pub const fn new(config: ServerConfig) -> Self {
+        Self {
+            tls: config.tls_active,
+            config,
+            state: State::Start,
+            input: Vec::new(),
+            used: 0,
+            output: Vec::new(),
+            overlong: None,
+            hello: None,
+            authenticated: false,
+            transaction: None,
+            dropped: false,
+            errors: 0,
+            idle: 0,
+            messages: 0,
+        }
+    }
+
+    /// Takes octets from the peer. To be called only after [`Step::Read`], so that what is kept stays bounded by one read
+    /// and one command line.
+    pub fn feed(&mut self, input: &[u8]) {
+        if matches!(self.state, State::Closed) {
+            return;
+        }
+        self.input.drain(..self.used.min(self.input.len()));
+        self.used = 0;
+        self.input.extend_from_slice(input);
+    }
+
+    /// Goes on as far as possible. Called while a question is open, it answers that question itself with 451: a
+    /// decision that was lost must not hang the session.
+    pub fn next(&mut self) -> Step {
+        loop {
+            if std::mem::take(&mut self.dropped) {
+                return Step::Reset;
+            }
+            let step = match self.state {
+                State::Start => Some(self.ask(Pending::Connect, Question::Connect)),
+                State::Answer(_) => {
+                    self.answer(Answer::Reply(replies::UNDECIDED.into()));
+                    None
+                }
+                State::Command | State::AuthLine(_) => self.read_line(),
+                State::Data(_) => self.read_data(),
+                State::Chunk(_) => self.read_chunk(),
+                State::Tls => Some(Step::StartTls),
+                State::Closed => Some(Step::Close),
+            };
+            if let Some(step) = step {
+                return step;
+            }
+        }
+    }
+
+    /// Octets to write. The shell empties it when it has written them.
+    pub const fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.output
+    }
+
+    /// Takes the shell's decision on the open question; without one it does nothing.
+    pub fn answer(&mut self, answer: Answer) {
+        let pending = match std::mem::replace(&mut self.state, State::Command) {
+            State::Answer(pending) => pending,
+            other => {
+                self.state = other;
+                return;
+            }
+        };
+        let reply = match answer {
+            Answer::Accept => self.own_words(&pending),
+            Answer::Reply(reply) => reply,
+        };
+        let (yes, permanent, closing) = (reply.is_positive(), reply.is_permanent(), reply.code == 421);
+        reply.write_to(&mut self.output);
+        self.decided(pending, yes, permanent);
+        if closing {
+            self.close();
+        }
+    }
+
+    /// The words of [`Answer::Accept`].
+    fn own_words(&self, pending: &Pending) -> Reply {
+        match pending {
+            Pending::Connect | Pending::Xclient => Reply::plain(220, format!("{} ESMTP", self.config.hostname)),
+            Pending::Auth => replies::AUTH_OK.into(),
+            Pending::Mail(_) => replies::MAIL_OK.into(),
+            Pending::Rcpt(_) => replies::RCPT_OK.into(),
+            Pending::Message | Pending::Xforward => replies::OK.into(),
+        }
+    }
+
+    /// What a decision changes, after its reply.
+    fn decided(&mut self, pending: Pending, yes: bool, permanent: bool) {
+        let stranger = self.config.refusals_are_errors && !self.authenticated;
+        match pending {
+            Pending::Connect if !yes => self.close(),
+            Pending::Connect | Pending::Xforward => {}
+            Pending::Auth if yes => self.authenticated = true,
+            Pending::Auth => self.count_error(),
+            Pending::Mail(mail) if yes => self.begin_transaction(mail),
+            Pending::Mail(_) => self.count_refusal(stranger && permanent),
+            Pending::Rcpt(recipient) => {
+                if let Some(transaction) = self.transaction.as_mut().filter(|_| yes) {
+                    transaction.envelope.recipients.push(recipient);
+                }
+                self.count_refusal(!yes && stranger && permanent);
+                // Whoever passes on the mail of many has done its work with a recipient decided, taken or not.
+                self.idle = if stranger { self.idle } else { 0 };
+            }
+            Pending::Message if yes => {
+                self.messages = self.messages.saturating_add(1);
+                self.idle = 0;
+            }
+            Pending::Message => {}
+            Pending::Xclient if yes => {
+                // As if the client had just connected.
+                self.hello = None;
+                self.authenticated = false;
+            }
+            Pending::Xclient => {}
+        }
+    }
+
+    const fn count_error(&mut self) {
+        self.errors = self.errors.saturating_add(1);
+    }
+
+    const fn count_refusal(&mut self, counts: bool) {
+        if counts {
+            self.count_error();
+        }
+    }
+
+    /// The TLS handshake is done: everything the client said in plain text is forgotten (RFC 3207 section 4.2).
+    pub fn tls_started(&mut self) {
+        if !matches!(self.state, State::Tls) {
+            return;
+        }
+        self.input.clear();
+        self.used = 0;
+        self.tls = true;
+        self.hello = None;
+        self.authenticated = false;
+        self.state = State::Command;
+    }
+
+    /// Ends the session with this reply: 421 4.4.2 after a timeout, 421 4.3.2 at shutdown.
+    pub fn end(&mut self, reply: &Reply) {
+        if !matches!(self.state, State::Closed) {
+            reply.write_to(&mut self.output);
+            self.close();
+        }
+    }
+
+    /// Refuses the message that is coming in, for want of memory: what is here is freed, the rest is read and dropped, then
+    /// comes this reply. Does nothing between messages.
+    pub fn refuse_body(&mut self, reply: Reply) {
+        let between = self.transaction.as_mut().and_then(|t| t.content.as_mut());
+        match &mut self.state {
+            State::Data(reader) => reader.content_mut().refuse(reply),
+            State::Chunk(reader) => reader.content_mut().refuse(reply),
+            _ => {
+                if let Some(content) = between {
+                    content.refuse(reply);
+                }
+            }
+        }
+    }
+
+    /// Memory that the message coming in holds, in octets.
+    pub fn body_in_memory(&self) -> usize {
+        match &self.state {
+            State::Data(reader) => reader.content().in_memory(),
+            State::Chunk(reader) => reader.content().in_memory(),
+            _ => self.transaction.as_ref().and_then(|t| t.content.as_ref()).map_or(0, Content::in_memory),
+        }
+    }
+
+    /// What the session waits for.
+    pub const fn awaits(&self) -> Awaits {
+        match self.state {
+            State::Start | State::Answer(_) => Awaits::Decision,
+            State::Command => Awaits::Command,
+            State::AuthLine(_) => Awaits::Auth,
+            State::Data(_) | State::Chunk(_) => Awaits::Body,
+            State::Tls => Awaits::Tls,
+            State::Closed => Awaits::Nothing,
+        }
+    }
+
+    /// Whether MAIL has opened a transaction that is not over yet.
+    pub const fn in_transaction(&self) -> bool {
+        self.transaction.is_some()
+    }
+
+    /// The name the client gave in EHLO or HELO.
+    pub fn hello(&self) -> Option<&str> {
+        self.hello.as_ref().map(|hello| hello.name.as_str())
+    }
+
+    /// What stands behind `with` in Received (RFC 5321 section 4.4, RFC 3848, RFC 6531 section 4.3).
+    pub fn protocol(&self, smtputf8: bool) -> &'static str {
+        if self.hello.as_ref().is_some_and(|hello| !hello.extended) {
+            return "SMTP";
+        }
+        match (smtputf8, self.tls, self.authenticated) {
+            (false, false, false) => "ESMTP",
+            (false, false, true) => "ESMTPA",
+            (false, true, false) => "ESMTPS",
+            (false, true, true) => "ESMTPSA",
+            (true, false, false) => "UTF8SMTP",
+            (true, false, true) => "UTF8SMTPA",
+            (true, true, false) => "UTF8SMTPS",
+            (true, true, true) => "UTF8SMTPSA",
+        }
+    }
+
+    /// Octets held in buffers beside the message, for tests of the bound.
+    pub const fn buffered(&self) -> usize {
+        self.input.len() + self.output.len()
+    }
+
+    fn ask(&mut self, pending: Pending, question: Question) -> Step {
+        self.state = State::Answer(pending);
+        Step::Ask(question)
+    }
+
+    /// Says something that is no error of the client.
+    fn say(&mut self, fixed: Fixed) {
+        Reply::from(fixed).write_to(&mut self.output);
+    }
+
+    /// Says what the client did wrong, and counts it.
+    fn fail(&mut self, fixed: Fixed) {
+        self.count_error();
+        self.say(fixed);
+    }
+
+    /// Says why, and ends the session.
+    fn fail_and_close(&mut self, fixed: Fixed) {
+        self.say(fixed);
+        self.close();
+    }
+
+    fn begin_transaction(&mut self, mail: Mail) {
+        let Mail { from, size: _, body, smtputf8, ret, envid } = mail;
+        let envelope = Envelope { from, recipients: Vec::new(), body, smtputf8, ret, envid };
+        self.transaction = Some(Transaction { envelope, rcpt_seen: false, content: None });
+    }
+
+    /// Ends the transaction without a message.
+    fn drop_transaction(&mut self) {
+        if self.transaction.take().is_some() {
+            self.dropped = true;
+        }
+    }
+
+    fn close(&mut self) {
+        self.drop_transaction();
+        self.state = State::Closed;
+        self.input = Vec::new();
+        self.used = 0;
+    }
+
+    /// Everything fed is used up: wait for more, without holding a large buffer meanwhile.
+    fn want_more(&mut self) -> Step {
+        if self.used >= self.input.len() {
+            self.used = 0;
+            if self.input.capacity() > IDLE_BUFFER_OCTETS && matches!(self.state, State::Command | State::AuthLine(_)) {
+                self.input = Vec::new();
+            } else {
+                self.input.clear();
+            }
+        }
+        Step::Read
+    }
+}

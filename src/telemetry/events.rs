@@ -1,0 +1,179 @@
+//! One function per event of a message's or a block's life. The field names are stable: people's log searches rely on them.
+//! `id` is the relay's message id wherever there is one.
+
+use crate::types::{Action, Block, BlockRef, MessageId, MessageMeta, Reason, RecipientOutcome, RecipientStatus, Reply};
+use std::fmt::{self, Display};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Whether subject lines may be logged. They are the sender's private matter: off unless the settings say otherwise.
+static SUBJECTS: AtomicBool = AtomicBool::new(false);
+
+/// Allows or forbids subject lines from now on.
+pub(super) fn show_subjects(on: bool) {
+    SUBJECTS.store(on, Ordering::Relaxed);
+}
+
+/// The subject if it may be logged.
+fn allowed(subject: Option<&str>) -> Option<&str> {
+    subject.filter(|_| SUBJECTS.load(Ordering::Relaxed))
+}
+
+/// Prints the value, or nothing.
+struct OrEmpty<T>(Option<T>);
+
+impl<T: Display> Display for OrEmpty<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |value| value.fmt(f))
+    }
+}
+
+/// A listener is open: `kind` is `relay`, `submission`, `submissions`, `reports`, `admin` or `public`.
+pub fn listening(kind: &str, address: SocketAddr) {
+    tracing::info!(event = "listening", kind, %address);
+}
+
+/// A session began.
+pub fn session_opened(listener: &str, client: IpAddr) {
+    tracing::debug!(event = "session_opened", listener, %client);
+}
+
+/// A session ended: how many messages it brought and why it ended.
+pub fn session_closed(client: IpAddr, messages: u64, reason: &str) {
+    tracing::debug!(event = "session_closed", %client, messages, reason);
+}
+
+/// A message was accepted (250): to be delivered, or held from the start. `subject` is logged only where the settings
+/// allow it.
+pub fn accepted(meta: &MessageMeta, action: Action, reason: Reason, subject: Option<&str>) {
+    let identity = meta.identity.as_ref();
+    tracing::info!(
+        event = if meta.hold.is_some() { "held" } else { "accepted" },
+        id = %meta.id,
+        tenant = %OrEmpty(identity.map(|i| &i.tenant)),
+        sender = identity.map_or("", |i| &i.address),
+        client = %OrEmpty(identity.map(|i| i.client)),
+        from = meta.envelope.from.as_str(),
+        recipients = meta.envelope.recipients.len(),
+        size = meta.size,
+        action = action.as_str(),
+        reason = reason.as_str(),
+        pool = meta.pool.as_str(),
+        probability = meta.probability,
+        llr = meta.llr,
+        message_id = meta.header_message_id.as_deref().unwrap_or_default(),
+        subject = allowed(subject),
+    );
+}
+
+/// What is known of mail that was not taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused<'a> {
+    /// The id it was judged under, where it got that far.
+    pub id: Option<MessageId>,
+    /// The peer.
+    pub client: IpAddr,
+    /// Sender as known: address or login; may be empty.
+    pub sender: &'a str,
+    /// Envelope sender; may be empty.
+    pub from: &'a str,
+    /// The recipient, where it was refused at RCPT; else empty.
+    pub to: &'a str,
+    /// Why, as in the table of reasons; or a word of the protocol such as `relay_denied`.
+    pub reason: &'a str,
+}
+
+/// A recipient or a message was refused, for good or for now.
+pub fn refused(what: &Refused<'_>, reply: &Reply) {
+    tracing::info!(
+        event = "refused",
+        id = %OrEmpty(what.id),
+        client = %what.client,
+        sender = what.sender,
+        from = what.from,
+        to = what.to,
+        reason = what.reason,
+        reply = reply.one_line(),
+    );
+}
+
+/// The outcome of an attempt for one recipient: `delivered`, `deferred` or `bounced`. `age` counts from acceptance.
+pub fn attempted(meta: &MessageMeta, outcome: &RecipientOutcome, age: Duration) {
+    let event = match outcome.status {
+        RecipientStatus::Delivered => "delivered",
+        RecipientStatus::Pending => "deferred",
+        RecipientStatus::Failed => "bounced",
+    };
+    let to = usize::try_from(outcome.recipient).ok().and_then(|i| meta.envelope.recipients.get(i));
+    tracing::info!(
+        event,
+        id = %meta.id,
+        from = meta.envelope.from.as_str(),
+        to = to.map_or("", |r| r.address.as_str()),
+        remote = outcome.remote,
+        pool = meta.pool.as_str(),
+        delay_seconds = age.as_secs_f64(),
+        reply = outcome.reply.one_line(),
+    );
+}
+
+/// A recipient was given up without an attempt: expired, or bounced by an admin.
+pub fn bounced(meta: &MessageMeta, recipient: u32, reply: &Reply, cause: &str) {
+    let to = usize::try_from(recipient).ok().and_then(|i| meta.envelope.recipients.get(i));
+    tracing::info!(
+        event = "bounced",
+        id = %meta.id,
+        from = meta.envelope.from.as_str(),
+        to = to.map_or("", |r| r.address.as_str()),
+        cause,
+        reply = reply.one_line(),
+    );
+}
+
+/// A message in the queue was held: under a block, by a rule or by hand.
+pub fn held(id: MessageId, block: Option<BlockRef>, reason: &str) {
+    tracing::info!(event = "held", id = %id, block = %OrEmpty(block), reason);
+}
+
+/// A held message goes on, returns to its sender or is deleted: `outcome` is `released`, `returned` or `deleted`.
+pub fn unheld(id: MessageId, outcome: &str, by: &str) {
+    tracing::info!(event = "unheld", id = %id, outcome, by);
+}
+
+/// A block came into force. `id` is the message that opened it, where one did.
+pub fn blocked(block: &Block, id: Option<MessageId>) {
+    tracing::warn!(
+        event = "blocked",
+        id = %OrEmpty(id),
+        block = %block.reference,
+        kind = block.kind.as_str(),
+        subject_of_block = block.subject,
+        tenant = %OrEmpty(block.tenant.as_ref()),
+        sender = %OrEmpty(block.sender.as_ref()),
+        reason = block.reason.as_str(),
+        explanation = block.explanation,
+        by = block.opened_by,
+        until = %OrEmpty(block.until.map(|t| t.rfc3339())),
+        evidence = block.evidence.len(),
+    );
+}
+
+/// A block ended: released by a person, or expired (`by` is then `expired`).
+pub fn released(block: &Block, by: &str) {
+    let verdict = match block.verdict {
+        Some(crate::types::ReleaseVerdict::Mistake) => "mistake",
+        Some(crate::types::ReleaseVerdict::Compromised) => "compromised",
+        None => "",
+    };
+    tracing::info!(
+        event = "released",
+        block = %block.reference,
+        kind = block.kind.as_str(),
+        subject_of_block = block.subject,
+        tenant = %OrEmpty(block.tenant.as_ref()),
+        by,
+        verdict,
+        note = block.note.as_deref().unwrap_or_default(),
+    );
+}

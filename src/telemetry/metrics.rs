@@ -1,0 +1,173 @@
+//! The metrics: names, kinds and one line about each, all in one table. No label ever holds an address.
+
+use metrics::Unit;
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use std::time::Duration;
+
+/// Kind of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Counter,
+    Gauge,
+    Seconds,
+    Size,
+}
+
+macro_rules! table {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal, $kind:ident;)+) => {
+        $($(#[doc = $doc])+ pub const $name: &str = $text;)+
+        /// Every metric with its kind and its line.
+        const ALL: &[(&str, Kind, &str)] = &[$(($text, Kind::$kind, concat!($($doc),+))),+];
+    };
+}
+
+table! {
+    /// Messages judged, by action: accept, high_risk, hold, defer, reject.
+    MESSAGES_TOTAL = "outgate_messages_total", Counter;
+    /// Recipients accepted, by scope: internal, external.
+    RECIPIENTS_TOTAL = "outgate_recipients_total", Counter;
+    /// Replies given to clients, by code and enhanced code.
+    REPLIES_TOTAL = "outgate_replies_total", Counter;
+    /// Blocks in force, by kind: sender, domain, client, tenant, website.
+    BLOCKS_ACTIVE = "outgate_blocks_active", Gauge;
+    /// Blocks opened, by kind and reason.
+    BLOCKS_TOTAL = "outgate_blocks_total", Counter;
+    /// Blocks ended, by whom: tenant, operator, expiry.
+    RELEASES_TOTAL = "outgate_releases_total", Counter;
+    /// Time to score one message.
+    SCORE_SECONDS = "outgate_score_seconds", Seconds;
+    /// Time of one fdatasync of the spool.
+    SPOOL_SYNC_SECONDS = "outgate_spool_sync_seconds", Seconds;
+    /// Messages that one fdatasync acknowledged.
+    SPOOL_BATCH_MESSAGES = "outgate_spool_batch_messages", Size;
+    /// Messages in the queue, by state: active, deferred, held.
+    QUEUE_MESSAGES = "outgate_queue_messages", Gauge;
+    /// Recipients tried, by outcome (delivered, deferred, bounced) and pool.
+    DELIVERY_TOTAL = "outgate_delivery_total", Counter;
+    /// SMTP sessions open now.
+    SESSIONS_OPEN = "outgate_sessions_open", Gauge;
+    /// Senders with a record in memory.
+    TRACKED_SENDERS = "outgate_tracked_senders", Gauge;
+    /// Events of the message trace that were dropped because the disk could not keep up.
+    TRACE_DROPPED_TOTAL = "outgate_trace_dropped_total", Counter;
+}
+
+/// From a tenth of a millisecond to ten seconds.
+const SECONDS: &[f64] = &[0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Powers of two.
+const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
+
+/// How often samples are folded into the histograms, so that they do not pile up while nobody asks for `/metrics`.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+fn builder() -> Result<PrometheusBuilder, BuildError> {
+    ALL.iter().try_fold(PrometheusBuilder::new(), |builder, (name, kind, _)| match kind {
+        Kind::Seconds => builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), SECONDS),
+        Kind::Size => builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), SIZES),
+        Kind::Counter | Kind::Gauge => Ok(builder),
+    })
+}
+
+/// Describes all metrics to the current recorder; those whose label values are known begin at zero, so that a graph
+/// or an alarm has something to stand on before the first event.
+fn describe() {
+    for (name, kind, doc) in ALL {
+        let doc = doc.trim();
+        match kind {
+            Kind::Counter => metrics::describe_counter!(*name, Unit::Count, doc),
+            Kind::Gauge => metrics::describe_gauge!(*name, Unit::Count, doc),
+            Kind::Seconds => metrics::describe_histogram!(*name, Unit::Seconds, doc),
+            Kind::Size => metrics::describe_histogram!(*name, Unit::Count, doc),
+        }
+    }
+    for action in ["accept", "high_risk", "hold", "defer", "reject"] {
+        metrics::counter!(MESSAGES_TOTAL, "action" => action).absolute(0);
+    }
+    for scope in ["internal", "external"] {
+        metrics::counter!(RECIPIENTS_TOTAL, "scope" => scope).absolute(0);
+    }
+    for kind in ["sender", "domain", "client", "tenant", "website"] {
+        metrics::gauge!(BLOCKS_ACTIVE, "kind" => kind).set(0.0);
+    }
+    for state in ["active", "deferred", "held"] {
+        metrics::gauge!(QUEUE_MESSAGES, "state" => state).set(0.0);
+    }
+    for (outcome, pool) in ["delivered", "deferred", "bounced"].iter().flat_map(|o| [(*o, "normal"), (*o, "high_risk")]) {
+        metrics::counter!(DELIVERY_TOTAL, "outcome" => outcome, "pool" => pool).absolute(0);
+    }
+    for by in ["tenant", "operator", "expiry"] {
+        metrics::counter!(RELEASES_TOTAL, "by" => by).absolute(0);
+    }
+    metrics::gauge!(SESSIONS_OPEN).set(0.0);
+    metrics::gauge!(TRACKED_SENDERS).set(0.0);
+    metrics::counter!(TRACE_DROPPED_TOTAL).absolute(0);
+}
+
+/// Starts collecting, for the whole process. The handle renders `/metrics`.
+///
+/// # Errors
+/// When a recorder was installed before.
+pub fn install() -> Result<PrometheusHandle, String> {
+    let handle = builder().and_then(PrometheusBuilder::install_recorder).map_err(|e| format!("metrics cannot start: {e}"))?;
+    describe();
+    Ok(handle)
+}
+
+/// Keeps the histograms small; runs until it is dropped.
+pub async fn upkeep(handle: PrometheusHandle) {
+    let mut tick = tokio::time::interval(UPKEEP);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        handle.run_upkeep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(record: impl FnOnce()) -> String {
+        let recorder = builder().expect("buckets are not empty").build_recorder();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            describe();
+            record();
+        });
+        handle.run_upkeep();
+        handle.render()
+    }
+
+    #[test]
+    fn names_and_labels_are_those_of_the_contract() {
+        let text = rendered(|| {
+            metrics::counter!(MESSAGES_TOTAL, "action" => "accept").increment(3);
+            metrics::counter!(REPLIES_TOTAL, "code" => "250", "enhanced" => "2.6.0").increment(1);
+            metrics::histogram!(SPOOL_SYNC_SECONDS).record(0.002);
+            metrics::histogram!(SPOOL_BATCH_MESSAGES).record(7.0);
+        });
+        for line in [
+            "# HELP outgate_messages_total Messages judged, by action: accept, high_risk, hold, defer, reject.",
+            "# TYPE outgate_messages_total counter",
+            "outgate_messages_total{action=\"accept\"} 3",
+            "outgate_messages_total{action=\"reject\"} 0",
+            "outgate_replies_total{code=\"250\",enhanced=\"2.6.0\"} 1",
+            "# TYPE outgate_spool_sync_seconds histogram",
+            "outgate_spool_sync_seconds_bucket{le=\"0.0025\"} 1",
+            "outgate_spool_sync_seconds_bucket{le=\"0.001\"} 0",
+            "outgate_spool_sync_seconds_count 1",
+            "outgate_spool_batch_messages_bucket{le=\"8\"} 1",
+            "outgate_blocks_active{kind=\"website\"} 0",
+            "outgate_sessions_open 0",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}\nis missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn every_metric_has_the_prefix_and_a_line() {
+        for (name, _, doc) in ALL {
+            assert!(name.starts_with("outgate_") && doc.trim().ends_with('.'), "{name}: {doc}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Lines as they come out.
+
+use super::*;
+use crate::types::*;
+use std::sync::Mutex;
+use std::time::Duration;
+
+struct At(i64);
+
+impl Clock for At {
+    fn now(&self) -> Time {
+        Time(self.0)
+    }
+}
+
+#[derive(Clone, Default)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no other test holds it").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The flag for subject lines belongs to the whole process: tests that set it take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn lines(format: LogFormat, level: &str, subjects: bool, run: impl FnOnce(&LogControl)) -> Vec<String> {
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let sink = Sink::default();
+    let log = Log { format, level: level.into(), subjects };
+    let out = sink.clone();
+    let (subscriber, control) = subscriber(&log, Arc::new(At(1_795_356_000_007)), move || out.clone());
+    tracing::subscriber::with_default(subscriber, || run(&control));
+    let bytes = sink.0.lock().expect("no other test holds it").clone();
+    String::from_utf8(bytes).expect("UTF-8").lines().map(str::to_owned).collect()
+}
+
+fn meta() -> MessageMeta {
+    let tenant = TenantId::new("acme");
+    let address = |t: &str| Address::parse(t).expect("test address");
+    MessageMeta {
+        id: MessageId(1),
+        accepted_at: Time(0),
+        envelope: Envelope {
+            from: ReversePath(Some(address("alice@acme.example"))),
+            recipients: vec![Recipient::new(address("bob@example.net"))],
+            body: BodyType::SevenBit,
+            smtputf8: false,
+            ret: None,
+            envid: None,
+        },
+        identity: Some(Identity {
+            key: SenderKey::account(&tenant, "alice@acme.example"),
+            tenant,
+            address: "alice@acme.example".into(),
+            domain: Domain::parse("acme.example"),
+            strength: Strength::Authenticated,
+            client: [127, 0, 0, 1].into(),
+            foreign: false,
+        }),
+        pool: Pool::Normal,
+        hold: None,
+        probability: 0.25,
+        llr: -1.5,
+        symbols: Vec::new(),
+        header_message_id: Some("x@y".into()),
+        size: 10,
+    }
+}
+
+#[test]
+fn an_accepted_message_is_one_line() {
+    let text = lines(LogFormat::Text, "info", false, |_| {
+        events::accepted(&meta(), Action::Accept, Reason::Clean, Some("private"));
+    });
+    assert_eq!(
+        text,
+        ["2026-11-22T14:00:00.007Z INFO accepted id=0000000000001 tenant=acme sender=alice@acme.example client=127.0.0.1 \
+          from=alice@acme.example recipients=1 size=10 action=accept reason=clean pool=normal probability=0.25 llr=-1.5 \
+          message_id=x@y"]
+    );
+}
+
+#[test]
+fn json_is_one_object_per_line() {
+    let text = lines(LogFormat::Json, "info", true, |_| {
+        events::accepted(&meta(), Action::Accept, Reason::Clean, Some("a \"b\"\r\n\u{1b}[31m\u{202e}c"));
+    });
+    let value: serde_json::Value = serde_json::from_str(&text[0]).expect("JSON");
+    assert_eq!(value["time"], "2026-11-22T14:00:00.007Z");
+    assert_eq!((&value["event"], &value["id"]), (&"accepted".into(), &"0000000000001".into()));
+    assert_eq!(value["subject"], "a \"b\"\r\n\u{1b}[31m\u{202e}c");
+    assert!(!text[0].chars().any(|c| c.is_control() || c == '\u{202e}'), "{}", text[0]);
+    assert_eq!(text.len(), 1);
+}
+
+#[test]
+fn nobody_can_forge_a_line() {
+    let text = lines(LogFormat::Text, "info", false, |_| {
+        let what = events::Refused {
+            id: None,
+            client: [127, 0, 0, 1].into(),
+            sender: "",
+            from: "a\r\n2026 INFO accepted",
+            to: "x \"y\"\u{1b}]0;",
+            reason: "blocked",
+        };
+        events::refused(&what, &Reply::new(550, (5, 1, 8), "Access denied"));
+        tracing::warn!(path = "a\nb", "cannot\nread");
+    });
+    assert_eq!(
+        text,
+        [
+            r#"2026-11-22T14:00:00.007Z INFO refused id="" client=127.0.0.1 sender="" from="a\r\n2026 INFO accepted" to="x \"y\"\u{1b}]0;" reason=blocked reply="550 5.1.8 Access denied""#,
+            r"2026-11-22T14:00:00.007Z WARN cannot\nread path=a\nb",
+        ]
+        .map(|l| l.replace(r"path=a\nb", r#"path="a\nb""#))
+    );
+}
+
+#[test]
+fn long_values_are_cut() {
+    let long = "ä".repeat(5000);
+    for format in [LogFormat::Text, LogFormat::Json] {
+        let text = lines(format, "info", false, |_| tracing::info!(value = long.as_str(), debug = ?long));
+        assert!(text[0].len() < 5000 && text[0].contains('…'), "{}", text[0].len());
+    }
+}
+
+#[test]
+fn sessions_show_only_when_debugging_and_a_reload_changes_level_and_form() {
+    let text = lines(LogFormat::Text, "info", false, |control| {
+        events::session_opened("relay", [127, 0, 0, 1].into());
+        control.reload(&Log { format: LogFormat::Json, level: "debug".into(), subjects: false });
+        events::session_closed([127, 0, 0, 1].into(), 3, "quit");
+        tracing::info!(target: "hyper", "chatter");
+    });
+    assert_eq!(text.len(), 1, "{text:?}");
+    assert!(text[0].contains("\"event\":\"session_closed\",\"client\":\"127.0.0.1\",\"messages\":3"), "{text:?}");
+}
+
+#[test]
+fn outcomes_name_recipient_remote_and_reply() {
+    let outcome = |status| RecipientOutcome {
+        recipient: 0,
+        status,
+        class: OutcomeClass::Other,
+        reply: Reply::new(250, (2, 0, 0), "ok"),
+        remote: "mx.example[192.0.2.1]:25".into(),
+        relayed_dsn: false,
+    };
+    let text = lines(LogFormat::Text, "info", false, |_| {
+        for status in [RecipientStatus::Delivered, RecipientStatus::Pending, RecipientStatus::Failed] {
+            events::attempted(&meta(), &outcome(status), Duration::from_millis(1500));
+        }
+        events::attempted(&meta(), &RecipientOutcome { recipient: 9, ..outcome(RecipientStatus::Failed) }, Duration::ZERO);
+    });
+    let rest = "id=0000000000001 from=alice@acme.example to=bob@example.net remote=mx.example[192.0.2.1]:25 pool=normal \
+                delay_seconds=1.5 reply=\"250 2.0.0 ok\"";
+    for (line, event) in text.iter().zip(["delivered", "deferred", "bounced"]) {
+        assert_eq!(line, &format!("2026-11-22T14:00:00.007Z INFO {event} {rest}"));
+    }
+    assert!(text[3].contains("to=\"\""), "{}", text[3]);
+}
