@@ -5,7 +5,7 @@ use crate::config::Settings;
 use crate::env::Clock;
 use crate::judge::Judge;
 use crate::records::Records;
-use crate::telemetry::metrics::{self as names, PrometheusHandle};
+use crate::telemetry::metrics as names;
 use std::fs;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::Path;
@@ -55,7 +55,6 @@ pub(super) async fn run(
     judge: Arc<Judge>,
     desk: Arc<Desk>,
     records: Records,
-    metrics: PrometheusHandle,
 ) {
     let mut tick = tokio::time::interval(TICK);
     for round in 1u64.. {
@@ -64,7 +63,6 @@ pub(super) async fn run(
         metrics::gauge!(names::TRACKED_SENDERS).set(judge.tracked() as f64);
         let current = Arc::clone(&settings.borrow());
         if round % SNAPSHOT_TICKS == 0 {
-            metrics.run_upkeep();
             let (judge, dir) = (Arc::clone(&judge), current.server.data_dir.clone());
             // Writing may take a while with many senders; a failed join means shutdown, which saves by itself.
             let _ = tokio::task::spawn_blocking(move || save(&judge, &dir)).await;

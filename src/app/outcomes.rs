@@ -6,12 +6,13 @@ use crate::env::Clock;
 use crate::intake::IdSource;
 use crate::judge::{Judge, NewBlock};
 use crate::ndr;
-use crate::queue::{Queue, QueueEvent};
+use crate::queue::{Ack, FailedRecipient, FailureCause, Queue, QueueEvent};
 use crate::records::{Records, TraceEvent};
 use crate::spool::Spool;
 use crate::telemetry::{events, metrics as names};
-use crate::types::{MessageMeta, OutcomeClass, Pool, RecipientOutcome, RecipientStatus, stable_hash};
-use std::sync::Arc;
+use crate::types::{MessageId, MessageMeta, OutcomeClass, Pool, RecipientOutcome, RecipientStatus, stable_hash};
+use bytes::Bytes;
+use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 /// Reports being written at once: beyond it the queue waits.
@@ -27,6 +28,7 @@ pub(super) struct Outcomes {
     pub queue: Queue,
     pub records: Records,
     pub ids: Arc<IdSource>,
+    pub reports: Mutex<ndr::RateLimit>,
 }
 
 impl Outcomes {
@@ -49,12 +51,17 @@ impl Outcomes {
                     }
                 }
                 QueueEvent::Done { .. } => {}
-                report => {
-                    let (this, permit) = (Arc::clone(&this), Arc::clone(&parallel).acquire_owned().await);
-                    tokio::spawn(async move {
-                        this.report(report).await;
-                        drop(permit);
-                    });
+                QueueEvent::Failed { meta, recipients, cause, hold, ack } => {
+                    for failed in &recipients {
+                        events::bounced(&meta, failed.recipient, &failed.reply, cause_name(cause));
+                    }
+                    this.spawn_report(&parallel, Report { meta, recipients, kind: ndr::Kind::Failed { cause, hold }, ack }).await;
+                }
+                QueueEvent::Delayed { meta, recipients, expires, ack } => {
+                    this.spawn_report(&parallel, Report { meta, recipients, kind: ndr::Kind::Delayed { expires }, ack }).await;
+                }
+                QueueEvent::Relayed { meta, recipients, ack } => {
+                    this.spawn_report(&parallel, Report { meta, recipients, kind: ndr::Kind::Relayed, ack }).await;
                 }
             }
         }
@@ -81,5 +88,80 @@ impl Outcomes {
         }
         self.records.trace(TraceEvent::Attempted { id: meta.id, time: now, outcomes });
         blocks
+    }
+
+    /// Writing a report waits for the disk; the next event does not wait for that.
+    async fn spawn_report(self: &Arc<Self>, parallel: &Arc<Semaphore>, report: Report) {
+        let (this, permit) = (Arc::clone(self), Arc::clone(parallel).acquire_owned().await);
+        tokio::spawn(async move {
+            this.report(report).await;
+            drop(permit);
+        });
+    }
+
+    /// Tells the sender, if one is to be told. The queue hears "done" only when the report is on disk; when it cannot be
+    /// written, the queue brings the event again.
+    async fn report(&self, report: Report) {
+        let settings = Arc::clone(&self.settings.borrow());
+        let now = self.clock.now();
+        let recipients = ndr::decide(&settings, &report.meta, &report.kind, &report.recipients);
+        let allowed = || {
+            let mut limit = self.reports.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            limit.take(now, report.meta.envelope.from.as_str())
+        };
+        if recipients.is_empty() || !allowed() {
+            let text = if recipients.is_empty() { "no report due" } else { "no report: too many for this sender" };
+            self.note(report.meta.id, text);
+            return report.ack.done();
+        }
+        let original = match self.spool.read(report.meta.id).await {
+            Ok((_, body)) => body,
+            Err(error) => {
+                tracing::error!(id = %report.meta.id, ?error, "the message of a report cannot be read");
+                Bytes::new()
+            }
+        };
+        let id = self.ids.next(now);
+        let facts = ndr::Facts {
+            settings: &settings,
+            now,
+            id,
+            meta: &report.meta,
+            original: &original,
+            kind: &report.kind,
+            recipients: &recipients,
+        };
+        let Some(ndr) = ndr::compose(&facts) else { return report.ack.done() };
+        let body = Bytes::from(ndr.body);
+        let meta = Arc::new(MessageMeta::of_ours(id, now, ndr.envelope, Pool::HighRisk, body.len()));
+        match self.spool.accept(&meta, body).await {
+            Ok(()) => {
+                self.queue.enqueue(meta);
+                self.note(report.meta.id, &format!("sender told by report {id}"));
+                report.ack.done();
+            }
+            Err(error) => tracing::error!(id = %report.meta.id, ?error, "a report could not be spooled, tried again"),
+        }
+    }
+
+    fn note(&self, id: MessageId, text: &str) {
+        self.records.trace(TraceEvent::Note { id, time: self.clock.now(), text: text.to_owned() });
+    }
+}
+
+/// A report to be written.
+struct Report {
+    meta: Arc<MessageMeta>,
+    recipients: Vec<FailedRecipient>,
+    kind: ndr::Kind,
+    ack: Ack,
+}
+
+const fn cause_name(cause: FailureCause) -> &'static str {
+    match cause {
+        FailureCause::Refused => "refused",
+        FailureCause::Expired => "expired",
+        FailureCause::HeldReturned => "held_returned",
+        FailureCause::Admin => "admin",
     }
 }

@@ -6,8 +6,9 @@ use crate::blocks::desk::Desk;
 use crate::config::Settings;
 use crate::config::settings::ListenerKind;
 use crate::delivery::Delivery;
-use crate::env::{Clock, SystemClock, random_u64};
+use crate::env::{Clock, random_u64};
 use crate::intake::{IdSource, Intake};
+use crate::ndr;
 use crate::judge::Judge;
 use crate::notify::{Notifier, Outbox, run_webhook};
 use crate::queue::Queue;
@@ -15,7 +16,7 @@ use crate::records::Records;
 use crate::score::Scorer;
 use crate::session::{self, Sessions};
 use crate::spool::{Recovered, Spool};
-use crate::telemetry::metrics::PrometheusHandle;
+use metrics_exporter_prometheus::PrometheusHandle;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,6 +36,9 @@ impl fmt::Display for StartError {
         f.write_str(&self.0)
     }
 }
+
+/// Delivery reports one sender gets per hour at most.
+const REPORTS_PER_HOUR: u32 = 60;
 
 fn failed<E: fmt::Display>(what: &str) -> impl Fn(E) -> StartError + '_ {
     move |error| StartError(format!("{what}: {error}"))
@@ -72,8 +76,7 @@ pub struct Relay {
 impl Relay {
     /// Starts everything. Order: data first (records, spool, reputation), then what judges and delivers, then HTTP, and the
     /// SMTP listeners last: nobody is let in before all is ready.
-    pub async fn start(settings: Settings, metrics: PrometheusHandle) -> Result<Self, StartError> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    pub async fn start(settings: Settings, clock: Arc<dyn Clock>, metrics: PrometheusHandle) -> Result<Self, StartError> {
         let settings = Arc::new(settings);
         let dir = settings.server.data_dir.clone();
         std::fs::create_dir_all(&dir).map_err(failed(&format!("data_dir {}", dir.display())))?;
@@ -123,6 +126,7 @@ impl Relay {
             queue: queue.clone(),
             records: records.clone(),
             ids: Arc::clone(&ids),
+            reports: std::sync::Mutex::new(ndr::RateLimit::new(REPORTS_PER_HOUR)),
         };
         let outcomes = tokio::spawn(consumer.run(queue_events));
         let mut tasks = vec![
@@ -134,8 +138,8 @@ impl Relay {
                 Arc::clone(&judge),
                 Arc::clone(&desk),
                 records.clone(),
-                metrics.clone(),
             )),
+            tokio::spawn(crate::telemetry::metrics::upkeep(metrics.clone())),
         ];
 
         let sessions = Sessions::new(Arc::new(Intake {

@@ -3,74 +3,81 @@
 use super::Relay;
 use crate::config::{self, Settings};
 use crate::config::settings::ListenerKind;
-use crate::telemetry;
+use crate::env::{Clock, SystemClock};
+use crate::telemetry::{self, LogControl};
+use metrics_exporter_prometheus::PrometheusHandle;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs the relay until SIGTERM or SIGINT. Exit status: 0 drained, 1 could not start, 2 bad configuration.
 pub fn run(config: Option<&Path>) -> ExitCode {
-    let settings = match config::load(config) {
-        Ok(settings) => settings,
+    let loaded = match config::load::read(config) {
+        Ok(loaded) => loaded,
         Err(errors) => {
             complain(&errors);
             return ExitCode::from(2);
         }
     };
-    telemetry::install(&settings.log);
-    let metrics = match telemetry::metrics::install() {
-        Ok(handle) => handle,
+    let outcome = start(loaded.settings, config);
+    match outcome {
+        Ok(code) => code,
         Err(error) => {
-            complain(&error.to_string());
-            return ExitCode::FAILURE;
+            complain(&error);
+            ExitCode::FAILURE
         }
-    };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&format!("no async runtime: {error}"));
-            return ExitCode::FAILURE;
-        }
-    };
-    let code = runtime.block_on(serve(settings, config.map(Path::to_path_buf), metrics));
+    }
+}
+
+/// Logging, metrics and the runtime; then the relay itself.
+fn start(settings: Settings, config: Option<&Path>) -> Result<ExitCode, String> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let log = telemetry::init(&settings.log, Arc::clone(&clock))?;
+    let metrics = telemetry::metrics::install()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| format!("no async runtime: {e}"))?;
+    let code = runtime.block_on(serve(settings, config, clock, metrics, &log));
+    // What still runs is waiting for peers that no longer matter.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     code
 }
 
-async fn serve(settings: Settings, config: Option<PathBuf>, metrics: telemetry::metrics::PrometheusHandle) -> ExitCode {
+async fn serve(
+    settings: Settings,
+    config: Option<&Path>,
+    clock: Arc<dyn Clock>,
+    metrics: PrometheusHandle,
+    log: &LogControl,
+) -> Result<ExitCode, String> {
     let data_dir = settings.server.data_dir.clone();
-    let (mut reload, mut terminate, mut interrupt) =
-        match (signal(SignalKind::hangup()), signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(reload), Ok(terminate), Ok(interrupt)) => (reload, terminate, interrupt),
-            _ => {
-                complain("signals cannot be handled");
-                return ExitCode::FAILURE;
-            }
-        };
-    let relay = match Relay::start(settings, metrics).await {
-        Ok(relay) => relay,
-        Err(error) => {
-            complain(&format!("cannot start: {error}"));
-            return ExitCode::FAILURE;
-        }
-    };
+    let handler = |kind| signal(kind).map_err(|e| format!("signals cannot be handled: {e}"));
+    let mut reload = handler(SignalKind::hangup())?;
+    let mut terminate = handler(SignalKind::terminate())?;
+    let mut interrupt = handler(SignalKind::interrupt())?;
+    let relay = Relay::start(settings, clock, metrics).await.map_err(|e| format!("cannot start: {e}"))?;
     announce(&relay, &data_dir);
     loop {
         tokio::select! {
-            _ = reload.recv() => reload_settings(&relay, config.as_deref()),
+            _ = reload.recv() => reload_settings(&relay, config, log),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
     }
     tracing::info!("draining: no new mail, running transactions finish");
     relay.drain().await;
-    ExitCode::SUCCESS
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A bad file is refused and the old settings stay.
-fn reload_settings(relay: &Relay, config: Option<&Path>) {
-    match config::load(config).and_then(|settings| relay.reload(settings)) {
+fn reload_settings(relay: &Relay, config: Option<&Path>, log: &LogControl) {
+    let reloaded = config::load(config).and_then(|settings| {
+        let log_settings = settings.log.clone();
+        relay.reload(settings)?;
+        log.reload(&log_settings);
+        Ok(())
+    });
+    match reloaded {
         Ok(()) => tracing::info!("settings reloaded"),
         Err(errors) => tracing::error!(%errors, "settings not reloaded, the old ones stay"),
     }
@@ -81,7 +88,7 @@ fn announce(relay: &Relay, data_dir: &Path) {
     let listening = &relay.listening;
     let mut text = String::new();
     for (kind, address) in &listening.smtp {
-        text.push_str(&format!("listening kind={} address={address}\n", kind_name(*kind)));
+        text.push_str(&format!("listening kind={} address={address}\n", kind.as_str()));
     }
     text.push_str(&format!("listening kind=admin address={}\n", listening.admin));
     if let Some(public) = listening.public {
@@ -100,15 +107,6 @@ fn announce(relay: &Relay, data_dir: &Path) {
     ));
     // Without a standard output the relay runs all the same.
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
-}
-
-const fn kind_name(kind: ListenerKind) -> &'static str {
-    match kind {
-        ListenerKind::Relay => "relay",
-        ListenerKind::Submission => "submission",
-        ListenerKind::Submissions => "submissions",
-        ListenerKind::Reports => "reports",
-    }
 }
 
 fn complain(text: &str) {

@@ -89,6 +89,18 @@ pub enum ListenerKind {
     Reports,
 }
 
+impl ListenerKind {
+    /// Name as in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Relay => "relay",
+            Self::Submission => "submission",
+            Self::Submissions => "submissions",
+            Self::Reports => "reports",
+        }
+    }
+}
+
 /// One `[[listener]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listener {

@@ -6,27 +6,6 @@ use crate::identity;
 use crate::types::{Envelope, MessageId, Time};
 use std::net::IpAddr;
 
-/// `with` protocol of the Received field (RFC 3848, RFC 6531 section 4.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Protocol {
-    /// EHLO was used.
-    pub extended: bool,
-    /// TLS is active.
-    pub tls: bool,
-    /// AUTH succeeded.
-    pub authenticated: bool,
-}
-
-impl Protocol {
-    fn name(self, utf8: bool) -> String {
-        if !self.extended {
-            return "SMTP".to_owned();
-        }
-        let base = if utf8 { "UTF8SMTP" } else { "ESMTP" };
-        format!("{base}{}{}", if self.tls { "S" } else { "" }, if self.authenticated { "A" } else { "" })
-    }
-}
-
 /// What the Received field says of the session.
 #[derive(Debug, Clone, Copy)]
 pub struct Trace<'a> {
@@ -34,8 +13,8 @@ pub struct Trace<'a> {
     pub helo: &'a str,
     /// The address that connected.
     pub address: IpAddr,
-    /// Protocol words.
-    pub protocol: Protocol,
+    /// What stands behind `with` (RFC 3848).
+    pub protocol: &'static str,
     /// Submission rules (RFC 6409) apply.
     pub submission: bool,
 }
@@ -87,7 +66,7 @@ fn received(hostname: &str, trace: &Trace<'_>, envelope: &Envelope, id: MessageI
     let helo = if helo.is_empty() { "unknown".to_owned() } else { helo };
     let mut text = format!(
         "Received: from {helo} ({literal})\r\n\tby {hostname} with {} id {id}",
-        trace.protocol.name(envelope.smtputf8)
+        trace.protocol
     );
     if let [only] = envelope.recipients.as_slice() {
         text.push_str(&format!("\r\n\tfor <{}>", only.address));
@@ -154,7 +133,7 @@ mod tests {
         let trace = Trace {
             helo: "mail.acme.example",
             address: "192.0.2.1".parse().unwrap(),
-            protocol: Protocol { extended: true, tls: true, authenticated: true },
+            protocol: "ESMTPSA",
             submission: false,
         };
         let id = MessageId(7);

@@ -149,7 +149,7 @@ impl Intake {
         let passes = |r: &RecipientFacts| r.internal && arrival.settings.blocks.allow_internal;
         if !arrival.recipients.iter().any(passes) {
             let refusal = match block.kind {
-                BlockKind::Website => policy::reasons::website_reply(arrival.settings, block.reference),
+                BlockKind::Website => policy::reasons::website_reply(block.reference),
                 _ => policy::reasons::blocked_reply(arrival.settings, block.reference),
             };
             self.refuse(arrival, Action::Reject, Some(block), &refusal);
@@ -206,12 +206,7 @@ impl Intake {
             return reply;
         }
         count_message(part.action);
-        for (scope, internal) in [("internal", true), ("external", false)] {
-            let count = arrival.recipients.iter().filter(|r| r.internal == internal).count();
-            if count > 0 {
-                metrics::counter!(names::RECIPIENTS_TOTAL, "scope" => scope).increment(count as u64);
-            }
-        }
+        arrival.count_recipients(&meta.envelope);
         events::accepted(&meta, part.action, arrival.judgement.reason, None);
         let block = match meta.hold {
             Some(HoldReason::Block(reference)) => Some(reference),
@@ -287,6 +282,17 @@ pub(super) struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
+    fn count_recipients(&self, envelope: &Envelope) {
+        let tenant = self.settings.tenant(&self.facts.identity.tenant);
+        let is_internal = |r: &&crate::types::Recipient| tenant.is_some_and(|t| t.is_internal(r.address.domain()));
+        let internal = envelope.recipients.iter().filter(is_internal).count();
+        for (scope, count) in [("internal", internal), ("external", envelope.recipients.len() - internal)] {
+            if count > 0 {
+                metrics::counter!(names::RECIPIENTS_TOTAL, "scope" => scope).increment(count as u64);
+            }
+        }
+    }
+
     /// The line of the trace.
     fn judged(
         &self,

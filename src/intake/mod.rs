@@ -5,7 +5,7 @@ mod ids;
 mod message;
 mod transaction;
 
-pub use headers::{Protocol, Trace};
+pub use headers::Trace;
 pub use ids::IdSource;
 pub use transaction::Transaction;
 
@@ -46,7 +46,7 @@ pub struct Intake {
     /// People.
     pub notifier: Notifier,
     /// Message ids.
-    pub ids: IdSource,
+    pub ids: Arc<IdSource>,
 }
 
 impl Intake {

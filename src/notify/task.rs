@@ -95,26 +95,15 @@ impl Outbox {
         let id = self.ids.next(self.clock.now());
         let body = Bytes::from(compose::message(settings, mail, &id.to_string(), self.clock.now()));
         let recipient = |address: &Address| Recipient { notify: Some(Notify::NEVER), ..Recipient::new(address.clone()) };
-        let meta = Arc::new(MessageMeta {
-            id,
-            accepted_at: self.clock.now(),
-            envelope: Envelope {
-                from: ReversePath::NULL,
-                recipients: mail.to.iter().map(recipient).collect(),
-                body: BodyType::SevenBit,
-                smtputf8: mail.to.iter().any(Address::needs_utf8),
-                ret: None,
-                envid: None,
-            },
-            identity: None,
-            pool: Pool::Normal,
-            hold: None,
-            probability: 0.0,
-            llr: 0.0,
-            symbols: Vec::new(),
-            header_message_id: None,
-            size: u32::try_from(body.len()).unwrap_or(u32::MAX),
-        });
+        let envelope = Envelope {
+            from: ReversePath::NULL,
+            recipients: mail.to.iter().map(recipient).collect(),
+            body: BodyType::SevenBit,
+            smtputf8: mail.to.iter().any(Address::needs_utf8),
+            ret: None,
+            envid: None,
+        };
+        let meta = Arc::new(MessageMeta::of_ours(id, self.clock.now(), envelope, Pool::Normal, body.len()));
         match self.spool.accept(&meta, body).await {
             Ok(()) => self.queue.enqueue(meta),
             Err(error) => tracing::error!(subject = %mail.subject, ?error, "a notice could not be spooled"),

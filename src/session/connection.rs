@@ -6,7 +6,7 @@ use super::{Sessions, turn_away};
 use crate::config::Settings;
 use crate::config::settings::{Listener, ListenerKind};
 use crate::identity::{self, Peer};
-use crate::intake::{Protocol, Trace, Transaction};
+use crate::intake::{Trace, Transaction};
 use crate::smtp::proxy;
 use crate::smtp::server::{Answer, Attribute, Awaits, Question, Server, ServerConfig, Step};
 use crate::telemetry::{events, metrics as names};
@@ -50,28 +50,23 @@ pub(super) async fn serve(sessions: Arc<Sessions>, listener: Arc<Listener>, mut 
         };
         return turn_away(stream, &Reply::new(421, (4, 3, 2), text)).await;
     }
+    events::session_opened(listener.kind.as_str(), address);
     metrics::gauge!(names::SESSIONS_OPEN).increment(1.0);
-    let end = run(&sessions, &listener, &settings, stream, address, left_over).await;
+    run(&sessions, &listener, &settings, stream, address, left_over).await;
     metrics::gauge!(names::SESSIONS_OPEN).decrement(1.0);
     sessions.counts.leave(address);
-    events::session_closed(address, end.as_ref().err().map(ToString::to_string).as_deref());
 }
 
 /// Reads the header that a listed proxy must send first; gives the source and what came behind it.
 async fn read_proxy_header(stream: &mut TcpStream) -> io::Result<(Option<IpAddr>, Vec<u8>)> {
     let mut buffer = Vec::with_capacity(256);
     loop {
-        match proxy::parse(&buffer) {
-            proxy::Parsed::Complete { source, consumed } => {
-                let rest = buffer.split_off(consumed.min(buffer.len()));
-                return Ok((source.map(|s| s.ip()), rest));
-            }
-            proxy::Parsed::Incomplete => {
-                if stream.read_buf(&mut buffer).await? == 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-            }
-            proxy::Parsed::Invalid(why) => return Err(io::Error::new(io::ErrorKind::InvalidData, why)),
+        if stream.read_buf(&mut buffer).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if let Some(header) = proxy::parse(&buffer).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))? {
+            let rest = buffer.split_off(header.octets.min(buffer.len()));
+            return Ok((header.source.map(|s| s.ip()), rest));
         }
     }
 }
@@ -102,7 +97,7 @@ async fn run(
     stream: TcpStream,
     address: IpAddr,
     left_over: Vec<u8>,
-) -> io::Result<()> {
+) {
     let acceptor = sessions.tls.borrow().clone().map(TlsAcceptor::from);
     // Submission listeners always want AUTH: there no network is listed.
     let client = match listener.kind {
@@ -117,19 +112,23 @@ async fn run(
         peer: Peer { address, client, login: None, xclient_login: None, origin: None },
         transaction: None,
         submission: matches!(listener.kind, ListenerKind::Submission | ListenerKind::Submissions),
-        tls: listener.kind == ListenerKind::Submissions,
         body_share: 0,
+        messages: 0,
     };
     let result = match (listener.kind, acceptor) {
-        (ListenerKind::Submissions, Some(acceptor)) => {
-            let mut tls = Box::new(handshake(&acceptor, stream).await?);
-            driver.drive(&mut *tls, Vec::new()).await.map(drop)
-        }
+        (ListenerKind::Submissions, Some(acceptor)) => implicit_tls(&mut driver, &acceptor, stream).await,
         (ListenerKind::Submissions, None) => Err(io::Error::other("no certificate for implicit TLS")),
         (_, acceptor) => plain(&mut driver, acceptor, stream, left_over).await,
     };
     driver.release();
-    result
+    let why = result.as_ref().err().map_or_else(|| "closed".to_owned(), ToString::to_string);
+    events::session_closed(address, driver.messages, &why);
+}
+
+/// A session that is in TLS from the first octet (RFC 8314).
+async fn implicit_tls(driver: &mut Driver<'_>, acceptor: &TlsAcceptor, stream: TcpStream) -> io::Result<()> {
+    let mut tls = Box::new(handshake(acceptor, stream).await?);
+    driver.drive(&mut *tls, Vec::new()).await.map(drop)
 }
 
 /// A session that begins in plain text and may go over to TLS.
@@ -144,7 +143,6 @@ async fn plain(
             let mut tls = Box::new(handshake(&acceptor, stream).await?);
             // RFC 3207 section 4.2: everything known from before is discarded.
             driver.server.tls_started();
-            driver.tls = true;
             driver.peer.login = None;
             driver.peer.xclient_login = None;
             driver.drive(&mut *tls, Vec::new()).await.map(drop)
@@ -169,9 +167,10 @@ struct Driver<'a> {
     peer: Peer,
     transaction: Option<Transaction>,
     submission: bool,
-    tls: bool,
     /// Octets of body memory this session holds.
     body_share: u64,
+    /// Messages offered so far.
+    messages: u64,
 }
 
 impl Driver<'_> {
@@ -183,7 +182,7 @@ impl Driver<'_> {
             self.server.feed(&first);
         }
         loop {
-            match self.server.next(self.sessions.intake.clock.now()) {
+            match self.server.next() {
                 Step::Ask(question) => self.decide(question).await,
                 Step::Reset => self.reset(),
                 Step::Read => {
@@ -198,19 +197,21 @@ impl Driver<'_> {
                     let may_drain = self.transaction.is_none() && !in_body;
                     let read = tokio::select! {
                         biased;
-                        read = tokio::time::timeout(idle, stream.read(&mut buffer)) => read,
-                        _ = draining.wait_for(|d| *d), if may_drain => {
-                            return self.farewell(stream, "Service shutting down, try again later").await;
-                        }
+                        read = tokio::time::timeout(idle, stream.read(&mut buffer)) => Some(read),
+                        // Only the wake-up counts: the guard it comes with must not live across an await.
+                        () = async { drop(draining.wait_for(|d| *d).await) }, if may_drain => None,
                     };
                     match read {
-                        Ok(Ok(0)) => return self.hang_up(),
-                        Ok(Ok(count)) => self.server.feed(buffer.get(..count).unwrap_or_default()),
-                        Ok(Err(error)) => {
+                        Some(Ok(Ok(0))) => return self.hang_up(),
+                        Some(Ok(Ok(count))) => self.server.feed(buffer.get(..count).unwrap_or_default()),
+                        Some(Ok(Err(error))) => {
                             self.reset();
                             return Err(error);
                         }
-                        Err(_) => return self.farewell(stream, "Idle for too long, closing").await,
+                        Some(Err(_)) => return self.farewell(stream, (4, 4, 2), "Idle for too long, closing").await,
+                        None => {
+                            return self.farewell(stream, (4, 3, 2), "Service shutting down, try again later").await;
+                        }
                     }
                 }
                 Step::StartTls => {
@@ -232,10 +233,10 @@ impl Driver<'_> {
         Ok(End::Closed)
     }
 
-    async fn farewell<S: AsyncWrite + Unpin>(&mut self, stream: &mut S, text: &str) -> io::Result<End> {
+    async fn farewell<S: AsyncWrite + Unpin>(&mut self, stream: &mut S, enhanced: (u8, u16, u16), text: &str) -> io::Result<End> {
         self.reset();
         // RFC 5321 section 3.8: 421 tells the client that we close.
-        Reply::new(421, (4, 4, 2), text).write_to(self.server.output());
+        self.server.end(&Reply::new(421, enhanced, text));
         self.flush(stream).await?;
         let _ = tokio::time::timeout(WRITE, stream.shutdown()).await;
         Ok(End::Closed)
@@ -299,14 +300,13 @@ impl Driver<'_> {
             },
             Question::Message { envelope, body } => match self.transaction.take() {
                 Some(transaction) => {
-                    let helo = self.server.helo().to_owned();
-                    let protocol = Protocol {
-                        extended: self.server.is_extended(),
-                        tls: self.tls,
-                        authenticated: self.peer.login.is_some(),
+                    self.messages += 1;
+                    let trace = Trace {
+                        helo: self.server.hello().unwrap_or_default(),
+                        address: self.peer.address,
+                        protocol: self.server.protocol(envelope.smtputf8),
+                        submission: self.submission,
                     };
-                    let trace =
-                        Trace { helo: &helo, address: self.peer.address, protocol, submission: self.submission };
                     Answer::Reply(intake.message(&self.peer, &trace, transaction, envelope, body).await)
                 }
                 None => Answer::Reply(Reply::new(503, (5, 5, 1), "MAIL first")),
@@ -323,7 +323,7 @@ impl Driver<'_> {
         if let Answer::Reply(reply) = &answer {
             count_reply(reply);
         }
-        self.server.answer(self.sessions.intake.clock.now(), answer);
+        self.server.answer(answer);
     }
 
     /// XCLIENT LOGIN names the user; ADDR is evidence and never re-matches `[[client]]`.
@@ -352,12 +352,12 @@ impl Driver<'_> {
         let result = self.sessions.logins.check(&intake.records, self.peer.address, user, password, now).await;
         match result {
             LoginResult::Good(login) => {
-                events::login(self.peer.address, user, true);
+                events::login(self.peer.address, user, "accepted");
                 self.peer.login = Some(login);
                 Answer::Accept
             }
             LoginResult::Bad => {
-                events::login(self.peer.address, user, false);
+                events::login(self.peer.address, user, "refused");
                 Answer::Reply(Reply::new(535, (5, 7, 8), "Authentication credentials invalid"))
             }
             LoginResult::Unknown => Answer::Reply(Reply::new(454, (4, 7, 0), "Temporary authentication failure")),

@@ -177,3 +177,8 @@ pub fn released(block: &Block, by: &str) {
         note = block.note.as_deref().unwrap_or_default(),
     );
 }
+
+/// An AUTH attempt ended: `outcome` is `accepted` or `refused`. The password is nowhere near.
+pub fn login(client: IpAddr, user: &str, outcome: &str) {
+    tracing::info!(event = "login", %client, user, outcome);
+}

@@ -145,3 +145,22 @@ pub struct MessageMeta {
     /// Octets of the message as spooled.
     pub size: u32,
 }
+
+impl MessageMeta {
+    /// A message the relay itself made (report, notice): no identity, never judged nor blocked. `size` in octets.
+    pub fn of_ours(id: MessageId, now: Time, envelope: Envelope, pool: Pool, size: usize) -> Self {
+        Self {
+            id,
+            accepted_at: now,
+            envelope,
+            identity: None,
+            pool,
+            hold: None,
+            probability: 0.0,
+            llr: 0.0,
+            symbols: Vec::new(),
+            header_message_id: None,
+            size: u32::try_from(size).unwrap_or(u32::MAX),
+        }
+    }
+}

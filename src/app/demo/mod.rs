@@ -7,12 +7,14 @@ mod texts;
 use super::Relay;
 use crate::config;
 use crate::config::Settings;
+use crate::env::SystemClock;
 use crate::telemetry;
 use sink::Arrived;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -67,7 +69,7 @@ async fn story(dir: &Path) -> Result<(), String> {
     let (sender, mut arrived) = mpsc::unbounded_channel();
     tokio::spawn(sink::run(socket, sender));
     let metrics = telemetry::metrics::install().map_err(|e| e.to_string())?;
-    let relay = Relay::start(settings(dir, sink)?, metrics).await.map_err(|e| e.to_string())?;
+    let relay = Relay::start(settings(dir, sink)?, Arc::new(SystemClock::new()), metrics).await.map_err(|e| e.to_string())?;
     let smtp = relay.listening.smtp.first().map(|(_, address)| *address).ok_or("no listener")?;
     say(&format!("The relay listens on {smtp}, its admin page on http://{}/\n", relay.listening.admin));
 
