@@ -97,12 +97,12 @@ impl Content {
 
     /// Octets taken so far.
     pub fn octets(&self) -> u64 {
-        octets(&self.body)
+        octets(&self.body).saturating_add(u64::from(self.cr))
     }
 
     /// Whether `more` octets would be too many.
     pub fn would_exceed(&self, more: u64) -> bool {
-        octets(&self.body).saturating_add(more) > self.size_limit
+        self.octets().saturating_add(more) > self.size_limit
     }
 
     /// The refusal, if so much was read past it that the session shall end now.
