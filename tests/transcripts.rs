@@ -20,6 +20,8 @@
 //! what the client sends, `\r \n \0 \t \\ \xHH` are octets and `\(text*n)` is `text` n times; likewise within `M:`. `M:` and `N:`
 //! stand behind the replies they go with. The same files run against the real relay; there `M:` is what reaches the sink.
 
+#![expect(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking; this file is nothing but tests")]
+
 use outgate::smtp::server::{Answer, Question, Server, ServerConfig, Step};
 use outgate::types::{Enhanced, Reply};
 use std::fmt::Write as _;
