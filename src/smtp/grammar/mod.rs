@@ -98,6 +98,11 @@ pub fn is_foreign_protocol(line: &[u8]) -> bool {
     VERBS.iter().any(|verb| line.starts_with(verb))
 }
 
+/// Whether a line is BDAT, in whatever shape. If it cannot be read, nobody knows how many octets follow that are no commands.
+pub fn is_bdat(line: &[u8]) -> bool {
+    line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"))
+}
+
 /// Reads one command line, without its CRLF.
 pub fn parse(line: &[u8]) -> Result<Command, Fixed> {
     if line.iter().any(u8::is_ascii_control) {

@@ -28,7 +28,6 @@ use crate::types::{Envelope, Recipient, Reply};
 const IDLE_BUFFER_OCTETS: usize = 4096;
 
 /// One session.
-#[derive(Debug)]
 pub struct Server {
     config: ServerConfig,
     state: State,
@@ -97,6 +96,19 @@ enum Pending {
     Message,
     Xclient,
     Xforward,
+}
+
+/// Without the buffers: there are passwords and mail in them.
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("awaits", &self.awaits())
+            .field("hello", &self.hello())
+            .field("tls", &self.tls)
+            .field("authenticated", &self.authenticated)
+            .field("in_transaction", &self.in_transaction())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Server {

@@ -219,7 +219,7 @@ fn observe<'a>(tls_active: bool, pieces: impl Iterator<Item = &'a [u8]>) -> (Str
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn cuts_change_nothing(
