@@ -47,3 +47,38 @@ impl ChunkReader {
         self.content
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn takes_its_octets_and_no_more() {
+        let mut reader = ChunkReader::new(Content::new(100, 100), 5, true);
+        assert_eq!(reader.read(b"abc"), (&b""[..], false));
+        assert_eq!(reader.read(b"\r\nNOOP"), (&b"NOOP"[..], true));
+        assert!(reader.is_last());
+        assert_eq!(reader.into_content().finish(), Ok(b"abc\r\n".to_vec()));
+        let mut empty = ChunkReader::new(Content::new(100, 100), 0, true);
+        assert_eq!(empty.read(b"NOOP"), (&b"NOOP"[..], true));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn content_is_checked_across_any_cut(
+            words in proptest::collection::vec(proptest::sample::select(vec!["\r\n", "\r\n", ".", "abc", "\r", "\n", "\0"]), 0..20),
+            piece in 1..9usize,
+        ) {
+            let input = words.concat();
+            let mut content = Content::new(100_000, 1000);
+            for chunk in input.as_bytes().chunks(piece) {
+                content.take(chunk);
+            }
+            let good = !input.replace("\r\n", "").contains(['\r', '\n', '\0']);
+            prop_assert_eq!(content.finish().ok(), good.then(|| input.clone().into_bytes()), "{:?}", input);
+        }
+    }
+}

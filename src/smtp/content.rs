@@ -57,10 +57,12 @@ impl Content {
 
     /// Takes octets free of CR, LF and NUL.
     pub fn text(&mut self, run: &[u8]) {
-        self.line = self.line.saturating_add(octets(run));
-        if self.line > self.line_limit {
+        // Of two limits passed in one run, the one passed first counts, so that it does not matter how the octets came in.
+        let line_room = self.line_limit.saturating_sub(self.line);
+        if octets(run) > line_room && line_room <= self.size_limit.saturating_sub(octets(&self.body)) {
             self.refuse(replies::BODY_LINE_TOO_LONG);
         }
+        self.line = self.line.saturating_add(octets(run));
         self.keep(run);
     }
 
@@ -71,13 +73,12 @@ impl Content {
     }
 
     fn keep(&mut self, run: &[u8]) {
-        if self.refusal.is_some() {
-            self.discarded = self.discarded.saturating_add(octets(run));
-            return;
-        }
-        if octets(&self.body).saturating_add(octets(run)) > self.size_limit {
+        if self.refusal.is_none() && octets(&self.body).saturating_add(octets(run)) > self.size_limit {
             // RFC 1870 section 6.3.
             self.refuse(replies::TOO_LARGE);
+        }
+        if self.refusal.is_some() {
+            self.discarded = self.discarded.saturating_add(octets(run));
             return;
         }
         if self.body.capacity() == 0 {
@@ -97,12 +98,12 @@ impl Content {
 
     /// Octets taken so far.
     pub fn octets(&self) -> u64 {
-        octets(&self.body)
+        octets(&self.body).saturating_add(u64::from(self.cr))
     }
 
     /// Whether `more` octets would be too many.
     pub fn would_exceed(&self, more: u64) -> bool {
-        octets(&self.body).saturating_add(more) > self.size_limit
+        self.octets().saturating_add(more) > self.size_limit
     }
 
     /// The refusal, if so much was read past it that the session shall end now.
@@ -146,4 +147,33 @@ pub fn split_at_special(input: &[u8]) -> (&[u8], Option<u8>, &[u8]) {
 /// A length as the limits count it.
 fn octets(run: &[u8]) -> u64 {
     u64::try_from(run.len()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_passed_first_counts() {
+        for (size, line, want) in
+            [(5, 10, replies::TOO_LARGE), (10, 5, replies::BODY_LINE_TOO_LONG), (5, 5, replies::BODY_LINE_TOO_LONG)]
+        {
+            for piece in 1..=20 {
+                let mut content = Content::new(size, line);
+                [b'x'; 20].chunks(piece).for_each(|run| content.text(run));
+                assert_eq!(content.finish(), Err(want.into()), "{size} {line} {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_refused_message_holds_no_memory() {
+        let mut content = Content::new(100, 100);
+        content.take(b"text\r\n");
+        assert!(content.in_memory() > 0);
+        content.take(b"\n");
+        assert_eq!(content.in_memory(), 0);
+        content.take(&[b'x'; 1000]);
+        assert_eq!(content.in_memory(), 0);
+    }
 }

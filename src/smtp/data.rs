@@ -94,3 +94,60 @@ impl DataReader {
         self.content
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Reply;
+    use proptest::prelude::*;
+
+    fn read(input: &[u8], piece: usize) -> Option<(Result<Vec<u8>, Reply>, usize)> {
+        let mut reader = DataReader::new(Content::new(100_000, 1000));
+        let mut used = 0;
+        for chunk in input.chunks(piece) {
+            let (rest, done) = reader.read(chunk);
+            used += chunk.len() - rest.len();
+            if done {
+                return Some((reader.into_content().finish(), used));
+            }
+        }
+        None
+    }
+
+    /// What the RFC says, put as plainly as can be: find CRLF.CRLF, split at CRLF, take one dot from each line.
+    fn by_the_book(input: &[u8]) -> Option<(Option<Vec<u8>>, usize)> {
+        let mut with_data = b"\r\n".to_vec();
+        with_data.extend(input);
+        let end = with_data.windows(5).position(|w| w == b"\r\n.\r\n")?;
+        let lines = &with_data[2..(end + 2).max(2)];
+        let text = std::str::from_utf8(lines).expect("test input is ASCII");
+        let body: String = text.split_inclusive("\r\n").map(|line| line.strip_prefix('.').unwrap_or(line)).collect();
+        let bare = text.replace("\r\n", "").contains(['\r', '\n', '\0']);
+        Some(((!bare).then(|| body.into_bytes()), end + 3))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn like_by_the_book(
+            words in proptest::collection::vec(proptest::sample::select(vec!["\r\n", "\r\n", ".", "a", "bc", "\r", "\n", "\0", "\r\n.\r\n"]), 0..30),
+            piece in 1..20usize,
+        ) {
+            let input = words.concat();
+            let got = read(input.as_bytes(), piece).map(|(body, used)| (body.ok(), used));
+            prop_assert_eq!(got, by_the_book(input.as_bytes()), "{:?}", input);
+        }
+    }
+
+    #[test]
+    fn the_first_fault_is_told() {
+        for (input, code, text) in
+            [("a\nb\rc\r\n.\r\n", 550, "Bare LF"), ("a\rb\nc\r\n.\r\n", 550, "Bare CR"), ("a\0b\nc\r\n.\r\n", 550, "NUL")]
+        {
+            let (body, _) = read(input.as_bytes(), 7).expect("an end");
+            let reply = body.expect_err("refused");
+            assert!(reply.code == code && reply.lines[0].starts_with(text), "{input:?}: {reply:?}");
+        }
+    }
+}

@@ -83,7 +83,7 @@ replies! {
     NOT_TRUSTED = 550 5 7 0 "Not allowed from this address";
     BARE_CR = 550 5 6 0 "Bare CR in message; lines end with CRLF (RFC 5321 section 2.3.8)";
     BARE_LF = 550 5 6 0 "Bare LF in message; lines end with CRLF (RFC 5321 section 2.3.8)";
-    NUL = 550 5 6 0 "NUL octet in message (RFC 5322 section 4.5)";
+    NUL = 550 5 6 0 "NUL octet in message";
     TOO_LARGE = 552 5 3 4 "Message too large";
     NEEDS_SMTPUTF8 = 553 5 6 7 "Address is not ASCII and SMTPUTF8 was not asked for";
     BODY_LINE_TOO_LONG = 554 5 6 0 "Message line too long";

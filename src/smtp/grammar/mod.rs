@@ -98,6 +98,11 @@ pub fn is_foreign_protocol(line: &[u8]) -> bool {
     VERBS.iter().any(|verb| line.starts_with(verb))
 }
 
+/// Whether a line is BDAT, in whatever shape. If it cannot be read, nobody knows how many octets follow that are no commands.
+pub fn is_bdat(line: &[u8]) -> bool {
+    line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"))
+}
+
 /// Reads one command line, without its CRLF.
 pub fn parse(line: &[u8]) -> Result<Command, Fixed> {
     if line.iter().any(u8::is_ascii_control) {
@@ -227,4 +232,59 @@ fn attributes(rest: &str, known: &str) -> Result<Vec<Attribute>, Fixed> {
 /// Values end up in logs and Received: no controls, 255 octets at most.
 fn is_attribute_value(value: &str) -> bool {
     value.len() <= 255 && !value.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn line_limits_follow_the_command() {
+        for (start, want) in
+            [("NOOP", 512), ("mail FROM", 1181), ("RCPT TO", 1058), ("AUTH PLAIN", 12_288), ("AUTHX", 512), ("", 512)]
+        {
+            assert_eq!(line_limit(start.as_bytes()), want, "{start}");
+        }
+    }
+
+    #[test]
+    fn chunk_sizes() {
+        for (text, want) in [
+            ("BDAT 0", Ok((0, false))),
+            ("bdat 10 last", Ok((10, true))),
+            ("BDAT 18446744073709551615", Ok((u64::MAX, false))),
+            ("BDAT 18446744073709551616", Err(())),
+            ("BDAT", Err(())),
+            ("BDAT +1", Err(())),
+            ("BDAT -1", Err(())),
+            ("BDAT 1 LAST LAST", Err(())),
+            ("BDAT 1  LAST", Err(())),
+            ("BDAT LAST", Err(())),
+        ] {
+            let got = match parse(text.as_bytes()) {
+                Ok(Command::Bdat { size, last }) => Ok((size, last)),
+                _ => Err(()),
+            };
+            assert_eq!(got, want, "{text}");
+        }
+    }
+
+    #[test]
+    fn attributes_are_decoded() {
+        let got = parse(b"XCLIENT name=[unavailable] LOGIN=a+40b");
+        assert_eq!(got, Ok(Command::Xclient(vec![("NAME".into(), None), ("LOGIN".into(), Some("a@b".into()))])));
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_borne(line in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse(&line);
+        }
+
+        #[test]
+        fn any_path_is_borne(text in "(MAIL FROM:|RCPT TO:)<?[@a.\"\\\\:,\\[\\]<> ü1]{0,30}>? ?[A-Z=+;]{0,10}") {
+            let _ = parse(text.as_bytes());
+        }
+    }
 }

@@ -20,7 +20,7 @@ impl Server {
         match &self.transaction {
             None if self.hello.is_none() => Some(replies::HELO_FIRST),
             None => Some(replies::MAIL_FIRST),
-            // RFC 5321 section 3.3: 503 or 554. Behind RCPTs that were all refused it is 554 (RFC 2920 section 3.1).
+            // RFC 5321 section 3.3: 503 or 554. Behind RCPTs that were all refused it is 554, never 354 (RFC 2920).
             Some(t) if t.envelope.recipients.is_empty() && t.rcpt_seen => Some(replies::NO_RECIPIENTS),
             Some(t) if t.envelope.recipients.is_empty() => Some(replies::RCPT_FIRST),
             Some(_) => None,
@@ -56,7 +56,7 @@ impl Server {
         }
     }
 
-    /// A chunk without a transaction to go to is read all the same (RFC 3030 section 4.2), and answered at its end.
+    /// A chunk without a transaction to go to is read all the same (RFC 3030 section 2), and answered at its end.
     pub(super) fn on_bdat(&mut self, size: u64, last: bool) {
         if size > UNWANTED_CHUNK_OCTETS.max(self.config.message_size_bytes.saturating_mul(2)) {
             self.fail_and_close(replies::TOO_LARGE);
@@ -83,7 +83,7 @@ impl Server {
         let last = reader.is_last();
         let content = reader.into_content();
         if last || content.refusal().is_some() {
-            // After a refusal the rest of the chunks finds no transaction and is answered 503 (RFC 3030 section 4.2).
+            // After a refusal the rest of the chunks finds no transaction and is answered 503 (RFC 3030 section 2).
             return self.finish(content);
         }
         Reply::new(250, (2, 0, 0), format!("{} octets so far", content.octets())).write_to(&mut self.output);

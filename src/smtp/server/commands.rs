@@ -16,7 +16,7 @@ impl Server {
             return self.on_auth_progress(progress);
         }
         let command = grammar::parse(line);
-        let is_bdat = line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"));
+        let is_bdat = grammar::is_bdat(line);
         if grammar::is_foreign_protocol(line) {
             self.fail_and_close(replies::NOT_SMTP);
             return None;
@@ -55,8 +55,10 @@ impl Server {
 
     fn on_command(&mut self, command: Command) -> Option<Step> {
         // A recipient taken and the message itself bring mail forward. All else may be idle; a message sets it to 0.
-        self.idle =
-            self.idle.saturating_add(u32::from(!matches!(command, Command::Rcpt(_) | Command::Data | Command::Bdat { .. })));
+        self.idle = self.idle.saturating_add(u32::from(!matches!(
+            command,
+            Command::Rcpt(_) | Command::Postmaster(_) | Command::Data | Command::Bdat { .. }
+        )));
         match command {
             Command::Ehlo(name) => self.on_hello(name, true),
             Command::Helo(name) => self.on_hello(name, false),

@@ -34,6 +34,7 @@ impl Server {
             Line::None => return Some(self.want_more()),
             Line::Tls => self.fail_and_close(replies::TLS_TOO_EARLY),
             Line::BareLf => self.fail_and_close(replies::BARE_LF_COMMAND),
+            Line::TooLong(_) if self.begins_bdat() => self.fail_and_close(replies::BDAT_SYNTAX),
             Line::TooLong(reply) => self.overlong = Some((0, reply)),
             Line::Of(length) => {
                 let begin = self.used;
@@ -42,6 +43,10 @@ impl Server {
             }
         }
         None
+    }
+
+    fn begins_bdat(&self) -> bool {
+        matches!(self.state, State::Command) && grammar::is_bdat(self.input.get(self.used..).unwrap_or_default())
     }
 
     fn cut(&self) -> Line {

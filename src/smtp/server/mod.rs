@@ -28,7 +28,6 @@ use crate::types::{Envelope, Recipient, Reply};
 const IDLE_BUFFER_OCTETS: usize = 4096;
 
 /// One session.
-#[derive(Debug)]
 pub struct Server {
     config: ServerConfig,
     state: State,
@@ -99,6 +98,19 @@ enum Pending {
     Xforward,
 }
 
+/// Without the buffers: there are passwords and mail in them.
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("awaits", &self.awaits())
+            .field("hello", &self.hello())
+            .field("tls", &self.tls)
+            .field("authenticated", &self.authenticated)
+            .field("in_transaction", &self.in_transaction())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Server {
     /// A session with a peer that has just connected. The PROXY header, if there is one, comes before this.
     pub const fn new(config: ServerConfig) -> Self {
@@ -126,13 +138,12 @@ impl Server {
         if matches!(self.state, State::Closed) {
             return;
         }
-        self.input.drain(..self.used.min(self.input.len()));
-        self.used = 0;
         self.input.extend_from_slice(input);
     }
 
     /// Goes on as far as possible. Called while a question is open, it answers that question itself with 451: a
     /// decision that was lost must not hang the session.
+    #[expect(clippy::should_implement_trait, reason = "it ends with Close for ever, not with None")]
     pub fn next(&mut self) -> Step {
         loop {
             if std::mem::take(&mut self.dropped) {
@@ -366,15 +377,15 @@ impl Server {
         self.used = 0;
     }
 
-    /// Everything fed is used up: wait for more, without holding a large buffer meanwhile.
+    /// What is here is used up, but for a piece of a line: wait for more, without holding a large buffer meanwhile.
     fn want_more(&mut self) -> Step {
-        if self.used >= self.input.len() {
-            self.used = 0;
-            if self.input.capacity() > IDLE_BUFFER_OCTETS && matches!(self.state, State::Command | State::AuthLine(_)) {
-                self.input = Vec::new();
-            } else {
-                self.input.clear();
-            }
+        self.input.drain(..self.used.min(self.input.len()));
+        self.used = 0;
+        if self.input.is_empty()
+            && self.input.capacity() > IDLE_BUFFER_OCTETS
+            && matches!(self.state, State::Command | State::AuthLine(_))
+        {
+            self.input = Vec::new();
         }
         Step::Read
     }
