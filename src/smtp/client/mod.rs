@@ -72,7 +72,9 @@ pub enum Step {
     Rcpt,
     /// Reply to DATA.
     Data,
-    /// The message is to be sent, or the reply to its end is awaited.
+    /// The message is being sent: its end is not out yet, so the server cannot have taken it.
+    Body,
+    /// Reply to the end of the message.
     Dot,
     /// Nothing more: the connection is of no further use.
     Closed,
@@ -102,6 +104,8 @@ pub struct Verdict {
     pub step: Step,
     /// What.
     pub reply: Reply,
+    /// The connection broke, timed out or brought nonsense, and `reply` is ours: another connection may do better.
+    pub lost: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -263,12 +267,16 @@ impl Client {
 
     /// The connection is lost, or the shell gives up: `reply` says why and stands for everything not decided yet.
     pub fn fail(&mut self, reply: Reply) {
+        self.end(reply, true);
+    }
+
+    fn end(&mut self, reply: Reply, lost: bool) {
         let step = self.step();
         self.state = State::Closed;
         match &mut self.transaction {
             Some(t) if t.is_done() => {}
-            Some(t) => t.abort(&Verdict { step, reply }),
-            None => self.failure = Some(Verdict { step, reply }),
+            Some(t) => t.abort(&Verdict { step, reply, lost }),
+            None => self.failure = Some(Verdict { step, reply, lost }),
         }
     }
 
@@ -318,7 +326,7 @@ impl Client {
             }
             // A farewell or nonsense that nobody asked for: not to be used again, nothing is undecided.
             State::Ready | State::Closed | State::TlsHandshake => self.state = State::Closed,
-            _ => self.fail(reply),
+            _ => self.end(reply, false),
         }
     }
 

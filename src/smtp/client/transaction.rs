@@ -108,6 +108,7 @@ impl Transaction {
             Some(Expect::Rset | Expect::Mail) | None => Step::Mail,
             Some(Expect::Rcpt(_)) => Step::Rcpt,
             Some(Expect::Data) => Step::Data,
+            Some(Expect::Dot) if self.wants_body => Step::Body,
             Some(Expect::Dot | Expect::EmptyDot) => Step::Dot,
         }
     }
@@ -125,7 +126,7 @@ impl Transaction {
     }
 
     pub(super) fn into_verdicts(self) -> Vec<(u32, Verdict)> {
-        let lost = || Verdict { step: Step::Mail, reply: Reply::new(451, (4, 3, 0), "transaction given up") };
+        let lost = || Verdict { step: Step::Mail, reply: Reply::new(451, (4, 3, 0), "transaction given up"), lost: true };
         self.recipients.into_iter().map(|(index, verdict)| (index, verdict.unwrap_or_else(lost))).collect()
     }
 
@@ -140,12 +141,12 @@ impl Transaction {
 
     fn decide_all(&mut self, step: Step, reply: &Reply) {
         for (_, slot) in &mut self.recipients {
-            slot.get_or_insert_with(|| Verdict { step, reply: reply.clone() });
+            slot.get_or_insert_with(|| Verdict { step, reply: reply.clone(), lost: false });
         }
     }
 
     fn close(&mut self, step: Step, reply: Reply) -> After {
-        self.abort(&Verdict { step, reply });
+        self.abort(&Verdict { step, reply, lost: false });
         After::Close
     }
 
@@ -184,7 +185,7 @@ impl Transaction {
             self.accepted.push(slot);
         } else if let Some((_, verdict)) = self.recipients.get_mut(slot) {
             // Where MAIL was refused, that refusal stands: what RCPT got then is only its echo.
-            verdict.get_or_insert(Verdict { step: Step::Rcpt, reply });
+            verdict.get_or_insert(Verdict { step: Step::Rcpt, reply, lost: false });
         }
         if self.accepted.is_empty() && matches!(self.unsent.front(), Some((Expect::Data, _))) {
             self.unsent.clear();
