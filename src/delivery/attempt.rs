@@ -264,13 +264,7 @@ impl Job<'_> {
 
     /// Books verdicts. Recipients whose connection broke before the end of the message was out stay undecided: the server
     /// cannot have taken the message. After that they are deferred here and now, since another host might deliver it twice.
-    fn take_verdicts(
-        &mut self,
-        verdicts: Vec<(u32, Verdict)>,
-        connection: &Connection,
-        dsn: bool,
-        reused: bool,
-    ) -> Trouble {
+    fn take_verdicts(&mut self, verdicts: Vec<(u32, Verdict)>, connection: &Connection, dsn: bool, reused: bool) -> Trouble {
         let mut trouble = Trouble::None;
         for (recipient, verdict) in verdicts {
             // A server that closes idle connections says 421 when it does: on a new connection that is no answer to our MAIL.

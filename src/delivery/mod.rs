@@ -12,6 +12,8 @@ mod tls;
 mod tls_policy;
 
 #[cfg(test)]
+mod sink;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;

@@ -140,6 +140,7 @@ impl ConnectionPool {
     }
 
     /// Idle connections at present.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.with(|s| s.count)
     }
