@@ -12,6 +12,8 @@ mod tls;
 mod tls_policy;
 
 #[cfg(test)]
+mod dns;
+#[cfg(test)]
 mod sink;
 #[cfg(test)]
 mod testing;
