@@ -1,10 +1,36 @@
 //! Delivery: route → MX → TLS policy → pooled connection → outcome.
 
+mod address;
+mod attempt;
+mod connection;
+mod limits;
+mod outcome;
+mod pool;
+mod resolve;
+mod route;
+mod tls;
+mod tls_policy;
+
+#[cfg(test)]
+mod dns;
+#[cfg(test)]
+mod sink;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
 use crate::config::Settings;
 use crate::config::settings::Route;
 use crate::types::{Domain, MessageMeta, RecipientOutcome};
 use bytes::Bytes;
-use std::sync::Arc;
+pub use limits::TimeLimits;
+use pool::ConnectionPool;
+use resolve::Resolver;
+pub use route::route;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, PoisonError, RwLock};
+use tls::Tls;
 
 /// Where a recipient's mail goes next.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,13 +44,14 @@ pub enum Destination {
 impl Destination {
     /// Name for grouping, logs and listings: `[127.0.0.1]:2526` or the domain.
     pub fn name(&self) -> String {
-        unimplemented!()
+        match self {
+            Self::Route(route) => {
+                let host = route.host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(&route.host);
+                format!("[{host}]:{}", route.port)
+            }
+            Self::Mx(domain) => domain.as_str().to_owned(),
+        }
     }
-}
-
-/// Where mail for `domain` goes under these settings.
-pub fn route(_settings: &Settings, _domain: &Domain) -> Destination {
-    unimplemented!()
 }
 
 /// One attempt: some recipients of one message that share a destination.
@@ -40,25 +67,79 @@ pub struct Attempt {
     pub destination: Destination,
 }
 
+/// What changes with a reload.
+struct State {
+    settings: Arc<Settings>,
+    resolver: Resolver,
+}
+
+/// What all attempts share.
+struct Shared {
+    state: RwLock<Arc<State>>,
+    tls: Tls,
+    pool: ConnectionPool,
+    limits: TimeLimits,
+    /// Counts connections, so that source addresses take turns.
+    turn: AtomicUsize,
+}
+
 /// Delivers; cheap to clone.
 #[derive(Clone)]
-pub struct Delivery {}
+pub struct Delivery {
+    shared: Arc<Shared>,
+}
 
 impl Delivery {
-    /// With resolver, TLS and empty connection pools.
-    pub fn new(_settings: Arc<Settings>) -> Result<Self, String> {
-        unimplemented!()
+    /// With resolver, TLS and empty connection pools. Fails where the system's name servers are wanted and cannot be found.
+    pub fn new(settings: Arc<Settings>) -> Result<Self, String> {
+        Self::with(settings, TimeLimits::default(), Tls::new()?)
     }
-    /// New settings from now on; open connections of routes that changed are dropped.
-    pub fn reload(&self, _settings: Arc<Settings>) {
-        unimplemented!()
+
+    fn with(settings: Arc<Settings>, limits: TimeLimits, tls: Tls) -> Result<Self, String> {
+        let resolver = Resolver::new(&settings.dns_servers, limits.dns)?;
+        let state = RwLock::new(Arc::new(State { settings, resolver }));
+        let shared = Shared { state, tls, pool: ConnectionPool::default(), limits, turn: AtomicUsize::new(0) };
+        Ok(Self { shared: Arc::new(shared) })
     }
+
+    fn state(&self) -> Arc<State> {
+        self.shared.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// New settings from now on. Attempts that run go on with the old ones. Idle connections are dropped where routes,
+    /// pools or the way to find hosts changed.
+    pub fn reload(&self, settings: Arc<Settings>) {
+        let old = self.state();
+        let resolver = if old.settings.dns_servers == settings.dns_servers {
+            old.resolver.clone()
+        } else {
+            match Resolver::new(&settings.dns_servers, self.shared.limits.dns) {
+                Ok(resolver) => resolver,
+                Err(error) => {
+                    tracing::error!(%error, "reload: the old name servers stay in use");
+                    old.resolver.clone()
+                }
+            }
+        };
+        let same_way = old.settings.routes == settings.routes
+            && old.settings.pool_normal == settings.pool_normal
+            && old.settings.pool_high_risk == settings.pool_high_risk
+            && old.settings.delivery == settings.delivery
+            && old.settings.dns_servers == settings.dns_servers;
+        *self.shared.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(State { settings, resolver });
+        if !same_way {
+            self.shared.pool.renew();
+        }
+    }
+
     /// Tries once, within the time limits of RFC 5321 section 4.5.3.2. One outcome per recipient, always.
-    pub async fn attempt(&self, _attempt: Attempt) -> Vec<RecipientOutcome> {
-        unimplemented!()
+    pub async fn attempt(&self, attempt: Attempt) -> Vec<RecipientOutcome> {
+        let state = self.state();
+        attempt::run(&self.shared, &state, &attempt).await
     }
-    /// Closes idle connections with QUIT.
+
+    /// Closes idle connections with QUIT and keeps none from now on.
     pub async fn close(&self) {
-        unimplemented!()
+        self.shared.pool.close().await;
     }
 }

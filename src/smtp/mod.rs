@@ -8,3 +8,5 @@ pub mod grammar;
 pub mod proxy;
 pub mod replies;
 pub mod server;
+pub mod client;
+pub mod reply;

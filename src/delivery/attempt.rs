@@ -1,0 +1,288 @@
+//! One delivery attempt: hosts in order, one connection after the other, until every recipient has an outcome.
+
+use super::connection::{Connection, Dial, OpenError, remote_name};
+use super::outcome::outcome;
+use super::pool::Key;
+use super::resolve::{Own, Target, Unroutable};
+use super::{Attempt, Destination, Shared, State, tls_policy};
+use crate::config::settings::{PoolSettings, TlsMode};
+use crate::smtp::client::{Content, Login, Options, Step, Verdict};
+use crate::types::{OutcomeClass, RecipientOutcome, RecipientStatus, Reply};
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+use tokio::time::Instant;
+
+/// Most messages over one connection; LIMITS MAILMAX lowers it.
+const MESSAGES_PER_CONNECTION: u32 = 500;
+
+struct Job<'a> {
+    shared: &'a Shared,
+    state: &'a State,
+    attempt: &'a Attempt,
+    content: Content,
+    mode: TlsMode,
+    end: Instant,
+    undecided: Vec<u32>,
+    outcomes: Vec<RecipientOutcome>,
+    /// Why the last host did not take the undecided ones, and its name.
+    last: Option<(Verdict, String)>,
+}
+
+/// What to do after one connection.
+enum Next {
+    /// Every recipient has its outcome, or another host would not help.
+    Stop,
+    /// The next address.
+    OtherTarget,
+    /// The same address once more, on a new connection.
+    Again { in_plain_text: bool },
+}
+
+/// What a transaction said about its connection.
+enum Trouble {
+    None,
+    /// It broke before the end of the message was out.
+    Broken,
+    /// The server said 421.
+    Closing(Verdict),
+}
+
+/// Tries once. One outcome per recipient, always.
+pub(super) async fn run(shared: &Shared, state: &State, attempt: &Attempt) -> Vec<RecipientOutcome> {
+    let known = attempt.meta.envelope.recipients.len();
+    let (good, bad): (Vec<u32>, Vec<u32>) = attempt.recipients.iter().partition(|i| (**i as usize) < known);
+    let mut job = Job {
+        shared,
+        state,
+        attempt,
+        content: Content::of(&attempt.body),
+        mode: tls_policy::demanded(&attempt.destination),
+        end: Instant::now() + shared.limits.attempt,
+        undecided: bad,
+        outcomes: Vec::with_capacity(attempt.recipients.len()),
+        last: None,
+    };
+    // The queue asks only for recipients that exist; should it err, nothing is lost by trying later.
+    job.give_up(
+        RecipientStatus::Pending,
+        OutcomeClass::Other,
+        &Reply::new(451, (4, 3, 0), "no such recipient in the envelope"),
+        "",
+    );
+    job.undecided = good;
+    if !job.undecided.is_empty() {
+        job.deliver().await;
+    }
+    job.outcomes
+}
+
+impl Job<'_> {
+    async fn deliver(&mut self) {
+        let settings = &self.state.settings;
+        let own = Own::new(settings);
+        let found = match &self.attempt.destination {
+            Destination::Mx(domain) => self.state.resolver.mx(domain, settings, &own).await,
+            Destination::Route(route) => self.state.resolver.smart_host(&route.host, route.port).await,
+        };
+        match found {
+            Err(Unroutable { status, class, reply }) => self.give_up(status, class, &reply, ""),
+            Ok(targets) => {
+                for target in &targets {
+                    let past_end = self.last.is_some() && Instant::now() >= self.end;
+                    if past_end || !self.try_target(target, &own).await {
+                        break;
+                    }
+                }
+            }
+        }
+        if let Some((verdict, remote)) = self.last.take() {
+            let (status, class) = outcome(&verdict);
+            self.give_up(status, class, &verdict.reply, &remote);
+        }
+        let none = Reply::new(451, (4, 4, 1), "no host could be tried");
+        self.give_up(RecipientStatus::Pending, OutcomeClass::Transport, &none, "");
+    }
+
+    /// Gives every undecided recipient this outcome.
+    fn give_up(&mut self, status: RecipientStatus, class: OutcomeClass, reply: &Reply, remote: &str) {
+        for recipient in std::mem::take(&mut self.undecided) {
+            let (reply, remote) = (reply.clone(), remote.to_owned());
+            self.outcomes.push(RecipientOutcome { recipient, status, class, reply, remote, relayed_dsn: false });
+        }
+    }
+
+    fn pool_settings(&self) -> &PoolSettings {
+        self.state.settings.pool(self.attempt.meta.pool)
+    }
+
+    /// The next source address of the pool in the target's family. `Err`: the pool has addresses, none of this family.
+    fn source(&self, target: &Target) -> Result<Option<IpAddr>, Verdict> {
+        let addresses = &self.pool_settings().addresses;
+        if addresses.is_empty() {
+            return Ok(None);
+        }
+        let fitting = || addresses.iter().filter(|a| a.is_ipv4() == target.address.is_ipv4());
+        let turn = self.shared.turn.fetch_add(1, Ordering::Relaxed);
+        let chosen = fitting().nth(turn.checked_rem(fitting().count()).unwrap_or(0));
+        chosen.map(|ip| Some(*ip)).ok_or_else(|| {
+            let reply = Reply::new(451, (4, 3, 5), "the pool has no source address of this family");
+            Verdict { step: Step::Connect, reply, lost: true }
+        })
+    }
+
+    fn key(&self, target: &Target) -> Key {
+        let user = match &self.attempt.destination {
+            Destination::Route(route) => route.username.clone(),
+            Destination::Mx(_) => None,
+        };
+        Key { host: target.host.clone(), address: target.address, tls: self.mode as u8, pool: self.attempt.meta.pool, user }
+    }
+
+    fn options(&self, in_plain_text: bool) -> Options {
+        let login = match &self.attempt.destination {
+            Destination::Route(route) => route.username.as_ref().zip(route.password.as_ref()).map(|(user, password)| Login {
+                user: user.clone(),
+                password: password.0.clone(),
+                without_tls: tls_policy::password_without_tls(self.mode),
+            }),
+            Destination::Mx(_) => None,
+        };
+        Options {
+            ehlo: self.pool_settings().ehlo.as_str().to_owned(),
+            starttls: tls_policy::starttls(self.mode, in_plain_text),
+            login,
+        }
+    }
+
+    /// Tries one address, at most three times: over an idle connection, over a new one, over a new one without TLS.
+    /// `false`: no other address is to be tried.
+    async fn try_target(&mut self, target: &Target, own: &Own) -> bool {
+        let key = self.key(target);
+        let generation = self.shared.pool.generation();
+        if let Some(mut connection) = self.shared.pool.take(&key).await {
+            connection.set_end(self.end);
+            match self.use_connection(connection, &key, generation, true).await {
+                Next::Stop => return false,
+                Next::OtherTarget => return true,
+                Next::Again { .. } => {}
+            }
+        }
+        let mut in_plain_text = false;
+        // Servers with a small MAILMAX make new connections necessary as long as each gets some recipients through.
+        loop {
+            let before = (self.undecided.len(), in_plain_text);
+            let next = match self.open(target, own, in_plain_text).await {
+                Ok(connection) => self.use_connection(connection, &key, generation, false).await,
+                Err(next) => next,
+            };
+            match next {
+                Next::Stop => return false,
+                Next::OtherTarget => return true,
+                Next::Again { in_plain_text: plain } => in_plain_text |= plain,
+            }
+            if (self.undecided.len(), in_plain_text) == before {
+                return true;
+            }
+        }
+    }
+
+    async fn open(&mut self, target: &Target, own: &Own, in_plain_text: bool) -> Result<Connection, Next> {
+        let remote = remote_name(target);
+        let source = self.source(target).map_err(|verdict| self.remember(verdict, &remote))?;
+        let dial = Dial { target, source, mode: self.mode, options: self.options(in_plain_text) };
+        match Connection::open(dial, &self.shared.tls, self.shared.limits, self.end).await {
+            Ok(connection) if self.is_ourselves(&connection, own) => Err(self.looped(connection)),
+            Ok(connection) => Ok(connection),
+            Err(OpenError::Refused(verdict)) => Err(self.remember(verdict, &remote)),
+            Err(OpenError::Handshake(error)) => match tls_policy::after_handshake_failure(self.mode, &error) {
+                None => Err(Next::Again { in_plain_text: true }),
+                Some(reply) => Err(self.remember(Verdict { step: Step::StartTls, reply, lost: true }, &remote)),
+            },
+        }
+    }
+
+    fn remember(&mut self, verdict: Verdict, remote: &str) -> Next {
+        self.last = Some((verdict, remote.to_owned()));
+        Next::OtherTarget
+    }
+
+    fn is_ourselves(&self, connection: &Connection, own: &Own) -> bool {
+        let named = connection.client().server_name().eq_ignore_ascii_case(own.hostname.as_str());
+        matches!(self.attempt.destination, Destination::Mx(_)) && (named || (own.everywhere && connection.is_to_ourselves()))
+    }
+
+    /// An MX has turned out to be this relay. Where a better one could not be reached, we are its fallback: later.
+    /// Else mail would go round in circles (RFC 5321 section 5.1).
+    fn looped(&mut self, connection: Connection) -> Next {
+        tokio::spawn(connection.quit());
+        if self.last.is_none()
+            && let Destination::Mx(domain) = &self.attempt.destination
+        {
+            let Unroutable { status, class, reply } = Unroutable::looped(domain);
+            self.give_up(status, class, &reply, "");
+        }
+        Next::Stop
+    }
+
+    /// Sends the message over this connection, in as many transactions as the server's limits demand.
+    async fn use_connection(&mut self, mut connection: Connection, key: &Key, generation: u64, reused: bool) -> Next {
+        let caps = connection.client().capabilities();
+        let (relayed_dsn, per_transaction) = (caps.dsn, caps.recipients_per_transaction());
+        let most = caps.mail_max.unwrap_or(MESSAGES_PER_CONNECTION).min(MESSAGES_PER_CONNECTION);
+        let mut trouble = Trouble::None;
+        while !self.undecided.is_empty() && connection.client().is_open() && connection.transactions() < most {
+            let count = self.undecided.len().min(per_transaction);
+            let chunk: Vec<u32> = self.undecided.drain(..count).collect();
+            let envelope = &self.attempt.meta.envelope;
+            let verdicts = connection.transact(envelope, &chunk, self.content, &self.attempt.body).await;
+            trouble = self.take_verdicts(verdicts, &connection, relayed_dsn, reused);
+        }
+        let remote = connection.remote().to_owned();
+        if connection.client().is_open() {
+            if connection.transactions() < most {
+                let per_key = self.pool_settings().connections_per_destination;
+                self.shared.pool.put(key.clone(), connection, generation, per_key, self.shared.limits.idle);
+            } else {
+                tokio::spawn(connection.quit());
+            }
+        }
+        match trouble {
+            _ if self.undecided.is_empty() => Next::Stop,
+            // Nothing was wrong: the connection has carried as much as it may.
+            Trouble::None => Next::Again { in_plain_text: false },
+            // An idle connection may have died unnoticed: its failure says nothing about the host.
+            Trouble::Broken if reused => Next::Again { in_plain_text: false },
+            Trouble::Broken => Next::OtherTarget,
+            // RFC 5321 section 3.8: temporary for all that is left.
+            Trouble::Closing(verdict) => {
+                let (status, class) = outcome(&verdict);
+                self.give_up(status, class, &verdict.reply, &remote);
+                Next::Stop
+            }
+        }
+    }
+
+    /// Books verdicts. Recipients whose connection broke before the end of the message was out stay undecided: the server
+    /// cannot have taken the message. After that they are deferred here and now, since another host might deliver it twice.
+    fn take_verdicts(&mut self, verdicts: Vec<(u32, Verdict)>, connection: &Connection, dsn: bool, reused: bool) -> Trouble {
+        let mut trouble = Trouble::None;
+        for (recipient, verdict) in verdicts {
+            // A server that closes idle connections says 421 when it does: on a new connection that is no answer to our MAIL.
+            let stale = reused && verdict.reply.code == 421 && verdict.step == Step::Mail;
+            if (verdict.lost && verdict.step < Step::Dot) || stale {
+                self.undecided.push(recipient);
+                self.last = Some((verdict, connection.remote().to_owned()));
+                trouble = Trouble::Broken;
+                continue;
+            }
+            if verdict.reply.code == 421 {
+                trouble = Trouble::Closing(verdict.clone());
+            }
+            let (status, class) = outcome(&verdict);
+            let relayed_dsn = dsn && status == RecipientStatus::Delivered;
+            let remote = connection.remote().to_owned();
+            self.outcomes.push(RecipientOutcome { recipient, status, class, reply: verdict.reply, remote, relayed_dsn });
+        }
+        trouble
+    }
+}

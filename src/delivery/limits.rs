@@ -1,0 +1,70 @@
+//! How long each step may take.
+
+use crate::smtp::client::Step;
+use std::time::Duration;
+
+/// Time limits of delivery: those of RFC 5321 section 4.5.3.2 and some of our own. One struct, so that tests can shorten them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeLimits {
+    /// One question to the name servers, with all retries.
+    pub dns: Duration,
+    /// The TCP connection.
+    pub connect: Duration,
+    /// The greeting (4.5.3.2.1).
+    pub banner: Duration,
+    /// Replies to EHLO, STARTTLS and AUTH, and the TLS handshake. RFC 5321 names none; that of MAIL is taken.
+    pub session: Duration,
+    /// Reply to MAIL (4.5.3.2.2).
+    pub mail: Duration,
+    /// Reply to RCPT (4.5.3.2.3).
+    pub rcpt: Duration,
+    /// Reply to DATA (4.5.3.2.4).
+    pub data: Duration,
+    /// Writing a block (4.5.3.2.5).
+    pub block: Duration,
+    /// Reply to the end of the message (4.5.3.2.6).
+    pub dot: Duration,
+    /// Farewell: QUIT and its reply. Short, nothing depends on it.
+    pub quit: Duration,
+    /// How long an idle connection is kept for the next message.
+    pub idle: Duration,
+    /// A whole attempt over all hosts, so that a server that dribbles cannot hold a message for days.
+    pub attempt: Duration,
+}
+
+impl Default for TimeLimits {
+    fn default() -> Self {
+        let minutes = |n: u64| Duration::from_secs(n * 60);
+        Self {
+            dns: Duration::from_secs(30),
+            connect: Duration::from_secs(30),
+            banner: minutes(5),
+            session: minutes(5),
+            mail: minutes(5),
+            rcpt: minutes(5),
+            data: minutes(2),
+            block: minutes(3),
+            dot: minutes(10),
+            quit: Duration::from_secs(5),
+            idle: Duration::from_secs(10),
+            attempt: minutes(120),
+        }
+    }
+}
+
+impl TimeLimits {
+    /// Limit for what is awaited.
+    pub const fn of(&self, step: Step) -> Duration {
+        match step {
+            Step::Connect => self.connect,
+            Step::Banner => self.banner,
+            Step::Ehlo | Step::StartTls | Step::Auth => self.session,
+            Step::Mail => self.mail,
+            Step::Rcpt => self.rcpt,
+            Step::Data => self.data,
+            Step::Body => self.block,
+            Step::Dot => self.dot,
+            Step::Ready | Step::Closed => self.quit,
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What a reply means: for the recipient (delivered, later, failed) and for the sender's evidence. Pure.
+
+use crate::smtp::client::{Step, Verdict};
+use crate::types::{OutcomeClass, RecipientStatus, Reply};
+
+/// Words of remote sites that refuse for spam or for the sender's reputation. Lower case.
+const SPAM_WORDS: &[&str] = &[
+    "spam",
+    "blacklist",
+    "black list",
+    "blocklist",
+    "block list",
+    "blocked",
+    "denylist",
+    "dnsbl",
+    "rbl",
+    "reputation",
+    "unsolicited",
+    "bulk mail",
+    "junk",
+    "abuse",
+    "phish",
+    "virus",
+    "malware",
+    "sorbs",
+    "barracuda",
+    "cloudmark",
+    "listed at",
+    "listed in",
+    "bad sender",
+    "content rejected",
+    "message content",
+    "looks like",
+];
+
+/// Words of remote sites that do not know a mailbox. Lower case.
+const UNKNOWN_WORDS: &[&str] = &[
+    "user unknown",
+    "unknown user",
+    "no such user",
+    "no such recipient",
+    "no such mailbox",
+    "no such address",
+    "does not exist",
+    "doesn't exist",
+    "not exist",
+    "mailbox not found",
+    "user not found",
+    "recipient not found",
+    "address not found",
+    "unknown recipient",
+    "recipient unknown",
+    "unknown address",
+    "address unknown",
+    "invalid recipient",
+    "invalid mailbox",
+    "no mailbox",
+    "mailbox unavailable",
+    "unknown mailbox",
+    "unrouteable address",
+    "unroutable address",
+    "not a valid mailbox",
+    "unknown local",
+];
+
+/// Status of the recipient and class of the outcome for a reply at a step.
+pub fn outcome(verdict: &Verdict) -> (RecipientStatus, OutcomeClass) {
+    let Verdict { step, reply, .. } = verdict;
+    if *step == Step::Dot && reply.is_positive() {
+        return (RecipientStatus::Delivered, OutcomeClass::Delivered);
+    }
+    if verdict.lost {
+        return (RecipientStatus::Pending, OutcomeClass::Transport);
+    }
+    let status = if is_final(*step, reply) { RecipientStatus::Failed } else { RecipientStatus::Pending };
+    (status, class(*step, status, reply))
+}
+
+/// Whether a refusal ends the recipient's hopes. Unclear means temporary.
+fn is_final(step: Step, reply: &Reply) -> bool {
+    if !reply.is_permanent() || step < Step::Mail {
+        // RFC 5321 section 3.1: a 554 greeting speaks of the host, not of the recipient; so do EHLO, STARTTLS and AUTH.
+        return false;
+    }
+    match reply.code {
+        // A wrong sequence is a quarrel between two programs. Missing authentication is the operator's to repair.
+        503 | 530 | 534 | 535 | 538 => false,
+        // RFC 5321 section 4.5.3.1.10: "too many recipients", written as 552 by old servers, means 452.
+        552 if step == Step::Rcpt => {
+            let detail = reply.enhanced.map(|e| (e.1, e.2));
+            detail != Some((5, 3)) && !text(reply).contains("too many")
+        }
+        _ => detail(reply) != Some((5, 3)),
+    }
+}
+
+fn detail(reply: &Reply) -> Option<(u16, u16)> {
+    reply.enhanced.map(|e| (e.1, e.2))
+}
+
+/// The reply's text in lower case without addresses, whose words say nothing about the refusal.
+fn text(reply: &Reply) -> String {
+    let joined = reply.lines.join(" ").to_lowercase();
+    joined.split_whitespace().filter(|word| !word.contains('@')).collect::<Vec<_>>().join(" ")
+}
+
+fn class(step: Step, status: RecipientStatus, reply: &Reply) -> OutcomeClass {
+    let text = text(reply);
+    let has = |words: &[&str]| words.iter().any(|w| text.contains(w));
+    let detail = detail(reply);
+    let unknown_code = matches!(detail, Some((1, 1 | 2 | 3 | 6 | 10)));
+    let about_recipient = matches!(step, Step::Rcpt | Step::Data | Step::Body | Step::Dot) && status == RecipientStatus::Failed;
+    if about_recipient && has(UNKNOWN_WORDS) && detail.is_none_or(|_| unknown_code) {
+        return OutcomeClass::UnknownUser;
+    }
+    if text.contains("greylist") || text.contains("graylist") {
+        return OutcomeClass::Recipient;
+    }
+    // 5.7.28: mail flood detected (IANA registry of enhanced codes).
+    if has(SPAM_WORDS) || detail == Some((7, 28)) {
+        return OutcomeClass::SpamRefusal;
+    }
+    if about_recipient && unknown_code {
+        return OutcomeClass::UnknownUser;
+    }
+    if step < Step::Mail || reply.code == 421 {
+        return OutcomeClass::Transport;
+    }
+    match detail {
+        Some((4 | 5, _)) => OutcomeClass::Transport,
+        Some((2 | 3, _)) => OutcomeClass::Recipient,
+        Some((7, _)) if !text.contains("relay") => OutcomeClass::Recipient,
+        _ if has(&["mailbox full", "quota", "over limit", "too large"]) => OutcomeClass::Recipient,
+        _ => OutcomeClass::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use OutcomeClass as C;
+    use RecipientStatus as S;
+
+    fn of(step: Step, line: &str) -> (S, C) {
+        let mut reader = crate::smtp::reply::ReplyReader::default();
+        let wire = format!("{line}\r\n");
+        let reply = reader.next(&mut wire.as_bytes()).expect("a reply").expect("complete");
+        outcome(&Verdict { step, reply, lost: false })
+    }
+
+    #[test]
+    fn replies_and_what_they_mean() {
+        for (step, line, expected) in [
+            (Step::Dot, "250 2.0.0 queued", (S::Delivered, C::Delivered)),
+            (Step::Rcpt, "550 5.1.1 <x@y.example>: User unknown", (S::Failed, C::UnknownUser)),
+            (Step::Rcpt, "550 5.1.1 <spam@blocked.example>: Recipient address rejected", (S::Failed, C::UnknownUser)),
+            (Step::Rcpt, "550 No such user here", (S::Failed, C::UnknownUser)),
+            (Step::Rcpt, "550 Requested action not taken: mailbox unavailable", (S::Failed, C::UnknownUser)),
+            (Step::Dot, "550 5.1.1 The email account that you tried to reach does not exist", (S::Failed, C::UnknownUser)),
+            (Step::Rcpt, "450 4.1.1 User unknown in local table", (S::Pending, C::Other)),
+            (
+                Step::Rcpt,
+                "550 5.7.1 Service unavailable; client host blocked using zen.spamhaus.org",
+                (S::Failed, C::SpamRefusal),
+            ),
+            (
+                Step::Dot,
+                "550 5.7.1 Our system has detected that this message is likely unsolicited mail",
+                (S::Failed, C::SpamRefusal),
+            ),
+            (Step::Dot, "554 Message rejected as spam", (S::Failed, C::SpamRefusal)),
+            (Step::Mail, "421 4.7.0 Try again later, IP reputation", (S::Pending, C::SpamRefusal)),
+            (Step::Dot, "421 4.7.28 rate", (S::Pending, C::SpamRefusal)),
+            (Step::Banner, "554 5.7.1 No SMTP service here, you are on a blocklist", (S::Pending, C::SpamRefusal)),
+            (Step::Banner, "554 no SMTP service here", (S::Pending, C::Transport)),
+            (Step::Ehlo, "550 go away", (S::Pending, C::Transport)),
+            (Step::Auth, "535 5.7.8 wrong password", (S::Pending, C::Transport)),
+            (Step::Rcpt, "452 4.2.2 Mailbox full", (S::Pending, C::Recipient)),
+            (Step::Rcpt, "552 5.2.2 Over quota", (S::Failed, C::Recipient)),
+            (Step::Rcpt, "552 too many recipients", (S::Pending, C::Other)),
+            (Step::Rcpt, "550 5.5.3 too many recipients", (S::Pending, C::Transport)),
+            (Step::Rcpt, "450 4.7.1 Greylisted, see http://greylisting.org/spam", (S::Pending, C::Recipient)),
+            (Step::Rcpt, "550 5.7.1 Relaying denied", (S::Failed, C::Other)),
+            (Step::Rcpt, "550 5.7.1 Delivery not authorized", (S::Failed, C::Recipient)),
+            (Step::Mail, "552 5.3.4 too large", (S::Failed, C::Recipient)),
+            (Step::Mail, "530 5.7.0 Must issue a STARTTLS command first", (S::Pending, C::Recipient)),
+            (Step::Data, "503 5.5.1 no valid recipients", (S::Pending, C::Transport)),
+            (Step::Rcpt, "421 4.3.2 closing", (S::Pending, C::Transport)),
+            (Step::Rcpt, "354 what", (S::Pending, C::Other)),
+            (Step::Data, "250 what", (S::Pending, C::Other)),
+            (Step::Dot, "451 4.4.2 connection lost", (S::Pending, C::Transport)),
+            (Step::Rcpt, "599 odd", (S::Failed, C::Other)),
+        ] {
+            assert_eq!(of(step, line), expected, "{step:?} {line}");
+        }
+    }
+}

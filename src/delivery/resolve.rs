@@ -1,0 +1,326 @@
+//! From a destination to the hosts and addresses to try, in order (RFC 5321 section 5.1).
+
+use super::address::{is_public, literal};
+use crate::config::Settings;
+use crate::types::{Domain, OutcomeClass, RecipientStatus, Reply};
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// Most mail exchangers of one domain that are looked up.
+const MX_HOSTS: usize = 10;
+/// Most addresses of one host that are tried. RFC 5321 section 5.1 asks for at least two in all.
+const ADDRESSES_PER_HOST: usize = 4;
+/// Most addresses tried in one attempt.
+const TARGETS: usize = 10;
+
+/// One address to try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Name of the host, without trailing dot; the address itself where there is no name.
+    pub host: String,
+    /// Where to connect.
+    pub address: SocketAddr,
+}
+
+/// There is nowhere to connect to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unroutable {
+    /// Failed, or try again later.
+    pub status: RecipientStatus,
+    /// What it says about the sender.
+    pub class: OutcomeClass,
+    /// Description in the form of a reply.
+    pub reply: Reply,
+}
+
+impl Unroutable {
+    fn failed(class: OutcomeClass, code: u16, enhanced: (u8, u16, u16), text: String) -> Self {
+        Self { status: RecipientStatus::Failed, class, reply: Reply::new(code, enhanced, text) }
+    }
+
+    fn later(enhanced: (u8, u16, u16), text: String) -> Self {
+        Self { status: RecipientStatus::Pending, class: OutcomeClass::Transport, reply: Reply::new(451, enhanced, text) }
+    }
+
+    /// RFC 5321 section 5.1: we are the best mail exchanger ourselves and do not know where to deliver.
+    pub fn looped(domain: &Domain) -> Self {
+        Self::failed(OutcomeClass::Transport, 554, (5, 4, 6), format!("mail for {domain} loops back to this relay"))
+    }
+}
+
+/// What tells us that a mail exchanger is ourselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Own {
+    /// Our host name.
+    pub hostname: Domain,
+    /// Addresses on which we listen at the port MX delivery goes to.
+    pub addresses: Vec<IpAddr>,
+    /// We listen at that port on every address of this machine.
+    pub everywhere: bool,
+}
+
+impl Own {
+    /// From the settings.
+    pub fn new(settings: &Settings) -> Self {
+        let at_port = || settings.listeners.iter().map(|l| l.bind).filter(|b| b.port() == settings.delivery.mx_port);
+        let everywhere = at_port().any(|b| b.ip().is_unspecified());
+        let mut addresses: Vec<IpAddr> = at_port().map(|b| b.ip()).filter(|ip| !ip.is_unspecified()).collect();
+        if everywhere {
+            addresses.extend(settings.pool_normal.addresses.iter().chain(&settings.pool_high_risk.addresses));
+        }
+        Self { hostname: settings.server.hostname.clone(), addresses, everywhere }
+    }
+}
+
+/// Answer to one question.
+enum Answer<T> {
+    Found(T),
+    /// The name exists, without such records.
+    Empty,
+    NoSuchName,
+    /// No answer, or none that says anything: ask again later.
+    Failed(String),
+}
+
+/// Looks up mail exchangers and addresses, with a cache.
+#[derive(Clone)]
+pub struct Resolver {
+    dns: TokioResolver,
+    /// Longest time for one question with all its retries.
+    time_limit: Duration,
+}
+
+impl Resolver {
+    /// With these name servers, or those of the system where there are none.
+    pub fn new(servers: &[SocketAddr], time_limit: Duration) -> Result<Self, String> {
+        let mut builder = if servers.is_empty() {
+            TokioResolver::builder_tokio().map_err(|e| format!("name servers of the system: {e}; set [dns] servers"))?
+        } else {
+            let config = ResolverConfig::from_parts(None, vec![], servers.iter().map(|s| name_server(*s)).collect());
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        };
+        let options = builder.options_mut();
+        options.positive_max_ttl = Some(Duration::from_secs(86_400));
+        // RFC 2308 section 5: nothing is believed absent for longer than three hours.
+        options.negative_max_ttl = Some(Duration::from_secs(3 * 3600));
+        let dns = builder.build().map_err(|e| format!("resolver: {e}"))?;
+        Ok(Self { dns, time_limit })
+    }
+
+    async fn ask<T>(&self, name: Name, kind: RecordType, pick: impl Fn(&RData) -> Option<T>) -> Answer<Vec<T>> {
+        let lookup = match tokio::time::timeout(self.time_limit, self.dns.lookup(name, kind)).await {
+            Err(_) => return Answer::Failed("no answer in time".into()),
+            Ok(Err(error)) => return absent(&error),
+            Ok(Ok(lookup)) => lookup,
+        };
+        // Aliases on the way (CNAME) stand among the answers; only the records asked for are picked.
+        let found: Vec<T> = lookup.answers().iter().filter_map(|r| pick(&r.data)).collect();
+        if found.is_empty() { Answer::Empty } else { Answer::Found(found) }
+    }
+
+    /// Addresses of a host: both families alternately, IPv4 first, since names and reputation of senders are still kept
+    /// by IPv4 address in most places.
+    async fn addresses(&self, name: Name) -> Answer<Vec<IpAddr>> {
+        let v4 = |data: &RData| if let RData::A(a) = data { Some(IpAddr::V4(a.0)) } else { None };
+        let v6 = |data: &RData| if let RData::AAAA(a) = data { Some(IpAddr::V6(a.0)) } else { None };
+        let (v4, v6) = tokio::join!(self.ask(name.clone(), RecordType::A, v4), self.ask(name.clone(), RecordType::AAAA, v6));
+        match (v4, v6) {
+            (Answer::Found(a), Answer::Found(b)) => Answer::Found(alternate(a, b)),
+            (Answer::Found(one), _) | (_, Answer::Found(one)) => Answer::Found(one),
+            (Answer::Failed(why), _) | (_, Answer::Failed(why)) => Answer::Failed(why),
+            (Answer::NoSuchName, _) | (_, Answer::NoSuchName) => Answer::NoSuchName,
+            (Answer::Empty, Answer::Empty) => Answer::Empty,
+        }
+    }
+
+    /// Where mail for `domain` goes: its mail exchangers by preference, or itself where it has none.
+    pub async fn mx(&self, domain: &Domain, settings: &Settings, own: &Own) -> Result<Vec<Target>, Unroutable> {
+        let (port, private) = (settings.delivery.mx_port, settings.delivery.allow_private_addresses);
+        if domain.is_literal() {
+            return literal_target(domain, port, private, own);
+        }
+        let no_such = || Unroutable::failed(OutcomeClass::UnknownUser, 550, (5, 1, 2), format!("domain {domain} does not exist"));
+        let name = Name::from_ascii(format!("{domain}.")).map_err(|_| no_such())?;
+        let pick = |data: &RData| if let RData::MX(mx) = data { Some((mx.preference, mx.exchange.clone())) } else { None };
+        let hosts = match self.ask(name.clone(), RecordType::MX, pick).await {
+            Answer::Found(records) => exchangers(domain, records, own, &mut crate::env::random_u64)?,
+            // RFC 5321 section 5.1: no MX, so the domain itself is its mail exchanger.
+            Answer::Empty => vec![(0, name)],
+            Answer::NoSuchName => return Err(no_such()),
+            Answer::Failed(why) => return Err(Unroutable::later((4, 4, 3), format!("MX of {domain}: {why}"))),
+        };
+        let found = self.addresses_of(&hosts).await;
+        choose(domain, &hosts, found, port, private, own)
+    }
+
+    /// Asks for all hosts at once; answers in the order of `hosts`.
+    async fn addresses_of(&self, hosts: &[(u16, Name)]) -> Vec<Answer<Vec<IpAddr>>> {
+        if let [(_, only)] = hosts {
+            return vec![self.addresses(only.clone()).await];
+        }
+        let mut tasks = JoinSet::new();
+        for (index, (_, name)) in hosts.iter().enumerate() {
+            let (this, name) = (self.clone(), name.clone());
+            tasks.spawn(async move { (index, this.addresses(name).await) });
+        }
+        let mut answers: Vec<_> = hosts.iter().map(|_| Answer::Failed("look-up ended early".to_owned())).collect();
+        while let Some(done) = tasks.join_next().await {
+            if let Ok((index, answer)) = done
+                && let Some(slot) = answers.get_mut(index)
+            {
+                *slot = answer;
+            }
+        }
+        answers
+    }
+
+    /// Where a smart host is: its own address, or what its name says. Nothing is filtered: the operator named it.
+    /// Every failure is temporary: it is ours to repair.
+    pub async fn smart_host(&self, host: &str, port: u16) -> Result<Vec<Target>, Unroutable> {
+        let target = |ip| Target { host: host.to_owned(), address: SocketAddr::new(ip, port) };
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+        if let Ok(ip) = bare.parse::<IpAddr>() {
+            return Ok(vec![target(ip)]);
+        }
+        let name =
+            Name::from_ascii(host).map_err(|_| Unroutable::later((4, 3, 5), format!("smart host {host} is no host name")))?;
+        match self.addresses(name).await {
+            Answer::Found(list) => Ok(list.into_iter().take(TARGETS).map(target).collect()),
+            Answer::Failed(why) => Err(Unroutable::later((4, 4, 3), format!("smart host {host}: {why}"))),
+            _ => Err(Unroutable::later((4, 4, 4), format!("smart host {host} has no address"))),
+        }
+    }
+}
+
+fn name_server(server: SocketAddr) -> NameServerConfig {
+    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].into_iter().map(|mut c| {
+        c.port = server.port();
+        c
+    });
+    NameServerConfig::new(server.ip(), true, connections.collect())
+}
+
+fn absent<T>(error: &NetError) -> Answer<T> {
+    match error {
+        NetError::Dns(DnsError::NoRecordsFound(none)) if none.response_code == ResponseCode::NXDomain => Answer::NoSuchName,
+        NetError::Dns(DnsError::NoRecordsFound(none)) if none.response_code == ResponseCode::NoError => Answer::Empty,
+        other => Answer::Failed(other.to_string()),
+    }
+}
+
+fn alternate(a: Vec<IpAddr>, b: Vec<IpAddr>) -> Vec<IpAddr> {
+    let mut out = Vec::with_capacity(a.len() + b.len());
+    let (mut a, mut b) = (a.into_iter(), b.into_iter());
+    loop {
+        match (a.next(), b.next()) {
+            (None, None) => return out,
+            (x, y) => out.extend(x.into_iter().chain(y)),
+        }
+    }
+}
+
+fn text_of(name: &Name) -> String {
+    let text = name.to_ascii();
+    text.strip_suffix('.').unwrap_or(&text).to_ascii_lowercase()
+}
+
+/// Sorts mail exchangers: by preference, at random within the same one (RFC 5321 section 5.1); what is not better than
+/// ourselves falls away.
+fn exchangers(
+    domain: &Domain,
+    mut records: Vec<(u16, Name)>,
+    own: &Own,
+    random: &mut dyn FnMut() -> u64,
+) -> Result<Vec<(u16, Name)>, Unroutable> {
+    records.retain(|(_, name)| !name.is_root());
+    if records.is_empty() {
+        // RFC 7505 section 3: a null MX says that the domain takes no mail; section 4.1 gives the code.
+        let text = format!("domain {domain} accepts no mail (null MX)");
+        return Err(Unroutable::failed(OutcomeClass::UnknownUser, 556, (5, 1, 10), text));
+    }
+    let ourselves = records.iter().filter(|(_, n)| text_of(n) == own.hostname.as_str()).map(|(p, _)| *p).min();
+    if let Some(preference) = ourselves {
+        records.retain(|(p, _)| *p < preference);
+        if records.is_empty() {
+            return Err(Unroutable::looped(domain));
+        }
+    }
+    if records.len() > 1 {
+        let mut keyed: Vec<_> = records.into_iter().map(|r| (r.0, random(), r)).collect();
+        keyed.sort_by_key(|(preference, lot, _)| (*preference, *lot));
+        records = keyed.into_iter().map(|(_, _, r)| r).collect();
+    }
+    records.truncate(MX_HOSTS);
+    Ok(records)
+}
+
+/// The addresses to try out of what was found, or why there are none.
+fn choose(
+    domain: &Domain,
+    hosts: &[(u16, Name)],
+    found: Vec<Answer<Vec<IpAddr>>>,
+    port: u16,
+    allow_private: bool,
+    own: &Own,
+) -> Result<Vec<Target>, Unroutable> {
+    let is_own =
+        |answer: &Answer<Vec<IpAddr>>| matches!(answer, Answer::Found(list) if list.iter().any(|ip| own.addresses.contains(ip)));
+    let ourselves = hosts.iter().zip(&found).filter(|(_, a)| is_own(a)).map(|((p, _), _)| *p).min();
+    let mut targets = Vec::new();
+    let (mut failed, mut private, mut left) = (None, None, 0);
+    for ((preference, name), answer) in hosts.iter().zip(found) {
+        if ourselves.is_some_and(|own| *preference >= own) {
+            continue;
+        }
+        left += 1;
+        match answer {
+            Answer::Found(list) => {
+                private = private.or_else(|| list.iter().find(|ip| !is_public(**ip)).copied());
+                let good = list.into_iter().filter(|ip| allow_private || is_public(*ip)).take(ADDRESSES_PER_HOST);
+                targets.extend(good.map(|ip| Target { host: text_of(name), address: SocketAddr::new(ip, port) }));
+            }
+            Answer::Failed(why) => failed = Some(format!("address of {}: {why}", text_of(name))),
+            Answer::Empty | Answer::NoSuchName => {}
+        }
+    }
+    targets.truncate(TARGETS);
+    match (targets.is_empty(), left, failed, private) {
+        (false, ..) => Ok(targets),
+        (_, 0, ..) => Err(Unroutable::looped(domain)),
+        (_, _, Some(why), _) => Err(Unroutable::later((4, 4, 3), why)),
+        (_, _, None, Some(ip)) => {
+            // Permanent: such records are parked domains or attempts to reach into this network; days of waiting help nobody.
+            let text = format!("mail exchanger of {domain} has the private address {ip}");
+            Err(Unroutable::failed(OutcomeClass::UnknownUser, 550, (5, 4, 4), text))
+        }
+        (_, _, None, None) => {
+            let text = format!("no mail exchanger of {domain} has an address");
+            Err(Unroutable::failed(OutcomeClass::UnknownUser, 550, (5, 4, 4), text))
+        }
+    }
+}
+
+/// Mail for an address literal goes to that address (RFC 5321 section 4.1.3), which is held to the same rules as one from
+/// DNS: senders must not reach into this network.
+fn literal_target(domain: &Domain, port: u16, allow_private: bool, own: &Own) -> Result<Vec<Target>, Unroutable> {
+    let bad = |text: String| Unroutable::failed(OutcomeClass::UnknownUser, 550, (5, 1, 2), text);
+    let ip = literal(domain).ok_or_else(|| bad(format!("{domain} is no address this relay can reach")))?;
+    if own.addresses.contains(&ip) {
+        return Err(Unroutable::looped(domain));
+    }
+    if !allow_private && !is_public(ip) {
+        return Err(bad(format!("{domain} is a private address")));
+    }
+    Ok(vec![Target { host: ip.to_string(), address: SocketAddr::new(ip, port) }])
+}
+
+#[cfg(test)]
+#[path = "resolve_tests.rs"]
+mod tests;

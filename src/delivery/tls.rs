@@ -1,0 +1,111 @@
+//! TLS towards next hops: with any certificate, or only with one that proves the host's name.
+
+use crate::config::settings::TlsMode;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+use tokio_rustls::TlsConnector;
+
+/// Makes connectors; the trusted certificates of the system are read when they are needed first.
+pub struct Tls {
+    any: Arc<ClientConfig>,
+    checked: OnceLock<Arc<ClientConfig>>,
+}
+
+impl Tls {
+    /// With the certificates the system trusts.
+    pub fn new() -> Result<Self, String> {
+        let provider = Arc::new(ring::default_provider());
+        let any = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|e| format!("TLS: {e}"))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+            .with_no_client_auth();
+        Ok(Self { any: Arc::new(any), checked: OnceLock::new() })
+    }
+
+    /// Trusts `roots` and nothing else.
+    #[cfg(test)]
+    pub fn with_roots(roots: RootCertStore) -> Self {
+        let this = Self::new().expect("TLS works");
+        this.checked.set(checked(roots).expect("TLS works")).expect("not set before");
+        this
+    }
+
+    /// What makes a TLS connection under `mode`.
+    pub fn connector(&self, mode: TlsMode) -> Result<TlsConnector, String> {
+        if mode != TlsMode::Required {
+            return Ok(self.any.clone().into());
+        }
+        if let Some(ready) = self.checked.get() {
+            return Ok(ready.clone().into());
+        }
+        let mut roots = RootCertStore::empty();
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            return Err("this system has no trusted certificates".to_owned());
+        }
+        let config = checked(roots)?;
+        Ok(self.checked.get_or_init(|| config).clone().into())
+    }
+}
+
+fn checked(roots: RootCertStore) -> Result<Arc<ClientConfig>, String> {
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| format!("TLS: {e}"))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+/// Name for SNI and for the check: the host's, or else its address.
+pub fn server_name(host: &str, ip: IpAddr) -> ServerName<'static> {
+    let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    ServerName::try_from(host.to_owned()).unwrap_or_else(|_| ServerName::from(ip))
+}
+
+/// Takes every certificate: opportunistic TLS guards against listeners, not against impostors (RFC 7435). The handshake's
+/// signatures are checked all the same.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,65 @@
+//! How much TLS a connection needs, and what happens when it does not come about. Pure.
+
+use super::Destination;
+use crate::config::settings::TlsMode;
+use crate::smtp::client::StartTls;
+use crate::types::Reply;
+
+/// The TLS demanded of a destination. An MX gets what it offers: its name comes from DNS that nobody vouches for, so a
+/// valid certificate would prove nothing (RFC 7435).
+pub fn demanded(destination: &Destination) -> TlsMode {
+    match destination {
+        Destination::Route(route) => route.tls,
+        Destination::Mx(_) => TlsMode::Opportunistic,
+    }
+}
+
+/// What the client machine is told. `broken`: a handshake with this very host has just failed.
+pub const fn starttls(mode: TlsMode, broken: bool) -> StartTls {
+    match mode {
+        TlsMode::None => StartTls::Never,
+        TlsMode::Opportunistic if broken => StartTls::Never,
+        TlsMode::Opportunistic => StartTls::IfOffered,
+        TlsMode::Required => StartTls::Must,
+    }
+}
+
+/// After a failed handshake: `None` = once more in plain text on a new connection; else the temporary failure.
+pub fn after_handshake_failure(mode: TlsMode, error: &str) -> Option<Reply> {
+    (mode == TlsMode::Required).then(|| Reply::new(451, (4, 7, 5), format!("TLS is required and failed: {error}")))
+}
+
+/// Whether a password may go over an unencrypted connection: only where the operator wrote `tls = "none"`.
+pub const fn password_without_tls(mode: TlsMode) -> bool {
+    matches!(mode, TlsMode::None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::settings::Route;
+    use crate::delivery::testing::{domain, route_to};
+    use std::sync::Arc;
+
+    #[test]
+    fn the_mode_follows_the_destination() {
+        assert_eq!(demanded(&Destination::Mx(domain("a.example"))), TlsMode::Opportunistic);
+        let route = Route { tls: TlsMode::Required, ..route_to("h", 25) };
+        assert_eq!(demanded(&Destination::Route(Arc::new(route))), TlsMode::Required);
+    }
+
+    #[test]
+    fn only_opportunistic_falls_back_to_plain_text() {
+        for (mode, first, again) in [
+            (TlsMode::None, StartTls::Never, StartTls::Never),
+            (TlsMode::Opportunistic, StartTls::IfOffered, StartTls::Never),
+            (TlsMode::Required, StartTls::Must, StartTls::Must),
+        ] {
+            assert_eq!((starttls(mode, false), starttls(mode, true)), (first, again));
+        }
+        assert_eq!(after_handshake_failure(TlsMode::Opportunistic, "x"), None);
+        let reply = after_handshake_failure(TlsMode::Required, "bad certificate").expect("a failure");
+        assert_eq!(reply.one_line(), "451 4.7.5 TLS is required and failed: bad certificate");
+        assert!(password_without_tls(TlsMode::None) && !password_without_tls(TlsMode::Opportunistic));
+    }
+}

@@ -1,0 +1,202 @@
+//! Commands of a mail transaction with the parameters the server offers, and what it cannot take at all.
+
+use super::caps::Capabilities;
+use crate::types::{BodyType, DsnRet, Envelope, Notify, Recipient, Reply};
+
+/// What matters of a message's content for its transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Content {
+    /// Octets before dot-stuffing (RFC 1870 section 3).
+    pub octets: u64,
+    /// Octets above 127 occur anywhere.
+    pub eight_bit: bool,
+    /// Octets above 127 occur in the header of the message.
+    pub eight_bit_header: bool,
+}
+
+impl Content {
+    /// Looks through a message once.
+    pub fn of(message: &[u8]) -> Self {
+        let eight_bit = !message.is_ascii();
+        let header = memchr::memmem::find(message, b"\r\n\r\n").map_or(message, |end| message.get(..end).unwrap_or(message));
+        Self { octets: message.len() as u64, eight_bit, eight_bit_header: eight_bit && !header.is_ascii() }
+    }
+}
+
+/// Whether these recipients need SMTPUTF8 (RFC 6531 section 3.2): an address outside ASCII, or a header outside ASCII in mail
+/// that was handed in under SMTPUTF8. Raw octets in the header of other mail are a flaw of that mail, not a wish.
+pub fn needs_smtputf8<'a>(envelope: &Envelope, mut recipients: impl Iterator<Item = &'a Recipient>, content: Content) -> bool {
+    envelope.from.0.as_ref().is_some_and(crate::types::Address::needs_utf8)
+        || recipients.any(|r| r.address.needs_utf8())
+        || (envelope.smtputf8 && content.eight_bit_header)
+}
+
+/// The failure of a message that this server cannot take unchanged; we return it, we do not mangle it.
+pub fn refusal(caps: &Capabilities, needs_smtputf8: bool, content: Content) -> Option<Reply> {
+    if let Some(limit) = caps.size.filter(|s| *s > 0)
+        && content.octets > limit
+    {
+        // RFC 1870 section 6.1
+        let text = format!("message of {} octets is larger than the {limit} the next hop takes", content.octets);
+        return Some(Reply::new(552, (5, 3, 4), text));
+    }
+    if needs_smtputf8 && !caps.smtputf8 {
+        // RFC 6531 section 3.2
+        return Some(Reply::new(550, (5, 6, 7), "address or header needs SMTPUTF8, which the next hop does not offer"));
+    }
+    // An SMTPUTF8 server offers 8BITMIME as well (RFC 6531 section 3.1 item 7).
+    if content.eight_bit && !caps.eight_bit_mime && !caps.smtputf8 {
+        // RFC 6152 section 3
+        return Some(Reply::new(554, (5, 6, 3), "8-bit content, and the next hop does not offer 8BITMIME"));
+    }
+    None
+}
+
+/// A value that may stand as an ESMTP parameter (RFC 5321 section 4.1.2, `esmtp-value`, with UTF-8 for RFC 6531).
+fn is_value(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| !c.is_control() && !c.is_whitespace() && c != '=')
+}
+
+/// `MAIL FROM`, with its CRLF.
+pub fn mail(out: &mut Vec<u8>, caps: &Capabilities, envelope: &Envelope, needs_smtputf8: bool, content: Content) {
+    out.extend_from_slice(b"MAIL FROM:<");
+    out.extend_from_slice(envelope.from.as_str().as_bytes());
+    out.push(b'>');
+    if caps.size.is_some() {
+        out.extend_from_slice(format!(" SIZE={}", content.octets).as_bytes());
+    }
+    if caps.eight_bit_mime && (content.eight_bit || envelope.body == BodyType::EightBit) {
+        out.extend_from_slice(b" BODY=8BITMIME");
+    }
+    if needs_smtputf8 {
+        out.extend_from_slice(b" SMTPUTF8");
+    }
+    if caps.dsn {
+        match envelope.ret {
+            Some(DsnRet::Full) => out.extend_from_slice(b" RET=FULL"),
+            Some(DsnRet::Headers) => out.extend_from_slice(b" RET=HDRS"),
+            None => {}
+        }
+        if let Some(envid) = envelope.envid.as_deref().filter(|v| is_value(v)) {
+            out.extend_from_slice(b" ENVID=");
+            out.extend_from_slice(envid.as_bytes());
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// `RCPT TO`, with its CRLF.
+pub fn rcpt(out: &mut Vec<u8>, caps: &Capabilities, recipient: &Recipient) {
+    out.extend_from_slice(b"RCPT TO:<");
+    out.extend_from_slice(recipient.address.as_str().as_bytes());
+    out.push(b'>');
+    if caps.dsn {
+        if let Some(notify) = recipient.notify {
+            out.extend_from_slice(b" NOTIFY=");
+            out.extend_from_slice(notify_value(notify).as_bytes());
+        }
+        if let Some(orcpt) = recipient.orcpt.as_deref().filter(|v| is_value(v)) {
+            out.extend_from_slice(b" ORCPT=");
+            out.extend_from_slice(orcpt.as_bytes());
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// RFC 3461 section 4.1.
+fn notify_value(notify: Notify) -> String {
+    if notify == Notify::NEVER {
+        return "NEVER".to_owned();
+    }
+    let words = [(notify.success, "SUCCESS"), (notify.failure, "FAILURE"), (notify.delay, "DELAY")];
+    words.iter().filter(|(wanted, _)| *wanted).map(|(_, word)| *word).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Address, ReversePath};
+
+    fn address(text: &str) -> Address {
+        Address::parse(text).expect("test address")
+    }
+
+    fn envelope(from: &str) -> Envelope {
+        Envelope {
+            from: ReversePath((!from.is_empty()).then(|| address(from))),
+            recipients: vec![Recipient::new(address("b@example.com"))],
+            body: BodyType::SevenBit,
+            smtputf8: false,
+            ret: None,
+            envid: None,
+        }
+    }
+
+    fn all() -> Capabilities {
+        Capabilities { eight_bit_mime: true, smtputf8: true, dsn: true, size: Some(0), ..Capabilities::default() }
+    }
+
+    fn mail_line(caps: &Capabilities, envelope: &Envelope, utf8: bool, content: Content) -> String {
+        let mut out = Vec::new();
+        mail(&mut out, caps, envelope, utf8, content);
+        String::from_utf8(out).expect("utf-8")
+    }
+
+    #[test]
+    fn parameters_go_only_where_they_are_offered() {
+        let mut e = envelope("a@example.org");
+        e.ret = Some(DsnRet::Headers);
+        e.envid = Some("id+2B1".into());
+        e.body = BodyType::EightBit;
+        let content = Content { octets: 77, ..Content::default() };
+        assert_eq!(
+            mail_line(&all(), &e, true, content),
+            "MAIL FROM:<a@example.org> SIZE=77 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=id+2B1\r\n"
+        );
+        assert_eq!(mail_line(&Capabilities::default(), &e, false, content), "MAIL FROM:<a@example.org>\r\n");
+        assert_eq!(mail_line(&Capabilities::default(), &envelope(""), false, content), "MAIL FROM:<>\r\n");
+        let mut r = Recipient::new(address("b@example.com"));
+        r.notify = Some(Notify { success: true, failure: false, delay: true });
+        r.orcpt = Some("rfc822;b@example.com".into());
+        let mut out = Vec::new();
+        rcpt(&mut out, &all(), &r);
+        r.notify = Some(Notify::NEVER);
+        r.orcpt = Some("rfc822;x\r\nDATA".into());
+        rcpt(&mut out, &all(), &r);
+        rcpt(&mut out, &Capabilities::default(), &r);
+        assert_eq!(
+            String::from_utf8_lossy(&out),
+            "RCPT TO:<b@example.com> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;b@example.com\r\n\
+             RCPT TO:<b@example.com> NOTIFY=NEVER\r\nRCPT TO:<b@example.com>\r\n"
+        );
+    }
+
+    #[test]
+    fn what_the_next_hop_cannot_take_is_refused_not_mangled() {
+        let small = Capabilities { size: Some(10), ..Capabilities::default() };
+        let code = |caps: &Capabilities, utf8, content| refusal(caps, utf8, content).map(|r| r.one_line()[..9].to_owned());
+        let ascii = Content { octets: 11, ..Content::default() };
+        let eight = Content { octets: 5, eight_bit: true, eight_bit_header: false };
+        assert_eq!(code(&small, false, ascii).as_deref(), Some("552 5.3.4"));
+        assert_eq!(code(&Capabilities { size: Some(0), ..small.clone() }, false, ascii), None);
+        assert_eq!(code(&small, false, eight).as_deref(), Some("554 5.6.3"));
+        assert_eq!(code(&small, true, eight).as_deref(), Some("550 5.6.7"));
+        assert_eq!(code(&all(), true, eight), None);
+    }
+
+    #[test]
+    fn smtputf8_is_asked_for_only_where_needed() {
+        let ascii = Content::of(b"Subject: x\r\n\r\ny\r\n");
+        let body = Content::of("Subject: x\r\n\r\nü\r\n".as_bytes());
+        let header = Content::of("Subject: ü\r\n\r\ny\r\n".as_bytes());
+        assert_eq!((ascii.eight_bit, body.eight_bit, body.eight_bit_header, header.eight_bit_header), (false, true, false, true));
+        let mut e = envelope("a@example.org");
+        let needs = |e: &Envelope, c| needs_smtputf8(e, e.recipients.iter(), c);
+        assert!(!needs(&e, header));
+        e.smtputf8 = true;
+        assert!(!needs(&e, ascii) && !needs(&e, body) && needs(&e, header));
+        e.recipients.push(Recipient::new(address("ü@example.com")));
+        assert!(needs(&e, ascii));
+        assert!(needs(&envelope("ü@example.org"), ascii));
+    }
+}

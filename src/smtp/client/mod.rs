@@ -1,0 +1,408 @@
+//! The client side of an SMTP connection as a pure state machine: bytes of the server go in through [`Client::feed`],
+//! bytes for the server come out of [`Client::take_output`], and [`Client::action`] says what the shell has to do next.
+//! Time is the shell's: [`Client::step`] names what is awaited, so that it can apply that step's limit.
+
+pub mod caps;
+pub mod command;
+pub mod stuff;
+mod transaction;
+
+#[cfg(test)]
+mod tests;
+
+use super::reply::ReplyReader;
+use crate::types::{Envelope, Reply};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+pub use caps::Capabilities;
+pub use command::Content;
+use transaction::{After, Transaction};
+
+/// When the connection is to be encrypted by STARTTLS (RFC 3207).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartTls {
+    /// Never.
+    Never,
+    /// Where offered.
+    IfOffered,
+    /// Or no mail.
+    Must,
+}
+
+/// User name and password for AUTH (RFC 4954).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// User name.
+    pub user: String,
+    /// Password.
+    pub password: String,
+    /// May be sent over an unencrypted connection.
+    pub without_tls: bool,
+}
+
+/// How a connection is to be opened.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Name for EHLO.
+    pub ehlo: String,
+    /// STARTTLS.
+    pub starttls: StartTls,
+    /// AUTH.
+    pub login: Option<Login>,
+}
+
+/// What is awaited of the server, or where something went wrong. In the order in which they come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// The TCP connection. Never awaited by the machine itself.
+    Connect,
+    /// The greeting.
+    Banner,
+    /// Reply to EHLO or HELO.
+    Ehlo,
+    /// Reply to STARTTLS, and the handshake.
+    StartTls,
+    /// Reply to a step of AUTH.
+    Auth,
+    /// Nothing: a transaction may begin.
+    Ready,
+    /// Reply to MAIL (or the RSET before it).
+    Mail,
+    /// Reply to RCPT.
+    Rcpt,
+    /// Reply to DATA.
+    Data,
+    /// The message is being sent: its end is not out yet, so the server cannot have taken it.
+    Body,
+    /// Reply to the end of the message.
+    Dot,
+    /// Nothing more: the connection is of no further use.
+    Closed,
+}
+
+/// What the shell has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Write the output if there is any, then read.
+    Read,
+    /// Write the output, do the TLS handshake, then call [`Client::tls_started`].
+    StartTls,
+    /// The connection is open for mail: call [`Client::begin`] or keep it.
+    Ready,
+    /// Write the message dot-stuffed with its end, then call [`Client::body_sent`].
+    SendBody,
+    /// The transaction is over: call [`Client::take_verdicts`]. The connection may be used again if [`Client::is_open`].
+    Done,
+    /// The connection could not be opened for mail: close it.
+    Failed(Verdict),
+}
+
+/// A reply and the step it was given at. The reply is ours where the server did not give one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Where.
+    pub step: Step,
+    /// What.
+    pub reply: Reply,
+    /// The connection broke, timed out or brought nonsense, and `reply` is ours: another connection may do better.
+    pub lost: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Banner,
+    Ehlo,
+    Helo,
+    StartTlsReply,
+    TlsHandshake,
+    AuthResult,
+    LoginUser,
+    LoginPassword,
+    Ready,
+    Transaction,
+    Closed,
+}
+
+/// The machine. One per connection.
+pub struct Client {
+    options: Options,
+    state: State,
+    reader: ReplyReader,
+    output: Vec<u8>,
+    caps: Capabilities,
+    server_name: String,
+    tls: bool,
+    tls_refused: bool,
+    failure: Option<Verdict>,
+    transaction: Option<Transaction>,
+    /// A transaction was left open at the server: RSET goes before the next MAIL.
+    dirty: bool,
+    replies: u64,
+}
+
+impl Client {
+    /// A connection that has just been made; the greeting is awaited.
+    pub fn new(options: Options) -> Self {
+        Self {
+            options,
+            state: State::Banner,
+            reader: ReplyReader::default(),
+            output: Vec::new(),
+            caps: Capabilities::default(),
+            server_name: String::new(),
+            tls: false,
+            tls_refused: false,
+            failure: None,
+            transaction: None,
+            dirty: false,
+            replies: 0,
+        }
+    }
+
+    /// Takes what the server sent. What it may not send at this point ends the connection.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let mut input = bytes;
+        while !input.is_empty() && self.state != State::Closed {
+            match self.reader.next(&mut input) {
+                Ok(Some(reply)) => {
+                    self.replies += 1;
+                    self.take_reply(reply, !input.is_empty());
+                }
+                Ok(None) => {}
+                Err(error) => self.fail(Reply::new(451, (4, 5, 0), format!("{error} from the next hop"))),
+            }
+        }
+        if matches!(self.state, State::Ready) && self.reader.is_partial() {
+            // Nobody asked for it: what follows could be taken for the reply to our next command.
+            self.state = State::Closed;
+        }
+    }
+
+    /// Moves the bytes to be written to the end of `out`.
+    pub fn take_output(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.output);
+    }
+
+    /// What to do now.
+    pub fn action(&self) -> Action {
+        if let Some(verdict) = &self.failure {
+            return Action::Failed(verdict.clone());
+        }
+        match (self.state, &self.transaction) {
+            (State::TlsHandshake, _) => Action::StartTls,
+            (_, Some(t)) if t.is_done() => Action::Done,
+            (State::Transaction, Some(t)) if t.wants_body() => Action::SendBody,
+            (State::Ready, _) => Action::Ready,
+            _ => Action::Read,
+        }
+    }
+
+    /// What is awaited.
+    pub fn step(&self) -> Step {
+        match self.state {
+            State::Banner => Step::Banner,
+            State::Ehlo | State::Helo => Step::Ehlo,
+            State::StartTlsReply | State::TlsHandshake => Step::StartTls,
+            State::AuthResult | State::LoginUser | State::LoginPassword => Step::Auth,
+            State::Ready => Step::Ready,
+            State::Transaction => self.transaction.as_ref().map_or(Step::Ready, Transaction::step),
+            State::Closed => Step::Closed,
+        }
+    }
+
+    /// Complete replies so far: a step's time limit begins anew with each.
+    pub const fn replies(&self) -> u64 {
+        self.replies
+    }
+
+    /// What the server offers.
+    pub const fn capabilities(&self) -> &Capabilities {
+        &self.caps
+    }
+
+    /// The name the server gave itself in its EHLO reply, or else in its greeting.
+    pub fn server_name(&self) -> &str {
+        &self.server_name
+    }
+
+    /// Whether another transaction may follow.
+    pub fn is_open(&self) -> bool {
+        self.state == State::Ready
+    }
+
+    /// Whether the connection is encrypted.
+    pub const fn is_encrypted(&self) -> bool {
+        self.tls
+    }
+
+    /// The handshake is done. Everything known of the server is forgotten (RFC 3207 section 4.2).
+    pub fn tls_started(&mut self) {
+        self.tls = true;
+        self.caps = Capabilities::default();
+        self.say_hello(State::Ehlo);
+    }
+
+    /// Begins a transaction for some recipients (indexes into the envelope), at most
+    /// [`Capabilities::recipients_per_transaction`] of them, in state [`Action::Ready`]. A refusal that needs no word
+    /// with the server comes out as [`Action::Done`] at once.
+    pub fn begin(&mut self, envelope: &Envelope, recipients: &[u32], content: Content) {
+        let (transaction, after) =
+            Transaction::begin(&self.caps, envelope, recipients, content, std::mem::take(&mut self.dirty), &mut self.output);
+        self.transaction = Some(transaction);
+        self.state = State::Transaction;
+        self.go_on(after);
+    }
+
+    /// The message and its end have been written.
+    pub fn body_sent(&mut self) {
+        if let Some(t) = &mut self.transaction {
+            t.body_sent();
+        }
+    }
+
+    /// One verdict per recipient of the transaction that is over.
+    pub fn take_verdicts(&mut self) -> Vec<(u32, Verdict)> {
+        self.transaction.take().map(Transaction::into_verdicts).unwrap_or_default()
+    }
+
+    /// The connection is lost, or the shell gives up: `reply` says why and stands for everything not decided yet.
+    pub fn fail(&mut self, reply: Reply) {
+        self.end(reply, true);
+    }
+
+    fn end(&mut self, reply: Reply, lost: bool) {
+        let step = self.step();
+        self.state = State::Closed;
+        match &mut self.transaction {
+            Some(t) if t.is_done() => {}
+            Some(t) => t.abort(&Verdict { step, reply, lost }),
+            None => self.failure = Some(Verdict { step, reply, lost }),
+        }
+    }
+
+    /// Puts QUIT into the output; nothing may follow.
+    pub fn quit(&mut self) {
+        self.output.extend_from_slice(b"QUIT\r\n");
+        self.state = State::Closed;
+    }
+
+    fn take_reply(&mut self, reply: Reply, more: bool) {
+        match self.state {
+            State::Banner if reply.code == 220 => {
+                self.server_name = first_word(&reply);
+                self.say_hello(State::Ehlo);
+            }
+            State::Ehlo if reply.code == 250 => {
+                self.caps = Capabilities::parse(&reply);
+                self.take_server_name(&reply);
+                self.after_hello();
+            }
+            // RFC 5321 section 3.2: a server that does not know EHLO gets HELO. 421 is a farewell, not an answer.
+            State::Ehlo if reply.is_permanent() => self.say_hello(State::Helo),
+            State::Helo if reply.code == 250 => {
+                self.caps = Capabilities::default();
+                self.take_server_name(&reply);
+                self.after_hello();
+            }
+            State::StartTlsReply if reply.code == 220 => {
+                if more || self.reader.is_partial() {
+                    // Plain text behind the 220 would be read as if it had come encrypted (RFC 3207 section 6, CVE-2011-0411).
+                    self.fail(Reply::new(451, (4, 7, 5), "the next hop sent text behind its STARTTLS reply"));
+                } else {
+                    self.state = State::TlsHandshake;
+                }
+            }
+            State::StartTlsReply if self.options.starttls == StartTls::IfOffered && reply.code != 421 => {
+                self.tls_refused = true;
+                self.after_hello();
+            }
+            State::AuthResult if reply.code == 235 => self.state = State::Ready,
+            State::LoginUser if reply.code == 334 => self.answer_login(State::LoginPassword),
+            State::LoginPassword if reply.code == 334 => self.answer_login(State::AuthResult),
+            State::Transaction => {
+                let Some(t) = &mut self.transaction else { return };
+                let after = t.take_reply(reply, &mut self.output);
+                self.go_on(after);
+            }
+            // A farewell or nonsense that nobody asked for: not to be used again, nothing is undecided.
+            State::Ready | State::Closed | State::TlsHandshake => self.state = State::Closed,
+            _ => self.end(reply, false),
+        }
+    }
+
+    fn go_on(&mut self, after: After) {
+        match after {
+            After::Wait => {}
+            After::Reuse { dirty } => {
+                self.dirty = dirty;
+                self.state = State::Ready;
+            }
+            After::Close => self.state = State::Closed,
+        }
+    }
+
+    fn take_server_name(&mut self, reply: &Reply) {
+        let name = first_word(reply);
+        if !name.is_empty() {
+            self.server_name = name;
+        }
+    }
+
+    fn say_hello(&mut self, state: State) {
+        let verb = if state == State::Helo { "HELO " } else { "EHLO " };
+        self.output.extend_from_slice(verb.as_bytes());
+        self.output.extend_from_slice(self.options.ehlo.as_bytes());
+        self.output.extend_from_slice(b"\r\n");
+        self.state = state;
+    }
+
+    /// After EHLO: STARTTLS, AUTH, or ready.
+    fn after_hello(&mut self) {
+        if !self.tls && self.options.starttls != StartTls::Never && self.caps.starttls && !self.tls_refused {
+            self.output.extend_from_slice(b"STARTTLS\r\n");
+            self.state = State::StartTlsReply;
+            return;
+        }
+        if !self.tls && self.options.starttls == StartTls::Must {
+            self.state = State::StartTlsReply;
+            self.fail(Reply::new(451, (4, 7, 5), "TLS is required and the next hop does not offer STARTTLS"));
+            return;
+        }
+        match self.options.login.clone() {
+            Some(login) => self.log_in(&login),
+            None => self.state = State::Ready,
+        }
+    }
+
+    fn log_in(&mut self, login: &Login) {
+        self.state = State::AuthResult;
+        if !self.tls && !login.without_tls {
+            self.fail(Reply::new(451, (4, 7, 0), "the route has a password and the next hop does not offer TLS to protect it"));
+        } else if self.caps.auth_plain {
+            // RFC 4616 section 2, with an initial response (RFC 4954 section 4)
+            let response = STANDARD.encode(format!("\0{}\0{}", login.user, login.password));
+            self.output.extend_from_slice(format!("AUTH PLAIN {response}\r\n").as_bytes());
+        } else if self.caps.auth_login {
+            self.output.extend_from_slice(b"AUTH LOGIN\r\n");
+            self.state = State::LoginUser;
+        } else {
+            self.fail(Reply::new(
+                451,
+                (4, 7, 0),
+                "the route has a password and the next hop offers neither AUTH PLAIN nor LOGIN",
+            ));
+        }
+    }
+
+    fn answer_login(&mut self, next: State) {
+        let Some(login) = &self.options.login else { return };
+        let word = if self.state == State::LoginUser { &login.user } else { &login.password };
+        self.output.extend_from_slice(STANDARD.encode(word).as_bytes());
+        self.output.extend_from_slice(b"\r\n");
+        self.state = next;
+    }
+}
+
+fn first_word(reply: &Reply) -> String {
+    reply.lines.first().and_then(|l| l.split_ascii_whitespace().next()).unwrap_or_default().chars().take(255).collect()
+}

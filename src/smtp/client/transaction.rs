@@ -1,0 +1,239 @@
+//! One mail transaction (RFC 5321 section 3.3), pipelined where the server offers it (RFC 2920).
+
+use super::caps::Capabilities;
+use super::command::{self, Content};
+use super::stuff::END_OF_DATA;
+use super::{Step, Verdict};
+use crate::types::{Envelope, Reply};
+use std::collections::VecDeque;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expect {
+    Rset,
+    Mail,
+    /// Index into the recipients of this transaction.
+    Rcpt(usize),
+    Data,
+    /// The end of a message.
+    Dot,
+    /// The end of an empty message, sent because DATA was already on its way when all recipients had been refused.
+    EmptyDot,
+}
+
+/// Where the connection stands after a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    /// More replies are to come, or the message is to be sent.
+    Wait,
+    /// Over; the connection may be used again.
+    Reuse {
+        /// The server still has the transaction open.
+        dirty: bool,
+    },
+    /// Over, and the connection is of no further use.
+    Close,
+}
+
+pub(super) struct Transaction {
+    recipients: Vec<(u32, Option<Verdict>)>,
+    accepted: Vec<usize>,
+    mail_accepted: bool,
+    /// Commands not sent yet, and where each ends: they go one at a time without PIPELINING, else all at once.
+    commands: Vec<u8>,
+    unsent: VecDeque<(Expect, usize)>,
+    sent: usize,
+    pipelining: bool,
+    pending: VecDeque<Expect>,
+    /// DATA was answered with 354 and the message has not been written in full yet.
+    wants_body: bool,
+    done: bool,
+}
+
+impl Transaction {
+    pub(super) fn begin(
+        caps: &Capabilities,
+        envelope: &Envelope,
+        recipients: &[u32],
+        content: Content,
+        dirty: bool,
+        output: &mut Vec<u8>,
+    ) -> (Self, After) {
+        let mut this = Self {
+            recipients: recipients.iter().map(|index| (*index, None)).collect(),
+            accepted: Vec::with_capacity(recipients.len()),
+            mail_accepted: false,
+            commands: Vec::with_capacity(128 + recipients.len() * 64),
+            unsent: VecDeque::with_capacity(recipients.len() + 3),
+            sent: 0,
+            pipelining: caps.pipelining,
+            pending: VecDeque::with_capacity(recipients.len() + 3),
+            wants_body: false,
+            done: false,
+        };
+        let chosen = || recipients.iter().filter_map(|i| envelope.recipients.get(*i as usize));
+        let utf8 = command::needs_smtputf8(envelope, chosen(), content);
+        if let Some(reply) = command::refusal(caps, utf8, content) {
+            this.decide_all(Step::Mail, &reply);
+            this.done = true;
+            return (this, After::Reuse { dirty });
+        }
+        if dirty {
+            this.commands.extend_from_slice(b"RSET\r\n");
+            this.unsent.push_back((Expect::Rset, this.commands.len()));
+        }
+        command::mail(&mut this.commands, caps, envelope, utf8, content);
+        this.unsent.push_back((Expect::Mail, this.commands.len()));
+        for (slot, recipient) in chosen().enumerate() {
+            command::rcpt(&mut this.commands, caps, recipient);
+            this.unsent.push_back((Expect::Rcpt(slot), this.commands.len()));
+        }
+        this.commands.extend_from_slice(b"DATA\r\n");
+        this.unsent.push_back((Expect::Data, this.commands.len()));
+        this.send(output);
+        (this, After::Wait)
+    }
+
+    /// Sends what may be sent now.
+    fn send(&mut self, output: &mut Vec<u8>) {
+        while self.pipelining || self.pending.is_empty() {
+            let Some((expect, end)) = self.unsent.pop_front() else { return };
+            output.extend_from_slice(self.commands.get(self.sent..end).unwrap_or_default());
+            self.sent = end;
+            self.pending.push_back(expect);
+        }
+    }
+
+    pub(super) fn step(&self) -> Step {
+        match self.pending.front() {
+            Some(Expect::Rset | Expect::Mail) | None => Step::Mail,
+            Some(Expect::Rcpt(_)) => Step::Rcpt,
+            Some(Expect::Data) => Step::Data,
+            Some(Expect::Dot) if self.wants_body => Step::Body,
+            Some(Expect::Dot | Expect::EmptyDot) => Step::Dot,
+        }
+    }
+
+    pub(super) const fn is_done(&self) -> bool {
+        self.done
+    }
+
+    pub(super) const fn wants_body(&self) -> bool {
+        self.wants_body && !self.done
+    }
+
+    pub(super) const fn body_sent(&mut self) {
+        self.wants_body = false;
+    }
+
+    pub(super) fn into_verdicts(self) -> Vec<(u32, Verdict)> {
+        let lost = || Verdict { step: Step::Mail, reply: Reply::new(451, (4, 3, 0), "transaction given up"), lost: true };
+        self.recipients.into_iter().map(|(index, verdict)| (index, verdict.unwrap_or_else(lost))).collect()
+    }
+
+    /// Ends the transaction: `verdict` stands for every recipient not decided yet.
+    pub(super) fn abort(&mut self, verdict: &Verdict) {
+        for (_, slot) in &mut self.recipients {
+            slot.get_or_insert_with(|| verdict.clone());
+        }
+        self.done = true;
+        self.wants_body = false;
+    }
+
+    fn decide_all(&mut self, step: Step, reply: &Reply) {
+        for (_, slot) in &mut self.recipients {
+            slot.get_or_insert_with(|| Verdict { step, reply: reply.clone(), lost: false });
+        }
+    }
+
+    fn close(&mut self, step: Step, reply: Reply) -> After {
+        self.abort(&Verdict { step, reply, lost: false });
+        After::Close
+    }
+
+    pub(super) fn take_reply(&mut self, reply: Reply, output: &mut Vec<u8>) -> After {
+        let step = self.step();
+        let Some(expect) = self.pending.pop_front() else {
+            return self.close(step, Reply::new(451, (4, 5, 0), "the next hop sent a reply nobody asked for"));
+        };
+        if reply.code == 421 {
+            // RFC 5321 section 3.8: the server closes; temporary for all that is not decided yet.
+            return self.close(step, reply);
+        }
+        match expect {
+            Expect::Rset => {
+                if !reply.is_positive() {
+                    return self.close(step, Reply::new(451, (4, 5, 0), "the next hop refused RSET"));
+                }
+            }
+            Expect::Mail => {
+                self.mail_accepted = reply.is_positive();
+                if !self.mail_accepted {
+                    self.decide_all(step, &reply);
+                    self.unsent.clear();
+                }
+            }
+            Expect::Rcpt(slot) => self.take_rcpt(slot, reply),
+            Expect::Data => return self.take_data(reply, output),
+            Expect::Dot => return self.take_dot(reply),
+            Expect::EmptyDot => self.mail_accepted = false,
+        }
+        self.go_on(output)
+    }
+
+    fn take_rcpt(&mut self, slot: usize, reply: Reply) {
+        if reply.is_positive() && self.mail_accepted {
+            self.accepted.push(slot);
+        } else if let Some((_, verdict)) = self.recipients.get_mut(slot) {
+            // Where MAIL was refused, that refusal stands: what RCPT got then is only its echo.
+            verdict.get_or_insert(Verdict { step: Step::Rcpt, reply, lost: false });
+        }
+        if self.accepted.is_empty() && matches!(self.unsent.front(), Some((Expect::Data, _))) {
+            self.unsent.clear();
+        }
+    }
+
+    fn take_data(&mut self, reply: Reply, output: &mut Vec<u8>) -> After {
+        match reply.code {
+            354 if self.accepted.is_empty() => {
+                // RFC 2920 section 3.1: an empty message ends it; whatever the server says to that changes nothing.
+                output.extend_from_slice(END_OF_DATA);
+                self.pending.push_back(Expect::EmptyDot);
+                After::Wait
+            }
+            354 => {
+                self.pending.push_back(Expect::Dot);
+                self.wants_body = true;
+                After::Wait
+            }
+            400.. => {
+                self.decide_all(Step::Data, &reply);
+                self.go_on(output)
+            }
+            _ => self
+                .close(Step::Data, Reply::new(451, (4, 5, 0), format!("the next hop answered DATA with {}", reply.one_line()))),
+        }
+    }
+
+    fn take_dot(&mut self, reply: Reply) -> After {
+        if self.wants_body {
+            // The server spoke before it had the whole message: a refusal counts, anything else is nonsense.
+            let early = || Reply::new(451, (4, 5, 0), "the next hop answered before the end of the message");
+            let reply = if reply.code >= 400 { reply } else { early() };
+            return self.close(Step::Dot, reply);
+        }
+        self.decide_all(Step::Dot, &reply);
+        self.mail_accepted = false;
+        self.done = true;
+        After::Reuse { dirty: false }
+    }
+
+    /// After a reply that may be the last: sends the next command, waits or ends.
+    fn go_on(&mut self, output: &mut Vec<u8>) -> After {
+        self.send(output);
+        if !self.pending.is_empty() {
+            return After::Wait;
+        }
+        self.done = true;
+        After::Reuse { dirty: self.mail_accepted }
+    }
+}
