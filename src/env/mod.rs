@@ -1,8 +1,12 @@
 //! The doors to the outside: clock, randomness, disk. The only traits that exist for testing.
 
 pub mod clock;
+pub mod disk;
+#[cfg(test)]
+pub mod fake_disk;
 
 pub use clock::{Clock, SystemClock};
+pub use disk::{Disk, DiskFile, SystemDisk};
 
 /// 64 random bits from the operating system.
 ///

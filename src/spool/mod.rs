@@ -1,8 +1,26 @@
 //! The spool: what has been accepted, durably, until it is done.
+//!
+//! Append-only segments, one writer, one fdatasync for all that wait. The format stands in [`format`], the reasons in
+//! `docs/decisions/0003-spool.md`. A message is `accept`ed, its `progress` recorded, and it ends with `done`.
 
+mod clean;
+pub mod format;
+mod index;
+mod recover;
+mod segment;
+mod store;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use crate::env::{Disk, SystemDisk};
 use crate::types::{MessageId, MessageMeta};
 use bytes::Bytes;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use store::{Options, Shared, Store};
+use tokio::sync::{Semaphore, oneshot};
 
 /// Why the spool could not do something. All of these are ours, none the client's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,41 +46,205 @@ pub struct Recovered {
     pub meta: MessageMeta,
 }
 
-/// Handle to the spool; cheap to clone.
+/// Where an answer goes.
+type Waiter = oneshot::Sender<Result<(), SpoolError>>;
+
+/// What the writer is asked to do.
+enum Command {
+    Accept { id: u64, meta: Arc<MessageMeta>, front: Bytes, body: Bytes, body_crc: u32, waiter: Waiter },
+    Progress { id: u64, front: Bytes, waiter: Option<Waiter> },
+    Done { id: u64 },
+    Close { waiter: Waiter },
+}
+
+/// Octets of bodies that may wait for the writer; who comes later waits in line.
+const WAITING_BYTES_MAX: usize = 64 << 20;
+
+/// Handle to the spool; cheap to clone. When the last one goes, the writer writes and syncs what waits and ends.
 #[derive(Clone)]
-pub struct Spool {}
+pub struct Spool {
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+    /// Room for waiting bodies, in KiB.
+    room: Arc<Semaphore>,
+}
 
 impl Spool {
     /// Opens or creates the spool under `dir` and gives what was found in it through `found`, oldest first.
-    pub fn open(_dir: &Path, _found: &mut dyn FnMut(Recovered)) -> Result<Self, SpoolError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// `Failed` if another process has it, or if a segment cannot be read (an error of the disk, not damage).
+    pub fn open(dir: &Path, found: &mut dyn FnMut(Recovered)) -> Result<Self, SpoolError> {
+        Self::open_with(Arc::new(SystemDisk), dir, Options::default(), found)
     }
+
+    fn open_with(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: Options,
+        found: &mut dyn FnMut(Recovered),
+    ) -> Result<Self, SpoolError> {
+        let failed = |what: &str, e: &std::io::Error| SpoolError::Failed(format!("{what} {}: {e}", dir.display()));
+        disk.create_dir(dir).map_err(|e| failed("cannot make the spool directory", &e))?;
+        let lock = disk.lock(&dir.join("lock")).map_err(|e| match e.kind() {
+            std::io::ErrorKind::WouldBlock => failed("another process uses the spool", &e),
+            _ => failed("cannot lock the spool", &e),
+        })?;
+        let store = Store::open(disk, dir, options, found)?;
+        let shared = Arc::clone(&store.shared);
+        let (commands, inbox) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("outgate-spool".into())
+            .spawn(move || writer::run(store, &inbox, lock))
+            .map_err(|e| failed("cannot start the writer of the spool", &e))?;
+        Ok(Self { commands, shared, room: Arc::new(Semaphore::new(WAITING_BYTES_MAX >> 10)) })
+    }
+
     /// Appends meta and body; returns once both are on disk (one fdatasync serves all that wait).
-    pub async fn accept(&self, _meta: &MessageMeta, _body: Bytes) -> Result<(), SpoolError> {
-        unimplemented!()
+    ///
+    /// Let it run to its end: if it is dropped before, the message is taken back, unless the answer was already on its way.
+    ///
+    /// # Errors
+    /// `Full` (452 4.3.1) or `Failed` (451 4.3.0): the message is not in the spool and will not come back.
+    pub async fn accept(&self, meta: &MessageMeta, body: Bytes) -> Result<(), SpoolError> {
+        let failed = |e: &dyn std::fmt::Display| SpoolError::Failed(e.to_string());
+        let front = Bytes::from(serde_json::to_vec(meta).map_err(|e| failed(&e))?);
+        let body_crc = crc32c::crc32c(&body);
+        let kib = ((body.len() + front.len()) >> 10).clamp(1, WAITING_BYTES_MAX >> 10);
+        let room = self.room.acquire_many(u32::try_from(kib).unwrap_or(u32::MAX)).await.map_err(|e| failed(&e))?;
+        let (waiter, answer) = oneshot::channel();
+        let id = meta.id.0;
+        self.send(Command::Accept { id, meta: Arc::new(meta.clone()), front, body, body_crc, waiter })?;
+        let result = answer.await.unwrap_or_else(|_| Err(closed()));
+        drop(room);
+        result
     }
+
     /// Replaces the progress record of a message; returns once it is on disk.
-    pub async fn progress(&self, _id: MessageId, _record: Bytes) -> Result<(), SpoolError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// `NotFound` for a message that is done; `Full` or `Failed`: the old record may or may not have been replaced.
+    pub async fn progress(&self, id: MessageId, record: Bytes) -> Result<(), SpoolError> {
+        let (waiter, answer) = oneshot::channel();
+        self.send(Command::Progress { id: id.0, front: record, waiter: Some(waiter) })?;
+        answer.await.unwrap_or_else(|_| Err(closed()))
     }
-    /// Replaces the progress record; written at once, synced with the next batch, nobody waits.
-    pub fn progress_lazy(&self, _id: MessageId, _record: Bytes) {
-        unimplemented!()
+
+    /// Replaces the progress record; written at once, synced with the next batch or within a second, nobody waits.
+    pub fn progress_lazy(&self, id: MessageId, record: Bytes) {
+        if self.send(Command::Progress { id: id.0, front: record, waiter: None }).is_err() {
+            tracing::warn!(%id, "progress after the spool was closed is not recorded");
+        }
     }
-    /// Marks a message as done; written at once, synced with the next batch, nobody waits.
-    pub fn done(&self, _id: MessageId) {
-        unimplemented!()
+
+    /// Marks a message as done; written at once, synced with the next batch or within a second, nobody waits.
+    pub fn done(&self, id: MessageId) {
+        if self.send(Command::Done { id: id.0 }).is_err() {
+            tracing::warn!(%id, "a message done after the spool was closed will be delivered again");
+        }
     }
+
     /// Meta and body of a message; fresh ones come from memory.
-    pub async fn read(&self, _id: MessageId) -> Result<(MessageMeta, Bytes), SpoolError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// `NotFound`; `Failed` where the disk could not be read: try again; `Damaged`: the record was set aside for good.
+    pub async fn read(&self, id: MessageId) -> Result<(MessageMeta, Bytes), SpoolError> {
+        let fresh = self.shared.cache().get(id.0);
+        if let Some((meta, body)) = fresh {
+            return Ok((MessageMeta::clone(&meta), body));
+        }
+        let shared = Arc::clone(&self.shared);
+        let read = tokio::task::spawn_blocking(move || shared.read(id));
+        let (result, is_aside) = read.await.map_err(|e| SpoolError::Failed(e.to_string()))?;
+        if is_aside {
+            self.done(id);
+        }
+        result
     }
-    /// Whether progress can be recorded at present; when not, delivery pauses.
+
+    /// Whether progress can be recorded at present; when not, delivery pauses. Heals by itself.
     pub fn is_healthy(&self) -> bool {
-        unimplemented!()
+        self.shared.healthy.load(Ordering::Relaxed)
     }
-    /// Writes and syncs everything that waits and ends the writer.
+
+    /// Writes and syncs everything that waits and ends the writer. What comes later fails.
     pub async fn close(&self) {
-        unimplemented!()
+        let (waiter, answer) = oneshot::channel();
+        if self.send(Command::Close { waiter }).is_ok() {
+            // No answer means that the writer has ended before.
+            let _ = answer.await;
+        }
+    }
+
+    fn send(&self, command: Command) -> Result<(), SpoolError> {
+        self.commands.send(command).map_err(|_| closed())
+    }
+}
+
+fn closed() -> SpoolError {
+    SpoolError::Failed("the spool is closed".into())
+}
+
+impl Store {
+    /// Reads what lies in `dir`, which must be locked.
+    fn open(disk: Arc<dyn Disk>, dir: &Path, options: Options, found: &mut dyn FnMut(Recovered)) -> Result<Self, SpoolError> {
+        let shared = Arc::new(Shared {
+            index: Mutex::default(),
+            cache: Mutex::new(index::Cache::new(options.cache_bytes)),
+            healthy: AtomicBool::new(true),
+            disk,
+            dir: dir.to_owned(),
+        });
+        let mut store = Self::new(shared, options);
+        store.recover(found)?;
+        store.look_at_disk();
+        store.keep_reserve();
+        Ok(store)
+    }
+}
+
+impl Shared {
+    /// Reads a message from its segment. The flag says that it was damaged and has been set aside.
+    fn read(&self, id: MessageId) -> (Result<(MessageMeta, Bytes), SpoolError>, bool) {
+        // Cleaning may move the record between the look-up and the opening of the file; then its new place is known.
+        for _ in 0..3 {
+            let (place, salt) = {
+                let index = self.index();
+                let Some(entry) = index.get(id.0) else { return (Err(SpoolError::NotFound), false) };
+                (entry.accepted, index.salts.get(&entry.accepted.segment).copied().unwrap_or(0))
+            };
+            let file = match self.disk.open(&segment::path(&self.dir, place.segment)) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return (Err(store::spool_error(&error)), false),
+                Ok(file) => file,
+            };
+            let bytes = match segment::read_range(&*file, u64::from(place.offset), place.len as usize) {
+                Err(error) => return (Err(store::spool_error(&error)), false),
+                Ok(bytes) => bytes,
+            };
+            let why = match segment::check_record(&bytes, salt) {
+                Ok((header, front, body)) if header.id == id.0 => {
+                    let meta = serde_json::from_slice(bytes.get(front).unwrap_or_default());
+                    return (
+                        meta.map(|meta| (meta, Bytes::from(bytes).slice(body))).map_err(|e| SpoolError::Failed(e.to_string())),
+                        false,
+                    );
+                }
+                Ok(_) => "another message stands in its place",
+                Err(broken) => broken.0,
+            };
+            let (from, to) = (u64::from(place.offset), u64::from(place.offset) + u64::from(place.len));
+            let copy = segment::set_aside(&*self.disk, &self.dir, &*file, place.segment, from, to);
+            match &copy {
+                Ok(copy) => {
+                    tracing::error!(%id, segment = place.segment, from, to, why, copy = %copy.display(), "a spooled message is damaged and was set aside")
+                }
+                Err(error) => {
+                    tracing::error!(%id, segment = place.segment, from, to, why, %error, "a spooled message is damaged and cannot be set aside")
+                }
+            }
+            return (Err(SpoolError::Damaged(why.into())), copy.is_ok());
+        }
+        (Err(SpoolError::Failed("the segment of the message is missing".into())), false)
     }
 }

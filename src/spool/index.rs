@@ -1,0 +1,166 @@
+//! Where each live message stands, and the bodies still in memory.
+
+use super::segment::Record;
+use crate::types::MessageMeta;
+use bytes::Bytes;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+/// The place of a record; `len` is that of the whole record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Segment number.
+    pub segment: u32,
+    /// Offset in it.
+    pub offset: u32,
+    /// Octets of the record.
+    pub len: u32,
+}
+
+impl Place {
+    /// No record: segment numbers begin at 1.
+    pub const NONE: Self = Self { segment: 0, offset: 0, len: 0 };
+
+    /// The place of a record that was just written.
+    pub fn of(segment: u32, offset: u32, record: &Record) -> Self {
+        Self { segment, offset, len: u32::try_from(record.len()).unwrap_or(u32::MAX) }
+    }
+}
+
+/// The records of one live message: 24 octets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// Envelope and body.
+    pub accepted: Place,
+    /// Newest progress.
+    pub progress: Place,
+}
+
+/// A message id in halves, so that key and entry pack into 32 octets without padding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Key([u32; 2]);
+
+impl Key {
+    const fn of(id: u64) -> Self {
+        Self([(id >> 32) as u32, (id & 0xffff_ffff) as u32])
+    }
+    const fn id(self) -> u64 {
+        let Self([high, low]) = self;
+        ((high as u64) << 32) | low as u64
+    }
+}
+
+/// All live messages.
+#[derive(Debug, Default)]
+pub struct Index {
+    entries: HashMap<Key, Entry>,
+    /// Salt of each segment, which a reader needs.
+    pub salts: HashMap<u32, u64>,
+}
+
+impl Index {
+    /// The entry of a message.
+    pub fn get(&self, id: u64) -> Option<Entry> {
+        self.entries.get(&Key::of(id)).copied()
+    }
+    /// The entry of a message, to change.
+    pub fn get_mut(&mut self, id: u64) -> Option<&mut Entry> {
+        self.entries.get_mut(&Key::of(id))
+    }
+    /// Sets the entry of a message; gives the former one.
+    pub fn insert(&mut self, id: u64, entry: Entry) -> Option<Entry> {
+        self.entries.insert(Key::of(id), entry)
+    }
+    /// Forgets a message.
+    pub fn remove(&mut self, id: u64) -> Option<Entry> {
+        self.entries.remove(&Key::of(id))
+    }
+    /// All messages in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, Entry)> + '_ {
+        self.entries.iter().map(|(k, e)| (k.id(), *e))
+    }
+    /// Live messages.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+/// Bodies of the newest messages, so that a first delivery at once reads nothing from disk. First in, first out.
+#[derive(Debug)]
+pub struct Cache {
+    limit_bytes: usize,
+    bytes: usize,
+    entries: HashMap<u64, (Arc<MessageMeta>, Bytes)>,
+    order: VecDeque<u64>,
+}
+
+impl Cache {
+    /// Holds at most `limit_bytes` of bodies.
+    pub fn new(limit_bytes: usize) -> Self {
+        Self { limit_bytes, bytes: 0, entries: HashMap::new(), order: VecDeque::new() }
+    }
+
+    /// Adds a message; the oldest ones leave to make room.
+    pub fn insert(&mut self, id: u64, meta: Arc<MessageMeta>, body: Bytes) {
+        let size = Self::weight(&body);
+        if size > self.limit_bytes {
+            return;
+        }
+        while self.bytes + size > self.limit_bytes {
+            let Some(oldest) = self.order.pop_front() else { break };
+            self.remove(oldest);
+        }
+        // Ids of messages that are done stay in the queue of ids; before they can pile up it is swept.
+        if self.order.len() > 2 * self.entries.len() + 1024 {
+            self.order.retain(|id| self.entries.contains_key(id));
+        }
+        self.bytes += size;
+        self.order.push_back(id);
+        self.entries.insert(id, (meta, body));
+    }
+
+    /// Drops a message.
+    pub fn remove(&mut self, id: u64) {
+        if let Some((_, body)) = self.entries.remove(&id) {
+            self.bytes = self.bytes.saturating_sub(Self::weight(&body));
+        }
+    }
+
+    /// A message, without copying its body.
+    pub fn get(&self, id: u64) -> Option<(Arc<MessageMeta>, Bytes)> {
+        self.entries.get(&id).cloned()
+    }
+
+    /// A body and a guess at its envelope.
+    const fn weight(body: &Bytes) -> usize {
+        body.len() + 1024
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::tests::meta;
+
+    #[test]
+    fn an_entry_takes_thirty_two_octets() {
+        assert_eq!(size_of::<(Key, Entry)>(), 32);
+        let id = 0xfedc_ba98_7654_3210;
+        assert_eq!(Key::of(id).id(), id);
+    }
+
+    #[test]
+    fn the_cache_keeps_to_its_limit_and_forgets_the_oldest() {
+        let mut cache = Cache::new(5 * 2024);
+        for id in 0..10_000u64 {
+            cache.insert(id, Arc::new(meta(id)), Bytes::from(vec![0; 1000]));
+            if id % 2 == 0 {
+                cache.remove(id);
+            }
+            assert!(cache.bytes <= 5 * 2024 && cache.entries.len() <= 5 && cache.order.len() < 1100);
+        }
+        assert!(cache.get(9_999).is_some() && cache.get(9_998).is_none() && cache.get(1).is_none());
+        cache.insert(1, Arc::new(meta(1)), Bytes::from(vec![0; 100_000]));
+        assert!(cache.get(1).is_none(), "larger than all of it");
+    }
+}

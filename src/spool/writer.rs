@@ -1,0 +1,52 @@
+//! The writer thread: takes all that waits, makes it durable with one sync, answers. While it syncs, the next batch forms.
+
+use super::store::Store;
+use super::{Command, Waiter};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+
+/// A batch is closed at so many octets of bodies, so that the first of it does not wait for a torrent.
+const BATCH_BYTES_MAX: usize = 16 << 20;
+/// A batch is closed at so many records.
+const BATCH_RECORDS_MAX: usize = 4096;
+
+/// Runs until the spool is closed or nobody holds it any more; then lets go of the lock.
+pub fn run(mut store: Store, inbox: &Receiver<Command>, lock: Box<dyn Send>) {
+    let closing = loop {
+        let first = match store.sleep() {
+            None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(wait) => inbox.recv_timeout(wait),
+        };
+        match first {
+            Ok(first) => {
+                let (batch, closing) = gather(first, inbox);
+                store.commit(batch);
+                if let Some(waiter) = closing {
+                    break Some(waiter);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break None,
+        }
+        store.tick();
+    };
+    store.finish();
+    drop(lock);
+    if let Some(waiter) = closing {
+        let _ = waiter.send(Ok(()));
+    }
+}
+
+/// What waits now, up to the bounds of a batch; and who asked for the end, if somebody did.
+fn gather(first: Command, inbox: &Receiver<Command>) -> (Vec<Command>, Option<Waiter>) {
+    let (mut batch, mut bytes, mut next) = (Vec::new(), 0usize, Some(first));
+    while let Some(command) = next {
+        match command {
+            Command::Close { waiter } => return (batch, Some(waiter)),
+            Command::Accept { ref body, .. } => bytes = bytes.saturating_add(body.len()),
+            _ => {}
+        }
+        batch.push(command);
+        next = if bytes < BATCH_BYTES_MAX && batch.len() < BATCH_RECORDS_MAX { inbox.try_recv().ok() } else { None };
+    }
+    (batch, None)
+}
