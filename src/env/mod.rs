@@ -1,8 +1,10 @@
 //! The doors to the outside: clock, randomness, disk. The only traits that exist for testing.
 
 pub mod clock;
+pub mod deliver;
 
 pub use clock::{Clock, SystemClock};
+pub use deliver::Deliver;
 
 /// 64 random bits from the operating system.
 ///
