@@ -7,6 +7,10 @@ pub mod fake_disk;
 
 pub use clock::{Clock, SystemClock};
 pub use disk::{Disk, DiskFile, SystemDisk};
+pub mod deliver;
+
+pub use clock::{Clock, SystemClock};
+pub use deliver::Deliver;
 
 /// 64 random bits from the operating system.
 ///

@@ -1,18 +1,42 @@
 //! The queue: what is to be tried when, by destination. One task owns the state.
+//!
+//! `state` decides (pure), `task` carries out. Every change is in the spool first; what ends a recipient by a report is
+//! final only when the report has been taken over ([`Ack`]).
+
+mod destinations;
+mod entry;
+mod orders;
+mod progress;
+mod reports;
+mod schedule;
+mod settle;
+#[cfg(test)]
+mod simulation;
+mod state;
+mod task;
+#[cfg(test)]
+mod tests;
 
 use crate::config::Settings;
-use crate::delivery::Delivery;
-use crate::env::Clock;
+use crate::env::{Clock, Deliver};
+use crate::judge::Judge;
 use crate::spool::{Recovered, Spool};
 use crate::types::{
     Address, BlockRef, HoldReason, MessageId, MessageMeta, Pool, RecipientOutcome, RecipientStatus, Reply, TenantId, Time,
 };
+use orders::Order;
+use progress::{Progress, Stage};
 use serde::{Deserialize, Serialize};
+use state::{Input, Rules, State};
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use task::{Command, Task};
+use tokio::sync::{mpsc, oneshot};
+
+/// Events between the queue and their consumer.
+const EVENTS: usize = 1024;
 
 /// What the queue reports to the rest of the relay.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum QueueEvent {
     /// An attempt ended for these recipients.
     Attempted {
@@ -31,6 +55,10 @@ pub enum QueueEvent {
         recipients: Vec<FailedRecipient>,
         /// Why it ended.
         cause: FailureCause,
+        /// What the message was held for when it ended.
+        hold: Option<HoldReason>,
+        /// To be given once the report is spooled (or none is due).
+        ack: Ack,
     },
     /// Still undelivered after `delay_notice`: tell the sender once.
     Delayed {
@@ -40,6 +68,8 @@ pub enum QueueEvent {
         recipients: Vec<FailedRecipient>,
         /// When we give up.
         expires: Time,
+        /// To be given once the report is spooled (or none is due).
+        ack: Ack,
     },
     /// Delivered to a next hop without DSN although the sender asked for `NOTIFY=SUCCESS` (RFC 3461 section 5.2.2): report "relayed".
     Relayed {
@@ -47,6 +77,8 @@ pub enum QueueEvent {
         meta: Arc<MessageMeta>,
         /// Recipients concerned.
         recipients: Vec<FailedRecipient>,
+        /// To be given once the report is spooled (or none is due).
+        ack: Ack,
     },
     /// Nothing is left to do for this message; it has left the spool.
     Done {
@@ -150,59 +182,163 @@ fn from_rfc3339<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Time, D::Error
     Time::parse_rfc3339(&text).ok_or_else(|| serde::de::Error::custom("not an RFC 3339 time"))
 }
 
+/// Somebody must take over what a report says before it is final. Dropped without [`Ack::done`], the report comes again
+/// after a minute; after a crash, its recipients are tried again.
+#[derive(Debug)]
+pub struct Ack {
+    token: u64,
+    own: Option<mpsc::WeakUnboundedSender<Command>>,
+}
+
+impl Ack {
+    const fn new(token: u64, own: mpsc::WeakUnboundedSender<Command>) -> Self {
+        Self { token, own: Some(own) }
+    }
+
+    /// The report is in the spool, or none is due.
+    pub fn done(mut self) {
+        self.answer(true);
+    }
+
+    fn answer(&mut self, done: bool) {
+        if let Some(own) = self.own.take().and_then(|own| own.upgrade()) {
+            let _ = own.send(Command::Input(Input::Acked { token: self.token, done }));
+        }
+    }
+}
+
+impl Drop for Ack {
+    fn drop(&mut self) {
+        self.answer(false);
+    }
+}
+
+/// What the spool held at start, taken in message by message so that a million of them need no million metas at once.
+pub struct Backlog {
+    state: State,
+}
+
+impl Backlog {
+    /// Empty.
+    pub fn new(settings: Arc<Settings>) -> Self {
+        Self { state: State::new(settings, Rules { route: crate::delivery::route, covers: Judge::covers }) }
+    }
+
+    /// Takes in one message; oldest first is fastest.
+    pub fn add(&mut self, found: &Recovered) {
+        self.state.recover(&found.meta, found.progress.as_deref());
+    }
+}
+
 /// Handle to the queue; cheap to clone.
 #[derive(Clone)]
-pub struct Queue {}
+pub struct Queue {
+    commands: mpsc::UnboundedSender<Command>,
+    spool: Spool,
+}
 
 impl Queue {
-    /// Starts the task with what the spool held. Events come out of the receiver; the queue waits when it is full.
+    /// Starts the task with what the spool held. Events come out of the receiver; no new attempts start while it is full.
     pub fn start(
-        _settings: Arc<Settings>,
-        _clock: Arc<dyn Clock>,
-        _spool: Spool,
-        _delivery: Delivery,
-        _recovered: Vec<Recovered>,
+        clock: Arc<dyn Clock>,
+        spool: Spool,
+        deliver: impl Deliver,
+        backlog: Backlog,
     ) -> (Self, mpsc::Receiver<QueueEvent>) {
-        unimplemented!()
+        let (commands, taken) = mpsc::unbounded_channel();
+        let (events, out) = mpsc::channel(EVENTS);
+        let task = Task {
+            state: backlog.state,
+            clock,
+            spool: spool.clone(),
+            deliver,
+            own: commands.downgrade(),
+            commands: taken,
+            events,
+            outbox: std::collections::VecDeque::new(),
+            draining: Vec::new(),
+            closed: false,
+        };
+        tokio::spawn(task.run());
+        (Self { commands, spool }, out)
     }
+
     /// Takes over a message that the spool holds. Never blocks.
-    pub fn enqueue(&self, _meta: Arc<MessageMeta>) {
-        unimplemented!()
+    pub fn enqueue(&self, meta: Arc<MessageMeta>) {
+        let _ = self.commands.send(Command::Input(Input::Enqueue(meta)));
     }
+
     /// New settings from now on.
-    pub fn reload(&self, _settings: Arc<Settings>) {
-        unimplemented!()
+    pub fn reload(&self, settings: Arc<Settings>) {
+        let _ = self.commands.send(Command::Input(Input::Reload(settings)));
     }
-    /// Holds what is selected and not being tried at this moment (that is held when its attempt ends); gives the ids.
-    pub async fn hold(&self, _select: Select, _reason: HoldReason) -> Vec<MessageId> {
-        unimplemented!()
+
+    /// Holds what is selected; what is being tried at this moment is held as far as its attempt leaves it undecided.
+    /// On disk when this returns. Gives the ids.
+    pub async fn hold(&self, select: Select, reason: HoldReason) -> Vec<MessageId> {
+        self.order(Order::Hold(reason), select).await
     }
-    /// Sends held mail on; gives the ids.
-    pub async fn release(&self, _select: Select) -> Vec<MessageId> {
-        unimplemented!()
+
+    /// Sends held mail on; gives the ids. On disk when this returns.
+    pub async fn release(&self, select: Select) -> Vec<MessageId> {
+        self.order(Order::Release, select).await
     }
-    /// Tries now, whatever was planned; gives the ids.
-    pub async fn retry(&self, _select: Select) -> Vec<MessageId> {
-        unimplemented!()
+
+    /// Tries now, whatever was planned; gives the ids. Held mail is left alone.
+    pub async fn retry(&self, select: Select) -> Vec<MessageId> {
+        self.order(Order::Retry, select).await
     }
-    /// Gives up and tells the sender; gives the ids.
-    pub async fn bounce(&self, _select: Select) -> Vec<MessageId> {
-        unimplemented!()
+
+    /// Gives up and tells the sender; gives the ids. On disk when this returns.
+    pub async fn bounce(&self, select: Select) -> Vec<MessageId> {
+        self.order(Order::Bounce, select).await
     }
+
     /// Drops held mail without telling anybody; gives the ids. Only held mail can be deleted.
-    pub async fn delete(&self, _select: Select) -> Vec<MessageId> {
-        unimplemented!()
+    pub async fn delete(&self, select: Select) -> Vec<MessageId> {
+        self.order(Order::Delete, select).await
     }
+
     /// Up to `limit` messages after `after`, oldest first, of one state or all.
-    pub async fn list(&self, _state: Option<QueueState>, _after: Option<MessageId>, _limit: usize) -> Vec<QueueItem> {
-        unimplemented!()
+    pub async fn list(&self, state: Option<QueueState>, after: Option<MessageId>, limit: usize) -> Vec<QueueItem> {
+        self.ask(|answer| Command::List(state, after, limit, answer)).await.unwrap_or_default()
     }
+
     /// One message with its recipients.
-    pub async fn show(&self, _id: MessageId) -> Option<QueueItem> {
-        unimplemented!()
+    pub async fn show(&self, id: MessageId) -> Option<QueueItem> {
+        let (mut item, progress) = self.ask(|answer| Command::Show(id, answer)).await??;
+        let (meta, _) = self.spool.read(id).await.ok()?;
+        item.recipients = shown(&meta, &progress);
+        Some(item)
     }
-    /// No new attempts; waits for the running ones up to the deadline.
-    pub async fn drain(&self, _deadline: std::time::Duration) {
-        unimplemented!()
+
+    /// No new attempts from now on; waits for the running ones and their reports up to the deadline.
+    pub async fn drain(&self, deadline: std::time::Duration) {
+        let _ = tokio::time::timeout(deadline, self.ask(Command::Drain)).await;
     }
+
+    async fn order(&self, order: Order, select: Select) -> Vec<MessageId> {
+        self.ask(|answer| Command::Order(order, select, answer)).await.unwrap_or_default()
+    }
+
+    /// `None` = the task is gone, as at the end of the process.
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        self.commands.send(command(answer)).ok()?;
+        answered.await.ok()
+    }
+}
+
+fn shown(meta: &MessageMeta, progress: &Progress) -> Vec<QueueRecipient> {
+    let recipients = meta.envelope.recipients.iter().zip(&progress.recipients);
+    let one = |(recipient, track): (&crate::types::Recipient, &progress::Track)| QueueRecipient {
+        address: recipient.address.clone(),
+        status: match track.stage {
+            Stage::Pending => RecipientStatus::Pending,
+            Stage::Delivered => RecipientStatus::Delivered,
+            Stage::Failed | Stage::Reporting => RecipientStatus::Failed,
+        },
+        last_reply: track.last.as_ref().map(|last| last.reply.one_line()).unwrap_or_default(),
+    };
+    recipients.map(one).collect()
 }

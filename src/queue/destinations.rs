@@ -1,0 +1,307 @@
+//! Destinations: what is ready for each, how much at once, and who is next. Pure.
+
+use super::progress::Last;
+use super::schedule::{self, Signal, Window};
+use crate::config::Settings;
+use crate::delivery::Destination;
+use crate::types::{Domain, MessageId, Pool, Time};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Destinations without mail that are remembered (for their window) before the idle ones are dropped.
+const IDLE_MAX: usize = 4096;
+/// Attempts in a row that did not get through before a destination rests although others still run.
+const STREAK: u32 = 3;
+
+/// Finds the next hop of a domain: `delivery::route`.
+pub type Route = fn(&Settings, &Domain) -> Destination;
+
+/// One next hop as used by one pool.
+pub struct Dest {
+    /// Where to.
+    pub destination: Arc<Destination>,
+    /// The routes have changed since: its messages must be sorted anew.
+    pub stale: bool,
+    /// The last answer of a destination that failed as a whole: holds for all that wait for it.
+    pub last: Option<Arc<Last>>,
+    /// It rests until then.
+    pub rest: Option<Time>,
+    pool: Pool,
+    key: Arc<str>,
+    ready: VecDeque<MessageId>,
+    window: Window,
+    running: u32,
+    legs: u32,
+    /// Rests in a row; while above zero, one attempt at a time probes.
+    failures: u32,
+    streak: u32,
+    in_turn: bool,
+}
+
+impl Dest {
+    fn limit(&self, settings: &Settings) -> u32 {
+        let most = u32::try_from(settings.pool(self.pool).connections_per_destination).unwrap_or(u32::MAX).max(1);
+        if self.failures > 0 { 1 } else { self.window.size().min(most) }
+    }
+
+    fn is_open(&self, settings: &Settings) -> bool {
+        self.stale || (self.rest.is_none() && self.running < self.limit(settings))
+    }
+}
+
+/// All destinations with mail, and some without.
+pub struct Destinations {
+    route: Route,
+    slots: Vec<Option<Dest>>,
+    free: Vec<u32>,
+    sweep_at: usize,
+    by_key: HashMap<(Arc<str>, Pool), u32>,
+    normal: HashMap<Domain, u32>,
+    high_risk: HashMap<Domain, u32>,
+    turn: VecDeque<u32>,
+    rests: BTreeSet<(Time, u32)>,
+}
+
+impl Destinations {
+    /// None yet.
+    pub fn new(route: Route) -> Self {
+        Self {
+            route,
+            slots: Vec::new(),
+            free: Vec::new(),
+            sweep_at: IDLE_MAX,
+            by_key: HashMap::new(),
+            normal: HashMap::new(),
+            high_risk: HashMap::new(),
+            turn: VecDeque::new(),
+            rests: BTreeSet::new(),
+        }
+    }
+
+    /// The destination for `domain` in `pool`, made if need be.
+    pub fn of(&mut self, settings: &Settings, domain: &Domain, pool: Pool) -> u32 {
+        let known = match pool {
+            Pool::Normal => self.normal.get(domain),
+            Pool::HighRisk => self.high_risk.get(domain),
+        };
+        if let Some(id) = known {
+            return *id;
+        }
+        self.sweep();
+        let destination = (self.route)(settings, domain);
+        let key: Arc<str> = key(&destination).into();
+        let id = match self.by_key.get(&(key.clone(), pool)) {
+            Some(id) => *id,
+            None => self.insert(Dest {
+                destination: Arc::new(destination),
+                stale: false,
+                last: None,
+                rest: None,
+                pool,
+                key,
+                ready: VecDeque::new(),
+                window: Window::new(),
+                running: 0,
+                legs: 0,
+                failures: 0,
+                streak: 0,
+                in_turn: false,
+            }),
+        };
+        match pool {
+            Pool::Normal => self.normal.insert(domain.clone(), id),
+            Pool::HighRisk => self.high_risk.insert(domain.clone(), id),
+        };
+        id
+    }
+
+    fn insert(&mut self, dest: Dest) -> u32 {
+        let key = (dest.key.clone(), dest.pool);
+        let id = match self.free.pop() {
+            Some(id) => id,
+            None => {
+                self.slots.push(None);
+                u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        if let Some(slot) = self.slots.get_mut(id as usize) {
+            *slot = Some(dest);
+        }
+        self.by_key.insert(key, id);
+        id
+    }
+
+    /// Drops destinations without mail once there are many; the next sweep comes when their number has doubled.
+    fn sweep(&mut self) {
+        if self.slots.len() - self.free.len() < self.sweep_at && self.normal.len() + self.high_risk.len() < 4 * self.sweep_at {
+            return;
+        }
+        for (id, slot) in (0u32..).zip(&mut self.slots) {
+            if let Some(dest) = slot.as_ref().filter(|d| d.legs == 0 && d.running == 0 && !d.in_turn) {
+                if let Some(until) = dest.rest {
+                    self.rests.remove(&(until, id));
+                }
+                if !dest.stale {
+                    self.by_key.remove(&(dest.key.clone(), dest.pool));
+                }
+                *slot = None;
+                self.free.push(id);
+            }
+        }
+        self.normal.clear();
+        self.high_risk.clear();
+        self.sweep_at = (2 * (self.slots.len() - self.free.len())).max(IDLE_MAX);
+    }
+
+    /// One destination.
+    pub fn get(&self, id: u32) -> Option<&Dest> {
+        self.slots.get(id as usize)?.as_ref()
+    }
+
+    fn get_mut(&mut self, id: u32) -> Option<&mut Dest> {
+        self.slots.get_mut(id as usize)?.as_mut()
+    }
+
+    /// A message has got mail for it.
+    pub fn join(&mut self, id: u32) {
+        if let Some(dest) = self.get_mut(id) {
+            dest.legs += 1;
+        }
+    }
+
+    /// A message has no more mail for it.
+    pub fn leave(&mut self, id: u32) {
+        if let Some(dest) = self.get_mut(id) {
+            dest.legs = dest.legs.saturating_sub(1);
+        }
+    }
+
+    /// Puts a message at the end of its line.
+    pub fn ready(&mut self, id: u32, message: MessageId) {
+        if let Some(dest) = self.get_mut(id) {
+            dest.ready.push_back(message);
+        }
+        self.offer(id);
+    }
+
+    /// Gives it a turn if it has none.
+    fn offer(&mut self, id: u32) {
+        let Some(dest) = self.get_mut(id) else { return };
+        if !dest.in_turn && !dest.ready.is_empty() && (dest.rest.is_none() || dest.stale) {
+            dest.in_turn = true;
+            self.turn.push_back(id);
+        }
+    }
+
+    /// Whose turn it is: one message of the next destination that may take one, round robin.
+    pub fn next(&mut self, settings: &Settings) -> Option<(u32, MessageId)> {
+        while let Some(id) = self.turn.pop_front() {
+            let Some(dest) = self.get_mut(id) else { continue };
+            dest.in_turn = false;
+            if !dest.is_open(settings) {
+                continue;
+            }
+            let message = dest.ready.pop_front();
+            self.offer(id);
+            if let Some(message) = message {
+                return Some((id, message));
+            }
+        }
+        None
+    }
+
+    /// An attempt starts.
+    pub fn started(&mut self, id: u32) {
+        if let Some(dest) = self.get_mut(id) {
+            dest.running += 1;
+        }
+    }
+
+    /// An attempt ended. `None` = it never came to one (the spool could not be read): nothing is learnt.
+    pub fn ended(&mut self, now: Time, id: u32, settings: &Settings, signal: Option<(Signal, Option<Last>)>) {
+        let Some(dest) = self.slots.get_mut(id as usize).and_then(Option::as_mut) else { return };
+        let most = u32::try_from(settings.pool(dest.pool).connections_per_destination).unwrap_or(u32::MAX);
+        let full = dest.running >= dest.window.size();
+        dest.running = dest.running.saturating_sub(1);
+        match signal {
+            Some((Signal::Good | Signal::Slow, _)) if dest.failures > 0 => {
+                // The probe got through: begin again, carefully.
+                dest.window = Window::new();
+                (dest.failures, dest.streak, dest.last) = (0, 0, None);
+            }
+            Some((signal @ (Signal::Good | Signal::Slow), _)) => {
+                dest.window.feed(signal, full, most);
+                dest.streak = 0;
+            }
+            Some((signal @ (Signal::Shed | Signal::Down), last)) => {
+                dest.window.feed(signal, full, most);
+                dest.streak += 1;
+                dest.last = last.map(Arc::new);
+                if dest.rest.is_none() && (dest.running == 0 || dest.streak >= STREAK) {
+                    dest.failures = dest.failures.saturating_add(1);
+                    let until = now.after(schedule::backoff(&settings.delivery, dest.failures));
+                    dest.rest = Some(until);
+                    self.rests.insert((until, id));
+                }
+            }
+            None => {}
+        }
+        self.offer(id);
+    }
+
+    /// Ends the rests that are over.
+    pub fn wake(&mut self, now: Time) {
+        while let Some((until, id)) = self.rests.first().copied().filter(|(until, _)| *until <= now) {
+            self.rests.remove(&(until, id));
+            if let Some(dest) = self.get_mut(id) {
+                dest.rest = None;
+            }
+            self.offer(id);
+        }
+    }
+
+    /// Ends the rest of one destination at once.
+    pub fn open(&mut self, id: u32) {
+        if let Some(until) = self.get_mut(id).and_then(|d| d.rest.take()) {
+            self.rests.remove(&(until, id));
+        }
+        self.offer(id);
+    }
+
+    /// Offers every destination a turn: limits may have changed. With `stale`, routes have changed too: what waits
+    /// under the old ones comes out, to be sorted anew.
+    pub fn reload(&mut self, stale: bool) {
+        if stale {
+            self.by_key.clear();
+            self.normal.clear();
+            self.high_risk.clear();
+        }
+        for id in 0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX) {
+            if let Some(dest) = self.get_mut(id) {
+                dest.stale |= stale;
+            }
+            self.offer(id);
+        }
+    }
+
+    /// When the next rest ends.
+    pub fn next_wake(&self) -> Option<Time> {
+        self.rests.first().map(|(until, _)| *until)
+    }
+
+    /// Messages that are being tried or could be; roughly, for the gauge.
+    pub fn busy(&self) -> usize {
+        let count = |d: &Dest| if d.rest.is_some() { d.running as usize } else { d.running as usize + d.ready.len() };
+        self.slots.iter().flatten().map(count).sum()
+    }
+}
+
+/// Tells destinations apart: what differs here must not share connections, limits or failures.
+fn key(destination: &Destination) -> String {
+    match destination {
+        Destination::Mx(domain) => domain.as_str().to_owned(),
+        Destination::Route(r) => {
+            format!("{}:{}/{:?}/{}", r.host, r.port, r.tls, r.username.as_deref().unwrap_or_default())
+        }
+    }
+}

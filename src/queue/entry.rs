@@ -1,0 +1,258 @@
+//! What is kept in memory of one message. A million of them wait in little memory: everything that an attempt, a
+//! report or a listing of one message needs beyond this is read back from the spool. Pure.
+
+use super::progress::{Fate, Progress, Stage, Track};
+use super::{QueueItem, QueueState};
+use crate::types::{HoldReason, Identity, MessageId, MessageMeta, Pool, Time};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+/// Stands for "no timer".
+pub const NEVER: Time = Time(i64::MAX);
+
+/// Where the recipients of one destination stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LegState {
+    /// In its destination's line.
+    Ready,
+    /// Being tried.
+    Running,
+    /// Waits for `next`.
+    Waiting,
+    /// Taken out: held, ended, or to be sorted anew.
+    Parked,
+}
+
+/// The recipients of one message that share a destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leg {
+    /// Destination.
+    pub dest: u32,
+    /// Attempts that ended without a decision.
+    pub attempts: u16,
+    /// Where it stands.
+    pub state: LegState,
+    /// Next attempt.
+    pub next: Time,
+}
+
+/// The legs of a message; nearly always one, which then needs no memory of its own.
+#[derive(Debug)]
+pub enum Legs {
+    /// One.
+    One(Leg),
+    /// None or several.
+    Many(Vec<Leg>),
+}
+
+impl Legs {
+    /// None: nothing is left to be tried.
+    pub const NONE: Self = Self::Many(Vec::new());
+
+    /// All.
+    pub fn all(&self) -> &[Leg] {
+        match self {
+            Self::One(leg) => std::slice::from_ref(leg),
+            Self::Many(legs) => legs,
+        }
+    }
+
+    /// All, to change.
+    pub fn all_mut(&mut self) -> &mut [Leg] {
+        match self {
+            Self::One(leg) => std::slice::from_mut(leg),
+            Self::Many(legs) => legs,
+        }
+    }
+
+    /// The one of that destination.
+    pub fn of(&mut self, dest: u32) -> Option<&mut Leg> {
+        self.all_mut().iter_mut().find(|l| l.dest == dest)
+    }
+
+    /// Takes the one of that destination out.
+    pub fn remove(&mut self, dest: u32) {
+        match self {
+            Self::One(leg) if leg.dest == dest => *self = Self::NONE,
+            Self::One(_) => {}
+            Self::Many(legs) => legs.retain(|l| l.dest != dest),
+        }
+    }
+}
+
+impl From<Vec<Leg>> for Legs {
+    fn from(legs: Vec<Leg>) -> Self {
+        if let [leg] = legs.as_slice() { Self::One(*leg) } else { Self::Many(legs) }
+    }
+}
+
+/// A sender, shared by all its waiting messages.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// Envelope sender, empty for `<>`.
+    pub from: Box<str>,
+    /// Identity; `None` = mail of the relay itself.
+    pub identity: Option<Identity>,
+}
+
+impl Hash for Sender {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.from.hash(state);
+        self.identity.as_ref().map(|i| (&i.key, i.client)).hash(state);
+    }
+}
+
+/// Who sent it: with the whole meta before the first attempt, afterwards only what bulk orders and lists need.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// Accepted just now.
+    Fresh(Arc<MessageMeta>),
+    /// Waits.
+    Sender(Arc<Sender>),
+}
+
+/// The delay notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// Not due.
+    None,
+    /// Due.
+    Wanted,
+    /// Out, or on its way out.
+    Sent,
+}
+
+/// One message.
+#[derive(Debug)]
+pub struct Entry {
+    /// Acceptance.
+    pub accepted_at: Time,
+    /// On its way, or held, since.
+    pub since: Time,
+    /// Its place in the timers; [`NEVER`] = none.
+    pub timer: Time,
+    /// Who sent it.
+    pub source: Source,
+    /// Newest progress record; `None` = nothing has happened yet.
+    pub record: Option<Box<[u8]>>,
+    /// Why it is held.
+    pub hold: Option<HoldReason>,
+    /// Recipients still to be tried.
+    pub legs: Legs,
+    /// Octets.
+    pub size: u32,
+    /// Recipients in the envelope.
+    pub recipients: u32,
+    /// Reports that nobody has acknowledged yet.
+    pub reports: u16,
+    /// Legs being tried.
+    pub running: u16,
+    /// Pool.
+    pub pool: Pool,
+    /// Delay notice.
+    pub notice: Notice,
+    /// It has ended, but is not yet gone.
+    pub fate: Option<Fate>,
+    /// Its meta is being read.
+    pub loading: bool,
+    /// It waits for its meta to be read.
+    pub queued: bool,
+    /// Its legs belong to routes that are no more.
+    pub regroup: bool,
+}
+
+impl Entry {
+    /// The identity it was judged under.
+    pub fn identity(&self) -> Option<&Identity> {
+        match &self.source {
+            Source::Fresh(meta) => meta.identity.as_ref(),
+            Source::Sender(sender) => sender.identity.as_ref(),
+        }
+    }
+
+    /// Envelope sender, empty for `<>`.
+    pub fn from(&self) -> &str {
+        match &self.source {
+            Source::Fresh(meta) => meta.envelope.from.as_str(),
+            Source::Sender(sender) => &sender.from,
+        }
+    }
+
+    /// Its progress. A record that cannot be read counts as none: at least once, never lost.
+    pub fn progress(&self) -> Progress {
+        let read = self.record.as_deref().and_then(Progress::decode);
+        read.unwrap_or_else(|| Progress::fresh(self.since, self.hold.clone(), self.recipients as usize))
+    }
+
+    /// Brings hold, start and end into `progress` and keeps its bytes; gives them for the spool.
+    pub fn keep(&mut self, mut progress: Progress) -> bytes::Bytes {
+        progress.hold.clone_from(&self.hold);
+        (progress.since, progress.fate) = (self.since, self.fate);
+        let record = progress.encode();
+        let bytes = bytes::Bytes::copy_from_slice(&record);
+        self.record = Some(record.into_boxed_slice());
+        bytes
+    }
+
+    /// Whether its meta must be read for what comes next.
+    pub fn needs_meta(&self) -> bool {
+        let left = !self.legs.all().is_empty();
+        left && (self.running == 0 && (self.regroup || self.fate.is_some())
+            || self.notice == Notice::Wanted && self.hold.is_none() && self.fate.is_none())
+    }
+
+    /// Takes all legs that do not run out of their lines.
+    pub fn park(&mut self) {
+        for leg in self.legs.all_mut().iter_mut().filter(|l| l.state != LegState::Running) {
+            leg.state = LegState::Parked;
+        }
+    }
+
+    /// As listed; `rest` gives the end of a destination's rest.
+    pub fn item(&self, id: MessageId, rest: impl Fn(u32) -> Option<Time>) -> QueueItem {
+        let planned = |l: &Leg| match l.state {
+            LegState::Waiting => Some(l.next),
+            LegState::Ready => rest(l.dest),
+            LegState::Running | LegState::Parked => None,
+        };
+        let next = self.legs.all().iter().filter_map(planned).min().filter(|_| self.hold.is_none());
+        QueueItem {
+            id,
+            from: self.from().to_owned(),
+            tenant: self.identity().map(|i| i.tenant.clone()),
+            state: self.state(rest),
+            hold: self.hold.clone(),
+            accepted_at: self.accepted_at,
+            next_attempt: next.map(Time::rfc3339),
+            size: self.size,
+            attempts: self.legs.all().iter().map(|l| u32::from(l.attempts)).max().unwrap_or(0),
+            pool: self.pool,
+            recipients: Vec::new(),
+        }
+    }
+
+    /// Where it stands.
+    pub fn state(&self, rest: impl Fn(u32) -> Option<Time>) -> QueueState {
+        let active = |l: &Leg| match l.state {
+            LegState::Running | LegState::Parked => true,
+            LegState::Ready => rest(l.dest).is_none(),
+            LegState::Waiting => false,
+        };
+        if self.hold.is_some() {
+            QueueState::Held
+        } else if self.legs.all().is_empty() || self.legs.all().iter().any(active) {
+            QueueState::Active
+        } else {
+            QueueState::Deferred
+        }
+    }
+}
+
+/// Gives each track that `pick` names the stage `to`.
+pub fn mark(progress: &mut Progress, recipients: impl Iterator<Item = u32>, to: Stage) {
+    for index in recipients {
+        if let Some(track) = progress.recipients.get_mut(index as usize) {
+            *track = Track { stage: to, attempts: 0, next: Time(0), last: None };
+        }
+    }
+}

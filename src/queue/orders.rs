@@ -1,0 +1,123 @@
+//! What people and blocks order: hold, release, retry, bounce, delete. Pure.
+
+use super::entry::{Entry, LegState, Notice};
+use super::progress::Fate;
+use super::state::{Effect, State};
+use super::{FailureCause, Select};
+use crate::types::{HoldReason, Identity, MessageId, Time};
+use std::collections::HashMap;
+
+/// An order on what a [`Select`] means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Hold what is not held.
+    Hold(HoldReason),
+    /// Send held mail on.
+    Release,
+    /// Try now.
+    Retry,
+    /// Give up and tell the sender.
+    Bounce,
+    /// Drop held mail.
+    Delete,
+}
+
+impl State {
+    /// Carries out an order; gives the messages it met. Their new records are among the effects, marked durable: the
+    /// caller is answered once they are on disk.
+    pub fn order(&mut self, now: Time, order: &Order, select: &Select, out: &mut Vec<Effect>) -> Vec<MessageId> {
+        let mut met = self.selected(select);
+        met.retain(|id| self.carry_out(now, *id, order, out));
+        met
+    }
+
+    fn selected(&self, select: &Select) -> Vec<MessageId> {
+        match select {
+            Select::Id(id) => vec![*id],
+            Select::HeldUnder(reference) => {
+                let under = HoldReason::Block(*reference);
+                let is_under = |id: &&MessageId| self.messages.get(id).is_some_and(|e| e.hold.as_ref() == Some(&under));
+                self.held.iter().filter(is_under).copied().collect()
+            }
+            Select::CoveredBy(block) => {
+                // Messages of one sender share one identity: each is looked at once.
+                let mut seen: HashMap<*const Identity, bool> = HashMap::new();
+                let mut is_covered = |entry: &Entry| {
+                    entry.identity().is_some_and(|identity| {
+                        let covers = || (self.rules.covers)(block, identity);
+                        *seen.entry(std::ptr::from_ref(identity)).or_insert_with(covers)
+                    })
+                };
+                let free = self.messages.iter().filter(|(_, entry)| entry.hold.is_none());
+                free.filter(|(_, entry)| is_covered(entry)).map(|(id, _)| *id).collect()
+            }
+        }
+    }
+
+    /// Whether the order met the message. One that has ended, or of which only reports are left, is met by none.
+    fn carry_out(&mut self, now: Time, id: MessageId, order: &Order, out: &mut Vec<Effect>) -> bool {
+        let Some(mut entry) = self.messages.remove(&id) else { return false };
+        let fits = match order {
+            Order::Hold(_) | Order::Retry => entry.hold.is_none(),
+            Order::Release | Order::Delete => entry.hold.is_some(),
+            Order::Bounce => true,
+        };
+        if !fits || entry.fate.is_some() || entry.legs.all().is_empty() {
+            self.messages.insert(id, entry);
+            return false;
+        }
+        if *order == Order::Delete && entry.running == 0 && entry.reports == 0 {
+            self.finish(id, *entry, out);
+            return true;
+        }
+        self.change(now, id, order, &mut entry);
+        if *order != Order::Retry {
+            let progress = entry.progress();
+            out.push(Effect::Progress(id, entry.keep(progress), true));
+        }
+        self.resume(id, &mut entry);
+        self.messages.insert(id, entry);
+        true
+    }
+
+    fn change(&mut self, now: Time, id: MessageId, order: &Order, entry: &mut Entry) {
+        match order {
+            Order::Hold(reason) => {
+                entry.hold = Some(reason.clone());
+                entry.since = now;
+                self.held.insert(id);
+                entry.park();
+            }
+            Order::Release => {
+                entry.hold = None;
+                // Its time on the way begins now: it must not expire before it was ever tried.
+                entry.since = now;
+                if entry.notice == Notice::Wanted {
+                    entry.notice = Notice::None;
+                }
+                self.held.remove(&id);
+                at_once(entry);
+            }
+            Order::Retry => {
+                for leg in entry.legs.all() {
+                    self.dests.open(leg.dest);
+                }
+                at_once(entry);
+            }
+            Order::Bounce => entry.fate = Some(Fate::Return(FailureCause::Admin)),
+            Order::Delete => entry.fate = Some(Fate::Delete),
+        }
+        if entry.fate.is_some() {
+            entry.park();
+        }
+    }
+}
+
+/// Makes every leg that waits due; those in line or being tried stay where they are.
+fn at_once(entry: &mut Entry) {
+    for leg in entry.legs.all_mut() {
+        if matches!(leg.state, LegState::Waiting | LegState::Parked) {
+            (leg.state, leg.next) = (LegState::Parked, Time(0));
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! The progress record: what has become of each recipient so far, as bytes for the spool and for memory. Pure.
+//!
+//! Layout, version 1; numbers are LEB128 unless said otherwise:
+//! `version u8, flags u8, since i64 LE, [hold: length, JSON], [fate u8], recipients, runs…`, where a run is
+//! `length, status u8` and, for recipients still to be tried, `attempts, next i64 LE, code, enhanced (3), text, remote`.
+//! Neighbours in the same state share one run: a thousand recipients of one destination cost as much as one.
+
+use super::FailureCause;
+use crate::types::{Enhanced, HoldReason, Reply, Time};
+use std::sync::Arc;
+
+const VERSION: u8 = 1;
+const HELD: u8 = 1;
+const NOTICE_SENT: u8 = 2;
+const FATE: u8 = 4;
+/// Reply text kept per recipient, in octets.
+const TEXT_MAX: usize = 240;
+/// Host name kept per recipient, in octets.
+const REMOTE_MAX: usize = 120;
+/// No envelope has more recipients; bounds what a damaged record can make us allocate.
+const RECIPIENTS_MAX: usize = 1_000_000;
+
+/// Where a recipient stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Still to be tried.
+    Pending,
+    /// The next hop has it.
+    Delivered,
+    /// Failed, and the sender has been told (or is not to be).
+    Failed,
+    /// Failed, the report is not yet in the spool. After a crash it counts as pending: better tried again than lost.
+    Reporting,
+}
+
+/// The last answer about a recipient that is still to be tried; text and host are cut to a bounded length.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Last {
+    /// Reply in one line.
+    pub reply: Reply,
+    /// Who gave it; empty if none.
+    pub remote: String,
+}
+
+impl Last {
+    /// Cuts reply and host to what is kept.
+    pub fn new(reply: &Reply, remote: &str) -> Self {
+        let text = reply.lines.join(" ");
+        let reply = Reply { code: reply.code, enhanced: reply.enhanced, lines: vec![cut(&text, TEXT_MAX).to_owned()] };
+        Self { reply, remote: cut(remote, REMOTE_MAX).to_owned() }
+    }
+}
+
+fn cut(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most)).unwrap_or_default()
+}
+
+/// One recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Track {
+    /// Where it stands.
+    pub stage: Stage,
+    /// Attempts that ended without a decision.
+    pub attempts: u16,
+    /// Next attempt; zero = at once.
+    pub next: Time,
+    /// Last answer.
+    pub last: Option<Arc<Last>>,
+}
+
+impl Track {
+    const FRESH: Self = Self { stage: Stage::Pending, attempts: 0, next: Time(0), last: None };
+}
+
+/// What is to become of a message that will not be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Back to the sender.
+    Return(FailureCause),
+    /// Dropped in silence (held mail only).
+    Delete,
+}
+
+/// The state of one message that must survive a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// Why it is held; `None` = it is not.
+    pub hold: Option<HoldReason>,
+    /// Since when it has been on its way, or held.
+    pub since: Time,
+    /// The delay notice is out.
+    pub notice_sent: bool,
+    /// It has ended, but the sender is not yet told.
+    pub fate: Option<Fate>,
+    /// By index into the envelope's recipients.
+    pub recipients: Vec<Track>,
+}
+
+impl Progress {
+    /// Of a message just accepted.
+    pub fn fresh(since: Time, hold: Option<HoldReason>, recipients: usize) -> Self {
+        Self { hold, since, notice_sent: false, fate: None, recipients: vec![Track::FRESH; recipients.min(RECIPIENTS_MAX)] }
+    }
+
+    /// The bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(64);
+        let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+        out.push(VERSION);
+        out.push(flag(self.hold.is_some(), HELD) | flag(self.notice_sent, NOTICE_SENT) | flag(self.fate.is_some(), FATE));
+        out.extend_from_slice(&self.since.0.to_le_bytes());
+        if let Some(hold) = &self.hold {
+            put_text(&mut out, &serde_json::to_string(hold).unwrap_or_default());
+        }
+        if let Some(fate) = self.fate {
+            out.push(fate_code(fate));
+        }
+        put(&mut out, self.recipients.len() as u64);
+        for run in self.recipients.chunk_by(|a, b| a == b) {
+            if let Some(track) = run.first() {
+                put(&mut out, run.len() as u64);
+                put_track(&mut out, track);
+            }
+        }
+        out
+    }
+
+    /// Reads the bytes; `None` if they are damaged or of a version we do not know.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut input = Input(bytes);
+        if input.byte()? != VERSION {
+            return None;
+        }
+        let flags = input.byte()?;
+        let since = input.time()?;
+        let hold = if flags & HELD == 0 { None } else { Some(serde_json::from_str(&input.text()?).ok()?) };
+        let fate = if flags & FATE == 0 { None } else { Some(fate_of(input.byte()?)?) };
+        let count = input.size().filter(|n| *n <= RECIPIENTS_MAX)?;
+        let mut recipients = Vec::new();
+        while recipients.len() < count {
+            let run = input.size().filter(|n| *n > 0 && *n <= count - recipients.len())?;
+            let track = input.track()?;
+            recipients.resize(recipients.len() + run, track);
+        }
+        input.0.is_empty().then_some(Self { hold, since, notice_sent: flags & NOTICE_SENT != 0, fate, recipients })
+    }
+
+    /// Indexes of recipients still to be tried.
+    pub fn pending(&self) -> impl Iterator<Item = (u32, &Track)> {
+        (0u32..).zip(&self.recipients).filter(|(_, t)| t.stage == Stage::Pending)
+    }
+
+    /// After a restart: reports that were under way are lost, so their recipients are tried once more.
+    pub fn recover(&mut self, recipients: usize) {
+        self.recipients.resize(recipients.min(RECIPIENTS_MAX), Track::FRESH);
+        for track in self.recipients.iter_mut().filter(|t| t.stage == Stage::Reporting) {
+            *track = Track { stage: Stage::Pending, next: Time(0), ..track.clone() };
+        }
+    }
+}
+
+const fn fate_code(fate: Fate) -> u8 {
+    match fate {
+        Fate::Delete => 0,
+        Fate::Return(FailureCause::Refused) => 1,
+        Fate::Return(FailureCause::Expired) => 2,
+        Fate::Return(FailureCause::HeldReturned) => 3,
+        Fate::Return(FailureCause::Admin) => 4,
+    }
+}
+
+const fn fate_of(code: u8) -> Option<Fate> {
+    Some(match code {
+        0 => Fate::Delete,
+        1 => Fate::Return(FailureCause::Refused),
+        2 => Fate::Return(FailureCause::Expired),
+        3 => Fate::Return(FailureCause::HeldReturned),
+        4 => Fate::Return(FailureCause::Admin),
+        _ => return None,
+    })
+}
+
+fn put(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    put(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn put_track(out: &mut Vec<u8>, track: &Track) {
+    let stage = match track.stage {
+        Stage::Pending => 0,
+        Stage::Delivered => 1,
+        Stage::Failed => 2,
+        Stage::Reporting => 3,
+    };
+    out.push(stage | if track.last.is_some() { 0x10 } else { 0 });
+    put(out, u64::from(track.attempts));
+    out.extend_from_slice(&track.next.0.to_le_bytes());
+    if let Some(last) = &track.last {
+        put(out, u64::from(last.reply.code));
+        let Enhanced(class, subject, detail) = last.reply.enhanced.unwrap_or(Enhanced(0, 0, 0));
+        out.push(class);
+        put(out, u64::from(subject));
+        put(out, u64::from(detail));
+        put_text(out, last.reply.lines.first().map_or("", String::as_str));
+        put_text(out, &last.remote);
+    }
+}
+
+struct Input<'a>(&'a [u8]);
+
+impl Input<'_> {
+    fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let mut value = 0u64;
+        for shift in (0..63).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    fn size(&mut self) -> Option<usize> {
+        usize::try_from(self.number()?).ok()
+    }
+
+    fn time(&mut self) -> Option<Time> {
+        let (head, rest) = self.0.split_first_chunk::<8>()?;
+        self.0 = rest;
+        Some(Time(i64::from_le_bytes(*head)))
+    }
+
+    fn text(&mut self) -> Option<String> {
+        let size = self.size()?;
+        let (head, rest) = self.0.split_at_checked(size)?;
+        self.0 = rest;
+        String::from_utf8(head.to_vec()).ok()
+    }
+
+    fn track(&mut self) -> Option<Track> {
+        let head = self.byte()?;
+        let stage = match head & 0x0f {
+            0 => Stage::Pending,
+            1 => Stage::Delivered,
+            2 => Stage::Failed,
+            3 => Stage::Reporting,
+            _ => return None,
+        };
+        let attempts = u16::try_from(self.number()?).ok()?;
+        let next = self.time()?;
+        let last = if head & 0x10 == 0 { None } else { Some(Arc::new(self.last()?)) };
+        Some(Track { stage, attempts, next, last })
+    }
+
+    fn last(&mut self) -> Option<Last> {
+        let code = u16::try_from(self.number()?).ok()?;
+        let class = self.byte()?;
+        let (subject, detail) = (u16::try_from(self.number()?).ok()?, u16::try_from(self.number()?).ok()?);
+        let enhanced = (class != 0).then_some(Enhanced(class, subject, detail));
+        let reply = Reply { code, enhanced, lines: vec![self.text()?] };
+        Some(Last { reply, remote: self.text()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{BlockRef, Reason};
+    use proptest::prelude::*;
+
+    fn track() -> impl Strategy<Value = Track> {
+        let last = (200u16..600, prop::option::of((2u8..6, 0u16..999, 0u16..999)), ".{0,300}", ".{0,200}");
+        (0u8..4, any::<u16>(), any::<i64>(), prop::option::of(last)).prop_map(|(stage, attempts, next, last)| Track {
+            stage: [Stage::Pending, Stage::Delivered, Stage::Failed, Stage::Reporting][usize::from(stage)],
+            attempts,
+            next: Time(next),
+            last: last.map(|(code, enhanced, text, remote)| {
+                let enhanced = enhanced.map(|(a, b, c)| Enhanced(a, b, c));
+                Arc::new(Last::new(&Reply { code, enhanced, lines: vec![text] }, &remote))
+            }),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(
+            hold in 0u8..4, since: i64, notice_sent: bool, fate in prop::option::of(0u8..5),
+            recipients in prop::collection::vec((track(), 1usize..4), 0..6),
+        ) {
+            let progress = Progress {
+                hold: [None, Some(HoldReason::Admin), Some(HoldReason::Policy(Reason::Watched)),
+                    Some(HoldReason::Block(BlockRef::from_random(77)))][usize::from(hold)].clone(),
+                since: Time(since), notice_sent, fate: fate.and_then(fate_of),
+                recipients: recipients.into_iter().flat_map(|(t, n)| vec![t; n]).collect(),
+            };
+            let bytes = progress.encode();
+            prop_assert_eq!(Progress::decode(&bytes), Some(progress));
+            for end in 0..bytes.len() {
+                prop_assert_eq!(Progress::decode(&bytes[..end]), None, "cut at {}", end);
+            }
+        }
+
+        #[test]
+        fn no_bytes_do_harm(mut bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            let _ = Progress::decode(&bytes);
+            if let Some(first) = bytes.first_mut() {
+                *first = VERSION;
+            }
+            let _ = Progress::decode(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_thousand_recipients_in_one_state_take_one_run() {
+        assert!(Progress::fresh(Time(5), None, 1000).encode().len() < 30);
+    }
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        let last = Last::new(&Reply::plain(450, "ä".repeat(500)), &"x".repeat(500));
+        assert_eq!(last.reply.lines[0], "ä".repeat(TEXT_MAX / 2));
+        assert_eq!(last.remote.len(), REMOTE_MAX);
+    }
+
+    #[test]
+    fn a_report_under_way_is_pending_after_a_crash() {
+        let mut progress = Progress::fresh(Time(5), None, 2);
+        progress.recipients[1] = Track { stage: Stage::Reporting, attempts: 3, next: Time(9), last: None };
+        progress.recover(2);
+        assert_eq!(progress.pending().map(|(i, _)| i).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(progress.recipients[1].next, Time(0));
+    }
+}

@@ -1,0 +1,95 @@
+//! Reports to the rest of the relay that somebody must take over before what they tell is final. Pure.
+
+use super::entry::Entry;
+use super::{FailedRecipient, FailureCause};
+use crate::types::{HoldReason, MessageMeta, Time};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Most reports not acknowledged; no new work starts beyond.
+pub const REPORTS_MAX: usize = 256;
+/// A report nobody took over comes again after this time.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// What is reported.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ReportKind {
+    /// Failed for good; why, and what it was held for.
+    Failed(FailureCause, Option<HoldReason>),
+    /// Late; given up at that time.
+    Delayed(Time),
+    /// Handed to a next hop that will not report.
+    Relayed,
+}
+
+/// One report.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The message.
+    pub meta: Arc<MessageMeta>,
+    /// What.
+    pub kind: ReportKind,
+    /// About whom.
+    pub recipients: Vec<FailedRecipient>,
+}
+
+/// Reports not acknowledged yet, by token.
+#[derive(Default)]
+pub struct Reports {
+    open: HashMap<u64, Arc<Report>>,
+    again: BTreeSet<(Time, u64)>,
+    last: u64,
+}
+
+impl Reports {
+    /// Opens a report on this message; none if nobody is concerned.
+    pub fn open(&mut self, entry: &mut Entry, report: Report) -> Option<(u64, Arc<Report>)> {
+        if report.recipients.is_empty() {
+            return None;
+        }
+        self.last += 1;
+        entry.reports = entry.reports.saturating_add(1);
+        let report = Arc::new(report);
+        self.open.insert(self.last, report.clone());
+        Some((self.last, report))
+    }
+
+    /// Somebody has taken it over.
+    pub fn close(&mut self, token: u64) -> Option<Arc<Report>> {
+        self.open.remove(&token)
+    }
+
+    /// Nobody could take it over: it comes again.
+    pub fn refused(&mut self, now: Time, token: u64) {
+        if self.open.contains_key(&token) {
+            self.again.insert((now.after(AGAIN), token));
+        }
+    }
+
+    /// A report whose time has come again.
+    pub fn due(&mut self, now: Time) -> Option<(u64, Arc<Report>)> {
+        while let Some((time, token)) = self.again.first().copied().filter(|(time, _)| *time <= now) {
+            self.again.remove(&(time, token));
+            if let Some(report) = self.open.get(&token) {
+                return Some((token, report.clone()));
+            }
+        }
+        None
+    }
+
+    /// When the next one comes again.
+    pub fn next_wake(&self) -> Option<Time> {
+        self.again.first().map(|(time, _)| *time)
+    }
+
+    /// Not acknowledged.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Whether all are acknowledged.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+}

@@ -1,0 +1,222 @@
+//! When to try again, and how many at once. Pure.
+
+use crate::config::settings::Delivery;
+use crate::types::{MessageId, OutcomeClass, RecipientOutcome, RecipientStatus, Time};
+use std::time::Duration;
+
+/// Attempts at once with which a destination begins.
+pub const FIRST_WINDOW: u32 = 5;
+/// A destination that fails as a whole is probed at least this often.
+pub const LONGEST_BACKOFF: Duration = Duration::from_secs(15 * 60);
+/// Where the settings name no wait at all.
+const FALLBACK_WAIT: Duration = Duration::from_secs(60);
+
+/// The wait after the `attempts`-th failed attempt (1 = the first): `delivery.retry`, whose last entry repeats, plus up
+/// to a tenth more that depends on the message, so that what failed together does not come back together.
+pub fn wait(settings: &Delivery, attempts: u16, id: MessageId) -> Duration {
+    let base = step(&settings.retry, u32::from(attempts));
+    // SplitMix64: spreads neighbouring ids; the same message and attempt give the same wait.
+    let mut x = id.0 ^ (u64::from(attempts) << 56);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let thousandths = u32::try_from((x >> 33) % 100).unwrap_or(0);
+    base + base * thousandths / 1000
+}
+
+/// How long a destination rests after it failed as a whole `failures` times in a row.
+pub fn backoff(settings: &Delivery, failures: u32) -> Duration {
+    step(&settings.retry, failures).min(LONGEST_BACKOFF)
+}
+
+fn step(retry: &[Duration], nth: u32) -> Duration {
+    let index = usize::try_from(nth.saturating_sub(1)).unwrap_or(usize::MAX);
+    retry.get(index).or_else(|| retry.last()).copied().unwrap_or(FALLBACK_WAIT)
+}
+
+/// When we give up on a message that has been on its way since `since`.
+pub fn expires(settings: &Delivery, since: Time) -> Time {
+    since.after(settings.expire)
+}
+
+/// When its sender is told of the delay; `None` = never. A notice that would come after the end is none.
+pub fn notice(settings: &Delivery, since: Time) -> Option<Time> {
+    (!settings.delay_notice.is_zero() && settings.delay_notice < settings.expire).then(|| since.after(settings.delay_notice))
+}
+
+/// What an attempt says about its destination as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// It took or refused mail in an orderly way.
+    Good,
+    /// It answered, but asked us to come back later: some less at once.
+    Slow,
+    /// 421 (RFC 5321 section 3.8): it is about to shed us. Half as many at once.
+    Shed,
+    /// We never got through to it (DNS, connection, TLS).
+    Down,
+}
+
+/// Reads the signal out of one attempt's outcomes. No outcome at all counts as down: unclear means temporary.
+pub fn signal(outcomes: &[RecipientOutcome]) -> Signal {
+    let deferred = |o: &RecipientOutcome| o.status == RecipientStatus::Pending;
+    if outcomes.iter().any(|o| deferred(o) && o.reply.code == 421) {
+        Signal::Shed
+    } else if outcomes.iter().all(|o| deferred(o) && o.class == OutcomeClass::Transport) {
+        Signal::Down
+    } else if outcomes.iter().any(deferred) {
+        Signal::Slow
+    } else {
+        Signal::Good
+    }
+}
+
+/// How many attempts may run at once at one destination: grows by one with each success until it first fails, then by
+/// one per window of successes; sinks when the other side shows strain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    size: u32,
+    credit: u32,
+    careful: bool,
+}
+
+impl Window {
+    /// The start.
+    pub const fn new() -> Self {
+        Self { size: FIRST_WINDOW, credit: 0, careful: false }
+    }
+
+    /// Attempts allowed at once, at least 1.
+    pub const fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// Takes in a signal. `full` = the window was used up when the attempt ended: one that is not needed does not grow.
+    pub fn feed(&mut self, signal: Signal, full: bool, most: u32) {
+        match signal {
+            Signal::Good if full => {
+                self.credit += 1;
+                if !self.careful || self.credit >= self.size {
+                    self.size += 1;
+                    self.credit = 0;
+                }
+            }
+            Signal::Good => {}
+            Signal::Slow => self.shrink(self.size.saturating_sub(1)),
+            Signal::Shed | Signal::Down => self.shrink(self.size / 2),
+        }
+        self.size = self.size.clamp(1, most.max(1));
+    }
+
+    const fn shrink(&mut self, to: u32) {
+        self.size = to;
+        self.credit = 0;
+        self.careful = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Reply;
+
+    fn settings() -> Delivery {
+        Delivery {
+            retry: vec![Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(3600)],
+            expire: Duration::from_secs(5 * 86_400),
+            delay_notice: Duration::from_secs(4 * 3600),
+            allow_private_addresses: true,
+            mx_port: 25,
+            connections: 100,
+        }
+    }
+
+    #[test]
+    fn waits_follow_the_list_and_the_last_repeats() {
+        let s = settings();
+        for (attempts, secs) in [(1, 60), (2, 300), (3, 3600), (4, 3600), (u16::MAX, 3600)] {
+            for id in 0..200 {
+                let wait = wait(&s, attempts, MessageId(id << 22));
+                let base = Duration::from_secs(secs);
+                assert!(wait >= base && wait < base * 11 / 10, "attempt {attempts}: {wait:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn waits_differ_between_messages_but_not_between_runs() {
+        let s = settings();
+        assert_eq!(wait(&s, 1, MessageId(7)), wait(&s, 1, MessageId(7)));
+        let distinct: std::collections::HashSet<_> = (0..50).map(|id| wait(&s, 1, MessageId(id << 22))).collect();
+        assert!(distinct.len() > 20, "{} different waits", distinct.len());
+    }
+
+    #[test]
+    fn no_retry_list_still_waits() {
+        let s = Delivery { retry: vec![], ..settings() };
+        assert!(wait(&s, 3, MessageId(1)) >= FALLBACK_WAIT);
+    }
+
+    #[test]
+    fn backoff_is_bounded() {
+        assert_eq!(backoff(&settings(), 1), Duration::from_secs(60));
+        assert_eq!(backoff(&settings(), 3), LONGEST_BACKOFF);
+    }
+
+    #[test]
+    fn a_notice_needs_time_before_the_end() {
+        let t = Time::from_secs(1000);
+        assert_eq!(notice(&settings(), t), Some(t.after(Duration::from_secs(4 * 3600))));
+        assert_eq!(notice(&Delivery { delay_notice: Duration::ZERO, ..settings() }, t), None);
+        assert_eq!(notice(&Delivery { expire: Duration::from_secs(60), ..settings() }, t), None);
+    }
+
+    fn outcome(status: RecipientStatus, class: OutcomeClass, code: u16) -> RecipientOutcome {
+        let reply = Reply::plain(code, "x");
+        RecipientOutcome { recipient: 0, status, class, reply, remote: String::new(), relayed_dsn: false }
+    }
+
+    #[test]
+    fn signals() {
+        use OutcomeClass as C;
+        use RecipientStatus::{Delivered, Failed, Pending};
+        let refused = outcome(Pending, C::Transport, 451);
+        let grey = outcome(Pending, C::Other, 450);
+        let ok = outcome(Delivered, C::Delivered, 250);
+        for (outcomes, want) in [
+            (vec![ok.clone()], Signal::Good),
+            (vec![outcome(Failed, C::UnknownUser, 550)], Signal::Good),
+            (vec![ok.clone(), grey], Signal::Slow),
+            (vec![outcome(Pending, C::Transport, 421)], Signal::Shed),
+            (vec![refused.clone(), refused.clone()], Signal::Down),
+            (vec![refused, ok], Signal::Slow),
+            (vec![], Signal::Down),
+        ] {
+            assert_eq!(signal(&outcomes), want, "{outcomes:?}");
+        }
+    }
+
+    #[test]
+    fn the_window_grows_with_success_and_sinks_with_strain() {
+        let mut w = Window::new();
+        for _ in 0..100 {
+            w.feed(Signal::Good, true, 20);
+        }
+        assert_eq!(w.size(), 20);
+        w.feed(Signal::Down, true, 20);
+        assert_eq!(w.size(), 10);
+        w.feed(Signal::Slow, true, 20);
+        assert_eq!(w.size(), 9);
+        for _ in 0..8 {
+            w.feed(Signal::Good, true, 20);
+        }
+        assert_eq!(w.size(), 9, "after a failure it takes a whole window of successes");
+        w.feed(Signal::Good, true, 20);
+        assert_eq!(w.size(), 10);
+        w.feed(Signal::Good, false, 20);
+        assert_eq!(w.size(), 10, "not needed, not grown");
+        for _ in 0..100 {
+            w.feed(Signal::Shed, true, 20);
+        }
+        assert_eq!(w.size(), 1);
+    }
+}

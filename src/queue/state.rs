@@ -1,0 +1,705 @@
+//! The queue's state and its steps: `handle(now, input) → effects`. Pure; the task around it only carries the effects out,
+//! in their order.
+
+use super::destinations::{Destinations, Route};
+use super::entry::{Entry, Leg, LegState, Legs, NEVER, Notice, Sender, Source, mark};
+use super::progress::{Fate, Last, Progress, Stage};
+use super::reports::{REPORTS_MAX, Report, ReportKind, Reports};
+use super::{FailureCause, QueueItem, QueueState, schedule, settle};
+use crate::config::Settings;
+use crate::delivery::Destination;
+use crate::types::{Block, Identity, MessageId, MessageMeta, RecipientOutcome, RecipientStatus, Reply, Time};
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Metas of messages that were never tried kept in memory; beyond, they are read back.
+const FRESH_MAX: usize = 4096;
+/// Metas read at once for reports and re-sorting.
+const LOADS_MAX: usize = 16;
+/// After a failed read.
+const READ_AGAIN: Duration = Duration::from_secs(60);
+
+/// Other rooms' pure functions as the state uses them.
+#[derive(Clone, Copy)]
+pub struct Rules {
+    /// `delivery::route`.
+    pub route: Route,
+    /// `Judge::covers`.
+    pub covers: fn(&Block, &Identity) -> bool,
+}
+
+/// One attempt to be made.
+#[derive(Debug)]
+pub struct Job {
+    /// The message.
+    pub id: MessageId,
+    /// Destination in the state's table.
+    pub dest: u32,
+    /// Where to.
+    pub destination: Arc<Destination>,
+    /// Meta, if it is still in memory.
+    pub meta: Option<Arc<MessageMeta>>,
+    record: Option<Box<[u8]>>,
+    settings: Option<Arc<Settings>>,
+    route: Route,
+}
+
+impl Job {
+    /// The recipients this attempt is for.
+    pub fn recipients(&self, meta: &MessageMeta) -> Vec<u32> {
+        let recipients = &meta.envelope.recipients;
+        let here = |index: &u32| match (&self.settings, recipients.get(*index as usize)) {
+            (_, None) => false,
+            (None, Some(_)) => true, // only one destination is left
+            (Some(settings), Some(r)) => (self.route)(settings, r.address.domain()) == *self.destination,
+        };
+        match self.record.as_deref().and_then(Progress::decode) {
+            Some(progress) => progress.pending().map(|(index, _)| index).filter(here).collect(),
+            None => (0..u32::try_from(recipients.len()).unwrap_or(u32::MAX)).filter(here).collect(),
+        }
+    }
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// The spool holds a new message.
+    Enqueue(Arc<MessageMeta>),
+    /// An attempt ended.
+    Ended {
+        /// Destination in the state's table.
+        dest: u32,
+        /// The message.
+        meta: Arc<MessageMeta>,
+        /// Recipients tried.
+        recipients: Vec<u32>,
+        /// What came of them.
+        outcomes: Vec<RecipientOutcome>,
+    },
+    /// A meta that was asked for.
+    Loaded(Arc<MessageMeta>),
+    /// The spool could not be read, for an attempt (`dest`) or a meta.
+    Unread {
+        /// The message.
+        id: MessageId,
+        /// Destination of the attempt.
+        dest: Option<u32>,
+        /// It will never be readable; else it is tried again.
+        lost: bool,
+    },
+    /// A report was taken over, or nobody could.
+    Acked {
+        /// Its token.
+        token: u64,
+        /// Taken over.
+        done: bool,
+    },
+    /// New settings.
+    Reload(Arc<Settings>),
+    /// Time has passed.
+    Tick,
+}
+
+/// What is to be done, in this order.
+#[derive(Debug)]
+pub enum Effect {
+    /// Make an attempt, answer with [`Input::Ended`] or [`Input::Unread`].
+    Attempt(Box<Job>),
+    /// Read a meta, answer with [`Input::Loaded`] or [`Input::Unread`].
+    Load(MessageId),
+    /// Write a progress record; `durable` = on disk before anybody is answered.
+    Progress(MessageId, Bytes, bool),
+    /// The message is done: mark it in the spool and tell.
+    Done(MessageId),
+    /// The spool has lost the message.
+    Lost(MessageId),
+    /// Tell what an attempt brought.
+    Attempted(Arc<MessageMeta>, Vec<RecipientOutcome>, Option<Time>),
+    /// Report, answer with [`Input::Acked`].
+    Report(u64, Arc<Report>),
+}
+
+/// Numbers for the gauges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Due or being tried. A message for several destinations counts once for each that is busy.
+    pub active: usize,
+    /// The rest.
+    pub deferred: usize,
+    /// Held.
+    pub held: usize,
+}
+
+/// Everything the queue knows.
+pub struct State {
+    pub(super) settings: Arc<Settings>,
+    pub(super) rules: Rules,
+    pub(super) messages: BTreeMap<MessageId, Box<Entry>>,
+    pub(super) held: BTreeSet<MessageId>,
+    pub(super) dests: Destinations,
+    timers: BTreeSet<(Time, MessageId)>,
+    senders: HashSet<Arc<Sender>>,
+    reports: Reports,
+    /// Messages whose meta is needed.
+    work: VecDeque<MessageId>,
+    /// Messages whose meta could not be read.
+    later: BTreeSet<(Time, MessageId)>,
+    running: usize,
+    loading: usize,
+    fresh: usize,
+    open: bool,
+}
+
+impl State {
+    /// Empty.
+    pub fn new(settings: Arc<Settings>, rules: Rules) -> Self {
+        Self {
+            settings,
+            rules,
+            messages: BTreeMap::new(),
+            held: BTreeSet::new(),
+            dests: Destinations::new(rules.route),
+            timers: BTreeSet::new(),
+            senders: HashSet::new(),
+            reports: Reports::default(),
+            work: VecDeque::new(),
+            later: BTreeSet::new(),
+            running: 0,
+            loading: 0,
+            fresh: 0,
+            open: true,
+        }
+    }
+
+    /// Takes in a message found in the spool at start.
+    pub fn recover(&mut self, meta: &MessageMeta, record: Option<&[u8]>) {
+        let count = meta.envelope.recipients.len();
+        let decoded = record.map(Progress::decode);
+        if matches!(decoded, Some(None)) {
+            tracing::error!(id = %meta.id, "the progress record cannot be read; the message starts anew");
+        }
+        let known = decoded.flatten().map(|mut progress| {
+            progress.recover(count);
+            progress
+        });
+        let fresh = || Progress::fresh(meta.accepted_at, meta.hold.clone(), count);
+        let is_known = known.is_some();
+        let progress = known.unwrap_or_else(fresh);
+        let legs = self.sort(meta, &progress);
+        let sender = Sender { from: meta.envelope.from.as_str().into(), identity: meta.identity.clone() };
+        let mut entry = Entry {
+            since: progress.since,
+            source: Source::Sender(intern(&mut self.senders, sender)),
+            record: is_known.then(|| progress.encode().into_boxed_slice()),
+            hold: progress.hold.clone(),
+            legs,
+            notice: if progress.notice_sent { Notice::Sent } else { Notice::None },
+            fate: progress.fate,
+            ..Entry::fresh(meta)
+        };
+        if entry.hold.is_some() {
+            self.held.insert(meta.id);
+        }
+        self.resume(meta.id, &mut entry);
+        self.messages.insert(meta.id, Box::new(entry));
+    }
+
+    /// Opens or closes the door for new attempts (spool not healthy, draining, events not taken).
+    pub const fn gate(&mut self, open: bool) {
+        self.open = open;
+    }
+
+    /// One step.
+    pub fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Effect>) {
+        match input {
+            Input::Enqueue(meta) => self.enqueue(meta),
+            Input::Ended { dest, meta, recipients, outcomes } => self.ended(now, dest, meta, &recipients, outcomes, out),
+            Input::Loaded(meta) => {
+                self.loading = self.loading.saturating_sub(1);
+                self.loaded(now, &meta, out);
+            }
+            Input::Unread { id, dest, lost } => self.unread(now, id, dest, lost, out),
+            Input::Acked { token, done: false } => self.reports.refused(now, token),
+            Input::Acked { token, done: true } => self.acked(token, out),
+            Input::Reload(settings) => {
+                let stale = self.settings.routes != settings.routes;
+                self.settings = settings;
+                self.dests.reload(stale);
+            }
+            Input::Tick => self.tick(now, out),
+        }
+    }
+
+    /// Starts what may start now. Called once after a batch of inputs.
+    pub fn pump(&mut self, now: Time, out: &mut Vec<Effect>) {
+        self.dests.wake(now);
+        while self.open && self.loading < LOADS_MAX && self.reports.len() < REPORTS_MAX {
+            let Some(id) = self.work.pop_front() else { break };
+            let Some(entry) = self.messages.get_mut(&id) else { continue };
+            entry.queued = false;
+            if entry.loading || !entry.needs_meta() {
+                continue;
+            }
+            if let Source::Fresh(meta) = &entry.source {
+                let meta = meta.clone();
+                self.loaded(now, &meta, out);
+            } else {
+                entry.loading = true;
+                self.loading += 1;
+                out.push(Effect::Load(id));
+            }
+        }
+        while self.open && self.running < self.settings.delivery.connections && self.reports.len() < REPORTS_MAX {
+            let Some((dest, id)) = self.dests.next(&self.settings) else { break };
+            self.start(dest, id, out);
+        }
+    }
+
+    /// When something becomes due by itself.
+    pub fn next_wake(&self) -> Option<Time> {
+        let timer = self.timers.first().map(|(time, _)| *time);
+        let later = self.later.first().map(|(time, _)| *time);
+        [timer, later, self.dests.next_wake(), self.reports.next_wake()].into_iter().flatten().min()
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        self.running == 0 && self.loading == 0 && self.reports.is_empty()
+    }
+
+    /// For the gauges.
+    pub fn counts(&self) -> Counts {
+        let held = self.held.len();
+        let waiting = self.messages.len().saturating_sub(held);
+        let active = self.dests.busy().min(waiting);
+        Counts { active, deferred: waiting - active, held }
+    }
+
+    /// Up to `limit` messages after `after`.
+    pub fn list(&self, state: Option<QueueState>, after: Option<MessageId>, limit: usize) -> Vec<QueueItem> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = (after.map_or(Unbounded, Excluded), Unbounded);
+        let rest = |dest| self.dests.get(dest).and_then(|d| d.rest);
+        if state == Some(QueueState::Held) {
+            let held = self.held.range(from).filter_map(|id| Some((id, self.messages.get(id)?)));
+            return held.take(limit).map(|(id, entry)| entry.item(*id, rest)).collect();
+        }
+        let fits = |entry: &Entry| state.is_none_or(|s| entry.state(rest) == s);
+        let all = self.messages.range(from).filter(|(_, entry)| fits(entry));
+        all.take(limit).map(|(id, entry)| entry.item(*id, rest)).collect()
+    }
+
+    /// One message with its progress.
+    pub fn show(&self, id: MessageId) -> Option<(QueueItem, Progress)> {
+        let entry = self.messages.get(&id)?;
+        let rest = |dest| self.dests.get(dest).and_then(|d| d.rest);
+        Some((entry.item(id, rest), entry.progress()))
+    }
+
+    fn enqueue(&mut self, meta: Arc<MessageMeta>) {
+        let id = meta.id;
+        if self.messages.contains_key(&id) {
+            return;
+        }
+        let mut entry = Entry::fresh(&meta);
+        let progress = Progress::fresh(meta.accepted_at, None, meta.envelope.recipients.len());
+        entry.legs = self.sort(&meta, &progress);
+        entry.source = if self.fresh < FRESH_MAX {
+            self.fresh += 1;
+            Source::Fresh(meta)
+        } else {
+            let sender = Sender { from: meta.envelope.from.as_str().into(), identity: meta.identity.clone() };
+            Source::Sender(intern(&mut self.senders, sender))
+        };
+        if entry.hold.is_some() {
+            self.held.insert(id);
+        }
+        self.resume(id, &mut entry);
+        self.messages.insert(id, Box::new(entry));
+    }
+
+    /// Parked legs for the recipients still to be tried, one per destination.
+    fn sort(&mut self, meta: &MessageMeta, progress: &Progress) -> Legs {
+        let mut legs: Vec<Leg> = Vec::with_capacity(1);
+        for (recipient, track) in meta.envelope.recipients.iter().zip(&progress.recipients) {
+            if track.stage != Stage::Pending {
+                continue;
+            }
+            let dest = self.dests.of(&self.settings, recipient.address.domain(), meta.pool);
+            match legs.iter_mut().find(|l| l.dest == dest) {
+                Some(leg) => {
+                    leg.attempts = leg.attempts.max(track.attempts);
+                    leg.next = leg.next.min(track.next);
+                }
+                None => {
+                    self.dests.join(dest);
+                    legs.push(Leg { dest, attempts: track.attempts, state: LegState::Parked, next: track.next });
+                }
+            }
+        }
+        legs.into()
+    }
+
+    /// Puts every parked leg of an entry where it belongs, and its timer.
+    pub(super) fn resume(&mut self, id: MessageId, entry: &mut Entry) {
+        if entry.hold.is_none() && entry.fate.is_none() {
+            for leg in entry.legs.all_mut().iter_mut().filter(|l| l.state == LegState::Parked) {
+                if leg.next == Time(0) {
+                    leg.state = LegState::Ready;
+                    self.dests.ready(leg.dest, id);
+                } else {
+                    leg.state = LegState::Waiting;
+                }
+            }
+        }
+        self.rest(id, entry);
+    }
+
+    /// After any change of an entry: its timer, and its place in the line for its meta.
+    pub(super) fn rest(&mut self, id: MessageId, entry: &mut Entry) {
+        let time = timer(entry, &self.settings);
+        if time != entry.timer {
+            if entry.timer != NEVER {
+                self.timers.remove(&(entry.timer, id));
+            }
+            if time != NEVER {
+                self.timers.insert((time, id));
+            }
+            entry.timer = time;
+        }
+        if !entry.queued && !entry.loading && entry.needs_meta() {
+            entry.queued = true;
+            self.work.push_back(id);
+        }
+    }
+
+    fn tick(&mut self, now: Time, out: &mut Vec<Effect>) {
+        while let Some((time, id)) = self.timers.first().copied().filter(|(time, _)| *time <= now) {
+            self.timers.remove(&(time, id));
+            let Some(mut entry) = self.messages.remove(&id) else { continue };
+            entry.timer = NEVER;
+            self.fire(now, id, &mut entry);
+            self.messages.insert(id, entry);
+        }
+        while let Some((time, id)) = self.later.first().copied().filter(|(time, _)| *time <= now) {
+            self.later.remove(&(time, id));
+            self.with(id, |_, _| ());
+        }
+        while let Some((token, report)) = self.reports.due(now) {
+            out.push(Effect::Report(token, report));
+        }
+    }
+
+    /// Runs `change` on an entry that is out of the map meanwhile, then brings its timer up to date.
+    pub(super) fn with<T>(&mut self, id: MessageId, change: impl FnOnce(&mut Self, &mut Entry) -> T) -> Option<T> {
+        let mut entry = self.messages.remove(&id)?;
+        let result = change(self, &mut entry);
+        self.rest(id, &mut entry);
+        self.messages.insert(id, entry);
+        Some(result)
+    }
+
+    fn fire(&mut self, now: Time, id: MessageId, entry: &mut Entry) {
+        let delivery = &self.settings.delivery;
+        if entry.hold.is_some() {
+            if now >= entry.since.after(self.settings.held_expire) {
+                entry.fate = Some(Fate::Return(FailureCause::HeldReturned));
+            }
+        } else if now >= schedule::expires(delivery, entry.since) {
+            entry.fate = Some(Fate::Return(FailureCause::Expired));
+        } else if entry.notice == Notice::None && schedule::notice(delivery, entry.since).is_some_and(|due| now >= due) {
+            entry.notice = Notice::Wanted;
+        }
+        if entry.fate.is_some() {
+            entry.park();
+        } else if entry.hold.is_none() {
+            for leg in entry.legs.all_mut().iter_mut().filter(|l| l.state == LegState::Waiting && l.next <= now) {
+                leg.state = LegState::Ready;
+                self.dests.ready(leg.dest, id);
+            }
+        }
+        self.rest(id, entry);
+    }
+
+    fn start(&mut self, dest: u32, id: MessageId, out: &mut Vec<Effect>) {
+        let Some(entry) = self.messages.get_mut(&id) else { return };
+        let only = entry.legs.all().len() == 1;
+        let (hold, fate) = (entry.hold.is_some(), entry.fate.is_some());
+        let Some(leg) = entry.legs.of(dest).filter(|l| l.state == LegState::Ready && !hold && !fate) else { return };
+        let Some(target) = self.dests.get(dest) else { return };
+        if target.stale {
+            leg.state = LegState::Parked;
+            entry.regroup = true;
+            self.with(id, |_, _| ());
+            return;
+        }
+        let destination = target.destination.clone();
+        leg.state = LegState::Running;
+        entry.running += 1;
+        self.running += 1;
+        self.dests.started(dest);
+        let meta = if let Source::Fresh(meta) = &entry.source { Some(meta.clone()) } else { None };
+        let settings = (!only).then(|| self.settings.clone());
+        let (record, route) = (entry.record.clone(), self.rules.route);
+        out.push(Effect::Attempt(Box::new(Job { id, dest, destination, meta, record, settings, route })));
+    }
+
+    fn ended(
+        &mut self,
+        now: Time,
+        dest: u32,
+        meta: Arc<MessageMeta>,
+        recipients: &[u32],
+        outcomes: Vec<RecipientOutcome>,
+        out: &mut Vec<Effect>,
+    ) {
+        self.running = self.running.saturating_sub(1);
+        let last = outcomes.iter().find(|o| o.status == RecipientStatus::Pending).map(|o| Last::new(&o.reply, &o.remote));
+        let signal = (!recipients.is_empty()).then(|| (schedule::signal(&outcomes), last));
+        self.dests.ended(now, dest, &self.settings, signal);
+        let id = meta.id;
+        let Some(mut entry) = self.messages.remove(&id) else { return };
+        entry.running = entry.running.saturating_sub(1);
+        let plain = entry.record.is_none() && entry.legs.all().len() == 1 && entry.reports == 0;
+        let through = |o: &RecipientOutcome| o.status == RecipientStatus::Delivered && !settle::wants_success(&meta, o);
+        if plain && outcomes.len() == meta.envelope.recipients.len() && outcomes.iter().all(through) {
+            out.push(Effect::Attempted(meta, outcomes, None));
+            self.finish(id, *entry, out);
+            return;
+        }
+        let mut progress = entry.progress();
+        let settled = settle::settle(now, &self.settings.delivery, &meta, &mut progress, recipients, &outcomes);
+        match settled.left {
+            None => {
+                entry.legs.remove(dest);
+                self.dests.leave(dest);
+            }
+            Some((attempts, next)) => {
+                if let Some(leg) = entry.legs.of(dest) {
+                    *leg = Leg { dest, attempts, state: LegState::Parked, next };
+                }
+            }
+        }
+        let next = settled.left.map(|(_, next)| next).filter(|_| entry.hold.is_none());
+        out.push(Effect::Attempted(meta.clone(), outcomes, next));
+        let refused = ReportKind::Failed(FailureCause::Refused, entry.hold.clone());
+        let relayed = Report { meta: meta.clone(), kind: ReportKind::Relayed, recipients: settled.relayed };
+        let failed = Report { meta: meta.clone(), kind: refused, recipients: settled.failed };
+        let mut told: Vec<_> = [relayed, failed].into_iter().filter_map(|r| self.reports.open(&mut entry, r)).collect();
+        if entry.hold.is_none() && entry.fate.is_none() && now >= schedule::expires(&self.settings.delivery, entry.since) {
+            entry.fate = Some(Fate::Return(FailureCause::Expired));
+        }
+        self.slim(&mut entry);
+        self.conclude(now, &meta, &mut entry, &mut progress, &mut told);
+        self.settle_down(id, *entry, progress, told, out);
+    }
+
+    /// A meta that was needed is here.
+    fn loaded(&mut self, now: Time, meta: &Arc<MessageMeta>, out: &mut Vec<Effect>) {
+        let Some(mut entry) = self.messages.remove(&meta.id) else { return };
+        entry.loading = false;
+        let mut progress = entry.progress();
+        let mut told = Vec::new();
+        self.conclude(now, meta, &mut entry, &mut progress, &mut told);
+        self.settle_down(meta.id, *entry, progress, told, out);
+    }
+
+    /// Does what waited for the meta: sort anew, notice of delay, the end.
+    fn conclude(
+        &mut self,
+        now: Time,
+        meta: &Arc<MessageMeta>,
+        entry: &mut Entry,
+        progress: &mut Progress,
+        told: &mut Vec<(u64, Arc<Report>)>,
+    ) {
+        if entry.regroup && entry.running == 0 {
+            entry.regroup = false;
+            self.leave_all(entry);
+            entry.legs = self.sort(meta, progress);
+        }
+        let delivery = &self.settings.delivery;
+        let late = schedule::notice(delivery, entry.since).is_some_and(|due| now >= due);
+        let common = match entry.legs.all() {
+            [leg] => self.dests.get(leg.dest).and_then(|d| d.last.clone()),
+            _ => None,
+        };
+        if late && entry.notice != Notice::Sent && entry.hold.is_none() && entry.fate.is_none() {
+            // RFC 3463 X.4.7: delivery time expired; used here for "not yet".
+            let otherwise = Reply::new(451, (4, 4, 7), "Not delivered yet");
+            let recipients = settle::pending_report(progress, common.as_deref(), &otherwise);
+            let kind = ReportKind::Delayed(schedule::expires(delivery, entry.since));
+            told.extend(self.reports.open(entry, Report { meta: meta.clone(), kind, recipients }));
+            entry.notice = Notice::Sent;
+        } else if entry.notice == Notice::Wanted {
+            entry.notice = Notice::None;
+        }
+        let Some(fate) = entry.fate.filter(|_| entry.running == 0) else { return };
+        let recipients = settle::pending_report(progress, common.as_deref(), &last_word(fate));
+        let stage = if matches!(fate, Fate::Return(_)) { Stage::Reporting } else { Stage::Failed };
+        mark(progress, recipients.iter().map(|r| r.recipient), stage);
+        self.leave_all(entry);
+        if let Fate::Return(cause) = fate {
+            let kind = ReportKind::Failed(cause, entry.hold.clone());
+            told.extend(self.reports.open(entry, Report { meta: meta.clone(), kind, recipients }));
+        }
+    }
+
+    fn leave_all(&mut self, entry: &mut Entry) {
+        for leg in entry.legs.all() {
+            self.dests.leave(leg.dest);
+        }
+        entry.legs = Legs::NONE;
+    }
+
+    /// Records an entry after a step, or ends it; reports go out after the record that says they are under way.
+    fn settle_down(
+        &mut self,
+        id: MessageId,
+        mut entry: Entry,
+        progress: Progress,
+        told: Vec<(u64, Arc<Report>)>,
+        out: &mut Vec<Effect>,
+    ) {
+        if entry.legs.all().is_empty() && entry.reports == 0 {
+            self.finish(id, entry, out);
+            return;
+        }
+        out.push(Effect::Progress(id, entry.keep(progress), false));
+        out.extend(told.into_iter().map(|(token, report)| Effect::Report(token, report)));
+        self.resume(id, &mut entry);
+        self.messages.insert(id, Box::new(entry));
+    }
+
+    fn acked(&mut self, token: u64, out: &mut Vec<Effect>) {
+        let Some(report) = self.reports.close(token) else { return };
+        let id = report.meta.id;
+        let Some(mut entry) = self.messages.remove(&id) else { return };
+        entry.reports = entry.reports.saturating_sub(1);
+        let mut progress = entry.progress();
+        match report.kind {
+            ReportKind::Failed(..) => mark(&mut progress, report.recipients.iter().map(|r| r.recipient), Stage::Failed),
+            ReportKind::Delayed(_) => progress.notice_sent = true,
+            ReportKind::Relayed => {}
+        }
+        self.settle_down(id, *entry, progress, Vec::new(), out);
+    }
+
+    fn unread(&mut self, now: Time, id: MessageId, dest: Option<u32>, lost: bool, out: &mut Vec<Effect>) {
+        if let Some(dest) = dest {
+            self.running = self.running.saturating_sub(1);
+            self.dests.ended(now, dest, &self.settings, None);
+        } else {
+            self.loading = self.loading.saturating_sub(1);
+        }
+        let Some(mut entry) = self.messages.remove(&id) else { return };
+        if lost {
+            out.push(Effect::Lost(id));
+            self.forget(id, *entry);
+            return;
+        }
+        let again = now.after(READ_AGAIN);
+        if let Some(dest) = dest {
+            entry.running = entry.running.saturating_sub(1);
+            if let Some(leg) = entry.legs.of(dest) {
+                (leg.state, leg.next) = (LegState::Parked, again);
+            }
+            self.resume(id, &mut entry);
+        } else {
+            entry.loading = false;
+            self.later.insert((again, id));
+        }
+        self.messages.insert(id, entry);
+    }
+
+    pub(super) fn finish(&mut self, id: MessageId, entry: Entry, out: &mut Vec<Effect>) {
+        out.push(Effect::Done(id));
+        self.forget(id, entry);
+    }
+
+    fn forget(&mut self, id: MessageId, mut entry: Entry) {
+        if entry.timer != NEVER {
+            self.timers.remove(&(entry.timer, id));
+        }
+        if entry.hold.is_some() {
+            self.held.remove(&id);
+        }
+        self.leave_all(&mut entry);
+        match entry.source {
+            Source::Fresh(_) => self.fresh = self.fresh.saturating_sub(1),
+            // Two left: the set's own and this one.
+            Source::Sender(sender) if Arc::strong_count(&sender) == 2 => {
+                self.senders.remove(&sender);
+            }
+            Source::Sender(_) => {}
+        }
+    }
+
+    /// After its first attempt a message waits without its meta.
+    fn slim(&mut self, entry: &mut Entry) {
+        if let Source::Fresh(meta) = &entry.source {
+            self.fresh = self.fresh.saturating_sub(1);
+            let sender = Sender { from: meta.envelope.from.as_str().into(), identity: meta.identity.clone() };
+            entry.source = Source::Sender(intern(&mut self.senders, sender));
+        }
+    }
+}
+
+impl Entry {
+    /// Of a message as it was accepted, without legs.
+    fn fresh(meta: &MessageMeta) -> Self {
+        Self {
+            accepted_at: meta.accepted_at,
+            since: meta.accepted_at,
+            timer: NEVER,
+            source: Source::Sender(Arc::new(Sender { from: Box::default(), identity: None })),
+            record: None,
+            hold: meta.hold.clone(),
+            legs: Legs::NONE,
+            size: meta.size,
+            recipients: u32::try_from(meta.envelope.recipients.len()).unwrap_or(u32::MAX),
+            reports: 0,
+            running: 0,
+            pool: meta.pool,
+            // Nobody to be told (RFC 5321 section 4.5.5).
+            notice: if meta.envelope.from.is_null() { Notice::Sent } else { Notice::None },
+            fate: None,
+            loading: false,
+            queued: false,
+            regroup: false,
+        }
+    }
+}
+
+fn intern(senders: &mut HashSet<Arc<Sender>>, sender: Sender) -> Arc<Sender> {
+    if let Some(known) = senders.get(&sender) {
+        return known.clone();
+    }
+    let sender = Arc::new(sender);
+    senders.insert(sender.clone());
+    sender
+}
+
+/// When an entry must be looked at next.
+fn timer(entry: &Entry, settings: &Settings) -> Time {
+    if entry.fate.is_some() || entry.legs.all().is_empty() {
+        return NEVER;
+    }
+    if entry.hold.is_some() {
+        return entry.since.after(settings.held_expire);
+    }
+    let notice = schedule::notice(&settings.delivery, entry.since).filter(|_| entry.notice == Notice::None);
+    let legs = entry.legs.all().iter().filter(|l| l.state == LegState::Waiting).map(|l| l.next);
+    legs.chain(notice).chain([schedule::expires(&settings.delivery, entry.since)]).min().unwrap_or(NEVER)
+}
+
+/// What is told of a recipient about whom nobody ever answered.
+fn last_word(fate: Fate) -> Reply {
+    match fate {
+        Fate::Return(FailureCause::Expired) => Reply::new(554, (5, 4, 7), "Not delivered in time"),
+        Fate::Return(FailureCause::HeldReturned) => Reply::new(550, (5, 7, 1), "Held and not released"),
+        _ => Reply::new(550, (5, 0, 0), "Returned by an administrator"),
+    }
+}

@@ -1,0 +1,256 @@
+//! The task that owns the state: commands in, effects out. Attempts and reads run beside it.
+
+use super::orders::Order;
+use super::progress::Progress;
+use super::reports::{Report, ReportKind};
+use super::state::{Effect, Input, Job, State};
+use super::{Ack, QueueEvent, QueueItem, QueueState, Select};
+use crate::delivery::{Attempt, Delivery};
+use crate::env::{Clock, Deliver};
+use crate::spool::{Spool, SpoolError};
+use crate::types::{MessageId, RecipientOutcome};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+/// Events that wait for a consumer; beyond, no new attempts start.
+const OUTBOX_MAX: usize = 256;
+/// Commands taken in one go.
+const BATCH: usize = 256;
+/// How often gauges and the spool's health are looked at, at least.
+const PULSE: Duration = Duration::from_secs(1);
+
+impl Deliver for Delivery {
+    fn attempt(&self, attempt: Attempt) -> Pin<Box<dyn Future<Output = Vec<RecipientOutcome>> + Send + '_>> {
+        Box::pin(Self::attempt(self, attempt))
+    }
+}
+
+/// What is asked of the task.
+pub enum Command {
+    /// A step of the state.
+    Input(Input),
+    /// An order, answered when it is durable.
+    Order(Order, Select, oneshot::Sender<Vec<MessageId>>),
+    /// A page.
+    List(Option<QueueState>, Option<MessageId>, usize, oneshot::Sender<Vec<QueueItem>>),
+    /// One message.
+    Show(MessageId, oneshot::Sender<Option<(QueueItem, Progress)>>),
+    /// No new attempts; answered when nothing runs any more.
+    Drain(oneshot::Sender<()>),
+}
+
+/// The task.
+pub struct Task<D> {
+    /// State.
+    pub state: State,
+    /// Clock.
+    pub clock: Arc<dyn Clock>,
+    /// Spool.
+    pub spool: Spool,
+    /// Next hops.
+    pub deliver: D,
+    /// For answers of attempts, reads and acknowledgements. Weak: the task ends when the last handle is gone.
+    pub own: mpsc::WeakUnboundedSender<Command>,
+    /// Commands.
+    pub commands: mpsc::UnboundedReceiver<Command>,
+    /// Events.
+    pub events: mpsc::Sender<QueueEvent>,
+    /// Events that did not fit yet.
+    pub outbox: VecDeque<QueueEvent>,
+    /// Waiting for the end of what runs.
+    pub draining: Vec<oneshot::Sender<()>>,
+    /// No new attempts for good.
+    pub closed: bool,
+}
+
+impl<D: Deliver> Task<D> {
+    /// Runs until all handles are gone.
+    pub async fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut effects = Vec::new();
+        let mut pulse = Instant::now();
+        loop {
+            let now = self.clock.now();
+            self.state.handle(now, Input::Tick, &mut effects);
+            self.state.gate(!self.closed && self.outbox.len() < OUTBOX_MAX && self.spool.is_healthy());
+            self.state.pump(now, &mut effects);
+            self.carry_out(&mut effects).await;
+            if pulse <= Instant::now() {
+                pulse = Instant::now() + PULSE;
+                self.gauges();
+            }
+            if self.state.is_idle() && self.outbox.is_empty() {
+                for done in self.draining.drain(..) {
+                    let _ = done.send(());
+                }
+            }
+            let wait = self.state.next_wake().map_or(PULSE, |wake| wake.since(self.clock.now()).min(PULSE));
+            tokio::select! {
+                taken = self.commands.recv_many(&mut batch, BATCH) => if taken == 0 { return },
+                permit = self.events.reserve(), if !self.outbox.is_empty() => match permit {
+                    Ok(permit) => if let Some(event) = self.outbox.pop_front() { permit.send(event) },
+                    // Nobody listens any more: dropping a report takes it back (see `Ack`).
+                    Err(_) => self.outbox.clear(),
+                },
+                () = tokio::time::sleep(wait.max(Duration::from_millis(1))) => {}
+            }
+            for command in batch.drain(..) {
+                self.command(command, &mut effects).await;
+            }
+        }
+    }
+
+    async fn command(&mut self, command: Command, effects: &mut Vec<Effect>) {
+        let now = self.clock.now();
+        match command {
+            Command::Input(input) => self.state.handle(now, input, effects),
+            Command::Order(order, select, answer) => {
+                self.carry_out(effects).await;
+                let met = self.state.order(now, &order, &select, effects);
+                self.carry_out(effects).await;
+                let _ = answer.send(met);
+            }
+            Command::List(state, after, limit, answer) => {
+                let _ = answer.send(self.state.list(state, after, limit));
+            }
+            Command::Show(id, answer) => {
+                let _ = answer.send(self.state.show(id));
+            }
+            Command::Drain(done) => {
+                self.closed = true;
+                self.draining.push(done);
+            }
+        }
+    }
+
+    /// Carries effects out in their order; returns once every durable record among them is on disk.
+    async fn carry_out(&mut self, effects: &mut Vec<Effect>) {
+        // The spool writes in order: the sync of the last record covers those before.
+        let mut durable = None;
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Attempt(job) => self.attempt(job),
+                Effect::Load(id) => self.load(id),
+                Effect::Progress(id, record, false) => self.spool.progress_lazy(id, record),
+                Effect::Progress(id, record, true) => {
+                    if let Some((id, record)) = durable.replace((id, record)) {
+                        self.spool.progress_lazy(id, record);
+                    }
+                }
+                Effect::Done(id) => {
+                    self.spool.done(id);
+                    self.tell(QueueEvent::Done { id });
+                }
+                Effect::Lost(id) => {
+                    tracing::error!(%id, "the spool no longer holds this message; it has left the queue");
+                    self.tell(QueueEvent::Done { id });
+                }
+                Effect::Attempted(meta, outcomes, next_attempt) => {
+                    self.tell(QueueEvent::Attempted { meta, outcomes, next_attempt });
+                }
+                Effect::Report(token, report) => {
+                    let ack = Ack::new(token, self.own.clone());
+                    self.tell(event(&report, ack));
+                }
+            }
+        }
+        if let Some((id, record)) = durable
+            && let Err(error) = self.spool.progress(id, record).await
+        {
+            tracing::error!(%id, ?error, "an order could not be written; it holds until a restart only");
+        }
+    }
+
+    fn tell(&mut self, event: QueueEvent) {
+        if !self.outbox.is_empty() {
+            self.outbox.push_back(event);
+            return;
+        }
+        match self.events.try_send(event) {
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+            Err(mpsc::error::TrySendError::Full(event)) => self.outbox.push_back(event),
+        }
+    }
+
+    fn attempt(&self, job: Box<Job>) {
+        let Some(own) = self.own.upgrade() else { return };
+        let (spool, deliver) = (self.spool.clone(), self.deliver.clone());
+        // Should the attempt panic, the message must not hang: it is tried again.
+        let answer = Answer { own, input: Some(Input::Unread { id: job.id, dest: Some(job.dest), lost: false }) };
+        tokio::spawn(async move {
+            let (read, body) = match spool.read(job.id).await {
+                Ok(found) => found,
+                Err(error) => {
+                    return answer.give(Input::Unread { id: job.id, dest: Some(job.dest), lost: is_lost(job.id, &error) });
+                }
+            };
+            let meta = job.meta.clone().unwrap_or_else(|| Arc::new(read));
+            let recipients = job.recipients(&meta);
+            let outcomes = if recipients.is_empty() {
+                Vec::new()
+            } else {
+                let destination = (*job.destination).clone();
+                deliver.attempt(Attempt { meta: meta.clone(), body, recipients: recipients.clone(), destination }).await
+            };
+            answer.give(Input::Ended { dest: job.dest, meta, recipients, outcomes });
+        });
+    }
+
+    fn load(&self, id: MessageId) {
+        let Some(own) = self.own.upgrade() else { return };
+        let spool = self.spool.clone();
+        let answer = Answer { own, input: Some(Input::Unread { id, dest: None, lost: false }) };
+        tokio::spawn(async move {
+            answer.give(match spool.read(id).await {
+                Ok((meta, _)) => Input::Loaded(Arc::new(meta)),
+                Err(error) => Input::Unread { id, dest: None, lost: is_lost(id, &error) },
+            });
+        });
+    }
+
+    fn gauges(&self) {
+        let counts = self.state.counts();
+        for (state, count) in [("active", counts.active), ("deferred", counts.deferred), ("held", counts.held)] {
+            metrics::gauge!("outgate_queue_messages", "state" => state).set(count as f64);
+        }
+    }
+}
+
+/// Sends its input to the task when it is dropped, however that comes about.
+struct Answer {
+    own: mpsc::UnboundedSender<Command>,
+    input: Option<Input>,
+}
+
+impl Answer {
+    fn give(mut self, input: Input) {
+        self.input = Some(input);
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Some(input) = self.input.take() {
+            let _ = self.own.send(Command::Input(input));
+        }
+    }
+}
+
+fn is_lost(id: MessageId, error: &SpoolError) -> bool {
+    tracing::warn!(%id, ?error, "a queued message cannot be read");
+    matches!(error, SpoolError::NotFound | SpoolError::Damaged(_))
+}
+
+fn event(report: &Report, ack: Ack) -> QueueEvent {
+    let (meta, recipients) = (report.meta.clone(), report.recipients.clone());
+    match report.kind.clone() {
+        ReportKind::Failed(cause, hold) => QueueEvent::Failed { meta, recipients, cause, hold, ack },
+        ReportKind::Delayed(expires) => QueueEvent::Delayed { meta, recipients, expires, ack },
+        ReportKind::Relayed => QueueEvent::Relayed { meta, recipients, ack },
+    }
+}
