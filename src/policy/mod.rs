@@ -1,1 +1,3 @@
-//! Decisions and the table of reasons.
+//! Decisions and the table of reasons. Pure.
+
+pub mod reasons;
