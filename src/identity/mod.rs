@@ -1,6 +1,12 @@
 //! Who is the sender? Client → tenant; AUTH login or XCLIENT LOGIN → trusted header → script header → envelope sender →
 //! From → client address.
 
+mod address;
+mod header;
+mod resolve;
+#[cfg(test)]
+mod tests;
+
 use crate::config::Settings;
 use crate::config::settings::Client;
 use crate::types::{Address, Identity, Reply, ReversePath, TenantId};
@@ -42,10 +48,14 @@ pub struct HeaderFacts {
     pub identity_header: Option<String>,
     /// How many identity header fields there were (more than one is logged).
     pub identity_header_count: usize,
-    /// Address in the script header, where the client has one configured.
+    /// Value of the topmost script header, where the client has one configured: an address, or a script's name.
     pub script: Option<String>,
     /// First address of From.
     pub from: Option<Address>,
+    /// All addresses of all From fields, at most 16: each must be allowed to an authenticated account.
+    pub from_all: Vec<Address>,
+    /// A From field is there that cannot be read whole.
+    pub from_unreadable: bool,
     /// Received fields.
     pub received_count: usize,
     /// All header fields.
@@ -56,27 +66,36 @@ pub struct HeaderFacts {
     pub has_date: bool,
 }
 
-/// The most specific `[[client]]` for this address.
-pub fn find_client(_settings: &Settings, _address: IpAddr) -> Option<Arc<Client>> {
-    unimplemented!()
+/// The most specific `[[client]]` for this address; of equals the first.
+pub fn find_client(settings: &Settings, address: IpAddr) -> Option<Arc<Client>> {
+    let mut best: Option<(u8, &Arc<Client>)> = None;
+    for client in &settings.clients {
+        for network in client.networks.iter().filter(|n| n.contains(&address)) {
+            if best.is_none_or(|(length, _)| network.prefix_len() > length) {
+                best = Some((network.prefix_len(), client));
+            }
+        }
+    }
+    best.map(|(_, client)| Arc::clone(client))
 }
 
-/// Reads the header section; bounded by its own length, never fails.
-pub fn read_headers(_message: &[u8], _client: Option<&Client>) -> HeaderFacts {
-    unimplemented!()
+/// Reads the header section; bounded by its own length, never fails. Identity fields are read only where `client` is
+/// trusted with them.
+pub fn read_headers(message: &[u8], client: Option<&Client>) -> HeaderFacts {
+    header::read(message, client)
 }
 
 /// The identity as far as MAIL tells it; an error is the reply to MAIL (550 5.7.1 may not send as; foreign sender refused).
-pub fn at_mail(_settings: &Settings, _peer: &Peer, _from: &ReversePath) -> Result<Identity, Reply> {
-    unimplemented!()
+pub fn at_mail(settings: &Settings, peer: &Peer, from: &ReversePath) -> Result<Identity, Reply> {
+    resolve::resolve(settings, peer, from, None)
 }
 
 /// The identity after the dot, completed from the header; an error is the reply to the message.
-pub fn at_data(_settings: &Settings, _peer: &Peer, _from: &ReversePath, _header: &HeaderFacts) -> Result<Identity, Reply> {
-    unimplemented!()
+pub fn at_data(settings: &Settings, peer: &Peer, from: &ReversePath, header: &HeaderFacts) -> Result<Identity, Reply> {
+    resolve::resolve(settings, peer, from, Some(header))
 }
 
-/// The message without the client's identity header fields; unchanged bytes otherwise.
-pub fn strip_identity_headers(_message: Vec<u8>, _client: &Client) -> Vec<u8> {
-    unimplemented!()
+/// The message without the client's identity header fields; unchanged bytes otherwise, and not copied where there are none.
+pub fn strip_identity_headers(message: Vec<u8>, client: &Client) -> Vec<u8> {
+    header::strip(message, client)
 }

@@ -1,6 +1,9 @@
 //! One place that joins identity, reputation, blocks and policy into decisions. Used alike by the live relay and by
 //! `replay`: it is given `now` and facts and returns values; sockets, disk and randomness stay with the caller.
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 use crate::config::Settings;
 use crate::types::{
     Action, Block, BlockKind, Evidence, Identity, MessageId, OutcomeClass, Reason, Reply, SenderKey, SenderScope, Signal,

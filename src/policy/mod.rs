@@ -1,1 +1,5 @@
-//! Decisions and the table of reasons.
+//! Decisions and the table of reasons. Pure.
+
+pub mod ceilings;
+pub mod decide;
+pub mod reasons;

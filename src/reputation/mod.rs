@@ -1,1 +1,27 @@
 //! What the relay remembers of every sender: windows, baselines, evidence, standing.
+
+pub mod evidence;
+pub mod group;
+pub mod known;
+pub mod seen;
+pub mod sender;
+pub mod table;
+pub mod window;
+
+/// Joins two hashes into one that is well mixed. Fixed for good: snapshots hold such hashes.
+pub const fn mix(a: u64, b: u64) -> u64 {
+    let mut x = a ^ b.rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+/// Hash of a text, eight octets at a time. Fixed for good, like [`mix`].
+pub fn hash_text(text: &str) -> u64 {
+    let mut hash = text.len() as u64;
+    for chunk in text.as_bytes().chunks(8) {
+        let word = chunk.iter().fold(0_u64, |w, b| (w << 8) | u64::from(*b));
+        hash = mix(hash, word);
+    }
+    hash
+}

@@ -1,0 +1,144 @@
+//! The sender chain: login, what a trusted client asserts, what the envelope claims, the client's address.
+
+use super::address::{Normal, normalise, normalise_login};
+use super::{HeaderFacts, Login, Peer};
+use crate::config::Settings;
+use crate::config::settings::{Client, Tenant};
+use crate::policy::reasons;
+use crate::types::{Address, Domain, Identity, Reply, ReversePath, SenderKey, Strength, TenantId};
+use std::sync::Arc;
+
+/// The identity by all that is known: `header` is `None` at MAIL.
+pub(super) fn resolve(
+    settings: &Settings,
+    peer: &Peer,
+    from: &ReversePath,
+    header: Option<&HeaderFacts>,
+) -> Result<Identity, Reply> {
+    let envelope = from.0.as_ref().map(normalise);
+    match (&peer.login, &peer.client) {
+        (Some(login), _) => authenticated(settings, peer, login, from, envelope.as_ref(), header),
+        (None, Some(client)) => relayed(settings, peer, client, envelope, header),
+        (None, None) => Err(reasons::relay_denied()),
+    }
+}
+
+fn authenticated(
+    settings: &Settings,
+    peer: &Peer,
+    login: &Login,
+    from: &ReversePath,
+    envelope: Option<&Normal>,
+    header: Option<&HeaderFacts>,
+) -> Result<Identity, Reply> {
+    let tenant = settings.tenant(&login.tenant).map(Arc::as_ref);
+    let Some((name, domain)) = normalise_login(&login.name) else { return Err(reasons::relay_denied()) };
+    if let Some(address) = &from.0
+        && !may_send_as(login, &name, tenant, address)
+    {
+        return Err(reasons::may_not_send_as(address.as_str()));
+    }
+    if let Some(header) = header {
+        if header.from_unreadable {
+            return Err(reasons::from_unreadable());
+        }
+        let all = header.from.iter().chain(&header.from_all);
+        if let Some(bad) = all.into_iter().find(|a| !may_send_as(login, &name, tenant, a)) {
+            return Err(reasons::may_not_send_as(bad.as_str()));
+        }
+    }
+    Ok(Identity {
+        key: SenderKey::account(&login.tenant, &name),
+        tenant: login.tenant.clone(),
+        domain: domain.or_else(|| only_domain(tenant)),
+        address: name.into(),
+        strength: Strength::Authenticated,
+        client: peer.address,
+        foreign: envelope.is_some_and(|e| is_foreign(tenant, e)),
+    })
+}
+
+/// Whether the account may use that address in the envelope or From: its own name (a name without domain stands for that
+/// mailbox in each domain of its tenant), a listed address, a listed `@domain`. Sub-addresses and bounce tags are ignored.
+fn may_send_as(login: &Login, name: &str, tenant: Option<&Tenant>, address: &Address) -> bool {
+    let plain = address.key();
+    let normal = normalise(address).address;
+    let is = |wanted: &str| wanted == plain || wanted == normal;
+    if is(name) {
+        return true;
+    }
+    let own_domain = || tenant.is_some_and(|t| t.is_internal(address.domain()));
+    if !name.contains('@') && own_domain() && normal.rsplit_once('@').is_some_and(|(local, _)| local == name) {
+        return true;
+    }
+    login.may_send_as.iter().any(|entry| match entry.strip_prefix('@') {
+        Some(domain) => Domain::parse(domain).is_some_and(|d| d == *address.domain()),
+        None => Address::parse(entry).is_some_and(|a| is(&a.key())),
+    })
+}
+
+fn relayed(
+    settings: &Settings,
+    peer: &Peer,
+    client: &Client,
+    envelope: Option<Normal>,
+    header: Option<&HeaderFacts>,
+) -> Result<Identity, Reply> {
+    let asserted = asserted(peer, client, header);
+    let domains = [
+        asserted.as_ref().and_then(|(_, domain)| domain.as_ref()),
+        envelope.as_ref().map(|e| &e.domain),
+        header.and_then(|h| h.from.as_ref()).map(Address::domain),
+    ];
+    let Some(id) = tenant_of(settings, client, &domains) else { return Err(reasons::relay_denied()) };
+    let tenant = settings.tenant(id).map(Arc::as_ref);
+    if let (Some(e), Some(t)) = (&envelope, tenant)
+        && !t.accept_foreign_senders
+        && !t.is_internal(&e.domain)
+    {
+        return Err(reasons::foreign_sender());
+    }
+    let foreign = envelope.as_ref().is_some_and(|e| is_foreign(tenant, e));
+    let (key, address, domain, strength) = match (asserted, envelope) {
+        (Some((name, domain)), _) => {
+            (SenderKey::account(id, &name), name, domain.or_else(|| only_domain(tenant)), Strength::Asserted)
+        }
+        (None, Some(e)) if foreign => (SenderKey::forwarded(id, peer.address), e.address, Some(e.domain), Strength::None),
+        (None, Some(e)) => (SenderKey::claimed(id, &e.address, peer.address), e.address, Some(e.domain), Strength::Claimed),
+        // RFC 5321 section 4.5.5: a null sender is nobody; only the client answers for it.
+        (None, None) => (SenderKey::claimed(id, "", peer.address), String::new(), None, Strength::None),
+    };
+    Ok(Identity { tenant: id.clone(), key, address: address.into(), domain, strength, client: peer.address, foreign })
+}
+
+/// What the trusted client itself says of the user, the firmest first.
+fn asserted(peer: &Peer, client: &Client, header: Option<&HeaderFacts>) -> Option<(String, Option<Domain>)> {
+    let xclient = peer.xclient_login.as_deref().filter(|_| client.trust_xclient).and_then(normalise_login);
+    xclient.or_else(|| {
+        let header = header?;
+        let received = || header.received_login.as_deref().filter(|_| client.trust_received);
+        let named = header.identity_header.as_deref().and_then(normalise_login);
+        named.or_else(|| received().and_then(normalise_login)).or_else(|| header.script.as_deref().and_then(normalise_login))
+    })
+}
+
+/// The client's tenant that owns the first of `domains` which any of them owns; else the client's first tenant.
+fn tenant_of<'a>(settings: &Settings, client: &'a Client, domains: &[Option<&Domain>]) -> Option<&'a TenantId> {
+    if client.tenants.len() == 1 {
+        return client.tenants.first();
+    }
+    let owner = |domain: &Domain| client.tenants.iter().find(|id| settings.tenant(id).is_some_and(|t| t.is_internal(domain)));
+    domains.iter().flatten().find_map(|d| owner(d)).or_else(|| client.tenants.first())
+}
+
+/// Outside the tenant's domains, or a rewritten sender of forwarded mail.
+fn is_foreign(tenant: Option<&Tenant>, envelope: &Normal) -> bool {
+    envelope.srs || !tenant.is_some_and(|t| t.is_internal(&envelope.domain))
+}
+
+fn only_domain(tenant: Option<&Tenant>) -> Option<Domain> {
+    match tenant.map(|t| t.domains.as_slice()) {
+        Some([only]) => Some(only.clone()),
+        _ => None,
+    }
+}

@@ -1,0 +1,304 @@
+use super::address::{address_list, normalise};
+use super::*;
+use crate::config::settings::Settings;
+use crate::judge::testing::{client, settings, tenant};
+use crate::types::Strength;
+
+fn address(text: &str) -> Address {
+    Address::parse(text).expect("test address")
+}
+
+fn path(text: &str) -> ReversePath {
+    if text.is_empty() { ReversePath::NULL } else { ReversePath(Some(address(text))) }
+}
+
+fn peer(settings: &Settings, ip: &str) -> Peer {
+    let ip: IpAddr = ip.parse().expect("ip");
+    Peer { address: ip, client: find_client(settings, ip), login: None, xclient_login: None, origin: None }
+}
+
+fn login(name: &str, more: &[&str]) -> Login {
+    Login { name: name.into(), tenant: TenantId::new("acme"), may_send_as: more.iter().map(|s| (*s).into()).collect() }
+}
+
+/// Identity after the dot of `message` sent from 192.0.2.7 with that envelope sender.
+fn judge_mail(settings: &Settings, from: &str, message: &str) -> Result<Identity, Reply> {
+    let peer = peer(settings, "192.0.2.7");
+    let header = read_headers(message.as_bytes(), peer.client.as_deref());
+    at_data(settings, &peer, &path(from), &header)
+}
+
+#[test]
+fn senders_are_brought_to_one_form() {
+    for (given, wanted, srs) in [
+        ("Alice@ACME.example", "alice@acme.example", false),
+        ("alice@BÜCHER.example", "alice@xn--bcher-kva.example", false),
+        ("\"Alice\"@acme.example", "alice@acme.example", false),
+        ("alice+news@acme.example", "alice@acme.example", false),
+        ("+x@acme.example", "+x@acme.example", false),
+        ("list-owner+user=example.org@acme.example", "list-owner@acme.example", false),
+        ("list-owner-user=example.org@acme.example", "list-owner@acme.example", false),
+        ("bounce-123-user=example.org@acme.example", "bounce@acme.example", false),
+        ("news-17-john-doe=example.org@acme.example", "news@acme.example", false),
+        ("list-return-5-u=example.org@acme.example", "list-return@acme.example", false),
+        ("news-user=example.org@acme.example", "news@acme.example", false),
+        ("user=example.org@acme.example", "user=example.org@acme.example", false),
+        ("a-b=c@acme.example", "a-b=c@acme.example", false),
+        ("prvs=1234abcdef=alice@acme.example", "alice@acme.example", false),
+        ("prvs=alice/1234abcdef@acme.example", "alice@acme.example", false),
+        ("prvs=1234abcdef=alice+x@acme.example", "alice@acme.example", false),
+        ("btv1==12345abcde==alice@acme.example", "alice@acme.example", false),
+        ("prvs=x=alice@acme.example", "prvs=x=alice@acme.example", false),
+        ("SRS0=HHH=TT=example.org=bob@acme.example", "srs0=hhh=tt=example.org=bob@acme.example", true),
+        (
+            "SRS1+HHH=fwd.example==HH=TT=example.org=bob@acme.example",
+            "srs1+hhh=fwd.example==hh=tt=example.org=bob@acme.example",
+            true,
+        ),
+        ("srs0x@acme.example", "srs0x@acme.example", false),
+    ] {
+        let normal = normalise(&address(given));
+        assert_eq!((normal.address.as_str(), normal.srs), (wanted, srs), "{given}");
+    }
+}
+
+#[test]
+fn address_lists_are_read_whole_or_marked() {
+    for (text, wanted, bad) in [
+        ("a@x.example", vec!["a@x.example"], false),
+        ("\"ceo@acme.example\" <a@x.example>", vec!["a@x.example"], false),
+        ("A (b@y.example) <a@x.example>, c@z.example", vec!["a@x.example", "c@z.example"], false),
+        ("Team: a@x.example, b@x.example;", vec!["a@x.example", "b@x.example"], false),
+        ("<@r1,@r2:a@x.example>", vec!["a@x.example"], false),
+        ("\"a\\\"b\"@x.example", vec!["\"a\\\"b\"@x.example"], false),
+        ("a@[IPv6:::1]", vec!["a@[IPv6:::1]"], false),
+        ("", vec![], true),
+        ("nobody", vec![], true),
+        ("<a@x.example", vec![], true),
+        ("a@x.example (", vec!["a@x.example"], true),
+        ("<a@x.example> <b@x.example>", vec!["a@x.example"], true),
+    ] {
+        let (found, was_bad) = address_list(text, 16);
+        let found: Vec<&str> = found.iter().map(Address::as_str).collect();
+        assert_eq!((found, was_bad), (wanted, bad), "{text}");
+    }
+}
+
+#[test]
+fn the_most_specific_network_wins_over_all_clients() {
+    let mut s = settings();
+    s.clients = vec![Arc::new(client(&["10.0.0.0/8", "10.1.2.3/32"], &["acme"])), Arc::new(client(&["10.1.0.0/16"], &["other"]))];
+    let who = |ip: &str| find_client(&s, ip.parse().expect("ip")).map(|c| c.tenants[0].to_string());
+    assert_eq!(who("10.2.0.1").as_deref(), Some("acme"));
+    assert_eq!(who("10.1.0.1").as_deref(), Some("other"));
+    assert_eq!(who("10.1.2.3").as_deref(), Some("acme"));
+    assert_eq!(who("192.0.2.1"), None);
+}
+
+#[test]
+fn only_the_own_topmost_received_names_the_user() {
+    let s = settings();
+    let postfix = "Received: from pc (pc.acme.example [198.51.100.7])\r\n\t(using TLSv1.3)\r\n\t\
+                   (Authenticated sender: Alice@acme.example)\r\n\tby mx.acme.example (Postfix) with ESMTPSA id 4X\r\n\
+                   \tfor <bob@x.example>; Sun, 22 Nov 2026 14:00:00 +0000\r\n\r\nhi";
+    let id = judge_mail(&s, "bob@acme.example", postfix).expect("identity");
+    assert_eq!((id.key.as_str(), id.strength), ("acme:alice@acme.example", Strength::Asserted));
+
+    // Behind another Received it is the sender's own invention.
+    let inner = format!("Received: from a by b; date\r\n{postfix}");
+    let id = judge_mail(&s, "bob@acme.example", &inner).expect("identity");
+    assert_eq!((id.key.as_str(), id.strength), ("acme:bob@acme.example;192.0.2.7", Strength::Claimed));
+
+    // From a client that is not trusted with it.
+    let mut untrusting = s.clone();
+    let mut c = client(&["192.0.2.0/24"], &["acme"]);
+    c.trust_received = false;
+    untrusting.clients = vec![Arc::new(c)];
+    assert_eq!(judge_mail(&untrusting, "bob@acme.example", postfix).expect("identity").strength, Strength::Claimed);
+}
+
+#[test]
+fn received_comments_are_read_with_care() {
+    let s = settings();
+    for (received, wanted) in [
+        // HELO names stand before the server's own comment.
+        ("from x (Authenticated sender: eve) (h [1.2.3.4]) (Authenticated sender: alice) by mx", Some("acme:alice")),
+        ("from h (h [1.2.3.4] (Authenticated sender: eve)) by mx", None),
+        ("from h by mx for <\"(Authenticated sender: eve)\"@x.example>; date", None),
+        ("from h by mx for \"(Authenticated sender: eve)\"@x.example; date", None),
+        ("from h (authenticated bits=0) by mx", None),
+        ("from h (AUTHENTICATED SENDER: alice) by mx", Some("acme:alice")),
+        ("from h (Authenticated sender: ) by mx", None),
+        ("from h (Authenticated sender: alice by mx", None),
+    ] {
+        let id = judge_mail(&s, "bob@acme.example", &format!("Received: {received}\r\n\r\n")).expect("identity");
+        assert_eq!(id.key.as_str(), wanted.unwrap_or("acme:bob@acme.example;192.0.2.7"), "{received}");
+    }
+}
+
+#[test]
+fn a_forged_envelope_does_not_touch_the_account() {
+    let s = settings();
+    let id = judge_mail(&s, "alice@acme.example", "Subject: x\r\n\r\n").expect("identity");
+    let account = crate::types::SenderKey::account(&TenantId::new("acme"), "alice@acme.example");
+    assert_ne!(id.key, account);
+    assert_eq!(id.strength, Strength::Claimed);
+}
+
+#[test]
+fn of_two_identity_headers_the_topmost_counts_and_both_are_reported() {
+    let s = settings();
+    let mail = "X-Authenticated-Sender: alice@acme.example\r\nx-authenticated-sender : eve@acme.example\r\n\r\n";
+    let header = read_headers(mail.as_bytes(), Some(&s.clients[0]));
+    assert_eq!((header.identity_header.as_deref(), header.identity_header_count), (Some("alice@acme.example"), 2));
+    assert_eq!(judge_mail(&s, "", mail).expect("identity").key.as_str(), "acme:alice@acme.example");
+    assert_eq!(read_headers(mail.as_bytes(), None).identity_header_count, 0);
+}
+
+#[test]
+fn the_chain_goes_from_firm_to_weak() {
+    let s = settings();
+    let all = "Received: from h (Authenticated sender: rec) by mx\r\nX-Authenticated-Sender: host.example: Head\r\n\
+               X-PHP-Originating-Script: 33:mail.php\r\n\r\n";
+    let mut peer = peer(&s, "192.0.2.7");
+    let header = read_headers(all.as_bytes(), peer.client.as_deref());
+    let key = |p: &Peer, h: &HeaderFacts| at_data(&s, p, &path("bob@acme.example"), h).expect("identity").key.to_string();
+    peer.xclient_login = Some("X".into());
+    assert_eq!(key(&peer, &header), "acme:x");
+    peer.xclient_login = Some("[UNAVAILABLE]".into());
+    assert_eq!(key(&peer, &header), "acme:head");
+    let mut h = header;
+    h.identity_header = None;
+    assert_eq!(key(&peer, &h), "acme:rec");
+    h.received_login = None;
+    assert_eq!(key(&peer, &h), "acme:33:mail.php");
+    h.script = None;
+    assert_eq!(key(&peer, &h), "acme:bob@acme.example;192.0.2.7");
+}
+
+#[test]
+fn the_tenant_is_the_one_that_owns_the_senders_domain() {
+    let s = settings();
+    let tenant = |from: &str, mail: &str| judge_mail(&s, from, mail).expect("identity").tenant.to_string();
+    assert_eq!(tenant("a@other.example", "\r\n"), "other");
+    assert_eq!(tenant("a@acme.test", "\r\n"), "acme");
+    assert_eq!(tenant("a@elsewhere.example", "\r\n"), "acme");
+    assert_eq!(tenant("", "From: a@other.example\r\n\r\n"), "other");
+    assert_eq!(tenant("a@acme.example", "X-Authenticated-Sender: u@other.example\r\n\r\n"), "other");
+    assert_eq!(tenant("a@other.example", "X-Authenticated-Sender: u\r\n\r\n"), "other");
+}
+
+#[test]
+fn null_and_foreign_senders() {
+    let mut s = settings();
+    let null = judge_mail(&s, "", "\r\n").expect("identity");
+    assert_eq!((null.key.as_str(), null.strength, null.foreign), ("acme:;192.0.2.7", Strength::None, false));
+    let foreign = judge_mail(&s, "bob@elsewhere.example", "\r\n").expect("identity");
+    assert_eq!((foreign.key.as_str(), foreign.strength), ("acme:forwarded;192.0.2.7", Strength::None));
+    assert_eq!((&*foreign.address, foreign.foreign), ("bob@elsewhere.example", true));
+    let srs = judge_mail(&s, "SRS0=H=T=example.org=bob@acme.example", "\r\n").expect("identity");
+    assert_eq!((srs.key.as_str(), srs.foreign), ("acme:forwarded;192.0.2.7", true));
+
+    let mut strict = tenant("acme", &["acme.example"]);
+    strict.accept_foreign_senders = false;
+    s.tenants = vec![Arc::new(strict)];
+    s.clients = vec![Arc::new(client(&["192.0.2.0/24"], &["acme"]))];
+    let reply = at_mail(&s, &peer(&s, "192.0.2.7"), &path("bob@elsewhere.example")).expect_err("refused");
+    assert_eq!((reply.code, reply.enhanced), (550, Some(crate::types::Enhanced(5, 7, 1))));
+    assert!(at_mail(&s, &peer(&s, "192.0.2.7"), &path("")).is_ok());
+    assert!(at_mail(&s, &peer(&s, "192.0.2.7"), &path("SRS0=H=T=example.org=bob@acme.example")).is_ok());
+}
+
+#[test]
+fn strangers_may_not_relay() {
+    let s = settings();
+    let reply = at_mail(&s, &peer(&s, "203.0.113.1"), &path("alice@acme.example")).expect_err("refused");
+    assert_eq!(reply.one_line(), "550 5.7.1 Relaying denied");
+}
+
+#[test]
+fn an_account_sends_as_what_it_may() {
+    let s = settings();
+    let mut p = peer(&s, "203.0.113.1");
+    p.login = Some(login("Alice@acme.example", &["sales@acme.example", "@acme.test"]));
+    for (from, header_from, good) in [
+        ("alice@acme.example", "Alice <alice@acme.example>", true),
+        ("alice+x@acme.example", "alice@ACME.example", true),
+        ("prvs=1234abcdef=alice@acme.example", "alice@acme.example", true),
+        ("sales@acme.example", "anything@acme.test", true),
+        ("", "alice@acme.example", true),
+        ("bob@acme.example", "alice@acme.example", false),
+        ("alice@acme.example", "bob@acme.example", false),
+        ("alice@acme.example", "alice@acme.example, bob@acme.example", false),
+        ("alice@acme.example", "alice@sub.acme.test", false),
+        ("alice@acme.example", "\"alice@acme.example\" <>", false),
+    ] {
+        let header = read_headers(format!("From: {header_from}\r\n\r\n").as_bytes(), None);
+        let result = at_data(&s, &p, &path(from), &header);
+        assert_eq!(result.is_ok(), good, "{from} / {header_from}");
+        match result {
+            Ok(id) => assert_eq!((id.key.as_str(), id.strength), ("acme:alice@acme.example", Strength::Authenticated)),
+            Err(reply) => assert_eq!((reply.code, reply.enhanced), (550, Some(crate::types::Enhanced(5, 7, 1)))),
+        }
+    }
+    assert!(at_mail(&s, &p, &path("bob@acme.example")).is_err());
+}
+
+#[test]
+fn a_login_without_domain_stays_as_it_is() {
+    let s = settings();
+    let mut p = peer(&s, "203.0.113.1");
+    p.login = Some(login("alice", &[]));
+    let id = at_mail(&s, &p, &path("alice@acme.test")).expect("own mailbox");
+    assert_eq!((id.key.as_str(), &*id.address, id.domain), ("acme:alice", "alice", None));
+    assert!(at_mail(&s, &p, &path("alice@elsewhere.example")).is_err());
+    p.login = Some(Login { tenant: TenantId::new("other"), ..login("u;1", &[]) });
+    let id = at_mail(&s, &p, &path("")).expect("null");
+    assert_eq!((id.key.as_str(), id.domain.map(|d| d.to_string())), ("other:u,1", Some("other.example".into())));
+}
+
+#[test]
+fn header_facts_are_counted() {
+    let mail =
+        "From x Mon\r\nReceived: a\r\nDATE: now\r\nReceived: b\r\nMessage-ID:\r\n <id@x>\r\nFrom: a@x.example\r\n\r\nFrom: b";
+    let h = read_headers(mail.as_bytes(), None);
+    assert_eq!((h.received_count, h.field_count, h.has_date), (2, 5, true));
+    assert_eq!(h.message_id.as_deref(), Some("id@x"));
+    assert_eq!(h.from.map(|a| a.as_str().to_owned()).as_deref(), Some("a@x.example"));
+    // What follows a line that is no field is body.
+    assert_eq!(read_headers(b"Subject: x\r\nno field\r\nReceived: a\r\n", None).received_count, 0);
+}
+
+#[test]
+fn stripping_removes_those_fields_and_nothing_else() {
+    let c = client(&["192.0.2.0/24"], &["acme"]);
+    let strip = |m: &[u8]| strip_identity_headers(m.to_vec(), &c);
+    let mail: &[u8] = b"A: 1\r\nX-Authenticated-Sender: a\r\n\tfolded\r\nB: \xff\n X\r\nX-AUTHENTICATED-SENDER : b\r\n\r\nX-Authenticated-Sender: body\r\n";
+    assert_eq!(strip(mail), b"A: 1\r\nB: \xff\n X\r\n\r\nX-Authenticated-Sender: body\r\n");
+    let plain: &[u8] = b"A: 1\r\n\r\nX-Authenticated-Sender: body";
+    let given = plain.to_vec();
+    let place = given.as_ptr();
+    let out = strip_identity_headers(given, &c);
+    assert_eq!((out.as_slice(), out.as_ptr()), (plain, place));
+    assert_eq!(strip(b"X-Authenticated-Sender: a"), b"");
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_octets_are_read_and_only_fields_cut(message in proptest::collection::vec(proptest::num::u8::ANY, 0..400)) {
+        let c = client(&["192.0.2.0/24"], &["acme"]);
+        let facts = read_headers(&message, Some(&c));
+        let out = strip_identity_headers(message.clone(), &c);
+        if facts.identity_header_count == 0 {
+            proptest::prop_assert_eq!(out, message);
+        } else {
+            proptest::prop_assert_eq!(read_headers(&out, Some(&c)).identity_header_count, 0);
+        }
+    }
+
+    #[test]
+    fn any_text_is_an_address_list(text in "[ -~]{0,60}") {
+        let (found, _) = address_list(&text, 16);
+        proptest::prop_assert!(found.len() <= 17);
+    }
+}

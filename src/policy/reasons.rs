@@ -1,0 +1,81 @@
+//! The one table of reasons: what the client is answered, and what people are told.
+
+use crate::config::Settings;
+use crate::types::{BlockRef, Reason, Reply};
+
+/// What a reason means in plain words and what to do about it: for notices, pages and delivery reports.
+pub const fn help(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Clean => "Nothing speaks against this message.",
+        Reason::SuspiciousContent => "The content of this message looks like spam.",
+        Reason::Watched => "The sender's recent mail looks unusual; suspicious messages are held until somebody decides.",
+        Reason::Evidence => {
+            "The sender's recent mail differs so much from what the sender usually sends that the account is probably misused. \
+             Change its password and look for unknown logins, forwarding rules and programs before you release it."
+        }
+        Reason::SpamRate => {
+            "Too large a share of the sender's recent messages is spam. \
+             Change the account's password and look for misuse before you release it."
+        }
+        Reason::RecipientsExternalPerHour => "The sender reached the limit of external recipients per hour.",
+        Reason::RecipientsInternalPerHour => "The sender reached the limit of internal recipients per hour.",
+        Reason::RecipientsPerDay => "The sender reached the limit of recipients per day.",
+        Reason::Blocked => "The sender is blocked.",
+        Reason::BlockedWebsite => "The message links to a website that is blocked.",
+        Reason::Admin => "An administrator blocked this.",
+        Reason::ForeignSender => "The sender address does not belong to a domain that may send through this relay.",
+    }
+}
+
+/// The reply for mail that an active block stops: always permanent, with the reference and, where configured, the page or
+/// whom to ask.
+pub fn blocked_reply(settings: &Settings, reference: BlockRef) -> Reply {
+    let base = format!("Access denied, bad outbound sender [{reference}]");
+    let text = match (&settings.public.url, &settings.public.help) {
+        (Some(url), _) => format!("{base} see {}/blocked/{reference}", url.trim_end_matches('/')),
+        (None, Some(help)) => format!("{base} ask {help}"),
+        (None, None) => base,
+    };
+    Reply::new(550, (5, 1, 8), text)
+}
+
+/// The reply for a message that links to a blocked website: about the message, not its sender.
+pub fn website_reply(reference: BlockRef) -> Reply {
+    Reply::new(550, (5, 7, 1), format!("Message refused, it links to a blocked website [{reference}]"))
+}
+
+/// The reply for a message or recipient that is not taken for a reason other than a block; `None` where the mail goes.
+pub fn reply(reason: Reason) -> Option<Reply> {
+    match reason {
+        Reason::RecipientsExternalPerHour => Some(throttled("external recipients per hour")),
+        Reason::RecipientsInternalPerHour => Some(throttled("internal recipients per hour")),
+        Reason::RecipientsPerDay => Some(throttled("recipients per day")),
+        Reason::SuspiciousContent | Reason::Watched => Some(Reply::new(550, (5, 7, 1), "Message refused as suspicious")),
+        Reason::ForeignSender => Some(foreign_sender()),
+        Reason::Clean | Reason::Evidence | Reason::SpamRate | Reason::Blocked | Reason::BlockedWebsite | Reason::Admin => None,
+    }
+}
+
+fn throttled(what: &str) -> Reply {
+    Reply::new(450, (4, 2, 1), format!("Too many {what}, try again later"))
+}
+
+/// The peer may not relay through us.
+pub fn relay_denied() -> Reply {
+    Reply::new(550, (5, 7, 1), "Relaying denied")
+}
+
+/// The envelope sender lies outside the tenant's domains, and the tenant refuses those.
+pub fn foreign_sender() -> Reply {
+    Reply::new(550, (5, 7, 1), "Sender address is not in a domain that may send through this relay")
+}
+
+/// The account may not use that address.
+pub fn may_not_send_as(address: &str) -> Reply {
+    Reply::new(550, (5, 7, 1), format!("You may not send as <{address}>"))
+}
+
+/// The From field of an authenticated account cannot be read, so it cannot be checked.
+pub fn from_unreadable() -> Reply {
+    Reply::new(550, (5, 7, 1), "The From field cannot be read; give one address you may send as")
+}

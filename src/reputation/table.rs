@@ -1,0 +1,135 @@
+//! A bounded concurrent map: 64 shards, each with its own lock and its own bound, so that making room costs one short walk
+//! over one shard. Locks are never held across an await: everything here is synchronous.
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+const SHARDS: usize = 64;
+
+/// What a full table gives up first.
+pub trait Evict {
+    /// Smallest first: class (0 = invented a moment ago and harmless ... 3 = never while anything else is there), then
+    /// the time it was last used.
+    fn rank(&self) -> (u8, i64);
+}
+
+/// The map.
+pub struct Table<K, V> {
+    shards: Vec<Mutex<HashMap<K, V>>>,
+    hasher: RandomState,
+    per_shard: usize,
+}
+
+impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
+    /// With room for about `capacity` entries.
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect(),
+            hasher: RandomState::new(),
+            per_shard: (capacity / SHARDS).max(1),
+        }
+    }
+
+    fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> MutexGuard<'_, HashMap<K, V>> {
+        let place = (self.hasher.hash_one(key) % SHARDS as u64) as usize;
+        #[expect(clippy::indexing_slicing, reason = "there are SHARDS shards, and the place is a remainder by SHARDS")]
+        self.shards[place].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `f` on the entry under its lock, which `new` makes if it is not there.
+    pub fn with<R>(&self, key: &K, new: impl FnOnce() -> V, f: impl FnOnce(&mut V) -> R) -> R {
+        let mut shard = self.shard(key);
+        if let Some(value) = shard.get_mut(key) {
+            return f(value);
+        }
+        if shard.len() >= self.per_shard {
+            make_room(&mut shard, self.per_shard);
+        }
+        f(shard.entry(key.clone()).or_insert_with(new))
+    }
+
+    /// Runs `f` on the entry if it is there.
+    pub fn get<Q, R>(&self, key: &Q, f: impl FnOnce(&mut V) -> R) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.shard(key).get_mut(key).map(f)
+    }
+
+    /// Removes the entry.
+    pub fn remove<Q>(&self, key: &Q)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.shard(key).remove(key);
+    }
+
+    /// Runs `f` on each entry, shard by shard.
+    pub fn each(&self, mut f: impl FnMut(&K, &mut V)) {
+        for shard in &self.shards {
+            for (key, value) in shard.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+                f(key, value);
+            }
+        }
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Removes everything.
+    pub fn clear(&self) {
+        self.shards.iter().for_each(|s| s.lock().unwrap_or_else(PoisonError::into_inner).clear());
+    }
+}
+
+/// Removes the lowest sixteenth (at least one), so that the walk is paid for once in many insertions.
+fn make_room<K: Hash + Eq, V: Evict>(shard: &mut HashMap<K, V>, bound: usize) {
+    let mut ranks: Vec<(u8, i64)> = shard.values().map(Evict::rank).collect();
+    let surplus = shard.len().saturating_sub(bound) + 1;
+    let place = surplus.max(bound / 16).min(ranks.len()).saturating_sub(1);
+    let (_, limit, _) = ranks.select_nth_unstable(place);
+    let limit = *limit;
+    let mut left = place + 1;
+    shard.retain(|_, value| {
+        let goes = left > 0 && value.rank() <= limit;
+        left -= usize::from(goes);
+        !goes
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Entry(u8, i64);
+    impl Evict for Entry {
+        fn rank(&self) -> (u8, i64) {
+            (self.0, self.1)
+        }
+    }
+
+    #[test]
+    fn a_flood_stays_within_the_bound_and_does_not_push_out_the_watched() {
+        let table: Table<u64, Entry> = Table::new(6400);
+        for key in 0..1000 {
+            table.with(&key, || Entry(3, 0), |_| ());
+        }
+        for key in 1000..100_000 {
+            table.with(&key, || Entry(0, i64::try_from(key).expect("small")), |_| ());
+        }
+        assert!(table.len() <= 6400);
+        assert!((0..1000).all(|key| table.get(&key, |_| ()).is_some()));
+        assert!(table.get(&99_999, |_| ()).is_some());
+    }
+}
