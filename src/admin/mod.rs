@@ -7,7 +7,7 @@ mod openapi;
 mod problem;
 mod public;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod token;
 mod ui;
 

@@ -4,7 +4,8 @@ use super::*;
 use crate::config::settings::{self, Settings};
 use crate::records::{Judged, Role, Token, TraceEvent};
 use crate::types::{
-    Action, Address, Block, BlockKind, BlockRef, BlockState, Domain, Evidence, MessageId, Reason, SenderScope, Signal, TenantId, Time,
+    Action, Address, Block, BlockKind, BlockRef, BlockState, Domain, Evidence, MessageId, Reason, SenderScope, Signal, TenantId,
+    Time,
 };
 use reqwest::{Client, Method, StatusCode as Code};
 use serde_json::{Value, json};
@@ -36,7 +37,8 @@ fn pool() -> settings::PoolSettings {
     settings::PoolSettings { addresses: vec![], ehlo: domain("relay.test"), connections_per_destination: 5 }
 }
 
-pub(super) fn settings(data_dir: &std::path::Path) -> Settings {
+/// Settings with two tenants and nothing else of interest.
+pub(crate) fn settings(data_dir: &std::path::Path) -> Settings {
     let hour = Duration::from_secs(3600);
     Settings {
         server: settings::Server { hostname: domain("relay.test"), data_dir: data_dir.into() },
@@ -130,16 +132,17 @@ fn block(n: u64, tenant: &str, subject: &str) -> Block {
     }
 }
 
-struct Site {
+/// A running server over the records of a fresh directory: two blocks, four tokens whose secrets are their names.
+pub(crate) struct Site {
     _dir: tempfile::TempDir,
-    url: String,
-    operator: String,
+    pub(crate) url: String,
+    pub(crate) operator: String,
     records: Records,
     client: Client,
 }
 
 impl Site {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let dir = tempfile::tempdir().expect("dir");
         let operator = token::ensure(dir.path()).expect("token");
         let records = Records::open(&dir.path().join("records.db")).expect("records");
@@ -153,16 +156,26 @@ impl Site {
             operator_sha256: Some(token::sha256_hex(&operator)),
             sessions: ui::session::Sessions::default(),
         });
-        let routes = bounded(core_routes(Arc::clone(&core)).merge(Router::new().nest("/public", public::routes()).with_state(core)));
+        let routes =
+            bounded(core_routes(Arc::clone(&core)).merge(Router::new().nest("/public", public::routes()).with_state(core)));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let url = format!("http://{}", listener.local_addr().expect("address"));
         tokio::spawn(async move { axum::serve(listener, routes).await });
         let client = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().expect("client");
         let site = Self { _dir: dir, url, operator, records, client };
-        for (name, role, tenant) in
-            [("anna", Role::Admin, Some("acme")), ("vera", Role::Viewer, Some("acme")), ("sam", Role::Smtp, Some("acme")), ("loose", Role::Admin, None)]
-        {
-            let token = Token { name: name.into(), role, tenant: tenant.map(TenantId::new), sha256: token::sha256_hex(name), created_at: NOW };
+        for (name, role, tenant) in [
+            ("anna", Role::Admin, Some("acme")),
+            ("vera", Role::Viewer, Some("acme")),
+            ("sam", Role::Smtp, Some("acme")),
+            ("loose", Role::Admin, None),
+        ] {
+            let token = Token {
+                name: name.into(),
+                role,
+                tenant: tenant.map(TenantId::new),
+                sha256: token::sha256_hex(name),
+                created_at: NOW,
+            };
             site.records.token_add(token).await.expect("token");
         }
         site.records.put_block(Arc::new(block(1, "acme", "alice@acme.example"))).await.expect("put");
@@ -397,6 +410,9 @@ async fn the_public_page_tells_a_stranger_nothing() {
     let nonsense = site.page(Method::GET, "/public/blocked/%3Cscript%3E", "", &[]).await;
     assert!(!nonsense.text().await.expect("text").contains("script"), "not echoed");
     let asked = site.page(Method::GET, "/public/delist?ref=og-0000000001", "", &[]).await;
-    assert_eq!((asked.status(), asked.headers()["location"].to_str().expect("text")), (Code::SEE_OTHER, "/blocked/OG-0000000001"));
+    assert_eq!(
+        (asked.status(), asked.headers()["location"].to_str().expect("text")),
+        (Code::SEE_OTHER, "/blocked/OG-0000000001")
+    );
     assert_eq!(site.page(Method::POST, "/public/delist", "", &[]).await.status(), Code::METHOD_NOT_ALLOWED);
 }
