@@ -122,19 +122,24 @@ fn core(state: &State) -> Arc<Core> {
 /// Everything on `[admin] bind`. Reads `<data_dir>/admin.token`, which [`token::ensure`] must have made before.
 pub fn router(state: State) -> Router {
     let core = core(&state);
-    let relay = Relay { core: Arc::clone(&core), judge: state.judge, queue: state.queue, desk: state.desk };
-    bounded(core_routes(core).merge(api::relay_routes().merge(ui::relay_routes()).with_state(relay)))
+    bounded(all_routes().with_state(Relay { core, judge: state.judge, queue: state.queue, desk: state.desk }))
+}
+
+fn all_routes() -> Router<Relay> {
+    core_routes().merge(api::relay_routes()).merge(ui::relay_routes())
 }
 
 /// Routes that need records only.
-fn core_routes(core: Arc<Core>) -> Router {
+fn core_routes<S: Clone + Send + Sync + 'static>() -> Router<S>
+where
+    Arc<Core>: FromRef<S>,
+{
     Router::new()
         .route("/metrics", get(metrics_text))
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
         .merge(api::core_routes())
         .merge(ui::core_routes())
-        .with_state(core)
 }
 
 /// Limits and headers that hold for every route, and problem objects for what no route answers.

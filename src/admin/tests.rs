@@ -156,8 +156,8 @@ impl Site {
             operator_sha256: Some(token::sha256_hex(&operator)),
             sessions: ui::session::Sessions::default(),
         });
-        let routes =
-            bounded(core_routes(Arc::clone(&core)).merge(Router::new().nest("/public", public::routes()).with_state(core)));
+        let public = Router::new().nest("/public", public::routes());
+        let routes = bounded(core_routes::<Arc<Core>>().merge(public).with_state(core));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let url = format!("http://{}", listener.local_addr().expect("address"));
         tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -198,6 +198,12 @@ impl Site {
 
 fn subjects(list: &Value) -> Vec<&str> {
     list["items"].as_array().expect("items").iter().filter_map(|b| b["subject"].as_str()).collect()
+}
+
+#[test]
+fn no_two_routes_collide() {
+    // Building panics if they do, and that must not happen at the start of a relay.
+    let _routes = all_routes();
 }
 
 #[tokio::test]

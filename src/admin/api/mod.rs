@@ -11,11 +11,15 @@ pub(super) use json::releases_left;
 
 use super::{Core, Relay, openapi};
 use axum::Router;
+use axum::extract::FromRef;
 use axum::routing::{get, post};
 use std::sync::Arc;
 
 /// Routes that need records only.
-pub(super) fn core_routes() -> Router<Arc<Core>> {
+pub(super) fn core_routes<S: Clone + Send + Sync + 'static>() -> Router<S>
+where
+    Arc<Core>: FromRef<S>,
+{
     Router::new()
         .route("/api/v1/openapi.json", get(openapi::document))
         .route("/api/v1/blocks", get(blocks::list))

@@ -278,7 +278,10 @@ async fn release(
 }
 
 /// Pages that only read.
-pub(super) fn core_routes() -> Router<Arc<Core>> {
+pub(super) fn core_routes<S: Clone + Send + Sync + 'static>() -> Router<S>
+where
+    Arc<Core>: FromRef<S>,
+{
     Router::new()
         .route("/", get(first_page))
         .route("/style.css", get(style))
