@@ -5,10 +5,9 @@ pub mod disk;
 #[cfg(test)]
 pub mod fake_disk;
 
-pub use clock::{Clock, SystemClock};
-pub use disk::{Disk, DiskFile, SystemDisk};
 pub mod deliver;
 
+pub use disk::{Disk, DiskFile, SystemDisk};
 pub use clock::{Clock, SystemClock};
 pub use deliver::Deliver;
 

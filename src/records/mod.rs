@@ -1,7 +1,22 @@
 //! SQLite: blocks, message trace, audit, accounts, tokens, notices. One writer thread; readers beside it.
+//!
+//! `records.db` holds what must be durable before it is spoken: blocks, audit, accounts, tokens (WAL, `synchronous=FULL`).
+//! The message trace is far larger and worth less, so it lives beside it in `trace/`, in partitions that are dropped whole
+//! ([`trace`]); its load never delays a block record.
+
+pub mod accounts;
+mod audit;
+mod blocks;
+mod partition;
+mod schema;
+mod store;
+#[cfg(test)]
+mod tests;
+mod trace;
 
 use crate::types::{Action, Block, BlockRef, BlockState, MessageId, Reason, RecipientOutcome, Signal, TenantId, Time};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +29,34 @@ pub enum RecordsError {
     Exists,
     /// SQLite or the disk said so; ours, temporary.
     Failed(String),
+}
+
+impl fmt::Display for RecordsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound => f.write_str("not found"),
+            Self::Exists => f.write_str("exists already"),
+            Self::Failed(what) => write!(f, "records failed: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for RecordsError {}
+
+impl From<rusqlite::Error> for RecordsError {
+    fn from(e: rusqlite::Error) -> Self {
+        match e {
+            rusqlite::Error::QueryReturnedNoRows => Self::NotFound,
+            rusqlite::Error::SqliteFailure(f, _) if f.code == rusqlite::ErrorCode::ConstraintViolation => Self::Exists,
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+impl From<serde_json::Error> for RecordsError {
+    fn from(e: serde_json::Error) -> Self {
+        Self::Failed(e.to_string())
+    }
 }
 
 /// What is traced of a message.
@@ -120,6 +163,23 @@ pub struct TraceQuery {
     pub limit: usize,
 }
 
+impl Role {
+    /// Name as in the contract.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Smtp => "smtp",
+            Self::Viewer => "viewer",
+            Self::Admin => "admin",
+            Self::Operator => "operator",
+        }
+    }
+
+    /// Reads the name; `None` if it is none of the four.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Smtp, Self::Viewer, Self::Admin, Self::Operator].into_iter().find(|r| r.as_str() == name)
+    }
+}
+
 /// Role of an account or token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -198,96 +258,135 @@ pub struct BlockQuery {
 
 /// Handle; cheap to clone.
 #[derive(Clone)]
-pub struct Records {}
+pub struct Records {
+    store: Arc<store::Store>,
+    trace: Arc<trace::Tracer>,
+}
 
 impl Records {
-    /// Opens or creates `path`, runs migrations.
-    pub fn open(_path: &Path) -> Result<Self, RecordsError> {
-        unimplemented!()
+    /// Opens or creates `path`, runs migrations. The trace lies in the directory `trace` beside it.
+    pub fn open(path: &Path) -> Result<Self, RecordsError> {
+        let store = store::Store::open(path)?;
+        let trace = trace::Tracer::start(&path.with_file_name("trace"))?;
+        Ok(Self { store: Arc::new(store), trace: Arc::new(trace) })
     }
+
     /// Inserts or replaces a block record; returns once it is durable.
-    pub async fn put_block(&self, _block: Arc<Block>) -> Result<(), RecordsError> {
-        unimplemented!()
+    pub async fn put_block(&self, block: Arc<Block>) -> Result<(), RecordsError> {
+        self.store.write(move |tx| blocks::put(tx, &block)).await
     }
+
     /// All active blocks, for the start.
     pub fn active_blocks(&self) -> Result<Vec<Block>, RecordsError> {
-        unimplemented!()
+        self.store.read_now(blocks::active)
     }
+
     /// One block.
-    pub async fn block(&self, _reference: BlockRef) -> Result<Block, RecordsError> {
-        unimplemented!()
+    pub async fn block(&self, reference: BlockRef) -> Result<Block, RecordsError> {
+        self.store.read(move |c| blocks::get(c, reference)).await
     }
+
     /// Lists blocks, newest first.
-    pub async fn blocks(&self, _query: BlockQuery) -> Result<Vec<Block>, RecordsError> {
-        unimplemented!()
+    pub async fn blocks(&self, query: BlockQuery) -> Result<Vec<Block>, RecordsError> {
+        self.store.read(move |c| blocks::list(c, &query)).await
     }
-    /// Releases of this kind and subject by tenant admins since `since`.
-    pub async fn tenant_releases(
-        &self,
-        _kind: crate::types::BlockKind,
-        _subject: &str,
-        _since: Time,
-    ) -> Result<u32, RecordsError> {
-        unimplemented!()
+
+    /// Releases of this kind and subject by tenant admins since `since`. Whether the person was a tenant admin is what
+    /// their account or token said at the time of the release.
+    pub async fn tenant_releases(&self, kind: crate::types::BlockKind, subject: &str, since: Time) -> Result<u32, RecordsError> {
+        let subject = subject.to_owned();
+        self.store.read(move |c| blocks::tenant_releases(c, kind, &subject, since)).await
     }
-    /// Adds to the trace; never blocks; batched. Under overload the caller is slowed through a bounded channel of bytes.
-    pub fn trace(&self, _event: TraceEvent) {
-        unimplemented!()
+
+    /// Adds to the trace; batched. Under overload the caller is slowed by a channel that is bounded in events and octets,
+    /// 100 ms at most; then the event is dropped and counted (`outgate_trace_dropped_total`): mail matters more than its trace.
+    pub fn trace(&self, event: TraceEvent) {
+        self.trace.push(event);
     }
+
     /// Searches the trace, newest first. Sees all that was traced before the call.
-    pub async fn search(&self, _query: TraceQuery) -> Result<Vec<MessageTrace>, RecordsError> {
-        unimplemented!()
+    pub async fn search(&self, query: TraceQuery) -> Result<Vec<MessageTrace>, RecordsError> {
+        self.trace.flush().await?;
+        let dir = self.trace.dir().to_owned();
+        self.store.blocking(move || partition::search(&dir, &query)).await
     }
-    /// Adds an audit line; durable when it returns.
-    pub async fn audit(&self, _entry: AuditEntry) -> Result<(), RecordsError> {
-        unimplemented!()
+
+    /// Adds an audit line; durable when it returns. Each line is chained to the one before by SHA-256.
+    pub async fn audit(&self, entry: AuditEntry) -> Result<(), RecordsError> {
+        self.store.write(move |tx| audit::add(tx, &entry)).await
     }
+
     /// Audit lines, newest first, with their row ids, before `before`.
-    pub async fn audit_list(&self, _before: Option<i64>, _limit: usize) -> Result<Vec<(i64, AuditEntry)>, RecordsError> {
-        unimplemented!()
+    pub async fn audit_list(&self, before: Option<i64>, limit: usize) -> Result<Vec<(i64, AuditEntry)>, RecordsError> {
+        self.store.read(move |c| audit::list(c, before, limit)).await
     }
+
+    /// Follows the chain of the audit from its start; `Ok` = how many lines were checked, an error names the first line
+    /// that was changed, removed or put in.
+    pub async fn audit_verify(&self) -> Result<u64, RecordsError> {
+        self.store.read(audit::verify).await
+    }
+
     /// Adds an account.
-    pub async fn account_add(&self, _account: Account) -> Result<(), RecordsError> {
-        unimplemented!()
+    pub async fn account_add(&self, account: Account) -> Result<(), RecordsError> {
+        self.store.write(move |tx| accounts::add(tx, &account)).await
     }
+
     /// Removes an account.
-    pub async fn account_remove(&self, _name: &str) -> Result<(), RecordsError> {
-        unimplemented!()
+    pub async fn account_remove(&self, name: &str) -> Result<(), RecordsError> {
+        let name = name.to_owned();
+        self.store.write(move |tx| accounts::remove(tx, &name)).await
     }
-    /// One account.
-    pub async fn account(&self, _name: &str) -> Result<Account, RecordsError> {
-        unimplemented!()
+
+    /// One account. Names compare without regard to ASCII case.
+    pub async fn account(&self, name: &str) -> Result<Account, RecordsError> {
+        let name = name.to_owned();
+        self.store.read(move |c| accounts::get(c, &name)).await
     }
-    /// All accounts.
+
+    /// All accounts, by name.
     pub async fn accounts(&self) -> Result<Vec<Account>, RecordsError> {
-        unimplemented!()
+        self.store.read(accounts::list).await
     }
+
     /// Adds a token.
-    pub async fn token_add(&self, _token: Token) -> Result<(), RecordsError> {
-        unimplemented!()
+    pub async fn token_add(&self, token: Token) -> Result<(), RecordsError> {
+        self.store.write(move |tx| accounts::token_add(tx, &token)).await
     }
+
     /// Revokes a token.
-    pub async fn token_remove(&self, _name: &str) -> Result<(), RecordsError> {
-        unimplemented!()
+    pub async fn token_remove(&self, name: &str) -> Result<(), RecordsError> {
+        let name = name.to_owned();
+        self.store.write(move |tx| accounts::token_remove(tx, &name)).await
     }
-    /// All tokens.
+
+    /// All tokens, by name.
     pub async fn tokens(&self) -> Result<Vec<Token>, RecordsError> {
-        unimplemented!()
+        self.store.read(accounts::tokens).await
     }
+
     /// Stores a small value that must survive a restart (webhook outbox, notice counters); `None` removes it.
-    pub async fn put(&self, _space: &'static str, _key: &str, _value: Option<String>) -> Result<(), RecordsError> {
-        unimplemented!()
+    pub async fn put(&self, space: &'static str, key: &str, value: Option<String>) -> Result<(), RecordsError> {
+        let key = key.to_owned();
+        self.store.write(move |tx| store::put_value(tx, space, &key, value.as_deref())).await
     }
+
     /// All values of a space, by key.
-    pub async fn all(&self, _space: &'static str) -> Result<Vec<(String, String)>, RecordsError> {
-        unimplemented!()
+    pub async fn all(&self, space: &'static str) -> Result<Vec<(String, String)>, RecordsError> {
+        self.store.read(move |c| store::all_values(c, space)).await
     }
-    /// Removes what is older than the limits, down to `trace_bytes`.
-    pub async fn prune(&self, _now: Time, _limits: crate::config::settings::Records) -> Result<(), RecordsError> {
-        unimplemented!()
+
+    /// Removes what is older than the limits: the evidence of blocks that ended long ago (the record itself stays), and
+    /// the oldest partitions of the trace until it fits `trace_bytes`.
+    pub async fn prune(&self, now: Time, limits: crate::config::settings::Records) -> Result<(), RecordsError> {
+        let ended_before = now.before(limits.evidence);
+        self.store.write(move |tx| blocks::prune(tx, ended_before)).await?;
+        self.trace.prune(now.before(limits.trace), limits.trace_bytes).await
     }
-    /// Writes what waits and closes.
+
+    /// Writes what waits and closes. Whatever is asked afterwards fails.
     pub async fn close(&self) {
-        unimplemented!()
+        self.trace.close().await;
+        self.store.close().await;
     }
 }

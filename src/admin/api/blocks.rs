@@ -1,0 +1,242 @@
+//! Blocks: list, show, open, release.
+
+use super::json;
+use super::request::{Body, Params, cursor, limit, page};
+use crate::admin::auth::Caller;
+use crate::admin::{Core, Problem, Relay};
+use crate::config::Settings;
+use crate::judge::NewBlock;
+use crate::records::{BlockQuery, RecordsError};
+use crate::types::{
+    Address, Block, BlockKind, BlockRef, BlockState, Domain, Reason, ReleaseVerdict, SenderScope, TenantId, Time,
+};
+use axum::Json;
+use axum::extract::{Path, State as With};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Longest reason a person may give.
+const REASON_OCTETS: usize = 2000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListParams {
+    state: Option<String>,
+    tenant: Option<String>,
+    subject: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+fn parse_cursor(text: &str) -> Option<(Time, BlockRef)> {
+    let (time, reference) = text.split_once('~')?;
+    Some((Time(time.parse().ok()?), BlockRef::parse(reference)?))
+}
+
+/// `GET blocks`.
+pub(super) async fn list(
+    caller: Caller,
+    With(core): With<Arc<Core>>,
+    Params(params): Params<ListParams>,
+) -> Result<Json<Value>, Problem> {
+    let state = match params.state.as_deref() {
+        None => None,
+        Some("active") => Some(BlockState::Active),
+        Some("released") => Some(BlockState::Released),
+        Some("expired") => Some(BlockState::Expired),
+        Some(_) => return Err(Problem::field("state", "state is active, released or expired")),
+    };
+    let asked = params.tenant.as_deref().map(TenantId::new);
+    let tenant = match (&caller.0.tenant, asked) {
+        (Some(own), Some(asked)) if *own != asked => return Ok(page(Vec::new(), 1, None)),
+        (Some(own), _) => Some(own.clone()),
+        (None, asked) => asked,
+    };
+    let limit = limit(params.limit)?;
+    let after = cursor(params.cursor.as_deref(), parse_cursor)?;
+    let query = BlockQuery { state, tenant, subject: params.subject, after, limit };
+    let blocks = core.records.blocks(query).await?;
+    let next = blocks.last().map(|b| format!("{}~{}", b.opened_at.0, b.reference));
+    let mut items = Vec::with_capacity(blocks.len());
+    for block in &blocks {
+        items.push(json::block(block, json::releases_left(&core, block).await?));
+    }
+    Ok(page(items, limit, next))
+}
+
+/// The block of that reference, if this caller may know of it.
+pub(in crate::admin) async fn visible_block(core: &Core, caller: &Caller, reference: &str) -> Result<Block, Problem> {
+    let unknown = || Problem::not_found("there is no such block");
+    let reference = BlockRef::parse(reference).ok_or_else(unknown)?;
+    let block = core.records.block(reference).await.map_err(|e| match e {
+        RecordsError::NotFound => unknown(),
+        other => other.into(),
+    })?;
+    if caller.sees(block.tenant.as_ref()) { Ok(block) } else { Err(unknown()) }
+}
+
+/// `GET blocks/{ref}`.
+pub(super) async fn show(
+    caller: Caller,
+    With(core): With<Arc<Core>>,
+    Path(reference): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let block = visible_block(&core, &caller, &reference).await?;
+    Ok(Json(json::block(&block, json::releases_left(&core, &block).await?)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OpenBody {
+    kind: Option<String>,
+    subject: Option<String>,
+    reason: Option<String>,
+    until: Option<String>,
+    tenant: Option<String>,
+}
+
+fn reason(given: Option<String>) -> Result<String, Problem> {
+    let text = given.map(|r| r.trim().to_owned()).unwrap_or_default();
+    if text.is_empty() {
+        return Err(Problem::field("reason", "say why: it stands in the record and in the audit"));
+    }
+    if text.len() > REASON_OCTETS || text.chars().any(|c| c.is_control() && c != '\n') {
+        return Err(Problem::field("reason", format!("a reason is plain text of at most {REASON_OCTETS} octets")));
+    }
+    Ok(text)
+}
+
+/// The tenant that owns the domain of this subject.
+fn owner(settings: &Settings, kind: BlockKind, subject: &str) -> Option<TenantId> {
+    let domain = match kind {
+        BlockKind::Sender => Address::parse(subject)?.domain().clone(),
+        BlockKind::Domain => Domain::parse(subject)?,
+        BlockKind::Tenant => return settings.tenant(&TenantId::new(subject)).map(|t| t.id.clone()),
+        BlockKind::Client | BlockKind::Website => return None,
+    };
+    settings.tenants.iter().find(|t| t.is_internal(&domain)).map(|t| t.id.clone())
+}
+
+/// The tenant a new block belongs to, if this caller may open it.
+pub(super) fn tenant_of(
+    settings: &Settings,
+    caller: &Caller,
+    kind: BlockKind,
+    subject: &str,
+    asked: Option<&str>,
+) -> Result<Option<TenantId>, Problem> {
+    let asked = match asked {
+        None => None,
+        Some(name) => match settings.tenant(&TenantId::new(name)) {
+            Some(tenant) => Some(tenant.id.clone()),
+            None => return Err(Problem::field("tenant", "no tenant of that name is configured")),
+        },
+    };
+    let owner = owner(settings, kind, subject);
+    if kind == BlockKind::Tenant && owner.is_none() {
+        return Err(Problem::field("subject", "no tenant of that name is configured"));
+    }
+    if caller.is_operator() {
+        return Ok(owner.or(asked));
+    }
+    if !matches!(kind, BlockKind::Sender | BlockKind::Domain) {
+        return Err(Problem::forbidden("a tenant admin may block senders and domains; the other kinds are for operators"));
+    }
+    // A login without domain can only be one of the caller's own tenant: the block binds there.
+    let own_login = kind == BlockKind::Sender && !subject.contains('@');
+    if caller.0.tenant.is_some() && (owner == caller.0.tenant || own_login) {
+        Ok(caller.0.tenant.clone())
+    } else {
+        Err(Problem::forbidden("this subject does not belong to your tenant"))
+    }
+}
+
+fn new_block(relay: &Relay, caller: &Caller, body: OpenBody) -> Result<NewBlock, Problem> {
+    let kind = body.kind.ok_or_else(|| Problem::field("kind", "kind is missing"))?;
+    let kind: BlockKind = serde_json::from_value(Value::String(kind))
+        .map_err(|_| Problem::field("kind", "kind is sender, domain, client, tenant or website"))?;
+    let subject = body.subject.map(|s| s.trim().to_owned()).unwrap_or_default();
+    if subject.is_empty() || subject.len() > 320 || subject.chars().any(char::is_control) {
+        return Err(Problem::field("subject", "subject names what to block, in 1 to 320 octets"));
+    }
+    let explanation = reason(body.reason)?;
+    let until = match body.until.as_deref() {
+        None => None,
+        Some(text) => {
+            let time = Time::parse_rfc3339(text)
+                .ok_or_else(|| Problem::field("until", "until is an RFC 3339 time such as 2026-11-22T14:00:00Z"))?;
+            if time <= relay.core.clock.now() {
+                return Err(Problem::field("until", "until lies in the past"));
+            }
+            Some(time)
+        }
+    };
+    let tenant = tenant_of(&relay.core.settings(), caller, kind, &subject, body.tenant.as_deref())?;
+    Ok(NewBlock {
+        kind,
+        subject,
+        scope: SenderScope::Any,
+        tenant,
+        sender: None,
+        reason: Reason::Admin,
+        explanation,
+        until,
+        evidence: Vec::new(),
+    })
+}
+
+/// `POST blocks`.
+pub(super) async fn open(caller: Caller, With(relay): With<Relay>, Body(body): Body<OpenBody>) -> Result<Response, Problem> {
+    caller.may_act()?;
+    let new = new_block(&relay, &caller, body)?;
+    let why = new.explanation.clone();
+    let block = relay.desk.open(new, &caller.0.name).await?;
+    relay.core.audit(&caller.0.name, "block.add", &block.reference.to_string(), &format!("{}: {why}", block.subject)).await?;
+    let left = json::releases_left(&relay.core, &block).await?;
+    let at = [(header::LOCATION, format!("/api/v1/blocks/{}", block.reference))];
+    Ok((StatusCode::CREATED, at, Json(json::block(&block, left))).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReleaseBody {
+    verdict: Option<String>,
+    reason: Option<String>,
+}
+
+/// Releases for the API and the page alike.
+pub(in crate::admin) async fn released(
+    relay: &Relay,
+    caller: &Caller,
+    reference: &str,
+    verdict: Option<&str>,
+    why: Option<String>,
+) -> Result<Arc<Block>, Problem> {
+    caller.may_act()?;
+    let block = visible_block(&relay.core, caller, reference).await?;
+    let verdict = match verdict {
+        Some("mistake") => ReleaseVerdict::Mistake,
+        Some("compromised") => ReleaseVerdict::Compromised,
+        _ => return Err(Problem::field("verdict", "verdict is mistake or compromised")),
+    };
+    let why = reason(why)?;
+    let block = relay.desk.release(block.reference, verdict, &why, &caller.0).await?;
+    let name = if verdict == ReleaseVerdict::Mistake { "mistake" } else { "compromised" };
+    let detail = format!("{} ({name}): {why}", block.subject);
+    relay.core.audit(&caller.0.name, "block.release", &block.reference.to_string(), &detail).await?;
+    Ok(block)
+}
+
+/// `POST blocks/{ref}/release`.
+pub(super) async fn release(
+    caller: Caller,
+    With(relay): With<Relay>,
+    Path(reference): Path<String>,
+    Body(body): Body<ReleaseBody>,
+) -> Result<Json<Value>, Problem> {
+    let block = released(&relay, &caller, &reference, body.verdict.as_deref(), body.reason).await?;
+    Ok(Json(json::block(&block, json::releases_left(&relay.core, &block).await?)))
+}

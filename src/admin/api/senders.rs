@@ -1,0 +1,65 @@
+//! Senders as the judge sees them.
+
+use super::json;
+use super::request::{Params, limit, page};
+use crate::admin::auth::Caller;
+use crate::admin::{Problem, Relay};
+use axum::Json;
+use axum::extract::{Path, State as With};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// A tenant's page is gathered from the senders of all tenants; at most so many are looked at for one page.
+const LOOKED_AT: usize = 100_000;
+const STEP: usize = 1000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListParams {
+    standing: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+/// `GET senders`.
+pub(super) async fn list(
+    caller: Caller,
+    With(relay): With<Relay>,
+    Params(params): Params<ListParams>,
+) -> Result<Json<Value>, Problem> {
+    let limit = limit(params.limit)?;
+    let standing = params.standing.as_deref();
+    if standing.is_some_and(|s| !matches!(s, "good" | "watched" | "held" | "blocked")) {
+        return Err(Problem::field("standing", "standing is good, watched, held or blocked"));
+    }
+    let now = relay.core.clock.now();
+    let (mut items, mut after, mut looked_at) = (Vec::new(), params.cursor, 0);
+    loop {
+        let step = if caller.0.tenant.is_none() { limit } else { STEP };
+        let views = relay.judge.senders(now, after.as_deref(), step, standing);
+        looked_at += views.len();
+        let last = views.len() < step;
+        for view in views {
+            after = Some(view.key.as_str().to_owned());
+            if caller.sees(Some(&view.tenant)) {
+                items.push(json::sender(&view));
+            }
+            if items.len() >= limit {
+                return Ok(page(items, limit, after));
+            }
+        }
+        if last {
+            return Ok(page(items, limit, None));
+        }
+        if looked_at >= LOOKED_AT {
+            let found = items.len();
+            return Ok(page(items, found, after));
+        }
+    }
+}
+
+/// `GET senders/{key}`.
+pub(super) async fn show(caller: Caller, With(relay): With<Relay>, Path(key): Path<String>) -> Result<Json<Value>, Problem> {
+    let view = relay.judge.sender(relay.core.clock.now(), &key).filter(|view| caller.sees(Some(&view.tenant)));
+    view.map(|view| Json(json::sender(&view))).ok_or_else(|| Problem::not_found("no sender of that key or address is known"))
+}

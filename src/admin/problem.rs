@@ -1,0 +1,152 @@
+//! Errors of the HTTP API as problem objects (RFC 9457).
+
+use crate::blocks::desk::DeskError;
+use crate::records::RecordsError;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+/// One problem object with its status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Last part of the type URI; `None` = `about:blank`.
+    pub kind: Option<&'static str>,
+    /// What this occurrence is about, for people.
+    pub detail: String,
+    /// The field of the request that is wrong.
+    pub field: Option<&'static str>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, kind: Option<&'static str>, detail: impl Into<String>) -> Self {
+        Self { status, kind, detail: detail.into(), field: None }
+    }
+
+    /// 400: the request cannot be read.
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Some("bad-request"), detail)
+    }
+
+    /// 422: it can be read, but this field makes no sense.
+    pub fn field(field: &'static str, detail: impl Into<String>) -> Self {
+        Self { field: Some(field), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, Some("invalid-field"), detail) }
+    }
+
+    /// 401: who are you?
+    pub fn unauthenticated(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, Some("unauthenticated"), detail)
+    }
+
+    /// 403: known, but not allowed.
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, Some("forbidden"), detail)
+    }
+
+    /// 404. Also for what belongs to another tenant.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, Some("not-found"), detail)
+    }
+
+    /// 409: it is no longer in the state that this needs.
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, Some("conflict"), detail)
+    }
+
+    /// 413.
+    pub fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, Some("too-large"), detail)
+    }
+
+    /// A status of the framework's own, with nothing more to say.
+    pub fn of_status(status: StatusCode) -> Self {
+        Self::new(status, None, "the request cannot be read")
+    }
+
+    /// 405.
+    pub fn method_not_allowed() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, None, "this resource does not take that method")
+    }
+
+    /// 503: ours, temporary; what went wrong stands in the log, not here.
+    pub fn unavailable(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(error = %cause, "the admin API could not do its work");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Some("unavailable"), "the relay could not do this now; try again")
+    }
+
+    /// The object.
+    pub fn to_json(&self) -> Value {
+        let kind = self.kind.map_or_else(|| "about:blank".to_owned(), |k| format!("/problems/{k}"));
+        let title = self.status.canonical_reason().unwrap_or("Error");
+        let mut object = json!({ "type": kind, "title": title, "status": self.status.as_u16(), "detail": self.detail });
+        if let (Some(field), Some(map)) = (self.field, object.as_object_mut()) {
+            map.insert("field".into(), field.into());
+        }
+        object
+    }
+}
+
+impl From<RecordsError> for Problem {
+    fn from(e: RecordsError) -> Self {
+        match e {
+            RecordsError::NotFound => Self::not_found("there is nothing of that name"),
+            RecordsError::Exists => Self::conflict("that exists already"),
+            RecordsError::Failed(_) => Self::unavailable(&e),
+        }
+    }
+}
+
+impl From<DeskError> for Problem {
+    fn from(e: DeskError) -> Self {
+        match e {
+            DeskError::NotFound => Self::not_found("there is no such block"),
+            DeskError::NotActive => Self::conflict("this block has ended already"),
+            DeskError::QuotaUsedUp => Self::new(
+                StatusCode::FORBIDDEN,
+                Some("release-quota"),
+                "the releases a tenant may make for this subject in 30 days are used up; an operator must release it",
+            ),
+            DeskError::BadSubject(why) => Self::field("subject", why),
+            DeskError::Failed(why) => Self::unavailable(&why),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, self.to_json().to_string()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            // RFC 9110 section 11.6.1, RFC 6750 section 3.
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"outgate\""));
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn desk_errors_have_their_status_and_type() {
+        let table = [
+            (DeskError::NotFound, 404, "/problems/not-found"),
+            (DeskError::NotActive, 409, "/problems/conflict"),
+            (DeskError::QuotaUsedUp, 403, "/problems/release-quota"),
+            (DeskError::BadSubject("no".into()), 422, "/problems/invalid-field"),
+            (DeskError::Failed("disk".into()), 503, "/problems/unavailable"),
+        ];
+        for (error, status, kind) in table {
+            let problem = Problem::from(error.clone()).to_json();
+            assert_eq!((problem["status"].as_u64(), problem["type"].as_str()), (Some(status), Some(kind)), "{error:?}");
+            assert!(!problem["detail"].as_str().expect("detail").contains("disk"), "causes stay in the log");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The public page: what a blocked sender, or whoever got the bounce, may read. It shows no score, no evidence and no
+//! full address, says the same for a reference that does not exist, and nothing on it acts.
+
+use super::Core;
+use super::ui::{html, style};
+use crate::types::{Address, Block, BlockKind, BlockRef, BlockState};
+use askama::Template;
+use axum::Router;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State as With};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use serde::Deserialize;
+use std::sync::Arc;
+
+#[derive(Template)]
+#[template(path = "blocked.html", config = "src/admin/ui/askama.toml")]
+struct BlockedPage {
+    reference: Option<BlockRef>,
+    /// Masked; empty where the reference is unknown or the block is not about an address.
+    who: String,
+    ended: bool,
+    /// Address or URL of whoever helps; `None` = the own administrator.
+    help: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "delist.html", config = "src/admin/ui/askama.toml")]
+struct DelistPage {
+    help: Option<String>,
+}
+
+/// `a…@acme.example`: enough to recognise one's own address, too little to learn somebody else's.
+fn mask(subject: &str) -> String {
+    match Address::parse(subject) {
+        Some(address) => {
+            let first = address.local().chars().next().map(String::from).unwrap_or_default();
+            format!("{first}…@{}", address.domain())
+        }
+        None => subject.chars().next().map(|c| format!("{c}…")).unwrap_or_default(),
+    }
+}
+
+fn page(core: &Core, reference: Option<BlockRef>, block: Option<&Block>) -> BlockedPage {
+    let who = block.filter(|b| b.kind == BlockKind::Sender).map(|b| mask(&b.subject)).unwrap_or_default();
+    BlockedPage {
+        reference,
+        who,
+        ended: block.is_some_and(|b| b.state != BlockState::Active),
+        help: core.settings().public.help.clone(),
+    }
+}
+
+async fn blocked(With(core): With<Arc<Core>>, Path(reference): Path<String>) -> Response {
+    let reference = BlockRef::parse(&reference);
+    let block = match reference {
+        Some(reference) => core.records.block(reference).await.ok(),
+        None => None,
+    };
+    html(&page(&core, reference, block.as_ref()))
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    #[serde(default, rename = "ref")]
+    reference: String,
+}
+
+async fn delist(With(core): With<Arc<Core>>, query: Result<Query<Asked>, QueryRejection>) -> Response {
+    match query.ok().and_then(|Query(asked)| BlockRef::parse(asked.reference.trim())) {
+        Some(reference) => Redirect::to(&format!("/blocked/{reference}")).into_response(),
+        None => html(&DelistPage { help: core.settings().public.help.clone() }),
+    }
+}
+
+/// The public routes.
+pub(super) fn routes() -> Router<Arc<Core>> {
+    Router::new().route("/blocked/{ref}", get(blocked)).route("/delist", get(delist)).route("/style.css", get(style))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_masked() {
+        let table = [("alice@acme.example", "a…@acme.example"), ("é@acme.example", "é…@acme.example"), ("login", "l…"), ("", "")];
+        for (subject, want) in table {
+            assert_eq!(mask(subject), want);
+        }
+    }
+}

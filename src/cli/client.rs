@@ -1,0 +1,147 @@
+//! HTTP to the admin API, with errors in plain words.
+
+use super::{Connect, Failure, LoadSettings};
+use crate::admin::token;
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, StatusCode, Url};
+use serde_json::{Value, json};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+const ANSWER_TIME: Duration = Duration::from_secs(40);
+/// Items of one page.
+const PAGE: u32 = 1000;
+
+/// A connection to one relay.
+#[derive(Debug)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    base: Url,
+    token: String,
+}
+
+/// Where to connect for a server bound there: "any address" means this machine.
+fn reachable(bind: SocketAddr) -> SocketAddr {
+    let ip = match bind.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, bind.port())
+}
+
+impl Client {
+    /// From options, environment and, for what those do not tell, the configuration.
+    pub(super) fn new(connect: &Connect, load: LoadSettings) -> Result<Self, Failure> {
+        let settings = match (&connect.url, &connect.token) {
+            (Some(_), Some(_)) => None,
+            _ => Some(load(connect.file.config.as_deref()).map_err(Failure::Usage)?),
+        };
+        let url = match (&connect.url, &settings) {
+            (Some(url), _) => url.clone(),
+            (None, Some(settings)) => format!("http://{}", reachable(settings.admin_bind)),
+            (None, None) => return Err(Failure::Usage("--url is missing".into())),
+        };
+        let base = Url::parse(&url).ok().filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host());
+        let base = base.ok_or_else(|| Failure::Usage(format!("{url} is no URL such as http://127.0.0.1:8025")))?;
+        let token = match (&connect.token, &settings) {
+            (Some(token), _) => token.trim().to_owned(),
+            (None, Some(settings)) => token::read(&settings.server.data_dir).map_err(|e| {
+                let path = token::path(&settings.server.data_dir);
+                Failure::Failed(format!(
+                    "cannot read the token in {}: {e}. The relay makes it at its first start; else give --token",
+                    path.display()
+                ))
+            })?,
+            (None, None) => return Err(Failure::Usage("--token is missing".into())),
+        };
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIME)
+            .timeout(ANSWER_TIME)
+            // The admin side is a private address; a proxy for the web has no business in between.
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|e| Failure::Failed(e.to_string()))?;
+        Ok(Self { http, base, token })
+    }
+
+    fn url(&self, path: &[&str]) -> Result<Url, Failure> {
+        let mut url = self.base.clone();
+        url.path_segments_mut()
+            .map_err(|()| Failure::Usage(format!("{} cannot be a base", self.base)))?
+            .pop_if_empty()
+            .extend(["api", "v1"])
+            .extend(path);
+        Ok(url)
+    }
+
+    async fn send(&self, method: Method, path: &[&str], query: &[(&str, String)], body: Option<Value>) -> Result<Value, Failure> {
+        let mut request = self.http.request(method, self.url(path)?).bearer_auth(&self.token).query(query);
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+        }
+        let response = request.send().await.map_err(|e| self.unreachable(&e))?;
+        let status = response.status();
+        let text = response.text().await.map_err(|e| self.unreachable(&e))?;
+        let value: Option<Value> = serde_json::from_str(&text).ok();
+        match value {
+            Some(value) if status.is_success() => Ok(value),
+            Some(problem) if problem.get("detail").is_some() => Err(Failure::Failed(explain(status, &problem))),
+            _ => Err(Failure::Failed(format!("{} answered {status}, but not as an outgate relay does", self.base))),
+        }
+    }
+
+    fn unreachable(&self, e: &reqwest::Error) -> Failure {
+        Failure::Failed(if e.is_timeout() && !e.is_connect() {
+            format!("the relay at {} did not answer in time", self.base)
+        } else {
+            format!("cannot reach the relay at {}: is it running?", self.base)
+        })
+    }
+
+    /// Reads one thing.
+    pub(super) async fn get(&self, path: &[&str]) -> Result<Value, Failure> {
+        self.send(Method::GET, path, &[], None).await
+    }
+
+    /// Changes something.
+    pub(super) async fn post(&self, path: &[&str], body: Value) -> Result<Value, Failure> {
+        self.send(Method::POST, path, &[], Some(body)).await
+    }
+
+    /// Reads a list up to `limit` items, page by page; gives it in the API's form.
+    pub(super) async fn list(&self, path: &[&str], filters: &[(&str, Option<String>)], limit: u32) -> Result<Value, Failure> {
+        let given: Vec<(&str, String)> = filters.iter().filter_map(|(k, v)| v.clone().map(|v| (*k, v))).collect();
+        let (mut items, mut cursor, mut left) = (Vec::new(), None::<String>, limit);
+        loop {
+            let mut query = given.clone();
+            query.push(("limit", left.min(PAGE).to_string()));
+            query.extend(cursor.take().map(|c| ("cursor", c)));
+            let mut page = self.send(Method::GET, path, &query, None).await?;
+            let next = page.get("next").and_then(Value::as_str).map(str::to_owned);
+            let Some(Value::Array(some)) = page.get_mut("items").map(Value::take) else {
+                return Err(Failure::Failed(format!("{} gave no list", self.base)));
+            };
+            left = left.saturating_sub(u32::try_from(some.len()).unwrap_or(u32::MAX));
+            items.extend(some);
+            if next.is_none() || left == 0 {
+                return Ok(json!({ "items": items, "next": next }));
+            }
+            cursor = next;
+        }
+    }
+}
+
+/// A problem object in plain words.
+fn explain(status: StatusCode, problem: &Value) -> String {
+    let detail = problem.get("detail").and_then(Value::as_str).unwrap_or_default();
+    let field = problem.get("field").and_then(Value::as_str);
+    match (status, field) {
+        (StatusCode::UNAUTHORIZED, _) => format!("the relay does not know this token: {detail}"),
+        (StatusCode::FORBIDDEN, _) => format!("not allowed: {detail}"),
+        (_, Some(field)) => format!("{field}: {detail}"),
+        (_, None) => detail.to_owned(),
+    }
+}

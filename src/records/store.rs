@@ -1,0 +1,184 @@
+//! `records.db`: one writer thread with its own connection, a few readers beside it.
+
+use super::{RecordsError, schema};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// Writes that may wait for the writer thread; more wait at the caller.
+const WRITES_WAITING: usize = 256;
+/// Reads at once.
+const READERS: usize = 4;
+/// How long a write waits for another process (the command line) that holds the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+enum Job {
+    Run(Box<dyn FnOnce(&mut Connection) + Send>),
+    Close(oneshot::Sender<()>),
+}
+
+/// The open database.
+pub(super) struct Store {
+    path: PathBuf,
+    jobs: mpsc::Sender<Job>,
+    idle: Arc<Mutex<Vec<Connection>>>,
+    readers: Arc<Semaphore>,
+}
+
+fn closed() -> RecordsError {
+    RecordsError::Failed("records are closed".into())
+}
+
+/// Password hashes and addresses are nobody else's business: mode 0600 from the first moment.
+pub(super) fn create_private(path: &Path) -> Result<(), RecordsError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let fail = |e: std::io::Error| RecordsError::Failed(format!("{}: {e}", path.display()));
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir).map_err(fail)?;
+    }
+    std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(fail)?;
+    Ok(())
+}
+
+fn connect(path: &Path) -> Result<Connection, RecordsError> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // FULL: a commit is on disk before its block reference is spoken.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    Ok(connection)
+}
+
+impl Store {
+    /// Opens or creates the file and starts its writer.
+    pub(super) fn open(path: &Path) -> Result<Self, RecordsError> {
+        create_private(path)?;
+        let mut connection = connect(path)?;
+        schema::migrate(&mut connection)?;
+        let (jobs, mut waiting) = mpsc::channel::<Job>(WRITES_WAITING);
+        std::thread::Builder::new()
+            .name("records".into())
+            .spawn(move || {
+                while let Some(job) = waiting.blocking_recv() {
+                    match job {
+                        Job::Run(run) => run(&mut connection),
+                        Job::Close(done) => {
+                            drop(connection);
+                            let _gone = done.send(());
+                            return;
+                        }
+                    }
+                }
+            })
+            .map_err(|e| RecordsError::Failed(e.to_string()))?;
+        let idle = Arc::new(Mutex::new(Vec::new()));
+        Ok(Self { path: path.to_owned(), jobs, idle, readers: Arc::new(Semaphore::new(READERS)) })
+    }
+
+    /// Runs `change` in a transaction of its own on the writer; returns once it is committed and synced.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T, RecordsError> + Send + 'static,
+    ) -> Result<T, RecordsError> {
+        let (answer, result) = oneshot::channel();
+        let job = Job::Run(Box::new(move |connection| {
+            let run = || {
+                // IMMEDIATE: another process must not slip in between what this reads and what it writes.
+                let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let value = change(&tx)?;
+                tx.commit()?;
+                Ok(value)
+            };
+            drop(answer.send(run()));
+        }));
+        self.jobs.send(job).await.map_err(|_| closed())?;
+        result.await.map_err(|_| closed())?
+    }
+
+    /// Runs `query` on a reader, off the async threads.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, RecordsError> + Send + 'static,
+    ) -> Result<T, RecordsError> {
+        let (path, idle) = (self.path.clone(), Arc::clone(&self.idle));
+        self.blocking(move || on_reader(&path, &idle, query)).await
+    }
+
+    /// Runs `query` on a reader, here and now: for the start, before anything is async.
+    pub(super) fn read_now<T>(&self, query: impl FnOnce(&Connection) -> Result<T, RecordsError>) -> Result<T, RecordsError> {
+        on_reader(&self.path, &self.idle, query)
+    }
+
+    /// Runs blocking work, at most [`READERS`] at once.
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, RecordsError> + Send + 'static,
+    ) -> Result<T, RecordsError> {
+        let permit = Arc::clone(&self.readers).acquire_owned().await.map_err(|_| closed())?;
+        let run = move || {
+            let result = work();
+            drop(permit);
+            result
+        };
+        tokio::task::spawn_blocking(run).await.map_err(|e| RecordsError::Failed(e.to_string()))?
+    }
+
+    /// Ends the writer after what waits.
+    pub(super) async fn close(&self) {
+        let (done, ended) = oneshot::channel();
+        if self.jobs.send(Job::Close(done)).await.is_ok() {
+            drop(ended.await);
+        }
+        self.readers.close();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+fn on_reader<T>(
+    path: &Path,
+    idle: &Mutex<Vec<Connection>>,
+    query: impl FnOnce(&Connection) -> Result<T, RecordsError>,
+) -> Result<T, RecordsError> {
+    let spare = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let connection = match spare {
+        Some(connection) => connection,
+        None => connect(path)?,
+    };
+    let result = query(&connection);
+    let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
+    if idle.len() < READERS {
+        idle.push(connection);
+    }
+    result
+}
+
+/// Stores or removes one small value.
+pub(super) fn put_value(tx: &Transaction<'_>, space: &str, key: &str, value: Option<&str>) -> Result<(), RecordsError> {
+    match value {
+        Some(value) => tx.execute(
+            "INSERT INTO value(space, key, value) VALUES(?1, ?2, ?3) ON CONFLICT(space, key) DO UPDATE SET value = excluded.value",
+            params![space, key, value],
+        )?,
+        None => tx.execute("DELETE FROM value WHERE space = ?1 AND key = ?2", params![space, key])?,
+    };
+    Ok(())
+}
+
+/// All values of a space, by key.
+pub(super) fn all_values(connection: &Connection, space: &str) -> Result<Vec<(String, String)>, RecordsError> {
+    let mut query = connection.prepare_cached("SELECT key, value FROM value WHERE space = ?1 ORDER BY key")?;
+    let rows = query.query_map([space], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// The role an account or token of that name has, for what must be remembered of a person who acted.
+pub(super) fn role_of(tx: &Transaction<'_>, name: &str) -> Result<Option<String>, RecordsError> {
+    let role = tx
+        .query_row("SELECT role FROM token WHERE name = ?1 UNION ALL SELECT role FROM account WHERE name = ?1", [name], |r| {
+            r.get(0)
+        })
+        .optional()?;
+    Ok(role)
+}

@@ -1,0 +1,246 @@
+//! The writer of the message trace: a bounded channel, one thread, hundreds of events per transaction. Events of one
+//! message that meet in a batch become one row, so that a message delivered at once costs one insert.
+
+use super::partition::{Fold, Line, Partitions};
+use super::{RecordsError, TraceEvent};
+use crate::types::{MessageId, RecipientStatus, Time};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Events that may wait.
+const WAITING_EVENTS: usize = 16_384;
+/// Octets that may wait.
+const WAITING_OCTETS: usize = 32 << 20;
+/// So many events make a batch worth writing at once.
+const BATCH_EVENTS: usize = 1024;
+/// A smaller batch waits so long for company; a search ends the wait.
+const LINGER: Duration = Duration::from_millis(250);
+/// How long a caller is slowed when the channel is full, before its event is dropped.
+const SLOWED_AT_MOST: Duration = Duration::from_millis(100);
+
+type Job = Box<dyn FnOnce(&mut Partitions) + Send>;
+
+enum Item {
+    Event(TraceEvent),
+    Job(Job),
+}
+
+#[derive(Default)]
+struct Waiting {
+    items: Vec<Item>,
+    octets: usize,
+    /// Somebody waits for what is in here.
+    urgent: bool,
+    closed: bool,
+}
+
+impl Waiting {
+    fn is_full(&self) -> bool {
+        self.items.len() >= WAITING_EVENTS || self.octets >= WAITING_OCTETS
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    filled: Condvar,
+    drained: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Handle to the writer.
+pub(super) struct Tracer {
+    shared: Arc<Shared>,
+    dir: PathBuf,
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        // The last handle is gone: what waits is written, then the thread ends.
+        self.shared.lock().closed = true;
+        self.shared.filled.notify_one();
+    }
+}
+
+impl Tracer {
+    /// Starts the thread; files are made only when there is something to trace.
+    pub(super) fn start(dir: &Path) -> Result<Self, RecordsError> {
+        let shared = Arc::new(Shared::default());
+        let (for_thread, at) = (Arc::clone(&shared), dir.to_owned());
+        std::thread::Builder::new()
+            .name("trace".into())
+            .spawn(move || run(&for_thread, Partitions::new(at)))
+            .map_err(|e| RecordsError::Failed(e.to_string()))?;
+        Ok(Self { shared, dir: dir.to_owned() })
+    }
+
+    /// Where the partitions lie.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Adds an event; slows the caller when the writer is behind, drops the event when it stays behind.
+    pub(super) fn push(&self, event: TraceEvent) {
+        let octets = octets(&event);
+        let mut waiting = self.shared.lock();
+        if waiting.is_full() && !waiting.closed {
+            let waited = self.shared.drained.wait_timeout_while(waiting, SLOWED_AT_MOST, |w| w.is_full() && !w.closed);
+            waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if waiting.is_full() || waiting.closed {
+            metrics::counter!("outgate_trace_dropped_total").increment(1);
+            return;
+        }
+        waiting.octets = waiting.octets.saturating_add(octets);
+        waiting.items.push(Item::Event(event));
+        // The writer sleeps on "anything at all" and on "a batch"; only these two moments are worth a wake-up.
+        if matches!(waiting.items.len(), 1 | BATCH_EVENTS) {
+            self.shared.filled.notify_one();
+        }
+    }
+
+    async fn job<T: Send + 'static>(&self, work: impl FnOnce(&mut Partitions) -> T + Send + 'static) -> Result<T, RecordsError> {
+        let (answer, result) = oneshot::channel();
+        {
+            let mut waiting = self.shared.lock();
+            if waiting.closed {
+                return Err(RecordsError::Failed("records are closed".into()));
+            }
+            waiting.items.push(Item::Job(Box::new(move |partitions| drop(answer.send(work(partitions))))));
+            waiting.urgent = true;
+        }
+        self.shared.filled.notify_one();
+        result.await.map_err(|_| RecordsError::Failed("the trace has ended".into()))
+    }
+
+    /// Returns once everything traced before the call can be found.
+    pub(super) async fn flush(&self) -> Result<(), RecordsError> {
+        self.job(|_| ()).await
+    }
+
+    /// Drops the oldest partitions.
+    pub(super) async fn prune(&self, before: Time, octets: u64) -> Result<(), RecordsError> {
+        self.job(move |partitions| partitions.prune(before, octets)).await?
+    }
+
+    /// Writes what waits; drops everything that comes later.
+    pub(super) async fn close(&self) {
+        drop(self.job(Partitions::close).await);
+        self.shared.lock().closed = true;
+        self.shared.filled.notify_one();
+        self.shared.drained.notify_all();
+    }
+}
+
+/// What an event costs in memory, roughly.
+fn octets(event: &TraceEvent) -> usize {
+    match event {
+        TraceEvent::Judged(j) => {
+            512 + j.recipients.iter().map(|r| r.len() + 24).sum::<usize>()
+                + j.symbols.iter().map(|s| s.name.len() + 24).sum::<usize>()
+                + j.reply.len()
+        }
+        TraceEvent::Attempted { outcomes, .. } => {
+            64 + outcomes
+                .iter()
+                .map(|o| 128 + o.remote.len() + o.reply.lines.iter().map(String::len).sum::<usize>())
+                .sum::<usize>()
+        }
+        TraceEvent::Note { text, .. } => 64 + text.len(),
+    }
+}
+
+fn run(shared: &Shared, mut partitions: Partitions) {
+    loop {
+        let (items, closed) = {
+            let mut waiting = shared.lock();
+            waiting =
+                shared.filled.wait_while(waiting, |w| w.items.is_empty() && !w.closed).unwrap_or_else(PoisonError::into_inner);
+            waiting = shared
+                .filled
+                .wait_timeout_while(waiting, LINGER, |w| !w.urgent && !w.closed && w.items.len() < BATCH_EVENTS)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+            waiting.urgent = false;
+            waiting.octets = 0;
+            let room = Vec::with_capacity(waiting.items.len().min(BATCH_EVENTS * 2));
+            (std::mem::replace(&mut waiting.items, room), waiting.closed)
+        };
+        shared.drained.notify_all();
+        let done = items.is_empty() && closed;
+        write(items, &mut partitions);
+        if done {
+            return;
+        }
+    }
+}
+
+/// Writes the events up to each job, then does the job.
+fn write(items: Vec<Item>, partitions: &mut Partitions) {
+    let mut batch = Batch::default();
+    for item in items {
+        match item {
+            Item::Event(event) => batch.add(event),
+            Item::Job(job) => {
+                partitions.write(std::mem::take(&mut batch).folds);
+                job(partitions);
+            }
+        }
+    }
+    partitions.write(batch.folds);
+}
+
+/// Events of one message folded into one entry, messages in the order they came.
+#[derive(Default)]
+struct Batch {
+    folds: Vec<Fold>,
+    by_id: HashMap<MessageId, usize>,
+}
+
+impl Batch {
+    fn of(&mut self, id: MessageId) -> Option<&mut Fold> {
+        let next = self.folds.len();
+        let at = *self.by_id.entry(id).or_insert(next);
+        if at == next {
+            self.folds.push(Fold { id, judged: None, lines: Vec::new() });
+        }
+        self.folds.get_mut(at)
+    }
+
+    fn add(&mut self, event: TraceEvent) {
+        match event {
+            TraceEvent::Judged(judged) => {
+                if let Some(fold) = self.of(judged.id) {
+                    fold.judged = Some(judged);
+                }
+            }
+            TraceEvent::Attempted { id, time, outcomes } => {
+                if let Some(fold) = self.of(id) {
+                    fold.lines.extend(outcomes.iter().map(|o| {
+                        let status = match o.status {
+                            RecipientStatus::Pending => "deferred",
+                            RecipientStatus::Delivered => "delivered",
+                            RecipientStatus::Failed => "failed",
+                        };
+                        let reply = o.reply.one_line();
+                        let text = if o.remote.is_empty() { reply } else { format!("{reply} ({})", o.remote) };
+                        Line(time.0, i64::from(o.recipient), status.into(), text)
+                    }));
+                }
+            }
+            TraceEvent::Note { id, time, text } => {
+                if let Some(fold) = self.of(id) {
+                    fold.lines.push(Line(time.0, -1, "note".into(), text));
+                }
+            }
+        }
+    }
+}
