@@ -90,7 +90,8 @@ fn a_release_lets_the_next_message_through_and_old_evidence_never_counts_again()
         .find(|reply| reply.starts_with("550 5.1.8"))
         .expect("stopped");
     let reference = reference(&refusal);
-    let (status, _, error) = relay.cli(&["blocks", "release", &reference, "--verdict", "compromised", "--reason", "password changed"]);
+    let (status, _, error) =
+        relay.cli(&["blocks", "release", &reference, "--verdict", "compromised", "--reason", "password changed"]);
     assert_eq!(status, 0, "{error}");
     let block = relay.json(&format!("/api/v1/blocks/{reference}"));
     assert_eq!((block["state"].as_str(), block["verdict"].as_str()), (Some("released"), Some("compromised")));

@@ -34,7 +34,12 @@ fn a_stranger_may_not_relay() {
     relay.until("the new settings", |r| r.log().contains("settings reloaded").then_some(()));
     let mut client = Client::hello(relay.smtp);
     assert!(client.cmd("MAIL FROM:<a@acme.example>").starts_with("250"));
-    for to in ["x@elsewhere.example", "x%elsewhere.example@relay.test", "elsewhere.example!x@relay.test", "\"x@elsewhere.example\"@relay.test"] {
+    for to in [
+        "x@elsewhere.example",
+        "x%elsewhere.example@relay.test",
+        "elsewhere.example!x@relay.test",
+        "\"x@elsewhere.example\"@relay.test",
+    ] {
         let reply = client.cmd(&format!("RCPT TO:<{to}>"));
         assert!(reply.starts_with("550 5.7.1"), "{to}: {reply}");
     }

@@ -8,14 +8,14 @@ use crate::config::settings::ListenerKind;
 use crate::delivery::Delivery;
 use crate::env::{Clock, random_u64};
 use crate::intake::{IdSource, Intake};
-use crate::ndr;
 use crate::judge::Judge;
+use crate::ndr;
 use crate::notify::{Notifier, Outbox, run_webhook};
-use crate::queue::Queue;
+use crate::queue::{Backlog, Queue};
 use crate::records::Records;
 use crate::score::Scorer;
 use crate::session::{self, Sessions};
-use crate::spool::{Recovered, Spool};
+use crate::spool::Spool;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::fmt;
 use std::net::SocketAddr;
@@ -84,11 +84,15 @@ impl Relay {
         let (sender, receiver) = watch::channel(Arc::clone(&settings));
 
         let records = Records::open(&dir.join("records.db")).map_err(|e| StartError(format!("records.db: {e:?}")))?;
-        let mut recovered: Vec<Recovered> = Vec::new();
-        let spool = Spool::open(&dir.join("spool"), &mut |found| recovered.push(found))
-            .map_err(|e| StartError(format!("spool: {e:?}")))?;
-        if !recovered.is_empty() {
-            tracing::info!(messages = recovered.len(), "spool recovered");
+        let mut backlog = Backlog::new(Arc::clone(&settings));
+        let mut recovered = 0u64;
+        let mut found = |message| {
+            backlog.add(&message);
+            recovered += 1;
+        };
+        let spool = Spool::open(&dir.join("spool"), &mut found).map_err(|e| StartError(format!("spool: {e:?}")))?;
+        if recovered > 0 {
+            tracing::info!(messages = recovered, "spool recovered");
         }
         let judge = Arc::new(Judge::new(Arc::clone(&settings)));
         housekeeping::restore(&judge, &dir);
@@ -96,8 +100,7 @@ impl Relay {
         let delivery = Delivery::new(Arc::clone(&settings)).map_err(failed("delivery"))?;
         let ids = Arc::new(IdSource::new(random_u64() as u32));
 
-        let (queue, queue_events) =
-            Queue::start(Arc::clone(&settings), Arc::clone(&clock), spool.clone(), delivery.clone(), recovered);
+        let (queue, queue_events) = Queue::start(Arc::clone(&clock), spool.clone(), delivery.clone(), backlog);
         let (notifier, notices) = Notifier::new();
         let desk = Desk::start(
             receiver.clone(),
@@ -167,7 +170,6 @@ impl Relay {
             health: Arc::new(move || {
                 if health_spool.is_healthy() { Vec::new() } else { vec!["spool: progress cannot be recorded".to_owned()] }
             }),
-            admin_token: admin_token.clone(),
         };
         let (admin_address, public) = serve_http(&settings, state, &mut tasks).await?;
         let smtp = session::listen(&sessions, &settings).await.map_err(StartError)?;

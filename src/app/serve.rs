@@ -1,8 +1,8 @@
 //! `outgate serve`: start, signals, end.
 
 use super::Relay;
-use crate::config::{self, Settings};
 use crate::config::settings::ListenerKind;
+use crate::config::{self, Settings};
 use crate::env::{Clock, SystemClock};
 use crate::telemetry::{self, LogControl};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -36,7 +36,8 @@ fn start(settings: Settings, config: Option<&Path>) -> Result<ExitCode, String> 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let log = telemetry::init(&settings.log, Arc::clone(&clock))?;
     let metrics = telemetry::metrics::install()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| format!("no async runtime: {e}"))?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| format!("no async runtime: {e}"))?;
     let code = runtime.block_on(serve(settings, config, clock, metrics, &log));
     // What still runs is waiting for peers that no longer matter.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
@@ -100,11 +101,7 @@ fn announce(relay: &Relay, data_dir: &Path) {
              --mail-from you@example.org --mail-rcpt someone@example.com -T -\n"
         ));
     }
-    text.push_str(&format!(
-        "Admin page: http://{}/ (token in {})\n",
-        listening.admin,
-        data_dir.join("admin.token").display()
-    ));
+    text.push_str(&format!("Admin page: http://{}/ (token in {})\n", listening.admin, data_dir.join("admin.token").display()));
     // Without a standard output the relay runs all the same.
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }

@@ -7,9 +7,7 @@ use crate::notify::{Notice, Notifier};
 use crate::queue::{Queue, Select};
 use crate::records::{AuditEntry, Records, RecordsError, Role, TraceEvent};
 use crate::telemetry::{events, metrics as names};
-use crate::types::{
-    Block, BlockKind, BlockRef, BlockState, HoldReason, ReleaseVerdict, SenderScope, TenantId, Time,
-};
+use crate::types::{Block, BlockKind, BlockRef, BlockState, HoldReason, ReleaseVerdict, SenderScope, TenantId, Time};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,9 +7,9 @@ pub mod fake_disk;
 
 pub mod deliver;
 
-pub use disk::{Disk, DiskFile, SystemDisk};
 pub use clock::{Clock, SystemClock};
 pub use deliver::Deliver;
+pub use disk::{Disk, DiskFile, SystemDisk};
 
 /// 64 random bits from the operating system.
 ///

@@ -64,10 +64,7 @@ fn received(hostname: &str, trace: &Trace<'_>, envelope: &Envelope, id: MessageI
     };
     let helo: String = trace.helo.chars().filter(|c| !c.is_control()).take(255).collect();
     let helo = if helo.is_empty() { "unknown".to_owned() } else { helo };
-    let mut text = format!(
-        "Received: from {helo} ({literal})\r\n\tby {hostname} with {} id {id}",
-        trace.protocol
-    );
+    let mut text = format!("Received: from {helo} ({literal})\r\n\tby {hostname} with {} id {id}", trace.protocol);
     if let [only] = envelope.recipients.as_slice() {
         text.push_str(&format!("\r\n\tfor <{}>", only.address));
     }
@@ -130,12 +127,8 @@ mod tests {
 
     #[test]
     fn received_names_a_single_recipient_only() {
-        let trace = Trace {
-            helo: "mail.acme.example",
-            address: "192.0.2.1".parse().unwrap(),
-            protocol: "ESMTPSA",
-            submission: false,
-        };
+        let trace =
+            Trace { helo: "mail.acme.example", address: "192.0.2.1".parse().unwrap(), protocol: "ESMTPSA", submission: false };
         let id = MessageId(7);
         let one = String::from_utf8(received("relay.test", &trace, &envelope(&["a@b.example"]), id, Time(0))).unwrap();
         assert_eq!(

@@ -13,9 +13,7 @@ use crate::score::Score;
 use crate::spool::SpoolError;
 use crate::telemetry::events::{self, Refused};
 use crate::telemetry::metrics as names;
-use crate::types::{
-    Action, Block, BlockKind, Envelope, HoldReason, Identity, MessageId, MessageMeta, Pool, Reason, Reply, stable_hash,
-};
+use crate::types::{Action, Block, BlockKind, Envelope, HoldReason, Identity, MessageId, MessageMeta, Pool, Reply, stable_hash};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -69,7 +67,16 @@ impl Intake {
         for alert in &judgement.alerts {
             self.notifier.tell(Notice::Alert(alert.clone()));
         }
-        let arrival = Arrival { settings: &settings, peer, trace, facts: &facts, judgement: &judgement, envelope, body, recipients: &recipients };
+        let arrival = Arrival {
+            settings: &settings,
+            peer,
+            trace,
+            facts: &facts,
+            judgement: &judgement,
+            envelope,
+            body,
+            recipients: &recipients,
+        };
         let reply = self.carry_out(&arrival).await;
         if !reply.is_positive() && !matches!(judgement.action, Action::Reject | Action::Defer) {
             // Decided to go, but the spool could not take it: the client will come again with the same message.
@@ -102,10 +109,8 @@ impl Intake {
         if score.mime_depth > settings.limits.mime_depth {
             return Err(Reply::new(554, (5, 6, 0), "MIME structure nested too deeply"));
         }
-        let fingerprint = stable_hash(&[
-            header.message_id.as_deref().unwrap_or_default().as_bytes(),
-            &score.body_hash.to_le_bytes(),
-        ]);
+        let fingerprint =
+            stable_hash(&[header.message_id.as_deref().unwrap_or_default().as_bytes(), &score.body_hash.to_le_bytes()]);
         let id = self.ids.next(self.clock.now());
         Ok(Facts { id, identity, header, score, fingerprint })
     }
@@ -131,9 +136,7 @@ impl Intake {
         let part = match judgement.action {
             Action::Accept => Part { action: Action::Accept, pool: Pool::Normal, hold: None },
             Action::HighRisk => Part { action: Action::HighRisk, pool: Pool::HighRisk, hold: None },
-            Action::Hold => {
-                Part { action: Action::Hold, pool: Pool::HighRisk, hold: Some(HoldReason::Policy(judgement.reason)) }
-            }
+            Action::Hold => Part { action: Action::Hold, pool: Pool::HighRisk, hold: Some(HoldReason::Policy(judgement.reason)) },
             Action::Defer | Action::Reject => {
                 let reply = judgement.reply.clone().unwrap_or_else(|| Reply::new(451, (4, 3, 0), "Try again later"));
                 self.refuse(arrival, judgement.action, None, &reply);
@@ -294,14 +297,7 @@ impl Arrival<'_> {
     }
 
     /// The line of the trace.
-    fn judged(
-        &self,
-        id: MessageId,
-        envelope: &Envelope,
-        action: Action,
-        now: crate::types::Time,
-        reply: &Reply,
-    ) -> Judged {
+    fn judged(&self, id: MessageId, envelope: &Envelope, action: Action, now: crate::types::Time, reply: &Reply) -> Judged {
         let facts = self.facts;
         let mut symbols = facts.score.symbols.clone();
         symbols.extend(self.judgement.signals.iter().cloned());

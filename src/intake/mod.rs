@@ -70,9 +70,8 @@ impl Intake {
             self.refused_at_rcpt(transaction, recipient, "relay_denied", &reply);
             return reply;
         }
-        let internal = settings
-            .tenant(&transaction.identity.tenant)
-            .is_some_and(|tenant| tenant.is_internal(recipient.address.domain()));
+        let internal =
+            settings.tenant(&transaction.identity.tenant).is_some_and(|tenant| tenant.is_internal(recipient.address.domain()));
         if !(internal && settings.blocks.allow_internal)
             && let Some(block) = self.judge.gate(now, &transaction.identity)
         {
@@ -80,15 +79,12 @@ impl Intake {
             self.refused_at_rcpt(transaction, recipient, block.reason.as_str(), &reply);
             return reply;
         }
-        if let Reserve::Throttled(reply) =
-            self.judge.reserve(now, &transaction.identity, internal, &mut transaction.reservation)
+        if let Reserve::Throttled(reply) = self.judge.reserve(now, &transaction.identity, internal, &mut transaction.reservation)
         {
             self.refused_at_rcpt(transaction, recipient, "throttled", &reply);
             return reply;
         }
-        transaction
-            .recipients
-            .push(RecipientFacts { hash: stable_hash(&[recipient.address.key().as_bytes()]), internal });
+        transaction.recipients.push(RecipientFacts { hash: stable_hash(&[recipient.address.key().as_bytes()]), internal });
         Reply::new(250, (2, 1, 5), "Ok")
     }
 

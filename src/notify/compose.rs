@@ -74,8 +74,7 @@ pub fn mail(settings: &Settings, notice: &Notice) -> Mail {
 
 /// The mail for a digest.
 pub fn digest(settings: &Settings, digest: &Digest) -> Mail {
-    let mut text =
-        format!("In the last hour {} more notices came up that were not sent one by one.\n\n", digest.count);
+    let mut text = format!("In the last hour {} more notices came up that were not sent one by one.\n\n", digest.count);
     for line in &digest.lines {
         let _ = writeln!(text, "- {line}");
     }

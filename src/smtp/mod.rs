@@ -2,11 +2,11 @@
 
 pub mod auth;
 pub mod bdat;
+pub mod client;
 pub mod content;
 pub mod data;
 pub mod grammar;
 pub mod proxy;
 pub mod replies;
-pub mod server;
-pub mod client;
 pub mod reply;
+pub mod server;

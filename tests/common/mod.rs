@@ -73,11 +73,7 @@ impl Relay {
     /// Starts with the config that lies in `dir`.
     pub fn start_in(dir: tempfile::TempDir) -> Self {
         let config = dir.path().join("outgate.toml");
-        let log = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(dir.path().join("log"))
-            .expect("log file");
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.path().join("log")).expect("log file");
         let mut child = Command::new(env!("CARGO_BIN_EXE_outgate"))
             .arg("serve")
             .arg("--config")
@@ -213,7 +209,8 @@ pub fn http(address: SocketAddr, method: &str, path: &str, headers: &str, body: 
 pub fn http_full(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(address).expect("HTTP connect");
     stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
-    let content_type = if headers.to_ascii_lowercase().contains("content-type:") { "" } else { "Content-Type: application/json\r\n" };
+    let content_type =
+        if headers.to_ascii_lowercase().contains("content-type:") { "" } else { "Content-Type: application/json\r\n" };
     write!(
         stream,
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{content_type}Content-Length: {}\r\n{headers}\r\n{body}",

@@ -62,12 +62,7 @@ impl Postfix {
     }
 
     fn run(&self, command: &str) -> Output {
-        Command::new("/usr/sbin/postfix")
-            .arg("-c")
-            .arg(self.dir.path().join("etc"))
-            .arg(command)
-            .output()
-            .expect("postfix runs")
+        Command::new("/usr/sbin/postfix").arg("-c").arg(self.dir.path().join("etc")).arg(command).output().expect("postfix runs")
     }
 
     pub fn log(&self) -> String {

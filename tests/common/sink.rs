@@ -55,8 +55,7 @@ impl Sink {
     pub fn scripted(script: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
         let address = listener.local_addr().expect("address");
-        let shared =
-            Arc::new(Shared { arrived: Mutex::default(), changed: Condvar::new(), script: Box::new(script) });
+        let shared = Arc::new(Shared { arrived: Mutex::default(), changed: Condvar::new(), script: Box::new(script) });
         let accepting = Arc::clone(&shared);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -74,12 +73,13 @@ impl Sink {
     /// Waits for the first message for which `wanted` holds.
     pub fn wait(&self, what: &str, wanted: impl Fn(&Arrived) -> bool) -> Arrived {
         let guard = self.shared.arrived.lock().expect("lock");
-        let (guard, timeout) = self
-            .shared
-            .changed
-            .wait_timeout_while(guard, PATIENCE, |arrived| !arrived.iter().any(&wanted))
-            .expect("lock");
-        assert!(!timeout.timed_out(), "waited in vain for {what}; arrived: {:#?}", guard.iter().map(Arrived::text).collect::<Vec<_>>());
+        let (guard, timeout) =
+            self.shared.changed.wait_timeout_while(guard, PATIENCE, |arrived| !arrived.iter().any(&wanted)).expect("lock");
+        assert!(
+            !timeout.timed_out(),
+            "waited in vain for {what}; arrived: {:#?}",
+            guard.iter().map(Arrived::text).collect::<Vec<_>>()
+        );
         guard.iter().find(|m| wanted(m)).cloned().expect("found")
     }
 

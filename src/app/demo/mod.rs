@@ -108,10 +108,7 @@ async fn deliver(
     wait_for(arrived, |mail| mail.recipients.iter().any(|r| r == to)).await.map(drop)
 }
 
-async fn wait_for(
-    arrived: &mut mpsc::UnboundedReceiver<Arrived>,
-    wanted: impl Fn(&Arrived) -> bool,
-) -> Result<Arrived, String> {
+async fn wait_for(arrived: &mut mpsc::UnboundedReceiver<Arrived>, wanted: impl Fn(&Arrived) -> bool) -> Result<Arrived, String> {
     tokio::time::timeout(PATIENCE, async {
         while let Some(mail) = arrived.recv().await {
             if wanted(&mail) {
@@ -129,8 +126,7 @@ async fn takeover(smtp: SocketAddr) -> Result<String, String> {
     say("\n2. Somebody has got hold of Alice's password and starts a campaign.");
     for count in 1..=MOST_SPAM {
         let to = texts::victims(count);
-        let reply =
-            client::send(smtp, "alice@acme.example", &to, &texts::spam(count)).await.map_err(|e| e.to_string())?;
+        let reply = client::send(smtp, "alice@acme.example", &to, &texts::spam(count)).await.map_err(|e| e.to_string())?;
         say(&format!("   spam {count} -> {} strangers: {reply}", to.len()));
         if reply.starts_with("550 5.1.8") {
             return reply

@@ -11,12 +11,21 @@ pub const MORNING: [(&str, &str); 6] = [
 ];
 
 const BODIES: [(&str, &str); 4] = [
-    ("Minutes of Tuesday", "Hi Bob,\n\nplease find the minutes below. We agreed to move the review to Thursday, and Erin\n\
-      will send the updated drawings by then. Tell me if I missed anything.\n\nRegards\nAlice\n"),
-    ("Order 4711", "Hello,\n\nwe would like to order 40 more of the brackets from our last delivery. Could you confirm the\n\
-      delivery date and send the invoice to accounting as usual?\n\nThanks, Carol\n"),
-    ("Question about the drawings", "Hi Erin,\n\nin the second drawing the hole pattern does not match the list of parts. Which of\n\
-      the two is right? We can wait with the cutting until tomorrow.\n\nBest, Dave\n"),
+    (
+        "Minutes of Tuesday",
+        "Hi Bob,\n\nplease find the minutes below. We agreed to move the review to Thursday, and Erin\n\
+      will send the updated drawings by then. Tell me if I missed anything.\n\nRegards\nAlice\n",
+    ),
+    (
+        "Order 4711",
+        "Hello,\n\nwe would like to order 40 more of the brackets from our last delivery. Could you confirm the\n\
+      delivery date and send the invoice to accounting as usual?\n\nThanks, Carol\n",
+    ),
+    (
+        "Question about the drawings",
+        "Hi Erin,\n\nin the second drawing the hole pattern does not match the list of parts. Which of\n\
+      the two is right? We can wait with the cutting until tomorrow.\n\nBest, Dave\n",
+    ),
     ("Re: Thursday", "Thursday at ten works for us. We will bring the samples.\n\nAlice\n"),
 ];
 
