@@ -1,31 +1,16 @@
 //! Runs the dialogs of `tests/transcripts/*.smtp` against the server machine: whole, cut in two at every octet, and octet by
 //! octet. Each way must give the same replies and the same messages.
-//!
-//! A file tells one story, line by line:
-//!
-//! ```text
-//! # a comment; the first ones say what went wrong somewhere, once
-//! ! kind relay                  setting, before the dialog; see `Settings::set`
-//! C: NOOP                       the client sends this line and CRLF
-//! c: partial\r                  the client sends just these octets
-//! S: 250 2.0.0 Ok               the server's next reply line is this
-//! S: 250 *                      ... or begins with this; `S: *` is any line
-//! T: handshake                  the server has said 220 to STARTTLS: TLS begins
-//! M: <a@x> <b@y>,<c@y> "text"   a message has been handed on since: envelope and body; `"*"` is any body
-//! N:                            no message has been handed on since
-//! X:                            the server has closed the connection
-//! ```
-//!
-//! Neighbouring `C:` lines are pipelined: sent in one write. Then all replies are read, and must be all that is sent. In
-//! what the client sends, `\r \n \0 \t \\ \xHH` are octets and `\(text*n)` is `text` n times; likewise within `M:`. `M:` and `N:`
-//! stand behind the replies they go with. The same files run against the real relay; there `M:` is what reaches the sink.
+//! The form of the files stands in `story`. They run against the real relay as well, there with real sockets.
 
-#![expect(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking; this file is nothing but tests")]
+#![expect(clippy::panic, reason = "a test fails by panicking; this file is nothing but tests")]
+
+mod story;
 
 use outgate::smtp::server::{Answer, Question, Server, ServerConfig, Step};
 use outgate::types::{Enhanced, Reply};
 use std::fmt::Write as _;
 use std::path::Path;
+use story::{Exchange, Story};
 
 /// What the peer and the shell are in this story.
 #[derive(Clone)]
@@ -56,28 +41,22 @@ impl Settings {
         Self { config, accounts: Vec::new(), answers: Vec::new() }
     }
 
-    fn set(&mut self, line: &str) {
-        let (key, value) = line.split_once(' ').unwrap_or((line, ""));
+    fn set(&mut self, key: &str, value: &str) {
         let c = &mut self.config;
         match key {
-            // relay | submission | submissions; the latter two offer TLS and want AUTH.
             "kind" => {
                 c.auth_required = value != "relay";
                 c.auth_offered |= c.auth_required;
                 c.tls_available |= c.auth_required;
                 c.tls_active = value == "submissions";
             }
-            // A certificate is there: STARTTLS is offered.
             "tls" => c.tls_available = true,
-            // NAME PASSWORD: AUTH is offered.
             "account" => {
                 c.auth_offered = true;
                 let (name, password) = value.split_once(' ').expect("account NAME PASSWORD");
                 self.accounts.push((name.into(), password.into()));
             }
-            // The client is listed with trust_xclient.
             "trusted" => c.trust_xclient = true,
-            // The client is not listed: refused recipients count as errors.
             "stranger" => c.refusals_are_errors = true,
             "message_size_bytes" => c.message_size_bytes = value.parse().expect("number"),
             "recipients_per_message" => c.recipients_per_message = value.parse().expect("number"),
@@ -85,7 +64,6 @@ impl Settings {
             "line_bytes" => c.line_bytes = value.parse().expect("number"),
             "errors_per_session" => c.errors_per_session = value.parse().expect("number"),
             "idle_commands" => c.idle_commands = value.parse().expect("number"),
-            // QUESTION -> REPLY: the relay's own decision.
             "answer" => {
                 let (question, reply) = value.split_once(" -> ").expect("answer QUESTION -> REPLY");
                 let (code, text) = reply.split_once(' ').expect("code and text");
@@ -96,88 +74,6 @@ impl Settings {
             other => panic!("unknown setting {other}"),
         }
     }
-}
-
-#[derive(Debug, Default)]
-struct Exchange {
-    sent: Vec<u8>,
-    replies: Vec<String>,
-    messages: Option<Vec<String>>,
-    handshake: bool,
-    closed: bool,
-    line: usize,
-}
-
-struct Story {
-    settings: Settings,
-    exchanges: Vec<Exchange>,
-}
-
-fn parse(text: &str) -> Story {
-    let mut story = Story { settings: Settings::new(), exchanges: vec![Exchange::default()] };
-    for (number, line) in text.lines().enumerate() {
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        if let Some(setting) = line.strip_prefix("! ") {
-            story.settings.set(setting);
-            continue;
-        }
-        let (mark, rest) = line.split_at(2.min(line.len()));
-        let rest = rest.strip_prefix(' ').unwrap_or(rest);
-        let now = story.exchanges.last_mut().expect("one at least");
-        let answered = now.handshake || now.closed || now.messages.is_some() || !now.replies.is_empty();
-        match mark {
-            "C:" | "c:" => {
-                if answered || now.line == 0 {
-                    story.exchanges.push(Exchange { line: number + 1, ..Exchange::default() });
-                }
-                let now = story.exchanges.last_mut().expect("just pushed");
-                now.sent.extend(unescape(rest));
-                if mark == "C:" {
-                    now.sent.extend(b"\r\n");
-                }
-            }
-            "S:" => now.replies.push(rest.into()),
-            "M:" => now.messages.get_or_insert_default().push(rest.into()),
-            "N:" => now.messages = Some(Vec::new()),
-            "T:" => now.handshake = true,
-            "X:" => now.closed = true,
-            other => panic!("line {}: unknown mark {other}", number + 1),
-        }
-    }
-    story
-}
-
-fn unescape(text: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut rest = text;
-    while let Some(i) = rest.find('\\') {
-        out.extend(rest[..i].bytes());
-        rest = &rest[i + 1..];
-        let mut used = 1;
-        match rest.as_bytes().first() {
-            Some(b'r') => out.push(b'\r'),
-            Some(b'n') => out.push(b'\n'),
-            Some(b'0') => out.push(0),
-            Some(b't') => out.push(b'\t'),
-            Some(b'\\') => out.push(b'\\'),
-            Some(b'x') => {
-                out.push(u8::from_str_radix(&rest[1..3], 16).expect("two hex digits"));
-                used = 3;
-            }
-            Some(b'(') => {
-                let end = rest.find(')').expect("closing bracket");
-                let (text, times) = rest[1..end].rsplit_once('*').expect("text*n");
-                out.extend(unescape(text).repeat(times.parse().expect("n")));
-                used = end + 1;
-            }
-            other => panic!("unknown escape {other:?}"),
-        }
-        rest = &rest[used..];
-    }
-    out.extend(rest.bytes());
-    out
 }
 
 /// The machine with a shell that answers from the story.
@@ -256,16 +152,14 @@ impl<'a> Session<'a> {
     fn check(&mut self, exchange: &Exchange) -> Result<(), String> {
         let output = String::from_utf8(std::mem::take(self.server.output())).map_err(|_| "replies are not UTF-8")?;
         let got: Vec<&str> = output.split_terminator("\r\n").collect();
-        let fits = |want: &str, got: &str| want.strip_suffix('*').map_or(want == got, |head| got.starts_with(head));
-        let same = got.len() == exchange.replies.len() && exchange.replies.iter().zip(&got).all(|(want, got)| fits(want, got));
-        if !same || !(output.is_empty() || output.ends_with("\r\n")) {
+        if !story::are_replies(&got, &exchange.replies) || !(output.is_empty() || output.ends_with("\r\n")) {
             return Err(format!("replies\n  want {:#?}\n  got {got:#?}", exchange.replies));
         }
         let messages = std::mem::take(&mut self.messages);
         if let Some(wanted) = &exchange.messages {
             let show = |(to, body): &(String, Vec<u8>)| format!("{to} {:?}", String::from_utf8_lossy(body));
             let same = messages.len() == wanted.len()
-                && messages.iter().zip(wanted).all(|((envelope, body), want)| is_message(envelope, body, want));
+                && messages.iter().zip(wanted).all(|((envelope, body), want)| story::is_message(envelope, body, want));
             if !same {
                 return Err(format!("messages\n  want {wanted:#?}\n  got {:#?}", messages.iter().map(show).collect::<Vec<_>>()));
             }
@@ -281,12 +175,6 @@ impl<'a> Session<'a> {
     }
 }
 
-fn is_message(envelope: &str, body: &[u8], want: &str) -> bool {
-    let (want_envelope, want_body) = want.split_once(" \"").expect("M: ENVELOPE \"BODY\"");
-    let want_body = want_body.strip_suffix('"').expect("closing quote");
-    envelope == want_envelope && (want_body == "*" || body == unescape(want_body))
-}
-
 /// How a dialog is cut into writes, beside the pauses it has anyway.
 #[derive(Clone, Copy)]
 enum Cut {
@@ -296,15 +184,15 @@ enum Cut {
     At(usize),
 }
 
-fn play(story: &Story, cut: Cut) -> Result<(), String> {
-    let mut session = Session::new(&story.settings);
+fn play(story: &Story, settings: &Settings, cut: Cut) -> Result<(), String> {
+    let mut session = Session::new(settings);
     let mut before = 0;
     session.run();
     for exchange in &story.exchanges {
         let sent = exchange.sent.as_slice();
         let pieces: Vec<&[u8]> = match cut {
             Cut::Everywhere => sent.chunks(1).collect(),
-            Cut::At(at) if at > before && at < before + sent.len() => vec![&sent[..at - before], &sent[at - before..]],
+            Cut::At(at) if at > before && at < before + sent.len() => <[_; 2]>::from(sent.split_at(at - before)).to_vec(),
             _ => vec![sent],
         };
         before += sent.len();
@@ -321,27 +209,23 @@ fn play(story: &Story, cut: Cut) -> Result<(), String> {
 }
 
 fn run_file(path: &Path) -> Result<(), String> {
-    let story = parse(&std::fs::read_to_string(path).expect("readable"));
-    play(&story, Cut::Nowhere).map_err(|e| format!("whole: {e}"))?;
-    play(&story, Cut::Everywhere).map_err(|e| format!("octet by octet: {e}"))?;
+    let story = story::parse(&std::fs::read_to_string(path).expect("readable"));
+    let mut settings = Settings::new();
+    story.settings.iter().for_each(|(name, value)| settings.set(name, value));
+    play(&story, &settings, Cut::Nowhere).map_err(|e| format!("whole: {e}"))?;
+    play(&story, &settings, Cut::Everywhere).map_err(|e| format!("octet by octet: {e}"))?;
     let octets: usize = story.exchanges.iter().map(|e| e.sent.len()).sum();
     // Only stories of ten thousands of octets, which are so long for their repetitions, are not cut at every one.
     for at in (1..octets).step_by(octets / 20_000 * 20 + 1) {
-        play(&story, Cut::At(at)).map_err(|e| format!("cut at {at}: {e}"))?;
+        play(&story, &settings, Cut::At(at)).map_err(|e| format!("cut at {at}: {e}"))?;
     }
     Ok(())
 }
 
 #[test]
 fn every_transcript() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
-    let only = std::env::var("TRANSCRIPT").unwrap_or_default();
-    let mut paths: Vec<_> = std::fs::read_dir(folder).expect("folder").map(|e| e.expect("entry").path()).collect();
-    paths.retain(|p| p.extension().is_some_and(|e| e == "smtp") && p.to_string_lossy().contains(&only));
-    paths.sort();
-    assert!(!paths.is_empty(), "no transcripts");
     let mut report = String::new();
-    for path in &paths {
+    for path in &story::files() {
         if let Err(error) = run_file(path) {
             let _ = writeln!(report, "{}: {error}", path.file_name().unwrap_or_default().to_string_lossy());
         }

@@ -18,8 +18,9 @@ pub struct ServerConfig {
     pub auth_required: bool,
     /// XCLIENT and XFORWARD are offered and taken.
     pub trust_xclient: bool,
-    /// The shell's own permanent refusals of MAIL and RCPT count as errors until AUTH has succeeded. Meant for
-    /// strangers: a listed mail server passes on the mistakes of many users and must not be cut off for them.
+    /// What is wrong with the mail counts as an error until AUTH has succeeded: bad addresses, too large or malformed
+    /// messages, and the shell's own permanent refusals of MAIL and RCPT. Meant for strangers: a listed mail server passes on
+    /// the mistakes of many users and must not be cut off for them. Errors of the dialog itself count always.
     pub refusals_are_errors: bool,
     /// Largest message in octets (RFC 1870); 0 = no limit.
     pub message_size_bytes: u64,

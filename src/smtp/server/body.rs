@@ -105,9 +105,9 @@ impl Server {
             }
             (Err(reply), transaction) => {
                 self.dropped = transaction.is_some();
-                // Only what the client did wrong counts; want of memory on our side does not. Chunks behind a refused one
-                // do not either: they were under way already.
-                self.count_refusal(transaction.is_some() && reply.is_permanent());
+                // Want of memory on our side is no error of the client; nor are chunks behind a refused one, under way already.
+                self.count_refusal(self.is_stranger() && transaction.is_some() && reply.is_permanent());
+                self.count_idle();
                 reply.write_to(&mut self.output);
                 None
             }

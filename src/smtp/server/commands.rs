@@ -55,10 +55,9 @@ impl Server {
 
     fn on_command(&mut self, command: Command) -> Option<Step> {
         // A recipient taken and the message itself bring mail forward. All else may be idle; a message sets it to 0.
-        self.idle = self.idle.saturating_add(u32::from(!matches!(
-            command,
-            Command::Rcpt(_) | Command::Postmaster(_) | Command::Data | Command::Bdat { .. }
-        )));
+        if !matches!(command, Command::Rcpt(_) | Command::Postmaster(_) | Command::Data | Command::Bdat { .. }) {
+            self.count_idle();
+        }
         match command {
             Command::Ehlo(name) => self.on_hello(name, true),
             Command::Helo(name) => self.on_hello(name, false),

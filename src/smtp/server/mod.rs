@@ -206,7 +206,7 @@ impl Server {
 
     /// What a decision changes, after its reply.
     fn decided(&mut self, pending: Pending, yes: bool, permanent: bool) {
-        let stranger = self.config.refusals_are_errors && !self.authenticated;
+        let stranger = self.is_stranger();
         match pending {
             Pending::Connect if !yes => self.close(),
             Pending::Connect | Pending::Xforward => {}
@@ -218,9 +218,13 @@ impl Server {
                 if let Some(transaction) = self.transaction.as_mut().filter(|_| yes) {
                     transaction.envelope.recipients.push(recipient);
                 }
-                self.count_refusal(!yes && stranger && permanent);
-                // Whoever passes on the mail of many has done its work with a recipient decided, taken or not.
-                self.idle = if stranger { self.idle } else { 0 };
+                if !stranger {
+                    // Whoever passes on the mail of many has done its work with a recipient decided, taken or not.
+                    self.idle = 0;
+                } else if !yes {
+                    self.count_idle();
+                    self.count_refusal(permanent);
+                }
             }
             Pending::Message if yes => {
                 self.messages = self.messages.saturating_add(1);
@@ -236,8 +240,17 @@ impl Server {
         }
     }
 
+    /// Whether this peer answers for each piece of mail it brings; a mail server passes on the mistakes of many users.
+    const fn is_stranger(&self) -> bool {
+        self.config.refusals_are_errors && !self.authenticated
+    }
+
     const fn count_error(&mut self) {
         self.errors = self.errors.saturating_add(1);
+    }
+
+    const fn count_idle(&mut self) {
+        self.idle = self.idle.saturating_add(1);
     }
 
     const fn count_refusal(&mut self, counts: bool) {
@@ -345,9 +358,11 @@ impl Server {
         Reply::from(fixed).write_to(&mut self.output);
     }
 
-    /// Says what the client did wrong, and counts it.
+    /// Says what the client did wrong, and counts it. What is wrong with the mail, not with the dialog, counts for strangers
+    /// alone: addresses (X.1), size (X.3) and content (X.6) in RFC 3463.
     fn fail(&mut self, fixed: Fixed) {
-        self.count_error();
+        let about_mail = matches!(fixed.enhanced.1, 1 | 3 | 6);
+        self.count_refusal(!about_mail || self.is_stranger());
         self.say(fixed);
     }
 

@@ -93,6 +93,18 @@ fn chunks_are_refused_for_memory_too() {
 }
 
 #[test]
+fn a_chunk_announced_too_large_takes_no_memory() {
+    let mut server = session(config());
+    say(&mut server, TO_DATA.trim_end_matches("DATA\r\n"));
+    say(&mut server, "BDAT 4000\r\nab");
+    assert!(server.body_in_memory() > 0);
+    say(&mut server, &"x\r\n".repeat(1332));
+    say(&mut server, "xx");
+    say(&mut server, "BDAT 4000 LAST\r\nab");
+    assert_eq!(server.body_in_memory(), 0);
+}
+
+#[test]
 fn a_lost_decision_is_a_temporary_refusal() {
     let mut server = session(config());
     server.feed(b"EHLO x\r\nMAIL FROM:<a@a.example>\r\n");
