@@ -3,7 +3,7 @@
 use super::sink::{Do, Sink, at, polite};
 use super::testing::{address, domain, route_to, settings};
 use super::*;
-use crate::config::settings::{Secret, TlsMode};
+use crate::config::settings::Secret;
 use crate::types::{BodyType, Envelope, MessageId, Notify, OutcomeClass, Pool, Recipient, RecipientStatus, ReversePath, Time};
 use rustls::RootCertStore;
 use std::time::Duration;
@@ -405,12 +405,14 @@ async fn required_tls_that_is_not_offered_means_later() {
 
 #[tokio::test]
 async fn broken_opportunistic_tls_falls_back_to_plain_text() {
-    // It says 220 and then closes: no handshake.
-    let sink = Sink::start("PIPELINING,STARTTLS", polite).await;
-    let a = attempt_for(meta(1, Pool::Normal), Destination::Route(Arc::new(to(&sink, TlsMode::Opportunistic))));
-    assert_eq!(show(&delivery().attempt(a).await), ["r0 Delivered Delivered 250 2.0.0 queued"]);
-    assert_eq!(sink.seen().connections, 2);
-    assert!(!sink.commands().contains(&"2 STARTTLS".to_owned()));
+    // The first says 220 and then closes, so that there is no handshake; the others do not get as far.
+    for what in [None, Some(Do::Close), Some(Do::Say("421 no")), Some(Do::Say("220 go\r\n250 injected"))] {
+        let sink = Sink::start("PIPELINING,STARTTLS", move |_, _, s: &str| what.clone().filter(|_| s == "STARTTLS")).await;
+        let a = attempt_for(meta(1, Pool::Normal), Destination::Route(Arc::new(to(&sink, TlsMode::Opportunistic))));
+        assert_eq!(show(&delivery().attempt(a).await), ["r0 Delivered Delivered 250 2.0.0 queued"]);
+        assert_eq!(sink.seen().connections, 2);
+        assert!(!sink.commands().contains(&"2 STARTTLS".to_owned()));
+    }
 }
 
 #[tokio::test]
