@@ -166,11 +166,47 @@ async fn a_server_that_hangs_at_any_step_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_whole_attempt_has_a_limit() {
-    // A reply line in small pieces for ever: no single wait is long.
+async fn a_whole_attempt_has_a_limit_whatever_each_step_may_take() {
     let sink = Sink::start("PIPELINING", at("BANNER", Do::Hang)).await;
     let limits = TimeLimits { attempt: Duration::from_millis(30), ..patient() };
     assert_eq!(delivery_with(limits).attempt(attempt(&sink, 1)).await[0].status, RecipientStatus::Pending);
+}
+
+#[tokio::test]
+async fn a_server_that_reads_nothing_of_the_message_is_given_up() {
+    // More than the buffers of both sockets hold, so that writing stalls.
+    let body = Bytes::from(b"0123456789012345678901234567890123456789012345678901234567890\r\n".repeat(1 << 19));
+    let short = Duration::from_millis(30);
+    let limits = TimeLimits { block: short, quit: short, ..patient() };
+    for (said, expected) in [
+        ("354 go", "r0 Pending Transport 451 4.4.2 connection lost sending the message: timed out"),
+        // What it said before it stopped reading is the better answer.
+        ("354 go\r\n552 5.3.4 too big", "r0 Failed Recipient 552 5.3.4 too big"),
+    ] {
+        let sink = Sink::start("DSN", at("DATA", Do::Deaf(said))).await;
+        let mut a = attempt(&sink, 1);
+        a.body = body.clone();
+        assert_eq!(show(&delivery_with(limits).attempt(a).await), [expected]);
+    }
+}
+
+#[tokio::test]
+async fn endless_replies_are_given_up_at_any_step() {
+    for (step, _) in STEPS {
+        let sink = Sink::start("PIPELINING", at(step, Do::Endless)).await;
+        let outcomes = delivery().attempt(attempt(&sink, 1)).await;
+        let shown = show(&outcomes);
+        assert_eq!(outcomes[0].status, RecipientStatus::Pending, "{step} {shown:?}");
+        assert!(shown[0].ends_with("from the next hop") || shown[0].contains("connection"), "{step} {shown:?}");
+    }
+}
+
+#[test]
+fn it_can_be_built_before_the_runtime() {
+    let delivery = Delivery::new(Arc::new(settings())).expect("delivery");
+    let mut other = settings();
+    other.dns_servers = vec![super::testing::loopback(10)];
+    delivery.reload(Arc::new(other));
 }
 
 #[tokio::test]
