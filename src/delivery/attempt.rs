@@ -193,6 +193,10 @@ impl Job<'_> {
         match Connection::open(dial, &self.shared.tls, self.shared.limits, self.end).await {
             Ok(connection) if self.is_ourselves(&connection, own) => Err(self.looped(connection)),
             Ok(connection) => Ok(connection),
+            // A server that ends the connection over STARTTLS is as good as a failed handshake.
+            Err(OpenError::Refused(verdict)) if verdict.step == Step::StartTls && self.mode == TlsMode::Opportunistic => {
+                Err(self.remember_for(Next::Again { in_plain_text: true }, verdict, &remote))
+            }
             Err(OpenError::Refused(verdict)) => Err(self.remember(verdict, &remote)),
             Err(OpenError::Handshake(error)) => match tls_policy::after_handshake_failure(self.mode, &error) {
                 None => Err(Next::Again { in_plain_text: true }),
@@ -202,8 +206,13 @@ impl Job<'_> {
     }
 
     fn remember(&mut self, verdict: Verdict, remote: &str) -> Next {
+        self.remember_for(Next::OtherTarget, verdict, remote)
+    }
+
+    fn remember_for(&mut self, next: Next, verdict: Verdict, remote: &str) -> Next {
+        tracing::debug!(message = %self.attempt.meta.id, remote, reply = %verdict.reply.one_line(), "next hop not usable");
         self.last = Some((verdict, remote.to_owned()));
-        Next::OtherTarget
+        next
     }
 
     fn is_ourselves(&self, connection: &Connection, own: &Own) -> bool {

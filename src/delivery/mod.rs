@@ -21,7 +21,7 @@ mod testing;
 mod tests;
 
 use crate::config::Settings;
-use crate::config::settings::Route;
+use crate::config::settings::{Route, TlsMode};
 use crate::types::{Domain, MessageMeta, RecipientOutcome};
 use bytes::Bytes;
 pub use limits::TimeLimits;
@@ -83,6 +83,16 @@ struct Shared {
     turn: AtomicUsize,
 }
 
+/// Reads the trusted certificates at start rather than in the midst of a delivery. Without them, mail for routes that
+/// require TLS waits; the rest goes on.
+fn prepare_tls(tls: &Tls, settings: &Settings) {
+    if settings.routes.iter().any(|r| r.tls == TlsMode::Required)
+        && let Err(error) = tls.connector(TlsMode::Required)
+    {
+        tracing::error!(%error, "routes with tls = \"required\" cannot be used");
+    }
+}
+
 /// Delivers; cheap to clone.
 #[derive(Clone)]
 pub struct Delivery {
@@ -97,6 +107,7 @@ impl Delivery {
 
     fn with(settings: Arc<Settings>, limits: TimeLimits, tls: Tls) -> Result<Self, String> {
         let resolver = Resolver::new(&settings.dns_servers, limits.dns)?;
+        prepare_tls(&tls, &settings);
         let state = RwLock::new(Arc::new(State { settings, resolver }));
         let shared = Shared { state, tls, pool: ConnectionPool::default(), limits, turn: AtomicUsize::new(0) };
         Ok(Self { shared: Arc::new(shared) })
@@ -110,6 +121,7 @@ impl Delivery {
     /// pools or the way to find hosts changed.
     pub fn reload(&self, settings: Arc<Settings>) {
         let old = self.state();
+        prepare_tls(&self.shared.tls, &settings);
         let resolver = if old.settings.dns_servers == settings.dns_servers {
             old.resolver.clone()
         } else {

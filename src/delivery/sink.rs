@@ -13,6 +13,10 @@ pub enum Do {
     Say(&'static str),
     Hang,
     Close,
+    /// Reply lines without end.
+    Endless,
+    /// Says this and then reads nothing more.
+    Deaf(&'static str),
 }
 
 /// Asked at every step: number of the connection (from 1), number of the transaction in it (from 1), and the command line,
@@ -158,6 +162,13 @@ impl Shared {
             None => stream.write_all(polite.as_bytes()).await?,
             Some(Do::Say(text)) => stream.write_all(format!("{text}\r\n").as_bytes()).await?,
             Some(Do::Close) => return Ok(false),
+            Some(Do::Endless) => loop {
+                stream.write_all(b"250-and so on\r\n").await?;
+            },
+            Some(Do::Deaf(text)) => {
+                stream.write_all(format!("{text}\r\n").as_bytes()).await?;
+                return std::future::pending().await;
+            }
             Some(Do::Hang) => {
                 // Until the client gives up.
                 while stream.read(&mut [0; 1024]).await? > 0 {}

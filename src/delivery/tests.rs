@@ -3,7 +3,7 @@
 use super::sink::{Do, Sink, at, polite};
 use super::testing::{address, domain, route_to, settings};
 use super::*;
-use crate::config::settings::{Secret, TlsMode};
+use crate::config::settings::Secret;
 use crate::types::{BodyType, Envelope, MessageId, Notify, OutcomeClass, Pool, Recipient, RecipientStatus, ReversePath, Time};
 use rustls::RootCertStore;
 use std::time::Duration;
@@ -166,11 +166,47 @@ async fn a_server_that_hangs_at_any_step_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_whole_attempt_has_a_limit() {
-    // A reply line in small pieces for ever: no single wait is long.
+async fn a_whole_attempt_has_a_limit_whatever_each_step_may_take() {
     let sink = Sink::start("PIPELINING", at("BANNER", Do::Hang)).await;
     let limits = TimeLimits { attempt: Duration::from_millis(30), ..patient() };
     assert_eq!(delivery_with(limits).attempt(attempt(&sink, 1)).await[0].status, RecipientStatus::Pending);
+}
+
+#[tokio::test]
+async fn a_server_that_reads_nothing_of_the_message_is_given_up() {
+    // More than the buffers of both sockets hold, so that writing stalls.
+    let body = Bytes::from(b"0123456789012345678901234567890123456789012345678901234567890\r\n".repeat(1 << 19));
+    let short = Duration::from_millis(30);
+    let limits = TimeLimits { block: short, quit: short, ..patient() };
+    for (said, expected) in [
+        ("354 go", "r0 Pending Transport 451 4.4.2 connection lost sending the message: timed out"),
+        // What it said before it stopped reading is the better answer.
+        ("354 go\r\n552 5.3.4 too big", "r0 Failed Recipient 552 5.3.4 too big"),
+    ] {
+        let sink = Sink::start("DSN", at("DATA", Do::Deaf(said))).await;
+        let mut a = attempt(&sink, 1);
+        a.body = body.clone();
+        assert_eq!(show(&delivery_with(limits).attempt(a).await), [expected]);
+    }
+}
+
+#[tokio::test]
+async fn endless_replies_are_given_up_at_any_step() {
+    for (step, _) in STEPS {
+        let sink = Sink::start("PIPELINING", at(step, Do::Endless)).await;
+        let outcomes = delivery().attempt(attempt(&sink, 1)).await;
+        let shown = show(&outcomes);
+        assert_eq!(outcomes[0].status, RecipientStatus::Pending, "{step} {shown:?}");
+        assert!(shown[0].ends_with("from the next hop") || shown[0].contains("connection"), "{step} {shown:?}");
+    }
+}
+
+#[test]
+fn it_can_be_built_before_the_runtime() {
+    let delivery = Delivery::new(Arc::new(settings())).expect("delivery");
+    let mut other = settings();
+    other.dns_servers = vec![super::testing::loopback(10)];
+    delivery.reload(Arc::new(other));
 }
 
 #[tokio::test]
@@ -405,12 +441,14 @@ async fn required_tls_that_is_not_offered_means_later() {
 
 #[tokio::test]
 async fn broken_opportunistic_tls_falls_back_to_plain_text() {
-    // It says 220 and then closes: no handshake.
-    let sink = Sink::start("PIPELINING,STARTTLS", polite).await;
-    let a = attempt_for(meta(1, Pool::Normal), Destination::Route(Arc::new(to(&sink, TlsMode::Opportunistic))));
-    assert_eq!(show(&delivery().attempt(a).await), ["r0 Delivered Delivered 250 2.0.0 queued"]);
-    assert_eq!(sink.seen().connections, 2);
-    assert!(!sink.commands().contains(&"2 STARTTLS".to_owned()));
+    // The first says 220 and then closes, so that there is no handshake; the others do not get as far.
+    for what in [None, Some(Do::Close), Some(Do::Say("421 no")), Some(Do::Say("220 go\r\n250 injected"))] {
+        let sink = Sink::start("PIPELINING,STARTTLS", move |_, _, s: &str| what.clone().filter(|_| s == "STARTTLS")).await;
+        let a = attempt_for(meta(1, Pool::Normal), Destination::Route(Arc::new(to(&sink, TlsMode::Opportunistic))));
+        assert_eq!(show(&delivery().attempt(a).await), ["r0 Delivered Delivered 250 2.0.0 queued"]);
+        assert_eq!(sink.seen().connections, 2);
+        assert!(!sink.commands().contains(&"2 STARTTLS".to_owned()));
+    }
 }
 
 #[tokio::test]
