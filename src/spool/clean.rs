@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// A segment of which more than this share is needed is left alone.
 pub const LIVE_SHARE_MAX: f64 = 0.3;
+/// Copies are synced in portions of so many octets.
+const SYNC_BYTES: u32 = 2 << 20;
 /// Deleted between two batches at most.
 const DELETE_STEP: usize = 4;
 /// Pause after an attempt that failed.
@@ -141,7 +143,7 @@ impl Store {
                 more = false;
                 break;
             }
-            let (Ok(offset), Ok(len)) = (u32::try_from(job.at), u32::try_from(header.len())) else {
+            let (Ok(offset), Ok(len)) = (u32::try_from(job.at), u32::try_from(header.total_len())) else {
                 return Err(io::Error::other("a spool segment is too large"));
             };
             let place = Place { segment: job.source, offset, len };
@@ -153,13 +155,18 @@ impl Store {
                 body: Bytes::new(),
                 body_crc: header.body_crc,
             };
-            job.at += header.len();
+            job.at += header.total_len();
             if let Some(record) = self.needed_copy(job, record, place)? {
                 bytes += usize::try_from(record.len()).unwrap_or(usize::MAX);
                 batch.push((record, place));
             }
         }
         self.copy(job, &batch)?;
+        // In small portions, so that no batch of fresh mail waits for the sync of a whole segment.
+        match self.deferred.as_mut() {
+            Some(deferred) if deferred.end - deferred.synced_to >= SYNC_BYTES => deferred.sync()?,
+            _ => {}
+        }
         Ok(more)
     }
 
@@ -235,10 +242,10 @@ impl Store {
             self.deferred = Some(self.open_segment(Generation::Deferred, len)?);
         }
         // Until the copies count, whoever ends one of these messages must end the copy too.
-        if let Some(deferred) = &self.deferred {
-            if self.shadows.insert(deferred.head.number) {
-                job.shadowed.push(deferred.head.number);
-            }
+        if let Some(number) = self.deferred.as_ref().map(|d| d.head.number)
+            && self.shadows.insert(number)
+        {
+            job.shadowed.push(number);
         }
         Ok(())
     }

@@ -162,7 +162,7 @@ impl Header {
     }
 
     /// Octets of the whole record.
-    pub fn len(&self) -> u64 {
+    pub fn total_len(&self) -> u64 {
         u64::from(RECORD_HEADER) + u64::from(self.front_len) + u64::from(self.body_len)
     }
 }

@@ -161,7 +161,7 @@ impl Store {
 
     fn take(&mut self, number: u32, offset: u32, header: &Header, front: &[u8], gathered: &mut Gathered) {
         gathered.seq = gathered.seq.max(header.seq);
-        let place = Place { segment: number, offset, len: u32::try_from(header.len()).unwrap_or(u32::MAX) };
+        let place = Place { segment: number, offset, len: u32::try_from(header.total_len()).unwrap_or(u32::MAX) };
         match header.kind {
             Kind::Accepted if !gathered.ended.contains(&header.id) => {
                 let entry = Entry { accepted: place, progress: Place::NONE };
@@ -174,7 +174,7 @@ impl Store {
                 gathered.ended.insert(header.id);
                 gathered.progress.remove(&header.id);
                 self.shared.index().remove(header.id);
-                gathered.ends.push((number, header.len(), targets(front).collect()));
+                gathered.ends.push((number, header.total_len(), targets(front).collect()));
             }
             Kind::Accepted | Kind::Seal => {}
         }
@@ -224,10 +224,10 @@ impl Store {
                     slot.insert(self.live_fronts(number, gathered).map_err(|e| at_start(number, &e))?)
                 }
             };
-            if let Some((_, front)) = fronts.next() {
-                if let Some(message) = self.recovered(id, &front, gathered)? {
-                    found(message);
-                }
+            if let Some((_, front)) = fronts.next()
+                && let Some(message) = self.recovered(id, &front, gathered)?
+            {
+                found(message);
             }
             match fronts.as_slice().first() {
                 Some((next, _)) => heap.push(Reverse((*next, number))),

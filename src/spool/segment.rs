@@ -175,7 +175,7 @@ pub fn read_head(file: &dyn DiskFile, salt: u64, offset: u64, file_len: u64) -> 
     let mut buf = vec![0; HEAD_READ];
     let got = file.read_at(&mut buf, offset)?;
     buf.truncate(got);
-    let Some(header) = Header::parse(&buf, salt).filter(|h| offset + h.len() <= file_len) else { return Ok(None) };
+    let Some(header) = Header::parse(&buf, salt).filter(|h| offset + h.total_len() <= file_len) else { return Ok(None) };
     let wanted = RECORD_HEADER as usize + header.front_len as usize;
     if wanted > buf.len() {
         let have = buf.len();
@@ -240,7 +240,7 @@ pub fn scan(file: &dyn DiskFile, salt: u64) -> io::Result<Scan> {
             Some((header, _)) if header.kind == Kind::Seal => break,
             Some((header, front)) => {
                 let Ok(offset) = u32::try_from(at) else { break };
-                at += header.len();
+                at += header.total_len();
                 found.records.push((offset, header, front));
             }
             None => match next_record(file, salt, at + 1, file_len)? {
@@ -254,7 +254,7 @@ pub fn scan(file: &dyn DiskFile, salt: u64) -> io::Result<Scan> {
         if *offset > found.end {
             found.damaged.push((found.end, *offset));
         }
-        found.end = u32::try_from(u64::from(*offset) + header.len()).unwrap_or(u32::MAX);
+        found.end = u32::try_from(u64::from(*offset) + header.total_len()).unwrap_or(u32::MAX);
     }
     if at > u64::from(found.end) && seal_at(file, salt, at, file_len)? {
         found.damaged.push((found.end, u32::try_from(at).unwrap_or(u32::MAX)));

@@ -484,7 +484,14 @@ impl Store {
         let place = Place::of(number, offset, record);
         match record.kind {
             Kind::Accepted => {
-                self.shared.index().insert(record.id, Entry { accepted: place, progress: Place::NONE });
+                let entry = Entry { accepted: place, progress: Place::NONE };
+                let former = self.shared.index().insert(record.id, entry);
+                if let Some(former) = former {
+                    // The same id again: the newer message counts, and ending it ends both.
+                    self.dead(former.accepted);
+                    self.dead(former.progress);
+                    self.shadows.insert(former.accepted.segment);
+                }
                 self.add_live(place);
             }
             Kind::Progress => {
@@ -510,10 +517,11 @@ impl Store {
     pub fn add_refs(&mut self, number: u32, record: &Record) {
         for target in targets(&record.front) {
             // What refers to its own segment goes with it.
-            if target != number && self.segments.contains_key(&target) {
-                if let Some(segment) = self.segments.get_mut(&number) {
-                    *segment.refs.entry(target).or_default() += record.len();
-                }
+            if target == number || !self.segments.contains_key(&target) {
+                continue;
+            }
+            if let Some(segment) = self.segments.get_mut(&number) {
+                *segment.refs.entry(target).or_default() += record.len();
             }
         }
     }

@@ -701,3 +701,24 @@ async fn a_body_damaged_on_disk_is_set_aside_when_it_is_read() {
     second.close().await;
     assert_eq!(ids(&spool(dir.path()).await.1), [2], "reported once");
 }
+
+#[test]
+#[ignore = "writes a gigabyte; run by hand to see how long a start takes"]
+fn a_hundred_thousand_messages_restart() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let disk = Arc::new(crate::env::SystemDisk);
+    let mut store = Store::open(disk.clone(), dir.path(), Options::default(), &mut |_| ()).expect("open");
+    for chunk in (1..=100_000u64).collect::<Vec<_>>().chunks(500) {
+        assert!(accept_all(&mut store, chunk, 10_000).iter().all(Result::is_ok));
+        chunk.iter().for_each(|id| {
+            progress_lazy(&mut store, *id, "{\"attempts\":3,\"recipients\":[[\"pending\",\"451 4.4.1 refused\"]]}")
+        });
+    }
+    store.finish();
+    drop(store);
+    let begun = std::time::Instant::now();
+    let mut count = 0;
+    let store = Store::open(disk, dir.path(), Options::default(), &mut |_| count += 1).expect("open");
+    println!("{count} messages in {:?}, {} segments", begun.elapsed(), store.segments.len());
+    assert_eq!(count, 100_000);
+}
