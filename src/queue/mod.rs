@@ -15,7 +15,7 @@ mod simulation;
 mod state;
 mod task;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::config::Settings;
 use crate::env::{Clock, Deliver};
