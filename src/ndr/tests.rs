@@ -73,7 +73,10 @@ fn goldens() {
     golden("ndr_refused", &write(&meta, ORIGINAL, &failed(FailureCause::Refused), &[unknown(0), unknown(1)]));
     golden("ndr_expired", &write(&meta, ORIGINAL, &failed(FailureCause::Expired), &slow));
     golden("ndr_delayed", &write(&meta, ORIGINAL, &Kind::Delayed { expires }, &slow));
-    golden("ndr_blocked", &write(&meta, ORIGINAL, &blocked(), &[unknown(0)]));
+    golden(
+        "ndr_blocked",
+        &write(&meta, ORIGINAL, &blocked(), &[told(0, Reply::new(550, (5, 7, 1), "Held and not released"), "")]),
+    );
     golden(
         "ndr_relayed",
         &write(&meta, ORIGINAL, &Kind::Relayed, &[told(0, Reply::plain(250, "ok"), "mx.far.example[192.0.2.1]:25")]),

@@ -15,6 +15,8 @@ mod simulation;
 mod state;
 mod task;
 #[cfg(test)]
+mod task_tests;
+#[cfg(test)]
 pub(crate) mod tests;
 
 use crate::config::Settings;

@@ -551,7 +551,13 @@ impl State {
             entry.notice = Notice::None;
         }
         let Some(fate) = entry.fate.filter(|_| entry.running == 0) else { return };
-        let recipients = settle::pending_report(progress, common.as_deref(), &last_word(fate));
+        let mut recipients = settle::pending_report(progress, common.as_deref(), &last_word(fate));
+        if fate == Fate::Return(FailureCause::HeldReturned) {
+            // Whatever a remote once said: it is we who did not let it go.
+            for told in &mut recipients {
+                (told.reply, told.remote) = (last_word(fate), String::new());
+            }
+        }
         let stage = if matches!(fate, Fate::Return(_)) { Stage::Reporting } else { Stage::Failed };
         mark(progress, recipients.iter().map(|r| r.recipient), stage);
         self.leave_all(entry);
