@@ -225,7 +225,15 @@ fn wants_full(facts: &Facts<'_>) -> bool {
 }
 
 fn has_legal_lines(bytes: &[u8]) -> bool {
-    !bytes.contains(&0) && bytes.split(|b| *b == b'\n').all(|line| line.len() <= LINE_MAX)
+    let mut lines = bytes.split(|b| *b == b'\n').peekable();
+    while let Some(line) = lines.next() {
+        // CR and LF only together (RFC 5321 section 2.3.8); the last piece has no LF behind it.
+        let text = if lines.peek().is_some() { line.strip_suffix(b"\r") } else { Some(line) };
+        if !text.is_some_and(|t| t.len() <= LINE_MAX && !t.contains(&b'\r') && !t.contains(&0)) {
+            return false;
+        }
+    }
+    true
 }
 
 /// The third part: the original or its header.

@@ -15,7 +15,9 @@ mod simulation;
 mod state;
 mod task;
 #[cfg(test)]
-mod tests;
+mod task_tests;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use crate::config::Settings;
 use crate::env::{Clock, Deliver};

@@ -86,6 +86,7 @@ impl State {
                 entry.hold = Some(reason.clone());
                 entry.since = now;
                 self.held.insert(id);
+                self.slim(entry);
                 entry.park();
             }
             Order::Release => {

@@ -235,6 +235,22 @@ impl State {
     /// Starts what may start now. Called once after a batch of inputs.
     pub fn pump(&mut self, now: Time, out: &mut Vec<Effect>) {
         self.dests.wake(now);
+        // Attempts may turn out to need a meta first, and a meta at hand may make attempts.
+        self.pump_attempts(out);
+        if self.pump_work(now, out) {
+            self.pump_attempts(out);
+        }
+    }
+
+    fn pump_attempts(&mut self, out: &mut Vec<Effect>) {
+        while self.open && self.running < self.settings.delivery.connections && self.reports.len() < REPORTS_MAX {
+            let Some((dest, id)) = self.dests.next(&self.settings) else { break };
+            self.start(dest, id, out);
+        }
+    }
+
+    fn pump_work(&mut self, now: Time, out: &mut Vec<Effect>) -> bool {
+        let mut any = false;
         while self.open && self.loading < LOADS_MAX && self.reports.len() < REPORTS_MAX {
             let Some(id) = self.work.pop_front() else { break };
             let Some(entry) = self.messages.get_mut(&id) else { continue };
@@ -242,6 +258,7 @@ impl State {
             if entry.loading || !entry.needs_meta() {
                 continue;
             }
+            any = true;
             if let Source::Fresh(meta) = &entry.source {
                 let meta = meta.clone();
                 self.loaded(now, &meta, out);
@@ -251,10 +268,7 @@ impl State {
                 out.push(Effect::Load(id));
             }
         }
-        while self.open && self.running < self.settings.delivery.connections && self.reports.len() < REPORTS_MAX {
-            let Some((dest, id)) = self.dests.next(&self.settings) else { break };
-            self.start(dest, id, out);
-        }
+        any
     }
 
     /// When something becomes due by itself.
@@ -306,7 +320,7 @@ impl State {
         let mut entry = Entry::fresh(&meta);
         let progress = Progress::fresh(meta.accepted_at, None, meta.envelope.recipients.len());
         entry.legs = self.sort(&meta, &progress);
-        entry.source = if self.fresh < FRESH_MAX {
+        entry.source = if self.fresh < FRESH_MAX && meta.hold.is_none() {
             self.fresh += 1;
             Source::Fresh(meta)
         } else {
@@ -537,7 +551,13 @@ impl State {
             entry.notice = Notice::None;
         }
         let Some(fate) = entry.fate.filter(|_| entry.running == 0) else { return };
-        let recipients = settle::pending_report(progress, common.as_deref(), &last_word(fate));
+        let mut recipients = settle::pending_report(progress, common.as_deref(), &last_word(fate));
+        if fate == Fate::Return(FailureCause::HeldReturned) {
+            // Whatever a remote once said: it is we who did not let it go.
+            for told in &mut recipients {
+                (told.reply, told.remote) = (last_word(fate), String::new());
+            }
+        }
         let stage = if matches!(fate, Fate::Return(_)) { Stage::Reporting } else { Stage::Failed };
         mark(progress, recipients.iter().map(|r| r.recipient), stage);
         self.leave_all(entry);
@@ -637,8 +657,8 @@ impl State {
         }
     }
 
-    /// After its first attempt a message waits without its meta.
-    fn slim(&mut self, entry: &mut Entry) {
+    /// A message that waits does so without its meta.
+    pub(super) fn slim(&mut self, entry: &mut Entry) {
         if let Source::Fresh(meta) = &entry.source {
             self.fresh = self.fresh.saturating_sub(1);
             let sender = Sender { from: meta.envelope.from.as_str().into(), identity: meta.identity.clone() };
