@@ -1,1 +1,4 @@
 //! Command line: arguments to admin commands, tables and JSON.
+
+pub mod model;
+pub mod score;
