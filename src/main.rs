@@ -18,6 +18,8 @@ fn main() -> ExitCode {
         Command::Demo => app::demo::run(),
         Command::Config { command: ConfigCommand::Check(file) } => print(cli::config::run_check, &file),
         Command::Config { command: ConfigCommand::Show(file) } => print(cli::config::run_show, &file),
+        Command::Score(args) => cli::score::run(&args),
+        Command::Model(args) => cli::model::run(&args),
         Command::Admin(command) => cli::run(command, config::load),
     }
 }

@@ -1,11 +1,13 @@
 //! Command line: arguments to admin commands, tables and JSON.
 //!
-//! `main` parses [`Cli`], runs `serve`, `demo` and `config` itself, and hands the rest to [`run`].
+//! `main` parses [`Cli`], runs what needs no relay itself, and hands the rest to [`run`].
 
 mod accounts;
 mod client;
 mod commands;
 pub mod config;
+pub mod model;
+pub mod score;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -39,6 +41,10 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Score messages; learns nothing that lasts, needs no configuration.
+    Score(score::ScoreArgs),
+    /// Train or judge the model.
+    Model(model::ModelArgs),
     /// Commands to a relay or its records.
     #[command(flatten)]
     Admin(AdminCommand),

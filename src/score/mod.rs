@@ -1,6 +1,29 @@
 //! The content score: features → classifier → calibrated log-likelihood ratio.
+//!
+//! `features` reads a message once into hashed text and named facts; `model` weighs them; `Scorer` joins the two and
+//! explains the result. Training (`corpus`, `train`, `calibrate`, `build`, `eval`) runs only from the command line.
+
+pub mod adapt;
+pub mod build;
+pub mod calibrate;
+pub mod corpus;
+mod decode;
+pub mod dense;
+pub mod eval;
+pub mod features;
+mod headers;
+mod html;
+mod links;
+mod mime;
+pub mod model;
+mod phrases;
+pub mod text;
+pub mod train;
 
 use crate::types::Signal;
+use features::Extractor;
+use model::Model;
+use std::cell::RefCell;
 
 /// What scoring a message yields.
 #[derive(Debug, Clone, PartialEq)]
@@ -9,7 +32,7 @@ pub struct Score {
     pub llr: f64,
     /// sigmoid(llr): the probability of spam at even odds.
     pub probability: f64,
-    /// Strongest symbols, largest absolute weight first, at most 12.
+    /// Strongest symbols, largest absolute weight first, at most 12. Weights are nats; `word:…` are parts of `text_…`.
     pub symbols: Vec<Signal>,
     /// Hosts of links, lower case, A-label form, without duplicates, at most 64.
     pub link_hosts: Vec<Box<str>>,
@@ -21,16 +44,125 @@ pub struct Score {
     pub mime_depth: usize,
 }
 
-/// A loaded model.
-pub struct Scorer {}
+/// Symbols in a score.
+const MAX_SYMBOLS: usize = 12;
+/// Words named for each side.
+const MAX_WORDS_NAMED: usize = 3;
+/// Symbols weaker than this are not worth a line (nats).
+const MIN_SYMBOL: f32 = 0.05;
+
+/// The model file inside the binary.
+const SHIPPED: &[u8] = include_bytes!("../../models/outgate.model");
+
+/// A loaded model. Shareable between threads: scoring takes no lock.
+#[derive(Debug)]
+pub struct Scorer {
+    model: Model,
+}
+
+thread_local! {
+    /// Buffers of the thread, so that scoring allocates next to nothing.
+    static EXTRACTOR: RefCell<Extractor> = RefCell::new(Extractor::default());
+}
 
 impl Scorer {
     /// The model built into the binary; an error if it is damaged.
     pub fn shipped() -> Result<Self, String> {
-        unimplemented!()
+        Model::from_bytes(SHIPPED).map(Self::new)
     }
+
+    /// A scorer for a model.
+    pub const fn new(model: Model) -> Self {
+        Self { model }
+    }
+
+    /// The model.
+    pub const fn model(&self) -> &Model {
+        &self.model
+    }
+
     /// Scores a raw message. Never fails: a message that cannot be read is scored by what could be read.
-    pub fn score(&self, _message: &[u8]) -> Score {
-        unimplemented!()
+    pub fn score(&self, message: &[u8]) -> Score {
+        EXTRACTOR.with(|cell| match cell.try_borrow_mut() {
+            Ok(mut extractor) => {
+                extractor.extract(message);
+                self.judge(&extractor, None)
+            }
+            // Only if scoring called itself; fresh buffers do as well.
+            Err(_) => {
+                let mut extractor = Extractor::default();
+                extractor.extract(message);
+                self.judge(&extractor, None)
+            }
+        })
+    }
+
+    /// Weighs extracted features; `learned` is what a tenant's own mail adds to the model.
+    pub fn judge(&self, extractor: &Extractor, learned: Option<&adapt::Delta>) -> Score {
+        let words = &extractor.text.words;
+        let named = (0_u8..).zip(extractor.dense()).filter(|(_, v)| **v != 0.0).map(|(i, v)| (i, *v));
+        let margin = self.model.margin(words.iter().map(|w| w.index), &extractor.text.pairs, &extractor.text.grams, named);
+        let own = learned.map_or(0.0, |d| d.margin(words.iter().map(|w| w.index), &extractor.text.pairs, &extractor.text.grams));
+        let llr = self.model.llr(margin.total() + own);
+        let (body_hash, is_report, mime_depth) = extractor.facts();
+        Score {
+            llr,
+            probability: 1.0 / (1.0 + (-llr).exp()),
+            symbols: self.symbols(extractor, margin.text, own),
+            link_hosts: extractor.link_hosts(),
+            body_hash,
+            is_report,
+            mime_depth,
+        }
+    }
+
+    /// The strongest reasons, in nats.
+    fn symbols(&self, extractor: &Extractor, text: f32, own: f32) -> Vec<Signal> {
+        let mut symbols = Vec::with_capacity(24);
+        let slope = self.model.slope;
+        let mut add = |name: &str, margin: f32| {
+            let weight = margin * slope;
+            if weight.abs() >= MIN_SYMBOL {
+                symbols.push(Signal { name: name.into(), weight });
+            }
+        };
+        for (feature, (value, weight)) in dense::ALL.iter().zip(extractor.dense().iter().zip(&self.model.dense)) {
+            add(feature.name(), value * weight);
+        }
+        add(if text > 0.0 { "text_resembles_spam" } else { "text_resembles_ordinary_mail" }, text);
+        add(if own > 0.0 { "unlike_own_mail" } else { "like_own_mail" }, own);
+        let unit = self.model.scales.first().copied().unwrap_or_default() * model::norm(extractor.text.words.len(), 0);
+        for word in strongest(&self.model, extractor) {
+            add(&format!("word:{}", extractor.word_text(word)), self.model.weight(word.index) * unit);
+        }
+        symbols.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
+        symbols.truncate(MAX_SYMBOLS);
+        symbols
     }
 }
+
+/// The words that speak loudest for and against, a few of each.
+fn strongest<'a>(model: &Model, extractor: &'a Extractor) -> Vec<&'a text::Word> {
+    let mut best: Vec<(f32, &text::Word)> = Vec::with_capacity(2 * MAX_WORDS_NAMED + 1);
+    for side in [1.0, -1.0] {
+        let first = best.len();
+        let mut floor = 0.0;
+        for word in &extractor.text.words {
+            let weight = model.weight(word.index) * side;
+            if weight <= floor {
+                continue;
+            }
+            let here = best.get(first..).unwrap_or_default();
+            let at = first + here.partition_point(|(w, _)| *w >= weight);
+            best.insert(at, (weight, word));
+            best.truncate(first + MAX_WORDS_NAMED);
+            if best.len() == first + MAX_WORDS_NAMED {
+                floor = best.last().map_or(0.0, |(w, _)| *w);
+            }
+        }
+    }
+    best.into_iter().map(|(_, word)| word).collect()
+}
+
+#[cfg(test)]
+mod tests;

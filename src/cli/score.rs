@@ -1,0 +1,176 @@
+//! `outgate score`: the shipped model on files, or on a stream with learning.
+
+use crate::score::adapt::{Delta, Label};
+use crate::score::features::Extractor;
+use crate::score::{Score, Scorer};
+use clap::Args;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, Read, Write};
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Largest message that is read, octets. More than any relay would accept.
+const MAX_MESSAGE: u64 = 256 * 1024 * 1024;
+/// Tenants a stream keeps apart; past that the one learned least is forgotten.
+const MAX_TENANTS: usize = 256;
+
+/// `outgate score [--json] FILE…|-` and `outgate score --stream`.
+#[derive(Debug, Args)]
+pub struct ScoreArgs {
+    /// One line per message instead of indented JSON.
+    #[arg(long)]
+    json: bool,
+    /// Read lines LABEL<TAB>SENDER<TAB>PATH (LABEL spam, ham or -), answer each, then learn from it.
+    #[arg(long, conflicts_with = "files")]
+    stream: bool,
+    /// Messages; `-` reads one from standard input.
+    #[arg(required_unless_present = "stream", value_name = "FILE")]
+    files: Vec<String>,
+}
+
+/// Runs the command. Exit 1 if a file could not be read or the output not be written.
+pub fn run(args: &ScoreArgs) -> ExitCode {
+    let scorer = match Scorer::shipped() {
+        Ok(scorer) => scorer,
+        Err(problem) => {
+            let _ = writeln!(std::io::stderr(), "outgate score: {problem}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut out = std::io::stdout().lock();
+    let done = if args.stream {
+        stream(&scorer, &mut std::io::stdin().lock(), &mut out)
+    } else {
+        files(&scorer, &args.files, args.json, &mut out)
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(problem) => {
+            let _ = writeln!(std::io::stderr(), "outgate score: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Scores each file. `false` if one could not be read.
+fn files(scorer: &Scorer, paths: &[String], one_line: bool, out: &mut dyn Write) -> std::io::Result<bool> {
+    let mut all_read = true;
+    for path in paths {
+        let answer = match read(path) {
+            Ok(message) => {
+                let started = Instant::now();
+                let score = scorer.score(&message);
+                object(path, &score, started)
+            }
+            Err(problem) => {
+                all_read = false;
+                json!({ "path": path, "error": problem })
+            }
+        };
+        if one_line { writeln!(out, "{answer}")? } else { writeln!(out, "{answer:#}")? }
+    }
+    out.flush()?;
+    Ok(all_read)
+}
+
+/// Answers each line by what was learned before it, then learns it. `false` if a line or file could not be read.
+fn stream(scorer: &Scorer, lines: &mut dyn BufRead, out: &mut dyn Write) -> std::io::Result<bool> {
+    let mut tenants: HashMap<String, Delta> = HashMap::new();
+    let mut extractor = Extractor::default();
+    let mut all_read = true;
+    while let Some(line) = next_line(lines)? {
+        if line.is_empty() {
+            continue;
+        }
+        let (answer, task) = match parse(&line)
+            .and_then(|(label, tenant, path)| read(path).map(|m| (label, tenant, path, m)).map_err(|e| (path, e)))
+        {
+            Ok((label, tenant, path, message)) => {
+                let started = Instant::now();
+                extractor.extract(&message);
+                let score = scorer.judge(&extractor, tenants.get(&tenant));
+                (object(path, &score, started), Some((label, tenant)))
+            }
+            Err((path, problem)) => {
+                all_read = false;
+                (json!({ "path": path, "error": problem }), None)
+            }
+        };
+        writeln!(out, "{answer}")?;
+        out.flush()?;
+        if let Some((label, tenant)) = task {
+            make_room(&mut tenants, &tenant);
+            let delta = tenants.entry(tenant).or_insert_with(|| Delta::new(scorer.model()));
+            delta.learn(scorer.model(), &extractor.sample(), label);
+        }
+    }
+    Ok(all_read)
+}
+
+fn make_room(tenants: &mut HashMap<String, Delta>, wanted: &str) {
+    if tenants.len() < MAX_TENANTS || tenants.contains_key(wanted) {
+        return;
+    }
+    let least = tenants.iter().min_by_key(|(name, delta)| (delta.learned(), name.as_str())).map(|(name, _)| name.clone());
+    if let Some(name) = least {
+        tenants.remove(&name);
+    }
+}
+
+/// Longest line of a stream, octets.
+const MAX_LINE: u64 = 16 * 1024;
+
+fn next_line(lines: &mut dyn BufRead) -> std::io::Result<Option<String>> {
+    let mut line = Vec::new();
+    let read = lines.take(MAX_LINE).read_until(b'\n', &mut line)?;
+    if read as u64 == MAX_LINE && !line.ends_with(b"\n") {
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::InvalidData,
+            format!("a line of the stream is longer than {MAX_LINE} octets"),
+        ));
+    }
+    Ok((read > 0).then(|| String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// Label, tenant and path of a line; or the path as far as known and what is wrong.
+fn parse(line: &str) -> Result<(Label, String, &str), (&str, String)> {
+    let mut fields = line.splitn(3, '\t');
+    let (Some(label), Some(sender), Some(path)) = (fields.next(), fields.next(), fields.next()) else {
+        return Err(("", "expected LABEL<TAB>SENDER<TAB>PATH".into()));
+    };
+    let label = match label {
+        "spam" => Label::Spam,
+        "ham" => Label::Ham,
+        "-" => Label::Unlabelled,
+        other => return Err((path, format!("unknown label {other:?}, expected spam, ham or -"))),
+    };
+    let tenant = sender.trim_end_matches('>').rsplit('@').next().unwrap_or_default().to_lowercase();
+    Ok((label, tenant, path))
+}
+
+fn read(path: &str) -> Result<Vec<u8>, String> {
+    let mut message = Vec::new();
+    let taken = if path == "-" {
+        std::io::stdin().lock().take(MAX_MESSAGE + 1).read_to_end(&mut message)
+    } else {
+        File::open(path).and_then(|f| f.take(MAX_MESSAGE + 1).read_to_end(&mut message))
+    };
+    match taken {
+        Ok(n) if n as u64 > MAX_MESSAGE => Err(format!("larger than {MAX_MESSAGE} octets")),
+        Ok(_) => Ok(message),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+fn object(path: &str, score: &Score, started: Instant) -> Value {
+    let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let symbols: Vec<Value> = score.symbols.iter().map(|s| json!({ "name": s.name, "weight": s.weight })).collect();
+    json!({
+        "path": path, "probability": score.probability, "llr": score.llr, "micros": micros, "symbols": symbols,
+        "link_hosts": score.link_hosts, "body_hash": format!("{:016x}", score.body_hash), "is_report": score.is_report,
+        "mime_depth": score.mime_depth,
+    })
+}

@@ -1,0 +1,64 @@
+//! Indexed corpora on disk: a folder with messages and an `index` of lines `spam|ham path`.
+
+use super::features::{Extractor, Sample};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// One message of a corpus.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// Its features.
+    pub sample: Sample,
+    /// Its label.
+    pub spam: bool,
+    /// Number of its corpus.
+    pub source: u8,
+}
+
+/// A folder that was read.
+#[derive(Debug, Clone)]
+pub struct Corpus {
+    /// Name of the folder.
+    pub name: String,
+    /// Spam messages.
+    pub spam: usize,
+    /// Ham messages.
+    pub ham: usize,
+}
+
+/// The lines of an index: label and path, in order.
+pub fn index(folder: &Path) -> Result<Vec<(bool, PathBuf)>, String> {
+    let file = folder.join("index");
+    let text = fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+    let mut entries = Vec::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
+        let wrong = || format!("{}:{}: expected `spam PATH` or `ham PATH`", file.display(), number + 1);
+        let (label, path) = line.split_once(' ').ok_or_else(wrong)?;
+        let spam = match label {
+            "spam" => true,
+            "ham" => false,
+            _ => return Err(wrong()),
+        };
+        entries.push((spam, folder.join(path.trim())));
+    }
+    Ok(entries)
+}
+
+/// Reads the features of all messages of some corpora. Messages are numbered by the order of `folders`.
+pub fn load(folders: &[PathBuf]) -> Result<(Vec<Corpus>, Vec<Item>), String> {
+    let (mut corpora, mut items) = (Vec::new(), Vec::new());
+    let mut extractor = Extractor::default();
+    for (number, folder) in folders.iter().enumerate() {
+        let source = u8::try_from(number).map_err(|_| "more than 255 corpora".to_owned())?;
+        let name = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let mut corpus = Corpus { name, spam: 0, ham: 0 };
+        for (spam, path) in index(folder)? {
+            let raw = fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+            extractor.extract(&raw);
+            items.push(Item { sample: extractor.sample(), spam, source });
+            *(if spam { &mut corpus.spam } else { &mut corpus.ham }) += 1;
+        }
+        corpora.push(corpus);
+    }
+    Ok((corpora, items))
+}

@@ -1,0 +1,225 @@
+//! Links: their hosts, and what is odd about them.
+
+use super::dense::Dense;
+use super::phrases::{CHEAP_TLDS, FREE_HOSTING, SHORTENERS};
+use crate::types::Domain;
+use std::net::IpAddr;
+
+/// Hosts kept per message.
+const MAX_HOSTS: usize = 64;
+/// Links looked at per message.
+const MAX_LINKS: u32 = 512;
+
+/// What the links of a message say.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    hosts: Vec<Box<str>>,
+    own: String,
+    seen: u32,
+    to_own: u32,
+    elsewhere: u32,
+    notes: Vec<Dense>,
+}
+
+impl Links {
+    /// Begins a message whose From lies in `domain`.
+    pub(super) fn start(&mut self, domain: &str) {
+        self.hosts.clear();
+        self.notes.clear();
+        self.own.clear();
+        self.own.push_str(base_domain(domain));
+        (self.seen, self.to_own, self.elsewhere) = (0, 0, 0);
+    }
+
+    /// Lower-case A-label hosts, each once, in order of appearance.
+    pub(super) fn hosts(&self) -> &[Box<str>] {
+        &self.hosts
+    }
+
+    /// Takes a link and the text shown for it (empty if the link stands bare).
+    pub(super) fn add(&mut self, url: &str, shown: &str) {
+        if self.seen >= MAX_LINKS {
+            return;
+        }
+        let Some(link) = Link::parse(url) else { return };
+        self.seen += 1;
+        if link.is_address {
+            self.note(Dense::LinkToAddress);
+        } else {
+            self.judge_host(&link.host);
+        }
+        if link.login {
+            self.note(Dense::LinkWithLogin);
+        }
+        if link.port {
+            self.note(Dense::LinkOddPort);
+        }
+        if link.rest.contains('@') || link.rest.contains("%40") {
+            self.note(Dense::LinkCarriesAddress);
+        }
+        if let Some(claimed) = host_in_text(shown)
+            && base_domain(&claimed) != base_domain(&link.host)
+        {
+            self.note(Dense::LinkTextOtherHost);
+        }
+        if self.hosts.len() < MAX_HOSTS && !self.hosts.iter().any(|h| **h == *link.host) {
+            self.hosts.push(link.host.into());
+        }
+    }
+
+    fn judge_host(&mut self, host: &str) {
+        let base = base_domain(host);
+        if base == self.own {
+            self.to_own += 1;
+        } else {
+            self.elsewhere += 1;
+        }
+        let within = |list: &[&str]| list.iter().any(|d| host.strip_suffix(d).is_some_and(|h| h.is_empty() || h.ends_with('.')));
+        if within(SHORTENERS) {
+            self.note(Dense::LinkShortener);
+        }
+        if within(FREE_HOSTING) {
+            self.note(Dense::LinkFreeHosting);
+        }
+        if host.rsplit('.').next().is_some_and(|tld| CHEAP_TLDS.contains(&tld)) {
+            self.note(Dense::LinkCheapTld);
+        }
+        if host.split('.').any(|label| label.starts_with("xn--")) {
+            self.note(Dense::LinkPunycode);
+        }
+    }
+
+    fn note(&mut self, feature: Dense) {
+        if !self.notes.contains(&feature) {
+            self.notes.push(feature);
+        }
+    }
+
+    /// Tells the features of all links of the message.
+    pub(super) fn name(&self, mut set: impl FnMut(Dense, f32)) {
+        for note in &self.notes {
+            set(*note, 1.0);
+        }
+        let all = (self.to_own + self.elsewhere) as f32;
+        if all > 0.0 {
+            set(Dense::LinksOwn, self.to_own as f32 / all);
+            set(Dense::LinksElsewhere, self.elsewhere as f32 / all);
+        }
+    }
+}
+
+/// A web address taken apart (RFC 3986, leniently).
+struct Link<'a> {
+    host: String,
+    is_address: bool,
+    login: bool,
+    port: bool,
+    /// Query and fragment.
+    rest: &'a str,
+}
+
+impl<'a> Link<'a> {
+    fn parse(url: &'a str) -> Option<Self> {
+        let url = url.trim();
+        let url = url.get(..url.floor_char_boundary(4096)).unwrap_or_default();
+        let after = match url.find("://") {
+            Some(at) if ["http", "https", "ftp"].iter().any(|s| url.get(..at).is_some_and(|u| u.eq_ignore_ascii_case(s))) => {
+                url.get(at + 3..)?
+            }
+            Some(_) => return None,
+            None if url.get(..4).is_some_and(|p| p.eq_ignore_ascii_case("www.")) => url,
+            None => url.strip_prefix("//")?,
+        };
+        let end = after.find(['/', '?', '#', '\\']).unwrap_or(after.len());
+        let (authority, rest) = after.split_at_checked(end)?;
+        let rest = rest.find(['?', '#']).and_then(|at| rest.get(at..)).unwrap_or_default();
+        let (login, host) = match authority.rsplit_once('@') {
+            Some((_, host)) => (true, host),
+            None => (false, authority),
+        };
+        let (host, port) = match host.rsplit_once(':') {
+            Some((h, p)) if !h.is_empty() && !h.ends_with(':') && p.bytes().all(|b| b.is_ascii_digit()) => {
+                (h, !matches!(p, "" | "80" | "443"))
+            }
+            _ => (host, false),
+        };
+        let host = host.trim_end_matches(['.', ',', ';', ':', '!', '*', '_']);
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        // A host that is one number or in hexadecimal is an IPv4 address to browsers.
+        let number = !bare.is_empty() && bare.bytes().all(|b| b.is_ascii_digit()) || bare.starts_with("0x");
+        if bare.parse::<IpAddr>().is_ok() || number {
+            return Some(Self { host: bare.to_ascii_lowercase(), is_address: true, login, port, rest });
+        }
+        let domain = Domain::parse(host)?;
+        let name = domain.as_str();
+        (name.contains('.') && !domain.is_literal()).then(|| Self { host: name.to_owned(), is_address: false, login, port, rest })
+    }
+}
+
+/// The host that a link's text names, if the text is one.
+fn host_in_text(shown: &str) -> Option<String> {
+    let shown = shown.trim();
+    if shown.len() > 200 || shown.contains(char::is_whitespace) || shown.contains('@') || !shown.contains('.') {
+        return None;
+    }
+    if let Some(link) = Link::parse(shown) {
+        return Some(link.host);
+    }
+    let host = shown.split('/').next()?;
+    let tld = host.rsplit('.').next()?;
+    let known = ["com", "org", "net", "edu", "gov", "de", "uk", "fr", "io", "co", "info", "br", "es", "it", "nl", "eu"];
+    known.contains(&tld.to_ascii_lowercase().as_str()).then(|| Domain::parse(host).map(|d| d.as_str().to_owned()))?
+}
+
+/// The part of a host name that somebody registered, by rule of thumb: two labels, or three where the second last is a
+/// registry's own (`co.uk`).
+pub(super) fn base_domain(host: &str) -> &str {
+    const REGISTRIES: [&str; 10] = ["co", "com", "org", "net", "gov", "ac", "edu", "or", "ne", "gob"];
+    let mut dots = host.rmatch_indices('.').map(|(at, _)| at);
+    let (Some(last), Some(second)) = (dots.next(), dots.next()) else { return host };
+    let middle = host.get(second + 1..last).unwrap_or_default();
+    let cut = if host.len() - last == 3 && REGISTRIES.contains(&middle) { dots.next() } else { Some(second) };
+    cut.and_then(|at| host.get(at + 1..)).unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notes(url: &str, shown: &str) -> (Vec<Dense>, Vec<Box<str>>) {
+        let mut links = Links::default();
+        links.start("acme.example");
+        links.add(url, shown);
+        (links.notes.clone(), links.hosts.clone())
+    }
+
+    #[test]
+    fn odd_links_are_named() {
+        for (url, shown, wanted) in [
+            ("http://192.0.2.7/x", "", Dense::LinkToAddress),
+            ("http://3221225985/", "", Dense::LinkToAddress),
+            ("https://bit.ly/abc", "", Dense::LinkShortener),
+            ("https://b\u{fc}cher.example/", "", Dense::LinkPunycode),
+            ("https://a.pages.dev", "", Dense::LinkFreeHosting),
+            ("https://x.top/", "", Dense::LinkCheapTld),
+            ("https://bank.example@evil.example/", "", Dense::LinkWithLogin),
+            ("https://evil.example/?u=a%40b.example", "", Dense::LinkCarriesAddress),
+            ("https://evil.example/", "https://www.bank.com/login", Dense::LinkTextOtherHost),
+            ("https://evil.example:8443/", "", Dense::LinkOddPort),
+        ] {
+            assert!(notes(url, shown).0.contains(&wanted), "{url}");
+        }
+        assert_eq!(notes("HTTPS://WWW.Shop.Example./a", "shop.example").0, []);
+        assert_eq!(notes("www.b\u{fc}cher.example", "").1, ["www.xn--bcher-kva.example".into()]);
+        assert_eq!(notes("mailto:a@b.example", "").1, []);
+    }
+
+    #[test]
+    fn base_domains() {
+        for (host, base) in
+            [("a.b.example.com", "example.com"), ("x.y.co.uk", "y.co.uk"), ("y.co.uk", "y.co.uk"), ("com", "com"), ("", "")]
+        {
+            assert_eq!(base_domain(host), base);
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The model file: weights, calibration, prototypes of spam, manifest.
+//!
+//! Layout, all numbers little-endian: magic, format version (u32), size of the index space (u32), number of named features
+//! (u32), scales of the three groups, bias, calibration slope, offset (f32 each), named weights (f32 each), hashed weights (i8
+//! each), number of prototypes (u32) with each prototype as counted lists of indices, length and text of the manifest (JSON),
+//! SHA-256 of everything before it.
+
+use super::dense;
+use super::features::Sample;
+use super::text::{GRAMS_AT, PAIRS_AT, SPACE};
+use sha2::{Digest, Sha256};
+
+const MAGIC: &[u8; 8] = b"OUTGATE\x01";
+/// Raised whenever features, hashing or layout change: an older model would be misread.
+pub const FORMAT: u32 = 1;
+/// Largest model file that is read, octets.
+pub const MAX_FILE: usize = 4 * 1024 * 1024;
+const MAX_PROTOTYPES: u32 = 1024;
+const MAX_LIST: u32 = 1 << 16;
+
+/// No content is certain: the log-likelihood ratio stays within ± this (nats).
+pub const MAX_LLR: f64 = 12.0;
+
+/// A trained classifier.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// Hashed weights in units of the scale of their group.
+    pub weights: Vec<i8>,
+    /// Value of one unit for words, pairs and runs of four octets.
+    pub scales: [f32; 3],
+    /// Weights of the named features.
+    pub dense: [f32; dense::COUNT],
+    /// Added to every margin.
+    pub bias: f32,
+    /// Calibration: nats per unit of margin.
+    pub slope: f32,
+    /// Calibration: nats added.
+    pub offset: f32,
+    /// Spam to replay when a tenant's ordinary mail is learned.
+    pub prototypes: Vec<Sample>,
+    /// How the model was made, JSON.
+    pub manifest: String,
+}
+
+/// The parts of a margin.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Margin {
+    /// What hashed text says.
+    pub text: f32,
+    /// What named features say.
+    pub named: f32,
+    /// The bias.
+    pub bias: f32,
+}
+
+impl Margin {
+    /// The sum.
+    pub fn total(self) -> f32 {
+        self.text + self.named + self.bias
+    }
+}
+
+/// Length normalisation of a group with `n` features. The constant keeps short texts from shouting.
+pub fn norm(n: usize, group: usize) -> f32 {
+    const SOFTENING: [f32; 3] = [15.0, 15.0, 60.0];
+    1.0 / (n as f32 + SOFTENING.get(group).copied().unwrap_or(15.0)).sqrt()
+}
+
+impl Model {
+    /// Weight of a hashed feature, in margin units before normalisation.
+    #[inline]
+    pub fn weight(&self, index: u32) -> f32 {
+        f32::from(self.weights.get(index as usize).copied().unwrap_or_default())
+    }
+
+    fn group(&self, indices: impl ExactSizeIterator<Item = u32>, group: usize) -> f32 {
+        let n = indices.len();
+        let sum: i32 = indices.map(|i| i32::from(self.weights.get(i as usize).copied().unwrap_or_default())).sum();
+        sum as f32 * self.scales.get(group).copied().unwrap_or_default() * norm(n, group)
+    }
+
+    /// The margin of a message, by its features.
+    pub fn margin(
+        &self,
+        words: impl ExactSizeIterator<Item = u32>,
+        pairs: &[u32],
+        grams: &[u32],
+        named: impl Iterator<Item = (u8, f32)>,
+    ) -> Margin {
+        let text = self.group(words, 0) + self.group(pairs.iter().copied(), 1) + self.group(grams.iter().copied(), 2);
+        let named = named.map(|(i, v)| self.dense.get(usize::from(i)).copied().unwrap_or_default() * v).sum();
+        Margin { text, named, bias: self.bias }
+    }
+
+    /// The margin of kept features.
+    pub fn margin_of(&self, sample: &Sample) -> Margin {
+        self.margin(sample.words.iter().copied(), &sample.pairs, &sample.grams, sample.dense.iter().copied())
+    }
+
+    /// Calibrated log-likelihood ratio of a margin, within ± [`MAX_LLR`].
+    pub fn llr(&self, margin: f32) -> f64 {
+        let llr = f64::from(self.slope) * f64::from(margin) + f64::from(self.offset);
+        if llr.is_finite() { llr.clamp(-MAX_LLR, MAX_LLR) } else { 0.0 }
+    }
+
+    /// The file's octets.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = MAGIC.to_vec();
+        for number in [FORMAT, SPACE as u32, dense::COUNT as u32] {
+            out.extend(number.to_le_bytes());
+        }
+        let floats = self.scales.iter().chain([&self.bias, &self.slope, &self.offset]).chain(&self.dense);
+        out.extend(floats.flat_map(|f| f.to_le_bytes()));
+        out.extend(self.weights.iter().map(|w| w.to_le_bytes()).flat_map(IntoIterator::into_iter));
+        out.extend((self.prototypes.len() as u32).to_le_bytes());
+        for p in &self.prototypes {
+            for list in [&p.words, &p.pairs, &p.grams] {
+                write_list(&mut out, list);
+            }
+            out.extend((p.dense.len() as u32).to_le_bytes());
+            for (feature, value) in &p.dense {
+                out.push(*feature);
+                out.push((value * 255.0).round() as u8);
+            }
+        }
+        out.extend((self.manifest.len() as u32).to_le_bytes());
+        out.extend(self.manifest.as_bytes());
+        let sum = Sha256::digest(&out);
+        out.extend(sum);
+        out
+    }
+
+    /// Reads a model file. The error says what is wrong with it.
+    pub fn from_bytes(file: &[u8]) -> Result<Self, String> {
+        if file.len() > MAX_FILE {
+            return Err(format!("model file of {} octets is larger than {MAX_FILE}", file.len()));
+        }
+        let body = file.strip_prefix(MAGIC).ok_or("not an outgate model file")?;
+        let (content, sum) = file.split_at_checked(file.len().saturating_sub(32)).ok_or("model file is too short")?;
+        let mut r = Reader { rest: body.get(..body.len().saturating_sub(32)).unwrap_or_default() };
+        let format = r.u32()?;
+        if format != FORMAT {
+            return Err(format!("model file has format {format}, this version reads {FORMAT}"));
+        }
+        if Sha256::digest(content).as_slice() != sum {
+            return Err("model file is damaged: its checksum does not match".into());
+        }
+        let (space, count) = (r.u32()?, r.u32()?);
+        if space as usize != SPACE || count as usize != dense::COUNT {
+            return Err(format!("model file is made for other features ({space} hashed, {count} named)"));
+        }
+        let scales = [r.f32()?, r.f32()?, r.f32()?];
+        let (bias, slope, offset) = (r.f32()?, r.f32()?, r.f32()?);
+        let mut named = [0.0; dense::COUNT];
+        for slot in &mut named {
+            *slot = r.f32()?;
+        }
+        let weights = r.take(SPACE)?.iter().map(|b| i8::from_le_bytes([*b])).collect();
+        let prototypes = (0..r.bounded(MAX_PROTOTYPES)?).map(|_| r.sample()).collect::<Result<_, _>>()?;
+        let length = r.bounded(MAX_LIST)? as usize;
+        let manifest = String::from_utf8(r.take(length)?.to_vec()).map_err(|_| "manifest of the model is no text")?;
+        if !r.rest.is_empty() {
+            return Err("model file has octets behind its end".into());
+        }
+        Ok(Self { weights, scales, dense: named, bias, slope, offset, prototypes, manifest })
+    }
+}
+
+/// Count, then gaps in seven-bit groups. The list must rise.
+fn write_list(out: &mut Vec<u8>, list: &[u32]) {
+    out.extend((list.len() as u32).to_le_bytes());
+    let mut last = 0;
+    for &index in list {
+        let mut gap = index.wrapping_sub(last);
+        last = index;
+        while gap >= 0x80 {
+            out.push(gap as u8 | 0x80);
+            gap >>= 7;
+        }
+        out.push(gap as u8);
+    }
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, n: usize) -> Result<&'a [u8], String> {
+        let (head, rest) = self.rest.split_at_checked(n).ok_or("model file ends too early")?;
+        self.rest = rest;
+        Ok(head)
+    }
+
+    fn u8(&mut self) -> Result<u8, String> {
+        self.take(1)?.first().copied().ok_or_else(|| "model file ends too early".into())
+    }
+
+    fn u32(&mut self) -> Result<u32, String> {
+        Ok(u32::from_le_bytes(self.take(4)?.try_into().map_err(|_| "model file ends too early")?))
+    }
+
+    fn bounded(&mut self, limit: u32) -> Result<u32, String> {
+        self.u32()
+            .and_then(|n| if n <= limit { Ok(n) } else { Err(format!("model file names {n} entries, at most {limit} are read")) })
+    }
+
+    fn f32(&mut self) -> Result<f32, String> {
+        let value = f32::from_le_bytes(self.take(4)?.try_into().map_err(|_| "model file ends too early")?);
+        if value.is_finite() && value.abs() < 1e4 { Ok(value) } else { Err("model file holds an impossible weight".into()) }
+    }
+
+    fn list(&mut self) -> Result<Vec<u32>, String> {
+        let count = self.bounded(MAX_LIST)?;
+        let mut list = Vec::with_capacity((count as usize).min(self.rest.len()));
+        let mut last = 0_u32;
+        for _ in 0..count {
+            let (mut gap, mut shift) = (0_u32, 0);
+            loop {
+                let byte = self.u8()?;
+                gap |= u32::from(byte & 0x7f) << shift;
+                shift += 7;
+                if byte & 0x80 == 0 || shift > 21 {
+                    break;
+                }
+            }
+            last = last.wrapping_add(gap);
+            if last as usize >= SPACE {
+                return Err("model file names a feature that does not exist".into());
+            }
+            list.push(last);
+        }
+        Ok(list)
+    }
+
+    fn sample(&mut self) -> Result<Sample, String> {
+        let (words, pairs, grams) = (self.list()?, self.list()?, self.list()?);
+        let in_place = words.iter().all(|i| *i < PAIRS_AT) && pairs.iter().all(|i| *i < GRAMS_AT);
+        if !in_place {
+            return Err("model file mixes up its groups of features".into());
+        }
+        let mut named = Vec::new();
+        for _ in 0..self.bounded(dense::COUNT as u32)? {
+            named.push((self.u8()?, f32::from(self.u8()?) / 255.0));
+        }
+        Ok(Sample { words, pairs, grams, dense: named })
+    }
+}

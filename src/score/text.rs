@@ -1,0 +1,446 @@
+//! Folding and hashing of visible text: words, pairs of words and runs of four octets, each at most once.
+
+use super::phrases::{self, Hit, MAX_WORDS};
+
+/// Bits of the index within each group.
+pub const WORD_BITS: u32 = 17;
+/// See [`WORD_BITS`].
+pub const PAIR_BITS: u32 = 18;
+/// See [`WORD_BITS`].
+pub const GRAM_BITS: u32 = 17;
+/// First index of pairs, of grams, and the size of the whole space.
+pub const PAIRS_AT: u32 = 1 << WORD_BITS;
+/// See [`PAIRS_AT`].
+pub const GRAMS_AT: u32 = PAIRS_AT + (1 << PAIR_BITS);
+/// Size of the index space of hashed features.
+pub const SPACE: usize = GRAMS_AT as usize + (1 << GRAM_BITS);
+
+/// Folded octets whose runs of four are hashed; longer texts speak through their words.
+const GRAM_TEXT: usize = 6 * 1024;
+/// Longest word kept, octets.
+const MAX_WORD: usize = 32;
+
+const PRIME: u64 = 0x0000_0100_0000_01b3;
+const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+
+#[inline]
+const fn step(hash: u64, byte: u8) -> u64 {
+    (hash ^ byte as u64).wrapping_mul(PRIME)
+}
+
+/// Hash of one folded word.
+pub(super) fn word_hash(word: &str) -> u64 {
+    word.bytes().fold(MIX, step)
+}
+
+/// Hash of a run of words: the chain so far and the next word.
+#[inline]
+pub(super) const fn chain(so_far: u64, word: u64) -> u64 {
+    (so_far.rotate_left(23) ^ word).wrapping_mul(MIX)
+}
+
+#[inline]
+const fn index(hash: u64, bits: u32) -> u32 {
+    (hash.wrapping_mul(MIX) >> (64 - bits)) as u32
+}
+
+/// A word that was seen for the first time: its feature and where it stands in the folded text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Word {
+    pub index: u32,
+    pub start: u32,
+    pub end: u32,
+}
+
+/// Everything read off the text of one message. Reused: nothing is allocated per message once it has grown.
+#[derive(Debug)]
+pub(super) struct TextFeatures {
+    /// Lower case, digits as 0, links and addresses as one mark, single spaces.
+    pub folded: Vec<u8>,
+    pub words: Vec<Word>,
+    pub pairs: Vec<u32>,
+    pub grams: Vec<u32>,
+    pub phrases: Vec<Hit>,
+    pub stats: Stats,
+    seen: Vec<u64>,
+    recent: [u64; MAX_WORDS],
+}
+
+/// Counts over the text.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Stats {
+    pub words: u32,
+    pub capital_words: u32,
+    pub exclamations: u32,
+    pub invisible: u32,
+    pub lookalikes: u32,
+    pub random_words: u32,
+    pub links: u32,
+    pub addresses: u32,
+    pub phones: u32,
+    pub crypto: u32,
+    pub millions: u32,
+}
+
+/// Where the words come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Segment {
+    Subject,
+    Body,
+}
+
+impl Default for TextFeatures {
+    fn default() -> Self {
+        Self {
+            folded: Vec::new(),
+            words: Vec::new(),
+            pairs: Vec::new(),
+            grams: Vec::new(),
+            phrases: Vec::new(),
+            stats: Stats::default(),
+            seen: vec![0; SPACE / 64],
+            recent: [0; MAX_WORDS],
+        }
+    }
+}
+
+impl TextFeatures {
+    /// Forgets the last message.
+    pub(super) fn clear(&mut self) {
+        for index in self.words.iter().map(|w| w.index).chain(self.pairs.iter().copied()).chain(self.grams.iter().copied()) {
+            if let Some(word) = self.seen.get_mut(index as usize / 64) {
+                *word = 0;
+            }
+        }
+        self.folded.clear();
+        self.words.clear();
+        self.pairs.clear();
+        self.grams.clear();
+        self.phrases.clear();
+        self.stats = Stats::default();
+        self.recent = [0; MAX_WORDS];
+    }
+
+    #[inline]
+    fn first_time(&mut self, index: u32) -> bool {
+        match self.seen.get_mut(index as usize / 64) {
+            Some(word) => {
+                let bit = 1 << (index % 64);
+                let new = *word & bit == 0;
+                *word |= bit;
+                new
+            }
+            None => false,
+        }
+    }
+
+    /// Reads a piece of text; calls `link` for every link in it.
+    pub(super) fn read(&mut self, text: &str, segment: Segment, mut link: impl FnMut(&str)) {
+        self.recent = [0; MAX_WORDS];
+        for chunk in text.split_ascii_whitespace() {
+            if !matches!(self.folded.last(), None | Some(b' ')) {
+                self.folded.push(b' ');
+            }
+            self.chunk(chunk, segment, &mut link);
+        }
+        self.folded.push(b' ');
+    }
+
+    /// One run of text without ASCII white space.
+    fn chunk(&mut self, chunk: &str, segment: Segment, link: &mut impl FnMut(&str)) {
+        let mut chunk = chunk;
+        if let Some(at) = link_start(chunk) {
+            let (before, url) = chunk.split_at_checked(at).unwrap_or((chunk, ""));
+            if !before.is_empty() {
+                self.letters(before, segment);
+            }
+            let end = url.find(['<', '>', '"', ')', ']', '\'', '|', '\\']).unwrap_or(url.len());
+            link(url.get(..end).unwrap_or(""));
+            self.stats.links += 1;
+            self.mark("@link", segment);
+            chunk = url.get(end..).unwrap_or("");
+            // One link per run is told apart; what is glued behind it is read as letters.
+        } else if is_mail_address(chunk) {
+            self.stats.addresses += 1;
+            self.mark("@address", segment);
+            return;
+        }
+        if chunk.len() >= 10 {
+            self.stats.crypto += u32::from(is_crypto_address(chunk));
+            self.stats.millions += u32::from(is_millions(chunk));
+        }
+        self.stats.phones += u32::from(chunk.len() >= 7 && is_phone_piece(chunk));
+        self.letters(chunk, segment);
+    }
+
+    fn mark(&mut self, word: &str, segment: Segment) {
+        let start = self.folded.len();
+        self.folded.extend_from_slice(word.as_bytes());
+        self.word(word_hash(word), start, segment);
+        self.folded.push(b' ');
+    }
+
+    fn letters(&mut self, chunk: &str, segment: Segment) {
+        let mut start = self.folded.len();
+        let (mut hash, mut upper, mut lower) = (MIX, 0_u32, 0_u32);
+        let (mut latin, mut foreign) = (false, false);
+        for c in chunk.chars() {
+            let mut c = c;
+            if !c.is_ascii() {
+                match fold_foreign(c) {
+                    Folded::Nothing => {
+                        self.stats.invisible += 1;
+                        continue;
+                    }
+                    Folded::LookAlike(plain) => {
+                        self.stats.lookalikes += 1;
+                        c = plain;
+                    }
+                    Folded::Itself(plain) => {
+                        foreign |= is_confusable_script(plain);
+                        c = plain;
+                    }
+                }
+            }
+            if c.is_ascii() {
+                let mut b = c as u8;
+                let is_letter = b.is_ascii_alphabetic();
+                if is_letter {
+                    latin = true;
+                    upper += u32::from(b.is_ascii_uppercase());
+                    lower += u32::from(b.is_ascii_lowercase());
+                    b = b.to_ascii_lowercase();
+                } else if b.is_ascii_digit() {
+                    b = b'0';
+                }
+                if is_letter || b == b'0' || matches!(b, b'\'' | b'$' | b'%' | b'-' if self.folded.len() > start || b == b'$') {
+                    self.folded.push(b);
+                    hash = step(hash, b);
+                    continue;
+                }
+                self.end_word(start, hash, upper, lower, latin && foreign, segment);
+                self.stats.exclamations += u32::from(b == b'!');
+                self.folded.push(b);
+                start = self.folded.len();
+                (hash, upper, lower, latin, foreign) = (MIX, 0, 0, false, false);
+            } else if c.is_alphanumeric() || matches!(c, '\u{20ac}' | '\u{a3}') {
+                let mut buffer = [0; 4];
+                for b in c.encode_utf8(&mut buffer).bytes() {
+                    self.folded.push(b);
+                    hash = step(hash, b);
+                }
+            } else {
+                self.end_word(start, hash, upper, lower, latin && foreign, segment);
+                let mut buffer = [0; 4];
+                self.folded.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes());
+                start = self.folded.len();
+                (hash, upper, lower, latin, foreign) = (MIX, 0, 0, false, false);
+            }
+        }
+        self.end_word(start, hash, upper, lower, latin && foreign, segment);
+    }
+
+    fn end_word(&mut self, start: usize, hash: u64, upper: u32, lower: u32, mixed: bool, segment: Segment) {
+        let length = self.folded.len() - start;
+        if length == 0 {
+            return;
+        }
+        self.stats.lookalikes += u32::from(mixed);
+        self.stats.capital_words += u32::from(upper >= 4 && lower == 0);
+        let word = self.folded.get(start..).unwrap_or_default();
+        if length > 6 && unpronounceable(word) {
+            self.stats.random_words += 1;
+            return;
+        }
+        if length <= MAX_WORD && !is_redaction(word) {
+            self.word(hash, start, segment);
+        }
+    }
+
+    fn word(&mut self, hash: u64, start: usize, segment: Segment) {
+        self.stats.words += 1;
+        let index_of_word = index(hash, WORD_BITS);
+        let end = self.folded.len();
+        if end - start >= 2 && self.first_time(index_of_word) {
+            self.words.push(Word { index: index_of_word, start: start as u32, end: end as u32 });
+        }
+        if segment == Segment::Subject {
+            let in_subject = index(chain(MIX, hash), WORD_BITS);
+            if self.first_time(in_subject) {
+                self.words.push(Word { index: in_subject, start: start as u32, end: end as u32 });
+            }
+        }
+        let [one, two, three, _] = self.recent;
+        if one != 0 {
+            let pair = PAIRS_AT + index(chain(one, hash), PAIR_BITS);
+            if self.first_time(pair) {
+                self.pairs.push(pair);
+            }
+        }
+        self.recent = [hash, one, two, three];
+        // Chains that end here: of one word, of two, of three, of four.
+        let chains = [
+            chain(0, hash),
+            chain(chain(0, one), hash),
+            chain(chain(chain(0, two), one), hash),
+            chain(chain(chain(chain(0, three), two), one), hash),
+        ];
+        for found in chains.into_iter().filter_map(|c| phrases::ALL.find(c)) {
+            if !self.phrases.contains(&found) {
+                self.phrases.push(found);
+            }
+        }
+    }
+
+    /// Hashes the runs of four octets of the folded text. Call once, after the last piece.
+    pub(super) fn finish(&mut self) {
+        let folded = std::mem::take(&mut self.folded);
+        let text = folded.get(..folded.len().min(GRAM_TEXT)).unwrap_or_default();
+        let mut window = 0_u32;
+        for (at, &byte) in text.iter().enumerate() {
+            window = window << 8 | u32::from(byte);
+            if at < 3 {
+                continue;
+            }
+            let gram = GRAMS_AT + (window.wrapping_mul(0x9e37_79b1) >> (32 - GRAM_BITS));
+            if self.first_time(gram) {
+                self.grams.push(gram);
+            }
+        }
+        self.folded = folded;
+    }
+}
+
+enum Folded {
+    Nothing,
+    LookAlike(char),
+    Itself(char),
+}
+
+fn fold_foreign(c: char) -> Folded {
+    let code = c as u32;
+    match code {
+        // Zero-width and soft characters that split words for filters only.
+        0xad
+        | 0x34f
+        | 0x61c
+        | 0x115f
+        | 0x180e
+        | 0x200b..=0x200f
+        | 0x202a..=0x202e
+        | 0x2060..=0x2064
+        | 0xfe00..=0xfe0f
+        | 0xfeff => Folded::Nothing,
+        0xff01..=0xff5e => Folded::LookAlike(char::from_u32(code - 0xfee0).unwrap_or(' ')),
+        0x1d7ce..=0x1d7ff => Folded::LookAlike('0'),
+        0x1d400..=0x1d6a3 => {
+            let place = (code - 0x1d400) % 52 % 26;
+            Folded::LookAlike(char::from_u32(u32::from(b'a') + place).unwrap_or(' '))
+        }
+        0xa0 | 0x2000..=0x200a | 0x202f | 0x3000 => Folded::Itself(' '),
+        0x2018 | 0x2019 | 0x2bc => Folded::Itself('\''),
+        0x201c | 0x201d => Folded::Itself('"'),
+        0x2010..=0x2014 => Folded::Itself('-'),
+        _ => Folded::Itself(without_accent(c.to_lowercase().next().unwrap_or(c))),
+    }
+}
+
+/// The base letter of the usual accented Latin letters: people write both.
+const fn without_accent(c: char) -> char {
+    match c {
+        '\u{e0}'..='\u{e5}' => 'a',
+        '\u{e7}' => 'c',
+        '\u{e8}'..='\u{eb}' => 'e',
+        '\u{ec}'..='\u{ef}' => 'i',
+        '\u{f1}' => 'n',
+        '\u{f2}'..='\u{f6}' => 'o',
+        '\u{f9}'..='\u{fc}' => 'u',
+        c => c,
+    }
+}
+
+/// Scripts whose letters pass for Latin ones.
+const fn is_confusable_script(c: char) -> bool {
+    matches!(c as u32, 0x370..=0x3ff | 0x400..=0x52f | 0x13a0..=0x13ff)
+}
+
+fn link_start(chunk: &str) -> Option<usize> {
+    if chunk.len() < 5 {
+        return None;
+    }
+    if let Some(at) = memchr::memmem::find(chunk.as_bytes(), b"://") {
+        let scheme = chunk.get(..at)?;
+        let start = scheme.bytes().rposition(|b| !b.is_ascii_alphanumeric()).map_or(0, |p| p + 1);
+        return chunk.is_char_boundary(start).then_some(start);
+    }
+    chunk.get(..4).filter(|p| p.eq_ignore_ascii_case("www.")).map(|_| 0)
+}
+
+fn is_mail_address(chunk: &str) -> bool {
+    memchr::memchr(b'@', chunk.as_bytes()).is_some_and(|at| {
+        let near = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'[' | b'_' | b'-' | b'"'));
+        let bytes = chunk.as_bytes();
+        at > 0 && near(bytes.get(at - 1)) && near(bytes.get(at + 1))
+    })
+}
+
+fn is_crypto_address(chunk: &str) -> bool {
+    let word = chunk.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    let alphanumeric = word.bytes().all(|b| b.is_ascii_alphanumeric());
+    let mixed = word.bytes().any(|b| b.is_ascii_digit()) && word.bytes().any(|b| b.is_ascii_alphabetic());
+    alphanumeric
+        && mixed
+        && ((word.starts_with("bc1") && (26..=74).contains(&word.len()))
+            || (word.starts_with("0x") && word.len() == 42)
+            || (word.starts_with(['1', '3']) && (26..=35).contains(&word.len()) && word.bytes().any(|b| b.is_ascii_uppercase())))
+}
+
+/// `$5,000,000` or `1.500.000,00`.
+fn is_millions(chunk: &str) -> bool {
+    let digits = chunk.bytes().filter(u8::is_ascii_digit).count();
+    let marks = chunk.bytes().filter(|b| matches!(b, b',' | b'.')).count();
+    digits >= 7 && marks >= 2 && chunk.chars().all(|c| c.is_ascii_digit() || !c.is_alphanumeric() || "USDEGBP".contains(c))
+}
+
+/// A run such as `1-800-555-0199`, `(800)555-0199` or the tail of `+1 (888) 555-0199`.
+fn is_phone_piece(chunk: &str) -> bool {
+    let digits = chunk.bytes().filter(u8::is_ascii_digit).count();
+    (7..=15).contains(&digits)
+        && chunk.bytes().any(|b| matches!(b, b'-' | b'(' | b'+' | b'\xe2'))
+        && !chunk.bytes().any(|b| b.is_ascii_alphabetic() || matches!(b, b'/' | b':' | b'_'))
+}
+
+/// A long Latin word with six consonants in a row, or letters and digits mixed several times.
+fn unpronounceable(word: &[u8]) -> bool {
+    let (mut run, mut switches, mut last_digit) = (0, 0, None);
+    for &b in word {
+        if !b.is_ascii() || b == b'-' || b == b'\'' {
+            return false;
+        }
+        run = if matches!(b, b'a' | b'e' | b'i' | b'o' | b'u' | b'y') || !b.is_ascii_alphabetic() { 0 } else { run + 1 };
+        if run >= 6 {
+            return true;
+        }
+        let digit = b.is_ascii_digit();
+        switches += u32::from(last_digit.is_some_and(|d| d != digit));
+        last_digit = Some(digit);
+    }
+    switches >= 3
+}
+
+/// Marks left by those who published a corpus say nothing about the message.
+fn is_redaction(word: &[u8]) -> bool {
+    word.starts_with(b"redacted") || (word.len() >= 3 && word.iter().all(|b| *b == b'x')) || word == b"yyyy"
+}
+
+/// Undoes the defanging of published spam: `hxxp`, `[.]`, `[removed]`. Borrows when there is none.
+pub(super) fn undo_redaction(text: &str) -> std::borrow::Cow<'_, str> {
+    let bytes = text.as_bytes();
+    let has = |mark: &[u8]| memchr::memmem::find(bytes, mark).is_some();
+    let (dots, scheme, removed) = (has(b"[.]"), has(b"hxxp") || has(b"hXXp"), has(b"[removed]") || has(b"[at]"));
+    if !(dots || scheme || removed) {
+        return text.into();
+    }
+    let text = text.replace("[.]", ".").replace("hxxp", "http").replace("hXXp", "http");
+    text.replace("[removed]", " ").replace("[at]", "@").into()
+}

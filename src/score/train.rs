@@ -1,0 +1,183 @@
+//! Training: logistic regression by AdaGrad on length-normalised binary features and named ones.
+//!
+//! The same corpora, recipe and seed give the same octets. Nothing here runs in parallel or asks the clock.
+
+use super::corpus::Item;
+use super::dense::{self, Direction};
+use super::features::Sample;
+use super::model::norm;
+use super::text::SPACE;
+
+/// The knobs, written into the manifest.
+#[derive(Debug, Clone, Copy, serde::Serialize)]
+pub struct Recipe {
+    /// Passes over the data.
+    pub epochs: u32,
+    /// Step of AdaGrad for hashed features.
+    pub rate: f32,
+    /// Step for named features.
+    pub named_rate: f32,
+    /// Shrinking of every touched hashed weight per step, against the step.
+    pub shrink: f32,
+    /// Messages a hashed feature must occur in.
+    pub min_messages: u16,
+    /// Corpora a hashed feature must occur in.
+    pub min_sources: u32,
+    /// Order of the messages.
+    pub seed: u64,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self { epochs: 6, rate: 0.3, named_rate: 0.05, shrink: 1e-3, min_messages: 4, min_sources: 2, seed: 20_261_122 }
+    }
+}
+
+/// Unquantised weights.
+#[derive(Debug, Clone)]
+pub struct Weights {
+    /// Hashed features.
+    pub hashed: Vec<f32>,
+    /// Named features.
+    pub dense: [f32; dense::COUNT],
+    /// Bias.
+    pub bias: f32,
+}
+
+impl Weights {
+    /// The margin of a message.
+    pub fn margin(&self, sample: &Sample) -> f32 {
+        let named: f32 = sample.dense.iter().map(|(i, v)| self.dense.get(usize::from(*i)).copied().unwrap_or_default() * v).sum();
+        self.bias + named + groups(sample).into_iter().map(|(list, scale)| scale * self.sum(list)).sum::<f32>()
+    }
+
+    fn sum(&self, list: &[u32]) -> f32 {
+        list.iter().map(|i| self.hashed.get(*i as usize).copied().unwrap_or_default()).sum()
+    }
+}
+
+/// The three hashed groups with their normalisation.
+pub fn groups(sample: &Sample) -> [(&[u32], f32); 3] {
+    [
+        (&sample.words, norm(sample.words.len(), 0)),
+        (&sample.pairs, norm(sample.pairs.len(), 1)),
+        (&sample.grams, norm(sample.grams.len(), 2)),
+    ]
+}
+
+/// SplitMix64: a small generator whose stream never changes with a library.
+pub struct Dice(u64);
+
+impl Dice {
+    /// From a seed.
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next number.
+    pub const fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Fisher-Yates.
+    pub fn shuffle<T>(&mut self, list: &mut [T]) {
+        for i in (1..list.len()).rev() {
+            list.swap(i, (self.roll() % (i as u64 + 1)) as usize);
+        }
+    }
+}
+
+/// How much each message counts: both classes alike, and within a class each corpus by the square root of its size, so
+/// that neither the largest decides alone nor the smallest shouts.
+pub fn importance(items: &[&Item]) -> Vec<f32> {
+    let mut counts = vec![[0_f32; 2]; 256];
+    for item in items {
+        if let Some(slot) = counts.get_mut(usize::from(item.source)).and_then(|c| c.get_mut(usize::from(item.spam))) {
+            *slot += 1.0;
+        }
+    }
+    let count = |source: u8, spam: bool| {
+        counts.get(usize::from(source)).and_then(|c| c.get(usize::from(spam))).copied().unwrap_or_default()
+    };
+    let total = |spam: bool| (0..=255).map(|s| count(s, spam).sqrt()).sum::<f32>();
+    let totals = [total(false), total(true)];
+    let half = items.len() as f32 / 2.0;
+    items
+        .iter()
+        .map(|i| {
+            half / totals.get(usize::from(i.spam)).copied().unwrap_or(1.0).max(1e-6) / count(i.source, i.spam).max(1.0).sqrt()
+        })
+        .collect()
+}
+
+/// Hashed features worth a weight: seen often enough and in enough corpora.
+fn supported(items: &[&Item], recipe: &Recipe) -> Vec<bool> {
+    let (mut messages, mut sources) = (vec![0_u16; SPACE], vec![0_u32; SPACE]);
+    for item in items {
+        for index in groups(&item.sample).into_iter().flat_map(|(list, _)| list) {
+            if let (Some(m), Some(s)) = (messages.get_mut(*index as usize), sources.get_mut(*index as usize)) {
+                *m = m.saturating_add(1);
+                *s |= 1 << (item.source % 32);
+            }
+        }
+    }
+    messages.iter().zip(&sources).map(|(m, s)| *m >= recipe.min_messages && s.count_ones() >= recipe.min_sources).collect()
+}
+
+/// Trains on `items`.
+pub fn fit(items: &[&Item], recipe: &Recipe) -> Weights {
+    let keep = supported(items, recipe);
+    let importance = importance(items);
+    let mut weights = Weights { hashed: vec![0.0; SPACE], dense: [0.0; dense::COUNT], bias: 0.0 };
+    let mut squares = vec![0.0_f32; SPACE];
+    let mut named_squares = [0.0_f32; dense::COUNT];
+    let mut order: Vec<usize> = (0..items.len()).collect();
+    let mut dice = Dice::new(recipe.seed);
+    for _ in 0..recipe.epochs {
+        dice.shuffle(&mut order);
+        for &at in &order {
+            let (Some(item), Some(share)) = (items.get(at), importance.get(at)) else { continue };
+            let target = if item.spam { 1.0 } else { 0.0 };
+            let error = (sigmoid(weights.margin(&item.sample)) - target) * share;
+            for (list, scale) in groups(&item.sample) {
+                for index in list.iter().map(|i| *i as usize).filter(|i| keep.get(*i).copied().unwrap_or(false)) {
+                    if let (Some(w), Some(s)) = (weights.hashed.get_mut(index), squares.get_mut(index)) {
+                        let slope = error * scale + recipe.shrink * *w * share.min(1.0);
+                        *s += slope * slope;
+                        *w -= recipe.rate * slope / (s.sqrt() + 1e-4);
+                    }
+                }
+            }
+            step_named(&mut weights, &mut named_squares, item, error, recipe);
+            weights.bias -= 0.002 * error;
+        }
+    }
+    weights
+}
+
+fn step_named(weights: &mut Weights, squares: &mut [f32; dense::COUNT], item: &Item, error: f32, recipe: &Recipe) {
+    for (feature, value) in &item.sample.dense {
+        let at = usize::from(*feature);
+        let (Some(w), Some(s), Some(name)) = (weights.dense.get_mut(at), squares.get_mut(at), dense::ALL.get(at)) else {
+            continue;
+        };
+        let slope = error * value;
+        *s += slope * slope;
+        *w -= recipe.named_rate * slope / (s.sqrt() + 1e-3);
+        *w = match name.direction() {
+            Direction::Spam => w.clamp(0.0, MAX_NAMED),
+            Direction::Ham => w.clamp(-MAX_NAMED / 2.0, 0.0),
+        };
+    }
+}
+
+/// No named feature alone may decide: each is easily imitated or met by accident.
+const MAX_NAMED: f32 = 3.0;
+
+/// The logistic function.
+pub fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
