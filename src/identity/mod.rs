@@ -79,6 +79,12 @@ pub fn find_client(settings: &Settings, address: IpAddr) -> Option<Arc<Client>> 
     best.map(|(_, client)| Arc::clone(client))
 }
 
+/// A sender address in the one form that identities and sender blocks have: lower case, A-label domain, without sub-address,
+/// VERP and BATV parts.
+pub fn sender_address(address: &Address) -> String {
+    address::normalise(address).address
+}
+
 /// Reads the header section; bounded by its own length, never fails. Identity fields are read only where `client` is
 /// trusted with them.
 pub fn read_headers(message: &[u8], client: Option<&Client>) -> HeaderFacts {
