@@ -121,7 +121,7 @@ fn owner(settings: &Settings, kind: BlockKind, subject: &str) -> Option<TenantId
 }
 
 /// The tenant a new block belongs to, if this caller may open it.
-pub(super) fn tenant_of(
+fn tenant_of(
     settings: &Settings,
     caller: &Caller,
     kind: BlockKind,
@@ -154,7 +154,7 @@ pub(super) fn tenant_of(
     }
 }
 
-fn new_block(relay: &Relay, caller: &Caller, body: OpenBody) -> Result<NewBlock, Problem> {
+fn new_block(settings: &Settings, now: Time, caller: &Caller, body: OpenBody) -> Result<NewBlock, Problem> {
     let kind = body.kind.ok_or_else(|| Problem::field("kind", "kind is missing"))?;
     let kind: BlockKind = serde_json::from_value(Value::String(kind))
         .map_err(|_| Problem::field("kind", "kind is sender, domain, client, tenant or website"))?;
@@ -168,13 +168,13 @@ fn new_block(relay: &Relay, caller: &Caller, body: OpenBody) -> Result<NewBlock,
         Some(text) => {
             let time = Time::parse_rfc3339(text)
                 .ok_or_else(|| Problem::field("until", "until is an RFC 3339 time such as 2026-11-22T14:00:00Z"))?;
-            if time <= relay.core.clock.now() {
+            if time <= now {
                 return Err(Problem::field("until", "until lies in the past"));
             }
             Some(time)
         }
     };
-    let tenant = tenant_of(&relay.core.settings(), caller, kind, &subject, body.tenant.as_deref())?;
+    let tenant = tenant_of(settings, caller, kind, &subject, body.tenant.as_deref())?;
     Ok(NewBlock {
         kind,
         subject,
@@ -191,7 +191,7 @@ fn new_block(relay: &Relay, caller: &Caller, body: OpenBody) -> Result<NewBlock,
 /// `POST blocks`.
 pub(super) async fn open(caller: Caller, With(relay): With<Relay>, Body(body): Body<OpenBody>) -> Result<Response, Problem> {
     caller.may_act()?;
-    let new = new_block(&relay, &caller, body)?;
+    let new = new_block(&relay.core.settings(), relay.core.clock.now(), &caller, body)?;
     let why = new.explanation.clone();
     let block = relay.desk.open(new, &caller.0.name).await?;
     relay.core.audit(&caller.0.name, "block.add", &block.reference.to_string(), &format!("{}: {why}", block.subject)).await?;
@@ -239,4 +239,79 @@ pub(super) async fn release(
 ) -> Result<Json<Value>, Problem> {
     let block = released(&relay, &caller, &reference, body.verdict.as_deref(), body.reason).await?;
     Ok(Json(json::block(&block, json::releases_left(&relay.core, &block).await?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blocks::desk::Actor;
+    use crate::records::Role;
+    use serde_json::json;
+
+    fn caller(role: Role, tenant: Option<&str>) -> Caller {
+        Caller(Actor { name: "x".into(), role, tenant: tenant.map(TenantId::new) })
+    }
+
+    fn try_open(caller: &Caller, body: Value) -> Result<Option<String>, (u16, Option<&'static str>)> {
+        let settings = crate::admin::tests::settings(std::path::Path::new("data"));
+        let body: OpenBody = serde_json::from_value(body).expect("fields");
+        new_block(&settings, Time::from_secs(1_795_356_000), caller, body)
+            .map(|new| new.tenant.map(|t| t.to_string()))
+            .map_err(|p| (p.status.as_u16(), p.field))
+    }
+
+    #[test]
+    fn who_may_block_what() {
+        let anna = caller(Role::Admin, Some("acme"));
+        let olaf = caller(Role::Operator, None);
+        let body = |kind: &str, subject: &str| json!({ "kind": kind, "subject": subject, "reason": "spam" });
+        let acme = Ok(Some("acme".to_owned()));
+        let table = [
+            (&anna, body("sender", "alice@acme.example"), acme.clone()),
+            (&anna, body("sender", "alice"), acme.clone()),
+            (&anna, body("domain", "ACME.example"), acme.clone()),
+            (&anna, body("sender", "bob@other.example"), Err((403, None))),
+            (&anna, body("sender", "bob@sub.acme.example"), Err((403, None))),
+            (&anna, body("domain", "other.example"), Err((403, None))),
+            (&anna, body("client", "192.0.2.1"), Err((403, None))),
+            (&anna, body("tenant", "acme"), Err((403, None))),
+            (&anna, body("website", "bad.example"), Err((403, None))),
+            (&olaf, body("sender", "alice@acme.example"), acme.clone()),
+            (&olaf, body("tenant", "acme"), acme),
+            (&olaf, body("tenant", "nobody"), Err((422, Some("subject")))),
+            (&olaf, body("client", "192.0.2.1"), Ok(None)),
+            (&olaf, body("website", "bad.example"), Ok(None)),
+        ];
+        for (who, body, want) in table {
+            assert_eq!(try_open(who, body.clone()), want, "{:?} {body}", who.0.role);
+        }
+        let forwarded = json!({ "kind": "sender", "subject": "x@far.example", "reason": "r", "tenant": "other" });
+        assert_eq!(try_open(&olaf, forwarded), Ok(Some("other".into())));
+        let nowhere = json!({ "kind": "sender", "subject": "x@far.example", "reason": "r", "tenant": "nowhere" });
+        assert_eq!(try_open(&olaf, nowhere), Err((422, Some("tenant"))));
+    }
+
+    #[test]
+    fn a_bad_field_is_named() {
+        let olaf = caller(Role::Operator, None);
+        let good = json!({ "kind": "sender", "subject": "a@acme.example", "reason": "r", "until": "2026-11-22T14:00:01Z" });
+        assert!(try_open(&olaf, good.clone()).is_ok());
+        let table = [
+            ("kind", json!("person")),
+            ("kind", Value::Null),
+            ("subject", json!(" ")),
+            ("subject", json!("a\u{0}b")),
+            ("subject", json!("a".repeat(321))),
+            ("reason", json!("")),
+            ("reason", json!("r".repeat(2001))),
+            ("reason", json!("\u{1b}[31m")),
+            ("until", json!("tomorrow")),
+            ("until", json!("2026-11-22T14:00:00Z")),
+        ];
+        for (field, value) in table {
+            let mut body = good.clone();
+            body[field] = value;
+            assert_eq!(try_open(&olaf, body.clone()), Err((422, Some(field))), "{body}");
+        }
+    }
 }
