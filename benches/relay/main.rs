@@ -121,7 +121,8 @@ async fn bench() -> Result<(), String> {
     println!("disk: {}, {:.0} fdatasync/s of 10 KB, one after another", dir.display(), raw_syncs(&dir)?);
     let mut rows = Vec::new();
     for scenario in scenarios(&options) {
-        println!("{}: {} messages, {} runs", scenario.name, scenario.messages, options.runs);
+        let octets = scenario.corpus.message(0, 0, "a@b.example", "c@d.example").len();
+        println!("{}: {} messages of about {octets} octets, {} runs", scenario.name, scenario.messages, options.runs);
         let straight = through_nothing(&scenario).await?;
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..options.runs {

@@ -80,7 +80,7 @@ async fn run(config: &Path, command: &str) -> Result<(), String> {
 fn prepare(dir: &Path, config: &Path, smtp: SocketAddr, sink: SocketAddr, sessions: usize) -> std::io::Result<()> {
     // Its daemons run as another user and must get in.
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755))?;
-    for sub in ["etc", "queue", "data"] {
+    for sub in ["etc", "queue", "data", "log"] {
         fs::create_dir_all(dir.join(sub))?;
     }
     let owner = std::process::Command::new("chown").arg("postfix").arg(dir.join("data")).status()?;
@@ -96,13 +96,15 @@ fn prepare(dir: &Path, config: &Path, smtp: SocketAddr, sink: SocketAddr, sessio
          myhostname = postfix.bench.example\nmyorigin = postfix.bench.example\nmydestination =\nlocal_recipient_maps =\n\
          alias_maps =\nalias_database =\ninet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nmynetworks = 127.0.0.0/8\n\
          relayhost = [{}]:{}\nsmtpd_relay_restrictions = permit_mynetworks, reject\nsmtp_tls_security_level = none\n\
-         smtpd_tls_security_level = none\ndefault_process_limit = {processes}\n",
+         smtpd_tls_security_level = none\ndefault_process_limit = {processes}\n\
+         maillog_file = {shown}/log/maillog\nmaillog_file_prefixes = {shown}/log\n",
         sink.ip(),
         sink.port()
     );
     fs::write(config.join("main.cf"), main)?;
     let port = smtp.port();
-    let mut master = format!("127.0.0.1:{port} inet n - n - - smtpd\n");
+    // It logs through its own daemon, so that the cost of the log is counted as it is for us.
+    let mut master = format!("127.0.0.1:{port} inet n - n - - smtpd\npostlog unix-dgram n - n - 1 postlogd\n");
     for (name, private, wakeup, limit, daemon) in [
         ("cleanup", "n", "-", "0", "cleanup"),
         ("qmgr", "n", "300", "1", "qmgr"),

@@ -72,7 +72,7 @@ pub fn table(rows: &[Row]) -> String {
     // Writing to a String cannot fail.
     let _ = writeln!(
         out,
-        "{:<30} {:<9} {:>10} {:>11} {:>11} {:>9} {:>8} {:>8} {:>8} {:>7}",
+        "{:<38} {:<9} {:>10} {:>11} {:>11} {:>9} {:>8} {:>8} {:>8} {:>7}",
         "scenario", "through", "accepted/s", "delivered/s", "CPU s/1000", "syncs/msg", "MiB", "p50 ms", "p99 ms", "refused"
     );
     for row in rows {
@@ -81,12 +81,12 @@ pub fn table(rows: &[Row]) -> String {
             line(&mut out, &row.scenario, through, run);
         }
     }
-    let _ = writeln!(out, "\n{:<30} {:>22} {:>12}", "outgate : postfix", "delivered/s, times", "CPU, share");
+    let _ = writeln!(out, "\n{:<38} {:>22} {:>12}", "outgate : postfix", "delivered/s, times", "CPU, share");
     for row in rows {
         let (Some(ours), Some(theirs)) = (&row.outgate, &row.postfix) else { continue };
         let cpu = ours.cpu.zip(theirs.cpu).map_or_else(|| "-".into(), |(a, b)| format!("{:.2}", a / b.max(1e-9)));
         let times = ours.delivered_rate / theirs.delivered_rate.max(1e-9);
-        let _ = writeln!(out, "{:<30} {times:>22.1} {cpu:>12}", row.scenario);
+        let _ = writeln!(out, "{:<38} {times:>22.1} {cpu:>12}", row.scenario);
     }
     out
 }
@@ -96,7 +96,7 @@ fn line(out: &mut String, scenario: &str, through: &str, run: &Run) {
     let millis = |d: Duration| format!("{:.1}", d.as_secs_f64() * 1000.0);
     let _ = writeln!(
         out,
-        "{scenario:<30} {through:<9} {:>10.0} {:>11.0} {:>11} {:>9} {:>8} {:>8} {:>8} {:>7}",
+        "{scenario:<38} {through:<9} {:>10.0} {:>11.0} {:>11} {:>9} {:>8} {:>8} {:>8} {:>7}",
         run.accepted_rate,
         run.delivered_rate,
         run.cpu.map_or_else(dash, |c| format!("{c:.2}")),
