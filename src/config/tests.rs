@@ -86,6 +86,14 @@ fn the_contract_means_what_its_comments_say() {
 }
 
 #[test]
+fn the_container_file_is_right() {
+    let (s, warnings) = read(include_str!("../../docker/outgate.toml"));
+    assert_eq!(s.listeners[0].bind, socket("0.0.0.0:2525"));
+    let said: Vec<&str> = warnings.iter().map(|w| w.key.as_str()).collect();
+    assert_eq!(said, ["pool.addresses", "server.hostname", "admin.bind"], "{warnings:?}");
+}
+
+#[test]
 fn what_is_shown_reads_back_to_the_same() {
     let full = r#"
         [server]
