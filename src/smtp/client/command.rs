@@ -1,7 +1,7 @@
 //! Commands of a mail transaction with the parameters the server offers, and what it cannot take at all.
 
 use super::caps::Capabilities;
-use crate::types::{BodyType, DsnRet, Envelope, Notify, Recipient, Reply};
+use crate::types::{Address, BodyType, DsnRet, Envelope, Notify, Recipient, Reply};
 
 /// What matters of a message's content for its transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,12 +23,15 @@ impl Content {
     }
 }
 
-/// Whether these recipients need SMTPUTF8 (RFC 6531 section 3.2): an address outside ASCII, or a header outside ASCII in mail
-/// that was handed in under SMTPUTF8. Raw octets in the header of other mail are a flaw of that mail, not a wish.
-pub fn needs_smtputf8<'a>(envelope: &Envelope, mut recipients: impl Iterator<Item = &'a Recipient>, content: Content) -> bool {
-    envelope.from.0.as_ref().is_some_and(crate::types::Address::needs_utf8)
-        || recipients.any(|r| r.address.needs_utf8())
-        || (envelope.smtputf8 && content.eight_bit_header)
+/// Whether a message needs SMTPUTF8 for all its recipients (RFC 6531 section 3.2): a sender outside ASCII, or a header outside
+/// ASCII in mail that was handed in under SMTPUTF8. Raw octets in the header of other mail are a flaw of that mail, not a wish.
+pub fn needs_smtputf8(envelope: &Envelope, content: Content) -> bool {
+    envelope.from.0.as_ref().is_some_and(Address::needs_utf8) || (envelope.smtputf8 && content.eight_bit_header)
+}
+
+/// The failure for want of SMTPUTF8 (RFC 6531 section 3.2).
+pub fn no_smtputf8() -> Reply {
+    Reply::new(550, (5, 6, 7), "address or header needs SMTPUTF8, which the next hop does not offer")
 }
 
 /// The failure of a message that this server cannot take unchanged; we return it, we do not mangle it.
@@ -41,8 +44,7 @@ pub fn refusal(caps: &Capabilities, needs_smtputf8: bool, content: Content) -> O
         return Some(Reply::new(552, (5, 3, 4), text));
     }
     if needs_smtputf8 && !caps.smtputf8 {
-        // RFC 6531 section 3.2
-        return Some(Reply::new(550, (5, 6, 7), "address or header needs SMTPUTF8, which the next hop does not offer"));
+        return Some(no_smtputf8());
     }
     // An SMTPUTF8 server offers 8BITMIME as well (RFC 6531 section 3.1 item 7).
     if content.eight_bit && !caps.eight_bit_mime && !caps.smtputf8 {
@@ -115,7 +117,7 @@ fn notify_value(notify: Notify) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Address, ReversePath};
+    use crate::types::ReversePath;
 
     fn address(text: &str) -> Address {
         Address::parse(text).expect("test address")
@@ -191,12 +193,9 @@ mod tests {
         let header = Content::of("Subject: ü\r\n\r\ny\r\n".as_bytes());
         assert_eq!((ascii.eight_bit, body.eight_bit, body.eight_bit_header, header.eight_bit_header), (false, true, false, true));
         let mut e = envelope("a@example.org");
-        let needs = |e: &Envelope, c| needs_smtputf8(e, e.recipients.iter(), c);
-        assert!(!needs(&e, header));
+        assert!(!needs_smtputf8(&e, header));
         e.smtputf8 = true;
-        assert!(!needs(&e, ascii) && !needs(&e, body) && needs(&e, header));
-        e.recipients.push(Recipient::new(address("ü@example.com")));
-        assert!(needs(&e, ascii));
-        assert!(needs(&envelope("ü@example.org"), ascii));
+        assert!(!needs_smtputf8(&e, ascii) && !needs_smtputf8(&e, body) && needs_smtputf8(&e, header));
+        assert!(needs_smtputf8(&envelope("ü@example.org"), ascii));
     }
 }

@@ -365,6 +365,30 @@ fn authentication() {
 }
 
 #[test]
+fn a_recipient_outside_ascii_fails_alone_or_makes_the_transaction_smtputf8() {
+    let mut e = envelope(2);
+    e.recipients[0].address = Address::parse("ü@b.example").expect("address");
+    let begin = |hello: &str| {
+        let mut client = Client::new(options());
+        client.feed(b"220 mx\r\n");
+        client.feed(hello.as_bytes());
+        let mut out = Vec::new();
+        client.take_output(&mut out);
+        out.clear();
+        client.begin(&e, &[0, 1], Content::default());
+        client.take_output(&mut out);
+        (String::from_utf8(out).expect("utf-8"), client)
+    };
+    let (said, _) = begin("250-mx\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n");
+    assert_eq!(said, "MAIL FROM:<a@a.example> SMTPUTF8\r\nRCPT TO:<ü@b.example>\r\nRCPT TO:<r1@b.example>\r\nDATA\r\n");
+    let (said, mut client) = begin("250-mx\r\n250 PIPELINING\r\n");
+    assert_eq!(said, "MAIL FROM:<a@a.example>\r\nRCPT TO:<r1@b.example>\r\nDATA\r\n");
+    client.fail(Reply::plain(451, "x"));
+    let shown: Vec<String> = client.take_verdicts().iter().map(|(_, v)| show(v)[..9].to_owned()).collect();
+    assert_eq!(shown, ["Rcpt 550 ", "Mail 451 "]);
+}
+
+#[test]
 fn a_refusal_of_our_own_says_nothing_to_the_server() {
     let log = run(options(), &["220 mx\r\n", "250-mx\r\n250 SIZE 4\r\n"], &[2], None);
     let refused = "Mail 552 5.3.4 message of 5 octets is larger than the 4 the next hop takes";

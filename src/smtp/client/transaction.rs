@@ -4,7 +4,7 @@ use super::caps::Capabilities;
 use super::command::{self, Content};
 use super::stuff::END_OF_DATA;
 use super::{Step, Verdict};
-use crate::types::{Envelope, Reply};
+use crate::types::{Envelope, Recipient, Reply};
 use std::collections::VecDeque;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,20 +70,33 @@ impl Transaction {
             wants_body: false,
             done: false,
         };
-        let chosen = || recipients.iter().filter_map(|i| envelope.recipients.get(*i as usize));
-        let utf8 = command::needs_smtputf8(envelope, chosen(), content);
-        if let Some(reply) = command::refusal(caps, utf8, content) {
+        let chosen: Vec<&Recipient> = recipients.iter().filter_map(|i| envelope.recipients.get(*i as usize)).collect();
+        let all_need_utf8 = command::needs_smtputf8(envelope, content);
+        if let Some(reply) = command::refusal(caps, all_need_utf8, content) {
             this.decide_all(Step::Mail, &reply);
+        }
+        // A recipient outside ASCII fails alone where the server does not know SMTPUTF8; with it, it decides for all.
+        let some_need_utf8 = chosen.iter().any(|r| r.address.needs_utf8());
+        for ((_, slot), recipient) in this.recipients.iter_mut().zip(&chosen) {
+            if recipient.address.needs_utf8() && !caps.smtputf8 {
+                slot.get_or_insert_with(|| Verdict { step: Step::Rcpt, reply: command::no_smtputf8(), lost: false });
+            }
+        }
+        if this.recipients.iter().all(|(_, slot)| slot.is_some()) {
             this.done = true;
             return (this, After::Reuse { dirty });
         }
+        let utf8 = all_need_utf8 || (some_need_utf8 && caps.smtputf8);
         if dirty {
             this.commands.extend_from_slice(b"RSET\r\n");
             this.unsent.push_back((Expect::Rset, this.commands.len()));
         }
         command::mail(&mut this.commands, caps, envelope, utf8, content);
         this.unsent.push_back((Expect::Mail, this.commands.len()));
-        for (slot, recipient) in chosen().enumerate() {
+        for (slot, recipient) in chosen.into_iter().enumerate() {
+            if this.recipients.get(slot).is_some_and(|(_, verdict)| verdict.is_some()) {
+                continue;
+            }
             command::rcpt(&mut this.commands, caps, recipient);
             this.unsent.push_back((Expect::Rcpt(slot), this.commands.len()));
         }
