@@ -591,7 +591,8 @@ fn a_cut_after_any_operation_loses_nothing_that_was_acknowledged() {
             }
             run.step(step);
         }
-        for unsynced in [Unsynced::Lost, Unsynced::Kept, Unsynced::Some(cut), Unsynced::Some(cut ^ 0x5555)] {
+        let other = if cut % 3 == 0 { Unsynced::Kept } else { Unsynced::Some(cut) };
+        for unsynced in [Unsynced::Lost, other] {
             let what = format!("cut after {cut}, {unsynced:?}");
             let disk = disk.after_crash(unsynced);
             let mut store = run.truth.check(&disk, &what);
