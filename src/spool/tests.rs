@@ -309,27 +309,50 @@ fn a_dead_destination_is_not_copied_around() {
 
 #[test]
 fn a_failed_sync_refuses_its_batch_for_good_and_keeps_everything_else() {
+    for keep in [false, true] {
+        let disk = FakeDisk::default();
+        disk.failed_syncs_keep(keep);
+        let (mut store, _) = open(&disk);
+        assert!(accept_all(&mut store, &[1, 2, 3, 4], 100).iter().all(Result::is_ok));
+        done(&mut store, 1);
+        progress_lazy(&mut store, 2, "two");
+        disk.fail_syncs(true);
+        assert!(matches!(accept(&mut store, 5, 100), Err(SpoolError::Failed(_))));
+        assert!(matches!(progress(&mut store, 3, "three"), Err(SpoolError::Failed(_))));
+        done(&mut store, 4);
+        store.tick();
+        assert!(!store.shared.healthy.load(std::sync::atomic::Ordering::Relaxed));
+        disk.fail_syncs(false);
+        store.tick();
+        assert!(store.shared.healthy.load(std::sync::atomic::Ordering::Relaxed));
+        assert_eq!(accept(&mut store, 6, 100), Ok(()));
+        for unsynced in [Unsynced::Lost, Unsynced::Kept, Unsynced::Some(3)] {
+            let (store, found) = open(&disk.after_crash(unsynced));
+            assert_eq!(ids(&found), [2, 3, 6], "{unsynced:?} {keep}");
+            assert_eq!(found[0].progress.as_deref(), Some(b"two".as_slice()));
+            assert_eq!(read(&store, 6), Ok(body(6, 100)));
+        }
+    }
+}
+
+#[test]
+fn acknowledged_progress_outlives_its_successor_that_was_not_synced() {
     let disk = FakeDisk::default();
     let (mut store, _) = open(&disk);
-    assert!(accept_all(&mut store, &[1, 2, 3, 4], 100).iter().all(Result::is_ok));
-    done(&mut store, 1);
-    progress_lazy(&mut store, 2, "two");
-    disk.fail_syncs(true);
-    assert!(matches!(accept(&mut store, 5, 100), Err(SpoolError::Failed(_))));
-    assert!(matches!(progress(&mut store, 3, "three"), Err(SpoolError::Failed(_))));
-    done(&mut store, 4);
-    store.tick();
-    assert!(!store.shared.healthy.load(std::sync::atomic::Ordering::Relaxed));
-    disk.fail_syncs(false);
-    store.tick();
-    assert!(store.shared.healthy.load(std::sync::atomic::Ordering::Relaxed));
-    assert_eq!(accept(&mut store, 6, 100), Ok(()));
-    for unsynced in [Unsynced::Lost, Unsynced::Kept, Unsynced::Some(3)] {
-        let (store, found) = open(&disk.after_crash(unsynced));
-        assert_eq!(ids(&found), [2, 3, 6], "{unsynced:?}");
-        assert_eq!(found[0].progress.as_deref(), Some(b"two".as_slice()));
-        assert_eq!(read(&store, 6), Ok(body(6, 100)));
+    for id in 1..=25 {
+        accept(&mut store, id, 1000).expect("accept");
     }
+    filler(&mut store, 100);
+    progress(&mut store, 1, "one").expect("progress");
+    filler(&mut store, 200);
+    store.sync_lazy();
+    progress_lazy(&mut store, 1, "two");
+    (0..50).for_each(|_| store.clean());
+    let found = open(&disk.after_crash(Unsynced::Lost)).1;
+    assert_eq!(found[0].progress.as_deref(), Some(b"one".as_slice()));
+    clean(&mut store);
+    let found = open(&disk.after_crash(Unsynced::Lost)).1;
+    assert_eq!(found[0].progress.as_deref(), Some(b"two".as_slice()));
 }
 
 #[test]
@@ -543,7 +566,10 @@ impl Run {
                     self.store.clean();
                 }
             }
-            Step::FailSyncs(fail) => self.disk.fail_syncs(fail),
+            Step::FailSyncs(fail) => {
+                self.disk.failed_syncs_keep(self.next_id % 2 == 0);
+                self.disk.fail_syncs(fail);
+            }
             Step::FailWrites(fail) => self.disk.fail_writes(fail),
         }
         self.durable();
