@@ -36,6 +36,7 @@ struct State {
     cut_after: Option<u64>,
     struck: bool,
     fail_syncs: bool,
+    failed_syncs_keep: bool,
     fail_writes: bool,
     capacity: Option<u64>,
     syncs: u64,
@@ -94,6 +95,10 @@ impl FakeDisk {
     /// Whether `sync_data` fails from now on.
     pub fn fail_syncs(&self, fail: bool) {
         self.state().fail_syncs = fail;
+    }
+    /// Whether a sync that fails has nevertheless kept what was written: nobody can know.
+    pub fn failed_syncs_keep(&self, keep: bool) {
+        self.state().failed_syncs_keep = keep;
     }
     /// Whether writes fail from now on.
     pub fn fail_writes(&self, fail: bool) {
@@ -259,9 +264,12 @@ impl DiskFile for FakeFile {
         let mut state = self.0.state();
         state.operation()?;
         state.syncs += 1;
-        let fail = state.fail_syncs;
+        let (fail, keep) = (state.fail_syncs, state.failed_syncs_keep);
         let inode = &mut state.inodes[self.1];
         if fail {
+            if keep && !inode.poisoned {
+                inode.synced = inode.now.clone();
+            }
             inode.poisoned = true;
             return Err(io::Error::other("sync failed"));
         }
