@@ -3,7 +3,7 @@
 use super::tests::{message, outcome, rules, settings};
 use super::{Ack, Backlog, Queue, QueueEvent, QueueState, Select};
 use crate::delivery::Attempt;
-use crate::env::{Deliver, SystemClock};
+use crate::env::{Clock, Deliver, SystemClock};
 use crate::queue::state::State;
 use crate::spool::{Recovered, Spool};
 use crate::types::{HoldReason, MessageId, MessageMeta, RecipientOutcome, RecipientStatus};
@@ -55,15 +55,19 @@ fn open(dir: &Path, deliver: Script) -> Relay {
     Relay { queue, events, spool, found }
 }
 
+async fn accept(spool: Spool, queue: Queue, n: u32) -> MessageMeta {
+    let mut meta = message(n, "alice@acme.example", &["x@far.example"]);
+    meta.accepted_at = SystemClock::new().now();
+    meta.id = MessageId::from_parts(meta.accepted_at, n);
+    let body = Bytes::from_static(b"Subject: x\r\n\r\nbody\r\n");
+    spool.accept(&meta, body).await.expect("accepted");
+    queue.enqueue(Arc::new(meta.clone()));
+    meta
+}
+
 impl Relay {
     async fn accept(&self, n: u32) -> MessageMeta {
-        let mut meta = message(n, "alice@acme.example", &["x@far.example"]);
-        meta.accepted_at = crate::env::Clock::now(&SystemClock::new());
-        meta.id = MessageId::from_parts(meta.accepted_at, n);
-        let body = Bytes::from_static(b"Subject: x\r\n\r\nbody\r\n");
-        self.spool.accept(&meta, body).await.expect("accepted");
-        self.queue.enqueue(Arc::new(meta.clone()));
-        meta
+        accept(self.spool.clone(), self.queue.clone(), n).await
     }
 
     async fn event(&mut self) -> QueueEvent {
@@ -119,15 +123,30 @@ async fn a_failure_stays_in_the_spool_until_its_report_is_taken_over() {
     assert!(open(dir.path(), script(250, 0)).found.is_empty());
 }
 
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).expect("it can be read").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            std::fs::create_dir_all(&target).expect("a directory");
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).expect("a copy");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_hold_is_on_disk_when_it_is_answered_and_a_release_sends_on() {
     let dir = tempfile::tempdir().expect("a directory");
     let relay = open(dir.path(), script(450, 10));
     let meta = relay.accept(1).await;
     assert_eq!(relay.queue.hold(Select::Id(meta.id), HoldReason::Admin).await, [meta.id]);
+    // What stands on the disk at this moment, as a crash would leave it.
+    let crashed = tempfile::tempdir().expect("a directory");
+    copy(dir.path(), crashed.path());
     drop(relay);
 
-    let mut relay = open(dir.path(), script(250, 10));
+    let mut relay = open(crashed.path(), script(250, 10));
     let held = relay.queue.list(Some(QueueState::Held), None, 10).await;
     assert_eq!((held.len(), held[0].id, held[0].hold.clone()), (1, meta.id, Some(HoldReason::Admin)));
     let shown = relay.queue.show(meta.id).await.expect("it is there");
@@ -140,9 +159,12 @@ async fn a_hold_is_on_disk_when_it_is_answered_and_a_release_sends_on() {
 async fn orders_are_answered_while_nobody_takes_events() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut relay = open(dir.path(), script(250, usize::MAX >> 4));
+    let (spool, queue) = (relay.spool.clone(), relay.queue.clone());
+    let mut accepting = tokio::task::JoinSet::new();
     for n in 0..2000 {
-        relay.accept(n).await;
+        accepting.spawn(accept(spool.clone(), queue.clone(), n));
     }
+    accepting.join_all().await;
     let order = relay.queue.hold(Select::Id(MessageId(1)), HoldReason::Admin);
     assert_eq!(tokio::time::timeout(Duration::from_secs(20), order).await.expect("answered"), []);
     for _ in 0..2000 {
@@ -153,9 +175,7 @@ async fn orders_are_answered_while_nobody_takes_events() {
 #[tokio::test]
 async fn draining_waits_for_what_runs_and_starts_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
-    let relay = open(dir.path(), script(250, 0));
     let gate = Arc::new(Semaphore::new(0));
-    drop(relay);
     let mut relay = open(dir.path(), Script { code: 250, gate: gate.clone() });
     let first = relay.accept(1).await;
     while relay.queue.list(None, None, 1).await.is_empty() {

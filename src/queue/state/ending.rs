@@ -1,0 +1,226 @@
+//! What ends: attempts, reports, messages. Pure.
+
+use super::{Effect, READ_AGAIN, State, intern};
+use crate::queue::entry::{Entry, Leg, LegState, Legs, NEVER, Notice, Sender, Source, mark};
+use crate::queue::progress::{Fate, Last, Progress, Stage};
+use crate::queue::reports::{Report, ReportKind};
+use crate::queue::{FailureCause, schedule, settle};
+use crate::types::{MessageId, MessageMeta, RecipientOutcome, RecipientStatus, Reply, Time};
+use std::sync::Arc;
+
+impl State {
+    pub(super) fn ended(
+        &mut self,
+        now: Time,
+        dest: u32,
+        meta: Arc<MessageMeta>,
+        recipients: &[u32],
+        outcomes: Vec<RecipientOutcome>,
+        out: &mut Vec<Effect>,
+    ) {
+        self.running = self.running.saturating_sub(1);
+        let last = outcomes.iter().find(|o| o.status == RecipientStatus::Pending).map(|o| Last::new(&o.reply, &o.remote));
+        let signal = (!recipients.is_empty()).then(|| (schedule::signal(&outcomes), last));
+        self.dests.ended(now, dest, &self.settings, signal);
+        let id = meta.id;
+        let Some(mut entry) = self.messages.remove(&id) else { return };
+        entry.running = entry.running.saturating_sub(1);
+        let plain = entry.record.is_none() && entry.legs.all().len() == 1 && entry.reports == 0;
+        let through = |o: &RecipientOutcome| o.status == RecipientStatus::Delivered && !settle::wants_success(&meta, o);
+        if plain && outcomes.len() == meta.envelope.recipients.len() && outcomes.iter().all(through) {
+            out.push(Effect::Attempted(meta, outcomes, None));
+            self.finish(id, *entry, out);
+            return;
+        }
+        let mut progress = entry.progress();
+        let settled = settle::settle(now, &self.settings.delivery, &meta, &mut progress, recipients, &outcomes);
+        match settled.left {
+            None => {
+                entry.legs.remove(dest);
+                self.dests.leave(dest);
+            }
+            Some((attempts, next)) => {
+                if let Some(leg) = entry.legs.of(dest) {
+                    *leg = Leg { dest, attempts, state: LegState::Parked, next };
+                }
+            }
+        }
+        let next = settled.left.map(|(_, next)| next).filter(|_| entry.hold.is_none());
+        out.push(Effect::Attempted(meta.clone(), outcomes, next));
+        let refused = ReportKind::Failed(FailureCause::Refused, entry.hold.clone());
+        let relayed = Report { meta: meta.clone(), kind: ReportKind::Relayed, recipients: settled.relayed };
+        let failed = Report { meta: meta.clone(), kind: refused, recipients: settled.failed };
+        let mut told: Vec<_> = [relayed, failed].into_iter().filter_map(|r| self.reports.open(&mut entry, r)).collect();
+        if entry.hold.is_none() && entry.fate.is_none() && now >= schedule::expires(&self.settings.delivery, entry.since) {
+            entry.fate = Some(Fate::Return(FailureCause::Expired));
+        }
+        self.slim(&mut entry);
+        self.conclude(now, &meta, &mut entry, &mut progress, &mut told);
+        self.settle_down(id, *entry, progress, told, out);
+    }
+
+    /// A meta that was needed is here.
+    pub(super) fn loaded(&mut self, now: Time, meta: &Arc<MessageMeta>, out: &mut Vec<Effect>) {
+        let Some(mut entry) = self.messages.remove(&meta.id) else { return };
+        entry.loading = false;
+        let mut progress = entry.progress();
+        let mut told = Vec::new();
+        self.conclude(now, meta, &mut entry, &mut progress, &mut told);
+        self.settle_down(meta.id, *entry, progress, told, out);
+    }
+
+    /// Does what waited for the meta: sort anew, notice of delay, the end.
+    fn conclude(
+        &mut self,
+        now: Time,
+        meta: &Arc<MessageMeta>,
+        entry: &mut Entry,
+        progress: &mut Progress,
+        told: &mut Vec<(u64, Arc<Report>)>,
+    ) {
+        if entry.regroup && entry.running == 0 {
+            entry.regroup = false;
+            self.leave_all(entry);
+            entry.legs = self.sort(meta, progress);
+        }
+        let delivery = &self.settings.delivery;
+        let late = schedule::notice(delivery, entry.since).is_some_and(|due| now >= due);
+        let common = match entry.legs.all() {
+            [leg] => self.dests.get(leg.dest).and_then(|d| d.last.clone()),
+            _ => None,
+        };
+        if late && entry.notice != Notice::Sent && entry.hold.is_none() && entry.fate.is_none() {
+            // RFC 3463 X.4.7: delivery time expired; used here for "not yet".
+            let otherwise = Reply::new(451, (4, 4, 7), "Not delivered yet");
+            let recipients = settle::pending_report(progress, common.as_deref(), &otherwise);
+            let kind = ReportKind::Delayed(schedule::expires(delivery, entry.since));
+            told.extend(self.reports.open(entry, Report { meta: meta.clone(), kind, recipients }));
+            entry.notice = Notice::Sent;
+        } else if entry.notice == Notice::Wanted {
+            entry.notice = Notice::None;
+        }
+        let Some(fate) = entry.fate.filter(|_| entry.running == 0) else { return };
+        let mut recipients = settle::pending_report(progress, common.as_deref(), &last_word(fate));
+        if fate == Fate::Return(FailureCause::HeldReturned) {
+            // Whatever a remote once said: it is we who did not let it go.
+            for told in &mut recipients {
+                (told.reply, told.remote) = (last_word(fate), String::new());
+            }
+        }
+        let stage = if matches!(fate, Fate::Return(_)) { Stage::Reporting } else { Stage::Failed };
+        mark(progress, recipients.iter().map(|r| r.recipient), stage);
+        self.leave_all(entry);
+        if let Fate::Return(cause) = fate {
+            let kind = ReportKind::Failed(cause, entry.hold.clone());
+            told.extend(self.reports.open(entry, Report { meta: meta.clone(), kind, recipients }));
+        }
+    }
+
+    fn leave_all(&mut self, entry: &mut Entry) {
+        for leg in entry.legs.all() {
+            self.dests.leave(leg.dest);
+        }
+        entry.legs = Legs::NONE;
+    }
+
+    /// Records an entry after a step, or ends it; reports go out after the record that says they are under way.
+    fn settle_down(
+        &mut self,
+        id: MessageId,
+        mut entry: Entry,
+        progress: Progress,
+        told: Vec<(u64, Arc<Report>)>,
+        out: &mut Vec<Effect>,
+    ) {
+        if entry.legs.all().is_empty() && entry.reports == 0 {
+            self.finish(id, entry, out);
+            return;
+        }
+        out.push(Effect::Progress(id, entry.keep(progress), false));
+        out.extend(told.into_iter().map(|(token, report)| Effect::Report(token, report)));
+        self.resume(id, &mut entry);
+        self.messages.insert(id, Box::new(entry));
+    }
+
+    pub(super) fn acked(&mut self, token: u64, out: &mut Vec<Effect>) {
+        let Some(report) = self.reports.close(token) else { return };
+        let id = report.meta.id;
+        let Some(mut entry) = self.messages.remove(&id) else { return };
+        entry.reports = entry.reports.saturating_sub(1);
+        let mut progress = entry.progress();
+        match report.kind {
+            ReportKind::Failed(..) => mark(&mut progress, report.recipients.iter().map(|r| r.recipient), Stage::Failed),
+            ReportKind::Delayed(_) => progress.notice_sent = true,
+            ReportKind::Relayed => {}
+        }
+        self.settle_down(id, *entry, progress, Vec::new(), out);
+    }
+
+    pub(super) fn unread(&mut self, now: Time, id: MessageId, dest: Option<u32>, lost: bool, out: &mut Vec<Effect>) {
+        if let Some(dest) = dest {
+            self.running = self.running.saturating_sub(1);
+            self.dests.ended(now, dest, &self.settings, None);
+        } else {
+            self.loading = self.loading.saturating_sub(1);
+        }
+        let Some(mut entry) = self.messages.remove(&id) else { return };
+        if lost {
+            out.push(Effect::Lost(id));
+            self.forget(id, *entry);
+            return;
+        }
+        let again = now.after(READ_AGAIN);
+        if let Some(dest) = dest {
+            entry.running = entry.running.saturating_sub(1);
+            if let Some(leg) = entry.legs.of(dest) {
+                (leg.state, leg.next) = (LegState::Parked, again);
+            }
+            self.resume(id, &mut entry);
+        } else {
+            entry.loading = false;
+            self.later.insert((again, id));
+        }
+        self.messages.insert(id, entry);
+    }
+
+    pub(in crate::queue) fn finish(&mut self, id: MessageId, entry: Entry, out: &mut Vec<Effect>) {
+        out.push(Effect::Done(id));
+        self.forget(id, entry);
+    }
+
+    fn forget(&mut self, id: MessageId, mut entry: Entry) {
+        if entry.timer != NEVER {
+            self.timers.remove(&(entry.timer, id));
+        }
+        if entry.hold.is_some() {
+            self.held.remove(&id);
+        }
+        self.leave_all(&mut entry);
+        match entry.source {
+            Source::Fresh(_) => self.fresh = self.fresh.saturating_sub(1),
+            // Two left: the set's own and this one.
+            Source::Sender(sender) if Arc::strong_count(&sender) == 2 => {
+                self.senders.remove(&sender);
+            }
+            Source::Sender(_) => {}
+        }
+    }
+
+    /// A message that waits does so without its meta.
+    pub(in crate::queue) fn slim(&mut self, entry: &mut Entry) {
+        if let Source::Fresh(meta) = &entry.source {
+            self.fresh = self.fresh.saturating_sub(1);
+            let sender = Sender { from: meta.envelope.from.as_str().into(), identity: meta.identity.clone() };
+            entry.source = Source::Sender(intern(&mut self.senders, sender));
+        }
+    }
+}
+
+/// What is told of a recipient about whom nobody ever answered.
+fn last_word(fate: Fate) -> Reply {
+    match fate {
+        Fate::Return(FailureCause::Expired) => Reply::new(554, (5, 4, 7), "Not delivered in time"),
+        Fate::Return(FailureCause::HeldReturned) => Reply::new(550, (5, 7, 1), "Held and not released"),
+        _ => Reply::new(550, (5, 0, 0), "Returned by an administrator"),
+    }
+}
