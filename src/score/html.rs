@@ -114,8 +114,9 @@ impl<'a> Renderer<'a> {
         } else if is("img") {
             self.page.images += 1;
             if let Some(alt) = attribute(attributes, "alt").filter(|a| a.len() < 200) {
+                self.words(" ");
                 self.words(alt);
-                self.page.text.push(' ');
+                self.words(" ");
             }
         } else if is("form") || is("input") && attribute(attributes, "type").is_some_and(|t| t.eq_ignore_ascii_case("password")) {
             self.page.forms += 1;
@@ -326,7 +327,7 @@ mod tests {
             "<html><head><style>p{x}</style></head><body><p>Hi &amp; hello<!-- no --></p><div style='display: none'>hid<div>den</div></div>\
              <a href=\"http://evil.example/?a=1&amp;b=2\">www.bank.example</a><img src=x alt='Logo'><form action=http://f.example></form>",
         );
-        assert_eq!(page.text.split_whitespace().collect::<Vec<_>>(), ["Hi", "&", "hello", "www.bank.example", "Logo"].map(|s| s));
+        assert_eq!(page.text.split_whitespace().collect::<Vec<_>>(), ["Hi", "&", "hello", "www.bank.example", "Logo"]);
         assert_eq!(page.links.first().map(|l| l.0.as_str()), Some("http://evil.example/?a=1&b=2"));
         assert_eq!(page.links.first().and_then(|l| page.text.get(l.1.clone())), Some("www.bank.example"));
         assert_eq!((page.images, page.forms, page.hidden), (1, 1, 6));

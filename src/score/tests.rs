@@ -1,1 +1,212 @@
+use super::model::Model;
+use super::*;
+use proptest::prelude::*;
+use std::sync::LazyLock;
 
+static SCORER: LazyLock<Scorer> = LazyLock::new(|| Scorer::shipped().expect("the shipped model is sound"));
+
+const SPAM: &str = "From: \"PayPal Security\" <notice@account-review.top>\r\nTo: undisclosed-recipients:;\r\n\
+    Reply-To: claims.desk@gmail.com\r\nSubject: URGENT: verify your account within 24 hours!!!\r\n\
+    MIME-Version: 1.0\r\nContent-Type: text/html; charset=utf-8\r\n\r\n\
+    <html><body><p>Dear valued customer,</p><p>We noticed unusual activity. Your account has been limited and will be \
+    suspended. Click here to verify your identity and confirm your billing information immediately:</p>\
+    <a href=\"http://192.0.2.44/login?u=bob%40acme.example\">https://www.paypal.com/verify</a>\
+    <p>Congratulations! You have been selected for a free gift card worth $1000. Act now, limited time offer, risk free!</p>\
+    <p>To be removed from our mailing list click below to unsubscribe.</p></body></html>\r\n";
+
+const BUSINESS: &str = "From: Carol Jones <carol@acme.example>\r\nTo: Bob Meyer <bob@acme.example>, Dan <dan@partner.example>\r\n\
+    Subject: Re: Draft agenda for Thursday\r\nIn-Reply-To: <1@acme.example>\r\nReferences: <1@acme.example>\r\n\
+    Content-Type: text/plain; charset=utf-8\r\n\r\n\
+    Hi Bob,\r\n\r\nthanks for the draft. I think we should move the budget questions to the end of the meeting, since Dan can\r\n\
+    only join after three. I've put my comments into the spreadsheet; let me know if the second table looks right to you.\r\n\r\n\
+    > Could you send me your comments before Wednesday?\r\n> The rest of the team has seen it.\r\n\r\nRegards,\r\nCarol\r\n";
+
+fn p(message: &str) -> f64 {
+    SCORER.score(message.as_bytes()).probability
+}
+
+#[test]
+fn obvious_spam_and_ordinary_business_lie_apart() {
+    let (spam, business) = (p(SPAM), p(BUSINESS));
+    assert!(spam > 0.9, "{spam}");
+    assert!(business < 0.3, "{business}");
+}
+
+#[test]
+fn a_score_explains_itself() {
+    let score = SCORER.score(SPAM.as_bytes());
+    assert!((score.probability - 1.0 / (1.0 + (-score.llr).exp())).abs() < 1e-12);
+    assert!(score.llr.abs() <= model::MAX_LLR);
+    assert!((1..=12).contains(&score.symbols.len()));
+    assert!(score.symbols.is_sorted_by(|a, b| a.weight.abs() >= b.weight.abs()));
+    assert!(score.symbols.iter().any(|s| &*s.name == "text_resembles_spam" && s.weight > 0.0), "{:?}", score.symbols);
+    assert_eq!(score.link_hosts, ["192.0.2.44".into(), "www.paypal.com".into()]);
+    assert_eq!((score.is_report, score.mime_depth), (false, 1));
+}
+
+/// The same words in another transfer encoding, folded and nested otherwise.
+#[test]
+fn the_wrapping_does_not_change_the_score() {
+    use base64::Engine;
+    let (head, body) = BUSINESS.split_once("\r\n\r\n").expect("a header and a body");
+    let plain = SCORER.score(BUSINESS.as_bytes());
+    let mut coded = base64::engine::general_purpose::STANDARD.encode(body);
+    let mut at = 76;
+    while at < coded.len() {
+        coded.insert_str(at, "\r\n");
+        at += 78;
+    }
+    let quoted = body.replace('=', "=3D").replace("the ", "th=65 =\r\n");
+    let folded = head.replace("Re: Draft agenda", "Re:\r\n\tDraft\r\n agenda");
+    let mut fields: Vec<&str> = head.split("\r\n").collect();
+    fields.reverse();
+    let variants = [
+        format!("{head}\r\nContent-Transfer-Encoding: base64\r\n\r\n{coded}"),
+        format!("{head}\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n{quoted}"),
+        format!("{folded}\r\n\r\n{body}"),
+        format!("{}\r\n\r\n{body}", fields.join("\r\n")),
+        BUSINESS.replace("\r\n", "\n"),
+        BUSINESS.replace("Re: Draft agenda for", "=?utf-8?Q?Re:_Draft?= =?utf-8?B?IGFnZW5kYSA=?= for"),
+        format!("Received: from x\r\nX-Spam-Flag: YES\r\nList-Id: <l.example>\r\nDKIM-Signature: v=1\r\n{BUSINESS}"),
+        {
+            let head = head.replace("text/plain; charset=utf-8", "multipart/mixed; boundary=q");
+            format!("{head}\r\n\r\npreamble\r\n--q\r\nContent-Type: text/plain\r\n\r\n{body}\r\n--q--\r\n")
+        },
+    ];
+    for variant in variants {
+        let score = SCORER.score(variant.as_bytes());
+        assert_eq!((score.llr, &score.symbols), (plain.llr, &plain.symbols), "{variant}");
+    }
+}
+
+#[test]
+fn the_body_hash_knows_the_body_only() {
+    let hash = |m: &str| SCORER.score(m.as_bytes()).body_hash;
+    assert_eq!(hash(BUSINESS), hash(&format!("Received: retry\r\n{BUSINESS}")));
+    assert_ne!(hash(BUSINESS), hash(&BUSINESS.replace("budget", "burger")));
+}
+
+#[test]
+fn a_report_is_scored_by_its_human_part() {
+    let report = |returned: &str| {
+        format!(
+            "From: MAILER-DAEMON@mx.example\r\nTo: a@acme.example\r\nSubject: Undelivered mail\r\nContent-Type: multipart/report; boundary=r\r\n\r\n\
+             --r\r\n\r\nYour message could not be delivered.\r\n--r\r\nContent-Type: message/rfc822\r\n\r\n{returned}\r\n--r--\r\n"
+        )
+    };
+    let (with_spam, with_ham) = (SCORER.score(report(SPAM).as_bytes()), SCORER.score(report(BUSINESS).as_bytes()));
+    assert!(with_spam.is_report);
+    assert_eq!(with_spam.llr, with_ham.llr);
+}
+
+#[test]
+fn a_forwarded_message_counts() {
+    let wrapped = format!("From: a@b.example\r\nContent-Type: message/rfc822\r\n\r\n{SPAM}");
+    assert!(!SCORER.score(wrapped.as_bytes()).link_hosts.is_empty());
+}
+
+#[test]
+fn hostile_models_are_refused() {
+    let good = SHIPPED.to_vec();
+    assert!(Model::from_bytes(&good).is_ok_and(|m| m.to_bytes() == good));
+    let problem = |octets: &[u8]| Model::from_bytes(octets).expect_err("refused");
+    assert!(problem(b"").contains("not an outgate model"));
+    for cut in [8, 12, 40, 1000, good.len() - 1] {
+        problem(&good[..cut]);
+    }
+    for at in [0, 8, 12, 50, 5000, good.len() - 40, good.len() - 1] {
+        let mut bad = good.clone();
+        bad[at] ^= 0x10;
+        problem(&bad);
+    }
+    assert!(problem(&vec![0; model::MAX_FILE + 1]).contains("larger"));
+}
+
+/// Damage behind a right checksum: every count and index is checked by itself.
+#[test]
+fn a_signed_but_wrong_model_is_refused() {
+    use sha2::{Digest, Sha256};
+    let mut dice = train::Dice::new(1);
+    for _ in 0..60 {
+        let mut bad = SHIPPED[..SHIPPED.len() - 32].to_vec();
+        let at = bad.len() - 1 - (dice.roll() % 20_000) as usize;
+        bad.truncate(at);
+        let sum = Sha256::digest(&bad);
+        bad.extend(sum);
+        assert!(Model::from_bytes(&bad).is_err());
+    }
+}
+
+#[test]
+fn enormous_messages_are_bounded() {
+    let headers = format!("{}Subject: x\r\n\r\nbody", "X-A: b\r\n".repeat(100_000));
+    assert!(SCORER.score(headers.as_bytes()).probability < 1.0);
+    let body = format!("Subject: x\r\n\r\n{}", "lorem ipsum dolor sit amet\r\n".repeat(400_000));
+    let score = SCORER.score(body.as_bytes());
+    assert!(score.symbols.len() <= 12);
+    let links = format!("Subject: x\r\n\r\n{}", (0..5_000).map(|i| format!("http://h{i}.example/ ")).collect::<String>());
+    assert!(SCORER.score(links.as_bytes()).link_hosts.len() <= 64);
+    let tags = format!("Content-Type: text/html\r\n\r\n{}", "<div style=display:none><a href=x".repeat(50_000));
+    SCORER.score(tags.as_bytes());
+    for empty in ["", "\r\n", "\r\n\r\n", ":", "\n\n"] {
+        SCORER.score(empty.as_bytes());
+    }
+}
+
+#[test]
+fn own_mail_is_learned_and_spam_is_not_taken_for_it() {
+    let mut extractor = features::Extractor::default();
+    let mut delta = adapt::Delta::new(SCORER.model());
+    extractor.extract(BUSINESS.as_bytes());
+    let business = extractor.sample();
+    let before = SCORER.judge(&extractor, Some(&delta)).llr;
+    for _ in 0..20 {
+        delta.learn(SCORER.model(), &business, adapt::Label::Ham);
+    }
+    assert!(SCORER.judge(&extractor, Some(&delta)).llr < before);
+    extractor.extract(SPAM.as_bytes());
+    let spam = extractor.sample();
+    let learned = delta.learned();
+    assert!(!delta.learn(SCORER.model(), &spam, adapt::Label::Unlabelled));
+    assert_eq!(delta.learned(), learned);
+    assert!(SCORER.judge(&extractor, Some(&delta)).probability > 0.5);
+    assert!(delta.learn(SCORER.model(), &spam, adapt::Label::Spam));
+}
+
+#[test]
+fn scorers_are_shared_between_threads() {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Scorer>();
+    let wanted = p(SPAM);
+    std::thread::scope(|s| {
+        for _ in 0..4 {
+            s.spawn(|| assert_eq!(p(SPAM), wanted));
+        }
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn any_octets_give_a_score(octets in proptest::collection::vec(any::<u8>(), 0..2000)) {
+        let score = SCORER.score(&octets);
+        prop_assert!(score.probability > 0.0 && score.probability < 1.0);
+    }
+
+    #[test]
+    fn any_mime_soup_gives_a_score(pieces in proptest::collection::vec(prop_oneof![
+        Just("Content-Type: multipart/mixed; boundary=b\r\n"), Just("Content-Type: text/html; charset=koi8-r\r\n"),
+        Just("Content-Transfer-Encoding: base64\r\n"), Just("Content-Transfer-Encoding: quoted-printable\r\n"), Just("\r\n"), Just("--b\r\n"),
+        Just("--b--\r\n"), Just("<a href='http://\u{e9}.x/"), Just("<style>"), Just("<!--"), Just("=?utf-8?B?4pi6?="), Just("&#x1F600;"), Just("\u{200b}\u{3000}"),
+        Just("Content-Type: message/rfc822\r\n"), Just("Subject: =?x?q?=zz"), Just("From: \"<a@"), Just("text text"), Just("[removed] hxxp://a[.]b")], 0..60)) {
+        let message = pieces.concat();
+        let score = SCORER.score(message.as_bytes());
+        prop_assert!(score.symbols.len() <= 12 && score.llr.is_finite());
+    }
+
+    #[test]
+    fn any_octets_as_a_model_are_refused(octets in proptest::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(Model::from_bytes(&octets).is_err());
+    }
+}

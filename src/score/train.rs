@@ -29,7 +29,7 @@ pub struct Recipe {
 
 impl Default for Recipe {
     fn default() -> Self {
-        Self { epochs: 6, rate: 0.3, named_rate: 0.05, shrink: 1e-3, min_messages: 4, min_sources: 2, seed: 20_261_122 }
+        Self { epochs: 6, rate: 0.3, named_rate: 0.1, shrink: 5e-2, min_messages: 4, min_sources: 2, seed: 20_261_122 }
     }
 }
 
