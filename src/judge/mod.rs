@@ -1,16 +1,43 @@
 //! One place that joins identity, reputation, blocks and policy into decisions. Used alike by the live relay and by
 //! `replay`: it is given `now` and facts and returns values; sockets, disk and randomness stay with the caller.
 
+mod judging;
+mod outcomes;
+mod snapshot;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod trail;
+mod views;
 
+use crate::blocks::board::{self, Board};
 use crate::config::Settings;
+use crate::policy::{ceilings, reasons};
+use crate::reputation::group::{self, Group};
+use crate::reputation::seen::Seen;
+use crate::reputation::sender::Sender;
+use crate::reputation::table::Table;
+use crate::reputation::window::Counts;
 use crate::types::{
-    Action, Block, BlockKind, Evidence, Identity, MessageId, OutcomeClass, Reason, Reply, SenderKey, SenderScope, Signal,
-    TenantId, Time,
+    Action, Block, BlockKind, Evidence, Identity, MessageId, Reason, Reply, SenderKey, SenderScope, Signal, TenantId, Time,
 };
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+use trail::Trail;
+
+/// Senders tracked at most.
+const SENDERS: usize = 1_000_000;
+/// Domains, clients and tenants tracked at most.
+const GROUPS: usize = 100_000;
+/// Senders whose proof is kept at most.
+const TRAILS: usize = 4096;
+/// Alerts waiting to be fetched at most.
+const ALERTS: usize = 1000;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// A recipient as the judge sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,87 +182,193 @@ pub struct SenderView {
 }
 
 /// The judge.
-pub struct Judge {}
+pub struct Judge {
+    settings: RwLock<Arc<Settings>>,
+    board: Board,
+    senders: Table<SenderKey, Sender>,
+    groups: Table<u64, Group>,
+    trails: Table<SenderKey, Trail>,
+    seen: Seen,
+    alerts: Mutex<Vec<Alert>>,
+}
 
 impl Judge {
     /// Empty tables.
-    pub fn new(_settings: Arc<Settings>) -> Self {
-        unimplemented!()
+    pub fn new(settings: Arc<Settings>) -> Self {
+        Self {
+            settings: RwLock::new(settings),
+            board: Board::default(),
+            senders: Table::new(SENDERS),
+            groups: Table::new(GROUPS),
+            trails: Table::new(TRAILS),
+            seen: Seen::default(),
+            alerts: Mutex::default(),
+        }
     }
+
+    fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// New settings from now on.
-    pub fn reload(&self, _settings: Arc<Settings>) {
-        unimplemented!()
+    pub fn reload(&self, settings: Arc<Settings>) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
     }
+
     /// The block that stops this identity now, if any (sender, domain, client, tenant).
-    pub fn gate(&self, _now: Time, _identity: &Identity) -> Option<Arc<Block>> {
-        unimplemented!()
+    pub fn gate(&self, now: Time, identity: &Identity) -> Option<Arc<Block>> {
+        self.board.gate(now, identity)
     }
-    /// Reserves one recipient and adds it to `held`.
-    pub fn reserve(&self, _now: Time, _identity: &Identity, _internal: bool, _held: &mut Reservation) -> Reserve {
-        unimplemented!()
+
+    /// Reserves one recipient and adds it to `held`. Only `when_exceeded = "throttle"` refuses here; the other actions
+    /// concern the whole message and come with its judgement.
+    pub fn reserve(&self, now: Time, identity: &Identity, internal: bool, held: &mut Reservation) -> Reserve {
+        let settings = self.settings();
+        let policy = &settings.policy;
+        if !throttles(policy) {
+            return Reserve::Granted;
+        }
+        let add = ceilings::Recipients { external: u32::from(!internal), internal: u32::from(internal) };
+        let over = self.senders.with(
+            &identity.key,
+            || Sender::new(identity, now),
+            |sender| {
+                let over = sender.ceiling(now, policy, add);
+                if over.is_none() {
+                    sender.reserved_external = sender.reserved_external.saturating_add(add.external);
+                    sender.reserved_internal = sender.reserved_internal.saturating_add(add.internal);
+                }
+                let (which, minutes) = over.map_or((0, 0), |(why, _)| ceilings::place(why));
+                over.map(|(why, limit)| (why, limit, sender.alert_due(now, which, minutes)))
+            },
+        );
+        let Some((why, limit, tell)) = over else {
+            held.external = held.external.saturating_add(add.external);
+            held.internal = held.internal.saturating_add(add.internal);
+            return Reserve::Granted;
+        };
+        if tell {
+            let mut alerts = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
+            if alerts.len() < ALERTS {
+                alerts.push(Alert::of(identity, why, limit));
+            }
+        }
+        reasons::reply(why).map_or(Reserve::Granted, Reserve::Throttled)
     }
+
+    /// Alerts that came up at RCPT (throttled recipients) since the last call; each sender and ceiling once per window.
+    pub fn take_alerts(&self) -> Vec<Alert> {
+        std::mem::take(&mut *self.alerts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Gives a reservation back (RSET, 4xx/5xx, end of session).
-    pub fn give_back(&self, _identity: &Identity, _held: Reservation) {
-        unimplemented!()
+    pub fn give_back(&self, identity: &Identity, held: Reservation) {
+        if held != Reservation::default() {
+            self.senders.get(&identity.key, |sender| sender.release(&held));
+        }
     }
-    /// Judges a message. The reservation, made under `reserved_as` (the identity known at RCPT), is taken over in the same
-    /// step; nothing is counted for a message that does not go (`Defer`, `Reject`).
-    pub fn judge(&self, _now: Time, _facts: &MessageFacts<'_>, _reserved_as: &Identity, _held: Reservation) -> Judgement {
-        unimplemented!()
-    }
-    /// The spool could not take a message that was judged to go: what it counted is taken back.
-    pub fn undo(&self, _now: Time, _facts: &MessageFacts<'_>) {
-        unimplemented!()
-    }
-    /// A delivery outcome of a message of this sender. May open a block.
-    pub fn outcome(
-        &self,
-        _now: Time,
-        _identity: &Identity,
-        _id: MessageId,
-        _class: OutcomeClass,
-        _recipient_hash: u64,
-    ) -> Option<NewBlock> {
-        unimplemented!()
-    }
-    /// A complaint about a message of this sender. May open a block.
-    pub fn complaint(&self, _now: Time, _identity: &Identity, _id: MessageId) -> Option<NewBlock> {
-        unimplemented!()
-    }
+
     /// Puts a block in force (opened just now, or read at start).
-    pub fn block(&self, _block: Arc<Block>) {
-        unimplemented!()
+    pub fn block(&self, block: Arc<Block>) {
+        self.board.insert(block);
     }
+
     /// Ends a block: it no longer stops anybody, and evidence from before `now` never counts again for what it covered.
-    pub fn unblock(&self, _now: Time, _block: &Block) {
-        unimplemented!()
+    /// Known recipients stay known, and counters of recipients stay unless a ceiling opened the block: then it would open
+    /// the next one at once.
+    pub fn unblock(&self, now: Time, block: &Block) {
+        self.board.remove(block.reference);
+        let all = matches!(
+            block.reason,
+            Reason::RecipientsExternalPerHour | Reason::RecipientsInternalPerHour | Reason::RecipientsPerDay
+        );
+        if block.kind == BlockKind::Website {
+            return;
+        }
+        if let (BlockKind::Sender, SenderScope::Account | SenderScope::Claimed(_), Some(key)) =
+            (block.kind, &block.scope, &block.sender)
+        {
+            self.senders.get(key, |sender| sender.forgive(now, all));
+            self.trails.remove(key);
+            return;
+        }
+        let mut keys = Vec::new();
+        self.senders.each(|key, sender| {
+            if board::covers(block, &sender.identity(key)) {
+                sender.forgive(now, all);
+                keys.push(key.clone());
+            }
+        });
+        keys.iter().for_each(|key| self.trails.remove(key));
+        if block.kind == BlockKind::Client
+            && let (Some(tenant), Ok(client)) = (&block.tenant, block.subject.parse())
+        {
+            self.groups.get(&group::client_key(tenant, client), Group::forgive);
+        }
     }
+
     /// Active blocks whose end has come; the caller ends each with [`Judge::unblock`].
-    pub fn due(&self, _now: Time) -> Vec<Arc<Block>> {
-        unimplemented!()
+    pub fn due(&self, now: Time) -> Vec<Arc<Block>> {
+        self.board.due(now)
     }
+
     /// Whether this block stops mail of that identity.
-    pub fn covers(_block: &Block, _identity: &Identity) -> bool {
-        unimplemented!()
+    pub fn covers(block: &Block, identity: &Identity) -> bool {
+        board::covers(block, identity)
     }
-    /// Senders in key order after `after`, at most `limit`; with `standing` only those of that standing.
-    pub fn senders(&self, _now: Time, _after: Option<&str>, _limit: usize, _standing: Option<&str>) -> Vec<SenderView> {
-        unimplemented!()
-    }
-    /// One sender by key, or by plain address.
-    pub fn sender(&self, _now: Time, _key: &str) -> Option<SenderView> {
-        unimplemented!()
-    }
+
     /// Number of senders tracked.
     pub fn tracked(&self) -> usize {
-        unimplemented!()
+        self.senders.len()
     }
-    /// Writes the tables (not the blocks: those live in records).
-    pub fn snapshot(&self, _out: &mut dyn std::io::Write) -> std::io::Result<()> {
-        unimplemented!()
+}
+
+/// Whether recipients are counted already at RCPT.
+const fn throttles(policy: &crate::config::settings::Policy) -> bool {
+    matches!(policy.when_exceeded, crate::config::settings::WhenExceeded::Throttle) && ceilings::any(policy)
+}
+
+impl Alert {
+    fn of(identity: &Identity, reason: Reason, limit: u64) -> Self {
+        let explanation = format!("{} The limit is {limit}.", reasons::help(reason));
+        Self {
+            tenant: identity.tenant.clone(),
+            sender: identity.key.clone(),
+            address: identity.address.to_string(),
+            reason,
+            explanation,
+        }
     }
-    /// Reads what `snapshot` wrote; a damaged or foreign snapshot is an error and leaves the tables empty.
-    pub fn restore(&self, _input: &mut dyn std::io::Read) -> std::io::Result<()> {
-        unimplemented!()
+}
+
+impl Sender {
+    /// The identity this record stands for, as far as blocks are concerned.
+    fn identity(&self, key: &SenderKey) -> Identity {
+        Identity {
+            tenant: self.tenant.clone(),
+            key: key.clone(),
+            address: self.address.clone(),
+            domain: self.address.rsplit_once('@').and_then(|(_, domain)| crate::types::Domain::parse(domain)),
+            strength: self.strength,
+            client: self.client,
+            foreign: false,
+        }
+    }
+
+    /// The ceiling that `add` more recipients would pass, with its figure; what is reserved counts.
+    fn ceiling(&self, now: Time, policy: &crate::config::settings::Policy, add: ceilings::Recipients) -> Option<(Reason, u64)> {
+        if !ceilings::any(policy) {
+            return None;
+        }
+        let reserved = Counts { external: self.reserved_external, internal: self.reserved_internal, ..Counts::default() };
+        let (mut hour, mut day) = (self.windows.sum(now, HOUR), self.windows.sum(now, DAY));
+        hour.add(reserved);
+        day.add(reserved);
+        ceilings::exceeded(policy, hour, day, add)
+    }
+
+    fn release(&mut self, held: &Reservation) {
+        self.reserved_external = self.reserved_external.saturating_sub(held.external);
+        self.reserved_internal = self.reserved_internal.saturating_sub(held.internal);
     }
 }

@@ -85,7 +85,8 @@ impl Group {
             *brought += more as f32;
             self.sum += more;
         }
-        self.sum >= block * BOUND
+        // Shares are kept in single precision: the last bits do not matter.
+        self.sum >= block.mul_add(BOUND, -0.01)
     }
 
     /// Forgets the evidence.

@@ -1,0 +1,400 @@
+//! The judgement of one message: everything about its sender happens in one step under the lock of the sender's record.
+
+use super::{Alert, DAY, HOUR, Judge, Judgement, MessageFacts, NewBlock, Reservation};
+use crate::blocks::{board, rules};
+use crate::config::Settings;
+use crate::config::settings::{BlockDuration, WhenExceeded};
+use crate::policy::decide::{self, Facts, Verdict, decide};
+use crate::policy::{ceilings, reasons};
+use crate::reputation::evidence::Bounds;
+use crate::reputation::group::{self, Group};
+use crate::reputation::seen::Counted;
+use crate::reputation::sender::{Sender, Weighing, Weight};
+use crate::reputation::window::Counts;
+use crate::reputation::{hash_text, mix};
+use crate::types::{Action, Block, BlockKind, Evidence, Identity, Reason, SenderScope, Signal, Strength, Time};
+use std::sync::Arc;
+
+/// Content symbols kept in a piece of evidence.
+const SYMBOLS: usize = 8;
+
+/// What has been counted of a message before.
+struct Before {
+    /// Key of sender and fingerprint.
+    message: u64,
+    content: Counted,
+    /// Per recipient, in order.
+    recipients: Vec<Counted>,
+}
+
+/// What came out under the sender's lock.
+struct Step {
+    verdict: Verdict,
+    weight: Weight,
+    sum: f64,
+    /// What was counted.
+    counts: Counts,
+    /// Passed ceiling, its figure, and whether people are to be told.
+    ceiling: Option<(Reason, u64, bool)>,
+    explanation: String,
+}
+
+impl Judge {
+    /// Judges a message. The reservation, made under `reserved_as` (the identity known at RCPT), is taken over in the same
+    /// step; nothing is counted for a message that does not go (`Defer`, `Reject`) but its evidence: a refused spam says as
+    /// much of its sender as a delivered one, and a deferred message says it when it comes again.
+    pub fn judge(&self, now: Time, facts: &MessageFacts<'_>, reserved_as: &Identity, held: Reservation) -> Judgement {
+        let identity = facts.identity;
+        let blocked = self.board.gate(now, identity);
+        let website = if blocked.is_none() { self.board.website(now, identity, facts.link_hosts) } else { None };
+        if let Some(block) = blocked.or(website) {
+            self.give_back(reserved_as, held);
+            return refused_by(block);
+        }
+        let settings = self.settings();
+        // Under another key the reservation goes back where it was made.
+        let held = if reserved_as.key == identity.key {
+            held
+        } else {
+            self.give_back(reserved_as, held);
+            Reservation::default()
+        };
+        let bounds = self.bounds(&settings, identity);
+        let before = self.before(facts);
+        let step = self.senders.with(
+            &identity.key,
+            || Sender::new(identity, now),
+            |sender| {
+                sender.release(&held);
+                sender.touch(identity, now);
+                step(now, &settings, sender, facts, &before, &bounds)
+            },
+        );
+        if step.verdict.action == Action::Defer {
+            self.forget(&before, facts);
+        } else {
+            self.mark(&before, facts, goes(step.verdict.action));
+        }
+        let client_open = self.count_groups(now, &settings, identity, &step, &bounds);
+        self.conclude(now, &settings, facts, step, client_open)
+    }
+
+    /// The detector's bounds for this identity: content counts less while its tenant is new.
+    pub(super) fn bounds(&self, settings: &Settings, identity: &Identity) -> Bounds {
+        let needed = settings.scoring.learning_messages;
+        let learning = needed > 0 && self.groups.get(&group::tenant_key(&identity.tenant), |g| g.messages).unwrap_or(0) < needed;
+        Bounds::new(settings.policy.false_block_rate, learning)
+    }
+
+    fn before(&self, facts: &MessageFacts<'_>) -> Before {
+        let message = mix(hash_text(facts.identity.key.as_str()), facts.fingerprint);
+        let recipients = facts.recipients.iter().map(|r| self.seen.mark(mix(message, r.hash))).collect();
+        Before { message, content: self.seen.mark(message), recipients }
+    }
+
+    /// A deferred message leaves no trace.
+    fn forget(&self, before: &Before, facts: &MessageFacts<'_>) {
+        if before.content == Counted::Not {
+            self.seen.set(before.message, Counted::Not);
+        }
+        for (r, counted) in facts.recipients.iter().zip(&before.recipients) {
+            if *counted == Counted::Not {
+                self.seen.set(mix(before.message, r.hash), Counted::Not);
+            }
+        }
+    }
+
+    fn mark(&self, before: &Before, facts: &MessageFacts<'_>, goes: bool) {
+        if !goes {
+            return;
+        }
+        for (r, counted) in facts.recipients.iter().zip(&before.recipients) {
+            if *counted != Counted::Fully {
+                self.seen.set(mix(before.message, r.hash), Counted::Fully);
+            }
+        }
+    }
+
+    /// Counts for domain, client and tenant; true if the claimed senders of this client together crossed its bound.
+    fn count_groups(&self, now: Time, settings: &Settings, identity: &Identity, step: &Step, bounds: &Bounds) -> bool {
+        let tenant = &identity.tenant;
+        self.groups.with(&group::tenant_key(tenant), Group::default, |g| g.count(now, step.counts));
+        // Only domains of the tenant: anybody can invent others.
+        if let Some(domain) = identity.domain.as_ref().filter(|d| settings.tenant(tenant).is_some_and(|t| t.is_internal(d))) {
+            self.groups.with(&group::domain_key(tenant, domain), Group::default, |g| g.count(now, step.counts));
+        }
+        let evidence = step.weight.content + step.weight.recipients;
+        self.groups.with(&group::client_key(tenant, identity.client), Group::default, |g| {
+            g.count(now, step.counts);
+            pile(g, identity, evidence, bounds)
+        })
+    }
+
+    fn conclude(&self, now: Time, settings: &Settings, facts: &MessageFacts<'_>, step: Step, client_open: bool) -> Judgement {
+        let (identity, mut verdict) = (facts.identity, step.verdict);
+        let by_client = client_open && !verdict.opens && verdict.action != Action::Defer;
+        if by_client {
+            verdict = Verdict { action: Action::Reject, reason: Reason::Evidence, opens: true, until_tomorrow: false, ..verdict };
+            self.take_back(now, facts);
+        }
+        let signals = signals(&step.weight);
+        let weight = step.weight.content + step.weight.recipients;
+        let proof = verdict.opens
+            || (weight > 0.0 && step.sum > 0.0)
+            || (facts.probability >= settings.scoring.suspicious_probability && step.counts.messages > 0);
+        if proof && verdict.action != Action::Defer {
+            self.trails.with(&identity.key, Default::default, |t| t.push(evidence(now, facts, &signals), step.sum));
+        }
+        let open = verdict.opens.then(|| {
+            let until = if verdict.until_tomorrow { BlockDuration::UntilTomorrow } else { settings.blocks.duration };
+            let explanation = if by_client { client_explanation(identity) } else { step.explanation };
+            self.new_block(now, settings, identity, verdict.reason, until, explanation, by_client)
+        });
+        let alerts = match step.ceiling {
+            Some((why, limit, true)) if verdict.alert.is_some() => vec![Alert::of(identity, why, limit)],
+            _ => Vec::new(),
+        };
+        let refused = matches!(verdict.action, Action::Defer | Action::Reject) && !verdict.opens;
+        let reply = if refused { reasons::reply(verdict.reason) } else { None };
+        Judgement { action: verdict.action, reason: verdict.reason, reply, blocked_by: None, open, alerts, signals }
+    }
+
+    /// A block of this sender, or of its client for merely claimed senders, with the newest proof.
+    #[expect(clippy::too_many_arguments, reason = "all of it is the record")]
+    pub(super) fn new_block(
+        &self,
+        now: Time,
+        settings: &Settings,
+        identity: &Identity,
+        reason: Reason,
+        duration: BlockDuration,
+        explanation: String,
+        client: bool,
+    ) -> NewBlock {
+        let zone = settings.tenant(&identity.tenant).map_or("UTC", |t| t.time_zone.as_str());
+        let scope = match identity.strength {
+            Strength::Authenticated | Strength::Asserted => SenderScope::Account,
+            Strength::Claimed | Strength::None => SenderScope::Claimed(identity.client),
+        };
+        NewBlock {
+            kind: if client { BlockKind::Client } else { BlockKind::Sender },
+            subject: if client { identity.client.to_string() } else { subject(identity) },
+            scope,
+            tenant: Some(identity.tenant.clone()),
+            sender: (!client).then(|| identity.key.clone()),
+            reason,
+            explanation,
+            until: rules::until(duration, now, zone),
+            evidence: self.trails.get(&identity.key, |t| t.list()).unwrap_or_default(),
+        }
+    }
+
+    /// The spool could not take a message that was judged to go: what it counted is taken back. Its evidence stands, once:
+    /// when the message comes again, only the recipients are counted anew.
+    pub fn undo(&self, now: Time, facts: &MessageFacts<'_>) {
+        self.take_back(now, facts);
+    }
+
+    fn take_back(&self, _now: Time, facts: &MessageFacts<'_>) {
+        let identity = facts.identity;
+        let message = mix(hash_text(identity.key.as_str()), facts.fingerprint);
+        let mut counts = Counts::default();
+        for r in facts.recipients {
+            let key = mix(message, r.hash);
+            if self.seen.mark(key) == Counted::Fully {
+                self.seen.set(key, Counted::Evidence);
+                *(if r.internal { &mut counts.internal } else { &mut counts.external }) += 1;
+            }
+        }
+        self.senders.get(&identity.key, |s| s.windows.take_back(counts));
+        self.groups.get(&group::tenant_key(&identity.tenant), |g| g.windows.take_back(counts));
+        self.groups.get(&group::client_key(&identity.tenant, identity.client), |g| g.windows.take_back(counts));
+        if let Some(domain) = &identity.domain {
+            self.groups.get(&group::domain_key(&identity.tenant, domain), |g| g.windows.take_back(counts));
+        }
+    }
+}
+
+/// Evidence of merely claimed senders joins their client's; forwarded mail never does.
+pub(super) fn pile(group: &mut Group, identity: &Identity, evidence: f64, bounds: &Bounds) -> bool {
+    let counts = identity.strength >= Strength::Claimed && !identity.foreign;
+    match bounds.block {
+        Some(block) if counts && evidence != 0.0 => group.pile(hash_text(identity.key.as_str()), evidence, block),
+        _ => false,
+    }
+}
+
+pub(super) fn client_explanation(identity: &Identity) -> String {
+    format!(
+        "Several senders that are merely claimed through {} turned bad together; the last was {}.",
+        identity.client, identity.address
+    )
+}
+
+const fn goes(action: Action) -> bool {
+    matches!(action, Action::Accept | Action::HighRisk | Action::Hold)
+}
+
+/// Everything about the sender, under the lock of its record.
+fn step(now: Time, settings: &Settings, sender: &mut Sender, facts: &MessageFacts<'_>, before: &Before, bounds: &Bounds) -> Step {
+    let policy = &settings.policy;
+    let uncounted = || facts.recipients.iter().zip(&before.recipients).filter(|(_, c)| **c != Counted::Fully);
+    let of_kind = |internal: bool| count(uncounted().filter(|(r, _)| r.internal == internal));
+    let add = ceilings::Recipients { external: of_kind(false), internal: of_kind(true) };
+    let over = sender.ceiling(now, policy, add);
+    let ceiling = over.map(|(why, limit)| {
+        let (which, minutes) = ceilings::place(why);
+        (why, limit, sender.alert_due(now, which, minutes))
+    });
+    let mut known = Facts {
+        blocked: false,
+        blocked_website: false,
+        ceiling: over.map(|(why, _)| why),
+        when_exceeded: policy.when_exceeded,
+        crossed: false,
+        spam_rate: false,
+        suspicious: facts.probability >= settings.scoring.suspicious_probability,
+        watched: false,
+        when_suspicious: policy.suspicious,
+    };
+    if over.is_some() && policy.when_exceeded == WhenExceeded::Throttle {
+        let verdict = decide(&known);
+        let explanation = String::new();
+        return Step { verdict, weight: Weight::default(), sum: sender.sum, counts: Counts::default(), ceiling, explanation };
+    }
+    let fresh = || uncounted().filter(|(r, c)| !r.internal && **c == Counted::Not);
+    let new = count(fresh().filter(|(r, _)| !sender.known.contains(r.hash)));
+    let message = Weighing {
+        fingerprint: facts.fingerprint,
+        llr: (before.content == Counted::Not).then_some(facts.llr),
+        known: count(fresh()) - new,
+        new,
+    };
+    let weight = sender.weigh(now, &message, bounds);
+    let mut counts = Counts::default();
+    if before.content == Counted::Not {
+        counts.messages = 1;
+        counts.spam = u32::from(facts.probability >= settings.scoring.spam_probability);
+        sender.messages = sender.messages.saturating_add(1);
+        sender.windows.add(now, counts);
+    }
+    known.crossed = bounds.blocks(sender.sum);
+    known.watched = bounds.watches(sender.sum);
+    known.spam_rate = is_spam_rate(now, settings, sender);
+    let verdict = decide(&known);
+    if goes(verdict.action) {
+        let more = Counts { external: add.external, internal: add.internal, new, ..Counts::default() };
+        sender.windows.add(now, more);
+        counts.add(more);
+    }
+    // Nothing is learned from a watched sender or from mail that is held: poison would be learned with it.
+    if !known.watched && matches!(verdict.action, Action::Accept | Action::HighRisk) {
+        sender.learn(&message);
+        facts.recipients.iter().filter(|r| !r.internal).for_each(|r| sender.known.insert(r.hash));
+    }
+    let explanation = if verdict.opens { explain(now, settings, sender, verdict.reason, bounds) } else { String::new() };
+    Step { verdict, weight, sum: sender.sum, counts, ceiling, explanation }
+}
+
+fn count<T>(items: impl Iterator<Item = T>) -> u32 {
+    u32::try_from(items.count()).unwrap_or(u32::MAX)
+}
+
+fn is_spam_rate(now: Time, settings: &Settings, sender: &Sender) -> bool {
+    let policy = &settings.policy;
+    if policy.spam_rate_min_messages == 0 {
+        return false;
+    }
+    let sum = sender.windows.sum(now, policy.spam_rate_window);
+    u64::from(sum.messages) >= policy.spam_rate_min_messages
+        && sum.spam > 0
+        && f64::from(sum.spam) >= policy.spam_rate * f64::from(sum.messages)
+}
+
+/// The sentence with the counters that led to a block.
+pub(super) fn explain(now: Time, settings: &Settings, sender: &Sender, reason: Reason, bounds: &Bounds) -> String {
+    let hour = sender.windows.sum(now, HOUR);
+    let day = sender.windows.sum(now, DAY);
+    let policy = &settings.policy;
+    let head = match reason {
+        Reason::Evidence => {
+            format!("Evidence of {:.1} nats reached the bound of {:.1}.", sender.sum, bounds.block.unwrap_or_default())
+        }
+        Reason::SpamRate => {
+            let sum = sender.windows.sum(now, policy.spam_rate_window);
+            format!("{} of {} messages in the window were spam.", sum.spam, sum.messages)
+        }
+        Reason::RecipientsExternalPerHour => format!("The limit is {}.", policy.recipients_external_per_hour),
+        Reason::RecipientsInternalPerHour => format!("The limit is {}.", policy.recipients_internal_per_hour),
+        _ => format!("The limit is {}.", policy.recipients_per_day),
+    };
+    format!(
+        "{head} In the last hour: {} messages, {} of them spam, to {} external ({} new) and {} internal recipients, {} unknown \
+         users. In the last day: {} messages to {} recipients.",
+        hour.messages,
+        hour.spam,
+        hour.external,
+        hour.new,
+        hour.internal,
+        hour.bounces,
+        day.messages,
+        day.recipients()
+    )
+}
+
+/// The subject of a block of this sender.
+fn subject(identity: &Identity) -> String {
+    if identity.foreign && identity.strength == Strength::None {
+        "forwarded".into()
+    } else if identity.address.is_empty() {
+        board::NULL_SENDER.into()
+    } else {
+        identity.address.to_string()
+    }
+}
+
+fn signals(weight: &Weight) -> Vec<Signal> {
+    let mut signals = Vec::new();
+    for (name, value) in [("content", weight.content), ("recipients", weight.recipients)] {
+        if value != 0.0 {
+            signals.push(Signal { name: name.into(), weight: value as f32 });
+        }
+    }
+    signals
+}
+
+fn evidence(now: Time, facts: &MessageFacts<'_>, signals: &[Signal]) -> Evidence {
+    Evidence {
+        message_id: facts.id,
+        time: now,
+        probability: facts.probability as f32,
+        llr: facts.llr as f32,
+        symbols: facts.symbols.iter().take(SYMBOLS).chain(signals).cloned().collect(),
+        recipients: u32::try_from(facts.recipients.len()).unwrap_or(u32::MAX),
+    }
+}
+
+fn refused_by(block: Arc<Block>) -> Judgement {
+    let website = block.kind == BlockKind::Website;
+    let facts = Facts {
+        blocked: !website,
+        blocked_website: website,
+        ceiling: None,
+        when_exceeded: WhenExceeded::Alert,
+        crossed: false,
+        spam_rate: false,
+        suspicious: false,
+        watched: false,
+        when_suspicious: crate::config::settings::Suspicious::Deliver,
+    };
+    let verdict = decide::decide(&facts);
+    Judgement {
+        action: verdict.action,
+        reason: verdict.reason,
+        reply: website.then(|| reasons::website_reply(block.reference)),
+        blocked_by: Some(block),
+        open: None,
+        alerts: Vec::new(),
+        signals: Vec::new(),
+    }
+}

@@ -1,0 +1,114 @@
+//! What the world answers: deliveries, unknown users, spam refusals, complaints.
+
+use super::judging::{client_explanation, explain, pile};
+use super::{Judge, NewBlock};
+use crate::reputation::evidence::SPAM_REFUSAL;
+use crate::reputation::group::{self, Group};
+use crate::reputation::mix;
+use crate::reputation::seen::Counted;
+use crate::reputation::sender::Sender;
+use crate::reputation::window::Counts;
+use crate::types::{Evidence, Identity, MessageId, OutcomeClass, Reason, Signal, Time};
+
+/// Keeps keys of outcomes apart from those of messages.
+const OUTCOME: u64 = 0x6f75_7463_6f6d_6531;
+/// The same for complaints.
+const COMPLAINT: u64 = 0x636f_6d70_6c61_696e;
+
+/// What an event says of the sender.
+#[derive(Clone, Copy, PartialEq)]
+enum Event {
+    Delivered,
+    UnknownUser,
+    SpamRefusal,
+    Complaint,
+}
+
+impl Event {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::UnknownUser => "unknown_user",
+            Self::SpamRefusal => "spam_refusal",
+            Self::Complaint => "complaint",
+        }
+    }
+}
+
+impl Judge {
+    /// A delivery outcome of a message of this sender, once per message and recipient. May open a block.
+    pub fn outcome(
+        &self,
+        now: Time,
+        identity: &Identity,
+        id: MessageId,
+        class: OutcomeClass,
+        recipient_hash: u64,
+    ) -> Option<NewBlock> {
+        let event = match class {
+            OutcomeClass::Delivered => Event::Delivered,
+            OutcomeClass::UnknownUser => Event::UnknownUser,
+            OutcomeClass::SpamRefusal => Event::SpamRefusal,
+            // These speak of the recipient or of the way there, not of the sender.
+            OutcomeClass::Recipient | OutcomeClass::Transport | OutcomeClass::Other => return None,
+        };
+        self.event(now, identity, id, event, mix(mix(id.0, OUTCOME), recipient_hash))
+    }
+
+    /// A complaint about a message of this sender, once per message. May open a block.
+    pub fn complaint(&self, now: Time, identity: &Identity, id: MessageId) -> Option<NewBlock> {
+        self.event(now, identity, id, Event::Complaint, mix(id.0, COMPLAINT))
+    }
+
+    fn event(&self, now: Time, identity: &Identity, id: MessageId, event: Event, key: u64) -> Option<NewBlock> {
+        if self.seen.mark(key) != Counted::Not || self.board.gate(now, identity).is_some() {
+            return None;
+        }
+        let settings = self.settings();
+        let bounds = self.bounds(&settings, identity);
+        // The id carries its time of acceptance.
+        let sent = Time(i64::try_from(id.0 >> 22).unwrap_or(i64::MAX));
+        let counts = Counts { bounces: u32::from(event == Event::UnknownUser), ..Counts::default() };
+        let (nats, sum, explanation) = self.senders.with(
+            &identity.key,
+            || Sender::new(identity, now),
+            |sender| {
+                if sent < sender.forgiven {
+                    return (0.0, sender.sum, None);
+                }
+                sender.windows.add(now, counts);
+                let nats = match event {
+                    Event::Delivered | Event::UnknownUser => sender.weigh_outcome(now, event == Event::UnknownUser, &bounds),
+                    Event::SpamRefusal | Event::Complaint => {
+                        sender.weigh_fixed(SPAM_REFUSAL, &bounds);
+                        SPAM_REFUSAL
+                    }
+                };
+                // Good news never opens a block, even where the bound has been lowered since.
+                let opens = nats > 0.0 && bounds.blocks(sender.sum);
+                (nats, sender.sum, opens.then(|| explain(now, &settings, sender, Reason::Evidence, &bounds)))
+            },
+        );
+        if nats > 0.0 {
+            let symbols = vec![Signal { name: event.name().into(), weight: nats as f32 }];
+            let evidence = Evidence { message_id: id, time: now, probability: 0.0, llr: 0.0, symbols, recipients: 1 };
+            self.trails.with(&identity.key, Default::default, |t| t.push(evidence, sum));
+        }
+        let client = group::client_key(&identity.tenant, identity.client);
+        let by_client = nats != 0.0
+            && self.groups.with(&client, Group::default, |g| {
+                g.windows.add(now, counts);
+                pile(g, identity, nats, &bounds)
+            });
+        if counts.bounces > 0 && nats != 0.0 {
+            self.groups.get(&group::tenant_key(&identity.tenant), |g| g.windows.add(now, counts));
+            if let Some(domain) = &identity.domain {
+                self.groups.get(&group::domain_key(&identity.tenant, domain), |g| g.windows.add(now, counts));
+            }
+        }
+        let client_text = || by_client.then(|| client_explanation(identity));
+        let by_client = by_client && explanation.is_none();
+        let text = explanation.or_else(client_text)?;
+        Some(self.new_block(now, &settings, identity, Reason::Evidence, settings.blocks.duration, text, by_client))
+    }
+}

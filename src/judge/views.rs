@@ -1,0 +1,89 @@
+//! Senders as people see them.
+
+use super::{DAY, HOUR, Judge, SenderView};
+use crate::config::Settings;
+use crate::reputation::evidence::Bounds;
+use crate::reputation::sender::Sender;
+use crate::types::{SenderKey, Time};
+use std::collections::BinaryHeap;
+
+impl Judge {
+    /// Senders in key order after `after`, at most `limit`; with `standing` only those of that standing.
+    pub fn senders(&self, now: Time, after: Option<&str>, limit: usize, standing: Option<&str>) -> Vec<SenderView> {
+        let settings = self.settings();
+        // The heap holds the smallest keys found so far, the largest of them on top.
+        let mut keys: BinaryHeap<SenderKey> = BinaryHeap::new();
+        self.senders.each(|key, sender| {
+            let late = keys.len() >= limit && keys.peek().is_none_or(|top| key >= top);
+            if late || after.is_some_and(|a| key.as_str() <= a) {
+                return;
+            }
+            if standing.is_some_and(|s| s != self.standing(now, &settings, key, sender)) {
+                return;
+            }
+            keys.push(key.clone());
+            if keys.len() > limit {
+                keys.pop();
+            }
+        });
+        keys.into_sorted_vec().iter().filter_map(|key| self.view(now, &settings, key)).collect()
+    }
+
+    /// One sender by key, or by plain address: the account of that name first, else who claims it.
+    pub fn sender(&self, now: Time, key: &str) -> Option<SenderView> {
+        let settings = self.settings();
+        let exact = SenderKey(key.into());
+        if let Some(view) = self.view(now, &settings, &exact) {
+            return Some(view);
+        }
+        let wanted = key.to_lowercase();
+        let account = settings.tenants.iter().find_map(|t| self.view(now, &settings, &SenderKey::account(&t.id, &wanted)));
+        account.or_else(|| {
+            let mut best: Option<SenderKey> = None;
+            self.senders.each(|key, sender| {
+                if *sender.address == *wanted && best.as_ref().is_none_or(|b| key < b) {
+                    best = Some(key.clone());
+                }
+            });
+            self.view(now, &settings, &best?)
+        })
+    }
+
+    /// `good`, `watched` or `blocked`.
+    fn standing(&self, now: Time, settings: &Settings, key: &SenderKey, sender: &Sender) -> &'static str {
+        let bounds = Bounds::new(settings.policy.false_block_rate, false);
+        if self.board.gate(now, &sender.identity(key)).is_some() {
+            "blocked"
+        } else if bounds.watches(sender.sum) {
+            "watched"
+        } else {
+            "good"
+        }
+    }
+
+    fn view(&self, now: Time, settings: &Settings, key: &SenderKey) -> Option<SenderView> {
+        let mut view = self.senders.get(key, |sender| {
+            let hour = sender.windows.sum(now, HOUR);
+            let day = sender.windows.sum(now, DAY);
+            SenderView {
+                key: key.clone(),
+                tenant: sender.tenant.clone(),
+                address: sender.address.to_string(),
+                standing: self.standing(now, settings, key, sender).into(),
+                evidence_nats: sender.sum,
+                block_at_nats: Bounds::new(settings.policy.false_block_rate, false).block.unwrap_or(0.0),
+                messages_hour: hour.messages.into(),
+                messages_day: day.messages.into(),
+                recipients_external_hour: hour.external.into(),
+                recipients_internal_hour: hour.internal.into(),
+                recipients_day: day.recipients(),
+                recipients_new_day: day.new.into(),
+                spam_day: day.spam.into(),
+                bounces_day: day.bounces.into(),
+                recent: Vec::new(),
+            }
+        })?;
+        view.recent = self.trails.get(key, |t| t.list()).unwrap_or_default();
+        Some(view)
+    }
+}
