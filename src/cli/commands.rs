@@ -19,6 +19,7 @@ pub(super) async fn run(command: AdminCommand, load: LoadSettings) -> Result<Str
             list(&listing, load, "messages", &filters, views::messages).await
         }
         AdminCommand::Audit { command: AuditCommand::List { listing } } => list(&listing, load, "audit", &[], views::audit).await,
+        AdminCommand::Audit { command: AuditCommand::Verify { json, file } } => accounts::audit_verify(json, &file, load).await,
         AdminCommand::Account { command } => accounts::account(command, load).await,
         AdminCommand::Token { command } => accounts::token(command, load).await,
     }

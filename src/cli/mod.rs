@@ -339,6 +339,15 @@ pub enum MessagesCommand {
 /// `outgate audit …`.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
+    /// Follow the chain of the audit in `records.db` from its start; fails if a line was changed or removed.
+    Verify {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        /// Where the configuration is.
+        #[command(flatten)]
+        file: ConfigFile,
+    },
     /// List what was done, newest first.
     List {
         /// Options.

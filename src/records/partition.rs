@@ -165,7 +165,7 @@ impl Partitions {
         let result = self.connection(start).and_then(|connection| {
             let tx = connection.transaction()?;
             insert(&tx, folds)?;
-            Ok(tx.commit()?)
+            tx.commit()
         });
         match result {
             Err(rusqlite::Error::SqliteFailure(f, _))
