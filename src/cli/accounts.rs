@@ -1,7 +1,8 @@
 //! Accounts, tokens and the audit's chain: straight into `records.db`, so that they can be made before the relay runs for the first time.
 //! Whoever may write that file needs no token.
 
-use super::{AccountCommand, ConfigFile, Failure, LoadSettings, RoleName, TokenCommand, views};
+use super::args::{AccountCommand, RoleName, TokenCommand};
+use super::{ConfigFile, Failure, LoadSettings, views};
 use crate::admin::token;
 use crate::config::Settings;
 use crate::env::{Clock, SystemClock};

@@ -1,10 +1,10 @@
 //! Each command: a request, and what to print of the answer.
 
-use super::client::Client;
-use super::{
-    AdminCommand, AuditCommand, BlocksCommand, Failure, HeldCommand, Listing, LoadSettings, MessagesCommand, One, QueueCommand,
-    Reading, SendersCommand, Verdict, accounts, views,
+use super::args::{
+    AuditCommand, BlocksCommand, HeldCommand, Listing, MessagesCommand, One, QueueCommand, Reading, SendersCommand, Verdict,
 };
+use super::client::Client;
+use super::{AdminCommand, Failure, LoadSettings, accounts, views};
 use serde_json::{Value, json};
 
 /// Runs the command; gives what goes to standard output.
