@@ -3,6 +3,7 @@
 
 mod api;
 mod auth;
+mod listener;
 mod openapi;
 mod problem;
 mod public;
@@ -198,7 +199,16 @@ pub async fn serve(
     state: State,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router(state)).with_graceful_shutdown(shutdown).await
+    axum::serve(listener::Limited::new(listener), router(state)).with_graceful_shutdown(shutdown).await
+}
+
+/// Serves [`public_router`] until `shutdown` ends, then lets running requests finish.
+pub async fn serve_public(
+    listener: tokio::net::TcpListener,
+    state: State,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener::Limited::new(listener), public_router(state)).with_graceful_shutdown(shutdown).await
 }
 
 /// Everything on `[public] bind`: `/blocked/{ref}` and `/delist`, which show and never act.

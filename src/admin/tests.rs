@@ -390,6 +390,18 @@ async fn the_page_wants_a_token_shows_blocks_and_never_acts_on_a_link() {
 }
 
 #[tokio::test]
+async fn a_mailed_link_leads_to_its_block_by_way_of_the_login() {
+    let site = Site::start().await;
+    let link = format!("/blocks/{}", BlockRef::from_random(1));
+    let text = site.page(Method::GET, &link, "", &[]).await.text().await.expect("text");
+    assert!(text.contains("name=\"then\" value=\"OG-0000000001\"") && !text.contains("alice"), "{text}");
+    for (then, to) in [("OG-0000000001", link.as_str()), ("//evil.example", "/"), ("", "/")] {
+        let login = site.page(Method::POST, "/login", "", &[("token", "anna"), ("then", then)]).await;
+        assert_eq!(login.headers()["location"].to_str().expect("text"), to);
+    }
+}
+
+#[tokio::test]
 async fn logging_out_ends_the_session() {
     let site = Site::start().await;
     let login = site.page(Method::POST, "/login", "", &[("token", &site.operator)]).await;

@@ -1,7 +1,8 @@
-//! Accounts and tokens: straight into `records.db`, so that they can be made before the relay runs for the first time.
+//! Accounts, tokens and the audit's chain: straight into `records.db`, so that they can be made before the relay runs for the first time.
 //! Whoever may write that file needs no token.
 
-use super::{AccountCommand, ConfigFile, Failure, LoadSettings, RoleName, TokenCommand, views};
+use super::args::{AccountCommand, RoleName, TokenCommand};
+use super::{ConfigFile, Failure, LoadSettings, views};
 use crate::admin::token;
 use crate::config::Settings;
 use crate::env::{Clock, SystemClock};
@@ -187,6 +188,15 @@ pub(super) async fn token(command: TokenCommand, load: LoadSettings) -> Result<S
             Ok(format!("token {name} revoked\n"))
         }
     }
+}
+
+/// `outgate audit verify`: reads the file itself, since a relay under suspicion is no witness.
+pub(super) async fn audit_verify(json: bool, file: &ConfigFile, load: LoadSettings) -> Result<String, Failure> {
+    let lines = open(&settings(file, load)?)?.audit_verify().await.map_err(|e| match e {
+        RecordsError::Failed(why) => Failure::Failed(why),
+        other => failed(&other),
+    })?;
+    Ok(if json { format!("{}\n", json!({ "lines": lines, "intact": true })) } else { format!("{lines} lines, chain intact\n") })
 }
 
 #[cfg(test)]

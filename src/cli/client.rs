@@ -1,6 +1,7 @@
 //! HTTP to the admin API, with errors in plain words.
 
-use super::{Connect, Failure, LoadSettings};
+use super::args::Connect;
+use super::{Failure, LoadSettings};
 use crate::admin::token;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode, Url};

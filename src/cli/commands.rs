@@ -1,10 +1,10 @@
 //! Each command: a request, and what to print of the answer.
 
-use super::client::Client;
-use super::{
-    AdminCommand, AuditCommand, BlocksCommand, Failure, HeldCommand, Listing, LoadSettings, MessagesCommand, One, QueueCommand,
-    Reading, SendersCommand, Verdict, accounts, views,
+use super::args::{
+    AuditCommand, BlocksCommand, HeldCommand, Listing, MessagesCommand, One, QueueCommand, Reading, SendersCommand, Verdict,
 };
+use super::client::Client;
+use super::{AdminCommand, Failure, LoadSettings, accounts, views};
 use serde_json::{Value, json};
 
 /// Runs the command; gives what goes to standard output.
@@ -19,6 +19,7 @@ pub(super) async fn run(command: AdminCommand, load: LoadSettings) -> Result<Str
             list(&listing, load, "messages", &filters, views::messages).await
         }
         AdminCommand::Audit { command: AuditCommand::List { listing } } => list(&listing, load, "audit", &[], views::audit).await,
+        AdminCommand::Audit { command: AuditCommand::Verify { json, file } } => accounts::audit_verify(json, &file, load).await,
         AdminCommand::Account { command } => accounts::account(command, load).await,
         AdminCommand::Token { command } => accounts::token(command, load).await,
     }

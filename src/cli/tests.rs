@@ -48,6 +48,7 @@ fn every_command_of_the_contract_is_understood() {
         "outgate held delete 0000000000000 --config f.toml",
         "outgate messages search --id x --sender a --recipient b --limit 3",
         "outgate audit list --json",
+        "outgate audit verify --config f.toml",
         "outgate account add alice --role smtp --tenant acme --may-send-as @acme.example --may-send-as b@c.example --password-stdin --config f",
         "outgate account list --json",
         "outgate account remove alice --reason left",
@@ -168,6 +169,11 @@ async fn tokens_are_made_listed_and_revoked_without_a_relay() {
     let audit = records.audit_list(None, 9).await.expect("audit");
     let told: Vec<_> = audit.iter().map(|(_, e)| (e.actor.as_str(), e.action.as_str(), e.detail.as_str())).collect();
     assert_eq!(told, [("cli", "token.revoke", ""), ("cli", "token.create", "new")]);
+    assert_eq!(does(&format!("outgate audit verify {there}")).await.as_deref(), Ok("2 lines, chain intact\n"));
+    let by_hand = rusqlite::Connection::open(dir.path().join("records.db")).expect("open");
+    by_hand.execute("DELETE FROM audit WHERE id = 1", []).expect("removed");
+    let broken = does(&format!("outgate audit verify {there}")).await.expect_err("shows");
+    assert!(matches!(&broken, Failure::Failed(why) if why.contains("line 2")), "{broken:?}");
     assert_eq!(does(&format!("outgate account list {there}")).await.as_deref(), Ok("no accounts\n"));
     assert_eq!(
         does(&format!("outgate account remove bob {there}")).await,

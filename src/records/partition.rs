@@ -165,7 +165,7 @@ impl Partitions {
         let result = self.connection(start).and_then(|connection| {
             let tx = connection.transaction()?;
             insert(&tx, folds)?;
-            Ok(tx.commit()?)
+            tx.commit()
         });
         match result {
             Err(rusqlite::Error::SqliteFailure(f, _))
@@ -269,12 +269,20 @@ fn bare_message_id(text: &str) -> &str {
     text.trim().trim_start_matches('<').trim_end_matches('>')
 }
 
+/// The address or login in what was asked for: itself, or the middle of a sender key (`acme:alice@acme.example;192.0.2.7`).
+/// `None` = a key that names no sender; then all messages are looked at.
+fn sender_of(text: &str) -> Option<&str> {
+    let Some((_, rest)) = text.split_once(':') else { return Some(text) };
+    let address = rest.rsplit_once(';').map_or(rest, |(address, _)| address);
+    Some(address).filter(|a| !a.is_empty() && *a != "forwarded")
+}
+
 /// The narrowest key that the question offers; `None` = all messages.
 fn narrowest(query: &TraceQuery) -> Option<i64> {
     let by_id = query.id.as_ref().map(|id| key(BY_HEADER_ID, bare_message_id(id)));
     by_id
         .or_else(|| query.recipient.as_ref().map(|r| key(BY_RECIPIENT, r)))
-        .or_else(|| query.sender.as_ref().filter(|s| !s.contains(':')).map(|s| key(BY_SENDER, s)))
+        .or_else(|| query.sender.as_ref().and_then(|s| sender_of(s)).map(|s| key(BY_SENDER, s)))
         .or_else(|| query.tenant.as_ref().map(|t| key(BY_TENANT, t.as_str())))
 }
 

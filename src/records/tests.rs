@@ -170,7 +170,12 @@ async fn every_way_to_search() {
     let dir = tempfile::tempdir().expect("dir");
     let records = open(&dir);
     let one = judged(NOW, 1, "alice@acme.example", &["Bob@far.example"]);
-    let two = Judged { tenant: None, from: "bounce@x.example".into(), ..judged(NOW, 2, "carol@b.example", &["bob@far.example"]) };
+    let two = Judged {
+        tenant: None,
+        from: "bounce@x.example".into(),
+        sender_key: "acme:forwarded;192.0.2.7".into(),
+        ..judged(NOW, 2, "carol@b.example", &["bob@far.example"])
+    };
     for j in [&one, &two] {
         records.trace(TraceEvent::Judged(Box::new(j.clone())));
     }
@@ -181,6 +186,8 @@ async fn every_way_to_search() {
         (TraceQuery { sender: text("ALICE@acme.example"), ..query(9) }, vec![one.id]),
         (TraceQuery { sender: text("acme:alice@acme.example"), ..query(9) }, vec![one.id]),
         (TraceQuery { sender: text("bounce@x.example"), ..query(9) }, vec![two.id]),
+        (TraceQuery { sender: text("acme:forwarded;192.0.2.7"), ..query(9) }, vec![two.id]),
+        (TraceQuery { sender: text("acme:alice@acme.example;192.0.2.7"), ..query(9) }, vec![]),
         (TraceQuery { recipient: text("bob@FAR.example"), ..query(9) }, vec![two.id, one.id]),
         (TraceQuery { recipient: text("bob@far.example"), ..query(1) }, vec![two.id]),
         (TraceQuery { recipient: text("bob@far.example"), before: Some(two.id), ..query(9) }, vec![one.id]),

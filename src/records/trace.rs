@@ -34,6 +34,8 @@ struct Waiting {
     octets: usize,
     /// Somebody waits for what is in here.
     urgent: bool,
+    /// A caller has waited in vain since the writer last took something: nobody else waits until it does.
+    behind: bool,
     closed: bool,
 }
 
@@ -91,11 +93,12 @@ impl Tracer {
     pub(super) fn push(&self, event: TraceEvent) {
         let octets = octets(&event);
         let mut waiting = self.shared.lock();
-        if waiting.is_full() && !waiting.closed {
+        if waiting.is_full() && !waiting.closed && !waiting.behind {
             let waited = self.shared.drained.wait_timeout_while(waiting, SLOWED_AT_MOST, |w| w.is_full() && !w.closed);
             waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         if waiting.is_full() || waiting.closed {
+            waiting.behind = true;
             metrics::counter!("outgate_trace_dropped_total").increment(1);
             return;
         }
@@ -170,6 +173,7 @@ fn run(shared: &Shared, mut partitions: Partitions) {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
             waiting.urgent = false;
+            waiting.behind = false;
             waiting.octets = 0;
             let room = Vec::with_capacity(waiting.items.len().min(BATCH_EVENTS * 2));
             (std::mem::replace(&mut waiting.items, room), waiting.closed)
@@ -242,5 +246,40 @@ impl Batch {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_writer_that_hangs_costs_events_but_neither_memory_nor_mail() {
+        let dir = tempfile::tempdir().expect("dir");
+        let tracer = Arc::new(Tracer::start(&dir.path().join("trace")).expect("start"));
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let (entered, hangs) = oneshot::channel();
+        let other = Arc::clone(&tracer);
+        let job = tokio::spawn(async move {
+            other
+                .job(move |_| {
+                    let _seen = entered.send(());
+                    wait.recv().expect("told to go on");
+                })
+                .await
+        });
+        hangs.await.expect("the writer hangs");
+        for n in 0..WAITING_EVENTS + 100 {
+            let id = MessageId(u64::try_from(n).expect("small"));
+            tracer.push(TraceEvent::Note { id, time: Time(0), text: "x".into() });
+        }
+        {
+            let waiting = tracer.shared.lock();
+            assert_eq!((waiting.items.len(), waiting.behind), (WAITING_EVENTS, true));
+        }
+        go_on.send(()).expect("the writer listens");
+        job.await.expect("job").expect("done");
+        tracer.flush().await.expect("flush");
+        assert!(!tracer.shared.lock().behind);
     }
 }

@@ -6,7 +6,7 @@ pub(super) mod session;
 use super::auth::{self, Caller};
 use super::{Core, Problem, Relay, api, token};
 use crate::records::{BlockQuery, Role};
-use crate::types::{Block, BlockState, Evidence};
+use crate::types::{Block, BlockRef, BlockState, Evidence};
 use askama::Template;
 use axum::Router;
 use axum::extract::rejection::FormRejection;
@@ -43,6 +43,13 @@ pub(super) async fn style() -> Response {
 #[template(path = "login.html", config = "src/admin/ui/askama.toml")]
 struct LoginPage {
     error: Option<String>,
+    /// Reference of the block to show after the login: a mailed link does not carry a `SameSite=Strict` cookie.
+    then: Option<BlockRef>,
+}
+
+/// The block whose page this path is.
+fn block_in(path: &str) -> Option<BlockRef> {
+    BlockRef::parse(path.strip_prefix("/blocks/")?)
 }
 
 /// A row of the first page.
@@ -145,34 +152,39 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let core = Arc::<Core>::from_ref(state);
         let session = cookie(&parts.headers).and_then(|cookie| core.sessions.find(core.clock.now(), cookie));
-        let Some(session) = session else { return Err(login_page(StatusCode::OK, None)) };
+        let then = block_in(parts.uri.path());
+        let Some(session) = session else { return Err(login_page(StatusCode::OK, None, then)) };
         let actor = auth::find(&core, &session.sha256).await.map_err(IntoResponse::into_response)?;
         let caller = actor.and_then(|actor| auth::admitted(actor).ok());
         match caller {
             Some(caller) => Ok(Self { caller, session }),
-            None => Err(login_page(StatusCode::OK, Some("This token has been revoked."))),
+            None => Err(login_page(StatusCode::OK, Some("This token has been revoked."), then)),
         }
     }
 }
 
-fn login_page(status: StatusCode, error: Option<&str>) -> Response {
-    (status, html(&LoginPage { error: error.map(Into::into) })).into_response()
+fn login_page(status: StatusCode, error: Option<&str>, then: Option<BlockRef>) -> Response {
+    (status, html(&LoginPage { error: error.map(Into::into), then })).into_response()
 }
 
 #[derive(Deserialize)]
 struct LoginForm {
     token: String,
+    #[serde(default)]
+    then: String,
 }
 
 async fn login(With(core): With<Arc<Core>>, form: Result<Form<LoginForm>, FormRejection>) -> Result<Response, Problem> {
     let Ok(Form(form)) = form else { return Err(Problem::bad_request("the form wants a token")) };
     let sha256 = token::sha256_hex(form.token.trim());
+    let then = BlockRef::parse(&form.then);
     let caller = auth::find(&core, &sha256).await?.and_then(|actor| auth::admitted(actor).ok());
     if caller.is_none() {
-        return Ok(login_page(StatusCode::FORBIDDEN, Some("This token is unknown, revoked, or not made for this page.")));
+        return Ok(login_page(StatusCode::FORBIDDEN, Some("This token is unknown, revoked, or not made for this page."), then));
     }
     let cookie = core.sessions.open(core.clock.now(), sha256).map_err(|e| Problem::unavailable(&e))?;
-    Ok(with_cookie(Redirect::to("/").into_response(), &format!("{COOKIE}={cookie}; Path=/; HttpOnly; SameSite=Strict")))
+    let to = then.map_or_else(|| "/".to_owned(), |reference| format!("/blocks/{reference}"));
+    Ok(with_cookie(Redirect::to(&to).into_response(), &format!("{COOKIE}={cookie}; Path=/; HttpOnly; SameSite=Strict")))
 }
 
 fn with_cookie(mut response: Response, cookie: &str) -> Response {

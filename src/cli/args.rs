@@ -1,0 +1,350 @@
+//! Arguments of the admin commands.
+
+use super::ConfigFile;
+use clap::{Args, Subcommand, ValueEnum};
+
+/// Where the relay is and who we are.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Connect {
+    /// Address of the admin API [default: `[admin] bind` of the configuration].
+    #[arg(long, env = "OUTGATE_URL", value_name = "URL")]
+    pub url: Option<String>,
+    /// Bearer token [default: `<data_dir>/admin.token` of the configuration].
+    #[arg(long, env = "OUTGATE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub file: ConfigFile,
+}
+
+/// Options of commands that read.
+#[derive(Debug, Clone, Args)]
+pub struct Reading {
+    /// The relay.
+    #[command(flatten)]
+    pub connect: Connect,
+    /// Print JSON as the API gives it.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of commands that list.
+#[derive(Debug, Clone, Args)]
+pub struct Listing {
+    /// Reading.
+    #[command(flatten)]
+    pub reading: Reading,
+    /// At most so many.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub limit: u32,
+}
+
+/// Options of commands that change one thing.
+#[derive(Debug, Clone, Args)]
+pub struct Changing {
+    /// Reading.
+    #[command(flatten)]
+    pub reading: Reading,
+    /// Why; stands in the audit.
+    #[arg(long, default_value = "")]
+    pub reason: String,
+}
+
+/// `outgate blocks …`.
+#[derive(Debug, Subcommand)]
+pub enum BlocksCommand {
+    /// List blocks, newest first.
+    List {
+        /// Only these.
+        #[arg(long, value_parser = ["active", "released", "expired"])]
+        state: Option<String>,
+        /// Only this subject.
+        #[arg(long)]
+        subject: Option<String>,
+        /// Only this tenant.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Options.
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Show one block with its evidence.
+    Show {
+        /// Reference, OG-XXXXXXXXXX.
+        reference: String,
+        /// Options.
+        #[command(flatten)]
+        reading: Reading,
+    },
+    /// Block somebody.
+    Add {
+        /// What kind of subject.
+        #[arg(value_parser = ["sender", "domain", "client", "tenant", "website"])]
+        kind: String,
+        /// Address, domain, network, tenant name or host name.
+        subject: String,
+        /// Why; stands in the record.
+        #[arg(long)]
+        reason: String,
+        /// When it ends by itself (RFC 3339).
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        /// Tenant, where the subject does not tell.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Options.
+        #[command(flatten)]
+        reading: Reading,
+    },
+    /// End a block.
+    Release {
+        /// Reference, OG-XXXXXXXXXX.
+        reference: String,
+        /// What it was: held mail goes out (mistake) or stays for review (compromised).
+        #[arg(long, value_enum)]
+        verdict: Verdict,
+        /// Why; stands in the record.
+        #[arg(long)]
+        reason: String,
+        /// Options.
+        #[command(flatten)]
+        reading: Reading,
+    },
+}
+
+/// Why a block is released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Verdict {
+    /// The relay was wrong.
+    Mistake,
+    /// The account had been taken over and is clean again.
+    Compromised,
+}
+
+/// `outgate senders …`.
+#[derive(Debug, Subcommand)]
+pub enum SendersCommand {
+    /// List senders.
+    List {
+        /// Only these.
+        #[arg(long, value_parser = ["good", "watched", "held", "blocked"])]
+        standing: Option<String>,
+        /// Options.
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Show one sender.
+    Show {
+        /// Key or address.
+        sender: String,
+        /// Options.
+        #[command(flatten)]
+        reading: Reading,
+    },
+}
+
+/// One message and why.
+#[derive(Debug, Clone, Args)]
+pub struct One {
+    /// Message id.
+    pub id: String,
+    /// Options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// `outgate queue …`.
+#[derive(Debug, Subcommand)]
+pub enum QueueCommand {
+    /// List queued mail, oldest first.
+    List {
+        /// Only these.
+        #[arg(long, value_parser = ["active", "deferred", "held"])]
+        state: Option<String>,
+        /// Options.
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Show one message with its recipients.
+    Show {
+        /// Message id.
+        id: String,
+        /// Options.
+        #[command(flatten)]
+        reading: Reading,
+    },
+    /// Try now.
+    Retry(One),
+    /// Hold until released.
+    Hold(One),
+    /// Send on what is held.
+    Release(One),
+    /// Give up and tell the sender.
+    Bounce(One),
+}
+
+/// `outgate held …`.
+#[derive(Debug, Subcommand)]
+pub enum HeldCommand {
+    /// List held mail, oldest first.
+    List {
+        /// Options.
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Show one held message with its judgement.
+    Show {
+        /// Message id.
+        id: String,
+        /// Options.
+        #[command(flatten)]
+        reading: Reading,
+    },
+    /// Send it on.
+    Release(One),
+    /// Drop it; nobody is told.
+    Delete(One),
+}
+
+/// `outgate messages …`.
+#[derive(Debug, Subcommand)]
+pub enum MessagesCommand {
+    /// Search the trace, newest first; all that is given must fit.
+    Search {
+        /// The relay's id or the Message-ID header.
+        #[arg(long)]
+        id: Option<String>,
+        /// Address, login, envelope sender or sender key.
+        #[arg(long)]
+        sender: Option<String>,
+        /// Recipient address.
+        #[arg(long)]
+        recipient: Option<String>,
+        /// Options.
+        #[command(flatten)]
+        listing: Listing,
+    },
+}
+
+/// `outgate audit …`.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Follow the chain of the audit in `records.db` from its start; fails if a line was changed or removed.
+    Verify {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        /// Where the configuration is.
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// List what was done, newest first.
+    List {
+        /// Options.
+        #[command(flatten)]
+        listing: Listing,
+    },
+}
+
+/// Roles as arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RoleName {
+    /// Sends mail.
+    Smtp,
+    /// Reads.
+    Viewer,
+    /// Acts on its tenant.
+    Admin,
+    /// Acts on everything.
+    Operator,
+}
+
+/// `outgate account …`.
+#[derive(Debug, Subcommand)]
+pub enum AccountCommand {
+    /// Add an account.
+    Add {
+        /// Name; for smtp the login.
+        name: String,
+        /// What it may do.
+        #[arg(long, value_enum)]
+        role: RoleName,
+        /// Tenant it belongs to; operators have none.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Address or @domain it may send as, beside its own name; may be given more than once.
+        #[arg(long, value_name = "ADDRESS|@DOMAIN")]
+        may_send_as: Vec<String>,
+        /// Read the password from standard input.
+        #[arg(long, required = true)]
+        password_stdin: bool,
+        /// Why; stands in the audit.
+        #[arg(long, default_value = "")]
+        reason: String,
+        /// Where the configuration is.
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// List accounts.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        /// Where the configuration is.
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// Remove an account.
+    Remove {
+        /// Name.
+        name: String,
+        /// Why; stands in the audit.
+        #[arg(long, default_value = "")]
+        reason: String,
+        /// Where the configuration is.
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+}
+
+/// `outgate token …`.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token; its secret is printed once and never again.
+    Create {
+        /// Name.
+        name: String,
+        /// What it may do.
+        #[arg(long, value_enum)]
+        role: RoleName,
+        /// Tenant it is limited to; operators have none.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Why; stands in the audit.
+        #[arg(long, default_value = "")]
+        reason: String,
+        /// Where the configuration is.
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// List tokens, without their secrets.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        /// Where the configuration is.
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// Revoke a token.
+    Revoke {
+        /// Name.
+        name: String,
+        /// Why; stands in the audit.
+        #[arg(long, default_value = "")]
+        reason: String,
+        /// Where the configuration is.
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+}
