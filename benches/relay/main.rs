@@ -212,7 +212,7 @@ async fn through_outgate(scenario: &Scenario, dir: &Path) -> Result<Run, String>
     let mut run = measured.await.map_err(|e| relay.with_log(&e))?;
     let (cpu, syncs) = start.get();
     let messages = scenario.messages as f64;
-    run.cpu = Some((relay.cpu() - cpu).as_secs_f64() * 1000.0 / messages);
+    run.cpu = Some(relay.cpu().saturating_sub(cpu).as_secs_f64() * 1000.0 / messages);
     run.syncs = Some(relay.syncs().await?.saturating_sub(syncs) as f64 / messages);
     run.memory = Some(relay.peak_memory());
     relay.stop().await?;

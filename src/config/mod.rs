@@ -5,6 +5,7 @@
 
 mod check;
 mod cross;
+mod entries;
 pub mod error;
 pub mod load;
 mod raw;

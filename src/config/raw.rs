@@ -225,7 +225,7 @@ impl<'r, 't> Section<'r, 't> {
     /// Records every key that nobody asked for.
     pub fn finish(self) {
         let asked = self.asked.borrow();
-        for name in self.table.into_iter().flatten().map(|(name, _)| name) {
+        for (name, value) in self.table.into_iter().flatten() {
             let key = name.get_ref().as_ref();
             if asked.contains(&key) {
                 continue;
@@ -233,10 +233,16 @@ impl<'r, 't> Section<'r, 't> {
             let place = Place::new(self.place.below(key), self.reader.line(name.span().start));
             let remedy = nearest(key, &asked)
                 .map_or_else(|| format!("known here: {}", asked.join(", ")), |near| format!("did you mean \"{near}\"?"));
-            let what = if self.place.key.is_empty() { "unknown section" } else { "unknown key" };
+            let what = if is_section(value.get_ref()) { "unknown section" } else { "unknown key" };
             self.reader.error(&place, Wrong::new(what, remedy));
         }
     }
+}
+
+/// `[key]` or `[[key]]`.
+fn is_section(value: &DeValue<'_>) -> bool {
+    let table = |v: &Spanned<DeValue<'_>>| v.get_ref().is_table();
+    value.is_table() || value.as_array().is_some_and(|a| a.iter().next().is_some_and(table))
 }
 
 /// The known key that differs least, if it is close enough to be what was meant.

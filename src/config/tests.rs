@@ -27,6 +27,12 @@ fn the_shipped_file_holds_exactly_the_defaults() {
 }
 
 #[test]
+fn without_config_the_shipped_file_is_found() {
+    // Tests run in the package's directory.
+    assert_eq!(load(None), Ok(defaults()));
+}
+
+#[test]
 fn the_shipped_file_names_every_key() {
     let mut all = defaults();
     let route = "[[route]]\ndomain = \"*\"\nhost = \"127.0.0.1\"";

@@ -119,12 +119,12 @@ pub(super) fn time_zone(text: &str) -> Result<String, Wrong> {
     })
 }
 
-/// A web address; without the slash at its end.
+/// A web address.
 pub(super) fn url(text: &str) -> Result<String, Wrong> {
     reqwest::Url::parse(text)
         .ok()
         .filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host())
-        .map(|_| text.trim_end_matches('/').to_owned())
+        .map(|_| text.to_owned())
         .ok_or_else(|| Wrong::new(format!("\"{text}\" is no web address"), "write one that begins with https:// or http://"))
 }
 
