@@ -36,8 +36,6 @@ use tokio::sync::watch;
 const BODY_OCTETS: usize = 64 * 1024;
 /// Longest a request may take.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
-/// How many blocks a tenant admin may release is counted over this time.
-const QUOTA_WINDOW: Duration = Duration::from_secs(30 * 86_400);
 
 /// What the admin side works with.
 #[derive(Clone)]

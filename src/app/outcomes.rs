@@ -1,6 +1,6 @@
 //! What comes out of the queue goes to whom it concerns: reputation, trace, log, metrics, and the sender.
 
-use crate::blocks::desk::Desk;
+use crate::blocks::desk::{Desk, RELAY};
 use crate::config::Settings;
 use crate::env::Clock;
 use crate::intake::IdSource;
@@ -44,7 +44,7 @@ impl Outcomes {
                         // the next event: so it must never stand in this loop's way, nor take a permit.
                         let this = Arc::clone(&this);
                         tokio::spawn(async move {
-                            if let Err(error) = this.desk.open(block, "relay").await {
+                            if let Err(error) = this.desk.open(block, RELAY).await {
                                 tracing::error!(?error, "a block could not be opened");
                             }
                         });

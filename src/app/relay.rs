@@ -21,6 +21,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -76,7 +77,10 @@ pub struct Relay {
 impl Relay {
     /// Starts everything. Order: data first (records, spool, reputation), then what judges and delivers, then HTTP, and the
     /// SMTP listeners last: nobody is let in before all is ready.
-    pub async fn start(settings: Settings, clock: Arc<dyn Clock>, metrics: PrometheusHandle) -> Result<Self, StartError> {
+    pub async fn start(mut settings: Settings, clock: Arc<dyn Clock>, metrics: PrometheusHandle) -> Result<Self, StartError> {
+        let admin_listener = bind_http(settings.admin_bind, "[admin] bind").await?;
+        // Notices name the admin page: by the port that the kernel chose, if it was to choose.
+        settings.admin_bind = admin_listener.local_addr().map_err(failed("[admin] bind"))?;
         let settings = Arc::new(settings);
         let dir = settings.server.data_dir.clone();
         std::fs::create_dir_all(&dir).map_err(failed(&format!("data_dir {}", dir.display())))?;
@@ -171,11 +175,11 @@ impl Relay {
                 if health_spool.is_healthy() { Vec::new() } else { vec!["spool: progress cannot be recorded".to_owned()] }
             }),
         };
-        let (admin_address, public) = serve_http(&settings, state, &mut tasks).await?;
+        let public = serve_http(&settings, admin_listener, state, &mut tasks).await?;
         let smtp = session::listen(&sessions, &settings).await.map_err(StartError)?;
         Ok(Self {
             settings: sender,
-            listening: Listening { smtp, admin: admin_address, public },
+            listening: Listening { smtp, admin: settings.admin_bind, public },
             admin_token,
             judge,
             queue,
@@ -219,34 +223,32 @@ impl Relay {
     }
 }
 
+async fn bind_http(address: SocketAddr, key: &str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(failed(&format!("{key} {address}")))
+}
+
+/// Serves the admin side, and the public pages where they are on; gives the latter's address.
 async fn serve_http(
     settings: &Settings,
+    admin_listener: TcpListener,
     state: admin::State,
     tasks: &mut Vec<JoinHandle<()>>,
-) -> Result<(SocketAddr, Option<SocketAddr>), StartError> {
-    let bind = async |address: SocketAddr, key: &str| {
-        let listener = tokio::net::TcpListener::bind(address).await.map_err(failed(&format!("{key} {address}")))?;
-        let address = listener.local_addr().map_err(failed(key))?;
-        Ok::<_, StartError>((listener, address))
-    };
-    let (listener, admin_address) = bind(settings.admin_bind, "[admin] bind").await?;
-    let public = match settings.public.bind {
-        Some(address) => {
-            let (listener, address) = bind(address, "[public] bind").await?;
-            let router = admin::public_router(state.clone());
-            tasks.push(tokio::spawn(async move {
-                if let Err(error) = axum::serve(listener, router).await {
-                    tracing::error!(%error, "public pages ended");
-                }
-            }));
-            Some(address)
-        }
-        None => None,
-    };
+) -> Result<Option<SocketAddr>, StartError> {
+    let mut public = None;
+    if let Some(address) = settings.public.bind {
+        let listener = bind_http(address, "[public] bind").await?;
+        public = Some(listener.local_addr().map_err(failed("[public] bind"))?);
+        let state = state.clone();
+        tasks.push(tokio::spawn(async move {
+            if let Err(error) = admin::serve_public(listener, state, std::future::pending()).await {
+                tracing::error!(%error, "public pages ended");
+            }
+        }));
+    }
     tasks.push(tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, admin::router(state)).await {
+        if let Err(error) = admin::serve(admin_listener, state, std::future::pending()).await {
             tracing::error!(%error, "admin HTTP ended");
         }
     }));
-    Ok((admin_address, public))
+    Ok(public)
 }

@@ -1,5 +1,6 @@
 //! The desk where blocks are opened and released: durable first, then in force, then the queue, then people are told.
 
+use super::rules;
 use crate::config::Settings;
 use crate::env::{Clock, random_u64};
 use crate::judge::{Judge, NewBlock};
@@ -7,14 +8,14 @@ use crate::notify::{Notice, Notifier};
 use crate::queue::{Queue, Select};
 use crate::records::{AuditEntry, Records, RecordsError, Role, TraceEvent};
 use crate::telemetry::{events, metrics as names};
-use crate::types::{Block, BlockKind, BlockRef, BlockState, HoldReason, ReleaseVerdict, SenderScope, TenantId, Time};
+use crate::types::{Block, BlockKind, BlockRef, HoldReason, ReleaseVerdict, SenderScope, TenantId};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 
-/// Releases by tenant admins are counted over this time.
-const QUOTA_WINDOW: Duration = Duration::from_secs(30 * 86_400);
+/// The relay itself, as an actor.
+pub const RELAY: &str = "relay";
 
 /// Who acts on a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +96,8 @@ impl Desk {
         if let Some(block) = active.get(&key) {
             return Ok(Arc::clone(block));
         }
-        let block = Arc::new(self.record_of(new, opened_by));
+        let reference = BlockRef::from_random(random_u64());
+        let block = Arc::new(rules::opened(new, reference, self.clock.now(), opened_by));
         self.records.put_block(Arc::clone(&block)).await?;
         self.judge.block(Arc::clone(&block));
         active.insert(key, Arc::clone(&block));
@@ -105,30 +107,11 @@ impl Desk {
         events::blocked(&block, block.evidence.first().map(|e| e.message_id));
         let held = self.queue.hold(Select::CoveredBy(Arc::clone(&block)), HoldReason::Block(block.reference)).await;
         self.notifier.tell(Notice::Blocked { block: Arc::clone(&block), held: held.len() });
-        self.audit(opened_by, "block.open", &block, &block.explanation).await;
-        Ok(block)
-    }
-
-    fn record_of(&self, new: NewBlock, opened_by: &str) -> Block {
-        Block {
-            reference: BlockRef::from_random(random_u64()),
-            kind: new.kind,
-            subject: new.subject,
-            scope: new.scope,
-            tenant: new.tenant,
-            sender: new.sender,
-            state: BlockState::Active,
-            reason: new.reason,
-            explanation: new.explanation,
-            opened_at: self.clock.now(),
-            until: new.until,
-            opened_by: opened_by.to_owned(),
-            evidence: new.evidence.into_iter().take(Block::MAX_EVIDENCE).collect(),
-            ended_at: None,
-            released_by: None,
-            verdict: None,
-            note: None,
+        if opened_by == RELAY {
+            // What people do is audited where they do it.
+            self.audit("block.open", &block, &block.explanation).await;
         }
+        Ok(block)
     }
 
     /// Releases a block. `Mistake` sends the held mail on, `Compromised` leaves it for review. Takes effect at once.
@@ -141,28 +124,14 @@ impl Desk {
     ) -> Result<Arc<Block>, DeskError> {
         let mut active = self.active.lock().await;
         let block = self.records.block(reference).await?;
-        if by.tenant.is_some() && by.tenant != block.tenant {
-            return Err(DeskError::NotFound);
-        }
-        if block.state != BlockState::Active {
-            return Err(DeskError::NotActive);
-        }
-        if by.role != Role::Operator && self.releases_left(&block).await? == 0 {
-            return Err(DeskError::QuotaUsedUp);
-        }
-        let released = Arc::new(Block {
-            state: BlockState::Released,
-            ended_at: Some(self.clock.now()),
-            released_by: Some(release_name(by)),
-            verdict: Some(verdict),
-            note: Some(note.to_owned()),
-            ..block
-        });
+        let used = self.releases_used(&block).await?;
+        let quota = self.settings.borrow().blocks.releases_by_tenant;
+        rules::may_release(by.role, by.tenant.as_ref(), &block, used, quota)?;
+        let released = Arc::new(rules::released(&block, self.clock.now(), verdict, note, &by.name));
         self.end(&mut active, &released).await?;
         drop(active);
-        metrics::counter!(names::RELEASES_TOTAL, "by" => role_name(by.role)).increment(1);
+        metrics::counter!(names::RELEASES_TOTAL, "by" => released_by(by.role)).increment(1);
         events::released(&released, &by.name);
-        self.audit(&by.name, "block.release", &released, note).await;
         if verdict == ReleaseVerdict::Mistake {
             for id in self.queue.release(Select::HeldUnder(reference)).await {
                 let text = format!("released with block {reference} by {}", by.name);
@@ -177,10 +146,13 @@ impl Desk {
     pub async fn expire_due(&self) {
         for block in self.judge.due(self.clock.now()) {
             let mut active = self.active.lock().await;
-            let expired =
-                Arc::new(Block { state: BlockState::Expired, ended_at: Some(self.clock.now()), ..Block::clone(&block) });
+            let expired = Arc::new(rules::expired(&block, self.clock.now()));
             match self.end(&mut active, &expired).await {
-                Ok(()) => events::released(&expired, "expired"),
+                Ok(()) => {
+                    metrics::counter!(names::RELEASES_TOTAL, "by" => "expiry").increment(1);
+                    events::released(&expired, "expired");
+                    self.audit("block.expire", &expired, "its time has come").await;
+                }
                 // It stays in force and is tried again at the next round: a block must not end unrecorded.
                 Err(error) => tracing::error!(block = %expired.reference, ?error, "a block could not be expired"),
             }
@@ -195,18 +167,16 @@ impl Desk {
         Ok(())
     }
 
-    /// Releases that tenant admins have left for this block's subject in the running 30 days.
-    pub async fn releases_left(&self, block: &Block) -> Result<u32, DeskError> {
-        let allowed = self.settings.borrow().blocks.releases_by_tenant;
-        let since: Time = self.clock.now().before(QUOTA_WINDOW);
-        let used = self.records.tenant_releases(block.kind, &block.subject, since).await?;
-        Ok(allowed.saturating_sub(used))
+    /// Releases by the tenant's admins of this block's subject in the running 30 days.
+    async fn releases_used(&self, block: &Block) -> Result<u32, DeskError> {
+        let since = self.clock.now().before(Duration::from_secs(rules::QUOTA_DAYS * 86_400));
+        Ok(self.records.tenant_releases(block.kind, &block.subject, since).await?)
     }
 
-    async fn audit(&self, actor: &str, action: &str, block: &Block, detail: &str) {
+    async fn audit(&self, action: &str, block: &Block, detail: &str) {
         let entry = AuditEntry {
             time: self.clock.now(),
-            actor: actor.to_owned(),
+            actor: RELAY.to_owned(),
             action: action.to_owned(),
             subject: format!("{} {} {}", block.reference, block.kind.as_str(), block.subject),
             detail: detail.to_owned(),
@@ -221,17 +191,11 @@ fn subject(block: &Block) -> Subject {
     (block.kind, block.subject.clone(), block.scope.clone(), block.tenant.clone())
 }
 
-/// Operators do not use up the tenant's quota: their name is kept apart.
-fn release_name(by: &Actor) -> String {
-    format!("{}:{}", role_name(by.role), by.name)
-}
-
-const fn role_name(role: Role) -> &'static str {
+/// Who ended it, as in the metric's table.
+const fn released_by(role: Role) -> &'static str {
     match role {
-        Role::Smtp => "smtp",
-        Role::Viewer => "viewer",
-        Role::Admin => "admin",
         Role::Operator => "operator",
+        Role::Smtp | Role::Viewer | Role::Admin => "tenant",
     }
 }
 

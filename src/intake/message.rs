@@ -1,8 +1,8 @@
 //! The final dot: what is found out about the message, what is decided, and what is done with it.
 
 use super::headers::{self, Trace};
-use super::{Intake, Transaction};
-use crate::blocks::desk::DeskError;
+use super::{Intake, Transaction, is_internal};
+use crate::blocks::desk::{DeskError, RELAY};
 use crate::config::Settings;
 use crate::identity::{self, HeaderFacts, Peer};
 use crate::judge::{Judgement, MessageFacts, RecipientFacts};
@@ -120,7 +120,7 @@ impl Intake {
         let judgement = arrival.judgement;
         let block = match &judgement.open {
             // A block record is durable before its reference is spoken.
-            Some(new) => match self.desk.open(new.clone(), "relay").await {
+            Some(new) => match self.desk.open(new.clone(), RELAY).await {
                 Ok(block) => Some(block),
                 Err(error) => {
                     let reply = desk_failed(&error);
@@ -240,13 +240,12 @@ struct Part {
 }
 
 fn recipients_for(settings: &Settings, identity: &Identity, envelope: &Envelope) -> Vec<RecipientFacts> {
-    let tenant = settings.tenant(&identity.tenant);
     envelope
         .recipients
         .iter()
         .map(|r| RecipientFacts {
             hash: stable_hash(&[r.address.key().as_bytes()]),
-            internal: tenant.is_some_and(|t| t.is_internal(r.address.domain())),
+            internal: is_internal(settings, identity, &r.address),
         })
         .collect()
 }
@@ -286,9 +285,8 @@ pub(super) struct Arrival<'a> {
 
 impl Arrival<'_> {
     fn count_recipients(&self, envelope: &Envelope) {
-        let tenant = self.settings.tenant(&self.facts.identity.tenant);
-        let is_internal = |r: &&crate::types::Recipient| tenant.is_some_and(|t| t.is_internal(r.address.domain()));
-        let internal = envelope.recipients.iter().filter(is_internal).count();
+        let own = |r: &&crate::types::Recipient| is_internal(self.settings, &self.facts.identity, &r.address);
+        let internal = envelope.recipients.iter().filter(own).count();
         for (scope, count) in [("internal", internal), ("external", envelope.recipients.len() - internal)] {
             if count > 0 {
                 metrics::counter!(names::RECIPIENTS_TOTAL, "scope" => scope).increment(count as u64);

@@ -19,9 +19,10 @@ use crate::policy;
 use crate::queue::Queue;
 use crate::records::Records;
 use crate::score::Scorer;
+use crate::smtp::grammar;
 use crate::spool::Spool;
 use crate::telemetry::events::{self, Refused};
-use crate::types::{Recipient, Reply, ReversePath, stable_hash};
+use crate::types::{Address, Identity, Recipient, Reply, ReversePath, stable_hash};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -70,8 +71,7 @@ impl Intake {
             self.refused_at_rcpt(transaction, recipient, "relay_denied", &reply);
             return reply;
         }
-        let internal =
-            settings.tenant(&transaction.identity.tenant).is_some_and(|tenant| tenant.is_internal(recipient.address.domain()));
+        let internal = is_internal(&settings, &transaction.identity, &recipient.address);
         if !(internal && settings.blocks.allow_internal)
             && let Some(block) = self.judge.gate(now, &transaction.identity)
         {
@@ -104,4 +104,11 @@ impl Intake {
         };
         events::refused(&what, reply);
     }
+}
+
+/// Whether the recipient belongs to the sender's own tenant. A local part that a mail server behind us might route on to
+/// somewhere else (`victim%elsewhere.example@acme.example`) is external: it must not slip past a block.
+fn is_internal(settings: &Settings, identity: &Identity, recipient: &Address) -> bool {
+    settings.tenant(&identity.tenant).is_some_and(|tenant| tenant.is_internal(recipient.domain()))
+        && !grammar::is_rerouting(recipient.local())
 }

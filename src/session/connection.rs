@@ -28,6 +28,10 @@ const HANDSHAKE: Duration = Duration::from_secs(30);
 /// Writing an answer may take so long: a peer that does not read is gone.
 const WRITE: Duration = Duration::from_secs(60);
 
+/// After our last word the peer's octets are thrown away for so long, and so many reads at most.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_READS: usize = 1024;
+
 /// Serves one accepted connection to its end.
 pub(super) async fn serve(sessions: Arc<Sessions>, listener: Arc<Listener>, mut stream: TcpStream, peer: SocketAddr) {
     let settings = sessions.intake.settings();
@@ -220,8 +224,7 @@ impl Driver<'_> {
                 }
                 Step::Close => {
                     self.flush(stream).await?;
-                    // The peer may have hung up first.
-                    let _ = tokio::time::timeout(WRITE, stream.shutdown()).await;
+                    say_goodbye(stream).await;
                     return Ok(End::Closed);
                 }
             }
@@ -233,12 +236,17 @@ impl Driver<'_> {
         Ok(End::Closed)
     }
 
-    async fn farewell<S: AsyncWrite + Unpin>(&mut self, stream: &mut S, enhanced: (u8, u16, u16), text: &str) -> io::Result<End> {
+    async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        enhanced: (u8, u16, u16),
+        text: &str,
+    ) -> io::Result<End> {
         self.reset();
         // RFC 5321 section 3.8: 421 tells the client that we close.
         self.server.end(&Reply::new(421, enhanced, text));
         self.flush(stream).await?;
-        let _ = tokio::time::timeout(WRITE, stream.shutdown()).await;
+        say_goodbye(stream).await;
         Ok(End::Closed)
     }
 
@@ -363,6 +371,22 @@ impl Driver<'_> {
             LoginResult::Unknown => Answer::Reply(Reply::new(454, (4, 7, 0), "Temporary authentication failure")),
         }
     }
+}
+
+/// Closes our side, then takes what is still under way: closing a socket with unread octets resets the connection, and
+/// the peer may lose the last reply. Bounded in time and octets; the peer may have hung up first.
+async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
+    let linger = async {
+        stream.shutdown().await?;
+        let mut rest = [0; 512];
+        for _ in 0..LINGER_READS {
+            if stream.read(&mut rest).await? == 0 {
+                break;
+            }
+        }
+        io::Result::Ok(())
+    };
+    let _ = tokio::time::timeout(LINGER, linger).await;
 }
 
 fn count_reply(reply: &Reply) {

@@ -1,6 +1,7 @@
 //! Values as the contract spells them.
 
-use crate::admin::{Core, Problem, QUOTA_WINDOW};
+use crate::admin::{Core, Problem};
+use crate::blocks::rules;
 use crate::judge::SenderView;
 use crate::records::MessageTrace;
 use crate::types::{Block, Evidence, Reason, Signal, Time};
@@ -29,9 +30,9 @@ pub(super) fn evidence(e: &Evidence) -> Value {
 
 /// Releases that tenant admins have left for this block's subject.
 pub(in crate::admin) async fn releases_left(core: &Core, block: &Block) -> Result<u32, Problem> {
-    let since = core.clock.now().before(QUOTA_WINDOW);
+    let since = core.clock.now().before(std::time::Duration::from_secs(rules::QUOTA_DAYS * 86_400));
     let used = core.records.tenant_releases(block.kind, &block.subject, since).await?;
-    Ok(core.settings().blocks.releases_by_tenant.saturating_sub(used))
+    Ok(rules::releases_left(block, used, core.settings().blocks.releases_by_tenant))
 }
 
 /// A block. `reason` is the machine name, or what the admin said who opened it.
