@@ -7,6 +7,7 @@ use super::resolve::{Own, Target, Unroutable};
 use super::{Attempt, Destination, Shared, State, tls_policy};
 use crate::config::settings::{PoolSettings, TlsMode};
 use crate::smtp::client::{Content, Login, Options, Step, Verdict};
+use crate::smtp::reply::shorten;
 use crate::types::{OutcomeClass, RecipientOutcome, RecipientStatus, Reply};
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
@@ -105,6 +106,7 @@ impl Job<'_> {
 
     /// Gives every undecided recipient this outcome.
     fn give_up(&mut self, status: RecipientStatus, class: OutcomeClass, reply: &Reply, remote: &str) {
+        let reply = shorten(reply.clone());
         for recipient in std::mem::take(&mut self.undecided) {
             let (reply, remote) = (reply.clone(), remote.to_owned());
             self.outcomes.push(RecipientOutcome { recipient, status, class, reply, remote, relayed_dsn: false });
@@ -290,7 +292,7 @@ impl Job<'_> {
             let (status, class) = outcome(&verdict);
             let relayed_dsn = dsn && status == RecipientStatus::Delivered;
             let remote = connection.remote().to_owned();
-            self.outcomes.push(RecipientOutcome { recipient, status, class, reply: verdict.reply, remote, relayed_dsn });
+            self.outcomes.push(RecipientOutcome { recipient, status, class, reply: shorten(verdict.reply), remote, relayed_dsn });
         }
         trouble
     }

@@ -13,6 +13,8 @@ pub enum Do {
     Say(&'static str),
     Hang,
     Close,
+    /// Says this and closes.
+    Leave(&'static str),
     /// Reply lines without end.
     Endless,
     /// Says this and then reads nothing more.
@@ -162,6 +164,11 @@ impl Shared {
             None => stream.write_all(polite.as_bytes()).await?,
             Some(Do::Say(text)) => stream.write_all(format!("{text}\r\n").as_bytes()).await?,
             Some(Do::Close) => return Ok(false),
+            Some(Do::Leave(text)) => {
+                stream.write_all(format!("{text}\r\n").as_bytes()).await?;
+                stream.flush().await?;
+                return Ok(false);
+            }
             Some(Do::Endless) => loop {
                 stream.write_all(b"250-and so on\r\n").await?;
             },

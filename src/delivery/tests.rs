@@ -255,6 +255,18 @@ async fn a_reused_connection_that_turns_out_dead_is_replaced_once() {
 }
 
 #[tokio::test]
+async fn a_server_that_leaves_after_each_message_costs_no_message() {
+    for farewell in ["250 2.0.0 queued", "250 2.0.0 queued\r\n421 4.3.2 bye"] {
+        let sink = Sink::start("PIPELINING", at(".", Do::Leave(farewell))).await;
+        let delivery = delivery();
+        for _ in 0..5 {
+            assert_eq!(show(&delivery.attempt(attempt(&sink, 1)).await), ["r0 Delivered Delivered 250 2.0.0 queued"]);
+        }
+        assert_eq!((sink.seen().connections, sink.seen().messages.len()), (5, 5));
+    }
+}
+
+#[tokio::test]
 async fn after_the_end_of_the_message_nothing_is_sent_twice() {
     let script = |_, transaction, step: &str| (transaction == 2 && step == ".").then_some(Do::Close);
     let sink = Sink::start("PIPELINING", script).await;

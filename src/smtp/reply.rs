@@ -11,6 +11,29 @@ pub const REPLY_LINES: usize = 128;
 /// Most text of one reply, in octets.
 pub const REPLY_OCTETS: usize = 16 * 1024;
 
+/// Most text of a reply that is kept per recipient, in octets: a thousand recipients must not store a thousand long replies.
+pub const KEPT_OCTETS: usize = 1000;
+
+/// Cuts a reply down to [`KEPT_OCTETS`] of text; what is cut off is marked by an ellipsis.
+pub fn shorten(mut reply: Reply) -> Reply {
+    let mut left = KEPT_OCTETS;
+    let mut kept = 0;
+    for line in &mut reply.lines {
+        kept += 1;
+        if line.len() >= left {
+            line.truncate(line.floor_char_boundary(left));
+            line.push('…');
+            break;
+        }
+        left -= line.len() + 1;
+        if left == 0 {
+            break;
+        }
+    }
+    reply.lines.truncate(kept);
+    reply
+}
+
 /// Why what came is no reply. The remote is to blame; a retry may help, so all of these are temporary failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplyError {
@@ -224,7 +247,26 @@ mod tests {
         assert_eq!(read_all(&[heavy.as_bytes()]), Err(ReplyError::TooLong));
     }
 
+    #[test]
+    fn long_replies_are_cut_to_what_is_kept() {
+        let short = Reply { code: 550, enhanced: None, lines: vec!["a".into(), "b".into()] };
+        assert_eq!(shorten(short.clone()), short);
+        let long = Reply { code: 550, enhanced: None, lines: vec!["ü".repeat(300), "ü".repeat(300), "c".into()] };
+        let cut = shorten(long);
+        assert_eq!(cut.lines.len(), 2);
+        assert_eq!(cut.lines[1], format!("{}…", "ü".repeat(199)));
+        let many = Reply { code: 550, enhanced: None, lines: vec![String::new(); 5000] };
+        assert_eq!(shorten(many).lines.len(), KEPT_OCTETS);
+    }
+
     proptest! {
+        #[test]
+        fn shortening_is_bounded(lines in proptest::collection::vec(".{0,40}", 1..60)) {
+            let cut = shorten(Reply { code: 550, enhanced: None, lines });
+            prop_assert!(!cut.lines.is_empty());
+            prop_assert!(cut.lines.iter().map(String::len).sum::<usize>() <= KEPT_OCTETS + '…'.len_utf8());
+        }
+
         #[test]
         fn any_bytes_are_survived_and_cuts_change_nothing(bytes in proptest::collection::vec(any::<u8>(), 0..400), cut in 0usize..400) {
             let cut = cut.min(bytes.len());
