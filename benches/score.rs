@@ -18,8 +18,8 @@ fn prose(octets: usize) -> String {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let at = (state >> 33) as usize;
         text.push_str(WORDS.get(at % WORDS.len()).copied().unwrap_or_default());
-        text.push_str(&["", "s", "ed", "ing", "er"][at / 24 % 5].replace(' ', ""));
-        text.push_str(if at % 13 == 0 { ".\r\n" } else { " " });
+        text.push_str(["", "s", "ed", "ing", "er"].get(at / 24 % 5).copied().unwrap_or_default());
+        text.push_str(if at.is_multiple_of(13) { ".\r\n" } else { " " });
     }
     text
 }

@@ -174,3 +174,62 @@ fn object(path: &str, score: &Score, started: Instant) -> Value {
         "mime_depth": score.mime_depth,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Cursor;
+
+    const MESSAGE: &str = "From: a@acme.example\r\nTo: b@b.example\r\nSubject: Minutes\r\n\r\nThanks for the meeting.\r\n";
+
+    fn lines(out: &[u8]) -> Vec<Value> {
+        std::str::from_utf8(out).expect("text").lines().map(|l| serde_json::from_str(l).expect("an object per line")).collect()
+    }
+
+    #[test]
+    fn an_unreadable_file_is_named_and_the_run_goes_on() {
+        let scorer = Scorer::shipped().expect("model");
+        let folder = tempfile::tempdir().expect("folder");
+        let good = folder.path().join("good.eml").display().to_string();
+        std::fs::write(&good, MESSAGE).expect("written");
+        let missing = folder.path().join("none.eml").display().to_string();
+        let mut out = Vec::new();
+        assert!(!files(&scorer, &[missing.clone(), good.clone()], true, &mut out).expect("written"));
+        let answers = lines(&out);
+        assert_eq!(answers[0]["path"], missing);
+        assert!(answers[0]["error"].is_string());
+        let answer = &answers[1];
+        assert_eq!(answer["path"], good);
+        let (p, llr) = (answer["probability"].as_f64().expect("p"), answer["llr"].as_f64().expect("llr"));
+        assert!((p - 1.0 / (1.0 + (-llr).exp())).abs() < 1e-12);
+        assert!(answer["micros"].is_u64() && answer["symbols"].is_array());
+    }
+
+    #[test]
+    fn a_stream_answers_first_and_learns_per_tenant() {
+        let scorer = Scorer::shipped().expect("model");
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("m.eml").display().to_string();
+        std::fs::write(&path, MESSAGE).expect("written");
+        let input = format!(
+            "spam\ta@acme.example\t{path}\n-\tb@other.example\t{path}\nspam\tc@ACME.example\t{path}\n-\ta@acme.example\t{path}\nhuh\tx\ty\nbad\n"
+        );
+        let mut out = Vec::new();
+        assert!(!stream(&scorer, &mut Cursor::new(input), &mut out).expect("written"));
+        let llr: Vec<Option<f64>> = lines(&out).iter().map(|a| a["llr"].as_f64()).collect();
+        let cold = Some(scorer.score(MESSAGE.as_bytes()).llr);
+        assert_eq!((llr[0], llr[1]), (cold, cold), "answered before learning, and tenants do not mix");
+        assert!(llr[2] > llr[0] && llr[3] >= llr[2], "{llr:?}");
+        assert_eq!((llr[4], llr[5]), (None, None));
+    }
+
+    #[test]
+    fn tenants_are_bounded() {
+        let scorer = Scorer::shipped().expect("model");
+        let mut tenants: HashMap<String, Delta> = (0..MAX_TENANTS).map(|i| (i.to_string(), Delta::new(scorer.model()))).collect();
+        make_room(&mut tenants, "7");
+        assert_eq!(tenants.len(), MAX_TENANTS);
+        make_room(&mut tenants, "new");
+        assert_eq!(tenants.len(), MAX_TENANTS - 1);
+    }
+}

@@ -3,7 +3,6 @@
 use super::features::Sample;
 use super::model::Model;
 use super::model::norm;
-use super::text::{GRAMS_AT, PAIRS_AT};
 use super::train::groups;
 
 /// Weights of a delta; hashed features fold into them.
@@ -122,5 +121,3 @@ fn replay(model: &Model, turn: u64) -> Option<&Sample> {
     let count = model.prototypes.len() as u64;
     turn.checked_rem(count).and_then(|at| model.prototypes.get(at as usize))
 }
-
-const _: () = assert!(PAIRS_AT < GRAMS_AT);

@@ -10,6 +10,8 @@ use memchr::memmem;
 const MAX_DEPTH: usize = 24;
 /// Leaves that are kept; later ones are counted only.
 const MAX_PARTS: usize = 256;
+/// Entities (leaves and multiparts) that are taken apart.
+const MAX_ENTITIES: usize = 512;
 
 /// What a leaf holds, as far as scoring cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -247,15 +249,20 @@ pub(super) fn walk(raw: &[u8]) -> Tree<'_> {
     let dashes = memmem::Finder::new(b"\n--");
     let mut tree = Tree { depth: 1, ..Tree::default() };
     let mut stack: Vec<Open> = Vec::new();
-    let (mut at, mut root, mut alternatives, mut embedded) = (0, true, 0, 0);
+    let (mut at, mut root, mut alternatives, mut embedded, mut entities) = (0, true, 0, 0, 0);
     'entity: while let Some(entity) = raw.get(at..) {
-        let (fields, body) = Fields::split(entity);
-        let mut body_at = raw.len() - body.len();
-        if !root && let Some(early) = next_delimiter(raw, at, &stack, &dashes).filter(|d| d.start < body_at) {
-            // A delimiter before the blank line: the part has no header end of its own.
-            body_at = early.start;
+        entities += 1;
+        if entities > MAX_ENTITIES {
+            // So many parts are made to tire the reader; what is left is read as one text.
+            tree.parts.truncate(MAX_PARTS - 1);
+            tree.keep(Head::default(), None, entity);
+            break;
         }
-        let head = Head::read(fields, raw.get(at..body_at).map_or(0, <[u8]>::len));
+        // The header of a part ends before the next delimiter, also when its blank line is missing.
+        let limit = if root { None } else { next_delimiter(raw, at, &stack, &dashes) }.map_or(raw.len(), |d| d.start);
+        let (fields, body) = Fields::split(raw.get(at..limit).unwrap_or_default());
+        let body_at = limit - body.len();
+        let head = Head::read(fields);
         tree.is_report |= root && head.ctype.value == "multipart/report";
         tree.depth = tree.depth.max(stack.len() + embedded + 1);
         let may_nest = stack.len() + embedded < MAX_DEPTH;
@@ -309,8 +316,7 @@ struct Head {
 }
 
 impl Head {
-    fn read(fields: Fields<'_>, length: usize) -> Self {
-        let fields = Fields { rest: fields.rest.get(..length.min(fields.rest.len())).unwrap_or_default() };
+    fn read(fields: Fields<'_>) -> Self {
         let mut head = Self::default();
         for (name, value) in fields {
             if name.len() < 12 || !name.get(..8).is_some_and(|n| n.eq_ignore_ascii_case(b"content-")) {
@@ -405,5 +411,15 @@ mod tests {
         assert_eq!(never.parts.len(), 1);
         let flat = format!("Content-Type: multipart/mixed; boundary=x\n\n{}", "--x\n\n1\n".repeat(5_000));
         assert_eq!(walk(flat.as_bytes()).parts.len(), MAX_PARTS);
+        // Parts without a blank line must not make each look for one to the end of the message.
+        let headless = format!("Content-Type: multipart/mixed; boundary=x\n\n{}", "--x\nA: b\n".repeat(500_000));
+        assert_eq!(walk(headless.as_bytes()).parts.len(), MAX_PARTS);
+    }
+
+    #[test]
+    fn a_part_without_a_blank_line_has_no_body() {
+        let tree = walk(b"Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: text/html\n--x\n\nplain\n--x--\n");
+        let seen: Vec<_> = tree.parts.iter().map(|p| (p.kind, p.body.trim_ascii())).collect();
+        assert_eq!(seen, [(Kind::Html, &b""[..]), (Kind::Plain, &b"plain"[..])]);
     }
 }

@@ -21,6 +21,10 @@ const BUSINESS: &str = "From: Carol Jones <carol@acme.example>\r\nTo: Bob Meyer 
     only join after three. I've put my comments into the spreadsheet; let me know if the second table looks right to you.\r\n\r\n\
     > Could you send me your comments before Wednesday?\r\n> The rest of the team has seen it.\r\n\r\nRegards,\r\nCarol\r\n";
 
+const OFFER: &str = "From: Garden Shop <news@garden.example>\r\nTo: bob@partner.example\r\nSubject: Save on roses this week!\r\n\r\n\
+    Dear customer,\r\n\r\nour roses are 20% off this week. Order now at https://www.garden.example/roses, a limited offer.\r\n\
+    Click here to unsubscribe.\r\n";
+
 fn p(message: &str) -> f64 {
     SCORER.score(message.as_bytes()).probability
 }
@@ -157,13 +161,15 @@ fn enormous_messages_are_bounded() {
 fn own_mail_is_learned_and_spam_is_not_taken_for_it() {
     let mut extractor = features::Extractor::default();
     let mut delta = adapt::Delta::new(SCORER.model());
-    extractor.extract(BUSINESS.as_bytes());
-    let business = extractor.sample();
+    // A shop's own mail to its customers: ordinary there, suspicious anywhere else.
+    extractor.extract(OFFER.as_bytes());
+    let offer = extractor.sample();
     let before = SCORER.judge(&extractor, Some(&delta)).llr;
-    for _ in 0..20 {
-        delta.learn(SCORER.model(), &business, adapt::Label::Ham);
+    for _ in 0..40 {
+        delta.learn(SCORER.model(), &offer, adapt::Label::Ham);
     }
-    assert!(SCORER.judge(&extractor, Some(&delta)).llr < before);
+    let after = SCORER.judge(&extractor, Some(&delta)).llr;
+    assert!(after < before, "{before} {after}");
     extractor.extract(SPAM.as_bytes());
     let spam = extractor.sample();
     let learned = delta.learned();
