@@ -293,8 +293,10 @@ impl Judge {
             return;
         }
         let mut keys = Vec::new();
+        // Most records are ruled out without making an identity of them.
+        let other = |address: &str| block.kind == BlockKind::Sender && !address.is_empty() && address != block.subject;
         self.senders.each(|key, sender| {
-            if board::covers(block, &sender.identity(key)) {
+            if !other(&sender.address) && board::covers(block, &sender.identity(key)) {
                 sender.forgive(now, all);
                 keys.push(key.clone());
             }

@@ -306,6 +306,33 @@ fn invented_senders_pile_up_on_their_client_and_spare_its_accounts() {
 }
 
 #[test]
+fn an_admins_block_of_an_address_meets_and_forgives_all_who_use_it() {
+    let judge = judge_with(|_| ());
+    let claimed = identity("alice@acme.example", Strength::Claimed);
+    for who in [&alice(), &claimed] {
+        send(&judge, who, 1, 9.0, &[external(1)]);
+    }
+    let block = Arc::new(rules::tests::block(BlockKind::Sender, "alice@acme.example"));
+    judge.block(Arc::clone(&block));
+    assert!(judge.gate(at(2), &alice()).is_some() && judge.gate(at(2), &claimed).is_some());
+    assert!(judge.senders(at(2), None, 10, Some("blocked")).len() == 2);
+    judge.unblock(at(3), &block);
+    assert!(judge.senders(at(4), None, 10, None).iter().all(|v| v.evidence_nats == 0.0 && v.standing == "good"));
+}
+
+#[test]
+fn one_mailing_in_several_transactions_weighs_as_one() {
+    let judge = judge_with(|_| ());
+    for part in 0..20_u64 {
+        let recipients: Vec<RecipientFacts> = (0..50).map(|r| external(part * 100 + r)).collect();
+        assert_eq!(send(&judge, &alice(), 1, -0.5, &recipients).open, None);
+    }
+    let view = judge.sender(at(2), "alice@acme.example").expect("known");
+    assert_eq!((view.messages_day, view.recipients_day, view.recipients_new_day), (1, 1000, 1000));
+    assert!(view.evidence_nats <= 3.0);
+}
+
+#[test]
 fn one_claimed_sender_is_blocked_alone() {
     let judge = judge_with(|_| ());
     let (open, _) = run_campaign(&judge, &identity("mallory@acme.example", Strength::Claimed), 0);

@@ -79,3 +79,39 @@ pub fn may_not_send_as(address: &str) -> Reply {
 pub fn from_unreadable() -> Reply {
     Reply::new(550, (5, 7, 1), "The From field cannot be read; give one address you may send as")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::testing::settings;
+
+    #[test]
+    fn a_blocked_sender_reads_the_reference_and_where_to_ask() {
+        let reference = BlockRef::from_random(1);
+        let mut s = settings();
+        let line = |s: &Settings| blocked_reply(s, reference).one_line();
+        assert_eq!(line(&s), "550 5.1.8 Access denied, bad outbound sender [OG-0000000001]");
+        s.public.help = Some("help@relay.test".into());
+        assert_eq!(line(&s), "550 5.1.8 Access denied, bad outbound sender [OG-0000000001] ask help@relay.test");
+        s.public.url = Some("https://relay.test/".into());
+        assert_eq!(
+            line(&s),
+            "550 5.1.8 Access denied, bad outbound sender [OG-0000000001] see https://relay.test/blocked/OG-0000000001"
+        );
+    }
+
+    #[test]
+    fn only_ceilings_are_temporary() {
+        let code = |reason| reply(reason).map(|r| (r.code, r.enhanced.map(|e| (e.0, e.1, e.2))));
+        for reason in [Reason::RecipientsExternalPerHour, Reason::RecipientsInternalPerHour, Reason::RecipientsPerDay] {
+            assert_eq!(code(reason), Some((450, Some((4, 2, 1)))));
+        }
+        for reason in [Reason::SuspiciousContent, Reason::Watched, Reason::ForeignSender] {
+            assert_eq!(code(reason), Some((550, Some((5, 7, 1)))));
+        }
+        for reason in [Reason::Clean, Reason::Blocked, Reason::Evidence, Reason::SpamRate, Reason::Admin] {
+            assert_eq!(code(reason), None);
+            assert!(!help(reason).is_empty());
+        }
+    }
+}

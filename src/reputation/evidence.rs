@@ -15,7 +15,7 @@ const CAMPAIGN_NEW: f64 = 0.95;
 /// Prior share of new recipients and its weight in recipients.
 const NEW_PRIOR: (f64, f64) = (0.3, 50.0);
 /// Bound of the evidence of all recipients of one message.
-const NEW_BOUND: f64 = 3.0;
+pub const NEW_BOUND: f64 = 3.0;
 /// Share of unknown users that is assumed of a campaign.
 const CAMPAIGN_BOUNCES: f64 = 0.12;
 /// Prior share of unknown users and its weight in outcomes.

@@ -2,6 +2,7 @@
 
 pub mod evidence;
 pub mod group;
+pub mod hasher;
 pub mod known;
 pub mod seen;
 pub mod sender;
@@ -18,10 +19,7 @@ pub const fn mix(a: u64, b: u64) -> u64 {
 
 /// Hash of a text, eight octets at a time. Fixed for good, like [`mix`].
 pub fn hash_text(text: &str) -> u64 {
-    let mut hash = text.len() as u64;
-    for chunk in text.as_bytes().chunks(8) {
-        let word = chunk.iter().fold(0_u64, |w, b| (w << 8) | u64::from(*b));
-        hash = mix(hash, word);
-    }
-    hash
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    let hash = words.iter().fold(text.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+    mix(hash, rest.iter().fold(0, |w, b| (w << 8) | u64::from(*b)))
 }

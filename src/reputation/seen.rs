@@ -1,6 +1,7 @@
 //! What has been counted already: a message that is tried twenty times moves the counters once. Two generations of hashes
 //! in bounded memory; the older one is dropped when the newer is full.
 
+use super::hasher::Quick;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -21,8 +22,8 @@ pub enum Counted {
 
 #[derive(Default)]
 struct Shard {
-    newer: HashMap<u64, bool>,
-    older: HashMap<u64, bool>,
+    newer: HashMap<u64, bool, Quick>,
+    older: HashMap<u64, bool, Quick>,
 }
 
 /// The set.

@@ -1,6 +1,6 @@
 //! The record of one sender.
 
-use super::evidence::{Baseline, Bounds, cusum};
+use super::evidence::{Baseline, Bounds, NEW_BOUND, cusum};
 use super::known::Known;
 use super::table::Evict;
 use super::window::Windows;
@@ -117,7 +117,7 @@ impl Sender {
         let mut recipients = self.base.recipients(message.known, message.new);
         if message.known + message.new > 0 {
             let earlier = if self.last_message.0 == message.fingerprint { f64::from(self.last_message.1) } else { 0.0 };
-            let whole = (earlier + recipients).clamp(-3.0, 3.0);
+            let whole = (earlier + recipients).clamp(-NEW_BOUND, NEW_BOUND);
             recipients = whole - earlier;
             self.last_message = (message.fingerprint, whole as f32);
         }

@@ -1,9 +1,10 @@
 //! A bounded concurrent map: 64 shards, each with its own lock and its own bound, so that making room costs one short walk
 //! over one shard. Locks are never held across an await: everything here is synchronous.
 
+use super::hasher::Quick;
 use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const SHARDS: usize = 64;
@@ -17,8 +18,8 @@ pub trait Evict {
 
 /// The map.
 pub struct Table<K, V> {
-    shards: Vec<Mutex<HashMap<K, V>>>,
-    hasher: RandomState,
+    shards: Vec<Mutex<HashMap<K, V, Quick>>>,
+    hasher: Quick,
     per_shard: usize,
 }
 
@@ -26,13 +27,13 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
     /// With room for about `capacity` entries.
     pub fn new(capacity: usize) -> Self {
         Self {
-            shards: (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect(),
-            hasher: RandomState::new(),
+            shards: (0..SHARDS).map(|_| Mutex::new(HashMap::default())).collect(),
+            hasher: Quick::default(),
             per_shard: (capacity / SHARDS).max(1),
         }
     }
 
-    fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> MutexGuard<'_, HashMap<K, V>> {
+    fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> MutexGuard<'_, HashMap<K, V, Quick>> {
         let place = (self.hasher.hash_one(key) % SHARDS as u64) as usize;
         #[expect(clippy::indexing_slicing, reason = "there are SHARDS shards, and the place is a remainder by SHARDS")]
         self.shards[place].lock().unwrap_or_else(PoisonError::into_inner)
@@ -94,7 +95,7 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
 }
 
 /// Removes the lowest sixteenth (at least one), so that the walk is paid for once in many insertions.
-fn make_room<K: Hash + Eq, V: Evict>(shard: &mut HashMap<K, V>, bound: usize) {
+fn make_room<K: Hash + Eq, V: Evict>(shard: &mut HashMap<K, V, Quick>, bound: usize) {
     let mut ranks: Vec<(u8, i64)> = shard.values().map(Evict::rank).collect();
     let surplus = shard.len().saturating_sub(bound) + 1;
     let place = surplus.max(bound / 16).min(ranks.len()).saturating_sub(1);
