@@ -14,7 +14,7 @@ use crate::config::Settings;
 use crate::env::Clock;
 use crate::identity::{self, Peer};
 use crate::judge::{Judge, RecipientFacts, Reserve};
-use crate::notify::Notifier;
+use crate::notify::{Notice, Notifier};
 use crate::policy;
 use crate::queue::Queue;
 use crate::records::Records;
@@ -82,6 +82,9 @@ impl Intake {
         if let Reserve::Throttled(reply) = self.judge.reserve(now, &transaction.identity, internal, &mut transaction.reservation)
         {
             self.refused_at_rcpt(transaction, recipient, "throttled", &reply);
+            for alert in self.judge.take_alerts() {
+                self.notifier.tell(Notice::Alert(alert));
+            }
             return reply;
         }
         transaction.recipients.push(RecipientFacts { hash: stable_hash(&[recipient.address.key().as_bytes()]), internal });

@@ -15,8 +15,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
+
+/// Connections that may wait to be accepted. With the usual 128, some of 500 clients that come at once would wait for a
+/// retransmission of their SYN.
+const BACKLOG: u32 = 4096;
 
 /// What all sessions share.
 pub struct Sessions {
@@ -61,12 +65,22 @@ impl Sessions {
 pub async fn listen(sessions: &Arc<Sessions>, settings: &Settings) -> Result<Vec<(ListenerKind, SocketAddr)>, String> {
     let mut bound = Vec::new();
     for listener in &settings.listeners {
-        let socket = TcpListener::bind(listener.bind).await.map_err(|e| format!("[[listener]] bind {}: {e}", listener.bind))?;
-        let address = socket.local_addr().map_err(|e| format!("[[listener]] bind {}: {e}", listener.bind))?;
+        let failed = |e: std::io::Error| format!("[[listener]] bind {}: {e}", listener.bind);
+        let socket = bind(listener.bind).map_err(failed)?;
+        let address = socket.local_addr().map_err(failed)?;
         bound.push((listener.kind, address));
         tokio::spawn(accept(Arc::clone(sessions), socket, listener.clone()));
     }
     Ok(bound)
+}
+
+/// A listening socket with room for a crowd that comes at once.
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // After a restart the port must be free although old connections linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Accepts until the relay drains.
