@@ -147,6 +147,10 @@ fn parse(line: &str) -> Result<(Label, String, &str), (&str, String)> {
         "-" => Label::Unlabelled,
         other => return Err((path, format!("unknown label {other:?}, expected spam, ham or -"))),
     };
+    if path == "-" {
+        // Standard input is the stream itself.
+        return Err((path, "a stream names its messages by path".into()));
+    }
     let tenant = sender.trim_end_matches('>').rsplit('@').next().unwrap_or_default().to_lowercase();
     Ok((label, tenant, path))
 }
@@ -212,7 +216,7 @@ mod tests {
         let path = folder.path().join("m.eml").display().to_string();
         std::fs::write(&path, MESSAGE).expect("written");
         let input = format!(
-            "spam\ta@acme.example\t{path}\n-\tb@other.example\t{path}\nspam\tc@ACME.example\t{path}\n-\ta@acme.example\t{path}\nhuh\tx\ty\nbad\n"
+            "spam\ta@acme.example\t{path}\n-\tb@other.example\t{path}\nspam\tc@ACME.example\t{path}\n-\ta@acme.example\t{path}\nhuh\tx\ty\nbad\nham\tx\t-\n"
         );
         let mut out = Vec::new();
         assert!(!stream(&scorer, &mut Cursor::new(input), &mut out).expect("written"));
@@ -220,7 +224,7 @@ mod tests {
         let cold = Some(scorer.score(MESSAGE.as_bytes()).llr);
         assert_eq!((llr[0], llr[1]), (cold, cold), "answered before learning, and tenants do not mix");
         assert!(llr[2] > llr[0] && llr[3] >= llr[2], "{llr:?}");
-        assert_eq!((llr[4], llr[5]), (None, None));
+        assert_eq!(llr[4..], [None, None, None]);
     }
 
     #[test]

@@ -36,12 +36,16 @@ struct Renderer<'a> {
     /// The hidden element we are in, and how many of its name are open.
     hidden: Option<(&'a str, usize)>,
     link: Option<(String, usize)>,
+    /// An end that was looked for once and is not there will not be found later either: no second search.
+    no_comment_end: bool,
+    no_raw_end: bool,
 }
 
 impl<'a> Renderer<'a> {
     /// `None` if hidden text never ended.
     fn run(html: &'a str, honour_hiding: bool) -> Option<Page> {
-        let mut r = Renderer { page: Page::default(), honour_hiding, hidden: None, link: None };
+        let mut r =
+            Renderer { page: Page::default(), honour_hiding, hidden: None, link: None, no_comment_end: false, no_raw_end: false };
         let mut rest = html;
         while !rest.is_empty() && r.page.text.len() < MAX_TEXT {
             let Some(open) = memchr::memchr(b'<', rest.as_bytes()) else {
@@ -62,7 +66,9 @@ impl<'a> Renderer<'a> {
     /// Reads one tag or comment at the start of `tag` (which begins with `<`), returns what follows.
     fn markup(&mut self, tag: &'a str) -> &'a str {
         if let Some(comment) = tag.strip_prefix("<!--") {
-            return after(comment, "-->").unwrap_or_else(|| after(comment, ">").unwrap_or(""));
+            let end = if self.no_comment_end { None } else { after(comment, "-->") };
+            self.no_comment_end |= end.is_none();
+            return end.or_else(|| after(comment, ">")).unwrap_or("");
         }
         let body = tag.get(1..).unwrap_or("");
         if !body.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '!' || c == '?') {
@@ -93,7 +99,9 @@ impl<'a> Renderer<'a> {
                 self.end_link();
             }
         } else if ["style", "script", "title"].iter().any(|n| name.eq_ignore_ascii_case(n)) {
-            return skip_raw(rest, name);
+            let end = if self.no_raw_end { None } else { skip_raw(rest, name) };
+            self.no_raw_end |= end.is_none();
+            return end.unwrap_or(rest);
         } else {
             self.open(name, attributes);
         }
@@ -172,20 +180,18 @@ fn tag_end(tag: &str) -> usize {
     first.unwrap_or(tag.len())
 }
 
-/// Skips the content of an element that holds no text.
-fn skip_raw<'a>(rest: &'a str, name: &str) -> &'a str {
+/// What follows an element that holds no text; `None` if it is never closed.
+fn skip_raw<'a>(rest: &'a str, name: &str) -> Option<&'a str> {
     let mut at = 0;
-    while let Some(tail) = rest.get(at..) {
-        let Some(found) = memchr::memmem::find(tail.as_bytes(), b"</") else { break };
-        let end = at + found + 2;
+    loop {
+        let tail = rest.get(at..)?;
+        let end = at + memchr::memmem::find(tail.as_bytes(), b"</")? + 2;
         if rest.get(end..end + name.len()).is_some_and(|n| n.eq_ignore_ascii_case(name)) {
-            let tail = rest.get(end + name.len()..).unwrap_or("");
-            return memchr::memchr(b'>', tail.as_bytes()).and_then(|n| tail.get(n + 1..)).unwrap_or("");
+            let tail = rest.get(end + name.len()..)?;
+            return Some(memchr::memchr(b'>', tail.as_bytes()).and_then(|n| tail.get(n + 1..)).unwrap_or(""));
         }
         at = end;
     }
-    // Never closed: read on behind the tag.
-    rest
 }
 
 fn is_block(name: &str) -> bool {
@@ -339,6 +345,8 @@ mod tests {
         assert!(render("<style>text behind").text.contains("text behind"));
         assert!(render("<!-- text > behind").text.contains("behind"));
         assert!(render("<a href=\"x>click me").text.contains("click"));
+        assert!(render(&"<style></x".repeat(60_000)).text.is_empty());
+        assert!(render(&"<!-- >a".repeat(60_000)).text.starts_with("aaa"));
         assert!(render("1 < 2").text.contains("1 < 2"));
     }
 }
