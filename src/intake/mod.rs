@@ -22,7 +22,7 @@ use crate::score::Scorer;
 use crate::smtp::grammar;
 use crate::spool::Spool;
 use crate::telemetry::events::{self, Refused};
-use crate::types::{Address, Identity, Recipient, Reply, ReversePath, stable_hash};
+use crate::types::{Address, Identity, Recipient, Reply, ReversePath, SenderKey, Strength, TenantId, stable_hash};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -58,6 +58,10 @@ impl Intake {
 
     /// MAIL: the identity as far as it is known, or the refusal.
     pub fn mail(&self, peer: &Peer, from: &ReversePath) -> Result<Transaction, Reply> {
+        if is_stranger(peer) {
+            // Each recipient is refused: that way the log shows to whom mail was to be relayed.
+            return Ok(Transaction::new(stranger(peer), from.clone()));
+        }
         let identity = identity::at_mail(&self.settings(), peer, from)?;
         Ok(Transaction::new(identity, from.clone()))
     }
@@ -66,7 +70,7 @@ impl Intake {
     pub fn rcpt(&self, peer: &Peer, transaction: &mut Transaction, recipient: &Recipient) -> Reply {
         let settings = self.settings();
         let now = self.clock.now();
-        if peer.client.is_none() && peer.login.is_none() {
+        if is_stranger(peer) {
             let reply = policy::reasons::relay_denied();
             self.refused_at_rcpt(transaction, recipient, "relay_denied", &reply);
             return reply;
@@ -114,4 +118,22 @@ impl Intake {
 fn is_internal(settings: &Settings, identity: &Identity, recipient: &Address) -> bool {
     settings.tenant(&identity.tenant).is_some_and(|tenant| tenant.is_internal(recipient.domain()))
         && !grammar::is_rerouting(recipient.local())
+}
+
+/// Neither a listed client nor authenticated: may not relay anything.
+const fn is_stranger(peer: &Peer) -> bool {
+    peer.client.is_none() && peer.login.is_none()
+}
+
+fn stranger(peer: &Peer) -> Identity {
+    let tenant = TenantId::new("");
+    Identity {
+        key: SenderKey::claimed(&tenant, "", peer.address),
+        tenant,
+        address: "".into(),
+        domain: None,
+        strength: Strength::None,
+        client: peer.address,
+        foreign: true,
+    }
 }

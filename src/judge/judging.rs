@@ -266,7 +266,8 @@ fn step(now: Time, settings: &Settings, sender: &mut Sender, facts: &MessageFact
     let new = count(fresh().filter(|(r, _)| !sender.known.contains(r.hash)));
     let message = Weighing {
         fingerprint: facts.fingerprint,
-        llr: (before.content == Counted::Not).then_some(facts.llr),
+        llr: facts.llr,
+        fresh: before.content == Counted::Not,
         known: count(fresh()) - new,
         new,
     };

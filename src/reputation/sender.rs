@@ -58,8 +58,10 @@ pub struct Sender {
 pub struct Weighing {
     /// Fingerprint of the message.
     pub fingerprint: u64,
-    /// Content LLR, if this content is not evidence already.
-    pub llr: Option<f64>,
+    /// Content LLR in nats.
+    pub llr: f64,
+    /// This content is not evidence already (a retried message is).
+    pub fresh: bool,
     /// External recipients, not counted before, that the sender knows.
     pub known: u32,
     /// The same, new to the sender.
@@ -113,8 +115,8 @@ impl Sender {
             return Weight::default();
         }
         self.base.age(now);
-        let content = message.llr.map_or(0.0, |llr| self.base.content(llr, bounds));
-        let mut recipients = self.base.recipients(message.known, message.new);
+        let content = if message.fresh { self.base.content(message.llr, bounds) } else { 0.0 };
+        let mut recipients = self.base.recipients(message.known, message.new, message.llr);
         if message.known + message.new > 0 {
             let earlier = if self.last_message.0 == message.fingerprint { f64::from(self.last_message.1) } else { 0.0 };
             let whole = (earlier + recipients).clamp(-NEW_BOUND, NEW_BOUND);
@@ -148,8 +150,8 @@ impl Sender {
 
     /// Learns from a message that went, of a sender in good standing.
     pub fn learn(&mut self, message: &Weighing) {
-        if let Some(llr) = message.llr {
-            self.base.learn_content(llr);
+        if message.fresh {
+            self.base.learn_content(message.llr);
         }
         self.base.learn_recipients(message.known, message.new);
     }

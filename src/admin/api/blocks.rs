@@ -4,6 +4,7 @@ use super::json;
 use super::request::{Body, Params, cursor, limit, page};
 use crate::admin::auth::Caller;
 use crate::admin::{Core, Problem, Relay};
+use crate::blocks::subject;
 use crate::config::Settings;
 use crate::judge::NewBlock;
 use crate::records::{BlockQuery, RecordsError};
@@ -158,10 +159,8 @@ fn new_block(settings: &Settings, now: Time, caller: &Caller, body: OpenBody) ->
     let kind = body.kind.ok_or_else(|| Problem::field("kind", "kind is missing"))?;
     let kind: BlockKind = serde_json::from_value(Value::String(kind))
         .map_err(|_| Problem::field("kind", "kind is sender, domain, client, tenant or website"))?;
-    let subject = body.subject.map(|s| s.trim().to_owned()).unwrap_or_default();
-    if subject.is_empty() || subject.len() > 320 || subject.chars().any(char::is_control) {
-        return Err(Problem::field("subject", "subject names what to block, in 1 to 320 octets"));
-    }
+    let subject =
+        subject::check(kind, body.subject.as_deref().unwrap_or_default()).map_err(|why| Problem::field("subject", why))?;
     let explanation = reason(body.reason)?;
     let until = match body.until.as_deref() {
         None => None,
