@@ -3,6 +3,7 @@
 use super::Notice;
 use super::dedup::Digest;
 use crate::config::Settings;
+use crate::config::settings::WhenExceeded;
 use crate::types::{Address, Block, Evidence, ReleaseVerdict, Signal, TenantId, Time};
 use mail_builder::MessageBuilder;
 use mail_builder::headers::raw::Raw;
@@ -63,12 +64,25 @@ pub fn mail(settings: &Settings, notice: &Notice) -> Mail {
         Notice::Alert(alert) => Mail {
             subject: format!("Unusual sending: {}", alert.address),
             text: format!(
-                "{} passed a limit of your sending policy.\n\n  {}\n\nNothing was stopped. If this mailing is not intended, \
+                "{} passed a limit of your sending policy.\n\n  {}\n\n{} If this mailing is not intended, \
                  block the sender:\n\n  outgate blocks add --kind sender --subject {} --reason \"...\"\n",
-                alert.address, alert.explanation, alert.address
+                alert.address,
+                alert.explanation,
+                what_is_done(settings.policy.when_exceeded),
+                alert.address
             ),
             to,
         },
+    }
+}
+
+/// What the policy does with mail beyond a limit, for people.
+const fn what_is_done(when_exceeded: WhenExceeded) -> &'static str {
+    match when_exceeded {
+        WhenExceeded::Alert => "Nothing was stopped.",
+        WhenExceeded::Throttle => "What lies beyond it is put off with 450 4.2.1 until there is room again.",
+        WhenExceeded::Hold => "Messages beyond it are held until somebody decides: outgate held list.",
+        WhenExceeded::Block | WhenExceeded::BlockUntilTomorrow => "Whoever passes it is blocked.",
     }
 }
 
