@@ -4,7 +4,7 @@ use super::Notice;
 use super::dedup::Digest;
 use crate::config::Settings;
 use crate::config::settings::WhenExceeded;
-use crate::types::{Address, Block, Evidence, ReleaseVerdict, Signal, TenantId, Time};
+use crate::types::{Address, Block, BlockKind, Evidence, ReleaseVerdict, Signal, TenantId, Time};
 use mail_builder::MessageBuilder;
 use mail_builder::headers::raw::Raw;
 use serde_json::{Value, json};
@@ -97,8 +97,10 @@ pub fn digest(settings: &Settings, digest: &Digest) -> Mail {
 }
 
 fn blocked_text(settings: &Settings, block: &Block, held: usize) -> String {
+    let website = block.kind == BlockKind::Website;
+    let what = if website { "blocked: mail with a link to it is stopped." } else { "blocked from sending mail to the outside." };
     let mut text = format!(
-        "The {} {} was blocked from sending mail to the outside.\n\nReference:  {}\nSince:      {}\nUntil:      {}\n\
+        "The {} {} was {what}\n\nReference:  {}\nSince:      {}\nUntil:      {}\n\
          Opened by:  {}\nWhy:        {}\n",
         block.kind.as_str(),
         block.subject,
@@ -109,7 +111,8 @@ fn blocked_text(settings: &Settings, block: &Block, held: usize) -> String {
         block.explanation,
     );
     text.push_str("\nWhat was done\n");
-    let _ = writeln!(text, "- Mail to external recipients is refused with 550 5.1.8 and this reference.");
+    let code = if website { "5.7.1" } else { "5.1.8" };
+    let _ = writeln!(text, "- Mail to external recipients is refused with 550 {code} and this reference.");
     if settings.blocks.allow_internal {
         text.push_str("- Mail to your own domains still goes through.\n");
     }
@@ -119,6 +122,11 @@ fn blocked_text(settings: &Settings, block: &Block, held: usize) -> String {
         for evidence in block.evidence.iter().take(EVIDENCE_IN_MAIL) {
             evidence_text(&mut text, evidence);
         }
+    }
+    if website {
+        text.push_str("\nWhat to do\nIf mail with links to this website is wanted after all, release it:\n");
+        let _ = writeln!(text, "     outgate blocks release {} --verdict mistake --reason \"...\"", block.reference);
+        return text;
     }
     text.push_str(
         "\nWhat to do\n1. If the account was taken over: change its password, end its sessions, remove foreign forwarding \
@@ -225,4 +233,51 @@ fn block_json(block: &Block) -> Value {
             "recipients": e.recipients,
         })).collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blocks::rules::tests::block;
+    use crate::judge::Alert;
+    use crate::judge::testing::settings;
+    use crate::types::{Reason, SenderKey};
+    use std::sync::Arc;
+
+    #[test]
+    fn an_alert_says_what_is_done_with_the_mail() {
+        // It said "Nothing was stopped" also where the messages were held.
+        let tenant = TenantId::new("acme");
+        let alert = Notice::Alert(Alert {
+            sender: SenderKey::account(&tenant, "alice"),
+            tenant,
+            address: "alice".into(),
+            reason: Reason::RecipientsPerDay,
+            explanation: "The limit is 5.".into(),
+        });
+        let mut settings = settings();
+        for (when, wanted) in [
+            (WhenExceeded::Alert, "Nothing was stopped."),
+            (WhenExceeded::Throttle, "450 4.2.1"),
+            (WhenExceeded::Hold, "outgate held list"),
+        ] {
+            settings.policy.when_exceeded = when;
+            let text = mail(&settings, &alert).text;
+            assert!(text.contains(wanted), "{text}");
+            assert_eq!(text.contains("Nothing was stopped"), when == WhenExceeded::Alert);
+        }
+    }
+
+    #[test]
+    fn a_blocked_website_is_no_account_that_was_taken_over() {
+        let text = |kind, subject| {
+            let block = Arc::new(block(kind, subject));
+            mail(&settings(), &Notice::Blocked { block, held: 0 }).text
+        };
+        let website = text(BlockKind::Website, "bad.example");
+        assert!(website.contains("mail with a link to it") && website.contains("550 5.7.1"), "{website}");
+        assert!(!website.contains("password"), "{website}");
+        let sender = text(BlockKind::Sender, "alice@acme.example");
+        assert!(sender.contains("550 5.1.8") && sender.contains("password"), "{sender}");
+    }
 }
