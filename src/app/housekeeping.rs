@@ -9,9 +9,10 @@ use crate::telemetry::metrics as names;
 use std::fs;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// File of the reputation snapshot below `data_dir`.
 const SNAPSHOT: &str = "reputation.snapshot";
@@ -20,6 +21,10 @@ const TICK: Duration = Duration::from_secs(1);
 /// Ticks between two snapshots, and between two rounds of pruning.
 const SNAPSHOT_TICKS: u64 = 30;
 const PRUNE_TICKS: u64 = 600;
+
+/// One snapshot is written at a time: the one of the orderly end may meet one that is still under way, and both would write
+/// into the same file.
+static SAVING: Mutex<()> = Mutex::new(());
 
 /// Reads the snapshot of the last run. A missing one is a first start; a damaged one is kept aside, loudly.
 pub(super) fn restore(judge: &Judge, data_dir: &Path) {
@@ -35,6 +40,7 @@ pub(super) fn restore(judge: &Judge, data_dir: &Path) {
 
 /// Writes the snapshot beside the old one, syncs, and puts it in its place.
 pub(super) fn save(judge: &Judge, data_dir: &Path) {
+    let _one_at_a_time = SAVING.lock().unwrap_or_else(PoisonError::into_inner);
     let write = || -> std::io::Result<()> {
         let temporary = data_dir.join("reputation.new");
         let mut out = BufWriter::new(fs::File::create(&temporary)?);
@@ -57,15 +63,16 @@ pub(super) async fn run(
     records: Records,
 ) {
     let mut tick = tokio::time::interval(TICK);
+    let mut saving: Option<JoinHandle<()>> = None;
     for round in 1u64.. {
         tick.tick().await;
         desk.expire_due().await;
         metrics::gauge!(names::TRACKED_SENDERS).set(judge.tracked() as f64);
         let current = Arc::clone(&settings.borrow());
-        if round % SNAPSHOT_TICKS == 0 {
+        // Writing may take a while with many senders; blocks go on to expire meanwhile.
+        if round % SNAPSHOT_TICKS == 0 && saving.as_ref().is_none_or(JoinHandle::is_finished) {
             let (judge, dir) = (Arc::clone(&judge), current.server.data_dir.clone());
-            // Writing may take a while with many senders; a failed join means shutdown, which saves by itself.
-            let _ = tokio::task::spawn_blocking(move || save(&judge, &dir)).await;
+            saving = Some(tokio::task::spawn_blocking(move || save(&judge, &dir)));
         }
         if round % PRUNE_TICKS == 0
             && let Err(error) = records.prune(clock.now(), current.records.clone()).await

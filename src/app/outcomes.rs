@@ -14,9 +14,10 @@ use crate::types::{MessageId, MessageMeta, OutcomeClass, Pool, RecipientOutcome,
 use bytes::Bytes;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
 
 /// Reports being written at once: beyond it the queue waits.
-const PARALLEL_REPORTS: usize = 64;
+const PARALLEL_REPORTS: u32 = 64;
 
 /// The consumer of the queue's events.
 pub(super) struct Outcomes {
@@ -32,18 +33,27 @@ pub(super) struct Outcomes {
 }
 
 impl Outcomes {
-    /// Runs until the queue ends.
-    pub(super) async fn run(self, mut events: mpsc::Receiver<QueueEvent>) {
+    /// Runs until the queue ends, or until `ending` turns true and every event that waits is taken; then until all that
+    /// these brought about is done.
+    pub(super) async fn run(self, mut events: mpsc::Receiver<QueueEvent>, mut ending: watch::Receiver<bool>) {
         let this = Arc::new(self);
-        let parallel = Arc::new(Semaphore::new(PARALLEL_REPORTS));
-        while let Some(event) = events.recv().await {
+        let parallel = Arc::new(Semaphore::new(PARALLEL_REPORTS as usize));
+        let mut opening = JoinSet::new();
+        loop {
+            while opening.try_join_next().is_some() {}
+            let event = tokio::select! {
+                biased;
+                event = events.recv() => event,
+                _ = ending.wait_for(|ending| *ending) => None,
+            };
+            let Some(event) = event else { break };
             match event {
                 QueueEvent::Attempted { meta, outcomes, .. } => {
                     for block in this.attempted(&meta, outcomes) {
                         // Opening waits for the disk and then for the queue, which may itself be waiting for us to take
                         // the next event: so it must never stand in this loop's way, nor take a permit.
                         let this = Arc::clone(&this);
-                        tokio::spawn(async move {
+                        opening.spawn(async move {
                             if let Err(error) = this.desk.open(block, RELAY).await {
                                 tracing::error!(?error, "a block could not be opened");
                             }
@@ -65,6 +75,9 @@ impl Outcomes {
                 }
             }
         }
+        while opening.join_next().await.is_some() {}
+        // Every report under way holds one.
+        drop(parallel.acquire_many(PARALLEL_REPORTS).await);
     }
 
     /// Feeds reputation, trace, log and metrics; gives the blocks that the outcomes opened.

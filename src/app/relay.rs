@@ -28,6 +28,9 @@ use tokio::task::JoinHandle;
 /// Running transactions and attempts may take so long at shutdown (contract).
 const DRAIN: Duration = Duration::from_secs(30);
 
+/// What was brought about by then may take so long to be written, for each of who is told.
+const FINISH: Duration = Duration::from_secs(5);
+
 /// Why the relay could not start. Configuration or environment; nothing was accepted yet.
 #[derive(Debug)]
 pub struct StartError(pub String);
@@ -70,8 +73,11 @@ pub struct Relay {
     records: Records,
     sessions: Arc<Sessions>,
     clock: Arc<dyn Clock>,
+    notifier: Notifier,
     tasks: Vec<JoinHandle<()>>,
     outcomes: JoinHandle<()>,
+    /// Tells [`Self::outcomes`] to end once it has taken every event that waits.
+    ending: watch::Sender<bool>,
 }
 
 impl Relay {
@@ -135,7 +141,8 @@ impl Relay {
             ids: Arc::clone(&ids),
             reports: std::sync::Mutex::new(ndr::RateLimit::new(REPORTS_PER_HOUR)),
         };
-        let outcomes = tokio::spawn(consumer.run(queue_events));
+        let ending = watch::Sender::new(false);
+        let outcomes = tokio::spawn(consumer.run(queue_events, ending.subscribe()));
         let mut tasks = vec![
             tokio::spawn(outbox.run(notices)),
             tokio::spawn(run_webhook(receiver.clone(), Arc::clone(&clock), records.clone())),
@@ -158,7 +165,7 @@ impl Relay {
             spool: spool.clone(),
             queue: queue.clone(),
             records: records.clone(),
-            notifier,
+            notifier: notifier.clone(),
             ids,
         }))
         .map_err(failed("tls"))?;
@@ -188,8 +195,10 @@ impl Relay {
             records,
             sessions,
             clock,
+            notifier,
             tasks,
             outcomes,
+            ending,
         })
     }
 
@@ -205,17 +214,27 @@ impl Relay {
         Ok(())
     }
 
-    /// Orderly end: no new mail, running transactions and attempts finish (30 s at most), everything is written.
+    /// Orderly end: no new mail, running transactions and attempts finish (30 s at most), everything is written. What comes
+    /// out of one room goes into the next, so they end in the order of a message's life: sessions, queue, what its outcomes
+    /// bring about (evidence, blocks, reports), and the people to be told of all that.
     pub async fn drain(self) {
         let deadline = tokio::time::Instant::now() + DRAIN;
         self.sessions.drain(DRAIN).await;
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         self.queue.drain(left).await;
         self.delivery.close().await;
+        self.ending.send_replace(true);
+        let outcomes = self.outcomes.abort_handle();
+        if tokio::time::timeout(FINISH, self.outcomes).await.is_err() {
+            tracing::warn!("not all outcomes could be taken in at shutdown");
+            outcomes.abort();
+        }
+        if tokio::time::timeout(FINISH, self.notifier.flush()).await.is_err() {
+            tracing::warn!("not all notices could be written at shutdown");
+        }
         for task in &self.tasks {
             task.abort();
         }
-        self.outcomes.abort();
         housekeeping::save(&self.judge, &self.settings.borrow().server.data_dir);
         self.records.close().await;
         self.spool.close().await;

@@ -8,7 +8,7 @@ use crate::notify::{Notice, Notifier};
 use crate::queue::{Queue, Select};
 use crate::records::{AuditEntry, Records, RecordsError, Role, TraceEvent};
 use crate::telemetry::{events, metrics as names};
-use crate::types::{Block, BlockKind, BlockRef, HoldReason, ReleaseVerdict, SenderScope, TenantId};
+use crate::types::{Block, BlockKind, BlockRef, BlockState, HoldReason, MessageId, ReleaseVerdict, SenderScope, TenantId, Time};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,9 @@ use tokio::sync::{Mutex, watch};
 
 /// The relay itself, as an actor.
 pub const RELAY: &str = "relay";
+
+/// After a crash the judge's snapshot is not older than this.
+const SNAPSHOT_AGE: Duration = Duration::from_secs(6 * 3600);
 
 /// Who acts on a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +67,9 @@ pub struct Desk {
     queue: Queue,
     notifier: Notifier,
     /// Active blocks by subject. The lock is held over the write to disk: whoever meets the same subject meanwhile waits
-    /// and then speaks the same, durable reference.
+    /// and then speaks the same, durable reference. It is held over the order to the queue as well, so that the queue hears
+    /// of blocks in the order of their lives: a release never overtakes the hold of its block, which would leave mail held
+    /// under a block that has ended. The queue's task waits for nobody who wants this lock.
     active: Mutex<HashMap<Subject, Arc<Block>>>,
 }
 
@@ -85,6 +90,11 @@ impl Desk {
             count_active(block.kind, 1.0);
             active.insert(subject(&block), block);
         }
+        // The snapshot of the judge may be older than the last releases: a sender released just before a crash must not be
+        // blocked again by what was forgiven.
+        for block in records.ended_blocks(clock.now().before(SNAPSHOT_AGE))? {
+            judge.forgive_again(&block);
+        }
         Ok(Self { settings, clock, judge, records, queue, notifier, active: Mutex::new(active) })
     }
 
@@ -101,11 +111,14 @@ impl Desk {
         self.records.put_block(Arc::clone(&block)).await?;
         self.judge.block(Arc::clone(&block));
         active.insert(key, Arc::clone(&block));
+        let held = self.queue.hold(Select::CoveredBy(Arc::clone(&block)), HoldReason::Block(block.reference)).await;
         drop(active);
         count_active(block.kind, 1.0);
         metrics::counter!(names::BLOCKS_TOTAL, "kind" => block.kind.as_str(), "reason" => block.reason.as_str()).increment(1);
         events::blocked(&block, block.evidence.first().map(|e| e.message_id));
-        let held = self.queue.hold(Select::CoveredBy(Arc::clone(&block)), HoldReason::Block(block.reference)).await;
+        for id in &held {
+            self.records.trace(held_under(*id, &block, self.clock.now()));
+        }
         self.notifier.tell(Notice::Blocked { block: Arc::clone(&block), held: held.len() });
         if opened_by == RELAY {
             // What people do is audited where they do it.
@@ -129,14 +142,16 @@ impl Desk {
         rules::may_release(by.role, by.tenant.as_ref(), &block, used, quota)?;
         let released = Arc::new(rules::released(&block, self.clock.now(), verdict, note, &by.name));
         self.end(&mut active, &released).await?;
+        let sent_on = match verdict {
+            ReleaseVerdict::Mistake => self.queue.release(Select::HeldUnder(reference)).await,
+            ReleaseVerdict::Compromised => Vec::new(),
+        };
         drop(active);
         metrics::counter!(names::RELEASES_TOTAL, "by" => released_by(by.role)).increment(1);
         events::released(&released, &by.name);
-        if verdict == ReleaseVerdict::Mistake {
-            for id in self.queue.release(Select::HeldUnder(reference)).await {
-                let text = format!("released with block {reference} by {}", by.name);
-                self.records.trace(TraceEvent::Note { id, time: self.clock.now(), text });
-            }
+        for id in sent_on {
+            let text = format!("released with block {reference} by {}", by.name);
+            self.records.trace(TraceEvent::Note { id, time: self.clock.now(), text });
         }
         self.notifier.tell(Notice::Released { block: Arc::clone(&released) });
         Ok(released)
@@ -146,6 +161,10 @@ impl Desk {
     pub async fn expire_due(&self) {
         for block in self.judge.due(self.clock.now()) {
             let mut active = self.active.lock().await;
+            // Somebody may have released it since: that record stays as it is.
+            if self.records.block(block.reference).await.is_ok_and(|b| b.state != BlockState::Active) {
+                continue;
+            }
             let expired = Arc::new(rules::expired(&block, self.clock.now()));
             match self.end(&mut active, &expired).await {
                 Ok(()) => {
@@ -170,7 +189,7 @@ impl Desk {
     /// Releases by the tenant's admins of this block's subject in the running 30 days.
     async fn releases_used(&self, block: &Block) -> Result<u32, DeskError> {
         let since = self.clock.now().before(Duration::from_secs(rules::QUOTA_DAYS * 86_400));
-        Ok(self.records.tenant_releases(block.kind, &block.subject, since).await?)
+        Ok(self.records.tenant_releases(block.tenant.as_ref(), block.kind, &block.subject, since).await?)
     }
 
     async fn audit(&self, action: &str, block: &Block, detail: &str) {
@@ -185,6 +204,11 @@ impl Desk {
             tracing::error!(block = %block.reference, ?error, "audit line lost");
         }
     }
+}
+
+/// The line in the trace of a queued message that a block holds.
+pub(crate) fn held_under(id: MessageId, block: &Block, time: Time) -> TraceEvent {
+    TraceEvent::Note { id, time, text: format!("held under block {}", block.reference) }
 }
 
 fn subject(block: &Block) -> Subject {

@@ -2,12 +2,13 @@
 
 use super::headers::{self, Trace};
 use super::{Intake, Transaction, is_internal};
-use crate::blocks::desk::{DeskError, RELAY};
+use crate::blocks::desk::{DeskError, RELAY, held_under};
 use crate::config::Settings;
 use crate::identity::{self, HeaderFacts, Peer};
 use crate::judge::{Judgement, MessageFacts, RecipientFacts};
 use crate::notify::Notice;
 use crate::policy;
+use crate::queue::Select;
 use crate::records::{Judged, TraceEvent};
 use crate::score::Score;
 use crate::spool::SpoolError;
@@ -143,7 +144,24 @@ impl Intake {
                 return reply;
             }
         };
-        self.take(arrival, arrival.facts.id, arrival.envelope.clone(), part).await
+        let reply = self.take(arrival, arrival.facts.id, arrival.envelope.clone(), part).await;
+        if reply.is_positive() {
+            self.hold_if_blocked_meanwhile(arrival).await;
+        }
+        reply
+    }
+
+    /// While the disk was busy with this message, another session may have had its sender blocked. The block's own order
+    /// to the queue comes after the block is in force: so what that order did not find there yet is found blocked here.
+    async fn hold_if_blocked_meanwhile(&self, arrival: &Arrival<'_>) {
+        let Some(block) = self.judge.gate(self.clock.now(), &arrival.facts.identity) else { return };
+        if arrival.recipients.iter().all(|r| r.internal && arrival.settings.blocks.allow_internal) {
+            return;
+        }
+        let reason = HoldReason::Block(block.reference);
+        for id in self.queue.hold(Select::Id(arrival.facts.id), reason).await {
+            self.records.trace(held_under(id, &block, self.clock.now()));
+        }
     }
 
     /// The sender (or a website in the message) is blocked: external recipients are refused, or held where the same
@@ -165,8 +183,8 @@ impl Intake {
             envelope
         };
         let external = split(false);
-        if !external.recipients.is_empty() {
-            let id = self.ids.next(self.clock.now());
+        let held = (!external.recipients.is_empty()).then(|| self.ids.next(self.clock.now()));
+        if let Some(id) = held {
             let hold = Some(HoldReason::Block(block.reference));
             let part = Part { action: Action::Hold, pool: Pool::HighRisk, hold };
             let reply = self.take(arrival, id, external, part).await;
@@ -175,7 +193,12 @@ impl Intake {
             }
         }
         let part = Part { action: Action::HighRisk, pool: Pool::HighRisk, hold: None };
-        self.take(arrival, arrival.facts.id, split(true), part).await
+        let reply = self.take(arrival, arrival.facts.id, split(true), part).await;
+        if let Some(id) = held.filter(|_| !reply.is_positive()) {
+            // The client will bring the whole message again: its external recipients must not get it twice.
+            self.queue.delete(Select::Id(id)).await;
+        }
+        reply
     }
 
     /// Spools and queues one message, or one part of it.

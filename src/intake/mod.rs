@@ -3,6 +3,8 @@
 mod headers;
 mod ids;
 mod message;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 pub use headers::Trace;
@@ -11,9 +13,10 @@ pub use transaction::Transaction;
 
 use crate::blocks::desk::Desk;
 use crate::config::Settings;
+use crate::config::settings::Client;
 use crate::env::Clock;
 use crate::identity::{self, Peer};
-use crate::judge::{Judge, RecipientFacts, Reserve};
+use crate::judge::{Judge, Reserve};
 use crate::notify::{Notice, Notifier};
 use crate::policy;
 use crate::queue::Queue;
@@ -22,7 +25,7 @@ use crate::score::Scorer;
 use crate::smtp::grammar;
 use crate::spool::Spool;
 use crate::telemetry::events::{self, Refused};
-use crate::types::{Address, Identity, Recipient, Reply, ReversePath, SenderKey, Strength, TenantId, stable_hash};
+use crate::types::{Address, Block, Identity, Recipient, Reply, ReversePath, SenderKey, Strength, TenantId, Time};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -77,7 +80,7 @@ impl Intake {
         }
         let internal = is_internal(&settings, &transaction.identity, &recipient.address);
         if !(internal && settings.blocks.allow_internal)
-            && let Some(block) = self.judge.gate(now, &transaction.identity)
+            && let Some(block) = self.gate_at_rcpt(now, peer, &transaction.identity)
         {
             let reply = policy::reasons::blocked_reply(&settings, block.reference);
             self.refused_at_rcpt(transaction, recipient, block.reason.as_str(), &reply);
@@ -91,8 +94,17 @@ impl Intake {
             }
             return reply;
         }
-        transaction.recipients.push(RecipientFacts { hash: stable_hash(&[recipient.address.key().as_bytes()]), internal });
         Reply::new(250, (2, 1, 5), "Ok")
+    }
+
+    /// The block that refuses recipients of this sender, as far as MAIL tells who it is.
+    fn gate_at_rcpt(&self, now: Time, peer: &Peer, identity: &Identity) -> Option<Arc<Block>> {
+        let header_may_name = |c: &Arc<Client>| c.trust_received || !c.identity_headers.is_empty() || c.script_header.is_some();
+        if identity.strength == Strength::Claimed && peer.client.as_ref().is_some_and(header_may_name) {
+            self.judge.gate_before_header(now, identity)
+        } else {
+            self.judge.gate(now, identity)
+        }
     }
 
     /// The transaction ends without a message: what it reserved is given back.

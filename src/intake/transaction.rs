@@ -1,6 +1,6 @@
 //! One mail transaction as the accept path sees it.
 
-use crate::judge::{RecipientFacts, Reservation};
+use crate::judge::Reservation;
 use crate::types::{Identity, ReversePath};
 
 /// From MAIL to the end of the message.
@@ -11,12 +11,10 @@ pub struct Transaction {
     pub from: ReversePath,
     /// Recipients reserved under that identity.
     pub reservation: Reservation,
-    /// The recipients accepted so far.
-    pub recipients: Vec<RecipientFacts>,
 }
 
 impl Transaction {
     pub(super) fn new(identity: Identity, from: ReversePath) -> Self {
-        Self { identity, from, reservation: Reservation::default(), recipients: Vec::new() }
+        Self { identity, from, reservation: Reservation::default() }
     }
 }

@@ -220,6 +220,23 @@ impl Judge {
         self.board.gate(now, identity)
     }
 
+    /// The gate at RCPT where a header may yet name the account behind a merely claimed sender. A block that meets only
+    /// claimed senders then waits for the dot if an account of that address or login is known: else whoever gets an
+    /// invented envelope blocked would have the account of that name refused before it could show who it is.
+    pub fn gate_before_header(&self, now: Time, identity: &Identity) -> Option<Arc<Block>> {
+        let block = self.board.gate(now, identity)?;
+        let waits = matches!(block.scope, SenderScope::Claimed(_)) && self.knows_account(identity);
+        (!waits).then_some(block)
+    }
+
+    /// Whether mail of an account of this address, or of its local part as a login, was seen.
+    fn knows_account(&self, identity: &Identity) -> bool {
+        let local = identity.address.rsplit_once('@').map(|(local, _)| local);
+        let names = [Some(&*identity.address), local];
+        let mut keys = names.into_iter().flatten().filter(|n| !n.is_empty()).map(|n| SenderKey::account(&identity.tenant, n));
+        keys.any(|key| self.senders.get(&key, |_| ()).is_some())
+    }
+
     /// Reserves one recipient and adds it to `held`. Only `when_exceeded = "throttle"` refuses here; the other actions
     /// concern the whole message and come with its judgement.
     pub fn reserve(&self, now: Time, identity: &Identity, internal: bool, held: &mut Reservation) -> Reserve {
@@ -278,6 +295,18 @@ impl Judge {
     /// the next one at once.
     pub fn unblock(&self, now: Time, block: &Block) {
         self.board.remove(block.reference);
+        self.forgive(now, block, false);
+    }
+
+    /// After a restart: does once more what the end of `block` did, for records that come from a snapshot taken before it.
+    pub fn forgive_again(&self, block: &Block) {
+        if let Some(ended) = block.ended_at {
+            self.forgive(ended, block, true);
+        }
+    }
+
+    /// With `again` only records that have not been used since `now` nor forgiven then.
+    fn forgive(&self, now: Time, block: &Block, again: bool) {
         let all = matches!(
             block.reason,
             Reason::RecipientsExternalPerHour | Reason::RecipientsInternalPerHour | Reason::RecipientsPerDay
@@ -285,19 +314,26 @@ impl Judge {
         if block.kind == BlockKind::Website {
             return;
         }
+        let forgive = |sender: &mut Sender| {
+            let due = !again || (sender.forgiven < now && sender.last <= now);
+            if due {
+                sender.forgive(now, all);
+            }
+            due
+        };
         if let (BlockKind::Sender, SenderScope::Account | SenderScope::Claimed(_), Some(key)) =
             (block.kind, &block.scope, &block.sender)
         {
-            self.senders.get(key, |sender| sender.forgive(now, all));
-            self.trails.remove(key);
+            if self.senders.get(key, |sender| forgive(sender)) == Some(true) {
+                self.trails.remove(key);
+            }
             return;
         }
         let mut keys = Vec::new();
         // Most records are ruled out without making an identity of them.
         let other = |address: &str| block.kind == BlockKind::Sender && !address.is_empty() && address != block.subject;
         self.senders.each(|key, sender| {
-            if !other(&sender.address) && board::covers(block, &sender.identity(key)) {
-                sender.forgive(now, all);
+            if !other(&sender.address) && board::covers(block, &sender.identity(key)) && forgive(sender) {
                 keys.push(key.clone());
             }
         });
@@ -305,7 +341,12 @@ impl Judge {
         if block.kind == BlockKind::Client
             && let (Some(tenant), Ok(client)) = (&block.tenant, block.subject.parse())
         {
-            self.groups.get(&group::client_key(tenant, client), Group::forgive);
+            let forgive = |group: &mut Group| {
+                if !again || group.last <= now {
+                    group.forgive()
+                }
+            };
+            self.groups.get(&group::client_key(tenant, client), forgive);
         }
     }
 

@@ -58,14 +58,13 @@ fn bad(why: &str) -> io::Error {
 }
 
 impl Judge {
-    /// Writes the tables (not the blocks: those live in records). The records of one shard are written while its lock is
-    /// held, so give it a buffer in memory.
+    /// Writes the tables (not the blocks: those live in records). Mail goes on meanwhile.
     pub fn snapshot(&self, out: &mut dyn Write) -> io::Result<()> {
         out.write_all(MAGIC)?;
         let mut writer = Writer { out, buffer: Vec::new(), records: 0, failed: None };
-        self.senders.each(|key, sender| writer.put(&Record::Sender(key.clone(), Cow::Borrowed(sender))));
-        self.groups.each(|key, group| writer.put(&Record::Group(*key, Cow::Borrowed(group))));
-        self.trails.each(|key, trail| writer.put(&Record::Trail(key.clone(), Cow::Borrowed(trail))));
+        self.senders.copies(|key, sender| writer.put(&Record::Sender(key, Cow::Owned(sender))));
+        self.groups.copies(|key, group| writer.put(&Record::Group(key, Cow::Owned(group))));
+        self.trails.copies(|key, trail| writer.put(&Record::Trail(key, Cow::Owned(trail))));
         let mut seen = Vec::new();
         self.seen.each(|key, fully| seen.push((key, fully)));
         seen.chunks(4096).for_each(|chunk| writer.put(&Record::Seen(chunk.to_vec())));

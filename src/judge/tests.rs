@@ -451,6 +451,34 @@ fn snapshots_come_back_and_damaged_ones_are_refused() {
 }
 
 #[test]
+fn a_release_that_a_crash_took_out_of_the_snapshot_is_done_again() {
+    // Released, then the power failed before the next snapshot: the first message after the start blocked the sender again.
+    let judge = judge_with(|_| ());
+    let bob = identity("bob@acme.example", Strength::Authenticated);
+    let (open, _) = run_campaign(&judge, &alice(), 0);
+    send(&judge, &bob, 0, 9.0, &[external(500)]);
+    let mut snapshot = Vec::new();
+    judge.snapshot(&mut snapshot).expect("written");
+    let block = opened(open, at(100));
+    let released = rules::released(&block, at(200), crate::types::ReleaseVerdict::Compromised, "", "admin");
+    let start = || {
+        let judge = judge_with(|_| ());
+        judge.restore(&mut snapshot.as_slice()).expect("read");
+        judge
+    };
+    assert!(send(&start(), &alice(), 300, -4.0, &[external(1)]).open.is_some(), "what happened without it");
+    let again = start();
+    again.forgive_again(&released);
+    assert!(send(&again, &alice(), 300, -4.0, &[external(1)]).open.is_none());
+    assert!(again.sender(at(301), "bob@acme.example").expect("known").evidence_nats > 0.0, "nobody else is forgiven");
+    // Where the snapshot is newer than the release, what came since stands.
+    send(&again, &alice(), 400, 9.0, &[external(600)]);
+    let sum = again.sender(at(401), "alice@acme.example").expect("known").evidence_nats;
+    again.forgive_again(&released);
+    assert!(sum > 0.0 && again.sender(at(401), "alice@acme.example").is_some_and(|v| v.evidence_nats >= sum));
+}
+
+#[test]
 fn senders_are_listed_in_pages() {
     let judge = judge_with(|_| ());
     for n in 0..25 {

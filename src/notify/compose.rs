@@ -3,7 +3,8 @@
 use super::Notice;
 use super::dedup::Digest;
 use crate::config::Settings;
-use crate::types::{Address, Block, Evidence, ReleaseVerdict, Signal, TenantId, Time};
+use crate::config::settings::WhenExceeded;
+use crate::types::{Address, Block, BlockKind, Evidence, ReleaseVerdict, Signal, TenantId, Time};
 use mail_builder::MessageBuilder;
 use mail_builder::headers::raw::Raw;
 use serde_json::{Value, json};
@@ -63,12 +64,25 @@ pub fn mail(settings: &Settings, notice: &Notice) -> Mail {
         Notice::Alert(alert) => Mail {
             subject: format!("Unusual sending: {}", alert.address),
             text: format!(
-                "{} passed a limit of your sending policy.\n\n  {}\n\nNothing was stopped. If this mailing is not intended, \
+                "{} passed a limit of your sending policy.\n\n  {}\n\n{} If this mailing is not intended, \
                  block the sender:\n\n  outgate blocks add --kind sender --subject {} --reason \"...\"\n",
-                alert.address, alert.explanation, alert.address
+                alert.address,
+                alert.explanation,
+                what_is_done(settings.policy.when_exceeded),
+                alert.address
             ),
             to,
         },
+    }
+}
+
+/// What the policy does with mail beyond a limit, for people.
+const fn what_is_done(when_exceeded: WhenExceeded) -> &'static str {
+    match when_exceeded {
+        WhenExceeded::Alert => "Nothing was stopped.",
+        WhenExceeded::Throttle => "What lies beyond it is put off with 450 4.2.1 until there is room again.",
+        WhenExceeded::Hold => "Messages beyond it are held until somebody decides: outgate held list.",
+        WhenExceeded::Block | WhenExceeded::BlockUntilTomorrow => "Whoever passes it is blocked.",
     }
 }
 
@@ -83,8 +97,10 @@ pub fn digest(settings: &Settings, digest: &Digest) -> Mail {
 }
 
 fn blocked_text(settings: &Settings, block: &Block, held: usize) -> String {
+    let website = block.kind == BlockKind::Website;
+    let what = if website { "blocked: mail with a link to it is stopped." } else { "blocked from sending mail to the outside." };
     let mut text = format!(
-        "The {} {} was blocked from sending mail to the outside.\n\nReference:  {}\nSince:      {}\nUntil:      {}\n\
+        "The {} {} was {what}\n\nReference:  {}\nSince:      {}\nUntil:      {}\n\
          Opened by:  {}\nWhy:        {}\n",
         block.kind.as_str(),
         block.subject,
@@ -95,7 +111,8 @@ fn blocked_text(settings: &Settings, block: &Block, held: usize) -> String {
         block.explanation,
     );
     text.push_str("\nWhat was done\n");
-    let _ = writeln!(text, "- Mail to external recipients is refused with 550 5.1.8 and this reference.");
+    let code = if website { "5.7.1" } else { "5.1.8" };
+    let _ = writeln!(text, "- Mail to external recipients is refused with 550 {code} and this reference.");
     if settings.blocks.allow_internal {
         text.push_str("- Mail to your own domains still goes through.\n");
     }
@@ -105,6 +122,11 @@ fn blocked_text(settings: &Settings, block: &Block, held: usize) -> String {
         for evidence in block.evidence.iter().take(EVIDENCE_IN_MAIL) {
             evidence_text(&mut text, evidence);
         }
+    }
+    if website {
+        text.push_str("\nWhat to do\nIf mail with links to this website is wanted after all, release it:\n");
+        let _ = writeln!(text, "     outgate blocks release {} --verdict mistake --reason \"...\"", block.reference);
+        return text;
     }
     text.push_str(
         "\nWhat to do\n1. If the account was taken over: change its password, end its sessions, remove foreign forwarding \
@@ -211,4 +233,51 @@ fn block_json(block: &Block) -> Value {
             "recipients": e.recipients,
         })).collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blocks::rules::tests::block;
+    use crate::judge::Alert;
+    use crate::judge::testing::settings;
+    use crate::types::{Reason, SenderKey};
+    use std::sync::Arc;
+
+    #[test]
+    fn an_alert_says_what_is_done_with_the_mail() {
+        // It said "Nothing was stopped" also where the messages were held.
+        let tenant = TenantId::new("acme");
+        let alert = Notice::Alert(Alert {
+            sender: SenderKey::account(&tenant, "alice"),
+            tenant,
+            address: "alice".into(),
+            reason: Reason::RecipientsPerDay,
+            explanation: "The limit is 5.".into(),
+        });
+        let mut settings = settings();
+        for (when, wanted) in [
+            (WhenExceeded::Alert, "Nothing was stopped."),
+            (WhenExceeded::Throttle, "450 4.2.1"),
+            (WhenExceeded::Hold, "outgate held list"),
+        ] {
+            settings.policy.when_exceeded = when;
+            let text = mail(&settings, &alert).text;
+            assert!(text.contains(wanted), "{text}");
+            assert_eq!(text.contains("Nothing was stopped"), when == WhenExceeded::Alert);
+        }
+    }
+
+    #[test]
+    fn a_blocked_website_is_no_account_that_was_taken_over() {
+        let text = |kind, subject| {
+            let block = Arc::new(block(kind, subject));
+            mail(&settings(), &Notice::Blocked { block, held: 0 }).text
+        };
+        let website = text(BlockKind::Website, "bad.example");
+        assert!(website.contains("mail with a link to it") && website.contains("550 5.7.1"), "{website}");
+        assert!(!website.contains("password"), "{website}");
+        let sender = text(BlockKind::Sender, "alice@acme.example");
+        assert!(sender.contains("550 5.1.8") && sender.contains("password"), "{sender}");
+    }
 }

@@ -74,9 +74,11 @@ impl Dedup {
 
     /// When the window has ended: starts a new one and gives the digests of the old one, if anything was only counted.
     pub fn turn(&mut self, now: Time) -> Vec<Digest> {
-        if now.since(self.started) < WINDOW {
-            return Vec::new();
-        }
+        if now.since(self.started) < WINDOW { Vec::new() } else { self.close(now) }
+    }
+
+    /// Ends the window now, and starts a new one.
+    pub fn close(&mut self, now: Time) -> Vec<Digest> {
         let old = std::mem::replace(self, Self::new(now));
         let mut digests: Vec<Digest> = old
             .tenants
@@ -93,7 +95,8 @@ impl Dedup {
 mod tests {
     use super::*;
     use crate::judge::Alert;
-    use crate::types::{Reason, SenderKey};
+    use crate::types::{BlockKind, BlockRef, Reason, SenderKey};
+    use std::sync::Arc;
 
     fn alert(sender: &str) -> Notice {
         let tenant = TenantId::new("acme");
@@ -127,5 +130,28 @@ mod tests {
         assert_eq!(sent, BURST);
         let digests = dedup.turn(Time(0).after(WINDOW));
         assert_eq!((digests[0].count, digests[0].lines.len()), (90, 50));
+    }
+
+    #[test]
+    fn a_sender_blocked_again_after_its_release_is_told_again() {
+        // The admin had released it a minute before and heard nothing of the second block for an hour.
+        let mut dedup = Dedup::new(Time(0));
+        let blocked = |n| {
+            let mut block = crate::blocks::rules::tests::block(BlockKind::Sender, "alice@acme.example");
+            block.reference = BlockRef::from_random(n);
+            Notice::Blocked { block: Arc::new(block), held: 0 }
+        };
+        assert_eq!(dedup.check(&blocked(1), "first"), Verdict::Send);
+        assert_eq!(dedup.check(&blocked(2), "again"), Verdict::Send);
+        assert_eq!(dedup.check(&blocked(2), "the same"), Verdict::Count);
+    }
+
+    #[test]
+    fn what_was_counted_is_not_lost_at_the_end() {
+        let mut dedup = Dedup::new(Time(0));
+        (0..12).for_each(|i| drop(dedup.check(&alert(&format!("u{i}@acme.example")), &format!("line {i}"))));
+        let digests = dedup.close(Time(1));
+        assert_eq!((digests[0].count, digests[0].lines.as_slice()), (2, ["line 10".to_owned(), "line 11".into()].as_slice()));
+        assert_eq!(dedup.close(Time(2)), vec![]);
     }
 }

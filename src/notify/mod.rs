@@ -5,7 +5,7 @@ mod dedup;
 mod task;
 mod webhook;
 
-pub use task::{Notifier, Outbox};
+pub use task::{Inbox, Notifier, Outbox};
 pub use webhook::run as run_webhook;
 
 use crate::judge::Alert;
@@ -49,13 +49,12 @@ impl Notice {
         }
     }
 
-    /// Notices with the same key within the window are counted, not sent. Blocks have a reference each, so the key of a
-    /// storm of blocks is their kind and tenant; see [`dedup`].
+    /// Notices with the same key within the window are counted, not sent. A block goes by its reference: when a sender that
+    /// was released is blocked again, people must hear of it. Storms are bounded by the number sent; see [`dedup`].
     fn key(&self) -> String {
         let tenant = self.tenant().map_or("", TenantId::as_str);
         match self {
-            Self::Blocked { block, .. } => format!("{}|{tenant}|{}|{}", self.event(), block.kind.as_str(), block.subject),
-            Self::Released { block } => format!("{}|{tenant}|{}", self.event(), block.reference),
+            Self::Blocked { block, .. } | Self::Released { block } => format!("{}|{tenant}|{}", self.event(), block.reference),
             Self::Alert(alert) => format!("{}|{tenant}|{}|{}", self.event(), alert.sender, alert.reason.as_str()),
         }
     }

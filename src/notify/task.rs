@@ -1,6 +1,6 @@
 //! The task that sends notices, one after the other, so that the mail path never waits for them.
 
-use super::dedup::{Dedup, Verdict};
+use super::dedup::{Dedup, Digest, Verdict};
 use super::{Notice, compose, webhook};
 use crate::config::Settings;
 use crate::env::Clock;
@@ -12,7 +12,7 @@ use crate::types::{Address, BodyType, Envelope, MessageMeta, Notify, Pool, Recip
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Notices waiting at most; more are dropped with a line in the log (the block records themselves are durable).
 const BACKLOG: usize = 4096;
@@ -20,20 +20,39 @@ const BACKLOG: usize = 4096;
 /// Where notices are handed in; cheap to clone, never blocks.
 #[derive(Clone)]
 pub struct Notifier {
-    sender: mpsc::Sender<Notice>,
+    sender: mpsc::Sender<Item>,
+}
+
+/// What [`Outbox::run`] reads.
+pub struct Inbox(mpsc::Receiver<Item>);
+
+enum Item {
+    Notice(Notice),
+    /// Answered once everything before it is on disk.
+    Flush(oneshot::Sender<()>),
 }
 
 impl Notifier {
     /// The notifier and the end that [`Outbox::run`] reads.
-    pub fn new() -> (Self, mpsc::Receiver<Notice>) {
+    pub fn new() -> (Self, Inbox) {
         let (sender, receiver) = mpsc::channel(BACKLOG);
-        (Self { sender }, receiver)
+        (Self { sender }, Inbox(receiver))
     }
 
     /// Tells whoever should know.
     pub fn tell(&self, notice: Notice) {
-        if let Err(error) = self.sender.try_send(notice) {
+        if let Err(error) = self.sender.try_send(Item::Notice(notice)) {
             tracing::error!(%error, "a notice was dropped: too many are waiting");
+        }
+    }
+
+    /// Returns once everything that was told before is on disk: mails in the spool, webhook calls in records, and what was
+    /// only counted so far as a digest. For the orderly end: what waits here in memory would be lost.
+    pub async fn flush(&self) {
+        let (done, flushed) = oneshot::channel();
+        if self.sender.send(Item::Flush(done)).await.is_ok() {
+            // Gone unanswered means that the task has ended: there is nobody left to wait for.
+            let _ = flushed.await;
         }
     }
 }
@@ -56,22 +75,29 @@ pub struct Outbox {
 
 impl Outbox {
     /// Runs until every [`Notifier`] is gone; what waits then is still sent.
-    pub async fn run(self, mut notices: mpsc::Receiver<Notice>) {
+    pub async fn run(self, mut inbox: Inbox) {
         let mut dedup = Dedup::new(self.clock.now());
         let mut minute = tokio::time::interval(Duration::from_secs(60));
         loop {
             tokio::select! {
-                notice = notices.recv() => match notice {
-                    Some(notice) => self.handle(&mut dedup, &notice).await,
+                item = inbox.0.recv() => match item {
+                    Some(Item::Notice(notice)) => self.handle(&mut dedup, &notice).await,
+                    Some(Item::Flush(done)) => {
+                        self.send_digests(dedup.close(self.clock.now())).await;
+                        // Whoever asked may have given up waiting.
+                        let _ = done.send(());
+                    }
                     None => break,
                 },
-                _ = minute.tick() => {
-                    let settings = Arc::clone(&self.settings.borrow());
-                    for digest in dedup.turn(self.clock.now()) {
-                        self.send(&settings, &compose::digest(&settings, &digest)).await;
-                    }
-                }
+                _ = minute.tick() => self.send_digests(dedup.turn(self.clock.now())).await,
             }
+        }
+    }
+
+    async fn send_digests(&self, digests: Vec<Digest>) {
+        let settings = Arc::clone(&self.settings.borrow());
+        for digest in digests {
+            self.send(&settings, &compose::digest(&settings, &digest)).await;
         }
     }
 

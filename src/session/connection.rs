@@ -320,11 +320,11 @@ impl Driver<'_> {
                 None => Answer::Reply(Reply::new(503, (5, 5, 1), "MAIL first")),
             },
             Question::Xclient(attributes) => {
-                self.xclient(&attributes);
+                xclient(&mut self.peer, &attributes);
                 Answer::Accept
             }
             Question::Xforward(attributes) => {
-                self.origin(&attributes);
+                origin(&mut self.peer, &attributes);
                 Answer::Accept
             }
         };
@@ -332,26 +332,6 @@ impl Driver<'_> {
             count_reply(reply);
         }
         self.server.answer(answer);
-    }
-
-    /// XCLIENT LOGIN names the user; ADDR is evidence and never re-matches `[[client]]`.
-    fn xclient(&mut self, attributes: &[Attribute]) {
-        for (name, value) in attributes {
-            if name == "LOGIN" {
-                self.peer.xclient_login.clone_from(value);
-            }
-        }
-        self.origin(attributes);
-    }
-
-    fn origin(&mut self, attributes: &[Attribute]) {
-        for (name, value) in attributes {
-            if name == "ADDR" {
-                let text = value.as_deref().unwrap_or_default();
-                let text = text.strip_prefix("IPV6:").or_else(|| text.strip_prefix("IPv6:")).unwrap_or(text);
-                self.peer.origin = text.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
-            }
-        }
     }
 
     async fn login(&mut self, user: &str, password: &str) -> Answer {
@@ -369,6 +349,28 @@ impl Driver<'_> {
                 Answer::Reply(Reply::new(535, (5, 7, 8), "Authentication credentials invalid"))
             }
             LoginResult::Unknown => Answer::Reply(Reply::new(454, (4, 7, 0), "Temporary authentication failure")),
+        }
+    }
+}
+
+/// XCLIENT LOGIN names the user; ADDR is evidence and never re-matches `[[client]]`. The session begins anew: what the
+/// proxy itself had proven by AUTH does not speak for the user it now brings.
+fn xclient(peer: &mut Peer, attributes: &[Attribute]) {
+    peer.login = None;
+    for (name, value) in attributes {
+        if name == "LOGIN" {
+            peer.xclient_login.clone_from(value);
+        }
+    }
+    origin(peer, attributes);
+}
+
+fn origin(peer: &mut Peer, attributes: &[Attribute]) {
+    for (name, value) in attributes {
+        if name == "ADDR" {
+            let text = value.as_deref().unwrap_or_default();
+            let text = text.strip_prefix("IPV6:").or_else(|| text.strip_prefix("IPv6:")).unwrap_or(text);
+            peer.origin = text.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
         }
     }
 }
@@ -392,4 +394,24 @@ async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
 fn count_reply(reply: &Reply) {
     let enhanced = reply.enhanced.map_or_else(String::new, |e| e.to_string());
     metrics::counter!(names::REPLIES_TOTAL, "code" => reply.code.to_string(), "enhanced" => enhanced).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Login;
+    use crate::types::TenantId;
+
+    #[test]
+    fn after_xclient_the_proxys_own_login_speaks_for_nobody() {
+        let login = Login { name: "proxy".into(), tenant: TenantId::new("acme"), may_send_as: vec![] };
+        let address: IpAddr = "192.0.2.1".parse().unwrap();
+        let mut peer = Peer { address, client: None, login: Some(login), xclient_login: None, origin: None };
+        let attribute = |name: &str, value: Option<&str>| (name.to_owned(), value.map(str::to_owned));
+        xclient(&mut peer, &[attribute("LOGIN", Some("alice")), attribute("ADDR", Some("IPv6:2001:db8::1"))]);
+        assert_eq!((peer.login.as_ref(), peer.xclient_login.as_deref()), (None, Some("alice")));
+        assert_eq!((peer.address, peer.origin), (address, "2001:db8::1".parse().ok()));
+        xclient(&mut peer, &[attribute("LOGIN", None)]);
+        assert_eq!(peer.xclient_login, None);
+    }
 }

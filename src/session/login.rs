@@ -15,6 +15,8 @@ const PARALLEL_CHECKS: usize = 2;
 const MEMORY: Duration = Duration::from_secs(900);
 /// Clients and logins remembered at most; beyond it the oldest go.
 const MAX_ENTRIES: usize = 50_000;
+/// Characters of a login that are told apart.
+const MAX_NAME: usize = 64;
 /// Longest delay of one answer.
 const MAX_DELAY: Duration = Duration::from_secs(30);
 
@@ -41,6 +43,11 @@ impl Default for LoginGuard {
     }
 }
 
+/// What failures are counted under. Of a name only its beginning: an AUTH line has room for nine thousand octets of it.
+fn keys(client: IpAddr, user: &str) -> [String; 2] {
+    [format!("c {client}"), format!("l {}", user.chars().take(MAX_NAME).collect::<String>().to_lowercase())]
+}
+
 /// 0, 0, 0, 1 s, 2 s, 4 s ... after so many failures: typing errors cost nothing, guessing costs more and more.
 fn delay_after(failures: u32) -> Duration {
     match failures {
@@ -52,7 +59,7 @@ fn delay_after(failures: u32) -> Duration {
 impl LoginGuard {
     /// Checks a login; slow after failures of the same client or the same name.
     pub async fn check(&self, records: &Records, client: IpAddr, user: &str, password: &str, now: Time) -> LoginResult {
-        let keys = [format!("c {client}"), format!("l {}", user.to_lowercase())];
+        let keys = keys(client, user);
         let failures = keys.iter().map(|key| self.count(key, now)).max().unwrap_or(0);
         tokio::time::sleep(delay_after(failures)).await;
         let account = match records.account(user).await {
@@ -123,6 +130,12 @@ mod tests {
         assert_eq!(delay_after(3), Duration::from_secs(1));
         assert_eq!(delay_after(6), Duration::from_secs(8));
         assert_eq!(delay_after(u32::MAX), MAX_DELAY);
+    }
+
+    #[test]
+    fn a_flood_of_long_names_takes_little_memory() {
+        let keys = keys("192.0.2.1".parse().unwrap(), &"A".repeat(9000));
+        assert_eq!(keys, ["c 192.0.2.1".to_owned(), format!("l {}", "a".repeat(MAX_NAME))]);
     }
 
     #[test]

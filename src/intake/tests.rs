@@ -1,0 +1,175 @@
+//! The accept path with the real spool, queue and records; nothing is delivered.
+
+use super::*;
+use crate::blocks::rules;
+use crate::delivery::Attempt;
+use crate::env::Deliver;
+use crate::judge::testing;
+use crate::queue::{Backlog, QueueState};
+use crate::types::{BlockKind, BlockRef, BlockState, BodyType, Envelope, RecipientOutcome, ReleaseVerdict, SenderScope};
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Mutex;
+
+/// A next hop that never answers.
+struct Silent;
+
+impl Deliver for Silent {
+    fn attempt(&self, _: Attempt) -> Pin<Box<dyn Future<Output = Vec<RecipientOutcome>> + Send + '_>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+impl Clone for Silent {
+    fn clone(&self) -> Self {
+        Self
+    }
+}
+
+/// A clock at which something happens between two readings, as another session would have it.
+#[derive(Default)]
+struct Meanwhile(Mutex<Option<Box<dyn FnMut() -> bool + Send>>>);
+
+impl Clock for Meanwhile {
+    fn now(&self) -> Time {
+        let mut event = self.0.lock().unwrap();
+        if event.as_mut().is_some_and(|event| event()) {
+            *event = None;
+        }
+        Time::from_secs(1_795_356_000)
+    }
+}
+
+struct Room {
+    intake: Intake,
+    clock: Arc<Meanwhile>,
+    peer: Peer,
+    _settings: watch::Sender<Arc<Settings>>,
+    _dir: tempfile::TempDir,
+}
+
+fn room() -> Room {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Arc::new(testing::settings());
+    let clock = Arc::new(Meanwhile::default());
+    let (sender, receiver) = watch::channel(Arc::clone(&settings));
+    let records = Records::open(&dir.path().join("records.db")).unwrap();
+    let spool = Spool::open(&dir.path().join("spool"), &mut |_| ()).unwrap();
+    let judge = Arc::new(Judge::new(Arc::clone(&settings)));
+    let (queue, _) = Queue::start(clock.clone(), spool.clone(), Silent, Backlog::new(Arc::clone(&settings)));
+    let (notifier, _) = Notifier::new();
+    let (judging, queueing) = (Arc::clone(&judge), queue.clone());
+    let desk = Desk::start(receiver.clone(), clock.clone(), judging, records.clone(), queueing, notifier.clone()).unwrap();
+    let address: IpAddr = "192.0.2.7".parse().unwrap();
+    let client = identity::find_client(&settings, address);
+    let intake = Intake {
+        settings: receiver,
+        clock: clock.clone(),
+        scorer: Arc::new(Scorer::shipped().unwrap()),
+        judge,
+        desk: Arc::new(desk),
+        spool,
+        queue,
+        records,
+        notifier,
+        ids: Arc::new(IdSource::new(1)),
+    };
+    let peer = Peer { address, client, login: None, xclient_login: None, origin: None };
+    Room { intake, clock, peer, _settings: sender, _dir: dir }
+}
+
+const ACCOUNT: &str = "X-Authenticated-Sender: alice@acme.example\r\n";
+
+impl Room {
+    /// One message of alice to each of `to`: the first refusal at RCPT, or the reply to the dot.
+    async fn send(&self, n: u32, header: &str, to: &[&str]) -> Reply {
+        let from = ReversePath(Address::parse("alice@acme.example"));
+        let recipients: Vec<Recipient> = to.iter().map(|to| Recipient::new(Address::parse(to).unwrap())).collect();
+        let mut transaction = self.intake.mail(&self.peer, &from).unwrap();
+        for recipient in &recipients {
+            let reply = self.intake.rcpt(&self.peer, &mut transaction, recipient);
+            if !reply.is_positive() {
+                self.intake.abandon(transaction);
+                return reply;
+            }
+        }
+        let envelope = Envelope { from, recipients, body: BodyType::SevenBit, smtputf8: false, ret: None, envid: None };
+        let trace = Trace { helo: "mail.acme.example", address: self.peer.address, protocol: "ESMTP", submission: false };
+        let body = format!("{header}Message-ID: <{n}@acme.example>\r\nSubject: minutes\r\n\r\nHi Bob, see you on Tuesday.\r\n");
+        self.intake.message(&self.peer, &trace, transaction, envelope, body.into_bytes()).await
+    }
+
+    async fn held(&self) -> usize {
+        self.intake.queue.list(Some(QueueState::Held), None, 100).await.len()
+    }
+}
+
+fn block(scope: SenderScope) -> Block {
+    let mut block = rules::tests::block(BlockKind::Sender, "alice@acme.example");
+    block.reference = BlockRef::from_random(4711);
+    block.scope = scope;
+    block
+}
+
+#[tokio::test]
+async fn mail_that_was_on_its_way_to_the_disk_when_its_sender_was_blocked_is_held() {
+    let room = room();
+    let judge = Arc::clone(&room.intake.judge);
+    *room.clock.0.lock().unwrap() = Some(Box::new(move || {
+        let judged = judge.tracked() > 0;
+        if judged {
+            judge.block(Arc::new(block(SenderScope::Any)));
+        }
+        judged
+    }));
+    assert_eq!(room.send(1, ACCOUNT, &["bob@far.example"]).await.code, 250);
+    assert_eq!(room.held().await, 1, "it left after the block was in force");
+}
+
+#[tokio::test]
+async fn internal_mail_on_its_way_to_the_disk_goes_on() {
+    let room = room();
+    let judge = Arc::clone(&room.intake.judge);
+    *room.clock.0.lock().unwrap() = Some(Box::new(move || {
+        judge.block(Arc::new(block(SenderScope::Any)));
+        true
+    }));
+    assert_eq!(room.send(1, ACCOUNT, &["bob@acme.example"]).await.code, 250);
+    assert_eq!(room.held().await, 0);
+}
+
+#[tokio::test]
+async fn an_invented_envelope_that_got_blocked_does_not_stop_the_account_of_that_name() {
+    let room = room();
+    assert_eq!(room.send(1, ACCOUNT, &["bob@far.example"]).await.code, 250);
+    room.intake.judge.block(Arc::new(block(SenderScope::Claimed(room.peer.address))));
+    let reply = room.send(2, ACCOUNT, &["bob@far.example"]).await;
+    assert_eq!(reply.code, 250, "refused before the header could tell: {}", reply.one_line());
+    let reply = room.send(3, "", &["bob@far.example"]).await;
+    assert!(reply.one_line().starts_with("550 5.1.8"), "{}", reply.one_line());
+}
+
+#[tokio::test]
+async fn a_claimed_sender_without_account_is_refused_at_rcpt() {
+    let room = room();
+    room.intake.judge.block(Arc::new(block(SenderScope::Claimed(room.peer.address))));
+    let from = ReversePath(Address::parse("alice@acme.example"));
+    let mut transaction = room.intake.mail(&room.peer, &from).unwrap();
+    let reply = room.intake.rcpt(&room.peer, &mut transaction, &Recipient::new(Address::parse("bob@far.example").unwrap()));
+    assert!(reply.one_line().starts_with("550 5.1.8"), "{}", reply.one_line());
+}
+
+#[tokio::test]
+async fn a_release_is_not_overwritten_by_the_end_of_its_time() {
+    let room = room();
+    let mut due = block(SenderScope::Any);
+    due.until = Some(Time(1));
+    let released = rules::released(&due, Time(1), ReleaseVerdict::Mistake, "wanted", "admin");
+    // Somebody has released it; the round of expiry had seen it due just before.
+    room.intake.records.put_block(Arc::new(released)).await.unwrap();
+    room.intake.judge.block(Arc::new(due.clone()));
+    room.intake.desk.expire_due().await;
+    let record = room.intake.records.block(due.reference).await.unwrap();
+    assert_eq!((record.state, record.released_by.as_deref()), (BlockState::Released, Some("admin")));
+}
