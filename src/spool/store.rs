@@ -72,6 +72,8 @@ pub struct Shared {
     pub cache: Mutex<Cache>,
     /// Whether progress can be recorded.
     pub healthy: AtomicBool,
+    /// With less free space no message is accepted once the open segment is full.
+    pub free_bytes_needed: u64,
     /// The disk.
     pub disk: Arc<dyn Disk>,
     /// Where the segments lie.
