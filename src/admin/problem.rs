@@ -92,7 +92,7 @@ impl From<RecordsError> for Problem {
         match e {
             RecordsError::NotFound => Self::not_found("there is nothing of that name"),
             RecordsError::Exists => Self::conflict("that exists already"),
-            RecordsError::Failed(_) => Self::unavailable(&e),
+            RecordsError::Failed(_) | RecordsError::Damaged(_) => Self::unavailable(&e),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::blocks::desk::Desk;
 use crate::config::Settings;
 use crate::config::settings::ListenerKind;
 use crate::delivery::Delivery;
-use crate::env::{Clock, random_u64};
+use crate::env::{Clock, Disk, SystemDisk, random_u64};
 use crate::intake::{IdSource, Intake};
 use crate::judge::Judge;
 use crate::ndr;
@@ -19,6 +19,7 @@ use crate::spool::Spool;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -78,29 +79,33 @@ pub struct Relay {
     outcomes: JoinHandle<()>,
     /// Tells [`Self::outcomes`] to end once it has taken every event that waits.
     ending: watch::Sender<bool>,
+    /// Dropped last: nobody else works on the data directory before all is written.
+    _lock: Box<dyn Send>,
 }
 
 impl Relay {
     /// Starts everything. Order: data first (records, spool, reputation), then what judges and delivers, then HTTP, and the
     /// SMTP listeners last: nobody is let in before all is ready.
     pub async fn start(mut settings: Settings, clock: Arc<dyn Clock>, metrics: PrometheusHandle) -> Result<Self, StartError> {
+        // The data directory first: a second relay on it must be told so, not that a port is taken.
+        let dir = settings.server.data_dir.clone();
+        let lock = take_data_dir(&dir)?;
         let admin_listener = bind_http(settings.admin_bind, "[admin] bind").await?;
         // Notices name the admin page: by the port that the kernel chose, if it was to choose.
         settings.admin_bind = admin_listener.local_addr().map_err(failed("[admin] bind"))?;
         let settings = Arc::new(settings);
-        let dir = settings.server.data_dir.clone();
-        std::fs::create_dir_all(&dir).map_err(failed(&format!("data_dir {}", dir.display())))?;
         let admin_token = admin::token::ensure(&dir).map_err(failed("admin.token"))?;
         let (sender, receiver) = watch::channel(Arc::clone(&settings));
 
-        let records = Records::open(&dir.join("records.db")).map_err(|e| StartError(format!("records.db: {e:?}")))?;
+        let database = dir.join("records.db");
+        let records = Records::open(&database).map_err(failed(&database.display().to_string()))?;
         let mut backlog = Backlog::new(Arc::clone(&settings));
         let mut recovered = 0u64;
         let mut found = |message| {
             backlog.add(&message);
             recovered += 1;
         };
-        let spool = Spool::open(&dir.join("spool"), &mut found).map_err(|e| StartError(format!("spool: {e:?}")))?;
+        let spool = Spool::open(&dir.join("spool"), &mut found).map_err(failed("spool"))?;
         if recovered > 0 {
             tracing::info!(messages = recovered, "spool recovered");
         }
@@ -178,9 +183,7 @@ impl Relay {
             queue: queue.clone(),
             desk,
             metrics,
-            health: Arc::new(move || {
-                if health_spool.is_healthy() { Vec::new() } else { vec!["spool: progress cannot be recorded".to_owned()] }
-            }),
+            health: Arc::new(move || health_spool.trouble().map(|what| format!("spool: {what}")).into_iter().collect()),
         };
         let public = serve_http(&settings, admin_listener, state, &mut tasks).await?;
         let smtp = session::listen(&sessions, &settings).await.map_err(StartError)?;
@@ -199,6 +202,7 @@ impl Relay {
             tasks,
             outcomes,
             ending,
+            _lock: lock,
         })
     }
 
@@ -240,6 +244,18 @@ impl Relay {
         self.spool.close().await;
         tracing::info!(time = %self.clock.now().rfc3339(), "stopped");
     }
+}
+
+/// Makes the data directory where it is missing and locks it for this process.
+fn take_data_dir(dir: &Path) -> Result<Box<dyn Send>, StartError> {
+    let what = format!("data_dir {}", dir.display());
+    std::fs::create_dir_all(dir).map_err(failed(&what))?;
+    SystemDisk.lock(&dir.join("lock")).map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => {
+            StartError(format!("{what} is in use by another outgate: stop it, or set another data_dir"))
+        }
+        _ => failed(&what)(error),
+    })
 }
 
 async fn bind_http(address: SocketAddr, key: &str) -> Result<TcpListener, StartError> {

@@ -2,12 +2,14 @@
 //! in their order.
 
 mod ending;
+mod pump;
+mod timing;
 
 use super::destinations::{Destinations, Route};
 use super::entry::{Entry, Leg, LegState, Legs, NEVER, Notice, Sender, Source};
-use super::progress::{Fate, Progress, Stage};
-use super::reports::{REPORTS_MAX, Report, Reports};
-use super::{FailureCause, QueueItem, QueueState, schedule};
+use super::progress::{Progress, Stage};
+use super::reports::{Report, Reports};
+use super::{QueueItem, QueueState};
 use crate::config::Settings;
 use crate::delivery::Destination;
 use crate::types::{Block, Identity, MessageId, MessageMeta, RecipientOutcome, Time};
@@ -234,52 +236,6 @@ impl State {
         }
     }
 
-    /// Starts what may start now. Called once after a batch of inputs.
-    pub fn pump(&mut self, now: Time, out: &mut Vec<Effect>) {
-        self.dests.wake(now);
-        // Attempts may turn out to need a meta first, and a meta at hand may make attempts.
-        self.pump_attempts(out);
-        if self.pump_work(now, out) {
-            self.pump_attempts(out);
-        }
-    }
-
-    fn pump_attempts(&mut self, out: &mut Vec<Effect>) {
-        while self.open && self.running < self.settings.delivery.connections && self.reports.len() < REPORTS_MAX {
-            let Some((dest, id)) = self.dests.next(&self.settings) else { break };
-            self.start(dest, id, out);
-        }
-    }
-
-    fn pump_work(&mut self, now: Time, out: &mut Vec<Effect>) -> bool {
-        let mut any = false;
-        while self.open && self.loading < LOADS_MAX && self.reports.len() < REPORTS_MAX {
-            let Some(id) = self.work.pop_front() else { break };
-            let Some(entry) = self.messages.get_mut(&id) else { continue };
-            entry.queued = false;
-            if entry.loading || !entry.needs_meta() {
-                continue;
-            }
-            any = true;
-            if let Source::Fresh(meta) = &entry.source {
-                let meta = meta.clone();
-                self.loaded(now, &meta, out);
-            } else {
-                entry.loading = true;
-                self.loading += 1;
-                out.push(Effect::Load(id));
-            }
-        }
-        any
-    }
-
-    /// When something becomes due by itself.
-    pub fn next_wake(&self) -> Option<Time> {
-        let timer = self.timers.first().map(|(time, _)| *time);
-        let later = self.later.first().map(|(time, _)| *time);
-        [timer, later, self.dests.next_wake(), self.reports.next_wake()].into_iter().flatten().min()
-    }
-
     /// Whether nothing is under way.
     pub fn is_idle(&self) -> bool {
         self.running == 0 && self.loading == 0 && self.reports.is_empty()
@@ -373,41 +329,6 @@ impl State {
         self.rest(id, entry);
     }
 
-    /// After any change of an entry: its timer, and its place in the line for its meta.
-    pub(super) fn rest(&mut self, id: MessageId, entry: &mut Entry) {
-        let time = timer(entry, &self.settings);
-        if time != entry.timer {
-            if entry.timer != NEVER {
-                self.timers.remove(&(entry.timer, id));
-            }
-            if time != NEVER {
-                self.timers.insert((time, id));
-            }
-            entry.timer = time;
-        }
-        if !entry.queued && !entry.loading && entry.needs_meta() {
-            entry.queued = true;
-            self.work.push_back(id);
-        }
-    }
-
-    fn tick(&mut self, now: Time, out: &mut Vec<Effect>) {
-        while let Some((time, id)) = self.timers.first().copied().filter(|(time, _)| *time <= now) {
-            self.timers.remove(&(time, id));
-            let Some(mut entry) = self.messages.remove(&id) else { continue };
-            entry.timer = NEVER;
-            self.fire(now, id, &mut entry);
-            self.messages.insert(id, entry);
-        }
-        while let Some((time, id)) = self.later.first().copied().filter(|(time, _)| *time <= now) {
-            self.later.remove(&(time, id));
-            self.with(id, |_, _| ());
-        }
-        while let Some((token, report)) = self.reports.due(now) {
-            out.push(Effect::Report(token, report));
-        }
-    }
-
     /// Runs `change` on an entry that is out of the map meanwhile, then brings its timer up to date.
     pub(super) fn with<T>(&mut self, id: MessageId, change: impl FnOnce(&mut Self, &mut Entry) -> T) -> Option<T> {
         let mut entry = self.messages.remove(&id)?;
@@ -415,51 +336,6 @@ impl State {
         self.rest(id, &mut entry);
         self.messages.insert(id, entry);
         Some(result)
-    }
-
-    fn fire(&mut self, now: Time, id: MessageId, entry: &mut Entry) {
-        let delivery = &self.settings.delivery;
-        if entry.hold.is_some() {
-            if now >= entry.since.after(self.settings.held_expire) {
-                entry.fate = Some(Fate::Return(FailureCause::HeldReturned));
-            }
-        } else if now >= schedule::expires(delivery, entry.since) {
-            entry.fate = Some(Fate::Return(FailureCause::Expired));
-        } else if entry.notice == Notice::None && schedule::notice(delivery, entry.since).is_some_and(|due| now >= due) {
-            entry.notice = Notice::Wanted;
-        }
-        if entry.fate.is_some() {
-            entry.park();
-        } else if entry.hold.is_none() {
-            for leg in entry.legs.all_mut().iter_mut().filter(|l| l.state == LegState::Waiting && l.next <= now) {
-                leg.state = LegState::Ready;
-                self.dests.ready(leg.dest, id);
-            }
-        }
-        self.rest(id, entry);
-    }
-
-    fn start(&mut self, dest: u32, id: MessageId, out: &mut Vec<Effect>) {
-        let Some(entry) = self.messages.get_mut(&id) else { return };
-        let only = entry.legs.all().len() == 1;
-        let (hold, fate) = (entry.hold.is_some(), entry.fate.is_some());
-        let Some(leg) = entry.legs.of(dest).filter(|l| l.state == LegState::Ready && !hold && !fate) else { return };
-        let Some(target) = self.dests.get(dest) else { return };
-        if target.stale {
-            leg.state = LegState::Parked;
-            entry.regroup = true;
-            self.with(id, |_, _| ());
-            return;
-        }
-        let destination = target.destination.clone();
-        leg.state = LegState::Running;
-        entry.running += 1;
-        self.running += 1;
-        self.dests.started(dest);
-        let meta = if let Source::Fresh(meta) = &entry.source { Some(meta.clone()) } else { None };
-        let settings = (!only).then(|| self.settings.clone());
-        let (record, route) = (entry.record.clone(), self.rules.route);
-        out.push(Effect::Attempt(Box::new(Job { id, dest, destination, meta, record, settings, route })));
     }
 }
 
@@ -496,17 +372,4 @@ fn intern(senders: &mut HashSet<Arc<Sender>>, sender: Sender) -> Arc<Sender> {
     let sender = Arc::new(sender);
     senders.insert(sender.clone());
     sender
-}
-
-/// When an entry must be looked at next.
-fn timer(entry: &Entry, settings: &Settings) -> Time {
-    if entry.fate.is_some() || entry.legs.all().is_empty() {
-        return NEVER;
-    }
-    if entry.hold.is_some() {
-        return entry.since.after(settings.held_expire);
-    }
-    let notice = schedule::notice(&settings.delivery, entry.since).filter(|_| entry.notice == Notice::None);
-    let legs = entry.legs.all().iter().filter(|l| l.state == LegState::Waiting).map(|l| l.next);
-    legs.chain(notice).chain([schedule::expires(&settings.delivery, entry.since)]).min().unwrap_or(NEVER)
 }

@@ -29,6 +29,8 @@ pub enum RecordsError {
     Exists,
     /// SQLite or the disk said so; ours, temporary.
     Failed(String),
+    /// The file is damaged: a person must act.
+    Damaged(String),
 }
 
 impl fmt::Display for RecordsError {
@@ -37,6 +39,11 @@ impl fmt::Display for RecordsError {
             Self::NotFound => f.write_str("not found"),
             Self::Exists => f.write_str("exists already"),
             Self::Failed(what) => write!(f, "records failed: {what}"),
+            Self::Damaged(what) => write!(
+                f,
+                "the database is damaged ({what}): restore it from a backup, or move it away to start without blocks, accounts \
+                 and tokens"
+            ),
         }
     }
 }
@@ -48,6 +55,11 @@ impl From<rusqlite::Error> for RecordsError {
         match e {
             rusqlite::Error::QueryReturnedNoRows => Self::NotFound,
             rusqlite::Error::SqliteFailure(f, _) if f.code == rusqlite::ErrorCode::ConstraintViolation => Self::Exists,
+            rusqlite::Error::SqliteFailure(f, _)
+                if matches!(f.code, rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) =>
+            {
+                Self::Damaged(e.to_string())
+            }
             other => Self::Failed(other.to_string()),
         }
     }

@@ -1,6 +1,6 @@
 //! One connection from accept to close: PROXY header, TLS, and the loop that drives the pure server.
 
-use super::limits::Refused;
+use super::limits::{Refused, body_time};
 use super::login::LoginResult;
 use super::{Sessions, turn_away};
 use crate::config::Settings;
@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 /// Read buffer while commands are awaited: an idle session stays small.
@@ -117,6 +118,7 @@ async fn run(
         transaction: None,
         submission: matches!(listener.kind, ListenerKind::Submission | ListenerKind::Submissions),
         body_share: 0,
+        arriving: None,
         messages: 0,
     };
     let result = match (listener.kind, acceptor) {
@@ -173,6 +175,8 @@ struct Driver<'a> {
     submission: bool,
     /// Octets of body memory this session holds.
     body_share: u64,
+    /// Since when the body of this transaction has been coming in, and how much of it has come.
+    arriving: Option<(Instant, u64)>,
     /// Messages offered so far.
     messages: u64,
 }
@@ -182,6 +186,7 @@ impl Driver<'_> {
     async fn drive<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S, first: Vec<u8>) -> io::Result<End> {
         let mut draining = self.sessions.draining.subscribe();
         let mut buffer = vec![0; COMMAND_BUFFER];
+        let mut asked = Instant::now();
         if !first.is_empty() {
             self.server.feed(&first);
         }
@@ -190,29 +195,36 @@ impl Driver<'_> {
                 Step::Ask(question) => self.decide(question).await,
                 Step::Reset => self.reset(),
                 Step::Read => {
-                    self.flush(stream).await?;
+                    if self.flush(stream).await? {
+                        asked = Instant::now();
+                    }
                     self.account_body();
                     let in_body = self.server.awaits() == Awaits::Body;
                     let wanted = if in_body { BODY_BUFFER } else { COMMAND_BUFFER };
                     if buffer.len() != wanted {
                         buffer = vec![0; wanted];
                     }
-                    let idle = self.sessions.intake.settings.borrow().limits.idle_timeout;
+                    let deadline = self.deadline(in_body, asked);
                     let may_drain = self.transaction.is_none() && !in_body;
                     let read = tokio::select! {
                         biased;
-                        read = tokio::time::timeout(idle, stream.read(&mut buffer)) => Some(read),
+                        read = tokio::time::timeout_at(deadline, stream.read(&mut buffer)) => Some(read),
                         // Only the wake-up counts: the guard it comes with must not live across an await.
                         () = async { drop(draining.wait_for(|d| *d).await) }, if may_drain => None,
                     };
                     match read {
                         Some(Ok(Ok(0))) => return self.hang_up(),
-                        Some(Ok(Ok(count))) => self.server.feed(buffer.get(..count).unwrap_or_default()),
+                        Some(Ok(Ok(count))) => {
+                            if let Some((_, octets)) = &mut self.arriving {
+                                *octets = octets.saturating_add(count as u64);
+                            }
+                            self.server.feed(buffer.get(..count).unwrap_or_default());
+                        }
                         Some(Ok(Err(error))) => {
                             self.reset();
                             return Err(error);
                         }
-                        Some(Err(_)) => return self.farewell(stream, (4, 4, 2), "Idle for too long, closing").await,
+                        Some(Err(_)) => return self.farewell(stream, (4, 4, 2), "Waited for too long, closing").await,
                         None => {
                             return self.farewell(stream, (4, 3, 2), "Service shutting down, try again later").await;
                         }
@@ -229,6 +241,18 @@ impl Driver<'_> {
                 }
             }
         }
+    }
+
+    /// Until when the next octets must come. A command must be whole within the idle timeout of our last word: a client
+    /// that sends it octet by octet does not hold the session for ever. A body may pause as long, and must keep up a rate.
+    fn deadline(&mut self, in_body: bool, asked: Instant) -> Instant {
+        let idle = self.sessions.intake.settings.borrow().limits.idle_timeout;
+        if !in_body {
+            return asked + idle;
+        }
+        let now = Instant::now();
+        let (since, octets) = *self.arriving.get_or_insert((now, 0));
+        (now + idle).min(since + body_time(octets))
     }
 
     fn hang_up(&mut self) -> io::Result<End> {
@@ -250,10 +274,11 @@ impl Driver<'_> {
         Ok(End::Closed)
     }
 
-    async fn flush<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> io::Result<()> {
+    /// Writes what there is to say; whether there was anything.
+    async fn flush<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> io::Result<bool> {
         let out = self.server.output();
         if out.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         tokio::time::timeout(WRITE, async {
             stream.write_all(out).await?;
@@ -262,7 +287,7 @@ impl Driver<'_> {
         .await
         .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         out.clear();
-        Ok(())
+        Ok(true)
     }
 
     /// Keeps the memory of all bodies in flight below its limit: beyond it this body is read to its end and refused.
@@ -285,6 +310,7 @@ impl Driver<'_> {
     }
 
     fn reset(&mut self) {
+        self.arriving = None;
         if let Some(transaction) = self.transaction.take() {
             self.sessions.intake.abandon(transaction);
         }
@@ -297,6 +323,8 @@ impl Driver<'_> {
             Question::Auth { user, password, .. } => self.login(&user, &password.0).await,
             Question::Mail(mail) => match intake.mail(&self.peer, &mail.from) {
                 Ok(transaction) => {
+                    // A chunk that came without a transaction is no part of this one.
+                    self.arriving = None;
                     self.transaction = Some(transaction);
                     Answer::Accept
                 }
@@ -308,6 +336,7 @@ impl Driver<'_> {
             },
             Question::Message { envelope, body } => match self.transaction.take() {
                 Some(transaction) => {
+                    self.arriving = None;
                     self.messages += 1;
                     let trace = Trace {
                         helo: self.server.hello().unwrap_or_default(),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Open sessions, in all and per client address. IPv6 clients count by /64, which is what one host gets.
@@ -71,6 +72,17 @@ impl SessionCounts {
     }
 }
 
+/// A body may take so long whatever its rate.
+const BODY_GRACE: Duration = Duration::from_secs(10 * 60);
+/// Beyond that it must come at so many octets per second: slower than any line that carries mail, and what holds back a
+/// client that sends an octet a minute, so that each of its sessions and their memory end some day.
+const BODY_RATE: u64 = 1024;
+
+/// How long a body of which `octets` have come may have taken so far.
+pub fn body_time(octets: u64) -> Duration {
+    BODY_GRACE + Duration::from_secs(octets / BODY_RATE)
+}
+
 /// Octets of message bodies held by all sessions together.
 #[derive(Default)]
 pub struct BodyMemory {
@@ -125,6 +137,14 @@ mod tests {
         assert_eq!(counts.enter("2001:db8::1".parse().unwrap(), &limits), Ok(()));
         assert_eq!(counts.enter("2001:db8::2".parse().unwrap(), &limits), Err(Refused::Address));
         assert_eq!(counts.enter("2001:db8:0:1::1".parse().unwrap(), &limits), Ok(()));
+    }
+
+    #[test]
+    fn a_trickle_ends_and_a_slow_line_does_not() {
+        // An octet a minute is cut after ten minutes, although it never pauses for long.
+        assert!(body_time(10) < Duration::from_secs(11 * 60));
+        // 50 MiB over a line of 2 KiB per second never fall behind.
+        assert!((0..=50 << 10).all(|kib: u64| body_time(kib << 10) >= Duration::from_secs(kib / 2)));
     }
 
     #[test]

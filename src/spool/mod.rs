@@ -35,6 +35,17 @@ pub enum SpoolError {
     Damaged(String),
 }
 
+impl std::fmt::Display for SpoolError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Full => f.write_str("the disk is full"),
+            Self::Failed(what) => f.write_str(what),
+            Self::NotFound => f.write_str("no such message"),
+            Self::Damaged(what) => write!(f, "damaged: {what}"),
+        }
+    }
+}
+
 /// A message found at start.
 #[derive(Debug, Clone)]
 pub struct Recovered {
@@ -167,6 +178,16 @@ impl Spool {
         self.shared.healthy.load(Ordering::Relaxed)
     }
 
+    /// What keeps the spool from working at present, in words; `None` = nothing. Looks at the disk.
+    pub fn trouble(&self) -> Option<&'static str> {
+        let shared = &self.shared;
+        if !self.is_healthy() {
+            return Some("progress cannot be recorded: delivery pauses");
+        }
+        let free = shared.disk.free_bytes(&shared.dir).unwrap_or(0);
+        (free < shared.free_bytes_needed).then_some("the disk is full: no mail is accepted")
+    }
+
     /// Writes and syncs everything that waits and ends the writer. What comes later fails.
     pub async fn close(&self) {
         let (waiter, answer) = oneshot::channel();
@@ -192,6 +213,7 @@ impl Store {
             index: Mutex::default(),
             cache: Mutex::new(index::Cache::new(options.cache_bytes)),
             healthy: AtomicBool::new(true),
+            free_bytes_needed: options.free_bytes_min + u64::from(options.segment_bytes_min),
             disk,
             dir: dir.to_owned(),
         });

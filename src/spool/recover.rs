@@ -24,8 +24,12 @@ const PROGRESS_BYTES_MAX: usize = 128 << 20;
 struct Progress {
     seq: u64,
     place: Place,
-    record: Option<Bytes>,
+    record: Option<Box<[u8]>>,
 }
+
+/// Progress records by id of their message, in the order in which the messages are reported; each is handed over once, so
+/// that a million of them are not in memory twice.
+type Records = std::iter::Peekable<std::vec::IntoIter<(u64, Box<[u8]>)>>;
 
 /// What the first pass gathers.
 #[derive(Default)]
@@ -53,10 +57,10 @@ impl Store {
             self.gather(number, is_newest, &mut gathered).map_err(|e| at_start(number, &e))?;
         }
         self.next_seq = gathered.seq + 1;
-        self.settle(&mut gathered);
+        let records = self.settle(&mut gathered);
         let live = self.shared.index().len();
         tracing::info!(messages = live, segments = self.segments.len(), "spool read");
-        self.report(&gathered, found)
+        self.report(&gathered.lists, records, found)
     }
 
     fn files(&self) -> Result<Vec<std::path::PathBuf>, SpoolError> {
@@ -180,18 +184,18 @@ impl Store {
         }
     }
 
-    /// Accounts, once all records are known.
-    fn settle(&mut self, gathered: &mut Gathered) {
+    /// Accounts, once all records are known; gives the progress of live messages.
+    fn settle(&mut self, gathered: &mut Gathered) -> Records {
         let shared = std::sync::Arc::clone(&self.shared);
         let mut index = shared.index();
-        gathered.progress.retain(|id, progress| {
-            let entry = index.get_mut(*id);
-            let live = entry.is_some();
-            if let Some(entry) = entry {
+        let mut records = Vec::with_capacity(gathered.progress.len());
+        for (id, progress) in std::mem::take(&mut gathered.progress) {
+            if let Some(entry) = index.get_mut(id) {
                 entry.progress = progress.place;
+                records.extend(progress.record.map(|record| (id, record)));
             }
-            live
-        });
+        }
+        records.sort_unstable_by_key(|(id, _)| *id);
         for (_, entry) in index.iter() {
             self.add_live(entry.accepted);
             self.add_live(entry.progress);
@@ -206,11 +210,17 @@ impl Store {
                 }
             }
         }
+        records.into_iter().peekable()
     }
 
     /// Reports the live messages in order of their ids, which is that of their acceptance. Segments are loaded when their
     /// first message is due and dropped after their last, so that few lists are in memory at a time.
-    fn report(&self, gathered: &Gathered, found: &mut dyn FnMut(Recovered)) -> Result<(), SpoolError> {
+    fn report(
+        &self,
+        lists: &HashMap<u32, Vec<u8>>,
+        mut records: Records,
+        found: &mut dyn FnMut(Recovered),
+    ) -> Result<(), SpoolError> {
         let mut first: BTreeMap<u32, u64> = BTreeMap::new();
         for (id, entry) in self.shared.index().iter() {
             first.entry(entry.accepted.segment).and_modify(|f| *f = (*f).min(id)).or_insert(id);
@@ -221,11 +231,11 @@ impl Store {
             let fronts = match open.entry(number) {
                 std::collections::hash_map::Entry::Occupied(slot) => slot.into_mut(),
                 std::collections::hash_map::Entry::Vacant(slot) => {
-                    slot.insert(self.live_fronts(number, gathered).map_err(|e| at_start(number, &e))?)
+                    slot.insert(self.live_fronts(number, lists).map_err(|e| at_start(number, &e))?)
                 }
             };
             if let Some((_, front)) = fronts.next()
-                && let Some(message) = self.recovered(id, &front, gathered)?
+                && let Some(message) = self.recovered(id, &front, &mut records)?
             {
                 found(message);
             }
@@ -240,10 +250,10 @@ impl Store {
     }
 
     /// Metas of the live messages of a segment, by id.
-    fn live_fronts(&self, number: u32, gathered: &Gathered) -> io::Result<std::vec::IntoIter<(u64, Vec<u8>)>> {
+    fn live_fronts(&self, number: u32, lists: &HashMap<u32, Vec<u8>>) -> io::Result<std::vec::IntoIter<(u64, Vec<u8>)>> {
         let salt = self.shared.index().salts.get(&number).copied().unwrap_or(0);
         let read;
-        let list = match gathered.lists.get(&number) {
+        let list = match lists.get(&number) {
             Some(list) => list,
             None => {
                 let file = self.disk().open(&segment::path(self.dir(), number))?;
@@ -263,7 +273,7 @@ impl Store {
         Ok(fronts.into_iter())
     }
 
-    fn recovered(&self, id: u64, front: &[u8], gathered: &Gathered) -> Result<Option<Recovered>, SpoolError> {
+    fn recovered(&self, id: u64, front: &[u8], records: &mut Records) -> Result<Option<Recovered>, SpoolError> {
         let meta: MessageMeta = match serde_json::from_slice(front) {
             Ok(meta) => meta,
             Err(error) => {
@@ -272,10 +282,12 @@ impl Store {
                 return Ok(None);
             }
         };
-        let progress = match gathered.progress.get(&id) {
-            None => None,
-            Some(Progress { record: Some(record), .. }) => Some(record.clone()),
-            Some(Progress { place, .. }) => self.read_progress(*place).map_err(|e| at_start(place.segment, &e))?,
+        while records.next_if(|(other, _)| *other < id).is_some() {}
+        let place = self.shared.index().get(id).map_or(Place::NONE, |entry| entry.progress);
+        let progress = match records.next_if(|(other, _)| *other == id) {
+            Some((_, record)) => Some(Bytes::from(record)),
+            None if place == Place::NONE => None,
+            None => self.read_progress(place).map_err(|e| at_start(place.segment, &e))?,
         };
         Ok(Some(Recovered { id: MessageId(id), progress, meta }))
     }
@@ -302,7 +314,7 @@ impl Gathered {
         let newer = self.progress.get(&header.id).is_none_or(|known| header.seq >= known.seq);
         if newer {
             self.progress_bytes += front.len();
-            let record = (self.progress_bytes <= PROGRESS_BYTES_MAX).then(|| Bytes::copy_from_slice(front));
+            let record = (self.progress_bytes <= PROGRESS_BYTES_MAX).then(|| front.into());
             let old = self.progress.insert(header.id, Progress { seq: header.seq, place, record });
             if let Some(old) = old.and_then(|o| o.record) {
                 self.progress_bytes = self.progress_bytes.saturating_sub(old.len());

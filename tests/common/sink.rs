@@ -101,6 +101,10 @@ fn serve(stream: TcpStream, shared: &Shared) -> Option<()> {
         let line = line.trim_end();
         let verb = line.split(' ').next().unwrap_or_default().to_ascii_uppercase();
         let mut reply = (shared.script)(line);
+        if verb == "MAIL" && reply.is_some() {
+            // Refused: what a pipelining client has sent behind it belongs to no transaction.
+            message = Arrived { from: String::new(), to: Vec::new(), commands: Vec::new(), data: Vec::new() };
+        }
         if verb == "DATA" && reply.is_none() && !message.to.is_empty() {
             say(&mut stream, "354 Go ahead\r\n")?;
             message.data = read_data(&mut stream)?;
@@ -130,6 +134,7 @@ fn serve(stream: TcpStream, shared: &Shared) -> Option<()> {
                     message = Arrived { from: path(line), to: Vec::new(), commands: vec![line.to_owned()], data: Vec::new() };
                     say(&mut stream, "250 2.1.0 Ok\r\n")?;
                 }
+                "RCPT" if message.commands.is_empty() => say(&mut stream, "503 5.5.1 MAIL first\r\n")?,
                 "RCPT" => {
                     message.to.push(path(line));
                     message.commands.push(line.to_owned());

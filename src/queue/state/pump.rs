@@ -1,0 +1,70 @@
+//! What may start now: attempts by the turns of their destinations, and reads of metas that are needed.
+
+use super::{Effect, Job, LOADS_MAX, State};
+use crate::queue::entry::{LegState, Source};
+use crate::queue::reports::REPORTS_MAX;
+use crate::types::{MessageId, Time};
+
+impl State {
+    /// Starts what may start now. Called once after a batch of inputs.
+    pub fn pump(&mut self, now: Time, out: &mut Vec<Effect>) {
+        self.dests.wake(now);
+        // Attempts may turn out to need a meta first, and a meta at hand may make attempts.
+        self.pump_attempts(out);
+        if self.pump_work(now, out) {
+            self.pump_attempts(out);
+        }
+    }
+
+    fn pump_attempts(&mut self, out: &mut Vec<Effect>) {
+        while self.open && self.running < self.settings.delivery.connections && self.reports.len() < REPORTS_MAX {
+            let Some((dest, id)) = self.dests.next(&self.settings) else { break };
+            self.start(dest, id, out);
+        }
+    }
+
+    fn pump_work(&mut self, now: Time, out: &mut Vec<Effect>) -> bool {
+        let mut any = false;
+        while self.open && self.loading < LOADS_MAX && self.reports.len() < REPORTS_MAX {
+            let Some(id) = self.work.pop_front() else { break };
+            let Some(entry) = self.messages.get_mut(&id) else { continue };
+            entry.queued = false;
+            if entry.loading || !entry.needs_meta() {
+                continue;
+            }
+            any = true;
+            if let Source::Fresh(meta) = &entry.source {
+                let meta = meta.clone();
+                self.loaded(now, &meta, out);
+            } else {
+                entry.loading = true;
+                self.loading += 1;
+                out.push(Effect::Load(id));
+            }
+        }
+        any
+    }
+
+    fn start(&mut self, dest: u32, id: MessageId, out: &mut Vec<Effect>) {
+        let Some(entry) = self.messages.get_mut(&id) else { return };
+        let only = entry.legs.all().len() == 1;
+        let (hold, fate) = (entry.hold.is_some(), entry.fate.is_some());
+        let Some(leg) = entry.legs.of(dest).filter(|l| l.state == LegState::Ready && !hold && !fate) else { return };
+        let Some(target) = self.dests.get(dest) else { return };
+        if target.stale {
+            leg.state = LegState::Parked;
+            entry.regroup = true;
+            self.with(id, |_, _| ());
+            return;
+        }
+        let destination = target.destination.clone();
+        leg.state = LegState::Running;
+        entry.running += 1;
+        self.running += 1;
+        self.dests.started(dest);
+        let meta = if let Source::Fresh(meta) = &entry.source { Some(meta.clone()) } else { None };
+        let settings = (!only).then(|| self.settings.clone());
+        let (record, route) = (entry.record.clone(), self.rules.route);
+        out.push(Effect::Attempt(Box::new(Job { id, dest, destination, meta, record, settings, route })));
+    }
+}

@@ -1,0 +1,87 @@
+//! What becomes due by itself: next attempts, the delay notice, the end.
+
+use super::{Effect, State};
+use crate::config::Settings;
+use crate::queue::entry::{Entry, LegState, NEVER, Notice};
+use crate::queue::progress::Fate;
+use crate::queue::{FailureCause, schedule};
+use crate::types::{MessageId, Time};
+
+impl State {
+    /// When something becomes due by itself.
+    pub fn next_wake(&self) -> Option<Time> {
+        let timer = self.timers.first().map(|(time, _)| *time);
+        let later = self.later.first().map(|(time, _)| *time);
+        [timer, later, self.dests.next_wake(), self.reports.next_wake()].into_iter().flatten().min()
+    }
+
+    /// After any change of an entry: its timer, and its place in the line for its meta.
+    pub(in crate::queue) fn rest(&mut self, id: MessageId, entry: &mut Entry) {
+        let time = timer(entry, &self.settings);
+        if time != entry.timer {
+            if entry.timer != NEVER {
+                self.timers.remove(&(entry.timer, id));
+            }
+            if time != NEVER {
+                self.timers.insert((time, id));
+            }
+            entry.timer = time;
+        }
+        if !entry.queued && !entry.loading && entry.needs_meta() {
+            entry.queued = true;
+            self.work.push_back(id);
+        }
+    }
+
+    pub(super) fn tick(&mut self, now: Time, out: &mut Vec<Effect>) {
+        while let Some((time, id)) = self.timers.first().copied().filter(|(time, _)| *time <= now) {
+            self.timers.remove(&(time, id));
+            let Some(mut entry) = self.messages.remove(&id) else { continue };
+            entry.timer = NEVER;
+            self.fire(now, id, &mut entry);
+            self.messages.insert(id, entry);
+        }
+        while let Some((time, id)) = self.later.first().copied().filter(|(time, _)| *time <= now) {
+            self.later.remove(&(time, id));
+            self.with(id, |_, _| ());
+        }
+        while let Some((token, report)) = self.reports.due(now) {
+            out.push(Effect::Report(token, report));
+        }
+    }
+
+    fn fire(&mut self, now: Time, id: MessageId, entry: &mut Entry) {
+        let delivery = &self.settings.delivery;
+        if entry.hold.is_some() {
+            if now >= entry.since.after(self.settings.held_expire) {
+                entry.fate = Some(Fate::Return(FailureCause::HeldReturned));
+            }
+        } else if now >= schedule::expires(delivery, entry.since) {
+            entry.fate = Some(Fate::Return(FailureCause::Expired));
+        } else if entry.notice == Notice::None && schedule::notice(delivery, entry.since).is_some_and(|due| now >= due) {
+            entry.notice = Notice::Wanted;
+        }
+        if entry.fate.is_some() {
+            entry.park();
+        } else if entry.hold.is_none() {
+            for leg in entry.legs.all_mut().iter_mut().filter(|l| l.state == LegState::Waiting && l.next <= now) {
+                leg.state = LegState::Ready;
+                self.dests.ready(leg.dest, id);
+            }
+        }
+        self.rest(id, entry);
+    }
+}
+
+/// When an entry must be looked at next.
+fn timer(entry: &Entry, settings: &Settings) -> Time {
+    if entry.fate.is_some() || entry.legs.all().is_empty() {
+        return NEVER;
+    }
+    if entry.hold.is_some() {
+        return entry.since.after(settings.held_expire);
+    }
+    let notice = schedule::notice(&settings.delivery, entry.since).filter(|_| entry.notice == Notice::None);
+    let legs = entry.legs.all().iter().filter(|l| l.state == LegState::Waiting).map(|l| l.next);
+    legs.chain(notice).chain([schedule::expires(&settings.delivery, entry.since)]).min().unwrap_or(NEVER)
+}

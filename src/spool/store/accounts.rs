@@ -1,0 +1,97 @@
+//! How much of each segment is needed: what cleaning goes by.
+
+use super::Store;
+use crate::spool::format::{Kind, targets};
+use crate::spool::index::{Entry, Place};
+use crate::spool::segment::Record;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// The account of one segment.
+#[derive(Debug)]
+pub struct Segment {
+    /// Octets of records written.
+    pub written: u64,
+    /// Octets of live records.
+    pub live: u64,
+    /// Octets of `Done` and `Aborted` records by the segment they refer to: they are needed until that one is gone.
+    pub refs: BTreeMap<u32, u64>,
+    /// When it was closed; `None` = still appended to.
+    pub closed_at: Option<Instant>,
+    /// Damage in it could not be set aside: it stays for a person to look at.
+    pub keep: bool,
+}
+
+impl Segment {
+    /// A segment just opened.
+    pub const fn new() -> Self {
+        Self { written: 0, live: 0, refs: BTreeMap::new(), closed_at: None, keep: false }
+    }
+
+    /// Octets that must not go.
+    pub fn needed(&self) -> u64 {
+        self.live.saturating_add(self.refs.values().sum())
+    }
+
+    /// Up to so many needed octets the segment is worth emptying.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a share of octets")]
+    pub fn worth(&self) -> u64 {
+        (self.written as f64 * crate::spool::clean::LIVE_SHARE_MAX) as u64
+    }
+}
+
+impl Store {
+    /// Takes the octets at `place` off the account of their segment.
+    pub fn dead(&mut self, place: Place) {
+        if let Some(segment) = self.segments.get_mut(&place.segment) {
+            segment.live = segment.live.saturating_sub(u64::from(place.len));
+        }
+    }
+
+    /// Puts the octets at `place` on the account of their segment.
+    pub fn add_live(&mut self, place: Place) {
+        if let Some(segment) = self.segments.get_mut(&place.segment) {
+            segment.live += u64::from(place.len);
+        }
+    }
+
+    /// Notes that `number` holds a record that is needed while other segments exist.
+    pub fn add_refs(&mut self, number: u32, record: &Record) {
+        for target in targets(&record.front) {
+            // What refers to its own segment goes with it.
+            if target == number || !self.segments.contains_key(&target) {
+                continue;
+            }
+            if let Some(segment) = self.segments.get_mut(&number) {
+                *segment.refs.entry(target).or_default() += record.len();
+            }
+        }
+    }
+
+    /// Brings a written record into index and accounts.
+    pub(super) fn account(&mut self, number: u32, offset: u32, record: &Record) {
+        let place = Place::of(number, offset, record);
+        match record.kind {
+            Kind::Accepted => {
+                let entry = Entry { accepted: place, progress: Place::NONE };
+                let former = self.shared.index().insert(record.id, entry);
+                if let Some(former) = former {
+                    // The same id again: the newer message counts, and ending it ends both.
+                    self.dead(former.accepted);
+                    self.dead(former.progress);
+                    self.shadows.insert(former.accepted.segment);
+                }
+                self.add_live(place);
+            }
+            Kind::Progress => {
+                let old = self.shared.index().get_mut(record.id).map(|e| std::mem::replace(&mut e.progress, place));
+                if let Some(old) = old {
+                    self.dead(old);
+                    self.add_live(place);
+                }
+            }
+            Kind::Done | Kind::Aborted => self.add_refs(number, record),
+            Kind::Seal => {}
+        }
+    }
+}
