@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// Read buffer while commands are awaited: an idle session stays small.
 const COMMAND_BUFFER: usize = 2 * 1024;
@@ -120,7 +121,7 @@ async fn run(
         messages: 0,
     };
     let result = match (listener.kind, acceptor) {
-        (ListenerKind::Submissions, Some(acceptor)) => implicit_tls(&mut driver, &acceptor, stream).await,
+        (ListenerKind::Submissions, Some(acceptor)) => implicit_tls(&mut driver, &acceptor, stream, left_over).await,
         (ListenerKind::Submissions, None) => Err(io::Error::other("no certificate for implicit TLS")),
         (_, acceptor) => plain(&mut driver, acceptor, stream, left_over).await,
     };
@@ -129,8 +130,16 @@ async fn run(
     events::session_closed(address, driver.messages, &why);
 }
 
-/// A session that is in TLS from the first octet (RFC 8314).
-async fn implicit_tls(driver: &mut Driver<'_>, acceptor: &TlsAcceptor, stream: TcpStream) -> io::Result<()> {
+/// A session that is in TLS from the first octet (RFC 8314). What came in one read with the PROXY header is the beginning of
+/// the handshake.
+async fn implicit_tls(
+    driver: &mut Driver<'_>,
+    acceptor: &TlsAcceptor,
+    stream: TcpStream,
+    left_over: Vec<u8>,
+) -> io::Result<()> {
+    let (read, write) = stream.into_split();
+    let stream = tokio::io::join(io::Cursor::new(left_over).chain(read), write);
     let mut tls = Box::new(handshake(acceptor, stream).await?);
     driver.drive(&mut *tls, Vec::new()).await.map(drop)
 }
@@ -155,7 +164,7 @@ async fn plain(
     }
 }
 
-async fn handshake(acceptor: &TlsAcceptor, stream: TcpStream) -> io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
+async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(acceptor: &TlsAcceptor, stream: S) -> io::Result<TlsStream<S>> {
     tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
@@ -334,13 +343,11 @@ impl Driver<'_> {
         self.server.answer(answer);
     }
 
-    /// XCLIENT LOGIN names the user; ADDR is evidence and never re-matches `[[client]]`.
+    /// XCLIENT LOGIN names the user; ADDR is evidence and never re-matches `[[client]]`. The session begins again, so that no
+    /// user named before stays: a front end hands one connection from client to client.
     fn xclient(&mut self, attributes: &[Attribute]) {
-        for (name, value) in attributes {
-            if name == "LOGIN" {
-                self.peer.xclient_login.clone_from(value);
-            }
-        }
+        self.peer.login = None;
+        self.peer.xclient_login = attributes.iter().find(|(name, _)| name == "LOGIN").and_then(|(_, value)| value.clone());
         self.origin(attributes);
     }
 
