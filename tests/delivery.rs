@@ -103,11 +103,12 @@ fn what_dns_says_for_good_returns_and_what_it_cannot_say_waits() {
         assert!(fields.contains("Reporting-MTA: dns; relay.test\r\n"), "{fields}");
         assert!(fields.contains(&format!("Action: failed\r\nStatus: {status}\r\n")), "{fields}");
     }
-    relay.until("the deferral in the queue", |relay| {
-        let queue = relay.json("/api/v1/queue");
-        let items = queue["items"].as_array().expect("items");
-        (items.len() == 1 && items[0].to_string().contains("4.4.3")).then_some(())
+    let waiting = relay.until("the deferral in the queue", |relay| {
+        let queue = relay.json("/api/v1/queue?state=deferred");
+        queue["items"].as_array().filter(|items| items.len() == 1).map(|items| items[0]["id"].as_str().expect("id").to_owned())
     });
+    let (_, shown, _) = relay.cli(&["queue", "show", &waiting]);
+    assert!(shown.contains("451 4.4.3 MX of servfail.example"), "{shown}");
     assert!(home.all().iter().all(|mail| !mail.text().contains("x@servfail.example\r\nAction")));
     assert!(home.all().iter().all(|mail| mail.to == ["alice@acme.example"]), "nothing went to the private address");
 }

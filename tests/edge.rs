@@ -205,7 +205,9 @@ fn memory_for_bodies_is_bounded_and_comes_back() {
     third.raw(format!("BDAT {}\r\n{chunk}", chunk.len()).as_bytes());
     assert!(third.reply().starts_with("250"));
     drop(third);
-    relay.until("the memory back", |_| second.send("a@acme.example", &["fourth@other.example"], &body).starts_with("250").then_some(()));
+    relay.until("the memory back", |_| {
+        second.send("a@acme.example", &["fourth@other.example"], &body).starts_with("250").then_some(())
+    });
 }
 
 /// A sink that offers only these extensions.

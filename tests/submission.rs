@@ -138,7 +138,9 @@ fn a_submitted_message_is_made_whole_and_a_relayed_one_is_left_alone() {
     lab.relay.add_account("alice@acme.example", "a", &[]);
     let message = "From: alice@acme.example\nBcc: secret@other.example,\n\tmore@other.example\nSubject: x\n\
                    Resent-Bcc: again@other.example\n\nBcc: text\n";
-    assert!(lab.logged_in("alice@acme.example", "a").send("alice@acme.example", &["one@other.example"], message).starts_with("250"));
+    assert!(
+        lab.logged_in("alice@acme.example", "a").send("alice@acme.example", &["one@other.example"], message).starts_with("250")
+    );
     let mail = lab.sink.wait_for("one@other.example");
     let text = String::from_utf8(mail.without_trace()).expect("text");
     let (date, rest) = text.split_once("\r\n").expect("a line");

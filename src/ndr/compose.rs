@@ -38,8 +38,7 @@ pub fn compose(facts: &Facts<'_>) -> Option<NdrMessage> {
     let mut out = Vec::with_capacity(4096 + if full { facts.original.len() } else { header.len() });
     out.extend_from_slice(top(facts, sender.as_str(), &boundary).as_bytes());
     notification(&mut out, &boundary, &human::text(facts).replace('\n', "\r\n"), utf8);
-    let (kind, encoding) =
-        if utf8 { ("message/global-delivery-status", "8bit") } else { ("message/delivery-status", "7bit") };
+    let (kind, encoding) = if utf8 { ("message/global-delivery-status", "8bit") } else { ("message/delivery-status", "7bit") };
     part(&mut out, &boundary, kind, encoding, "Delivery report");
     out.extend_from_slice(lines(&status(facts, utf8), utf8).as_bytes());
     returned(&mut out, facts, &boundary, header, full, utf8);

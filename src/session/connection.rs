@@ -82,7 +82,8 @@ fn server_config(settings: &Settings, listener: &Listener, listed: bool, trusted
         hostname: settings.server.hostname.as_str().to_owned(),
         tls_available: tls,
         tls_active: listener.kind == ListenerKind::Submissions,
-        auth_offered: listener.kind != ListenerKind::Reports,
+        // Without a certificate there is no TLS to log in under.
+        auth_offered: tls && listener.kind != ListenerKind::Reports,
         auth_required: submission,
         trust_xclient: trusted && listener.kind == ListenerKind::Relay,
         refusals_are_errors: !listed,
@@ -132,12 +133,7 @@ async fn run(
 
 /// A session that is in TLS from the first octet (RFC 8314). What came in one read with the PROXY header is the beginning of
 /// the handshake.
-async fn implicit_tls(
-    driver: &mut Driver<'_>,
-    acceptor: &TlsAcceptor,
-    stream: TcpStream,
-    left_over: Vec<u8>,
-) -> io::Result<()> {
+async fn implicit_tls(driver: &mut Driver<'_>, acceptor: &TlsAcceptor, stream: TcpStream, left_over: Vec<u8>) -> io::Result<()> {
     let (read, write) = stream.into_split();
     let stream = tokio::io::join(io::Cursor::new(left_over).chain(read), write);
     let mut tls = Box::new(handshake(acceptor, stream).await?);
