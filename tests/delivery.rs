@@ -1,5 +1,7 @@
 //! Delivery from the real binary: a real name server, real sinks on loopback addresses of their own, real waits.
 
+#![allow(clippy::indexing_slicing, reason = "a test fails by panicking; this file is nothing but tests")]
+
 mod common;
 
 use common::dns::NameServer;

@@ -1,6 +1,8 @@
 //! What stands between the socket and the mail: PROXY headers, XCLIENT and XFORWARD, limits, and next hops that cannot take
 //! what the relay has taken.
 
+#![allow(clippy::indexing_slicing, reason = "a test fails by panicking; this file is nothing but tests")]
+
 mod common;
 
 use common::sink::Arrived;
@@ -128,8 +130,16 @@ fn xforward_tells_and_changes_nothing() {
     let all = "XFORWARD NAME=spike.example ADDR=192.0.2.9 PORT=4000 PROTO=ESMTP HELO=spike.example IDENT=4F2 SOURCE=REMOTE";
     assert!(client.cmd(all).starts_with("250"));
     assert!(client.send("carol@acme.example", &["one@other.example"], HAM).starts_with("250"));
-    assert_eq!(traced(&relay, "one@other.example")["sender"], "carol@acme.example");
+    let first = traced(&relay, "one@other.example");
+    assert_eq!(first["sender"], "carol@acme.example");
     sink.wait_for("one@other.example");
+    // It holds for one message; the next one did not come from there.
+    assert!(client.send("carol@acme.example", &["two@other.example"], &HAM.replace("m@acme", "n@acme")).starts_with("250"));
+    sink.wait_for("two@other.example");
+    let log = relay.log();
+    let came: Vec<&str> = log.lines().filter(|line| line.contains("came_from")).collect();
+    assert_eq!(came.len(), 1, "{log}");
+    assert!(came[0].contains(first["id"].as_str().expect("id")) && came[0].contains("origin=192.0.2.9"), "{came:?}");
 }
 
 #[test]

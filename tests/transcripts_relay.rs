@@ -110,7 +110,7 @@ impl Stage {
             self.seen += 1;
             let mail = self.sink.wait_count(self.seen).pop().expect("a message");
             if !is_message(&mail, want) {
-                return Err(format!("message\n  want {want}\n  got {mail:#?}\n{:?}", mail.text()));
+                return Err(format!("message\n  want {want}\n  got <{}> {:?} {:?}", mail.from, mail.to, mail.text()));
             }
         }
         Ok(())
@@ -123,7 +123,8 @@ impl Stage {
             (items == Some(0)).then_some(())
         });
         let all = self.sink.all();
-        if all.len() == self.seen { Ok(()) } else { Err(format!("{} messages, not {}: {all:#?}", all.len(), self.seen)) }
+        let texts: Vec<String> = all.iter().map(Arrived::text).collect();
+        if all.len() == self.seen { Ok(()) } else { Err(format!("{} messages, not {}: {texts:#?}", all.len(), self.seen)) }
     }
 }
 

@@ -118,6 +118,7 @@ async fn run(
         peer: Peer { address, client, login: None, xclient_login: None, origin: None },
         transaction: None,
         submission: matches!(listener.kind, ListenerKind::Submission | ListenerKind::Submissions),
+        session_origin: None,
         body_share: 0,
         messages: 0,
     };
@@ -176,6 +177,8 @@ struct Driver<'a> {
     peer: Peer,
     transaction: Option<Transaction>,
     submission: bool,
+    /// XCLIENT ADDR, which holds for the session; XFORWARD ADDR holds for the next transaction only.
+    session_origin: Option<IpAddr>,
     /// Octets of body memory this session holds.
     body_share: u64,
     /// Messages offered so far.
@@ -293,6 +296,7 @@ impl Driver<'_> {
         if let Some(transaction) = self.transaction.take() {
             self.sessions.intake.abandon(transaction);
         }
+        self.peer.origin = self.session_origin;
     }
 
     async fn decide(&mut self, question: Question) {
@@ -320,7 +324,9 @@ impl Driver<'_> {
                         protocol: self.server.protocol(envelope.smtputf8),
                         submission: self.submission,
                     };
-                    Answer::Reply(intake.message(&self.peer, &trace, transaction, envelope, body).await)
+                    let reply = intake.message(&self.peer, &trace, transaction, envelope, body).await;
+                    self.peer.origin = self.session_origin;
+                    Answer::Reply(reply)
                 }
                 None => Answer::Reply(Reply::new(503, (5, 5, 1), "MAIL first")),
             },
@@ -345,6 +351,7 @@ impl Driver<'_> {
         self.peer.login = None;
         self.peer.xclient_login = attributes.iter().find(|(name, _)| name == "LOGIN").and_then(|(_, value)| value.clone());
         self.origin(attributes);
+        self.session_origin = self.peer.origin;
     }
 
     fn origin(&mut self, attributes: &[Attribute]) {
