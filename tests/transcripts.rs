@@ -127,7 +127,7 @@ impl<'a> Session<'a> {
             Question::Connect => "connect".into(),
             Question::Auth { user, password, .. } => {
                 if !self.settings.accounts.contains(&(user.clone(), password.0)) {
-                    return Answer::Reply(Reply::new(535, (5, 7, 8), "Authentication failed"));
+                    return Answer::Reply(Reply::new(535, (5, 7, 8), "Authentication credentials invalid"));
                 }
                 format!("auth {user}")
             }

@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::exim::Exim;
 use common::postfix::Postfix;
 use common::{Client, Relay, Sink};
 use std::path::Path;
@@ -91,6 +92,41 @@ fn postfix_names_the_user_in_received_and_a_forged_envelope_does_not_touch_him()
     let addresses: Vec<_> = senders["items"].as_array().expect("items").iter().map(|s| s["address"].as_str()).collect();
     assert!(addresses.contains(&Some("alice@acme.example")), "{senders}");
     assert!(!addresses.contains(&Some("carol@acme.example")), "{senders}");
+    // XFORWARD told where it came from.
+    assert!(relay.log().lines().any(|line| line.contains("came_from") && line.contains("origin=127.0.0.1")), "{}", relay.log());
+}
+
+#[test]
+fn exim_set_up_by_the_book_names_the_user_and_passes_mail_unchanged() {
+    let sink = Sink::start();
+    let relay = Relay::start(&sink, "");
+    let Some(exim) = Exim::start(relay.smtp) else { return };
+    let mut client = Client::hello(exim.smtp);
+    // \0alice@acme.example\0secret
+    assert!(client.cmd("AUTH PLAIN AGFsaWNlQGFjbWUuZXhhbXBsZQBzZWNyZXQ=").starts_with("235"));
+    let body = "From: x@acme.example\r\nDate: Sun, 22 Nov 2026 10:00:00 +0000\r\nMessage-ID: <e@acme.example>\r\n\
+                Subject: gr\u{fc}\u{df}e\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\
+                Content-Transfer-Encoding: 8bit\r\n\r\nz\u{e4}hler\r\n.dot\r\n..dots\r\n\ttab and trailing space \r\nend\r\n";
+    assert!(client.cmd("MAIL FROM:<carol@acme.example> BODY=8BITMIME RET=HDRS ENVID=QQ314").starts_with("250"));
+    assert!(client.cmd("RCPT TO:<bob@partner.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;b@p.example").starts_with("250"));
+    assert!(client.cmd("DATA").starts_with("354"));
+    client.raw(common::client::stuffed(&format!("X-Authenticated-Sender: forged@acme.example\r\n{body}")).as_bytes());
+    assert!(client.reply().starts_with("250"));
+    let mail = sink.wait_for("bob@partner.example");
+    assert!(mail.text().ends_with(&format!(" +0000\r\n{body}")), "{}", mail.text());
+    assert!(!mail.text().contains("X-Authenticated-Sender"), "{}", mail.text());
+    assert!(["BODY=8BITMIME", "RET=HDRS", "ENVID=QQ314"].iter().all(|w| mail.commands[0].contains(w)), "{:?}", mail.commands);
+    assert!(mail.commands[1].contains("NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;b@p.example"), "{:?}", mail.commands);
+    let senders = relay.json("/api/v1/senders");
+    let keys: Vec<_> = senders["items"].as_array().expect("items").iter().map(|s| s["key"].as_str()).collect();
+    assert_eq!(keys, [Some("acme:alice@acme.example")], "{senders}");
+
+    let (status, _, error) = relay.cli(&["blocks", "add", "sender", "alice@acme.example", "--reason", "taken over"]);
+    assert_eq!(status, 0, "{error}");
+    assert!(client.send("alice@acme.example", &["no@partner.example"], body).starts_with("250"));
+    exim.wait_log(&["** no@partner.example", "550 5.1.8 Access denied, bad outbound sender [OG-"]);
+    let bounce = sink.wait("Exim's report", |m| m.from.is_empty() && m.to == ["alice@acme.example"]);
+    assert!(bounce.text().contains("550 5.1.8 Access denied, bad outbound sender [OG-"), "{}", bounce.text());
 }
 
 /// Runs a client program with the message on standard input; skipped where it is not installed.

@@ -29,8 +29,10 @@ pub(super) fn outgoing(arrival: &Arrival<'_>, id: MessageId, envelope: &Envelope
         body = identity::strip_identity_headers(body.into_owned(), client).into();
     }
     if arrival.trace.submission {
-        // RFC 6409 section 8: a submission server may add Date and Message-ID; Bcc must not travel (RFC 5322 3.6.3).
-        body = remove_field(&body, b"bcc").map_or(body, Into::into);
+        // RFC 6409 section 8: a submission server may add Date and Message-ID; Bcc must not travel (RFC 5322 3.6.3, 3.6.6).
+        for name in [&b"bcc"[..], b"resent-bcc"] {
+            body = remove_field(&body, name).map_or(body, Into::into);
+        }
         if !arrival.facts.header.has_date {
             head.extend_from_slice(format!("Date: {}\r\n", now.rfc5322()).as_bytes());
         }
@@ -49,8 +51,11 @@ pub(super) fn outgoing(arrival: &Arrival<'_>, id: MessageId, envelope: &Envelope
 /// Whether the message has no header section, so that an empty line must follow the fields we add.
 fn starts_with_body(message: &[u8]) -> bool {
     let line = message.split(|b| *b == b'\n').next().unwrap_or_default();
-    let name = line.split(|b| *b == b':').next().unwrap_or_default();
-    let is_field = line.contains(&b':') && !name.is_empty() && name.iter().all(|b| (33..=126).contains(b) || *b == b' ');
+    let name = line.split(|b| *b == b':').next().unwrap_or_default().trim_ascii_end();
+    // A line that begins with a space would become a part of our own field; one of mbox is taken for no body by anybody.
+    let is_field = line.contains(&b':') && !name.is_empty() && name.iter().all(u8::is_ascii_graphic)
+        || line.starts_with(b"From ")
+        || line.starts_with(b">From ");
     // A message that begins with the empty line already has its separator.
     !is_field && !message.starts_with(b"\r\n")
 }
@@ -143,7 +148,11 @@ mod tests {
     #[test]
     fn a_body_without_header_gets_its_empty_line() {
         assert!(starts_with_body(b"hello world\r\n"));
+        assert!(starts_with_body(b" Subject: x\r\n\r\nhello"));
+        assert!(starts_with_body(b"Hello Bob: x\r\n\r\nhello"));
         assert!(!starts_with_body(b"Subject: x\r\n\r\nhello"));
+        assert!(!starts_with_body(b"Subject : x\r\n\r\nhello"));
+        assert!(!starts_with_body(b"From bob@b.example Mon Jan  5 10:00:00 2026\r\nSubject: x\r\n\r\nhello"));
         assert!(!starts_with_body(b"\r\nhello"));
     }
 }

@@ -234,6 +234,9 @@ impl Intake {
         count_message(part.action);
         arrival.count_recipients(&meta.envelope);
         events::accepted(&meta, part.action, arrival.judgement.reason, None);
+        if let Some(origin) = arrival.peer.origin {
+            events::came_from(id, arrival.peer.address, origin);
+        }
         let block = match meta.hold {
             Some(HoldReason::Block(reference)) => Some(reference),
             _ => None,

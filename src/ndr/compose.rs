@@ -29,21 +29,18 @@ pub struct NdrMessage {
 pub fn compose(facts: &Facts<'_>) -> Option<NdrMessage> {
     let sender = facts.meta.envelope.from.0.clone()?;
     let header = header_of(facts.original);
-    let full = wants_full(facts);
-    // RFC 6533 section 3: the UTF-8 forms only where they are needed, since the way back must support them.
-    let utf8 =
-        sender.needs_utf8() || addresses(facts).any(|a| !a.is_ascii()) || facts.meta.envelope.smtputf8 && !header.is_ascii();
+    // RFC 6533 section 3: the UTF-8 forms only where the sender's own address needs them. Else the way back may lead over
+    // a next hop that cannot take them, perhaps the very one that failed, and the sender would never hear of it.
+    let utf8 = sender.needs_utf8();
+    let full = wants_full(facts) && (utf8 || header.is_ascii());
     let eight = utf8 || full && !facts.original.is_ascii();
     let boundary = boundary(facts);
     let mut out = Vec::with_capacity(4096 + if full { facts.original.len() } else { header.len() });
     out.extend_from_slice(top(facts, sender.as_str(), &boundary).as_bytes());
-    let encoding = if utf8 { "8bit" } else { "7bit" };
-    let charset = if utf8 { "utf-8" } else { "us-ascii" };
-    part(&mut out, &boundary, &format!("text/plain; charset={charset}"), encoding, "Notification");
-    out.extend_from_slice(lines(&human::text(facts), utf8).as_bytes());
-    let kind = if utf8 { "message/global-delivery-status" } else { "message/delivery-status" };
+    notification(&mut out, &boundary, &human::text(facts).replace('\n', "\r\n"), utf8);
+    let (kind, encoding) = if utf8 { ("message/global-delivery-status", "8bit") } else { ("message/delivery-status", "7bit") };
     part(&mut out, &boundary, kind, encoding, "Delivery report");
-    out.extend_from_slice(lines(&status(facts), utf8).as_bytes());
+    out.extend_from_slice(lines(&status(facts, utf8), utf8).as_bytes());
     returned(&mut out, facts, &boundary, header, full, utf8);
     out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     let mut recipient = Recipient::new(sender);
@@ -69,9 +66,35 @@ pub(super) fn clean(text: &str) -> String {
     plain.get(..plain.floor_char_boundary(VALUE_MAX)).unwrap_or_default().to_owned()
 }
 
-fn addresses<'a>(facts: &'a Facts<'_>) -> impl Iterator<Item = &'a str> {
-    let recipients = &facts.meta.envelope.recipients;
-    facts.recipients.iter().filter_map(|r| recipients.get(r.recipient as usize)).map(|r| r.address.as_str())
+/// The part that people read, CRLF lines.
+fn notification(out: &mut Vec<u8>, boundary: &str, text: &str, utf8: bool) {
+    const NAME: &str = "Notification";
+    if text.is_ascii() && !utf8 {
+        part(out, boundary, "text/plain; charset=us-ascii", "7bit", NAME);
+        out.extend_from_slice(text.as_bytes());
+    } else if utf8 {
+        part(out, boundary, "text/plain; charset=utf-8", "8bit", NAME);
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        part(out, boundary, "text/plain; charset=utf-8", "quoted-printable", NAME);
+        quoted_printable(out, text.as_bytes());
+    }
+}
+
+/// An address of the type `utf-8`: as it is, or in seven bits (RFC 6533 section 3, utf-8-addr-xtext).
+fn utf8_address(address: &str, utf8: bool) -> String {
+    if utf8 {
+        return address.to_owned();
+    }
+    let mut out = String::with_capacity(2 * address.len());
+    for c in address.chars() {
+        if c.is_ascii_graphic() && !matches!(c, '+' | '=' | '\\') {
+            out.push(c);
+        } else {
+            let _ = write!(out, "\\x{{{:02X}}}", u32::from(c));
+        }
+    }
+    out
 }
 
 /// CRLF lines; without UTF-8 everything beyond ASCII becomes `?`.
@@ -118,7 +141,7 @@ fn part(out: &mut Vec<u8>, boundary: &str, kind: &str, encoding: &str, descripti
 }
 
 /// The fields of RFC 3464 section 2, LF lines.
-fn status(facts: &Facts<'_>) -> String {
+fn status(facts: &Facts<'_>, utf8: bool) -> String {
     let mut out = format!("Reporting-MTA: dns; {}\n", facts.settings.server.hostname);
     if let Some(envid) = facts.meta.envelope.envid.as_deref() {
         // RFC 3464 section 2.2.1: the id as the sender meant it, so decoded.
@@ -127,19 +150,24 @@ fn status(facts: &Facts<'_>) -> String {
     let _ = writeln!(out, "Arrival-Date: {}", facts.meta.accepted_at.rfc5322());
     for told in facts.recipients {
         out.push('\n');
-        recipient(&mut out, facts, told);
+        recipient(&mut out, facts, told, utf8);
     }
     out
 }
 
-fn recipient(out: &mut String, facts: &Facts<'_>, told: &FailedRecipient) {
+fn recipient(out: &mut String, facts: &Facts<'_>, told: &FailedRecipient, utf8: bool) {
     let Some(to) = facts.meta.envelope.recipients.get(told.recipient as usize) else { return };
     if let Some((kind, address)) = to.orcpt.as_deref().and_then(|o| o.split_once(';')) {
-        let _ = writeln!(out, "Original-Recipient: {}; {}", clean(kind), clean(&xtext(address)));
+        let address = xtext(address);
+        let address = if kind.eq_ignore_ascii_case("utf-8") { utf8_address(&address, utf8) } else { address };
+        let _ = writeln!(out, "Original-Recipient: {}; {}", clean(kind), clean(&address));
     }
     // RFC 6533 section 3: the address type of an address beyond ASCII is `utf-8`.
-    let kind = if to.address.needs_utf8() { "utf-8" } else { "rfc822" };
-    let _ = writeln!(out, "Final-Recipient: {kind}; {}", clean(to.address.as_str()));
+    if to.address.needs_utf8() {
+        let _ = writeln!(out, "Final-Recipient: utf-8; {}", clean(&utf8_address(to.address.as_str(), utf8)));
+    } else {
+        let _ = writeln!(out, "Final-Recipient: rfc822; {}", clean(to.address.as_str()));
+    }
     let action = match facts.kind {
         Kind::Failed { .. } => "failed",
         Kind::Delayed { .. } => "delayed",

@@ -189,12 +189,28 @@ fn what_comes_back_follows_ret_and_size() {
 
 #[test]
 fn addresses_beyond_ascii_take_the_utf8_forms() {
-    let meta = message(1, "alice@acme.example", &["jürgen@far.example"]);
+    let meta = message(1, "\u{e4}lice@acme.example", &["jürgen@far.example"]);
     let report = write(&meta, ORIGINAL, &failed(FailureCause::Refused), &[unknown(0)]);
     assert!(report.envelope.smtputf8);
     let body = String::from_utf8(report.body).expect("UTF-8");
     assert!(body.contains("Content-Type: message/global-delivery-status"));
     assert!(body.contains("Final-Recipient: utf-8; jürgen@far.example"));
+}
+
+#[test]
+fn a_sender_in_ascii_is_told_in_seven_bits_whatever_the_mail_was() {
+    let mut meta = message(1, "alice@acme.example", &["jürgen+x@far.example"]);
+    meta.envelope.smtputf8 = true;
+    meta.envelope.ret = Some(DsnRet::Full);
+    meta.envelope.recipients[0].orcpt = Some("utf-8;j\u{fc}rgen".into());
+    let original = [&b"Subject: gr\xc3\xbcn\r\n"[..], ORIGINAL].concat();
+    let report = write(&meta, &original, &failed(FailureCause::Refused), &[unknown(0)]);
+    assert!(!report.envelope.smtputf8 && report.body.is_ascii());
+    let fields = check(&report);
+    assert!(fields.contains("Original-Recipient: utf-8; j\\x{FC}rgen\r\n"), "{fields}");
+    assert!(fields.contains("Final-Recipient: utf-8; j\\x{FC}rgen\\x{2B}x@far.example\r\n"), "{fields}");
+    let parsed = MessageParser::default().parse(&report.body[..]).expect("it parses");
+    assert!(parsed.body_text(0).expect("text").contains("<jürgen+x@far.example>"));
 }
 
 #[test]

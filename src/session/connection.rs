@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// Read buffer while commands are awaited: an idle session stays small.
 const COMMAND_BUFFER: usize = 2 * 1024;
@@ -82,7 +83,8 @@ fn server_config(settings: &Settings, listener: &Listener, listed: bool, trusted
         hostname: settings.server.hostname.as_str().to_owned(),
         tls_available: tls,
         tls_active: listener.kind == ListenerKind::Submissions,
-        auth_offered: listener.kind != ListenerKind::Reports,
+        // Without a certificate there is no TLS to log in under.
+        auth_offered: tls && listener.kind != ListenerKind::Reports,
         auth_required: submission,
         trust_xclient: trusted && listener.kind == ListenerKind::Relay,
         refusals_are_errors: !listed,
@@ -117,12 +119,13 @@ async fn run(
         peer: Peer { address, client, login: None, xclient_login: None, origin: None },
         transaction: None,
         submission: matches!(listener.kind, ListenerKind::Submission | ListenerKind::Submissions),
+        session_origin: None,
         body_share: 0,
         arriving: None,
         messages: 0,
     };
     let result = match (listener.kind, acceptor) {
-        (ListenerKind::Submissions, Some(acceptor)) => implicit_tls(&mut driver, &acceptor, stream).await,
+        (ListenerKind::Submissions, Some(acceptor)) => implicit_tls(&mut driver, &acceptor, stream, left_over).await,
         (ListenerKind::Submissions, None) => Err(io::Error::other("no certificate for implicit TLS")),
         (_, acceptor) => plain(&mut driver, acceptor, stream, left_over).await,
     };
@@ -131,8 +134,11 @@ async fn run(
     events::session_closed(address, driver.messages, &why);
 }
 
-/// A session that is in TLS from the first octet (RFC 8314).
-async fn implicit_tls(driver: &mut Driver<'_>, acceptor: &TlsAcceptor, stream: TcpStream) -> io::Result<()> {
+/// A session that is in TLS from the first octet (RFC 8314). What came in one read with the PROXY header is the beginning of
+/// the handshake.
+async fn implicit_tls(driver: &mut Driver<'_>, acceptor: &TlsAcceptor, stream: TcpStream, left_over: Vec<u8>) -> io::Result<()> {
+    let (read, write) = stream.into_split();
+    let stream = tokio::io::join(io::Cursor::new(left_over).chain(read), write);
     let mut tls = Box::new(handshake(acceptor, stream).await?);
     driver.drive(&mut *tls, Vec::new()).await.map(drop)
 }
@@ -157,7 +163,7 @@ async fn plain(
     }
 }
 
-async fn handshake(acceptor: &TlsAcceptor, stream: TcpStream) -> io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
+async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(acceptor: &TlsAcceptor, stream: S) -> io::Result<TlsStream<S>> {
     tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
@@ -173,6 +179,8 @@ struct Driver<'a> {
     peer: Peer,
     transaction: Option<Transaction>,
     submission: bool,
+    /// XCLIENT ADDR, which holds for the session; XFORWARD ADDR holds for the next transaction only.
+    session_origin: Option<IpAddr>,
     /// Octets of body memory this session holds.
     body_share: u64,
     /// Since when the body of this transaction has been coming in, and how much of it has come.
@@ -314,6 +322,7 @@ impl Driver<'_> {
         if let Some(transaction) = self.transaction.take() {
             self.sessions.intake.abandon(transaction);
         }
+        self.peer.origin = self.session_origin;
     }
 
     async fn decide(&mut self, question: Question) {
@@ -344,12 +353,15 @@ impl Driver<'_> {
                         protocol: self.server.protocol(envelope.smtputf8),
                         submission: self.submission,
                     };
-                    Answer::Reply(intake.message(&self.peer, &trace, transaction, envelope, body).await)
+                    let reply = intake.message(&self.peer, &trace, transaction, envelope, body).await;
+                    self.peer.origin = self.session_origin;
+                    Answer::Reply(reply)
                 }
                 None => Answer::Reply(Reply::new(503, (5, 5, 1), "MAIL first")),
             },
             Question::Xclient(attributes) => {
                 xclient(&mut self.peer, &attributes);
+                self.session_origin = self.peer.origin;
                 Answer::Accept
             }
             Question::Xforward(attributes) => {
@@ -383,14 +395,11 @@ impl Driver<'_> {
 }
 
 /// XCLIENT LOGIN names the user; ADDR is evidence and never re-matches `[[client]]`. The session begins anew: what the
-/// proxy itself had proven by AUTH does not speak for the user it now brings.
+/// proxy itself had proven by AUTH does not speak for the user it now brings, and no user named before stays: a front end
+/// hands one connection from client to client.
 fn xclient(peer: &mut Peer, attributes: &[Attribute]) {
     peer.login = None;
-    for (name, value) in attributes {
-        if name == "LOGIN" {
-            peer.xclient_login.clone_from(value);
-        }
-    }
+    peer.xclient_login = attributes.iter().find(|(name, _)| name == "LOGIN").and_then(|(_, value)| value.clone());
     origin(peer, attributes);
 }
 

@@ -78,7 +78,7 @@ replies! {
     NO_MECHANISM = 504 5 5 4 "Mechanism not offered; PLAIN and LOGIN are";
     TLS_REQUIRED = 530 5 7 0 "Must issue STARTTLS first";
     AUTH_REQUIRED = 530 5 7 0 "Authentication required";
-    BAD_LOGIN = 535 5 7 8 "Authentication failed";
+    BAD_LOGIN = 535 5 7 8 "Authentication credentials invalid";
     AUTH_NEEDS_TLS = 538 5 7 11 "Encryption required for authentication; use STARTTLS";
     NOT_TRUSTED = 550 5 7 0 "Not allowed from this address";
     BARE_CR = 550 5 6 0 "Bare CR in message; lines end with CRLF (RFC 5321 section 2.3.8)";

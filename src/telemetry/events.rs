@@ -67,6 +67,11 @@ pub fn accepted(meta: &MessageMeta, action: Action, reason: Reason, subject: Opt
     );
 }
 
+/// Where an accepted message came from, as the client itself says (XCLIENT or XFORWARD ADDR).
+pub fn came_from(id: MessageId, client: IpAddr, origin: IpAddr) {
+    tracing::info!(event = "came_from", %id, %client, %origin);
+}
+
 /// What is known of mail that was not taken.
 #[derive(Debug, Clone, Copy)]
 pub struct Refused<'a> {

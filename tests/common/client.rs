@@ -1,11 +1,12 @@
 //! A blocking SMTP client that says exactly what it is told.
 
 use super::PATIENCE;
+use super::tls::{Certificate, Wire};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 
 pub struct Client {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Wire>,
 }
 
 impl Client {
@@ -22,7 +23,30 @@ impl Client {
         let stream = TcpStream::connect(address).expect("connect");
         stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
         stream.set_nodelay(true).expect("nodelay");
-        Self { stream: BufReader::new(stream) }
+        Self { stream: BufReader::new(Wire::Plain(stream)) }
+    }
+
+    /// Connects with TLS from the first octet, trusting `certificate` alone, and reads the banner.
+    pub fn tls(address: SocketAddr, certificate: &Certificate) -> Self {
+        let mut client = Self::silent(address);
+        client.handshake(certificate);
+        let banner = client.reply();
+        assert!(banner.starts_with("220"), "banner: {banner}");
+        client
+    }
+
+    /// Goes over to TLS, trusting `certificate` alone.
+    pub fn handshake(&mut self, certificate: &Certificate) {
+        let socket = self.stream.get_ref().socket().try_clone().expect("socket");
+        self.stream = BufReader::new(certificate.client(socket));
+    }
+
+    /// STARTTLS, the handshake and EHLO.
+    pub fn start_tls(&mut self, certificate: &Certificate) -> String {
+        let reply = self.cmd("STARTTLS");
+        assert!(reply.starts_with("220"), "STARTTLS: {reply}");
+        self.handshake(certificate);
+        self.cmd("EHLO client.test")
     }
 
     /// Connects and says EHLO.
@@ -34,7 +58,8 @@ impl Client {
     }
 
     pub fn raw(&mut self, bytes: &[u8]) {
-        self.stream.get_mut().write_all(bytes).expect("write");
+        let wire = self.stream.get_mut();
+        wire.write_all(bytes).and_then(|()| wire.flush()).expect("write");
     }
 
     /// Reads one reply, its lines joined by newlines; empty at the end of the connection.

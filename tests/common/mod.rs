@@ -1,9 +1,18 @@
 //! The real binary with a sink, for end-to-end tests. Everything waits on events with a deadline, nothing sleeps.
-#![allow(dead_code, reason = "each test binary uses its own part of this")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses its own part of this")]
+#![allow(
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking and may say why; this folder is nothing but tests"
+)]
 
 pub mod client;
+pub mod dns;
+pub mod exim;
 pub mod postfix;
 pub mod sink;
+pub mod tls;
 
 pub use client::Client;
 pub use sink::Sink;
@@ -143,6 +152,21 @@ impl Relay {
             String::from_utf8_lossy(&output.stdout).into_owned(),
             String::from_utf8_lossy(&output.stderr).into_owned(),
         )
+    }
+
+    /// Makes an account of tenant `acme` that may send mail, while the relay runs.
+    pub fn add_account(&self, name: &str, password: &str, may_send_as: &[&str]) {
+        let config = self.dir.path().join("outgate.toml");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_outgate"));
+        command.args(["account", "add", name, "--role", "smtp", "--tenant", "acme", "--password-stdin", "--config"]).arg(config);
+        for entry in may_send_as {
+            command.args(["--may-send-as", entry]);
+        }
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the CLI runs");
+        child.stdin.take().expect("stdin").write_all(password.as_bytes()).expect("password");
+        let output = child.wait_with_output().expect("the CLI ends");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     pub fn signal(&self, name: &str) {

@@ -1,6 +1,7 @@
 //! A next hop that takes mail and remembers it, byte by byte.
 
 use super::PATIENCE;
+use super::tls::{Certificate, Wire};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
@@ -37,6 +38,7 @@ struct Shared {
     arrived: Mutex<Vec<Arrived>>,
     changed: Condvar,
     script: Box<Script>,
+    certificate: Option<Certificate>,
 }
 
 pub struct Sink {
@@ -53,9 +55,19 @@ impl Sink {
     /// `script` sees each command line (and `.` at the end of data) and may give another reply; `hang` never answers,
     /// `close` hangs up.
     pub fn scripted(script: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        Self::at(SocketAddr::from(([127, 0, 0, 1], 0)), None, script)
+    }
+
+    /// The same at an address of its own, and with STARTTLS if there is a certificate; offering it is up to the script.
+    pub fn at(
+        address: SocketAddr,
+        certificate: Option<Certificate>,
+        script: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).expect("bind");
         let address = listener.local_addr().expect("address");
-        let shared = Arc::new(Shared { arrived: Mutex::default(), changed: Condvar::new(), script: Box::new(script) });
+        let script = Box::new(script);
+        let shared = Arc::new(Shared { arrived: Mutex::default(), changed: Condvar::new(), script, certificate });
         let accepting = Arc::clone(&shared);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -83,14 +95,26 @@ impl Sink {
         guard.iter().find(|m| wanted(m)).cloned().expect("found")
     }
 
+    /// Waits until so many messages are there; gives these, in order of arrival.
+    pub fn wait_count(&self, count: usize) -> Vec<Arrived> {
+        let guard = self.shared.arrived.lock().expect("lock");
+        let (guard, timeout) =
+            self.shared.changed.wait_timeout_while(guard, PATIENCE, |arrived| arrived.len() < count).expect("lock");
+        assert!(!timeout.timed_out(), "waited in vain for {count} messages; arrived: {:#?}", *guard);
+        guard.iter().take(count).cloned().collect()
+    }
+
     pub fn wait_for(&self, recipient: &str) -> Arrived {
         self.wait(recipient, |m| m.to.iter().any(|t| t == recipient))
     }
 }
 
 fn serve(stream: TcpStream, shared: &Shared) -> Option<()> {
-    let mut stream = BufReader::new(stream);
-    let say = |stream: &mut BufReader<TcpStream>, text: &str| stream.get_mut().write_all(text.as_bytes()).ok();
+    let mut stream = BufReader::new(Wire::Plain(stream));
+    let say = |stream: &mut BufReader<Wire>, text: &str| {
+        let wire = stream.get_mut();
+        wire.write_all(text.as_bytes()).and_then(|()| wire.flush()).ok()
+    };
     say(&mut stream, "220 sink.test ESMTP\r\n")?;
     let mut message = Arrived { from: String::new(), to: Vec::new(), commands: Vec::new(), data: Vec::new() };
     loop {
@@ -118,6 +142,11 @@ fn serve(stream: TcpStream, shared: &Shared) -> Option<()> {
                 shared.changed.notify_all();
             }
             reply.get_or_insert_with(|| "250 2.0.0 Ok".into());
+        }
+        if let (Some(certificate), "STARTTLS", None) = (&shared.certificate, verb.as_str(), &reply) {
+            say(&mut stream, "220 2.0.0 Go ahead\r\n")?;
+            stream = BufReader::new(certificate.server(stream.get_ref().socket().try_clone().ok()?));
+            continue;
         }
         match reply.as_deref() {
             Some("hang") => loop {
@@ -155,7 +184,7 @@ fn path(line: &str) -> String {
     line.split(['<', '>']).nth(1).unwrap_or_default().to_owned()
 }
 
-fn read_data(stream: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
+fn read_data(stream: &mut BufReader<Wire>) -> Option<Vec<u8>> {
     let mut data = Vec::new();
     loop {
         let mut line = Vec::new();
