@@ -2,7 +2,7 @@
 //! full address, says the same for a reference that does not exist, and nothing on it acts.
 
 use super::Core;
-use super::ui::{html, style};
+use super::ui::html;
 use crate::types::{Address, Block, BlockKind, BlockRef, BlockState};
 use askama::Template;
 use axum::Router;
@@ -75,7 +75,7 @@ async fn delist(With(core): With<Arc<Core>>, query: Result<Query<Asked>, QueryRe
 
 /// The public routes.
 pub(super) fn routes() -> Router<Arc<Core>> {
-    Router::new().route("/blocked/{ref}", get(blocked)).route("/delist", get(delist)).route("/style.css", get(style))
+    Router::new().route("/blocked/{ref}", get(blocked)).route("/delist", get(delist))
 }
 
 #[cfg(test)]

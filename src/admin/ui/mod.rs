@@ -23,7 +23,8 @@ use subtle::ConstantTimeEq;
 const COOKIE: &str = "outgate_session";
 /// Blocks on the first page; the rest is for the API and the command line.
 const SHOWN: usize = 200;
-const STYLE: &str = include_str!("style.css");
+/// The style of all pages, in each of them: the public listener has no other resource than its two pages.
+pub(super) const STYLE: &str = include_str!("style.css");
 
 /// Renders a page.
 pub(super) fn html(page: &impl Template) -> Response {
@@ -31,12 +32,6 @@ pub(super) fn html(page: &impl Template) -> Response {
         Ok(text) => Html(text).into_response(),
         Err(e) => Problem::unavailable(&e).into_response(),
     }
-}
-
-/// `GET /style.css`.
-pub(super) async fn style() -> Response {
-    let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "max-age=3600")];
-    (headers, STYLE).into_response()
 }
 
 #[derive(Template)]
@@ -296,7 +291,6 @@ where
 {
     Router::new()
         .route("/", get(first_page))
-        .route("/style.css", get(style))
         .route("/login", post(login))
         .route("/logout", post(logout))
         .route("/blocks/{ref}", get(show_block))
