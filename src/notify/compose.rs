@@ -3,7 +3,9 @@
 use super::Notice;
 use super::dedup::Digest;
 use crate::config::Settings;
-use crate::types::{Address, Block, Evidence, ReleaseVerdict, Signal, TenantId, Time};
+use crate::config::settings::WhenExceeded;
+use crate::judge::Alert;
+use crate::types::{Address, Block, BlockKind, Evidence, ReleaseVerdict, Signal, TenantId, Time};
 use mail_builder::MessageBuilder;
 use mail_builder::headers::raw::Raw;
 use serde_json::{Value, json};
@@ -60,15 +62,9 @@ pub fn mail(settings: &Settings, notice: &Notice) -> Mail {
             text: released_text(block),
             to,
         },
-        Notice::Alert(alert) => Mail {
-            subject: format!("Unusual sending: {}", alert.address),
-            text: format!(
-                "{} passed a limit of your sending policy.\n\n  {}\n\nNothing was stopped. If this mailing is not intended, \
-                 block the sender:\n\n  outgate blocks add --kind sender --subject {} --reason \"...\"\n",
-                alert.address, alert.explanation, alert.address
-            ),
-            to,
-        },
+        Notice::Alert(alert) => {
+            Mail { subject: format!("Unusual sending: {}", alert.address), text: alert_text(settings, alert), to }
+        }
     }
 }
 
@@ -82,12 +78,40 @@ pub fn digest(settings: &Settings, digest: &Digest) -> Mail {
     Mail { subject: format!("{} more notices", digest.count), text, to: audience(settings, digest.tenant.as_ref()) }
 }
 
+fn alert_text(settings: &Settings, alert: &Alert) -> String {
+    let done = match settings.policy.when_exceeded {
+        WhenExceeded::Throttle => {
+            "Recipients beyond the limit are refused for now (450 4.2.1); a mail server tries them again by itself."
+        }
+        WhenExceeded::Hold => "Messages beyond the limit are held until somebody decides: outgate held list",
+        // These open blocks, of which a notice of its own tells.
+        WhenExceeded::Alert | WhenExceeded::Block | WhenExceeded::BlockUntilTomorrow => "Nothing was stopped.",
+    };
+    format!(
+        "{} passed a limit of your sending policy.\n\n  {}\n\n{done}\n\nIf this mailing is not intended, block the \
+         sender:\n\n  outgate blocks add sender {} --reason \"...\"\n",
+        alert.address,
+        alert.explanation,
+        shell_word(&alert.address)
+    )
+}
+
+/// A word that a shell takes as it stands. Addresses come from outside, and a command in a mail gets pasted.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@._+-=".contains(c);
+    if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 fn blocked_text(settings: &Settings, block: &Block, held: usize) -> String {
     let mut text = format!(
-        "The {} {} was blocked from sending mail to the outside.\n\nReference:  {}\nSince:      {}\nUntil:      {}\n\
-         Opened by:  {}\nWhy:        {}\n",
-        block.kind.as_str(),
-        block.subject,
+        "{}\n\nReference:  {}\nSince:      {}\nUntil:      {}\nOpened by:  {}\nWhy:        {}\n",
+        match block.kind {
+            BlockKind::Website => format!("Mail with links to the website {} was blocked.", block.subject),
+            kind => format!("The {} {} was blocked from sending mail to the outside.", kind.as_str(), block.subject),
+        },
         block.reference,
         block.opened_at.rfc3339(),
         block.until.map_or_else(|| "released by an admin".to_owned(), Time::rfc3339),
@@ -95,11 +119,14 @@ fn blocked_text(settings: &Settings, block: &Block, held: usize) -> String {
         block.explanation,
     );
     text.push_str("\nWhat was done\n");
-    let _ = writeln!(text, "- Mail to external recipients is refused with 550 5.1.8 and this reference.");
+    let code = if block.kind == BlockKind::Website { "550 5.7.1" } else { "550 5.1.8" };
+    let _ = writeln!(text, "- Mail to external recipients is refused with {code} and this reference.");
     if settings.blocks.allow_internal {
         text.push_str("- Mail to your own domains still goes through.\n");
     }
-    let _ = writeln!(text, "- Messages that were still in the queue and are held now: {held}.");
+    if block.kind != BlockKind::Website {
+        let _ = writeln!(text, "- Messages that were still in the queue and are held now: {held}.");
+    }
     if !block.evidence.is_empty() {
         text.push_str("\nThe messages that led here\n");
         for evidence in block.evidence.iter().take(EVIDENCE_IN_MAIL) {
@@ -211,4 +238,23 @@ fn block_json(block: &Block) -> Value {
             "recipients": e.recipients,
         })).collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_to_be_pasted_into_a_shell_does_nothing_else() {
+        for (address, want) in [
+            ("alice+x@acme.example", "alice+x@acme.example"),
+            ("$(reboot)@acme.example", "'$(reboot)@acme.example'"),
+            ("a|sh@acme.example", "'a|sh@acme.example'"),
+            ("o'neil@acme.example", r"'o'\''neil@acme.example'"),
+            ("--until", "'--until'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_word(address), want);
+        }
+    }
 }
