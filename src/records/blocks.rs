@@ -94,11 +94,18 @@ pub(super) fn list(connection: &Connection, query: &BlockQuery) -> Result<Vec<Bl
     collect(connection, &sql, with)
 }
 
-/// Releases by tenant admins of this subject since then.
-pub(super) fn tenant_releases(connection: &Connection, kind: BlockKind, subject: &str, since: Time) -> Result<u32, RecordsError> {
+/// Releases by this tenant's admins of this subject since then.
+pub(super) fn tenant_releases(
+    connection: &Connection,
+    kind: BlockKind,
+    subject: &str,
+    tenant: Option<&str>,
+    since: Time,
+) -> Result<u32, RecordsError> {
     let count = connection.query_row(
-        "SELECT COUNT(*) FROM block WHERE subject = ?1 AND kind = ?2 AND state = 'released' AND released_role = ?3 AND ended_at >= ?4",
-        params![subject, kind.as_str(), Role::Admin.as_str(), since.0],
+        "SELECT COUNT(*) FROM block WHERE subject = ?1 AND kind = ?2 AND state = 'released' AND released_role = ?3 AND ended_at >= ?4
+           AND tenant IS ?5",
+        params![subject, kind.as_str(), Role::Admin.as_str(), since.0, tenant],
         |r| r.get(0),
     )?;
     Ok(count)
