@@ -64,7 +64,8 @@ fn notices(relay: &Relay, sink: &Sink, part: &str) -> Vec<String> {
     settled(relay);
     let mails = sink.all();
     let to_admin = mails.iter().filter(|m| m.to.iter().any(|t| t == "postmaster@acme.example"));
-    to_admin.map(common::sink::Arrived::text).filter(|t| t.contains(part)).collect()
+    // Quoted-printable folds long lines.
+    to_admin.map(|m| m.text().replace("=\r\n", "")).filter(|t| t.contains(part)).collect()
 }
 
 #[test]
@@ -318,12 +319,22 @@ fn a_message_that_comes_twenty_times_moves_nothing() {
     let mut again = || client.send(ALICE, &["bob@elsewhere.example", "carol@elsewhere.example"], &spam(1));
     let first = again();
     assert!(first.starts_with("250"), "{first}");
+    // What the first one meets at its recipients counts; it is counted when the trace shows it.
+    let id = first.rsplit(' ').next().expect("an id");
+    relay.until("both delivered", |r| {
+        let found = items(r, &format!("/api/v1/messages?id={id}"));
+        (found.first()?["history"].as_array()?.len() == 2).then_some(())
+    });
     let before = sender(&relay);
     assert_eq!((&before["messages_hour"], &before["recipients_external_hour"]), (&1.into(), &2.into()), "{before}");
     for _ in 0..20 {
         let reply = again();
         assert!(reply.starts_with("250"), "{reply}");
     }
+    relay.until("all delivered", |r| {
+        let found = items(r, &format!("/api/v1/messages?sender={ALICE}"));
+        (found.len() == 21 && found.iter().all(|m| m["history"].as_array().is_some_and(|h| h.len() == 2))).then_some(())
+    });
     let after = sender(&relay);
     for counter in [
         "messages_hour",
