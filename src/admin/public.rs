@@ -2,7 +2,7 @@
 //! full address, says the same for a reference that does not exist, and nothing on it acts.
 
 use super::Core;
-use super::ui::{html, style};
+use super::ui::html;
 use crate::types::{Address, Block, BlockKind, BlockRef, BlockState};
 use askama::Template;
 use axum::Router;
@@ -20,14 +20,27 @@ struct BlockedPage {
     /// Masked; empty where the reference is unknown or the block is not about an address.
     who: String,
     ended: bool,
-    /// Address or URL of whoever helps; `None` = the own administrator.
-    help: Option<String>,
+    /// Whoever helps; `None` = the own administrator.
+    help: Option<Help>,
 }
 
 #[derive(Template)]
 #[template(path = "delist.html", config = "src/admin/ui/askama.toml")]
 struct DelistPage {
-    help: Option<String>,
+    help: Option<Help>,
+}
+
+/// Address or URL of whoever helps.
+struct Help {
+    text: String,
+    link: String,
+}
+
+fn help(core: &Core) -> Option<Help> {
+    let text = core.settings().public.help.clone()?;
+    let is_url = text.starts_with("http://") || text.starts_with("https://");
+    let link = if is_url { text.clone() } else { format!("mailto:{text}") };
+    Some(Help { text, link })
 }
 
 /// `a…@acme.example`: enough to recognise one's own address, too little to learn somebody else's.
@@ -43,12 +56,7 @@ fn mask(subject: &str) -> String {
 
 fn page(core: &Core, reference: Option<BlockRef>, block: Option<&Block>) -> BlockedPage {
     let who = block.filter(|b| b.kind == BlockKind::Sender).map(|b| mask(&b.subject)).unwrap_or_default();
-    BlockedPage {
-        reference,
-        who,
-        ended: block.is_some_and(|b| b.state != BlockState::Active),
-        help: core.settings().public.help.clone(),
-    }
+    BlockedPage { reference, who, ended: block.is_some_and(|b| b.state != BlockState::Active), help: help(core) }
 }
 
 async fn blocked(With(core): With<Arc<Core>>, Path(reference): Path<String>) -> Response {
@@ -69,13 +77,13 @@ struct Asked {
 async fn delist(With(core): With<Arc<Core>>, query: Result<Query<Asked>, QueryRejection>) -> Response {
     match query.ok().and_then(|Query(asked)| BlockRef::parse(asked.reference.trim())) {
         Some(reference) => Redirect::to(&format!("/blocked/{reference}")).into_response(),
-        None => html(&DelistPage { help: core.settings().public.help.clone() }),
+        None => html(&DelistPage { help: help(&core) }),
     }
 }
 
 /// The public routes.
 pub(super) fn routes() -> Router<Arc<Core>> {
-    Router::new().route("/blocked/{ref}", get(blocked)).route("/delist", get(delist)).route("/style.css", get(style))
+    Router::new().route("/blocked/{ref}", get(blocked)).route("/delist", get(delist))
 }
 
 #[cfg(test)]

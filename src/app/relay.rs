@@ -160,6 +160,7 @@ impl Relay {
             )),
             tokio::spawn(crate::telemetry::metrics::upkeep(metrics.clone())),
         ];
+        desk.resume().await.map_err(|e| StartError(format!("blocks: {e:?}")))?;
 
         let sessions = Sessions::new(Arc::new(Intake {
             settings: receiver.clone(),

@@ -108,7 +108,7 @@ impl Desk {
         }
         let reference = BlockRef::from_random(random_u64());
         let block = Arc::new(rules::opened(new, reference, self.clock.now(), opened_by));
-        self.records.put_block(Arc::clone(&block)).await?;
+        self.records.open_block(Arc::clone(&block)).await?;
         self.judge.block(Arc::clone(&block));
         active.insert(key, Arc::clone(&block));
         let held = self.queue.hold(Select::CoveredBy(Arc::clone(&block)), HoldReason::Block(block.reference)).await;
@@ -125,6 +125,24 @@ impl Desk {
             self.audit("block.open", &block, &block.explanation).await;
         }
         Ok(block)
+    }
+
+    /// Finishes what the last run could not: a block may be on disk although the process ended before the sender's queued
+    /// mail was held and anybody was told.
+    pub async fn resume(&self) -> Result<(), DeskError> {
+        for reference in self.records.untold().await? {
+            let block = match self.records.block(reference).await {
+                Ok(block) if block.state == BlockState::Active => Arc::new(block),
+                Ok(_) | Err(RecordsError::NotFound) => {
+                    self.records.told(reference).await?;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let held = self.queue.hold(Select::CoveredBy(Arc::clone(&block)), HoldReason::Block(reference)).await;
+            self.notifier.tell(Notice::Blocked { block, held: held.len() });
+        }
+        Ok(())
     }
 
     /// Releases a block. `Mistake` sends the held mail on, `Compromised` leaves it for review. Takes effect at once.
@@ -189,7 +207,7 @@ impl Desk {
     /// Releases by the tenant's admins of this block's subject in the running 30 days.
     async fn releases_used(&self, block: &Block) -> Result<u32, DeskError> {
         let since = self.clock.now().before(Duration::from_secs(rules::QUOTA_DAYS * 86_400));
-        Ok(self.records.tenant_releases(block.tenant.as_ref(), block.kind, &block.subject, since).await?)
+        Ok(self.records.tenant_releases(block, since).await?)
     }
 
     async fn audit(&self, action: &str, block: &Block, detail: &str) {

@@ -109,7 +109,9 @@ impl Judge {
             return;
         }
         for (r, counted) in facts.recipients.iter().zip(&before.recipients) {
-            if *counted != Counted::Fully {
+            if *counted == Counted::Fully {
+                self.ignore_outcome(facts.id, r.hash);
+            } else {
                 self.seen.set(mix(before.message, r.hash), Counted::Fully);
             }
         }

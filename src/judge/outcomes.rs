@@ -35,7 +35,18 @@ impl Event {
     }
 }
 
+/// Key of the outcome of one message at one recipient.
+fn outcome_key(id: MessageId, recipient_hash: u64) -> u64 {
+    mix(mix(id.0, OUTCOME), recipient_hash)
+}
+
 impl Judge {
+    /// The message `id` is a copy of one that went to this recipient before: what becomes of it there says nothing new.
+    /// Else good news could be had by sending one message to a friend again and again.
+    pub(super) fn ignore_outcome(&self, id: MessageId, recipient_hash: u64) {
+        self.seen.mark(outcome_key(id, recipient_hash));
+    }
+
     /// A delivery outcome of a message of this sender, once per message and recipient. May open a block.
     pub fn outcome(
         &self,
@@ -52,7 +63,7 @@ impl Judge {
             // These speak of the recipient or of the way there, not of the sender.
             OutcomeClass::Recipient | OutcomeClass::Transport | OutcomeClass::Other => return None,
         };
-        self.event(now, identity, id, event, mix(mix(id.0, OUTCOME), recipient_hash))
+        self.event(now, identity, id, event, outcome_key(id, recipient_hash))
     }
 
     /// A complaint about a message of this sender, once per message. May open a block.

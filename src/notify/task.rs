@@ -111,6 +111,11 @@ impl Outbox {
         if dedup.check(notice, &compose::line(notice)) == Verdict::Send {
             self.send(&settings, &compose::mail(&settings, notice)).await;
         }
+        if let Notice::Blocked { block, .. } = notice
+            && let Err(error) = self.records.told(block.reference).await
+        {
+            tracing::error!(block = %block.reference, ?error, "people may be told of this block a second time");
+        }
     }
 
     /// Queues a mail from the null sender: never judged, never blocked, never bounced back to us.

@@ -268,6 +268,9 @@ pub struct BlockQuery {
     pub limit: usize,
 }
 
+/// Where the references of blocks stand of which people are still to be told.
+const UNTOLD: &str = "untold";
+
 /// Handle; cheap to clone.
 #[derive(Clone)]
 pub struct Records {
@@ -286,6 +289,26 @@ impl Records {
     /// Inserts or replaces a block record; returns once it is durable.
     pub async fn put_block(&self, block: Arc<Block>) -> Result<(), RecordsError> {
         self.store.write(move |tx| blocks::put(tx, &block)).await
+    }
+
+    /// Inserts the record of a block that opens, and with it, in one step, that people are still to be told of it.
+    pub async fn open_block(&self, block: Arc<Block>) -> Result<(), RecordsError> {
+        self.store
+            .write(move |tx| {
+                blocks::put(tx, &block)?;
+                store::put_value(tx, UNTOLD, &block.reference.to_string(), Some(""))
+            })
+            .await
+    }
+
+    /// People have been told of that block.
+    pub async fn told(&self, reference: BlockRef) -> Result<(), RecordsError> {
+        self.put(UNTOLD, &reference.to_string(), None).await
+    }
+
+    /// Blocks of which nobody was told before the process ended.
+    pub async fn untold(&self) -> Result<Vec<BlockRef>, RecordsError> {
+        Ok(self.all(UNTOLD).await?.iter().filter_map(|(key, _)| BlockRef::parse(key)).collect())
     }
 
     /// All active blocks, for the start.
@@ -308,18 +331,11 @@ impl Records {
         self.store.read(move |c| blocks::list(c, &query)).await
     }
 
-    /// Releases of this tenant's blocks of that kind and subject by tenant admins since `since`. Two tenants may have a login
-    /// of the same name: neither uses up the other's quota. Whether the person was a tenant admin is what
-    /// their account or token said at the time of the release.
-    pub async fn tenant_releases(
-        &self,
-        tenant: Option<&TenantId>,
-        kind: crate::types::BlockKind,
-        subject: &str,
-        since: Time,
-    ) -> Result<u32, RecordsError> {
-        let (tenant, subject) = (tenant.cloned(), subject.to_owned());
-        self.store.read(move |c| blocks::tenant_releases(c, tenant.as_ref(), kind, &subject, since)).await
+    /// Releases of this block's subject by admins of its tenant since `since`. Whether the person was a tenant admin is
+    /// what their account or token said at the time of the release.
+    pub async fn tenant_releases(&self, block: &Block, since: Time) -> Result<u32, RecordsError> {
+        let (kind, subject, tenant) = (block.kind, block.subject.clone(), block.tenant.clone());
+        self.store.read(move |c| blocks::tenant_releases(c, kind, &subject, tenant.as_ref().map(TenantId::as_str), since)).await
     }
 
     /// Adds to the trace; batched. Under overload the caller is slowed by a channel that is bounded in events and octets,

@@ -98,9 +98,16 @@ fn describe() {
     for by in ["tenant", "operator", "expiry"] {
         metrics::counter!(RELEASES_TOTAL, "by" => by).absolute(0);
     }
+    metrics::counter!(REPLIES_TOTAL, "code" => "250", "enhanced" => "2.0.0").absolute(0);
+    for reason in ["admin", "evidence", "spam_rate"] {
+        metrics::counter!(BLOCKS_TOTAL, "kind" => "sender", "reason" => reason).absolute(0);
+    }
     metrics::gauge!(SESSIONS_OPEN).set(0.0);
     metrics::gauge!(TRACKED_SENDERS).set(0.0);
     metrics::counter!(TRACE_DROPPED_TOTAL).absolute(0);
+    // Registering is enough for an empty histogram to be shown.
+    let _ =
+        (metrics::histogram!(SCORE_SECONDS), metrics::histogram!(SPOOL_SYNC_SECONDS), metrics::histogram!(SPOOL_BATCH_MESSAGES));
 }
 
 /// Starts collecting, for the whole process. The handle renders `/metrics`.

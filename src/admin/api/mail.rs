@@ -5,7 +5,7 @@ use super::request::{Body, Params, cursor, limit, page};
 use crate::admin::auth::Caller;
 use crate::admin::{Core, Problem, Relay};
 use crate::queue::{QueueItem, QueueState, Select};
-use crate::records::TraceQuery;
+use crate::records::{TraceEvent, TraceQuery};
 use crate::types::{HoldReason, MessageId, TenantId};
 use axum::Json;
 use axum::extract::{Path, State as With};
@@ -167,6 +167,18 @@ async fn done(
         return Err(Problem::conflict("the message is no longer in a state that allows this, or is being tried right now"));
     }
     relay.core.audit(&caller.0.name, action, &item.id.to_string(), &format!("{}: {reason}", item.from)).await?;
+    let verb = match action.rsplit_once('.') {
+        Some((_, "release")) => "released",
+        Some((_, "delete")) => "deleted",
+        Some((_, "hold")) => "held",
+        Some((_, "bounce")) => "returned to its sender",
+        _ => "tried at once",
+    };
+    let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    for id in ids {
+        let text = format!("{verb} by {}{because}", caller.0.name);
+        relay.core.records.trace(TraceEvent::Note { id: *id, time: relay.core.clock.now(), text });
+    }
     Ok(Json(json!({ "ids": ids })))
 }
 

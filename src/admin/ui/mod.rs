@@ -6,7 +6,7 @@ pub(super) mod session;
 use super::auth::{self, Caller};
 use super::{Core, Problem, Relay, api, token};
 use crate::records::{BlockQuery, Role};
-use crate::types::{Block, BlockRef, BlockState, Evidence};
+use crate::types::{Block, BlockRef, BlockState, Evidence, Time};
 use askama::Template;
 use axum::Router;
 use axum::extract::rejection::FormRejection;
@@ -23,7 +23,8 @@ use subtle::ConstantTimeEq;
 const COOKIE: &str = "outgate_session";
 /// Blocks on the first page; the rest is for the API and the command line.
 const SHOWN: usize = 200;
-const STYLE: &str = include_str!("style.css");
+/// The style of all pages, in each of them: the public listener has no other resource than its two pages.
+pub(super) const STYLE: &str = include_str!("style.css");
 
 /// Renders a page.
 pub(super) fn html(page: &impl Template) -> Response {
@@ -31,12 +32,6 @@ pub(super) fn html(page: &impl Template) -> Response {
         Ok(text) => Html(text).into_response(),
         Err(e) => Problem::unavailable(&e).into_response(),
     }
-}
-
-/// `GET /style.css`.
-pub(super) async fn style() -> Response {
-    let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "max-age=3600")];
-    (headers, STYLE).into_response()
 }
 
 #[derive(Template)]
@@ -50,6 +45,11 @@ struct LoginPage {
 /// The block whose page this path is.
 fn block_in(path: &str) -> Option<BlockRef> {
     BlockRef::parse(path.strip_prefix("/blocks/")?)
+}
+
+/// A time as people read it; in UTC, as the pages say.
+fn shown(time: Time) -> String {
+    time.rfc3339().replace('T', " ").replace('Z', "")
 }
 
 /// A row of the first page.
@@ -72,8 +72,8 @@ impl Row {
             subject: block.subject.clone(),
             tenant: block.tenant.as_ref().map(ToString::to_string).unwrap_or_default(),
             why: if block.explanation.is_empty() { block.reason.as_str().into() } else { block.explanation.clone() },
-            since: block.opened_at.rfc3339(),
-            until: block.until.map_or_else(|| "released".into(), |t| t.rfc3339()),
+            since: shown(block.opened_at),
+            until: block.until.map_or_else(|| "it is released".into(), shown),
             state: match block.state {
                 BlockState::Active => "active",
                 BlockState::Released => "released",
@@ -106,7 +106,7 @@ impl Proof {
     fn of(e: &Evidence) -> Self {
         Self {
             message_id: e.message_id.to_string(),
-            time: e.time.rfc3339(),
+            time: shown(e.time),
             percent: format!("{:.1} %", e.probability * 100.0),
             llr: format!("{:+.1}", e.llr),
             recipients: e.recipients,
@@ -244,7 +244,7 @@ async fn block_page(core: &Core, visitor: Visitor, block: &Block, error: Option<
     Ok(html(&BlockPage {
         row: Row::of(block),
         opened_by: block.opened_by.clone(),
-        ended: block.ended_at.map(|t| t.rfc3339()).unwrap_or_default(),
+        ended: block.ended_at.map(shown).unwrap_or_default(),
         released_by: block.released_by.clone().unwrap_or_default(),
         note: block.note.clone().unwrap_or_default(),
         proofs: block.evidence.iter().map(Proof::of).collect(),
@@ -296,7 +296,6 @@ where
 {
     Router::new()
         .route("/", get(first_page))
-        .route("/style.css", get(style))
         .route("/login", post(login))
         .route("/logout", post(logout))
         .route("/blocks/{ref}", get(show_block))

@@ -1,0 +1,746 @@
+//! The admin side from end to end: API, command line, held mail, trace, health, public pages.
+
+mod common;
+
+use common::{Client, Relay, Sink, until};
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const ALICE: &str = "alice@acme.example";
+/// Nothing but what an admin does stops anybody.
+const NO_RULES: &str = "[policy.default]\nfalse_block_rate = 0\nspam_rate_min_messages = 0\nsuspicious = \"deliver\"\n";
+/// Every message is held.
+const HOLD_ALL: &str = "[policy.default]\nfalse_block_rate = 0\nspam_rate_min_messages = 0\nsuspicious = \"hold\"\n\
+                        [scoring]\nsuspicious_probability = 0.0001\nspam_probability = 0.9999\n";
+const OTHER: &str = "[[tenant]]\nname = \"other\"\ndomains = [\"other.example\"]\n";
+
+fn ham(n: usize) -> String {
+    format!(
+        "From: Alice <{ALICE}>\nSubject: Minutes {n}\nMessage-ID: <m{n}@acme.example>\n\nHi Bob,\n\nplease find the minutes of \
+         meeting {n} below. We agreed to move the review to Thursday.\n\nRegards, Alice\n"
+    )
+}
+
+fn send(relay: &Relay, to: &str, n: usize) -> String {
+    Client::hello(relay.smtp).send(ALICE, &[to], &ham(n))
+}
+
+/// Sends a message that is taken; its id.
+fn queued(relay: &Relay, to: &str, n: usize) -> String {
+    let reply = send(relay, to, n);
+    assert!(reply.starts_with("250 2.0.0 Ok: queued as "), "{reply}");
+    reply.rsplit(' ').next().expect("an id").to_owned()
+}
+
+fn post(relay: &Relay, path: &str, body: Value) -> (u16, Value) {
+    let (status, text) = relay.http("POST", path, &body.to_string());
+    (status, serde_json::from_str(&text).expect("JSON"))
+}
+
+fn add_block(relay: &Relay, kind: &str, subject: &str) -> String {
+    let (status, block) = post(relay, "/api/v1/blocks", json!({ "kind": kind, "subject": subject, "reason": "test" }));
+    assert_eq!(status, 201, "{block}");
+    block["ref"].as_str().expect("a reference").to_owned()
+}
+
+fn release(relay: &Relay, reference: &str, verdict: &str) {
+    let path = format!("/api/v1/blocks/{reference}/release");
+    let (status, block) = post(relay, &path, json!({ "verdict": verdict, "reason": "looked into it" }));
+    assert_eq!((status, &block["state"], &block["verdict"]), (200, &json!("released"), &json!(verdict)), "{block}");
+}
+
+fn items(relay: &Relay, path: &str) -> Vec<Value> {
+    relay.json(path)["items"].as_array().expect("items").clone()
+}
+
+fn token(relay: &Relay, name: &str, role: &str, tenant: &str) -> String {
+    let config = common::path(relay, "outgate.toml");
+    let config = config.to_str().expect("a path");
+    let (status, out, error) =
+        relay.cli(&["token", "create", name, "--role", role, "--tenant", tenant, "--config", config, "--reason", "test"]);
+    assert_eq!(status, 0, "{error}");
+    out.trim().to_owned()
+}
+
+fn as_bearer(relay: &Relay, token: &str, method: &str, path: &str, body: &str) -> (u16, String, String) {
+    common::http_full(relay.admin, method, path, &format!("Authorization: Bearer {token}\r\n"), body)
+}
+
+/// A next hop that says "later" until it is opened.
+fn gated() -> (Sink, Arc<AtomicBool>) {
+    let open = Arc::new(AtomicBool::new(false));
+    let gate = Arc::clone(&open);
+    let refuse = move |line: &str| {
+        (line.starts_with("MAIL") && !gate.load(Ordering::SeqCst)).then(|| "451 4.3.0 Later, please".to_owned())
+    };
+    (Sink::scripted(refuse), open)
+}
+
+fn is_time(value: &Value) -> bool {
+    let text = value.as_str().unwrap_or_default();
+    text.ends_with('Z') && text.parse::<jiff::Timestamp>().is_ok()
+}
+
+#[test]
+fn a_block_has_the_fields_of_the_contract() {
+    let sink = Sink::start();
+    let relay = Relay::start(
+        &sink,
+        "[policy.default]\nrecipients_external_per_hour = 1\nwhen_exceeded = \"block\"\nfalse_block_rate = 0\n",
+    );
+    let soon = "2999-01-01T00:00:00+01:00";
+    let body = json!({ "kind": "sender", "subject": "Bob@ACME.example", "reason": "left the company", "until": soon });
+    let (status, block) = post(&relay, "/api/v1/blocks", body);
+    assert_eq!(status, 201);
+    let reference = block["ref"].as_str().expect("ref");
+    let (prefix, random) = reference.split_at(3);
+    assert!(prefix == "OG-" && random.len() == 10 && random.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()));
+    for (field, value) in [
+        ("kind", json!("sender")),
+        ("subject", json!("bob@acme.example")),
+        ("tenant", json!("acme")),
+        ("state", json!("active")),
+        ("reason", json!("left the company")),
+        ("until", json!("2998-12-31T23:00:00Z")),
+        ("opened_by", json!("operator")),
+        ("evidence", json!([])),
+        ("releases_left", json!(3)),
+    ] {
+        assert_eq!(block[field], value, "{field}");
+    }
+    assert!(is_time(&block["opened_at"]));
+    assert_eq!(relay.json(&format!("/api/v1/blocks/{reference}")), block);
+
+    // And one that the relay opens.
+    assert!(send(&relay, "a@elsewhere.example", 1).starts_with("250"));
+    assert!(send(&relay, "b@elsewhere.example", 2).starts_with("550 5.1.8 "));
+    let block = &items(&relay, "/api/v1/blocks?state=active&subject=alice@acme.example")[0];
+    assert_eq!((&block["opened_by"], &block["until"]), (&json!("relay"), &Value::Null));
+    let evidence = &block["evidence"][0];
+    assert!(is_time(&evidence["time"]) && evidence["message_id"].is_string(), "{evidence}");
+    assert!(evidence["probability"].is_f64() && evidence["llr"].is_f64(), "{evidence}");
+    assert_eq!(evidence["recipients"], 1);
+    for symbol in evidence["symbols"].as_array().expect("symbols") {
+        assert!(symbol["name"].is_string() && symbol["weight"].is_number(), "{symbol}");
+    }
+}
+
+#[test]
+fn lists_go_page_by_page_and_miss_nothing() {
+    let (sink, _) = gated();
+    let relay = Relay::start(&sink, NO_RULES);
+    for n in 0..5 {
+        add_block(&relay, "sender", &format!("blocked{n}@acme.example"));
+        let mut client = Client::hello(relay.smtp);
+        let reply = client.send(&format!("s{n}@acme.example"), &["x@elsewhere.example"], &ham(n));
+        assert!(reply.starts_with("250"), "{reply}");
+    }
+    for (list, key, wanted) in
+        [("blocks", "ref", 5), ("senders", "key", 5), ("messages", "id", 5), ("queue", "id", 5 + 5), ("audit", "id", 5)]
+    {
+        let (mut seen, mut cursor, mut pages) = (HashSet::new(), String::new(), 0);
+        loop {
+            let page = relay.json(&format!("/api/v1/{list}?limit=2{cursor}"));
+            let some = page["items"].as_array().expect("items");
+            assert!(some.len() <= 2 && page.as_object().expect("an object").len() == 2, "{page}");
+            assert!(some.iter().all(|item| seen.insert(item[key].to_string())), "{list}: an item came twice");
+            pages += 1;
+            match page["next"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        if list == "queue" {
+            assert!(seen.len() >= 5, "the five messages, and the notices");
+        } else {
+            assert_eq!((seen.len(), pages), (wanted, 3), "{list}");
+        }
+        let (status, body) = relay.http("GET", &format!("/api/v1/{list}?cursor=%00nonsense%00"), "");
+        assert!(status == 422 || list == "senders", "{list}: {status} {body}");
+        assert_eq!(relay.http("GET", &format!("/api/v1/{list}?limit=0"), "").0, 422, "{list}");
+        assert_eq!(relay.http("GET", &format!("/api/v1/{list}?nosuch=1"), "").0, 400, "{list}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_request_is_said_in_a_problem_object() {
+    let sink = Sink::start();
+    let relay = Relay::start(&sink, &format!("{NO_RULES}{OTHER}"));
+    let reference = add_block(&relay, "sender", ALICE);
+    let operator = relay.token();
+    let (viewer, stranger) = (token(&relay, "vera", "viewer", "acme"), token(&relay, "otto", "admin", "other"));
+    let block = format!("/api/v1/blocks/{reference}");
+    let good = r#"{"verdict":"mistake","reason":"x"}"#;
+    let long = format!(r#"{{"kind":"sender","subject":"a@acme.example","reason":"{}"}}"#, "x".repeat(70_000));
+    let table = [
+        ("malformed JSON", operator.as_str(), "POST", "/api/v1/blocks".to_owned(), "{\"kind\":", 400),
+        ("JSON of another form", &operator, "POST", "/api/v1/blocks".into(), "[]", 400),
+        ("deeply nested", &operator, "POST", "/api/v1/blocks".into(), &"[".repeat(10_000), 400),
+        ("unknown field", &operator, "POST", "/api/v1/blocks".into(), r#"{"kin":"sender"}"#, 400),
+        (
+            "unknown kind",
+            &operator,
+            "POST",
+            "/api/v1/blocks".into(),
+            r#"{"kind":"person","subject":"a@b.example","reason":"x"}"#,
+            422,
+        ),
+        ("no reason", &operator, "POST", "/api/v1/blocks".into(), r#"{"kind":"sender","subject":"a@b.example"}"#, 422),
+        ("no body", &operator, "POST", "/api/v1/blocks".into(), "", 422),
+        ("too large", &operator, "POST", "/api/v1/blocks".into(), &long, 413),
+        ("unknown ref", &operator, "GET", "/api/v1/blocks/OG-0000000000".into(), "", 404),
+        ("no ref at all", &operator, "GET", "/api/v1/blocks/nonsense".into(), "", 404),
+        ("unknown verdict", &operator, "POST", format!("{block}/release"), r#"{"verdict":"maybe","reason":"x"}"#, 422),
+        ("unknown sender", &operator, "GET", "/api/v1/senders/nobody@acme.example".into(), "", 404),
+        ("unknown message", &operator, "POST", "/api/v1/held/0000000000000/release".into(), "", 404),
+        ("unknown verb", &operator, "POST", "/api/v1/held/0000000000000/eat".into(), "", 404),
+        ("no such route", &operator, "GET", "/api/v1/nothing".into(), "", 404),
+        ("no such method", &operator, "DELETE", block.clone(), "", 405),
+        ("GET where only POST acts", &operator, "GET", format!("{block}/release"), "", 405),
+        ("wrong token", "wrong", "GET", block.clone(), "", 401),
+        ("wrong token", "", "POST", format!("{block}/release"), good, 401),
+        ("a viewer acts", &viewer, "POST", format!("{block}/release"), good, 403),
+        ("another tenant reads", &stranger, "GET", block.clone(), "", 404),
+        ("another tenant releases", &stranger, "POST", format!("{block}/release"), good, 404),
+        (
+            "another tenant blocks",
+            &stranger,
+            "POST",
+            "/api/v1/blocks".into(),
+            r#"{"kind":"sender","subject":"bob@acme.example","reason":"x"}"#,
+            403,
+        ),
+        ("not an operator", &stranger, "GET", "/api/v1/audit".into(), "", 403),
+    ];
+    for (what, token, method, path, body, want) in table {
+        let (status, head, text) = as_bearer(&relay, token, method, &path, body);
+        assert_eq!(status, want, "{what}: {text}");
+        assert!(head.to_ascii_lowercase().contains("content-type: application/problem+json"), "{what}: {head}");
+        let problem: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(problem["status"], want, "{what}: {problem}");
+        for field in ["type", "title", "detail"] {
+            assert!(problem[field].as_str().is_some_and(|t| !t.is_empty()), "{what}: {field} in {problem}");
+        }
+        assert_eq!(status == 401, head.to_ascii_lowercase().contains("www-authenticate: bearer"), "{what}: {head}");
+    }
+    assert_eq!(common::http(relay.admin, "GET", &block, "", "").0, 401, "no token at all");
+    // The other tenant's lists are empty, not forbidden.
+    assert!(send(&relay, "x@elsewhere.example", 1).starts_with("550"));
+    for list in ["blocks", "senders", "messages", "held", "queue"] {
+        let (status, _, text) = as_bearer(&relay, &stranger, "GET", &format!("/api/v1/{list}"), "");
+        assert_eq!((status, text.as_str()), (200, r#"{"items":[],"next":null}"#), "{list}");
+    }
+    assert_eq!(as_bearer(&relay, &viewer, "GET", &block, "").0, 200, "a viewer of the tenant reads");
+    assert_eq!(relay.json(&block)["state"], "active", "nothing of all that has released it");
+}
+
+#[test]
+fn the_quota_of_releases_is_a_problem_of_its_own() {
+    let sink = Sink::start();
+    let relay = Relay::start(&sink, NO_RULES);
+    let anna = token(&relay, "anna", "admin", "acme");
+    let try_release = |reference: &str| {
+        let path = format!("/api/v1/blocks/{reference}/release");
+        as_bearer(&relay, &anna, "POST", &path, r#"{"verdict":"mistake","reason":"x"}"#)
+    };
+    for left in (0..3).rev() {
+        let (status, _, text) = try_release(&add_block(&relay, "sender", ALICE));
+        assert_eq!(status, 200, "{text}");
+        let block: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(block["releases_left"], left);
+    }
+    let reference = add_block(&relay, "sender", ALICE);
+    let (status, _, text) = try_release(&reference);
+    let problem: Value = serde_json::from_str(&text).expect("JSON");
+    assert!(status == 403 && problem["type"].as_str().expect("type").ends_with("/release-quota"), "{problem}");
+    assert!(send(&relay, "x@elsewhere.example", 1).contains(&reference), "it is still in force");
+    // Another subject has its own quota, and an operator has none.
+    assert_eq!(try_release(&add_block(&relay, "sender", "bob@acme.example")).0, 200);
+    release(&relay, &reference, "mistake");
+    assert!(send(&relay, "x@elsewhere.example", 1).starts_with("250"));
+}
+
+#[test]
+fn a_block_takes_effect_on_open_sessions_and_so_does_its_release() {
+    let sink = Sink::start();
+    let relay = Relay::start(&sink, NO_RULES);
+    let mut idle = Client::hello(relay.smtp);
+    let mut at_mail = Client::hello(relay.smtp);
+    assert!(at_mail.cmd(&format!("MAIL FROM:<{ALICE}>")).starts_with("250"));
+    let mut at_data = Client::hello(relay.smtp);
+    assert!(at_data.cmd(&format!("MAIL FROM:<{ALICE}>")).starts_with("250"));
+    assert!(at_data.cmd("RCPT TO:<x@elsewhere.example>").starts_with("250"));
+    assert!(at_data.cmd("DATA").starts_with("354"));
+    let reference = add_block(&relay, "sender", ALICE);
+    let refused = |reply: String| assert!(reply.starts_with("550 5.1.8 ") && reply.contains(&reference), "{reply}");
+    refused(idle.send(ALICE, &["x@elsewhere.example"], &ham(1)));
+    refused(at_mail.cmd("RCPT TO:<x@elsewhere.example>"));
+    at_data.raw(common::client::stuffed(&ham(2)).as_bytes());
+    refused(at_data.reply());
+    release(&relay, &reference, "compromised");
+    assert!(at_mail.cmd("RCPT TO:<x@elsewhere.example>").starts_with("250"));
+    assert!(idle.send(ALICE, &["y@elsewhere.example"], &ham(3)).starts_with("250"));
+    sink.wait_for("y@elsewhere.example");
+}
+
+#[test]
+fn a_block_with_an_end_expires_by_itself() {
+    let sink = Sink::start();
+    let relay = Relay::start(&sink, NO_RULES);
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_millis(1500);
+    let body = json!({ "kind": "domain", "subject": "acme.example", "reason": "a pause", "until": soon.to_string() });
+    let (status, block) = post(&relay, "/api/v1/blocks", body);
+    assert_eq!(status, 201, "{block}");
+    let path = format!("/api/v1/blocks/{}", block["ref"].as_str().expect("a reference"));
+    relay.until("the next message passes", |r| send(r, "x@elsewhere.example", 1).starts_with("250").then_some(()));
+    relay.until("the record says so", |r| (r.json(&path)["state"] == "expired").then_some(()));
+    assert!(is_time(&relay.json(&path)["ended_at"]));
+    relay.until("the gauge", |r| {
+        r.http("GET", "/metrics", "").1.contains("outgate_blocks_active{kind=\"domain\"} 0").then_some(())
+    });
+}
+
+#[test]
+fn a_website_block_stops_messages_with_its_links_and_nobody_else() {
+    let sink = Sink::start();
+    let relay = Relay::start(&sink, NO_RULES);
+    let reference = add_block(&relay, "website", "https://Bad.example/path");
+    assert_eq!(relay.json(&format!("/api/v1/blocks/{reference}"))["subject"], "bad.example");
+    let linked =
+        "From: alice@acme.example\nSubject: look\nContent-Type: text/html\n\n<a href=\"https://www.bad.example/x\">x</a>\n";
+    let try_it = || Client::hello(relay.smtp).send(ALICE, &["x@elsewhere.example"], linked);
+    let reply = try_it();
+    assert!(reply.starts_with("550 ") && reply.contains(&reference), "{reply}");
+    let mixed = Client::hello(relay.smtp).send(ALICE, &["x@elsewhere.example", "bob@acme.example"], linked);
+    assert!(mixed.starts_with("250"), "{mixed}");
+    sink.wait_for("bob@acme.example");
+    assert!(send(&relay, "y@elsewhere.example", 1).starts_with("250"));
+    let notice = sink.wait("the notice", |m| m.text().contains(&reference)).text();
+    assert!(notice.contains("Mail with links to the website bad.example was blocked."), "{notice}");
+    release(&relay, &reference, "mistake");
+    sink.wait_for("x@elsewhere.example");
+    assert!(try_it().starts_with("250"));
+}
+
+#[test]
+fn held_mail_is_released_deleted_or_returned() {
+    let sink = Sink::start();
+    let relay = Relay::start(&sink, HOLD_ALL);
+    let (go, drop_it) = (queued(&relay, "go@elsewhere.example", 1), queued(&relay, "drop@elsewhere.example", 2));
+    let back = queued(&relay, "back@elsewhere.example", 3);
+    let held = items(&relay, "/api/v1/held");
+    assert_eq!(held.iter().map(|m| m["id"].as_str().expect("id")).collect::<Vec<_>>(), [&go, &drop_it, &back]);
+    assert_eq!(held[0]["state"], "held");
+    let (status, answer) = post(&relay, &format!("/api/v1/held/{go}/release"), json!({ "reason": "fine" }));
+    assert_eq!((status, answer), (200, json!({ "ids": [go] })));
+    sink.wait_for("go@elsewhere.example");
+    assert_eq!(post(&relay, &format!("/api/v1/held/{drop_it}/delete"), json!({ "reason": "spam" })).0, 200);
+    assert_eq!(post(&relay, &format!("/api/v1/queue/{back}/bounce"), json!({ "reason": "ask first" })).0, 200);
+    let report = sink.wait("the report", |m| m.to == [ALICE]);
+    assert!(report.from.is_empty() && report.text().contains("back@elsewhere.example"), "{}", report.text());
+    until("an empty queue", || items(&relay, "/api/v1/queue").is_empty().then_some(()));
+    let arrived = sink.all();
+    assert!(!arrived.iter().any(|m| m.to.iter().any(|t| t == "drop@elsewhere.example" || t == "back@elsewhere.example")));
+    assert_eq!(arrived.iter().filter(|m| m.to == [ALICE]).count(), 1, "nobody is told of what was deleted");
+    let (status, problem) = post(&relay, &format!("/api/v1/held/{drop_it}/release"), json!({}));
+    assert_eq!(status, 404, "{problem}");
+    // The trace tells all three stories.
+    for (id, part) in [(&go, "released"), (&drop_it, "deleted"), (&back, "report")] {
+        relay.until(part, |r| {
+            items(r, &format!("/api/v1/messages?id={id}"))[0]["history"].to_string().contains(part).then_some(())
+        });
+    }
+}
+
+#[test]
+fn held_mail_that_nobody_looks_at_returns_to_its_sender() {
+    let sink = Sink::start();
+    let relay = Relay::start(&sink, &format!("{HOLD_ALL}[held]\nexpire = \"1s\"\n"));
+    queued(&relay, "x@elsewhere.example", 1);
+    let report = sink.wait("the report", |m| m.to == [ALICE]);
+    let text = report.text();
+    assert!(report.from.is_empty() && text.contains("multipart/report"), "{text}");
+    assert!(text.contains("Action: failed") && text.contains("x@elsewhere.example"), "{text}");
+    until("an empty queue", || items(&relay, "/api/v1/queue").is_empty().then_some(()));
+}
+
+#[test]
+fn mail_that_waits_when_its_sender_is_blocked_is_held_until_the_verdict() {
+    for verdict in ["mistake", "compromised"] {
+        let (sink, open) = gated();
+        let relay = Relay::start(&sink, &format!("{NO_RULES}[delivery]\nretry = [\"1s\"]\n"));
+        let id = queued(&relay, "x@elsewhere.example", 1);
+        relay.until("a first attempt", |r| {
+            r.json(&format!("/api/v1/queue/{id}"))["recipients"][0]["last_reply"].as_str()?.contains("Later").then_some(())
+        });
+        let mut client = Client::hello(relay.smtp);
+        assert!(client.send("bob@acme.example", &["z@elsewhere.example"], &ham(2)).starts_with("250"));
+        let reference = add_block(&relay, "sender", ALICE);
+        // The answer to POST comes when the mail is held, on disk: so it is after a crash.
+        assert_eq!(items(&relay, "/api/v1/held")[0]["id"], *id);
+        let relay = relay.crash_and_restart();
+        open.store(true, Ordering::SeqCst);
+        sink.wait_for("z@elsewhere.example");
+        let held = items(&relay, "/api/v1/held");
+        assert_eq!((held.len(), &held[0]["id"]), (1, &json!(id)), "only hers");
+        assert!(held[0]["hold"].to_string().contains(&reference), "{}", held[0]);
+        release(&relay, &reference, verdict);
+        if verdict == "compromised" {
+            assert_eq!(items(&relay, "/api/v1/held").len(), 1, "left for review");
+            assert_eq!(post(&relay, &format!("/api/v1/held/{id}/release"), json!({ "reason": "reviewed" })).0, 200);
+        }
+        sink.wait_for("x@elsewhere.example");
+    }
+}
+
+#[test]
+fn the_trace_finds_a_message_by_all_its_names() {
+    let sink = Sink::start();
+    let relay = Relay::start(&sink, NO_RULES);
+    let id = queued(&relay, "Bob@Elsewhere.example", 7);
+    queued(&relay, "carol@elsewhere.example", 8);
+    sink.wait_for("Bob@Elsewhere.example");
+    for query in [
+        format!("id={id}"),
+        "id=m7@acme.example".into(),
+        "id=%3Cm7@acme.example%3E".into(),
+        "recipient=bob@elsewhere.example".into(),
+        format!("sender={ALICE}&recipient=bob@elsewhere.example"),
+        "tenant=acme&recipient=bob@elsewhere.example".into(),
+    ] {
+        let message = relay.until(&query, |r| {
+            let found = items(r, &format!("/api/v1/messages?{query}"));
+            assert_eq!(found.len(), 1, "{query}: {found:#?}");
+            found[0]["history"].to_string().contains("\"delivered\"").then(|| found[0].clone())
+        });
+        assert_eq!((&message["id"], &message["action"]), (&json!(id), &json!("accept")), "{query}");
+        assert!(is_time(&message["time"]) && message["probability"].is_f64(), "{message}");
+        let line = &message["history"][0];
+        assert_eq!((&line["recipient"], &line["status"]), (&json!("Bob@Elsewhere.example"), &json!("delivered")));
+        assert!(line["text"].as_str().expect("text").contains("250 2.0.0 Ok"), "{line}");
+    }
+    assert_eq!(items(&relay, &format!("/api/v1/messages?sender={ALICE}")).len(), 2);
+    assert_eq!(items(&relay, "/api/v1/messages?sender=bob@acme.example").len(), 0);
+    // A refused message has a trace as well.
+    let reference = add_block(&relay, "sender", "eve@acme.example");
+    let text = format!("X-Authenticated-Sender: eve@acme.example\n{}", ham(9));
+    assert!(Client::hello(relay.smtp).send(ALICE, &["x@elsewhere.example"], &text).starts_with("550"));
+    let refused = &items(&relay, "/api/v1/messages?sender=eve@acme.example")[0];
+    assert_eq!((&refused["action"], &refused["block"]), (&json!("reject"), &json!(reference)), "{refused}");
+}
+
+#[test]
+fn metrics_health_and_openapi_are_complete_from_the_start() {
+    let sink = Sink::start();
+    let relay = Relay::start(&sink, NO_RULES);
+    let get = |path: &str| common::http(relay.admin, "GET", path, "", "");
+    let wanted = [
+        "outgate_messages_total{action=\"accept\"}",
+        "outgate_recipients_total{scope=\"external\"}",
+        "outgate_replies_total{code=\"250\",enhanced=\"2.0.0\"}",
+        "outgate_blocks_active{kind=\"sender\"}",
+        "outgate_blocks_total{kind=\"sender\",reason=\"admin\"}",
+        "outgate_releases_total{by=\"operator\"}",
+        "outgate_score_seconds_count",
+        "outgate_spool_sync_seconds_count",
+        "outgate_spool_batch_messages_count",
+        "outgate_queue_messages{state=\"active\"}",
+        "outgate_delivery_total{outcome=\"delivered\",pool=\"normal\"}",
+        "outgate_sessions_open",
+        "outgate_tracked_senders",
+    ];
+    let value = |text: &str, name: &str| -> f64 {
+        let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name} is missing in\n{text}")).parse().expect("a number")
+    };
+    let (status, text) = get("/metrics");
+    assert_eq!(status, 200);
+    assert!(wanted.iter().all(|name| value(&text, name) >= 0.0));
+    let mut client = Client::hello(relay.smtp);
+    assert!(client.send(ALICE, &["x@elsewhere.example", "bob@acme.example"], &ham(1)).starts_with("250"));
+    sink.wait_for("x@elsewhere.example");
+    let reference = add_block(&relay, "sender", "eve@acme.example");
+    release(&relay, &reference, "mistake");
+    let text = relay.until("senders counted", |_| {
+        let (_, text) = get("/metrics");
+        (value(&text, "outgate_tracked_senders") >= 1.0 && value(&text, wanted[10]) >= 2.0).then_some(text)
+    });
+    for name in wanted.iter().filter(|n| !n.contains("_active") && !n.contains("queue_messages")) {
+        assert!(value(&text, name) >= 1.0, "{name} did not move\n{text}");
+    }
+    assert!(text.lines().all(|l| l.starts_with('#') || !l.contains('@')), "no address in a metric");
+    assert!(text.contains("# HELP outgate_messages_total ") && text.contains("# TYPE outgate_score_seconds histogram"));
+    assert_eq!((get("/health/live").0, get("/health/ready").0), (200, 200));
+
+    let (status, text) = get("/api/v1/openapi.json");
+    let document: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((status, document["openapi"].as_str()), (200, Some("3.1.0")));
+    for (path, method) in [
+        ("/blocks", "get"),
+        ("/blocks", "post"),
+        ("/blocks/{ref}", "get"),
+        ("/blocks/{ref}/release", "post"),
+        ("/senders", "get"),
+        ("/senders/{key}", "get"),
+        ("/messages", "get"),
+        ("/held", "get"),
+        ("/held/{id}/release", "post"),
+        ("/held/{id}/delete", "post"),
+        ("/queue", "get"),
+        ("/audit", "get"),
+    ] {
+        assert!(document["paths"][path][method].is_object(), "{method} {path}");
+    }
+}
+
+#[test]
+fn the_public_listener_has_two_pages_and_neither_acts() {
+    let sink = Sink::start();
+    let extra = "[public]\nbind = \"127.0.0.1:0\"\nurl = \"https://mail.acme.example\"\nhelp = \"help@acme.example\"\n";
+    let relay = Relay::start(&sink, &format!("{NO_RULES}{extra}"));
+    let public = relay.address("public");
+    let reference = add_block(&relay, "sender", ALICE);
+    let reply = send(&relay, "x@elsewhere.example", 1);
+    assert!(reply.contains(&format!("https://mail.acme.example/blocked/{reference}")), "{reply}");
+    let get = |path: &str| common::http_full(public, "GET", path, "", "");
+    let (status, head, page) = get(&format!("/blocked/{reference}"));
+    assert!(status == 200 && head.to_ascii_lowercase().contains("content-type: text/html"), "{head}");
+    assert!(page.contains(&reference) && page.contains("help@acme.example"), "{page}");
+    assert!(!page.contains(ALICE), "a stranger who guesses a reference learns no address");
+    for outside in ["http://", "https://", "src=", "<script", "<link", "<form method=\"post\""] {
+        assert!(!page.contains(outside), "{outside} in {page}");
+    }
+    assert_eq!(get("/delist").0, 200);
+    let (status, head, _) = get(&format!("/delist?ref={}", reference.to_lowercase()));
+    assert!(status == 303 && head.contains(&format!("/blocked/{reference}")), "{head}");
+    let operator = format!("Authorization: Bearer {}\r\n", relay.token());
+    for path in ["/", "/metrics", "/health/live", "/api/v1/blocks", "/api/v1/openapi.json", "/login", "/style.css"] {
+        assert_eq!(common::http(public, "GET", path, &operator, "").0, 404, "{path}");
+    }
+    for path in [format!("/blocked/{reference}"), format!("/blocked/{reference}/release"), "/delist".into()] {
+        let (status, _) = common::http(public, "POST", &path, &operator, r#"{"verdict":"mistake","reason":"x"}"#);
+        assert!(status == 404 || status == 405, "POST {path}: {status}");
+    }
+    let block = format!("/api/v1/blocks/{reference}");
+    assert_eq!(relay.json(&block)["state"], "active", "a link that was mailed opens a page and does nothing");
+    // Nothing acts on GET on the admin side either.
+    for path in ["/blocks/REF/release", "/api/v1/blocks/REF/release", "/login", "/logout"] {
+        assert_eq!(relay.http("GET", &path.replace("REF", &reference), "").0, 405, "{path}");
+    }
+    // An unknown reference looks like any other.
+    let (status, _, page) = get("/blocked/OG-0000000000");
+    assert!(status == 200 && page.contains("OG-0000000000"));
+}
+
+/// The relay with an admin address that the configuration tells, and the command line without any environment.
+struct Told {
+    relay: Relay,
+    config: String,
+}
+
+impl Told {
+    fn start(sink: &Sink, extra: &str) -> Self {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+        let admin: SocketAddr = free.local_addr().expect("address");
+        drop(free);
+        let dir = tempfile::tempdir().expect("directory");
+        let text = common::config(&dir.path().join("data"), sink.address, extra);
+        let text = text.replace("[admin]\nbind = \"127.0.0.1:0\"", &format!("[admin]\nbind = \"{admin}\""));
+        std::fs::write(dir.path().join("outgate.toml"), text).expect("written");
+        let config = dir.path().join("outgate.toml").to_str().expect("a path").to_owned();
+        Self { relay: Relay::start_in(dir), config }
+    }
+
+    fn run(&self, arguments: &str) -> (i32, String, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_outgate"))
+            .args(arguments.split(' '))
+            .args(["--config", &self.config])
+            .env_remove("OUTGATE_URL")
+            .env_remove("OUTGATE_TOKEN")
+            .stdin(std::process::Stdio::null())
+            .output()
+            .expect("the CLI runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+    }
+
+    fn ok(&self, arguments: &str) -> String {
+        let (status, out, error) = self.run(arguments);
+        assert_eq!((status, error.as_str()), (0, ""), "{arguments}: {out}");
+        out
+    }
+
+    fn json(&self, arguments: &str) -> Value {
+        let out = self.ok(&format!("{arguments} --json"));
+        serde_json::from_str(&out).unwrap_or_else(|e| panic!("{arguments}: {e}: {out}"))
+    }
+}
+
+#[test]
+fn the_command_line_does_everything_with_nothing_but_the_configuration() {
+    let (sink, open) = gated();
+    let told = Told::start(&sink, &format!("{NO_RULES}[delivery]\nretry = [\"1h\"]\n"));
+    let mode = Command::new("stat").args(["-c", "%a"]).arg(common::path(&told.relay, "data/admin.token")).output().expect("stat");
+    assert_eq!(String::from_utf8_lossy(&mode.stdout).trim(), "600");
+
+    // blocks
+    assert_eq!(told.ok("blocks list"), "no blocks\n");
+    let added = told.json("blocks add sender Eve@acme.example --reason left");
+    let reference = added["ref"].as_str().expect("ref");
+    assert!(told.ok("blocks list --state active").contains(reference));
+    assert_eq!(told.json(&format!("blocks show {reference}"))["subject"], "eve@acme.example");
+    assert!(told.ok(&format!("blocks show {reference}")).contains("eve@acme.example"));
+    let released = told.json(&format!("blocks release {reference} --verdict mistake --reason back"));
+    assert_eq!((&released["state"], &released["note"]), (&json!("released"), &json!("back")));
+
+    // queue
+    let ids: Vec<String> = (0..4).map(|n| queued(&told.relay, &format!("q{n}@elsewhere.example"), n)).collect();
+    told.relay.until("deferred", |_| {
+        let list = told.json("queue list --state deferred");
+        ids.iter().all(|id| list["items"].to_string().contains(id.as_str())).then_some(())
+    });
+    assert!(told.ok("queue list").contains(&ids[0]));
+    let shown = told.json(&format!("queue show {}", ids[0]));
+    assert_eq!(shown["recipients"][0]["address"], "q0@elsewhere.example", "{shown}");
+    assert!(told.ok(&format!("queue show {}", ids[0])).contains("451 4.3.0 Later, please"));
+    told.ok(&format!("queue hold {} --reason wait", ids[0]));
+    assert_eq!(told.json(&format!("queue hold {} --reason wait", ids[1]))["ids"][0], *ids[1]);
+    told.ok(&format!("queue hold {} --reason wait", ids[2]));
+    // held
+    assert!(told.ok("held list").contains(&ids[0]));
+    assert_eq!(told.json("held list")["items"].as_array().expect("items").len(), 3);
+    let shown = told.json(&format!("held show {}", ids[0]));
+    assert_eq!(shown["judgement"]["sender"], ALICE, "{shown}");
+    assert!(told.ok(&format!("held show {}", ids[0])).contains(ALICE));
+    open.store(true, Ordering::SeqCst);
+    told.ok(&format!("queue release {} --reason fine", ids[0]));
+    sink.wait_for("q0@elsewhere.example");
+    told.ok(&format!("held release {} --reason fine", ids[1]));
+    sink.wait_for("q1@elsewhere.example");
+    told.ok(&format!("held delete {} --reason spam", ids[2]));
+    told.ok(&format!("queue retry {} --reason now", ids[3]));
+    sink.wait_for("q3@elsewhere.example");
+    open.store(false, Ordering::SeqCst);
+    let bounced = queued(&told.relay, "q9@elsewhere.example", 9);
+    told.relay
+        .until("deferred", |_| told.json("queue list --state deferred")["items"].to_string().contains(&bounced).then_some(()));
+    told.ok(&format!("queue bounce {bounced} --reason never"));
+    open.store(true, Ordering::SeqCst);
+
+    // senders, messages, audit
+    assert!(told.ok("senders list").contains(ALICE));
+    assert_eq!(told.json(&format!("senders show {ALICE}"))["address"], ALICE);
+    assert!(told.ok(&format!("senders show {ALICE}")).contains(ALICE));
+    assert_eq!(told.json("senders list --standing blocked")["items"], json!([]));
+    assert_eq!(told.json(&format!("messages search --id {bounced}"))["items"][0]["id"], *bounced);
+    assert!(told.ok("messages search --recipient q0@elsewhere.example").contains(&ids[0]));
+    assert_eq!(told.json("messages search --limit 2")["items"].as_array().expect("items").len(), 2);
+    let audit = told.json("audit list");
+    let lines = audit["items"].as_array().expect("items");
+    for (action, reason) in [
+        ("block.add", "left"),
+        ("block.release", "back"),
+        ("queue.hold", "wait"),
+        ("queue.release", "fine"),
+        ("held.release", "fine"),
+        ("held.delete", "spam"),
+        ("queue.retry", "now"),
+        ("queue.bounce", "never"),
+    ] {
+        let found = lines.iter().any(|l| l["action"] == action && l["detail"].as_str().is_some_and(|d| d.contains(reason)));
+        assert!(found, "{action} in {audit:#}");
+    }
+    assert!(told.ok("audit list").contains("block.release"));
+    assert_eq!(told.json("audit verify")["intact"], true);
+
+    // token
+    let secret = told.ok("token create tim --role viewer --tenant acme --reason test");
+    let read = |secret: &str| as_bearer(&told.relay, secret.trim(), "GET", "/api/v1/blocks", "").0;
+    assert_eq!(read(&secret), 200);
+    assert_eq!(told.json("token list")["items"][0]["name"], "tim");
+    assert!(!told.ok("token list --json").contains(secret.trim()), "a secret is shown once");
+    told.ok("token revoke tim --reason test");
+    assert_eq!(read(&secret), 401, "at once");
+}
+
+#[test]
+fn the_exit_status_tells_failure_from_wrong_use() {
+    let sink = Sink::start();
+    let told = Told::start(&sink, NO_RULES);
+    for (arguments, status, why) in [
+        ("blocks show OG-0000000000", 1, "there is no such block"),
+        ("blocks release OG-0000000000 --verdict mistake --reason x", 1, "there is no such block"),
+        ("blocks add sender alice@ --reason x", 1, "subject"),
+        ("senders show nobody@acme.example", 1, "no sender"),
+        ("queue show 0000000000000", 1, "no such message"),
+        ("queue retry 0000000000000 --reason x", 1, "no such message"),
+        ("held release 0000000000000 --reason x", 1, "no such message"),
+        ("held show 0000000000000", 1, "no such message"),
+        ("token revoke nobody", 1, "no token nobody"),
+        ("account remove nobody", 1, "no account nobody"),
+        ("blocks list --token wrong", 1, "does not know this token"),
+        ("blocks list --url http://127.0.0.1:1", 1, "is it running?"),
+        ("blocks list --url nonsense", 2, "is no URL"),
+        ("blocks", 2, "Usage"),
+        ("blocks eat", 2, "unrecognized subcommand"),
+        ("blocks add person x --reason x", 2, "possible values"),
+        ("blocks add sender alice@acme.example", 2, "--reason"),
+        ("blocks release OG-0000000000 --reason x", 2, "--verdict"),
+        ("blocks release OG-0000000000 --verdict maybe --reason x", 2, "possible values"),
+        ("queue list --state odd", 2, "possible values"),
+        ("queue list --limit 0", 2, "--limit"),
+        ("token create tim --role viewer", 2, "--tenant is missing"),
+        ("token create tim --role admin --tenant nowhere", 2, "no tenant nowhere"),
+        ("account add x --role smtp --tenant acme", 2, "--password-stdin"),
+    ] {
+        let (got, out, error) = told.run(arguments);
+        assert_eq!(got, status, "{arguments}: {out}{error}");
+        assert!(error.contains(why) && out.is_empty(), "{arguments}: {out}{error}");
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_outgate")).args(["blocks", "list", "--config", "/nowhere.toml"]).output();
+    assert_eq!(output.expect("the CLI runs").status.code(), Some(2), "no such configuration");
+}
+
+#[test]
+fn accounts_and_tokens_are_made_before_the_first_start_and_while_it_runs() {
+    let sink = Sink::start();
+    let dir = tempfile::tempdir().expect("directory");
+    let text = common::config(&dir.path().join("data"), sink.address, NO_RULES);
+    std::fs::create_dir(dir.path().join("data")).expect("data");
+    std::fs::write(dir.path().join("outgate.toml"), text).expect("written");
+    let config = dir.path().join("outgate.toml").to_str().expect("a path").to_owned();
+    let run = |arguments: &str, input: &str| {
+        use std::io::Write;
+        let mut child = Command::new(env!("CARGO_BIN_EXE_outgate"))
+            .args(arguments.split(' '))
+            .args(["--config", &config])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("the CLI runs");
+        child.stdin.take().expect("stdin").write_all(input.as_bytes()).expect("written");
+        let output = child.wait_with_output().expect("output");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let add = "account add dora@acme.example --role smtp --tenant acme --may-send-as @acme.example --password-stdin --reason new";
+    let (status, out, error) = run(add, "secret\n");
+    assert_eq!((status, out.as_str()), (Some(0), "account dora@acme.example added\n"), "{error}");
+    let (status, secret, error) = run("token create olaf --role operator --reason new", "");
+    assert_eq!(status, Some(0), "{error}");
+    let relay = Relay::start_in(dir);
+    assert_eq!(as_bearer(&relay, secret.trim(), "GET", "/api/v1/audit", "").0, 200);
+    let (status, _, error) = run(add, "secret\n");
+    assert!(status == Some(1) && error.contains("already"), "{error}");
+    let (_, out, _) = run("account list --json", "");
+    let list: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(list["items"][0]["may_send_as"], json!(["@acme.example"]));
+    assert!(!out.contains("argon2"), "no hash is shown");
+    assert_eq!(run("account remove dora@acme.example --reason gone", "").0, Some(0));
+    assert!(relay.json("/api/v1/audit")["items"].to_string().contains("account.remove"));
+}
