@@ -503,7 +503,7 @@ fn a_clock_that_steps_back_is_harmless() {
     send(&judge, &alice(), 100_000, -4.0, &[external(1)]);
     let j = judge.judge(at(-500_000), &facts(&alice(), 1, -4.0, &[external(1)]), &alice(), Reservation::default());
     assert_eq!(j.action, Action::Accept);
-    assert_eq!(judge.sender(at(100_000), "alice@acme.example").expect("known").messages_day, 2);
+    assert_eq!(judge.sender(at(-500_000), "alice@acme.example").expect("known").messages_day, 2);
 }
 
 #[test]

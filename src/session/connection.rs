@@ -49,18 +49,18 @@ pub(super) async fn serve(sessions: Arc<Sessions>, listener: Arc<Listener>, mut 
             Err(_) => return tracing::warn!(client = %address, "no PROXY header in time"),
         }
     }
-    if let Err(refused) = sessions.counts.enter(address, &settings.limits) {
-        let text = match refused {
-            Refused::Total => "Too many sessions, try again later",
-            Refused::Address => "Too many sessions from your address, try again later",
-        };
-        return turn_away(stream, &Reply::new(421, (4, 3, 2), text)).await;
-    }
+    let _entered = match sessions.counts.enter(address, &settings.limits) {
+        Ok(entered) => entered,
+        Err(refused) => {
+            let text = match refused {
+                Refused::Total => "Too many sessions, try again later",
+                Refused::Address => "Too many sessions from your address, try again later",
+            };
+            return turn_away(stream, &Reply::new(421, (4, 3, 2), text)).await;
+        }
+    };
     events::session_opened(listener.kind.as_str(), address);
-    metrics::gauge!(names::SESSIONS_OPEN).increment(1.0);
     run(&sessions, &listener, &settings, stream, address, left_over).await;
-    metrics::gauge!(names::SESSIONS_OPEN).decrement(1.0);
-    sessions.counts.leave(address);
 }
 
 /// Reads the header that a listed proxy must send first; gives the source and what came behind it.
@@ -129,7 +129,6 @@ async fn run(
         (ListenerKind::Submissions, None) => Err(io::Error::other("no certificate for implicit TLS")),
         (_, acceptor) => plain(&mut driver, acceptor, stream, left_over).await,
     };
-    driver.release();
     let why = result.as_ref().err().map_or_else(|| "closed".to_owned(), ToString::to_string);
     events::session_closed(address, driver.messages, &why);
 }
@@ -187,6 +186,14 @@ struct Driver<'a> {
     arriving: Option<(Instant, u64)>,
     /// Messages offered so far.
     messages: u64,
+}
+
+/// However the session ends, what it held is given back: reserved recipients, and memory of bodies.
+impl Drop for Driver<'_> {
+    fn drop(&mut self) {
+        self.reset();
+        self.sessions.bodies.resize(self.body_share, 0, u64::MAX);
+    }
 }
 
 impl Driver<'_> {
@@ -309,12 +316,6 @@ impl Driver<'_> {
             self.sessions.bodies.resize(self.body_share, 0, limit);
             self.body_share = 0;
         }
-    }
-
-    fn release(&mut self) {
-        self.reset();
-        self.sessions.bodies.resize(self.body_share, 0, u64::MAX);
-        self.body_share = 0;
     }
 
     fn reset(&mut self) {

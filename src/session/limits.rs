@@ -1,6 +1,7 @@
 //! How many sessions, and how much memory for bodies.
 
 use crate::config::settings::Limits;
+use crate::telemetry::metrics::SESSIONS_OPEN;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// Open sessions, in all and per client address. IPv6 clients count by /64, which is what one host gets.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct SessionCounts {
     per_address: Mutex<HashMap<IpAddr, usize>>,
     open: watch::Sender<usize>,
@@ -32,8 +33,8 @@ fn counted_as(address: IpAddr) -> IpAddr {
 }
 
 impl SessionCounts {
-    /// Counts a session in, or says why not. Every `Ok` is to be followed by one [`Self::leave`].
-    pub fn enter(&self, address: IpAddr, limits: &Limits) -> Result<(), Refused> {
+    /// Counts a session in, or says why not.
+    pub fn enter(&self, address: IpAddr, limits: &Limits) -> Result<Entered<'_>, Refused> {
         let mut counts = self.per_address.lock().unwrap_or_else(PoisonError::into_inner);
         if *self.open.borrow() >= limits.sessions {
             return Err(Refused::Total);
@@ -44,11 +45,12 @@ impl SessionCounts {
         }
         *count += 1;
         self.open.send_modify(|open| *open += 1);
-        Ok(())
+        metrics::gauge!(SESSIONS_OPEN).increment(1.0);
+        Ok(Entered { counts: self, address })
     }
 
     /// Counts a session out.
-    pub fn leave(&self, address: IpAddr) {
+    fn leave(&self, address: IpAddr) {
         let mut counts = self.per_address.lock().unwrap_or_else(PoisonError::into_inner);
         let key = counted_as(address);
         if let Some(count) = counts.get_mut(&key) {
@@ -81,6 +83,21 @@ const BODY_RATE: u64 = 1024;
 /// How long a body of which `octets` have come may have taken so far.
 pub fn body_time(octets: u64) -> Duration {
     BODY_GRACE + Duration::from_secs(octets / BODY_RATE)
+}
+
+/// A session that is counted until this is dropped, even by a panic: a message that no session survives, brought again and
+/// again, must not use up its client's share for good.
+#[derive(Debug)]
+pub struct Entered<'a> {
+    counts: &'a SessionCounts,
+    address: IpAddr,
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.counts.leave(self.address);
+        metrics::gauge!(SESSIONS_OPEN).decrement(1.0);
+    }
 }
 
 /// Octets of message bodies held by all sessions together.
@@ -122,21 +139,34 @@ mod tests {
         let counts = SessionCounts::default();
         let (a, b): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         let limits = limits(2, 1);
-        assert_eq!(counts.enter(a, &limits), Ok(()));
-        assert_eq!(counts.enter(a, &limits), Err(Refused::Address));
-        assert_eq!(counts.enter(b, &limits), Ok(()));
-        assert_eq!(counts.enter("192.0.2.3".parse().unwrap(), &limits), Err(Refused::Total));
-        counts.leave(a);
-        assert_eq!(counts.enter(a, &limits), Ok(()));
+        let first = counts.enter(a, &limits).unwrap();
+        assert_eq!(counts.enter(a, &limits).unwrap_err(), Refused::Address);
+        let _other = counts.enter(b, &limits).unwrap();
+        assert_eq!(counts.enter("192.0.2.3".parse().unwrap(), &limits).unwrap_err(), Refused::Total);
+        drop(first);
+        assert!(counts.enter(a, &limits).is_ok());
+    }
+
+    #[test]
+    fn a_session_that_panics_is_counted_out() {
+        let (counts, limits) = (SessionCounts::default(), limits(2, 1));
+        let a: IpAddr = "192.0.2.1".parse().unwrap();
+        let session = std::panic::AssertUnwindSafe(|| {
+            let _entered = counts.enter(a, &limits).unwrap();
+            panic!("a message nobody had thought of");
+        });
+        assert!(std::panic::catch_unwind(session).is_err());
+        assert_eq!(counts.open(), 0);
+        assert!(counts.enter(a, &limits).is_ok());
     }
 
     #[test]
     fn one_ipv6_network_is_one_client() {
         let counts = SessionCounts::default();
         let limits = limits(9, 1);
-        assert_eq!(counts.enter("2001:db8::1".parse().unwrap(), &limits), Ok(()));
-        assert_eq!(counts.enter("2001:db8::2".parse().unwrap(), &limits), Err(Refused::Address));
-        assert_eq!(counts.enter("2001:db8:0:1::1".parse().unwrap(), &limits), Ok(()));
+        let _first = counts.enter("2001:db8::1".parse().unwrap(), &limits).unwrap();
+        assert_eq!(counts.enter("2001:db8::2".parse().unwrap(), &limits).unwrap_err(), Refused::Address);
+        assert!(counts.enter("2001:db8:0:1::1".parse().unwrap(), &limits).is_ok());
     }
 
     #[test]
