@@ -193,7 +193,7 @@ fn dead_segments_go_and_nothing_comes_back() {
             store.sync_lazy();
             store.clean();
             let found = open(&disk.after_crash(Unsynced::Lost)).1;
-            assert_eq!(ids(&found), (id.saturating_sub(30).max(0) + 1..=id).collect::<Vec<_>>());
+            assert_eq!(ids(&found), (id.saturating_sub(30) + 1..=id).collect::<Vec<_>>());
         }
     }
     for id in 170..200 {
@@ -567,7 +567,7 @@ impl Run {
                 }
             }
             Step::FailSyncs(fail) => {
-                self.disk.failed_syncs_keep(self.next_id % 2 == 0);
+                self.disk.failed_syncs_keep(self.next_id.is_multiple_of(2));
                 self.disk.fail_syncs(fail);
             }
             Step::FailWrites(fail) => self.disk.fail_writes(fail),
