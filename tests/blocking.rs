@@ -1,5 +1,7 @@
 //! Blocks from end to end: opened by the relay or an admin, spoken at RCPT, told, released, kept over a restart.
 
+#![allow(clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking; this file is nothing but tests")]
+
 mod common;
 
 use common::{Client, Relay, Sink};

@@ -1,5 +1,7 @@
 //! Submission (RFC 6409) and submissions (RFC 8314) with real TLS and real accounts.
 
+#![allow(clippy::indexing_slicing, reason = "a test fails by panicking; this file is nothing but tests")]
+
 mod common;
 
 use common::tls::Certificate;

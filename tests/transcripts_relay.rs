@@ -5,6 +5,8 @@
 //! recipient, with `messages_per_session`, for which there is no setting, and with a `message_size_bytes` smaller than the
 //! configuration allows.
 
+#![allow(clippy::indexing_slicing, reason = "a test fails by panicking; this file is nothing but tests")]
+
 mod common;
 mod story;
 

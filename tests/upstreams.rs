@@ -1,5 +1,7 @@
 //! Real mail servers and clients in front of the relay.
 
+#![allow(clippy::print_stderr, reason = "a test that is skipped says why; this file is nothing but tests")]
+
 mod common;
 
 use common::exim::Exim;
