@@ -1,5 +1,7 @@
 //! The admin side from end to end: API, command line, held mail, trace, health, public pages.
 
+#![allow(clippy::panic, clippy::indexing_slicing, clippy::print_stderr, reason = "a test fails by panicking, and says why")]
+
 mod common;
 
 use common::{Client, Relay, Sink, until};
