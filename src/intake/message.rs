@@ -8,7 +8,6 @@ use crate::identity::{self, HeaderFacts, Peer};
 use crate::judge::{Judgement, MessageFacts, RecipientFacts};
 use crate::notify::Notice;
 use crate::policy;
-use crate::queue::Select;
 use crate::records::{Judged, TraceEvent};
 use crate::score::Score;
 use crate::spool::SpoolError;
@@ -218,12 +217,7 @@ impl Intake {
         };
         let judged = Judged { block, ..arrival.judged(id, &meta.envelope, part.action, now, &reply) };
         self.records.trace(TraceEvent::Judged(Box::new(judged)));
-        let was_free = arrival.judgement.open.is_none() && arrival.judgement.blocked_by.is_none() && meta.hold.is_none();
         self.queue.enqueue(meta);
-        if was_free && let Some(block) = self.judge.gate(now, &facts.identity) {
-            // Blocked while the message was on its way to disk: the block's order to hold may have missed it in the queue.
-            self.queue.hold(Select::Id(id), HoldReason::Block(block.reference)).await;
-        }
         reply
     }
 
