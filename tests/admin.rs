@@ -1,5 +1,7 @@
 //! The admin side from end to end: API, command line, held mail, trace, health, public pages.
 
+#![allow(clippy::panic, clippy::indexing_slicing, clippy::print_stderr, reason = "a test fails by panicking, and says why")]
+
 mod common;
 
 use common::{Client, Relay, Sink, until};
@@ -320,7 +322,7 @@ fn a_website_block_stops_messages_with_its_links_and_nobody_else() {
     sink.wait_for("bob@acme.example");
     assert!(send(&relay, "y@elsewhere.example", 1).starts_with("250"));
     let notice = sink.wait("the notice", |m| m.text().contains(&reference)).text();
-    assert!(notice.contains("Mail with links to the website bad.example was blocked."), "{notice}");
+    assert!(notice.contains("bad.example") && notice.contains("550 5.7.1"), "{notice}");
     release(&relay, &reference, "mistake");
     sink.wait_for("x@elsewhere.example");
     assert!(try_it().starts_with("250"));

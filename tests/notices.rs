@@ -1,5 +1,7 @@
 //! Telling people: the signed webhook and the mails, over failures and restarts.
 
+#![allow(clippy::panic, clippy::indexing_slicing, clippy::print_stderr, reason = "a test fails by panicking, and says why")]
+
 mod common;
 
 use common::{Client, PATIENCE, Relay, Sink};

@@ -207,7 +207,7 @@ impl Desk {
     /// Releases by the tenant's admins of this block's subject in the running 30 days.
     async fn releases_used(&self, block: &Block) -> Result<u32, DeskError> {
         let since = self.clock.now().before(Duration::from_secs(rules::QUOTA_DAYS * 86_400));
-        Ok(self.records.tenant_releases(block, since).await?)
+        Ok(self.records.tenant_releases(block.tenant.as_ref(), block.kind, &block.subject, since).await?)
     }
 
     async fn audit(&self, action: &str, block: &Block, detail: &str) {

@@ -560,3 +560,39 @@ fn judge_speed() {
     println!("gate: {} ns, {hits} hits", (cpu_nanos() - start) / EVENTS);
     println!("record: {} octets inline", std::mem::size_of::<(SenderKey, Sender)>());
 }
+
+#[test]
+fn a_login_of_two_tenants_is_two_senders() {
+    let judge = judge_with(|_| {});
+    let mine = identity("info", Strength::Asserted);
+    let tenant = TenantId::new("other");
+    let theirs = Identity { key: SenderKey::account(&tenant, "info"), tenant: tenant.clone(), ..mine.clone() };
+    send(&judge, &mine, 1, -3.0, &[external(1)]);
+    send(&judge, &theirs, 2, -3.0, &[external(1)]);
+    let of = |key: &str, tenant: &TenantId| judge.sender_of(at(3), key, Some(tenant)).map(|view| view.tenant);
+    assert_eq!(of("info", &mine.tenant), Some(mine.tenant.clone()));
+    assert_eq!(of("info", &tenant), Some(tenant.clone()));
+    assert_eq!(of(mine.key.as_str(), &tenant), None, "nobody sees another tenant's sender");
+}
+
+#[test]
+fn what_becomes_of_copies_says_nothing_new() {
+    let judge = judge_with(|_| {});
+    let who = alice();
+    send(&judge, &who, 1, 4.0, &[external(1)]);
+    let sum = |judge: &Judge| judge.sender(at(30), "alice@acme.example").expect("known").evidence_nats;
+    let before = sum(&judge);
+    assert!(before > 0.0);
+    let first = facts(&who, 1, 4.0, &[]).id;
+    let hash = external(1).hash;
+    for n in 2..20 {
+        // The same message under another id, as a client sends it that lost our 250.
+        let (id, to) = (facts(&who, n, 0.0, &[]).id, [external(1)]);
+        let copy = MessageFacts { id, ..facts(&who, 1, 4.0, &to) };
+        judge.judge(at(20), &copy, &who, Reservation::default());
+        judge.outcome(at(21), &who, copy.id, OutcomeClass::Delivered, hash);
+        assert_eq!(sum(&judge), before, "copy {n}");
+    }
+    judge.outcome(at(22), &who, first, OutcomeClass::Delivered, hash);
+    assert!(sum(&judge) < before, "the first one's own outcome counts");
+}

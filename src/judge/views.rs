@@ -4,7 +4,7 @@ use super::{DAY, HOUR, Judge, SenderView};
 use crate::config::Settings;
 use crate::reputation::evidence::Bounds;
 use crate::reputation::sender::Sender;
-use crate::types::{SenderKey, Time};
+use crate::types::{SenderKey, TenantId, Time};
 use std::collections::BinaryHeap;
 
 impl Judge {
@@ -31,17 +31,24 @@ impl Judge {
 
     /// One sender by key, or by plain address: the account of that name first, else who claims it.
     pub fn sender(&self, now: Time, key: &str) -> Option<SenderView> {
+        self.sender_of(now, key, None)
+    }
+
+    /// The same among the senders of one tenant: another tenant may have a login of the same name.
+    pub fn sender_of(&self, now: Time, key: &str, tenant: Option<&TenantId>) -> Option<SenderView> {
         let settings = self.settings();
+        let meant = |of: &TenantId| tenant.is_none_or(|t| t == of);
         let exact = SenderKey(key.into());
-        if let Some(view) = self.view(now, &settings, &exact) {
+        if let Some(view) = self.view(now, &settings, &exact).filter(|view| meant(&view.tenant)) {
             return Some(view);
         }
         let wanted = key.to_lowercase();
-        let account = settings.tenants.iter().find_map(|t| self.view(now, &settings, &SenderKey::account(&t.id, &wanted)));
+        let mut tenants = settings.tenants.iter().filter(|t| meant(&t.id));
+        let account = tenants.find_map(|t| self.view(now, &settings, &SenderKey::account(&t.id, &wanted)));
         account.or_else(|| {
             let mut best: Option<SenderKey> = None;
             self.senders.each(|key, sender| {
-                if *sender.address == *wanted && best.as_ref().is_none_or(|b| key < b) {
+                if *sender.address == *wanted && meant(&sender.tenant) && best.as_ref().is_none_or(|b| key < b) {
                     best = Some(key.clone());
                 }
             });

@@ -4,7 +4,6 @@ use super::Notice;
 use super::dedup::Digest;
 use crate::config::Settings;
 use crate::config::settings::WhenExceeded;
-use crate::judge::Alert;
 use crate::types::{Address, Block, BlockKind, Evidence, ReleaseVerdict, Signal, TenantId, Time};
 use mail_builder::MessageBuilder;
 use mail_builder::headers::raw::Raw;
@@ -62,9 +61,37 @@ pub fn mail(settings: &Settings, notice: &Notice) -> Mail {
             text: released_text(block),
             to,
         },
-        Notice::Alert(alert) => {
-            Mail { subject: format!("Unusual sending: {}", alert.address), text: alert_text(settings, alert), to }
-        }
+        Notice::Alert(alert) => Mail {
+            subject: format!("Unusual sending: {}", alert.address),
+            text: format!(
+                "{} passed a limit of your sending policy.\n\n  {}\n\n{} If this mailing is not intended, \
+                 block the sender:\n\n  outgate blocks add sender {} --reason \"...\"\n",
+                alert.address,
+                alert.explanation,
+                what_is_done(settings.policy.when_exceeded),
+                shell_word(&alert.address)
+            ),
+            to,
+        },
+    }
+}
+
+/// A word that a shell takes as it stands. Addresses come from outside, and a command in a mail gets pasted.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@._+-=".contains(c);
+    if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// What the policy does with mail beyond a limit, for people.
+const fn what_is_done(when_exceeded: WhenExceeded) -> &'static str {
+    match when_exceeded {
+        WhenExceeded::Alert => "Nothing was stopped.",
+        WhenExceeded::Throttle => "What lies beyond it is put off with 450 4.2.1 until there is room again.",
+        WhenExceeded::Hold => "Messages beyond it are held until somebody decides: outgate held list.",
+        WhenExceeded::Block | WhenExceeded::BlockUntilTomorrow => "Whoever passes it is blocked.",
     }
 }
 
@@ -78,40 +105,14 @@ pub fn digest(settings: &Settings, digest: &Digest) -> Mail {
     Mail { subject: format!("{} more notices", digest.count), text, to: audience(settings, digest.tenant.as_ref()) }
 }
 
-fn alert_text(settings: &Settings, alert: &Alert) -> String {
-    let done = match settings.policy.when_exceeded {
-        WhenExceeded::Throttle => {
-            "Recipients beyond the limit are refused for now (450 4.2.1); a mail server tries them again by itself."
-        }
-        WhenExceeded::Hold => "Messages beyond the limit are held until somebody decides: outgate held list",
-        // These open blocks, of which a notice of its own tells.
-        WhenExceeded::Alert | WhenExceeded::Block | WhenExceeded::BlockUntilTomorrow => "Nothing was stopped.",
-    };
-    format!(
-        "{} passed a limit of your sending policy.\n\n  {}\n\n{done}\n\nIf this mailing is not intended, block the \
-         sender:\n\n  outgate blocks add sender {} --reason \"...\"\n",
-        alert.address,
-        alert.explanation,
-        shell_word(&alert.address)
-    )
-}
-
-/// A word that a shell takes as it stands. Addresses come from outside, and a command in a mail gets pasted.
-fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "@._+-=".contains(c);
-    if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 fn blocked_text(settings: &Settings, block: &Block, held: usize) -> String {
+    let website = block.kind == BlockKind::Website;
+    let what = if website { "blocked: mail with a link to it is stopped." } else { "blocked from sending mail to the outside." };
     let mut text = format!(
-        "{}\n\nReference:  {}\nSince:      {}\nUntil:      {}\nOpened by:  {}\nWhy:        {}\n",
-        match block.kind {
-            BlockKind::Website => format!("Mail with links to the website {} was blocked.", block.subject),
-            kind => format!("The {} {} was blocked from sending mail to the outside.", kind.as_str(), block.subject),
-        },
+        "The {} {} was {what}\n\nReference:  {}\nSince:      {}\nUntil:      {}\n\
+         Opened by:  {}\nWhy:        {}\n",
+        block.kind.as_str(),
+        block.subject,
         block.reference,
         block.opened_at.rfc3339(),
         block.until.map_or_else(|| "released by an admin".to_owned(), Time::rfc3339),
@@ -119,19 +120,22 @@ fn blocked_text(settings: &Settings, block: &Block, held: usize) -> String {
         block.explanation,
     );
     text.push_str("\nWhat was done\n");
-    let code = if block.kind == BlockKind::Website { "550 5.7.1" } else { "550 5.1.8" };
-    let _ = writeln!(text, "- Mail to external recipients is refused with {code} and this reference.");
+    let code = if website { "5.7.1" } else { "5.1.8" };
+    let _ = writeln!(text, "- Mail to external recipients is refused with 550 {code} and this reference.");
     if settings.blocks.allow_internal {
         text.push_str("- Mail to your own domains still goes through.\n");
     }
-    if block.kind != BlockKind::Website {
-        let _ = writeln!(text, "- Messages that were still in the queue and are held now: {held}.");
-    }
+    let _ = writeln!(text, "- Messages that were still in the queue and are held now: {held}.");
     if !block.evidence.is_empty() {
         text.push_str("\nThe messages that led here\n");
         for evidence in block.evidence.iter().take(EVIDENCE_IN_MAIL) {
             evidence_text(&mut text, evidence);
         }
+    }
+    if website {
+        text.push_str("\nWhat to do\nIf mail with links to this website is wanted after all, release it:\n");
+        let _ = writeln!(text, "     outgate blocks release {} --verdict mistake --reason \"...\"", block.reference);
+        return text;
     }
     text.push_str(
         "\nWhat to do\n1. If the account was taken over: change its password, end its sessions, remove foreign forwarding \
@@ -243,6 +247,35 @@ fn block_json(block: &Block) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blocks::rules::tests::block;
+    use crate::judge::Alert;
+    use crate::judge::testing::settings;
+    use crate::types::{Reason, SenderKey};
+    use std::sync::Arc;
+
+    #[test]
+    fn an_alert_says_what_is_done_with_the_mail() {
+        // It said "Nothing was stopped" also where the messages were held.
+        let tenant = TenantId::new("acme");
+        let alert = Notice::Alert(Alert {
+            sender: SenderKey::account(&tenant, "alice"),
+            tenant,
+            address: "alice".into(),
+            reason: Reason::RecipientsPerDay,
+            explanation: "The limit is 5.".into(),
+        });
+        let mut settings = settings();
+        for (when, wanted) in [
+            (WhenExceeded::Alert, "Nothing was stopped."),
+            (WhenExceeded::Throttle, "450 4.2.1"),
+            (WhenExceeded::Hold, "outgate held list"),
+        ] {
+            settings.policy.when_exceeded = when;
+            let text = mail(&settings, &alert).text;
+            assert!(text.contains(wanted), "{text}");
+            assert_eq!(text.contains("Nothing was stopped"), when == WhenExceeded::Alert);
+        }
+    }
 
     #[test]
     fn what_is_to_be_pasted_into_a_shell_does_nothing_else() {
@@ -256,5 +289,18 @@ mod tests {
         ] {
             assert_eq!(shell_word(address), want);
         }
+    }
+
+    #[test]
+    fn a_blocked_website_is_no_account_that_was_taken_over() {
+        let text = |kind, subject| {
+            let block = Arc::new(block(kind, subject));
+            mail(&settings(), &Notice::Blocked { block, held: 0 }).text
+        };
+        let website = text(BlockKind::Website, "bad.example");
+        assert!(website.contains("mail with a link to it") && website.contains("550 5.7.1"), "{website}");
+        assert!(!website.contains("password"), "{website}");
+        let sender = text(BlockKind::Sender, "alice@acme.example");
+        assert!(sender.contains("550 5.1.8") && sender.contains("password"), "{sender}");
     }
 }

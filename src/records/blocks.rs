@@ -1,7 +1,7 @@
 //! Block records in SQLite: the columns that are searched, and the record as JSON beside them.
 
 use super::{BlockQuery, RecordsError, Role, store};
-use crate::types::{Block, BlockKind, BlockRef, BlockState, Evidence, Time};
+use crate::types::{Block, BlockKind, BlockRef, BlockState, Evidence, TenantId, Time};
 use rusqlite::{Connection, Row, Transaction, params, params_from_iter, types::Value};
 
 const fn state_name(state: BlockState) -> &'static str {
@@ -100,18 +100,18 @@ pub(super) fn list(connection: &Connection, query: &BlockQuery) -> Result<Vec<Bl
     collect(connection, &sql, with)
 }
 
-/// Releases by this tenant's admins of this subject since then.
+/// Releases by tenant admins of this subject of that tenant since then.
 pub(super) fn tenant_releases(
     connection: &Connection,
+    tenant: Option<&TenantId>,
     kind: BlockKind,
     subject: &str,
-    tenant: Option<&str>,
     since: Time,
 ) -> Result<u32, RecordsError> {
     let count = connection.query_row(
-        "SELECT COUNT(*) FROM block WHERE subject = ?1 AND kind = ?2 AND state = 'released' AND released_role = ?3 AND ended_at >= ?4
-           AND tenant IS ?5",
-        params![subject, kind.as_str(), Role::Admin.as_str(), since.0, tenant],
+        "SELECT COUNT(*) FROM block WHERE subject = ?1 AND kind = ?2 AND state = 'released' AND released_role = ?3
+         AND ended_at >= ?4 AND tenant IS ?5",
+        params![subject, kind.as_str(), Role::Admin.as_str(), since.0, tenant.map(TenantId::as_str)],
         |r| r.get(0),
     )?;
     Ok(count)

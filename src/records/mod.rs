@@ -331,11 +331,18 @@ impl Records {
         self.store.read(move |c| blocks::list(c, &query)).await
     }
 
-    /// Releases of this block's subject by admins of its tenant since `since`. Whether the person was a tenant admin is
-    /// what their account or token said at the time of the release.
-    pub async fn tenant_releases(&self, block: &Block, since: Time) -> Result<u32, RecordsError> {
-        let (kind, subject, tenant) = (block.kind, block.subject.clone(), block.tenant.clone());
-        self.store.read(move |c| blocks::tenant_releases(c, kind, &subject, tenant.as_ref().map(TenantId::as_str), since)).await
+    /// Releases of this tenant's blocks of that kind and subject by tenant admins since `since`. Two tenants may have a login
+    /// of the same name: neither uses up the other's quota. Whether the person was a tenant admin is what
+    /// their account or token said at the time of the release.
+    pub async fn tenant_releases(
+        &self,
+        tenant: Option<&TenantId>,
+        kind: crate::types::BlockKind,
+        subject: &str,
+        since: Time,
+    ) -> Result<u32, RecordsError> {
+        let (tenant, subject) = (tenant.cloned(), subject.to_owned());
+        self.store.read(move |c| blocks::tenant_releases(c, tenant.as_ref(), kind, &subject, since)).await
     }
 
     /// Adds to the trace; batched. Under overload the caller is slowed by a channel that is bounded in events and octets,

@@ -139,13 +139,15 @@ async fn only_releases_by_tenant_admins_count_against_the_quota() {
     // A revoked token does not give releases back.
     records.token_remove("nina").await.expect("revoke");
     records.put_block(Arc::new(released(1, NOW, "nina"))).await.expect("put again");
-    let of = released(9, NOW, "nina");
-    let count = async |block: &Block, since| records.tenant_releases(block, Time::from_secs(since)).await;
-    assert_eq!(count(&of, NOW - 30 * DAY).await, Ok(2));
-    assert_eq!(count(&of, 0).await, Ok(3));
-    assert_eq!(count(&Block { kind: BlockKind::Domain, ..of.clone() }, 0).await, Ok(0));
-    // A login of the same name at another tenant is somebody else.
-    assert_eq!(count(&Block { tenant: Some(TenantId::new("other")), ..of }, 0).await, Ok(0));
+    let tenant = TenantId::new("acme");
+    let count = |kind, subject, since| records.tenant_releases(Some(&tenant), kind, subject, Time::from_secs(since));
+    assert_eq!(count(BlockKind::Sender, "alice@acme.example", NOW - 30 * DAY).await, Ok(2));
+    assert_eq!(count(BlockKind::Sender, "alice@acme.example", 0).await, Ok(3));
+    assert_eq!(count(BlockKind::Domain, "alice@acme.example", 0).await, Ok(0));
+    // A login of the same name in another tenant has its own quota.
+    let other = TenantId::new("other");
+    assert_eq!(records.tenant_releases(Some(&other), BlockKind::Sender, "alice@acme.example", Time(0)).await, Ok(0));
+    assert_eq!(records.tenant_releases(None, BlockKind::Sender, "alice@acme.example", Time(0)).await, Ok(0));
 }
 
 #[tokio::test]

@@ -60,6 +60,6 @@ pub(super) async fn list(
 
 /// `GET senders/{key}`.
 pub(super) async fn show(caller: Caller, With(relay): With<Relay>, Path(key): Path<String>) -> Result<Json<Value>, Problem> {
-    let view = relay.judge.sender(relay.core.clock.now(), &key).filter(|view| caller.sees(Some(&view.tenant)));
+    let view = relay.judge.sender_of(relay.core.clock.now(), &key, caller.0.tenant.as_ref());
     view.map(|view| Json(json::sender(&view))).ok_or_else(|| Problem::not_found("no sender of that key or address is known"))
 }
