@@ -144,7 +144,6 @@ const PHRASES: &[(Dense, &[&str])] = &[
             "full names",
             "contact me via",
             "private email",
-            "reply to this email for",
             "dormant account",
             "consignment",
             "unclaimed",
