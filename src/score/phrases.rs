@@ -227,7 +227,6 @@ const PHRASES: &[(Dense, &[&str])] = &[
             "cable descrambler",
             "university diplomas",
             "adult",
-            "xxx",
             "porn",
             "hot girls",
             "singles",
@@ -256,7 +255,6 @@ const PHRASES: &[(Dense, &[&str])] = &[
             "remove me",
             "removed from our",
             "remove in the subject",
-            "no longer wish to receive",
             "stop receiving",
             "mailing preferences",
             "this is not spam",
@@ -680,12 +678,16 @@ mod tests {
 
     #[test]
     fn every_phrase_is_found_in_a_text() {
+        let mut missed = Vec::new();
         for (symbol, phrase) in PHRASES.iter().flat_map(|(symbol, list)| list.iter().map(|p| (*symbol, *p))) {
             let mut text = TextFeatures::default();
             text.read(&format!("so {} then", phrase.to_uppercase()), Segment::Body, |_| {});
             // A later list may hold the phrase again and take it over.
             let again = PHRASES.iter().filter(|(_, list)| list.contains(&phrase)).count() > 1;
-            assert!(text.phrases.iter().any(|(found, _)| again || *found == symbol), "{phrase}");
+            if !text.phrases.iter().any(|(found, _)| again || *found == symbol) {
+                missed.push(phrase);
+            }
         }
+        assert!(missed.is_empty(), "{missed:?}");
     }
 }
