@@ -53,7 +53,7 @@ dense! {
     FakeReply "subject_fakes_reply" Spam "The subject begins with Re: or Fwd:, but the message answers none.";
     AnswersMessage "answers_a_message" Ham "In-Reply-To or References name a message.";
     QuotesMessage "quotes_a_message" Ham "The text quotes another message.";
-    NoRecipientShown "no_recipient_shown" Spam "To is missing or says undisclosed recipients.";
+    NoRecipientShown "no_recipient_shown" Spam "To names nobody (`undisclosed-recipients:;`). A message without To says nothing: scripts leave it out.";
     SeveralRecipients "several_named_recipients" Ham "A few recipients are named in To and Cc.";
     Form "form_in_message" Spam "The message holds a form or a password field.";
     OnlyImage "only_an_image" Spam "A picture and hardly any text.";

@@ -12,11 +12,12 @@ use super::html;
 use super::links::Links;
 use super::mime::{self, Fields, Kind, Part, Tree};
 use super::text::{self, Segment, TextFeatures, Word};
+use memchr::memmem;
 
 /// Visible text that is read: the head, and the tail of a longer one (octets).
-const HEAD: usize = 16 * 1024;
+const HEAD: usize = 8 * 1024;
 /// See [`HEAD`].
-const TAIL: usize = 8 * 1024;
+const TAIL: usize = 4 * 1024;
 /// Text gathered from all parts before head and tail are taken, octets.
 const MAX_GATHERED: usize = 1024 * 1024;
 
@@ -165,7 +166,8 @@ impl Extractor {
         text.read(&text::undo_redaction(&headers.subject), Segment::Subject, |url| links.add(url, ""));
         let gathered = self.gathered.as_str();
         let (head, tail) = head_and_tail(gathered);
-        let quotes = head.lines().filter(|l| l.starts_with('>')).count() >= 2 || head.contains("-----Original Message-----");
+        let quoted = usize::from(head.starts_with('>')) + memmem::find_iter(head.as_bytes(), b"\n>").take(2).count();
+        let quotes = quoted >= 2 || memmem::find(head.as_bytes(), b"-----Original Message-----").is_some();
         text.read(head, Segment::Body, |url| links.add(url, ""));
         text.read(tail, Segment::Body, |url| links.add(url, ""));
         text.finish();
@@ -183,7 +185,7 @@ impl Extractor {
             (Dense::SenderRandom, headers.sender_random),
             (Dense::FakeReply, headers.subject_is_reply && !headers.answers),
             (Dense::AnswersMessage, headers.answers),
-            (Dense::NoRecipientShown, headers.recipients == 0),
+            (Dense::NoRecipientShown, headers.hides_recipients && headers.recipients == 0),
             (Dense::SeveralRecipients, (2..=20).contains(&headers.recipients)),
             (Dense::SubjectCapitals, headers.subject_in_capitals),
             (Dense::SubjectShouts, headers.subject_shouts),

@@ -23,6 +23,8 @@ pub(super) struct Headers {
     pub subject_in_capitals: bool,
     pub subject_shouts: bool,
     pub answers: bool,
+    /// There is a To, though it may name nobody.
+    pub hides_recipients: bool,
     /// Addresses in To and Cc.
     pub recipients: usize,
 }
@@ -36,7 +38,12 @@ impl Headers {
         for (name, value) in fields {
             let is = |n: &str| name.eq_ignore_ascii_case(n.as_bytes());
             match name.len() {
-                2 if is("to") || is("cc") => headers.recipients += count_addresses(value),
+                2 if is("to") => {
+                    // Scripts leave To out; who writes `undisclosed-recipients:;` means to hide somebody.
+                    headers.hides_recipients |= !value.is_empty();
+                    headers.recipients += count_addresses(value);
+                }
+                2 if is("cc") => headers.recipients += count_addresses(value),
                 4 if is("from") => from = from.or(Some(value)),
                 7 if is("subject") => subject = subject.or(Some(value)),
                 8 if is("reply-to") => reply = reply.or(Some(value)),

@@ -113,7 +113,6 @@ impl<'a> Renderer<'a> {
 
     fn open(&mut self, name: &'a str, attributes: &'a str) {
         let is = |n: &str| name.eq_ignore_ascii_case(n);
-        let void = is("br") || is("img") || is("input") || is("meta") || is("hr") || is("link") || attributes.ends_with('/');
         if is("a") || is("area") {
             self.end_link();
             if let Some(href) = attribute(attributes, "href") {
@@ -134,8 +133,12 @@ impl<'a> Renderer<'a> {
                 self.page.links.push((entities(action), 0..0));
             }
         }
-        if self.honour_hiding && !void && attribute(attributes, "style").is_some_and(hides) {
-            self.hidden = Some((name, 1));
+        if self.honour_hiding && !attributes.is_empty() && attribute(attributes, "style").is_some_and(hides) {
+            // Elements without content hide nothing behind them.
+            let void = ["br", "img", "input", "meta", "hr", "link"].iter().any(|n| is(n)) || attributes.ends_with('/');
+            if !void {
+                self.hidden = Some((name, 1));
+            }
         }
     }
 
@@ -195,40 +198,40 @@ fn skip_raw<'a>(rest: &'a str, name: &str) -> Option<&'a str> {
 }
 
 fn is_block(name: &str) -> bool {
-    const BLOCKS: [&str; 19] = [
-        "p",
-        "br",
-        "div",
-        "tr",
-        "td",
-        "th",
-        "li",
-        "ul",
-        "ol",
-        "table",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "hr",
-        "blockquote",
-        "center",
-        "body",
-        "option",
-    ];
-    name.len() <= 10 && BLOCKS.iter().any(|b| name.eq_ignore_ascii_case(b))
+    let of: &[&str] = match name.len() {
+        1 => &["p"],
+        2 => &["br", "tr", "td", "th", "li", "ul", "ol", "h1", "h2", "h3", "h4", "hr"],
+        3 => &["div"],
+        4 => &["body"],
+        5 => &["table"],
+        6 => &["center", "option"],
+        10 => &["blockquote"],
+        _ => &[],
+    };
+    of.iter().any(|b| name.eq_ignore_ascii_case(b))
 }
 
+/// Whether a style attribute keeps its element from being seen.
 fn hides(style: &str) -> bool {
-    let compact: String =
-        style.bytes().filter(|b| !b.is_ascii_whitespace()).map(|b| char::from(b.to_ascii_lowercase())).collect();
-    let zero = |name: &str| {
-        compact.split(';').filter_map(|d| d.strip_prefix(name)).any(|v| {
-            let v = v.trim_start_matches(':').trim_end_matches("!important");
-            v.trim_end_matches("px").trim_end_matches("pt").trim_end_matches("em") == "0"
-        })
-    };
-    compact.contains("display:none") || compact.contains("visibility:hidden") || zero("font-size") || zero("opacity")
+    style.split(';').filter_map(|declaration| declaration.split_once(':')).any(|(name, value)| {
+        let (name, value) = (name.trim(), value.trim());
+        let is = |n: &str| name.eq_ignore_ascii_case(n);
+        let begins = |v: &str| value.get(..v.len()).is_some_and(|b| b.eq_ignore_ascii_case(v));
+        let zero = || {
+            let number = value.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+            let digits = value.get(..value.len() - number.len()).unwrap_or_default();
+            let unit = number.split('!').next().unwrap_or_default().trim();
+            let bare = ["", "px", "pt", "em"].iter().any(|u| unit.eq_ignore_ascii_case(u));
+            bare && digits.bytes().any(|b| b == b'0') && digits.bytes().all(|b| matches!(b, b'0' | b'.'))
+        };
+        match name.len() {
+            7 if is("display") => begins("none"),
+            7 if is("opacity") => zero(),
+            9 if is("font-size") => zero(),
+            10 if is("visibility") => begins("hidden"),
+            _ => false,
+        }
+    })
 }
 
 /// The value of an attribute. `attributes` is what follows the name of the element.
@@ -337,6 +340,23 @@ mod tests {
         assert_eq!(page.links.first().map(|l| l.0.as_str()), Some("http://evil.example/?a=1&b=2"));
         assert_eq!(page.links.first().and_then(|l| page.text.get(l.1.clone())), Some("www.bank.example"));
         assert_eq!((page.images, page.forms, page.hidden), (1, 1, 6));
+    }
+
+    #[test]
+    fn styles_that_hide_are_known() {
+        for style in [
+            "display:none",
+            "color:red; DISPLAY : None !important",
+            "visibility: hidden",
+            "font-size:0",
+            "font-size: 0px;",
+            "opacity:0.0 !important",
+        ] {
+            assert!(hides(style), "{style}");
+        }
+        for style in ["", "display:block", "font-size:10px", "font-size:0.5em", "line-height:0", "opacity:1", "opacity:.0x"] {
+            assert!(!hides(style), "{style}");
+        }
     }
 
     #[test]

@@ -19,6 +19,17 @@ pub(super) struct Links {
     to_own: u32,
     elsewhere: u32,
     notes: Vec<Dense>,
+    last: Option<Place>,
+}
+
+/// The place of the link before: many links of a message lead to the same one.
+#[derive(Debug)]
+struct Place {
+    /// As it was written: login, host and port.
+    authority: String,
+    host: String,
+    /// The host was taken for the sender's own; `None` for a bare address.
+    own: Option<bool>,
 }
 
 impl Links {
@@ -29,6 +40,7 @@ impl Links {
         self.own.clear();
         self.own.push_str(base_domain(domain));
         (self.seen, self.to_own, self.elsewhere) = (0, 0, 0);
+        self.last = None;
     }
 
     /// Lower-case A-label hosts, each once, in order of appearance.
@@ -41,39 +53,54 @@ impl Links {
         if self.seen >= MAX_LINKS {
             return;
         }
-        let Some(link) = Link::parse(url) else { return };
+        let Some((authority, rest)) = split(url) else { return };
+        let place = match self.last.take().filter(|p| p.authority == authority) {
+            Some(place) => place,
+            None => match self.visit(authority) {
+                Some(place) => place,
+                None => return,
+            },
+        };
         self.seen += 1;
-        if link.is_address {
+        match place.own {
+            Some(true) => self.to_own += 1,
+            Some(false) => self.elsewhere += 1,
+            None => {}
+        }
+        if memchr::memchr(b'@', rest.as_bytes()).is_some() || memchr::memmem::find(rest.as_bytes(), b"%40").is_some() {
+            self.note(Dense::LinkCarriesAddress);
+        }
+        if let Some(claimed) = host_in_text(shown)
+            && base_domain(&claimed) != base_domain(&place.host)
+        {
+            self.note(Dense::LinkTextOtherHost);
+        }
+        self.last = Some(place);
+    }
+
+    /// A place that was not the last one: what is odd about it is noted, and its host kept.
+    fn visit(&mut self, authority: &str) -> Option<Place> {
+        let link = Link::read(authority)?;
+        let own = if link.is_address {
             self.note(Dense::LinkToAddress);
+            None
         } else {
             self.judge_host(&link.host);
-        }
+            Some(base_domain(&link.host) == self.own)
+        };
         if link.login {
             self.note(Dense::LinkWithLogin);
         }
         if link.port {
             self.note(Dense::LinkOddPort);
         }
-        if link.rest.contains('@') || link.rest.contains("%40") {
-            self.note(Dense::LinkCarriesAddress);
-        }
-        if let Some(claimed) = host_in_text(shown)
-            && base_domain(&claimed) != base_domain(&link.host)
-        {
-            self.note(Dense::LinkTextOtherHost);
-        }
         if self.hosts.len() < MAX_HOSTS && !self.hosts.iter().any(|h| **h == *link.host) {
-            self.hosts.push(link.host.into());
+            self.hosts.push(link.host.as_str().into());
         }
+        Some(Place { authority: authority.to_owned(), host: link.host, own })
     }
 
     fn judge_host(&mut self, host: &str) {
-        let base = base_domain(host);
-        if base == self.own {
-            self.to_own += 1;
-        } else {
-            self.elsewhere += 1;
-        }
         let within = |list: &[&str]| list.iter().any(|d| host.strip_suffix(d).is_some_and(|h| h.is_empty() || h.ends_with('.')));
         if within(SHORTENERS) {
             self.note(Dense::LinkShortener);
@@ -108,31 +135,38 @@ impl Links {
     }
 }
 
-/// A web address taken apart (RFC 3986, leniently).
-struct Link<'a> {
+/// Splits a web address (RFC 3986, leniently) into its authority and its query with fragment.
+fn split(url: &str) -> Option<(&str, &str)> {
+    let url = url.trim();
+    let url = url.get(..url.floor_char_boundary(4096)).unwrap_or_default();
+    let after = match memchr::memmem::find(url.as_bytes(), b"://") {
+        Some(at) if ["http", "https", "ftp"].iter().any(|s| url.get(..at).is_some_and(|u| u.eq_ignore_ascii_case(s))) => {
+            url.get(at + 3..)?
+        }
+        Some(_) => return None,
+        None if url.get(..4).is_some_and(|p| p.eq_ignore_ascii_case("www.")) => url,
+        None => url.strip_prefix("//")?,
+    };
+    let end = after.bytes().position(|b| matches!(b, b'/' | b'?' | b'#' | b'\\')).unwrap_or(after.len());
+    let (authority, rest) = after.split_at_checked(end)?;
+    let rest = memchr::memchr2(b'?', b'#', rest.as_bytes()).and_then(|at| rest.get(at..)).unwrap_or_default();
+    Some((authority, rest))
+}
+
+/// The authority of a web address taken apart.
+struct Link {
     host: String,
     is_address: bool,
     login: bool,
     port: bool,
-    /// Query and fragment.
-    rest: &'a str,
 }
 
-impl<'a> Link<'a> {
-    fn parse(url: &'a str) -> Option<Self> {
-        let url = url.trim();
-        let url = url.get(..url.floor_char_boundary(4096)).unwrap_or_default();
-        let after = match url.find("://") {
-            Some(at) if ["http", "https", "ftp"].iter().any(|s| url.get(..at).is_some_and(|u| u.eq_ignore_ascii_case(s))) => {
-                url.get(at + 3..)?
-            }
-            Some(_) => return None,
-            None if url.get(..4).is_some_and(|p| p.eq_ignore_ascii_case("www.")) => url,
-            None => url.strip_prefix("//")?,
-        };
-        let end = after.find(['/', '?', '#', '\\']).unwrap_or(after.len());
-        let (authority, rest) = after.split_at_checked(end)?;
-        let rest = rest.find(['?', '#']).and_then(|at| rest.get(at..)).unwrap_or_default();
+impl Link {
+    fn parse(url: &str) -> Option<Self> {
+        Self::read(split(url)?.0)
+    }
+
+    fn read(authority: &str) -> Option<Self> {
         let (login, host) = match authority.rsplit_once('@') {
             Some((_, host)) => (true, host),
             None => (false, authority),
@@ -148,11 +182,11 @@ impl<'a> Link<'a> {
         // A host that is one number or in hexadecimal is an IPv4 address to browsers.
         let number = !bare.is_empty() && bare.bytes().all(|b| b.is_ascii_digit()) || bare.starts_with("0x");
         if bare.parse::<IpAddr>().is_ok() || number {
-            return Some(Self { host: bare.to_ascii_lowercase(), is_address: true, login, port, rest });
+            return Some(Self { host: bare.to_ascii_lowercase(), is_address: true, login, port });
         }
         let domain = Domain::parse(host)?;
         let name = domain.as_str();
-        (name.contains('.') && !domain.is_literal()).then(|| Self { host: name.to_owned(), is_address: false, login, port, rest })
+        (name.contains('.') && !domain.is_literal()).then(|| Self { host: name.to_owned(), is_address: false, login, port })
     }
 }
 

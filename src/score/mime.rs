@@ -347,6 +347,8 @@ impl<'a> Tree<'a> {
             t if t.starts_with("image/") => Kind::Image,
             // An unknown multipart that could not be followed is text to whoever reads it.
             "" | "text" | "text/plain" => Kind::Plain,
+            // For programs, not shown as they stand.
+            "text/calendar" | "text/vcard" | "text/x-vcard" | "text/directory" | "text/css" | "text/csv" => Kind::Other,
             t if t.starts_with("multipart/") || (t.starts_with("text/") && file_name.is_empty()) => Kind::Plain,
             _ => Kind::Other,
         };

@@ -165,4 +165,6 @@ fn strongest<'a>(model: &Model, extractor: &'a Extractor) -> Vec<&'a text::Word>
 }
 
 #[cfg(test)]
+mod samples;
+#[cfg(test)]
 mod tests;

@@ -37,6 +37,20 @@ fn obvious_spam_and_ordinary_business_lie_apart() {
 }
 
 #[test]
+fn a_newcomers_first_messages_pass() {
+    let scored: Vec<_> = samples::ORDINARY.iter().map(|(name, message)| (*name, p(&message.replace('\n', "\r\n")))).collect();
+    let wrong: Vec<_> = scored.iter().filter(|(_, p)| *p >= 0.3).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[test]
+fn plain_fraud_is_seen_cold() {
+    let scored: Vec<_> = samples::BAD.iter().map(|(name, message)| (*name, p(&message.replace('\n', "\r\n")))).collect();
+    assert!(scored.iter().all(|(_, p)| *p > 0.7), "{scored:?}");
+    assert!(scored.iter().filter(|(_, p)| *p > 0.9).count() >= 6, "{scored:?}");
+}
+
+#[test]
 fn a_score_explains_itself() {
     let score = SCORER.score(SPAM.as_bytes());
     assert!((score.probability - 1.0 / (1.0 + (-score.llr).exp())).abs() < 1e-12);

@@ -137,22 +137,24 @@ impl TextFeatures {
     /// Reads a piece of text; calls `link` for every link in it.
     pub(super) fn read(&mut self, text: &str, segment: Segment, mut link: impl FnMut(&str)) {
         self.recent = [0; MAX_WORDS];
-        for chunk in text.split_ascii_whitespace() {
+        let mut rest = text;
+        while let Some((chunk, marks, tail)) = next_chunk(rest) {
+            rest = tail;
             if !matches!(self.folded.last(), None | Some(b' ')) {
                 self.folded.push(b' ');
             }
-            self.chunk(chunk, segment, &mut link);
+            self.chunk(chunk, marks, segment, &mut link);
         }
         self.folded.push(b' ');
     }
 
-    /// One run of text without ASCII white space.
-    fn chunk(&mut self, chunk: &str, segment: Segment, link: &mut impl FnMut(&str)) {
+    /// One run of text without ASCII white space; `marks` say which kinds of octets stand in it.
+    fn chunk(&mut self, chunk: &str, marks: u8, segment: Segment, link: &mut impl FnMut(&str)) {
         let mut chunk = chunk;
-        if let Some(at) = link_start(chunk) {
+        if let Some(at) = link_start(chunk, marks) {
             let (before, url) = chunk.split_at_checked(at).unwrap_or((chunk, ""));
             if !before.is_empty() {
-                self.letters(before, segment);
+                self.letters(before, marks, segment);
             }
             let end = url.find(['<', '>', '"', ')', ']', '\'', '|', '\\']).unwrap_or(url.len());
             link(url.get(..end).unwrap_or(""));
@@ -160,17 +162,19 @@ impl TextFeatures {
             self.mark("@link", segment);
             chunk = url.get(end..).unwrap_or("");
             // One link per run is told apart; what is glued behind it is read as letters.
-        } else if is_mail_address(chunk) {
+        } else if marks & AT != 0 && is_mail_address(chunk) {
             self.stats.addresses += 1;
             self.mark("@address", segment);
             return;
         }
-        if chunk.len() >= 10 {
-            self.stats.crypto += u32::from(is_crypto_address(chunk));
-            self.stats.millions += u32::from(is_millions(chunk));
+        if marks & DIGIT != 0 && chunk.len() >= 7 {
+            if chunk.len() >= 10 {
+                self.stats.crypto += u32::from(is_crypto_address(chunk));
+                self.stats.millions += u32::from(is_millions(chunk));
+            }
+            self.stats.phones += u32::from(is_phone_piece(chunk));
         }
-        self.stats.phones += u32::from(chunk.len() >= 7 && is_phone_piece(chunk));
-        self.letters(chunk, segment);
+        self.letters(chunk, marks, segment);
     }
 
     fn mark(&mut self, word: &str, segment: Segment) {
@@ -180,7 +184,41 @@ impl TextFeatures {
         self.folded.push(b' ');
     }
 
-    fn letters(&mut self, chunk: &str, segment: Segment) {
+    fn letters(&mut self, chunk: &str, marks: u8, segment: Segment) {
+        if marks & HIGH == 0 {
+            self.ascii_letters(chunk.as_bytes(), segment);
+        } else {
+            self.any_letters(chunk, segment);
+        }
+    }
+
+    /// Most text is ASCII: words are cut out whole and folded at once. Tells the same as [`Self::any_letters`].
+    fn ascii_letters(&mut self, chunk: &[u8], segment: Segment) {
+        let mut rest = chunk;
+        while let Some((&first, after)) = rest.split_first() {
+            if mark(first) & WORD == 0 || matches!(first, b'\'' | b'%' | b'-') {
+                self.stats.exclamations += u32::from(first == b'!');
+                self.folded.push(first);
+                rest = after;
+                continue;
+            }
+            let (mut kinds, mut length) = (0, 0);
+            for m in rest.iter().map(|b| mark(*b)).take_while(|m| m & WORD != 0) {
+                kinds |= m;
+                length += 1;
+            }
+            let (word, tail) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+            rest = tail;
+            let start = self.folded.len();
+            self.folded.extend(word.iter().map(|b| if b.is_ascii_digit() { b'0' } else { b.to_ascii_lowercase() }));
+            let hash = self.folded.get(start..).unwrap_or_default().iter().fold(MIX, |hash, b| step(hash, *b));
+            let lower = u32::from(kinds & LOWER != 0);
+            let upper = if lower == 0 { word.iter().filter(|b| b.is_ascii_uppercase()).count() as u32 } else { 0 };
+            self.end_word(start, hash, upper, lower, false, segment);
+        }
+    }
+
+    fn any_letters(&mut self, chunk: &str, segment: Segment) {
         let mut start = self.folded.len();
         let (mut hash, mut upper, mut lower) = (MIX, 0_u32, 0_u32);
         let (mut latin, mut foreign) = (false, false);
@@ -278,6 +316,10 @@ impl TextFeatures {
             }
         }
         self.recent = [hash, one, two, three];
+        let known = &*phrases::ALL;
+        if !known.may_end(hash) {
+            return;
+        }
         // Chains that end here: of one word, of two, of three, of four.
         let chains = [
             chain(0, hash),
@@ -285,7 +327,7 @@ impl TextFeatures {
             chain(chain(chain(0, two), one), hash),
             chain(chain(chain(chain(0, three), two), one), hash),
         ];
-        for found in chains.into_iter().filter_map(|c| phrases::ALL.find(c)) {
+        for found in chains.into_iter().filter_map(|c| known.find(c)) {
             if !self.phrases.contains(&found) {
                 self.phrases.push(found);
             }
@@ -309,6 +351,54 @@ impl TextFeatures {
         }
         self.folded = folded;
     }
+}
+
+/// Kinds of octets, to be joined: an ASCII lower-case letter, a digit, what may stand in a word, what begins a link or an
+/// address, what is not ASCII, white space.
+const LOWER: u8 = 1;
+const DIGIT: u8 = 1 << 1;
+const WORD: u8 = 1 << 2;
+const COLON: u8 = 1 << 3;
+const AT: u8 = 1 << 4;
+const HIGH: u8 = 1 << 5;
+const BLANK: u8 = 1 << 6;
+
+const MARKS: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut i = 0;
+    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which would refuse a bad index")]
+    while i < 256 {
+        table[i] = match i as u8 {
+            b'a'..=b'z' => LOWER | WORD,
+            b'A'..=b'Z' | b'\'' | b'$' | b'%' | b'-' => WORD,
+            b'0'..=b'9' => DIGIT | WORD,
+            b':' => COLON,
+            b'@' => AT,
+            128.. => HIGH,
+            b' ' | b'\t' | b'\n' | b'\r' | b'\x0c' => BLANK,
+            _ => 0,
+        };
+        i += 1;
+    }
+    table
+};
+
+#[inline]
+fn mark(byte: u8) -> u8 {
+    MARKS.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+/// The next run of `text` without ASCII white space, the marks of its octets, and what follows.
+#[inline]
+fn next_chunk(text: &str) -> Option<(&str, u8, &str)> {
+    let text = text.trim_ascii_start();
+    let (mut marks, mut end) = (0, 0);
+    for m in text.bytes().map(mark).take_while(|m| *m != BLANK) {
+        marks |= m;
+        end += 1;
+    }
+    let (chunk, rest) = text.split_at_checked(end)?;
+    (!chunk.is_empty()).then_some((chunk, marks, rest))
 }
 
 enum Folded {
@@ -364,11 +454,13 @@ const fn is_confusable_script(c: char) -> bool {
     matches!(c as u32, 0x370..=0x3ff | 0x400..=0x52f | 0x13a0..=0x13ff)
 }
 
-fn link_start(chunk: &str) -> Option<usize> {
+fn link_start(chunk: &str, marks: u8) -> Option<usize> {
     if chunk.len() < 5 {
         return None;
     }
-    if let Some(at) = memchr::memmem::find(chunk.as_bytes(), b"://") {
+    if marks & COLON != 0
+        && let Some(at) = memchr::memmem::find(chunk.as_bytes(), b"://")
+    {
         let scheme = chunk.get(..at)?;
         let start = scheme.bytes().rposition(|b| !b.is_ascii_alphanumeric()).map_or(0, |p| p + 1);
         return chunk.is_char_boundary(start).then_some(start);
@@ -437,10 +529,45 @@ fn is_redaction(word: &[u8]) -> bool {
 pub(super) fn undo_redaction(text: &str) -> std::borrow::Cow<'_, str> {
     let bytes = text.as_bytes();
     let has = |mark: &[u8]| memchr::memmem::find(bytes, mark).is_some();
-    let (dots, scheme, removed) = (has(b"[.]"), has(b"hxxp") || has(b"hXXp"), has(b"[removed]") || has(b"[at]"));
-    if !(dots || scheme || removed) {
+    let bracket = memchr::memchr(b'[', bytes).is_some();
+    if !(bracket && (has(b"[.]") || has(b"[removed]") || has(b"[at]")) || has(b"hxxp") || has(b"hXXp")) {
         return text.into();
     }
     let text = text.replace("[.]", ".").replace("hxxp", "http").replace("hXXp", "http");
     text.replace("[removed]", " ").replace("[at]", "@").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn facts(t: &TextFeatures) -> String {
+        let words: Vec<_> = t.words.iter().map(|w| (w.index, w.start, w.end)).collect();
+        format!("{:?}", (&t.folded, words, &t.pairs, &t.phrases, t.stats))
+    }
+
+    proptest! {
+        /// The quick way through ASCII tells what the way for all text tells.
+        #[test]
+        fn both_ways_through_ascii_agree(chunks in proptest::collection::vec("[ -~]{0,12}|[A-Za-z'%$-]{1,12}|your|webcam|FREE|gift", 0..30)) {
+            let (mut quick, mut general) = (TextFeatures::default(), TextFeatures::default());
+            for chunk in &chunks {
+                quick.ascii_letters(chunk.as_bytes(), Segment::Body);
+                general.any_letters(chunk, Segment::Body);
+            }
+            prop_assert_eq!(facts(&quick), facts(&general));
+        }
+    }
+
+    #[test]
+    fn runs_end_at_white_space_and_tell_what_is_in_them() {
+        let mut rest = "\t a:1 \r\n\u{e9}@  ";
+        let mut seen = Vec::new();
+        while let Some((chunk, marks, tail)) = next_chunk(rest) {
+            seen.push((chunk, marks & (COLON | AT | HIGH | DIGIT)));
+            rest = tail;
+        }
+        assert_eq!(seen, [("a:1", COLON | DIGIT), ("\u{e9}@", HIGH | AT)]);
+    }
 }
