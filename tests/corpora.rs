@@ -1,0 +1,90 @@
+//! With real mail: wants the unpacked corpora in the directory that `OUTGATE_CORPORA` names, and says so where it is not set.
+
+mod common;
+
+use common::postfix::Postfix;
+use common::{Client, Relay, Sink};
+use std::path::{Path, PathBuf};
+
+/// The messages of one class of one corpus, in the order of its index.
+fn messages(corpora: &Path, name: &str, class: &str) -> Vec<String> {
+    let index = std::fs::read_to_string(corpora.join(name).join("index")).expect("an index");
+    let wanted = |line: &str| line.strip_prefix(class).map(|rest| corpora.join(name).join(rest.trim()));
+    index.lines().filter_map(wanted).filter_map(|path| clean(&path)).collect()
+}
+
+/// A message as a mail server sends it: without the marks of its first journey, NUL and overlong lines.
+fn clean(path: &Path) -> Option<String> {
+    let text = String::from_utf8_lossy(&std::fs::read(path).ok()?).replace('\0', "").replace("\r\n", "\n").replace('\r', "\n");
+    let (head, body) = text.split_once("\n\n")?;
+    let travelled = ["received", "return-path", "delivered-to", "bcc"];
+    let mut fields = String::new();
+    let mut keep = false;
+    for line in head.lines() {
+        if !line.starts_with([' ', '\t']) {
+            let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
+            keep = line.contains(':') && !name.starts_with("x-") && !name.contains(' ') && !travelled.contains(&name.as_str());
+        }
+        if keep {
+            fields.push_str(line);
+            fields.push('\n');
+        }
+    }
+    let short = text.len() < 200_000 && text.lines().all(|line| line.len() < 900);
+    short.then(|| format!("{fields}\n{body}\n"))
+}
+
+/// Mail of an authenticated user through Postfix, whose own Received field names the user.
+fn submit(postfix: &Postfix, user: &str, to: &str, message: &str) {
+    let mut client = Client::connect(postfix.smtp);
+    assert!(client.cmd("EHLO user.test").starts_with("250"));
+    assert!(client.cmd(&format!("XCLIENT LOGIN={user}")).starts_with("220"));
+    assert!(client.cmd("EHLO user.test").starts_with("250"));
+    let reply = client.send(user, &[to], message);
+    assert!(reply.starts_with("250"), "{reply}");
+}
+
+#[test]
+fn one_taken_over_account_among_fifty_is_stopped_and_nobody_else() {
+    let Some(corpora) = std::env::var_os("OUTGATE_CORPORA").map(PathBuf::from) else {
+        eprintln!("skipped: OUTGATE_CORPORA is not set");
+        return;
+    };
+    let sink = Sink::start();
+    let relay = Relay::start(&sink, "[scoring]\nlearning_messages = 100\n");
+    let Some(postfix) = Postfix::start(relay.smtp) else { return };
+    let ham = messages(&corpora, "enron_business", "ham");
+    let spam = messages(&corpora, "glitchy_spam_archive", "spam");
+    let mut ordinary = ham.iter();
+    let mut round = |name: &str| {
+        for n in 0..50 {
+            let (user, to) = (format!("user{n}@acme.example"), format!("{name}{n}@partner.example"));
+            submit(&postfix, &user, &to, ordinary.next().expect("enough ham"));
+            sink.wait_for(&to);
+        }
+    };
+    for name in ["a", "b", "c"] {
+        round(name);
+    }
+    let blocks = || relay.json("/api/v1/blocks")["items"].as_array().expect("items").clone();
+    let mut sent = 0;
+    while blocks().is_empty() {
+        let to = format!("stranger{sent}@elsewhere.example");
+        submit(&postfix, "alice@acme.example", &to, spam.get(sent).expect("stopped before the spam runs out"));
+        postfix.wait_log(&[&format!("to=<{to}>"), "status="]);
+        sent += 1;
+    }
+    round("d");
+    let blocks = blocks();
+    assert_eq!(blocks.len(), 1, "{blocks:?}");
+    assert_eq!(blocks[0]["subject"], "alice@acme.example");
+    let reference = blocks[0]["ref"].as_str().expect("a reference");
+    let line = postfix.wait_log(&["status=bounced", "550 5.1.8 Access denied, bad outbound sender", reference]);
+    sink.wait("Postfix's bounce", |m| m.from.is_empty() && m.to == ["alice@acme.example"] && m.text().contains(reference));
+    sink.wait("the notice", |m| m.to.iter().any(|t| t == "postmaster@acme.example") && m.text().contains(reference));
+    let (status, _, error) = relay.cli(&["blocks", "release", reference, "--verdict", "compromised", "--reason", "clean again"]);
+    assert_eq!(status, 0, "{error}");
+    submit(&postfix, "alice@acme.example", "bob@partner.example", ham.last().expect("ham"));
+    sink.wait_for("bob@partner.example");
+    eprintln!("{sent} messages of the taken-over account until the block; Postfix: {line}");
+}
