@@ -218,17 +218,18 @@ impl Drop for Ack {
 /// What the spool held at start, taken in message by message so that a million of them need no million metas at once.
 pub struct Backlog {
     state: State,
+    now: Time,
 }
 
 impl Backlog {
-    /// Empty.
-    pub fn new(settings: Arc<Settings>) -> Self {
-        Self { state: State::new(settings, Rules { route: crate::delivery::route, covers: Judge::covers }) }
+    /// Empty; `now` is the time of the start.
+    pub fn new(settings: Arc<Settings>, now: Time) -> Self {
+        Self { now, state: State::new(settings, Rules { route: crate::delivery::route, covers: Judge::covers }) }
     }
 
     /// Takes in one message; oldest first is fastest.
     pub fn add(&mut self, found: &Recovered) {
-        self.state.recover(&found.meta, found.progress.as_deref());
+        self.state.recover(self.now, &found.meta, found.progress.as_deref());
     }
 }
 

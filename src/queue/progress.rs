@@ -8,6 +8,7 @@
 use super::FailureCause;
 use crate::types::{Enhanced, HoldReason, Reply, Time};
 use std::sync::Arc;
+use std::time::Duration;
 
 const VERSION: u8 = 1;
 const HELD: u8 = 1;
@@ -150,11 +151,17 @@ impl Progress {
         (0u32..).zip(&self.recipients).filter(|(_, t)| t.stage == Stage::Pending)
     }
 
-    /// After a restart: reports that were under way are lost, so their recipients are tried once more.
-    pub fn recover(&mut self, recipients: usize) {
+    /// After a restart: reports that were under way are lost, so their recipients are tried once more. A clock that was set
+    /// back in between would leave the message waiting for a time that lies far ahead: it is on its way since now at the
+    /// latest, and waits `longest_wait` at most.
+    pub fn recover(&mut self, recipients: usize, now: Time, longest_wait: Duration) {
+        self.since = self.since.min(now);
         self.recipients.resize(recipients.min(RECIPIENTS_MAX), Track::FRESH);
         for track in self.recipients.iter_mut().filter(|t| t.stage == Stage::Reporting) {
             *track = Track { stage: Stage::Pending, next: Time(0), ..track.clone() };
+        }
+        for track in &mut self.recipients {
+            track.next = track.next.min(now.after(longest_wait));
         }
     }
 }
@@ -341,7 +348,7 @@ mod tests {
     fn a_report_under_way_is_pending_after_a_crash() {
         let mut progress = Progress::fresh(Time(5), None, 2);
         progress.recipients[1] = Track { stage: Stage::Reporting, attempts: 3, next: Time(9), last: None };
-        progress.recover(2);
+        progress.recover(2, Time(i64::MAX), Duration::ZERO);
         assert_eq!(progress.pending().map(|(i, _)| i).collect::<Vec<_>>(), [0, 1]);
         assert_eq!(progress.recipients[1].next, Time(0));
     }

@@ -23,6 +23,12 @@ pub fn wait(settings: &Delivery, attempts: u16, id: MessageId) -> Duration {
     base + base * thousandths / 1000
 }
 
+/// The longest wait between two attempts.
+pub fn longest_wait(settings: &Delivery) -> Duration {
+    let longest = settings.retry.iter().max().copied().unwrap_or(FALLBACK_WAIT);
+    longest + longest / 10
+}
+
 /// How long a destination rests after it failed as a whole `failures` times in a row.
 pub fn backoff(settings: &Delivery, failures: u32) -> Duration {
     step(&settings.retry, failures).min(LONGEST_BACKOFF)

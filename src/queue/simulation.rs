@@ -226,7 +226,7 @@ impl World {
         self.running.clear();
         self.state = State::new(self.settings(), rules());
         for (meta, record) in self.spool.values() {
-            self.state.recover(meta, record.as_deref());
+            self.state.recover(self.now, meta, record.as_deref());
         }
         self.feed(Input::Tick);
     }

@@ -9,6 +9,7 @@ use super::destinations::{Destinations, Route};
 use super::entry::{Entry, Leg, LegState, Legs, NEVER, Notice, Sender, Source};
 use super::progress::{Progress, Stage};
 use super::reports::{Report, Reports};
+use super::schedule;
 use super::{QueueItem, QueueState};
 use crate::config::Settings;
 use crate::delivery::Destination;
@@ -178,17 +179,17 @@ impl State {
     }
 
     /// Takes in a message found in the spool at start.
-    pub fn recover(&mut self, meta: &MessageMeta, record: Option<&[u8]>) {
+    pub fn recover(&mut self, now: Time, meta: &MessageMeta, record: Option<&[u8]>) {
         let count = meta.envelope.recipients.len();
         let decoded = record.map(Progress::decode);
         if matches!(decoded, Some(None)) {
             tracing::error!(id = %meta.id, "the progress record cannot be read; the message starts anew");
         }
         let known = decoded.flatten().map(|mut progress| {
-            progress.recover(count);
+            progress.recover(count, now, schedule::longest_wait(&self.settings.delivery));
             progress
         });
-        let fresh = || Progress::fresh(meta.accepted_at, meta.hold.clone(), count);
+        let fresh = || Progress::fresh(meta.accepted_at.min(now), meta.hold.clone(), count);
         let is_known = known.is_some();
         let progress = known.unwrap_or_else(fresh);
         let legs = self.sort(meta, &progress);

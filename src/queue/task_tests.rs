@@ -44,7 +44,7 @@ struct Relay {
 }
 
 fn open(dir: &Path, deliver: Script) -> Relay {
-    let mut backlog = Backlog { state: State::new(Arc::new(settings()), rules()) };
+    let mut backlog = Backlog { now: SystemClock::new().now(), state: State::new(Arc::new(settings()), rules()) };
     let mut found = Vec::new();
     let spool = Spool::open(dir, &mut |recovered: Recovered| {
         backlog.add(&recovered);

@@ -3,6 +3,7 @@
 use super::orders::Order;
 use super::progress::Progress;
 use super::reports::ReportKind;
+use super::schedule;
 use super::state::{Effect, Input, Job, Rules, State};
 use super::{FailureCause, QueueState, Select};
 use crate::config::Settings;
@@ -279,7 +280,7 @@ fn a_crash_before_the_report_tries_the_recipient_again() {
     let out = b.step(Input::Ended { dest: job.dest, meta: Arc::new(m.clone()), recipients, outcomes });
     let record = out.iter().find_map(|e| if let Effect::Progress(_, r, _) = e { Some(r.clone()) } else { None });
     let mut b = Bench::new(settings());
-    b.state.recover(&m, record.as_deref());
+    b.state.recover(b.now, &m, record.as_deref());
     let job = jobs(b.step(Input::Tick)).remove(0);
     assert_eq!(job.recipients(&m), [1], "not the one that was delivered");
 }
@@ -458,7 +459,7 @@ fn a_bounce_survives_a_crash_and_is_told() {
     let (_, out) = b.order(Order::Bounce, Select::Id(m.id));
     let Effect::Progress(_, record, true) = &out[0] else { panic!("{out:?}") };
     let mut b = Bench::new(settings());
-    b.state.recover(&m, Some(record));
+    b.state.recover(b.now, &m, Some(record));
     assert_eq!(names(&b.step(Input::Tick)), ["load"]);
     let out = b.step(Input::Loaded(Arc::new(m.clone())));
     assert_eq!(report(&out).1, ReportKind::Failed(FailureCause::Admin, None));
@@ -530,4 +531,24 @@ fn an_unreadable_message_is_tried_later_and_a_lost_one_dropped() {
 #[test]
 fn a_waiting_message_is_small() {
     assert!(size_of::<super::entry::Entry>() <= 160, "{}", size_of::<super::entry::Entry>());
+}
+
+#[test]
+fn a_clock_set_back_over_a_restart_does_not_make_mail_wait_for_the_old_time() {
+    // The machine came up with its clock a year behind: the next attempt lay a year ahead, and nothing ever went.
+    let mut b = Bench::new(settings());
+    let m = message(1, "alice@acme.example", &["x@far.example"]);
+    let job = jobs(b.enqueue(&m)).remove(0);
+    let out = b.end(&job, &m, 450);
+    let record = out.iter().find_map(|e| if let Effect::Progress(_, r, _) = e { Some(r.clone()) } else { None });
+    assert!(record.is_some());
+    let year_before = T0.before(Duration::from_secs(365 * 86_400));
+    let mut b = Bench::new(settings());
+    b.now = year_before;
+    b.state.recover(b.now, &m, record.as_deref());
+    b.step(Input::Tick);
+    let wake = b.state.next_wake().expect("it waits");
+    assert!(wake <= year_before.after(schedule::longest_wait(&settings().delivery)), "{wake:?}");
+    b.now = wake;
+    assert_eq!(jobs(b.step(Input::Tick)).len(), 1);
 }
