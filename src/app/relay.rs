@@ -99,7 +99,7 @@ impl Relay {
 
         let database = dir.join("records.db");
         let records = Records::open(&database).map_err(failed(&database.display().to_string()))?;
-        let mut backlog = Backlog::new(Arc::clone(&settings));
+        let mut backlog = Backlog::new(Arc::clone(&settings), clock.now());
         let mut recovered = 0u64;
         let mut found = |message| {
             backlog.add(&message);
@@ -217,6 +217,21 @@ impl Relay {
         self.delivery.reload(Arc::clone(&settings));
         self.settings.send_replace(settings);
         Ok(())
+    }
+
+    /// Says which accounts belong to a tenant that the settings do not know: their mail is refused.
+    pub async fn warn_of_orphans(&self) {
+        let settings = self.settings.borrow().clone();
+        match self.records.accounts().await {
+            Ok(accounts) => {
+                for account in accounts {
+                    if let Some(tenant) = account.tenant.filter(|t| settings.tenant(t).is_none()) {
+                        tracing::warn!(account = %account.name, %tenant, "no [[tenant]] of that name: the account's mail is refused");
+                    }
+                }
+            }
+            Err(error) => tracing::error!(?error, "accounts not readable"),
+        }
     }
 
     /// Orderly end: no new mail, running transactions and attempts finish (30 s at most), everything is written. What comes

@@ -58,9 +58,13 @@ async fn serve(
     let mut interrupt = handler(SignalKind::interrupt())?;
     let relay = Relay::start(settings, clock, metrics).await.map_err(|e| format!("cannot start: {e}"))?;
     announce(&relay, &data_dir);
+    relay.warn_of_orphans().await;
     loop {
         tokio::select! {
-            _ = reload.recv() => reload_settings(&relay, config, log),
+            _ = reload.recv() => {
+                reload_settings(&relay, config, log);
+                relay.warn_of_orphans().await;
+            }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }

@@ -31,7 +31,9 @@ fn authenticated(
     envelope: Option<&Normal>,
     header: Option<&HeaderFacts>,
 ) -> Result<Identity, Reply> {
-    let tenant = settings.tenant(&login.tenant).map(Arc::as_ref);
+    // An account outlives its tenant's place in the file: then nobody answers for its mail any more.
+    let Some(tenant) = settings.tenant(&login.tenant).map(Arc::as_ref) else { return Err(reasons::relay_denied()) };
+    let tenant = Some(tenant);
     let Some((name, domain)) = normalise_login(&login.name) else { return Err(reasons::relay_denied()) };
     if let Some(address) = &from.0
         && !may_send_as(login, &name, tenant, address)

@@ -258,6 +258,15 @@ fn a_login_without_domain_stays_as_it_is() {
 }
 
 #[test]
+fn an_account_whose_tenant_left_the_file_may_not_send() {
+    let s = settings();
+    let mut p = peer(&s, "203.0.113.1");
+    p.login = Some(Login { tenant: TenantId::new("gone"), ..login("alice@acme.test", &[]) });
+    let refused = at_mail(&s, &p, &path("alice@acme.test")).expect_err("nobody answers for it");
+    assert_eq!(refused.code, 550);
+}
+
+#[test]
 fn header_facts_are_counted() {
     let mail =
         "From x Mon\r\nReceived: a\r\nDATE: now\r\nReceived: b\r\nMessage-ID:\r\n <id@x>\r\nFrom: a@x.example\r\n\r\nFrom: b";

@@ -170,7 +170,7 @@ impl Intake {
         let passes = |r: &RecipientFacts| r.internal && arrival.settings.blocks.allow_internal;
         if !arrival.recipients.iter().any(passes) {
             let refusal = match block.kind {
-                BlockKind::Website => policy::reasons::website_reply(block.reference),
+                BlockKind::Website => policy::reasons::website_reply(arrival.settings, block.reference),
                 _ => policy::reasons::blocked_reply(arrival.settings, block.reference),
             };
             self.refuse(arrival, Action::Reject, Some(block), &refusal);

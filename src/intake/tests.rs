@@ -57,7 +57,7 @@ fn room() -> Room {
     let records = Records::open(&dir.path().join("records.db")).unwrap();
     let spool = Spool::open(&dir.path().join("spool"), &mut |_| ()).unwrap();
     let judge = Arc::new(Judge::new(Arc::clone(&settings)));
-    let (queue, _) = Queue::start(clock.clone(), spool.clone(), Silent, Backlog::new(Arc::clone(&settings)));
+    let (queue, _) = Queue::start(clock.clone(), spool.clone(), Silent, Backlog::new(Arc::clone(&settings), clock.now()));
     let (notifier, _) = Notifier::new();
     let (judging, queueing) = (Arc::clone(&judge), queue.clone());
     let desk = Desk::start(receiver.clone(), clock.clone(), judging, records.clone(), queueing, notifier.clone()).unwrap();
