@@ -87,6 +87,13 @@ fn clients(reader: &Reader<'_>, checked: &Checked) {
                 reader.warning(&place.at("networks"), wrong);
             }
         }
+        if client.trust_received && !client.identity_headers.is_empty() {
+            let wrong = Wrong::new(
+                "an identity header outranks Received: if this client lets its users write that header, they can pose as each other",
+                "let the client remove the header from what users send, or leave one of the two out",
+            );
+            reader.warning(&place.at("identity_headers"), wrong);
+        }
         for (i, tenant) in client.tenants.iter().enumerate() {
             if checked.settings.tenant(tenant).is_none() {
                 let known: Vec<&str> = checked.settings.tenants.iter().map(|t| t.id.as_str()).collect();

@@ -88,7 +88,7 @@ fn the_contract_means_what_its_comments_say() {
     assert_eq!(s.records.trace, 720 * HOUR);
     assert_eq!((s.public.bind, s.public.url, s.public.help), (None, None, None));
     let said: Vec<&str> = warnings.iter().map(|w| w.key.as_str()).collect();
-    assert_eq!(said, ["pool[1].addresses"], "{warnings:?}");
+    assert_eq!(said, ["client[1].identity_headers", "pool[1].addresses"], "{warnings:?}");
 }
 
 #[test]
@@ -184,6 +184,11 @@ fn settings_that_hardly_were_meant_are_warned_about() {
             "route[1].tls",
         ),
         ("[[pool]]\nname = \"high_risk\"\naddresses = []", 3, "pool[1].addresses"),
+        (
+            "[[client]]\nnetworks = [\"192.0.2.0/24\"]\ntrust_received = true\nidentity_headers = [\"X-User\"]",
+            4,
+            "client[1].identity_headers",
+        ),
     ] {
         let warnings = read(text).1;
         assert!(warnings.iter().any(|w| w.line == line && w.key == key), "{text}: {warnings:?}");
