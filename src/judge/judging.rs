@@ -49,7 +49,7 @@ impl Judge {
         let website = if blocked.is_none() { self.board.website(now, identity, facts.link_hosts) } else { None };
         if let Some(block) = blocked.or(website) {
             self.give_back(reserved_as, held);
-            return refused_by(block);
+            return refused_by(&self.settings(), block);
         }
         let settings = self.settings();
         // Under another key the reservation goes back where it was made.
@@ -157,7 +157,7 @@ impl Judge {
             _ => Vec::new(),
         };
         let refused = matches!(verdict.action, Action::Defer | Action::Reject) && !verdict.opens;
-        let reply = if refused { reasons::reply(verdict.reason) } else { None };
+        let reply = if refused { reasons::reply(verdict.reason, verdict.action) } else { None };
         Judgement { action: verdict.action, reason: verdict.reason, reply, blocked_by: None, open, alerts, signals }
     }
 
@@ -252,6 +252,7 @@ fn step(now: Time, settings: &Settings, sender: &mut Sender, facts: &MessageFact
         blocked: false,
         blocked_website: false,
         ceiling: over.map(|(why, _)| why),
+        never_fits: ceilings::exceeded(policy, Counts::default(), Counts::default(), add).is_some(),
         when_exceeded: policy.when_exceeded,
         crossed: false,
         spam_rate: false,
@@ -377,12 +378,13 @@ fn evidence(now: Time, facts: &MessageFacts<'_>, signals: &[Signal]) -> Evidence
     }
 }
 
-fn refused_by(block: Arc<Block>) -> Judgement {
+fn refused_by(settings: &Settings, block: Arc<Block>) -> Judgement {
     let website = block.kind == BlockKind::Website;
     let facts = Facts {
         blocked: !website,
         blocked_website: website,
         ceiling: None,
+        never_fits: false,
         when_exceeded: WhenExceeded::Alert,
         crossed: false,
         spam_rate: false,
@@ -394,7 +396,7 @@ fn refused_by(block: Arc<Block>) -> Judgement {
     Judgement {
         action: verdict.action,
         reason: verdict.reason,
-        reply: website.then(|| reasons::website_reply(block.reference)),
+        reply: website.then(|| reasons::website_reply(settings, block.reference)),
         blocked_by: Some(block),
         open: None,
         alerts: Vec::new(),

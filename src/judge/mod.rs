@@ -270,7 +270,7 @@ impl Judge {
                 alerts.push(Alert::of(identity, why, limit));
             }
         }
-        reasons::reply(why).map_or(Reserve::Granted, Reserve::Throttled)
+        reasons::reply(why, Action::Defer).map_or(Reserve::Granted, Reserve::Throttled)
     }
 
     /// Alerts that came up at RCPT (throttled recipients) since the last call; each sender and ceiling once per window.

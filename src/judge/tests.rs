@@ -155,9 +155,11 @@ fn a_message_retried_twenty_times_moves_nothing() {
 #[test]
 fn a_deferred_message_leaves_no_trace() {
     let judge = judge_with(|s| {
-        s.policy.recipients_external_per_hour = 1;
+        s.policy.recipients_external_per_hour = 2;
         s.policy.when_exceeded = WhenExceeded::Throttle;
     });
+    let mut held = Reservation::default();
+    assert_eq!(judge.reserve(at(0), &alice(), false, &mut held), Reserve::Granted, "another session's");
     // Known only after the dot: nothing was reserved under this identity.
     let claimed = identity("alice@acme.example", Strength::Claimed);
     let two = [external(1), external(2)];
@@ -168,6 +170,20 @@ fn a_deferred_message_leaves_no_trace() {
     }
     let view = judge.sender(at(30), "acme:alice@acme.example").expect("known");
     assert_eq!((view.messages_day, view.recipients_day, view.evidence_nats), (0, 0, 0.0));
+}
+
+#[test]
+fn what_passes_a_ceiling_by_itself_is_refused_for_good() {
+    let judge = judge_with(|s| {
+        s.policy.recipients_external_per_hour = 2;
+        s.policy.when_exceeded = WhenExceeded::Throttle;
+    });
+    let claimed = identity("alice@acme.example", Strength::Claimed);
+    let three = [external(1), external(2), external(3)];
+    let j = judge.judge(at(1), &facts(&alice(), 7, -5.0, &three), &claimed, Reservation::default());
+    assert_eq!((j.action, j.reply.map(|r| r.code), j.alerts.len()), (Action::Reject, Some(550), 1));
+    let j = judge.judge(at(2), &facts(&alice(), 8, -5.0, &three[..2]), &claimed, Reservation::default());
+    assert_eq!(j.action, Action::Accept);
 }
 
 #[test]

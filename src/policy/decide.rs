@@ -12,6 +12,8 @@ pub struct Facts {
     pub blocked_website: bool,
     /// A ceiling it passes.
     pub ceiling: Option<Reason>,
+    /// It passes that ceiling by itself, whatever was sent before: it never goes, however long it waits.
+    pub never_fits: bool,
     /// What the policy does then.
     pub when_exceeded: WhenExceeded,
     /// The detector crossed its bound.
@@ -59,6 +61,9 @@ pub fn decide(facts: &Facts) -> Verdict {
         return plain(Action::Reject, Reason::BlockedWebsite);
     }
     match (facts.ceiling, facts.when_exceeded) {
+        (Some(why), WhenExceeded::Throttle) if facts.never_fits => {
+            return Verdict { alert: Some(why), ..plain(Action::Reject, why) };
+        }
         (Some(why), WhenExceeded::Throttle) => return Verdict { alert: Some(why), ..plain(Action::Defer, why) },
         (Some(why), WhenExceeded::Block) => return opens(why, false),
         (Some(why), WhenExceeded::BlockUntilTomorrow) => return opens(why, true),
@@ -118,6 +123,7 @@ mod tests {
                             blocked: standing == Standing::Blocked,
                             blocked_website: false,
                             ceiling: over.then_some(Reason::RecipientsPerDay),
+                            never_fits: false,
                             when_exceeded,
                             crossed: standing == Standing::Crossed,
                             spam_rate: false,
@@ -176,6 +182,7 @@ mod tests {
             blocked: false,
             blocked_website: false,
             ceiling: None,
+            never_fits: false,
             when_exceeded: WhenExceeded::Alert,
             crossed: false,
             spam_rate: false,

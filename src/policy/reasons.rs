@@ -1,7 +1,7 @@
 //! The one table of reasons: what the client is answered, and what people are told.
 
 use crate::config::Settings;
-use crate::types::{BlockRef, Reason, Reply};
+use crate::types::{Action, BlockRef, Reason, Reply};
 
 /// What a reason means in plain words and what to do about it: for notices, pages and delivery reports.
 pub const fn help(reason: Reason) -> &'static str {
@@ -39,25 +39,35 @@ pub fn blocked_reply(settings: &Settings, reference: BlockRef) -> Reply {
     Reply::new(550, (5, 1, 8), text)
 }
 
-/// The reply for a message that links to a blocked website: about the message, not its sender.
-pub fn website_reply(reference: BlockRef) -> Reply {
-    Reply::new(550, (5, 7, 1), format!("Message refused, it links to a blocked website [{reference}]"))
+/// The reply for a message that links to a blocked website: the contract knows one reply for all blocks, so what is meant
+/// stands behind it.
+pub fn website_reply(settings: &Settings, reference: BlockRef) -> Reply {
+    let mut reply = blocked_reply(settings, reference);
+    if let Some(line) = reply.lines.first_mut() {
+        line.push_str("; the message links to a blocked website");
+    }
+    reply
 }
 
-/// The reply for a message or recipient that is not taken for a reason other than a block; `None` where the mail goes.
-pub fn reply(reason: Reason) -> Option<Reply> {
+/// The reply for a message or recipient that is not taken (`action` is `Defer` or `Reject`) for a reason other than a
+/// block; `None` where the mail goes.
+pub fn reply(reason: Reason, action: Action) -> Option<Reply> {
+    let ceiling = |what: &str| {
+        Some(if action == Action::Reject {
+            // RFC 3463 section 3.6, X.5.3: the sender's server may split it; a temporary code would only delay the bounce.
+            Reply::new(550, (5, 5, 3), format!("Too many recipients at once: this sender's limit is on {what}; send it in parts"))
+        } else {
+            Reply::new(450, (4, 2, 1), format!("Too many {what}, try again later"))
+        })
+    };
     match reason {
-        Reason::RecipientsExternalPerHour => Some(throttled("external recipients per hour")),
-        Reason::RecipientsInternalPerHour => Some(throttled("internal recipients per hour")),
-        Reason::RecipientsPerDay => Some(throttled("recipients per day")),
+        Reason::RecipientsExternalPerHour => ceiling("external recipients per hour"),
+        Reason::RecipientsInternalPerHour => ceiling("internal recipients per hour"),
+        Reason::RecipientsPerDay => ceiling("recipients per day"),
         Reason::SuspiciousContent | Reason::Watched => Some(Reply::new(550, (5, 7, 1), "Message refused as suspicious")),
         Reason::ForeignSender => Some(foreign_sender()),
         Reason::Clean | Reason::Evidence | Reason::SpamRate | Reason::Blocked | Reason::BlockedWebsite | Reason::Admin => None,
     }
-}
-
-fn throttled(what: &str) -> Reply {
-    Reply::new(450, (4, 2, 1), format!("Too many {what}, try again later"))
 }
 
 /// The peer may not relay through us.
@@ -102,9 +112,11 @@ mod tests {
 
     #[test]
     fn only_ceilings_are_temporary() {
-        let code = |reason| reply(reason).map(|r| (r.code, r.enhanced.map(|e| (e.0, e.1, e.2))));
+        let code = |reason| reply(reason, Action::Defer).map(|r| (r.code, r.enhanced.map(|e| (e.0, e.1, e.2))));
         for reason in [Reason::RecipientsExternalPerHour, Reason::RecipientsInternalPerHour, Reason::RecipientsPerDay] {
             assert_eq!(code(reason), Some((450, Some((4, 2, 1)))));
+            // More at once than the ceiling allows at all: waiting would not help.
+            assert_eq!(reply(reason, Action::Reject).map(|r| (r.code, r.is_permanent())), Some((550, true)));
         }
         for reason in [Reason::SuspiciousContent, Reason::Watched, Reason::ForeignSender] {
             assert_eq!(code(reason), Some((550, Some((5, 7, 1)))));
