@@ -31,6 +31,8 @@ const GIVE_UP: Duration = Duration::from_secs(3 * 86_400);
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the store is looked through.
 const ROUND: Duration = Duration::from_secs(1);
+/// A receiver that failed is left alone for the wait of that many failures in a row, this long at most.
+const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// A call that waits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,10 +91,11 @@ pub async fn run(settings: watch::Receiver<Arc<Settings>>, clock: Arc<dyn Clock>
         }
     };
     let mut round = tokio::time::interval(ROUND);
+    let mut rest = Rest::default();
     loop {
         round.tick().await;
         let current = Arc::clone(&settings.borrow());
-        if current.notify.webhook.is_none() {
+        if current.notify.webhook.is_none() || rest.until > clock.now() {
             continue;
         }
         let waiting = records.all(SPACE).await.unwrap_or_default();
@@ -106,8 +109,29 @@ pub async fn run(settings: watch::Receiver<Arc<Settings>>, clock: Arc<dyn Clock>
                 continue;
             }
             let outcome = call(&client, &current, &pending.body, now).await;
+            let failed = outcome.is_err();
             settle(&records, &key, &pending, outcome, clock.now()).await;
+            rest.after(failed, clock.now());
+            if failed {
+                // All calls go to the same receiver: what fails one fails the next, each after a time-out of its own.
+                break;
+            }
         }
+    }
+}
+
+/// When the receiver is tried again after a failure.
+#[derive(Default)]
+struct Rest {
+    failures: usize,
+    until: Time,
+}
+
+impl Rest {
+    fn after(&mut self, failed: bool, now: Time) {
+        self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
+        let wait = WAITS.get(self.failures.saturating_sub(1)).copied().unwrap_or(LONGEST_REST).min(LONGEST_REST);
+        self.until = if failed { now.after(wait) } else { now };
     }
 }
 
@@ -148,6 +172,19 @@ mod tests {
             signature(&Secret("key".into()), 1_700_000_000, r#"{"a":1}"#),
             "sha256=a438e398bfafc57e4396bb7fc2304422f0f768e965d073ca313cb52e22e6ad03"
         );
+    }
+
+    #[test]
+    fn a_receiver_that_is_down_is_probed_not_stormed() {
+        let mut rest = Rest::default();
+        rest.after(true, Time(0));
+        assert_eq!(rest.until, Time(0).after(WAITS[0]));
+        for _ in 0..20 {
+            rest.after(true, Time(0));
+        }
+        assert_eq!(rest.until, Time(0).after(LONGEST_REST));
+        rest.after(false, Time(7));
+        assert_eq!(rest.until, Time(7));
     }
 
     #[test]
