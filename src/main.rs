@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use outgate::app;
-use outgate::cli::{self, Cli, Command, ConfigCommand, ConfigFile};
+use outgate::cli::{self, Cli, Command, ConfigCommand, ConfigReport};
 use outgate::config;
 use std::io::Write;
 use std::path::Path;
@@ -16,17 +16,17 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(file) => app::serve::run(file.config.as_deref()),
         Command::Demo => app::demo::run(),
-        Command::Config { command: ConfigCommand::Check(file) } => print(cli::config::run_check, &file),
-        Command::Config { command: ConfigCommand::Show(file) } => print(cli::config::run_show, &file),
+        Command::Config { command: ConfigCommand::Check(args) } => print(cli::config::run_check, &args),
+        Command::Config { command: ConfigCommand::Show(args) } => print(cli::config::run_show, &args),
         Command::Score(args) => cli::score::run(&args),
         Command::Model(args) => cli::model::run(&args),
         Command::Admin(command) => cli::run(command, config::load),
     }
 }
 
-type ConfigReport = fn(Option<&Path>, &mut dyn Write, &mut dyn Write) -> i32;
+type Report = fn(Option<&Path>, bool, &mut dyn Write, &mut dyn Write) -> i32;
 
-fn print(report: ConfigReport, file: &ConfigFile) -> ExitCode {
-    let status = report(file.config.as_deref(), &mut std::io::stdout().lock(), &mut std::io::stderr().lock());
+fn print(report: Report, args: &ConfigReport) -> ExitCode {
+    let status = report(args.file.config.as_deref(), args.json, &mut std::io::stdout().lock(), &mut std::io::stderr().lock());
     ExitCode::from(u8::try_from(status).unwrap_or(1))
 }

@@ -53,8 +53,8 @@ async fn audit(records: &Records, action: &str, subject: &str, reason: &str) -> 
 fn tenant(settings: &Settings, role: Role, given: Option<&str>) -> Result<Option<TenantId>, Failure> {
     let known = || settings.tenants.iter().map(|t| t.id.as_str()).collect::<Vec<_>>().join(", ");
     match (role, given) {
-        (Role::Operator, None) => Ok(None),
-        (Role::Operator, Some(_)) => Err(Failure::Usage("an operator acts on all tenants: leave --tenant out".into())),
+        // An operator acts on all tenants, whichever is named.
+        (Role::Operator, _) => Ok(None),
         (_, None) => Err(Failure::Usage(format!("--tenant is missing; configured: {}", known()))),
         (_, Some(name)) => match settings.tenant(&TenantId::new(name)) {
             Some(tenant) => Ok(Some(tenant.id.clone())),

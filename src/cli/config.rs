@@ -1,39 +1,54 @@
 //! `outgate config check|show`.
 
 use crate::config::load;
+use serde_json::json;
 use std::io::Write;
 use std::path::Path;
 
-/// Checks a file and says what is wrong with it or hardly meant; `None` = the file `serve` would take. Gives the exit
-/// status: 0 fine, 2 wrong.
-pub fn run_check(path: Option<&Path>, out: &mut dyn Write, err: &mut dyn Write) -> i32 {
-    match load::read(path) {
-        Ok(loaded) => {
-            for warning in &loaded.warnings {
-                say(err, &format!("warning: {warning}"));
-            }
-            let name = loaded.path.map_or_else(|| "built-in defaults".to_owned(), |p| p.display().to_string());
-            say(out, &format!("{name}: ok"));
-            0
-        }
-        Err(errors) => wrong(err, &errors),
+/// Checks a file and says what is wrong with it or hardly meant; `None` = the file `serve` would take. With `json` one
+/// object: `ok`, `file`, `errors`, `warnings`. Gives the exit status: 0 fine, 2 wrong.
+pub fn run_check(path: Option<&Path>, json: bool, out: &mut dyn Write, err: &mut dyn Write) -> i32 {
+    let loaded = match load::read(path) {
+        Ok(loaded) => loaded,
+        Err(errors) => return wrong(json, out, err, &errors),
+    };
+    let name = loaded.path.map(|p| p.display().to_string());
+    if json {
+        let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+        say(out, &json!({"ok": true, "file": name, "errors": [], "warnings": warnings}).to_string());
+        return 0;
     }
+    for warning in &loaded.warnings {
+        say(err, &format!("warning: {warning}"));
+    }
+    say(out, &format!("{}: ok", name.as_deref().unwrap_or("built-in defaults")));
+    0
 }
 
-/// Prints the effective settings as TOML, secrets redacted. Gives the exit status: 0 fine, 2 wrong.
-pub fn run_show(path: Option<&Path>, out: &mut dyn Write, err: &mut dyn Write) -> i32 {
-    match load::read(path) {
-        Ok(loaded) => {
-            say(out, crate::config::show(&loaded.settings).trim_end());
-            0
-        }
-        Err(errors) => wrong(err, &errors),
+/// Prints the effective settings as TOML, or the same as JSON; secrets redacted. Gives the exit status: 0 fine, 2 wrong.
+pub fn run_show(path: Option<&Path>, json: bool, out: &mut dyn Write, err: &mut dyn Write) -> i32 {
+    let text = match load::read(path) {
+        Ok(loaded) => crate::config::show(&loaded.settings),
+        Err(errors) => return wrong(json, out, err, &errors),
+    };
+    if json {
+        // What `show` prints is TOML: a test reads it back.
+        let table: toml::Table = toml::from_str(&text).unwrap_or_default();
+        say(out, &serde_json::to_string_pretty(&table).unwrap_or_default());
+    } else {
+        say(out, text.trim_end());
     }
+    0
 }
 
-fn wrong(err: &mut dyn Write, errors: &str) -> i32 {
-    for error in errors.lines() {
-        say(err, &format!("error: {error}"));
+fn wrong(json: bool, out: &mut dyn Write, err: &mut dyn Write, errors: &str) -> i32 {
+    if json {
+        let errors: Vec<&str> = errors.lines().collect();
+        say(out, &json!({"ok": false, "errors": errors, "warnings": []}).to_string());
+    } else {
+        for error in errors.lines() {
+            say(err, &format!("error: {error}"));
+        }
     }
     2
 }
@@ -47,12 +62,12 @@ fn say(out: &mut dyn Write, line: &str) {
 mod tests {
     use super::*;
 
-    fn run(f: impl Fn(Option<&Path>, &mut dyn Write, &mut dyn Write) -> i32, text: &[u8]) -> (i32, String, String) {
+    fn run(f: impl Fn(Option<&Path>, bool, &mut dyn Write, &mut dyn Write) -> i32, text: &[u8]) -> (i32, String, String) {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("c.toml");
         std::fs::write(&path, text).expect("written");
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let code = f(Some(&path), &mut out, &mut err);
+        let code = f(Some(&path), false, &mut out, &mut err);
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8").replace(&dir.path().display().to_string(), "DIR");
         (code, text(out), text(err))
     }
@@ -75,8 +90,8 @@ mod tests {
     fn files_that_are_named_must_be_there() {
         let (code, _, err) = run(run_check, b"[tls]\ncertificate = \"/nowhere/chain.pem\"\nkey = \"/dev/null\"\n");
         assert_eq!(code, 2);
-        assert!(err.contains("tls.certificate: /nowhere/chain.pem cannot be read"), "{err}");
-        assert!(err.contains("tls.key: /dev/null holds no PEM key"), "{err}");
+        assert!(err.contains("c.toml:2: tls.certificate: /nowhere/chain.pem cannot be read"), "{err}");
+        assert!(err.contains("c.toml:3: tls.key: /dev/null holds no PEM key"), "{err}");
     }
 
     #[test]
@@ -84,7 +99,7 @@ mod tests {
         let (code, _, err) = run(run_check, b"[server]\nhostname = \"\xff\"\n");
         assert_eq!((code, err.as_str()), (2, "error: DIR/c.toml:2: not TOML: not UTF-8; save the file as UTF-8\n"));
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        assert_eq!(run_check(Some(Path::new("/nowhere/c.toml")), &mut out, &mut err), 2);
+        assert_eq!(run_check(Some(Path::new("/nowhere/c.toml")), false, &mut out, &mut err), 2);
     }
 
     #[test]
@@ -92,5 +107,21 @@ mod tests {
         let (code, out, _) = run(run_show, b"[admin]\nbind = \"127.0.0.1:9\"\n");
         assert_eq!(code, 0);
         assert!(out.contains("[admin]\nbind = \"127.0.0.1:9\"\n"), "{out}");
+    }
+
+    #[test]
+    fn programs_read_both_as_json() {
+        let json = |f: fn(Option<&Path>, bool, &mut dyn Write, &mut dyn Write) -> i32, text: &[u8]| {
+            let (code, out, err) = run(|path, _, out, err| f(path, true, out, err), text);
+            assert_eq!(err, "");
+            (code, serde_json::from_str::<serde_json::Value>(&out).expect("JSON"))
+        };
+        let (code, said) = json(run_check, b"[server]\nhostnam = \"x\"\n");
+        assert_eq!((code, said["ok"].as_bool(), said["errors"].as_array().map(Vec::len)), (2, Some(false), Some(1)));
+        let (code, said) = json(run_check, b"[server]\nhostname = \"relay.example.com\"\n");
+        assert_eq!((code, said["ok"].as_bool(), said["warnings"].as_array().map(Vec::len)), (0, Some(true), Some(1)));
+        let (code, said) = json(run_show, b"[admin]\nbind = \"127.0.0.1:9\"\n");
+        assert_eq!((code, said["admin"]["bind"].as_str()), (0, Some("127.0.0.1:9")));
+        assert!(said["limits"]["message_size_bytes"].is_u64(), "{said}");
     }
 }

@@ -62,13 +62,24 @@ pub struct ConfigFile {
     pub config: Option<PathBuf>,
 }
 
+/// Arguments of `outgate config check|show`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ConfigReport {
+    /// The file.
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Answer in JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `outgate config …`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Say what is wrong with the configuration; exit status 2 if anything is.
-    Check(ConfigFile),
+    Check(ConfigReport),
     /// Print the configuration in force, defaults included.
-    Show(ConfigFile),
+    Show(ConfigReport),
 }
 
 /// Commands that speak to a relay, or work on its records.

@@ -154,16 +154,17 @@ fn tls(s: Section<'_, '_>) -> Option<TlsFiles> {
 }
 
 fn limits(s: Section<'_, '_>) -> (Limits, Place) {
+    // Sizes are kept in 32 bits.
+    let message_size_bytes = s.get("message_size_bytes", 50 << 20, |v| size(v, &(1 << 10..=1 << 30)));
     let limits = Limits {
-        // RFC 5321 section 4.5.3.1.7: at least 64 Ki octets. Sizes are kept in 32 bits.
-        message_size_bytes: s.get("message_size_bytes", 50 << 20, |v| size(v, &(64 << 10..=1 << 30))),
+        message_size_bytes,
         recipients_per_message: count32(&s, "recipients_per_message", 1000, 1, 100_000),
         // RFC 5321 section 4.5.3.1.6: at least 1000 octets.
         line_bytes: s.get("line_bytes", 1 << 20, |v| size(v, &(1000..=1 << 30))),
         idle_timeout: s.get("idle_timeout", 5 * MINUTE, |v| duration(v, &(SECOND..=HOUR))),
         sessions: count(&s, "sessions", 10_000, 1, 1_000_000),
         sessions_per_address: count(&s, "sessions_per_address", 200, 1, 1_000_000),
-        body_memory_bytes: s.get("body_memory_bytes", 256 << 20, |v| size(v, &(1 << 20..=1 << 40))),
+        body_memory_bytes: s.get("body_memory_bytes", message_size_bytes.max(256 << 20), |v| size(v, &(1 << 20..=1 << 40))),
         header_fields: count(&s, "header_fields", 1000, 10, 100_000),
         mime_depth: count(&s, "mime_depth", 50, 5, 1000),
         errors_per_session: count32(&s, "errors_per_session", 20, 1, 10_000),
@@ -279,9 +280,9 @@ fn notify(s: Section<'_, '_>, hostname: &Domain, env: Env<'_>) -> NotifySettings
 
 fn records(s: Section<'_, '_>) -> Records {
     let records = Records {
-        trace: s.get("trace", 30 * DAY, |v| duration(v, &(HOUR..=10 * YEAR))),
-        trace_bytes: s.get("trace_bytes", 10 << 30, |v| size(v, &(1 << 20..=1 << 50))),
-        evidence: s.get("evidence", 90 * DAY, |v| duration(v, &(DAY..=10 * YEAR))),
+        trace: s.get("trace", 30 * DAY, |v| duration(v, &(SECOND..=10 * YEAR))),
+        trace_bytes: s.get("trace_bytes", 10 << 30, |v| size(v, &(64 << 10..=1 << 50))),
+        evidence: s.get("evidence", 90 * DAY, |v| duration(v, &(SECOND..=10 * YEAR))),
     };
     s.finish();
     records

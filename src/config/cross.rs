@@ -133,12 +133,17 @@ fn numbers(reader: &Reader<'_>, checked: &Checked) {
         );
         reader.error(&places.limits.at("body_memory_bytes"), wrong);
     }
+    // RFC 5321 section 4.5.3.1.7: at least 64 Ki octets.
+    if s.limits.message_size_bytes < 64 << 10 {
+        let wrong = Wrong::new("refuses ordinary mail: every server takes 65536 bytes", "make it at least 65536");
+        reader.warning(&places.limits.at("message_size_bytes"), wrong);
+    }
     if s.scoring.spam_probability < s.scoring.suspicious_probability {
         let wrong = Wrong::new(
             format!("{} lies below suspicious_probability ({})", s.scoring.spam_probability, s.scoring.suspicious_probability),
             "spam is also suspicious: make it at least as high",
         );
-        reader.error(&places.scoring.at("spam_probability"), wrong);
+        reader.warning(&places.scoring.at("spam_probability"), wrong);
     }
     if s.delivery.delay_notice > s.delivery.expire {
         let wrong = Wrong::new("comes after expire, so it is never sent", "make it shorter than expire, or \"0s\" for none");

@@ -40,7 +40,7 @@ pub fn read(path: Option<&Path>) -> Result<Loaded, String> {
     let text = text(path)?;
     let (settings, warnings) = parse(&text, &path.display().to_string(), &|name| std::env::var(name).ok())
         .map_err(|errors: Errors| errors.to_string())?;
-    check_files(&settings, path)?;
+    check_files(&settings, &text, path)?;
     Ok(Loaded { settings, warnings, path: Some(path.to_owned()) })
 }
 
@@ -59,11 +59,11 @@ fn text(path: &Path) -> Result<String, String> {
 }
 
 /// The certificate and its key are there and look like PEM.
-fn check_files(settings: &Settings, path: &Path) -> Result<(), String> {
+fn check_files(settings: &Settings, text: &str, path: &Path) -> Result<(), String> {
     let Some(tls) = &settings.tls else { return Ok(()) };
     let mut problems = Vec::new();
     for (key, file, wanted) in [("certificate", &tls.certificate, "CERTIFICATE-----"), ("key", &tls.key, "PRIVATE KEY-----")] {
-        let place = format!("{}: tls.{key}", path.display());
+        let place = format!("{}:{}: tls.{key}", path.display(), tls_line(text, key));
         match std::fs::read_to_string(file) {
             Ok(pem) if pem.contains("-----BEGIN ") && pem.contains(wanted) => {}
             Ok(_) => problems.push(format!("{place}: {} holds no PEM {key}; name the right file", file.display())),
@@ -71,4 +71,11 @@ fn check_files(settings: &Settings, path: &Path) -> Result<(), String> {
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
+}
+
+/// The line of a key of `[tls]`: the settings no longer know where they stood.
+fn tls_line(text: &str, key: &str) -> usize {
+    let table = toml::de::DeTable::parse(text).ok();
+    let start = table.and_then(|t| Some(t.get_ref().get("tls")?.get_ref().as_table()?.get(key)?.span().start));
+    text.bytes().take(start.unwrap_or(0)).filter(|b| *b == b'\n').count() + 1
 }

@@ -172,6 +172,10 @@ fn settings_that_hardly_were_meant_are_warned_about() {
         ("[public]\nbind = \"0.0.0.0:80\"", 1, "public.url"),
         ("[delivery]\nexpire = \"1h\"", 1, "delivery.delay_notice"),
         ("[limits]\nsessions = 10", 1, "limits.sessions_per_address"),
+        ("[limits]\nmessage_size_bytes = 10000", 2, "limits.message_size_bytes"),
+        // Either key alone meets the other's default.
+        ("[scoring]\nsuspicious_probability = 1.0", 1, "scoring.spam_probability"),
+        ("[scoring]\nspam_probability = 0.5", 2, "scoring.spam_probability"),
         ("[server]\nhostname = \"relay\"", 2, "server.hostname"),
         (
             "[[route]]\ndomain = \"*\"\nhost = \"a.example\"\n[[route]]\ndomain = \"b.example\"\nhost = \"b.example\"",
