@@ -121,10 +121,10 @@ fn top(facts: &Facts<'_>, to: &str, boundary: &str) -> String {
         facts.now.rfc5322(),
         facts.id,
     );
-    let threads =
-        |id: &&str| id.len() > 2 && id.starts_with('<') && id.ends_with('>') && id.bytes().all(|b| b.is_ascii_graphic());
+    // It is kept without its angle brackets.
+    let threads = |id: &&str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_graphic() && b != b'<' && b != b'>');
     if let Some(id) = facts.meta.header_message_id.as_deref().filter(threads) {
-        let _ = write!(out, "In-Reply-To: {id}\r\nReferences: {id}\r\n");
+        let _ = write!(out, "In-Reply-To: <{id}>\r\nReferences: <{id}>\r\n");
     }
     // RFC 3834 section 5.1.
     out.push_str("Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n");

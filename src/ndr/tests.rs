@@ -128,7 +128,7 @@ fn hostile_text_cannot_break_the_structure() {
     let mut meta = message(1, "alice@acme.example", &["x@far.example"]);
     meta.envelope.envid = Some("a+0D+0AAction: delivered+0D+0A+0D+0A--=_report_x".into());
     meta.envelope.recipients[0].orcpt = Some("rfc822\r\nBcc: y;z+0D+0AFinal-Recipient: rfc822; evil@x".into());
-    meta.header_message_id = Some("<a@b>\r\nBcc: victim@x.example\r\n".into());
+    meta.header_message_id = Some("a@b>\r\nBcc: victim@x.example\r\n".into());
     let id = MessageId::from_parts(NOW, 5);
     let evil = format!("no\r\n\r\n--=_report_{id}--\r\nInjected: yes\u{2028}\u{85}\0{}", "x".repeat(5000));
     let reply = Reply { code: 550, enhanced: None, lines: vec![evil.clone(), "\r\n.\r\n".into()] };

@@ -116,7 +116,7 @@ pub(crate) fn message(n: u32, from: &str, to: &[&str]) -> MessageMeta {
         probability: 0.1,
         llr: -2.0,
         symbols: vec![],
-        header_message_id: Some("<m1@acme.example>".into()),
+        header_message_id: Some("m1@acme.example".into()),
         size: 10_240,
     }
 }
