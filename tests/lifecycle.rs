@@ -46,6 +46,25 @@ fn a_stranger_may_not_relay() {
 }
 
 #[test]
+fn what_only_a_start_can_change_stays_at_a_reload_and_is_named() {
+    // A changed data_dir sent the snapshots elsewhere while spool and records stayed.
+    let sink = Sink::start();
+    let relay = Relay::start(&sink, "");
+    let file = common::path(&relay, "outgate.toml");
+    let text = std::fs::read_to_string(&file).expect("config");
+    let line = text.lines().find(|l| l.trim_start().starts_with("data_dir")).expect("data_dir").to_owned();
+    let elsewhere = common::path(&relay, "elsewhere");
+    std::fs::write(&file, text.replace(&line, &format!("data_dir = \"{}\"", elsewhere.display()))).expect("written");
+    relay.signal("HUP");
+    relay.until("the new settings", |r| r.log().contains("settings reloaded").then_some(()));
+    let log = relay.log();
+    let told = log.lines().find(|l| l.contains("stays as it is until the next start")).expect("a warning");
+    assert!(told.contains("server.data_dir"), "{told}");
+    drop(relay);
+    assert!(!elsewhere.exists());
+}
+
+#[test]
 fn a_bad_file_is_refused_at_reload_and_open_sessions_go_on() {
     let sink = Sink::start();
     let relay = Relay::start(&sink, "");

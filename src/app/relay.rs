@@ -4,7 +4,7 @@ use super::{housekeeping, outcomes};
 use crate::admin;
 use crate::blocks::desk::Desk;
 use crate::config::Settings;
-use crate::config::settings::ListenerKind;
+use crate::config::settings::{Listener, ListenerKind};
 use crate::delivery::Delivery;
 use crate::env::{Clock, Disk, SystemDisk, random_u64};
 use crate::intake::{IdSource, Intake};
@@ -209,7 +209,8 @@ impl Relay {
 
     /// Takes over new settings without dropping a session. Listeners, data_dir and HTTP addresses stay as they are until
     /// the next start; a certificate that cannot be read is refused and everything stays as it was.
-    pub fn reload(&self, settings: Settings) -> Result<(), String> {
+    pub fn reload(&self, mut settings: Settings) -> Result<(), String> {
+        keep_places(&mut settings, &self.settings.borrow());
         let settings = Arc::new(settings);
         self.sessions.reload_tls(&settings)?;
         self.judge.reload(Arc::clone(&settings));
@@ -302,4 +303,24 @@ async fn serve_http(
         }
     }));
     Ok(public)
+}
+
+/// Keeps what only a start can change, and says so where the file asks for something else.
+fn keep_places(new: &mut Settings, old: &Settings) {
+    let bound = |listeners: &[Listener]| listeners.iter().map(|l| (l.bind, l.kind)).collect::<Vec<_>>();
+    // A port left to the kernel stands resolved in the old settings.
+    let moved = |new: SocketAddr, old: SocketAddr| new != old && (new.ip() != old.ip() || new.port() != 0);
+    let changed = [
+        ("server.data_dir", new.server.data_dir != old.server.data_dir),
+        ("listener", bound(&new.listeners) != bound(&old.listeners)),
+        ("admin.bind", moved(new.admin_bind, old.admin_bind)),
+        ("public.bind", new.public.bind != old.public.bind),
+    ];
+    for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
+        tracing::warn!(key, "changed in the file, but stays as it is until the next start");
+    }
+    new.server.data_dir.clone_from(&old.server.data_dir);
+    new.listeners.clone_from(&old.listeners);
+    new.admin_bind = old.admin_bind;
+    new.public.bind = old.public.bind;
 }
