@@ -19,6 +19,12 @@ pub struct Trace<'a> {
     pub submission: bool,
 }
 
+/// The decoded Subject, for the log. Only the first 64 KiB of the message are looked at.
+pub(super) fn subject(message: &[u8]) -> Option<String> {
+    let head = message.get(..64 << 10).unwrap_or(message);
+    mail_parser::MessageParser::default().parse_headers(head)?.subject().map(str::to_owned)
+}
+
 /// Builds the outgoing bytes.
 pub(super) fn outgoing(arrival: &Arrival<'_>, id: MessageId, envelope: &Envelope, now: Time) -> Vec<u8> {
     let mut head = received(arrival.settings.server.hostname.as_str(), arrival.trace, envelope, id, now);
@@ -110,6 +116,13 @@ fn remove_field(message: &[u8], name: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::types::{Address, Recipient, ReversePath};
+
+    #[test]
+    fn the_subject_for_the_log_is_decoded() {
+        let mail = "From: a@b.example\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n from me\r\n\r\nSubject: not this\r\n";
+        assert_eq!(subject(mail.as_bytes()).as_deref(), Some("Grüße from me"));
+        assert_eq!(subject(b"From: a@b.example\r\n\r\n"), None);
+    }
 
     fn envelope(recipients: &[&str]) -> Envelope {
         Envelope {

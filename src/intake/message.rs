@@ -233,7 +233,8 @@ impl Intake {
         }
         count_message(part.action);
         arrival.count_recipients(&meta.envelope);
-        events::accepted(&meta, part.action, arrival.judgement.reason, None);
+        let subject = events::subjects_shown().then(|| headers::subject(&arrival.body)).flatten();
+        events::accepted(&meta, part.action, arrival.judgement.reason, subject.as_deref());
         if let Some(origin) = arrival.peer.origin {
             events::came_from(id, arrival.peer.address, origin);
         }

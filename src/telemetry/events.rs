@@ -15,9 +15,14 @@ pub(super) fn show_subjects(on: bool) {
     SUBJECTS.store(on, Ordering::Relaxed);
 }
 
+/// Whether subject lines are logged: reading them is only worth the while then.
+pub fn subjects_shown() -> bool {
+    SUBJECTS.load(Ordering::Relaxed)
+}
+
 /// The subject if it may be logged.
 fn allowed(subject: Option<&str>) -> Option<&str> {
-    subject.filter(|_| SUBJECTS.load(Ordering::Relaxed))
+    subject.filter(|_| subjects_shown())
 }
 
 /// Prints the value, or nothing.
