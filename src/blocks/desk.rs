@@ -103,7 +103,8 @@ impl Desk {
     pub async fn open(&self, new: NewBlock, opened_by: &str) -> Result<Arc<Block>, DeskError> {
         let mut active = self.active.lock().await;
         let key = (new.kind, new.subject.clone(), new.scope.clone(), new.tenant.clone());
-        if let Some(block) = active.get(&key) {
+        // One whose time has come is no longer in force, although it may not have been taken down yet.
+        if let Some(block) = active.get(&key).filter(|b| b.until.is_none_or(|until| until > self.clock.now())) {
             return Ok(Arc::clone(block));
         }
         let reference = BlockRef::from_random(random_u64());
@@ -111,6 +112,7 @@ impl Desk {
         self.records.open_block(Arc::clone(&block)).await?;
         self.judge.block(Arc::clone(&block));
         active.insert(key, Arc::clone(&block));
+        let trouble = self.trouble(&active, &block);
         let held = self.queue.hold(Select::CoveredBy(Arc::clone(&block)), HoldReason::Block(block.reference)).await;
         drop(active);
         count_active(block.kind, 1.0);
@@ -120,6 +122,9 @@ impl Desk {
             self.records.trace(held_under(*id, &block, self.clock.now()));
         }
         self.notifier.tell(Notice::Blocked { block: Arc::clone(&block), held: held.len() });
+        if let Some(trouble) = trouble {
+            self.notifier.tell(trouble);
+        }
         if opened_by == RELAY {
             // What people do is audited where they do it.
             self.audit("block.open", &block, &block.explanation).await;
@@ -196,10 +201,25 @@ impl Desk {
         }
     }
 
+    /// Whether with this block its tenant has 3, 10, 30, 100 ... senders that the relay blocked within a day.
+    fn trouble(&self, active: &HashMap<Subject, Arc<Block>>, block: &Block) -> Option<Notice> {
+        let tenant = block.tenant.clone()?;
+        let since = self.clock.now().before(Duration::from_secs(86_400));
+        let counts = |b: &Block| {
+            b.tenant.as_ref() == Some(&tenant) && b.kind == BlockKind::Sender && b.opened_by == RELAY && b.opened_at >= since
+        };
+        let blocked = active.values().filter(|b| counts(b)).count();
+        let told = [3, 10, 30, 100, 300, 1000, 3000, 10_000];
+        (counts(block) && told.contains(&blocked)).then_some(Notice::Trouble { tenant, blocked })
+    }
+
     async fn end(&self, active: &mut HashMap<Subject, Arc<Block>>, ended: &Arc<Block>) -> Result<(), DeskError> {
         self.records.put_block(Arc::clone(ended)).await?;
         self.judge.unblock(self.clock.now(), ended);
-        active.remove(&subject(ended));
+        let key = subject(ended);
+        if active.get(&key).is_some_and(|b| b.reference == ended.reference) {
+            active.remove(&key);
+        }
         count_active(ended.kind, -1.0);
         Ok(())
     }

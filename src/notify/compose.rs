@@ -44,6 +44,7 @@ pub fn line(notice: &Notice) -> String {
         }
         Notice::Released { block } => format!("released: {} {} [{}]", block.kind.as_str(), block.subject, block.reference),
         Notice::Alert(alert) => format!("alert: {}: {}", alert.address, alert.explanation),
+        Notice::Trouble { tenant, blocked } => format!("tenant in trouble: {tenant}: {blocked} accounts blocked within a day"),
     }
 }
 
@@ -70,6 +71,15 @@ pub fn mail(settings: &Settings, notice: &Notice) -> Mail {
                 alert.explanation,
                 what_is_done(settings.policy.when_exceeded),
                 shell_word(&alert.address)
+            ),
+            to,
+        },
+        Notice::Trouble { tenant, blocked } => Mail {
+            subject: format!("{blocked} senders of {tenant} blocked within a day"),
+            text: format!(
+                "{blocked} senders of {tenant} were blocked in the last 24 hours and still are.\n\nSo many at once are rarely \
+                 careless users: look for a leak of passwords, a program or mail server that was\ntaken over, and logins \
+                 from places where nobody of yours is, before you release them one by one.\n\n  outgate blocks list\n"
             ),
             to,
         },
@@ -120,8 +130,7 @@ fn blocked_text(settings: &Settings, block: &Block, held: usize) -> String {
         block.explanation,
     );
     text.push_str("\nWhat was done\n");
-    let code = if website { "5.7.1" } else { "5.1.8" };
-    let _ = writeln!(text, "- Mail to external recipients is refused with 550 {code} and this reference.");
+    text.push_str("- Mail to external recipients is refused with 550 5.1.8 and this reference.\n");
     if settings.blocks.allow_internal {
         text.push_str("- Mail to your own domains still goes through.\n");
     }
@@ -208,6 +217,7 @@ pub fn webhook(notice: &Notice, now: Time) -> Value {
         Notice::Blocked { block, held } => json!({ "block": block_json(block), "held_messages": held }),
         Notice::Released { block } => json!({ "block": block_json(block) }),
         Notice::Alert(alert) => json!({ "alert": alert }),
+        Notice::Trouble { tenant, blocked } => json!({ "trouble": { "tenant": tenant, "blocked": blocked } }),
     };
     json!({
         "event": notice.event(),
@@ -298,7 +308,7 @@ mod tests {
             mail(&settings(), &Notice::Blocked { block, held: 0 }).text
         };
         let website = text(BlockKind::Website, "bad.example");
-        assert!(website.contains("mail with a link to it") && website.contains("550 5.7.1"), "{website}");
+        assert!(website.contains("mail with a link to it") && website.contains("550 5.1.8"), "{website}");
         assert!(!website.contains("password"), "{website}");
         let sender = text(BlockKind::Sender, "alice@acme.example");
         assert!(sender.contains("550 5.1.8") && sender.contains("password"), "{sender}");

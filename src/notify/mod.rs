@@ -29,6 +29,13 @@ pub enum Notice {
     },
     /// A ceiling was passed or a rule fired without a block.
     Alert(Alert),
+    /// Several accounts of one tenant turned bad within a day: rather a leak of passwords than one careless user.
+    Trouble {
+        /// The tenant.
+        tenant: TenantId,
+        /// Blocks the relay opened for it in the last 24 hours that are still in force.
+        blocked: usize,
+    },
 }
 
 impl Notice {
@@ -37,6 +44,7 @@ impl Notice {
         match self {
             Self::Blocked { block, .. } | Self::Released { block } => block.tenant.as_ref(),
             Self::Alert(alert) => Some(&alert.tenant),
+            Self::Trouble { tenant, .. } => Some(tenant),
         }
     }
 
@@ -46,6 +54,7 @@ impl Notice {
             Self::Blocked { .. } => "block.opened",
             Self::Released { .. } => "block.released",
             Self::Alert(_) => "alert",
+            Self::Trouble { .. } => "tenant.trouble",
         }
     }
 
@@ -56,6 +65,7 @@ impl Notice {
         match self {
             Self::Blocked { block, .. } | Self::Released { block } => format!("{}|{tenant}|{}", self.event(), block.reference),
             Self::Alert(alert) => format!("{}|{tenant}|{}|{}", self.event(), alert.sender, alert.reason.as_str()),
+            Self::Trouble { blocked, .. } => format!("{}|{tenant}|{blocked}", self.event()),
         }
     }
 }

@@ -30,23 +30,23 @@ pub const fn help(reason: Reason) -> &'static str {
 /// The reply for mail that an active block stops: always permanent, with the reference and, where configured, the page or
 /// whom to ask.
 pub fn blocked_reply(settings: &Settings, reference: BlockRef) -> Reply {
-    let base = format!("Access denied, bad outbound sender [{reference}]");
+    blocked(settings, &format!("[{reference}]"), reference)
+}
+
+/// The reply for a message that links to a blocked website: the contract knows one reply for all blocks, so what is meant
+/// stands behind the reference.
+pub fn website_reply(settings: &Settings, reference: BlockRef) -> Reply {
+    blocked(settings, &format!("[{reference}] (the message links to a blocked website)"), reference)
+}
+
+fn blocked(settings: &Settings, what: &str, reference: BlockRef) -> Reply {
+    let base = format!("Access denied, bad outbound sender {what}");
     let text = match (&settings.public.url, &settings.public.help) {
         (Some(url), _) => format!("{base} see {}/blocked/{reference}", url.trim_end_matches('/')),
         (None, Some(help)) => format!("{base} ask {help}"),
         (None, None) => base,
     };
     Reply::new(550, (5, 1, 8), text)
-}
-
-/// The reply for a message that links to a blocked website: the contract knows one reply for all blocks, so what is meant
-/// stands behind it.
-pub fn website_reply(settings: &Settings, reference: BlockRef) -> Reply {
-    let mut reply = blocked_reply(settings, reference);
-    if let Some(line) = reply.lines.first_mut() {
-        line.push_str("; the message links to a blocked website");
-    }
-    reply
 }
 
 /// The reply for a message or recipient that is not taken (`action` is `Defer` or `Reject`) for a reason other than a
@@ -107,6 +107,11 @@ mod tests {
         assert_eq!(
             line(&s),
             "550 5.1.8 Access denied, bad outbound sender [OG-0000000001] see https://relay.test/blocked/OG-0000000001"
+        );
+        assert_eq!(
+            website_reply(&s, reference).one_line(),
+            "550 5.1.8 Access denied, bad outbound sender [OG-0000000001] (the message links to a blocked website) see \
+             https://relay.test/blocked/OG-0000000001"
         );
     }
 

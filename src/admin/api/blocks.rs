@@ -191,8 +191,18 @@ fn new_block(settings: &Settings, now: Time, caller: &Caller, body: OpenBody) ->
 pub(super) async fn open(caller: Caller, With(relay): With<Relay>, Body(body): Body<OpenBody>) -> Result<Response, Problem> {
     caller.may_act()?;
     let new = new_block(&relay.core.settings(), relay.core.clock.now(), &caller, body)?;
-    let why = new.explanation.clone();
+    let (why, until) = (new.explanation.clone(), new.until);
+    let asked_at = relay.core.clock.now();
     let block = relay.desk.open(new, &caller.0.name).await?;
+    if block.opened_at < asked_at {
+        // It was blocked before, and that record stays as it is: say so rather than pretend.
+        if block.until != until {
+            let end = block.until.map_or_else(|| "until it is released".to_owned(), |t| format!("until {}", t.rfc3339()));
+            return Err(Problem::conflict(format!("blocked already by {} {end}; release that first", block.reference)));
+        }
+        let left = json::releases_left(&relay.core, &block).await?;
+        return Ok((StatusCode::OK, Json(json::block(&block, left))).into_response());
+    }
     relay.core.audit(&caller.0.name, "block.add", &block.reference.to_string(), &format!("{}: {why}", block.subject)).await?;
     let left = json::releases_left(&relay.core, &block).await?;
     let at = [(header::LOCATION, format!("/api/v1/blocks/{}", block.reference))];
