@@ -307,6 +307,29 @@ fn a_block_with_an_end_expires_by_itself() {
 }
 
 #[test]
+fn a_subject_that_is_blocked_already_keeps_its_block() {
+    let sink = Sink::start();
+    let relay = Relay::start(&sink, "");
+    let block = |until: Option<&str>| {
+        let mut body = json!({"kind": "sender", "subject": "alice@acme.example", "reason": "test"});
+        if let Some(until) = until {
+            body["until"] = until.into();
+        }
+        post(&relay, "/api/v1/blocks", body)
+    };
+    let (status, first) = block(None);
+    assert_eq!(status, 201, "{first}");
+    let (status, again) = block(None);
+    assert_eq!((status, &again["ref"]), (200, &first["ref"]));
+    // Another end cannot be promised by a record that stays as it is.
+    let (status, problem) = block(Some("2099-01-01T00:00:00Z"));
+    assert_eq!(status, 409, "{problem}");
+    assert!(problem["detail"].as_str().is_some_and(|d| d.contains(first["ref"].as_str().expect("a reference"))), "{problem}");
+    let audit = relay.json("/api/v1/audit")["items"].to_string();
+    assert_eq!(audit.matches("block.add").count(), 1, "{audit}");
+}
+
+#[test]
 fn a_website_block_stops_messages_with_its_links_and_nobody_else() {
     let sink = Sink::start();
     let relay = Relay::start(&sink, NO_RULES);
@@ -322,7 +345,7 @@ fn a_website_block_stops_messages_with_its_links_and_nobody_else() {
     sink.wait_for("bob@acme.example");
     assert!(send(&relay, "y@elsewhere.example", 1).starts_with("250"));
     let notice = sink.wait("the notice", |m| m.text().contains(&reference)).text();
-    assert!(notice.contains("bad.example") && notice.contains("550 5.7.1"), "{notice}");
+    assert!(notice.contains("bad.example") && notice.contains("550 5.1.8"), "{notice}");
     release(&relay, &reference, "mistake");
     sink.wait_for("x@elsewhere.example");
     assert!(try_it().starts_with("250"));

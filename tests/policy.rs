@@ -384,3 +384,20 @@ fn a_message_that_no_window_has_room_for_is_refused_for_good() {
     let reply = client.send("office@acme.example", &["a@elsewhere.example", "b@elsewhere.example"], &text);
     assert!(reply.starts_with("250"), "in parts it goes: {reply}");
 }
+
+#[test]
+fn several_accounts_blocked_within_a_day_are_told_of_as_one_trouble() {
+    let sink = Sink::start();
+    let relay = Relay::start(&sink, &policy("recipients_external_per_hour = 1\nwhen_exceeded = \"block\""));
+    let mut client = Client::hello(relay.smtp);
+    for who in ["alice", "bob", "carol"] {
+        let from = format!("{who}@acme.example");
+        let text = |n: usize| ham(n).replace(ALICE, &from).replace("<m", &format!("<{who}"));
+        assert!(client.send(&from, &[&external(1)], &text(1)).starts_with("250"));
+        let reply = client.send(&from, &[&external(2)], &text(2));
+        assert!(reply.starts_with("550 5.1.8 "), "{reply}");
+    }
+    let told = notices(&relay, &sink, "were blocked in the last 24 hours");
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].contains("3 senders of acme"), "{}", told[0]);
+}
