@@ -373,19 +373,6 @@ fn a_message_deferred_twenty_times_leaves_no_trace_in_the_counters() {
 }
 
 #[test]
-fn a_message_that_no_window_has_room_for_is_refused_for_good() {
-    // Known only after the dot, it was deferred each time it came: five days later it bounced with "try again later".
-    let sink = Sink::start();
-    let relay = Relay::start(&sink, &policy("recipients_external_per_hour = 2\nwhen_exceeded = \"throttle\""));
-    let mut client = Client::hello(relay.smtp);
-    let text = format!("X-Authenticated-Sender: {ALICE}\n{}", ham(0));
-    let reply = client.send("office@acme.example", &["a@elsewhere.example", "b@elsewhere.example", "c@elsewhere.example"], &text);
-    assert!(reply.starts_with("550 5.5.3 Too many recipients at once"), "{reply}");
-    let reply = client.send("office@acme.example", &["a@elsewhere.example", "b@elsewhere.example"], &text);
-    assert!(reply.starts_with("250"), "in parts it goes: {reply}");
-}
-
-#[test]
 fn several_accounts_blocked_within_a_day_are_told_of_as_one_trouble() {
     let sink = Sink::start();
     let relay = Relay::start(&sink, &policy("recipients_external_per_hour = 1\nwhen_exceeded = \"block\""));
