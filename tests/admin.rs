@@ -4,6 +4,7 @@
 
 mod common;
 
+use common::mail::ham;
 use common::{Client, Relay, Sink, until};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -19,13 +20,6 @@ const NO_RULES: &str = "[policy.default]\nfalse_block_rate = 0\nspam_rate_min_me
 const HOLD_ALL: &str = "[policy.default]\nfalse_block_rate = 0\nspam_rate_min_messages = 0\nsuspicious = \"hold\"\n\
                         [scoring]\nsuspicious_probability = 0.0001\nspam_probability = 0.9999\n";
 const OTHER: &str = "[[tenant]]\nname = \"other\"\ndomains = [\"other.example\"]\n";
-
-fn ham(n: usize) -> String {
-    format!(
-        "From: Alice <{ALICE}>\nSubject: Minutes {n}\nMessage-ID: <m{n}@acme.example>\n\nHi Bob,\n\nplease find the minutes of \
-         meeting {n} below. We agreed to move the review to Thursday.\n\nRegards, Alice\n"
-    )
-}
 
 fn send(relay: &Relay, to: &str, n: usize) -> String {
     Client::hello(relay.smtp).send(ALICE, &[to], &ham(n))

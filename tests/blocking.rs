@@ -4,25 +4,8 @@
 
 mod common;
 
+use common::mail::{ham, spam};
 use common::{Client, Relay, Sink};
-
-const HAM: &str = "From: Alice <alice@acme.example>\nSubject: Minutes of Tuesday\nMessage-ID: <NN@acme.example>\n\n\
-                   Hi Bob,\n\nplease find the minutes below. We agreed to move the review to Thursday.\n\nRegards, Alice\n";
-
-fn ham(n: usize) -> String {
-    HAM.replace("NN", &format!("ham{n}"))
-}
-
-fn spam(n: usize) -> String {
-    format!(
-        "From: Alice <alice@acme.example>\nSubject: URGENT: Your account will be suspended, verify now!!!\n\
-         Message-ID: <spam{n}@acme.example>\nMIME-Version: 1.0\nContent-Type: text/html; charset=utf-8\n\n\
-         <html><body><h1>CONGRATULATIONS WINNER #{n}!!!</h1><p>Dear friend, you have WON $1,500,000.00 USD in our lottery \
-         promotion. To claim your FREE cash prize click here immediately and verify your password and bank account: \
-         <a href=\"http://203.0.113.9/login/verify.php?id={n}\">https://www.paypal.com/</a></p><p>Act now! 100% guaranteed, \
-         no risk, limited time offer. Buy viagra cheap. Make money fast, work from home.</p></body></html>\n"
-    )
-}
 
 fn reference(reply: &str) -> String {
     reply.split(['[', ']']).nth(1).unwrap_or_else(|| panic!("no reference in {reply}")).to_owned()
@@ -152,7 +135,7 @@ fn mixed_mail_of_a_sender_known_only_after_the_dot_reaches_colleagues_and_is_hel
     let sink = Sink::start();
     let relay = Relay::start(&sink, "");
     let reference = add_block(&relay, "sender", "carol@acme.example");
-    let text = format!("X-Authenticated-Sender: carol@acme.example\n{HAM}");
+    let text = format!("X-Authenticated-Sender: carol@acme.example\n{}", ham(1));
     let mut client = Client::hello(relay.smtp);
     // The envelope names somebody else: only the header tells who it is.
     let reply = client.send("office@acme.example", &["dave@acme.example", "x@elsewhere.example"], &text);

@@ -250,13 +250,7 @@ fn suspicious_mail_leaves_under_the_name_of_its_pool() {
     let relay = relay(&dns, &Sink::start(), sink.address.port(), "allow_private_addresses = true", extra);
     send(&relay, "alice@acme.example", &["ham@far.example"], HAM);
     sink.wait_for("ham@far.example");
-    let spam = "From: Alice <alice@acme.example>\nSubject: URGENT: Your account will be suspended, verify now!!!\n\
-                Message-ID: <spam@acme.example>\nMIME-Version: 1.0\nContent-Type: text/html; charset=utf-8\n\n\
-                <html><body><h1>CONGRATULATIONS WINNER!!!</h1><p>Dear friend, you have WON $1,500,000.00 USD in our lottery \
-                promotion. To claim your FREE cash prize click here immediately and verify your password and bank account: \
-                <a href=\"http://203.0.113.9/login/verify.php\">https://www.paypal.com/</a></p><p>Act now! 100% guaranteed, \
-                no risk, limited time offer. Buy viagra cheap. Make money fast, work from home.</p></body></html>\n";
-    send(&relay, "alice@acme.example", &["spam@far.example"], spam);
+    send(&relay, "alice@acme.example", &["spam@far.example"], &common::mail::spam(1));
     sink.wait_for("spam@far.example");
     assert_eq!(*names.lock().expect("lock"), ["EHLO relay.test", "EHLO risk.relay.test"]);
 }

@@ -4,6 +4,7 @@
 
 mod common;
 
+use common::mail::{ham, spam};
 use common::{Client, Relay, Sink};
 use serde_json::Value;
 use std::process::Command;
@@ -15,24 +16,6 @@ const ALICE: &str = "alice@acme.example";
 
 fn policy(keys: &str) -> String {
     format!("[policy.default]\n{CEILINGS_ONLY}{keys}\n")
-}
-
-fn ham(n: usize) -> String {
-    format!(
-        "From: Alice <{ALICE}>\nSubject: Minutes {n}\nMessage-ID: <m{n}@acme.example>\n\nHi Bob,\n\nplease find the minutes of \
-         meeting {n} below. We agreed to move the review to Thursday.\n\nRegards, Alice\n"
-    )
-}
-
-fn spam(n: usize) -> String {
-    format!(
-        "From: Alice <{ALICE}>\nSubject: URGENT: Your account will be suspended, verify now!!!\nMessage-ID: <s{n}@acme.example>\n\
-         MIME-Version: 1.0\nContent-Type: text/html; charset=utf-8\n\n<html><body><h1>CONGRATULATIONS WINNER #{n}!!!</h1><p>Dear \
-         friend, you have WON $1,500,000.00 USD in our lottery promotion. To claim your FREE cash prize click here immediately \
-         and verify your password and bank account: <a href=\"http://203.0.113.9/login/verify.php?id={n}\">\
-         https://www.paypal.com/</a></p><p>Act now! 100% guaranteed, no risk, limited time offer. Buy viagra cheap. Make money \
-         fast, work from home.</p></body></html>\n"
-    )
 }
 
 fn external(n: usize) -> String {

@@ -5,13 +5,11 @@
 mod common;
 
 use common::exim::Exim;
+use common::mail::{ham, spam};
 use common::postfix::Postfix;
 use common::{Client, Relay, Sink};
 use std::path::Path;
 use std::process::Command;
-
-const HAM: &str = "From: someone@acme.example\nSubject: Minutes of Tuesday\nMessage-ID: <NN@acme.example>\n\n\
-                   Hi Bob,\n\nplease find the minutes below. We agreed to move the review to Thursday.\n\nRegards\n";
 
 /// Mail of an authenticated user through Postfix: the login is given to Postfix by XCLIENT, so that its own Received
 /// field names the user as it does after SASL.
@@ -24,17 +22,6 @@ fn submit(postfix: &Postfix, login: &str, from: &str, to: &str, message: &str) -
     client.send(from, &[to], message)
 }
 
-fn spam(n: usize) -> String {
-    format!(
-        "From: Alice <alice@acme.example>\nSubject: URGENT: Your account will be suspended, verify now!!!\n\
-         Message-ID: <spam{n}@acme.example>\nMIME-Version: 1.0\nContent-Type: text/html; charset=utf-8\n\n\
-         <html><body><h1>CONGRATULATIONS WINNER #{n}!!!</h1><p>Dear friend, you have WON $1,500,000.00 USD in our lottery \
-         promotion. To claim your FREE cash prize click here immediately and verify your password and bank account: \
-         <a href=\"http://203.0.113.9/login/verify.php?id={n}\">https://www.paypal.com/</a></p><p>Act now! 100% guaranteed, \
-         no risk, limited time offer. Buy viagra cheap. Make money fast, work from home.</p></body></html>\n"
-    )
-}
-
 #[test]
 fn a_taken_over_account_behind_postfix_is_stopped_and_everybody_is_told() {
     let sink = Sink::start();
@@ -42,7 +29,7 @@ fn a_taken_over_account_behind_postfix_is_stopped_and_everybody_is_told() {
     let Some(postfix) = Postfix::start(relay.smtp) else { return };
     for n in 0..10 {
         let user = format!("user{n}@acme.example");
-        let reply = submit(&postfix, &user, &user, &format!("friend{n}@partner.example"), &HAM.replace("NN", &format!("h{n}")));
+        let reply = submit(&postfix, &user, &user, &format!("friend{n}@partner.example"), &ham(n));
         assert!(reply.starts_with("250"), "{reply}");
     }
     let mut count = 0;
@@ -68,13 +55,12 @@ fn a_taken_over_account_behind_postfix_is_stopped_and_everybody_is_told() {
     for n in 0..10 {
         let user = format!("user{n}@acme.example");
         let to = format!("again{n}@partner.example");
-        assert!(submit(&postfix, &user, &user, &to, &HAM.replace("NN", &format!("again{n}"))).starts_with("250"));
+        assert!(submit(&postfix, &user, &user, &to, &ham(100 + n)).starts_with("250"));
         sink.wait_for(&to);
     }
     let (status, _, error) = relay.cli(&["blocks", "release", reference, "--verdict", "compromised", "--reason", "clean again"]);
     assert_eq!(status, 0, "{error}");
-    let ham = HAM.replace("NN", "after");
-    assert!(submit(&postfix, "alice@acme.example", "alice@acme.example", "bob@partner.example", &ham).starts_with("250"));
+    assert!(submit(&postfix, "alice@acme.example", "alice@acme.example", "bob@partner.example", &ham(200)).starts_with("250"));
     sink.wait_for("bob@partner.example");
 }
 

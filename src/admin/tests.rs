@@ -1,11 +1,10 @@
 //! The routes that need records only, over real HTTP on loopback.
 
 use super::*;
-use crate::config::settings::{self, Settings};
+use crate::config::{self, Settings};
 use crate::records::{Judged, Role, Token, TraceEvent};
 use crate::types::{
-    Action, Address, Block, BlockKind, BlockRef, BlockState, Domain, Evidence, MessageId, Reason, SenderScope, Signal, TenantId,
-    Time,
+    Action, Block, BlockKind, BlockRef, BlockState, Evidence, MessageId, Reason, SenderScope, Signal, TenantId, Time,
 };
 use reqwest::{Client, Method, StatusCode as Code};
 use serde_json::{Value, json};
@@ -19,88 +18,11 @@ impl Clock for FixedClock {
     }
 }
 
-fn domain(name: &str) -> Domain {
-    Domain::parse(name).expect("domain")
-}
-
-fn tenant(name: &str) -> Arc<settings::Tenant> {
-    Arc::new(settings::Tenant {
-        id: TenantId::new(name),
-        domains: vec![domain(&format!("{name}.example"))],
-        admins: vec![],
-        time_zone: "UTC".into(),
-        accept_foreign_senders: true,
-    })
-}
-
-fn pool() -> settings::PoolSettings {
-    settings::PoolSettings { addresses: vec![], ehlo: domain("relay.test"), connections_per_destination: 5 }
-}
-
-/// Settings with two tenants and nothing else of interest.
+/// Two tenants and nothing else of interest.
 pub(crate) fn settings(data_dir: &std::path::Path) -> Settings {
-    let hour = Duration::from_secs(3600);
-    Settings {
-        server: settings::Server { hostname: domain("relay.test"), data_dir: data_dir.into() },
-        listeners: vec![],
-        tls: None,
-        limits: settings::Limits {
-            message_size_bytes: 1,
-            recipients_per_message: 1,
-            line_bytes: 1,
-            idle_timeout: hour,
-            sessions: 1,
-            sessions_per_address: 1,
-            body_memory_bytes: 1,
-            header_fields: 1,
-            mime_depth: 1,
-            errors_per_session: 1,
-            idle_commands: 1,
-            received_fields: 1,
-        },
-        clients: vec![],
-        tenants: vec![tenant("acme"), tenant("other")],
-        pool_normal: pool(),
-        pool_high_risk: pool(),
-        routes: vec![],
-        delivery: settings::Delivery {
-            retry: vec![hour],
-            expire: hour,
-            delay_notice: hour,
-            allow_private_addresses: false,
-            mx_port: 25,
-            connections: 1,
-        },
-        dns_servers: vec![],
-        scoring: settings::Scoring { suspicious_probability: 0.9, spam_probability: 0.99, learning_messages: 500 },
-        policy: settings::Policy {
-            recipients_external_per_hour: 0,
-            recipients_internal_per_hour: 0,
-            recipients_per_day: 0,
-            when_exceeded: settings::WhenExceeded::Alert,
-            spam_rate: 0.5,
-            spam_rate_min_messages: 0,
-            spam_rate_window: hour,
-            false_block_rate: 0.0,
-            suspicious: settings::Suspicious::Deliver,
-        },
-        blocks: settings::Blocks {
-            duration: settings::BlockDuration::UntilReleased,
-            releases_by_tenant: 3,
-            allow_internal: true,
-        },
-        held_expire: hour,
-        notify: settings::NotifySettings {
-            from: Address::parse("outgate@relay.test").expect("address"),
-            operators: vec![],
-            webhook: None,
-            webhook_secret: None,
-        },
-        records: settings::Records { trace: hour, trace_bytes: 1, evidence: hour },
-        admin_bind: ([127, 0, 0, 1], 0).into(),
-        public: settings::Public { bind: None, url: None, help: Some("help@acme.example".into()) },
-        log: settings::Log { format: settings::LogFormat::Text, level: "info".into(), subjects: false },
-    }
+    let tenant = |name| format!("[[tenant]]\nname = \"{name}\"\ndomains = [\"{name}.example\"]\n");
+    let rest = format!("[server]\ndata_dir = {data_dir:?}\n[public]\nhelp = \"help@acme.example\"\n");
+    config::testing::settings(&(tenant("acme") + &tenant("other") + &rest))
 }
 
 fn block(n: u64, tenant: &str, subject: &str) -> Block {

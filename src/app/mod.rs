@@ -4,6 +4,7 @@ pub mod demo;
 mod housekeeping;
 mod outcomes;
 mod relay;
+mod rooms;
 pub mod serve;
 
 pub use relay::{Listening, Relay, StartError};

@@ -1,21 +1,12 @@
 //! A running relay: start order, reload, drain.
 
-use super::{housekeeping, outcomes};
+use super::housekeeping;
+use super::rooms::Rooms;
 use crate::admin;
-use crate::blocks::desk::Desk;
 use crate::config::Settings;
 use crate::config::settings::{Listener, ListenerKind};
-use crate::delivery::Delivery;
-use crate::env::{Clock, Disk, SystemDisk, random_u64};
-use crate::intake::{IdSource, Intake};
-use crate::judge::Judge;
-use crate::ndr;
-use crate::notify::{Notifier, Outbox, run_webhook};
-use crate::queue::{Backlog, Queue};
-use crate::records::Records;
-use crate::score::Scorer;
+use crate::env::{Clock, Disk, SystemDisk};
 use crate::session::{self, Sessions};
-use crate::spool::Spool;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::fmt;
 use std::net::SocketAddr;
@@ -42,10 +33,8 @@ impl fmt::Display for StartError {
     }
 }
 
-/// Delivery reports one sender gets per hour at most.
-const REPORTS_PER_HOUR: u32 = 60;
-
-fn failed<E: fmt::Display>(what: &str) -> impl Fn(E) -> StartError + '_ {
+/// Turns an error into the reason why the relay could not start; `what` was at it.
+pub(super) fn failed<E: fmt::Display>(what: &str) -> impl Fn(E) -> StartError + '_ {
     move |error| StartError(format!("{what}: {error}"))
 }
 
@@ -67,14 +56,8 @@ pub struct Relay {
     pub listening: Listening,
     /// The bearer token of the operator.
     pub admin_token: String,
-    judge: Arc<Judge>,
-    queue: Queue,
-    spool: Spool,
-    delivery: Delivery,
-    records: Records,
+    rooms: Rooms,
     sessions: Arc<Sessions>,
-    clock: Arc<dyn Clock>,
-    notifier: Notifier,
     tasks: Vec<JoinHandle<()>>,
     outcomes: JoinHandle<()>,
     /// Tells [`Self::outcomes`] to end once it has taken every event that waits.
@@ -84,8 +67,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Starts everything. Order: data first (records, spool, reputation), then what judges and delivers, then HTTP, and the
-    /// SMTP listeners last: nobody is let in before all is ready.
+    /// Starts everything: the rooms, then HTTP, and the SMTP listeners last: nobody is let in before all is ready.
     pub async fn start(mut settings: Settings, clock: Arc<dyn Clock>, metrics: PrometheusHandle) -> Result<Self, StartError> {
         // The data directory first: a second relay on it must be told so, not that a port is taken.
         let dir = settings.server.data_dir.clone();
@@ -97,114 +79,17 @@ impl Relay {
         let admin_token = admin::token::ensure(&dir).map_err(failed("admin.token"))?;
         let (sender, receiver) = watch::channel(Arc::clone(&settings));
 
-        let database = dir.join("records.db");
-        let records = Records::open(&database).map_err(failed(&database.display().to_string()))?;
-        let mut backlog = Backlog::new(Arc::clone(&settings), clock.now());
-        let mut recovered = 0u64;
-        let mut found = |message| {
-            backlog.add(&message);
-            recovered += 1;
-        };
-        let spool = Spool::open(&dir.join("spool"), &mut found).map_err(failed("spool"))?;
-        if recovered > 0 {
-            tracing::info!(messages = recovered, "spool recovered");
-        }
-        let judge = Arc::new(Judge::new(Arc::clone(&settings)));
-        housekeeping::restore(&judge, &dir);
-        let scorer = Arc::new(Scorer::shipped().map_err(failed("model"))?);
-        let delivery = Delivery::new(Arc::clone(&settings)).map_err(failed("delivery"))?;
-        let ids = Arc::new(IdSource::new(random_u64() as u32));
-
-        let (queue, queue_events) = Queue::start(Arc::clone(&clock), spool.clone(), delivery.clone(), backlog);
-        let (notifier, notices) = Notifier::new();
-        let desk = Desk::start(
-            receiver.clone(),
-            Arc::clone(&clock),
-            Arc::clone(&judge),
-            records.clone(),
-            queue.clone(),
-            notifier.clone(),
-        )
-        .map_err(|e| StartError(format!("blocks: {e:?}")))?;
-        let desk = Arc::new(desk);
-        let outbox = Outbox {
-            settings: receiver.clone(),
-            clock: Arc::clone(&clock),
-            spool: spool.clone(),
-            queue: queue.clone(),
-            records: records.clone(),
-            ids: Arc::clone(&ids),
-        };
-        let consumer = outcomes::Outcomes {
-            settings: receiver.clone(),
-            clock: Arc::clone(&clock),
-            judge: Arc::clone(&judge),
-            desk: Arc::clone(&desk),
-            spool: spool.clone(),
-            queue: queue.clone(),
-            records: records.clone(),
-            ids: Arc::clone(&ids),
-            reports: std::sync::Mutex::new(ndr::RateLimit::new(REPORTS_PER_HOUR)),
-        };
+        let (rooms, streams) = Rooms::open(&dir, receiver, clock)?;
         let ending = watch::Sender::new(false);
-        let outcomes = tokio::spawn(consumer.run(queue_events, ending.subscribe()));
-        let mut tasks = vec![
-            tokio::spawn(outbox.run(notices)),
-            tokio::spawn(run_webhook(receiver.clone(), Arc::clone(&clock), records.clone())),
-            tokio::spawn(housekeeping::run(
-                receiver.clone(),
-                Arc::clone(&clock),
-                Arc::clone(&judge),
-                Arc::clone(&desk),
-                records.clone(),
-            )),
-            tokio::spawn(crate::telemetry::metrics::upkeep(metrics.clone())),
-        ];
-        desk.resume().await.map_err(|e| StartError(format!("blocks: {e:?}")))?;
+        let outcomes = tokio::spawn(rooms.outcomes().run(streams.queue_events, ending.subscribe()));
+        let mut tasks = rooms.side_tasks(streams.notices, metrics.clone());
+        rooms.desk.resume().await.map_err(|e| StartError(format!("blocks: {e:?}")))?;
 
-        let sessions = Sessions::new(Arc::new(Intake {
-            settings: receiver.clone(),
-            clock: Arc::clone(&clock),
-            scorer,
-            judge: Arc::clone(&judge),
-            desk: Arc::clone(&desk),
-            spool: spool.clone(),
-            queue: queue.clone(),
-            records: records.clone(),
-            notifier: notifier.clone(),
-            ids,
-        }))
-        .map_err(failed("tls"))?;
-        let health_spool = spool.clone();
-        let state = admin::State {
-            settings: receiver,
-            clock: Arc::clone(&clock),
-            records: records.clone(),
-            judge: Arc::clone(&judge),
-            queue: queue.clone(),
-            desk,
-            metrics,
-            health: Arc::new(move || health_spool.trouble().map(|what| format!("spool: {what}")).into_iter().collect()),
-        };
-        let public = serve_http(&settings, admin_listener, state, &mut tasks).await?;
+        let sessions = Sessions::new(Arc::new(rooms.intake())).map_err(failed("tls"))?;
+        let public = serve_http(&settings, admin_listener, rooms.admin_state(metrics), &mut tasks).await?;
         let smtp = session::listen(&sessions, &settings).await.map_err(StartError)?;
-        Ok(Self {
-            settings: sender,
-            listening: Listening { smtp, admin: settings.admin_bind, public },
-            admin_token,
-            judge,
-            queue,
-            spool,
-            delivery,
-            records,
-            sessions,
-            clock,
-            notifier,
-            tasks,
-            outcomes,
-            ending,
-            _lock: lock,
-        })
+        let listening = Listening { smtp, admin: settings.admin_bind, public };
+        Ok(Self { settings: sender, listening, admin_token, rooms, sessions, tasks, outcomes, ending, _lock: lock })
     }
 
     /// Takes over new settings without dropping a session. Listeners, data_dir and HTTP addresses stay as they are until
@@ -213,9 +98,9 @@ impl Relay {
         keep_places(&mut settings, &self.settings.borrow());
         let settings = Arc::new(settings);
         self.sessions.reload_tls(&settings)?;
-        self.judge.reload(Arc::clone(&settings));
-        self.queue.reload(Arc::clone(&settings));
-        self.delivery.reload(Arc::clone(&settings));
+        self.rooms.judge.reload(Arc::clone(&settings));
+        self.rooms.queue.reload(Arc::clone(&settings));
+        self.rooms.delivery.reload(Arc::clone(&settings));
         self.settings.send_replace(settings);
         Ok(())
     }
@@ -223,7 +108,7 @@ impl Relay {
     /// Says which accounts belong to a tenant that the settings do not know: their mail is refused.
     pub async fn warn_of_orphans(&self) {
         let settings = self.settings.borrow().clone();
-        match self.records.accounts().await {
+        match self.rooms.records.accounts().await {
             Ok(accounts) => {
                 for account in accounts {
                     if let Some(tenant) = account.tenant.filter(|t| settings.tenant(t).is_none()) {
@@ -242,24 +127,24 @@ impl Relay {
         let deadline = tokio::time::Instant::now() + DRAIN;
         self.sessions.drain(DRAIN).await;
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-        self.queue.drain(left).await;
-        self.delivery.close().await;
+        self.rooms.queue.drain(left).await;
+        self.rooms.delivery.close().await;
         self.ending.send_replace(true);
         let outcomes = self.outcomes.abort_handle();
         if tokio::time::timeout(FINISH, self.outcomes).await.is_err() {
             tracing::warn!("not all outcomes could be taken in at shutdown");
             outcomes.abort();
         }
-        if tokio::time::timeout(FINISH, self.notifier.flush()).await.is_err() {
+        if tokio::time::timeout(FINISH, self.rooms.notifier.flush()).await.is_err() {
             tracing::warn!("not all notices could be written at shutdown");
         }
         for task in &self.tasks {
             task.abort();
         }
-        housekeeping::save(&self.judge, &self.settings.borrow().server.data_dir);
-        self.records.close().await;
-        self.spool.close().await;
-        tracing::info!(time = %self.clock.now().rfc3339(), "stopped");
+        housekeeping::save(&self.rooms.judge, &self.settings.borrow().server.data_dir);
+        self.rooms.records.close().await;
+        self.rooms.spool.close().await;
+        tracing::info!(time = %self.rooms.clock.now().rfc3339(), "stopped");
     }
 }
 

@@ -3,7 +3,7 @@
 use super::check::Checked;
 use super::error::Wrong;
 use super::raw::Reader;
-use super::settings::{ListenerKind, RouteMatch};
+use super::settings::RouteMatch;
 use std::collections::HashMap;
 
 /// Runs all of them.
@@ -20,7 +20,7 @@ fn listeners(reader: &Reader<'_>, checked: &Checked) {
     let settings = &checked.settings;
     let mut seen = HashMap::new();
     for (listener, place) in settings.listeners.iter().zip(&checked.listeners) {
-        let needs_tls = matches!(listener.kind, ListenerKind::Submission | ListenerKind::Submissions);
+        let needs_tls = listener.kind.is_submission();
         if needs_tls && settings.tls.is_none() {
             let wrong = Wrong::new(
                 "submission needs TLS: passwords never cross the network in the clear",

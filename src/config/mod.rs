@@ -15,6 +15,8 @@ mod units;
 mod values;
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 pub use error::{Errors, Problem, Warning};

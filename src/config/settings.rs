@@ -99,6 +99,11 @@ impl ListenerKind {
             Self::Reports => "reports",
         }
     }
+
+    /// Whether people hand in their own mail here, after AUTH (RFC 6409, RFC 8314).
+    pub const fn is_submission(self) -> bool {
+        matches!(self, Self::Submission | Self::Submissions)
+    }
 }
 
 /// One `[[listener]]`.

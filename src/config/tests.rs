@@ -140,8 +140,32 @@ fn what_is_shown_reads_back_to_the_same() {
         format = "json"
         level = "debug"
     "#;
-    for text in ["", "client = []", full] {
-        let first = settings(text);
+    let choices = r#"
+        [[listener]]
+        bind = "127.0.0.1:2525"
+        kind = "reports"
+        [[listener]]
+        bind = "127.0.0.1:587"
+        kind = "submission"
+        [tls]
+        certificate = "chain.pem"
+        key = "key.pem"
+        [[route]]
+        domain = "exactly.example"
+        host = "mx.example"
+        tls = "none"
+    "#;
+    let mut texts = vec![String::new(), "client = []".into(), full.into(), choices.into()];
+    for (section, key, values) in [
+        ("policy.default", "when_exceeded", &["alert", "throttle", "hold", "block", "block_until_tomorrow"][..]),
+        ("policy.default", "suspicious", &["deliver", "high_risk", "hold", "reject"]),
+        ("blocks", "duration", &["until_released", "until_tomorrow", "24h"]),
+        ("log", "format", &["text", "json"]),
+    ] {
+        texts.extend(values.iter().map(|value| format!("[{section}]\n{key} = \"{value}\"\n")));
+    }
+    for text in texts {
+        let first = settings(&text);
         assert_eq!(settings(&show(&first)), first, "{}", show(&first));
     }
 }

@@ -130,6 +130,10 @@ fn received_comments_are_read_with_care() {
         ("from h (AUTHENTICATED SENDER: alice) by mx", Some("acme:alice")),
         ("from h (Authenticated sender: ) by mx", None),
         ("from h (Authenticated sender: alice by mx", None),
+        // A backslash takes the next octet its meaning (RFC 5322 section 3.2.1).
+        (r"from h (x \) (Authenticated sender: eve)) by mx", None),
+        (r#"from "x\" (Authenticated sender: eve)" by mx"#, None),
+        (r"from h (x \\) (Authenticated sender: alice) by mx", Some("acme:alice")),
     ] {
         let id = judge_mail(&s, "bob@acme.example", &format!("Received: {received}\r\n\r\n")).expect("identity");
         assert_eq!(id.key.as_str(), wanted.unwrap_or("acme:bob@acme.example;192.0.2.7"), "{received}");

@@ -105,6 +105,20 @@ fn every_kind_is_legal_and_names_action_and_status() {
 }
 
 #[test]
+fn a_report_on_a_message_with_an_endless_header_stays_small_and_ends_at_a_line() {
+    let meta = message(1, "alice@acme.example", &["x@far.example"]);
+    let original =
+        format!("Subject: first\r\n{}\r\nbody\r\n", "X-Padding: 0123456789012345678901234567890123456789\r\n".repeat(20_000));
+    let report = write(&meta, original.as_bytes(), &failed(FailureCause::Refused), &[unknown(0)]);
+    check(&report);
+    assert!(report.body.len() < 40 * 1024, "{} octets", report.body.len());
+    let text = String::from_utf8_lossy(&report.body);
+    assert!(text.contains("Subject: first\r\n") && !text.contains("body\r\n"));
+    let last = text.lines().rfind(|line| line.starts_with("X-Padding")).expect("some of it");
+    assert_eq!(last, "X-Padding: 0123456789012345678901234567890123456789");
+}
+
+#[test]
 fn a_blocked_sender_reads_what_to_do_and_whom_to_ask_but_no_score() {
     let mut meta = message(1, "alice@acme.example", &["x@far.example"]);
     meta.probability = 0.998_877;

@@ -131,4 +131,26 @@ mod tests {
             assert!(!help(reason).is_empty());
         }
     }
+
+    #[test]
+    fn people_can_tell_the_reasons_apart() {
+        let reasons = [
+            Reason::Clean,
+            Reason::SuspiciousContent,
+            Reason::Watched,
+            Reason::Evidence,
+            Reason::SpamRate,
+            Reason::RecipientsExternalPerHour,
+            Reason::RecipientsInternalPerHour,
+            Reason::RecipientsPerDay,
+            Reason::Blocked,
+            Reason::BlockedWebsite,
+            Reason::Admin,
+            Reason::ForeignSender,
+        ];
+        let texts: std::collections::HashSet<&str> = reasons.into_iter().map(help).collect();
+        assert_eq!(texts.len(), reasons.len());
+        // Whoever is told that an account was misused is told what to do first.
+        assert!([Reason::Evidence, Reason::SpamRate].into_iter().all(|reason| help(reason).contains("password")));
+    }
 }

@@ -305,3 +305,49 @@ fn key(destination: &Destination) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::tests::{settings, smart_host};
+
+    const T0: Time = Time::from_secs(1_795_356_000);
+
+    fn domain(n: usize) -> Domain {
+        Domain::parse(&format!("d{n}.example")).expect("domain")
+    }
+
+    #[test]
+    fn a_campaign_to_very_many_domains_leaves_no_memory_behind() {
+        let settings = settings();
+        let mut dests = Destinations::new(|_, domain| Destination::Mx(domain.clone()));
+        let waiting = dests.of(&settings, &domain(0), Pool::Normal);
+        dests.join(waiting);
+        let dead = dests.of(&settings, &domain(1), Pool::Normal);
+        dests.started(dead);
+        dests.ended(T0, dead, &settings, Some((Signal::Down, None)));
+        assert!(dests.next_wake().is_some(), "it rests");
+        for n in 2..5 * IDLE_MAX {
+            dests.of(&settings, &domain(n), if n % 2 == 0 { Pool::Normal } else { Pool::HighRisk });
+        }
+        assert!(dests.slots.len() <= IDLE_MAX && dests.by_key.len() <= IDLE_MAX, "{} slots", dests.slots.len());
+        assert!(dests.normal.len() + dests.high_risk.len() <= IDLE_MAX);
+        assert_eq!(dests.next_wake(), None, "nobody is woken for a destination that is gone");
+        // What has mail is still known, and its place was given to nobody else.
+        assert_eq!(dests.of(&settings, &domain(0), Pool::Normal), waiting);
+        assert_eq!(dests.get(waiting).map(|d| d.destination.name()).as_deref(), Some("d0.example"));
+    }
+
+    #[test]
+    fn domains_behind_one_smart_host_share_its_limits_and_their_names_are_forgotten() {
+        let settings = Settings { routes: vec![smart_host()], ..settings() };
+        let mut dests = Destinations::new(crate::delivery::route);
+        let host = dests.of(&settings, &domain(0), Pool::Normal);
+        dests.join(host);
+        for n in 1..5 * IDLE_MAX {
+            assert_eq!(dests.of(&settings, &domain(n), Pool::Normal), host);
+        }
+        assert!(dests.normal.len() <= 4 * IDLE_MAX, "{} names", dests.normal.len());
+        assert_ne!(dests.of(&settings, &domain(0), Pool::HighRisk), host, "pools are apart");
+    }
+}

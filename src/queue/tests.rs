@@ -19,69 +19,9 @@ use std::time::Duration;
 
 const T0: Time = Time::from_secs(1_795_356_000);
 
+/// No tenant's limits, and waits between attempts that one can count with.
 pub(crate) fn settings() -> Settings {
-    let pool = |name: &str| s::PoolSettings {
-        addresses: vec![],
-        ehlo: Domain::parse(name).expect("domain"),
-        connections_per_destination: 20,
-    };
-    Settings {
-        server: s::Server { hostname: Domain::parse("relay.test").expect("domain"), data_dir: "data".into() },
-        listeners: vec![],
-        tls: None,
-        limits: s::Limits {
-            message_size_bytes: 52_428_800,
-            recipients_per_message: 1000,
-            line_bytes: 1_048_576,
-            idle_timeout: Duration::from_secs(300),
-            sessions: 10_000,
-            sessions_per_address: 200,
-            body_memory_bytes: 1 << 28,
-            header_fields: 1000,
-            mime_depth: 30,
-            errors_per_session: 20,
-            idle_commands: 100,
-            received_fields: 50,
-        },
-        clients: vec![],
-        tenants: vec![],
-        pool_normal: pool("relay.test"),
-        pool_high_risk: pool("risk.relay.test"),
-        routes: vec![],
-        delivery: s::Delivery {
-            retry: vec![Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(3600)],
-            expire: Duration::from_secs(5 * 86_400),
-            delay_notice: Duration::from_secs(4 * 3600),
-            allow_private_addresses: true,
-            mx_port: 25,
-            connections: 100,
-        },
-        dns_servers: vec![],
-        scoring: s::Scoring { suspicious_probability: 0.9, spam_probability: 0.99, learning_messages: 500 },
-        policy: s::Policy {
-            recipients_external_per_hour: 0,
-            recipients_internal_per_hour: 0,
-            recipients_per_day: 0,
-            when_exceeded: s::WhenExceeded::Alert,
-            spam_rate: 0.5,
-            spam_rate_min_messages: 20,
-            spam_rate_window: Duration::from_secs(3600),
-            false_block_rate: 1e-6,
-            suspicious: s::Suspicious::HighRisk,
-        },
-        blocks: s::Blocks { duration: s::BlockDuration::UntilReleased, releases_by_tenant: 3, allow_internal: true },
-        held_expire: Duration::from_secs(5 * 86_400),
-        notify: s::NotifySettings {
-            from: Address::parse("outgate@relay.test").expect("address"),
-            operators: vec![],
-            webhook: None,
-            webhook_secret: None,
-        },
-        records: s::Records { trace: Duration::from_secs(1), trace_bytes: 1, evidence: Duration::from_secs(1) },
-        admin_bind: ([127, 0, 0, 1], 0).into(),
-        public: s::Public { bind: None, url: None, help: None },
-        log: s::Log { format: s::LogFormat::Text, level: "info".into(), subjects: false },
-    }
+    crate::config::testing::settings("[server]\nhostname = \"relay.test\"\n[delivery]\nretry = [\"1m\", \"5m\", \"1h\"]\n")
 }
 
 pub(crate) fn identity(address: &str) -> Identity {

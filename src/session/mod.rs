@@ -1,6 +1,7 @@
 //! Sockets, TLS and limits around the pure SMTP server.
 
 mod connection;
+mod driver;
 mod limits;
 mod login;
 mod tls;

@@ -14,16 +14,6 @@ pub enum Mechanism {
     Login,
 }
 
-impl Mechanism {
-    /// Name as in EHLO.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Plain => "PLAIN",
-            Self::Login => "LOGIN",
-        }
-    }
-}
-
 /// One exchange.
 #[derive(Debug)]
 pub struct Exchange {

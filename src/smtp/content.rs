@@ -43,20 +43,26 @@ impl Content {
                     None => self.refuse(replies::BARE_CR),
                 }
             }
-            let (run, special, rest) = split_at_special(input);
-            self.text(run);
-            match special {
-                Some(b'\r') => self.cr = true,
-                Some(b'\n') => self.refuse(replies::BARE_LF),
-                Some(_) => self.refuse(replies::NUL),
-                None => {}
-            }
-            input = rest;
+            (self.cr, input) = self.take_to_cr(input);
         }
     }
 
+    /// Takes octets up to the next CR, or beyond an LF or NUL, which stand where none belongs. Whether a CR was taken, which
+    /// is not yet part of the message, and the rest behind it.
+    pub fn take_to_cr<'a>(&mut self, input: &'a [u8]) -> (bool, &'a [u8]) {
+        let (run, special, rest) = split_at_special(input);
+        self.text(run);
+        match special {
+            Some(b'\r') => return (true, rest),
+            Some(b'\n') => self.refuse(replies::BARE_LF),
+            Some(_) => self.refuse(replies::NUL),
+            None => {}
+        }
+        (false, rest)
+    }
+
     /// Takes octets free of CR, LF and NUL.
-    pub fn text(&mut self, run: &[u8]) {
+    fn text(&mut self, run: &[u8]) {
         // Of two limits passed in one run, the one passed first counts, so that it does not matter how the octets came in.
         let line_room = self.line_limit.saturating_sub(self.line);
         if octets(run) > line_room && line_room <= self.size_limit.saturating_sub(octets(&self.body)) {
@@ -134,7 +140,7 @@ impl Content {
 }
 
 /// Octets up to the next CR, LF or NUL; that octet; the rest behind it.
-pub fn split_at_special(input: &[u8]) -> (&[u8], Option<u8>, &[u8]) {
+fn split_at_special(input: &[u8]) -> (&[u8], Option<u8>, &[u8]) {
     match memchr::memchr3(b'\r', b'\n', 0, input).and_then(|i| input.split_at_checked(i)) {
         Some((run, tail)) => match tail.split_first() {
             Some((special, rest)) => (run, Some(*special), rest),

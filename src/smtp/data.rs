@@ -5,7 +5,7 @@
 //! CVE-2023-51764, CVE-2023-51765, CVE-2023-51766). Here such octets are content, and since no good message holds them the
 //! message is refused at its true end.
 
-use crate::smtp::content::{Content, split_at_special};
+use crate::smtp::content::Content;
 use crate::smtp::replies;
 
 /// Reads one message.
@@ -61,22 +61,15 @@ impl DataReader {
                     self.content.refuse(replies::BARE_CR);
                     self.place = Place::Line;
                 }
-                (Place::Line, _) => input = self.read_line(input),
+                (Place::Line, _) => {
+                    let (cr, rest) = self.content.take_to_cr(input);
+                    if cr {
+                        self.place = Place::Cr;
+                    }
+                    input = rest;
+                }
             }
         }
-    }
-
-    /// Reads to the next CR, or beyond an LF or NUL that does not belong there.
-    fn read_line<'a>(&mut self, input: &'a [u8]) -> &'a [u8] {
-        let (run, special, rest) = split_at_special(input);
-        self.content.text(run);
-        match special {
-            Some(b'\r') => self.place = Place::Cr,
-            Some(b'\n') => self.content.refuse(replies::BARE_LF),
-            Some(_) => self.content.refuse(replies::NUL),
-            None => {}
-        }
-        rest
     }
 
     /// The message so far.

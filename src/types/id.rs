@@ -116,6 +116,13 @@ mod tests {
     }
 
     #[test]
+    fn a_reference_heard_on_the_telephone_is_found() {
+        assert_eq!(BlockRef::parse("og-O1iLz00000"), BlockRef::parse("OG-0111Z00000"));
+        assert!(BlockRef::parse("OG-0111Z00000").is_some());
+        assert_eq!(BlockRef::parse("OG-U111Z00000"), None, "a U is nobody's digit");
+    }
+
+    #[test]
     fn later_ids_sort_later() {
         assert!(MessageId::from_parts(Time(1), u32::MAX) < MessageId::from_parts(Time(2), 0));
     }

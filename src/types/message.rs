@@ -164,3 +164,54 @@ impl MessageMeta {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::BlockKind;
+
+    #[test]
+    fn names_in_logs_and_metrics_are_those_in_json() {
+        let check = |json: Result<serde_json::Value, _>, name: &str| assert_eq!(json.expect("JSON"), name);
+        for action in [Action::Accept, Action::HighRisk, Action::Hold, Action::Defer, Action::Reject] {
+            check(serde_json::to_value(action), action.as_str());
+        }
+        for reason in [
+            Reason::Clean,
+            Reason::SuspiciousContent,
+            Reason::Watched,
+            Reason::Evidence,
+            Reason::SpamRate,
+            Reason::RecipientsExternalPerHour,
+            Reason::RecipientsInternalPerHour,
+            Reason::RecipientsPerDay,
+            Reason::Blocked,
+            Reason::BlockedWebsite,
+            Reason::Admin,
+            Reason::ForeignSender,
+        ] {
+            check(serde_json::to_value(reason), reason.as_str());
+        }
+        for pool in [Pool::Normal, Pool::HighRisk] {
+            check(serde_json::to_value(pool), pool.as_str());
+        }
+        for kind in [BlockKind::Sender, BlockKind::Domain, BlockKind::Client, BlockKind::Tenant, BlockKind::Website] {
+            check(serde_json::to_value(kind), kind.as_str());
+        }
+    }
+
+    #[test]
+    fn mail_of_our_own_has_no_sender_who_could_be_judged() {
+        let envelope = Envelope {
+            from: crate::types::ReversePath::NULL,
+            recipients: vec![],
+            body: crate::types::BodyType::SevenBit,
+            smtputf8: false,
+            ret: None,
+            envid: None,
+        };
+        let meta = MessageMeta::of_ours(MessageId(7), Time(5), envelope, Pool::HighRisk, usize::MAX);
+        assert_eq!((meta.identity, meta.hold, meta.pool), (None, None, Pool::HighRisk));
+        assert_eq!((meta.accepted_at, meta.size), (Time(5), u32::MAX));
+    }
+}

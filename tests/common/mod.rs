@@ -10,6 +10,7 @@
 pub mod client;
 pub mod dns;
 pub mod exim;
+pub mod mail;
 pub mod postfix;
 pub mod sink;
 pub mod tls;

@@ -93,6 +93,52 @@ fn chunks_are_refused_for_memory_too() {
 }
 
 #[test]
+fn a_chunk_refused_in_its_middle_is_still_read_to_its_end() {
+    let mut server = session(config());
+    say(&mut server, TO_DATA.trim_end_matches("DATA\r\n"));
+    assert_eq!(say(&mut server, "BDAT 8 LAST\r\nab"), "");
+    assert!(server.body_in_memory() > 0);
+    server.refuse_body(Reply::new(452, (4, 3, 1), "Out of memory"));
+    assert_eq!(server.body_in_memory(), 0);
+    // The rest of the chunk looks like a command, and is none.
+    assert_eq!(say(&mut server, "QUIT\r\n"), "452 4.3.1 Out of memory\r\n");
+    assert_eq!(server.awaits(), Awaits::Command);
+}
+
+#[test]
+fn a_session_put_into_a_log_shows_no_password_and_no_mail() {
+    let mut server = session(ServerConfig { tls_active: true, ..config() });
+    say(&mut server, "EHLO client.test\r\n");
+    server.feed(b"AUTH PLAIN AGFsaWNlAHNlc2FtZQ==");
+    let shown = format!("{server:?}");
+    assert!(shown.contains("client.test") && shown.contains("authenticated: false"), "{shown}");
+    assert!(!shown.contains("AGFsaWNl") && !shown.contains("sesame"), "{shown}");
+    say(&mut server, "\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\n");
+    say(&mut server, "Subject: private matter\r\n");
+    let shown = format!("{server:?}");
+    assert!(shown.contains("awaits: Body") && shown.contains("in_transaction: true"), "{shown}");
+    assert!(!shown.contains("private") && !shown.contains("b.example"), "{shown}");
+}
+
+#[test]
+fn received_names_the_protocol_as_registered() {
+    // RFC 3848, and RFC 6531 section 4.3 for the names with UTF8.
+    for (tls, login, names) in
+        [(false, false, ["ESMTP", "UTF8SMTP"]), (true, false, ["ESMTPS", "UTF8SMTPS"]), (true, true, ["ESMTPSA", "UTF8SMTPSA"])]
+    {
+        let mut server = session(ServerConfig { tls_active: tls, ..config() });
+        say(&mut server, "EHLO x\r\n");
+        if login {
+            assert_eq!(say(&mut server, "AUTH PLAIN AGEAYg==\r\n"), "235 2.7.0 Authentication successful\r\n");
+        }
+        assert_eq!([server.protocol(false), server.protocol(true)], names);
+    }
+    let mut server = session(config());
+    say(&mut server, "HELO x\r\n");
+    assert_eq!(server.protocol(false), "SMTP");
+}
+
+#[test]
 fn a_chunk_announced_too_large_takes_no_memory() {
     let mut server = session(config());
     say(&mut server, TO_DATA.trim_end_matches("DATA\r\n"));

@@ -1,0 +1,167 @@
+//! The rooms of a relay and what each is given of the others.
+
+use super::housekeeping;
+use super::outcomes::Outcomes;
+use super::relay::{StartError, failed};
+use crate::admin;
+use crate::blocks::desk::Desk;
+use crate::config::Settings;
+use crate::delivery::Delivery;
+use crate::env::{Clock, random_u64};
+use crate::intake::{IdSource, Intake};
+use crate::judge::Judge;
+use crate::ndr;
+use crate::notify::{Inbox, Notifier, Outbox, run_webhook};
+use crate::queue::{Backlog, Queue, QueueEvent};
+use crate::records::Records;
+use crate::score::Scorer;
+use crate::spool::Spool;
+use crate::types::Time;
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// Delivery reports one sender gets per hour at most.
+const REPORTS_PER_HOUR: u32 = 60;
+
+/// What stands behind the listeners: data, judgement, queue, delivery, and who tells people.
+pub(super) struct Rooms {
+    pub settings: watch::Receiver<Arc<Settings>>,
+    pub clock: Arc<dyn Clock>,
+    pub records: Records,
+    pub spool: Spool,
+    pub judge: Arc<Judge>,
+    pub scorer: Arc<Scorer>,
+    pub delivery: Delivery,
+    pub queue: Queue,
+    pub notifier: Notifier,
+    pub desk: Arc<Desk>,
+    pub ids: Arc<IdSource>,
+}
+
+/// What comes out of the rooms and wants a consumer.
+pub(super) struct Streams {
+    pub queue_events: mpsc::Receiver<QueueEvent>,
+    pub notices: Inbox,
+}
+
+impl Rooms {
+    /// Opens everything in `dir`. Order: data first (records, spool, reputation), then what judges and delivers.
+    pub(super) fn open(
+        dir: &Path,
+        settings: watch::Receiver<Arc<Settings>>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, Streams), StartError> {
+        let now = Arc::clone(&settings.borrow());
+        let database = dir.join("records.db");
+        let records = Records::open(&database).map_err(failed(&database.display().to_string()))?;
+        let (spool, backlog) = open_spool(dir, &now, clock.now())?;
+        let judge = Arc::new(Judge::new(Arc::clone(&now)));
+        housekeeping::restore(&judge, dir);
+        let scorer = Arc::new(Scorer::shipped().map_err(failed("model"))?);
+        let delivery = Delivery::new(now).map_err(failed("delivery"))?;
+        let ids = Arc::new(IdSource::new(random_u64() as u32));
+        let (queue, queue_events) = Queue::start(Arc::clone(&clock), spool.clone(), delivery.clone(), backlog);
+        let (notifier, notices) = Notifier::new();
+        let desk = Desk::start(
+            settings.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&judge),
+            records.clone(),
+            queue.clone(),
+            notifier.clone(),
+        )
+        .map_err(|e| StartError(format!("blocks: {e:?}")))?;
+        let desk = Arc::new(desk);
+        let rooms = Self { settings, clock, records, spool, judge, scorer, delivery, queue, notifier, desk, ids };
+        Ok((rooms, Streams { queue_events, notices }))
+    }
+
+    /// The consumer of the queue's events.
+    pub(super) fn outcomes(&self) -> Outcomes {
+        Outcomes {
+            settings: self.settings.clone(),
+            clock: Arc::clone(&self.clock),
+            judge: Arc::clone(&self.judge),
+            desk: Arc::clone(&self.desk),
+            spool: self.spool.clone(),
+            queue: self.queue.clone(),
+            records: self.records.clone(),
+            ids: Arc::clone(&self.ids),
+            reports: Mutex::new(ndr::RateLimit::new(REPORTS_PER_HOUR)),
+        }
+    }
+
+    /// What runs beside the mail: those who tell people, and the upkeep.
+    pub(super) fn side_tasks(&self, notices: Inbox, metrics: PrometheusHandle) -> Vec<JoinHandle<()>> {
+        let outbox = Outbox {
+            settings: self.settings.clone(),
+            clock: Arc::clone(&self.clock),
+            spool: self.spool.clone(),
+            queue: self.queue.clone(),
+            records: self.records.clone(),
+            ids: Arc::clone(&self.ids),
+        };
+        let upkeep = housekeeping::run(
+            self.settings.clone(),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.judge),
+            Arc::clone(&self.desk),
+            self.records.clone(),
+        );
+        vec![
+            tokio::spawn(outbox.run(notices)),
+            tokio::spawn(run_webhook(self.settings.clone(), Arc::clone(&self.clock), self.records.clone())),
+            tokio::spawn(upkeep),
+            tokio::spawn(crate::telemetry::metrics::upkeep(metrics)),
+        ]
+    }
+
+    /// What takes mail in.
+    pub(super) fn intake(&self) -> Intake {
+        Intake {
+            settings: self.settings.clone(),
+            clock: Arc::clone(&self.clock),
+            scorer: Arc::clone(&self.scorer),
+            judge: Arc::clone(&self.judge),
+            desk: Arc::clone(&self.desk),
+            spool: self.spool.clone(),
+            queue: self.queue.clone(),
+            records: self.records.clone(),
+            notifier: self.notifier.clone(),
+            ids: Arc::clone(&self.ids),
+        }
+    }
+
+    /// What the admin side works with.
+    pub(super) fn admin_state(&self, metrics: PrometheusHandle) -> admin::State {
+        let spool = self.spool.clone();
+        admin::State {
+            settings: self.settings.clone(),
+            clock: Arc::clone(&self.clock),
+            records: self.records.clone(),
+            judge: Arc::clone(&self.judge),
+            queue: self.queue.clone(),
+            desk: Arc::clone(&self.desk),
+            metrics,
+            health: Arc::new(move || spool.trouble().map(|what| format!("spool: {what}")).into_iter().collect()),
+        }
+    }
+}
+
+/// The spool, and the queue's state as it stands in it.
+fn open_spool(dir: &Path, settings: &Arc<Settings>, now: Time) -> Result<(Spool, Backlog), StartError> {
+    let mut backlog = Backlog::new(Arc::clone(settings), now);
+    let mut recovered = 0u64;
+    let mut found = |message| {
+        backlog.add(&message);
+        recovered += 1;
+    };
+    let spool = Spool::open(&dir.join("spool"), &mut found).map_err(failed("spool"))?;
+    if recovered > 0 {
+        tracing::info!(messages = recovered, "spool recovered");
+    }
+    Ok((spool, backlog))
+}
