@@ -25,7 +25,8 @@ use crate::score::Scorer;
 use crate::smtp::grammar;
 use crate::spool::Spool;
 use crate::telemetry::events::{self, Refused};
-use crate::types::{Address, Block, Identity, Recipient, Reply, ReversePath, SenderKey, Strength, TenantId, Time};
+use crate::telemetry::metrics as names;
+use crate::types::{Action, Address, Block, Identity, Recipient, Reply, ReversePath, SenderKey, Strength, TenantId, Time};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -65,8 +66,15 @@ impl Intake {
             // Each recipient is refused: that way the log shows to whom mail was to be relayed.
             return Ok(Transaction::new(stranger(peer), from.clone()));
         }
-        let identity = identity::at_mail(&self.settings(), peer, from)?;
-        Ok(Transaction::new(identity, from.clone()))
+        match identity::at_mail(&self.settings(), peer, from) {
+            Ok(identity) => Ok(Transaction::new(identity, from.clone())),
+            Err(reply) => {
+                let sender = peer.login.as_ref().map_or("", |login| login.name.as_str());
+                let what = Refused { id: None, client: peer.address, sender, from: from.as_str(), to: "", reason: "sender" };
+                events::refused(&what, &reply);
+                Err(reply)
+            }
+        }
     }
 
     /// RCPT: may this peer relay, is anything blocked, is a ceiling reached? A positive reply has reserved the recipient.
@@ -105,6 +113,21 @@ impl Intake {
         } else {
             self.judge.gate(now, identity)
         }
+    }
+
+    /// Log and count of a message that was refused while it came in: too large, malformed, or no memory for it.
+    pub fn refused_unread(&self, transaction: &Transaction, reply: &Reply) {
+        let action = if reply.is_permanent() { Action::Reject } else { Action::Defer };
+        metrics::counter!(names::MESSAGES_TOTAL, "action" => action.as_str()).increment(1);
+        let what = Refused {
+            id: None,
+            client: transaction.identity.client,
+            sender: &transaction.identity.address,
+            from: transaction.from.as_str(),
+            to: "",
+            reason: "message",
+        };
+        events::refused(&what, reply);
     }
 
     /// The transaction ends without a message: what it reserved is given back.

@@ -7,7 +7,7 @@ use crate::identity::Peer;
 use crate::intake::{Trace, Transaction};
 use crate::smtp::server::{Answer, Attribute, Awaits, Question, Server, ServerConfig, Step};
 use crate::telemetry::{events, metrics as names};
-use crate::types::{Envelope, Reply};
+use crate::types::{Enhanced, Envelope, Reply};
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -110,7 +110,12 @@ impl<'a> Driver<'a> {
         loop {
             match self.server.next() {
                 Step::Ask(question) => self.decide(question).await,
-                Step::Reset => self.reset(),
+                Step::Reset => {
+                    if let (Some(reply), Some(transaction)) = (self.server.take_refused(), &self.transaction) {
+                        self.sessions.intake.refused_unread(transaction, &reply);
+                    }
+                    self.reset();
+                }
                 Step::Read => {
                     if self.flush(stream).await? {
                         asked = Instant::now();
@@ -195,6 +200,9 @@ impl<'a> Driver<'a> {
 
     /// Writes what there is to say; whether there was anything.
     async fn flush<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> io::Result<bool> {
+        for (code, enhanced) in self.server.take_said() {
+            count_reply(code, enhanced);
+        }
         let out = self.server.output();
         if out.is_empty() {
             return Ok(false);
@@ -259,9 +267,6 @@ impl<'a> Driver<'a> {
                 Answer::Accept
             }
         };
-        if let Answer::Reply(reply) = &answer {
-            count_reply(reply);
-        }
         self.server.answer(answer);
     }
 
@@ -334,9 +339,9 @@ async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
     let _ = tokio::time::timeout(LINGER, linger).await;
 }
 
-fn count_reply(reply: &Reply) {
-    let enhanced = reply.enhanced.map_or_else(String::new, |e| e.to_string());
-    metrics::counter!(names::REPLIES_TOTAL, "code" => reply.code.to_string(), "enhanced" => enhanced).increment(1);
+pub(super) fn count_reply(code: u16, enhanced: Option<Enhanced>) {
+    let enhanced = enhanced.map_or_else(String::new, |e| e.to_string());
+    metrics::counter!(names::REPLIES_TOTAL, "code" => code.to_string(), "enhanced" => enhanced).increment(1);
 }
 
 #[cfg(test)]

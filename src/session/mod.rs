@@ -111,6 +111,7 @@ async fn accept(sessions: Arc<Sessions>, socket: TcpListener, listener: Listener
 async fn turn_away(mut stream: TcpStream, reply: &Reply) {
     let mut out = Vec::new();
     reply.write_to(&mut out);
+    driver::count_reply(reply.code, reply.enhanced);
     // The peer may not read it; that is no reason to keep the socket.
     let _ = tokio::time::timeout(Duration::from_secs(5), stream.write_all(&out)).await;
 }

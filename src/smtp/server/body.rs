@@ -34,7 +34,7 @@ impl Server {
         } else if let Some(reply) = self.no_message() {
             self.fail(reply);
         } else {
-            Reply::plain(354, "End data with <CR><LF>.<CR><LF>").write_to(&mut self.output);
+            self.write(&Reply::plain(354, "End data with <CR><LF>.<CR><LF>"));
             self.state = State::Data(DataReader::new(self.new_content()));
         }
     }
@@ -86,7 +86,7 @@ impl Server {
             // After a refusal the rest of the chunks finds no transaction and is answered 503 (RFC 3030 section 2).
             return self.finish(content);
         }
-        Reply::new(250, (2, 0, 0), format!("{} octets so far", content.octets())).write_to(&mut self.output);
+        self.write(&Reply::new(250, (2, 0, 0), format!("{} octets so far", content.octets())));
         if let Some(transaction) = &mut self.transaction {
             transaction.content = Some(content);
         }
@@ -108,7 +108,8 @@ impl Server {
                 // Want of memory on our side is no error of the client; nor are chunks behind a refused one, under way already.
                 self.count_refusal(self.is_stranger() && transaction.is_some() && reply.is_permanent());
                 self.count_idle();
-                reply.write_to(&mut self.output);
+                self.write(&reply);
+                self.refused = transaction.is_some().then_some(reply);
                 None
             }
         }

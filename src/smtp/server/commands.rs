@@ -185,7 +185,7 @@ impl Server {
         let mechanism = exchange.mechanism();
         match progress {
             Progress::Challenge(text) => {
-                Reply::plain(334, text).write_to(&mut self.output);
+                self.write(&Reply::plain(334, text));
                 None
             }
             Progress::Credentials { user, password } => {

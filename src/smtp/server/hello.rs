@@ -13,7 +13,7 @@ impl Server {
         if extended {
             self.extensions(&mut lines);
         }
-        Reply { code: 250, enhanced: None, lines }.write_to(&mut self.output);
+        self.write(&Reply { code: 250, enhanced: None, lines });
     }
 
     fn extensions(&self, lines: &mut Vec<String>) {

@@ -22,7 +22,7 @@ use crate::smtp::bdat::ChunkReader;
 use crate::smtp::content::Content;
 use crate::smtp::data::DataReader;
 use crate::smtp::replies::{self, Fixed};
-use crate::types::{Envelope, Recipient, Reply};
+use crate::types::{Enhanced, Envelope, Recipient, Reply};
 
 /// Input buffer an idle session may keep.
 const IDLE_BUFFER_OCTETS: usize = 4096;
@@ -35,6 +35,10 @@ pub struct Server {
     input: Vec<u8>,
     used: usize,
     output: Vec<u8>,
+    /// Codes of the replies in `output`.
+    said: Vec<(u16, Option<Enhanced>)>,
+    /// The reply to a message refused here.
+    refused: Option<Reply>,
     /// A command line too long: octets of it dropped so far, and the reply at its end.
     overlong: Option<(usize, Fixed)>,
     hello: Option<Hello>,
@@ -121,6 +125,8 @@ impl Server {
             input: Vec::new(),
             used: 0,
             output: Vec::new(),
+            said: Vec::new(),
+            refused: None,
             overlong: None,
             hello: None,
             authenticated: false,
@@ -167,6 +173,23 @@ impl Server {
         }
     }
 
+    fn write(&mut self, reply: &Reply) {
+        reply.write_to(&mut self.output);
+        self.said.push((reply.code, reply.enhanced));
+    }
+
+    /// The codes of the replies in the output, for the count of them. As many as there are: the output is bounded by what
+    /// one read of pipelined commands can ask for.
+    pub fn take_said(&mut self) -> std::vec::Drain<'_, (u16, Option<Enhanced>)> {
+        self.said.drain(..)
+    }
+
+    /// After [`Step::Reset`]: the reply to a message that was refused here, before the shell saw it (size, bare CR or LF, a
+    /// line too long, want of memory).
+    pub const fn take_refused(&mut self) -> Option<Reply> {
+        self.refused.take()
+    }
+
     /// Octets to write. The shell empties it when it has written them.
     pub const fn output(&mut self) -> &mut Vec<u8> {
         &mut self.output
@@ -186,7 +209,7 @@ impl Server {
             Answer::Reply(reply) => reply,
         };
         let (yes, permanent, closing) = (reply.is_positive(), reply.is_permanent(), reply.code == 421);
-        reply.write_to(&mut self.output);
+        self.write(&reply);
         self.decided(pending, yes, permanent);
         if closing {
             self.close();
@@ -275,7 +298,7 @@ impl Server {
     /// Ends the session with this reply: 421 4.4.2 after a timeout, 421 4.3.2 at shutdown.
     pub fn end(&mut self, reply: &Reply) {
         if !matches!(self.state, State::Closed) {
-            reply.write_to(&mut self.output);
+            self.write(reply);
             self.close();
         }
     }
@@ -355,7 +378,7 @@ impl Server {
 
     /// Says something that is no error of the client.
     fn say(&mut self, fixed: Fixed) {
-        Reply::from(fixed).write_to(&mut self.output);
+        self.write(&Reply::from(fixed));
     }
 
     /// Says what the client did wrong, and counts it. What is wrong with the mail, not with the dialog, counts for strangers

@@ -57,6 +57,22 @@ fn say(server: &mut Server, text: &str) -> String {
     String::from_utf8(std::mem::take(server.output())).expect("replies are UTF-8")
 }
 
+#[test]
+fn every_reply_is_counted_and_a_message_refused_here_is_told_of() {
+    // Only what the shell had decided was counted: a 552 or the refusal of a bare LF was in no metric and no log.
+    let mut server = session(config());
+    let greeting: Vec<_> = server.take_said().map(|(code, _)| code).collect();
+    assert_eq!(greeting, [220]);
+    say(&mut server, TO_DATA);
+    let text = say(&mut server, "Subject: x\r\n\r\nbare\nLF\r\n.\r\n");
+    let codes: Vec<_> = server.take_said().map(|(code, enhanced)| (code, enhanced.map(|e| e.to_string()))).collect();
+    let last = codes.last().expect("a reply");
+    assert_eq!(codes.len(), 5, "EHLO, MAIL, RCPT, DATA, the dot: {codes:?}");
+    assert!(text.starts_with(&last.0.to_string()) && last.0 == 550, "{text}");
+    assert_eq!(server.take_refused().map(|r| r.code), Some(550));
+    assert_eq!(server.take_refused(), None);
+}
+
 const TO_DATA: &str = "EHLO x\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\n";
 
 fn last_line(text: &str) -> &str {
