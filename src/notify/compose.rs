@@ -66,11 +66,17 @@ pub fn mail(settings: &Settings, notice: &Notice) -> Mail {
             subject: format!("Unusual sending: {}", alert.address),
             text: format!(
                 "{} passed a limit of your sending policy.\n\n  {}\n\n{} If this mailing is not intended, \
-                 block the sender:\n\n  outgate blocks add sender {} --reason \"...\"\n",
+                 block the sender:\n\n  outgate blocks add sender {}{} --reason \"...\"\n",
                 alert.address,
                 alert.explanation,
                 what_is_done(settings.policy.when_exceeded),
-                shell_word(&alert.address)
+                shell_word(&alert.address),
+                // A login without a domain may exist in other tenants, too.
+                if alert.address.contains('@') {
+                    String::new()
+                } else {
+                    format!(" --tenant {}", shell_word(alert.tenant.as_str()))
+                }
             ),
             to,
         },

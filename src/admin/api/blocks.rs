@@ -4,6 +4,7 @@ use super::json;
 use super::request::{Body, Params, cursor, limit, page};
 use crate::admin::auth::Caller;
 use crate::admin::{Core, Problem, Relay};
+use crate::blocks::board::NULL_SENDER;
 use crate::blocks::subject;
 use crate::config::Settings;
 use crate::judge::NewBlock;
@@ -141,6 +142,11 @@ fn tenant_of(
         return Err(Problem::field("subject", "no tenant of that name is configured"));
     }
     if caller.is_operator() {
+        // Each tenant may have an "alice": without a tenant all of them would be stopped.
+        let bare = kind == BlockKind::Sender && !subject.contains('@') && subject != NULL_SENDER;
+        if bare && asked.is_none() && settings.tenants.len() > 1 {
+            return Err(Problem::field("tenant", "a login without a domain may exist in several tenants: say whose it is"));
+        }
         return Ok(owner.or(asked));
     }
     if !matches!(kind, BlockKind::Sender | BlockKind::Domain) {
@@ -289,6 +295,9 @@ mod tests {
             (&olaf, body("tenant", "acme"), acme),
             (&olaf, body("tenant", "nobody"), Err((422, Some("subject")))),
             (&olaf, body("client", "192.0.2.1"), Ok(None)),
+            // Each tenant may have an "alice"; nobody is meant by the null sender.
+            (&olaf, body("sender", "alice"), Err((422, Some("tenant")))),
+            (&olaf, body("sender", "<>"), Ok(None)),
             (&olaf, body("website", "bad.example"), Ok(None)),
         ];
         for (who, body, want) in table {
