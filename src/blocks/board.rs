@@ -25,6 +25,9 @@ struct Inner {
     all: HashMap<BlockRef, Arc<Block>>,
     by_key: HashMap<SenderKey, List>,
     senders: HashMap<String, List>,
+    /// Blocks of whoever uses an address, by its local part: a login without a domain stands for that mailbox in each domain
+    /// of its tenant.
+    mailboxes: HashMap<String, List>,
     domains: HashMap<String, List>,
     tenants: HashMap<String, List>,
     networks: HashMap<IpNet, List>,
@@ -43,7 +46,11 @@ fn network(subject: &str) -> Option<IpNet> {
 pub fn covers(block: &Block, identity: &Identity) -> bool {
     let own_tenant = block.tenant.as_ref().is_none_or(|t| *t == identity.tenant);
     let claimed = identity.strength >= Strength::Claimed;
-    let address = || if identity.address.is_empty() { block.subject == NULL_SENDER } else { block.subject == *identity.address };
+    let address = || match &*identity.address {
+        "" => block.subject == NULL_SENDER,
+        login if !login.contains('@') && block.tenant.is_some() => block.subject == login || mailbox(block) == Some(login),
+        address => block.subject == address,
+    };
     own_tenant
         && match block.kind {
             BlockKind::Sender => match (&block.scope, &block.sender) {
@@ -65,6 +72,12 @@ pub fn covers(block: &Block, identity: &Identity) -> bool {
             BlockKind::Tenant => block.subject == identity.tenant.as_str(),
             BlockKind::Website => false,
         }
+}
+
+/// The local part of the address that a block stops whoever uses it. Its tenant is the one that owns the domain.
+fn mailbox(block: &Block) -> Option<&str> {
+    let meant = block.kind == BlockKind::Sender && block.scope == SenderScope::Any && block.tenant.is_some();
+    block.subject.rsplit_once('@').map(|(local, _)| local).filter(|_| meant)
 }
 
 fn is_in_force(block: &Block, now: Time) -> bool {
@@ -91,6 +104,10 @@ impl Inner {
         let Some(block) = self.all.remove(&reference) else { return false };
         if let Some(list) = self.list(&block) {
             list.retain(|b| b.reference != reference);
+        }
+        if let Some(list) = mailbox(&block).and_then(|local| self.mailboxes.get_mut(local)) {
+            list.retain(|b| b.reference != reference);
+            self.mailboxes.retain(|_, list| !list.is_empty());
         }
         if let Some(until) = block.until {
             self.due.remove(&(until, reference));
@@ -124,6 +141,7 @@ impl Inner {
         let address = if identity.address.is_empty() { NULL_SENDER } else { &identity.address };
         let found = hit(self.by_key.get(&identity.key))
             .or_else(|| if self.senders.is_empty() { None } else { hit(self.senders.get(address)) })
+            .or_else(|| if self.mailboxes.is_empty() { None } else { hit(self.mailboxes.get(address)) })
             .or_else(|| identity.domain.as_ref().and_then(|d| hit(self.domains.get(d.as_str()))))
             .or_else(|| hit(self.tenants.get(identity.tenant.as_str())))
             .or_else(|| {
@@ -175,6 +193,9 @@ impl Board {
         inner.remove(block.reference);
         if let Some(list) = inner.list(&block) {
             list.push(Arc::clone(&block));
+        }
+        if let Some(local) = mailbox(&block) {
+            inner.mailboxes.entry(local.to_owned()).or_default().push(Arc::clone(&block));
         }
         if let (BlockKind::Client, Some(n)) = (block.kind, network(&block.subject)) {
             *inner.lengths.entry((n.addr().is_ipv6(), n.prefix_len())).or_default() += 1;
@@ -245,6 +266,23 @@ mod tests {
             }
             assert!(board.remove(b.reference) && board.gate(Time(0), &account).is_none());
         }
+    }
+
+    #[test]
+    fn a_block_of_an_address_stops_the_login_that_is_that_mailbox() {
+        // Behind a Postfix whose users log in as "alice", a block of alice@acme.example was shown active and stopped nothing.
+        let login = identity("alice", Strength::Asserted, "192.0.2.1");
+        let full = identity("alice@acme.example", Strength::Asserted, "192.0.2.1");
+        let bob = identity("bob", Strength::Asserted, "192.0.2.1");
+        let stranger = Identity { tenant: TenantId::new("other"), ..login.clone() };
+        let b = block(BlockKind::Sender, "alice@acme.example");
+        assert_eq!((b.tenant.as_ref().map(TenantId::as_str), &b.scope), (Some("acme"), &SenderScope::Any));
+        let board = Board::default();
+        board.insert(Arc::new(b.clone()));
+        for (who, want) in [(&login, true), (&full, true), (&bob, false), (&stranger, false)] {
+            assert_eq!((covers(&b, who), board.gate(Time(0), who).is_some()), (want, want), "{who:?}");
+        }
+        assert!(board.remove(b.reference) && board.gate(Time(0), &login).is_none());
     }
 
     #[test]

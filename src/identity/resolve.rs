@@ -52,7 +52,7 @@ fn authenticated(
     Ok(Identity {
         key: SenderKey::account(&login.tenant, &name),
         tenant: login.tenant.clone(),
-        domain: domain.or_else(|| only_domain(tenant)),
+        domain: domain.or_else(|| own_domain(tenant, envelope)),
         address: name.into(),
         strength: Strength::Authenticated,
         client: peer.address,
@@ -102,8 +102,9 @@ fn relayed(
     }
     let foreign = envelope.as_ref().is_some_and(|e| is_foreign(tenant, e));
     let (key, address, domain, strength) = match (asserted, envelope) {
-        (Some((name, domain)), _) => {
-            (SenderKey::account(id, &name), name, domain.or_else(|| only_domain(tenant)), Strength::Asserted)
+        (Some((name, domain)), envelope) => {
+            let domain = domain.or_else(|| own_domain(tenant, envelope.as_ref()));
+            (SenderKey::account(id, &name), name, domain, Strength::Asserted)
         }
         (None, Some(e)) if foreign => (SenderKey::forwarded(id, peer.address), e.address, Some(e.domain), Strength::None),
         (None, Some(e)) => (SenderKey::claimed(id, &e.address, peer.address), e.address, Some(e.domain), Strength::Claimed),
@@ -138,9 +139,12 @@ fn is_foreign(tenant: Option<&Tenant>, envelope: &Normal) -> bool {
     envelope.srs || !tenant.is_some_and(|t| t.is_internal(&envelope.domain))
 }
 
-fn only_domain(tenant: Option<&Tenant>) -> Option<Domain> {
-    match tenant.map(|t| t.domains.as_slice()) {
-        Some([only]) => Some(only.clone()),
-        _ => None,
+/// The domain under which a login without one sends: its tenant's only one, else that of the envelope sender if it is one
+/// of the tenant's.
+fn own_domain(tenant: Option<&Tenant>, envelope: Option<&Normal>) -> Option<Domain> {
+    let tenant = tenant?;
+    match tenant.domains.as_slice() {
+        [only] => Some(only.clone()),
+        _ => envelope.map(|e| &e.domain).filter(|d| tenant.is_internal(d)).cloned(),
     }
 }

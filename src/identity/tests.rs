@@ -254,7 +254,10 @@ fn a_login_without_domain_stays_as_it_is() {
     let mut p = peer(&s, "203.0.113.1");
     p.login = Some(login("alice", &[]));
     let id = at_mail(&s, &p, &path("alice@acme.test")).expect("own mailbox");
-    assert_eq!((id.key.as_str(), &*id.address, id.domain), ("acme:alice", "alice", None));
+    let domain = |d: &str| crate::types::Domain::parse(d);
+    assert_eq!((id.key.as_str(), &*id.address, id.domain), ("acme:alice", "alice", domain("acme.test")));
+    let id = at_mail(&s, &p, &path("")).expect("null");
+    assert_eq!(id.domain, None, "of several domains none is named");
     assert!(at_mail(&s, &p, &path("alice@elsewhere.example")).is_err());
     p.login = Some(Login { tenant: TenantId::new("other"), ..login("u;1", &[]) });
     let id = at_mail(&s, &p, &path("")).expect("null");
