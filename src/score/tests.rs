@@ -57,7 +57,11 @@ fn a_score_explains_itself() {
     assert!(score.llr.abs() <= model::MAX_LLR);
     assert!((1..=12).contains(&score.symbols.len()));
     assert!(score.symbols.is_sorted_by(|a, b| a.weight.abs() >= b.weight.abs()));
-    assert!(score.symbols.iter().any(|s| &*s.name == "text_resembles_spam" && s.weight > 0.0), "{:?}", score.symbols);
+    for name in ["asks_for_credentials", "account_threat", "link_text_names_other_host:www.paypal.com>192.0.2.44"] {
+        assert!(score.symbols.iter().any(|s| &*s.name == name && s.weight > 0.0), "{name}: {:?}", score.symbols);
+    }
+    let ordinary = SCORER.score(BUSINESS.as_bytes());
+    assert!(ordinary.symbols.iter().any(|s| &*s.name == "answers_a_message" && s.weight < 0.0), "{:?}", ordinary.symbols);
     assert_eq!(score.link_hosts, ["192.0.2.44".into(), "www.paypal.com".into()]);
     assert_eq!((score.is_report, score.mime_depth), (false, 1));
 }
@@ -94,6 +98,44 @@ fn the_wrapping_does_not_change_the_score() {
     for variant in variants {
         let score = SCORER.score(variant.as_bytes());
         assert_eq!((score.llr, &score.symbols), (plain.llr, &plain.symbols), "{variant}");
+    }
+}
+
+/// The same page in another transfer encoding, charset label and nesting.
+#[test]
+fn the_wrapping_of_a_page_does_not_change_the_score() {
+    use base64::Engine;
+    let (head, body) = SPAM.split_once("\r\n\r\n").expect("a header and a body");
+    let plain = SCORER.score(SPAM.as_bytes());
+    let lines = |text: &str| text.as_bytes().chunks(76).map(|c| String::from_utf8_lossy(c).into_owned()).collect::<Vec<_>>().join("\r\n");
+    let coded = lines(&base64::engine::general_purpose::STANDARD.encode(body));
+    let quoted: String = body.chars().map(|c| if c == '=' || c == 'e' { format!("={:02X}", c as u32) } else { c.to_string() }).collect();
+    let quoted = quoted.split("\r\n").map(|line| line.replace(' ', " =\r\n")).collect::<Vec<_>>().join("\r\n");
+    let inner = "Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: base64";
+    let bare = head.replace("Content-Type: text/html; charset=utf-8", "Content-Type: multipart/mixed; boundary=q");
+    let variants = [
+        format!("{head}\r\nContent-Transfer-Encoding: BASE64\r\n\r\n{coded}"),
+        format!("{head}\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n{quoted}"),
+        format!("{bare}\r\n\r\n--q\r\n{inner}\r\n\r\n{coded}\r\n--q--\r\n"),
+        format!("{bare}\r\n\r\n--q\r\nContent-Type: multipart/related; boundary=r\r\n\r\n--r\r\n{inner}\r\n\r\n{coded}\r\n--r--\r\n--q--\r\n"),
+    ];
+    for variant in variants {
+        let score = SCORER.score(variant.as_bytes());
+        assert_eq!((score.llr, &score.symbols), (plain.llr, &plain.symbols), "{variant}");
+    }
+}
+
+/// Good words behind a spam hide little: lures count in their own stretch of text.
+#[test]
+fn padding_hides_little() {
+    let good = "we met on thursday to discuss the draft and i think the second table looks right although bob had some questions about \
+        the budget for the project which she will answer in her report next week ";
+    let mut extractor = features::Extractor::default();
+    for (name, message) in samples::BAD {
+        let message = message.replace('\n', "\r\n");
+        extractor.extract_padded(message.as_bytes(), &good.repeat(5));
+        let (padded, plain) = (SCORER.judge(&extractor, None).llr, SCORER.score(message.as_bytes()).llr);
+        assert!(padded > plain - 4.0, "{name}: {plain} {padded}");
     }
 }
 
