@@ -211,8 +211,11 @@ fn a_mutated_model_is_refused_or_scores() {
         let mut bad = content.to_vec();
         for _ in 0..=turn % 4 {
             // Half of the hits go to the counts and weights at the beginning and to what stands behind the hashed weights.
-            let at =
-                if dice.roll() % 2 == 0 { dice.roll() as usize % 900 } else { bad.len() - 1 - dice.roll() as usize % 280_000 };
+            let at = if dice.roll().is_multiple_of(2) {
+                dice.roll() as usize % 900
+            } else {
+                bad.len() - 1 - dice.roll() as usize % 280_000
+            };
             bad[at] ^= 1 << (dice.roll() % 8);
         }
         match Model::from_unsigned(&bad) {
