@@ -51,6 +51,9 @@ struct EvalArgs {
     /// Train anew for each corpus, without it: what the recipe is worth on mail it has never seen.
     #[arg(long)]
     leave_one_out: bool,
+    /// Judge the spam once more with 150 words of ham behind it.
+    #[arg(long, requires = "leave_one_out")]
+    padded: bool,
     /// One JSON object per line.
     #[arg(long)]
     json: bool,
@@ -93,7 +96,8 @@ fn train(args: &TrainArgs) -> Result<(), String> {
 fn evaluate(args: &EvalArgs) -> Result<(), String> {
     let figures = if args.leave_one_out {
         let (corpora, items) = corpus::load(&args.corpora)?;
-        eval::leave_one_out(&corpora, &items, &Recipe::default())
+        let padded = if args.padded { corpus::padded_spam(&args.corpora)? } else { Vec::new() };
+        eval::leave_one_out(&corpora, &items, &padded, &Recipe::default())
     } else {
         judge(args)?
     };
