@@ -197,8 +197,8 @@ impl Entry {
     /// Whether its meta must be read for what comes next.
     pub fn needs_meta(&self) -> bool {
         let left = !self.legs.all().is_empty();
-        left && (self.running == 0 && (self.regroup || self.fate.is_some())
-            || self.notice == Notice::Wanted && self.hold.is_none() && self.fate.is_none())
+        self.running == 0 && (self.regroup || left && self.fate.is_some())
+            || left && self.notice == Notice::Wanted && self.hold.is_none() && self.fate.is_none()
     }
 
     /// Takes all legs that do not run out of their lines.

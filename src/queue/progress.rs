@@ -151,6 +151,13 @@ impl Progress {
         (0u32..).zip(&self.recipients).filter(|(_, t)| t.stage == Stage::Pending)
     }
 
+    /// No recipient that is still to be tried is tried before `next`.
+    pub fn put_off(&mut self, next: Time) {
+        for track in self.recipients.iter_mut().filter(|t| t.stage == Stage::Pending) {
+            track.next = track.next.max(next);
+        }
+    }
+
     /// After a restart: reports that were under way are lost, so their recipients are tried once more. A clock that was set
     /// back in between would leave the message waiting for a time that lies far ahead: it is on its way since now at the
     /// latest, and waits `longest_wait` at most.

@@ -5,7 +5,7 @@ mod ending;
 mod pump;
 mod timing;
 
-use super::destinations::{Destinations, Route};
+use super::destinations::{self, Destinations, Route};
 use super::entry::{Entry, Leg, LegState, Legs, NEVER, Notice, Sender, Source};
 use super::progress::{Progress, Stage};
 use super::reports::{Report, Reports};
@@ -55,10 +55,12 @@ impl Job {
     /// The recipients this attempt is for.
     pub fn recipients(&self, meta: &MessageMeta) -> Vec<u32> {
         let recipients = &meta.envelope.recipients;
+        // By the same key that sorted them: two routes may lead to one destination.
+        let key = destinations::key(&self.destination);
         let here = |index: &u32| match (&self.settings, recipients.get(*index as usize)) {
             (_, None) => false,
             (None, Some(_)) => true, // only one destination is left
-            (Some(settings), Some(r)) => (self.route)(settings, r.address.domain()) == *self.destination,
+            (Some(settings), Some(r)) => destinations::key(&(self.route)(settings, r.address.domain())) == key,
         };
         match self.record.as_deref().and_then(Progress::decode) {
             Some(progress) => progress.pending().map(|(index, _)| index).filter(here).collect(),
@@ -227,7 +229,7 @@ impl State {
             }
             Input::Unread { id, dest, lost } => self.unread(now, id, dest, lost, out),
             Input::Acked { token, done: false } => self.reports.refused(now, token),
-            Input::Acked { token, done: true } => self.acked(token, out),
+            Input::Acked { token, done: true } => self.acked(now, token, out),
             Input::Reload(settings) => {
                 let stale = self.settings.routes != settings.routes;
                 self.settings = settings;

@@ -239,6 +239,44 @@ fn each_destination_gets_its_own_attempt_with_its_own_recipients() {
 }
 
 #[test]
+fn two_routes_to_one_next_hop_lose_no_recipient() {
+    // `example.com` and `.example.com` led to the same host and so to one destination, which bore the first one's name:
+    // the recipient below was in no attempt, and the message ended without it, undelivered and unreported.
+    let route: super::destinations::Route = |settings, domain| {
+        let found = settings.routes.iter().find(|r| match &r.domain {
+            s::RouteMatch::Any => true,
+            s::RouteMatch::Exact(name) => name == domain,
+            s::RouteMatch::Below(name) => name != domain && domain.is_within(name),
+        });
+        found.map_or_else(|| Destination::Mx(domain.clone()), |r| Destination::Route(r.clone()))
+    };
+    let name = || Domain::parse("example.com").expect("domain");
+    let to_host = |domain| Arc::new(s::Route { domain, ..(*smart_host()).clone() });
+    let routes = vec![to_host(s::RouteMatch::Exact(name())), to_host(s::RouteMatch::Below(name()))];
+    let state = State::new(Arc::new(Settings { routes, ..settings() }), Rules { route, ..rules() });
+    let mut b = Bench { state, now: T0 };
+    let m = message(1, "alice@acme.example", &["a@example.com", "u@sub.example.com", "x@far.example"]);
+    let started = jobs(b.enqueue(&m));
+    let got: Vec<_> = started.iter().map(|j| j.recipients(&m)).collect();
+    assert_eq!(got, [vec![0, 1], vec![2]]);
+}
+
+#[test]
+fn a_message_does_not_end_while_a_recipient_is_left() {
+    // Whatever an attempt leaves out is tried again, later: no message is done because nobody looked after a recipient.
+    let mut b = Bench::new(settings());
+    let m = message(1, "alice@acme.example", &["x@a.example", "y@b.example"]);
+    let started = jobs(b.enqueue(&m));
+    let left_out = Input::Ended { dest: started[0].dest, meta: Arc::new(m.clone()), recipients: vec![], outcomes: vec![] };
+    assert_eq!(names(&b.step(left_out)), ["attempted", "progress"]);
+    assert_eq!(names(&b.end(&started[1], &m, 250)), ["attempted", "progress", "load"]);
+    assert!(jobs(b.step(Input::Loaded(Arc::new(m.clone())))).is_empty(), "not in a circle");
+    let job = jobs(b.wait(60)).remove(0);
+    assert_eq!(job.recipients(&m), [0]);
+    assert_eq!(names(&b.end(&job, &m, 250)), ["attempted", "done"]);
+}
+
+#[test]
 fn a_deferred_message_comes_back_after_its_wait() {
     let mut b = Bench::new(settings());
     let m = message(1, "alice@acme.example", &["x@far.example"]);

@@ -56,7 +56,7 @@ impl State {
         }
         self.slim(&mut entry);
         self.conclude(now, &meta, &mut entry, &mut progress, &mut told);
-        self.settle_down(id, *entry, progress, told, out);
+        self.settle_down(now, id, *entry, progress, told, out);
     }
 
     /// A meta that was needed is here.
@@ -66,7 +66,7 @@ impl State {
         let mut progress = entry.progress();
         let mut told = Vec::new();
         self.conclude(now, meta, &mut entry, &mut progress, &mut told);
-        self.settle_down(meta.id, *entry, progress, told, out);
+        self.settle_down(now, meta.id, *entry, progress, told, out);
     }
 
     /// Does what waited for the meta: sort anew, notice of delay, the end.
@@ -126,15 +126,22 @@ impl State {
     /// Records an entry after a step, or ends it; reports go out after the record that says they are under way.
     fn settle_down(
         &mut self,
+        now: Time,
         id: MessageId,
         mut entry: Entry,
-        progress: Progress,
+        mut progress: Progress,
         told: Vec<(u64, Arc<Report>)>,
         out: &mut Vec<Effect>,
     ) {
         if entry.legs.all().is_empty() && entry.reports == 0 {
-            self.finish(id, entry, out);
-            return;
+            if progress.pending().next().is_none() {
+                self.finish(id, entry, out);
+                return;
+            }
+            // Never, unless we have miscounted; but then the mail is not lost for it.
+            tracing::error!(%id, "recipients were left over; they are tried again");
+            progress.put_off(now.after(READ_AGAIN));
+            entry.regroup = true;
         }
         out.push(Effect::Progress(id, entry.keep(progress), false));
         out.extend(told.into_iter().map(|(token, report)| Effect::Report(token, report)));
@@ -142,7 +149,7 @@ impl State {
         self.messages.insert(id, Box::new(entry));
     }
 
-    pub(super) fn acked(&mut self, token: u64, out: &mut Vec<Effect>) {
+    pub(super) fn acked(&mut self, now: Time, token: u64, out: &mut Vec<Effect>) {
         let Some(report) = self.reports.close(token) else { return };
         let id = report.meta.id;
         let Some(mut entry) = self.messages.remove(&id) else { return };
@@ -153,7 +160,7 @@ impl State {
             ReportKind::Delayed(_) => progress.notice_sent = true,
             ReportKind::Relayed => {}
         }
-        self.settle_down(id, *entry, progress, Vec::new(), out);
+        self.settle_down(now, id, *entry, progress, Vec::new(), out);
     }
 
     pub(super) fn unread(&mut self, now: Time, id: MessageId, dest: Option<u32>, lost: bool, out: &mut Vec<Effect>) {
