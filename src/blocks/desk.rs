@@ -5,10 +5,12 @@ use crate::config::Settings;
 use crate::env::{Clock, random_u64};
 use crate::judge::{Judge, NewBlock};
 use crate::notify::{Notice, Notifier};
-use crate::queue::{Queue, Select};
+use crate::queue::{Queue, Released, Select};
 use crate::records::{AuditEntry, Records, RecordsError, Role, TraceEvent};
 use crate::telemetry::{events, metrics as names};
-use crate::types::{Block, BlockKind, BlockRef, BlockState, HoldReason, MessageId, ReleaseVerdict, SenderScope, TenantId, Time};
+use crate::types::{
+    Block, BlockKind, BlockRef, BlockState, HoldReason, Identity, MessageId, ReleaseVerdict, SenderScope, TenantId, Time,
+};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,7 +119,7 @@ impl Desk {
         metrics::counter!(names::BLOCKS_TOTAL, "kind" => block.kind.as_str(), "reason" => block.reason.as_str()).increment(1);
         events::blocked(&block, block.evidence.first().map(|e| e.message_id));
         for id in &held {
-            self.records.trace(held_under(*id, &block, self.clock.now()));
+            self.records.trace(held_under(*id, block.reference, self.clock.now()));
         }
         self.notifier.tell(Notice::Blocked { block: Arc::clone(&block), held: held.len() });
         if opened_by == RELAY {
@@ -145,7 +147,8 @@ impl Desk {
         Ok(())
     }
 
-    /// Releases a block. `Mistake` sends the held mail on, `Compromised` leaves it for review. Takes effect at once.
+    /// Releases a block. `Mistake` sends on the held mail that no other block stops, `Compromised` leaves it for review.
+    /// Takes effect at once.
     pub async fn release(
         &self,
         reference: BlockRef,
@@ -160,19 +163,58 @@ impl Desk {
         rules::may_release(by.role, by.tenant.as_ref(), &block, used, quota)?;
         let released = Arc::new(rules::released(&block, self.clock.now(), verdict, note, &by.name));
         self.end(&mut active, &released).await?;
-        let sent_on = match verdict {
-            ReleaseVerdict::Mistake => self.queue.release(Select::HeldUnder(reference)).await,
-            ReleaseVerdict::Compromised => Vec::new(),
+        let mail = match verdict {
+            ReleaseVerdict::Mistake => self.send_on(reference).await,
+            ReleaseVerdict::Compromised => Released::default(),
         };
         drop(active);
         metrics::counter!(names::RELEASES_TOTAL, "by" => released_by(by.role)).increment(1);
         events::released(&released, &by.name);
-        for id in sent_on {
-            let text = format!("released with block {reference} by {}", by.name);
-            self.records.trace(TraceEvent::Note { id, time: self.clock.now(), text });
-        }
+        self.trace_release(reference, &by.name, &mail);
         self.notifier.tell(Notice::Released { block: Arc::clone(&released) });
         Ok(released)
+    }
+
+    /// To be called by who has put mail into the queue as held under `block`, or has just held it there: if the block was
+    /// released meanwhile, its order to the queue did not meet that mail, which would stay held under a block that has
+    /// ended. What was released as `Mistake` is sent on here.
+    pub async fn catch_up(&self, block: &Block) {
+        // A release that is under way is waited for.
+        let active = self.active.lock().await;
+        if active.get(&subject(block)).is_some_and(|b| b.reference == block.reference) {
+            return; // whoever ends it finds the mail in the queue
+        }
+        let ended = match self.records.block(block.reference).await {
+            Ok(ended) => ended,
+            Err(error) => {
+                tracing::error!(block = %block.reference, ?error, "mail may stay held under a block that has ended");
+                return;
+            }
+        };
+        if ended.verdict != Some(ReleaseVerdict::Mistake) {
+            return; // what is held stays for review
+        }
+        let mail = self.send_on(block.reference).await;
+        drop(active);
+        self.trace_release(block.reference, ended.released_by.as_deref().unwrap_or(RELAY), &mail);
+    }
+
+    /// Sends on what is held under a block that has ended, except what another block stops.
+    async fn send_on(&self, reference: BlockRef) -> Released {
+        let (judge, now) = (Arc::clone(&self.judge), self.clock.now());
+        let gate = move |identity: &Identity| judge.gate(now, identity).map(|block| block.reference);
+        self.queue.release_unless(Select::HeldUnder(reference), Arc::new(gate)).await
+    }
+
+    fn trace_release(&self, reference: BlockRef, by: &str, mail: &Released) {
+        let time = self.clock.now();
+        for id in &mail.sent_on {
+            let text = format!("released with block {reference} by {by}");
+            self.records.trace(TraceEvent::Note { id: *id, time, text });
+        }
+        for (id, other) in &mail.kept {
+            self.records.trace(held_under(*id, *other, time));
+        }
     }
 
     /// Ends the blocks whose time has come. What is held under them stays for review.
@@ -225,8 +267,8 @@ impl Desk {
 }
 
 /// The line in the trace of a queued message that a block holds.
-pub(crate) fn held_under(id: MessageId, block: &Block, time: Time) -> TraceEvent {
-    TraceEvent::Note { id, time, text: format!("held under block {}", block.reference) }
+pub(crate) fn held_under(id: MessageId, block: BlockRef, time: Time) -> TraceEvent {
+    TraceEvent::Note { id, time, text: format!("held under block {block}") }
 }
 
 fn subject(block: &Block) -> Subject {

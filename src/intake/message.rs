@@ -158,9 +158,12 @@ impl Intake {
         if arrival.recipients.iter().all(|r| r.internal && arrival.settings.blocks.allow_internal) {
             return;
         }
-        let reason = HoldReason::Block(block.reference);
-        for id in self.queue.hold(Select::Id(arrival.facts.id), reason).await {
-            self.records.trace(held_under(id, &block, self.clock.now()));
+        let held = self.queue.hold(Select::Id(arrival.facts.id), HoldReason::Block(block.reference)).await;
+        for id in &held {
+            self.records.trace(held_under(*id, block.reference, self.clock.now()));
+        }
+        if !held.is_empty() {
+            self.desk.catch_up(&block).await;
         }
     }
 
@@ -191,6 +194,7 @@ impl Intake {
             if !reply.is_positive() {
                 return reply;
             }
+            self.desk.catch_up(block).await;
         }
         let part = Part { action: Action::HighRisk, pool: Pool::HighRisk, hold: None };
         let reply = self.take(arrival, arrival.facts.id, split(true), part).await;

@@ -24,7 +24,8 @@ use crate::env::{Clock, Deliver};
 use crate::judge::Judge;
 use crate::spool::{Recovered, Spool};
 use crate::types::{
-    Address, BlockRef, HoldReason, MessageId, MessageMeta, Pool, RecipientOutcome, RecipientStatus, Reply, TenantId, Time,
+    Address, BlockRef, HoldReason, Identity, MessageId, MessageMeta, Pool, RecipientOutcome, RecipientStatus, Reply, TenantId,
+    Time,
 };
 use orders::Order;
 use progress::{Progress, Stage};
@@ -122,6 +123,18 @@ pub enum Select {
     CoveredBy(Arc<crate::types::Block>),
     /// All held under this block.
     HeldUnder(BlockRef),
+}
+
+/// The block in force that stops mail of this identity, if any: `Judge::gate`.
+pub type Gate = Arc<dyn Fn(&Identity) -> Option<BlockRef> + Send + Sync>;
+
+/// What a release of much mail brought about.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Released {
+    /// On its way again.
+    pub sent_on: Vec<MessageId>,
+    /// Held on, now under this block.
+    pub kept: Vec<(MessageId, BlockRef)>,
 }
 
 /// One message as listed.
@@ -282,7 +295,13 @@ impl Queue {
         self.order(Order::Hold(reason), select).await
     }
 
-    /// Sends held mail on; gives the ids. On disk when this returns.
+    /// Sends held mail on, except what `gate` stops: that is held on under the block which stops it. On disk when this
+    /// returns.
+    pub async fn release_unless(&self, select: Select, gate: Gate) -> Released {
+        self.ask(|answer| Command::Release(select, gate, answer)).await.unwrap_or_default()
+    }
+
+    /// Sends held mail on, whoever sent it; gives the ids. On disk when this returns.
     pub async fn release(&self, select: Select) -> Vec<MessageId> {
         self.order(Order::Release, select).await
     }

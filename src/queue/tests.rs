@@ -451,6 +451,38 @@ fn a_block_holds_the_senders_mail_and_a_release_sends_it_on() {
 }
 
 #[test]
+fn a_release_keeps_what_another_block_stops_and_does_not_begin_its_time_anew() {
+    let mut b = Bench::new(settings());
+    let (first, second) = (BlockRef::from_random(7), BlockRef::from_random(8));
+    let metas: Vec<_> = (0..4)
+        .map(|n| {
+            let from = if n < 2 { "bad@acme.example" } else { "good@acme.example" };
+            MessageMeta { hold: Some(HoldReason::Block(first)), ..message(n, from, &["x@far.example"]) }
+        })
+        .collect();
+    for m in &metas {
+        b.enqueue(m);
+    }
+    b.wait(86_400);
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = asked.clone();
+    let gate: super::Gate = Arc::new(move |identity| {
+        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        (&*identity.address == "bad@acme.example").then_some(second)
+    });
+    let mut out = Vec::new();
+    let released = b.state.release(b.now, &Select::HeldUnder(first), &gate, &mut out);
+    b.state.pump(b.now, &mut out);
+    assert_eq!(released.sent_on, [metas[2].id, metas[3].id]);
+    assert_eq!(released.kept, [(metas[0].id, second), (metas[1].id, second)]);
+    assert_eq!(names(&out), ["durable", "durable", "durable", "durable", "attempt", "attempt"]);
+    assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 2, "once for each sender");
+    assert!(names(&b.wait(4 * 86_400)).contains(&"load"), "held for five days in all");
+    let out = b.step(Input::Loaded(Arc::new(metas[0].clone())));
+    assert_eq!(report(&out).1, ReportKind::Failed(FailureCause::HeldReturned, Some(HoldReason::Block(second))));
+}
+
+#[test]
 fn a_hold_during_an_attempt_keeps_what_is_left() {
     let mut b = Bench::new(settings());
     let m = message(1, "bad@acme.example", &["x@far.example"]);
