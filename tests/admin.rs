@@ -400,6 +400,39 @@ fn mail_that_waits_when_its_sender_is_blocked_is_held_until_the_verdict() {
 }
 
 #[test]
+fn a_tenant_admin_sends_on_only_what_no_block_stops_that_takes_an_operator() {
+    // The network was blocked by the operators, the block was not the tenant's to end; the mail held under it was.
+    let (sink, open) = gated();
+    let relay = Relay::start(&sink, &format!("{NO_RULES}[blocks]\nreleases_by_tenant = 1\n"));
+    let anna = token(&relay, "anna", "admin", "acme");
+    let try_it = |path: String, body: &str| {
+        let (status, _, text) = as_bearer(&relay, &anna, "POST", &path, body);
+        (status, text)
+    };
+    let id = queued(&relay, "x@elsewhere.example", 1);
+    let network = add_block(&relay, "client", "127.0.0.0/8");
+    assert_eq!(items(&relay, "/api/v1/held")[0]["id"], *id);
+    for path in [format!("/api/v1/held/{id}/release"), format!("/api/v1/queue/{id}/release")] {
+        let (status, text) = try_it(path, "{}");
+        assert!(status == 403 && text.contains(&network), "{text}");
+    }
+    release(&relay, &network, "compromised");
+    // Nor through a block of her own tenant's whose releases are used up, although the mail is not held under it.
+    let first = add_block(&relay, "sender", ALICE);
+    let verdict = r#"{"verdict":"compromised","reason":"x"}"#;
+    assert_eq!(try_it(format!("/api/v1/blocks/{first}/release"), verdict).0, 200);
+    let second = add_block(&relay, "sender", ALICE);
+    let (status, text) = try_it(format!("/api/v1/held/{id}/release"), "{}");
+    assert!(status == 403 && text.contains("/release-quota"), "{text}");
+    // Once nothing stops it any more, what was left for review is hers to send on.
+    release(&relay, &second, "compromised");
+    open.store(true, Ordering::SeqCst);
+    let (status, text) = try_it(format!("/api/v1/held/{id}/release"), "{}");
+    assert_eq!(status, 200, "{text}");
+    sink.wait_for("x@elsewhere.example");
+}
+
+#[test]
 fn the_trace_finds_a_message_by_all_its_names() {
     let sink = Sink::start();
     let relay = Relay::start(&sink, NO_RULES);

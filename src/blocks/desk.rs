@@ -42,6 +42,8 @@ pub enum DeskError {
     NotActive,
     /// The tenant's releases of this subject are used up; an operator must release.
     QuotaUsedUp,
+    /// The message is stopped by a block that only an operator may end.
+    OperatorOnly(BlockRef),
     /// The subject is none of that kind; the text says what would be right.
     BadSubject(String),
     /// Records failed; ours, temporary.
@@ -173,6 +175,42 @@ impl Desk {
         self.trace_release(reference, &by.name, &mail);
         self.notifier.tell(Notice::Released { block: Arc::clone(&released) });
         Ok(released)
+    }
+
+    /// Sends one held message on by hand; gives its id, or nothing if it is not held (any more). While a block stops it,
+    /// this takes who might end that block.
+    pub async fn release_message(&self, id: MessageId, by: &Actor) -> Result<Vec<MessageId>, DeskError> {
+        // No block comes or goes until the message is on its way.
+        let _active = self.active.lock().await;
+        if by.role != Role::Operator {
+            let Some((hold, identity)) = self.queue.held_for(id).await else { return Ok(Vec::new()) };
+            for block in self.blocks_on(&hold, identity.as_ref()).await? {
+                let used = self.releases_used(&block).await?;
+                let quota = self.settings.borrow().blocks.releases_by_tenant;
+                rules::may_release(by.role, by.tenant.as_ref(), &block, used, quota).map_err(|error| match error {
+                    DeskError::NotFound => DeskError::OperatorOnly(block.reference),
+                    other => other,
+                })?;
+            }
+        }
+        Ok(self.queue.release(Select::Id(id)).await)
+    }
+
+    /// The active blocks that stop a held message: the one it is held under, and the one its sender meets now.
+    async fn blocks_on(&self, hold: &HoldReason, identity: Option<&Identity>) -> Result<Vec<Block>, DeskError> {
+        let mut blocks = Vec::new();
+        if let HoldReason::Block(reference) = hold {
+            match self.records.block(*reference).await {
+                Ok(block) if block.state == BlockState::Active => blocks.push(block),
+                Ok(_) | Err(RecordsError::NotFound) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let met = identity.and_then(|identity| self.judge.gate(self.clock.now(), identity));
+        if let Some(block) = met.filter(|met| blocks.iter().all(|b| b.reference != met.reference)) {
+            blocks.push(Block::clone(&block));
+        }
+        Ok(blocks)
     }
 
     /// To be called by who has put mail into the queue as held under `block`, or has just held it there: if the block was

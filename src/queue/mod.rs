@@ -334,6 +334,13 @@ impl Queue {
         Some(item)
     }
 
+    /// Why a message is held, and whose it is (`None` = the relay's own); `None` if it is not held, or cannot be read now.
+    pub async fn held_for(&self, id: MessageId) -> Option<(HoldReason, Option<Identity>)> {
+        let (item, _) = self.ask(|answer| Command::Show(id, answer)).await??;
+        let (meta, _) = self.spool.read(id).await.ok()?;
+        Some((item.hold?, meta.identity))
+    }
+
     /// No new attempts from now on; waits for the running ones and their reports up to the deadline.
     pub async fn drain(&self, deadline: std::time::Duration) {
         let _ = tokio::time::timeout(deadline, self.ask(Command::Drain)).await;

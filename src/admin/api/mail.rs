@@ -201,7 +201,7 @@ pub(super) async fn act_on_held(
     let (action, ids) = if verb == "delete" {
         ("held.delete", relay.queue.delete(select).await)
     } else {
-        ("held.release", relay.queue.release(select).await)
+        ("held.release", relay.desk.release_message(item.id, &caller.0).await?)
     };
     done(&relay, &caller, &item, action, &body.reason, &ids).await
 }
@@ -222,7 +222,7 @@ pub(super) async fn act_on_queue(
     let (action, ids) = match verb.as_str() {
         "retry" => ("queue.retry", relay.queue.retry(select).await),
         "hold" => ("queue.hold", relay.queue.hold(select, HoldReason::Admin).await),
-        "release" => ("queue.release", relay.queue.release(select).await),
+        "release" => ("queue.release", relay.desk.release_message(item.id, &caller.0).await?),
         _ => ("queue.bounce", relay.queue.bounce(select).await),
     };
     done(&relay, &caller, &item, action, &body.reason, &ids).await
