@@ -157,8 +157,10 @@ pub struct Entry {
     pub loading: bool,
     /// It waits for its meta to be read.
     pub queued: bool,
-    /// Its legs belong to routes that are no more.
+    /// Its recipients are to be sorted anew: their routes are no more, or a report on them was put off.
     pub regroup: bool,
+    /// A report of success must be opened again.
+    pub owed: bool,
 }
 
 impl Entry {
@@ -197,7 +199,8 @@ impl Entry {
     /// Whether its meta must be read for what comes next.
     pub fn needs_meta(&self) -> bool {
         let left = !self.legs.all().is_empty();
-        self.running == 0 && (self.regroup || left && self.fate.is_some())
+        self.owed
+            || self.running == 0 && (self.regroup || left && self.fate.is_some())
             || left && self.notice == Notice::Wanted && self.hold.is_none() && self.fate.is_none()
     }
 

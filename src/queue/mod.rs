@@ -364,7 +364,7 @@ fn shown(meta: &MessageMeta, progress: &Progress) -> Vec<QueueRecipient> {
         address: recipient.address.clone(),
         status: match track.stage {
             Stage::Pending => RecipientStatus::Pending,
-            Stage::Delivered => RecipientStatus::Delivered,
+            Stage::Delivered | Stage::Relaying => RecipientStatus::Delivered,
             Stage::Failed | Stage::Reporting => RecipientStatus::Failed,
         },
         last_reply: track.last.as_ref().map(|last| last.reply.one_line()).unwrap_or_default(),

@@ -91,7 +91,7 @@ impl State {
             self.messages.insert(id, entry);
             return false;
         }
-        if *order == Order::Delete && entry.running == 0 && entry.reports == 0 {
+        if *order == Order::Delete && entry.running == 0 && entry.reports == 0 && !entry.owed {
             self.finish(id, *entry, out);
             return true;
         }

@@ -2,10 +2,10 @@
 //!
 //! Layout, version 1; numbers are LEB128 unless said otherwise:
 //! `version u8, flags u8, since i64 LE, [hold: length, JSON], [fate u8], recipients, runs…`, where a run is
-//! `length, status u8` and, for recipients still to be tried, `attempts, next i64 LE, code, enhanced (3), text, remote`.
+//! `length, status u8, attempts, next i64 LE` and, where there is a last answer, `code, enhanced (3), text, remote`.
 //! Neighbours in the same state share one run: a thousand recipients of one destination cost as much as one.
 
-use super::FailureCause;
+use super::{FailedRecipient, FailureCause};
 use crate::types::{Enhanced, HoldReason, Reply, Time};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub enum Stage {
     Pending,
     /// The next hop has it.
     Delivered,
+    /// The next hop has it; the report of success that was asked for is not yet in the spool.
+    Relaying,
     /// Failed, and the sender has been told (or is not to be).
     Failed,
     /// Failed, the report is not yet in the spool. After a crash it counts as pending: better tried again than lost.
@@ -158,6 +160,16 @@ impl Progress {
         }
     }
 
+    /// Recipients whose report of success is owed to the sender, with the answer that says so.
+    pub fn relaying(&self) -> Vec<FailedRecipient> {
+        let owed = (0u32..).zip(&self.recipients).filter(|(_, t)| t.stage == Stage::Relaying);
+        owed.map(|(recipient, track)| match track.last.as_deref() {
+            Some(last) => FailedRecipient { recipient, reply: last.reply.clone(), remote: last.remote.clone() },
+            None => FailedRecipient { recipient, reply: Reply::plain(250, "Ok"), remote: String::new() },
+        })
+        .collect()
+    }
+
     /// After a restart: reports that were under way are lost, so their recipients are tried once more. A clock that was set
     /// back in between would leave the message waiting for a time that lies far ahead: it is on its way since now at the
     /// latest, and waits `longest_wait` at most.
@@ -213,6 +225,7 @@ fn put_track(out: &mut Vec<u8>, track: &Track) {
         Stage::Delivered => 1,
         Stage::Failed => 2,
         Stage::Reporting => 3,
+        Stage::Relaying => 4,
     };
     out.push(stage | if track.last.is_some() { 0x10 } else { 0 });
     put(out, u64::from(track.attempts));
@@ -273,6 +286,7 @@ impl Input<'_> {
             1 => Stage::Delivered,
             2 => Stage::Failed,
             3 => Stage::Reporting,
+            4 => Stage::Relaying,
             _ => return None,
         };
         let attempts = u16::try_from(self.number()?).ok()?;
@@ -299,8 +313,8 @@ mod tests {
 
     fn track() -> impl Strategy<Value = Track> {
         let last = (200u16..600, prop::option::of((2u8..6, 0u16..999, 0u16..999)), ".{0,300}", ".{0,200}");
-        (0u8..4, any::<u16>(), any::<i64>(), prop::option::of(last)).prop_map(|(stage, attempts, next, last)| Track {
-            stage: [Stage::Pending, Stage::Delivered, Stage::Failed, Stage::Reporting][usize::from(stage)],
+        (0u8..5, any::<u16>(), any::<i64>(), prop::option::of(last)).prop_map(|(stage, attempts, next, last)| Track {
+            stage: [Stage::Pending, Stage::Delivered, Stage::Failed, Stage::Reporting, Stage::Relaying][usize::from(stage)],
             attempts,
             next: Time(next),
             last: last.map(|(code, enhanced, text, remote)| {

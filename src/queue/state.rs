@@ -151,8 +151,10 @@ pub struct State {
     reports: Reports,
     /// Messages whose meta is needed.
     work: VecDeque<MessageId>,
-    /// Messages whose meta could not be read.
+    /// Messages whose meta could not be read, or whose report was put off.
     later: BTreeSet<(Time, MessageId)>,
+    /// Found at start with nothing left to do.
+    ended: Vec<MessageId>,
     running: usize,
     loading: usize,
     fresh: usize,
@@ -173,6 +175,7 @@ impl State {
             reports: Reports::default(),
             work: VecDeque::new(),
             later: BTreeSet::new(),
+            ended: Vec::new(),
             running: 0,
             loading: 0,
             fresh: 0,
@@ -194,6 +197,12 @@ impl State {
         let fresh = || Progress::fresh(meta.accepted_at.min(now), meta.hold.clone(), count);
         let is_known = known.is_some();
         let progress = known.unwrap_or_else(fresh);
+        let owed = progress.recipients.iter().any(|t| t.stage == Stage::Relaying);
+        if !owed && progress.pending().next().is_none() {
+            // All that was missing is a report on what came before the end: nobody needs that any more.
+            self.ended.push(meta.id);
+            return;
+        }
         let legs = self.sort(meta, &progress);
         let sender = Sender { from: meta.envelope.from.as_str().into(), identity: meta.identity.clone() };
         let mut entry = Entry {
@@ -204,6 +213,7 @@ impl State {
             legs,
             notice: if progress.notice_sent { Notice::Sent } else { Notice::None },
             fate: progress.fate,
+            owed,
             ..Entry::fresh(meta)
         };
         if entry.hold.is_some() {
@@ -364,6 +374,7 @@ impl Entry {
             loading: false,
             queued: false,
             regroup: false,
+            owed: false,
         }
     }
 }

@@ -557,6 +557,49 @@ fn success_is_reported_only_where_asked_for_and_nobody_else_does() {
     }
 }
 
+fn record(effects: &[Effect]) -> bytes::Bytes {
+    let found = effects.iter().rev().find_map(|e| if let Effect::Progress(_, r, _) = e { Some(r.clone()) } else { None });
+    found.expect("a record")
+}
+
+#[test]
+fn a_crash_before_the_report_of_success_reports_it_then() {
+    // All recipients were delivered and only the report was open: after the crash the message had nothing left to be tried
+    // and nothing to be reported, so it stayed for ever, and no order could end it.
+    let mut b = Bench::new(settings());
+    let mut m = message(1, "alice@acme.example", &["x@far.example", "y@far.example"]);
+    m.envelope.recipients[1].notify = Some(Notify { success: true, failure: true, delay: false });
+    let job = jobs(b.enqueue(&m)).remove(0);
+    let out = b.end(&job, &m, 250);
+    assert_eq!(names(&out), ["attempted", "progress", "report"]);
+    let mut b = Bench::new(settings());
+    b.state.recover(b.now, &m, Some(&record(&out)));
+    assert_eq!(names(&b.step(Input::Tick)), ["load"]);
+    let out = b.step(Input::Loaded(Arc::new(m.clone())));
+    let (token, kind, who) = report(&out);
+    assert_eq!((kind, who), (ReportKind::Relayed, vec![1]));
+    assert_eq!(names(&b.step(Input::Acked { token, done: true })), ["done"]);
+}
+
+#[test]
+fn a_crash_after_the_last_delivery_leaves_nothing_behind() {
+    // As above, with a notice of delay under way when the last recipient was delivered: that notice is moot.
+    let mut b = Bench::new(settings());
+    let m = message(1, "alice@acme.example", &["x@far.example"]);
+    let job = jobs(b.enqueue(&m)).remove(0);
+    b.end(&job, &m, 450);
+    let due = jobs(b.wait(5 * 3600)).remove(0);
+    let late = b.end(&due, &m, 450);
+    assert!(matches!(report(&late).1, ReportKind::Delayed(_)));
+    let out = jobs(b.wait(2 * 3600)).remove(0);
+    let out = b.end(&out, &m, 250);
+    assert_eq!(names(&out), ["attempted", "progress"], "the notice is not taken over yet");
+    let mut b = Bench::new(settings());
+    b.state.recover(b.now, &m, Some(&record(&out)));
+    assert_eq!(names(&b.step(Input::Tick)), ["done"]);
+    assert!(b.state.show(m.id).is_none() && b.state.next_wake().is_none());
+}
+
 #[test]
 fn changed_routes_sort_waiting_mail_anew() {
     let mut b = Bench::new(settings());

@@ -4,7 +4,7 @@ use super::{Effect, READ_AGAIN, State, intern};
 use crate::queue::entry::{Entry, Leg, LegState, Legs, NEVER, Notice, Sender, Source, mark};
 use crate::queue::progress::{Fate, Last, Progress, Stage};
 use crate::queue::reports::{Report, ReportKind};
-use crate::queue::{FailureCause, schedule, settle};
+use crate::queue::{FailedRecipient, FailureCause, schedule, settle};
 use crate::types::{MessageId, MessageMeta, RecipientOutcome, RecipientStatus, Reply, Time};
 use std::sync::Arc;
 
@@ -83,6 +83,12 @@ impl State {
             self.leave_all(entry);
             entry.legs = self.sort(meta, progress);
         }
+        if std::mem::take(&mut entry.owed) {
+            let under_way =
+                |r: &FailedRecipient| told.iter().any(|(_, t)| t.recipients.iter().any(|o| o.recipient == r.recipient));
+            let recipients: Vec<_> = progress.relaying().into_iter().filter(|r| !under_way(r)).collect();
+            told.extend(self.reports.open(entry, Report { meta: meta.clone(), kind: ReportKind::Relayed, recipients }));
+        }
         let delivery = &self.settings.delivery;
         let late = schedule::notice(delivery, entry.since).is_some_and(|due| now >= due);
         let common = match entry.legs.all() {
@@ -133,7 +139,7 @@ impl State {
         told: Vec<(u64, Arc<Report>)>,
         out: &mut Vec<Effect>,
     ) {
-        if entry.legs.all().is_empty() && entry.reports == 0 {
+        if entry.legs.all().is_empty() && entry.reports == 0 && !entry.owed {
             if progress.pending().next().is_none() {
                 self.finish(id, entry, out);
                 return;
@@ -158,7 +164,7 @@ impl State {
         match report.kind {
             ReportKind::Failed(..) => mark(&mut progress, report.recipients.iter().map(|r| r.recipient), Stage::Failed),
             ReportKind::Delayed(_) => progress.notice_sent = true,
-            ReportKind::Relayed => {}
+            ReportKind::Relayed => mark(&mut progress, report.recipients.iter().map(|r| r.recipient), Stage::Delivered),
         }
         self.settle_down(now, id, *entry, progress, Vec::new(), out);
     }
