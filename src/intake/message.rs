@@ -88,7 +88,7 @@ impl Intake {
 
     /// Reads header and content; refuses what no next hop should see.
     fn examine(&self, settings: &Settings, peer: &Peer, envelope: &Envelope, body: &[u8]) -> Result<Facts, Reply> {
-        let header = identity::read_headers(body, peer.client.as_deref());
+        let header = identity::read_headers(body, peer.client.as_deref(), settings.limits.header_fields);
         if header.received_count > settings.limits.received_fields {
             // RFC 5321 section 6.3: loops are found by counting Received fields.
             return Err(Reply::new(554, (5, 4, 6), "Too many hops, the message is looping"));
