@@ -197,8 +197,8 @@ fn from_rfc3339<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Time, D::Error
     Time::parse_rfc3339(&text).ok_or_else(|| serde::de::Error::custom("not an RFC 3339 time"))
 }
 
-/// Somebody must take over what a report says before it is final. Dropped without [`Ack::done`], the report comes again
-/// after a minute; after a crash, its recipients are tried again.
+/// Somebody must take over what a report says before it is final. Dropped without [`Ack::done`] or [`Ack::put_off`], the
+/// report comes again after a minute; after a crash, its recipients are tried again.
 #[derive(Debug)]
 pub struct Ack {
     token: u64,
@@ -212,19 +212,24 @@ impl Ack {
 
     /// The report is in the spool, or none is due.
     pub fn done(mut self) {
-        self.answer(true);
+        self.answer(Input::Acked { token: self.token, done: true });
     }
 
-    fn answer(&mut self, done: bool) {
+    /// Nobody may be told before `until`: the event comes again then.
+    pub fn put_off(mut self, until: Time) {
+        self.answer(Input::PutOff { token: self.token, until });
+    }
+
+    fn answer(&mut self, input: Input) {
         if let Some(own) = self.own.take().and_then(|own| own.upgrade()) {
-            let _ = own.send(Command::Input(Input::Acked { token: self.token, done }));
+            let _ = own.send(Command::Input(input));
         }
     }
 }
 
 impl Drop for Ack {
     fn drop(&mut self) {
-        self.answer(false);
+        self.answer(Input::Acked { token: self.token, done: false });
     }
 }
 

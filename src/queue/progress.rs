@@ -170,6 +170,17 @@ impl Progress {
         .collect()
     }
 
+    /// A report on these recipients is put off: they are to be tried once more, or told of once more, after `next`.
+    pub fn put_back(&mut self, told: &[FailedRecipient], next: Time) {
+        for told in told {
+            let track = self.recipients.get_mut(told.recipient as usize).filter(|t| t.stage == Stage::Reporting);
+            if let Some(track) = track {
+                let last = Some(Arc::new(Last::new(&told.reply, &told.remote)));
+                *track = Track { stage: Stage::Pending, attempts: track.attempts, next, last };
+            }
+        }
+    }
+
     /// After a restart: reports that were under way are lost, so their recipients are tried once more. A clock that was set
     /// back in between would leave the message waiting for a time that lies far ahead: it is on its way since now at the
     /// latest, and waits `longest_wait` at most.

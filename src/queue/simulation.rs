@@ -147,6 +147,10 @@ impl World {
                 self.feed(input);
             }
             Coming::Report(token, report) => {
+                if self.random.below(10) == 0 {
+                    let until = self.now.after(Duration::from_secs(self.random.below(7200)));
+                    return self.feed(Input::PutOff { token, until });
+                }
                 let done = self.random.below(5) > 0;
                 if done {
                     self.reported(&report);

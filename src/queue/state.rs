@@ -103,6 +103,13 @@ pub enum Input {
         /// Taken over.
         done: bool,
     },
+    /// Nobody takes a report over before that time.
+    PutOff {
+        /// Its token.
+        token: u64,
+        /// Not before.
+        until: Time,
+    },
     /// New settings.
     Reload(Arc<Settings>),
     /// Time has passed.
@@ -239,6 +246,7 @@ impl State {
             }
             Input::Unread { id, dest, lost } => self.unread(now, id, dest, lost, out),
             Input::Acked { token, done: false } => self.reports.refused(now, token),
+            Input::PutOff { token, until } => self.put_off(token, until, out),
             Input::Acked { token, done: true } => self.acked(now, token, out),
             Input::Reload(settings) => {
                 let stale = self.settings.routes != settings.routes;

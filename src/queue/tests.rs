@@ -309,6 +309,25 @@ fn a_failure_is_final_only_when_its_report_is_taken_over() {
 }
 
 #[test]
+fn a_return_that_is_put_off_comes_again_then_and_not_before() {
+    let mut b = Bench::new(settings());
+    let m = MessageMeta { hold: Some(HoldReason::Admin), ..message(1, "bad@acme.example", &["x@far.example"]) };
+    b.enqueue(&m);
+    assert!(names(&b.wait(5 * 86_400)).contains(&"load"));
+    let (token, kind, _) = report(&b.step(Input::Loaded(Arc::new(m.clone()))));
+    let until = b.now.after(Duration::from_secs(3600));
+    assert!(b.step(Input::PutOff { token, until }).is_empty());
+    assert_eq!(b.state_of(m.id), Some(QueueState::Held));
+    assert!(b.state.is_idle(), "an orderly end does not wait for it");
+    assert!(b.wait(3599).is_empty());
+    assert_eq!(names(&b.wait(1)), ["load"]);
+    let out = b.step(Input::Loaded(Arc::new(m.clone())));
+    let (token, again, who) = report(&out);
+    assert_eq!((&again, who), (&kind, vec![0]));
+    assert_eq!(names(&b.step(Input::Acked { token, done: true })), ["done"]);
+}
+
+#[test]
 fn a_crash_before_the_report_tries_the_recipient_again() {
     let mut b = Bench::new(settings());
     let m = message(1, "alice@acme.example", &["x@far.example", "y@far.example"]);

@@ -144,10 +144,12 @@ impl State {
                 self.finish(id, entry, out);
                 return;
             }
-            // Never, unless we have miscounted; but then the mail is not lost for it.
-            tracing::error!(%id, "recipients were left over; they are tried again");
-            progress.put_off(now.after(READ_AGAIN));
-            entry.regroup = true;
+            if !entry.regroup {
+                // Never, unless we have miscounted; but then the mail is not lost for it.
+                tracing::error!(%id, "recipients were left over; they are tried again");
+                progress.put_off(now.after(READ_AGAIN));
+                entry.regroup = true;
+            }
         }
         out.push(Effect::Progress(id, entry.keep(progress), false));
         out.extend(told.into_iter().map(|(token, report)| Effect::Report(token, report)));
@@ -167,6 +169,32 @@ impl State {
             ReportKind::Relayed => mark(&mut progress, report.recipients.iter().map(|r| r.recipient), Stage::Delivered),
         }
         self.settle_down(now, id, *entry, progress, Vec::new(), out);
+    }
+
+    /// A report is given up for now. What it says stays open, in little memory: it is found anew at `until`. The record on
+    /// disk need not change, as it means the same after a crash.
+    pub(super) fn put_off(&mut self, token: u64, until: Time, out: &mut Vec<Effect>) {
+        let Some(report) = self.reports.close(token) else { return };
+        let id = report.meta.id;
+        let Some(mut entry) = self.messages.remove(&id) else { return };
+        entry.reports = entry.reports.saturating_sub(1);
+        match report.kind {
+            ReportKind::Failed(..) => {
+                let mut progress = entry.progress();
+                progress.put_back(&report.recipients, until);
+                entry.keep(progress);
+                entry.regroup = true;
+            }
+            ReportKind::Delayed(_) => entry.notice = Notice::Wanted,
+            ReportKind::Relayed => entry.owed = true,
+        }
+        if entry.legs.all().is_empty() && entry.reports == 0 && !entry.regroup && !entry.owed {
+            // A notice of delay, but nothing is delayed any more.
+            return self.finish(id, *entry, out);
+        }
+        // Nothing asks for its meta before.
+        self.later.insert((until, id));
+        self.messages.insert(id, entry);
     }
 
     pub(super) fn unread(&mut self, now: Time, id: MessageId, dest: Option<u32>, lost: bool, out: &mut Vec<Effect>) {
