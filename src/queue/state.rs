@@ -8,7 +8,7 @@ mod timing;
 use super::destinations::{self, Destinations, Route};
 use super::entry::{Entry, Leg, LegState, Legs, NEVER, Notice, Sender, Source};
 use super::progress::{Progress, Stage};
-use super::reports::{Report, Reports};
+use super::reports::{AGAIN, Report, Reports};
 use super::schedule;
 use super::{QueueItem, QueueState};
 use crate::config::Settings;
@@ -245,7 +245,8 @@ impl State {
                 self.loaded(now, &meta, out);
             }
             Input::Unread { id, dest, lost } => self.unread(now, id, dest, lost, out),
-            Input::Acked { token, done: false } => self.reports.refused(now, token),
+            Input::Acked { token, done: false } if self.reports.has_room() => self.reports.refused(now, token),
+            Input::Acked { token, done: false } => self.put_off(token, now.after(AGAIN), out),
             Input::PutOff { token, until } => self.put_off(token, until, out),
             Input::Acked { token, done: true } => self.acked(now, token, out),
             Input::Reload(settings) => {

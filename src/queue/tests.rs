@@ -308,6 +308,56 @@ fn a_failure_is_final_only_when_its_report_is_taken_over() {
     assert!(b.step(Input::Acked { token, done: true }).is_empty());
 }
 
+/// A message whose only recipient is refused, and nobody can take the report over.
+fn refuse_unreported(b: &mut Bench, n: u32) -> MessageMeta {
+    let m = message(n, "alice@acme.example", &[&format!("x@d{}.example", n % 500)]);
+    let job = jobs(b.enqueue(&m)).remove(0);
+    let (token, ..) = report(&b.end(&job, &m, 550));
+    b.step(Input::Acked { token, done: false });
+    m
+}
+
+#[test]
+fn reports_that_nobody_can_take_over_do_not_stop_delivery() {
+    // On a full disk no report could be written, and once 256 of them were open no attempt started any more: mail that
+    // could have left, and made room, stayed.
+    let mut b = Bench::new(settings());
+    for n in 0..300 {
+        refuse_unreported(&mut b, n);
+    }
+    assert_eq!(jobs(b.enqueue(&message(1000, "alice@acme.example", &["x@far.example"]))).len(), 1);
+}
+
+#[test]
+fn of_many_reports_that_nobody_can_take_over_only_so_many_stay_in_memory() {
+    let mut b = Bench::new(settings());
+    let most = u32::try_from(super::reports::WAITING_MAX).expect("few");
+    let metas: Vec<_> = (0..most + 20).map(|n| refuse_unreported(&mut b, n)).collect();
+    let mut out = b.wait(60);
+    assert_eq!(out.iter().filter(|e| matches!(e, Effect::Report(..))).count(), metas.len() - 20);
+    // Somebody takes them over now: those that were put off are tried again and then told of.
+    let mut done = 0;
+    for _ in 0..20 * metas.len() {
+        if done == metas.len() {
+            break;
+        }
+        let mut next = Vec::new();
+        for effect in out {
+            let of = |id: MessageId| metas.iter().find(|m| m.id == id).expect("known");
+            match effect {
+                Effect::Report(token, _) => next.extend(b.step(Input::Acked { token, done: true })),
+                Effect::Load(id) => next.extend(b.step(Input::Loaded(Arc::new(of(id).clone())))),
+                Effect::Attempt(job) => next.extend(b.end(&job, of(job.id), 550)),
+                Effect::Done(_) => done += 1,
+                _ => {}
+            }
+        }
+        out = if next.is_empty() { b.wait(60) } else { next };
+    }
+    assert_eq!(done, metas.len());
+    assert!(b.state.is_idle());
+}
+
 #[test]
 fn a_return_that_is_put_off_comes_again_then_and_not_before() {
     let mut b = Bench::new(settings());

@@ -95,7 +95,9 @@ impl State {
             [leg] => self.dests.get(leg.dest).and_then(|d| d.last.clone()),
             _ => None,
         };
-        if late && entry.notice != Notice::Sent && entry.hold.is_none() && entry.fate.is_none() {
+        if late && entry.notice != Notice::Sent && entry.hold.is_none() && entry.fate.is_none() && !self.reports.has_room() {
+            entry.notice = Notice::Wanted;
+        } else if late && entry.notice != Notice::Sent && entry.hold.is_none() && entry.fate.is_none() {
             // RFC 3463 X.4.7: delivery time expired; used here for "not yet".
             let otherwise = Reply::new(451, (4, 4, 7), "Not delivered yet");
             let recipients = settle::pending_report(progress, common.as_deref(), &otherwise);
