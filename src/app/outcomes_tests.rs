@@ -1,28 +1,14 @@
 //! Reports with the real spool, queue and records; nothing is delivered.
 
 use super::*;
-use crate::delivery::Attempt;
-use crate::env::Deliver;
 use crate::judge::testing;
 use crate::notify::Notifier;
 use crate::queue::Backlog;
-use crate::queue::tests::message;
+use crate::queue::tests::{Silent, message};
 use crate::types::{HoldReason, Time};
-use std::future::Future;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
-
-/// A next hop that never answers.
-#[derive(Clone)]
-struct Silent;
-
-impl Deliver for Silent {
-    fn attempt(&self, _: Attempt) -> Pin<Box<dyn Future<Output = Vec<RecipientOutcome>> + Send + '_>> {
-        Box::pin(std::future::pending())
-    }
-}
 
 /// A clock that is set by hand.
 struct SetClock(AtomicI64);

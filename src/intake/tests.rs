@@ -3,35 +3,16 @@
 use super::*;
 use crate::blocks::desk::Actor;
 use crate::blocks::rules;
-use crate::delivery::Attempt;
-use crate::env::Deliver;
 use crate::judge::{NewBlock, testing};
+use crate::queue::tests::Silent;
 use crate::queue::{Backlog, QueueState};
 use crate::records::Role;
 use crate::types::{
-    BlockKind, BlockRef, BlockState, BodyType, Envelope, HoldReason, Reason, RecipientOutcome, ReleaseVerdict, SenderScope,
-    TenantId,
+    BlockKind, BlockRef, BlockState, BodyType, Envelope, HoldReason, Reason, ReleaseVerdict, SenderScope, TenantId,
 };
-use std::future::Future;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// A next hop that never answers.
-struct Silent;
-
-impl Deliver for Silent {
-    fn attempt(&self, _: Attempt) -> Pin<Box<dyn Future<Output = Vec<RecipientOutcome>> + Send + '_>> {
-        Box::pin(std::future::pending())
-    }
-}
-
-impl Clone for Silent {
-    fn clone(&self) -> Self {
-        Self
-    }
-}
 
 /// A clock at which something happens between two readings, as another session would have it.
 #[derive(Default)]

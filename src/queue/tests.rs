@@ -8,12 +8,15 @@ use super::state::{Effect, Input, Job, Rules, State};
 use super::{FailureCause, QueueState, Select};
 use crate::config::Settings;
 use crate::config::settings as s;
-use crate::delivery::Destination;
+use crate::delivery::{Attempt, Destination};
+use crate::env::Deliver;
 use crate::types::{
     Address, Block, BlockKind, BlockRef, BlockState, Domain, Envelope, HoldReason, Identity, MessageId, MessageMeta, Notify,
     OutcomeClass, Pool, Reason, Recipient, RecipientOutcome, RecipientStatus, Reply, ReversePath, SenderKey, SenderScope,
     Strength, TenantId, Time,
 };
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -144,6 +147,16 @@ pub(super) fn outcome(recipient: u32, code: u16) -> RecipientOutcome {
     };
     let remote = "mx.example[192.0.2.1]:25".to_owned();
     RecipientOutcome { recipient, status, class, reply: Reply::plain(code, "says so"), remote, relayed_dsn: false }
+}
+
+/// A next hop that never answers, for tests of the rooms around the queue.
+#[derive(Clone)]
+pub(crate) struct Silent;
+
+impl Deliver for Silent {
+    fn attempt(&self, _: Attempt) -> Pin<Box<dyn Future<Output = Vec<RecipientOutcome>> + Send + '_>> {
+        Box::pin(std::future::pending())
+    }
 }
 
 struct Bench {
