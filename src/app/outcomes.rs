@@ -19,6 +19,9 @@ use tokio::task::JoinSet;
 /// Reports being written at once: beyond it the queue waits.
 const PARALLEL_REPORTS: u32 = 64;
 
+/// Recipients named in one line of the trace.
+const RECIPIENTS_NAMED: usize = 20;
+
 /// The consumer of the queue's events.
 pub(super) struct Outcomes {
     pub settings: watch::Receiver<Arc<Settings>>,
@@ -166,13 +169,21 @@ impl Outcomes {
         self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The report is out, or none is due.
+    /// The report is out, or none is due: what it is about has come to its end. An attempt's own refusal was logged,
+    /// counted and traced as the attempt.
     fn finish(&self, report: Report) {
         let Report { meta, recipients, kind, ack } = report;
-        if let ndr::Kind::Failed { cause, .. } = kind {
+        if let ndr::Kind::Failed { cause, .. } = kind
+            && cause != FailureCause::Refused
+        {
             for failed in &recipients {
+                metrics::counter!(names::DELIVERY_TOTAL, "outcome" => "bounced", "pool" => meta.pool.as_str()).increment(1);
                 events::bounced(&meta, failed.recipient, &failed.reply, cause_name(cause));
             }
+            if cause == FailureCause::HeldReturned {
+                events::unheld(meta.id, "returned", RELAY);
+            }
+            self.note(meta.id, format!("given up ({}): {}", cause_name(cause), named(&meta, &recipients)));
         }
         ack.done();
     }
@@ -188,6 +199,14 @@ struct Report {
     recipients: Vec<FailedRecipient>,
     kind: ndr::Kind,
     ack: Ack,
+}
+
+/// The first few of these recipients.
+fn named(meta: &MessageMeta, recipients: &[FailedRecipient]) -> String {
+    let address = |failed: &FailedRecipient| Some(meta.envelope.recipients.get(failed.recipient as usize)?.address.as_str());
+    let shown: Vec<&str> = recipients.iter().take(RECIPIENTS_NAMED).filter_map(address).collect();
+    let more = recipients.len().saturating_sub(RECIPIENTS_NAMED);
+    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
 }
 
 const fn cause_name(cause: FailureCause) -> &'static str {

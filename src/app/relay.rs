@@ -16,6 +16,7 @@ use crate::records::Records;
 use crate::score::Scorer;
 use crate::session::{self, Sessions};
 use crate::spool::Spool;
+use crate::telemetry::events;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::fmt;
 use std::net::SocketAddr;
@@ -58,6 +59,18 @@ pub struct Listening {
     pub admin: SocketAddr,
     /// Public pages, where on.
     pub public: Option<SocketAddr>,
+}
+
+impl Listening {
+    fn log(&self) {
+        for (kind, address) in &self.smtp {
+            events::listening(kind.as_str(), *address);
+        }
+        events::listening("admin", self.admin);
+        if let Some(public) = self.public {
+            events::listening("public", public);
+        }
+    }
 }
 
 /// A running relay.
@@ -188,9 +201,11 @@ impl Relay {
         };
         let public = serve_http(&settings, admin_listener, state, &mut tasks).await?;
         let smtp = session::listen(&sessions, &settings).await.map_err(StartError)?;
+        let listening = Listening { smtp, admin: settings.admin_bind, public };
+        listening.log();
         Ok(Self {
             settings: sender,
-            listening: Listening { smtp, admin: settings.admin_bind, public },
+            listening,
             admin_token,
             judge,
             queue,

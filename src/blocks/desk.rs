@@ -9,7 +9,7 @@ use crate::queue::{Queue, Released, Select};
 use crate::records::{AuditEntry, Records, RecordsError, Role, TraceEvent};
 use crate::telemetry::{events, metrics as names};
 use crate::types::{
-    Block, BlockKind, BlockRef, BlockState, HoldReason, Identity, MessageId, ReleaseVerdict, SenderScope, TenantId, Time,
+    Block, BlockKind, BlockRef, BlockState, HoldReason, Identity, MessageId, ReleaseVerdict, SenderScope, TenantId,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -120,9 +120,7 @@ impl Desk {
         count_active(block.kind, 1.0);
         metrics::counter!(names::BLOCKS_TOTAL, "kind" => block.kind.as_str(), "reason" => block.reason.as_str()).increment(1);
         events::blocked(&block, block.evidence.first().map(|e| e.message_id));
-        for id in &held {
-            self.records.trace(held_under(*id, block.reference, self.clock.now()));
-        }
+        self.note_held(&held, &block);
         self.notifier.tell(Notice::Blocked { block: Arc::clone(&block), held: held.len() });
         if opened_by == RELAY {
             // What people do is audited where they do it.
@@ -144,6 +142,7 @@ impl Desk {
                 Err(error) => return Err(error.into()),
             };
             let held = self.queue.hold(Select::CoveredBy(Arc::clone(&block)), HoldReason::Block(reference)).await;
+            self.note_held(&held, &block);
             self.notifier.tell(Notice::Blocked { block, held: held.len() });
         }
         Ok(())
@@ -172,7 +171,7 @@ impl Desk {
         drop(active);
         metrics::counter!(names::RELEASES_TOTAL, "by" => released_by(by.role)).increment(1);
         events::released(&released, &by.name);
-        self.trace_release(reference, &by.name, &mail);
+        self.note_released(reference, &by.name, &mail);
         self.notifier.tell(Notice::Released { block: Arc::clone(&released) });
         Ok(released)
     }
@@ -234,7 +233,7 @@ impl Desk {
         }
         let mail = self.send_on(block.reference).await;
         drop(active);
-        self.trace_release(block.reference, ended.released_by.as_deref().unwrap_or(RELAY), &mail);
+        self.note_released(block.reference, ended.released_by.as_deref().unwrap_or(RELAY), &mail);
     }
 
     /// Sends on what is held under a block that has ended, except what another block stops.
@@ -244,14 +243,27 @@ impl Desk {
         self.queue.release_unless(Select::HeldUnder(reference), Arc::new(gate)).await
     }
 
-    fn trace_release(&self, reference: BlockRef, by: &str, mail: &Released) {
-        let time = self.clock.now();
+    /// Log and trace of queued mail that a block holds from now on.
+    pub fn note_held(&self, ids: &[MessageId], block: &Block) {
+        for id in ids {
+            events::held(*id, Some(block.reference), block.reason.as_str());
+            self.trace_held(*id, block.reference);
+        }
+    }
+
+    fn trace_held(&self, id: MessageId, block: BlockRef) {
+        self.records.trace(TraceEvent::Note { id, time: self.clock.now(), text: format!("held under block {block}") });
+    }
+
+    fn note_released(&self, reference: BlockRef, by: &str, mail: &Released) {
         for id in &mail.sent_on {
+            events::unheld(*id, "released", by);
             let text = format!("released with block {reference} by {by}");
-            self.records.trace(TraceEvent::Note { id: *id, time, text });
+            self.records.trace(TraceEvent::Note { id: *id, time: self.clock.now(), text });
         }
         for (id, other) in &mail.kept {
-            self.records.trace(held_under(*id, *other, time));
+            events::held(*id, Some(*other), "another_block");
+            self.trace_held(*id, *other);
         }
     }
 
@@ -302,11 +314,6 @@ impl Desk {
             tracing::error!(block = %block.reference, ?error, "audit line lost");
         }
     }
-}
-
-/// The line in the trace of a queued message that a block holds.
-pub(crate) fn held_under(id: MessageId, block: BlockRef, time: Time) -> TraceEvent {
-    TraceEvent::Note { id, time, text: format!("held under block {block}") }
 }
 
 fn subject(block: &Block) -> Subject {

@@ -2,7 +2,7 @@
 
 use super::headers::{self, Trace};
 use super::{Intake, Transaction, is_internal};
-use crate::blocks::desk::{DeskError, RELAY, held_under};
+use crate::blocks::desk::{DeskError, RELAY};
 use crate::config::Settings;
 use crate::identity::{self, HeaderFacts, Peer};
 use crate::judge::{Judgement, MessageFacts, RecipientFacts};
@@ -159,10 +159,8 @@ impl Intake {
             return;
         }
         let held = self.queue.hold(Select::Id(arrival.facts.id), HoldReason::Block(block.reference)).await;
-        for id in &held {
-            self.records.trace(held_under(*id, block.reference, self.clock.now()));
-        }
         if !held.is_empty() {
+            self.desk.note_held(&held, &block);
             self.desk.catch_up(&block).await;
         }
     }
