@@ -76,6 +76,11 @@ fn gated() -> (Sink, Arc<AtomicBool>) {
     (Sink::scripted(refuse), open)
 }
 
+/// Lines of the log with that in them.
+fn logged(relay: &Relay, part: &str) -> usize {
+    relay.log().lines().filter(|line| line.contains(part)).count()
+}
+
 fn is_time(value: &Value) -> bool {
     let text = value.as_str().unwrap_or_default();
     text.ends_with('Z') && text.parse::<jiff::Timestamp>().is_ok()
@@ -373,18 +378,32 @@ fn held_mail_is_released_deleted_or_returned() {
             items(r, &format!("/api/v1/messages?id={id}"))[0]["history"].to_string().contains(part).then_some(())
         });
     }
+    // And so does the log.
+    for (id, outcome) in [(&go, "released"), (&drop_it, "deleted"), (&back, "returned")] {
+        assert_eq!(logged(&relay, &format!(" unheld id={id} outcome={outcome} by=")), 1, "{outcome}: {}", relay.log());
+    }
+    assert_eq!(logged(&relay, &format!(" bounced id={back} ")), 1);
+    let metrics = relay.http("GET", "/metrics", "").1;
+    assert!(metrics.contains(r#"outgate_delivery_total{outcome="bounced",pool="high_risk"} 1"#), "{metrics}");
 }
 
 #[test]
 fn held_mail_that_nobody_looks_at_returns_to_its_sender() {
     let sink = Sink::start();
     let relay = Relay::start(&sink, &format!("{HOLD_ALL}[held]\nexpire = \"1s\"\n"));
-    queued(&relay, "x@elsewhere.example", 1);
+    let id = queued(&relay, "x@elsewhere.example", 1);
     let report = sink.wait("the report", |m| m.to == [ALICE]);
     let text = report.text();
     assert!(report.from.is_empty() && text.contains("multipart/report"), "{text}");
     assert!(text.contains("Action: failed") && text.contains("x@elsewhere.example"), "{text}");
     until("an empty queue", || items(&relay, "/api/v1/queue").is_empty().then_some(()));
+    // It is told as what it is, in the trace and in the log.
+    relay.until("the trace", |r| {
+        let history = items(r, &format!("/api/v1/messages?id={id}"))[0]["history"].to_string();
+        history.contains("given up (held_returned): x@elsewhere.example").then_some(())
+    });
+    assert_eq!(logged(&relay, &format!(" unheld id={id} outcome=returned by=relay")), 1);
+    assert_eq!(logged(&relay, &format!(" bounced id={id} ")), 1);
 }
 
 #[test]
@@ -399,6 +418,7 @@ fn mail_that_waits_when_its_sender_is_blocked_is_held_until_the_verdict() {
         let mut client = Client::hello(relay.smtp);
         assert!(client.send("bob@acme.example", &["z@elsewhere.example"], &ham(2)).starts_with("250"));
         let reference = add_block(&relay, "sender", ALICE);
+        assert_eq!(logged(&relay, &format!(" held id={id} block={reference} reason=admin")), 1, "{}", relay.log());
         // The answer to POST comes when the mail is held, on disk: so it is after a crash.
         assert_eq!(items(&relay, "/api/v1/held")[0]["id"], *id);
         let relay = relay.crash_and_restart();
@@ -413,7 +433,41 @@ fn mail_that_waits_when_its_sender_is_blocked_is_held_until_the_verdict() {
             assert_eq!(post(&relay, &format!("/api/v1/held/{id}/release"), json!({ "reason": "reviewed" })).0, 200);
         }
         sink.wait_for("x@elsewhere.example");
+        assert_eq!(logged(&relay, &format!(" unheld id={id} outcome=released by=")), 1, "{}", relay.log());
     }
+}
+
+#[test]
+fn a_tenant_admin_sends_on_only_what_no_block_stops_that_takes_an_operator() {
+    // The network was blocked by the operators, the block was not the tenant's to end; the mail held under it was.
+    let (sink, open) = gated();
+    let relay = Relay::start(&sink, &format!("{NO_RULES}[blocks]\nreleases_by_tenant = 1\n"));
+    let anna = token(&relay, "anna", "admin", "acme");
+    let try_it = |path: String, body: &str| {
+        let (status, _, text) = as_bearer(&relay, &anna, "POST", &path, body);
+        (status, text)
+    };
+    let id = queued(&relay, "x@elsewhere.example", 1);
+    let network = add_block(&relay, "client", "127.0.0.0/8");
+    assert_eq!(items(&relay, "/api/v1/held")[0]["id"], *id);
+    for path in [format!("/api/v1/held/{id}/release"), format!("/api/v1/queue/{id}/release")] {
+        let (status, text) = try_it(path, "{}");
+        assert!(status == 403 && text.contains(&network), "{text}");
+    }
+    release(&relay, &network, "compromised");
+    // Nor through a block of her own tenant's whose releases are used up, although the mail is not held under it.
+    let first = add_block(&relay, "sender", ALICE);
+    let verdict = r#"{"verdict":"compromised","reason":"x"}"#;
+    assert_eq!(try_it(format!("/api/v1/blocks/{first}/release"), verdict).0, 200);
+    let second = add_block(&relay, "sender", ALICE);
+    let (status, text) = try_it(format!("/api/v1/held/{id}/release"), "{}");
+    assert!(status == 403 && text.contains("/release-quota"), "{text}");
+    // Once nothing stops it any more, what was left for review is hers to send on.
+    release(&relay, &second, "compromised");
+    open.store(true, Ordering::SeqCst);
+    let (status, text) = try_it(format!("/api/v1/held/{id}/release"), "{}");
+    assert_eq!(status, 200, "{text}");
+    sink.wait_for("x@elsewhere.example");
 }
 
 #[test]

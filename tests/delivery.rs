@@ -154,6 +154,9 @@ fn a_refused_recipient_is_told_to_the_sender_once_and_to_the_null_sender_never()
     wait_empty(&relay);
     let all = home.all();
     assert_eq!((all.len(), all[0].to.as_slice()), (1, &["alice@acme.example".to_owned()][..]));
+    // Two messages, two refusals; each had a second line, from its report.
+    let bounced = relay.log().lines().filter(|l| l.contains(" bounced id=") && l.contains(" to=no@far.example ")).count();
+    assert_eq!(bounced, 2, "{}", relay.log());
 }
 
 #[test]

@@ -22,6 +22,10 @@ fn mail_passes_unchanged_with_our_received_on_top() {
     let id = reply.rsplit(' ').next().expect("an id");
     assert!(text.starts_with("Received: from client.test ([127.0.0.1])\r\n\tby relay.test with ESMTP id "), "{text}");
     assert!(text.contains(id) && text.contains("for <b@other.example>"), "{text}");
+    for (kind, address) in [("relay", relay.smtp), ("admin", relay.admin)] {
+        let line = format!(" listening kind={kind} address={address}");
+        assert!(relay.log().contains(&line), "{line}: {}", relay.log());
+    }
 }
 
 #[test]

@@ -107,6 +107,9 @@ impl From<DeskError> for Problem {
                 Some("release-quota"),
                 "the releases a tenant may make for this subject in 30 days are used up; an operator must release it",
             ),
+            DeskError::OperatorOnly(reference) => {
+                Self::forbidden(format!("block {reference} stops this message, and only an operator may end that block"))
+            }
             DeskError::BadSubject(why) => Self::field("subject", why),
             DeskError::Failed(why) => Self::unavailable(&why),
         }
@@ -140,6 +143,7 @@ mod tests {
             (DeskError::NotFound, 404, "/problems/not-found"),
             (DeskError::NotActive, 409, "/problems/conflict"),
             (DeskError::QuotaUsedUp, 403, "/problems/release-quota"),
+            (DeskError::OperatorOnly(crate::types::BlockRef::from_random(1)), 403, "/problems/forbidden"),
             (DeskError::BadSubject("no".into()), 422, "/problems/invalid-field"),
             (DeskError::Failed("disk".into()), 503, "/problems/unavailable"),
         ];

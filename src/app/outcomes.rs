@@ -10,14 +10,17 @@ use crate::queue::{Ack, FailedRecipient, FailureCause, Queue, QueueEvent};
 use crate::records::{Records, TraceEvent};
 use crate::spool::Spool;
 use crate::telemetry::{events, metrics as names};
-use crate::types::{MessageId, MessageMeta, OutcomeClass, Pool, RecipientOutcome, RecipientStatus, stable_hash};
+use crate::types::{Address, MessageId, MessageMeta, OutcomeClass, Pool, RecipientOutcome, RecipientStatus, stable_hash};
 use bytes::Bytes;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 /// Reports being written at once: beyond it the queue waits.
 const PARALLEL_REPORTS: u32 = 64;
+
+/// Recipients named in one line of the trace.
+const RECIPIENTS_NAMED: usize = 20;
 
 /// The consumer of the queue's events.
 pub(super) struct Outcomes {
@@ -62,9 +65,6 @@ impl Outcomes {
                 }
                 QueueEvent::Done { .. } => {}
                 QueueEvent::Failed { meta, recipients, cause, hold, ack } => {
-                    for failed in &recipients {
-                        events::bounced(&meta, failed.recipient, &failed.reply, cause_name(cause));
-                    }
                     this.spawn_report(&parallel, Report { meta, recipients, kind: ndr::Kind::Failed { cause, hold }, ack }).await;
                 }
                 QueueEvent::Delayed { meta, recipients, expires, ack } => {
@@ -118,14 +118,19 @@ impl Outcomes {
         let settings = Arc::clone(&self.settings.borrow());
         let now = self.clock.now();
         let recipients = ndr::decide(&settings, &report.meta, &report.kind, &report.recipients);
-        let allowed = || {
-            let mut limit = self.reports.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            limit.take(now, report.meta.envelope.from.as_str())
-        };
-        if recipients.is_empty() || !allowed() {
-            let text = if recipients.is_empty() { "no report due" } else { "no report: too many for this sender" };
-            self.note(report.meta.id, text);
-            return report.ack.done();
+        if recipients.is_empty() {
+            self.note(report.meta.id, "no report due".to_owned());
+            return self.finish(report);
+        }
+        let sender = report.meta.envelope.from.0.as_ref().map(Address::key).unwrap_or_default();
+        if !self.limit().take(now, &sender) {
+            if matches!(report.kind, ndr::Kind::Failed { cause: FailureCause::HeldReturned, .. }) {
+                // It was kept from going its way, so it must go back: later, but never without a word.
+                self.note(report.meta.id, "returned later: too many reports for this sender".to_owned());
+                return report.ack.put_off(self.limit().put_off(now, &sender));
+            }
+            self.note(report.meta.id, "no report: too many for this sender".to_owned());
+            return self.finish(report);
         }
         let original = match self.spool.read(report.meta.id).await {
             Ok((_, body)) => body,
@@ -144,21 +149,47 @@ impl Outcomes {
             kind: &report.kind,
             recipients: &recipients,
         };
-        let Some(ndr) = ndr::compose(&facts) else { return report.ack.done() };
+        let Some(ndr) = ndr::compose(&facts) else { return self.finish(report) };
         let body = Bytes::from(ndr.body);
         let meta = Arc::new(MessageMeta::of_ours(id, now, ndr.envelope, Pool::HighRisk, body.len()));
         match self.spool.accept(&meta, body).await {
             Ok(()) => {
                 self.queue.enqueue(meta);
-                self.note(report.meta.id, &format!("sender told by report {id}"));
-                report.ack.done();
+                self.note(report.meta.id, format!("sender told by report {id}"));
+                self.finish(report);
             }
-            Err(error) => tracing::error!(id = %report.meta.id, ?error, "a report could not be spooled, tried again"),
+            Err(error) => {
+                self.limit().give_back(&sender);
+                tracing::error!(id = %report.meta.id, ?error, "a report could not be spooled, tried again");
+            }
         }
     }
 
-    fn note(&self, id: MessageId, text: &str) {
-        self.records.trace(TraceEvent::Note { id, time: self.clock.now(), text: text.to_owned() });
+    fn limit(&self) -> MutexGuard<'_, ndr::RateLimit> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The report is out, or none is due: what it is about has come to its end. An attempt's own refusal was logged,
+    /// counted and traced as the attempt.
+    fn finish(&self, report: Report) {
+        let Report { meta, recipients, kind, ack } = report;
+        if let ndr::Kind::Failed { cause, .. } = kind
+            && cause != FailureCause::Refused
+        {
+            for failed in &recipients {
+                metrics::counter!(names::DELIVERY_TOTAL, "outcome" => "bounced", "pool" => meta.pool.as_str()).increment(1);
+                events::bounced(&meta, failed.recipient, &failed.reply, cause_name(cause));
+            }
+            if cause == FailureCause::HeldReturned {
+                events::unheld(meta.id, "returned", RELAY);
+            }
+            self.note(meta.id, format!("given up ({}): {}", cause_name(cause), named(&meta, &recipients)));
+        }
+        ack.done();
+    }
+
+    fn note(&self, id: MessageId, text: String) {
+        self.records.trace(TraceEvent::Note { id, time: self.clock.now(), text });
     }
 }
 
@@ -170,6 +201,14 @@ struct Report {
     ack: Ack,
 }
 
+/// The first few of these recipients.
+fn named(meta: &MessageMeta, recipients: &[FailedRecipient]) -> String {
+    let address = |failed: &FailedRecipient| Some(meta.envelope.recipients.get(failed.recipient as usize)?.address.as_str());
+    let shown: Vec<&str> = recipients.iter().take(RECIPIENTS_NAMED).filter_map(address).collect();
+    let more = recipients.len().saturating_sub(RECIPIENTS_NAMED);
+    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
+}
+
 const fn cause_name(cause: FailureCause) -> &'static str {
     match cause {
         FailureCause::Refused => "refused",
@@ -178,3 +217,7 @@ const fn cause_name(cause: FailureCause) -> &'static str {
         FailureCause::Admin => "admin",
     }
 }
+
+#[cfg(test)]
+#[path = "outcomes_tests.rs"]
+mod tests;

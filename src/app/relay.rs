@@ -7,6 +7,7 @@ use crate::config::Settings;
 use crate::config::settings::{Listener, ListenerKind};
 use crate::env::{Clock, Disk, SystemDisk};
 use crate::session::{self, Sessions};
+use crate::telemetry::events;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::fmt;
 use std::net::SocketAddr;
@@ -49,6 +50,18 @@ pub struct Listening {
     pub public: Option<SocketAddr>,
 }
 
+impl Listening {
+    fn log(&self) {
+        for (kind, address) in &self.smtp {
+            events::listening(kind.as_str(), *address);
+        }
+        events::listening("admin", self.admin);
+        if let Some(public) = self.public {
+            events::listening("public", public);
+        }
+    }
+}
+
 /// A running relay.
 pub struct Relay {
     settings: watch::Sender<Arc<Settings>>,
@@ -89,6 +102,7 @@ impl Relay {
         let public = serve_http(&settings, admin_listener, rooms.admin_state(metrics), &mut tasks).await?;
         let smtp = session::listen(&sessions, &settings).await.map_err(StartError)?;
         let listening = Listening { smtp, admin: settings.admin_bind, public };
+        listening.log();
         Ok(Self { settings: sender, listening, admin_token, rooms, sessions, tasks, outcomes, ending, _lock: lock })
     }
 

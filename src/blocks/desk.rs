@@ -5,10 +5,12 @@ use crate::config::Settings;
 use crate::env::{Clock, random_u64};
 use crate::judge::{Judge, NewBlock};
 use crate::notify::{Notice, Notifier};
-use crate::queue::{Queue, Select};
+use crate::queue::{Queue, Released, Select};
 use crate::records::{AuditEntry, Records, RecordsError, Role, TraceEvent};
 use crate::telemetry::{events, metrics as names};
-use crate::types::{Block, BlockKind, BlockRef, BlockState, HoldReason, MessageId, ReleaseVerdict, SenderScope, TenantId, Time};
+use crate::types::{
+    Block, BlockKind, BlockRef, BlockState, HoldReason, Identity, MessageId, ReleaseVerdict, SenderScope, TenantId,
+};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +42,8 @@ pub enum DeskError {
     NotActive,
     /// The tenant's releases of this subject are used up; an operator must release.
     QuotaUsedUp,
+    /// The message is stopped by a block that only an operator may end.
+    OperatorOnly(BlockRef),
     /// The subject is none of that kind; the text says what would be right.
     BadSubject(String),
     /// Records failed; ours, temporary.
@@ -118,9 +122,7 @@ impl Desk {
         count_active(block.kind, 1.0);
         metrics::counter!(names::BLOCKS_TOTAL, "kind" => block.kind.as_str(), "reason" => block.reason.as_str()).increment(1);
         events::blocked(&block, block.evidence.first().map(|e| e.message_id));
-        for id in &held {
-            self.records.trace(held_under(*id, &block, self.clock.now()));
-        }
+        self.note_held(&held, &block);
         self.notifier.tell(Notice::Blocked { block: Arc::clone(&block), held: held.len() });
         if let Some(trouble) = trouble {
             self.notifier.tell(trouble);
@@ -145,12 +147,14 @@ impl Desk {
                 Err(error) => return Err(error.into()),
             };
             let held = self.queue.hold(Select::CoveredBy(Arc::clone(&block)), HoldReason::Block(reference)).await;
+            self.note_held(&held, &block);
             self.notifier.tell(Notice::Blocked { block, held: held.len() });
         }
         Ok(())
     }
 
-    /// Releases a block. `Mistake` sends the held mail on, `Compromised` leaves it for review. Takes effect at once.
+    /// Releases a block. `Mistake` sends on the held mail that no other block stops, `Compromised` leaves it for review.
+    /// Takes effect at once.
     pub async fn release(
         &self,
         reference: BlockRef,
@@ -165,19 +169,107 @@ impl Desk {
         rules::may_release(by.role, by.tenant.as_ref(), &block, used, quota)?;
         let released = Arc::new(rules::released(&block, self.clock.now(), verdict, note, &by.name));
         self.end(&mut active, &released).await?;
-        let sent_on = match verdict {
-            ReleaseVerdict::Mistake => self.queue.release(Select::HeldUnder(reference)).await,
-            ReleaseVerdict::Compromised => Vec::new(),
+        let mail = match verdict {
+            ReleaseVerdict::Mistake => self.send_on(reference).await,
+            ReleaseVerdict::Compromised => Released::default(),
         };
         drop(active);
         metrics::counter!(names::RELEASES_TOTAL, "by" => released_by(by.role)).increment(1);
         events::released(&released, &by.name);
-        for id in sent_on {
-            let text = format!("released with block {reference} by {}", by.name);
-            self.records.trace(TraceEvent::Note { id, time: self.clock.now(), text });
-        }
+        self.note_released(reference, &by.name, &mail);
         self.notifier.tell(Notice::Released { block: Arc::clone(&released) });
         Ok(released)
+    }
+
+    /// Sends one held message on by hand; gives its id, or nothing if it is not held (any more). While a block stops it,
+    /// this takes who might end that block.
+    pub async fn release_message(&self, id: MessageId, by: &Actor) -> Result<Vec<MessageId>, DeskError> {
+        // No block comes or goes until the message is on its way.
+        let _active = self.active.lock().await;
+        if by.role != Role::Operator {
+            let Some((hold, identity)) = self.queue.held_for(id).await else { return Ok(Vec::new()) };
+            for block in self.blocks_on(&hold, identity.as_ref()).await? {
+                let used = self.releases_used(&block).await?;
+                let quota = self.settings.borrow().blocks.releases_by_tenant;
+                rules::may_release(by.role, by.tenant.as_ref(), &block, used, quota).map_err(|error| match error {
+                    DeskError::NotFound => DeskError::OperatorOnly(block.reference),
+                    other => other,
+                })?;
+            }
+        }
+        Ok(self.queue.release(Select::Id(id)).await)
+    }
+
+    /// The active blocks that stop a held message: the one it is held under, and the one its sender meets now.
+    async fn blocks_on(&self, hold: &HoldReason, identity: Option<&Identity>) -> Result<Vec<Block>, DeskError> {
+        let mut blocks = Vec::new();
+        if let HoldReason::Block(reference) = hold {
+            match self.records.block(*reference).await {
+                Ok(block) if block.state == BlockState::Active => blocks.push(block),
+                Ok(_) | Err(RecordsError::NotFound) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let met = identity.and_then(|identity| self.judge.gate(self.clock.now(), identity));
+        if let Some(block) = met.filter(|met| blocks.iter().all(|b| b.reference != met.reference)) {
+            blocks.push(Block::clone(&block));
+        }
+        Ok(blocks)
+    }
+
+    /// To be called by who has put mail into the queue as held under `block`, or has just held it there: if the block was
+    /// released meanwhile, its order to the queue did not meet that mail, which would stay held under a block that has
+    /// ended. What was released as `Mistake` is sent on here.
+    pub async fn catch_up(&self, block: &Block) {
+        // A release that is under way is waited for.
+        let active = self.active.lock().await;
+        if active.get(&subject(block)).is_some_and(|b| b.reference == block.reference) {
+            return; // whoever ends it finds the mail in the queue
+        }
+        let ended = match self.records.block(block.reference).await {
+            Ok(ended) => ended,
+            Err(error) => {
+                tracing::error!(block = %block.reference, ?error, "mail may stay held under a block that has ended");
+                return;
+            }
+        };
+        if ended.verdict != Some(ReleaseVerdict::Mistake) {
+            return; // what is held stays for review
+        }
+        let mail = self.send_on(block.reference).await;
+        drop(active);
+        self.note_released(block.reference, ended.released_by.as_deref().unwrap_or(RELAY), &mail);
+    }
+
+    /// Sends on what is held under a block that has ended, except what another block stops.
+    async fn send_on(&self, reference: BlockRef) -> Released {
+        let (judge, now) = (Arc::clone(&self.judge), self.clock.now());
+        let gate = move |identity: &Identity| judge.gate(now, identity).map(|block| block.reference);
+        self.queue.release_unless(Select::HeldUnder(reference), Arc::new(gate)).await
+    }
+
+    /// Log and trace of queued mail that a block holds from now on.
+    pub fn note_held(&self, ids: &[MessageId], block: &Block) {
+        for id in ids {
+            events::held(*id, Some(block.reference), block.reason.as_str());
+            self.trace_held(*id, block.reference);
+        }
+    }
+
+    fn trace_held(&self, id: MessageId, block: BlockRef) {
+        self.records.trace(TraceEvent::Note { id, time: self.clock.now(), text: format!("held under block {block}") });
+    }
+
+    fn note_released(&self, reference: BlockRef, by: &str, mail: &Released) {
+        for id in &mail.sent_on {
+            events::unheld(*id, "released", by);
+            let text = format!("released with block {reference} by {by}");
+            self.records.trace(TraceEvent::Note { id: *id, time: self.clock.now(), text });
+        }
+        for (id, other) in &mail.kept {
+            events::held(*id, Some(*other), "another_block");
+            self.trace_held(*id, *other);
+        }
     }
 
     /// Ends the blocks whose time has come. What is held under them stays for review.
@@ -242,11 +334,6 @@ impl Desk {
             tracing::error!(block = %block.reference, ?error, "audit line lost");
         }
     }
-}
-
-/// The line in the trace of a queued message that a block holds.
-pub(crate) fn held_under(id: MessageId, block: &Block, time: Time) -> TraceEvent {
-    TraceEvent::Note { id, time, text: format!("held under block {}", block.reference) }
 }
 
 fn subject(block: &Block) -> Subject {

@@ -2,8 +2,8 @@
 
 use super::testing::loopback;
 use hickory_resolver::net::runtime::{Time, TokioRuntimeProvider};
-use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, SOA};
+use hickory_resolver::proto::op::{Metadata, ResponseCode};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, NS, SOA};
 use hickory_resolver::proto::rr::{LowerName, Name, RData, Record};
 use hickory_server::Server;
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Answers from one zone; SERVFAIL for names that begin with `servfail`.
+/// Answers from one zone; SERVFAIL for names that begin with `servfail`, a referral for `referral`.
 struct Handler {
     catalog: Catalog,
     questions: Arc<AtomicUsize>,
@@ -40,6 +40,14 @@ impl RequestHandler for Handler {
             if name.starts_with("servfail") {
                 let response =
                     MessageResponseBuilder::from_message_request(request).error_msg(&request.metadata, ResponseCode::ServFail);
+                return response_handle.send_response(response).await.expect("sent");
+            }
+            if name.starts_with("referral") {
+                let zone = Name::from_ascii("example.").expect("name");
+                let server = RData::NS(NS(Name::from_ascii("ns.example.").expect("name")));
+                let servers = [Record::from_rdata(zone, 60, server)];
+                let metadata = Metadata::response_from_request(&request.metadata);
+                let response = MessageResponseBuilder::from_message_request(request).build(metadata, [], &servers, [], []);
                 return response_handle.send_response(response).await.expect("sent");
             }
             self.catalog.handle_request::<R, T>(request, response_handle).await

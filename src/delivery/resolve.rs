@@ -210,6 +210,11 @@ fn name_server(server: SocketAddr) -> NameServerConfig {
 fn absent<T>(error: &NetError) -> Answer<T> {
     match error {
         NetError::Dns(DnsError::NoRecordsFound(none)) if none.response_code == ResponseCode::NXDomain => Answer::NoSuchName,
+        // RFC 2308 section 2.2.1: name servers without an SOA are a referral, which says "ask there", not that there is
+        // nothing. A name server that was to look there itself has not done its work.
+        NetError::Dns(DnsError::NoRecordsFound(none)) if none.ns.is_some() && none.soa.is_none() => {
+            Answer::Failed("the name server only names other ones".to_owned())
+        }
         NetError::Dns(DnsError::NoRecordsFound(none)) if none.response_code == ResponseCode::NoError => Answer::Empty,
         other => Answer::Failed(other.to_string()),
     }

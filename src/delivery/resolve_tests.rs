@@ -104,6 +104,15 @@ async fn failures_for_good_and_for_now() {
 }
 
 #[tokio::test]
+async fn a_referral_means_later() {
+    // A resolver that answered with the name servers of the zone, instead of asking them, was taken to say that the domain
+    // has neither MX nor address: its mail came back for good.
+    let dns = serve("").await;
+    let found = mx(&dns, "referral.example", &settings()).await;
+    assert!(found[0].starts_with("Pending Transport 451 4.4.3"), "{found:?}");
+}
+
+#[tokio::test]
 async fn a_silent_name_server_means_later() {
     let silent = tokio::net::UdpSocket::bind(loopback(0)).await.expect("bind");
     let resolver = Resolver::new(&[silent.local_addr().expect("address")], Duration::from_millis(30)).expect("resolver");

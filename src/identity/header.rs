@@ -95,10 +95,13 @@ fn cut(mut text: String, octets: usize) -> String {
 }
 
 /// See [`super::read_headers`].
-pub(super) fn read(message: &[u8], client: Option<&Client>) -> HeaderFacts {
+pub(super) fn read(message: &[u8], client: Option<&Client>, fields_max: usize) -> HeaderFacts {
     let mut facts = HeaderFacts::default();
     for field in Fields::of(message) {
         facts.field_count += 1;
+        if facts.field_count > fields_max {
+            break;
+        }
         let name = field.name;
         // The length decides cheaply for most fields that nothing here is meant.
         match name.len() {

@@ -85,10 +85,11 @@ pub fn sender_address(address: &Address) -> String {
     address::normalise(address).address
 }
 
-/// Reads the header section; bounded by its own length, never fails. Identity fields are read only where `client` is
-/// trusted with them.
-pub fn read_headers(message: &[u8], client: Option<&Client>) -> HeaderFacts {
-    header::read(message, client)
+/// Reads the header section, never fails. Identity fields are read only where `client` is trusted with them. Ends behind
+/// `fields_max` fields: `field_count` is then one more, and the message not worth the work that a header of millions of
+/// fields would make.
+pub fn read_headers(message: &[u8], client: Option<&Client>, fields_max: usize) -> HeaderFacts {
+    header::read(message, client, fields_max)
 }
 
 /// The identity as far as MAIL tells it; an error is the reply to MAIL (550 5.7.1 may not send as; foreign sender refused).

@@ -21,6 +21,10 @@ fn login(name: &str, more: &[&str]) -> Login {
     Login { name: name.into(), tenant: TenantId::new("acme"), may_send_as: more.iter().map(|s| (*s).into()).collect() }
 }
 
+fn read_headers(message: &[u8], client: Option<&Client>) -> HeaderFacts {
+    super::read_headers(message, client, usize::MAX)
+}
+
 /// Identity after the dot of `message` sent from 192.0.2.7 with that envelope sender.
 fn judge_mail(settings: &Settings, from: &str, message: &str) -> Result<Identity, Reply> {
     let peer = peer(settings, "192.0.2.7");
@@ -283,6 +287,16 @@ fn header_facts_are_counted() {
     assert_eq!(h.from.map(|a| a.as_str().to_owned()).as_deref(), Some("a@x.example"));
     // What follows a line that is no field is body.
     assert_eq!(read_headers(b"Subject: x\r\nno field\r\nReceived: a\r\n", None).received_count, 0);
+}
+
+#[test]
+fn a_header_of_too_many_fields_is_not_read_to_its_end() {
+    // 50 MiB of `From:a@b.c` lines were millions of addresses to be read before the limit was looked at.
+    let mail = "From:a@b.example\r\n".repeat(10) + "Message-ID: <id@x>\r\n\r\n";
+    let over = super::read_headers(mail.as_bytes(), None, 3);
+    assert_eq!((over.field_count, over.from_all.len(), over.message_id), (4, 3, None));
+    let within = super::read_headers(mail.as_bytes(), None, 11);
+    assert_eq!((within.field_count, within.from_all.len(), within.message_id.as_deref()), (11, 10, Some("id@x")));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::headers::{self, Trace};
 use super::{Intake, Transaction, is_internal};
-use crate::blocks::desk::{DeskError, RELAY, held_under};
+use crate::blocks::desk::{DeskError, RELAY};
 use crate::config::Settings;
 use crate::identity::{self, HeaderFacts, Peer};
 use crate::judge::{Judgement, MessageFacts, RecipientFacts};
@@ -88,7 +88,7 @@ impl Intake {
 
     /// Reads header and content; refuses what no next hop should see.
     fn examine(&self, settings: &Settings, peer: &Peer, envelope: &Envelope, body: &[u8]) -> Result<Facts, Reply> {
-        let header = identity::read_headers(body, peer.client.as_deref());
+        let header = identity::read_headers(body, peer.client.as_deref(), settings.limits.header_fields);
         if header.received_count > settings.limits.received_fields {
             // RFC 5321 section 6.3: loops are found by counting Received fields.
             return Err(Reply::new(554, (5, 4, 6), "Too many hops, the message is looping"));
@@ -158,9 +158,10 @@ impl Intake {
         if arrival.recipients.iter().all(|r| r.internal && arrival.settings.blocks.allow_internal) {
             return;
         }
-        let reason = HoldReason::Block(block.reference);
-        for id in self.queue.hold(Select::Id(arrival.facts.id), reason).await {
-            self.records.trace(held_under(id, &block, self.clock.now()));
+        let held = self.queue.hold(Select::Id(arrival.facts.id), HoldReason::Block(block.reference)).await;
+        if !held.is_empty() {
+            self.desk.note_held(&held, &block);
+            self.desk.catch_up(&block).await;
         }
     }
 
@@ -191,6 +192,7 @@ impl Intake {
             if !reply.is_positive() {
                 return reply;
             }
+            self.desk.catch_up(block).await;
         }
         let part = Part { action: Action::HighRisk, pool: Pool::HighRisk, hold: None };
         let reply = self.take(arrival, arrival.facts.id, split(true), part).await;

@@ -1,31 +1,18 @@
 //! The accept path with the real spool, queue and records; nothing is delivered.
 
 use super::*;
+use crate::blocks::desk::Actor;
 use crate::blocks::rules;
-use crate::delivery::Attempt;
-use crate::env::Deliver;
-use crate::judge::testing;
+use crate::judge::{NewBlock, testing};
+use crate::queue::tests::Silent;
 use crate::queue::{Backlog, QueueState};
-use crate::types::{BlockKind, BlockRef, BlockState, BodyType, Envelope, RecipientOutcome, ReleaseVerdict, SenderScope};
-use std::future::Future;
+use crate::records::Role;
+use crate::types::{
+    BlockKind, BlockRef, BlockState, BodyType, Envelope, HoldReason, Reason, ReleaseVerdict, SenderScope, TenantId,
+};
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Mutex;
-
-/// A next hop that never answers.
-struct Silent;
-
-impl Deliver for Silent {
-    fn attempt(&self, _: Attempt) -> Pin<Box<dyn Future<Output = Vec<RecipientOutcome>> + Send + '_>> {
-        Box::pin(std::future::pending())
-    }
-}
-
-impl Clone for Silent {
-    fn clone(&self) -> Self {
-        Self
-    }
-}
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A clock at which something happens between two readings, as another session would have it.
 #[derive(Default)]
@@ -33,9 +20,12 @@ struct Meanwhile(Mutex<Option<Box<dyn FnMut() -> bool + Send>>>);
 
 impl Clock for Meanwhile {
     fn now(&self) -> Time {
-        let mut event = self.0.lock().unwrap();
-        if event.as_mut().is_some_and(|event| event()) {
-            *event = None;
+        // Out of its place meanwhile: what happens may read the clock itself.
+        let event = self.0.lock().unwrap().take();
+        if let Some(mut event) = event
+            && !event()
+        {
+            *self.0.lock().unwrap() = Some(event);
         }
         Time::from_secs(1_795_356_000)
     }
@@ -57,7 +47,9 @@ fn room() -> Room {
     let records = Records::open(&dir.path().join("records.db")).unwrap();
     let spool = Spool::open(&dir.path().join("spool"), &mut |_| ()).unwrap();
     let judge = Arc::new(Judge::new(Arc::clone(&settings)));
-    let (queue, _) = Queue::start(clock.clone(), spool.clone(), Silent, Backlog::new(Arc::clone(&settings), clock.now()));
+    // With a clock of its own: what happens between two readings is to happen in the session.
+    let backlog = Backlog::new(Arc::clone(&settings), clock.now());
+    let (queue, _) = Queue::start(Arc::new(Meanwhile::default()), spool.clone(), Silent, backlog);
     let (notifier, _) = Notifier::new();
     let (judging, queueing) = (Arc::clone(&judge), queue.clone());
     let desk = Desk::start(receiver.clone(), clock.clone(), judging, records.clone(), queueing, notifier.clone()).unwrap();
@@ -100,9 +92,29 @@ impl Room {
         self.intake.message(&self.peer, &trace, transaction, envelope, body.into_bytes()).await
     }
 
+    /// Opens a block by hand.
+    async fn block(&self, kind: BlockKind, subject: &str, scope: SenderScope) -> BlockRef {
+        let new = NewBlock {
+            kind,
+            subject: subject.into(),
+            scope,
+            tenant: Some(TenantId::new("acme")),
+            sender: None,
+            reason: Reason::Admin,
+            explanation: "test".into(),
+            until: None,
+            evidence: vec![],
+        };
+        self.intake.desk.open(new, "olaf").await.unwrap().reference
+    }
+
     async fn held(&self) -> usize {
         self.intake.queue.list(Some(QueueState::Held), None, 100).await.len()
     }
+}
+
+fn operator() -> Actor {
+    Actor { name: "olaf".into(), role: Role::Operator, tenant: None }
 }
 
 fn block(scope: SenderScope) -> Block {
@@ -172,4 +184,51 @@ async fn a_release_is_not_overwritten_by_the_end_of_its_time() {
     room.intake.desk.expire_due().await;
     let record = room.intake.records.block(due.reference).await.unwrap();
     assert_eq!((record.state, record.released_by.as_deref()), (BlockState::Released, Some("admin")));
+}
+
+#[tokio::test]
+async fn mail_that_two_blocks_stop_is_not_sent_on_with_the_release_of_one() {
+    // Alice's mail was held under her own block when an operator blocked her domain. Her block was released as a mistake,
+    // and her mail left through the domain's block.
+    let room = room();
+    assert_eq!(room.send(1, ACCOUNT, &["bob@far.example"]).await.code, 250);
+    let hers = room.block(BlockKind::Sender, "alice@acme.example", SenderScope::Any).await;
+    let domains = room.block(BlockKind::Domain, "acme.example", SenderScope::Any).await;
+    let desk = &room.intake.desk;
+    desk.release(hers, ReleaseVerdict::Mistake, "known", &operator()).await.unwrap();
+    let held = room.intake.queue.list(Some(QueueState::Held), None, 100).await;
+    assert_eq!(held.iter().map(|m| m.hold.clone()).collect::<Vec<_>>(), [Some(HoldReason::Block(domains))]);
+    desk.release(domains, ReleaseVerdict::Mistake, "known", &operator()).await.unwrap();
+    assert_eq!(room.held().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_that_was_on_its_way_to_the_disk_when_its_block_was_released_is_not_left_behind() {
+    // The part for outside was written as held under the block, which was released before the queue had that part: it
+    // stayed held, under a block that had ended, until it was given back.
+    for (verdict, left) in [(ReleaseVerdict::Mistake, 0), (ReleaseVerdict::Compromised, 2)] {
+        let room = room();
+        let reference = room.block(BlockKind::Sender, "alice@acme.example", SenderScope::Account).await;
+        let desk = Arc::clone(&room.intake.desk);
+        // The last readings of the clock are those of the two parts as they are written.
+        let readings = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&readings);
+        *room.clock.0.lock().unwrap() = Some(Box::new(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            false
+        }));
+        assert_eq!(room.send(1, ACCOUNT, &["bob@acme.example", "x@far.example"]).await.code, 250);
+        let mut left_to_read = readings.load(Ordering::Relaxed) - 1;
+        *room.clock.0.lock().unwrap() = Some(Box::new(move || {
+            left_to_read -= 1;
+            if left_to_read == 0 {
+                let release = async { desk.release(reference, verdict, "known", &operator()).await.map(drop) };
+                tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(release)).unwrap();
+            }
+            left_to_read == 0
+        }));
+        assert_eq!(room.send(2, ACCOUNT, &["bob@acme.example", "x@far.example"]).await.code, 250);
+        assert!(room.clock.0.lock().unwrap().is_none(), "the release came in between");
+        assert_eq!(room.held().await, left, "{verdict:?}");
+    }
 }

@@ -287,3 +287,24 @@ fn reports_are_limited_per_sender_and_hour() {
     assert!(limit.take(later, "a"));
     assert!(!RateLimit::new(0).take(NOW, "a"));
 }
+
+#[test]
+fn a_report_that_could_not_be_written_does_not_count() {
+    // On a full disk each retry of the same report counted, and after an hour's worth of them the rest was dropped.
+    let mut limit = RateLimit::new(1);
+    for _ in 0..60 {
+        assert!(limit.take(NOW, "a"));
+        limit.give_back("a");
+    }
+    assert!(limit.take(NOW, "a") && !limit.take(NOW, "a"));
+}
+
+#[test]
+fn what_must_not_be_dropped_is_spread_over_the_hours_to_come() {
+    let mut limit = RateLimit::new(2);
+    while limit.take(NOW, "a") {}
+    let hour = |time: crate::types::Time| time.as_secs() / 3600 - NOW.as_secs() / 3600;
+    let hours: Vec<_> = (0..5).map(|_| hour(limit.put_off(NOW, "a"))).collect();
+    assert_eq!(hours, [1, 1, 2, 2, 3]);
+    assert_eq!(hour(limit.put_off(NOW, "unknown")), 1);
+}

@@ -8,12 +8,15 @@ use crate::intake::IdSource;
 use crate::queue::Queue;
 use crate::records::Records;
 use crate::spool::Spool;
-use crate::types::{Address, BodyType, Envelope, MessageMeta, Notify, Pool, Recipient, ReversePath};
+use crate::types::{Address, BlockRef, BodyType, Envelope, MessageMeta, Notify, Pool, Recipient, ReversePath};
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
+/// Mails that could not be spooled kept at most, to be tried again each minute.
+const UNSENT: usize = 1024;
 /// Notices waiting at most; more are dropped with a line in the log (the block records themselves are durable).
 const BACKLOG: usize = 4096;
 
@@ -57,6 +60,12 @@ impl Notifier {
     }
 }
 
+/// A mail that is to go out, and the block of which people are then told.
+struct Outgoing {
+    mail: compose::Mail,
+    block: Option<BlockRef>,
+}
+
 /// What sending takes.
 pub struct Outbox {
     /// Settings in force.
@@ -77,52 +86,98 @@ impl Outbox {
     /// Runs until every [`Notifier`] is gone; what waits then is still sent.
     pub async fn run(self, mut inbox: Inbox) {
         let mut dedup = Dedup::new(self.clock.now());
+        let mut unsent = VecDeque::new();
         let mut minute = tokio::time::interval(Duration::from_secs(60));
         loop {
             tokio::select! {
                 item = inbox.0.recv() => match item {
-                    Some(Item::Notice(notice)) => self.handle(&mut dedup, &notice).await,
+                    Some(Item::Notice(notice)) => self.handle(&mut dedup, &mut unsent, &notice).await,
                     Some(Item::Flush(done)) => {
-                        self.send_digests(dedup.close(self.clock.now())).await;
+                        self.try_again(&mut unsent).await;
+                        self.send_digests(&mut unsent, dedup.close(self.clock.now())).await;
                         // Whoever asked may have given up waiting.
                         let _ = done.send(());
                     }
                     None => break,
                 },
-                _ = minute.tick() => self.send_digests(dedup.turn(self.clock.now())).await,
+                _ = minute.tick() => {
+                    self.try_again(&mut unsent).await;
+                    self.send_digests(&mut unsent, dedup.turn(self.clock.now())).await;
+                }
             }
         }
     }
 
-    async fn send_digests(&self, digests: Vec<Digest>) {
+    async fn send_digests(&self, unsent: &mut VecDeque<Outgoing>, digests: Vec<Digest>) {
         let settings = Arc::clone(&self.settings.borrow());
         for digest in digests {
-            self.send(&settings, &compose::digest(&settings, &digest)).await;
+            self.send_or_keep(unsent, Outgoing { mail: compose::digest(&settings, &digest), block: None }).await;
         }
     }
 
-    async fn handle(&self, dedup: &mut Dedup, notice: &Notice) {
+    async fn handle(&self, dedup: &mut Dedup, unsent: &mut VecDeque<Outgoing>, notice: &Notice) {
         let settings = Arc::clone(&self.settings.borrow());
         if settings.notify.webhook.is_some() {
             // Programs get every event: they do their own counting.
             let now = self.clock.now();
             webhook::store(&self.records, self.ids.next(now), now, &compose::webhook(notice, now)).await;
         }
+        let block = match notice {
+            Notice::Blocked { block, .. } => Some(block.reference),
+            _ => None,
+        };
         if dedup.check(notice, &compose::line(notice)) == Verdict::Send {
-            self.send(&settings, &compose::mail(&settings, notice)).await;
-        }
-        if let Notice::Blocked { block, .. } = notice
-            && let Err(error) = self.records.told(block.reference).await
-        {
-            tracing::error!(block = %block.reference, ?error, "people may be told of this block a second time");
+            self.send_or_keep(unsent, Outgoing { mail: compose::mail(&settings, notice), block }).await;
+        } else if let Some(reference) = block {
+            // It stands in a digest.
+            self.told(reference).await;
         }
     }
 
-    /// Queues a mail from the null sender: never judged, never blocked, never bounced back to us.
-    async fn send(&self, settings: &Settings, mail: &compose::Mail) {
-        if mail.to.is_empty() {
+    /// Sends a mail; one that the spool does not take now is kept for the next minute.
+    async fn send_or_keep(&self, unsent: &mut VecDeque<Outgoing>, mail: Outgoing) {
+        if self.send(&mail).await {
             return;
         }
+        if unsent.len() >= UNSENT {
+            // People are told of a block at the next start at the latest: its record says that they were not.
+            tracing::error!(subject = %mail.mail.subject, "a notice was dropped: too many could not be spooled");
+            return;
+        }
+        unsent.push_back(mail);
+    }
+
+    /// Sends what the spool did not take before, up to the first that it does not take now.
+    async fn try_again(&self, unsent: &mut VecDeque<Outgoing>) {
+        while let Some(mail) = unsent.front() {
+            if !self.send(mail).await {
+                return;
+            }
+            unsent.pop_front();
+        }
+    }
+
+    /// The record of a block says that people know of it.
+    async fn told(&self, block: BlockRef) {
+        if let Err(error) = self.records.told(block).await {
+            tracing::error!(%block, ?error, "people may be told of this block a second time");
+        }
+    }
+
+    /// Spools and queues a mail; false if the spool does not take it.
+    async fn send(&self, unsent: &Outgoing) -> bool {
+        let settings = Arc::clone(&self.settings.borrow());
+        if !unsent.mail.to.is_empty() && !self.spool_mail(&settings, &unsent.mail).await {
+            return false;
+        }
+        if let Some(reference) = unsent.block {
+            self.told(reference).await;
+        }
+        true
+    }
+
+    /// Queues a mail from the null sender: never judged, never blocked, never bounced back to us.
+    async fn spool_mail(&self, settings: &Settings, mail: &compose::Mail) -> bool {
         let id = self.ids.next(self.clock.now());
         let body = Bytes::from(compose::message(settings, mail, &id.to_string(), self.clock.now()));
         let recipient = |address: &Address| Recipient { notify: Some(Notify::NEVER), ..Recipient::new(address.clone()) };
@@ -136,8 +191,60 @@ impl Outbox {
         };
         let meta = Arc::new(MessageMeta::of_ours(id, self.clock.now(), envelope, Pool::Normal, body.len()));
         match self.spool.accept(&meta, body).await {
-            Ok(()) => self.queue.enqueue(meta),
-            Err(error) => tracing::error!(subject = %mail.subject, ?error, "a notice could not be spooled"),
+            Ok(()) => {
+                self.queue.enqueue(meta);
+                true
+            }
+            Err(error) => {
+                tracing::error!(subject = %mail.subject, ?error, "a notice could not be spooled, tried again");
+                false
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blocks::rules::tests::block;
+    use crate::env::SystemClock;
+    use crate::judge::testing;
+    use crate::queue::Backlog;
+    use crate::queue::tests::Silent;
+    use crate::types::BlockKind;
+
+    #[tokio::test]
+    async fn people_count_as_told_of_a_block_only_once_the_notice_is_on_disk() {
+        // On a full disk the notice was lost with a line in the log, and the record of the block said that people knew: nobody
+        // was ever told, not even at the next start.
+        let dir = tempfile::tempdir().expect("directory");
+        let operator = Address::parse("noc@relay.test").expect("address");
+        let mut settings = testing::settings();
+        settings.notify.operators = vec![operator];
+        let settings = Arc::new(settings);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let spool = Spool::open(&dir.path().join("spool"), &mut |_| ()).expect("spool");
+        let broken = Spool::open(&dir.path().join("broken"), &mut |_| ()).expect("spool");
+        broken.close().await;
+        let backlog = Backlog::new(Arc::clone(&settings), clock.now());
+        let (queue, _events) = Queue::start(Arc::clone(&clock), spool.clone(), Silent, backlog);
+        let (_sender, receiver) = watch::channel(settings);
+        let records = Records::open(&dir.path().join("records.db")).expect("records");
+        let ids = Arc::new(IdSource::new(1));
+        let mut outbox = Outbox { settings: receiver, clock: Arc::clone(&clock), spool: broken, queue, records, ids };
+
+        let block = Arc::new(block(BlockKind::Sender, "alice@acme.example"));
+        outbox.records.open_block(Arc::clone(&block)).await.expect("recorded");
+        let (mut dedup, mut unsent) = (Dedup::new(clock.now()), VecDeque::new());
+        outbox.handle(&mut dedup, &mut unsent, &Notice::Blocked { block: Arc::clone(&block), held: 0 }).await;
+        assert_eq!(outbox.records.untold().await.expect("read"), [block.reference]);
+        outbox.try_again(&mut unsent).await;
+        assert_eq!(unsent.len(), 1, "still no room");
+        outbox.spool = spool;
+        outbox.try_again(&mut unsent).await;
+        assert_eq!(outbox.records.untold().await.expect("read"), []);
+        assert_eq!(outbox.queue.list(None, None, 10).await.len(), 1, "the notice is on its way");
+        outbox.try_again(&mut unsent).await;
+        assert_eq!(outbox.queue.list(None, None, 10).await.len(), 1, "once");
     }
 }

@@ -4,7 +4,7 @@ use super::progress::Last;
 use super::schedule::{self, Signal, Window};
 use crate::config::Settings;
 use crate::delivery::Destination;
-use crate::types::{Domain, MessageId, Pool, Time};
+use crate::types::{Domain, MessageId, Pool, Time, stable_hash};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -296,12 +296,16 @@ impl Destinations {
     }
 }
 
-/// Tells destinations apart: what differs here must not share connections, limits or failures.
-fn key(destination: &Destination) -> String {
+/// Tells destinations apart: what differs here must not share connections, limits or failures; what does not is one
+/// destination, whichever `[[route]]` led there.
+pub fn key(destination: &Destination) -> String {
     match destination {
         Destination::Mx(domain) => domain.as_str().to_owned(),
         Destination::Route(r) => {
-            format!("{}:{}/{:?}/{}", r.host, r.port, r.tls, r.username.as_deref().unwrap_or_default())
+            let user = r.username.as_deref().unwrap_or_default();
+            // With the wrong password nothing gets through: two passwords are two ways. Hashed, so that it stands in one place.
+            let password = stable_hash(&[r.password.as_ref().map_or("", |p| &p.0).as_bytes()]);
+            format!("{}:{}/{:?}/{password:x}/{user}", r.host, r.port, r.tls)
         }
     }
 }

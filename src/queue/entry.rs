@@ -157,8 +157,10 @@ pub struct Entry {
     pub loading: bool,
     /// It waits for its meta to be read.
     pub queued: bool,
-    /// Its legs belong to routes that are no more.
+    /// Its recipients are to be sorted anew: their routes are no more, or a report on them was put off.
     pub regroup: bool,
+    /// A report of success must be opened again.
+    pub owed: bool,
 }
 
 impl Entry {
@@ -197,8 +199,9 @@ impl Entry {
     /// Whether its meta must be read for what comes next.
     pub fn needs_meta(&self) -> bool {
         let left = !self.legs.all().is_empty();
-        left && (self.running == 0 && (self.regroup || self.fate.is_some())
-            || self.notice == Notice::Wanted && self.hold.is_none() && self.fate.is_none())
+        self.owed
+            || self.running == 0 && (self.regroup || left && self.fate.is_some())
+            || left && self.notice == Notice::Wanted && self.hold.is_none() && self.fate.is_none()
     }
 
     /// Takes all legs that do not run out of their lines.

@@ -24,7 +24,8 @@ use crate::env::{Clock, Deliver};
 use crate::judge::Judge;
 use crate::spool::{Recovered, Spool};
 use crate::types::{
-    Address, BlockRef, HoldReason, MessageId, MessageMeta, Pool, RecipientOutcome, RecipientStatus, Reply, TenantId, Time,
+    Address, BlockRef, HoldReason, Identity, MessageId, MessageMeta, Pool, RecipientOutcome, RecipientStatus, Reply, TenantId,
+    Time,
 };
 use orders::Order;
 use progress::{Progress, Stage};
@@ -124,6 +125,18 @@ pub enum Select {
     HeldUnder(BlockRef),
 }
 
+/// The block in force that stops mail of this identity, if any: `Judge::gate`.
+pub type Gate = Arc<dyn Fn(&Identity) -> Option<BlockRef> + Send + Sync>;
+
+/// What a release of much mail brought about.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Released {
+    /// On its way again.
+    pub sent_on: Vec<MessageId>,
+    /// Held on, now under this block.
+    pub kept: Vec<(MessageId, BlockRef)>,
+}
+
 /// One message as listed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct QueueItem {
@@ -184,8 +197,8 @@ fn from_rfc3339<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Time, D::Error
     Time::parse_rfc3339(&text).ok_or_else(|| serde::de::Error::custom("not an RFC 3339 time"))
 }
 
-/// Somebody must take over what a report says before it is final. Dropped without [`Ack::done`], the report comes again
-/// after a minute; after a crash, its recipients are tried again.
+/// Somebody must take over what a report says before it is final. Dropped without [`Ack::done`] or [`Ack::put_off`], the
+/// report comes again after a minute; after a crash, its recipients are tried again.
 #[derive(Debug)]
 pub struct Ack {
     token: u64,
@@ -199,19 +212,24 @@ impl Ack {
 
     /// The report is in the spool, or none is due.
     pub fn done(mut self) {
-        self.answer(true);
+        self.answer(Input::Acked { token: self.token, done: true });
     }
 
-    fn answer(&mut self, done: bool) {
+    /// Nobody may be told before `until`: the event comes again then.
+    pub fn put_off(mut self, until: Time) {
+        self.answer(Input::PutOff { token: self.token, until });
+    }
+
+    fn answer(&mut self, input: Input) {
         if let Some(own) = self.own.take().and_then(|own| own.upgrade()) {
-            let _ = own.send(Command::Input(Input::Acked { token: self.token, done }));
+            let _ = own.send(Command::Input(input));
         }
     }
 }
 
 impl Drop for Ack {
     fn drop(&mut self) {
-        self.answer(false);
+        self.answer(Input::Acked { token: self.token, done: false });
     }
 }
 
@@ -282,7 +300,13 @@ impl Queue {
         self.order(Order::Hold(reason), select).await
     }
 
-    /// Sends held mail on; gives the ids. On disk when this returns.
+    /// Sends held mail on, except what `gate` stops: that is held on under the block which stops it. On disk when this
+    /// returns.
+    pub async fn release_unless(&self, select: Select, gate: Gate) -> Released {
+        self.ask(|answer| Command::Release(select, gate, answer)).await.unwrap_or_default()
+    }
+
+    /// Sends held mail on, whoever sent it; gives the ids. On disk when this returns.
     pub async fn release(&self, select: Select) -> Vec<MessageId> {
         self.order(Order::Release, select).await
     }
@@ -315,6 +339,13 @@ impl Queue {
         Some(item)
     }
 
+    /// Why a message is held, and whose it is (`None` = the relay's own); `None` if it is not held, or cannot be read now.
+    pub async fn held_for(&self, id: MessageId) -> Option<(HoldReason, Option<Identity>)> {
+        let (item, _) = self.ask(|answer| Command::Show(id, answer)).await??;
+        let (meta, _) = self.spool.read(id).await.ok()?;
+        Some((item.hold?, meta.identity))
+    }
+
     /// No new attempts from now on; waits for the running ones and their reports up to the deadline.
     pub async fn drain(&self, deadline: std::time::Duration) {
         let _ = tokio::time::timeout(deadline, self.ask(Command::Drain)).await;
@@ -338,7 +369,7 @@ fn shown(meta: &MessageMeta, progress: &Progress) -> Vec<QueueRecipient> {
         address: recipient.address.clone(),
         status: match track.stage {
             Stage::Pending => RecipientStatus::Pending,
-            Stage::Delivered => RecipientStatus::Delivered,
+            Stage::Delivered | Stage::Relaying => RecipientStatus::Delivered,
             Stage::Failed | Stage::Reporting => RecipientStatus::Failed,
         },
         last_reply: track.last.as_ref().map(|last| last.reply.one_line()).unwrap_or_default(),

@@ -3,8 +3,8 @@
 use super::entry::{Entry, LegState, Notice};
 use super::progress::Fate;
 use super::state::{Effect, State};
-use super::{FailureCause, Select};
-use crate::types::{HoldReason, Identity, MessageId, Time};
+use super::{FailureCause, Gate, Released, Select};
+use crate::types::{BlockRef, HoldReason, Identity, MessageId, Time};
 use std::collections::HashMap;
 
 /// An order on what a [`Select`] means.
@@ -12,6 +12,8 @@ use std::collections::HashMap;
 pub enum Order {
     /// Hold what is not held.
     Hold(HoldReason),
+    /// Go on holding held mail, for this reason.
+    Keep(HoldReason),
     /// Send held mail on.
     Release,
     /// Try now.
@@ -29,6 +31,29 @@ impl State {
         let mut met = self.selected(select);
         met.retain(|id| self.carry_out(now, *id, order, out));
         met
+    }
+
+    /// Sends on what the gate lets pass and holds the rest on under the block that stops it. Durable as [`State::order`].
+    pub fn release(&mut self, now: Time, select: &Select, gate: &Gate, out: &mut Vec<Effect>) -> Released {
+        // Messages of one sender share one identity: each is looked at once. All before anything changes, as identities
+        // are told apart by where they lie.
+        let mut seen: HashMap<*const Identity, Option<BlockRef>> = HashMap::new();
+        let mut stop = |id: &MessageId| {
+            let identity = self.messages.get(id)?.identity()?;
+            *seen.entry(std::ptr::from_ref(identity)).or_insert_with(|| gate(identity))
+        };
+        let selected: Vec<_> = self.selected(select).into_iter().map(|id| (id, stop(&id))).collect();
+        let mut released = Released::default();
+        for (id, stop) in selected {
+            let order = stop.map_or(Order::Release, |reference| Order::Keep(HoldReason::Block(reference)));
+            if self.carry_out(now, id, &order, out) {
+                match stop {
+                    None => released.sent_on.push(id),
+                    Some(reference) => released.kept.push((id, reference)),
+                }
+            }
+        }
+        released
     }
 
     fn selected(&self, select: &Select) -> Vec<MessageId> {
@@ -59,14 +84,14 @@ impl State {
         let Some(mut entry) = self.messages.remove(&id) else { return false };
         let fits = match order {
             Order::Hold(_) | Order::Retry => entry.hold.is_none(),
-            Order::Release | Order::Delete => entry.hold.is_some(),
+            Order::Keep(_) | Order::Release | Order::Delete => entry.hold.is_some(),
             Order::Bounce => true,
         };
         if !fits || entry.fate.is_some() || entry.legs.all().is_empty() {
             self.messages.insert(id, entry);
             return false;
         }
-        if *order == Order::Delete && entry.running == 0 && entry.reports == 0 {
+        if *order == Order::Delete && entry.running == 0 && entry.reports == 0 && !entry.owed {
             self.finish(id, *entry, out);
             return true;
         }
@@ -89,6 +114,8 @@ impl State {
                 self.slim(entry);
                 entry.park();
             }
+            // Its time in the hold goes on: who moves from block to block is not held for ever.
+            Order::Keep(reason) => entry.hold = Some(reason.clone()),
             Order::Release => {
                 entry.hold = None;
                 // Its time on the way begins now: it must not expire before it was ever tried.

@@ -2,10 +2,10 @@
 //!
 //! Layout, version 1; numbers are LEB128 unless said otherwise:
 //! `version u8, flags u8, since i64 LE, [hold: length, JSON], [fate u8], recipients, runs…`, where a run is
-//! `length, status u8` and, for recipients still to be tried, `attempts, next i64 LE, code, enhanced (3), text, remote`.
+//! `length, status u8, attempts, next i64 LE` and, where there is a last answer, `code, enhanced (3), text, remote`.
 //! Neighbours in the same state share one run: a thousand recipients of one destination cost as much as one.
 
-use super::FailureCause;
+use super::{FailedRecipient, FailureCause};
 use crate::types::{Enhanced, HoldReason, Reply, Time};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub enum Stage {
     Pending,
     /// The next hop has it.
     Delivered,
+    /// The next hop has it; the report of success that was asked for is not yet in the spool.
+    Relaying,
     /// Failed, and the sender has been told (or is not to be).
     Failed,
     /// Failed, the report is not yet in the spool. After a crash it counts as pending: better tried again than lost.
@@ -151,6 +153,34 @@ impl Progress {
         (0u32..).zip(&self.recipients).filter(|(_, t)| t.stage == Stage::Pending)
     }
 
+    /// No recipient that is still to be tried is tried before `next`.
+    pub fn put_off(&mut self, next: Time) {
+        for track in self.recipients.iter_mut().filter(|t| t.stage == Stage::Pending) {
+            track.next = track.next.max(next);
+        }
+    }
+
+    /// Recipients whose report of success is owed to the sender, with the answer that says so.
+    pub fn relaying(&self) -> Vec<FailedRecipient> {
+        let owed = (0u32..).zip(&self.recipients).filter(|(_, t)| t.stage == Stage::Relaying);
+        owed.map(|(recipient, track)| match track.last.as_deref() {
+            Some(last) => FailedRecipient { recipient, reply: last.reply.clone(), remote: last.remote.clone() },
+            None => FailedRecipient { recipient, reply: Reply::plain(250, "Ok"), remote: String::new() },
+        })
+        .collect()
+    }
+
+    /// A report on these recipients is put off: they are to be tried once more, or told of once more, after `next`.
+    pub fn put_back(&mut self, told: &[FailedRecipient], next: Time) {
+        for told in told {
+            let track = self.recipients.get_mut(told.recipient as usize).filter(|t| t.stage == Stage::Reporting);
+            if let Some(track) = track {
+                let last = Some(Arc::new(Last::new(&told.reply, &told.remote)));
+                *track = Track { stage: Stage::Pending, attempts: track.attempts, next, last };
+            }
+        }
+    }
+
     /// After a restart: reports that were under way are lost, so their recipients are tried once more. A clock that was set
     /// back in between would leave the message waiting for a time that lies far ahead: it is on its way since now at the
     /// latest, and waits `longest_wait` at most.
@@ -206,6 +236,7 @@ fn put_track(out: &mut Vec<u8>, track: &Track) {
         Stage::Delivered => 1,
         Stage::Failed => 2,
         Stage::Reporting => 3,
+        Stage::Relaying => 4,
     };
     out.push(stage | if track.last.is_some() { 0x10 } else { 0 });
     put(out, u64::from(track.attempts));
@@ -266,6 +297,7 @@ impl Input<'_> {
             1 => Stage::Delivered,
             2 => Stage::Failed,
             3 => Stage::Reporting,
+            4 => Stage::Relaying,
             _ => return None,
         };
         let attempts = u16::try_from(self.number()?).ok()?;
@@ -292,8 +324,8 @@ mod tests {
 
     fn track() -> impl Strategy<Value = Track> {
         let last = (200u16..600, prop::option::of((2u8..6, 0u16..999, 0u16..999)), ".{0,300}", ".{0,200}");
-        (0u8..4, any::<u16>(), any::<i64>(), prop::option::of(last)).prop_map(|(stage, attempts, next, last)| Track {
-            stage: [Stage::Pending, Stage::Delivered, Stage::Failed, Stage::Reporting][usize::from(stage)],
+        (0u8..5, any::<u16>(), any::<i64>(), prop::option::of(last)).prop_map(|(stage, attempts, next, last)| Track {
+            stage: [Stage::Pending, Stage::Delivered, Stage::Failed, Stage::Reporting, Stage::Relaying][usize::from(stage)],
             attempts,
             next: Time(next),
             last: last.map(|(code, enhanced, text, remote)| {

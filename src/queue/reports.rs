@@ -7,10 +7,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Most reports not acknowledged; no new work starts beyond.
+/// Most reports being taken over at once; no new work starts beyond.
 pub const REPORTS_MAX: usize = 256;
+/// Most reports kept in memory that nobody could take over, as on a full disk; what comes beyond is put off.
+pub const WAITING_MAX: usize = 4096;
 /// A report nobody took over comes again after this time.
-const AGAIN: Duration = Duration::from_secs(60);
+pub const AGAIN: Duration = Duration::from_secs(60);
 
 /// What is reported.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,9 +85,15 @@ impl Reports {
         self.again.first().map(|(time, _)| *time)
     }
 
-    /// Not acknowledged.
-    pub fn len(&self) -> usize {
-        self.open.len()
+    /// Being taken over. Those that wait to come again do not count: while nobody can take a report over, mail that can
+    /// be delivered still is.
+    pub fn busy(&self) -> usize {
+        self.open.len().saturating_sub(self.again.len())
+    }
+
+    /// Whether there is room for more that nobody takes over.
+    pub fn has_room(&self) -> bool {
+        self.again.len() < WAITING_MAX
     }
 
     /// Whether all are acknowledged.

@@ -46,6 +46,7 @@ pub fn settle(
             Some(o) if o.status == RecipientStatus::Delivered => {
                 *track = Track { stage: Stage::Delivered, attempts, next: Time(0), last: None };
                 if wants_success(meta, o) {
+                    (track.stage, track.last) = (Stage::Relaying, Some(Arc::new(Last::new(&o.reply, &o.remote))));
                     settled.relayed.push(told(*index, o));
                 }
             }

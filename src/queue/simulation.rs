@@ -6,7 +6,7 @@ use super::reports::{Report, ReportKind};
 use super::state::{Effect, Input, Job, State};
 use super::tests::{message, outcome, rules, settings, smart_host};
 use super::{FailureCause, Select};
-use crate::types::{HoldReason, MessageId, MessageMeta, RecipientOutcome, Time};
+use crate::types::{HoldReason, MessageId, MessageMeta, Notify, RecipientOutcome, Time};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -42,6 +42,8 @@ struct World {
     delivered: BTreeSet<(MessageId, u32)>,
     failed: BTreeSet<(MessageId, u32)>,
     noticed: BTreeSet<MessageId>,
+    /// Successes that were asked for and told of.
+    relayed: BTreeSet<(MessageId, u32)>,
     deleted: BTreeSet<MessageId>,
     running: BTreeMap<u32, usize>,
     routed: bool,
@@ -62,6 +64,7 @@ impl World {
             delivered: BTreeSet::new(),
             failed: BTreeSet::new(),
             noticed: BTreeSet::new(),
+            relayed: BTreeSet::new(),
             deleted: BTreeSet::new(),
             running: BTreeMap::new(),
             routed: false,
@@ -81,6 +84,11 @@ impl World {
         meta.id = MessageId::from_parts(self.now, n);
         if self.random.below(10) == 0 {
             meta.hold = Some(HoldReason::Admin);
+        }
+        for recipient in &mut meta.envelope.recipients {
+            if self.random.below(4) == 0 {
+                recipient.notify = Some(Notify { success: true, failure: true, delay: true });
+            }
         }
         let meta = Arc::new(meta);
         self.accepted.push(meta.clone());
@@ -139,6 +147,10 @@ impl World {
                 self.feed(input);
             }
             Coming::Report(token, report) => {
+                if self.random.below(10) == 0 {
+                    let until = self.now.after(Duration::from_secs(self.random.below(7200)));
+                    return self.feed(Input::PutOff { token, until });
+                }
                 let done = self.random.below(5) > 0;
                 if done {
                     self.reported(&report);
@@ -187,7 +199,7 @@ impl World {
                 assert!(self.now.since(report.meta.accepted_at) >= limit, "seed {}: {cause:?} too early", self.seed);
             }
             ReportKind::Delayed(_) => assert!(self.noticed.insert(id), "seed {}: {id} noticed twice", self.seed),
-            ReportKind::Relayed => {}
+            ReportKind::Relayed => self.relayed.extend(report.recipients.iter().map(|told| (id, told.recipient))),
         }
     }
 
@@ -281,6 +293,9 @@ impl World {
                 assert!(!(delivered && failed), "seed {seed}: {} #{r} delivered and failed", meta.id);
                 let deleted = self.deleted.contains(&meta.id);
                 assert!(delivered || failed || deleted, "seed {seed}: {} #{r} vanished", meta.id);
+                let asked = meta.envelope.recipients[r as usize].notify.is_some();
+                let told = self.relayed.contains(&(meta.id, r));
+                assert_eq!(told, delivered && asked, "seed {seed}: {} #{r} told of its success", meta.id);
             }
         }
     }

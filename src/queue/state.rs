@@ -5,10 +5,10 @@ mod ending;
 mod pump;
 mod timing;
 
-use super::destinations::{Destinations, Route};
+use super::destinations::{self, Destinations, Route};
 use super::entry::{Entry, Leg, LegState, Legs, NEVER, Notice, Sender, Source};
 use super::progress::{Progress, Stage};
-use super::reports::{Report, Reports};
+use super::reports::{AGAIN, Report, Reports};
 use super::schedule;
 use super::{QueueItem, QueueState};
 use crate::config::Settings;
@@ -55,10 +55,12 @@ impl Job {
     /// The recipients this attempt is for.
     pub fn recipients(&self, meta: &MessageMeta) -> Vec<u32> {
         let recipients = &meta.envelope.recipients;
+        // By the same key that sorted them: two routes may lead to one destination.
+        let key = destinations::key(&self.destination);
         let here = |index: &u32| match (&self.settings, recipients.get(*index as usize)) {
             (_, None) => false,
             (None, Some(_)) => true, // only one destination is left
-            (Some(settings), Some(r)) => (self.route)(settings, r.address.domain()) == *self.destination,
+            (Some(settings), Some(r)) => destinations::key(&(self.route)(settings, r.address.domain())) == key,
         };
         match self.record.as_deref().and_then(Progress::decode) {
             Some(progress) => progress.pending().map(|(index, _)| index).filter(here).collect(),
@@ -100,6 +102,13 @@ pub enum Input {
         token: u64,
         /// Taken over.
         done: bool,
+    },
+    /// Nobody takes a report over before that time.
+    PutOff {
+        /// Its token.
+        token: u64,
+        /// Not before.
+        until: Time,
     },
     /// New settings.
     Reload(Arc<Settings>),
@@ -149,8 +158,10 @@ pub struct State {
     reports: Reports,
     /// Messages whose meta is needed.
     work: VecDeque<MessageId>,
-    /// Messages whose meta could not be read.
+    /// Messages whose meta could not be read, or whose report was put off.
     later: BTreeSet<(Time, MessageId)>,
+    /// Found at start with nothing left to do.
+    ended: Vec<MessageId>,
     running: usize,
     loading: usize,
     fresh: usize,
@@ -171,6 +182,7 @@ impl State {
             reports: Reports::default(),
             work: VecDeque::new(),
             later: BTreeSet::new(),
+            ended: Vec::new(),
             running: 0,
             loading: 0,
             fresh: 0,
@@ -192,6 +204,12 @@ impl State {
         let fresh = || Progress::fresh(meta.accepted_at.min(now), meta.hold.clone(), count);
         let is_known = known.is_some();
         let progress = known.unwrap_or_else(fresh);
+        let owed = progress.recipients.iter().any(|t| t.stage == Stage::Relaying);
+        if !owed && progress.pending().next().is_none() {
+            // All that was missing is a report on what came before the end: nobody needs that any more.
+            self.ended.push(meta.id);
+            return;
+        }
         let legs = self.sort(meta, &progress);
         let sender = Sender { from: meta.envelope.from.as_str().into(), identity: meta.identity.clone() };
         let mut entry = Entry {
@@ -202,6 +220,7 @@ impl State {
             legs,
             notice: if progress.notice_sent { Notice::Sent } else { Notice::None },
             fate: progress.fate,
+            owed,
             ..Entry::fresh(meta)
         };
         if entry.hold.is_some() {
@@ -226,8 +245,10 @@ impl State {
                 self.loaded(now, &meta, out);
             }
             Input::Unread { id, dest, lost } => self.unread(now, id, dest, lost, out),
-            Input::Acked { token, done: false } => self.reports.refused(now, token),
-            Input::Acked { token, done: true } => self.acked(token, out),
+            Input::Acked { token, done: false } if self.reports.has_room() => self.reports.refused(now, token),
+            Input::Acked { token, done: false } => self.put_off(token, now.after(AGAIN), out),
+            Input::PutOff { token, until } => self.put_off(token, until, out),
+            Input::Acked { token, done: true } => self.acked(now, token, out),
             Input::Reload(settings) => {
                 let stale = self.settings.routes != settings.routes;
                 self.settings = settings;
@@ -362,6 +383,7 @@ impl Entry {
             loading: false,
             queued: false,
             regroup: false,
+            owed: false,
         }
     }
 }

@@ -4,7 +4,7 @@ use super::orders::Order;
 use super::progress::Progress;
 use super::reports::{Report, ReportKind};
 use super::state::{Effect, Input, Job, State};
-use super::{Ack, QueueEvent, QueueItem, QueueState, Select};
+use super::{Ack, Gate, QueueEvent, QueueItem, QueueState, Released, Select};
 use crate::delivery::{Attempt, Delivery};
 use crate::env::{Clock, Deliver};
 use crate::spool::{Spool, SpoolError};
@@ -36,6 +36,8 @@ pub enum Command {
     Input(Input),
     /// An order, answered when it is durable.
     Order(Order, Select, oneshot::Sender<Vec<MessageId>>),
+    /// A release with a gate, answered when it is durable.
+    Release(Select, Gate, oneshot::Sender<Released>),
     /// A page.
     List(Option<QueueState>, Option<MessageId>, usize, oneshot::Sender<Vec<QueueItem>>),
     /// One message.
@@ -114,6 +116,12 @@ impl<D: Deliver> Task<D> {
                 let met = self.state.order(now, &order, &select, effects);
                 self.carry_out(effects).await;
                 let _ = answer.send(met);
+            }
+            Command::Release(select, gate, answer) => {
+                self.carry_out(effects).await;
+                let released = self.state.release(now, &select, &gate, effects);
+                self.carry_out(effects).await;
+                let _ = answer.send(released);
             }
             Command::List(state, after, limit, answer) => {
                 let _ = answer.send(self.state.list(state, after, limit));

@@ -8,12 +8,15 @@ use super::state::{Effect, Input, Job, Rules, State};
 use super::{FailureCause, QueueState, Select};
 use crate::config::Settings;
 use crate::config::settings as s;
-use crate::delivery::Destination;
+use crate::delivery::{Attempt, Destination};
+use crate::env::Deliver;
 use crate::types::{
     Address, Block, BlockKind, BlockRef, BlockState, Domain, Envelope, HoldReason, Identity, MessageId, MessageMeta, Notify,
     OutcomeClass, Pool, Reason, Recipient, RecipientOutcome, RecipientStatus, Reply, ReversePath, SenderKey, SenderScope,
     Strength, TenantId, Time,
 };
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,6 +87,16 @@ pub(super) fn outcome(recipient: u32, code: u16) -> RecipientOutcome {
     };
     let remote = "mx.example[192.0.2.1]:25".to_owned();
     RecipientOutcome { recipient, status, class, reply: Reply::plain(code, "says so"), remote, relayed_dsn: false }
+}
+
+/// A next hop that never answers, for tests of the rooms around the queue.
+#[derive(Clone)]
+pub(crate) struct Silent;
+
+impl Deliver for Silent {
+    fn attempt(&self, _: Attempt) -> Pin<Box<dyn Future<Output = Vec<RecipientOutcome>> + Send + '_>> {
+        Box::pin(std::future::pending())
+    }
 }
 
 struct Bench {
@@ -179,6 +192,44 @@ fn each_destination_gets_its_own_attempt_with_its_own_recipients() {
 }
 
 #[test]
+fn two_routes_to_one_next_hop_lose_no_recipient() {
+    // `example.com` and `.example.com` led to the same host and so to one destination, which bore the first one's name:
+    // the recipient below was in no attempt, and the message ended without it, undelivered and unreported.
+    let route: super::destinations::Route = |settings, domain| {
+        let found = settings.routes.iter().find(|r| match &r.domain {
+            s::RouteMatch::Any => true,
+            s::RouteMatch::Exact(name) => name == domain,
+            s::RouteMatch::Below(name) => name != domain && domain.is_within(name),
+        });
+        found.map_or_else(|| Destination::Mx(domain.clone()), |r| Destination::Route(r.clone()))
+    };
+    let name = || Domain::parse("example.com").expect("domain");
+    let to_host = |domain| Arc::new(s::Route { domain, ..(*smart_host()).clone() });
+    let routes = vec![to_host(s::RouteMatch::Exact(name())), to_host(s::RouteMatch::Below(name()))];
+    let state = State::new(Arc::new(Settings { routes, ..settings() }), Rules { route, ..rules() });
+    let mut b = Bench { state, now: T0 };
+    let m = message(1, "alice@acme.example", &["a@example.com", "u@sub.example.com", "x@far.example"]);
+    let started = jobs(b.enqueue(&m));
+    let got: Vec<_> = started.iter().map(|j| j.recipients(&m)).collect();
+    assert_eq!(got, [vec![0, 1], vec![2]]);
+}
+
+#[test]
+fn a_message_does_not_end_while_a_recipient_is_left() {
+    // Whatever an attempt leaves out is tried again, later: no message is done because nobody looked after a recipient.
+    let mut b = Bench::new(settings());
+    let m = message(1, "alice@acme.example", &["x@a.example", "y@b.example"]);
+    let started = jobs(b.enqueue(&m));
+    let left_out = Input::Ended { dest: started[0].dest, meta: Arc::new(m.clone()), recipients: vec![], outcomes: vec![] };
+    assert_eq!(names(&b.step(left_out)), ["attempted", "progress"]);
+    assert_eq!(names(&b.end(&started[1], &m, 250)), ["attempted", "progress", "load"]);
+    assert!(jobs(b.step(Input::Loaded(Arc::new(m.clone())))).is_empty(), "not in a circle");
+    let job = jobs(b.wait(60)).remove(0);
+    assert_eq!(job.recipients(&m), [0]);
+    assert_eq!(names(&b.end(&job, &m, 250)), ["attempted", "done"]);
+}
+
+#[test]
 fn a_deferred_message_comes_back_after_its_wait() {
     let mut b = Bench::new(settings());
     let m = message(1, "alice@acme.example", &["x@far.example"]);
@@ -208,6 +259,75 @@ fn a_failure_is_final_only_when_its_report_is_taken_over() {
     assert_eq!(report(&b.wait(61)).0, token);
     assert_eq!(names(&b.step(Input::Acked { token, done: true })), ["done"]);
     assert!(b.step(Input::Acked { token, done: true }).is_empty());
+}
+
+/// A message whose only recipient is refused, and nobody can take the report over.
+fn refuse_unreported(b: &mut Bench, n: u32) -> MessageMeta {
+    let m = message(n, "alice@acme.example", &[&format!("x@d{}.example", n % 500)]);
+    let job = jobs(b.enqueue(&m)).remove(0);
+    let (token, ..) = report(&b.end(&job, &m, 550));
+    b.step(Input::Acked { token, done: false });
+    m
+}
+
+#[test]
+fn reports_that_nobody_can_take_over_do_not_stop_delivery() {
+    // On a full disk no report could be written, and once 256 of them were open no attempt started any more: mail that
+    // could have left, and made room, stayed.
+    let mut b = Bench::new(settings());
+    for n in 0..300 {
+        refuse_unreported(&mut b, n);
+    }
+    assert_eq!(jobs(b.enqueue(&message(1000, "alice@acme.example", &["x@far.example"]))).len(), 1);
+}
+
+#[test]
+fn of_many_reports_that_nobody_can_take_over_only_so_many_stay_in_memory() {
+    let mut b = Bench::new(settings());
+    let most = u32::try_from(super::reports::WAITING_MAX).expect("few");
+    let metas: Vec<_> = (0..most + 20).map(|n| refuse_unreported(&mut b, n)).collect();
+    let mut out = b.wait(60);
+    assert_eq!(out.iter().filter(|e| matches!(e, Effect::Report(..))).count(), metas.len() - 20);
+    // Somebody takes them over now: those that were put off are tried again and then told of.
+    let mut done = 0;
+    for _ in 0..20 * metas.len() {
+        if done == metas.len() {
+            break;
+        }
+        let mut next = Vec::new();
+        for effect in out {
+            let of = |id: MessageId| metas.iter().find(|m| m.id == id).expect("known");
+            match effect {
+                Effect::Report(token, _) => next.extend(b.step(Input::Acked { token, done: true })),
+                Effect::Load(id) => next.extend(b.step(Input::Loaded(Arc::new(of(id).clone())))),
+                Effect::Attempt(job) => next.extend(b.end(&job, of(job.id), 550)),
+                Effect::Done(_) => done += 1,
+                _ => {}
+            }
+        }
+        out = if next.is_empty() { b.wait(60) } else { next };
+    }
+    assert_eq!(done, metas.len());
+    assert!(b.state.is_idle());
+}
+
+#[test]
+fn a_return_that_is_put_off_comes_again_then_and_not_before() {
+    let mut b = Bench::new(settings());
+    let m = MessageMeta { hold: Some(HoldReason::Admin), ..message(1, "bad@acme.example", &["x@far.example"]) };
+    b.enqueue(&m);
+    assert!(names(&b.wait(5 * 86_400)).contains(&"load"));
+    let (token, kind, _) = report(&b.step(Input::Loaded(Arc::new(m.clone()))));
+    let until = b.now.after(Duration::from_secs(3600));
+    assert!(b.step(Input::PutOff { token, until }).is_empty());
+    assert_eq!(b.state_of(m.id), Some(QueueState::Held));
+    assert!(b.state.is_idle(), "an orderly end does not wait for it");
+    assert!(b.wait(3599).is_empty());
+    assert_eq!(names(&b.wait(1)), ["load"]);
+    let out = b.step(Input::Loaded(Arc::new(m.clone())));
+    let (token, again, who) = report(&out);
+    assert_eq!((&again, who), (&kind, vec![0]));
+    assert_eq!(names(&b.step(Input::Acked { token, done: true })), ["done"]);
 }
 
 #[test]
@@ -353,6 +473,38 @@ fn a_block_holds_the_senders_mail_and_a_release_sends_it_on() {
 }
 
 #[test]
+fn a_release_keeps_what_another_block_stops_and_does_not_begin_its_time_anew() {
+    let mut b = Bench::new(settings());
+    let (first, second) = (BlockRef::from_random(7), BlockRef::from_random(8));
+    let metas: Vec<_> = (0..4)
+        .map(|n| {
+            let from = if n < 2 { "bad@acme.example" } else { "good@acme.example" };
+            MessageMeta { hold: Some(HoldReason::Block(first)), ..message(n, from, &["x@far.example"]) }
+        })
+        .collect();
+    for m in &metas {
+        b.enqueue(m);
+    }
+    b.wait(86_400);
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = asked.clone();
+    let gate: super::Gate = Arc::new(move |identity| {
+        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        (&*identity.address == "bad@acme.example").then_some(second)
+    });
+    let mut out = Vec::new();
+    let released = b.state.release(b.now, &Select::HeldUnder(first), &gate, &mut out);
+    b.state.pump(b.now, &mut out);
+    assert_eq!(released.sent_on, [metas[2].id, metas[3].id]);
+    assert_eq!(released.kept, [(metas[0].id, second), (metas[1].id, second)]);
+    assert_eq!(names(&out), ["durable", "durable", "durable", "durable", "attempt", "attempt"]);
+    assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 2, "once for each sender");
+    assert!(names(&b.wait(4 * 86_400)).contains(&"load"), "held for five days in all");
+    let out = b.step(Input::Loaded(Arc::new(metas[0].clone())));
+    assert_eq!(report(&out).1, ReportKind::Failed(FailureCause::HeldReturned, Some(HoldReason::Block(second))));
+}
+
+#[test]
 fn a_hold_during_an_attempt_keeps_what_is_left() {
     let mut b = Bench::new(settings());
     let m = message(1, "bad@acme.example", &["x@far.example"]);
@@ -425,6 +577,49 @@ fn success_is_reported_only_where_asked_for_and_nobody_else_does() {
         let out = b.step(Input::Ended { dest: job.dest, meta: Arc::new(m.clone()), recipients: vec![0], outcomes });
         assert_eq!(names(&out).contains(&"report"), want, "{notify} {dsn}");
     }
+}
+
+fn record(effects: &[Effect]) -> bytes::Bytes {
+    let found = effects.iter().rev().find_map(|e| if let Effect::Progress(_, r, _) = e { Some(r.clone()) } else { None });
+    found.expect("a record")
+}
+
+#[test]
+fn a_crash_before_the_report_of_success_reports_it_then() {
+    // All recipients were delivered and only the report was open: after the crash the message had nothing left to be tried
+    // and nothing to be reported, so it stayed for ever, and no order could end it.
+    let mut b = Bench::new(settings());
+    let mut m = message(1, "alice@acme.example", &["x@far.example", "y@far.example"]);
+    m.envelope.recipients[1].notify = Some(Notify { success: true, failure: true, delay: false });
+    let job = jobs(b.enqueue(&m)).remove(0);
+    let out = b.end(&job, &m, 250);
+    assert_eq!(names(&out), ["attempted", "progress", "report"]);
+    let mut b = Bench::new(settings());
+    b.state.recover(b.now, &m, Some(&record(&out)));
+    assert_eq!(names(&b.step(Input::Tick)), ["load"]);
+    let out = b.step(Input::Loaded(Arc::new(m.clone())));
+    let (token, kind, who) = report(&out);
+    assert_eq!((kind, who), (ReportKind::Relayed, vec![1]));
+    assert_eq!(names(&b.step(Input::Acked { token, done: true })), ["done"]);
+}
+
+#[test]
+fn a_crash_after_the_last_delivery_leaves_nothing_behind() {
+    // As above, with a notice of delay under way when the last recipient was delivered: that notice is moot.
+    let mut b = Bench::new(settings());
+    let m = message(1, "alice@acme.example", &["x@far.example"]);
+    let job = jobs(b.enqueue(&m)).remove(0);
+    b.end(&job, &m, 450);
+    let due = jobs(b.wait(5 * 3600)).remove(0);
+    let late = b.end(&due, &m, 450);
+    assert!(matches!(report(&late).1, ReportKind::Delayed(_)));
+    let out = jobs(b.wait(2 * 3600)).remove(0);
+    let out = b.end(&out, &m, 250);
+    assert_eq!(names(&out), ["attempted", "progress"], "the notice is not taken over yet");
+    let mut b = Bench::new(settings());
+    b.state.recover(b.now, &m, Some(&record(&out)));
+    assert_eq!(names(&b.step(Input::Tick)), ["done"]);
+    assert!(b.state.show(m.id).is_none() && b.state.next_wake().is_none());
 }
 
 #[test]

@@ -416,6 +416,22 @@ fn a_full_disk_refuses_mail_records_progress_and_heals() {
 }
 
 #[test]
+fn a_disk_that_has_room_takes_mail_to_the_last_of_it() {
+    // Ready, said the spool, and refused: setting up its reserve had taken what was left above the least free space, or the
+    // usual size of a segment was just beyond it although a smaller one would do.
+    for free_bytes_min in [64 << 10, 256 << 10] {
+        for above in 0..64 {
+            let options = Options { free_bytes_min, ..options() };
+            let disk = FakeDisk::default();
+            disk.set_capacity(Some(free_bytes_min + u64::from(options.segment_bytes_min) + (above << 10)));
+            let mut store = Store::open(Arc::new(disk.clone()), Path::new(DIR), options, &mut |_| ()).expect("the spool opens");
+            store.tick();
+            assert_eq!(accept(&mut store, 1, 1500), Ok(()), "{above} KiB above {free_bytes_min}");
+        }
+    }
+}
+
+#[test]
 fn a_message_larger_than_a_segment_gets_one_of_its_own() {
     let disk = FakeDisk::default();
     let (mut store, _) = open(&disk);

@@ -128,7 +128,7 @@ pub fn attempted(meta: &MessageMeta, outcome: &RecipientOutcome, age: Duration) 
     );
 }
 
-/// A recipient was given up without an attempt: expired, or bounced by an admin.
+/// A recipient was given up without an attempt: expired, held too long, or bounced by an admin.
 pub fn bounced(meta: &MessageMeta, recipient: u32, reply: &Reply, cause: &str) {
     let to = usize::try_from(recipient).ok().and_then(|i| meta.envelope.recipients.get(i));
     tracing::info!(
@@ -141,7 +141,8 @@ pub fn bounced(meta: &MessageMeta, recipient: u32, reply: &Reply, cause: &str) {
     );
 }
 
-/// A message in the queue was held: under a block, by a rule or by hand.
+/// A message in the queue was held, or held on: under a block (`reason` is the block's, or `another_block` where the one it was
+/// held under has ended), or by hand (`admin`).
 pub fn held(id: MessageId, block: Option<BlockRef>, reason: &str) {
     tracing::info!(event = "held", id = %id, block = %OrEmpty(block), reason);
 }

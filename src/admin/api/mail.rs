@@ -6,7 +6,8 @@ use crate::admin::auth::Caller;
 use crate::admin::{Core, Problem, Relay};
 use crate::queue::{QueueItem, QueueState, Select};
 use crate::records::{TraceEvent, TraceQuery};
-use crate::types::{HoldReason, MessageId, TenantId};
+use crate::telemetry::events;
+use crate::types::{HoldReason, MessageId, Reason, TenantId};
 use axum::Json;
 use axum::extract::{Path, State as With};
 use serde::Deserialize;
@@ -166,7 +167,7 @@ async fn done(
     if ids.is_empty() {
         return Err(Problem::conflict("the message is no longer in a state that allows this, or is being tried right now"));
     }
-    relay.core.audit(&caller.0.name, action, &item.id.to_string(), &format!("{}: {reason}", item.from)).await?;
+    let by = &caller.0.name;
     let verb = match action.rsplit_once('.') {
         Some((_, "release")) => "released",
         Some((_, "delete")) => "deleted",
@@ -176,9 +177,16 @@ async fn done(
     };
     let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
     for id in ids {
-        let text = format!("{verb} by {}{because}", caller.0.name);
+        match verb {
+            "held" => events::held(*id, None, Reason::Admin.as_str()),
+            "released" | "deleted" => events::unheld(*id, verb, by),
+            _ if item.hold.is_some() => events::unheld(*id, "returned", by),
+            _ => {}
+        }
+        let text = format!("{verb} by {by}{because}");
         relay.core.records.trace(TraceEvent::Note { id: *id, time: relay.core.clock.now(), text });
     }
+    relay.core.audit(by, action, &item.id.to_string(), &format!("{}: {reason}", item.from)).await?;
     Ok(Json(json!({ "ids": ids })))
 }
 
@@ -201,7 +209,7 @@ pub(super) async fn act_on_held(
     let (action, ids) = if verb == "delete" {
         ("held.delete", relay.queue.delete(select).await)
     } else {
-        ("held.release", relay.queue.release(select).await)
+        ("held.release", relay.desk.release_message(item.id, &caller.0).await?)
     };
     done(&relay, &caller, &item, action, &body.reason, &ids).await
 }
@@ -222,7 +230,7 @@ pub(super) async fn act_on_queue(
     let (action, ids) = match verb.as_str() {
         "retry" => ("queue.retry", relay.queue.retry(select).await),
         "hold" => ("queue.hold", relay.queue.hold(select, HoldReason::Admin).await),
-        "release" => ("queue.release", relay.queue.release(select).await),
+        "release" => ("queue.release", relay.desk.release_message(item.id, &caller.0).await?),
         _ => ("queue.bounce", relay.queue.bounce(select).await),
     };
     done(&relay, &caller, &item, action, &body.reason, &ids).await

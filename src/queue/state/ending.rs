@@ -4,7 +4,7 @@ use super::{Effect, READ_AGAIN, State, intern};
 use crate::queue::entry::{Entry, Leg, LegState, Legs, NEVER, Notice, Sender, Source, mark};
 use crate::queue::progress::{Fate, Last, Progress, Stage};
 use crate::queue::reports::{Report, ReportKind};
-use crate::queue::{FailureCause, schedule, settle};
+use crate::queue::{FailedRecipient, FailureCause, schedule, settle};
 use crate::types::{MessageId, MessageMeta, RecipientOutcome, RecipientStatus, Reply, Time};
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ impl State {
         }
         self.slim(&mut entry);
         self.conclude(now, &meta, &mut entry, &mut progress, &mut told);
-        self.settle_down(id, *entry, progress, told, out);
+        self.settle_down(now, id, *entry, progress, told, out);
     }
 
     /// A meta that was needed is here.
@@ -66,7 +66,7 @@ impl State {
         let mut progress = entry.progress();
         let mut told = Vec::new();
         self.conclude(now, meta, &mut entry, &mut progress, &mut told);
-        self.settle_down(meta.id, *entry, progress, told, out);
+        self.settle_down(now, meta.id, *entry, progress, told, out);
     }
 
     /// Does what waited for the meta: sort anew, notice of delay, the end.
@@ -83,13 +83,21 @@ impl State {
             self.leave_all(entry);
             entry.legs = self.sort(meta, progress);
         }
+        if std::mem::take(&mut entry.owed) {
+            let under_way =
+                |r: &FailedRecipient| told.iter().any(|(_, t)| t.recipients.iter().any(|o| o.recipient == r.recipient));
+            let recipients: Vec<_> = progress.relaying().into_iter().filter(|r| !under_way(r)).collect();
+            told.extend(self.reports.open(entry, Report { meta: meta.clone(), kind: ReportKind::Relayed, recipients }));
+        }
         let delivery = &self.settings.delivery;
         let late = schedule::notice(delivery, entry.since).is_some_and(|due| now >= due);
         let common = match entry.legs.all() {
             [leg] => self.dests.get(leg.dest).and_then(|d| d.last.clone()),
             _ => None,
         };
-        if late && entry.notice != Notice::Sent && entry.hold.is_none() && entry.fate.is_none() {
+        if late && entry.notice != Notice::Sent && entry.hold.is_none() && entry.fate.is_none() && !self.reports.has_room() {
+            entry.notice = Notice::Wanted;
+        } else if late && entry.notice != Notice::Sent && entry.hold.is_none() && entry.fate.is_none() {
             // RFC 3463 X.4.7: delivery time expired; used here for "not yet".
             let otherwise = Reply::new(451, (4, 4, 7), "Not delivered yet");
             let recipients = settle::pending_report(progress, common.as_deref(), &otherwise);
@@ -126,15 +134,24 @@ impl State {
     /// Records an entry after a step, or ends it; reports go out after the record that says they are under way.
     fn settle_down(
         &mut self,
+        now: Time,
         id: MessageId,
         mut entry: Entry,
-        progress: Progress,
+        mut progress: Progress,
         told: Vec<(u64, Arc<Report>)>,
         out: &mut Vec<Effect>,
     ) {
-        if entry.legs.all().is_empty() && entry.reports == 0 {
-            self.finish(id, entry, out);
-            return;
+        if entry.legs.all().is_empty() && entry.reports == 0 && !entry.owed {
+            if progress.pending().next().is_none() {
+                self.finish(id, entry, out);
+                return;
+            }
+            if !entry.regroup {
+                // Never, unless we have miscounted; but then the mail is not lost for it.
+                tracing::error!(%id, "recipients were left over; they are tried again");
+                progress.put_off(now.after(READ_AGAIN));
+                entry.regroup = true;
+            }
         }
         out.push(Effect::Progress(id, entry.keep(progress), false));
         out.extend(told.into_iter().map(|(token, report)| Effect::Report(token, report)));
@@ -142,7 +159,7 @@ impl State {
         self.messages.insert(id, Box::new(entry));
     }
 
-    pub(super) fn acked(&mut self, token: u64, out: &mut Vec<Effect>) {
+    pub(super) fn acked(&mut self, now: Time, token: u64, out: &mut Vec<Effect>) {
         let Some(report) = self.reports.close(token) else { return };
         let id = report.meta.id;
         let Some(mut entry) = self.messages.remove(&id) else { return };
@@ -151,9 +168,35 @@ impl State {
         match report.kind {
             ReportKind::Failed(..) => mark(&mut progress, report.recipients.iter().map(|r| r.recipient), Stage::Failed),
             ReportKind::Delayed(_) => progress.notice_sent = true,
-            ReportKind::Relayed => {}
+            ReportKind::Relayed => mark(&mut progress, report.recipients.iter().map(|r| r.recipient), Stage::Delivered),
         }
-        self.settle_down(id, *entry, progress, Vec::new(), out);
+        self.settle_down(now, id, *entry, progress, Vec::new(), out);
+    }
+
+    /// A report is given up for now. What it says stays open, in little memory: it is found anew at `until`. The record on
+    /// disk need not change, as it means the same after a crash.
+    pub(super) fn put_off(&mut self, token: u64, until: Time, out: &mut Vec<Effect>) {
+        let Some(report) = self.reports.close(token) else { return };
+        let id = report.meta.id;
+        let Some(mut entry) = self.messages.remove(&id) else { return };
+        entry.reports = entry.reports.saturating_sub(1);
+        match report.kind {
+            ReportKind::Failed(..) => {
+                let mut progress = entry.progress();
+                progress.put_back(&report.recipients, until);
+                entry.keep(progress);
+                entry.regroup = true;
+            }
+            ReportKind::Delayed(_) => entry.notice = Notice::Wanted,
+            ReportKind::Relayed => entry.owed = true,
+        }
+        if entry.legs.all().is_empty() && entry.reports == 0 && !entry.regroup && !entry.owed {
+            // A notice of delay, but nothing is delayed any more.
+            return self.finish(id, *entry, out);
+        }
+        // Nothing asks for its meta before.
+        self.later.insert((until, id));
+        self.messages.insert(id, entry);
     }
 
     pub(super) fn unread(&mut self, now: Time, id: MessageId, dest: Option<u32>, lost: bool, out: &mut Vec<Effect>) {

@@ -17,7 +17,7 @@ impl State {
     }
 
     fn pump_attempts(&mut self, out: &mut Vec<Effect>) {
-        while self.open && self.running < self.settings.delivery.connections && self.reports.len() < REPORTS_MAX {
+        while self.open && self.running < self.settings.delivery.connections && self.reports.busy() < REPORTS_MAX {
             let Some((dest, id)) = self.dests.next(&self.settings) else { break };
             self.start(dest, id, out);
         }
@@ -25,7 +25,7 @@ impl State {
 
     fn pump_work(&mut self, now: Time, out: &mut Vec<Effect>) -> bool {
         let mut any = false;
-        while self.open && self.loading < LOADS_MAX && self.reports.len() < REPORTS_MAX {
+        while self.open && self.loading < LOADS_MAX && self.reports.busy() < REPORTS_MAX && self.reports.has_room() {
             let Some(id) = self.work.pop_front() else { break };
             let Some(entry) = self.messages.get_mut(&id) else { continue };
             entry.queued = false;

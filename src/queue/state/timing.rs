@@ -34,6 +34,7 @@ impl State {
     }
 
     pub(super) fn tick(&mut self, now: Time, out: &mut Vec<Effect>) {
+        out.extend(self.ended.drain(..).map(Effect::Done));
         while let Some((time, id)) = self.timers.first().copied().filter(|(time, _)| *time <= now) {
             self.timers.remove(&(time, id));
             let Some(mut entry) = self.messages.remove(&id) else { continue };

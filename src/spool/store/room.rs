@@ -40,7 +40,10 @@ impl Store {
     /// Makes a segment that takes `len` octets and leaves `free_bytes_min` on the disk.
     pub fn open_segment(&mut self, generation: Generation, len: u64) -> io::Result<Appender> {
         let (options, free) = (&self.options, self.free_bytes);
-        let usual = (free / 16).clamp(u64::from(options.segment_bytes_min), u64::from(options.segment_bytes));
+        let smallest = u64::from(options.segment_bytes_min);
+        let usual = (free / 16).clamp(smallest, u64::from(options.segment_bytes));
+        // A smaller one where the usual would not leave enough, but the smallest does.
+        let usual = usual.min(free.saturating_sub(options.free_bytes_min).max(smallest));
         let share = u64::from(options.headroom_share);
         let wanted = u64::from(FILE_HEADER) + len + len / (share - 1) + 4096;
         let capacity = usual.max(wanted);
@@ -79,13 +82,13 @@ impl Store {
         self.create(Generation::Young, capacity, FILE_HEADER)
     }
 
-    /// Puts the reserve file in place where there is ample room.
+    /// Puts the reserve file in place where there is ample room: it must not itself make the disk full for mail.
     pub fn keep_reserve(&mut self) {
         if self.reserve {
             return;
         }
         let size = u64::from(self.options.reserve_bytes);
-        if self.disk().free_bytes(self.dir()).unwrap_or(0) < size + self.options.free_bytes_min {
+        if self.disk().free_bytes(self.dir()).unwrap_or(0) < size + self.shared.free_bytes_needed {
             return;
         }
         let path = self.dir().join("reserve");
