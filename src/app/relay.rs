@@ -11,6 +11,7 @@ use crate::intake::{IdSource, Intake};
 use crate::judge::Judge;
 use crate::ndr;
 use crate::notify::{Notifier, Outbox, run_webhook};
+use crate::outside::Outside;
 use crate::queue::{Backlog, Queue};
 use crate::records::Records;
 use crate::score::Scorer;
@@ -71,6 +72,7 @@ pub struct Relay {
     queue: Queue,
     spool: Spool,
     delivery: Delivery,
+    outside: Arc<Outside>,
     records: Records,
     sessions: Arc<Sessions>,
     clock: Arc<dyn Clock>,
@@ -112,6 +114,7 @@ impl Relay {
         let judge = Arc::new(Judge::new(Arc::clone(&settings)));
         housekeeping::restore(&judge, &dir);
         let scorer = Arc::new(Scorer::shipped().map_err(failed("model"))?);
+        let outside = Arc::new(Outside::new(Arc::clone(&settings)).map_err(failed("[outside]"))?);
         let delivery = Delivery::new(Arc::clone(&settings)).map_err(failed("delivery"))?;
         let ids = Arc::new(IdSource::new(random_u64() as u32));
 
@@ -159,6 +162,7 @@ impl Relay {
                 records.clone(),
             )),
             tokio::spawn(crate::telemetry::metrics::upkeep(metrics.clone())),
+            tokio::spawn(Arc::clone(&outside).watch_feed()),
         ];
         desk.resume().await.map_err(|e| StartError(format!("blocks: {e:?}")))?;
 
@@ -166,6 +170,7 @@ impl Relay {
             settings: receiver.clone(),
             clock: Arc::clone(&clock),
             scorer,
+            outside: Arc::clone(&outside),
             judge: Arc::clone(&judge),
             desk: Arc::clone(&desk),
             spool: spool.clone(),
@@ -196,6 +201,7 @@ impl Relay {
             queue,
             spool,
             delivery,
+            outside,
             records,
             sessions,
             clock,
@@ -212,6 +218,7 @@ impl Relay {
     pub fn reload(&self, settings: Settings) -> Result<(), String> {
         let settings = Arc::new(settings);
         self.sessions.reload_tls(&settings)?;
+        self.outside.reload(Arc::clone(&settings))?;
         self.judge.reload(Arc::clone(&settings));
         self.queue.reload(Arc::clone(&settings));
         self.delivery.reload(Arc::clone(&settings));

@@ -48,6 +48,7 @@ fn facts<'a>(who: &'a Identity, n: u64, llr: f64, recipients: &'a [RecipientFact
         recipients,
         fingerprint: crate::reputation::mix(n, 5),
         llr,
+        listed: 0.0,
         probability: 1.0 / (1.0 + (-llr).exp()),
         symbols: &[],
         link_hosts: &[],
