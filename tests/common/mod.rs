@@ -11,6 +11,7 @@ pub mod client;
 pub mod dns;
 pub mod exim;
 pub mod postfix;
+pub mod scanner;
 pub mod sink;
 pub mod tls;
 
