@@ -34,14 +34,18 @@ fn symbols(relay: &Relay, n: usize) -> (Vec<String>, f64) {
 
 fn metric(relay: &Relay, source: &str, result: &str) -> String {
     let (_, text) = relay.http("GET", "/metrics", "");
-    let has = |l: &&str| l.starts_with("outgate_outside_total") && l.contains(&format!("\"{source}\"")) && l.contains(&format!("\"{result}\""));
+    let has = |l: &&str| {
+        l.starts_with("outgate_outside_total") && l.contains(&format!("\"{source}\"")) && l.contains(&format!("\"{result}\""))
+    };
     text.lines().find(has).and_then(|l| l.rsplit(' ').next()).unwrap_or("none").to_owned()
 }
 
 #[test]
 fn a_listed_link_stands_in_the_trace_in_words() {
     let sink = Sink::start();
-    let dns = NameServer::start("evil.com.dbl.example. A 127.0.1.4\nrefused.com.dbl.example. A 127.255.255.254\ndbltest.com.dbl.example. A 127.0.1.2");
+    let dns = NameServer::start(
+        "evil.com.dbl.example. A 127.0.1.4\nrefused.com.dbl.example. A 127.255.255.254\ndbltest.com.dbl.example. A 127.0.1.2",
+    );
     let relay = Relay::start(&sink, &format!("[outside]\ndeadline = \"20s\"\n[dns]\nservers = [\"{}\"]\n{DBL}", dns.address));
     let mut client = Client::hello(relay.smtp);
     send(&mut client, 1, "http://www.evil.com/minutes");

@@ -176,6 +176,7 @@ fn list(s: &Section<'_, '_>, name: String, known: &BTreeMap<String, Known>, env:
         let names = Asks::NAMES.map(|(n, _)| n).join(", ");
         found.ok_or_else(|| Wrong::new(format!("\"{text}\" is not known"), format!("write some of: {names}")))
     });
+    s.refuse_empty("asks", "write what to ask about, or leave the key out");
     let list = List {
         title: base.map_or_else(|| name.clone(), |b| b.title.clone()),
         zone: zone.or_else(|| usual.cloned()).unwrap_or_default(),
@@ -194,7 +195,7 @@ fn list(s: &Section<'_, '_>, name: String, known: &BTreeMap<String, Known>, env:
         s.error("name", Wrong::new("PhishTank is no DNS list", "name its feed file: phishtank in [outside]"));
     } else if list.zone.is_empty() && !s.has("zone") {
         s.error("zone", Wrong::new("is missing", "write the zone, such as \"dnsbl.example.com\""));
-    } else if list.asks.is_empty() {
+    } else if list.asks.is_empty() && !s.has("asks") {
         s.error("asks", Wrong::new("is missing", "write what to ask about: link_domains, link_addresses, client_addresses"));
     }
     list

@@ -275,7 +275,8 @@ async fn addresses(resolver: &TokioResolver, name: Name) -> Result<Vec<Ipv4Addr>
         {
             Ok(Vec::new())
         }
-        // The name would say who wrote to whom; the code is enough.
+        // The error's own text holds the name that was asked for, which may hold a key.
+        Err(NetError::Dns(DnsError::ResponseCode(code))) => Err(format!("the name server answered {code}")),
         Err(NetError::Dns(DnsError::NoRecordsFound(none))) => Err(format!("the name server answered {}", none.response_code)),
         Err(NetError::Timeout) => Err("no answer in time".to_owned()),
         Err(_) => Err("the name server could not be asked".to_owned()),
