@@ -147,7 +147,7 @@ fn lists(root: &Section<'_, '_>, env: Env<'_>) -> Vec<Arc<List>> {
     let known = table::known();
     let mut names: Vec<String> = Vec::new();
     let sections = root.sections("list").unwrap_or_default();
-    let lists = sections.into_iter().filter_map(|s| {
+    let lists = sections.into_iter().map(|s| {
         let name = s.need("name", "write a name of config/lists.toml, or one of your own", |v| values::name(string(v)?));
         let list = list(&s, name.unwrap_or_default(), &known, env);
         if !list.name.is_empty() && names.contains(&list.name) {
@@ -155,7 +155,7 @@ fn lists(root: &Section<'_, '_>, env: Env<'_>) -> Vec<Arc<List>> {
         }
         names.push(list.name.clone());
         s.finish();
-        Some(Arc::new(list))
+        Arc::new(list)
     });
     lists.collect()
 }
