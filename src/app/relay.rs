@@ -217,8 +217,9 @@ impl Relay {
     /// the next start; a certificate that cannot be read is refused and everything stays as it was.
     pub fn reload(&self, settings: Settings) -> Result<(), String> {
         let settings = Arc::new(settings);
+        let outside = self.outside.prepare(&settings)?;
         self.sessions.reload_tls(&settings)?;
-        self.outside.reload(Arc::clone(&settings))?;
+        self.outside.take_over(outside);
         self.judge.reload(Arc::clone(&settings));
         self.queue.reload(Arc::clone(&settings));
         self.delivery.reload(Arc::clone(&settings));

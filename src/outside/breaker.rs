@@ -3,8 +3,8 @@
 use crate::types::Time;
 use std::time::Duration;
 
-/// Failures in a row that open it.
-const FAILURES: u32 = 5;
+/// Failures in a row that shut it: so many messages of one session wait for a source that hangs, once.
+const FAILURES: u32 = 3;
 
 /// Whether something may be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,15 +63,15 @@ mod tests {
     const PAUSE: Duration = Duration::from_secs(60);
 
     #[test]
-    fn five_failures_in_a_row_shut_it_and_one_answer_opens_it() {
+    fn three_failures_in_a_row_shut_it_and_one_answer_opens_it() {
         let (mut breaker, now) = (Breaker::default(), Time::from_secs(1000));
-        for _ in 0..4 {
+        for _ in 0..2 {
             assert!(!breaker.failed(now, PAUSE));
         }
         breaker.succeeded();
-        for n in 0..5 {
+        for n in 0..3 {
             assert_eq!(breaker.gate(now, PAUSE), Gate::Open);
-            assert_eq!(breaker.failed(now, PAUSE), n == 4);
+            assert_eq!(breaker.failed(now, PAUSE), n == 2);
         }
         assert_eq!(breaker.gate(now, PAUSE), Gate::Shut);
         let later = now.after(PAUSE);

@@ -43,6 +43,9 @@ pub struct Outside {
     state: RwLock<Arc<State>>,
 }
 
+/// Settings that can be taken over; without a state where nothing changes.
+pub struct Prepared(Option<State>);
+
 /// What changes with a reload.
 struct State {
     settings: Arc<Settings>,
@@ -79,18 +82,28 @@ impl Outside {
         Ok(Self { state: RwLock::new(Arc::new(State::new(settings)?)) })
     }
 
-    /// Takes over new settings. What concerns outside sources being the same, nothing is forgotten.
-    pub fn reload(&self, settings: Arc<Settings>) -> Result<(), String> {
+    /// What new settings need, for [`Self::take_over`]. What concerns outside sources being the same, nothing changes and
+    /// nothing is forgotten.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; nothing has changed then.
+    pub fn prepare(&self, settings: &Arc<Settings>) -> Result<Prepared, String> {
         let old = self.state();
         if old.settings.outside == settings.outside && old.settings.dns_servers == settings.dns_servers {
-            return Ok(());
+            return Ok(Prepared(None));
         }
-        let new = State::new(settings)?;
+        let new = State::new(Arc::clone(settings))?;
         if old.settings.outside.phishtank == new.settings.outside.phishtank {
             *new.feed.write().unwrap_or_else(PoisonError::into_inner) = old.feed();
         }
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
-        Ok(())
+        Ok(Prepared(Some(new)))
+    }
+
+    /// Takes over new settings.
+    pub fn take_over(&self, prepared: Prepared) {
+        if let Some(new) = prepared.0 {
+            *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+        }
     }
 
     fn state(&self) -> Arc<State> {
@@ -142,7 +155,15 @@ impl State {
     /// What of a message stands in the feed.
     fn in_feed(&self, score: &Score) -> Option<Answer> {
         let phishtank = self.settings.outside.phishtank.as_ref()?;
-        let found = self.feed().find(&score.link_hosts, &score.link_pages);
+        let feed = self.feed();
+        if feed.entries() == 0 {
+            note("phishtank", Event::Skipped);
+            return Some(Answer {
+                source: "PhishTank".into(),
+                finding: Finding::Absent("the feed could not be read yet".into()),
+            });
+        }
+        let found = feed.find(&score.link_hosts, &score.link_pages);
         note("phishtank", if found.is_some() { Event::Listed } else { Event::Clear });
         let finding = Finding::Listed { what: found?, says: "phishing".to_owned(), nats: phishtank.weight };
         Some(Answer { source: "PhishTank".into(), finding })
