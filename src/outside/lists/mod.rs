@@ -26,6 +26,8 @@ use tokio::time::Instant;
 const CACHE_ENTRIES: u64 = 65_536;
 /// Longest time an answer is kept, whatever its TTL says.
 const MAX_TTL: Duration = Duration::from_secs(3600);
+/// How it is told that a list did not answer.
+const LATE: &str = "no answer in time";
 /// Longest time for one question of `outgate lists check`.
 pub const CHECK_TIME: Duration = Duration::from_secs(5);
 
@@ -55,6 +57,8 @@ struct Question {
 /// What came of a question.
 enum Outcome {
     Read(Reading),
+    /// No answer, and the resolver has given up before we did.
+    Late,
     /// No answer that says anything.
     Failed(String),
 }
@@ -124,7 +128,7 @@ impl Lists {
         }
         let why = if asked.open > 0 {
             note(name, Event::Late);
-            Some("no answer in time")
+            Some(LATE)
         } else {
             asked.failed.as_ref().map(|t| t.why.as_str())
         };
@@ -204,6 +208,7 @@ impl Asked {
                 note(&list.name, Event::Clear);
                 return None;
             }
+            Outcome::Late => (Event::Late, Trouble { refused: false, why: LATE.to_owned() }),
             Outcome::Read(Reading::Refused(why)) => (Event::Refused, Trouble { refused: true, why }),
             Outcome::Read(Reading::Nonsense(why)) | Outcome::Failed(why) => (Event::Failed, Trouble { refused: false, why }),
         };
@@ -258,28 +263,22 @@ fn resolver(servers: &[SocketAddr], deadline: Duration) -> Result<TokioResolver,
 }
 
 async fn look_up(resolver: &TokioResolver, list: &List, name: Name) -> Outcome {
-    match addresses(resolver, name).await {
-        Ok(answers) => Outcome::Read(table::read(list.form, &list.codes, &list.refused, &answers)),
-        Err(why) => Outcome::Failed(why),
-    }
-}
-
-/// The A records of a name; none if it does not exist.
-async fn addresses(resolver: &TokioResolver, name: Name) -> Result<Vec<Ipv4Addr>, String> {
+    let read = |answers: &[Ipv4Addr]| Outcome::Read(table::read(list.form, &list.codes, &list.refused, answers));
+    let address = |data: &RData| if let RData::A(a) = data { Some(a.0) } else { None };
     match resolver.lookup(name, RecordType::A).await {
-        Ok(found) => {
-            Ok(found.answers().iter().filter_map(|r| if let RData::A(a) = &r.data { Some(a.0) } else { None }).collect())
-        }
+        Ok(found) => read(&found.answers().iter().filter_map(|r| address(&r.data)).collect::<Vec<_>>()),
         Err(NetError::Dns(DnsError::NoRecordsFound(none)))
             if matches!(none.response_code, ResponseCode::NXDomain | ResponseCode::NoError) =>
         {
-            Ok(Vec::new())
+            read(&[])
         }
         // The error's own text holds the name that was asked for, which may hold a key.
-        Err(NetError::Dns(DnsError::ResponseCode(code))) => Err(format!("the name server answered {code}")),
-        Err(NetError::Dns(DnsError::NoRecordsFound(none))) => Err(format!("the name server answered {}", none.response_code)),
-        Err(NetError::Timeout) => Err("no answer in time".to_owned()),
-        Err(_) => Err("the name server could not be asked".to_owned()),
+        Err(NetError::Dns(DnsError::ResponseCode(code))) => Outcome::Failed(format!("the name server answered {code}")),
+        Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
+            Outcome::Failed(format!("the name server answered {}", none.response_code))
+        }
+        Err(NetError::Timeout) => Outcome::Late,
+        Err(_) => Outcome::Failed("the name server could not be asked".to_owned()),
     }
 }
 
@@ -297,7 +296,7 @@ pub async fn check(list: &List, servers: &[SocketAddr]) -> Result<String, String
     let read = async |point: &str| {
         let name = full_name(list, &labels(point)).ok_or_else(|| format!("{point} with the zone is no DNS name"))?;
         match tokio::time::timeout(CHECK_TIME, look_up(&resolver, list, name)).await {
-            Err(_) => Err("no answer in time: check [dns] servers".to_owned()),
+            Err(_) | Ok(Outcome::Late) => Err(format!("{LATE}: check [dns] servers")),
             Ok(Outcome::Failed(why)) => Err(why),
             Ok(Outcome::Read(reading)) => Ok(reading),
         }
