@@ -601,9 +601,9 @@ fn what_becomes_of_copies_says_nothing_new() {
 #[test]
 fn listings_are_told_apart_and_stay_within_the_bound_of_content() {
     let to = [external(1)];
-    let who = identity("alice", Strength::Authenticated);
+    let who = alice();
     let judged = |listed: f64, llr: f64| {
-        let judge = judge(|_| ());
+        let judge = judge_with(|_| ());
         let facts = MessageFacts { listed, ..facts(&who, 1, llr, &to) };
         let signals = judge.judge(at(1), &facts, &who, Reservation::default()).signals;
         let weight = |name: &str| signals.iter().find(|s| &*s.name == name).map_or(0.0, |s| s.weight);
