@@ -15,6 +15,7 @@ pub mod intake;
 pub mod judge;
 pub mod ndr;
 pub mod notify;
+pub mod outside;
 pub mod policy;
 pub mod queue;
 pub mod records;

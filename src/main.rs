@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Command::Config { command: ConfigCommand::Show(args) } => print(cli::config::run_show, &args),
         Command::Score(args) => cli::score::run(&args),
         Command::Model(args) => cli::model::run(&args),
+        Command::Lists { command } => cli::lists::run(&command),
         Command::Admin(command) => cli::run(command, config::load),
     }
 }

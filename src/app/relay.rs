@@ -111,7 +111,9 @@ impl Relay {
     pub fn reload(&self, mut settings: Settings) -> Result<(), String> {
         keep_places(&mut settings, &self.settings.borrow());
         let settings = Arc::new(settings);
+        let outside = self.rooms.outside.prepare(&settings)?;
         self.sessions.reload_tls(&settings)?;
+        self.rooms.outside.take_over(outside);
         self.rooms.judge.reload(Arc::clone(&settings));
         self.rooms.queue.reload(Arc::clone(&settings));
         self.rooms.delivery.reload(Arc::clone(&settings));

@@ -12,6 +12,7 @@ use crate::intake::{IdSource, Intake};
 use crate::judge::Judge;
 use crate::ndr;
 use crate::notify::{Inbox, Notifier, Outbox, run_webhook};
+use crate::outside::Outside;
 use crate::queue::{Backlog, Queue, QueueEvent};
 use crate::records::Records;
 use crate::score::Scorer;
@@ -34,6 +35,7 @@ pub(super) struct Rooms {
     pub spool: Spool,
     pub judge: Arc<Judge>,
     pub scorer: Arc<Scorer>,
+    pub outside: Arc<Outside>,
     pub delivery: Delivery,
     pub queue: Queue,
     pub notifier: Notifier,
@@ -61,6 +63,7 @@ impl Rooms {
         let judge = Arc::new(Judge::new(Arc::clone(&now)));
         housekeeping::restore(&judge, dir);
         let scorer = Arc::new(Scorer::shipped().map_err(failed("model"))?);
+        let outside = Arc::new(Outside::new(Arc::clone(&now)).map_err(failed("[outside]"))?);
         let delivery = Delivery::new(now).map_err(failed("delivery"))?;
         let ids = Arc::new(IdSource::new(random_u64() as u32));
         let (queue, queue_events) = Queue::start(Arc::clone(&clock), spool.clone(), delivery.clone(), backlog);
@@ -75,7 +78,7 @@ impl Rooms {
         )
         .map_err(|e| StartError(format!("blocks: {e:?}")))?;
         let desk = Arc::new(desk);
-        let rooms = Self { settings, clock, records, spool, judge, scorer, delivery, queue, notifier, desk, ids };
+        let rooms = Self { settings, clock, records, spool, judge, scorer, outside, delivery, queue, notifier, desk, ids };
         Ok((rooms, Streams { queue_events, notices }))
     }
 
@@ -116,6 +119,7 @@ impl Rooms {
             tokio::spawn(run_webhook(self.settings.clone(), Arc::clone(&self.clock), self.records.clone())),
             tokio::spawn(upkeep),
             tokio::spawn(crate::telemetry::metrics::upkeep(metrics)),
+            tokio::spawn(Arc::clone(&self.outside).watch_feed()),
         ]
     }
 
@@ -125,6 +129,7 @@ impl Rooms {
             settings: self.settings.clone(),
             clock: Arc::clone(&self.clock),
             scorer: Arc::clone(&self.scorer),
+            outside: Arc::clone(&self.outside),
             judge: Arc::clone(&self.judge),
             desk: Arc::clone(&self.desk),
             spool: self.spool.clone(),

@@ -7,6 +7,7 @@ pub mod args;
 mod client;
 mod commands;
 pub mod config;
+pub mod lists;
 pub mod model;
 pub mod score;
 mod table;
@@ -49,6 +50,12 @@ pub enum Command {
     Score(score::ScoreArgs),
     /// Train or judge the model.
     Model(model::ModelArgs),
+    /// Outside lists and scanners.
+    Lists {
+        /// Which.
+        #[command(subcommand)]
+        command: lists::ListsCommand,
+    },
     /// Commands to a relay or its records.
     #[command(flatten)]
     Admin(AdminCommand),

@@ -2,17 +2,21 @@
 
 use crate::score::adapt::{Delta, Label};
 use crate::score::features::Extractor;
+use crate::score::model::Model;
 use crate::score::{Score, Scorer, explain};
 use clap::Args;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 /// Largest message that is read, octets. More than any relay would accept.
 const MAX_MESSAGE: u64 = 256 * 1024 * 1024;
+/// Largest model file that is read, octets: several times the shipped one.
+const MAX_MODEL: u64 = 64 * 1024 * 1024;
 /// Tenants a stream keeps apart; past that the one learned least is forgotten.
 const MAX_TENANTS: usize = 256;
 
@@ -25,6 +29,9 @@ pub struct ScoreArgs {
     /// Read lines LABEL<TAB>SENDER<TAB>PATH (LABEL spam, ham or -), answer each, then learn from it.
     #[arg(long, conflicts_with = "files")]
     stream: bool,
+    /// Score with this model file instead of the built-in one.
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
     /// Messages; `-` reads one from standard input.
     #[arg(required_unless_present = "stream", value_name = "FILE")]
     files: Vec<String>,
@@ -32,7 +39,7 @@ pub struct ScoreArgs {
 
 /// Runs the command. Exit 1 if a file could not be read or the output not be written.
 pub fn run(args: &ScoreArgs) -> ExitCode {
-    let scorer = match Scorer::shipped() {
+    let scorer = match load(args.model.as_deref()) {
         Ok(scorer) => scorer,
         Err(problem) => {
             let _ = writeln!(std::io::stderr(), "outgate score: {problem}");
@@ -53,6 +60,18 @@ pub fn run(args: &ScoreArgs) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The model in that file, or the built-in one.
+fn load(model: Option<&Path>) -> Result<Scorer, String> {
+    let Some(path) = model else { return Scorer::shipped() };
+    let wrong = |problem: String| format!("{}: {problem}", path.display());
+    let size = std::fs::metadata(path).map_err(|e| wrong(e.to_string()))?.len();
+    if size > MAX_MODEL {
+        return Err(wrong(format!("{size} octets are no model file")));
+    }
+    let octets = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
+    Model::from_bytes(&octets).map(Scorer::new).map_err(wrong)
 }
 
 /// Scores each file. `false` if one could not be read.

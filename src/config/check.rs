@@ -3,6 +3,7 @@
 
 use super::entries::{clients, listeners, pools, routes, tenants};
 use super::error::Wrong;
+use super::outside;
 use super::raw::{Place, Reader, Section, boolean, duration, in_range, integer, number, one_of, size, string};
 use super::settings::*;
 use super::units;
@@ -10,6 +11,7 @@ use super::values::{self, Env, optional};
 use crate::types::{Address, Domain};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -72,6 +74,7 @@ pub(super) fn settings(reader: &Reader<'_>, root: Section<'_, '_>, env: Env<'_>)
         delivery,
         dns_servers: dns(root.section("dns")),
         scoring,
+        outside: Arc::new(outside::outside(&root, env)),
         policy: policies(root.section("policy")),
         blocks: blocks(root.section("blocks")),
         held_expire: held(root.section("held")),

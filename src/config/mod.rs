@@ -8,6 +8,7 @@ mod cross;
 mod entries;
 pub mod error;
 pub mod load;
+mod outside;
 mod raw;
 pub mod settings;
 pub mod show;

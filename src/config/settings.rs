@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use super::outside::{List, Outside, Phishtank, Rspamd, Spamd};
+
 /// The whole configuration, checked and resolved.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -34,6 +36,8 @@ pub struct Settings {
     pub dns_servers: Vec<SocketAddr>,
     /// `[scoring]`.
     pub scoring: Scoring,
+    /// `[outside]`, `[[list]]`, `[rspamd]`, `[spamd]`.
+    pub outside: Arc<Outside>,
     /// `[policy.default]`.
     pub policy: Policy,
     /// `[blocks]`.

@@ -153,6 +153,7 @@ fn judgement(out: &mut Out, s: &Settings) {
     out.raw("suspicious_probability", float(s.scoring.suspicious_probability));
     out.raw("spam_probability", float(s.scoring.spam_probability));
     out.raw("learning_messages", s.scoring.learning_messages);
+    outside(out, &s.outside);
     let p = &s.policy;
     out.section("[policy.default]");
     out.raw("recipients_external_per_hour", p.recipients_external_per_hour);
@@ -188,6 +189,31 @@ fn judgement(out: &mut Out, s: &Settings) {
     out.raw("allow_internal", s.blocks.allow_internal);
     out.section("[held]");
     out.text("expire", time(s.held_expire));
+}
+
+fn outside(out: &mut Out, o: &Outside) {
+    out.section("[outside]");
+    out.text("deadline", time(o.deadline));
+    out.text("pause", time(o.pause));
+    let (feed, feed_weight) =
+        o.phishtank.as_ref().map_or((String::new(), None), |p| (p.file.display().to_string(), Some(p.weight)));
+    out.text("phishtank", feed);
+    out.raw("phishtank_weight", float(feed_weight.unwrap_or(super::outside::PHISHTANK_WEIGHT)));
+    for list in &o.lists {
+        out.section("[[list]]");
+        out.text("name", &list.name);
+        out.text("zone", &list.zone);
+        out.text("key", if list.key.is_some() { REDACTED } else { "" });
+        out.list("asks", list.asks.iter().map(|a| a.as_str()));
+        out.raw("weight", float(list.weight));
+        out.text("listed_point", &list.listed_point);
+    }
+    out.section("[rspamd]");
+    out.text("url", o.rspamd.as_ref().map(|r| r.url.as_str()).unwrap_or_default());
+    out.raw("weight", float(o.rspamd.as_ref().map_or(super::outside::SCANNER_WEIGHT, |r| r.weight)));
+    out.section("[spamd]");
+    out.text("address", o.spamd.as_ref().map(|r| r.address.as_str()).unwrap_or_default());
+    out.raw("weight", float(o.spamd.as_ref().map_or(super::outside::SCANNER_WEIGHT, |r| r.weight)));
 }
 
 fn surroundings(out: &mut Out, s: &Settings) {

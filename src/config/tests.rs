@@ -37,6 +37,7 @@ fn the_shipped_file_names_every_key() {
     let mut all = defaults();
     let route = "[[route]]\ndomain = \"*\"\nhost = \"127.0.0.1\"";
     all.routes = settings(route).routes;
+    all.outside = settings("[[list]]\nname = \"spamhaus_dbl\"\nkey = \"k\"").outside;
     let shown = show(&all);
     let keys = shown.lines().filter_map(|l| l.split_once(" = ")).map(|(key, _)| key);
     for key in keys {
@@ -246,4 +247,18 @@ proptest::proptest! {
         }).collect();
         let _ = parse(&spoilt.join("\n"), "p", &|_| None);
     }
+}
+
+#[test]
+fn a_list_takes_what_is_known_of_it_and_a_key_chooses_the_zone() {
+    let s = settings(
+        "[[list]]\nname = \"spamhaus_dbl\"\n[[list]]\nname = \"spamhaus_zen\"\nkey = \"env:HOOK\"\nweight = 1\n\
+         [[list]]\nname = \"own\"\nzone = \"BL.example.com\"\nasks = [\"client_addresses\"]\n",
+    );
+    let [dbl, zen, own] = s.outside.lists.as_slice() else { panic!("three lists") };
+    assert_eq!((dbl.title.as_str(), dbl.zone.as_str(), dbl.weight), ("Spamhaus DBL", "dbl.spamhaus.org", 5.0));
+    assert_eq!((zen.zone.as_str(), zen.weight), ("zen.dq.spamhaus.net", 1.0));
+    assert_eq!((own.title.as_str(), own.zone.as_str(), own.codes.len()), ("own", "bl.example.com", 0));
+    let shown = show(&s);
+    assert!(!shown.contains("s3cret") && shown.contains("key = \"(redacted)\""), "{shown}");
 }

@@ -6,17 +6,17 @@ mod connection;
 mod limits;
 mod outcome;
 mod pool;
-mod resolve;
+pub(crate) mod resolve;
 mod route;
 mod tls;
 mod tls_policy;
 
 #[cfg(test)]
-mod dns;
+pub(crate) mod dns;
 #[cfg(test)]
 mod sink;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 

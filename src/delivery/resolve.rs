@@ -3,12 +3,12 @@
 use super::address::{is_public, literal};
 use crate::config::Settings;
 use crate::types::{Domain, OutcomeClass, RecipientStatus, Reply};
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::{ResolverBuilder, TokioResolver};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -100,12 +100,7 @@ pub struct Resolver {
 impl Resolver {
     /// With these name servers, or those of the system where there are none.
     pub fn new(servers: &[SocketAddr], time_limit: Duration) -> Result<Self, String> {
-        let mut builder = if servers.is_empty() {
-            TokioResolver::builder_tokio().map_err(|e| format!("name servers of the system: {e}; set [dns] servers"))?
-        } else {
-            let config = ResolverConfig::from_parts(None, vec![], servers.iter().map(|s| name_server(*s)).collect());
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-        };
+        let mut builder = builder(servers)?;
         let options = builder.options_mut();
         options.positive_max_ttl = Some(Duration::from_secs(86_400));
         // RFC 2308 section 5: nothing is believed absent for longer than three hours.
@@ -197,6 +192,15 @@ impl Resolver {
             _ => Err(Unroutable::later((4, 4, 4), format!("smart host {host} has no address"))),
         }
     }
+}
+
+/// A resolver that asks these name servers, or those of the system where there are none.
+pub(crate) fn builder(servers: &[SocketAddr]) -> Result<ResolverBuilder<TokioRuntimeProvider>, String> {
+    if servers.is_empty() {
+        return TokioResolver::builder_tokio().map_err(|e| format!("name servers of the system: {e}; set [dns] servers"));
+    }
+    let config = ResolverConfig::from_parts(None, vec![], servers.iter().map(|s| name_server(*s)).collect());
+    Ok(TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()))
 }
 
 fn name_server(server: SocketAddr) -> NameServerConfig {

@@ -7,6 +7,7 @@ use crate::config::Settings;
 use crate::identity::{self, HeaderFacts, Peer};
 use crate::judge::{Judgement, MessageFacts, RecipientFacts};
 use crate::notify::Notice;
+use crate::outside;
 use crate::policy;
 use crate::queue::Select;
 use crate::records::{Judged, TraceEvent};
@@ -14,7 +15,9 @@ use crate::score::Score;
 use crate::spool::SpoolError;
 use crate::telemetry::events::{self, Refused};
 use crate::telemetry::metrics as names;
-use crate::types::{Action, Block, BlockKind, Envelope, HoldReason, Identity, MessageId, MessageMeta, Pool, Reply, stable_hash};
+use crate::types::{
+    Action, Block, BlockKind, Domain, Envelope, HoldReason, Identity, MessageId, MessageMeta, Pool, Reply, stable_hash,
+};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -27,6 +30,8 @@ pub(super) struct Facts {
     pub(super) identity: Identity,
     pub(super) header: HeaderFacts,
     score: Score,
+    /// The part of the score that listings make, nats.
+    listed: f64,
     fingerprint: u64,
 }
 
@@ -42,7 +47,7 @@ impl Intake {
     ) -> Reply {
         let settings = self.settings();
         let held = std::mem::take(&mut transaction.reservation);
-        let facts = match self.examine(&settings, peer, &envelope, &body) {
+        let mut facts = match self.examine(&settings, peer, &envelope, &body) {
             Ok(facts) => facts,
             Err(reply) => {
                 self.judge.give_back(&transaction.identity, held);
@@ -51,6 +56,7 @@ impl Intake {
                 return reply;
             }
         };
+        self.ask_outside(&settings, peer, &envelope, &body, &mut facts).await;
         // The tenant may have become another one through a header: whether a recipient is internal goes by the final one.
         let recipients = recipients_for(&settings, &facts.identity, &envelope);
         let judged = MessageFacts {
@@ -59,6 +65,7 @@ impl Intake {
             recipients: &recipients,
             fingerprint: facts.fingerprint,
             llr: facts.score.llr,
+            listed: facts.listed,
             probability: facts.score.probability,
             symbols: &facts.score.symbols,
             link_hosts: &facts.score.link_hosts,
@@ -113,7 +120,23 @@ impl Intake {
         let fingerprint =
             stable_hash(&[header.message_id.as_deref().unwrap_or_default().as_bytes(), &score.body_hash.to_le_bytes()]);
         let id = self.ids.next(self.clock.now());
-        Ok(Facts { id, identity, header, score, fingerprint })
+        Ok(Facts { id, identity, header, score, listed: 0.0, fingerprint })
+    }
+
+    /// Lists and scanners have their say, within their deadline. A blocked sender costs no question.
+    async fn ask_outside(&self, settings: &Settings, peer: &Peer, envelope: &Envelope, body: &[u8], facts: &mut Facts) {
+        let now = self.clock.now();
+        if self.judge.gate(now, &facts.identity).is_some() {
+            return;
+        }
+        let tenant = settings.tenant(&facts.identity.tenant);
+        let own = |host: &str| {
+            Domain::parse(host).zip(tenant).is_some_and(|(host, tenant)| tenant.domains.iter().any(|d| host.is_within(d)))
+        };
+        let client = peer.origin.unwrap_or(peer.address);
+        let message = outside::Message { body, from: &envelope.from, client, score: &facts.score };
+        let answers = self.outside.ask(now, message, own).await;
+        facts.listed = outside::combine::combine(&mut facts.score, &answers);
     }
 
     /// Does what was decided; gives the reply.

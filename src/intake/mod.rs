@@ -18,6 +18,7 @@ use crate::env::Clock;
 use crate::identity::{self, Peer};
 use crate::judge::{Judge, Reserve};
 use crate::notify::{Notice, Notifier};
+use crate::outside::Outside;
 use crate::policy;
 use crate::queue::Queue;
 use crate::records::Records;
@@ -38,6 +39,8 @@ pub struct Intake {
     pub clock: Arc<dyn Clock>,
     /// The shipped model.
     pub scorer: Arc<Scorer>,
+    /// Lists and scanners.
+    pub outside: Arc<Outside>,
     /// Decisions.
     pub judge: Arc<Judge>,
     /// Opens blocks.

@@ -59,6 +59,7 @@ fn room() -> Room {
         settings: receiver,
         clock: clock.clone(),
         scorer: Arc::new(Scorer::shipped().unwrap()),
+        outside: Arc::new(Outside::new(Arc::clone(&settings)).unwrap()),
         judge,
         desk: Arc::new(desk),
         spool,

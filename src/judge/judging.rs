@@ -125,7 +125,7 @@ impl Judge {
         if let Some(domain) = identity.domain.as_ref().filter(|d| settings.tenant(tenant).is_some_and(|t| t.is_internal(d))) {
             self.groups.with(&group::domain_key(tenant, domain), Group::default, |g| g.count(now, step.counts));
         }
-        let evidence = step.weight.content + step.weight.recipients;
+        let evidence = step.weight.sum();
         self.groups.with(&group::client_key(tenant, identity.client), Group::default, |g| {
             g.count(now, step.counts);
             pile(g, identity, evidence, bounds)
@@ -140,7 +140,7 @@ impl Judge {
             self.take_back(now, facts);
         }
         let signals = signals(&step.weight);
-        let weight = step.weight.content + step.weight.recipients;
+        let weight = step.weight.sum();
         let proof = verdict.opens
             || (weight > 0.0 && step.sum > 0.0)
             || (facts.probability >= settings.scoring.suspicious_probability && step.counts.messages > 0);
@@ -270,6 +270,7 @@ fn step(now: Time, settings: &Settings, sender: &mut Sender, facts: &MessageFact
     let message = Weighing {
         fingerprint: facts.fingerprint,
         llr: facts.llr,
+        listed: facts.listed,
         fresh: before.content == Counted::Not,
         known: count(fresh()) - new,
         new,
@@ -359,7 +360,7 @@ fn subject(identity: &Identity) -> String {
 
 fn signals(weight: &Weight) -> Vec<Signal> {
     let mut signals = Vec::new();
-    for (name, value) in [("content", weight.content), ("recipients", weight.recipients)] {
+    for (name, value) in [("content", weight.content), ("listed link", weight.listed), ("recipients", weight.recipients)] {
         if value != 0.0 {
             signals.push(Signal { name: name.into(), weight: value as f32 });
         }

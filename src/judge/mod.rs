@@ -59,8 +59,10 @@ pub struct MessageFacts<'a> {
     pub recipients: &'a [RecipientFacts],
     /// Hash over Message-ID header and body hash: a retried message is not new evidence.
     pub fingerprint: u64,
-    /// Content LLR in nats.
+    /// Content LLR in nats, with what outside sources said.
     pub llr: f64,
+    /// The part of it that listings make, nats.
+    pub listed: f64,
     /// Probability at even odds.
     pub probability: f64,
     /// Strongest content symbols.

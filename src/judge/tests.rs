@@ -48,6 +48,7 @@ fn facts<'a>(who: &'a Identity, n: u64, llr: f64, recipients: &'a [RecipientFact
         recipients,
         fingerprint: crate::reputation::mix(n, 5),
         llr,
+        listed: 0.0,
         probability: 1.0 / (1.0 + (-llr).exp()),
         symbols: &[],
         link_hosts: &[],
@@ -611,4 +612,25 @@ fn what_becomes_of_copies_says_nothing_new() {
     }
     judge.outcome(at(22), &who, first, OutcomeClass::Delivered, hash);
     assert!(sum(&judge) < before, "the first one's own outcome counts");
+}
+
+#[test]
+fn listings_are_told_apart_and_stay_within_the_bound_of_content() {
+    let to = [external(1)];
+    let who = alice();
+    let judged = |listed: f64, llr: f64| {
+        let judge = judge_with(|_| ());
+        let facts = MessageFacts { listed, ..facts(&who, 1, llr, &to) };
+        let signals = judge.judge(at(1), &facts, &who, Reservation::default()).signals;
+        let weight = |name: &str| signals.iter().find(|s| &*s.name == name).map_or(0.0, |s| s.weight);
+        (weight("content"), weight("listed link"))
+    };
+    let (plain, none) = judged(0.0, 3.5);
+    assert_eq!(none, 0.0);
+    let (content, listed) = judged(5.0, 3.5);
+    assert!(listed > 0.0 && content <= 0.0, "{content} {listed}");
+    assert!((content + listed - plain).abs() < 1e-5, "the same message, however its LLR came about");
+    // Ordinary mail with a link that somebody listed says nothing against its sender.
+    let (content, listed) = judged(5.0, 0.5);
+    assert!(content + listed <= 0.0, "{content} {listed}");
 }

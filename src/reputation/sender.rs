@@ -58,8 +58,10 @@ pub struct Sender {
 pub struct Weighing {
     /// Fingerprint of the message.
     pub fingerprint: u64,
-    /// Content LLR in nats.
+    /// Content LLR in nats, with what outside sources said.
     pub llr: f64,
+    /// The part of it that listings make, nats.
+    pub listed: f64,
     /// This content is not evidence already (a retried message is).
     pub fresh: bool,
     /// External recipients, not counted before, that the sender knows.
@@ -73,8 +75,17 @@ pub struct Weighing {
 pub struct Weight {
     /// By its content.
     pub content: f64,
+    /// By links and addresses that stand on lists: what they add to what the content alone says.
+    pub listed: f64,
     /// By its recipients.
     pub recipients: f64,
+}
+
+impl Weight {
+    /// All of it.
+    pub fn sum(&self) -> f64 {
+        self.content + self.listed + self.recipients
+    }
 }
 
 impl Sender {
@@ -115,7 +126,11 @@ impl Sender {
             return Weight::default();
         }
         self.base.age(now);
-        let content = if message.fresh { self.base.content(message.llr, bounds) } else { 0.0 };
+        // Content and listings stay within one bound, relative to the sender's own past: a list that errs, or a link that
+        // everybody quotes, must not be able to block anybody whose mail is ordinary.
+        let whole = if message.fresh { self.base.content(message.llr, bounds) } else { 0.0 };
+        let alone = if message.fresh { self.base.content(message.llr - message.listed, bounds).min(whole) } else { 0.0 };
+        let (content, listed) = if message.listed > 0.0 { (alone, whole - alone) } else { (whole, 0.0) };
         let mut recipients = self.base.recipients(message.known, message.new, message.llr);
         if message.known + message.new > 0 {
             let earlier = if self.last_message.0 == message.fingerprint { f64::from(self.last_message.1) } else { 0.0 };
@@ -123,8 +138,8 @@ impl Sender {
             recipients = whole - earlier;
             self.last_message = (message.fingerprint, whole as f32);
         }
-        self.sum = cusum(self.sum, content + recipients);
-        Weight { content, recipients }
+        self.sum = cusum(self.sum, whole + recipients);
+        Weight { content, listed, recipients }
     }
 
     /// Adds the evidence of one outcome to the sum.

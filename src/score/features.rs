@@ -124,6 +124,10 @@ impl Extractor {
         }
     }
 
+    pub(super) fn link_pages(&self) -> Vec<u64> {
+        self.links.pages().to_vec()
+    }
+
     pub(super) const fn facts(&self) -> (u64, bool, usize) {
         (self.body_hash, self.is_report, self.depth)
     }

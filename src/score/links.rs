@@ -15,6 +15,7 @@ const MAX_LINKS: u32 = 512;
 #[derive(Debug, Default)]
 pub(super) struct Links {
     hosts: Vec<Box<str>>,
+    pages: Vec<u64>,
     own: String,
     seen: u32,
     to_own: u32,
@@ -43,6 +44,7 @@ impl Links {
     /// Begins a message whose From lies in `domain`.
     pub(super) fn start(&mut self, domain: &str) {
         self.hosts.clear();
+        self.pages.clear();
         self.notes.clear();
         self.own.clear();
         self.own.push_str(base_domain(domain));
@@ -54,6 +56,11 @@ impl Links {
     /// Lower-case A-label hosts, each once, in order of appearance.
     pub(super) fn hosts(&self) -> &[Box<str>] {
         &self.hosts
+    }
+
+    /// Keys of the pages linked to, each once, in order of appearance.
+    pub(super) fn pages(&self) -> &[u64] {
+        &self.pages
     }
 
     /// Takes a link and the text shown for it (empty if the link stands bare).
@@ -70,6 +77,10 @@ impl Links {
             },
         };
         self.seen += 1;
+        let page = page_key_of(&place.host, authority, url);
+        if self.pages.len() < MAX_HOSTS && !self.pages.contains(&page) {
+            self.pages.push(page);
+        }
         match place.own {
             Some(true) => self.to_own += 1,
             Some(false) => self.elsewhere += 1,
@@ -243,6 +254,37 @@ fn split(url: &str) -> Option<(&str, &str, &str)> {
     Some((authority, path, rest))
 }
 
+/// A key for the page of a web address, to look it up in a feed of addresses: host, path and query count; scheme, login,
+/// port, fragment and a slash at the end do not. `None` if it is no web address. Not for secrets.
+pub fn page_key(url: &str) -> Option<u64> {
+    let (authority, ..) = split(url)?;
+    Some(page_key_of(&Link::read(authority)?.host, authority, url))
+}
+
+/// The host of a web address in lower-case A-label form, and whether nothing follows it.
+pub fn host_and_bare(url: &str) -> Option<(String, bool)> {
+    let (authority, ..) = split(url)?;
+    let host = Link::read(authority)?.host;
+    Some((host, path(authority, url).is_empty()))
+}
+
+/// What stands behind the authority, without fragment and slash at the end.
+fn path<'u>(authority: &str, url: &'u str) -> &'u str {
+    let url = url.trim();
+    let from = url.find(authority).map_or(url.len(), |at| at + authority.len());
+    let path = url.get(from..url.len().min(url.floor_char_boundary(4096)).max(from)).unwrap_or_default();
+    path.split('#').next().unwrap_or_default().trim_end_matches('/')
+}
+
+fn page_key_of(host: &str, authority: &str, url: &str) -> u64 {
+    let mut hash = 0x9e37_79b9_7f4a_7c15_u64;
+    for octet in host.bytes().chain([0]).chain(path(authority, url).bytes()) {
+        hash = (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3);
+        hash ^= hash >> 29;
+    }
+    hash
+}
+
 /// The authority of a web address taken apart.
 struct Link {
     host: String,
@@ -336,6 +378,29 @@ mod tests {
         assert_eq!(notes("HTTPS://WWW.Shop.Example./a", "shop.example").0, []);
         assert_eq!(notes("www.b\u{fc}cher.example", "").1, ["www.xn--bcher-kva.example".into()]);
         assert_eq!(notes("mailto:a@b.example", "").1, []);
+    }
+
+    #[test]
+    fn the_key_of_a_page_holds_what_makes_it_one_page() {
+        let same = [
+            "https://Evil.example/a?b=1",
+            "http://evil.example:80/a?b=1#top",
+            "https://x@evil.example/a?b=1",
+            "//evil.example/a?b=1/",
+        ];
+        for url in same {
+            assert_eq!(page_key(url), page_key(same[0]), "{url}");
+        }
+        for url in ["https://evil.example/a", "https://evil.example/a?b=2", "https://other.example/a?b=1", "mailto:a@b.example"] {
+            assert_ne!(page_key(url), page_key(same[0]), "{url}");
+        }
+        let mut links = Links::default();
+        links.start("acme.example");
+        links.add(same[0], "");
+        links.add(same[1], "");
+        assert_eq!(links.pages(), [page_key(same[0]).unwrap()]);
+        assert_eq!(host_and_bare("http://evil.example/"), Some(("evil.example".to_owned(), true)));
+        assert_eq!(host_and_bare("http://evil.example/x"), Some(("evil.example".to_owned(), false)));
     }
 
     #[test]

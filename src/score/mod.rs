@@ -23,6 +23,8 @@ pub mod text;
 pub mod train;
 pub mod trees;
 
+pub use links::{host_and_bare, page_key};
+
 use crate::types::Signal;
 use features::Extractor;
 use model::Model;
@@ -39,6 +41,8 @@ pub struct Score {
     pub symbols: Vec<Signal>,
     /// Hosts of links, lower case, A-label form, without duplicates, at most 64.
     pub link_hosts: Vec<Box<str>>,
+    /// Keys of the pages linked to ([`page_key`]), without duplicates, at most 64.
+    pub link_pages: Vec<u64>,
     /// Hash of the body, stable over retries (header changes do not matter).
     pub body_hash: u64,
     /// The message is a multipart/report; only its human part was scored.
@@ -113,6 +117,7 @@ impl Scorer {
             probability: 1.0 / (1.0 + (-llr).exp()),
             symbols: self.symbols(extractor, margin.text, own),
             link_hosts: extractor.link_hosts(),
+            link_pages: extractor.link_pages(),
             body_hash,
             is_report,
             mime_depth,

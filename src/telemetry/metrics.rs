@@ -48,6 +48,12 @@ table! {
     SESSIONS_OPEN = "outgate_sessions_open", Gauge;
     /// Senders with a record in memory.
     TRACKED_SENDERS = "outgate_tracked_senders", Gauge;
+    /// Questions to outside lists and scanners, by source and result: listed, clear, late, failed, refused, skipped.
+    OUTSIDE_TOTAL = "outgate_outside_total", Counter;
+    /// Time a message waited for all outside evidence together.
+    OUTSIDE_SECONDS = "outgate_outside_seconds", Seconds;
+    /// Lists and scanners left alone at the moment, by source: 1 = left alone.
+    OUTSIDE_SHUT = "outgate_outside_shut", Gauge;
     /// Events of the message trace that were dropped because the disk could not keep up.
     TRACE_DROPPED_TOTAL = "outgate_trace_dropped_total", Counter;
 }

@@ -12,6 +12,7 @@ pub mod dns;
 pub mod exim;
 pub mod mail;
 pub mod postfix;
+pub mod scanner;
 pub mod sink;
 pub mod tls;
 

@@ -1,0 +1,223 @@
+//! Outside evidence about a message: DNS lists, a feed file, other scanners. Asked all at once, within one deadline; who
+//! does not answer is neutral, visible in the symbols, and after a few failures left alone for a while.
+
+mod breaker;
+pub mod check;
+pub mod combine;
+pub mod lists;
+mod phishtank;
+pub mod scanners;
+
+use crate::config::Settings;
+use crate::config::settings::Phishtank;
+use crate::score::Score;
+use crate::telemetry::metrics as names;
+use crate::types::{ReversePath, Time};
+use combine::{Answer, Finding};
+use lists::Lists;
+use lists::name::Subjects;
+use phishtank::Feed;
+use scanners::Scanners;
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+/// How often the feed file is looked at.
+const FEED_ROUND: Duration = Duration::from_secs(60);
+
+/// What outside sources are told of a message.
+#[derive(Clone, Copy)]
+pub struct Message<'a> {
+    /// As it came, without our own header fields.
+    pub body: &'a [u8],
+    /// Envelope sender.
+    pub from: &'a ReversePath,
+    /// Where it was submitted from, as far as known.
+    pub client: IpAddr,
+    /// Our own reading of it.
+    pub score: &'a Score,
+}
+
+/// All outside sources that are configured.
+pub struct Outside {
+    state: RwLock<Arc<State>>,
+}
+
+/// Settings that can be taken over; without a state where nothing changes.
+pub struct Prepared(Option<State>);
+
+/// What changes with a reload.
+struct State {
+    settings: Arc<Settings>,
+    lists: Option<Lists>,
+    scanners: Scanners,
+    feed: RwLock<Arc<Feed>>,
+}
+
+impl State {
+    fn new(settings: Arc<Settings>) -> Result<Self, String> {
+        let o = &settings.outside;
+        let lists = match o.lists.as_slice() {
+            [] => None,
+            lists => Some(Lists::new(lists, &settings.dns_servers, o.deadline, o.pause)?),
+        };
+        Ok(Self { lists, scanners: Scanners::new(o)?, feed: RwLock::default(), settings })
+    }
+
+    const fn is_off(&self) -> bool {
+        self.lists.is_none() && self.scanners.is_off()
+    }
+
+    fn feed(&self) -> Arc<Feed> {
+        Arc::clone(&self.feed.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Outside {
+    /// From the settings; the feed file is read by [`Self::watch_feed`].
+    ///
+    /// # Errors
+    /// When a resolver or an HTTP client cannot be made.
+    pub fn new(settings: Arc<Settings>) -> Result<Self, String> {
+        Ok(Self { state: RwLock::new(Arc::new(State::new(settings)?)) })
+    }
+
+    /// What new settings need, for [`Self::take_over`]. What concerns outside sources being the same, nothing changes and
+    /// nothing is forgotten.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; nothing has changed then.
+    pub fn prepare(&self, settings: &Arc<Settings>) -> Result<Prepared, String> {
+        let old = self.state();
+        if old.settings.outside == settings.outside && old.settings.dns_servers == settings.dns_servers {
+            return Ok(Prepared(None));
+        }
+        let new = State::new(Arc::clone(settings))?;
+        if old.settings.outside.phishtank == new.settings.outside.phishtank {
+            *new.feed.write().unwrap_or_else(PoisonError::into_inner) = old.feed();
+        }
+        Ok(Prepared(Some(new)))
+    }
+
+    /// Takes over new settings.
+    pub fn take_over(&self, prepared: Prepared) {
+        if let Some(new) = prepared.0 {
+            *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+        }
+    }
+
+    fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Asks everybody. Answers within the deadline, whatever they do; at once where nobody is configured. `own` tells
+    /// which hosts are the sender's own: they are nobody's business.
+    pub async fn ask(&self, now: Time, message: Message<'_>, own: impl Fn(&str) -> bool) -> Vec<Answer> {
+        let state = self.state();
+        let mut answers: Vec<Answer> = state.in_feed(message.score).into_iter().collect();
+        if state.is_off() {
+            return answers;
+        }
+        let started = std::time::Instant::now();
+        let listed = async {
+            match &state.lists {
+                Some(lists) => lists.ask(now, &Subjects::new(&message.score.link_hosts, Some(message.client), own)).await,
+                None => Vec::new(),
+            }
+        };
+        let (listed, opinions) = tokio::join!(listed, state.scanners.ask(now, message));
+        answers.extend(listed);
+        answers.extend(opinions);
+        metrics::histogram!(names::OUTSIDE_SECONDS).record(started.elapsed().as_secs_f64());
+        answers
+    }
+
+    /// Reads the feed file, and again whenever it changes. Runs until it is dropped.
+    pub async fn watch_feed(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(FEED_ROUND);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut last: Option<(Phishtank, Option<SystemTime>)> = None;
+        loop {
+            tick.tick().await;
+            let state = self.state();
+            let Some(phishtank) = state.settings.outside.phishtank.clone() else { continue };
+            let changed = std::fs::metadata(&phishtank.file).and_then(|m| m.modified()).ok();
+            let seen = (phishtank, changed);
+            if last.as_ref() != Some(&seen) {
+                state.read_feed(&seen.0).await;
+                last = Some(seen);
+            }
+        }
+    }
+}
+
+impl State {
+    /// What of a message stands in the feed.
+    fn in_feed(&self, score: &Score) -> Option<Answer> {
+        let phishtank = self.settings.outside.phishtank.as_ref()?;
+        let feed = self.feed();
+        if feed.entries() == 0 {
+            note("phishtank", Event::Skipped);
+            return Some(Answer {
+                source: "PhishTank".into(),
+                finding: Finding::Absent("the feed could not be read yet".into()),
+            });
+        }
+        let found = feed.find(&score.link_hosts, &score.link_pages);
+        note("phishtank", if found.is_some() { Event::Listed } else { Event::Clear });
+        let finding = Finding::Listed { what: found?, says: "phishing".to_owned(), nats: phishtank.weight };
+        Some(Answer { source: "PhishTank".into(), finding })
+    }
+
+    /// Reads the feed off the async threads. A file that cannot be read leaves what was known.
+    async fn read_feed(&self, phishtank: &Phishtank) {
+        let file = phishtank.file.clone();
+        match tokio::task::spawn_blocking(move || Feed::load(&file)).await {
+            Ok(Ok(feed)) => {
+                tracing::info!(entries = feed.entries(), "PhishTank feed read");
+                *self.feed.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(feed);
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "PhishTank feed not read, what was known before stays"),
+            Err(error) => tracing::error!(%error, "PhishTank feed: reading it panicked"),
+        }
+    }
+}
+
+/// What came of a question, for the metric.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Listed,
+    Clear,
+    Late,
+    Failed,
+    Refused,
+    Skipped,
+}
+
+/// Counts a question. `source` is a name of the configuration, of which there are few.
+fn note(source: &str, event: Event) {
+    let result = match event {
+        Event::Listed => "listed",
+        Event::Clear => "clear",
+        Event::Late => "late",
+        Event::Failed => "failed",
+        Event::Refused => "refused",
+        Event::Skipped => "skipped",
+    };
+    metrics::counter!(names::OUTSIDE_TOTAL, "source" => source.to_owned(), "result" => result).increment(1);
+}
+
+/// A source is left alone from now on.
+fn told_shut(source: &str, why: &str) {
+    tracing::warn!(source, why, "left alone for a while: mail goes on without it");
+    metrics::gauge!(names::OUTSIDE_SHUT, "source" => source.to_owned()).set(1.0);
+}
+
+/// A source answers again.
+fn told_open(source: &str) {
+    tracing::info!(source, "answers again");
+    metrics::gauge!(names::OUTSIDE_SHUT, "source" => source.to_owned()).set(0.0);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! Second opinions of other scanners: rspamd over HTTP, SpamAssassin by the protocol of spamd. Both at once, within the
+//! deadline.
+
+mod rspamd;
+mod spamd;
+
+use super::breaker::{Breaker, Gate};
+use super::combine::{Answer, Finding};
+use super::{Event, Message, note, told_open, told_shut};
+use crate::config::settings::Outside;
+use crate::types::Time;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Larger messages are not handed to a scanner, octets.
+const MAX_MESSAGE: usize = 512 * 1024;
+/// Rules named in a symbol.
+const RULES: usize = 3;
+
+/// What a scanner said of a message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// Its score, in its own unit.
+    pub score: f64,
+    /// From there on it takes a message for spam.
+    pub threshold: f64,
+    /// Its strongest rules.
+    pub rules: Vec<String>,
+}
+
+impl Verdict {
+    /// As evidence: `weight` nats at the scanner's own threshold, nothing at half of it, and bounded on both sides: a low
+    /// score of local rules says little, and a high one is made of rules that fire together.
+    pub fn nats(&self, weight: f64) -> f64 {
+        if !(self.score.is_finite() && self.threshold > 0.0) {
+            return 0.0;
+        }
+        weight * (2.0 * self.score / self.threshold - 1.0).clamp(-0.5, 1.5)
+    }
+
+    /// In words.
+    fn says(&self) -> String {
+        let rules = if self.rules.is_empty() { String::new() } else { format!(", {}", self.rules.join(", ")) };
+        format!("{:.1} of {:.1}{rules}", self.score, self.threshold)
+    }
+
+    /// Keeps the first few names that look like names of rules.
+    fn name_rules<'n>(names: impl Iterator<Item = &'n str>) -> Vec<String> {
+        let good =
+            |n: &&str| !n.is_empty() && n.len() <= 64 && n.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        names.filter(good).take(RULES).map(str::to_owned).collect()
+    }
+}
+
+/// The configured scanners.
+pub struct Scanners {
+    rspamd: Option<(rspamd::Client, Source)>,
+    spamd: Option<(spamd::Client, Source)>,
+}
+
+/// What both have in common.
+struct Source {
+    name: &'static str,
+    title: &'static str,
+    weight: f64,
+    deadline: Duration,
+    pause: Duration,
+    breaker: Arc<Mutex<Breaker>>,
+}
+
+impl Scanners {
+    /// From the settings.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn new(settings: &Outside) -> Result<Self, String> {
+        let source = |name, title, weight| Source {
+            name,
+            title,
+            weight,
+            deadline: settings.deadline,
+            pause: settings.pause,
+            breaker: Arc::default(),
+        };
+        let rspamd = match &settings.rspamd {
+            Some(r) => Some((rspamd::Client::new(&r.url)?, source("rspamd", "rspamd", r.weight))),
+            None => None,
+        };
+        let spamd = settings.spamd.as_ref().map(|s| (spamd::Client::new(&s.address), source("spamd", "SpamAssassin", s.weight)));
+        Ok(Self { rspamd, spamd })
+    }
+
+    /// Whether there is none.
+    pub const fn is_off(&self) -> bool {
+        self.rspamd.is_none() && self.spamd.is_none()
+    }
+
+    /// Asks all of them.
+    pub async fn ask(&self, now: Time, message: Message<'_>) -> Vec<Answer> {
+        let rspamd = async {
+            match &self.rspamd {
+                Some((client, source)) => {
+                    let probe = || {
+                        let client = client.clone();
+                        async move { client.ping().await }
+                    };
+                    Some(source.ask(now, message, client.check(message), probe).await)
+                }
+                None => None,
+            }
+        };
+        let spamd = async {
+            match &self.spamd {
+                Some((client, source)) => {
+                    let probe = || {
+                        let client = client.clone();
+                        async move { client.ping().await }
+                    };
+                    Some(source.ask(now, message, client.check(message.body), probe).await)
+                }
+                None => None,
+            }
+        };
+        let (rspamd, spamd) = tokio::join!(rspamd, spamd);
+        rspamd.into_iter().chain(spamd).collect()
+    }
+}
+
+impl Source {
+    /// Waits for one opinion, unless the scanner is left alone; `probe` sees beside the mail whether it is back.
+    async fn ask<P>(
+        &self,
+        now: Time,
+        message: Message<'_>,
+        check: impl Future<Output = Result<Verdict, String>>,
+        probe: impl FnOnce() -> P,
+    ) -> Answer
+    where
+        P: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        if message.body.len() > MAX_MESSAGE {
+            return self.absent("not asked: the message is too large");
+        }
+        let gate = self.lock().gate(now, self.pause);
+        if gate != Gate::Open {
+            if gate == Gate::Probe {
+                self.probe(probe());
+            }
+            note(self.name, Event::Skipped);
+            return self.absent("left alone for a while after failures");
+        }
+        let (event, why) = match tokio::time::timeout(self.deadline, check).await {
+            Ok(Ok(verdict)) => {
+                if self.lock().succeeded() {
+                    told_open(self.name);
+                }
+                let nats = verdict.nats(self.weight);
+                note(self.name, if nats > 0.0 { Event::Listed } else { Event::Clear });
+                return Answer { source: self.title.into(), finding: Finding::Opinion { says: verdict.says(), nats } };
+            }
+            Ok(Err(why)) => (Event::Failed, why),
+            Err(_) => (Event::Late, "no answer in time".to_owned()),
+        };
+        note(self.name, event);
+        if self.lock().failed(now, self.pause) {
+            told_shut(self.name, &why);
+        }
+        self.absent(&why)
+    }
+
+    fn probe(&self, ping: impl Future<Output = Result<(), String>> + Send + 'static) {
+        let (breaker, name, deadline) = (Arc::clone(&self.breaker), self.name, self.deadline);
+        tokio::spawn(async move {
+            if let Ok(Ok(())) = tokio::time::timeout(deadline, ping).await {
+                breaker.lock().unwrap_or_else(PoisonError::into_inner).succeeded();
+                told_open(name);
+            }
+        });
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn absent(&self, why: &str) -> Answer {
+        Answer { source: self.title.into(), finding: Finding::Absent(why.to_owned()) }
+    }
+}
+
+/// Whether the scanners answer, for `outgate lists check`: name, where it is, and what came of it.
+pub async fn check(settings: &Outside) -> Vec<(&'static str, String, Result<String, String>)> {
+    const TIME: Duration = Duration::from_secs(10);
+    const SAMPLE: &[u8] = b"From: check@outgate.example\r\nTo: check@outgate.example\r\nSubject: check\r\n\r\ncheck\r\n";
+    let said = |done: Result<Result<Verdict, String>, _>| match done {
+        Ok(Ok(verdict)) => Ok(format!("answers; a test message got {:.1} of {:.1}", verdict.score, verdict.threshold)),
+        Ok(Err(why)) => Err(why),
+        Err(_) => Err("no answer in time".to_owned()),
+    };
+    let mut out = Vec::new();
+    if let Some(r) = &settings.rspamd {
+        let found = match rspamd::Client::new(&r.url) {
+            Ok(client) => said(tokio::time::timeout(TIME, client.check_raw(SAMPLE, None)).await),
+            Err(why) => Err(why),
+        };
+        out.push(("rspamd", r.url.clone(), found));
+    }
+    if let Some(s) = &settings.spamd {
+        let client = spamd::Client::new(&s.address);
+        out.push(("spamd", s.address.clone(), said(tokio::time::timeout(TIME, client.check(SAMPLE)).await)));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_is_worth_its_weight_at_the_threshold_and_is_bounded() {
+        let nats = |score| Verdict { score, threshold: 6.0, rules: vec![] }.nats(2.0);
+        for (score, wanted) in
+            [(6.0, 2.0), (3.0, 0.0), (0.0, -1.0), (-50.0, -1.0), (1e9, 3.0), (f64::NAN, 0.0), (f64::INFINITY, 0.0)]
+        {
+            assert_eq!(nats(score), wanted, "{score}");
+        }
+        assert_eq!(Verdict { score: 1.0, threshold: 0.0, rules: vec![] }.nats(2.0), 0.0);
+    }
+
+    #[test]
+    fn only_names_of_rules_become_words() {
+        assert_eq!(Verdict::name_rules(["A_1", "", "x y", "\u{1b}[2J", "B-2", "C", "D"].into_iter()), ["A_1", "B-2", "C"]);
+    }
+}
