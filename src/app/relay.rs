@@ -9,6 +9,7 @@ use crate::delivery::Delivery;
 use crate::env::{Clock, Disk, SystemDisk, random_u64};
 use crate::intake::{IdSource, Intake};
 use crate::judge::Judge;
+use crate::learn::{Labels, Learner};
 use crate::ndr;
 use crate::notify::{Notifier, Outbox, run_webhook};
 use crate::queue::{Backlog, Queue};
@@ -68,6 +69,7 @@ pub struct Relay {
     /// The bearer token of the operator.
     pub admin_token: String,
     judge: Arc<Judge>,
+    learner: Arc<Learner>,
     queue: Queue,
     spool: Spool,
     delivery: Delivery,
@@ -111,12 +113,14 @@ impl Relay {
         }
         let judge = Arc::new(Judge::new(Arc::clone(&settings)));
         housekeeping::restore(&judge, &dir);
-        let scorer = Arc::new(Scorer::shipped().map_err(failed("model"))?);
+        let scorer = Scorer::shipped().map_err(failed("model"))?;
+        let learner = Arc::new(Learner::new(scorer, dir.join("learned")));
         let delivery = Delivery::new(Arc::clone(&settings)).map_err(failed("delivery"))?;
         let ids = Arc::new(IdSource::new(random_u64() as u32));
 
         let (queue, queue_events) = Queue::start(Arc::clone(&clock), spool.clone(), delivery.clone(), backlog);
         let (notifier, notices) = Notifier::new();
+        let labels = Labels::new(Arc::clone(&learner), Arc::clone(&clock), spool.clone());
         let desk = Desk::start(
             receiver.clone(),
             Arc::clone(&clock),
@@ -124,6 +128,7 @@ impl Relay {
             records.clone(),
             queue.clone(),
             notifier.clone(),
+            labels.clone(),
         )
         .map_err(|e| StartError(format!("blocks: {e:?}")))?;
         let desk = Arc::new(desk);
@@ -155,6 +160,7 @@ impl Relay {
                 receiver.clone(),
                 Arc::clone(&clock),
                 Arc::clone(&judge),
+                Arc::clone(&learner),
                 Arc::clone(&desk),
                 records.clone(),
             )),
@@ -165,7 +171,7 @@ impl Relay {
         let sessions = Sessions::new(Arc::new(Intake {
             settings: receiver.clone(),
             clock: Arc::clone(&clock),
-            scorer,
+            learner: Arc::clone(&learner),
             judge: Arc::clone(&judge),
             desk: Arc::clone(&desk),
             spool: spool.clone(),
@@ -183,6 +189,7 @@ impl Relay {
             judge: Arc::clone(&judge),
             queue: queue.clone(),
             desk,
+            labels,
             metrics,
             health: Arc::new(move || health_spool.trouble().map(|what| format!("spool: {what}")).into_iter().collect()),
         };
@@ -193,6 +200,7 @@ impl Relay {
             listening: Listening { smtp, admin: settings.admin_bind, public },
             admin_token,
             judge,
+            learner,
             queue,
             spool,
             delivery,
@@ -241,6 +249,7 @@ impl Relay {
             task.abort();
         }
         housekeeping::save(&self.judge, &self.settings.borrow().server.data_dir);
+        self.learner.save();
         self.records.close().await;
         self.spool.close().await;
         tracing::info!(time = %self.clock.now().rfc3339(), "stopped");

@@ -60,13 +60,16 @@ fn room() -> Room {
     let (queue, _) = Queue::start(clock.clone(), spool.clone(), Silent, Backlog::new(Arc::clone(&settings)));
     let (notifier, _) = Notifier::new();
     let (judging, queueing) = (Arc::clone(&judge), queue.clone());
-    let desk = Desk::start(receiver.clone(), clock.clone(), judging, records.clone(), queueing, notifier.clone()).unwrap();
+    let learner = Arc::new(Learner::new(Scorer::shipped().unwrap(), dir.path().join("learned")));
+    let labels = Labels::new(Arc::clone(&learner), clock.clone(), spool.clone());
+    let desk =
+        Desk::start(receiver.clone(), clock.clone(), judging, records.clone(), queueing, notifier.clone(), labels).unwrap();
     let address: IpAddr = "192.0.2.7".parse().unwrap();
     let client = identity::find_client(&settings, address);
     let intake = Intake {
         settings: receiver,
         clock: clock.clone(),
-        scorer: Arc::new(Scorer::shipped().unwrap()),
+        learner,
         judge,
         desk: Arc::new(desk),
         spool,
