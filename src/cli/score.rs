@@ -229,7 +229,6 @@ mod tests {
 
     #[test]
     fn tenants_are_bounded() {
-        let scorer = Scorer::shipped().expect("model");
         let mut tenants: HashMap<String, Delta> = (0..MAX_TENANTS).map(|i| (i.to_string(), Delta::default())).collect();
         make_room(&mut tenants, "7");
         assert_eq!(tenants.len(), MAX_TENANTS);

@@ -3,7 +3,8 @@
 use super::decode;
 use super::links::base_domain;
 use super::mime::Fields;
-use super::phrases::{BRANDS, FREE_MAIL};
+use super::phrases::{BRANDS, CHEAP_TLDS, FREE_MAIL, ROLES};
+use super::text::is_pictograph;
 
 /// Recipients that are counted.
 const MAX_RECIPIENTS: usize = 1000;
@@ -14,6 +15,18 @@ pub(super) struct Headers {
     pub subject: String,
     /// Domain of From, lower case; empty if there is none.
     pub from_domain: String,
+    /// Display name and lower-case address of From.
+    pub from: (String, String),
+    /// The same of the first recipient in To.
+    pub to: (String, String),
+    pub sender_free_mail: bool,
+    pub sender_cheap_tld: bool,
+    pub sender_role: bool,
+    pub name_decorated: bool,
+    pub writes_to_itself: bool,
+    pub recipient_own_domain: bool,
+    pub subject_pictographs: bool,
+    pub subject_random: bool,
     pub name_is_other_address: bool,
     pub name_imitates_brand: bool,
     pub reply_elsewhere: bool,
@@ -34,7 +47,7 @@ impl Headers {
     pub(super) fn read(fields: Fields<'_>) -> Self {
         let mut headers = Self::default();
         let (mut from, mut reply): (Option<&[u8]>, Option<&[u8]>) = (None, None);
-        let mut subject: Option<&[u8]> = None;
+        let (mut subject, mut to): (Option<&[u8]>, Option<&[u8]>) = (None, None);
         for (name, value) in fields {
             let is = |n: &str| name.eq_ignore_ascii_case(n.as_bytes());
             match name.len() {
@@ -42,6 +55,7 @@ impl Headers {
                     // Scripts leave To out; who writes `undisclosed-recipients:;` means to hide somebody.
                     headers.hides_recipients |= !value.is_empty();
                     headers.recipients += count_addresses(value);
+                    to = to.or(Some(value));
                 }
                 2 if is("cc") => headers.recipients += count_addresses(value),
                 4 if is("from") => from = from.or(Some(value)),
@@ -55,10 +69,13 @@ impl Headers {
         headers.subject = subject.map(decode::words).unwrap_or_default();
         let (name, address) = from.map(mailbox).unwrap_or_default();
         headers.judge_sender(&name, &address);
+        headers.to = to.map(|field| mailbox(field.get(..field.len().min(2048)).unwrap_or_default())).unwrap_or_default();
+        headers.judge_recipient(&address);
         if let Some(reply) = reply {
             headers.judge_reply(&address, &mailbox(reply).1);
         }
         headers.judge_subject();
+        headers.from = (name, address);
         headers
     }
 
@@ -83,7 +100,22 @@ impl Headers {
                 named && !own.contains(brand)
             });
         let digits = local.bytes().filter(u8::is_ascii_digit).count();
+        self.sender_free_mail = FREE_MAIL.contains(&domain);
+        self.sender_cheap_tld = domain.rsplit('.').next().is_some_and(|tld| CHEAP_TLDS.contains(&tld));
+        self.sender_role = local.split(['-', '_', '.', '+']).any(|piece| ROLES.contains(&piece));
+        self.name_decorated = name.chars().any(|c| is_pictograph(c) || matches!(c, '!' | '$' | '*' | '|' | '%'));
         self.sender_random = (local.len() >= 12 && digits >= 6) || local.len() > 40;
+    }
+
+    fn judge_recipient(&mut self, from: &str) {
+        let to = self.to.1.as_str();
+        let domain = |a: &str| a.rsplit_once('@').map(|(_, d)| base_domain(d).to_owned()).unwrap_or_default();
+        let (own, other) = (domain(from), domain(to));
+        if own.is_empty() || other.is_empty() || redacted(&own) || redacted(&other) {
+            return;
+        }
+        self.writes_to_itself = from == to;
+        self.recipient_own_domain = from != to && own == other && !FREE_MAIL.contains(&own.as_str());
     }
 
     fn judge_reply(&mut self, from: &str, reply: &str) {
@@ -102,8 +134,17 @@ impl Headers {
         self.subject_is_reply = ["re:", "fw:", "fwd:", "aw:", "sv:"].iter().any(|p| lower.starts_with(p));
         let letters = subject.chars().filter(|c| c.is_alphabetic()).count();
         self.subject_in_capitals = letters >= 8 && subject.chars().filter(|c| c.is_uppercase()).count() * 5 >= letters * 4;
+        self.subject_pictographs = subject.chars().any(is_pictograph);
+        self.subject_random = subject.split(|c: char| !c.is_ascii_alphanumeric()).any(is_random_token);
         self.subject_shouts = subject.contains(['!', '$', '\u{20ac}', '\u{a3}']);
     }
+}
+
+/// Letters and digits mixed in a way that nobody types.
+pub(super) fn is_random_token(token: &str) -> bool {
+    let switches =
+        token.as_bytes().windows(2).filter(|w| matches!(w, [a, b] if a.is_ascii_digit() != b.is_ascii_digit())).count();
+    token.len() >= 8 && switches >= 3 && !token.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// Domains that stand for something taken out by those who published a corpus.

@@ -13,6 +13,18 @@ pub(super) struct Page {
     pub forms: usize,
     /// Octets of text that is not shown.
     pub hidden: usize,
+    /// Pictures of at most two pixels.
+    pub tiny_images: usize,
+    /// Elements that colour, enlarge or centre text.
+    pub fonts: usize,
+    /// Comments with a letter on both sides.
+    pub split_words: usize,
+    /// Plain letters and digits written as numbers.
+    pub coded_letters: usize,
+    /// Scripts, frames, refreshes.
+    pub scripts: usize,
+    /// A picture stands inside a link.
+    pub picture_links: usize,
 }
 
 /// Links kept per document.
@@ -68,6 +80,10 @@ impl<'a> Renderer<'a> {
         if let Some(comment) = tag.strip_prefix("<!--") {
             let end = if self.no_comment_end { None } else { after(comment, "-->") };
             self.no_comment_end |= end.is_none();
+            let inside = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric());
+            if inside(self.page.text.bytes().next_back()) && inside(end.and_then(|e| e.bytes().next())) {
+                self.page.split_words += 1;
+            }
             return end.or_else(|| after(comment, ">")).unwrap_or("");
         }
         let body = tag.get(1..).unwrap_or("");
@@ -99,6 +115,7 @@ impl<'a> Renderer<'a> {
                 self.end_link();
             }
         } else if ["style", "script", "title"].iter().any(|n| name.eq_ignore_ascii_case(n)) {
+            self.page.scripts += usize::from(name.eq_ignore_ascii_case("script"));
             let end = if self.no_raw_end { None } else { skip_raw(rest, name) };
             self.no_raw_end |= end.is_none();
             return end.unwrap_or(rest);
@@ -120,6 +137,10 @@ impl<'a> Renderer<'a> {
             }
         } else if is("img") {
             self.page.images += 1;
+            self.page.picture_links += usize::from(self.link.is_some());
+            let tiny =
+                |side: &str| attribute(attributes, side).is_some_and(|v| matches!(v.trim_end_matches("px"), "0" | "1" | "2"));
+            self.page.tiny_images += usize::from(tiny("width") && tiny("height"));
             if let Some(alt) = attribute(attributes, "alt").filter(|a| a.len() < 200) {
                 self.words(" ");
                 self.words(alt);
@@ -132,6 +153,18 @@ impl<'a> Renderer<'a> {
             {
                 self.page.links.push((entities(action), 0..0));
             }
+        }
+        self.page.fonts += usize::from(is("font") || is("center") || is("big") || is("marquee") || is("blink"));
+        self.page.scripts += usize::from(
+            is("iframe")
+                || is("embed")
+                || is("object")
+                || is("meta") && attribute(attributes, "http-equiv").is_some_and(|v| v.eq_ignore_ascii_case("refresh")),
+        );
+        // What stands inside is shown only by programs too old to know the element.
+        if self.honour_hiding && ["object", "noscript", "noframes", "iframe"].iter().any(|n| is(n)) && !attributes.ends_with('/')
+        {
+            self.hidden = Some((name, 1));
         }
         if self.honour_hiding && !attributes.is_empty() && attribute(attributes, "style").is_some_and(hides) {
             // Elements without content hide nothing behind them.
@@ -154,6 +187,7 @@ impl<'a> Renderer<'a> {
         if self.hidden.is_some() {
             self.page.hidden += text.trim().len();
         } else if memchr::memchr(b'&', text.as_bytes()).is_some() {
+            self.page.coded_letters += coded_letters(text);
             self.page.text.push_str(&entities(text));
         } else {
             self.page.text.push_str(text);
@@ -286,6 +320,17 @@ fn entities(text: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// Numeric references to letters and digits that need none.
+fn coded_letters(text: &str) -> usize {
+    memchr::memmem::find_iter(text.as_bytes(), b"&#")
+        .filter(|at| {
+            let rest = text.get(at + 1..).unwrap_or_default();
+            let end = rest.find(';').filter(|e| *e <= 8).unwrap_or_default();
+            rest.get(..end).and_then(reference).is_some_and(|c| c.is_ascii_alphanumeric())
+        })
+        .count()
 }
 
 fn reference(name: &str) -> Option<char> {

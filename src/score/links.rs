@@ -1,7 +1,8 @@
 //! Links: their hosts, and what is odd about them.
 
 use super::dense::Dense;
-use super::phrases::{CHEAP_TLDS, FREE_HOSTING, SHORTENERS};
+use super::headers::is_random_token;
+use super::phrases::{BRANDS, CHEAP_TLDS, FREE_HOSTING, SHORTENERS, WELL_KNOWN};
 use crate::types::Domain;
 use std::net::IpAddr;
 
@@ -18,7 +19,11 @@ pub(super) struct Links {
     seen: u32,
     to_own: u32,
     elsewhere: u32,
-    notes: Vec<Dense>,
+    known: u32,
+    /// What is odd, and for how many links.
+    notes: Vec<(Dense, u32)>,
+    /// The host a link's text named, and the one it went to.
+    disguise: Option<(String, String)>,
     last: Option<Place>,
 }
 
@@ -30,6 +35,8 @@ struct Place {
     host: String,
     /// The host was taken for the sender's own; `None` for a bare address.
     own: Option<bool>,
+    /// It lies at a site that everybody quotes.
+    known: bool,
 }
 
 impl Links {
@@ -39,7 +46,8 @@ impl Links {
         self.notes.clear();
         self.own.clear();
         self.own.push_str(base_domain(domain));
-        (self.seen, self.to_own, self.elsewhere) = (0, 0, 0);
+        (self.seen, self.to_own, self.elsewhere, self.known) = (0, 0, 0, 0);
+        self.disguise = None;
         self.last = None;
     }
 
@@ -53,7 +61,7 @@ impl Links {
         if self.seen >= MAX_LINKS {
             return;
         }
-        let Some((authority, rest)) = split(url) else { return };
+        let Some((authority, path, rest)) = split(url) else { return };
         let place = match self.last.take().filter(|p| p.authority == authority) {
             Some(place) => place,
             None => match self.visit(authority) {
@@ -67,6 +75,8 @@ impl Links {
             Some(false) => self.elsewhere += 1,
             None => {}
         }
+        self.known += u32::from(place.known);
+        self.judge_path(path, rest);
         if memchr::memchr(b'@', rest.as_bytes()).is_some() || memchr::memmem::find(rest.as_bytes(), b"%40").is_some() {
             self.note(Dense::LinkCarriesAddress);
         }
@@ -74,6 +84,7 @@ impl Links {
             && base_domain(&claimed) != base_domain(&place.host)
         {
             self.note(Dense::LinkTextOtherHost);
+            self.disguise.get_or_insert_with(|| (claimed, place.host.clone()));
         }
         self.last = Some(place);
     }
@@ -81,12 +92,12 @@ impl Links {
     /// A place that was not the last one: what is odd about it is noted, and its host kept.
     fn visit(&mut self, authority: &str) -> Option<Place> {
         let link = Link::read(authority)?;
-        let own = if link.is_address {
+        let (own, known) = if link.is_address {
             self.note(Dense::LinkToAddress);
-            None
+            (None, false)
         } else {
-            self.judge_host(&link.host);
-            Some(base_domain(&link.host) == self.own)
+            let known = self.judge_host(&link.host);
+            (Some(base_domain(&link.host) == self.own), known)
         };
         if link.login {
             self.note(Dense::LinkWithLogin);
@@ -97,10 +108,11 @@ impl Links {
         if self.hosts.len() < MAX_HOSTS && !self.hosts.iter().any(|h| **h == *link.host) {
             self.hosts.push(link.host.as_str().into());
         }
-        Some(Place { authority: authority.to_owned(), host: link.host, own })
+        Some(Place { authority: authority.to_owned(), host: link.host, own, known })
     }
 
-    fn judge_host(&mut self, host: &str) {
+    /// Notes what is odd about a host; whether it is a site that everybody quotes.
+    fn judge_host(&mut self, host: &str) -> bool {
         let within = |list: &[&str]| list.iter().any(|d| host.strip_suffix(d).is_some_and(|h| h.is_empty() || h.ends_with('.')));
         if within(SHORTENERS) {
             self.note(Dense::LinkShortener);
@@ -114,29 +126,107 @@ impl Links {
         if host.split('.').any(|label| label.starts_with("xn--")) {
             self.note(Dense::LinkPunycode);
         }
+        let base = base_domain(host);
+        if base != self.own {
+            let borrowed = |brand: &&str| {
+                let piece = |p: &str| p == *brand || brand.len() >= 7 && p.contains(*brand);
+                brand.len() > 2 && !base.starts_with(*brand) && host.split(['.', '-']).any(piece)
+            };
+            if BRANDS.iter().any(borrowed) && !within(FREE_HOSTING) {
+                self.note(Dense::LinkBorrowsBrand);
+            }
+            let label = base.split('.').next().unwrap_or_default();
+            let digits = label.bytes().filter(u8::is_ascii_digit).count();
+            if is_random_token(label)
+                || digits >= 4
+                || label.len() > 24
+                || !label.bytes().any(|b| b"aeiouy".contains(&b)) && label.len() > 5
+            {
+                self.note(Dense::LinkRandomHost);
+            }
+            if host.matches('.').count() >= 4 || host.matches('-').count() >= 3 {
+                self.note(Dense::LinkManyLabels);
+            }
+        }
+        within(WELL_KNOWN)
+    }
+
+    fn judge_path(&mut self, path: &str, query: &str) {
+        let path = path.get(..path.floor_char_boundary(300)).unwrap_or_default();
+        let has = |mark: &str| memchr::memmem::find(path.as_bytes(), mark.as_bytes()).is_some();
+        if path.len() > 12 && path.split(['/', '.', '-', '_', '=']).any(|piece| piece.len() >= 12 && is_random_token(piece)) {
+            self.note(Dense::LinkRandomPath);
+        }
+        if ["login", "signin", "sign-in", "verif", "webscr", "wp-content", "wp-includes", "wp-admin", "webmail", "/owa"]
+            .iter()
+            .any(|mark| has(mark))
+        {
+            self.note(Dense::LinkLoginPage);
+        }
+        let end = path.rsplit('.').next().filter(|e| e.len() < path.len()).unwrap_or_default();
+        if ["exe", "scr", "zip", "rar", "js", "vbs", "iso", "msi", "jar", "7z", "apk", "hta", "lnk", "cab", "img"].contains(&end)
+        {
+            self.note(Dense::LinkToProgram);
+        }
+        let inside =
+            |text: &str| ["http://", "https://", "http%3a", "https%3a", "http%3A", "https%3A"].iter().any(|m| text.contains(m));
+        if inside(path) || inside(query.get(..query.floor_char_boundary(600)).unwrap_or_default()) {
+            self.note(Dense::LinkRedirect);
+        }
+    }
+
+    /// The host that the text of a link named, and the host it went to instead.
+    pub(super) fn disguise(&self) -> Option<(&str, &str)> {
+        self.disguise.as_ref().map(|(said, went)| (said.as_str(), went.as_str()))
+    }
+
+    /// Whether a link lies at a domain whose first label begins with `name`.
+    pub(super) fn belongs_to(&self, name: &str) -> bool {
+        self.hosts.iter().any(|h| base_domain(h).starts_with(name))
+    }
+
+    pub(super) const fn any(&self) -> bool {
+        self.seen > 0
     }
 
     fn note(&mut self, feature: Dense) {
-        if !self.notes.contains(&feature) {
-            self.notes.push(feature);
+        match self.notes.iter_mut().find(|(f, _)| *f == feature) {
+            Some((_, count)) => *count += 1,
+            None => self.notes.push((feature, 1)),
         }
     }
 
     /// Tells the features of all links of the message.
     pub(super) fn name(&self, mut set: impl FnMut(Dense, f32)) {
-        for note in &self.notes {
-            set(*note, 1.0);
+        // One odd link of one or two says much, one among fifty in a newsletter little.
+        let links = self.seen.max(1) as f32;
+        for (feature, count) in &self.notes {
+            let per_host = matches!(
+                feature,
+                Dense::LinkTextOtherHost
+                    | Dense::LinkCarriesAddress
+                    | Dense::LinkRandomPath
+                    | Dense::LinkLoginPage
+                    | Dense::LinkToProgram
+                    | Dense::LinkRedirect
+            );
+            let all = if per_host { links } else { self.hosts.len().max(1) as f32 };
+            set(*feature, (2.0 * *count as f32 / all).min(1.0).max(0.2));
         }
         let all = (self.to_own + self.elsewhere) as f32;
         if all > 0.0 {
             set(Dense::LinksOwn, self.to_own as f32 / all);
             set(Dense::LinksElsewhere, self.elsewhere as f32 / all);
+            set(Dense::LinksKnown, self.known as f32 / all);
         }
+        set(Dense::HasLink, if self.seen > 0 { 1.0 } else { 0.0 });
+        set(Dense::LinkCount, ((self.seen.max(8) as f32 / 8.0).log2() / 3.0).min(1.0));
+        set(Dense::HostCount, (1.0 + self.hosts.len() as f32).log2() / 6.0);
     }
 }
 
-/// Splits a web address (RFC 3986, leniently) into its authority and its query with fragment.
-fn split(url: &str) -> Option<(&str, &str)> {
+/// Splits a web address (RFC 3986, leniently) into its authority, its path, and its query with fragment.
+fn split(url: &str) -> Option<(&str, &str, &str)> {
     let url = url.trim();
     let url = url.get(..url.floor_char_boundary(4096)).unwrap_or_default();
     let after = match memchr::memmem::find(url.as_bytes(), b"://") {
@@ -149,8 +239,8 @@ fn split(url: &str) -> Option<(&str, &str)> {
     };
     let end = after.bytes().position(|b| matches!(b, b'/' | b'?' | b'#' | b'\\')).unwrap_or(after.len());
     let (authority, rest) = after.split_at_checked(end)?;
-    let rest = memchr::memchr2(b'?', b'#', rest.as_bytes()).and_then(|at| rest.get(at..)).unwrap_or_default();
-    Some((authority, rest))
+    let (path, rest) = rest.split_at_checked(memchr::memchr2(b'?', b'#', rest.as_bytes()).unwrap_or(rest.len()))?;
+    Some((authority, path, rest))
 }
 
 /// The authority of a web address taken apart.
@@ -224,7 +314,7 @@ mod tests {
         let mut links = Links::default();
         links.start("acme.example");
         links.add(url, shown);
-        (links.notes.clone(), links.hosts.clone())
+        (links.notes.iter().map(|(f, _)| *f).collect(), links.hosts.clone())
     }
 
     #[test]

@@ -10,15 +10,19 @@ pub mod corpus;
 mod decode;
 pub mod dense;
 pub mod eval;
+pub mod explain;
 pub mod features;
 mod headers;
 mod html;
+mod lexicon;
 mod links;
 mod mime;
 pub mod model;
 mod phrases;
+pub mod protocols;
 pub mod text;
 pub mod train;
+pub mod trees;
 
 use crate::types::Signal;
 use features::Extractor;
@@ -133,6 +137,27 @@ impl Scorer {
         }
     }
 
+    /// What each named feature contributes: its own weight, and what the trees changed when they asked for it. Only what
+    /// the message has is a reason: that a lure is absent explains nothing to anybody.
+    fn named(&self, extractor: &Extractor) -> [f32; dense::COUNT] {
+        let row = extractor.dense().map(trees::quantise);
+        let mut margins = [0.0; dense::COUNT];
+        for ((margin, value), weight) in margins.iter_mut().zip(extractor.dense()).zip(&self.model.dense) {
+            *margin = value * weight;
+        }
+        for tree in &self.model.trees {
+            tree.answer(&row, |feature, change| {
+                let at = usize::from(feature);
+                if row.get(at).is_some_and(|v| *v > 0)
+                    && let Some(margin) = margins.get_mut(at)
+                {
+                    *margin += change;
+                }
+            });
+        }
+        margins
+    }
+
     /// The strongest reasons, in nats.
     fn symbols(&self, extractor: &Extractor, text: f32, own: f32) -> Vec<Signal> {
         let mut symbols = Vec::with_capacity(24);
@@ -144,8 +169,11 @@ impl Scorer {
         };
         add_nats(if own > 0.0 { "unlike_own_mail" } else { "like_own_mail" }, own);
         let mut add = |name: &str, margin: f32| add_nats(name, margin * slope);
-        for (feature, (value, weight)) in dense::ALL.iter().zip(extractor.dense().iter().zip(&self.model.dense)) {
-            add(feature.name(), value * weight);
+        for (feature, margin) in dense::ALL.iter().zip(self.named(extractor)) {
+            match extractor.detail(*feature) {
+                Some(detail) => add(&format!("{}:{detail}", feature.name()), margin),
+                None => add(feature.name(), margin),
+            }
         }
         add(if text > 0.0 { "text_resembles_spam" } else { "text_resembles_ordinary_mail" }, text);
         let unit = self.model.scales.first().copied().unwrap_or_default() * model::norm(extractor.text.words.len(), 0);

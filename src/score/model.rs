@@ -2,17 +2,18 @@
 //!
 //! Layout, all numbers little-endian: magic, format version (u32), size of the index space (u32), number of named features
 //! (u32), scales of the three groups, bias, calibration slope, offset (f32 each), named weights (f32 each), hashed weights (i8
-//! each), number of prototypes (u32) with each prototype as counted lists of indices, length and text of the manifest (JSON),
+//! each), number of trees (u32) with each tree's questions (two octets each) and answers (f32 each), number of prototypes (u32) with each prototype as counted lists of indices, length and text of the manifest (JSON),
 //! SHA-256 of everything before it.
 
 use super::dense;
 use super::features::Sample;
 use super::text::{GRAMS_AT, PAIRS_AT, SPACE};
+use super::trees::{self, MAX_TREES, Split, Tree};
 use sha2::{Digest, Sha256};
 
 const MAGIC: &[u8; 8] = b"OUTGATE\x01";
 /// Raised whenever features, hashing or layout change: an older model would be misread.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 /// Largest model file that is read, octets.
 pub const MAX_FILE: usize = 4 * 1024 * 1024;
 const MAX_PROTOTYPES: u32 = 1024;
@@ -30,6 +31,8 @@ pub struct Model {
     pub scales: [f32; 3],
     /// Weights of the named features.
     pub dense: [f32; dense::COUNT],
+    /// The second opinion on the named features.
+    pub trees: Vec<Tree>,
     /// Added to every margin.
     pub bias: f32,
     /// Calibration: nats per unit of margin.
@@ -49,6 +52,8 @@ pub struct Margin {
     pub text: f32,
     /// What named features say.
     pub named: f32,
+    /// What the trees make of the named features together.
+    pub trees: f32,
     /// The bias.
     pub bias: f32,
 }
@@ -56,7 +61,7 @@ pub struct Margin {
 impl Margin {
     /// The sum.
     pub fn total(self) -> f32 {
-        self.text + self.named + self.bias
+        self.text + self.named + self.trees + self.bias
     }
 }
 
@@ -88,8 +93,16 @@ impl Model {
         named: impl Iterator<Item = (u8, f32)>,
     ) -> Margin {
         let text = self.group(words, 0) + self.group(pairs.iter().copied(), 1) + self.group(grams.iter().copied(), 2);
-        let named = named.map(|(i, v)| self.dense.get(usize::from(i)).copied().unwrap_or_default() * v).sum();
-        Margin { text, named, bias: self.bias }
+        let (mut sum, mut row) = (0.0, [0; dense::COUNT]);
+        for (feature, value) in named {
+            let at = usize::from(feature);
+            sum += self.dense.get(at).copied().unwrap_or_default() * value;
+            if let Some(slot) = row.get_mut(at) {
+                *slot = trees::quantise(value);
+            }
+        }
+        let trees = self.trees.iter().map(|tree| tree.answer(&row, |_, _| {})).sum();
+        Margin { text, named: sum, trees, bias: self.bias }
     }
 
     /// The margin of kept features.
@@ -112,6 +125,11 @@ impl Model {
         let floats = self.scales.iter().chain([&self.bias, &self.slope, &self.offset]).chain(&self.dense);
         out.extend(floats.flat_map(|f| f.to_le_bytes()));
         out.extend(self.weights.iter().map(|w| w.to_le_bytes()).flat_map(IntoIterator::into_iter));
+        out.extend((self.trees.len() as u32).to_le_bytes());
+        for tree in &self.trees {
+            out.extend(tree.splits.iter().flat_map(|split| [split.feature, split.threshold]));
+            out.extend(tree.values.iter().flat_map(|value| value.to_le_bytes()));
+        }
         out.extend((self.prototypes.len() as u32).to_le_bytes());
         for p in &self.prototypes {
             for list in [&p.words, &p.pairs, &p.grams] {
@@ -156,13 +174,14 @@ impl Model {
             *slot = r.f32()?;
         }
         let weights = r.take(SPACE)?.iter().map(|b| i8::from_le_bytes([*b])).collect();
+        let trees = (0..r.bounded(MAX_TREES as u32)?).map(|_| r.tree()).collect::<Result<_, _>>()?;
         let prototypes = (0..r.bounded(MAX_PROTOTYPES)?).map(|_| r.sample()).collect::<Result<_, _>>()?;
         let length = r.bounded(MAX_LIST)? as usize;
         let manifest = String::from_utf8(r.take(length)?.to_vec()).map_err(|_| "manifest of the model is no text")?;
         if !r.rest.is_empty() {
             return Err("model file has octets behind its end".into());
         }
-        Ok(Self { weights, scales, dense: named, bias, slope, offset, prototypes, manifest })
+        Ok(Self { weights, scales, dense: named, trees, bias, slope, offset, prototypes, manifest })
     }
 }
 
@@ -231,6 +250,20 @@ impl<'a> Reader<'a> {
             list.push(last);
         }
         Ok(list)
+    }
+
+    fn tree(&mut self) -> Result<Tree, String> {
+        let mut tree = Tree::default();
+        for split in &mut tree.splits {
+            *split = Split { feature: self.u8()?, threshold: self.u8()? };
+            if usize::from(split.feature) >= dense::COUNT {
+                return Err("model file asks for a feature that does not exist".into());
+            }
+        }
+        for value in &mut tree.values {
+            *value = self.f32()?;
+        }
+        Ok(tree)
     }
 
     fn sample(&mut self) -> Result<Sample, String> {

@@ -1,5 +1,6 @@
 //! Folding and hashing of visible text: words, pairs of words and runs of four octets, each at most once.
 
+use super::dense::{self, Dense};
 use super::phrases::{self, Hit, MAX_WORDS};
 
 /// Bits of the index within each group.
@@ -17,6 +18,8 @@ pub const SPACE: usize = GRAMS_AT as usize + (1 << GRAM_BITS);
 
 /// Folded octets whose runs of four are hashed; longer texts speak through their words.
 const GRAM_TEXT: usize = 6 * 1024;
+/// Words of a stretch whose phrases are also judged alone.
+const SEGMENT_WORDS: u32 = 64;
 /// Longest word kept, octets.
 const MAX_WORD: usize = 32;
 
@@ -60,10 +63,30 @@ pub(super) struct TextFeatures {
     pub words: Vec<Word>,
     pub pairs: Vec<u32>,
     pub grams: Vec<u32>,
+    /// Phrases found, each once in a stretch.
     pub phrases: Vec<Hit>,
+    /// How often phrases of each named feature were found, repetitions counted.
+    pub hits: [u32; dense::COUNT],
     pub stats: Stats,
+    /// Where the stretches end.
+    pub cuts: Vec<Cut>,
     seen: Vec<u64>,
+    seen_phrases: Vec<u64>,
+    /// The next word begins a new stretch.
+    cut: bool,
     recent: [u64; MAX_WORDS],
+}
+
+/// The end of a stretch of text.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Cut {
+    /// Phrases found up to here.
+    pub phrases: u32,
+    /// Words up to here, repetitions counted.
+    pub words: u32,
+    /// Up to here: words that speak to the reader, of others, of the past; sums, exclamation marks, words in capitals,
+    /// unpronounceable words.
+    pub counts: [u32; 7],
 }
 
 /// Counts over the text.
@@ -80,6 +103,16 @@ pub(super) struct Stats {
     pub phones: u32,
     pub crypto: u32,
     pub millions: u32,
+    pub money: u32,
+    pub questions: u32,
+    pub sentences: u32,
+    pub spaced: u32,
+    pub digits_inside: u32,
+    pub pictographs: u32,
+    /// Letters outside the Latin alphabet.
+    pub other_scripts: u32,
+    /// Words of one letter in a row.
+    single_run: u32,
 }
 
 /// Where the words come from.
@@ -97,8 +130,12 @@ impl Default for TextFeatures {
             pairs: Vec::new(),
             grams: Vec::new(),
             phrases: Vec::new(),
+            hits: [0; dense::COUNT],
             stats: Stats::default(),
+            cuts: Vec::new(),
             seen: vec![0; SPACE / 64],
+            seen_phrases: vec![0; phrases::ALL.count().div_ceil(64)],
+            cut: false,
             recent: [0; MAX_WORDS],
         }
     }
@@ -116,7 +153,14 @@ impl TextFeatures {
         self.words.clear();
         self.pairs.clear();
         self.grams.clear();
-        self.phrases.clear();
+        for (_, number) in self.phrases.drain(..) {
+            if let Some(word) = self.seen_phrases.get_mut(usize::from(number) / 64) {
+                *word = 0;
+            }
+        }
+        self.hits = [0; dense::COUNT];
+        self.cuts.clear();
+        self.cut = false;
         self.stats = Stats::default();
         self.recent = [0; MAX_WORDS];
     }
@@ -197,7 +241,7 @@ impl TextFeatures {
         let mut rest = chunk;
         while let Some((&first, after)) = rest.split_first() {
             if mark(first) & WORD == 0 || matches!(first, b'\'' | b'%' | b'-') {
-                self.stats.exclamations += u32::from(first == b'!');
+                self.mark_sentence(first);
                 self.folded.push(first);
                 rest = after;
                 continue;
@@ -257,11 +301,12 @@ impl TextFeatures {
                     continue;
                 }
                 self.end_word(start, hash, upper, lower, latin && foreign, segment);
-                self.stats.exclamations += u32::from(b == b'!');
+                self.mark_sentence(b);
                 self.folded.push(b);
                 start = self.folded.len();
                 (hash, upper, lower, latin, foreign) = (MIX, 0, 0, false, false);
             } else if c.is_alphanumeric() || matches!(c, '\u{20ac}' | '\u{a3}') {
+                self.stats.other_scripts += u32::from(c as u32 >= 0x250 && c.is_alphabetic());
                 let mut buffer = [0; 4];
                 for b in c.encode_utf8(&mut buffer).bytes() {
                     self.folded.push(b);
@@ -269,6 +314,7 @@ impl TextFeatures {
                 }
             } else {
                 self.end_word(start, hash, upper, lower, latin && foreign, segment);
+                self.stats.pictographs += u32::from(is_pictograph(c));
                 let mut buffer = [0; 4];
                 self.folded.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes());
                 start = self.folded.len();
@@ -276,6 +322,12 @@ impl TextFeatures {
             }
         }
         self.end_word(start, hash, upper, lower, latin && foreign, segment);
+    }
+
+    fn mark_sentence(&mut self, mark: u8) {
+        self.stats.exclamations += u32::from(mark == b'!');
+        self.stats.questions += u32::from(mark == b'?');
+        self.stats.sentences += u32::from(matches!(mark, b'.' | b'!' | b'?'));
     }
 
     fn end_word(&mut self, start: usize, hash: u64, upper: u32, lower: u32, mixed: bool, segment: Segment) {
@@ -286,6 +338,11 @@ impl TextFeatures {
         self.stats.lookalikes += u32::from(mixed);
         self.stats.capital_words += u32::from(upper >= 4 && lower == 0);
         let word = self.folded.get(start..).unwrap_or_default();
+        let single = length == 1 && word.first().is_some_and(u8::is_ascii_lowercase);
+        self.stats.single_run = if single { self.stats.single_run + 1 } else { 0 };
+        self.stats.spaced += u32::from(self.stats.single_run == 4);
+        self.stats.money += u32::from(is_money(word));
+        self.stats.digits_inside += u32::from(length >= 4 && has_digit_inside(word));
         if length > 6 && unpronounceable(word) {
             self.stats.random_words += 1;
             return;
@@ -308,34 +365,76 @@ impl TextFeatures {
                 self.words.push(Word { index: in_subject, start: start as u32, end: end as u32 });
             }
         }
-        let [one, two, three, _] = self.recent;
+        if std::mem::take(&mut self.cut) {
+            self.end_stretch(self.stats.words - 1);
+        }
+        let [one, two, three, four, _] = self.recent;
         if one != 0 {
             let pair = PAIRS_AT + index(chain(one, hash), PAIR_BITS);
             if self.first_time(pair) {
                 self.pairs.push(pair);
             }
         }
-        self.recent = [hash, one, two, three];
+        self.recent = [hash, one, two, three, four];
+        if self.stats.words.is_multiple_of(SEGMENT_WORDS) {
+            self.cut = true;
+        }
         let known = &*phrases::ALL;
         if !known.may_end(hash) {
             return;
         }
-        // Chains that end here: of one word, of two, of three, of four.
+        // Chains that end here: of one word, of two, of three, of four, of five.
         let chains = [
             chain(0, hash),
             chain(chain(0, one), hash),
             chain(chain(chain(0, two), one), hash),
             chain(chain(chain(chain(0, three), two), one), hash),
+            chain(chain(chain(chain(chain(0, four), three), two), one), hash),
         ];
-        for found in chains.into_iter().filter_map(|c| known.find(c)) {
-            if !self.phrases.contains(&found) {
-                self.phrases.push(found);
+        for (symbol, number) in chains.into_iter().filter_map(|c| known.find(c)) {
+            if let Some(hits) = self.hits.get_mut(symbol as usize) {
+                *hits += 1;
+            }
+            if let Some(word) = self.seen_phrases.get_mut(usize::from(number) / 64)
+                && *word >> (number % 64) & 1 == 0
+            {
+                *word |= 1 << (number % 64);
+                self.phrases.push((symbol, number));
             }
         }
     }
 
-    /// Hashes the runs of four octets of the folded text. Call once, after the last piece.
+    /// Notes that a stretch ends after so many words.
+    fn end_stretch(&mut self, words: u32) {
+        let from = self.cuts.last().map_or(0, |cut| cut.phrases as usize);
+        for (_, number) in self.phrases.get(from..).unwrap_or_default() {
+            if let Some(word) = self.seen_phrases.get_mut(usize::from(*number) / 64) {
+                *word = 0;
+            }
+        }
+        let hits = |feature: Dense| self.hits.get(feature as usize).copied().unwrap_or_default();
+        let counts = [
+            hits(Dense::ShareYou),
+            hits(Dense::ShareThirdPerson),
+            hits(Dense::SharePast),
+            self.stats.money,
+            self.stats.exclamations,
+            self.stats.capital_words,
+            self.stats.random_words,
+        ];
+        self.cuts.push(Cut { phrases: self.phrases.len() as u32, words, counts });
+    }
+
+    /// Ends the last stretch and hashes the runs of four octets of the folded text. Call once, after the last piece.
     pub(super) fn finish(&mut self) {
+        self.end_stretch(self.stats.words);
+        // A short rest would shout: it joins the stretch before it.
+        if let [.., before, last] = self.cuts.as_mut_slice()
+            && last.words - before.words < SEGMENT_WORDS / 3
+        {
+            *before = *last;
+            self.cuts.pop();
+        }
         let folded = std::mem::take(&mut self.folded);
         let text = folded.get(..folded.len().min(GRAM_TEXT)).unwrap_or_default();
         let mut window = 0_u32;
@@ -518,6 +617,25 @@ fn unpronounceable(word: &[u8]) -> bool {
         last_digit = Some(digit);
     }
     switches >= 3
+}
+
+/// A sum such as `$000`, digits folded.
+fn is_money(word: &[u8]) -> bool {
+    ["$", "\u{20ac}", "\u{a3}"].iter().any(|sign| word.strip_prefix(sign.as_bytes()).is_some_and(|rest| rest.starts_with(b"0")))
+}
+
+/// A digit between letters (`v0agra`), as nobody types by accident.
+fn has_digit_inside(word: &[u8]) -> bool {
+    let digits = word.iter().filter(|b| **b == b'0').count();
+    (1..=2).contains(&digits)
+        && word.first().is_some_and(u8::is_ascii_lowercase)
+        && word.last().is_some_and(u8::is_ascii_lowercase)
+        && word.iter().all(|b| b.is_ascii_alphanumeric())
+}
+
+/// Emoji, dingbats, stars and arrows.
+pub(super) const fn is_pictograph(c: char) -> bool {
+    matches!(c as u32, 0x2190..=0x21ff | 0x2600..=0x27bf | 0x2b00..=0x2bff | 0x1f000..=0x1faff)
 }
 
 /// Marks left by those who published a corpus say nothing about the message.

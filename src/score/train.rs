@@ -1,4 +1,5 @@
-//! Training: logistic regression by AdaGrad on length-normalised binary features and named ones.
+//! Training: logistic regression by AdaGrad on length-normalised binary features, another on the named ones that begins at
+//! what is known of them, and boosted trees.
 //!
 //! The same corpora, recipe and seed give the same octets. Nothing here runs in parallel or asks the clock.
 
@@ -7,6 +8,7 @@ use super::dense::{self, Direction};
 use super::features::Sample;
 use super::model::norm;
 use super::text::SPACE;
+use super::trees::{self, Boosting, Example, Tree};
 
 /// The knobs, written into the manifest.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
@@ -17,19 +19,36 @@ pub struct Recipe {
     pub rate: f32,
     /// Step for named features.
     pub named_rate: f32,
+    /// How strongly named weights are held to what was known before.
+    pub hold: f32,
     /// Shrinking of every touched hashed weight per step, against the step.
     pub shrink: f32,
+    /// Share of the hashed text's own margin that joins the whole.
+    pub text_share: f32,
     /// Messages a hashed feature must occur in.
     pub min_messages: u16,
     /// Corpora a hashed feature must occur in.
     pub min_sources: u32,
     /// Order of the messages.
     pub seed: u64,
+    /// The trees.
+    pub boosting: Boosting,
 }
 
 impl Default for Recipe {
     fn default() -> Self {
-        Self { epochs: 6, rate: 0.3, named_rate: 0.1, shrink: 5e-2, min_messages: 4, min_sources: 2, seed: 20_261_122 }
+        Self {
+            epochs: 4,
+            rate: 0.3,
+            named_rate: 0.01,
+            hold: 0.2,
+            shrink: 5e-2,
+            text_share: 0.1,
+            min_messages: 4,
+            min_sources: 2,
+            seed: 20_261_122,
+            boosting: Boosting::default(),
+        }
     }
 }
 
@@ -42,13 +61,26 @@ pub struct Weights {
     pub dense: [f32; dense::COUNT],
     /// Bias.
     pub bias: f32,
+    /// The second opinion.
+    pub trees: Vec<Tree>,
 }
 
 impl Weights {
     /// The margin of a message.
     pub fn margin(&self, sample: &Sample) -> f32 {
-        let named: f32 = sample.dense.iter().map(|(i, v)| self.dense.get(usize::from(*i)).copied().unwrap_or_default() * v).sum();
-        self.bias + named + groups(sample).into_iter().map(|(list, scale)| scale * self.sum(list)).sum::<f32>()
+        let row = trees::row(&sample.dense);
+        self.text(sample) + self.named(sample) + self.trees.iter().map(|t| t.answer(&row, |_, _| {})).sum::<f32>()
+    }
+
+    /// What hashed text says.
+    fn text(&self, sample: &Sample) -> f32 {
+        groups(sample).into_iter().map(|(list, scale)| scale * self.sum(list)).sum()
+    }
+
+    /// What named features say, bias included.
+    fn named(&self, sample: &Sample) -> f32 {
+        let of = |feature: u8| self.dense.get(usize::from(feature)).copied().unwrap_or_default();
+        self.bias + sample.dense.iter().map(|(feature, value)| of(*feature) * value).sum::<f32>()
     }
 
     fn sum(&self, list: &[u32]) -> f32 {
@@ -127,11 +159,13 @@ fn supported(items: &[&Item], recipe: &Recipe) -> Vec<bool> {
     messages.iter().zip(&sources).map(|(m, s)| *m >= recipe.min_messages && s.count_ones() >= recipe.min_sources).collect()
 }
 
-/// Trains on `items`.
+/// Trains on `items`. Hashed text and named features learn apart: together, the words of a corpus would explain away what
+/// holds everywhere. The trees then learn what the named weights miss.
 pub fn fit(items: &[&Item], recipe: &Recipe) -> Weights {
     let keep = supported(items, recipe);
     let importance = importance(items);
-    let mut weights = Weights { hashed: vec![0.0; SPACE], dense: [0.0; dense::COUNT], bias: 0.0 };
+    let known = priors();
+    let mut weights = Weights { hashed: vec![0.0; SPACE], dense: known, bias: 0.0, trees: Vec::new() };
     let mut squares = vec![0.0_f32; SPACE];
     let mut named_squares = [0.0_f32; dense::COUNT];
     let mut order: Vec<usize> = (0..items.len()).collect();
@@ -141,35 +175,71 @@ pub fn fit(items: &[&Item], recipe: &Recipe) -> Weights {
         for &at in &order {
             let (Some(item), Some(share)) = (items.get(at), importance.get(at)) else { continue };
             let target = if item.spam { 1.0 } else { 0.0 };
-            let error = (sigmoid(weights.margin(&item.sample)) - target) * share;
+            let error = |margin: f32| (sigmoid(margin) - target) * share;
+            let text_error = error(weights.text(&item.sample));
             for (list, scale) in groups(&item.sample) {
                 for index in list.iter().map(|i| *i as usize).filter(|i| keep.get(*i).copied().unwrap_or(false)) {
                     if let (Some(w), Some(s)) = (weights.hashed.get_mut(index), squares.get_mut(index)) {
-                        let slope = error * scale + recipe.shrink * *w * share.min(1.0);
+                        let slope = text_error * scale + recipe.shrink * *w * share.min(1.0);
                         *s += slope * slope;
                         *w -= recipe.rate * slope / (s.sqrt() + 1e-4);
                     }
                 }
             }
-            step_named(&mut weights, &mut named_squares, item, error, recipe);
-            weights.bias -= 0.002 * error;
+            let named_error = error(weights.named(&item.sample));
+            step_named(&mut weights, &mut named_squares, &known, item, named_error, *share, recipe);
+            weights.bias -= 0.002 * named_error;
         }
     }
+    for weight in &mut weights.hashed {
+        *weight *= recipe.text_share;
+    }
+    let examples: Vec<Example> = items
+        .iter()
+        .zip(&importance)
+        .map(|(i, share)| Example {
+            row: trees::row(&i.sample.dense),
+            spam: i.spam,
+            share: *share,
+            margin: weights.named(&i.sample),
+        })
+        .collect();
+    weights.trees = trees::fit(&examples, &recipe.boosting, recipe.seed);
     weights
 }
 
-fn step_named(weights: &mut Weights, squares: &mut [f32; dense::COUNT], item: &Item, error: f32, recipe: &Recipe) {
+/// The weights before training.
+fn priors() -> [f32; dense::COUNT] {
+    std::array::from_fn::<f32, { dense::COUNT }, _>(|at| match dense::ALL.get(at) {
+        Some(feature) if feature.direction() == Direction::Spam => feature.prior(),
+        Some(feature) if feature.direction() == Direction::Ham => -feature.prior(),
+        _ => 0.0,
+    })
+}
+
+fn step_named(
+    weights: &mut Weights,
+    squares: &mut [f32; dense::COUNT],
+    priors: &[f32; dense::COUNT],
+    item: &Item,
+    error: f32,
+    share: f32,
+    recipe: &Recipe,
+) {
     for (feature, value) in &item.sample.dense {
         let at = usize::from(*feature);
-        let (Some(w), Some(s), Some(name)) = (weights.dense.get_mut(at), squares.get_mut(at), dense::ALL.get(at)) else {
+        let (Some(w), Some(s), Some(name), Some(prior)) =
+            (weights.dense.get_mut(at), squares.get_mut(at), dense::ALL.get(at), priors.get(at))
+        else {
             continue;
         };
-        let slope = error * value;
+        let slope = error * value + recipe.hold * (*w - prior) * share;
         *s += slope * slope;
-        *w -= recipe.named_rate * slope / (s.sqrt() + 1e-3);
+        *w -= recipe.named_rate * slope / (s.sqrt() + 1e-1);
         *w = match name.direction() {
             Direction::Spam => w.clamp(0.0, MAX_NAMED),
-            Direction::Ham => w.clamp(-MAX_NAMED / 2.0, 0.0),
+            Direction::Ham => w.clamp(-MAX_NAMED, 0.0),
+            Direction::Context => 0.0,
         };
     }
 }

@@ -108,3 +108,39 @@ impl Map {
         raw > self.usual
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own() -> Vec<f32> {
+        // An exponential tail with mean excess 1 above -4.
+        (0..384).map(|n| -4.0 - (1.0 - (n as f32 + 0.5) / 384.0).ln()).collect()
+    }
+
+    #[test]
+    fn hardly_any_own_ham_lies_above_even_odds_and_the_map_is_monotone() {
+        let spam: Vec<f32> = (0..150).map(|n| -3.0 + n as f32 / 20.0).collect();
+        let map = Map::fit(&own(), &spam, &[]);
+        let exact = -4.0 + (1.0 / ABOVE).ln();
+        assert!((map.even - exact).abs() < 0.4, "{} {exact}", map.even);
+        assert!(map.apply(map.even - 0.01, 1.0) < 0.0 && map.apply(map.even + 0.01, 1.0) > 0.0);
+        let values: Vec<f32> = (-200..200).map(|n| map.apply(n as f32 / 20.0, 1.0)).collect();
+        assert!(values.is_sorted(), "{map:?}");
+        assert!(map.is_unusual(0.0) && !map.is_unusual(-3.5));
+        let labelled: Vec<f32> = spam.iter().copied().cycle().take(60).collect();
+        let plain = Map::fit(&own(), &spam, &labelled);
+        assert!((plain.slope * plain.even + plain.offset).abs() < 1e-3, "labels make the bend superfluous");
+    }
+
+    #[test]
+    fn a_bad_tenants_tail_hides_a_bounded_part() {
+        // Half of what it calls its own scores like spam.
+        let own: Vec<f32> = (0..200).map(|n| if n % 2 == 0 { -4.0 } else { 6.0 + n as f32 / 100.0 }).collect();
+        let spam: Vec<f32> = (0..150).map(|n| 2.0 + n as f32 / 20.0).collect();
+        let map = Map::fit(&own, &spam, &[]);
+        assert!(map.slope * map.even + map.offset <= MAX_BEND + 1e-3);
+        let none = Map::fit(&own, &[], &[]);
+        assert!(none.apply(50.0, 1.0) <= 12.0);
+    }
+}
