@@ -240,7 +240,9 @@ fn what_was_learned_fades() {
     let mut delta = adapt::Delta::default();
     extractor.extract(OFFER.as_bytes());
     let offer = extractor.sample();
-    (0..40).for_each(|_| drop(delta.learn(SCORER.model(), &offer, adapt::Label::Ham)));
+    for _ in 0..40 {
+        delta.learn(SCORER.model(), &offer, adapt::Label::Ham);
+    }
     let shipped = SCORER.judge(&extractor, None).llr;
     let fresh = delta.llr(shipped, &offer);
     delta.fade(60);

@@ -21,7 +21,7 @@ pub const SLOTS: usize = 1 << 15;
 /// What the delta adds stays within ± this (nats).
 const MAX_NATS: f32 = 8.0;
 /// How far the shipped model is believed once a tenant is known (nats): a confident error of it must be reparable.
-const SHIPPED_NATS: f32 = 3.0;
+const SHIPPED_NATS: f32 = 5.0;
 /// Messages by which a tenant is known; until then the delta gains influence evenly.
 const KNOWN_MESSAGES: f32 = 100.0;
 /// Learning aims this far past even odds (nats).
