@@ -67,6 +67,29 @@ fn large_attachment(bencher: Bencher<'_, '_>, octets: usize) {
     run(bencher, &attachment(octets));
 }
 
+/// Real messages of about 10 KB, one after the other; nothing where `OUTGATE_CORPORA` is not set.
+#[divan::bench]
+fn real_messages(bencher: Bencher<'_, '_>) {
+    let messages = real();
+    let scorer = Scorer::shipped().expect("the shipped model is sound");
+    let mut turn = messages.iter().cycle();
+    bencher.bench_local(|| turn.next().map(|message| scorer.score(divan::black_box(message)).llr));
+}
+
+/// Every seventh message of 6-14 KB of the corpora.
+fn real() -> Vec<Vec<u8>> {
+    let Some(root) = std::env::var_os("OUTGATE_CORPORA").map(std::path::PathBuf::from) else { return Vec::new() };
+    let names = ["spamassassin", "cwl_email_corpus", "foff_milter_old", "enron_business", "developer_list"];
+    let lists = names.iter().filter_map(|name| outgate::score::corpus::index(&root.join(name)).ok());
+    let paths = lists.flat_map(|list| list.into_iter().step_by(7).map(|(_, path)| path));
+    paths.filter_map(|path| std::fs::read(path).ok()).filter(|message| (6_000..14_000).contains(&message.len())).collect()
+}
+
+#[divan::bench(args = [10_000_000])]
+fn large_text(bencher: Bencher<'_, '_>, octets: usize) {
+    run(bencher, &plain(octets));
+}
+
 #[divan::bench]
 fn nested_multiparts(bencher: Bencher<'_, '_>) {
     let bomb: String = (0..20_000).map(|i| format!("Content-Type: multipart/mixed; boundary=b{i}\r\n\r\n--b{i}\r\n")).collect();

@@ -55,6 +55,9 @@ struct EvalArgs {
     /// Train anew for each corpus, without it, and let it learn its own mail: what adaptation is worth.
     #[arg(long, conflicts_with_all = ["model", "leave_one_out"])]
     adapt: bool,
+    /// Judge the spam once more with 150 words of ham behind it.
+    #[arg(long, requires = "leave_one_out")]
+    padded: bool,
     /// One JSON object per line.
     #[arg(long)]
     json: bool,
@@ -100,7 +103,8 @@ fn evaluate(args: &EvalArgs) -> Result<(), String> {
     }
     let figures = if args.leave_one_out {
         let (corpora, items) = corpus::load(&args.corpora)?;
-        eval::leave_one_out(&corpora, &items, &Recipe::default())
+        let padded = if args.padded { corpus::padded_spam(&args.corpora)? } else { Vec::new() };
+        eval::leave_one_out(&corpora, &items, &padded, &Recipe::default())
     } else {
         judge(args)?
     };

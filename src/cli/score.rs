@@ -2,7 +2,7 @@
 
 use crate::score::adapt::{Delta, Label};
 use crate::score::features::Extractor;
-use crate::score::{Score, Scorer};
+use crate::score::{Score, Scorer, explain};
 use clap::Args;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -171,7 +171,11 @@ fn read(path: &str) -> Result<Vec<u8>, String> {
 
 fn object(path: &str, score: &Score, started: Instant) -> Value {
     let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-    let symbols: Vec<Value> = score.symbols.iter().map(|s| json!({ "name": s.name, "weight": s.weight })).collect();
+    let symbols: Vec<Value> = score
+        .symbols
+        .iter()
+        .map(|s| json!({ "name": s.name, "weight": s.weight, "reason": explain::sentence(&s.name) }))
+        .collect();
     json!({
         "path": path, "probability": score.probability, "llr": score.llr, "micros": micros, "symbols": symbols,
         "link_hosts": score.link_hosts, "body_hash": format!("{:016x}", score.body_hash), "is_report": score.is_report,

@@ -62,3 +62,33 @@ pub fn load(folders: &[PathBuf]) -> Result<(Vec<Corpus>, Vec<Item>), String> {
     }
     Ok((corpora, items))
 }
+
+/// Words that are put behind a spam to drown it.
+const PADDING_WORDS: usize = 150;
+
+/// The spam of some corpora again, each with 150 words of somebody's ham behind its text.
+pub fn padded_spam(folders: &[PathBuf]) -> Result<Vec<Item>, String> {
+    let mut extractor = Extractor::default();
+    let (mut paddings, mut spam) = (Vec::new(), Vec::new());
+    for (number, folder) in (0_u8..).zip(folders) {
+        for (at, (is_spam, path)) in index(folder)?.into_iter().enumerate() {
+            if is_spam {
+                spam.push((number, path));
+            } else if at % 37 == 0 {
+                let raw = fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+                extractor.extract(&raw);
+                let words: Vec<String> = extractor.visible_words().take(PADDING_WORDS).collect();
+                if words.len() == PADDING_WORDS {
+                    paddings.push(words.join(" "));
+                }
+            }
+        }
+    }
+    let mut items = Vec::new();
+    for ((source, path), padding) in spam.into_iter().zip(paddings.iter().cycle()) {
+        let raw = fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        extractor.extract_padded(&raw, padding);
+        items.push(Item { sample: extractor.sample(), spam: true, source });
+    }
+    Ok(items)
+}

@@ -72,8 +72,9 @@ fn calibration_error(ham: &[f64], spam: &[f64]) -> f64 {
 
 /// Leave-one-corpus-out: each corpus with ham plays the tenant, against spam of corpora not trained on. A run trains on
 /// the corpora that may feed a shipped model, without the ham of the tenant and without one corpus' spam; the margins of
-/// that spam and that ham are what counts. Calibration is fitted inside the training part.
-pub fn leave_one_out(corpora: &[Corpus], items: &[Item], recipe: &Recipe) -> Vec<Figures> {
+/// that spam and that ham are what counts. Calibration is fitted inside the training part. `padded` is spam with ham words
+/// behind it, for a row of its own; it may be empty.
+pub fn leave_one_out(corpora: &[Corpus], items: &[Item], padded: &[Item], recipe: &Recipe) -> Vec<Figures> {
     let trainable = |i: &Item| corpora.get(usize::from(i.source)).is_some_and(|c| build::TRAINABLE.contains(&c.name.as_str()));
     let with =
         |f: &dyn Fn(&Corpus) -> usize| (0_u8..).zip(corpora).filter(|(_, c)| f(c) > 0).map(|(n, _)| n).collect::<Vec<u8>>();
@@ -93,6 +94,7 @@ pub fn leave_one_out(corpora: &[Corpus], items: &[Item], recipe: &Recipe) -> Vec
     let mut out = Vec::new();
     for (tenants, trained) in tenants {
         let mut pooled: Vec<(Vec<f64>, Vec<f64>)> = vec![(Vec::new(), Vec::new()); tenants.len()];
+        let mut pooled_padded: Vec<f64> = Vec::new();
         for source in &spam_sources {
             let held = |i: &Item| if i.spam { i.source == *source } else { trained && tenants.contains(&i.source) };
             let train: Vec<&Item> = items.iter().filter(|i| trainable(i) && !held(i)).collect();
@@ -100,6 +102,7 @@ pub fn leave_one_out(corpora: &[Corpus], items: &[Item], recipe: &Recipe) -> Vec
             let (slope, offset) = calibrate::platt(&build::held_out_margins(&train, recipe));
             let llr = |i: &Item| f64::from(slope * weights.margin(&i.sample) + offset - build::CAUTION);
             let spam: Vec<f64> = items.iter().filter(|i| i.spam && i.source == *source).map(llr).collect();
+            pooled_padded.extend(padded.iter().filter(|i| i.source == *source).map(llr));
             for (tenant, pool) in tenants.iter().zip(&mut pooled) {
                 let ham: Vec<f64> = items.iter().filter(|i| !i.spam && i.source == *tenant).map(llr).collect();
                 out.push(figures(&name(*tenant), &name(*source), &ham, &spam));
@@ -107,7 +110,12 @@ pub fn leave_one_out(corpora: &[Corpus], items: &[Item], recipe: &Recipe) -> Vec
                 pool.1.extend(&spam);
             }
         }
-        out.extend(tenants.iter().zip(&pooled).map(|(t, (ham, spam))| figures(&name(*t), "all held out", ham, spam)));
+        for (tenant, (ham, spam)) in tenants.iter().zip(&pooled) {
+            out.push(figures(&name(*tenant), "all held out", ham, spam));
+            if !pooled_padded.is_empty() {
+                out.push(figures(&name(*tenant), "all, 150 ham words", ham, &pooled_padded));
+            }
+        }
     }
     out
 }

@@ -107,6 +107,11 @@ impl Extractor {
         String::from_utf8_lossy(octets).into_owned()
     }
 
+    /// The words of the visible text, folded.
+    pub(super) fn visible_words(&self) -> impl Iterator<Item = String> {
+        self.text.folded.split(|b| *b == b' ').filter(|w| !w.is_empty()).map(|w| String::from_utf8_lossy(w).into_owned())
+    }
+
     pub(super) fn link_hosts(&self) -> Vec<Box<str>> {
         self.links.hosts().to_vec()
     }

@@ -211,7 +211,7 @@ impl Links {
                     | Dense::LinkRedirect
             );
             let all = if per_host { links } else { self.hosts.len().max(1) as f32 };
-            set(*feature, (2.0 * *count as f32 / all).min(1.0).max(0.2));
+            set(*feature, (2.0 * *count as f32 / all).clamp(0.2, 1.0));
         }
         let all = (self.to_own + self.elsewhere) as f32;
         if all > 0.0 {

@@ -13,6 +13,9 @@ const MAX_PARTS: usize = 256;
 /// Entities (leaves and multiparts) that are taken apart.
 const MAX_ENTITIES: usize = 512;
 
+/// How often the message may be searched for delimiters from end to end.
+const MAX_SEARCHES: usize = 4;
+
 /// What a leaf holds, as far as scoring cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -250,16 +253,23 @@ pub(super) fn walk(raw: &[u8]) -> Tree<'_> {
     let mut tree = Tree { depth: 1, ..Tree::default() };
     let mut stack: Vec<Open> = Vec::new();
     let (mut at, mut root, mut alternatives, mut embedded, mut entities) = (0, true, 0, 0, 0);
+    // Octets searched for delimiters, over and over where boundaries are promised that never come.
+    let searched = std::cell::Cell::new(0_usize);
+    let find = |from: usize, stack: &[Open]| {
+        let found = if stack.is_empty() { return None } else { next_delimiter(raw, from, stack, &dashes) };
+        searched.set(searched.get() + found.as_ref().map_or(raw.len(), |d| d.next).saturating_sub(from));
+        found
+    };
     'entity: while let Some(entity) = raw.get(at..) {
         entities += 1;
-        if entities > MAX_ENTITIES {
+        if entities > MAX_ENTITIES || searched.get() / MAX_SEARCHES > raw.len() {
             // So many parts are made to tire the reader; what is left is read as one text.
             tree.parts.truncate(MAX_PARTS - 1);
             tree.keep(Head::default(), None, entity);
             break;
         }
         // The header of a part ends before the next delimiter, also when its blank line is missing.
-        let limit = if root { None } else { next_delimiter(raw, at, &stack, &dashes) }.map_or(raw.len(), |d| d.start);
+        let limit = if root { None } else { find(at, &stack) }.map_or(raw.len(), |d| d.start);
         let (fields, body) = Fields::split(raw.get(at..limit).unwrap_or_default());
         let body_at = limit - body.len();
         let head = Head::read(fields);
@@ -279,9 +289,9 @@ pub(super) fn walk(raw: &[u8]) -> Tree<'_> {
             stack.push(Open { boundary, alternative });
             // A multipart whose first delimiter never comes is read as text, so that nothing hides in it.
             let own = stack.len();
-            if next_delimiter(raw, body_at, &stack, &dashes).is_none_or(|d| d.open < own) {
+            if find(body_at, &stack).is_none_or(|d| d.open < own) {
                 stack.pop();
-                let end = next_delimiter(raw, body_at, &stack, &dashes).map_or(raw.len(), |d| d.start);
+                let end = find(body_at, &stack).map_or(raw.len(), |d| d.start);
                 tree.keep(head, around, raw.get(body_at..end).unwrap_or_default());
                 search = end;
             }
@@ -290,12 +300,12 @@ pub(super) fn walk(raw: &[u8]) -> Tree<'_> {
             at = body_at;
             continue 'entity;
         } else {
-            let end = next_delimiter(raw, body_at, &stack, &dashes).map_or(raw.len(), |d| d.start);
+            let end = find(body_at, &stack).map_or(raw.len(), |d| d.start);
             tree.keep(head, around, raw.get(body_at..end).unwrap_or_default());
             search = end;
         }
         loop {
-            let Some(delimiter) = next_delimiter(raw, search, &stack, &dashes) else { break 'entity };
+            let Some(delimiter) = find(search, &stack) else { break 'entity };
             stack.truncate(delimiter.open);
             search = delimiter.next;
             if !delimiter.closing {

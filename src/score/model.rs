@@ -163,6 +163,12 @@ impl Model {
         if Sha256::digest(content).as_slice() != sum {
             return Err("model file is damaged: its checksum does not match".into());
         }
+        Self::from_unsigned(r.rest)
+    }
+
+    /// Reads what stands between format version and checksum: every count, index and weight is checked by itself.
+    pub fn from_unsigned(content: &[u8]) -> Result<Self, String> {
+        let mut r = Reader { rest: content };
         let (space, count) = (r.u32()?, r.u32()?);
         if space as usize != SPACE || count as usize != dense::COUNT {
             return Err(format!("model file is made for other features ({space} hashed, {count} named)"));

@@ -6,6 +6,7 @@ pub(super) mod session;
 use super::auth::{self, Caller};
 use super::{Core, Problem, Relay, api, token};
 use crate::records::{BlockQuery, Role};
+use crate::score::explain::sentence;
 use crate::types::{Block, BlockRef, BlockState, Evidence, Time};
 use askama::Template;
 use axum::Router;
@@ -110,7 +111,7 @@ impl Proof {
             percent: format!("{:.1} %", e.probability * 100.0),
             llr: format!("{:+.1}", e.llr),
             recipients: e.recipients,
-            symbols: e.symbols.iter().map(|s| format!("{} {:+.1}", s.name, s.weight)).collect::<Vec<_>>().join(", "),
+            symbols: e.symbols.iter().map(|s| format!("{} {:+.1}", sentence(&s.name), s.weight)).collect::<Vec<_>>().join(", "),
         }
     }
 }
