@@ -20,7 +20,7 @@ use tail::{Map, Recent};
 pub const SLOTS: usize = 1 << 15;
 /// What the delta adds stays within ± this (nats).
 const MAX_NATS: f32 = 8.0;
-/// How far the shipped model is believed once a tenant is known (nats): a confident error of it must be reparable.
+/// How far the shipped model is believed beside what was learned (nats): a confident error of it must be reparable.
 const SHIPPED_NATS: f32 = 5.0;
 /// Messages by which a tenant is known; until then the delta gains influence evenly.
 const KNOWN_MESSAGES: f32 = 100.0;
@@ -196,8 +196,11 @@ impl Delta {
         if self.learned() == 0 {
             return shipped;
         }
-        let raw = self.raw(shipped as f32, &Folded::new(sample));
-        f64::from(self.map.apply(raw, self.influence()))
+        let known = f64::from(self.influence());
+        let learned = f64::from(self.map.apply(self.raw(shipped as f32, &Folded::new(sample))));
+        let joined = known * learned + (1.0 - known) * shipped;
+        // Replays outweigh the few messages learned at first: until that is calibrated, assumptions may only lower the ratio.
+        if self.map.fitted || self.labelled > 0 { joined } else { joined.min(shipped) }
     }
 
     fn sum(&self, folded: &Folded<'_>) -> f32 {
@@ -208,8 +211,7 @@ impl Delta {
 
     /// Before calibration.
     fn raw(&self, shipped: f32, folded: &Folded<'_>) -> f32 {
-        let believed = SHIPPED_NATS + (super::model::MAX_LLR as f32 - SHIPPED_NATS) * (1.0 - self.influence());
-        shipped.clamp(-believed, believed) + self.sum(folded).clamp(-MAX_NATS, MAX_NATS)
+        shipped.clamp(-SHIPPED_NATS, SHIPPED_NATS) + self.sum(folded).clamp(-MAX_NATS, MAX_NATS)
     }
 
     /// One bounded step of `rate` towards the label.

@@ -85,9 +85,9 @@ impl Map {
         Self { slope, offset, even: even.clamp(zero, zero + bend), usual, fitted: true }
     }
 
-    /// The calibrated ratio; `influence` (0-1) is how far the fit counts.
-    pub(super) fn apply(&self, raw: f32, influence: f32) -> f32 {
-        let calibrated = if self.fitted { influence * self.bent(raw) + (1.0 - influence) * raw } else { raw };
+    /// The calibrated ratio, nats.
+    pub(super) fn apply(&self, raw: f32) -> f32 {
+        let calibrated = if self.fitted { self.bent(raw) } else { raw };
         calibrated.clamp(-crate::score::model::MAX_LLR as f32, crate::score::model::MAX_LLR as f32)
     }
 
@@ -124,8 +124,8 @@ mod tests {
         let map = Map::fit(&own(), &spam, &[]);
         let exact = -4.0 + (1.0 / ABOVE).ln();
         assert!((map.even - exact).abs() < 0.4, "{} {exact}", map.even);
-        assert!(map.apply(map.even - 0.01, 1.0) < 0.0 && map.apply(map.even + 0.01, 1.0) > 0.0);
-        let values: Vec<f32> = (-200..200).map(|n| map.apply(n as f32 / 20.0, 1.0)).collect();
+        assert!(map.apply(map.even - 0.01) < 0.0 && map.apply(map.even + 0.01) > 0.0);
+        let values: Vec<f32> = (-200..200).map(|n| map.apply(n as f32 / 20.0)).collect();
         assert!(values.is_sorted(), "{map:?}");
         assert!(map.is_unusual(0.0) && !map.is_unusual(-3.5));
         let labelled: Vec<f32> = spam.iter().copied().cycle().take(60).collect();
@@ -141,6 +141,6 @@ mod tests {
         let map = Map::fit(&own, &spam, &[]);
         assert!(map.slope * map.even + map.offset <= MAX_BEND + 1e-3);
         let none = Map::fit(&own, &[], &[]);
-        assert!(none.apply(50.0, 1.0) <= 12.0);
+        assert!(none.apply(50.0) <= 12.0);
     }
 }
