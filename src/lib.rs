@@ -13,6 +13,7 @@ pub mod env;
 pub mod identity;
 pub mod intake;
 pub mod judge;
+pub mod learn;
 pub mod ndr;
 pub mod notify;
 pub mod outside;

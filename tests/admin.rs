@@ -362,7 +362,15 @@ fn held_mail_is_released_deleted_or_returned() {
     let (status, answer) = post(&relay, &format!("/api/v1/held/{go}/release"), json!({ "reason": "fine" }));
     assert_eq!((status, answer), (200, json!({ "ids": [go] })));
     sink.wait_for("go@elsewhere.example");
+    let label = |id: &str, label: &str| {
+        post(&relay, &format!("/api/v1/messages/{id}/label"), json!({ "label": label, "reason": "an offer" })).0
+    };
+    assert_eq!((label(&back, "spam"), label(&back, "eggs"), label("0000000000000", "spam")), (200, 422, 404));
     assert_eq!(post(&relay, &format!("/api/v1/held/{drop_it}/delete"), json!({ "reason": "spam" })).0, 200);
+    let learned = relay.http("GET", "/metrics", "").1;
+    for line in ["outgate_learned_total{as=\"label_ham\"} 1", "outgate_learned_total{as=\"label_spam\"} 2"] {
+        assert!(learned.contains(line), "{line}: {learned}");
+    }
     assert_eq!(post(&relay, &format!("/api/v1/queue/{back}/bounce"), json!({ "reason": "ask first" })).0, 200);
     let report = sink.wait("the report", |m| m.to == [ALICE]);
     assert!(report.from.is_empty() && report.text().contains("back@elsewhere.example"), "{}", report.text());

@@ -88,3 +88,31 @@ fn one_taken_over_account_among_fifty_is_stopped_and_nobody_else() {
     sink.wait_for("bob@partner.example");
     eprintln!("{sent} messages of the taken-over account until the block; Postfix: {line}");
 }
+
+/// The shipped model has seen nothing of this corpus: after 300 of its messages hardly any of its ham may lie above even odds,
+/// and spam stays where it was.
+#[test]
+fn a_tenants_own_mail_is_learned_without_labels() {
+    use outgate::score::{Scorer, adapt, features::Extractor};
+    let Some(corpora) = std::env::var_os("OUTGATE_CORPORA").map(PathBuf::from) else {
+        eprintln!("skipped: OUTGATE_CORPORA is not set");
+        return;
+    };
+    let scorer = Scorer::shipped().expect("the shipped model is sound");
+    let (mut delta, mut extractor) = (adapt::Delta::default(), Extractor::default());
+    let ham = messages(&corpora, "enron_business", "ham");
+    for message in &ham[..300] {
+        extractor.extract(message.as_bytes());
+        delta.learn(scorer.model(), &extractor.sample(), adapt::Label::Unlabelled);
+    }
+    let mut above = |messages: &[String]| {
+        let hits = messages.iter().filter(|message| {
+            extractor.extract(message.as_bytes());
+            scorer.judge(&extractor, Some(&delta)).llr > 0.0
+        });
+        hits.count() as f64 / messages.len() as f64
+    };
+    let (ham, spam) = (above(&ham[300..1300]), above(&messages(&corpora, "cwl_email_corpus", "spam")[..300]));
+    assert!(ham <= 0.01, "{ham} of own mail lies above even odds");
+    assert!(spam >= 0.8, "{spam} of spam is caught");
+}

@@ -18,6 +18,7 @@ use crate::blocks::desk::Desk;
 use crate::config::Settings;
 use crate::env::Clock;
 use crate::judge::Judge;
+use crate::learn::Labels;
 use crate::queue::Queue;
 use crate::records::{AuditEntry, Records};
 use axum::Router;
@@ -54,6 +55,8 @@ pub struct State {
     pub queue: Queue,
     /// Where blocks are opened and released.
     pub desk: Arc<Desk>,
+    /// Teaches what a message was.
+    pub labels: Labels,
     /// Metrics.
     pub metrics: PrometheusHandle,
     /// Why the relay is not ready; empty = ready.
@@ -96,6 +99,7 @@ struct Relay {
     judge: Arc<Judge>,
     queue: Queue,
     desk: Arc<Desk>,
+    labels: Labels,
 }
 
 impl FromRef<Relay> for Arc<Core> {
@@ -123,7 +127,13 @@ fn core(state: &State) -> Arc<Core> {
 /// Everything on `[admin] bind`. Reads `<data_dir>/admin.token`, which [`token::ensure`] must have made before.
 pub fn router(state: State) -> Router {
     let core = core(&state);
-    bounded(all_routes().with_state(Relay { core, judge: state.judge, queue: state.queue, desk: state.desk }))
+    bounded(all_routes().with_state(Relay {
+        core,
+        judge: state.judge,
+        queue: state.queue,
+        desk: state.desk,
+        labels: state.labels,
+    }))
 }
 
 fn all_routes() -> Router<Relay> {

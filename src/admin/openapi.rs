@@ -63,6 +63,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ],
         "List",
     ),
+    post("/messages/{id}/label", "Teach that a message is spam, or is not (admin, operator)", "Label", ("200", "Object")),
     get("/held", "Held messages, oldest first", &PAGE, "List"),
     post("/held/{id}/release", "Send a held message on", "Act", ("200", "Ids")),
     post("/held/{id}/delete", "Drop a held message, nobody is told", "Act", ("200", "Ids")),
@@ -137,6 +138,8 @@ fn schemas() -> Value {
         "OpenBlock": { "type": "object", "required": ["kind", "subject", "reason"], "properties": {
             "kind": kind, "subject": text, "reason": text, "until": maybe_time, "tenant": { "type": ["string", "null"] } } },
         "Release": { "type": "object", "required": ["verdict", "reason"], "properties": { "verdict": verdict, "reason": text } },
+        "Label": { "type": "object", "required": ["label"], "properties": {
+            "label": { "type": "string", "enum": ["spam", "ham"] }, "reason": text } },
         "Act": { "type": "object", "properties": { "reason": text } },
         "Problem": { "type": "object", "required": ["type", "title", "status", "detail"], "properties": {
             "type": text, "title": text, "status": { "type": "integer" }, "detail": text, "field": text } },

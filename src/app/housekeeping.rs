@@ -4,6 +4,7 @@ use crate::blocks::desk::Desk;
 use crate::config::Settings;
 use crate::env::Clock;
 use crate::judge::Judge;
+use crate::learn::Learner;
 use crate::records::Records;
 use crate::telemetry::metrics as names;
 use std::fs;
@@ -59,6 +60,7 @@ pub(super) async fn run(
     settings: watch::Receiver<Arc<Settings>>,
     clock: Arc<dyn Clock>,
     judge: Arc<Judge>,
+    learner: Arc<Learner>,
     desk: Arc<Desk>,
     records: Records,
 ) {
@@ -71,8 +73,11 @@ pub(super) async fn run(
         let current = Arc::clone(&settings.borrow());
         // Writing may take a while with many senders; blocks go on to expire meanwhile.
         if round % SNAPSHOT_TICKS == 0 && saving.as_ref().is_none_or(JoinHandle::is_finished) {
-            let (judge, dir) = (Arc::clone(&judge), current.server.data_dir.clone());
-            saving = Some(tokio::task::spawn_blocking(move || save(&judge, &dir)));
+            let (judge, learner, dir) = (Arc::clone(&judge), Arc::clone(&learner), current.server.data_dir.clone());
+            saving = Some(tokio::task::spawn_blocking(move || {
+                save(&judge, &dir);
+                learner.save();
+            }));
         }
         if round % PRUNE_TICKS == 0
             && let Err(error) = records.prune(clock.now(), current.records.clone()).await

@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::judge::testing;
+use crate::learn::{Labels, Learner};
 use crate::notify::Notifier;
 use crate::queue::Backlog;
 use crate::queue::tests::{Silent, message};
+use crate::score::Scorer;
 use crate::types::{HoldReason, Time};
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -45,7 +47,9 @@ fn room() -> Room {
     let (queue, events) = Queue::start(clock.clone(), spool.clone(), Silent, Backlog::new(Arc::clone(&settings), clock.now()));
     let (notifier, _) = Notifier::new();
     let (judging, queueing) = (Arc::clone(&judge), queue.clone());
-    let desk = Desk::start(receiver.clone(), clock.clone(), judging, records.clone(), queueing, notifier).unwrap();
+    let learner = Arc::new(Learner::new(Scorer::shipped().unwrap(), dir.path().join("learned")));
+    let labels = Labels::new(learner, clock.clone(), spool.clone());
+    let desk = Desk::start(receiver.clone(), clock.clone(), judging, records.clone(), queueing, notifier, labels).unwrap();
     let outcomes = Outcomes {
         settings: receiver,
         clock: clock.clone(),

@@ -158,6 +158,7 @@ impl Relay {
             task.abort();
         }
         housekeeping::save(&self.rooms.judge, &self.settings.borrow().server.data_dir);
+        self.rooms.learner.save();
         self.rooms.records.close().await;
         self.rooms.spool.close().await;
         tracing::info!(time = %self.rooms.clock.now().rfc3339(), "stopped");

@@ -10,6 +10,7 @@ use crate::delivery::Delivery;
 use crate::env::{Clock, random_u64};
 use crate::intake::{IdSource, Intake};
 use crate::judge::Judge;
+use crate::learn::{Labels, Learner};
 use crate::ndr;
 use crate::notify::{Inbox, Notifier, Outbox, run_webhook};
 use crate::outside::Outside;
@@ -34,7 +35,8 @@ pub(super) struct Rooms {
     pub records: Records,
     pub spool: Spool,
     pub judge: Arc<Judge>,
-    pub scorer: Arc<Scorer>,
+    pub learner: Arc<Learner>,
+    pub labels: Labels,
     pub outside: Arc<Outside>,
     pub delivery: Delivery,
     pub queue: Queue,
@@ -62,7 +64,9 @@ impl Rooms {
         let (spool, backlog) = open_spool(dir, &now, clock.now())?;
         let judge = Arc::new(Judge::new(Arc::clone(&now)));
         housekeeping::restore(&judge, dir);
-        let scorer = Arc::new(Scorer::shipped().map_err(failed("model"))?);
+        let scorer = Scorer::shipped().map_err(failed("model"))?;
+        let learner = Arc::new(Learner::new(scorer, dir.join("learned")));
+        let labels = Labels::new(Arc::clone(&learner), Arc::clone(&clock), spool.clone());
         let outside = Arc::new(Outside::new(Arc::clone(&now)).map_err(failed("[outside]"))?);
         let delivery = Delivery::new(now).map_err(failed("delivery"))?;
         let ids = Arc::new(IdSource::new(random_u64() as u32));
@@ -75,10 +79,12 @@ impl Rooms {
             records.clone(),
             queue.clone(),
             notifier.clone(),
+            labels.clone(),
         )
         .map_err(|e| StartError(format!("blocks: {e:?}")))?;
         let desk = Arc::new(desk);
-        let rooms = Self { settings, clock, records, spool, judge, scorer, outside, delivery, queue, notifier, desk, ids };
+        let rooms =
+            Self { settings, clock, records, spool, judge, learner, labels, outside, delivery, queue, notifier, desk, ids };
         Ok((rooms, Streams { queue_events, notices }))
     }
 
@@ -111,6 +117,7 @@ impl Rooms {
             self.settings.clone(),
             Arc::clone(&self.clock),
             Arc::clone(&self.judge),
+            Arc::clone(&self.learner),
             Arc::clone(&self.desk),
             self.records.clone(),
         );
@@ -128,7 +135,7 @@ impl Rooms {
         Intake {
             settings: self.settings.clone(),
             clock: Arc::clone(&self.clock),
-            scorer: Arc::clone(&self.scorer),
+            learner: Arc::clone(&self.learner),
             outside: Arc::clone(&self.outside),
             judge: Arc::clone(&self.judge),
             desk: Arc::clone(&self.desk),
@@ -150,6 +157,7 @@ impl Rooms {
             judge: Arc::clone(&self.judge),
             queue: self.queue.clone(),
             desk: Arc::clone(&self.desk),
+            labels: self.labels.clone(),
             metrics,
             health: Arc::new(move || spool.trouble().map(|what| format!("spool: {what}")).into_iter().collect()),
         }

@@ -4,6 +4,7 @@ use super::rules;
 use crate::config::Settings;
 use crate::env::{Clock, random_u64};
 use crate::judge::{Judge, NewBlock};
+use crate::learn::Labels;
 use crate::notify::{Notice, Notifier};
 use crate::queue::{Queue, Released, Select};
 use crate::records::{AuditEntry, Records, RecordsError, Role, TraceEvent};
@@ -70,6 +71,7 @@ pub struct Desk {
     records: Records,
     queue: Queue,
     notifier: Notifier,
+    labels: Labels,
     /// Active blocks by subject. The lock is held over the write to disk: whoever meets the same subject meanwhile waits
     /// and then speaks the same, durable reference. It is held over the order to the queue as well, so that the queue hears
     /// of blocks in the order of their lives: a release never overtakes the hold of its block, which would leave mail held
@@ -86,6 +88,7 @@ impl Desk {
         records: Records,
         queue: Queue,
         notifier: Notifier,
+        labels: Labels,
     ) -> Result<Self, DeskError> {
         let mut active = HashMap::new();
         for block in records.active_blocks()? {
@@ -99,7 +102,7 @@ impl Desk {
         for block in records.ended_blocks(clock.now().before(SNAPSHOT_AGE))? {
             judge.forgive_again(&block);
         }
-        Ok(Self { settings, clock, judge, records, queue, notifier, active: Mutex::new(active) })
+        Ok(Self { settings, clock, judge, records, queue, notifier, labels, active: Mutex::new(active) })
     }
 
     /// Opens a block: record durable, gate closed, queued mail held, people told. If the same subject is blocked already,
@@ -174,6 +177,13 @@ impl Desk {
             ReleaseVerdict::Compromised => Released::default(),
         };
         drop(active);
+        // After a mistake the messages of the proof and those that waited are not spam; after a compromise the proof is.
+        let spam = verdict == ReleaseVerdict::Compromised;
+        if let Some(tenant) = &released.tenant {
+            for id in released.evidence.iter().map(|e| e.message_id).chain(mail.sent_on.iter().copied()) {
+                self.labels.put(id, tenant, spam).await;
+            }
+        }
         metrics::counter!(names::RELEASES_TOTAL, "by" => released_by(by.role)).increment(1);
         events::released(&released, &by.name);
         self.note_released(reference, &by.name, &mail);

@@ -224,6 +224,15 @@ pub enum MessagesCommand {
         #[command(flatten)]
         listing: Listing,
     },
+    /// Teach that a message was spam, or was not. Works for the newest messages and for what is still queued or held.
+    Label {
+        /// Which message.
+        #[command(flatten)]
+        what: One,
+        /// What it was.
+        #[arg(value_parser = ["spam", "ham"])]
+        label: String,
+    },
 }
 
 /// `outgate audit …`.

@@ -18,6 +18,12 @@ pub(super) async fn run(command: AdminCommand, load: LoadSettings) -> Result<Str
             let filters = [("id", id), ("sender", sender), ("recipient", recipient)];
             list(&listing, load, "messages", &filters, views::messages).await
         }
+        AdminCommand::Messages { command: MessagesCommand::Label { what, label } } => {
+            let client = Client::new(&what.changing.reading.connect, load)?;
+            let body = json!({ "label": label, "reason": what.changing.reason });
+            let answer = client.post(&["messages", &what.id, "label"], body).await?;
+            Ok(show(what.changing.reading.json, &answer, |_| format!("{} is learned as {label}\n", what.id)))
+        }
         AdminCommand::Audit { command: AuditCommand::List { listing } } => list(&listing, load, "audit", &[], views::audit).await,
         AdminCommand::Audit { command: AuditCommand::Verify { json, file } } => accounts::audit_verify(json, &file, load).await,
         AdminCommand::Account { command } => accounts::account(command, load).await,

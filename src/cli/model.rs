@@ -4,6 +4,7 @@ use crate::score::build::{self, TRAINABLE};
 use crate::score::corpus;
 use crate::score::eval::{self, Figures};
 use crate::score::model::Model;
+use crate::score::protocols::{self, Adapted};
 use crate::score::train::Recipe;
 use crate::score::{Scorer, features::Extractor};
 use clap::{Args, Subcommand};
@@ -51,6 +52,9 @@ struct EvalArgs {
     /// Train anew for each corpus, without it: what the recipe is worth on mail it has never seen.
     #[arg(long)]
     leave_one_out: bool,
+    /// Train anew for each corpus, without it, and let it learn its own mail: what adaptation is worth.
+    #[arg(long, conflicts_with_all = ["model", "leave_one_out"])]
+    adapt: bool,
     /// Judge the spam once more with 150 words of ham behind it.
     #[arg(long, requires = "leave_one_out")]
     padded: bool,
@@ -94,6 +98,9 @@ fn train(args: &TrainArgs) -> Result<(), String> {
 }
 
 fn evaluate(args: &EvalArgs) -> Result<(), String> {
+    if args.adapt {
+        return evaluate_adaptation(args);
+    }
     let figures = if args.leave_one_out {
         let (corpora, items) = corpus::load(&args.corpora)?;
         let padded = if args.padded { corpus::padded_spam(&args.corpora)? } else { Vec::new() };
@@ -111,6 +118,42 @@ fn evaluate(args: &EvalArgs) -> Result<(), String> {
         print(&mut out, line)?;
     }
     Ok(())
+}
+
+fn evaluate_adaptation(args: &EvalArgs) -> Result<(), String> {
+    let (corpora, items) = corpus::load(&args.corpora)?;
+    let recipe = Recipe::default();
+    let mut rows = protocols::adapted(&corpora, &items, &recipe);
+    rows.extend(protocols::online(&corpora, &items, &recipe));
+    let mut out = std::io::stdout().lock();
+    let mut print = |line: String| writeln!(out, "{line}").map_err(|e| e.to_string());
+    if !args.json {
+        print(ADAPTED_HEADING.into())?;
+    }
+    for r in &rows {
+        print(if args.json { serde_json::to_string(r).map_err(|e| e.to_string())? } else { adapted_row(r) })?;
+    }
+    Ok(())
+}
+
+const ADAPTED_HEADING: &str = "tenant           protocol       ham  spam  (1-AUC)%  FP@.5%  caught@.5%  @0.1%FP (95 % interval)  @0.5%FP  \
+                               @1%FP  calib.err%";
+
+fn adapted_row(r: &Adapted) -> String {
+    let (f, [ham, spam]) = (&r.figures, r.figures.messages);
+    let [low, high] = r.interval_at_0_1;
+    format!(
+        "{:<16} {:<12} {ham:>5} {spam:>5}  {:>8.3}  {:>6.2}  {:>10.1}  {:>7.1} ({low:>5.1}-{high:>5.1})   {:>7.1}  {:>5.1}  {:>10.2}",
+        f.ham,
+        r.protocol,
+        f.one_minus_auc_percent,
+        f.false_positives_at_half,
+        f.caught_at_half,
+        f.caught_at_0_1,
+        r.caught_at_0_5,
+        f.caught_at_1,
+        f.calibration_error
+    )
 }
 
 /// The given model on the given corpora: each corpus' ham against all their spam.

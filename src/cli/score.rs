@@ -122,7 +122,7 @@ fn stream(scorer: &Scorer, lines: &mut dyn BufRead, out: &mut dyn Write) -> std:
         out.flush()?;
         if let Some((label, tenant)) = task {
             make_room(&mut tenants, &tenant);
-            let delta = tenants.entry(tenant).or_insert_with(|| Delta::new(scorer.model()));
+            let delta = tenants.entry(tenant).or_default();
             delta.learn(scorer.model(), &extractor.sample(), label);
         }
     }
@@ -252,8 +252,7 @@ mod tests {
 
     #[test]
     fn tenants_are_bounded() {
-        let scorer = Scorer::shipped().expect("model");
-        let mut tenants: HashMap<String, Delta> = (0..MAX_TENANTS).map(|i| (i.to_string(), Delta::new(scorer.model()))).collect();
+        let mut tenants: HashMap<String, Delta> = (0..MAX_TENANTS).map(|i| (i.to_string(), Delta::default())).collect();
         make_room(&mut tenants, "7");
         assert_eq!(tenants.len(), MAX_TENANTS);
         make_room(&mut tenants, "new");

@@ -47,6 +47,7 @@ fn every_command_of_the_contract_is_understood() {
         "outgate held release 0000000000000 --reason wanted",
         "outgate held delete 0000000000000 --config f.toml",
         "outgate messages search --id x --sender a --recipient b --limit 3",
+        "outgate messages label 0000000000000 spam --reason offer",
         "outgate audit list --json",
         "outgate audit verify --config f.toml",
         "outgate account add alice --role smtp --tenant acme --may-send-as @acme.example --may-send-as b@c.example --password-stdin --config f",

@@ -6,6 +6,7 @@ use crate::blocks::desk::{DeskError, RELAY};
 use crate::config::Settings;
 use crate::identity::{self, HeaderFacts, Peer};
 use crate::judge::{Judgement, MessageFacts, RecipientFacts};
+use crate::learn::Lesson;
 use crate::notify::Notice;
 use crate::outside;
 use crate::policy;
@@ -16,7 +17,7 @@ use crate::spool::SpoolError;
 use crate::telemetry::events::{self, Refused};
 use crate::telemetry::metrics as names;
 use crate::types::{
-    Action, Block, BlockKind, Domain, Envelope, HoldReason, Identity, MessageId, MessageMeta, Pool, Reply, stable_hash,
+    Action, Block, BlockKind, Domain, Envelope, HoldReason, Identity, MessageId, MessageMeta, Pool, Reply, Strength, stable_hash,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub(super) struct Facts {
     score: Score,
     /// The part of the score that listings make, nats.
     listed: f64,
+    lesson: Lesson,
     fingerprint: u64,
 }
 
@@ -108,10 +110,10 @@ impl Intake {
         }
         let identity = identity::at_data(settings, peer, &envelope.from, &header)?;
         let started = std::time::Instant::now();
-        let score = if body.len() > SCORE_INLINE_BYTES {
-            tokio::task::block_in_place(|| self.scorer.score(body))
+        let (score, lesson) = if body.len() > SCORE_INLINE_BYTES {
+            tokio::task::block_in_place(|| self.learner.score(&identity.tenant, body))
         } else {
-            self.scorer.score(body)
+            self.learner.score(&identity.tenant, body)
         };
         metrics::histogram!(names::SCORE_SECONDS).record(started.elapsed().as_secs_f64());
         if score.mime_depth > settings.limits.mime_depth {
@@ -120,7 +122,8 @@ impl Intake {
         let fingerprint =
             stable_hash(&[header.message_id.as_deref().unwrap_or_default().as_bytes(), &score.body_hash.to_le_bytes()]);
         let id = self.ids.next(self.clock.now());
-        Ok(Facts { id, identity, header, score, listed: 0.0, fingerprint })
+        self.learner.remember(id, &identity.tenant, &lesson);
+        Ok(Facts { id, identity, header, score, lesson, listed: 0.0, fingerprint })
     }
 
     /// Lists and scanners have their say, within their deadline. A blocked sender costs no question.
@@ -169,6 +172,11 @@ impl Intake {
         };
         let reply = self.take(arrival, arrival.facts.id, arrival.envelope.clone(), part).await;
         if reply.is_positive() {
+            if judgement.teaches {
+                let facts = arrival.facts;
+                let teacher = teacher(&facts.identity);
+                self.learner.assume(self.clock.now(), &facts.identity.tenant, teacher, &facts.lesson);
+            }
             self.hold_if_blocked_meanwhile(arrival).await;
         }
         reply
@@ -209,6 +217,7 @@ impl Intake {
         let external = split(false);
         let held = (!external.recipients.is_empty()).then(|| self.ids.next(self.clock.now()));
         if let Some(id) = held {
+            self.learner.remember(id, &arrival.facts.identity.tenant, &arrival.facts.lesson);
             let hold = Some(HoldReason::Block(block.reference));
             let part = Part { action: Action::Hold, pool: Pool::HighRisk, hold };
             let reply = self.take(arrival, id, external, part).await;
@@ -281,6 +290,15 @@ impl Intake {
         let judged = arrival.judged(facts.id, &arrival.envelope, action, self.clock.now(), reply);
         let judged = Judged { block: block.map(|b| b.reference), ..judged };
         self.records.trace(TraceEvent::Judged(Box::new(judged)));
+    }
+}
+
+/// Who teaches, where each may teach a bounded share only. Merely claimed senders count as one with their client: anybody
+/// can invent them.
+fn teacher(identity: &Identity) -> u64 {
+    match identity.strength {
+        Strength::Authenticated | Strength::Asserted => stable_hash(&[identity.key.as_str().as_bytes()]),
+        Strength::Claimed | Strength::None => stable_hash(&[identity.client.to_string().as_bytes()]),
     }
 }
 

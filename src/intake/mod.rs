@@ -17,12 +17,12 @@ use crate::config::settings::Client;
 use crate::env::Clock;
 use crate::identity::{self, Peer};
 use crate::judge::{Judge, Reserve};
+use crate::learn::Learner;
 use crate::notify::{Notice, Notifier};
 use crate::outside::Outside;
 use crate::policy;
 use crate::queue::Queue;
 use crate::records::Records;
-use crate::score::Scorer;
 use crate::smtp::grammar;
 use crate::spool::Spool;
 use crate::telemetry::events::{self, Refused};
@@ -37,8 +37,8 @@ pub struct Intake {
     pub settings: watch::Receiver<Arc<Settings>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// The shipped model.
-    pub scorer: Arc<Scorer>,
+    /// The model, and what is learned from the relay's own mail.
+    pub learner: Arc<Learner>,
     /// Lists and scanners.
     pub outside: Arc<Outside>,
     /// Decisions.

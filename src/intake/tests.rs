@@ -4,9 +4,11 @@ use super::*;
 use crate::blocks::desk::Actor;
 use crate::blocks::rules;
 use crate::judge::{NewBlock, testing};
+use crate::learn::{Labels, Learner};
 use crate::queue::tests::Silent;
 use crate::queue::{Backlog, QueueState};
 use crate::records::Role;
+use crate::score::Scorer;
 use crate::types::{
     BlockKind, BlockRef, BlockState, BodyType, Envelope, HoldReason, Reason, ReleaseVerdict, SenderScope, TenantId,
 };
@@ -52,13 +54,16 @@ fn room() -> Room {
     let (queue, _) = Queue::start(Arc::new(Meanwhile::default()), spool.clone(), Silent, backlog);
     let (notifier, _) = Notifier::new();
     let (judging, queueing) = (Arc::clone(&judge), queue.clone());
-    let desk = Desk::start(receiver.clone(), clock.clone(), judging, records.clone(), queueing, notifier.clone()).unwrap();
+    let learner = Arc::new(Learner::new(Scorer::shipped().unwrap(), dir.path().join("learned")));
+    let labels = Labels::new(Arc::clone(&learner), clock.clone(), spool.clone());
+    let desk =
+        Desk::start(receiver.clone(), clock.clone(), judging, records.clone(), queueing, notifier.clone(), labels).unwrap();
     let address: IpAddr = "192.0.2.7".parse().unwrap();
     let client = identity::find_client(&settings, address);
     let intake = Intake {
         settings: receiver,
         clock: clock.clone(),
-        scorer: Arc::new(Scorer::shipped().unwrap()),
+        learner,
         outside: Arc::new(Outside::new(Arc::clone(&settings)).unwrap()),
         judge,
         desk: Arc::new(desk),

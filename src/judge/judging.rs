@@ -37,6 +37,8 @@ struct Step {
     /// Passed ceiling, its figure, and whether people are to be told.
     ceiling: Option<(Reason, u64, bool)>,
     explanation: String,
+    /// See [`Judgement::teaches`].
+    teaches: bool,
 }
 
 impl Judge {
@@ -158,7 +160,8 @@ impl Judge {
         };
         let refused = matches!(verdict.action, Action::Defer | Action::Reject) && !verdict.opens;
         let reply = if refused { reasons::reply(verdict.reason, verdict.action) } else { None };
-        Judgement { action: verdict.action, reason: verdict.reason, reply, blocked_by: None, open, alerts, signals }
+        let teaches = step.teaches && !by_client;
+        Judgement { action: verdict.action, reason: verdict.reason, reply, blocked_by: None, open, alerts, signals, teaches }
     }
 
     /// A block of this sender, or of its client for merely claimed senders, with the newest proof.
@@ -263,7 +266,8 @@ fn step(now: Time, settings: &Settings, sender: &mut Sender, facts: &MessageFact
     if over.is_some() && policy.when_exceeded == WhenExceeded::Throttle {
         let verdict = decide(&known);
         let explanation = String::new();
-        return Step { verdict, weight: Weight::default(), sum: sender.sum, counts: Counts::default(), ceiling, explanation };
+        let (weight, counts) = (Weight::default(), Counts::default());
+        return Step { verdict, weight, sum: sender.sum, counts, ceiling, explanation, teaches: false };
     }
     let fresh = || uncounted().filter(|(r, c)| !r.internal && **c == Counted::Not);
     let new = count(fresh().filter(|(r, _)| !sender.known.contains(r.hash)));
@@ -298,7 +302,9 @@ fn step(now: Time, settings: &Settings, sender: &mut Sender, facts: &MessageFact
         facts.recipients.iter().filter(|r| !r.internal).for_each(|r| sender.known.insert(r.hash));
     }
     let explanation = if verdict.opens { explain(now, settings, sender, verdict.reason, bounds) } else { String::new() };
-    Step { verdict, weight, sum: sender.sum, counts, ceiling, explanation }
+    let teaches =
+        !known.watched && verdict.action == Action::Accept && message.fresh && !facts.is_report && !facts.identity.foreign;
+    Step { verdict, weight, sum: sender.sum, counts, ceiling, explanation, teaches }
 }
 
 fn count<T>(items: impl Iterator<Item = T>) -> u32 {
@@ -402,5 +408,6 @@ fn refused_by(settings: &Settings, block: Arc<Block>) -> Judgement {
         open: None,
         alerts: Vec::new(),
         signals: Vec::new(),
+        teaches: false,
     }
 }

@@ -128,6 +128,8 @@ pub struct Judgement {
     pub alerts: Vec<Alert>,
     /// Evidence this message added against its sender, in nats, by name.
     pub signals: Vec<Signal>,
+    /// The content may be learned as ordinary mail: seen for the first time, taken without reserve, of a sender in good standing.
+    pub teaches: bool,
 }
 
 /// Answer to a reservation at RCPT.

@@ -19,6 +19,7 @@ mod links;
 mod mime;
 pub mod model;
 mod phrases;
+pub mod protocols;
 pub mod text;
 pub mod train;
 pub mod trees;
@@ -108,16 +109,33 @@ impl Scorer {
 
     /// Weighs extracted features; `learned` is what a tenant's own mail adds to the model.
     pub fn judge(&self, extractor: &Extractor, learned: Option<&adapt::Delta>) -> Score {
+        match learned.filter(|delta| delta.learned() > 0) {
+            Some(delta) => self.weigh(extractor, |shipped| delta.llr(shipped, &extractor.sample())),
+            None => self.weigh(extractor, |shipped| shipped),
+        }
+    }
+
+    /// The same among others: until a tenant's `own` mail is known, what the whole `node` learned speaks for it.
+    pub fn judge_among(&self, extractor: &Extractor, own: &adapt::Delta, node: &adapt::Delta) -> Score {
+        let known = f64::from(own.influence());
+        if known >= 1.0 || node.learned() == 0 {
+            return self.judge(extractor, Some(own));
+        }
+        let sample = extractor.sample();
+        self.weigh(extractor, |shipped| known * own.llr(shipped, &sample) + (1.0 - known) * node.llr(shipped, &sample))
+    }
+
+    fn weigh(&self, extractor: &Extractor, adapted: impl FnOnce(f64) -> f64) -> Score {
         let words = &extractor.text.words;
         let named = (0_u8..).zip(extractor.dense()).filter(|(_, v)| **v != 0.0).map(|(i, v)| (i, *v));
         let margin = self.model.margin(words.iter().map(|w| w.index), &extractor.text.pairs, &extractor.text.grams, named);
-        let own = learned.map_or(0.0, |d| d.margin(words.iter().map(|w| w.index), &extractor.text.pairs, &extractor.text.grams));
-        let llr = self.model.llr(margin.total() + own);
+        let shipped = self.model.llr(margin.total());
+        let llr = adapted(shipped);
         let (body_hash, is_report, mime_depth) = extractor.facts();
         Score {
             llr,
             probability: 1.0 / (1.0 + (-llr).exp()),
-            symbols: self.symbols(extractor, margin.text, own),
+            symbols: self.symbols(extractor, margin.text, (llr - shipped) as f32),
             link_hosts: extractor.link_hosts(),
             link_pages: extractor.link_pages(),
             body_hash,
@@ -151,12 +169,13 @@ impl Scorer {
     fn symbols(&self, extractor: &Extractor, text: f32, own: f32) -> Vec<Signal> {
         let mut symbols = Vec::with_capacity(24);
         let slope = self.model.slope;
-        let mut add = |name: &str, margin: f32| {
-            let weight = margin * slope;
+        let mut add_nats = |name: &str, weight: f32| {
             if weight.abs() >= MIN_SYMBOL {
                 symbols.push(Signal { name: name.into(), weight });
             }
         };
+        add_nats(if own > 0.0 { "unlike_own_mail" } else { "like_own_mail" }, own);
+        let mut add = |name: &str, margin: f32| add_nats(name, margin * slope);
         for (feature, margin) in dense::ALL.iter().zip(self.named(extractor)) {
             match extractor.detail(*feature) {
                 Some(detail) => add(&format!("{}:{detail}", feature.name()), margin),
@@ -164,7 +183,6 @@ impl Scorer {
             }
         }
         add(if text > 0.0 { "text_resembles_spam" } else { "text_resembles_ordinary_mail" }, text);
-        add(if own > 0.0 { "unlike_own_mail" } else { "like_own_mail" }, own);
         let unit = self.model.scales.first().copied().unwrap_or_default() * model::norm(extractor.text.words.len(), 0);
         for word in strongest(&self.model, extractor) {
             add(&format!("word:{}", extractor.word_text(word)), self.model.weight(word.index) * unit);

@@ -282,7 +282,7 @@ fn enormous_messages_are_bounded() {
 #[test]
 fn own_mail_is_learned_and_spam_is_not_taken_for_it() {
     let mut extractor = features::Extractor::default();
-    let mut delta = adapt::Delta::new(SCORER.model());
+    let mut delta = adapt::Delta::default();
     // A shop's own mail to its customers: ordinary there, suspicious anywhere else.
     extractor.extract(OFFER.as_bytes());
     let offer = extractor.sample();
@@ -295,10 +295,69 @@ fn own_mail_is_learned_and_spam_is_not_taken_for_it() {
     extractor.extract(SPAM.as_bytes());
     let spam = extractor.sample();
     let learned = delta.learned();
-    assert!(!delta.learn(SCORER.model(), &spam, adapt::Label::Unlabelled));
+    assert_eq!(delta.learn(SCORER.model(), &spam, adapt::Label::Unlabelled), adapt::Learned::RefusedByModel);
     assert_eq!(delta.learned(), learned);
     assert!(SCORER.judge(&extractor, Some(&delta)).probability > 0.5);
-    assert!(delta.learn(SCORER.model(), &spam, adapt::Label::Spam));
+    assert_eq!(delta.learn(SCORER.model(), &spam, adapt::Label::Spam), adapt::Learned::Labelled);
+}
+
+fn own_memo(n: usize) -> String {
+    let topics = ["budget questions", "comments", "spreadsheet", "second table", "agenda", "meeting", "draft"];
+    BUSINESS.replace("budget questions", &format!("{} and {} number {n}", topics[n % 7], topics[(n / 7) % 7]))
+}
+
+/// A tenant's mail for tests: offers with words of its own trade.
+fn own_offer(n: usize) -> String {
+    let goods = ["roses", "tulips", "spades", "seeds", "fertiliser", "pots", "hedges", "lawn mowers"];
+    let (a, b) = (goods[n % 8], goods[(n / 8) % 8]);
+    OFFER
+        .replace("our roses are", &format!("our {a} number {n} and {b} are"))
+        .replace("roses this week", &format!("{a} this week"))
+}
+
+#[test]
+fn once_settled_spam_from_own_mailboxes_is_not_learned_as_own_mail() {
+    let mut extractor = features::Extractor::default();
+    let mut delta = adapt::Delta::default();
+    let mut sample = |text: &str| {
+        extractor.extract(text.as_bytes());
+        extractor.sample()
+    };
+    let shipped = |s: &features::Sample| SCORER.model().llr(SCORER.model().margin_of(s).total());
+    for n in 0..600 {
+        // Offers look like spam to the shipped model: an admin says once what they are.
+        let label = if n < 40 { adapt::Label::Ham } else { adapt::Label::Unlabelled };
+        delta.learn(SCORER.model(), &sample(&if n < 40 { own_offer(n) } else { own_memo(n) }), label);
+    }
+    let own = sample(&own_offer(777));
+    assert!(delta.llr(shipped(&own), &own) < 0.0, "own offers lie below even odds: {}", delta.llr(shipped(&own), &own));
+    let bad: Vec<_> = samples::BAD.iter().map(|(_, text)| sample(&text.replace('\n', "\r\n"))).collect();
+    for _ in 0..30 {
+        for spam in &bad {
+            delta.learn(SCORER.model(), spam, adapt::Label::Unlabelled);
+        }
+    }
+    let caught = |llr: &dyn Fn(&features::Sample) -> f64| bad.iter().filter(|s| llr(s) > 0.0).count();
+    let (cold, warm) = (caught(&shipped), caught(&|s| delta.llr(shipped(s), s)));
+    assert!(warm >= cold, "{warm} of {cold} still caught");
+}
+
+#[test]
+fn what_was_learned_fades() {
+    let mut extractor = features::Extractor::default();
+    let mut delta = adapt::Delta::default();
+    extractor.extract(OFFER.as_bytes());
+    let offer = extractor.sample();
+    for _ in 0..40 {
+        delta.learn(SCORER.model(), &offer, adapt::Label::Ham);
+    }
+    let shipped = SCORER.judge(&extractor, None).llr;
+    let fresh = delta.llr(shipped, &offer);
+    delta.fade(60);
+    let faded = delta.llr(shipped, &offer);
+    assert!(fresh < faded && faded < shipped, "{fresh} {faded} {shipped}");
+    delta.fade(u32::MAX);
+    assert!(delta.llr(shipped, &offer) > faded);
 }
 
 #[test]

@@ -54,6 +54,15 @@ table! {
     OUTSIDE_SECONDS = "outgate_outside_seconds", Seconds;
     /// Lists and scanners left alone at the moment, by source: 1 = left alone.
     OUTSIDE_SHUT = "outgate_outside_shut", Gauge;
+    /// Messages offered to what the relay learns, by what became of them: assumed (as ordinary mail), label_spam, label_ham,
+    /// refused_by_model, refused_by_own_mail, refused_by_share.
+    LEARNED_TOTAL = "outgate_learned_total", Counter;
+    /// Tenants whose learned weights are in memory, the node's own included.
+    LEARNED_TENANTS = "outgate_learned_tenants", Gauge;
+    /// Of any tenant: largest share of recent unlabelled mail that the shipped model takes for spam (0-1).
+    LEARNED_DISAGREEMENT = "outgate_learned_disagreement", Gauge;
+    /// Of any tenant: how near what was learned comes to its cap on recent mail (0-1).
+    LEARNED_STRAIN = "outgate_learned_strain", Gauge;
     /// Events of the message trace that were dropped because the disk could not keep up.
     TRACE_DROPPED_TOTAL = "outgate_trace_dropped_total", Counter;
 }
@@ -107,6 +116,12 @@ fn describe() {
     metrics::counter!(REPLIES_TOTAL, "code" => "250", "enhanced" => "2.0.0").absolute(0);
     for reason in ["admin", "evidence", "spam_rate"] {
         metrics::counter!(BLOCKS_TOTAL, "kind" => "sender", "reason" => reason).absolute(0);
+    }
+    for what in ["assumed", "label_spam", "label_ham", "refused_by_model", "refused_by_own_mail", "refused_by_share"] {
+        metrics::counter!(LEARNED_TOTAL, "as" => what).absolute(0);
+    }
+    for gauge in [LEARNED_TENANTS, LEARNED_DISAGREEMENT, LEARNED_STRAIN] {
+        metrics::gauge!(gauge).set(0.0);
     }
     metrics::gauge!(SESSIONS_OPEN).set(0.0);
     metrics::gauge!(TRACKED_SENDERS).set(0.0);

@@ -17,6 +17,8 @@ use std::sync::Arc;
 /// A tenant's page is gathered from the queue of all tenants; at most so many messages are looked at for one page.
 const LOOKED_AT: usize = 100_000;
 const STEP: usize = 1000;
+/// Messages of a trace that are looked at for the one of an id.
+const LABEL_LOOKED_AT: usize = 100;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -151,6 +153,47 @@ pub(super) async fn show(caller: Caller, With(relay): With<Relay>, Path(id): Pat
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct LabelBody {
+    label: String,
+    #[serde(default)]
+    reason: String,
+}
+
+/// `POST messages/{id}/label`.
+pub(super) async fn label(
+    caller: Caller,
+    With(relay): With<Relay>,
+    Path(id): Path<String>,
+    Body(body): Body<LabelBody>,
+) -> Result<Json<Value>, Problem> {
+    caller.may_act()?;
+    let spam = match body.label.as_str() {
+        "spam" => true,
+        "ham" => false,
+        _ => return Err(Problem::field("label", "label is spam or ham")),
+    };
+    let unknown = || Problem::not_found("there is no such message");
+    let id = MessageId::parse(&id).ok_or_else(unknown)?;
+    // Anybody may write another message's id into Message-ID, which is searched as well.
+    let query = TraceQuery { id: Some(id.to_string()), limit: LABEL_LOOKED_AT, ..TraceQuery::default() };
+    let traced = relay.core.records.search(query).await?.into_iter().find(|m| m.judged.id == id);
+    let tenant = match traced.and_then(|m| m.judged.tenant) {
+        Some(tenant) => Some(tenant),
+        // The trace is written a little later than the message.
+        None => relay.queue.show(id).await.and_then(|item| item.tenant),
+    };
+    let tenant = tenant.filter(|t| caller.sees(Some(t))).ok_or_else(unknown)?;
+    relay.labels.teach(id, &tenant, spam).await.map_err(|_| {
+        Problem::conflict("this message is neither among the newest nor in the spool any more: there is nothing to learn from")
+    })?;
+    relay.core.audit(&caller.0.name, "message.label", &id.to_string(), &format!("{}: {}", body.label, body.reason)).await?;
+    let text = format!("labelled {} by {}", body.label, caller.0.name);
+    relay.core.records.trace(TraceEvent::Note { id, time: relay.core.clock.now(), text });
+    Ok(Json(json!({ "id": id, "label": body.label })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct ActBody {
     #[serde(default)]
     reason: String,
@@ -206,11 +249,18 @@ pub(super) async fn act_on_held(
         return Err(Problem::conflict("this message is not held"));
     }
     let select = Select::Id(item.id);
+    if let Some(tenant) = &item.tenant {
+        // First, since what is deleted or delivered can no longer be read.
+        relay.labels.keep(item.id, tenant).await;
+    }
     let (action, ids) = if verb == "delete" {
         ("held.delete", relay.queue.delete(select).await)
     } else {
         ("held.release", relay.desk.release_message(item.id, &caller.0).await?)
     };
+    if let (Some(tenant), false) = (&item.tenant, ids.is_empty()) {
+        relay.labels.put(item.id, tenant, verb == "delete").await;
+    }
     done(&relay, &caller, &item, action, &body.reason, &ids).await
 }
 

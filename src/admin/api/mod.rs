@@ -37,6 +37,7 @@ pub(super) fn relay_routes() -> Router<Relay> {
         .route("/api/v1/senders/{key}", get(senders::show))
         .route("/api/v1/held", get(mail::held))
         .route("/api/v1/held/{id}/{verb}", post(mail::act_on_held))
+        .route("/api/v1/messages/{id}/label", post(mail::label))
         .route("/api/v1/queue", get(mail::queue))
         .route("/api/v1/queue/{id}", get(mail::show))
         .route("/api/v1/queue/{id}/{verb}", post(mail::act_on_queue))

@@ -1,0 +1,154 @@
+//! What the relay learns from its own mail: one delta per tenant and one for the whole node, kept on disk.
+//!
+//! A tenant that is not known yet is judged by the node's delta as far as its own has no say. Files lie in `learned/` below
+//! `data_dir`, one per tenant. In memory are the tenants used last; the others are read again when they send.
+
+mod labels;
+mod recent;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use crate::score::adapt::{Delta, Label, Learned, Share};
+use crate::score::features::{Extractor, Sample};
+use crate::score::{Score, Scorer};
+use crate::telemetry::metrics as names;
+use crate::types::{MessageId, TenantId, Time};
+pub use labels::Labels;
+use recent::Recent;
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use store::{Entry, Store};
+
+/// Name of the node's own delta; no tenant has an empty name.
+const NODE: &str = "";
+
+thread_local! {
+    /// Buffers of the thread, so that scoring allocates next to nothing.
+    static EXTRACTOR: RefCell<Extractor> = RefCell::new(Extractor::default());
+}
+
+/// The features of a scored message: what is needed to learn it.
+pub type Lesson = Arc<Sample>;
+
+/// Scores by what was learned, and learns. One for the whole relay.
+pub struct Learner {
+    scorer: Scorer,
+    store: Store,
+    recent: Mutex<Recent>,
+}
+
+/// Nobody can label this message any more: its features are no longer kept, and it is no longer in the spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forgotten;
+
+impl Learner {
+    /// Keeps its files in `folder`, which is made when it is first written to.
+    pub fn new(scorer: Scorer, folder: PathBuf) -> Self {
+        Self { scorer, store: Store::new(folder), recent: Mutex::default() }
+    }
+
+    /// Scores a message of a tenant by the shipped model and what was learned.
+    pub fn score(&self, tenant: &TenantId, message: &[u8]) -> (Score, Lesson) {
+        let (own, node) = (self.store.get(tenant.as_str()), self.store.get(NODE));
+        extracted(message, |extractor| {
+            let own = own.read();
+            let node = node.read();
+            let score = self.scorer.judge_among(extractor, &own.delta, &node.delta);
+            (score, Arc::new(extractor.sample()))
+        })
+    }
+
+    /// Keeps the features of a message for a while, so that it can be labelled by its id.
+    pub fn remember(&self, id: MessageId, tenant: &TenantId, lesson: &Lesson) {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).push(id, tenant, lesson);
+    }
+
+    /// The same by the message itself.
+    fn keep(&self, id: MessageId, tenant: &TenantId, body: &[u8]) {
+        self.remember(id, tenant, &extracted(body, |extractor| Arc::new(extractor.sample())));
+    }
+
+    /// Learns a message that went out and that nobody labelled, of a sender in good standing. The score guards, and no sender
+    /// teaches its tenant, no tenant the node, more than a bounded share.
+    pub fn assume(&self, now: Time, tenant: &TenantId, sender: u64, lesson: &Lesson) {
+        let learned = self.teach(now, tenant.as_str(), Some(sender), lesson, Label::Unlabelled);
+        if learned == Some(Learned::Assumed) {
+            self.teach(now, NODE, Some(crate::reputation::hash_text(tenant.as_str())), lesson, Label::Unlabelled);
+        }
+        metrics::counter!(names::LEARNED_TOTAL, "as" => learned.map_or("refused_by_share", Learned::as_str)).increment(1);
+    }
+
+    /// Learns a label: at once, and of anybody. `body` is the message if the spool still has it; its features are kept for a
+    /// while after that.
+    pub fn label(&self, now: Time, id: MessageId, tenant: &TenantId, spam: bool, body: Option<&[u8]>) -> Result<(), Forgotten> {
+        let kept = self.recent.lock().unwrap_or_else(PoisonError::into_inner).get(id, tenant);
+        let lesson = match (kept, body) {
+            (Some(lesson), _) => lesson,
+            (None, Some(body)) => extracted(body, |extractor| Arc::new(extractor.sample())),
+            (None, None) => return Err(Forgotten),
+        };
+        let label = if spam { Label::Spam } else { Label::Ham };
+        self.teach(now, tenant.as_str(), None, &lesson, label);
+        self.teach(now, NODE, None, &lesson, label);
+        metrics::counter!(names::LEARNED_TOTAL, "as" => if spam { "label_spam" } else { "label_ham" }).increment(1);
+        Ok(())
+    }
+
+    /// A complaint (ARF) about a message is a label.
+    pub fn complaint(&self, now: Time, id: MessageId, tenant: &TenantId, body: Option<&[u8]>) -> Result<(), Forgotten> {
+        self.label(now, id, tenant, true, body)
+    }
+
+    /// `None`: this sender has taught its share.
+    fn teach(&self, now: Time, name: &str, sender: Option<u64>, lesson: &Sample, label: Label) -> Option<Learned> {
+        let slot = self.store.get(name);
+        let mut entry = slot.write();
+        let Entry { delta, share, day, changed } = &mut *entry;
+        age(delta, share, day, now);
+        if sender.is_some_and(|s| !share.allows(s)) {
+            return None;
+        }
+        let learned = delta.learn(self.scorer.model(), lesson, label);
+        if let (Some(sender), Learned::Assumed) = (sender, learned) {
+            share.note(sender);
+        }
+        *changed = true;
+        drop(entry);
+        Some(learned)
+    }
+
+    /// Writes what has changed. Problems are logged and tried again at the next call.
+    pub fn save(&self) {
+        self.store.save();
+        let (mut worst, mut fullest) = (0.0_f64, 0.0_f64);
+        self.store.each(|entry| {
+            worst = worst.max(entry.delta.disagreement());
+            fullest = fullest.max(entry.delta.strain());
+        });
+        metrics::gauge!(names::LEARNED_DISAGREEMENT).set(worst);
+        metrics::gauge!(names::LEARNED_STRAIN).set(fullest);
+        metrics::gauge!(names::LEARNED_TENANTS).set(self.store.len() as f64);
+    }
+}
+
+/// Runs `read` on the features of a message, with the buffers of the thread.
+fn extracted<T>(message: &[u8], read: impl FnOnce(&Extractor) -> T) -> T {
+    EXTRACTOR.with(|cell| {
+        let mut extractor = cell.borrow_mut();
+        extractor.extract(message);
+        read(&extractor)
+    })
+}
+
+/// Lets the past fade once a day; a clock that steps back changes nothing.
+fn age(delta: &mut Delta, share: &mut Share, day: &mut i64, now: Time) {
+    let today = now.as_secs().div_euclid(86_400);
+    let passed = today.saturating_sub(*day);
+    if *day != 0 && passed > 0 {
+        delta.fade(u32::try_from(passed).unwrap_or(u32::MAX));
+        share.halve();
+    }
+    *day = (*day).max(today);
+}

@@ -1,0 +1,42 @@
+//! Features of the newest messages, so that a label that comes later still teaches.
+
+use super::Lesson;
+use crate::types::{MessageId, TenantId};
+use std::collections::{HashMap, VecDeque};
+
+/// Octets kept in all. At 8 KB for a usual message these are the last 8000.
+const OCTETS: usize = 64 * 1024 * 1024;
+
+#[derive(Default)]
+pub(super) struct Recent {
+    lessons: HashMap<MessageId, (TenantId, Lesson)>,
+    order: VecDeque<MessageId>,
+    octets: usize,
+}
+
+fn octets(lesson: &Lesson) -> usize {
+    4 * (lesson.words.len() + lesson.pairs.len() + lesson.grams.len()) + 8 * lesson.dense.len() + 128
+}
+
+impl Recent {
+    pub(super) fn push(&mut self, id: MessageId, tenant: &TenantId, lesson: &Lesson) {
+        self.octets += octets(lesson);
+        if let Some((_, old)) = self.lessons.insert(id, (tenant.clone(), lesson.clone())) {
+            self.octets -= octets(&old);
+        } else {
+            self.order.push_back(id);
+        }
+        while self.octets > OCTETS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            if let Some((_, gone)) = self.lessons.remove(&oldest) {
+                self.octets -= octets(&gone);
+            }
+        }
+    }
+
+    /// The features, if it was a message of that tenant.
+    pub(super) fn get(&self, id: MessageId, tenant: &TenantId) -> Option<Lesson> {
+        self.lessons.get(&id).filter(|(owner, _)| owner == tenant).map(|(_, lesson)| lesson.clone())
+    }
+}

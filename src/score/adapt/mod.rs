@@ -1,0 +1,318 @@
+//! What a tenant's own mail adds to the model: a small bounded delta, and a calibration against the tenant's own scores.
+//!
+//! Nearly all outbound mail is legitimate. So a tenant's unlabelled mail is taken for ham, each message paired with replayed
+//! spam (the model's prototypes): ham alone would teach that everything is ham. Steps are those of AdaGrad logistic
+//! regression on length-normalised binary features (Duchi, Hazan, Singer 2011; for mail Goodman and Yih 2006), towards a
+//! margin, so that a message that is judged well teaches nothing.
+
+mod own;
+mod saved;
+mod tail;
+
+pub use own::Share;
+pub use saved::LARGEST_FILE;
+
+use super::features::Sample;
+use super::model::{Model, norm};
+use tail::{Map, Recent};
+
+/// Weights of a delta; hashed features fold into them. Twice as many gain next to nothing (models/README.md).
+pub const SLOTS: usize = 1 << 15;
+/// What the delta adds stays within ± this (nats).
+const MAX_NATS: f32 = 8.0;
+/// How far the shipped model is believed beside what was learned (nats): a confident error of it must be reparable.
+const SHIPPED_NATS: f32 = 5.0;
+/// Messages by which a tenant is known; until then the delta gains influence evenly.
+const KNOWN_MESSAGES: f32 = 100.0;
+/// Learning aims this far past even odds (nats).
+const MARGIN: f32 = 4.0;
+/// AdaGrad steps: for assumptions, and for labels, which outweigh them.
+const RATE_ASSUMED: f32 = 0.2;
+/// See [`RATE_ASSUMED`].
+const RATE_LABEL: f32 = 0.5;
+/// Added to the root of a slot's squared slopes.
+const EASE: f32 = 0.02;
+/// Replayed spam per message of ham.
+const REPLAYS: usize = 2;
+/// The prototypes were trained on: unseen spam of their kind scores this much lower (nats; median of held-out spam).
+const OPTIMISM: f32 = 3.0;
+/// Every so many prototypes one is never replayed but kept for calibration.
+const KEPT_BACK: usize = 4;
+/// An unlabelled message above this by the shipped model alone is not learned (nats): a tenant whose mail was bad from the
+/// first day cannot move that one.
+const TRUST_SHIPPED: f32 = 0.0;
+/// The calibration is fitted anew after so many learned messages.
+const FIT_EVERY: u64 = 32;
+/// Own messages that the calibration needs.
+const FIT_FROM: usize = 50;
+/// After so many assumed messages the tenant's mail is known: from then on only what lies among the nine tenths of own mail
+/// that resembles it most is assumed to be ham, it is learned slowly, and the calibration rests. Else a sender who turns bad
+/// would be learned bit by bit.
+const SETTLED: u64 = 500;
+/// See [`SETTLED`].
+const RATE_SETTLED: f32 = 0.1;
+/// The same for the shipped model, see [`TRUST_SHIPPED`].
+const TRUST_SETTLED: f32 = -1.0;
+/// What of a weight, and of the memory of its slopes, is left after a day.
+const KEEP_PER_DAY: (f32, f32) = (0.99, 0.97);
+
+/// What is known about a message that is to be learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Label {
+    /// An admin, a complaint or a decision on held mail says spam.
+    Spam,
+    /// The same, not spam.
+    Ham,
+    /// Nobody said anything.
+    Unlabelled,
+}
+
+/// What became of a message offered for learning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Learned {
+    /// Learned as ham, assumed.
+    Assumed,
+    /// Learned by its label.
+    Labelled,
+    /// Not learned: the shipped model takes it for spam.
+    RefusedByModel,
+    /// Not learned: it is unlike the tenant's own mail.
+    RefusedByTail,
+}
+
+impl Learned {
+    /// The word in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Assumed => "assumed",
+            Self::Labelled => "labelled",
+            Self::RefusedByModel => "refused_by_model",
+            Self::RefusedByTail => "refused_by_own_mail",
+        }
+    }
+}
+
+/// What was learned from one tenant's mail. About 270 KB.
+#[derive(Debug, Clone)]
+pub struct Delta {
+    weights: Vec<f32>,
+    squares: Vec<f32>,
+    assumed: u64,
+    labelled: u64,
+    refused: u64,
+    turn: u64,
+    own: Recent,
+    spam: Recent,
+    map: Map,
+    disagreement: f32,
+    strain: f32,
+}
+
+/// A message's folded features: slots by group, each group with its scale.
+struct Folded<'a> {
+    groups: [(&'a [u32], f32); 3],
+    named: &'a [(u8, f32)],
+}
+
+/// Where a feature lands in a delta.
+#[inline]
+const fn slot(index: u32) -> usize {
+    // Multiplicative hashing: the high bits are the good ones.
+    (index.wrapping_mul(0x9e37_79b1) >> (32 - SLOTS.trailing_zeros())) as usize
+}
+
+/// Named features lie behind the hashed ones.
+#[inline]
+fn named_slot(feature: u8) -> usize {
+    slot(0x7000_0000 + u32::from(feature))
+}
+
+impl<'a> Folded<'a> {
+    fn new(sample: &'a Sample) -> Self {
+        let group = |list: &'a [u32], number| (list, norm(list.len(), number));
+        Self { groups: [group(&sample.words, 0), group(&sample.pairs, 1), group(&sample.grams, 2)], named: &sample.dense }
+    }
+
+    fn named_scale(&self) -> f32 {
+        1.3 / (self.named.len() as f32 + 4.0).sqrt()
+    }
+
+    fn each(&self, mut visit: impl FnMut(usize, f32)) {
+        for (list, scale) in &self.groups {
+            list.iter().for_each(|index| visit(slot(*index), *scale));
+        }
+        let scale = self.named_scale();
+        self.named.iter().for_each(|(feature, _)| visit(named_slot(*feature), scale));
+    }
+}
+
+impl Default for Delta {
+    fn default() -> Self {
+        Self {
+            weights: vec![0.0; SLOTS],
+            squares: vec![0.0; SLOTS],
+            assumed: 0,
+            labelled: 0,
+            refused: 0,
+            turn: 0,
+            own: Recent::default(),
+            spam: Recent::default(),
+            map: Map::default(),
+            disagreement: 0.0,
+            strain: 0.0,
+        }
+    }
+}
+
+impl Delta {
+    /// Messages learned, replays not counted.
+    pub const fn learned(&self) -> u64 {
+        self.assumed + self.labelled
+    }
+
+    /// Unlabelled messages that were not learned.
+    pub const fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Share of the messages offered lately without a label that the shipped model took for spam, 0-1: a tenant that was bad
+    /// from its first day shows here.
+    pub fn disagreement(&self) -> f64 {
+        f64::from(self.disagreement)
+    }
+
+    /// How near the delta comes to its cap on messages learned lately, 0-1.
+    pub fn strain(&self) -> f64 {
+        f64::from(self.strain)
+    }
+
+    /// How much of its full say the delta has, 0-1.
+    pub fn influence(&self) -> f32 {
+        (self.learned() as f32 / KNOWN_MESSAGES).min(1.0)
+    }
+
+    /// The log-likelihood ratio with what was learned, from the shipped model's `shipped` (nats).
+    pub fn llr(&self, shipped: f64, sample: &Sample) -> f64 {
+        if self.learned() == 0 {
+            return shipped;
+        }
+        let known = f64::from(self.influence());
+        let learned = f64::from(self.map.apply(self.raw(shipped as f32, &Folded::new(sample))));
+        let joined = known * learned + (1.0 - known) * shipped;
+        // Replays outweigh the few messages learned at first: until that is calibrated, assumptions may only lower the ratio.
+        if self.map.fitted || self.labelled > 0 { joined } else { joined.min(shipped) }
+    }
+
+    fn sum(&self, folded: &Folded<'_>) -> f32 {
+        let mut sum = 0.0;
+        folded.each(|slot, scale| sum += self.weights.get(slot).copied().unwrap_or_default() * scale);
+        sum
+    }
+
+    /// Before calibration.
+    fn raw(&self, shipped: f32, folded: &Folded<'_>) -> f32 {
+        shipped.clamp(-SHIPPED_NATS, SHIPPED_NATS) + self.sum(folded).clamp(-MAX_NATS, MAX_NATS)
+    }
+
+    /// One bounded step of `rate` towards the label.
+    fn step(&mut self, shipped: f32, folded: &Folded<'_>, spam: bool, rate: f32) {
+        let (target, aim) = if spam { (1.0, MARGIN) } else { (0.0, -MARGIN) };
+        // Without the cap of the sum: capped, a message would be learned again and again to no effect.
+        let now = shipped.clamp(-SHIPPED_NATS, SHIPPED_NATS) + self.sum(folded);
+        let error = 1.0 / (1.0 + (aim - now).exp()) - target;
+        if error.abs() < 1e-3 {
+            return;
+        }
+        folded.each(|slot, scale| {
+            if let (Some(weight), Some(square)) = (self.weights.get_mut(slot), self.squares.get_mut(slot)) {
+                let slope = error * scale;
+                *square += slope * slope;
+                *weight -= rate * slope / (square.sqrt() + EASE);
+            }
+        });
+    }
+
+    /// Learns one message by its label, unless it is unlabelled and looks like spam.
+    pub fn learn(&mut self, model: &Model, sample: &Sample, label: Label) -> Learned {
+        let shipped = model.llr(model.margin_of(sample).total()) as f32;
+        let folded = Folded::new(sample);
+        let raw = self.raw(shipped, &folded);
+        let settled = self.assumed >= SETTLED;
+        let (spam, rate, outcome) = match label {
+            Label::Spam => (true, RATE_LABEL, Learned::Labelled),
+            Label::Ham => (false, RATE_LABEL, Learned::Labelled),
+            Label::Unlabelled => {
+                lately(&mut self.disagreement, f32::from(u8::from(shipped > TRUST_SHIPPED)));
+                if let Some(refusal) = self.refusal(shipped, raw, settled) {
+                    self.refused += 1;
+                    return refusal;
+                }
+                (false, if settled { RATE_SETTLED } else { RATE_ASSUMED }, Learned::Assumed)
+            }
+        };
+        let strain = (self.sum(&folded).abs() / MAX_NATS).min(1.0);
+        lately(&mut self.strain, strain);
+        let calibrates = label != Label::Unlabelled || !settled;
+        if calibrates {
+            (if spam { &mut self.spam } else { &mut self.own }).push(raw);
+        }
+        self.step(shipped, &folded, spam, rate);
+        if !spam {
+            (0..REPLAYS).for_each(|_| self.replay(model, rate));
+        }
+        *(if outcome == Learned::Labelled { &mut self.labelled } else { &mut self.assumed }) += 1;
+        if calibrates && self.learned().is_multiple_of(FIT_EVERY) {
+            self.fit(model);
+        }
+        outcome
+    }
+
+    /// Why an unlabelled message is not learned.
+    fn refusal(&self, shipped: f32, raw: f32, settled: bool) -> Option<Learned> {
+        if shipped > if settled { TRUST_SETTLED } else { TRUST_SHIPPED } {
+            Some(Learned::RefusedByModel)
+        } else if settled && self.map.is_unusual(raw) {
+            Some(Learned::RefusedByTail)
+        } else {
+            None
+        }
+    }
+
+    fn replay(&mut self, model: &Model, rate: f32) {
+        let Some(turn) = self.turn.checked_rem(model.prototypes.len() as u64) else { return };
+        self.turn += 1;
+        // The last of every few is kept back.
+        let at =
+            if turn as usize % KEPT_BACK == KEPT_BACK - 1 { (turn as usize + 1) % model.prototypes.len() } else { turn as usize };
+        if let Some(prototype) = model.prototypes.get(at) {
+            self.step(unseen(model, prototype), &Folded::new(prototype), true, rate);
+        }
+    }
+
+    /// Fits the calibration to what was seen lately.
+    fn fit(&mut self, model: &Model) {
+        if self.own.len() < FIT_FROM {
+            return;
+        }
+        let kept_back = model.prototypes.iter().skip(KEPT_BACK - 1).step_by(KEPT_BACK);
+        let kept_back: Vec<f32> = kept_back.map(|p| self.raw(unseen(model, p), &Folded::new(p))).collect();
+        self.map = Map::fit(self.own.values(), &kept_back, self.spam.values());
+    }
+
+    /// Lets what was learned fade.
+    pub fn fade(&mut self, days: u32) {
+        let keep = |share: f32| share.powi(i32::try_from(days).unwrap_or(i32::MAX));
+        self.weights.iter_mut().for_each(|w| *w *= keep(KEEP_PER_DAY.0));
+        self.squares.iter_mut().for_each(|s| *s *= keep(KEEP_PER_DAY.1));
+    }
+}
+
+/// Moves a running mean towards `value`.
+fn lately(mean: &mut f32, value: f32) {
+    *mean += (value - *mean) / 256.0;
+}
+
+/// What the shipped model would say of a message like this prototype had it not been trained on it.
+fn unseen(model: &Model, prototype: &Sample) -> f32 {
+    model.llr(model.margin_of(prototype).total()) as f32 - OPTIMISM
+}

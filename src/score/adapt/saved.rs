@@ -1,0 +1,112 @@
+//! The form of a delta on disk: magic, version, format of the model's features, counters, weights, recent scores, shares,
+//! CRC32C of all before. Numbers are little-endian.
+
+use super::own::Share;
+use super::tail::{Map, Recent};
+use super::{Delta, SLOTS};
+use crate::score::model;
+
+const MAGIC: &[u8; 8] = b"OUTGATE\x02";
+const VERSION: u32 = 1;
+/// No saved delta is larger, octets.
+pub const LARGEST_FILE: usize = 512 * 1024;
+
+impl Delta {
+    /// The octets to keep; `day` is the day since the epoch up to which it has faded.
+    pub fn to_bytes(&self, share: &Share, day: i64) -> Vec<u8> {
+        let mut out = MAGIC.to_vec();
+        for number in [VERSION, model::FORMAT, SLOTS as u32] {
+            out.extend(number.to_le_bytes());
+        }
+        for number in [self.assumed, self.labelled, self.refused, self.turn] {
+            out.extend(number.to_le_bytes());
+        }
+        out.extend(day.to_le_bytes());
+        let map = &self.map;
+        let fitted = f32::from(u8::from(map.fitted));
+        // An infinite bound means "none yet" and is kept as zero beside `fitted`.
+        let usual = if map.fitted { map.usual } else { 0.0 };
+        let floats = [fitted, map.slope, map.offset, map.even, usual];
+        out.extend(floats.iter().chain(&self.weights).chain(&self.squares).flat_map(|f| f.to_le_bytes()));
+        for recent in [&self.own, &self.spam] {
+            out.extend((recent.len() as u32).to_le_bytes());
+            out.extend(recent.values().iter().flat_map(|f| f.to_le_bytes()));
+        }
+        let entries: Vec<_> = share.entries().collect();
+        out.extend((entries.len() as u32).to_le_bytes());
+        for (sender, taught) in entries {
+            out.extend(sender.to_le_bytes());
+            out.extend(taught.to_le_bytes());
+        }
+        out.extend(crc32c::crc32c(&out).to_le_bytes());
+        out
+    }
+
+    /// Reads them back. The error says why what was learned is lost.
+    pub fn from_bytes(file: &[u8]) -> Result<(Self, Share, i64), String> {
+        let body = file.strip_prefix(MAGIC).ok_or("not a file of learned weights")?;
+        let (content, sum) = file.split_at_checked(file.len().saturating_sub(4)).ok_or("file is too short")?;
+        let mut r = Reader(body.get(..body.len().saturating_sub(4)).unwrap_or_default());
+        if crc32c::crc32c(content).to_le_bytes() != *sum {
+            return Err("file is damaged: its checksum does not match".into());
+        }
+        let found = (r.u32()?, r.u32()?, r.u32()?);
+        if found != (VERSION, model::FORMAT, SLOTS as u32) {
+            return Err("file was learned with other features than this version has".into());
+        }
+        let (assumed, labelled, refused, turn) = (r.u64()?, r.u64()?, r.u64()?, r.u64()?);
+        let day = i64::from_le_bytes(r.take()?);
+        let fitted = r.f32()? != 0.0;
+        let (slope, offset, even, usual) = (r.f32()?, r.f32()?, r.f32()?, r.f32()?);
+        let map = if fitted { Map { slope, offset, even, usual, fitted } } else { Map::default() };
+        let (weights, squares) = (r.floats(SLOTS)?, r.floats(SLOTS)?);
+        let (own, spam) = (r.recent()?, r.recent()?);
+        let mut entries = Vec::new();
+        for _ in 0..r.u32()? {
+            entries.push((r.u64()?, r.f32()?));
+        }
+        if !r.0.is_empty() || squares.iter().any(|s| *s < 0.0) || slope <= 0.0 {
+            return Err("file holds impossible values".into());
+        }
+        let delta = Self { weights, squares, assumed, labelled, refused, turn, own, spam, map, ..Self::default() };
+        Ok((delta, Share::from_entries(entries.into_iter()), day))
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], String> {
+        let (head, rest) = self.0.split_first_chunk::<N>().ok_or("file ends too early")?;
+        self.0 = rest;
+        Ok(*head)
+    }
+
+    fn u32(&mut self) -> Result<u32, String> {
+        self.take().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, String> {
+        self.take().map(u64::from_le_bytes)
+    }
+
+    fn f32(&mut self) -> Result<f32, String> {
+        let value = f32::from_le_bytes(self.take()?);
+        if value.is_finite() { Ok(value) } else { Err("file holds impossible values".into()) }
+    }
+
+    fn floats(&mut self, count: usize) -> Result<Vec<f32>, String> {
+        // Nothing is reserved that the file does not hold.
+        if count.saturating_mul(4) > self.0.len() {
+            return Err("file ends too early".into());
+        }
+        (0..count).map(|_| self.f32()).collect()
+    }
+
+    fn recent(&mut self) -> Result<Recent, String> {
+        let count = self.u32()? as usize;
+        let mut recent = Recent::default();
+        self.floats(count)?.into_iter().for_each(|value| recent.push(value));
+        Ok(recent)
+    }
+}

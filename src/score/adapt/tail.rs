@@ -1,0 +1,146 @@
+//! Calibration against the tenant's own scores: a line fitted to own ham and unseen spam (Platt), bent so that hardly any
+//! own ham lies above even odds (the tail of own ham taken as exponential).
+
+use crate::score::calibrate;
+
+/// Scores kept.
+const KEPT: usize = 384;
+/// Own ham that may lie above even odds.
+const ABOVE: f32 = 0.003;
+/// Share of own ham whose excess measures the tail.
+const TAIL: f32 = 0.1;
+/// The bend never hides more than this (nats): what was learned from a bad tenant must not excuse everything.
+const MAX_BEND: f32 = 5.0;
+/// Between even odds by the line and by the tail, the ratio creeps from this to zero (nats).
+const UNSURE: f32 = -0.2;
+/// Behind the bend the ratio returns to the line this many times as fast.
+const RETURN: f32 = 4.0;
+/// So many labelled spams make the bend superfluous.
+const LABELS: f32 = 50.0;
+/// Bounds of the slope.
+const SLOPE: (f32, f32) = (0.2, 3.0);
+
+/// The newest scores, the oldest overwritten.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Recent {
+    values: Vec<f32>,
+    next: usize,
+}
+
+impl Recent {
+    pub(super) fn push(&mut self, value: f32) {
+        if self.values.len() < KEPT {
+            self.values.push(value);
+        } else if let Some(oldest) = self.values.get_mut(self.next) {
+            *oldest = value;
+            self.next = (self.next + 1) % KEPT;
+        }
+    }
+
+    pub(super) fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+}
+
+/// From the raw score to nats. Monotone.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Map {
+    pub(super) slope: f32,
+    pub(super) offset: f32,
+    /// Raw score of even odds by the tail of own ham.
+    pub(super) even: f32,
+    /// Raw score below which nine tenths of own ham lie.
+    pub(super) usual: f32,
+    /// Something was fitted.
+    pub(super) fitted: bool,
+}
+
+impl Default for Map {
+    fn default() -> Self {
+        Self { slope: 1.0, offset: 0.0, even: 0.0, usual: f32::INFINITY, fitted: false }
+    }
+}
+
+impl Map {
+    /// Fits own ham against spam: of the prototypes kept back, and `labelled` as such. Where spam is labelled, somebody watches
+    /// and the line alone tells the odds; without labels the bend keeps own ham below even odds.
+    pub(super) fn fit(own: &[f32], kept_back: &[f32], labelled: &[f32]) -> Self {
+        let points: Vec<_> =
+            own.iter().map(|x| (*x, false, 1.0)).chain(kept_back.iter().chain(labelled).map(|x| (*x, true, 1.0))).collect();
+        let (slope, offset) = if kept_back.len() + labelled.len() == 0 { (1.0, 0.0) } else { calibrate::platt(&points) };
+        let slope = slope.clamp(SLOPE.0, SLOPE.1);
+        let mut sorted = own.to_vec();
+        sorted.sort_by(f32::total_cmp);
+        let first = (sorted.len() as f32 * (1.0 - TAIL)) as usize;
+        let usual = sorted.get(first).copied().unwrap_or_default();
+        let beyond = sorted.get(first..).unwrap_or_default();
+        let excess = beyond.iter().map(|x| x - usual).sum::<f32>() / beyond.len().max(1) as f32;
+        let even = usual + excess * (TAIL / ABOVE).ln();
+        let zero = -offset / slope;
+        let bend = MAX_BEND / slope * (1.0 - labelled.len() as f32 / LABELS).max(0.0);
+        Self { slope, offset, even: even.clamp(zero, zero + bend), usual, fitted: true }
+    }
+
+    /// The calibrated ratio, nats.
+    pub(super) fn apply(&self, raw: f32) -> f32 {
+        let calibrated = if self.fitted { self.bent(raw) } else { raw };
+        calibrated.clamp(-crate::score::model::MAX_LLR as f32, crate::score::model::MAX_LLR as f32)
+    }
+
+    fn bent(&self, raw: f32) -> f32 {
+        let line = self.slope * raw + self.offset;
+        if raw >= self.even {
+            return line.min(RETURN * self.slope * (raw - self.even));
+        }
+        let from = (UNSURE - self.offset) / self.slope;
+        if line <= UNSURE || self.even <= from {
+            return line;
+        }
+        UNSURE * (self.even - raw) / (self.even - from)
+    }
+
+    /// Whether a message of this score lies outside the nine tenths of own mail that are most like it.
+    pub(super) fn is_unusual(&self, raw: f32) -> bool {
+        raw > self.usual
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own() -> Vec<f32> {
+        // An exponential tail with mean excess 1 above -4.
+        (0..384).map(|n| -4.0 - (1.0 - (n as f32 + 0.5) / 384.0).ln()).collect()
+    }
+
+    #[test]
+    fn hardly_any_own_ham_lies_above_even_odds_and_the_map_is_monotone() {
+        let spam: Vec<f32> = (0..150).map(|n| -3.0 + n as f32 / 20.0).collect();
+        let map = Map::fit(&own(), &spam, &[]);
+        let exact = -4.0 + (1.0 / ABOVE).ln();
+        assert!((map.even - exact).abs() < 0.4, "{} {exact}", map.even);
+        assert!(map.apply(map.even - 0.01) < 0.0 && map.apply(map.even + 0.01) > 0.0);
+        let values: Vec<f32> = (-200..200).map(|n| map.apply(n as f32 / 20.0)).collect();
+        assert!(values.is_sorted(), "{map:?}");
+        assert!(map.is_unusual(0.0) && !map.is_unusual(-3.5));
+        let labelled: Vec<f32> = spam.iter().copied().cycle().take(60).collect();
+        let plain = Map::fit(&own(), &spam, &labelled);
+        assert!((plain.slope * plain.even + plain.offset).abs() < 1e-3, "labels make the bend superfluous");
+    }
+
+    #[test]
+    fn a_bad_tenants_tail_hides_a_bounded_part() {
+        // Half of what it calls its own scores like spam.
+        let own: Vec<f32> = (0..200).map(|n| if n % 2 == 0 { -4.0 } else { 6.0 + n as f32 / 100.0 }).collect();
+        let spam: Vec<f32> = (0..150).map(|n| 2.0 + n as f32 / 20.0).collect();
+        let map = Map::fit(&own, &spam, &[]);
+        assert!(map.slope * map.even + map.offset <= MAX_BEND + 1e-3);
+        let none = Map::fit(&own, &[], &[]);
+        assert!(none.apply(50.0) <= 12.0);
+    }
+}
