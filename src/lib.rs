@@ -18,6 +18,7 @@ pub mod notify;
 pub mod policy;
 pub mod queue;
 pub mod records;
+pub mod replay;
 pub mod reputation;
 pub mod score;
 pub mod session;

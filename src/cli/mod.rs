@@ -8,6 +8,7 @@ mod client;
 mod commands;
 pub mod config;
 pub mod model;
+pub mod replay;
 pub mod score;
 mod table;
 #[cfg(test)]
@@ -47,6 +48,8 @@ pub enum Command {
     },
     /// Score messages; learns nothing that lasts, needs no configuration.
     Score(score::ScoreArgs),
+    /// Run a record of events (JSON lines on standard input) through the relay's own decisions.
+    Replay(replay::ReplayArgs),
     /// Train or judge the model.
     Model(model::ModelArgs),
     /// Commands to a relay or its records.

@@ -4,7 +4,7 @@ mod address;
 mod attempt;
 mod connection;
 mod limits;
-mod outcome;
+pub mod outcome;
 mod pool;
 mod resolve;
 mod route;
