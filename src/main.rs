@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Command::Config { command: ConfigCommand::Show(file) } => print(cli::config::run_show, &file),
         Command::Score(args) => cli::score::run(&args),
         Command::Replay(args) => cli::replay::run(&args),
+        Command::Simulate(args) => cli::simulate::run(&args),
         Command::Model(args) => cli::model::run(&args),
         Command::Admin(command) => cli::run(command, config::load),
     }

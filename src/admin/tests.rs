@@ -73,6 +73,7 @@ pub(crate) fn settings(data_dir: &std::path::Path) -> Settings {
         },
         dns_servers: vec![],
         scoring: settings::Scoring { suspicious_probability: 0.9, spam_probability: 0.99, learning_messages: 500 },
+        detector: crate::reputation::tuning::Tuning::default(),
         policy: settings::Policy {
             recipients_external_per_hour: 0,
             recipients_internal_per_hour: 0,

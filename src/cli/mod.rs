@@ -10,6 +10,7 @@ pub mod config;
 pub mod model;
 pub mod replay;
 pub mod score;
+pub mod simulate;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,8 @@ pub enum Command {
     Score(score::ScoreArgs),
     /// Run a record of events (JSON lines on standard input) through the relay's own decisions.
     Replay(replay::ReplayArgs),
+    /// Measure the detector in a made-up world with known attacks, beside simpler ones.
+    Simulate(simulate::SimulateArgs),
     /// Train or judge the model.
     Model(model::ModelArgs),
     /// Commands to a relay or its records.

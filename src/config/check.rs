@@ -7,6 +7,7 @@ use super::raw::{Place, Reader, Section, boolean, duration, in_range, integer, n
 use super::settings::*;
 use super::units;
 use super::values::{self, Env, optional};
+use crate::reputation::tuning::Tuning;
 use crate::types::{Address, Domain};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -72,6 +73,7 @@ pub(super) fn settings(reader: &Reader<'_>, root: Section<'_, '_>, env: Env<'_>)
         delivery,
         dns_servers: dns(root.section("dns")),
         scoring,
+        detector: detector(root.section("detector")),
         policy: policies(root.section("policy")),
         blocks: blocks(root.section("blocks")),
         held_expire: held(root.section("held")),
@@ -247,6 +249,15 @@ fn policy(s: Section<'_, '_>) -> Policy {
     };
     s.finish();
     policy
+}
+
+fn detector(s: Section<'_, '_>) -> Tuning {
+    let mut tuning = Tuning::default();
+    for (key, value, least, most) in tuning.keys() {
+        *value = s.get(key, *value, |v| number(v, &(least..=most)));
+    }
+    s.finish();
+    tuning
 }
 
 fn blocks(s: Section<'_, '_>) -> Blocks {

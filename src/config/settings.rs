@@ -34,6 +34,8 @@ pub struct Settings {
     pub dns_servers: Vec<SocketAddr>,
     /// `[scoring]`.
     pub scoring: Scoring,
+    /// `[detector]`.
+    pub detector: crate::reputation::tuning::Tuning,
     /// `[policy.default]`.
     pub policy: Policy,
     /// `[blocks]`.

@@ -153,6 +153,10 @@ fn judgement(out: &mut Out, s: &Settings) {
     out.raw("suspicious_probability", float(s.scoring.suspicious_probability));
     out.raw("spam_probability", float(s.scoring.spam_probability));
     out.raw("learning_messages", s.scoring.learning_messages);
+    out.section("[detector]");
+    for (key, value, ..) in { s.detector }.keys() {
+        out.raw(key, float(*value));
+    }
     let p = &s.policy;
     out.section("[policy.default]");
     out.raw("recipients_external_per_hour", p.recipients_external_per_hour);

@@ -80,6 +80,7 @@ pub fn settings() -> Settings {
         // No test asks a name server it did not start: port 9 of loopback answers nobody.
         dns_servers: vec![loopback(9)],
         scoring: Scoring { suspicious_probability: 0.9, spam_probability: 0.99, learning_messages: 0 },
+        detector: crate::reputation::tuning::Tuning::default(),
         policy: policy(),
         blocks: Blocks { duration: BlockDuration::UntilReleased, releases_by_tenant: 3, allow_internal: true },
         held_expire: 5 * day,

@@ -68,6 +68,7 @@ pub(crate) fn settings() -> Settings {
         },
         dns_servers: vec![],
         scoring: Scoring { suspicious_probability: 0.9, spam_probability: 0.99, learning_messages: 0 },
+        detector: crate::reputation::tuning::Tuning::default(),
         policy: Policy {
             recipients_external_per_hour: 0,
             recipients_internal_per_hour: 0,

@@ -58,10 +58,10 @@ impl Judge {
 
     /// `good`, `watched` or `blocked`.
     fn standing(&self, now: Time, settings: &Settings, key: &SenderKey, sender: &Sender) -> &'static str {
-        let bounds = Bounds::new(settings.policy.false_block_rate, false);
+        let bounds = Bounds::new(settings.policy.false_block_rate, false, &settings.detector);
         if self.board.gate(now, &sender.identity(key)).is_some() {
             "blocked"
-        } else if bounds.watches(sender.sum) {
+        } else if bounds.watches(sender.sum()) {
             "watched"
         } else {
             "good"
@@ -77,8 +77,8 @@ impl Judge {
                 tenant: sender.tenant.clone(),
                 address: sender.address.to_string(),
                 standing: self.standing(now, settings, key, sender).into(),
-                evidence_nats: sender.sum,
-                block_at_nats: Bounds::new(settings.policy.false_block_rate, false).block.unwrap_or(0.0),
+                evidence_nats: sender.sum(),
+                block_at_nats: Bounds::new(settings.policy.false_block_rate, false, &settings.detector).block.unwrap_or(0.0),
                 messages_hour: hour.messages.into(),
                 messages_day: day.messages.into(),
                 recipients_external_hour: hour.external.into(),

@@ -4,3 +4,4 @@
 pub mod engine;
 pub mod event;
 pub mod reader;
+pub mod world;
