@@ -56,6 +56,17 @@ impl Judge {
         })
     }
 
+    /// Memory of all tracked senders in octets, without and with the recipients they know; keys and texts count.
+    pub fn memory(&self) -> (usize, usize) {
+        let (mut records, mut recipients) = (0, 0);
+        self.senders.each(|key, sender| {
+            let texts = key.as_str().len() + sender.address.len() + 16;
+            records += std::mem::size_of::<(SenderKey, Sender)>() + texts + sender.windows.heap_octets();
+            recipients += sender.known.heap_octets();
+        });
+        (records, records + recipients)
+    }
+
     /// `good`, `watched` or `blocked`.
     fn standing(&self, now: Time, settings: &Settings, key: &SenderKey, sender: &Sender) -> &'static str {
         let bounds = Bounds::new(settings.policy.false_block_rate, false, &settings.detector);

@@ -13,9 +13,11 @@ use std::net::IpAddr;
 /// From this sum on a sender is never given up for one with less, in nats.
 const KEEP_NATS: f64 = 5.0;
 /// A flag of a sender of whom less than this share is flagged says something of others.
-const TELLING: f64 = 0.012;
+const TELLING: f64 = 0.02;
 /// What others draw upon themselves says something of a sender of whom less than this share is flagged.
-const TOLD: f64 = 0.02;
+const TOLD: f64 = 0.04;
+/// From this part of the most that the pool can say on, strangers are held whatever the content.
+const HOT: f64 = 0.8;
 /// A sender with fewer messages than this is given up first.
 const ONE_OFF: u32 = 5;
 
@@ -246,7 +248,7 @@ impl Sender {
         let tuning = ground.tuning;
         let flagged = message.llr > FLAG_NATS;
         if class == Class::Newcomer {
-            let many = f64::from(message.new) >= tuning.mailing_recipients / 3.0;
+            let many = tuning.mailing_recipients > 0.0 && f64::from(message.new) > tuning.mailing_recipients;
             let somebody = self.strength != Strength::None;
             return somebody
                 && ground.classes.is_some()
@@ -254,7 +256,7 @@ impl Sender {
                 && (many || f64::from(message.in_hour) > tuning.newcomer_mailing);
         }
         // While other accounts of the client send a campaign, strangers who are a surprise here are so too.
-        if class == Class::Person && ground.heat >= tuning.pool_hot && strangers >= 1.2 {
+        if class == Class::Person && ground.heat >= HOT * tuning.pool_hot && strangers >= 1.2 {
             return true;
         }
         let (all, new) = message.recipients_hour;

@@ -71,7 +71,7 @@ impl Default for Tuning {
             watch_share: 0.8,
             half_life_hours: 12.0,
             content_most: 3.0,
-            content_least: -1.9,
+            content_least: -1.7,
             recipients_most: 3.0,
             refusal: 2.5,
             decay_per_day: 0.97,
@@ -82,7 +82,7 @@ impl Default for Tuning {
             mailing_nats: 20.0,
             newcomer_mailing: 30.0,
             pool_half_life_minutes: 60.0,
-            pool_floor: 2.0,
+            pool_floor: 2.4,
             pool_share: 3.5,
             pool_hot: 10.0,
         }

@@ -67,7 +67,10 @@ pub fn run(settings: &Arc<Settings>, plan: &Plan, mut events: Option<&mut Events
             for day in 0..plan.days {
                 tenant.day(FIRST_DAY + day, &mut report, &mut events);
             }
+            let (records, all) = tenant.engine.judge().memory();
             report.tracked += tenant.engine.judge().tracked() as u64;
+            report.octets.0 += records as u64;
+            report.octets.1 += all as u64;
             let share = plan.campaigns / plan.tenants + u64::from(number < plan.campaigns % plan.tenants);
             for kind in &plan.attacks {
                 for _ in 0..share {

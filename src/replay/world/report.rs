@@ -53,6 +53,8 @@ pub struct Report {
     pub nanos: u64,
     /// Senders tracked at the end, over all tenants.
     pub tracked: u64,
+    /// Octets of their records, without and with the recipients they know.
+    pub octets: (u64, u64),
 }
 
 const fn row(class: Class) -> usize {
@@ -119,6 +121,13 @@ impl Report {
             self.events,
             per(self.nanos, self.events),
             if references { " and the reference detectors" } else { "" }
+        );
+        let (records, all) = self.octets;
+        let _infallible = writeln!(
+            out,
+            "{:.0} octets a tracked sender, and {:.0} more for the recipients it knows",
+            per(records, self.tracked),
+            per(all - records, self.tracked)
         );
         out
     }
