@@ -260,7 +260,8 @@ impl Sender {
             return true;
         }
         let (all, new) = message.recipients_hour;
-        message.new > 0
+        // A message mostly to people it knows goes, also while a mailing waits.
+        message.new > message.known
             && tuning.mailing_recipients > 0.0
             && f64::from(new) > tuning.mailing_recipients
             && evidence::surprise(new.into(), all.into(), self.base.new_share_at_most(prior)) > tuning.mailing_nats

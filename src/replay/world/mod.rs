@@ -19,7 +19,8 @@ use people::{Class, DAY, Mail, Mails, Quality, Sender, To};
 use references::References;
 use report::{Campaign, Report};
 use rng::Rng;
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -87,6 +88,9 @@ pub fn run(settings: &Arc<Settings>, plan: &Plan, mut events: Option<&mut Events
 fn recipient_hash(address: u64) -> u64 {
     mix(address, 0x7265_6369_7069_656e)
 }
+
+/// An answer to a campaign's message: time, message, account, address, unknown user.
+type Answer = (i64, u64, u32, u64, bool);
 
 struct Tenant<'a> {
     plan: &'a Plan,
@@ -382,15 +386,14 @@ impl<'a> Tenant<'a> {
         all.extend(bad.mails.iter().map(|m| (true, *m)));
         all.sort_by_key(|(_, m)| m.time);
         let mut campaign = Campaign::new(kind, who.len());
-        let mut dues: std::collections::BinaryHeap<std::cmp::Reverse<(i64, u64, u32, u64, bool)>> =
-            std::collections::BinaryHeap::new();
+        let mut dues: BinaryHeap<Reverse<Answer>> = BinaryHeap::new();
         let mut open: Vec<Arc<Block>> = Vec::new();
         let last_bad = bad.mails.last().map_or(0, |m| m.time);
         for (is_bad, mail) in all {
             if mail.time > last_bad {
                 break;
             }
-            while let Some(std::cmp::Reverse((time, id, place, address, bounced))) = dues.peek().copied() {
+            while let Some(Reverse((time, id, place, address, bounced))) = dues.peek().copied() {
                 if time > mail.time {
                     break;
                 }
@@ -439,7 +442,7 @@ impl<'a> Tenant<'a> {
             if matches!(action, Action::Accept | Action::HighRisk) {
                 for t in to {
                     let wait = 1_000 + self.rng.below(59_000) as i64;
-                    dues.push(std::cmp::Reverse((mail.time + wait, id.0, mail.who, t.address, t.bounces)));
+                    dues.push(Reverse((mail.time + wait, id.0, mail.who, t.address, t.bounces)));
                 }
             }
         }
