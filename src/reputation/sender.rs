@@ -9,6 +9,7 @@ use super::window::Windows;
 use crate::types::{Identity, Strength, TenantId, Time};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// From this sum on a sender is never given up for one with less, in nats.
 const KEEP_NATS: f64 = 5.0;
@@ -77,16 +78,21 @@ impl Sums {
         f64::from(self.content) + f64::from(self.recipients) + f64::from(self.answers)
     }
 
-    /// Forgets half of everything in each half-life. A clock that steps back takes nothing away.
+    /// Forgets half of everything in each half-life, by whole minutes: what comes again within one finds the sums as they
+    /// were. A clock that steps back takes nothing away.
     fn fade(&mut self, now: Time, half_life_hours: f64) {
-        let hours = now.since(self.at).as_secs_f64() / 3600.0;
-        if hours > 0.0 && self.total() > 0.0 {
-            let keep = (-hours / half_life_hours).exp2() as f32;
+        if self.total() <= 0.0 {
+            self.at = self.at.max(now);
+            return;
+        }
+        let minutes = now.since(self.at).as_secs() / 60;
+        if minutes > 0 {
+            let keep = (-(minutes as f64) / 60.0 / half_life_hours).exp2() as f32;
             self.content *= keep;
             self.recipients *= keep;
             self.answers *= keep;
+            self.at = self.at.after(Duration::from_secs(minutes * 60));
         }
-        self.at = self.at.max(now);
     }
 }
 
