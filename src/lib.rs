@@ -20,6 +20,7 @@ pub mod outside;
 pub mod policy;
 pub mod queue;
 pub mod records;
+pub mod replay;
 pub mod reputation;
 pub mod score;
 pub mod session;

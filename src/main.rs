@@ -19,6 +19,8 @@ fn main() -> ExitCode {
         Command::Config { command: ConfigCommand::Check(args) } => print(cli::config::run_check, &args),
         Command::Config { command: ConfigCommand::Show(args) } => print(cli::config::run_show, &args),
         Command::Score(args) => cli::score::run(&args),
+        Command::Replay(args) => cli::replay::run(&args),
+        Command::Simulate(args) => cli::simulate::run(&args),
         Command::Model(args) => cli::model::run(&args),
         Command::Lists { command } => cli::lists::run(&command),
         Command::Admin(command) => cli::run(command, config::load),

@@ -9,7 +9,9 @@ mod commands;
 pub mod config;
 pub mod lists;
 pub mod model;
+pub mod replay;
 pub mod score;
+pub mod simulate;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -48,6 +50,10 @@ pub enum Command {
     },
     /// Score messages; learns nothing that lasts, needs no configuration.
     Score(score::ScoreArgs),
+    /// Run a record of events (JSON lines on standard input) through the relay's own decisions.
+    Replay(replay::ReplayArgs),
+    /// Measure the detector in a made-up world with known attacks, beside simpler ones.
+    Simulate(simulate::SimulateArgs),
     /// Train or judge the model.
     Model(model::ModelArgs),
     /// Outside lists and scanners.

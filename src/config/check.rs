@@ -8,6 +8,7 @@ use super::raw::{Place, Reader, Section, boolean, duration, in_range, integer, n
 use super::settings::*;
 use super::units;
 use super::values::{self, Env, optional};
+use crate::reputation::tuning::Tuning;
 use crate::types::{Address, Domain};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -75,6 +76,7 @@ pub(super) fn settings(reader: &Reader<'_>, root: Section<'_, '_>, env: Env<'_>)
         dns_servers: dns(root.section("dns")),
         scoring,
         outside: Arc::new(outside::outside(&root, env)),
+        detector: detector(root.section("detector")),
         policy: policies(root.section("policy")),
         blocks: blocks(root.section("blocks")),
         held_expire: held(root.section("held")),
@@ -251,6 +253,15 @@ fn policy(s: Section<'_, '_>) -> Policy {
     };
     s.finish();
     policy
+}
+
+fn detector(s: Section<'_, '_>) -> Tuning {
+    let mut tuning = Tuning::default();
+    for (key, value, least, most) in tuning.keys() {
+        *value = s.get(key, *value, |v| number(v, &(least..=most)));
+    }
+    s.finish();
+    tuning
 }
 
 fn blocks(s: Section<'_, '_>) -> Blocks {

@@ -38,6 +38,8 @@ pub struct Settings {
     pub scoring: Scoring,
     /// `[outside]`, `[[list]]`, `[rspamd]`, `[spamd]`.
     pub outside: Arc<Outside>,
+    /// `[detector]`.
+    pub detector: crate::reputation::tuning::Tuning,
     /// `[policy.default]`.
     pub policy: Policy,
     /// `[blocks]`.

@@ -154,6 +154,10 @@ fn judgement(out: &mut Out, s: &Settings) {
     out.raw("spam_probability", float(s.scoring.spam_probability));
     out.raw("learning_messages", s.scoring.learning_messages);
     outside(out, &s.outside);
+    out.section("[detector]");
+    for (key, value, ..) in { s.detector }.keys() {
+        out.raw(key, float(*value));
+    }
     let p = &s.policy;
     out.section("[policy.default]");
     out.raw("recipients_external_per_hour", p.recipients_external_per_hour);

@@ -4,7 +4,7 @@ mod address;
 mod attempt;
 mod connection;
 mod limits;
-mod outcome;
+pub mod outcome;
 mod pool;
 pub(crate) mod resolve;
 mod route;

@@ -6,7 +6,7 @@ use crate::blocks::desk::{DeskError, RELAY};
 use crate::config::Settings;
 use crate::identity::{self, HeaderFacts, Peer};
 use crate::judge::{Judgement, MessageFacts, RecipientFacts};
-use crate::learn::Lesson;
+use crate::learn::{self, Lesson};
 use crate::notify::Notice;
 use crate::outside;
 use crate::policy;
@@ -17,7 +17,7 @@ use crate::spool::SpoolError;
 use crate::telemetry::events::{self, Refused};
 use crate::telemetry::metrics as names;
 use crate::types::{
-    Action, Block, BlockKind, Domain, Envelope, HoldReason, Identity, MessageId, MessageMeta, Pool, Reply, Strength, stable_hash,
+    Action, Block, BlockKind, Domain, Envelope, HoldReason, Identity, MessageId, MessageMeta, Pool, Reply, stable_hash,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -174,7 +174,7 @@ impl Intake {
         if reply.is_positive() {
             if judgement.teaches {
                 let facts = arrival.facts;
-                let teacher = teacher(&facts.identity);
+                let teacher = learn::teacher(&facts.identity);
                 self.learner.assume(self.clock.now(), &facts.identity.tenant, teacher, &facts.lesson);
             }
             self.hold_if_blocked_meanwhile(arrival).await;
@@ -290,15 +290,6 @@ impl Intake {
         let judged = arrival.judged(facts.id, &arrival.envelope, action, self.clock.now(), reply);
         let judged = Judged { block: block.map(|b| b.reference), ..judged };
         self.records.trace(TraceEvent::Judged(Box::new(judged)));
-    }
-}
-
-/// Who teaches, where each may teach a bounded share only. Merely claimed senders count as one with their client: anybody
-/// can invent them.
-fn teacher(identity: &Identity) -> u64 {
-    match identity.strength {
-        Strength::Authenticated | Strength::Asserted => stable_hash(&[identity.key.as_str().as_bytes()]),
-        Strength::Claimed | Strength::None => stable_hash(&[identity.client.to_string().as_bytes()]),
     }
 }
 

@@ -6,15 +6,18 @@ use crate::config::Settings;
 use crate::config::settings::{BlockDuration, WhenExceeded};
 use crate::policy::decide::{self, Facts, Verdict, decide};
 use crate::policy::{ceilings, reasons};
+use crate::reputation::baseline::Class;
 use crate::reputation::evidence::Bounds;
 use crate::reputation::group::{self, Group};
 use crate::reputation::seen::Counted;
-use crate::reputation::sender::{Sender, Weighing, Weight};
+use crate::reputation::sender::{Ground, Sender, Weighing, Weight};
 use crate::reputation::window::Counts;
 use crate::reputation::{hash_text, mix};
 use crate::types::{Action, Block, BlockKind, Evidence, Identity, Reason, SenderScope, Signal, Strength, Time};
 use std::sync::Arc;
 
+/// From so many messages on a tenant has a population to borrow from.
+const ESTABLISHED_MESSAGES: u64 = 500;
 /// Content symbols kept in a piece of evidence.
 const SYMBOLS: usize = 8;
 
@@ -32,6 +35,9 @@ struct Step {
     verdict: Verdict,
     weight: Weight,
     sum: f64,
+    /// What the sender behaves like, and whether this message taught what is usual for it.
+    class: Class,
+    learned: bool,
     /// What was counted.
     counts: Counts,
     /// Passed ceiling, its figure, and whether people are to be told.
@@ -61,7 +67,7 @@ impl Judge {
             self.give_back(reserved_as, held);
             Reservation::default()
         };
-        let bounds = self.bounds(&settings, identity);
+        let ground = self.ground(now, &settings, identity);
         let before = self.before(facts);
         let step = self.senders.with(
             &identity.key,
@@ -69,7 +75,7 @@ impl Judge {
             |sender| {
                 sender.release(&held);
                 sender.touch(identity, now);
-                step(now, &settings, sender, facts, &before, &bounds)
+                step(now, &settings, sender, facts, &before, &ground)
             },
         );
         if step.verdict.action == Action::Defer {
@@ -77,15 +83,33 @@ impl Judge {
         } else {
             self.mark(&before, facts, goes(step.verdict.action));
         }
-        let client_open = self.count_groups(now, &settings, identity, &step, &bounds);
+        let client_open = self.count_groups(now, &settings, facts, &step, &ground);
         self.conclude(now, &settings, facts, step, client_open)
     }
 
-    /// The detector's bounds for this identity: content counts less while its tenant is new.
-    pub(super) fn bounds(&self, settings: &Settings, identity: &Identity) -> Bounds {
+    /// What this identity is judged against: content counts less while its tenant is new, and a tenant that has sent little
+    /// has no classes to borrow from.
+    pub(super) fn ground<'a>(&self, now: Time, settings: &'a Settings, identity: &Identity) -> Ground<'a> {
         let needed = settings.scoring.learning_messages;
-        let learning = needed > 0 && self.groups.get(&group::tenant_key(&identity.tenant), |g| g.messages).unwrap_or(0) < needed;
-        Bounds::new(settings.policy.false_block_rate, learning)
+        let (messages, classes) = self
+            .groups
+            .get(&group::tenant_key(&identity.tenant), |g| (g.messages, g.classes.as_deref().copied()))
+            .unwrap_or_default();
+        let tuning = &settings.detector;
+        let heat = if is_account(identity) {
+            let who = hash_text(identity.key.as_str());
+            let client = group::client_key(&identity.tenant, identity.client);
+            let heat = |g: &mut Group| g.pool.as_ref().map_or(0.0, |p| p.heat(now, who, tuning.pool_half_life_minutes));
+            self.groups.get(&client, heat).unwrap_or_default().min(tuning.pool_hot)
+        } else {
+            0.0
+        };
+        Ground {
+            bounds: Bounds::new(settings.policy.false_block_rate, messages < needed, tuning),
+            tuning,
+            classes: (messages >= needed.max(ESTABLISHED_MESSAGES)).then(|| classes.unwrap_or_default()),
+            heat,
+        }
     }
 
     fn before(&self, facts: &MessageFacts<'_>) -> Before {
@@ -120,9 +144,15 @@ impl Judge {
     }
 
     /// Counts for domain, client and tenant; true if the claimed senders of this client together crossed its bound.
-    fn count_groups(&self, now: Time, settings: &Settings, identity: &Identity, step: &Step, bounds: &Bounds) -> bool {
+    fn count_groups(&self, now: Time, settings: &Settings, facts: &MessageFacts<'_>, step: &Step, ground: &Ground<'_>) -> bool {
+        let (identity, tuning) = (facts.identity, ground.tuning);
         let tenant = &identity.tenant;
-        self.groups.with(&group::tenant_key(tenant), Group::default, |g| g.count(now, step.counts));
+        self.groups.with(&group::tenant_key(tenant), Group::default, |g| {
+            g.count(now, step.counts);
+            if step.learned {
+                g.classes.get_or_insert_default().learn(now, step.class, facts.llr, tuning.decay_per_day);
+            }
+        });
         // Only domains of the tenant: anybody can invent others.
         if let Some(domain) = identity.domain.as_ref().filter(|d| settings.tenant(tenant).is_some_and(|t| t.is_internal(d))) {
             self.groups.with(&group::domain_key(tenant, domain), Group::default, |g| g.count(now, step.counts));
@@ -130,7 +160,14 @@ impl Judge {
         let evidence = step.weight.sum();
         self.groups.with(&group::client_key(tenant, identity.client), Group::default, |g| {
             g.count(now, step.counts);
-            pile(g, identity, evidence, bounds)
+            // Of merely claimed senders anybody could invent enough.
+            let joins = evidence - tuning.pool_floor;
+            if joins > 0.0 && step.weight.telling && is_account(identity) {
+                let who = hash_text(identity.key.as_str());
+                let pool = g.pool.get_or_insert_default();
+                pool.add(now, who, joins, tuning.pool_share, tuning.pool_half_life_minutes);
+            }
+            pile(g, identity, evidence, &ground.bounds)
         })
     }
 
@@ -220,6 +257,11 @@ impl Judge {
     }
 }
 
+/// Whether somebody stands behind it who cannot be invented.
+const fn is_account(identity: &Identity) -> bool {
+    matches!(identity.strength, Strength::Authenticated | Strength::Asserted) && !identity.foreign
+}
+
 /// Evidence of merely claimed senders joins their client's; forwarded mail never does.
 pub(super) fn pile(group: &mut Group, identity: &Identity, evidence: f64, bounds: &Bounds) -> bool {
     let counts = identity.strength >= Strength::Claimed && !identity.foreign;
@@ -241,7 +283,15 @@ const fn goes(action: Action) -> bool {
 }
 
 /// Everything about the sender, under the lock of its record.
-fn step(now: Time, settings: &Settings, sender: &mut Sender, facts: &MessageFacts<'_>, before: &Before, bounds: &Bounds) -> Step {
+fn step(
+    now: Time,
+    settings: &Settings,
+    sender: &mut Sender,
+    facts: &MessageFacts<'_>,
+    before: &Before,
+    ground: &Ground<'_>,
+) -> Step {
+    let bounds = &ground.bounds;
     let policy = &settings.policy;
     let uncounted = || facts.recipients.iter().zip(&before.recipients).filter(|(_, c)| **c != Counted::Fully);
     let of_kind = |internal: bool| count(uncounted().filter(|(r, _)| r.internal == internal));
@@ -261,25 +311,31 @@ fn step(now: Time, settings: &Settings, sender: &mut Sender, facts: &MessageFact
         spam_rate: false,
         suspicious: facts.probability >= settings.scoring.suspicious_probability,
         watched: false,
+        unusual: false,
         when_suspicious: policy.suspicious,
     };
     if over.is_some() && policy.when_exceeded == WhenExceeded::Throttle {
         let verdict = decide(&known);
         let explanation = String::new();
-        let (weight, counts) = (Weight::default(), Counts::default());
-        return Step { verdict, weight, sum: sender.sum, counts, ceiling, explanation, teaches: false };
+        let (weight, counts, class) = (Weight::default(), Counts::default(), Class::Newcomer);
+        return Step { verdict, weight, sum: sender.sum(), class, learned: false, counts, ceiling, explanation, teaches: false };
     }
     let fresh = || uncounted().filter(|(r, c)| !r.internal && **c == Counted::Not);
     let new = count(fresh().filter(|(r, _)| !sender.known.contains(r.hash)));
+    let hour = sender.windows.sum(now, HOUR);
+    let known_recipients = count(fresh()) - new;
     let message = Weighing {
         fingerprint: facts.fingerprint,
         llr: facts.llr,
         listed: facts.listed,
         fresh: before.content == Counted::Not,
-        known: count(fresh()) - new,
+        known: known_recipients,
         new,
+        in_hour: hour.messages.saturating_add(1),
+        recipients_hour: (hour.external.saturating_add(known_recipients + new), hour.new.saturating_add(new)),
     };
-    let weight = sender.weigh(now, &message, bounds);
+    let class = sender.class(ground.tuning);
+    let weight = sender.weigh(now, &message, ground);
     let mut counts = Counts::default();
     if before.content == Counted::Not {
         counts.messages = 1;
@@ -287,8 +343,13 @@ fn step(now: Time, settings: &Settings, sender: &mut Sender, facts: &MessageFact
         sender.messages = sender.messages.saturating_add(1);
         sender.windows.add(now, counts);
     }
-    known.crossed = bounds.blocks(sender.sum);
-    known.watched = bounds.watches(sender.sum);
+    // Heat of the others counts only against mail that itself speaks against its sender.
+    let evidence = weight.content + weight.recipients;
+    let joins = weight.told && evidence > ground.tuning.pool_floor;
+    let heat = if joins { ground.heat } else { 0.0 };
+    known.crossed = bounds.blocks(sender.sum() + heat);
+    known.watched = bounds.watches(sender.sum() + heat);
+    known.unusual = weight.unusual;
     known.spam_rate = is_spam_rate(now, settings, sender);
     let verdict = decide(&known);
     if goes(verdict.action) {
@@ -297,14 +358,16 @@ fn step(now: Time, settings: &Settings, sender: &mut Sender, facts: &MessageFact
         counts.add(more);
     }
     // Nothing is learned from a watched sender or from mail that is held: poison would be learned with it.
-    if !known.watched && matches!(verdict.action, Action::Accept | Action::HighRisk) {
+    let learned = !known.watched && matches!(verdict.action, Action::Accept | Action::HighRisk);
+    if learned {
         sender.learn(&message);
         facts.recipients.iter().filter(|r| !r.internal).for_each(|r| sender.known.insert(r.hash));
     }
     let explanation = if verdict.opens { explain(now, settings, sender, verdict.reason, bounds) } else { String::new() };
     let teaches =
         !known.watched && verdict.action == Action::Accept && message.fresh && !facts.is_report && !facts.identity.foreign;
-    Step { verdict, weight, sum: sender.sum, counts, ceiling, explanation, teaches }
+    let learned = learned && message.fresh;
+    Step { verdict, weight, sum: sender.sum(), class, learned, counts, ceiling, explanation, teaches }
 }
 
 fn count<T>(items: impl Iterator<Item = T>) -> u32 {
@@ -329,7 +392,7 @@ pub(super) fn explain(now: Time, settings: &Settings, sender: &Sender, reason: R
     let policy = &settings.policy;
     let head = match reason {
         Reason::Evidence => {
-            format!("Evidence of {:.1} nats reached the bound of {:.1}.", sender.sum, bounds.block.unwrap_or_default())
+            format!("Evidence of {:.1} nats reached the bound of {:.1}.", sender.sum(), bounds.block.unwrap_or_default())
         }
         Reason::SpamRate => {
             let sum = sender.windows.sum(now, policy.spam_rate_window);
@@ -397,6 +460,7 @@ fn refused_by(settings: &Settings, block: Arc<Block>) -> Judgement {
         spam_rate: false,
         suspicious: false,
         watched: false,
+        unusual: false,
         when_suspicious: crate::config::settings::Suspicious::Deliver,
     };
     let verdict = decide::decide(&facts);

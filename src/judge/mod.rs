@@ -1,6 +1,7 @@
 //! One place that joins identity, reputation, blocks and policy into decisions. Used alike by the live relay and by
 //! `replay`: it is given `now` and facts and returns values; sockets, disk and randomness stay with the caller.
 
+pub mod fork;
 mod judging;
 mod outcomes;
 mod snapshot;

@@ -2,7 +2,6 @@
 
 use super::judging::{client_explanation, explain, pile};
 use super::{Judge, NewBlock};
-use crate::reputation::evidence::SPAM_REFUSAL;
 use crate::reputation::group::{self, Group};
 use crate::reputation::mix;
 use crate::reputation::seen::Counted;
@@ -76,7 +75,8 @@ impl Judge {
             return None;
         }
         let settings = self.settings();
-        let bounds = self.bounds(&settings, identity);
+        let ground = self.ground(now, &settings, identity);
+        let bounds = ground.bounds;
         // The id carries its time of acceptance.
         let sent = Time(i64::try_from(id.0 >> 22).unwrap_or(i64::MAX));
         let counts = Counts { bounces: u32::from(event == Event::UnknownUser), ..Counts::default() };
@@ -85,19 +85,19 @@ impl Judge {
             || Sender::new(identity, now),
             |sender| {
                 if sent < sender.forgiven {
-                    return (0.0, sender.sum, None);
+                    return (0.0, sender.sum(), None);
                 }
                 sender.windows.add(now, counts);
                 let nats = match event {
-                    Event::Delivered | Event::UnknownUser => sender.weigh_outcome(now, event == Event::UnknownUser, &bounds),
+                    Event::Delivered | Event::UnknownUser => sender.weigh_outcome(now, event == Event::UnknownUser, &ground),
                     Event::SpamRefusal | Event::Complaint => {
-                        sender.weigh_fixed(SPAM_REFUSAL, &bounds);
-                        SPAM_REFUSAL
+                        sender.weigh_fixed(now, settings.detector.refusal, &ground);
+                        settings.detector.refusal
                     }
                 };
                 // Good news never opens a block, even where the bound has been lowered since.
-                let opens = nats > 0.0 && bounds.blocks(sender.sum);
-                (nats, sender.sum, opens.then(|| explain(now, &settings, sender, Reason::Evidence, &bounds)))
+                let opens = nats > 0.0 && bounds.blocks(sender.sum());
+                (nats, sender.sum(), opens.then(|| explain(now, &settings, sender, Reason::Evidence, &bounds)))
             },
         );
         if nats > 0.0 {

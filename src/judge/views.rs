@@ -56,12 +56,23 @@ impl Judge {
         })
     }
 
+    /// Memory of all tracked senders in octets, without and with the recipients they know; keys and texts count.
+    pub fn memory(&self) -> (usize, usize) {
+        let (mut records, mut recipients) = (0, 0);
+        self.senders.each(|key, sender| {
+            let texts = key.as_str().len() + sender.address.len() + 16;
+            records += std::mem::size_of::<(SenderKey, Sender)>() + texts + sender.windows.heap_octets();
+            recipients += sender.known.heap_octets();
+        });
+        (records, records + recipients)
+    }
+
     /// `good`, `watched` or `blocked`.
     fn standing(&self, now: Time, settings: &Settings, key: &SenderKey, sender: &Sender) -> &'static str {
-        let bounds = Bounds::new(settings.policy.false_block_rate, false);
+        let bounds = Bounds::new(settings.policy.false_block_rate, false, &settings.detector);
         if self.board.gate(now, &sender.identity(key)).is_some() {
             "blocked"
-        } else if bounds.watches(sender.sum) {
+        } else if bounds.watches(sender.sum()) {
             "watched"
         } else {
             "good"
@@ -77,8 +88,8 @@ impl Judge {
                 tenant: sender.tenant.clone(),
                 address: sender.address.to_string(),
                 standing: self.standing(now, settings, key, sender).into(),
-                evidence_nats: sender.sum,
-                block_at_nats: Bounds::new(settings.policy.false_block_rate, false).block.unwrap_or(0.0),
+                evidence_nats: sender.sum(),
+                block_at_nats: Bounds::new(settings.policy.false_block_rate, false, &settings.detector).block.unwrap_or(0.0),
                 messages_hour: hour.messages.into(),
                 messages_day: day.messages.into(),
                 recipients_external_hour: hour.external.into(),

@@ -13,7 +13,7 @@ use crate::score::adapt::{Delta, Label, Learned, Share};
 use crate::score::features::{Extractor, Sample};
 use crate::score::{Score, Scorer};
 use crate::telemetry::metrics as names;
-use crate::types::{MessageId, TenantId, Time};
+use crate::types::{Identity, MessageId, Strength, TenantId, Time, stable_hash};
 pub use labels::Labels;
 use recent::Recent;
 use std::cell::RefCell;
@@ -46,7 +46,12 @@ pub struct Forgotten;
 impl Learner {
     /// Keeps its files in `folder`, which is made when it is first written to.
     pub fn new(scorer: Scorer, folder: PathBuf) -> Self {
-        Self { scorer, store: Store::new(folder), recent: Mutex::default() }
+        Self { scorer, store: Store::new(Some(folder)), recent: Mutex::default() }
+    }
+
+    /// Touches no disk: for a replay of events.
+    pub fn in_memory(scorer: Scorer) -> Self {
+        Self { scorer, store: Store::new(None), recent: Mutex::default() }
     }
 
     /// Scores a message of a tenant by the shipped model and what was learned.
@@ -130,6 +135,15 @@ impl Learner {
         metrics::gauge!(names::LEARNED_DISAGREEMENT).set(worst);
         metrics::gauge!(names::LEARNED_STRAIN).set(fullest);
         metrics::gauge!(names::LEARNED_TENANTS).set(self.store.len() as f64);
+    }
+}
+
+/// Who teaches, where each may teach a bounded share only. Merely claimed senders count as one with their client: anybody
+/// can invent them.
+pub fn teacher(identity: &Identity) -> u64 {
+    match identity.strength {
+        Strength::Authenticated | Strength::Asserted => stable_hash(&[identity.key.as_str().as_bytes()]),
+        Strength::Claimed | Strength::None => stable_hash(&[identity.client.to_string().as_bytes()]),
     }
 }
 

@@ -40,7 +40,8 @@ impl Slot {
 }
 
 pub(super) struct Store {
-    folder: PathBuf,
+    /// `None`: nothing is read or written, and what memory has no room for is forgotten.
+    folder: Option<PathBuf>,
     slots: Mutex<HashMap<Box<str>, Arc<Slot>>>,
     uses: AtomicU64,
     /// One file is written at a time: at the end a save may meet one that is still under way.
@@ -48,7 +49,7 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn new(folder: PathBuf) -> Self {
+    pub(super) fn new(folder: Option<PathBuf>) -> Self {
         Self { folder, slots: Mutex::default(), uses: AtomicU64::new(0), saving: Mutex::default() }
     }
 
@@ -67,7 +68,10 @@ impl Store {
         if slots.len() >= IN_MEMORY {
             self.make_room(&mut slots);
         }
-        let slot = Arc::new(Slot { entry: RwLock::new(load(&self.path(name))), used: AtomicU64::new(use_number) });
+        let slot = Arc::new(Slot {
+            entry: RwLock::new(self.path(name).map(|path| load(&path)).unwrap_or_default()),
+            used: AtomicU64::new(use_number),
+        });
         slots.insert(name.into(), Arc::clone(&slot));
         slot
     }
@@ -99,6 +103,7 @@ impl Store {
     }
 
     fn save_one(&self, name: &str, slot: &Slot) {
+        let (Some(folder), Some(path)) = (&self.folder, self.path(name)) else { return };
         let _one_at_a_time = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         let octets = {
             let mut entry = slot.write();
@@ -107,15 +112,15 @@ impl Store {
             }
             entry.delta.to_bytes(&entry.share, entry.day)
         };
-        if let Err(error) = write(&self.folder, &self.path(name), &octets) {
-            tracing::error!(%error, folder = %self.folder.display(), "what was learned could not be saved");
+        if let Err(error) = write(folder, &path, &octets) {
+            tracing::error!(%error, folder = %folder.display(), "what was learned could not be saved");
             slot.write().changed = true;
         }
     }
 
     /// Tenants may be named anything: the file is named by a hash.
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{:016x}.delta", crate::types::stable_hash(&[name.as_bytes()])))
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        Some(self.folder.as_ref()?.join(format!("{:016x}.delta", crate::types::stable_hash(&[name.as_bytes()]))))
     }
 }
 

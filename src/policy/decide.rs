@@ -24,6 +24,8 @@ pub struct Facts {
     pub suspicious: bool,
     /// The sender is between watch and block.
     pub watched: bool,
+    /// It belongs to a mailing unlike the sender's past.
+    pub unusual: bool,
     /// What the policy does with suspicious mail of good senders.
     pub when_suspicious: Suspicious,
 }
@@ -85,13 +87,16 @@ pub fn decide(facts: &Facts) -> Verdict {
 
 fn content(facts: &Facts) -> Verdict {
     if !facts.suspicious {
-        return plain(Action::Accept, Reason::Clean);
+        // Held with a question, not refused: it may well be an honest mailing.
+        let unusual = plain(Action::Hold, Reason::UnusualMailing);
+        return if facts.unusual { unusual } else { plain(Action::Accept, Reason::Clean) };
     }
     let why = if facts.watched { Reason::Watched } else { Reason::SuspiciousContent };
     match (facts.when_suspicious, facts.watched) {
         // A watched sender is never treated better than a good one.
         (Suspicious::Reject, _) => plain(Action::Reject, why),
         (_, true) | (Suspicious::Hold, _) => plain(Action::Hold, why),
+        _ if facts.unusual => plain(Action::Hold, Reason::UnusualMailing),
         (Suspicious::HighRisk, false) => plain(Action::HighRisk, why),
         (Suspicious::Deliver, false) => plain(Action::Accept, why),
     }
@@ -129,6 +134,7 @@ mod tests {
                             spam_rate: false,
                             suspicious,
                             watched: standing == Standing::Watched,
+                            unusual: false,
                             when_suspicious,
                         };
                         let verdict = decide(&facts);
@@ -188,6 +194,7 @@ mod tests {
             spam_rate: false,
             suspicious: false,
             watched: false,
+            unusual: false,
             when_suspicious: Suspicious::Deliver,
         };
         assert_eq!(decide(&calm), plain(Action::Accept, Reason::Clean));

@@ -9,6 +9,9 @@ pub const fn help(reason: Reason) -> &'static str {
         Reason::Clean => "Nothing speaks against this message.",
         Reason::SuspiciousContent => "The content of this message looks like spam.",
         Reason::Watched => "The sender's recent mail looks unusual; suspicious messages are held until somebody decides.",
+        Reason::UnusualMailing => {
+            "The sender writes to many people it never wrote to before, all at once. Is this mailing yours? If so, release it."
+        }
         Reason::Evidence => {
             "The sender's recent mail differs so much from what the sender usually sends that the account is probably misused. \
              Change its password and look for unknown logins, forwarding rules and programs before you release it."
@@ -66,7 +69,13 @@ pub fn reply(reason: Reason, action: Action) -> Option<Reply> {
         Reason::RecipientsPerDay => ceiling("recipients per day"),
         Reason::SuspiciousContent | Reason::Watched => Some(Reply::new(550, (5, 7, 1), "Message refused as suspicious")),
         Reason::ForeignSender => Some(foreign_sender()),
-        Reason::Clean | Reason::Evidence | Reason::SpamRate | Reason::Blocked | Reason::BlockedWebsite | Reason::Admin => None,
+        Reason::Clean
+        | Reason::UnusualMailing
+        | Reason::Evidence
+        | Reason::SpamRate
+        | Reason::Blocked
+        | Reason::BlockedWebsite
+        | Reason::Admin => None,
     }
 }
 

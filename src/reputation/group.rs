@@ -1,6 +1,8 @@
 //! The record of a domain, a client or a tenant: counters, and for a client the evidence of senders that anybody could have
 //! invented.
 
+use super::baseline::Classes;
+use super::pool::Pool;
 use super::table::Evict;
 use super::window::{Counts, Windows};
 use super::{hash_text, mix};
@@ -28,6 +30,12 @@ pub struct Group {
     contributors: Vec<(u64, f32)>,
     /// When it was last counted.
     pub last: Time,
+    /// For a client: what its accounts draw upon themselves together.
+    #[serde(default)]
+    pub pool: Option<Box<Pool>>,
+    /// For a tenant: what is usual for the classes of its senders.
+    #[serde(default)]
+    pub classes: Option<Box<Classes>>,
 }
 
 /// Key of a tenant's record.
@@ -93,6 +101,7 @@ impl Group {
     pub fn forgive(&mut self) {
         self.sum = 0.0;
         self.contributors.clear();
+        self.pool = None;
         self.windows.forget(false);
     }
 }

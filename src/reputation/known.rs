@@ -83,6 +83,14 @@ impl Known {
         }
     }
 
+    /// Memory beside the record itself, in octets.
+    pub fn heap_octets(&self) -> usize {
+        match self {
+            Self::Exact(list) => list.capacity() * 4,
+            Self::Sketch(sketch) => std::mem::size_of::<Sketch>() + 8 * (sketch.newer.capacity() + sketch.older.capacity()),
+        }
+    }
+
     /// Remembers a recipient.
     pub fn insert(&mut self, hash: u64) {
         let short = short(hash);

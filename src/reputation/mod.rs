@@ -1,12 +1,15 @@
 //! What the relay remembers of every sender: windows, baselines, evidence, standing.
 
+pub mod baseline;
 pub mod evidence;
 pub mod group;
 pub mod hasher;
 pub mod known;
+pub mod pool;
 pub mod seen;
 pub mod sender;
 pub mod table;
+pub mod tuning;
 pub mod window;
 
 /// Joins two hashes into one that is well mixed. Fixed for good: snapshots hold such hashes.

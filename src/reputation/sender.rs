@@ -1,15 +1,24 @@
 //! The record of one sender.
 
-use super::evidence::{Baseline, Bounds, NEW_BOUND, cusum};
+use super::baseline::{ALONE, Baseline, Class, Classes, Prior};
+use super::evidence::{self, Bounds, FLAG_NATS, cusum};
 use super::known::Known;
 use super::table::Evict;
+use super::tuning::Tuning;
 use super::window::Windows;
 use crate::types::{Identity, Strength, TenantId, Time};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// From this sum on a sender is never given up for one with less, in nats.
 const KEEP_NATS: f64 = 5.0;
+/// A flag of a sender of whom less than this share is flagged says something of others.
+const TELLING: f64 = 0.02;
+/// What others draw upon themselves says something of a sender of whom less than this share is flagged.
+const TOLD: f64 = 0.04;
+/// From this part of the most that the pool can say on, strangers are held whatever the content.
+const HOT: f64 = 0.8;
 /// A sender with fewer messages than this is given up first.
 const ONE_OFF: u32 = 5;
 
@@ -30,8 +39,8 @@ pub struct Sender {
     pub known: Known,
     /// What is usual for it.
     pub base: Baseline,
-    /// The detector's sum in nats; never below zero.
-    pub sum: f64,
+    /// The detector's sums in nats; none is ever below zero.
+    sums: Sums,
     /// Messages judged in its life.
     pub messages: u32,
     /// When it was last seen.
@@ -53,6 +62,60 @@ pub struct Sender {
     alerted: [u32; 3],
 }
 
+/// The detector's sums, by what brought them up; what blocks is all of them together. Apart, since what speaks for one does
+/// not speak against the other: phishing to people who are known to the sender is no less phishing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Sums {
+    content: f32,
+    recipients: f32,
+    answers: f32,
+    /// When they were last added to.
+    at: Time,
+}
+
+impl Sums {
+    fn total(&self) -> f64 {
+        f64::from(self.content) + f64::from(self.recipients) + f64::from(self.answers)
+    }
+
+    /// Forgets half of everything in each half-life, by whole minutes: what comes again within one finds the sums as they
+    /// were. A clock that steps back takes nothing away.
+    fn fade(&mut self, now: Time, half_life_hours: f64) {
+        if self.total() <= 0.0 {
+            self.at = self.at.max(now);
+            return;
+        }
+        let minutes = now.since(self.at).as_secs() / 60;
+        if minutes > 0 {
+            let keep = (-(minutes as f64) / 60.0 / half_life_hours).exp2() as f32;
+            self.content *= keep;
+            self.recipients *= keep;
+            self.answers *= keep;
+            self.at = self.at.after(Duration::from_secs(minutes * 60));
+        }
+    }
+}
+
+/// What a sender is judged against beside its own past.
+#[derive(Debug, Clone, Copy)]
+pub struct Ground<'a> {
+    /// Where the lines are drawn.
+    pub bounds: Bounds,
+    /// The detector's numbers.
+    pub tuning: &'a Tuning,
+    /// What is usual for the classes of the tenant; `None` while there are too few to borrow from.
+    pub classes: Option<Classes>,
+    /// What other senders of the client have drawn upon themselves lately, in nats.
+    pub heat: f64,
+}
+
+impl Ground<'_> {
+    /// The prior of a class.
+    fn prior(&self, class: Class) -> Prior {
+        self.classes.map_or(ALONE, |classes| classes.prior(class))
+    }
+}
+
 /// One message as the detector sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Weighing {
@@ -68,6 +131,10 @@ pub struct Weighing {
     pub known: u32,
     /// The same, new to the sender.
     pub new: u32,
+    /// Messages of the sender in the last hour, this one among them.
+    pub in_hour: u32,
+    /// External recipients in the last hour, those of this message among them, and the new ones of them.
+    pub recipients_hour: (u32, u32),
 }
 
 /// What a message adds, in nats.
@@ -79,6 +146,12 @@ pub struct Weight {
     pub listed: f64,
     /// By its recipients.
     pub recipients: f64,
+    /// A mailing unlike the sender's past: a person should be asked.
+    pub unusual: bool,
+    /// A flag on somebody who hardly ever draws one, so that it says something of the client's other accounts ...
+    pub telling: bool,
+    /// ... and they of it.
+    pub told: bool,
 }
 
 impl Weight {
@@ -99,7 +172,7 @@ impl Sender {
             windows: Windows::default(),
             known: Known::default(),
             base: Baseline::default(),
-            sum: 0.0,
+            sums: Sums { at: now, ..Sums::default() },
             messages: 0,
             last: now,
             forgiven: Time(i64::MIN),
@@ -119,47 +192,126 @@ impl Sender {
         }
     }
 
-    /// Adds the evidence of one message to the sum.
-    pub fn weigh(&mut self, now: Time, message: &Weighing, bounds: &Bounds) -> Weight {
-        if bounds.block.is_none() {
-            self.sum = 0.0;
-            return Weight::default();
-        }
-        self.base.age(now);
-        // Content and listings stay within one bound, relative to the sender's own past: a list that errs, or a link that
-        // everybody quotes, must not be able to block anybody whose mail is ordinary.
-        let whole = if message.fresh { self.base.content(message.llr, bounds) } else { 0.0 };
-        let alone = if message.fresh { self.base.content(message.llr - message.listed, bounds).min(whole) } else { 0.0 };
-        let (content, listed) = if message.listed > 0.0 { (alone, whole - alone) } else { (whole, 0.0) };
-        let mut recipients = self.base.recipients(message.known, message.new, message.llr);
-        if message.known + message.new > 0 {
-            let earlier = if self.last_message.0 == message.fingerprint { f64::from(self.last_message.1) } else { 0.0 };
-            let whole = (earlier + recipients).clamp(-NEW_BOUND, NEW_BOUND);
-            recipients = whole - earlier;
-            self.last_message = (message.fingerprint, whole as f32);
-        }
-        self.sum = cusum(self.sum, whole + recipients);
-        Weight { content, listed, recipients }
+    /// All sums together, in nats.
+    pub fn sum(&self) -> f64 {
+        self.sums.total()
     }
 
-    /// Adds the evidence of one outcome to the sum.
-    pub fn weigh_outcome(&mut self, now: Time, bounced: bool, bounds: &Bounds) -> f64 {
-        if bounds.block.is_none() {
+    /// What it behaves like.
+    pub fn class(&self, tuning: &Tuning) -> Class {
+        self.base.class(self.messages, tuning.newcomer_messages)
+    }
+
+    /// Adds the evidence of one message to the sums.
+    pub fn weigh(&mut self, now: Time, message: &Weighing, ground: &Ground<'_>) -> Weight {
+        if ground.bounds.block.is_none() {
+            self.sums = Sums { at: now, ..Sums::default() };
+            return Weight::default();
+        }
+        let tuning = ground.tuning;
+        self.base.age(now, tuning.decay_per_day);
+        self.sums.fade(now, tuning.half_life_hours);
+        let class = self.class(tuning);
+        // A newcomer that writes to several at once is no application whose template may always look like that.
+        let multi = message.known + message.new > 1;
+        let prior = ground.prior(if class == Class::Newcomer && multi { Class::Person } else { class });
+        let strangers = evidence::recipients(&self.base, &prior, message.known, message.new, tuning);
+        let content_of = |llr| {
+            let message = Weighing { llr, ..*message };
+            if message.fresh { self.content(&message, class, multi, strangers, &prior, ground) } else { 0.0 }
+        };
+        // Content and listings stay within one bound, relative to the sender's own past: a list that errs, or a link that
+        // everybody quotes, must not be able to block anybody whose mail is ordinary.
+        let whole = content_of(message.llr);
+        let alone = if message.listed > 0.0 { content_of(message.llr - message.listed).min(whole) } else { whole };
+        let recipients = self.recipients(message, strangers, tuning);
+        self.sums.content = cusum(self.sums.content.into(), whole) as f32;
+        self.sums.recipients = cusum(self.sums.recipients.into(), recipients) as f32;
+        let unusual = self.is_unusual(message, class, strangers, &prior, ground);
+        // Only persons: a program whose template scores badly says nothing of the others.
+        let flagged = class == Class::Person && message.llr > FLAG_NATS;
+        let share = self.base.flagged_share(&prior);
+        let (telling, told) = (flagged && share < TELLING, flagged && share < TOLD);
+        Weight { content: alone, listed: whole - alone, recipients, unusual, telling, told }
+    }
+
+    fn content(&self, message: &Weighing, class: Class, multi: bool, strangers: f64, prior: &Prior, ground: &Ground<'_>) -> f64 {
+        let tuning = ground.tuning;
+        let content = evidence::content(&self.base, prior, message.llr, ground.bounds.content, tuning);
+        if content <= 0.0 {
+            // Ordinary mail speaks for its sender less where it goes to strangers: half of a campaign may look ordinary.
+            return (content + strangers.max(0.0)).min(0.0);
+        }
+        let most = match (class, ground.classes.is_some()) {
+            (Class::Newcomer, true) if !multi => tuning.newcomer_content,
+            (Class::Bulk, true) => tuning.bulk_content,
+            _ => return content,
+        };
+        content.min((most - f64::from(self.sums.content)).max(0.0))
+    }
+
+    /// All recipients of one message together stay within one bound, also over several transactions.
+    fn recipients(&mut self, message: &Weighing, strangers: f64, tuning: &Tuning) -> f64 {
+        if message.known + message.new == 0 {
             return 0.0;
         }
-        self.base.age(now);
-        let evidence = self.base.outcome(bounced);
-        self.sum = cusum(self.sum, evidence);
-        if !bounds.watches(self.sum) {
+        let most = tuning.recipients_most;
+        // Ordinary content does not bear strangers out: then even all of them together count as if nobody were new.
+        let borne_out = match evidence::corroboration(message.llr) {
+            borne_out if borne_out > 0.0 => strangers.min(borne_out),
+            _ => (strangers - most).clamp(-most, 0.0),
+        };
+        let earlier = if self.last_message.0 == message.fingerprint { f64::from(self.last_message.1) } else { 0.0 };
+        let whole = (earlier + borne_out).clamp(-most, most.max(borne_out));
+        self.last_message = (message.fingerprint, whole as f32);
+        whole - earlier
+    }
+
+    /// Whether a person should be asked about this message before it goes: many strangers at once from somebody who hardly
+    /// writes to any, or a suspicious mailing of somebody unknown.
+    fn is_unusual(&self, message: &Weighing, class: Class, strangers: f64, prior: &Prior, ground: &Ground<'_>) -> bool {
+        let tuning = ground.tuning;
+        let flagged = message.llr > FLAG_NATS;
+        if class == Class::Newcomer {
+            let many = tuning.mailing_recipients > 0.0 && f64::from(message.new) > tuning.mailing_recipients;
+            let somebody = self.strength != Strength::None;
+            return somebody
+                && ground.classes.is_some()
+                && flagged
+                && (many || f64::from(message.in_hour) > tuning.newcomer_mailing);
+        }
+        // While other accounts of the client send a campaign, strangers who are a surprise here are so too.
+        if class == Class::Person && ground.heat >= HOT * tuning.pool_hot && strangers >= 1.2 {
+            return true;
+        }
+        let (all, new) = message.recipients_hour;
+        // A message mostly to people it knows goes, also while a mailing waits.
+        message.new > message.known
+            && tuning.mailing_recipients > 0.0
+            && f64::from(new) > tuning.mailing_recipients
+            && evidence::surprise(new.into(), all.into(), self.base.new_share_at_most(prior)) > tuning.mailing_nats
+    }
+
+    /// Adds the evidence of one outcome to the sums.
+    pub fn weigh_outcome(&mut self, now: Time, bounced: bool, ground: &Ground<'_>) -> f64 {
+        if ground.bounds.block.is_none() {
+            return 0.0;
+        }
+        self.base.age(now, ground.tuning.decay_per_day);
+        self.sums.fade(now, ground.tuning.half_life_hours);
+        let evidence = evidence::outcome(&self.base, &ground.prior(self.class(ground.tuning)), bounced);
+        self.sums.answers = cusum(self.sums.answers.into(), evidence) as f32;
+        if !ground.bounds.watches(self.sum()) {
             self.base.learn_outcome(bounced);
         }
         evidence
     }
 
     /// Adds strong evidence of a fixed weight.
-    pub fn weigh_fixed(&mut self, nats: f64, bounds: &Bounds) {
-        if bounds.block.is_some() {
-            self.sum = cusum(self.sum, nats);
+    pub fn weigh_fixed(&mut self, now: Time, nats: f64, ground: &Ground<'_>) {
+        if ground.bounds.block.is_some() {
+            self.sums.fade(now, ground.tuning.half_life_hours);
+            self.sums.answers = cusum(self.sums.answers.into(), nats) as f32;
         }
     }
 
@@ -168,12 +320,12 @@ impl Sender {
         if message.fresh {
             self.base.learn_content(message.llr);
         }
-        self.base.learn_recipients(message.known, message.new);
+        self.base.learn_recipients(message.known, message.new, message.in_hour);
     }
 
     /// Forgets all evidence from before `now`; with `all` the ceilings start anew too. Known recipients stay known.
     pub fn forgive(&mut self, now: Time, all: bool) {
-        self.sum = 0.0;
+        self.sums = Sums { at: self.sums.at, ..Sums::default() };
         self.windows.forget(all);
         self.forgiven = self.forgiven.max(now);
         self.last_message = (0, 0.0);
@@ -193,7 +345,7 @@ impl Sender {
 
 impl Evict for Sender {
     fn rank(&self) -> (u8, i64) {
-        let class = if self.reserved_external > 0 || self.reserved_internal > 0 || self.sum >= KEEP_NATS {
+        let class = if self.reserved_external > 0 || self.reserved_internal > 0 || self.sum() >= KEEP_NATS {
             2
         } else {
             u8::from(self.messages >= ONE_OFF)

@@ -158,6 +158,11 @@ impl Windows {
         }
     }
 
+    /// Memory beside the record itself, in octets.
+    pub const fn heap_octets(&self) -> usize {
+        self.buckets.capacity() * std::mem::size_of::<Bucket>()
+    }
+
     /// Whether nothing is counted.
     pub fn is_empty(&self) -> bool {
         self.buckets.is_empty()

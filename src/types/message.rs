@@ -42,6 +42,8 @@ pub enum Reason {
     SuspiciousContent,
     /// The sender is between watch and block.
     Watched,
+    /// A mailing unlike the sender's past: held until somebody says whose it is.
+    UnusualMailing,
     /// The sequential detector crossed its bound.
     Evidence,
     /// Share of spam in the window.
@@ -69,6 +71,7 @@ impl Reason {
             Self::Clean => "clean",
             Self::SuspiciousContent => "suspicious_content",
             Self::Watched => "watched",
+            Self::UnusualMailing => "unusual_mailing",
             Self::Evidence => "evidence",
             Self::SpamRate => "spam_rate",
             Self::RecipientsExternalPerHour => "recipients_external_per_hour",

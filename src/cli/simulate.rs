@@ -1,0 +1,112 @@
+//! `outgate simulate`: the detector in a made-up world, beside simpler ones.
+
+use super::ConfigFile;
+use crate::replay::reader;
+use crate::replay::world::attack::Kind;
+use crate::replay::world::events::Events;
+use crate::replay::world::people::Quality;
+use crate::replay::world::{self, Plan};
+use clap::Args;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Senders of one simulated tenant.
+const SENDERS: u64 = 1003;
+
+/// `outgate simulate`.
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// Configuration; without it the detector alone decides, with its defaults.
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Seeds, one or a range; 1-99 are for development.
+    #[arg(long, default_value = "1-20", value_parser = seeds)]
+    seeds: Seeds,
+    /// Sender-days of ordinary mail, over all seeds (whole tenants of a thousand senders and --days each).
+    #[arg(long, default_value_t = 1_000_000)]
+    sender_days: u64,
+    /// Days of each tenant.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(i64).range(11..=1000))]
+    days: i64,
+    /// Campaigns of each attack, over all seeds.
+    #[arg(long, default_value_t = 2000)]
+    campaigns: u64,
+    /// Points of the classifier's quality, TPR/FPR.
+    #[arg(long, value_delimiter = ',', default_value = ".98/.001", value_parser = quality)]
+    grid: Vec<Quality>,
+    /// Attacks to run; all if left out.
+    #[arg(long, value_delimiter = ',', value_parser = attack)]
+    attacks: Vec<Kind>,
+    /// Run the simple detectors beside ours.
+    #[arg(long)]
+    references: bool,
+    /// Also write the ordinary mail as events for `outgate replay`.
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
+}
+
+/// Seeds from the first to the last.
+#[derive(Debug, Clone, Copy)]
+struct Seeds(u64, u64);
+
+fn seeds(text: &str) -> Result<Seeds, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match (first.parse(), last.parse()) {
+        (Ok(first), Ok(last)) if first <= last && last - first < 1000 => Ok(Seeds(first, last)),
+        _ => Err("write one seed or a range, such as 1-20".into()),
+    }
+}
+
+fn quality(text: &str) -> Result<Quality, String> {
+    let (tpr, fpr) = text.split_once('/').ok_or("write TPR/FPR, such as .98/.001")?;
+    match (tpr.parse(), fpr.parse()) {
+        (Ok(tpr), Ok(fpr)) if 0.0 < fpr && fpr < tpr && tpr < 1.0 => Ok(Quality { tpr, fpr }),
+        _ => Err("TPR and FPR are shares, the first larger than the second".into()),
+    }
+}
+
+fn attack(text: &str) -> Result<Kind, String> {
+    Kind::ALL.into_iter().find(|k| k.name() == text).ok_or_else(|| format!("one of {}", Kind::ALL.map(Kind::name).join(", ")))
+}
+
+/// Runs the command. Exit 1 if the output could not be written; 2 for a bad configuration.
+pub fn run(args: &SimulateArgs) -> ExitCode {
+    let settings = match &args.file.config {
+        Some(path) => match crate::config::load(Some(path)) {
+            Ok(settings) => settings,
+            Err(why) => return super::fail(2, &why),
+        },
+        None => reader::detector_alone(),
+    };
+    match simulate(args, &Arc::new(settings)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(e) => super::fail(1, &e.to_string()),
+    }
+}
+
+fn simulate(args: &SimulateArgs, settings: &Arc<crate::config::Settings>) -> std::io::Result<()> {
+    let Seeds(first, last) = args.seeds;
+    let seeds = last - first + 1;
+    let per_tenant = SENDERS * args.days.unsigned_abs();
+    let mut file = args.events.as_ref().map(File::create).transpose()?.map(BufWriter::new);
+    let mut events = file.as_mut().map(|f| Events::new(f));
+    for quality in &args.grid {
+        let plan = Plan {
+            seeds: (first..=last).collect(),
+            days: args.days,
+            tenants: (args.sender_days / seeds).div_ceil(per_tenant).max(1),
+            campaigns: args.campaigns.div_ceil(seeds),
+            quality: *quality,
+            references: args.references,
+            attacks: if args.attacks.is_empty() { Kind::ALL.to_vec() } else { args.attacks.clone() },
+        };
+        let report = world::run(settings, &plan, events.as_mut());
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "TPR {} / FPR {}, seeds {first}-{last}\n\n{}", quality.tpr, quality.fpr, report.text(args.references))?;
+    }
+    events.map_or(Ok(()), Events::finish)
+}

@@ -1,0 +1,52 @@
+//! Records put aside and back, so that a simulation can tell many stories that begin alike.
+
+use super::Judge;
+use super::trail::Trail;
+use crate::reputation::group::{self, Group};
+use crate::reputation::sender::Sender;
+use crate::types::{Identity, SenderKey};
+
+/// The records of some senders and of their tenant, domains and clients as they were.
+pub struct Fork {
+    senders: Vec<(SenderKey, Option<Sender>, Option<Trail>)>,
+    groups: Vec<(u64, Option<Group>)>,
+}
+
+impl Judge {
+    /// Copies what is known of these senders and their groups.
+    pub fn fork<'a>(&self, identities: impl Iterator<Item = &'a Identity>) -> Fork {
+        let mut fork = Fork { senders: Vec::new(), groups: Vec::new() };
+        for who in identities {
+            let sender = self.senders.get(&who.key, |s| s.clone());
+            fork.senders.push((who.key.clone(), sender, self.trails.get(&who.key, |t| t.clone())));
+            let domain = who.domain.as_ref().map(|d| group::domain_key(&who.tenant, d));
+            let keys = [Some(group::tenant_key(&who.tenant)), Some(group::client_key(&who.tenant, who.client)), domain];
+            for key in keys.into_iter().flatten() {
+                if fork.groups.iter().all(|(k, _)| *k != key) {
+                    fork.groups.push((key, self.groups.get(&key, |g| g.clone())));
+                }
+            }
+        }
+        fork
+    }
+
+    /// Puts the records back as they were.
+    pub fn put_back(&self, fork: &Fork) {
+        for (key, sender, trail) in &fork.senders {
+            self.senders.remove(key);
+            self.trails.remove(key);
+            if let Some(sender) = sender {
+                self.senders.with(key, || sender.clone(), |_| ());
+            }
+            if let Some(trail) = trail {
+                self.trails.with(key, || trail.clone(), |_| ());
+            }
+        }
+        for (key, group) in &fork.groups {
+            self.groups.remove(key);
+            if let Some(group) = group {
+                self.groups.with(key, || group.clone(), |_| ());
+            }
+        }
+    }
+}

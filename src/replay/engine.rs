@@ -1,0 +1,161 @@
+//! The judge on virtual time: blocks open, stop mail and end without disk, queue or people.
+
+use crate::blocks::rules;
+use crate::config::Settings;
+use crate::judge::{Judge, MessageFacts, NewBlock, Reservation, Reserve};
+use crate::reputation::mix;
+use crate::types::{Action, Block, BlockRef, Identity, MessageId, OutcomeClass, Reason, Reply, Time};
+use std::sync::Arc;
+
+/// The relay itself, as the actor of its blocks.
+const RELAY: &str = "relay";
+
+/// Judge, clock and blocks.
+pub struct Engine {
+    judge: Judge,
+    settings: Arc<Settings>,
+    now: Time,
+    blocks: u64,
+}
+
+/// What became of one message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ruling {
+    /// What is done with it; the message that opens a block: `Reject`.
+    pub action: Action,
+    /// The one why.
+    pub reason: Reason,
+    /// A block that stood in the way already.
+    pub blocked_by: Option<Arc<Block>>,
+    /// The block it opened.
+    pub opened: Option<Arc<Block>>,
+    /// For `Defer` and `Reject` without a block: the reply.
+    pub reply: Option<Reply>,
+    /// The content may be learned as the tenant's ordinary mail.
+    pub teaches: bool,
+}
+
+impl Engine {
+    /// With empty tables.
+    pub fn new(settings: Arc<Settings>) -> Self {
+        Self { judge: Judge::new(Arc::clone(&settings)), settings, now: Time(i64::MIN), blocks: 0 }
+    }
+
+    /// The judge.
+    pub const fn judge(&self) -> &Judge {
+        &self.judge
+    }
+
+    /// The settings.
+    pub const fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// Moves the clock on (never back, as the relay's own) and ends the blocks whose end has come, oldest end first.
+    pub fn advance(&mut self, to: Time) -> Vec<Arc<Block>> {
+        self.now = self.now.max(to);
+        let due = self.judge.due(self.now);
+        due.into_iter()
+            .map(|block| {
+                let ended = Arc::new(rules::expired(&block, block.until.unwrap_or(self.now)));
+                self.judge.unblock(self.now, &block);
+                ended
+            })
+            .collect()
+    }
+
+    /// The time of the last event.
+    pub const fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Judges a message as the relay does from MAIL to the final dot: the gate and the ceilings at RCPT, then the rest.
+    pub fn message(&mut self, facts: &MessageFacts<'_>) -> Ruling {
+        let identity = facts.identity;
+        if let Some(block) = self.judge.gate(self.now, identity) {
+            // At RCPT only external recipients are refused; mail within the tenant goes on where that is allowed.
+            let within = self.settings.blocks.allow_internal && facts.recipients.iter().any(|r| r.internal);
+            let action = if within { Action::Accept } else { Action::Reject };
+            return Ruling {
+                action,
+                reason: Reason::Blocked,
+                blocked_by: Some(block),
+                opened: None,
+                reply: None,
+                teaches: false,
+            };
+        }
+        let mut held = Reservation::default();
+        let mut taken = Vec::new();
+        let mut throttled = None;
+        for recipient in facts.recipients {
+            match self.judge.reserve(self.now, identity, recipient.internal, &mut held) {
+                Reserve::Granted if throttled.is_none() => {}
+                Reserve::Granted => taken.push(*recipient),
+                Reserve::Throttled(reply) if throttled.is_none() => {
+                    taken = facts.recipients.iter().take_while(|r| !std::ptr::eq(*r, recipient)).copied().collect();
+                    throttled = Some(reply);
+                }
+                Reserve::Throttled(_) => {}
+            }
+        }
+        let judgement = match throttled {
+            None => self.judge.judge(self.now, facts, identity, held),
+            Some(reply) if taken.is_empty() => {
+                self.judge.give_back(identity, held);
+                let reason = Reason::RecipientsPerDay;
+                return Ruling {
+                    action: Action::Defer,
+                    reason,
+                    blocked_by: None,
+                    opened: None,
+                    reply: Some(reply),
+                    teaches: false,
+                };
+            }
+            Some(_) => self.judge.judge(self.now, &MessageFacts { recipients: &taken, ..facts.clone() }, identity, held),
+        };
+        let opened = judgement.open.map(|new| self.open(new));
+        // A block known only after the dot: internal copies go, external ones are held under its reference.
+        let mixed = opened.is_some() && self.settings.blocks.allow_internal && facts.recipients.iter().any(|r| r.internal);
+        let action = if mixed { Action::Hold } else { judgement.action };
+        Ruling {
+            action,
+            reason: judgement.reason,
+            blocked_by: judgement.blocked_by,
+            opened,
+            reply: judgement.reply,
+            teaches: judgement.teaches,
+        }
+    }
+
+    /// An outcome of a message of this sender; the block it opened.
+    pub fn outcome(&mut self, identity: &Identity, id: MessageId, class: OutcomeClass, recipient: u64) -> Option<Arc<Block>> {
+        let new = self.judge.outcome(self.now, identity, id, class, recipient)?;
+        Some(self.open(new))
+    }
+
+    /// A complaint about a message of this sender; the block it opened.
+    pub fn complaint(&mut self, identity: &Identity, id: MessageId) -> Option<Arc<Block>> {
+        let new = self.judge.complaint(self.now, identity, id)?;
+        Some(self.open(new))
+    }
+
+    /// Ends a block as a release does.
+    pub fn release(&mut self, block: &Block) {
+        self.judge.unblock(self.now, block);
+    }
+
+    /// Sets the clock back, for a simulation that tells many stories from the same day on.
+    pub const fn rewind(&mut self, to: Time) {
+        self.now = to;
+    }
+
+    fn open(&mut self, new: NewBlock) -> Arc<Block> {
+        self.blocks += 1;
+        // The same stream gives the same references.
+        let block = Arc::new(rules::opened(new, BlockRef::from_random(mix(self.blocks, 0x4f47)), self.now, RELAY));
+        self.judge.block(Arc::clone(&block));
+        block
+    }
+}

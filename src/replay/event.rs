@@ -1,0 +1,224 @@
+//! One line of a replay: an event as JSON.
+
+use crate::types::Time;
+use serde::{Deserialize, Deserializer};
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+/// An event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event<'a> {
+    /// When.
+    pub time: Time,
+    /// The message it concerns, by its unique name.
+    pub id: Cow<'a, str>,
+    /// What.
+    pub what: What<'a>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum What<'a> {
+    /// A message came to the final dot.
+    Message(Message<'a>),
+    /// Something became of one recipient.
+    Outcome(Outcome<'a>),
+    /// Somebody complained of it.
+    Complaint,
+}
+
+/// A message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message<'a> {
+    /// Tenant.
+    pub tenant: Cow<'a, str>,
+    /// Address or login; empty for the null sender.
+    pub sender: Cow<'a, str>,
+    /// Address of the mail server that handed it in.
+    pub client: IpAddr,
+    /// Envelope recipients.
+    pub recipients: Vec<Cow<'a, str>>,
+    /// Its content.
+    pub content: Content<'a>,
+}
+
+/// The content of a message.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content<'a> {
+    /// A file with the message.
+    Path(Cow<'a, str>),
+    /// Its log-likelihood ratio in nats.
+    Llr(f64),
+}
+
+/// An outcome.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome<'a> {
+    /// The recipient.
+    pub recipient: Cow<'a, str>,
+    /// What became of it.
+    pub status: Status,
+    /// Reply code of the remote site.
+    pub code: Option<u16>,
+    /// Its enhanced code.
+    pub enhanced: Option<Cow<'a, str>>,
+    /// Its text.
+    pub text: Cow<'a, str>,
+}
+
+/// Status of a recipient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Taken by the next hop.
+    Delivered,
+    /// Failed for good.
+    Bounced,
+    /// To be tried again.
+    Deferred,
+}
+
+/// Text that is copied only where the JSON has escapes in it.
+#[derive(Debug, Default)]
+struct Text<'a>(Cow<'a, str>);
+
+/// The line as it stands, before it is known what kind it is: one pass over the JSON. Unknown fields are passed over.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Text<'a>,
+    time: f64,
+    #[serde(borrow)]
+    id: Text<'a>,
+    #[serde(borrow, default)]
+    tenant: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    sender: Option<Text<'a>>,
+    client_ip: Option<IpAddr>,
+    #[serde(borrow, default)]
+    recipients: Option<Vec<Text<'a>>>,
+    #[serde(borrow, default)]
+    path: Option<Text<'a>>,
+    llr: Option<f64>,
+    #[serde(borrow, default)]
+    recipient: Option<Text<'a>>,
+    status: Option<Status>,
+    code: Option<u16>,
+    #[serde(borrow, default)]
+    enhanced: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    text: Option<Text<'a>>,
+}
+
+impl<'a> Event<'a> {
+    /// Reads a line; the error says what is wrong with it.
+    pub fn parse(line: &'a [u8]) -> Result<Self, String> {
+        let line: Line<'a> = serde_json::from_slice(line).map_err(|e| format!("not an event: {e}"))?;
+        if !line.time.is_finite() {
+            return Err("time is not a number".into());
+        }
+        // Seconds in doubles are exact to the microsecond; the cast stays at the ends.
+        let time = Time((line.time * 1000.0).round() as i64);
+        let need = |what: &str| format!("{what} is missing");
+        let what = match &*line.kind.0 {
+            "message" => What::Message(Message {
+                tenant: line.tenant.ok_or_else(|| need("tenant"))?.0,
+                sender: line.sender.ok_or_else(|| need("sender"))?.0,
+                client: line.client_ip.ok_or_else(|| need("client_ip"))?,
+                recipients: line.recipients.ok_or_else(|| need("recipients"))?.into_iter().map(|r| r.0).collect(),
+                content: match (line.path, line.llr) {
+                    (Some(_), Some(_)) => return Err("path and llr are both given".into()),
+                    (Some(path), None) => Content::Path(path.0),
+                    (None, Some(llr)) => Content::Llr(llr),
+                    (None, None) => return Err("path or llr is missing".into()),
+                },
+            }),
+            "outcome" => What::Outcome(Outcome {
+                recipient: line.recipient.ok_or_else(|| need("recipient"))?.0,
+                status: line.status.ok_or_else(|| need("status"))?,
+                code: line.code,
+                enhanced: line.enhanced.map(|e| e.0),
+                text: line.text.unwrap_or_default().0,
+            }),
+            "complaint" => What::Complaint,
+            other => return Err(format!("type is {other:?}, not message, outcome or complaint")),
+        };
+        Ok(Self { time, id: line.id.0, what })
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> serde::de::Visitor<'de> for TextVisitor {
+    type Value = Text<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_borrowed_str<E>(self, v: &'de str) -> Result<Self::Value, E> {
+        Ok(Text(Cow::Borrowed(v)))
+    }
+
+    fn visit_str<E>(self, v: &str) -> Result<Self::Value, E> {
+        Ok(Text(Cow::Owned(v.to_owned())))
+    }
+
+    // An id may be a number.
+    fn visit_u64<E>(self, v: u64) -> Result<Self::Value, E> {
+        Ok(Text(Cow::Owned(v.to_string())))
+    }
+
+    fn visit_i64<E>(self, v: i64) -> Result<Self::Value, E> {
+        Ok(Text(Cow::Owned(v.to_string())))
+    }
+
+    // An enhanced code may have been written as null.
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Text(Cow::Borrowed("")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_of_the_contract() {
+        let line = br#"{"type":"message","time":1795356000.25,"id":7,"tenant":"acme","sender":"a@acme.example","client_ip":"192.0.2.1","recipients":["x@y.example"],"llr":-2.5,"more":[1]}"#;
+        let event = Event::parse(line).expect("good");
+        assert_eq!((event.time, &*event.id), (Time(1_795_356_000_250), "7"));
+        let What::Message(m) = event.what else { panic!("a message") };
+        assert_eq!((m.content, m.recipients.len(), &*m.sender), (Content::Llr(-2.5), 1, "a@acme.example"));
+        let line = br#"{"type":"outcome","time":1,"id":"m\u0031","recipient":"x@y.example","status":"bounced","code":550,"enhanced":null,"text":"No \"x\""}"#;
+        let event = Event::parse(line).expect("good");
+        let What::Outcome(o) = event.what else { panic!("an outcome") };
+        assert_eq!((&*event.id, o.status, o.code, &*o.text), ("m1", Status::Bounced, Some(550), "No \"x\""));
+        assert!(o.enhanced.is_none_or(|e| e.is_empty()));
+        assert_eq!(Event::parse(br#"{"type":"complaint","time":1,"id":"m"}"#).expect("good").what, What::Complaint);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (line, said) in [
+            ("{", "EOF"),
+            ("[]", "not an event"),
+            (r#"{"type":"x","time":1,"id":"m"}"#, "not message, outcome or complaint"),
+            (r#"{"type":"message","time":1,"id":"m"}"#, "tenant is missing"),
+            (
+                r#"{"type":"message","time":1,"id":"m","tenant":"t","sender":"s","client_ip":"::1","recipients":[]}"#,
+                "path or llr",
+            ),
+            (r#"{"type":"outcome","time":1,"id":"m","recipient":"r","status":"lost"}"#, "unknown variant"),
+        ] {
+            let error = Event::parse(line.as_bytes()).expect_err(line);
+            assert!(error.contains(said), "{error}");
+        }
+    }
+}

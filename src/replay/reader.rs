@@ -1,0 +1,500 @@
+//! `outgate replay`: JSON lines in, the relay's decisions out. Lines, memory and files are bounded; a bad line is told with its
+//! number and the run goes on.
+
+use super::engine::{Engine, Ruling};
+use super::event::{Content, Event, Message, Outcome, Status, What};
+use crate::config::Settings;
+use crate::delivery::outcome as delivery;
+use crate::identity;
+use crate::judge::{MessageFacts, RecipientFacts};
+use crate::learn::{self, Learner};
+use crate::policy::reasons;
+use crate::reputation::{hash_text, mix};
+use crate::score::Scorer;
+use crate::smtp::client::{Step, Verdict};
+use crate::types::{
+    Action, Address, Block, BlockKind, Domain, Enhanced, Identity, MessageId, OutcomeClass, Reply, SenderKey, Strength, TenantId,
+    Time, stable_hash,
+};
+use serde_json::json;
+use std::collections::{HashMap, HashSet};
+use std::io::{self, BufRead, Read, Write};
+use std::sync::Arc;
+
+/// Longest line, in octets: a thousand recipients of full length.
+const MAX_LINE: usize = 1 << 20;
+/// Largest message file, in octets.
+const MAX_MESSAGE: u64 = 256 << 20;
+/// Messages remembered for their outcomes, in each of two generations.
+const MESSAGES: usize = 1_000_000;
+/// Senders whose identity is kept ready.
+const IDENTITIES: usize = 200_000;
+
+/// Without a configuration: the detector alone, neither ceilings nor the rule of the spam rate.
+pub fn detector_alone() -> Settings {
+    let mut settings = crate::config::defaults();
+    settings.policy.recipients_external_per_hour = 0;
+    settings.policy.recipients_internal_per_hour = 0;
+    settings.policy.recipients_per_day = 0;
+    settings.policy.spam_rate_min_messages = 0;
+    settings
+}
+
+/// What a run came to.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Messages by action: accept, high_risk, hold, defer, reject.
+    pub actions: [u64; 5],
+    /// Outcomes and complaints.
+    pub answers: u64,
+    /// Outcomes and complaints of messages that are not (or no longer) known.
+    pub unknown: u64,
+    /// Lines that were no event, or whose file could not be read.
+    pub errors: u64,
+    /// Blocks: reference, kind, subject, reason, messages refused by it (the one that opened it too).
+    pub blocks: Vec<(String, &'static str, String, &'static str, u64)>,
+}
+
+/// Runs all lines of `input`; answers to `out`, complaints about lines to `err`.
+///
+/// # Errors
+/// Reading or writing failed.
+pub fn run(settings: Settings, input: &mut dyn BufRead, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<Summary> {
+    let mut replay = Replay::new(settings);
+    let (mut line, mut number) = (Vec::new(), 0_u64);
+    loop {
+        line.clear();
+        let read = input.take(MAX_LINE as u64).read_until(b'\n', &mut line)?;
+        if read == 0 {
+            return Ok(replay.summary);
+        }
+        number += 1;
+        let done = if read == MAX_LINE && !line.ends_with(b"\n") {
+            skip_line(input)?;
+            Err(format!("longer than {MAX_LINE} octets"))
+        } else if line.trim_ascii().is_empty() {
+            Ok(())
+        } else {
+            Event::parse(&line).and_then(|event| replay.event(&event).map_err(|e| format!("{}: {e}", event.id)))
+        };
+        if let Err(problem) = done {
+            replay.summary.errors += 1;
+            writeln!(err, "outgate replay: line {number}: {problem}")?;
+        }
+        out.write_all(&replay.out)?;
+        replay.out.clear();
+    }
+}
+
+fn skip_line(input: &mut dyn BufRead) -> io::Result<()> {
+    loop {
+        let buffer = input.fill_buf()?;
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        let (used, found) = buffer.iter().position(|b| *b == b'\n').map_or((buffer.len(), false), |at| (at + 1, true));
+        input.consume(used);
+        if found {
+            return Ok(());
+        }
+    }
+}
+
+/// The message a later outcome speaks of.
+type Known = (Arc<Identity>, MessageId);
+
+struct Replay {
+    engine: Engine,
+    out: Vec<u8>,
+    summary: Summary,
+    /// Place of a block in the summary.
+    places: HashMap<String, usize>,
+    messages: [HashMap<u64, Known>; 2],
+    identities: HashMap<u64, Arc<Identity>>,
+    /// Accounts told of a wider block.
+    told: HashSet<(String, SenderKey)>,
+    learner: Option<Learner>,
+    turn: u32,
+}
+
+impl Replay {
+    fn new(settings: Settings) -> Self {
+        Self {
+            engine: Engine::new(Arc::new(settings)),
+            out: Vec::new(),
+            summary: Summary::default(),
+            places: HashMap::new(),
+            messages: [HashMap::new(), HashMap::new()],
+            identities: HashMap::new(),
+            told: HashSet::new(),
+            learner: None,
+            turn: 0,
+        }
+    }
+
+    fn event(&mut self, event: &Event<'_>) -> Result<(), String> {
+        for ended in self.engine.advance(event.time) {
+            self.ended(&ended);
+        }
+        match &event.what {
+            What::Message(message) => self.message(&event.id, message),
+            What::Outcome(outcome) => {
+                self.outcome(&event.id, outcome);
+                Ok(())
+            }
+            What::Complaint => {
+                self.summary.answers += 1;
+                if let Some((who, id)) = self.known(&event.id)
+                    && let Some(block) = self.engine.complaint(&who, id)
+                {
+                    self.blocked(&block, &who);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn message(&mut self, name: &str, message: &Message<'_>) -> Result<(), String> {
+        let who = self.identity(message);
+        let recipients: Vec<RecipientFacts> =
+            message.recipients.iter().map(|r| recipient(self.engine.settings(), &who.tenant, r)).collect();
+        self.turn = self.turn.wrapping_add(1);
+        let id = MessageId::from_parts(self.engine.now(), self.turn);
+        let mut facts = MessageFacts {
+            id,
+            identity: &who,
+            recipients: &recipients,
+            fingerprint: hash_text(name),
+            llr: 0.0,
+            probability: 0.5,
+            symbols: &[],
+            link_hosts: &[],
+            is_report: false,
+            listed: 0.0,
+        };
+        let (score, lesson);
+        let mut content = None;
+        match &message.content {
+            Content::Llr(llr) => {
+                facts.llr = *llr;
+                facts.probability = 1.0 / (1.0 + (-llr).exp());
+            }
+            Content::Path(path) => {
+                let raw = read(path)?;
+                (score, lesson) = self.learner()?.score(&who.tenant, &raw);
+                content = Some(&lesson);
+                let fields_max = self.engine.settings().limits.header_fields;
+                let header = identity::read_headers(&raw, None, fields_max);
+                let message_id = header.message_id.unwrap_or_default();
+                facts.fingerprint = stable_hash(&[message_id.as_bytes(), &score.body_hash.to_le_bytes()]);
+                facts.llr = score.llr;
+                facts.probability = score.probability;
+                facts.symbols = &score.symbols;
+                facts.link_hosts = &score.link_hosts;
+                facts.is_report = score.is_report;
+            }
+        }
+        let ruling = self.engine.message(&facts);
+        if let (Some(lesson), true) = (content, ruling.teaches) {
+            let now = self.engine.now();
+            self.learner()?.assume(now, &who.tenant, learn::teacher(&who), lesson);
+        }
+        self.remember(name, &who, id);
+        self.answer(name, &who, &ruling);
+        Ok(())
+    }
+
+    /// The shipped model and what the tenants' own mail has added so far, made when the first message with text comes.
+    fn learner(&mut self) -> Result<&Learner, String> {
+        if self.learner.is_none() {
+            self.learner = Some(Learner::in_memory(Scorer::shipped()?));
+        }
+        self.learner.as_ref().ok_or_else(|| "no model".into())
+    }
+
+    fn outcome(&mut self, name: &str, outcome: &Outcome<'_>) {
+        self.summary.answers += 1;
+        let Some((who, id)) = self.known(name) else { return };
+        let class = class(outcome);
+        let hash = recipient(self.engine.settings(), &who.tenant, &outcome.recipient).hash;
+        // As in the relay: a delay speaks only where it is a refusal as spam.
+        if outcome.status == Status::Deferred && class != OutcomeClass::SpamRefusal {
+            return;
+        }
+        if let Some(block) = self.engine.outcome(&who, id, class, hash) {
+            self.blocked(&block, &who);
+        }
+    }
+
+    fn remember(&mut self, name: &str, who: &Arc<Identity>, id: MessageId) {
+        let [newer, older] = &mut self.messages;
+        if newer.len() >= MESSAGES {
+            *older = std::mem::take(newer);
+        }
+        newer.insert(hash_text(name), (Arc::clone(who), id));
+    }
+
+    fn known(&mut self, name: &str) -> Option<Known> {
+        let key = hash_text(name);
+        let known = self.messages.iter().find_map(|generation| generation.get(&key)).cloned();
+        self.summary.unknown += u64::from(known.is_none());
+        known
+    }
+
+    fn identity(&mut self, message: &Message<'_>) -> Arc<Identity> {
+        let client = match message.client {
+            std::net::IpAddr::V4(v4) => u64::from(u32::from(v4)),
+            std::net::IpAddr::V6(v6) => mix((u128::from(v6) >> 64) as u64, u128::from(v6) as u64),
+        };
+        let key = mix(mix(hash_text(&message.tenant), hash_text(&message.sender)), client);
+        if let Some(known) = self.identities.get(&key) {
+            return Arc::clone(known);
+        }
+        if self.identities.len() >= IDENTITIES {
+            self.identities.clear();
+        }
+        let made = Arc::new(make_identity(message));
+        self.identities.insert(key, Arc::clone(&made));
+        made
+    }
+
+    /// The line of a message, behind the block it opened or met.
+    fn answer(&mut self, name: &str, who: &Identity, ruling: &Ruling) {
+        if let Some(block) = &ruling.opened {
+            self.blocked(block, who);
+        }
+        if let Some(block) = ruling.blocked_by.as_ref().filter(|_| ruling.action == Action::Reject) {
+            if block.kind != BlockKind::Sender {
+                self.stopped(block, who);
+            }
+            if let Some(entry) = self.places.get(&block.reference.to_string()).and_then(|at| self.summary.blocks.get_mut(*at)) {
+                entry.4 += 1;
+            }
+        }
+        let settings = self.engine.settings();
+        let block = ruling.opened.as_ref().or(ruling.blocked_by.as_ref());
+        let reply = match (ruling.action, block, &ruling.reply) {
+            (Action::Accept | Action::HighRisk | Action::Hold, ..) => "250 2.0.0 Accepted".to_owned(),
+            (_, _, Some(reply)) => reply.one_line(),
+            (_, Some(block), None) => reasons::blocked_reply(settings, block.reference).one_line(),
+            (_, None, None) => {
+                reasons::reply(ruling.reason, ruling.action).map_or_else(|| "451 4.3.0 Try again later".into(), |r| r.one_line())
+            }
+        };
+        let place = match ruling.action {
+            Action::Accept => 0,
+            Action::HighRisk => 1,
+            Action::Hold => 2,
+            Action::Defer => 3,
+            Action::Reject => 4,
+        };
+        if let Some(count) = self.summary.actions.get_mut(place) {
+            *count += 1;
+        }
+        self.out.extend_from_slice(b"{\"id\":");
+        write_text(&mut self.out, name);
+        self.out.extend_from_slice(b",\"action\":\"");
+        self.out.extend_from_slice(ruling.action.as_str().as_bytes());
+        self.out.extend_from_slice(b"\",\"reply\":");
+        write_text(&mut self.out, &reply);
+        self.out.extend_from_slice(b"}\n");
+    }
+
+    /// A block was opened.
+    fn blocked(&mut self, block: &Block, who: &Identity) {
+        let reference = block.reference.to_string();
+        self.places.insert(reference.clone(), self.summary.blocks.len());
+        self.summary.blocks.push((reference.clone(), block.kind.as_str(), block.subject.clone(), block.reason.as_str(), 1));
+        self.told.insert((reference, who.key.clone()));
+        self.block_line("blocked", block, Some(who));
+    }
+
+    /// An account is stopped by a wider block: told once.
+    fn stopped(&mut self, block: &Block, who: &Identity) {
+        if self.told.insert((block.reference.to_string(), who.key.clone())) {
+            self.block_line("blocked", block, Some(who));
+        }
+    }
+
+    fn ended(&mut self, block: &Block) {
+        let reference = block.reference.to_string();
+        self.told.retain(|(r, _)| *r != reference);
+        self.block_line("released", block, None);
+    }
+
+    fn block_line(&mut self, event: &str, block: &Block, who: Option<&Identity>) {
+        let time = if event == "released" { block.ended_at.unwrap_or(block.opened_at) } else { self.engine.now() };
+        let sender = who.map(|w| &*w.address).or_else(|| (block.kind == BlockKind::Sender).then_some(block.subject.as_str()));
+        let line = json!({
+            "event": event, "ref": block.reference, "kind": block.kind, "subject": block.subject, "tenant": block.tenant,
+            "sender": sender, "time": seconds(time), "reason": block.reason, "explanation": block.explanation,
+            "evidence": block.evidence,
+        });
+        self.out.extend_from_slice(line.to_string().as_bytes());
+        self.out.push(b'\n');
+    }
+}
+
+/// Seconds since the epoch, without a fraction where there is none.
+fn seconds(time: Time) -> serde_json::Value {
+    if time.0 % 1000 == 0 { json!(time.as_secs()) } else { json!(time.0 as f64 / 1000.0) }
+}
+
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    // Writing text to memory cannot fail.
+    let _written = serde_json::to_writer(out, text);
+}
+
+/// A sender of a replay counts as authenticated; the null sender is nobody's account, it goes by its client.
+fn make_identity(message: &Message<'_>) -> Identity {
+    let tenant = TenantId::new(&message.tenant);
+    let text = message.sender.trim_matches(['<', '>', ' ']);
+    let client = message.client.to_canonical();
+    if text.is_empty() {
+        let key = SenderKey::claimed(&tenant, "", client);
+        return Identity { tenant, key, address: "".into(), domain: None, strength: Strength::None, client, foreign: false };
+    }
+    let address = Address::parse(text);
+    let name = address.as_ref().map_or_else(|| text.to_lowercase(), identity::sender_address);
+    let domain = address.map(|a| a.domain().clone());
+    let key = SenderKey::account(&tenant, &name);
+    Identity { tenant, key, address: name.into(), domain, strength: Strength::Authenticated, client, foreign: false }
+}
+
+/// A recipient as the relay sees it. What cannot be an address is still somebody.
+fn recipient(settings: &Settings, tenant: &TenantId, text: &str) -> RecipientFacts {
+    let text = text.trim_matches(['<', '>', ' ']);
+    // Most addresses are in their one form already.
+    let plain = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"@.-_".contains(&b));
+    let parsed = if plain { None } else { Address::parse(text).map(|a| a.key()) };
+    let key = parsed.as_deref().unwrap_or(text);
+    let own = settings.tenant(tenant).filter(|t| !t.domains.is_empty());
+    let internal = own.is_some_and(|t| {
+        key.rsplit_once('@').and_then(|(_, domain)| Domain::parse(domain)).is_some_and(|domain| t.is_internal(&domain))
+    });
+    RecipientFacts { hash: stable_hash(&[key.as_bytes()]), internal }
+}
+
+/// What an outcome says, by the words of the remote site; without words, by its status alone.
+fn class(outcome: &Outcome<'_>) -> OutcomeClass {
+    if outcome.status == Status::Delivered {
+        return OutcomeClass::Delivered;
+    }
+    let enhanced = outcome.enhanced.as_deref().and_then(Enhanced::take).map(|(code, _)| code);
+    let Some(code) = outcome.code.filter(|_| !outcome.text.is_empty() || enhanced.is_some()) else {
+        // Nothing but the status: what bounces at once is nearly always a mailbox that is not there.
+        return if outcome.status == Status::Bounced { OutcomeClass::UnknownUser } else { OutcomeClass::Other };
+    };
+    let reply = Reply { code, enhanced, lines: vec![outcome.text.clone().into_owned()] };
+    delivery::outcome(&Verdict { step: Step::Rcpt, reply, lost: false }).1
+}
+
+fn read(path: &str) -> Result<Vec<u8>, String> {
+    let mut message = Vec::new();
+    match std::fs::File::open(path).and_then(|f| f.take(MAX_MESSAGE + 1).read_to_end(&mut message)) {
+        Ok(n) if n as u64 > MAX_MESSAGE => Err(format!("{path}: larger than {MAX_MESSAGE} octets")),
+        Ok(_) => Ok(message),
+        Err(e) => Err(format!("{path}: {e}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replay(lines: &str, change: impl FnOnce(&mut Settings)) -> (Vec<serde_json::Value>, String, Summary) {
+        let mut settings = detector_alone();
+        settings.scoring.learning_messages = 0;
+        change(&mut settings);
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let summary = run(settings, &mut lines.as_bytes(), &mut out, &mut err).expect("memory");
+        let out = String::from_utf8(out).expect("text");
+        let lines = out.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+        (lines, String::from_utf8(err).expect("text"), summary)
+    }
+
+    fn message(time: u32, id: &str, sender: &str, to: &str, llr: f64) -> String {
+        json!({ "type": "message", "time": 1_795_356_000 + i64::from(time), "id": id, "tenant": "acme", "sender": sender,
+            "client_ip": "192.0.2.1", "recipients": [to], "llr": llr })
+        .to_string()
+            + "\n"
+    }
+
+    #[test]
+    fn a_taken_over_account_is_blocked_and_the_block_stands_before_the_message_that_opens_it() {
+        let mut lines = String::new();
+        for n in 0..20 {
+            lines += &message(n, &format!("h{n}"), "Alice@acme.example", "friend@y.example", -4.0);
+        }
+        for n in 0..10 {
+            lines += &message(100 + n, &format!("s{n}"), "alice@acme.example", &format!("x{n}@y.example"), 7.0);
+        }
+        lines += "{\"type\":\"outcome\",\"time\":1795356200,\"id\":\"h1\",\"recipient\":\"friend@y.example\",\"status\":\"delivered\"}\n";
+        let (out, err, summary) = replay(&lines, |_| ());
+        assert_eq!(err, "");
+        let at = out.iter().position(|l| l["event"] == "blocked").expect("blocked");
+        assert!((21..=25).contains(&at), "{at}");
+        let block = &out[at];
+        assert_eq!(
+            (&block["kind"], &block["subject"], &block["tenant"]),
+            (&json!("sender"), &json!("alice@acme.example"), &json!("acme"))
+        );
+        assert_eq!((&block["sender"], &block["reason"]), (&json!("alice@acme.example"), &json!("evidence")));
+        assert!(block["time"].is_i64() && !block["evidence"].as_array().expect("a list").is_empty());
+        let opener = &out[at + 1];
+        assert_eq!((&opener["id"], &opener["action"]), (&json!(format!("s{}", at - 20)), &json!("reject")));
+        let reference = block["ref"].as_str().expect("text");
+        assert!(
+            opener["reply"]
+                .as_str()
+                .expect("text")
+                .starts_with(&format!("550 5.1.8 Access denied, bad outbound sender [{reference}]"))
+        );
+        assert_eq!(out.len(), 31);
+        assert!(out[at + 2..].iter().all(|l| l["action"] == "reject"));
+        assert_eq!((summary.blocks.len(), summary.blocks[0].4), (1, 30 - u64::try_from(at).expect("small")));
+    }
+
+    #[test]
+    fn a_bad_line_is_told_with_its_number_and_the_run_goes_on() {
+        let long = "x".repeat(MAX_LINE + 10);
+        let lines = format!(
+            "nonsense\n\n{}{long}\n{}",
+            message(1, "a", "", "x@y.example", 0.0),
+            message(2, "b", "<>", "x@y.example", 0.0)
+        );
+        let missing = json!({ "type": "message", "time": 3, "id": "c", "tenant": "t", "sender": "s@t.example", "client_ip": "::1",
+            "recipients": [], "path": "/nonexistent/file" });
+        let (out, err, summary) = replay(&format!("{lines}{missing}\n"), |_| ());
+        assert_eq!(out.len(), 2);
+        assert!(out.iter().all(|l| l["action"] == "accept" && l["reply"].as_str().is_some_and(|r| r.starts_with("250 "))));
+        let told: Vec<&str> = err.lines().collect();
+        assert!(told[0].starts_with("outgate replay: line 1: not an event"), "{err}");
+        assert!(told[1].starts_with("outgate replay: line 4: longer than"), "{err}");
+        assert!(told[2].starts_with("outgate replay: line 6: c: /nonexistent/file"), "{err}");
+        assert_eq!(summary.errors, 3);
+    }
+
+    #[test]
+    fn blocks_end_by_themselves_and_ceilings_throttle() {
+        use crate::config::settings::{BlockDuration, WhenExceeded};
+        let change = |s: &mut Settings| {
+            s.policy.recipients_external_per_hour = 2;
+            s.policy.when_exceeded = WhenExceeded::Block;
+            s.blocks.duration = BlockDuration::For(std::time::Duration::from_secs(3600));
+        };
+        let lines: String = (0..3).map(|n| message(n, &n.to_string(), "a@acme.example", "x@y.example", -4.0)).collect();
+        let (out, ..) = replay(&(lines.clone() + &message(9000, "later", "a@acme.example", "x@y.example", -4.0)), change);
+        let events: Vec<_> = out.iter().map(|l| l["event"].as_str().or(l["action"].as_str()).expect("either")).collect();
+        assert_eq!(events, ["accept", "accept", "blocked", "reject", "released", "accept"]);
+        let throttle = |s: &mut Settings| {
+            change(s);
+            s.policy.when_exceeded = WhenExceeded::Throttle;
+        };
+        let (out, ..) = replay(&lines, throttle);
+        assert_eq!(
+            (&out[2]["action"], out[2]["reply"].as_str().map(|r| r.starts_with("450 4.2.1"))),
+            (&json!("defer"), Some(true))
+        );
+    }
+}

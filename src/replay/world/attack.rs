@@ -1,0 +1,120 @@
+//! The attacks of the simulated world: what a taken-over account sends, apart from its owner's own mail.
+
+use super::people::{DAY, Mails, Quality, Sender, To};
+use super::rng::Rng;
+
+/// Kinds of attack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// 30 messages a minute.
+    Blast,
+    /// 5 messages in an hour to 100-1,000 each.
+    Bulk,
+    /// 300 an hour.
+    Medium,
+    /// 300 a day, among the owner's mail.
+    Slow,
+    /// 20 a day from each of 50 accounts of one client.
+    Snowshoe,
+    /// 50 in an hour to the owner's contacts.
+    Lateral,
+    /// 14 days of harmless mail to new recipients, then blast.
+    Patient,
+    /// Blast with the words of ordinary mail in every message.
+    Padded,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 8] =
+        [Self::Blast, Self::Bulk, Self::Medium, Self::Slow, Self::Snowshoe, Self::Lateral, Self::Patient, Self::Padded];
+
+    /// Name in tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Blast => "blast",
+            Self::Bulk => "bulk",
+            Self::Medium => "medium",
+            Self::Slow => "slow",
+            Self::Snowshoe => "snowshoe",
+            Self::Lateral => "lateral",
+            Self::Patient => "patient",
+            Self::Padded => "padded",
+        }
+    }
+
+    /// Accounts it uses.
+    pub const fn accounts(self) -> usize {
+        if matches!(self, Self::Snowshoe) { 50 } else { 1 }
+    }
+
+    /// Days of preparation, of which no message counts.
+    pub const fn preparation_days(self) -> i64 {
+        if matches!(self, Self::Patient) { 14 } else { 0 }
+    }
+
+    /// Messages after which it counts as never stopped, milliseconds between two of them.
+    const fn pace(self) -> (u64, i64) {
+        match self {
+            Self::Blast | Self::Patient | Self::Padded => (600, 2_000),
+            Self::Bulk => (5, 720_000),
+            Self::Medium => (600, 12_000),
+            Self::Slow => (900, DAY / 300),
+            Self::Snowshoe => (2_000, DAY / 1000),
+            Self::Lateral => (50, 72_000),
+        }
+    }
+}
+
+/// Messages that an attacker sends, in order of time, in `out`; their senders are places in `victims`.
+pub fn mails(kind: Kind, start: i64, victims: &mut [Sender], quality: Quality, rng: &mut Rng, out: &mut Mails) {
+    let (messages, gap) = kind.pace();
+    let padded = kind == Kind::Padded;
+    // Words of ordinary mail hide a part of the campaigns, and take from the weight of what is still flagged.
+    let flag = rng.beta(if padded { quality.tpr * 0.95 } else { quality.tpr }, 3.0);
+    let bounces = rng.between(0.05, 0.3);
+    let spread = [1, 5, 20].get(rng.below(3) as usize).copied().unwrap_or(1);
+    let mut time = start;
+    for _ in 0..messages {
+        // Evenly but for a little jitter; accounts of a snowshoe take turns in no order.
+        time += (gap as f64 * rng.between(0.5, 1.5)) as i64;
+        let who = if kind.accounts() > 1 { rng.below(victims.len() as u64) as usize } else { 0 };
+        let Some(victim) = victims.get_mut(who) else { return };
+        let first = out.to.len();
+        match kind {
+            Kind::Lateral => {
+                let mut to = victim.contact(rng);
+                // Each contact once, as far as there are enough.
+                for _ in 0..20 {
+                    if !out.to.iter().any(|t| Some(t.address) == to) {
+                        break;
+                    }
+                    to = victim.contact(rng);
+                }
+                out.to.extend(to.map(|address| To { address, new: false, bounces: false }));
+            }
+            _ => {
+                let count = if kind == Kind::Bulk { 100 + rng.below(901) } else { spread };
+                for _ in 0..count {
+                    let address = victim.fresh();
+                    out.to.push(To { address, new: true, bounces: rng.chance(bounces) });
+                }
+            }
+        }
+        let flagged = rng.chance(flag);
+        let llr = quality.llr(flagged, rng) - if padded && flagged { 1.0 } else { 0.0 };
+        out.push(time, who as u32, 0, first, llr);
+    }
+}
+
+/// The harmless mail by which a patient attacker prepares: 30 a day to people the owner never wrote to.
+pub fn preparation(start: i64, days: i64, victim: &mut Sender, quality: Quality, rng: &mut Rng, out: &mut Mails) {
+    for i in 0..days * 30 {
+        let time = start + (i * DAY) / 30 + rng.below(1_000_000) as i64;
+        let first = out.to.len();
+        let address = victim.fresh();
+        out.to.push(To { address, new: true, bounces: rng.chance(0.01) });
+        let flagged = rng.chance(quality.fpr);
+        out.push(time, 0, 0, first, quality.llr(flagged, rng));
+    }
+}

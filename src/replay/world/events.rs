@@ -1,0 +1,62 @@
+//! The mail of a simulated world as the JSON lines that `outgate replay` reads.
+
+use super::people::To;
+use crate::types::{Action, Identity, MessageId};
+use serde_json::json;
+use std::io::{self, Write};
+
+/// Writes events. The first error is kept, after it nothing is written.
+pub struct Events<'a> {
+    out: &'a mut dyn Write,
+    failed: Option<io::Error>,
+}
+
+impl<'a> Events<'a> {
+    /// To this writer.
+    pub fn new(out: &'a mut dyn Write) -> Self {
+        Self { out, failed: None }
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// Something could not be written.
+    pub fn finish(self) -> io::Result<()> {
+        self.failed.map_or_else(|| self.out.flush(), Err)
+    }
+
+    /// A message with what was decided, in a field that a replay passes over.
+    pub(super) fn message(&mut self, time: i64, id: MessageId, who: &Identity, to: &[To], llr: f64, decided: Action) {
+        let recipients: Vec<String> = to.iter().map(address).collect();
+        self.line(&json!({
+            "type": "message", "time": seconds(time), "id": id, "tenant": who.tenant, "sender": who.address,
+            "client_ip": who.client, "recipients": recipients, "llr": llr, "decided": decided,
+        }));
+    }
+
+    /// An outcome.
+    pub(super) fn outcome(&mut self, time: i64, id: MessageId, to: &To) {
+        let (status, code, enhanced, text) =
+            if to.bounces { ("bounced", 550, "5.1.1", "User unknown") } else { ("delivered", 250, "2.0.0", "OK") };
+        self.line(&json!({
+            "type": "outcome", "time": seconds(time), "id": id, "recipient": address(to), "status": status, "code": code,
+            "enhanced": enhanced, "text": text,
+        }));
+    }
+
+    fn line(&mut self, line: &serde_json::Value) {
+        if self.failed.is_none()
+            && let Err(error) = writeln!(self.out, "{line}")
+        {
+            self.failed = Some(error);
+        }
+    }
+}
+
+fn seconds(time: i64) -> f64 {
+    time as f64 / 1000.0
+}
+
+fn address(to: &To) -> String {
+    format!("r{:x}@recipients.example", to.address)
+}

@@ -1,0 +1,502 @@
+//! A made-up world in which every message's truth is known: tenants of a thousand senders, their ordinary mail, and eight
+//! kinds of attack. It is fed to the relay's own judge, without JSON between, and to simple detectors beside it.
+
+pub mod attack;
+pub mod events;
+pub mod people;
+pub mod references;
+pub mod report;
+pub mod rng;
+
+use super::engine::Engine;
+use crate::config::Settings;
+use crate::judge::{MessageFacts, RecipientFacts};
+use crate::reputation::mix;
+use crate::types::{Action, Block, Domain, Identity, MessageId, OutcomeClass, Reason, SenderKey, Strength, TenantId, Time};
+use attack::Kind;
+use events::Events;
+use people::{Class, DAY, Mail, Mails, Quality, Sender, To};
+use references::References;
+use report::{Campaign, Report};
+use rng::Rng;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+/// First day of every tenant's life: 2026-06-01, a Monday.
+const FIRST_DAY: i64 = 20_605;
+/// Days a sender counts as cold.
+pub const COLD_DAYS: i64 = 5;
+/// Senders of a tenant: persons, applications, newsletters, and beside them one forwarder, list and source of reports.
+const CLASSES: [(Class, usize); 6] = [
+    (Class::Person, 900),
+    (Class::Application, 80),
+    (Class::Newsletter, 20),
+    (Class::Forwarder, 1),
+    (Class::List, 1),
+    (Class::Bounces, 1),
+];
+/// Chance per day that one sender of a tenant leaves and one without history comes.
+const ARRIVALS: f64 = 0.5;
+
+/// What is simulated.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Seeds; each is a world of its own.
+    pub seeds: Vec<u64>,
+    /// Days of each tenant before the attacks.
+    pub days: i64,
+    /// Tenants of a thousand senders per seed.
+    pub tenants: u64,
+    /// Campaigns per attack and seed.
+    pub campaigns: u64,
+    /// Quality of the classifier.
+    pub quality: Quality,
+    /// The simple detectors run too.
+    pub references: bool,
+    /// Attacks to run.
+    pub attacks: Vec<Kind>,
+}
+
+/// Runs the plan; the ordinary mail also goes to `events`.
+pub fn run(settings: &Arc<Settings>, plan: &Plan, mut events: Option<&mut Events<'_>>) -> Report {
+    let mut report = Report::default();
+    for seed in &plan.seeds {
+        for number in 0..plan.tenants {
+            let mut tenant = Tenant::new(settings, *seed, number, plan);
+            for day in 0..plan.days {
+                tenant.day(FIRST_DAY + day, &mut report, &mut events);
+            }
+            let (records, all) = tenant.engine.judge().memory();
+            report.tracked += tenant.engine.judge().tracked() as u64;
+            report.octets.0 += records as u64;
+            report.octets.1 += all as u64;
+            let share = plan.campaigns / plan.tenants + u64::from(number < plan.campaigns % plan.tenants);
+            for kind in &plan.attacks {
+                for _ in 0..share {
+                    let campaign = tenant.campaign(*kind, FIRST_DAY + plan.days);
+                    report.campaigns.push(campaign);
+                }
+            }
+        }
+    }
+    report
+}
+
+/// A recipient's hash, mixed so that both halves are random as those of real addresses are.
+fn recipient_hash(address: u64) -> u64 {
+    mix(address, 0x7265_6369_7069_656e)
+}
+
+/// An answer to a campaign's message: time, message, account, address, unknown user.
+type Answer = (i64, u64, u32, u64, bool);
+
+struct Tenant<'a> {
+    plan: &'a Plan,
+    engine: Engine,
+    rng: Rng,
+    id: TenantId,
+    client: IpAddr,
+    senders: Vec<Sender>,
+    identities: Vec<Arc<Identity>>,
+    references: Vec<References>,
+    mails: Mails,
+    outcomes: VecDeque<Due>,
+    next_number: u64,
+    turn: u32,
+    /// Per sender: the day it was last blocked, held or met by a reference, so that a sender-day counts once.
+    counted: Vec<[i64; 2 + references::COUNT]>,
+    blocked: Vec<Arc<Block>>,
+    hashes: Vec<RecipientFacts>,
+}
+
+/// An outcome that is to come.
+#[derive(Debug, Clone)]
+struct Due {
+    time: i64,
+    id: MessageId,
+    who: u32,
+    identity: Arc<Identity>,
+    to: To,
+}
+
+impl<'a> Tenant<'a> {
+    fn new(settings: &Arc<Settings>, seed: u64, number: u64, plan: &'a Plan) -> Self {
+        let mut tenant = Self {
+            plan,
+            engine: Engine::new(Arc::clone(settings)),
+            rng: Rng::new(seed, number),
+            id: TenantId::new(&format!("tenant{seed}-{number}")),
+            client: IpAddr::V4(Ipv4Addr::new(198, 51, 100, (number % 250) as u8 + 1)),
+            senders: Vec::new(),
+            identities: Vec::new(),
+            references: Vec::new(),
+            mails: Mails::default(),
+            outcomes: VecDeque::new(),
+            next_number: 1,
+            turn: 0,
+            counted: Vec::new(),
+            blocked: Vec::new(),
+            hashes: Vec::new(),
+        };
+        for (class, count) in CLASSES {
+            for _ in 0..count {
+                let sender = tenant.make(class, FIRST_DAY);
+                tenant.identities.push(tenant.identity(&sender, 0));
+                tenant.senders.push(sender);
+                tenant.references.push(References::default());
+                tenant.counted.push([i64::MIN; 2 + references::COUNT]);
+            }
+        }
+        tenant
+    }
+
+    fn make(&mut self, class: Class, born: i64) -> Sender {
+        let number = self.next_number;
+        self.next_number += 1;
+        Sender::new(class, number, born, self.plan.quality, &mut self.rng)
+    }
+
+    fn identity(&self, sender: &Sender, outside: u64) -> Arc<Identity> {
+        let (local, domain) = match sender.class {
+            Class::Bounces => {
+                let key = SenderKey::claimed(&self.id, "", self.client);
+                let (tenant, client) = (self.id.clone(), self.client);
+                return Arc::new(Identity {
+                    tenant,
+                    key,
+                    address: "".into(),
+                    domain: None,
+                    strength: Strength::None,
+                    client,
+                    foreign: false,
+                });
+            }
+            Class::Forwarder => (format!("o{outside:x}"), "outside.example".to_owned()),
+            _ => (format!("u{}", sender.number), format!("{}.example", self.id)),
+        };
+        let address = format!("{local}@{domain}");
+        let key = SenderKey::account(&self.id, &address);
+        Arc::new(Identity {
+            tenant: self.id.clone(),
+            key,
+            address: address.into(),
+            domain: Domain::parse(&domain),
+            strength: Strength::Authenticated,
+            client: self.client,
+            foreign: false,
+        })
+    }
+
+    /// One day of ordinary mail.
+    fn day(&mut self, day: i64, report: &mut Report, events: &mut Option<&mut Events<'_>>) {
+        if self.rng.chance(ARRIVALS) {
+            self.arrival(day);
+        }
+        let mut mails = std::mem::take(&mut self.mails);
+        mails.clear();
+        for (who, sender) in (0_u32..).zip(&mut self.senders) {
+            sender.day(day, who, self.plan.quality, &mut self.rng, &mut mails);
+        }
+        mails.mails.sort_by_key(|m| m.time);
+        let started = report::Stopwatch::start();
+        for at in 0..mails.mails.len() {
+            let Some(mail) = mails.mails.get(at).copied() else { break };
+            while self.outcomes.front().is_some_and(|due| due.time <= mail.time) {
+                self.outcome(day, report, events);
+            }
+            self.mail(day, &mail, mails.recipients(&mail), report, events);
+        }
+        report.events += mails.mails.len() as u64;
+        report.nanos += started.nanos();
+        for sender in &self.senders {
+            report.sender_day(sender.class, day - sender.born < COLD_DAYS);
+        }
+        // Whoever was blocked by mistake is released over night, as by an admin.
+        for block in std::mem::take(&mut self.blocked) {
+            self.engine.release(&block);
+        }
+        self.mails = mails;
+    }
+
+    fn arrival(&mut self, day: i64) {
+        let who = self.rng.below(1000) as usize;
+        let Some(class) = self.senders.get(who).map(|s| s.class) else { return };
+        let sender = self.make(class, day);
+        let identity = self.identity(&sender, 0);
+        if let (Some(s), Some(i), Some(r)) =
+            (self.senders.get_mut(who), self.identities.get_mut(who), self.references.get_mut(who))
+        {
+            (*s, *i, *r) = (sender, identity, References::default());
+        }
+    }
+
+    fn mail(&mut self, day: i64, mail: &Mail, to: &[To], report: &mut Report, events: &mut Option<&mut Events<'_>>) {
+        let who = mail.who as usize;
+        let Some(sender) = self.senders.get(who) else { return };
+        let (class, cold) = (sender.class, day - sender.born < COLD_DAYS);
+        let identity = match mail.outside {
+            0 => self.identities.get(who).map(Arc::clone),
+            outside => Some(self.identity(sender, outside)),
+        };
+        let Some(identity) = identity else { return };
+        let id = self.next_id(mail.time);
+        self.engine.advance(Time(mail.time));
+        let ruling = self.judge(id, &identity, to, mail.llr);
+        if let Some(events) = events {
+            events.message(mail.time, id, &identity, to, mail.llr, ruling.0);
+        }
+        if let Some(block) = &ruling.1 {
+            if self.count(who, 0, day) {
+                report.false_block(class, cold);
+            }
+            self.blocked.push(Arc::clone(block));
+        }
+        if ruling.0 == Action::Hold && self.count(who, 1, day) {
+            report.false_hold(class, cold, ruling.2);
+        }
+        if self.plan.references {
+            let new = to.iter().filter(|t| t.new).count() as u32;
+            let hits = self.references.get_mut(who).map_or(0, |r| r.message(mail.time, to.len() as u32, new, mail.llr));
+            self.references_hit(who, hits, day, class, cold, report);
+        }
+        if matches!(ruling.0, Action::Accept | Action::HighRisk) {
+            // Answers come within seconds; in order, since each waits the same time.
+            let time = mail.time + 5_000;
+            self.outcomes.extend(to.iter().map(|t| Due { time, id, who: mail.who, identity: Arc::clone(&identity), to: *t }));
+        }
+    }
+
+    fn outcome(&mut self, day: i64, report: &mut Report, events: &mut Option<&mut Events<'_>>) {
+        let Some(due) = self.outcomes.pop_front() else { return };
+        if let Some(events) = events {
+            events.outcome(due.time, due.id, &due.to);
+        }
+        self.engine.advance(Time(due.time));
+        let class = if due.to.bounces { OutcomeClass::UnknownUser } else { OutcomeClass::Delivered };
+        let block = self.engine.outcome(&due.identity, due.id, class, recipient_hash(due.to.address));
+        let who = due.who as usize;
+        let Some((class, born)) = self.senders.get(who).map(|s| (s.class, s.born)) else { return };
+        let cold = day - born < COLD_DAYS;
+        if let Some(block) = block {
+            if self.count(who, 0, day) {
+                report.false_block(class, cold);
+            }
+            self.blocked.push(block);
+        }
+        if self.plan.references {
+            let hits = self.references.get_mut(who).map_or(0, |r| r.outcome(due.time, due.to.bounces));
+            self.references_hit(who, hits, day, class, cold, report);
+        }
+    }
+
+    fn references_hit(&mut self, who: usize, hits: u32, day: i64, class: Class, cold: bool, report: &mut Report) {
+        if hits == 0 {
+            return;
+        }
+        for place in 0..references::COUNT {
+            if hits & (1 << place) != 0 {
+                if self.count(who, 2 + place, day) {
+                    report.reference_block(place, class, cold);
+                }
+                if let Some(r) = self.references.get_mut(who) {
+                    r.forgive(place as u32);
+                }
+            }
+        }
+    }
+
+    /// Whether this is the first of its kind on that sender's day.
+    fn count(&mut self, who: usize, place: usize, day: i64) -> bool {
+        let Some(last) = self.counted.get_mut(who).and_then(|c| c.get_mut(place)) else { return false };
+        let first = *last != day;
+        *last = day;
+        first
+    }
+
+    fn next_id(&mut self, time: i64) -> MessageId {
+        self.turn = self.turn.wrapping_add(1);
+        MessageId::from_parts(Time(time), self.turn)
+    }
+
+    fn judge(&mut self, id: MessageId, identity: &Identity, to: &[To], llr: f64) -> (Action, Option<Arc<Block>>, Reason) {
+        self.hashes.clear();
+        self.hashes.extend(to.iter().map(|t| RecipientFacts { hash: recipient_hash(t.address), internal: false }));
+        let facts = MessageFacts {
+            id,
+            identity,
+            recipients: &self.hashes,
+            fingerprint: mix(id.0, 0x6669_6e67),
+            llr,
+            probability: 1.0 / (1.0 + (-llr).exp()),
+            symbols: &[],
+            link_hosts: &[],
+            is_report: false,
+            listed: 0.0,
+        };
+        let ruling = self.engine.message(&facts);
+        (ruling.action, ruling.opened, ruling.reason)
+    }
+
+    /// One campaign from accounts with a history, on the day after the last; everything is put back afterwards.
+    fn campaign(&mut self, kind: Kind, day: i64) -> Campaign {
+        let mut places: Vec<usize> = Vec::new();
+        while places.len() < kind.accounts() {
+            let who = self.rng.below(900) as usize;
+            if !places.contains(&who) && self.senders.get(who).is_some_and(|s| day - s.born > 2 * COLD_DAYS) {
+                places.push(who);
+            }
+        }
+        let mut victims: Vec<Sender> = places.iter().filter_map(|p| self.senders.get(*p).cloned()).collect();
+        let identities: Vec<Arc<Identity>> = places.iter().filter_map(|p| self.identities.get(*p).map(Arc::clone)).collect();
+        let mut references: Vec<References> = places.iter().filter_map(|p| self.references.get(*p).cloned()).collect();
+        let fork = self.engine.judge().fork(identities.iter().map(|i| &**i));
+        let begun = self.engine.now();
+        let days = kind.preparation_days();
+        let start = (day + days) * DAY + self.rng.between(8.0, 16.0) as i64 * 3_600_000;
+        let mut bad = Mails::default();
+        let mut own = Mails::default();
+        if let (true, Some(victim)) = (days > 0, victims.first_mut()) {
+            attack::preparation(day * DAY, days, victim, self.plan.quality, &mut self.rng, &mut own);
+        }
+        attack::mails(kind, start, &mut victims, self.plan.quality, &mut self.rng, &mut bad);
+        let end = bad.mails.last().map_or(start, |m| m.time);
+        for (who, victim) in (0_u32..).zip(&mut victims) {
+            for d in day..=end.div_euclid(DAY) {
+                victim.day(d, who, self.plan.quality, &mut self.rng, &mut own);
+            }
+        }
+        let campaign = self.story(kind, start, &bad, own, &identities, &mut references);
+        self.engine.judge().put_back(&fork);
+        self.engine.rewind(begun);
+        campaign
+    }
+
+    /// Tells one campaign to judge and references, the owner's mail between.
+    fn story(
+        &mut self,
+        kind: Kind,
+        start: i64,
+        bad: &Mails,
+        own: Mails,
+        who: &[Arc<Identity>],
+        references: &mut [References],
+    ) -> Campaign {
+        let mut all: Vec<(bool, Mail)> = own.mails.iter().map(|m| (false, *m)).collect();
+        all.extend(bad.mails.iter().map(|m| (true, *m)));
+        all.sort_by_key(|(_, m)| m.time);
+        let mut campaign = Campaign::new(kind, who.len());
+        let mut dues: BinaryHeap<Reverse<Answer>> = BinaryHeap::new();
+        let mut open: Vec<Arc<Block>> = Vec::new();
+        let last_bad = bad.mails.last().map_or(0, |m| m.time);
+        for (is_bad, mail) in all {
+            if mail.time > last_bad {
+                break;
+            }
+            while let Some(Reverse((time, id, place, address, bounced))) = dues.peek().copied() {
+                if time > mail.time {
+                    break;
+                }
+                dues.pop();
+                self.engine.advance(Time(time));
+                let class = if bounced { OutcomeClass::UnknownUser } else { OutcomeClass::Delivered };
+                let account = place as usize;
+                if let Some(identity) = who.get(account)
+                    && let Some(block) = self.engine.outcome(identity, MessageId(id), class, recipient_hash(address))
+                {
+                    campaign.blocked(account, time - start);
+                    open.push(block);
+                }
+                if self.plan.references
+                    && let Some(r) = references.get_mut(account)
+                {
+                    campaign.reference_hits(account, r.outcome(time, bounced));
+                }
+            }
+            let account = mail.who as usize;
+            let Some(identity) = who.get(account).map(Arc::clone) else { continue };
+            let to = if is_bad { bad.recipients(&mail) } else { own.recipients(&mail) };
+            if to.is_empty() {
+                continue;
+            }
+            let id = self.next_id(mail.time);
+            self.engine.advance(Time(mail.time));
+            let (action, block, _) = self.judge(id, &identity, to, mail.llr);
+            if let Some(block) = block {
+                campaign.blocked(account, mail.time - start);
+                open.push(block);
+            }
+            if is_bad {
+                campaign.message(action, to.len());
+            }
+            if self.plan.references {
+                let new = to.iter().filter(|t| t.new).count() as u32;
+                if let Some(r) = references.get_mut(account) {
+                    let hits = r.message(mail.time, to.len() as u32, new, mail.llr);
+                    campaign.reference_hits(account, hits);
+                    if is_bad {
+                        campaign.reference_message(account);
+                    }
+                }
+            }
+            if matches!(action, Action::Accept | Action::HighRisk) {
+                for t in to {
+                    let wait = 1_000 + self.rng.below(59_000) as i64;
+                    dues.push(Reverse((mail.time + wait, id.0, mail.who, t.address, t.bounces)));
+                }
+            }
+        }
+        for block in open {
+            self.engine.release(&block);
+        }
+        campaign
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::reader;
+
+    fn plan() -> Plan {
+        let quality = Quality { tpr: 0.98, fpr: 0.001 };
+        Plan { seeds: vec![7], days: 1, tenants: 1, campaigns: 0, quality, references: false, attacks: vec![] }
+    }
+
+    #[test]
+    fn a_replay_of_the_written_events_decides_as_the_simulation_did() {
+        let settings = Arc::new(reader::detector_alone());
+        let mut written = Vec::new();
+        let mut events = Events::new(&mut written);
+        run(&settings, &plan(), Some(&mut events));
+        events.finish().expect("memory");
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let summary = reader::run((*settings).clone(), &mut &written[..], &mut out, &mut err).expect("memory");
+        assert_eq!((summary.errors, summary.unknown), (0, 0));
+        let actions = |text: &[u8], key: &str| -> Vec<(String, String)> {
+            let lines = std::str::from_utf8(text)
+                .expect("text")
+                .lines()
+                .map(|l| serde_json::from_str::<serde_json::Value>(l).expect("JSON"));
+            lines.filter_map(|l| Some((l["id"].as_str()?.to_owned(), l[key].as_str()?.to_owned()))).collect()
+        };
+        let (simulated, replayed) = (actions(&written, "decided"), actions(&out, "action"));
+        assert!(simulated.len() > 20_000 && simulated.iter().any(|(_, a)| a == "high_risk"), "{}", simulated.len());
+        assert_eq!(simulated, replayed);
+    }
+
+    #[test]
+    fn attacks_are_stopped_and_leave_no_trace_in_the_next_one() {
+        let settings = Arc::new(reader::detector_alone());
+        let attacks = vec![Kind::Blast, Kind::Bulk, Kind::Lateral];
+        let plan = Plan { days: 12, campaigns: 6, attacks, ..plan() };
+        let report = run(&settings, &plan, None);
+        assert_eq!(report.campaigns.len(), 18);
+        for campaign in &report.campaigns {
+            assert!(campaign.leaked <= 30, "{campaign:?}");
+        }
+        let text = report.text(false);
+        assert!(text.contains("newsletter") && text.contains("lateral"), "{text}");
+    }
+}

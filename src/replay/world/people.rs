@@ -1,0 +1,260 @@
+//! The senders of a tenant and their ordinary mail, as the page of the simulated world describes them.
+
+use super::rng::Rng;
+
+/// Milliseconds of a day.
+pub const DAY: i64 = 86_400_000;
+const HOUR: f64 = 3_600_000.0;
+
+/// How good the classifier is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Quality {
+    /// Share of spam that is flagged.
+    pub tpr: f64,
+    /// Share of ordinary mail that is flagged.
+    pub fpr: f64,
+}
+
+impl Quality {
+    /// The LLR of a message, flagged or not: that of the flag, with noise that does not change its side.
+    pub fn llr(&self, flagged: bool, rng: &mut Rng) -> f64 {
+        let noise = rng.normal();
+        if flagged {
+            ((self.tpr / self.fpr).ln() + noise).max(2.3)
+        } else {
+            (((1.0 - self.tpr) / (1.0 - self.fpr)).ln() + noise).min(0.5)
+        }
+    }
+}
+
+/// What a sender is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// A person.
+    Person,
+    /// A program with one template.
+    Application,
+    /// Bursts to subscribers.
+    Newsletter,
+    /// Mail forwarded from outside, from many addresses, spam among it.
+    Forwarder,
+    /// Posts of a mailing list.
+    List,
+    /// Delivery reports, without a sender.
+    Bounces,
+}
+
+/// One message.
+#[derive(Debug, Clone, Copy)]
+pub struct Mail {
+    /// Milliseconds since the epoch.
+    pub time: i64,
+    /// Place of the sender within its tenant.
+    pub who: u32,
+    /// For forwarded mail: number of the outside sender; else 0.
+    pub outside: u64,
+    /// First of its recipients in the day's list ...
+    pub first: u32,
+    /// ... and how many.
+    pub count: u32,
+    /// LLR of the content.
+    pub llr: f64,
+}
+
+/// One recipient of a message.
+#[derive(Debug, Clone, Copy)]
+pub struct To {
+    /// Number of the address.
+    pub address: u64,
+    /// Never written to before by this sender, in truth.
+    pub new: bool,
+    /// An unknown user.
+    pub bounces: bool,
+}
+
+/// The mail of some time.
+#[derive(Debug, Default)]
+pub struct Mails {
+    /// Messages.
+    pub mails: Vec<Mail>,
+    /// Their recipients.
+    pub to: Vec<To>,
+}
+
+impl Mails {
+    /// Recipients of a message.
+    pub fn recipients(&self, mail: &Mail) -> &[To] {
+        self.to.get(mail.first as usize..(mail.first + mail.count) as usize).unwrap_or_default()
+    }
+
+    /// Adds a message whose recipients were pushed from `first` on.
+    pub fn push(&mut self, time: i64, who: u32, outside: u64, first: usize, llr: f64) {
+        let count = self.to.len() - first;
+        self.mails.push(Mail { time, who, outside, first: first as u32, count: count as u32, llr });
+    }
+
+    /// Empties it and keeps the room.
+    pub fn clear(&mut self) {
+        self.mails.clear();
+        self.to.clear();
+    }
+}
+
+/// A sender of the world.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    /// What it is.
+    pub class: Class,
+    /// Unique number: names its address.
+    pub number: u64,
+    /// Its first day.
+    pub born: i64,
+    flagged: f64,
+    new_share: f64,
+    volume: f64,
+    contacts: Vec<u64>,
+    fresh: u64,
+}
+
+/// Contacts a person has from the start.
+const CONTACTS: u64 = 160;
+
+impl Sender {
+    /// A sender without history.
+    pub fn new(class: Class, number: u64, born: i64, quality: Quality, rng: &mut Rng) -> Self {
+        let (flagged, new_share, volume, contacts) = match class {
+            Class::Person => {
+                let new = 0.25_f64.mul_add(rng.beta(0.264, 3.8), 0.02);
+                (rng.beta(quality.fpr, 20.0), new, rng.lognormal(20.0, 0.9), CONTACTS)
+            }
+            Class::Application => (rng.beta((3.0 * quality.fpr).min(0.5), 1.0), 0.5, rng.lognormal(100.0, 1.0), 20),
+            Class::Newsletter => (0.0, 0.03, rng.lognormal(500.0, 0.8).clamp(10.0, 20_000.0), 0),
+            Class::Forwarder => (quality.fpr, 0.0, 900.0, 30),
+            Class::List => (rng.beta(quality.fpr, 20.0), 0.01, 900.0, 200),
+            Class::Bounces => (0.3, 1.0, 900.0, 0),
+        };
+        let contacts = (0..contacts).map(|i| number << 24 | i).collect::<Vec<_>>();
+        Self { class, number, born, flagged, new_share, volume, fresh: number << 24 | contacts.len() as u64, contacts }
+    }
+
+    /// An address never used before.
+    pub const fn fresh(&mut self) -> u64 {
+        self.fresh += 1;
+        self.fresh
+    }
+
+    /// Somebody it has written to; the first contacts are written to most.
+    pub fn contact(&self, rng: &mut Rng) -> Option<u64> {
+        let n = self.contacts.len() as f64;
+        self.contacts.get((n * rng.unit().powi(2)) as usize).copied()
+    }
+
+    fn recipient(&mut self, rng: &mut Rng, bounces: f64) -> To {
+        let known = if rng.chance(self.new_share) { None } else { self.contact(rng) };
+        let new = known.is_none();
+        let address = known.unwrap_or_else(|| self.fresh());
+        if new && self.contacts.len() < 2000 && rng.chance(0.3) {
+            self.contacts.push(address);
+        }
+        To { address, new, bounces: rng.chance(bounces) }
+    }
+
+    /// The mail of one day, not sorted by time.
+    pub fn day(&mut self, day: i64, who: u32, quality: Quality, rng: &mut Rng, out: &mut Mails) {
+        let start = day * DAY;
+        // Day 0 of the epoch was a Thursday.
+        let weekend = (day + 3).rem_euclid(7) >= 5;
+        match self.class {
+            Class::Person => {
+                let mean = self.volume * rng.lognormal(1.0, 0.763) * if weekend { 0.05 } else { 1.0 };
+                for _ in 0..whole(mean, rng) {
+                    let time = start + (HOUR * 2.5_f64.mul_add(rng.normal(), 13.0)).clamp(0.0, 86_399_000.0) as i64;
+                    let count = match rng.unit() {
+                        u if u < 0.85 => 1,
+                        u if u < 0.92 => 2,
+                        _ => 3 + (34.0 * rng.unit().powi(8)) as u64,
+                    };
+                    self.message(time, who, count, 0.01, quality, rng, out);
+                }
+                if rng.chance(0.01) {
+                    let time = start + (HOUR * rng.between(8.0, 18.0)) as i64;
+                    let count = 20 + rng.below(131);
+                    self.message(time, who, count, 0.01, quality, rng, out);
+                }
+            }
+            Class::Application => {
+                let mean = self.volume * rng.lognormal(1.0, 0.663);
+                for _ in 0..whole(mean, rng) {
+                    let time = start + rng.below(DAY as u64) as i64;
+                    self.message(time, who, 1, 0.02, quality, rng, out);
+                }
+            }
+            Class::Newsletter if (day + self.number as i64) % 5 == 0 => self.burst(start, who, quality, rng, out),
+            Class::Newsletter => {}
+            Class::Forwarder | Class::List | Class::Bounces => self.beside(start, who, quality, rng, out),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all of it is the message")]
+    fn message(&mut self, time: i64, who: u32, count: u64, bounces: f64, quality: Quality, rng: &mut Rng, out: &mut Mails) {
+        let first = out.to.len();
+        for _ in 0..count {
+            let to = self.recipient(rng, bounces);
+            if out.to.get(first..).unwrap_or_default().iter().all(|t| t.address != to.address) {
+                out.to.push(to);
+            }
+        }
+        let flagged = rng.chance(self.flagged);
+        out.push(time, who, 0, first, quality.llr(flagged, rng));
+    }
+
+    /// One mailing: one template, one recipient each, within minutes to an hour.
+    fn burst(&mut self, start: i64, who: u32, quality: Quality, rng: &mut Rng, out: &mut Mails) {
+        let import = !self.contacts.is_empty() && rng.chance(0.01);
+        let flagged = rng.beta((10.0 * quality.fpr).min(0.5), 0.2);
+        let begins = start + (HOUR * rng.between(7.0, 18.0)) as i64;
+        let takes = rng.between(300_000.0, HOUR);
+        let size = self.volume as usize;
+        for i in 0..size {
+            let known = self.contacts.get(i).copied().filter(|_| !import && !rng.chance(self.new_share));
+            let to = To {
+                address: known.unwrap_or_else(|| self.fresh()),
+                new: known.is_none(),
+                bounces: rng.chance(if import { 0.03 } else { 0.01 }),
+            };
+            if known.is_none() && !import {
+                match self.contacts.get_mut(i) {
+                    Some(place) => *place = to.address,
+                    None => self.contacts.push(to.address),
+                }
+            }
+            let first = out.to.len();
+            out.to.push(to);
+            let hit = rng.chance(flagged);
+            out.push(begins + (takes * i as f64 / size as f64) as i64, who, 0, first, quality.llr(hit, rng));
+        }
+    }
+
+    fn beside(&mut self, start: i64, who: u32, quality: Quality, rng: &mut Rng, out: &mut Mails) {
+        for _ in 0..self.volume as u64 {
+            let time = start + rng.below(DAY as u64) as i64;
+            if self.class != Class::Forwarder {
+                self.message(time, who, 1, if self.class == Class::Bounces { 0.0 } else { 0.01 }, quality, rng, out);
+                continue;
+            }
+            let first = out.to.len();
+            let to = self.recipient(rng, 0.01);
+            out.to.push(to);
+            // A tenth is spam, from addresses seen once; the rest comes from a few hundred correspondents.
+            let spam = rng.chance(0.1);
+            let outside = if spam { self.fresh() } else { 1 + (400.0 * rng.unit().powi(2)) as u64 };
+            let flagged = rng.chance(if spam { quality.tpr } else { self.flagged });
+            out.push(time, who, outside, first, quality.llr(flagged, rng));
+        }
+    }
+}
+
+/// A whole number of that mean.
+fn whole(mean: f64, rng: &mut Rng) -> u64 {
+    mean as u64 + u64::from(rng.chance(mean.fract()))
+}

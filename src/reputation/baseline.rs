@@ -1,0 +1,256 @@
+//! What is usual for one sender, and for all senders of a class in a tenant.
+
+use super::evidence::FLAG_NATS;
+use crate::types::Time;
+use serde::{Deserialize, Serialize};
+
+/// Recipients after which the older half of them counts half: the share of new ones follows within two hundred.
+const RECIPIENTS_REMEMBERED: f32 = 128.0;
+/// From this share of messages to several recipients on, a sender is taken for a person.
+const PERSON_MULTI: f32 = 0.03;
+/// Messages in one hour that a bulk sender has been seen to send.
+const BULK_PEAK: f32 = 30.0;
+/// Of somebody who writes to new people only, another one says nothing, and a known one nothing against.
+const MOST_NEW: f64 = 0.95;
+/// A class needs so many messages in a tenant before its own share outweighs the world's.
+const CLASS_STRENGTH: f32 = 2000.0;
+
+/// What a sender behaves like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// Too little is known.
+    Newcomer,
+    /// Now and then several recipients.
+    Person,
+    /// One recipient at a time, all day.
+    Application,
+    /// One recipient at a time, many in an hour.
+    Bulk,
+}
+
+/// What a class assumes of a sender before the sender's own mail has spoken.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prior {
+    /// Share of flagged messages, and its weight in messages: how much the senders of a class are alike.
+    pub flagged: (f64, f64),
+    /// Share of new recipients, and its weight in recipients.
+    pub new: (f64, f64),
+    /// Share of unknown users, and its weight in outcomes.
+    pub bounced: (f64, f64),
+}
+
+impl Class {
+    /// The world's prior of a class.
+    pub const fn prior(self) -> Prior {
+        match self {
+            // Everybody is new to somebody without a history.
+            Self::Newcomer => Prior { flagged: (0.003, 1.0), new: (0.9, 5.0), bounced: (0.01, 100.0) },
+            Self::Person => Prior { flagged: (0.001, 20.0), new: (0.2, 10.0), bounced: (0.01, 100.0) },
+            Self::Application => Prior { flagged: (0.003, 1.0), new: (0.5, 5.0), bounced: (0.02, 100.0) },
+            Self::Bulk => Prior { flagged: (0.01, 1.0), new: (0.05, 5.0), bounced: (0.01, 100.0) },
+        }
+    }
+}
+
+/// The prior of somebody in a tenant that has no population yet to borrow from: that of the pilot.
+pub const ALONE: Prior = Prior { flagged: (0.005, 200.0), new: (0.3, 50.0), bounced: (0.01, 100.0) };
+
+/// What is usual for one sender. Learned only while the sender is in good standing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    messages: f32,
+    flagged: f32,
+    recipients: f32,
+    new: f32,
+    outcomes: f32,
+    bounced: f32,
+    /// Messages to more than one recipient.
+    multi: f32,
+    /// Most messages in one hour.
+    peak: f32,
+    /// Day since the epoch up to which these have decayed.
+    day: i32,
+}
+
+fn day(now: Time) -> i32 {
+    i32::try_from(now.as_secs().div_euclid(86_400)).unwrap_or(0)
+}
+
+impl Baseline {
+    /// Lets the past fade up to `now`, by `keep` a day; a clock that steps back changes nothing.
+    pub fn age(&mut self, now: Time, keep: f64) {
+        let today = day(now);
+        let passed = today.saturating_sub(self.day);
+        if self.day != 0 && passed > 0 {
+            let keep = keep.powi(passed.min(10_000)) as f32;
+            for value in
+                [&mut self.messages, &mut self.flagged, &mut self.outcomes, &mut self.bounced, &mut self.multi, &mut self.peak]
+            {
+                *value *= keep;
+            }
+        }
+        self.day = self.day.max(today);
+    }
+
+    /// What this sender behaves like; `messages` in its life.
+    pub fn class(&self, messages: u32, newcomer_messages: f64) -> Class {
+        if f64::from(messages) < newcomer_messages {
+            Class::Newcomer
+        } else if self.multi >= PERSON_MULTI * self.messages {
+            Class::Person
+        } else if self.peak >= BULK_PEAK {
+            Class::Bulk
+        } else {
+            Class::Application
+        }
+    }
+
+    /// Share of flagged messages, drawn towards the prior.
+    pub fn flagged_share(&self, prior: &Prior) -> f64 {
+        shrink(self.flagged, self.messages, prior.flagged).clamp(1e-5, 0.95)
+    }
+
+    /// Share of new recipients, drawn towards the prior.
+    pub fn new_share(&self, prior: &Prior) -> f64 {
+        shrink(self.new, self.recipients, prior.new).clamp(0.01, MOST_NEW)
+    }
+
+    /// Share of new recipients as it was seen, or as the prior draws it if that is more.
+    pub fn new_share_at_most(&self, prior: &Prior) -> f64 {
+        let own = if self.recipients > 0.0 { f64::from(self.new / self.recipients) } else { 0.0 };
+        own.max(self.new_share(prior))
+    }
+
+    /// Share of unknown users, drawn towards the prior.
+    pub fn bounced_share(&self, prior: &Prior) -> f64 {
+        shrink(self.bounced, self.outcomes, prior.bounced).clamp(1e-4, 0.99)
+    }
+
+    /// Learns the content of one message.
+    pub fn learn_content(&mut self, llr: f64) {
+        self.messages += 1.0;
+        if llr > FLAG_NATS {
+            self.flagged += 1.0;
+        }
+    }
+
+    /// Learns the recipients of one message, and that it was one of so many in its hour.
+    pub fn learn_recipients(&mut self, known: u32, new: u32, in_hour: u32) {
+        if known + new > 1 {
+            self.multi += 1.0;
+        } else {
+            self.peak = self.peak.max(in_hour as f32);
+        }
+        self.recipients += (known as f32) + (new as f32);
+        self.new += new as f32;
+        if self.recipients > RECIPIENTS_REMEMBERED {
+            let keep = RECIPIENTS_REMEMBERED / 2.0 / self.recipients;
+            self.recipients *= keep;
+            self.new *= keep;
+        }
+    }
+
+    /// Learns one outcome.
+    pub fn learn_outcome(&mut self, bounced: bool) {
+        self.outcomes += 1.0;
+        if bounced {
+            self.bounced += 1.0;
+        }
+    }
+}
+
+fn shrink(hits: f32, of: f32, (mean, strength): (f64, f64)) -> f64 {
+    (f64::from(hits) + mean * strength) / (f64::from(of) + strength)
+}
+
+/// Baselines of the classes of one tenant, learned from its senders in good standing: what a sender without much history
+/// of its own is measured by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Classes {
+    person: Baseline,
+    application: Baseline,
+    bulk: Baseline,
+}
+
+impl Classes {
+    fn of(&mut self, class: Class) -> Option<&mut Baseline> {
+        match class {
+            Class::Newcomer => None,
+            Class::Person => Some(&mut self.person),
+            Class::Application => Some(&mut self.application),
+            Class::Bulk => Some(&mut self.bulk),
+        }
+    }
+
+    /// Learns a message of a sender of that class.
+    pub fn learn(&mut self, now: Time, class: Class, llr: f64, keep: f64) {
+        if let Some(base) = self.of(class) {
+            base.age(now, keep);
+            base.learn_content(llr);
+        }
+    }
+
+    /// The tenant's prior of a class: the world's, until the class has spoken here, and never more than ten times as
+    /// generous, so that nobody can teach a tenant that all mail is flagged.
+    pub fn prior(&self, class: Class) -> Prior {
+        let world = class.prior();
+        let base = match class {
+            Class::Newcomer | Class::Application => &self.application,
+            Class::Person => &self.person,
+            Class::Bulk => &self.bulk,
+        };
+        let mean = shrink(base.flagged, base.messages, (world.flagged.0, f64::from(CLASS_STRENGTH)));
+        Prior { flagged: (mean.clamp(world.flagged.0 / 10.0, world.flagged.0 * 10.0), world.flagged.1), ..world }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn baselines_fade() {
+        let mut base = Baseline::default();
+        let now = Time::from_secs(86_400 * 20_000);
+        base.age(now, 0.97);
+        (0..1000).for_each(|_| base.learn_content(3.0));
+        base.age(now.before(Duration::from_secs(86_400 * 50)), 0.97);
+        assert!((base.flagged - 1000.0).abs() < 1e-3, "a clock that steps back changes nothing");
+        base.age(now.after(Duration::from_secs(86_400)), 0.97);
+        assert!((base.flagged - 970.0).abs() < 1e-3);
+        base.age(now.after(Duration::from_secs(86_400 * 3000)), 0.97);
+        assert!(base.flagged < 1e-3);
+    }
+
+    #[test]
+    fn classes_are_seen_by_behaviour() {
+        let learn = |base: &mut Baseline, recipients: &[(u32, u32)], hour: u32| {
+            recipients.iter().for_each(|(known, new)| {
+                base.learn_content(-3.0);
+                base.learn_recipients(*known, *new, hour);
+            });
+        };
+        let mut base = Baseline::default();
+        assert_eq!(base.class(10, 50.0), Class::Newcomer);
+        learn(&mut base, &[(1, 0); 95], 3);
+        assert_eq!(base.class(95, 50.0), Class::Application);
+        learn(&mut base, &[(4, 1); 5], 3);
+        assert_eq!(base.class(100, 50.0), Class::Person);
+        let mut base = Baseline::default();
+        learn(&mut base, &[(0, 1); 500], 400);
+        assert_eq!(base.class(500, 50.0), Class::Bulk);
+    }
+
+    #[test]
+    fn a_tenant_teaches_its_classes_within_bounds() {
+        let now = Time::from_secs(86_400 * 20_000);
+        let mut classes = Classes::default();
+        assert_eq!(classes.prior(Class::Person), Class::Person.prior());
+        (0..100_000).for_each(|i| classes.learn(now, Class::Person, if i % 200 == 0 { 5.0 } else { -3.0 }, 0.97));
+        assert!((classes.prior(Class::Person).flagged.0 - 0.005).abs() < 2e-4);
+        (0..1_000_000).for_each(|_| classes.learn(now, Class::Person, 5.0, 0.97));
+        assert!((classes.prior(Class::Person).flagged.0 - 0.01).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,83 @@
+//! What the accounts of one client draw upon themselves together: a campaign that is spread over many of them, a little from
+//! each, is seen here while each of them alone still looks harmless.
+
+use crate::types::Time;
+use serde::{Deserialize, Serialize};
+
+/// Accounts remembered; more push out the smallest.
+const ACCOUNTS: usize = 64;
+
+/// The pool.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pool {
+    sum: f32,
+    at: Time,
+    /// What each account (by hash) brought.
+    brought: Vec<(u64, f32)>,
+}
+
+impl Pool {
+    fn keep(&self, now: Time, half_life_minutes: f64) -> f64 {
+        (-now.since(self.at).as_secs_f64() / 60.0 / half_life_minutes).exp2()
+    }
+
+    /// What accounts other than `who` have brought lately, in nats.
+    pub fn heat(&self, now: Time, who: u64, half_life_minutes: f64) -> f64 {
+        if self.sum <= 0.0 {
+            return 0.0;
+        }
+        let own = self.brought.iter().find(|(account, _)| *account == who).map_or(0.0, |(_, nats)| *nats);
+        f64::from((self.sum - own).max(0.0)) * self.keep(now, half_life_minutes)
+    }
+
+    /// Adds evidence of an account, which brings at most `share` nats at a time: one account alone never makes heat.
+    pub fn add(&mut self, now: Time, who: u64, nats: f64, share: f64, half_life_minutes: f64) {
+        let keep = self.keep(now, half_life_minutes) as f32;
+        self.at = self.at.max(now);
+        self.sum *= keep;
+        self.brought.iter_mut().for_each(|(_, brought)| *brought *= keep);
+        if self.sum < 0.1 {
+            self.forgive();
+        }
+        let place = self.brought.iter().position(|(account, _)| *account == who).unwrap_or_else(|| {
+            if self.brought.len() >= ACCOUNTS
+                && let Some((smallest, _)) = self.brought.iter().enumerate().min_by(|a, b| a.1.1.total_cmp(&b.1.1))
+            {
+                self.brought.swap_remove(smallest);
+            }
+            self.brought.push((who, 0.0));
+            self.brought.len() - 1
+        });
+        if let Some((_, brought)) = self.brought.get_mut(place) {
+            let more = (nats as f32).min(share as f32 - *brought).max(0.0);
+            *brought += more;
+            self.sum += more;
+        }
+    }
+
+    /// Forgets everything.
+    pub fn forgive(&mut self) {
+        self.sum = 0.0;
+        self.brought.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_account_makes_no_heat_many_do_and_it_passes() {
+        let mut pool = Pool::default();
+        let at = Time::from_secs;
+        (0..100).for_each(|n| pool.add(at(n), 1, 3.0, 3.0, 30.0));
+        assert_eq!(pool.heat(at(100), 1, 30.0), 0.0);
+        assert!(pool.heat(at(100), 2, 30.0) <= 3.0);
+        (2..5).for_each(|who| pool.add(at(100), who, 3.0, 3.0, 30.0));
+        assert!(pool.heat(at(100), 9, 30.0) > 11.0);
+        assert!(pool.heat(at(0), 9, 30.0) < 12.1, "a clock that steps back makes no heat");
+        assert!(pool.heat(at(100 + 4 * 3600), 9, 30.0) < 0.1);
+        (0..10_000).for_each(|who| pool.add(at(200), who, 3.0, 3.0, 30.0));
+        assert!(pool.brought.len() <= ACCOUNTS);
+    }
+}

@@ -1,0 +1,90 @@
+//! Every number of the detector in one place. The defaults come from `outgate simulate`, not from taste; they stand, key by
+//! key, in `[detector]` of `config/outgate.toml`.
+
+/// What the detector assumes and where it draws its lines. All evidence is in nats.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tuning {
+    /// Share of the block's bound from which on a sender is watched.
+    pub watch_share: f64,
+    /// Hours after which half of the evidence is forgotten.
+    pub half_life_hours: f64,
+    /// Most that the content of one message can say against its sender ...
+    pub content_most: f64,
+    /// ... and most it can say for it.
+    pub content_least: f64,
+    /// Most that the recipients of one message can say.
+    pub recipients_most: f64,
+    /// A spam refusal by a remote site, or a complaint.
+    pub refusal: f64,
+    /// Part of a baseline that is left after a day.
+    pub decay_per_day: f64,
+    /// A sender is a newcomer for so many messages.
+    pub newcomer_messages: f64,
+    /// Most that the content of a newcomer's single mails can say: its template may always look like that.
+    pub newcomer_content: f64,
+    /// Most that the content of one mailing of a bulk sender can say: it is one template.
+    pub bulk_content: f64,
+    /// New recipients within an hour from which on a mailing may be unusual.
+    pub mailing_recipients: f64,
+    /// Surprise from which on such a mailing is held.
+    pub mailing_nats: f64,
+    /// Suspicious messages of a newcomer within an hour that are let through.
+    pub newcomer_mailing: f64,
+    /// Minutes after which half of a client's pool is forgotten.
+    pub pool_half_life_minutes: f64,
+    /// Evidence of one message below this does not join its client's pool.
+    pub pool_floor: f64,
+    /// Most that one sender brings into the pool.
+    pub pool_share: f64,
+    /// Most that the pool adds to one sender's evidence; from here on it is hot.
+    pub pool_hot: f64,
+}
+
+impl Tuning {
+    /// Every number with its key, its least and its greatest value.
+    pub fn keys(&mut self) -> [(&'static str, &mut f64, f64, f64); 17] {
+        [
+            ("watch_share", &mut self.watch_share, 0.1, 1.0),
+            ("half_life_hours", &mut self.half_life_hours, 0.1, 10_000.0),
+            ("content_most", &mut self.content_most, 0.0, 100.0),
+            ("content_least", &mut self.content_least, -100.0, 0.0),
+            ("recipients_most", &mut self.recipients_most, 0.0, 100.0),
+            ("refusal", &mut self.refusal, 0.0, 100.0),
+            ("decay_per_day", &mut self.decay_per_day, 0.0, 1.0),
+            ("newcomer_messages", &mut self.newcomer_messages, 0.0, 1e6),
+            ("newcomer_content", &mut self.newcomer_content, 0.0, 1000.0),
+            ("bulk_content", &mut self.bulk_content, 0.0, 1000.0),
+            ("mailing_recipients", &mut self.mailing_recipients, 0.0, 1e9),
+            ("mailing_nats", &mut self.mailing_nats, 0.0, 1e6),
+            ("newcomer_mailing", &mut self.newcomer_mailing, 0.0, 1e9),
+            ("pool_half_life_minutes", &mut self.pool_half_life_minutes, 0.1, 1e6),
+            ("pool_floor", &mut self.pool_floor, 0.0, 1000.0),
+            ("pool_share", &mut self.pool_share, 0.0, 1000.0),
+            ("pool_hot", &mut self.pool_hot, 0.0, 1000.0),
+        ]
+    }
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            watch_share: 0.8,
+            half_life_hours: 12.0,
+            content_most: 3.0,
+            content_least: -1.7,
+            recipients_most: 3.0,
+            refusal: 2.5,
+            decay_per_day: 0.97,
+            newcomer_messages: 50.0,
+            newcomer_content: 6.5,
+            bulk_content: 4.6,
+            mailing_recipients: 60.0,
+            mailing_nats: 20.0,
+            newcomer_mailing: 30.0,
+            pool_half_life_minutes: 60.0,
+            pool_floor: 2.4,
+            pool_share: 3.5,
+            pool_hot: 10.0,
+        }
+    }
+}
