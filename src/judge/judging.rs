@@ -161,7 +161,7 @@ impl Judge {
         self.groups.with(&group::client_key(tenant, identity.client), Group::default, |g| {
             g.count(now, step.counts);
             // Of merely claimed senders anybody could invent enough.
-            let joins = evidence - tuning.pool_floor;
+            let joins = evidence - tuning.pool_floor - step.weight.common;
             if joins > 0.0 && step.weight.telling && is_account(identity) {
                 let who = hash_text(identity.key.as_str());
                 let pool = g.pool.get_or_insert_default();

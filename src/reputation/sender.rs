@@ -152,6 +152,8 @@ pub struct Weight {
     pub telling: bool,
     /// ... and they of it.
     pub told: bool,
+    /// How much more common flags are in this tenant than usual: by so much less one of them says of others.
+    pub common: f64,
 }
 
 impl Weight {
@@ -232,7 +234,9 @@ impl Sender {
         let flagged = class == Class::Person && message.llr > FLAG_NATS;
         let share = self.base.flagged_share(&prior);
         let (telling, told) = (flagged && share < TELLING, flagged && share < TOLD);
-        Weight { content: alone, listed: whole - alone, recipients, unusual, telling, told }
+        let usual = Class::Person.prior().flagged.0;
+        let common = ground.classes.map_or(0.0, |c| (c.prior(Class::Person).flagged.0 / usual).ln().max(0.0));
+        Weight { content: alone, listed: whole - alone, recipients, unusual, telling, told, common }
     }
 
     fn content(&self, message: &Weighing, class: Class, multi: bool, strangers: f64, prior: &Prior, ground: &Ground<'_>) -> f64 {
