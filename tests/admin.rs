@@ -449,7 +449,9 @@ fn mail_that_waits_when_its_sender_is_blocked_is_held_until_the_verdict() {
 fn a_tenant_admin_sends_on_only_what_no_block_stops_that_takes_an_operator() {
     // The network was blocked by the operators, the block was not the tenant's to end; the mail held under it was.
     let (sink, open) = gated();
-    let relay = Relay::start(&sink, &format!("{NO_RULES}[blocks]\nreleases_by_tenant = 1\n"));
+    // Soon, since the first attempt may still be under way through all of this and end with "later".
+    let soon = "[delivery]\nretry = [\"1s\"]\n";
+    let relay = Relay::start(&sink, &format!("{NO_RULES}[blocks]\nreleases_by_tenant = 1\n{soon}"));
     let anna = token(&relay, "anna", "admin", "acme");
     let try_it = |path: String, body: &str| {
         let (status, _, text) = as_bearer(&relay, &anna, "POST", &path, body);
@@ -487,16 +489,17 @@ fn the_trace_finds_a_message_by_all_its_names() {
     sink.wait_for("Bob@Elsewhere.example");
     for query in [
         format!("id={id}"),
-        "id=m7@acme.example".into(),
-        "id=%3Cm7@acme.example%3E".into(),
+        "id=ham7@acme.example".into(),
+        "id=%3Cham7@acme.example%3E".into(),
         "recipient=bob@elsewhere.example".into(),
         format!("sender={ALICE}&recipient=bob@elsewhere.example"),
         "tenant=acme&recipient=bob@elsewhere.example".into(),
     ] {
         let message = relay.until(&query, |r| {
             let found = items(r, &format!("/api/v1/messages?{query}"));
-            assert_eq!(found.len(), 1, "{query}: {found:#?}");
-            found[0]["history"].to_string().contains("\"delivered\"").then(|| found[0].clone())
+            assert!(found.len() <= 1, "{query}: {found:#?}");
+            // The trace is written a little later than the mail goes.
+            found.into_iter().find(|m| m["history"].to_string().contains("\"delivered\""))
         });
         assert_eq!((&message["id"], &message["action"]), (&json!(id), &json!("accept")), "{query}");
         assert!(is_time(&message["time"]) && message["probability"].is_f64(), "{message}");

@@ -124,6 +124,9 @@ impl State {
                     entry.notice = Notice::None;
                 }
                 self.held.remove(&id);
+                for leg in entry.legs.all() {
+                    self.dests.open(leg.dest);
+                }
                 at_once(entry);
             }
             Order::Retry => {
