@@ -146,6 +146,7 @@ mod tests {
         let reasons = [
             Reason::Clean,
             Reason::SuspiciousContent,
+            Reason::UnusualMailing,
             Reason::Watched,
             Reason::Evidence,
             Reason::SpamRate,

@@ -182,6 +182,7 @@ mod tests {
         for reason in [
             Reason::Clean,
             Reason::SuspiciousContent,
+            Reason::UnusualMailing,
             Reason::Watched,
             Reason::Evidence,
             Reason::SpamRate,
