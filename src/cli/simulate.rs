@@ -43,6 +43,9 @@ pub struct SimulateArgs {
     /// Run the simple detectors beside ours.
     #[arg(long)]
     references: bool,
+    /// Tell every false block and hold with its proof.
+    #[arg(long)]
+    cases: bool,
     /// Also write the ordinary mail as events for `outgate replay`.
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
@@ -102,6 +105,7 @@ fn simulate(args: &SimulateArgs, settings: &Arc<crate::config::Settings>) -> std
             campaigns: args.campaigns.div_ceil(seeds),
             quality: *quality,
             references: args.references,
+            cases: args.cases,
             attacks: if args.attacks.is_empty() { Kind::ALL.to_vec() } else { args.attacks.clone() },
         };
         let report = world::run(settings, &plan, events.as_mut());

@@ -291,7 +291,6 @@ fn step(
     before: &Before,
     ground: &Ground<'_>,
 ) -> Step {
-    let bounds = &ground.bounds;
     let policy = &settings.policy;
     let uncounted = || facts.recipients.iter().zip(&before.recipients).filter(|(_, c)| **c != Counted::Fully);
     let of_kind = |internal: bool| count(uncounted().filter(|(r, _)| r.internal == internal));
@@ -322,7 +321,9 @@ fn step(
     }
     let fresh = || uncounted().filter(|(r, c)| !r.internal && **c == Counted::Not);
     let new = count(fresh().filter(|(r, _)| !sender.known.contains(r.hash)));
-    let hour = sender.windows.sum(now, HOUR);
+    let (hour, day) = sender.windows.hour_and_day(now);
+    let ground = &Ground { bounds: ground.bounds.for_volume(day.messages, ground.tuning), ..*ground };
+    let bounds = &ground.bounds;
     let known_recipients = count(fresh()) - new;
     let message = Weighing {
         fingerprint: facts.fingerprint,
@@ -340,7 +341,6 @@ fn step(
     if before.content == Counted::Not {
         counts.messages = 1;
         counts.spam = u32::from(facts.probability >= settings.scoring.spam_probability);
-        sender.messages = sender.messages.saturating_add(1);
         sender.windows.add(now, counts);
     }
     // Heat of the others counts only against mail that itself speaks against its sender.

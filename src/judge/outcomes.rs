@@ -1,11 +1,11 @@
 //! What the world answers: deliveries, unknown users, spam refusals, complaints.
 
 use super::judging::{client_explanation, explain, pile};
-use super::{Judge, NewBlock};
+use super::{DAY, Judge, NewBlock};
 use crate::reputation::group::{self, Group};
 use crate::reputation::mix;
 use crate::reputation::seen::Counted;
-use crate::reputation::sender::Sender;
+use crate::reputation::sender::{Ground, Sender};
 use crate::reputation::window::Counts;
 use crate::types::{Evidence, Identity, MessageId, OutcomeClass, Reason, Signal, Time};
 
@@ -88,6 +88,9 @@ impl Judge {
                     return (0.0, sender.sum(), None);
                 }
                 sender.windows.add(now, counts);
+                let messages = sender.windows.sum(now, DAY).messages;
+                let bounds = bounds.for_volume(messages, ground.tuning);
+                let ground = Ground { bounds, ..ground };
                 let nats = match event {
                     Event::Delivered | Event::UnknownUser => sender.weigh_outcome(now, event == Event::UnknownUser, &ground),
                     Event::SpamRefusal | Event::Complaint => {

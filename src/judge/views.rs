@@ -7,6 +7,11 @@ use crate::reputation::sender::Sender;
 use crate::types::{SenderKey, TenantId, Time};
 use std::collections::BinaryHeap;
 
+/// The bounds of a sender of so many messages a day.
+fn bounds(settings: &Settings, messages: u32) -> Bounds {
+    Bounds::new(settings.policy.false_block_rate, false, &settings.detector).for_volume(messages, &settings.detector)
+}
+
 impl Judge {
     /// Senders in key order after `after`, at most `limit`; with `standing` only those of that standing.
     pub fn senders(&self, now: Time, after: Option<&str>, limit: usize, standing: Option<&str>) -> Vec<SenderView> {
@@ -69,7 +74,7 @@ impl Judge {
 
     /// `good`, `watched` or `blocked`.
     fn standing(&self, now: Time, settings: &Settings, key: &SenderKey, sender: &Sender) -> &'static str {
-        let bounds = Bounds::new(settings.policy.false_block_rate, false, &settings.detector);
+        let bounds = bounds(settings, sender.windows.sum(now, DAY).messages);
         if self.board.gate(now, &sender.identity(key)).is_some() {
             "blocked"
         } else if bounds.watches(sender.sum()) {
@@ -89,7 +94,7 @@ impl Judge {
                 address: sender.address.to_string(),
                 standing: self.standing(now, settings, key, sender).into(),
                 evidence_nats: sender.sum(),
-                block_at_nats: Bounds::new(settings.policy.false_block_rate, false, &settings.detector).block.unwrap_or(0.0),
+                block_at_nats: bounds(settings, day.messages).block.unwrap_or(0.0),
                 messages_hour: hour.messages.into(),
                 messages_day: day.messages.into(),
                 recipients_external_hour: hour.external.into(),

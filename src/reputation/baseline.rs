@@ -122,9 +122,19 @@ impl Baseline {
         own.max(self.new_share(prior))
     }
 
+    /// By how many recipients the share of new ones is known, the prior's among them.
+    pub fn recipients_seen(&self, prior: &Prior) -> f64 {
+        f64::from(self.recipients) + prior.new.1
+    }
+
     /// Share of unknown users, drawn towards the prior.
     pub fn bounced_share(&self, prior: &Prior) -> f64 {
         shrink(self.bounced, self.outcomes, prior.bounced).clamp(1e-4, 0.99)
+    }
+
+    /// Whether a quarter of its messages are flagged: one by chance makes no suspicious mailing.
+    pub fn is_often_flagged(&self) -> bool {
+        self.flagged * 4.0 >= self.messages
     }
 
     /// Learns the content of one message.

@@ -41,8 +41,8 @@ pub struct Sender {
     pub base: Baseline,
     /// The detector's sums in nats; none is ever below zero.
     sums: Sums,
-    /// Messages judged in its life.
-    pub messages: u32,
+    /// Messages in its life that went and were learned from: what was held makes nobody less of a newcomer.
+    messages: u32,
     /// When it was last seen.
     pub last: Time,
     /// Outcomes of messages from before this time no longer count.
@@ -220,13 +220,18 @@ impl Sender {
         let strangers = evidence::recipients(&self.base, &prior, message.known, message.new, tuning);
         let content_of = |llr| {
             let message = Weighing { llr, ..*message };
-            if message.fresh { self.content(&message, class, multi, strangers, &prior, ground) } else { 0.0 }
+            self.content(&message, class, multi, strangers, &prior, ground)
         };
         // Content and listings stay within one bound, relative to the sender's own past: a list that errs, or a link that
         // everybody quotes, must not be able to block anybody whose mail is ordinary.
-        let whole = content_of(message.llr);
-        let alone = if message.listed > 0.0 { content_of(message.llr - message.listed).min(whole) } else { whole };
-        let recipients = self.recipients(message, strangers, tuning);
+        let news = content_of(message.llr);
+        let whole = if message.fresh { news } else { 0.0 };
+        let alone = if message.fresh && message.listed > 0.0 { content_of(message.llr - message.listed).min(whole) } else { whole };
+        // Content that is not trusted yet bears out no more than it may say itself.
+        let trust = (ground.bounds.content / tuning.content_most.max(1e-9)).min(1.0);
+        let strangers = if message.llr > FLAG_NATS && strangers > 0.0 { strangers * trust } else { strangers };
+        let borne_out = evidence::corroboration(message.llr, news, ground.bounds.content);
+        let recipients = self.recipients(message, strangers, borne_out, tuning);
         self.sums.content = cusum(self.sums.content.into(), whole) as f32;
         self.sums.recipients = cusum(self.sums.recipients.into(), recipients) as f32;
         let unusual = self.is_unusual(message, class, strangers, &prior, ground);
@@ -255,16 +260,13 @@ impl Sender {
     }
 
     /// All recipients of one message together stay within one bound, also over several transactions.
-    fn recipients(&mut self, message: &Weighing, strangers: f64, tuning: &Tuning) -> f64 {
+    fn recipients(&mut self, message: &Weighing, strangers: f64, borne_out: f64, tuning: &Tuning) -> f64 {
         if message.known + message.new == 0 {
             return 0.0;
         }
         let most = tuning.recipients_most;
         // Ordinary content does not bear strangers out: then even all of them together count as if nobody were new.
-        let borne_out = match evidence::corroboration(message.llr) {
-            borne_out if borne_out > 0.0 => strangers.min(borne_out),
-            _ => (strangers - most).clamp(-most, 0.0),
-        };
+        let borne_out = if message.llr > FLAG_NATS { strangers.min(borne_out) } else { (strangers - most).clamp(-most, 0.0) };
         let earlier = if self.last_message.0 == message.fingerprint { f64::from(self.last_message.1) } else { 0.0 };
         let whole = (earlier + borne_out).clamp(-most, most.max(borne_out));
         self.last_message = (message.fingerprint, whole as f32);
@@ -282,7 +284,7 @@ impl Sender {
             return somebody
                 && ground.classes.is_some()
                 && flagged
-                && (many || f64::from(message.in_hour) > tuning.newcomer_mailing);
+                && (many || (f64::from(message.in_hour) > tuning.newcomer_mailing && self.base.is_often_flagged()));
         }
         // While other accounts of the client send a campaign, strangers who are a surprise here are so too.
         if class == Class::Person && ground.heat >= HOT * tuning.pool_hot && strangers >= 1.2 {
@@ -293,7 +295,8 @@ impl Sender {
         message.new > message.known
             && tuning.mailing_recipients > 0.0
             && f64::from(new) > tuning.mailing_recipients
-            && evidence::surprise(new.into(), all.into(), self.base.new_share_at_most(prior)) > tuning.mailing_nats
+            && evidence::surprise(new.into(), all.into(), self.base.new_share_at_most(prior), self.base.recipients_seen(prior))
+                > tuning.mailing_nats
     }
 
     /// Adds the evidence of one outcome to the sums.
@@ -322,6 +325,7 @@ impl Sender {
     /// Learns from a message that went, of a sender in good standing.
     pub fn learn(&mut self, message: &Weighing) {
         if message.fresh {
+            self.messages = self.messages.saturating_add(1);
             self.base.learn_content(message.llr);
         }
         self.base.learn_recipients(message.known, message.new, message.in_hour);

@@ -30,6 +30,9 @@ pub struct Tuning {
     pub mailing_nats: f64,
     /// Suspicious messages of a newcomer within an hour that are let through.
     pub newcomer_mailing: f64,
+    /// Messages a day from which on the bounds of a sender rise by the logarithm of how many more it sends: the false-block
+    /// rate is one of senders and days, and each message is one more chance to be wrong.
+    pub busy_messages: f64,
     /// Minutes after which half of a client's pool is forgotten.
     pub pool_half_life_minutes: f64,
     /// Evidence of one message below this does not join its client's pool.
@@ -42,7 +45,7 @@ pub struct Tuning {
 
 impl Tuning {
     /// Every number with its key, its least and its greatest value.
-    pub fn keys(&mut self) -> [(&'static str, &mut f64, f64, f64); 17] {
+    pub fn keys(&mut self) -> [(&'static str, &mut f64, f64, f64); 18] {
         [
             ("watch_share", &mut self.watch_share, 0.1, 1.0),
             ("half_life_hours", &mut self.half_life_hours, 0.1, 10_000.0),
@@ -57,6 +60,7 @@ impl Tuning {
             ("mailing_recipients", &mut self.mailing_recipients, 0.0, 1e9),
             ("mailing_nats", &mut self.mailing_nats, 0.0, 1e6),
             ("newcomer_mailing", &mut self.newcomer_mailing, 0.0, 1e9),
+            ("busy_messages", &mut self.busy_messages, 1.0, 1e9),
             ("pool_half_life_minutes", &mut self.pool_half_life_minutes, 0.1, 1e6),
             ("pool_floor", &mut self.pool_floor, 0.0, 1000.0),
             ("pool_share", &mut self.pool_share, 0.0, 1000.0),
@@ -81,9 +85,10 @@ impl Default for Tuning {
             mailing_recipients: 60.0,
             mailing_nats: 20.0,
             newcomer_mailing: 30.0,
+            busy_messages: 100.0,
             pool_half_life_minutes: 60.0,
             pool_floor: 2.4,
-            pool_share: 3.5,
+            pool_share: 5.0,
             pool_hot: 10.0,
         }
     }

@@ -122,19 +122,43 @@ impl Windows {
 
     /// Sum over the last `window`.
     pub fn sum(&self, now: Time, window: Duration) -> Counts {
+        let mut sum = Counts::default();
+        self.newest(now, window, |counts, _| sum.add(counts));
+        sum
+    }
+
+    /// Sums over the last hour and the last day, in one walk.
+    pub fn hour_and_day(&self, now: Time) -> (Counts, Counts) {
+        let (mut hour, mut day) = (Counts::default(), Counts::default());
+        let hour_begins = self.begin(now, Duration::from_secs(3600));
+        self.newest(now, Duration::from_secs(86_400), |counts, end| {
+            day.add(counts);
+            if end > hour_begins {
+                hour.add(counts);
+            }
+        });
+        (hour, day)
+    }
+
+    /// The minute after which a bucket must end to reach into the window.
+    fn begin(&self, now: Time, window: Duration) -> i64 {
         // A clock that has stepped back stands where the newest bucket is, as in `add`.
         let newest = self.buckets.last().map_or(0, |last| i64::from(last.start));
         let from = newest.saturating_mul(60_000).max(now.0);
-        let from = Time(from).before(window).as_secs().div_euclid(60);
-        let mut sum = Counts::default();
+        Time(from).before(window).as_secs().div_euclid(60)
+    }
+
+    /// Calls `f` with each bucket that reaches into the window, newest first, and the minute it ends.
+    fn newest(&self, now: Time, window: Duration, mut f: impl FnMut(Counts, i64)) {
+        let from = self.begin(now, window);
         // Ends are ascending, so the first bucket that lies wholly before the window ends the walk.
         for bucket in self.buckets.iter().rev() {
-            if i64::from(bucket.start) + i64::from(bucket.minutes) <= from {
+            let end = i64::from(bucket.start) + i64::from(bucket.minutes);
+            if end <= from {
                 break;
             }
-            sum.add(bucket.counts);
+            f(bucket.counts, end);
         }
-        sum
     }
 
     /// Takes back what was counted and did not happen after all, newest first.

@@ -55,6 +55,8 @@ pub struct Plan {
     pub quality: Quality,
     /// The simple detectors run too.
     pub references: bool,
+    /// Every false block and hold is told with its proof.
+    pub cases: bool,
     /// Attacks to run.
     pub attacks: Vec<Kind>,
 }
@@ -250,11 +252,13 @@ impl<'a> Tenant<'a> {
         if let Some(block) = &ruling.1 {
             if self.count(who, 0, day) {
                 report.false_block(class, cold);
+                self.case("blocked", who, day, &identity, report);
             }
             self.blocked.push(Arc::clone(block));
         }
         if ruling.0 == Action::Hold && self.count(who, 1, day) {
             report.false_hold(class, cold, ruling.2);
+            self.case(ruling.2.as_str(), who, day, &identity, report);
         }
         if self.plan.references {
             let new = to.iter().filter(|t| t.new).count() as u32;
@@ -282,6 +286,7 @@ impl<'a> Tenant<'a> {
         if let Some(block) = block {
             if self.count(who, 0, day) {
                 report.false_block(class, cold);
+                self.case("blocked", who, day, &due.identity, report);
             }
             self.blocked.push(block);
         }
@@ -289,6 +294,13 @@ impl<'a> Tenant<'a> {
             let hits = self.references.get_mut(who).map_or(0, |r| r.outcome(due.time, due.to.bounces));
             self.references_hit(who, hits, day, class, cold, report);
         }
+    }
+
+    /// Tells one mistake with what is known of its sender.
+    fn case(&self, what: &str, who: usize, day: i64, identity: &Identity, report: &mut Report) {
+        let (true, Some(sender)) = (self.plan.cases, self.senders.get(who)) else { return };
+        let view = self.engine.judge().sender(self.engine.now(), identity.key.as_str());
+        report.cases.push(report::case(what, &self.id, sender, day, self.engine.now(), view));
     }
 
     fn references_hit(&mut self, who: usize, hits: u32, day: i64, class: Class, cold: bool, report: &mut Report) {
@@ -461,7 +473,7 @@ mod tests {
 
     fn plan() -> Plan {
         let quality = Quality { tpr: 0.98, fpr: 0.001 };
-        Plan { seeds: vec![7], days: 1, tenants: 1, campaigns: 0, quality, references: false, attacks: vec![] }
+        Plan { seeds: vec![7], days: 1, tenants: 1, campaigns: 0, quality, references: false, cases: false, attacks: vec![] }
     }
 
     #[test]

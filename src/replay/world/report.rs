@@ -1,9 +1,10 @@
 //! What is counted in a simulated world, and the tables it ends in.
 
 use super::attack::Kind;
-use super::people::Class;
+use super::people::{Class, Sender};
 use super::references::{COUNT, NAMES};
-use crate::types::{Action, Reason};
+use crate::judge::SenderView;
+use crate::types::{Action, Reason, TenantId, Time};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -55,6 +56,8 @@ pub struct Report {
     pub tracked: u64,
     /// Octets of their records, without and with the recipients they know.
     pub octets: (u64, u64),
+    /// Mistakes told one by one.
+    pub cases: Vec<String>,
 }
 
 const fn row(class: Class) -> usize {
@@ -129,6 +132,9 @@ impl Report {
             per(records, self.tracked),
             per(all - records, self.tracked)
         );
+        for case in &self.cases {
+            let _infallible = writeln!(out, "{case}");
+        }
         out
     }
 
@@ -220,6 +226,33 @@ impl Report {
             out.push('\n');
         }
     }
+}
+
+/// One mistake: the sender, its day, and the newest evidence first, each with the age in seconds, the content's LLR and what
+/// it came to in nats.
+pub(super) fn case(what: &str, tenant: &TenantId, sender: &Sender, day: i64, now: Time, view: Option<SenderView>) -> String {
+    let age = day - sender.born;
+    let mut out = format!("{what}: {:?} {} of {tenant}, day {age} of its life", sender.class, sender.number);
+    let Some(view) = view else { return out };
+    let _infallible = write!(
+        out,
+        ", {:.1} nats, {} messages and {} recipients ({} new) in the last day;",
+        view.evidence_nats, view.messages_day, view.recipients_day, view.recipients_new_day
+    );
+    for evidence in &view.recent {
+        let _infallible = write!(
+            out,
+            " [-{} s, llr {:.1}, {} rcpt:",
+            now.since(evidence.time).as_secs(),
+            evidence.llr,
+            evidence.recipients
+        );
+        for signal in &evidence.symbols {
+            let _infallible = write!(out, " {} {:.1}", signal.name, signal.weight);
+        }
+        out.push(']');
+    }
+    out
 }
 
 fn quantile(of: &[&Campaign], q: f64, f: &dyn Fn(&Campaign) -> u64) -> u64 {
