@@ -1,11 +1,13 @@
 //! `outgate simulate`: the detector in a made-up world, beside simpler ones.
 
 use super::ConfigFile;
+use crate::config::Settings;
 use crate::replay::reader;
 use crate::replay::world::attack::Kind;
 use crate::replay::world::events::Events;
 use crate::replay::world::people::Quality;
 use crate::replay::world::{self, Plan};
+use crate::reputation::tuning;
 use clap::Args;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -43,6 +45,9 @@ pub struct SimulateArgs {
     /// Run the simple detectors beside ours.
     #[arg(long)]
     references: bool,
+    /// Leave out this kind of evidence, or this rule; several one after the other make several tables.
+    #[arg(long, value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(tuning::KINDS))]
+    without: Vec<String>,
     /// Tell every false block and hold with its proof.
     #[arg(long)]
     cases: bool,
@@ -91,7 +96,19 @@ pub fn run(args: &SimulateArgs) -> ExitCode {
     }
 }
 
-fn simulate(args: &SimulateArgs, settings: &Arc<crate::config::Settings>) -> std::io::Result<()> {
+fn simulate(args: &SimulateArgs, settings: &Arc<Settings>) -> std::io::Result<()> {
+    if args.without.is_empty() {
+        return tables(args, settings, "");
+    }
+    for kind in &args.without {
+        let Some(detector) = settings.detector.without(kind) else { continue };
+        tables(args, &Arc::new(Settings { detector, ..Settings::clone(settings) }), &format!(" without {kind}"))?;
+    }
+    Ok(())
+}
+
+/// A table for each point of quality.
+fn tables(args: &SimulateArgs, settings: &Arc<Settings>, how: &str) -> std::io::Result<()> {
     let Seeds(first, last) = args.seeds;
     let seeds = last - first + 1;
     let per_tenant = SENDERS * args.days.unsigned_abs();
@@ -110,7 +127,13 @@ fn simulate(args: &SimulateArgs, settings: &Arc<crate::config::Settings>) -> std
         };
         let report = world::run(settings, &plan, events.as_mut());
         let mut out = std::io::stdout().lock();
-        writeln!(out, "TPR {} / FPR {}, seeds {first}-{last}\n\n{}", quality.tpr, quality.fpr, report.text(args.references))?;
+        writeln!(
+            out,
+            "TPR {} / FPR {}, seeds {first}-{last}{how}\n\n{}",
+            quality.tpr,
+            quality.fpr,
+            report.text(args.references)
+        )?;
     }
     events.map_or(Ok(()), Events::finish)
 }

@@ -35,6 +35,8 @@ struct Step {
     verdict: Verdict,
     weight: Weight,
     sum: f64,
+    /// The block it opens takes what other accounts of the client drew upon themselves.
+    by_others: bool,
     /// What the sender behaves like, and whether this message taught what is usual for it.
     class: Class,
     learned: bool,
@@ -166,6 +168,11 @@ impl Judge {
                 let who = hash_text(identity.key.as_str());
                 let pool = g.pool.get_or_insert_default();
                 pool.add(now, who, joins, tuning.pool_share, tuning.pool_half_life_minutes);
+            }
+            if step.by_others
+                && let Some(pool) = &mut g.pool
+            {
+                pool.confirm(now);
             }
             pile(g, identity, evidence, &ground.bounds)
         })
@@ -317,7 +324,19 @@ fn step(
         let verdict = decide(&known);
         let explanation = String::new();
         let (weight, counts, class) = (Weight::default(), Counts::default(), Class::Newcomer);
-        return Step { verdict, weight, sum: sender.sum(), class, learned: false, counts, ceiling, explanation, teaches: false };
+        let sum = sender.sum();
+        return Step {
+            verdict,
+            weight,
+            sum,
+            by_others: false,
+            class,
+            learned: false,
+            counts,
+            ceiling,
+            explanation,
+            teaches: false,
+        };
     }
     let fresh = || uncounted().filter(|(r, c)| !r.internal && **c == Counted::Not);
     let new = count(fresh().filter(|(r, _)| !sender.known.contains(r.hash)));
@@ -367,7 +386,8 @@ fn step(
     let teaches =
         !known.watched && verdict.action == Action::Accept && message.fresh && !facts.is_report && !facts.identity.foreign;
     let learned = learned && message.fresh;
-    Step { verdict, weight, sum: sender.sum(), class, learned, counts, ceiling, explanation, teaches }
+    let by_others = known.crossed && !bounds.blocks(sender.sum());
+    Step { verdict, weight, sum: sender.sum(), by_others, class, learned, counts, ceiling, explanation, teaches }
 }
 
 fn count<T>(items: impl Iterator<Item = T>) -> u32 {

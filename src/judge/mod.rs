@@ -16,6 +16,7 @@ use crate::blocks::board::{self, Board};
 use crate::config::Settings;
 use crate::policy::{ceilings, reasons};
 use crate::reputation::group::{self, Group};
+use crate::reputation::pool::Pool;
 use crate::reputation::seen::Seen;
 use crate::reputation::sender::Sender;
 use crate::reputation::table::Table;
@@ -323,6 +324,8 @@ impl Judge {
             let due = !again || (sender.forgiven < now && sender.last <= now);
             if due {
                 sender.forgive(now, all);
+                let client = group::client_key(&sender.tenant, sender.client);
+                self.groups.get(&client, |g| g.pool.as_deref_mut().map(Pool::doubt));
             }
             due
         };

@@ -16,8 +16,8 @@ const CAMPAIGN_NEW: f64 = 0.95;
 const CAMPAIGN_BOUNCES: f64 = 0.12;
 /// New recipients of one message from which on more of them say more.
 const FEW_NEW: f64 = 5.0;
-/// Bounds of one outcome's evidence.
-const BOUNCE: (f64, f64) = (-0.15, 2.5);
+/// Most that one delivery says for its sender.
+const DELIVERED_LEAST: f64 = -0.15;
 /// Messages of strong content that it takes at least to block while a tenant is still new.
 const LEARNING_MESSAGES_TO_BLOCK: f64 = 15.0;
 
@@ -98,10 +98,10 @@ pub fn corroboration(llr: f64, evidence: f64, most: f64) -> f64 {
 }
 
 /// Evidence of one outcome: an unknown user, or a delivery.
-pub fn outcome(base: &Baseline, prior: &Prior, bounced: bool) -> f64 {
+pub fn outcome(base: &Baseline, prior: &Prior, bounced: bool, tuning: &Tuning) -> f64 {
     let share = base.bounced_share(prior);
     let value = if bounced { CAMPAIGN_BOUNCES / share } else { (1.0 - CAMPAIGN_BOUNCES) / (1.0 - share) };
-    value.ln().clamp(BOUNCE.0, BOUNCE.1)
+    value.ln().clamp(DELIVERED_LEAST, tuning.bounce_most)
 }
 
 /// How surprising it is that `new` of `all` recipients are new to a sender of whom the share `usual` is, as `seen` earlier
@@ -211,7 +211,7 @@ mod tests {
         }
         assert!(content_of(&base, 3.0) < 0.1);
         assert!(recipients_of(&base, 0, 1) < 0.3);
-        assert!(outcome(&base, &ALONE, true) < 0.0);
+        assert!(outcome(&base, &ALONE, true, &Tuning::default()) < 0.0);
         assert!(
             recipients(&base, &Class::Bulk.prior(), 1, 0, &Tuning::default()) <= 0.0,
             "a known recipient never speaks against"
@@ -230,8 +230,8 @@ mod tests {
         close(recipients_of(&base, 0, 3), 3.0);
         close(recipients_of(&base, 100, 0), -3.0);
         assert!((11.0..13.0).contains(&recipients_of(&base, 0, 100)), "a hundred strangers at once are more than three");
-        close(outcome(&base, &ALONE, true), (0.12_f64 / 0.01).ln());
-        close(outcome(&base, &ALONE, false), (0.88_f64 / 0.99).ln());
+        close(outcome(&base, &ALONE, true, &Tuning::default()), (0.12_f64 / 0.01).ln());
+        close(outcome(&base, &ALONE, false, &Tuning::default()), (0.88_f64 / 0.99).ln());
         close(bounds().block.expect("on"), 13.815_510_557_964_274);
         let off = Bounds::new(0.0, false, &Tuning::default());
         assert!(!off.blocks(1e9) && !off.watches(1e9));
@@ -256,7 +256,7 @@ mod tests {
             let mut base = Baseline::default();
             let mut sum = 0.0;
             for (llr, known, new, bounced) in llrs {
-                let parts = [content_of(&base, llr), recipients_of(&base, known, new), outcome(&base, &ALONE, bounced)];
+                let parts = [content_of(&base, llr), recipients_of(&base, known, new), outcome(&base, &ALONE, bounced, &Tuning::default())];
                 prop_assert!((-1.7..=3.0).contains(&parts[0]));
                 prop_assert!((-3.0..=16.0).contains(&parts[1]));
                 prop_assert!((-0.15..=2.5).contains(&parts[2]));

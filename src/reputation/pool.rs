@@ -3,21 +3,33 @@
 
 use crate::types::Time;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Accounts remembered; more push out the smallest.
 const ACCOUNTS: usize = 64;
+
+/// A campaign over many accounts is expected to go on for so long after it was met last ...
+const CAMPAIGN: Duration = Duration::from_secs(86_400);
+/// ... and its heat to last so many times longer.
+const LONGER: f64 = 8.0;
 
 /// The pool.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Pool {
     sum: f32,
     at: Time,
+    /// When an account was last blocked with what others had brought.
+    #[serde(default)]
+    confirmed: Option<Time>,
     /// What each account (by hash) brought.
     brought: Vec<(u64, f32)>,
 }
 
 impl Pool {
     fn keep(&self, now: Time, half_life_minutes: f64) -> f64 {
+        // A campaign that has been met goes on for a day; blocked accounts add nothing any more, and the next ones wait.
+        let met = self.confirmed.is_some_and(|at| now.since(at) < CAMPAIGN);
+        let half_life_minutes = if met { half_life_minutes * LONGER } else { half_life_minutes };
         (-now.since(self.at).as_secs_f64() / 60.0 / half_life_minutes).exp2()
     }
 
@@ -53,6 +65,16 @@ impl Pool {
             *brought += more;
             self.sum += more;
         }
+    }
+
+    /// Notes that an account was blocked with what others had brought.
+    pub const fn confirm(&mut self, now: Time) {
+        self.confirmed = Some(now);
+    }
+
+    /// That block ended: it says nothing more of others.
+    pub const fn doubt(&mut self) {
+        self.confirmed = None;
     }
 
     /// Forgets everything.

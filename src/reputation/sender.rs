@@ -226,7 +226,8 @@ impl Sender {
         // everybody quotes, must not be able to block anybody whose mail is ordinary.
         let news = content_of(message.llr);
         let whole = if message.fresh { news } else { 0.0 };
-        let alone = if message.fresh && message.listed > 0.0 { content_of(message.llr - message.listed).min(whole) } else { whole };
+        let alone =
+            if message.fresh && message.listed > 0.0 { content_of(message.llr - message.listed).min(whole) } else { whole };
         // Content that is not trusted yet bears out no more than it may say itself.
         let trust = (ground.bounds.content / tuning.content_most.max(1e-9)).min(1.0);
         let strangers = if message.llr > FLAG_NATS && strangers > 0.0 { strangers * trust } else { strangers };
@@ -238,7 +239,9 @@ impl Sender {
         // Only persons: a program whose template scores badly says nothing of the others.
         let flagged = class == Class::Person && message.llr > FLAG_NATS;
         let share = self.base.flagged_share(&prior);
-        let (telling, told) = (flagged && share < TELLING, flagged && share < TOLD);
+        let telling = flagged && share < TELLING;
+        // Somebody who hardly ever sent anything is told too: else accounts that nobody uses would be the best to take over.
+        let told = (flagged || (class == Class::Newcomer && message.llr > FLAG_NATS)) && share < TOLD;
         let usual = Class::Person.prior().flagged.0;
         let common = ground.classes.map_or(0.0, |c| (c.prior(Class::Person).flagged.0 / usual).ln().max(0.0));
         Weight { content: alone, listed: whole - alone, recipients, unusual, telling, told, common }
@@ -287,7 +290,7 @@ impl Sender {
                 && (many || (f64::from(message.in_hour) > tuning.newcomer_mailing && self.base.is_often_flagged()));
         }
         // While other accounts of the client send a campaign, strangers who are a surprise here are so too.
-        if class == Class::Person && ground.heat >= HOT * tuning.pool_hot && strangers >= 1.2 {
+        if class == Class::Person && ground.heat > 0.0 && ground.heat >= HOT * tuning.pool_hot && strangers >= 1.2 {
             return true;
         }
         let (all, new) = message.recipients_hour;
@@ -306,7 +309,7 @@ impl Sender {
         }
         self.base.age(now, ground.tuning.decay_per_day);
         self.sums.fade(now, ground.tuning.half_life_hours);
-        let evidence = evidence::outcome(&self.base, &ground.prior(self.class(ground.tuning)), bounced);
+        let evidence = evidence::outcome(&self.base, &ground.prior(self.class(ground.tuning)), bounced, ground.tuning);
         self.sums.answers = cusum(self.sums.answers.into(), evidence) as f32;
         if !ground.bounds.watches(self.sum()) {
             self.base.learn_outcome(bounced);

@@ -14,6 +14,8 @@ pub struct Tuning {
     pub content_least: f64,
     /// Most that the recipients of one message can say.
     pub recipients_most: f64,
+    /// Most that one unknown user can say.
+    pub bounce_most: f64,
     /// A spam refusal by a remote site, or a complaint.
     pub refusal: f64,
     /// Part of a baseline that is left after a day.
@@ -43,15 +45,37 @@ pub struct Tuning {
     pub pool_hot: f64,
 }
 
+/// Kinds of evidence and rules that the detector can be measured without.
+pub const KINDS: [&str; 9] =
+    ["content", "recipients", "bounces", "mailing", "pool", "newcomer_bound", "bulk_bound", "volume", "fading"];
+
 impl Tuning {
+    /// The same numbers with one of [`KINDS`] taken out; `None` for another name.
+    pub fn without(mut self, kind: &str) -> Option<Self> {
+        match kind {
+            "content" => self.content_most = 0.0,
+            "recipients" => self.recipients_most = 0.0,
+            "bounces" => self.bounce_most = 0.0,
+            "mailing" => self.mailing_recipients = 0.0,
+            "pool" => self.pool_hot = 0.0,
+            "newcomer_bound" => self.newcomer_content = f64::INFINITY,
+            "bulk_bound" => self.bulk_content = f64::INFINITY,
+            "volume" => self.busy_messages = f64::INFINITY,
+            "fading" => self.half_life_hours = f64::INFINITY,
+            _ => return None,
+        }
+        Some(self)
+    }
+
     /// Every number with its key, its least and its greatest value.
-    pub fn keys(&mut self) -> [(&'static str, &mut f64, f64, f64); 18] {
+    pub fn keys(&mut self) -> [(&'static str, &mut f64, f64, f64); 19] {
         [
             ("watch_share", &mut self.watch_share, 0.1, 1.0),
             ("half_life_hours", &mut self.half_life_hours, 0.1, 10_000.0),
             ("content_most", &mut self.content_most, 0.0, 100.0),
             ("content_least", &mut self.content_least, -100.0, 0.0),
             ("recipients_most", &mut self.recipients_most, 0.0, 100.0),
+            ("bounce_most", &mut self.bounce_most, 0.0, 100.0),
             ("refusal", &mut self.refusal, 0.0, 100.0),
             ("decay_per_day", &mut self.decay_per_day, 0.0, 1.0),
             ("newcomer_messages", &mut self.newcomer_messages, 0.0, 1e6),
@@ -77,6 +101,7 @@ impl Default for Tuning {
             content_most: 3.0,
             content_least: -1.7,
             recipients_most: 3.0,
+            bounce_most: 2.5,
             refusal: 2.5,
             decay_per_day: 0.97,
             newcomer_messages: 50.0,

@@ -240,13 +240,8 @@ pub(super) fn case(what: &str, tenant: &TenantId, sender: &Sender, day: i64, now
         view.evidence_nats, view.messages_day, view.recipients_day, view.recipients_new_day
     );
     for evidence in &view.recent {
-        let _infallible = write!(
-            out,
-            " [-{} s, llr {:.1}, {} rcpt:",
-            now.since(evidence.time).as_secs(),
-            evidence.llr,
-            evidence.recipients
-        );
+        let _infallible =
+            write!(out, " [-{} s, llr {:.1}, {} rcpt:", now.since(evidence.time).as_secs(), evidence.llr, evidence.recipients);
         for signal in &evidence.symbols {
             let _infallible = write!(out, " {} {:.1}", signal.name, signal.weight);
         }
