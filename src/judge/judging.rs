@@ -340,9 +340,7 @@ fn step(
     }
     let fresh = || uncounted().filter(|(r, c)| !r.internal && **c == Counted::Not);
     let new = count(fresh().filter(|(r, _)| !sender.known.contains(r.hash)));
-    let (hour, day) = sender.windows.hour_and_day(now);
-    let ground = &Ground { bounds: ground.bounds.for_volume(day.messages, ground.tuning), ..*ground };
-    let bounds = &ground.bounds;
+    let hour = sender.windows.sum(now, HOUR);
     let known_recipients = count(fresh()) - new;
     let message = Weighing {
         fingerprint: facts.fingerprint,
@@ -366,6 +364,7 @@ fn step(
     let evidence = weight.content + weight.recipients;
     let joins = weight.told && evidence > ground.tuning.pool_floor;
     let heat = if joins { ground.heat } else { 0.0 };
+    let bounds = &volume_bounds(now, sender, sender.sum() + heat, ground);
     known.crossed = bounds.blocks(sender.sum() + heat);
     known.watched = bounds.watches(sender.sum() + heat);
     known.unusual = weight.unusual;
@@ -388,6 +387,14 @@ fn step(
     let learned = learned && message.fresh;
     let by_others = known.crossed && !bounds.blocks(sender.sum());
     Step { verdict, weight, sum: sender.sum(), by_others, class, learned, counts, ceiling, explanation, teaches }
+}
+
+/// The bounds of this sender by its volume, which only matters to a sum that is near them.
+pub(super) fn volume_bounds(now: Time, sender: &Sender, sum: f64, ground: &Ground<'_>) -> Bounds {
+    if !ground.bounds.watches(sum) {
+        return ground.bounds;
+    }
+    ground.bounds.for_volume(sender.windows.sum(now, DAY).messages, ground.tuning)
 }
 
 fn count<T>(items: impl Iterator<Item = T>) -> u32 {

@@ -1,11 +1,11 @@
 //! What the world answers: deliveries, unknown users, spam refusals, complaints.
 
-use super::judging::{client_explanation, explain, pile};
-use super::{DAY, Judge, NewBlock};
+use super::judging::{client_explanation, explain, pile, volume_bounds};
+use super::{Judge, NewBlock};
 use crate::reputation::group::{self, Group};
 use crate::reputation::mix;
 use crate::reputation::seen::Counted;
-use crate::reputation::sender::{Ground, Sender};
+use crate::reputation::sender::Sender;
 use crate::reputation::window::Counts;
 use crate::types::{Evidence, Identity, MessageId, OutcomeClass, Reason, Signal, Time};
 
@@ -88,9 +88,6 @@ impl Judge {
                     return (0.0, sender.sum(), None);
                 }
                 sender.windows.add(now, counts);
-                let messages = sender.windows.sum(now, DAY).messages;
-                let bounds = bounds.for_volume(messages, ground.tuning);
-                let ground = Ground { bounds, ..ground };
                 let nats = match event {
                     Event::Delivered | Event::UnknownUser => sender.weigh_outcome(now, event == Event::UnknownUser, &ground),
                     Event::SpamRefusal | Event::Complaint => {
@@ -98,6 +95,7 @@ impl Judge {
                         settings.detector.refusal
                     }
                 };
+                let bounds = volume_bounds(now, sender, sender.sum(), &ground);
                 // Good news never opens a block, even where the bound has been lowered since.
                 let opens = nats > 0.0 && bounds.blocks(sender.sum());
                 (nats, sender.sum(), opens.then(|| explain(now, &settings, sender, Reason::Evidence, &bounds)))

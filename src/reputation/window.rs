@@ -13,6 +13,11 @@ const FINE_MINUTES: u32 = 70;
 /// Older than this many minutes: five-minute buckets.
 const FINEST_MINUTES: u32 = 10;
 
+/// Counters of a bucket.
+const COUNTERS: usize = 6;
+/// Buckets that room is made for at a time.
+const GROWTH: usize = 4;
+
 /// What is counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
@@ -31,13 +36,19 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// In the order in which buckets hold them.
+    const fn array(self) -> [u32; COUNTERS] {
+        [self.messages, self.external, self.internal, self.new, self.spam, self.bounces]
+    }
+
+    const fn of([messages, external, internal, new, spam, bounces]: [u32; COUNTERS]) -> Self {
+        Self { messages, external, internal, new, spam, bounces }
+    }
+
     fn each(&mut self, other: Self, f: impl Fn(u32, u32) -> u32) {
-        self.messages = f(self.messages, other.messages);
-        self.external = f(self.external, other.external);
-        self.internal = f(self.internal, other.internal);
-        self.new = f(self.new, other.new);
-        self.spam = f(self.spam, other.spam);
-        self.bounces = f(self.bounces, other.bounces);
+        let (mut all, others) = (self.array(), other.array());
+        all.iter_mut().zip(others).for_each(|(mine, theirs)| *mine = f(*mine, theirs));
+        *self = Self::of(all);
     }
 
     /// Adds, staying at the far end instead of wrapping.
@@ -60,17 +71,90 @@ impl Counts {
 }
 
 /// Counts of a stretch of minutes since the epoch: from `start`, `minutes` long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Bucket {
     start: u32,
     minutes: u32,
     counts: Counts,
 }
 
-/// The last day of one sender, domain, client or tenant.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The last day of one sender, domain, client or tenant: buckets packed one after the other, oldest first, each with its
+/// start in minutes since the epoch (4 octets), its length in minutes (2 octets) and its counters, all of one width: 1 octet while
+/// they are small, else 2 or 4.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Windows {
-    buckets: Vec<Bucket>,
+    packed: Vec<u8>,
+    width: Width,
+}
+
+/// Octets of a counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Width {
+    One,
+    Two,
+    Four,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self { packed: Vec::new(), width: Width::One }
+    }
+}
+
+/// Octets of a bucket before its counters.
+const HEAD: usize = 6;
+
+impl Width {
+    const fn octets(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+            Self::Four => 4,
+        }
+    }
+
+    const fn stride(self) -> usize {
+        HEAD + COUNTERS * self.octets()
+    }
+
+    /// The least that holds these counters.
+    fn holding(counts: Counts) -> Self {
+        match counts.array().into_iter().max() {
+            Some(0x1_0000..) => Self::Four,
+            Some(0x100..) => Self::Two,
+            _ => Self::One,
+        }
+    }
+
+    fn read(self, octets: &[u8]) -> Bucket {
+        let Some((&[a, b, c, d, e, f], counters)) = octets.split_first_chunk::<HEAD>() else { return Bucket::default() };
+        let mut all = [0; COUNTERS];
+        match self {
+            Self::One => all.iter_mut().zip(counters).for_each(|(to, n)| *to = u32::from(*n)),
+            Self::Two => {
+                all.iter_mut().zip(counters.as_chunks().0).for_each(|(to, n)| *to = u32::from(u16::from_le_bytes(*n)));
+            }
+            Self::Four => all.iter_mut().zip(counters.as_chunks().0).for_each(|(to, n)| *to = u32::from_le_bytes(*n)),
+        }
+        let (start, minutes) = (u32::from_le_bytes([a, b, c, d]), u32::from(u16::from_le_bytes([e, f])));
+        Bucket { start, minutes, counts: Counts::of(all) }
+    }
+
+    /// A bucket whose counters fit, packed into the first octets.
+    fn pack(self, bucket: &Bucket) -> [u8; Self::Four.stride()] {
+        let mut octets = [0; Self::Four.stride()];
+        let (head, counters) = octets.split_at_mut(HEAD);
+        let (start, minutes) = head.split_at_mut(4);
+        start.copy_from_slice(&bucket.start.to_le_bytes());
+        minutes.copy_from_slice(&u16::try_from(bucket.minutes).unwrap_or(u16::MAX).to_le_bytes());
+        let all = bucket.counts.array();
+        match self {
+            Self::One => counters.iter_mut().zip(all).for_each(|(to, n)| *to = n as u8),
+            Self::Two => counters.as_chunks_mut().0.iter_mut().zip(all).for_each(|(to, n)| *to = (n as u16).to_le_bytes()),
+            Self::Four => counters.as_chunks_mut().0.iter_mut().zip(all).for_each(|(to, n)| *to = n.to_le_bytes()),
+        }
+        octets
+    }
 }
 
 fn minute(now: Time) -> u32 {
@@ -85,112 +169,125 @@ impl Windows {
             return;
         }
         let minute = minute(now);
-        let ahead = self.buckets.last().map_or(0, |last| last.start.saturating_sub(minute));
+        let Some(mut last) = self.newest_first().next() else {
+            self.push(&Bucket { start: minute, minutes: 1, counts });
+            return;
+        };
+        let ahead = last.start.saturating_sub(minute);
         if ahead > 0 {
-            self.buckets.iter_mut().for_each(|b| b.start = b.start.saturating_sub(ahead));
+            self.rewrite(|all| all.iter_mut().for_each(|b| b.start = b.start.saturating_sub(ahead)));
+            last.start = last.start.saturating_sub(ahead);
         }
-        if let Some(last) = self.buckets.last_mut()
-            && last.start.saturating_add(last.minutes) > minute
-        {
+        if last.start.saturating_add(last.minutes) > minute {
             last.counts.add(counts);
+            self.packed.truncate(self.packed.len().saturating_sub(self.width.stride()));
+            self.push(&last);
             return;
         }
-        self.compact(minute);
-        self.buckets.push(Bucket { start: minute, minutes: 1, counts });
+        if self.packed.len() + self.width.stride() > self.packed.capacity() {
+            self.rewrite(|all| compact(all, minute));
+        }
+        self.push(&Bucket { start: minute, minutes: 1, counts });
     }
 
-    /// Drops what is older than a day and merges what has aged. At most about 45 buckets remain.
-    fn compact(&mut self, now: u32) {
-        self.buckets.retain(|b| b.start.saturating_add(b.minutes).saturating_add(DAY_MINUTES) > now);
-        self.buckets.dedup_by(|later, earlier| {
-            let age = now.saturating_sub(later.start);
-            let width = if age > FINE_MINUTES {
-                60
-            } else if age > FINEST_MINUTES {
-                5
-            } else {
-                1
-            };
-            let same = later.start / width == earlier.start / width && later.minutes <= width && earlier.minutes <= width;
-            if same {
-                earlier.counts.add(later.counts);
-                earlier.minutes = later.start.saturating_add(later.minutes).saturating_sub(earlier.start);
-            }
-            same
-        });
+    fn newest_first(&self) -> impl Iterator<Item = Bucket> {
+        let width = self.width;
+        self.packed.rchunks_exact(width.stride()).map(move |octets| width.read(octets))
+    }
+
+    fn push(&mut self, bucket: &Bucket) {
+        let width = Width::holding(bucket.counts);
+        if width > self.width {
+            self.rewrite(|all| all.push(*bucket));
+            return;
+        }
+        if self.packed.len() + self.width.stride() > self.packed.capacity() {
+            self.packed.reserve_exact(GROWTH * self.width.stride());
+        }
+        self.packed.extend_from_slice(self.width.pack(bucket).get(..self.width.stride()).unwrap_or_default());
+    }
+
+    /// Takes all buckets apart and packs them anew, as narrow as they fit.
+    fn rewrite(&mut self, change: impl FnOnce(&mut Vec<Bucket>)) {
+        let mut all: Vec<Bucket> = self.newest_first().collect();
+        all.reverse();
+        change(&mut all);
+        self.width = all.iter().map(|b| Width::holding(b.counts)).max().unwrap_or(Width::One);
+        self.packed.clear();
+        self.packed.shrink_to((all.len() + GROWTH) * self.width.stride());
+        self.packed.reserve_exact(all.len() * self.width.stride());
+        for bucket in &all {
+            self.packed.extend_from_slice(self.width.pack(bucket).get(..self.width.stride()).unwrap_or_default());
+        }
     }
 
     /// Sum over the last `window`.
     pub fn sum(&self, now: Time, window: Duration) -> Counts {
-        let mut sum = Counts::default();
-        self.newest(now, window, |counts, _| sum.add(counts));
-        sum
-    }
-
-    /// Sums over the last hour and the last day, in one walk.
-    pub fn hour_and_day(&self, now: Time) -> (Counts, Counts) {
-        let (mut hour, mut day) = (Counts::default(), Counts::default());
-        let hour_begins = self.begin(now, Duration::from_secs(3600));
-        self.newest(now, Duration::from_secs(86_400), |counts, end| {
-            day.add(counts);
-            if end > hour_begins {
-                hour.add(counts);
-            }
-        });
-        (hour, day)
-    }
-
-    /// The minute after which a bucket must end to reach into the window.
-    fn begin(&self, now: Time, window: Duration) -> i64 {
         // A clock that has stepped back stands where the newest bucket is, as in `add`.
-        let newest = self.buckets.last().map_or(0, |last| i64::from(last.start));
+        let newest = self.newest_first().next().map_or(0, |last| i64::from(last.start));
         let from = newest.saturating_mul(60_000).max(now.0);
-        Time(from).before(window).as_secs().div_euclid(60)
-    }
-
-    /// Calls `f` with each bucket that reaches into the window, newest first, and the minute it ends.
-    fn newest(&self, now: Time, window: Duration, mut f: impl FnMut(Counts, i64)) {
-        let from = self.begin(now, window);
+        let from = Time(from).before(window).as_secs().div_euclid(60);
+        let mut sum = Counts::default();
         // Ends are ascending, so the first bucket that lies wholly before the window ends the walk.
-        for bucket in self.buckets.iter().rev() {
-            let end = i64::from(bucket.start) + i64::from(bucket.minutes);
-            if end <= from {
+        for bucket in self.newest_first() {
+            if i64::from(bucket.start) + i64::from(bucket.minutes) <= from {
                 break;
             }
-            f(bucket.counts, end);
+            sum.add(bucket.counts);
         }
+        sum
     }
 
     /// Takes back what was counted and did not happen after all, newest first.
     pub fn take_back(&mut self, mut counts: Counts) {
-        for bucket in self.buckets.iter_mut().rev() {
-            if counts == Counts::default() {
-                break;
-            }
-            bucket.counts.take(&mut counts);
+        if counts != Counts::default() {
+            self.rewrite(|all| all.iter_mut().rev().for_each(|bucket| bucket.counts.take(&mut counts)));
         }
     }
 
     /// Forgets spam and bounces; with `all` every counter.
     pub fn forget(&mut self, all: bool) {
         if all {
-            self.buckets.clear();
+            *self = Self::default();
         }
-        for bucket in &mut self.buckets {
-            bucket.counts.spam = 0;
-            bucket.counts.bounces = 0;
-        }
+        self.rewrite(|all| {
+            for bucket in all {
+                bucket.counts.spam = 0;
+                bucket.counts.bounces = 0;
+            }
+        });
     }
 
     /// Memory beside the record itself, in octets.
     pub const fn heap_octets(&self) -> usize {
-        self.buckets.capacity() * std::mem::size_of::<Bucket>()
+        self.packed.capacity()
     }
 
     /// Whether nothing is counted.
-    pub fn is_empty(&self) -> bool {
-        self.buckets.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.packed.is_empty()
     }
+}
+
+/// Drops what is older than a day and merges what has aged. At most about 45 buckets remain.
+fn compact(buckets: &mut Vec<Bucket>, now: u32) {
+    buckets.retain(|b| b.start.saturating_add(b.minutes).saturating_add(DAY_MINUTES) > now);
+    buckets.dedup_by(|later, earlier| {
+        let age = now.saturating_sub(later.start);
+        let width = if age > FINE_MINUTES {
+            60
+        } else if age > FINEST_MINUTES {
+            5
+        } else {
+            1
+        };
+        let same = later.start / width == earlier.start / width && later.minutes <= width && earlier.minutes <= width;
+        if same {
+            earlier.counts.add(later.counts);
+            earlier.minutes = later.start.saturating_add(later.minutes).saturating_sub(earlier.start);
+        }
+        same
+    });
 }
 
 #[cfg(test)]
@@ -213,7 +310,7 @@ mod tests {
         let mut w = Windows::default();
         for m in 0..(3 * 24 * 60) {
             w.add(at(m), one());
-            assert!(w.buckets.len() <= 50, "{}", w.buckets.len());
+            assert!(w.newest_first().count() <= 50, "{}", w.newest_first().count());
         }
         let now = at(3 * 24 * 60 - 1);
         assert_eq!(w.sum(now, Duration::from_secs(60)).messages, 2);
@@ -240,7 +337,7 @@ mod tests {
         let mut w = Windows::default();
         w.add(at(0), one());
         w.add(at(0), one());
-        assert_eq!(w.buckets.len(), 1);
+        assert_eq!(w.newest_first().count(), 1);
     }
 
     #[test]
