@@ -2,6 +2,7 @@
 
 pub mod demo;
 mod housekeeping;
+mod keeping;
 mod outcomes;
 mod relay;
 mod rooms;

@@ -1,6 +1,5 @@
 //! A running relay: start order, reload, drain.
 
-use super::housekeeping;
 use super::rooms::Rooms;
 use crate::admin;
 use crate::config::Settings;
@@ -157,7 +156,7 @@ impl Relay {
         for task in &self.tasks {
             task.abort();
         }
-        housekeeping::save(&self.rooms.judge, &self.settings.borrow().server.data_dir);
+        self.rooms.keeper.save();
         self.rooms.learner.save();
         self.rooms.records.close().await;
         self.rooms.spool.close().await;

@@ -1,6 +1,7 @@
 //! The rooms of a relay and what each is given of the others.
 
 use super::housekeeping;
+use super::keeping::Keeper;
 use super::outcomes::Outcomes;
 use super::relay::{StartError, failed};
 use crate::admin;
@@ -35,6 +36,7 @@ pub(super) struct Rooms {
     pub records: Records,
     pub spool: Spool,
     pub judge: Arc<Judge>,
+    pub keeper: Arc<Keeper>,
     pub learner: Arc<Learner>,
     pub labels: Labels,
     pub outside: Arc<Outside>,
@@ -63,7 +65,7 @@ impl Rooms {
         let records = Records::open(&database).map_err(failed(&database.display().to_string()))?;
         let (spool, backlog) = open_spool(dir, &now, clock.now())?;
         let judge = Arc::new(Judge::new(Arc::clone(&now)));
-        housekeeping::restore(&judge, dir);
+        let keeper = Arc::new(Keeper::open(Arc::clone(&judge), dir));
         let scorer = Scorer::shipped().map_err(failed("model"))?;
         let learner = Arc::new(Learner::new(scorer, dir.join("learned")));
         let labels = Labels::new(Arc::clone(&learner), Arc::clone(&clock), spool.clone());
@@ -83,8 +85,22 @@ impl Rooms {
         )
         .map_err(|e| StartError(format!("blocks: {e:?}")))?;
         let desk = Arc::new(desk);
-        let rooms =
-            Self { settings, clock, records, spool, judge, learner, labels, outside, delivery, queue, notifier, desk, ids };
+        let rooms = Self {
+            settings,
+            clock,
+            records,
+            spool,
+            judge,
+            keeper,
+            learner,
+            labels,
+            outside,
+            delivery,
+            queue,
+            notifier,
+            desk,
+            ids,
+        };
         Ok((rooms, Streams { queue_events, notices }))
     }
 
@@ -117,6 +133,7 @@ impl Rooms {
             self.settings.clone(),
             Arc::clone(&self.clock),
             Arc::clone(&self.judge),
+            Arc::clone(&self.keeper),
             Arc::clone(&self.learner),
             Arc::clone(&self.desk),
             self.records.clone(),

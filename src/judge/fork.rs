@@ -17,13 +17,13 @@ impl Judge {
     pub fn fork<'a>(&self, identities: impl Iterator<Item = &'a Identity>) -> Fork {
         let mut fork = Fork { senders: Vec::new(), groups: Vec::new() };
         for who in identities {
-            let sender = self.senders.get(&who.key, |s| s.clone());
-            fork.senders.push((who.key.clone(), sender, self.trails.get(&who.key, |t| t.clone())));
+            let sender = self.senders.read(&who.key, |s| s.clone());
+            fork.senders.push((who.key.clone(), sender, self.trails.read(&who.key, |t| t.clone())));
             let domain = who.domain.as_ref().map(|d| group::domain_key(&who.tenant, d));
             let keys = [Some(group::tenant_key(&who.tenant)), Some(group::client_key(&who.tenant, who.client)), domain];
             for key in keys.into_iter().flatten() {
                 if fork.groups.iter().all(|(k, _)| *k != key) {
-                    fork.groups.push((key, self.groups.get(&key, |g| g.clone())));
+                    fork.groups.push((key, self.groups.read(&key, |g| g.clone())));
                 }
             }
         }

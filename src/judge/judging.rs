@@ -95,14 +95,14 @@ impl Judge {
         let needed = settings.scoring.learning_messages;
         let (messages, classes) = self
             .groups
-            .get(&group::tenant_key(&identity.tenant), |g| (g.messages, g.classes.as_deref().copied()))
+            .read(&group::tenant_key(&identity.tenant), |g| (g.messages, g.classes.as_deref().copied()))
             .unwrap_or_default();
         let tuning = &settings.detector;
         let heat = if is_account(identity) {
             let who = hash_text(identity.key.as_str());
             let client = group::client_key(&identity.tenant, identity.client);
-            let heat = |g: &mut Group| g.pool.as_ref().map_or(0.0, |p| p.heat(now, who, tuning.pool_half_life_minutes));
-            self.groups.get(&client, heat).unwrap_or_default().min(tuning.pool_hot)
+            let heat = |g: &Group| g.pool.as_ref().map_or(0.0, |p| p.heat(now, who, tuning.pool_half_life_minutes));
+            self.groups.read(&client, heat).unwrap_or_default().min(tuning.pool_hot)
         } else {
             0.0
         };
@@ -234,7 +234,7 @@ impl Judge {
             reason,
             explanation,
             until: rules::until(duration, now, zone),
-            evidence: self.trails.get(&identity.key, |t| t.list()).unwrap_or_default(),
+            evidence: self.trails.read(&identity.key, |t| t.list()).unwrap_or_default(),
         }
     }
 

@@ -240,7 +240,7 @@ impl Judge {
         let local = identity.address.rsplit_once('@').map(|(local, _)| local);
         let names = [Some(&*identity.address), local];
         let mut keys = names.into_iter().flatten().filter(|n| !n.is_empty()).map(|n| SenderKey::account(&identity.tenant, n));
-        keys.any(|key| self.senders.get(&key, |_| ()).is_some())
+        keys.any(|key| self.senders.read(&key, |_| ()).is_some())
     }
 
     /// Reserves one recipient and adds it to `held`. Only `when_exceeded = "throttle"` refuses here; the other actions

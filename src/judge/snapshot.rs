@@ -1,9 +1,12 @@
-//! The tables on disk: one JSON line per record behind a line that names the format, with length and CRC32C at the end of
-//! each line's frame, so that a torn or altered file is refused whole.
+//! The tables on disk. A snapshot holds all of them, one frame per record (length, CRC32C, the record as postcard) behind
+//! eight octets that name the format; torn or altered it is refused whole. A journal holds in such frames what has changed
+//! since, record by record as it then stood: written every second, read up to the first frame that is torn. A record that is
+//! read twice, or over a newer one of the snapshot, is at most as old as the last second before the crash.
 
 use super::Judge;
 use super::trail::Trail;
 use crate::reputation::group::Group;
+use crate::reputation::known::Known;
 use crate::reputation::seen::Counted;
 use crate::reputation::sender::Sender;
 use crate::types::SenderKey;
@@ -11,16 +14,20 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::io::{self, Read, Write};
 
-const MAGIC: &[u8; 8] = b"OGREP\x01\r\n";
-/// Largest record believed, in octets: a sender with a full sketch is under 1.5 MB as JSON.
+const MAGIC: &[u8; 8] = b"OGREP\x02\r\n";
+/// Largest record believed, in octets: a sender with a full sketch is under 0.1 MB.
 const MAX_RECORD: u32 = 8 << 20;
+/// Entries of what has been counted in one record.
+const SEEN: usize = 4096;
 
 #[derive(Serialize, Deserialize)]
 enum Record<'a> {
     Sender(SenderKey, Cow<'a, Sender>),
     Group(u64, Cow<'a, Group>),
     Trail(SenderKey, Cow<'a, Trail>),
-    Seen(Vec<(u64, bool)>),
+    /// A sender with so many recipients that the journal leaves them out: those of the snapshot stand.
+    WithoutRecipients(SenderKey, Cow<'a, Sender>),
+    Seen(Vec<(u64, Counted)>),
     /// The last record: how many came before it.
     End(u64),
 }
@@ -32,7 +39,11 @@ struct Writer<'a> {
     failed: Option<io::Error>,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    fn new(out: &'a mut dyn Write) -> Self {
+        Self { out, buffer: Vec::new(), records: 0, failed: None }
+    }
+
     fn put(&mut self, record: &Record<'_>) {
         if self.failed.is_none()
             && let Err(error) = self.try_put(record)
@@ -43,7 +54,7 @@ impl Writer<'_> {
 
     fn try_put(&mut self, record: &Record<'_>) -> io::Result<()> {
         self.buffer.clear();
-        serde_json::to_writer(&mut self.buffer, record)?;
+        postcard::to_io(record, &mut self.buffer).map_err(io::Error::other)?;
         let length = u32::try_from(self.buffer.len()).map_err(io::Error::other)?;
         self.out.write_all(&length.to_le_bytes())?;
         self.out.write_all(&crc32c::crc32c(&self.buffer).to_le_bytes())?;
@@ -61,16 +72,57 @@ impl Judge {
     /// Writes the tables (not the blocks: those live in records). Mail goes on meanwhile.
     pub fn snapshot(&self, out: &mut dyn Write) -> io::Result<()> {
         out.write_all(MAGIC)?;
-        let mut writer = Writer { out, buffer: Vec::new(), records: 0, failed: None };
+        let mut writer = Writer::new(out);
         self.senders.copies(|key, sender| writer.put(&Record::Sender(key, Cow::Owned(sender))));
         self.groups.copies(|key, group| writer.put(&Record::Group(key, Cow::Owned(group))));
         self.trails.copies(|key, trail| writer.put(&Record::Trail(key, Cow::Owned(trail))));
         let mut seen = Vec::new();
-        self.seen.each(|key, fully| seen.push((key, fully)));
-        seen.chunks(4096).for_each(|chunk| writer.put(&Record::Seen(chunk.to_vec())));
+        self.seen.each(|key, fully| seen.push((key, if fully { Counted::Fully } else { Counted::Evidence })));
+        seen.chunks(SEEN).for_each(|chunk| writer.put(&Record::Seen(chunk.to_vec())));
         let records = writer.records;
         writer.put(&Record::End(records));
         writer.failed.map_or(Ok(()), Err)
+    }
+
+    /// From now on notes what changes, for [`Judge::journal`].
+    pub fn watch_changes(&self) {
+        self.senders.watch();
+        self.groups.watch();
+        self.trails.watch();
+        self.seen.watch();
+    }
+
+    /// Appends what has changed since the last call; how many records.
+    ///
+    /// # Errors
+    /// Something could not be written: what had changed is in no journal then, and a snapshot is due.
+    pub fn journal(&self, out: &mut dyn Write) -> io::Result<u64> {
+        let mut writer = Writer::new(out);
+        self.seen.changes().chunks(SEEN).for_each(|chunk| writer.put(&Record::Seen(chunk.to_vec())));
+        self.senders.changes(|key, mut sender| {
+            if sender.known.is_exact() {
+                writer.put(&Record::Sender(key, Cow::Owned(sender)));
+            } else {
+                sender.known = Known::default();
+                writer.put(&Record::WithoutRecipients(key, Cow::Owned(sender)));
+            }
+        });
+        self.groups.changes(|key, group| writer.put(&Record::Group(key, Cow::Owned(group))));
+        self.trails.changes(|key, trail| writer.put(&Record::Trail(key, Cow::Owned(trail))));
+        writer.failed.map_or(Ok(writer.records), Err)
+    }
+
+    /// Reads what `journal` wrote over what is there, up to the first frame that is torn or altered; how many records.
+    pub fn restore_journal(&self, input: &mut dyn Read) -> u64 {
+        let mut buffer = Vec::new();
+        let mut records = 0;
+        while let Ok(record) = read_frame(input, &mut buffer) {
+            if !self.take(record) {
+                break;
+            }
+            records += 1;
+        }
+        records
     }
 
     /// Reads what `snapshot` wrote; a damaged or foreign snapshot is an error and leaves the tables empty.
@@ -97,43 +149,57 @@ impl Judge {
             return Err(bad("not of this version"));
         }
         let mut buffer = Vec::new();
-        let mut records = 0_u64;
-        loop {
-            let (mut length, mut crc) = ([0; 4], [0; 4]);
-            input.read_exact(&mut length).map_err(|_| bad("torn"))?;
-            input.read_exact(&mut crc).map_err(|_| bad("torn"))?;
-            let length = u32::from_le_bytes(length);
-            if length > MAX_RECORD {
-                return Err(bad("damaged"));
-            }
-            buffer.clear();
-            buffer.resize(length as usize, 0);
-            input.read_exact(&mut buffer).map_err(|_| bad("torn"))?;
-            if crc32c::crc32c(&buffer) != u32::from_le_bytes(crc) {
-                return Err(bad("damaged"));
-            }
-            let record: Record<'_> = serde_json::from_slice(&buffer).map_err(|e| bad(&e.to_string()))?;
-            match record {
-                Record::Sender(key, value) => {
-                    let value = value.into_owned();
-                    self.senders.with(&key, || value, |_| ());
-                }
-                Record::Group(key, value) => {
-                    let value = value.into_owned();
-                    self.groups.with(&key, || value, |_| ());
-                }
-                Record::Trail(key, value) => {
-                    let value = value.into_owned();
-                    self.trails.with(&key, || value, |_| ());
-                }
-                Record::Seen(list) => {
-                    let state = |fully: bool| if fully { Counted::Fully } else { Counted::Evidence };
-                    list.into_iter().for_each(|(key, fully)| self.seen.set(key, state(fully)));
-                }
+        for records in 0_u64.. {
+            match read_frame(input, &mut buffer)? {
                 Record::End(n) if n == records => return Ok(()),
                 Record::End(_) => return Err(bad("incomplete")),
-            }
-            records += 1;
+                record => self.take(record),
+            };
         }
+        Err(bad("without an end"))
     }
+
+    /// Puts a record into its table; false for the end of a snapshot.
+    fn take(&self, record: Record<'_>) -> bool {
+        match record {
+            Record::Sender(key, value) => {
+                self.senders.remove(&key);
+                self.senders.with(&key, || value.into_owned(), |_| ());
+            }
+            Record::WithoutRecipients(key, value) => {
+                let mut value = value.into_owned();
+                value.known = self.senders.read(&key, |old| old.known.clone()).unwrap_or_default();
+                self.senders.remove(&key);
+                self.senders.with(&key, || value, |_| ());
+            }
+            Record::Group(key, value) => {
+                self.groups.remove(&key);
+                self.groups.with(&key, || value.into_owned(), |_| ());
+            }
+            Record::Trail(key, value) => {
+                self.trails.remove(&key);
+                self.trails.with(&key, || value.into_owned(), |_| ());
+            }
+            Record::Seen(list) => list.into_iter().for_each(|(key, counted)| self.seen.set(key, counted)),
+            Record::End(_) => return false,
+        }
+        true
+    }
+}
+
+fn read_frame(input: &mut dyn Read, buffer: &mut Vec<u8>) -> io::Result<Record<'static>> {
+    let (mut length, mut crc) = ([0; 4], [0; 4]);
+    input.read_exact(&mut length).map_err(|_| bad("torn"))?;
+    input.read_exact(&mut crc).map_err(|_| bad("torn"))?;
+    let length = u32::from_le_bytes(length);
+    if length > MAX_RECORD {
+        return Err(bad("damaged"));
+    }
+    buffer.clear();
+    buffer.resize(length as usize, 0);
+    input.read_exact(buffer).map_err(|_| bad("torn"))?;
+    if crc32c::crc32c(buffer) != u32::from_le_bytes(crc) {
+        return Err(bad("damaged"));
+    }
+    postcard::from_bytes(buffer).map_err(|e| bad(&e.to_string()))
 }

@@ -85,7 +85,7 @@ impl Judge {
     }
 
     fn view(&self, now: Time, settings: &Settings, key: &SenderKey) -> Option<SenderView> {
-        let mut view = self.senders.get(key, |sender| {
+        let mut view = self.senders.read(key, |sender| {
             let hour = sender.windows.sum(now, HOUR);
             let day = sender.windows.sum(now, DAY);
             SenderView {
@@ -106,7 +106,7 @@ impl Judge {
                 recent: Vec::new(),
             }
         })?;
-        view.recent = self.trails.get(key, |t| t.list()).unwrap_or_default();
+        view.recent = self.trails.read(key, |t| t.list()).unwrap_or_default();
         Some(view)
     }
 }

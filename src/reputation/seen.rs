@@ -2,6 +2,7 @@
 //! in bounded memory; the older one is dropped when the newer is full.
 
 use super::hasher::Quick;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -10,7 +11,7 @@ const SHARDS: usize = 16;
 const PER_GENERATION: usize = 16_384;
 
 /// How far something has been counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Counted {
     /// Never met.
     Not,
@@ -22,6 +23,8 @@ pub enum Counted {
 
 #[derive(Default)]
 struct Shard {
+    /// What was set since it was last asked for; `None` while nobody asks.
+    changed: Option<Vec<(u64, Counted)>>,
     newer: HashMap<u64, bool, Quick>,
     older: HashMap<u64, bool, Quick>,
 }
@@ -51,6 +54,7 @@ impl Seen {
             Some(false) => Counted::Evidence,
             None => {
                 shard.insert(key, false);
+                shard.note(key, Counted::Evidence);
                 Counted::Not
             }
         })
@@ -59,6 +63,7 @@ impl Seen {
     /// Sets how far `key` has been counted.
     pub fn set(&self, key: u64, counted: Counted) {
         self.with(key, |shard| {
+            shard.note(key, counted);
             shard.older.remove(&key);
             match counted {
                 Counted::Not => drop(shard.newer.remove(&key)),
@@ -76,13 +81,41 @@ impl Seen {
         }
     }
 
+    /// From now on notes what is set, for [`Seen::changes`].
+    pub fn watch(&self) {
+        for shard in &self.shards {
+            shard.lock().unwrap_or_else(PoisonError::into_inner).changed.get_or_insert_default();
+        }
+    }
+
+    /// What was set since the last call, in order.
+    pub fn changes(&self) -> Vec<(u64, Counted)> {
+        let taken = self.shards.iter().filter_map(|shard| {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.changed.as_mut().map(std::mem::take)
+        });
+        taken.flatten().collect()
+    }
+
     /// Forgets everything.
     pub fn clear(&self) {
-        self.shards.iter().for_each(|s| *s.lock().unwrap_or_else(PoisonError::into_inner) = Shard::default());
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.newer.clear();
+            shard.older.clear();
+        }
     }
 }
 
 impl Shard {
+    fn note(&mut self, key: u64, counted: Counted) {
+        if let Some(changed) = &mut self.changed
+            && changed.len() < 2 * PER_GENERATION
+        {
+            changed.push((key, counted));
+        }
+    }
+
     fn insert(&mut self, key: u64, fully: bool) {
         if self.newer.len() >= PER_GENERATION && !self.newer.contains_key(&key) {
             self.older = std::mem::take(&mut self.newer);

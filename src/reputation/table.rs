@@ -3,7 +3,7 @@
 
 use super::hasher::Quick;
 use std::borrow::Borrow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,9 +18,26 @@ pub trait Evict {
     fn rank(&self) -> (u8, i64);
 }
 
+struct Shard<K, V> {
+    map: HashMap<K, V, Quick>,
+    /// Keys of entries that may have changed since they were last handed out; `None` while nobody asks.
+    changed: Option<HashSet<K, Quick>>,
+}
+
+impl<K: Hash + Eq + Clone, V> Shard<K, V> {
+    /// Notes that the entry may change.
+    fn note(&mut self, key: &K) {
+        if let Some(changed) = &mut self.changed
+            && !changed.contains(key)
+        {
+            changed.insert(key.clone());
+        }
+    }
+}
+
 /// The map.
 pub struct Table<K, V> {
-    shards: Vec<Mutex<HashMap<K, V, Quick>>>,
+    shards: Vec<Mutex<Shard<K, V>>>,
     hasher: Quick,
     per_shard: usize,
 }
@@ -29,13 +46,13 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
     /// With room for about `capacity` entries.
     pub fn new(capacity: usize) -> Self {
         Self {
-            shards: (0..SHARDS).map(|_| Mutex::new(HashMap::default())).collect(),
+            shards: (0..SHARDS).map(|_| Mutex::new(Shard { map: HashMap::default(), changed: None })).collect(),
             hasher: Quick::default(),
             per_shard: (capacity / SHARDS).max(1),
         }
     }
 
-    fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> MutexGuard<'_, HashMap<K, V, Quick>> {
+    fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> MutexGuard<'_, Shard<K, V>> {
         let place = (self.hasher.hash_one(key) % SHARDS as u64) as usize;
         #[expect(clippy::indexing_slicing, reason = "there are SHARDS shards, and the place is a remainder by SHARDS")]
         self.shards[place].lock().unwrap_or_else(PoisonError::into_inner)
@@ -44,13 +61,15 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
     /// Runs `f` on the entry under its lock, which `new` makes if it is not there.
     pub fn with<R>(&self, key: &K, new: impl FnOnce() -> V, f: impl FnOnce(&mut V) -> R) -> R {
         let mut shard = self.shard(key);
-        if let Some(value) = shard.get_mut(key) {
+        shard.note(key);
+        let map = &mut shard.map;
+        if let Some(value) = map.get_mut(key) {
             return f(value);
         }
-        if shard.len() >= self.per_shard {
-            make_room(&mut shard, self.per_shard);
+        if map.len() >= self.per_shard {
+            make_room(map, self.per_shard);
         }
-        f(shard.entry(key.clone()).or_insert_with(new))
+        f(map.entry(key.clone()).or_insert_with(new))
     }
 
     /// Runs `f` on the entry if it is there.
@@ -59,7 +78,23 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.shard(key).get_mut(key).map(f)
+        let mut shard = self.shard(key);
+        if shard.changed.is_some()
+            && let Some((key, _)) = shard.map.get_key_value(key)
+        {
+            let key = key.clone();
+            shard.note(&key);
+        }
+        shard.map.get_mut(key).map(f)
+    }
+
+    /// Runs `f` on the entry if it is there, without a change.
+    pub fn read<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.shard(key).map.get(key).map(f)
     }
 
     /// Removes the entry.
@@ -68,15 +103,34 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.shard(key).remove(key);
+        self.shard(key).map.remove(key);
     }
 
     /// Runs `f` on each entry, shard by shard.
     pub fn each(&self, mut f: impl FnMut(&K, &mut V)) {
         for shard in &self.shards {
-            for (key, value) in shard.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+            for (key, value) in &mut shard.lock().unwrap_or_else(PoisonError::into_inner).map {
                 f(key, value);
             }
+        }
+    }
+
+    /// From now on notes which entries change, for [`Table::changes`]. What [`Table::each`] changes is not noted.
+    pub fn watch(&self) {
+        for shard in &self.shards {
+            shard.lock().unwrap_or_else(PoisonError::into_inner).changed.get_or_insert_default();
+        }
+    }
+
+    /// Runs `f` on a copy of each entry that may have changed since the last call, as [`Table::copies`] does.
+    pub fn changes(&self, mut f: impl FnMut(K, V))
+    where
+        V: Clone,
+    {
+        for shard in &self.shards {
+            let changed = shard.lock().unwrap_or_else(PoisonError::into_inner).changed.as_mut().map(std::mem::take);
+            let keys: Vec<K> = changed.into_iter().flatten().collect();
+            copy_some(shard, &keys, &mut f);
         }
     }
 
@@ -87,21 +141,14 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
         V: Clone,
     {
         for shard in &self.shards {
-            let lock = || shard.lock().unwrap_or_else(PoisonError::into_inner);
-            let keys: Vec<K> = lock().keys().cloned().collect();
-            for some in keys.chunks(COPIES) {
-                let copied: Vec<(K, V)> = {
-                    let map = lock();
-                    some.iter().filter_map(|key| Some((key.clone(), map.get(key)?.clone()))).collect()
-                };
-                copied.into_iter().for_each(|(key, value)| f(key, value));
-            }
+            let keys: Vec<K> = shard.lock().unwrap_or_else(PoisonError::into_inner).map.keys().cloned().collect();
+            copy_some(shard, &keys, &mut f);
         }
     }
 
     /// Number of entries.
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+        self.shards.iter().map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).map.len()).sum()
     }
 
     /// Whether there are none.
@@ -111,7 +158,17 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
 
     /// Removes everything.
     pub fn clear(&self) {
-        self.shards.iter().for_each(|s| s.lock().unwrap_or_else(PoisonError::into_inner).clear());
+        self.shards.iter().for_each(|s| s.lock().unwrap_or_else(PoisonError::into_inner).map.clear());
+    }
+}
+
+fn copy_some<K: Hash + Eq + Clone, V: Clone>(shard: &Mutex<Shard<K, V>>, keys: &[K], f: &mut impl FnMut(K, V)) {
+    for some in keys.chunks(COPIES) {
+        let copied: Vec<(K, V)> = {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            some.iter().filter_map(|key| Some((key.clone(), shard.map.get(key)?.clone()))).collect()
+        };
+        copied.into_iter().for_each(|(key, value)| f(key, value));
     }
 }
 

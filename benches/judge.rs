@@ -1,0 +1,163 @@
+//! What judging costs: time of one message, octets of a sender and its recipients with a million senders, events that a
+//! replay takes in a second, and whether the watched stay when ten million senders are invented.
+#![allow(clippy::print_stdout, reason = "the report")]
+
+use outgate::judge::{Judge, MessageFacts, RecipientFacts, Reservation};
+use outgate::replay::reader;
+use outgate::reputation::mix;
+use outgate::types::{Domain, Identity, MessageId, SenderKey, Strength, TenantId, Time};
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Time of this thread on a processor, so that a busy machine measures the same; since some start where there is no such clock.
+struct Stopwatch(Instant, Option<u64>);
+
+fn on_processor() -> Option<u64> {
+    std::fs::read_to_string("/proc/thread-self/schedstat").ok()?.split_whitespace().next()?.parse().ok()
+}
+
+impl Stopwatch {
+    fn start() -> Self {
+        Self(Instant::now(), on_processor())
+    }
+
+    fn elapsed(&self) -> Duration {
+        match (self.1, on_processor()) {
+            (Some(before), Some(now)) => Duration::from_nanos(now - before),
+            _ => self.0.elapsed(),
+        }
+    }
+}
+
+const START: i64 = 1_795_356_000;
+
+fn identity(tenant: &TenantId, name: &str, strength: Strength) -> Identity {
+    let address = format!("{name}@acme.example");
+    let client = IpAddr::from([192, 0, 2, 7]);
+    let key = match strength {
+        Strength::Claimed => SenderKey::claimed(tenant, &address, client),
+        _ => SenderKey::account(tenant, &address),
+    };
+    let domain = Domain::parse("acme.example");
+    Identity { tenant: tenant.clone(), key, address: address.into(), domain, strength, client, foreign: false }
+}
+
+fn send(judge: &Judge, who: &Identity, n: u64, seconds: u64, llr: f64, to: u64) {
+    let now = Time::from_secs(START + i64::try_from(seconds).unwrap_or(0));
+    let facts = MessageFacts {
+        id: MessageId::from_parts(now, n as u32),
+        identity: who,
+        recipients: &[RecipientFacts { hash: mix(to, 9), internal: false }],
+        fingerprint: mix(n, 5),
+        llr,
+        listed: 0.0,
+        probability: 1.0 / (1.0 + (-llr).exp()),
+        symbols: &[],
+        link_hosts: &[],
+        is_report: false,
+    };
+    std::hint::black_box(judge.judge(now, &facts, who, Reservation::default()));
+}
+
+fn judge() -> Judge {
+    Judge::new(Arc::new(reader::detector_alone()))
+}
+
+/// Two million messages of 20,000 senders at random, ten a second, one in a thousand flagged.
+fn time_of_a_message() {
+    const MESSAGES: u64 = 2_000_000;
+    let (judge, tenant) = (judge(), TenantId::new("acme"));
+    let who: Vec<Identity> = (0..20_000).map(|n| identity(&tenant, &format!("u{n}"), Strength::Authenticated)).collect();
+    let started = Stopwatch::start();
+    for n in 0..MESSAGES {
+        let Some(who) = who.get((mix(n, 3) % 20_000) as usize) else { continue };
+        send(&judge, who, n, n / 10, if n % 1000 == 0 { 6.0 } else { -3.5 }, n % 1000);
+    }
+    println!("judging: {} ns a message", started.elapsed().as_nanos() / u128::from(MESSAGES));
+}
+
+/// A million senders with ten days of mail each: a message a day, three in four to one of eight people.
+fn memory_of_a_sender() {
+    const SENDERS: u64 = 1_000_000;
+    let (judge, tenant) = (judge(), TenantId::new("acme"));
+    let started = Stopwatch::start();
+    for day in 0..10 {
+        for n in 0..SENDERS {
+            let who = identity(&tenant, &format!("user{n}"), Strength::Authenticated);
+            let to = if mix(n, day).is_multiple_of(4) { day + 100 } else { mix(day, n) % 8 };
+            send(&judge, &who, day * SENDERS + n, day * 86_400 + n * 86_400 / SENDERS, -3.5, n * 1000 + to);
+        }
+    }
+    let (records, all) = judge.memory();
+    let tracked = judge.tracked();
+    println!(
+        "memory: {tracked} senders, {} octets each and {} more for recipients; {} ns a message",
+        records / tracked,
+        (all - records) / tracked,
+        started.elapsed().as_nanos() / u128::from(SENDERS * 10)
+    );
+}
+
+/// Ten million invented senders after a thousand that are watched and a thousand with a history.
+fn flood() {
+    const INVENTED: u64 = 10_000_000;
+    let (judge, tenant) = (judge(), TenantId::new("acme"));
+    let known = |kind: &str, n: u64| identity(&tenant, &format!("{kind}{n}"), Strength::Authenticated);
+    let mut number = 0;
+    for n in 0..1000 {
+        for (kind, messages, llr) in [("watched", 3, 6.0), ("good", 20, -3.5)] {
+            for _ in 0..messages {
+                number += 1;
+                send(&judge, &known(kind, n), number, number / 1000, llr, number);
+            }
+        }
+    }
+    let started = Stopwatch::start();
+    for n in 0..INVENTED {
+        let who = identity(&tenant, &format!("x{:x}", mix(n, 77)), Strength::Claimed);
+        send(&judge, &who, number + n, 60 + n / 10_000, -3.5, n);
+    }
+    let tracked = judge.tracked();
+    let now = Time::from_secs(START + 2000);
+    let stay = |kind: &str| (0..1000).filter(|n| judge.sender(now, known(kind, *n).key.as_str()).is_some()).count();
+    let (watched, good) = (stay("watched"), stay("good"));
+    println!(
+        "flood of {INVENTED}: {tracked} tracked, {} MB, {watched} of 1000 watched and {good} of 1000 good senders stay; {} ns a message",
+        judge.memory().1 / 1_000_000,
+        started.elapsed().as_nanos() / u128::from(INVENTED)
+    );
+}
+
+/// Events with an LLR as `outgate replay` reads them.
+fn replay_rate() {
+    const EVENTS: u64 = 500_000;
+    let mut lines = String::new();
+    for n in 0..EVENTS {
+        let _infallible = writeln!(
+            lines,
+            r#"{{"type":"message","time":{},"id":"m{n}","tenant":"acme","sender":"u{}@acme.example","client_ip":"192.0.2.7","recipients":["r{}@there.example"],"llr":{}}}"#,
+            START + i64::try_from(n / 10).unwrap_or(0),
+            mix(n, 3) % 20_000,
+            mix(n, 4) % 5000,
+            if n % 1000 == 0 { 6.0 } else { -3.5 }
+        );
+    }
+    let started = Stopwatch::start();
+    let done = reader::run(reader::detector_alone(), &mut lines.as_bytes(), &mut std::io::sink(), &mut std::io::sink());
+    let errors = done.map_or(u64::MAX, |summary| summary.errors);
+    println!("replay: {:.0} events a second, {errors} errors", EVENTS as f64 / started.elapsed().as_secs_f64());
+}
+
+fn main() {
+    // Cargo passes `--bench`; a word beside it chooses one of the parts.
+    let chosen = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
+    let parts: [(&str, fn()); 4] =
+        [("time", time_of_a_message), ("memory", memory_of_a_sender), ("flood", flood), ("replay", replay_rate)];
+    for (name, part) in parts {
+        if chosen.as_deref().is_none_or(|chosen| chosen == name) {
+            part();
+        }
+    }
+}
