@@ -1,12 +1,13 @@
-//! Which recipients a sender has written to, in bounded memory: the first 256 by 24 bits of their hash each (one new
-//! recipient in 65,000 is taken for a known one), then two generations of a Bloom filter, each twice the size of the one before
-//! up to 32 KiB. They remember the latest 32,768 to 65,536 at least, and take at most 5 % of new recipients for known ones
-//! when both are full; 2 % on average.
+//! Which recipients a sender has written to, in bounded memory: the first 170 by 24 bits of their hash each (one new
+//! recipient in 65,000 is taken for a known one), then three generations of a Bloom filter, each twice the size of the one
+//! before up to 32 KiB. They remember the latest 65,536 at least, and take at most 7 % of new recipients for known ones when
+//! all are full; 3 % on average. Whoever is written to again moves to the newest. A list of more than 3,584 that comes all at
+//! once has outgrown its first generations before anybody was written to again: up to a sixth of it is then forgotten once.
 
 use serde::{Deserialize, Serialize};
 
 /// Recipients kept one by one ...
-const EXACT: usize = 256;
+const EXACT: usize = 170;
 /// ... in so many octets each.
 const OCTETS: usize = 3;
 /// Words of the first filter generation, and of the largest: 512 octets and 32 KiB.
@@ -24,11 +25,13 @@ pub enum Known {
     Sketch(Box<Sketch>),
 }
 
-/// Two generations of a Bloom filter; when the newer is full it becomes the older.
+/// Generations of a Bloom filter; when the newest is full the oldest goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sketch {
-    newer: Vec<u64>,
-    older: Vec<u64>,
+    newest: Box<[u64]>,
+    older: Box<[u64]>,
+    oldest: Box<[u64]>,
+    /// In the newest.
     filled: u32,
 }
 
@@ -59,26 +62,34 @@ fn has(words: &[u64], short: [u8; OCTETS]) -> bool {
     !words.is_empty() && bits(short, words.len()).all(|(word, bit)| words.get(word).is_some_and(|w| w & bit != 0))
 }
 
+fn empty(words: usize) -> Box<[u64]> {
+    vec![0; words].into_boxed_slice()
+}
+
 impl Sketch {
     fn new() -> Self {
-        Self { newer: vec![0; FIRST_WORDS], older: Vec::new(), filled: 0 }
+        Self { newest: empty(FIRST_WORDS), older: Box::default(), oldest: Box::default(), filled: 0 }
     }
 
     fn insert(&mut self, short: [u8; OCTETS]) {
-        if has(&self.newer, short) {
+        if has(&self.newest, short) {
             return;
         }
-        if self.filled as usize >= PER_WORD * self.newer.len() {
-            let larger = vec![0; (self.newer.len() * 2).clamp(FIRST_WORDS, MOST_WORDS)];
-            self.older = std::mem::replace(&mut self.newer, larger);
+        if self.filled as usize >= PER_WORD * self.newest.len() {
+            let larger = empty((self.newest.len() * 2).clamp(FIRST_WORDS, MOST_WORDS));
+            self.oldest = std::mem::replace(&mut self.older, std::mem::replace(&mut self.newest, larger));
             self.filled = 0;
         }
-        for (word, bit) in bits(short, self.newer.len()) {
-            if let Some(w) = self.newer.get_mut(word) {
+        for (word, bit) in bits(short, self.newest.len()) {
+            if let Some(w) = self.newest.get_mut(word) {
                 *w |= bit;
             }
         }
         self.filled += 1;
+    }
+
+    fn contains(&self, short: [u8; OCTETS]) -> bool {
+        [&self.newest, &self.older, &self.oldest].into_iter().any(|words| has(words, short))
     }
 }
 
@@ -88,7 +99,7 @@ impl Known {
         let short = short(hash);
         match self {
             Self::Exact(list) => list.as_chunks().0.binary_search(&short).is_ok(),
-            Self::Sketch(sketch) => has(&sketch.newer, short) || has(&sketch.older, short),
+            Self::Sketch(sketch) => sketch.contains(short),
         }
     }
 
@@ -101,7 +112,9 @@ impl Known {
     pub fn heap_octets(&self) -> usize {
         match self {
             Self::Exact(list) => list.capacity(),
-            Self::Sketch(sketch) => std::mem::size_of::<Sketch>() + 8 * (sketch.newer.capacity() + sketch.older.capacity()),
+            Self::Sketch(sketch) => {
+                std::mem::size_of::<Sketch>() + 8 * (sketch.newest.len() + sketch.older.len() + sketch.oldest.len())
+            }
         }
     }
 
@@ -143,10 +156,24 @@ mod tests {
             known.insert(hash(n));
             assert!(known.contains(hash(n)));
             let wrong = |known: &Known| (100_000..101_000).filter(|n| known.contains(hash(*n))).count();
-            assert!(n != 255 || wrong(&known) <= 1);
-            assert!(n % 1000 != 0 || wrong(&known) <= 70, "{n} {}", wrong(&known));
+            assert!(n != 169 || wrong(&known) <= 1);
+            assert!(n % 1000 != 0 || wrong(&known) <= 90, "{n} {}", wrong(&known));
         }
         assert!((10_000..20_000).all(|n| known.contains(hash(n))));
+    }
+
+    #[test]
+    fn subscribers_stay_known_while_the_filter_grows() {
+        // A newsletter of 1,500: its second issue filled the second generation, the first went, and 475 subscribers with it.
+        for subscribers in [300, 800, 1_500, 3_000_u64] {
+            let mut known = Known::default();
+            for issue in 0..6 {
+                let unknown = (0..subscribers).filter(|n| !known.contains(hash(*n))).count();
+                assert!(issue == 0 || unknown == 0, "{unknown} of {subscribers}, issue {issue}");
+                (0..subscribers).for_each(|n| known.insert(hash(n)));
+                (0..subscribers / 30).for_each(|n| known.insert(hash(1_000_000 * (issue + 1) + n)));
+            }
+        }
     }
 
     #[test]
@@ -155,7 +182,7 @@ mod tests {
         (0..200_000).for_each(|n| known.insert(hash(n)));
         assert!((180_000..200_000).all(|n| known.contains(hash(n))));
         let wrong = (300_000..310_000).filter(|n| known.contains(hash(*n))).count();
-        assert!(wrong < 600, "{wrong}");
-        assert!(known.heap_octets() <= 65_636);
+        assert!(wrong < 900, "{wrong}");
+        assert!(known.heap_octets() <= 98_400);
     }
 }
