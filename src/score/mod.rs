@@ -126,9 +126,9 @@ impl Scorer {
     }
 
     fn weigh(&self, extractor: &Extractor, adapted: impl FnOnce(f64) -> f64) -> Score {
-        let words = &extractor.text.words;
+        let words = extractor.text.words();
         let named = (0_u8..).zip(extractor.dense()).filter(|(_, v)| **v != 0.0).map(|(i, v)| (i, *v));
-        let margin = self.model.margin(words.iter().map(|w| w.index), &extractor.text.pairs, &extractor.text.grams, named);
+        let margin = self.model.margin(words.iter().map(|w| w.index), extractor.text.pairs(), extractor.text.grams(), named);
         let shipped = self.model.llr(margin.total());
         let llr = adapted(shipped);
         let (body_hash, is_report, mime_depth) = extractor.facts();
@@ -183,7 +183,7 @@ impl Scorer {
             }
         }
         add(if text > 0.0 { "text_resembles_spam" } else { "text_resembles_ordinary_mail" }, text);
-        let unit = self.model.scales.first().copied().unwrap_or_default() * model::norm(extractor.text.words.len(), 0);
+        let unit = self.model.scales.first().copied().unwrap_or_default() * model::norm(extractor.text.words().len(), 0);
         for word in strongest(&self.model, extractor) {
             add(&format!("word:{}", extractor.word_text(word)), self.model.weight(word.index) * unit);
         }
@@ -199,7 +199,7 @@ fn strongest<'a>(model: &Model, extractor: &'a Extractor) -> Vec<&'a text::Word>
     for side in [1.0, -1.0] {
         let first = best.len();
         let mut floor = 0.0;
-        for word in &extractor.text.words {
+        for word in extractor.text.words() {
             let weight = model.weight(word.index) * side;
             if weight <= floor {
                 continue;
