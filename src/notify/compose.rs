@@ -165,15 +165,12 @@ fn blocked_text(settings: &Settings, block: &Block, held: usize) -> String {
 
 fn evidence_text(text: &mut String, evidence: &Evidence) {
     let symbols: Vec<String> = evidence.symbols.iter().take(6).map(symbol).collect();
-    let _ = writeln!(
-        text,
-        "- {} {}  spam probability {:.3}, {} recipients\n    {}",
-        evidence.time.rfc3339(),
-        evidence.message_id,
-        evidence.probability,
-        evidence.recipients,
-        symbols.join(", ")
-    );
+    let what = if evidence.is_outcome() {
+        "what became of a message sent before".to_owned()
+    } else {
+        format!("spam probability {:.3}, {} recipients", evidence.probability, evidence.recipients)
+    };
+    let _ = writeln!(text, "- {} {}  {what}\n    {}", evidence.time.rfc3339(), evidence.message_id, symbols.join(", "));
 }
 
 fn symbol(signal: &Signal) -> String {
@@ -355,6 +352,19 @@ operators = ["noc@RELAY.test", "night@relay.test"]
             recipients: 3,
         };
         Block { evidence: (1..=messages).map(evidence).collect(), ..block(BlockKind::Sender, "alice@acme.example") }
+    }
+
+    /// The notice used to give a bounce a spam probability of 0.000, as if it spoke for the sender.
+    #[test]
+    fn a_bounce_among_the_proof_has_no_probability() {
+        let mut block = proven(1);
+        let symbols = vec![Signal { name: "unknown_user".into(), weight: 1.5 }];
+        for evidence in &mut block.evidence {
+            (evidence.probability, evidence.llr, evidence.symbols) = (0.0, 0.0, symbols.clone());
+        }
+        let text = mail(&people(), &Notice::Blocked { block: Arc::new(block), held: 0 }).text;
+        assert!(text.contains("  what became of a message sent before\n    unknown_user +1.5"), "{text}");
+        assert!(!text.contains("spam probability"), "{text}");
     }
 
     #[test]
