@@ -6,6 +6,7 @@ use super::phrases::{self, CHEAP_TLDS, FREE_HOSTING, SHORTENERS, WELL_KNOWN};
 use super::text::{chain, word_hash};
 use crate::types::Domain;
 use aho_corasick::AhoCorasick;
+use memchr::memmem::Finder;
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
@@ -168,6 +169,7 @@ impl Links {
     }
 
     fn judge_path(&mut self, path: &str, query: &str) {
+        static MAILBOX: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("%40"));
         let path = path.get(..path.floor_char_boundary(300)).unwrap_or_default();
         if path.len() > 12 && path.split(['/', '.', '-', '_', '=']).any(|piece| piece.len() >= 12 && is_random_token(piece)) {
             self.note(Dense::LinkRandomPath);
@@ -184,7 +186,7 @@ impl Links {
         if in_path.address || in_query.address {
             self.note(Dense::LinkRedirect);
         }
-        if in_query.mailbox {
+        if memchr::memchr(b'@', query.as_bytes()).is_some() || MAILBOX.find(query.as_bytes()).is_some() {
             self.note(Dense::LinkCarriesAddress);
         }
     }
@@ -246,28 +248,24 @@ struct Marks {
     login: bool,
     /// A web address inside.
     address: bool,
-    /// The sign in the middle of a mail address.
-    mailbox: bool,
 }
 
 impl Marks {
     const LOGIN: [&str; 10] =
         ["login", "signin", "sign-in", "verif", "webscr", "wp-content", "wp-includes", "wp-admin", "webmail", "/owa"];
     const ADDRESS: [&str; 6] = ["http://", "https://", "http%3a", "https%3a", "http%3A", "https%3A"];
-    const MAILBOX: [&str; 2] = ["@", "%40"];
 
     fn find(text: &str) -> Self {
         // Without memory for the patterns nothing could be found; these few always fit.
         static ALL: LazyLock<Option<AhoCorasick>> =
-            LazyLock::new(|| AhoCorasick::new(Marks::LOGIN.iter().chain(&Marks::ADDRESS).chain(&Marks::MAILBOX)).ok());
+            LazyLock::new(|| AhoCorasick::new(Marks::LOGIN.iter().chain(&Marks::ADDRESS)).ok());
         let mut marks = Self::default();
         let Some(all) = ALL.as_ref().filter(|_| text.len() > 1) else { return marks };
         let text = text.get(..text.floor_char_boundary(600)).unwrap_or_default();
         for found in all.find_overlapping_iter(text) {
             match found.pattern().as_usize() {
                 0..10 => marks.login = true,
-                10..16 => marks.address = true,
-                _ => marks.mailbox = true,
+                _ => marks.address = true,
             }
         }
         marks
@@ -310,7 +308,8 @@ impl<'u> Address<'u> {
     }
 
     fn page_key(&self, host: &str) -> u64 {
-        chain(word_hash(host.as_bytes()), word_hash(self.page().as_bytes()))
+        let page = self.page();
+        chain(chain(word_hash(host.as_bytes()), page.len() as u64), word_hash(page.as_bytes()))
     }
 }
 
@@ -413,6 +412,9 @@ mod tests {
             ("https://x.top/", "", Dense::LinkCheapTld),
             ("https://bank.example@evil.example/", "", Dense::LinkWithLogin),
             ("https://evil.example/?u=a%40b.example", "", Dense::LinkCarriesAddress),
+            (&format!("https://evil.example/?{}&u=a@b.example", "x".repeat(700)), "", Dense::LinkCarriesAddress),
+            ("https://evil.example/x/wp-admin/y", "", Dense::LinkLoginPage),
+            ("https://good.example/go?to=https%3a//evil.example", "", Dense::LinkRedirect),
             ("https://evil.example/", "https://www.bank.com/login", Dense::LinkTextOtherHost),
             ("https://evil.example:8443/", "", Dense::LinkOddPort),
         ] {
@@ -434,7 +436,13 @@ mod tests {
         for url in same {
             assert_eq!(page_key(url), page_key(same[0]), "{url}");
         }
-        for url in ["https://evil.example/a", "https://evil.example/a?b=2", "https://other.example/a?b=1", "mailto:a@b.example"] {
+        for url in [
+            "https://evil.example/a?b=1\0",
+            "https://evil.example/a",
+            "https://evil.example/a?b=2",
+            "https://other.example/a?b=1",
+            "mailto:a@b.example",
+        ] {
             assert_ne!(page_key(url), page_key(same[0]), "{url}");
         }
         let mut links = Links::default();

@@ -437,4 +437,12 @@ mod tests {
         }
         assert!(missed.is_empty(), "{missed:?}");
     }
+
+    #[test]
+    fn brands_are_single_words_and_are_found_within_others() {
+        // Links compare them with labels of hosts, texts with words.
+        assert!(BRANDS.iter().all(|b| b.len() > 2 && b.bytes().all(|o| o.is_ascii_lowercase() || o.is_ascii_digit())));
+        let found: Vec<_> = brands("my-paypal.example, dhl").map(|b| (BRANDS[b.number], b.start, b.end)).collect();
+        assert_eq!(found, [("paypal", 3, 9), ("dhl", 19, 22)]);
+    }
 }

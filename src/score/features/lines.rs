@@ -4,8 +4,8 @@ use super::letter;
 use memchr::memmem::Finder;
 use std::sync::LazyLock;
 
-/// Shortest line looked at for more than its end: `$ x`.
-const SHORTEST: usize = 3;
+/// Longest line looked at for a signature, white space included, octets.
+const MAX_LINE: usize = 128;
 /// Longest line that may be a signature, octets, and its most words.
 const SIGNATURE: (usize, usize) = (32, 4);
 /// Lines of programs that are counted.
@@ -35,23 +35,21 @@ impl Lines {
             let end = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |at| at + 1);
             let (line, tail) = rest.split_at_checked(end).unwrap_or((rest, ""));
             rest = tail;
-            let line = line.trim_ascii_end();
+            let line = line.strip_suffix('\n').map_or(line, |l| l.strip_suffix('\r').unwrap_or(l));
             quoted += usize::from(line.starts_with('>'));
-            lines.signature_mark |= line == "--" && !first;
-            let is_first = first;
-            first &= line.trim_ascii_start().is_empty();
-            if line.len() < SHORTEST {
-                continue;
-            }
+            lines.signature_mark |= line == "-- " && !first;
             if lines.code < ENOUGH_CODE {
                 lines.code += usize::from(is_code(line.trim_start_matches(['>', ' ', '\t'])));
             }
-            let line = line.trim_ascii_start();
-            if !lines.signed && !names.is_empty() && line.len() <= SIGNATURE.0 && !line.starts_with('>') && !is_first {
-                lower.clear();
-                lower.extend(line.chars().flat_map(char::to_lowercase));
-                lines.signed = line.split(' ').count() <= SIGNATURE.1 && words(&lower).any(|w| names.iter().any(|n| n == w));
+            if !lines.signed && !first && !names.is_empty() && line.len() <= MAX_LINE {
+                let line = line.trim();
+                if line.len() <= SIGNATURE.0 && !line.starts_with('>') && line.split(' ').count() <= SIGNATURE.1 {
+                    lower.clear();
+                    lower.extend(line.chars().flat_map(char::to_lowercase));
+                    lines.signed = words(&lower).any(|word| names.iter().any(|name| name == word));
+                }
             }
+            first &= line.trim_start().is_empty();
         }
         lines.quotes = quoted >= 2 || ORIGINAL.find(text.as_bytes()).is_some();
         lines
@@ -60,7 +58,7 @@ impl Lines {
 
 /// The runs of letters and digits of a text.
 pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| c.is_ascii() && !letter(c as u8)).filter(|word| !word.is_empty())
+    text.split(|c: char| c.is_whitespace() || c.is_ascii() && !letter(c as u8)).filter(|word| !word.is_empty())
 }
 
 /// A line that looks like a part of a patch, a program or a log.
@@ -105,20 +103,27 @@ mod tests {
 
     #[test]
     fn signatures_are_seen_at_the_end_and_not_in_the_first_line() {
-        for signed in ["Hi\nAda", "Hello\r\n\r\nAda L.", "Hello\nbest, Lovelace\n", "Hello\n\n   ADA   "] {
+        for signed in
+            ["Hi\nAda", "Hello\r\n\r\nAda L.", "Hello\nbest, Lovelace\n", "Hello\n\n   ADA   ", "Hello\n\u{a0}Ada\u{a0}L\n"]
+        {
             assert!(read(signed).signed, "{signed}");
         }
         for not in ["Ada", "\n\nAda\n", "Hello\n> Ada", "Hello\nAdam", "Hello\nplease ask Ada about it", "Hello\nada1"] {
             assert!(!read(not).signed, "{not}");
         }
         assert!(!Lines::read("Hello\nAda", &[]).signed);
-        assert!(read("text\n-- \nx").signature_mark && !read("text\n---\nx").signature_mark && !read("-- \n").signature_mark);
+        for (text, marked) in
+            [("a\n-- \nx", true), ("a\r\n-- \r\nx", true), ("a\n--\nx", false), ("a\n---\nx", false), ("-- \n", false)]
+        {
+            assert_eq!(read(text).signature_mark, marked, "{text}");
+        }
     }
 
     #[test]
     fn programs_patches_and_logs_are_counted_up_to_a_few() {
         assert_eq!(read("diff --git a b\n+++ b/x\n@@ -1 +1 @@\n").code, 3);
-        assert_eq!(read("> if (x) {\n  y = 1;\n}\n$ ls -l\n2026-11-22 10:00:01 started\n").code, 4);
+        assert_eq!(read("> if (x) {\n  y = 1;\n}\n$ ls -l\n2026-11-22 10:00:01 started\n").code, 5);
+        assert_eq!(read("int main(void)\n{\n  return 0;\n}\n+};\n").code, 3);
         assert_eq!(read("We met; then we left;\nIn 2026 we were 12.\nindex\n").code, 0);
         assert_eq!(read(&"x = 1;\n".repeat(50)).code, ENOUGH_CODE);
     }

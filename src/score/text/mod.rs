@@ -218,7 +218,8 @@ impl TextFeatures {
 
     /// One run of text without ASCII white space.
     fn run(&mut self, mut run: Run<'_>, segment: Segment, link: &mut impl FnMut(&str)) {
-        if run.kinds & (SPECIAL | FIGURE) != 0 || matches!(run.octets.octet(run.start), b'w') {
+        let first = run.octets.octet(run.start);
+        if run.kinds & (SPECIAL | FIGURE) != 0 || first == b'w' || !first.is_ascii_alphanumeric() {
             let Some(rest) = self.shapes(run, segment, link) else { return };
             run = rest;
         }
@@ -227,25 +228,23 @@ impl TextFeatures {
 
     /// Looks for links, addresses and numbers of note in a run. Returns what is still to be read of it.
     fn shapes<'t>(&mut self, run: Run<'t>, segment: Segment, link: &mut impl FnMut(&str)) -> Option<Run<'t>> {
-        let chunk = run.chunk();
         let mut rest = run;
-        if let Some(at) = shapes::link_start(chunk) {
-            if at > 0 {
-                self.letters(Run { end: run.start + at, ..run }, segment);
+        // Several links may be glued together.
+        while let Some((start, end)) = shapes::link(rest.chunk()) {
+            if start > 0 {
+                self.letters(Run { end: rest.start + start, ..rest }, segment);
             }
-            let url = chunk.get(at..).unwrap_or_default();
-            let end = url.find(['<', '>', '"', ')', ']', '\'', '|', '\\']).unwrap_or(url.len());
-            link(url.get(..end).unwrap_or_default());
+            link(rest.chunk().get(start..end).unwrap_or_default());
             self.stats.links += 1;
             self.mark("@link", segment);
-            // One link per run is told apart; what is glued behind it is read as letters.
-            rest = Run { start: run.start + at + end, ..run };
-        } else if run.kinds & SPECIAL != 0 && shapes::is_mail_address(chunk) {
+            rest.start += end;
+        }
+        let chunk = rest.chunk();
+        if rest.start == run.start && run.kinds & SPECIAL != 0 && shapes::is_mail_address(chunk) {
             self.stats.addresses += 1;
             self.mark("@address", segment);
             return None;
         }
-        let chunk = rest.chunk();
         if run.kinds & FIGURE != 0 && chunk.len() >= 7 {
             if chunk.len() >= 10 {
                 self.stats.crypto += u32::from(shapes::is_crypto_address(chunk));
@@ -557,10 +556,30 @@ mod tests {
         let mut links = Vec::new();
         let line = "see-https://a.example/x?y (www.b.example), or_ask: Ada@c.example now www.d.example/z caf\u{e9}:";
         text.read(line, Segment::Body, |link| links.push(link.to_owned()));
-        assert_eq!(links, ["https://a.example/x?y", "www.d.example/z"]);
+        assert_eq!(links, ["https://a.example/x?y", "www.b.example", "www.d.example/z"]);
         let folded = String::from_utf8(text.folded.clone()).unwrap();
-        assert_eq!(folded, "see-@link (www.b.example), or_ask: @address now @link cafe: ");
-        assert_eq!((text.stats.links, text.stats.addresses), (2, 1));
+        assert_eq!(folded, "see-@link (@link ), or_ask: @address now @link cafe: ");
+        assert_eq!((text.stats.links, text.stats.addresses), (3, 1));
+    }
+
+    /// Each of these hid its last link from the relay while mail programs showed it.
+    #[test]
+    fn links_are_found_however_they_are_glued() {
+        let find = |run: &str| {
+            let mut links = Vec::new();
+            TextFeatures::default().read(run, Segment::Body, |link| links.push(link.to_owned()));
+            links
+        };
+        assert_eq!(find("accounthttps://evil.example/x"), ["https://evil.example/x"]);
+        assert_eq!(find("a://(https://evil.example"), ["a://", "https://evil.example"]);
+        assert_eq!(
+            find("https://a.example/,HTTP://evil.example;http://c.example"),
+            ["https://a.example/", "HTTP://evil.example", "http://c.example"]
+        );
+        assert_eq!(find("<https://a.example>:https://evil.example"), ["https://a.example", "https://evil.example"]);
+        assert_eq!(find("(\u{200b}www.evil.example)"), ["www.evil.example"]);
+        assert_eq!(find("https://a.example/?to=https://b.example"), ["https://a.example/?to=https://b.example"]);
+        assert!(find("www. wwww.a.example com://").len() == 1);
     }
 
     #[test]

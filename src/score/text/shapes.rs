@@ -1,17 +1,50 @@
 //! What single runs and words look like: addresses, sums, telephone numbers, words nobody types.
 
-/// Where a link begins in a run of text.
-pub(super) fn link_start(chunk: &str) -> Option<usize> {
+/// A link in a run of text: where it begins and where it ends.
+pub(super) fn link(chunk: &str) -> Option<(usize, usize)> {
     if chunk.len() < 5 {
         return None;
     }
-    let colons = memchr::memchr_iter(b':', chunk.as_bytes());
-    if let Some(at) = colons.into_iter().find(|at| chunk.get(*at..*at + 3) == Some("://")) {
-        let scheme = chunk.get(..at)?;
-        let start = scheme.bytes().rposition(|b| !b.is_ascii_alphanumeric()).map_or(0, |p| p + 1);
-        return chunk.is_char_boundary(start).then_some(start);
+    let start = match find_scheme_end(chunk, 0) {
+        Some(at) => {
+            let before = chunk.get(..at)?;
+            // What is glued before the scheme belongs to it only if it is no scheme that everybody follows.
+            let known = ["https", "http", "ftp"].iter().find(|scheme| ends_with(before, scheme)).map(|scheme| at - scheme.len());
+            known.unwrap_or_else(|| before.bytes().rposition(|b| !b.is_ascii_alphanumeric()).map_or(0, |p| p + 1))
+        }
+        None => {
+            let bare = chunk.trim_start_matches(|c: char| !c.is_alphanumeric());
+            bare.get(..4).filter(|p| bare.len() > 4 && p.eq_ignore_ascii_case("www."))?;
+            chunk.len() - bare.len()
+        }
+    };
+    let url = chunk.get(start..)?;
+    let end = url.find(['<', '>', '"', ')', ']', '\'', '|', '\\']).unwrap_or(url.len());
+    Some((start, start + next_in_list(url.get(..end)?).unwrap_or(end)))
+}
+
+/// Where the `://` of a link stands, from `from` on.
+fn find_scheme_end(text: &str, from: usize) -> Option<usize> {
+    let rest = text.get(from..)?;
+    memchr::memchr_iter(b':', rest.as_bytes()).map(|at| from + at).find(|at| text.get(*at..*at + 3) == Some("://"))
+}
+
+/// Where a link ends because another one follows behind a comma, a semicolon or a bracket.
+fn next_in_list(url: &str) -> Option<usize> {
+    let mut at = find_scheme_end(url, 0)?;
+    loop {
+        at = find_scheme_end(url, at + 3)?;
+        let before = url.get(..at)?;
+        let scheme = ["https", "http", "ftp"].iter().find(|scheme| ends_with(before, scheme))?;
+        let start = at - scheme.len();
+        if url.get(..start).is_some_and(|u| u.ends_with([',', ';', '('])) {
+            return Some(start - 1);
+        }
     }
-    chunk.get(..4).filter(|p| p.eq_ignore_ascii_case("www.")).map(|_| 0)
+}
+
+fn ends_with(text: &str, end: &str) -> bool {
+    text.len().checked_sub(end.len()).and_then(|at| text.get(at..)).is_some_and(|tail| tail.eq_ignore_ascii_case(end))
 }
 
 pub(super) fn is_mail_address(chunk: &str) -> bool {
