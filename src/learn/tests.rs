@@ -134,10 +134,9 @@ fn spam_is_never_assumed_to_be_ordinary() {
 
 #[test]
 fn hostile_files_are_refused_not_obeyed() {
-    use crate::score::adapt::{Delta, Share};
     let model = Model::clone(scorer().model());
     let mut delta = Delta::default();
-    delta.learn(&model, &Sample::default(), Label::Ham);
+    delta.learn(&model, &adapt::Lesson::default(), Label::Ham);
     let good = delta.to_bytes(&Share::default(), 3);
     assert!(Delta::from_bytes(&good).is_ok_and(|(d, _, day)| d.learned() == 1 && day == 3));
     for cut in (0..good.len()).step_by(4099) {

@@ -116,14 +116,17 @@ impl Scorer {
         }
     }
 
-    /// The same among others: until a tenant's `own` mail is known, what the whole `node` learned speaks for it.
-    pub fn judge_among(&self, extractor: &Extractor, own: &adapt::Delta, node: &adapt::Delta) -> Score {
+    /// The same among others: until a tenant's `own` mail is known, what the whole `node` learned speaks for it. With the
+    /// score comes what is needed to learn the message.
+    pub fn judge_among(&self, extractor: &Extractor, own: &adapt::Delta, node: &adapt::Delta) -> (Score, adapt::Lesson) {
+        let mut lesson = adapt::Lesson { sample: extractor.sample(), shipped: 0.0 };
         let known = f64::from(own.influence());
-        if known >= 1.0 || node.learned() == 0 {
-            return self.judge(extractor, Some(own));
-        }
-        let sample = extractor.sample();
-        self.weigh(extractor, |shipped| known * own.llr(shipped, &sample) + (1.0 - known) * node.llr(shipped, &sample))
+        let score = self.weigh(extractor, |shipped| {
+            lesson.shipped = shipped as f32;
+            let by = |delta: &adapt::Delta| delta.llr(shipped, &lesson.sample);
+            if known >= 1.0 || node.learned() == 0 { by(own) } else { known * by(own) + (1.0 - known) * by(node) }
+        });
+        (score, lesson)
     }
 
     fn weigh(&self, extractor: &Extractor, adapted: impl FnOnce(f64) -> f64) -> Score {
