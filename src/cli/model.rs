@@ -55,8 +55,8 @@ struct EvalArgs {
     /// Train anew for each corpus, without it, and let it learn its own mail: what adaptation is worth.
     #[arg(long, conflicts_with_all = ["model", "leave_one_out"])]
     adapt: bool,
-    /// Judge the spam once more with 150 words of ham behind it.
-    #[arg(long, requires = "leave_one_out")]
+    /// With `--leave-one-out` or `--adapt`: judge the spam once more with 150 words of ham behind it.
+    #[arg(long, conflicts_with = "model")]
     padded: bool,
     /// One JSON object per line.
     #[arg(long)]
@@ -99,15 +99,15 @@ fn train(args: &TrainArgs) -> Result<(), String> {
 
 fn evaluate(args: &EvalArgs) -> Result<(), String> {
     let recipe = Recipe::default();
+    let padded = || if args.padded { corpus::padded_spam(&args.corpora) } else { Ok(Vec::new()) };
     let figures = if args.adapt {
         let (corpora, items) = corpus::load(&args.corpora)?;
-        let mut rows = protocols::adapted(&corpora, &items, &recipe);
+        let mut rows = protocols::adapted(&corpora, &items, &padded()?, &recipe);
         rows.extend(protocols::online(&corpora, &items, &recipe));
         rows
     } else if args.leave_one_out {
         let (corpora, items) = corpus::load(&args.corpora)?;
-        let padded = if args.padded { corpus::padded_spam(&args.corpora)? } else { Vec::new() };
-        eval::leave_one_out(&corpora, &items, &padded, &recipe)
+        eval::leave_one_out(&corpora, &items, &padded()?, &recipe)
     } else {
         judge(args)?
     };

@@ -172,7 +172,7 @@ mod tests {
     fn figures_of_known_scores() {
         let one = |ham: &[f64], spam: &[f64]| Judged { ham: ham.to_vec(), spam: spam.to_vec() };
         let judged = one(&[-2.0, -1.0, 1.0, -3.0], &[2.0, 3.0, -1.5, 0.5]);
-        let f = figures("h", "s", &[judged.clone()], 4);
+        let f = figures("h", "s", std::slice::from_ref(&judged), 4);
         assert_eq!((f.false_positives_at_half, f.caught_at_half, f.caught_at_1), (25.0, 75.0, 50.0));
         assert!((f.one_minus_auc_percent - 100.0 * (1.0 - (4.0 + 4.0 + 2.0 + 3.0) / 16.0)).abs() < 1e-9);
         assert!(f.interval_at_1[0] < 50.0 && f.interval_at_1[1] > 50.0);

@@ -23,6 +23,8 @@ struct Stage {
     model: Model,
     ham: Vec<Lesson>,
     spam: Vec<Lesson>,
+    /// The same spam with ham words behind it, in any order; may be empty.
+    padded: Vec<Lesson>,
 }
 
 impl Stage {
@@ -30,12 +32,12 @@ impl Stage {
         delta.learn(&self.model, lesson, Label::Unlabelled);
     }
 
-    /// The first messages are learned, the others judged.
-    fn after(&self, learned: usize) -> Judged {
+    /// The first messages are learned, the others judged, against `spam`.
+    fn after(&self, learned: usize, spam: &[Lesson]) -> Judged {
         let mut delta = Delta::default();
         let (first, rest) = self.ham.split_at(learned.min(self.ham.len()));
         first.iter().for_each(|lesson| self.assume(&mut delta, lesson));
-        judge(&delta, rest, &self.spam)
+        judge(&delta, rest, spam)
     }
 
     /// A fifth of the first messages is spam.
@@ -82,8 +84,8 @@ fn judge(delta: &Delta, ham: &[Lesson], spam: &[Lesson]) -> Judged {
 type Rows = Vec<(String, Vec<Judged>, usize)>;
 
 /// Runs the protocols for every corpus with ham: `after N` own messages, `poisoned`, `mixed` and `mixed, cold`, in the order of
-/// its index unless a row says `shuffled`.
-pub fn adapted(corpora: &[Corpus], items: &[Item], recipe: &Recipe) -> Vec<Figures> {
+/// its index unless a row says `shuffled`. `padded` is spam with ham words behind it, for rows of its own; it may be empty.
+pub fn adapted(corpora: &[Corpus], items: &[Item], padded: &[Item], recipe: &Recipe) -> Vec<Figures> {
     let name = |n: u8| corpora.get(usize::from(n)).map(|c| c.name.clone()).unwrap_or_default();
     let trainable = |i: &Item| build::TRAINABLE.contains(&name(i.source).as_str());
     let sources = |spam: bool| {
@@ -109,13 +111,14 @@ pub fn adapted(corpora: &[Corpus], items: &[Item], recipe: &Recipe) -> Vec<Figur
                 Some(slot) if !trained => slot.get_or_insert_with(train).clone(),
                 _ => train(),
             };
-            let lessons = |spam: bool, source: u8| -> Vec<Lesson> {
-                let of = items.iter().filter(|i| i.spam == spam && i.source == source);
-                of.map(|i| Lesson::new(&model, i.sample.clone())).collect()
+            let lessons = |of: &[Item], spam: bool, source: u8| -> Vec<Lesson> {
+                let wanted = of.iter().filter(|i| i.spam == spam && i.source == source);
+                wanted.map(|i| Lesson::new(&model, i.sample.clone())).collect()
             };
-            let (ham, mut spam) = (lessons(false, tenant), lessons(true, source));
+            let (ham, mut spam) = (lessons(items, false, tenant), lessons(items, true, source));
+            let padded = lessons(padded, true, source);
             Dice::new(recipe.seed).shuffle(&mut spam);
-            run(&mut Stage { model, ham, spam }, &mut rows);
+            run(&mut Stage { model, ham, spam, padded }, &mut rows);
         }
         out.extend(rows.iter().map(|(protocol, judged, orders)| {
             let spams: usize = judged.iter().map(|j| j.spam.len()).sum();
@@ -135,7 +138,10 @@ fn note(rows: &mut Rows, protocol: &str, orders: usize, judged: Judged) {
 fn run(stage: &mut Stage, rows: &mut Rows) {
     // A small corpus keeps half of its ham to be judged.
     for learned in LEARNED.into_iter().filter(|n| *n * 2 <= stage.ham.len() || *n == 0) {
-        note(rows, &format!("after {learned}"), 1, stage.after(learned));
+        note(rows, &format!("after {learned}"), 1, stage.after(learned, &stage.spam));
+        if !stage.padded.is_empty() {
+            note(rows, &format!("after {learned}, padded"), 1, stage.after(learned, &stage.padded));
+        }
     }
     if stage.ham.len() < 2 * POISONED.0 {
         return;
@@ -146,7 +152,7 @@ fn run(stage: &mut Stage, rows: &mut Rows) {
     note(rows, "mixed, cold", 1, cold);
     for seed in 1..=SHUFFLED {
         Dice::new(seed).shuffle(&mut stage.ham);
-        note(rows, "after 500, shuffled", SHUFFLED as usize, stage.after(POISONED.0));
+        note(rows, "after 500, shuffled", SHUFFLED as usize, stage.after(POISONED.0, &stage.spam));
         let (warm, cold) = stage.mixed();
         note(rows, "mixed, shuffled", SHUFFLED as usize, warm);
         note(rows, "mixed, shuffled, cold", SHUFFLED as usize, cold);

@@ -142,6 +142,11 @@ mod tests {
         let values: Vec<f32> = (-200..200).map(|n| map.apply(n as f32 / 20.0)).collect();
         assert!(values.is_sorted(), "{map:?}");
         assert!(map.is_unusual(0.0) && !map.is_unusual(-3.5));
+        // As much own ham is left open as spam is held below even odds.
+        let share =
+            |list: &[f32], from: f32| list.iter().filter(|x| **x >= from && **x < map.even).count() as f32 / list.len() as f32;
+        let (ham, spam_held) = (share(&own(), map.open), share(&spam, -map.offset / map.slope));
+        assert!((ham - spam_held).abs() < 0.01 && ham > 0.05, "{ham} {spam_held}");
         let labelled: Vec<f32> = spam.iter().copied().cycle().take(60).collect();
         let plain = Map::fit(&own(), &spam, &labelled);
         assert!((plain.slope * plain.even + plain.offset).abs() < 1e-3, "labels make the bend superfluous");
