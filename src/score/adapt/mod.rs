@@ -20,6 +20,10 @@ use tail::{Map, Recent};
 pub const SLOTS: usize = 1 << 15;
 /// What the delta adds stays within ± this (nats).
 const MAX_NATS: f32 = 8.0;
+/// What the words of own mail alone take off (nats): spam would drown in them.
+const EXCUSE_NATS: f32 = 1.0;
+/// Every label widens that: somebody watches, and what was a mistake must be reparable.
+const EXCUSE_NATS_PER_LABEL: f32 = 0.5;
 /// How far the shipped model is believed beside what was learned (nats): a confident error of it must be reparable.
 const SHIPPED_NATS: f32 = 5.0;
 /// Messages by which a tenant is known; until then the delta gains influence evenly.
@@ -144,6 +148,21 @@ struct Folded<'a> {
     named: (&'a [(u8, f32)], f32),
 }
 
+/// What the weights make of a message, nats.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    text: f32,
+    named: f32,
+}
+
+impl Sum {
+    /// Beside what the shipped model says, each within its bounds; the text may excuse so much.
+    const fn joined(self, shipped: f32, excuse: f32) -> f32 {
+        let learned = self.text.max(-excuse) + self.named;
+        shipped.clamp(-SHIPPED_NATS, SHIPPED_NATS) + learned.clamp(-MAX_NATS, MAX_NATS)
+    }
+}
+
 /// Where a feature lands in a delta.
 #[inline]
 const fn slot(index: u32) -> usize {
@@ -165,10 +184,13 @@ impl<'a> Folded<'a> {
         }
     }
 
-    fn each(&self, mut visit: impl FnMut(usize, f32)) {
+    fn each_of_text(&self, mut visit: impl FnMut(usize, f32)) {
         for (list, scale) in &self.groups {
             list.iter().for_each(|index| visit(slot(*index), *scale));
         }
+    }
+
+    fn each_named(&self, mut visit: impl FnMut(usize, f32)) {
         let (named, scale) = self.named;
         named.iter().for_each(|(feature, _)| visit(named_slot(*feature), scale));
     }
@@ -231,33 +253,41 @@ impl Delta {
         if self.map.fitted || self.labelled > 0 { joined } else { joined.min(shipped) }
     }
 
-    fn sum(&self, folded: &Folded<'_>) -> f32 {
-        let mut sum = 0.0;
-        folded.each(|slot, scale| sum += self.weights.get(slot).copied().unwrap_or_default() * scale);
+    fn sum(&self, folded: &Folded<'_>) -> Sum {
+        let weight = |slot: usize| self.weights.get(slot).copied().unwrap_or_default();
+        let mut sum = Sum::default();
+        folded.each_of_text(|slot, scale| sum.text += weight(slot) * scale);
+        folded.each_named(|slot, scale| sum.named += weight(slot) * scale);
         sum
+    }
+
+    fn excuse(&self) -> f32 {
+        EXCUSE_NATS + EXCUSE_NATS_PER_LABEL * self.labelled as f32
     }
 
     /// Before calibration.
     fn raw(&self, shipped: f32, folded: &Folded<'_>) -> f32 {
-        joined(shipped, self.sum(folded))
+        self.sum(folded).joined(shipped, self.excuse())
     }
 
     /// One bounded step of `rate` towards the label, from the `sum` that the weights give now.
-    fn step(&mut self, shipped: f32, folded: &Folded<'_>, sum: f32, spam: bool, rate: f32) {
+    fn step(&mut self, shipped: f32, folded: &Folded<'_>, sum: Sum, spam: bool, rate: f32) {
         let (target, aim) = if spam { (1.0, MARGIN) } else { (0.0, -MARGIN) };
-        // Without the cap of the sum: capped, a message would be learned again and again to no effect.
-        let now = shipped.clamp(-SHIPPED_NATS, SHIPPED_NATS) + sum;
+        // Without the caps of the sum: capped, a message would be learned again and again to no effect.
+        let now = shipped.clamp(-SHIPPED_NATS, SHIPPED_NATS) + sum.text + sum.named;
         let error = 1.0 / (1.0 + (aim - now).exp()) - target;
         if error.abs() < LEAST_ERROR {
             return;
         }
-        folded.each(|slot, scale| {
+        let mut move_weight = |slot: usize, scale: f32| {
             if let (Some(weight), Some(square)) = (self.weights.get_mut(slot), self.squares.get_mut(slot)) {
                 let slope = error * scale;
                 *square += slope * slope;
                 *weight -= rate * slope / (square.sqrt() + EASE);
             }
-        });
+        };
+        folded.each_of_text(&mut move_weight);
+        folded.each_named(&mut move_weight);
     }
 
     /// Learns one message by its label, unless it is unlabelled and looks like spam.
@@ -265,7 +295,7 @@ impl Delta {
         let shipped = lesson.shipped;
         let folded = Folded::new(&lesson.sample);
         let mut sum = self.sum(&folded);
-        let raw = joined(shipped, sum);
+        let raw = sum.joined(shipped, self.excuse());
         let settled = self.is_settled();
         let (spam, rate, passes) = match label {
             Label::Spam => (true, RATE_LABEL, 1),
@@ -280,7 +310,7 @@ impl Delta {
                 (false, rate * trust(shipped), passes)
             }
         };
-        lately(&mut self.strain, (sum.abs() / MAX_NATS).min(1.0));
+        lately(&mut self.strain, ((sum.text + sum.named).abs() / MAX_NATS).min(1.0));
         let calibrates = label != Label::Unlabelled || !settled;
         if calibrates {
             (if spam { &mut self.spam } else { &mut self.own }).push(raw);
@@ -351,11 +381,6 @@ impl Delta {
 /// Moves a running mean towards `value`.
 fn lately(mean: &mut f32, value: f32) {
     *mean += (value - *mean) / 256.0;
-}
-
-/// What the shipped model and the weights' sum say together, each within its bounds.
-const fn joined(shipped: f32, sum: f32) -> f32 {
-    shipped.clamp(-SHIPPED_NATS, SHIPPED_NATS) + sum.clamp(-MAX_NATS, MAX_NATS)
 }
 
 /// How much an unlabelled message may teach, 0-1, by what the shipped model alone says of it.
