@@ -5,7 +5,7 @@ use super::{Intake, Transaction, is_internal};
 use crate::blocks::desk::{DeskError, RELAY};
 use crate::config::Settings;
 use crate::identity::{self, HeaderFacts, Peer};
-use crate::judge::{Judgement, MessageFacts, RecipientFacts};
+use crate::judge::{Judgement, MessageFacts, RecipientFacts, Trial};
 use crate::learn::{self, Lesson};
 use crate::notify::Notice;
 use crate::outside;
@@ -71,6 +71,7 @@ impl Intake {
             probability: facts.score.probability,
             symbols: &facts.score.symbols,
             link_hosts: &facts.score.link_hosts,
+            octets: body.len() as u64,
             is_report: facts.score.is_report,
         };
         let judgement = self.judge.judge(self.clock.now(), &judged, &transaction.identity, held);
@@ -88,6 +89,9 @@ impl Intake {
             recipients: &recipients,
         };
         let reply = self.carry_out(&arrival).await;
+        if let Some(trial) = &judgement.trial {
+            self.note_trial(facts.id, &facts.identity, &judgement, trial);
+        }
         if !reply.is_positive() && !matches!(judgement.action, Action::Reject | Action::Defer) {
             // Decided to go, but the spool could not take it: the client will come again with the same message.
             self.judge.undo(self.clock.now(), &judged);
@@ -280,6 +284,23 @@ impl Intake {
         self.records.trace(TraceEvent::Judged(Box::new(judged)));
         self.queue.enqueue(meta);
         reply
+    }
+
+    /// What a policy in shadow mode would have done: counted always, told where it is something else than what was done.
+    fn note_trial(&self, id: MessageId, identity: &Identity, judgement: &Judgement, trial: &Trial) {
+        metrics::counter!(names::SHADOW_TOTAL, "policy" => trial.policy.clone(), "action" => trial.action.as_str()).increment(1);
+        if trial.action == judgement.action && !trial.opens {
+            return;
+        }
+        events::shadowed(id, &identity.address, judgement.action, trial);
+        let block = if trial.opens { " and opened a block" } else { "" };
+        let text = format!(
+            "policy {} (shadow) would have said {}{block}: {}",
+            trial.policy,
+            trial.action.as_str(),
+            trial.reason.as_str()
+        );
+        self.records.trace(TraceEvent::Note { id, time: self.clock.now(), text });
     }
 
     /// Log, metrics and trace of a message that is not taken.

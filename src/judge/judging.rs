@@ -1,10 +1,13 @@
 //! The judgement of one message: everything about its sender happens in one step under the lock of the sender's record.
 
-use super::{Alert, DAY, HOUR, Judge, Judgement, MessageFacts, NewBlock, Reservation};
+use super::aside::Aside;
+use super::{Alert, DAY, HOUR, Judge, Judgement, MessageFacts, NewBlock, Reservation, Trial};
 use crate::blocks::{board, rules};
 use crate::config::Settings;
-use crate::config::settings::{BlockDuration, WhenExceeded};
+use crate::config::policies::{Policy, Suspicious, WhenExceeded};
+use crate::config::settings::BlockDuration;
 use crate::policy::decide::{self, Facts, Verdict, decide};
+use crate::policy::scope::{Choice, choose};
 use crate::policy::{ceilings, reasons};
 use crate::reputation::baseline::Class;
 use crate::reputation::evidence::Bounds;
@@ -40,8 +43,12 @@ struct Step {
     learned: bool,
     /// What was counted.
     counts: Counts,
-    /// Passed ceiling, its figure, and whether people are to be told.
-    ceiling: Option<(Reason, u64, bool)>,
+    /// Passed ceiling and its figure.
+    ceiling: Option<(Reason, u64)>,
+    /// Ceilings that are nearly used up.
+    near: Vec<ceilings::Near>,
+    /// What the policy in shadow mode says.
+    shadow: Option<Verdict>,
     explanation: String,
     /// See [`Judgement::teaches`].
     teaches: bool,
@@ -67,7 +74,8 @@ impl Judge {
             self.give_back(reserved_as, held);
             Reservation::default()
         };
-        let ground = self.ground(now, &settings, identity);
+        let choice = choose(&settings, identity);
+        let ground = self.ground(now, &settings, identity, &choice);
         let before = self.before(facts);
         let step = self.senders.with(
             &identity.key,
@@ -75,7 +83,13 @@ impl Judge {
             |sender| {
                 sender.release(&held);
                 sender.touch(identity, now);
-                step(now, &settings, sender, facts, &before, &ground)
+                let limited = [Some(choice.policy), choice.shadow].into_iter().flatten().find(|p| p.messages_per_minute > 0);
+                let minute = limited.map_or(0, |policy| self.minute_messages(now, &identity.key, policy));
+                let step = step(now, &settings, &choice, sender, facts, &before, &ground, minute);
+                if limited.is_some() && step.counts.messages > 0 {
+                    self.asides.with(&identity.key, Aside::default, |a| a.count(now));
+                }
+                step
             },
         );
         if step.verdict.action == Action::Defer {
@@ -83,13 +97,14 @@ impl Judge {
         } else {
             self.mark(&before, facts, goes(step.verdict.action));
         }
-        let client_open = self.count_groups(now, &settings, facts, &step, &ground);
-        self.conclude(now, &settings, facts, step, client_open)
+        let acting = bounds_of(choice.policy, &ground);
+        let client_open = self.count_groups(now, &settings, facts, &step, &ground, &acting);
+        self.conclude(now, &settings, &choice, facts, step, client_open)
     }
 
     /// What this identity is judged against: content counts less while its tenant is new, and a tenant that has sent little
     /// has no classes to borrow from.
-    pub(super) fn ground<'a>(&self, now: Time, settings: &'a Settings, identity: &Identity) -> Ground<'a> {
+    pub(super) fn ground<'a>(&self, now: Time, settings: &'a Settings, identity: &Identity, choice: &Choice<'_>) -> Ground<'a> {
         let needed = settings.scoring.learning_messages;
         let (messages, classes) = self
             .groups
@@ -104,8 +119,11 @@ impl Judge {
         } else {
             0.0
         };
+        // Where only the policy in shadow mode has a detector, it is that one's evidence that is gathered.
+        let rate =
+            [Some(choice.policy), choice.shadow].into_iter().flatten().map(|p| p.false_block_rate).find(|rate| *rate > 0.0);
         Ground {
-            bounds: Bounds::new(settings.policy.false_block_rate, messages < needed, tuning),
+            bounds: Bounds::new(rate.unwrap_or(0.0), messages < needed, tuning),
             tuning,
             classes: (messages >= needed.max(ESTABLISHED_MESSAGES)).then(|| classes.unwrap_or_default()),
             heat,
@@ -144,7 +162,15 @@ impl Judge {
     }
 
     /// Counts for domain, client and tenant; true if the claimed senders of this client together crossed its bound.
-    fn count_groups(&self, now: Time, settings: &Settings, facts: &MessageFacts<'_>, step: &Step, ground: &Ground<'_>) -> bool {
+    fn count_groups(
+        &self,
+        now: Time,
+        settings: &Settings,
+        facts: &MessageFacts<'_>,
+        step: &Step,
+        ground: &Ground<'_>,
+        acting: &Bounds,
+    ) -> bool {
         let (identity, tuning) = (facts.identity, ground.tuning);
         let tenant = &identity.tenant;
         self.groups.with(&group::tenant_key(tenant), Group::default, |g| {
@@ -167,11 +193,19 @@ impl Judge {
                 let pool = g.pool.get_or_insert_default();
                 pool.add(now, who, joins, tuning.pool_share, tuning.pool_half_life_minutes);
             }
-            pile(g, identity, evidence, &ground.bounds)
+            pile(g, identity, evidence, acting)
         })
     }
 
-    fn conclude(&self, now: Time, settings: &Settings, facts: &MessageFacts<'_>, step: Step, client_open: bool) -> Judgement {
+    fn conclude(
+        &self,
+        now: Time,
+        settings: &Settings,
+        choice: &Choice<'_>,
+        facts: &MessageFacts<'_>,
+        step: Step,
+        client_open: bool,
+    ) -> Judgement {
         let (identity, mut verdict) = (facts.identity, step.verdict);
         let by_client = client_open && !verdict.opens && verdict.action != Action::Defer;
         if by_client {
@@ -186,19 +220,70 @@ impl Judge {
         if proof && verdict.action != Action::Defer {
             self.trails.with(&identity.key, Default::default, |t| t.push(evidence(now, facts, &signals), step.sum));
         }
+        let trial = self.trial(now, settings, choice, identity, &step);
+        let alerts = self.alerts_of(now, settings, choice.policy, identity, &verdict, &step);
         let open = verdict.opens.then(|| {
             let until = if verdict.until_tomorrow { BlockDuration::UntilTomorrow } else { settings.blocks.duration };
             let explanation = if by_client { client_explanation(identity) } else { step.explanation };
             self.new_block(now, settings, identity, verdict.reason, until, explanation, by_client)
         });
-        let alerts = match step.ceiling {
-            Some((why, limit, true)) if verdict.alert.is_some() => vec![Alert::of(identity, why, limit)],
-            _ => Vec::new(),
-        };
         let refused = matches!(verdict.action, Action::Defer | Action::Reject) && !verdict.opens;
         let reply = if refused { reasons::reply(verdict.reason, verdict.action) } else { None };
         let teaches = step.teaches && !by_client;
-        Judgement { action: verdict.action, reason: verdict.reason, reply, blocked_by: None, open, alerts, signals, teaches }
+        Judgement {
+            action: verdict.action,
+            reason: verdict.reason,
+            reply,
+            blocked_by: None,
+            open,
+            alerts,
+            signals,
+            teaches,
+            trial,
+        }
+    }
+
+    /// Whom to tell of what ceiling: each once in its window.
+    fn alerts_of(
+        &self,
+        now: Time,
+        settings: &Settings,
+        policy: &Policy,
+        identity: &Identity,
+        verdict: &Verdict,
+        step: &Step,
+    ) -> Vec<Alert> {
+        let is_news = |reason, percent| self.asides.with(&identity.key, Aside::default, |a| a.is_news(now, reason, percent));
+        let mut alerts = Vec::new();
+        if let Some((why, limit)) = step.ceiling
+            && is_news(why, 100)
+            && verdict.alert.is_some()
+        {
+            alerts.push(Alert::of(identity, policy, why, limit));
+        }
+        let nobody = identity.address.is_empty() || identity.foreign;
+        if goes(verdict.action) && !nobody {
+            let near = step.near.iter().filter(|near| is_news(near.reason, near.percent));
+            alerts.extend(near.map(|near| Alert::near(identity, settings, policy, near)));
+        }
+        alerts
+    }
+
+    /// What the policy in shadow mode would have done, noted for the sender. A block it would have opened stands: what comes
+    /// while it would be in force would have been refused.
+    fn trial(&self, now: Time, settings: &Settings, choice: &Choice<'_>, identity: &Identity, step: &Step) -> Option<Trial> {
+        let (policy, verdict) = (choice.shadow?, step.shadow?);
+        self.asides.with(&identity.key, Aside::default, |aside| {
+            let blocked = aside.is_blocked(now);
+            let (action, reason) = if blocked { (Action::Reject, Reason::Blocked) } else { (verdict.action, verdict.reason) };
+            let opens = verdict.opens && !blocked;
+            if opens {
+                let duration = if verdict.until_tomorrow { BlockDuration::UntilTomorrow } else { settings.blocks.duration };
+                aside.would_block(now, rules::until(duration, now, zone_of(settings, identity)), reason);
+            }
+            aside.would(now, action);
+            Some(Trial { policy: policy.name.to_string(), action, reason, opens })
+        })
     }
 
     /// A block of this sender, or of its client for merely claimed senders, with the newest proof.
@@ -213,7 +298,7 @@ impl Judge {
         explanation: String,
         client: bool,
     ) -> NewBlock {
-        let zone = settings.tenant(&identity.tenant).map_or("UTC", |t| t.time_zone.as_str());
+        let zone = zone_of(settings, identity);
         let scope = match identity.strength {
             Strength::Authenticated | Strength::Asserted => SenderScope::Account,
             Strength::Claimed | Strength::None => SenderScope::Claimed(identity.client),
@@ -282,46 +367,85 @@ const fn goes(action: Action) -> bool {
     matches!(action, Action::Accept | Action::HighRisk | Action::Hold)
 }
 
-/// Everything about the sender, under the lock of its record.
-fn step(
-    now: Time,
-    settings: &Settings,
-    sender: &mut Sender,
-    facts: &MessageFacts<'_>,
-    before: &Before,
-    ground: &Ground<'_>,
-) -> Step {
-    let bounds = &ground.bounds;
-    let policy = &settings.policy;
-    let uncounted = || facts.recipients.iter().zip(&before.recipients).filter(|(_, c)| **c != Counted::Fully);
-    let of_kind = |internal: bool| count(uncounted().filter(|(r, _)| r.internal == internal));
-    let add = ceilings::Recipients { external: of_kind(false), internal: of_kind(true) };
-    let over = sender.ceiling(now, policy, add);
-    let ceiling = over.map(|(why, limit)| {
-        let (which, minutes) = ceilings::place(why);
-        (why, limit, sender.alert_due(now, which, minutes))
-    });
-    let mut known = Facts {
+/// The time zone in which the sender's days end.
+fn zone_of<'s>(settings: &'s Settings, identity: &Identity) -> &'s str {
+    settings.tenant(&identity.tenant).map_or("UTC", |t| t.time_zone.as_str())
+}
+
+/// The bounds that a policy sets, on the same ground.
+pub(super) fn bounds_of(policy: &Policy, ground: &Ground<'_>) -> Bounds {
+    Bounds { content: ground.bounds.content, ..Bounds::new(policy.false_block_rate, false, ground.tuning) }
+}
+
+/// What a policy says of a message as far as its ceilings go.
+fn ceiling_facts(
+    policy: &Policy,
+    load: &ceilings::Load,
+    add: ceilings::Adding,
+    suspicious: bool,
+) -> (Facts, Option<(Reason, u64)>) {
+    let over = ceilings::exceeded(policy, load, add);
+    let facts = Facts {
         blocked: false,
         blocked_website: false,
         ceiling: over.map(|(why, _)| why),
-        never_fits: ceilings::exceeded(policy, Counts::default(), Counts::default(), add).is_some(),
-        when_exceeded: policy.when_exceeded,
+        never_fits: over.is_some() && ceilings::exceeded(policy, &ceilings::Load::default(), add).is_some(),
+        when_exceeded: over.map_or(policy.when_exceeded, |(why, _)| ceilings::response(policy, why)),
         crossed: false,
         spam_rate: false,
-        suspicious: facts.probability >= settings.scoring.suspicious_probability,
+        suspicious,
         watched: false,
         unusual: false,
         when_suspicious: policy.suspicious,
     };
-    if over.is_some() && policy.when_exceeded == WhenExceeded::Throttle {
-        let verdict = decide(&known);
-        let explanation = String::new();
-        let (weight, counts, class) = (Weight::default(), Counts::default(), Class::Newcomer);
-        return Step { verdict, weight, sum: sender.sum(), class, learned: false, counts, ceiling, explanation, teaches: false };
-    }
+    (facts, over)
+}
+
+/// Everything about the sender, under the lock of its record.
+#[expect(clippy::too_many_arguments, reason = "the one place where all that is known of a message comes together")]
+fn step(
+    now: Time,
+    settings: &Settings,
+    choice: &Choice<'_>,
+    sender: &mut Sender,
+    facts: &MessageFacts<'_>,
+    before: &Before,
+    ground: &Ground<'_>,
+    minute_messages: u32,
+) -> Step {
+    let policy = choice.policy;
+    let bounds = &bounds_of(policy, ground);
+    let uncounted = || facts.recipients.iter().zip(&before.recipients).filter(|(_, c)| **c != Counted::Fully);
+    let of_kind = |internal: bool| count(uncounted().filter(|(r, _)| r.internal == internal));
     let fresh = || uncounted().filter(|(r, c)| !r.internal && **c == Counted::Not);
     let new = count(fresh().filter(|(r, _)| !sender.known.contains(r.hash)));
+    let add = ceilings::Adding {
+        external: of_kind(false),
+        internal: of_kind(true),
+        new,
+        messages: u32::from(before.content == Counted::Not),
+        kib: if before.content == Counted::Not { u32::try_from(facts.octets.div_ceil(1024)).unwrap_or(u32::MAX) } else { 0 },
+    };
+    let has_ceilings = ceilings::any(policy) || choice.shadow.is_some_and(ceilings::any);
+    let load = if has_ceilings { sender.load(now, minute_messages) } else { ceilings::Load::default() };
+    let suspicious = facts.probability >= settings.scoring.suspicious_probability;
+    let (mut known, ceiling) = ceiling_facts(policy, &load, add, suspicious);
+    if ceiling.is_some() && known.when_exceeded == WhenExceeded::Throttle {
+        let verdict = decide(&known);
+        return Step {
+            verdict,
+            weight: Weight::default(),
+            sum: sender.sum(),
+            class: Class::Newcomer,
+            learned: false,
+            counts: Counts::default(),
+            ceiling,
+            near: Vec::new(),
+            shadow: None,
+            explanation: String::new(),
+            teaches: false,
+        };
+    }
     let hour = sender.windows.sum(now, HOUR);
     let known_recipients = count(fresh()) - new;
     let message = Weighing {
@@ -350,32 +474,39 @@ fn step(
     known.crossed = bounds.blocks(sender.sum() + heat);
     known.watched = bounds.watches(sender.sum() + heat);
     known.unusual = weight.unusual;
-    known.spam_rate = is_spam_rate(now, settings, sender);
+    known.spam_rate = is_spam_rate(now, policy, sender);
     let verdict = decide(&known);
+    let shadow = choice.shadow.map(|policy| {
+        let bounds = bounds_of(policy, ground);
+        let (crossed, watched) = (bounds.blocks(sender.sum() + heat), bounds.watches(sender.sum() + heat));
+        let spam_rate = is_spam_rate(now, policy, sender);
+        let unusual = weight.unusual;
+        decide(&Facts { crossed, watched, spam_rate, unusual, ..ceiling_facts(policy, &load, add, suspicious).0 })
+    });
+    let near = if policy.warn_near_ceiling { ceilings::near(policy, &load, add) } else { Vec::new() };
     if goes(verdict.action) {
-        let more = Counts { external: add.external, internal: add.internal, new, ..Counts::default() };
+        let more = Counts { external: add.external, internal: add.internal, new, kib: add.kib, ..Counts::default() };
         sender.windows.add(now, more);
         counts.add(more);
     }
     // Nothing is learned from a watched sender or from mail that is held: poison would be learned with it.
-    let learned = !known.watched && matches!(verdict.action, Action::Accept | Action::HighRisk);
+    let watched = known.watched || ground.bounds.watches(sender.sum() + heat);
+    let learned = !watched && matches!(verdict.action, Action::Accept | Action::HighRisk);
     if learned {
         sender.learn(&message);
         facts.recipients.iter().filter(|r| !r.internal).for_each(|r| sender.known.insert(r.hash));
     }
-    let explanation = if verdict.opens { explain(now, settings, sender, verdict.reason, bounds) } else { String::new() };
-    let teaches =
-        !known.watched && verdict.action == Action::Accept && message.fresh && !facts.is_report && !facts.identity.foreign;
+    let explanation = if verdict.opens { explain(now, policy, sender, verdict.reason, bounds) } else { String::new() };
+    let teaches = !watched && verdict.action == Action::Accept && message.fresh && !facts.is_report && !facts.identity.foreign;
     let learned = learned && message.fresh;
-    Step { verdict, weight, sum: sender.sum(), class, learned, counts, ceiling, explanation, teaches }
+    Step { verdict, weight, sum: sender.sum(), class, learned, counts, ceiling, near, shadow, explanation, teaches }
 }
 
 fn count<T>(items: impl Iterator<Item = T>) -> u32 {
     u32::try_from(items.count()).unwrap_or(u32::MAX)
 }
 
-fn is_spam_rate(now: Time, settings: &Settings, sender: &Sender) -> bool {
-    let policy = &settings.policy;
+fn is_spam_rate(now: Time, policy: &Policy, sender: &Sender) -> bool {
     if policy.spam_rate_min_messages == 0 {
         return false;
     }
@@ -386,10 +517,9 @@ fn is_spam_rate(now: Time, settings: &Settings, sender: &Sender) -> bool {
 }
 
 /// The sentence with the counters that led to a block.
-pub(super) fn explain(now: Time, settings: &Settings, sender: &Sender, reason: Reason, bounds: &Bounds) -> String {
+pub(super) fn explain(now: Time, policy: &Policy, sender: &Sender, reason: Reason, bounds: &Bounds) -> String {
     let hour = sender.windows.sum(now, HOUR);
     let day = sender.windows.sum(now, DAY);
-    let policy = &settings.policy;
     let head = match reason {
         Reason::Evidence => {
             format!("Evidence of {:.1} nats reached the bound of {:.1}.", sender.sum(), bounds.block.unwrap_or_default())
@@ -398,9 +528,7 @@ pub(super) fn explain(now: Time, settings: &Settings, sender: &Sender, reason: R
             let sum = sender.windows.sum(now, policy.spam_rate_window);
             format!("{} of {} messages in the window were spam.", sum.spam, sum.messages)
         }
-        Reason::RecipientsExternalPerHour => format!("The limit is {}.", policy.recipients_external_per_hour),
-        Reason::RecipientsInternalPerHour => format!("The limit is {}.", policy.recipients_internal_per_hour),
-        _ => format!("The limit is {}.", policy.recipients_per_day),
+        _ => format!("The limit is {}.", ceilings::figure(reason, ceilings::limit(policy, reason))),
     };
     format!(
         "{head} In the last hour: {} messages, {} of them spam, to {} external ({} new) and {} internal recipients, {} unknown \
@@ -461,7 +589,7 @@ fn refused_by(settings: &Settings, block: Arc<Block>) -> Judgement {
         suspicious: false,
         watched: false,
         unusual: false,
-        when_suspicious: crate::config::settings::Suspicious::Deliver,
+        when_suspicious: Suspicious::Deliver,
     };
     let verdict = decide::decide(&facts);
     Judgement {
@@ -473,5 +601,6 @@ fn refused_by(settings: &Settings, block: Arc<Block>) -> Judgement {
         alerts: Vec::new(),
         signals: Vec::new(),
         teaches: false,
+        trial: None,
     }
 }

@@ -1,7 +1,8 @@
 //! What the world answers: deliveries, unknown users, spam refusals, complaints.
 
-use super::judging::{client_explanation, explain, pile};
+use super::judging::{bounds_of, client_explanation, explain, pile};
 use super::{Judge, NewBlock};
+use crate::policy::scope::choose;
 use crate::reputation::group::{self, Group};
 use crate::reputation::mix;
 use crate::reputation::seen::Counted;
@@ -75,8 +76,9 @@ impl Judge {
             return None;
         }
         let settings = self.settings();
-        let ground = self.ground(now, &settings, identity);
-        let bounds = ground.bounds;
+        let choice = choose(&settings, identity);
+        let ground = self.ground(now, &settings, identity, &choice);
+        let bounds = bounds_of(choice.policy, &ground);
         // The id carries its time of acceptance.
         let sent = Time(i64::try_from(id.0 >> 22).unwrap_or(i64::MAX));
         let counts = Counts { bounces: u32::from(event == Event::UnknownUser), ..Counts::default() };
@@ -97,7 +99,7 @@ impl Judge {
                 };
                 // Good news never opens a block, even where the bound has been lowered since.
                 let opens = nats > 0.0 && bounds.blocks(sender.sum());
-                (nats, sender.sum(), opens.then(|| explain(now, &settings, sender, Reason::Evidence, &bounds)))
+                (nats, sender.sum(), opens.then(|| explain(now, choice.policy, sender, Reason::Evidence, &bounds)))
             },
         );
         if nats > 0.0 {

@@ -52,6 +52,7 @@ fn facts<'a>(who: &'a Identity, n: u64, llr: f64, recipients: &'a [RecipientFact
         probability: 1.0 / (1.0 + (-llr).exp()),
         symbols: &[],
         link_hosts: &[],
+        octets: 0,
         is_report: false,
     }
 }

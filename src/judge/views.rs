@@ -2,6 +2,7 @@
 
 use super::{DAY, HOUR, Judge, SenderView};
 use crate::config::Settings;
+use crate::policy::scope::choose;
 use crate::reputation::evidence::Bounds;
 use crate::reputation::sender::Sender;
 use crate::types::{SenderKey, TenantId, Time};
@@ -69,7 +70,7 @@ impl Judge {
 
     /// `good`, `watched` or `blocked`.
     fn standing(&self, now: Time, settings: &Settings, key: &SenderKey, sender: &Sender) -> &'static str {
-        let bounds = Bounds::new(settings.policy.false_block_rate, false, &settings.detector);
+        let bounds = bounds(settings, key, sender);
         if self.board.gate(now, &sender.identity(key)).is_some() {
             "blocked"
         } else if bounds.watches(sender.sum()) {
@@ -89,7 +90,7 @@ impl Judge {
                 address: sender.address.to_string(),
                 standing: self.standing(now, settings, key, sender).into(),
                 evidence_nats: sender.sum(),
-                block_at_nats: Bounds::new(settings.policy.false_block_rate, false, &settings.detector).block.unwrap_or(0.0),
+                block_at_nats: bounds(settings, key, sender).block.unwrap_or(0.0),
                 messages_hour: hour.messages.into(),
                 messages_day: day.messages.into(),
                 recipients_external_hour: hour.external.into(),
@@ -104,4 +105,9 @@ impl Judge {
         view.recent = self.trails.get(key, |t| t.list()).unwrap_or_default();
         Some(view)
     }
+}
+
+/// The bounds of the policy that acts on this sender.
+fn bounds(settings: &Settings, key: &SenderKey, sender: &Sender) -> Bounds {
+    Bounds::new(choose(settings, &sender.identity(key)).policy.false_block_rate, false, &settings.detector)
 }

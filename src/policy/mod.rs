@@ -3,3 +3,4 @@
 pub mod ceilings;
 pub mod decide;
 pub mod reasons;
+pub mod scope;
