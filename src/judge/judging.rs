@@ -5,7 +5,9 @@ use super::{Alert, DAY, HOUR, Judge, Judgement, MessageFacts, NewBlock, Reservat
 use crate::blocks::{board, rules};
 use crate::config::Settings;
 use crate::config::policies::{Policy, Suspicious, WhenExceeded};
+use crate::config::scopes::EvidenceKind;
 use crate::config::settings::BlockDuration;
+use crate::policy::allowance::Allowances;
 use crate::policy::decide::{self, Facts, Verdict, decide};
 use crate::policy::scope::{Choice, choose};
 use crate::policy::{ceilings, reasons};
@@ -269,6 +271,16 @@ impl Judge {
         alerts
     }
 
+    /// Notes a block that a policy in shadow mode would have opened for what became of a message.
+    pub(super) fn would_block(&self, now: Time, settings: &Settings, identity: &Identity, reason: Reason) {
+        let until = rules::until(settings.blocks.duration, now, zone_of(settings, identity));
+        self.asides.with(&identity.key, Aside::default, |aside| {
+            if !aside.is_blocked(now) {
+                aside.would_block(now, until, reason);
+            }
+        });
+    }
+
     /// What the policy in shadow mode would have done, noted for the sender. A block it would have opened stands: what comes
     /// while it would be in force would have been refused.
     fn trial(&self, now: Time, settings: &Settings, choice: &Choice<'_>, identity: &Identity, step: &Step) -> Option<Trial> {
@@ -401,6 +413,18 @@ fn ceiling_facts(
     (facts, over)
 }
 
+/// The message as it counts, without what the sender's allowances leave out.
+fn without(message: &Weighing, allowed: &Allowances<'_>) -> Weighing {
+    let mut counts = *message;
+    if allowed.leave_out(EvidenceKind::Content) {
+        (counts.fresh, counts.llr, counts.listed) = (false, 0.0, 0.0);
+    }
+    if allowed.leave_out(EvidenceKind::Recipients) {
+        (counts.known, counts.new) = (0, 0);
+    }
+    counts
+}
+
 /// Everything about the sender, under the lock of its record.
 #[expect(clippy::too_many_arguments, reason = "the one place where all that is known of a message comes together")]
 fn step(
@@ -428,7 +452,9 @@ fn step(
     };
     let has_ceilings = ceilings::any(policy) || choice.shadow.is_some_and(ceilings::any);
     let load = if has_ceilings { sender.load(now, minute_messages) } else { ceilings::Load::default() };
-    let suspicious = facts.probability >= settings.scoring.suspicious_probability;
+    let allowed = Allowances::new(settings, facts.identity, now);
+    let content_counts = !allowed.leave_out(EvidenceKind::Content);
+    let suspicious = content_counts && facts.probability >= settings.scoring.suspicious_probability;
     let (mut known, ceiling) = ceiling_facts(policy, &load, add, suspicious);
     if ceiling.is_some() && known.when_exceeded == WhenExceeded::Throttle {
         let verdict = decide(&known);
@@ -459,11 +485,11 @@ fn step(
         recipients_hour: (hour.external.saturating_add(known_recipients + new), hour.new.saturating_add(new)),
     };
     let class = sender.class(ground.tuning);
-    let weight = sender.weigh(now, &message, ground);
+    let weight = sender.weigh(now, &without(&message, &allowed), ground);
     let mut counts = Counts::default();
     if before.content == Counted::Not {
         counts.messages = 1;
-        counts.spam = u32::from(facts.probability >= settings.scoring.spam_probability);
+        counts.spam = u32::from(content_counts && facts.probability >= settings.scoring.spam_probability);
         sender.messages = sender.messages.saturating_add(1);
         sender.windows.add(now, counts);
     }
@@ -473,14 +499,14 @@ fn step(
     let heat = if joins { ground.heat } else { 0.0 };
     known.crossed = bounds.blocks(sender.sum() + heat);
     known.watched = bounds.watches(sender.sum() + heat);
-    known.unusual = weight.unusual;
+    known.unusual = weight.unusual && !allowed.leave_out(EvidenceKind::Mailing);
     known.spam_rate = is_spam_rate(now, policy, sender);
     let verdict = decide(&known);
     let shadow = choice.shadow.map(|policy| {
         let bounds = bounds_of(policy, ground);
         let (crossed, watched) = (bounds.blocks(sender.sum() + heat), bounds.watches(sender.sum() + heat));
         let spam_rate = is_spam_rate(now, policy, sender);
-        let unusual = weight.unusual;
+        let unusual = known.unusual;
         decide(&Facts { crossed, watched, spam_rate, unusual, ..ceiling_facts(policy, &load, add, suspicious).0 })
     });
     let near = if policy.warn_near_ceiling { ceilings::near(policy, &load, add) } else { Vec::new() };
@@ -496,7 +522,8 @@ fn step(
         sender.learn(&message);
         facts.recipients.iter().filter(|r| !r.internal).for_each(|r| sender.known.insert(r.hash));
     }
-    let explanation = if verdict.opens { explain(now, policy, sender, verdict.reason, bounds) } else { String::new() };
+    let explanation =
+        if verdict.opens { explain(now, policy, sender, verdict.reason, bounds) + &allowed.note() } else { String::new() };
     let teaches = !watched && verdict.action == Action::Accept && message.fresh && !facts.is_report && !facts.identity.foreign;
     let learned = learned && message.fresh;
     Step { verdict, weight, sum: sender.sum(), class, learned, counts, ceiling, near, shadow, explanation, teaches }

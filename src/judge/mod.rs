@@ -34,6 +34,7 @@ use std::time::Duration;
 use trail::Trail;
 
 pub use aside::Trials;
+pub use views::PolicyView;
 
 /// Senders tracked at most.
 const SENDERS: usize = 1_000_000;

@@ -2,6 +2,8 @@
 
 use super::judging::{bounds_of, client_explanation, explain, pile};
 use super::{Judge, NewBlock};
+use crate::config::scopes::EvidenceKind;
+use crate::policy::allowance::Allowances;
 use crate::policy::scope::choose;
 use crate::reputation::group::{self, Group};
 use crate::reputation::mix;
@@ -25,6 +27,15 @@ enum Event {
 }
 
 impl Event {
+    /// What an allowance calls it.
+    const fn kind(self) -> Option<EvidenceKind> {
+        match self {
+            Self::Delivered => None,
+            Self::UnknownUser => Some(EvidenceKind::Bounces),
+            Self::SpamRefusal | Self::Complaint => Some(EvidenceKind::Refusals),
+        }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
@@ -90,7 +101,9 @@ impl Judge {
                     return (0.0, sender.sum(), None);
                 }
                 sender.windows.add(now, counts);
+                let allowed = Allowances::new(&settings, identity, now);
                 let nats = match event {
+                    _ if event.kind().is_some_and(|kind| allowed.leave_out(kind)) => return (0.0, sender.sum(), None),
                     Event::Delivered | Event::UnknownUser => sender.weigh_outcome(now, event == Event::UnknownUser, &ground),
                     Event::SpamRefusal | Event::Complaint => {
                         sender.weigh_fixed(now, settings.detector.refusal, &ground);
@@ -99,9 +112,19 @@ impl Judge {
                 };
                 // Good news never opens a block, even where the bound has been lowered since.
                 let opens = nats > 0.0 && bounds.blocks(sender.sum());
-                (nats, sender.sum(), opens.then(|| explain(now, choice.policy, sender, Reason::Evidence, &bounds)))
+                (
+                    nats,
+                    sender.sum(),
+                    opens.then(|| explain(now, choice.policy, sender, Reason::Evidence, &bounds) + &allowed.note()),
+                )
             },
         );
+        // What the policy in shadow mode would have made of it.
+        if let Some(shadow) = choice.shadow.filter(|_| nats > 0.0)
+            && bounds_of(shadow, &ground).blocks(sum)
+        {
+            self.would_block(now, &settings, identity, Reason::Evidence);
+        }
         if nats > 0.0 {
             let symbols = vec![Signal { name: event.name().into(), weight: nats as f32 }];
             let evidence = Evidence { message_id: id, time: now, probability: 0.0, llr: 0.0, symbols, recipients: 1 };
