@@ -23,6 +23,9 @@ pub(super) const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
+/// Steps that durations of blocks may grow in.
+const MOST_DURATIONS: usize = 20;
+
 /// Settings with the places their parts came from, for the checks that look at several parts together.
 pub(super) struct Checked {
     /// The settings.
@@ -228,8 +231,18 @@ fn detector(s: Section<'_, '_>) -> Tuning {
 }
 
 fn blocks(s: Section<'_, '_>) -> Blocks {
+    let mut durations = s.get("duration", vec![BlockDuration::UntilReleased], |v| match v.as_array() {
+        None => values::block_duration(string(v)?).map(|one| vec![one]),
+        Some(list) => list.iter().map(|one| values::block_duration(string(one.get_ref())?)).collect(),
+    });
+    s.refuse_empty("duration", "write at least one, such as [\"1h\", \"24h\", \"until_released\"]");
+    if durations.len() > MOST_DURATIONS {
+        s.error("duration", Wrong::new("has too many steps", format!("write at most {MOST_DURATIONS}; the last one repeats")));
+    }
+    let repeated = durations.split_off(durations.len().min(1));
     let blocks = Blocks {
-        duration: s.get("duration", BlockDuration::UntilReleased, |v| values::block_duration(string(v)?)),
+        duration: durations.first().copied().unwrap_or(BlockDuration::UntilReleased),
+        repeated,
         releases_by_tenant: count32(&s, "releases_by_tenant", 3, 0, 1000),
         allow_internal: s.get("allow_internal", true, boolean),
     };

@@ -312,10 +312,20 @@ pub enum BlockDuration {
 pub struct Blocks {
     /// Duration of blocks opened by the relay.
     pub duration: BlockDuration,
+    /// Of the second within 30 days, the third ...; the last one repeats. Empty = all last `duration`.
+    pub repeated: Vec<BlockDuration>,
     /// Releases a tenant admin may make per subject in 30 days.
     pub releases_by_tenant: u32,
     /// A blocked sender may still write to the tenant's own domains.
     pub allow_internal: bool,
+}
+
+impl Blocks {
+    /// How long a block lasts after `earlier` ones of the same subject.
+    pub fn duration_after(&self, earlier: usize) -> BlockDuration {
+        let place = earlier.min(self.repeated.len()).checked_sub(1);
+        place.and_then(|place| self.repeated.get(place)).copied().unwrap_or(self.duration)
+    }
 }
 
 /// `[notify]`.

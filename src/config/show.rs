@@ -156,16 +156,23 @@ fn judgement(out: &mut Out, s: &Settings) {
     }
     policies(out, s);
     out.section("[blocks]");
-    let duration = match s.blocks.duration {
-        BlockDuration::UntilReleased => "until_released".to_owned(),
-        BlockDuration::UntilTomorrow => "until_tomorrow".to_owned(),
-        BlockDuration::For(duration) => time(duration),
-    };
-    out.text("duration", duration);
+    if s.blocks.repeated.is_empty() {
+        out.text("duration", block_duration(s.blocks.duration));
+    } else {
+        out.list("duration", std::iter::once(&s.blocks.duration).chain(&s.blocks.repeated).map(|d| block_duration(*d)));
+    }
     out.raw("releases_by_tenant", s.blocks.releases_by_tenant);
     out.raw("allow_internal", s.blocks.allow_internal);
     out.section("[held]");
     out.text("expire", time(s.held_expire));
+}
+
+fn block_duration(duration: BlockDuration) -> String {
+    match duration {
+        BlockDuration::UntilReleased => "until_released".to_owned(),
+        BlockDuration::UntilTomorrow => "until_tomorrow".to_owned(),
+        BlockDuration::For(duration) => time(duration),
+    }
 }
 
 fn policies(out: &mut Out, s: &Settings) {

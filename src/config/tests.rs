@@ -200,6 +200,7 @@ fn what_is_shown_reads_back_to_the_same() {
         ("blocks", "duration", &["until_released", "until_tomorrow", "24h"]),
         ("log", "format", &["text", "json"]),
     ] {
+        texts.push("[blocks]\nduration = [\"1h\", \"until_tomorrow\", \"until_released\"]\n".into());
         texts.extend(values.iter().map(|value| format!("[{section}]\n{key} = \"{value}\"\n")));
     }
     for text in texts {

@@ -225,7 +225,7 @@ impl Judge {
         let trial = self.trial(now, settings, choice, identity, &step);
         let alerts = self.alerts_of(now, settings, choice.policy, identity, &verdict, &step);
         let open = verdict.opens.then(|| {
-            let until = if verdict.until_tomorrow { BlockDuration::UntilTomorrow } else { settings.blocks.duration };
+            let until = verdict.until_tomorrow.then_some(BlockDuration::UntilTomorrow);
             let explanation = if by_client { client_explanation(identity) } else { step.explanation };
             self.new_block(now, settings, identity, verdict.reason, until, explanation, by_client)
         });
@@ -298,7 +298,8 @@ impl Judge {
         })
     }
 
-    /// A block of this sender, or of its client for merely claimed senders, with the newest proof.
+    /// A block of this sender, or of its client for merely claimed senders, with the newest proof. Without a `duration` the
+    /// settings tell it, by how often the subject was blocked lately.
     #[expect(clippy::too_many_arguments, reason = "all of it is the record")]
     pub(super) fn new_block(
         &self,
@@ -306,8 +307,8 @@ impl Judge {
         settings: &Settings,
         identity: &Identity,
         reason: Reason,
-        duration: BlockDuration,
-        explanation: String,
+        duration: Option<BlockDuration>,
+        mut explanation: String,
         client: bool,
     ) -> NewBlock {
         let zone = zone_of(settings, identity);
@@ -315,9 +316,16 @@ impl Judge {
             Strength::Authenticated | Strength::Asserted => SenderScope::Account,
             Strength::Claimed | Strength::None => SenderScope::Claimed(identity.client),
         };
+        let kind = if client { BlockKind::Client } else { BlockKind::Sender };
+        let subject = if client { identity.client.to_string() } else { subject(identity) };
+        let earlier = self.past.earlier(now, kind, &subject, &scope, Some(&identity.tenant));
+        if earlier > 0 && !settings.blocks.repeated.is_empty() {
+            explanation.push_str(&format!(" Blocked {earlier} times before in 30 days."));
+        }
+        let duration = duration.unwrap_or_else(|| settings.blocks.duration_after(earlier));
         NewBlock {
-            kind: if client { BlockKind::Client } else { BlockKind::Sender },
-            subject: if client { identity.client.to_string() } else { subject(identity) },
+            kind,
+            subject,
             scope,
             tenant: Some(identity.tenant.clone()),
             sender: (!client).then(|| identity.key.clone()),

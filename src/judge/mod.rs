@@ -14,6 +14,7 @@ mod trail;
 mod views;
 
 use crate::blocks::board::{self, Board};
+use crate::blocks::past::Past;
 use crate::config::Settings;
 use crate::config::policies::{Policy, WhenExceeded};
 use crate::policy::scope::choose;
@@ -228,6 +229,7 @@ pub struct SenderView {
 pub struct Judge {
     settings: RwLock<Arc<Settings>>,
     board: Board,
+    past: Past,
     senders: Table<SenderKey, Sender>,
     groups: Table<u64, Group>,
     trails: Table<SenderKey, Trail>,
@@ -242,6 +244,7 @@ impl Judge {
         Self {
             settings: RwLock::new(settings),
             board: Board::default(),
+            past: Past::default(),
             senders: Table::new(SENDERS),
             groups: Table::new(GROUPS),
             trails: Table::new(TRAILS),
@@ -346,7 +349,13 @@ impl Judge {
 
     /// Puts a block in force (opened just now, or read at start).
     pub fn block(&self, block: Arc<Block>) {
+        self.past.note(&block);
         self.board.insert(block);
+    }
+
+    /// Notes a block of the past: the next one of its subject may last longer.
+    pub fn remember(&self, block: &Block) {
+        self.past.note(block);
     }
 
     /// Ends a block: it no longer stops anybody, and evidence from before `now` never counts again for what it covered.
@@ -354,6 +363,7 @@ impl Judge {
     /// the next one at once.
     pub fn unblock(&self, now: Time, block: &Block) {
         self.board.remove(block.reference);
+        self.past.note(block);
         self.forgive(now, block, false);
     }
 

@@ -145,6 +145,6 @@ impl Judge {
         let client_text = || by_client.then(|| client_explanation(identity));
         let by_client = by_client && explanation.is_none();
         let text = explanation.or_else(client_text)?;
-        Some(self.new_block(now, &settings, identity, Reason::Evidence, settings.blocks.duration, text, by_client))
+        Some(self.new_block(now, &settings, identity, Reason::Evidence, None, text, by_client))
     }
 }

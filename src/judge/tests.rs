@@ -943,3 +943,32 @@ fn outcomes_that_an_allowance_leaves_out_count_for_nothing() {
     let view = judge.sender(at(60), "acme:alice@acme.example").expect("known");
     assert_eq!((view.evidence_nats < 1.0, view.bounces_day), (true, 40), "they are still counted");
 }
+
+#[test]
+fn blocks_last_longer_when_they_come_again() {
+    let judge = judge_by(
+        "[policy.default]\nrecipients_external_per_hour = 1\nwhen_exceeded = \"block\"\n[blocks]\nduration = [\"1h\", \"until_tomorrow\", \"until_released\"]\n",
+    );
+    let mut reference = 0;
+    let mut opens = |day: u64, who: &Identity| {
+        let n = day * 86_400;
+        assert_eq!(send(&judge, who, n, -4.0, &[external(1)]).action, Action::Accept);
+        let open = send(&judge, who, n + 1, -4.0, &[external(2)]).open.expect("over the ceiling");
+        let until = open.until.map(|until| until.since(at(i64::try_from(n + 1).expect("small"))).as_secs());
+        reference += 1;
+        let block = rules::opened(open, BlockRef::from_random(reference), at(i64::try_from(n + 1).expect("small")), "relay");
+        judge.block(Arc::new(block.clone()));
+        judge.unblock(at(i64::try_from(n + 2).expect("small")), &block);
+        (until, block)
+    };
+    assert_eq!(opens(0, &alice()).0, Some(3600));
+    // 14:00:01 UTC is nine hours before midnight in Berlin.
+    assert_eq!(opens(1, &alice()).0, Some(9 * 3600 - 1));
+    let (until, third) = opens(2, &alice());
+    assert!(until.is_none() && third.explanation.ends_with(" Blocked 2 times before in 30 days."), "{third:?}");
+    assert_eq!(opens(3, &alice()).0, None, "the last one repeats");
+    assert_eq!(opens(3, &identity("bob@acme.example", Strength::Authenticated)).0, Some(3600), "each for itself");
+    let mistaken = rules::released(&opens(60, &alice()).1, at(61 * 86_400), crate::types::ReleaseVerdict::Mistake, "", "admin");
+    judge.unblock(at(61 * 86_400), &mistaken);
+    assert_eq!(opens(62, &alice()).0, Some(3600), "neither what is long ago counts nor a mistake");
+}
