@@ -131,7 +131,7 @@ fn a_policy_in_shadow_mode_is_seen_everywhere_and_stops_nothing() {
         noted.contains("policy trial (shadow) would have said reject and opened a block: recipients_external_per_hour"),
         "{noted}"
     );
-    assert!(relay.log().contains("event=\"shadow\"") || relay.log().contains("event=shadow"), "{}", relay.log());
+    assert!(relay.log().contains(" INFO shadow id="), "{}", relay.log());
     let told = explain(&relay, ALICE);
     assert_eq!((&told["policy"], &told["shadow"]), (&"default".into(), &"trial".into()));
     assert_eq!((&told["shadow_counts"]["reject"], &told["shadow_counts"]["blocks"]), (&2.into(), &1.into()));

@@ -83,7 +83,7 @@ mod tests {
         let past = Past::default();
         let opened = |n: u64, day: u64| {
             let mut block = block(BlockKind::Sender, "alice@acme.example");
-            block.reference = BlockRef::from_random(n.into());
+            block.reference = BlockRef::from_random(n);
             block.opened_at = Time(0).after(Duration::from_secs(day * 86_400));
             block.opened_by = "relay".into();
             block

@@ -5,11 +5,11 @@ use super::client::Client;
 use super::table::{facts, table};
 use super::views::text;
 use super::{Failure, LoadSettings};
+use crate::env::{Clock as _, SystemClock};
 use crate::policy::explain;
-use crate::types::{TenantId, Time};
+use crate::types::TenantId;
 use serde_json::Value;
 use std::net::IpAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) async fn run(command: PolicyCommand, load: LoadSettings) -> Result<String, Failure> {
     let PolicyCommand::Explain { sender, tenant, client, reading } = command;
@@ -56,8 +56,7 @@ fn from_configuration(
     let tenant = tenant.map(TenantId::new);
     let identity = explain::stranger(&settings, sender, tenant.as_ref(), client)
         .ok_or_else(|| Failure::Failed("no such sender or tenant".into()))?;
-    let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
-    let now = Time(i64::try_from(millis).unwrap_or(i64::MAX));
+    let now = SystemClock::new().now();
     let mut answer = serde_json::to_value(explain::explain(&settings, &identity, now)).unwrap_or_default();
     if let Some(map) = answer.as_object_mut() {
         map.insert("used".into(), Value::Array(Vec::new()));

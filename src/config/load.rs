@@ -2,10 +2,9 @@
 
 use super::scopes::{self, Group};
 use super::{Errors, Settings, Warning, parse};
-use crate::types::Time;
+use crate::env::{Clock as _, SystemClock};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Where the file is looked for without `--config`, relative to the working directory.
 pub const DEFAULT_PATH: &str = "config/outgate.toml";
@@ -98,8 +97,7 @@ fn read_groups(settings: &mut Settings, text: &str, path: &Path) -> Result<(), S
 
 /// Allowances whose last day is over: they do nothing any more.
 fn expired(settings: &Settings, text: &str, path: &Path) -> Vec<Warning> {
-    let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
-    let now = Time(i64::try_from(millis).unwrap_or(i64::MAX));
+    let now = SystemClock::new().now();
     let over = settings.allowances.iter().enumerate().filter(|(_, allowance)| allowance.ends <= now);
     let warning = |(at, allowance): (usize, &Arc<scopes::Allowance>)| Warning {
         file: path.display().to_string(),

@@ -186,7 +186,8 @@ mod tests {
             assert!(any(&policy));
             exceeded(&policy, &load, one)
         };
-        let cases: [(fn(&mut Policy, u64), Reason, u64); 5] = [
+        type Case = (fn(&mut Policy, u64), Reason, u64);
+        let cases: [Case; 5] = [
             (|p, n| p.recipients_new_per_day = n, Reason::RecipientsNewPerDay, 7),
             (|p, n| p.recipients_per_message = n, Reason::RecipientsPerMessage, 4),
             (|p, n| p.messages_per_minute = n, Reason::MessagesPerMinute, 3),
