@@ -17,7 +17,8 @@ const NOON: i64 = 1_795_356_000_000;
 fn settings(policies: usize) -> Settings {
     let mut text = String::from("[[tenant]]\nname = \"acme\"\ndomains = [\"acme.example\"]\n[scoring]\nlearning_messages = 0\n");
     for p in 0..policies {
-        let list = |n: usize, word: &str| (0..n).map(|i| format!("\"{word}{i}-{p}@acme.example\"")).collect::<Vec<_>>().join(", ");
+        let list =
+            |n: usize, word: &str| (0..n).map(|i| format!("\"{word}{i}-{p}@acme.example\"")).collect::<Vec<_>>().join(", ");
         text.push_str(&format!("[group.g{p}]\naddresses = [{}]\n", list(1000, "member")));
         let domains = if p + 1 == policies { "domains = [\"acme.example\"]\n" } else { "" };
         text.push_str(&format!("[policy.p{p}]\ngroups = [\"g{p}\"]\nsenders = [{}]\n{domains}", list(10, "user")));

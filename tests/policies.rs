@@ -175,3 +175,40 @@ fn a_replay_sums_up_what_a_shadow_would_have_done() {
     assert_eq!((&summed["messages"]["accept"], &summed["messages"]["reject"]), (&2.into(), &2.into()), "{text}");
     assert_eq!(summed["blocks"], serde_json::json!([{ "sender": ALICE, "reason": "recipients_per_day" }]));
 }
+
+#[test]
+fn suspicious_mail_is_copied_to_a_reviewer_and_no_copy_leads_to_another() {
+    let sink = Sink::start();
+    for (what, reply) in [("high_risk", "250"), ("hold", "250"), ("reject", "550 5.7.1")] {
+        let reviewer = format!("review-{}@acme.example", what.replace('_', "-"));
+        let relay = Relay::start(
+            &sink,
+            &format!(
+                "[policy.default]\nfalse_block_rate = 0\nspam_rate_min_messages = 0\nsuspicious = \"{what}\"\nreview_copy = \"{reviewer}\"\n\
+                 [scoring]\nsuspicious_probability = 0.5\n"
+            ),
+        );
+        let mut client = Client::hello(relay.smtp);
+        let text = spam(1);
+        for _ in 0..3 {
+            let got = client.send(ALICE, &["bob@elsewhere.example"], &text);
+            assert!(got.starts_with(reply), "{what}: {got}");
+        }
+        assert!(client.send(ALICE, &["bob@elsewhere.example"], &ham(1)).starts_with("250"));
+        let copy = sink.wait_for(&reviewer).text();
+        assert!(copy.contains("Content-Type: message/rfc822") && copy.contains("Subject: For review: message "), "{copy}");
+        let whole = text.replace("\r\n", "\n").replace('\n', "\r\n");
+        assert!(copy.contains(whole.trim_end()), "as it came: {copy}");
+        // A mailbox that forwards brings the copy back as mail of its own.
+        let back = copy.replace("\r\n", "\n");
+        assert!(client.send(BOB, &["bob@elsewhere.example"], &back).starts_with(['2', '5']));
+        // Whatever was spooled before it is on its way when this one has arrived.
+        assert!(client.send(ALICE, &[&format!("last-{what}@elsewhere.example")], &ham(2)).starts_with("250"));
+        sink.wait_for(&format!("last-{what}@elsewhere.example"));
+        relay.until("a queue at rest", |r| {
+            r.json("/api/v1/queue")["items"].as_array()?.iter().all(|m| m["state"] == "held").then_some(())
+        });
+        let copies = sink.all().iter().filter(|m| m.to.contains(&reviewer)).count();
+        assert_eq!(copies, 1, "{what}: one of a message that came three times, none of ordinary mail and of copies");
+    }
+}

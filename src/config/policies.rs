@@ -6,6 +6,7 @@ use super::raw::{Section, boolean, duration, integer, number, one_of, size, stri
 use super::scopes::{Known, Scope, scope};
 use super::units::show_duration;
 use super::values;
+use crate::types::Address;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -153,6 +154,8 @@ pub struct Policy {
     pub false_block_rate: f64,
     /// What happens to a suspicious message.
     pub suspicious: Suspicious,
+    /// Who gets copies of suspicious mail.
+    pub review_copy: Option<Address>,
     /// Where each value comes from.
     pub origins: Origins,
 }
@@ -191,6 +194,7 @@ impl Policy {
             spam_rate_window: HOUR,
             false_block_rate: 1e-6,
             suspicious: Suspicious::HighRisk,
+            review_copy: None,
             origins: Origins::default(),
         }
     }
@@ -234,6 +238,10 @@ impl Policy {
             ("spam_rate_window", text(&show_duration(self.spam_rate_window))),
             ("false_block_rate", float(self.false_block_rate)),
             ("suspicious", text(word(&Suspicious::ALL, self.suspicious))),
+            (
+                "review_copy",
+                toml::Value::String(self.review_copy.as_ref().map_or_else(String::new, |a| a.as_str().to_owned())).to_string(),
+            ),
         ]
     }
 
@@ -373,6 +381,7 @@ fn policy(s: &Section<'_, '_>, mut p: Policy) -> Policy {
     keys.read("spam_rate_window", &mut p.spam_rate_window, |v| duration(v, &(MINUTE..=DAY)));
     keys.read("false_block_rate", &mut p.false_block_rate, |v| number(v, &(0.0..=0.1)));
     keys.read("suspicious", &mut p.suspicious, |v| one_of(v, &Suspicious::ALL));
+    keys.read("review_copy", &mut p.review_copy, |v| values::optional(string(v)?, values::address));
     p.origins = keys.origins;
     p
 }

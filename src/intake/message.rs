@@ -17,7 +17,7 @@ use crate::spool::SpoolError;
 use crate::telemetry::events::{self, Refused};
 use crate::telemetry::metrics as names;
 use crate::types::{
-    Action, Block, BlockKind, Domain, Envelope, HoldReason, Identity, MessageId, MessageMeta, Pool, Reply, stable_hash,
+    Action, Block, BlockKind, Domain, Envelope, HoldReason, Identity, MessageId, MessageMeta, Pool, Reply, Signal, stable_hash,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -89,6 +89,11 @@ impl Intake {
             recipients: &recipients,
         };
         let reply = self.carry_out(&arrival).await;
+        if let Some(reviewer) = &judgement.review
+            && (reply.is_positive() || reply.is_permanent())
+        {
+            self.send_review(&arrival, reviewer).await;
+        }
         if let Some(trial) = &judgement.trial {
             self.note_trial(facts.id, &facts.identity, &judgement, trial);
         }
@@ -376,11 +381,15 @@ impl Arrival<'_> {
         }
     }
 
+    /// What the content and the sender's past say.
+    pub(super) fn symbols(&self) -> impl Iterator<Item = &Signal> {
+        self.facts.score.symbols.iter().chain(&self.judgement.signals)
+    }
+
     /// The line of the trace.
     fn judged(&self, id: MessageId, envelope: &Envelope, action: Action, now: crate::types::Time, reply: &Reply) -> Judged {
         let facts = self.facts;
-        let mut symbols = facts.score.symbols.clone();
-        symbols.extend(self.judgement.signals.iter().cloned());
+        let symbols = self.symbols().cloned().collect();
         Judged {
             id,
             time: now,

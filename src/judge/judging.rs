@@ -51,6 +51,8 @@ struct Step {
     near: Vec<ceilings::Near>,
     /// What the policy in shadow mode says.
     shadow: Option<Verdict>,
+    /// It should be looked at.
+    review: bool,
     explanation: String,
     /// See [`Judgement::teaches`].
     teaches: bool,
@@ -222,6 +224,7 @@ impl Judge {
         if proof && verdict.action != Action::Defer {
             self.trails.with(&identity.key, Default::default, |t| t.push(evidence(now, facts, &signals), step.sum));
         }
+        let review = choice.policy.review_copy.clone().filter(|_| step.review);
         let trial = self.trial(now, settings, choice, identity, &step);
         let alerts = self.alerts_of(now, settings, choice.policy, identity, &verdict, &step);
         let open = verdict.opens.then(|| {
@@ -242,6 +245,7 @@ impl Judge {
             signals,
             teaches,
             trial,
+            review,
         }
     }
 
@@ -476,6 +480,7 @@ fn step(
             ceiling,
             near: Vec::new(),
             shadow: None,
+            review: false,
             explanation: String::new(),
             teaches: false,
         };
@@ -524,6 +529,8 @@ fn step(
         counts.add(more);
     }
     // Nothing is learned from a watched sender or from mail that is held: poison would be learned with it.
+    let odd = matches!(verdict.reason, Reason::UnusualMailing | Reason::Watched | Reason::Evidence | Reason::SpamRate);
+    let review = message.fresh && (suspicious || odd);
     let watched = known.watched || ground.bounds.watches(sender.sum() + heat);
     let learned = !watched && matches!(verdict.action, Action::Accept | Action::HighRisk);
     if learned {
@@ -534,7 +541,7 @@ fn step(
         if verdict.opens { explain(now, policy, sender, verdict.reason, bounds) + &allowed.note() } else { String::new() };
     let teaches = !watched && verdict.action == Action::Accept && message.fresh && !facts.is_report && !facts.identity.foreign;
     let learned = learned && message.fresh;
-    Step { verdict, weight, sum: sender.sum(), class, learned, counts, ceiling, near, shadow, explanation, teaches }
+    Step { verdict, weight, sum: sender.sum(), class, learned, counts, ceiling, near, shadow, review, explanation, teaches }
 }
 
 fn count<T>(items: impl Iterator<Item = T>) -> u32 {
@@ -637,5 +644,6 @@ fn refused_by(settings: &Settings, block: Arc<Block>) -> Judgement {
         signals: Vec::new(),
         teaches: false,
         trial: None,
+        review: None,
     }
 }

@@ -170,6 +170,8 @@ pub struct Judgement {
     pub teaches: bool,
     /// What the sender's policy in shadow mode would have done.
     pub trial: Option<Trial>,
+    /// Who gets a copy of it for review: it is suspicious, and was not seen before.
+    pub review: Option<Address>,
 }
 
 /// Answer to a reservation at RCPT.
