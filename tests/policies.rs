@@ -62,6 +62,30 @@ fn a_group_is_read_again_on_reload_and_explain_tells_what_is_used() {
 }
 
 #[test]
+fn people_of_a_tenant_see_their_own_policies_only() {
+    let sink = Sink::start();
+    let relay = Relay::start(
+        &sink,
+        "[[tenant]]\nname = \"rival\"\ndomains = [\"rival.example\"]\n[policy.merger]\ntenants = [\"rival\"]\n[policy.ours]\ntenants = [\"acme\"]\n",
+    );
+    let config = relay.dir.path().join("outgate.toml").display().to_string();
+    let (code, secret, err) =
+        relay.cli(&["token", "create", "vera", "--role", "viewer", "--tenant", "acme", "--config", &config, "--reason", "test"]);
+    assert_eq!(code, 0, "{err}");
+    let ask = |path: &str| {
+        let bearer = format!("Authorization: Bearer {}\r\n", secret.trim());
+        common::http(relay.admin, "GET", &format!("/api/v1/policy/{path}"), &bearer, "")
+    };
+    let (status, body) = ask(ALICE);
+    assert!(status == 200 && body.contains("\"ours\"") && body.contains("\"default\"") && !body.contains("merger"), "{body}");
+    let (status, body) = ask("x@rival.example");
+    assert!(status == 200 && !body.contains("merger"), "as if it were one of hers: {body}");
+    assert_eq!(ask(&format!("{ALICE}?tenant=rival")).0, 404);
+    assert_eq!(ask(&format!("{ALICE}?client=here")).0, 422);
+    assert_eq!(explain(&relay, "x@rival.example")["policy"], "merger", "operators see all");
+}
+
+#[test]
 fn without_a_relay_the_configuration_answers() {
     let dir = tempfile::tempdir().expect("directory");
     let config = dir.path().join("c.toml");

@@ -4,6 +4,7 @@ use super::json;
 use super::request::{Params, limit, page};
 use crate::admin::auth::Caller;
 use crate::admin::{Problem, Relay};
+use crate::config::policies::DEFAULT;
 use crate::types::TenantId;
 use axum::Json;
 use axum::extract::{Path, State as With};
@@ -88,6 +89,12 @@ pub(super) async fn policy(
     let view = relay.judge.explain(relay.core.clock.now(), &sender, tenant.as_ref(), client).ok_or_else(unknown)?;
     let mut value = serde_json::to_value(&view).unwrap_or_default();
     if let Some(map) = value.as_object_mut() {
+        if caller.0.tenant.is_some()
+            && let Some(Value::Array(policies)) = map.get_mut("policies")
+        {
+            // What others' policies are called is no business of a tenant's people.
+            policies.retain(|p| p["applies"] != "no" || p["policy"] == DEFAULT);
+        }
         map.insert("counters".into(), view.sender.as_ref().map_or(Value::Null, json::sender));
         map.insert("source".into(), "relay".into());
     }
