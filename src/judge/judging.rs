@@ -1,12 +1,11 @@
 //! The judgement of one message: everything about its sender happens in one step under the lock of the sender's record.
 
 use super::aside::Aside;
-use super::{Alert, DAY, HOUR, Judge, Judgement, MessageFacts, NewBlock, Reservation, Trial};
-use crate::blocks::{board, rules};
+use super::ruling::explain;
+use super::{HOUR, Judge, Judgement, MessageFacts, Reservation};
 use crate::config::Settings;
 use crate::config::policies::{Policy, Suspicious, WhenExceeded};
 use crate::config::scopes::EvidenceKind;
-use crate::config::settings::BlockDuration;
 use crate::policy::allowance::Allowances;
 use crate::policy::decide::{self, Facts, Verdict, decide};
 use crate::policy::scope::{Choice, choose};
@@ -18,13 +17,11 @@ use crate::reputation::seen::Counted;
 use crate::reputation::sender::{Ground, Sender, Weighing, Weight};
 use crate::reputation::window::Counts;
 use crate::reputation::{hash_text, mix};
-use crate::types::{Action, Block, BlockKind, Evidence, Identity, Reason, SenderScope, Signal, Strength, Time};
+use crate::types::{Action, Block, BlockKind, Identity, Reason, Strength, Time};
 use std::sync::Arc;
 
 /// From so many messages on a tenant has a population to borrow from.
 const ESTABLISHED_MESSAGES: u64 = 500;
-/// Content symbols kept in a piece of evidence.
-const SYMBOLS: usize = 8;
 
 /// What has been counted of a message before.
 struct Before {
@@ -36,26 +33,26 @@ struct Before {
 }
 
 /// What came out under the sender's lock.
-struct Step {
-    verdict: Verdict,
-    weight: Weight,
-    sum: f64,
+pub(super) struct Step {
+    pub(super) verdict: Verdict,
+    pub(super) weight: Weight,
+    pub(super) sum: f64,
     /// What the sender behaves like, and whether this message taught what is usual for it.
-    class: Class,
-    learned: bool,
+    pub(super) class: Class,
+    pub(super) learned: bool,
     /// What was counted.
-    counts: Counts,
+    pub(super) counts: Counts,
     /// Passed ceiling and its figure.
-    ceiling: Option<(Reason, u64)>,
+    pub(super) ceiling: Option<(Reason, u64)>,
     /// Ceilings that are nearly used up.
-    near: Vec<ceilings::Near>,
+    pub(super) near: Vec<ceilings::Near>,
     /// What the policy in shadow mode says.
-    shadow: Option<Verdict>,
+    pub(super) shadow: Option<Verdict>,
     /// It should be looked at.
-    review: bool,
-    explanation: String,
+    pub(super) review: bool,
+    pub(super) explanation: String,
     /// See [`Judgement::teaches`].
-    teaches: bool,
+    pub(super) teaches: bool,
 }
 
 impl Judge {
@@ -201,152 +198,13 @@ impl Judge {
         })
     }
 
-    fn conclude(
-        &self,
-        now: Time,
-        settings: &Settings,
-        choice: &Choice<'_>,
-        facts: &MessageFacts<'_>,
-        step: Step,
-        client_open: bool,
-    ) -> Judgement {
-        let (identity, mut verdict) = (facts.identity, step.verdict);
-        let by_client = client_open && !verdict.opens && verdict.action != Action::Defer;
-        if by_client {
-            verdict = Verdict { action: Action::Reject, reason: Reason::Evidence, opens: true, until_tomorrow: false, ..verdict };
-            self.take_back(now, facts);
-        }
-        let signals = signals(&step.weight);
-        let weight = step.weight.sum();
-        let proof = verdict.opens
-            || (weight > 0.0 && step.sum > 0.0)
-            || (facts.probability >= settings.scoring.suspicious_probability && step.counts.messages > 0);
-        if proof && verdict.action != Action::Defer {
-            self.trails.with(&identity.key, Default::default, |t| t.push(evidence(now, facts, &signals), step.sum));
-        }
-        let review = choice.policy.review_copy.clone().filter(|_| step.review);
-        let trial = self.trial(now, settings, choice, identity, &step);
-        let alerts = self.alerts_of(now, settings, choice.policy, identity, &verdict, &step);
-        let open = verdict.opens.then(|| {
-            let until = verdict.until_tomorrow.then_some(BlockDuration::UntilTomorrow);
-            let explanation = if by_client { client_explanation(identity) } else { step.explanation };
-            self.new_block(now, settings, identity, verdict.reason, until, explanation, by_client)
-        });
-        let refused = matches!(verdict.action, Action::Defer | Action::Reject) && !verdict.opens;
-        let reply = if refused { reasons::reply(verdict.reason, verdict.action) } else { None };
-        let teaches = step.teaches && !by_client;
-        Judgement {
-            action: verdict.action,
-            reason: verdict.reason,
-            reply,
-            blocked_by: None,
-            open,
-            alerts,
-            signals,
-            teaches,
-            trial,
-            review,
-        }
-    }
-
-    /// Whom to tell of what ceiling: each once in its window.
-    fn alerts_of(
-        &self,
-        now: Time,
-        settings: &Settings,
-        policy: &Policy,
-        identity: &Identity,
-        verdict: &Verdict,
-        step: &Step,
-    ) -> Vec<Alert> {
-        let is_news = |reason, percent| self.asides.with(&identity.key, Aside::default, |a| a.is_news(now, reason, percent));
-        let mut alerts = Vec::new();
-        if let Some((why, limit)) = step.ceiling
-            && is_news(why, 100)
-            && verdict.alert.is_some()
-        {
-            alerts.push(Alert::of(identity, policy, why, limit));
-        }
-        let nobody = identity.address.is_empty() || identity.foreign;
-        if goes(verdict.action) && !nobody {
-            let near = step.near.iter().filter(|near| is_news(near.reason, near.percent));
-            alerts.extend(near.map(|near| Alert::near(identity, settings, policy, near)));
-        }
-        alerts
-    }
-
-    /// Notes a block that a policy in shadow mode would have opened for what became of a message.
-    pub(super) fn would_block(&self, now: Time, settings: &Settings, identity: &Identity, reason: Reason) {
-        let until = rules::until(settings.blocks.duration, now, zone_of(settings, identity));
-        self.asides.with(&identity.key, Aside::default, |aside| {
-            if !aside.is_blocked(now) {
-                aside.would_block(now, until, reason);
-            }
-        });
-    }
-
-    /// What the policy in shadow mode would have done, noted for the sender. A block it would have opened stands: what comes
-    /// while it would be in force would have been refused.
-    fn trial(&self, now: Time, settings: &Settings, choice: &Choice<'_>, identity: &Identity, step: &Step) -> Option<Trial> {
-        let (policy, verdict) = (choice.shadow?, step.shadow?);
-        self.asides.with(&identity.key, Aside::default, |aside| {
-            let blocked = aside.is_blocked(now);
-            let (action, reason) = if blocked { (Action::Reject, Reason::Blocked) } else { (verdict.action, verdict.reason) };
-            let opens = verdict.opens && !blocked;
-            if opens {
-                let duration = if verdict.until_tomorrow { BlockDuration::UntilTomorrow } else { settings.blocks.duration };
-                aside.would_block(now, rules::until(duration, now, zone_of(settings, identity)), reason);
-            }
-            aside.would(now, action);
-            Some(Trial { policy: policy.name.to_string(), action, reason, opens })
-        })
-    }
-
-    /// A block of this sender, or of its client for merely claimed senders, with the newest proof. Without a `duration` the
-    /// settings tell it, by how often the subject was blocked lately.
-    #[expect(clippy::too_many_arguments, reason = "all of it is the record")]
-    pub(super) fn new_block(
-        &self,
-        now: Time,
-        settings: &Settings,
-        identity: &Identity,
-        reason: Reason,
-        duration: Option<BlockDuration>,
-        mut explanation: String,
-        client: bool,
-    ) -> NewBlock {
-        let zone = zone_of(settings, identity);
-        let scope = match identity.strength {
-            Strength::Authenticated | Strength::Asserted => SenderScope::Account,
-            Strength::Claimed | Strength::None => SenderScope::Claimed(identity.client),
-        };
-        let kind = if client { BlockKind::Client } else { BlockKind::Sender };
-        let subject = if client { identity.client.to_string() } else { subject(identity) };
-        let earlier = self.past.earlier(now, kind, &subject, &scope, Some(&identity.tenant));
-        if earlier > 0 && !settings.blocks.repeated.is_empty() {
-            explanation.push_str(&format!(" Blocked {earlier} times before in 30 days."));
-        }
-        let duration = duration.unwrap_or_else(|| settings.blocks.duration_after(earlier));
-        NewBlock {
-            kind,
-            subject,
-            scope,
-            tenant: Some(identity.tenant.clone()),
-            sender: (!client).then(|| identity.key.clone()),
-            reason,
-            explanation,
-            until: rules::until(duration, now, zone),
-            evidence: self.trails.get(&identity.key, |t| t.list()).unwrap_or_default(),
-        }
-    }
-
     /// The spool could not take a message that was judged to go: what it counted is taken back. Its evidence stands, once:
     /// when the message comes again, only the recipients are counted anew.
     pub fn undo(&self, now: Time, facts: &MessageFacts<'_>) {
         self.take_back(now, facts);
     }
 
-    fn take_back(&self, _now: Time, facts: &MessageFacts<'_>) {
+    pub(super) fn take_back(&self, _now: Time, facts: &MessageFacts<'_>) {
         let identity = facts.identity;
         let message = mix(hash_text(identity.key.as_str()), facts.fingerprint);
         let mut counts = Counts::default();
@@ -387,13 +245,8 @@ pub(super) fn client_explanation(identity: &Identity) -> String {
     )
 }
 
-const fn goes(action: Action) -> bool {
+pub(super) const fn goes(action: Action) -> bool {
     matches!(action, Action::Accept | Action::HighRisk | Action::Hold)
-}
-
-/// The time zone in which the sender's days end.
-fn zone_of<'s>(settings: &'s Settings, identity: &Identity) -> &'s str {
-    settings.tenant(&identity.tenant).map_or("UTC", |t| t.time_zone.as_str())
 }
 
 /// The bounds that a policy sets, on the same ground.
@@ -437,6 +290,35 @@ fn without(message: &Weighing, allowed: &Allowances<'_>) -> Weighing {
     counts
 }
 
+/// What is counted of a message, by what was counted before: external recipients that the sender knows, and what it adds.
+fn adding(sender: &Sender, facts: &MessageFacts<'_>, before: &Before) -> (u32, ceilings::Adding) {
+    let uncounted = || facts.recipients.iter().zip(&before.recipients).filter(|(_, c)| **c != Counted::Fully);
+    let of_kind = |internal: bool| count(uncounted().filter(|(r, _)| r.internal == internal));
+    let fresh = || uncounted().filter(|(r, c)| !r.internal && **c == Counted::Not);
+    let new = count(fresh().filter(|(r, _)| !sender.known.contains(r.hash)));
+    let messages = u32::from(before.content == Counted::Not);
+    let kib = u32::try_from(facts.octets.div_ceil(1024)).unwrap_or(u32::MAX).saturating_mul(messages);
+    (count(fresh()) - new, ceilings::Adding { external: of_kind(false), internal: of_kind(true), new, messages, kib })
+}
+
+/// A message that is put off: nothing of it is counted.
+fn put_off(verdict: Verdict, sender: &Sender, ceiling: Option<(Reason, u64)>) -> Step {
+    Step {
+        verdict,
+        weight: Weight::default(),
+        sum: sender.sum(),
+        class: Class::Newcomer,
+        learned: false,
+        counts: Counts::default(),
+        ceiling,
+        near: Vec::new(),
+        shadow: None,
+        review: false,
+        explanation: String::new(),
+        teaches: false,
+    }
+}
+
 /// Everything about the sender, under the lock of its record.
 #[expect(clippy::too_many_arguments, reason = "the one place where all that is known of a message comes together")]
 fn step(
@@ -451,17 +333,8 @@ fn step(
 ) -> Step {
     let policy = choice.policy;
     let bounds = &bounds_of(policy, ground);
-    let uncounted = || facts.recipients.iter().zip(&before.recipients).filter(|(_, c)| **c != Counted::Fully);
-    let of_kind = |internal: bool| count(uncounted().filter(|(r, _)| r.internal == internal));
-    let fresh = || uncounted().filter(|(r, c)| !r.internal && **c == Counted::Not);
-    let new = count(fresh().filter(|(r, _)| !sender.known.contains(r.hash)));
-    let add = ceilings::Adding {
-        external: of_kind(false),
-        internal: of_kind(true),
-        new,
-        messages: u32::from(before.content == Counted::Not),
-        kib: if before.content == Counted::Not { u32::try_from(facts.octets.div_ceil(1024)).unwrap_or(u32::MAX) } else { 0 },
-    };
+    let (known_recipients, add) = adding(sender, facts, before);
+    let new = add.new;
     let has_ceilings = ceilings::any(policy) || choice.shadow.is_some_and(ceilings::any);
     let load = if has_ceilings { sender.load(now, minute_messages) } else { ceilings::Load::default() };
     let allowed = Allowances::new(settings, facts.identity, now);
@@ -469,24 +342,9 @@ fn step(
     let suspicious = content_counts && facts.probability >= settings.scoring.suspicious_probability;
     let (mut known, ceiling) = ceiling_facts(policy, &load, add, suspicious);
     if ceiling.is_some() && known.when_exceeded == WhenExceeded::Throttle {
-        let verdict = decide(&known);
-        return Step {
-            verdict,
-            weight: Weight::default(),
-            sum: sender.sum(),
-            class: Class::Newcomer,
-            learned: false,
-            counts: Counts::default(),
-            ceiling,
-            near: Vec::new(),
-            shadow: None,
-            review: false,
-            explanation: String::new(),
-            teaches: false,
-        };
+        return put_off(decide(&known), sender, ceiling);
     }
     let hour = sender.windows.sum(now, HOUR);
-    let known_recipients = count(fresh()) - new;
     let message = Weighing {
         fingerprint: facts.fingerprint,
         llr: facts.llr,
@@ -528,9 +386,9 @@ fn step(
         sender.windows.add(now, more);
         counts.add(more);
     }
-    // Nothing is learned from a watched sender or from mail that is held: poison would be learned with it.
     let odd = matches!(verdict.reason, Reason::UnusualMailing | Reason::Watched | Reason::Evidence | Reason::SpamRate);
     let review = message.fresh && (suspicious || odd);
+    // Nothing is learned from a watched sender or from mail that is held: poison would be learned with it.
     let watched = known.watched || ground.bounds.watches(sender.sum() + heat);
     let learned = !watched && matches!(verdict.action, Action::Accept | Action::HighRisk);
     if learned {
@@ -556,66 +414,6 @@ fn is_spam_rate(now: Time, policy: &Policy, sender: &Sender) -> bool {
     u64::from(sum.messages) >= policy.spam_rate_min_messages
         && sum.spam > 0
         && f64::from(sum.spam) >= policy.spam_rate * f64::from(sum.messages)
-}
-
-/// The sentence with the counters that led to a block.
-pub(super) fn explain(now: Time, policy: &Policy, sender: &Sender, reason: Reason, bounds: &Bounds) -> String {
-    let hour = sender.windows.sum(now, HOUR);
-    let day = sender.windows.sum(now, DAY);
-    let head = match reason {
-        Reason::Evidence => {
-            format!("Evidence of {:.1} nats reached the bound of {:.1}.", sender.sum(), bounds.block.unwrap_or_default())
-        }
-        Reason::SpamRate => {
-            let sum = sender.windows.sum(now, policy.spam_rate_window);
-            format!("{} of {} messages in the window were spam.", sum.spam, sum.messages)
-        }
-        _ => format!("The limit is {}.", ceilings::figure(reason, ceilings::limit(policy, reason))),
-    };
-    format!(
-        "{head} In the last hour: {} messages, {} of them spam, to {} external ({} new) and {} internal recipients, {} unknown \
-         users. In the last day: {} messages to {} recipients.",
-        hour.messages,
-        hour.spam,
-        hour.external,
-        hour.new,
-        hour.internal,
-        hour.bounces,
-        day.messages,
-        day.recipients()
-    )
-}
-
-/// The subject of a block of this sender.
-fn subject(identity: &Identity) -> String {
-    if identity.foreign && identity.strength == Strength::None {
-        "forwarded".into()
-    } else if identity.address.is_empty() {
-        board::NULL_SENDER.into()
-    } else {
-        identity.address.to_string()
-    }
-}
-
-fn signals(weight: &Weight) -> Vec<Signal> {
-    let mut signals = Vec::new();
-    for (name, value) in [("content", weight.content), ("listed link", weight.listed), ("recipients", weight.recipients)] {
-        if value != 0.0 {
-            signals.push(Signal { name: name.into(), weight: value as f32 });
-        }
-    }
-    signals
-}
-
-fn evidence(now: Time, facts: &MessageFacts<'_>, signals: &[Signal]) -> Evidence {
-    Evidence {
-        message_id: facts.id,
-        time: now,
-        probability: facts.probability as f32,
-        llr: facts.llr as f32,
-        symbols: facts.symbols.iter().take(SYMBOLS).chain(signals).cloned().collect(),
-        recipients: u32::try_from(facts.recipients.len()).unwrap_or(u32::MAX),
-    }
 }
 
 fn refused_by(settings: &Settings, block: Arc<Block>) -> Judgement {

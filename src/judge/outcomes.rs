@@ -1,6 +1,7 @@
 //! What the world answers: deliveries, unknown users, spam refusals, complaints.
 
-use super::judging::{bounds_of, client_explanation, explain, pile};
+use super::judging::{bounds_of, client_explanation, pile};
+use super::ruling::explain;
 use super::{Judge, NewBlock};
 use crate::config::scopes::EvidenceKind;
 use crate::policy::allowance::Allowances;
