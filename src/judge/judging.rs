@@ -291,13 +291,15 @@ fn without(message: &Weighing, allowed: &Allowances<'_>) -> Weighing {
 }
 
 /// What is counted of a message, by what was counted before: external recipients that the sender knows, and what it adds.
-fn adding(sender: &Sender, facts: &MessageFacts<'_>, before: &Before) -> (u32, ceilings::Adding) {
+/// Its size is counted only where somebody asks for it: it would widen every counter of most senders.
+fn adding(sender: &Sender, facts: &MessageFacts<'_>, before: &Before, choice: &Choice<'_>) -> (u32, ceilings::Adding) {
     let uncounted = || facts.recipients.iter().zip(&before.recipients).filter(|(_, c)| **c != Counted::Fully);
     let of_kind = |internal: bool| count(uncounted().filter(|(r, _)| r.internal == internal));
     let fresh = || uncounted().filter(|(r, c)| !r.internal && **c == Counted::Not);
     let new = count(fresh().filter(|(r, _)| !sender.known.contains(r.hash)));
     let messages = u32::from(before.content == Counted::Not);
-    let kib = u32::try_from(facts.octets.div_ceil(1024)).unwrap_or(u32::MAX).saturating_mul(messages);
+    let sized = [Some(choice.policy), choice.shadow].into_iter().flatten().any(|policy| policy.bytes_per_day > 0);
+    let kib = if sized { u32::try_from(facts.octets.div_ceil(1024)).unwrap_or(u32::MAX).saturating_mul(messages) } else { 0 };
     (count(fresh()) - new, ceilings::Adding { external: of_kind(false), internal: of_kind(true), new, messages, kib })
 }
 
@@ -333,7 +335,7 @@ fn step(
 ) -> Step {
     let policy = choice.policy;
     let bounds = &bounds_of(policy, ground);
-    let (known_recipients, add) = adding(sender, facts, before);
+    let (known_recipients, add) = adding(sender, facts, before, choice);
     let new = add.new;
     let has_ceilings = ceilings::any(policy) || choice.shadow.is_some_and(ceilings::any);
     let load = if has_ceilings { sender.load(now, minute_messages) } else { ceilings::Load::default() };

@@ -28,7 +28,7 @@ pub struct Counts {
     pub spam: u32,
     /// Unknown users bounced.
     pub bounces: u32,
-    /// Size of mail that was taken, in KiB, each message rounded up.
+    /// Size of mail that was taken, in KiB, each message rounded up; only where a policy limits it.
     #[serde(default)]
     pub kib: u32,
 }
