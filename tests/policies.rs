@@ -236,3 +236,25 @@ fn suspicious_mail_is_copied_to_a_reviewer_and_no_copy_leads_to_another() {
         assert_eq!(copies, 1, "{what}: one of a message that came three times, none of ordinary mail and of copies");
     }
 }
+
+#[test]
+fn a_block_that_comes_again_after_a_restart_lasts_longer() {
+    let sink = Sink::start();
+    let keys = "[policy.default]\nrecipients_external_per_hour = 1\nwhen_exceeded = \"block\"\n\
+                [blocks]\nduration = [\"24h\", \"until_released\"]\n";
+    let mut relay = Relay::start(&sink, keys);
+    let block = |relay: &Relay, n: usize| {
+        let mut client = Client::hello(relay.smtp);
+        assert!(send(&mut client, ALICE, n).starts_with("250"));
+        assert!(send(&mut client, ALICE, n + 1).starts_with("550 5.1.8 "));
+        relay.json("/api/v1/blocks?state=active")["items"][0].clone()
+    };
+    let first = block(&relay, 0);
+    assert!(first["until"].is_string(), "{first}");
+    let path = format!("/api/v1/blocks/{}/release", first["ref"].as_str().expect("a reference"));
+    assert_eq!(relay.http("POST", &path, r#"{"verdict":"compromised","reason":"cleaned"}"#).0, 200);
+    relay = relay.restart();
+    let second = block(&relay, 2);
+    assert_eq!(second["until"], Value::Null, "{second}");
+    assert!(second["explanation"].as_str().expect("text").ends_with("Block number 2 in 30 days."), "{second}");
+}

@@ -141,7 +141,7 @@ impl Judge {
         let subject = if client { identity.client.to_string() } else { subject(identity) };
         let earlier = self.past.earlier(now, kind, &subject, &scope, Some(&identity.tenant));
         if earlier > 0 && !settings.blocks.repeated.is_empty() {
-            explanation.push_str(&format!(" Blocked {earlier} times before in 30 days."));
+            explanation.push_str(&format!(" Block number {} in 30 days.", earlier.saturating_add(1)));
         }
         let duration = duration.unwrap_or_else(|| settings.blocks.duration_after(earlier));
         NewBlock {
