@@ -28,6 +28,9 @@ pub struct Counts {
     pub spam: u32,
     /// Unknown users bounced.
     pub bounces: u32,
+    /// Size of mail that was taken, in KiB, each message rounded up; only where a policy limits it.
+    #[serde(default)]
+    pub kib: u32,
 }
 
 impl Counts {
@@ -38,6 +41,7 @@ impl Counts {
         self.new = f(self.new, other.new);
         self.spam = f(self.spam, other.spam);
         self.bounces = f(self.bounces, other.bounces);
+        self.kib = f(self.kib, other.kib);
     }
 
     /// Adds, staying at the far end instead of wrapping.
