@@ -50,6 +50,7 @@ fn send(judge: &Judge, who: &Identity, n: u64, seconds: u64, llr: f64, to: u64) 
         id: MessageId::from_parts(now, n as u32),
         identity: who,
         recipients: &[RecipientFacts { hash: mix(to, 9), internal: false }],
+        octets: 1000,
         fingerprint: mix(n, 5),
         llr,
         listed: 0.0,

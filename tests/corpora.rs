@@ -103,7 +103,7 @@ fn a_tenants_own_mail_is_learned_without_labels() {
     let ham = messages(&corpora, "enron_business", "ham");
     for message in &ham[..300] {
         extractor.extract(message.as_bytes());
-        delta.learn(scorer.model(), &extractor.sample(), adapt::Label::Unlabelled);
+        delta.learn(scorer.model(), &adapt::Lesson::new(scorer.model(), extractor.sample()), adapt::Label::Unlabelled);
     }
     let mut above = |messages: &[String]| {
         let hits = messages.iter().filter(|message| {

@@ -19,27 +19,31 @@ def wilson(hits, of):
     return ((middle - root) * scale, (middle + root) * scale)
 
 
-def figures(ham, spam, threshold):
-    """A dict of figures; scores above the threshold count as spam."""
-    ham, count = sorted(ham), len(ham)
-    below = sum(bisect.bisect_left(ham, s) + bisect.bisect_right(ham, s) for s in spam) / 2
+def figures(folds, threshold):
+    """A dict of figures; scores above the threshold count as spam. Folds are (ham, spam): scores of one model each, which has
+    its own cut; what is caught is counted together."""
+    folds = [(sorted(ham), spam) for ham, spam in folds if ham and spam]
+    hams, spams = sum(len(ham) for ham, _ in folds), sum(len(spam) for _, spam in folds)
+
+    def ranked(ham, spam):
+        return sum(bisect.bisect_left(ham, s) + bisect.bisect_right(ham, s) for s in spam) / 2 / len(ham)
 
     def caught_at(share):
         # The cut above which at most this share of ham lies.
-        cut = ham[count - 1 - int(share * count)]
-        return sum(s > cut for s in spam)
+        return sum(s > ham[len(ham) - 1 - int(share * len(ham))] for ham, spam in folds for s in spam)
 
-    false, caught, few = sum(h > threshold for h in ham), sum(s > threshold for s in spam), caught_at(0.001)
+    false = sum(h > threshold for ham, _ in folds for h in ham)
+    caught, few = sum(s > threshold for _, spam in folds for s in spam), caught_at(0.001)
     return {
-        "ham": count,
-        "spam": len(spam),
-        "one_minus_auc_percent": 100 * (1 - below / (count * len(spam))),
-        "false_positives_percent": 100 * false / count,
-        "false_positives_interval": wilson(false, count),
-        "caught_percent": 100 * caught / len(spam),
-        "caught_at_0_1_percent": 100 * few / len(spam),
-        "caught_at_0_1_interval": wilson(few, len(spam)),
-        "caught_at_1_percent": 100 * caught_at(0.01) / len(spam),
+        "ham": hams,
+        "spam": spams,
+        "one_minus_auc_percent": 100 * (1 - sum(ranked(*fold) for fold in folds) / spams),
+        "false_positives_percent": 100 * false / hams,
+        "false_positives_interval": wilson(false, hams),
+        "caught_percent": 100 * caught / spams,
+        "caught_at_0_1_percent": 100 * few / spams,
+        "caught_at_0_1_interval": wilson(few, spams),
+        "caught_at_1_percent": 100 * caught_at(0.01) / spams,
     }
 
 

@@ -51,6 +51,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
     get("/senders", "Senders by key", &[("standing", "good, watched, held or blocked"), PAGE[0], PAGE[1]], "List"),
     get("/senders/{key}", "One sender by key or address", &[], "Object"),
     get(
+        "/policy/{sender}",
+        "Which policy is a sender's, why, and what is used of it",
+        &[("tenant", "the tenant meant"), ("client", "as if it sent through this client address")],
+        "Object",
+    ),
+    get(
         "/messages",
         "The trace of messages, newest first",
         &[

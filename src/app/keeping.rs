@@ -162,6 +162,7 @@ mod tests {
             id: MessageId::from_parts(now, n),
             identity: &identity,
             recipients: &[RecipientFacts { hash: u64::from(n) << 40, internal: false }],
+            octets: 1000,
             fingerprint: n.into(),
             llr: 6.0,
             listed: 0.0,

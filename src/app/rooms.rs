@@ -161,6 +161,7 @@ impl Rooms {
             records: self.records.clone(),
             notifier: self.notifier.clone(),
             ids: Arc::clone(&self.ids),
+            reviews: Arc::default(),
         }
     }
 

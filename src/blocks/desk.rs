@@ -1,5 +1,6 @@
 //! The desk where blocks are opened and released: durable first, then in force, then the queue, then people are told.
 
+use super::past::Past;
 use super::rules;
 use crate::config::Settings;
 use crate::env::{Clock, random_u64};
@@ -96,6 +97,9 @@ impl Desk {
             judge.block(Arc::clone(&block));
             count_active(block.kind, 1.0);
             active.insert(subject(&block), block);
+        }
+        for block in records.opened_blocks(Past::since(clock.now()))? {
+            judge.remember(&block);
         }
         // The snapshot of the judge may be older than the last releases: a sender released just before a crash must not be
         // blocked again by what was forgiven.

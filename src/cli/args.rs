@@ -143,6 +143,25 @@ pub enum SendersCommand {
     },
 }
 
+/// `outgate policy …`.
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Tell which policy is a sender's, why the others are not, where each value comes from and what is used of it.
+    Explain {
+        /// Address, login or key.
+        sender: String,
+        /// Tenant, where the sender does not tell.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// As if it sent through this client address.
+        #[arg(long, value_name = "ADDRESS")]
+        client: Option<std::net::IpAddr>,
+        /// Options.
+        #[command(flatten)]
+        reading: Reading,
+    },
+}
+
 /// One message and why.
 #[derive(Debug, Clone, Args)]
 pub struct One {

@@ -107,6 +107,15 @@ impl Client {
         self.send(Method::GET, path, &[], None).await
     }
 
+    /// Reads one thing with these parameters; `None` if nobody listens there.
+    pub(super) async fn get_if_running(&self, path: &[&str], query: &[(&str, String)]) -> Result<Option<Value>, Failure> {
+        let probe = self.http.get(self.base.clone()).send().await;
+        if probe.is_err_and(|e| e.is_connect()) {
+            return Ok(None);
+        }
+        self.send(Method::GET, path, query, None).await.map(Some)
+    }
+
     /// Changes something.
     pub(super) async fn post(&self, path: &[&str], body: Value) -> Result<Value, Failure> {
         self.send(Method::POST, path, &[], Some(body)).await

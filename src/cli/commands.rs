@@ -4,7 +4,7 @@ use super::args::{
     AuditCommand, BlocksCommand, HeldCommand, Listing, MessagesCommand, One, QueueCommand, Reading, SendersCommand, Verdict,
 };
 use super::client::Client;
-use super::{AdminCommand, Failure, LoadSettings, accounts, views};
+use super::{AdminCommand, Failure, LoadSettings, accounts, policy, views};
 use serde_json::{Value, json};
 
 /// Runs the command; gives what goes to standard output.
@@ -12,6 +12,7 @@ pub(super) async fn run(command: AdminCommand, load: LoadSettings) -> Result<Str
     match command {
         AdminCommand::Blocks { command } => blocks(command, load).await,
         AdminCommand::Senders { command } => senders(command, load).await,
+        AdminCommand::Policy { command } => policy::run(command, load).await,
         AdminCommand::Queue { command } => queue(command, load).await,
         AdminCommand::Held { command } => held(command, load).await,
         AdminCommand::Messages { command: MessagesCommand::Search { id, sender, recipient, listing } } => {

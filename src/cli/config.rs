@@ -95,6 +95,38 @@ mod tests {
     }
 
     #[test]
+    fn the_members_of_a_group_are_read_from_its_file() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (list, path) = (dir.path().join("sales.txt"), dir.path().join("c.toml"));
+        let text =
+            format!("[group.sales]\naddresses = [\"a@acme.example\"]\nfile = {list:?}\n[policy.p]\ngroups = [\"sales\"]\n");
+        std::fs::write(&path, text).expect("written");
+        let check = || {
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            (run_check(Some(&path), false, &mut out, &mut err), String::from_utf8(err).expect("UTF-8"))
+        };
+        let (code, err) = check();
+        assert_eq!(code, 2);
+        assert!(err.contains("c.toml:3: group.sales.file: ") && err.contains("cannot be read"), "{err}");
+        std::fs::write(&list, "# sales\nBob@acme.example # since May\n\ncarol\n").expect("written");
+        assert_eq!(check().0, 0);
+        let settings = crate::config::load(Some(&path)).expect("good");
+        let group = &settings.policies[0].scope.groups[0];
+        assert!(["a@acme.example", "bob@acme.example", "carol"].iter().all(|who| group.contains(who)), "{group:?}");
+        std::fs::write(&list, "bob@acme.example\n@acme.example\n").expect("written");
+        let (code, err) = check();
+        assert!(code == 2 && err.contains("line 2: \"@acme.example\" is no sender"), "{err}");
+    }
+
+    #[test]
+    fn an_allowance_that_is_over_is_told() {
+        let allowance = b"[[allowance]]\nsender = \"a@b.example\"\nevidence = \"content\"\nuntil = 2020-01-31\nreason = \"x\"\n";
+        let (code, _, err) = run(run_check, allowance);
+        assert_eq!(code, 0);
+        assert!(err.contains("warning: DIR/c.toml:4: allowance[1].until: \"2020-01-31\" is over"), "{err}");
+    }
+
+    #[test]
     fn what_is_no_text_is_refused() {
         let (code, _, err) = run(run_check, b"[server]\nhostname = \"\xff\"\n");
         assert_eq!((code, err.as_str()), (2, "error: DIR/c.toml:2: not TOML: not UTF-8; save the file as UTF-8\n"));

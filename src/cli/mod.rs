@@ -9,6 +9,7 @@ mod commands;
 pub mod config;
 pub mod lists;
 pub mod model;
+mod policy;
 pub mod replay;
 pub mod score;
 pub mod simulate;
@@ -19,7 +20,8 @@ mod views;
 
 use crate::config::Settings;
 use args::{
-    AccountCommand, AuditCommand, BlocksCommand, HeldCommand, MessagesCommand, QueueCommand, SendersCommand, TokenCommand,
+    AccountCommand, AuditCommand, BlocksCommand, HeldCommand, MessagesCommand, PolicyCommand, QueueCommand, SendersCommand,
+    TokenCommand,
 };
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
@@ -109,6 +111,12 @@ pub enum AdminCommand {
         /// Which.
         #[command(subcommand)]
         command: SendersCommand,
+    },
+    /// Policies: which one judges a sender, and why.
+    Policy {
+        /// Which.
+        #[command(subcommand)]
+        command: PolicyCommand,
     },
     /// Mail that waits for delivery.
     Queue {

@@ -2,9 +2,9 @@
 
 use crate::score::build::{self, TRAINABLE};
 use crate::score::corpus;
-use crate::score::eval::{self, Figures};
+use crate::score::eval::{self, Figures, Judged};
 use crate::score::model::Model;
-use crate::score::protocols::{self, Adapted};
+use crate::score::protocols;
 use crate::score::train::Recipe;
 use crate::score::{Scorer, features::Extractor};
 use clap::{Args, Subcommand};
@@ -55,8 +55,8 @@ struct EvalArgs {
     /// Train anew for each corpus, without it, and let it learn its own mail: what adaptation is worth.
     #[arg(long, conflicts_with_all = ["model", "leave_one_out"])]
     adapt: bool,
-    /// Judge the spam once more with 150 words of ham behind it.
-    #[arg(long, requires = "leave_one_out")]
+    /// With `--leave-one-out` or `--adapt`: judge the spam once more with 150 words of ham behind it.
+    #[arg(long, conflicts_with = "model")]
     padded: bool,
     /// One JSON object per line.
     #[arg(long)]
@@ -98,62 +98,25 @@ fn train(args: &TrainArgs) -> Result<(), String> {
 }
 
 fn evaluate(args: &EvalArgs) -> Result<(), String> {
-    if args.adapt {
-        return evaluate_adaptation(args);
-    }
-    let figures = if args.leave_one_out {
+    let recipe = Recipe::default();
+    let padded = || if args.padded { corpus::padded_spam(&args.corpora) } else { Ok(Vec::new()) };
+    let figures = if args.adapt {
         let (corpora, items) = corpus::load(&args.corpora)?;
-        let padded = if args.padded { corpus::padded_spam(&args.corpora)? } else { Vec::new() };
-        eval::leave_one_out(&corpora, &items, &padded, &Recipe::default())
+        let mut rows = protocols::adapted(&corpora, &items, &padded()?, &recipe);
+        rows.extend(protocols::online(&corpora, &items, &recipe));
+        rows
+    } else if args.leave_one_out {
+        let (corpora, items) = corpus::load(&args.corpora)?;
+        eval::leave_one_out(&corpora, &items, &padded()?, &recipe)
     } else {
         judge(args)?
     };
     let mut out = std::io::stdout().lock();
-    let print = |out: &mut dyn Write, line: String| writeln!(out, "{line}").map_err(|e| e.to_string());
-    if !args.json {
-        print(&mut out, HEADING.into())?;
-    }
-    for f in &figures {
-        let line = if args.json { serde_json::to_string(f).map_err(|e| e.to_string())? } else { row(f) };
-        print(&mut out, line)?;
-    }
-    Ok(())
-}
-
-fn evaluate_adaptation(args: &EvalArgs) -> Result<(), String> {
-    let (corpora, items) = corpus::load(&args.corpora)?;
-    let recipe = Recipe::default();
-    let mut rows = protocols::adapted(&corpora, &items, &recipe);
-    rows.extend(protocols::online(&corpora, &items, &recipe));
-    let mut out = std::io::stdout().lock();
     let mut print = |line: String| writeln!(out, "{line}").map_err(|e| e.to_string());
     if !args.json {
-        print(ADAPTED_HEADING.into())?;
+        print(HEADING.into())?;
     }
-    for r in &rows {
-        print(if args.json { serde_json::to_string(r).map_err(|e| e.to_string())? } else { adapted_row(r) })?;
-    }
-    Ok(())
-}
-
-const ADAPTED_HEADING: &str = "tenant           protocol       ham  spam  (1-AUC)%  FP@.5%  caught@.5%  @0.1%FP (95 % interval)  @0.5%FP  \
-                               @1%FP  calib.err%";
-
-fn adapted_row(r: &Adapted) -> String {
-    let (f, [ham, spam]) = (&r.figures, r.figures.messages);
-    let [low, high] = r.interval_at_0_1;
-    format!(
-        "{:<16} {:<12} {ham:>5} {spam:>5}  {:>8.3}  {:>6.2}  {:>10.1}  {:>7.1} ({low:>5.1}-{high:>5.1})   {:>7.1}  {:>5.1}  {:>10.2}",
-        f.ham,
-        r.protocol,
-        f.one_minus_auc_percent,
-        f.false_positives_at_half,
-        f.caught_at_half,
-        f.caught_at_0_1,
-        r.caught_at_0_5,
-        f.caught_at_1,
-        f.calibration_error
-    )
+    figures.iter().try_for_each(|f| print(if args.json { serde_json::to_string(f).map_err(|e| e.to_string())? } else { row(f) }))
 }
 
 /// The given model on the given corpora: each corpus' ham against all their spam.
@@ -174,23 +137,28 @@ fn judge(args: &EvalArgs) -> Result<Vec<Figures>, String> {
         }
         hams.push((folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(), ham));
     }
-    Ok(hams.iter().filter(|(_, ham)| !ham.is_empty()).map(|(name, ham)| eval::figures(name, "all given", ham, &spam)).collect())
+    let with_ham = hams.into_iter().filter(|(_, ham)| !ham.is_empty());
+    Ok(with_ham.map(|(name, ham)| eval::figures(&name, "all given", &[Judged { ham, spam: spam.clone() }], spam.len())).collect())
 }
 
-const HEADING: &str =
-    "ham of                 spam of                  ham  spam  (1-AUC)%  FP@.5%  caught@.5%  @0.1%FP  @1%FP  calib.err%";
+const HEADING: &str = "ham of           spam of, or protocol    ham  spam  (1-AUC)%  FP@.5%  caught@.5%  @0.1%FP (95 % interval)  \
+                       @0.5%FP  @1%FP (95 % interval)  calib.err%";
 
 fn row(f: &Figures) -> String {
     let [ham, spam] = f.messages;
+    let interval = |[low, high]: [f64; 2]| format!("({low:>5.1}-{high:>5.1})");
     format!(
-        "{:<22} {:<22} {ham:>5} {spam:>5}  {:>8.2}  {:>6.2}  {:>10.1}  {:>7.1}  {:>5.1}  {:>10.1}",
+        "{:<16} {:<21} {ham:>5} {spam:>5}  {:>8.3}  {:>6.2}  {:>10.1}  {:>7.1} {}   {:>7.1}  {:>5.1} {}  {:>10.1}",
         f.ham,
         f.spam,
         f.one_minus_auc_percent,
         f.false_positives_at_half,
         f.caught_at_half,
         f.caught_at_0_1,
+        interval(f.interval_at_0_1),
+        f.caught_at_0_5,
         f.caught_at_1,
+        interval(f.interval_at_1),
         f.calibration_error
     )
 }

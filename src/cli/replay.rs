@@ -45,7 +45,6 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
 }
 
 fn line(summary: &Summary) -> serde_json::Value {
-    let [accept, high_risk, hold, defer, reject] = summary.actions;
     let blocks: Vec<_> = summary
         .blocks
         .iter()
@@ -53,8 +52,18 @@ fn line(summary: &Summary) -> serde_json::Value {
             json!({ "ref": reference, "kind": kind, "subject": subject, "reason": reason, "refused": refused })
         })
         .collect();
+    let counts = |[accept, high_risk, hold, defer, reject]: [u64; 5]| json!({ "accept": accept, "high_risk": high_risk, "hold": hold, "defer": defer, "reject": reject });
+    let shadows: serde_json::Map<_, _> = summary
+        .shadows
+        .iter()
+        .map(|(policy, shadow)| {
+            let blocks: Vec<_> = shadow.blocks.iter().map(|(who, why)| json!({ "sender": who, "reason": why })).collect();
+            let told = json!({ "messages": counts(shadow.actions), "reasons": shadow.reasons, "blocks": blocks });
+            (policy.clone(), told)
+        })
+        .collect();
     json!({
-        "event": "summary", "messages": { "accept": accept, "high_risk": high_risk, "hold": hold, "defer": defer, "reject": reject },
+        "event": "summary", "messages": counts(summary.actions), "shadow": shadows,
         "answers": summary.answers, "unknown_ids": summary.unknown, "errors": summary.errors, "blocks": blocks,
     })
 }

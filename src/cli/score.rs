@@ -1,12 +1,12 @@
 //! `outgate score`: the shipped model on files, or on a stream with learning.
 
-use crate::score::adapt::{Delta, Label};
-use crate::score::features::Extractor;
+use crate::learn::Learner;
+use crate::score::adapt::Label;
 use crate::score::model::Model;
 use crate::score::{Score, Scorer, explain};
+use crate::types::{TenantId, Time};
 use clap::Args;
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, Read, Write};
 use std::path::{Path, PathBuf};
@@ -17,8 +17,8 @@ use std::time::Instant;
 const MAX_MESSAGE: u64 = 256 * 1024 * 1024;
 /// Largest model file that is read, octets: several times the shipped one.
 const MAX_MODEL: u64 = 64 * 1024 * 1024;
-/// Tenants a stream keeps apart; past that the one learned least is forgotten.
-const MAX_TENANTS: usize = 256;
+/// A stream knows no time: nothing fades.
+const NOW: Time = Time::from_secs(0);
 
 /// `outgate score [--json] FILE…|-` and `outgate score --stream`.
 #[derive(Debug, Args)]
@@ -48,7 +48,7 @@ pub fn run(args: &ScoreArgs) -> ExitCode {
     };
     let mut out = std::io::stdout().lock();
     let done = if args.stream {
-        stream(&scorer, &mut std::io::stdin().lock(), &mut out)
+        stream(scorer, &mut std::io::stdin().lock(), &mut out)
     } else {
         files(&scorer, &args.files, args.json, &mut out)
     };
@@ -95,10 +95,10 @@ fn files(scorer: &Scorer, paths: &[String], one_line: bool, out: &mut dyn Write)
     Ok(all_read)
 }
 
-/// Answers each line by what was learned before it, then learns it. `false` if a line or file could not be read.
-fn stream(scorer: &Scorer, lines: &mut dyn BufRead, out: &mut dyn Write) -> std::io::Result<bool> {
-    let mut tenants: HashMap<String, Delta> = HashMap::new();
-    let mut extractor = Extractor::default();
+/// Answers each line by what was learned before it, as the relay would, then learns it. What has no label is guarded by the
+/// score alone: who sent it bounds nothing. `false` if a line or file could not be read.
+fn stream(scorer: Scorer, lines: &mut dyn BufRead, out: &mut dyn Write) -> std::io::Result<bool> {
+    let learner = Learner::in_memory(scorer);
     let mut all_read = true;
     while let Some(line) = next_line(lines)? {
         if line.is_empty() {
@@ -109,9 +109,8 @@ fn stream(scorer: &Scorer, lines: &mut dyn BufRead, out: &mut dyn Write) -> std:
         {
             Ok((label, tenant, path, message)) => {
                 let started = Instant::now();
-                extractor.extract(&message);
-                let score = scorer.judge(&extractor, tenants.get(&tenant));
-                (object(path, &score, started), Some((label, tenant)))
+                let (score, lesson) = learner.score(&tenant, &message);
+                (object(path, &score, started), Some((label, tenant, lesson)))
             }
             Err((path, problem)) => {
                 all_read = false;
@@ -120,23 +119,14 @@ fn stream(scorer: &Scorer, lines: &mut dyn BufRead, out: &mut dyn Write) -> std:
         };
         writeln!(out, "{answer}")?;
         out.flush()?;
-        if let Some((label, tenant)) = task {
-            make_room(&mut tenants, &tenant);
-            let delta = tenants.entry(tenant).or_default();
-            delta.learn(scorer.model(), &extractor.sample(), label);
+        if let Some((label, tenant, lesson)) = task {
+            match label {
+                Label::Unlabelled => learner.assume_of_anybody(NOW, &tenant, &lesson),
+                Label::Spam | Label::Ham => learner.tell(NOW, &tenant, &lesson, label == Label::Spam),
+            }
         }
     }
     Ok(all_read)
-}
-
-fn make_room(tenants: &mut HashMap<String, Delta>, wanted: &str) {
-    if tenants.len() < MAX_TENANTS || tenants.contains_key(wanted) {
-        return;
-    }
-    let least = tenants.iter().min_by_key(|(name, delta)| (delta.learned(), name.as_str())).map(|(name, _)| name.clone());
-    if let Some(name) = least {
-        tenants.remove(&name);
-    }
 }
 
 /// Longest line of a stream, octets.
@@ -155,7 +145,7 @@ fn next_line(lines: &mut dyn BufRead) -> std::io::Result<Option<String>> {
 }
 
 /// Label, tenant and path of a line; or the path as far as known and what is wrong.
-fn parse(line: &str) -> Result<(Label, String, &str), (&str, String)> {
+fn parse(line: &str) -> Result<(Label, TenantId, &str), (&str, String)> {
     let mut fields = line.splitn(3, '\t');
     let (Some(label), Some(sender), Some(path)) = (fields.next(), fields.next(), fields.next()) else {
         return Err(("", "expected LABEL<TAB>SENDER<TAB>PATH".into()));
@@ -171,7 +161,9 @@ fn parse(line: &str) -> Result<(Label, String, &str), (&str, String)> {
         return Err((path, "a stream names its messages by path".into()));
     }
     let tenant = sender.trim_end_matches('>').rsplit('@').next().unwrap_or_default().to_lowercase();
-    Ok((label, tenant, path))
+    // No tenant has an empty name.
+    let tenant = if tenant.is_empty() { "<" } else { &tenant };
+    Ok((label, TenantId::new(tenant), path))
 }
 
 fn read(path: &str) -> Result<Vec<u8>, String> {
@@ -209,6 +201,10 @@ mod tests {
 
     const MESSAGE: &str = "From: a@acme.example\r\nTo: b@b.example\r\nSubject: Minutes\r\n\r\nThanks for the meeting.\r\n";
 
+    fn scorer() -> Scorer {
+        Scorer::shipped().expect("model")
+    }
+
     fn lines(out: &[u8]) -> Vec<Value> {
         std::str::from_utf8(out).expect("text").lines().map(|l| serde_json::from_str(l).expect("an object per line")).collect()
     }
@@ -234,7 +230,6 @@ mod tests {
 
     #[test]
     fn a_stream_answers_first_and_learns_per_tenant() {
-        let scorer = Scorer::shipped().expect("model");
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("m.eml").display().to_string();
         std::fs::write(&path, MESSAGE).expect("written");
@@ -242,20 +237,31 @@ mod tests {
             "spam\ta@acme.example\t{path}\n-\tb@other.example\t{path}\nspam\tc@ACME.example\t{path}\n-\ta@acme.example\t{path}\nhuh\tx\ty\nbad\nham\tx\t-\n"
         );
         let mut out = Vec::new();
-        assert!(!stream(&scorer, &mut Cursor::new(input), &mut out).expect("written"));
+        assert!(!stream(scorer(), &mut Cursor::new(input), &mut out).expect("written"));
         let llr: Vec<Option<f64>> = lines(&out).iter().map(|a| a["llr"].as_f64()).collect();
-        let cold = Some(scorer.score(MESSAGE.as_bytes()).llr);
-        assert_eq!((llr[0], llr[1]), (cold, cold), "answered before learning, and tenants do not mix");
+        assert_eq!(llr[0], Some(scorer().score(MESSAGE.as_bytes()).llr), "answered before learning");
+        assert!(llr[1] >= llr[0], "what the node learned speaks for a new tenant");
         assert!(llr[2] > llr[0] && llr[3] >= llr[2], "{llr:?}");
         assert_eq!(llr[4..], [None, None, None]);
     }
 
     #[test]
-    fn tenants_are_bounded() {
-        let mut tenants: HashMap<String, Delta> = (0..MAX_TENANTS).map(|i| (i.to_string(), Delta::default())).collect();
-        make_room(&mut tenants, "7");
-        assert_eq!(tenants.len(), MAX_TENANTS);
-        make_room(&mut tenants, "new");
-        assert_eq!(tenants.len(), MAX_TENANTS - 1);
+    fn a_stream_learns_own_mail_whoever_sends_it() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = |n: usize| folder.path().join(format!("{n}.eml")).display().to_string();
+        let topics = ["Minutes", "Budget", "Printer", "Garden", "Holidays"];
+        let mut input = String::new();
+        for n in 0..120 {
+            let text = MESSAGE
+                .replace("Minutes", &format!("{} {n}", topics[n % 5]))
+                .replace("meeting", &format!("{} again", topics[n % 3]));
+            std::fs::write(path(n), text).expect("written");
+            input += &format!("-\talice@acme.example\t{}\n", path(n));
+        }
+        let mut out = Vec::new();
+        assert!(stream(scorer(), &mut Cursor::new(input), &mut out).expect("written"));
+        let answers = lines(&out);
+        let own = answers[119]["symbols"].as_array().expect("symbols").iter().any(|s| s["name"] == "like_own_mail");
+        assert!(own, "one mailbox taught all of it: {}", answers[119]);
     }
 }

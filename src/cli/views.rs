@@ -4,7 +4,7 @@ use super::table::{facts, table};
 use serde_json::Value;
 
 /// A field as text; nested fields by `/`. Absent and null are empty.
-fn text(value: &Value, path: &str) -> String {
+pub(super) fn text(value: &Value, path: &str) -> String {
     let found = path.split('/').try_fold(value, |v, name| v.get(name));
     match found {
         None | Some(Value::Null) => String::new(),

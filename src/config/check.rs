@@ -4,7 +4,9 @@
 use super::entries::{clients, listeners, pools, routes, tenants};
 use super::error::Wrong;
 use super::outside;
+use super::policies;
 use super::raw::{Place, Reader, Section, boolean, duration, in_range, integer, number, one_of, size, string};
+use super::scopes::{self, Known};
 use super::settings::*;
 use super::units;
 use super::values::{self, Env, optional};
@@ -16,10 +18,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
+/// Steps that durations of blocks may grow in.
+const MOST_DURATIONS: usize = 20;
 
 /// Settings with the places their parts came from, for the checks that look at several parts together.
 pub(super) struct Checked {
@@ -63,12 +68,13 @@ pub(super) fn settings(reader: &Reader<'_>, root: Section<'_, '_>, env: Env<'_>)
     let (scoring, scoring_at) = scoring(root.section("scoring"));
     let (admin_bind, admin_at) = admin(root.section("admin"));
     let (public, public_at) = public(root.section("public"));
+    let groups = scopes::groups(root.section("group"));
+    let (policy, policies) = policies::policies(root.section("policy"), &Known { groups: &groups, tenants: &tenants });
     let settings = Settings {
         listeners,
         tls,
         limits,
         clients,
-        tenants,
         pool_normal,
         pool_high_risk,
         routes,
@@ -77,7 +83,11 @@ pub(super) fn settings(reader: &Reader<'_>, root: Section<'_, '_>, env: Env<'_>)
         scoring,
         outside: Arc::new(outside::outside(&root, env)),
         detector: detector(root.section("detector")),
-        policy: policies(root.section("policy")),
+        policy,
+        policies,
+        allowances: scopes::allowances(&root, &tenants),
+        groups,
+        tenants,
         blocks: blocks(root.section("blocks")),
         held_expire: held(root.section("held")),
         notify: notify(root.section("notify"), &server.hostname, env),
@@ -211,50 +221,6 @@ fn scoring(s: Section<'_, '_>) -> (Scoring, Place) {
     (scoring, end(s))
 }
 
-fn policies(s: Section<'_, '_>) -> Policy {
-    let policy = policy(s.section("default"));
-    s.finish();
-    policy
-}
-
-fn policy(s: Section<'_, '_>) -> Policy {
-    let exceeded = [
-        ("alert", WhenExceeded::Alert),
-        ("throttle", WhenExceeded::Throttle),
-        ("hold", WhenExceeded::Hold),
-        ("block", WhenExceeded::Block),
-        ("block_until_tomorrow", WhenExceeded::BlockUntilTomorrow),
-    ];
-    let suspicious = [
-        ("deliver", Suspicious::Deliver),
-        ("high_risk", Suspicious::HighRisk),
-        ("hold", Suspicious::Hold),
-        ("reject", Suspicious::Reject),
-    ];
-    let ceiling = |key, default| s.get(key, default, |v| integer(v, &(0..=1_000_000_000)));
-    let policy = Policy {
-        recipients_external_per_hour: ceiling("recipients_external_per_hour", 500),
-        recipients_internal_per_hour: ceiling("recipients_internal_per_hour", 1000),
-        recipients_per_day: ceiling("recipients_per_day", 1000),
-        when_exceeded: s.get("when_exceeded", WhenExceeded::Alert, |v| one_of(v, &exceeded)),
-        spam_rate: s.get("spam_rate", 0.5, |v| {
-            number(v, &(0.0..=1.0)).and_then(|rate| match rate > 0.0 {
-                true => Ok(rate),
-                false => Err(Wrong::new(
-                    "0 would block everybody",
-                    "write a share above 0 and up to 1; spam_rate_min_messages = 0 is off",
-                )),
-            })
-        }),
-        spam_rate_min_messages: s.get("spam_rate_min_messages", 20, |v| integer(v, &(0..=1_000_000))),
-        spam_rate_window: s.get("spam_rate_window", HOUR, |v| duration(v, &(MINUTE..=DAY))),
-        false_block_rate: s.get("false_block_rate", 1e-6, |v| number(v, &(0.0..=0.1))),
-        suspicious: s.get("suspicious", Suspicious::HighRisk, |v| one_of(v, &suspicious)),
-    };
-    s.finish();
-    policy
-}
-
 fn detector(s: Section<'_, '_>) -> Tuning {
     let mut tuning = Tuning::default();
     for (key, value, least, most) in tuning.keys() {
@@ -265,8 +231,18 @@ fn detector(s: Section<'_, '_>) -> Tuning {
 }
 
 fn blocks(s: Section<'_, '_>) -> Blocks {
+    let mut durations = s.get("duration", vec![BlockDuration::UntilReleased], |v| match v.as_array() {
+        None => values::block_duration(string(v)?).map(|one| vec![one]),
+        Some(list) => list.iter().map(|one| values::block_duration(string(one.get_ref())?)).collect(),
+    });
+    s.refuse_empty("duration", "write at least one, such as [\"1h\", \"24h\", \"until_released\"]");
+    if durations.len() > MOST_DURATIONS {
+        s.error("duration", Wrong::new("has too many steps", format!("write at most {MOST_DURATIONS}; the last one repeats")));
+    }
+    let repeated = durations.split_off(durations.len().min(1));
     let blocks = Blocks {
-        duration: s.get("duration", BlockDuration::UntilReleased, |v| values::block_duration(string(v)?)),
+        duration: durations.first().copied().unwrap_or(BlockDuration::UntilReleased),
+        repeated,
         releases_by_tenant: count32(&s, "releases_by_tenant", 3, 0, 1000),
         allow_internal: s.get("allow_internal", true, boolean),
     };

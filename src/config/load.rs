@@ -1,13 +1,18 @@
 //! The shell around the pure rest: reads the file and the environment, and looks at the files the settings name.
 
+use super::scopes::{self, Group};
 use super::{Errors, Settings, Warning, parse};
+use crate::env::{Clock as _, SystemClock};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where the file is looked for without `--config`, relative to the working directory.
 pub const DEFAULT_PATH: &str = "config/outgate.toml";
 
 /// Largest configuration that is read.
 const MAX_BYTES: u64 = 4 << 20;
+/// Largest file of a group that is read: a million addresses fit.
+const MAX_GROUP_BYTES: u64 = 64 << 20;
 
 /// Settings with what is to be said about them.
 #[derive(Debug)]
@@ -38,10 +43,72 @@ pub fn read(path: Option<&Path>) -> Result<Loaded, String> {
         }
     };
     let text = text(path)?;
-    let (settings, warnings) = parse(&text, &path.display().to_string(), &|name| std::env::var(name).ok())
+    let (mut settings, mut warnings) = parse(&text, &path.display().to_string(), &|name| std::env::var(name).ok())
         .map_err(|errors: Errors| errors.to_string())?;
     check_files(&settings, &text, path)?;
+    read_groups(&mut settings, &text, path)?;
+    warnings.extend(expired(&settings, &text, path));
     Ok(Loaded { settings, warnings, path: Some(path.to_owned()) })
+}
+
+/// Reads the files of the groups, and gives the groups with their members to the policies that name them.
+fn read_groups(settings: &mut Settings, text: &str, path: &Path) -> Result<(), String> {
+    if settings.groups.iter().all(|group| group.file.is_none()) {
+        return Ok(());
+    }
+    let mut problems = Vec::new();
+    let mut read = |group: &Arc<Group>| {
+        let file = group.file.as_ref()?;
+        let members = match std::fs::metadata(file) {
+            Ok(meta) if meta.len() > MAX_GROUP_BYTES => Err(format!("is larger than {MAX_GROUP_BYTES} bytes")),
+            Ok(_) => std::fs::read_to_string(file).map_err(|e| e.to_string()).and_then(|text| scopes::members(&text)),
+            Err(e) => Err(e.to_string()),
+        };
+        let problem = match members {
+            Ok(from_file) => return Some(Arc::new(Group { from_file, ..Group::clone(group) })),
+            Err(problem) => problem,
+        };
+        let line = line_of(text, |t| {
+            Some(t.get("group")?.get_ref().as_table()?.get(group.name.as_str())?.get_ref().as_table()?.get("file")?.span().start)
+        });
+        problems.push(format!(
+            "{}:{line}: group.{}.file: {} cannot be read: {problem}; name a readable file with one address a line",
+            path.display(),
+            group.name,
+            file.display()
+        ));
+        None
+    };
+    let groups: Vec<Arc<Group>> = settings.groups.iter().map(|g| read(g).unwrap_or_else(|| Arc::clone(g))).collect();
+    if !problems.is_empty() {
+        return Err(problems.join("\n"));
+    }
+    for named in &mut settings.policies {
+        let scope = &mut Arc::make_mut(named).scope;
+        for group in scope.groups.iter_mut().chain(&mut scope.except_groups) {
+            if let Some(full) = groups.iter().find(|g| g.name == group.name) {
+                *group = Arc::clone(full);
+            }
+        }
+    }
+    settings.groups = groups;
+    Ok(())
+}
+
+/// Allowances whose last day is over: they do nothing any more.
+fn expired(settings: &Settings, text: &str, path: &Path) -> Vec<Warning> {
+    let now = SystemClock::new().now();
+    let over = settings.allowances.iter().enumerate().filter(|(_, allowance)| allowance.ends <= now);
+    let warning = |(at, allowance): (usize, &Arc<scopes::Allowance>)| Warning {
+        file: path.display().to_string(),
+        line: line_of(text, |t| {
+            Some(t.get("allowance")?.get_ref().as_array()?.get(at)?.get_ref().as_table()?.get("until")?.span().start)
+        }),
+        key: format!("allowance[{}].until", at + 1),
+        problem: format!("\"{}\" is over, so the allowance does nothing any more", allowance.until),
+        remedy: "remove the allowance, or write a later day".into(),
+    };
+    over.map(warning).collect()
 }
 
 /// The text of the file.
@@ -75,7 +142,11 @@ fn check_files(settings: &Settings, text: &str, path: &Path) -> Result<(), Strin
 
 /// The line of a key of `[tls]`: the settings no longer know where they stood.
 fn tls_line(text: &str, key: &str) -> usize {
-    let table = toml::de::DeTable::parse(text).ok();
-    let start = table.and_then(|t| Some(t.get_ref().get("tls")?.get_ref().as_table()?.get(key)?.span().start));
+    line_of(text, |table| Some(table.get("tls")?.get_ref().as_table()?.get(key)?.span().start))
+}
+
+/// The line of what `find` finds in the file; 1 if it finds nothing.
+fn line_of(text: &str, find: impl FnOnce(&toml::de::DeTable<'_>) -> Option<usize>) -> usize {
+    let start = toml::de::DeTable::parse(text).ok().and_then(|table| find(table.get_ref()));
     text.bytes().take(start.unwrap_or(0)).filter(|b| *b == b'\n').count() + 1
 }

@@ -222,6 +222,33 @@ impl<'r, 't> Section<'r, 't> {
         Some(out)
     }
 
+    /// Every table below this one, by its name; all keys here are known by that. What is no table is an error.
+    pub fn sections_by_name(&self) -> Vec<(String, Self)> {
+        let mut out = Vec::new();
+        for (name, value) in self.table.into_iter().flatten() {
+            let key = name.get_ref().to_string();
+            let place = Place::new(self.place.below(&key), self.reader.line(name.span().start));
+            match value.get_ref().as_table() {
+                Some(table) => out.push((key, Self::new(self.reader, Some(table), place))),
+                None => {
+                    let example = format!("[{}]", place.key);
+                    self.reader.error(&place, wrong_type(value.get_ref(), "a section", &example));
+                }
+            }
+        }
+        out
+    }
+
+    /// Records an error of the section as a whole.
+    pub fn error_here(&self, wrong: Wrong) {
+        self.reader.error(&self.place, wrong);
+    }
+
+    /// Records a warning of the section as a whole.
+    pub fn warn_here(&self, wrong: Wrong) {
+        self.reader.warning(&self.place, wrong);
+    }
+
     /// Records every key that nobody asked for.
     pub fn finish(self) {
         let asked = self.asked.borrow();

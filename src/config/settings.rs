@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use super::outside::{List, Outside, Phishtank, Rspamd, Spamd};
+pub use super::policies::{Mode, NamedPolicy, Origin, Policy, Suspicious, WhenExceeded};
+pub use super::scopes::{Allowance, Allowed, EvidenceKind, Group, Scope};
 
 /// The whole configuration, checked and resolved.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +44,12 @@ pub struct Settings {
     pub detector: crate::reputation::tuning::Tuning,
     /// `[policy.default]`.
     pub policy: Policy,
+    /// All other `[policy.NAME]`: highest priority first, then by name.
+    pub policies: Vec<Arc<NamedPolicy>>,
+    /// `[group.NAME]`, by name.
+    pub groups: Vec<Arc<Group>>,
+    /// `[[allowance]]`.
+    pub allowances: Vec<Arc<Allowance>>,
     /// `[blocks]`.
     pub blocks: Blocks,
     /// `[held] expire`: held mail returns to its sender after this time.
@@ -288,57 +296,6 @@ pub struct Scoring {
     pub learning_messages: u64,
 }
 
-/// What happens when a ceiling is passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhenExceeded {
-    /// Admins are told; the mail goes.
-    Alert,
-    /// 450 4.2.1 for the surplus recipients.
-    Throttle,
-    /// The message is held.
-    Hold,
-    /// The sender is blocked.
-    Block,
-    /// The sender is blocked until midnight in the tenant's zone.
-    BlockUntilTomorrow,
-}
-
-/// What happens to a suspicious message of a sender in good standing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Suspicious {
-    /// Delivered as any other.
-    Deliver,
-    /// Delivered through the high-risk pool.
-    HighRisk,
-    /// Held.
-    Hold,
-    /// Refused (550 5.7.1).
-    Reject,
-}
-
-/// `[policy.default]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Policy {
-    /// 0 = no limit.
-    pub recipients_external_per_hour: u64,
-    /// 0 = no limit.
-    pub recipients_internal_per_hour: u64,
-    /// Internal and external together; 0 = no limit.
-    pub recipients_per_day: u64,
-    /// What happens beyond a ceiling.
-    pub when_exceeded: WhenExceeded,
-    /// Share of spam that blocks (0-1].
-    pub spam_rate: f64,
-    /// Least messages for the share to count; 0 = rule off.
-    pub spam_rate_min_messages: u64,
-    /// Window of the share; at most 24 h.
-    pub spam_rate_window: Duration,
-    /// The detector blocks at ln(1/rate) nats; 0 = off.
-    pub false_block_rate: f64,
-    /// What happens to a suspicious message.
-    pub suspicious: Suspicious,
-}
-
 /// How long a block lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlockDuration {
@@ -355,10 +312,20 @@ pub enum BlockDuration {
 pub struct Blocks {
     /// Duration of blocks opened by the relay.
     pub duration: BlockDuration,
+    /// Of the second within 30 days, the third ...; the last one repeats. Empty = all last `duration`.
+    pub repeated: Vec<BlockDuration>,
     /// Releases a tenant admin may make per subject in 30 days.
     pub releases_by_tenant: u32,
     /// A blocked sender may still write to the tenant's own domains.
     pub allow_internal: bool,
+}
+
+impl Blocks {
+    /// How long a block lasts after `earlier` ones of the same subject.
+    pub fn duration_after(&self, earlier: usize) -> BlockDuration {
+        let place = earlier.min(self.repeated.len()).checked_sub(1);
+        place.and_then(|place| self.repeated.get(place)).copied().unwrap_or(self.duration)
+    }
 }
 
 /// `[notify]`.

@@ -120,11 +120,7 @@ fn delivery_side(out: &mut Out, s: &Settings) {
     }
     for route in &s.routes {
         out.section("[[route]]");
-        match &route.domain {
-            RouteMatch::Any => out.text("domain", "*"),
-            RouteMatch::Below(parent) => out.text("domain", format_args!(".{parent}")),
-            RouteMatch::Exact(domain) => out.text("domain", domain),
-        }
+        out.text("domain", domains(&route.domain));
         let v6 = route.host.contains(':');
         out.text("host", if v6 { format!("[{}]:{}", route.host, route.port) } else { format!("{}:{}", route.host, route.port) });
         let tls = match route.tls {
@@ -158,41 +154,68 @@ fn judgement(out: &mut Out, s: &Settings) {
     for (key, value, ..) in { s.detector }.keys() {
         out.raw(key, float(*value));
     }
-    let p = &s.policy;
-    out.section("[policy.default]");
-    out.raw("recipients_external_per_hour", p.recipients_external_per_hour);
-    out.raw("recipients_internal_per_hour", p.recipients_internal_per_hour);
-    out.raw("recipients_per_day", p.recipients_per_day);
-    let exceeded = match p.when_exceeded {
-        WhenExceeded::Alert => "alert",
-        WhenExceeded::Throttle => "throttle",
-        WhenExceeded::Hold => "hold",
-        WhenExceeded::Block => "block",
-        WhenExceeded::BlockUntilTomorrow => "block_until_tomorrow",
-    };
-    out.text("when_exceeded", exceeded);
-    out.raw("spam_rate", float(p.spam_rate));
-    out.raw("spam_rate_min_messages", p.spam_rate_min_messages);
-    out.text("spam_rate_window", time(p.spam_rate_window));
-    out.raw("false_block_rate", float(p.false_block_rate));
-    let suspicious = match p.suspicious {
-        Suspicious::Deliver => "deliver",
-        Suspicious::HighRisk => "high_risk",
-        Suspicious::Hold => "hold",
-        Suspicious::Reject => "reject",
-    };
-    out.text("suspicious", suspicious);
+    policies(out, s);
     out.section("[blocks]");
-    let duration = match s.blocks.duration {
-        BlockDuration::UntilReleased => "until_released".to_owned(),
-        BlockDuration::UntilTomorrow => "until_tomorrow".to_owned(),
-        BlockDuration::For(duration) => time(duration),
-    };
-    out.text("duration", duration);
+    if s.blocks.repeated.is_empty() {
+        out.text("duration", block_duration(s.blocks.duration));
+    } else {
+        out.list("duration", std::iter::once(&s.blocks.duration).chain(&s.blocks.repeated).map(|d| block_duration(*d)));
+    }
     out.raw("releases_by_tenant", s.blocks.releases_by_tenant);
     out.raw("allow_internal", s.blocks.allow_internal);
     out.section("[held]");
     out.text("expire", time(s.held_expire));
+}
+
+fn block_duration(duration: BlockDuration) -> String {
+    match duration {
+        BlockDuration::UntilReleased => "until_released".to_owned(),
+        BlockDuration::UntilTomorrow => "until_tomorrow".to_owned(),
+        BlockDuration::For(duration) => time(duration),
+    }
+}
+
+fn policies(out: &mut Out, s: &Settings) {
+    for group in &s.groups {
+        out.section(&format!("[group.{}]", quoted(&group.name)));
+        out.list("addresses", &group.addresses);
+        out.text("file", group.file.as_ref().map(|f| f.display().to_string()).unwrap_or_default());
+    }
+    out.section("[policy.default]");
+    s.policy.values().into_iter().for_each(|(key, value)| out.raw(key, value));
+    for named in &s.policies {
+        out.section(&format!("[policy.{}]", quoted(&named.policy.name)));
+        let (scope, names) =
+            (&named.scope, |groups: &[std::sync::Arc<Group>]| groups.iter().map(|g| g.name.clone()).collect::<Vec<_>>());
+        out.list("senders", &scope.senders);
+        out.list("groups", names(&scope.groups));
+        out.list("domains", scope.domains.iter().map(domains));
+        out.list("clients", &scope.clients);
+        out.list("tenants", &scope.tenants);
+        out.list("except_senders", &scope.except_senders);
+        out.list("except_groups", names(&scope.except_groups));
+        out.raw("priority", named.priority);
+        named.policy.values().into_iter().for_each(|(key, value)| out.raw(key, value));
+    }
+    for allowance in &s.allowances {
+        out.section("[[allowance]]");
+        match &allowance.who {
+            Allowed::Sender(sender) => out.text("sender", sender),
+            Allowed::Domain(domain) => out.text("domain", domain),
+        }
+        out.text("evidence", allowance.evidence.as_str());
+        out.text("until", &allowance.until);
+        out.text("reason", &allowance.reason);
+    }
+}
+
+/// Domains as a route or a policy names them.
+fn domains(which: &RouteMatch) -> String {
+    match which {
+        RouteMatch::Any => "*".to_owned(),
+        RouteMatch::Below(parent) => format!(".{parent}"),
+        RouteMatch::Exact(domain) => domain.to_string(),
+    }
 }
 
 fn outside(out: &mut Out, o: &Outside) {

@@ -37,6 +37,12 @@ fn the_shipped_file_names_every_key() {
     let mut all = defaults();
     let route = "[[route]]\ndomain = \"*\"\nhost = \"127.0.0.1\"";
     all.routes = settings(route).routes;
+    let more = settings(concat!(
+        "[policy.sales]\ngroups = [\"sales\"]\n[group.sales]\nfile = \"sales.txt\"\n",
+        "[[allowance]]\nsender = \"a@b.example\"\nevidence = \"content\"\nuntil = \"2027-03-31\"\nreason = \"x\"\n",
+        "[[allowance]]\ndomain = \"b.example\"\nevidence = \"content\"\nuntil = 2027-03-31\nreason = \"x\"\n"
+    ));
+    (all.policies, all.groups, all.allowances) = (more.policies, more.groups, more.allowances);
     all.outside = settings("[[list]]\nname = \"spamhaus_dbl\"\nkey = \"k\"").outside;
     let shown = show(&all);
     let keys = shown.lines().filter_map(|l| l.split_once(" = ")).map(|(key, _)| key);
@@ -156,13 +162,45 @@ fn what_is_shown_reads_back_to_the_same() {
         host = "mx.example"
         tls = "none"
     "#;
-    let mut texts = vec![String::new(), "client = []".into(), full.into(), choices.into()];
+    let policies = r#"
+        [[tenant]]
+        name = "acme"
+        domains = ["acme.example"]
+        time_zone = "Europe/Berlin"
+        [group."big.list"]
+        addresses = ["Alice@acme.example", "bob"]
+        file = "members.txt"
+        [policy.default]
+        preset = "strict"
+        bytes_per_day = "200 MiB"
+        [policy.vip]
+        preset = "microsoft"
+        senders = ["ceo@acme.example"]
+        groups = ["big.list"]
+        domains = ["acme.example", ".acme.example"]
+        clients = ["192.0.2.0/24"]
+        tenants = ["acme"]
+        except_senders = ["intern@acme.example"]
+        except_groups = ["big.list"]
+        priority = 7
+        recipients_per_day = 5000
+        [policy.trial]
+        mode = "shadow"
+        bounce_share = 0.25
+        [[allowance]]
+        sender = "news@acme.example"
+        evidence = "content"
+        until = 2027-03-31
+        reason = "yearly \"mailing\""
+    "#;
+    let mut texts = vec![String::new(), "client = []".into(), full.into(), choices.into(), policies.into()];
     for (section, key, values) in [
         ("policy.default", "when_exceeded", &["alert", "throttle", "hold", "block", "block_until_tomorrow"][..]),
         ("policy.default", "suspicious", &["deliver", "high_risk", "hold", "reject"]),
         ("blocks", "duration", &["until_released", "until_tomorrow", "24h"]),
         ("log", "format", &["text", "json"]),
     ] {
+        texts.push("[blocks]\nduration = [\"1h\", \"until_tomorrow\", \"until_released\"]\n".into());
         texts.extend(values.iter().map(|value| format!("[{section}]\n{key} = \"{value}\"\n")));
     }
     for text in texts {
@@ -261,4 +299,65 @@ fn a_list_takes_what_is_known_of_it_and_a_key_chooses_the_zone() {
     assert_eq!((own.title.as_str(), own.zone.as_str(), own.codes.len()), ("own", "bl.example.com", 0));
     let shown = show(&s);
     assert!(!shown.contains("s3cret") && shown.contains("key = \"(redacted)\""), "{shown}");
+}
+
+#[test]
+fn a_policy_takes_what_it_does_not_say_from_its_preset_and_then_from_the_default_one() {
+    let s = settings(
+        r#"
+        [policy.default]
+        recipients_per_day = 50
+        when_exceeded = "throttle"
+        [policy.office]
+        senders = ["a@b.example"]
+        messages_per_day = 7
+        [policy.firm]
+        preset = "microsoft"
+        senders = ["c@b.example"]
+        recipients_external_per_hour = 9
+        "#,
+    );
+    let named = |name: &str| &s.policies.iter().find(|p| &*p.policy.name == name).expect("that policy").policy;
+    let (office, firm) = (named("office"), named("firm"));
+    assert_eq!((office.recipients_per_day, office.messages_per_day, office.recipients_external_per_hour), (50, 7, 500));
+    assert_eq!((firm.recipients_per_day, firm.recipients_external_per_hour, firm.messages_per_minute), (1000, 9, 30));
+    assert_eq!(firm.when_exceeded, WhenExceeded::Block);
+    let origins = |p: &Policy| {
+        ["recipients_per_day", "messages_per_day", "recipients_external_per_hour", "spam_rate"].map(|key| p.origins.of(key))
+    };
+    assert_eq!(origins(office), [Origin::Default, Origin::Own, Origin::BuiltIn, Origin::BuiltIn]);
+    let preset = Origin::Preset("microsoft");
+    assert_eq!(origins(firm), [preset, Origin::BuiltIn, Origin::Own, Origin::BuiltIn]);
+    assert_eq!(origins(&s.policy), [Origin::Own, Origin::BuiltIn, Origin::BuiltIn, Origin::BuiltIn]);
+}
+
+#[test]
+fn a_shadow_default_does_not_make_its_heirs_shadows() {
+    let s = settings("[policy.default]\nmode = \"shadow\"\n[policy.a]\nsenders = [\"a@b.example\"]\n");
+    assert_eq!((s.policy.mode, s.policies[0].policy.mode), (Mode::Shadow, Mode::Enforce));
+}
+
+#[test]
+fn an_allowance_ends_with_its_last_day_where_its_sender_is_at_home() {
+    let s = settings(
+        r#"
+        [[tenant]]
+        name = "acme"
+        domains = ["acme.example"]
+        time_zone = "Europe/Berlin"
+        [[allowance]]
+        sender = "News@acme.example"
+        evidence = "content"
+        until = 2027-01-31
+        reason = "x"
+        [[allowance]]
+        domain = "elsewhere.example"
+        evidence = "mailing"
+        until = "2027-01-31"
+        reason = "x"
+        "#,
+    );
+    let ends: Vec<_> = s.allowances.iter().map(|a| a.ends.rfc3339()).collect();
+    assert_eq!(ends, ["2027-01-31T23:00:00Z", "2027-02-01T00:00:00Z"]);
+    assert_eq!(s.allowances[0].who, Allowed::Sender("news@acme.example".into()));
 }

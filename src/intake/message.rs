@@ -5,7 +5,7 @@ use super::{Intake, Transaction, is_internal};
 use crate::blocks::desk::{DeskError, RELAY};
 use crate::config::Settings;
 use crate::identity::{self, HeaderFacts, Peer};
-use crate::judge::{Judgement, MessageFacts, RecipientFacts};
+use crate::judge::{Judgement, MessageFacts, RecipientFacts, Trial};
 use crate::learn::{self, Lesson};
 use crate::notify::Notice;
 use crate::outside;
@@ -17,7 +17,7 @@ use crate::spool::SpoolError;
 use crate::telemetry::events::{self, Refused};
 use crate::telemetry::metrics as names;
 use crate::types::{
-    Action, Block, BlockKind, Domain, Envelope, HoldReason, Identity, MessageId, MessageMeta, Pool, Reply, stable_hash,
+    Action, Block, BlockKind, Domain, Envelope, HoldReason, Identity, MessageId, MessageMeta, Pool, Reply, Signal, stable_hash,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -71,6 +71,7 @@ impl Intake {
             probability: facts.score.probability,
             symbols: &facts.score.symbols,
             link_hosts: &facts.score.link_hosts,
+            octets: body.len() as u64,
             is_report: facts.score.is_report,
         };
         let judgement = self.judge.judge(self.clock.now(), &judged, &transaction.identity, held);
@@ -88,6 +89,14 @@ impl Intake {
             recipients: &recipients,
         };
         let reply = self.carry_out(&arrival).await;
+        if let Some(reviewer) = &judgement.review
+            && (reply.is_positive() || reply.is_permanent())
+        {
+            self.send_review(&arrival, reviewer).await;
+        }
+        if let Some(trial) = &judgement.trial {
+            self.note_trial(facts.id, &facts.identity, &judgement, trial);
+        }
         if !reply.is_positive() && !matches!(judgement.action, Action::Reject | Action::Defer) {
             // Decided to go, but the spool could not take it: the client will come again with the same message.
             self.judge.undo(self.clock.now(), &judged);
@@ -282,6 +291,23 @@ impl Intake {
         reply
     }
 
+    /// What a policy in shadow mode would have done: counted always, told where it is something else than what was done.
+    fn note_trial(&self, id: MessageId, identity: &Identity, judgement: &Judgement, trial: &Trial) {
+        metrics::counter!(names::SHADOW_TOTAL, "policy" => trial.policy.clone(), "action" => trial.action.as_str()).increment(1);
+        if trial.action == judgement.action && !trial.opens {
+            return;
+        }
+        events::shadowed(id, &identity.address, judgement.action, trial);
+        let block = if trial.opens { " and opened a block" } else { "" };
+        let text = format!(
+            "policy {} (shadow) would have said {}{block}: {}",
+            trial.policy,
+            trial.action.as_str(),
+            trial.reason.as_str()
+        );
+        self.records.trace(TraceEvent::Note { id, time: self.clock.now(), text });
+    }
+
     /// Log, metrics and trace of a message that is not taken.
     fn refuse(&self, arrival: &Arrival<'_>, action: Action, block: Option<&Block>, reply: &Reply) {
         count_message(action);
@@ -355,11 +381,15 @@ impl Arrival<'_> {
         }
     }
 
+    /// What the content and the sender's past say.
+    pub(super) fn symbols(&self) -> impl Iterator<Item = &Signal> {
+        self.facts.score.symbols.iter().chain(&self.judgement.signals)
+    }
+
     /// The line of the trace.
     fn judged(&self, id: MessageId, envelope: &Envelope, action: Action, now: crate::types::Time, reply: &Reply) -> Judged {
         let facts = self.facts;
-        let mut symbols = facts.score.symbols.clone();
-        symbols.extend(self.judgement.signals.iter().cloned());
+        let symbols = self.symbols().cloned().collect();
         Judged {
             id,
             time: now,

@@ -3,12 +3,14 @@
 mod headers;
 mod ids;
 mod message;
+mod review;
 #[cfg(test)]
 mod tests;
 mod transaction;
 
 pub use headers::Trace;
 pub use ids::IdSource;
+pub use review::Reviews;
 pub use transaction::Transaction;
 
 use crate::blocks::desk::Desk;
@@ -55,6 +57,8 @@ pub struct Intake {
     pub notifier: Notifier,
     /// Message ids.
     pub ids: Arc<IdSource>,
+    /// Copies for review.
+    pub reviews: Arc<Reviews>,
 }
 
 impl Intake {

@@ -72,6 +72,7 @@ fn room() -> Room {
         records,
         notifier,
         ids: Arc::new(IdSource::new(1)),
+        reviews: Arc::default(),
     };
     let peer = Peer { address, client, login: None, xclient_login: None, origin: None };
     Room { intake, clock, peer, _settings: sender, _dir: dir }

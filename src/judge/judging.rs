@@ -1,25 +1,28 @@
 //! The judgement of one message: everything about its sender happens in one step under the lock of the sender's record.
 
-use super::{Alert, DAY, HOUR, Judge, Judgement, MessageFacts, NewBlock, Reservation};
-use crate::blocks::{board, rules};
+use super::aside::Aside;
+use super::ruling::explain;
+use super::{DAY, HOUR, Judge, Judgement, MessageFacts, Reservation};
 use crate::config::Settings;
-use crate::config::settings::{BlockDuration, WhenExceeded};
+use crate::config::policies::{Policy, Suspicious, WhenExceeded};
+use crate::config::scopes::EvidenceKind;
+use crate::policy::allowance::Allowances;
 use crate::policy::decide::{self, Facts, Verdict, decide};
+use crate::policy::scope::{Choice, choose};
 use crate::policy::{ceilings, reasons};
 use crate::reputation::baseline::Class;
 use crate::reputation::evidence::Bounds;
 use crate::reputation::group::{self, Group};
 use crate::reputation::seen::Counted;
 use crate::reputation::sender::{Ground, Sender, Weighing, Weight};
+use crate::reputation::tuning::Tuning;
 use crate::reputation::window::Counts;
 use crate::reputation::{hash_text, mix};
-use crate::types::{Action, Block, BlockKind, Evidence, Identity, Reason, SenderScope, Signal, Strength, Time};
+use crate::types::{Action, Block, BlockKind, Identity, Reason, Strength, Time};
 use std::sync::Arc;
 
 /// From so many messages on a tenant has a population to borrow from.
 const ESTABLISHED_MESSAGES: u64 = 500;
-/// Content symbols kept in a piece of evidence.
-const SYMBOLS: usize = 8;
 
 /// What has been counted of a message before.
 struct Before {
@@ -31,22 +34,28 @@ struct Before {
 }
 
 /// What came out under the sender's lock.
-struct Step {
-    verdict: Verdict,
-    weight: Weight,
-    sum: f64,
+pub(super) struct Step {
+    pub(super) verdict: Verdict,
+    pub(super) weight: Weight,
+    pub(super) sum: f64,
     /// The block it opens takes what other accounts of the client drew upon themselves.
     by_others: bool,
     /// What the sender behaves like, and whether this message taught what is usual for it.
-    class: Class,
-    learned: bool,
+    pub(super) class: Class,
+    pub(super) learned: bool,
     /// What was counted.
-    counts: Counts,
-    /// Passed ceiling, its figure, and whether people are to be told.
-    ceiling: Option<(Reason, u64, bool)>,
-    explanation: String,
+    pub(super) counts: Counts,
+    /// Passed ceiling and its figure.
+    pub(super) ceiling: Option<(Reason, u64)>,
+    /// Ceilings that are nearly used up.
+    pub(super) near: Vec<ceilings::Near>,
+    /// What the policy in shadow mode says.
+    pub(super) shadow: Option<Verdict>,
+    /// It should be looked at.
+    pub(super) review: bool,
+    pub(super) explanation: String,
     /// See [`Judgement::teaches`].
-    teaches: bool,
+    pub(super) teaches: bool,
 }
 
 impl Judge {
@@ -69,7 +78,8 @@ impl Judge {
             self.give_back(reserved_as, held);
             Reservation::default()
         };
-        let ground = self.ground(now, &settings, identity);
+        let choice = choose(&settings, identity);
+        let ground = self.ground(now, &settings, identity, &choice);
         let before = self.before(facts);
         let step = self.senders.with(
             &identity.key,
@@ -77,7 +87,13 @@ impl Judge {
             |sender| {
                 sender.release(&held);
                 sender.touch(identity, now);
-                step(now, &settings, sender, facts, &before, &ground)
+                let limited = [Some(choice.policy), choice.shadow].into_iter().flatten().find(|p| p.messages_per_minute > 0);
+                let minute = limited.map_or(0, |policy| self.minute_messages(now, &identity.key, policy));
+                let step = step(now, &settings, &choice, sender, facts, &before, &ground, minute);
+                if limited.is_some() && step.counts.messages > 0 {
+                    self.asides.with(&identity.key, Aside::default, |a| a.count(now));
+                }
+                step
             },
         );
         if step.verdict.action == Action::Defer {
@@ -85,13 +101,14 @@ impl Judge {
         } else {
             self.mark(&before, facts, goes(step.verdict.action));
         }
-        let client_open = self.count_groups(now, &settings, facts, &step, &ground);
-        self.conclude(now, &settings, facts, step, client_open)
+        let acting = bounds_of(choice.policy, &ground);
+        let client_open = self.count_groups(now, &settings, facts, &step, &ground, &acting);
+        self.conclude(now, &settings, &choice, facts, step, client_open)
     }
 
     /// What this identity is judged against: content counts less while its tenant is new, and a tenant that has sent little
     /// has no classes to borrow from.
-    pub(super) fn ground<'a>(&self, now: Time, settings: &'a Settings, identity: &Identity) -> Ground<'a> {
+    pub(super) fn ground<'a>(&self, now: Time, settings: &'a Settings, identity: &Identity, choice: &Choice<'_>) -> Ground<'a> {
         let needed = settings.scoring.learning_messages;
         let (messages, classes) = self
             .groups
@@ -106,8 +123,11 @@ impl Judge {
         } else {
             0.0
         };
+        // Where only the policy in shadow mode has a detector, it is that one's evidence that is gathered.
+        let rate =
+            [Some(choice.policy), choice.shadow].into_iter().flatten().map(|p| p.false_block_rate).find(|rate| *rate > 0.0);
         Ground {
-            bounds: Bounds::new(settings.policy.false_block_rate, messages < needed, tuning),
+            bounds: Bounds::new(rate.unwrap_or(0.0), messages < needed, tuning),
             tuning,
             classes: (messages >= needed.max(ESTABLISHED_MESSAGES)).then(|| classes.unwrap_or_default()),
             heat,
@@ -146,7 +166,15 @@ impl Judge {
     }
 
     /// Counts for domain, client and tenant; true if the claimed senders of this client together crossed its bound.
-    fn count_groups(&self, now: Time, settings: &Settings, facts: &MessageFacts<'_>, step: &Step, ground: &Ground<'_>) -> bool {
+    fn count_groups(
+        &self,
+        now: Time,
+        settings: &Settings,
+        facts: &MessageFacts<'_>,
+        step: &Step,
+        ground: &Ground<'_>,
+        acting: &Bounds,
+    ) -> bool {
         let (identity, tuning) = (facts.identity, ground.tuning);
         let tenant = &identity.tenant;
         self.groups.with(&group::tenant_key(tenant), Group::default, |g| {
@@ -174,68 +202,8 @@ impl Judge {
             {
                 pool.confirm(now);
             }
-            pile(g, identity, evidence, &ground.bounds)
+            pile(g, identity, evidence, acting)
         })
-    }
-
-    fn conclude(&self, now: Time, settings: &Settings, facts: &MessageFacts<'_>, step: Step, client_open: bool) -> Judgement {
-        let (identity, mut verdict) = (facts.identity, step.verdict);
-        let by_client = client_open && !verdict.opens && verdict.action != Action::Defer;
-        if by_client {
-            verdict = Verdict { action: Action::Reject, reason: Reason::Evidence, opens: true, until_tomorrow: false, ..verdict };
-            self.take_back(now, facts);
-        }
-        let signals = signals(&step.weight);
-        let weight = step.weight.sum();
-        let proof = verdict.opens
-            || (weight > 0.0 && step.sum > 0.0)
-            || (facts.probability >= settings.scoring.suspicious_probability && step.counts.messages > 0);
-        if proof && verdict.action != Action::Defer {
-            self.trails.with(&identity.key, Default::default, |t| t.push(evidence(now, facts, &signals), step.sum));
-        }
-        let open = verdict.opens.then(|| {
-            let until = if verdict.until_tomorrow { BlockDuration::UntilTomorrow } else { settings.blocks.duration };
-            let explanation = if by_client { client_explanation(identity) } else { step.explanation };
-            self.new_block(now, settings, identity, verdict.reason, until, explanation, by_client)
-        });
-        let alerts = match step.ceiling {
-            Some((why, limit, true)) if verdict.alert.is_some() => vec![Alert::of(identity, why, limit)],
-            _ => Vec::new(),
-        };
-        let refused = matches!(verdict.action, Action::Defer | Action::Reject) && !verdict.opens;
-        let reply = if refused { reasons::reply(verdict.reason, verdict.action) } else { None };
-        let teaches = step.teaches && !by_client;
-        Judgement { action: verdict.action, reason: verdict.reason, reply, blocked_by: None, open, alerts, signals, teaches }
-    }
-
-    /// A block of this sender, or of its client for merely claimed senders, with the newest proof.
-    #[expect(clippy::too_many_arguments, reason = "all of it is the record")]
-    pub(super) fn new_block(
-        &self,
-        now: Time,
-        settings: &Settings,
-        identity: &Identity,
-        reason: Reason,
-        duration: BlockDuration,
-        explanation: String,
-        client: bool,
-    ) -> NewBlock {
-        let zone = settings.tenant(&identity.tenant).map_or("UTC", |t| t.time_zone.as_str());
-        let scope = match identity.strength {
-            Strength::Authenticated | Strength::Asserted => SenderScope::Account,
-            Strength::Claimed | Strength::None => SenderScope::Claimed(identity.client),
-        };
-        NewBlock {
-            kind: if client { BlockKind::Client } else { BlockKind::Sender },
-            subject: if client { identity.client.to_string() } else { subject(identity) },
-            scope,
-            tenant: Some(identity.tenant.clone()),
-            sender: (!client).then(|| identity.key.clone()),
-            reason,
-            explanation,
-            until: rules::until(duration, now, zone),
-            evidence: self.trails.read(&identity.key, |t| t.list()).unwrap_or_default(),
-        }
     }
 
     /// The spool could not take a message that was judged to go: what it counted is taken back. Its evidence stands, once:
@@ -244,7 +212,7 @@ impl Judge {
         self.take_back(now, facts);
     }
 
-    fn take_back(&self, _now: Time, facts: &MessageFacts<'_>) {
+    pub(super) fn take_back(&self, _now: Time, facts: &MessageFacts<'_>) {
         let identity = facts.identity;
         let message = mix(hash_text(identity.key.as_str()), facts.fingerprint);
         let mut counts = Counts::default();
@@ -285,63 +253,109 @@ pub(super) fn client_explanation(identity: &Identity) -> String {
     )
 }
 
-const fn goes(action: Action) -> bool {
+pub(super) const fn goes(action: Action) -> bool {
     matches!(action, Action::Accept | Action::HighRisk | Action::Hold)
 }
 
-/// Everything about the sender, under the lock of its record.
-fn step(
-    now: Time,
-    settings: &Settings,
-    sender: &mut Sender,
-    facts: &MessageFacts<'_>,
-    before: &Before,
-    ground: &Ground<'_>,
-) -> Step {
-    let policy = &settings.policy;
-    let uncounted = || facts.recipients.iter().zip(&before.recipients).filter(|(_, c)| **c != Counted::Fully);
-    let of_kind = |internal: bool| count(uncounted().filter(|(r, _)| r.internal == internal));
-    let add = ceilings::Recipients { external: of_kind(false), internal: of_kind(true) };
-    let over = sender.ceiling(now, policy, add);
-    let ceiling = over.map(|(why, limit)| {
-        let (which, minutes) = ceilings::place(why);
-        (why, limit, sender.alert_due(now, which, minutes))
-    });
-    let mut known = Facts {
+/// The bounds that a policy sets, on the same ground.
+pub(super) fn bounds_of(policy: &Policy, ground: &Ground<'_>) -> Bounds {
+    Bounds { content: ground.bounds.content, ..Bounds::new(policy.false_block_rate, false, ground.tuning) }
+}
+
+/// What a policy says of a message as far as its ceilings go.
+fn ceiling_facts(
+    policy: &Policy,
+    load: &ceilings::Load,
+    add: ceilings::Adding,
+    suspicious: bool,
+) -> (Facts, Option<(Reason, u64)>) {
+    let over = ceilings::exceeded(policy, load, add);
+    let facts = Facts {
         blocked: false,
         blocked_website: false,
         ceiling: over.map(|(why, _)| why),
-        never_fits: ceilings::exceeded(policy, Counts::default(), Counts::default(), add).is_some(),
-        when_exceeded: policy.when_exceeded,
+        never_fits: over.is_some() && ceilings::exceeded(policy, &ceilings::Load::default(), add).is_some(),
+        when_exceeded: over.map_or(policy.when_exceeded, |(why, _)| ceilings::response(policy, why)),
         crossed: false,
         spam_rate: false,
-        suspicious: facts.probability >= settings.scoring.suspicious_probability,
+        suspicious,
         watched: false,
         unusual: false,
         when_suspicious: policy.suspicious,
     };
-    if over.is_some() && policy.when_exceeded == WhenExceeded::Throttle {
-        let verdict = decide(&known);
-        let explanation = String::new();
-        let (weight, counts, class) = (Weight::default(), Counts::default(), Class::Newcomer);
-        let sum = sender.sum();
-        return Step {
-            verdict,
-            weight,
-            sum,
-            by_others: false,
-            class,
-            learned: false,
-            counts,
-            ceiling,
-            explanation,
-            teaches: false,
-        };
+    (facts, over)
+}
+
+/// The message as it counts, without what the sender's allowances leave out.
+fn without(message: &Weighing, allowed: &Allowances<'_>) -> Weighing {
+    let mut counts = *message;
+    if allowed.leave_out(EvidenceKind::Content) {
+        (counts.fresh, counts.llr, counts.listed) = (false, 0.0, 0.0);
     }
+    if allowed.leave_out(EvidenceKind::Recipients) {
+        (counts.known, counts.new) = (0, 0);
+    }
+    counts
+}
+
+/// What is counted of a message, by what was counted before: external recipients that the sender knows, and what it adds.
+/// Its size is counted only where somebody asks for it: it would widen every counter of most senders.
+fn adding(sender: &Sender, facts: &MessageFacts<'_>, before: &Before, choice: &Choice<'_>) -> (u32, ceilings::Adding) {
+    let uncounted = || facts.recipients.iter().zip(&before.recipients).filter(|(_, c)| **c != Counted::Fully);
+    let of_kind = |internal: bool| count(uncounted().filter(|(r, _)| r.internal == internal));
     let fresh = || uncounted().filter(|(r, c)| !r.internal && **c == Counted::Not);
     let new = count(fresh().filter(|(r, _)| !sender.known.contains(r.hash)));
+    let messages = u32::from(before.content == Counted::Not);
+    let sized = [Some(choice.policy), choice.shadow].into_iter().flatten().any(|policy| policy.bytes_per_day > 0);
+    let kib = if sized { u32::try_from(facts.octets.div_ceil(1024)).unwrap_or(u32::MAX).saturating_mul(messages) } else { 0 };
+    (count(fresh()) - new, ceilings::Adding { external: of_kind(false), internal: of_kind(true), new, messages, kib })
+}
+
+/// A message that is put off: nothing of it is counted.
+fn put_off(verdict: Verdict, sender: &Sender, ceiling: Option<(Reason, u64)>) -> Step {
+    Step {
+        verdict,
+        weight: Weight::default(),
+        sum: sender.sum(),
+        by_others: false,
+        class: Class::Newcomer,
+        learned: false,
+        counts: Counts::default(),
+        ceiling,
+        near: Vec::new(),
+        shadow: None,
+        review: false,
+        explanation: String::new(),
+        teaches: false,
+    }
+}
+
+/// Everything about the sender, under the lock of its record.
+#[expect(clippy::too_many_arguments, reason = "the one place where all that is known of a message comes together")]
+fn step(
+    now: Time,
+    settings: &Settings,
+    choice: &Choice<'_>,
+    sender: &mut Sender,
+    facts: &MessageFacts<'_>,
+    before: &Before,
+    ground: &Ground<'_>,
+    minute_messages: u32,
+) -> Step {
+    let policy = choice.policy;
+    let bounds = &bounds_of(policy, ground);
+    let (known_recipients, add) = adding(sender, facts, before, choice);
+    let new = add.new;
+    let has_ceilings = ceilings::any(policy) || choice.shadow.is_some_and(ceilings::any);
+    let load = if has_ceilings { sender.load(now, minute_messages) } else { ceilings::Load::default() };
+    let allowed = Allowances::new(settings, facts.identity, now);
+    let content_counts = !allowed.leave_out(EvidenceKind::Content);
+    let suspicious = content_counts && facts.probability >= settings.scoring.suspicious_probability;
+    let (mut known, ceiling) = ceiling_facts(policy, &load, add, suspicious);
+    if ceiling.is_some() && known.when_exceeded == WhenExceeded::Throttle {
+        return put_off(decide(&known), sender, ceiling);
+    }
     let hour = sender.windows.sum(now, HOUR);
-    let known_recipients = count(fresh()) - new;
     let message = Weighing {
         fingerprint: facts.fingerprint,
         llr: facts.llr,
@@ -353,56 +367,64 @@ fn step(
         recipients_hour: (hour.external.saturating_add(known_recipients + new), hour.new.saturating_add(new)),
     };
     let class = sender.class(ground.tuning);
-    let weight = sender.weigh(now, &message, ground);
+    let weight = sender.weigh(now, &without(&message, &allowed), ground);
     let mut counts = Counts::default();
     if before.content == Counted::Not {
         counts.messages = 1;
-        counts.spam = u32::from(facts.probability >= settings.scoring.spam_probability);
+        counts.spam = u32::from(content_counts && facts.probability >= settings.scoring.spam_probability);
         sender.windows.add(now, counts);
     }
     // Heat of the others counts only against mail that itself speaks against its sender.
     let evidence = weight.content + weight.recipients;
     let joins = weight.told && evidence > ground.tuning.pool_floor;
     let heat = if joins { ground.heat } else { 0.0 };
-    let bounds = &volume_bounds(now, sender, sender.sum() + heat, ground);
+    let bounds = &volume_bounds(now, sender, sender.sum() + heat, bounds, ground.tuning);
     known.crossed = bounds.blocks(sender.sum() + heat);
     known.watched = bounds.watches(sender.sum() + heat);
-    known.unusual = weight.unusual;
-    known.spam_rate = is_spam_rate(now, settings, sender);
+    known.unusual = weight.unusual && !allowed.leave_out(EvidenceKind::Mailing);
+    known.spam_rate = is_spam_rate(now, policy, sender);
     let verdict = decide(&known);
+    let shadow = choice.shadow.map(|policy| {
+        let bounds = volume_bounds(now, sender, sender.sum() + heat, &bounds_of(policy, ground), ground.tuning);
+        let (crossed, watched) = (bounds.blocks(sender.sum() + heat), bounds.watches(sender.sum() + heat));
+        let spam_rate = is_spam_rate(now, policy, sender);
+        let unusual = known.unusual;
+        decide(&Facts { crossed, watched, spam_rate, unusual, ..ceiling_facts(policy, &load, add, suspicious).0 })
+    });
+    let near = if policy.warn_near_ceiling { ceilings::near(policy, &load, add) } else { Vec::new() };
     if goes(verdict.action) {
-        let more = Counts { external: add.external, internal: add.internal, new, ..Counts::default() };
+        let more = Counts { external: add.external, internal: add.internal, new, kib: add.kib, ..Counts::default() };
         sender.windows.add(now, more);
         counts.add(more);
     }
+    let odd = matches!(verdict.reason, Reason::UnusualMailing | Reason::Watched | Reason::Evidence | Reason::SpamRate);
+    let review = message.fresh && (suspicious || odd);
     // Nothing is learned from a watched sender or from mail that is held: poison would be learned with it.
-    let learned = !known.watched && matches!(verdict.action, Action::Accept | Action::HighRisk);
+    let watched = known.watched || ground.bounds.watches(sender.sum() + heat);
+    let learned = !watched && matches!(verdict.action, Action::Accept | Action::HighRisk);
     if learned {
         sender.learn(&message);
         facts.recipients.iter().filter(|r| !r.internal).for_each(|r| sender.known.insert(r.hash));
     }
-    let explanation = if verdict.opens { explain(now, settings, sender, verdict.reason, bounds) } else { String::new() };
-    let teaches =
-        !known.watched && verdict.action == Action::Accept && message.fresh && !facts.is_report && !facts.identity.foreign;
+    let explanation =
+        if verdict.opens { explain(now, policy, sender, verdict.reason, bounds) + &allowed.note() } else { String::new() };
+    let teaches = !watched && verdict.action == Action::Accept && message.fresh && !facts.is_report && !facts.identity.foreign;
     let learned = learned && message.fresh;
     let by_others = known.crossed && !bounds.blocks(sender.sum());
-    Step { verdict, weight, sum: sender.sum(), by_others, class, learned, counts, ceiling, explanation, teaches }
+    let sum = sender.sum();
+    Step { verdict, weight, sum, by_others, class, learned, counts, ceiling, near, shadow, review, explanation, teaches }
 }
 
 /// The bounds of this sender by its volume, which only matters to a sum that is near them.
-pub(super) fn volume_bounds(now: Time, sender: &Sender, sum: f64, ground: &Ground<'_>) -> Bounds {
-    if !ground.bounds.watches(sum) {
-        return ground.bounds;
-    }
-    ground.bounds.for_volume(sender.windows.sum(now, DAY).messages, ground.tuning)
+pub(super) fn volume_bounds(now: Time, sender: &Sender, sum: f64, bounds: &Bounds, tuning: &Tuning) -> Bounds {
+    if bounds.watches(sum) { bounds.for_volume(sender.windows.sum(now, DAY).messages, tuning) } else { *bounds }
 }
 
 fn count<T>(items: impl Iterator<Item = T>) -> u32 {
     u32::try_from(items.count()).unwrap_or(u32::MAX)
 }
 
-fn is_spam_rate(now: Time, settings: &Settings, sender: &Sender) -> bool {
-    let policy = &settings.policy;
+fn is_spam_rate(now: Time, policy: &Policy, sender: &Sender) -> bool {
     if policy.spam_rate_min_messages == 0 {
         return false;
     }
@@ -410,69 +432,6 @@ fn is_spam_rate(now: Time, settings: &Settings, sender: &Sender) -> bool {
     u64::from(sum.messages) >= policy.spam_rate_min_messages
         && sum.spam > 0
         && f64::from(sum.spam) >= policy.spam_rate * f64::from(sum.messages)
-}
-
-/// The sentence with the counters that led to a block.
-pub(super) fn explain(now: Time, settings: &Settings, sender: &Sender, reason: Reason, bounds: &Bounds) -> String {
-    let hour = sender.windows.sum(now, HOUR);
-    let day = sender.windows.sum(now, DAY);
-    let policy = &settings.policy;
-    let head = match reason {
-        Reason::Evidence => {
-            format!("Evidence of {:.1} nats reached the bound of {:.1}.", sender.sum(), bounds.block.unwrap_or_default())
-        }
-        Reason::SpamRate => {
-            let sum = sender.windows.sum(now, policy.spam_rate_window);
-            format!("{} of {} messages in the window were spam.", sum.spam, sum.messages)
-        }
-        Reason::RecipientsExternalPerHour => format!("The limit is {}.", policy.recipients_external_per_hour),
-        Reason::RecipientsInternalPerHour => format!("The limit is {}.", policy.recipients_internal_per_hour),
-        _ => format!("The limit is {}.", policy.recipients_per_day),
-    };
-    format!(
-        "{head} In the last hour: {} messages, {} of them spam, to {} external ({} new) and {} internal recipients, {} unknown \
-         users. In the last day: {} messages to {} recipients.",
-        hour.messages,
-        hour.spam,
-        hour.external,
-        hour.new,
-        hour.internal,
-        hour.bounces,
-        day.messages,
-        day.recipients()
-    )
-}
-
-/// The subject of a block of this sender.
-fn subject(identity: &Identity) -> String {
-    if identity.foreign && identity.strength == Strength::None {
-        "forwarded".into()
-    } else if identity.address.is_empty() {
-        board::NULL_SENDER.into()
-    } else {
-        identity.address.to_string()
-    }
-}
-
-fn signals(weight: &Weight) -> Vec<Signal> {
-    let mut signals = Vec::new();
-    for (name, value) in [("content", weight.content), ("listed link", weight.listed), ("recipients", weight.recipients)] {
-        if value != 0.0 {
-            signals.push(Signal { name: name.into(), weight: value as f32 });
-        }
-    }
-    signals
-}
-
-fn evidence(now: Time, facts: &MessageFacts<'_>, signals: &[Signal]) -> Evidence {
-    Evidence {
-        message_id: facts.id,
-        time: now,
-        probability: facts.probability as f32,
-        llr: facts.llr as f32,
-        symbols: facts.symbols.iter().take(SYMBOLS).chain(signals).cloned().collect(),
-        recipients: u32::try_from(facts.recipients.len()).unwrap_or(u32::MAX),
-    }
 }
 
 fn refused_by(settings: &Settings, block: Arc<Block>) -> Judgement {
@@ -488,7 +447,7 @@ fn refused_by(settings: &Settings, block: Arc<Block>) -> Judgement {
         suspicious: false,
         watched: false,
         unusual: false,
-        when_suspicious: crate::config::settings::Suspicious::Deliver,
+        when_suspicious: Suspicious::Deliver,
     };
     let verdict = decide::decide(&facts);
     Judgement {
@@ -500,5 +459,7 @@ fn refused_by(settings: &Settings, block: Arc<Block>) -> Judgement {
         alerts: Vec::new(),
         signals: Vec::new(),
         teaches: false,
+        trial: None,
+        review: None,
     }
 }

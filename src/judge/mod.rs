@@ -1,9 +1,11 @@
 //! One place that joins identity, reputation, blocks and policy into decisions. Used alike by the live relay and by
 //! `replay`: it is given `now` and facts and returns values; sockets, disk and randomness stay with the caller.
 
+mod aside;
 pub mod fork;
 mod judging;
 mod outcomes;
+mod ruling;
 mod snapshot;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -13,7 +15,10 @@ mod trail;
 mod views;
 
 use crate::blocks::board::{self, Board};
+use crate::blocks::past::Past;
 use crate::config::Settings;
+use crate::config::policies::{Policy, WhenExceeded};
+use crate::policy::scope::choose;
 use crate::policy::{ceilings, reasons};
 use crate::reputation::group::{self, Group};
 use crate::reputation::pool::Pool;
@@ -22,12 +27,17 @@ use crate::reputation::sender::Sender;
 use crate::reputation::table::Table;
 use crate::reputation::window::Counts;
 use crate::types::{
-    Action, Block, BlockKind, Evidence, Identity, MessageId, Reason, Reply, SenderKey, SenderScope, Signal, TenantId, Time,
+    Action, Address, Block, BlockKind, Evidence, Identity, MessageId, Reason, Reply, SenderKey, SenderScope, Signal, Strength,
+    TenantId, Time,
 };
+use aside::Aside;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use trail::Trail;
+
+pub use aside::Trials;
+pub use views::PolicyView;
 
 /// Senders tracked at most.
 const SENDERS: usize = 1_000_000;
@@ -35,6 +45,8 @@ const SENDERS: usize = 1_000_000;
 const GROUPS: usize = 100_000;
 /// Senders whose proof is kept at most.
 const TRAILS: usize = 4096;
+/// Senders of whom something is kept beside their record at most.
+const ASIDES: usize = 65_536;
 /// Alerts waiting to be fetched at most.
 const ALERTS: usize = 1000;
 
@@ -71,6 +83,8 @@ pub struct MessageFacts<'a> {
     pub symbols: &'a [Signal],
     /// Hosts of links in the message, normalised.
     pub link_hosts: &'a [Box<str>],
+    /// Octets of the message.
+    pub octets: u64,
     /// The message is a multipart/report.
     pub is_report: bool,
 }
@@ -111,6 +125,30 @@ pub struct Alert {
     pub reason: Reason,
     /// Sentence with the counters.
     pub explanation: String,
+    /// Policy whose ceiling it is.
+    #[serde(default)]
+    pub policy: String,
+    /// What that policy does with mail beyond it.
+    pub when_exceeded: WhenExceeded,
+    /// How much of the ceiling is used up: 75 or 90; `None` = it was passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<u8>,
+    /// The sender's own mailbox, where it is told too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mailbox: Option<Address>,
+}
+
+/// What a policy in shadow mode would have done with a message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trial {
+    /// The policy.
+    pub policy: String,
+    /// What it would have done.
+    pub action: Action,
+    /// Why.
+    pub reason: Reason,
+    /// It would have opened a block.
+    pub opens: bool,
 }
 
 /// The decision on one message.
@@ -132,6 +170,10 @@ pub struct Judgement {
     pub signals: Vec<Signal>,
     /// The content may be learned as ordinary mail: seen for the first time, taken without reserve, of a sender in good standing.
     pub teaches: bool,
+    /// What the sender's policy in shadow mode would have done.
+    pub trial: Option<Trial>,
+    /// Who gets a copy of it for review: it is suspicious, and was not seen before.
+    pub review: Option<Address>,
 }
 
 /// Answer to a reservation at RCPT.
@@ -191,9 +233,11 @@ pub struct SenderView {
 pub struct Judge {
     settings: RwLock<Arc<Settings>>,
     board: Board,
+    past: Past,
     senders: Table<SenderKey, Sender>,
     groups: Table<u64, Group>,
     trails: Table<SenderKey, Trail>,
+    asides: Table<SenderKey, Aside>,
     seen: Seen,
     alerts: Mutex<Vec<Alert>>,
 }
@@ -204,9 +248,11 @@ impl Judge {
         Self {
             settings: RwLock::new(settings),
             board: Board::default(),
+            past: Past::default(),
             senders: Table::new(SENDERS),
             groups: Table::new(GROUPS),
             trails: Table::new(TRAILS),
+            asides: Table::new(ASIDES),
             seen: Seen::default(),
             alerts: Mutex::default(),
         }
@@ -247,36 +293,50 @@ impl Judge {
     /// concern the whole message and come with its judgement.
     pub fn reserve(&self, now: Time, identity: &Identity, internal: bool, held: &mut Reservation) -> Reserve {
         let settings = self.settings();
-        let policy = &settings.policy;
+        let policy = choose(&settings, identity).policy;
         if !throttles(policy) {
             return Reserve::Granted;
         }
-        let add = ceilings::Recipients { external: u32::from(!internal), internal: u32::from(internal) };
+        let add = ceilings::Adding {
+            external: u32::from(!internal),
+            internal: u32::from(internal),
+            // The transaction's message comes with its first recipient.
+            messages: u32::from(*held == Reservation::default()),
+            ..ceilings::Adding::default()
+        };
+        let in_message = held.external.saturating_add(held.internal);
         let over = self.senders.with(
             &identity.key,
             || Sender::new(identity, now),
             |sender| {
-                let over = sender.ceiling(now, policy, add);
+                let load = ceilings::Load { in_message, ..sender.load(now, self.minute_messages(now, &identity.key, policy)) };
+                let over = ceilings::exceeded(policy, &load, add);
                 if over.is_none() {
                     sender.reserved_external = sender.reserved_external.saturating_add(add.external);
                     sender.reserved_internal = sender.reserved_internal.saturating_add(add.internal);
                 }
-                let (which, minutes) = over.map_or((0, 0), |(why, _)| ceilings::place(why));
-                over.map(|(why, limit)| (why, limit, sender.alert_due(now, which, minutes)))
+                over
             },
         );
-        let Some((why, limit, tell)) = over else {
+        let Some((why, limit)) = over else {
             held.external = held.external.saturating_add(add.external);
             held.internal = held.internal.saturating_add(add.internal);
             return Reserve::Granted;
         };
-        if tell {
+        // A surplus recipient of one message is told to its client alone: the rest comes in another message.
+        if why != Reason::RecipientsPerMessage && self.asides.with(&identity.key, Aside::default, |a| a.is_news(now, why, 100)) {
             let mut alerts = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
             if alerts.len() < ALERTS {
-                alerts.push(Alert::of(identity, why, limit));
+                alerts.push(Alert::of(identity, policy, why, limit));
             }
         }
         reasons::reply(why, Action::Defer).map_or(Reserve::Granted, Reserve::Throttled)
+    }
+
+    /// Messages of the sender in the last minute, where anybody asks for them.
+    fn minute_messages(&self, now: Time, key: &SenderKey, policy: &Policy) -> u32 {
+        let limited = policy.messages_per_minute > 0;
+        if limited { self.asides.get(key, |a| a.minute_messages(now)).unwrap_or(0) } else { 0 }
     }
 
     /// Alerts that came up at RCPT (throttled recipients) since the last call; each sender and ceiling once per window.
@@ -293,7 +353,13 @@ impl Judge {
 
     /// Puts a block in force (opened just now, or read at start).
     pub fn block(&self, block: Arc<Block>) {
+        self.past.note(&block);
         self.board.insert(block);
+    }
+
+    /// Notes a block of the past: the next one of its subject may last longer.
+    pub fn remember(&self, block: &Block) {
+        self.past.note(block);
     }
 
     /// Ends a block: it no longer stops anybody, and evidence from before `now` never counts again for what it covered.
@@ -301,6 +367,7 @@ impl Judge {
     /// the next one at once.
     pub fn unblock(&self, now: Time, block: &Block) {
         self.board.remove(block.reference);
+        self.past.note(block);
         self.forgive(now, block, false);
     }
 
@@ -313,10 +380,7 @@ impl Judge {
 
     /// With `again` only records that have not been used since `now` nor forgiven then.
     fn forgive(&self, now: Time, block: &Block, again: bool) {
-        let all = matches!(
-            block.reason,
-            Reason::RecipientsExternalPerHour | Reason::RecipientsInternalPerHour | Reason::RecipientsPerDay
-        );
+        let all = block.reason.is_ceiling();
         if block.kind == BlockKind::Website {
             return;
         }
@@ -375,21 +439,50 @@ impl Judge {
 }
 
 /// Whether recipients are counted already at RCPT.
-const fn throttles(policy: &crate::config::settings::Policy) -> bool {
-    matches!(policy.when_exceeded, crate::config::settings::WhenExceeded::Throttle) && ceilings::any(policy)
+fn throttles(policy: &Policy) -> bool {
+    matches!(policy.when_exceeded, WhenExceeded::Throttle) && ceilings::any(policy)
 }
 
 impl Alert {
-    fn of(identity: &Identity, reason: Reason, limit: u64) -> Self {
-        let explanation = format!("{} The limit is {limit}.", reasons::help(reason));
+    /// A ceiling was passed.
+    fn of(identity: &Identity, policy: &Policy, reason: Reason, limit: u64) -> Self {
+        let explanation = format!("{} The limit is {}.", reasons::help(reason), ceilings::figure(reason, limit));
         Self {
             tenant: identity.tenant.clone(),
             sender: identity.key.clone(),
             address: identity.address.to_string(),
             reason,
             explanation,
+            policy: policy.name.to_string(),
+            when_exceeded: ceilings::response(policy, reason),
+            percent: None,
+            mailbox: None,
         }
     }
+
+    /// A ceiling is nearly reached.
+    fn near(identity: &Identity, settings: &Settings, policy: &Policy, near: &ceilings::Near) -> Self {
+        let what = near.reason.as_str().replace('_', " ");
+        let (used, limit) = (ceilings::figure(near.reason, near.used), ceilings::figure(near.reason, near.limit));
+        Self {
+            explanation: format!("{} % of the limit of {what} are used up: {used} of {limit}.", near.percent),
+            percent: Some(near.percent),
+            mailbox: mailbox(identity, settings),
+            ..Self::of(identity, policy, near.reason, near.limit)
+        }
+    }
+}
+
+/// Where the sender itself can be told something: never the null sender, and whoever merely claims an address only where that
+/// is one of the tenant's own.
+fn mailbox(identity: &Identity, settings: &Settings) -> Option<Address> {
+    let address = Address::parse(&identity.address).or_else(|| {
+        let login = Some(&*identity.address).filter(|login| !login.is_empty() && !login.contains('@'))?;
+        Address::parse(&format!("{login}@{}", identity.domain.as_ref()?))
+    })?;
+    let own = || settings.tenant(&identity.tenant).is_some_and(|t| t.is_internal(address.domain()));
+    let proven = matches!(identity.strength, Strength::Authenticated | Strength::Asserted);
+    (!identity.foreign && (proven || own())).then_some(address)
 }
 
 impl Sender {
@@ -402,20 +495,18 @@ impl Sender {
             domain: self.address.rsplit_once('@').and_then(|(_, domain)| crate::types::Domain::parse(domain)),
             strength: self.strength,
             client: self.client,
-            foreign: false,
+            // All forwarded mail of a client is one sender, under the address seen last.
+            foreign: *key == SenderKey::forwarded(&self.tenant, self.client),
         }
     }
 
-    /// The ceiling that `add` more recipients would pass, with its figure; what is reserved counts.
-    fn ceiling(&self, now: Time, policy: &crate::config::settings::Policy, add: ceilings::Recipients) -> Option<(Reason, u64)> {
-        if !ceilings::any(policy) {
-            return None;
-        }
+    /// What this sender has used of its ceilings; what is reserved counts.
+    fn load(&self, now: Time, minute_messages: u32) -> ceilings::Load {
         let reserved = Counts { external: self.reserved_external, internal: self.reserved_internal, ..Counts::default() };
         let (mut hour, mut day) = (self.windows.sum(now, HOUR), self.windows.sum(now, DAY));
         hour.add(reserved);
         day.add(reserved);
-        ceilings::exceeded(policy, hour, day, add)
+        ceilings::Load { in_message: 0, minute_messages, hour, day }
     }
 
     fn release(&mut self, held: &Reservation) {

@@ -1,7 +1,11 @@
 //! What the world answers: deliveries, unknown users, spam refusals, complaints.
 
-use super::judging::{client_explanation, explain, pile, volume_bounds};
+use super::judging::{bounds_of, client_explanation, pile, volume_bounds};
+use super::ruling::explain;
 use super::{Judge, NewBlock};
+use crate::config::scopes::EvidenceKind;
+use crate::policy::allowance::Allowances;
+use crate::policy::scope::choose;
 use crate::reputation::group::{self, Group};
 use crate::reputation::mix;
 use crate::reputation::seen::Counted;
@@ -24,6 +28,15 @@ enum Event {
 }
 
 impl Event {
+    /// What an allowance calls it.
+    const fn kind(self) -> Option<EvidenceKind> {
+        match self {
+            Self::Delivered => None,
+            Self::UnknownUser => Some(EvidenceKind::Bounces),
+            Self::SpamRefusal | Self::Complaint => Some(EvidenceKind::Refusals),
+        }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
@@ -75,8 +88,9 @@ impl Judge {
             return None;
         }
         let settings = self.settings();
-        let ground = self.ground(now, &settings, identity);
-        let bounds = ground.bounds;
+        let choice = choose(&settings, identity);
+        let ground = self.ground(now, &settings, identity, &choice);
+        let bounds = bounds_of(choice.policy, &ground);
         // The id carries its time of acceptance.
         let sent = Time(i64::try_from(id.0 >> 22).unwrap_or(i64::MAX));
         let counts = Counts { bounces: u32::from(event == Event::UnknownUser), ..Counts::default() };
@@ -88,19 +102,31 @@ impl Judge {
                     return (0.0, sender.sum(), None);
                 }
                 sender.windows.add(now, counts);
+                let allowed = Allowances::new(&settings, identity, now);
                 let nats = match event {
+                    _ if event.kind().is_some_and(|kind| allowed.leave_out(kind)) => return (0.0, sender.sum(), None),
                     Event::Delivered | Event::UnknownUser => sender.weigh_outcome(now, event == Event::UnknownUser, &ground),
                     Event::SpamRefusal | Event::Complaint => {
                         sender.weigh_fixed(now, settings.detector.refusal, &ground);
                         settings.detector.refusal
                     }
                 };
-                let bounds = volume_bounds(now, sender, sender.sum(), &ground);
+                let bounds = volume_bounds(now, sender, sender.sum(), &bounds, ground.tuning);
                 // Good news never opens a block, even where the bound has been lowered since.
                 let opens = nats > 0.0 && bounds.blocks(sender.sum());
-                (nats, sender.sum(), opens.then(|| explain(now, &settings, sender, Reason::Evidence, &bounds)))
+                (
+                    nats,
+                    sender.sum(),
+                    opens.then(|| explain(now, choice.policy, sender, Reason::Evidence, &bounds) + &allowed.note()),
+                )
             },
         );
+        // What the policy in shadow mode would have made of it.
+        if let Some(shadow) = choice.shadow.filter(|_| nats > 0.0)
+            && bounds_of(shadow, &ground).blocks(sum)
+        {
+            self.would_block(now, &settings, identity, Reason::Evidence);
+        }
         if nats > 0.0 {
             let symbols = vec![Signal { name: event.name().into(), weight: nats as f32 }];
             let evidence = Evidence { message_id: id, time: now, probability: 0.0, llr: 0.0, symbols, recipients: 1 };
@@ -121,6 +147,6 @@ impl Judge {
         let client_text = || by_client.then(|| client_explanation(identity));
         let by_client = by_client && explanation.is_none();
         let text = explanation.or_else(client_text)?;
-        Some(self.new_block(now, &settings, identity, Reason::Evidence, settings.blocks.duration, text, by_client))
+        Some(self.new_block(now, &settings, identity, Reason::Evidence, None, text, by_client))
     }
 }

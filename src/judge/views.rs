@@ -1,15 +1,29 @@
 //! Senders as people see them.
 
-use super::{DAY, HOUR, Judge, SenderView};
+use super::{DAY, HOUR, Judge, SenderView, Trials};
 use crate::config::Settings;
+use crate::policy::explain::{self, Explanation, Used};
+use crate::policy::scope::choose;
 use crate::reputation::evidence::Bounds;
 use crate::reputation::sender::Sender;
 use crate::types::{SenderKey, TenantId, Time};
+use serde::Serialize;
 use std::collections::BinaryHeap;
+use std::net::IpAddr;
 
-/// The bounds of a sender of so many messages a day.
-fn bounds(settings: &Settings, messages: u32) -> Bounds {
-    Bounds::new(settings.policy.false_block_rate, false, &settings.detector).for_volume(messages, &settings.detector)
+/// A sender's policy as people see it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PolicyView {
+    /// Which policy and why.
+    #[serde(flatten)]
+    pub explanation: Explanation,
+    /// What is used of its ceilings.
+    pub used: Vec<Used>,
+    /// What its policy in shadow mode would have done since the start.
+    pub shadow_counts: Option<Trials>,
+    /// The sender, where it was seen.
+    #[serde(skip)]
+    pub sender: Option<SenderView>,
 }
 
 impl Judge {
@@ -42,22 +56,46 @@ impl Judge {
     /// The same among the senders of one tenant: another tenant may have a login of the same name.
     pub fn sender_of(&self, now: Time, key: &str, tenant: Option<&TenantId>) -> Option<SenderView> {
         let settings = self.settings();
+        self.view(now, &settings, &self.key_of(&settings, key, tenant)?)
+    }
+
+    /// The key that is meant by a key or a plain address.
+    fn key_of(&self, settings: &Settings, key: &str, tenant: Option<&TenantId>) -> Option<SenderKey> {
         let meant = |of: &TenantId| tenant.is_none_or(|t| t == of);
+        let known = |key: &SenderKey| self.senders.read(key, |sender| meant(&sender.tenant)) == Some(true);
         let exact = SenderKey(key.into());
-        if let Some(view) = self.view(now, &settings, &exact).filter(|view| meant(&view.tenant)) {
-            return Some(view);
+        if known(&exact) {
+            return Some(exact);
         }
         let wanted = key.to_lowercase();
-        let mut tenants = settings.tenants.iter().filter(|t| meant(&t.id));
-        let account = tenants.find_map(|t| self.view(now, &settings, &SenderKey::account(&t.id, &wanted)));
-        account.or_else(|| {
+        let mut accounts = settings.tenants.iter().filter(|t| meant(&t.id)).map(|t| SenderKey::account(&t.id, &wanted));
+        accounts.find(known).or_else(|| {
             let mut best: Option<SenderKey> = None;
             self.senders.each(|key, sender| {
                 if *sender.address == *wanted && meant(&sender.tenant) && best.as_ref().is_none_or(|b| key < b) {
                     best = Some(key.clone());
                 }
             });
-            self.view(now, &settings, &best?)
+            best
+        })
+    }
+
+    /// Which policy is this sender's and what it has used of it; one that was never seen counts as an account of that name.
+    /// `client` stands for the one it was last seen through. `None` if the text names nobody.
+    pub fn explain(&self, now: Time, key: &str, tenant: Option<&TenantId>, client: Option<IpAddr>) -> Option<PolicyView> {
+        let settings = self.settings();
+        let found = self.key_of(&settings, key, tenant);
+        let seen = found.as_ref().and_then(|key| self.senders.read(key, |sender| sender.identity(key)));
+        let mut identity = seen.or_else(|| explain::stranger(&settings, key, tenant, client))?;
+        identity.client = client.unwrap_or(identity.client);
+        let choice = choose(&settings, &identity);
+        let minute = self.minute_messages(now, &identity.key, choice.policy);
+        let load = self.senders.read(&identity.key, |sender| sender.load(now, minute));
+        Some(PolicyView {
+            explanation: explain::explain(&settings, &identity, now),
+            used: explain::used(choice.policy, &load.unwrap_or_default()),
+            shadow_counts: self.asides.get(&identity.key, |a| a.trials.clone()).filter(|_| choice.shadow.is_some()),
+            sender: self.view(now, &settings, &identity.key),
         })
     }
 
@@ -74,7 +112,7 @@ impl Judge {
 
     /// `good`, `watched` or `blocked`.
     fn standing(&self, now: Time, settings: &Settings, key: &SenderKey, sender: &Sender) -> &'static str {
-        let bounds = bounds(settings, sender.windows.sum(now, DAY).messages);
+        let bounds = bounds(now, settings, key, sender);
         if self.board.gate(now, &sender.identity(key)).is_some() {
             "blocked"
         } else if bounds.watches(sender.sum()) {
@@ -94,7 +132,7 @@ impl Judge {
                 address: sender.address.to_string(),
                 standing: self.standing(now, settings, key, sender).into(),
                 evidence_nats: sender.sum(),
-                block_at_nats: bounds(settings, day.messages).block.unwrap_or(0.0),
+                block_at_nats: bounds(now, settings, key, sender).block.unwrap_or(0.0),
                 messages_hour: hour.messages.into(),
                 messages_day: day.messages.into(),
                 recipients_external_hour: hour.external.into(),
@@ -109,4 +147,11 @@ impl Judge {
         view.recent = self.trails.read(key, |t| t.list()).unwrap_or_default();
         Some(view)
     }
+}
+
+/// The bounds of the policy that acts on this sender.
+fn bounds(now: Time, settings: &Settings, key: &SenderKey, sender: &Sender) -> Bounds {
+    let messages = sender.windows.sum(now, DAY).messages;
+    let rate = choose(settings, &sender.identity(key)).policy.false_block_rate;
+    Bounds::new(rate, false, &settings.detector).for_volume(messages, &settings.detector)
 }

@@ -9,8 +9,8 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use crate::score::adapt::{Delta, Label, Learned, Share};
-use crate::score::features::{Extractor, Sample};
+use crate::score::adapt::{self, Delta, Label, Learned, Share};
+use crate::score::features::Extractor;
 use crate::score::{Score, Scorer};
 use crate::telemetry::metrics as names;
 use crate::types::{Identity, MessageId, Strength, TenantId, Time, stable_hash};
@@ -29,8 +29,8 @@ thread_local! {
     static EXTRACTOR: RefCell<Extractor> = RefCell::new(Extractor::default());
 }
 
-/// The features of a scored message: what is needed to learn it.
-pub type Lesson = Arc<Sample>;
+/// What is needed to learn a scored message.
+pub type Lesson = Arc<adapt::Lesson>;
 
 /// Scores by what was learned, and learns. One for the whole relay.
 pub struct Learner {
@@ -60,8 +60,8 @@ impl Learner {
         extracted(message, |extractor| {
             let own = own.read();
             let node = node.read();
-            let score = self.scorer.judge_among(extractor, &own.delta, &node.delta);
-            (score, Arc::new(extractor.sample()))
+            let (score, lesson) = self.scorer.judge_among(extractor, &own.delta, &node.delta);
+            (score, Arc::new(lesson))
         })
     }
 
@@ -72,13 +72,27 @@ impl Learner {
 
     /// The same by the message itself.
     fn keep(&self, id: MessageId, tenant: &TenantId, body: &[u8]) {
-        self.remember(id, tenant, &extracted(body, |extractor| Arc::new(extractor.sample())));
+        self.remember(id, tenant, &self.lesson(body));
+    }
+
+    /// What is needed to learn a message that is not scored now.
+    fn lesson(&self, body: &[u8]) -> Lesson {
+        extracted(body, |extractor| Arc::new(adapt::Lesson::new(self.scorer.model(), extractor.sample())))
     }
 
     /// Learns a message that went out and that nobody labelled, of a sender in good standing. The score guards, and no sender
     /// teaches its tenant, no tenant the node, more than a bounded share.
     pub fn assume(&self, now: Time, tenant: &TenantId, sender: u64, lesson: &Lesson) {
-        let learned = self.teach(now, tenant.as_str(), Some(sender), lesson, Label::Unlabelled);
+        self.assume_of(now, tenant, Some(sender), lesson);
+    }
+
+    /// The same guarded by the score alone, whoever sent it.
+    pub fn assume_of_anybody(&self, now: Time, tenant: &TenantId, lesson: &Lesson) {
+        self.assume_of(now, tenant, None, lesson);
+    }
+
+    fn assume_of(&self, now: Time, tenant: &TenantId, sender: Option<u64>, lesson: &Lesson) {
+        let learned = self.teach(now, tenant.as_str(), sender, lesson, Label::Unlabelled);
         if learned == Some(Learned::Assumed) {
             self.teach(now, NODE, Some(crate::reputation::hash_text(tenant.as_str())), lesson, Label::Unlabelled);
         }
@@ -91,14 +105,19 @@ impl Learner {
         let kept = self.recent.lock().unwrap_or_else(PoisonError::into_inner).get(id, tenant);
         let lesson = match (kept, body) {
             (Some(lesson), _) => lesson,
-            (None, Some(body)) => extracted(body, |extractor| Arc::new(extractor.sample())),
+            (None, Some(body)) => self.lesson(body),
             (None, None) => return Err(Forgotten),
         };
-        let label = if spam { Label::Spam } else { Label::Ham };
-        self.teach(now, tenant.as_str(), None, &lesson, label);
-        self.teach(now, NODE, None, &lesson, label);
-        metrics::counter!(names::LEARNED_TOTAL, "as" => if spam { "label_spam" } else { "label_ham" }).increment(1);
+        self.tell(now, tenant, &lesson, spam);
         Ok(())
+    }
+
+    /// Learns what somebody says of a message at hand.
+    pub fn tell(&self, now: Time, tenant: &TenantId, lesson: &Lesson, spam: bool) {
+        let label = if spam { Label::Spam } else { Label::Ham };
+        self.teach(now, tenant.as_str(), None, lesson, label);
+        self.teach(now, NODE, None, lesson, label);
+        metrics::counter!(names::LEARNED_TOTAL, "as" => if spam { "label_spam" } else { "label_ham" }).increment(1);
     }
 
     /// A complaint (ARF) about a message is a label.
@@ -107,7 +126,7 @@ impl Learner {
     }
 
     /// `None`: this sender has taught its share.
-    fn teach(&self, now: Time, name: &str, sender: Option<u64>, lesson: &Sample, label: Label) -> Option<Learned> {
+    fn teach(&self, now: Time, name: &str, sender: Option<u64>, lesson: &adapt::Lesson, label: Label) -> Option<Learned> {
         let slot = self.store.get(name);
         let mut entry = slot.write();
         let Entry { delta, share, day, changed } = &mut *entry;

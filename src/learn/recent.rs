@@ -15,7 +15,8 @@ pub(super) struct Recent {
 }
 
 fn octets(lesson: &Lesson) -> usize {
-    4 * (lesson.words.len() + lesson.pairs.len() + lesson.grams.len()) + 8 * lesson.dense.len() + 128
+    let sample = &lesson.sample;
+    4 * (sample.words.len() + sample.pairs.len() + sample.grams.len()) + 8 * sample.dense.len() + 128
 }
 
 impl Recent {

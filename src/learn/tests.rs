@@ -19,6 +19,17 @@ fn memo(n: usize) -> Vec<u8> {
     .into_bytes()
 }
 
+/// What the shipped model is less sure of.
+fn reminder(n: usize) -> Vec<u8> {
+    let goods = ["printer", "garden hose", "bicycle", "kettle", "lamp"];
+    format!(
+        "From: Carol <carol@acme.example>\r\nTo: Bob <bob@partner.example>\r\nSubject: Our {} of the week, number {n}\r\n\r\nDear customer,\r\n\r\n\
+         this week our {} is 20% off. Order it at http://acme.example/order/{n} or call us.\r\n\r\nCarol\r\n",
+        goods[n % 5], goods[n % 5]
+    )
+    .into_bytes()
+}
+
 const OFFER: &[u8] =
     b"From: Sales <sales@acme.example>\r\nTo: bob@partner.example\r\nSubject: Limited time offer\r\n\r\nDear customer, \
     act now and save 70% on all watches. Click here to order: http://watches.example/order Unsubscribe here.\r\n";
@@ -28,8 +39,12 @@ fn acme() -> TenantId {
 }
 
 fn warm(learner: &Learner, messages: usize) {
+    warm_with(learner, messages, memo);
+}
+
+fn warm_with(learner: &Learner, messages: usize, mail: fn(usize) -> Vec<u8>) {
     for n in 0..messages {
-        let (_, lesson) = learner.score(&acme(), &memo(n));
+        let (_, lesson) = learner.score(&acme(), &mail(n));
         learner.assume(at(0), &acme(), n as u64 % 40, &lesson);
     }
 }
@@ -111,10 +126,11 @@ fn a_label_teaches_at_once_and_only_its_own_tenant_may_give_it() {
 fn a_new_tenant_profits_from_the_node_until_its_own_mail_is_known() {
     let dir = tempfile::tempdir().expect("folder");
     let learner = Learner::new(scorer(), dir.path().into());
-    warm(&learner, 60);
+    warm_with(&learner, 60, reminder);
     let new = TenantId::new("new");
-    let shipped = scorer().score(&memo(900)).llr;
-    assert!(learner.score(&new, &memo(900)).0.llr < shipped);
+    let shipped = scorer().score(&reminder(900)).llr;
+    let adapted = learner.score(&new, &reminder(900)).0.llr;
+    assert!(adapted < shipped, "{adapted} {shipped}");
     assert_eq!((learned(&learner, "new"), learned(&learner, NODE)), (0, 50), "one tenant teaches the node its share");
 }
 
@@ -134,10 +150,9 @@ fn spam_is_never_assumed_to_be_ordinary() {
 
 #[test]
 fn hostile_files_are_refused_not_obeyed() {
-    use crate::score::adapt::{Delta, Share};
     let model = Model::clone(scorer().model());
     let mut delta = Delta::default();
-    delta.learn(&model, &Sample::default(), Label::Ham);
+    delta.learn(&model, &adapt::Lesson::default(), Label::Ham);
     let good = delta.to_bytes(&Share::default(), 3);
     assert!(Delta::from_bytes(&good).is_ok_and(|(d, _, day)| d.learned() == 1 && day == 3));
     for cut in (0..good.len()).step_by(4099) {

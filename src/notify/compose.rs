@@ -62,6 +62,19 @@ pub fn mail(settings: &Settings, notice: &Notice) -> Mail {
             text: released_text(block),
             to,
         },
+        Notice::Alert(alert) if alert.percent.is_some() => Mail {
+            subject: format!("Sending limit nearly reached: {}", alert.address),
+            text: format!(
+                "{} has nearly used up a limit of the sending policy \"{}\".\n\n  {}\n\n{} Which limits there are and why:\n\n  \
+                 outgate policy explain {}\n",
+                alert.address,
+                alert.policy,
+                alert.explanation,
+                what_is_done(alert.when_exceeded),
+                shell_word(&alert.address),
+            ),
+            to,
+        },
         Notice::Alert(alert) => Mail {
             subject: format!("Unusual sending: {}", alert.address),
             text: format!(
@@ -69,7 +82,7 @@ pub fn mail(settings: &Settings, notice: &Notice) -> Mail {
                  block the sender:\n\n  outgate blocks add sender {}{} --reason \"...\"\n",
                 alert.address,
                 alert.explanation,
-                what_is_done(settings.policy.when_exceeded),
+                what_is_done(alert.when_exceeded),
                 shell_word(&alert.address),
                 // A login without a domain may exist in other tenants, too.
                 if alert.address.contains('@') {
@@ -90,6 +103,28 @@ pub fn mail(settings: &Settings, notice: &Notice) -> Mail {
             to,
         },
     }
+}
+
+/// The mail to the sender itself, where the notice concerns it and it can be told.
+pub fn mail_to_sender(settings: &Settings, notice: &Notice) -> Option<Mail> {
+    let Notice::Alert(alert) = notice else { return None };
+    let (mailbox, _) = alert.mailbox.clone().zip(alert.percent)?;
+    let then = match alert.when_exceeded {
+        WhenExceeded::Alert => "Your administrators will be told when it is reached.",
+        WhenExceeded::Throttle => "Mail beyond it is put off until there is room again.",
+        WhenExceeded::Hold => "Mail beyond it is held until an administrator decides.",
+        WhenExceeded::Block | WhenExceeded::BlockUntilTomorrow => "Whoever passes it can no longer send mail to the outside.",
+    };
+    let ask = settings.public.help.as_ref().map_or_else(String::new, |help| format!(" Questions? {help}"));
+    Some(Mail {
+        subject: "You have nearly reached a sending limit".into(),
+        text: format!(
+            "You have sent much mail lately.\n\n  {}\n\n{then} If it was not you who sent so much, change your password and tell \
+             your administrators at once.{ask}\n",
+            alert.explanation
+        ),
+        to: vec![mailbox],
+    })
 }
 
 /// A word that a shell takes as it stands. Addresses come from outside, and a command in a mail gets pasted.
@@ -165,15 +200,12 @@ fn blocked_text(settings: &Settings, block: &Block, held: usize) -> String {
 
 fn evidence_text(text: &mut String, evidence: &Evidence) {
     let symbols: Vec<String> = evidence.symbols.iter().take(6).map(symbol).collect();
-    let _ = writeln!(
-        text,
-        "- {} {}  spam probability {:.3}, {} recipients\n    {}",
-        evidence.time.rfc3339(),
-        evidence.message_id,
-        evidence.probability,
-        evidence.recipients,
-        symbols.join(", ")
-    );
+    let what = if evidence.is_outcome() {
+        "what became of a message sent before".to_owned()
+    } else {
+        format!("spam probability {:.3}, {} recipients", evidence.probability, evidence.recipients)
+    };
+    let _ = writeln!(text, "- {} {}  {what}\n    {}", evidence.time.rfc3339(), evidence.message_id, symbols.join(", "));
 }
 
 fn symbol(signal: &Signal) -> String {
@@ -273,21 +305,24 @@ mod tests {
     fn an_alert_says_what_is_done_with_the_mail() {
         // It said "Nothing was stopped" also where the messages were held.
         let tenant = TenantId::new("acme");
-        let alert = Notice::Alert(Alert {
+        let alert = Alert {
             sender: SenderKey::account(&tenant, "alice"),
             tenant,
             address: "alice".into(),
             reason: Reason::RecipientsPerDay,
             explanation: "The limit is 5.".into(),
-        });
-        let mut settings = settings();
+            policy: "default".into(),
+            when_exceeded: WhenExceeded::Alert,
+            percent: None,
+            mailbox: None,
+        };
+        let settings = settings();
         for (when, wanted) in [
             (WhenExceeded::Alert, "Nothing was stopped."),
             (WhenExceeded::Throttle, "450 4.2.1"),
             (WhenExceeded::Hold, "outgate held list"),
         ] {
-            settings.policy.when_exceeded = when;
-            let text = mail(&settings, &alert).text;
+            let text = mail(&settings, &Notice::Alert(Alert { when_exceeded: when, ..alert.clone() })).text;
             assert!(text.contains(wanted), "{text}");
             assert_eq!(text.contains("Nothing was stopped"), when == WhenExceeded::Alert);
         }
@@ -355,6 +390,19 @@ operators = ["noc@RELAY.test", "night@relay.test"]
             recipients: 3,
         };
         Block { evidence: (1..=messages).map(evidence).collect(), ..block(BlockKind::Sender, "alice@acme.example") }
+    }
+
+    /// The notice used to give a bounce a spam probability of 0.000, as if it spoke for the sender.
+    #[test]
+    fn a_bounce_among_the_proof_has_no_probability() {
+        let mut block = proven(1);
+        let symbols = vec![Signal { name: "unknown_user".into(), weight: 1.5 }];
+        for evidence in &mut block.evidence {
+            (evidence.probability, evidence.llr, evidence.symbols) = (0.0, 0.0, symbols.clone());
+        }
+        let text = mail(&people(), &Notice::Blocked { block: Arc::new(block), held: 0 }).text;
+        assert!(text.contains("  what became of a message sent before\n    unknown_user +1.5"), "{text}");
+        assert!(!text.contains("spam probability"), "{text}");
     }
 
     #[test]
@@ -463,7 +511,17 @@ operators = ["noc@RELAY.test", "night@relay.test"]
         let tenant = TenantId::new("acme");
         let sender = SenderKey::account(&tenant, "alice");
         let (address, explanation) = ("alice".into(), "The limit is 5.".into());
-        let alert = Alert { sender, tenant, address, reason: Reason::RecipientsPerDay, explanation };
+        let alert = Alert {
+            sender,
+            tenant,
+            address,
+            reason: Reason::RecipientsPerDay,
+            explanation,
+            policy: "default".into(),
+            when_exceeded: WhenExceeded::Alert,
+            percent: None,
+            mailbox: None,
+        };
         let call = webhook(&Notice::Alert(alert), now);
         assert_eq!((&call["event"], &call["summary"]), (&json!("alert"), &json!("alert: alice: The limit is 5.")));
         assert_eq!(call["detail"]["alert"]["reason"], "recipients_per_day");

@@ -106,6 +106,10 @@ mod tests {
             address: sender.into(),
             reason: Reason::RecipientsPerDay,
             explanation: String::new(),
+            policy: "default".into(),
+            when_exceeded: crate::config::policies::WhenExceeded::Alert,
+            percent: None,
+            mailbox: None,
         })
     }
 

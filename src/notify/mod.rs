@@ -27,7 +27,7 @@ pub enum Notice {
         /// The record.
         block: Arc<Block>,
     },
-    /// A ceiling was passed or a rule fired without a block.
+    /// A ceiling was passed without a block, or is nearly reached (then its sender is told too).
     Alert(Alert),
     /// Several accounts of one tenant turned bad within a day: rather a leak of passwords than one careless user.
     Trouble {
@@ -53,6 +53,7 @@ impl Notice {
         match self {
             Self::Blocked { .. } => "block.opened",
             Self::Released { .. } => "block.released",
+            Self::Alert(alert) if alert.percent.is_some() => "warning",
             Self::Alert(_) => "alert",
             Self::Trouble { .. } => "tenant.trouble",
         }
@@ -64,7 +65,10 @@ impl Notice {
         let tenant = self.tenant().map_or("", TenantId::as_str);
         match self {
             Self::Blocked { block, .. } | Self::Released { block } => format!("{}|{tenant}|{}", self.event(), block.reference),
-            Self::Alert(alert) => format!("{}|{tenant}|{}|{}", self.event(), alert.sender, alert.reason.as_str()),
+            Self::Alert(alert) => {
+                let percent = alert.percent.unwrap_or(100);
+                format!("{}|{tenant}|{}|{}|{percent}", self.event(), alert.sender, alert.reason.as_str())
+            }
             Self::Trouble { blocked, .. } => format!("{}|{tenant}|{blocked}", self.event()),
         }
     }

@@ -126,6 +126,9 @@ impl Outbox {
             Notice::Blocked { block, .. } => Some(block.reference),
             _ => None,
         };
+        if let Some(mail) = compose::mail_to_sender(&settings, notice) {
+            self.send_or_keep(unsent, Outgoing { mail, block: None }).await;
+        }
         if dedup.check(notice, &compose::line(notice)) == Verdict::Send {
             self.send_or_keep(unsent, Outgoing { mail: compose::mail(&settings, notice), block }).await;
         } else if let Some(reference) = block {

@@ -1,43 +1,146 @@
 //! Plain ceilings: rules that people can read.
 
-use crate::config::settings::Policy;
+use crate::config::settings::{Policy, WhenExceeded};
 use crate::reputation::window::Counts;
 use crate::types::Reason;
 
-/// Recipients to be added.
+/// What a message, or a recipient at RCPT, would add.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Recipients {
-    /// External.
+pub struct Adding {
+    /// External recipients.
     pub external: u32,
-    /// Internal.
+    /// Internal recipients.
     pub internal: u32,
+    /// External recipients that are new to the sender.
+    pub new: u32,
+    /// Messages.
+    pub messages: u32,
+    /// Their size in KiB, rounded up.
+    pub kib: u32,
+}
+
+/// What is there already, with what other transactions have reserved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Recipients of the same transaction.
+    pub in_message: u32,
+    /// Messages of the last minute.
+    pub minute_messages: u32,
+    /// The last hour.
+    pub hour: Counts,
+    /// The last day.
+    pub day: Counts,
+}
+
+/// A ceiling with what there is of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Gauge {
+    /// Which.
+    pub reason: Reason,
+    /// Its figure; 0 = none.
+    pub limit: u64,
+    /// What is used.
+    pub used: u64,
+    /// What would come.
+    adds: u64,
+}
+
+/// How near a message came to a ceiling without passing it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Near {
+    /// Which ceiling.
+    pub reason: Reason,
+    /// 75 or 90.
+    pub percent: u8,
+    /// Its figure.
+    pub limit: u64,
+    /// What is used with the message.
+    pub used: u64,
 }
 
 /// Whether the policy has any ceiling, so that the sums are worth making.
-pub const fn any(policy: &Policy) -> bool {
-    policy.recipients_external_per_hour > 0 || policy.recipients_internal_per_hour > 0 || policy.recipients_per_day > 0
+pub fn any(policy: &Policy) -> bool {
+    policy.bounce_share > 0.0 || gauges(policy, &Load::default(), Adding::default()).iter().any(|g| g.limit > 0)
 }
 
-/// The ceiling that these recipients would pass, by what the last hour and day hold already (with what is reserved), and
-/// its figure. Only the recipients that come count: internal mail goes on when the external ceiling is reached.
-pub fn exceeded(policy: &Policy, hour: Counts, day: Counts, add: Recipients) -> Option<(Reason, u64)> {
-    let over = |limit: u64, have: u64, more: u32| limit > 0 && more > 0 && have + u64::from(more) > limit;
-    if over(policy.recipients_external_per_hour, u64::from(hour.external), add.external) {
-        return Some((Reason::RecipientsExternalPerHour, policy.recipients_external_per_hour));
-    }
-    if over(policy.recipients_internal_per_hour, u64::from(hour.internal), add.internal) {
-        return Some((Reason::RecipientsInternalPerHour, policy.recipients_internal_per_hour));
-    }
+/// All ceilings that are counts, in the order in which they are looked at.
+pub fn gauges(policy: &Policy, load: &Load, add: Adding) -> [Gauge; 8] {
+    let gauge = |reason, limit, used: u64, adds: u32| Gauge { reason, limit, used, adds: adds.into() };
     let all = add.external.saturating_add(add.internal);
-    over(policy.recipients_per_day, day.recipients(), all).then_some((Reason::RecipientsPerDay, policy.recipients_per_day))
+    let (hour, day) = (load.hour, load.day);
+    [
+        gauge(Reason::RecipientsExternalPerHour, policy.recipients_external_per_hour, hour.external.into(), add.external),
+        gauge(Reason::RecipientsInternalPerHour, policy.recipients_internal_per_hour, hour.internal.into(), add.internal),
+        gauge(Reason::RecipientsPerDay, policy.recipients_per_day, day.recipients(), all),
+        gauge(Reason::RecipientsNewPerDay, policy.recipients_new_per_day, day.new.into(), add.new),
+        gauge(Reason::RecipientsPerMessage, policy.recipients_per_message, load.in_message.into(), all),
+        gauge(Reason::MessagesPerMinute, policy.messages_per_minute, load.minute_messages.into(), add.messages),
+        gauge(Reason::MessagesPerDay, policy.messages_per_day, day.messages.into(), add.messages),
+        gauge(Reason::BytesPerDay, policy.bytes_per_day.div_ceil(1024), day.kib.into(), add.kib),
+    ]
 }
 
-/// Number of a ceiling (for what is remembered of it) and its window in minutes.
-pub const fn place(reason: Reason) -> (usize, u32) {
+/// The ceiling that this would pass, and its figure. Only what comes counts: internal mail goes on when the external ceiling
+/// is reached.
+pub fn exceeded(policy: &Policy, load: &Load, add: Adding) -> Option<(Reason, u64)> {
+    let passed = gauges(policy, load, add).into_iter().find(|g| g.limit > 0 && g.adds > 0 && g.used + g.adds > g.limit);
+    passed.map(|g| (g.reason, g.limit)).or_else(|| bounced(policy, load, add))
+}
+
+/// The share of unknown users, as a ceiling in percent.
+fn bounced(policy: &Policy, load: &Load, add: Adding) -> Option<(Reason, u64)> {
+    let (bounces, external) = (load.day.bounces, load.day.external);
+    let over = policy.bounce_share > 0.0
+        && add.external > 0
+        && u64::from(external) >= policy.bounce_share_min_recipients
+        && f64::from(bounces) > policy.bounce_share * f64::from(external);
+    over.then(|| (Reason::BounceShare, limit(policy, Reason::BounceShare)))
+}
+
+/// The ceilings of which this would use up 75 % or 90 % without passing them. Only those of an hour or a day, which can be
+/// used up.
+pub fn near(policy: &Policy, load: &Load, add: Adding) -> Vec<Near> {
+    let level = |g: &Gauge| {
+        let used = g.used + g.adds;
+        let percent = [90_u8, 75].into_iter().find(|p| g.limit > 0 && used * 100 >= g.limit * u64::from(*p))?;
+        let budget = !matches!(g.reason, Reason::RecipientsPerMessage | Reason::MessagesPerMinute);
+        (budget && g.adds > 0 && used <= g.limit).then_some(Near { reason: g.reason, percent, limit: g.limit, used })
+    };
+    gauges(policy, load, add).iter().filter_map(level).collect()
+}
+
+/// The figure of a ceiling; 0 = none. Sizes in KiB, the bounce share in percent.
+pub fn limit(policy: &Policy, reason: Reason) -> u64 {
+    if reason == Reason::BounceShare {
+        return (policy.bounce_share * 100.0).round() as u64;
+    }
+    gauges(policy, &Load::default(), Adding::default()).iter().find(|g| g.reason == reason).map_or(0, |g| g.limit)
+}
+
+/// The figure of a ceiling in words.
+pub fn figure(reason: Reason, limit: u64) -> String {
     match reason {
-        Reason::RecipientsExternalPerHour => (0, 60),
-        Reason::RecipientsInternalPerHour => (1, 60),
-        _ => (2, 24 * 60),
+        Reason::BytesPerDay => format!("{limit} KiB"),
+        Reason::BounceShare => format!("{limit} %"),
+        _ => limit.to_string(),
+    }
+}
+
+/// What the policy does beyond this ceiling. Mail that only comes too fast waits where other mail would get its sender
+/// blocked: it fits again within a minute, and a pace is no sign of misuse.
+pub const fn response(policy: &Policy, reason: Reason) -> WhenExceeded {
+    match (reason, policy.when_exceeded) {
+        (Reason::MessagesPerMinute, WhenExceeded::Block | WhenExceeded::BlockUntilTomorrow) => WhenExceeded::Throttle,
+        (_, when) => when,
+    }
+}
+
+/// Window of a ceiling in minutes: people are told of it once in that time.
+pub const fn window_minutes(reason: Reason) -> u32 {
+    match reason {
+        Reason::MessagesPerMinute => 1,
+        Reason::RecipientsExternalPerHour | Reason::RecipientsInternalPerHour | Reason::RecipientsPerMessage => 60,
+        _ => 24 * 60,
     }
 }
 
@@ -61,9 +164,72 @@ mod tests {
             ((0, 0), (10, 15), (0, 0), None),
         ] {
             let counts = |(external, internal): (u32, u32)| Counts { external, internal, ..Counts::default() };
-            let add = Recipients { external: add.0, internal: add.1 };
-            assert_eq!(exceeded(&policy, counts(hour), counts(day), add), wanted);
+            let load = Load { hour: counts(hour), day: counts(day), ..Load::default() };
+            assert_eq!(exceeded(&policy, &load, Adding { external: add.0, internal: add.1, ..Adding::default() }), wanted);
         }
         assert!(any(&policy) && !any(&settings().policy));
+    }
+
+    #[test]
+    fn the_other_ceilings() {
+        let base = settings().policy;
+        let load = Load {
+            in_message: 4,
+            minute_messages: 3,
+            day: Counts { messages: 9, new: 7, kib: 100, external: 40, bounces: 9, ..Counts::default() },
+            ..Load::default()
+        };
+        let one = Adding { external: 1, internal: 0, new: 1, messages: 1, kib: 1 };
+        let with = |change: fn(&mut Policy, u64), figure| {
+            let mut policy = base.clone();
+            change(&mut policy, figure);
+            assert!(any(&policy));
+            exceeded(&policy, &load, one)
+        };
+        type Case = (fn(&mut Policy, u64), Reason, u64);
+        let cases: [Case; 5] = [
+            (|p, n| p.recipients_new_per_day = n, Reason::RecipientsNewPerDay, 7),
+            (|p, n| p.recipients_per_message = n, Reason::RecipientsPerMessage, 4),
+            (|p, n| p.messages_per_minute = n, Reason::MessagesPerMinute, 3),
+            (|p, n| p.messages_per_day = n, Reason::MessagesPerDay, 9),
+            (|p, n| p.bytes_per_day = n * 1024, Reason::BytesPerDay, 100),
+        ];
+        for (change, reason, used) in cases {
+            assert_eq!(with(change, used), Some((reason, used)), "full");
+            assert_eq!(with(change, used + 1), None, "room for one");
+        }
+        // 9 of 40 are 22.5 %.
+        assert_eq!(with(|p, n| p.bounce_share = n as f64 / 100.0, 22), Some((Reason::BounceShare, 22)));
+        assert_eq!(with(|p, n| p.bounce_share = n as f64 / 100.0, 23), None);
+        let few = |p: &mut Policy, n| {
+            p.bounce_share = 0.1;
+            p.bounce_share_min_recipients = n;
+        };
+        assert_eq!(with(few, 40), Some((Reason::BounceShare, 10)));
+        assert_eq!(with(few, 41), None, "too few recipients to speak of a share");
+    }
+
+    #[test]
+    fn a_ceiling_warns_before_it_is_reached() {
+        let mut policy = settings().policy;
+        policy.recipients_per_day = 20;
+        policy.messages_per_minute = 1;
+        let level = |used, add| {
+            let load = Load { day: Counts { external: used, ..Counts::default() }, ..Load::default() };
+            let near = near(&policy, &load, Adding { external: add, messages: 1, ..Adding::default() });
+            near.first().map(|n| (n.percent, n.used))
+        };
+        assert_eq!([level(13, 1), level(14, 1), level(16, 1)], [None, Some((75, 15)), Some((75, 17))]);
+        assert_eq!([level(17, 1), level(19, 1), level(19, 2)], [Some((90, 18)), Some((90, 20)), None]);
+    }
+
+    #[test]
+    fn what_comes_too_fast_waits_and_is_no_reason_to_block() {
+        let mut policy = settings().policy;
+        policy.when_exceeded = WhenExceeded::Block;
+        assert_eq!(response(&policy, Reason::MessagesPerMinute), WhenExceeded::Throttle);
+        assert_eq!(response(&policy, Reason::MessagesPerDay), WhenExceeded::Block);
+        policy.when_exceeded = WhenExceeded::Hold;
+        assert_eq!(response(&policy, Reason::MessagesPerMinute), WhenExceeded::Hold);
     }
 }

@@ -23,6 +23,14 @@ pub const fn help(reason: Reason) -> &'static str {
         Reason::RecipientsExternalPerHour => "The sender reached the limit of external recipients per hour.",
         Reason::RecipientsInternalPerHour => "The sender reached the limit of internal recipients per hour.",
         Reason::RecipientsPerDay => "The sender reached the limit of recipients per day.",
+        Reason::RecipientsNewPerDay => "The sender reached the limit of new recipients per day.",
+        Reason::RecipientsPerMessage => "The sender reached the limit of recipients per message.",
+        Reason::MessagesPerMinute => "The sender reached the limit of messages per minute.",
+        Reason::MessagesPerDay => "The sender reached the limit of messages per day.",
+        Reason::BytesPerDay => "The sender reached the limit of message size per day.",
+        Reason::BounceShare => {
+            "Too many of the addresses the sender wrote to in the last day do not exist. Is an old or bought list in use?"
+        }
         Reason::Blocked => "The sender is blocked.",
         Reason::BlockedWebsite => "The message links to a website that is blocked.",
         Reason::Admin => "An administrator blocked this.",
@@ -55,8 +63,9 @@ fn blocked(settings: &Settings, what: &str, reference: BlockRef) -> Reply {
 /// The reply for a message or recipient that is not taken (`action` is `Defer` or `Reject`) for a reason other than a
 /// block; `None` where the mail goes.
 pub fn reply(reason: Reason, action: Action) -> Option<Reply> {
+    let permanent = action == Action::Reject;
     let ceiling = |what: &str| {
-        Some(if action == Action::Reject {
+        Some(if permanent {
             // RFC 3463 section 3.6, X.5.3: the sender's server may split it; a temporary code would only delay the bounce.
             Reply::new(550, (5, 5, 3), format!("Too many recipients at once: this sender's limit is on {what}; send it in parts"))
         } else {
@@ -67,6 +76,18 @@ pub fn reply(reason: Reason, action: Action) -> Option<Reply> {
         Reason::RecipientsExternalPerHour => ceiling("external recipients per hour"),
         Reason::RecipientsInternalPerHour => ceiling("internal recipients per hour"),
         Reason::RecipientsPerDay => ceiling("recipients per day"),
+        Reason::RecipientsNewPerDay => ceiling("new recipients per day"),
+        Reason::RecipientsPerMessage if permanent => ceiling("recipients per message"),
+        // RFC 5321 section 4.5.3.1.10: the client sends the rest in another transaction.
+        Reason::RecipientsPerMessage => Some(Reply::new(452, (4, 5, 3), "Too many recipients, send the rest in another message")),
+        Reason::MessagesPerMinute => ceiling("messages per minute"),
+        Reason::MessagesPerDay => ceiling("messages per day"),
+        // RFC 3463 section 3.4, X.3.4.
+        Reason::BytesPerDay if permanent => Some(Reply::new(552, (5, 3, 4), "Message larger than this sender may send in a day")),
+        Reason::BytesPerDay => ceiling("octets per day"),
+        Reason::BounceShare => {
+            Some(Reply::new(450, (4, 2, 1), "Too many recipients of this sender do not exist, try again later"))
+        }
         Reason::SuspiciousContent | Reason::Watched => Some(Reply::new(550, (5, 7, 1), "Message refused as suspicious")),
         Reason::ForeignSender => Some(foreign_sender()),
         Reason::Clean
@@ -153,6 +174,12 @@ mod tests {
             Reason::RecipientsExternalPerHour,
             Reason::RecipientsInternalPerHour,
             Reason::RecipientsPerDay,
+            Reason::RecipientsNewPerDay,
+            Reason::RecipientsPerMessage,
+            Reason::MessagesPerMinute,
+            Reason::MessagesPerDay,
+            Reason::BytesPerDay,
+            Reason::BounceShare,
             Reason::Blocked,
             Reason::BlockedWebsite,
             Reason::Admin,

@@ -62,6 +62,11 @@ pub(super) fn active(connection: &Connection) -> Result<Vec<Block>, RecordsError
     collect(connection, "SELECT body, evidence FROM block WHERE state = 'active' ORDER BY opened_at", Vec::new())
 }
 
+/// Those opened at or after `since`, oldest first, without their evidence.
+pub(super) fn opened(connection: &Connection, since: Time) -> Result<Vec<Block>, RecordsError> {
+    collect(connection, "SELECT body, '[]' FROM block WHERE opened_at >= ?1 ORDER BY opened_at", vec![since.0.into()])
+}
+
 /// Those that ended at or after `since`, in the order of their ends.
 pub(super) fn ended(connection: &Connection, since: Time) -> Result<Vec<Block>, RecordsError> {
     let sql = "SELECT body, evidence FROM block WHERE state <> 'active' AND ended_at >= ?1 ORDER BY ended_at";

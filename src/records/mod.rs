@@ -316,6 +316,11 @@ impl Records {
         self.store.read_now(blocks::active)
     }
 
+    /// Blocks opened at or after `since`, for the start, oldest first and without their evidence.
+    pub fn opened_blocks(&self, since: Time) -> Result<Vec<Block>, RecordsError> {
+        self.store.read_now(|c| blocks::opened(c, since))
+    }
+
     /// Blocks that ended at or after `since`, for the start, in the order of their ends.
     pub fn ended_blocks(&self, since: Time) -> Result<Vec<Block>, RecordsError> {
         self.store.read_now(|c| blocks::ended(c, since))

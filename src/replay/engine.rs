@@ -2,7 +2,7 @@
 
 use crate::blocks::rules;
 use crate::config::Settings;
-use crate::judge::{Judge, MessageFacts, NewBlock, Reservation, Reserve};
+use crate::judge::{Judge, MessageFacts, NewBlock, Reservation, Reserve, Trial};
 use crate::reputation::mix;
 use crate::types::{Action, Block, BlockRef, Identity, MessageId, OutcomeClass, Reason, Reply, Time};
 use std::sync::Arc;
@@ -33,6 +33,8 @@ pub struct Ruling {
     pub reply: Option<Reply>,
     /// The content may be learned as the tenant's ordinary mail.
     pub teaches: bool,
+    /// What a policy in shadow mode would have done.
+    pub trial: Option<Trial>,
 }
 
 impl Engine {
@@ -83,6 +85,7 @@ impl Engine {
                 opened: None,
                 reply: None,
                 teaches: false,
+                trial: None,
             };
         }
         let mut held = Reservation::default();
@@ -111,6 +114,7 @@ impl Engine {
                     opened: None,
                     reply: Some(reply),
                     teaches: false,
+                    trial: None,
                 };
             }
             Some(_) => self.judge.judge(self.now, &MessageFacts { recipients: &taken, ..facts.clone() }, identity, held),
@@ -126,6 +130,7 @@ impl Engine {
             opened,
             reply: judgement.reply,
             teaches: judgement.teaches,
+            trial: judgement.trial,
         }
     }
 

@@ -6,7 +6,7 @@ use super::event::{Content, Event, Message, Outcome, Status, What};
 use crate::config::Settings;
 use crate::delivery::outcome as delivery;
 use crate::identity;
-use crate::judge::{MessageFacts, RecipientFacts};
+use crate::judge::{MessageFacts, RecipientFacts, Trial};
 use crate::learn::{self, Learner};
 use crate::policy::reasons;
 use crate::reputation::{hash_text, mix};
@@ -17,7 +17,7 @@ use crate::types::{
     Time, stable_hash,
 };
 use serde_json::json;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, BufRead, Read, Write};
 use std::sync::Arc;
 
@@ -53,6 +53,33 @@ pub struct Summary {
     pub errors: u64,
     /// Blocks: reference, kind, subject, reason, messages refused by it (the one that opened it too).
     pub blocks: Vec<(String, &'static str, String, &'static str, u64)>,
+    /// What policies in shadow mode would have done.
+    pub shadows: BTreeMap<String, Shadow>,
+}
+
+/// What one policy in shadow mode would have done.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Shadow {
+    /// Messages by action: accept, high_risk, hold, defer, reject.
+    pub actions: [u64; 5],
+    /// Messages by what it would have done with those that it would not have let go, and why.
+    pub reasons: BTreeMap<&'static str, u64>,
+    /// Blocks it would have opened: sender and reason, the first thousand.
+    pub blocks: Vec<(String, &'static str)>,
+}
+
+/// Blocks of one policy in shadow mode that a summary names.
+const SHADOW_BLOCKS: usize = 1000;
+
+/// Place of an action in the counts of a summary.
+const fn place(action: Action) -> usize {
+    match action {
+        Action::Accept => 0,
+        Action::HighRisk => 1,
+        Action::Hold => 2,
+        Action::Defer => 3,
+        Action::Reject => 4,
+    }
 }
 
 /// Runs all lines of `input`; answers to `out`, complaints about lines to `err`.
@@ -169,6 +196,7 @@ impl Replay {
             probability: 0.5,
             symbols: &[],
             link_hosts: &[],
+            octets: 0,
             is_report: false,
             listed: 0.0,
         };
@@ -192,6 +220,7 @@ impl Replay {
                 facts.symbols = &score.symbols;
                 facts.link_hosts = &score.link_hosts;
                 facts.is_report = score.is_report;
+                facts.octets = raw.len() as u64;
             }
         }
         let ruling = self.engine.message(&facts);
@@ -281,14 +310,7 @@ impl Replay {
                 reasons::reply(ruling.reason, ruling.action).map_or_else(|| "451 4.3.0 Try again later".into(), |r| r.one_line())
             }
         };
-        let place = match ruling.action {
-            Action::Accept => 0,
-            Action::HighRisk => 1,
-            Action::Hold => 2,
-            Action::Defer => 3,
-            Action::Reject => 4,
-        };
-        if let Some(count) = self.summary.actions.get_mut(place) {
+        if let Some(count) = self.summary.actions.get_mut(place(ruling.action)) {
             *count += 1;
         }
         self.out.extend_from_slice(b"{\"id\":");
@@ -297,7 +319,26 @@ impl Replay {
         self.out.extend_from_slice(ruling.action.as_str().as_bytes());
         self.out.extend_from_slice(b"\",\"reply\":");
         write_text(&mut self.out, &reply);
+        if let Some(trial) = &ruling.trial {
+            self.shadow(who, trial);
+        }
         self.out.extend_from_slice(b"}\n");
+    }
+
+    /// What a policy in shadow mode would have done, in the line of the message and in the summary.
+    fn shadow(&mut self, who: &Identity, trial: &Trial) {
+        let word = json!({ "policy": trial.policy, "action": trial.action, "reason": trial.reason, "opens_block": trial.opens });
+        self.out.extend_from_slice(format!(",\"shadow\":{word}").as_bytes());
+        let shadow = self.summary.shadows.entry(trial.policy.clone()).or_default();
+        if let Some(count) = shadow.actions.get_mut(place(trial.action)) {
+            *count += 1;
+        }
+        if trial.action != Action::Accept {
+            *shadow.reasons.entry(trial.reason.as_str()).or_default() += 1;
+        }
+        if trial.opens && shadow.blocks.len() < SHADOW_BLOCKS {
+            shadow.blocks.push((who.address.to_string(), trial.reason.as_str()));
+        }
     }
 
     /// A block was opened.

@@ -57,9 +57,6 @@ pub struct Sender {
     /// within the bound of one.
     #[serde(skip)]
     last_message: (u64, f32),
-    /// When people were last told of each ceiling, in minutes since the epoch.
-    #[serde(skip)]
-    alerted: [u32; 3],
 }
 
 /// The detector's sums, by what brought them up; what blocks is all of them together. Apart, since what speaks for one does
@@ -181,7 +178,6 @@ impl Sender {
             reserved_external: 0,
             reserved_internal: 0,
             last_message: (0, 0.0),
-            alerted: [0; 3],
         }
     }
 
@@ -340,17 +336,6 @@ impl Sender {
         self.windows.forget(all);
         self.forgiven = self.forgiven.max(now);
         self.last_message = (0, 0.0);
-    }
-
-    /// Whether people are to be told of the ceiling `which` (0-2) now: once in `minutes`.
-    pub fn alert_due(&mut self, now: Time, which: usize, minutes: u32) -> bool {
-        let minute = u32::try_from(now.as_secs().div_euclid(60)).unwrap_or(0);
-        let Some(last) = self.alerted.get_mut(which) else { return false };
-        let due = *last == 0 || minute >= last.saturating_add(minutes);
-        if due {
-            *last = minute.max(1);
-        }
-        due
     }
 }
 

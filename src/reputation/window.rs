@@ -14,7 +14,7 @@ const FINE_MINUTES: u32 = 70;
 const FINEST_MINUTES: u32 = 10;
 
 /// Counters of a bucket.
-const COUNTERS: usize = 6;
+const COUNTERS: usize = 7;
 /// Buckets that room is made for at a time.
 const GROWTH: usize = 4;
 
@@ -33,16 +33,19 @@ pub struct Counts {
     pub spam: u32,
     /// Unknown users bounced.
     pub bounces: u32,
+    /// Size of mail that was taken, in KiB, each message rounded up; only where a policy limits it.
+    #[serde(default)]
+    pub kib: u32,
 }
 
 impl Counts {
     /// In the order in which buckets hold them.
     const fn array(self) -> [u32; COUNTERS] {
-        [self.messages, self.external, self.internal, self.new, self.spam, self.bounces]
+        [self.messages, self.external, self.internal, self.new, self.spam, self.bounces, self.kib]
     }
 
-    const fn of([messages, external, internal, new, spam, bounces]: [u32; COUNTERS]) -> Self {
-        Self { messages, external, internal, new, spam, bounces }
+    const fn of([messages, external, internal, new, spam, bounces, kib]: [u32; COUNTERS]) -> Self {
+        Self { messages, external, internal, new, spam, bounces, kib }
     }
 
     fn each(&mut self, other: Self, f: impl Fn(u32, u32) -> u32) {

@@ -7,6 +7,7 @@ use super::features::Sample;
 use super::model::Model;
 use super::text::{GRAMS_AT, PAIRS_AT};
 use super::train::{self, Dice, Recipe, Weights};
+use std::sync::OnceLock;
 
 /// Corpora whose terms allow a shipped model. Others are for judging it only.
 pub const TRAINABLE: [&str; 5] = ["spamassassin", "cwl_email_corpus", "glitchy_spam_archive", "foff_milter_old", "bounces"];
@@ -70,6 +71,7 @@ fn quantise(weights: &Weights) -> Model {
         offset: 0.0,
         prototypes: Vec::new(),
         manifest: String::new(),
+        replayed: OnceLock::new(),
     }
 }
 

@@ -5,14 +5,14 @@ use super::calibrate;
 use super::corpus::{Corpus, Item};
 use super::train::{self, Recipe};
 
-/// The figures of one comparison of ham with spam.
+/// The figures of ham held against spam.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Figures {
     /// Whose ham.
     pub ham: String,
-    /// Whose spam.
+    /// Whose spam, or which protocol was followed.
     pub spam: String,
-    /// Messages of ham and of spam.
+    /// Messages of ham and of spam; those judged by several models count as often.
     pub messages: [usize; 2],
     /// 100 · (1 − area under the ROC curve).
     pub one_minus_auc_percent: f64,
@@ -22,37 +22,79 @@ pub struct Figures {
     pub caught_at_half: f64,
     /// Spam caught where 0.1 % of ham is hit, percent.
     pub caught_at_0_1: f64,
+    /// Its 95 % confidence interval (Wilson 1927), percent.
+    pub interval_at_0_1: [f64; 2],
+    /// Spam caught where 0.5 % of ham is hit, percent.
+    pub caught_at_0_5: f64,
     /// Spam caught where 1 % of ham is hit, percent.
     pub caught_at_1: f64,
+    /// Its 95 % confidence interval, percent.
+    pub interval_at_1: [f64; 2],
     /// Expected calibration error in 20 bins, both classes weighing the same, percent.
     pub calibration_error: f64,
 }
 
-/// Computes the figures of log-likelihood ratios.
-pub fn figures(ham_name: &str, spam_name: &str, ham: &[f64], spam: &[f64]) -> Figures {
-    let mut sorted = ham.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let below = |x: f64| sorted.partition_point(|h| *h < x) as f64;
-    let not_above = |x: f64| sorted.partition_point(|h| *h <= x) as f64;
-    let n = ham.len().max(1) as f64;
-    let auc = spam.iter().map(|s| (below(*s) + not_above(*s)) / 2.0).sum::<f64>() / (n * spam.len().max(1) as f64);
-    let above = |list: &[f64], cut: f64| 100.0 * list.iter().filter(|x| **x > cut).count() as f64 / list.len().max(1) as f64;
-    // At most this share of ham may lie above the cut.
-    let cut = |share: f64| {
-        let allowed = (share * n).floor() as usize;
-        sorted.len().checked_sub(allowed + 1).and_then(|at| sorted.get(at)).copied().unwrap_or(f64::NEG_INFINITY)
-    };
+/// Log-likelihood ratios that one model gave to ham and to spam.
+#[derive(Debug, Clone, Default)]
+pub struct Judged {
+    /// Of ham.
+    pub ham: Vec<f64>,
+    /// Of spam.
+    pub spam: Vec<f64>,
+}
+
+impl Judged {
+    /// Spam above the cut that this share of ham may exceed.
+    fn caught(&self, share: f64) -> f64 {
+        let mut sorted = self.ham.clone();
+        sorted.sort_by(f64::total_cmp);
+        let allowed = (share * sorted.len() as f64).floor() as usize;
+        let cut = sorted.len().checked_sub(allowed + 1).and_then(|at| sorted.get(at)).copied().unwrap_or(f64::NEG_INFINITY);
+        self.spam.iter().filter(|x| **x > cut).count() as f64
+    }
+
+    /// For each spam the share of ham that lies below it, summed.
+    fn ranked(&self) -> f64 {
+        let mut sorted = self.ham.clone();
+        sorted.sort_by(f64::total_cmp);
+        let below = |x: f64| sorted.partition_point(|h| *h < x) + sorted.partition_point(|h| *h <= x);
+        self.spam.iter().map(|s| below(*s) as f64 / 2.0).sum::<f64>() / sorted.len().max(1) as f64
+    }
+}
+
+/// The figures of messages judged by one model, or by several, each of which a tenant might have: then each has its own cut,
+/// and what is caught is counted together. `distinct` is the number of different spams, for the intervals.
+pub fn figures(ham_name: &str, spam_name: &str, judged: &[Judged], distinct: usize) -> Figures {
+    let all = |of: &dyn Fn(&Judged) -> f64| judged.iter().map(of).sum::<f64>();
+    let hams = all(&|j| j.ham.len() as f64).max(1.0);
+    let spams = all(&|j| j.spam.len() as f64).max(1.0);
+    let positive = |list: &[f64]| list.iter().filter(|x| **x > 0.0).count() as f64;
+    let caught = |share: f64| all(&|j| j.caught(share)) / spams;
+    let interval = |share: f64| wilson(share, distinct.max(1) as f64).map(|p| 100.0 * p);
+    let ham: Vec<f64> = judged.iter().flat_map(|j| &j.ham).copied().collect();
+    let spam: Vec<f64> = judged.iter().flat_map(|j| &j.spam).copied().collect();
     Figures {
         ham: ham_name.into(),
         spam: spam_name.into(),
         messages: [ham.len(), spam.len()],
-        one_minus_auc_percent: 100.0 * (1.0 - auc),
-        false_positives_at_half: above(ham, 0.0),
-        caught_at_half: above(spam, 0.0),
-        caught_at_0_1: above(spam, cut(0.001)),
-        caught_at_1: above(spam, cut(0.01)),
-        calibration_error: 100.0 * calibration_error(ham, spam),
+        one_minus_auc_percent: 100.0 * (1.0 - all(&Judged::ranked) / spams),
+        false_positives_at_half: 100.0 * all(&|j| positive(&j.ham)) / hams,
+        caught_at_half: 100.0 * all(&|j| positive(&j.spam)) / spams,
+        caught_at_0_1: 100.0 * caught(0.001),
+        interval_at_0_1: interval(caught(0.001)),
+        caught_at_0_5: 100.0 * caught(0.005),
+        caught_at_1: 100.0 * caught(0.01),
+        interval_at_1: interval(caught(0.01)),
+        calibration_error: 100.0 * calibration_error(&ham, &spam),
     }
+}
+
+/// 95 % confidence interval of a share seen in `n` (Wilson 1927).
+fn wilson(share: f64, n: f64) -> [f64; 2] {
+    const Z: f64 = 1.96;
+    let middle = (share + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
+    let half = Z / (1.0 + Z * Z / n) * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
+    [middle - half, middle + half]
 }
 
 fn calibration_error(ham: &[f64], spam: &[f64]) -> f64 {
@@ -93,8 +135,8 @@ pub fn leave_one_out(corpora: &[Corpus], items: &[Item], padded: &[Item], recipe
     }
     let mut out = Vec::new();
     for (tenants, trained) in tenants {
-        let mut pooled: Vec<(Vec<f64>, Vec<f64>)> = vec![(Vec::new(), Vec::new()); tenants.len()];
-        let mut pooled_padded: Vec<f64> = Vec::new();
+        // Per tenant: judged by each model; and the same ham against padded spam.
+        let mut pooled: Vec<[Vec<Judged>; 2]> = vec![[Vec::new(), Vec::new()]; tenants.len()];
         for source in &spam_sources {
             let held = |i: &Item| if i.spam { i.source == *source } else { trained && tenants.contains(&i.source) };
             let train: Vec<&Item> = items.iter().filter(|i| trainable(i) && !held(i)).collect();
@@ -102,18 +144,20 @@ pub fn leave_one_out(corpora: &[Corpus], items: &[Item], padded: &[Item], recipe
             let (slope, offset) = calibrate::platt(&build::held_out_margins(&train, recipe));
             let llr = |i: &Item| f64::from(slope * weights.margin(&i.sample) + offset - build::CAUTION);
             let spam: Vec<f64> = items.iter().filter(|i| i.spam && i.source == *source).map(llr).collect();
-            pooled_padded.extend(padded.iter().filter(|i| i.source == *source).map(llr));
-            for (tenant, pool) in tenants.iter().zip(&mut pooled) {
+            let padded: Vec<f64> = padded.iter().filter(|i| i.source == *source).map(llr).collect();
+            for (tenant, [plain, behind]) in tenants.iter().zip(&mut pooled) {
                 let ham: Vec<f64> = items.iter().filter(|i| !i.spam && i.source == *tenant).map(llr).collect();
-                out.push(figures(&name(*tenant), &name(*source), &ham, &spam));
-                pool.0.extend(ham);
-                pool.1.extend(&spam);
+                let judged = Judged { ham: ham.clone(), spam: spam.clone() };
+                out.push(figures(&name(*tenant), &name(*source), std::slice::from_ref(&judged), spam.len()));
+                plain.push(judged);
+                behind.push(Judged { ham, spam: padded.clone() });
             }
         }
-        for (tenant, (ham, spam)) in tenants.iter().zip(&pooled) {
-            out.push(figures(&name(*tenant), "all held out", ham, spam));
-            if !pooled_padded.is_empty() {
-                out.push(figures(&name(*tenant), "all, 150 ham words", ham, &pooled_padded));
+        for (tenant, [plain, behind]) in tenants.iter().zip(&pooled) {
+            let spams = |list: &[Judged]| list.iter().map(|j| j.spam.len()).sum();
+            out.push(figures(&name(*tenant), "all held out", plain, spams(plain)));
+            if spams(behind) > 0 {
+                out.push(figures(&name(*tenant), "all, 150 ham words", behind, spams(behind)));
             }
         }
     }
@@ -126,10 +170,24 @@ mod tests {
 
     #[test]
     fn figures_of_known_scores() {
-        let f = figures("h", "s", &[-2.0, -1.0, 1.0, -3.0], &[2.0, 3.0, -1.5, 0.5]);
+        let one = |ham: &[f64], spam: &[f64]| Judged { ham: ham.to_vec(), spam: spam.to_vec() };
+        let judged = one(&[-2.0, -1.0, 1.0, -3.0], &[2.0, 3.0, -1.5, 0.5]);
+        let f = figures("h", "s", std::slice::from_ref(&judged), 4);
         assert_eq!((f.false_positives_at_half, f.caught_at_half, f.caught_at_1), (25.0, 75.0, 50.0));
         assert!((f.one_minus_auc_percent - 100.0 * (1.0 - (4.0 + 4.0 + 2.0 + 3.0) / 16.0)).abs() < 1e-9);
+        assert!(f.interval_at_1[0] < 50.0 && f.interval_at_1[1] > 50.0);
         assert!(calibration_error(&[-30.0], &[30.0]) < 1e-6);
         assert!(calibration_error(&[30.0], &[-30.0]) > 0.99);
+        // Another model whose scores all lie higher has its own cut.
+        let higher = one(&[8.0, 9.0], &[10.0, 8.5]);
+        let both = figures("h", "s", &[judged, higher], 6);
+        assert!((both.caught_at_0_1 - 100.0 * 3.0 / 6.0).abs() < 1e-9 && both.messages == [6, 6]);
+    }
+
+    #[test]
+    fn intervals_of_shares() {
+        let [low, high] = wilson(0.5, 100.0);
+        assert!((low - 0.4038).abs() < 1e-3 && (high - 0.5962).abs() < 1e-3);
+        assert!(wilson(0.0, 50.0)[0].abs() < 1e-12);
     }
 }

@@ -3,7 +3,7 @@
 use super::decode;
 use super::links::base_domain;
 use super::mime::Fields;
-use super::phrases::{BRANDS, CHEAP_TLDS, FREE_MAIL, ROLES};
+use super::phrases::{self, BRANDS, CHEAP_TLDS, FREE_MAIL, ROLES};
 use super::text::is_pictograph;
 
 /// Recipients that are counted.
@@ -91,14 +91,8 @@ impl Headers {
         let compact: String = name.chars().filter(|c| c.is_alphanumeric()).collect();
         let own = base_domain(domain);
         self.name_imitates_brand = !domain.is_empty()
-            && BRANDS.iter().any(|brand| {
-                let named = if brand.len() < 6 {
-                    name.split(|c: char| !c.is_alphanumeric()).any(|w| w == *brand)
-                } else {
-                    compact.contains(brand)
-                };
-                named && !own.contains(brand)
-            });
+            && (phrases::brands(&compact).filter_map(|b| BRANDS.get(b.number)).any(|b| b.len() >= 6 && !own.contains(b))
+                || name.split(|c: char| !c.is_alphanumeric()).any(|w| w.len() < 6 && BRANDS.contains(&w) && !own.contains(w)));
         let digits = local.bytes().filter(u8::is_ascii_digit).count();
         self.sender_free_mail = FREE_MAIL.contains(&domain);
         self.sender_cheap_tld = domain.rsplit('.').next().is_some_and(|tld| CHEAP_TLDS.contains(&tld));

@@ -2,9 +2,13 @@
 
 use super::dense::Dense;
 use super::headers::is_random_token;
-use super::phrases::{BRANDS, CHEAP_TLDS, FREE_HOSTING, SHORTENERS, WELL_KNOWN};
+use super::phrases::{self, CHEAP_TLDS, FREE_HOSTING, SHORTENERS, WELL_KNOWN};
+use super::text::{chain, word_hash};
 use crate::types::Domain;
+use aho_corasick::AhoCorasick;
+use memchr::memmem::Finder;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 /// Hosts kept per message.
 const MAX_HOSTS: usize = 64;
@@ -68,18 +72,20 @@ impl Links {
         if self.seen >= MAX_LINKS {
             return;
         }
-        let Some((authority, path, rest)) = split(url) else { return };
-        let place = match self.last.take().filter(|p| p.authority == authority) {
+        let Some(address) = Address::split(url) else { return };
+        let place = match self.last.take().filter(|p| p.authority == address.authority) {
             Some(place) => place,
-            None => match self.visit(authority) {
+            None => match self.visit(address.authority) {
                 Some(place) => place,
                 None => return,
             },
         };
         self.seen += 1;
-        let page = page_key_of(&place.host, authority, url);
-        if self.pages.len() < MAX_HOSTS && !self.pages.contains(&page) {
-            self.pages.push(page);
+        if self.pages.len() < MAX_HOSTS {
+            let page = address.page_key(&place.host);
+            if !self.pages.contains(&page) {
+                self.pages.push(page);
+            }
         }
         match place.own {
             Some(true) => self.to_own += 1,
@@ -87,10 +93,7 @@ impl Links {
             None => {}
         }
         self.known += u32::from(place.known);
-        self.judge_path(path, rest);
-        if memchr::memchr(b'@', rest.as_bytes()).is_some() || memchr::memmem::find(rest.as_bytes(), b"%40").is_some() {
-            self.note(Dense::LinkCarriesAddress);
-        }
+        self.judge_path(address.path, address.query);
         if let Some(claimed) = host_in_text(shown)
             && base_domain(&claimed) != base_domain(&place.host)
         {
@@ -139,11 +142,14 @@ impl Links {
         }
         let base = base_domain(host);
         if base != self.own {
-            let borrowed = |brand: &&str| {
-                let piece = |p: &str| p == *brand || brand.len() >= 7 && p.contains(*brand);
-                brand.len() > 2 && !base.starts_with(*brand) && host.split(['.', '-']).any(piece)
-            };
-            if BRANDS.iter().any(borrowed) && !within(FREE_HOSTING) {
+            let borrowed = phrases::brands(host).any(|brand| {
+                let edge = |octet: Option<&u8>| octet.is_none_or(|b| matches!(b, b'.' | b'-'));
+                let octets = host.as_bytes();
+                let label = edge(brand.start.checked_sub(1).and_then(|at| octets.get(at))) && edge(octets.get(brand.end));
+                let name = octets.get(brand.start..brand.end).unwrap_or_default();
+                (label || name.len() >= 7) && !base.as_bytes().starts_with(name)
+            });
+            if borrowed && !within(FREE_HOSTING) {
                 self.note(Dense::LinkBorrowsBrand);
             }
             let label = base.split('.').next().unwrap_or_default();
@@ -163,26 +169,25 @@ impl Links {
     }
 
     fn judge_path(&mut self, path: &str, query: &str) {
+        static MAILBOX: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("%40"));
         let path = path.get(..path.floor_char_boundary(300)).unwrap_or_default();
-        let has = |mark: &str| memchr::memmem::find(path.as_bytes(), mark.as_bytes()).is_some();
         if path.len() > 12 && path.split(['/', '.', '-', '_', '=']).any(|piece| piece.len() >= 12 && is_random_token(piece)) {
             self.note(Dense::LinkRandomPath);
-        }
-        if ["login", "signin", "sign-in", "verif", "webscr", "wp-content", "wp-includes", "wp-admin", "webmail", "/owa"]
-            .iter()
-            .any(|mark| has(mark))
-        {
-            self.note(Dense::LinkLoginPage);
         }
         let end = path.rsplit('.').next().filter(|e| e.len() < path.len()).unwrap_or_default();
         if ["exe", "scr", "zip", "rar", "js", "vbs", "iso", "msi", "jar", "7z", "apk", "hta", "lnk", "cab", "img"].contains(&end)
         {
             self.note(Dense::LinkToProgram);
         }
-        let inside =
-            |text: &str| ["http://", "https://", "http%3a", "https%3a", "http%3A", "https%3A"].iter().any(|m| text.contains(m));
-        if inside(path) || inside(query.get(..query.floor_char_boundary(600)).unwrap_or_default()) {
+        let (in_path, in_query) = (Marks::find(path), Marks::find(query));
+        if in_path.login {
+            self.note(Dense::LinkLoginPage);
+        }
+        if in_path.address || in_query.address {
             self.note(Dense::LinkRedirect);
+        }
+        if memchr::memchr(b'@', query.as_bytes()).is_some() || MAILBOX.find(query.as_bytes()).is_some() {
+            self.note(Dense::LinkCarriesAddress);
         }
     }
 
@@ -236,53 +241,90 @@ impl Links {
     }
 }
 
-/// Splits a web address (RFC 3986, leniently) into its authority, its path, and its query with fragment.
-fn split(url: &str) -> Option<(&str, &str, &str)> {
-    let url = url.trim();
-    let url = url.get(..url.floor_char_boundary(4096)).unwrap_or_default();
-    let after = match memchr::memmem::find(url.as_bytes(), b"://") {
-        Some(at) if ["http", "https", "ftp"].iter().any(|s| url.get(..at).is_some_and(|u| u.eq_ignore_ascii_case(s))) => {
-            url.get(at + 3..)?
+/// What paths and queries of links are searched for.
+#[derive(Debug, Default)]
+struct Marks {
+    /// A page where somebody logs in, or an installation that was broken into.
+    login: bool,
+    /// A web address inside.
+    address: bool,
+}
+
+impl Marks {
+    const LOGIN: [&str; 10] =
+        ["login", "signin", "sign-in", "verif", "webscr", "wp-content", "wp-includes", "wp-admin", "webmail", "/owa"];
+    const ADDRESS: [&str; 6] = ["http://", "https://", "http%3a", "https%3a", "http%3A", "https%3A"];
+
+    fn find(text: &str) -> Self {
+        // Without memory for the patterns nothing could be found; these few always fit.
+        static ALL: LazyLock<Option<AhoCorasick>> =
+            LazyLock::new(|| AhoCorasick::new(Marks::LOGIN.iter().chain(&Marks::ADDRESS)).ok());
+        let mut marks = Self::default();
+        let Some(all) = ALL.as_ref().filter(|_| text.len() > 1) else { return marks };
+        let text = text.get(..text.floor_char_boundary(600)).unwrap_or_default();
+        for found in all.find_overlapping_iter(text) {
+            match found.pattern().as_usize() {
+                0..10 => marks.login = true,
+                _ => marks.address = true,
+            }
         }
-        Some(_) => return None,
-        None if url.get(..4).is_some_and(|p| p.eq_ignore_ascii_case("www.")) => url,
-        None => url.strip_prefix("//")?,
-    };
-    let end = after.bytes().position(|b| matches!(b, b'/' | b'?' | b'#' | b'\\')).unwrap_or(after.len());
-    let (authority, rest) = after.split_at_checked(end)?;
-    let (path, rest) = rest.split_at_checked(memchr::memchr2(b'?', b'#', rest.as_bytes()).unwrap_or(rest.len()))?;
-    Some((authority, path, rest))
+        marks
+    }
+}
+
+/// A web address (RFC 3986, leniently).
+struct Address<'u> {
+    /// Login, host and port.
+    authority: &'u str,
+    path: &'u str,
+    /// Query and fragment, with the character that begins them.
+    query: &'u str,
+    /// Path, query and fragment.
+    tail: &'u str,
+}
+
+impl<'u> Address<'u> {
+    fn split(url: &'u str) -> Option<Self> {
+        let url = url.trim();
+        let url = url.get(..url.floor_char_boundary(4096)).unwrap_or_default();
+        let after = match memchr::memchr_iter(b':', url.as_bytes()).find(|at| url.get(*at..*at + 3) == Some("://")) {
+            Some(at) if ["http", "https", "ftp"].iter().any(|s| url.get(..at).is_some_and(|u| u.eq_ignore_ascii_case(s))) => {
+                url.get(at + 3..)?
+            }
+            Some(_) => return None,
+            None if url.get(..4).is_some_and(|p| p.eq_ignore_ascii_case("www.")) => url,
+            None => url.strip_prefix("//")?,
+        };
+        let end = after.bytes().position(|b| matches!(b, b'/' | b'?' | b'#' | b'\\')).unwrap_or(after.len());
+        let (authority, tail) = after.split_at_checked(end)?;
+        let (path, query) = tail.split_at_checked(memchr::memchr2(b'?', b'#', tail.as_bytes()).unwrap_or(tail.len()))?;
+        Some(Self { authority, path, query, tail })
+    }
+
+    /// What stands behind the authority, without fragment and slash at the end.
+    fn page(&self) -> &'u str {
+        let end = memchr::memchr(b'#', self.tail.as_bytes()).unwrap_or(self.tail.len());
+        self.tail.get(..end).unwrap_or_default().trim_end_matches('/')
+    }
+
+    fn page_key(&self, host: &str) -> u64 {
+        let page = self.page();
+        chain(chain(word_hash(host.as_bytes()), page.len() as u64), word_hash(page.as_bytes()))
+    }
 }
 
 /// A key for the page of a web address, to look it up in a feed of addresses: host, path and query count; scheme, login,
 /// port, fragment and a slash at the end do not. `None` if it is no web address. Not for secrets.
 pub fn page_key(url: &str) -> Option<u64> {
-    let (authority, ..) = split(url)?;
-    Some(page_key_of(&Link::read(authority)?.host, authority, url))
+    let address = Address::split(url)?;
+    Some(address.page_key(&Link::read(address.authority)?.host))
 }
 
 /// The host of a web address in lower-case A-label form, and whether nothing follows it.
 pub fn host_and_bare(url: &str) -> Option<(String, bool)> {
-    let (authority, ..) = split(url)?;
-    let host = Link::read(authority)?.host;
-    Some((host, path(authority, url).is_empty()))
-}
-
-/// What stands behind the authority, without fragment and slash at the end.
-fn path<'u>(authority: &str, url: &'u str) -> &'u str {
-    let url = url.trim();
-    let from = url.find(authority).map_or(url.len(), |at| at + authority.len());
-    let path = url.get(from..url.len().min(url.floor_char_boundary(4096)).max(from)).unwrap_or_default();
-    path.split('#').next().unwrap_or_default().trim_end_matches('/')
-}
-
-fn page_key_of(host: &str, authority: &str, url: &str) -> u64 {
-    let mut hash = 0x9e37_79b9_7f4a_7c15_u64;
-    for octet in host.bytes().chain([0]).chain(path(authority, url).bytes()) {
-        hash = (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3);
-        hash ^= hash >> 29;
-    }
-    hash
+    let address = Address::split(url)?;
+    let host = Link::read(address.authority)?.host;
+    Some((host, address.page().is_empty()))
 }
 
 /// The authority of a web address taken apart.
@@ -295,7 +337,7 @@ struct Link {
 
 impl Link {
     fn parse(url: &str) -> Option<Self> {
-        Self::read(split(url)?.0)
+        Self::read(Address::split(url)?.authority)
     }
 
     fn read(authority: &str) -> Option<Self> {
@@ -370,6 +412,9 @@ mod tests {
             ("https://x.top/", "", Dense::LinkCheapTld),
             ("https://bank.example@evil.example/", "", Dense::LinkWithLogin),
             ("https://evil.example/?u=a%40b.example", "", Dense::LinkCarriesAddress),
+            (&format!("https://evil.example/?{}&u=a@b.example", "x".repeat(700)), "", Dense::LinkCarriesAddress),
+            ("https://evil.example/x/wp-admin/y", "", Dense::LinkLoginPage),
+            ("https://good.example/go?to=https%3a//evil.example", "", Dense::LinkRedirect),
             ("https://evil.example/", "https://www.bank.com/login", Dense::LinkTextOtherHost),
             ("https://evil.example:8443/", "", Dense::LinkOddPort),
         ] {
@@ -391,7 +436,13 @@ mod tests {
         for url in same {
             assert_eq!(page_key(url), page_key(same[0]), "{url}");
         }
-        for url in ["https://evil.example/a", "https://evil.example/a?b=2", "https://other.example/a?b=1", "mailto:a@b.example"] {
+        for url in [
+            "https://evil.example/a?b=1\0",
+            "https://evil.example/a",
+            "https://evil.example/a?b=2",
+            "https://other.example/a?b=1",
+            "mailto:a@b.example",
+        ] {
             assert_ne!(page_key(url), page_key(same[0]), "{url}");
         }
         let mut links = Links::default();

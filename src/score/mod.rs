@@ -76,9 +76,10 @@ thread_local! {
 impl Scorer {
     /// The model built into the binary; an error if it is damaged.
     pub fn shipped() -> Result<Self, String> {
+        let scorer = Self::new(Model::from_bytes(SHIPPED)?);
         // Tables are built before the first message waits for them.
-        let _phrases = phrases::ALL.count();
-        Model::from_bytes(SHIPPED).map(Self::new)
+        scorer.score(b"Subject: x\r\n\r\nhttps://a.example/b?c\r\n");
+        Ok(scorer)
     }
 
     /// A scorer for a model.
@@ -115,20 +116,23 @@ impl Scorer {
         }
     }
 
-    /// The same among others: until a tenant's `own` mail is known, what the whole `node` learned speaks for it.
-    pub fn judge_among(&self, extractor: &Extractor, own: &adapt::Delta, node: &adapt::Delta) -> Score {
+    /// The same among others: until a tenant's `own` mail is known, what the whole `node` learned speaks for it. With the
+    /// score comes what is needed to learn the message.
+    pub fn judge_among(&self, extractor: &Extractor, own: &adapt::Delta, node: &adapt::Delta) -> (Score, adapt::Lesson) {
+        let mut lesson = adapt::Lesson { sample: extractor.sample(), shipped: 0.0 };
         let known = f64::from(own.influence());
-        if known >= 1.0 || node.learned() == 0 {
-            return self.judge(extractor, Some(own));
-        }
-        let sample = extractor.sample();
-        self.weigh(extractor, |shipped| known * own.llr(shipped, &sample) + (1.0 - known) * node.llr(shipped, &sample))
+        let score = self.weigh(extractor, |shipped| {
+            lesson.shipped = shipped as f32;
+            let by = |delta: &adapt::Delta| delta.llr(shipped, &lesson.sample);
+            if known >= 1.0 || node.learned() == 0 { by(own) } else { known * by(own) + (1.0 - known) * by(node) }
+        });
+        (score, lesson)
     }
 
     fn weigh(&self, extractor: &Extractor, adapted: impl FnOnce(f64) -> f64) -> Score {
-        let words = &extractor.text.words;
+        let words = extractor.text.words();
         let named = (0_u8..).zip(extractor.dense()).filter(|(_, v)| **v != 0.0).map(|(i, v)| (i, *v));
-        let margin = self.model.margin(words.iter().map(|w| w.index), &extractor.text.pairs, &extractor.text.grams, named);
+        let margin = self.model.margin(words.iter().map(|w| w.index), extractor.text.pairs(), extractor.text.grams(), named);
         let shipped = self.model.llr(margin.total());
         let llr = adapted(shipped);
         let (body_hash, is_report, mime_depth) = extractor.facts();
@@ -183,7 +187,7 @@ impl Scorer {
             }
         }
         add(if text > 0.0 { "text_resembles_spam" } else { "text_resembles_ordinary_mail" }, text);
-        let unit = self.model.scales.first().copied().unwrap_or_default() * model::norm(extractor.text.words.len(), 0);
+        let unit = self.model.scales.first().copied().unwrap_or_default() * model::norm(extractor.text.words().len(), 0);
         for word in strongest(&self.model, extractor) {
             add(&format!("word:{}", extractor.word_text(word)), self.model.weight(word.index) * unit);
         }
@@ -199,7 +203,7 @@ fn strongest<'a>(model: &Model, extractor: &'a Extractor) -> Vec<&'a text::Word>
     for side in [1.0, -1.0] {
         let first = best.len();
         let mut floor = 0.0;
-        for word in &extractor.text.words {
+        for word in extractor.text.words() {
             let weight = model.weight(word.index) * side;
             if weight <= floor {
                 continue;

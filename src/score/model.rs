@@ -10,10 +10,11 @@ use super::features::Sample;
 use super::text::{GRAMS_AT, PAIRS_AT, SPACE};
 use super::trees::{self, MAX_TREES, Split, Tree};
 use sha2::{Digest, Sha256};
+use std::sync::OnceLock;
 
 const MAGIC: &[u8; 8] = b"OUTGATE\x01";
 /// Raised whenever features, hashing or layout change: an older model would be misread.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 /// Largest model file that is read, octets.
 pub const MAX_FILE: usize = 4 * 1024 * 1024;
 const MAX_PROTOTYPES: u32 = 1024;
@@ -43,6 +44,8 @@ pub struct Model {
     pub prototypes: Vec<Sample>,
     /// How the model was made, JSON.
     pub manifest: String,
+    /// See [`Model::prototype_llrs`].
+    pub(super) replayed: OnceLock<Box<[f32]>>,
 }
 
 /// The parts of a margin.
@@ -108,6 +111,11 @@ impl Model {
     /// The margin of kept features.
     pub fn margin_of(&self, sample: &Sample) -> Margin {
         self.margin(sample.words.iter().copied(), &sample.pairs, &sample.grams, sample.dense.iter().copied())
+    }
+
+    /// The log-likelihood ratio of each prototype, nats: computed when something is learned for the first time.
+    pub fn prototype_llrs(&self) -> &[f32] {
+        self.replayed.get_or_init(|| self.prototypes.iter().map(|p| self.llr(self.margin_of(p).total()) as f32).collect())
     }
 
     /// Calibrated log-likelihood ratio of a margin, within ± [`MAX_LLR`].
@@ -187,7 +195,7 @@ impl Model {
         if !r.rest.is_empty() {
             return Err("model file has octets behind its end".into());
         }
-        Ok(Self { weights, scales, dense: named, trees, bias, slope, offset, prototypes, manifest })
+        Ok(Self { weights, scales, dense: named, trees, bias, slope, offset, prototypes, manifest, replayed: OnceLock::new() })
     }
 }
 

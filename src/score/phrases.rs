@@ -3,6 +3,7 @@
 use super::dense::Dense;
 use super::lexicon::LISTS;
 use super::text::{chain, word_hash};
+use aho_corasick::AhoCorasick;
 use std::sync::LazyLock;
 
 /// Longest phrase, in words.
@@ -11,30 +12,34 @@ pub(super) const MAX_WORDS: usize = 5;
 /// A phrase found: its symbol and its own number.
 pub(super) type Hit = (Dense, u16);
 
+/// No phrase has this number.
+const FREE: u16 = u16::MAX;
+
 /// Hash of the word chain → phrase, behind small filters that reject nearly every word.
 pub(super) struct Phrases {
-    /// Open addressing with steps of one; a free place has the hash 0.
-    table: Vec<(u64, Hit)>,
+    /// Open addressing with steps of one: the lower half of the hash and the number of the phrase; a free place has
+    /// the number [`FREE`].
+    table: Vec<(u32, u16)>,
+    symbols: Vec<Dense>,
     filter: Vec<u64>,
     /// The same filter over the last words alone.
     ends: Vec<u64>,
-    count: usize,
 }
 
 impl Phrases {
     const FILTER_BITS: u32 = 16;
-    const TABLE_BITS: u32 = 14;
+    const TABLE_BITS: u32 = 13;
 
     fn new() -> Self {
         let empty = || vec![0; 1 << (Self::FILTER_BITS - 6)];
-        let table = vec![(0, (Dense::Congratulation, 0)); 1 << Self::TABLE_BITS];
-        let mut phrases = Self { table, filter: empty(), ends: empty(), count: 0 };
+        let table = vec![(0, FREE); 1 << Self::TABLE_BITS];
+        let mut phrases = Self { table, symbols: Vec::new(), filter: empty(), ends: empty() };
         let all = LISTS.iter().flat_map(|(symbol, list)| list.split('|').map(|p| (*symbol, p)));
         for (number, (symbol, phrase)) in all.enumerate().take(1 << (Self::TABLE_BITS - 1)) {
-            let words: Vec<u64> = cut(phrase).take(MAX_WORDS).map(|word| word_hash(&word)).collect();
+            let words: Vec<u64> = cut(phrase).take(MAX_WORDS).map(|word| word_hash(word.as_bytes())).collect();
             let hash = words.iter().fold(0, |hash, word| chain(hash, *word));
-            phrases.place(hash, (symbol, number as u16));
-            phrases.count = number + 1;
+            phrases.place(hash, number as u16);
+            phrases.symbols.push(symbol);
             for (filter, hash) in [(&mut phrases.filter, hash), (&mut phrases.ends, words.last().copied().unwrap_or_default())] {
                 if let Some(word) = filter.get_mut(Self::slot(hash)) {
                     *word |= 1 << (hash & 63);
@@ -45,11 +50,11 @@ impl Phrases {
     }
 
     /// Puts a phrase into the table, which is never more than half full.
-    fn place(&mut self, hash: u64, hit: Hit) {
+    fn place(&mut self, hash: u64, number: u16) {
         let mut at = Self::home(hash);
         while let Some(place) = self.table.get_mut(at) {
-            if place.0 == 0 || place.0 == hash {
-                *place = (hash, hit);
+            if place.1 == FREE || place.0 == hash as u32 {
+                *place = (hash as u32, number);
                 return;
             }
             at = (at + 1) % (1 << Self::TABLE_BITS);
@@ -66,7 +71,7 @@ impl Phrases {
 
     /// How many phrases there are; their numbers lie below.
     pub(super) const fn count(&self) -> usize {
-        self.count
+        self.symbols.len()
     }
 
     /// No phrase ends with a word for which this is false.
@@ -75,17 +80,23 @@ impl Phrases {
         self.ends.get(Self::slot(word)).is_some_and(|w| w >> (word & 63) & 1 == 1)
     }
 
+    /// Which of these chains may be phrases, one bit for each.
+    #[inline]
+    pub(super) fn possible(&self, chains: &[u64; MAX_WORDS]) -> u32 {
+        let bit = |hash: u64| self.filter.get(Self::slot(hash)).map_or(0, |w| (w >> (hash & 63) & 1) as u32);
+        chains.iter().rev().fold(0, |bits, hash| bits << 1 | bit(*hash))
+    }
+
     /// The phrase with this chain of words.
     #[inline]
     pub(super) fn find(&self, hash: u64) -> Option<Hit> {
-        if self.filter.get(Self::slot(hash)).is_none_or(|w| w >> (hash & 63) & 1 == 0) {
-            return None;
-        }
         let mut at = Self::home(hash);
         loop {
             match self.table.get(at)? {
-                (0, _) => return None,
-                (found, hit) if *found == hash => return Some(*hit),
+                (_, FREE) => return None,
+                (found, number) if *found == hash as u32 => {
+                    return self.symbols.get(usize::from(*number)).map(|symbol| (*symbol, *number));
+                }
                 _ => at = (at + 1) % (1 << Self::TABLE_BITS),
             }
         }
@@ -104,6 +115,23 @@ fn fold_digits(word: &str) -> String {
 
 /// The phrases, built once.
 pub(super) static ALL: LazyLock<Phrases> = LazyLock::new(Phrases::new);
+
+/// A brand in a text.
+pub(super) struct Brand {
+    /// Its place in [`BRANDS`].
+    pub number: usize,
+    /// Where its name stands.
+    pub start: usize,
+    pub end: usize,
+}
+
+/// All brands named in a lower-case text, also within longer words.
+pub(super) fn brands(text: &str) -> impl Iterator<Item = Brand> {
+    // Without memory for the patterns nothing could be found; these few always fit.
+    static FINDER: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| AhoCorasick::new(BRANDS).ok());
+    let found = FINDER.as_ref().into_iter().flat_map(move |finder| finder.find_overlapping_iter(text));
+    found.map(|m| Brand { number: m.pattern().as_usize(), start: m.start(), end: m.end() })
+}
 
 /// Names that senders like to borrow, and the domain label that is really theirs.
 pub(super) const BRANDS: &[&str] = &[
@@ -408,5 +436,13 @@ mod tests {
             }
         }
         assert!(missed.is_empty(), "{missed:?}");
+    }
+
+    #[test]
+    fn brands_are_single_words_and_are_found_within_others() {
+        // Links compare them with labels of hosts, texts with words.
+        assert!(BRANDS.iter().all(|b| b.len() > 2 && b.bytes().all(|o| o.is_ascii_lowercase() || o.is_ascii_digit())));
+        let found: Vec<_> = brands("my-paypal.example, dhl").map(|b| (BRANDS[b.number], b.start, b.end)).collect();
+        assert_eq!(found, [("paypal", 3, 9), ("dhl", 19, 22)]);
     }
 }

@@ -1,13 +1,13 @@
 //! What adaptation is worth: a corpus plays a tenant, the models are trained without it.
 //!
 //! For each tenant and each corpus of spam a model is trained without the tenant's ham and without that spam; then the
-//! tenant's mail is learned as the relay would learn it, and what is left of its ham is held against that spam. The figures
-//! of a tenant pool all corpora of spam.
+//! tenant's mail is learned as the relay would learn it, and what is left of its ham is held against that spam. A tenant has
+//! one model: each has its own cut, and what is caught is counted together.
 
-use super::adapt::{Delta, Label};
+use super::adapt::{Delta, Label, Lesson};
 use super::build;
 use super::corpus::{Corpus, Item};
-use super::eval::{Figures, figures};
+use super::eval::{Figures, Judged, figures};
 use super::model::Model;
 use super::train::{Dice, Recipe};
 
@@ -15,88 +15,77 @@ use super::train::{Dice, Recipe};
 const LEARNED: [usize; 4] = [0, 50, 200, 500];
 /// Messages of the poisoned start, and how many of them per spam.
 const POISONED: (usize, usize) = (500, 5);
-
-/// Figures of one protocol.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct Adapted {
-    /// `after N`, `poisoned`, `mixed`, `mixed, cold`, `online`.
-    pub protocol: String,
-    /// Spam caught where 0.5 % of ham is hit, percent.
-    pub caught_at_0_5: f64,
-    /// The usual figures.
-    #[serde(flatten)]
-    pub figures: Figures,
-    /// 95 % confidence interval (Wilson) of the spam caught where 0.1 % of ham is hit, percent.
-    pub interval_at_0_1: [f64; 2],
-}
-
-/// Log-likelihood ratios of ham and of spam.
-#[derive(Default)]
-struct Judged {
-    ham: Vec<f64>,
-    spam: Vec<f64>,
-}
+/// Shuffled orders: the first messages of an index are no fair sample of all the years.
+const SHUFFLED: u64 = 3;
 
 /// One model, the messages, and the order in which they come.
-struct Stage<'a> {
+struct Stage {
     model: Model,
-    ham: Vec<&'a Item>,
-    spam: Vec<&'a Item>,
+    ham: Vec<Lesson>,
+    spam: Vec<Lesson>,
+    /// The same spam with ham words behind it, in any order; may be empty.
+    padded: Vec<Lesson>,
 }
 
-impl Stage<'_> {
-    fn cold(&self, item: &Item) -> f64 {
-        self.model.llr(self.model.margin_of(&item.sample).total())
+impl Stage {
+    fn assume(&self, delta: &mut Delta, lesson: &Lesson) {
+        delta.learn(&self.model, lesson, Label::Unlabelled);
     }
 
-    fn llr(&self, delta: &Delta, item: &Item) -> f64 {
-        delta.llr(self.cold(item), &item.sample)
-    }
-
-    fn assume(&self, delta: &mut Delta, item: &Item) {
-        delta.learn(&self.model, &item.sample, Label::Unlabelled);
-    }
-
-    /// The first messages are learned, the others judged.
-    fn after(&self, learned: usize, into: &mut Judged) {
+    /// The first messages are learned, the others judged, against `spam`.
+    fn after(&self, learned: usize, spam: &[Lesson]) -> Judged {
         let mut delta = Delta::default();
         let (first, rest) = self.ham.split_at(learned.min(self.ham.len()));
-        first.iter().for_each(|item| self.assume(&mut delta, item));
-        into.ham.extend(rest.iter().map(|item| self.llr(&delta, item)));
-        into.spam.extend(self.spam.iter().map(|item| self.llr(&delta, item)));
+        first.iter().for_each(|lesson| self.assume(&mut delta, lesson));
+        judge(&delta, rest, spam)
     }
 
     /// A fifth of the first messages is spam.
-    fn poisoned(&self, into: &mut Judged) {
+    fn poisoned(&self) -> Judged {
         let spams = (POISONED.0 / POISONED.1).min(self.spam.len() / 2);
         let (poison, spam) = self.spam.split_at(spams);
         let (first, ham) = self.ham.split_at((spams * (POISONED.1 - 1)).min(self.ham.len()));
         let mut delta = Delta::default();
         for (four, one) in first.chunks(POISONED.1 - 1).zip(poison) {
-            four.iter().chain([one]).for_each(|item| self.assume(&mut delta, item));
+            four.iter().chain([one]).for_each(|lesson| self.assume(&mut delta, lesson));
         }
-        into.ham.extend(ham.iter().map(|item| self.llr(&delta, item)));
-        into.spam.extend(spam.iter().map(|item| self.llr(&delta, item)));
+        judge(&delta, ham, spam)
     }
 
-    /// After 500 messages every second one is spam, and all of it is offered for learning as it comes.
-    fn mixed(&self, warm: &mut Judged, cold: &mut Judged) {
+    /// After 500 messages every second one is spam, and all of it is offered for learning as it comes: as judged then, and by
+    /// the unadapted model.
+    fn mixed(&self) -> (Judged, Judged) {
+        let (mut warm, mut cold) = (Judged::default(), Judged::default());
         let mut delta = Delta::default();
         let (first, rest) = self.ham.split_at(POISONED.0.min(self.ham.len()));
-        first.iter().for_each(|item| self.assume(&mut delta, item));
+        first.iter().for_each(|lesson| self.assume(&mut delta, lesson));
         for (ham, spam) in rest.iter().zip(&self.spam) {
-            warm.ham.push(self.llr(&delta, ham));
+            warm.ham.push(llr(&delta, ham));
             self.assume(&mut delta, ham);
-            warm.spam.push(self.llr(&delta, spam));
+            warm.spam.push(llr(&delta, spam));
             self.assume(&mut delta, spam);
-            cold.ham.push(self.cold(ham));
-            cold.spam.push(self.cold(spam));
+            cold.ham.push(f64::from(ham.shipped));
+            cold.spam.push(f64::from(spam.shipped));
         }
+        (warm, cold)
     }
 }
 
-/// Runs the protocols for every corpus with ham, each in the order of its index.
-pub fn adapted(corpora: &[Corpus], items: &[Item], recipe: &Recipe) -> Vec<Adapted> {
+fn llr(delta: &Delta, lesson: &Lesson) -> f64 {
+    delta.llr(f64::from(lesson.shipped), &lesson.sample)
+}
+
+fn judge(delta: &Delta, ham: &[Lesson], spam: &[Lesson]) -> Judged {
+    let all = |list: &[Lesson]| list.iter().map(|lesson| llr(delta, lesson)).collect();
+    Judged { ham: all(ham), spam: all(spam) }
+}
+
+/// What the models of a tenant judged, by protocol: the name, one entry per model and order, the orders.
+type Rows = Vec<(String, Vec<Judged>, usize)>;
+
+/// Runs the protocols for every corpus with ham: `after N` own messages, `poisoned`, `mixed` and `mixed, cold`, in the order of
+/// its index unless a row says `shuffled`. `padded` is spam with ham words behind it, for rows of its own; it may be empty.
+pub fn adapted(corpora: &[Corpus], items: &[Item], padded: &[Item], recipe: &Recipe) -> Vec<Figures> {
     let name = |n: u8| corpora.get(usize::from(n)).map(|c| c.name.clone()).unwrap_or_default();
     let trainable = |i: &Item| build::TRAINABLE.contains(&name(i.source).as_str());
     let sources = |spam: bool| {
@@ -111,7 +100,7 @@ pub fn adapted(corpora: &[Corpus], items: &[Item], recipe: &Recipe) -> Vec<Adapt
     let mut shared: Vec<Option<Model>> = vec![None; 256];
     for tenant in sources(false) {
         let trained = build::TRAINABLE.contains(&name(tenant).as_str());
-        let mut rows: Vec<(String, Judged)> = Vec::new();
+        let mut rows = Rows::new();
         for source in sources(true) {
             let held = |i: &Item| (i.spam && i.source == source) || (!i.spam && i.source == tenant);
             let train = || -> Model {
@@ -122,95 +111,71 @@ pub fn adapted(corpora: &[Corpus], items: &[Item], recipe: &Recipe) -> Vec<Adapt
                 Some(slot) if !trained => slot.get_or_insert_with(train).clone(),
                 _ => train(),
             };
-            let mut spam: Vec<&Item> = items.iter().filter(|i| i.spam && i.source == source).collect();
+            let lessons = |of: &[Item], spam: bool, source: u8| -> Vec<Lesson> {
+                let wanted = of.iter().filter(|i| i.spam == spam && i.source == source);
+                wanted.map(|i| Lesson::new(&model, i.sample.clone())).collect()
+            };
+            let (ham, mut spam) = (lessons(items, false, tenant), lessons(items, true, source));
+            let padded = lessons(padded, true, source);
             Dice::new(recipe.seed).shuffle(&mut spam);
-            let stage = Stage { model, ham: items.iter().filter(|i| !i.spam && i.source == tenant).collect(), spam };
-            run(&stage, &mut rows);
+            run(&mut Stage { model, ham, spam, padded }, &mut rows);
         }
-        out.extend(rows.iter().map(|(protocol, judged)| row(protocol, &name(tenant), judged)));
+        out.extend(rows.iter().map(|(protocol, judged, orders)| {
+            let spams: usize = judged.iter().map(|j| j.spam.len()).sum();
+            figures(&name(tenant), protocol, judged, spams / orders)
+        }));
     }
     out
 }
 
-/// The first of a kind makes the row.
-fn slot<'a>(rows: &'a mut Vec<(String, Judged)>, protocol: &str) -> &'a mut Judged {
-    let at = rows.iter().position(|(name, _)| name == protocol).unwrap_or_else(|| {
-        rows.push((protocol.to_owned(), Judged::default()));
-        rows.len() - 1
-    });
-    #[allow(clippy::indexing_slicing, reason = "found or pushed just above")]
-    &mut rows[at].1
+fn note(rows: &mut Rows, protocol: &str, orders: usize, judged: Judged) {
+    match rows.iter_mut().find(|(name, ..)| name == protocol) {
+        Some((_, list, _)) => list.push(judged),
+        None => rows.push((protocol.to_owned(), vec![judged], orders)),
+    }
 }
 
-fn run(stage: &Stage<'_>, rows: &mut Vec<(String, Judged)>) {
+fn run(stage: &mut Stage, rows: &mut Rows) {
     // A small corpus keeps half of its ham to be judged.
     for learned in LEARNED.into_iter().filter(|n| *n * 2 <= stage.ham.len() || *n == 0) {
-        stage.after(learned, slot(rows, &format!("after {learned}")));
-    }
-    if stage.ham.len() >= 2 * POISONED.0 {
-        stage.poisoned(slot(rows, "poisoned"));
-        let (mut warm, mut cold) = (Judged::default(), Judged::default());
-        stage.mixed(&mut warm, &mut cold);
-        for (protocol, judged) in [("mixed", warm), ("mixed, cold", cold)] {
-            let pool = slot(rows, protocol);
-            pool.ham.extend(judged.ham);
-            pool.spam.extend(judged.spam);
+        note(rows, &format!("after {learned}"), 1, stage.after(learned, &stage.spam));
+        if !stage.padded.is_empty() {
+            note(rows, &format!("after {learned}, padded"), 1, stage.after(learned, &stage.padded));
         }
+    }
+    if stage.ham.len() < 2 * POISONED.0 {
+        return;
+    }
+    note(rows, "poisoned", 1, stage.poisoned());
+    let (warm, cold) = stage.mixed();
+    note(rows, "mixed", 1, warm);
+    note(rows, "mixed, cold", 1, cold);
+    for seed in 1..=SHUFFLED {
+        Dice::new(seed).shuffle(&mut stage.ham);
+        note(rows, "after 500, shuffled", SHUFFLED as usize, stage.after(POISONED.0, &stage.spam));
+        let (warm, cold) = stage.mixed();
+        note(rows, "mixed, shuffled", SHUFFLED as usize, warm);
+        note(rows, "mixed, shuffled, cold", SHUFFLED as usize, cold);
     }
 }
 
 /// Every message of a corpus is judged, then learned by its label, in the order of the index; by a model that saw nothing of
 /// it.
-pub fn online(corpora: &[Corpus], items: &[Item], recipe: &Recipe) -> Vec<Adapted> {
+pub fn online(corpora: &[Corpus], items: &[Item], recipe: &Recipe) -> Vec<Figures> {
     let mut out = Vec::new();
     for (number, corpus) in (0_u8..).zip(corpora).filter(|(_, c)| c.spam > 0 && c.ham > 0) {
         let trainable = |i: &Item| {
             i.source != number && corpora.get(usize::from(i.source)).is_some_and(|c| build::TRAINABLE.contains(&c.name.as_str()))
         };
         let part: Vec<Item> = items.iter().filter(|i| trainable(i)).cloned().collect();
-        let stage = Stage { model: build::build(corpora, &part, recipe, ""), ham: Vec::new(), spam: Vec::new() };
+        let model = build::build(corpora, &part, recipe, "");
         let (mut delta, mut judged) = (Delta::default(), Judged::default());
         for item in items.iter().filter(|i| i.source == number) {
-            (if item.spam { &mut judged.spam } else { &mut judged.ham }).push(stage.llr(&delta, item));
-            delta.learn(&stage.model, &item.sample, if item.spam { Label::Spam } else { Label::Ham });
+            let lesson = Lesson::new(&model, item.sample.clone());
+            (if item.spam { &mut judged.spam } else { &mut judged.ham }).push(llr(&delta, &lesson));
+            delta.learn(&model, &lesson, if item.spam { Label::Spam } else { Label::Ham });
         }
-        out.push(row("online", &corpus.name, &judged));
+        out.push(figures(&corpus.name, "online", &[judged], corpus.spam));
     }
     out
-}
-
-fn row(protocol: &str, tenant: &str, judged: &Judged) -> Adapted {
-    let figures = figures(tenant, "all held out", &judged.ham, &judged.spam);
-    let mut sorted = judged.ham.clone();
-    sorted.sort_by(f64::total_cmp);
-    let allowed = (sorted.len() as f64 * 0.005).floor() as usize;
-    let cut = sorted.len().checked_sub(allowed + 1).and_then(|at| sorted.get(at)).copied().unwrap_or(f64::NEG_INFINITY);
-    let caught = judged.spam.iter().filter(|x| **x > cut).count() as f64;
-    let spams = judged.spam.len().max(1) as f64;
-    Adapted {
-        protocol: protocol.to_owned(),
-        caught_at_0_5: 100.0 * caught / spams,
-        interval_at_0_1: wilson(figures.caught_at_0_1 / 100.0, spams).map(|p| 100.0 * p),
-        figures,
-    }
-}
-
-/// 95 % confidence interval of a share seen in `n` (Wilson 1927).
-fn wilson(share: f64, n: f64) -> [f64; 2] {
-    const Z: f64 = 1.96;
-    let middle = (share + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
-    let half = Z / (1.0 + Z * Z / n) * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
-    [middle - half, middle + half]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn intervals_of_shares() {
-        let [low, high] = wilson(0.5, 100.0);
-        assert!((low - 0.4038).abs() < 1e-3 && (high - 0.5962).abs() < 1e-3);
-        assert!(wilson(0.0, 50.0)[0].abs() < 1e-12);
-    }
 }

@@ -285,7 +285,7 @@ fn own_mail_is_learned_and_spam_is_not_taken_for_it() {
     let mut delta = adapt::Delta::default();
     // A shop's own mail to its customers: ordinary there, suspicious anywhere else.
     extractor.extract(OFFER.as_bytes());
-    let offer = extractor.sample();
+    let offer = lesson(&extractor);
     let before = SCORER.judge(&extractor, Some(&delta)).llr;
     for _ in 0..40 {
         delta.learn(SCORER.model(), &offer, adapt::Label::Ham);
@@ -293,12 +293,16 @@ fn own_mail_is_learned_and_spam_is_not_taken_for_it() {
     let after = SCORER.judge(&extractor, Some(&delta)).llr;
     assert!(after < before, "{before} {after}");
     extractor.extract(SPAM.as_bytes());
-    let spam = extractor.sample();
+    let spam = lesson(&extractor);
     let learned = delta.learned();
     assert_eq!(delta.learn(SCORER.model(), &spam, adapt::Label::Unlabelled), adapt::Learned::RefusedByModel);
     assert_eq!(delta.learned(), learned);
     assert!(SCORER.judge(&extractor, Some(&delta)).probability > 0.5);
     assert_eq!(delta.learn(SCORER.model(), &spam, adapt::Label::Spam), adapt::Learned::Labelled);
+}
+
+fn lesson(extractor: &features::Extractor) -> adapt::Lesson {
+    adapt::Lesson::new(SCORER.model(), extractor.sample())
 }
 
 fn own_memo(n: usize) -> String {
@@ -319,27 +323,27 @@ fn own_offer(n: usize) -> String {
 fn once_settled_spam_from_own_mailboxes_is_not_learned_as_own_mail() {
     let mut extractor = features::Extractor::default();
     let mut delta = adapt::Delta::default();
-    let mut sample = |text: &str| {
+    let mut read = |text: &str| {
         extractor.extract(text.as_bytes());
-        extractor.sample()
+        lesson(&extractor)
     };
-    let shipped = |s: &features::Sample| SCORER.model().llr(SCORER.model().margin_of(s).total());
+    let warm = |delta: &adapt::Delta, l: &adapt::Lesson| delta.llr(f64::from(l.shipped), &l.sample);
     for n in 0..600 {
         // Offers look like spam to the shipped model: an admin says once what they are.
         let label = if n < 40 { adapt::Label::Ham } else { adapt::Label::Unlabelled };
-        delta.learn(SCORER.model(), &sample(&if n < 40 { own_offer(n) } else { own_memo(n) }), label);
+        delta.learn(SCORER.model(), &read(&if n < 40 { own_offer(n) } else { own_memo(n) }), label);
     }
-    let own = sample(&own_offer(777));
-    assert!(delta.llr(shipped(&own), &own) < 0.0, "own offers lie below even odds: {}", delta.llr(shipped(&own), &own));
-    let bad: Vec<_> = samples::BAD.iter().map(|(_, text)| sample(&text.replace('\n', "\r\n"))).collect();
+    let own = read(&own_offer(777));
+    assert!(warm(&delta, &own) < 0.0, "own offers lie below even odds: {}", warm(&delta, &own));
+    let bad: Vec<_> = samples::BAD.iter().map(|(_, text)| read(&text.replace('\n', "\r\n"))).collect();
     for _ in 0..30 {
         for spam in &bad {
             delta.learn(SCORER.model(), spam, adapt::Label::Unlabelled);
         }
     }
-    let caught = |llr: &dyn Fn(&features::Sample) -> f64| bad.iter().filter(|s| llr(s) > 0.0).count();
-    let (cold, warm) = (caught(&shipped), caught(&|s| delta.llr(shipped(s), s)));
-    assert!(warm >= cold, "{warm} of {cold} still caught");
+    let caught = |llr: &dyn Fn(&adapt::Lesson) -> f64| bad.iter().filter(|s| llr(s) > 0.0).count();
+    let (cold, after) = (caught(&|s| f64::from(s.shipped)), caught(&|s| warm(&delta, s)));
+    assert!(after >= cold, "{after} of {cold} still caught");
 }
 
 #[test]
@@ -347,17 +351,17 @@ fn what_was_learned_fades() {
     let mut extractor = features::Extractor::default();
     let mut delta = adapt::Delta::default();
     extractor.extract(OFFER.as_bytes());
-    let offer = extractor.sample();
+    let offer = lesson(&extractor);
     for _ in 0..40 {
         delta.learn(SCORER.model(), &offer, adapt::Label::Ham);
     }
     let shipped = SCORER.judge(&extractor, None).llr;
-    let fresh = delta.llr(shipped, &offer);
+    let fresh = delta.llr(shipped, &offer.sample);
     delta.fade(60);
-    let faded = delta.llr(shipped, &offer);
+    let faded = delta.llr(shipped, &offer.sample);
     assert!(fresh < faded && faded < shipped, "{fresh} {faded} {shipped}");
     delta.fade(u32::MAX);
-    assert!(delta.llr(shipped, &offer) > faded);
+    assert!(delta.llr(shipped, &offer.sample) > faded);
 }
 
 #[test]

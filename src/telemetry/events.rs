@@ -1,6 +1,7 @@
 //! One function per event of a message's or a block's life. The field names are stable: people's log searches rely on them.
 //! `id` is the relay's message id wherever there is one.
 
+use crate::judge::Trial;
 use crate::types::{Action, Block, BlockRef, MessageId, MessageMeta, Reason, RecipientOutcome, RecipientStatus, Reply};
 use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
@@ -105,6 +106,20 @@ pub fn refused(what: &Refused<'_>, reply: &Reply) {
         to = what.to,
         reason = what.reason,
         reply = reply.one_line(),
+    );
+}
+
+/// A policy in shadow mode would have done something else with a message than what was done.
+pub fn shadowed(id: MessageId, sender: &str, done: Action, trial: &Trial) {
+    tracing::info!(
+        event = "shadow",
+        id = %id,
+        sender,
+        policy = trial.policy,
+        action = trial.action.as_str(),
+        reason = trial.reason.as_str(),
+        opens_block = trial.opens,
+        done = done.as_str(),
     );
 }
 

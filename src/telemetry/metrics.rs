@@ -34,6 +34,8 @@ table! {
     BLOCKS_TOTAL = "outgate_blocks_total", Counter;
     /// Blocks ended, by whom: tenant, operator, expiry.
     RELEASES_TOTAL = "outgate_releases_total", Counter;
+    /// Messages that a policy in shadow mode judged, by policy and by what it would have done.
+    SHADOW_TOTAL = "outgate_shadow_total", Counter;
     /// Time to score one message.
     SCORE_SECONDS = "outgate_score_seconds", Seconds;
     /// Time of one fdatasync of the spool.

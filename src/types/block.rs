@@ -94,6 +94,13 @@ pub struct Evidence {
     pub recipients: u32,
 }
 
+impl Evidence {
+    /// What became of a message, told later by a remote server or a complaint: its content says nothing new.
+    pub fn is_outcome(&self) -> bool {
+        self.probability == 0.0 && self.llr == 0.0
+    }
+}
+
 /// A block record. The evidence is bounded to the newest [`Block::MAX_EVIDENCE`] entries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Block {

@@ -54,6 +54,18 @@ pub enum Reason {
     RecipientsInternalPerHour,
     /// Recipients per day.
     RecipientsPerDay,
+    /// Recipients per day that are new to the sender.
+    RecipientsNewPerDay,
+    /// Recipients of one message.
+    RecipientsPerMessage,
+    /// Messages per minute.
+    MessagesPerMinute,
+    /// Messages per day.
+    MessagesPerDay,
+    /// Size of all messages per day.
+    BytesPerDay,
+    /// Share of unknown users among the recipients of a day.
+    BounceShare,
     /// An active block stands in the way.
     Blocked,
     /// A link to a blocked website.
@@ -77,10 +89,41 @@ impl Reason {
             Self::RecipientsExternalPerHour => "recipients_external_per_hour",
             Self::RecipientsInternalPerHour => "recipients_internal_per_hour",
             Self::RecipientsPerDay => "recipients_per_day",
+            Self::RecipientsNewPerDay => "recipients_new_per_day",
+            Self::RecipientsPerMessage => "recipients_per_message",
+            Self::MessagesPerMinute => "messages_per_minute",
+            Self::MessagesPerDay => "messages_per_day",
+            Self::BytesPerDay => "bytes_per_day",
+            Self::BounceShare => "bounce_share",
             Self::Blocked => "blocked",
             Self::BlockedWebsite => "blocked_website",
             Self::Admin => "admin",
             Self::ForeignSender => "foreign_sender",
+        }
+    }
+
+    /// Whether it is a ceiling of the policy.
+    pub const fn is_ceiling(self) -> bool {
+        match self {
+            Self::RecipientsExternalPerHour
+            | Self::RecipientsInternalPerHour
+            | Self::RecipientsPerDay
+            | Self::RecipientsNewPerDay
+            | Self::RecipientsPerMessage
+            | Self::MessagesPerMinute
+            | Self::MessagesPerDay
+            | Self::BytesPerDay
+            | Self::BounceShare => true,
+            Self::Clean
+            | Self::SuspiciousContent
+            | Self::Watched
+            | Self::UnusualMailing
+            | Self::Evidence
+            | Self::SpamRate
+            | Self::Blocked
+            | Self::BlockedWebsite
+            | Self::Admin
+            | Self::ForeignSender => false,
         }
     }
 }
@@ -189,6 +232,12 @@ mod tests {
             Reason::RecipientsExternalPerHour,
             Reason::RecipientsInternalPerHour,
             Reason::RecipientsPerDay,
+            Reason::RecipientsNewPerDay,
+            Reason::RecipientsPerMessage,
+            Reason::MessagesPerMinute,
+            Reason::MessagesPerDay,
+            Reason::BytesPerDay,
+            Reason::BounceShare,
             Reason::Blocked,
             Reason::BlockedWebsite,
             Reason::Admin,

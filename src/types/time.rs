@@ -64,6 +64,13 @@ impl Time {
             .and_then(|t| t.start_of_day())
             .map_or_else(|_| self.after(Duration::from_secs(86_400)), |t| Self(t.timestamp().as_millisecond()))
     }
+
+    /// The end of a day such as `2026-11-22` in the named zone; `None` if the text is no day, or the zone is unknown.
+    pub fn end_of_day(day: &str, zone: &str) -> Option<Self> {
+        let zone = jiff::tz::TimeZone::get(zone).ok()?;
+        let next = day.parse::<jiff::civil::Date>().ok().filter(|_| day.len() == 10)?.tomorrow().ok()?;
+        next.to_zoned(zone).ok().map(|t| Self(t.timestamp().as_millisecond()))
+    }
 }
 
 #[cfg(test)]
@@ -83,6 +90,17 @@ mod tests {
         let t = Time::from_secs(1_795_356_000); // 15:00 in Berlin
         assert_eq!(t.next_midnight("Europe/Berlin").rfc3339(), "2026-11-22T23:00:00Z");
         assert_eq!(t.next_midnight("no/such").rfc3339(), "2026-11-23T00:00:00Z");
+    }
+
+    #[test]
+    fn a_day_ends_by_the_zone() {
+        let end = |day, zone| Time::end_of_day(day, zone).map(Time::rfc3339);
+        assert_eq!(end("2026-11-22", "Europe/Berlin").as_deref(), Some("2026-11-22T23:00:00Z"));
+        assert_eq!(end("2026-12-31", "UTC").as_deref(), Some("2027-01-01T00:00:00Z"));
+        for wrong in ["2026-13-01", "2026-02-30", "tomorrow", "2026-11-22T10:00:00", ""] {
+            assert_eq!(end(wrong, "UTC"), None, "{wrong}");
+        }
+        assert_eq!(end("2026-12-31", "no/such"), None);
     }
 
     #[test]

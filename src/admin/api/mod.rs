@@ -35,6 +35,7 @@ pub(super) fn relay_routes() -> Router<Relay> {
         .route("/api/v1/blocks/{ref}/release", post(blocks::release))
         .route("/api/v1/senders", get(senders::list))
         .route("/api/v1/senders/{key}", get(senders::show))
+        .route("/api/v1/policy/{sender}", get(senders::policy))
         .route("/api/v1/held", get(mail::held))
         .route("/api/v1/held/{id}/{verb}", post(mail::act_on_held))
         .route("/api/v1/messages/{id}/label", post(mail::label))

@@ -108,8 +108,8 @@ impl Proof {
         Self {
             message_id: e.message_id.to_string(),
             time: shown(e.time),
-            percent: format!("{:.1} %", e.probability * 100.0),
-            llr: format!("{:+.1}", e.llr),
+            percent: if e.is_outcome() { "later".to_owned() } else { format!("{:.1} %", e.probability * 100.0) },
+            llr: if e.is_outcome() { String::new() } else { format!("{:+.1}", e.llr) },
             recipients: e.recipients,
             symbols: e.symbols.iter().map(|s| format!("{} {:+.1}", sentence(&s.name), s.weight)).collect::<Vec<_>>().join(", "),
         }

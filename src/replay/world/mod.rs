@@ -344,6 +344,7 @@ impl<'a> Tenant<'a> {
             probability: 1.0 / (1.0 + (-llr).exp()),
             symbols: &[],
             link_hosts: &[],
+            octets: 0,
             is_report: false,
             listed: 0.0,
         };

@@ -20,35 +20,52 @@ use tail::{Map, Recent};
 pub const SLOTS: usize = 1 << 15;
 /// What the delta adds stays within ± this (nats).
 const MAX_NATS: f32 = 8.0;
+/// What the words of own mail alone take off (nats): spam would drown in them.
+const EXCUSE_NATS: f32 = 1.0;
+/// Every label widens that: somebody watches, and what was a mistake must be reparable.
+const EXCUSE_NATS_PER_LABEL: f32 = 0.5;
 /// How far the shipped model is believed beside what was learned (nats): a confident error of it must be reparable.
 const SHIPPED_NATS: f32 = 5.0;
 /// Messages by which a tenant is known; until then the delta gains influence evenly.
 const KNOWN_MESSAGES: f32 = 100.0;
-/// Learning aims this far past even odds (nats).
-const MARGIN: f32 = 4.0;
+/// Learning aims this far past even odds (nats): further out it would only make sure of what is known.
+const MARGIN: f32 = 1.0;
+/// A message judged so well that the slope is below this teaches nothing.
+const LEAST_ERROR: f32 = 0.05;
 /// AdaGrad steps: for assumptions, and for labels, which outweigh them.
 const RATE_ASSUMED: f32 = 0.2;
 /// See [`RATE_ASSUMED`].
 const RATE_LABEL: f32 = 0.5;
 /// Added to the root of a slot's squared slopes.
 const EASE: f32 = 0.02;
-/// Replayed spam per message of ham.
-const REPLAYS: usize = 2;
-/// The prototypes were trained on: unseen spam of their kind scores this much lower (nats; median of held-out spam).
-const OPTIMISM: f32 = 3.0;
+/// So often an assumed message is learned, each time paired with another replayed spam, until the tenant is settled.
+const PASSES: usize = 3;
+/// How much runs of four octets and named features count beside words. Pairs of words gained nothing.
+const GRAMS: f32 = 1.5;
+/// See [`GRAMS`].
+const NAMED: f32 = 2.0;
+/// The prototypes were trained on: unseen spam of their kind scores this much lower (nats).
+const OPTIMISM: f32 = 2.0;
 /// Every so many prototypes one is never replayed but kept for calibration.
 const KEPT_BACK: usize = 4;
 /// An unlabelled message above this by the shipped model alone is not learned (nats): a tenant whose mail was bad from the
 /// first day cannot move that one.
 const TRUST_SHIPPED: f32 = 0.0;
+/// Half as much is learned from a message at this ratio of the shipped model, more below, less above (nats): spam that a bad
+/// tenant brings lies nearer to even odds than its ordinary mail.
+const HALF_TRUST: f32 = -1.0;
+/// How fast the trust changes around [`HALF_TRUST`] (per nat).
+const TRUST_SLOPE: f32 = 2.0;
 /// The calibration is fitted anew after so many learned messages.
 const FIT_EVERY: u64 = 32;
 /// Own messages that the calibration needs.
 const FIT_FROM: usize = 50;
-/// After so many assumed messages the tenant's mail is known: from then on only what lies among the nine tenths of own mail
+/// After so many messages were offered the tenant's mail is known: from then on only what lies among the nine tenths of own mail
 /// that resembles it most is assumed to be ham, it is learned slowly, and the calibration rests. Else a sender who turns bad
 /// would be learned bit by bit.
 const SETTLED: u64 = 500;
+/// Of which so many were learned.
+const SETTLED_ASSUMED: u64 = 200;
 /// See [`SETTLED`].
 const RATE_SETTLED: f32 = 0.1;
 /// The same for the shipped model, see [`TRUST_SHIPPED`].
@@ -108,10 +125,42 @@ pub struct Delta {
     strain: f32,
 }
 
+/// A message to be learned.
+#[derive(Debug, Clone, Default)]
+pub struct Lesson {
+    /// Its features.
+    pub sample: Sample,
+    /// The shipped model's log-likelihood ratio of it, nats.
+    pub shipped: f32,
+}
+
+impl Lesson {
+    /// From the features alone.
+    pub fn new(model: &Model, sample: Sample) -> Self {
+        let shipped = model.llr(model.margin_of(&sample).total()) as f32;
+        Self { sample, shipped }
+    }
+}
+
 /// A message's folded features: slots by group, each group with its scale.
 struct Folded<'a> {
-    groups: [(&'a [u32], f32); 3],
-    named: &'a [(u8, f32)],
+    groups: [(&'a [u32], f32); 2],
+    named: (&'a [(u8, f32)], f32),
+}
+
+/// What the weights make of a message, nats.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    text: f32,
+    named: f32,
+}
+
+impl Sum {
+    /// Beside what the shipped model says, each within its bounds; the text may excuse so much.
+    const fn joined(self, shipped: f32, excuse: f32) -> f32 {
+        let learned = self.text.max(-excuse) + self.named;
+        shipped.clamp(-SHIPPED_NATS, SHIPPED_NATS) + learned.clamp(-MAX_NATS, MAX_NATS)
+    }
 }
 
 /// Where a feature lands in a delta.
@@ -129,20 +178,21 @@ fn named_slot(feature: u8) -> usize {
 
 impl<'a> Folded<'a> {
     fn new(sample: &'a Sample) -> Self {
-        let group = |list: &'a [u32], number| (list, norm(list.len(), number));
-        Self { groups: [group(&sample.words, 0), group(&sample.pairs, 1), group(&sample.grams, 2)], named: &sample.dense }
+        Self {
+            groups: [(&sample.words, norm(sample.words.len(), 0)), (&sample.grams, GRAMS * norm(sample.grams.len(), 2))],
+            named: (&sample.dense, NAMED / (sample.dense.len() as f32 + 4.0).sqrt()),
+        }
     }
 
-    fn named_scale(&self) -> f32 {
-        1.3 / (self.named.len() as f32 + 4.0).sqrt()
-    }
-
-    fn each(&self, mut visit: impl FnMut(usize, f32)) {
+    fn each_of_text(&self, mut visit: impl FnMut(usize, f32)) {
         for (list, scale) in &self.groups {
             list.iter().for_each(|index| visit(slot(*index), *scale));
         }
-        let scale = self.named_scale();
-        self.named.iter().for_each(|(feature, _)| visit(named_slot(*feature), scale));
+    }
+
+    fn each_named(&self, mut visit: impl FnMut(usize, f32)) {
+        let (named, scale) = self.named;
+        named.iter().for_each(|(feature, _)| visit(named_slot(*feature), scale));
     }
 }
 
@@ -203,68 +253,87 @@ impl Delta {
         if self.map.fitted || self.labelled > 0 { joined } else { joined.min(shipped) }
     }
 
-    fn sum(&self, folded: &Folded<'_>) -> f32 {
-        let mut sum = 0.0;
-        folded.each(|slot, scale| sum += self.weights.get(slot).copied().unwrap_or_default() * scale);
+    fn sum(&self, folded: &Folded<'_>) -> Sum {
+        let weight = |slot: usize| self.weights.get(slot).copied().unwrap_or_default();
+        let mut sum = Sum::default();
+        folded.each_of_text(|slot, scale| sum.text += weight(slot) * scale);
+        folded.each_named(|slot, scale| sum.named += weight(slot) * scale);
         sum
+    }
+
+    fn excuse(&self) -> f32 {
+        EXCUSE_NATS + EXCUSE_NATS_PER_LABEL * self.labelled as f32
     }
 
     /// Before calibration.
     fn raw(&self, shipped: f32, folded: &Folded<'_>) -> f32 {
-        shipped.clamp(-SHIPPED_NATS, SHIPPED_NATS) + self.sum(folded).clamp(-MAX_NATS, MAX_NATS)
+        self.sum(folded).joined(shipped, self.excuse())
     }
 
-    /// One bounded step of `rate` towards the label.
-    fn step(&mut self, shipped: f32, folded: &Folded<'_>, spam: bool, rate: f32) {
+    /// One bounded step of `rate` towards the label, from the `sum` that the weights give now.
+    fn step(&mut self, shipped: f32, folded: &Folded<'_>, sum: Sum, spam: bool, rate: f32) {
         let (target, aim) = if spam { (1.0, MARGIN) } else { (0.0, -MARGIN) };
-        // Without the cap of the sum: capped, a message would be learned again and again to no effect.
-        let now = shipped.clamp(-SHIPPED_NATS, SHIPPED_NATS) + self.sum(folded);
+        // Without the caps of the sum: capped, a message would be learned again and again to no effect.
+        let now = shipped.clamp(-SHIPPED_NATS, SHIPPED_NATS) + sum.text + sum.named;
         let error = 1.0 / (1.0 + (aim - now).exp()) - target;
-        if error.abs() < 1e-3 {
+        if error.abs() < LEAST_ERROR {
             return;
         }
-        folded.each(|slot, scale| {
+        let mut move_weight = |slot: usize, scale: f32| {
             if let (Some(weight), Some(square)) = (self.weights.get_mut(slot), self.squares.get_mut(slot)) {
                 let slope = error * scale;
                 *square += slope * slope;
                 *weight -= rate * slope / (square.sqrt() + EASE);
             }
-        });
+        };
+        folded.each_of_text(&mut move_weight);
+        folded.each_named(&mut move_weight);
     }
 
     /// Learns one message by its label, unless it is unlabelled and looks like spam.
-    pub fn learn(&mut self, model: &Model, sample: &Sample, label: Label) -> Learned {
-        let shipped = model.llr(model.margin_of(sample).total()) as f32;
-        let folded = Folded::new(sample);
-        let raw = self.raw(shipped, &folded);
-        let settled = self.assumed >= SETTLED;
-        let (spam, rate, outcome) = match label {
-            Label::Spam => (true, RATE_LABEL, Learned::Labelled),
-            Label::Ham => (false, RATE_LABEL, Learned::Labelled),
+    pub fn learn(&mut self, model: &Model, lesson: &Lesson, label: Label) -> Learned {
+        let shipped = lesson.shipped;
+        let folded = Folded::new(&lesson.sample);
+        let mut sum = self.sum(&folded);
+        let raw = sum.joined(shipped, self.excuse());
+        let settled = self.is_settled();
+        let (spam, rate, passes) = match label {
+            Label::Spam => (true, RATE_LABEL, 1),
+            Label::Ham => (false, RATE_LABEL, 1),
             Label::Unlabelled => {
                 lately(&mut self.disagreement, f32::from(u8::from(shipped > TRUST_SHIPPED)));
                 if let Some(refusal) = self.refusal(shipped, raw, settled) {
                     self.refused += 1;
                     return refusal;
                 }
-                (false, if settled { RATE_SETTLED } else { RATE_ASSUMED }, Learned::Assumed)
+                let (rate, passes) = if settled { (RATE_SETTLED, 1) } else { (RATE_ASSUMED, PASSES) };
+                (false, rate * trust(shipped), passes)
             }
         };
-        let strain = (self.sum(&folded).abs() / MAX_NATS).min(1.0);
-        lately(&mut self.strain, strain);
+        lately(&mut self.strain, ((sum.text + sum.named).abs() / MAX_NATS).min(1.0));
         let calibrates = label != Label::Unlabelled || !settled;
         if calibrates {
             (if spam { &mut self.spam } else { &mut self.own }).push(raw);
         }
-        self.step(shipped, &folded, spam, rate);
-        if !spam {
-            (0..REPLAYS).for_each(|_| self.replay(model, rate));
+        for pass in 0..passes {
+            if pass > 0 {
+                sum = self.sum(&folded);
+            }
+            self.step(shipped, &folded, sum, spam, rate);
+            if !spam {
+                self.replay(model, rate);
+            }
         }
-        *(if outcome == Learned::Labelled { &mut self.labelled } else { &mut self.assumed }) += 1;
+        *(if label == Label::Unlabelled { &mut self.assumed } else { &mut self.labelled }) += 1;
         if calibrates && self.learned().is_multiple_of(FIT_EVERY) {
             self.fit(model);
         }
-        outcome
+        if label == Label::Unlabelled { Learned::Assumed } else { Learned::Labelled }
+    }
+
+    /// Enough was offered and learned that the tenant's mail is known.
+    const fn is_settled(&self) -> bool {
+        self.assumed + self.refused >= SETTLED && self.assumed >= SETTLED_ASSUMED
     }
 
     /// Why an unlabelled message is not learned.
@@ -284,8 +353,10 @@ impl Delta {
         // The last of every few is kept back.
         let at =
             if turn as usize % KEPT_BACK == KEPT_BACK - 1 { (turn as usize + 1) % model.prototypes.len() } else { turn as usize };
-        if let Some(prototype) = model.prototypes.get(at) {
-            self.step(unseen(model, prototype), &Folded::new(prototype), true, rate);
+        if let (Some(prototype), Some(llr)) = (model.prototypes.get(at), model.prototype_llrs().get(at)) {
+            let folded = Folded::new(prototype);
+            let sum = self.sum(&folded);
+            self.step(llr - OPTIMISM, &folded, sum, true, rate);
         }
     }
 
@@ -294,8 +365,8 @@ impl Delta {
         if self.own.len() < FIT_FROM {
             return;
         }
-        let kept_back = model.prototypes.iter().skip(KEPT_BACK - 1).step_by(KEPT_BACK);
-        let kept_back: Vec<f32> = kept_back.map(|p| self.raw(unseen(model, p), &Folded::new(p))).collect();
+        let kept_back = model.prototypes.iter().zip(model.prototype_llrs()).skip(KEPT_BACK - 1).step_by(KEPT_BACK);
+        let kept_back: Vec<f32> = kept_back.map(|(p, llr)| self.raw(llr - OPTIMISM, &Folded::new(p))).collect();
         self.map = Map::fit(self.own.values(), &kept_back, self.spam.values());
     }
 
@@ -312,7 +383,7 @@ fn lately(mean: &mut f32, value: f32) {
     *mean += (value - *mean) / 256.0;
 }
 
-/// What the shipped model would say of a message like this prototype had it not been trained on it.
-fn unseen(model: &Model, prototype: &Sample) -> f32 {
-    model.llr(model.margin_of(prototype).total()) as f32 - OPTIMISM
+/// How much an unlabelled message may teach, 0-1, by what the shipped model alone says of it.
+fn trust(shipped: f32) -> f32 {
+    1.0 / (1.0 + (TRUST_SLOPE * (shipped - HALF_TRUST)).exp())
 }

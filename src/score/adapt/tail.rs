@@ -6,14 +6,14 @@ use crate::score::calibrate;
 /// Scores kept.
 const KEPT: usize = 384;
 /// Own ham that may lie above even odds.
-const ABOVE: f32 = 0.003;
+const ABOVE: f32 = 0.0015;
 /// Share of own ham whose excess measures the tail.
 const TAIL: f32 = 0.1;
 /// The bend never hides more than this (nats): what was learned from a bad tenant must not excuse everything.
 const MAX_BEND: f32 = 5.0;
-/// Between even odds by the line and by the tail, the ratio creeps from this to zero (nats).
+/// Where the ratio is left open, it creeps from this to zero (nats).
 const UNSURE: f32 = -0.2;
-/// Behind the bend the ratio returns to the line this many times as fast.
+/// Beyond either end of what is left open, the ratio returns to the line this many times as fast.
 const RETURN: f32 = 4.0;
 /// So many labelled spams make the bend superfluous.
 const LABELS: f32 = 50.0;
@@ -53,6 +53,8 @@ pub(super) struct Map {
     pub(super) offset: f32,
     /// Raw score of even odds by the tail of own ham.
     pub(super) even: f32,
+    /// Raw score above which, up to `even`, the ratio is left open: about as much own ham lies there as spam.
+    pub(super) open: f32,
     /// Raw score below which nine tenths of own ham lie.
     pub(super) usual: f32,
     /// Something was fitted.
@@ -61,7 +63,7 @@ pub(super) struct Map {
 
 impl Default for Map {
     fn default() -> Self {
-        Self { slope: 1.0, offset: 0.0, even: 0.0, usual: f32::INFINITY, fitted: false }
+        Self { slope: 1.0, offset: 0.0, even: 0.0, open: 0.0, usual: f32::INFINITY, fitted: false }
     }
 }
 
@@ -82,7 +84,10 @@ impl Map {
         let even = usual + excess * (TAIL / ABOVE).ln();
         let zero = -offset / slope;
         let bend = MAX_BEND / slope * (1.0 - labelled.len() as f32 / LABELS).max(0.0);
-        Self { slope, offset, even: even.clamp(zero, zero + bend), usual, fitted: true }
+        let even = even.clamp(zero, zero + bend);
+        let spam: Vec<f32> = kept_back.iter().chain(labelled).copied().collect();
+        let open = open_from(&sorted, &spam, zero, even).min(zero + UNSURE / slope);
+        Self { slope, offset, even, open, usual, fitted: true }
     }
 
     /// The calibrated ratio, nats.
@@ -94,19 +99,28 @@ impl Map {
     fn bent(&self, raw: f32) -> f32 {
         let line = self.slope * raw + self.offset;
         if raw >= self.even {
-            return line.min(RETURN * self.slope * (raw - self.even));
+            line.min(RETURN * self.slope * (raw - self.even))
+        } else if raw > self.open {
+            UNSURE * (self.even - raw) / (self.even - self.open)
+        } else {
+            line.max(UNSURE - RETURN * self.slope * (self.open - raw)).min(UNSURE)
         }
-        let from = (UNSURE - self.offset) / self.slope;
-        if line <= UNSURE || self.even <= from {
-            return line;
-        }
-        UNSURE * (self.even - raw) / (self.even - from)
     }
 
     /// Whether a message of this score lies outside the nine tenths of own mail that are most like it.
     pub(super) fn is_unusual(&self, raw: f32) -> bool {
         raw > self.usual
     }
+}
+
+/// Spam between even odds by the line and by the tail is called open (its ratio is held just below even odds, for the sake
+/// of own ham). For that to mean what it says, as large a share of own ham must be called so: the score above which, up to
+/// `even`, it lies. `own` is sorted.
+fn open_from(own: &[f32], spam: &[f32], zero: f32, even: f32) -> f32 {
+    let held = spam.iter().filter(|x| **x > zero && **x < even).count() as f32 / spam.len().max(1) as f32;
+    let below = own.partition_point(|x| *x < even);
+    let first = below.saturating_sub((held * own.len() as f32) as usize);
+    own.get(first).copied().unwrap_or(zero)
 }
 
 #[cfg(test)]
@@ -120,7 +134,7 @@ mod tests {
 
     #[test]
     fn hardly_any_own_ham_lies_above_even_odds_and_the_map_is_monotone() {
-        let spam: Vec<f32> = (0..150).map(|n| -3.0 + n as f32 / 20.0).collect();
+        let spam: Vec<f32> = (0..150).map(|n| -4.5 + n as f32 / 15.0).collect();
         let map = Map::fit(&own(), &spam, &[]);
         let exact = -4.0 + (1.0 / ABOVE).ln();
         assert!((map.even - exact).abs() < 0.4, "{} {exact}", map.even);
@@ -128,6 +142,11 @@ mod tests {
         let values: Vec<f32> = (-200..200).map(|n| map.apply(n as f32 / 20.0)).collect();
         assert!(values.is_sorted(), "{map:?}");
         assert!(map.is_unusual(0.0) && !map.is_unusual(-3.5));
+        // As much own ham is left open as spam is held below even odds.
+        let share =
+            |list: &[f32], from: f32| list.iter().filter(|x| **x >= from && **x < map.even).count() as f32 / list.len() as f32;
+        let (ham, spam_held) = (share(&own(), map.open), share(&spam, -map.offset / map.slope));
+        assert!((ham - spam_held).abs() < 0.01 && ham > 0.05, "{ham} {spam_held}");
         let labelled: Vec<f32> = spam.iter().copied().cycle().take(60).collect();
         let plain = Map::fit(&own(), &spam, &labelled);
         assert!((plain.slope * plain.even + plain.offset).abs() < 1e-3, "labels make the bend superfluous");

@@ -1,0 +1,261 @@
+//! Whom a policy is for, named groups of senders, and allowances.
+
+use super::error::Wrong;
+use super::policies::plain;
+use super::raw::{Section, one_of, string};
+use super::settings::{RouteMatch, Tenant};
+use super::values;
+use crate::types::{Address, Domain, TenantId, Time};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Senders of one file read at most.
+pub const GROUP_MEMBERS: usize = 1_000_000;
+
+/// Names of senders: addresses or logins in their one form.
+pub type Senders = BTreeSet<Box<str>>;
+
+/// One `[group.NAME]`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// Members named in the configuration itself.
+    pub addresses: Senders,
+    /// File with one member a line, read at start and at each reload.
+    pub file: Option<PathBuf>,
+    /// Members named there.
+    pub from_file: Senders,
+}
+
+impl Group {
+    /// Whether that sender belongs to it.
+    pub fn contains(&self, sender: &str) -> bool {
+        self.addresses.contains(sender) || self.from_file.contains(sender)
+    }
+}
+
+/// Whom a policy is for. A sender fits if one of senders, groups and domains names it (or none of the three is given), and the
+/// clients and the tenants do so too where they are given, and no exception does.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Scope {
+    /// Addresses or logins.
+    pub senders: Senders,
+    /// Groups.
+    pub groups: Vec<Arc<Group>>,
+    /// Sender domains.
+    pub domains: Vec<RouteMatch>,
+    /// Networks of clients.
+    pub clients: Vec<IpNet>,
+    /// Tenants.
+    pub tenants: Vec<TenantId>,
+    /// Never these addresses or logins.
+    pub except_senders: Senders,
+    /// Never these groups.
+    pub except_groups: Vec<Arc<Group>>,
+}
+
+impl Scope {
+    /// Whether everybody fits but for the exceptions.
+    pub fn is_everybody(&self) -> bool {
+        self.senders.is_empty()
+            && self.groups.is_empty()
+            && self.domains.is_empty()
+            && self.clients.is_empty()
+            && self.tenants.is_empty()
+    }
+}
+
+/// One kind of evidence that an allowance may leave out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EvidenceKind {
+    /// What the text looks like, and listed links in it.
+    Content,
+    /// New recipients.
+    Recipients,
+    /// A mailing unlike the sender's past, which is held with a question.
+    Mailing,
+    /// Unknown users.
+    Bounces,
+    /// Refusals as spam by remote sites, and complaints.
+    Refusals,
+}
+
+impl EvidenceKind {
+    /// All of them.
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("content", Self::Content),
+        ("recipients", Self::Recipients),
+        ("mailing", Self::Mailing),
+        ("bounces", Self::Bounces),
+        ("refusals", Self::Refusals),
+    ];
+
+    /// Name as in the configuration.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(word, _)| word)
+    }
+}
+
+/// Who has an allowance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Allowed {
+    /// One address or login.
+    Sender(Box<str>),
+    /// All senders of exactly that domain.
+    Domain(Domain),
+}
+
+/// One `[[allowance]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Allowance {
+    /// Who has it.
+    pub who: Allowed,
+    /// What does not count against them.
+    pub evidence: EvidenceKind,
+    /// Its last day as written.
+    pub until: String,
+    /// The end of that day, in the time zone of the tenant that owns the domain, else in UTC.
+    pub ends: Time,
+    /// Why, for those who read it later.
+    pub reason: String,
+}
+
+/// What scopes may name.
+pub(super) struct Known<'a> {
+    pub groups: &'a [Arc<Group>],
+    pub tenants: &'a [Arc<Tenant>],
+}
+
+/// An address or a login in its one form.
+pub(super) fn sender(text: &str) -> Result<Box<str>, Wrong> {
+    let text = text.trim();
+    if text.is_empty() || text.len() > 320 || text.chars().any(|c| c.is_control() || c.is_whitespace()) || text.starts_with('@') {
+        return Err(Wrong::new(
+            format!("\"{text}\" is no sender"),
+            "write an address such as \"alice@example.com\", or a login; whole domains go under domains",
+        ));
+    }
+    Ok(Address::parse(text).map_or_else(|| text.to_lowercase(), |a| a.key()).into())
+}
+
+fn senders(s: &Section<'_, '_>, key: &'static str) -> Senders {
+    s.list(key, Vec::new(), sender).into_iter().collect()
+}
+
+fn groups_named(s: &Section<'_, '_>, key: &'static str, known: &[Arc<Group>]) -> Vec<Arc<Group>> {
+    s.list(key, Vec::new(), |name| {
+        known.iter().find(|g| g.name == name).cloned().ok_or_else(|| {
+            let names: Vec<&str> = known.iter().map(|g| g.name.as_str()).collect();
+            Wrong::new(format!("there is no group \"{name}\""), format!("add [group.{name}]; known: {}", names.join(", ")))
+        })
+    })
+}
+
+/// The scope keys of a policy.
+pub(super) fn scope(s: &Section<'_, '_>, known: &Known<'_>) -> Scope {
+    Scope {
+        senders: senders(s, "senders"),
+        groups: groups_named(s, "groups", known.groups),
+        domains: s.list("domains", Vec::new(), |text| match values::route_match(text)? {
+            RouteMatch::Any => Err(Wrong::new("\"*\" is everybody", "leave the key out")),
+            domain => Ok(domain),
+        }),
+        clients: s.list("clients", Vec::new(), values::network),
+        tenants: s.list("tenants", Vec::new(), |name| {
+            known.tenants.iter().map(|t| &t.id).find(|id| id.as_str() == name).cloned().ok_or_else(|| {
+                let names: Vec<&str> = known.tenants.iter().map(|t| t.id.as_str()).collect();
+                Wrong::new(format!("there is no tenant \"{name}\""), format!("known: {}", names.join(", ")))
+            })
+        }),
+        except_senders: senders(s, "except_senders"),
+        except_groups: groups_named(s, "except_groups", known.groups),
+    }
+}
+
+/// All `[group.NAME]`, by name. Their files are read by who loads the configuration.
+pub(super) fn groups(s: Section<'_, '_>) -> Vec<Arc<Group>> {
+    let mut groups = Vec::new();
+    for (name, section) in s.sections_by_name() {
+        if let Err(wrong) = values::name(&name) {
+            section.error_here(wrong);
+        }
+        if !section.has("addresses") && !section.has("file") {
+            section.error_here(Wrong::new("has no members", "write addresses = [\"…\"], or file = \"…\" with one a line"));
+        }
+        let file = section.get("file", None, |v| values::optional(string(v)?, |path| Ok(PathBuf::from(path))));
+        let addresses = senders(&section, "addresses");
+        groups.push(Arc::new(Group { name, addresses, file, from_file: Senders::new() }));
+        section.finish();
+    }
+    groups.sort_by(|a, b| a.name.cmp(&b.name));
+    groups
+}
+
+/// The members in the text of a group's file: one a line; what stands behind `#` and empty lines are left out.
+///
+/// # Errors
+/// The first line that is no sender, with its number; or too many of them.
+pub fn members(text: &str) -> Result<Senders, String> {
+    let mut found = Senders::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if line.is_empty() {
+            continue;
+        }
+        found.insert(sender(line).map_err(|wrong| format!("line {}: {}; {}", number + 1, wrong.problem, wrong.remedy))?);
+        if found.len() > GROUP_MEMBERS {
+            return Err(format!("has more than {GROUP_MEMBERS} members"));
+        }
+    }
+    Ok(found)
+}
+
+/// All `[[allowance]]`.
+pub(super) fn allowances(root: &Section<'_, '_>, tenants: &[Arc<Tenant>]) -> Vec<Arc<Allowance>> {
+    let mut found = Vec::new();
+    for s in root.sections("allowance").unwrap_or_default() {
+        let who = match (s.has("sender"), s.has("domain")) {
+            (true, false) => s.need("sender", "", |v| sender(string(v)?).map(Allowed::Sender)),
+            (false, true) => s.need("domain", "", |v| values::domain(string(v)?).map(Allowed::Domain)),
+            (both, _) => {
+                let problem = if both { "sender and domain are both given" } else { "says nobody" };
+                s.error_here(Wrong::new(problem, "write sender = \"alice@example.com\" or domain = \"example.com\""));
+                let _known = (s.get("sender", String::new(), plain), s.get("domain", String::new(), plain));
+                None
+            }
+        };
+        let evidence = s
+            .need("evidence", "write one of: content, recipients, mailing, bounces, refusals", |v| one_of(v, &EvidenceKind::ALL));
+        let zone = who.as_ref().map_or("UTC", |who| zone_of(who, tenants));
+        let until = s.need("until", "write its last day, such as \"2027-03-31\"", |v| {
+            let text = v.as_datetime().map_or_else(|| string(v).map(str::to_owned), |date| Ok(date.to_string()))?;
+            Time::end_of_day(&text, zone)
+                .map(|ends| (text.clone(), ends))
+                .ok_or_else(|| Wrong::new(format!("\"{text}\" is no day"), "write year, month and day, such as \"2027-03-31\""))
+        });
+        let reason = s.need("reason", "write why, for those who read it later", |v| match string(v)?.trim() {
+            "" => Err(Wrong::new("is empty", "write why, for those who read it later")),
+            text => Ok(text.to_owned()),
+        });
+        if let (Some(who), Some(evidence), Some((until, ends)), Some(reason)) = (who, evidence, until, reason) {
+            found.push(Arc::new(Allowance { who, evidence, until, ends, reason }));
+        }
+        s.finish();
+    }
+    found
+}
+
+fn zone_of<'t>(who: &Allowed, tenants: &'t [Arc<Tenant>]) -> &'t str {
+    let of_address = |text: &str| Address::parse(text).map(|a| a.domain().clone());
+    let domain = match who {
+        Allowed::Sender(text) => of_address(text),
+        Allowed::Domain(domain) => Some(domain.clone()),
+    };
+    let owner = domain.and_then(|d| tenants.iter().find(|t| t.is_internal(&d)));
+    owner.map_or("UTC", |t| t.time_zone.as_str())
+}
