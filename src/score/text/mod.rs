@@ -441,7 +441,7 @@ impl TextFeatures {
         self.cut = self.stats.words.is_multiple_of(SEGMENT_WORDS);
         let known = &*phrases::ALL;
         if known.may_end(hash) {
-            let mut possible = known.possible(&chains) & (2 << words) - 1;
+            let mut possible = known.possible(&chains) & ((2 << words) - 1);
             while possible != 0 {
                 let chain = chains.get(possible.trailing_zeros() as usize).copied().unwrap_or_default();
                 self.find_phrase(known, chain);
