@@ -248,7 +248,7 @@ impl Intake {
     async fn take(&self, arrival: &Arrival<'_>, id: MessageId, envelope: Envelope, part: Part) -> Reply {
         let now = self.clock.now();
         let facts = arrival.facts;
-        let bytes = Bytes::from(headers::outgoing(arrival, id, &envelope, now));
+        let bytes = Bytes::from(headers::outgoing(arrival, &self.feedback_key, id, &envelope, now));
         let meta = Arc::new(MessageMeta {
             id,
             accepted_at: now,
