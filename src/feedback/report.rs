@@ -2,6 +2,7 @@
 //! is outside data: it names a message of ours only by a token.
 
 use super::token::FIELD;
+use crate::smtp::reply::{printable, shorten};
 use crate::types::{Enhanced, Reply};
 use mail_parser::{HeaderValue, Message, MessageParser, MessagePart, MimeHeaders, PartType};
 
@@ -184,7 +185,7 @@ fn diagnostic(text: &str, status: Option<Enhanced>) -> Option<Reply> {
         Some((enhanced, rest)) => (Some(enhanced), rest),
         None => (status, rest),
     };
-    Some(crate::smtp::reply::shorten(Reply { code, enhanced, lines: vec![rest.trim().to_owned()] }))
+    Some(shorten(Reply { code, enhanced, lines: vec![printable(rest.trim().as_bytes())] }))
 }
 
 #[cfg(test)]

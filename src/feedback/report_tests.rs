@@ -1,4 +1,5 @@
 use super::*;
+use proptest::prelude::*;
 
 fn multipart(kind: &str, parts: &[&str]) -> String {
     let mut out = format!(
@@ -107,5 +108,18 @@ fn a_report_cut_anywhere_is_borne() {
     let mail = multipart("feedback-report", &[HUMAN, ABUSE, returned]);
     for end in 0..mail.len() {
         read(mail.as_bytes().get(..end).unwrap());
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_parts_are_borne(status in ".{0,300}", returned in proptest::collection::vec(any::<u8>(), 0..300)) {
+        for kind in ["message/feedback-report", "message/delivery-status"] {
+            let part = format!("Content-Type: {kind}\r\n\r\n{status}\r\n");
+            let mut mail = multipart("x", &[HUMAN, &part, "Content-Type: message/rfc822\r\n\r\nX-Outgate-Id: "]).into_bytes();
+            mail.extend_from_slice(&returned);
+            let Report::Delivery(fates) = read(&mail) else { continue };
+            prop_assert!(fates.iter().all(|f| f.reply.lines.iter().flat_map(|l| l.chars()).all(|c| !c.is_control())));
+        }
     }
 }

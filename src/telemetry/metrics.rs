@@ -46,6 +46,8 @@ table! {
     QUEUE_MESSAGES = "outgate_queue_messages", Gauge;
     /// Recipients tried, by outcome (delivered, deferred, bounced) and pool.
     DELIVERY_TOTAL = "outgate_delivery_total", Counter;
+    /// Refusals of remote sites that speak of spam, by whom they blame: sender, reputation (of our address or a domain).
+    REFUSALS_TOTAL = "outgate_refusals_total", Counter;
     /// SMTP sessions open now.
     SESSIONS_OPEN = "outgate_sessions_open", Gauge;
     /// Senders with a record in memory.
@@ -115,6 +117,9 @@ fn describe() {
     }
     for (outcome, pool) in ["delivered", "deferred", "bounced"].iter().flat_map(|o| [(*o, "normal"), (*o, "high_risk")]) {
         metrics::counter!(DELIVERY_TOTAL, "outcome" => outcome, "pool" => pool).absolute(0);
+    }
+    for blame in ["sender", "reputation"] {
+        metrics::counter!(REFUSALS_TOTAL, "blame" => blame).absolute(0);
     }
     for by in ["tenant", "operator", "expiry"] {
         metrics::counter!(RELEASES_TOTAL, "by" => by).absolute(0);
