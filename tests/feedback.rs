@@ -188,3 +188,48 @@ fn the_rate_of_reports_is_bounded() {
     assert!((4..=5).contains(&late), "{replies:?}");
     assert!(replies[0].starts_with("550 5.7.1"), "no complaint, and nobody to pass it on to: {replies:?}");
 }
+
+/// The return path of a message made at this time, as the relay would make it.
+fn return_path(relay: &Relay, time: outgate::types::Time) -> String {
+    let key = outgate::feedback::ensure_key(&relay.dir.path().join("data")).expect("the key");
+    let domain = outgate::types::Domain::parse("bounce.example").expect("a domain");
+    key.return_path(outgate::types::MessageId::from_parts(time, 7), &domain)
+}
+
+#[test]
+fn a_bounce_whose_sender_cannot_be_told_waits_until_it_is_too_old() {
+    let sink = Sink::start();
+    let relay = relay(&sink, true, "");
+    let bounce = delivery_report("gone@far.example", "5.1.1", "550 5.1.1 No such user here");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_secs();
+    let young = outgate::types::Time::from_secs(i64::try_from(now).expect("soon enough"));
+    let reply = report(&relay, "", &return_path(&relay, young), &bounce);
+    assert!(reply.starts_with("451 4.3.0"), "its trace may come back: {reply}");
+    let reply = report(&relay, "", &return_path(&relay, outgate::types::Time::from_secs(1_000_000_000)), &bounce);
+    assert!(reply.starts_with("550 5.1.1"), "{reply}");
+    assert!(sink.all().is_empty());
+}
+
+#[test]
+fn a_bounce_of_whom_the_message_did_not_go_to_counts_nothing() {
+    let sink = Sink::start();
+    let relay = relay(&sink, true, "");
+    let id = send(&relay, 1, &["one@far.example", "two@far.example"]);
+    let path = sink.wait_for("one@far.example").from;
+    assert!(report(&relay, "", &path, &delivery_report("three@far.example", "5.1.1", "550 No such user")).starts_with("250"));
+    sink.wait_for("alice@acme.example");
+    assert_eq!((metric(&relay, "bounce", "no_such_recipient"), metric(&relay, "bounce", "counted")), (1, 0));
+    assert!(history(&relay, &id).iter().all(|(status, _)| status == "delivered"));
+}
+
+#[test]
+fn tokens_stay_good_over_a_restart() {
+    let sink = Sink::start();
+    let mut relay = relay(&sink, true, "");
+    send(&relay, 1, &["gone@far.example"]);
+    let path = sink.wait_for("gone@far.example").from;
+    relay = relay.crash_and_restart();
+    let reply = report(&relay, "", &path, &delivery_report("gone@far.example", "5.1.1", "550 5.1.1 No such user here"));
+    assert!(reply.starts_with("250"), "{reply}");
+    sink.wait_for("alice@acme.example");
+}

@@ -34,6 +34,19 @@ const UNKNOWN_WORDS: &[&str] = &[
     "unknown local",
 ];
 
+/// Of these, what leaves no doubt, so that the enhanced code need not agree: many sites give 5.7.1 for everything.
+const UNKNOWN_SURELY: &[&str] = &[
+    "user unknown",
+    "unknown user",
+    "no such user",
+    "no such recipient",
+    "no such mailbox",
+    "mailbox not found",
+    "recipient not found",
+    "unknown recipient",
+    "recipient unknown",
+];
+
 /// Status of the recipient and class of the outcome for a reply at a step.
 pub fn outcome(verdict: &Verdict) -> (RecipientStatus, OutcomeClass) {
     let Verdict { step, reply, .. } = verdict;
@@ -81,7 +94,10 @@ fn class(step: Step, status: RecipientStatus, reply: &Reply) -> OutcomeClass {
     let detail = detail(reply);
     let unknown_code = matches!(detail, Some((1, 1 | 2 | 3 | 6 | 10)));
     let about_recipient = matches!(step, Step::Rcpt | Step::Data | Step::Body | Step::Dot) && status == RecipientStatus::Failed;
-    if about_recipient && has(UNKNOWN_WORDS) && detail.is_none_or(|_| unknown_code) {
+    // Exchange Online says so of addresses that are not in its directory.
+    let not_in_directory = detail == Some((4, 1)) && text.contains("recipient address rejected: access denied");
+    let unknown = has(UNKNOWN_WORDS) && (detail.is_none() || unknown_code) || has(UNKNOWN_SURELY) || not_in_directory;
+    if about_recipient && unknown {
         return OutcomeClass::UnknownUser;
     }
     if text.contains("greylist") || text.contains("graylist") {
@@ -136,6 +152,14 @@ mod tests {
             (Step::Rcpt, "550 No such user here", (S::Failed, C::UnknownUser)),
             (Step::Rcpt, "550 Requested action not taken: mailbox unavailable", (S::Failed, C::UnknownUser)),
             (Step::Dot, "550 5.1.1 The email account that you tried to reach does not exist", (S::Failed, C::UnknownUser)),
+            (Step::Rcpt, "550 5.7.1 <x@y.example>: Recipient address rejected: User unknown", (S::Failed, C::UnknownUser)),
+            (Step::Rcpt, "550 5.2.0 No such mailbox", (S::Failed, C::UnknownUser)),
+            (
+                Step::Rcpt,
+                "550 5.4.1 [x@y.example]: Recipient address rejected: Access denied [X.protection.outlook.com]",
+                (S::Failed, C::UnknownUser),
+            ),
+            (Step::Rcpt, "550 5.7.1 sender domain does not exist", (S::Failed, C::Recipient)),
             (Step::Rcpt, "450 4.1.1 User unknown in local table", (S::Pending, C::Other)),
             (Step::Rcpt, "550 5.7.1 Service unavailable; client host blocked using zen.spamhaus.org", (S::Failed, C::Reputation)),
             (

@@ -22,7 +22,8 @@ const CODES: &[(&str, Blame)] = &[
     ("[ts0", Blame::Reputation),
     ("[tss", Blame::Reputation),
     ("[ph01]", Blame::Sender),
-    ("[bl2", Blame::Reputation),
+    ("[bl21]", Blame::Reputation),
+    ("[bl23]", Blame::Reputation),
     // Outlook.com (postmaster.live.com): S3140 and S3150 network blocks, S775 and S77719 rate by reputation.
     ("(s3140)", Blame::Reputation),
     ("(s3150)", Blame::Reputation),
@@ -60,6 +61,17 @@ const CODES: &[(&str, Blame)] = &[
     ("aup#in-12", Blame::Reputation),
 ];
 
+/// What blames the recipient's account or the form of the message, in words that stand in the lists below too.
+const NEITHER: &[&str] = &[
+    "recipient account is",
+    "compte du destinataire",
+    "mailbox is blocked",
+    "user is blocked",
+    "rfc 5322 compliant",
+    "not rfc compliant",
+    "duplicate header",
+];
+
 /// What speaks of missing or failed proof of who sends.
 const AUTHENTICATION: &[&str] = &[
     "spf",
@@ -76,6 +88,8 @@ const AUTHENTICATION: &[&str] = &[
     "pointer record",
     "reverse hostname",
     "reverse lookup",
+    "name lookup failed",
+    "cannot find your",
     "bad helo",
     "helo command rejected",
 ];
@@ -94,6 +108,7 @@ const SENDER: &[&str] = &[
     "nature of the content",
     "unsolicited mail. to reduce",
     "likely unsolicited",
+    "spam classification",
     "bad outbound sender",
     "bad sender",
     "sender address blocked",
@@ -146,6 +161,8 @@ const REPUTATION: &[&str] = &[
     "your ip address",
     "sender ip",
     "sending ip",
+    "blocked ip",
+    "frequency limited",
     "source ip",
     "bad ip",
     "mail server ip",
@@ -185,7 +202,7 @@ const CONTENT: &[&str] = &[
     "suspicious content",
     "potential security issue",
     "looks like",
-    "for policy reasons",
+    "not accepted for policy reasons",
     "message filtered",
     "mail rejete",
     "nachricht als spam",
@@ -197,6 +214,9 @@ pub fn blame(text: &str, seen: bool) -> Option<Blame> {
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if let Some((_, blame)) = CODES.iter().find(|(code, _)| text.contains(code)) {
         return Some(*blame);
+    }
+    if has(NEITHER) {
+        return None;
     }
     if has(SENDER) {
         return Some(Blame::Sender);

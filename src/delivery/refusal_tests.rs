@@ -160,7 +160,26 @@ const REPLIES: &[(bool, &str, Option<Blame>)] = &[
     (true, "message rejected due to content restrictions", Some(Blame::Sender)),
     (false, "Go away, spammer", Some(Blame::Reputation)),
     (false, "Sender address blocked by the recipient", Some(Blame::Sender)),
+    (
+        true,
+        "Your email to group x was rejected due to spam classification. To address this issue: Set up SPF records for your sending domain",
+        Some(Blame::Sender),
+    ),
+    (
+        false,
+        "Ip frequency limited [... Blocked IP 192.0.2.1]. http://service.mail.qq.com/cgi-bin/help?subtype=1",
+        Some(Blame::Reputation),
+    ),
+    (false, "Access denied. IP name lookup failed [192.0.2.1]", Some(Blame::Authentication)),
     // About something else
+    (false, "[x]: Recipient address rejected: Access denied [BL2NAM02FT061.eop-nam02.prod.protection.outlook.com]", None),
+    (false, "Le compte du destinataire est bloque. The recipient account is blocked. LPN007_426", None),
+    (
+        true,
+        "This message is not RFC 5322 compliant. To reduce the amount of spam sent to Gmail, this message has been blocked.",
+        None,
+    ),
+    (true, "Transaction failed: Duplicate header 'DKIM-Signature'.", None),
     (false, "User unknown in virtual alias table", None),
     (true, "The recipient's inbox is out of storage space", None),
     (false, "Relaying denied", None),
