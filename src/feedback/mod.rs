@@ -20,7 +20,7 @@ use crate::intake::{IdSource, Trace, received};
 use crate::judge::{Judge, NewBlock};
 use crate::learn::Labels;
 use crate::queue::Queue;
-use crate::records::{MessageTrace, Records, TraceEvent, TraceQuery};
+use crate::records::{MessageTrace, Records, TraceEvent, TraceLine, TraceQuery};
 use crate::smtp::client::{Step, Verdict};
 use crate::spool::{Spool, SpoolError};
 use crate::telemetry::{events, metrics as names};
@@ -134,20 +134,18 @@ impl Feedback {
         }
     }
 
-    /// The traced message and the sender it was judged under.
-    async fn find(&self, settings: &Settings, id: MessageId) -> Result<Option<(MessageTrace, Identity)>, Reply> {
+    /// What is known of the message: from the trace, or from the spool while it is there.
+    async fn find(&self, settings: &Settings, id: MessageId) -> Result<Option<Known>, Reply> {
         let query = TraceQuery { id: Some(id.to_string()), limit: 1, ..TraceQuery::default() };
         let found = self.records.search(query).await.map_err(|error| {
             tracing::error!(%id, %error, "a report waits: the message trace cannot be read");
             Reply::new(451, (4, 3, 0), "Local error, try again later")
         })?;
-        Ok(found.into_iter().find(|m| m.judged.id == id).and_then(|message| {
-            let judged = &message.judged;
-            let client = judged.client.parse().ok()?;
-            let tenant = judged.tenant.as_ref()?;
-            let identity = identity::recorded(settings, tenant, &judged.sender_key, &judged.sender, &judged.from, client);
-            Some((message, identity))
-        }))
+        if let Some(message) = found.into_iter().find(|m| m.judged.id == id) {
+            return Ok(Known::traced(settings, message));
+        }
+        let spooled = self.spool.read(id).await.ok();
+        Ok(spooled.and_then(|(meta, _)| Known::spooled(&meta)))
     }
 
     /// A complaint: 250 whatever it proves, so that nobody can try out tokens.
@@ -161,19 +159,19 @@ impl Feedback {
             count("complaint", "no_valid_token");
             return taken;
         };
-        let (message, identity) = match self.find(settings, id).await {
-            Ok(Some(found)) => found,
+        let known = match self.find(settings, id).await {
+            Ok(Some(known)) => known,
             Ok(None) => {
                 count("complaint", "message_forgotten");
                 return taken;
             }
             Err(reply) => return reply,
         };
-        if message.history.iter().any(|line| line.status == "note" && line.text.starts_with(COMPLAINT_NOTE)) {
+        if known.history.iter().any(|line| line.status == "note" && line.text.starts_with(COMPLAINT_NOTE)) {
             count("complaint", "repeated");
             return taken;
         }
-        self.count_complaint(id, &identity, complaint.feedback, trace.address).await;
+        self.count_complaint(id, &known.identity, complaint.feedback, trace.address).await;
         taken
     }
 
@@ -211,8 +209,8 @@ impl Feedback {
             count("bounce", "not_a_report");
             return Reply::new(550, (5, 7, 1), "Only delivery reports from <> are taken at this address");
         }
-        let (message, identity) = match self.find(settings, id).await {
-            Ok(Some(found)) => found,
+        let known = match self.find(settings, id).await {
+            Ok(Some(known)) => known,
             Ok(None) if self.clock.now().since(id.time()) > settings.records.trace => {
                 count("bounce", "message_forgotten");
                 return Reply::new(550, (5, 1, 1), "This return path has expired");
@@ -223,14 +221,14 @@ impl Feedback {
             }
             Err(reply) => return reply,
         };
-        let Some(sender) = Address::parse(&message.judged.from) else {
+        let Some(sender) = Address::parse(&known.from) else {
             count("bounce", "message_unknown");
             return Reply::new(550, (5, 1, 1), "That message had no sender");
         };
         let reply = self.pass_on(settings, trace, sender, envelope, body).await;
         if reply.is_positive() {
             match report {
-                Report::Delivery(fates) => self.count_fates(&message, &identity, &fates, trace).await,
+                Report::Delivery(fates) => self.count_fates(&known, &fates, trace).await,
                 Report::Complaint(_) | Report::Other => count("bounce", "passed_on_only"),
             }
         }
@@ -238,18 +236,18 @@ impl Feedback {
     }
 
     /// Failures become outcomes of the message: once per recipient, and only of those it went to.
-    async fn count_fates(&self, message: &MessageTrace, identity: &Identity, fates: &[Fate], trace: &Trace<'_>) {
+    async fn count_fates(&self, known: &Known, fates: &[Fate], trace: &Trace<'_>) {
         let now = self.clock.now();
-        let id = message.judged.id;
+        let (id, identity) = (known.id, &known.identity);
         let mut outcomes: Vec<RecipientOutcome> = Vec::new();
         let mut blocks = Vec::new();
         for fate in fates {
-            let Some((index, address)) = recipient_of(message, fate) else {
+            let Some((index, address)) = recipient_of(known, fate) else {
                 count("bounce", "no_such_recipient");
                 continue;
             };
-            let known = message.history.iter().any(|line| line.status == "failed" && line.recipient == address.as_str());
-            if known || outcomes.iter().any(|o| o.recipient == index) {
+            let repeated = known.history.iter().any(|line| line.status == "failed" && line.recipient == address.as_str());
+            if repeated || outcomes.iter().any(|o| o.recipient == index) {
                 count("bounce", "repeated");
                 continue;
             }
@@ -320,10 +318,41 @@ impl Feedback {
     }
 }
 
+/// A message of ours that a report is about.
+struct Known {
+    id: MessageId,
+    /// Envelope sender; empty for none.
+    from: String,
+    recipients: Vec<String>,
+    history: Vec<TraceLine>,
+    /// The sender it was judged under.
+    identity: Identity,
+}
+
+impl Known {
+    fn traced(settings: &Settings, message: MessageTrace) -> Option<Self> {
+        let MessageTrace { judged, history } = message;
+        let client = judged.client.parse().ok()?;
+        let identity =
+            identity::recorded(settings, judged.tenant.as_ref()?, &judged.sender_key, &judged.sender, &judged.from, client);
+        Some(Self { id: judged.id, from: judged.from, recipients: judged.recipients, history, identity })
+    }
+
+    fn spooled(meta: &MessageMeta) -> Option<Self> {
+        Some(Self {
+            id: meta.id,
+            from: meta.envelope.from.as_str().to_owned(),
+            recipients: meta.envelope.recipients.iter().map(|r| r.address.as_str().to_owned()).collect(),
+            history: Vec::new(),
+            identity: meta.identity.clone()?,
+        })
+    }
+}
+
 /// The recipient of the message that a report speaks of. A message to one can only have failed for that one, whatever name
 /// its site knows it by.
-fn recipient_of(message: &MessageTrace, fate: &Fate) -> Option<(u32, Address)> {
-    let all: Vec<Address> = message.judged.recipients.iter().filter_map(|r| Address::parse(r)).collect();
+fn recipient_of(known: &Known, fate: &Fate) -> Option<(u32, Address)> {
+    let all: Vec<Address> = known.recipients.iter().filter_map(|r| Address::parse(r)).collect();
     let named = fate.recipients.iter().filter_map(|text| Address::parse(text)).find_map(|address| {
         let at = all.iter().position(|r| r.key() == address.key())?;
         Some((at, all.get(at)?.clone()))
