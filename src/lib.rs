@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod delivery;
 pub mod env;
+pub mod feedback;
 pub mod identity;
 pub mod intake;
 pub mod judge;

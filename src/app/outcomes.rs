@@ -91,6 +91,11 @@ impl Outcomes {
                 (RecipientStatus::Pending, _) => "deferred",
             };
             metrics::counter!(names::DELIVERY_TOTAL, "outcome" => name, "pool" => meta.pool.as_str()).increment(1);
+            match outcome.class {
+                OutcomeClass::SpamRefusal => metrics::counter!(names::REFUSALS_TOTAL, "blame" => "sender").increment(1),
+                OutcomeClass::Reputation => metrics::counter!(names::REFUSALS_TOTAL, "blame" => "reputation").increment(1),
+                _ => {}
+            }
             events::attempted(meta, outcome, now.since(meta.accepted_at));
             let says_something = outcome.status != RecipientStatus::Pending || outcome.class == OutcomeClass::SpamRefusal;
             let recipient = usize::try_from(outcome.recipient).ok().and_then(|i| meta.envelope.recipients.get(i));

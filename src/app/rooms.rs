@@ -9,6 +9,7 @@ use crate::blocks::desk::Desk;
 use crate::config::Settings;
 use crate::delivery::Delivery;
 use crate::env::{Clock, random_u64};
+use crate::feedback::{self, Feedback, Key};
 use crate::intake::{IdSource, Intake};
 use crate::judge::Judge;
 use crate::learn::{Labels, Learner};
@@ -45,6 +46,7 @@ pub(super) struct Rooms {
     pub notifier: Notifier,
     pub desk: Arc<Desk>,
     pub ids: Arc<IdSource>,
+    pub feedback_key: Key,
 }
 
 /// What comes out of the rooms and wants a consumer.
@@ -70,7 +72,8 @@ impl Rooms {
         let learner = Arc::new(Learner::new(scorer, dir.join("learned")));
         let labels = Labels::new(Arc::clone(&learner), Arc::clone(&clock), spool.clone());
         let outside = Arc::new(Outside::new(Arc::clone(&now)).map_err(failed("[outside]"))?);
-        let delivery = Delivery::new(now).map_err(failed("delivery"))?;
+        let feedback_key = feedback::ensure_key(dir).map_err(failed("feedback.key"))?;
+        let delivery = Delivery::new(now, feedback_key.clone()).map_err(failed("delivery"))?;
         let ids = Arc::new(IdSource::new(random_u64() as u32));
         let (queue, queue_events) = Queue::start(Arc::clone(&clock), spool.clone(), delivery.clone(), backlog);
         let (notifier, notices) = Notifier::new();
@@ -100,6 +103,7 @@ impl Rooms {
             notifier,
             desk,
             ids,
+            feedback_key,
         };
         Ok((rooms, Streams { queue_events, notices }))
     }
@@ -162,6 +166,24 @@ impl Rooms {
             notifier: self.notifier.clone(),
             ids: Arc::clone(&self.ids),
             reviews: Arc::default(),
+            feedback_key: self.feedback_key.clone(),
+        }
+    }
+
+    /// What takes reports in.
+    pub(super) fn feedback(&self) -> Feedback {
+        Feedback {
+            settings: self.settings.clone(),
+            clock: Arc::clone(&self.clock),
+            key: self.feedback_key.clone(),
+            records: self.records.clone(),
+            judge: Arc::clone(&self.judge),
+            desk: Arc::clone(&self.desk),
+            labels: self.labels.clone(),
+            spool: self.spool.clone(),
+            queue: self.queue.clone(),
+            ids: Arc::clone(&self.ids),
+            rate: Mutex::default(),
         }
     }
 

@@ -52,6 +52,7 @@ pub(super) struct Sections {
     pub scoring: Place,
     pub admin: Place,
     pub public: Place,
+    pub reports: Place,
 }
 
 /// Reads the whole file. What is wrong stands in the reader; the settings mean something only if nothing is.
@@ -70,6 +71,8 @@ pub(super) fn settings(reader: &Reader<'_>, root: Section<'_, '_>, env: Env<'_>)
     let (public, public_at) = public(root.section("public"));
     let groups = scopes::groups(root.section("group"));
     let (policy, policies) = policies::policies(root.section("policy"), &Known { groups: &groups, tenants: &tenants });
+    let listening = listeners.iter().any(|l| l.kind == ListenerKind::Reports);
+    let (reports, reports_at) = reports(root.section("reports"), &server.hostname, listening);
     let settings = Settings {
         listeners,
         tls,
@@ -90,6 +93,7 @@ pub(super) fn settings(reader: &Reader<'_>, root: Section<'_, '_>, env: Env<'_>)
         tenants,
         blocks: blocks(root.section("blocks")),
         held_expire: held(root.section("held")),
+        reports,
         notify: notify(root.section("notify"), &server.hostname, env),
         records: records(root.section("records")),
         admin_bind,
@@ -112,6 +116,7 @@ pub(super) fn settings(reader: &Reader<'_>, root: Section<'_, '_>, env: Env<'_>)
             scoring: scoring_at,
             admin: admin_at,
             public: public_at,
+            reports: reports_at,
         },
     }
 }
@@ -254,6 +259,22 @@ fn held(s: Section<'_, '_>) -> Duration {
     let expire = s.get("expire", 5 * DAY, |v| duration(v, &(SECOND..=YEAR)));
     s.finish();
     expire
+}
+
+fn reports(s: Section<'_, '_>, hostname: &Domain, listening: bool) -> (Reports, Place) {
+    let own = || Address::parse(&format!("reports@{hostname}")).expect("a short local part at a checked domain is an address");
+    let named = s.get("address", None, |v| optional(string(v)?, values::address));
+    let active = listening || named.is_some();
+    let address = named.unwrap_or_else(own);
+    let reports = Reports {
+        active,
+        domain: s.get("domain", None, |v| optional(string(v)?, values::domain)).unwrap_or_else(|| address.domain().clone()),
+        address,
+        message_size_bytes: s.get("message_size_bytes", 10 << 20, |v| size(v, &(16 << 10..=1 << 30))),
+        per_minute: count32(&s, "per_minute", 600, 0, 1_000_000),
+        other_mail_to: s.get("other_mail_to", None, |v| optional(string(v)?, values::address)),
+    };
+    (reports, end(s))
 }
 
 fn notify(s: Section<'_, '_>, hostname: &Domain, env: Env<'_>) -> NotifySettings {

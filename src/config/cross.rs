@@ -13,6 +13,7 @@ pub(super) fn check(reader: &Reader<'_>, checked: &Checked) {
     clients(reader, checked);
     routes(reader, checked);
     numbers(reader, checked);
+    reports(reader, checked);
     surroundings(reader, checked);
 }
 
@@ -62,6 +63,13 @@ fn tenants(reader: &Reader<'_>, checked: &Checked) {
                     Wrong::new(format!("{domain} belongs to \"{owner}\" already"), "name every domain once, under one tenant");
                 reader.error(&place.at("domains"), wrong);
             }
+        }
+        if tenant.verp && !checked.settings.reports.active {
+            let wrong = Wrong::new(
+                "nobody takes the delivery reports that would come back",
+                "add a [[listener]] of kind \"reports\", or name [reports] address where another machine has it",
+            );
+            reader.error(&place.at("verp"), wrong);
         }
         if !tenant.accept_foreign_senders && tenant.domains.is_empty() {
             let wrong =
@@ -152,6 +160,18 @@ fn numbers(reader: &Reader<'_>, checked: &Checked) {
     if s.limits.sessions_per_address > s.limits.sessions {
         let wrong = Wrong::new("is more than sessions, so it changes nothing", "make it at most sessions");
         reader.warning(&places.limits.at("sessions_per_address"), wrong);
+    }
+}
+
+fn reports(reader: &Reader<'_>, checked: &Checked) {
+    let (s, place) = (&checked.settings, &checked.sections.reports);
+    if s.reports.other_mail_to.as_ref().is_some_and(|to| to.key() == s.reports.address.key()) {
+        let wrong = Wrong::new("is the report address itself: its mail would go round", "write a mailbox that somebody reads");
+        reader.error(&place.at("other_mail_to"), wrong);
+    }
+    if s.reports.message_size_bytes > s.limits.message_size_bytes {
+        let wrong = Wrong::new("is more than [limits] message_size_bytes, so it changes nothing", "make it at most as large");
+        reader.warning(&place.at("message_size_bytes"), wrong);
     }
 }
 

@@ -48,6 +48,7 @@ pub(super) fn tenants(root: &Section<'_, '_>, hostname: &Domain) -> (Vec<Arc<Ten
             admins: Vec::new(),
             time_zone: "UTC".into(),
             accept_foreign_senders: true,
+            verp: false,
         };
         return (vec![Arc::new(tenant)], Vec::new());
     };
@@ -62,6 +63,7 @@ pub(super) fn tenants(root: &Section<'_, '_>, hostname: &Domain) -> (Vec<Arc<Ten
                 admins: s.list("admins", Vec::new(), values::address),
                 time_zone: s.get("time_zone", "UTC".to_owned(), |v| values::time_zone(string(v)?)),
                 accept_foreign_senders: s.get("foreign_senders", true, |v| one_of(v, &[("accept", true), ("reject", false)])),
+                verp: s.get("verp", false, boolean),
             };
             (Arc::new(tenant), end(s))
         })

@@ -54,6 +54,8 @@ pub struct Settings {
     pub blocks: Blocks,
     /// `[held] expire`: held mail returns to its sender after this time.
     pub held_expire: Duration,
+    /// `[reports]`.
+    pub reports: Reports,
     /// `[notify]`.
     pub notify: NotifySettings,
     /// `[records]`.
@@ -199,6 +201,8 @@ pub struct Tenant {
     pub time_zone: String,
     /// Envelope senders outside `domains` are accepted (forwarded mail).
     pub accept_foreign_senders: bool,
+    /// External mail leaves under a return path of ours, so that delivery reports come back here first.
+    pub verp: bool,
 }
 
 impl Tenant {
@@ -326,6 +330,24 @@ impl Blocks {
         let place = earlier.min(self.repeated.len()).checked_sub(1);
         place.and_then(|place| self.repeated.get(place)).copied().unwrap_or(self.duration)
     }
+}
+
+/// `[reports]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reports {
+    /// There is a listener for reports here, or the address is named (the listener may be another machine's): outgoing mail
+    /// carries the token that complaints bring back.
+    pub active: bool,
+    /// Complaints (ARF) are taken for this address.
+    pub address: crate::types::Address,
+    /// Domain of the return paths.
+    pub domain: Domain,
+    /// Largest report, in octets.
+    pub message_size_bytes: u64,
+    /// Reports taken in a minute, a quarter of them from one address; 0 = no limit.
+    pub per_minute: u32,
+    /// Who gets mail to `address` that is no complaint; `None` = it is refused.
+    pub other_mail_to: Option<crate::types::Address>,
 }
 
 /// `[notify]`.

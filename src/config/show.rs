@@ -107,6 +107,7 @@ fn people(out: &mut Out, s: &Settings) {
         out.list("admins", &tenant.admins);
         out.text("time_zone", &tenant.time_zone);
         out.text("foreign_senders", if tenant.accept_foreign_senders { "accept" } else { "reject" });
+        out.raw("verp", tenant.verp);
     }
 }
 
@@ -244,6 +245,14 @@ fn outside(out: &mut Out, o: &Outside) {
 }
 
 fn surroundings(out: &mut Out, s: &Settings) {
+    let r = &s.reports;
+    out.section("[reports]");
+    // The default of the address depends on whether there is a listener: only a name that was given is told.
+    out.text("address", if r.active { r.address.as_str() } else { "" });
+    out.text("domain", &r.domain);
+    out.raw("message_size_bytes", r.message_size_bytes);
+    out.raw("per_minute", r.per_minute);
+    out.text("other_mail_to", r.other_mail_to.as_ref().map_or("", |a| a.as_str()));
     out.section("[notify]");
     out.text("from", &s.notify.from);
     out.list("operators", &s.notify.operators);

@@ -6,9 +6,11 @@ use super::pool::Key;
 use super::resolve::{Own, Target, Unroutable};
 use super::{Attempt, Destination, Shared, State, tls_policy};
 use crate::config::settings::{PoolSettings, TlsMode};
+use crate::feedback::return_path;
 use crate::smtp::client::{Content, Login, Options, Step, Verdict};
 use crate::smtp::reply::shorten;
-use crate::types::{OutcomeClass, RecipientOutcome, RecipientStatus, Reply};
+use crate::types::{Envelope, OutcomeClass, RecipientOutcome, RecipientStatus, Reply};
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use tokio::time::Instant;
@@ -21,6 +23,8 @@ struct Job<'a> {
     state: &'a State,
     attempt: &'a Attempt,
     content: Content,
+    /// As it goes out: under the message's own return path where its tenant wants that.
+    envelope: Cow<'a, Envelope>,
     mode: TlsMode,
     end: Instant,
     undecided: Vec<u32>,
@@ -48,6 +52,14 @@ enum Trouble {
     Closing(Verdict),
 }
 
+fn envelope<'a>(shared: &Shared, state: &State, attempt: &'a Attempt) -> Cow<'a, Envelope> {
+    let given = &attempt.meta.envelope;
+    match return_path(&state.settings, &shared.key, &attempt.meta, &attempt.recipients) {
+        Some(from) => Cow::Owned(Envelope { from, ..given.clone() }),
+        None => Cow::Borrowed(given),
+    }
+}
+
 /// Tries once. One outcome per recipient, always.
 pub(super) async fn run(shared: &Shared, state: &State, attempt: &Attempt) -> Vec<RecipientOutcome> {
     let known = attempt.meta.envelope.recipients.len();
@@ -57,6 +69,7 @@ pub(super) async fn run(shared: &Shared, state: &State, attempt: &Attempt) -> Ve
         state,
         attempt,
         content: Content::of(&attempt.body),
+        envelope: envelope(shared, state, attempt),
         mode: tls_policy::demanded(&attempt.destination),
         end: Instant::now() + shared.limits.attempt,
         undecided: bad,
@@ -244,8 +257,7 @@ impl Job<'_> {
         while !self.undecided.is_empty() && connection.client().is_open() && connection.transactions() < most {
             let count = self.undecided.len().min(per_transaction);
             let chunk: Vec<u32> = self.undecided.drain(..count).collect();
-            let envelope = &self.attempt.meta.envelope;
-            let verdicts = connection.transact(envelope, &chunk, self.content, &self.attempt.body).await;
+            let verdicts = connection.transact(&self.envelope, &chunk, self.content, &self.attempt.body).await;
             trouble = self.take_verdicts(verdicts, &connection, relayed_dsn, reused);
         }
         let remote = connection.remote().to_owned();

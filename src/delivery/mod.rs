@@ -6,6 +6,7 @@ mod connection;
 mod limits;
 pub mod outcome;
 mod pool;
+mod refusal;
 pub(crate) mod resolve;
 mod route;
 mod tls;
@@ -22,6 +23,7 @@ mod tests;
 
 use crate::config::Settings;
 use crate::config::settings::{Route, TlsMode};
+use crate::feedback::Key;
 use crate::types::{Domain, MessageMeta, RecipientOutcome};
 use bytes::Bytes;
 pub use limits::TimeLimits;
@@ -79,6 +81,8 @@ struct Shared {
     tls: Tls,
     pool: ConnectionPool,
     limits: TimeLimits,
+    /// The secret behind the return paths of tenants that want delivery reports to come back here.
+    key: Key,
     /// Counts connections, so that source addresses take turns.
     turn: AtomicUsize,
 }
@@ -101,15 +105,15 @@ pub struct Delivery {
 
 impl Delivery {
     /// With resolver, TLS and empty connection pools. Fails where the system's name servers are wanted and cannot be found.
-    pub fn new(settings: Arc<Settings>) -> Result<Self, String> {
-        Self::with(settings, TimeLimits::default(), Tls::new()?)
+    pub fn new(settings: Arc<Settings>, key: Key) -> Result<Self, String> {
+        Self::with(settings, TimeLimits::default(), Tls::new()?, key)
     }
 
-    fn with(settings: Arc<Settings>, limits: TimeLimits, tls: Tls) -> Result<Self, String> {
+    fn with(settings: Arc<Settings>, limits: TimeLimits, tls: Tls, key: Key) -> Result<Self, String> {
         let resolver = Resolver::new(&settings.dns_servers, limits.dns)?;
         prepare_tls(&tls, &settings);
         let state = RwLock::new(Arc::new(State { settings, resolver }));
-        let shared = Shared { state, tls, pool: ConnectionPool::default(), limits, turn: AtomicUsize::new(0) };
+        let shared = Shared { state, tls, pool: ConnectionPool::default(), limits, key, turn: AtomicUsize::new(0) };
         Ok(Self { shared: Arc::new(shared) })
     }
 

@@ -1,37 +1,8 @@
 //! What a reply means: for the recipient (delivered, later, failed) and for the sender's evidence. Pure.
 
+use super::refusal::{Blame, blame};
 use crate::smtp::client::{Step, Verdict};
 use crate::types::{OutcomeClass, RecipientStatus, Reply};
-
-/// Words of remote sites that refuse for spam or for the sender's reputation. Lower case.
-const SPAM_WORDS: &[&str] = &[
-    "spam",
-    "blacklist",
-    "black list",
-    "blocklist",
-    "block list",
-    "blocked",
-    "denylist",
-    "dnsbl",
-    "rbl",
-    "reputation",
-    "unsolicited",
-    "bulk mail",
-    "junk",
-    "abuse",
-    "phish",
-    "virus",
-    "malware",
-    "sorbs",
-    "barracuda",
-    "cloudmark",
-    "listed at",
-    "listed in",
-    "bad sender",
-    "content rejected",
-    "message content",
-    "looks like",
-];
 
 /// Words of remote sites that do not know a mailbox. Lower case.
 const UNKNOWN_WORDS: &[&str] = &[
@@ -61,6 +32,19 @@ const UNKNOWN_WORDS: &[&str] = &[
     "unroutable address",
     "not a valid mailbox",
     "unknown local",
+];
+
+/// Of these, what leaves no doubt, so that the enhanced code need not agree: many sites give 5.7.1 for everything.
+const UNKNOWN_SURELY: &[&str] = &[
+    "user unknown",
+    "unknown user",
+    "no such user",
+    "no such recipient",
+    "no such mailbox",
+    "mailbox not found",
+    "recipient not found",
+    "unknown recipient",
+    "recipient unknown",
 ];
 
 /// Status of the recipient and class of the outcome for a reply at a step.
@@ -110,15 +94,26 @@ fn class(step: Step, status: RecipientStatus, reply: &Reply) -> OutcomeClass {
     let detail = detail(reply);
     let unknown_code = matches!(detail, Some((1, 1 | 2 | 3 | 6 | 10)));
     let about_recipient = matches!(step, Step::Rcpt | Step::Data | Step::Body | Step::Dot) && status == RecipientStatus::Failed;
-    if about_recipient && has(UNKNOWN_WORDS) && detail.is_none_or(|_| unknown_code) {
+    // Exchange Online says so of addresses that are not in its directory.
+    let not_in_directory = detail == Some((4, 1)) && text.contains("recipient address rejected: access denied");
+    let unknown = has(UNKNOWN_WORDS) && (detail.is_none() || unknown_code) || has(UNKNOWN_SURELY) || not_in_directory;
+    if about_recipient && unknown {
         return OutcomeClass::UnknownUser;
     }
     if text.contains("greylist") || text.contains("graylist") {
         return OutcomeClass::Recipient;
     }
-    // 5.7.28: mail flood detected (IANA registry of enhanced codes).
-    if has(SPAM_WORDS) || detail == Some((7, 28)) {
-        return OutcomeClass::SpamRefusal;
+    match blame(&text, step >= Step::Data && step <= Step::Dot) {
+        Some(Blame::Sender) => return OutcomeClass::SpamRefusal,
+        Some(Blame::Reputation) => return OutcomeClass::Reputation,
+        Some(Blame::Authentication) => return OutcomeClass::Recipient,
+        None => {}
+    }
+    match detail {
+        // Mail flood detected; reverse DNS, SPF and DKIM, ARC (IANA registry of enhanced codes; RFC 7372).
+        Some((7, 28)) => return OutcomeClass::Reputation,
+        Some((7, 20..=27 | 29)) => return OutcomeClass::Recipient,
+        _ => {}
     }
     if about_recipient && unknown_code {
         return OutcomeClass::UnknownUser;
@@ -157,21 +152,25 @@ mod tests {
             (Step::Rcpt, "550 No such user here", (S::Failed, C::UnknownUser)),
             (Step::Rcpt, "550 Requested action not taken: mailbox unavailable", (S::Failed, C::UnknownUser)),
             (Step::Dot, "550 5.1.1 The email account that you tried to reach does not exist", (S::Failed, C::UnknownUser)),
-            (Step::Rcpt, "450 4.1.1 User unknown in local table", (S::Pending, C::Other)),
+            (Step::Rcpt, "550 5.7.1 <x@y.example>: Recipient address rejected: User unknown", (S::Failed, C::UnknownUser)),
+            (Step::Rcpt, "550 5.2.0 No such mailbox", (S::Failed, C::UnknownUser)),
             (
                 Step::Rcpt,
-                "550 5.7.1 Service unavailable; client host blocked using zen.spamhaus.org",
-                (S::Failed, C::SpamRefusal),
+                "550 5.4.1 [x@y.example]: Recipient address rejected: Access denied [X.protection.outlook.com]",
+                (S::Failed, C::UnknownUser),
             ),
+            (Step::Rcpt, "550 5.7.1 sender domain does not exist", (S::Failed, C::Recipient)),
+            (Step::Rcpt, "450 4.1.1 User unknown in local table", (S::Pending, C::Other)),
+            (Step::Rcpt, "550 5.7.1 Service unavailable; client host blocked using zen.spamhaus.org", (S::Failed, C::Reputation)),
             (
                 Step::Dot,
                 "550 5.7.1 Our system has detected that this message is likely unsolicited mail",
                 (S::Failed, C::SpamRefusal),
             ),
             (Step::Dot, "554 Message rejected as spam", (S::Failed, C::SpamRefusal)),
-            (Step::Mail, "421 4.7.0 Try again later, IP reputation", (S::Pending, C::SpamRefusal)),
-            (Step::Dot, "421 4.7.28 rate", (S::Pending, C::SpamRefusal)),
-            (Step::Banner, "554 5.7.1 No SMTP service here, you are on a blocklist", (S::Pending, C::SpamRefusal)),
+            (Step::Mail, "421 4.7.0 Try again later, IP reputation", (S::Pending, C::Reputation)),
+            (Step::Dot, "421 4.7.28 rate", (S::Pending, C::Reputation)),
+            (Step::Banner, "554 5.7.1 No SMTP service here, you are on a blocklist", (S::Pending, C::Reputation)),
             (Step::Banner, "554 no SMTP service here", (S::Pending, C::Transport)),
             (Step::Ehlo, "550 go away", (S::Pending, C::Transport)),
             (Step::Auth, "535 5.7.8 wrong password", (S::Pending, C::Transport)),
@@ -189,6 +188,8 @@ mod tests {
             (Step::Rcpt, "354 what", (S::Pending, C::Other)),
             (Step::Data, "250 what", (S::Pending, C::Other)),
             (Step::Dot, "451 4.4.2 connection lost", (S::Pending, C::Transport)),
+            (Step::Dot, "550 5.7.26 This mail has been blocked because the sender is unauthenticated", (S::Failed, C::Recipient)),
+            (Step::Rcpt, "550 5.1.8 Access denied, bad outbound sender", (S::Failed, C::SpamRefusal)),
             (Step::Rcpt, "599 odd", (S::Failed, C::Other)),
         ] {
             assert_eq!(of(step, line), expected, "{step:?} {line}");

@@ -1,7 +1,7 @@
 //! Delivery to scripted servers over loopback.
 
 use super::sink::{Do, Sink, at, polite};
-use super::testing::{address, domain, route_to, settings};
+use super::testing::{address, domain, key, route_to, settings};
 use super::*;
 use crate::config::settings::Secret;
 use crate::types::{BodyType, Envelope, MessageId, Notify, OutcomeClass, Pool, Recipient, RecipientStatus, ReversePath, Time};
@@ -54,7 +54,7 @@ fn patient() -> TimeLimits {
 }
 
 fn delivery_with(limits: TimeLimits) -> Delivery {
-    Delivery::with(Arc::new(settings()), limits, Tls::new().expect("tls")).expect("delivery")
+    Delivery::with(Arc::new(settings()), limits, Tls::new().expect("tls"), key()).expect("delivery")
 }
 
 fn delivery() -> Delivery {
@@ -203,7 +203,7 @@ async fn endless_replies_are_given_up_at_any_step() {
 
 #[test]
 fn it_can_be_built_before_the_runtime() {
-    let delivery = Delivery::new(Arc::new(settings())).expect("delivery");
+    let delivery = Delivery::new(Arc::new(settings()), key()).expect("delivery");
     let mut other = settings();
     other.dns_servers = vec![super::testing::loopback(10)];
     delivery.reload(Arc::new(other));
@@ -339,7 +339,7 @@ async fn each_pool_has_its_own_name_addresses_and_connections() {
     let mut s = settings();
     s.pool_high_risk.addresses =
         vec!["127.0.0.2".parse().expect("ip"), "127.0.0.3".parse().expect("ip"), "::1".parse().expect("ip")];
-    let delivery = Delivery::with(Arc::new(s), TimeLimits { idle: Duration::ZERO, ..patient() }, Tls::new().expect("tls"))
+    let delivery = Delivery::with(Arc::new(s), TimeLimits { idle: Duration::ZERO, ..patient() }, Tls::new().expect("tls"), key())
         .expect("delivery");
     for pool in [Pool::Normal, Pool::HighRisk, Pool::HighRisk] {
         let outcomes = delivery.attempt(attempt_for(meta(1, pool), Destination::Route(Arc::new(to(&sink, TlsMode::None))))).await;
@@ -357,7 +357,7 @@ async fn a_pool_without_address_of_the_family_waits() {
     let sink = Sink::start("PIPELINING", polite).await;
     let mut s = settings();
     s.pool_normal.addresses = vec!["::1".parse().expect("ip")];
-    let delivery = Delivery::with(Arc::new(s), patient(), Tls::new().expect("tls")).expect("delivery");
+    let delivery = Delivery::with(Arc::new(s), patient(), Tls::new().expect("tls"), key()).expect("delivery");
     let outcomes = delivery.attempt(attempt(&sink, 1)).await;
     assert_eq!(show(&outcomes), ["r0 Pending Transport 451 4.3.5 the pool has no source address of this family"]);
 }
@@ -434,10 +434,10 @@ async fn tls_by_mode() {
     let delivered = || "r0 Delivered Delivered 250 2.0.0 queued".to_owned();
     assert_eq!(run(&delivery(), TlsMode::None).await, (delivered(), false));
     assert_eq!(run(&delivery(), TlsMode::Opportunistic).await, (delivered(), true));
-    let trusting = Delivery::with(Arc::new(settings()), patient(), Tls::with_roots(roots)).expect("delivery");
+    let trusting = Delivery::with(Arc::new(settings()), patient(), Tls::with_roots(roots), key()).expect("delivery");
     assert_eq!(run(&trusting, TlsMode::Required).await, (delivered(), true));
     let (_, others) = self_signed();
-    let doubting = Delivery::with(Arc::new(settings()), patient(), Tls::with_roots(others)).expect("delivery");
+    let doubting = Delivery::with(Arc::new(settings()), patient(), Tls::with_roots(others), key()).expect("delivery");
     let (refused, _) = run(&doubting, TlsMode::Required).await;
     assert!(refused.starts_with("r0 Pending Transport 451 4.7.5 TLS is required and failed"), "{refused}");
 }
@@ -537,8 +537,8 @@ async fn the_next_exchanger_is_tried_where_one_does_not_take_mail() {
     ] {
         let sink = Sink::start("PIPELINING", move |n, _, s: &str| (n == 1 && s.starts_with(step)).then(|| what.clone())).await;
         let dns = two_exchangers().await;
-        let delivery =
-            Delivery::with(Arc::new(lab(&dns, sink.address.port())), patient(), Tls::new().expect("tls")).expect("delivery");
+        let delivery = Delivery::with(Arc::new(lab(&dns, sink.address.port())), patient(), Tls::new().expect("tls"), key())
+            .expect("delivery");
         let outcomes = delivery.attempt(mx_attempt()).await;
         assert_eq!(sink.seen().connections, connections, "{step} {:?}", show(&outcomes));
         if connections == 2 {
@@ -555,8 +555,8 @@ async fn a_refusal_by_all_hosts_at_the_greeting_is_temporary() {
     let sink = Sink::start("PIPELINING", at("BANNER", Do::Say("554 5.7.1 blocked by our blocklist"))).await;
     let dns = two_exchangers().await;
     let delivery =
-        Delivery::with(Arc::new(lab(&dns, sink.address.port())), patient(), Tls::new().expect("tls")).expect("delivery");
-    assert_eq!(show(&delivery.attempt(mx_attempt()).await), ["r0 Pending SpamRefusal 554 5.7.1 blocked by our blocklist"]);
+        Delivery::with(Arc::new(lab(&dns, sink.address.port())), patient(), Tls::new().expect("tls"), key()).expect("delivery");
+    assert_eq!(show(&delivery.attempt(mx_attempt()).await), ["r0 Pending Reputation 554 5.7.1 blocked by our blocklist"]);
     assert_eq!(sink.seen().connections, 2);
 }
 
@@ -565,7 +565,7 @@ async fn a_host_with_our_own_name_is_ourselves() {
     let dns = two_exchangers().await;
     let sink = Sink::start("PIPELINING", at("EHLO", Do::Say("250 RELAY.test"))).await;
     let delivery =
-        Delivery::with(Arc::new(lab(&dns, sink.address.port())), patient(), Tls::new().expect("tls")).expect("delivery");
+        Delivery::with(Arc::new(lab(&dns, sink.address.port())), patient(), Tls::new().expect("tls"), key()).expect("delivery");
     assert_eq!(
         show(&delivery.attempt(mx_attempt()).await),
         ["r0 Failed Transport 554 5.4.6 mail for b.example loops back to this relay"]
@@ -578,7 +578,7 @@ async fn a_host_with_our_own_name_is_ourselves() {
     };
     let sink = Sink::start("PIPELINING", script).await;
     let delivery =
-        Delivery::with(Arc::new(lab(&dns, sink.address.port())), patient(), Tls::new().expect("tls")).expect("delivery");
+        Delivery::with(Arc::new(lab(&dns, sink.address.port())), patient(), Tls::new().expect("tls"), key()).expect("delivery");
     assert_eq!(delivery.attempt(mx_attempt()).await[0].status, RecipientStatus::Pending);
     // A route is the operator's word.
     let sink = Sink::start("PIPELINING", at("EHLO", Do::Say("250 relay.test"))).await;
@@ -591,7 +591,7 @@ async fn an_address_of_this_machine_is_ourselves_where_we_listen_everywhere() {
     let sink = Sink::start("PIPELINING", polite).await;
     let mut s = lab(&dns, sink.address.port());
     s.listeners[0].bind = std::net::SocketAddr::new("0.0.0.0".parse().expect("ip"), sink.address.port());
-    let delivery = Delivery::with(Arc::new(s), patient(), Tls::new().expect("tls")).expect("delivery");
+    let delivery = Delivery::with(Arc::new(s), patient(), Tls::new().expect("tls"), key()).expect("delivery");
     assert_eq!(
         show(&delivery.attempt(mx_attempt()).await),
         ["r0 Failed Transport 554 5.4.6 mail for b.example loops back to this relay"]

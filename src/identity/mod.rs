@@ -66,6 +66,8 @@ pub struct HeaderFacts {
     pub has_date: bool,
 }
 
+pub use resolve::recorded;
+
 /// The most specific `[[client]]` for this address; of equals the first.
 pub fn find_client(settings: &Settings, address: IpAddr) -> Option<Arc<Client>> {
     let mut best: Option<(u8, &Arc<Client>)> = None;

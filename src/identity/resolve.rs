@@ -6,6 +6,7 @@ use crate::config::Settings;
 use crate::config::settings::{Client, Tenant};
 use crate::policy::reasons;
 use crate::types::{Address, Domain, Identity, Reply, ReversePath, SenderKey, Strength, TenantId};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The identity by all that is known: `header` is `None` at MAIL.
@@ -112,6 +113,29 @@ fn relayed(
         (None, None) => (SenderKey::claimed(id, "", peer.address), String::new(), None, Strength::None),
     };
     Ok(Identity { tenant: id.clone(), key, address: address.into(), domain, strength, client: peer.address, foreign })
+}
+
+/// The identity of a message as it stands in the message trace: of the strength that its key shows, where an account counts
+/// as asserted. `from` is the envelope sender, empty for none.
+pub fn recorded(settings: &Settings, id: &TenantId, key: &str, address: &str, from: &str, client: IpAddr) -> Identity {
+    let tenant = settings.tenant(id).map(Arc::as_ref);
+    let envelope = Address::parse(from).map(|from| normalise(&from));
+    let strength = if key == SenderKey::account(id, address).as_str() {
+        Strength::Asserted
+    } else if address.is_empty() || key == SenderKey::forwarded(id, client).as_str() {
+        Strength::None
+    } else {
+        Strength::Claimed
+    };
+    Identity {
+        tenant: id.clone(),
+        key: SenderKey(key.into()),
+        address: address.into(),
+        domain: Address::parse(address).map(|a| a.domain().clone()).or_else(|| own_domain(tenant, envelope.as_ref())),
+        strength,
+        client,
+        foreign: envelope.as_ref().is_some_and(|e| is_foreign(tenant, e)),
+    }
 }
 
 /// What the trusted client itself says of the user, the firmest first.

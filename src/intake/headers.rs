@@ -1,7 +1,9 @@
-//! The message as it leaves: our Received on top, identity headers gone, on submission Date and Message-ID added and Bcc
+//! The message as it leaves: our Received on top, where reports are taken the field that ties them to it, identity headers gone, on submission Date and Message-ID added and Bcc
 //! removed. Every other octet passes unchanged.
 
 use super::message::Arrival;
+use crate::feedback::Key;
+use crate::feedback::token::{FIELD, Purpose};
 use crate::identity;
 use crate::types::{Envelope, MessageId, Time};
 use std::net::IpAddr;
@@ -26,8 +28,11 @@ pub(super) fn subject(message: &[u8]) -> Option<String> {
 }
 
 /// Builds the outgoing bytes.
-pub(super) fn outgoing(arrival: &Arrival<'_>, id: MessageId, envelope: &Envelope, now: Time) -> Vec<u8> {
+pub(super) fn outgoing(arrival: &Arrival<'_>, key: &Key, id: MessageId, envelope: &Envelope, now: Time) -> Vec<u8> {
     let mut head = received(arrival.settings.server.hostname.as_str(), arrival.trace, envelope, id, now);
+    if arrival.settings.reports.active {
+        head.extend_from_slice(format!("{FIELD}: {}\r\n", key.token(Purpose::Complaint, id)).as_bytes());
+    }
     let mut body = std::borrow::Cow::Borrowed(arrival.body.as_slice());
     if let Some(client) = arrival.peer.client.as_deref()
         && arrival.facts.header.identity_header_count > 0
@@ -68,7 +73,7 @@ fn starts_with_body(message: &[u8]) -> bool {
 
 /// RFC 5321 section 4.4: Received with from, by, with, id, for and date. `for` only with a single recipient, so that no
 /// recipient learns of another.
-fn received(hostname: &str, trace: &Trace<'_>, envelope: &Envelope, id: MessageId, now: Time) -> Vec<u8> {
+pub(crate) fn received(hostname: &str, trace: &Trace<'_>, envelope: &Envelope, id: MessageId, now: Time) -> Vec<u8> {
     let literal = match trace.address {
         IpAddr::V4(v4) => format!("[{v4}]"),
         IpAddr::V6(v6) => format!("[IPv6:{v6}]"),

@@ -248,7 +248,7 @@ impl Intake {
     async fn take(&self, arrival: &Arrival<'_>, id: MessageId, envelope: Envelope, part: Part) -> Reply {
         let now = self.clock.now();
         let facts = arrival.facts;
-        let bytes = Bytes::from(headers::outgoing(arrival, id, &envelope, now));
+        let bytes = Bytes::from(headers::outgoing(arrival, &self.feedback_key, id, &envelope, now));
         let meta = Arc::new(MessageMeta {
             id,
             accepted_at: now,
@@ -287,6 +287,10 @@ impl Intake {
         };
         let judged = Judged { block, ..arrival.judged(id, &meta.envelope, part.action, now, &reply) };
         self.records.trace(TraceEvent::Judged(Box::new(judged)));
+        if arrival.settings.tenant(&facts.identity.tenant).is_some_and(|tenant| tenant.verp) {
+            // A bounce to its return path finds its way by the trace, even if the relay dies right after delivery.
+            self.records.settle_trace().await;
+        }
         self.queue.enqueue(meta);
         reply
     }

@@ -9,6 +9,7 @@ mod tests;
 mod transaction;
 
 pub use headers::Trace;
+pub(crate) use headers::received;
 pub use ids::IdSource;
 pub use review::Reviews;
 pub use transaction::Transaction;
@@ -17,6 +18,7 @@ use crate::blocks::desk::Desk;
 use crate::config::Settings;
 use crate::config::settings::Client;
 use crate::env::Clock;
+use crate::feedback::Key;
 use crate::identity::{self, Peer};
 use crate::judge::{Judge, Reserve};
 use crate::learn::Learner;
@@ -59,6 +61,8 @@ pub struct Intake {
     pub ids: Arc<IdSource>,
     /// Copies for review.
     pub reviews: Arc<Reviews>,
+    /// The secret behind the field that ties complaints to messages.
+    pub feedback_key: Key,
 }
 
 impl Intake {

@@ -73,6 +73,7 @@ fn room() -> Room {
         notifier,
         ids: Arc::new(IdSource::new(1)),
         reviews: Arc::default(),
+        feedback_key: Key::new([7; Key::OCTETS]),
     };
     let peer = Peer { address, client, login: None, xclient_login: None, origin: None };
     Room { intake, clock, peer, _settings: sender, _dir: dir }

@@ -18,6 +18,9 @@ const OUTCOME: u64 = 0x6f75_7463_6f6d_6531;
 /// The same for complaints.
 const COMPLAINT: u64 = 0x636f_6d70_6c61_696e;
 
+/// The same for what comes back after the first hop has taken the message.
+const RETURNED: u64 = 0x7265_7475_726e_6564;
+
 /// What an event says of the sender.
 #[derive(Clone, Copy, PartialEq)]
 enum Event {
@@ -73,9 +76,32 @@ impl Judge {
             OutcomeClass::UnknownUser => Event::UnknownUser,
             OutcomeClass::SpamRefusal => Event::SpamRefusal,
             // These speak of the recipient or of the way there, not of the sender.
-            OutcomeClass::Recipient | OutcomeClass::Transport | OutcomeClass::Other => return None,
+            OutcomeClass::Reputation | OutcomeClass::Recipient | OutcomeClass::Transport | OutcomeClass::Other => return None,
         };
         self.event(now, identity, id, event, outcome_key(id, recipient_hash))
+    }
+
+    /// A delivery report that came back about a recipient at whom the message had seemed delivered: once per message and
+    /// recipient, beside what the first hop said. May open a block.
+    pub fn returned(
+        &self,
+        now: Time,
+        identity: &Identity,
+        id: MessageId,
+        class: OutcomeClass,
+        recipient_hash: u64,
+    ) -> Option<NewBlock> {
+        let event = match class {
+            OutcomeClass::UnknownUser => Event::UnknownUser,
+            OutcomeClass::SpamRefusal => Event::SpamRefusal,
+            // No good news comes from a report that anybody can write who got the message.
+            OutcomeClass::Delivered
+            | OutcomeClass::Reputation
+            | OutcomeClass::Recipient
+            | OutcomeClass::Transport
+            | OutcomeClass::Other => return None,
+        };
+        self.event(now, identity, id, event, mix(outcome_key(id, recipient_hash), RETURNED))
     }
 
     /// A complaint about a message of this sender, once per message. May open a block.

@@ -356,6 +356,12 @@ impl Records {
         self.trace.push(event);
     }
 
+    /// Returns once all that was traced before the call outlives the process, or after a tenth of a second: mail matters more.
+    pub async fn settle_trace(&self) {
+        // What is not written by then is written later.
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(100), self.trace.flush()).await;
+    }
+
     /// Searches the trace, newest first. Sees all that was traced before the call.
     pub async fn search(&self, query: TraceQuery) -> Result<Vec<MessageTrace>, RecordsError> {
         self.trace.flush().await?;

@@ -427,7 +427,8 @@ fn class(outcome: &Outcome<'_>) -> OutcomeClass {
         return if outcome.status == Status::Bounced { OutcomeClass::UnknownUser } else { OutcomeClass::Other };
     };
     let reply = Reply { code, enhanced, lines: vec![outcome.text.clone().into_owned()] };
-    delivery::outcome(&Verdict { step: Step::Rcpt, reply, lost: false }).1
+    // At which step it was said is not told: at the end of the message all that can be meant may be meant.
+    delivery::outcome(&Verdict { step: Step::Dot, reply, lost: false }).1
 }
 
 fn read(path: &str) -> Result<Vec<u8>, String> {

@@ -66,17 +66,23 @@ async fn read_proxy_header(stream: &mut TcpStream) -> io::Result<(Option<IpAddr>
 }
 
 fn server_config(settings: &Settings, listener: &Listener, listed: bool, trusted: bool, tls: bool) -> ServerConfig {
+    let reports = listener.kind == ListenerKind::Reports;
     ServerConfig {
         hostname: settings.server.hostname.as_str().to_owned(),
         tls_available: tls,
         tls_active: listener.kind == ListenerKind::Submissions,
         // Without a certificate there is no TLS to log in under.
-        auth_offered: tls && listener.kind != ListenerKind::Reports,
+        auth_offered: tls && !reports,
         auth_required: listener.kind.is_submission(),
         trust_xclient: trusted && listener.kind == ListenerKind::Relay,
         refusals_are_errors: !listed,
-        message_size_bytes: settings.limits.message_size_bytes,
-        recipients_per_message: settings.limits.recipients_per_message,
+        message_size_bytes: if reports {
+            settings.reports.message_size_bytes.min(settings.limits.message_size_bytes)
+        } else {
+            settings.limits.message_size_bytes
+        },
+        // Each report gets an answer of its own.
+        recipients_per_message: if reports { 1 } else { settings.limits.recipients_per_message },
         messages_per_session: 0,
         line_bytes: settings.limits.line_bytes,
         errors_per_session: settings.limits.errors_per_session,
@@ -101,7 +107,7 @@ async fn run(
     let trusted = client.as_ref().is_some_and(|c| c.trust_xclient);
     let config = server_config(settings, listener, client.is_some(), trusted, acceptor.is_some());
     let peer = Peer { address, client, login: None, xclient_login: None, origin: None };
-    let mut driver = Driver::new(sessions, config, peer, listener.kind.is_submission());
+    let mut driver = Driver::new(sessions, config, peer, listener.kind);
     let result = match (listener.kind, acceptor) {
         (ListenerKind::Submissions, Some(acceptor)) => implicit_tls(&mut driver, &acceptor, stream, left_over).await,
         (ListenerKind::Submissions, None) => Err(io::Error::other("no certificate for implicit TLS")),

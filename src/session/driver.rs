@@ -1,8 +1,9 @@
 //! The loop that drives the pure server over a stream: reads, writes, deadlines, and the answers to its questions.
 
 use super::Sessions;
-use super::limits::body_time;
+use super::limits::{body_time, counted_as};
 use super::login::LoginResult;
+use crate::config::settings::ListenerKind;
 use crate::identity::Peer;
 use crate::intake::{Trace, Transaction};
 use crate::smtp::server::{Answer, Attribute, Awaits, Question, Server, ServerConfig, Step};
@@ -40,7 +41,7 @@ pub(super) struct Driver<'a> {
     server: Server,
     peer: Peer,
     transaction: Option<Transaction>,
-    submission: bool,
+    kind: ListenerKind,
     /// XCLIENT ADDR, which holds for the session; XFORWARD ADDR holds for the next transaction only.
     session_origin: Option<IpAddr>,
     /// Octets of body memory this session holds.
@@ -72,14 +73,14 @@ impl Drop for Driver<'_> {
 }
 
 impl<'a> Driver<'a> {
-    /// A session that begins. `submission`: the listener is one of RFC 6409.
-    pub(super) fn new(sessions: &'a Sessions, config: ServerConfig, peer: Peer, submission: bool) -> Self {
+    /// A session that begins at a listener of this kind.
+    pub(super) fn new(sessions: &'a Sessions, config: ServerConfig, peer: Peer, kind: ListenerKind) -> Self {
         Self {
             sessions,
             server: Server::new(config),
             peer,
             transaction: None,
-            submission,
+            kind,
             session_origin: None,
             body_share: 0,
             arriving: None,
@@ -239,6 +240,10 @@ impl<'a> Driver<'a> {
     }
 
     async fn decide(&mut self, question: Question) {
+        if self.kind == ListenerKind::Reports {
+            let answer = self.decide_report(question).await;
+            return self.server.answer(answer);
+        }
         let intake = &self.sessions.intake;
         let answer = match question {
             Question::Connect => Answer::Accept,
@@ -270,16 +275,43 @@ impl<'a> Driver<'a> {
         self.server.answer(answer);
     }
 
+    /// The same on a listener for reports, where nobody is a client and nothing is judged.
+    async fn decide_report(&mut self, question: Question) -> Answer {
+        let feedback = &self.sessions.feedback;
+        match question {
+            Question::Connect => Answer::Accept,
+            Question::Mail(_) => {
+                self.arriving = None;
+                feedback.mail(counted_as(self.peer.address)).map_or_else(Answer::Reply, |()| Answer::Accept)
+            }
+            Question::Rcpt(recipient) => Answer::Reply(feedback.rcpt(&recipient.address)),
+            Question::Message { envelope, body } => {
+                self.arriving = None;
+                self.messages += 1;
+                Answer::Reply(feedback.message(&self.trace(&envelope), envelope, body).await)
+            }
+            // Not offered here, so never asked.
+            Question::Auth { .. } | Question::Xclient(_) | Question::Xforward(_) => {
+                Answer::Reply(Reply::new(502, (5, 5, 1), "Not here"))
+            }
+        }
+    }
+
+    /// What Received says of this session.
+    fn trace(&self, envelope: &Envelope) -> Trace<'_> {
+        Trace {
+            helo: self.server.hello().unwrap_or_default(),
+            address: self.peer.address,
+            protocol: self.server.protocol(envelope.smtputf8),
+            submission: self.kind.is_submission(),
+        }
+    }
+
     async fn message(&mut self, envelope: Envelope, body: Vec<u8>) -> Reply {
         let Some(transaction) = self.transaction.take() else { return Reply::new(503, (5, 5, 1), "MAIL first") };
         self.arriving = None;
         self.messages += 1;
-        let trace = Trace {
-            helo: self.server.hello().unwrap_or_default(),
-            address: self.peer.address,
-            protocol: self.server.protocol(envelope.smtputf8),
-            submission: self.submission,
-        };
+        let trace = self.trace(&envelope);
         let reply = self.sessions.intake.message(&self.peer, &trace, transaction, envelope, body).await;
         self.peer.origin = self.session_origin;
         reply

@@ -25,7 +25,8 @@ pub enum Refused {
     Address,
 }
 
-fn counted_as(address: IpAddr) -> IpAddr {
+/// What counts as one client: an address, of IPv6 its /64.
+pub(super) fn counted_as(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),

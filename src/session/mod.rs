@@ -8,6 +8,7 @@ mod tls;
 
 use crate::config::Settings;
 use crate::config::settings::{Listener, ListenerKind};
+use crate::feedback::Feedback;
 use crate::intake::Intake;
 use crate::types::Reply;
 use limits::{BodyMemory, SessionCounts};
@@ -26,6 +27,7 @@ const BACKLOG: u32 = 4096;
 /// What all sessions share.
 pub struct Sessions {
     intake: Arc<Intake>,
+    feedback: Arc<Feedback>,
     tls: watch::Sender<Option<Arc<rustls::ServerConfig>>>,
     counts: SessionCounts,
     bodies: BodyMemory,
@@ -35,10 +37,11 @@ pub struct Sessions {
 
 impl Sessions {
     /// With the certificate of the settings loaded.
-    pub fn new(intake: Arc<Intake>) -> Result<Arc<Self>, String> {
+    pub fn new(intake: Arc<Intake>, feedback: Arc<Feedback>) -> Result<Arc<Self>, String> {
         let tls = tls::load(&intake.settings())?;
         Ok(Arc::new(Self {
             intake,
+            feedback,
             tls: watch::Sender::new(tls),
             counts: SessionCounts::default(),
             bodies: BodyMemory::default(),

@@ -169,7 +169,7 @@ fn split_enhanced(code: u16, text: String) -> (Option<Enhanced>, String) {
 }
 
 /// Text that is safe in logs, traces and reports: no control characters, valid UTF-8.
-fn printable(text: &[u8]) -> String {
+pub fn printable(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     if text.chars().any(char::is_control) {
         text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()

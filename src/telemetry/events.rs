@@ -2,7 +2,9 @@
 //! `id` is the relay's message id wherever there is one.
 
 use crate::judge::Trial;
-use crate::types::{Action, Block, BlockRef, MessageId, MessageMeta, Reason, RecipientOutcome, RecipientStatus, Reply};
+use crate::types::{
+    Action, Address, Block, BlockRef, Identity, MessageId, MessageMeta, Reason, RecipientOutcome, RecipientStatus, Reply,
+};
 use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -153,6 +155,24 @@ pub fn bounced(meta: &MessageMeta, recipient: u32, reply: &Reply, cause: &str) {
         to = to.map_or("", |r| r.address.as_str()),
         cause,
         reply = reply.one_line(),
+    );
+}
+
+/// Somebody complained about a message of this sender, by a report with a valid token.
+pub fn complained(id: MessageId, identity: &Identity, feedback: &str, reporter: IpAddr) {
+    tracing::info!(event = "complaint", %id, tenant = %identity.tenant, sender = %identity.address, feedback, %reporter);
+}
+
+/// A delivery report with a valid token said that a recipient failed at whom the message had seemed delivered.
+pub fn came_back(id: MessageId, identity: &Identity, to: &Address, reply: &Reply, reporter: IpAddr) {
+    tracing::info!(
+        event = "came_back",
+        %id,
+        tenant = %identity.tenant,
+        sender = %identity.address,
+        to = to.as_str(),
+        reply = reply.one_line(),
+        %reporter,
     );
 }
 

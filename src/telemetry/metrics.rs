@@ -46,6 +46,8 @@ table! {
     QUEUE_MESSAGES = "outgate_queue_messages", Gauge;
     /// Recipients tried, by outcome (delivered, deferred, bounced) and pool.
     DELIVERY_TOTAL = "outgate_delivery_total", Counter;
+    /// Refusals of remote sites that speak of spam, by whom they blame: sender, reputation (of our address or a domain).
+    REFUSALS_TOTAL = "outgate_refusals_total", Counter;
     /// SMTP sessions open now.
     SESSIONS_OPEN = "outgate_sessions_open", Gauge;
     /// Senders with a record in memory.
@@ -65,6 +67,10 @@ table! {
     LEARNED_DISAGREEMENT = "outgate_learned_disagreement", Gauge;
     /// Of any tenant: how near what was learned comes to its cap on recent mail (0-1).
     LEARNED_STRAIN = "outgate_learned_strain", Gauge;
+    /// Reports from outside, by kind (complaint, bounce, other, any) and result: counted, repeated, no_valid_token,
+    /// not_against_sender, message_forgotten, message_unknown, no_such_recipient, passed_on_only, not_a_report, no_such_address,
+    /// too_many.
+    REPORTS_TOTAL = "outgate_reports_total", Counter;
     /// Events of the message trace that were dropped because the disk could not keep up.
     TRACE_DROPPED_TOTAL = "outgate_trace_dropped_total", Counter;
 }
@@ -112,6 +118,9 @@ fn describe() {
     for (outcome, pool) in ["delivered", "deferred", "bounced"].iter().flat_map(|o| [(*o, "normal"), (*o, "high_risk")]) {
         metrics::counter!(DELIVERY_TOTAL, "outcome" => outcome, "pool" => pool).absolute(0);
     }
+    for blame in ["sender", "reputation"] {
+        metrics::counter!(REFUSALS_TOTAL, "blame" => blame).absolute(0);
+    }
     for by in ["tenant", "operator", "expiry"] {
         metrics::counter!(RELEASES_TOTAL, "by" => by).absolute(0);
     }
@@ -124,6 +133,10 @@ fn describe() {
     }
     for gauge in [LEARNED_TENANTS, LEARNED_DISAGREEMENT, LEARNED_STRAIN] {
         metrics::gauge!(gauge).set(0.0);
+    }
+    for (kind, result) in [("complaint", "counted"), ("complaint", "no_valid_token"), ("bounce", "counted"), ("any", "too_many")]
+    {
+        metrics::counter!(REPORTS_TOTAL, "kind" => kind, "result" => result).absolute(0);
     }
     metrics::gauge!(SESSIONS_OPEN).set(0.0);
     metrics::gauge!(TRACKED_SENDERS).set(0.0);

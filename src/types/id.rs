@@ -43,6 +43,11 @@ impl MessageId {
         Self(((time.0 as u64) << 22) | (low as u64 & 0x3f_ffff))
     }
 
+    /// When the message was accepted, by the id's own clock.
+    pub const fn time(self) -> super::Time {
+        super::Time((self.0 >> 22).cast_signed())
+    }
+
     /// Reads the printed form.
     pub fn parse(text: &str) -> Option<Self> {
         decode(text, 13).map(Self)

@@ -23,9 +23,11 @@ pub enum OutcomeClass {
     Delivered,
     /// No such mailbox or domain.
     UnknownUser,
-    /// Refused as spam or for the sender's reputation.
+    /// Refused for what the message says, or for its sender by name.
     SpamRefusal,
-    /// Mailbox full, too large, policy: the recipient's side, says nothing about the sender.
+    /// Refused for the standing of our address, or of a whole domain: says nothing about this sender.
+    Reputation,
+    /// Mailbox full, too large, policy, missing authentication: the recipient's side, says nothing about the sender.
     Recipient,
     /// Connection, DNS, TLS or protocol trouble.
     Transport,

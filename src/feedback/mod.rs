@@ -1,0 +1,386 @@
+//! What the world says about mail of ours after it was delivered: complaints (ARF, RFC 5965) to one report address, and
+//! delivery reports (RFC 3464) to the return paths of tenants that want them. Taken by listeners of kind `reports` only.
+//!
+//! A report counts for what its token proves: which message it is about. Who sent that message stands in the message trace.
+
+mod key;
+mod rate;
+mod report;
+pub mod token;
+
+pub use key::ensure as ensure_key;
+pub use token::Key;
+
+use crate::blocks::desk::{Desk, RELAY};
+use crate::config::Settings;
+use crate::delivery::outcome::outcome;
+use crate::env::Clock;
+use crate::identity;
+use crate::intake::{IdSource, Trace, received};
+use crate::judge::{Judge, NewBlock};
+use crate::learn::Labels;
+use crate::queue::Queue;
+use crate::records::{MessageTrace, Records, TraceEvent, TraceLine, TraceQuery};
+use crate::smtp::client::{Step, Verdict};
+use crate::spool::{Spool, SpoolError};
+use crate::telemetry::{events, metrics as names};
+use crate::types::{
+    Address, Envelope, Identity, MessageId, MessageMeta, Pool, Recipient, RecipientOutcome, RecipientStatus, Reply, ReversePath,
+    stable_hash,
+};
+use bytes::Bytes;
+use rate::Rate;
+use report::{Complaint, Fate, FeedbackType, Report};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use token::Purpose;
+use tokio::sync::watch;
+
+/// How the note of a complaint begins in the message trace. By it a repetition is known.
+const COMPLAINT_NOTE: &str = "complaint";
+
+/// Everything the reports listener needs. One for the whole relay.
+pub struct Feedback {
+    /// Settings in force.
+    pub settings: watch::Receiver<Arc<Settings>>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The secret of the tokens.
+    pub key: Key,
+    /// Who sent what.
+    pub records: Records,
+    /// Evidence.
+    pub judge: Arc<Judge>,
+    /// Opens blocks.
+    pub desk: Arc<Desk>,
+    /// Teaches.
+    pub labels: Labels,
+    /// Keeps what is passed on.
+    pub spool: Spool,
+    /// Sends what is passed on.
+    pub queue: Queue,
+    /// Message ids.
+    pub ids: Arc<IdSource>,
+    /// Reports of the running minute.
+    pub rate: Mutex<Limit>,
+}
+
+/// The count behind `[reports] per_minute`.
+#[derive(Debug, Default)]
+pub struct Limit(Rate);
+
+/// What a recipient address of the listener stands for.
+enum Mailbox {
+    /// The report address.
+    Reports,
+    /// The return path of this message.
+    ReturnPath(MessageId),
+}
+
+impl Feedback {
+    fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.borrow())
+    }
+
+    /// MAIL: may this address (of IPv6: its network) bring one more report now?
+    pub fn mail(&self, address: IpAddr) -> Result<(), Reply> {
+        let per_minute = self.settings().reports.per_minute;
+        let mut limit = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
+        if limit.0.take(self.clock.now(), address, per_minute) {
+            return Ok(());
+        }
+        count("any", "too_many");
+        Err(Reply::new(450, (4, 7, 1), "Too many reports, try again later"))
+    }
+
+    /// RCPT: only our report addresses.
+    pub fn rcpt(&self, recipient: &Address) -> Reply {
+        match self.addressed(recipient) {
+            Some(_) => Reply::new(250, (2, 1, 5), "Ok"),
+            None => {
+                count("any", "no_such_address");
+                Reply::new(550, (5, 7, 1), "Only reports are taken here, at the addresses made for them")
+            }
+        }
+    }
+
+    fn addressed(&self, recipient: &Address) -> Option<Mailbox> {
+        let settings = self.settings();
+        if recipient.key() == settings.reports.address.key() {
+            return Some(Mailbox::Reports);
+        }
+        (*recipient.domain() == settings.reports.domain)
+            .then(|| self.key.read_return_path(recipient.local()))?
+            .map(Mailbox::ReturnPath)
+    }
+
+    /// The final dot. Positive only once what is to be passed on is on disk; what counts as evidence counts then.
+    pub async fn message(&self, trace: &Trace<'_>, envelope: Envelope, body: Vec<u8>) -> Reply {
+        let settings = self.settings();
+        // One recipient per transaction, so that the reply is about one report.
+        let Some(to) = envelope.recipients.first().and_then(|r| self.addressed(&r.address)) else {
+            return Reply::new(550, (5, 7, 1), "Only reports are taken here, at the addresses made for them");
+        };
+        if identity::read_headers(&body, None, settings.limits.header_fields).received_count > settings.limits.received_fields {
+            return Reply::new(554, (5, 4, 6), "Too many hops, the message is looping");
+        }
+        let report = tokio::task::block_in_place(|| report::read(&body));
+        match to {
+            Mailbox::ReturnPath(id) => self.came_back(&settings, trace, id, envelope, body, report).await,
+            Mailbox::Reports => match report {
+                Report::Complaint(complaint) => self.complained(&settings, trace, complaint).await,
+                Report::Delivery(_) | Report::Other => self.not_a_complaint(&settings, trace, envelope, body).await,
+            },
+        }
+    }
+
+    /// What is known of the message: from the trace, or from the spool while it is there.
+    async fn find(&self, settings: &Settings, id: MessageId) -> Result<Option<Known>, Reply> {
+        let query = TraceQuery { id: Some(id.to_string()), limit: 1, ..TraceQuery::default() };
+        let found = self.records.search(query).await.map_err(|error| {
+            tracing::error!(%id, %error, "a report waits: the message trace cannot be read");
+            Reply::new(451, (4, 3, 0), "Local error, try again later")
+        })?;
+        if let Some(message) = found.into_iter().find(|m| m.judged.id == id) {
+            return Ok(Known::traced(settings, message));
+        }
+        let spooled = self.spool.read(id).await.ok();
+        Ok(spooled.and_then(|(meta, _)| Known::spooled(&meta)))
+    }
+
+    /// A complaint: 250 whatever it proves, so that nobody can try out tokens.
+    async fn complained(&self, settings: &Settings, trace: &Trace<'_>, complaint: Complaint) -> Reply {
+        let taken = Reply::new(250, (2, 0, 0), "Ok: thank you");
+        if !complaint.feedback.is_complaint() {
+            count("complaint", "not_against_sender");
+            return taken;
+        }
+        let Some(id) = complaint.token.and_then(|token| self.key.read(Purpose::Complaint, &token)) else {
+            count("complaint", "no_valid_token");
+            return taken;
+        };
+        let known = match self.find(settings, id).await {
+            Ok(Some(known)) => known,
+            Ok(None) => {
+                count("complaint", "message_forgotten");
+                return taken;
+            }
+            Err(reply) => return reply,
+        };
+        if known.history.iter().any(|line| line.status == "note" && line.text.starts_with(COMPLAINT_NOTE)) {
+            count("complaint", "repeated");
+            return taken;
+        }
+        self.count_complaint(id, &known.identity, complaint.feedback, trace.address).await;
+        taken
+    }
+
+    async fn count_complaint(&self, id: MessageId, identity: &Identity, feedback: FeedbackType, from: IpAddr) {
+        let now = self.clock.now();
+        count("complaint", "counted");
+        events::complained(id, identity, feedback.as_str(), from);
+        let text = format!("{COMPLAINT_NOTE} ({}) from {from}", feedback.as_str());
+        self.records.trace(TraceEvent::Note { id, time: now, text });
+        let block = self.judge.complaint(now, identity, id);
+        self.labels.put(id, &identity.tenant, true).await;
+        self.open(block).await;
+    }
+
+    async fn open(&self, block: Option<NewBlock>) {
+        if let Some(block) = block
+            && let Err(error) = self.desk.open(block, RELAY).await
+        {
+            tracing::error!(?error, "a block could not be opened");
+        }
+    }
+
+    /// What comes to a return path goes on to the original sender, and what it reports counts.
+    async fn came_back(
+        &self,
+        settings: &Settings,
+        trace: &Trace<'_>,
+        id: MessageId,
+        envelope: Envelope,
+        body: Vec<u8>,
+        report: Report,
+    ) -> Reply {
+        if !envelope.from.is_null() {
+            // RFC 3464 section 2: a delivery report has a null sender. Anything else would make of us a way to our users.
+            count("bounce", "not_a_report");
+            return Reply::new(550, (5, 7, 1), "Only delivery reports from <> are taken at this address");
+        }
+        let known = match self.find(settings, id).await {
+            Ok(Some(known)) => known,
+            Ok(None) if self.clock.now().since(id.time()) > settings.records.trace => {
+                count("bounce", "message_forgotten");
+                return Reply::new(550, (5, 1, 1), "This return path has expired");
+            }
+            Ok(None) => {
+                count("bounce", "message_unknown");
+                return Reply::new(451, (4, 3, 0), "The sender of that message is not known at the moment, try again later");
+            }
+            Err(reply) => return reply,
+        };
+        let Some(sender) = Address::parse(&known.from) else {
+            count("bounce", "message_unknown");
+            return Reply::new(550, (5, 1, 1), "That message had no sender");
+        };
+        let reply = self.pass_on(settings, trace, sender, envelope, body).await;
+        if reply.is_positive() {
+            match report {
+                Report::Delivery(fates) => self.count_fates(&known, &fates, trace).await,
+                Report::Complaint(_) | Report::Other => count("bounce", "passed_on_only"),
+            }
+        }
+        reply
+    }
+
+    /// Failures become outcomes of the message: once per recipient, and only of those it went to.
+    async fn count_fates(&self, known: &Known, fates: &[Fate], trace: &Trace<'_>) {
+        let now = self.clock.now();
+        let (id, identity) = (known.id, &known.identity);
+        let mut outcomes: Vec<RecipientOutcome> = Vec::new();
+        let mut blocks = Vec::new();
+        for fate in fates {
+            let Some((index, address)) = recipient_of(known, fate) else {
+                count("bounce", "no_such_recipient");
+                continue;
+            };
+            let repeated = known.history.iter().any(|line| line.status == "failed" && line.recipient == address.as_str());
+            if repeated || outcomes.iter().any(|o| o.recipient == index) {
+                count("bounce", "repeated");
+                continue;
+            }
+            count("bounce", "counted");
+            let (_, class) = outcome(&Verdict { step: Step::Dot, reply: fate.reply.clone(), lost: false });
+            let hash = stable_hash(&[address.key().as_bytes()]);
+            blocks.extend(self.judge.returned(now, identity, id, class, hash));
+            events::came_back(id, identity, &address, &fate.reply, trace.address);
+            outcomes.push(RecipientOutcome {
+                recipient: index,
+                status: RecipientStatus::Failed,
+                class,
+                reply: fate.reply.clone(),
+                remote: format!("delivery report from {}", trace.address),
+                relayed_dsn: false,
+            });
+        }
+        if !outcomes.is_empty() {
+            self.records.trace(TraceEvent::Attempted { id, time: now, outcomes });
+        }
+        for block in blocks {
+            self.open(Some(block)).await;
+        }
+    }
+
+    /// Mail to the report address that is no complaint: the questions that feedback loops ask at registration, and spam.
+    async fn not_a_complaint(&self, settings: &Settings, trace: &Trace<'_>, envelope: Envelope, body: Vec<u8>) -> Reply {
+        match &settings.reports.other_mail_to {
+            Some(to) => {
+                count("other", "passed_on_only");
+                self.pass_on(settings, trace, to.clone(), envelope, body).await
+            }
+            None => {
+                count("other", "not_a_report");
+                Reply::new(550, (5, 7, 1), "Only feedback reports (RFC 5965) are taken at this address")
+            }
+        }
+    }
+
+    /// Spools the message as it came, for this recipient, with our Received on top. Its envelope sender is null: it must
+    /// never bring about another report.
+    async fn pass_on(&self, settings: &Settings, trace: &Trace<'_>, to: Address, envelope: Envelope, body: Vec<u8>) -> Reply {
+        let now = self.clock.now();
+        let id = self.ids.next(now);
+        let envelope = Envelope {
+            from: ReversePath::NULL,
+            smtputf8: envelope.smtputf8 || to.needs_utf8(),
+            recipients: vec![Recipient::new(to)],
+            ret: None,
+            envid: None,
+            ..envelope
+        };
+        let mut message = received(settings.server.hostname.as_str(), trace, &envelope, id, now);
+        message.extend_from_slice(&body);
+        let body = Bytes::from(message);
+        let meta = Arc::new(MessageMeta::of_ours(id, now, envelope, Pool::Normal, body.len()));
+        match self.spool.accept(&meta, body).await {
+            Ok(()) => {
+                self.queue.enqueue(meta);
+                Reply::new(250, (2, 0, 0), format!("Ok: queued as {id}"))
+            }
+            Err(SpoolError::Full) => Reply::new(452, (4, 3, 1), "Insufficient system storage, try again later"),
+            Err(error) => {
+                tracing::error!(%id, ?error, "spool failed");
+                Reply::new(451, (4, 3, 0), "Local error, try again later")
+            }
+        }
+    }
+}
+
+/// A message of ours that a report is about.
+struct Known {
+    id: MessageId,
+    /// Envelope sender; empty for none.
+    from: String,
+    recipients: Vec<String>,
+    history: Vec<TraceLine>,
+    /// The sender it was judged under.
+    identity: Identity,
+}
+
+impl Known {
+    fn traced(settings: &Settings, message: MessageTrace) -> Option<Self> {
+        let MessageTrace { judged, history } = message;
+        let client = judged.client.parse().ok()?;
+        let identity =
+            identity::recorded(settings, judged.tenant.as_ref()?, &judged.sender_key, &judged.sender, &judged.from, client);
+        Some(Self { id: judged.id, from: judged.from, recipients: judged.recipients, history, identity })
+    }
+
+    fn spooled(meta: &MessageMeta) -> Option<Self> {
+        Some(Self {
+            id: meta.id,
+            from: meta.envelope.from.as_str().to_owned(),
+            recipients: meta.envelope.recipients.iter().map(|r| r.address.as_str().to_owned()).collect(),
+            history: Vec::new(),
+            identity: meta.identity.clone()?,
+        })
+    }
+}
+
+/// The recipient of the message that a report speaks of. A message to one can only have failed for that one, whatever name
+/// its site knows it by.
+fn recipient_of(known: &Known, fate: &Fate) -> Option<(u32, Address)> {
+    let all: Vec<Address> = known.recipients.iter().filter_map(|r| Address::parse(r)).collect();
+    let named = fate.recipients.iter().filter_map(|text| Address::parse(text)).find_map(|address| {
+        let at = all.iter().position(|r| r.key() == address.key())?;
+        Some((at, all.get(at)?.clone()))
+    });
+    let only = || match all.as_slice() {
+        [only] => Some((0, only.clone())),
+        _ => None,
+    };
+    let (index, address) = named.or_else(only)?;
+    Some((u32::try_from(index).ok()?, address))
+}
+
+fn count(kind: &'static str, result: &'static str) {
+    metrics::counter!(names::REPORTS_TOTAL, "kind" => kind, "result" => result).increment(1);
+}
+
+/// The return path under which a message leaves for these recipients, where its tenant wants it: not for forwarded mail,
+/// whose sender is not ours to speak for, and not for mail that stays inside. Pure.
+pub fn return_path(settings: &Settings, key: &Key, meta: &MessageMeta, recipients: &[u32]) -> Option<ReversePath> {
+    let identity = meta.identity.as_ref().filter(|identity| !identity.foreign)?;
+    let tenant = settings.tenant(&identity.tenant).filter(|tenant| tenant.verp)?;
+    meta.envelope.from.0.as_ref()?;
+    let external = |index: &u32| {
+        let recipient = usize::try_from(*index).ok().and_then(|i| meta.envelope.recipients.get(i));
+        recipient.is_some_and(|r| !tenant.is_internal(r.address.domain()))
+    };
+    if !recipients.iter().any(external) {
+        return None;
+    }
+    Address::parse(&key.return_path(meta.id, &settings.reports.domain)).map(|address| ReversePath(Some(address)))
+}

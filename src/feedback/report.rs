@@ -1,0 +1,193 @@
+//! What a message to a report address is: a complaint (RFC 5965), a delivery report (RFC 3464), or neither. Pure. All of it
+//! is outside data: it names a message of ours only by a token.
+
+use super::token::FIELD;
+use crate::smtp::reply::{printable, shorten};
+use crate::types::{Enhanced, Reply};
+use mail_parser::{HeaderValue, Message, MessageParser, MessagePart, MimeHeaders, PartType};
+
+/// Recipients of one delivery report that are looked at.
+const RECIPIENTS: usize = 1000;
+/// Octets of one part of a report that are looked at.
+const PART_OCTETS: usize = 256 << 10;
+
+/// A message to a report address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// Somebody's feedback about a message.
+    Complaint(Complaint),
+    /// A delivery report: what became of recipients.
+    Delivery(Vec<Fate>),
+    /// Anything else.
+    Other,
+}
+
+/// `Feedback-Type` (RFC 5965 section 3.1; 6430, 6591), as far as it bears on the sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeedbackType {
+    /// Unsolicited mail.
+    Abuse,
+    /// Phishing.
+    Fraud,
+    /// Malware.
+    Virus,
+    /// `not-spam`, `opt-out`, `auth-failure`, `other` and whatever comes later: says nothing against the sender.
+    Else,
+}
+
+impl FeedbackType {
+    fn parse(text: &str) -> Self {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "abuse" => Self::Abuse,
+            "fraud" => Self::Fraud,
+            "virus" => Self::Virus,
+            _ => Self::Else,
+        }
+    }
+
+    /// The word of the RFC.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Abuse => "abuse",
+            Self::Fraud => "fraud",
+            Self::Virus => "virus",
+            Self::Else => "other",
+        }
+    }
+
+    /// Whether it speaks against the sender.
+    pub const fn is_complaint(self) -> bool {
+        !matches!(self, Self::Else)
+    }
+}
+
+/// A complaint as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    /// What is complained of.
+    pub feedback: FeedbackType,
+    /// The token in the message complained of, topmost field only: what stands below was written by the sender.
+    pub token: Option<String>,
+}
+
+/// What a delivery report says of one recipient, if it failed for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fate {
+    /// `Original-Recipient`, then `Final-Recipient`, as far as given.
+    pub recipients: Vec<String>,
+    /// The reply of the far end, or one made from `Status`.
+    pub reply: Reply,
+}
+
+/// Reads a message.
+pub fn read(message: &[u8]) -> Report {
+    let Some(message) = MessageParser::default().parse(message) else { return Report::Other };
+    let Some(kind) = message.content_type() else { return Report::Other };
+    if !(kind.ctype().eq_ignore_ascii_case("multipart") && kind.subtype().is_some_and(|s| s.eq_ignore_ascii_case("report"))) {
+        return Report::Other;
+    }
+    // The parts decide, not the parameter report-type, which some generators leave out. One level deep: the reports inside a
+    // returned message are not about mail of ours.
+    let Some(PartType::Multipart(children)) = message.parts.first().map(|p| &p.body) else { return Report::Other };
+    let parts: Vec<&MessagePart<'_>> = children.iter().filter_map(|i| message.parts.get(*i as usize)).collect();
+    let find = |name: &str| parts.iter().find(|part| is_type(part, "message", name));
+    if let Some(part) = find("feedback-report") {
+        let fields = fields(text(part));
+        let feedback =
+            fields.iter().find(|(name, _)| name == "feedback-type").map_or(FeedbackType::Else, |(_, v)| FeedbackType::parse(v));
+        return Report::Complaint(Complaint { feedback, token: parts.iter().find_map(|part| token(part)) });
+    }
+    match find("delivery-status").or_else(|| find("global-delivery-status")) {
+        Some(part) => Report::Delivery(fates(text(part))),
+        None => Report::Other,
+    }
+}
+
+fn is_type(part: &MessagePart<'_>, main: &str, sub: &str) -> bool {
+    part.content_type().is_some_and(|kind| {
+        kind.ctype().eq_ignore_ascii_case(main) && kind.subtype().is_some_and(|s| s.eq_ignore_ascii_case(sub))
+    })
+}
+
+fn text<'a>(part: &'a MessagePart<'_>) -> &'a [u8] {
+    let contents = part.contents();
+    contents.get(..PART_OCTETS).unwrap_or(contents)
+}
+
+/// The topmost token field of the message that a part returns, whole (`message/rfc822`) or its header only.
+fn token(part: &MessagePart<'_>) -> Option<String> {
+    if let PartType::Message(message) = &part.body {
+        return topmost(message);
+    }
+    if is_type(part, "text", "rfc822-headers") || is_type(part, "message", "rfc822-headers") {
+        return topmost(&MessageParser::default().parse_headers(text(part))?);
+    }
+    None
+}
+
+fn topmost(message: &Message<'_>) -> Option<String> {
+    match message.headers().iter().find(|header| header.name().eq_ignore_ascii_case(FIELD))?.value() {
+        HeaderValue::Text(text) => Some(text.trim().to_owned()),
+        _ => None,
+    }
+}
+
+/// The fields of a block, names in lower case, values unfolded.
+fn fields(block: &[u8]) -> Vec<(String, String)> {
+    let mut fields: Vec<(String, String)> = Vec::new();
+    for line in String::from_utf8_lossy(block).lines() {
+        if line.starts_with([' ', '\t']) {
+            if let Some((_, value)) = fields.last_mut() {
+                value.push(' ');
+                value.push_str(line.trim());
+            }
+        } else if let Some((name, value)) = line.split_once(':') {
+            fields.push((name.trim().to_ascii_lowercase(), value.trim().to_owned()));
+        }
+    }
+    fields
+}
+
+/// The recipients that failed. The first block is about the message (RFC 3464 section 2.1), so it names none.
+fn fates(status: &[u8]) -> Vec<Fate> {
+    let text = String::from_utf8_lossy(status).replace("\r\n", "\n");
+    text.split("\n\n").filter_map(|block| fate(&fields(block.as_bytes()))).take(RECIPIENTS).collect()
+}
+
+fn fate(fields: &[(String, String)]) -> Option<Fate> {
+    let get = |wanted: &str| fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
+    if !get("action")?.eq_ignore_ascii_case("failed") {
+        return None;
+    }
+    // `rfc822; user@example.com`, sometimes in angle brackets.
+    let address = |value: &str| value.split_once(';').map_or(value, |(_, a)| a).trim().trim_matches(['<', '>']).to_owned();
+    let recipients: Vec<String> =
+        ["original-recipient", "final-recipient"].iter().filter_map(|name| Some(address(get(name)?))).collect();
+    let status = get("status").and_then(|s| Enhanced::take(s.trim())).map(|(enhanced, _)| enhanced);
+    let reply = get("diagnostic-code").and_then(|code| diagnostic(code, status)).or_else(|| {
+        let status = status?;
+        let code = if status.0 == 5 { 550 } else { 450 };
+        Some(Reply { code, enhanced: Some(status), lines: vec!["reported by the next hop".into()] })
+    })?;
+    (!recipients.is_empty()).then_some(Fate { recipients, reply })
+}
+
+/// `smtp; 550 5.1.1 No such user`: the reply that the far end got. `Status` stands in where it has no enhanced code.
+fn diagnostic(text: &str, status: Option<Enhanced>) -> Option<Reply> {
+    let (kind, text) = text.split_once(';')?;
+    if !kind.trim().eq_ignore_ascii_case("smtp") {
+        return None;
+    }
+    let (code, rest) = text.trim().split_at_checked(3)?;
+    let code: u16 = code.parse().ok().filter(|code| (400..600).contains(code))?;
+    let rest = rest.trim_start_matches(['-', ' ']);
+    let (enhanced, rest) = match Enhanced::take(rest) {
+        Some((enhanced, rest)) => (Some(enhanced), rest),
+        None => (status, rest),
+    };
+    Some(shorten(Reply { code, enhanced, lines: vec![printable(rest.trim().as_bytes())] }))
+}
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;
