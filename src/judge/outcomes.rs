@@ -120,17 +120,17 @@ impl Judge {
         // The id carries its time of acceptance.
         let sent = Time(i64::try_from(id.0 >> 22).unwrap_or(i64::MAX));
         let counts = Counts { bounces: u32::from(event == Event::UnknownUser), ..Counts::default() };
-        let (nats, sum, explanation) = self.senders.with(
+        let (nats, sum, explanation, shadow_blocks) = self.senders.with(
             &identity.key,
             || Sender::new(identity, now),
             |sender| {
                 if sent < sender.forgiven {
-                    return (0.0, sender.sum(), None);
+                    return (0.0, sender.sum(), None, false);
                 }
                 sender.windows.add(now, counts);
                 let allowed = Allowances::new(&settings, identity, now);
                 let nats = match event {
-                    _ if event.kind().is_some_and(|kind| allowed.leave_out(kind)) => return (0.0, sender.sum(), None),
+                    _ if event.kind().is_some_and(|kind| allowed.leave_out(kind)) => return (0.0, sender.sum(), None, false),
                     Event::Delivered | Event::UnknownUser => sender.weigh_outcome(now, event == Event::UnknownUser, &ground),
                     Event::SpamRefusal | Event::Complaint => {
                         sender.weigh_fixed(now, settings.detector.refusal, &ground);
@@ -138,19 +138,18 @@ impl Judge {
                     }
                 };
                 let bounds = volume_bounds(now, sender, sender.sum(), &bounds, ground.tuning);
+                let shadow_blocks = choice.shadow.is_some_and(|shadow| {
+                    let bounds = volume_bounds(now, sender, sender.sum(), &bounds_of(shadow, &ground), ground.tuning);
+                    nats > 0.0 && bounds.blocks(sender.sum())
+                });
                 // Good news never opens a block, even where the bound has been lowered since.
                 let opens = nats > 0.0 && bounds.blocks(sender.sum());
-                (
-                    nats,
-                    sender.sum(),
-                    opens.then(|| explain(now, choice.policy, sender, Reason::Evidence, &bounds) + &allowed.note()),
-                )
+                let explanation = opens.then(|| explain(now, choice.policy, sender, Reason::Evidence, &bounds) + &allowed.note());
+                (nats, sender.sum(), explanation, shadow_blocks)
             },
         );
         // What the policy in shadow mode would have made of it.
-        if let Some(shadow) = choice.shadow.filter(|_| nats > 0.0)
-            && bounds_of(shadow, &ground).blocks(sum)
-        {
+        if shadow_blocks {
             self.would_block(now, &settings, identity, Reason::Evidence);
         }
         if nats > 0.0 {
