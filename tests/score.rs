@@ -55,6 +55,21 @@ fn files_are_answered_in_order_and_an_unreadable_one_is_named() {
     assert!(outgate(folder.path(), &["score", "--json", "a.eml"], "").status.success());
 }
 
+/// A file name is octets: one that is no UTF-8 used to be a usage error for all files.
+#[test]
+#[cfg(unix)]
+fn a_file_name_need_not_be_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().expect("folder");
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9.eml");
+    std::fs::write(folder.path().join(name), MESSAGE).expect("written");
+    let program = env!("CARGO_BIN_EXE_outgate");
+    let output =
+        std::process::Command::new(program).current_dir(&folder).args(["score", "--json"]).arg(name).output().expect("runs");
+    assert!(output.status.success(), "{output:?}");
+    check(&lines(&output)[0], "caf\u{fffd}.eml");
+}
+
 #[test]
 fn standard_input_is_a_message_too_and_one_object_may_span_lines() {
     let folder = tempfile::tempdir().expect("folder");

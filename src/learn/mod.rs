@@ -37,6 +37,8 @@ pub struct Learner {
     scorer: Scorer,
     store: Store,
     recent: Mutex<Recent>,
+    /// What tenants teach is learned for the whole node, too.
+    shares: bool,
 }
 
 /// Nobody can label this message any more: its features are no longer kept, and it is no longer in the spool.
@@ -46,12 +48,17 @@ pub struct Forgotten;
 impl Learner {
     /// Keeps its files in `folder`, which is made when it is first written to.
     pub fn new(scorer: Scorer, folder: PathBuf) -> Self {
-        Self { scorer, store: Store::new(Some(folder)), recent: Mutex::default() }
+        Self { scorer, store: Store::new(Some(folder)), recent: Mutex::default(), shares: true }
     }
 
     /// Touches no disk: for a replay of events.
     pub fn in_memory(scorer: Scorer) -> Self {
-        Self { scorer, store: Store::new(None), recent: Mutex::default() }
+        Self { scorer, store: Store::new(None), recent: Mutex::default(), shares: true }
+    }
+
+    /// The same with tenants strictly apart: nothing is learned for the node.
+    pub fn apart(scorer: Scorer) -> Self {
+        Self { shares: false, ..Self::in_memory(scorer) }
     }
 
     /// Scores a message of a tenant by the shipped model and what was learned.
@@ -93,7 +100,7 @@ impl Learner {
 
     fn assume_of(&self, now: Time, tenant: &TenantId, sender: Option<u64>, lesson: &Lesson) {
         let learned = self.teach(now, tenant.as_str(), sender, lesson, Label::Unlabelled);
-        if learned == Some(Learned::Assumed) {
+        if self.shares && learned == Some(Learned::Assumed) {
             self.teach(now, NODE, Some(crate::reputation::hash_text(tenant.as_str())), lesson, Label::Unlabelled);
         }
         metrics::counter!(names::LEARNED_TOTAL, "as" => learned.map_or("refused_by_share", Learned::as_str)).increment(1);
@@ -116,7 +123,9 @@ impl Learner {
     pub fn tell(&self, now: Time, tenant: &TenantId, lesson: &Lesson, spam: bool) {
         let label = if spam { Label::Spam } else { Label::Ham };
         self.teach(now, tenant.as_str(), None, lesson, label);
-        self.teach(now, NODE, None, lesson, label);
+        if self.shares {
+            self.teach(now, NODE, None, lesson, label);
+        }
         metrics::counter!(names::LEARNED_TOTAL, "as" => if spam { "label_spam" } else { "label_ham" }).increment(1);
     }
 

@@ -28,7 +28,7 @@ pub const GRAMS_AT: u32 = PAIRS_AT + (1 << PAIR_BITS);
 pub const SPACE: usize = GRAMS_AT as usize + (1 << GRAM_BITS);
 
 /// Folded octets whose runs of four are hashed; longer texts speak through their words.
-const GRAM_TEXT: usize = 6 * 1024;
+const GRAM_TEXT: usize = 4 * 1024;
 /// Words of a stretch whose phrases are also judged alone.
 pub(super) const SEGMENT_WORDS: u32 = 64;
 /// Longest word kept, octets.
