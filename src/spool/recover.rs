@@ -4,7 +4,7 @@
 //! ends a message counts wherever it lies; of several progress records the one written last counts; of two copies of a
 //! message (a crash during cleaning) the one in the newer segment, and the older segment becomes a shadow.
 
-use super::format::{FILE_HEADER, FileHeader, Generation, Header, Kind, Listed, list_record, targets};
+use super::format::{FILE_HEADER, FileHeader, Header, Kind, Listed, list_record, targets};
 use super::index::{Entry, Place};
 use super::segment::{self, Scan};
 use super::store::{Segment, Store};
@@ -51,10 +51,8 @@ impl Store {
         let mut numbers: Vec<u32> = self.files()?.iter().filter_map(|p| segment::number_of(p)).collect();
         numbers.sort_unstable();
         self.next_number = numbers.last().map_or(1, |n| n.saturating_add(1));
-        let newest = self.newest(&numbers)?;
         for number in numbers {
-            let is_newest = newest.contains(&number);
-            self.gather(number, is_newest, &mut gathered).map_err(|e| at_start(number, &e))?;
+            self.gather(number, &mut gathered).map_err(|e| at_start(number, &e))?;
         }
         self.next_seq = gathered.seq + 1;
         let records = self.settle(&mut gathered);
@@ -68,22 +66,7 @@ impl Store {
         Ok(files)
     }
 
-    /// The newest segment of each generation: only there is a torn end expected.
-    fn newest(&self, numbers: &[u32]) -> Result<HashSet<u32>, SpoolError> {
-        let mut newest = HashMap::new();
-        for number in numbers {
-            let head = self
-                .disk()
-                .open(&segment::path(self.dir(), *number))
-                .and_then(|f| segment::read_file_header(&*f, *number))
-                .map_err(|e| at_start(*number, &e))?;
-            let deferred = head.is_some_and(|h| h.generation == Generation::Deferred);
-            newest.insert(deferred, *number);
-        }
-        Ok(newest.into_values().collect())
-    }
-
-    fn gather(&mut self, number: u32, is_newest: bool, gathered: &mut Gathered) -> io::Result<()> {
+    fn gather(&mut self, number: u32, gathered: &mut Gathered) -> io::Result<()> {
         let path = segment::path(self.dir(), number);
         let file = self.disk().open(&path)?;
         let Some(head) = segment::read_file_header(&*file, number)? else {
@@ -92,7 +75,7 @@ impl Store {
         let mut account = Segment::new();
         let (list, end) = match segment::read_list(&*file, head.salt)? {
             Some(sealed) => sealed,
-            None => self.search(&*file, head, is_newest, &mut account, gathered)?,
+            None => self.search(&*file, head, &mut account, gathered)?,
         };
         account.written = u64::from(end.saturating_sub(FILE_HEADER));
         account.closed_at = Some(Instant::now());
@@ -127,16 +110,15 @@ impl Store {
         &self,
         file: &dyn DiskFile,
         head: FileHeader,
-        is_newest: bool,
         account: &mut Segment,
         gathered: &mut Gathered,
     ) -> io::Result<(Vec<u8>, u32)> {
         let Scan { records, mut damaged, end, torn } = segment::scan(file, head.salt)?;
         if torn > 0 {
-            tracing::warn!(segment = head.number, from = end, octets = torn, "the last record of a spool segment is torn");
-            if !is_newest {
-                damaged.push((end, u32::try_from(u64::from(end) + torn).unwrap_or(u32::MAX)));
-            }
+            // After a crash these are records that nobody was promised. Records that were acknowledged and damaged since look
+            // the same where none behind them is whole, and the seal is about to be written over them: a copy stays.
+            tracing::warn!(segment = head.number, from = end, octets = torn, "the end of a spool segment is torn");
+            damaged.push((end, u32::try_from(u64::from(end) + torn).unwrap_or(u32::MAX)));
         }
         for (from, to) in damaged {
             match segment::set_aside(self.disk(), self.dir(), file, head.number, u64::from(from), u64::from(to)) {

@@ -225,7 +225,7 @@ pub struct Scan {
     pub damaged: Vec<(u32, u32)>,
     /// End of the last record.
     pub end: u32,
-    /// Octets from there on up to the last one that is not zero: a torn record, or a damaged one.
+    /// Octets from there on up to the last one that is not zero: torn records, or damaged ones.
     pub torn: u64,
 }
 
