@@ -101,32 +101,45 @@ fn memory_of_a_sender() {
     );
 }
 
-/// Ten million invented senders after a thousand that are watched and a thousand with a history.
+/// Ten million invented senders after a hundred with a history, half of them watched.
 fn flood() {
     const INVENTED: u64 = 10_000_000;
     let (judge, tenant) = (judge(), TenantId::new("acme"));
-    let known = |kind: &str, n: u64| identity(&tenant, &format!("{kind}{n}"), Strength::Authenticated);
+    let known = |n: u64| identity(&tenant, &format!("user{n}"), Strength::Authenticated);
+    // Three days of people who write to fifteen others; then a half of them sends what is flagged, until the judge itself
+    // says that it watches them.
+    const PEOPLE: u64 = 100;
     let mut number = 0;
-    for n in 0..1000 {
-        for (kind, messages, llr) in [("watched", 3, 6.0), ("good", 20, -3.5)] {
-            for _ in 0..messages {
+    for n in 0..200 * PEOPLE {
+        number += 1;
+        send(&judge, &known(n % PEOPLE), number, n * 30, -3.5, n % PEOPLE * 100 + n / PEOPLE % 15);
+    }
+    let seconds = 200 * PEOPLE * 30;
+    let standing = |n: u64, seconds: u64| {
+        let now = Time::from_secs(START + i64::try_from(seconds).unwrap_or(0));
+        judge.sender(now, known(n).key.as_str()).map(|sender| sender.standing)
+    };
+    for n in 0..PEOPLE / 2 {
+        for _ in 0..20 {
+            if standing(n, seconds).as_deref() == Some("good") {
                 number += 1;
-                send(&judge, &known(kind, n), number, number / 1000, llr, number);
+                send(&judge, &known(n), number, seconds, 6.0, 1_000_000 + number);
             }
         }
     }
+    let watched: Vec<u64> = (0..PEOPLE).filter(|n| standing(*n, seconds).as_deref() == Some("watched")).collect();
     let started = Stopwatch::start();
     for n in 0..INVENTED {
         let who = identity(&tenant, &format!("x{:x}", mix(n, 77)), Strength::Claimed);
-        send(&judge, &who, number + n, 60 + n / 10_000, -3.5, n);
+        send(&judge, &who, number + n, seconds + n / 10_000, -3.5, n);
     }
-    let tracked = judge.tracked();
-    let now = Time::from_secs(START + 2000);
-    let stay = |kind: &str| (0..1000).filter(|n| judge.sender(now, known(kind, *n).key.as_str()).is_some()).count();
-    let (watched, good) = (stay("watched"), stay("good"));
+    let (tracked, after) = (judge.tracked(), seconds + INVENTED / 10_000);
+    let stay = (0..PEOPLE).filter(|n| standing(*n, after).is_some()).count();
+    let still = watched.iter().filter(|n| standing(**n, after).as_deref() == Some("watched")).count();
     println!(
-        "flood of {INVENTED}: {tracked} tracked, {} MB, {watched} of 1000 watched and {good} of 1000 good senders stay; {} ns a message",
+        "flood of {INVENTED}: {tracked} tracked, {} MB, {still} of {} still watched, {stay} of {PEOPLE} people known; {} ns a message",
         judge.memory().1 / 1_000_000,
+        watched.len(),
         started.elapsed().as_nanos() / u128::from(INVENTED)
     );
 }

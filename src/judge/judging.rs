@@ -405,6 +405,8 @@ fn step(
     if learned {
         sender.learn(&message);
         facts.recipients.iter().filter(|r| !r.internal).for_each(|r| sender.known.insert(r.hash));
+    } else if !watched && verdict.reason == Reason::UnusualMailing && class == Class::Newcomer {
+        sender.learn_held(&message);
     }
     let explanation =
         if verdict.opens { explain(now, policy, sender, verdict.reason, bounds) + &allowed.note() } else { String::new() };

@@ -10,6 +10,8 @@ const RECIPIENTS_REMEMBERED: f32 = 128.0;
 const PERSON_MULTI: f32 = 0.03;
 /// Messages in one hour that a bulk sender has been seen to send.
 const BULK_PEAK: f32 = 30.0;
+/// Messages that were not flagged, after which a newcomer is nobody whose mail always looks bad.
+const CLEAN: f32 = 10.0;
 /// Of somebody who writes to new people only, another one says nothing, and a known one nothing against.
 const MOST_NEW: f64 = 0.95;
 /// A class needs so many messages in a tenant before its own share outweighs the world's.
@@ -135,6 +137,12 @@ impl Baseline {
     /// Whether a quarter of its messages are flagged: one by chance makes no suspicious mailing.
     pub fn is_often_flagged(&self) -> bool {
         self.flagged * 4.0 >= self.messages
+    }
+
+    /// Whether its mail is known not to look bad as a rule: ten messages were not flagged, and at most half as many were.
+    pub fn is_clean(&self) -> bool {
+        let clean = self.messages - self.flagged;
+        clean >= CLEAN && self.flagged * 2.0 <= clean
     }
 
     /// Learns the content of one message.

@@ -109,7 +109,7 @@ impl Default for Tuning {
             bulk_content: 4.6,
             mailing_recipients: 60.0,
             mailing_nats: 20.0,
-            newcomer_mailing: 30.0,
+            newcomer_mailing: 10.0,
             busy_messages: 100.0,
             pool_half_life_minutes: 60.0,
             pool_floor: 2.4,
