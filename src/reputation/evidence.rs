@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub const FLAG_NATS: f64 = 1.0;
 /// Share of flagged messages that is assumed of a campaign.
 const CAMPAIGN_FLAGGED: f64 = 0.95;
+/// The same of a campaign that the model hardly sees.
+const SPARSE_FLAGGED: f64 = 0.3;
 /// Share of new recipients that is assumed of a campaign.
 const CAMPAIGN_NEW: f64 = 0.95;
 /// Share of unknown users that is assumed of a campaign.
@@ -72,6 +74,20 @@ pub fn content(base: &Baseline, prior: &Prior, llr: f64, most: f64, tuning: &Tun
         (llr - FLAG_NATS).min(most).min((CAMPAIGN_FLAGGED / share).ln()).max(0.0)
     } else {
         llr.max(tuning.content_least).max(((1.0 - CAMPAIGN_FLAGGED) / (1.0 - share)).ln()).min(0.0)
+    }
+}
+
+/// Content evidence for a campaign of which the model flags only [`SPARSE_FLAGGED`]: less against the sender by a flag, but
+/// ordinary mail between takes little away.
+pub fn sparse_content(base: &Baseline, prior: &Prior, llr: f64, most: f64) -> f64 {
+    if llr.is_nan() {
+        return 0.0;
+    }
+    let share = base.flagged_share(prior);
+    if llr > FLAG_NATS {
+        (llr - FLAG_NATS).min(most).min((SPARSE_FLAGGED / share).ln()).max(0.0)
+    } else {
+        ((1.0 - SPARSE_FLAGGED) / (1.0 - share)).ln().min(0.0)
     }
 }
 

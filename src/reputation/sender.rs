@@ -66,6 +66,9 @@ pub struct Sender {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct Sums {
     content: f32,
+    /// Content again, held against a campaign of which the model sees but a part.
+    #[serde(default)]
+    sparse: f32,
     recipients: f32,
     answers: f32,
     /// When they were last added to.
@@ -74,7 +77,7 @@ struct Sums {
 
 impl Sums {
     fn total(&self) -> f64 {
-        f64::from(self.content) + f64::from(self.recipients) + f64::from(self.answers)
+        f64::from(self.content.max(self.sparse)) + f64::from(self.recipients) + f64::from(self.answers)
     }
 
     /// Forgets half of everything in each half-life, by whole minutes: what comes again within one finds the sums as they
@@ -88,6 +91,7 @@ impl Sums {
         if minutes > 0 {
             let keep = (-(minutes as f64) / 60.0 / half_life_hours).exp2() as f32;
             self.content *= keep;
+            self.sparse *= keep;
             self.recipients *= keep;
             self.answers *= keep;
             self.at = self.at.after(Duration::from_secs(minutes * 60));
@@ -233,6 +237,10 @@ impl Sender {
         let recipients = self.recipients(message, strangers, borne_out, tuning);
         self.sums.content = cusum(self.sums.content.into(), whole) as f32;
         self.sums.recipients = cusum(self.sums.recipients.into(), recipients) as f32;
+        if message.fresh && class == Class::Person {
+            let sparse = evidence::sparse_content(&self.base, &prior, message.llr, ground.bounds.content);
+            self.sums.sparse = cusum(self.sums.sparse.into(), sparse) as f32;
+        }
         let unusual = self.is_unusual(message, class, strangers, &prior, ground);
         // Only persons: a program whose template scores badly says nothing of the others.
         let flagged = class == Class::Person && message.llr > FLAG_NATS;

@@ -20,9 +20,10 @@ use references::References;
 use report::{Campaign, Report};
 use rng::Rng;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 
 /// First day of every tenant's life: 2026-06-01, a Monday.
 const FIRST_DAY: i64 = 20_605;
@@ -61,26 +62,67 @@ pub struct Plan {
     pub attacks: Vec<Kind>,
 }
 
-/// Runs the plan; the ordinary mail also goes to `events`.
+/// Runs the plan; the ordinary mail also goes to `events`. Tenants are worlds of their own, so they are shared out to as many
+/// threads as there are cores, unless their events are to be written in order.
 pub fn run(settings: &Arc<Settings>, plan: &Plan, mut events: Option<&mut Events<'_>>) -> Report {
+    let tenants: Vec<(u64, u64)> = plan.seeds.iter().flat_map(|seed| (0..plan.tenants).map(|n| (*seed, n))).collect();
     let mut report = Report::default();
-    for seed in &plan.seeds {
-        for number in 0..plan.tenants {
-            let mut tenant = Tenant::new(settings, *seed, number, plan);
-            for day in 0..plan.days {
-                tenant.day(FIRST_DAY + day, &mut report, &mut events);
-            }
-            let (records, all) = tenant.engine.judge().memory();
-            report.tracked += tenant.engine.judge().tracked() as u64;
-            report.octets.0 += records as u64;
-            report.octets.1 += all as u64;
-            let share = plan.campaigns / plan.tenants + u64::from(number < plan.campaigns % plan.tenants);
-            for kind in &plan.attacks {
-                for _ in 0..share {
-                    let campaign = tenant.campaign(*kind, FIRST_DAY + plan.days);
-                    report.campaigns.push(campaign);
+    if events.is_some() {
+        for (seed, number) in tenants {
+            report.join(run_tenant(settings, plan, seed, number, &mut events));
+        }
+        return report;
+    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(tenants.len());
+    let next = AtomicUsize::new(0);
+    let (done, reports) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            let (done, next, tenants) = (done.clone(), &next, &tenants);
+            scope.spawn(move || {
+                while let Some((place, (seed, number))) = turn(next, tenants) {
+                    // Nobody listens only once the run has failed elsewhere.
+                    let _gone = done.send((place, run_tenant(settings, plan, seed, number, &mut None)));
                 }
+            });
+        }
+        drop(done);
+        // Joined in order, so that the result does not depend on who was first.
+        let mut early = BTreeMap::new();
+        let mut wanted = 0;
+        for (place, part) in reports {
+            early.insert(place, part);
+            while let Some(part) = early.remove(&wanted) {
+                report.join(part);
+                wanted += 1;
             }
+        }
+    });
+    report
+}
+
+/// The next tenant nobody has taken yet, with its place.
+fn turn(next: &AtomicUsize, tenants: &[(u64, u64)]) -> Option<(usize, (u64, u64))> {
+    let place = next.fetch_add(1, Ordering::Relaxed);
+    tenants.get(place).map(|tenant| (place, *tenant))
+}
+
+/// The life of one tenant, and the attacks on it.
+fn run_tenant(settings: &Arc<Settings>, plan: &Plan, seed: u64, number: u64, events: &mut Option<&mut Events<'_>>) -> Report {
+    let mut report = Report::default();
+    let mut tenant = Tenant::new(settings, seed, number, plan);
+    for day in 0..plan.days {
+        tenant.day(FIRST_DAY + day, &mut report, events);
+    }
+    let (records, all) = tenant.engine.judge().memory();
+    report.tracked += tenant.engine.judge().tracked() as u64;
+    report.octets.0 += records as u64;
+    report.octets.1 += all as u64;
+    let share = plan.campaigns / plan.tenants + u64::from(number < plan.campaigns % plan.tenants);
+    for kind in &plan.attacks {
+        for _ in 0..share {
+            let campaign = tenant.campaign(*kind, FIRST_DAY + plan.days);
+            report.campaigns.push(campaign);
         }
     }
     report
@@ -497,6 +539,21 @@ mod tests {
         let (simulated, replayed) = (actions(&written, "decided"), actions(&out, "action"));
         assert!(simulated.len() > 20_000 && simulated.iter().any(|(_, a)| a == "high_risk"), "{}", simulated.len());
         assert_eq!(simulated, replayed);
+    }
+
+    #[test]
+    fn the_same_comes_out_however_the_tenants_are_shared_out() {
+        let settings = Arc::new(reader::detector_alone());
+        let plan = Plan { seeds: vec![3, 4], cases: true, ..plan() };
+        let told = |mut report: Report| {
+            report.nanos = 0;
+            report.text(false)
+        };
+        let together = told(run(&settings, &plan, None));
+        let (mut written, mut none) = (Vec::new(), Report::default());
+        let mut events = Events::new(&mut written);
+        none.join(run(&settings, &plan, Some(&mut events)));
+        assert_eq!(together, told(none));
     }
 
     #[test]

@@ -39,6 +39,15 @@ pub struct Mistakes {
     pub references: [u64; COUNT],
 }
 
+impl Mistakes {
+    fn add(&mut self, other: &Self) {
+        self.days += other.days;
+        self.blocks += other.blocks;
+        self.holds += other.holds;
+        self.references.iter_mut().zip(other.references).for_each(|(a, b)| *a += b);
+    }
+}
+
 /// All that was counted.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
@@ -70,6 +79,22 @@ const fn row(class: Class) -> usize {
 }
 
 impl Report {
+    /// Adds another tenant's.
+    pub(super) fn join(&mut self, other: Self) {
+        let pairs = self.mistakes.iter_mut().flatten().zip(other.mistakes.iter().flatten());
+        pairs.for_each(|(mine, theirs)| mine.add(theirs));
+        for (why, count) in other.hold_reasons {
+            *self.hold_reasons.entry(why).or_default() += count;
+        }
+        self.campaigns.extend(other.campaigns);
+        self.events += other.events;
+        self.nanos += other.nanos;
+        self.tracked += other.tracked;
+        self.octets.0 += other.octets.0;
+        self.octets.1 += other.octets.1;
+        self.cases.extend(other.cases);
+    }
+
     fn at(&mut self, class: Class, cold: bool) -> &mut Mistakes {
         let [person, application, newsletter, beside] = &mut self.mistakes;
         let [warm, fresh] = [person, application, newsletter, beside].into_iter().nth(row(class)).expect("there are four rows");
@@ -102,10 +127,7 @@ impl Report {
         for (_, [warm, fresh]) in rows {
             for (part, is_cold) in [(warm, false), (fresh, true)] {
                 if cold.is_none_or(|c| c == is_cold) {
-                    sum.days += part.days;
-                    sum.blocks += part.blocks;
-                    sum.holds += part.holds;
-                    sum.references.iter_mut().zip(part.references).for_each(|(a, b)| *a += b);
+                    sum.add(part);
                 }
             }
         }
