@@ -1,5 +1,6 @@
 //! One text from many accounts, over clients.
 
+use super::detector::established;
 use super::*;
 
 const TEXT: u64 = 0x0123_4567_89ab_cdef;
