@@ -59,6 +59,7 @@ fn judgement(bencher: Bencher<'_, '_>, policies: usize) {
             identity: &alice,
             recipients: &to,
             fingerprint: n,
+            template: 0,
             llr: -4.0,
             listed: 0.0,
             probability: 0.02,

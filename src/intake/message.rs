@@ -66,6 +66,7 @@ impl Intake {
             identity: &facts.identity,
             recipients: &recipients,
             fingerprint: facts.fingerprint,
+            template: facts.score.template,
             llr: facts.score.llr,
             listed: facts.listed,
             probability: facts.score.probability,

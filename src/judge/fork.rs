@@ -20,8 +20,8 @@ impl Judge {
             let sender = self.senders.read(&who.key, |s| s.clone());
             fork.senders.push((who.key.clone(), sender, self.trails.read(&who.key, |t| t.clone())));
             let domain = who.domain.as_ref().map(|d| group::domain_key(&who.tenant, d));
-            let keys = [Some(group::tenant_key(&who.tenant)), Some(group::client_key(&who.tenant, who.client)), domain];
-            for key in keys.into_iter().flatten() {
+            let tenant = [group::tenant_key(&who.tenant), group::templates_key(&who.tenant)];
+            for key in tenant.into_iter().chain([group::client_key(&who.tenant, who.client)]).chain(domain) {
                 if fork.groups.iter().all(|(k, _)| *k != key) {
                     fork.groups.push((key, self.groups.read(&key, |g| g.clone())));
                 }

@@ -1,7 +1,7 @@
 //! The judgement of one message: everything about its sender happens in one step under the lock of the sender's record.
 
 use super::aside::Aside;
-use super::ruling::explain;
+use super::ruling::{explain, others_note};
 use super::{DAY, HOUR, Judge, Judgement, MessageFacts, Reservation};
 use crate::config::Settings;
 use crate::config::policies::{Policy, Suspicious, WhenExceeded};
@@ -11,7 +11,7 @@ use crate::policy::decide::{self, Facts, Verdict, decide};
 use crate::policy::scope::{Choice, choose};
 use crate::policy::{ceilings, reasons};
 use crate::reputation::baseline::Class;
-use crate::reputation::evidence::Bounds;
+use crate::reputation::evidence::{Bounds, FLAG_NATS};
 use crate::reputation::group::{self, Group};
 use crate::reputation::seen::Counted;
 use crate::reputation::sender::{Ground, Sender, Weighing, Weight};
@@ -38,8 +38,10 @@ pub(super) struct Step {
     pub(super) verdict: Verdict,
     pub(super) weight: Weight,
     pub(super) sum: f64,
-    /// The block it opens takes what other accounts of the client drew upon themselves.
+    /// The block it opens takes what other accounts drew upon themselves.
     by_others: bool,
+    /// What other accounts with the same text add, in nats.
+    pub(super) by_text: f64,
     /// What the sender behaves like, and whether this message taught what is usual for it.
     pub(super) class: Class,
     pub(super) learned: bool,
@@ -79,7 +81,8 @@ impl Judge {
             Reservation::default()
         };
         let choice = choose(&settings, identity);
-        let ground = self.ground(now, &settings, identity, &choice);
+        let mut ground = self.ground(now, &settings, identity, &choice);
+        ground.template_heat = self.template_heat(now, facts, ground.tuning);
         let before = self.before(facts);
         let step = self.senders.with(
             &identity.key,
@@ -131,7 +134,22 @@ impl Judge {
             tuning,
             classes: (messages >= needed.max(ESTABLISHED_MESSAGES)).then(|| classes.unwrap_or_default()),
             heat,
+            template_heat: 0.0,
         }
+    }
+
+    /// What other accounts of the tenant have drawn upon themselves with the text of this message, in nats; asked only for
+    /// flagged content.
+    fn template_heat(&self, now: Time, facts: &MessageFacts<'_>, tuning: &Tuning) -> f64 {
+        let identity = facts.identity;
+        let asked = facts.template != 0 && tuning.template_hot > 0.0 && facts.llr > FLAG_NATS && is_account(identity);
+        if !asked {
+            return 0.0;
+        }
+        let who = hash_text(identity.key.as_str());
+        let heat =
+            |g: &Group| g.templates.as_ref().map_or(0.0, |t| t.heat(now, who, facts.template, tuning.pool_half_life_minutes));
+        self.groups.read(&group::templates_key(&identity.tenant), heat).unwrap_or_default().min(tuning.template_hot)
     }
 
     fn before(&self, facts: &MessageFacts<'_>) -> Before {
@@ -188,6 +206,7 @@ impl Judge {
             self.groups.with(&group::domain_key(tenant, domain), Group::default, |g| g.count(now, step.counts));
         }
         let evidence = step.weight.sum();
+        self.count_template(now, facts, step, tuning);
         self.groups.with(&group::client_key(tenant, identity.client), Group::default, |g| {
             g.count(now, step.counts);
             // Of merely claimed senders anybody could invent enough.
@@ -204,6 +223,28 @@ impl Judge {
             }
             pile(g, identity, evidence, acting)
         })
+    }
+
+    /// Notes what the sender draws upon itself with this text, for others who send the same.
+    fn count_template(&self, now: Time, facts: &MessageFacts<'_>, step: &Step, tuning: &Tuning) {
+        let (identity, text) = (facts.identity, facts.template);
+        let nats = step.weight.sum() - tuning.template_floor - step.weight.common;
+        let joins = step.weight.telling && nats > 0.0;
+        // Of merely claimed senders anybody could invent enough.
+        if text == 0 || tuning.template_hot <= 0.0 || !(joins || step.by_others) || !is_account(identity) {
+            return;
+        }
+        let who = hash_text(identity.key.as_str());
+        self.groups.with(&group::templates_key(&identity.tenant), Group::default, |g| {
+            g.last = g.last.max(now);
+            let templates = g.templates.get_or_insert_default();
+            if joins {
+                templates.add(now, who, text, nats, tuning.pool_share, tuning.pool_half_life_minutes);
+            }
+            if step.by_others {
+                templates.confirm(now, text);
+            }
+        });
     }
 
     /// The spool could not take a message that was judged to go: what it counted is taken back. Its evidence stands, once:
@@ -318,6 +359,7 @@ fn put_off(verdict: Verdict, sender: &Sender, ceiling: Option<(Reason, u64)>) ->
         weight: Weight::default(),
         sum: sender.sum(),
         by_others: false,
+        by_text: 0.0,
         class: Class::Newcomer,
         learned: false,
         counts: Counts::default(),
@@ -376,8 +418,10 @@ fn step(
     }
     // Heat of the others counts only against mail that itself speaks against its sender.
     let evidence = weight.content + weight.recipients;
-    let joins = weight.told && evidence > ground.tuning.pool_floor;
-    let heat = if joins { ground.heat } else { 0.0 };
+    let told = |floor: f64, heat: f64| if weight.told && evidence > floor { heat } else { 0.0 };
+    let by_text = told(ground.tuning.template_floor, ground.template_heat);
+    // The same accounts may stand behind both: the one that says more counts.
+    let heat = told(ground.tuning.pool_floor, ground.heat).max(by_text);
     let bounds = &volume_bounds(now, sender, sender.sum() + heat, bounds, ground.tuning);
     known.crossed = bounds.blocks(sender.sum() + heat);
     known.watched = bounds.watches(sender.sum() + heat);
@@ -408,13 +452,16 @@ fn step(
     } else if !watched && verdict.reason == Reason::UnusualMailing && class == Class::Newcomer {
         sender.learn_held(&message);
     }
-    let explanation =
-        if verdict.opens { explain(now, policy, sender, verdict.reason, bounds) + &allowed.note() } else { String::new() };
+    let by_others = known.crossed && !bounds.blocks(sender.sum());
+    let explanation = if verdict.opens {
+        explain(now, policy, sender, verdict.reason, bounds) + &others_note(by_others, heat, by_text) + &allowed.note()
+    } else {
+        String::new()
+    };
     let teaches = !watched && verdict.action == Action::Accept && message.fresh && !facts.is_report && !facts.identity.foreign;
     let learned = learned && message.fresh;
-    let by_others = known.crossed && !bounds.blocks(sender.sum());
     let sum = sender.sum();
-    Step { verdict, weight, sum, by_others, class, learned, counts, ceiling, near, shadow, review, explanation, teaches }
+    Step { verdict, weight, sum, by_others, by_text, class, learned, counts, ceiling, near, shadow, review, explanation, teaches }
 }
 
 /// The bounds of this sender by its volume, which only matters to a sum that is near them.

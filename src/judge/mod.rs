@@ -21,6 +21,7 @@ use crate::config::policies::{Policy, WhenExceeded};
 use crate::policy::scope::choose;
 use crate::policy::{ceilings, reasons};
 use crate::reputation::group::{self, Group};
+use crate::reputation::hash_text;
 use crate::reputation::pool::Pool;
 use crate::reputation::seen::Seen;
 use crate::reputation::sender::Sender;
@@ -73,6 +74,8 @@ pub struct MessageFacts<'a> {
     pub recipients: &'a [RecipientFacts],
     /// Hash over Message-ID header and body hash: a retried message is not new evidence.
     pub fingerprint: u64,
+    /// Fingerprint of the text, near to those of texts like it (`Score::template`); 0 = too short to tell.
+    pub template: u64,
     /// Content LLR in nats, with what outside sources said.
     pub llr: f64,
     /// The part of it that listings make, nats.
@@ -384,19 +387,21 @@ impl Judge {
         if block.kind == BlockKind::Website {
             return;
         }
-        let forgive = |sender: &mut Sender| {
+        let forgive = |key: &SenderKey, sender: &mut Sender| {
             let due = !again || (sender.forgiven < now && sender.last <= now);
             if due {
                 sender.forgive(now, all);
                 let client = group::client_key(&sender.tenant, sender.client);
                 self.groups.get(&client, |g| g.pool.as_deref_mut().map(Pool::doubt));
+                let (texts, who) = (group::templates_key(&sender.tenant), hash_text(key.as_str()));
+                self.groups.get(&texts, |g| g.templates.as_deref_mut().map(|t| t.doubt(who)));
             }
             due
         };
         if let (BlockKind::Sender, SenderScope::Account | SenderScope::Claimed(_), Some(key)) =
             (block.kind, &block.scope, &block.sender)
         {
-            if self.senders.get(key, |sender| forgive(sender)) == Some(true) {
+            if self.senders.get(key, |sender| forgive(key, sender)) == Some(true) {
                 self.trails.remove(key);
             }
             return;
@@ -405,7 +410,7 @@ impl Judge {
         // Most records are ruled out without making an identity of them.
         let other = |address: &str| block.kind == BlockKind::Sender && !address.is_empty() && address != block.subject;
         self.senders.each(|key, sender| {
-            if !other(&sender.address) && board::covers(block, &sender.identity(key)) && forgive(sender) {
+            if !other(&sender.address) && board::covers(block, &sender.identity(key)) && forgive(key, sender) {
                 keys.push(key.clone());
             }
         });

@@ -10,8 +10,9 @@ use crate::config::settings::BlockDuration;
 use crate::policy::decide::Verdict;
 use crate::policy::scope::Choice;
 use crate::policy::{ceilings, reasons};
-use crate::reputation::evidence::Bounds;
+use crate::reputation::evidence::{Bounds, FLAG_NATS};
 use crate::reputation::sender::{Sender, Weight};
+use crate::reputation::templates::template_name;
 use crate::types::{Action, BlockKind, Evidence, Identity, Reason, SenderScope, Signal, Strength, Time};
 
 /// Content symbols kept in a piece of evidence.
@@ -39,7 +40,7 @@ impl Judge {
             || (weight > 0.0 && step.sum > 0.0)
             || (facts.probability >= settings.scoring.suspicious_probability && step.counts.messages > 0);
         if proof && verdict.action != Action::Defer {
-            self.trails.with(&identity.key, Default::default, |t| t.push(evidence(now, facts, &signals), step.sum));
+            self.trails.with(&identity.key, Default::default, |t| t.push(evidence(now, facts, &signals, step.by_text), step.sum));
         }
         let review = choice.policy.review_copy.clone().filter(|_| step.review);
         let trial = self.trial(now, settings, choice, identity, &step);
@@ -191,6 +192,15 @@ pub(super) fn explain(now: Time, policy: &Policy, sender: &Sender, reason: Reaso
     )
 }
 
+/// The sentence about what others add; empty where the sender's own evidence was enough.
+pub(super) fn others_note(by_others: bool, heat: f64, by_text: f64) -> String {
+    match by_others {
+        true if by_text >= heat => format!(" Other accounts that sent this text add {heat:.1} nats to it."),
+        true => format!(" Other accounts of the client add {heat:.1} nats to it."),
+        false => String::new(),
+    }
+}
+
 /// The subject of a block of this sender.
 fn subject(identity: &Identity) -> String {
     if identity.foreign && identity.strength == Strength::None {
@@ -212,13 +222,16 @@ fn signals(weight: &Weight) -> Vec<Signal> {
     signals
 }
 
-fn evidence(now: Time, facts: &MessageFacts<'_>, signals: &[Signal]) -> Evidence {
+/// Proof: the strongest symbols of the content, what the message added, and its text with what others who sent it add.
+fn evidence(now: Time, facts: &MessageFacts<'_>, signals: &[Signal], by_text: f64) -> Evidence {
+    let shown = facts.template != 0 && facts.llr > FLAG_NATS;
+    let text = shown.then(|| Signal { name: template_name(facts.template).into(), weight: by_text as f32 });
     Evidence {
         message_id: facts.id,
         time: now,
         probability: facts.probability as f32,
         llr: facts.llr as f32,
-        symbols: facts.symbols.iter().take(SYMBOLS).chain(signals).cloned().collect(),
+        symbols: facts.symbols.iter().take(SYMBOLS).chain(signals).cloned().chain(text).collect(),
         recipients: u32::try_from(facts.recipients.len()).unwrap_or(u32::MAX),
     }
 }

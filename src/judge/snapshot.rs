@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::io::{self, Read, Write};
 
-const MAGIC: &[u8; 8] = b"OGREP\x02\r\n";
+const MAGIC: &[u8; 8] = b"OGREP\x03\r\n";
 /// Largest record believed, in octets: a sender with a full sketch is under 0.1 MB.
 const MAX_RECORD: u32 = 8 << 20;
 /// Entries of what has been counted in one record.

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 mod detector;
 mod policies;
+mod templates;
 
 const T0: i64 = 1_795_356_000;
 
@@ -50,6 +51,7 @@ fn facts<'a>(who: &'a Identity, n: u64, llr: f64, recipients: &'a [RecipientFact
         identity: who,
         recipients,
         fingerprint: crate::reputation::mix(n, 5),
+        template: 0,
         llr,
         listed: 0.0,
         probability: 1.0 / (1.0 + (-llr).exp()),

@@ -112,6 +112,7 @@ mod tests {
             link_hosts: vec![],
             link_pages: vec![],
             body_hash: 0,
+            template: 0,
             is_report: false,
             mime_depth: 1,
         }

@@ -1,5 +1,6 @@
 //! One line of a replay: an event as JSON.
 
+use crate::reputation::hash_text;
 use crate::types::Time;
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
@@ -40,6 +41,8 @@ pub struct Message<'a> {
     pub recipients: Vec<Cow<'a, str>>,
     /// Its content.
     pub content: Content<'a>,
+    /// For a message without a file: fingerprint of its text, as `Score::template` gives it; 0 = not told.
+    pub template: u64,
 }
 
 /// The content of a message.
@@ -100,6 +103,8 @@ struct Line<'a> {
     #[serde(borrow, default)]
     path: Option<Text<'a>>,
     llr: Option<f64>,
+    /// Whatever stands there: a field that nobody reads must not make the line a bad one.
+    template: Option<serde_json::Value>,
     #[serde(borrow, default)]
     recipient: Option<Text<'a>>,
     status: Option<Status>,
@@ -132,6 +137,7 @@ impl<'a> Event<'a> {
                     (None, Some(llr)) => Content::Llr(llr),
                     (None, None) => return Err("path or llr is missing".into()),
                 },
+                template: line.template.as_ref().map_or(0, template),
             }),
             "outcome" => What::Outcome(Outcome {
                 recipient: line.recipient.ok_or_else(|| need("recipient"))?.0,
@@ -144,6 +150,22 @@ impl<'a> Event<'a> {
             other => return Err(format!("type is {other:?}, not message, outcome or complaint")),
         };
         Ok(Self { time, id: line.id.0, what })
+    }
+}
+
+/// `0x` and 16 hexadecimal digits are a fingerprint, as the proof of a block shows it; another text or a number is the name of
+/// a text, near to no other.
+fn template(value: &serde_json::Value) -> u64 {
+    let name = match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Number(number) => number.to_string(),
+        _ => return 0,
+    };
+    let digits = name.strip_prefix("0x").filter(|digits| digits.len() == 16);
+    match digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()) {
+        Some(fingerprint) => fingerprint,
+        None if name.is_empty() => 0,
+        None => hash_text(&name),
     }
 }
 
@@ -202,6 +224,23 @@ mod tests {
         assert_eq!((&*event.id, o.status, o.code, &*o.text), ("m1", Status::Bounced, Some(550), "No \"x\""));
         assert!(o.enhanced.is_none_or(|e| e.is_empty()));
         assert_eq!(Event::parse(br#"{"type":"complaint","time":1,"id":"m"}"#).expect("good").what, What::Complaint);
+    }
+
+    #[test]
+    fn a_template_is_a_fingerprint_or_a_name_and_never_makes_a_line_bad() {
+        let told = |value: &str| {
+            let line = format!(
+                r#"{{"type":"message","time":1,"id":"m","tenant":"t","sender":"s","client_ip":"::1","recipients":[],"llr":1,"template":{value}}}"#
+            );
+            let What::Message(message) = Event::parse(line.as_bytes()).expect(value).what else { panic!("a message") };
+            message.template
+        };
+        assert_eq!(told(r#""0x00000000000000ff""#), 255);
+        assert_eq!((told("7"), told(r#""spring offer""#)), (hash_text("7"), hash_text("spring offer")));
+        assert_eq!(told("7"), told(r#""7""#));
+        for nothing in ["null", "\"\"", "[1]", "{\"a\":1}", "true"] {
+            assert_eq!(told(nothing), 0, "{nothing}");
+        }
     }
 
     #[test]

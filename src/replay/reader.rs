@@ -192,6 +192,7 @@ impl Replay {
             identity: &who,
             recipients: &recipients,
             fingerprint: hash_text(name),
+            template: message.template,
             llr: 0.0,
             probability: 0.5,
             symbols: &[],
@@ -215,6 +216,7 @@ impl Replay {
                 let header = identity::read_headers(&raw, None, fields_max);
                 let message_id = header.message_id.unwrap_or_default();
                 facts.fingerprint = stable_hash(&[message_id.as_bytes(), &score.body_hash.to_le_bytes()]);
+                facts.template = score.template;
                 facts.llr = score.llr;
                 facts.probability = score.probability;
                 facts.symbols = &score.symbols;

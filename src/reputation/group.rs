@@ -4,6 +4,7 @@
 use super::baseline::Classes;
 use super::pool::Pool;
 use super::table::Evict;
+use super::templates::Templates;
 use super::window::{Counts, Windows};
 use super::{hash_text, mix};
 use crate::types::{Domain, TenantId, Time};
@@ -36,6 +37,9 @@ pub struct Group {
     /// For a tenant: what is usual for the classes of its senders.
     #[serde(default)]
     pub classes: Option<Box<Classes>>,
+    /// In the record beside a tenant's own ([`templates_key`]): texts that its accounts were flagged with.
+    #[serde(default)]
+    pub templates: Option<Box<Templates>>,
 }
 
 /// Key of a tenant's record.
@@ -56,6 +60,11 @@ pub fn client_key(tenant: &TenantId, client: IpAddr) -> u64 {
     };
     let parts = mix((address >> 64) as u64, address as u64);
     mix(mix(hash_text(tenant.as_str()), 3), parts)
+}
+
+/// Key of the record that holds the texts of a tenant; apart from the tenant's, which changes with every message.
+pub fn templates_key(tenant: &TenantId) -> u64 {
+    mix(hash_text(tenant.as_str()), 4)
 }
 
 impl Group {
@@ -108,7 +117,8 @@ impl Group {
 
 impl Evict for Group {
     fn rank(&self) -> (u8, i64) {
-        (u8::from(self.sum > 0.0) + u8::from(self.messages >= 100), self.last.0)
+        let kept = [self.sum > 0.0, self.messages >= 100, self.templates.is_some()];
+        (kept.into_iter().map(u8::from).sum(), self.last.0)
     }
 }
 

@@ -9,6 +9,7 @@ pub mod pool;
 pub mod seen;
 pub mod sender;
 pub mod table;
+pub mod templates;
 pub mod tuning;
 pub mod window;
 

@@ -67,6 +67,16 @@ impl Pool {
         }
     }
 
+    /// Accounts that have brought something lately.
+    pub const fn accounts(&self) -> usize {
+        self.brought.len()
+    }
+
+    /// Whether this account is one of them.
+    pub fn has(&self, who: u64) -> bool {
+        self.brought.iter().any(|(account, _)| *account == who)
+    }
+
     /// Notes that an account was blocked with what others had brought.
     pub const fn confirm(&mut self, now: Time) {
         self.confirmed = Some(now);

@@ -110,6 +110,8 @@ pub struct Ground<'a> {
     pub classes: Option<Classes>,
     /// What other senders of the client have drawn upon themselves lately, in nats.
     pub heat: f64,
+    /// What other accounts of the tenant have drawn upon themselves lately with the text of this message, in nats.
+    pub template_heat: f64,
 }
 
 impl Ground<'_> {

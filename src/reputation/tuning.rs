@@ -35,7 +35,7 @@ pub struct Tuning {
     /// Messages a day from which on the bounds of a sender rise by the logarithm of how many more it sends: the false-block
     /// rate is one of senders and days, and each message is one more chance to be wrong.
     pub busy_messages: f64,
-    /// Minutes after which half of a client's pool is forgotten.
+    /// Minutes after which half of a client's or a text's pool is forgotten.
     pub pool_half_life_minutes: f64,
     /// Evidence of one message below this does not join its client's pool.
     pub pool_floor: f64,
@@ -43,11 +43,15 @@ pub struct Tuning {
     pub pool_share: f64,
     /// Most that the pool adds to one sender's evidence; from here on it is hot.
     pub pool_hot: f64,
+    /// Evidence of one message below this does not count for other accounts with the same text.
+    pub template_floor: f64,
+    /// Most that other accounts with the same text add to one sender's evidence; 0 = texts are not compared.
+    pub template_hot: f64,
 }
 
 /// Kinds of evidence and rules that the detector can be measured without.
-pub const KINDS: [&str; 9] =
-    ["content", "recipients", "bounces", "mailing", "pool", "newcomer_bound", "bulk_bound", "volume", "fading"];
+pub const KINDS: [&str; 10] =
+    ["content", "recipients", "bounces", "mailing", "pool", "templates", "newcomer_bound", "bulk_bound", "volume", "fading"];
 
 impl Tuning {
     /// The same numbers with one of [`KINDS`] taken out; `None` for another name.
@@ -58,6 +62,7 @@ impl Tuning {
             "bounces" => self.bounce_most = 0.0,
             "mailing" => self.mailing_recipients = 0.0,
             "pool" => self.pool_hot = 0.0,
+            "templates" => self.template_hot = 0.0,
             "newcomer_bound" => self.newcomer_content = f64::INFINITY,
             "bulk_bound" => self.bulk_content = f64::INFINITY,
             "volume" => self.busy_messages = f64::INFINITY,
@@ -68,7 +73,7 @@ impl Tuning {
     }
 
     /// Every number with its key, its least and its greatest value.
-    pub fn keys(&mut self) -> [(&'static str, &mut f64, f64, f64); 19] {
+    pub fn keys(&mut self) -> [(&'static str, &mut f64, f64, f64); 21] {
         [
             ("watch_share", &mut self.watch_share, 0.1, 1.0),
             ("half_life_hours", &mut self.half_life_hours, 0.1, 10_000.0),
@@ -89,6 +94,8 @@ impl Tuning {
             ("pool_floor", &mut self.pool_floor, 0.0, 1000.0),
             ("pool_share", &mut self.pool_share, 0.0, 1000.0),
             ("pool_hot", &mut self.pool_hot, 0.0, 1000.0),
+            ("template_floor", &mut self.template_floor, 0.0, 1000.0),
+            ("template_hot", &mut self.template_hot, 0.0, 1000.0),
         ]
     }
 }
@@ -115,6 +122,8 @@ impl Default for Tuning {
             pool_floor: 2.4,
             pool_share: 5.0,
             pool_hot: 10.0,
+            template_floor: 1.5,
+            template_hot: 10.0,
         }
     }
 }

@@ -20,6 +20,7 @@ mod mime;
 pub mod model;
 mod phrases;
 pub mod protocols;
+mod similar;
 pub mod text;
 pub mod train;
 pub mod trees;
@@ -46,6 +47,8 @@ pub struct Score {
     pub link_pages: Vec<u64>,
     /// Hash of the body, stable over retries (header changes do not matter).
     pub body_hash: u64,
+    /// Fingerprint of the visible text: few bits apart for texts that share most of their words; 0 = too short to tell.
+    pub template: u64,
     /// The message is a multipart/report; only its human part was scored.
     pub is_report: bool,
     /// Deepest MIME nesting.
@@ -143,6 +146,7 @@ impl Scorer {
             link_hosts: extractor.link_hosts(),
             link_pages: extractor.link_pages(),
             body_hash,
+            template: similar::fingerprint(extractor.text.pairs()),
             is_report,
             mime_depth,
         }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Warms up a tenant with some persons of a client, each with a history of ordinary mail.
-fn established(judge: &Judge, persons: u64) -> Vec<Identity> {
+pub(super) fn established(judge: &Judge, persons: u64) -> Vec<Identity> {
     let people: Vec<Identity> = (0..persons).map(|p| identity(&format!("p{p}@acme.example"), Strength::Authenticated)).collect();
     let mut n = 0;
     for round in 0..80 {

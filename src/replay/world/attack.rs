@@ -1,7 +1,8 @@
 //! The attacks of the simulated world: what a taken-over account sends, apart from its owner's own mail.
 
-use super::people::{DAY, Mails, Quality, Sender, To};
+use super::people::{DAY, Mails, Quality, Sender, To, near};
 use super::rng::Rng;
+use crate::reputation::mix;
 
 /// Kinds of attack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum Kind {
     Slow,
     /// 20 a day from each of 50 accounts of one client.
     Snowshoe,
+    /// The same from 50 accounts of ten clients.
+    Scattered,
     /// 50 in an hour to the owner's contacts.
     Lateral,
     /// 14 days of harmless mail to new recipients, then blast.
@@ -26,8 +29,17 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Blast, Self::Bulk, Self::Medium, Self::Slow, Self::Snowshoe, Self::Lateral, Self::Patient, Self::Padded];
+    pub const ALL: [Self; 9] = [
+        Self::Blast,
+        Self::Bulk,
+        Self::Medium,
+        Self::Slow,
+        Self::Snowshoe,
+        Self::Scattered,
+        Self::Lateral,
+        Self::Patient,
+        Self::Padded,
+    ];
 
     /// Name in tables.
     pub const fn name(self) -> &'static str {
@@ -37,6 +49,7 @@ impl Kind {
             Self::Medium => "medium",
             Self::Slow => "slow",
             Self::Snowshoe => "snowshoe",
+            Self::Scattered => "scattered",
             Self::Lateral => "lateral",
             Self::Patient => "patient",
             Self::Padded => "padded",
@@ -45,7 +58,12 @@ impl Kind {
 
     /// Accounts it uses.
     pub const fn accounts(self) -> usize {
-        if matches!(self, Self::Snowshoe) { 50 } else { 1 }
+        if matches!(self, Self::Snowshoe | Self::Scattered) { 50 } else { 1 }
+    }
+
+    /// Clients that they stand behind.
+    pub const fn clients(self) -> usize {
+        if matches!(self, Self::Scattered) { 10 } else { 1 }
     }
 
     /// Days of preparation, of which no message counts.
@@ -60,7 +78,7 @@ impl Kind {
             Self::Bulk => (5, 720_000),
             Self::Medium => (600, 12_000),
             Self::Slow => (900, DAY / 300),
-            Self::Snowshoe => (2_000, DAY / 1000),
+            Self::Snowshoe | Self::Scattered => (2_000, DAY / 1000),
             Self::Lateral => (50, 72_000),
         }
     }
@@ -74,6 +92,8 @@ pub fn mails(kind: Kind, start: i64, victims: &mut [Sender], quality: Quality, r
     let flag = rng.beta(if padded { quality.tpr * 0.95 } else { quality.tpr }, 3.0);
     let bounces = rng.between(0.05, 0.3);
     let spread = [1, 5, 20].get(rng.below(3) as usize).copied().unwrap_or(1);
+    // One text with small changes.
+    let template = mix(start.unsigned_abs(), 0x7370_616d);
     let mut time = start;
     for _ in 0..messages {
         // Evenly but for a little jitter; accounts of a snowshoe take turns in no order.
@@ -103,7 +123,7 @@ pub fn mails(kind: Kind, start: i64, victims: &mut [Sender], quality: Quality, r
         }
         let flagged = rng.chance(flag);
         let llr = quality.llr(flagged, rng) - if padded && flagged { 1.0 } else { 0.0 };
-        out.push(time, who as u32, 0, first, llr);
+        out.push(time, who as u32, 0, first, llr, near(template, mix(template, time.unsigned_abs())));
     }
 }
 
@@ -115,6 +135,7 @@ pub fn preparation(start: i64, days: i64, victim: &mut Sender, quality: Quality,
         let address = victim.fresh();
         out.to.push(To { address, new: true, bounces: rng.chance(0.01) });
         let flagged = rng.chance(quality.fpr);
-        out.push(time, 0, 0, first, quality.llr(flagged, rng));
+        let text = mix(victim.number, time.unsigned_abs());
+        out.push(time, 0, 0, first, quality.llr(flagged, rng), text);
     }
 }

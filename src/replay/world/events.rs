@@ -1,6 +1,6 @@
 //! The mail of a simulated world as the JSON lines that `outgate replay` reads.
 
-use super::people::To;
+use super::people::{Mail, To};
 use crate::types::{Action, Identity, MessageId};
 use serde_json::json;
 use std::io::{self, Write};
@@ -26,11 +26,11 @@ impl<'a> Events<'a> {
     }
 
     /// A message with what was decided, in a field that a replay passes over.
-    pub(super) fn message(&mut self, time: i64, id: MessageId, who: &Identity, to: &[To], llr: f64, decided: Action) {
+    pub(super) fn message(&mut self, mail: &Mail, id: MessageId, who: &Identity, to: &[To], decided: Action) {
         let recipients: Vec<String> = to.iter().map(address).collect();
         self.line(&json!({
-            "type": "message", "time": seconds(time), "id": id, "tenant": who.tenant, "sender": who.address,
-            "client_ip": who.client, "recipients": recipients, "llr": llr, "decided": decided,
+            "type": "message", "time": seconds(mail.time), "id": id, "tenant": who.tenant, "sender": who.address,
+            "client_ip": who.client, "recipients": recipients, "llr": mail.llr, "template": format!("0x{:016x}", mail.template), "decided": decided,
         }));
     }
 

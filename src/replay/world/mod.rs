@@ -1,4 +1,4 @@
-//! A made-up world in which every message's truth is known: tenants of a thousand senders, their ordinary mail, and eight
+//! A made-up world in which every message's truth is known: tenants of a thousand senders, their ordinary mail, and nine
 //! kinds of attack. It is fed to the relay's own judge, without JSON between, and to simple detectors beside it.
 
 pub mod attack;
@@ -126,6 +126,14 @@ fn run_tenant(settings: &Arc<Settings>, plan: &Plan, seed: u64, number: u64, eve
         }
     }
     report
+}
+
+/// An account behind one of so many clients; the first is the one it always had.
+fn behind(clients: usize, place: usize, who: &Arc<Identity>) -> Arc<Identity> {
+    match (place % clients) as u8 {
+        0 => Arc::clone(who),
+        n => Arc::new(Identity { client: IpAddr::V4(Ipv4Addr::new(203, 0, 113, n)), ..Identity::clone(who) }),
+    }
 }
 
 /// A recipient's hash, mixed so that both halves are random as those of real addresses are.
@@ -287,9 +295,9 @@ impl<'a> Tenant<'a> {
         let Some(identity) = identity else { return };
         let id = self.next_id(mail.time);
         self.engine.advance(Time(mail.time));
-        let ruling = self.judge(id, &identity, to, mail.llr);
+        let ruling = self.judge(id, &identity, to, mail);
         if let Some(events) = events {
-            events.message(mail.time, id, &identity, to, mail.llr, ruling.0);
+            events.message(mail, id, &identity, to, ruling.0);
         }
         if let Some(block) = &ruling.1 {
             if self.count(who, 0, day) {
@@ -374,7 +382,7 @@ impl<'a> Tenant<'a> {
         MessageId::from_parts(Time(time), self.turn)
     }
 
-    fn judge(&mut self, id: MessageId, identity: &Identity, to: &[To], llr: f64) -> (Action, Option<Arc<Block>>, Reason) {
+    fn judge(&mut self, id: MessageId, identity: &Identity, to: &[To], mail: &Mail) -> (Action, Option<Arc<Block>>, Reason) {
         self.hashes.clear();
         self.hashes.extend(to.iter().map(|t| RecipientFacts { hash: recipient_hash(t.address), internal: false }));
         let facts = MessageFacts {
@@ -382,8 +390,9 @@ impl<'a> Tenant<'a> {
             identity,
             recipients: &self.hashes,
             fingerprint: mix(id.0, 0x6669_6e67),
-            llr,
-            probability: 1.0 / (1.0 + (-llr).exp()),
+            template: mail.template,
+            llr: mail.llr,
+            probability: 1.0 / (1.0 + (-mail.llr).exp()),
             symbols: &[],
             link_hosts: &[],
             octets: 0,
@@ -404,7 +413,9 @@ impl<'a> Tenant<'a> {
             }
         }
         let mut victims: Vec<Sender> = places.iter().filter_map(|p| self.senders.get(*p).cloned()).collect();
-        let identities: Vec<Arc<Identity>> = places.iter().filter_map(|p| self.identities.get(*p).map(Arc::clone)).collect();
+        let known = places.iter().filter_map(|p| self.identities.get(*p));
+        let identities: Vec<Arc<Identity>> =
+            (0_u8..).zip(known).map(|(n, who)| behind(kind.clients(), usize::from(n), who)).collect();
         let mut references: Vec<References> = places.iter().filter_map(|p| self.references.get(*p).cloned()).collect();
         let fork = self.engine.judge().fork(identities.iter().map(|i| &**i));
         let begun = self.engine.now();
@@ -477,7 +488,7 @@ impl<'a> Tenant<'a> {
             }
             let id = self.next_id(mail.time);
             self.engine.advance(Time(mail.time));
-            let (action, block, _) = self.judge(id, &identity, to, mail.llr);
+            let (action, block, _) = self.judge(id, &identity, to, &mail);
             if let Some(block) = block {
                 campaign.blocked(account, mail.time - start);
                 open.push(block);

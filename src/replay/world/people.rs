@@ -1,6 +1,7 @@
 //! The senders of a tenant and their ordinary mail, as the page of the simulated world describes them.
 
 use super::rng::Rng;
+use crate::reputation::mix;
 
 /// Milliseconds of a day.
 pub const DAY: i64 = 86_400_000;
@@ -59,6 +60,8 @@ pub struct Mail {
     pub count: u32,
     /// LLR of the content.
     pub llr: f64,
+    /// Fingerprint of the text.
+    pub template: u64,
 }
 
 /// One recipient of a message.
@@ -88,9 +91,9 @@ impl Mails {
     }
 
     /// Adds a message whose recipients were pushed from `first` on.
-    pub fn push(&mut self, time: i64, who: u32, outside: u64, first: usize, llr: f64) {
+    pub fn push(&mut self, time: i64, who: u32, outside: u64, first: usize, llr: f64, template: u64) {
         let count = self.to.len() - first;
-        self.mails.push(Mail { time, who, outside, first: first as u32, count: count as u32, llr });
+        self.mails.push(Mail { time, who, outside, first: first as u32, count: count as u32, llr, template });
     }
 
     /// Empties it and keeps the room.
@@ -114,6 +117,16 @@ pub struct Sender {
     volume: f64,
     contacts: Vec<u64>,
     fresh: u64,
+}
+
+/// One of so many messages of persons is little more than the footer of the company.
+const FOOTERS: u64 = 10;
+/// Fingerprint of that footer.
+const FOOTER: u64 = 0x5c3a_96f0_1b7d_e824;
+
+/// The fingerprint of a text that differs a little from one with `template`, by `variation`: in three bits at most.
+pub const fn near(template: u64, variation: u64) -> u64 {
+    template ^ (1 << (variation & 63)) ^ (1 << ((variation >> 6) & 63)) ^ (1 << ((variation >> 12) & 63))
 }
 
 /// Contacts a person has from the start.
@@ -157,6 +170,18 @@ impl Sender {
             self.contacts.push(address);
         }
         To { address, new, bounces: rng.chance(bounces) }
+    }
+
+    /// Fingerprint of what it writes at this time. Drawn from nothing but number and time: the mail is the same with it.
+    const fn text(&self, time: i64) -> u64 {
+        let own = mix(self.number, 0x7465_7874);
+        let variation = mix(own, time.unsigned_abs());
+        match self.class {
+            Class::Person if variation.is_multiple_of(FOOTERS) => near(FOOTER, variation / FOOTERS),
+            Class::Application => near(own, variation),
+            Class::Newsletter => near(mix(own, (time / DAY).unsigned_abs()), variation),
+            _ => variation,
+        }
     }
 
     /// The mail of one day, not sorted by time.
@@ -205,7 +230,7 @@ impl Sender {
             }
         }
         let flagged = rng.chance(self.flagged);
-        out.push(time, who, 0, first, quality.llr(flagged, rng));
+        out.push(time, who, 0, first, quality.llr(flagged, rng), self.text(time));
     }
 
     /// One mailing: one template, one recipient each, within minutes to an hour.
@@ -231,7 +256,8 @@ impl Sender {
             let first = out.to.len();
             out.to.push(to);
             let hit = rng.chance(flagged);
-            out.push(begins + (takes * i as f64 / size as f64) as i64, who, 0, first, quality.llr(hit, rng));
+            let time = begins + (takes * i as f64 / size as f64) as i64;
+            out.push(time, who, 0, first, quality.llr(hit, rng), self.text(time));
         }
     }
 
@@ -249,7 +275,7 @@ impl Sender {
             let spam = rng.chance(0.1);
             let outside = if spam { self.fresh() } else { 1 + (400.0 * rng.unit().powi(2)) as u64 };
             let flagged = rng.chance(if spam { quality.tpr } else { self.flagged });
-            out.push(time, who, outside, first, quality.llr(flagged, rng));
+            out.push(time, who, outside, first, quality.llr(flagged, rng), self.text(time));
         }
     }
 }
