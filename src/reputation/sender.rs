@@ -21,6 +21,9 @@ const TELLING: f64 = 0.02;
 const TOLD: f64 = 0.04;
 /// From this part of the most that the pool can say on, strangers are held whatever the content.
 const HOT: f64 = 0.8;
+/// Most that the strangers among the single recipients of a bulk sender say together, in nats: enough to hold a flagged mailing
+/// to an imported list, too little to block it with one bounce.
+const BULK_STRANGERS: f64 = 6.5;
 /// A sender with fewer messages than this is given up first.
 const ONE_OFF: u32 = 5;
 
@@ -236,7 +239,10 @@ impl Sender {
         let trust = (ground.bounds.content / tuning.content_most.max(1e-9)).min(1.0);
         let strangers = if message.llr > FLAG_NATS && strangers > 0.0 { strangers * trust } else { strangers };
         let borne_out = evidence::corroboration(message.llr, news, ground.bounds.content);
-        let recipients = self.recipients(message, strangers, borne_out, tuning);
+        let mut recipients = self.recipients(message, strangers, borne_out, tuning);
+        if class == Class::Bulk && !multi && ground.classes.is_some() {
+            recipients = recipients.min((BULK_STRANGERS - f64::from(self.sums.recipients)).max(0.0));
+        }
         self.sums.content = cusum(self.sums.content.into(), whole) as f32;
         self.sums.recipients = cusum(self.sums.recipients.into(), recipients) as f32;
         if message.fresh && class == Class::Person {
