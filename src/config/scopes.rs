@@ -5,6 +5,7 @@ use super::policies::plain;
 use super::raw::{Section, one_of, string};
 use super::settings::{RouteMatch, Tenant};
 use super::values;
+use crate::reputation::templates::read_template;
 use crate::types::{Address, Domain, TenantId, Time};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -101,6 +102,10 @@ impl EvidenceKind {
     }
 }
 
+/// What to write where it is not clear who has an allowance.
+const ONE_OF_THEM: &str =
+    "write sender = \"alice@example.com\", domain = \"example.com\", or template = \"template:0x…\" from the proof of a block";
+
 /// Who has an allowance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Allowed {
@@ -108,6 +113,8 @@ pub enum Allowed {
     Sender(Box<str>),
     /// All senders of exactly that domain.
     Domain(Domain),
+    /// Whoever sends a text with a fingerprint near to this one.
+    Template(u64),
 }
 
 /// One `[[allowance]]`.
@@ -219,16 +226,7 @@ pub fn members(text: &str) -> Result<Senders, String> {
 pub(super) fn allowances(root: &Section<'_, '_>, tenants: &[Arc<Tenant>]) -> Vec<Arc<Allowance>> {
     let mut found = Vec::new();
     for s in root.sections("allowance").unwrap_or_default() {
-        let who = match (s.has("sender"), s.has("domain")) {
-            (true, false) => s.need("sender", "", |v| sender(string(v)?).map(Allowed::Sender)),
-            (false, true) => s.need("domain", "", |v| values::domain(string(v)?).map(Allowed::Domain)),
-            (both, _) => {
-                let problem = if both { "sender and domain are both given" } else { "says nobody" };
-                s.error_here(Wrong::new(problem, "write sender = \"alice@example.com\" or domain = \"example.com\""));
-                let _known = (s.get("sender", String::new(), plain), s.get("domain", String::new(), plain));
-                None
-            }
-        };
+        let who = allowed(&s);
         let evidence = s
             .need("evidence", "write one of: content, recipients, mailing, bounces, refusals", |v| one_of(v, &EvidenceKind::ALL));
         let zone = who.as_ref().map_or("UTC", |who| zone_of(who, tenants));
@@ -242,6 +240,13 @@ pub(super) fn allowances(root: &Section<'_, '_>, tenants: &[Arc<Tenant>]) -> Vec
             "" => Err(Wrong::new("is empty", "write why, for those who read it later")),
             text => Ok(text.to_owned()),
         });
+        // What comes back later no longer tells which text it is of.
+        if matches!(who, Some(Allowed::Template(_))) && matches!(evidence, Some(EvidenceKind::Bounces | EvidenceKind::Refusals)) {
+            s.error_here(Wrong::new(
+                "bounces and refusals are of a sender, not of a text",
+                "name the sender, or write evidence = \"content\", \"recipients\" or \"mailing\"",
+            ));
+        }
         if let (Some(who), Some(evidence), Some((until, ends)), Some(reason)) = (who, evidence, until, reason) {
             found.push(Arc::new(Allowance { who, evidence, until, ends, reason }));
         }
@@ -250,11 +255,35 @@ pub(super) fn allowances(root: &Section<'_, '_>, tenants: &[Arc<Tenant>]) -> Vec
     found
 }
 
+/// Who has it: exactly one of the keys.
+fn allowed(s: &Section<'_, '_>) -> Option<Allowed> {
+    match (s.has("sender"), s.has("domain"), s.has("template")) {
+        (true, false, false) => s.need("sender", "", |v| sender(string(v)?).map(Allowed::Sender)),
+        (false, true, false) => s.need("domain", "", |v| values::domain(string(v)?).map(Allowed::Domain)),
+        (false, false, true) => s.need("template", "", |v| template(string(v)?).map(Allowed::Template)),
+        (false, false, false) => {
+            s.error_here(Wrong::new("says nobody", ONE_OF_THEM));
+            None
+        }
+        _ => {
+            s.error_here(Wrong::new("more than one of sender, domain and template is given", ONE_OF_THEM));
+            let _known = ["sender", "domain", "template"].map(|key| s.get(key, String::new(), plain));
+            None
+        }
+    }
+}
+
+fn template(text: &str) -> Result<u64, Wrong> {
+    let remedy = "write it as the proof of a block shows it: \"template:0x\" and 16 digits";
+    read_template(text).filter(|f| *f != 0).ok_or_else(|| Wrong::new(format!("\"{text}\" is no template"), remedy))
+}
+
 fn zone_of<'t>(who: &Allowed, tenants: &'t [Arc<Tenant>]) -> &'t str {
     let of_address = |text: &str| Address::parse(text).map(|a| a.domain().clone());
     let domain = match who {
         Allowed::Sender(text) => of_address(text),
         Allowed::Domain(domain) => Some(domain.clone()),
+        Allowed::Template(_) => None,
     };
     let owner = domain.and_then(|d| tenants.iter().find(|t| t.is_internal(&d)));
     owner.map_or("UTC", |t| t.time_zone.as_str())

@@ -2,6 +2,7 @@
 
 use super::settings::*;
 use super::units::show_duration as time;
+use crate::reputation::templates::template_name;
 use std::fmt::{Display, Write as _};
 
 /// What stands in place of a secret. Not of the form `env:NAME`, so that it reads back without an environment.
@@ -203,6 +204,7 @@ fn policies(out: &mut Out, s: &Settings) {
         match &allowance.who {
             Allowed::Sender(sender) => out.text("sender", sender),
             Allowed::Domain(domain) => out.text("domain", domain),
+            Allowed::Template(fingerprint) => out.text("template", template_name(*fingerprint)),
         }
         out.text("evidence", allowance.evidence.as_str());
         out.text("until", &allowance.until);

@@ -11,7 +11,7 @@ use crate::policy::decide::{self, Facts, Verdict, decide};
 use crate::policy::scope::{Choice, choose};
 use crate::policy::{ceilings, reasons};
 use crate::reputation::baseline::Class;
-use crate::reputation::evidence::{Bounds, FLAG_NATS};
+use crate::reputation::evidence::Bounds;
 use crate::reputation::group::{self, Group};
 use crate::reputation::seen::Counted;
 use crate::reputation::sender::{Ground, Sender, Weighing, Weight};
@@ -39,7 +39,7 @@ pub(super) struct Step {
     pub(super) weight: Weight,
     pub(super) sum: f64,
     /// The block it opens takes what other accounts drew upon themselves.
-    by_others: bool,
+    pub(super) by_others: bool,
     /// What other accounts with the same text add, in nats.
     pub(super) by_text: f64,
     /// What the sender behaves like, and whether this message taught what is usual for it.
@@ -138,20 +138,6 @@ impl Judge {
         }
     }
 
-    /// What other accounts of the tenant have drawn upon themselves with the text of this message, in nats; asked only for
-    /// flagged content.
-    fn template_heat(&self, now: Time, facts: &MessageFacts<'_>, tuning: &Tuning) -> f64 {
-        let identity = facts.identity;
-        let asked = facts.template != 0 && tuning.template_hot > 0.0 && facts.llr > FLAG_NATS && is_account(identity);
-        if !asked {
-            return 0.0;
-        }
-        let who = hash_text(identity.key.as_str());
-        let heat =
-            |g: &Group| g.templates.as_ref().map_or(0.0, |t| t.heat(now, who, facts.template, tuning.pool_half_life_minutes));
-        self.groups.read(&group::templates_key(&identity.tenant), heat).unwrap_or_default().min(tuning.template_hot)
-    }
-
     fn before(&self, facts: &MessageFacts<'_>) -> Before {
         let message = mix(hash_text(facts.identity.key.as_str()), facts.fingerprint);
         let recipients = facts.recipients.iter().map(|r| self.seen.mark(mix(message, r.hash))).collect();
@@ -225,28 +211,6 @@ impl Judge {
         })
     }
 
-    /// Notes what the sender draws upon itself with this text, for others who send the same.
-    fn count_template(&self, now: Time, facts: &MessageFacts<'_>, step: &Step, tuning: &Tuning) {
-        let (identity, text) = (facts.identity, facts.template);
-        let nats = step.weight.sum() - tuning.template_floor - step.weight.common;
-        let joins = step.weight.telling && nats > 0.0;
-        // Of merely claimed senders anybody could invent enough.
-        if text == 0 || tuning.template_hot <= 0.0 || !(joins || step.by_others) || !is_account(identity) {
-            return;
-        }
-        let who = hash_text(identity.key.as_str());
-        self.groups.with(&group::templates_key(&identity.tenant), Group::default, |g| {
-            g.last = g.last.max(now);
-            let templates = g.templates.get_or_insert_default();
-            if joins {
-                templates.add(now, who, text, nats, tuning.pool_share, tuning.pool_half_life_minutes);
-            }
-            if step.by_others {
-                templates.confirm(now, text);
-            }
-        });
-    }
-
     /// The spool could not take a message that was judged to go: what it counted is taken back. Its evidence stands, once:
     /// when the message comes again, only the recipients are counted anew.
     pub fn undo(&self, now: Time, facts: &MessageFacts<'_>) {
@@ -274,7 +238,7 @@ impl Judge {
 }
 
 /// Whether somebody stands behind it who cannot be invented.
-const fn is_account(identity: &Identity) -> bool {
+pub(super) const fn is_account(identity: &Identity) -> bool {
     matches!(identity.strength, Strength::Authenticated | Strength::Asserted) && !identity.foreign
 }
 
@@ -390,7 +354,7 @@ fn step(
     let new = add.new;
     let has_ceilings = ceilings::any(policy) || choice.shadow.is_some_and(ceilings::any);
     let load = if has_ceilings { sender.load(now, minute_messages) } else { ceilings::Load::default() };
-    let allowed = Allowances::new(settings, facts.identity, now);
+    let allowed = Allowances::new(settings, facts.identity, facts.template, now);
     let content_counts = !allowed.leave_out(EvidenceKind::Content);
     let suspicious = content_counts && facts.probability >= settings.scoring.suspicious_probability;
     let (mut known, ceiling) = ceiling_facts(policy, &load, add, suspicious);

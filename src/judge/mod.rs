@@ -11,6 +11,7 @@ mod snapshot;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod trail;
 mod views;
 

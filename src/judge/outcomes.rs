@@ -128,7 +128,7 @@ impl Judge {
                     return (0.0, sender.sum(), None, false);
                 }
                 sender.windows.add(now, counts);
-                let allowed = Allowances::new(&settings, identity, now);
+                let allowed = Allowances::new(&settings, identity, 0, now);
                 let nats = match event {
                     _ if event.kind().is_some_and(|kind| allowed.leave_out(kind)) => return (0.0, sender.sum(), None, false),
                     Event::Delivered | Event::UnknownUser => sender.weigh_outcome(now, event == Event::UnknownUser, &ground),

@@ -10,7 +10,7 @@ use crate::config::settings::BlockDuration;
 use crate::policy::decide::Verdict;
 use crate::policy::scope::Choice;
 use crate::policy::{ceilings, reasons};
-use crate::reputation::evidence::{Bounds, FLAG_NATS};
+use crate::reputation::evidence::Bounds;
 use crate::reputation::sender::{Sender, Weight};
 use crate::reputation::templates::template_name;
 use crate::types::{Action, BlockKind, Evidence, Identity, Reason, SenderScope, Signal, Strength, Time};
@@ -224,8 +224,7 @@ fn signals(weight: &Weight) -> Vec<Signal> {
 
 /// Proof: the strongest symbols of the content, what the message added, and its text with what others who sent it add.
 fn evidence(now: Time, facts: &MessageFacts<'_>, signals: &[Signal], by_text: f64) -> Evidence {
-    let shown = facts.template != 0 && facts.llr > FLAG_NATS;
-    let text = shown.then(|| Signal { name: template_name(facts.template).into(), weight: by_text as f32 });
+    let text = (facts.template != 0).then(|| Signal { name: template_name(facts.template).into(), weight: by_text as f32 });
     Evidence {
         message_id: facts.id,
         time: now,

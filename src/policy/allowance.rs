@@ -2,6 +2,7 @@
 
 use crate::config::Settings;
 use crate::config::scopes::{Allowance, Allowed, EvidenceKind};
+use crate::reputation::templates::is_near;
 use crate::types::{Identity, Time};
 use std::sync::Arc;
 
@@ -10,13 +11,14 @@ use std::sync::Arc;
 pub struct Allowances<'a> {
     settings: &'a Settings,
     identity: &'a Identity,
+    template: u64,
     now: Time,
 }
 
 impl<'a> Allowances<'a> {
-    /// Of this sender.
-    pub const fn new(settings: &'a Settings, identity: &'a Identity, now: Time) -> Self {
-        Self { settings, identity, now }
+    /// Of this sender, for a message whose text has the fingerprint `template`; 0 = of no message, or a text too short to tell.
+    pub const fn new(settings: &'a Settings, identity: &'a Identity, template: u64, now: Time) -> Self {
+        Self { settings, identity, template, now }
     }
 
     /// The allowance that leaves out this kind of evidence, if there is one.
@@ -24,7 +26,11 @@ impl<'a> Allowances<'a> {
         if self.settings.allowances.is_empty() {
             return None;
         }
-        of(self.settings, self.identity).find(|a| a.evidence == kind && self.now < a.ends)
+        let holds = |a: &Arc<Allowance>| {
+            let text = matches!(a.who, Allowed::Template(template) if is_near(template, self.template));
+            a.evidence == kind && self.now < a.ends && (text || is_of(a, self.identity))
+        };
+        self.settings.allowances.iter().find(|a| holds(a)).map(Arc::as_ref)
     }
 
     /// Whether this kind of evidence is left out.
@@ -47,16 +53,18 @@ impl<'a> Allowances<'a> {
     }
 }
 
-/// All allowances of a sender, also those whose time is over. Forwarded mail has none: its address is somebody else's.
+/// All allowances of a sender whatever it sends, also those whose time is over. Forwarded mail has none: its address is somebody else's.
 pub fn of<'a>(settings: &'a Settings, identity: &Identity) -> impl Iterator<Item = &'a Allowance> {
-    let has = |allowance: &Arc<Allowance>| {
-        !identity.foreign
-            && match &allowance.who {
-                Allowed::Sender(name) => *name == identity.address,
-                Allowed::Domain(domain) => identity.domain.as_ref() == Some(domain),
-            }
-    };
-    settings.allowances.iter().filter(move |a| has(a)).map(Arc::as_ref)
+    settings.allowances.iter().filter(move |a| is_of(a, identity)).map(Arc::as_ref)
+}
+
+fn is_of(allowance: &Allowance, identity: &Identity) -> bool {
+    !identity.foreign
+        && match &allowance.who {
+            Allowed::Sender(name) => *name == identity.address,
+            Allowed::Domain(domain) => identity.domain.as_ref() == Some(domain),
+            Allowed::Template(_) => false,
+        }
 }
 
 #[cfg(test)]
@@ -84,7 +92,7 @@ mod tests {
         let noon = Time::from_secs(1_795_356_000);
         let kinds = |who: &str, now| {
             let identity = stranger(&s, who, None, None).expect("an address");
-            let allowances = Allowances::new(&s, &identity, now);
+            let allowances = Allowances::new(&s, &identity, 0, now);
             EvidenceKind::ALL.iter().filter(|(_, kind)| allowances.leave_out(*kind)).map(|(word, _)| *word).collect::<Vec<_>>()
         };
         assert_eq!(kinds("news@acme.example", noon), ["content", "bounces"]);
@@ -93,9 +101,30 @@ mod tests {
         let midnight = Time::from_secs(1_795_356_000 + 10 * 3600);
         assert_eq!(kinds("news@acme.example", midnight), ["bounces"], "its last day is over");
         let mut news = stranger(&s, "news@acme.example", None, None).expect("an address");
-        let note = Allowances::new(&s, &news, midnight).note();
+        let note = Allowances::new(&s, &news, 0, midnight).note();
         assert_eq!(note, " Not counted: bounces, by an allowance until 2026-11-30 (old list).");
         news.foreign = true;
-        assert_eq!(Allowances::new(&s, &news, noon).note(), "", "anybody may forward mail of that address");
+        assert_eq!(Allowances::new(&s, &news, 0, noon).note(), "", "anybody may forward mail of that address");
+    }
+
+    #[test]
+    fn a_text_may_have_one_whoever_sends_it() {
+        let s = settings(
+            r#"
+            [[allowance]]
+            template = "template:0x0123456789abcdef"
+            evidence = "content"
+            until = 2026-11-30
+            reason = "the form of our bank"
+            "#,
+        );
+        let noon = Time::from_secs(1_795_356_000);
+        let mut who = stranger(&s, "alice@acme.example", None, None).expect("an address");
+        let holds = |who: &Identity, template, now| Allowances::new(&s, who, template, now).leave_out(EvidenceKind::Content);
+        assert!(holds(&who, 0x0123_4567_89ab_cdef, noon) && holds(&who, 0x0123_4567_89ab_cd00, noon));
+        assert!(!holds(&who, 0xfedc_ba98_7654_3210, noon) && !holds(&who, 0, noon), "other texts, and none");
+        assert!(!holds(&who, 0x0123_4567_89ab_cdef, Time::from_secs(1_797_356_000)), "its time is over");
+        who.foreign = true;
+        assert!(holds(&who, 0x0123_4567_89ab_cdef, noon), "it is the text that is known, not who sends it");
     }
 }

@@ -1,6 +1,7 @@
 //! One line of a replay: an event as JSON.
 
 use crate::reputation::hash_text;
+use crate::reputation::templates::read_template;
 use crate::types::Time;
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
@@ -161,12 +162,7 @@ fn template(value: &serde_json::Value) -> u64 {
         serde_json::Value::Number(number) => number.to_string(),
         _ => return 0,
     };
-    let digits = name.strip_prefix("0x").filter(|digits| digits.len() == 16);
-    match digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()) {
-        Some(fingerprint) => fingerprint,
-        None if name.is_empty() => 0,
-        None => hash_text(&name),
-    }
+    if name.is_empty() { 0 } else { read_template(&name).unwrap_or_else(|| hash_text(&name)) }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {

@@ -40,6 +40,21 @@ pub fn template_name(fingerprint: u64) -> String {
     format!("template:0x{fingerprint:016x}")
 }
 
+/// Reads such a name, with or without the word before it.
+pub fn read_template(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix("template:").unwrap_or(name).strip_prefix("0x")?;
+    let all = digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    if !all {
+        return None;
+    }
+    u64::from_str_radix(digits, 16).ok()
+}
+
+/// Whether these are fingerprints of one template. That of a text too short to tell, 0, is near to none.
+pub const fn is_near(a: u64, b: u64) -> bool {
+    a != 0 && b != 0 && (a ^ b).count_ones() <= NEAR_BITS
+}
+
 impl Templates {
     /// The place of the nearest template. Fingerprint 0 is that of a text too short to tell.
     fn nearest(&self, fingerprint: u64) -> Option<usize> {
@@ -125,6 +140,19 @@ mod tests {
         (0..50).for_each(|n| add(&mut alone, n, 1, TEXT));
         assert_eq!(alone.heat(at(60), 1, TEXT, 60.0), 0.0, "one account's mail never counts twice");
         assert!(alone.heat(at(60), 2, TEXT, 60.0) <= 3.0);
+    }
+
+    #[test]
+    fn names_are_read_as_they_are_shown() {
+        assert_eq!(
+            (template_name(255), read_template("template:0x00000000000000ff")),
+            ("template:0x00000000000000ff".into(), Some(255))
+        );
+        assert_eq!(read_template("0x00000000000000ff"), Some(255));
+        for wrong in ["", "0xff", "00000000000000ff", "template:", "0x+0000000000000ff", "0x00000000000000fg"] {
+            assert_eq!(read_template(wrong), None, "{wrong}");
+        }
+        assert!(is_near(TEXT, TEXT ^ 0xfff) && !is_near(TEXT, TEXT ^ 0x1fff) && !is_near(0, 1) && !is_near(1, 0));
     }
 
     #[test]

@@ -106,3 +106,22 @@ fn texts_outlive_a_restart() {
     again.restore(&mut &snapshot[..]).expect("whole");
     assert!(send_text(&again, &through(&people[10], 60), 10_100, 7.0, TEXT).open.is_some());
 }
+
+#[test]
+fn a_text_with_an_allowance_is_held_against_nobody() {
+    use crate::config::scopes::{Allowance, Allowed, EvidenceKind};
+    let judge = judge_with(|s| {
+        s.allowances.push(Arc::new(Allowance {
+            who: Allowed::Template(TEXT),
+            evidence: EvidenceKind::Content,
+            until: "2027-03-31".into(),
+            ends: at(1_000_000),
+            reason: "the form of our bank".into(),
+        }));
+    });
+    let people = established(&judge, 20);
+    let (left, blocks) = campaign(&judge, &people, |n| TEXT ^ (1 << n));
+    assert_eq!((left, blocks.len()), (20, 0));
+    let other = (0..20).find_map(|n| send_text(&judge, &people[0], 20_000 + n, 7.0, !TEXT).open);
+    assert!(other.is_some(), "another text of the same people counts");
+}

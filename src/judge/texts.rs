@@ -1,0 +1,47 @@
+//! What the accounts of a tenant draw upon themselves with one text.
+
+use super::judging::{Step, is_account};
+use super::{Judge, MessageFacts};
+use crate::reputation::evidence::FLAG_NATS;
+use crate::reputation::group::{self, Group};
+use crate::reputation::hash_text;
+use crate::reputation::tuning::Tuning;
+use crate::types::Time;
+
+impl Judge {
+    /// What other accounts of the tenant have drawn upon themselves with the text of this message, in nats; asked only for
+    /// flagged content.
+    pub(super) fn template_heat(&self, now: Time, facts: &MessageFacts<'_>, tuning: &Tuning) -> f64 {
+        let identity = facts.identity;
+        let asked = facts.template != 0 && tuning.template_hot > 0.0 && facts.llr > FLAG_NATS && is_account(identity);
+        if !asked {
+            return 0.0;
+        }
+        let who = hash_text(identity.key.as_str());
+        let heat =
+            |g: &Group| g.templates.as_ref().map_or(0.0, |t| t.heat(now, who, facts.template, tuning.pool_half_life_minutes));
+        self.groups.read(&group::templates_key(&identity.tenant), heat).unwrap_or_default().min(tuning.template_hot)
+    }
+
+    /// Notes what the sender draws upon itself with this text, for others who send the same.
+    pub(super) fn count_template(&self, now: Time, facts: &MessageFacts<'_>, step: &Step, tuning: &Tuning) {
+        let (identity, text) = (facts.identity, facts.template);
+        let nats = step.weight.sum() - tuning.template_floor - step.weight.common;
+        let joins = step.weight.telling && nats > 0.0;
+        // Of merely claimed senders anybody could invent enough.
+        if text == 0 || tuning.template_hot <= 0.0 || !(joins || step.by_others) || !is_account(identity) {
+            return;
+        }
+        let who = hash_text(identity.key.as_str());
+        self.groups.with(&group::templates_key(&identity.tenant), Group::default, |g| {
+            g.last = g.last.max(now);
+            let templates = g.templates.get_or_insert_default();
+            if joins {
+                templates.add(now, who, text, nats, tuning.pool_share, tuning.pool_half_life_minutes);
+            }
+            if step.by_others {
+                templates.confirm(now, text);
+            }
+        });
+    }
+}
