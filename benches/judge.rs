@@ -52,6 +52,8 @@ fn send(judge: &Judge, who: &Identity, n: u64, seconds: u64, llr: f64, to: u64) 
         recipients: &[RecipientFacts { hash: mix(to, 9), internal: false }],
         octets: 1000,
         fingerprint: mix(n, 5),
+        origin: None,
+        failed_logins: 0,
         template: 0,
         llr,
         listed: 0.0,

@@ -59,6 +59,8 @@ fn judgement(bencher: Bencher<'_, '_>, policies: usize) {
             identity: &alice,
             recipients: &to,
             fingerprint: n,
+            origin: None,
+            failed_logins: 0,
             template: 0,
             llr: -4.0,
             listed: 0.0,

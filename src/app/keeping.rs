@@ -164,6 +164,8 @@ mod tests {
             recipients: &[RecipientFacts { hash: u64::from(n) << 40, internal: false }],
             octets: 1000,
             fingerprint: n.into(),
+            origin: None,
+            failed_logins: 0,
             template: 0,
             llr: 6.0,
             listed: 0.0,

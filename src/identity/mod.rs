@@ -22,6 +22,8 @@ pub struct Login {
     pub tenant: TenantId,
     /// Addresses or `@domains` it may send as; its own name is always among them.
     pub may_send_as: Vec<String>,
+    /// Wrong passwords for this name shortly before this login.
+    pub failed_before: u32,
 }
 
 /// What is known of the peer of one session.

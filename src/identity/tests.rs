@@ -18,7 +18,12 @@ fn peer(settings: &Settings, ip: &str) -> Peer {
 }
 
 fn login(name: &str, more: &[&str]) -> Login {
-    Login { name: name.into(), tenant: TenantId::new("acme"), may_send_as: more.iter().map(|s| (*s).into()).collect() }
+    Login {
+        name: name.into(),
+        tenant: TenantId::new("acme"),
+        may_send_as: more.iter().map(|s| (*s).into()).collect(),
+        failed_before: 0,
+    }
 }
 
 fn read_headers(message: &[u8], client: Option<&Client>) -> HeaderFacts {

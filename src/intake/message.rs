@@ -66,6 +66,8 @@ impl Intake {
             identity: &facts.identity,
             recipients: &recipients,
             fingerprint: facts.fingerprint,
+            origin: peer.origin.or(peer.login.is_some().then_some(peer.address)),
+            failed_logins: peer.login.as_ref().map_or(0, |login| login.failed_before),
             template: facts.score.template,
             llr: facts.score.llr,
             listed: facts.listed,

@@ -13,6 +13,7 @@ use crate::policy::{ceilings, reasons};
 use crate::reputation::baseline::Class;
 use crate::reputation::evidence::Bounds;
 use crate::reputation::group::{self, Group};
+use crate::reputation::habits::setting;
 use crate::reputation::seen::Counted;
 use crate::reputation::sender::{Ground, Sender, Weighing, Weight};
 use crate::reputation::tuning::Tuning;
@@ -369,6 +370,7 @@ fn step(
         fresh: before.content == Counted::Not,
         known: known_recipients,
         new,
+        setting: setting(now, facts.origin, facts.failed_logins),
         in_hour: hour.messages.saturating_add(1),
         recipients_hour: (hour.external.saturating_add(known_recipients + new), hour.new.saturating_add(new)),
     };

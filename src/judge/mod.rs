@@ -34,6 +34,7 @@ use crate::types::{
 };
 use aside::Aside;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use trail::Trail;
@@ -71,6 +72,10 @@ pub struct MessageFacts<'a> {
     pub id: MessageId,
     /// Final identity.
     pub identity: &'a Identity,
+    /// Where its author was, as far as it is known: the peer of a session with AUTH, or what a trusted client said by XCLIENT.
+    pub origin: Option<IpAddr>,
+    /// Wrong passwords for this account shortly before the login of this session.
+    pub failed_logins: u32,
     /// Recipients accepted at RCPT.
     pub recipients: &'a [RecipientFacts],
     /// Hash over Message-ID header and body hash: a retried message is not new evidence.

@@ -11,6 +11,7 @@ use crate::policy::decide::Verdict;
 use crate::policy::scope::Choice;
 use crate::policy::{ceilings, reasons};
 use crate::reputation::evidence::Bounds;
+use crate::reputation::habits::Circumstances;
 use crate::reputation::sender::{Sender, Weight};
 use crate::reputation::templates::template_name;
 use crate::types::{Action, BlockKind, Evidence, Identity, Reason, SenderScope, Signal, Strength, Time};
@@ -214,7 +215,15 @@ fn subject(identity: &Identity) -> String {
 
 fn signals(weight: &Weight) -> Vec<Signal> {
     let mut signals = Vec::new();
-    for (name, value) in [("content", weight.content), ("listed link", weight.listed), ("recipients", weight.recipients)] {
+    let Circumstances { place, hour, logins } = weight.circumstances;
+    for (name, value) in [
+        ("content", weight.content),
+        ("listed link", weight.listed),
+        ("recipients", weight.recipients),
+        ("unusual network", place),
+        ("unusual hour", hour),
+        ("failed logins before", logins),
+    ] {
         if value != 0.0 {
             signals.push(Signal { name: name.into(), weight: value as f32 });
         }

@@ -51,6 +51,8 @@ fn facts<'a>(who: &'a Identity, n: u64, llr: f64, recipients: &'a [RecipientFact
         identity: who,
         recipients,
         fingerprint: crate::reputation::mix(n, 5),
+        origin: None,
+        failed_logins: 0,
         template: 0,
         llr,
         listed: 0.0,

@@ -192,6 +192,8 @@ impl Replay {
             identity: &who,
             recipients: &recipients,
             fingerprint: hash_text(name),
+            origin: None,
+            failed_logins: 0,
             template: message.template,
             llr: 0.0,
             probability: 0.5,

@@ -3,6 +3,7 @@
 pub mod baseline;
 pub mod evidence;
 pub mod group;
+pub mod habits;
 pub mod hasher;
 pub mod known;
 pub mod pool;

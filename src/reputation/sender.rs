@@ -2,6 +2,7 @@
 
 use super::baseline::{ALONE, Baseline, Class, Classes, Prior};
 use super::evidence::{self, Bounds, FLAG_NATS, cusum};
+use super::habits::{Circumstances, Habits, Setting};
 use super::known::Known;
 use super::table::Evict;
 use super::tuning::Tuning;
@@ -44,6 +45,8 @@ pub struct Sender {
     pub known: Known,
     /// What is usual for it.
     pub base: Baseline,
+    /// From where and when it sends.
+    habits: Habits,
     /// The detector's sums in nats; none is ever below zero.
     sums: Sums,
     /// Messages in its life that went and were learned from: what was held makes nobody less of a newcomer.
@@ -61,7 +64,7 @@ pub struct Sender {
     /// The message whose recipients were weighed last, and their evidence: one mailing in several transactions stays
     /// within the bound of one.
     #[serde(skip)]
-    last_message: (u64, f32),
+    last_message: (u32, f32),
 }
 
 /// The detector's sums, by what brought them up; what blocks is all of them together. Apart, since what speaks for one does
@@ -139,6 +142,8 @@ pub struct Weighing {
     pub known: u32,
     /// The same, new to the sender.
     pub new: u32,
+    /// From where and when it comes.
+    pub setting: Setting,
     /// Messages of the sender in the last hour, this one among them.
     pub in_hour: u32,
     /// External recipients in the last hour, those of this message among them, and the new ones of them.
@@ -154,6 +159,8 @@ pub struct Weight {
     pub listed: f64,
     /// By its recipients.
     pub recipients: f64,
+    /// By the circumstances in which flagged content comes.
+    pub circumstances: Circumstances,
     /// A mailing unlike the sender's past: a person should be asked.
     pub unusual: bool,
     /// A flag on somebody who hardly ever draws one, so that it says something of the client's other accounts ...
@@ -167,7 +174,7 @@ pub struct Weight {
 impl Weight {
     /// All of it.
     pub fn sum(&self) -> f64 {
-        self.content + self.listed + self.recipients
+        self.content + self.listed + self.recipients + self.circumstances.sum()
     }
 }
 
@@ -182,6 +189,7 @@ impl Sender {
             windows: Windows::default(),
             known: Known::default(),
             base: Baseline::default(),
+            habits: Habits::default(),
             sums: Sums { at: now, ..Sums::default() },
             messages: 0,
             last: now,
@@ -243,7 +251,8 @@ impl Sender {
         if class == Class::Bulk && !multi && ground.classes.is_some() {
             recipients = recipients.min((BULK_STRANGERS - f64::from(self.sums.recipients)).max(0.0));
         }
-        self.sums.content = cusum(self.sums.content.into(), whole) as f32;
+        let circumstances = self.circumstances(message, class, (borne_out * trust).min(whole), tuning);
+        self.sums.content = cusum(self.sums.content.into(), whole + circumstances.sum()) as f32;
         self.sums.recipients = cusum(self.sums.recipients.into(), recipients) as f32;
         if message.fresh && class == Class::Person {
             let sparse = evidence::sparse_content(&self.base, &prior, message.llr, ground.bounds.content);
@@ -258,7 +267,16 @@ impl Sender {
         let told = (flagged || (class == Class::Newcomer && message.llr > FLAG_NATS)) && share < TOLD;
         let usual = Class::Person.prior().flagged.0;
         let common = ground.classes.map_or(0.0, |c| (c.prior(Class::Person).flagged.0 / usual).ln().max(0.0));
-        Weight { content: alone, listed: whole - alone, recipients, unusual, telling, told, common }
+        Weight { content: alone, listed: whole - alone, recipients, circumstances, unusual, telling, told, common }
+    }
+
+    /// Place, hour and failed logins, no more than `most`: alone they never say anything. Only of persons: programs move from
+    /// host to host and send at all hours.
+    fn circumstances(&self, message: &Weighing, class: Class, most: f64, tuning: &Tuning) -> Circumstances {
+        if class != Class::Person || most <= 0.0 {
+            return Circumstances::default();
+        }
+        self.habits.weigh(self.messages, message.setting, tuning).at_most(most)
     }
 
     fn content(&self, llr: f64, strangers: f64, prior: &Prior, ground: &Ground<'_>) -> f64 {
@@ -286,9 +304,11 @@ impl Sender {
         let most = tuning.recipients_most;
         // Ordinary content does not bear strangers out: then even all of them together count as if nobody were new.
         let borne_out = if message.llr > FLAG_NATS { strangers.min(borne_out) } else { (strangers - most).clamp(-most, 0.0) };
-        let earlier = if self.last_message.0 == message.fingerprint { f64::from(self.last_message.1) } else { 0.0 };
+        // Half of the hash tells one message from the one before.
+        let fingerprint = message.fingerprint as u32;
+        let earlier = if self.last_message.0 == fingerprint { f64::from(self.last_message.1) } else { 0.0 };
         let whole = (earlier + borne_out).clamp(-most, most.max(borne_out));
-        self.last_message = (message.fingerprint, whole as f32);
+        self.last_message = (fingerprint, whole as f32);
         whole - earlier
     }
 
@@ -346,6 +366,7 @@ impl Sender {
         if message.fresh {
             self.messages = self.messages.saturating_add(1);
             self.base.learn_content(message.llr);
+            self.habits.learn(message.setting);
         }
         self.base.learn_recipients(message.known, message.new, message.in_hour);
     }

@@ -47,11 +47,30 @@ pub struct Tuning {
     pub template_floor: f64,
     /// Most that other accounts with the same text add to one sender's evidence; 0 = texts are not compared.
     pub template_hot: f64,
+    /// Most that a network unlike a person's past adds to flagged content ...
+    pub place_most: f64,
+    /// ... an hour of the day unlike it ...
+    pub hour_most: f64,
+    /// ... and several wrong passwords just before the login.
+    pub failed_logins_most: f64,
 }
 
 /// Kinds of evidence and rules that the detector can be measured without.
-pub const KINDS: [&str; 10] =
-    ["content", "recipients", "bounces", "mailing", "pool", "templates", "newcomer_bound", "bulk_bound", "volume", "fading"];
+pub const KINDS: [&str; 13] = [
+    "content",
+    "recipients",
+    "bounces",
+    "mailing",
+    "pool",
+    "templates",
+    "place",
+    "hour",
+    "failed_logins",
+    "newcomer_bound",
+    "bulk_bound",
+    "volume",
+    "fading",
+];
 
 impl Tuning {
     /// The same numbers with one of [`KINDS`] taken out; `None` for another name.
@@ -63,6 +82,9 @@ impl Tuning {
             "mailing" => self.mailing_recipients = 0.0,
             "pool" => self.pool_hot = 0.0,
             "templates" => self.template_hot = 0.0,
+            "place" => self.place_most = 0.0,
+            "hour" => self.hour_most = 0.0,
+            "failed_logins" => self.failed_logins_most = 0.0,
             "newcomer_bound" => self.newcomer_content = f64::INFINITY,
             "bulk_bound" => self.bulk_content = f64::INFINITY,
             "volume" => self.busy_messages = f64::INFINITY,
@@ -73,7 +95,7 @@ impl Tuning {
     }
 
     /// Every number with its key, its least and its greatest value.
-    pub fn keys(&mut self) -> [(&'static str, &mut f64, f64, f64); 21] {
+    pub fn keys(&mut self) -> [(&'static str, &mut f64, f64, f64); 24] {
         [
             ("watch_share", &mut self.watch_share, 0.1, 1.0),
             ("half_life_hours", &mut self.half_life_hours, 0.1, 10_000.0),
@@ -96,6 +118,9 @@ impl Tuning {
             ("pool_hot", &mut self.pool_hot, 0.0, 1000.0),
             ("template_floor", &mut self.template_floor, 0.0, 1000.0),
             ("template_hot", &mut self.template_hot, 0.0, 1000.0),
+            ("place_most", &mut self.place_most, 0.0, 100.0),
+            ("hour_most", &mut self.hour_most, 0.0, 100.0),
+            ("failed_logins_most", &mut self.failed_logins_most, 0.0, 100.0),
         ]
     }
 }
@@ -124,6 +149,9 @@ impl Default for Tuning {
             pool_hot: 10.0,
             template_floor: 1.5,
             template_hot: 10.0,
+            place_most: 1.0,
+            hour_most: 0.5,
+            failed_logins_most: 1.0,
         }
     }
 }

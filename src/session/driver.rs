@@ -384,7 +384,7 @@ mod tests {
 
     #[test]
     fn after_xclient_the_proxys_own_login_speaks_for_nobody() {
-        let login = Login { name: "proxy".into(), tenant: TenantId::new("acme"), may_send_as: vec![] };
+        let login = Login { name: "proxy".into(), tenant: TenantId::new("acme"), may_send_as: vec![], failed_before: 0 };
         let address: IpAddr = "192.0.2.1".parse().unwrap();
         let mut peer = Peer { address, client: None, login: Some(login), xclient_login: None, origin: None };
         let attribute = |name: &str, value: Option<&str>| (name.to_owned(), value.map(str::to_owned));

@@ -77,8 +77,12 @@ impl LoginGuard {
             .await
             .unwrap_or(false);
         let proven = account.filter(|account| good && account.role == Role::Smtp);
-        match proven.and_then(|a| a.tenant.map(|tenant| Login { name: a.name, tenant, may_send_as: a.may_send_as })) {
-            Some(login) => {
+        match proven
+            .and_then(|a| a.tenant.map(|tenant| Login { name: a.name, tenant, may_send_as: a.may_send_as, failed_before: 0 }))
+        {
+            Some(mut login) => {
+                let [_, by_name] = &keys;
+                login.failed_before = self.count(by_name, now);
                 self.forget(&keys);
                 LoginResult::Good(login)
             }

@@ -390,6 +390,8 @@ impl<'a> Tenant<'a> {
             identity,
             recipients: &self.hashes,
             fingerprint: mix(id.0, 0x6669_6e67),
+            origin: None,
+            failed_logins: 0,
             template: mail.template,
             llr: mail.llr,
             probability: 1.0 / (1.0 + (-mail.llr).exp()),
