@@ -5,6 +5,7 @@ use crate::config::settings::{BlockDuration, Suspicious, WhenExceeded};
 use crate::types::{BlockRef, Domain, OutcomeClass, Strength};
 use std::net::IpAddr;
 
+mod circumstances;
 mod detector;
 mod policies;
 mod templates;

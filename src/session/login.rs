@@ -77,14 +77,10 @@ impl LoginGuard {
             .await
             .unwrap_or(false);
         let proven = account.filter(|account| good && account.role == Role::Smtp);
-        match proven
-            .and_then(|a| a.tenant.map(|tenant| Login { name: a.name, tenant, may_send_as: a.may_send_as, failed_before: 0 }))
-        {
-            Some(mut login) => {
-                let [_, by_name] = &keys;
-                login.failed_before = self.count(by_name, now);
-                self.forget(&keys);
-                LoginResult::Good(login)
+        match proven.and_then(|a| a.tenant.map(|tenant| (a.name, tenant, a.may_send_as))) {
+            Some((name, tenant, may_send_as)) => {
+                let failed_before = self.forget(&keys, now);
+                LoginResult::Good(Login { name, tenant, may_send_as, failed_before })
             }
             None => {
                 self.failed(&keys, now);
@@ -116,11 +112,15 @@ impl LoginGuard {
         }
     }
 
-    fn forget(&self, keys: &[String]) {
+    /// Forgets what failed before a login that is proven; how often that name had failed.
+    fn forget(&self, keys: &[String; 2], now: Time) -> u32 {
+        let [_, by_name] = keys;
+        let failed = self.count(by_name, now);
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         for key in keys {
             failures.remove(key);
         }
+        failed
     }
 }
 
@@ -150,7 +150,9 @@ mod tests {
         guard.failed(&keys, Time(1));
         assert_eq!(guard.count("l alice", Time(2)), 2);
         assert_eq!(guard.count("l alice", Time(1).after(MEMORY)), 0);
-        guard.forget(&keys);
-        assert_eq!(guard.count("c 192.0.2.1", Time(2)), 0);
+        // Of the name: the client may have tried others.
+        guard.failed(&["c 192.0.2.1".to_owned()], Time(2));
+        assert_eq!(guard.forget(&keys, Time(3)), 2);
+        assert_eq!((guard.count("c 192.0.2.1", Time(3)), guard.forget(&keys, Time(3))), (0, 0));
     }
 }
