@@ -48,7 +48,7 @@ impl Bounds {
     /// The bounds of a sender of so many messages in the last day.
     #[must_use]
     pub fn for_volume(self, messages: u32, tuning: &Tuning) -> Self {
-        let more = (f64::from(messages) / tuning.busy_messages).max(1.0).ln();
+        let more = tuning.more_for_volume(messages);
         Self { block: self.block.map(|b| b + more), watch: self.watch + more, ..self }
     }
 

@@ -22,6 +22,7 @@ const TELLING: f64 = 0.02;
 const TOLD: f64 = 0.04;
 /// From this part of the most that the pool can say on, strangers are held whatever the content.
 const HOT: f64 = 0.8;
+const DAY: Duration = Duration::from_secs(86_400);
 /// Most that the strangers among the single recipients of a bulk sender say together, in nats: enough to hold a flagged mailing
 /// to an imported list, too little to block it with one bounce.
 const BULK_STRANGERS: f64 = 6.5;
@@ -248,8 +249,10 @@ impl Sender {
         let strangers = if message.llr > FLAG_NATS && strangers > 0.0 { strangers * trust } else { strangers };
         let borne_out = evidence::corroboration(message.llr, news, ground.bounds.content);
         let mut recipients = self.recipients(message, strangers, borne_out, tuning);
-        if class == Class::Bulk && !multi && ground.classes.is_some() {
-            recipients = recipients.min((BULK_STRANGERS - f64::from(self.sums.recipients)).max(0.0));
+        if class == Class::Bulk && !multi && ground.classes.is_some() && recipients > 0.0 {
+            // The bounds rise with its volume, and so does this: a mailing that is held stays held.
+            let most = BULK_STRANGERS + tuning.more_for_volume(self.windows.sum(now, DAY).messages);
+            recipients = recipients.min((most - f64::from(self.sums.recipients)).max(0.0));
         }
         let circumstances = self.circumstances(message, class, (borne_out * trust).min(whole), tuning);
         self.sums.content = cusum(self.sums.content.into(), whole + circumstances.sum()) as f32;

@@ -94,6 +94,11 @@ impl Tuning {
         Some(self)
     }
 
+    /// By how many nats the bounds of a sender of so many messages in the last day are higher.
+    pub fn more_for_volume(&self, messages: u32) -> f64 {
+        (f64::from(messages) / self.busy_messages).max(1.0).ln()
+    }
+
     /// Every number with its key, its least and its greatest value.
     pub fn keys(&mut self) -> [(&'static str, &mut f64, f64, f64); 24] {
         [
