@@ -2,7 +2,9 @@
 //! kinds of attack. It is fed to the relay's own judge, without JSON between, and to simple detectors beside it.
 
 pub mod attack;
+pub mod content;
 pub mod events;
+pub mod mailbag;
 pub mod people;
 pub mod references;
 pub mod report;
@@ -14,8 +16,9 @@ use crate::judge::{MessageFacts, RecipientFacts};
 use crate::reputation::mix;
 use crate::types::{Action, Block, Domain, Identity, MessageId, OutcomeClass, Reason, SenderKey, Strength, TenantId, Time};
 use attack::Kind;
+use content::Content;
 use events::Events;
-use people::{Class, DAY, Mail, Mails, Quality, Sender, To};
+use people::{Class, DAY, Mail, Mails, Sender, To};
 use references::References;
 use report::{Campaign, Report};
 use rng::Rng;
@@ -52,8 +55,8 @@ pub struct Plan {
     pub tenants: u64,
     /// Campaigns per attack and seed.
     pub campaigns: u64,
-    /// Quality of the classifier.
-    pub quality: Quality,
+    /// Content of mail; tenants take turns. Without any there is no mail.
+    pub contents: Vec<Content>,
     /// The simple detectors run too.
     pub references: bool,
     /// Every false block and hold is told with its proof.
@@ -110,7 +113,9 @@ fn turn(next: &AtomicUsize, tenants: &[(u64, u64)]) -> Option<(usize, (u64, u64)
 /// The life of one tenant, and the attacks on it.
 fn run_tenant(settings: &Arc<Settings>, plan: &Plan, seed: u64, number: u64, events: &mut Option<&mut Events<'_>>) -> Report {
     let mut report = Report::default();
-    let mut tenant = Tenant::new(settings, seed, number, plan);
+    let turn = seed.wrapping_add(number).checked_rem(plan.contents.len() as u64).unwrap_or_default();
+    let Some(content) = plan.contents.get(turn as usize) else { return report };
+    let mut tenant = Tenant::new(settings, seed, number, plan, content);
     for day in 0..plan.days {
         tenant.day(FIRST_DAY + day, &mut report, events);
     }
@@ -146,6 +151,7 @@ type Answer = (i64, u64, u32, u64, bool);
 
 struct Tenant<'a> {
     plan: &'a Plan,
+    content: Content,
     engine: Engine,
     rng: Rng,
     id: TenantId,
@@ -174,9 +180,10 @@ struct Due {
 }
 
 impl<'a> Tenant<'a> {
-    fn new(settings: &Arc<Settings>, seed: u64, number: u64, plan: &'a Plan) -> Self {
+    fn new(settings: &Arc<Settings>, seed: u64, number: u64, plan: &'a Plan, content: &Content) -> Self {
         let mut tenant = Self {
             plan,
+            content: content.clone(),
             engine: Engine::new(Arc::clone(settings)),
             rng: Rng::new(seed, number),
             id: TenantId::new(&format!("tenant{seed}-{number}")),
@@ -207,7 +214,7 @@ impl<'a> Tenant<'a> {
     fn make(&mut self, class: Class, born: i64) -> Sender {
         let number = self.next_number;
         self.next_number += 1;
-        Sender::new(class, number, born, self.plan.quality, &mut self.rng)
+        Sender::new(class, number, born, &self.content, &mut self.rng)
     }
 
     fn identity(&self, sender: &Sender, outside: u64) -> Arc<Identity> {
@@ -249,7 +256,7 @@ impl<'a> Tenant<'a> {
         let mut mails = std::mem::take(&mut self.mails);
         mails.clear();
         for (who, sender) in (0_u32..).zip(&mut self.senders) {
-            sender.day(day, who, self.plan.quality, &mut self.rng, &mut mails);
+            sender.day(day, who, &self.content, &mut self.rng, &mut mails);
         }
         mails.mails.sort_by_key(|m| m.time);
         let started = report::Stopwatch::start();
@@ -426,13 +433,13 @@ impl<'a> Tenant<'a> {
         let mut bad = Mails::default();
         let mut own = Mails::default();
         if let (true, Some(victim)) = (days > 0, victims.first_mut()) {
-            attack::preparation(day * DAY, days, victim, self.plan.quality, &mut self.rng, &mut own);
+            attack::preparation(day * DAY, days, victim, &self.content, &mut self.rng, &mut own);
         }
-        attack::mails(kind, start, &mut victims, self.plan.quality, &mut self.rng, &mut bad);
+        attack::mails(kind, start, &mut victims, &self.content, &mut self.rng, &mut bad);
         let end = bad.mails.last().map_or(start, |m| m.time);
         for (who, victim) in (0_u32..).zip(&mut victims) {
             for d in day..=end.div_euclid(DAY) {
-                victim.day(d, who, self.plan.quality, &mut self.rng, &mut own);
+                victim.day(d, who, &self.content, &mut self.rng, &mut own);
             }
         }
         let campaign = self.story(kind, start, &bad, own, &identities, &mut references);
@@ -528,8 +535,8 @@ mod tests {
     use crate::replay::reader;
 
     fn plan() -> Plan {
-        let quality = Quality { tpr: 0.98, fpr: 0.001 };
-        Plan { seeds: vec![7], days: 1, tenants: 1, campaigns: 0, quality, references: false, cases: false, attacks: vec![] }
+        let contents = vec![Content::Drawn(people::Quality { tpr: 0.98, fpr: 0.001 })];
+        Plan { seeds: vec![7], days: 1, tenants: 1, campaigns: 0, contents, references: false, cases: false, attacks: vec![] }
     }
 
     #[test]
