@@ -101,7 +101,9 @@ impl Pool {
 /// A ham message.
 struct Ham {
     author: u64,
+    /// It tells how to unsubscribe. So do posts to lists, but their authors also answer others.
     bulk: bool,
+    answer: bool,
     report: bool,
     /// Of the half that is learned.
     learned: bool,
@@ -196,10 +198,13 @@ fn read(folders: &[PathBuf], scorer: &Scorer) -> Result<Mailbag, String> {
 fn ham(raw: &[u8], extractor: &Extractor, scorer: &Scorer) -> Ham {
     let header = identity::read_headers(raw, None, FIELDS);
     let author = header.from.map(|from| from.key()).unwrap_or_default();
-    let unsubscribe = b"unsubscribe";
+    let has = |part: &[u8], words: &[u8]| part.windows(words.len()).any(|w| w.eq_ignore_ascii_case(words));
+    let end = raw.windows(2).position(|w| w == b"\n\n" || w == b"\n\r").unwrap_or(raw.len());
+    let fields = raw.get(..end).unwrap_or_default();
     Ham {
         author: stable_hash(&[author.as_bytes()]),
-        bulk: raw.windows(unsubscribe.len()).any(|w| w.eq_ignore_ascii_case(unsubscribe)),
+        bulk: has(raw, b"unsubscribe"),
+        answer: [&b"\nIn-Reply-To:"[..], b"\nReferences:", b"\nSubject: Re:"].iter().any(|field| has(fields, field)),
         report: extractor.facts().1,
         learned: false,
         lesson: Lesson::new(scorer.model(), extractor.sample()),
@@ -270,8 +275,8 @@ fn pool(bag: &Mailbag, tenant: &Corpus, scorer: &Scorer, learned: bool) -> Pool 
         pool.reports.extend(corpus.ham.iter().filter(|h| h.report && !h.learned).map(|h| llr(&h.lesson)));
         for messages in authors(&corpus.ham) {
             let judged: Vec<f32> = messages.iter().filter(|h| !h.learned).map(|h| llr(&h.lesson)).collect();
-            let bulk = messages.iter().filter(|h| h.bulk).count() * 2 > messages.len();
-            // Whose mail can be unsubscribed from is no person.
+            let offers = messages.iter().filter(|h| h.bulk).count() * 2 > messages.len();
+            let bulk = offers && !messages.iter().any(|h| h.answer);
             if own && !bulk && messages.len() >= AUTHOR_MESSAGES {
                 pool.authors.push(judged.clone());
             }
