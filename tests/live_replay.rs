@@ -274,12 +274,14 @@ impl Door {
 
     /// An outcome that opens a block does so a moment after it was traced.
     fn blocked_if_due(&self, address: &str) {
-        until("the block", || {
-            let (status, sender) = self.http(&format!("/api/v1/senders/{address}"));
-            let number = |key: &str| sender[key].as_f64().unwrap_or_default();
-            let due = status == 200 && number("evidence_nats") >= number("block_at_nats");
-            (!due || sender["standing"] == "blocked").then_some(())
-        });
+        until("the block", || (!self.is_due(address)).then_some(()));
+    }
+
+    /// Whether the evidence against a sender is enough for a block, and none is there.
+    fn is_due(&self, address: &str) -> bool {
+        let (status, sender) = self.http(&format!("/api/v1/senders/{address}"));
+        let number = |key: &str| sender[key].as_f64().unwrap_or_default();
+        status == 200 && number("evidence_nats") >= number("block_at_nats") && sender["standing"] != "blocked"
     }
 
     /// Blocks in the order in which they were opened: subject, reason, opened at.
@@ -321,13 +323,16 @@ struct Live {
 }
 
 impl Live {
-    /// Sets the clock, and waits until the blocks whose end has come are taken down.
+    /// Sets the clock, and waits until the blocks whose end has come are taken down and what they were for is forgiven.
     fn at(&self, seconds: i64) {
         self.clock.0.store(Time::from_secs(START + seconds).0, Ordering::SeqCst);
-        until("blocks end", || {
-            let over = |b: &Value| b["until"].as_str().and_then(Time::parse_rfc3339).is_some_and(|t| t <= self.clock.now());
-            (!self.door.items("/api/v1/blocks?state=active&limit=100").iter().any(over)).then_some(())
-        });
+        let active = || self.door.items("/api/v1/blocks?state=active&limit=100");
+        let over = |b: &Value| b["until"].as_str().and_then(Time::parse_rfc3339).is_some_and(|t| t <= self.clock.now());
+        for block in active().into_iter().filter(over) {
+            until("the block ends", || (!active().iter().any(|b| b["ref"] == block["ref"])).then_some(()));
+            let (path, none) = (format!("/api/v1/senders/{}", text(&block, "subject")), json!(0.0));
+            until("its evidence is forgiven", || (self.door.http(&path).1["evidence_nats"] == none).then_some(()));
+        }
     }
 
     /// Hands in one message, waits until all that follows from it is known, and notes all of it.
