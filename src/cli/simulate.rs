@@ -61,7 +61,7 @@ pub struct SimulateArgs {
     /// Score real mail by this model, such as one that was trained without the corpora of --mail.
     #[arg(long, value_name = "FILE", requires = "mail")]
     model: Option<PathBuf>,
-    /// Also write the ordinary mail as events for `outgate replay`.
+    /// Also write the ordinary mail as events for `outgate replay`, and behind it one campaign of each attack.
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
 }

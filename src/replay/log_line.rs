@@ -30,6 +30,8 @@ pub struct Judged {
     pub is_report: bool,
     /// Hash over Message-ID and body.
     pub fingerprint: u64,
+    /// Fingerprint of its text; 0 = not told.
+    pub template: u64,
     /// What was done with it.
     pub done: Action,
 }
@@ -88,6 +90,8 @@ struct Line<'a> {
     report: bool,
     #[serde(borrow, default)]
     fingerprint: Cow<'a, str>,
+    #[serde(borrow, default)]
+    template: Cow<'a, str>,
     #[serde(borrow, default)]
     to_hashes: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -156,6 +160,7 @@ fn judged(line: &Line<'_>) -> Result<Judged, String> {
         octets: line.octets,
         is_report: line.report,
         fingerprint: u64::from_str_radix(&line.fingerprint, 16).map_err(|_| "fingerprint is no hash".to_owned())?,
+        template: u64::from_str_radix(&line.template, 16).unwrap_or_default(),
         done: line.action.ok_or_else(|| need("action"))?,
     })
 }
@@ -175,7 +180,7 @@ mod tests {
         parse(line.as_bytes()).expect("a line of the log")
     }
 
-    const JUDGED: &str = r#"{"time":"2026-11-22T14:00:00.007Z","level":"INFO","event":"judged","id":"0000000000001","tenant":"acme","sender":"alice@acme.example","key":"acme:alice@acme.example","domain":"acme.example","strength":"asserted","foreign":false,"client":"192.0.2.7","action":"accept","reason":"clean","llr":-1.25,"listed":0,"octets":10,"report":false,"fingerprint":"0000000000000abc","to_hashes":"000000000000000100000000000000ff","internal_hashes":"0000000000000003"}"#;
+    const JUDGED: &str = r#"{"time":"2026-11-22T14:00:00.007Z","level":"INFO","event":"judged","id":"0000000000001","tenant":"acme","sender":"alice@acme.example","key":"acme:alice@acme.example","domain":"acme.example","strength":"asserted","foreign":false,"client":"192.0.2.7","action":"accept","reason":"clean","llr":-1.25,"listed":0,"octets":10,"report":false,"fingerprint":"0000000000000abc","template":"00000000000000ff","to_hashes":"000000000000000100000000000000ff","internal_hashes":"0000000000000003"}"#;
 
     #[test]
     fn a_judgement_gives_back_what_the_judge_was_told() {
@@ -188,7 +193,7 @@ mod tests {
             judged.recipients.iter().map(|r| (r.hash, r.internal)).collect::<Vec<_>>(),
             [(1, false), (255, false), (3, true)]
         );
-        assert_eq!((judged.llr, judged.fingerprint, judged.done), (-1.25, 0xabc, Action::Accept));
+        assert_eq!((judged.llr, judged.fingerprint, judged.template, judged.done), (-1.25, 0xabc, 255, Action::Accept));
         // Cut off at the bound of a value.
         let cut = JUDGED.replace("00000000000000ff\"", "0000\u{2026}\"");
         let What::Judged(judged) = self::event(&cut).expect("an event").what else { panic!("a judgement") };

@@ -219,6 +219,7 @@ impl Replay {
             identity: &who,
             recipients: &judged.recipients,
             fingerprint: judged.fingerprint,
+            template: judged.template,
             llr: judged.llr,
             listed: judged.listed,
             probability: 1.0 / (1.0 + (-judged.llr).exp()),

@@ -112,6 +112,7 @@ pub fn judged(facts: &MessageFacts<'_>, action: Action, reason: Reason) {
         octets = facts.octets,
         report = facts.is_report,
         fingerprint = format!("{:016x}", facts.fingerprint),
+        template = format!("{:016x}", facts.template),
         to_hashes = hashes(false),
         internal_hashes = hashes(true),
     );

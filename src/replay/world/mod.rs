@@ -65,8 +65,8 @@ pub struct Plan {
     pub attacks: Vec<Kind>,
 }
 
-/// Runs the plan; the ordinary mail also goes to `events`. Tenants are worlds of their own, so they are shared out to as many
-/// threads as there are cores, unless their events are to be written in order.
+/// Runs the plan; the ordinary mail also goes to `events`, and behind it one campaign of each attack. Tenants are worlds of
+/// their own, so they are shared out to as many threads as there are cores, unless their events are to be written in order.
 pub fn run(settings: &Arc<Settings>, plan: &Plan, mut events: Option<&mut Events<'_>>) -> Report {
     let tenants: Vec<(u64, u64)> = plan.seeds.iter().flat_map(|seed| (0..plan.tenants).map(|n| (*seed, n))).collect();
     let mut report = Report::default();
@@ -130,6 +130,9 @@ fn run_tenant(settings: &Arc<Settings>, plan: &Plan, seed: u64, number: u64, eve
             report.campaigns.push(campaign);
         }
     }
+    if events.is_some() && !plan.attacks.is_empty() {
+        tenant.written_campaigns(&mut report, events);
+    }
     report
 }
 
@@ -148,6 +151,9 @@ fn recipient_hash(address: u64) -> u64 {
 
 /// An answer to a campaign's message: time, message, account, address, unknown user.
 type Answer = (i64, u64, u32, u64, bool);
+
+/// How a campaign went, and the blocks it left.
+type Told = (Campaign, Vec<Arc<Block>>);
 
 struct Tenant<'a> {
     plan: &'a Plan,
@@ -304,7 +310,7 @@ impl<'a> Tenant<'a> {
         self.engine.advance(Time(mail.time));
         let ruling = self.judge(id, &identity, to, mail);
         if let Some(events) = events {
-            events.message(mail, id, &identity, to, ruling.0);
+            events.message(mail, id, &identity, to, ruling.0, None);
         }
         if let Some(block) = &ruling.1 {
             if self.count(who, 0, day) {
@@ -412,22 +418,61 @@ impl<'a> Tenant<'a> {
         (ruling.action, ruling.opened, ruling.reason)
     }
 
+    /// One campaign of each attack for those who read the events: one after the other from the first day on which accounts
+    /// have a history, each from accounts of its own, and none is put back or released.
+    fn written_campaigns(&mut self, report: &mut Report, events: &mut Option<&mut Events<'_>>) {
+        let mut day = FIRST_DAY + self.plan.days.max(2 * COLD_DAYS + 1);
+        while !self.outcomes.is_empty() {
+            self.outcome(day, report, events);
+        }
+        let mut used: Vec<usize> = Vec::new();
+        for kind in &self.plan.attacks {
+            let places = self.victims(*kind, day, &used);
+            let (_, last) = self.tell(*kind, day, &places, events);
+            used.extend(places);
+            day = last.div_euclid(DAY) + 1;
+        }
+    }
+
     /// One campaign from accounts with a history, on the day after the last; everything is put back afterwards.
     fn campaign(&mut self, kind: Kind, day: i64) -> Campaign {
+        let places = self.victims(kind, day, &[]);
+        let identities = self.accounts(kind, &places);
+        let fork = self.engine.judge().fork(identities.iter().map(|i| &**i));
+        let begun = self.engine.now();
+        let ((campaign, open), _) = self.tell(kind, day, &places, &mut None);
+        for block in open {
+            self.engine.release(&block);
+        }
+        self.engine.judge().put_back(&fork);
+        self.engine.rewind(begun);
+        campaign
+    }
+
+    /// Accounts of persons with a history, none of them `used`.
+    fn victims(&mut self, kind: Kind, day: i64, used: &[usize]) -> Vec<usize> {
         let mut places: Vec<usize> = Vec::new();
         while places.len() < kind.accounts() {
             let who = self.rng.below(900) as usize;
-            if !places.contains(&who) && self.senders.get(who).is_some_and(|s| day - s.born > 2 * COLD_DAYS) {
+            let taken = places.contains(&who) || used.contains(&who);
+            if !taken && self.senders.get(who).is_some_and(|s| day - s.born > 2 * COLD_DAYS) {
                 places.push(who);
             }
         }
-        let mut victims: Vec<Sender> = places.iter().filter_map(|p| self.senders.get(*p).cloned()).collect();
+        places
+    }
+
+    /// Those accounts as the attack uses them.
+    fn accounts(&self, kind: Kind, places: &[usize]) -> Vec<Arc<Identity>> {
         let known = places.iter().filter_map(|p| self.identities.get(*p));
-        let identities: Vec<Arc<Identity>> =
-            (0_u8..).zip(known).map(|(n, who)| behind(kind.clients(), usize::from(n), who)).collect();
+        known.enumerate().map(|(n, who)| behind(kind.clients(), n, who)).collect()
+    }
+
+    /// Tells one campaign; what came of it with the blocks that stand, and when its last message came.
+    fn tell(&mut self, kind: Kind, day: i64, places: &[usize], events: &mut Option<&mut Events<'_>>) -> (Told, i64) {
+        let mut victims: Vec<Sender> = places.iter().filter_map(|p| self.senders.get(*p).cloned()).collect();
+        let identities = self.accounts(kind, places);
         let mut references: Vec<References> = places.iter().filter_map(|p| self.references.get(*p).cloned()).collect();
-        let fork = self.engine.judge().fork(identities.iter().map(|i| &**i));
-        let begun = self.engine.now();
         let days = kind.preparation_days();
         let start = (day + days) * DAY + self.rng.between(8.0, 16.0) as i64 * 3_600_000;
         let mut bad = Mails::default();
@@ -442,13 +487,11 @@ impl<'a> Tenant<'a> {
                 victim.day(d, who, &self.content, &mut self.rng, &mut own);
             }
         }
-        let campaign = self.story(kind, start, &bad, own, &identities, &mut references);
-        self.engine.judge().put_back(&fork);
-        self.engine.rewind(begun);
-        campaign
+        (self.story(kind, start, &bad, own, &identities, &mut references, events), end)
     }
 
     /// Tells one campaign to judge and references, the owner's mail between.
+    #[expect(clippy::too_many_arguments, reason = "all of it is the story")]
     fn story(
         &mut self,
         kind: Kind,
@@ -457,7 +500,8 @@ impl<'a> Tenant<'a> {
         own: Mails,
         who: &[Arc<Identity>],
         references: &mut [References],
-    ) -> Campaign {
+        events: &mut Option<&mut Events<'_>>,
+    ) -> Told {
         let mut all: Vec<(bool, Mail)> = own.mails.iter().map(|m| (false, *m)).collect();
         all.extend(bad.mails.iter().map(|m| (true, *m)));
         all.sort_by_key(|(_, m)| m.time);
@@ -475,6 +519,9 @@ impl<'a> Tenant<'a> {
                 }
                 dues.pop();
                 self.engine.advance(Time(time));
+                if let Some(events) = events {
+                    events.outcome(time, MessageId(id), &To { address, new: true, bounces: bounced });
+                }
                 let class = if bounced { OutcomeClass::UnknownUser } else { OutcomeClass::Delivered };
                 let account = place as usize;
                 if let Some(identity) = who.get(account)
@@ -498,6 +545,9 @@ impl<'a> Tenant<'a> {
             let id = self.next_id(mail.time);
             self.engine.advance(Time(mail.time));
             let (action, block, _) = self.judge(id, &identity, to, &mail);
+            if let Some(events) = events {
+                events.message(&mail, id, &identity, to, action, is_bad.then_some(kind));
+            }
             if let Some(block) = block {
                 campaign.blocked(account, mail.time - start);
                 open.push(block);
@@ -522,10 +572,7 @@ impl<'a> Tenant<'a> {
                 }
             }
         }
-        for block in open {
-            self.engine.release(&block);
-        }
-        campaign
+        (campaign, open)
     }
 }
 
@@ -544,21 +591,30 @@ mod tests {
         let settings = Arc::new(reader::detector_alone());
         let mut written = Vec::new();
         let mut events = Events::new(&mut written);
-        run(&settings, &plan(), Some(&mut events));
+        let attacks = vec![Kind::Blast, Kind::Lateral];
+        run(&settings, &Plan { attacks, ..plan() }, Some(&mut events));
         events.finish().expect("memory");
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let summary = reader::run((*settings).clone(), &mut &written[..], &mut out, &mut err).expect("memory");
         assert_eq!((summary.errors, summary.unknown), (0, 0));
+        fn lines(text: &[u8]) -> impl Iterator<Item = &str> {
+            std::str::from_utf8(text).expect("text").lines()
+        }
         let actions = |text: &[u8], key: &str| -> Vec<(String, String)> {
-            let lines = std::str::from_utf8(text)
-                .expect("text")
-                .lines()
-                .map(|l| serde_json::from_str::<serde_json::Value>(l).expect("JSON"));
+            let lines = lines(text).map(|l| serde_json::from_str::<serde_json::Value>(l).expect("JSON"));
             lines.filter_map(|l| Some((l["id"].as_str()?.to_owned(), l[key].as_str()?.to_owned()))).collect()
         };
         let (simulated, replayed) = (actions(&written, "decided"), actions(&out, "action"));
         assert!(simulated.len() > 20_000 && simulated.iter().any(|(_, a)| a == "high_risk"), "{}", simulated.len());
         assert_eq!(simulated, replayed);
+        // The campaigns stand behind the ordinary mail, marked.
+        let of = |kind: &str| {
+            let marked: Vec<&str> = lines(&written).filter(|l| l.contains(&format!("\"attack\":\"{kind}\""))).collect();
+            (marked.len(), marked.iter().filter(|l| l.contains("\"decided\":\"accept\"")).count())
+        };
+        let (blast, lateral) = (of("blast"), of("lateral"));
+        assert_eq!((blast.0, lateral.0), (600, 50));
+        assert!(blast.1 < 30 && lateral.1 < 30, "{blast:?} {lateral:?}");
     }
 
     #[test]
