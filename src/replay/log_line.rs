@@ -32,6 +32,10 @@ pub struct Judged {
     pub fingerprint: u64,
     /// Fingerprint of its text; 0 = not told.
     pub template: u64,
+    /// Where its author was, as far as it is known.
+    pub origin: Option<IpAddr>,
+    /// Wrong passwords shortly before the login.
+    pub failed_logins: u32,
     /// What was done with it.
     pub done: Action,
 }
@@ -92,6 +96,10 @@ struct Line<'a> {
     fingerprint: Cow<'a, str>,
     #[serde(borrow, default)]
     template: Cow<'a, str>,
+    #[serde(borrow, default)]
+    origin: Cow<'a, str>,
+    #[serde(default)]
+    failed_logins: u32,
     #[serde(borrow, default)]
     to_hashes: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -161,6 +169,8 @@ fn judged(line: &Line<'_>) -> Result<Judged, String> {
         is_report: line.report,
         fingerprint: u64::from_str_radix(&line.fingerprint, 16).map_err(|_| "fingerprint is no hash".to_owned())?,
         template: u64::from_str_radix(&line.template, 16).unwrap_or_default(),
+        origin: line.origin.parse().ok(),
+        failed_logins: line.failed_logins,
         done: line.action.ok_or_else(|| need("action"))?,
     })
 }

@@ -220,6 +220,8 @@ impl Replay {
             recipients: &judged.recipients,
             fingerprint: judged.fingerprint,
             template: judged.template,
+            origin: judged.origin,
+            failed_logins: judged.failed_logins,
             llr: judged.llr,
             listed: judged.listed,
             probability: 1.0 / (1.0 + (-judged.llr).exp()),

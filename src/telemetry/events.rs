@@ -105,6 +105,8 @@ pub fn judged(facts: &MessageFacts<'_>, action: Action, reason: Reason) {
         strength = identity.strength.as_str(),
         foreign = identity.foreign,
         client = %identity.client,
+        origin = %OrEmpty(facts.origin),
+        failed_logins = facts.failed_logins,
         action = action.as_str(),
         reason = reason.as_str(),
         llr = facts.llr,

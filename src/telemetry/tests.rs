@@ -111,6 +111,8 @@ fn a_judgement_is_a_line_of_json_only_and_names_its_recipients_by_hashes() {
         recipients: &recipients,
         fingerprint: 0xabc,
         template: 7,
+        origin: None,
+        failed_logins: 0,
         llr: -1.25,
         listed: 0.0,
         probability: 0.25,
