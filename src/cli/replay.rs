@@ -7,7 +7,7 @@ use serde_json::json;
 use std::io::{BufReader, BufWriter, Write};
 use std::process::ExitCode;
 
-/// `outgate replay [--config FILE] [--summary]`, events as JSON lines on standard input.
+/// `outgate replay [--config FILE] [--summary]`, events as JSON lines on standard input, or the relay's own log in JSON.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
     /// Configuration; without it the detector alone decides, without ceilings and without the rule of the spam rate.
@@ -62,8 +62,10 @@ fn line(summary: &Summary) -> serde_json::Value {
             (policy.clone(), told)
         })
         .collect();
+    let changed: Vec<_> =
+        summary.changed.iter().map(|((done, now), messages)| json!({ "done": done, "now": now, "messages": messages })).collect();
     json!({
-        "event": "summary", "messages": counts(summary.actions), "shadow": shadows,
+        "event": "summary", "messages": counts(summary.actions), "shadow": shadows, "changed": changed,
         "answers": summary.answers, "unknown_ids": summary.unknown, "errors": summary.errors, "blocks": blocks,
     })
 }

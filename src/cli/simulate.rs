@@ -4,10 +4,13 @@ use super::ConfigFile;
 use crate::config::Settings;
 use crate::replay::reader;
 use crate::replay::world::attack::Kind;
+use crate::replay::world::content::Content;
 use crate::replay::world::events::Events;
 use crate::replay::world::people::Quality;
-use crate::replay::world::{self, Plan};
+use crate::replay::world::{self, Plan, mailbag};
 use crate::reputation::tuning;
+use crate::score::Scorer;
+use crate::score::model::Model;
 use clap::Args;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -51,7 +54,14 @@ pub struct SimulateArgs {
     /// Tell every false block and hold with its proof.
     #[arg(long)]
     cases: bool,
-    /// Also write the ordinary mail as events for `outgate replay`.
+    /// Real mail instead of drawn LLRs: corpora, or folders of them, with an `index` of lines `spam PATH` or `ham PATH`. Tables
+    /// for the shipped model as it comes, and adapted to half of each tenant's mail.
+    #[arg(long, value_name = "DIR", value_delimiter = ',', conflicts_with = "grid")]
+    mail: Vec<PathBuf>,
+    /// Score real mail by this model, such as one that was trained without the corpora of --mail.
+    #[arg(long, value_name = "FILE", requires = "mail")]
+    model: Option<PathBuf>,
+    /// Also write the ordinary mail as events for `outgate replay`, and behind it one campaign of each attack.
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
 }
@@ -96,44 +106,64 @@ pub fn run(args: &SimulateArgs) -> ExitCode {
     }
 }
 
-fn simulate(args: &SimulateArgs, settings: &Arc<Settings>) -> std::io::Result<()> {
+/// What the mail of one table says, and how it is called.
+type Titled = (String, Vec<Content>);
+
+fn contents(args: &SimulateArgs) -> Result<Vec<Titled>, String> {
+    if args.mail.is_empty() {
+        let drawn = |q: &Quality| (format!("TPR {} / FPR {}", q.tpr, q.fpr), vec![Content::Drawn(*q)]);
+        return Ok(args.grid.iter().map(drawn).collect());
+    }
+    let scorer = match &args.model {
+        Some(path) => {
+            let file = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+            Scorer::new(Model::from_bytes(&file).map_err(|e| format!("{}: {e}", path.display()))?)
+        }
+        None => Scorer::shipped()?,
+    };
+    let scored = mailbag::load(&args.mail, &scorer)?;
+    let titled = |how: &str, contents: Vec<Content>| {
+        let of =
+            |content: &Content| if let Content::Real(pool) = content { format!("\n{}", pool.summary()) } else { String::new() };
+        (format!("Real mail, {how}{}\n", contents.iter().map(of).collect::<String>()), contents)
+    };
+    Ok(vec![titled("cold", scored.cold), titled("adapted", scored.adapted)])
+}
+
+fn simulate(args: &SimulateArgs, settings: &Arc<Settings>) -> Result<(), std::io::Error> {
+    let contents = contents(args).map_err(std::io::Error::other)?;
     if args.without.is_empty() {
-        return tables(args, settings, "");
+        return tables(args, settings, &contents, "");
     }
     for kind in &args.without {
         let Some(detector) = settings.detector.without(kind) else { continue };
-        tables(args, &Arc::new(Settings { detector, ..Settings::clone(settings) }), &format!(" without {kind}"))?;
+        let settings = Arc::new(Settings { detector, ..Settings::clone(settings) });
+        tables(args, &settings, &contents, &format!(" without {kind}"))?;
     }
     Ok(())
 }
 
-/// A table for each point of quality.
-fn tables(args: &SimulateArgs, settings: &Arc<Settings>, how: &str) -> std::io::Result<()> {
+/// A table for each kind of content.
+fn tables(args: &SimulateArgs, settings: &Arc<Settings>, contents: &[Titled], how: &str) -> std::io::Result<()> {
     let Seeds(first, last) = args.seeds;
     let seeds = last - first + 1;
     let per_tenant = SENDERS * args.days.unsigned_abs();
     let mut file = args.events.as_ref().map(File::create).transpose()?.map(BufWriter::new);
     let mut events = file.as_mut().map(|f| Events::new(f));
-    for quality in &args.grid {
+    for (title, contents) in contents {
         let plan = Plan {
             seeds: (first..=last).collect(),
             days: args.days,
             tenants: (args.sender_days / seeds).div_ceil(per_tenant).max(1),
             campaigns: args.campaigns.div_ceil(seeds),
-            quality: *quality,
+            contents: contents.clone(),
             references: args.references,
             cases: args.cases,
             attacks: if args.attacks.is_empty() { Kind::ALL.to_vec() } else { args.attacks.clone() },
         };
         let report = world::run(settings, &plan, events.as_mut());
         let mut out = std::io::stdout().lock();
-        writeln!(
-            out,
-            "TPR {} / FPR {}, seeds {first}-{last}{how}\n\n{}",
-            quality.tpr,
-            quality.fpr,
-            report.text(args.references)
-        )?;
+        writeln!(out, "{title}, seeds {first}-{last}{how}\n\n{}", report.text(args.references))?;
     }
     events.map_or(Ok(()), Events::finish)
 }

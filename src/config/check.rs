@@ -320,6 +320,7 @@ fn log(s: Section<'_, '_>) -> Log {
         format: s.get("format", LogFormat::Text, |v| one_of(v, &[("text", LogFormat::Text), ("json", LogFormat::Json)])),
         level: s.get("level", "info", |v| one_of(v, &levels)).to_owned(),
         subjects: s.get("subjects", false, boolean),
+        judgements: s.get("judgements", true, boolean),
     };
     s.finish();
     log

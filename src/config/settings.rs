@@ -403,4 +403,6 @@ pub struct Log {
     pub level: String,
     /// Subject lines in the log (off: they are the sender's private matter).
     pub subjects: bool,
+    /// In JSON: a line per message of what the judge was told, recipients as hashes, for `outgate replay`.
+    pub judgements: bool,
 }

@@ -274,4 +274,5 @@ fn surroundings(out: &mut Out, s: &Settings) {
     out.text("format", if s.log.format == LogFormat::Json { "json" } else { "text" });
     out.text("level", &s.log.level);
     out.raw("subjects", s.log.subjects);
+    out.raw("judgements", s.log.judgements);
 }

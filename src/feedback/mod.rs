@@ -255,7 +255,7 @@ impl Feedback {
             let (_, class) = outcome(&Verdict { step: Step::Dot, reply: fate.reply.clone(), lost: false });
             let hash = stable_hash(&[address.key().as_bytes()]);
             blocks.extend(self.judge.returned(now, identity, id, class, hash));
-            events::came_back(id, identity, &address, &fate.reply, trace.address);
+            events::came_back(id, identity, &address, class, &fate.reply, trace.address);
             outcomes.push(RecipientOutcome {
                 recipient: index,
                 status: RecipientStatus::Failed,

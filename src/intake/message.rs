@@ -78,6 +78,7 @@ impl Intake {
             is_report: facts.score.is_report,
         };
         let judgement = self.judge.judge(self.clock.now(), &judged, &transaction.identity, held);
+        events::judged(&judged, judgement.action, judgement.reason);
         for alert in &judgement.alerts {
             self.notifier.tell(Notice::Alert(alert.clone()));
         }

@@ -75,9 +75,10 @@ impl Engine {
     pub fn message(&mut self, facts: &MessageFacts<'_>) -> Ruling {
         let identity = facts.identity;
         if let Some(block) = self.judge.gate(self.now, identity) {
-            // At RCPT only external recipients are refused; mail within the tenant goes on where that is allowed.
+            // At RCPT only external recipients are refused; mail within the tenant goes on where that is allowed, as the relay
+            // lets it go: through the high-risk pool.
             let within = self.settings.blocks.allow_internal && facts.recipients.iter().any(|r| r.internal);
-            let action = if within { Action::Accept } else { Action::Reject };
+            let action = if within { Action::HighRisk } else { Action::Reject };
             return Ruling {
                 action,
                 reason: Reason::Blocked,
@@ -137,6 +138,12 @@ impl Engine {
     /// An outcome of a message of this sender; the block it opened.
     pub fn outcome(&mut self, identity: &Identity, id: MessageId, class: OutcomeClass, recipient: u64) -> Option<Arc<Block>> {
         let new = self.judge.outcome(self.now, identity, id, class, recipient)?;
+        Some(self.open(new))
+    }
+
+    /// A delivery report that came back after the next hop had taken the message; the block it opened.
+    pub fn returned(&mut self, identity: &Identity, id: MessageId, class: OutcomeClass, recipient: u64) -> Option<Arc<Block>> {
+        let new = self.judge.returned(self.now, identity, id, class, recipient)?;
         Some(self.open(new))
     }
 

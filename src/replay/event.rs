@@ -1,5 +1,6 @@
 //! One line of a replay: an event as JSON.
 
+use super::log_line::{Answered, Judged, Released};
 use crate::reputation::hash_text;
 use crate::reputation::templates::read_template;
 use crate::types::Time;
@@ -27,6 +28,12 @@ pub enum What<'a> {
     Outcome(Outcome<'a>),
     /// Somebody complained of it.
     Complaint,
+    /// From the relay's log: a message that was judged.
+    Judged(Box<Judged>),
+    /// From the relay's log: something became of one recipient.
+    Answered(Answered),
+    /// From the relay's log: somebody ended a block. `id` says nothing.
+    Released(Released),
 }
 
 /// A message.

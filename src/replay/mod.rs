@@ -3,5 +3,7 @@
 
 pub mod engine;
 pub mod event;
+pub mod log_line;
 pub mod reader;
+mod translate;
 pub mod world;

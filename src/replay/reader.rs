@@ -3,28 +3,24 @@
 
 use super::engine::{Engine, Ruling};
 use super::event::{Content, Event, Message, Outcome, Status, What};
+use super::log_line::{self, Answered, Judged, Released};
+use super::translate::{class, make_identity, read, recipient};
+use crate::blocks::rules;
 use crate::config::Settings;
-use crate::delivery::outcome as delivery;
 use crate::identity;
 use crate::judge::{MessageFacts, RecipientFacts, Trial};
 use crate::learn::{self, Learner};
 use crate::policy::reasons;
 use crate::reputation::{hash_text, mix};
 use crate::score::Scorer;
-use crate::smtp::client::{Step, Verdict};
-use crate::types::{
-    Action, Address, Block, BlockKind, Domain, Enhanced, Identity, MessageId, OutcomeClass, Reply, SenderKey, Strength, TenantId,
-    Time, stable_hash,
-};
+use crate::types::{Action, Block, BlockKind, Identity, MessageId, OutcomeClass, SenderKey, Time, stable_hash};
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, Read as _, Write};
 use std::sync::Arc;
 
 /// Longest line, in octets: a thousand recipients of full length.
 const MAX_LINE: usize = 1 << 20;
-/// Largest message file, in octets.
-const MAX_MESSAGE: u64 = 256 << 20;
 /// Messages remembered for their outcomes, in each of two generations.
 const MESSAGES: usize = 1_000_000;
 /// Senders whose identity is kept ready.
@@ -55,6 +51,8 @@ pub struct Summary {
     pub blocks: Vec<(String, &'static str, String, &'static str, u64)>,
     /// What policies in shadow mode would have done.
     pub shadows: BTreeMap<String, Shadow>,
+    /// From the relay's log: messages by what was done with them and what is done now, where these differ.
+    pub changed: BTreeMap<(&'static str, &'static str), u64>,
 }
 
 /// What one policy in shadow mode would have done.
@@ -102,7 +100,7 @@ pub fn run(settings: Settings, input: &mut dyn BufRead, out: &mut dyn Write, err
         } else if line.trim_ascii().is_empty() {
             Ok(())
         } else {
-            Event::parse(&line).and_then(|event| replay.event(&event).map_err(|e| format!("{}: {e}", event.id)))
+            event(&line).and_then(|event| event.map_or(Ok(()), |e| replay.event(&e).map_err(|why| format!("{}: {why}", e.id))))
         };
         if let Err(problem) = done {
             replay.summary.errors += 1;
@@ -111,6 +109,11 @@ pub fn run(settings: Settings, input: &mut dyn BufRead, out: &mut dyn Write, err
         out.write_all(&replay.out)?;
         replay.out.clear();
     }
+}
+
+/// The event of a line, where it says anything: of the contract, or of the relay's own log.
+fn event(line: &[u8]) -> Result<Option<Event<'_>>, String> {
+    if log_line::is_ours(line) { log_line::parse(line) } else { Event::parse(line).map(Some) }
 }
 
 fn skip_line(input: &mut dyn BufRead) -> io::Result<()> {
@@ -140,6 +143,8 @@ struct Replay {
     identities: HashMap<u64, Arc<Identity>>,
     /// Accounts told of a wider block.
     told: HashSet<(String, SenderKey)>,
+    /// Blocks in force, as a log names them.
+    open: HashMap<Released, Arc<Block>>,
     learner: Option<Learner>,
     turn: u32,
 }
@@ -154,6 +159,7 @@ impl Replay {
             messages: [HashMap::new(), HashMap::new()],
             identities: HashMap::new(),
             told: HashSet::new(),
+            open: HashMap::new(),
             learner: None,
             turn: 0,
         }
@@ -170,23 +176,91 @@ impl Replay {
                 Ok(())
             }
             What::Complaint => {
-                self.summary.answers += 1;
-                if let Some((who, id)) = self.known(&event.id)
-                    && let Some(block) = self.engine.complaint(&who, id)
-                {
-                    self.blocked(&block, &who);
+                self.complaint(&event.id);
+                Ok(())
+            }
+            What::Judged(judged) => {
+                self.judged(&event.id, judged);
+                Ok(())
+            }
+            What::Answered(answered) => {
+                self.answered(&event.id, answered);
+                Ok(())
+            }
+            What::Released(released) => {
+                if let Some(block) = self.open.get(released).cloned() {
+                    self.engine.release(&block);
+                    self.ended(&rules::expired(&block, self.engine.now()));
                 }
                 Ok(())
             }
         }
     }
 
+    /// A complaint is evidence, and says that the text was spam.
+    fn complaint(&mut self, name: &str) {
+        self.summary.answers += 1;
+        let Some((who, id)) = self.known(name) else { return };
+        if let Some(block) = self.engine.complaint(&who, id) {
+            self.blocked(&block, &who);
+        }
+        if let Some(learner) = &self.learner {
+            // Of a message without text, or of one long past, nothing can be learned.
+            let _forgotten = learner.complaint(self.engine.now(), id, &who.tenant, None);
+        }
+    }
+
+    /// A message as the log tells it.
+    fn judged(&mut self, name: &str, judged: &Judged) {
+        let who = Arc::new(judged.identity.clone());
+        let id = self.next_id();
+        let ruling = self.engine.message(&MessageFacts {
+            id,
+            identity: &who,
+            recipients: &judged.recipients,
+            fingerprint: judged.fingerprint,
+            template: judged.template,
+            origin: judged.origin,
+            failed_logins: judged.failed_logins,
+            llr: judged.llr,
+            listed: judged.listed,
+            probability: 1.0 / (1.0 + (-judged.llr).exp()),
+            symbols: &[],
+            link_hosts: &[],
+            octets: judged.octets,
+            is_report: judged.is_report,
+        });
+        if ruling.action != judged.done {
+            *self.summary.changed.entry((judged.done.as_str(), ruling.action.as_str())).or_default() += 1;
+        }
+        self.remember(name, &who, id);
+        self.answer(name, &who, &ruling, Some(judged.done));
+    }
+
+    /// What became of a recipient, as the log tells it.
+    fn answered(&mut self, name: &str, answered: &Answered) {
+        self.summary.answers += 1;
+        let Some((who, id)) = self.known(name) else { return };
+        let block = if answered.returned {
+            self.engine.returned(&who, id, answered.class, answered.recipient)
+        } else {
+            self.engine.outcome(&who, id, answered.class, answered.recipient)
+        };
+        if let Some(block) = block {
+            self.blocked(&block, &who);
+        }
+    }
+
+    fn next_id(&mut self) -> MessageId {
+        self.turn = self.turn.wrapping_add(1);
+        MessageId::from_parts(self.engine.now(), self.turn)
+    }
+
     fn message(&mut self, name: &str, message: &Message<'_>) -> Result<(), String> {
         let who = self.identity(message);
         let recipients: Vec<RecipientFacts> =
             message.recipients.iter().map(|r| recipient(self.engine.settings(), &who.tenant, r)).collect();
-        self.turn = self.turn.wrapping_add(1);
-        let id = MessageId::from_parts(self.engine.now(), self.turn);
+        let id = self.next_id();
         let mut facts = MessageFacts {
             id,
             identity: &who,
@@ -213,6 +287,7 @@ impl Replay {
             Content::Path(path) => {
                 let raw = read(path)?;
                 (score, lesson) = self.learner()?.score(&who.tenant, &raw);
+                self.learner()?.remember(id, &who.tenant, &lesson);
                 content = Some(&lesson);
                 let fields_max = self.engine.settings().limits.header_fields;
                 let header = identity::read_headers(&raw, None, fields_max);
@@ -233,7 +308,7 @@ impl Replay {
             self.learner()?.assume(now, &who.tenant, learn::teacher(&who), lesson);
         }
         self.remember(name, &who, id);
-        self.answer(name, &who, &ruling);
+        self.answer(name, &who, &ruling, None);
         Ok(())
     }
 
@@ -286,13 +361,13 @@ impl Replay {
         if self.identities.len() >= IDENTITIES {
             self.identities.clear();
         }
-        let made = Arc::new(make_identity(message));
+        let made = Arc::new(make_identity(self.engine.settings(), message));
         self.identities.insert(key, Arc::clone(&made));
         made
     }
 
-    /// The line of a message, behind the block it opened or met.
-    fn answer(&mut self, name: &str, who: &Identity, ruling: &Ruling) {
+    /// The line of a message, behind the block it opened or met; of one from the log with what was `done` with it then.
+    fn answer(&mut self, name: &str, who: &Identity, ruling: &Ruling, done: Option<Action>) {
         if let Some(block) = &ruling.opened {
             self.blocked(block, who);
         }
@@ -323,6 +398,9 @@ impl Replay {
         self.out.extend_from_slice(ruling.action.as_str().as_bytes());
         self.out.extend_from_slice(b"\",\"reply\":");
         write_text(&mut self.out, &reply);
+        if let Some(done) = done {
+            self.out.extend_from_slice(format!(",\"done\":\"{}\"", done.as_str()).as_bytes());
+        }
         if let Some(trial) = &ruling.trial {
             self.shadow(who, trial);
         }
@@ -346,7 +424,8 @@ impl Replay {
     }
 
     /// A block was opened.
-    fn blocked(&mut self, block: &Block, who: &Identity) {
+    fn blocked(&mut self, block: &Arc<Block>, who: &Identity) {
+        self.open.insert(named(block), Arc::clone(block));
         let reference = block.reference.to_string();
         self.places.insert(reference.clone(), self.summary.blocks.len());
         self.summary.blocks.push((reference.clone(), block.kind.as_str(), block.subject.clone(), block.reason.as_str(), 1));
@@ -363,6 +442,7 @@ impl Replay {
 
     fn ended(&mut self, block: &Block) {
         let reference = block.reference.to_string();
+        self.open.remove(&named(block));
         self.told.retain(|(r, _)| *r != reference);
         self.block_line("released", block, None);
     }
@@ -380,6 +460,12 @@ impl Replay {
     }
 }
 
+/// How a log names a block.
+fn named(block: &Block) -> Released {
+    let tenant = block.tenant.as_ref().map(ToString::to_string).unwrap_or_default();
+    Released { kind: block.kind.as_str().to_owned(), subject: block.subject.clone(), tenant }
+}
+
 /// Seconds since the epoch, without a fraction where there is none.
 fn seconds(time: Time) -> serde_json::Value {
     if time.0 % 1000 == 0 { json!(time.as_secs()) } else { json!(time.0 as f64 / 1000.0) }
@@ -388,60 +474,6 @@ fn seconds(time: Time) -> serde_json::Value {
 fn write_text(out: &mut Vec<u8>, text: &str) {
     // Writing text to memory cannot fail.
     let _written = serde_json::to_writer(out, text);
-}
-
-/// A sender of a replay counts as authenticated; the null sender is nobody's account, it goes by its client.
-fn make_identity(message: &Message<'_>) -> Identity {
-    let tenant = TenantId::new(&message.tenant);
-    let text = message.sender.trim_matches(['<', '>', ' ']);
-    let client = message.client.to_canonical();
-    if text.is_empty() {
-        let key = SenderKey::claimed(&tenant, "", client);
-        return Identity { tenant, key, address: "".into(), domain: None, strength: Strength::None, client, foreign: false };
-    }
-    let address = Address::parse(text);
-    let name = address.as_ref().map_or_else(|| text.to_lowercase(), identity::sender_address);
-    let domain = address.map(|a| a.domain().clone());
-    let key = SenderKey::account(&tenant, &name);
-    Identity { tenant, key, address: name.into(), domain, strength: Strength::Authenticated, client, foreign: false }
-}
-
-/// A recipient as the relay sees it. What cannot be an address is still somebody.
-fn recipient(settings: &Settings, tenant: &TenantId, text: &str) -> RecipientFacts {
-    let text = text.trim_matches(['<', '>', ' ']);
-    // Most addresses are in their one form already.
-    let plain = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"@.-_".contains(&b));
-    let parsed = if plain { None } else { Address::parse(text).map(|a| a.key()) };
-    let key = parsed.as_deref().unwrap_or(text);
-    let own = settings.tenant(tenant).filter(|t| !t.domains.is_empty());
-    let internal = own.is_some_and(|t| {
-        key.rsplit_once('@').and_then(|(_, domain)| Domain::parse(domain)).is_some_and(|domain| t.is_internal(&domain))
-    });
-    RecipientFacts { hash: stable_hash(&[key.as_bytes()]), internal }
-}
-
-/// What an outcome says, by the words of the remote site; without words, by its status alone.
-fn class(outcome: &Outcome<'_>) -> OutcomeClass {
-    if outcome.status == Status::Delivered {
-        return OutcomeClass::Delivered;
-    }
-    let enhanced = outcome.enhanced.as_deref().and_then(Enhanced::take).map(|(code, _)| code);
-    let Some(code) = outcome.code.filter(|_| !outcome.text.is_empty() || enhanced.is_some()) else {
-        // Nothing but the status: what bounces at once is nearly always a mailbox that is not there.
-        return if outcome.status == Status::Bounced { OutcomeClass::UnknownUser } else { OutcomeClass::Other };
-    };
-    let reply = Reply { code, enhanced, lines: vec![outcome.text.clone().into_owned()] };
-    // At which step it was said is not told: at the end of the message all that can be meant may be meant.
-    delivery::outcome(&Verdict { step: Step::Dot, reply, lost: false }).1
-}
-
-fn read(path: &str) -> Result<Vec<u8>, String> {
-    let mut message = Vec::new();
-    match std::fs::File::open(path).and_then(|f| f.take(MAX_MESSAGE + 1).read_to_end(&mut message)) {
-        Ok(n) if n as u64 > MAX_MESSAGE => Err(format!("{path}: larger than {MAX_MESSAGE} octets")),
-        Ok(_) => Ok(message),
-        Err(e) => Err(format!("{path}: {e}")),
-    }
 }
 
 #[cfg(test)]

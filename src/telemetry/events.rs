@@ -1,9 +1,10 @@
 //! One function per event of a message's or a block's life. The field names are stable: people's log searches rely on them.
 //! `id` is the relay's message id wherever there is one.
 
-use crate::judge::Trial;
+use crate::judge::{MessageFacts, Trial};
 use crate::types::{
-    Action, Address, Block, BlockRef, Identity, MessageId, MessageMeta, Reason, RecipientOutcome, RecipientStatus, Reply,
+    Action, Address, Block, BlockRef, Identity, MessageId, MessageMeta, OutcomeClass, Reason, RecipientOutcome, RecipientStatus,
+    Reply,
 };
 use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
@@ -21,6 +22,14 @@ pub(super) fn show_subjects(on: bool) {
 /// Whether subject lines are logged: reading them is only worth the while then.
 pub fn subjects_shown() -> bool {
     SUBJECTS.load(Ordering::Relaxed)
+}
+
+/// Whether what the judge was told is logged.
+static JUDGEMENTS: AtomicBool = AtomicBool::new(false);
+
+/// Logs what the judge was told from now on, or no longer.
+pub(super) fn show_judgements(on: bool) {
+    JUDGEMENTS.store(on, Ordering::Relaxed);
 }
 
 /// The subject if it may be logged.
@@ -72,6 +81,42 @@ pub fn accepted(meta: &MessageMeta, action: Action, reason: Reason, subject: Opt
         llr = meta.llr,
         message_id = meta.header_message_id.as_deref().unwrap_or_default(),
         subject = allowed(subject),
+    );
+}
+
+/// What the judge was told of a message and said: all that `outgate replay` needs to judge it once more. Recipients are named
+/// by the stable hashes of their addresses, 16 hexadecimal digits each without anything between.
+pub fn judged(facts: &MessageFacts<'_>, action: Action, reason: Reason) {
+    if !JUDGEMENTS.load(Ordering::Relaxed) {
+        return;
+    }
+    let identity = facts.identity;
+    let hashes = |internal: bool| {
+        let of = facts.recipients.iter().filter(|r| r.internal == internal);
+        of.fold(String::new(), |text, r| text + &format!("{:016x}", r.hash))
+    };
+    tracing::info!(
+        event = "judged",
+        id = %facts.id,
+        tenant = %identity.tenant,
+        sender = %identity.address,
+        key = %identity.key,
+        domain = %OrEmpty(identity.domain.as_ref()),
+        strength = identity.strength.as_str(),
+        foreign = identity.foreign,
+        client = %identity.client,
+        origin = %OrEmpty(facts.origin),
+        failed_logins = facts.failed_logins,
+        action = action.as_str(),
+        reason = reason.as_str(),
+        llr = facts.llr,
+        listed = facts.listed,
+        octets = facts.octets,
+        report = facts.is_report,
+        fingerprint = format!("{:016x}", facts.fingerprint),
+        template = format!("{:016x}", facts.template),
+        to_hashes = hashes(false),
+        internal_hashes = hashes(true),
     );
 }
 
@@ -141,6 +186,7 @@ pub fn attempted(meta: &MessageMeta, outcome: &RecipientOutcome, age: Duration) 
         remote = outcome.remote,
         pool = meta.pool.as_str(),
         delay_seconds = age.as_secs_f64(),
+        class = outcome.class.as_str(),
         reply = outcome.reply.one_line(),
     );
 }
@@ -164,13 +210,14 @@ pub fn complained(id: MessageId, identity: &Identity, feedback: &str, reporter: 
 }
 
 /// A delivery report with a valid token said that a recipient failed at whom the message had seemed delivered.
-pub fn came_back(id: MessageId, identity: &Identity, to: &Address, reply: &Reply, reporter: IpAddr) {
+pub fn came_back(id: MessageId, identity: &Identity, to: &Address, class: OutcomeClass, reply: &Reply, reporter: IpAddr) {
     tracing::info!(
         event = "came_back",
         %id,
         tenant = %identity.tenant,
         sender = %identity.address,
         to = to.as_str(),
+        class = class.as_str(),
         reply = reply.one_line(),
         %reporter,
     );

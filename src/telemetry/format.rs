@@ -13,6 +13,8 @@ use tracing_subscriber::registry::LookupSpan;
 
 /// Octets of one value that are logged.
 const MAX_VALUE_BYTES: usize = 2048;
+/// The same for lists of hashes, which are our own making: 16,384 recipients.
+const MAX_HASHES_BYTES: usize = 1 << 18;
 
 /// Text or JSON; can change while running.
 #[derive(Debug, Default)]
@@ -83,7 +85,8 @@ impl Line {
 
     fn text(&mut self, field: &Field, value: &str) {
         let key = field.name();
-        let (value, cut) = shorten(value);
+        let most = if key.ends_with("_hashes") { MAX_HASHES_BYTES } else { MAX_VALUE_BYTES };
+        let (value, cut) = shorten(value, most);
         let ellipsis = if cut { "…" } else { "" };
         if self.json {
             let _ = write!(self.out, ",\"{key}\":\"");
@@ -160,8 +163,8 @@ impl fmt::Write for Bounded<'_> {
 }
 
 /// The part of a value that is logged, and whether some was cut off.
-fn shorten(value: &str) -> (&str, bool) {
-    let mut end = value.len().min(MAX_VALUE_BYTES);
+fn shorten(value: &str, most: usize) -> (&str, bool) {
+    let mut end = value.len().min(most);
     while !value.is_char_boundary(end) {
         end -= 1;
     }

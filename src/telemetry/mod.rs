@@ -26,6 +26,7 @@ impl LogControl {
     pub fn reload(&self, log: &Log) {
         self.form.set_json(log.format == LogFormat::Json);
         events::show_subjects(log.subjects);
+        events::show_judgements(log.judgements && log.format == LogFormat::Json);
         // Fails only when the subscriber is gone, and with it all logging.
         let _ = self.filter.reload(filter(&log.level));
     }

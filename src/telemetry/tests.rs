@@ -1,6 +1,7 @@
 //! Lines as they come out.
 
 use super::*;
+use crate::judge::{MessageFacts, RecipientFacts};
 use crate::types::*;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -32,7 +33,7 @@ static TURN: Mutex<()> = Mutex::new(());
 fn lines(format: LogFormat, level: &str, subjects: bool, run: impl FnOnce(&LogControl)) -> Vec<String> {
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let sink = Sink::default();
-    let log = Log { format, level: level.into(), subjects };
+    let log = Log { format, level: level.into(), subjects, judgements: true };
     let out = sink.clone();
     let (subscriber, control) = subscriber(&log, Arc::new(At(1_795_356_000_007)), move || out.clone());
     tracing::subscriber::with_default(subscriber, || run(&control));
@@ -100,6 +101,38 @@ fn json_is_one_object_per_line() {
 }
 
 #[test]
+fn a_judgement_is_a_line_of_json_only_and_names_its_recipients_by_hashes() {
+    let meta = meta();
+    let identity = meta.identity.as_ref().expect("it has one");
+    let recipients: Vec<RecipientFacts> = (0..1000).map(|n| RecipientFacts { hash: n, internal: n == 1 }).collect();
+    let facts = MessageFacts {
+        id: meta.id,
+        identity,
+        recipients: &recipients,
+        fingerprint: 0xabc,
+        template: 7,
+        origin: None,
+        failed_logins: 0,
+        llr: -1.25,
+        listed: 0.0,
+        probability: 0.25,
+        symbols: &[],
+        link_hosts: &[],
+        octets: 10,
+        is_report: false,
+    };
+    let judged = |_: &LogControl| events::judged(&facts, Action::Accept, Reason::Clean);
+    assert_eq!(lines(LogFormat::Text, "info", false, judged), Vec::<String>::new());
+    let text = lines(LogFormat::Json, "info", false, judged);
+    let value: serde_json::Value = serde_json::from_str(&text[0]).expect("JSON");
+    let hashes = value["to_hashes"].as_str().expect("text");
+    assert_eq!(hashes.len(), 999 * 16, "all of them, however many");
+    assert!(hashes.starts_with("00000000000000000000000000000002"), "{hashes}");
+    assert_eq!((&value["internal_hashes"], &value["fingerprint"]), (&"0000000000000001".into(), &"0000000000000abc".into()));
+    assert_eq!((&value["strength"], &value["llr"]), (&"authenticated".into(), &(-1.25).into()));
+}
+
+#[test]
 fn nobody_can_forge_a_line() {
     let text = lines(LogFormat::Text, "info", false, |_| {
         let what = events::Refused {
@@ -136,7 +169,7 @@ fn long_values_are_cut() {
 fn sessions_show_only_when_debugging_and_a_reload_changes_level_and_form() {
     let text = lines(LogFormat::Text, "info", false, |control| {
         events::session_opened("relay", [127, 0, 0, 1].into());
-        control.reload(&Log { format: LogFormat::Json, level: "debug".into(), subjects: false });
+        control.reload(&Log { format: LogFormat::Json, level: "debug".into(), subjects: false, judgements: false });
         events::session_closed([127, 0, 0, 1].into(), 3, "quit");
         tracing::info!(target: "hyper", "chatter");
     });
@@ -161,7 +194,7 @@ fn outcomes_name_recipient_remote_and_reply() {
         events::attempted(&meta(), &RecipientOutcome { recipient: 9, ..outcome(RecipientStatus::Failed) }, Duration::ZERO);
     });
     let rest = "id=0000000000001 from=alice@acme.example to=bob@example.net remote=mx.example[192.0.2.1]:25 pool=normal \
-                delay_seconds=1.5 reply=\"250 2.0.0 ok\"";
+                delay_seconds=1.5 class=other reply=\"250 2.0.0 ok\"";
     for (line, event) in text.iter().zip(["delivered", "deferred", "bounced"]) {
         assert_eq!(line, &format!("2026-11-22T14:00:00.007Z INFO {event} {rest}"));
     }

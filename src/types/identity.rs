@@ -43,6 +43,18 @@ pub enum Strength {
     None,
 }
 
+impl Strength {
+    /// Name as in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Authenticated => "authenticated",
+            Self::Asserted => "asserted",
+            Self::Claimed => "claimed",
+            Self::None => "none",
+        }
+    }
+}
+
 /// The key of a sender in the reputation table, unique over tenants and clients:
 /// `acme:alice@acme.example` (authenticated or asserted), `acme:alice@acme.example;192.0.2.7` (claimed through that
 /// client), `acme:forwarded;192.0.2.7` (outside the tenant's domains), `acme:;192.0.2.7` (no sender at all).

@@ -35,6 +35,21 @@ pub enum OutcomeClass {
     Other,
 }
 
+impl OutcomeClass {
+    /// Name as in the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::UnknownUser => "unknown_user",
+            Self::SpamRefusal => "spam_refusal",
+            Self::Reputation => "reputation",
+            Self::Recipient => "recipient",
+            Self::Transport => "transport",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// Result of one attempt for one recipient.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecipientOutcome {

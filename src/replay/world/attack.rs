@@ -1,6 +1,7 @@
 //! The attacks of the simulated world: what a taken-over account sends, apart from its owner's own mail.
 
-use super::people::{DAY, Mails, Quality, Sender, To, near};
+use super::content::Content;
+use super::people::{DAY, Mails, Sender, To, near};
 use super::rng::Rng;
 use crate::reputation::mix;
 
@@ -85,11 +86,9 @@ impl Kind {
 }
 
 /// Messages that an attacker sends, in order of time, in `out`; their senders are places in `victims`.
-pub fn mails(kind: Kind, start: i64, victims: &mut [Sender], quality: Quality, rng: &mut Rng, out: &mut Mails) {
+pub fn mails(kind: Kind, start: i64, victims: &mut [Sender], content: &Content, rng: &mut Rng, out: &mut Mails) {
     let (messages, gap) = kind.pace();
-    let padded = kind == Kind::Padded;
-    // Words of ordinary mail hide a part of the campaigns, and take from the weight of what is still flagged.
-    let flag = rng.beta(if padded { quality.tpr * 0.95 } else { quality.tpr }, 3.0);
+    let voice = content.campaign(kind == Kind::Padded, rng);
     let bounces = rng.between(0.05, 0.3);
     let spread = [1, 5, 20].get(rng.below(3) as usize).copied().unwrap_or(1);
     // One text with small changes.
@@ -121,21 +120,19 @@ pub fn mails(kind: Kind, start: i64, victims: &mut [Sender], quality: Quality, r
                 }
             }
         }
-        let flagged = rng.chance(flag);
-        let llr = quality.llr(flagged, rng) - if padded && flagged { 1.0 } else { 0.0 };
-        out.push(time, who as u32, 0, first, llr, near(template, mix(template, time.unsigned_abs())));
+        let text = near(template, mix(template, time.unsigned_abs()));
+        out.push(time, who as u32, 0, first, content.llr(voice, rng), text);
     }
 }
 
 /// The harmless mail by which a patient attacker prepares: 30 a day to people the owner never wrote to.
-pub fn preparation(start: i64, days: i64, victim: &mut Sender, quality: Quality, rng: &mut Rng, out: &mut Mails) {
+pub fn preparation(start: i64, days: i64, victim: &mut Sender, content: &Content, rng: &mut Rng, out: &mut Mails) {
     for i in 0..days * 30 {
         let time = start + (i * DAY) / 30 + rng.below(1_000_000) as i64;
         let first = out.to.len();
         let address = victim.fresh();
         out.to.push(To { address, new: true, bounces: rng.chance(0.01) });
-        let flagged = rng.chance(quality.fpr);
         let text = mix(victim.number, time.unsigned_abs());
-        out.push(time, 0, 0, first, quality.llr(flagged, rng), text);
+        out.push(time, 0, 0, first, content.llr(content.harmless(victim.voice), rng), text);
     }
 }

@@ -1,5 +1,6 @@
 //! The mail of a simulated world as the JSON lines that `outgate replay` reads.
 
+use super::attack::Kind;
 use super::people::{Mail, To};
 use crate::types::{Action, Identity, MessageId};
 use serde_json::json;
@@ -25,12 +26,21 @@ impl<'a> Events<'a> {
         self.failed.map_or_else(|| self.out.flush(), Err)
     }
 
-    /// A message with what was decided, in a field that a replay passes over.
-    pub(super) fn message(&mut self, mail: &Mail, id: MessageId, who: &Identity, to: &[To], decided: Action) {
+    /// A message with what was decided and the attack it belongs to, in fields that a replay passes over.
+    pub(super) fn message(
+        &mut self,
+        mail: &Mail,
+        id: MessageId,
+        who: &Identity,
+        to: &[To],
+        decided: Action,
+        attack: Option<Kind>,
+    ) {
         let recipients: Vec<String> = to.iter().map(address).collect();
         self.line(&json!({
             "type": "message", "time": seconds(mail.time), "id": id, "tenant": who.tenant, "sender": who.address,
             "client_ip": who.client, "recipients": recipients, "llr": mail.llr, "template": format!("0x{:016x}", mail.template), "decided": decided,
+            "attack": attack.map(Kind::name),
         }));
     }
 

@@ -2,7 +2,9 @@
 //! kinds of attack. It is fed to the relay's own judge, without JSON between, and to simple detectors beside it.
 
 pub mod attack;
+pub mod content;
 pub mod events;
+pub mod mailbag;
 pub mod people;
 pub mod references;
 pub mod report;
@@ -14,8 +16,9 @@ use crate::judge::{MessageFacts, RecipientFacts};
 use crate::reputation::mix;
 use crate::types::{Action, Block, Domain, Identity, MessageId, OutcomeClass, Reason, SenderKey, Strength, TenantId, Time};
 use attack::Kind;
+use content::Content;
 use events::Events;
-use people::{Class, DAY, Mail, Mails, Quality, Sender, To};
+use people::{Class, DAY, Mail, Mails, Sender, To};
 use references::References;
 use report::{Campaign, Report};
 use rng::Rng;
@@ -52,8 +55,8 @@ pub struct Plan {
     pub tenants: u64,
     /// Campaigns per attack and seed.
     pub campaigns: u64,
-    /// Quality of the classifier.
-    pub quality: Quality,
+    /// Content of mail; tenants take turns. Without any there is no mail.
+    pub contents: Vec<Content>,
     /// The simple detectors run too.
     pub references: bool,
     /// Every false block and hold is told with its proof.
@@ -62,8 +65,8 @@ pub struct Plan {
     pub attacks: Vec<Kind>,
 }
 
-/// Runs the plan; the ordinary mail also goes to `events`. Tenants are worlds of their own, so they are shared out to as many
-/// threads as there are cores, unless their events are to be written in order.
+/// Runs the plan; the ordinary mail also goes to `events`, and behind it one campaign of each attack. Tenants are worlds of
+/// their own, so they are shared out to as many threads as there are cores, unless their events are to be written in order.
 pub fn run(settings: &Arc<Settings>, plan: &Plan, mut events: Option<&mut Events<'_>>) -> Report {
     let tenants: Vec<(u64, u64)> = plan.seeds.iter().flat_map(|seed| (0..plan.tenants).map(|n| (*seed, n))).collect();
     let mut report = Report::default();
@@ -110,7 +113,9 @@ fn turn(next: &AtomicUsize, tenants: &[(u64, u64)]) -> Option<(usize, (u64, u64)
 /// The life of one tenant, and the attacks on it.
 fn run_tenant(settings: &Arc<Settings>, plan: &Plan, seed: u64, number: u64, events: &mut Option<&mut Events<'_>>) -> Report {
     let mut report = Report::default();
-    let mut tenant = Tenant::new(settings, seed, number, plan);
+    let turn = seed.wrapping_add(number).checked_rem(plan.contents.len() as u64).unwrap_or_default();
+    let Some(content) = plan.contents.get(turn as usize) else { return report };
+    let mut tenant = Tenant::new(settings, seed, number, plan, content);
     for day in 0..plan.days {
         tenant.day(FIRST_DAY + day, &mut report, events);
     }
@@ -124,6 +129,9 @@ fn run_tenant(settings: &Arc<Settings>, plan: &Plan, seed: u64, number: u64, eve
             let campaign = tenant.campaign(*kind, FIRST_DAY + plan.days);
             report.campaigns.push(campaign);
         }
+    }
+    if events.is_some() && !plan.attacks.is_empty() {
+        tenant.written_campaigns(&mut report, events);
     }
     report
 }
@@ -144,8 +152,12 @@ fn recipient_hash(address: u64) -> u64 {
 /// An answer to a campaign's message: time, message, account, address, unknown user.
 type Answer = (i64, u64, u32, u64, bool);
 
+/// How a campaign went, and the blocks it left.
+type Told = (Campaign, Vec<Arc<Block>>);
+
 struct Tenant<'a> {
     plan: &'a Plan,
+    content: Content,
     engine: Engine,
     rng: Rng,
     id: TenantId,
@@ -174,9 +186,10 @@ struct Due {
 }
 
 impl<'a> Tenant<'a> {
-    fn new(settings: &Arc<Settings>, seed: u64, number: u64, plan: &'a Plan) -> Self {
+    fn new(settings: &Arc<Settings>, seed: u64, number: u64, plan: &'a Plan, content: &Content) -> Self {
         let mut tenant = Self {
             plan,
+            content: content.clone(),
             engine: Engine::new(Arc::clone(settings)),
             rng: Rng::new(seed, number),
             id: TenantId::new(&format!("tenant{seed}-{number}")),
@@ -207,7 +220,7 @@ impl<'a> Tenant<'a> {
     fn make(&mut self, class: Class, born: i64) -> Sender {
         let number = self.next_number;
         self.next_number += 1;
-        Sender::new(class, number, born, self.plan.quality, &mut self.rng)
+        Sender::new(class, number, born, &self.content, &mut self.rng)
     }
 
     fn identity(&self, sender: &Sender, outside: u64) -> Arc<Identity> {
@@ -249,7 +262,7 @@ impl<'a> Tenant<'a> {
         let mut mails = std::mem::take(&mut self.mails);
         mails.clear();
         for (who, sender) in (0_u32..).zip(&mut self.senders) {
-            sender.day(day, who, self.plan.quality, &mut self.rng, &mut mails);
+            sender.day(day, who, &self.content, &mut self.rng, &mut mails);
         }
         mails.mails.sort_by_key(|m| m.time);
         let started = report::Stopwatch::start();
@@ -297,7 +310,7 @@ impl<'a> Tenant<'a> {
         self.engine.advance(Time(mail.time));
         let ruling = self.judge(id, &identity, to, mail);
         if let Some(events) = events {
-            events.message(mail, id, &identity, to, ruling.0);
+            events.message(mail, id, &identity, to, ruling.0, None);
         }
         if let Some(block) = &ruling.1 {
             if self.count(who, 0, day) {
@@ -405,43 +418,80 @@ impl<'a> Tenant<'a> {
         (ruling.action, ruling.opened, ruling.reason)
     }
 
+    /// One campaign of each attack for those who read the events: one after the other from the first day on which accounts
+    /// have a history, each from accounts of its own, and none is put back or released.
+    fn written_campaigns(&mut self, report: &mut Report, events: &mut Option<&mut Events<'_>>) {
+        let mut day = FIRST_DAY + self.plan.days.max(2 * COLD_DAYS + 1);
+        while !self.outcomes.is_empty() {
+            self.outcome(day, report, events);
+        }
+        let mut used: Vec<usize> = Vec::new();
+        for kind in &self.plan.attacks {
+            let places = self.victims(*kind, day, &used);
+            let (_, last) = self.tell(*kind, day, &places, events);
+            used.extend(places);
+            day = last.div_euclid(DAY) + 1;
+        }
+    }
+
     /// One campaign from accounts with a history, on the day after the last; everything is put back afterwards.
     fn campaign(&mut self, kind: Kind, day: i64) -> Campaign {
-        let mut places: Vec<usize> = Vec::new();
-        while places.len() < kind.accounts() {
-            let who = self.rng.below(900) as usize;
-            if !places.contains(&who) && self.senders.get(who).is_some_and(|s| day - s.born > 2 * COLD_DAYS) {
-                places.push(who);
-            }
-        }
-        let mut victims: Vec<Sender> = places.iter().filter_map(|p| self.senders.get(*p).cloned()).collect();
-        let known = places.iter().filter_map(|p| self.identities.get(*p));
-        let identities: Vec<Arc<Identity>> =
-            (0_u8..).zip(known).map(|(n, who)| behind(kind.clients(), usize::from(n), who)).collect();
-        let mut references: Vec<References> = places.iter().filter_map(|p| self.references.get(*p).cloned()).collect();
+        let places = self.victims(kind, day, &[]);
+        let identities = self.accounts(kind, &places);
         let fork = self.engine.judge().fork(identities.iter().map(|i| &**i));
         let begun = self.engine.now();
-        let days = kind.preparation_days();
-        let start = (day + days) * DAY + self.rng.between(8.0, 16.0) as i64 * 3_600_000;
-        let mut bad = Mails::default();
-        let mut own = Mails::default();
-        if let (true, Some(victim)) = (days > 0, victims.first_mut()) {
-            attack::preparation(day * DAY, days, victim, self.plan.quality, &mut self.rng, &mut own);
+        let ((campaign, open), _) = self.tell(kind, day, &places, &mut None);
+        for block in open {
+            self.engine.release(&block);
         }
-        attack::mails(kind, start, &mut victims, self.plan.quality, &mut self.rng, &mut bad);
-        let end = bad.mails.last().map_or(start, |m| m.time);
-        for (who, victim) in (0_u32..).zip(&mut victims) {
-            for d in day..=end.div_euclid(DAY) {
-                victim.day(d, who, self.plan.quality, &mut self.rng, &mut own);
-            }
-        }
-        let campaign = self.story(kind, start, &bad, own, &identities, &mut references);
         self.engine.judge().put_back(&fork);
         self.engine.rewind(begun);
         campaign
     }
 
+    /// Accounts of persons with a history, none of them `used`.
+    fn victims(&mut self, kind: Kind, day: i64, used: &[usize]) -> Vec<usize> {
+        let mut places: Vec<usize> = Vec::new();
+        while places.len() < kind.accounts() {
+            let who = self.rng.below(900) as usize;
+            let taken = places.contains(&who) || used.contains(&who);
+            if !taken && self.senders.get(who).is_some_and(|s| day - s.born > 2 * COLD_DAYS) {
+                places.push(who);
+            }
+        }
+        places
+    }
+
+    /// Those accounts as the attack uses them.
+    fn accounts(&self, kind: Kind, places: &[usize]) -> Vec<Arc<Identity>> {
+        let known = places.iter().filter_map(|p| self.identities.get(*p));
+        known.enumerate().map(|(n, who)| behind(kind.clients(), n, who)).collect()
+    }
+
+    /// Tells one campaign; what came of it with the blocks that stand, and when its last message came.
+    fn tell(&mut self, kind: Kind, day: i64, places: &[usize], events: &mut Option<&mut Events<'_>>) -> (Told, i64) {
+        let mut victims: Vec<Sender> = places.iter().filter_map(|p| self.senders.get(*p).cloned()).collect();
+        let identities = self.accounts(kind, places);
+        let mut references: Vec<References> = places.iter().filter_map(|p| self.references.get(*p).cloned()).collect();
+        let days = kind.preparation_days();
+        let start = (day + days) * DAY + self.rng.between(8.0, 16.0) as i64 * 3_600_000;
+        let mut bad = Mails::default();
+        let mut own = Mails::default();
+        if let (true, Some(victim)) = (days > 0, victims.first_mut()) {
+            attack::preparation(day * DAY, days, victim, &self.content, &mut self.rng, &mut own);
+        }
+        attack::mails(kind, start, &mut victims, &self.content, &mut self.rng, &mut bad);
+        let end = bad.mails.last().map_or(start, |m| m.time);
+        for (who, victim) in (0_u32..).zip(&mut victims) {
+            for d in day..=end.div_euclid(DAY) {
+                victim.day(d, who, &self.content, &mut self.rng, &mut own);
+            }
+        }
+        (self.story(kind, start, &bad, own, &identities, &mut references, events), end)
+    }
+
     /// Tells one campaign to judge and references, the owner's mail between.
+    #[expect(clippy::too_many_arguments, reason = "all of it is the story")]
     fn story(
         &mut self,
         kind: Kind,
@@ -450,7 +500,8 @@ impl<'a> Tenant<'a> {
         own: Mails,
         who: &[Arc<Identity>],
         references: &mut [References],
-    ) -> Campaign {
+        events: &mut Option<&mut Events<'_>>,
+    ) -> Told {
         let mut all: Vec<(bool, Mail)> = own.mails.iter().map(|m| (false, *m)).collect();
         all.extend(bad.mails.iter().map(|m| (true, *m)));
         all.sort_by_key(|(_, m)| m.time);
@@ -468,6 +519,9 @@ impl<'a> Tenant<'a> {
                 }
                 dues.pop();
                 self.engine.advance(Time(time));
+                if let Some(events) = events {
+                    events.outcome(time, MessageId(id), &To { address, new: true, bounces: bounced });
+                }
                 let class = if bounced { OutcomeClass::UnknownUser } else { OutcomeClass::Delivered };
                 let account = place as usize;
                 if let Some(identity) = who.get(account)
@@ -491,6 +545,9 @@ impl<'a> Tenant<'a> {
             let id = self.next_id(mail.time);
             self.engine.advance(Time(mail.time));
             let (action, block, _) = self.judge(id, &identity, to, &mail);
+            if let Some(events) = events {
+                events.message(&mail, id, &identity, to, action, is_bad.then_some(kind));
+            }
             if let Some(block) = block {
                 campaign.blocked(account, mail.time - start);
                 open.push(block);
@@ -515,10 +572,7 @@ impl<'a> Tenant<'a> {
                 }
             }
         }
-        for block in open {
-            self.engine.release(&block);
-        }
-        campaign
+        (campaign, open)
     }
 }
 
@@ -528,8 +582,8 @@ mod tests {
     use crate::replay::reader;
 
     fn plan() -> Plan {
-        let quality = Quality { tpr: 0.98, fpr: 0.001 };
-        Plan { seeds: vec![7], days: 1, tenants: 1, campaigns: 0, quality, references: false, cases: false, attacks: vec![] }
+        let contents = vec![Content::Drawn(people::Quality { tpr: 0.98, fpr: 0.001 })];
+        Plan { seeds: vec![7], days: 1, tenants: 1, campaigns: 0, contents, references: false, cases: false, attacks: vec![] }
     }
 
     #[test]
@@ -537,21 +591,30 @@ mod tests {
         let settings = Arc::new(reader::detector_alone());
         let mut written = Vec::new();
         let mut events = Events::new(&mut written);
-        run(&settings, &plan(), Some(&mut events));
+        let attacks = vec![Kind::Blast, Kind::Lateral];
+        run(&settings, &Plan { attacks, ..plan() }, Some(&mut events));
         events.finish().expect("memory");
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let summary = reader::run((*settings).clone(), &mut &written[..], &mut out, &mut err).expect("memory");
         assert_eq!((summary.errors, summary.unknown), (0, 0));
+        fn lines(text: &[u8]) -> impl Iterator<Item = &str> {
+            std::str::from_utf8(text).expect("text").lines()
+        }
         let actions = |text: &[u8], key: &str| -> Vec<(String, String)> {
-            let lines = std::str::from_utf8(text)
-                .expect("text")
-                .lines()
-                .map(|l| serde_json::from_str::<serde_json::Value>(l).expect("JSON"));
+            let lines = lines(text).map(|l| serde_json::from_str::<serde_json::Value>(l).expect("JSON"));
             lines.filter_map(|l| Some((l["id"].as_str()?.to_owned(), l[key].as_str()?.to_owned()))).collect()
         };
         let (simulated, replayed) = (actions(&written, "decided"), actions(&out, "action"));
         assert!(simulated.len() > 20_000 && simulated.iter().any(|(_, a)| a == "high_risk"), "{}", simulated.len());
         assert_eq!(simulated, replayed);
+        // The campaigns stand behind the ordinary mail, marked.
+        let of = |kind: &str| {
+            let marked: Vec<&str> = lines(&written).filter(|l| l.contains(&format!("\"attack\":\"{kind}\""))).collect();
+            (marked.len(), marked.iter().filter(|l| l.contains("\"decided\":\"accept\"")).count())
+        };
+        let (blast, lateral) = (of("blast"), of("lateral"));
+        assert_eq!((blast.0, lateral.0), (600, 50));
+        assert!(blast.1 < 30 && lateral.1 < 30, "{blast:?} {lateral:?}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The senders of a tenant and their ordinary mail, as the page of the simulated world describes them.
 
+use super::content::{Content, Voice};
 use super::rng::Rng;
 use crate::reputation::mix;
 
@@ -112,7 +113,8 @@ pub struct Sender {
     pub number: u64,
     /// Its first day.
     pub born: i64,
-    flagged: f64,
+    /// What it writes.
+    pub voice: Voice,
     new_share: f64,
     volume: f64,
     contacts: Vec<u64>,
@@ -134,20 +136,20 @@ const CONTACTS: u64 = 160;
 
 impl Sender {
     /// A sender without history.
-    pub fn new(class: Class, number: u64, born: i64, quality: Quality, rng: &mut Rng) -> Self {
-        let (flagged, new_share, volume, contacts) = match class {
+    pub fn new(class: Class, number: u64, born: i64, content: &Content, rng: &mut Rng) -> Self {
+        let (voice, new_share, volume, contacts) = match class {
             Class::Person => {
                 let new = 0.25_f64.mul_add(rng.beta(0.264, 3.8), 0.02);
-                (rng.beta(quality.fpr, 20.0), new, rng.lognormal(20.0, 0.9), CONTACTS)
+                (content.voice(class, rng), new, rng.lognormal(20.0, 0.9), CONTACTS)
             }
-            Class::Application => (rng.beta((3.0 * quality.fpr).min(0.5), 1.0), 0.5, rng.lognormal(100.0, 1.0), 20),
-            Class::Newsletter => (0.0, 0.03, rng.lognormal(500.0, 0.8).clamp(10.0, 20_000.0), 0),
-            Class::Forwarder => (quality.fpr, 0.0, 900.0, 30),
-            Class::List => (rng.beta(quality.fpr, 20.0), 0.01, 900.0, 200),
-            Class::Bounces => (0.3, 1.0, 900.0, 0),
+            Class::Application => (content.voice(class, rng), 0.5, rng.lognormal(100.0, 1.0), 20),
+            Class::Newsletter => (content.voice(class, rng), 0.03, rng.lognormal(500.0, 0.8).clamp(10.0, 20_000.0), 0),
+            Class::Forwarder => (content.voice(class, rng), 0.0, 900.0, 30),
+            Class::List => (content.voice(class, rng), 0.01, 900.0, 200),
+            Class::Bounces => (content.voice(class, rng), 1.0, 900.0, 0),
         };
         let contacts = (0..contacts).map(|i| number << 24 | i).collect::<Vec<_>>();
-        Self { class, number, born, flagged, new_share, volume, fresh: number << 24 | contacts.len() as u64, contacts }
+        Self { class, number, born, voice, new_share, volume, fresh: number << 24 | contacts.len() as u64, contacts }
     }
 
     /// An address never used before.
@@ -185,7 +187,7 @@ impl Sender {
     }
 
     /// The mail of one day, not sorted by time.
-    pub fn day(&mut self, day: i64, who: u32, quality: Quality, rng: &mut Rng, out: &mut Mails) {
+    pub fn day(&mut self, day: i64, who: u32, content: &Content, rng: &mut Rng, out: &mut Mails) {
         let start = day * DAY;
         // Day 0 of the epoch was a Thursday.
         let weekend = (day + 3).rem_euclid(7) >= 5;
@@ -199,29 +201,29 @@ impl Sender {
                         u if u < 0.92 => 2,
                         _ => 3 + (34.0 * rng.unit().powi(8)) as u64,
                     };
-                    self.message(time, who, count, 0.01, quality, rng, out);
+                    self.message(time, who, count, 0.01, content, rng, out);
                 }
                 if rng.chance(0.01) {
                     let time = start + (HOUR * rng.between(8.0, 18.0)) as i64;
                     let count = 20 + rng.below(131);
-                    self.message(time, who, count, 0.01, quality, rng, out);
+                    self.message(time, who, count, 0.01, content, rng, out);
                 }
             }
             Class::Application => {
                 let mean = self.volume * rng.lognormal(1.0, 0.663);
                 for _ in 0..whole(mean, rng) {
                     let time = start + rng.below(DAY as u64) as i64;
-                    self.message(time, who, 1, 0.02, quality, rng, out);
+                    self.message(time, who, 1, 0.02, content, rng, out);
                 }
             }
-            Class::Newsletter if (day + self.number as i64) % 5 == 0 => self.burst(start, who, quality, rng, out),
+            Class::Newsletter if (day + self.number as i64) % 5 == 0 => self.burst(start, who, content, rng, out),
             Class::Newsletter => {}
-            Class::Forwarder | Class::List | Class::Bounces => self.beside(start, who, quality, rng, out),
+            Class::Forwarder | Class::List | Class::Bounces => self.beside(start, who, content, rng, out),
         }
     }
 
     #[expect(clippy::too_many_arguments, reason = "all of it is the message")]
-    fn message(&mut self, time: i64, who: u32, count: u64, bounces: f64, quality: Quality, rng: &mut Rng, out: &mut Mails) {
+    fn message(&mut self, time: i64, who: u32, count: u64, bounces: f64, content: &Content, rng: &mut Rng, out: &mut Mails) {
         let first = out.to.len();
         for _ in 0..count {
             let to = self.recipient(rng, bounces);
@@ -229,14 +231,13 @@ impl Sender {
                 out.to.push(to);
             }
         }
-        let flagged = rng.chance(self.flagged);
-        out.push(time, who, 0, first, quality.llr(flagged, rng), self.text(time));
+        out.push(time, who, 0, first, content.llr(self.voice, rng), self.text(time));
     }
 
     /// One mailing: one template, one recipient each, within minutes to an hour.
-    fn burst(&mut self, start: i64, who: u32, quality: Quality, rng: &mut Rng, out: &mut Mails) {
+    fn burst(&mut self, start: i64, who: u32, content: &Content, rng: &mut Rng, out: &mut Mails) {
         let import = !self.contacts.is_empty() && rng.chance(0.01);
-        let flagged = rng.beta((10.0 * quality.fpr).min(0.5), 0.2);
+        let voice = content.mailing(self.voice, rng);
         let begins = start + (HOUR * rng.between(7.0, 18.0)) as i64;
         let takes = rng.between(300_000.0, HOUR);
         let size = self.volume as usize;
@@ -255,17 +256,16 @@ impl Sender {
             }
             let first = out.to.len();
             out.to.push(to);
-            let hit = rng.chance(flagged);
             let time = begins + (takes * i as f64 / size as f64) as i64;
-            out.push(time, who, 0, first, quality.llr(hit, rng), self.text(time));
+            out.push(time, who, 0, first, content.llr(voice, rng), self.text(time));
         }
     }
 
-    fn beside(&mut self, start: i64, who: u32, quality: Quality, rng: &mut Rng, out: &mut Mails) {
+    fn beside(&mut self, start: i64, who: u32, content: &Content, rng: &mut Rng, out: &mut Mails) {
         for _ in 0..self.volume as u64 {
             let time = start + rng.below(DAY as u64) as i64;
             if self.class != Class::Forwarder {
-                self.message(time, who, 1, if self.class == Class::Bounces { 0.0 } else { 0.01 }, quality, rng, out);
+                self.message(time, who, 1, if self.class == Class::Bounces { 0.0 } else { 0.01 }, content, rng, out);
                 continue;
             }
             let first = out.to.len();
@@ -274,8 +274,8 @@ impl Sender {
             // A tenth is spam, from addresses seen once; the rest comes from a few hundred correspondents.
             let spam = rng.chance(0.1);
             let outside = if spam { self.fresh() } else { 1 + (400.0 * rng.unit().powi(2)) as u64 };
-            let flagged = rng.chance(if spam { quality.tpr } else { self.flagged });
-            out.push(time, who, outside, first, quality.llr(flagged, rng), self.text(time));
+            let voice = if spam { content.spam(rng) } else { self.voice };
+            out.push(time, who, outside, first, content.llr(voice, rng), self.text(time));
         }
     }
 }

@@ -108,7 +108,7 @@ impl Extractor {
     }
 
     /// The words of the visible text, folded.
-    pub(super) fn visible_words(&self) -> impl Iterator<Item = String> {
+    pub fn visible_words(&self) -> impl Iterator<Item = String> {
         self.text.folded.split(|b| *b == b' ').filter(|w| !w.is_empty()).map(|w| String::from_utf8_lossy(w).into_owned())
     }
 
@@ -128,7 +128,8 @@ impl Extractor {
         self.links.pages().to_vec()
     }
 
-    pub(super) const fn facts(&self) -> (u64, bool, usize) {
+    /// Hash of the body, whether it is a multipart/report, and the deepest nesting.
+    pub const fn facts(&self) -> (u64, bool, usize) {
         (self.body_hash, self.is_report, self.depth)
     }
 
