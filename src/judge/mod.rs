@@ -29,8 +29,8 @@ use crate::reputation::sender::Sender;
 use crate::reputation::table::Table;
 use crate::reputation::window::Counts;
 use crate::types::{
-    Action, Address, Block, BlockKind, Evidence, Identity, MessageId, Reason, Reply, SenderKey, SenderScope, Signal, Strength,
-    TenantId, Time,
+    Action, Address, Block, BlockKind, Evidence, Identity, MessageId, Reason, ReleaseVerdict, Reply, SenderKey, SenderScope,
+    Signal, Strength, TenantId, Time,
 };
 use aside::Aside;
 use serde::{Deserialize, Serialize};
@@ -397,6 +397,9 @@ impl Judge {
             let due = !again || (sender.forgiven < now && sender.last <= now);
             if due {
                 sender.forgive(now, all);
+                if block.verdict == Some(ReleaseVerdict::Mistake) && block.sender.as_ref() == Some(key) {
+                    sender.learn_wanted(block.evidence.iter().map(|e| e.llr.into()));
+                }
                 let client = group::client_key(&sender.tenant, sender.client);
                 self.groups.get(&client, |g| g.pool.as_deref_mut().map(Pool::doubt));
                 let (texts, who) = (group::templates_key(&sender.tenant), hash_text(key.as_str()));

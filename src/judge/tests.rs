@@ -2,7 +2,7 @@ use super::testing::settings;
 use super::*;
 use crate::blocks::rules;
 use crate::config::settings::{BlockDuration, Suspicious, WhenExceeded};
-use crate::types::{BlockRef, Domain, OutcomeClass, Strength};
+use crate::types::{BlockRef, Domain, OutcomeClass, ReleaseVerdict, Strength};
 use std::net::IpAddr;
 
 mod circumstances;

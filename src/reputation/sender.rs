@@ -382,6 +382,12 @@ impl Sender {
         }
     }
 
+    /// Learns from people what it was blocked for by mistake: its mail may look like that. Else it would be blocked for the same
+    /// again, since nothing is learned from a sender who is watched.
+    pub fn learn_wanted(&mut self, llrs: impl Iterator<Item = f64>) {
+        llrs.filter(|llr| *llr > FLAG_NATS).for_each(|llr| self.base.learn_content(llr));
+    }
+
     /// Forgets all evidence from before `now`; with `all` the ceilings start anew too. Known recipients stay known.
     pub fn forgive(&mut self, now: Time, all: bool) {
         self.sums = Sums { at: self.sums.at, ..Sums::default() };

@@ -150,3 +150,29 @@ fn a_new_account_that_only_sends_spam_waits_for_an_answer() {
     let more = send(&judge, &fresh, 2_000_000 + 3600, 6.0, &[external(990_000)]);
     assert_eq!((more.action, more.reason), (Action::Hold, Reason::UnusualMailing));
 }
+
+#[test]
+fn a_block_that_people_call_a_mistake_teaches_what_is_usual() {
+    let left_after = |verdict: Option<ReleaseVerdict>| {
+        let judge = judge_with(|_| ());
+        let who = established(&judge, 10)[3].clone();
+        let (mut start, mut left) = (1_000_000, Vec::new());
+        for _ in 0..3 {
+            let opened_at =
+                (0..200).find_map(|n| send(&judge, &who, start + n, 4.0, &[external(300 + n % 7)]).open.map(|b| (n, b)));
+            let Some((n, open)) = opened_at else {
+                left.push(200);
+                break;
+            };
+            let mut block = Block::clone(&opened(open, at(2_000_000)));
+            block.verdict = verdict;
+            judge.unblock(at(i64::try_from(start).expect("small") + 500), &block);
+            left.push(n);
+            start += 100_000;
+        }
+        left
+    };
+    let (mistake, compromised) = (left_after(Some(ReleaseVerdict::Mistake)), left_after(Some(ReleaseVerdict::Compromised)));
+    assert!(mistake[1] > mistake[0] && mistake[2] > mistake[1], "{mistake:?}");
+    assert!(compromised[2] <= compromised[0] + 1 && mistake[2] > compromised[2] + 1, "{mistake:?} {compromised:?}");
+}
