@@ -4,8 +4,9 @@
 //! A report counts for what its token proves: which message it is about. Who sent that message stands in the message trace.
 
 mod key;
+mod parts;
 mod rate;
-mod report;
+pub mod report;
 pub mod token;
 
 pub use key::ensure as ensure_key;

@@ -1,10 +1,11 @@
 //! What a message to a report address is: a complaint (RFC 5965), a delivery report (RFC 3464), or neither. Pure. All of it
 //! is outside data: it names a message of ours only by a token.
 
+use super::parts::Entity;
 use super::token::FIELD;
 use crate::smtp::reply::{printable, shorten};
 use crate::types::{Enhanced, Reply};
-use mail_parser::{HeaderValue, Message, MessageParser, MessagePart, MimeHeaders, PartType};
+use mail_parser::HeaderValue;
 
 /// Recipients of one delivery report that are looked at.
 const RECIPIENTS: usize = 1000;
@@ -81,52 +82,34 @@ pub struct Fate {
 
 /// Reads a message.
 pub fn read(message: &[u8]) -> Report {
-    let Some(message) = MessageParser::default().parse(message) else { return Report::Other };
-    let Some(kind) = message.content_type() else { return Report::Other };
-    if !(kind.ctype().eq_ignore_ascii_case("multipart") && kind.subtype().is_some_and(|s| s.eq_ignore_ascii_case("report"))) {
+    let message = Entity::read(message);
+    if !message.is("multipart", "report") {
         return Report::Other;
     }
     // The parts decide, not the parameter report-type, which some generators leave out. One level deep: the reports inside a
     // returned message are not about mail of ours.
-    let Some(PartType::Multipart(children)) = message.parts.first().map(|p| &p.body) else { return Report::Other };
-    let parts: Vec<&MessagePart<'_>> = children.iter().filter_map(|i| message.parts.get(*i as usize)).collect();
-    let find = |name: &str| parts.iter().find(|part| is_type(part, "message", name));
+    let parts = message.parts();
+    let find = |name: &str| parts.iter().find(|part| part.is("message", name));
     if let Some(part) = find("feedback-report") {
-        let fields = fields(text(part));
+        let fields = fields(&part.contents(PART_OCTETS));
         let feedback =
             fields.iter().find(|(name, _)| name == "feedback-type").map_or(FeedbackType::Else, |(_, v)| FeedbackType::parse(v));
-        return Report::Complaint(Complaint { feedback, token: parts.iter().find_map(|part| token(part)) });
+        return Report::Complaint(Complaint { feedback, token: parts.iter().find_map(token) });
     }
     match find("delivery-status").or_else(|| find("global-delivery-status")) {
-        Some(part) => Report::Delivery(fates(text(part))),
+        Some(part) => Report::Delivery(fates(&part.contents(PART_OCTETS))),
         None => Report::Other,
     }
 }
 
-fn is_type(part: &MessagePart<'_>, main: &str, sub: &str) -> bool {
-    part.content_type().is_some_and(|kind| {
-        kind.ctype().eq_ignore_ascii_case(main) && kind.subtype().is_some_and(|s| s.eq_ignore_ascii_case(sub))
-    })
-}
-
-fn text<'a>(part: &'a MessagePart<'_>) -> &'a [u8] {
-    let contents = part.contents();
-    contents.get(..PART_OCTETS).unwrap_or(contents)
-}
-
 /// The topmost token field of the message that a part returns, whole (`message/rfc822`) or its header only.
-fn token(part: &MessagePart<'_>) -> Option<String> {
-    if let PartType::Message(message) = &part.body {
-        return topmost(message);
+fn token(part: &Entity<'_>) -> Option<String> {
+    let returned = [("message", "rfc822"), ("message", "global"), ("text", "rfc822-headers"), ("message", "rfc822-headers")];
+    if !returned.iter().any(|(main, sub)| part.is(main, sub)) {
+        return None;
     }
-    if is_type(part, "text", "rfc822-headers") || is_type(part, "message", "rfc822-headers") {
-        return topmost(&MessageParser::default().parse_headers(text(part))?);
-    }
-    None
-}
-
-fn topmost(message: &Message<'_>) -> Option<String> {
-    match message.headers().iter().find(|header| header.name().eq_ignore_ascii_case(FIELD))?.value() {
+    let contents = part.contents(PART_OCTETS);
+    match Entity::read(&contents).header()?.headers().iter().find(|header| header.name().eq_ignore_ascii_case(FIELD))?.value() {
         HeaderValue::Text(text) => Some(text.trim().to_owned()),
         _ => None,
     }

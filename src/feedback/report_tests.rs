@@ -111,6 +111,17 @@ fn a_report_cut_anywhere_is_borne() {
     }
 }
 
+/// A tree of parts would be dropped by recursion: the relay would fall, and anybody may write to the address.
+#[test]
+fn messages_in_messages_in_messages_are_borne() {
+    let deep = "Content-Type: message/rfc822\r\n\r\n".repeat(100_000);
+    let mail = multipart("feedback-report", &[HUMAN, ABUSE, &deep]);
+    assert_eq!(read(mail.as_bytes()), complaint(FeedbackType::Abuse, None));
+    let digests = "Content-Type: multipart/digest; boundary=x\r\n\r\n--x\r\n\r\n".repeat(50_000);
+    assert_eq!(read(multipart("x", &[&digests]).as_bytes()), Report::Other);
+    assert_eq!(read(format!("{deep}{mail}").as_bytes()), Report::Other);
+}
+
 proptest! {
     #[test]
     fn any_parts_are_borne(status in ".{0,300}", returned in proptest::collection::vec(any::<u8>(), 0..300)) {

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// Tenants in memory at most; about 270 KB each.
-const IN_MEMORY: usize = 512;
+/// Tenants in memory at most; about 400 KB each.
+const IN_MEMORY: usize = 384;
 
 /// What was learned from one tenant.
 #[derive(Default)]

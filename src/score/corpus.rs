@@ -1,5 +1,6 @@
 //! Indexed corpora on disk: a folder with messages and an `index` of lines `spam|ham path`.
 
+use super::dense;
 use super::features::{Extractor, Sample};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -55,12 +56,19 @@ pub fn load(folders: &[PathBuf]) -> Result<(Vec<Corpus>, Vec<Item>), String> {
         for (spam, path) in index(folder)? {
             let raw = fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
             extractor.extract(&raw);
-            items.push(Item { sample: extractor.sample(), spam, source });
+            items.push(Item { sample: submitted(&extractor), spam, source });
             *(if spam { &mut corpus.spam } else { &mut corpus.ham }) += 1;
         }
         corpora.push(corpus);
     }
     Ok((corpora, items))
+}
+
+/// The features of a message as it was before it travelled.
+fn submitted(extractor: &Extractor) -> Sample {
+    let mut sample = extractor.sample();
+    sample.dense.retain(|(feature, _)| dense::ALL.get(usize::from(*feature)).is_some_and(|f| f.is_learned()));
+    sample
 }
 
 /// Words that are put behind a spam to drown it.
@@ -88,7 +96,7 @@ pub fn padded_spam(folders: &[PathBuf]) -> Result<Vec<Item>, String> {
     for ((source, path), padding) in spam.into_iter().zip(paddings.iter().cycle()) {
         let raw = fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         extractor.extract_padded(&raw, padding);
-        items.push(Item { sample: extractor.sample(), spam: true, source });
+        items.push(Item { sample: submitted(&extractor), spam: true, source });
     }
     Ok(items)
 }

@@ -210,6 +210,28 @@ dense! {
     SubjectCapitals "subject_in_capitals" Spam 0.7 "The subject is in capitals.";
     SubjectShouts "subject_money_or_exclamation" Spam 1.0 "The subject holds an exclamation mark or a sum.";
     RandomWords "random_words" Spam 0.7 "Share of words nobody can pronounce.";
+    BulkHeaders "bulk_headers" Context 0.0 "The header calls the message bulk or list mail (List-Id, List-Unsubscribe, Precedence).";
+    UnsubscribeOwn "unsubscribe_at_senders_domain" Ham 0.3 "List-Unsubscribe leads to the From domain.";
+    UnsubscribeElsewhere "unsubscribe_elsewhere" Spam 0.2 "List-Unsubscribe leads to another domain than From, and no list server sends.";
+    UnsubscribeOneClick "unsubscribe_with_one_click" Ham 0.2 "One click unsubscribes (RFC 8058).";
+    BulkFromFreeMail "bulk_mail_from_free_mail" Spam 0.6 "Bulk mail in the name of an address at a free mail provider.";
+    SignedElsewhere "dkim_signed_by_other_domain" Spam 0.3 "The message is signed (DKIM), but by no domain that aligns with From.";
+}
+
+impl Dense {
+    /// Whether corpora may teach it. On its way mail gains list fields and signatures, so that in a corpus they tell how it was
+    /// gathered: such features keep the weight they have beforehand, and trees do not ask for them.
+    pub const fn is_learned(self) -> bool {
+        !matches!(
+            self,
+            Self::BulkHeaders
+                | Self::UnsubscribeOwn
+                | Self::UnsubscribeElsewhere
+                | Self::UnsubscribeOneClick
+                | Self::BulkFromFreeMail
+                | Self::SignedElsewhere
+        )
+    }
 }
 
 /// How many there are.

@@ -1,5 +1,6 @@
 //! What the writer's own header fields say.
 
+use super::bulk::Bulk;
 use super::decode;
 use super::links::base_domain;
 use super::mime::Fields;
@@ -40,6 +41,7 @@ pub(super) struct Headers {
     pub hides_recipients: bool,
     /// Addresses in To and Cc.
     pub recipients: usize,
+    pub bulk: Bulk,
 }
 
 impl Headers {
@@ -63,7 +65,7 @@ impl Headers {
                 8 if is("reply-to") => reply = reply.or(Some(value)),
                 10 if is("references") => headers.answers |= value.contains(&b'@'),
                 11 if is("in-reply-to") => headers.answers |= value.contains(&b'@'),
-                _ => {}
+                _ => headers.bulk.read(name, value),
             }
         }
         headers.subject = subject.map(decode::words).unwrap_or_default();
@@ -198,9 +200,11 @@ mod tests {
     }
 
     #[test]
-    fn trace_and_list_fields_change_nothing() {
+    fn trace_fields_change_nothing() {
         let plain = "From: a@b.example\nSubject: Hi\n\nbody";
-        let travelled = format!("Received: from x\nX-Spam-Flag: YES\nList-Id: <l>\nReturn-Path: <z@z.example>\n{plain}");
+        let travelled = format!(
+            "Received: from x\nX-Spam-Flag: YES\nAuthentication-Results: m; dkim=fail\nReturn-Path: <z@z.example>\n{plain}"
+        );
         assert_eq!(format!("{:?}", read(plain)), format!("{:?}", read(&travelled)));
     }
 }

@@ -379,15 +379,10 @@ fn host_in_text(shown: &str) -> Option<String> {
     known.contains(&tld.to_ascii_lowercase().as_str()).then(|| Domain::parse(host).map(|d| d.as_str().to_owned()))?
 }
 
-/// The part of a host name that somebody registered, by rule of thumb: two labels, or three where the second last is a
-/// registry's own (`co.uk`).
+/// The part of a host name that somebody registered (the organisational domain of RFC 7489 section 3.2), by the public suffix
+/// list; the name itself where there is none.
 pub(super) fn base_domain(host: &str) -> &str {
-    const REGISTRIES: [&str; 10] = ["co", "com", "org", "net", "gov", "ac", "edu", "or", "ne", "gob"];
-    let mut dots = host.rmatch_indices('.').map(|(at, _)| at);
-    let (Some(last), Some(second)) = (dots.next(), dots.next()) else { return host };
-    let middle = host.get(second + 1..last).unwrap_or_default();
-    let cut = if host.len() - last == 3 && REGISTRIES.contains(&middle) { dots.next() } else { Some(second) };
-    cut.and_then(|at| host.get(at + 1..)).unwrap_or(host)
+    psl::domain_str(host).unwrap_or(host)
 }
 
 #[cfg(test)]
@@ -456,9 +451,14 @@ mod tests {
 
     #[test]
     fn base_domains() {
-        for (host, base) in
-            [("a.b.example.com", "example.com"), ("x.y.co.uk", "y.co.uk"), ("y.co.uk", "y.co.uk"), ("com", "com"), ("", "")]
-        {
+        for (host, base) in [
+            ("a.b.example.com", "example.com"),
+            ("x.y.co.uk", "y.co.uk"),
+            ("y.co.uk", "y.co.uk"),
+            ("com", "com"),
+            ("x.github.io", "x.github.io"),
+            ("", ""),
+        ] {
             assert_eq!(base_domain(host), base);
         }
     }

@@ -5,6 +5,7 @@
 
 pub mod adapt;
 pub mod build;
+mod bulk;
 pub mod calibrate;
 pub mod corpus;
 mod decode;

@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 
 const MAGIC: &[u8; 8] = b"OUTGATE\x01";
 /// Raised whenever features, hashing or layout change: an older model would be misread.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 /// Largest model file that is read, octets.
 pub const MAX_FILE: usize = 4 * 1024 * 1024;
 const MAX_PROTOTYPES: u32 = 1024;

@@ -89,7 +89,9 @@ fn the_wrapping_does_not_change_the_score() {
         format!("{}\r\n\r\n{body}", fields.join("\r\n")),
         BUSINESS.replace("\r\n", "\n"),
         BUSINESS.replace("Re: Draft agenda for", "=?utf-8?Q?Re:_Draft?= =?utf-8?B?IGFnZW5kYSA=?= for"),
-        format!("Received: from x\r\nX-Spam-Flag: YES\r\nList-Id: <l.example>\r\nDKIM-Signature: v=1\r\n{BUSINESS}"),
+        format!(
+            "Received: from x\r\nX-Spam-Flag: YES\r\nAuthentication-Results: mx.example; dkim=fail\r\nReceived-SPF: fail\r\n{BUSINESS}"
+        ),
         {
             let head = head.replace("text/plain; charset=utf-8", "multipart/mixed; boundary=q");
             format!("{head}\r\n\r\npreamble\r\n--q\r\nContent-Type: text/plain\r\n\r\n{body}\r\n--q--\r\n")
@@ -99,6 +101,24 @@ fn the_wrapping_does_not_change_the_score() {
         let score = SCORER.score(variant.as_bytes());
         assert_eq!((score.llr, &score.symbols), (plain.llr, &plain.symbols), "{variant}");
     }
+}
+
+/// List fields and signatures say a little, in words; what a receiver wrote says nothing.
+#[test]
+fn bulk_fields_and_signatures_count_a_little() {
+    let llr = |field: &str| SCORER.score(format!("{field}{OFFER}").as_bytes()).llr;
+    let plain = llr("");
+    let own =
+        llr("List-Unsubscribe: <https://www.garden.example/leave>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n");
+    let other = llr("List-Unsubscribe: <https://mailer.example/leave>\r\nDKIM-Signature: v=1; d=mailer.example; b=x\r\n");
+    assert!(own < plain && plain < other, "{own} {plain} {other}");
+    assert!(own > plain - 1.0 && other < plain + 1.0, "{own} {plain} {other}");
+    let score = SCORER.score(format!("DKIM-Signature: v=1; d=mailer.example; b=x\r\n{OFFER}").as_bytes());
+    assert!(score.llr > plain);
+    assert_eq!(
+        llr("Authentication-Results: mx.example; dkim=fail; spf=fail\r\nReceived-SPF: fail\r\n").to_bits(),
+        plain.to_bits()
+    );
 }
 
 /// The same page in another transfer encoding, charset label and nesting.

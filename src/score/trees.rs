@@ -144,7 +144,8 @@ pub fn fit(examples: &[Example], boosting: &Boosting, seed: u64) -> Vec<Tree> {
     let mut dice = Dice::new(seed ^ 0x7265_6573);
     let mut trees = Vec::new();
     for _ in 0..boosting.trees {
-        let features: Vec<u8> = (0..dense::COUNT as u8).filter(|_| dice.roll() % 16 < boosting.features_of_16).collect();
+        let learned = (0_u8..).zip(dense::ALL).filter(|(_, feature)| feature.is_learned()).map(|(at, _)| at);
+        let features: Vec<u8> = learned.filter(|_| dice.roll() % 16 < boosting.features_of_16).collect();
         let shown: Vec<usize> = (0..examples.len()).filter(|_| dice.roll() % 16 < boosting.messages_of_16).collect();
         let tree = grow(examples, &margins, &shown, &features, boosting);
         for (margin, example) in margins.iter_mut().zip(examples) {

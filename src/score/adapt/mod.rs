@@ -56,6 +56,11 @@ const TRUST_SHIPPED: f32 = 0.0;
 const HALF_TRUST: f32 = -1.0;
 /// How fast the trust changes around [`HALF_TRUST`] (per nat).
 const TRUST_SLOPE: f32 = 2.0;
+/// What judges is a mean of the weights over time, moved towards them after so many assumed messages: single messages throw the
+/// weights about.
+const MEAN_EVERY: u64 = 8;
+/// How far it moves then; at first it is the mean of all so far. The mean reaches back about a dozen messages.
+const MEAN_STEP: f32 = 0.49;
 /// The calibration is fitted anew after so many learned messages.
 const FIT_EVERY: u64 = 32;
 /// Own messages that the calibration needs.
@@ -109,10 +114,13 @@ impl Learned {
     }
 }
 
-/// What was learned from one tenant's mail. About 270 KB.
+/// What was learned from one tenant's mail. About 400 KB.
 #[derive(Debug, Clone)]
 pub struct Delta {
+    /// As the last step left them.
     weights: Vec<f32>,
+    /// Their mean, see [`MEAN_EVERY`]: it judges.
+    mean: Vec<f32>,
     squares: Vec<f32>,
     assumed: u64,
     labelled: u64,
@@ -184,6 +192,15 @@ impl<'a> Folded<'a> {
         }
     }
 
+    /// What some weights make of it.
+    fn sum(&self, weights: &[f32]) -> Sum {
+        let weight = |slot: usize| weights.get(slot).copied().unwrap_or_default();
+        let mut sum = Sum::default();
+        self.each_of_text(|slot, scale| sum.text += weight(slot) * scale);
+        self.each_named(|slot, scale| sum.named += weight(slot) * scale);
+        sum
+    }
+
     fn each_of_text(&self, mut visit: impl FnMut(usize, f32)) {
         for (list, scale) in &self.groups {
             list.iter().for_each(|index| visit(slot(*index), *scale));
@@ -200,6 +217,7 @@ impl Default for Delta {
     fn default() -> Self {
         Self {
             weights: vec![0.0; SLOTS],
+            mean: vec![0.0; SLOTS],
             squares: vec![0.0; SLOTS],
             assumed: 0,
             labelled: 0,
@@ -253,25 +271,18 @@ impl Delta {
         if self.map.fitted || self.labelled > 0 { joined } else { joined.min(shipped) }
     }
 
-    fn sum(&self, folded: &Folded<'_>) -> Sum {
-        let weight = |slot: usize| self.weights.get(slot).copied().unwrap_or_default();
-        let mut sum = Sum::default();
-        folded.each_of_text(|slot, scale| sum.text += weight(slot) * scale);
-        folded.each_named(|slot, scale| sum.named += weight(slot) * scale);
-        sum
-    }
-
     fn excuse(&self) -> f32 {
         EXCUSE_NATS + EXCUSE_NATS_PER_LABEL * self.labelled as f32
     }
 
     /// Before calibration.
     fn raw(&self, shipped: f32, folded: &Folded<'_>) -> f32 {
-        self.sum(folded).joined(shipped, self.excuse())
+        folded.sum(&self.mean).joined(shipped, self.excuse())
     }
 
-    /// One bounded step of `rate` towards the label, from the `sum` that the weights give now.
-    fn step(&mut self, shipped: f32, folded: &Folded<'_>, sum: Sum, spam: bool, rate: f32) {
+    /// One bounded step of `rate` towards spam or ham. What was `told` judges at once.
+    fn step(&mut self, shipped: f32, folded: &Folded<'_>, spam: bool, rate: f32, told: bool) {
+        let sum = folded.sum(&self.weights);
         let (target, aim) = if spam { (1.0, MARGIN) } else { (0.0, -MARGIN) };
         // Without the caps of the sum: capped, a message would be learned again and again to no effect.
         let now = shipped.clamp(-SHIPPED_NATS, SHIPPED_NATS) + sum.text + sum.named;
@@ -280,10 +291,13 @@ impl Delta {
             return;
         }
         let mut move_weight = |slot: usize, scale: f32| {
-            if let (Some(weight), Some(square)) = (self.weights.get_mut(slot), self.squares.get_mut(slot)) {
+            let slots = (self.weights.get_mut(slot), self.mean.get_mut(slot), self.squares.get_mut(slot));
+            if let (Some(weight), Some(mean), Some(square)) = slots {
                 let slope = error * scale;
                 *square += slope * slope;
-                *weight -= rate * slope / (square.sqrt() + EASE);
+                let change = rate * slope / (square.sqrt() + EASE);
+                *weight -= change;
+                *mean -= if told { change } else { 0.0 };
             }
         };
         folded.each_of_text(&mut move_weight);
@@ -294,9 +308,9 @@ impl Delta {
     pub fn learn(&mut self, model: &Model, lesson: &Lesson, label: Label) -> Learned {
         let shipped = lesson.shipped;
         let folded = Folded::new(&lesson.sample);
-        let mut sum = self.sum(&folded);
+        let sum = folded.sum(&self.mean);
         let raw = sum.joined(shipped, self.excuse());
-        let settled = self.is_settled();
+        let (settled, told) = (self.is_settled(), label != Label::Unlabelled);
         let (spam, rate, passes) = match label {
             Label::Spam => (true, RATE_LABEL, 1),
             Label::Ham => (false, RATE_LABEL, 1),
@@ -311,24 +325,30 @@ impl Delta {
             }
         };
         lately(&mut self.strain, ((sum.text + sum.named).abs() / MAX_NATS).min(1.0));
-        let calibrates = label != Label::Unlabelled || !settled;
+        let calibrates = told || !settled;
         if calibrates {
             (if spam { &mut self.spam } else { &mut self.own }).push(raw);
         }
-        for pass in 0..passes {
-            if pass > 0 {
-                sum = self.sum(&folded);
-            }
-            self.step(shipped, &folded, sum, spam, rate);
+        for _ in 0..passes {
+            self.step(shipped, &folded, spam, rate, told);
             if !spam {
-                self.replay(model, rate);
+                self.replay(model, rate, told);
             }
         }
-        *(if label == Label::Unlabelled { &mut self.assumed } else { &mut self.labelled }) += 1;
+        *(if told { &mut self.labelled } else { &mut self.assumed }) += 1;
+        if !told && self.assumed.is_multiple_of(MEAN_EVERY) {
+            self.follow();
+        }
         if calibrates && self.learned().is_multiple_of(FIT_EVERY) {
             self.fit(model);
         }
-        if label == Label::Unlabelled { Learned::Assumed } else { Learned::Labelled }
+        if told { Learned::Labelled } else { Learned::Assumed }
+    }
+
+    /// Moves the mean towards the weights.
+    fn follow(&mut self) {
+        let step = (MEAN_EVERY as f32 / self.assumed as f32).max(MEAN_STEP);
+        self.mean.iter_mut().zip(&self.weights).for_each(|(mean, weight)| *mean += step * (weight - *mean));
     }
 
     /// Enough was offered and learned that the tenant's mail is known.
@@ -347,16 +367,14 @@ impl Delta {
         }
     }
 
-    fn replay(&mut self, model: &Model, rate: f32) {
+    fn replay(&mut self, model: &Model, rate: f32, told: bool) {
         let Some(turn) = self.turn.checked_rem(model.prototypes.len() as u64) else { return };
         self.turn += 1;
         // The last of every few is kept back.
         let at =
             if turn as usize % KEPT_BACK == KEPT_BACK - 1 { (turn as usize + 1) % model.prototypes.len() } else { turn as usize };
         if let (Some(prototype), Some(llr)) = (model.prototypes.get(at), model.prototype_llrs().get(at)) {
-            let folded = Folded::new(prototype);
-            let sum = self.sum(&folded);
-            self.step(llr - OPTIMISM, &folded, sum, true, rate);
+            self.step(llr - OPTIMISM, &Folded::new(prototype), true, rate, told);
         }
     }
 
@@ -373,7 +391,8 @@ impl Delta {
     /// Lets what was learned fade.
     pub fn fade(&mut self, days: u32) {
         let keep = |share: f32| share.powi(i32::try_from(days).unwrap_or(i32::MAX));
-        self.weights.iter_mut().for_each(|w| *w *= keep(KEEP_PER_DAY.0));
+        let left = keep(KEEP_PER_DAY.0);
+        self.weights.iter_mut().chain(&mut self.mean).for_each(|w| *w *= left);
         self.squares.iter_mut().for_each(|s| *s *= keep(KEEP_PER_DAY.1));
     }
 }

@@ -7,7 +7,7 @@ use super::{Delta, SLOTS};
 use crate::score::model;
 
 const MAGIC: &[u8; 8] = b"OUTGATE\x02";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// No saved delta is larger, octets.
 pub const LARGEST_FILE: usize = 512 * 1024;
 
@@ -27,7 +27,7 @@ impl Delta {
         // An infinite bound means "none yet" and is kept as zero beside `fitted`.
         let usual = if map.fitted { map.usual } else { 0.0 };
         let floats = [fitted, map.slope, map.offset, map.even, map.open, usual];
-        out.extend(floats.iter().chain(&self.weights).chain(&self.squares).flat_map(|f| f.to_le_bytes()));
+        out.extend(floats.iter().chain(&self.weights).chain(&self.mean).chain(&self.squares).flat_map(|f| f.to_le_bytes()));
         for recent in [&self.own, &self.spam] {
             out.extend((recent.len() as u32).to_le_bytes());
             out.extend(recent.values().iter().flat_map(|f| f.to_le_bytes()));
@@ -59,7 +59,7 @@ impl Delta {
         let fitted = r.f32()? != 0.0;
         let (slope, offset, even, open, usual) = (r.f32()?, r.f32()?, r.f32()?, r.f32()?, r.f32()?);
         let map = if fitted { Map { slope, offset, even, open, usual, fitted } } else { Map::default() };
-        let (weights, squares) = (r.floats(SLOTS)?, r.floats(SLOTS)?);
+        let (weights, mean, squares) = (r.floats(SLOTS)?, r.floats(SLOTS)?, r.floats(SLOTS)?);
         let (own, spam) = (r.recent()?, r.recent()?);
         let mut entries = Vec::new();
         for _ in 0..r.u32()? {
@@ -68,7 +68,7 @@ impl Delta {
         if !r.0.is_empty() || squares.iter().any(|s| *s < 0.0) || slope <= 0.0 || even < open {
             return Err("file holds impossible values".into());
         }
-        let delta = Self { weights, squares, assumed, labelled, refused, turn, own, spam, map, ..Self::default() };
+        let delta = Self { weights, mean, squares, assumed, labelled, refused, turn, own, spam, map, ..Self::default() };
         Ok((delta, Share::from_entries(entries.into_iter()), day))
     }
 }

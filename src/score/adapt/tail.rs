@@ -6,7 +6,7 @@ use crate::score::calibrate;
 /// Scores kept.
 const KEPT: usize = 384;
 /// Own ham that may lie above even odds.
-const ABOVE: f32 = 0.0015;
+const ABOVE: f32 = 0.0016;
 /// Share of own ham whose excess measures the tail.
 const TAIL: f32 = 0.1;
 /// The bend never hides more than this (nats): what was learned from a bad tenant must not excuse everything.

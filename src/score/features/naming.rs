@@ -31,6 +31,7 @@ impl Extractor {
             (Dense::SubjectShouts, headers.subject_shouts),
         ];
         self.raise(&flags);
+        self.raise(&headers.bulk.name(&headers.from_domain, headers.sender_free_mail));
     }
 
     /// What sender and recipient have to do with each other and with the text.
