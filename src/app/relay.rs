@@ -160,7 +160,7 @@ impl Relay {
         self.rooms.learner.save();
         self.rooms.records.close().await;
         self.rooms.spool.close().await;
-        tracing::info!(time = %self.rooms.clock.now().rfc3339(), "stopped");
+        tracing::info!("stopped");
     }
 }
 

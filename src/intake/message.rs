@@ -78,7 +78,8 @@ impl Intake {
             is_report: facts.score.is_report,
         };
         let judgement = self.judge.judge(self.clock.now(), &judged, &transaction.identity, held);
-        events::judged(&judged, judgement.action, judgement.reason);
+        let done = judgement.done(settings.blocks.allow_internal, &recipients);
+        events::judged(&judged, done, judgement.reason);
         for alert in &judgement.alerts {
             self.notifier.tell(Notice::Alert(alert.clone()));
         }

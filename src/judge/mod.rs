@@ -23,7 +23,6 @@ use crate::policy::scope::choose;
 use crate::policy::{ceilings, reasons};
 use crate::reputation::group::{self, Group};
 use crate::reputation::hash_text;
-use crate::reputation::pool::Pool;
 use crate::reputation::seen::Seen;
 use crate::reputation::sender::Sender;
 use crate::reputation::table::Table;
@@ -183,6 +182,20 @@ pub struct Judgement {
     pub trial: Option<Trial>,
     /// Who gets a copy of it for review: it is suspicious, and was not seen before.
     pub review: Option<Address>,
+}
+
+impl Judgement {
+    /// What is done with the message as a whole: a block stops what leaves the tenant; where mail within it stays allowed, that
+    /// part goes, through the high-risk pool, and of the message that opens the block the rest is held.
+    pub fn done(&self, allow_internal: bool, recipients: &[RecipientFacts]) -> Action {
+        let within = allow_internal && recipients.iter().any(|r| r.internal);
+        match (&self.blocked_by, &self.open) {
+            (None, None) => self.action,
+            (_, Some(_)) if within => Action::Hold,
+            (Some(_), None) if within => Action::HighRisk,
+            _ => Action::Reject,
+        }
+    }
 }
 
 /// Answer to a reservation at RCPT.
@@ -387,6 +400,30 @@ impl Judge {
         }
     }
 
+    /// What the end of a block says of the campaign that others may be part of: nothing where the mailbox was taken over.
+    fn doubt(&self, sender: &Sender, who: u64, verdict: Option<ReleaseVerdict>) {
+        if verdict == Some(ReleaseVerdict::Compromised) {
+            return;
+        }
+        let mistake = verdict == Some(ReleaseVerdict::Mistake);
+        self.groups.get(&group::client_key(&sender.tenant, sender.client), |g| {
+            if let Some(pool) = &mut g.pool {
+                pool.doubt();
+                if mistake {
+                    pool.forget(who);
+                }
+            }
+        });
+        self.groups.get(&group::templates_key(&sender.tenant), |g| {
+            if let Some(templates) = &mut g.templates {
+                templates.doubt(who);
+                if mistake {
+                    templates.forget(who);
+                }
+            }
+        });
+    }
+
     /// With `again` only records that have not been used since `now` nor forgiven then.
     fn forgive(&self, now: Time, block: &Block, again: bool) {
         let all = block.reason.is_ceiling();
@@ -397,13 +434,11 @@ impl Judge {
             let due = !again || (sender.forgiven < now && sender.last <= now);
             if due {
                 sender.forgive(now, all);
-                if block.verdict == Some(ReleaseVerdict::Mistake) && block.sender.as_ref() == Some(key) {
+                let mistake = block.verdict == Some(ReleaseVerdict::Mistake);
+                if mistake && block.sender.as_ref() == Some(key) {
                     sender.learn_wanted(block.evidence.iter().map(|e| e.llr.into()));
                 }
-                let client = group::client_key(&sender.tenant, sender.client);
-                self.groups.get(&client, |g| g.pool.as_deref_mut().map(Pool::doubt));
-                let (texts, who) = (group::templates_key(&sender.tenant), hash_text(key.as_str()));
-                self.groups.get(&texts, |g| g.templates.as_deref_mut().map(|t| t.doubt(who)));
+                self.doubt(sender, hash_text(key.as_str()), block.verdict);
             }
             due
         };

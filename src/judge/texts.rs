@@ -17,9 +17,9 @@ impl Judge {
         if !asked {
             return 0.0;
         }
-        let who = hash_text(identity.key.as_str());
-        let heat =
-            |g: &Group| g.templates.as_ref().map_or(0.0, |t| t.heat(now, who, facts.template, tuning.pool_half_life_minutes));
+        let (who, to) = (hash_text(identity.key.as_str()), external(facts));
+        let half_life = tuning.pool_half_life_minutes;
+        let heat = |g: &Group| g.templates.as_ref().map_or(0.0, |t| t.heat(now, who, facts.template, &to, half_life));
         self.groups.read(&group::templates_key(&identity.tenant), heat).unwrap_or_default().min(tuning.template_hot)
     }
 
@@ -29,7 +29,8 @@ impl Judge {
         let nats = step.weight.sum() - tuning.template_floor - step.weight.common;
         let joins = step.weight.telling && nats > 0.0;
         // Of merely claimed senders anybody could invent enough.
-        if text == 0 || tuning.template_hot <= 0.0 || !(joins || step.by_others) || !is_account(identity) {
+        let says = joins || step.by_others || step.verdict.opens;
+        if text == 0 || tuning.template_hot <= 0.0 || !says || !is_account(identity) {
             return;
         }
         let who = hash_text(identity.key.as_str());
@@ -37,11 +38,20 @@ impl Judge {
             g.last = g.last.max(now);
             let templates = g.templates.get_or_insert_default();
             if joins {
-                templates.add(now, who, text, nats, tuning.pool_share, tuning.pool_half_life_minutes);
+                let share = (nats, tuning.pool_share);
+                templates.add(now, who, text, &external(facts), share, tuning.pool_half_life_minutes);
+            }
+            if step.verdict.opens {
+                templates.met(text);
             }
             if step.by_others {
                 templates.confirm(now, text);
             }
         });
     }
+}
+
+/// Hashes of the external recipients.
+fn external(facts: &MessageFacts<'_>) -> Vec<u64> {
+    facts.recipients.iter().filter(|r| !r.internal).map(|r| r.hash).collect()
 }

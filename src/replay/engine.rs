@@ -4,7 +4,7 @@ use crate::blocks::rules;
 use crate::config::Settings;
 use crate::judge::{Judge, MessageFacts, NewBlock, Reservation, Reserve, Trial};
 use crate::reputation::mix;
-use crate::types::{Action, Block, BlockRef, Identity, MessageId, OutcomeClass, Reason, Reply, Time};
+use crate::types::{Action, Block, BlockRef, BlockState, Identity, MessageId, OutcomeClass, Reason, ReleaseVerdict, Reply, Time};
 use std::sync::Arc;
 
 /// The relay itself, as the actor of its blocks.
@@ -120,10 +120,8 @@ impl Engine {
             }
             Some(_) => self.judge.judge(self.now, &MessageFacts { recipients: &taken, ..facts.clone() }, identity, held),
         };
+        let action = judgement.done(self.settings.blocks.allow_internal, facts.recipients);
         let opened = judgement.open.map(|new| self.open(new));
-        // A block known only after the dot: internal copies go, external ones are held under its reference.
-        let mixed = opened.is_some() && self.settings.blocks.allow_internal && facts.recipients.iter().any(|r| r.internal);
-        let action = if mixed { Action::Hold } else { judgement.action };
         Ruling {
             action,
             reason: judgement.reason,
@@ -153,9 +151,10 @@ impl Engine {
         Some(self.open(new))
     }
 
-    /// Ends a block as a release does.
-    pub fn release(&mut self, block: &Block) {
-        self.judge.unblock(self.now, block);
+    /// Ends a block as a release with this verdict does.
+    pub fn release(&mut self, block: &Block, verdict: Option<ReleaseVerdict>) {
+        let ended = Block { state: BlockState::Released, ended_at: Some(self.now), verdict, ..block.clone() };
+        self.judge.unblock(self.now, &ended);
     }
 
     /// Sets the clock back, for a simulation that tells many stories from the same day on.

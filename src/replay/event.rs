@@ -3,7 +3,7 @@
 use super::log_line::{Answered, Judged, Released};
 use crate::reputation::hash_text;
 use crate::reputation::templates::read_template;
-use crate::types::Time;
+use crate::types::{ReleaseVerdict, Time};
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -33,7 +33,7 @@ pub enum What<'a> {
     /// From the relay's log: something became of one recipient.
     Answered(Answered),
     /// From the relay's log: somebody ended a block. `id` says nothing.
-    Released(Released),
+    Released(Released, Option<ReleaseVerdict>),
 }
 
 /// A message.

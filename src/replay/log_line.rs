@@ -3,7 +3,9 @@
 
 use super::event::{Event, What};
 use crate::judge::RecipientFacts;
-use crate::types::{Action, Address, Domain, Identity, OutcomeClass, SenderKey, Strength, TenantId, Time, stable_hash};
+use crate::types::{
+    Action, Address, Domain, Identity, OutcomeClass, ReleaseVerdict, SenderKey, Strength, TenantId, Time, stable_hash,
+};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -113,7 +115,19 @@ struct Line<'a> {
     subject_of_block: Cow<'a, str>,
     #[serde(borrow, default)]
     by: Cow<'a, str>,
+    #[serde(borrow, default)]
+    verdict: Cow<'a, str>,
 }
+
+/// What kind of line it is; in lines of other kinds the fields above may be anything.
+#[derive(Deserialize)]
+struct Kind<'a> {
+    #[serde(borrow, default)]
+    event: Cow<'a, str>,
+}
+
+/// The kinds that say something here.
+const EVENTS: [&str; 7] = ["judged", "delivered", "bounced", "deferred", "came_back", "complaint", "released"];
 
 /// Whether the line comes from the relay's log.
 pub fn is_ours(line: &[u8]) -> bool {
@@ -122,7 +136,12 @@ pub fn is_ours(line: &[u8]) -> bool {
 
 /// Reads a line of the log; `None` if it says nothing that the judge was told. The error says what is wrong with it.
 pub fn parse(line: &[u8]) -> Result<Option<Event<'_>>, String> {
-    let line: Line<'_> = serde_json::from_slice(line).map_err(|e| format!("not a line of the log: {e}"))?;
+    let not_ours = |e: serde_json::Error| format!("not a line of the log: {e}");
+    let kind: Kind<'_> = serde_json::from_slice(line).map_err(not_ours)?;
+    if !EVENTS.contains(&&*kind.event) {
+        return Ok(None);
+    }
+    let line: Line<'_> = serde_json::from_slice(line).map_err(not_ours)?;
     let what = match &*line.event {
         "judged" => What::Judged(Box::new(judged(&line)?)),
         // Given up without an attempt, a line has no class: the judge was not told either. Nor of delays but for spam.
@@ -135,11 +154,16 @@ pub fn parse(line: &[u8]) -> Result<Option<Event<'_>>, String> {
             _ => return Ok(None),
         },
         "complaint" => What::Complaint,
-        "released" if line.by != "expired" => What::Released(Released {
-            kind: line.kind.into_owned(),
-            subject: line.subject_of_block.into_owned(),
-            tenant: line.tenant.into_owned(),
-        }),
+        "released" if line.by != "expired" => {
+            let verdict = match &*line.verdict {
+                "mistake" => Some(ReleaseVerdict::Mistake),
+                "compromised" => Some(ReleaseVerdict::Compromised),
+                _ => None,
+            };
+            let (kind, subject, tenant) = (line.kind, line.subject_of_block, line.tenant);
+            let released = Released { kind: kind.into_owned(), subject: subject.into_owned(), tenant: tenant.into_owned() };
+            What::Released(released, verdict)
+        }
         _ => return Ok(None),
     };
     let time = Time::parse_rfc3339(&line.time).ok_or("time is not RFC 3339")?;
@@ -225,12 +249,18 @@ mod tests {
             r#""event":"released","block":"OG-1","kind":"sender","subject_of_block":"a","tenant":"t","by":"expired""#,
             r#""event":"accepted","id":"m","recipients":3,"size":10,"llr":-1.5"#,
             r#""message":"settings reloaded""#,
+            // Fields of other lines may be of other types, or stand there twice.
+            r#""message":"stopped","time":"2026-11-22T14:00:01.000Z""#,
+            r#""message":"damage in the spool, set aside","segment":3,"from":4096,"to":5000"#,
         ] {
             assert_eq!(event(&line(nothing)), None, "{nothing}");
         }
         assert_eq!(event(&line(r#""event":"complaint","id":"m""#)).expect("an event").what, What::Complaint);
-        let released = line(r#""event":"released","kind":"sender","subject_of_block":"a@b.example","tenant":"t","by":"vera""#);
-        assert!(matches!(event(&released).expect("an event").what, What::Released(r) if r.subject == "a@b.example"));
+        let released = line(
+            r#""event":"released","kind":"sender","subject_of_block":"a@b.example","tenant":"t","by":"vera","verdict":"mistake""#,
+        );
+        let What::Released(released, verdict) = event(&released).expect("an event").what else { panic!("a release") };
+        assert_eq!((&*released.subject, verdict), ("a@b.example", Some(ReleaseVerdict::Mistake)));
         let broken = line(r#""event":"judged","id":"m","client":"nowhere""#);
         assert!(parse(broken.as_bytes()).expect_err("broken").contains("client"));
         assert!(!is_ours(br#"{"time":1,"type":"complaint","id":"m"}"#));

@@ -187,9 +187,9 @@ impl Replay {
                 self.answered(&event.id, answered);
                 Ok(())
             }
-            What::Released(released) => {
+            What::Released(released, verdict) => {
                 if let Some(block) = self.open.get(released).cloned() {
-                    self.engine.release(&block);
+                    self.engine.release(&block, *verdict);
                     self.ended(&rules::expired(&block, self.engine.now()));
                 }
                 Ok(())

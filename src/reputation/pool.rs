@@ -77,6 +77,14 @@ impl Pool {
         self.brought.iter().any(|(account, _)| *account == who)
     }
 
+    /// What this account brought is taken back.
+    pub fn forget(&mut self, who: u64) {
+        if let Some(place) = self.brought.iter().position(|(account, _)| *account == who) {
+            let (_, nats) = self.brought.swap_remove(place);
+            self.sum = (self.sum - nats).max(0.0);
+        }
+    }
+
     /// Notes that an account was blocked with what others had brought.
     pub const fn confirm(&mut self, now: Time) {
         self.confirmed = Some(now);
@@ -109,6 +117,8 @@ mod tests {
         assert!(pool.heat(at(100), 9, 30.0) > 11.0);
         assert!(pool.heat(at(0), 9, 30.0) < 12.1, "a clock that steps back makes no heat");
         assert!(pool.heat(at(100 + 4 * 3600), 9, 30.0) < 0.1);
+        (1..5).for_each(|who| pool.forget(who));
+        assert_eq!(pool.heat(at(100), 9, 30.0), 0.0, "taken back");
         (0..10_000).for_each(|who| pool.add(at(200), who, 3.0, 3.0, 30.0));
         assert!(pool.brought.len() <= ACCOUNTS);
     }

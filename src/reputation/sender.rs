@@ -23,9 +23,9 @@ const TOLD: f64 = 0.04;
 /// From this part of the most that the pool can say on, strangers are held whatever the content.
 const HOT: f64 = 0.8;
 const DAY: Duration = Duration::from_secs(86_400);
-/// Most that the strangers among the single recipients of a bulk sender say together, in nats: enough to hold a flagged mailing
-/// to an imported list, too little to block it with one bounce.
-const BULK_STRANGERS: f64 = 6.5;
+/// The strangers among the single recipients of a bulk sender bring it, with the most its content may say, so far over the line
+/// where it is watched, in nats: enough to hold a flagged mailing to an imported list, too little to block it with one bounce.
+const OVER_WATCH: f64 = 0.05;
 /// A sender with fewer messages than this is given up first.
 const ONE_OFF: u32 = 5;
 
@@ -251,7 +251,8 @@ impl Sender {
         let mut recipients = self.recipients(message, strangers, borne_out, tuning);
         if class == Class::Bulk && !multi && ground.classes.is_some() && recipients > 0.0 {
             // The bounds rise with its volume, and so does this: a mailing that is held stays held.
-            let most = BULK_STRANGERS + tuning.more_for_volume(self.windows.sum(now, DAY).messages);
+            let most = (ground.bounds.watch - tuning.bulk_content).max(0.0) + OVER_WATCH;
+            let most = most + tuning.more_for_volume(self.windows.sum(now, DAY).messages);
             recipients = recipients.min((most - f64::from(self.sums.recipients)).max(0.0));
         }
         let circumstances = self.circumstances(message, class, (borne_out * trust).min(whole), tuning);

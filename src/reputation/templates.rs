@@ -14,19 +14,49 @@ use std::time::Duration;
 pub const NEAR_BITS: u32 = 12;
 /// Templates remembered per tenant.
 const TEMPLATES: usize = 64;
-/// A template that has been flagged for so long, and with which nobody was blocked, is how somebody's mail always looks.
+/// A template that accounts have been flagged with for so long, day by day, and with which nobody was blocked, is how people's
+/// mail always looks ...
 const FAMILIAR: Duration = Duration::from_secs(3 * 86_400);
+/// ... where at least so many of them use it: one alone cannot make a text familiar for others.
+const USERS: usize = 3;
+/// What has not been flagged for so long is over; the same text later is a new story.
+const OVER: Duration = Duration::from_secs(86_400);
+/// Recipients remembered of a template.
+const RECIPIENTS: usize = 32;
 
 /// One text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Template {
     /// Its fingerprint when it was met first: what comes later is near to this one, so that a text cannot wander.
     fingerprint: u64,
-    first: Time,
+    /// Since when several accounts use it.
+    several: Time,
     last: Time,
     /// An account was blocked with it.
     met: bool,
     pool: Pool,
+    /// Hashes of the first to whom it went.
+    to: Vec<u64>,
+}
+
+impl Template {
+    fn new(fingerprint: u64, now: Time) -> Self {
+        Self { fingerprint, several: now, last: now, met: false, pool: Pool::default(), to: Vec::new() }
+    }
+
+    fn is_over(&self, now: Time) -> bool {
+        now.since(self.last) > OVER
+    }
+
+    fn is_familiar(&self, now: Time) -> bool {
+        !self.met && now.since(self.several) >= FAMILIAR
+    }
+
+    /// Everybody whom this message goes to has had the text: several people who pass one letter on to the same address (an
+    /// abuse desk, a colleague) are no campaign.
+    fn knows_all(&self, to: &[u64]) -> bool {
+        to.iter().all(|recipient| self.to.contains(recipient))
+    }
 }
 
 /// The texts of one tenant that were flagged lately.
@@ -65,35 +95,62 @@ impl Templates {
         distances.min_by_key(|(_, bits)| *bits).filter(|(_, bits)| *bits <= NEAR_BITS).map(|(place, _)| place)
     }
 
-    /// What accounts other than `who` have brought lately with this template, in nats.
-    pub fn heat(&self, now: Time, who: u64, fingerprint: u64, half_life_minutes: f64) -> f64 {
+    /// What accounts other than `who` have brought lately with this template, in nats, against a message to these recipients.
+    pub fn heat(&self, now: Time, who: u64, fingerprint: u64, to: &[u64], half_life_minutes: f64) -> f64 {
         let template = self.nearest(fingerprint).and_then(|place| self.list.get(place));
-        template.filter(|t| t.met || now.since(t.first) < FAMILIAR).map_or(0.0, |t| t.pool.heat(now, who, half_life_minutes))
+        let counts = |t: &&Template| !t.is_over(now) && !t.is_familiar(now) && !t.knows_all(to);
+        template.filter(counts).map_or(0.0, |t| t.pool.heat(now, who, half_life_minutes))
     }
 
-    /// Adds evidence of an account, which brings at most `share` nats at a time.
-    pub fn add(&mut self, now: Time, who: u64, fingerprint: u64, nats: f64, share: f64, half_life_minutes: f64) {
+    /// Adds evidence of an account, which brings at most `most` nats at a time, by a message to these recipients.
+    pub fn add(&mut self, now: Time, who: u64, fingerprint: u64, to: &[u64], (nats, most): (f64, f64), half_life_minutes: f64) {
         if fingerprint == 0 {
             return;
         }
         let place = self.nearest(fingerprint).unwrap_or_else(|| self.insert(now, fingerprint));
-        if let Some(template) = self.list.get_mut(place) {
-            template.last = template.last.max(now);
-            template.pool.add(now, who, nats, share, half_life_minutes);
+        let Some(template) = self.list.get_mut(place) else { return };
+        if template.is_over(now) {
+            *template = Template::new(template.fingerprint, now);
+        }
+        if !template.to.is_empty() && template.knows_all(to) {
+            return;
+        }
+        template.last = template.last.max(now);
+        template.pool.add(now, who, nats, most, half_life_minutes);
+        if template.pool.accounts() < USERS {
+            template.several = now;
+        }
+        for recipient in to {
+            if template.to.len() < RECIPIENTS && !template.to.contains(recipient) {
+                template.to.push(*recipient);
+            }
         }
     }
 
-    /// A new template; the least of the others goes where there is no room: what one account alone sent before what several
-    /// did, so that nobody pushes out a campaign with texts of his own, and the oldest first.
+    /// A new template; the least of the others goes where there is no room: what is over first, then what one account alone sent
+    /// before what several did, so that nobody pushes out a campaign with texts of his own, and the oldest first.
     fn insert(&mut self, now: Time, fingerprint: u64) -> usize {
         if self.list.len() >= TEMPLATES {
-            let least = self.list.iter().enumerate().min_by_key(|(_, t)| (t.met, t.pool.accounts() > 1, t.last));
+            let rank = |t: &Template| (!t.is_over(now), t.met, t.pool.accounts() > 1, t.last);
+            let least = self.list.iter().enumerate().min_by_key(|(_, t)| rank(t));
             if let Some((place, _)) = least {
                 self.list.swap_remove(place);
             }
         }
-        self.list.push(Template { fingerprint, first: now, last: now, met: false, pool: Pool::default() });
+        self.list.push(Template::new(fingerprint, now));
         self.list.len() - 1
+    }
+
+    /// Notes that an account was blocked while it sent this.
+    pub fn met(&mut self, fingerprint: u64) {
+        if let Some(template) = self.nearest(fingerprint).and_then(|place| self.list.get_mut(place)) {
+            template.met = true;
+        }
+    }
+
+    /// What this account brought says nothing: it was blocked by mistake.
+    pub fn forget(&mut self, who: u64) {
+        self.list.iter_mut().for_each(|t| t.pool.forget(who));
     }
 
     /// Notes that an account was blocked with what others had brought with this template.
@@ -122,7 +179,8 @@ mod tests {
     }
 
     fn add(templates: &mut Templates, second: i64, who: u64, fingerprint: u64) {
-        templates.add(at(second), who, fingerprint, 3.0, 3.0, 60.0);
+        let to = crate::reputation::mix(who, second.unsigned_abs());
+        templates.add(at(second), who, fingerprint, &[to], (3.0, 3.0), 60.0);
     }
 
     const TEXT: u64 = 0x0123_4567_89ab_cdef;
@@ -132,14 +190,14 @@ mod tests {
     fn others_with_a_text_like_it_make_heat_oneself_and_other_texts_do_not() {
         let mut templates = Templates::default();
         (1..=4).for_each(|who| add(&mut templates, 0, who, TEXT ^ (1 << who)));
-        let heat = |who, text| templates.heat(at(60), who, text, 60.0);
+        let heat = |who, text| templates.heat(at(60), who, text, &[1], 60.0);
         assert!(heat(9, TEXT) > 11.0 && (8.0..9.1).contains(&heat(1, TEXT ^ 0b111)), "{} {}", heat(9, TEXT), heat(1, TEXT));
         assert_eq!((heat(9, !TEXT), heat(9, 0)), (0.0, 0.0));
-        assert!(templates.heat(at(6 * HOUR), 9, TEXT, 60.0) < 0.2);
+        assert!(templates.heat(at(6 * HOUR), 9, TEXT, &[1], 60.0) < 0.2);
         let mut alone = Templates::default();
         (0..50).for_each(|n| add(&mut alone, n, 1, TEXT));
-        assert_eq!(alone.heat(at(60), 1, TEXT, 60.0), 0.0, "one account's mail never counts twice");
-        assert!(alone.heat(at(60), 2, TEXT, 60.0) <= 3.0);
+        assert_eq!(alone.heat(at(60), 1, TEXT, &[1], 60.0), 0.0, "one account's mail never counts twice");
+        assert!(alone.heat(at(60), 2, TEXT, &[1], 60.0) <= 3.0);
     }
 
     #[test]
@@ -171,13 +229,13 @@ mod tests {
         for hour in 0..100 {
             (1..=5).for_each(|who| add(&mut templates, hour * HOUR, who, TEXT));
         }
-        assert_eq!(templates.heat(at(100 * HOUR), 9, TEXT, 60.0), 0.0);
+        assert_eq!(templates.heat(at(100 * HOUR), 9, TEXT, &[1], 60.0), 0.0);
         templates.confirm(at(100 * HOUR), TEXT);
-        assert!(templates.heat(at(100 * HOUR), 9, TEXT, 60.0) > 7.0);
+        assert!(templates.heat(at(100 * HOUR), 9, TEXT, &[1], 60.0) > 7.0);
         templates.doubt(77);
-        assert!(templates.heat(at(100 * HOUR), 9, TEXT, 60.0) > 7.0, "somebody else's block");
+        assert!(templates.heat(at(100 * HOUR), 9, TEXT, &[1], 60.0) > 7.0, "somebody else's block");
         templates.doubt(3);
-        assert_eq!(templates.heat(at(100 * HOUR), 9, TEXT, 60.0), 0.0);
+        assert_eq!(templates.heat(at(100 * HOUR), 9, TEXT, &[1], 60.0), 0.0);
     }
 
     #[test]
@@ -188,6 +246,43 @@ mod tests {
             add(&mut templates, n, 7, crate::reputation::mix(n.unsigned_abs(), 1));
         }
         assert_eq!(templates.list.len(), TEMPLATES);
-        assert!(templates.heat(at(0), 9, TEXT, 60.0) > 11.0);
+        assert!(templates.heat(at(0), 9, TEXT, &[1], 60.0) > 11.0);
+    }
+
+    #[test]
+    fn one_flag_of_long_ago_does_not_silence_a_text() {
+        // Twenty of twenty copies of a campaign went where one had been flagged four days before.
+        let mut templates = Templates::default();
+        add(&mut templates, 0, 1, TEXT);
+        (2..=5).for_each(|who| add(&mut templates, 96 * HOUR, who, TEXT));
+        assert!(templates.heat(at(96 * HOUR), 9, TEXT, &[1], 60.0) > 11.0);
+        // Nor does one account alone that sends it every day.
+        let mut templates = Templates::default();
+        (0..100).for_each(|hour| add(&mut templates, hour * HOUR, 1, TEXT));
+        (2..=5).for_each(|who| add(&mut templates, 100 * HOUR, who, TEXT));
+        assert!(templates.heat(at(100 * HOUR), 9, TEXT, &[1], 60.0) > 11.0);
+    }
+
+    #[test]
+    fn texts_that_are_over_make_room() {
+        let mut templates = Templates::default();
+        for n in 0..2 * TEMPLATES as u64 {
+            [1, 2].into_iter().for_each(|who| add(&mut templates, n as i64 * HOUR, who, crate::reputation::mix(n, 1)));
+        }
+        for n in 0..5 {
+            let now = 1000 * HOUR + n;
+            [TEXT, !TEXT].into_iter().for_each(|text| add(&mut templates, now, n.unsigned_abs(), text));
+        }
+        for text in [TEXT, !TEXT] {
+            assert!(templates.heat(at(1000 * HOUR), 9, text, &[1], 60.0) > 11.0);
+        }
+    }
+
+    #[test]
+    fn people_who_pass_a_letter_on_to_one_address_are_no_campaign() {
+        let mut templates = Templates::default();
+        (1..=9).for_each(|who| templates.add(at(0), who, TEXT, &[7], (3.0, 3.0), 60.0));
+        assert_eq!(templates.heat(at(1), 10, TEXT, &[7], 60.0), 0.0);
+        assert!(templates.heat(at(1), 10, TEXT, &[7, 8], 60.0) <= 3.0, "what the first of them brought");
     }
 }

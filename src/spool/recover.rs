@@ -117,11 +117,13 @@ impl Store {
         if torn > 0 {
             // After a crash these are records that nobody was promised. Records that were acknowledged and damaged since look
             // the same where none behind them is whole, and the seal is about to be written over them: a copy stays.
-            tracing::warn!(segment = head.number, from = end, octets = torn, "the end of a spool segment is torn");
             damaged.push((end, u32::try_from(u64::from(end) + torn).unwrap_or(u32::MAX)));
         }
         for (from, to) in damaged {
             match segment::set_aside(self.disk(), self.dir(), file, head.number, u64::from(from), u64::from(to)) {
+                Ok(copy) if torn > 0 && from == end => {
+                    tracing::warn!(segment = head.number, from, to, copy = %copy.display(), "the torn end of a spool segment was set aside");
+                }
                 Ok(copy) => {
                     tracing::error!(segment = head.number, from, to, copy = %copy.display(), "damage in the spool, set aside");
                 }

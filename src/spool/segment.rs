@@ -354,8 +354,16 @@ pub fn set_aside(disk: &dyn Disk, dir: &Path, file: &dyn DiskFile, number: u32, 
     let folder = dir.join("damaged");
     disk.create_dir(&folder)?;
     let target = folder.join(format!("{number:010}-{from}.bin"));
-    let copy = match disk.create(&target) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(target),
+    if disk.list(&folder)?.contains(&target) {
+        return Ok(target);
+    }
+    // Under another name until it is whole: half a copy would pass for one.
+    let part = target.with_extension("part");
+    let copy = match disk.create(&part) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            disk.remove(&part)?;
+            disk.create(&part)?
+        }
         other => other?,
     };
     let mut at = from;
@@ -369,6 +377,7 @@ pub fn set_aside(disk: &dyn Disk, dir: &Path, file: &dyn DiskFile, number: u32, 
         at += bytes.len() as u64;
     }
     copy.sync_data()?;
+    disk.rename(&part, &target)?;
     disk.sync_dir(&folder)?;
     disk.sync_dir(dir)?;
     Ok(target)

@@ -280,7 +280,7 @@ impl<'a> Tenant<'a> {
         }
         // Whoever was blocked by mistake is released over night, as by an admin.
         for block in std::mem::take(&mut self.blocked) {
-            self.engine.release(&block);
+            self.engine.release(&block, None);
         }
         self.mails = mails;
     }
@@ -442,7 +442,7 @@ impl<'a> Tenant<'a> {
         let begun = self.engine.now();
         let ((campaign, open), _) = self.tell(kind, day, &places, &mut None);
         for block in open {
-            self.engine.release(&block);
+            self.engine.release(&block, None);
         }
         self.engine.judge().put_back(&fork);
         self.engine.rewind(begun);

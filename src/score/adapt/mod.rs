@@ -282,7 +282,8 @@ impl Delta {
 
     /// One bounded step of `rate` towards spam or ham. What was `told` judges at once.
     fn step(&mut self, shipped: f32, folded: &Folded<'_>, spam: bool, rate: f32, told: bool) {
-        let sum = folded.sum(&self.weights);
+        // A label is about what was judged, and that is the mean.
+        let sum = folded.sum(if told { &self.mean } else { &self.weights });
         let (target, aim) = if spam { (1.0, MARGIN) } else { (0.0, -MARGIN) };
         // Without the caps of the sum: capped, a message would be learned again and again to no effect.
         let now = shipped.clamp(-SHIPPED_NATS, SHIPPED_NATS) + sum.text + sum.named;
