@@ -701,3 +701,20 @@ proptest::proptest! {
         proptest::prop_assert_eq!(first, second);
     }
 }
+
+#[test]
+fn what_is_done_with_mail_that_also_stays_in_the_house() {
+    let judge = judge_with(|_| ());
+    let (_, _) = run_campaign(&judge, &alice(), 0);
+    let opens = send(&judge, &alice(), 500, 9.0, &[external(500), internal(1)]);
+    assert!(opens.open.is_some());
+    let done = |judgement: &Judgement, to: &[RecipientFacts]| (judgement.done(true, to), judgement.done(false, to));
+    assert_eq!(done(&opens, &[external(500), internal(1)]), (Action::Hold, Action::Reject));
+    assert_eq!(done(&opens, &[external(500)]), (Action::Reject, Action::Reject));
+    let (open, blocked) = (opens.open.expect("checked"), [internal(1)]);
+    judge.block(opened(open, at(501)));
+    let refused = send(&judge, &alice(), 502, -4.0, &blocked);
+    assert_eq!(done(&refused, &blocked), (Action::HighRisk, Action::Reject));
+    let bob = identity("bob@acme.example", Strength::Authenticated);
+    assert_eq!(done(&send(&judge, &bob, 503, -4.0, &blocked), &blocked), (Action::Accept, Action::Accept));
+}

@@ -746,6 +746,25 @@ fn acknowledged_records_damaged_at_the_end_leave_a_copy() {
     assert_eq!(disk.contents(&aside).len() as u32, third.len + fourth.len);
 }
 
+/// The copy fails for lack of room; half of it once passed for a whole one at the next start, and the seal was written over the
+/// original.
+#[test]
+fn half_a_copy_of_damage_does_not_pass_for_a_whole_one() {
+    let disk = FakeDisk::default();
+    let (mut store, _) = open(&disk);
+    (1..=3).for_each(|id| accept(&mut store, id, 700).expect("accept"));
+    let last = store.shared.index().get(3).expect("live").accepted;
+    let disk = disk.after_crash(Unsynced::Kept);
+    disk.tamper(&segments(&disk)[0], |bytes| bytes[last.offset as usize + 20] ^= 1);
+    disk.fail_writes(true);
+    drop(try_open(&disk));
+    disk.fail_writes(false);
+    assert_eq!(ids(&open(&disk).1), [1, 2]);
+    let aside: Vec<PathBuf> =
+        disk.names().into_iter().filter(|p| p.starts_with("/spool/damaged") && p.extension() == Some("bin".as_ref())).collect();
+    assert_eq!(aside.iter().map(|p| disk.contents(p).len() as u32).collect::<Vec<_>>(), [last.len]);
+}
+
 #[test]
 fn a_stray_record_in_a_body_is_not_believed() {
     let disk = FakeDisk::default();
