@@ -317,6 +317,22 @@ fn adding(sender: &Sender, facts: &MessageFacts<'_>, before: &Before, choice: &C
     (count(fresh()) - new, ceilings::Adding { external: of_kind(false), internal: of_kind(true), new, messages, kib })
 }
 
+/// The message as the detector sees it.
+fn weighing(now: Time, sender: &Sender, facts: &MessageFacts<'_>, fresh: bool, known: u32, new: u32) -> Weighing {
+    let hour = sender.windows.sum(now, HOUR);
+    Weighing {
+        fingerprint: facts.fingerprint,
+        llr: facts.llr,
+        listed: facts.listed,
+        fresh,
+        known,
+        new,
+        setting: setting(now, facts.origin, facts.failed_logins),
+        in_hour: hour.messages.saturating_add(1),
+        recipients_hour: (hour.external.saturating_add(known + new), hour.new.saturating_add(new)),
+    }
+}
+
 /// A message that is put off: nothing of it is counted.
 fn put_off(verdict: Verdict, sender: &Sender, ceiling: Option<(Reason, u64)>) -> Step {
     Step {
@@ -362,18 +378,7 @@ fn step(
     if ceiling.is_some() && known.when_exceeded == WhenExceeded::Throttle {
         return put_off(decide(&known), sender, ceiling);
     }
-    let hour = sender.windows.sum(now, HOUR);
-    let message = Weighing {
-        fingerprint: facts.fingerprint,
-        llr: facts.llr,
-        listed: facts.listed,
-        fresh: before.content == Counted::Not,
-        known: known_recipients,
-        new,
-        setting: setting(now, facts.origin, facts.failed_logins),
-        in_hour: hour.messages.saturating_add(1),
-        recipients_hour: (hour.external.saturating_add(known_recipients + new), hour.new.saturating_add(new)),
-    };
+    let message = weighing(now, sender, facts, before.content == Counted::Not, known_recipients, new);
     let class = sender.class(ground.tuning);
     let weight = sender.weigh(now, &without(&message, &allowed), ground);
     let mut counts = Counts::default();

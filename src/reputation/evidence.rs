@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 /// meets unfamiliar mail says nothing reliable, and a sender of such mail must not add up to a block.
 pub const FLAG_NATS: f64 = 1.0;
 /// Share of flagged messages that is assumed of a campaign.
-const CAMPAIGN_FLAGGED: f64 = 0.95;
+pub const CAMPAIGN_FLAGGED: f64 = 0.95;
 /// The same of a campaign that the model hardly sees.
-const SPARSE_FLAGGED: f64 = 0.3;
+pub const SPARSE_FLAGGED: f64 = 0.3;
 /// Share of new recipients that is assumed of a campaign.
 const CAMPAIGN_NEW: f64 = 0.95;
 /// Share of unknown users that is assumed of a campaign.
@@ -64,30 +64,17 @@ impl Bounds {
 }
 
 /// Content evidence: the calibrated LLR within its bounds, and never more than a flag (or its absence) can say of a sender
-/// who is flagged so often anyway.
-pub fn content(base: &Baseline, prior: &Prior, llr: f64, most: f64, tuning: &Tuning) -> f64 {
+/// who is flagged so often anyway, held against a campaign of which this share is flagged ([`CAMPAIGN_FLAGGED`],
+/// [`SPARSE_FLAGGED`]): where it is small, a flag says less against the sender and ordinary mail between takes little away.
+pub fn content(base: &Baseline, prior: &Prior, llr: f64, most: f64, campaign: f64, tuning: &Tuning) -> f64 {
     if llr.is_nan() {
         return 0.0;
     }
     let share = base.flagged_share(prior);
     if llr > FLAG_NATS {
-        (llr - FLAG_NATS).min(most).min((CAMPAIGN_FLAGGED / share).ln()).max(0.0)
+        (llr - FLAG_NATS).min(most).min((campaign / share).ln()).max(0.0)
     } else {
-        llr.max(tuning.content_least).max(((1.0 - CAMPAIGN_FLAGGED) / (1.0 - share)).ln()).min(0.0)
-    }
-}
-
-/// Content evidence for a campaign of which the model flags only [`SPARSE_FLAGGED`]: less against the sender by a flag, but
-/// ordinary mail between takes little away.
-pub fn sparse_content(base: &Baseline, prior: &Prior, llr: f64, most: f64) -> f64 {
-    if llr.is_nan() {
-        return 0.0;
-    }
-    let share = base.flagged_share(prior);
-    if llr > FLAG_NATS {
-        (llr - FLAG_NATS).min(most).min((SPARSE_FLAGGED / share).ln()).max(0.0)
-    } else {
-        ((1.0 - SPARSE_FLAGGED) / (1.0 - share)).ln().min(0.0)
+        llr.max(tuning.content_least).max(((1.0 - campaign) / (1.0 - share)).ln()).min(0.0)
     }
 }
 
@@ -199,7 +186,7 @@ mod tests {
     }
 
     fn content_of(base: &Baseline, llr: f64) -> f64 {
-        content(base, &ALONE, llr, bounds().content, &Tuning::default())
+        content(base, &ALONE, llr, bounds().content, CAMPAIGN_FLAGGED, &Tuning::default())
     }
 
     fn recipients_of(base: &Baseline, known: u32, new: u32) -> f64 {
@@ -210,7 +197,7 @@ mod tests {
     fn content_alone_needs_fifteen_messages_of_a_new_tenant() {
         let tuning = Tuning::default();
         let learning = Bounds::new(1e-6, true, &tuning);
-        let each = content(&Baseline::default(), &ALONE, 9.0, learning.content, &tuning);
+        let each = content(&Baseline::default(), &ALONE, 9.0, learning.content, CAMPAIGN_FLAGGED, &tuning);
         let sum = |n: u32| (0..n).fold(0.0, |s, _| cusum(s, each));
         assert!(!learning.blocks(sum(14)));
         assert!(learning.blocks(sum(15) + 1e-9));
@@ -251,6 +238,16 @@ mod tests {
         close(bounds().block.expect("on"), 13.815_510_557_964_274);
         let off = Bounds::new(0.0, false, &Tuning::default());
         assert!(!off.blocks(1e9) && !off.watches(1e9));
+    }
+
+    #[test]
+    fn a_campaign_that_is_hardly_seen_adds_up_only_against_its_own_measure() {
+        let (base, tuning) = (Baseline::default(), Tuning::default());
+        let run = |campaign| {
+            let step = |sum, n| cusum(sum, content(&base, &ALONE, if n % 3 == 0 { 6.0 } else { -4.0 }, 3.0, campaign, &tuning));
+            (0..30).fold(0.0, step)
+        };
+        assert!(run(CAMPAIGN_FLAGGED) < 4.0 && run(SPARSE_FLAGGED) > 13.8, "{} {}", run(CAMPAIGN_FLAGGED), run(SPARSE_FLAGGED));
     }
 
     #[test]

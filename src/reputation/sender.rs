@@ -1,7 +1,7 @@
 //! The record of one sender.
 
 use super::baseline::{ALONE, Baseline, Class, Classes, Prior};
-use super::evidence::{self, Bounds, FLAG_NATS, cusum};
+use super::evidence::{self, Bounds, CAMPAIGN_FLAGGED, FLAG_NATS, SPARSE_FLAGGED, cusum};
 use super::habits::{Circumstances, Habits, Setting};
 use super::known::Known;
 use super::table::Evict;
@@ -74,7 +74,6 @@ pub struct Sender {
 struct Sums {
     content: f32,
     /// Content again, held against a campaign of which the model sees but a part.
-    #[serde(default)]
     sparse: f32,
     recipients: f32,
     answers: f32,
@@ -259,7 +258,7 @@ impl Sender {
         self.sums.content = cusum(self.sums.content.into(), whole + circumstances.sum()) as f32;
         self.sums.recipients = cusum(self.sums.recipients.into(), recipients) as f32;
         if message.fresh && class == Class::Person {
-            let sparse = evidence::sparse_content(&self.base, &prior, message.llr, ground.bounds.content);
+            let sparse = evidence::content(&self.base, &prior, message.llr, ground.bounds.content, SPARSE_FLAGGED, tuning);
             self.sums.sparse = cusum(self.sums.sparse.into(), sparse) as f32;
         }
         let unusual = self.is_unusual(message, class, strangers, &prior, ground);
@@ -284,7 +283,7 @@ impl Sender {
     }
 
     fn content(&self, llr: f64, strangers: f64, prior: &Prior, ground: &Ground<'_>) -> f64 {
-        let content = evidence::content(&self.base, prior, llr, ground.bounds.content, ground.tuning);
+        let content = evidence::content(&self.base, prior, llr, ground.bounds.content, CAMPAIGN_FLAGGED, ground.tuning);
         // Ordinary mail speaks for its sender less where it goes to strangers: half of a campaign may look ordinary.
         if content <= 0.0 { (content + strangers.max(0.0)).min(0.0) } else { content }
     }
