@@ -129,7 +129,7 @@ fn a_webhook_call_that_fails_comes_again_even_over_a_crash() {
     let reference = add_block(&relay, "eve@acme.example");
     let first = calls.recv_timeout(PATIENCE).expect("a call");
     relay.until("the failure is noted", |r| r.log().contains("webhook call failed").then_some(()));
-    // It is stored with its next try before the line is logged; kill -9 takes nothing away.
+    // It is stored before it is tried, and a block of which nobody was told by mail yet is the same call again.
     let relay = relay.crash_and_restart();
     let second = calls.recv_timeout(PATIENCE).expect("the call again");
     assert!(second.is_signed());

@@ -249,8 +249,8 @@ fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect()
 }
 
-/// The body of a webhook call.
-pub fn webhook(notice: &Notice, now: Time) -> Value {
+/// The body of a webhook call about what happened at `time`.
+pub fn webhook(notice: &Notice, time: Time) -> Value {
     let detail = match notice {
         Notice::Blocked { block, held } => json!({ "block": block_json(block), "held_messages": held }),
         Notice::Released { block } => json!({ "block": block_json(block) }),
@@ -259,7 +259,7 @@ pub fn webhook(notice: &Notice, now: Time) -> Value {
     };
     json!({
         "event": notice.event(),
-        "time": now.rfc3339(),
+        "time": time.rfc3339(),
         "tenant": notice.tenant(),
         "summary": line(notice),
         "detail": detail,

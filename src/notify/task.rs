@@ -120,7 +120,12 @@ impl Outbox {
         if settings.notify.webhook.is_some() {
             // Programs get every event: they do their own counting.
             let now = self.clock.now();
-            webhook::store(&self.records, self.ids.next(now), now, &compose::webhook(notice, now)).await;
+            let (time, name) = match notice {
+                // Told again after a crash, it is the same call: same time, same name.
+                Notice::Blocked { block, .. } => (block.opened_at, block.reference.to_string()),
+                _ => (now, self.ids.next(now).to_string()),
+            };
+            webhook::store(&self.records, time, &name, &compose::webhook(notice, time)).await;
         }
         let block = match notice {
             Notice::Blocked { block, .. } => Some(block.reference),
@@ -216,29 +221,58 @@ mod tests {
     use crate::queue::tests::Silent;
     use crate::types::BlockKind;
 
+    fn settings() -> Settings {
+        let mut settings = testing::settings();
+        settings.notify.operators = vec![Address::parse("noc@relay.test").expect("address")];
+        settings
+    }
+
+    fn outbox(dir: &std::path::Path, settings: Settings, spool: Spool, queued_in: &Spool) -> Outbox {
+        let settings = Arc::new(settings);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let backlog = Backlog::new(Arc::clone(&settings), clock.now());
+        let (queue, _events) = Queue::start(Arc::clone(&clock), queued_in.clone(), Silent, backlog);
+        let (_sender, receiver) = watch::channel(settings);
+        let records = Records::open(&dir.join("records.db")).expect("records");
+        Outbox { settings: receiver, clock, spool, queue, records, ids: Arc::new(IdSource::new(1)) }
+    }
+
+    #[tokio::test]
+    async fn a_block_told_a_second_time_is_the_same_webhook_call() {
+        // A crash between the webhook's store and the mail's left two calls for one block, each with a time of its own: the
+        // receiver could not know that they were one.
+        let dir = tempfile::tempdir().expect("directory");
+        let spool = Spool::open(&dir.path().join("spool"), &mut |_| ()).expect("spool");
+        let mut settings = settings();
+        settings.notify.webhook = Some("http://127.0.0.1:9/".into());
+        let outbox = outbox(dir.path(), settings, spool.clone(), &spool);
+        let block = Arc::new(block(BlockKind::Sender, "alice@acme.example"));
+        let mut dedup = Dedup::new(outbox.clock.now());
+        let mut unsent = VecDeque::new();
+        outbox.handle(&mut dedup, &mut unsent, &Notice::Blocked { block: Arc::clone(&block), held: 4 }).await;
+        let first = webhook::waiting(&outbox.records).await;
+        outbox.handle(&mut dedup, &mut unsent, &Notice::Blocked { block: Arc::clone(&block), held: 0 }).await;
+        let second = webhook::waiting(&outbox.records).await;
+        assert_eq!((first.len(), &first), (1, &second), "the first stays as it is, with what it held");
+        assert!(first[0].1.contains(r#"\"held_messages\":4"#) && first[0].1.contains(&block.opened_at.rfc3339()), "{first:?}");
+        outbox.handle(&mut dedup, &mut unsent, &Notice::Released { block }).await;
+        let names: Vec<_> = webhook::waiting(&outbox.records).await.into_iter().map(|(key, _)| key).collect();
+        assert_eq!((names.len(), &names[0]), (2, &first[0].0), "in the order of what happened");
+    }
+
     #[tokio::test]
     async fn people_count_as_told_of_a_block_only_once_the_notice_is_on_disk() {
         // On a full disk the notice was lost with a line in the log, and the record of the block said that people knew: nobody
         // was ever told, not even at the next start.
         let dir = tempfile::tempdir().expect("directory");
-        let operator = Address::parse("noc@relay.test").expect("address");
-        let mut settings = testing::settings();
-        settings.notify.operators = vec![operator];
-        let settings = Arc::new(settings);
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let spool = Spool::open(&dir.path().join("spool"), &mut |_| ()).expect("spool");
         let broken = Spool::open(&dir.path().join("broken"), &mut |_| ()).expect("spool");
         broken.close().await;
-        let backlog = Backlog::new(Arc::clone(&settings), clock.now());
-        let (queue, _events) = Queue::start(Arc::clone(&clock), spool.clone(), Silent, backlog);
-        let (_sender, receiver) = watch::channel(settings);
-        let records = Records::open(&dir.path().join("records.db")).expect("records");
-        let ids = Arc::new(IdSource::new(1));
-        let mut outbox = Outbox { settings: receiver, clock: Arc::clone(&clock), spool: broken, queue, records, ids };
+        let mut outbox = outbox(dir.path(), settings(), broken, &spool);
 
         let block = Arc::new(block(BlockKind::Sender, "alice@acme.example"));
         outbox.records.open_block(Arc::clone(&block)).await.expect("recorded");
-        let (mut dedup, mut unsent) = (Dedup::new(clock.now()), VecDeque::new());
+        let (mut dedup, mut unsent) = (Dedup::new(outbox.clock.now()), VecDeque::new());
         outbox.handle(&mut dedup, &mut unsent, &Notice::Blocked { block: Arc::clone(&block), held: 0 }).await;
         assert_eq!(outbox.records.untold().await.expect("read"), [block.reference]);
         outbox.try_again(&mut unsent).await;

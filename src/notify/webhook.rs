@@ -4,7 +4,7 @@ use crate::config::Settings;
 use crate::config::settings::Secret;
 use crate::env::Clock;
 use crate::records::Records;
-use crate::types::{MessageId, Time};
+use crate::types::Time;
 use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -55,10 +55,20 @@ impl Pending {
     }
 }
 
-/// Stores a call; it goes out with the next round.
-pub(super) async fn store(records: &Records, id: MessageId, now: Time, body: &Value) {
-    let pending = Pending { body: body.to_string(), created: now, tries: 0, next: now };
-    save(records, &id.to_string(), Some(&pending)).await;
+/// Stores the call about what happened at `time`; it goes out with the next round, behind the calls of earlier times. One of
+/// the same time and name that still waits stays as it is.
+pub(super) async fn store(records: &Records, time: Time, name: &str, body: &Value) {
+    let key = format!("{:020}-{name}", time.0);
+    let pending = Pending { body: body.to_string(), created: time, tries: 0, next: time };
+    let Ok(value) = serde_json::to_string(&pending) else { return };
+    if let Err(error) = records.put_new(SPACE, &key, value).await {
+        tracing::error!(key, ?error, "webhook store failed");
+    }
+}
+
+/// The calls that wait: name and record, in the order in which they go out.
+pub(super) async fn waiting(records: &Records) -> Vec<(String, String)> {
+    records.all(SPACE).await.unwrap_or_default()
 }
 
 async fn save(records: &Records, key: &str, pending: Option<&Pending>) {
@@ -98,8 +108,7 @@ pub async fn run(settings: watch::Receiver<Arc<Settings>>, clock: Arc<dyn Clock>
         if current.notify.webhook.is_none() || rest.until > clock.now() {
             continue;
         }
-        let waiting = records.all(SPACE).await.unwrap_or_default();
-        for (key, value) in waiting {
+        for (key, value) in waiting(&records).await {
             let Ok(pending) = serde_json::from_str::<Pending>(&value) else {
                 save(&records, &key, None).await;
                 continue;

@@ -429,6 +429,12 @@ impl Records {
         self.store.write(move |tx| store::put_value(tx, space, &key, value.as_deref())).await
     }
 
+    /// Sets a value unless there is one.
+    pub async fn put_new(&self, space: &'static str, key: &str, value: String) -> Result<(), RecordsError> {
+        let key = key.to_owned();
+        self.store.write(move |tx| store::put_new_value(tx, space, &key, &value)).await
+    }
+
     /// All values of a space, by key.
     pub async fn all(&self, space: &'static str) -> Result<Vec<(String, String)>, RecordsError> {
         self.store.read(move |c| store::all_values(c, space)).await

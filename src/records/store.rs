@@ -173,6 +173,12 @@ pub(super) fn put_value(tx: &Transaction<'_>, space: &str, key: &str, value: Opt
     Ok(())
 }
 
+/// Stores a small value unless there is one.
+pub(super) fn put_new_value(tx: &Transaction<'_>, space: &str, key: &str, value: &str) -> Result<(), RecordsError> {
+    tx.execute("INSERT OR IGNORE INTO value(space, key, value) VALUES(?1, ?2, ?3)", params![space, key, value])?;
+    Ok(())
+}
+
 /// All values of a space, by key.
 pub(super) fn all_values(connection: &Connection, space: &str) -> Result<Vec<(String, String)>, RecordsError> {
     let mut query = connection.prepare_cached("SELECT key, value FROM value WHERE space = ?1 ORDER BY key")?;
