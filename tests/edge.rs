@@ -204,7 +204,10 @@ fn memory_for_bodies_is_bounded_and_comes_back() {
     assert!(refused.starts_with("452 4.3.1"), "{refused}");
     assert!(second.send("a@acme.example", &["small@other.example"], HAM).starts_with("250"), "small ones have room");
     assert!(first.cmd("BDAT 0 LAST").starts_with("250"));
-    assert!(second.send("a@acme.example", &["second@other.example"], &body).starts_with("250"));
+    // A message that was just taken may still be held for its first delivery.
+    relay.until("room for the second", |_| {
+        second.send("a@acme.example", &["second@other.example"], &body).starts_with("250").then_some(())
+    });
     for to in ["first@other.example", "second@other.example", "small@other.example"] {
         sink.wait_for(to);
     }
