@@ -147,7 +147,7 @@ impl Default for Tuning {
             mailing_recipients: 60.0,
             mailing_nats: 20.0,
             newcomer_mailing: 10.0,
-            busy_messages: 100.0,
+            busy_messages: 40.0,
             pool_half_life_minutes: 60.0,
             pool_floor: 2.4,
             pool_share: 5.0,
