@@ -15,11 +15,16 @@ pub fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("admin.token")
 }
 
-/// A fresh secret: 32 random octets as base64url.
+/// A fresh secret: 32 random octets as base64url. It begins with no hyphen, so that it may stand behind `--token`.
 pub fn fresh() -> io::Result<String> {
-    let mut secret = [0u8; SECRET_OCTETS];
-    getrandom::fill(&mut secret).map_err(io::Error::other)?;
-    Ok(URL_SAFE_NO_PAD.encode(secret))
+    loop {
+        let mut secret = [0u8; SECRET_OCTETS];
+        getrandom::fill(&mut secret).map_err(io::Error::other)?;
+        let text = URL_SAFE_NO_PAD.encode(secret);
+        if !text.starts_with('-') {
+            return Ok(text);
+        }
+    }
 }
 
 /// SHA-256 of a secret, hex: what is stored.
@@ -86,6 +91,12 @@ mod tests {
         let dir = tempfile::tempdir().expect("dir");
         std::fs::write(path(dir.path()), "\n").expect("write");
         assert!(ensure(dir.path()).is_err());
+    }
+
+    #[test]
+    fn no_secret_looks_like_an_option() {
+        // One in 64 began with a hyphen, and `outgate blocks list --token -…` was wrong use.
+        assert!((0..2000).all(|_| !fresh().expect("a secret").starts_with('-')));
     }
 
     #[test]
