@@ -81,7 +81,7 @@ impl Room {
     /// The next failure that the queue reports.
     async fn failure(&mut self) -> Report {
         loop {
-            let event = tokio::time::timeout(Duration::from_secs(20), self.events.recv()).await;
+            let event = tokio::time::timeout(Duration::from_secs(120), self.events.recv()).await;
             if let QueueEvent::Failed { meta, recipients, cause, hold, ack } = event.expect("in time").expect("an event") {
                 return Report { meta, recipients, kind: ndr::Kind::Failed { cause, hold }, ack };
             }

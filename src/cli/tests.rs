@@ -83,8 +83,10 @@ fn wrong_use_is_told() {
 
 #[tokio::test]
 async fn a_relay_that_is_not_there_is_told_in_plain_words() {
-    // A port that was free a moment ago: nobody listens there.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("address").port();
+    // Bound without listening: nobody else gets the port meanwhile.
+    let taken = tokio::net::TcpSocket::new_v4().expect("socket");
+    taken.bind("127.0.0.1:0".parse().expect("address")).expect("bind");
+    let port = taken.local_addr().expect("address").port();
     let error = does(&format!("outgate blocks list --url http://127.0.0.1:{port} --token t")).await;
     assert_eq!(error, Err(Failure::Failed(format!("cannot reach the relay at http://127.0.0.1:{port}/: is it running?"))));
     assert!(matches!(does("outgate blocks list --url nonsense --token t").await, Err(Failure::Usage(_))));

@@ -226,9 +226,10 @@ async fn a_server_that_closes_at_any_step_means_later() {
 
 #[tokio::test]
 async fn nobody_listens() {
-    let listener = std::net::TcpListener::bind(super::testing::loopback(0)).expect("bind");
-    let port = listener.local_addr().expect("address").port();
-    drop(listener);
+    // Bound without listening: nobody else gets the port meanwhile.
+    let taken = tokio::net::TcpSocket::new_v4().expect("socket");
+    taken.bind(super::testing::loopback(0)).expect("bind");
+    let port = taken.local_addr().expect("address").port();
     let route = route_to("127.0.0.1", port);
     let outcomes = delivery().attempt(attempt_for(meta(1, Pool::Normal), Destination::Route(Arc::new(route)))).await;
     assert!(outcomes[0].reply.one_line().starts_with("451 4.4.1 cannot connect"), "{:?}", show(&outcomes));

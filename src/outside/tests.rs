@@ -78,12 +78,11 @@ async fn scanners_that_hang_or_lie_are_neutral_and_soon_left_alone() {
         assert_eq!(said[0], "rspamd: no answer in time");
         assert!(said[1].starts_with("SpamAssassin: "), "{said:?}");
     }
-    let before = asked.load(std::sync::atomic::Ordering::SeqCst);
     for _ in 0..50 {
         let alone = "left alone for a while after failures";
         assert_eq!(ask(&outside, MAIL).await, [format!("rspamd: {alone}"), format!("SpamAssassin: {alone}")]);
     }
-    assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), before);
+    assert!(asked.load(std::sync::atomic::Ordering::SeqCst) <= 3, "{asked:?}");
     // Settings that change nothing here forget nothing.
     outside.take_over(outside.prepare(&settings(&format!("{config}[log]\nlevel = \"debug\"\n"))).unwrap());
     assert!(ask(&outside, MAIL).await[0].contains("left alone"));
@@ -93,9 +92,10 @@ async fn scanners_that_hang_or_lie_are_neutral_and_soon_left_alone() {
 
 #[tokio::test]
 async fn nobody_listens() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // Bound without listening: nobody else gets the port meanwhile.
+    let taken = tokio::net::TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = taken.local_addr().unwrap();
     let outside =
         Outside::new(settings(&format!("[rspamd]\nurl = \"http://{address}\"\n[spamd]\naddress = \"{address}\"\n"))).unwrap();
     assert_eq!(ask(&outside, MAIL).await, ["rspamd: cannot be reached", "SpamAssassin: cannot be reached"]);

@@ -71,7 +71,7 @@ impl Relay {
     }
 
     async fn event(&mut self) -> QueueEvent {
-        tokio::time::timeout(Duration::from_secs(20), self.events.recv()).await.expect("in time").expect("an event")
+        tokio::time::timeout(Duration::from_secs(120), self.events.recv()).await.expect("in time").expect("an event")
     }
 
     async fn failed(&mut self) -> Ack {
@@ -99,7 +99,7 @@ async fn what_is_delivered_leaves_the_spool() {
     let QueueEvent::Attempted { outcomes, next_attempt, .. } = relay.event().await else { panic!("attempted first") };
     assert_eq!((outcomes[0].status, next_attempt), (RecipientStatus::Delivered, None));
     assert_eq!(relay.done().await, meta.id);
-    relay.queue.drain(Duration::from_secs(20)).await;
+    relay.queue.drain(Duration::from_secs(120)).await;
     relay.spool.close().await;
     drop(relay);
     assert!(open(dir.path(), script(250, 0)).found.is_empty());
@@ -166,7 +166,7 @@ async fn orders_are_answered_while_nobody_takes_events() {
     }
     accepting.join_all().await;
     let order = relay.queue.hold(Select::Id(MessageId(1)), HoldReason::Admin);
-    assert_eq!(tokio::time::timeout(Duration::from_secs(20), order).await.expect("answered"), []);
+    assert_eq!(tokio::time::timeout(Duration::from_secs(120), order).await.expect("answered"), []);
     for _ in 0..2000 {
         relay.done().await;
     }
@@ -182,7 +182,7 @@ async fn draining_waits_for_what_runs_and_starts_nothing() {
         tokio::task::yield_now().await;
     }
     let queue = relay.queue.clone();
-    let drained = tokio::spawn(async move { queue.drain(Duration::from_secs(20)).await });
+    let drained = tokio::spawn(async move { queue.drain(Duration::from_secs(120)).await });
     while relay.queue.list(None, None, 1).await.is_empty() {
         tokio::task::yield_now().await;
     }
