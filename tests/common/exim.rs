@@ -1,7 +1,7 @@
 //! An Exim of its own in a temporary directory, loopback only, that relays everything to us as `docs/upstreams.md` says.
 
-use super::{PATIENCE, until};
-use std::net::{SocketAddr, TcpListener};
+use super::{PATIENCE, free_port, until};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -37,7 +37,7 @@ impl Exim {
         }
         let dir = tempfile::Builder::new().prefix("outgate-exim").tempdir().expect("temporary directory");
         let base = dir.path().to_str().expect("a path");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+        let port = free_port();
         for part in ["spool", "log"] {
             std::fs::create_dir(dir.path().join(part)).expect("directory");
         }

@@ -20,13 +20,14 @@ pub use client::Client;
 pub use sink::Sink;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 /// Nothing that works takes longer, even on a loaded machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A running `outgate serve`.
 pub struct Relay {
@@ -264,6 +265,23 @@ fn unchunk(body: &str) -> String {
         rest = tail[size..].trim_start_matches("\r\n");
     }
     out
+}
+
+/// A port of loopback for a program that cannot be told to take any. Those that the kernel hands out by itself are left alone:
+/// some other socket might get it between this look and the program's own.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let end = range.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(32_768u16);
+    let from = (end / 2).max(1025);
+    let count = end.saturating_sub(from).max(1);
+    // Tests of other processes begin elsewhere.
+    let start = u16::try_from(std::process::id() % 1000).unwrap_or_default().wrapping_mul(16);
+    (0..count)
+        .map(|_| from + start.wrapping_add(NEXT.fetch_add(1, Ordering::SeqCst)) % count)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .or_else(|| TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).ok().map(|a| a.port()))
+        .expect("a free port")
 }
 
 pub fn path(relay: &Relay, name: &str) -> PathBuf {

@@ -1,17 +1,13 @@
 //! A Postfix of its own in a temporary directory, loopback only, that relays everything to us.
 
-use super::{PATIENCE, until};
-use std::net::{SocketAddr, TcpListener};
+use super::{PATIENCE, free_port, until};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output};
 
 pub struct Postfix {
     pub smtp: SocketAddr,
     dir: tempfile::TempDir,
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
 }
 
 impl Postfix {

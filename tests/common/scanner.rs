@@ -1,6 +1,6 @@
 //! Debian's rspamd or spamd of its own in a temporary directory, loopback only, local rules only.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ impl Scanner {
         // Children of spamd are another user.
         let chmod = Command::new("chmod").arg("755").arg(dir.path()).status().expect("chmod");
         assert!(chmod.success());
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+        let port = super::free_port();
         let log = std::fs::File::create(dir.path().join("output")).expect("log");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/filters/daemons.py");
         let child = Command::new("python3")
