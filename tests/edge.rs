@@ -212,11 +212,13 @@ fn memory_for_bodies_is_bounded_and_comes_back() {
         sink.wait_for(to);
     }
     // A session that goes away in the middle gives back what it held.
-    let mut third = Client::hello(relay.smtp);
-    assert!(third.cmd("MAIL FROM:<a@acme.example>").starts_with("250"));
-    assert!(third.cmd("RCPT TO:<third@other.example>").starts_with("250"));
-    third.raw(format!("BDAT {}\r\n{chunk}", chunk.len()).as_bytes());
-    assert!(third.reply().starts_with("250"));
+    let third = relay.until("room for the third", |_| {
+        let mut third = Client::hello(relay.smtp);
+        assert!(third.cmd("MAIL FROM:<a@acme.example>").starts_with("250"));
+        assert!(third.cmd("RCPT TO:<third@other.example>").starts_with("250"));
+        third.raw(format!("BDAT {}\r\n{chunk}", chunk.len()).as_bytes());
+        third.reply().starts_with("250").then_some(third)
+    });
     drop(third);
     relay.until("the memory back", |_| {
         second.send("a@acme.example", &["fourth@other.example"], &body).starts_with("250").then_some(())

@@ -288,10 +288,9 @@ impl Door {
     fn blocks(&self) -> Vec<(String, String, i64)> {
         let text = |b: &Value, key: &str| b[key].as_str().unwrap_or_default().to_owned();
         let opened = |b: &Value| Time::parse_rfc3339(&text(b, "opened_at")).expect("a time").as_secs();
+        // They come newest first, to the millisecond; two of one second must not change places.
         let items = self.items("/api/v1/blocks?limit=100");
-        let mut blocks: Vec<_> = items.iter().map(|b| (text(b, "subject"), text(b, "reason"), opened(b))).collect();
-        blocks.sort_by_key(|b| b.2);
-        blocks
+        items.iter().rev().map(|b| (text(b, "subject"), text(b, "reason"), opened(b))).collect()
     }
 }
 
