@@ -294,7 +294,7 @@ fn a_block_with_an_end_expires_by_itself() {
     // An end that has passed before the relay hears of it is refused: on a slow machine the next one lies further ahead.
     let mut ahead = jiff::SignedDuration::from_secs(1);
     let block = relay.until("a block with an end", |relay| {
-        ahead = ahead * 2;
+        ahead *= 2;
         let soon = jiff::Timestamp::now() + ahead;
         let body = json!({ "kind": "domain", "subject": "acme.example", "reason": "a pause", "until": soon.to_string() });
         let (status, block) = post(relay, "/api/v1/blocks", body);
