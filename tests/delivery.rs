@@ -189,17 +189,23 @@ fn success_is_reported_where_the_next_hop_does_not() {
 fn a_delay_is_told_and_its_end_as_well() {
     let (sink, dns) = far(|line| line.starts_with("RCPT").then(|| "452 4.2.2 Mailbox full".into()));
     let home = Sink::start();
-    let delivery = "allow_private_addresses = true\nretry = [\"1s\"]\ndelay_notice = \"1s\"\nexpire = \"1d\"";
+    let delivery = "allow_private_addresses = true\nretry = [\"1s\"]\ndelay_notice = \"4h\"\nexpire = \"1d\"";
     let relay = relay(&dns, &home, sink.address.port(), delivery, "");
+    // One after the other, however long each takes: the first answer, the notice, the end of its time.
+    let change = |from: &str, to: &str| {
+        let file = common::path(&relay, "outgate.toml");
+        let config = std::fs::read_to_string(&file).expect("config");
+        std::fs::write(&file, config.replace(from, to)).expect("written");
+        relay.signal("HUP");
+    };
     send(&relay, "alice@acme.example", &["x@far.example"], HAM);
+    relay.until("the first answer", |_| relay.log().contains(" deferred id=").then_some(()));
+    change("delay_notice = \"4h\"", "delay_notice = \"1s\"");
     let notice = home.wait_count(1).pop().expect("a notice");
     let delayed = fields(&notice);
     assert!(delayed.contains("Action: delayed\r\nStatus: 4.2.2\r\n") && delayed.contains("Will-Retry-Until: "), "{delayed}");
-    // Only now does its time end, however long the notice took.
-    let file = common::path(&relay, "outgate.toml");
-    let config = std::fs::read_to_string(&file).expect("config");
-    std::fs::write(&file, config.replace("expire = \"1d\"", "expire = \"2s\"")).expect("written");
-    relay.signal("HUP");
+    // The report has as long to arrive.
+    change("expire = \"1d\"", "expire = \"10s\"");
     let failed = fields(&home.wait_count(2).pop().expect("a report"));
     assert!(failed.contains("Action: failed\r\nStatus: 4.4.7\r\n"), "{failed}");
     assert!(failed.contains("452 4.2.2 Mailbox full"), "{failed}");
