@@ -45,10 +45,14 @@ async fn answers_are_kept() {
     let dns = serve("a.example. MX 10 mx.example.\n mx.example. A 192.0.2.1").await;
     let resolver = resolver(&dns);
     let s = settings();
-    for _ in 0..5 {
-        assert_eq!(show(resolver.mx(&domain("a.example"), &s, &Own::new(&s)).await), ["mx.example[192.0.2.1]"]);
+    let first = show(resolver.mx(&domain("a.example"), &s, &Own::new(&s)).await);
+    assert_eq!(first, ["mx.example[192.0.2.1]"]);
+    // MX, A and AAAA; on a slow machine some were asked twice. From now on nobody answers.
+    assert!(dns.questions.load(Ordering::SeqCst) >= 3);
+    drop(dns);
+    for _ in 0..4 {
+        assert_eq!(show(resolver.mx(&domain("a.example"), &s, &Own::new(&s)).await), first);
     }
-    assert_eq!(dns.questions.load(Ordering::SeqCst), 3, "MX, A and AAAA, once each");
 }
 
 #[tokio::test]
