@@ -465,7 +465,8 @@ operators = ["noc@RELAY.test", "night@relay.test"]
     fn a_digest_names_what_it_counts_for_the_same_people() {
         let notice = Notice::Blocked { block: Arc::new(block(BlockKind::Sender, "alice@acme.example")), held: 0 };
         let tenant = Some(TenantId::new("acme"));
-        let mail = digest(&people(), &Digest { tenant, count: 70, lines: vec![line(&notice), "alert: bob: many".into()] });
+        let lines = vec![line(&notice), "alert: bob: many".into()];
+        let mail = digest(&people(), &Digest { tenant, count: 70, lines, blocks: Vec::new() });
         assert!(mail.text.contains("70 more notices") && mail.text.contains("- alert: bob: many\n"), "{}", mail.text);
         assert!(mail.text.contains("- blocked: sender alice@acme.example [OG-"), "{}", mail.text);
         assert_eq!(addresses(&mail), ["boss@acme.example", "noc@relay.test", "night@relay.test"]);

@@ -1,7 +1,7 @@
 //! A storm gives one notice and a count. Pure.
 
 use super::Notice;
-use crate::types::{TenantId, Time};
+use crate::types::{BlockRef, TenantId, Time};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ pub struct Digest {
     pub count: usize,
     /// The first few of them, one line each.
     pub lines: Vec<String>,
+    /// Blocks among them, of which people know once the digest is on its way.
+    pub blocks: Vec<BlockRef>,
 }
 
 #[derive(Default)]
@@ -37,6 +39,7 @@ struct PerTenant {
     sent: usize,
     counted: usize,
     lines: Vec<String>,
+    blocks: Vec<BlockRef>,
 }
 
 /// Remembers what was sent in the running window.
@@ -69,6 +72,11 @@ impl Dedup {
         if tenant.lines.len() < 50 && !repeated {
             tenant.lines.push(line.to_owned());
         }
+        if let Notice::Blocked { block, .. } = notice
+            && tenant.blocks.len() < MAX_KEYS
+        {
+            tenant.blocks.push(block.reference);
+        }
         Verdict::Count
     }
 
@@ -84,7 +92,7 @@ impl Dedup {
             .tenants
             .into_iter()
             .filter(|(_, t)| t.counted > 0)
-            .map(|(tenant, t)| Digest { tenant, count: t.counted, lines: t.lines })
+            .map(|(tenant, t)| Digest { tenant, count: t.counted, lines: t.lines, blocks: t.blocks })
             .collect();
         digests.sort_by(|a, b| a.tenant.cmp(&b.tenant));
         digests

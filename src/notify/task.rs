@@ -60,10 +60,10 @@ impl Notifier {
     }
 }
 
-/// A mail that is to go out, and the block of which people are then told.
+/// A mail that is to go out, and the blocks of which people are then told.
 struct Outgoing {
     mail: compose::Mail,
-    block: Option<BlockRef>,
+    blocks: Vec<BlockRef>,
 }
 
 /// What sending takes.
@@ -111,7 +111,7 @@ impl Outbox {
     async fn send_digests(&self, unsent: &mut VecDeque<Outgoing>, digests: Vec<Digest>) {
         let settings = Arc::clone(&self.settings.borrow());
         for digest in digests {
-            self.send_or_keep(unsent, Outgoing { mail: compose::digest(&settings, &digest), block: None }).await;
+            self.send_or_keep(unsent, Outgoing { mail: compose::digest(&settings, &digest), blocks: digest.blocks }).await;
         }
     }
 
@@ -127,18 +127,15 @@ impl Outbox {
             };
             webhook::store(&self.records, time, &name, &compose::webhook(notice, time)).await;
         }
-        let block = match notice {
-            Notice::Blocked { block, .. } => Some(block.reference),
-            _ => None,
-        };
         if let Some(mail) = compose::mail_to_sender(&settings, notice) {
-            self.send_or_keep(unsent, Outgoing { mail, block: None }).await;
+            self.send_or_keep(unsent, Outgoing { mail, blocks: Vec::new() }).await;
         }
         if dedup.check(notice, &compose::line(notice)) == Verdict::Send {
-            self.send_or_keep(unsent, Outgoing { mail: compose::mail(&settings, notice), block }).await;
-        } else if let Some(reference) = block {
-            // It stands in a digest.
-            self.told(reference).await;
+            let blocks = match notice {
+                Notice::Blocked { block, .. } => vec![block.reference],
+                _ => Vec::new(),
+            };
+            self.send_or_keep(unsent, Outgoing { mail: compose::mail(&settings, notice), blocks }).await;
         }
     }
 
@@ -178,8 +175,8 @@ impl Outbox {
         if !unsent.mail.to.is_empty() && !self.spool_mail(&settings, &unsent.mail).await {
             return false;
         }
-        if let Some(reference) = unsent.block {
-            self.told(reference).await;
+        for block in &unsent.blocks {
+            self.told(*block).await;
         }
         true
     }
@@ -258,6 +255,26 @@ mod tests {
         outbox.handle(&mut dedup, &mut unsent, &Notice::Released { block }).await;
         let names: Vec<_> = webhook::waiting(&outbox.records).await.into_iter().map(|(key, _)| key).collect();
         assert_eq!((names.len(), &names[0]), (2, &first[0].0), "in the order of what happened");
+    }
+
+    #[tokio::test]
+    async fn people_count_as_told_of_a_block_in_a_digest_only_once_that_is_on_disk() {
+        // They counted as told while the digest was in memory: after a crash nobody ever was.
+        let dir = tempfile::tempdir().expect("directory");
+        let spool = Spool::open(&dir.path().join("spool"), &mut |_| ()).expect("spool");
+        let outbox = outbox(dir.path(), settings(), spool.clone(), &spool);
+        let (mut dedup, mut unsent) = (Dedup::new(outbox.clock.now()), VecDeque::new());
+        for n in 0..12 {
+            let mut block = block(BlockKind::Sender, &format!("u{n}@acme.example"));
+            block.reference = BlockRef::from_random(n);
+            let block = Arc::new(block);
+            outbox.records.open_block(Arc::clone(&block)).await.expect("recorded");
+            outbox.handle(&mut dedup, &mut unsent, &Notice::Blocked { block, held: 0 }).await;
+        }
+        assert_eq!(outbox.records.untold().await.expect("read").len(), 2, "these wait for the digest");
+        outbox.send_digests(&mut unsent, dedup.close(outbox.clock.now())).await;
+        assert_eq!(outbox.records.untold().await.expect("read"), []);
+        assert_eq!(outbox.queue.list(None, None, 20).await.len(), 11, "ten notices and a digest");
     }
 
     #[tokio::test]
