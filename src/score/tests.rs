@@ -366,6 +366,30 @@ fn once_settled_spam_from_own_mailboxes_is_not_learned_as_own_mail() {
     assert!(after >= cold, "{after} of {cold} still caught");
 }
 
+/// Who knows a tenant's words must not get much past its filter by writing them behind a spam.
+#[test]
+fn words_of_own_mail_behind_a_spam_excuse_little() {
+    let mut extractor = features::Extractor::default();
+    let mut delta = adapt::Delta::default();
+    let mut padding = String::new();
+    for n in 0..300 {
+        extractor.extract(own_memo(n).as_bytes());
+        if n < 3 {
+            padding.extend(extractor.visible_words().take(50).map(|word| word + " "));
+        }
+        delta.learn(SCORER.model(), &lesson(&extractor), adapt::Label::Unlabelled);
+    }
+    // What the delta adds to the shipped model, which reads by stretches and judges padding for itself.
+    let mut added = |raw: &str, padding: &str| {
+        extractor.extract_padded(raw.replace('\n', "\r\n").as_bytes(), padding);
+        let lesson = lesson(&extractor);
+        delta.llr(f64::from(lesson.shipped), &lesson.sample) - f64::from(lesson.shipped)
+    };
+    let lost: Vec<f64> = samples::BAD.iter().map(|(_, raw)| added(raw, "") - added(raw, &padding)).collect();
+    let mean = lost.iter().sum::<f64>() / lost.len() as f64;
+    assert!(mean < 0.8, "{mean} nats lost: {lost:?}");
+}
+
 #[test]
 fn what_was_learned_fades() {
     let mut extractor = features::Extractor::default();
