@@ -153,6 +153,9 @@ fn run(stage: &mut Stage, rows: &mut Rows) {
     for seed in 1..=SHUFFLED {
         Dice::new(seed).shuffle(&mut stage.ham);
         note(rows, "after 500, shuffled", SHUFFLED as usize, stage.after(POISONED.0, &stage.spam));
+        if !stage.padded.is_empty() {
+            note(rows, "shuffled, padded", SHUFFLED as usize, stage.after(POISONED.0, &stage.padded));
+        }
         let (warm, cold) = stage.mixed();
         note(rows, "mixed, shuffled", SHUFFLED as usize, warm);
         note(rows, "mixed, shuffled, cold", SHUFFLED as usize, cold);

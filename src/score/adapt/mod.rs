@@ -5,6 +5,7 @@
 //! regression on length-normalised binary features (Duchi, Hazan, Singer 2011; for mail Goodman and Yih 2006), towards a
 //! margin, so that a message that is judged well teaches nothing.
 
+mod folded;
 mod own;
 mod saved;
 mod tail;
@@ -13,7 +14,8 @@ pub use own::Share;
 pub use saved::LARGEST_FILE;
 
 use super::features::Sample;
-use super::model::{Model, norm};
+use super::model::Model;
+use folded::{Folded, Padded};
 use tail::{Map, Recent};
 
 /// Weights of a delta; hashed features fold into them. Twice as many gain next to nothing (models/README.md).
@@ -40,10 +42,8 @@ const RATE_LABEL: f32 = 0.5;
 const EASE: f32 = 0.02;
 /// So often an assumed message is learned, each time paired with another replayed spam, until the tenant is settled.
 const PASSES: usize = 3;
-/// How much runs of four octets and named features count beside words. Pairs of words gained nothing.
-const GRAMS: f32 = 1.5;
-/// See [`GRAMS`].
-const NAMED: f32 = 2.0;
+/// Every so many replays a prototype comes with the words of the own message behind it: own words must not excuse it.
+const PADDED_EVERY: u64 = 16;
 /// The prototypes were trained on: unseen spam of their kind scores this much lower (nats).
 const OPTIMISM: f32 = 2.0;
 /// Every so many prototypes one is never replayed but kept for calibration.
@@ -72,7 +72,7 @@ const SETTLED: u64 = 500;
 /// Of which so many were learned.
 const SETTLED_ASSUMED: u64 = 200;
 /// See [`SETTLED`].
-const RATE_SETTLED: f32 = 0.1;
+const RATE_SETTLED: f32 = 0.05;
 /// The same for the shipped model, see [`TRUST_SHIPPED`].
 const TRUST_SETTLED: f32 = -1.0;
 /// What of a weight, and of the memory of its slopes, is left after a day.
@@ -150,12 +150,6 @@ impl Lesson {
     }
 }
 
-/// A message's folded features: slots by group, each group with its scale.
-struct Folded<'a> {
-    groups: [(&'a [u32], f32); 2],
-    named: (&'a [(u8, f32)], f32),
-}
-
 /// What the weights make of a message, nats.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sum {
@@ -168,48 +162,6 @@ impl Sum {
     const fn joined(self, shipped: f32, excuse: f32) -> f32 {
         let learned = self.text.max(-excuse) + self.named;
         shipped.clamp(-SHIPPED_NATS, SHIPPED_NATS) + learned.clamp(-MAX_NATS, MAX_NATS)
-    }
-}
-
-/// Where a feature lands in a delta.
-#[inline]
-const fn slot(index: u32) -> usize {
-    // Multiplicative hashing: the high bits are the good ones.
-    (index.wrapping_mul(0x9e37_79b1) >> (32 - SLOTS.trailing_zeros())) as usize
-}
-
-/// Named features lie behind the hashed ones.
-#[inline]
-fn named_slot(feature: u8) -> usize {
-    slot(0x7000_0000 + u32::from(feature))
-}
-
-impl<'a> Folded<'a> {
-    fn new(sample: &'a Sample) -> Self {
-        Self {
-            groups: [(&sample.words, norm(sample.words.len(), 0)), (&sample.grams, GRAMS * norm(sample.grams.len(), 2))],
-            named: (&sample.dense, NAMED / (sample.dense.len() as f32 + 4.0).sqrt()),
-        }
-    }
-
-    /// What some weights make of it.
-    fn sum(&self, weights: &[f32]) -> Sum {
-        let weight = |slot: usize| weights.get(slot).copied().unwrap_or_default();
-        let mut sum = Sum::default();
-        self.each_of_text(|slot, scale| sum.text += weight(slot) * scale);
-        self.each_named(|slot, scale| sum.named += weight(slot) * scale);
-        sum
-    }
-
-    fn each_of_text(&self, mut visit: impl FnMut(usize, f32)) {
-        for (list, scale) in &self.groups {
-            list.iter().for_each(|index| visit(slot(*index), *scale));
-        }
-    }
-
-    fn each_named(&self, mut visit: impl FnMut(usize, f32)) {
-        let (named, scale) = self.named;
-        named.iter().for_each(|(feature, _)| visit(named_slot(*feature), scale));
     }
 }
 
@@ -282,8 +234,13 @@ impl Delta {
 
     /// One bounded step of `rate` towards spam or ham. What was `told` judges at once.
     fn step(&mut self, shipped: f32, folded: &Folded<'_>, spam: bool, rate: f32, told: bool) {
+        self.step_of(shipped, [folded, folded], spam, rate, told);
+    }
+
+    /// The same, judging by a `whole` but moving only the weights of a `part` of it.
+    fn step_of(&mut self, shipped: f32, [whole, part]: [&Folded<'_>; 2], spam: bool, rate: f32, told: bool) {
         // A label is about what was judged, and that is the mean.
-        let sum = folded.sum(if told { &self.mean } else { &self.weights });
+        let sum = whole.sum(if told { &self.mean } else { &self.weights });
         let (target, aim) = if spam { (1.0, MARGIN) } else { (0.0, -MARGIN) };
         // Without the caps of the sum: capped, a message would be learned again and again to no effect.
         let now = shipped.clamp(-SHIPPED_NATS, SHIPPED_NATS) + sum.text + sum.named;
@@ -301,8 +258,8 @@ impl Delta {
                 *mean -= if told { change } else { 0.0 };
             }
         };
-        folded.each_of_text(&mut move_weight);
-        folded.each_named(&mut move_weight);
+        part.each_of_text(&mut move_weight);
+        part.each_named(&mut move_weight);
     }
 
     /// Learns one message by its label, unless it is unlabelled and looks like spam.
@@ -333,7 +290,7 @@ impl Delta {
         for _ in 0..passes {
             self.step(shipped, &folded, spam, rate, told);
             if !spam {
-                self.replay(model, rate, told);
+                self.replay(model, &lesson.sample, rate, told);
             }
         }
         *(if told { &mut self.labelled } else { &mut self.assumed }) += 1;
@@ -368,14 +325,21 @@ impl Delta {
         }
     }
 
-    fn replay(&mut self, model: &Model, rate: f32, told: bool) {
+    fn replay(&mut self, model: &Model, own: &Sample, rate: f32, told: bool) {
         let Some(turn) = self.turn.checked_rem(model.prototypes.len() as u64) else { return };
         self.turn += 1;
         // The last of every few is kept back.
         let at =
             if turn as usize % KEPT_BACK == KEPT_BACK - 1 { (turn as usize + 1) % model.prototypes.len() } else { turn as usize };
         if let (Some(prototype), Some(llr)) = (model.prototypes.get(at), model.prototype_llrs().get(at)) {
-            self.step(llr - OPTIMISM, &Folded::new(prototype), true, rate, told);
+            if self.turn.is_multiple_of(PADDED_EVERY) {
+                // Only the padding's weights move: else own words would go on excusing, and spam only weigh more.
+                let padded = Padded::new(prototype, own);
+                let [whole, padding] = padded.folded(prototype);
+                self.step_of(llr - OPTIMISM, [&whole, &padding], true, rate, told);
+            } else {
+                self.step(llr - OPTIMISM, &Folded::new(prototype), true, rate, told);
+            }
         }
     }
 
