@@ -148,14 +148,16 @@ impl Desk {
             let block = match self.records.block(reference).await {
                 Ok(block) if block.state == BlockState::Active => Arc::new(block),
                 Ok(_) | Err(RecordsError::NotFound) => {
-                    self.records.told(reference).await?;
+                    self.records.told(vec![reference]).await?;
                     continue;
                 }
                 Err(error) => return Err(error.into()),
             };
             let held = self.queue.hold(Select::CoveredBy(Arc::clone(&block)), HoldReason::Block(reference)).await;
             self.note_held(&held, &block);
-            self.notifier.tell(Notice::Blocked { block, held: held.len() });
+            // With what was held before the end: that is what people are told of.
+            let held = self.queue.held_under(reference).await;
+            self.notifier.tell(Notice::Blocked { block, held });
         }
         Ok(())
     }

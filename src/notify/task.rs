@@ -125,7 +125,7 @@ impl Outbox {
                 Notice::Blocked { block, .. } => (block.opened_at, block.reference.to_string()),
                 _ => (now, self.ids.next(now).to_string()),
             };
-            webhook::store(&self.records, time, &name, &compose::webhook(notice, time)).await;
+            webhook::store(&self.records, now, (time, &name), &compose::webhook(notice, time)).await;
         }
         if let Some(mail) = compose::mail_to_sender(&settings, notice) {
             self.send_or_keep(unsent, Outgoing { mail, blocks: Vec::new() }).await;
@@ -162,10 +162,12 @@ impl Outbox {
         }
     }
 
-    /// The record of a block says that people know of it.
-    async fn told(&self, block: BlockRef) {
-        if let Err(error) = self.records.told(block).await {
-            tracing::error!(%block, ?error, "people may be told of this block a second time");
+    /// The records of blocks say that people know of them.
+    async fn told(&self, blocks: &[BlockRef]) {
+        if let Some(block) = blocks.first()
+            && let Err(error) = self.records.told(blocks.to_vec()).await
+        {
+            tracing::error!(%block, blocks = blocks.len(), ?error, "people may be told of these blocks a second time");
         }
     }
 
@@ -175,9 +177,7 @@ impl Outbox {
         if !unsent.mail.to.is_empty() && !self.spool_mail(&settings, &unsent.mail).await {
             return false;
         }
-        for block in &unsent.blocks {
-            self.told(*block).await;
-        }
+        self.told(&unsent.blocks).await;
         true
     }
 

@@ -57,9 +57,9 @@ impl Pending {
 
 /// Stores the call about what happened at `time`; it goes out with the next round, behind the calls of earlier times. One of
 /// the same time and name that still waits stays as it is.
-pub(super) async fn store(records: &Records, time: Time, name: &str, body: &Value) {
+pub(super) async fn store(records: &Records, now: Time, (time, name): (Time, &str), body: &Value) {
     let key = format!("{:020}-{name}", time.0);
-    let pending = Pending { body: body.to_string(), created: time, tries: 0, next: time };
+    let pending = Pending { body: body.to_string(), created: now, tries: 0, next: now };
     let Ok(value) = serde_json::to_string(&pending) else { return };
     if let Err(error) = records.put_new(SPACE, &key, value).await {
         tracing::error!(key, ?error, "webhook store failed");
@@ -194,6 +194,22 @@ mod tests {
         assert_eq!(rest.until, Time(0).after(LONGEST_REST));
         rest.after(false, Time(7));
         assert_eq!(rest.until, Time(7));
+    }
+
+    #[tokio::test]
+    async fn a_call_that_was_taken_is_gone_and_one_that_failed_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let records = Records::open(&dir.path().join("records.db")).unwrap();
+        // About a block of four days ago, of which people are told only now: its three days begin now.
+        let (then, now) = (Time::from_secs(1_000_000), Time::from_secs(1_345_600));
+        store(&records, now, (then, "OG-1"), &Value::Null).await;
+        let take = |calls: Vec<(String, String)>| (calls[0].0.clone(), serde_json::from_str::<Pending>(&calls[0].1).unwrap());
+        let (key, pending) = take(waiting(&records).await);
+        settle(&records, &key, &pending, Err("status 500".into()), now).await;
+        let (key, pending) = take(waiting(&records).await);
+        assert_eq!((pending.tries, pending.next), (1, now.after(WAITS[0])));
+        settle(&records, &key, &pending, Ok(()), pending.next).await;
+        assert_eq!(waiting(&records).await, []);
     }
 
     #[test]

@@ -331,6 +331,11 @@ impl Queue {
         self.ask(|answer| Command::List(state, after, limit, answer)).await.unwrap_or_default()
     }
 
+    /// How many messages are held under this block.
+    pub async fn held_under(&self, block: BlockRef) -> usize {
+        self.ask(|answer| Command::HeldUnder(block, answer)).await.unwrap_or_default()
+    }
+
     /// One message with its recipients.
     pub async fn show(&self, id: MessageId) -> Option<QueueItem> {
         let (mut item, progress) = self.ask(|answer| Command::Show(id, answer)).await??;

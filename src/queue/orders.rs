@@ -56,6 +56,11 @@ impl State {
         released
     }
 
+    /// How many messages are held under this block.
+    pub fn held_under(&self, block: BlockRef) -> usize {
+        self.selected(&Select::HeldUnder(block)).len()
+    }
+
     fn selected(&self, select: &Select) -> Vec<MessageId> {
         match select {
             Select::Id(id) => vec![*id],

@@ -8,7 +8,7 @@ use super::{Ack, Gate, QueueEvent, QueueItem, QueueState, Released, Select};
 use crate::delivery::{Attempt, Delivery};
 use crate::env::{Clock, Deliver};
 use crate::spool::{Spool, SpoolError};
-use crate::types::{MessageId, RecipientOutcome};
+use crate::types::{BlockRef, MessageId, RecipientOutcome};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -42,6 +42,8 @@ pub enum Command {
     List(Option<QueueState>, Option<MessageId>, usize, oneshot::Sender<Vec<QueueItem>>),
     /// One message.
     Show(MessageId, oneshot::Sender<Option<(QueueItem, Progress)>>),
+    /// How many are held under a block.
+    HeldUnder(BlockRef, oneshot::Sender<usize>),
     /// No new attempts; answered when nothing runs any more.
     Drain(oneshot::Sender<()>),
 }
@@ -128,6 +130,9 @@ impl<D: Deliver> Task<D> {
             }
             Command::Show(id, answer) => {
                 let _ = answer.send(self.state.show(id));
+            }
+            Command::HeldUnder(block, answer) => {
+                let _ = answer.send(self.state.held_under(block));
             }
             Command::Drain(done) => {
                 self.closed = true;

@@ -301,9 +301,12 @@ impl Records {
             .await
     }
 
-    /// People have been told of that block.
-    pub async fn told(&self, reference: BlockRef) -> Result<(), RecordsError> {
-        self.put(UNTOLD, &reference.to_string(), None).await
+    /// People have been told of these blocks: all in one step.
+    pub async fn told(&self, blocks: Vec<BlockRef>) -> Result<(), RecordsError> {
+        let set = move |tx: &rusqlite::Transaction<'_>| {
+            blocks.iter().try_for_each(|block| store::put_value(tx, UNTOLD, &block.to_string(), None))
+        };
+        self.store.write(set).await
     }
 
     /// Blocks of which nobody was told before the process ended.

@@ -164,10 +164,13 @@ async fn a_list_that_is_back_is_asked_again_and_no_mail_waits_for_the_trial() {
     // One whose answer came too late for it is followed by another, a pause later: with another host each time, so that there
     // is a question.
     let mut hosts = (0..).map(|n| format!("b{n}.com"));
-    while !show(&lists.ask(later, &subjects(&[&hosts.next().expect("endless")], "")).await).is_empty() {
-        tokio::task::yield_now().await;
-        later = later.after(PAUSE);
-    }
+    let back = async {
+        while !show(&lists.ask(later, &subjects(&[&hosts.next().expect("endless")], "")).await).is_empty() {
+            tokio::task::yield_now().await;
+            later = later.after(PAUSE);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), back).await.expect("asked again");
 }
 
 #[tokio::test]

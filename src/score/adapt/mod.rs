@@ -332,8 +332,9 @@ impl Delta {
         let at =
             if turn as usize % KEPT_BACK == KEPT_BACK - 1 { (turn as usize + 1) % model.prototypes.len() } else { turn as usize };
         if let (Some(prototype), Some(llr)) = (model.prototypes.get(at), model.prototype_llrs().get(at)) {
-            if self.turn.is_multiple_of(PADDED_EVERY) {
-                // Only the padding's weights move: else own words would go on excusing, and spam only weigh more.
+            if !told && self.turn.is_multiple_of(PADDED_EVERY) {
+                // Only the padding's weights move: else own words would go on excusing, and spam only weigh more. Behind a label
+                // its own words stay as it says.
                 let padded = Padded::new(prototype, own);
                 let [whole, padding] = padded.folded(prototype);
                 self.step_of(llr - OPTIMISM, [&whole, &padding], true, rate, told);

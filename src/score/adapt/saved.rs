@@ -7,7 +7,7 @@ use super::{Delta, SLOTS};
 use crate::score::model;
 
 const MAGIC: &[u8; 8] = b"OUTGATE\x02";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// No saved delta is larger, octets.
 pub const LARGEST_FILE: usize = 512 * 1024;
 
