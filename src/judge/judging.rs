@@ -14,6 +14,7 @@ use crate::reputation::baseline::Class;
 use crate::reputation::evidence::Bounds;
 use crate::reputation::group::{self, Group};
 use crate::reputation::habits::setting;
+use crate::reputation::pool::Pool;
 use crate::reputation::seen::Counted;
 use crate::reputation::sender::{Ground, Sender, Weighing, Weight};
 use crate::reputation::tuning::Tuning;
@@ -119,13 +120,16 @@ impl Judge {
             .read(&group::tenant_key(&identity.tenant), |g| (g.messages, g.classes.as_deref().copied()))
             .unwrap_or_default();
         let tuning = &settings.detector;
-        let heat = if is_account(identity) {
+        let (heat, campaign) = if is_account(identity) {
             let who = hash_text(identity.key.as_str());
             let client = group::client_key(&identity.tenant, identity.client);
-            let heat = |g: &Group| g.pool.as_ref().map_or(0.0, |p| p.heat(now, who, tuning.pool_half_life_minutes));
-            self.groups.read(&client, heat).unwrap_or_default().min(tuning.pool_hot)
+            let of = |pool: &Pool| {
+                let heat = pool.heat(now, who, tuning.pool_half_life_minutes);
+                (heat.min(tuning.pool_hot), pool.is_campaign(now, heat, tuning.pool_hot))
+            };
+            self.groups.read(&client, |g| g.pool.as_deref().map(of)).flatten().unwrap_or_default()
         } else {
-            0.0
+            (0.0, false)
         };
         // Where only the policy in shadow mode has a detector, it is that one's evidence that is gathered.
         let rate =
@@ -135,6 +139,7 @@ impl Judge {
             tuning,
             classes: (messages >= needed.max(ESTABLISHED_MESSAGES)).then(|| classes.unwrap_or_default()),
             heat,
+            campaign,
             template_heat: 0.0,
         }
     }

@@ -13,6 +13,11 @@ const CAMPAIGN: Duration = Duration::from_secs(86_400);
 /// ... and its heat to last so many times longer.
 const LONGER: f64 = 8.0;
 
+/// From this part of the most that the pool can say on, strangers are asked about whatever the content: once a campaign was met ...
+const HOT_MET: f64 = 0.8;
+/// ... and before. Three accounts can come together by chance, and a whole house would be asked about its letters for it.
+const HOT: f64 = 1.6;
+
 /// The pool.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Pool {
@@ -26,10 +31,18 @@ pub struct Pool {
 }
 
 impl Pool {
+    fn is_met(&self, now: Time) -> bool {
+        self.confirmed.is_some_and(|at| now.since(at) < CAMPAIGN)
+    }
+
+    /// Whether this heat is a campaign beyond chance; `most` is the most that the pool can say.
+    pub fn is_campaign(&self, now: Time, heat: f64, most: f64) -> bool {
+        most > 0.0 && heat >= most * if self.is_met(now) { HOT_MET } else { HOT }
+    }
+
     fn keep(&self, now: Time, half_life_minutes: f64) -> f64 {
         // A campaign that has been met goes on for a day; blocked accounts add nothing any more, and the next ones wait.
-        let met = self.confirmed.is_some_and(|at| now.since(at) < CAMPAIGN);
-        let half_life_minutes = if met { half_life_minutes * LONGER } else { half_life_minutes };
+        let half_life_minutes = if self.is_met(now) { half_life_minutes * LONGER } else { half_life_minutes };
         (-now.since(self.at).as_secs_f64() / 60.0 / half_life_minutes).exp2()
     }
 
@@ -105,6 +118,21 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_few_accounts_are_no_campaign_until_one_was_met() {
+        // Three persons whose letters to strangers were flagged within an hour: all 900 of the house were asked about theirs.
+        let mut pool = Pool::default();
+        let now = Time::from_secs(0);
+        let is = |pool: &Pool| pool.is_campaign(now, pool.heat(now, 9, 60.0), 10.0);
+        (1..4).for_each(|who| pool.add(now, who, 9.0, 5.0, 60.0));
+        assert!(!is(&pool));
+        pool.confirm(now);
+        assert!(is(&pool), "an account was blocked for it");
+        pool.doubt();
+        pool.add(now, 4, 9.0, 5.0, 60.0);
+        assert!(is(&pool), "more than chance");
+    }
 
     #[test]
     fn one_account_makes_no_heat_many_do_and_it_passes() {

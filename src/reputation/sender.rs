@@ -20,8 +20,6 @@ const KEEP_HALF_LIFE: Duration = Duration::from_secs(12 * 3600);
 const TELLING: f64 = 0.02;
 /// What others draw upon themselves says something of a sender of whom less than this share is flagged.
 const TOLD: f64 = 0.04;
-/// From this part of the most that the pool can say on, strangers are held whatever the content.
-const HOT: f64 = 0.8;
 const DAY: Duration = Duration::from_secs(86_400);
 /// The strangers among the single recipients of a bulk sender bring it, with the most its content may say, so far over the line
 /// where it is watched, in nats: enough to hold a flagged mailing to an imported list, too little to block it with one bounce.
@@ -116,6 +114,8 @@ pub struct Ground<'a> {
     pub classes: Option<Classes>,
     /// What other senders of the client have drawn upon themselves lately, in nats.
     pub heat: f64,
+    /// They are so many that strangers are asked about whatever the content ([`Pool::is_campaign`](super::pool::Pool)).
+    pub campaign: bool,
     /// What other accounts of the tenant have drawn upon themselves lately with the text of this message, in nats.
     pub template_heat: f64,
 }
@@ -329,7 +329,7 @@ impl Sender {
                 && (many || (f64::from(message.in_hour) > tuning.newcomer_mailing && self.base.is_often_flagged()));
         }
         // While other accounts of the client send a campaign, strangers who are a surprise here are so too.
-        if class == Class::Person && ground.heat > 0.0 && ground.heat >= HOT * tuning.pool_hot && strangers >= 1.2 {
+        if class == Class::Person && ground.campaign && strangers >= 1.2 {
             return true;
         }
         let (all, new) = message.recipients_hour;
