@@ -6,8 +6,8 @@ use crate::env::Clock;
 use crate::records::Records;
 use crate::types::Time;
 use hmac::{Hmac, Mac};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, json};
 use sha2::Sha256;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ const ROUND: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// A call that waits.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Pending {
     body: String,
     created: Time,
@@ -44,6 +44,10 @@ struct Pending {
 }
 
 impl Pending {
+    fn to_json(&self) -> String {
+        json!({ "body": self.body, "created": self.created, "tries": self.tries, "next": self.next }).to_string()
+    }
+
     /// After a failed try: when to try next, or `None` to give up.
     fn after_failure(&self, now: Time) -> Option<Self> {
         if now.since(self.created) >= GIVE_UP {
@@ -60,20 +64,21 @@ impl Pending {
 pub(super) async fn store(records: &Records, now: Time, (time, name): (Time, &str), body: &Value) {
     let key = format!("{:020}-{name}", time.0);
     let pending = Pending { body: body.to_string(), created: now, tries: 0, next: now };
-    let Ok(value) = serde_json::to_string(&pending) else { return };
-    if let Err(error) = records.put_new(SPACE, &key, value).await {
+    if let Err(error) = records.put_new(SPACE, &key, pending.to_json()).await {
         tracing::error!(key, ?error, "webhook store failed");
     }
 }
 
 /// The calls that wait: name and record, in the order in which they go out.
 pub(super) async fn waiting(records: &Records) -> Vec<(String, String)> {
-    records.all(SPACE).await.unwrap_or_default()
+    records.all(SPACE).await.unwrap_or_else(|error| {
+        tracing::error!(?error, "webhook store unreadable, read again with the next round");
+        Vec::new()
+    })
 }
 
 async fn save(records: &Records, key: &str, pending: Option<&Pending>) {
-    let value = pending.and_then(|p| serde_json::to_string(p).ok());
-    if let Err(error) = records.put(SPACE, key, value).await {
+    if let Err(error) = records.put(SPACE, key, pending.map(Pending::to_json)).await {
         tracing::error!(key, ?error, "webhook store failed");
     }
 }
