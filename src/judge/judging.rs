@@ -146,8 +146,13 @@ impl Judge {
 
     fn before(&self, facts: &MessageFacts<'_>) -> Before {
         let message = mix(hash_text(facts.identity.key.as_str()), facts.fingerprint);
-        let recipients = facts.recipients.iter().map(|r| self.seen.mark(mix(message, r.hash))).collect();
-        Before { message, content: self.seen.mark(message), recipients }
+        let content = self.seen.mark(message);
+        let recipients = match (facts.recipients, content) {
+            // Most mail: a message that was never met has no recipients that were.
+            ([_], Counted::Not) => vec![Counted::Not],
+            (all, _) => all.iter().map(|r| self.seen.mark(mix(message, r.hash))).collect(),
+        };
+        Before { message, content, recipients }
     }
 
     /// A deferred message leaves no trace.
@@ -163,14 +168,13 @@ impl Judge {
     }
 
     fn mark(&self, before: &Before, facts: &MessageFacts<'_>, goes: bool) {
-        if !goes {
-            return;
-        }
         for (r, counted) in facts.recipients.iter().zip(&before.recipients) {
-            if *counted == Counted::Fully {
-                self.ignore_outcome(facts.id, r.hash);
-            } else {
-                self.seen.set(mix(before.message, r.hash), Counted::Fully);
+            let key = mix(before.message, r.hash);
+            match (goes, counted) {
+                (true, Counted::Fully) => self.ignore_outcome(facts.id, r.hash),
+                (true, _) => self.seen.set(key, Counted::Fully),
+                (false, Counted::Not) => drop(self.seen.mark(key)),
+                (false, _) => {}
             }
         }
     }

@@ -146,17 +146,22 @@ impl Width {
     /// A bucket whose counters fit, packed into the first octets.
     fn pack(self, bucket: &Bucket) -> [u8; Self::Four.stride()] {
         let mut octets = [0; Self::Four.stride()];
-        let (head, counters) = octets.split_at_mut(HEAD);
-        let (start, minutes) = head.split_at_mut(4);
-        start.copy_from_slice(&bucket.start.to_le_bytes());
-        minutes.copy_from_slice(&u16::try_from(bucket.minutes).unwrap_or(u16::MAX).to_le_bytes());
+        self.pack_into(bucket, &mut octets);
+        octets
+    }
+
+    /// The same, into octets that have room for it.
+    fn pack_into(self, bucket: &Bucket, octets: &mut [u8]) {
+        let Some((head, counters)) = octets.split_first_chunk_mut::<HEAD>() else { return };
+        let ([a, b, c, d], [e, f]) =
+            (bucket.start.to_le_bytes(), u16::try_from(bucket.minutes).unwrap_or(u16::MAX).to_le_bytes());
+        *head = [a, b, c, d, e, f];
         let all = bucket.counts.array();
         match self {
             Self::One => counters.iter_mut().zip(all).for_each(|(to, n)| *to = n as u8),
             Self::Two => counters.as_chunks_mut().0.iter_mut().zip(all).for_each(|(to, n)| *to = (n as u16).to_le_bytes()),
             Self::Four => counters.as_chunks_mut().0.iter_mut().zip(all).for_each(|(to, n)| *to = n.to_le_bytes()),
         }
-        octets
     }
 }
 
@@ -183,8 +188,7 @@ impl Windows {
         }
         if last.start.saturating_add(last.minutes) > minute {
             last.counts.add(counts);
-            self.packed.truncate(self.packed.len().saturating_sub(self.width.stride()));
-            self.push(&last);
+            self.replace_newest(&last);
             return;
         }
         if self.packed.len() + self.width.stride() > self.packed.capacity() {
@@ -196,6 +200,16 @@ impl Windows {
     fn newest_first(&self) -> impl Iterator<Item = Bucket> {
         let width = self.width;
         self.packed.rchunks_exact(width.stride()).map(move |octets| width.read(octets))
+    }
+
+    fn replace_newest(&mut self, bucket: &Bucket) {
+        let at = self.packed.len().saturating_sub(self.width.stride());
+        if Width::holding(bucket.counts) <= self.width {
+            self.width.pack_into(bucket, self.packed.get_mut(at..).unwrap_or_default());
+        } else {
+            self.packed.truncate(at);
+            self.push(bucket);
+        }
     }
 
     fn push(&mut self, bucket: &Bucket) {
