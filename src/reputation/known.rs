@@ -1,7 +1,7 @@
 //! Which recipients a sender has written to, in bounded memory: the first 170 by 24 bits of their hash each (one new
 //! recipient in 65,000 is taken for a known one), then three generations of a Bloom filter, each twice the size of the one
-//! before up to 32 KiB. They remember the latest 65,536 at least, and take at most 7 % of new recipients for known ones when
-//! all are full; 3 % on average. Whoever is written to again moves to the newest. A list of more than 3,584 that comes all at
+//! before up to 32 KiB. They remember the latest 73,728 at least, and take at most 11 % of new recipients for known ones when
+//! all are full (8 % on average of a sender with 200,000). Whoever is written to again moves to the newest. A list of more than 3,528 that comes all at
 //! once has outgrown its first generations before anybody was written to again: up to a sixth of it is then forgotten once.
 
 use serde::{Deserialize, Serialize};
@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 const EXACT: usize = 170;
 /// ... in so many octets each.
 const OCTETS: usize = 3;
-/// Words of the first filter generation, and of the largest: 512 octets and 32 KiB.
-const FIRST_WORDS: usize = 64;
+/// Words of the first filter generation, and of the largest: 448 octets and 32 KiB.
+const FIRST_WORDS: usize = 56;
 const MOST_WORDS: usize = 4096;
-/// Recipients of one generation for each of its words: at four bits of 32 each, 2.4 % false positives when full.
-const PER_WORD: usize = 8;
+/// Recipients of one generation for each of its words: at four bits of 32 each, 3.4 % false positives when full.
+const PER_WORD: usize = 9;
 
 /// Recipients known to one sender.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,13 +47,14 @@ const fn short(hash: u64) -> [u8; OCTETS] {
     [a, b, c]
 }
 
-/// Place of each of the four bits: each looks into its own quarter of so many words.
+/// Place of each of the four bits: each looks into its own quarter of so many words. The remainder, since snapshots hold
+/// filters of any size, those of older ones a power of two.
 fn bits(short: [u8; OCTETS], words: usize) -> impl Iterator<Item = (usize, u64)> {
     let [a, b, c] = short.map(u64::from);
     let mixed = super::mix((a << 16) | (b << 8) | c, 0x9e37_79b9_7f4a_7c15);
     let quarter = words / 4;
     (0..4_usize).map(move |i| {
-        let bit = (mixed >> (i * 16)) as usize & (quarter * 64).wrapping_sub(1);
+        let bit = ((mixed >> (i * 16)) as u32 % (quarter as u32 * 64).max(1)) as usize;
         (i * quarter + bit / 64, 1_u64 << (bit % 64))
     })
 }
@@ -126,8 +127,8 @@ impl Known {
                 let Err(place) = list.as_chunks().0.binary_search(&short) else { return };
                 if list.len() < EXACT * OCTETS {
                     if list.len() == list.capacity() {
-                        // Five more at a time: a larger step would be left unused by most senders.
-                        list.reserve_exact(OCTETS * 5);
+                        // Four more at a time: a larger step would be left unused by most senders.
+                        list.reserve_exact(OCTETS * 4);
                     }
                     list.splice(place * OCTETS..place * OCTETS, short);
                     return;
@@ -158,7 +159,7 @@ mod tests {
             assert!(known.contains(hash(n)));
             let wrong = |known: &Known| (100_000..101_000).filter(|n| known.contains(hash(*n))).count();
             assert!(n != 169 || wrong(&known) <= 1);
-            assert!(n % 1000 != 0 || wrong(&known) <= 90, "{n} {}", wrong(&known));
+            assert!(n % 1000 != 0 || wrong(&known) <= 130, "{n} {}", wrong(&known));
         }
         assert!((10_000..20_000).all(|n| known.contains(hash(n))));
     }
@@ -183,7 +184,7 @@ mod tests {
         (0..200_000).for_each(|n| known.insert(hash(n)));
         assert!((180_000..200_000).all(|n| known.contains(hash(n))));
         let wrong = (300_000..310_000).filter(|n| known.contains(hash(*n))).count();
-        assert!(wrong < 900, "{wrong}");
+        assert!(wrong < 1200, "{wrong}");
         assert!(known.heap_octets() <= 98_400);
     }
 }
