@@ -400,8 +400,10 @@ fn step(
     let evidence = weight.content + weight.recipients;
     let told = |floor: f64, heat: f64| if weight.told && evidence > floor { heat } else { 0.0 };
     let by_text = told(ground.tuning.template_floor, ground.template_heat);
+    // Whoever writes for the first time, and forwarded mail, is measured by the others only in a campaign beyond chance.
+    let of_client = if class == Class::Newcomer && !ground.campaign { 0.0 } else { ground.heat };
     // The same accounts may stand behind both: the one that says more counts.
-    let heat = told(ground.tuning.pool_floor, ground.heat).max(by_text);
+    let heat = told(ground.tuning.pool_floor, of_client).max(by_text);
     let bounds = &volume_bounds(now, sender, sender.sum() + heat, bounds, ground.tuning);
     known.crossed = bounds.blocks(sender.sum() + heat);
     known.watched = bounds.watches(sender.sum() + heat);

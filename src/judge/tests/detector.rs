@@ -36,6 +36,22 @@ fn a_campaign_spread_over_accounts_is_stopped_as_if_it_came_from_one() {
 }
 
 #[test]
+fn whoever_writes_for_the_first_time_is_measured_by_others_only_in_a_campaign() {
+    // Three accounts that drew a flag in the same hour by chance had forwarded letters held that looked odd.
+    let after = |accounts: usize| {
+        let judge = judge_with(|_| ());
+        let people = established(&judge, 20);
+        for (n, who) in (10_000..).zip(people.iter().take(accounts)) {
+            send(&judge, who, n, 7.0, &[external(n)]);
+        }
+        let first = identity("first@acme.example", Strength::Authenticated);
+        send(&judge, &first, 11_000, 9.0, &[external(77_000), external(77_001)]).reason
+    };
+    let odd = Reason::SuspiciousContent;
+    assert_eq!([0, 2, 3, 5].map(after), [odd, odd, odd, Reason::Evidence]);
+}
+
+#[test]
 fn phishing_to_known_people_is_no_less_phishing() {
     // Known recipients once took away what the content had said, and such a campaign was never stopped.
     let judge = judge_with(|_| ());
