@@ -11,6 +11,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// That of the relay.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Time of this thread on a processor, so that a busy machine measures the same; since some start where there is no such clock.
 struct Stopwatch(Instant, Option<u64>);
 
