@@ -366,6 +366,44 @@ fn once_settled_spam_from_own_mailboxes_is_not_learned_as_own_mail() {
     assert!(after >= cold, "{after} of {cold} still caught");
 }
 
+/// "Own mail is ham" is worth the less, the more of it the shipped model takes for spam, and that lately.
+#[test]
+fn the_more_is_refused_the_earlier_a_message_counts_as_spam() {
+    let mut extractor = features::Extractor::default();
+    let mut delta = adapt::Delta::default();
+    extractor.extract(OFFER.as_bytes());
+    let doubtful = extractor.sample();
+    // One in thirteen is doubtful to the shipped model: the tail of own mail reaches far.
+    let mut own = |n: usize| {
+        extractor.extract(own_memo(n).as_bytes());
+        adapt::Lesson {
+            sample: extractor.sample(),
+            shipped: if n.is_multiple_of(13) { -0.1 } else { -4.0 + (n % 13) as f32 / 10.0 },
+        }
+    };
+    // Of one text: the least that the shipped model must say for it to be spam, hundredths of a nat.
+    let least = |delta: &adapt::Delta| {
+        (-500..500_i32).find(|n| delta.llr(f64::from(*n) / 100.0, &doubtful) > 0.0).expect("somewhere it is spam")
+    };
+    let assume = |delta: &mut adapt::Delta, lesson: &adapt::Lesson| delta.learn(SCORER.model(), lesson, adapt::Label::Unlabelled);
+    for n in 0..600 {
+        assume(&mut delta, &own(n));
+    }
+    let quiet = least(&delta);
+    for n in 0..200 {
+        assert_eq!(assume(&mut delta, &adapt::Lesson { shipped: 3.0, ..own(n) }), adapt::Learned::RefusedByModel);
+    }
+    let loud = least(&delta);
+    assert!(loud + 50 < quiet, "{loud} {quiet}");
+    let (kept, ..) = adapt::Delta::from_bytes(&delta.to_bytes(&adapt::Share::default(), 0)).expect("just written");
+    assert_eq!(least(&kept), loud, "a restart forgets nothing");
+    for n in 0..1000 {
+        assume(&mut delta, &own(n));
+    }
+    let later = least(&delta);
+    assert!((later - quiet).abs() < 10, "forgotten when it is over: {later} {quiet}");
+}
+
 /// Who knows a tenant's words must not get much past its filter by writing them behind a spam.
 #[test]
 fn words_of_own_mail_behind_a_spam_excuse_little() {

@@ -75,6 +75,8 @@ const SETTLED_ASSUMED: u64 = 200;
 const RATE_SETTLED: f32 = 0.05;
 /// The same for the shipped model, see [`TRUST_SHIPPED`].
 const TRUST_SETTLED: f32 = -1.0;
+/// "Lately" means about so many messages.
+const LATELY: f32 = 128.0;
 /// What of a weight, and of the memory of its slopes, is left after a day.
 const KEEP_PER_DAY: (f32, f32) = (0.99, 0.97);
 
@@ -217,7 +219,7 @@ impl Delta {
             return shipped;
         }
         let known = f64::from(self.influence());
-        let learned = f64::from(self.map.apply(self.raw(shipped as f32, &Folded::new(sample))));
+        let learned = f64::from(self.map.eased(self.disagreement).apply(self.raw(shipped as f32, &Folded::new(sample))));
         let joined = known * learned + (1.0 - known) * shipped;
         // Replays outweigh the few messages learned at first: until that is calibrated, assumptions may only lower the ratio.
         if self.map.fitted || self.labelled > 0 { joined } else { joined.min(shipped) }
@@ -363,9 +365,9 @@ impl Delta {
     }
 }
 
-/// Moves a running mean towards `value`.
+/// Moves a running mean, which reaches back [`LATELY`] messages, towards `value`.
 fn lately(mean: &mut f32, value: f32) {
-    *mean += (value - *mean) / 256.0;
+    *mean += (value - *mean) / LATELY;
 }
 
 /// How much an unlabelled message may teach, 0-1, by what the shipped model alone says of it.

@@ -7,7 +7,7 @@ use super::{Delta, SLOTS};
 use crate::score::model;
 
 const MAGIC: &[u8; 8] = b"OUTGATE\x02";
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 /// No saved delta is larger, octets.
 pub const LARGEST_FILE: usize = 512 * 1024;
 
@@ -26,7 +26,7 @@ impl Delta {
         let fitted = f32::from(u8::from(map.fitted));
         // An infinite bound means "none yet" and is kept as zero beside `fitted`.
         let usual = if map.fitted { map.usual } else { 0.0 };
-        let floats = [fitted, map.slope, map.offset, map.even, map.open, usual];
+        let floats = [fitted, map.slope, map.offset, map.even, map.open, usual, map.excess, self.disagreement];
         out.extend(floats.iter().chain(&self.weights).chain(&self.mean).chain(&self.squares).flat_map(|f| f.to_le_bytes()));
         for recent in [&self.own, &self.spam] {
             out.extend((recent.len() as u32).to_le_bytes());
@@ -58,17 +58,20 @@ impl Delta {
         let day = i64::from_le_bytes(r.take()?);
         let fitted = r.f32()? != 0.0;
         let (slope, offset, even, open, usual) = (r.f32()?, r.f32()?, r.f32()?, r.f32()?, r.f32()?);
-        let map = if fitted { Map { slope, offset, even, open, usual, fitted } } else { Map::default() };
+        let (excess, disagreement) = (r.f32()?, r.f32()?);
+        let map = if fitted { Map { slope, offset, even, open, usual, excess, fitted } } else { Map::default() };
         let (weights, mean, squares) = (r.floats(SLOTS)?, r.floats(SLOTS)?, r.floats(SLOTS)?);
         let (own, spam) = (r.recent()?, r.recent()?);
         let mut entries = Vec::new();
         for _ in 0..r.u32()? {
             entries.push((r.u64()?, r.f32()?));
         }
-        if !r.0.is_empty() || squares.iter().any(|s| *s < 0.0) || slope <= 0.0 || even < open {
+        let possible = (0.0..=1.0).contains(&disagreement) && excess >= 0.0 && slope > 0.0 && even >= open;
+        if !r.0.is_empty() || squares.iter().any(|s| *s < 0.0) || !possible {
             return Err("file holds impossible values".into());
         }
-        let delta = Self { weights, mean, squares, assumed, labelled, refused, turn, own, spam, map, ..Self::default() };
+        let delta =
+            Self { weights, mean, squares, assumed, labelled, refused, turn, own, spam, map, disagreement, ..Self::default() };
         Ok((delta, Share::from_entries(entries.into_iter()), day))
     }
 }

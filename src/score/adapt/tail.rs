@@ -7,6 +7,9 @@ use crate::score::calibrate;
 const KEPT: usize = 384;
 /// Own ham that may lie above even odds.
 const ABOVE: f32 = 0.0016;
+/// What that grows by where all mail offered lately is taken for spam by the shipped model, and in proportion: one own message
+/// more for every 200 such ones. The fewer of a tenant's messages are its own mail, the less is "own mail is ham" worth.
+const ABOVE_PER_REFUSED: f32 = 0.005;
 /// Share of own ham whose excess measures the tail.
 const TAIL: f32 = 0.1;
 /// The bend never hides more than this (nats): what was learned from a bad tenant must not excuse everything.
@@ -57,13 +60,15 @@ pub(super) struct Map {
     pub(super) open: f32,
     /// Raw score below which nine tenths of own ham lie.
     pub(super) usual: f32,
+    /// How far the others lie above that, on average.
+    pub(super) excess: f32,
     /// Something was fitted.
     pub(super) fitted: bool,
 }
 
 impl Default for Map {
     fn default() -> Self {
-        Self { slope: 1.0, offset: 0.0, even: 0.0, open: 0.0, usual: f32::INFINITY, fitted: false }
+        Self { slope: 1.0, offset: 0.0, even: 0.0, open: 0.0, usual: f32::INFINITY, excess: 0.0, fitted: false }
     }
 }
 
@@ -87,7 +92,17 @@ impl Map {
         let even = even.clamp(zero, zero + bend);
         let spam: Vec<f32> = kept_back.iter().chain(labelled).copied().collect();
         let open = open_from(&sorted, &spam, zero, even).min(zero + UNSURE / slope);
-        Self { slope, offset, even, open, usual, fitted: true }
+        Self { slope, offset, even, open, usual, excess, fitted: true }
+    }
+
+    /// The map for a tenant of whose mail this share was refused lately, 0-1: even odds come down by the exponential tail of own
+    /// ham, never below the line. What is left open shrinks with the bend.
+    pub(super) fn eased(&self, refused: f32) -> Self {
+        let zero = -self.offset / self.slope;
+        let even = (self.even - self.excess * (ABOVE_PER_REFUSED / ABOVE * refused).ln_1p()).max(zero);
+        let left = if self.even > zero { (even - zero) / (self.even - zero) } else { 1.0 };
+        let top = zero + UNSURE / self.slope;
+        Self { even, open: top - (top - self.open) * left, ..*self }
     }
 
     /// The calibrated ratio, nats.
@@ -150,6 +165,26 @@ mod tests {
         let labelled: Vec<f32> = spam.iter().copied().cycle().take(60).collect();
         let plain = Map::fit(&own(), &spam, &labelled);
         assert!((plain.slope * plain.even + plain.offset).abs() < 1e-3, "labels make the bend superfluous");
+    }
+
+    #[test]
+    fn refused_mail_takes_the_bend_back_within_bounds() {
+        let spam: Vec<f32> = (0..150).map(|n| -4.5 + n as f32 / 15.0).collect();
+        let map = Map::fit(&own(), &spam, &[]);
+        assert_eq!(map.eased(0.0).even, map.even);
+        let evens: Vec<f32> = (0..=10).map(|n| map.eased(n as f32 / 10.0).even).collect();
+        assert!(evens.is_sorted_by(|more, less| more > less), "{evens:?}");
+        let all = map.eased(1.0);
+        // Whatever is refused, by its tail hardly any own ham lies above even odds.
+        let above = (-(all.even + 4.0)).exp();
+        assert!((0.9..1.3).contains(&(above / (ABOVE + ABOVE_PER_REFUSED))), "{above}");
+        let values: Vec<f32> = (-200..200).map(|n| all.apply(n as f32 / 20.0)).collect();
+        assert!(values.is_sorted() && all.apply(all.even - 0.01) < 0.0 && all.apply(all.even + 0.01) > 0.0, "{all:?}");
+        assert!(all.open > map.open && all.open < all.even, "{all:?}");
+        // The line stays the limit, and a map that is not bent stays as it is.
+        let far = Map { excess: 50.0, ..map }.eased(1.0);
+        assert!((far.slope * far.even + far.offset).abs() < 1e-3 && far.open <= far.even, "{far:?}");
+        assert_eq!(Map::default().eased(1.0).apply(0.7), 0.7);
     }
 
     #[test]
