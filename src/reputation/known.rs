@@ -1,8 +1,9 @@
 //! Which recipients a sender has written to, in bounded memory: the first 170 by 24 bits of their hash each (one new
 //! recipient in 65,000 is taken for a known one), then three generations of a Bloom filter, each twice the size of the one
 //! before up to 32 KiB. They remember the latest 73,728 at least, and take at most 11 % of new recipients for known ones when
-//! all are full (8 % on average of a sender with 200,000). Whoever is written to again moves to the newest. A list of more than 3,528 that comes all at
-//! once has outgrown its first generations before anybody was written to again: up to a sixth of it is then forgotten once.
+//! all are full (8 % on average of a sender with 200,000). Whoever is written to again moves to the newest. A list of more
+//! than 3,528 that comes all at once has outgrown its first generations before anybody was written to again: up to a quarter
+//! of it is then forgotten once.
 
 use serde::{Deserialize, Serialize};
 
@@ -162,6 +163,24 @@ mod tests {
             assert!(n % 1000 != 0 || wrong(&known) <= 130, "{n} {}", wrong(&known));
         }
         assert!((10_000..20_000).all(|n| known.contains(hash(n))));
+    }
+
+    #[test]
+    fn filters_of_snapshots_with_other_sizes_are_read() {
+        // They had 64 words, each of four bits masked to its quarter of 16.
+        let mut newest = empty(64);
+        for n in 0..100 {
+            let [a, b, c] = short(hash(n)).map(u64::from);
+            let mixed = super::super::mix((a << 16) | (b << 8) | c, 0x9e37_79b9_7f4a_7c15);
+            for quarter in 0..4 {
+                let bit = (mixed >> (quarter * 16)) as usize & 1023;
+                newest[quarter * 16 + bit / 64] |= 1 << (bit % 64);
+            }
+        }
+        let mut known = Known::Sketch(Box::new(Sketch { newest, older: Box::default(), oldest: Box::default(), filled: 100 }));
+        assert!((0..100).all(|n| known.contains(hash(n))));
+        (100..2000).for_each(|n| known.insert(hash(n)));
+        assert!((0..2000).all(|n| known.contains(hash(n))));
     }
 
     #[test]

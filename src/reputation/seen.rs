@@ -154,7 +154,10 @@ impl Shard {
     }
 
     fn insert(&mut self, mark: Mark) {
-        if self.newer.len() >= PER_GENERATION && !self.newer.contains(&mark) {
+        // A table without room grows, even where it only replaces, and so does one whose places were used up by what was taken
+        // out again: it is left before that. Its capacity is what it has now and can still take.
+        let no_room = self.newer.len() == self.newer.capacity() && self.newer.len() > PER_GENERATION / 2;
+        if self.newer.len() >= PER_GENERATION || no_room {
             std::mem::swap(&mut self.older, &mut self.newer);
             self.newer.clear();
         }
@@ -182,6 +185,26 @@ mod tests {
         seen.each(|_, _| n += 1);
         assert!(n <= SHARDS * 2 * PER_GENERATION);
         assert_eq!(seen.mark(699_999), Counted::Evidence);
+    }
+
+    #[test]
+    fn tables_never_grow_beyond_a_generation() {
+        let seen = Seen::default();
+        let hash = |n: u64| super::super::mix(n, 11);
+        for n in 0..2_000_000 {
+            seen.mark(hash(n));
+            match n % 5 {
+                // Put off, tried again; else taken.
+                0 | 1 => seen.set(hash(n), Counted::Not),
+                _ => seen.set(hash(n), Counted::Fully),
+            }
+            seen.set(hash(n - n % 7), Counted::Fully);
+        }
+        for shard in &seen.shards {
+            let shard = shard.lock().expect("no test panics with it");
+            let largest = shard.newer.capacity().max(shard.older.capacity());
+            assert!(largest <= PER_GENERATION, "{largest}");
+        }
     }
 
     #[test]

@@ -412,7 +412,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// What moves up where it lies ends as what is packed anew does: of a sender with sizes beside its counters.
+        /// Merging in place leaves the same buckets as packing anew: the second sender counts sizes too, which takes it the other way.
         #[test]
         fn both_ways_to_compact_come_to_the_same(steps in proptest::collection::vec((0_i64..60, 1_u32..3), 1..120)) {
             let (mut narrow, mut wide) = (Windows::default(), Windows::default());
