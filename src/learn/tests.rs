@@ -169,8 +169,8 @@ fn hostile_files_are_refused_not_obeyed() {
     let at = endless.len() - 8;
     endless[at..at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
     assert!(Delta::from_bytes(&seal(endless)).is_err());
-    // Weights, and the last of the floats before them, a share.
-    for (at, wrong) in [(200, f32::NAN), (88, 1.5), (88, -0.1), (88, f32::NAN)] {
+    // Weights, and of the floats before them the last two: a tail, and a share.
+    for (at, wrong) in [(200, f32::NAN), (84, -0.1), (88, 1.5), (88, -0.1), (88, f32::NAN)] {
         let mut wild = good.clone();
         wild[at..at + 4].copy_from_slice(&wrong.to_le_bytes());
         assert!(Delta::from_bytes(&seal(wild)).is_err(), "{wrong} at {at}");

@@ -397,6 +397,9 @@ fn the_more_is_refused_the_earlier_a_message_counts_as_spam() {
     assert!(loud + 50 < quiet, "{loud} {quiet}");
     let (kept, ..) = adapt::Delta::from_bytes(&delta.to_bytes(&adapt::Share::default(), 0)).expect("just written");
     assert_eq!(least(&kept), loud, "a restart forgets nothing");
+    let mut idle = delta.clone();
+    idle.fade(4);
+    assert!(least(&idle) > loud + 30, "four days later it is over, whatever was sent: {}", least(&idle));
     for n in 0..1000 {
         assume(&mut delta, &own(n));
     }

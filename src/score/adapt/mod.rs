@@ -75,8 +75,10 @@ const SETTLED_ASSUMED: u64 = 200;
 const RATE_SETTLED: f32 = 0.05;
 /// The same for the shipped model, see [`TRUST_SHIPPED`].
 const TRUST_SETTLED: f32 = -1.0;
-/// "Lately" means about so many messages.
+/// "Lately" means about so many messages ...
 const LATELY: f32 = 128.0;
+/// ... and, of what the shipped model took for spam, a day or two: so much is left after each.
+const DISAGREEMENT_PER_DAY: f32 = 0.5;
 /// What of a weight, and of the memory of its slopes, is left after a day.
 const KEEP_PER_DAY: (f32, f32) = (0.99, 0.97);
 
@@ -362,6 +364,8 @@ impl Delta {
         let left = keep(KEEP_PER_DAY.0);
         self.weights.iter_mut().chain(&mut self.mean).for_each(|w| *w *= left);
         self.squares.iter_mut().for_each(|s| *s *= keep(KEEP_PER_DAY.1));
+        // An outbreak is over some day, also where too little is sent to show it.
+        self.disagreement *= keep(DISAGREEMENT_PER_DAY);
     }
 }
 

@@ -7,9 +7,9 @@ use crate::score::calibrate;
 const KEPT: usize = 384;
 /// Own ham that may lie above even odds.
 const ABOVE: f32 = 0.0016;
-/// What that grows by where all mail offered lately is taken for spam by the shipped model, and in proportion: one own message
-/// more for every 200 such ones. The fewer of a tenant's messages are its own mail, the less is "own mail is ham" worth.
-const ABOVE_PER_REFUSED: f32 = 0.005;
+/// Added to that where the shipped model takes all mail offered lately for spam, in proportion below: one own message more for
+/// every 200 such ones. The fewer of a tenant's messages are its own mail, the less is "own mail is ham" worth.
+const ABOVE_PER_SPAM: f32 = 0.005;
 /// Share of own ham whose excess measures the tail.
 const TAIL: f32 = 0.1;
 /// The bend never hides more than this (nats): what was learned from a bad tenant must not excuse everything.
@@ -95,11 +95,15 @@ impl Map {
         Self { slope, offset, even, open, usual, excess, fitted: true }
     }
 
-    /// The map for a tenant of whose mail this share was refused lately, 0-1: even odds come down by the exponential tail of own
-    /// ham, never below the line. What is left open shrinks with the bend.
-    pub(super) fn eased(&self, refused: f32) -> Self {
+    /// The map for a tenant of whose mail the shipped model took this share for spam lately, 0-1: even odds come down by the
+    /// exponential tail of own ham, where they do not lie lower already, never below the line. What is left open shrinks with the bend.
+    pub(super) fn eased(&self, spam: f32) -> Self {
+        if !self.fitted {
+            return *self;
+        }
         let zero = -self.offset / self.slope;
-        let even = (self.even - self.excess * (ABOVE_PER_REFUSED / ABOVE * refused).ln_1p()).max(zero);
+        let even = self.usual + self.excess * (TAIL / (ABOVE + ABOVE_PER_SPAM * spam)).ln();
+        let even = even.min(self.even).max(zero);
         let left = if self.even > zero { (even - zero) / (self.even - zero) } else { 1.0 };
         let top = zero + UNSURE / self.slope;
         Self { even, open: top - (top - self.open) * left, ..*self }
@@ -177,13 +181,15 @@ mod tests {
         let all = map.eased(1.0);
         // Whatever is refused, by its tail hardly any own ham lies above even odds.
         let above = (-(all.even + 4.0)).exp();
-        assert!((0.9..1.3).contains(&(above / (ABOVE + ABOVE_PER_REFUSED))), "{above}");
+        assert!((0.9..1.3).contains(&(above / (ABOVE + ABOVE_PER_SPAM))), "{above}");
         let values: Vec<f32> = (-200..200).map(|n| all.apply(n as f32 / 20.0)).collect();
         assert!(values.is_sorted() && all.apply(all.even - 0.01) < 0.0 && all.apply(all.even + 0.01) > 0.0, "{all:?}");
         assert!(all.open > map.open && all.open < all.even, "{all:?}");
-        // The line stays the limit, and a map that is not bent stays as it is.
-        let far = Map { excess: 50.0, ..map }.eased(1.0);
-        assert!((far.slope * far.even + far.offset).abs() < 1e-3 && far.open <= far.even, "{far:?}");
+        // The line stays the limit, and so does the bend where the tail reaches beyond it: what lay above it already is not
+        // multiplied. A map that is not bent stays as it is.
+        let near = Map { usual: -10.0, excess: 0.1, ..map }.eased(1.0);
+        assert!((near.slope * near.even + near.offset).abs() < 1e-3 && near.open <= near.even, "{near:?}");
+        assert_eq!(Map { excess: 50.0, ..map }.eased(1.0), Map { excess: 50.0, ..map });
         assert_eq!(Map::default().eased(1.0).apply(0.7), 0.7);
     }
 
