@@ -148,7 +148,7 @@ impl Judge {
         let message = mix(hash_text(facts.identity.key.as_str()), facts.fingerprint);
         let content = self.seen.mark(message);
         let recipients = match (facts.recipients, content) {
-            // Most mail: a message that was never met has no recipients that were.
+            // Most mail: a message that was not met lately hardly ever has a recipient that was.
             ([_], Counted::Not) => vec![Counted::Not],
             (all, _) => all.iter().map(|r| self.seen.mark(mix(message, r.hash))).collect(),
         };
@@ -396,14 +396,7 @@ fn step(
         counts.spam = u32::from(content_counts && facts.probability >= settings.scoring.spam_probability);
         sender.windows.add(now, counts);
     }
-    // Heat of the others counts only against mail that itself speaks against its sender.
-    let evidence = weight.content + weight.recipients;
-    let told = |floor: f64, heat: f64| if weight.told && evidence > floor { heat } else { 0.0 };
-    let by_text = told(ground.tuning.template_floor, ground.template_heat);
-    // Whoever writes for the first time, and forwarded mail, is measured by the others only in a campaign beyond chance.
-    let of_client = if class == Class::Newcomer && !ground.campaign { 0.0 } else { ground.heat };
-    // The same accounts may stand behind both: the one that says more counts.
-    let heat = told(ground.tuning.pool_floor, of_client).max(by_text);
+    let (heat, by_text) = heat_of_others(&weight, class, ground);
     let bounds = &volume_bounds(now, sender, sender.sum() + heat, bounds, ground.tuning);
     known.crossed = bounds.blocks(sender.sum() + heat);
     known.watched = bounds.watches(sender.sum() + heat);
@@ -444,6 +437,17 @@ fn step(
     let learned = learned && message.fresh;
     let sum = sender.sum();
     Step { verdict, weight, sum, by_others, by_text, class, learned, counts, ceiling, near, shadow, review, explanation, teaches }
+}
+
+/// What other accounts add in nats to mail that itself speaks against its sender, and the part of it that is by the text.
+fn heat_of_others(weight: &Weight, class: Class, ground: &Ground<'_>) -> (f64, f64) {
+    let evidence = weight.content + weight.recipients;
+    let told = |floor: f64, heat: f64| if weight.told && evidence > floor { heat } else { 0.0 };
+    let by_text = told(ground.tuning.template_floor, ground.template_heat);
+    // Who writes for the first time is measured by the other accounts of the client only in a campaign beyond chance.
+    let of_client = if class == Class::Newcomer && !ground.campaign { 0.0 } else { ground.heat };
+    // The same accounts may stand behind both: the one that says more counts.
+    (told(ground.tuning.pool_floor, of_client).max(by_text), by_text)
 }
 
 /// The bounds of this sender by its volume, which only matters to a sum that is near them.

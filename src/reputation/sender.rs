@@ -266,7 +266,8 @@ impl Sender {
         let flagged = class == Class::Person && message.llr > FLAG_NATS;
         let share = self.base.flagged_share(&prior);
         let telling = flagged && share < TELLING;
-        // Somebody who hardly ever sent anything is told too: else accounts that nobody uses would be the best to take over.
+        // Somebody who hardly ever sent anything is told too (of a client's other accounts in a campaign): else accounts that
+        // nobody uses would be the best to take over.
         let told = (flagged || (class == Class::Newcomer && message.llr > FLAG_NATS)) && share < TOLD;
         let usual = Class::Person.prior().flagged.0;
         let common = ground.classes.map_or(0.0, |c| (c.prior(Class::Person).flagged.0 / usual).ln().max(0.0));

@@ -48,7 +48,7 @@ fn whoever_writes_for_the_first_time_is_measured_by_others_only_in_a_campaign() 
         send(&judge, &first, 11_000, 9.0, &[external(77_000), external(77_001)]).reason
     };
     let odd = Reason::SuspiciousContent;
-    assert_eq!([0, 2, 3, 5].map(after), [odd, odd, odd, Reason::Evidence]);
+    assert_eq!([0, 2, 3, 4, 5].map(after), [odd, odd, odd, Reason::Evidence, Reason::Evidence]);
 }
 
 #[test]
