@@ -2,6 +2,7 @@
 //! kinds of attack. It is fed to the relay's own judge, without JSON between, and to simple detectors beside it.
 
 pub mod attack;
+mod campaigns;
 pub mod content;
 pub mod events;
 pub mod mailbag;
@@ -18,12 +19,11 @@ use crate::types::{Action, Block, Domain, Identity, MessageId, OutcomeClass, Rea
 use attack::Kind;
 use content::Content;
 use events::Events;
-use people::{Class, DAY, Mail, Mails, Sender, To};
+use people::{Class, Mail, Mails, Sender, To};
 use references::References;
-use report::{Campaign, Report};
+use report::Report;
 use rng::Rng;
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -136,24 +136,10 @@ fn run_tenant(settings: &Arc<Settings>, plan: &Plan, seed: u64, number: u64, eve
     report
 }
 
-/// An account behind one of so many clients; the first is the one it always had.
-fn behind(clients: usize, place: usize, who: &Arc<Identity>) -> Arc<Identity> {
-    match (place % clients) as u8 {
-        0 => Arc::clone(who),
-        n => Arc::new(Identity { client: IpAddr::V4(Ipv4Addr::new(203, 0, 113, n)), ..Identity::clone(who) }),
-    }
-}
-
 /// A recipient's hash, mixed so that both halves are random as those of real addresses are.
 fn recipient_hash(address: u64) -> u64 {
     mix(address, 0x7265_6369_7069_656e)
 }
-
-/// An answer to a campaign's message: time, message, account, address, unknown user.
-type Answer = (i64, u64, u32, u64, bool);
-
-/// How a campaign went, and the blocks it left.
-type Told = (Campaign, Vec<Arc<Block>>);
 
 struct Tenant<'a> {
     plan: &'a Plan,
@@ -416,163 +402,6 @@ impl<'a> Tenant<'a> {
         };
         let ruling = self.engine.message(&facts);
         (ruling.action, ruling.opened, ruling.reason)
-    }
-
-    /// One campaign of each attack for those who read the events: one after the other from the first day on which accounts
-    /// have a history, each from accounts of its own, and none is put back or released.
-    fn written_campaigns(&mut self, report: &mut Report, events: &mut Option<&mut Events<'_>>) {
-        let mut day = FIRST_DAY + self.plan.days.max(2 * COLD_DAYS + 1);
-        while !self.outcomes.is_empty() {
-            self.outcome(day, report, events);
-        }
-        let mut used: Vec<usize> = Vec::new();
-        for kind in &self.plan.attacks {
-            let places = self.victims(*kind, day, &used);
-            let (_, last) = self.tell(*kind, day, &places, events);
-            used.extend(places);
-            day = last.div_euclid(DAY) + 1;
-        }
-    }
-
-    /// One campaign from accounts with a history, on the day after the last; everything is put back afterwards.
-    fn campaign(&mut self, kind: Kind, day: i64) -> Campaign {
-        let places = self.victims(kind, day, &[]);
-        let identities = self.accounts(kind, &places);
-        let fork = self.engine.judge().fork(identities.iter().map(|i| &**i));
-        let begun = self.engine.now();
-        let ((campaign, open), _) = self.tell(kind, day, &places, &mut None);
-        for block in open {
-            self.engine.release(&block, None);
-        }
-        self.engine.judge().put_back(&fork);
-        self.engine.rewind(begun);
-        campaign
-    }
-
-    /// Accounts of persons with a history, none of them `used`.
-    fn victims(&mut self, kind: Kind, day: i64, used: &[usize]) -> Vec<usize> {
-        let mut places: Vec<usize> = Vec::new();
-        while places.len() < kind.accounts() {
-            let who = self.rng.below(900) as usize;
-            let taken = places.contains(&who) || used.contains(&who);
-            if !taken && self.senders.get(who).is_some_and(|s| day - s.born > 2 * COLD_DAYS) {
-                places.push(who);
-            }
-        }
-        places
-    }
-
-    /// Those accounts as the attack uses them.
-    fn accounts(&self, kind: Kind, places: &[usize]) -> Vec<Arc<Identity>> {
-        let known = places.iter().filter_map(|p| self.identities.get(*p));
-        known.enumerate().map(|(n, who)| behind(kind.clients(), n, who)).collect()
-    }
-
-    /// Tells one campaign; what came of it with the blocks that stand, and when its last message came.
-    fn tell(&mut self, kind: Kind, day: i64, places: &[usize], events: &mut Option<&mut Events<'_>>) -> (Told, i64) {
-        let mut victims: Vec<Sender> = places.iter().filter_map(|p| self.senders.get(*p).cloned()).collect();
-        let identities = self.accounts(kind, places);
-        let mut references: Vec<References> = places.iter().filter_map(|p| self.references.get(*p).cloned()).collect();
-        let days = kind.preparation_days();
-        let start = (day + days) * DAY + self.rng.between(8.0, 16.0) as i64 * 3_600_000;
-        let mut bad = Mails::default();
-        let mut own = Mails::default();
-        if let (true, Some(victim)) = (days > 0, victims.first_mut()) {
-            attack::preparation(day * DAY, days, victim, &self.content, &mut self.rng, &mut own);
-        }
-        attack::mails(kind, start, &mut victims, &self.content, &mut self.rng, &mut bad);
-        let end = bad.mails.last().map_or(start, |m| m.time);
-        for (who, victim) in (0_u32..).zip(&mut victims) {
-            for d in day..=end.div_euclid(DAY) {
-                victim.day(d, who, &self.content, &mut self.rng, &mut own);
-            }
-        }
-        (self.story(kind, start, &bad, own, &identities, &mut references, events), end)
-    }
-
-    /// Tells one campaign to judge and references, the owner's mail between.
-    #[expect(clippy::too_many_arguments, reason = "all of it is the story")]
-    fn story(
-        &mut self,
-        kind: Kind,
-        start: i64,
-        bad: &Mails,
-        own: Mails,
-        who: &[Arc<Identity>],
-        references: &mut [References],
-        events: &mut Option<&mut Events<'_>>,
-    ) -> Told {
-        let mut all: Vec<(bool, Mail)> = own.mails.iter().map(|m| (false, *m)).collect();
-        all.extend(bad.mails.iter().map(|m| (true, *m)));
-        all.sort_by_key(|(_, m)| m.time);
-        let mut campaign = Campaign::new(kind, who.len());
-        let mut dues: BinaryHeap<Reverse<Answer>> = BinaryHeap::new();
-        let mut open: Vec<Arc<Block>> = Vec::new();
-        let last_bad = bad.mails.last().map_or(0, |m| m.time);
-        for (is_bad, mail) in all {
-            if mail.time > last_bad {
-                break;
-            }
-            while let Some(Reverse((time, id, place, address, bounced))) = dues.peek().copied() {
-                if time > mail.time {
-                    break;
-                }
-                dues.pop();
-                self.engine.advance(Time(time));
-                if let Some(events) = events {
-                    events.outcome(time, MessageId(id), &To { address, new: true, bounces: bounced });
-                }
-                let class = if bounced { OutcomeClass::UnknownUser } else { OutcomeClass::Delivered };
-                let account = place as usize;
-                if let Some(identity) = who.get(account)
-                    && let Some(block) = self.engine.outcome(identity, MessageId(id), class, recipient_hash(address))
-                {
-                    campaign.blocked(account, time - start);
-                    open.push(block);
-                }
-                if self.plan.references
-                    && let Some(r) = references.get_mut(account)
-                {
-                    campaign.reference_hits(account, r.outcome(time, bounced));
-                }
-            }
-            let account = mail.who as usize;
-            let Some(identity) = who.get(account).map(Arc::clone) else { continue };
-            let to = if is_bad { bad.recipients(&mail) } else { own.recipients(&mail) };
-            if to.is_empty() {
-                continue;
-            }
-            let id = self.next_id(mail.time);
-            self.engine.advance(Time(mail.time));
-            let (action, block, _) = self.judge(id, &identity, to, &mail);
-            if let Some(events) = events {
-                events.message(&mail, id, &identity, to, action, is_bad.then_some(kind));
-            }
-            if let Some(block) = block {
-                campaign.blocked(account, mail.time - start);
-                open.push(block);
-            }
-            if is_bad {
-                campaign.message(action, to.len());
-            }
-            if self.plan.references {
-                let new = to.iter().filter(|t| t.new).count() as u32;
-                if let Some(r) = references.get_mut(account) {
-                    let hits = r.message(mail.time, to.len() as u32, new, mail.llr);
-                    campaign.reference_hits(account, hits);
-                    if is_bad {
-                        campaign.reference_message(account);
-                    }
-                }
-            }
-            if matches!(action, Action::Accept | Action::HighRisk) {
-                for t in to {
-                    let wait = 1_000 + self.rng.below(59_000) as i64;
-                    dues.push(Reverse((mail.time + wait, id.0, mail.who, t.address, t.bounces)));
-                }
-            }
-        }
-        (campaign, open)
     }
 }
 

@@ -1,0 +1,188 @@
+//! Campaigns of the attacks, told to the judge and to the references, with the mail of the accounts' owners between.
+
+use super::attack::{self, Kind};
+use super::events::Events;
+use super::people::{DAY, Mail, Mails, Sender, To};
+use super::references::References;
+use super::report::{Campaign, Report};
+use super::{COLD_DAYS, FIRST_DAY, Tenant, recipient_hash};
+use crate::types::{Action, Block, Identity, MessageId, OutcomeClass, Time};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+/// An answer to a campaign's message: time, message, account, address, unknown user.
+type Answer = (i64, u64, u32, u64, bool);
+
+/// One campaign as it is told.
+struct Story {
+    kind: Kind,
+    start: i64,
+    /// The accounts it uses, and what the references know of each.
+    accounts: Vec<Arc<Identity>>,
+    references: Vec<References>,
+    /// How it went so far, and the blocks it left.
+    campaign: Campaign,
+    open: Vec<Arc<Block>>,
+    /// Answers that are to come.
+    answers: BinaryHeap<Reverse<Answer>>,
+}
+
+/// An account behind one of so many clients; the first is the one it always had.
+fn behind(clients: usize, place: usize, who: &Arc<Identity>) -> Arc<Identity> {
+    match (place % clients) as u8 {
+        0 => Arc::clone(who),
+        n => Arc::new(Identity { client: IpAddr::V4(Ipv4Addr::new(203, 0, 113, n)), ..Identity::clone(who) }),
+    }
+}
+
+impl Tenant<'_> {
+    /// One campaign of each attack for those who read the events: one after the other from the first day on which accounts
+    /// have a history, each from accounts of its own, and none is put back or released.
+    pub(super) fn written_campaigns(&mut self, report: &mut Report, events: &mut Option<&mut Events<'_>>) {
+        let mut day = FIRST_DAY + self.plan.days.max(2 * COLD_DAYS + 1);
+        while !self.outcomes.is_empty() {
+            self.outcome(day, report, events);
+        }
+        let mut used: Vec<usize> = Vec::new();
+        for kind in &self.plan.attacks {
+            let places = self.victims(*kind, day, &used);
+            let (_, last) = self.tell(*kind, day, &places, events);
+            used.extend(places);
+            day = last.div_euclid(DAY) + 1;
+        }
+    }
+
+    /// One campaign from accounts with a history, on the day after the last; everything is put back afterwards.
+    pub(super) fn campaign(&mut self, kind: Kind, day: i64) -> Campaign {
+        let places = self.victims(kind, day, &[]);
+        let identities = self.accounts(kind, &places);
+        let fork = self.engine.judge().fork(identities.iter().map(|i| &**i));
+        let begun = self.engine.now();
+        let (Story { campaign, open, .. }, _) = self.tell(kind, day, &places, &mut None);
+        for block in open {
+            self.engine.release(&block, None);
+        }
+        self.engine.judge().put_back(&fork);
+        self.engine.rewind(begun);
+        campaign
+    }
+
+    /// Accounts of persons with a history, none of them `used`.
+    fn victims(&mut self, kind: Kind, day: i64, used: &[usize]) -> Vec<usize> {
+        let mut places: Vec<usize> = Vec::new();
+        while places.len() < kind.accounts() {
+            let who = self.rng.below(900) as usize;
+            let taken = places.contains(&who) || used.contains(&who);
+            if !taken && self.senders.get(who).is_some_and(|s| day - s.born > 2 * COLD_DAYS) {
+                places.push(who);
+            }
+        }
+        places
+    }
+
+    /// Those accounts as the attack uses them.
+    fn accounts(&self, kind: Kind, places: &[usize]) -> Vec<Arc<Identity>> {
+        let known = places.iter().filter_map(|p| self.identities.get(*p));
+        known.enumerate().map(|(n, who)| behind(kind.clients(), n, who)).collect()
+    }
+
+    /// Tells one campaign; what came of it with the blocks that stand, and when its last message came.
+    fn tell(&mut self, kind: Kind, day: i64, places: &[usize], events: &mut Option<&mut Events<'_>>) -> (Story, i64) {
+        let mut victims: Vec<Sender> = places.iter().filter_map(|p| self.senders.get(*p).cloned()).collect();
+        let accounts = self.accounts(kind, places);
+        let references = places.iter().filter_map(|p| self.references.get(*p).cloned()).collect();
+        let days = kind.preparation_days();
+        let start = (day + days) * DAY + self.rng.between(8.0, 16.0) as i64 * 3_600_000;
+        let mut bad = Mails::default();
+        let mut own = Mails::default();
+        if let (true, Some(victim)) = (days > 0, victims.first_mut()) {
+            attack::preparation(day * DAY, days, victim, &self.content, &mut self.rng, &mut own);
+        }
+        attack::mails(kind, start, &mut victims, &self.content, &mut self.rng, &mut bad);
+        let end = bad.mails.last().map_or(start, |m| m.time);
+        for (who, victim) in (0_u32..).zip(&mut victims) {
+            for d in day..=end.div_euclid(DAY) {
+                victim.day(d, who, &self.content, &mut self.rng, &mut own);
+            }
+        }
+        let mut all: Vec<(bool, Mail)> = own.mails.iter().map(|m| (false, *m)).collect();
+        all.extend(bad.mails.iter().map(|m| (true, *m)));
+        all.sort_by_key(|(_, m)| m.time);
+        let campaign = Campaign::new(kind, accounts.len());
+        let (open, answers) = (Vec::new(), BinaryHeap::new());
+        let mut story = Story { kind, start, accounts, references, campaign, open, answers };
+        let last_bad = bad.mails.last().map_or(0, |m| m.time);
+        for (is_bad, mail) in all.into_iter().take_while(|(_, mail)| mail.time <= last_bad) {
+            self.answers_until(mail.time, &mut story, events);
+            let to = if is_bad { bad.recipients(&mail) } else { own.recipients(&mail) };
+            if !to.is_empty() {
+                self.sent(is_bad, &mail, to, &mut story, events);
+            }
+        }
+        (story, end)
+    }
+
+    /// Tells what the world answers by this time.
+    fn answers_until(&mut self, until: i64, story: &mut Story, events: &mut Option<&mut Events<'_>>) {
+        while let Some(Reverse((time, id, place, address, bounced))) = story.answers.peek().copied() {
+            if time > until {
+                break;
+            }
+            story.answers.pop();
+            self.engine.advance(Time(time));
+            if let Some(events) = events {
+                events.outcome(time, MessageId(id), &To { address, new: true, bounces: bounced });
+            }
+            let class = if bounced { OutcomeClass::UnknownUser } else { OutcomeClass::Delivered };
+            let account = place as usize;
+            if let Some(identity) = story.accounts.get(account)
+                && let Some(block) = self.engine.outcome(identity, MessageId(id), class, recipient_hash(address))
+            {
+                story.campaign.blocked(account, time - story.start);
+                story.open.push(block);
+            }
+            if self.plan.references
+                && let Some(r) = story.references.get_mut(account)
+            {
+                story.campaign.reference_hits(account, r.outcome(time, bounced));
+            }
+        }
+    }
+
+    /// Tells one message of an account, of the campaign or of its owner.
+    fn sent(&mut self, is_bad: bool, mail: &Mail, to: &[To], story: &mut Story, events: &mut Option<&mut Events<'_>>) {
+        let account = mail.who as usize;
+        let Some(identity) = story.accounts.get(account).map(Arc::clone) else { return };
+        let id = self.next_id(mail.time);
+        self.engine.advance(Time(mail.time));
+        let (action, block, _) = self.judge(id, &identity, to, mail);
+        if let Some(events) = events {
+            events.message(mail, id, &identity, to, action, is_bad.then_some(story.kind));
+        }
+        if let Some(block) = block {
+            story.campaign.blocked(account, mail.time - story.start);
+            story.open.push(block);
+        }
+        if is_bad {
+            story.campaign.message(action, to.len());
+        }
+        if self.plan.references
+            && let Some(r) = story.references.get_mut(account)
+        {
+            let new = to.iter().filter(|t| t.new).count() as u32;
+            let hits = r.message(mail.time, to.len() as u32, new, mail.llr);
+            story.campaign.reference_hits(account, hits);
+            if is_bad {
+                story.campaign.reference_message(account);
+            }
+        }
+        if matches!(action, Action::Accept | Action::HighRisk) {
+            for t in to {
+                let wait = 1_000 + self.rng.below(59_000) as i64;
+                story.answers.push(Reverse((mail.time + wait, id.0, mail.who, t.address, t.bounces)));
+            }
+        }
+    }
+}
