@@ -146,13 +146,8 @@ impl Judge {
 
     fn before(&self, facts: &MessageFacts<'_>) -> Before {
         let message = mix(hash_text(facts.identity.key.as_str()), facts.fingerprint);
-        let content = self.seen.mark(message);
-        let recipients = match (facts.recipients, content) {
-            // Most mail: a message that was not met lately hardly ever has a recipient that was.
-            ([_], Counted::Not) => vec![Counted::Not],
-            (all, _) => all.iter().map(|r| self.seen.mark(mix(message, r.hash))).collect(),
-        };
-        Before { message, content, recipients }
+        let recipients = facts.recipients.iter().map(|r| self.seen.mark(mix(message, r.hash))).collect();
+        Before { message, content: self.seen.mark(message), recipients }
     }
 
     /// A deferred message leaves no trace.
@@ -168,13 +163,14 @@ impl Judge {
     }
 
     fn mark(&self, before: &Before, facts: &MessageFacts<'_>, goes: bool) {
+        if !goes {
+            return;
+        }
         for (r, counted) in facts.recipients.iter().zip(&before.recipients) {
-            let key = mix(before.message, r.hash);
-            match (goes, counted) {
-                (true, Counted::Fully) => self.ignore_outcome(facts.id, r.hash),
-                (true, _) => self.seen.set(key, Counted::Fully),
-                (false, Counted::Not) => drop(self.seen.mark(key)),
-                (false, _) => {}
+            if *counted == Counted::Fully {
+                self.ignore_outcome(facts.id, r.hash);
+            } else {
+                self.seen.set(mix(before.message, r.hash), Counted::Fully);
             }
         }
     }
@@ -420,13 +416,7 @@ fn step(
     let review = message.fresh && (suspicious || odd);
     // Nothing is learned from a watched sender or from mail that is held: poison would be learned with it.
     let watched = known.watched || ground.bounds.watches(sender.sum() + heat);
-    let learned = !watched && matches!(verdict.action, Action::Accept | Action::HighRisk);
-    if learned {
-        sender.learn(&message);
-        facts.recipients.iter().filter(|r| !r.internal).for_each(|r| sender.known.insert(r.hash));
-    } else if !watched && verdict.reason == Reason::UnusualMailing && class == Class::Newcomer {
-        sender.learn_held(&message);
-    }
+    let learned = !watched && learn(sender, facts, &message, &verdict, class);
     let by_others = known.crossed && !bounds.blocks(sender.sum());
     let explanation = if verdict.opens {
         explain(now, policy, sender, verdict.reason, bounds) + &others_note(by_others, heat, by_text) + &allowed.note()
@@ -437,6 +427,18 @@ fn step(
     let learned = learned && message.fresh;
     let sum = sender.sum();
     Step { verdict, weight, sum, by_others, by_text, class, learned, counts, ceiling, near, shadow, review, explanation, teaches }
+}
+
+/// Learns from a message of a sender who is not watched, as far as it went; whether it went.
+fn learn(sender: &mut Sender, facts: &MessageFacts<'_>, message: &Weighing, verdict: &Verdict, class: Class) -> bool {
+    let went = matches!(verdict.action, Action::Accept | Action::HighRisk);
+    if went {
+        sender.learn(message);
+        facts.recipients.iter().filter(|r| !r.internal).for_each(|r| sender.known.insert(r.hash));
+    } else if verdict.reason == Reason::UnusualMailing && class == Class::Newcomer {
+        sender.learn_held(message);
+    }
+    went
 }
 
 /// What other accounts add in nats to mail that itself speaks against its sender, and the part of it that is by the text.

@@ -81,14 +81,6 @@ struct Bucket {
     counts: Counts,
 }
 
-impl Bucket {
-    /// Takes in the bucket behind it.
-    fn join(&mut self, later: &Self) {
-        self.counts.add(later.counts);
-        self.minutes = later.start.saturating_add(later.minutes).saturating_sub(self.start);
-    }
-}
-
 /// The last day of one sender, domain, client or tenant: buckets packed one after the other, oldest first, each with its
 /// start in minutes since the epoch (4 octets), its length in minutes (2 octets) and its counters, all of one width: 1 octet while
 /// they are small, else 2 or 4.
@@ -154,22 +146,17 @@ impl Width {
     /// A bucket whose counters fit, packed into the first octets.
     fn pack(self, bucket: &Bucket) -> [u8; Self::Four.stride()] {
         let mut octets = [0; Self::Four.stride()];
-        self.pack_into(bucket, &mut octets);
-        octets
-    }
-
-    /// The same, into octets that have room for it.
-    fn pack_into(self, bucket: &Bucket, octets: &mut [u8]) {
-        let Some((head, counters)) = octets.split_first_chunk_mut::<HEAD>() else { return };
-        let ([a, b, c, d], [e, f]) =
-            (bucket.start.to_le_bytes(), u16::try_from(bucket.minutes).unwrap_or(u16::MAX).to_le_bytes());
-        *head = [a, b, c, d, e, f];
+        let (head, counters) = octets.split_at_mut(HEAD);
+        let (start, minutes) = head.split_at_mut(4);
+        start.copy_from_slice(&bucket.start.to_le_bytes());
+        minutes.copy_from_slice(&u16::try_from(bucket.minutes).unwrap_or(u16::MAX).to_le_bytes());
         let all = bucket.counts.array();
         match self {
             Self::One => counters.iter_mut().zip(all).for_each(|(to, n)| *to = n as u8),
             Self::Two => counters.as_chunks_mut().0.iter_mut().zip(all).for_each(|(to, n)| *to = (n as u16).to_le_bytes()),
             Self::Four => counters.as_chunks_mut().0.iter_mut().zip(all).for_each(|(to, n)| *to = n.to_le_bytes()),
         }
+        octets
     }
 }
 
@@ -196,11 +183,12 @@ impl Windows {
         }
         if last.start.saturating_add(last.minutes) > minute {
             last.counts.add(counts);
-            self.replace_newest(&last);
+            self.packed.truncate(self.packed.len().saturating_sub(self.width.stride()));
+            self.push(&last);
             return;
         }
         if self.packed.len() + self.width.stride() > self.packed.capacity() {
-            self.compact(minute);
+            self.rewrite(|all| compact(all, minute));
         }
         self.push(&Bucket { start: minute, minutes: 1, counts });
     }
@@ -208,16 +196,6 @@ impl Windows {
     fn newest_first(&self) -> impl Iterator<Item = Bucket> {
         let width = self.width;
         self.packed.rchunks_exact(width.stride()).map(move |octets| width.read(octets))
-    }
-
-    fn replace_newest(&mut self, bucket: &Bucket) {
-        let at = self.packed.len().saturating_sub(self.width.stride());
-        if Width::holding(bucket.counts) <= self.width {
-            self.width.pack_into(bucket, self.packed.get_mut(at..).unwrap_or_default());
-        } else {
-            self.packed.truncate(at);
-            self.push(bucket);
-        }
     }
 
     fn push(&mut self, bucket: &Bucket) {
@@ -230,46 +208,6 @@ impl Windows {
             self.packed.reserve_exact(GROWTH * self.width.stride());
         }
         self.packed.extend_from_slice(self.width.pack(bucket).get(..self.width.stride()).unwrap_or_default());
-    }
-
-    /// Drops what is older than a day and merges what has aged. At most about 45 buckets remain.
-    fn compact(&mut self, now: u32) {
-        let is_over = |b: &Bucket| b.start.saturating_add(b.minutes).saturating_add(DAY_MINUTES) <= now;
-        let mut all = Counts::default();
-        self.newest_first().for_each(|b| all.add(b.counts));
-        if self.width > Width::One || Width::holding(all) > Width::One {
-            self.rewrite(|all| {
-                all.retain(|b| !is_over(b));
-                all.dedup_by(|later, earlier| {
-                    let merged = merges(earlier, later, now);
-                    if merged {
-                        earlier.join(later);
-                    }
-                    merged
-                });
-            });
-            return;
-        }
-        // Most senders: whatever is merged fits, so everything moves up where it lies.
-        let stride = self.width.stride();
-        let (mut read, mut kept, mut last) = (0, 0, None::<Bucket>);
-        while let Some(octets) = self.packed.get(read..read + stride) {
-            let bucket = self.width.read(octets);
-            read += stride;
-            match &mut last {
-                _ if is_over(&bucket) => continue,
-                Some(earlier) if merges(earlier, &bucket, now) => earlier.join(&bucket),
-                _ => {
-                    kept += usize::from(last.is_some()) * stride;
-                    last = Some(bucket);
-                }
-            }
-            if let Some(bucket) = &last {
-                self.width.pack_into(bucket, self.packed.get_mut(kept..kept + stride).unwrap_or_default());
-            }
-        }
-        self.packed.truncate(kept + usize::from(last.is_some()) * stride);
-        self.packed.shrink_to(self.packed.len() + GROWTH * stride);
     }
 
     /// Takes all buckets apart and packs them anew, as narrow as they fit.
@@ -334,17 +272,25 @@ impl Windows {
     }
 }
 
-/// Whether two buckets, one after the other, have aged so far that they become one.
-const fn merges(earlier: &Bucket, later: &Bucket, now: u32) -> bool {
-    let age = now.saturating_sub(later.start);
-    let width = if age > FINE_MINUTES {
-        60
-    } else if age > FINEST_MINUTES {
-        5
-    } else {
-        1
-    };
-    later.start / width == earlier.start / width && later.minutes <= width && earlier.minutes <= width
+/// Drops what is older than a day and merges what has aged. At most about 45 buckets remain.
+fn compact(buckets: &mut Vec<Bucket>, now: u32) {
+    buckets.retain(|b| b.start.saturating_add(b.minutes).saturating_add(DAY_MINUTES) > now);
+    buckets.dedup_by(|later, earlier| {
+        let age = now.saturating_sub(later.start);
+        let width = if age > FINE_MINUTES {
+            60
+        } else if age > FINEST_MINUTES {
+            5
+        } else {
+            1
+        };
+        let same = later.start / width == earlier.start / width && later.minutes <= width && earlier.minutes <= width;
+        if same {
+            earlier.counts.add(later.counts);
+            earlier.minutes = later.start.saturating_add(later.minutes).saturating_sub(earlier.start);
+        }
+        same
+    });
 }
 
 #[cfg(test)]
@@ -412,23 +358,6 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Merging in place leaves the same buckets as packing anew: the second sender counts sizes too, which takes it the other way.
-        #[test]
-        fn both_ways_to_compact_come_to_the_same(steps in proptest::collection::vec((0_i64..60, 1_u32..3), 1..120)) {
-            let (mut narrow, mut wide) = (Windows::default(), Windows::default());
-            let mut minute = 0;
-            for (step, external) in steps {
-                minute += step;
-                narrow.add(at(minute), Counts { external, ..Counts::default() });
-                wide.add(at(minute), Counts { external, kib: 1000, ..Counts::default() });
-                narrow.compact(super::minute(at(minute)));
-                wide.compact(super::minute(at(minute)));
-                let seen = |w: &Windows| w.newest_first().map(|b| (b.start, b.minutes, b.counts.external)).collect::<Vec<_>>();
-                proptest::prop_assert_eq!(seen(&narrow), seen(&wide));
-                proptest::prop_assert!(seen(&narrow).len() <= 50);
-            }
-        }
-
         /// Never less than the truth of the window, and little that is older, wherever the clock goes: time that has passed is
         /// what counts. Buckets that a step has moved off their marks may become nearly twice as wide.
         #[test]
