@@ -3,8 +3,15 @@
 
 use crate::policy::ceilings;
 use crate::reputation::table::Evict;
+use crate::reputation::templates::is_near;
 use crate::types::{Action, Reason, Time};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Texts remembered that a sender was flagged with.
+const TEXTS: usize = 8;
+/// A text that was not met for so long makes room.
+const TEXT_LASTS: Duration = Duration::from_secs(86_400);
 
 /// Seconds of one bucket of the pace.
 const STEP_SECS: i64 = 10;
@@ -58,12 +65,28 @@ pub(super) struct Aside {
     /// Ceiling, percent reached (100 = passed), minute since the epoch.
     told: Vec<(Reason, u8, u32)>,
     pub(super) trials: Trials,
+    /// Fingerprints of texts that it was flagged with, and when last.
+    texts: Vec<(u64, Time)>,
     /// Until when the shadow's block would stand; `None` = none, `Some(None)` = until released.
     blocked: Option<Option<Time>>,
     last: Time,
 }
 
 impl Aside {
+    /// Notes a text that the sender is flagged with; how many different ones there were within a day, this one among them, as
+    /// far as they are remembered. Those too short to tell are one text.
+    pub(super) fn texts(&mut self, now: Time, fingerprint: u64) -> u32 {
+        self.last = self.last.max(now);
+        self.texts.retain(|(_, last)| now.since(*last) < TEXT_LASTS);
+        let same = |text: u64| text == fingerprint || is_near(text, fingerprint);
+        if let Some((_, last)) = self.texts.iter_mut().find(|(text, _)| same(*text)) {
+            *last = now;
+        } else if self.texts.len() < TEXTS {
+            self.texts.push((fingerprint, now));
+        }
+        u32::try_from(self.texts.len()).unwrap_or(1)
+    }
+
     /// Messages of the last minute.
     pub(super) fn minute_messages(&mut self, now: Time) -> u32 {
         self.pace.turn(now);
@@ -143,6 +166,16 @@ mod tests {
         assert_eq!(aside.minute_messages(at(1000)), 0);
         aside.count(at(0));
         assert_eq!(aside.minute_messages(at(0)), 1, "and counts on");
+    }
+
+    #[test]
+    fn texts_are_told_apart_and_bounded() {
+        let mut aside = Aside::default();
+        let at = |second: i64| Time::from_secs(1_795_356_000 + second);
+        let text = 0x0123_4567_89ab_cdef_u64;
+        assert_eq!([text, text ^ 3, 0, 0, !text].map(|t| aside.texts(at(0), t)), [1, 1, 2, 2, 3]);
+        (0..1000).for_each(|n| assert!(aside.texts(at(0), crate::reputation::mix(n, 1)) <= 8));
+        assert_eq!(aside.texts(at(86_400), text), 1, "a day later it begins anew");
     }
 
     #[test]

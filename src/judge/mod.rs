@@ -23,6 +23,7 @@ use crate::policy::scope::choose;
 use crate::policy::{ceilings, reasons};
 use crate::reputation::group::{self, Group};
 use crate::reputation::hash_text;
+use crate::reputation::scores::Scores;
 use crate::reputation::seen::Seen;
 use crate::reputation::sender::Sender;
 use crate::reputation::table::Table;
@@ -49,6 +50,8 @@ const GROUPS: usize = 100_000;
 const TRAILS: usize = 4096;
 /// Senders of whom something is kept beside their record at most.
 const ASIDES: usize = 65_536;
+/// New tenants of which scores are kept at most.
+const NEW_TENANTS: usize = 10_000;
 /// Alerts waiting to be fetched at most.
 const ALERTS: usize = 1000;
 
@@ -260,6 +263,7 @@ pub struct Judge {
     groups: Table<u64, Group>,
     trails: Table<SenderKey, Trail>,
     asides: Table<SenderKey, Aside>,
+    scores: Table<u64, Scores>,
     seen: Seen,
     alerts: Mutex<Vec<Alert>>,
 }
@@ -275,6 +279,7 @@ impl Judge {
             groups: Table::new(GROUPS),
             trails: Table::new(TRAILS),
             asides: Table::new(ASIDES),
+            scores: Table::new(NEW_TENANTS),
             seen: Seen::default(),
             alerts: Mutex::default(),
         }
@@ -376,6 +381,10 @@ impl Judge {
     /// Puts a block in force (opened just now, or read at start).
     pub fn block(&self, block: Arc<Block>) {
         self.past.note(&block);
+        // What a blocked sender wrote is no measure for the rest of its tenant.
+        if let (Some(tenant), Some(sender)) = (&block.tenant, &block.sender) {
+            self.scores.get(&group::tenant_key(tenant), |s| s.forget(hash_text(sender.as_str())));
+        }
         self.board.insert(block);
     }
 

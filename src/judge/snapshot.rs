@@ -7,6 +7,7 @@ use super::Judge;
 use super::trail::Trail;
 use crate::reputation::group::Group;
 use crate::reputation::known::Known;
+use crate::reputation::scores::Scores;
 use crate::reputation::seen::Counted;
 use crate::reputation::sender::Sender;
 use crate::types::SenderKey;
@@ -30,6 +31,8 @@ enum Record<'a> {
     Seen(Vec<(u64, Counted)>),
     /// The last record: how many came before it.
     End(u64),
+    /// Scores of a new tenant. Behind the end, since the place of a kind is its number on disk.
+    Scores(u64, Cow<'a, Scores>),
 }
 
 struct Writer<'a> {
@@ -76,6 +79,7 @@ impl Judge {
         self.senders.copies(|key, sender| writer.put(&Record::Sender(key, Cow::Owned(sender))));
         self.groups.copies(|key, group| writer.put(&Record::Group(key, Cow::Owned(group))));
         self.trails.copies(|key, trail| writer.put(&Record::Trail(key, Cow::Owned(trail))));
+        self.scores.copies(|key, scores| writer.put(&Record::Scores(key, Cow::Owned(scores))));
         let mut seen = Vec::new();
         self.seen.each(|key, fully| seen.push((key, if fully { Counted::Fully } else { Counted::Evidence })));
         seen.chunks(SEEN).for_each(|chunk| writer.put(&Record::Seen(chunk.to_vec())));
@@ -89,6 +93,7 @@ impl Judge {
         self.senders.watch();
         self.groups.watch();
         self.trails.watch();
+        self.scores.watch();
         self.seen.watch();
     }
 
@@ -109,6 +114,7 @@ impl Judge {
         });
         self.groups.changes(|key, group| writer.put(&Record::Group(key, Cow::Owned(group))));
         self.trails.changes(|key, trail| writer.put(&Record::Trail(key, Cow::Owned(trail))));
+        self.scores.changes(|key, scores| writer.put(&Record::Scores(key, Cow::Owned(scores))));
         writer.failed.map_or(Ok(writer.records), Err)
     }
 
@@ -139,6 +145,7 @@ impl Judge {
         self.senders.clear();
         self.groups.clear();
         self.trails.clear();
+        self.scores.clear();
         self.seen.clear();
     }
 
@@ -179,6 +186,10 @@ impl Judge {
             Record::Trail(key, value) => {
                 self.trails.remove(&key);
                 self.trails.with(&key, || value.into_owned(), |_| ());
+            }
+            Record::Scores(key, value) => {
+                self.scores.remove(&key);
+                self.scores.with(&key, || value.into_owned(), |_| ());
             }
             Record::Seen(list) => list.into_iter().for_each(|(key, counted)| self.seen.set(key, counted)),
             Record::End(_) => return false,

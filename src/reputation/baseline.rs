@@ -12,6 +12,8 @@ const PERSON_MULTI: f32 = 0.03;
 const BULK_PEAK: f32 = 30.0;
 /// Messages that were not flagged, after which a newcomer is nobody whose mail always looks bad.
 const CLEAN: f32 = 10.0;
+/// Flagged messages that it takes at most to block.
+const JUDGED: f32 = 8.0;
 /// Of somebody who writes to new people only, another one says nothing, and a known one nothing against.
 const MOST_NEW: f64 = 0.95;
 /// A class needs so many messages in a tenant before its own share outweighs the world's.
@@ -57,6 +59,9 @@ impl Class {
 
 /// The prior of somebody in a tenant that has no population yet to borrow from: that of the pilot.
 pub const ALONE: Prior = Prior { flagged: (0.005, 200.0), new: (0.3, 50.0), bounced: (0.01, 100.0) };
+
+/// The same in a tenant whose mail the relay has just begun to see: there all recipients are new, and that says nothing.
+pub const NEW_TENANT: Prior = Prior { new: Class::Newcomer.prior().new, ..ALONE };
 
 /// What is usual for one sender. Learned only while the sender is in good standing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -143,6 +148,13 @@ impl Baseline {
     pub fn is_clean(&self) -> bool {
         let clean = self.messages - self.flagged;
         clean >= CLEAN && self.flagged * 2.0 <= clean
+    }
+
+    /// Messages that were flagged and that were not. As many flags as it takes to block may belong to what is being judged, and
+    /// are left out, where there were so many messages in the last hour.
+    pub fn own(&self, in_hour: u32) -> (f64, f64) {
+        let judged = (in_hour as f32).min(JUDGED);
+        ((self.flagged - judged).max(0.0).into(), (self.messages - self.flagged).max(0.0).into())
     }
 
     /// Learns the content of one message.
