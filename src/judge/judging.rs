@@ -184,9 +184,9 @@ impl Judge {
         }
     }
 
-    /// Share of the mail of others in a new tenant that scores as high; asked only for what may speak against its sender.
+    /// Share of the mail of others in a new tenant that scores as high.
     fn usual(&self, facts: &MessageFacts<'_>, ground: &Ground<'_>) -> Option<f64> {
-        if !ground.learning || facts.llr <= 0.0 {
+        if !ground.learning {
             return None;
         }
         let who = hash_text(facts.identity.key.as_str());
@@ -496,7 +496,9 @@ fn step(
     } else {
         String::new()
     };
-    let teaches = !watched && verdict.action == Action::Accept && first && !facts.is_report && !facts.identity.foreign;
+    // What is spam among the first mail of a tenant must not pass for its own: one bad message is enough.
+    let doubtful = watched || (ground.learning && sender.sum() >= ground.tuning.content_most);
+    let teaches = !doubtful && verdict.action == Action::Accept && first && !facts.is_report && !facts.identity.foreign;
     let learned = learned && message.fresh;
     let sum = sender.sum();
     Step { verdict, weight, sum, by_others, by_text, class, learned, counts, ceiling, near, shadow, review, explanation, teaches }

@@ -28,6 +28,8 @@ const RANK_SHARE: f64 = 0.2;
 const RANK_SLOPE: f64 = 0.8;
 /// What the mail of its tenant is worth beside the sender's own past, in messages.
 const RANK_OF_TENANT: f64 = 2.0;
+/// Below this LLR, in nats, evidence by rank says less, down to nothing at even odds.
+const NEAR_EVEN: f64 = 0.5;
 
 /// The bounds the detector works with, in nats.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -84,17 +86,21 @@ pub fn content(base: &Baseline, prior: &Prior, llr: f64, most: f64, campaign: f6
     }
 }
 
-/// Content evidence by rank, in nats, from 0 to `most`: how unusual it is that a message scores so high, where the share `usual`
-/// of the tenant's other mail does, and `(as_high, clean)` of the sender's own messages did and did not. The level of a score
-/// says little in a tenant whose mail the classifier does not know yet; that it is unlike all other mail says as much as ever.
-pub fn by_rank(usual: f64, (as_high, clean): (f64, f64), llr: f64, most: f64) -> f64 {
-    if llr.is_nan() || llr <= 0.0 {
-        return 0.0;
+/// Content evidence by rank, in nats: how unusual it is that a message scores so high, where the share `usual` of the tenant's
+/// other mail does, and `(as_high, clean)` of the sender's own messages did and did not. The level of a score says little in a
+/// tenant whose mail the classifier does not know yet; that it is unlike all other mail says as much as ever. Nothing speaks
+/// against a sender below even odds; what scores there like the tenant's other mail speaks for it.
+pub fn by_rank(usual: f64, (as_high, clean): (f64, f64), llr: f64, tuning: &Tuning) -> f64 {
+    let nats = |share: f64| RANK_SLOPE.mul_add(-share.max(1e-9).ln(), RANK_SHARE.ln());
+    if llr > 0.0 {
+        let share = RANK_OF_TENANT.mul_add(usual, as_high) / (RANK_OF_TENANT + as_high + clean);
+        // A score near even odds is hardly higher than one that speaks for the sender.
+        nats(share).clamp(0.0, tuning.content_most) * (llr / NEAR_EVEN).min(1.0)
+    } else if llr.is_nan() {
+        0.0
+    } else {
+        nats(usual).clamp(tuning.content_least, 0.0)
     }
-    let share = RANK_OF_TENANT.mul_add(usual, as_high) / (RANK_OF_TENANT + as_high + clean);
-    let nats = RANK_SLOPE.mul_add(-share.max(1e-9).ln(), RANK_SHARE.ln());
-    // A score near even odds is hardly higher than one that speaks for the sender.
-    nats.clamp(0.0, most) * llr.min(1.0)
 }
 
 /// Evidence of the external recipients of one message, `new` of them new to the sender, before it is known whether the
@@ -228,10 +234,12 @@ mod tests {
 
     #[test]
     fn by_rank_a_change_is_news_and_what_is_usual_is_not() {
-        let of = |usual, own, llr| by_rank(usual, own, llr, 3.0);
+        let of = |usual, own, llr| by_rank(usual, own, llr, &Tuning::default());
         // The tenant's mail never scores so high: fifteen clean messages, none at all, and the score near even odds.
         assert!(of(0.002, (0.0, 15.0), 2.0) > 2.9 && of(0.002, (0.0, 0.0), 2.0) > 2.9);
-        assert!(of(0.002, (0.0, 15.0), 0.1) < 0.31 && of(0.002, (0.0, 15.0), -1.0) == 0.0);
+        assert!(of(0.002, (0.0, 15.0), 0.1) < 0.61);
+        // Below even odds: unlike the other mail it says nothing, like the other mail it speaks for the sender.
+        assert!(of(0.002, (0.0, 15.0), -1.0) == 0.0 && of(0.5, (0.0, 15.0), -5.0) < -1.0 && of(1.0, (0.0, 0.0), -9.0) > -1.7);
         // A tenth of the tenant's mail scores so high; and so do half of this sender's own messages.
         assert!(of(0.1, (0.0, 0.0), 2.0) < 0.5 && of(0.002, (10.0, 10.0), 6.0) == 0.0);
         assert!(of(0.1, (0.0, 15.0), 2.0) > 1.5, "a third of the tenant's people send such mail, this one never did");

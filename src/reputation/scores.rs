@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 const SCORES: usize = 300;
 /// Of one sender at most so many: a mailing must not become the measure of everybody else.
 const OF_ONE: usize = 15;
+/// And of those above even odds: mail that looks bad is usual where several people write it.
+const HIGH_OF_ONE: usize = 2;
 /// Scores of one sender that differ by less, in nats, are copies of one text and count once.
 const COPY: f32 = 0.01;
 /// So many scores of others are needed to compare with.
@@ -36,15 +38,18 @@ impl Scores {
         }
         self.last = self.last.max(now);
         let score = llr as f32;
+        let high = score > 0.0;
+        let most = if high { HIGH_OF_ONE } else { OF_ONE };
         let (mut oldest, mut count, mut copy) = (None, 0, None);
-        for (place, (_, own)) in self.list.iter().enumerate().filter(|(_, (sender, _))| *sender == who) {
+        let own = self.list.iter().enumerate().filter(|(_, (sender, s))| *sender == who && (*s > 0.0) == high);
+        for (place, (_, own)) in own {
             oldest = oldest.or(Some(place));
             count += 1;
             if (own - score).abs() < COPY {
                 copy = Some(place);
             }
         }
-        let surplus = copy.or_else(|| oldest.filter(|_| count >= OF_ONE));
+        let surplus = copy.or_else(|| oldest.filter(|_| count >= most));
         if let Some(place) = surplus.or((self.list.len() >= SCORES).then_some(0)) {
             self.list.remove(place);
         }
@@ -108,12 +113,22 @@ mod tests {
     fn nobody_is_measured_by_himself_nor_by_few() {
         let mut scores = ordinary(2, 15, |n| -4.0 - n as f64 * 0.1);
         assert_eq!(scores.share_above(99, 2.0), None, "30 messages");
-        (0..500).for_each(|n| scores.learn(Time(0), 7, 3.0 + n as f64));
-        let share = scores.share_above(99, 2.0).expect("enough");
-        assert!((0.3..0.4).contains(&share), "500 letters count as 15 of 45: {share}");
+        (0..500).for_each(|n| scores.learn(Time(0), 7, -2.0 - n as f64));
+        let share = scores.share_above(99, -600.0).expect("enough");
+        assert!(share > 0.9 && scores.list.len() == 45, "500 letters count as 15");
         assert_eq!(scores.share_above(7, 2.0), None, "its own mail does not excuse it");
         scores.forget(7);
         assert_eq!(scores.share_above(99, 2.0), None);
+    }
+
+    #[test]
+    fn what_one_sender_writes_makes_no_mail_usual() {
+        let mut scores = ordinary(20, 15, |n| -4.0 - n as f64 * 0.1);
+        (0..100).for_each(|n| scores.learn(Time(0), 7, 1.0 + n as f64 * 0.1));
+        let one = scores.share_above(99, 2.0).expect("enough");
+        (0..100).for_each(|n| scores.learn(Time(0), 100 + n % 20, 1.0 + n as f64 * 0.1));
+        let many = scores.share_above(99, 2.0).expect("enough");
+        assert!(one < 0.02 && many > 0.05, "{one} {many}");
     }
 
     #[test]

@@ -153,11 +153,6 @@ impl Ground<'_> {
         }
     }
 
-    /// Whether the score says how unlike the tenant's other mail the message is.
-    fn ranked(&self, llr: f64) -> Option<f64> {
-        self.usual.filter(|_| llr > 0.0)
-    }
-
     /// Whether this message is unlike the tenant's other mail, as far as that is known: always so where the tenant is not new.
     fn is_rare(&self) -> bool {
         !self.learning || self.usual.is_some_and(|share| share <= RARE)
@@ -286,7 +281,7 @@ impl Sender {
             whole
         };
         // Content that is not trusted yet bears out no more than it may say itself.
-        let ranked = ground.ranked(message.llr).is_some();
+        let ranked = ground.usual.is_some();
         let most = if ranked { tuning.content_most } else { ground.bounds.content };
         let trust = (if ranked { news } else { most } / tuning.content_most.max(1e-9)).clamp(0.0, 1.0);
         let strangers = if message.llr > FLAG_NATS && strangers > 0.0 { strangers * trust } else { strangers };
@@ -330,9 +325,9 @@ impl Sender {
     }
 
     fn content(&self, llr: f64, message: &Weighing, strangers: f64, prior: &Prior, ground: &Ground<'_>) -> f64 {
-        if let Some(usual) = ground.ranked(llr) {
+        if let Some(usual) = ground.usual {
             let own = self.base.own(message.in_hour.saturating_sub(1));
-            return evidence::by_rank(usual, own, llr, ground.tuning.content_most);
+            return evidence::by_rank(usual, own, llr, ground.tuning);
         }
         let content = evidence::content(&self.base, prior, llr, ground.bounds.content, CAMPAIGN_FLAGGED, ground.tuning);
         // Ordinary mail speaks for its sender less where it goes to strangers: half of a campaign may look ordinary.

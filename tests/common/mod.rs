@@ -8,6 +8,7 @@
 )]
 
 pub mod client;
+pub mod corpus;
 pub mod dns;
 pub mod exim;
 pub mod mail;
