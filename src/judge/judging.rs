@@ -251,7 +251,9 @@ impl Judge {
     ) -> bool {
         let (identity, tuning) = (facts.identity, ground.tuning);
         let tenant = &identity.tenant;
-        if step.learned && ground.learning {
+        // What several accounts are flagged with is no measure either.
+        let shared = facts.llr > FLAG_NATS && ground.template_heat > 0.0;
+        if step.learned && ground.learning && !shared {
             self.learn_score(now, facts, settings.scoring.learning_messages);
         }
         self.groups.with(&group::tenant_key(tenant), Group::default, |g| {
@@ -520,7 +522,12 @@ fn learn(sender: &mut Sender, facts: &MessageFacts<'_>, message: &Weighing, verd
 fn heat_of_others(weight: &Weight, class: Class, ground: &Ground<'_>) -> (f64, f64) {
     let evidence = weight.content + weight.recipients;
     let told = |floor: f64, heat: f64| if weight.told && evidence > floor { heat } else { 0.0 };
-    let by_text = if weight.newcomer { ground.template_heat } else { told(ground.tuning.template_floor, ground.template_heat) };
+    // In a new tenant everybody writes for the first time: what several of them send is held, and blocks nobody.
+    let by_text = match weight.newcomer {
+        true if ground.learning => 0.0,
+        true => ground.template_heat,
+        false => told(ground.tuning.template_floor, ground.template_heat),
+    };
     // Who writes for the first time is measured by the other accounts of the client only in a campaign beyond chance.
     let of_client = if class == Class::Newcomer && !ground.campaign { 0.0 } else { ground.heat };
     // The same accounts may stand behind both: the one that says more counts.

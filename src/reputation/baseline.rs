@@ -14,6 +14,8 @@ const BULK_PEAK: f32 = 30.0;
 const CLEAN: f32 = 10.0;
 /// Flagged messages that it takes at most to block.
 const JUDGED: f32 = 8.0;
+/// The same in a new tenant.
+const BEGAN_CLEAN: f64 = 3.0;
 /// Of somebody who writes to new people only, another one says nothing, and a known one nothing against.
 const MOST_NEW: f64 = 0.95;
 /// A class needs so many messages in a tenant before its own share outweighs the world's.
@@ -155,6 +157,13 @@ impl Baseline {
     pub fn own(&self, in_hour: u32) -> (f64, f64) {
         let judged = (in_hour as f32).min(JUDGED);
         ((self.flagged - judged).max(0.0).into(), (self.messages - self.flagged).max(0.0).into())
+    }
+
+    /// The same in a new tenant, by the little that is known there and before what is being judged: a program whose text always
+    /// looks bad has sent nothing else.
+    pub fn began_clean(&self, in_hour: u32) -> bool {
+        let (flagged, clean) = self.own(in_hour);
+        clean >= BEGAN_CLEAN && flagged * 2.0 <= clean
     }
 
     /// Learns the content of one message.

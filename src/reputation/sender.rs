@@ -22,6 +22,8 @@ const TELLING: f64 = 0.02;
 const TOLD: f64 = 0.04;
 /// A score that at most this share of a new tenant's mail reaches is unlike it.
 const RARE: f64 = 0.02;
+/// Part of the suspicious messages of a newcomer that are let through in a new tenant.
+const FIRST_MAILING: f64 = 0.5;
 /// Heat of a text, in nats, from which on mail of a newcomer with it is held: four other accounts were flagged with it.
 const TEXT_OF_SEVERAL: f64 = 5.0;
 /// Recipients of a letter from which on its content is evidence once more.
@@ -337,7 +339,11 @@ impl Sender {
     /// As much of it as content may still say of a sender of this class: one template is no better a witness the thousandth
     /// time, several texts are. It bears out strangers all the same, as far as they are a surprise.
     fn within_most(&self, content: f64, class: Class, multi: bool, message: &Weighing, ground: &Ground<'_>) -> f64 {
-        let (tuning, clean) = (ground.tuning, self.base.is_clean());
+        let tuning = ground.tuning;
+        let clean = match ground.usual {
+            Some(_) => self.base.began_clean(message.in_hour.saturating_sub(1)),
+            None => self.base.is_clean(),
+        };
         let newcomer = class == Class::Newcomer && ground.classes.is_some() && !multi;
         let most = if !clean && (newcomer || ground.learning) {
             tuning.content_most.mul_add(f64::from(message.texts.saturating_sub(1)), tuning.newcomer_content)
@@ -391,11 +397,12 @@ impl Sender {
             let somebody = self.strength != Strength::None;
             // What others without a history are flagged with, too, is a campaign or a new program on many hosts.
             let shared = ground.template_heat >= TEXT_OF_SEVERAL && message.known + message.new > 0;
+            let often = tuning.newcomer_mailing * if ground.learning { FIRST_MAILING } else { 1.0 };
             return somebody
                 && (ground.classes.is_some() || ground.learning)
                 && flagged
                 && ground.is_rare()
-                && (many || shared || (f64::from(message.in_hour) > tuning.newcomer_mailing && self.base.is_often_flagged()));
+                && (many || shared || (f64::from(message.in_hour) > often && self.base.is_often_flagged()));
         }
         // While other accounts of the client send a campaign, strangers who are a surprise here are so too.
         if class == Class::Person && ground.campaign && strangers >= 1.2 {
