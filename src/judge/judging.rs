@@ -17,7 +17,7 @@ use crate::reputation::habits::setting;
 use crate::reputation::pool::Pool;
 use crate::reputation::scores::Scores;
 use crate::reputation::seen::Counted;
-use crate::reputation::sender::{Ground, Sender, Weighing, Weight};
+use crate::reputation::sender::{Ground, Sender, Texts, Weighing, Weight};
 use crate::reputation::tuning::Tuning;
 use crate::reputation::window::Counts;
 use crate::reputation::{hash_text, mix};
@@ -117,10 +117,11 @@ impl Judge {
         let mut ground = self.ground(now, &settings, identity, &choice);
         ground.template_heat = self.template_heat(now, facts, ground.tuning);
         ground.usual = self.usual(facts, &ground);
-        let texts = if facts.llr > FLAG_NATS {
-            self.asides.with(&identity.key, Aside::default, |a| a.texts(now, facts.template))
+        let flagged = facts.llr > FLAG_NATS;
+        let texts = if flagged || ground.learning {
+            self.asides.with(&identity.key, Aside::default, |a| a.texts(now, facts.template, flagged))
         } else {
-            1
+            Texts { flagged: 1, clean: 0 }
         };
         let before = self.before(facts);
         let step = self.senders.with(
@@ -395,7 +396,14 @@ fn adding(sender: &Sender, facts: &MessageFacts<'_>, before: &Before, choice: &C
 }
 
 /// The message as the detector sees it.
-fn weighing(now: Time, sender: &Sender, facts: &MessageFacts<'_>, fresh: bool, (known, new): (u32, u32), texts: u32) -> Weighing {
+fn weighing(
+    now: Time,
+    sender: &Sender,
+    facts: &MessageFacts<'_>,
+    fresh: bool,
+    (known, new): (u32, u32),
+    texts: Texts,
+) -> Weighing {
     let hour = sender.windows.sum(now, HOUR);
     Weighing {
         fingerprint: facts.fingerprint,
@@ -441,7 +449,7 @@ fn step(
     facts: &MessageFacts<'_>,
     before: &Before,
     ground: &Ground<'_>,
-    (minute_messages, texts): (u32, u32),
+    (minute_messages, texts): (u32, Texts),
 ) -> Step {
     let policy = choice.policy;
     let bounds = &bounds_of(policy, ground);

@@ -14,8 +14,8 @@ const BULK_PEAK: f32 = 30.0;
 const CLEAN: f32 = 10.0;
 /// Flagged messages that it takes at most to block.
 const JUDGED: f32 = 8.0;
-/// The same in a new tenant.
-const BEGAN_CLEAN: f64 = 3.0;
+/// Different texts that were not flagged, after which this is so in a new tenant.
+const ORDINARY_TEXTS: u32 = 3;
 /// Of somebody who writes to new people only, another one says nothing, and a known one nothing against.
 const MOST_NEW: f64 = 0.95;
 /// A class needs so many messages in a tenant before its own share outweighs the world's.
@@ -159,11 +159,11 @@ impl Baseline {
         ((self.flagged - judged).max(0.0).into(), (self.messages - self.flagged).max(0.0).into())
     }
 
-    /// The same in a new tenant, by the little that is known there and before what is being judged: a program whose text always
-    /// looks bad has sent nothing else.
-    pub fn began_clean(&self, in_hour: u32) -> bool {
+    /// The same in a new tenant, by the little that is known there: several ordinary texts, as only people write them. Flags of
+    /// the last hour may belong to what is being judged.
+    pub fn began_clean(&self, texts: u32, in_hour: u32) -> bool {
         let (flagged, clean) = self.own(in_hour);
-        clean >= BEGAN_CLEAN && flagged * 2.0 <= clean
+        texts >= ORDINARY_TEXTS && flagged * 2.0 <= clean
     }
 
     /// Learns the content of one message.

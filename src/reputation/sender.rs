@@ -22,12 +22,10 @@ const TELLING: f64 = 0.02;
 const TOLD: f64 = 0.04;
 /// A score that at most this share of a new tenant's mail reaches is unlike it.
 const RARE: f64 = 0.02;
-/// Part of the suspicious messages of a newcomer that are let through in a new tenant.
-const FIRST_MAILING: f64 = 0.5;
 /// Heat of a text, in nats, from which on mail of a newcomer with it is held: four other accounts were flagged with it.
 const TEXT_OF_SEVERAL: f64 = 5.0;
 /// Recipients of a letter from which on its content is evidence once more.
-const LETTER: u32 = 256;
+const LETTER: u16 = 256;
 const DAY: Duration = Duration::from_secs(86_400);
 /// The strangers among the single recipients of a bulk sender bring it, with the most its content may say, so far over the line
 /// where it is watched, in nats: enough to hold a flagged mailing to an imported list, too little to block it with one bounce.
@@ -81,9 +79,14 @@ struct LastMessage {
     /// Evidence of its external recipients so far, in nats.
     recipients: f32,
     /// External recipients so far that were new to the sender.
-    new: u32,
+    new: u16,
     /// All recipients so far.
-    all: u32,
+    all: u16,
+}
+
+/// So many, or as many as are counted.
+fn short(count: u32) -> u16 {
+    u16::try_from(count).unwrap_or(u16::MAX)
 }
 
 /// The detector's sums, by what brought them up; what blocks is all of them together. Apart, since what speaks for one does
@@ -161,6 +164,15 @@ impl Ground<'_> {
     }
 }
 
+/// How many different texts a sender sent within a day, as far as they are remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Texts {
+    /// Flagged ones, the present one among them; at least 1.
+    pub flagged: u32,
+    /// Others; told in a new tenant only.
+    pub clean: u32,
+}
+
 /// One message as the detector sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Weighing {
@@ -176,8 +188,8 @@ pub struct Weighing {
     pub known: u32,
     /// The same, new to the sender.
     pub new: u32,
-    /// Texts that this sender was flagged with lately, this one among them; at least 1.
-    pub texts: u32,
+    /// Its texts of the last day.
+    pub texts: Texts,
     /// From where and when it comes.
     pub setting: Setting,
     /// Messages of the sender in the last hour, this one among them.
@@ -340,13 +352,10 @@ impl Sender {
     /// time, several texts are. It bears out strangers all the same, as far as they are a surprise.
     fn within_most(&self, content: f64, class: Class, multi: bool, message: &Weighing, ground: &Ground<'_>) -> f64 {
         let tuning = ground.tuning;
-        let clean = match ground.usual {
-            Some(_) => self.base.began_clean(message.in_hour.saturating_sub(1)),
-            None => self.base.is_clean(),
-        };
+        let clean = self.base.is_clean() || (ground.learning && self.base.began_clean(message.texts.clean, message.in_hour));
         let newcomer = class == Class::Newcomer && ground.classes.is_some() && !multi;
         let most = if !clean && (newcomer || ground.learning) {
-            tuning.content_most.mul_add(f64::from(message.texts.saturating_sub(1)), tuning.newcomer_content)
+            tuning.content_most.mul_add(f64::from(message.texts.flagged.saturating_sub(1)), tuning.newcomer_content)
         } else if class == Class::Bulk && ground.classes.is_some() {
             tuning.bulk_content
         } else {
@@ -361,9 +370,9 @@ impl Sender {
             return 0.0;
         }
         let most = tuning.recipients_most;
-        let (earlier, new) = (f64::from(self.last_message.recipients), self.last_message.new.saturating_add(message.new));
+        let (earlier, new) = (f64::from(self.last_message.recipients), self.last_message.new.saturating_add(short(message.new)));
         let (part, limit) = if message.llr > FLAG_NATS {
-            (strangers.min(borne_out), evidence::most_recipients(new, most).min(borne_out.max(0.0)))
+            (strangers.min(borne_out), evidence::most_recipients(new.into(), most).min(borne_out.max(0.0)))
         } else {
             // Ordinary content does not bear strangers out: then even all of them together count as if nobody were new.
             ((strangers - most).clamp(-most, 0.0), 0.0)
@@ -378,12 +387,12 @@ impl Sender {
     pub fn begin(&mut self, fingerprint: u64, recipients: u32) -> bool {
         let fingerprint = fingerprint as u32;
         if self.last_message.fingerprint != fingerprint {
-            self.last_message = LastMessage { fingerprint, all: recipients, ..LastMessage::default() };
+            self.last_message = LastMessage { fingerprint, all: short(recipients), ..LastMessage::default() };
             return true;
         }
-        let step = |recipients: u32| (recipients / LETTER).checked_ilog(4).map_or(0, |step| step + 1);
+        let step = |recipients: u16| (recipients / LETTER).checked_ilog(4).map_or(0, |step| step + 1);
         let before = self.last_message.all;
-        self.last_message.all = before.saturating_add(recipients);
+        self.last_message.all = before.saturating_add(short(recipients));
         step(self.last_message.all) > step(before)
     }
 
@@ -397,12 +406,11 @@ impl Sender {
             let somebody = self.strength != Strength::None;
             // What others without a history are flagged with, too, is a campaign or a new program on many hosts.
             let shared = ground.template_heat >= TEXT_OF_SEVERAL && message.known + message.new > 0;
-            let often = tuning.newcomer_mailing * if ground.learning { FIRST_MAILING } else { 1.0 };
             return somebody
                 && (ground.classes.is_some() || ground.learning)
                 && flagged
                 && ground.is_rare()
-                && (many || shared || (f64::from(message.in_hour) > often && self.base.is_often_flagged()));
+                && (many || shared || (f64::from(message.in_hour) > tuning.newcomer_mailing && self.base.is_often_flagged()));
         }
         // While other accounts of the client send a campaign, strangers who are a surprise here are so too.
         if class == Class::Person && ground.campaign && strangers >= 1.2 {
