@@ -1,7 +1,7 @@
 //! When to try again, and how many at once. Pure.
 
 use crate::config::settings::Delivery;
-use crate::types::{MessageId, OutcomeClass, RecipientOutcome, RecipientStatus, Time};
+use crate::types::{MessageId, RecipientOutcome, RecipientStatus, Time};
 use std::time::Duration;
 
 /// Attempts at once with which a destination begins.
@@ -54,21 +54,23 @@ pub fn notice(settings: &Delivery, since: Time) -> Option<Time> {
 pub enum Signal {
     /// It took or refused mail in an orderly way.
     Good,
-    /// It answered, but asked us to come back later: some less at once.
+    /// It answered a transaction, but asked us to come back later, or broke off: some less at once.
     Slow,
-    /// 421 (RFC 5321 section 3.8): it is about to shed us. Half as many at once.
+    /// 421 in a transaction (RFC 5321 section 3.8): it is about to shed us. Half as many at once.
     Shed,
-    /// We never got through to it (DNS, connection, TLS).
+    /// We never got through to a transaction (DNS, connection, greeting, TLS): it rests.
     Down,
 }
 
-/// Reads the signal out of one attempt's outcomes. No outcome at all counts as down: unclear means temporary.
-pub fn signal(outcomes: &[RecipientOutcome]) -> Signal {
+/// Reads the signal out of one attempt's outcomes; `reached`: a host took part in a transaction. Only what comes before one
+/// is about the host as a whole: a single message, sender or recipient can bring about any answer after that, and must not
+/// stop the others. No outcome at all counts as down: unclear means temporary.
+pub fn signal(outcomes: &[RecipientOutcome], reached: bool) -> Signal {
     let deferred = |o: &RecipientOutcome| o.status == RecipientStatus::Pending;
-    if outcomes.iter().any(|o| deferred(o) && o.reply.code == 421) {
-        Signal::Shed
-    } else if outcomes.iter().all(|o| deferred(o) && o.class == OutcomeClass::Transport) {
+    if !reached && outcomes.iter().all(deferred) {
         Signal::Down
+    } else if outcomes.iter().any(|o| deferred(o) && o.reply.code == 421) {
+        Signal::Shed
     } else if outcomes.iter().any(deferred) {
         Signal::Slow
     } else {
@@ -123,7 +125,7 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Reply;
+    use crate::types::{OutcomeClass, Reply};
 
     fn settings() -> Delivery {
         Delivery {
@@ -188,16 +190,22 @@ mod tests {
         let refused = outcome(Pending, C::Transport, 451);
         let grey = outcome(Pending, C::Other, 450);
         let ok = outcome(Delivered, C::Delivered, 250);
-        for (outcomes, want) in [
-            (vec![ok.clone()], Signal::Good),
-            (vec![outcome(Failed, C::UnknownUser, 550)], Signal::Good),
-            (vec![ok.clone(), grey], Signal::Slow),
-            (vec![outcome(Pending, C::Transport, 421)], Signal::Shed),
-            (vec![refused.clone(), refused.clone()], Signal::Down),
-            (vec![refused, ok], Signal::Slow),
-            (vec![], Signal::Down),
+        let shed = outcome(Pending, C::Transport, 421);
+        for (outcomes, reached, want) in [
+            (vec![ok.clone()], true, Signal::Good),
+            (vec![outcome(Failed, C::UnknownUser, 550)], true, Signal::Good),
+            // DNS said so.
+            (vec![outcome(Failed, C::UnknownUser, 550)], false, Signal::Good),
+            (vec![ok.clone(), grey], true, Signal::Slow),
+            (vec![shed.clone()], true, Signal::Shed),
+            (vec![shed], false, Signal::Down),
+            (vec![refused.clone(), refused.clone()], false, Signal::Down),
+            // What looks like trouble on the way and came in a transaction is about that session.
+            (vec![refused.clone(), refused.clone()], true, Signal::Slow),
+            (vec![refused, ok], true, Signal::Slow),
+            (vec![], false, Signal::Down),
         ] {
-            assert_eq!(signal(&outcomes), want, "{outcomes:?}");
+            assert_eq!(signal(&outcomes, reached), want, "{outcomes:?}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! What ends: attempts, reports, messages. Pure.
 
 use super::{Effect, READ_AGAIN, State, intern};
+use crate::delivery::Tried;
 use crate::queue::entry::{Entry, Leg, LegState, Legs, NEVER, Notice, Sender, Source, mark};
 use crate::queue::progress::{Fate, Last, Progress, Stage};
 use crate::queue::reports::{Report, ReportKind};
@@ -15,12 +16,13 @@ impl State {
         dest: u32,
         meta: Arc<MessageMeta>,
         recipients: &[u32],
-        outcomes: Vec<RecipientOutcome>,
+        tried: Tried,
         out: &mut Vec<Effect>,
     ) {
+        let Tried { outcomes, reached } = tried;
         self.running = self.running.saturating_sub(1);
         let last = outcomes.iter().find(|o| o.status == RecipientStatus::Pending).map(|o| Last::new(&o.reply, &o.remote));
-        let signal = (!recipients.is_empty()).then(|| (schedule::signal(&outcomes), last));
+        let signal = (!recipients.is_empty()).then(|| (schedule::signal(&outcomes, reached), last));
         self.dests.ended(now, dest, &self.settings, signal);
         let id = meta.id;
         let Some(mut entry) = self.messages.remove(&id) else { return };
