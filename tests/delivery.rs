@@ -311,7 +311,9 @@ fn a_smart_host_gets_the_password_under_tls_only() {
 #[test]
 fn a_next_hop_that_takes_three_messages_per_session_gets_all_without_waiting() {
     // Three of twelve were delivered: the fourth read 452 4.4.5 over the same connection, and the destination rested.
-    for (at, said) in [("MAIL", "452 4.4.5 Insufficient system resources"), ("DATA", "452 4.4.5 Enough"), ("RCPT", "421 4.4.5 Enough")] {
+    for (at, said) in
+        [("MAIL", "452 4.4.5 Insufficient system resources"), ("DATA", "452 4.4.5 Enough"), ("RCPT", "421 4.4.5 Enough")]
+    {
         // One connection at a time, so that what comes after EHLO is of one session.
         let taken = AtomicUsize::new(0);
         let sessions = Arc::new(AtomicUsize::new(0));

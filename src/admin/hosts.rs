@@ -46,10 +46,11 @@ fn is_ours(settings: &Settings, authority: &str) -> bool {
     near || settings.admin_hosts.contains(&host) || from_url().is_some_and(|ours| ours == host)
 }
 
-/// The name a request is for; `None` where it says none or several.
-fn asked(headers: &HeaderMap) -> Option<&str> {
+/// The name a request is for; `None` where it says none or several. HTTP/2 says it in the target alone.
+fn asked<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Option<&'r str> {
     let mut all = headers.get_all(header::HOST).iter();
-    let host = all.next()?.to_str().ok()?;
+    let Some(host) = all.next() else { return uri.authority().map(Authority::as_str) };
+    let host = host.to_str().ok()?;
     all.next().is_none().then_some(host)
 }
 
@@ -79,7 +80,7 @@ fn refusal(settings: &Settings, method: &Method, uri: &Uri, headers: &HeaderMap)
         return None;
     }
     let whole = uri.authority().is_none_or(|authority| is_ours(settings, authority.as_str()));
-    let Some(host) = asked(headers).filter(|host| whole && is_ours(settings, host)) else {
+    let Some(host) = asked(uri, headers).filter(|host| whole && is_ours(settings, host)) else {
         return Some(Problem::misdirected(
             "the admin side does not answer to this name; set [admin] url to the address people use, or add the name to \
              [admin] hosts",
@@ -158,6 +159,8 @@ mod tests {
             (Method::GET, "/", vec![home, away], Some(421)),
             (Method::GET, "http://evil.example/", vec![home], Some(421)),
             (Method::GET, "http://127.0.0.1:8025/", vec![home], None),
+            (Method::GET, "http://127.0.0.1:8025/", vec![], None),
+            (Method::GET, "http://evil.example/", vec![], Some(421)),
             // Pages take no bearer token, so it opens no door to them.
             (Method::GET, "/", vec![away, token], Some(421)),
             (Method::POST, "/login", vec![away], Some(421)),
@@ -179,7 +182,12 @@ mod tests {
             (Method::POST, "/login", vec![home, ("sec-fetch-site", "same-origin"), ("origin", "null")], None),
             (Method::POST, "/login", vec![home, ("sec-fetch-site", "none")], None),
             (Method::POST, "/login", vec![home, ("sec-fetch-site", "same-site")], Some(403)),
-            (Method::POST, "/login", vec![home, ("sec-fetch-site", "cross-site"), ("origin", "http://127.0.0.1:8025")], Some(403)),
+            (
+                Method::POST,
+                "/login",
+                vec![home, ("sec-fetch-site", "cross-site"), ("origin", "http://127.0.0.1:8025")],
+                Some(403),
+            ),
             // A link from elsewhere may be followed: nothing acts on a GET.
             (Method::GET, "/blocks/OG-0000000001", vec![home, ("sec-fetch-site", "cross-site")], None),
         ] {

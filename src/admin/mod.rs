@@ -128,8 +128,7 @@ fn core(state: &State) -> Arc<Core> {
 /// Everything on `[admin] bind`. Reads `<data_dir>/admin.token`, which [`token::ensure`] must have made before.
 pub fn router(state: State) -> Router {
     let core = core(&state);
-    let relay =
-        Relay { core: Arc::clone(&core), judge: state.judge, queue: state.queue, desk: state.desk, labels: state.labels };
+    let relay = Relay { core: Arc::clone(&core), judge: state.judge, queue: state.queue, desk: state.desk, labels: state.labels };
     bounded(for_us(all_routes().with_state(relay), core))
 }
 

@@ -404,12 +404,9 @@ async fn a_name_that_is_not_ours_gets_no_page_and_no_answer() {
         let problem: Value = refused.json().await.expect("JSON");
         assert!(problem["detail"].as_str().is_some_and(|d| d.contains("[admin] hosts")), "{problem}");
     }
-    for (host, path) in [
-        ("relay.internal", "/"),
-        ("localhost:1234", "/"),
-        ("evil.example", "/health/live"),
-        ("evil.example", "/metrics"),
-    ] {
+    for (host, path) in
+        [("relay.internal", "/"), ("localhost:1234", "/"), ("evil.example", "/health/live"), ("evil.example", "/metrics")]
+    {
         assert_eq!(ask(host, path).await.status(), Code::OK, "{host} {path}");
     }
     let program = site.client.get(format!("{}/api/v1/blocks", site.url)).header("host", "outgate.cluster.example");
@@ -426,7 +423,9 @@ async fn nobody_is_logged_in_by_a_form_of_another_site() {
     let pair = cookie.split(';').next().expect("pair").to_owned();
     let csrf = hidden(&page.text().await.expect("text"), "csrf");
     let own = token::fresh().expect("a word");
-    for (cookie, csrf) in [("", ""), ("", csrf.as_str()), (pair.as_str(), ""), (&pair, &own), ("outgate_login=", ""), ("outgate_login=x", "x")] {
+    for (cookie, csrf) in
+        [("", ""), ("", csrf.as_str()), (pair.as_str(), ""), (&pair, &own), ("outgate_login=", ""), ("outgate_login=x", "x")]
+    {
         let refused = site.page(Method::POST, "/login", cookie, &[("token", "anna"), ("csrf", csrf)]).await;
         assert_eq!((refused.status(), set(&refused, COOKIE)), (Code::FORBIDDEN, None), "{cookie} {csrf}");
     }

@@ -96,7 +96,9 @@ fn clients(reader: &Reader<'_>, checked: &Checked) {
                 reader.warning(&place.at("networks"), wrong);
             } else if let (true, Some(widest)) = (client.trusts_headers(), too_wide(network)) {
                 let wrong = Wrong::new(
-                    format!("every host of {network} may say whose mail it hands in: a network wider than {widest} holds more than mail servers"),
+                    format!(
+                        "every host of {network} may say whose mail it hands in: a network wider than {widest} holds more than mail servers"
+                    ),
                     "list the addresses of the mail servers whose headers are to be believed",
                 );
                 reader.warning(&place.at("networks"), wrong);

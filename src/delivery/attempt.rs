@@ -13,12 +13,15 @@ use crate::types::{Envelope, OutcomeClass, RecipientOutcome, RecipientStatus, Re
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Most messages over one connection; LIMITS MAILMAX lowers it.
 const MESSAGES_PER_CONNECTION: u32 = 500;
 /// New connections to one address in a row that get no recipient anywhere.
 const FRUITLESS: u32 = 2;
+/// Longest wait for the end of a connection before the next one to the same host.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 struct Job<'a> {
     shared: &'a Shared,
@@ -281,7 +284,8 @@ impl Job<'_> {
         if connection.client().is_open() {
             if matches!(trouble, Trouble::Worn) {
                 // Told first: a server that counts connections must not take the next one for a second one.
-                connection.quit().await;
+                let farewell = tokio::spawn(connection.quit());
+                let _ = tokio::time::timeout(FAREWELL, farewell).await;
             } else if connection.transactions() < most {
                 let per_key = self.pool_settings().connections_per_destination;
                 self.shared.pool.put(key.clone(), connection, generation, per_key, self.shared.limits.idle);

@@ -9,17 +9,18 @@ use hickory_server::Server;
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 use hickory_server::store::in_memory::InMemoryZoneHandler;
 use hickory_server::zone_handler::{AxfrPolicy, Catalog, MessageResponseBuilder, ZoneType};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-/// How late `slow6` is.
+/// How late a slow answer is.
 const SLOW: std::time::Duration = std::time::Duration::from_millis(300);
 
 /// Answers from one zone. For names that begin so: `servfail` SERVFAIL, `servfail6` the same for AAAA alone, `referral` a
-/// referral, `no4` no answer about A, `no6` none about AAAA, `mute` none at all, `slow6` a late one about AAAA.
+/// referral, `no4` no answer about A, `no6` none about AAAA, `mute` none at all, `slow4` and `slow6` a late
+/// one about A or AAAA.
 struct Handler {
     catalog: Catalog,
     questions: Arc<AtomicUsize>,
@@ -55,7 +56,8 @@ impl RequestHandler for Handler {
                 let metadata = Metadata::response_from_request(&request.metadata);
                 return Header { metadata, counts: HeaderCounts::default() }.into();
             }
-            if name.starts_with("slow6") && kind == RecordType::AAAA {
+            let slow = if kind == RecordType::AAAA { "slow6" } else { "slow4" };
+            if name.starts_with(slow) && matches!(kind, RecordType::A | RecordType::AAAA) {
                 <T as Time>::delay_for(SLOW).await;
             }
             if name.starts_with("servfail") && (kind == RecordType::AAAA || !name.starts_with("servfail6")) {

@@ -23,9 +23,10 @@ const MX_HOSTS: usize = 10;
 const ADDRESSES_PER_HOST: usize = 4;
 /// Most addresses tried in one attempt.
 const TARGETS: usize = 10;
-/// Once addresses of one family are there, the other family has so long (RFC 8305 section 3, Resolution Delay).
+/// Once IPv4 addresses are there, those of IPv6 have so long (RFC 8305 section 3, Resolution Delay).
 const FAMILY_DELAY: Duration = Duration::from_millis(50);
-/// Once one mail exchanger has addresses, the others have so long.
+/// Once one mail exchanger has addresses, the others have so long; so have IPv4 addresses where only those of IPv6 are there,
+/// since many machines cannot reach them.
 const HOST_DELAY: Duration = Duration::from_secs(1);
 /// Look-ups that go on although nobody waits for them any more.
 const LATE_LOOKUPS: usize = 256;
@@ -153,14 +154,14 @@ impl Resolver {
     async fn both_families(&self, name: Name) -> Answer<Vec<IpAddr>> {
         let mut v4 = Box::pin(self.clone().family(name.clone(), RecordType::A));
         let mut v6 = Box::pin(self.clone().family(name.clone(), RecordType::AAAA));
-        let (first, mut other, late) = tokio::select! {
-            first = &mut v4 => (first, v6, RecordType::AAAA),
-            first = &mut v6 => (first, v4, RecordType::A),
+        let (first, mut other, late, delay) = tokio::select! {
+            first = &mut v4 => (first, v6, RecordType::AAAA, FAMILY_DELAY),
+            first = &mut v6 => (first, v4, RecordType::A, HOST_DELAY),
         };
         if !matches!(first, Answer::Found(_)) {
             return together(first, other.await);
         }
-        let Ok(second) = timeout(FAMILY_DELAY, &mut other).await else {
+        let Ok(second) = timeout(delay, &mut other).await else {
             self.silence.remember(Instant::now(), Question::Type(name.base_name(), late));
             self.go_on(async move {
                 other.await;

@@ -280,6 +280,19 @@ async fn a_family_whose_answer_is_late_is_there_for_the_next_message() {
 }
 
 #[tokio::test]
+async fn ipv4_addresses_that_come_a_little_later_are_waited_for() {
+    // Without them a machine without IPv6 could not deliver.
+    let dns = serve(
+        "a.example. MX 10 slow4.a.example.
+         slow4.a.example. A 192.0.2.1
+         slow4.a.example. AAAA 2001:db8::1",
+    )
+    .await;
+    let found = timed(&resolver(&dns), "a.example").await.0;
+    assert_eq!(found, ["slow4.a.example[192.0.2.1]", "slow4.a.example[2001:db8::1]"]);
+}
+
+#[tokio::test]
 async fn a_name_server_that_never_answers_about_the_only_family_means_later() {
     // That there is no A is no proof that there is nothing: the host may have IPv6 alone.
     let dns = serve(

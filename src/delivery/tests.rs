@@ -640,6 +640,19 @@ async fn a_server_that_takes_few_messages_over_one_connection_gets_the_next_ones
 }
 
 #[tokio::test]
+async fn a_server_that_does_not_answer_quit_holds_up_nothing() {
+    let tired = tired("MAIL", Do::Say("452 4.4.5 enough"));
+    let sink =
+        Sink::start("PIPELINING", move |c, t, step: &str| if step == "QUIT" { Some(Do::Hang) } else { tired(c, t, step) }).await;
+    let delivery = delivery();
+    for _ in 0..4 {
+        let all = tokio::time::timeout(Duration::from_secs(60), delivery.attempt(attempt(&sink, 1))).await;
+        assert_eq!(show(&all.expect("in time")), ["r0 Delivered Delivered 250 2.0.0 queued"]);
+    }
+    assert_eq!(sink.seen().connections, 2);
+}
+
+#[tokio::test]
 async fn a_reset_that_is_refused_makes_a_new_connection_and_no_deferral() {
     // The first recipient is refused, so the transaction stays open and is reset before the next.
     for what in [Do::Say("421 no"), Do::Say("502 unknown"), Do::Close] {

@@ -75,7 +75,15 @@ pub(super) fn rules() -> Rules {
 
 pub(super) fn smart_host() -> Arc<s::Route> {
     let host = "192.0.2.9".to_owned();
-    Arc::new(s::Route { domain: s::RouteMatch::Any, host, port: 25, tls: s::TlsMode::None, username: None, password: None, allow_unverified: false })
+    Arc::new(s::Route {
+        domain: s::RouteMatch::Any,
+        host,
+        port: 25,
+        tls: s::TlsMode::None,
+        username: None,
+        password: None,
+        allow_unverified: false,
+    })
 }
 
 pub(super) fn outcome(recipient: u32, code: u16) -> RecipientOutcome {
@@ -227,8 +235,7 @@ fn a_message_does_not_end_while_a_recipient_is_left() {
     let mut b = Bench::new(settings());
     let m = message(1, "alice@acme.example", &["x@a.example", "y@b.example"]);
     let started = jobs(b.enqueue(&m));
-    let left_out =
-        Input::Ended { dest: started[0].dest, meta: Arc::new(m.clone()), recipients: vec![], tried: tried(vec![]) };
+    let left_out = Input::Ended { dest: started[0].dest, meta: Arc::new(m.clone()), recipients: vec![], tried: tried(vec![]) };
     assert_eq!(names(&b.step(left_out)), ["attempted", "progress"]);
     assert_eq!(names(&b.end(&started[1], &m, 250)), ["attempted", "progress", "load"]);
     assert!(jobs(b.step(Input::Loaded(Arc::new(m.clone())))).is_empty(), "not in a circle");

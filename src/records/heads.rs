@@ -106,7 +106,8 @@ mod tests {
         assert_eq!((heads.len(), heads.get(&3), heads.get(&5)), (4, Some(&[3; 32]), Some(&[5; 32])));
         add(&path, Head { line: 3, hash: [9; 32] }).expect("added");
         assert!(read(&path).expect_err("rewritten").to_string().contains("lines 3"));
-        for wrong in ["", "1", "1:", "x:00", "0:00", "-1:00", &format!("1:{}", "é".repeat(32)), &format!("1:{}", "0".repeat(66))] {
+        for wrong in ["", "1", "1:", "x:00", "0:00", "-1:00", &format!("1:{}", "é".repeat(32)), &format!("1:{}", "0".repeat(66))]
+        {
             assert_eq!(Head::parse(wrong), None, "{wrong}");
         }
     }

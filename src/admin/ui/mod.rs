@@ -169,13 +169,7 @@ where
 
 /// The login page. It gives the browser a word in a cookie and its form the same word, so that no other site can log this
 /// browser in under a token of its choice.
-fn login_page(
-    core: &Core,
-    headers: &HeaderMap,
-    status: StatusCode,
-    error: Option<&str>,
-    then: Option<BlockRef>,
-) -> Response {
+fn login_page(core: &Core, headers: &HeaderMap, status: StatusCode, error: Option<&str>, then: Option<BlockRef>) -> Response {
     // One word for all pages that are open: else a second tab would spoil the first.
     let known = cookie(headers, LOGIN_COOKIE).filter(|word| token::is_fresh(word)).map(str::to_owned);
     let csrf = match known.map_or_else(token::fresh, Ok) {
