@@ -4,7 +4,7 @@ use super::connection::{Connection, Dial, OpenError, remote_name};
 use super::outcome::{is_one_too_many, may_be_of_session, outcome};
 use super::pool::Key;
 use super::resolve::{Own, Target, Unroutable};
-use super::{Attempt, Destination, Shared, State, Tried, tls_policy};
+use super::{Attempt, Destination, Reach, Shared, State, Tried, tls_policy};
 use crate::config::settings::{PoolSettings, TlsMode};
 use crate::feedback::return_path;
 use crate::smtp::client::{Content, Login, Options, Step, Verdict};
@@ -20,8 +20,10 @@ use tokio::time::Instant;
 const MESSAGES_PER_CONNECTION: u32 = 500;
 /// New connections to one address in a row that get no recipient anywhere.
 const FRUITLESS: u32 = 2;
-/// Longest wait for the end of a connection before the next one to the same host.
+/// Longest wait for the end of a connection before the next one to the same host, and the wait for the host to notice it.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// So often a host is asked again that refuses the connection that follows on another.
+const WAITS_AT_DOOR: u32 = 2;
 
 struct Job<'a> {
     shared: &'a Shared,
@@ -38,8 +40,7 @@ struct Job<'a> {
     last: Option<(Verdict, String)>,
     /// Most recipients of one transaction, as learnt from a server that refused more.
     crowd: usize,
-    /// A host took part in a transaction.
-    reached: bool,
+    reach: Reach,
 }
 
 /// What to do after one connection.
@@ -63,6 +64,11 @@ enum Trouble {
     Crowded,
     /// The server said 421.
     Closing(Verdict),
+}
+
+/// A refusal of the connection itself.
+const fn is_at_door(verdict: &Verdict) -> bool {
+    !verdict.lost && matches!(verdict.step, Step::Banner | Step::Ehlo)
 }
 
 fn envelope<'a>(shared: &Shared, state: &State, attempt: &'a Attempt) -> Cow<'a, Envelope> {
@@ -89,7 +95,7 @@ pub(super) async fn run(shared: &Shared, state: &State, attempt: &Attempt) -> Tr
         outcomes: Vec::with_capacity(attempt.recipients.len()),
         last: None,
         crowd: usize::MAX,
-        reached: false,
+        reach: Reach::Nowhere,
     };
     // The queue asks only for recipients that exist; should it err, nothing is lost by trying later.
     job.give_up(
@@ -102,7 +108,7 @@ pub(super) async fn run(shared: &Shared, state: &State, attempt: &Attempt) -> Tr
     if !job.undecided.is_empty() {
         job.deliver().await;
     }
-    Tried { outcomes: job.outcomes, reached: job.reached }
+    Tried { outcomes: job.outcomes, reach: job.reach }
 }
 
 impl Job<'_> {
@@ -189,8 +195,10 @@ impl Job<'_> {
     async fn try_target(&mut self, target: &Target, own: &Own) -> bool {
         let key = self.key(target);
         let generation = self.shared.pool.generation();
+        let mut waits = 0;
         if let Some(mut connection) = self.shared.pool.take(&key).await {
             connection.set_end(self.end);
+            waits = WAITS_AT_DOOR;
             match self.use_connection(connection, &key, generation).await {
                 Next::Stop => return false,
                 Next::OtherTarget => return true,
@@ -202,7 +210,16 @@ impl Job<'_> {
         loop {
             let before = (self.undecided.len(), in_plain_text, self.crowd);
             let next = match self.open(target, own, in_plain_text).await {
-                Ok(connection) => self.use_connection(connection, &key, generation).await,
+                Ok(connection) => {
+                    waits = WAITS_AT_DOOR;
+                    self.use_connection(connection, &key, generation).await
+                }
+                // It may still count the connection that has just ended.
+                Err(Next::OtherTarget) if waits > 0 && self.last.as_ref().is_some_and(|(verdict, _)| is_at_door(verdict)) => {
+                    waits -= 1;
+                    tokio::time::sleep(FAREWELL).await;
+                    continue;
+                }
                 Err(next) => next,
             };
             match next {
@@ -242,6 +259,9 @@ impl Job<'_> {
 
     fn remember_for(&mut self, next: Next, verdict: Verdict, remote: &str) -> Next {
         tracing::debug!(message = %self.attempt.meta.id, remote, reply = %verdict.reply.one_line(), "next hop not usable");
+        if self.reach != Reach::Transaction {
+            self.reach = if is_at_door(&verdict) { Reach::Door } else { Reach::Nowhere };
+        }
         self.last = Some((verdict, remote.to_owned()));
         next
     }
@@ -319,7 +339,9 @@ impl Job<'_> {
         let decided = |v: &Verdict| v.step >= Step::Data && outcome(v).0 != RecipientStatus::Pending;
         let goes_on = verdicts.iter().any(|(_, v)| is_one_too_many(v)) && verdicts.iter().any(|(_, v)| decided(v));
         let mut trouble = Trouble::None;
-        self.reached |= fresh;
+        if fresh {
+            self.reach = Reach::Transaction;
+        }
         for (recipient, verdict) in verdicts {
             let ended = verdict.lost || verdict.reply.code == 421;
             let retry = if goes_on && is_one_too_many(&verdict) {
@@ -343,7 +365,7 @@ impl Job<'_> {
                 self.last = Some((verdict, connection.remote().to_owned()));
                 continue;
             }
-            self.reached = true;
+            self.reach = Reach::Transaction;
             if verdict.reply.code == 421 {
                 trouble = Trouble::Closing(verdict.clone());
             }

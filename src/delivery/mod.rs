@@ -75,9 +75,20 @@ pub struct Attempt {
 pub struct Tried {
     /// One per recipient.
     pub outcomes: Vec<RecipientOutcome>,
-    /// A host took part in a transaction. What it said there, or that it broke off, is about this message, its recipients or
-    /// that one session: never proof that the host is down.
-    pub reached: bool,
+    /// How far the last host was reached.
+    pub reach: Reach,
+}
+
+/// How far a host was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Not at all: DNS, connection, TLS.
+    Nowhere,
+    /// It answered, and let us in to no transaction: it may have enough connections of ours already.
+    Door,
+    /// It took part in a transaction. What it said there, or that it broke off, is about this message, its recipients or that
+    /// one session: never proof that the host is down.
+    Transaction,
 }
 
 /// What changes with a reload.

@@ -632,10 +632,30 @@ async fn a_server_that_takes_few_messages_over_one_connection_gets_the_next_ones
                 let tried = delivery.try_once(attempt(&sink, 2)).await;
                 let here = format!("{offers} {at} {what:?}, message {n}: {:?}", show(&tried.outcomes));
                 assert!(tried.outcomes.iter().all(|o| o.status == RecipientStatus::Delivered), "{here}");
-                assert!(tried.outcomes.len() == 2 && tried.reached, "{here}");
+                assert!(tried.outcomes.len() == 2 && tried.reach == Reach::Transaction, "{here}");
             }
             assert_eq!(sink.seen().connections, 4, "{offers} {at} {what:?}: three messages each");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_still_counts_the_connection_before_is_asked_once_more() {
+    for (refusals, delivered) in [(1, true), (9, false)] {
+        let tired = tired("MAIL", Do::Say("452 4.4.5 enough"));
+        let script = move |connection, transaction, step: &str| {
+            let full = connection > 1 && connection <= 1 + refusals && step == "BANNER";
+            if full { Some(Do::Leave("421 too many connections")) } else { tired(connection, transaction, step) }
+        };
+        let sink = Sink::start("PIPELINING", script).await;
+        let delivery = delivery();
+        for _ in 0..3 {
+            delivery.attempt(attempt(&sink, 1)).await;
+        }
+        let tried = delivery.try_once(attempt(&sink, 1)).await;
+        assert_eq!(tried.outcomes[0].status == RecipientStatus::Delivered, delivered, "{:?}", show(&tried.outcomes));
+        assert_eq!(sink.seen().connections, if delivered { 3 } else { 4 }, "not for ever");
+        assert_eq!(tried.reach, if delivered { Reach::Transaction } else { Reach::Door });
     }
 }
 
@@ -688,21 +708,26 @@ async fn a_new_connection_that_refuses_at_once_too_has_the_last_word() {
         let tried = delivery.try_once(attempt(&sink, 1)).await;
         assert_eq!(tried.outcomes[0].reply.one_line(), said);
         assert_eq!(tried.outcomes[0].status, RecipientStatus::Pending, "{said}");
-        assert!(tried.reached, "{said}: the host is not down");
+        assert_eq!(tried.reach, Reach::Transaction, "{said}: the host is not down");
         // Greylisting speaks of the recipient: another connection would hear the same.
         assert_eq!(sink.seen().connections, if at == "RCPT" && said.starts_with("450") { 1 } else { 2 }, "{said}");
     }
 }
 
 #[tokio::test]
-async fn a_host_that_takes_part_in_no_transaction_was_not_reached() {
-    for (at, what) in [("BANNER", Do::Say("421 4.7.0 busy")), ("EHLO", Do::Close), ("BANNER", Do::Say("554 no"))] {
+async fn how_far_a_host_was_reached() {
+    for (at, what, expected) in [
+        ("BANNER", Do::Say("421 4.7.0 busy"), Reach::Door),
+        ("BANNER", Do::Say("554 no"), Reach::Door),
+        ("EHLO", Do::Leave("421 4.7.0 busy"), Reach::Door),
+        ("BANNER", Do::Close, Reach::Nowhere),
+        ("EHLO", Do::Close, Reach::Nowhere),
+        ("MAIL", Do::Close, Reach::Transaction),
+        ("RCPT", Do::Say("421 4.4.1 no"), Reach::Transaction),
+        (".", Do::Close, Reach::Transaction),
+    ] {
         let sink = Sink::start("PIPELINING", super::sink::at(at, what)).await;
-        assert!(!delivery().try_once(attempt(&sink, 1)).await.reached, "{at}");
-    }
-    for (at, what) in [("MAIL", Do::Close), ("RCPT", Do::Say("421 4.4.1 no")), (".", Do::Close)] {
-        let sink = Sink::start("PIPELINING", super::sink::at(at, what)).await;
-        assert!(delivery().try_once(attempt(&sink, 1)).await.reached, "{at}");
+        assert_eq!(delivery().try_once(attempt(&sink, 1)).await.reach, expected, "{at}");
     }
 }
 

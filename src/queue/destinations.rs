@@ -252,6 +252,15 @@ impl Destinations {
         self.offer(id);
     }
 
+    /// A host that takes others of ours at this moment has let one no further than its door: no more at once from now on than
+    /// it takes. `false`: there are no others, so it is closed.
+    pub fn step_back(&mut self, id: u32) -> bool {
+        let Some(dest) = self.get_mut(id).filter(|d| d.running > 1 && d.failures == 0) else { return false };
+        dest.running -= 1;
+        dest.window.fall_to(dest.running);
+        true
+    }
+
     /// Ends the rests that are over.
     pub fn wake(&mut self, now: Time) {
         while let Some((until, id)) = self.rests.first().copied().filter(|(until, _)| *until <= now) {

@@ -85,12 +85,23 @@ pub struct Window {
     size: u32,
     credit: u32,
     careful: bool,
+    /// Windows of successes it takes to grow by one, once it is careful.
+    patience: u32,
 }
+
+/// Most windows of successes between two tries whether a host takes more connections by now.
+const MOST_PATIENCE: u32 = 64;
 
 impl Window {
     /// The start.
     pub const fn new() -> Self {
-        Self { size: FIRST_WINDOW, credit: 0, careful: false }
+        Self { size: FIRST_WINDOW, credit: 0, careful: false, patience: 1 }
+    }
+
+    /// The host takes only so many: to try more takes twice the successes, until it works out.
+    pub fn fall_to(&mut self, running: u32) {
+        self.patience = (self.patience * 2).min(MOST_PATIENCE);
+        self.shrink(running.max(1));
     }
 
     /// Attempts allowed at once, at least 1.
@@ -103,9 +114,10 @@ impl Window {
         match signal {
             Signal::Good if full => {
                 self.credit += 1;
-                if !self.careful || self.credit >= self.size {
+                if !self.careful || self.credit >= self.size * self.patience {
                     self.size += 1;
                     self.credit = 0;
+                    self.patience = (self.patience / 2).max(1);
                 }
             }
             Signal::Good => {}
@@ -232,5 +244,19 @@ mod tests {
             w.feed(Signal::Shed, true, 20);
         }
         assert_eq!(w.size(), 1);
+        w.fall_to(0);
+        assert_eq!(w.size(), 1);
+        let grows_after = |w: &mut Window| {
+            let size = w.size();
+            (1..1000).find(|_| {
+                w.feed(Signal::Good, true, 20);
+                w.size() > size
+            })
+        };
+        assert_eq!(grows_after(&mut w), Some(2), "twice as careful");
+        assert_eq!(grows_after(&mut w), Some(2), "and as ever once it went well");
+        w.fall_to(1);
+        w.fall_to(1);
+        assert_eq!(grows_after(&mut w), Some(4));
     }
 }

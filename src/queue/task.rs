@@ -5,7 +5,7 @@ use super::progress::Progress;
 use super::reports::{Report, ReportKind};
 use super::state::{Effect, Input, Job, State};
 use super::{Ack, Gate, QueueEvent, QueueItem, QueueState, Released, Select};
-use crate::delivery::{Attempt, Delivery, Tried};
+use crate::delivery::{Attempt, Delivery, Reach, Tried};
 use crate::env::{Clock, Deliver};
 use crate::spool::{Spool, SpoolError};
 use crate::types::{BlockRef, MessageId};
@@ -205,7 +205,7 @@ impl<D: Deliver> Task<D> {
             let meta = job.meta.clone().unwrap_or_else(|| Arc::new(read));
             let recipients = job.recipients(&meta);
             let tried = if recipients.is_empty() {
-                Tried { outcomes: Vec::new(), reached: false }
+                Tried { outcomes: Vec::new(), reach: Reach::Nowhere }
             } else {
                 let destination = (*job.destination).clone();
                 deliver.attempt(Attempt { meta: meta.clone(), body, recipients: recipients.clone(), destination }).await

@@ -8,7 +8,7 @@ use super::state::{Effect, Input, Job, Rules, State};
 use super::{FailureCause, QueueState, Select};
 use crate::config::Settings;
 use crate::config::settings as s;
-use crate::delivery::{Attempt, Destination, Tried};
+use crate::delivery::{Attempt, Destination, Reach, Tried};
 use crate::env::Deliver;
 use crate::types::{
     Address, Block, BlockKind, BlockRef, BlockState, Domain, Envelope, HoldReason, Identity, MessageId, MessageMeta, Notify,
@@ -101,7 +101,7 @@ pub(super) fn outcome(recipient: u32, code: u16) -> RecipientOutcome {
 /// A host took part unless nobody was found.
 pub(super) fn tried(outcomes: Vec<RecipientOutcome>) -> Tried {
     let reached = outcomes.iter().any(|o| o.class != OutcomeClass::Transport);
-    Tried { outcomes, reached }
+    Tried { outcomes, reach: if reached { Reach::Transaction } else { Reach::Nowhere } }
 }
 
 /// A next hop that never answers, for tests of the rooms around the queue.
@@ -401,6 +401,53 @@ fn what_is_said_in_a_transaction_never_makes_a_destination_rest() {
         assert_eq!(tried, 40, "{code}: each has its own try, and then its own wait");
         assert!(b.state.next_wake().is_some_and(|wake| wake >= b.now.after(Duration::from_secs(60))));
     }
+}
+
+#[test]
+fn a_host_that_takes_few_connections_is_used_with_so_many_and_nobody_waits_for_the_schedule() {
+    // It takes two at once and answers others 421 in its greeting: those waited for the retry schedule, and after three of
+    // them all others with them.
+    let mut b = Bench::new(settings());
+    let metas: Vec<_> = (0..60).map(|n| message(n, "alice@acme.example", &["x@far.example"])).collect();
+    let mut waiting: VecDeque<Job> = metas.iter().flat_map(|m| jobs(b.enqueue(m))).collect();
+    let (mut open, mut refused, mut delivered) = (VecDeque::new(), 0, 0);
+    while delivered < metas.len() {
+        while let Some(job) = waiting.pop_front() {
+            if open.len() < 2 {
+                open.push_back(job);
+                continue;
+            }
+            refused += 1;
+            let outcomes = vec![RecipientOutcome { reply: Reply::plain(421, "enough"), ..outcome(0, 499) }];
+            let tried = Tried { outcomes, reach: Reach::Door };
+            let meta = Arc::new(metas.iter().find(|m| m.id == job.id).expect("known").clone());
+            let out = b.step(Input::Ended { dest: job.dest, meta, recipients: vec![0], tried });
+            assert!(!names(&out).contains(&"attempted"), "nothing was tried, nothing is told");
+            waiting.extend(jobs(out));
+        }
+        let job = open.pop_front().expect("nobody waits for the schedule");
+        let m = metas.iter().find(|m| m.id == job.id).expect("known");
+        waiting.extend(jobs(b.end(&job, m, 250)));
+        delivered += 1;
+    }
+    assert!(refused <= 10, "{refused} connections in vain for {delivered} messages");
+}
+
+#[test]
+fn a_host_that_lets_nobody_in_rests_as_one_that_is_down() {
+    let mut b = Bench::new(settings());
+    let metas: Vec<_> = (0..20).map(|n| message(n, "alice@acme.example", &["x@far.example"])).collect();
+    let mut waiting: VecDeque<Job> = metas.iter().flat_map(|m| jobs(b.enqueue(m))).collect();
+    let mut tries = 0;
+    while let Some(job) = waiting.pop_front() {
+        tries += 1;
+        let tried = Tried { outcomes: vec![outcome(0, 499)], reach: Reach::Door };
+        let meta = Arc::new(metas.iter().find(|m| m.id == job.id).expect("known").clone());
+        waiting.extend(jobs(b.step(Input::Ended { dest: job.dest, meta, recipients: vec![0], tried })));
+    }
+    assert_eq!(tries, 5, "those that had begun, and no more");
+    assert_eq!(b.state.counts().deferred, 20);
+    assert_eq!(jobs(b.wait(70)).len(), 1, "a probe");
 }
 
 #[test]
