@@ -1,6 +1,7 @@
 //! Delivery: route → MX → TLS policy → pooled connection → outcome.
 
 mod address;
+mod apart;
 mod attempt;
 mod connection;
 mod limits;

@@ -1,10 +1,12 @@
 //! From a destination to the hosts and addresses to try, in order (RFC 5321 section 5.1).
 
 use super::address::{is_public, literal};
+use super::apart::apart;
 use super::silence::{Question, Silence};
 use crate::config::Settings;
 use crate::types::{Domain, OutcomeClass, RecipientStatus, Reply};
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
@@ -104,6 +106,8 @@ enum Answer<T> {
 #[derive(Clone)]
 pub struct Resolver {
     dns: TokioResolver,
+    /// Each name server by itself, where there are several.
+    apart: Arc<[TokioResolver]>,
     /// Longest time for one question with all its retries.
     time_limit: Duration,
     silence: Arc<Silence>,
@@ -113,17 +117,18 @@ pub struct Resolver {
 impl Resolver {
     /// With these name servers, or those of the system where there are none.
     pub fn new(servers: &[SocketAddr], time_limit: Duration) -> Result<Self, String> {
-        let mut builder = builder(servers)?;
-        let options = builder.options_mut();
-        options.positive_max_ttl = Some(Duration::from_secs(86_400));
-        // RFC 2308 section 5: nothing is believed absent for longer than three hours.
-        options.negative_max_ttl = Some(Duration::from_secs(3 * 3600));
-        let dns = builder.build().map_err(|e| format!("resolver: {e}"))?;
-        Ok(Self { dns, time_limit, silence: Arc::default(), late: Arc::new(Semaphore::new(LATE_LOOKUPS)) })
+        let dns = limits(builder(servers)?).build().map_err(|e| format!("resolver: {e}"))?;
+        Ok(Self {
+            dns,
+            apart: apart(servers).into(),
+            time_limit,
+            silence: Arc::default(),
+            late: Arc::new(Semaphore::new(LATE_LOOKUPS)),
+        })
     }
 
     async fn ask<T>(&self, name: Name, kind: RecordType, pick: impl Fn(&RData) -> Option<T>) -> Answer<Vec<T>> {
-        let lookup = match tokio::time::timeout(self.time_limit, self.dns.lookup(name, kind)).await {
+        let lookup = match timeout(self.time_limit, self.lookup(name, kind)).await {
             Err(_) => return Answer::Failed("no answer in time".into()),
             Ok(Err(error)) => return absent(&error),
             Ok(Ok(lookup)) => lookup,
@@ -131,6 +136,28 @@ impl Resolver {
         // Aliases on the way (CNAME) stand among the answers; only the records asked for are picked.
         let found: Vec<T> = lookup.answers().iter().filter_map(|r| pick(&r.data)).collect();
         if found.is_empty() { Answer::Empty } else { Answer::Found(found) }
+    }
+
+    /// Asks all name servers together, and where one of them answers that it cannot, each by itself.
+    async fn lookup(&self, name: Name, kind: RecordType) -> Result<Lookup, NetError> {
+        let says_nothing = |e: &NetError| matches!(absent::<()>(e), Answer::Failed(_));
+        let together = self.dns.lookup(name.clone(), kind).await;
+        if !together.as_ref().is_err_and(|e| matches!(e, NetError::Dns(_)) && says_nothing(e)) {
+            return together;
+        }
+        let ask = |server: TokioResolver| {
+            let name = name.clone();
+            async move { server.lookup(name, kind).await }
+        };
+        let mut each: JoinSet<_> = self.apart.iter().cloned().map(ask).collect();
+        while let Some(one) = each.join_next().await {
+            match one {
+                Ok(Err(e)) if says_nothing(&e) => {}
+                Ok(answer) => return answer,
+                Err(_) => {}
+            }
+        }
+        together
     }
 
     /// Addresses of a host: both families alternately, IPv4 first, since names and reputation of senders are still kept
@@ -288,6 +315,15 @@ impl Resolver {
             _ => Err(Unroutable::later((4, 4, 4), format!("smart host {host} has no address"))),
         }
     }
+}
+
+/// How long what is found is believed.
+pub(super) fn limits(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> ResolverBuilder<TokioRuntimeProvider> {
+    let options = builder.options_mut();
+    options.positive_max_ttl = Some(Duration::from_secs(86_400));
+    // RFC 2308 section 5: nothing is believed absent for longer than three hours.
+    options.negative_max_ttl = Some(Duration::from_secs(3 * 3600));
+    builder
 }
 
 /// A resolver that asks these name servers, or those of the system where there are none.

@@ -339,3 +339,32 @@ async fn a_dead_first_name_server_is_not_waited_for() {
     let resolver = Resolver::new(&servers, Duration::from_secs(60)).expect("resolver");
     assert_eq!(timed(&resolver, "a.example").await, (vec!["mx.example[192.0.2.1]".to_owned()], true));
 }
+
+/// A name server that gives every question back with this response code.
+async fn failing(code: u8) -> SocketAddr {
+    let socket = tokio::net::UdpSocket::bind(loopback(0)).await.expect("bind");
+    let address = socket.local_addr().expect("address");
+    tokio::spawn(async move {
+        let mut question = [0; 1500];
+        while let Ok((octets, from)) = socket.recv_from(&mut question).await {
+            question[2] |= 0x80;
+            question[3] = (question[3] & 0xf0) | code;
+            let _ = socket.send_to(&question[..octets], from).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_name_server_that_fails_does_not_hide_one_that_answers() {
+    let dns = serve("a.example. MX 10 mx.example.\n mx.example. A 192.0.2.1").await;
+    let dead = tokio::net::UdpSocket::bind(loopback(0)).await.expect("bind");
+    for code in [2, 5] {
+        let servers = [failing(code).await, dead.local_addr().expect("address"), dns.address];
+        let resolver = Resolver::new(&servers, Duration::from_secs(60)).expect("resolver");
+        assert_eq!(timed(&resolver, "a.example").await, (vec!["mx.example[192.0.2.1]".to_owned()], true), "{code}");
+        let alone = Resolver::new(&servers[..1], Duration::from_secs(60)).expect("resolver");
+        let found = timed(&alone, "a.example").await;
+        assert!(found.0[0].starts_with("Pending Transport 451 4.4.3") && found.1, "{found:?}");
+    }
+}
