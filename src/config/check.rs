@@ -67,7 +67,7 @@ pub(super) fn settings(reader: &Reader<'_>, root: Section<'_, '_>, env: Env<'_>)
     let (routes, routes_at) = routes(&root, env);
     let (delivery, delivery_at) = delivery(root.section("delivery"));
     let (scoring, scoring_at) = scoring(root.section("scoring"));
-    let (admin_bind, admin_at) = admin(root.section("admin"));
+    let ((admin_bind, admin_url, admin_hosts), admin_at) = admin(root.section("admin"));
     let (public, public_at) = public(root.section("public"));
     let groups = scopes::groups(root.section("group"));
     let (policy, policies) = policies::policies(root.section("policy"), &Known { groups: &groups, tenants: &tenants });
@@ -97,6 +97,8 @@ pub(super) fn settings(reader: &Reader<'_>, root: Section<'_, '_>, env: Env<'_>)
         notify: notify(root.section("notify"), &server.hostname, env),
         records: records(root.section("records")),
         admin_bind,
+        admin_url,
+        admin_hosts,
         public,
         log: log(root.section("log")),
         server,
@@ -299,16 +301,18 @@ fn records(s: Section<'_, '_>) -> Records {
     records
 }
 
-fn admin(s: Section<'_, '_>) -> (SocketAddr, Place) {
+fn admin(s: Section<'_, '_>) -> ((SocketAddr, Option<String>, Vec<String>), Place) {
     let bind = s.get("bind", SocketAddr::from((Ipv4Addr::LOCALHOST, 8025)), |v| values::socket(string(v)?));
-    (bind, end(s))
+    let url = s.get("url", None, |v| optional(string(v)?, values::base_url));
+    let hosts = s.list("hosts", Vec::new(), values::host);
+    ((bind, url, hosts), end(s))
 }
 
 fn public(s: Section<'_, '_>) -> (Public, Place) {
     let public = Public {
         bind: s.get("bind", None, |v| optional(string(v)?, values::socket)),
         // Paths are put behind it.
-        url: s.get("url", None, |v| optional(string(v)?, |t| values::url(t).map(|url| url.trim_end_matches('/').to_owned()))),
+        url: s.get("url", None, |v| optional(string(v)?, values::base_url)),
         help: s.get("help", None, |v| optional(string(v)?, values::help)),
     };
     (public, end(s))

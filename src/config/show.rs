@@ -133,6 +133,7 @@ fn delivery_side(out: &mut Out, s: &Settings) {
         out.text("tls", tls);
         out.text("username", route.username.as_deref().unwrap_or_default());
         out.text("password", if route.password.is_some() { REDACTED } else { "" });
+        out.raw("allow_unverified", route.allow_unverified);
     }
     let d = &s.delivery;
     out.section("[delivery]");
@@ -266,6 +267,8 @@ fn surroundings(out: &mut Out, s: &Settings) {
     out.text("evidence", time(s.records.evidence));
     out.section("[admin]");
     out.text("bind", s.admin_bind);
+    out.text("url", s.admin_url.as_deref().unwrap_or_default());
+    out.list("hosts", &s.admin_hosts);
     out.section("[public]");
     out.text("bind", s.public.bind.map(|b| b.to_string()).unwrap_or_default());
     out.text("url", s.public.url.as_deref().unwrap_or_default());

@@ -128,6 +128,25 @@ pub(super) fn url(text: &str) -> Result<String, Wrong> {
         .ok_or_else(|| Wrong::new(format!("\"{text}\" is no web address"), "write one that begins with https:// or http://"))
 }
 
+/// A web address that paths are put behind: without trailing slash.
+pub(super) fn base_url(text: &str) -> Result<String, Wrong> {
+    url(text).map(|url| url.trim_end_matches('/').to_owned())
+}
+
+/// A host name or an IP address, in lower case and without port.
+pub(super) fn host(text: &str) -> Result<String, Wrong> {
+    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return Ok(ip.to_string());
+    }
+    domain(text).map(|domain| domain.as_str().to_ascii_lowercase()).map_err(|_| {
+        Wrong::new(
+            format!("\"{text}\" is no host"),
+            "write a name or an address without port, such as \"outgate.example.com\" or \"192.0.2.1\"",
+        )
+    })
+}
+
 /// A help address: a web address or a mail address.
 pub(super) fn help(text: &str) -> Result<String, Wrong> {
     address(text).map(|a| a.as_str().to_owned()).or_else(|_| url(text)).map_err(|_| {

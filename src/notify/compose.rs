@@ -194,7 +194,7 @@ fn blocked_text(settings: &Settings, block: &Block, held: usize) -> String {
     let _ = writeln!(text, "     outgate blocks release {} --verdict compromised --reason \"...\"", block.reference);
     text.push_str("   If the mail was wanted and the block a mistake:\n");
     let _ = writeln!(text, "     outgate blocks release {} --verdict mistake --reason \"...\"", block.reference);
-    let _ = writeln!(text, "   or use the admin page: http://{}/blocks/{}", settings.admin_bind, block.reference);
+    let _ = writeln!(text, "   or use the admin page: {}/blocks/{}", settings.admin_page(), block.reference);
     text
 }
 
