@@ -5,13 +5,13 @@ use crate::config::Settings;
 use crate::env::Clock;
 use crate::identity;
 use crate::intake::IdSource;
-use crate::judge::{Judge, NewBlock};
+use crate::judge::{Addressee, Judge, NewBlock};
 use crate::ndr;
 use crate::queue::{Ack, FailedRecipient, FailureCause, Queue, QueueEvent};
 use crate::records::{Records, TraceEvent};
 use crate::spool::Spool;
 use crate::telemetry::{events, metrics as names};
-use crate::types::{MessageId, MessageMeta, OutcomeClass, Pool, RecipientOutcome, RecipientStatus, stable_hash};
+use crate::types::{MessageId, MessageMeta, OutcomeClass, Pool, RecipientOutcome, RecipientStatus};
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -105,8 +105,8 @@ impl Outcomes {
             let says_something = outcome.status != RecipientStatus::Pending || outcome.class == OutcomeClass::SpamRefusal;
             let recipient = usize::try_from(outcome.recipient).ok().and_then(|i| meta.envelope.recipients.get(i));
             if let (Some(identity), Some(recipient), true) = (&meta.identity, recipient, says_something) {
-                let hash = stable_hash(&[recipient.address.key().as_bytes()]);
-                blocks.extend(self.judge.outcome(now, identity, meta.id, outcome.class, hash));
+                let to = Addressee::of(&recipient.address);
+                blocks.extend(self.judge.outcome(now, identity, meta.id, outcome.class, to));
             }
         }
         self.records.trace(TraceEvent::Attempted { id: meta.id, time: now, outcomes });

@@ -3,22 +3,27 @@
 use super::Judge;
 use super::trail::Trail;
 use crate::reputation::group::{self, Group};
+use crate::reputation::hash_text;
+use crate::reputation::reports::Reports;
 use crate::reputation::sender::Sender;
 use crate::types::{Identity, SenderKey};
 
 /// The records of some senders and of their tenant, domains and clients as they were.
 pub struct Fork {
     senders: Vec<(SenderKey, Option<Sender>, Option<Trail>)>,
+    reports: Vec<(u64, Option<Reports>)>,
     groups: Vec<(u64, Option<Group>)>,
 }
 
 impl Judge {
     /// Copies what is known of these senders and their groups.
     pub fn fork<'a>(&self, identities: impl Iterator<Item = &'a Identity>) -> Fork {
-        let mut fork = Fork { senders: Vec::new(), groups: Vec::new() };
+        let mut fork = Fork { senders: Vec::new(), reports: Vec::new(), groups: Vec::new() };
         for who in identities {
             let sender = self.senders.read(&who.key, |s| s.clone());
             fork.senders.push((who.key.clone(), sender, self.trails.read(&who.key, |t| t.clone())));
+            let hash = hash_text(who.key.as_str());
+            fork.reports.push((hash, self.reports.read(&hash, |r| r.clone())));
             let domain = who.domain.as_ref().map(|d| group::domain_key(&who.tenant, d));
             let tenant = [group::tenant_key(&who.tenant), group::templates_key(&who.tenant)];
             for key in tenant.into_iter().chain([group::client_key(&who.tenant, who.client)]).chain(domain) {
@@ -40,6 +45,12 @@ impl Judge {
             }
             if let Some(trail) = trail {
                 self.trails.with(key, || trail.clone(), |_| ());
+            }
+        }
+        for (key, reports) in &fork.reports {
+            self.reports.remove(key);
+            if let Some(reports) = reports {
+                self.reports.with(key, || reports.clone(), |_| ());
             }
         }
         for (key, group) in &fork.groups {

@@ -23,6 +23,7 @@ use crate::policy::scope::choose;
 use crate::policy::{ceilings, reasons};
 use crate::reputation::group::{self, Group};
 use crate::reputation::hash_text;
+use crate::reputation::reports::Reports;
 use crate::reputation::seen::Seen;
 use crate::reputation::sender::Sender;
 use crate::reputation::table::Table;
@@ -39,6 +40,7 @@ use std::time::Duration;
 use trail::Trail;
 
 pub use aside::Trials;
+pub use outcomes::{Addressee, Heard, HeardAs, mailbox_hash};
 pub use views::PolicyView;
 
 /// Senders tracked at most.
@@ -49,6 +51,8 @@ const GROUPS: usize = 100_000;
 const TRAILS: usize = 4096;
 /// Senders of whom something is kept beside their record at most.
 const ASIDES: usize = 65_536;
+/// Senders of whose mail reports are remembered at most.
+const REPORTED: usize = 16_384;
 /// Alerts waiting to be fetched at most.
 const ALERTS: usize = 1000;
 
@@ -260,6 +264,7 @@ pub struct Judge {
     groups: Table<u64, Group>,
     trails: Table<SenderKey, Trail>,
     asides: Table<SenderKey, Aside>,
+    reports: Table<u64, Reports>,
     seen: Seen,
     alerts: Mutex<Vec<Alert>>,
 }
@@ -275,6 +280,7 @@ impl Judge {
             groups: Table::new(GROUPS),
             trails: Table::new(TRAILS),
             asides: Table::new(ASIDES),
+            reports: Table::new(REPORTED),
             seen: Seen::default(),
             alerts: Mutex::default(),
         }
@@ -434,6 +440,7 @@ impl Judge {
             let due = !again || (sender.forgiven < now && sender.last <= now);
             if due {
                 sender.forgive(now, all);
+                self.reports.get(&hash_text(key.as_str()), Reports::forgive);
                 let mistake = block.verdict == Some(ReleaseVerdict::Mistake);
                 if mistake && block.sender.as_ref() == Some(key) {
                     sender.learn_wanted(block.evidence.iter().map(|e| e.llr.into()));

@@ -7,6 +7,7 @@ use super::Judge;
 use super::trail::Trail;
 use crate::reputation::group::Group;
 use crate::reputation::known::Known;
+use crate::reputation::reports::Reports;
 use crate::reputation::seen::Counted;
 use crate::reputation::sender::Sender;
 use crate::types::SenderKey;
@@ -30,6 +31,8 @@ enum Record<'a> {
     Seen(Vec<(u64, Counted)>),
     /// The last record: how many came before it.
     End(u64),
+    /// What was reported of a sender's mail, by the hash of its key.
+    Reports(u64, Cow<'a, Reports>),
 }
 
 struct Writer<'a> {
@@ -76,6 +79,7 @@ impl Judge {
         self.senders.copies(|key, sender| writer.put(&Record::Sender(key, Cow::Owned(sender))));
         self.groups.copies(|key, group| writer.put(&Record::Group(key, Cow::Owned(group))));
         self.trails.copies(|key, trail| writer.put(&Record::Trail(key, Cow::Owned(trail))));
+        self.reports.copies(|key, reports| writer.put(&Record::Reports(key, Cow::Owned(reports))));
         let mut seen = Vec::new();
         self.seen.each(|key, fully| seen.push((key, if fully { Counted::Fully } else { Counted::Evidence })));
         seen.chunks(SEEN).for_each(|chunk| writer.put(&Record::Seen(chunk.to_vec())));
@@ -89,6 +93,7 @@ impl Judge {
         self.senders.watch();
         self.groups.watch();
         self.trails.watch();
+        self.reports.watch();
         self.seen.watch();
     }
 
@@ -109,6 +114,7 @@ impl Judge {
         });
         self.groups.changes(|key, group| writer.put(&Record::Group(key, Cow::Owned(group))));
         self.trails.changes(|key, trail| writer.put(&Record::Trail(key, Cow::Owned(trail))));
+        self.reports.changes(|key, reports| writer.put(&Record::Reports(key, Cow::Owned(reports))));
         writer.failed.map_or(Ok(writer.records), Err)
     }
 
@@ -139,6 +145,7 @@ impl Judge {
         self.senders.clear();
         self.groups.clear();
         self.trails.clear();
+        self.reports.clear();
         self.seen.clear();
     }
 
@@ -179,6 +186,10 @@ impl Judge {
             Record::Trail(key, value) => {
                 self.trails.remove(&key);
                 self.trails.with(&key, || value.into_owned(), |_| ());
+            }
+            Record::Reports(key, value) => {
+                self.reports.remove(&key);
+                self.reports.with(&key, || value.into_owned(), |_| ());
             }
             Record::Seen(list) => list.into_iter().for_each(|(key, counted)| self.seen.set(key, counted)),
             Record::End(_) => return false,

@@ -115,7 +115,7 @@ fn a_label_teaches_at_once_and_only_its_own_tenant_may_give_it() {
     learner.remember(id, &acme(), &lesson);
     assert_eq!(learner.label(at(0), id, &TenantId::new("other"), true, None), Err(Forgotten));
     assert_eq!(learner.label(at(0), MessageId(78), &acme(), true, None), Err(Forgotten));
-    assert_eq!(learner.complaint(at(0), id, &acme(), None), Ok(()));
+    assert_eq!(learner.label(at(0), id, &acme(), true, None), Ok(()));
     let after = learner.score(&acme(), OFFER).0;
     assert!(after.llr > before.llr + 0.3, "{} {}", before.llr, after.llr);
     assert_eq!(learner.label(at(0), MessageId(78), &acme(), false, Some(OFFER)), Ok(()), "found in the spool");
