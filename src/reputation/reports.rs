@@ -5,7 +5,7 @@
 //! - who complains or refuses, or is unknown, counts once in a month, and so does a site from which reports come back;
 //! - complaints are weighed against what the sender sent: few among many are normal;
 //! - all of it together stays within a bound that grows with the mail of the day, with the number of sites that refuse, and
-//!   slowly with the number of those who complain: a handful of recipients cannot block somebody who writes little by
+//!   slowly with the number of those who complain or refuse: a handful of recipients cannot block somebody who writes little by
 //!   reports alone, whatever they do.
 
 use super::table::Evict;
@@ -26,8 +26,8 @@ const RETURN_WEIGHT: f64 = 0.5;
 const RETURNS_MOST: f64 = 2.0;
 /// So many pieces of evidence count in full of a sender of little mail: less than what puts it under watch.
 const FEW: f64 = 3.0;
-/// Beyond, each complaint counts this part: it takes ten mailboxes, all of a feedback loop, to block somebody by complaints
-/// alone.
+/// Beyond, each complaint, or each refusal, counts this part: it takes ten mailboxes of feedback loops, or of one site that
+/// refuses, to block somebody by that alone.
 const BEYOND_FEW: f64 = 1.0 / 3.0;
 /// One more for each so many messages of the day.
 const MESSAGES_PER_PIECE: f64 = 40.0;
@@ -194,7 +194,7 @@ impl Reports {
             self.refusers.iter().filter(|said| said.minute.saturating_add(DAY) > at).map(|said| said.site).collect();
         sites.sort_unstable();
         sites.dedup();
-        let many = BEYOND_FEW * (complaints - FEW).max(0.0);
+        let many = BEYOND_FEW * (complaints.max(f64::from(all.refusals)) - FEW).max(0.0);
         let most = FEW + many + messages / MESSAGES_PER_PIECE + sites.len().saturating_sub(1) as f64;
         (complaints + returns + f64::from(all.refusals)).min(most)
     }
@@ -348,6 +348,8 @@ mod tests {
         assert!((sum(&returns, 10.0) - 2.0).abs() < 1e-3);
         let sites: Vec<_> = (0..6).map(|n| (Saying::Refusal, n, n)).collect();
         assert!((sum(&sites, 6.0) - 6.0).abs() < 1e-3, "six sites that refuse are six witnesses");
+        let at_one_site: Vec<_> = (0..12).map(|n| (Saying::Refusal, n, 1)).collect();
+        assert!((sum(&at_one_site, 12.0) - 6.3).abs() < 1e-3, "a run to one large site is stopped, too");
     }
 
     /// Day after day with the same cap: what is left of the days before stays below the line of the block, too.
