@@ -183,6 +183,7 @@ impl Rooms {
             spool: self.spool.clone(),
             queue: self.queue.clone(),
             ids: Arc::clone(&self.ids),
+            dkim: feedback::Dkim::default(),
             rate: Mutex::default(),
         }
     }

@@ -10,6 +10,7 @@ use super::scopes::{self, Known};
 use super::settings::*;
 use super::units;
 use super::values::{self, Env, optional};
+use crate::feedback::sources::Sources;
 use crate::reputation::tuning::Tuning;
 use crate::types::{Address, Domain};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -275,6 +276,11 @@ fn reports(s: Section<'_, '_>, hostname: &Domain, listening: bool) -> (Reports, 
         message_size_bytes: s.get("message_size_bytes", 10 << 20, |v| size(v, &(16 << 10..=1 << 30))),
         per_minute: count32(&s, "per_minute", 600, 0, 1_000_000),
         other_mail_to: s.get("other_mail_to", None, |v| optional(string(v)?, values::address)),
+        sources: Sources::new(
+            s.list("feedback_loops", Vec::new(), values::feedback_loop),
+            s.list("complaint_networks", Vec::new(), values::network),
+            s.list("complaint_dkim_domains", Vec::new(), values::domain),
+        ),
     };
     (reports, end(s))
 }

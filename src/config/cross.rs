@@ -3,7 +3,7 @@
 use super::check::Checked;
 use super::error::Wrong;
 use super::raw::Reader;
-use super::settings::RouteMatch;
+use super::settings::{ListenerKind, RouteMatch};
 use ipnet::IpNet;
 use std::collections::HashMap;
 
@@ -193,6 +193,14 @@ fn reports(reader: &Reader<'_>, checked: &Checked) {
     if s.reports.other_mail_to.as_ref().is_some_and(|to| to.key() == s.reports.address.key()) {
         let wrong = Wrong::new("is the report address itself: its mail would go round", "write a mailbox that somebody reads");
         reader.error(&place.at("other_mail_to"), wrong);
+    }
+    let listening = s.listeners.iter().any(|l| l.kind == ListenerKind::Reports);
+    if listening && s.reports.sources.is_empty() {
+        let wrong = Wrong::new(
+            "no source of complaints is named, so none counts",
+            "name the feedback loops you are registered with, such as [\"yahoo\", \"microsoft\"] (docs/feedback.md)",
+        );
+        reader.warning(&place.at("feedback_loops"), wrong);
     }
     if s.reports.message_size_bytes > s.limits.message_size_bytes {
         let wrong = Wrong::new("is more than [limits] message_size_bytes, so it changes nothing", "make it at most as large");

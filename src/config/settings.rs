@@ -375,6 +375,8 @@ pub struct Reports {
     pub per_minute: u32,
     /// Who gets mail to `address` that is no complaint; `None` = it is refused.
     pub other_mail_to: Option<crate::types::Address>,
+    /// Whose complaints count.
+    pub sources: crate::feedback::sources::Sources,
 }
 
 /// `[notify]`.

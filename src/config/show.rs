@@ -256,6 +256,9 @@ fn surroundings(out: &mut Out, s: &Settings) {
     out.raw("message_size_bytes", r.message_size_bytes);
     out.raw("per_minute", r.per_minute);
     out.text("other_mail_to", r.other_mail_to.as_ref().map_or("", |a| a.as_str()));
+    out.list("feedback_loops", &r.sources.loops);
+    out.list("complaint_networks", &r.sources.networks);
+    out.list("complaint_dkim_domains", &r.sources.dkim_domains);
     out.section("[notify]");
     out.text("from", &s.notify.from);
     out.list("operators", &s.notify.operators);

@@ -174,6 +174,10 @@ fn what_is_shown_reads_back_to_the_same() {
         delay_notice = "0s"
         [dns]
         servers = ["::1", "127.0.0.1:5353"]
+        [reports]
+        feedback_loops = ["yahoo", "microsoft"]
+        complaint_networks = ["192.0.2.0/24"]
+        complaint_dkim_domains = ["isp.example"]
         [policy.default]
         spam_rate = 1
         when_exceeded = "block_until_tomorrow"
@@ -278,6 +282,7 @@ fn settings_that_hardly_were_meant_are_warned_about() {
         ("[[client]]\nnetworks = [\"0.0.0.0/0\"]", 2, "client[1].networks"),
         ("[public]\nbind = \"0.0.0.0:80\"", 1, "public.url"),
         ("[delivery]\nexpire = \"1h\"", 1, "delivery.delay_notice"),
+        ("[[listener]]\nbind = \"127.0.0.1:25\"\nkind = \"reports\"", 1, "reports.feedback_loops"),
         ("[limits]\nsessions = 10", 1, "limits.sessions_per_address"),
         ("[limits]\nmessage_size_bytes = 10000", 2, "limits.message_size_bytes"),
         // Either key alone meets the other's default.
@@ -319,6 +324,13 @@ fn settings_that_hardly_were_meant_are_warned_about() {
     }
     let own = read("[[pool]]\nname = \"high_risk\"\naddresses = [\"192.0.2.1\"]\n[server]\nhostname = \"relay.example.com\"").1;
     assert_eq!(own, [], "nothing to say");
+    let reports = "[[listener]]\nbind = \"127.0.0.1:25\"\nkind = \"reports\"\n[reports]\n";
+    for named in
+        ["feedback_loops = [\"yahoo\"]", "complaint_networks = [\"192.0.2.1\"]", "complaint_dkim_domains = [\"isp.example\"]"]
+    {
+        let warnings = read(&format!("{reports}{named}")).1;
+        assert!(warnings.iter().all(|w| w.key != "reports.feedback_loops"), "{warnings:?}");
+    }
 }
 
 #[test]

@@ -19,6 +19,19 @@ pub(super) fn domain(text: &str) -> Result<Domain, Wrong> {
         .ok_or_else(|| Wrong::new(format!("\"{text}\" is no domain name"), "write a name such as \"mail.example.com\""))
 }
 
+/// A name out of the table of known feedback loops.
+pub(super) fn feedback_loop(text: &str) -> Result<String, Wrong> {
+    let known = crate::feedback::sources::known();
+    if known.contains_key(text) {
+        return Ok(text.to_owned());
+    }
+    let names: Vec<String> = known.keys().map(|name| format!("\"{name}\"")).collect();
+    Err(Wrong::new(
+        format!("\"{text}\" is no feedback loop that config/feedback_loops.toml knows"),
+        format!("write one of {}, or name its network or DKIM domain", names.join(", ")),
+    ))
+}
+
 /// A mail address.
 pub(super) fn address(text: &str) -> Result<Address, Wrong> {
     Address::parse(text)

@@ -3,7 +3,7 @@
 use super::testing::loopback;
 use hickory_resolver::net::runtime::{Time, TokioRuntimeProvider};
 use hickory_resolver::proto::op::{Header, HeaderCounts, Metadata, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, NS, SOA};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, NS, SOA, TXT};
 use hickory_resolver::proto::rr::{LowerName, Name, RData, Record, RecordType};
 use hickory_server::Server;
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
@@ -99,6 +99,7 @@ pub async fn serve(records: &str) -> Dns {
         let name = |text: &str| Name::from_ascii(text).expect("name");
         let data = match words[1..] {
             ["MX", preference, host] => RData::MX(MX::new(preference.parse().expect("number"), name(host))),
+            ["TXT", text] => RData::TXT(TXT::new(vec![text.to_owned()])),
             ["CNAME", host] => RData::CNAME(CNAME(name(host))),
             ["A" | "AAAA", ip] => match ip.parse().expect("address") {
                 IpAddr::V4(v4) => RData::A(A(v4)),

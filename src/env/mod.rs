@@ -6,10 +6,12 @@ pub mod disk;
 pub mod fake_disk;
 
 pub mod deliver;
+mod replace;
 
 pub use clock::{Clock, SystemClock};
 pub use deliver::Deliver;
 pub use disk::{Disk, DiskFile, SystemDisk};
+pub use replace::replace;
 
 /// 64 random bits from the operating system.
 ///

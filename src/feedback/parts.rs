@@ -42,6 +42,12 @@ impl<'a> Entity<'a> {
         })
     }
 
+    /// Whether a parameter of the type has this value.
+    pub(super) fn attribute_is(&self, name: &str, value: &str) -> bool {
+        let kind = self.header.as_ref().and_then(MimeHeaders::content_type);
+        kind.and_then(|kind| kind.attribute(name)).is_some_and(|found| found.eq_ignore_ascii_case(value))
+    }
+
     /// The fields of its header.
     pub(super) const fn header(&self) -> Option<&Message<'a>> {
         self.header.as_ref()

@@ -133,8 +133,8 @@ impl Intake {
         if score.mime_depth > settings.limits.mime_depth {
             return Err(Reply::new(554, (5, 6, 0), "MIME structure nested too deeply"));
         }
-        let fingerprint =
-            stable_hash(&[header.message_id.as_deref().unwrap_or_default().as_bytes(), &score.body_hash.to_le_bytes()]);
+        let message_id = header.message_id.as_deref().unwrap_or_default();
+        let fingerprint = self.feedback_key.fingerprint(&[message_id.as_bytes(), &score.body_hash.to_le_bytes()]);
         let id = self.ids.next(self.clock.now());
         self.learner.remember(id, &identity.tenant, &lesson);
         Ok(Facts { id, identity, header, score, lesson, listed: 0.0, fingerprint })

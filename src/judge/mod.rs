@@ -23,6 +23,7 @@ use crate::policy::scope::choose;
 use crate::policy::{ceilings, reasons};
 use crate::reputation::group::{self, Group};
 use crate::reputation::hash_text;
+use crate::reputation::reports::Reports;
 use crate::reputation::scores::Scores;
 use crate::reputation::seen::Seen;
 use crate::reputation::sender::Sender;
@@ -40,6 +41,7 @@ use std::time::Duration;
 use trail::Trail;
 
 pub use aside::Trials;
+pub use outcomes::{Addressee, Heard, HeardAs, mailbox_hash};
 pub use views::PolicyView;
 
 /// Senders tracked at most.
@@ -52,6 +54,8 @@ const TRAILS: usize = 4096;
 const ASIDES: usize = 65_536;
 /// New tenants of which scores are kept at most.
 const NEW_TENANTS: usize = 10_000;
+/// Senders of whose mail reports are remembered at most.
+const REPORTED: usize = 16_384;
 /// Alerts waiting to be fetched at most.
 const ALERTS: usize = 1000;
 
@@ -264,6 +268,7 @@ pub struct Judge {
     trails: Table<SenderKey, Trail>,
     asides: Table<SenderKey, Aside>,
     scores: Table<u64, Scores>,
+    reports: Table<u64, Reports>,
     seen: Seen,
     alerts: Mutex<Vec<Alert>>,
 }
@@ -280,6 +285,7 @@ impl Judge {
             trails: Table::new(TRAILS),
             asides: Table::new(ASIDES),
             scores: Table::new(NEW_TENANTS),
+            reports: Table::new(REPORTED),
             seen: Seen::default(),
             alerts: Mutex::default(),
         }
@@ -443,6 +449,7 @@ impl Judge {
             let due = !again || (sender.forgiven < now && sender.last <= now);
             if due {
                 sender.forgive(now, all);
+                self.reports.get(&hash_text(key.as_str()), Reports::forgive);
                 let mistake = block.verdict == Some(ReleaseVerdict::Mistake);
                 if mistake && block.sender.as_ref() == Some(key) {
                     sender.learn_wanted(block.evidence.iter().map(|e| e.llr.into()));

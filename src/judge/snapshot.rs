@@ -7,6 +7,7 @@ use super::Judge;
 use super::trail::Trail;
 use crate::reputation::group::Group;
 use crate::reputation::known::Known;
+use crate::reputation::reports::Reports;
 use crate::reputation::scores::Scores;
 use crate::reputation::seen::Counted;
 use crate::reputation::sender::Sender;
@@ -31,8 +32,10 @@ enum Record<'a> {
     Seen(Vec<(u64, Counted)>),
     /// The last record: how many came before it.
     End(u64),
-    /// Scores of a new tenant. Behind the end, since the place of a kind is its number on disk.
+    /// Scores of a new tenant. It and what follows stand behind the end, since the place of a kind is its number on disk.
     Scores(u64, Cow<'a, Scores>),
+    /// What was reported of a sender's mail, by the hash of its key.
+    Reports(u64, Cow<'a, Reports>),
 }
 
 struct Writer<'a> {
@@ -80,6 +83,7 @@ impl Judge {
         self.groups.copies(|key, group| writer.put(&Record::Group(key, Cow::Owned(group))));
         self.trails.copies(|key, trail| writer.put(&Record::Trail(key, Cow::Owned(trail))));
         self.scores.copies(|key, scores| writer.put(&Record::Scores(key, Cow::Owned(scores))));
+        self.reports.copies(|key, reports| writer.put(&Record::Reports(key, Cow::Owned(reports))));
         let mut seen = Vec::new();
         self.seen.each(|key, fully| seen.push((key, if fully { Counted::Fully } else { Counted::Evidence })));
         seen.chunks(SEEN).for_each(|chunk| writer.put(&Record::Seen(chunk.to_vec())));
@@ -94,6 +98,7 @@ impl Judge {
         self.groups.watch();
         self.trails.watch();
         self.scores.watch();
+        self.reports.watch();
         self.seen.watch();
     }
 
@@ -115,6 +120,7 @@ impl Judge {
         self.groups.changes(|key, group| writer.put(&Record::Group(key, Cow::Owned(group))));
         self.trails.changes(|key, trail| writer.put(&Record::Trail(key, Cow::Owned(trail))));
         self.scores.changes(|key, scores| writer.put(&Record::Scores(key, Cow::Owned(scores))));
+        self.reports.changes(|key, reports| writer.put(&Record::Reports(key, Cow::Owned(reports))));
         writer.failed.map_or(Ok(writer.records), Err)
     }
 
@@ -146,6 +152,7 @@ impl Judge {
         self.groups.clear();
         self.trails.clear();
         self.scores.clear();
+        self.reports.clear();
         self.seen.clear();
     }
 
@@ -190,6 +197,10 @@ impl Judge {
             Record::Scores(key, value) => {
                 self.scores.remove(&key);
                 self.scores.with(&key, || value.into_owned(), |_| ());
+            }
+            Record::Reports(key, value) => {
+                self.reports.remove(&key);
+                self.reports.with(&key, || value.into_owned(), |_| ());
             }
             Record::Seen(list) => list.into_iter().for_each(|(key, counted)| self.seen.set(key, counted)),
             Record::End(_) => return false,

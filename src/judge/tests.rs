@@ -9,6 +9,7 @@ mod circumstances;
 mod cold;
 mod detector;
 mod policies;
+mod reports;
 mod templates;
 
 const T0: i64 = 1_795_356_000;
@@ -487,9 +488,10 @@ fn outcomes_count_once_and_unknown_users_block() {
     assert_eq!(outcome(2, OutcomeClass::Transport), None);
     assert_eq!(outcome(2, OutcomeClass::Delivered), None);
     assert!(view().evidence_nats < 2.48);
-    assert_eq!(outcome(3, OutcomeClass::SpamRefusal), None);
-    assert_eq!(judge.complaint(at(3), &alice(), id), None);
-    assert_eq!(judge.complaint(at(3), &alice(), id), None);
+    // Of other messages: of one message the strongest counts.
+    let other = |n| MessageId::from_parts(at(1), n);
+    assert_eq!(judge.outcome(at(2), &alice(), other(1), OutcomeClass::SpamRefusal, 3), None);
+    assert_eq!(judge.complaint(at(3), &alice(), other(2), 3).block, None);
     let opened = (10..20).find_map(|n| outcome(n, OutcomeClass::UnknownUser)).expect("stopped");
     assert!(opened.evidence.iter().any(|e| e.symbols.iter().any(|s| &*s.name == "unknown_user")));
 }

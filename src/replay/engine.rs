@@ -2,7 +2,7 @@
 
 use crate::blocks::rules;
 use crate::config::Settings;
-use crate::judge::{Judge, MessageFacts, NewBlock, Reservation, Reserve, Trial};
+use crate::judge::{Addressee, Judge, MessageFacts, NewBlock, Reservation, Reserve, Trial};
 use crate::reputation::mix;
 use crate::types::{Action, Block, BlockRef, BlockState, Identity, MessageId, OutcomeClass, Reason, ReleaseVerdict, Reply, Time};
 use std::sync::Arc;
@@ -134,20 +134,26 @@ impl Engine {
     }
 
     /// An outcome of a message of this sender; the block it opened.
-    pub fn outcome(&mut self, identity: &Identity, id: MessageId, class: OutcomeClass, recipient: u64) -> Option<Arc<Block>> {
-        let new = self.judge.outcome(self.now, identity, id, class, recipient)?;
+    pub fn outcome(
+        &mut self,
+        identity: &Identity,
+        id: MessageId,
+        class: OutcomeClass,
+        to: impl Into<Addressee>,
+    ) -> Option<Arc<Block>> {
+        let new = self.judge.outcome(self.now, identity, id, class, to)?;
         Some(self.open(new))
     }
 
     /// A delivery report that came back after the next hop had taken the message; the block it opened.
-    pub fn returned(&mut self, identity: &Identity, id: MessageId, class: OutcomeClass, recipient: u64) -> Option<Arc<Block>> {
-        let new = self.judge.returned(self.now, identity, id, class, recipient)?;
+    pub fn returned(&mut self, identity: &Identity, id: MessageId, class: OutcomeClass, to: Addressee) -> Option<Arc<Block>> {
+        let new = self.judge.returned(self.now, identity, id, class, to).block?;
         Some(self.open(new))
     }
 
-    /// A complaint about a message of this sender; the block it opened.
-    pub fn complaint(&mut self, identity: &Identity, id: MessageId) -> Option<Arc<Block>> {
-        let new = self.judge.complaint(self.now, identity, id)?;
+    /// A complaint of this reporter about a message of this sender; the block it opened.
+    pub fn complaint(&mut self, identity: &Identity, id: MessageId, reporter: u64) -> Option<Arc<Block>> {
+        let new = self.judge.complaint(self.now, identity, id, reporter).block?;
         Some(self.open(new))
     }
 

@@ -166,6 +166,11 @@ impl Baseline {
         texts >= ORDINARY_TEXTS && flagged * 2.0 <= clean
     }
 
+    /// Messages that have not faded.
+    pub const fn messages(&self) -> f64 {
+        self.messages as f64
+    }
+
     /// Learns the content of one message.
     pub fn learn_content(&mut self, llr: f64) {
         self.messages += 1.0;

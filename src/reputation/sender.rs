@@ -4,6 +4,7 @@ use super::baseline::{ALONE, Baseline, Class, Classes, NEW_TENANT, Prior};
 use super::evidence::{self, Bounds, CAMPAIGN_FLAGGED, FLAG_NATS, SPARSE_FLAGGED, cusum};
 use super::habits::{Circumstances, Habits, Setting};
 use super::known::Known;
+use super::reports::Volume;
 use super::table::Evict;
 use super::tuning::Tuning;
 use super::window::Windows;
@@ -425,19 +426,26 @@ impl Sender {
                 > tuning.mailing_nats
     }
 
-    /// Adds the evidence of one outcome to the sums.
-    pub fn weigh_outcome(&mut self, now: Time, bounced: bool, ground: &Ground<'_>) -> f64 {
+    /// Adds the evidence of one outcome to the sums: what an unknown user says beyond the nats that other reports about the
+    /// same message have brought `already`. Gives the evidence by itself, and what was added.
+    pub fn weigh_outcome(&mut self, now: Time, bounced: bool, already: f64, ground: &Ground<'_>) -> (f64, f64) {
         if ground.bounds.block.is_none() {
-            return 0.0;
+            return (0.0, 0.0);
         }
         self.base.age(now, ground.tuning.decay_per_day);
         self.sums.fade(now, ground.tuning.half_life_hours);
         let evidence = evidence::outcome(&self.base, &ground.prior(self.class(ground.tuning)), bounced, ground.tuning);
-        self.sums.answers = cusum(self.sums.answers.into(), evidence) as f32;
+        let more = if evidence > 0.0 { (evidence - already).max(0.0) } else { evidence };
+        self.sums.answers = cusum(self.sums.answers.into(), more) as f32;
         if !ground.bounds.watches(self.sum()) {
             self.base.learn_outcome(bounced);
         }
-        evidence
+        (evidence, more)
+    }
+
+    /// What it sent to outside, for what is said of its mail.
+    pub fn volume(&self, now: Time) -> Volume {
+        Volume { lately: self.base.messages(), ..volume(&self.windows, now) }
     }
 
     /// Adds strong evidence of a fixed weight.
@@ -479,6 +487,13 @@ impl Sender {
         self.forgiven = self.forgiven.max(now);
         self.last_message = LastMessage::default();
     }
+}
+
+/// Messages to outside in the last day.
+pub fn volume(windows: &Windows, now: Time) -> Volume {
+    let day = windows.sum(now, DAY);
+    let messages = f64::from(day.messages.min(day.external));
+    Volume { day: messages, lately: messages }
 }
 
 impl Evict for Sender {
