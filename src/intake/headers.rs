@@ -5,6 +5,7 @@ use super::message::Arrival;
 use crate::feedback::Key;
 use crate::feedback::token::{FIELD, Purpose};
 use crate::identity;
+use crate::mail::header::{self, Field, Fields};
 use crate::types::{Envelope, MessageId, Time};
 use std::net::IpAddr;
 
@@ -24,7 +25,8 @@ pub struct Trace<'a> {
 /// The decoded Subject, for the log. Only the first 64 KiB of the message are looked at.
 pub(super) fn subject(message: &[u8]) -> Option<String> {
     let head = message.get(..64 << 10).unwrap_or(message);
-    mail_parser::MessageParser::default().parse_headers(head)?.subject().map(str::to_owned)
+    let field = Fields::of_message(head).find(|field| field.is("subject"))?;
+    mail_parser::MessageParser::default().parse_headers(head.get(field.place)?)?.subject().map(str::to_owned)
 }
 
 /// Builds the outgoing bytes.
@@ -41,9 +43,8 @@ pub(super) fn outgoing(arrival: &Arrival<'_>, key: &Key, id: MessageId, envelope
     }
     if arrival.trace.submission {
         // RFC 6409 section 8: a submission server may add Date and Message-ID; Bcc must not travel (RFC 5322 3.6.3, 3.6.6).
-        for name in [&b"bcc"[..], b"resent-bcc"] {
-            body = remove_field(&body, name).map_or(body, Into::into);
-        }
+        let hidden = |field: &Field<'_>| field.is("bcc") || field.is("resent-bcc");
+        body = header::without(&body, hidden).map_or(body, Into::into);
         if !arrival.facts.header.has_date {
             head.extend_from_slice(format!("Date: {}\r\n", now.rfc5322()).as_bytes());
         }
@@ -52,23 +53,11 @@ pub(super) fn outgoing(arrival: &Arrival<'_>, key: &Key, id: MessageId, envelope
         }
     }
     head.reserve_exact(body.len() + 2);
-    if starts_with_body(&body) {
+    if header::is_missing(&body) {
         head.extend_from_slice(b"\r\n");
     }
     head.extend_from_slice(&body);
     head
-}
-
-/// Whether the message has no header section, so that an empty line must follow the fields we add.
-fn starts_with_body(message: &[u8]) -> bool {
-    let line = message.split(|b| *b == b'\n').next().unwrap_or_default();
-    let name = line.split(|b| *b == b':').next().unwrap_or_default().trim_ascii_end();
-    // A line that begins with a space would become a part of our own field; one of mbox is taken for no body by anybody.
-    let is_field = line.contains(&b':') && !name.is_empty() && name.iter().all(u8::is_ascii_graphic)
-        || line.starts_with(b"From ")
-        || line.starts_with(b">From ");
-    // A message that begins with the empty line already has its separator.
-    !is_field && !message.starts_with(b"\r\n")
 }
 
 /// RFC 5321 section 4.4: Received with from, by, with, id, for and date. `for` only with a single recipient, so that no
@@ -86,35 +75,6 @@ pub(crate) fn received(hostname: &str, trace: &Trace<'_>, envelope: &Envelope, i
     }
     text.push_str(&format!(";\r\n\t{}\r\n", now.rfc5322()));
     text.into_bytes()
-}
-
-/// The message without header fields of that name (lower case); `None` if there are none.
-fn remove_field(message: &[u8], name: &[u8]) -> Option<Vec<u8>> {
-    let mut out: Option<Vec<u8>> = None;
-    let mut at = 0;
-    let mut dropping = false;
-    while let Some(rest) = message.get(at..).filter(|r| !r.is_empty()) {
-        let end = rest.iter().position(|b| *b == b'\n').map_or(rest.len(), |p| p + 1);
-        let line = rest.get(..end).unwrap_or(rest);
-        if line == b"\r\n" {
-            break;
-        }
-        let folded = line.first().is_some_and(|b| *b == b' ' || *b == b'\t');
-        if !folded {
-            let field = line.split(|b| *b == b':').next().unwrap_or_default();
-            dropping = field.trim_ascii_end().eq_ignore_ascii_case(name) && line.contains(&b':');
-        }
-        if dropping {
-            out.get_or_insert_with(|| message.get(..at).unwrap_or_default().to_vec());
-        } else if let Some(out) = &mut out {
-            out.extend_from_slice(line);
-        }
-        at += end;
-    }
-    if let Some(out) = &mut out {
-        out.extend_from_slice(message.get(at..).unwrap_or_default());
-    }
-    out
 }
 
 #[cfg(test)]
@@ -141,14 +101,6 @@ mod tests {
     }
 
     #[test]
-    fn bcc_goes_with_its_folded_lines_and_nothing_else() {
-        let message = b"To: a@b\r\nBCC: x@y,\r\n\tz@y\r\nSubject: Bcc: no\r\n\r\nBcc: stays\r\n";
-        let out = remove_field(message, b"bcc").unwrap();
-        assert_eq!(out, b"To: a@b\r\nSubject: Bcc: no\r\n\r\nBcc: stays\r\n");
-        assert_eq!(remove_field(&out, b"bcc"), None);
-    }
-
-    #[test]
     fn received_names_a_single_recipient_only() {
         let trace =
             Trace { helo: "mail.acme.example", address: "192.0.2.1".parse().unwrap(), protocol: "ESMTPSA", submission: false };
@@ -161,16 +113,5 @@ mod tests {
         );
         let two = received("relay.test", &trace, &envelope(&["a@b.example", "c@d.example"]), id, Time(0));
         assert!(!String::from_utf8(two).unwrap().contains("for <"));
-    }
-
-    #[test]
-    fn a_body_without_header_gets_its_empty_line() {
-        assert!(starts_with_body(b"hello world\r\n"));
-        assert!(starts_with_body(b" Subject: x\r\n\r\nhello"));
-        assert!(starts_with_body(b"Hello Bob: x\r\n\r\nhello"));
-        assert!(!starts_with_body(b"Subject: x\r\n\r\nhello"));
-        assert!(!starts_with_body(b"Subject : x\r\n\r\nhello"));
-        assert!(!starts_with_body(b"From bob@b.example Mon Jan  5 10:00:00 2026\r\nSubject: x\r\n\r\nhello"));
-        assert!(!starts_with_body(b"\r\nhello"));
     }
 }

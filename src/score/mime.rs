@@ -4,6 +4,7 @@
 //! nesting. A tree-building parser is not used here because messages nested in messages would make it recurse.
 
 use super::decode::{self, Encoding};
+use crate::mail::header;
 use memchr::memmem;
 
 /// Open multiparts and embedded messages that are followed; deeper ones are read as plain leaves.
@@ -57,51 +58,37 @@ pub(super) struct Tree<'a> {
     pub depth: usize,
 }
 
-/// A header section: fields one by one, folding still inside the value.
+/// A header section: names and values one by one, folding still inside the value.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fields<'a> {
-    rest: &'a [u8],
+    fields: header::Fields<'a>,
 }
 
 impl<'a> Fields<'a> {
-    /// Splits an entity into its header section and its body. Without a blank line everything is header.
+    /// Splits a part into its header section and its body. Without a blank line everything is header.
     pub(super) fn split(entity: &'a [u8]) -> (Self, &'a [u8]) {
-        let mut at = 0;
-        while let Some(rest) = entity.get(at..) {
-            if let Some(body) = rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n")) {
-                return (Self { rest: entity.get(..at).unwrap_or_default() }, body);
-            }
-            match memchr::memchr(b'\n', rest) {
-                Some(line) => at += line + 1,
-                None => break,
-            }
-        }
-        (Self { rest: entity }, &[])
+        let (section, body) = header::split_part(entity);
+        (Self { fields: header::Fields::of_part(section) }, body)
+    }
+
+    /// The same for the message itself: without a field at its top everything is body.
+    pub(super) fn split_message(message: &'a [u8]) -> (Self, &'a [u8]) {
+        let (section, body) = header::split_message(message);
+        (Self { fields: header::Fields::of_message(section) }, body)
+    }
+
+    /// Once read to the end: the fields above the first line that is none, and where that line stands. For some readers the
+    /// body begins there.
+    fn above_flaw(&self) -> Option<(Self, usize)> {
+        let flaw = self.fields.flaw()?;
+        Some((Self { fields: header::Fields::of_part(self.fields.before(flaw)) }, flaw))
     }
 }
 
 impl<'a> Iterator for Fields<'a> {
     type Item = (&'a [u8], &'a [u8]);
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.rest.is_empty() {
-            // RFC 5322 section 2.2.3: a line that begins with white space continues the field.
-            let mut end = 0;
-            loop {
-                let rest = self.rest.get(end..).unwrap_or_default();
-                end += memchr::memchr(b'\n', rest).map_or(rest.len(), |n| n + 1);
-                if !matches!(self.rest.get(end), Some(b' ' | b'\t')) {
-                    break;
-                }
-            }
-            let (field, rest) = self.rest.split_at_checked(end).unwrap_or((self.rest, &[]));
-            self.rest = rest;
-            if let Some(colon) = memchr::memchr(b':', field)
-                && let (Some(name), Some(value)) = (field.get(..colon), field.get(colon + 1..))
-            {
-                return Some((name.trim_ascii(), value.trim_ascii()));
-            }
-        }
-        None
+        self.fields.next().map(|field| (field.name, field.value.trim_ascii()))
     }
 }
 
@@ -270,14 +257,19 @@ pub(super) fn walk(raw: &[u8]) -> Tree<'_> {
         }
         // The header of a part ends before the next delimiter, also when its blank line is missing.
         let limit = if root { None } else { find(at, &stack) }.map_or(raw.len(), |d| d.start);
-        let (fields, body) = Fields::split(raw.get(at..limit).unwrap_or_default());
+        let entity = raw.get(at..limit).unwrap_or_default();
+        let (mut fields, body) = if root { Fields::split_message(entity) } else { Fields::split(entity) };
         let body_at = limit - body.len();
-        let head = Head::read(fields);
+        let head = Head::read(&mut fields);
         tree.is_report |= root && head.ctype.value == "multipart/report";
         tree.depth = tree.depth.max(stack.len() + embedded + 1);
         let may_nest = stack.len() + embedded < MAX_DEPTH;
         let around = stack.last().and_then(|o| o.alternative);
         root = false;
+        if let Some((above, flaw)) = fields.above_flaw() {
+            // What readers show for whom the header ends there.
+            tree.keep(Head::read(&mut { above }), around, entity.get(flaw..).unwrap_or_default());
+        }
         let mut search = body_at;
         if let Some(boundary) = head.ctype.boundary.clone().filter(|_| may_nest && head.ctype.value.starts_with("multipart/")) {
             let alternative = if head.ctype.value == "multipart/alternative" {
@@ -326,7 +318,7 @@ struct Head {
 }
 
 impl Head {
-    fn read(fields: Fields<'_>) -> Self {
+    fn read(fields: &mut Fields<'_>) -> Self {
         let mut head = Self::default();
         for (name, value) in fields {
             if name.len() < 12 || !name.get(..8).is_some_and(|n| n.eq_ignore_ascii_case(b"content-")) {
@@ -381,6 +373,23 @@ impl<'a> Tree<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_below_a_line_that_is_no_field_is_read_as_body_too() {
+        let texts = |raw: &str| {
+            let parts = walk(raw.as_bytes()).parts;
+            parts.iter().map(|p| (p.kind, String::from_utf8_lossy(p.body).into_owned())).collect::<Vec<_>>()
+        };
+        // Some readers end the header at that line, others at the empty one.
+        let html = "Content-Type: text/html\r\nbuy now\r\nContent-Type: text/plain\r\n\r\nhello";
+        let both = [(Kind::Html, "buy now\r\nContent-Type: text/plain\r\n\r\nhello".into()), (Kind::Html, "hello".into())];
+        assert_eq!(texts(html), both);
+        let part = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nbuy now\r\nno empty line\r\n--b--\r\n";
+        assert_eq!(texts(part)[0], (Kind::Plain, "buy now\r\nno empty line\r\n".into()));
+        // A message that does not begin with a field leaves with an empty line before it.
+        let none = "buy now\r\nContent-Transfer-Encoding: base64\r\n\r\nhello";
+        assert_eq!(texts(none), [(Kind::Plain, none.into())]);
+    }
 
     #[test]
     fn a_mixed_message_gives_its_leaves() {

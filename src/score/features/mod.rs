@@ -78,7 +78,7 @@ impl Extractor {
         self.text.clear();
         self.dense = [0.0; dense::COUNT];
         self.gathered.clear();
-        let (fields, body) = Fields::split(raw);
+        let (fields, body) = Fields::split_message(raw);
         self.body_hash = hash_body(body);
         let headers = Headers::read(fields);
         self.links.start(&headers.from_domain);

@@ -66,6 +66,11 @@ fn drop_source_route(text: &str) -> Option<&str> {
     route.split(',').all(|hop| hop.strip_prefix('@').is_some_and(is_domain)).then_some(rest)
 }
 
+/// A mailbox without brackets behind an obsolete source route or none, as header fields may have it (RFC 5322 section 4.4).
+pub fn routed_mailbox(text: &str) -> Option<Address> {
+    mailbox(drop_source_route(text)?)
+}
+
 /// A mailbox without brackets: local part, `@`, domain or address literal. Octets above 127 pass here (RFC 6531); whether
 /// they are allowed depends on the SMTPUTF8 parameter.
 pub fn mailbox(text: &str) -> Option<Address> {
