@@ -34,9 +34,8 @@ pub(super) fn read(message: &[u8], client: Option<&Client>, fields_max: usize) -
             break;
         }
         facts.flaw = facts.flaw.or_else(|| field.spaced.then_some(field.place.start));
-        let name = field.name;
         // The length decides cheaply for most fields that nothing here is meant.
-        match name.len() {
+        match field.name.len() {
             4 if field.is("date") => facts.has_date = true,
             4 if field.is("from") => read_authors(&mut facts, &field, true),
             // Readers show them beside From or instead of it.
@@ -45,7 +44,8 @@ pub(super) fn read(message: &[u8], client: Option<&Client>, fields_max: usize) -
             13 if field.is("resent-sender") => read_authors(&mut facts, &field, false),
             8 if field.is("received") => {
                 facts.received_count += 1;
-                if facts.received_count == 1 && fields.flaw().is_none() && client.is_some_and(|c| c.trust_received) {
+                let sound = fields.flaw().is_none() && !field.spaced;
+                if facts.received_count == 1 && sound && client.is_some_and(|c| c.trust_received) {
                     facts.received_login = received_login(&field.text(MAX_VALUE));
                 }
             }
@@ -58,22 +58,24 @@ pub(super) fn read(message: &[u8], client: Option<&Client>, fields_max: usize) -
             _ => {}
         }
         if let Some(client) = client {
-            read_trusted(&mut facts, client, name, &field, fields.flaw().is_none());
+            let sound = fields.flaw().is_none() && !field.spaced;
+            read_trusted(&mut facts, client, &field, sound);
         }
     }
     facts.flaw = [facts.flaw, fields.flaw(), fields.begins_as_mbox().then_some(0)].into_iter().flatten().min();
     facts
 }
 
-/// What a trusted client says of the user counts only where it is said once, and only above the first line that is no field: a
-/// server that ends the header there has not looked at what follows, and has passed it on as its user wrote it.
-fn read_trusted(facts: &mut HeaderFacts, client: &Client, name: &[u8], field: &Field<'_>, sound: bool) {
-    if is_one_of(name, &client.identity_headers) {
+/// What a trusted client says of the user counts only where it is said once, and only in a sound field: above the first line
+/// that is none, and with its colon right behind its name. A server that reads a header otherwise has not known such a field for
+/// one, and has passed it on as its user wrote it.
+fn read_trusted(facts: &mut HeaderFacts, client: &Client, field: &Field<'_>, sound: bool) {
+    if is_one_of(field.name, &client.identity_headers) {
         facts.identity_header_count += 1;
         let first = facts.identity_header_count == 1 && sound;
         facts.identity_header = first.then(|| field.text(MAX_VALUE)).filter(|t| !t.is_empty());
     }
-    if client.script_header.as_ref().is_some_and(|h| h.as_bytes().eq_ignore_ascii_case(name)) {
+    if client.script_header.as_ref().is_some_and(|h| h.as_bytes().eq_ignore_ascii_case(field.name)) {
         facts.script_count += 1;
         let first = facts.script_count == 1 && sound;
         facts.script = first.then(|| cut(field.text(MAX_VALUE), MAX_ID)).filter(|t| !t.is_empty());

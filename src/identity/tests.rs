@@ -164,7 +164,7 @@ fn of_two_identity_headers_none_is_believed_and_both_are_reported() {
 }
 
 #[test]
-fn what_names_the_sender_below_a_line_that_is_no_field_is_not_believed() {
+fn what_names_the_sender_where_a_server_may_not_have_seen_a_field_is_not_believed() {
     // A server that ends the header at that line has neither checked nor removed what its user wrote below it.
     let s = settings();
     for field in
@@ -174,6 +174,7 @@ fn what_names_the_sender_below_a_line_that_is_no_field_is_not_believed() {
             (format!("Subject: x\r\n{field}\r\n\r\n"), false),
             (format!("Subject: x\r\nno field\r\n{field}\r\n\r\n"), true),
             (format!("no field\r\n{field}\r\n\r\n"), true),
+            (format!("{}\r\n\r\n", field.replacen(':', " :", 1)), true),
         ] {
             let id = judge_mail(&s, "bob@acme.example", &mail).expect("identity");
             assert_eq!(id.strength == Strength::Claimed, claimed, "{mail}: {}", id.key);
@@ -335,6 +336,7 @@ fn an_account_shows_no_name_but_its_own_whatever_reads_the_header() {
         "From: \"x <ceo@bank.example>\"@acme.test\r\n\r\n".into(),
         "From: =?utf-8?q?ceo=40bank.example?=@acme.test\r\n\r\n".into(),
         "From: \x1b$B\"<ceo@bank.example>,\" <alice@acme.example>\r\n\r\n".into(),
+        "From: alice@acme.example (<ceo@bank.example>)\r\n\r\n".into(),
         "From: \"\u{b5}\\\" <ceo@bank.example>, \" <alice@acme.example>\r\n\r\n".into(),
     ] {
         let refused = send(&mail).expect_err(&mail);

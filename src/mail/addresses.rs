@@ -19,8 +19,8 @@ pub fn read(text: &str, max: usize) -> (Vec<Address>, bool) {
     }
     list.flush();
     let open = list.quoted || list.comment > 0 || list.angle.is_some();
-    // A reader that knows no backslash there, or takes it for the second octet of a character, sees the comment end before.
-    let hidden = list.comment_escapes && list.comment_names;
+    // Not every reader sees a comment end in the same place, or knows comments at all.
+    let hidden = list.comment_odd && list.comment_names;
     let bad = list.bad || open || hidden || list.found.is_empty();
     (list.found, bad)
 }
@@ -37,8 +37,9 @@ struct ListReader {
     quoted: bool,
     escaped: bool,
     comment: usize,
-    /// In a comment there was a backslash, and an `@`.
-    comment_escapes: bool,
+    /// A comment had a backslash, which is the second octet of a character to some readers, or angle brackets, or stood in some.
+    comment_odd: bool,
+    /// A comment had an `@`.
     comment_names: bool,
 }
 
@@ -55,7 +56,8 @@ impl ListReader {
             }
         } else if self.comment > 0 {
             match c {
-                '\\' => (self.escaped, self.comment_escapes) = (true, true),
+                '\\' => (self.escaped, self.comment_odd) = (true, true),
+                '<' | '>' => self.comment_odd = true,
                 '(' => self.comment += 1,
                 ')' => self.comment -= 1,
                 '@' => self.comment_names = true,
@@ -78,6 +80,7 @@ impl ListReader {
             '(' => {
                 // A comment parts words as white space does.
                 self.comment = 1;
+                self.comment_odd |= self.angle.is_some();
                 self.push(' ');
             }
             '"' => {
@@ -222,6 +225,9 @@ mod tests {
             "<a@x.example>(\\)) b@y.example",
             "\"\\\" <b@y.example>, \" <a@x.example>",
             "a@x.example (\\) , b@y.example x)",
+            "a@x.example (<b@y.example>)",
+            "<a@x.example(>,<b@y.example)>",
+            "<a@x.example(b@y.example)>",
             "=?utf-8?q?b=40y.example?=@x.example",
             "a+=?utf-8?b?YkB5LmV4YW1wbGU=?=@x.example",
             "\"a+ <b@y.example> \"@x.example",

@@ -245,8 +245,11 @@ fn attributes(rest: &str, known: &str) -> Result<Vec<Attribute>, Fixed> {
         }
         let value = match value.to_ascii_uppercase().as_str() {
             "[UNAVAILABLE]" | "[TEMPUNAVAIL]" => None,
-            _ => Some(params::xtext_decode(value).filter(|v| is_attribute_value(v)).ok_or(replies::BAD_ATTRIBUTE)?),
+            // Who logged in must be known to the letter; a host name may be in any character set.
+            _ if name == "LOGIN" => Some(params::xtext_decode(value)),
+            _ => Some(params::xtext_octets(value).map(|octets| String::from_utf8_lossy(&octets).into_owned())),
         };
+        let value = value.map(|v| v.filter(|v| is_attribute_value(v)).ok_or(replies::BAD_ATTRIBUTE)).transpose()?;
         out.push((name, value));
     }
     if out.is_empty() { Err(replies::WANT_ARGUMENT) } else { Ok(out) }
@@ -340,6 +343,11 @@ mod tests {
     fn attributes_are_decoded() {
         let got = parse(b"XCLIENT name=[unavailable] LOGIN=a+40b");
         assert_eq!(got, Ok(Command::Xclient(vec![("NAME".into(), None), ("LOGIN".into(), Some("a@b".into()))])));
+        let got = parse(b"XFORWARD HELO=M+DCLLER-PC");
+        assert_eq!(got, Ok(Command::Xforward(vec![("HELO".into(), Some("M\u{fffd}LLER-PC".into()))])));
+        for bad in ["XCLIENT LOGIN=M+DCLLER", "XCLIENT HELO=a+0Ab", "XCLIENT HELO=a+", "XCLIENT LOGIN=a+00"] {
+            assert_eq!(parse(bad.as_bytes()), Err(replies::BAD_ATTRIBUTE), "{bad}");
+        }
     }
 
     proptest! {

@@ -69,7 +69,7 @@ pub fn mail(text: &str) -> Result<MailParams, Fixed> {
             "BODY" => set(&mut params.body, body(value)?)?,
             "SMTPUTF8" => flag(&mut params.smtputf8, value.is_none())?,
             "RET" => set(&mut params.ret, value.and_then(ret))?,
-            "ENVID" => set(&mut params.envid, value.filter(|v| is_envid(v)).map(passed_on))?,
+            "ENVID" => set(&mut params.envid, value.map(|v| passed_on(v, "+3D")).filter(|v| is_envid(v)))?,
             // RFC 4954 section 5: who wrote the mail, for those who trust the peer in that. Nobody here does, whatever it says.
             "AUTH" => {}
             _ => return Err(replies::UNKNOWN_PARAMETER),
@@ -85,7 +85,7 @@ pub fn rcpt(text: &str) -> Result<RcptParams, Fixed> {
         let (keyword, value) = param?;
         match keyword.as_str() {
             "NOTIFY" => set(&mut params.notify, value.and_then(notify))?,
-            "ORCPT" => set(&mut params.orcpt, value.filter(|v| is_orcpt(v)).map(passed_on))?,
+            "ORCPT" => set(&mut params.orcpt, value.and_then(orcpt))?,
             _ => return Err(replies::UNKNOWN_PARAMETER),
         }
     }
@@ -120,10 +120,10 @@ fn is_envid(value: &str) -> bool {
     (1..=100).contains(&value.len()) && xtext_decode(value).is_some_and(|text| text.bytes().all(|b| (b' '..=b'~').contains(&b)))
 }
 
-/// A value in xtext as it goes on: unchanged, but for a bare `=`, which many leave as it is (`prvs=1234=alice@...`) and not every
-/// next hop takes.
-fn passed_on(value: &str) -> Box<str> {
-    if value.contains('=') { value.replace('=', "+3D").into() } else { value.into() }
+/// A value as it goes on: unchanged, but for a bare `=`, which many leave as it is (`prvs=1234=alice@...`) and not every next hop
+/// takes.
+fn passed_on(value: &str, equals: &str) -> Box<str> {
+    if value.contains('=') { value.replace('=', equals).into() } else { value.into() }
 }
 
 fn notify(value: &str) -> Option<Notify> {
@@ -145,20 +145,23 @@ fn notify(value: &str) -> Option<Notify> {
 
 /// Address type, `;`, xtext; at most 500 octets (RFC 3461 section 4.2). The type `utf-8` writes `\x{NNNN}` and may hold
 /// UTF-8 (RFC 6533 section 3); those octets are passed on as they are.
-fn is_orcpt(value: &str) -> bool {
-    let Some((kind, text)) = value.split_once(';') else { return false };
+fn orcpt(value: &str) -> Option<Box<str>> {
+    let (kind, text) = value.split_once(';')?;
     let atom = !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    let text_ok = if kind.eq_ignore_ascii_case("utf-8") {
-        text.chars().all(|c| !c.is_control() && c != ' ')
-    } else {
-        xtext_decode(text).is_some()
-    };
-    value.len() <= 500 && atom && !text.is_empty() && text_ok
+    let is_utf8 = kind.eq_ignore_ascii_case("utf-8");
+    let text_ok = if is_utf8 { text.chars().all(|c| !c.is_control() && c != ' ') } else { xtext_decode(text).is_some() };
+    let value = passed_on(value, if is_utf8 { "\\x{3D}" } else { "+3D" });
+    (value.len() <= 500 && atom && !text.is_empty() && text_ok).then_some(value)
 }
 
 /// Decodes xtext (RFC 3461 section 4): printable ASCII but `+`, and `+HH` in hexadecimal. Upper case is the rule, lower case what
 /// Exchange writes; a bare `=` is against the rule and common. `None` if it is not that, or the outcome is not UTF-8.
 pub fn xtext_decode(text: &str) -> Option<String> {
+    String::from_utf8(xtext_octets(text)?).ok()
+}
+
+/// The same of whatever character set.
+pub fn xtext_octets(text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(b) = bytes.next() {
@@ -168,7 +171,7 @@ pub fn xtext_decode(text: &str) -> Option<String> {
             _ => return None,
         }
     }
-    String::from_utf8(out).ok()
+    Some(out)
 }
 
 const fn hex(digit: u8) -> Option<u8> {
@@ -206,6 +209,7 @@ mod tests {
     #[test]
     fn refused_parameters() {
         let long_envid = format!("ENVID={}", "a".repeat(101));
+        let long_as_passed_on = format!("ENVID={}", "=".repeat(34));
         for (text, want) in [
             ("SIZE", replies::BAD_PARAMETER),
             ("SIZE=-1", replies::BAD_PARAMETER),
@@ -222,6 +226,7 @@ mod tests {
             ("BODY=", replies::BAD_PARAMETER),
             ("SMTPUTF8=", replies::BAD_PARAMETER),
             (&long_envid, replies::BAD_PARAMETER),
+            (&long_as_passed_on, replies::BAD_PARAMETER),
             ("=x", replies::BAD_PARAMETER),
             ("FOO=bar", replies::UNKNOWN_PARAMETER),
             ("MT-PRIORITY=3", replies::UNKNOWN_PARAMETER),
@@ -241,6 +246,7 @@ mod tests {
         for (given, orcpt) in [
             ("ORCPT=rfc822;bob+2btag@x.example", "rfc822;bob+2btag@x.example"),
             ("ORCPT=rfc822;prvs=1234=bob@x.example", "rfc822;prvs+3D1234+3Dbob@x.example"),
+            ("ORCPT=utf-8;a=b@x.example", "utf-8;a\\x{3D}b@x.example"),
         ] {
             assert_eq!(rcpt(given).expect("good").orcpt.as_deref(), Some(orcpt));
         }
