@@ -183,6 +183,17 @@ mod tests {
         received("relay.test", &trace, &envelope(to), MessageId(7), Time(0))
     }
 
+    /// The same by a parser that others use: who wrote the field, for whom, and when.
+    fn as_others_read_it(field: &[u8]) -> Option<(String, Option<String>, i64)> {
+        let parsed = mail_parser::MessageParser::default().parse_headers(field)?;
+        let received = parsed.received()?;
+        let by = match received.by()? {
+            mail_parser::Host::Name(name) => name.to_string(),
+            mail_parser::Host::IpAddr(address) => address.to_string(),
+        };
+        Some((by, received.for_().map(str::to_owned), received.date()?.to_timestamp()))
+    }
+
     const DATE: &str = "Thu, 01 Jan 1970 00:00:00 +0000";
 
     #[test]
@@ -226,6 +237,8 @@ mod tests {
             ];
             let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
             assert_eq!(parts(&field), Some((words, DATE.to_owned())), "{helo}");
+            let others = as_others_read_it(&field);
+            assert_eq!(others, Some(("relay.test".into(), Some("b@other.example".into()), 0)), "{helo}");
         }
     }
 
@@ -252,6 +265,7 @@ mod tests {
         ) {
             let field = written(&helo, &[&format!("{to}@other.example")]);
             let (words, date) = parts(&field).expect("one field");
+            prop_assert_eq!(as_others_read_it(&field).map(|(by, _, date)| (by, date)), Some(("relay.test".to_owned(), 0)));
             prop_assert_eq!(date, DATE);
             prop_assert_eq!(&words[2..9], ["([192.0.2.1])", "by", "relay.test", "with", "ESMTP", "id", "0000000000007"]);
             prop_assert!(words[0] == "from" && (words.len() == 9 || words[9] == "for" && words.len() == 11), "{:?}", words);

@@ -79,7 +79,7 @@ impl<'a> Fields<'a> {
 
     /// Once read to the end: the fields above the first line that is none, and where that line stands. For some readers the
     /// body begins there.
-    fn above_flaw(&self) -> Option<(Self, usize)> {
+    pub(super) fn above_flaw(&self) -> Option<(Self, usize)> {
         let flaw = self.fields.flaw()?;
         Some((Self { fields: header::Fields::of_part(self.fields.before(flaw)) }, flaw))
     }

@@ -127,12 +127,12 @@ impl<'a> Driver<'a> {
                     self.account_body();
                     match self.read(stream, &mut buffer, asked, &mut draining).await? {
                         Input::Octets(count) => {
-                            let in_body = self.server.awaits() == Awaits::Body;
-                            let lost = if in_body { None } else { self.standing.lost(&self.peer).await };
-                            if let Some(reply) = lost {
+                            let octets = buffer.get(..count).unwrap_or_default();
+                            let is_command = self.server.awaits() != Awaits::Body && octets.contains(&b'\n');
+                            if is_command && let Some(reply) = self.standing.lost(&self.peer).await {
                                 return self.farewell(stream, &reply).await;
                             }
-                            self.server.feed(buffer.get(..count).unwrap_or_default());
+                            self.server.feed(octets);
                         }
                         Input::HungUp => return Ok(End::Closed),
                         Input::Late => {

@@ -225,7 +225,7 @@ fn bdat(rest: &str) -> Result<Command, Fixed> {
 
 fn auth(rest: &str) -> Result<Command, Fixed> {
     let (mechanism, initial) = match rest.split_once(' ') {
-        Some((mechanism, initial)) => (mechanism, Some(Secret(initial.to_owned()))),
+        Some((mechanism, initial)) => (mechanism, Some(Secret(initial.trim_start_matches(' ').to_owned()))),
         None => (rest, None),
     };
     if mechanism.is_empty() {
