@@ -35,16 +35,19 @@ pub(super) fn outgoing(arrival: &Arrival<'_>, key: &Key, id: MessageId, envelope
     if arrival.settings.reports.active {
         head.extend_from_slice(format!("{FIELD}: {}\r\n", key.token(Purpose::Complaint, id)).as_bytes());
     }
-    let mut body = std::borrow::Cow::Borrowed(arrival.body.as_slice());
+    // Only the header section changes: of the rest one copy is made, the one that goes out.
+    let end = header::split_message(&arrival.body).0.len();
+    let (section, rest) = arrival.body.split_at_checked(end).unwrap_or((&arrival.body, &[]));
+    let mut section = std::borrow::Cow::Borrowed(section);
     if let Some(client) = arrival.peer.client.as_deref()
         && arrival.facts.header.identity_header_count > 0
     {
-        body = identity::strip_identity_headers(body.into_owned(), client).into();
+        section = identity::strip_identity_headers(section.into_owned(), client).into();
     }
     if arrival.trace.submission {
         // RFC 6409 section 8: a submission server may add Date and Message-ID; Bcc must not travel (RFC 5322 3.6.3, 3.6.6).
         let hidden = |field: &Field<'_>| field.is("bcc") || field.is("resent-bcc");
-        body = header::without(&body, hidden).map_or(body, Into::into);
+        section = header::without(&section, hidden).map_or(section, Into::into);
         if !arrival.facts.header.has_date {
             head.extend_from_slice(format!("Date: {}\r\n", now.rfc5322()).as_bytes());
         }
@@ -52,11 +55,13 @@ pub(super) fn outgoing(arrival: &Arrival<'_>, key: &Key, id: MessageId, envelope
             head.extend_from_slice(format!("Message-ID: <{id}@{}>\r\n", arrival.settings.server.hostname).as_bytes());
         }
     }
-    head.reserve_exact(body.len() + 2);
-    if header::is_missing(&body) {
+    head.reserve_exact(section.len() + rest.len() + 2);
+    // What is left of the section may begin with a line that is no field, as the message may.
+    if header::is_missing(&section) || header::is_missing(&arrival.body) {
         head.extend_from_slice(b"\r\n");
     }
-    head.extend_from_slice(&body);
+    head.extend_from_slice(&section);
+    head.extend_from_slice(rest);
     head
 }
 

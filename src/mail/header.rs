@@ -67,11 +67,6 @@ impl<'a> Fields<'a> {
         self.mbox
     }
 
-    /// The octets before a place in the header section.
-    pub fn before(&self, place: usize) -> &'a [u8] {
-        self.octets.get(..place).unwrap_or_default()
-    }
-
     /// The end of what was read: once there are no more fields, the place of the empty line, or the end of the octets.
     pub const fn end(&self) -> usize {
         self.at

@@ -46,7 +46,7 @@ pub(super) struct Headers {
 
 impl Headers {
     /// Reads the fields of the root entity; the first of each name counts.
-    pub(super) fn read(fields: &mut Fields<'_>) -> Self {
+    pub(super) fn read(fields: Fields<'_>) -> Self {
         let mut headers = Self::default();
         let (mut from, mut reply): (Option<&[u8]>, Option<&[u8]>) = (None, None);
         let (mut subject, mut to): (Option<&[u8]>, Option<&[u8]>) = (None, None);
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Headers {
-        Headers::read(&mut Fields::split(text.as_bytes()).0)
+        Headers::read(Fields::split(text.as_bytes()).0)
     }
 
     #[test]

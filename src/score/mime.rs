@@ -65,23 +65,10 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Splits a part into its header section and its body. Without a blank line everything is header.
+    /// Splits an entity into its header section and its body. Without a blank line everything is header.
     pub(super) fn split(entity: &'a [u8]) -> (Self, &'a [u8]) {
         let (section, body) = header::split_part(entity);
         (Self { fields: header::Fields::of_part(section) }, body)
-    }
-
-    /// The same for the message itself: without a field at its top everything is body.
-    pub(super) fn split_message(message: &'a [u8]) -> (Self, &'a [u8]) {
-        let (section, body) = header::split_message(message);
-        (Self { fields: header::Fields::of_message(section) }, body)
-    }
-
-    /// Once read to the end: the fields above the first line that is none, and where that line stands. For some readers the
-    /// body begins there.
-    pub(super) fn above_flaw(&self) -> Option<(Self, usize)> {
-        let flaw = self.fields.flaw()?;
-        Some((Self { fields: header::Fields::of_part(self.fields.before(flaw)) }, flaw))
     }
 }
 
@@ -257,19 +244,14 @@ pub(super) fn walk(raw: &[u8]) -> Tree<'_> {
         }
         // The header of a part ends before the next delimiter, also when its blank line is missing.
         let limit = if root { None } else { find(at, &stack) }.map_or(raw.len(), |d| d.start);
-        let entity = raw.get(at..limit).unwrap_or_default();
-        let (mut fields, body) = if root { Fields::split_message(entity) } else { Fields::split(entity) };
+        let (fields, body) = Fields::split(raw.get(at..limit).unwrap_or_default());
         let body_at = limit - body.len();
-        let head = Head::read(&mut fields);
+        let head = Head::read(fields);
         tree.is_report |= root && head.ctype.value == "multipart/report";
         tree.depth = tree.depth.max(stack.len() + embedded + 1);
         let may_nest = stack.len() + embedded < MAX_DEPTH;
         let around = stack.last().and_then(|o| o.alternative);
         root = false;
-        if let Some((above, flaw)) = fields.above_flaw() {
-            // What readers show for whom the header ends there.
-            tree.keep(Head::read(&mut { above }), around, entity.get(flaw..).unwrap_or_default());
-        }
         let mut search = body_at;
         if let Some(boundary) = head.ctype.boundary.clone().filter(|_| may_nest && head.ctype.value.starts_with("multipart/")) {
             let alternative = if head.ctype.value == "multipart/alternative" {
@@ -318,7 +300,7 @@ struct Head {
 }
 
 impl Head {
-    fn read(fields: &mut Fields<'_>) -> Self {
+    fn read(fields: Fields<'_>) -> Self {
         let mut head = Self::default();
         for (name, value) in fields {
             if name.len() < 12 || !name.get(..8).is_some_and(|n| n.eq_ignore_ascii_case(b"content-")) {
@@ -373,23 +355,6 @@ impl<'a> Tree<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_stands_below_a_line_that_is_no_field_is_read_as_body_too() {
-        let texts = |raw: &str| {
-            let parts = walk(raw.as_bytes()).parts;
-            parts.iter().map(|p| (p.kind, String::from_utf8_lossy(p.body).into_owned())).collect::<Vec<_>>()
-        };
-        // Some readers end the header at that line, others at the empty one.
-        let html = "Content-Type: text/html\r\nbuy now\r\nContent-Type: text/plain\r\n\r\nhello";
-        let both = [(Kind::Html, "buy now\r\nContent-Type: text/plain\r\n\r\nhello".into()), (Kind::Html, "hello".into())];
-        assert_eq!(texts(html), both);
-        let part = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nbuy now\r\nno empty line\r\n--b--\r\n";
-        assert_eq!(texts(part)[0], (Kind::Plain, "buy now\r\nno empty line\r\n".into()));
-        // A message that does not begin with a field leaves with an empty line before it.
-        let none = "buy now\r\nContent-Transfer-Encoding: base64\r\n\r\nhello";
-        assert_eq!(texts(none), [(Kind::Plain, none.into())]);
-    }
 
     #[test]
     fn a_mixed_message_gives_its_leaves() {

@@ -167,8 +167,6 @@ fn padding_hides_little() {
 fn the_body_hash_knows_the_body_only() {
     let hash = |m: &str| SCORER.score(m.as_bytes()).body_hash;
     assert_eq!(hash(BUSINESS), hash(&format!("Received: retry\r\n{BUSINESS}")));
-    // Without an empty line some readers show a text that others do not, and it differs all the same.
-    assert_ne!(hash("Subject: x\r\nBuy this\r\n"), hash("Subject: x\r\nBuy that\r\n"));
     assert_ne!(hash(BUSINESS), hash(&BUSINESS.replace("budget", "burger")));
 }
 

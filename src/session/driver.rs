@@ -269,7 +269,7 @@ impl<'a> Driver<'a> {
                 Some(transaction) => Answer::Reply(intake.rcpt(&self.peer, transaction, &recipient)),
                 None => Answer::Reply(Reply::new(503, (5, 5, 1), "MAIL first")),
             },
-            Question::Message { envelope, body } => Answer::Reply(self.message(envelope, body).await),
+            Question::Message { envelope, body } => Answer::Reply(self.message_of_who_still_may(envelope, body).await),
             Question::Xclient(attributes) => {
                 xclient(&mut self.peer, &attributes);
                 self.session_origin = self.peer.origin;
@@ -305,6 +305,16 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// The final dot, also of what was let in by something that was taken away while the message came.
+    async fn message_of_who_still_may(&mut self, envelope: Envelope, body: Vec<u8>) -> Reply {
+        let Some(reply) = self.standing.lost(&self.peer).await else { return self.message(envelope, body).await };
+        if let Some(transaction) = &self.transaction {
+            self.sessions.intake.refused_unread(transaction, &reply);
+        }
+        self.reset();
+        reply
+    }
+
     /// What Received says of this session.
     fn trace(&self, envelope: &Envelope) -> Trace<'_> {
         Trace {
@@ -319,11 +329,6 @@ impl<'a> Driver<'a> {
         let Some(transaction) = self.transaction.take() else { return Reply::new(503, (5, 5, 1), "MAIL first") };
         self.arriving = None;
         self.messages += 1;
-        if let Some(reply) = self.standing.lost(&self.peer).await {
-            self.sessions.intake.refused_unread(&transaction, &reply);
-            self.sessions.intake.abandon(transaction);
-            return reply;
-        }
         let trace = self.trace(&envelope);
         let reply = self.sessions.intake.message(&self.peer, &trace, transaction, envelope, body).await;
         self.peer.origin = self.session_origin;

@@ -78,10 +78,9 @@ impl Extractor {
         self.text.clear();
         self.dense = [0.0; dense::COUNT];
         self.gathered.clear();
-        let (mut fields, body) = Fields::split_message(raw);
-        let headers = Headers::read(&mut fields);
-        // Whatever some reader shows as body is part of it, also where the empty line before it is missing.
-        self.body_hash = hash_body(fields.above_flaw().map_or(body, |(_, flaw)| raw.get(flaw..).unwrap_or_default()));
+        let (fields, body) = Fields::split(raw);
+        self.body_hash = hash_body(body);
+        let headers = Headers::read(fields);
         self.links.start(&headers.from_domain);
         let tree = mime::walk(raw);
         (self.is_report, self.depth) = (tree.is_report, tree.depth);
