@@ -150,9 +150,11 @@ impl Intake {
         if score.mime_depth > settings.limits.mime_depth {
             return Err(Reply::new(554, (5, 6, 0), "MIME structure nested too deeply"));
         }
-        let fingerprint = fingerprint(&header, score.body_hash, body);
+        let fingerprint =
+            stable_hash(&[header.message_id.as_deref().unwrap_or_default().as_bytes(), &score.body_hash.to_le_bytes()]);
         let id = self.ids.next(self.clock.now());
         self.learner.remember(id, &identity.tenant, &lesson);
+        let fingerprint = with_odd_body(fingerprint, header.flaw, body);
         Ok(Facts { id, identity, header, score, lesson, listed: 0.0, fingerprint })
     }
 
@@ -344,13 +346,12 @@ impl Intake {
     }
 }
 
-/// What tells a message from another: its Message-ID and body. Below a line that is no field some readers see the body already,
-/// and where the empty line is missing it is all the body there is.
-fn fingerprint(header: &HeaderFacts, body_hash: u64, message: &[u8]) -> u64 {
-    let (id, hash) = (header.message_id.as_deref().unwrap_or_default().as_bytes(), body_hash.to_le_bytes());
-    match header.flaw.and_then(|flaw| message.get(flaw..)) {
-        Some(below) => stable_hash(&[id, &hash, below]),
-        None => stable_hash(&[id, &hash]),
+/// The fingerprint with what stands below a line that is no field: some readers see the body already there, and where the empty
+/// line is missing it is all the body there is.
+fn with_odd_body(fingerprint: u64, flaw: Option<usize>, message: &[u8]) -> u64 {
+    match flaw.and_then(|flaw| message.get(flaw..)) {
+        Some(below) => stable_hash(&[&fingerprint.to_le_bytes(), below]),
+        None => fingerprint,
     }
 }
 
@@ -455,12 +456,12 @@ mod tests {
     fn messages_without_an_empty_line_differ_by_what_they_say() {
         let of = |message: &str| {
             let header = identity::read_headers(message.as_bytes(), None, usize::MAX);
-            fingerprint(&header, 0, message.as_bytes())
+            with_odd_body(7, header.flaw, message.as_bytes())
         };
         // Nothing of it is body to a parser, but readers show it.
         assert_ne!(of("Subject: x\r\nBuy this\r\n"), of("Subject: x\r\nBuy that\r\n"));
         assert_ne!(of("Buy this\r\n"), of("Buy that\r\n"));
         assert_eq!(of("Received: again\r\nSubject: x\r\nBuy this\r\n"), of("Received: once\r\nSubject: x\r\nBuy this\r\n"));
-        assert_eq!(of("Received: again\r\nSubject: x\r\n\r\nx"), of("Subject: x\r\n\r\nx"));
+        assert_eq!(of("Subject: x\r\n\r\nx"), 7, "the others are told apart by their bodies");
     }
 }
