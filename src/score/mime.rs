@@ -4,7 +4,6 @@
 //! nesting. A tree-building parser is not used here because messages nested in messages would make it recurse.
 
 use super::decode::{self, Encoding};
-use crate::mail::header;
 use memchr::memmem;
 
 /// Open multiparts and embedded messages that are followed; deeper ones are read as plain leaves.
@@ -61,14 +60,14 @@ pub(super) struct Tree<'a> {
 /// A header section: names and values one by one, folding still inside the value.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fields<'a> {
-    fields: header::Fields<'a>,
+    fields: crate::mail::header::Fields<'a>,
 }
 
 impl<'a> Fields<'a> {
     /// Splits an entity into its header section and its body. Without a blank line everything is header.
     pub(super) fn split(entity: &'a [u8]) -> (Self, &'a [u8]) {
-        let (section, body) = header::split_part(entity);
-        (Self { fields: header::Fields::of_part(section) }, body)
+        let (section, body) = crate::mail::header::split_part(entity);
+        (Self { fields: crate::mail::header::Fields::of_part(section) }, body)
     }
 }
 
