@@ -122,6 +122,11 @@ fn field_end(octets: &[u8], at: usize) -> usize {
     end
 }
 
+/// Whether a line that continues no other one is a field.
+pub fn is_field(line: &[u8]) -> bool {
+    split(line).is_some()
+}
+
 /// Name, value, and whether blanks stand before the colon; `None` if it is no field.
 fn split(line: &[u8]) -> Option<(&[u8], &[u8], bool)> {
     let colon = memchr::memchr(b':', line)?;

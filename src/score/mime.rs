@@ -67,7 +67,12 @@ impl<'a> Fields<'a> {
     /// Splits an entity into its header section and its body. Without a blank line everything is header.
     pub(super) fn split(entity: &'a [u8]) -> (Self, &'a [u8]) {
         let (section, body) = crate::mail::header::split_part(entity);
-        (Self { fields: crate::mail::header::Fields::of_part(section) }, body)
+        (Self::section(section), body)
+    }
+
+    /// The fields of a header section that was cut out already.
+    pub(super) const fn section(octets: &'a [u8]) -> Self {
+        Self { fields: crate::mail::header::Fields::of_part(octets) }
     }
 }
 
