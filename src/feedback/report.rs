@@ -9,8 +9,8 @@ use crate::types::{Enhanced, Reply};
 
 /// Recipients of one delivery report that are looked at.
 const RECIPIENTS: usize = 1000;
-/// Octets of a token field that are looked at.
-const TOKEN_OCTETS: usize = 256;
+/// Octets of a field of a returned message that are looked at.
+const FIELD_OCTETS: usize = 1000;
 /// Octets of one part of a report that are looked at.
 const PART_OCTETS: usize = 256 << 10;
 
@@ -111,7 +111,7 @@ fn token(part: &Entity<'_>) -> Option<String> {
         return None;
     }
     let contents = part.contents(PART_OCTETS);
-    let token = Entity::read(&contents).fields().find(|field| field.is(FIELD))?.text(TOKEN_OCTETS);
+    let token = Entity::read(&contents).fields().find(|field| field.is(FIELD))?.text(FIELD_OCTETS);
     Some(token).filter(|token| !token.is_empty())
 }
 
