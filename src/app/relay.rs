@@ -221,7 +221,48 @@ fn keep_places(new: &mut Settings, old: &Settings) {
         tracing::warn!(key, "changed in the file, but stays as it is until the next start");
     }
     new.server.data_dir.clone_from(&old.server.data_dir);
-    new.listeners.clone_from(&old.listeners);
+    new.listeners = kept_listeners(&new.listeners, &old.listeners);
     new.admin_bind = old.admin_bind;
     new.public.bind = old.public.bind;
+}
+
+/// The listeners as they are bound, in their places, each with the `proxy_protocol` that the file now has for it. One that the
+/// file no longer has keeps its own.
+fn kept_listeners(new: &[Listener], old: &[Listener]) -> Vec<Listener> {
+    let mut left: Vec<&Listener> = new.iter().collect();
+    let mut kept = old.to_vec();
+    for listener in &mut kept {
+        let same = left.iter().position(|l| (l.bind, l.kind) == (listener.bind, listener.kind));
+        if let Some(same) = same {
+            listener.proxy_protocol.clone_from(&left.remove(same).proxy_protocol);
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_stay_in_their_places_and_take_the_proxies_of_the_file() {
+        let listener = |bind: &str, kind, proxy: &str| Listener {
+            bind: bind.parse().expect("an address"),
+            kind,
+            proxy_protocol: proxy.split_whitespace().map(|n| n.parse().expect("a network")).collect(),
+        };
+        use ListenerKind::{Relay, Submission};
+        let old = [
+            listener("127.0.0.1:0", Relay, "10.0.0.0/8"),
+            listener("127.0.0.1:0", Relay, ""),
+            listener("[::]:587", Submission, "10.1.0.0/16"),
+        ];
+        let new = [
+            listener("[::]:25", Relay, "10.3.0.0/16"),
+            listener("127.0.0.1:0", Relay, ""),
+            listener("127.0.0.1:0", Relay, "10.2.0.0/16"),
+        ];
+        let wanted = [listener("127.0.0.1:0", Relay, ""), listener("127.0.0.1:0", Relay, "10.2.0.0/16"), old[2].clone()];
+        assert_eq!(kept_listeners(&new, &old), wanted);
+    }
 }

@@ -3,12 +3,14 @@
 
 use super::parts::Entity;
 use super::token::FIELD;
+use crate::mail::header::{Field, Fields};
 use crate::smtp::reply::{printable, shorten};
 use crate::types::{Enhanced, Reply};
-use mail_parser::HeaderValue;
 
 /// Recipients of one delivery report that are looked at.
 const RECIPIENTS: usize = 1000;
+/// Octets of a field of a returned message that are looked at.
+const FIELD_OCTETS: usize = 1000;
 /// Octets of one part of a report that are looked at.
 const PART_OCTETS: usize = 256 << 10;
 
@@ -133,10 +135,8 @@ fn returned_field(part: &Entity<'_>, name: &str) -> Option<String> {
         return None;
     }
     let contents = part.contents(PART_OCTETS);
-    match Entity::read(&contents).header()?.headers().iter().find(|header| header.name().eq_ignore_ascii_case(name))?.value() {
-        HeaderValue::Text(text) => Some(text.trim().to_owned()),
-        _ => None,
-    }
+    let value = Entity::read(&contents).fields().find(|field| field.is(name))?.text(FIELD_OCTETS);
+    Some(value).filter(|value| !value.is_empty())
 }
 
 /// An address, in angle brackets or not.
@@ -146,18 +146,19 @@ fn bare_address(text: &str) -> String {
 
 /// The fields of a block, names in lower case, values unfolded.
 fn fields(block: &[u8]) -> Vec<(String, String)> {
-    let mut fields: Vec<(String, String)> = Vec::new();
-    for line in String::from_utf8_lossy(block).lines() {
-        if line.starts_with([' ', '\t']) {
-            if let Some((_, value)) = fields.last_mut() {
-                value.push(' ');
-                value.push_str(line.trim());
-            }
-        } else if let Some((name, value)) = line.split_once(':') {
-            fields.push((name.trim().to_ascii_lowercase(), value.trim().to_owned()));
-        }
+    let field = |field: Field<'_>| {
+        let lines = String::from_utf8_lossy(field.value);
+        let value = lines.trim().lines().map(str::trim).collect::<Vec<_>>().join(" ");
+        (String::from_utf8_lossy(field.name).to_ascii_lowercase(), value)
+    };
+    let (mut all, mut rest) = (Vec::new(), block.trim_ascii_start());
+    while !rest.is_empty() {
+        let mut fields = Fields::of_part(rest);
+        all.extend(fields.by_ref().map(field));
+        // Some generators put empty lines between the fields.
+        rest = rest.get(fields.end()..).unwrap_or_default().trim_ascii_start();
     }
-    fields
+    all
 }
 
 /// The recipients that failed. The first block is about the message (RFC 3464 section 2.1), so it names none.

@@ -49,7 +49,7 @@ impl Intake {
     ) -> Reply {
         let settings = self.settings();
         let held = std::mem::take(&mut transaction.reservation);
-        let mut facts = match self.examine(&settings, peer, &envelope, &body) {
+        let mut facts = match self.examine(&settings, peer, trace, &envelope, &body) {
             Ok(facts) => facts,
             Err(reply) => {
                 self.judge.give_back(&transaction.identity, held);
@@ -110,7 +110,14 @@ impl Intake {
     }
 
     /// Reads header and content; refuses what no next hop should see.
-    fn examine(&self, settings: &Settings, peer: &Peer, envelope: &Envelope, body: &[u8]) -> Result<Facts, Reply> {
+    fn examine(
+        &self,
+        settings: &Settings,
+        peer: &Peer,
+        trace: &Trace<'_>,
+        envelope: &Envelope,
+        body: &[u8],
+    ) -> Result<Facts, Reply> {
         let header = identity::read_headers(body, peer.client.as_deref(), settings.limits.header_fields);
         if header.received_count > settings.limits.received_fields {
             // RFC 5321 section 6.3: loops are found by counting Received fields.
@@ -119,8 +126,18 @@ impl Intake {
         if header.field_count > settings.limits.header_fields {
             return Err(Reply::new(554, (5, 6, 0), "Too many header fields"));
         }
-        if header.identity_header_count > 1 {
-            tracing::warn!(client = %peer.address, count = header.identity_header_count, "several identity headers: the topmost counts");
+        // RFC 6409 section 4 lets a submission server refuse what is not well-formed. A mail server that relays may not be its
+        // author, and its mail shall not be lost.
+        if trace.submission
+            && let Some(flaw) = header.flaw
+        {
+            let before = body.get(..flaw).unwrap_or_default();
+            return Err(policy::reasons::no_header(memchr::memchr_iter(b'\n', before).count() + 1));
+        }
+        for (what, count) in [("identity", header.identity_header_count), ("script", header.script_count)] {
+            if count > 1 {
+                tracing::warn!(client = %peer.address, what, count, "several headers that name the sender: none is believed");
+            }
         }
         let identity = identity::at_data(settings, peer, &envelope.from, &header)?;
         let started = std::time::Instant::now();
@@ -137,6 +154,7 @@ impl Intake {
         let fingerprint = self.feedback_key.fingerprint(&[message_id.as_bytes(), &score.body_hash.to_le_bytes()]);
         let id = self.ids.next(self.clock.now());
         self.learner.remember(id, &identity.tenant, &lesson);
+        let fingerprint = with_odd_body(fingerprint, header.flaw, body);
         Ok(Facts { id, identity, header, score, lesson, listed: 0.0, fingerprint })
     }
 
@@ -328,6 +346,15 @@ impl Intake {
     }
 }
 
+/// The fingerprint with what stands below a line that is no field: some readers see the body already there, and where the empty
+/// line is missing it is all the body there is.
+fn with_odd_body(fingerprint: u64, flaw: Option<usize>, message: &[u8]) -> u64 {
+    match flaw.and_then(|flaw| message.get(flaw..)) {
+        Some(below) => stable_hash(&[&fingerprint.to_le_bytes(), below]),
+        None => fingerprint,
+    }
+}
+
 /// How a message, or a part of it, is taken.
 struct Part {
     action: Action,
@@ -418,5 +445,23 @@ impl Arrival<'_> {
             symbols,
             reply: reply.one_line(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_without_an_empty_line_differ_by_what_they_say() {
+        let of = |message: &str| {
+            let header = identity::read_headers(message.as_bytes(), None, usize::MAX);
+            with_odd_body(7, header.flaw, message.as_bytes())
+        };
+        // Nothing of it is body to a parser, but readers show it.
+        assert_ne!(of("Subject: x\r\nBuy this\r\n"), of("Subject: x\r\nBuy that\r\n"));
+        assert_ne!(of("Buy this\r\n"), of("Buy that\r\n"));
+        assert_eq!(of("Received: again\r\nSubject: x\r\nBuy this\r\n"), of("Received: once\r\nSubject: x\r\nBuy this\r\n"));
+        assert_eq!(of("Subject: x\r\n\r\nx"), 7, "the others are told apart by their bodies");
     }
 }

@@ -119,7 +119,7 @@ impl Intake {
     /// The block that refuses recipients of this sender, as far as MAIL tells who it is.
     fn gate_at_rcpt(&self, now: Time, peer: &Peer, identity: &Identity) -> Option<Arc<Block>> {
         let header_may_name = |c: &Arc<Client>| c.trust_received || !c.identity_headers.is_empty() || c.script_header.is_some();
-        if identity.strength == Strength::Claimed && peer.client.as_ref().is_some_and(header_may_name) {
+        if identity.strength >= Strength::Claimed && peer.client.as_ref().is_some_and(header_may_name) {
             self.judge.gate_before_header(now, identity)
         } else {
             self.judge.gate(now, identity)

@@ -316,9 +316,9 @@ impl Judge {
     }
 }
 
-/// Whether somebody stands behind it who cannot be invented.
+/// Whether somebody stands behind it who cannot be invented, whatever the envelope says.
 pub(super) const fn is_account(identity: &Identity) -> bool {
-    matches!(identity.strength, Strength::Authenticated | Strength::Asserted) && !identity.foreign
+    matches!(identity.strength, Strength::Authenticated | Strength::Asserted)
 }
 
 /// Evidence of merely claimed senders joins their client's; forwarded mail never does.

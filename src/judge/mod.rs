@@ -305,12 +305,14 @@ impl Judge {
         self.board.gate(now, identity)
     }
 
-    /// The gate at RCPT where a header may yet name the account behind a merely claimed sender. A block that meets only
+    /// The gate at RCPT where a header may yet name the account behind a merely claimed sender, or none. A block that meets only
     /// claimed senders then waits for the dot if an account of that address or login is known: else whoever gets an
     /// invented envelope blocked would have the account of that name refused before it could show who it is.
     pub fn gate_before_header(&self, now: Time, identity: &Identity) -> Option<Arc<Block>> {
         let block = self.board.gate(now, identity)?;
-        let waits = matches!(block.scope, SenderScope::Claimed(_)) && self.knows_account(identity);
+        // Behind a foreign envelope or none may be any account.
+        let open = identity.strength == Strength::None || self.knows_account(identity);
+        let waits = matches!(block.scope, SenderScope::Claimed(_)) && open;
         (!waits).then_some(block)
     }
 

@@ -12,8 +12,6 @@ const PERSON_MULTI: f32 = 0.03;
 const BULK_PEAK: f32 = 30.0;
 /// Messages that were not flagged, after which a newcomer is nobody whose mail always looks bad.
 const CLEAN: f32 = 10.0;
-/// Flagged messages that it takes at most to block.
-const JUDGED: f32 = 8.0;
 /// Different texts that were not flagged, after which this is so in a new tenant.
 const ORDINARY_TEXTS: u32 = 3;
 /// Of somebody who writes to new people only, another one says nothing, and a known one nothing against.
@@ -152,17 +150,16 @@ impl Baseline {
         clean >= CLEAN && self.flagged * 2.0 <= clean
     }
 
-    /// Messages that were flagged and that were not. As many flags as it takes to block may belong to what is being judged, and
-    /// are left out, where there were so many messages in the last hour.
-    pub fn own(&self, in_hour: u32) -> (f64, f64) {
-        let judged = (in_hour as f32).min(JUDGED);
-        ((self.flagged - judged).max(0.0).into(), (self.messages - self.flagged).max(0.0).into())
+    /// Messages that were flagged and that were not, without so many of the flagged ones, which are being judged.
+    pub fn own(&self, judged: f64) -> (f64, f64) {
+        let (flagged, clean) = (f64::from(self.flagged), f64::from(self.messages - self.flagged));
+        ((flagged - judged).max(0.0), clean.max(0.0))
     }
 
-    /// The same in a new tenant, by the little that is known there: several ordinary texts, as only people write them. Flags of
-    /// the last hour may belong to what is being judged.
-    pub fn began_clean(&self, texts: u32, in_hour: u32) -> bool {
-        let (flagged, clean) = self.own(in_hour);
+    /// Whether its mail is known not to look bad in a new tenant, by the little that is known there: several ordinary texts, as
+    /// only people write them.
+    pub fn began_clean(&self, texts: u32, judged: f64) -> bool {
+        let (flagged, clean) = self.own(judged);
         texts >= ORDINARY_TEXTS && flagged * 2.0 <= clean
     }
 

@@ -21,6 +21,8 @@ const KEEP_HALF_LIFE: Duration = Duration::from_secs(12 * 3600);
 const TELLING: f64 = 0.02;
 /// What others draw upon themselves says something of a sender of whom less than this share is flagged.
 const TOLD: f64 = 0.04;
+/// Least evidence, in nats, of a flagged message that is not among the usual ones of its sender.
+const JUDGED_NATS: f64 = 1.5;
 /// A score that at most this share of a new tenant's mail reaches is unlike it.
 const RARE: f64 = 0.02;
 /// Heat of a text, in nats, from which on mail of a newcomer with it is held: four other accounts were flagged with it.
@@ -284,7 +286,7 @@ impl Sender {
         let multi = message.known + message.new > 1;
         let prior = ground.prior(if class == Class::Newcomer && multi { Class::Person } else { class });
         let strangers = evidence::recipients(&self.base, &prior, message.known, message.new, tuning);
-        let content_of = |llr| self.content(llr, message, strangers, &prior, ground);
+        let content_of = |llr| self.content(llr, strangers, &prior, ground);
         let news = content_of(message.llr);
         // Content and listings stay within one bound, relative to the sender's own past: a list that errs, or a link that
         // everybody quotes, must not be able to block anybody whose mail is ordinary.
@@ -339,10 +341,14 @@ impl Sender {
         self.habits.weigh(self.messages, message.setting, tuning).at_most(most)
     }
 
-    fn content(&self, llr: f64, message: &Weighing, strangers: f64, prior: &Prior, ground: &Ground<'_>) -> f64 {
+    /// Flagged messages that may have brought the content up to where it stands: they are being judged, and are no past yet.
+    fn judged(&self) -> f64 {
+        (f64::from(self.sums.content) / JUDGED_NATS).ceil()
+    }
+
+    fn content(&self, llr: f64, strangers: f64, prior: &Prior, ground: &Ground<'_>) -> f64 {
         if let Some(usual) = ground.usual {
-            let own = self.base.own(message.in_hour.saturating_sub(1));
-            return evidence::by_rank(usual, own, llr, ground.tuning);
+            return evidence::by_rank(usual, self.base.own(self.judged()), llr, ground.tuning);
         }
         let content = evidence::content(&self.base, prior, llr, ground.bounds.content, CAMPAIGN_FLAGGED, ground.tuning);
         // Ordinary mail speaks for its sender less where it goes to strangers: half of a campaign may look ordinary.
@@ -353,7 +359,7 @@ impl Sender {
     /// time, several texts are. It bears out strangers all the same, as far as they are a surprise.
     fn within_most(&self, content: f64, class: Class, multi: bool, message: &Weighing, ground: &Ground<'_>) -> f64 {
         let tuning = ground.tuning;
-        let clean = self.base.is_clean() || (ground.learning && self.base.began_clean(message.texts.clean, message.in_hour));
+        let clean = self.base.is_clean() || (ground.learning && self.base.began_clean(message.texts.clean, self.judged()));
         let newcomer = class == Class::Newcomer && ground.classes.is_some() && !multi;
         let most = if !clean && (newcomer || ground.learning) {
             tuning.content_most.mul_add(f64::from(message.texts.flagged.saturating_sub(1)), tuning.newcomer_content)

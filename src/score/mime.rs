@@ -57,51 +57,29 @@ pub(super) struct Tree<'a> {
     pub depth: usize,
 }
 
-/// A header section: fields one by one, folding still inside the value.
+/// A header section: names and values one by one, folding still inside the value.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fields<'a> {
-    rest: &'a [u8],
+    fields: crate::mail::header::Fields<'a>,
 }
 
 impl<'a> Fields<'a> {
     /// Splits an entity into its header section and its body. Without a blank line everything is header.
     pub(super) fn split(entity: &'a [u8]) -> (Self, &'a [u8]) {
-        let mut at = 0;
-        while let Some(rest) = entity.get(at..) {
-            if let Some(body) = rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n")) {
-                return (Self { rest: entity.get(..at).unwrap_or_default() }, body);
-            }
-            match memchr::memchr(b'\n', rest) {
-                Some(line) => at += line + 1,
-                None => break,
-            }
-        }
-        (Self { rest: entity }, &[])
+        let (section, body) = crate::mail::header::split_part(entity);
+        (Self::section(section), body)
+    }
+
+    /// The fields of a header section that was cut out already.
+    pub(super) const fn section(octets: &'a [u8]) -> Self {
+        Self { fields: crate::mail::header::Fields::of_part(octets) }
     }
 }
 
 impl<'a> Iterator for Fields<'a> {
     type Item = (&'a [u8], &'a [u8]);
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.rest.is_empty() {
-            // RFC 5322 section 2.2.3: a line that begins with white space continues the field.
-            let mut end = 0;
-            loop {
-                let rest = self.rest.get(end..).unwrap_or_default();
-                end += memchr::memchr(b'\n', rest).map_or(rest.len(), |n| n + 1);
-                if !matches!(self.rest.get(end), Some(b' ' | b'\t')) {
-                    break;
-                }
-            }
-            let (field, rest) = self.rest.split_at_checked(end).unwrap_or((self.rest, &[]));
-            self.rest = rest;
-            if let Some(colon) = memchr::memchr(b':', field)
-                && let (Some(name), Some(value)) = (field.get(..colon), field.get(colon + 1..))
-            {
-                return Some((name.trim_ascii(), value.trim_ascii()));
-            }
-        }
-        None
+        self.fields.next().map(|field| (field.name, field.value.trim_ascii()))
     }
 }
 

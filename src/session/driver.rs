@@ -3,6 +3,7 @@
 use super::Sessions;
 use super::limits::{body_time, counted_as};
 use super::login::LoginResult;
+use super::standing::Standing;
 use crate::config::settings::ListenerKind;
 use crate::identity::Peer;
 use crate::intake::{Trace, Transaction};
@@ -42,6 +43,7 @@ pub(super) struct Driver<'a> {
     peer: Peer,
     transaction: Option<Transaction>,
     kind: ListenerKind,
+    standing: Standing<'a>,
     /// XCLIENT ADDR, which holds for the session; XFORWARD ADDR holds for the next transaction only.
     session_origin: Option<IpAddr>,
     /// Octets of body memory this session holds.
@@ -73,14 +75,15 @@ impl Drop for Driver<'_> {
 }
 
 impl<'a> Driver<'a> {
-    /// A session that begins at a listener of this kind.
-    pub(super) fn new(sessions: &'a Sessions, config: ServerConfig, peer: Peer, kind: ListenerKind) -> Self {
+    /// A session that begins.
+    pub(super) fn new(sessions: &'a Sessions, config: ServerConfig, peer: Peer, standing: Standing<'a>) -> Self {
         Self {
             sessions,
             server: Server::new(config),
             peer,
             transaction: None,
-            kind,
+            kind: standing.entrance.door.kind,
+            standing,
             session_origin: None,
             body_share: 0,
             arriving: None,
@@ -123,11 +126,21 @@ impl<'a> Driver<'a> {
                     }
                     self.account_body();
                     match self.read(stream, &mut buffer, asked, &mut draining).await? {
-                        Input::Octets(count) => self.server.feed(buffer.get(..count).unwrap_or_default()),
+                        Input::Octets(count) => {
+                            let octets = buffer.get(..count).unwrap_or_default();
+                            let is_command = self.server.awaits() != Awaits::Body && octets.contains(&b'\n');
+                            if is_command && let Some(reply) = self.standing.lost(&self.peer).await {
+                                return self.farewell(stream, &reply).await;
+                            }
+                            self.server.feed(octets);
+                        }
                         Input::HungUp => return Ok(End::Closed),
-                        Input::Late => return self.farewell(stream, (4, 4, 2), "Waited for too long, closing").await,
+                        Input::Late => {
+                            return self.farewell(stream, &Reply::new(421, (4, 4, 2), "Waited for too long, closing")).await;
+                        }
                         Input::Draining => {
-                            return self.farewell(stream, (4, 3, 2), "Service shutting down, try again later").await;
+                            let reply = Reply::new(421, (4, 3, 2), "Service shutting down, try again later");
+                            return self.farewell(stream, &reply).await;
                         }
                     }
                 }
@@ -185,15 +198,10 @@ impl<'a> Driver<'a> {
         (now + idle).min(since + body_time(octets))
     }
 
-    async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        stream: &mut S,
-        enhanced: (u8, u16, u16),
-        text: &str,
-    ) -> io::Result<End> {
+    /// Ends the session with a reply of 421, which tells the client that we close (RFC 5321 section 3.8).
+    async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S, reply: &Reply) -> io::Result<End> {
         self.reset();
-        // RFC 5321 section 3.8: 421 tells the client that we close.
-        self.server.end(&Reply::new(421, enhanced, text));
+        self.server.end(reply);
         self.flush(stream).await?;
         say_goodbye(stream).await;
         Ok(End::Closed)
@@ -261,7 +269,7 @@ impl<'a> Driver<'a> {
                 Some(transaction) => Answer::Reply(intake.rcpt(&self.peer, transaction, &recipient)),
                 None => Answer::Reply(Reply::new(503, (5, 5, 1), "MAIL first")),
             },
-            Question::Message { envelope, body } => Answer::Reply(self.message(envelope, body).await),
+            Question::Message { envelope, body } => Answer::Reply(self.message_of_who_still_may(envelope, body).await),
             Question::Xclient(attributes) => {
                 xclient(&mut self.peer, &attributes);
                 self.session_origin = self.peer.origin;
@@ -297,6 +305,16 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// The final dot, also of what was let in by something that was taken away while the message came.
+    async fn message_of_who_still_may(&mut self, envelope: Envelope, body: Vec<u8>) -> Reply {
+        let Some(reply) = self.standing.lost(&self.peer).await else { return self.message(envelope, body).await };
+        if let Some(transaction) = &self.transaction {
+            self.sessions.intake.refused_unread(transaction, &reply);
+        }
+        self.reset();
+        reply
+    }
+
     /// What Received says of this session.
     fn trace(&self, envelope: &Envelope) -> Trace<'_> {
         Trace {
@@ -320,11 +338,14 @@ impl<'a> Driver<'a> {
     async fn login(&mut self, user: &str, password: &str) -> Answer {
         let intake = &self.sessions.intake;
         let now = intake.clock.now();
+        // Before the password is checked: what changes meanwhile ends the session.
+        let account = intake.records.account(user).await.ok();
         let result = self.sessions.logins.check(&intake.records, self.peer.address, user, password, now).await;
         match result {
             LoginResult::Good(login) => {
                 events::login(self.peer.address, user, "accepted");
                 self.peer.login = Some(login);
+                self.standing.logged_in(account);
                 Answer::Accept
             }
             LoginResult::Bad => {

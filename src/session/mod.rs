@@ -4,15 +4,17 @@ mod connection;
 mod driver;
 mod limits;
 mod login;
+mod standing;
 mod tls;
 
 use crate::config::Settings;
-use crate::config::settings::{Listener, ListenerKind};
+use crate::config::settings::ListenerKind;
 use crate::feedback::Feedback;
 use crate::intake::Intake;
 use crate::types::Reply;
 use limits::{BodyMemory, SessionCounts};
 use login::LoginGuard;
+use standing::Door;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,12 +70,12 @@ impl Sessions {
 /// Binds all listeners and serves them. Gives their addresses as bound.
 pub async fn listen(sessions: &Arc<Sessions>, settings: &Settings) -> Result<Vec<(ListenerKind, SocketAddr)>, String> {
     let mut bound = Vec::new();
-    for listener in &settings.listeners {
+    for (place, listener) in settings.listeners.iter().enumerate() {
         let failed = |e: std::io::Error| format!("[[listener]] bind {}: {e}", listener.bind);
         let socket = bind(listener.bind).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         bound.push((listener.kind, address));
-        tokio::spawn(accept(Arc::clone(sessions), socket, listener.clone()));
+        tokio::spawn(accept(Arc::clone(sessions), socket, Door { place, kind: listener.kind }));
     }
     Ok(bound)
 }
@@ -88,8 +90,7 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Accepts until the relay drains.
-async fn accept(sessions: Arc<Sessions>, socket: TcpListener, listener: Listener) {
-    let listener = Arc::new(listener);
+async fn accept(sessions: Arc<Sessions>, socket: TcpListener, door: Door) {
     let mut draining = sessions.draining.subscribe();
     loop {
         let accepted = tokio::select! {
@@ -99,7 +100,7 @@ async fn accept(sessions: Arc<Sessions>, socket: TcpListener, listener: Listener
         match accepted {
             Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true);
-                tokio::spawn(connection::serve(Arc::clone(&sessions), Arc::clone(&listener), stream, peer));
+                tokio::spawn(connection::serve(Arc::clone(&sessions), door, stream, peer));
             }
             Err(error) => {
                 // Out of file descriptors or a peer gone already: not this socket's fault, and it clears by itself.

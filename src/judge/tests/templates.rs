@@ -53,6 +53,25 @@ fn one_text_from_accounts_of_many_clients_is_stopped_as_if_it_came_through_one()
 }
 
 #[test]
+fn a_foreign_envelope_does_not_take_an_account_out_of_its_campaign() {
+    // With SRS0=... or an address of elsewhere in MAIL, neither the text nor the client was counted.
+    for through_one_client in [false, true] {
+        let judge = judge_with(|s| {
+            if through_one_client {
+                s.detector = s.detector.without("templates").expect("a kind");
+            }
+        });
+        let people = established(&judge, 20);
+        let mut blocks = 0;
+        for (n, who) in (0..).zip(&people) {
+            let who = Identity { foreign: true, ..if through_one_client { who.clone() } else { through(who, n) } };
+            blocks += u32::from(send_text(&judge, &who, 10_000 + n, 7.0, TEXT).open.is_some());
+        }
+        assert!(blocks >= 10, "{blocks} blocks, through one client: {through_one_client}");
+    }
+}
+
+#[test]
 fn invented_senders_and_unflagged_mail_say_nothing_of_others_with_that_text() {
     let judge = judge_with(|_| ());
     let people = established(&judge, 5);
