@@ -33,16 +33,19 @@ pub(super) fn outgoing(arrival: &Arrival<'_>, key: &Key, id: MessageId, envelope
     if arrival.settings.reports.active {
         head.extend_from_slice(format!("{FIELD}: {}\r\n", key.token(Purpose::Complaint, id)).as_bytes());
     }
-    let mut body = std::borrow::Cow::Borrowed(arrival.body.as_slice());
+    // Only the header section changes: of the rest one copy is made, the one that goes out.
+    let end = memchr::memmem::find(&arrival.body, b"\r\n\r\n").map_or(arrival.body.len(), |at| at + 4);
+    let (section, rest) = arrival.body.split_at_checked(end).unwrap_or((&arrival.body, &[]));
+    let mut section = std::borrow::Cow::Borrowed(section);
     if let Some(client) = arrival.peer.client.as_deref()
         && arrival.facts.header.identity_header_count > 0
     {
-        body = identity::strip_identity_headers(body.into_owned(), client).into();
+        section = identity::strip_identity_headers(section.into_owned(), client).into();
     }
     if arrival.trace.submission {
         // RFC 6409 section 8: a submission server may add Date and Message-ID; Bcc must not travel (RFC 5322 3.6.3, 3.6.6).
         for name in [&b"bcc"[..], b"resent-bcc"] {
-            body = remove_field(&body, name).map_or(body, Into::into);
+            section = remove_field(&section, name).map_or(section, Into::into);
         }
         if !arrival.facts.header.has_date {
             head.extend_from_slice(format!("Date: {}\r\n", now.rfc5322()).as_bytes());
@@ -51,11 +54,12 @@ pub(super) fn outgoing(arrival: &Arrival<'_>, key: &Key, id: MessageId, envelope
             head.extend_from_slice(format!("Message-ID: <{id}@{}>\r\n", arrival.settings.server.hostname).as_bytes());
         }
     }
-    head.reserve_exact(body.len() + 2);
-    if starts_with_body(&body) {
+    head.reserve_exact(section.len() + rest.len() + 2);
+    if starts_with_body(&section) {
         head.extend_from_slice(b"\r\n");
     }
-    head.extend_from_slice(&body);
+    head.extend_from_slice(&section);
+    head.extend_from_slice(rest);
     head
 }
 
