@@ -353,6 +353,10 @@ impl<'a> Driver<'a> {
                 events::login(self.peer.address, user, "refused");
                 Answer::Reply(Reply::new(535, (5, 7, 8), "Authentication credentials invalid"))
             }
+            LoginResult::Busy => {
+                events::login(self.peer.address, user, "put off");
+                Answer::Reply(Reply::new(454, (4, 7, 0), "Too many attempts to log in, try again later"))
+            }
             LoginResult::Unknown => Answer::Reply(Reply::new(454, (4, 7, 0), "Temporary authentication failure")),
         }
     }

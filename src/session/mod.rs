@@ -6,7 +6,9 @@ mod limits;
 mod login;
 mod memory;
 mod pace;
+mod penalties;
 mod tls;
+mod turns;
 
 use crate::config::Settings;
 use crate::config::settings::{Listener, ListenerKind};
