@@ -160,6 +160,10 @@ impl<'a> Driver<'a> {
             *buffer = vec![0; wanted];
         }
         let deadline = self.deadline(in_body, asked);
+        if deadline <= Instant::now() {
+            // What lies ready all the same came too late.
+            return Ok(Input::Late);
+        }
         let may_drain = self.transaction.is_none() && !in_body;
         let read = tokio::select! {
             biased;
@@ -250,6 +254,11 @@ impl<'a> Driver<'a> {
     }
 
     async fn decide(&mut self, question: Question) {
+        if matches!(question, Question::Mail(_) | Question::Message { .. }) && self.sessions.vitals.ended().is_some() {
+            // What would be taken now might not go anywhere until the next start.
+            self.reset();
+            return self.server.answer(Answer::Reply(Reply::new(451, (4, 3, 0), "Local error, try again later")));
+        }
         if self.kind == ListenerKind::Reports {
             let answer = self.decide_report(question).await;
             return self.server.answer(answer);

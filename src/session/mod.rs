@@ -12,6 +12,7 @@ mod turns;
 
 use crate::config::Settings;
 use crate::config::settings::{Listener, ListenerKind};
+use crate::env::Vitals;
 use crate::feedback::Feedback;
 use crate::intake::Intake;
 use crate::types::Reply;
@@ -38,11 +39,12 @@ pub struct Sessions {
     bodies: BodyMemory,
     logins: LoginGuard,
     draining: watch::Sender<bool>,
+    vitals: Vitals,
 }
 
 impl Sessions {
     /// With the certificate of the settings loaded.
-    pub fn new(intake: Arc<Intake>, feedback: Arc<Feedback>) -> Result<Arc<Self>, String> {
+    pub fn new(intake: Arc<Intake>, feedback: Arc<Feedback>, vitals: Vitals) -> Result<Arc<Self>, String> {
         let tls = tls::load(&intake.settings())?;
         Ok(Arc::new(Self {
             intake,
@@ -52,6 +54,7 @@ impl Sessions {
             bodies: BodyMemory::default(),
             logins: LoginGuard::default(),
             draining: watch::Sender::new(false),
+            vitals,
         }))
     }
 
@@ -78,7 +81,7 @@ pub async fn listen(sessions: &Arc<Sessions>, settings: &Settings) -> Result<Vec
         let socket = bind(listener.bind).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         bound.push((listener.kind, address));
-        tokio::spawn(accept(Arc::clone(sessions), socket, listener.clone()));
+        sessions.vitals.spawn("listener", accept(Arc::clone(sessions), socket, listener.clone()));
     }
     Ok(bound)
 }

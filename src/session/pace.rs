@@ -9,6 +9,8 @@ const OCTETS: u64 = 30_000;
 const STEP: Duration = Duration::from_secs(30);
 /// Steps of the window: five minutes, which is also the time of grace at the beginning.
 const STEPS: usize = 10;
+/// The first step at whose end the window is whole.
+const FIRST_WHOLE: u64 = STEPS as u64 - 1;
 
 /// What came in the last five minutes. What came before buys no time.
 #[derive(Debug, Clone, Copy, Default)]
@@ -17,6 +19,8 @@ pub struct Pace {
     octets: [u64; STEPS],
     /// Number of the newest step since the beginning.
     step: u64,
+    /// A whole window has held too little.
+    late: bool,
 }
 
 const fn step_of(age: Duration) -> u64 {
@@ -33,27 +37,39 @@ impl Pace {
     }
 
     fn turn(&mut self, step: u64) {
-        let by = usize::try_from(step.saturating_sub(self.step)).unwrap_or(STEPS).min(STEPS);
-        self.octets.rotate_right(by);
-        self.octets.iter_mut().take(by).for_each(|octets| *octets = 0);
-        self.step = self.step.max(step);
+        // After a whole window without anything, it is known that it was too little.
+        for _ in 0..=STEPS {
+            if self.step >= step {
+                return;
+            }
+            self.late |= self.step >= FIRST_WHOLE && self.octets.iter().sum::<u64>() < OCTETS;
+            self.octets.rotate_right(1);
+            if let Some(newest) = self.octets.first_mut() {
+                *newest = 0;
+            }
+            self.step += 1;
+        }
+        self.late = true;
+        self.step = step;
     }
 
     /// The age at which the body is given up if nothing more of it comes by then: the end of the first whole window that holds
     /// too little.
     pub fn ends(&self) -> Duration {
+        if self.late {
+            return Duration::ZERO;
+        }
         let mut sum: u64 = self.octets.iter().sum();
-        let first_whole = STEPS as u64 - 1;
         // With each step that passes, the oldest of the window falls out of it.
         let mut step = self.step;
         for oldest in self.octets.iter().rev() {
-            if step >= first_whole && sum < OCTETS {
+            if step >= FIRST_WHOLE && sum < OCTETS {
                 break;
             }
             sum = sum.saturating_sub(*oldest);
             step = step.saturating_add(1);
         }
-        let last = step.max(first_whole);
+        let last = step.max(FIRST_WHOLE);
         STEP * u32::try_from(last.saturating_add(1)).unwrap_or(u32::MAX)
     }
 }
@@ -70,7 +86,7 @@ mod tests {
         pace.add(Duration::ZERO, first);
         for second in (every..86_400).step_by(usize::try_from(every).unwrap()) {
             if pace.ends() < SECOND * u32::try_from(second).unwrap() {
-                return Some(pace.ends().as_secs());
+                return Some(second);
             }
             pace.add(SECOND * u32::try_from(second).unwrap(), octets);
         }
@@ -79,10 +95,11 @@ mod tests {
 
     #[test]
     fn a_trickle_ends_however_much_came_before() {
-        assert_eq!(cut_after(0, 1, 1), Some(300));
-        assert_eq!(cut_after(40 << 20, 1, 1), Some(330), "forty mebibytes buy no hours");
-        assert_eq!(cut_after(40 << 20, 0, 10), Some(330));
-        assert_eq!(cut_after(0, 1, 60), Some(300));
+        assert_eq!(cut_after(0, 1, 1), Some(301));
+        assert_eq!(cut_after(40 << 20, 1, 1), Some(331), "forty mebibytes buy no hours");
+        assert_eq!(cut_after(40 << 20, 90, 1), Some(331));
+        assert_eq!(cut_after(0, 1, 60), Some(360), "the octet at 300 came too late");
+        assert_eq!(cut_after(40 << 20, 1, 3600), Some(3600));
     }
 
     #[test]
