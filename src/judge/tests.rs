@@ -9,6 +9,7 @@ mod circumstances;
 mod detector;
 mod policies;
 mod templates;
+mod within;
 
 const T0: i64 = 1_795_356_000;
 

@@ -195,7 +195,7 @@ impl<'a> Driver<'a> {
             return asked + idle;
         }
         let now = Instant::now();
-        let (since, pace) = *self.arriving.get_or_insert((now, Pace::default()));
+        let (since, pace) = *self.arriving.get_or_insert_with(|| (now, Pace::new(idle)));
         let quiet_since = if in_body { now } else { asked };
         (quiet_since + idle).min(since + pace.ends())
     }
@@ -283,6 +283,7 @@ impl<'a> Driver<'a> {
             Question::Message { envelope, body } => Answer::Reply(self.message(envelope, body).await),
             Question::Xclient(attributes) => {
                 xclient(&mut self.peer, &attributes);
+                self.share.belongs_to(self.peer.xclient_login.as_deref());
                 self.session_origin = self.peer.origin;
                 Answer::Accept
             }
@@ -354,7 +355,7 @@ impl<'a> Driver<'a> {
         match result {
             LoginResult::Good(login) => {
                 events::login(self.peer.address, user, "accepted");
-                self.share.belongs_to(&login.name);
+                self.share.belongs_to(Some(&login.name));
                 self.peer.login = Some(login);
                 Answer::Accept
             }

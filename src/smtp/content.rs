@@ -12,7 +12,7 @@ const FIRST_OCTETS: usize = 16 * 1024;
 
 /// A message is kept in pieces of so many octets while it comes in: to grow, nothing large is copied, and no more is held than
 /// has come.
-const PIECE_OCTETS: usize = 1024 * 1024;
+const PIECE_OCTETS: usize = 256 * 1024;
 
 /// A message on its way in. Once something is wrong, nothing is kept any more and only the framing goes on.
 #[derive(Debug)]
