@@ -1,6 +1,11 @@
 //! The relay under pressure: bodies that never end, floods of logins, a blocked account. Each says what it measured.
 
-#![allow(clippy::indexing_slicing, clippy::panic, clippy::print_stderr, reason = "tests fail by panicking and tell their figures")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests fail by panicking and tell their figures"
+)]
 
 mod common;
 
@@ -33,7 +38,8 @@ const BEHIND_PROXY: &str = "[[listener]]\nbind = \"127.0.0.1:0\"\nkind = \"KIND\
 #[test]
 fn eight_bodies_that_never_end_hold_neither_the_memory_nor_other_mail() {
     let sink = Sink::start();
-    let extra = BEHIND_PROXY.replace("KIND", "relay") + "[limits]\nbody_memory_bytes = \"128 MiB\"\nmessage_size_bytes = \"20 MiB\"\n";
+    let extra =
+        BEHIND_PROXY.replace("KIND", "relay") + "[limits]\nbody_memory_bytes = \"128 MiB\"\nmessage_size_bytes = \"20 MiB\"\n";
     let relay = Relay::start(&sink, &extra);
     let proxied = relay.addresses.iter().filter(|(kind, _)| kind == "relay").nth(1).expect("the second listener").1;
     let idle = memory(&relay, "VmHWM");

@@ -41,21 +41,21 @@ fn what_the_relay_writes_is_private_and_what_was_not_becomes_so() {
     let mut relay = Relay::start_in(dir);
     relay.add_account("alice@acme.example", "correct horse", &[]);
     mail(&relay, &sink, "first@other.example");
-    assert_eq!(open_to_others(&data), [PathBuf::new(); 0]);
+    assert_eq!(open_to_others(&data), Vec::<PathBuf>::new());
     relay.signal("TERM");
     assert_eq!(relay.wait(), Some(0));
     let files = walk(&data);
     for name in ["records.db", "reputation.snapshot", "spool", "trace", "admin.token"] {
         assert!(files.iter().any(|path| path.ends_with(name)), "{name} in {files:?}");
     }
-    assert_eq!(open_to_others(&data), [PathBuf::new(); 0], "nor what is saved at the end");
+    assert_eq!(open_to_others(&data), Vec::<PathBuf>::new(), "nor what is saved at the end");
     for path in &files {
         let mode = if path.is_dir() { 0o755 } else { 0o644 };
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("mode");
     }
     let dir = std::mem::replace(&mut relay.dir, tempfile::tempdir().expect("temporary directory"));
     let relay = Relay::start_in(dir);
-    assert_eq!(open_to_others(&data), [PathBuf::new(); 0]);
+    assert_eq!(open_to_others(&data), Vec::<PathBuf>::new());
     mail(&relay, &sink, "second@other.example");
-    assert_eq!(open_to_others(&data), [PathBuf::new(); 0]);
+    assert_eq!(open_to_others(&data), Vec::<PathBuf>::new());
 }

@@ -98,8 +98,8 @@ impl Relay {
         let mut tasks = rooms.side_tasks(streams.notices, metrics.clone());
         rooms.desk.resume().await.map_err(|e| StartError(format!("blocks: {e:?}")))?;
 
-        let sessions = Sessions::new(Arc::new(rooms.intake()), Arc::new(rooms.feedback()), rooms.vitals.clone())
-            .map_err(failed("tls"))?;
+        let sessions =
+            Sessions::new(Arc::new(rooms.intake()), Arc::new(rooms.feedback()), rooms.vitals.clone()).map_err(failed("tls"))?;
         let public = serve_http(&settings, admin_listener, rooms.admin_state(metrics), &rooms.vitals, &mut tasks).await?;
         let smtp = session::listen(&sessions, &settings).await.map_err(StartError)?;
         let listening = Listening { smtp, admin: settings.admin_bind, public };

@@ -203,9 +203,7 @@ impl Rooms {
             desk: Arc::clone(&self.desk),
             labels: self.labels.clone(),
             metrics,
-            health: Arc::new(move || {
-                ended().into_iter().chain(spool.trouble().map(|what| format!("spool: {what}"))).collect()
-            }),
+            health: Arc::new(move || ended().into_iter().chain(spool.trouble().map(|what| format!("spool: {what}"))).collect()),
         }
     }
 }

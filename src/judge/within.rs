@@ -25,7 +25,10 @@ pub enum Within {
 /// Where this is counted. Of merely claimed senders all of one client together: anybody could invent enough of them.
 fn key(identity: &Identity) -> u64 {
     let account = super::judging::is_account(identity);
-    group::within_key(&identity.tenant, if account { hash_text(identity.key.as_str()) } else { hash_text(&identity.client.to_string()) })
+    group::within_key(
+        &identity.tenant,
+        if account { hash_text(identity.key.as_str()) } else { hash_text(&identity.client.to_string()) },
+    )
 }
 
 fn fits(settings: &Settings, now: Time, windows: &Windows, more: u32) -> bool {

@@ -6,7 +6,7 @@
 use crate::config::settings::Limits;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -56,8 +56,9 @@ pub struct BodyMemory {
     holders: Mutex<HashMap<Holder, Arc<Held>>>,
     /// Room for the copies that are made of a message while it is judged and spooled, in KiB.
     copies: Semaphore,
-    /// What `copies` was made for, in KiB.
-    copies_kib: Mutex<usize>,
+    /// What `copies` was made for, in KiB; changed under the lock only.
+    made_for: AtomicUsize,
+    adapting: Mutex<()>,
 }
 
 impl Default for BodyMemory {
@@ -66,7 +67,8 @@ impl Default for BodyMemory {
             used: AtomicU64::default(),
             holders: Mutex::default(),
             copies: Semaphore::new(0),
-            copies_kib: Mutex::default(),
+            made_for: AtomicUsize::default(),
+            adapting: Mutex::default(),
         }
     }
 }
@@ -110,14 +112,19 @@ impl BodyMemory {
 
     /// Follows a limit that was changed.
     fn adapt(&self, room: usize) {
-        let mut made_for = self.copies_kib.lock().unwrap_or_else(PoisonError::into_inner);
-        if room > *made_for {
-            self.copies.add_permits(room - *made_for);
-            *made_for = room;
-        } else if room < *made_for {
-            // What is in use is taken away later, once it is free.
-            *made_for -= self.copies.forget_permits(*made_for - room);
+        if self.made_for.load(Ordering::Relaxed) == room {
+            return;
         }
+        let _alone = self.adapting.lock().unwrap_or_else(PoisonError::into_inner);
+        let made_for = self.made_for.load(Ordering::Relaxed);
+        let now = if room > made_for {
+            self.copies.add_permits(room - made_for);
+            room
+        } else {
+            // What is in use is taken away later, once it is free.
+            made_for - self.copies.forget_permits(made_for - room)
+        };
+        self.made_for.store(now, Ordering::Relaxed);
     }
 }
 
@@ -236,7 +243,9 @@ mod tests {
         let (memory, limits) = (BodyMemory::default(), limits());
         let mut stalled: Vec<Share<'_>> = (0..8).map(|_| memory.share(ip(1))).collect();
         for _ in 0..40 {
-            for share in stalled.iter_mut().filter(|share| share.octets > 0 || share.memory.used.load(Ordering::Relaxed) < 8 * MIB) {
+            for share in
+                stalled.iter_mut().filter(|share| share.octets > 0 || share.memory.used.load(Ordering::Relaxed) < 8 * MIB)
+            {
                 if !share.resize(share.octets + MIB, &limits) {
                     // As a session does that refuses its body.
                     share.set(0);

@@ -125,7 +125,12 @@ mod tests {
     }
 
     /// Queues one attempt and says who it was when its turn comes.
-    fn wait(turns: &Turns, network: u8, known: bool, told: &tokio::sync::mpsc::UnboundedSender<u8>) -> tokio::task::JoinHandle<()> {
+    fn wait(
+        turns: &Turns,
+        network: u8,
+        known: bool,
+        told: &tokio::sync::mpsc::UnboundedSender<u8>,
+    ) -> tokio::task::JoinHandle<()> {
         let (turns, told) = (turns.clone(), told.clone());
         tokio::spawn(async move {
             let turn = turns.take(ip(network), known).await;

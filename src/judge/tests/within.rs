@@ -86,7 +86,10 @@ fn what_it_wrote_before_the_block_is_not_held_against_it() {
     let who = alice();
     let judge = judge_with(|s| s.blocks.internal_recipients_per_hour = 3);
     for n in 0..50 {
-        assert_eq!(judge.judge(at(0), &facts(&who, n, -5.0, &[internal(n)]), &who, Reservation::default()).action, Action::Accept);
+        assert_eq!(
+            judge.judge(at(0), &facts(&who, n, -5.0, &[internal(n)]), &who, Reservation::default()).action,
+            Action::Accept
+        );
     }
     block(&judge, &who);
     assert_eq!(sends(&judge, &who, 60, -5.0, &[internal(60)]), Action::HighRisk);
