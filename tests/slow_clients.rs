@@ -1,5 +1,7 @@
 //! Clients that hold a session, and its memory, by sending almost nothing; and those that are only slow.
 
+#![allow(clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking; this file is nothing but tests")]
+
 mod common;
 
 use common::{Client, PATIENCE, Relay, Sink};
