@@ -116,6 +116,23 @@ fn a_blocked_account_writes_to_a_few_colleagues_and_spams_none() {
     assert!(replies.iter().all(|r| r.starts_with("250") || r.starts_with("550 5.1.8")), "never a temporary code: {replies:?}");
 }
 
+#[test]
+fn a_blocked_account_beyond_its_ceiling_reads_its_block_and_never_a_temporary_code() {
+    let sink = Sink::start();
+    let relay = Relay::start(&sink, "[policy.default]\nwhen_exceeded = \"throttle\"\nrecipients_internal_per_hour = 2\n");
+    let mut client = Client::hello(relay.smtp);
+    assert!(client.cmd("MAIL FROM:<alice@acme.example>").starts_with("250"));
+    let recipients = |client: &mut Client| -> Vec<String> {
+        (0..4).map(|n| client.cmd(&format!("RCPT TO:<c{n}@acme.example>"))[..9].to_owned()).collect()
+    };
+    assert_eq!(recipients(&mut client), ["250 2.1.5", "250 2.1.5", "450 4.2.1", "450 4.2.1"], "in good standing it waits");
+    client.cmd("RSET");
+    let body = r#"{"kind":"sender","subject":"alice@acme.example","reason":"test"}"#;
+    assert_eq!(relay.http("POST", "/api/v1/blocks", body).0, 201);
+    assert!(client.cmd("MAIL FROM:<alice@acme.example>").starts_with("250"));
+    assert_eq!(recipients(&mut client), ["250 2.1.5", "250 2.1.5", "550 5.1.8", "550 5.1.8"]);
+}
+
 fn plain(user: &str, password: &str) -> String {
     format!("AUTH PLAIN {}", BASE64_STANDARD.encode(format!("\0{user}\0{password}")))
 }

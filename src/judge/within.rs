@@ -22,20 +22,23 @@ pub enum Within {
     Refused,
 }
 
-/// Where this is counted. Of merely claimed senders all of one client together: anybody could invent enough of them.
-fn key(identity: &Identity) -> u64 {
-    let account = super::judging::is_account(identity);
-    group::within_key(
-        &identity.tenant,
-        if account { hash_text(identity.key.as_str()) } else { hash_text(&identity.client.to_string()) },
-    )
+/// All merely claimed senders of one client together may write so many times as much as one: anybody could invent enough of
+/// them.
+const CLAIMED_TOGETHER: u64 = 10;
+
+/// Where this is counted, with how many times the limits hold there.
+fn counters(identity: &Identity) -> impl Iterator<Item = (u64, u64)> {
+    let own = group::within_key(&identity.tenant, hash_text(identity.key.as_str()));
+    let together = group::within_key(&identity.tenant, hash_text(&identity.client.to_string()));
+    let claimed = !super::judging::is_account(identity);
+    std::iter::once((own, 1)).chain(claimed.then_some((together, CLAIMED_TOGETHER)))
 }
 
-fn fits(settings: &Settings, now: Time, windows: &Windows, more: u32) -> bool {
+fn fits(settings: &Settings, now: Time, windows: &Windows, times: u64, more: u32) -> bool {
     let blocks = &settings.blocks;
     [(blocks.internal_recipients_per_hour, HOUR), (blocks.internal_recipients_per_day, DAY)]
         .into_iter()
-        .all(|(limit, window)| limit == 0 || u64::from(windows.sum(now, window).internal.saturating_add(more)) <= limit)
+        .all(|(limit, window)| limit == 0 || u64::from(windows.sum(now, window).internal.saturating_add(more)) <= limit * times)
 }
 
 impl Judge {
@@ -44,8 +47,11 @@ impl Judge {
     pub fn fits_within(&self, now: Time, identity: &Identity, in_transaction: u32) -> bool {
         let settings = self.settings();
         let more = in_transaction.saturating_add(1);
-        let empty = || fits(&settings, now, &Windows::default(), more);
-        self.groups.read(&key(identity), |g| fits(&settings, now, &g.windows, more)).unwrap_or_else(empty)
+        let fits_in = |(key, times): (u64, u64)| {
+            let none = || fits(&settings, now, &Windows::default(), times, more);
+            self.groups.read(&key, |g| fits(&settings, now, &g.windows, times, more)).unwrap_or_else(none)
+        };
+        counters(identity).all(fits_in)
     }
 
     /// The final dot of a blocked sender: counts what stays within its tenant and says what becomes of it. The ceilings of the
@@ -70,14 +76,16 @@ impl Judge {
             let over = ceilings::exceeded(policy, &sender.load(now, minute), add);
             over.is_some_and(|(why, _)| ceilings::response(policy, why) != WhenExceeded::Alert)
         });
-        let taken = !over
-            && self.groups.with(&key(identity), Group::default, |g| {
-                let fits = fits(settings, now, &g.windows, internal);
+        let take = |(key, times): (u64, u64)| {
+            self.groups.with(&key, Group::default, |g| {
+                let fits = fits(settings, now, &g.windows, times, internal);
                 if fits {
                     g.count(now, counts);
                 }
                 fits
-            });
+            })
+        };
+        let taken = !over && counters(identity).all(take);
         if !taken {
             return Within::Refused;
         }

@@ -69,16 +69,20 @@ fn the_senders_own_ceilings_hold_while_it_is_blocked() {
 }
 
 #[test]
-fn invented_senders_of_a_blocked_client_share_what_one_may_write() {
+fn invented_senders_of_a_blocked_client_write_ten_times_what_one_may_and_no_more() {
     let judge = judge_with(|s| s.blocks.internal_recipients_per_hour = 3);
     judge.block(Arc::new(rules::tests::block(BlockKind::Client, "192.0.2.7")));
-    let went = (0..50)
+    let went = (0..200)
         .filter(|n| {
             let who = identity(&format!("invented{n}@acme.example"), Strength::Claimed);
             sends(&judge, &who, *n, -5.0, &[internal(*n)]) == Action::HighRisk
         })
         .count();
-    assert_eq!(went, 3);
+    assert_eq!(went, 30);
+    let one = identity("one@acme.example", Strength::Claimed);
+    let judge = judge_with(|s| s.blocks.internal_recipients_per_hour = 3);
+    judge.block(Arc::new(rules::tests::block(BlockKind::Client, "192.0.2.7")));
+    assert_eq!((0..20).filter(|n| sends(&judge, &one, *n, -5.0, &[internal(*n)]) == Action::HighRisk).count(), 3);
 }
 
 #[test]
