@@ -144,15 +144,23 @@ where
                 continue;
             };
             let now = clock.now();
+            if failed == Some(true) {
+                // Behind a failure nothing goes out; what waits for too long goes, so that the store does not grow for ever.
+                if now.since(pending.created) >= GIVE_UP {
+                    tracing::warn!(key, "webhook call given up unsent");
+                    save(records, &key, None).await;
+                }
+                continue;
+            }
             if pending.next > now {
                 continue;
             }
             let outcome = call(pending.body.clone(), now).await;
             failed = Some(outcome.is_err());
             settle(records, &key, &pending, outcome, clock.now()).await;
-            if failed == Some(true) {
-                return failed;
-            }
+        }
+        if failed == Some(true) {
+            return failed;
         }
     }
 }
@@ -266,6 +274,13 @@ mod tests {
             assert_eq!(tried.lock().unwrap().len(), round + 1, "one try a round, and each time the next call");
         }
         assert_eq!(waiting(&records, "").await.len(), PAGE, "a round reads pages, not all");
+        let dead = Still(now.after(GIVE_UP));
+        let old = Records::open(&dir.path().join("old.db")).unwrap();
+        for n in 0..40_i64 {
+            store(&old, now, (now.after(Duration::from_millis(n.unsigned_abs())), "OG-1"), &json!(n)).await;
+        }
+        send_due(&old, &dead, down).await;
+        assert_eq!(waiting(&old, "").await.len(), 40 - PAGE, "what nobody took for three days goes, page by page");
         let sent = std::sync::Mutex::new(Vec::new());
         let up = |body: String, _| {
             sent.lock().unwrap().push(body);

@@ -51,26 +51,12 @@ const fn small(octets: u64) -> u64 {
 }
 
 /// Octets of message bodies held by all sessions together.
+#[derive(Default)]
 pub struct BodyMemory {
     used: AtomicU64,
     holders: Mutex<HashMap<Holder, Arc<Held>>>,
-    /// Room for the copies that are made of a message while it is judged and spooled, in KiB.
-    copies: Semaphore,
-    /// What `copies` was made for, in KiB; changed under the lock only.
-    made_for: AtomicUsize,
-    adapting: Mutex<()>,
-}
-
-impl Default for BodyMemory {
-    fn default() -> Self {
-        Self {
-            used: AtomicU64::default(),
-            holders: Mutex::default(),
-            copies: Semaphore::new(0),
-            made_for: AtomicUsize::default(),
-            adapting: Mutex::default(),
-        }
-    }
+    small_copies: Copies,
+    large_copies: Copies,
 }
 
 /// What all bodies that come in may hold together: half of the limit. A quarter is for copies, and the rest is left to the
@@ -101,13 +87,38 @@ impl BodyMemory {
         }
     }
 
-    /// Waits for room for a copy of a message of so many octets. Whoever has it gives it back within bounded time.
+    /// Waits for room for a copy of a message of so many octets. Whoever has it gives it back within bounded time. Small messages
+    /// never wait for large ones.
     pub async fn copy(&self, octets: usize, limits: &Limits) -> Option<SemaphorePermit<'_>> {
-        let room = usize::try_from(limits.body_memory_bytes / 4 / 1024).unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS);
+        let sixteenth = limits.body_memory_bytes / 16;
+        let is_small = u64::try_from(octets).is_ok_and(|octets| octets <= SMALL);
+        let (copies, room) = if is_small { (&self.small_copies, sixteenth) } else { (&self.large_copies, sixteenth * 3) };
+        copies.take(octets, room).await
+    }
+}
+
+/// Room for the copies that are made of messages while they are judged and spooled, in KiB.
+struct Copies {
+    free: Semaphore,
+    /// What it was made for; changed under the lock only.
+    made_for: AtomicUsize,
+    adapting: Mutex<()>,
+}
+
+impl Default for Copies {
+    fn default() -> Self {
+        Self { free: Semaphore::new(0), made_for: AtomicUsize::default(), adapting: Mutex::default() }
+    }
+}
+
+impl Copies {
+    /// Waits for room; who needs more than there is takes all of it. `room` in octets.
+    async fn take(&self, octets: usize, room: u64) -> Option<SemaphorePermit<'_>> {
+        let room = usize::try_from(room / 1024).unwrap_or(usize::MAX).clamp(1, u32::MAX as usize >> 4);
         self.adapt(room);
         let kib = u32::try_from((octets / 1024).clamp(1, room)).unwrap_or(u32::MAX);
         // The semaphore is never closed.
-        self.copies.acquire_many(kib).await.ok()
+        self.free.acquire_many(kib).await.ok()
     }
 
     /// Follows a limit that was changed.
@@ -118,11 +129,11 @@ impl BodyMemory {
         let _alone = self.adapting.lock().unwrap_or_else(PoisonError::into_inner);
         let made_for = self.made_for.load(Ordering::Relaxed);
         let now = if room > made_for {
-            self.copies.add_permits(room - made_for);
+            self.free.add_permits(room - made_for);
             room
         } else {
             // What is in use is taken away later, once it is free.
-            made_for - self.copies.forget_permits(made_for - room)
+            made_for - self.free.forget_permits(made_for - room)
         };
         self.made_for.store(now, Ordering::Relaxed);
     }
@@ -314,16 +325,17 @@ mod tests {
     #[tokio::test]
     async fn copies_wait_for_each_other_and_follow_a_new_limit() {
         let (memory, limits) = (BodyMemory::default(), limits());
-        let first = memory.copy(50 << 20, &limits).await;
+        let first = memory.copy(30 << 20, &limits).await;
         assert!(first.is_some());
-        let waits = tokio::time::timeout(std::time::Duration::from_millis(1), memory.copy(50 << 20, &limits));
-        assert!(waits.await.is_err(), "64 MiB are no room for two");
+        let waits = tokio::time::timeout(std::time::Duration::from_millis(1), memory.copy(30 << 20, &limits));
+        assert!(waits.await.is_err(), "48 MiB are no room for two");
+        assert!(memory.copy(10_000, &limits).await.is_some(), "small mail does not wait for it");
         let wider = Limits { body_memory_bytes: 512 << 20, ..limits.clone() };
-        assert!(memory.copy(50 << 20, &wider).await.is_some());
+        assert!(memory.copy(30 << 20, &wider).await.is_some());
         drop(first);
         // Larger than all there is: it has it for itself alone.
         let narrow = Limits { body_memory_bytes: 1 << 20, ..limits };
         assert!(memory.copy(50 << 20, &narrow).await.is_some());
-        assert_eq!(memory.copies.available_permits(), 256);
+        assert_eq!(memory.large_copies.free.available_permits(), 192);
     }
 }
