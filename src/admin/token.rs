@@ -53,7 +53,7 @@ pub fn ensure(data_dir: &Path) -> io::Result<String> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         other => return other,
     }
-    std::fs::create_dir_all(data_dir)?;
+    crate::env::private::create_dir(data_dir)?;
     let secret = fresh()?;
     let new = data_dir.join(format!("admin.token.{}", std::process::id()));
     write_private(&new, &secret)?;

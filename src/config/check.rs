@@ -253,6 +253,8 @@ fn blocks(s: Section<'_, '_>) -> Blocks {
         repeated,
         releases_by_tenant: count32(&s, "releases_by_tenant", 3, 0, 1000),
         allow_internal: s.get("allow_internal", true, boolean),
+        internal_recipients_per_hour: s.get("internal_recipients_per_hour", 30, |v| integer(v, &(0..=1_000_000))),
+        internal_recipients_per_day: s.get("internal_recipients_per_day", 100, |v| integer(v, &(0..=1_000_000))),
     };
     s.finish();
     blocks

@@ -349,6 +349,10 @@ pub struct Blocks {
     pub releases_by_tenant: u32,
     /// A blocked sender may still write to the tenant's own domains.
     pub allow_internal: bool,
+    /// To so many recipients in an hour; 0 = no limit.
+    pub internal_recipients_per_hour: u64,
+    /// To so many recipients in a day; 0 = no limit.
+    pub internal_recipients_per_day: u64,
 }
 
 impl Blocks {

@@ -166,6 +166,8 @@ fn judgement(out: &mut Out, s: &Settings) {
     }
     out.raw("releases_by_tenant", s.blocks.releases_by_tenant);
     out.raw("allow_internal", s.blocks.allow_internal);
+    out.raw("internal_recipients_per_hour", s.blocks.internal_recipients_per_hour);
+    out.raw("internal_recipients_per_day", s.blocks.internal_recipients_per_day);
     out.section("[held]");
     out.text("expire", time(s.held_expire));
 }

@@ -5,7 +5,7 @@ use super::{Intake, Transaction, is_internal};
 use crate::blocks::desk::{DeskError, RELAY};
 use crate::config::Settings;
 use crate::identity::{self, HeaderFacts, Peer};
-use crate::judge::{Judgement, MessageFacts, RecipientFacts, Trial};
+use crate::judge::{Judgement, MessageFacts, RecipientFacts, Trial, Within};
 use crate::learn::{self, Lesson};
 use crate::notify::Notice;
 use crate::outside;
@@ -229,9 +229,11 @@ impl Intake {
     }
 
     /// The sender (or a website in the message) is blocked: external recipients are refused, or held where the same
-    /// message also has internal ones, which are delivered.
+    /// message also has internal ones, which are delivered, or held with them where the message looks like spam.
     async fn blocked(&self, arrival: &Arrival<'_>, block: &Block) -> Reply {
-        let passes = |r: &RecipientFacts| r.internal && arrival.settings.blocks.allow_internal;
+        let within = if arrival.judgement.blocked_by.is_some() { arrival.judgement.within } else { Within::Goes };
+        let allowed = arrival.settings.blocks.allow_internal && within != Within::Refused;
+        let passes = |r: &RecipientFacts| r.internal && allowed;
         if !arrival.recipients.iter().any(passes) {
             let refusal = match block.kind {
                 BlockKind::Website => policy::reasons::website_reply(arrival.settings, block.reference),
@@ -239,6 +241,14 @@ impl Intake {
             };
             self.refuse(arrival, Action::Reject, Some(block), &refusal);
             return refusal;
+        }
+        let kept = Part { action: Action::Hold, pool: Pool::HighRisk, hold: Some(HoldReason::Block(block.reference)) };
+        if within == Within::Held {
+            let reply = self.take(arrival, arrival.facts.id, arrival.envelope.clone(), kept).await;
+            if reply.is_positive() {
+                self.desk.catch_up(block).await;
+            }
+            return reply;
         }
         let split = |wanted: bool| {
             let mut envelope = arrival.envelope.clone();
@@ -250,9 +260,7 @@ impl Intake {
         let held = (!external.recipients.is_empty()).then(|| self.ids.next(self.clock.now()));
         if let Some(id) = held {
             self.learner.remember(id, &arrival.facts.identity.tenant, &arrival.facts.lesson);
-            let hold = Some(HoldReason::Block(block.reference));
-            let part = Part { action: Action::Hold, pool: Pool::HighRisk, hold };
-            let reply = self.take(arrival, id, external, part).await;
+            let reply = self.take(arrival, id, external, kept).await;
             if !reply.is_positive() {
                 return reply;
             }

@@ -2,7 +2,7 @@
 
 use super::aside::Aside;
 use super::ruling::{explain, others_note};
-use super::{DAY, HOUR, Judge, Judgement, MessageFacts, Reservation};
+use super::{DAY, HOUR, Judge, Judgement, MessageFacts, Reservation, Within};
 use crate::config::Settings;
 use crate::config::policies::{Policy, Suspicious, WhenExceeded};
 use crate::config::scopes::EvidenceKind;
@@ -103,7 +103,9 @@ impl Judge {
         let website = if blocked.is_none() { self.board.website(now, identity, facts.link_hosts) } else { None };
         if let Some(block) = blocked.or(website) {
             self.give_back(reserved_as, held);
-            return refused_by(&self.settings(), block);
+            let settings = self.settings();
+            let within = self.within(now, &settings, facts);
+            return refused_by(&settings, block, within);
         }
         let settings = self.settings();
         // Under another key the reservation goes back where it was made.
@@ -561,7 +563,7 @@ fn is_spam_rate(now: Time, policy: &Policy, sender: &Sender) -> bool {
         && f64::from(sum.spam) >= policy.spam_rate * f64::from(sum.messages)
 }
 
-fn refused_by(settings: &Settings, block: Arc<Block>) -> Judgement {
+fn refused_by(settings: &Settings, block: Arc<Block>, within: Within) -> Judgement {
     let website = block.kind == BlockKind::Website;
     let facts = Facts {
         blocked: !website,
@@ -582,6 +584,7 @@ fn refused_by(settings: &Settings, block: Arc<Block>) -> Judgement {
         reason: verdict.reason,
         reply: website.then(|| reasons::website_reply(settings, block.reference)),
         blocked_by: Some(block),
+        within,
         open: None,
         alerts: Vec::new(),
         signals: Vec::new(),

@@ -14,6 +14,7 @@ mod tests;
 mod texts;
 mod trail;
 mod views;
+mod within;
 
 use crate::blocks::board::{self, Board};
 use crate::blocks::past::Past;
@@ -43,6 +44,7 @@ use trail::Trail;
 pub use aside::Trials;
 pub use outcomes::{Addressee, Heard, HeardAs, mailbox_hash};
 pub use views::PolicyView;
+pub use within::Within;
 
 /// Senders tracked at most.
 const SENDERS: usize = 1_000_000;
@@ -177,6 +179,8 @@ pub struct Judgement {
     pub reply: Option<Reply>,
     /// An active block that stands in the way.
     pub blocked_by: Option<Arc<Block>>,
+    /// Where such a block stands: what becomes of the part that stays within the tenant.
+    pub within: Within,
     /// A block this message opens.
     pub open: Option<NewBlock>,
     /// People to be told.
@@ -193,13 +197,18 @@ pub struct Judgement {
 
 impl Judgement {
     /// What is done with the message as a whole: a block stops what leaves the tenant; where mail within it stays allowed, that
-    /// part goes, through the high-risk pool, and of the message that opens the block the rest is held.
+    /// part goes, through the high-risk pool, unless it is too much or looks like spam; of the message that opens the block the
+    /// rest is held.
     pub fn done(&self, allow_internal: bool, recipients: &[RecipientFacts]) -> Action {
         let within = allow_internal && recipients.iter().any(|r| r.internal);
         match (&self.blocked_by, &self.open) {
             (None, None) => self.action,
             (_, Some(_)) if within => Action::Hold,
-            (Some(_), None) if within => Action::HighRisk,
+            (Some(_), None) if within => match self.within {
+                Within::Goes => Action::HighRisk,
+                Within::Held => Action::Hold,
+                Within::Refused => Action::Reject,
+            },
             _ => Action::Reject,
         }
     }

@@ -11,6 +11,7 @@ mod detector;
 mod policies;
 mod reports;
 mod templates;
+mod within;
 
 const T0: i64 = 1_795_356_000;
 

@@ -173,7 +173,7 @@ fn blocked_text(settings: &Settings, block: &Block, held: usize) -> String {
     text.push_str("\nWhat was done\n");
     text.push_str("- Mail to external recipients is refused with 550 5.1.8 and this reference.\n");
     if settings.blocks.allow_internal {
-        text.push_str("- Mail to your own domains still goes through.\n");
+        text.push_str("- Some mail to your own domains still goes through; what looks like spam is held under this reference.\n");
     }
     let _ = writeln!(text, "- Messages that were still in the queue and are held now: {held}.");
     if !block.evidence.is_empty() {

@@ -18,6 +18,7 @@ mod trace;
 pub use audit::Verified;
 pub use heads::Head;
 
+use crate::env::Vitals;
 use crate::types::{Action, Block, BlockRef, BlockState, MessageId, Reason, RecipientOutcome, Signal, TenantId, Time};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -286,8 +287,13 @@ pub struct Records {
 impl Records {
     /// Opens or creates `path`, runs migrations. The trace lies in the directory `trace` beside it.
     pub fn open(path: &Path) -> Result<Self, RecordsError> {
-        let store = store::Store::open(path)?;
-        let trace = trace::Tracer::start(&path.with_file_name("trace"))?;
+        Self::open_watched(path, &Vitals::default())
+    }
+
+    /// The same as a part of a relay, where the end of its threads is told.
+    pub fn open_watched(path: &Path, vitals: &Vitals) -> Result<Self, RecordsError> {
+        let store = store::Store::open(path, vitals)?;
+        let trace = trace::Tracer::start(&path.with_file_name("trace"), vitals)?;
         Ok(Self { store: Arc::new(store), trace: Arc::new(trace), heads: heads::path(path) })
     }
 
@@ -458,6 +464,12 @@ impl Records {
     pub async fn put_new(&self, space: &'static str, key: &str, value: String) -> Result<(), RecordsError> {
         let key = key.to_owned();
         self.store.write(move |tx| store::put_new_value(tx, space, &key, &value)).await
+    }
+
+    /// The first `limit` values of a space whose keys come behind `after`, by key.
+    pub async fn page(&self, space: &'static str, after: &str, limit: usize) -> Result<Vec<(String, String)>, RecordsError> {
+        let after = after.to_owned();
+        self.store.read(move |c| store::page_of_values(c, space, &after, limit)).await
     }
 
     /// All values of a space, by key.

@@ -75,10 +75,20 @@ impl Engine {
     pub fn message(&mut self, facts: &MessageFacts<'_>) -> Ruling {
         let identity = facts.identity;
         if let Some(block) = self.judge.gate(self.now, identity) {
-            // At RCPT only external recipients are refused; mail within the tenant goes on where that is allowed, as the relay
-            // lets it go: through the high-risk pool.
-            let within = self.settings.blocks.allow_internal && facts.recipients.iter().any(|r| r.internal);
-            let action = if within { Action::HighRisk } else { Action::Reject };
+            // At RCPT only external recipients are refused, and what is too much within the tenant; the rest is counted, held or
+            // goes as in the relay.
+            let mut internal = Vec::new();
+            for recipient in facts.recipients.iter().filter(|r| r.internal && self.settings.blocks.allow_internal) {
+                if self.judge.fits_within(self.now, identity, u32::try_from(internal.len()).unwrap_or(u32::MAX)) {
+                    internal.push(*recipient);
+                }
+            }
+            let action = if internal.is_empty() {
+                Action::Reject
+            } else {
+                let facts = MessageFacts { recipients: &internal, ..facts.clone() };
+                self.judge.judge(self.now, &facts, identity, Reservation::default()).done(true, &internal)
+            };
             return Ruling {
                 action,
                 reason: Reason::Blocked,

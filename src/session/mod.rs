@@ -4,16 +4,22 @@ mod connection;
 mod driver;
 mod limits;
 mod login;
+mod memory;
+mod pace;
+mod penalties;
 mod standing;
 mod tls;
+mod turns;
 
 use crate::config::Settings;
 use crate::config::settings::ListenerKind;
+use crate::env::Vitals;
 use crate::feedback::Feedback;
 use crate::intake::Intake;
 use crate::types::Reply;
-use limits::{BodyMemory, SessionCounts};
+use limits::SessionCounts;
 use login::LoginGuard;
+use memory::BodyMemory;
 use standing::Door;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,11 +41,12 @@ pub struct Sessions {
     bodies: BodyMemory,
     logins: LoginGuard,
     draining: watch::Sender<bool>,
+    vitals: Vitals,
 }
 
 impl Sessions {
     /// With the certificate of the settings loaded.
-    pub fn new(intake: Arc<Intake>, feedback: Arc<Feedback>) -> Result<Arc<Self>, String> {
+    pub fn new(intake: Arc<Intake>, feedback: Arc<Feedback>, vitals: Vitals) -> Result<Arc<Self>, String> {
         let tls = tls::load(&intake.settings())?;
         Ok(Arc::new(Self {
             intake,
@@ -49,6 +56,7 @@ impl Sessions {
             bodies: BodyMemory::default(),
             logins: LoginGuard::default(),
             draining: watch::Sender::new(false),
+            vitals,
         }))
     }
 
@@ -75,7 +83,8 @@ pub async fn listen(sessions: &Arc<Sessions>, settings: &Settings) -> Result<Vec
         let socket = bind(listener.bind).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         bound.push((listener.kind, address));
-        tokio::spawn(accept(Arc::clone(sessions), socket, Door { place, kind: listener.kind }));
+        let door = Door { place, kind: listener.kind };
+        sessions.vitals.spawn("listener", accept(Arc::clone(sessions), socket, door));
     }
     Ok(bound)
 }
