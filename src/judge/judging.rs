@@ -187,9 +187,10 @@ impl Judge {
         }
     }
 
-    /// Share of the mail of others in a new tenant that scores as high.
+    /// Share of the mail of others in a new tenant that scores as high; not asked for delivery reports and forwarded mail, which quote
+    /// what others wrote.
     fn usual(&self, facts: &MessageFacts<'_>, ground: &Ground<'_>) -> Option<f64> {
-        if !ground.learning {
+        if !ground.learning || facts.identity.strength == Strength::None {
             return None;
         }
         let who = hash_text(facts.identity.key.as_str());

@@ -134,3 +134,16 @@ fn scores_go_when_the_tenant_is_no_longer_new() {
     (300..520).for_each(|n| drop(send_text(&judge, &account("p1"), n, -4.0, text(n), external(n))));
     assert_eq!(judge.scores.len(), 0);
 }
+
+#[test]
+fn delivery_reports_that_quote_spam_block_nobody_in_a_new_tenant() {
+    // A third of them was flagged from the first hour on, and mail from <> was blocked.
+    let judge = new_tenant();
+    twenty_people(&judge, |n| -4.0 + (n % 23) as f64 * 0.1);
+    let reports = identity("", Strength::None);
+    for n in 1000..1190 {
+        let llr = if text(n).is_multiple_of(3) { 7.0 } else { -4.0 };
+        let verdict = send_text(&judge, &reports, n, llr, text(n), external(n));
+        assert!(verdict.open.is_none(), "{n}: {verdict:?}");
+    }
+}
