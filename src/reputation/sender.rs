@@ -344,7 +344,9 @@ impl Sender {
         let tuning = ground.tuning;
         let clean = self.base.is_clean() || (ground.learning && self.base.began_clean(message.texts.clean, self.judged()));
         let newcomer = class == Class::Newcomer && ground.classes.is_some() && !multi;
-        let most = if !clean && (newcomer || ground.learning) {
+        // Without it the bound of a new tenant stands, and nobody would be asked about the mailing.
+        let ranked = ground.learning && ground.usual.is_some();
+        let most = if !clean && (newcomer || ranked) {
             tuning.content_most.mul_add(f64::from(message.texts.flagged.saturating_sub(1)), tuning.newcomer_content)
         } else if class == Class::Bulk && ground.classes.is_some() {
             tuning.bulk_content

@@ -74,18 +74,13 @@ fn mail_that_looks_bad_to_the_model_everywhere_is_how_this_tenant_writes() {
 
 #[test]
 fn a_program_with_one_text_that_looks_bad_is_not_blocked_for_it() {
-    let shop = account("orders");
-    for others in [true, false] {
-        let judge = new_tenant();
-        if others {
-            twenty_people(&judge, |n| -4.0 + (n % 23) as f64 * 0.1);
-        }
-        for n in 0..150 {
-            // Names and numbers change a few bits.
-            let template = text(1) ^ (1 << (n % 5));
-            let verdict = send_text(&judge, &shop, 1000 + n, 4.0, template, external(1000 + n));
-            assert!(verdict.open.is_none(), "{n}: {verdict:?}");
-        }
+    let (shop, judge) = (account("orders"), new_tenant());
+    twenty_people(&judge, |n| -4.0 + (n % 23) as f64 * 0.1);
+    for n in 0..150 {
+        // Names and numbers change a few bits.
+        let template = text(1) ^ (1 << (n % 5));
+        let verdict = send_text(&judge, &shop, 1000 + n, 4.0, template, external(1000 + n));
+        assert!(verdict.open.is_none(), "{n}: {verdict:?}");
     }
 }
 
@@ -95,6 +90,10 @@ fn the_first_account_of_all_is_judged_gently_by_content_alone() {
     let who = alice();
     let n = (0..100).find(|n| send_text(&judge, &who, *n, 9.0, text(*n), internal(1)).open.is_some());
     assert!(n.is_some_and(|n| (14..=15).contains(&n)), "{n:?}");
+    // So is one that sends one text.
+    let judge = new_tenant();
+    let n = (0..100).find(|n| send_text(&judge, &who, *n, 9.0, text(1), external(*n)).open.is_some());
+    assert!(n.is_some_and(|n| n <= 15), "{n:?}");
 }
 
 #[test]
