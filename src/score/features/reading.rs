@@ -1,0 +1,619 @@
+//! What of a message a reader may see, beside what most programs show: the views.
+//!
+//! The main view is the message as most programs show it; the model was trained on it. Whatever else some reader sees (another
+//! alternative, an attached message or text, hidden words, the middle of a long text) becomes a view of its own, and the
+//! worst view counts. A view that says nothing new against the main one is passed over, so that ordinary mail costs what it did.
+
+use super::{Extractor, HEAD, Shown, TAIL, calendar, looks_like_html, rtf};
+use crate::score::decode::{self, Encoding};
+use crate::score::finding::Finding;
+use crate::score::html::{self, Link, Page};
+use crate::score::headers::Headers;
+use crate::score::mime::{self, Kind, Part, Place, Tree};
+use crate::score::text;
+use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
+
+/// Views that are scored.
+const MAX_VIEWS: usize = 128;
+/// Views of one attachment.
+const MAX_OF_ATTACHMENT: usize = 4;
+/// Octets of one view.
+const WINDOW: usize = HEAD + TAIL;
+/// Octets that a view repeats of the one before it.
+const OVERLAP: usize = 256;
+/// Text of all parts that is shown with the message, octets.
+pub(super) const MAX_GATHERED: usize = 1024 * 1024;
+/// Encoded octets that are decoded of one plain text, of one HTML text, of one attachment, and of all together.
+const MAX_PLAIN: usize = 3 * 1024 * 1024 / 2;
+const MAX_HTML: usize = 16 * 1024 * 1024;
+const MAX_ATTACHED: usize = 1024 * 1024;
+const MAX_DECODED: usize = 32 * 1024 * 1024;
+/// Messages that were encoded as a whole, and walked when they were decoded.
+const MAX_SOURCES: usize = 32;
+/// Pairs of words that make a text another one than the main view.
+const NEW_PAIRS: usize = 12;
+/// So many are enough, however long the text is.
+const MANY_NEW_PAIRS: usize = 40;
+/// Hidden text below this is no text (octets).
+const LEAST_HIDDEN: usize = 24;
+/// Text that is put together from shown and hidden words: so many hidden pieces, and their least share of it.
+const FEWEST_PIECES: usize = 4;
+const LEAST_HIDDEN_SHARE: usize = 10;
+/// Doubtful text that may dilute what is shown: octets, and its least share of the text (one part in so many).
+const LEAST_DOUBTFUL: usize = 80;
+const LEAST_DOUBTFUL_SHARE: usize = 8;
+
+/// Where the text of a view comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Another form of what is shown.
+    Alternative,
+    /// What is shown, without words that many programs hide.
+    Visible,
+    /// Words that most programs hide.
+    Hidden,
+    /// Shown and hidden words together.
+    Everything,
+    /// A message in the message.
+    Message,
+    /// An attached text.
+    Attached,
+    /// A calendar entry.
+    Calendar,
+    /// Text outside the parts, and in parts for programs.
+    Aside,
+    /// A later stretch of a long text.
+    Later,
+    /// A part decoded in the other way that its fields allow.
+    Decoded,
+}
+
+impl Source {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Alternative,
+        Self::Visible,
+        Self::Hidden,
+        Self::Everything,
+        Self::Message,
+        Self::Attached,
+        Self::Calendar,
+        Self::Aside,
+        Self::Later,
+        Self::Decoded,
+    ];
+
+    /// The name shown in a symbol.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Alternative => "other_alternative",
+            Self::Visible => "text_without_hidden_words",
+            Self::Hidden => "hidden_text",
+            Self::Everything => "shown_and_hidden_text",
+            Self::Message => "attached_message",
+            Self::Attached => "attached_text",
+            Self::Calendar => "calendar_entry",
+            Self::Aside => "text_outside_parts",
+            Self::Later => "later_text",
+            Self::Decoded => "other_decoding",
+        }
+    }
+
+    /// The same in words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Alternative => "in another alternative than most programs show",
+            Self::Visible => "in the text without the words that programs hide",
+            Self::Hidden => "in text that most programs hide",
+            Self::Everything => "in shown and hidden text together",
+            Self::Message => "in a message inside the message",
+            Self::Attached => "in an attached text",
+            Self::Calendar => "in a calendar entry",
+            Self::Aside => "in text outside the parts",
+            Self::Later => "in a later stretch of the text",
+            Self::Decoded => "in a part decoded the other way that its fields allow",
+        }
+    }
+}
+
+/// A text that some reader sees.
+#[derive(Debug)]
+pub(super) struct View {
+    pub source: Source,
+    pub text: String,
+    pub links: Vec<Link>,
+    pub shown: Shown,
+    /// The links of the main view stand beside this text, too.
+    pub beside: bool,
+    /// Nats taken off: of many stretches of one text some look bad by chance.
+    pub chance: f64,
+}
+
+/// A part that the main view shows: where it stands in the gathered text, and what of its page others may see.
+#[derive(Debug)]
+struct Piece {
+    range: Range<usize>,
+    alternative: Option<usize>,
+    message: usize,
+    page: Option<Page>,
+    shown: Shown,
+}
+
+/// The text of a message as it is gathered.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    pub views: Vec<View>,
+    pub findings: Vec<Finding>,
+    pieces: Vec<Piece>,
+    hashes: Vec<u64>,
+    decoded: usize,
+    /// Messages to be walked yet, decoded, and the levels around each.
+    sources: Vec<(Vec<u8>, usize)>,
+    taken: usize,
+    /// Deepest nesting and entities of the messages walked later.
+    pub depth: usize,
+    pub entities: usize,
+}
+
+impl Reading {
+    pub(super) fn find(&mut self, finding: Finding) {
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+
+    /// Decodes a part within what may yet be decoded.
+    fn text<'a>(&mut self, part: &Part<'a>, most: usize) -> Cow<'a, str> {
+        self.text_as(part.body, part.encoding, part.charset.as_deref(), most, part.place != Place::Inline)
+    }
+
+    fn text_as<'a>(&mut self, body: &'a [u8], encoding: Encoding, charset: Option<&str>, most: usize, aside: bool) -> Cow<'a, str> {
+        let most = most.min(MAX_DECODED.saturating_sub(self.decoded));
+        self.decoded += body.len().min(most);
+        if body.len() > most && (!aside || most == 0) {
+            self.find(Finding::Text);
+        }
+        decode::text(body, encoding, charset, most)
+    }
+
+    /// Adds a view, in windows where it is long. What was added already, word for word, is not added again.
+    fn view(&mut self, source: Source, text: &str, links: Vec<Link>, shown: Shown) {
+        let text = text.trim();
+        if text.is_empty() {
+            return;
+        }
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        let hash = hasher.finish();
+        if self.hashes.contains(&hash) {
+            return;
+        }
+        self.hashes.push(hash);
+        let most = if matches!(source, Source::Attached) { MAX_OF_ATTACHMENT } else { MAX_VIEWS };
+        let windows = windows(text, most);
+        let chance = (windows.len() as f64).ln();
+        let beside = !matches!(source, Source::Alternative | Source::Decoded | Source::Message);
+        let mut links = Some(links);
+        for window in windows {
+            if self.views.len() >= MAX_VIEWS {
+                return self.find(Finding::Texts);
+            }
+            let links = if window.start == 0 { links.take().unwrap_or_default() } else { Vec::new() };
+            let text = text.get(window).unwrap_or_default().to_owned();
+            self.views.push(View { source, text, links, shown, beside, chance });
+        }
+    }
+}
+
+/// Stretches of a text that are read one by one: at most so many, the last one is the end.
+fn windows(text: &str, most: usize) -> Vec<Range<usize>> {
+    let mut all = Vec::new();
+    let mut start = 0;
+    while start < text.len() {
+        let rest = text.len() - start;
+        if rest > WINDOW && all.len() + 1 >= most {
+            start = text.ceil_char_boundary(text.len() - WINDOW);
+        }
+        let end = text.floor_char_boundary((start + WINDOW).min(text.len()));
+        all.push(start..end);
+        if end >= text.len() {
+            break;
+        }
+        start = text.ceil_char_boundary(end - OVERLAP);
+    }
+    all
+}
+
+impl Extractor {
+    /// Decodes the text parts that are shown into `gathered`, notes links, pictures and hidden text. Returns what the pages held.
+    pub(super) fn gather(&mut self, tree: &Tree<'_>, reading: &mut Reading) -> Shown {
+        let mut shown = Shown::default();
+        let mut shown_as_html = Vec::new();
+        let texts = |p: &&Part<'_>| p.place == Place::Inline && matches!(p.kind, Kind::Plain | Kind::Html);
+        for part in tree.parts.iter().filter(texts).filter(|p| p.kind == Kind::Html) {
+            if self.gathered.len() >= MAX_GATHERED {
+                reading.find(Finding::Text);
+                break;
+            }
+            let decoded = reading.text(part, MAX_HTML);
+            doubt(reading, part, &decoded);
+            let before = self.gathered.len();
+            self.show_page(part, &decoded, &mut shown, reading);
+            if self.gathered.get(before..).is_some_and(|text| text.trim().len() >= 20)
+                && let Some(group) = part.alternative
+            {
+                shown_as_html.push(group);
+            }
+        }
+        let mut others = Vec::new();
+        for part in tree.parts.iter().filter(texts).filter(|p| p.kind == Kind::Plain) {
+            // Of two forms of the same text a person sees the HTML one.
+            if part.alternative.is_some_and(|g| shown_as_html.contains(&g)) {
+                shown.plain = true;
+                others.push(part);
+                continue;
+            }
+            if self.gathered.len() >= MAX_GATHERED {
+                reading.find(Finding::Text);
+                continue;
+            }
+            let decoded = reading.text(part, MAX_PLAIN);
+            doubt(reading, part, &decoded);
+            if looks_like_html(&decoded) {
+                self.show_page(part, &decoded, &mut shown, reading);
+            } else {
+                shown.plain |= decoded.trim().len() >= 20;
+                self.show_text(part, &decoded, reading);
+            }
+        }
+        if self.gathered.trim_ascii().is_empty() {
+            // Nothing else is shown: an entry or a rich text is the message.
+            for part in tree.parts.iter().filter(|p| matches!(p.kind, Kind::Calendar | Kind::Rtf)) {
+                let decoded = reading.text(part, MAX_ATTACHED);
+                let text = if part.kind == Kind::Calendar { calendar::read(&decoded).text } else { rtf::text(&decoded) };
+                self.show_text(part, &text, reading);
+            }
+        }
+        shown.images += tree.parts.iter().filter(|p| p.kind == Kind::Image).count();
+        shown
+    }
+
+    fn show_text(&mut self, part: &Part<'_>, decoded: &str, reading: &mut Reading) {
+        let before = self.gathered.len();
+        self.gathered.push_str(&text::undo_redaction(decoded));
+        let range = before..self.gathered.len();
+        self.gathered.push('\n');
+        let shown = Shown { plain: true, ..Shown::default() };
+        reading.pieces.push(Piece { range, alternative: part.alternative, message: part.message, page: None, shown });
+    }
+
+    /// Renders one HTML text into `gathered`.
+    fn show_page(&mut self, part: &Part<'_>, decoded: &str, shown: &mut Shown, reading: &mut Reading) {
+        let page = html::render(&text::undo_redaction(decoded));
+        for (href, text) in &page.links {
+            self.links.add(href, page.text.get(text.clone()).unwrap_or_default());
+        }
+        if page.cut {
+            reading.find(Finding::Markup);
+        }
+        let own = Shown::of(&page, decoded.len());
+        shown.join(&own);
+        let before = self.gathered.len();
+        self.gathered.push_str(&page.text);
+        let range = before..self.gathered.len();
+        self.gathered.push('\n');
+        let page = Some(page);
+        reading.pieces.push(Piece { range, alternative: part.alternative, message: part.message, page, shown: own });
+    }
+
+    /// Adds all that the main view does not show. Call when the main view has been read.
+    pub(super) fn gather_views(&mut self, tree: &Tree<'_>, shown: Shown, reading: &mut Reading) {
+        note_structure(tree, reading);
+        let gathered = std::mem::take(&mut self.gathered);
+        if gathered.len() > WINDOW {
+            let end = gathered.ceil_char_boundary(gathered.len() - TAIL);
+            let rest = gathered.get(gathered.floor_char_boundary(HEAD)..end).unwrap_or_default();
+            reading.view(Source::Later, rest, Vec::new(), shown);
+        }
+        let pieces = std::mem::take(&mut reading.pieces);
+        self.view_pieces(&gathered, &pieces, tree, reading);
+        let extra = tree.parts.iter().any(|p| p.place != Place::Inline || p.rival.is_some() || p.encoding == Encoding::Base64);
+        let alternatives = pieces.iter().any(|p| p.alternative.is_some());
+        if extra || alternatives || !tree.aside.is_empty() {
+            self.view_parts(tree, &pieces, reading);
+        }
+        self.view_uuencoded(&gathered, reading);
+        self.gathered = gathered;
+        while let Some((source, level)) = reading.sources.pop() {
+            self.view_source(&source, level, reading);
+        }
+    }
+
+    /// Forms of what is shown: each alternative of a kind alone, embedded messages, and pages as others see them.
+    fn view_pieces(&self, gathered: &str, pieces: &[Piece], tree: &Tree<'_>, reading: &mut Reading) {
+        for piece in pieces {
+            let text = gathered.get(piece.range.clone()).unwrap_or_default();
+            let others = pieces.iter().filter(|p| p.alternative.is_some() && p.alternative == piece.alternative).count();
+            if others > 1 {
+                let links = piece.page.as_ref().map(|p| p.links.clone()).unwrap_or_default();
+                reading.view(Source::Alternative, text, links, piece.shown);
+            }
+            if let Some(page) = &piece.page {
+                self.view_page(page, self.shown, reading);
+            }
+        }
+        for (number, fields) in (1..).zip(&tree.messages) {
+            let own = || pieces.iter().filter(|p| p.message == number);
+            let mut text = Headers::read(*fields).subject;
+            let mut shown = Shown::default();
+            let mut links = Vec::new();
+            for piece in own() {
+                text.push('\n');
+                let start = text.len();
+                text.push_str(gathered.get(piece.range.clone()).unwrap_or_default());
+                shown.join(&piece.shown);
+                let of_page = piece.page.iter().flat_map(|p| &p.links);
+                links.extend(of_page.map(|(href, at)| (href.clone(), at.start + start..at.end + start)));
+            }
+            reading.view(Source::Message, &text, links, shown);
+        }
+    }
+
+    /// What a page shows to some and not to others.
+    fn view_page(&self, page: &Page, shown: Shown, reading: &mut Reading) {
+        let doubtful: usize = page.doubtful.iter().map(ExactSizeIterator::len).sum();
+        if doubtful >= LEAST_DOUBTFUL && doubtful * LEAST_DOUBTFUL_SHARE >= page.text.len() {
+            reading.view(Source::Visible, &page.without_doubtful(), Vec::new(), shown);
+        }
+        if page.concealed.trim().len() >= LEAST_HIDDEN && self.text.new_pairs(&page.concealed, NEW_PAIRS).0 >= NEW_PAIRS {
+            let links = page.concealed_links.clone();
+            reading.view(Source::Hidden, &page.concealed, links, shown);
+            if page.concealed_at.len() >= FEWEST_PIECES && page.concealed.len() * LEAST_HIDDEN_SHARE >= page.text.len() {
+                reading.view(Source::Everything, &page.everything(), Vec::new(), shown);
+            }
+        }
+    }
+
+    /// The text says something that the main view does not.
+    fn is_news(&self, text: &str) -> bool {
+        let (new, all) = self.text.new_pairs(text, MANY_NEW_PAIRS);
+        // Words enough for a lure, and not the same text with other line breaks.
+        new >= MANY_NEW_PAIRS || new >= NEW_PAIRS && new * 48 >= text.len() || all >= MANY_NEW_PAIRS && self.dilutes(text.len())
+    }
+
+    /// The main view is so much longer that it may hold every pair of a text and yet hide what it says.
+    fn dilutes(&self, length: usize) -> bool {
+        self.text.folded.len() > 4 * length.max(512)
+    }
+
+    /// Parts that the main view does not show.
+    fn view_parts(&mut self, tree: &Tree<'_>, pieces: &[Piece], reading: &mut Reading) {
+        let plain = Shown { plain: true, ..Shown::default() };
+        let shown_html = |part: &Part<'_>| {
+            part.alternative.is_some() && pieces.iter().any(|p| p.alternative == part.alternative && p.page.is_some())
+        };
+        for part in &tree.parts {
+            match (part.kind, part.place) {
+                (Kind::Plain, Place::Inline) if shown_html(part) => {
+                    let decoded = reading.text(part, MAX_PLAIN);
+                    doubt(reading, part, &decoded);
+                    if !looks_like_html(&decoded) && self.is_news(&decoded) {
+                        reading.view(Source::Alternative, &text::undo_redaction(&decoded), Vec::new(), plain);
+                    } else if looks_like_html(&decoded) {
+                        self.view_html(Source::Alternative, &decoded, reading);
+                    }
+                }
+                (Kind::Plain | Kind::Html, Place::Inline) | (Kind::Image | Kind::Other, _) => {}
+                (Kind::Message | Kind::Signed, _) => self.view_encoded(part, tree, reading),
+                _ => self.view_attached(part, reading),
+            }
+            if let Some(rival) = &part.rival {
+                let decoded = reading.text_as(part.body, rival.encoding, rival.charset.as_deref(), MAX_PLAIN, true);
+                if rival.kind == Kind::Html {
+                    self.view_html(Source::Decoded, &decoded, reading);
+                } else if self.is_news(&decoded) {
+                    reading.view(Source::Decoded, &decoded, Vec::new(), plain);
+                }
+            }
+            self.view_misdeclared(part, reading);
+        }
+        let aside = tree.aside.iter().map(|text| String::from_utf8_lossy(text)).collect::<Vec<_>>().join("\n");
+        if !aside.is_empty() && self.text.new_pairs(&aside, MANY_NEW_PAIRS).0 >= MANY_NEW_PAIRS {
+            reading.view(Source::Aside, &aside, Vec::new(), plain);
+        }
+    }
+
+    fn view_html(&self, source: Source, decoded: &str, reading: &mut Reading) {
+        let page = html::render(&text::undo_redaction(decoded));
+        if page.cut {
+            reading.find(Finding::Markup);
+        }
+        let shown = Shown::of(&page, decoded.len());
+        self.view_page(&page, shown, reading);
+        if self.is_news(&page.text) {
+            reading.view(source, &page.text, page.links, shown);
+        }
+    }
+
+    /// A text that is shown when it is opened, or that is for programs.
+    fn view_attached(&self, part: &Part<'_>, reading: &mut Reading) {
+        let plain = Shown { plain: true, ..Shown::default() };
+        let most = if part.kind == Kind::Html { MAX_HTML } else { MAX_ATTACHED };
+        let decoded = reading.text(part, most);
+        if part.kind == Kind::Html && part.body.len() > most {
+            reading.find(Finding::Text);
+        }
+        if decode::unreadable(&decoded) {
+            return;
+        }
+        let source = if part.place == Place::Machine { Source::Aside } else { Source::Attached };
+        match part.kind {
+            Kind::Html => self.view_html(source, &decoded, reading),
+            Kind::Calendar => {
+                let entry = calendar::read(&decoded);
+                if self.is_news(&entry.text) {
+                    reading.view(Source::Calendar, &entry.text, Vec::new(), plain);
+                }
+                if !entry.html.is_empty() {
+                    self.view_html(Source::Calendar, &entry.html, reading);
+                }
+            }
+            Kind::Rtf => {
+                let text = rtf::text(&decoded);
+                if self.is_news(&text) {
+                    reading.view(source, &text, Vec::new(), plain);
+                }
+            }
+            _ if looks_like_html(&decoded) => self.view_html(source, &decoded, reading),
+            _ if self.is_news(&decoded) => reading.view(source, &decoded, Vec::new(), plain),
+            _ => {}
+        }
+    }
+
+    /// A message, or a multipart, that is encoded as a whole, and a message inside a signature.
+    fn view_encoded(&self, part: &Part<'_>, tree: &Tree<'_>, reading: &mut Reading) {
+        if reading.taken >= MAX_SOURCES {
+            return reading.find(Finding::Texts);
+        }
+        let most = MAX_HTML.min(MAX_DECODED.saturating_sub(reading.decoded));
+        if part.body.len() > most {
+            reading.find(Finding::Text);
+        }
+        let body = part.body.get(..part.body.len().min(most)).unwrap_or_default();
+        reading.decoded += body.len();
+        let mut decoded = part.encoding.decode(body).into_owned();
+        if part.kind == Kind::Signed {
+            // The message stands in the structure as it is: its header is looked for.
+            let at = decoded.get(..decoded.len().min(4096)).unwrap_or_default().windows(13);
+            let Some(at) = at.into_iter().position(|w| w.eq_ignore_ascii_case(b"content-type:")) else { return };
+            decoded.drain(..at);
+        } else if !part.head.is_empty() {
+            decoded.splice(..0, [b"Content-Type: ", part.head, b"\r\n\r\n"].concat());
+        }
+        reading.taken += 1;
+        reading.sources.push((decoded, tree.depth + 1));
+    }
+
+    /// A message that was found inside: each of its texts is a view, and all of them together.
+    fn view_source(&mut self, raw: &[u8], level: usize, reading: &mut Reading) {
+        let tree = mime::walk(raw, false, level);
+        reading.depth = reading.depth.max(tree.depth);
+        reading.entities += tree.entities;
+        note_structure(&tree, reading);
+        let (fields, _) = mime::Fields::split(raw);
+        let subject = Headers::read(fields).subject;
+        let mut all = subject.clone();
+        let mut count = 0;
+        for part in tree.parts.iter().filter(|p| p.place == Place::Inline && matches!(p.kind, Kind::Plain | Kind::Html)) {
+            let decoded = reading.text(part, if part.kind == Kind::Html { MAX_HTML } else { MAX_PLAIN });
+            doubt(reading, part, &decoded);
+            let (text, links, shown) = if part.kind == Kind::Html || looks_like_html(&decoded) {
+                let page = html::render(&text::undo_redaction(&decoded));
+                if page.cut {
+                    reading.find(Finding::Markup);
+                }
+                let shown = Shown::of(&page, decoded.len());
+                self.view_page(&page, shown, reading);
+                (page.text, page.links, shown)
+            } else {
+                (text::undo_redaction(&decoded).into_owned(), Vec::new(), Shown { plain: true, ..Shown::default() })
+            };
+            all.push('\n');
+            all.push_str(&text);
+            count += 1;
+            let start = subject.len() + 1;
+            let links = links.into_iter().map(|(href, at)| (href, at.start + start..at.end + start)).collect();
+            reading.view(Source::Message, &format!("{subject}\n{text}"), links, shown);
+        }
+        if count > 1 {
+            reading.view(Source::Message, &all, Vec::new(), Shown { plain: true, ..Shown::default() });
+        }
+        self.view_parts(&tree, &[], reading);
+    }
+
+    /// Text that says it is encoded and is not, or is and does not say so.
+    fn view_misdeclared(&self, part: &Part<'_>, reading: &mut Reading) {
+        if part.place != Place::Inline || !matches!(part.kind, Kind::Plain | Kind::Html) {
+            return;
+        }
+        let other = match part.encoding {
+            Encoding::Base64 | Encoding::Uuencode if decode::looks_written(part.body) => Encoding::Identity,
+            Encoding::Identity if part.rival.is_none() && part.odd_encoding && decode::looks_base64(part.body) => Encoding::Base64,
+            _ => return,
+        };
+        let decoded = reading.text_as(part.body, other, part.charset.as_deref(), MAX_PLAIN, true);
+        if part.kind == Kind::Html || looks_like_html(&decoded) {
+            self.view_html(Source::Decoded, &decoded, reading);
+        } else if self.is_news(&decoded) {
+            reading.view(Source::Decoded, &decoded, Vec::new(), Shown { plain: true, ..Shown::default() });
+        }
+    }
+
+    /// Files that stand in the text itself, as programs of old sent them.
+    fn view_uuencoded(&self, gathered: &str, reading: &mut Reading) {
+        for at in memchr::memmem::find_iter(gathered.as_bytes(), b"begin ").take(MAX_OF_ATTACHMENT) {
+            let line_start = at == 0 || gathered.as_bytes().get(at - 1) == Some(&b'\n');
+            let Some(block) = gathered.get(at..).filter(|_| line_start) else { continue };
+            let Some((first, rest)) = block.split_once('\n') else { continue };
+            if !first.get(6..9).is_some_and(|mode| mode.bytes().all(|b| b.is_ascii_digit())) {
+                continue;
+            }
+            let octets = decode::uuencoded(rest.as_bytes().get(..rest.len().min(MAX_ATTACHED)).unwrap_or_default());
+            let decoded = decode::in_charset(octets.into(), None);
+            if decode::unreadable(&decoded) {
+                continue;
+            }
+            if looks_like_html(&decoded) {
+                self.view_html(Source::Attached, &decoded, reading);
+            } else if self.is_news(&decoded) {
+                reading.view(Source::Attached, &decoded, Vec::new(), Shown { plain: true, ..Shown::default() });
+            }
+        }
+    }
+}
+
+/// A text that cannot be read, in neither way, is found suspicious.
+fn doubt(reading: &mut Reading, part: &Part<'_>, decoded: &str) {
+    if part.rival.is_none() && decode::unreadable(decoded) && !decode::looks_written(part.body) {
+        let head = part.encoding.decode(part.body.get(..part.body.len().min(64)).unwrap_or_default());
+        if !decode::is_known_file(&head) {
+            reading.find(Finding::Unreadable);
+        }
+    }
+}
+
+fn note_structure(tree: &Tree<'_>, reading: &mut Reading) {
+    for (on, finding) in [
+        (tree.too_many, Finding::Parts),
+        (tree.too_deep, Finding::Depth),
+        (tree.ambiguous, Finding::Ambiguous),
+        (tree.in_pieces, Finding::Piece),
+    ] {
+        if on {
+            reading.find(finding);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_leave_nothing_out_until_there_are_too_many() {
+        for length in [0, 1, WINDOW, WINDOW + 1, 3 * WINDOW, 10 * WINDOW + 77] {
+            let text = "\u{e9}".repeat(length / 2);
+            let all = windows(&text, MAX_VIEWS);
+            let mut at = 0;
+            for window in &all {
+                assert!(window.start <= at && window.end > at && window.len() <= WINDOW && text.get(window.clone()).is_some());
+                at = window.end;
+            }
+            assert_eq!(at, text.len());
+        }
+        let few = windows(&"x".repeat(100 * WINDOW), 4);
+        assert_eq!((few.len(), few.last().map(|w| w.end)), (4, Some(100 * WINDOW)));
+    }
+}
