@@ -133,7 +133,8 @@ pub(super) fn uuencoded(body: &[u8]) -> Vec<u8> {
         }
         let start = out.len();
         for group in data.chunks(4) {
-            let bits = group.iter().chain([&b' '; 3]).take(4).fold(0_u32, |bits, b| bits << 6 | u32::from(b.wrapping_sub(b' ') & 63));
+            let bits =
+                group.iter().chain([&b' '; 3]).take(4).fold(0_u32, |bits, b| bits << 6 | u32::from(b.wrapping_sub(b' ') & 63));
             out.extend(bits.to_be_bytes().into_iter().skip(1));
         }
         out.truncate(start + count);
@@ -210,8 +211,12 @@ pub(super) fn in_charset<'a>(bytes: Cow<'a, [u8]>, charset: Option<&str>) -> Cow
             },
         };
     }
-    // Japanese mail of old names the seven-bit form and sends the eight-bit one.
-    let name = if !bytes.is_ascii() && name.get(..11).is_some_and(|n| n.eq_ignore_ascii_case("iso-2022-jp")) { "euc-jp" } else { name };
+    // Japanese mail names the seven-bit form and may hold an eight-bit one.
+    let eight_bit = !bytes.is_ascii() && name.get(..11).is_some_and(|n| n.eq_ignore_ascii_case("iso-2022-jp"));
+    if eight_bit && std::str::from_utf8(&bytes).is_ok() {
+        return in_charset(bytes, None);
+    }
+    let name = if eight_bit { "euc-jp" } else { name };
     match charset_decoder(name.as_bytes()) {
         Some(decoder) if !name.eq_ignore_ascii_case("us-ascii") => decoder(&bytes).into(),
         _ => in_charset(bytes, None),
@@ -327,10 +332,16 @@ mod tests {
     fn text_is_told_from_what_is_none() {
         assert!(unreadable(&"\u{fffd}\u{1}xyz".repeat(40)) && !unreadable("caf\u{e9}\r\n\tx".repeat(40).as_str()));
         assert!(looks_written(b"we met on thursday to discuss the draft") && !looks_written(&b"QUJD".repeat(20)));
-        assert!(looks_base64(&b"QUJDx12=\r\n".repeat(20)) && !looks_base64(b"we met on thursday to discuss the draft and the second table again"));
+        assert!(
+            looks_base64(&b"QUJDx12=\r\n".repeat(20))
+                && !looks_base64(b"we met on thursday to discuss the draft and the second table again")
+        );
         let utf16: Vec<u8> = "Hello you".encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert_eq!(in_charset(utf16.clone().into(), None), "Hello you");
-        assert_eq!(in_charset([&b"\xff\xfe"[..], &utf16].concat().into(), Some("utf-8")).trim_start_matches('\u{feff}'), "Hello you");
+        assert_eq!(
+            in_charset([&b"\xff\xfe"[..], &utf16].concat().into(), Some("utf-8")).trim_start_matches('\u{feff}'),
+            "Hello you"
+        );
         assert_eq!(in_charset(b"+AEI-uy now"[..].into(), Some("utf-7")), "Buy now");
     }
 
@@ -342,5 +353,7 @@ mod tests {
         assert_eq!(in_charset(b"\xd0\xbf"[..].into(), None), "\u{43f}");
         assert_eq!(in_charset(b"\xcf"[..].into(), Some("koi8-r")), "\u{43e}");
         assert_eq!(in_charset(b"x"[..].into(), Some("nonsense")), "x");
+        assert_eq!(in_charset(b"\xe9\x80\x81"[..].into(), Some("ISO-2022-JP")), "\u{9001}");
+        assert_eq!(in_charset(b"\xa4\xa2"[..].into(), Some("iso-2022-jp")), "\u{3042}");
     }
 }

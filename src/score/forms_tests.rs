@@ -33,7 +33,9 @@ fn cover(octets: usize) -> String {
             break;
         }
         let (who, what, other) = (people[n % 5], things[n % 7], things[(n / 7) % 7]);
-        text += &format!("{who} and I met on Thursday to discuss the {what}, and she thinks that item {n} of the {other} looks right. ");
+        text += &format!(
+            "{who} and I met on Thursday to discuss the {what}, and she thinks that item {n} of the {other} looks right. "
+        );
         text += "We will meet again next week when the team has read it.\r\n";
     }
     text
@@ -67,7 +69,10 @@ fn message_of(text: &str) -> String {
 }
 
 fn page(before: &str, text: &str, after: &str) -> String {
-    format!("{HEAD}Content-Type: text/html; charset=utf-8\r\n\r\n<html>{before}<p>{}</p>{after}</html>\r\n", text.replace("\r\n", "<br>\r\n"))
+    format!(
+        "{HEAD}Content-Type: text/html; charset=utf-8\r\n\r\n<html>{before}<p>{}</p>{after}</html>\r\n",
+        text.replace("\r\n", "<br>\r\n")
+    )
 }
 
 /// Each third word of the text, and words that nobody sees between them.
@@ -88,26 +93,53 @@ type Form = (&'static str, fn(&str) -> String);
 
 const STRUCTURES: &[Form] = &[
     ("a report of an ordinary sender, the text in an inline message", |t| {
-        multipart("report; report-type=delivery-status", &[part("", HONEST), part("Content-Type: message/rfc822\r\nContent-Disposition: inline", &message_of(t))])
+        multipart(
+            "report; report-type=delivery-status",
+            &[part("", HONEST), part("Content-Type: message/rfc822\r\nContent-Disposition: inline", &message_of(t))],
+        )
     }),
     ("a message in base 64", |t| {
-        multipart("mixed", &[part("", HONEST), part("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64", &base64(&message_of(t)))])
+        multipart(
+            "mixed",
+            &[
+                part("", HONEST),
+                part("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64", &base64(&message_of(t))),
+            ],
+        )
     }),
     ("a message in quoted-printable", |t| {
-        multipart("mixed", &[part("", HONEST), part("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: quoted-printable", &quoted(&message_of(t)))])
+        multipart(
+            "mixed",
+            &[
+                part("", HONEST),
+                part("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: quoted-printable", &quoted(&message_of(t))),
+            ],
+        )
     }),
-    ("a message below a long text", |t| multipart("mixed", &[part("", &cover(8000)), part("Content-Type: message/rfc822", &message_of(t))])),
+    ("a message below a long text", |t| {
+        multipart("mixed", &[part("", &cover(8000)), part("Content-Type: message/rfc822", &message_of(t))])
+    }),
     ("an attached file .eml", |t| {
         let fields = "Content-Type: application/octet-stream; name=x.eml\r\nContent-Transfer-Encoding: base64";
         multipart("mixed", &[part("", HONEST), part(fields, &base64(&message_of(t)))])
     }),
     ("a multipart encoded as a whole", |t| {
-        let inner = format!("--c\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: base64\r\n\r\n{}\r\n--c--\r\n", base64(&html(t)));
-        multipart("mixed", &[part("", HONEST), part("Content-Type: multipart/mixed; boundary=c\r\nContent-Transfer-Encoding: base64", &base64(&inner))])
+        let inner = format!(
+            "--c\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: base64\r\n\r\n{}\r\n--c--\r\n",
+            base64(&html(t))
+        );
+        multipart(
+            "mixed",
+            &[
+                part("", HONEST),
+                part("Content-Type: multipart/mixed; boundary=c\r\nContent-Transfer-Encoding: base64", &base64(&inner)),
+            ],
+        )
     }),
     ("a signed message in one block", |t| {
         let inner = format!("\u{1}\u{2}0Content-Type: text/plain\r\n\r\n{t}\r\n\u{1}\u{2}");
-        let fields = "Content-Type: application/pkcs7-mime; smime-type=signed-data; name=smime.p7m\r\nContent-Transfer-Encoding: base64";
+        let fields =
+            "Content-Type: application/pkcs7-mime; smime-type=signed-data; name=smime.p7m\r\nContent-Transfer-Encoding: base64";
         format!("{HEAD}{fields}\r\n\r\n{}", base64(&inner))
     }),
     ("the 257th alternative", |t| {
@@ -117,23 +149,31 @@ const STRUCTURES: &[Form] = &[
     }),
     ("below seven multiparts", |t| {
         let inner = part("Content-Type: text/plain\r\nContent-Transfer-Encoding: base64", &base64(t));
-        (0..7).fold(inner.replace("--b", "--b0"), |inner, n| {
-            let outer = n + 1;
-            format!("--b{outer}\r\nContent-Type: multipart/mixed; boundary=b{n}\r\n\r\n{inner}--b{n}--\r\n")
-        }).replacen("--b7\r\n", HEAD, 1)
+        (0..7)
+            .fold(inner.replace("--b", "--b0"), |inner, n| {
+                let outer = n + 1;
+                format!("--b{outer}\r\nContent-Type: multipart/mixed; boundary=b{n}\r\n\r\n{inner}--b{n}--\r\n")
+            })
+            .replacen("--b7\r\n", HEAD, 1)
     }),
     ("a benign page before the spam page", |t| {
         multipart("alternative", &[part("Content-Type: text/html", &html(HONEST)), part("Content-Type: text/html", &html(t))])
     }),
     ("a long benign page before the spam page", |t| {
-        multipart("alternative", &[part("Content-Type: text/html", &html(&cover(9000))), part("Content-Type: text/html", &html(t))])
+        multipart(
+            "alternative",
+            &[part("Content-Type: text/html", &html(&cover(9000))), part("Content-Type: text/html", &html(t))],
+        )
     }),
     ("a benign page and the spam as plain text", |t| {
         multipart("alternative", &[part("Content-Type: text/html", &html(&cover(6000))), part("Content-Type: text/plain", t)])
     }),
     ("alternatives within related within alternative", |t| {
         let inner = format!("--c\r\n\r\n{HONEST}\r\n--c\r\nContent-Type: text/html\r\n\r\n{}\r\n--c--\r\n", html(t));
-        multipart("alternative", &[part("Content-Type: text/html", &html(HONEST)), part("Content-Type: multipart/related; boundary=c", &inner)])
+        multipart(
+            "alternative",
+            &[part("Content-Type: text/html", &html(HONEST)), part("Content-Type: multipart/related; boundary=c", &inner)],
+        )
     }),
     ("the middle of a long text", |t| format!("{HEAD}\r\n{}{t}{}", cover(30_000), cover(30_000))),
     ("the middle of a long page", |t| page("", &format!("{}{t}{}", cover(20_000), cover(20_000)), "")),
@@ -142,39 +182,65 @@ const STRUCTURES: &[Form] = &[
         multipart("mixed", &parts)
     }),
     ("a calendar entry", |t| {
-        let entry = format!("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nSUMMARY:Meeting\r\nDESCRIPTION:{}\r\nEND:VEVENT\r\n", t.replace(',', "\\,").replace("\r\n", "\\n"));
+        let entry = format!(
+            "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nSUMMARY:Meeting\r\nDESCRIPTION:{}\r\nEND:VEVENT\r\n",
+            t.replace(',', "\\,").replace("\r\n", "\\n")
+        );
         multipart("alternative", &[part("", HONEST), part("Content-Type: text/calendar; method=REQUEST", &entry)])
     }),
     ("a calendar entry alone", |t| {
-        let entry = format!("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nSUMMARY:Meeting\r\nDESCRIPTION:{}\r\nEND:VEVENT\r\n", t.replace("\r\n", "\\n"));
+        let entry = format!(
+            "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nSUMMARY:Meeting\r\nDESCRIPTION:{}\r\nEND:VEVENT\r\n",
+            t.replace("\r\n", "\\n")
+        );
         format!("{HEAD}Content-Type: text/calendar\r\nContent-Transfer-Encoding: base64\r\n\r\n{}", base64(&entry))
     }),
     ("a page in a calendar entry", |t| {
-        let entry = format!("BEGIN:VCALENDAR\r\nSUMMARY:Meeting\r\nX-ALT-DESC;FMTTYPE=text/html:{}\r\nEND:VCALENDAR\r\n", html(t).replace("\r\n", "\\n"));
+        let entry = format!(
+            "BEGIN:VCALENDAR\r\nSUMMARY:Meeting\r\nX-ALT-DESC;FMTTYPE=text/html:{}\r\nEND:VCALENDAR\r\n",
+            html(t).replace("\r\n", "\\n")
+        );
         multipart("mixed", &[part("", HONEST), part("Content-Type: application/ics; name=invite.ics", &entry)])
     }),
     ("an attached page", |t| {
         let fields = "Content-Type: application/octet-stream\r\nContent-Disposition: attachment; filename*0=\"page.\"; filename*1=htm\r\nContent-Transfer-Encoding: base64";
         multipart("mixed", &[part("", HONEST), part(fields, &base64(&html(t)))])
     }),
-    ("an attached text", |t| multipart("mixed", &[part("", HONEST), part("Content-Type: text/plain; name=a.txt\r\nContent-Disposition: attachment", t)])),
+    ("an attached text", |t| {
+        multipart(
+            "mixed",
+            &[part("", HONEST), part("Content-Type: text/plain; name=a.txt\r\nContent-Disposition: attachment", t)],
+        )
+    }),
     ("an unheard-of kind of text", |t| multipart("mixed", &[part("", HONEST), part("Content-Type: text/x-anything; name=a", t)])),
-    ("rich text", |t| multipart("mixed", &[part("", HONEST), part("Content-Type: text/rtf", &format!("{{\\rtf1\\ansi {}}}", t.replace("\r\n", "\\par ")))])),
+    ("rich text", |t| {
+        multipart(
+            "mixed",
+            &[part("", HONEST), part("Content-Type: text/rtf", &format!("{{\\rtf1\\ansi {}}}", t.replace("\r\n", "\\par ")))],
+        )
+    }),
     ("a part for programs", |t| multipart("mixed", &[part("", HONEST), part("Content-Type: message/delivery-status", t)])),
-    ("a phantom body", |t| multipart("mixed", &[part("", HONEST), part("Content-Type: message/external-body; access-type=x", t)])),
+    ("a phantom body", |t| {
+        multipart("mixed", &[part("", HONEST), part("Content-Type: message/external-body; access-type=x", t)])
+    }),
     ("a uuencoded page", |t| {
-        let lines: String = html(t).as_bytes().chunks(45).map(|c| {
-            let mut line = String::from(char::from(b' ' + c.len() as u8));
-            for g in c.chunks(3) {
-                let bits = g.iter().chain([&0; 2]).take(3).fold(0_u32, |bits, b| bits << 8 | u32::from(*b));
-                line.extend((0..4).rev().map(|n| char::from(b' ' + (bits >> (6 * n) & 63) as u8)));
-            }
-            line + "\r\n"
-        }).collect();
+        let lines: String = html(t)
+            .as_bytes()
+            .chunks(45)
+            .map(|c| {
+                let mut line = String::from(char::from(b' ' + c.len() as u8));
+                for g in c.chunks(3) {
+                    let bits = g.iter().chain([&0; 2]).take(3).fold(0_u32, |bits, b| bits << 8 | u32::from(*b));
+                    line.extend((0..4).rev().map(|n| char::from(b' ' + (bits >> (6 * n) & 63) as u8)));
+                }
+                line + "\r\n"
+            })
+            .collect();
         format!("{HEAD}\r\n{HONEST}\r\nbegin 644 page.html\r\n{lines}`\r\nend\r\n")
     }),
     ("behind the last delimiter", |t| {
-        multipart("mixed", &[part("", HONEST)]) + &part("Content-Type: text/plain\r\nContent-Transfer-Encoding: base64", &base64(t))
+        multipart("mixed", &[part("", HONEST)])
+            + &part("Content-Type: text/plain\r\nContent-Transfer-Encoding: base64", &base64(t))
     }),
     ("before the first delimiter", |t| {
         format!("{HEAD}Content-Type: multipart/mixed; boundary=b\r\n\r\n{t}{t}\r\n{}--b--\r\n", part("", HONEST))
@@ -184,7 +250,10 @@ const STRUCTURES: &[Form] = &[
     }),
     ("a boundary in two pieces", |t| {
         let parts = part("Content-Type: text/html\r\nContent-Transfer-Encoding: base64", &base64(&html(t)));
-        format!("{HEAD}Content-Type: multipart/mixed; boundary*1=xyz;\r\n boundary*0=b\r\n\r\n{}--bxyz--\r\n", parts.replace("--b\r\n", "--bxyz\r\n"))
+        format!(
+            "{HEAD}Content-Type: multipart/mixed; boundary*1=xyz;\r\n boundary*0=b\r\n\r\n{}--bxyz--\r\n",
+            parts.replace("--b\r\n", "--bxyz\r\n")
+        )
     }),
     ("two types of one part", |t| {
         let fields = "Content-Type: text/plain; charset=utf-8\r\nContent-Type: text/html; charset=utf-8";
@@ -195,7 +264,9 @@ const STRUCTURES: &[Form] = &[
     }),
     ("an unheard-of transfer encoding", |t| format!("{HEAD}Content-Transfer-Encoding: x-base64\r\n\r\n{}", base64(t))),
     ("base 64 that is none", |t| format!("{HEAD}Content-Transfer-Encoding: base64\r\n\r\n{t}")),
-    ("UTF-7", |t| format!("{HEAD}Content-Type: text/plain; charset=utf-7\r\n\r\n{}", t.replace('a', "+AGE-").replace('e', "+AGU-"))),
+    ("UTF-7", |t| {
+        format!("{HEAD}Content-Type: text/plain; charset=utf-7\r\n\r\n{}", t.replace('a', "+AGE-").replace('e', "+AGU-"))
+    }),
     ("UTF-16 that does not say so", |t| {
         let octets: Vec<u8> = t.encode_utf16().flat_map(u16::to_le_bytes).collect();
         format!("{HEAD}Content-Transfer-Encoding: base64\r\n\r\n{}", base64::engine::general_purpose::STANDARD.encode(octets))
@@ -203,14 +274,22 @@ const STRUCTURES: &[Form] = &[
 ];
 
 const PAGES: &[Form] = &[
-    ("8 KiB of words hidden by a class", |t| page("<style>.x{display:none}</style>", &format!("<div class=x>{}</div>{t}", cover(8192)), "")),
-    ("words hidden by a class between all others", |t| page("<style>i.x{display:none}</style>", &between(t, "<i class='x'>", "</i>"), "")),
+    ("8 KiB of words hidden by a class", |t| {
+        page("<style>.x{display:none}</style>", &format!("<div class=x>{}</div>{t}", cover(8192)), "")
+    }),
+    ("words hidden by a class between all others", |t| {
+        page("<style>i.x{display:none}</style>", &between(t, "<i class='x'>", "</i>"), "")
+    }),
     ("words hidden by an id", |t| page("<style>#x{font-size:0}</style>", &between(t, "<b id=x>", "</b>"), "")),
     ("words hidden by the kind of element", |t| page("", &between(t, "<u>", "</u>"), "<style>u{visibility:hidden}</style>")),
-    ("words hidden on some screens", |t| page("<style>@media (min-width:1px){.x{display:none}}</style>", &between(t, "<i class=x>", "</i>"), "")),
+    ("words hidden on some screens", |t| {
+        page("<style>@media (min-width:1px){.x{display:none}}</style>", &between(t, "<i class=x>", "</i>"), "")
+    }),
     ("words hidden by context", |t| page("<style>p .x{display:none}</style>", &between(t, "<i class=x>", "</i>"), "")),
     ("words in the colour of the ground", |t| page("", &between(t, "<font color=#fefefe>", "</font>"), "")),
-    ("words in the colour of the ground by a class", |t| page("<style>.x{color:white;background:#fff}</style>", &between(t, "<i class=x>", "</i>"), "")),
+    ("words in the colour of the ground by a class", |t| {
+        page("<style>.x{color:white;background:#fff}</style>", &between(t, "<i class=x>", "</i>"), "")
+    }),
     ("words off the screen", |t| page("", &between(t, "<i style='position:absolute;left:-9999px'>", "</i>"), "")),
     ("words clipped away", |t| page("", &between(t, "<span style='max-height:0;overflow:hidden'>", "</span>"), "")),
     ("words too small", |t| page("", &between(t, "<span style='font-size:1px'>", "</span>"), "")),
@@ -222,14 +301,18 @@ const PAGES: &[Form] = &[
     ("a comment that never ends", |t| page("", t, "<!-- x")),
     ("a huge attribute before the text", |t| page(&format!("<a title=\"{}\">x</a>", "x".repeat(100_000)), t, "")),
     ("shown by one program alone", |t| page("", HONEST, &format!("<!--[if mso]><p>{t}</p><![endif]-->"))),
-    ("shown by a style sheet alone", |t| page(&format!("<style>.x:before{{content:\"{}\"}}</style>", t.replace("\r\n", " ")), HONEST, "")),
+    ("shown by a style sheet alone", |t| {
+        page(&format!("<style>.x:before{{content:\"{}\"}}</style>", t.replace("\r\n", " ")), HONEST, "")
+    }),
     ("shown where there are no scripts", |t| page("", HONEST, &format!("<noscript>{t}</noscript>"))),
     ("in place of a picture", |t| page("", HONEST, &format!("<img src=x alt='{}'>", t.replace("\r\n", " ")))),
     ("text that two styles show and hide", |t| {
         let style = "<style>.a{display:none}@media all{.b{display:none}}@media (x){.a{display:block}}</style>";
         page(style, &format!("<div class=a>{t}</div><div class=b>{}</div>", cover(6000)), "")
     }),
-    ("a small text in a wrapper without size", |t| page("", &format!("<table><tr><td style='font-size:0px'><div style='font-size:13px'>{t}</div></td></tr></table>"), "")),
+    ("a small text in a wrapper without size", |t| {
+        page("", &format!("<table><tr><td style='font-size:0px'><div style='font-size:13px'>{t}</div></td></tr></table>"), "")
+    }),
     ("letters as long references", |t| page("", &t.replace('a', "&#00000000000097;").replace('e', "&#x0000000065;"), "")),
 ];
 
@@ -273,17 +356,33 @@ fn what_runs_out_of_a_budget_is_suspicious_by_name() {
         }
         text + "\r\n" + HONEST
     };
-    let binary: String = base64::engine::general_purpose::STANDARD.encode((0..2000_u32).map(|n| (n * 7 % 32) as u8).collect::<Vec<_>>());
+    let binary: String =
+        base64::engine::general_purpose::STANDARD.encode((0..2000_u32).map(|n| (n * 7 % 32) as u8).collect::<Vec<_>>());
     let cases: [(Finding, String); 9] = [
         (Finding::Parts, multipart("mixed", &vec![part("", HONEST); 1001])),
         (Finding::Parts, nest(2000)),
         (Finding::Text, format!("{HEAD}\r\n{}", cover(1_700_000))),
-        (Finding::Texts, multipart("alternative", &(0..200).map(|n| part("", &format!("{} {n}", cover(400)))).collect::<Vec<_>>())),
+        (
+            Finding::Texts,
+            multipart("alternative", &(0..200).map(|n| part("", &format!("{} {n}", cover(400)))).collect::<Vec<_>>()),
+        ),
         (Finding::Markup, page("", &format!("{}<i style='display:none'>{HONEST}</i>", "<div>".repeat(2000)), "")),
         (Finding::Unreadable, format!("{HEAD}Content-Transfer-Encoding: base64\r\n\r\n{binary}")),
-        (Finding::Ambiguous, format!("{HEAD}Content-Type: multipart/mixed; boundary=a; boundary=b\r\n\r\n--a\r\n\r\n{HONEST}\r\n--a--\r\n")),
+        (
+            Finding::Ambiguous,
+            format!("{HEAD}Content-Type: multipart/mixed; boundary=a; boundary=b\r\n\r\n--a\r\n\r\n{HONEST}\r\n--a--\r\n"),
+        ),
         (Finding::Piece, format!("{HEAD}Content-Type: message/partial; id=1; number=1; total=2\r\n\r\n{HONEST}")),
-        (Finding::Texts, multipart("mixed", &vec![part("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64", &base64(&message_of(HONEST))); 40])),
+        (
+            Finding::Texts,
+            multipart(
+                "mixed",
+                &vec![
+                    part("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64", &base64(&message_of(HONEST)));
+                    40
+                ],
+            ),
+        ),
     ];
     for (finding, message) in cases {
         let score = SCORER.score(message.as_bytes());
@@ -298,7 +397,14 @@ fn what_runs_out_of_a_budget_is_suspicious_by_name() {
 /// Who leaves the returned message out is the envelope, not the writer.
 #[test]
 fn the_returned_message_is_left_out_for_the_null_sender_alone() {
-    let report = multipart("report", &[part("", "Your message could not be delivered."), part("Content-Type: message/delivery-status", "Status: 5.1.1"), part("Content-Type: message/rfc822", &message_of(LETTER))]);
+    let report = multipart(
+        "report",
+        &[
+            part("", "Your message could not be delivered."),
+            part("Content-Type: message/delivery-status", "Status: 5.1.1"),
+            part("Content-Type: message/rfc822", &message_of(LETTER)),
+        ],
+    );
     let mut extractor = Extractor::default();
     let nothing = adapt::Delta::default();
     let mut llr = |path| {
@@ -317,15 +423,32 @@ fn what_honest_mail_hides_is_not_held_against_it() {
     let encrypted = format!(
         "{HEAD}Content-Type: multipart/encrypted; boundary=b; protocol=\"application/pgp-encrypted\"\r\n\r\n{}{}--b--\r\n",
         part("Content-Type: application/pgp-encrypted", "Version: 1"),
-        part("Content-Type: application/octet-stream; name=encrypted.asc", &format!("-----BEGIN PGP MESSAGE-----\r\n\r\n{secret}\r\n-----END PGP MESSAGE-----"))
+        part(
+            "Content-Type: application/octet-stream; name=encrypted.asc",
+            &format!("-----BEGIN PGP MESSAGE-----\r\n\r\n{secret}\r\n-----END PGP MESSAGE-----")
+        )
     );
-    let smime = format!("{HEAD}Content-Type: application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m\r\nContent-Transfer-Encoding: base64\r\n\r\n{secret}");
-    let preview = page("<style>.preheader{display:none!important}</style>", &format!("<span class=preheader>{}</span>{HONEST}", &HONEST[..90]), "");
-    let twice = page("<style>@media (max-width:600px){.wide{display:none}.small{display:block}}.small{display:none}</style>", &format!("<div class=wide>{HONEST}</div><div class=small>{HONEST}</div>"), "");
+    let smime = format!(
+        "{HEAD}Content-Type: application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m\r\nContent-Transfer-Encoding: base64\r\n\r\n{secret}"
+    );
+    let preview = page(
+        "<style>.preheader{display:none!important}</style>",
+        &format!("<span class=preheader>{}</span>{HONEST}", &HONEST[..90]),
+        "",
+    );
+    let twice = page(
+        "<style>@media (max-width:600px){.wide{display:none}.small{display:block}}.small{display:none}</style>",
+        &format!("<div class=wide>{HONEST}</div><div class=small>{HONEST}</div>"),
+        "",
+    );
     for (name, message) in [("PGP", encrypted), ("S/MIME", smime), ("preview line", preview), ("for two screens", twice)] {
         let score = SCORER.score(message.as_bytes());
         assert!(score.llr < 0.0, "{name}: {} {:?}", score.llr, score.symbols);
-        assert!(!score.symbols.iter().any(|s| &*s.name == "hidden_text" || s.name.starts_with("read_in")), "{name}: {:?}", score.symbols);
+        assert!(
+            !score.symbols.iter().any(|s| &*s.name == "hidden_text" || s.name.starts_with("read_in")),
+            "{name}: {:?}",
+            score.symbols
+        );
     }
 }
 
@@ -334,7 +457,13 @@ fn what_honest_mail_hides_is_not_held_against_it() {
 fn two_forms_of_one_text_are_read_once() {
     let mut extractor = Extractor::default();
     let long = cover(6000);
-    let pair = multipart("alternative", &[part("", &format!("See https://www.acme.example/a?b=1\r\n{long}")), part("Content-Type: text/html", &html(&format!("<a href=https://www.acme.example/a?b=1>See</a> {long}")))]);
+    let pair = multipart(
+        "alternative",
+        &[
+            part("", &format!("See https://www.acme.example/a?b=1\r\n{long}")),
+            part("Content-Type: text/html", &html(&format!("<a href=https://www.acme.example/a?b=1>See</a> {long}"))),
+        ],
+    );
     extractor.extract(pair.as_bytes());
     assert_eq!(extractor.views(), 0);
     let other = multipart("alternative", &[part("", LETTER), part("Content-Type: text/html", &html(&long))]);
@@ -345,7 +474,10 @@ fn two_forms_of_one_text_are_read_once() {
 /// Hosts that stand in any view are named, so that lists are asked about them.
 #[test]
 fn hosts_of_all_views_are_named() {
-    let message = multipart("alternative", &[part("", LETTER), part("Content-Type: text/html", &html("<a href=https://www.good.example/>see</a> our agenda"))]);
+    let message = multipart(
+        "alternative",
+        &[part("", LETTER), part("Content-Type: text/html", &html("<a href=https://www.good.example/>see</a> our agenda"))],
+    );
     let score = SCORER.score(message.as_bytes());
     assert_eq!(score.link_hosts, ["www.good.example".into(), "192.0.2.44".into()]);
 }

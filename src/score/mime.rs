@@ -370,7 +370,8 @@ impl<'a> Walker<'a> {
     /// The delimiter line that begins at `at` (RFC 2046 section 5.1.1), if one does.
     fn delimiter(&self, at: usize) -> Option<Delimiter> {
         let line = self.raw.get(at..)?.strip_prefix(b"--").filter(|_| !self.stack.is_empty())?;
-        let end = memchr::memchr(b'\n', line.get(..line.len().min(MAX_DELIMITER))?).or((line.len() < MAX_DELIMITER).then_some(line.len()))?;
+        let end = memchr::memchr(b'\n', line.get(..line.len().min(MAX_DELIMITER))?)
+            .or((line.len() < MAX_DELIMITER).then_some(line.len()))?;
         let text = line.get(..end)?.trim_ascii_end();
         let open = |text: &[u8]| self.by_boundary.get(text).copied();
         let (opens, closes) = (open(text), text.strip_suffix(b"--").and_then(open));
@@ -484,7 +485,9 @@ fn read_as(ctype: &str, file_name: &str, encoding: Encoding) -> (Kind, Place) {
         "text/rfc822-headers" => (Kind::Plain, Place::Machine),
         "image/svg+xml" => (Kind::Html, Place::Attached),
         "application/pkcs7-mime" | "application/x-pkcs7-mime" => (Kind::Signed, Place::Attached),
-        t if t.starts_with("multipart/") => (if encoding == Encoding::Identity { Kind::Plain } else { Kind::Message }, Place::Inline),
+        t if t.starts_with("multipart/") => {
+            (if encoding == Encoding::Identity { Kind::Plain } else { Kind::Message }, Place::Inline)
+        }
         "message/rfc822" | "message/global" | "message/news" => (Kind::Message, Place::Attached),
         t if t.starts_with("message/") => (Kind::Plain, Place::Machine),
         t if t.starts_with("text/") => (by_name.unwrap_or(Kind::Plain), if named { Place::Attached } else { Place::Inline }),
@@ -609,7 +612,8 @@ mod tests {
 
     #[test]
     fn nesting_and_missing_delimiters_are_bounded() {
-        let bomb = |n: usize| (0..n).map(|i| format!("Content-Type: multipart/mixed; boundary=b{i}\n\n--b{i}\n")).collect::<String>();
+        let bomb =
+            |n: usize| (0..n).map(|i| format!("Content-Type: multipart/mixed; boundary=b{i}\n\n--b{i}\n")).collect::<String>();
         let deep = walk(bomb(2_000).as_bytes(), false, 0).depth;
         assert!(deep > 1000 || walk(bomb(2_000).as_bytes(), false, 0).too_many, "{deep}");
         assert_eq!(walk(bomb(60).as_bytes(), false, 0).depth, 61);
@@ -628,14 +632,19 @@ mod tests {
     /// Messages side by side are not within each other.
     #[test]
     fn a_digest_is_not_deep() {
-        let digest = format!("Content-Type: multipart/mixed; boundary=x\n\n{}", "--x\nContent-Type: message/rfc822\n\nSubject: y\n\n1\n".repeat(60));
+        let digest = format!(
+            "Content-Type: multipart/mixed; boundary=x\n\n{}",
+            "--x\nContent-Type: message/rfc822\n\nSubject: y\n\n1\n".repeat(60)
+        );
         let tree = walk(digest.as_bytes(), false, 0);
         assert_eq!((tree.depth, tree.messages.len(), tree.parts.last().map(|p| p.message)), (3, 60, Some(60)));
     }
 
     #[test]
     fn a_part_without_a_blank_line_has_no_body_unless_a_line_is_no_field() {
-        let part = |inner: &str| bodies(format!("Content-Type: multipart/mixed; boundary=x\n\n--x\n{inner}--x\n\nplain\n--x--\n").as_bytes());
+        let part = |inner: &str| {
+            bodies(format!("Content-Type: multipart/mixed; boundary=x\n\n--x\n{inner}--x\n\nplain\n--x--\n").as_bytes())
+        };
         let plain = (Kind::Plain, "plain".to_owned());
         assert_eq!(part("Content-Type: text/html\n"), [(Kind::Html, String::new()), plain.clone()]);
         assert_eq!(part("Buy this now\n"), [(Kind::Plain, "Buy this now".to_owned()), plain.clone()]);
@@ -659,7 +668,8 @@ mod tests {
             let raw = format!("Content-Type: {announced}\n\n--{line}\nContent-Type: text/html\n\nbad\n");
             assert_eq!(bodies(raw.as_bytes()), [(Kind::Html, "bad".to_owned())], "{announced}");
         }
-        let reopened = b"Content-Type: multipart/mixed; boundary=x\n\n--x\n\ngood\n--x--\n--x\nContent-Type: text/html\n\nbad\n--x--\n";
+        let reopened =
+            b"Content-Type: multipart/mixed; boundary=x\n\n--x\n\ngood\n--x--\n--x\nContent-Type: text/html\n\nbad\n--x--\n";
         assert_eq!(bodies(reopened).last(), Some(&(Kind::Html, "bad".to_owned())));
         let inner = b"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: multipart/mixed; boundary=b--\n\n--b--\n\nbad\n--b----\n--b\n\nmore\n";
         assert_eq!(bodies(inner).into_iter().map(|(_, text)| text).collect::<Vec<_>>(), ["bad", "more"]);

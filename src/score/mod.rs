@@ -215,8 +215,7 @@ impl Scorer {
             let sample = weighed.sample.insert(extractor.sample());
             let by = |delta: &adapt::Delta| delta.llr(shipped, sample);
             let known = f64::from(own.influence());
-            weighed.llr =
-                if known >= 1.0 || node.learned() == 0 { by(own) } else { known * by(own) + (1.0 - known) * by(node) };
+            weighed.llr = if known >= 1.0 || node.learned() == 0 { by(own) } else { known * by(own) + (1.0 - known) * by(node) };
         }
         weighed
     }

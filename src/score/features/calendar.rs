@@ -4,8 +4,19 @@ use crate::score::decode::Encoding;
 
 /// Properties whose value is shown.
 const SHOWN: [&str; 13] = [
-    "SUMMARY", "DESCRIPTION", "LOCATION", "COMMENT", "CONTACT", "CATEGORIES", "RESOURCES", "URL", "ATTACH", "CONFERENCE",
-    "X-ALT-DESC", "X-WR-CALNAME", "X-WR-CALDESC",
+    "SUMMARY",
+    "DESCRIPTION",
+    "LOCATION",
+    "COMMENT",
+    "CONTACT",
+    "CATEGORIES",
+    "RESOURCES",
+    "URL",
+    "ATTACH",
+    "CONFERENCE",
+    "X-ALT-DESC",
+    "X-WR-CALNAME",
+    "X-WR-CALDESC",
 ];
 /// Values kept, octets.
 const MAX_TEXT: usize = 1024 * 1024;
@@ -64,7 +75,8 @@ impl Entry {
             self.add(shown.get(3..).unwrap_or_default().trim_matches('"'));
         }
         let bare = name.rsplit('.').next().unwrap_or_default().trim();
-        if !SHOWN.iter().any(|n| bare.eq_ignore_ascii_case(n)) || value.get(..5).is_some_and(|v| v.eq_ignore_ascii_case("data:")) {
+        if !SHOWN.iter().any(|n| bare.eq_ignore_ascii_case(n)) || value.get(..5).is_some_and(|v| v.eq_ignore_ascii_case("data:"))
+        {
             return;
         }
         let upper = left.to_ascii_uppercase();
@@ -123,9 +135,13 @@ mod tests {
              DESCRIPTION;ALTREP=\"cid:x:y\":Claim it\\nat http://evil\r\n\t.example\r\nORGANIZER;CN=\"The: Bank\":mailto:a@b.example\r\n\
              X-ALT-DESC;FMTTYPE=text/html:<html><b>Now</b></html>\r\nATTACH;ENCODING=BASE64:QUJD\r\nEND:VEVENT\r\n",
         );
-        assert_eq!(entry.text.lines().collect::<Vec<_>>(), ["Your prize, bob", "Claim it", "at http://evil.example", "The: Bank"]);
+        assert_eq!(
+            entry.text.lines().collect::<Vec<_>>(),
+            ["Your prize, bob", "Claim it", "at http://evil.example", "The: Bank"]
+        );
         assert_eq!(entry.html.trim(), "<html><b>Now</b></html>");
-        let old = read("SUMMARY;ENCODING=QUOTED-PRINTABLE:Your=20pri=\r\nze\r\nitem1.LOCATION:here\r\nno property\r\n:\r\n;:x\r\n");
+        let old =
+            read("SUMMARY;ENCODING=QUOTED-PRINTABLE:Your=20pri=\r\nze\r\nitem1.LOCATION:here\r\nno property\r\n:\r\n;:x\r\n");
         assert_eq!(old.text.lines().collect::<Vec<_>>(), ["Your prize", "here"]);
     }
 }

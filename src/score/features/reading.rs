@@ -7,8 +7,8 @@
 use super::{Extractor, HEAD, Shown, TAIL, calendar, looks_like_html, rtf};
 use crate::score::decode::{self, Encoding};
 use crate::score::finding::Finding;
-use crate::score::html::{self, Link, Page};
 use crate::score::headers::Headers;
+use crate::score::html::{self, Link, Page};
 use crate::score::mime::{self, Kind, Part, Place, Tree};
 use crate::score::text;
 use std::borrow::Cow;
@@ -169,7 +169,14 @@ impl Reading {
         self.text_as(part.body, part.encoding, part.charset.as_deref(), most, part.place != Place::Inline)
     }
 
-    fn text_as<'a>(&mut self, body: &'a [u8], encoding: Encoding, charset: Option<&str>, most: usize, aside: bool) -> Cow<'a, str> {
+    fn text_as<'a>(
+        &mut self,
+        body: &'a [u8],
+        encoding: Encoding,
+        charset: Option<&str>,
+        most: usize,
+        aside: bool,
+    ) -> Cow<'a, str> {
         let most = most.min(MAX_DECODED.saturating_sub(self.decoded));
         self.decoded += body.len().min(most);
         if body.len() > most && (!aside || most == 0) {
@@ -319,7 +326,9 @@ impl Extractor {
         }
         let pieces = std::mem::take(&mut reading.pieces);
         self.view_pieces(&gathered, &pieces, tree, reading);
-        let extra = tree.parts.iter().any(|p| p.place != Place::Inline || p.rival.is_some() || p.encoding == Encoding::Base64);
+        let odd =
+            |p: &Part<'_>| p.rival.is_some() || p.odd_encoding || matches!(p.encoding, Encoding::Base64 | Encoding::Uuencode);
+        let extra = tree.parts.iter().any(|p| p.place != Place::Inline || odd(p));
         let alternatives = pieces.iter().any(|p| p.alternative.is_some());
         if extra || alternatives || !tree.aside.is_empty() {
             self.view_parts(tree, &pieces, reading);
@@ -540,7 +549,9 @@ impl Extractor {
         }
         let other = match part.encoding {
             Encoding::Base64 | Encoding::Uuencode if decode::looks_written(part.body) => Encoding::Identity,
-            Encoding::Identity if part.rival.is_none() && part.odd_encoding && decode::looks_base64(part.body) => Encoding::Base64,
+            Encoding::Identity if part.rival.is_none() && part.odd_encoding && decode::looks_base64(part.body) => {
+                Encoding::Base64
+            }
             _ => return,
         };
         let decoded = reading.text_as(part.body, other, part.charset.as_deref(), MAX_PLAIN, true);

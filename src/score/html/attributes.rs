@@ -61,7 +61,8 @@ fn attribute(text: &str) -> Option<(&str, &str, &str)> {
         return None;
     }
     // A name may begin with an equals sign.
-    let end = rest.bytes().skip(1).position(|b| matches!(b, b'=' | b'/') || b.is_ascii_whitespace()).map_or(rest.len(), |n| n + 1);
+    let end =
+        rest.bytes().skip(1).position(|b| matches!(b, b'=' | b'/') || b.is_ascii_whitespace()).map_or(rest.len(), |n| n + 1);
     let end = rest.ceil_char_boundary(end);
     let (name, tail) = rest.split_at_checked(end)?;
     let Some(value) = tail.trim_ascii_start().strip_prefix('=') else { return Some((name, "", tail)) };

@@ -69,10 +69,74 @@ impl Look {
     }
 }
 
+/// What kind of element it is, as far as its ends and its look go. One bit each.
+mod kind {
+    /// Never holds anything.
+    pub const VOID: u32 = 1;
+    /// Its start ends an open paragraph.
+    pub const BLOCK: u32 = 1 << 1;
+    pub const PARAGRAPH: u32 = 1 << 2;
+    pub const CELL: u32 = 1 << 3;
+    pub const ROW: u32 = 1 << 4;
+    pub const ITEM: u32 = 1 << 5;
+    pub const TERM: u32 = 1 << 6;
+    pub const OPTION: u32 = 1 << 7;
+    pub const TABLE: u32 = 1 << 8;
+    pub const LIST: u32 = 1 << 9;
+    pub const TERMS: u32 = 1 << 10;
+    pub const SELECT: u32 = 1 << 11;
+    /// An end tag does not reach beyond it from inside.
+    pub const WALL: u32 = 1 << 12;
+    /// Its look goes on behind the end of what it stands in, until it is closed itself.
+    pub const GOES_ON: u32 = 1 << 13;
+    /// Its content is not shown.
+    pub const UNSEEN: u32 = 1 << 14;
+    /// Its end tag reaches through walls.
+    pub const THROUGH: u32 = 1 << 15;
+    pub const LINK: u32 = 1 << 16;
+}
+
+/// The kind of an element by its name.
+fn kind_of(name: &str) -> u32 {
+    use kind::*;
+    let mut lower = [0; 10];
+    let Some(lower) = lower.get_mut(..name.len()) else { return 0 };
+    lower.copy_from_slice(name.as_bytes());
+    lower.make_ascii_lowercase();
+    match &*lower {
+        b"a" => GOES_ON | LINK,
+        b"p" => PARAGRAPH | BLOCK,
+        b"b" | b"i" | b"u" | b"s" | b"em" | b"tt" | b"big" | b"font" | b"code" | b"nobr" | b"small" | b"strike" | b"strong" => {
+            GOES_ON
+        }
+        b"td" | b"th" => CELL | WALL | THROUGH,
+        b"tr" => ROW | THROUGH,
+        b"tbody" | b"body" | b"html" => THROUGH,
+        b"table" => TABLE | WALL | BLOCK | THROUGH,
+        b"caption" => WALL,
+        b"li" => ITEM,
+        b"ul" | b"ol" => LIST | BLOCK,
+        b"dt" | b"dd" => TERM,
+        b"dl" => TERMS | BLOCK,
+        b"option" => OPTION,
+        b"select" => SELECT,
+        b"object" | b"template" => UNSEEN | WALL | THROUGH,
+        b"datalist" => UNSEEN,
+        b"!if" => WALL | THROUGH,
+        b"hr" => VOID | BLOCK,
+        b"br" | b"img" | b"col" | b"wbr" | b"area" | b"base" | b"link" | b"meta" | b"embed" | b"input" | b"param" | b"track"
+        | b"source" => VOID,
+        b"div" | b"pre" | b"nav" | b"h1" | b"h2" | b"h3" | b"h4" | b"h5" | b"h6" | b"form" | b"main" | b"aside" | b"center"
+        | b"header" | b"footer" | b"address" | b"article" | b"section" | b"fieldset" | b"blockquote" => BLOCK,
+        _ => 0,
+    }
+}
+
 /// An open element.
 #[derive(Debug, Clone, Copy)]
 struct Element<'a> {
     name: &'a str,
+    kind: u32,
     look: Look,
     /// It looks otherwise than what it stands in.
     styled: bool,
@@ -88,24 +152,6 @@ pub(super) struct Stack<'a> {
     pub cut: bool,
 }
 
-/// Elements that never hold anything.
-const VOID: [&str; 14] =
-    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"];
-
-fn one_of(name: &str, names: &[&str]) -> bool {
-    names.iter().any(|n| name.eq_ignore_ascii_case(n))
-}
-
-/// An end tag does not reach beyond these from inside.
-fn is_wall(name: &str) -> bool {
-    one_of(name, &["td", "th", "table", "caption", "object", "template", "!if"])
-}
-
-/// Elements whose look goes on behind the end of what they stand in, until they are closed themselves.
-fn goes_on(name: &str) -> bool {
-    one_of(name, &["font", "b", "i", "u", "s", "a", "em", "tt", "big", "code", "nobr", "small", "strike", "strong"])
-}
-
 impl<'a> Stack<'a> {
     /// How far text is seen here.
     pub(super) fn look(&self) -> Look {
@@ -114,21 +160,23 @@ impl<'a> Stack<'a> {
 
     /// Opens an element. `before`: octets of hidden text so far.
     pub(super) fn push(&mut self, name: &'a str, tag: &'a str, attributes: &Attributes<'a>, sheet: &Sheet, before: usize) {
-        self.close_before(name);
-        if one_of(name, &VOID) {
+        let kind = kind_of(name);
+        self.close_before(kind);
+        if kind & kind::VOID != 0 {
             return;
         }
         let around = self.look();
-        let look = dressed(around, name, tag, attributes, sheet);
+        let look = dressed(around, kind, name, tag, attributes, sheet);
         let styled = look.seen() != around.seen() || look.text != around.text || look.ground != around.ground;
-        self.keep(Element { name, look, styled, hidden_before: before });
+        self.keep(Element { name, kind, look, styled, hidden_before: before });
     }
 
     /// Opens what is not an element: all in it is hidden until [`Self::close`] is told the same name.
     pub(super) fn push_hidden(&mut self, name: &'a str, counts: bool, before: usize) {
         let around = self.look();
         let counts = around.counts || counts && around.seen() != Seen::Hidden;
-        self.keep(Element { name, look: Look { gone: true, counts, ..around }, styled: true, hidden_before: before });
+        let look = Look { gone: true, counts, ..around };
+        self.keep(Element { name, kind: kind_of(name), look, styled: true, hidden_before: before });
     }
 
     fn keep(&mut self, element: Element<'a>) {
@@ -140,26 +188,21 @@ impl<'a> Stack<'a> {
     }
 
     /// End tags that may be left out.
-    fn close_before(&mut self, name: &str) {
-        const BLOCKS: [&str; 26] = [
-            "p", "div", "table", "ul", "ol", "dl", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "pre", "form", "center", "blockquote",
-            "address", "article", "section", "header", "footer", "main", "nav", "aside", "fieldset",
-        ];
-        let (same, walls): (&[&str], &[&str]) = match name.len() {
-            2 if one_of(name, &["td", "th"]) => (&["td", "th"], &["table"]),
-            2 if one_of(name, &["tr"]) => (&["tr"], &["table"]),
-            2 if one_of(name, &["li"]) => (&["li"], &["ul", "ol"]),
-            2 if one_of(name, &["dt", "dd"]) => (&["dt", "dd"], &["dl"]),
-            6 if one_of(name, &["option"]) => (&["option"], &["select"]),
-            _ if one_of(name, &BLOCKS) => (&["p"], &["td", "th", "table", "caption", "object"]),
+    fn close_before(&mut self, kind: u32) {
+        use kind::{BLOCK, CELL, ITEM, LIST, OPTION, PARAGRAPH, ROW, SELECT, TABLE, TERM, TERMS, WALL};
+        let (same, walls) = match kind {
+            k if k & (CELL | ROW) != 0 => (k & (CELL | ROW), TABLE),
+            k if k & ITEM != 0 => (ITEM, LIST),
+            k if k & TERM != 0 => (TERM, TERMS),
+            k if k & OPTION != 0 => (OPTION, SELECT),
+            k if k & BLOCK != 0 => (PARAGRAPH, WALL),
             _ => return,
         };
-        for at in (0..self.open.len()).rev() {
-            let Some(open) = self.open.get(at) else { return };
-            if one_of(open.name, same) {
+        for (at, open) in self.open.iter().enumerate().rev() {
+            if open.kind & same != 0 {
                 return self.pop_to(at);
             }
-            if one_of(open.name, walls) {
+            if open.kind & walls != 0 {
                 return;
             }
         }
@@ -167,26 +210,25 @@ impl<'a> Stack<'a> {
 
     /// Closes the innermost element of that name, and what stands in it. Nothing happens where there is none.
     pub(super) fn close(&mut self, name: &str) {
-        let through = one_of(name, &["td", "th", "tr", "table", "tbody", "body", "html", "object", "template", "!if"]);
-        for at in (0..self.open.len()).rev() {
-            let Some(open) = self.open.get(at) else { return };
+        let through = kind_of(name) & kind::THROUGH != 0;
+        for (at, open) in self.open.iter().enumerate().rev() {
             if open.name.eq_ignore_ascii_case(name) {
                 return self.pop_to(at);
             }
-            if !through && is_wall(open.name) {
+            if !through && open.kind & kind::WALL != 0 {
                 return;
             }
         }
     }
 
     fn pop_to(&mut self, at: usize) {
-        let wall = self.open.get(at).is_some_and(|e| is_wall(e.name));
+        let wall = self.open.get(at).is_some_and(|e| e.kind & kind::WALL != 0);
         if self.open.len() == at + 1 || wall {
             self.open.truncate(at);
             return;
         }
         let tail = self.open.split_off(at);
-        self.open.extend(tail.into_iter().skip(1).filter(|e| e.styled && goes_on(e.name)));
+        self.open.extend(tail.into_iter().skip(1).filter(|e| e.styled && e.kind & kind::GOES_ON != 0));
     }
 
     /// Where the hidden text began of the outermost element that hides and is still open.
@@ -196,9 +238,9 @@ impl<'a> Stack<'a> {
 }
 
 /// The look of an element, by its kind, the sheet and its attributes, each stronger than the one before.
-fn dressed(around: Look, name: &str, tag: &str, attributes: &Attributes<'_>, sheet: &Sheet) -> Look {
+fn dressed(around: Look, kind: u32, name: &str, tag: &str, attributes: &Attributes<'_>, sheet: &Sheet) -> Look {
     let mut look = around;
-    if name.eq_ignore_ascii_case("a") {
+    if kind & kind::LINK != 0 {
         // Links have a colour of their own.
         look.text = Paint::Unknown;
     }
@@ -211,7 +253,7 @@ fn dressed(around: Look, name: &str, tag: &str, attributes: &Attributes<'_>, she
     if attributes.background.is_some() {
         look.ground = Paint::Unknown;
     }
-    if one_of(name, &["object", "template", "datalist"]) || attributes.hidden {
+    if kind & kind::UNSEEN != 0 || attributes.hidden {
         let effect = Effect { gone: true, ..Effect::default() };
         look = look.with(&effect, name.eq_ignore_ascii_case("object"));
     }

@@ -310,6 +310,8 @@ struct Rule {
 pub(super) struct Sheet {
     rules: Vec<Rule>,
     keys: HashMap<u64, Vec<u16>>,
+    /// One bit for each key: most elements have none of them.
+    known: [u64; 4],
     /// Text that rules put in (`content`).
     pub generated: String,
     /// More rules hide something than are kept.
@@ -381,6 +383,9 @@ impl Sheet {
                 self.cut |= effect.conceals();
                 continue;
             }
+            if let Some(bits) = self.known.get_mut((key >> 6) as usize % 4) {
+                *bits |= 1 << (key % 64);
+            }
             places.push(self.rules.len() as u16);
             self.rules.push(rule);
         }
@@ -405,6 +410,9 @@ impl Sheet {
         let keys = [key(b'*', ""), key(b'<', tag)];
         let keys = keys.into_iter().chain(class.split_ascii_whitespace().map(|c| key(b'.', c)));
         for key in keys.chain(id.map(|id| key(b'#', id.trim()))) {
+            if self.known.get((key >> 6) as usize % 4).is_none_or(|bits| bits >> (key % 64) & 1 == 0) {
+                continue;
+            }
             for rule in self.keys.get(&key).into_iter().flatten().filter_map(|at| self.rules.get(usize::from(*at))) {
                 if rule.matches(tag, id, class, attributes) {
                     effect.join(&rule.effect, rule.sure);
@@ -473,7 +481,14 @@ mod tests {
 
     #[test]
     fn styles_that_hide_are_known() {
-        for style in ["display:none", "color:red; DISPLAY : None !important", "opacity:0.0 !important", "opacity: 0%", "d\\69 splay:n\\6fne", "display:/**/none"] {
+        for style in [
+            "display:none",
+            "color:red; DISPLAY : None !important",
+            "opacity:0.0 !important",
+            "opacity: 0%",
+            "d\\69 splay:n\\6fne",
+            "display:/**/none",
+        ] {
             assert!(Effect::read(style).gone, "{style}");
         }
         for style in ["font-size:0", "font-size: 0px;", "font-size:0.0rem", "font:0/0 a"] {
@@ -492,7 +507,17 @@ mod tests {
         ] {
             assert!(Effect::read(style).doubtful, "{style}");
         }
-        for style in ["", "display:block", "font-size:10px", "font-size:0.5em", "line-height:0", "opacity:1", "margin:-4px 0 0", "height:0", "transform:scale(0.9)"] {
+        for style in [
+            "",
+            "display:block",
+            "font-size:10px",
+            "font-size:0.5em",
+            "line-height:0",
+            "opacity:1",
+            "margin:-4px 0 0",
+            "height:0",
+            "transform:scale(0.9)",
+        ] {
             let effect = Effect::read(style);
             assert!(!effect.conceals(), "{style}");
         }
@@ -525,7 +550,9 @@ mod tests {
             true,
         );
         let effect = |tag: &str, id: Option<&str>, class: &str, attributes: &str| sheet.effect(tag, id, Some(class), attributes);
-        assert!(effect("td", None, "z A", "").gone && effect("p", None, "b", "").gone && !effect("div", None, "b", "").conceals());
+        assert!(
+            effect("td", None, "z A", "").gone && effect("p", None, "b", "").gone && !effect("div", None, "b", "").conceals()
+        );
         assert_eq!(effect("td", Some("c"), "", "").font, Some(Font::Zero));
         assert!(effect("td", None, "d", "").gone);
         for (class, attributes) in [("e", ""), ("f", ""), ("", "title=g")] {
