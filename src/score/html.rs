@@ -8,9 +8,11 @@ mod entities;
 mod stack;
 mod style;
 
+use aho_corasick::AhoCorasick;
 use attributes::{Attributes, TagEnds};
 use stack::{Seen, Stack};
 use std::ops::Range;
+use std::sync::LazyLock;
 use style::Sheet;
 
 /// A link: where it leads, and the text shown for it.
@@ -71,21 +73,28 @@ pub(super) fn render(html: &str) -> Page {
 
 /// All style sheets of a document: a later one counts for what stands before it, too.
 fn sheets(html: &str) -> Sheet {
+    // Without memory for the patterns nothing could be found; these two always fit.
+    static MARKS: LazyLock<Option<AhoCorasick>> =
+        LazyLock::new(|| AhoCorasick::builder().ascii_case_insensitive(true).build(["<style", "<!--"]).ok());
     let mut sheet = Sheet::default();
-    let mut at = 0;
+    let Some(marks) = MARKS.as_ref() else { return sheet };
     // Where no end of a comment is found there is none later either.
-    let (mut comment_until, mut endless) = (0, false);
-    while let Some(open) = html.get(at..).and_then(|rest| memchr::memchr(b'<', rest.as_bytes())) {
-        at += open + 1;
-        let Some(tag) = html.get(at..) else { break };
-        if at >= comment_until && tag.starts_with("!--") {
-            let end = if endless { None } else { comment_end(tag.get(3..).unwrap_or_default()) };
-            endless |= end.is_none();
-            comment_until = end.map_or(at, |(inner, _)| at + 3 + inner.len());
+    let (mut at, mut comment_until, mut endless) = (0, 0, false);
+    for found in marks.find_iter(html) {
+        if found.start() < at {
+            continue;
+        }
+        let Some(tag) = html.get(found.start() + 1..) else { break };
+        if found.pattern().as_usize() == 1 {
+            if found.start() >= comment_until {
+                let end = if endless { None } else { comment_end(tag.get(3..).unwrap_or_default()) };
+                endless |= end.is_none();
+                comment_until = end.map_or(found.start(), |(inner, _)| found.end() + inner.len());
+            }
         } else if is_tag(tag, "style") {
             let Some(css) = memchr::memchr(b'>', tag.as_bytes()).and_then(|end| tag.get(end + 1..)) else { break };
             let Some((inner, rest)) = raw_end(css, "style") else { break };
-            sheet.add(inner, at >= comment_until);
+            sheet.add(inner, found.start() >= comment_until);
             at = html.len() - rest.len();
         }
     }

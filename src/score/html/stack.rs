@@ -150,6 +150,8 @@ pub(super) struct Stack<'a> {
     open: Vec<Element<'a>>,
     /// An element that hides something could not be kept.
     pub cut: bool,
+    /// Styles read last, by their length: a document writes the same ones over and over.
+    styles: [(&'a str, Effect); 32],
 }
 
 impl<'a> Stack<'a> {
@@ -166,9 +168,18 @@ impl<'a> Stack<'a> {
             return;
         }
         let around = self.look();
-        let look = dressed(around, kind, name, tag, attributes, sheet);
+        let own = attributes.style.map(|style| self.style(style)).unwrap_or_default();
+        let look = dressed(around, kind, name, tag, attributes, sheet, &own);
         let styled = look.seen() != around.seen() || look.text != around.text || look.ground != around.ground;
         self.keep(Element { name, kind, look, styled, hidden_before: before });
+    }
+
+    fn style(&mut self, style: &'a str) -> Effect {
+        let Some(slot) = self.styles.get_mut(style.len() % 32) else { return Effect::read(style) };
+        if slot.0 != style {
+            *slot = (style, Effect::read(style));
+        }
+        slot.1
     }
 
     /// Opens what is not an element: all in it is hidden until [`Self::close`] is told the same name.
@@ -238,7 +249,7 @@ impl<'a> Stack<'a> {
 }
 
 /// The look of an element, by its kind, the sheet and its attributes, each stronger than the one before.
-fn dressed(around: Look, kind: u32, name: &str, tag: &str, attributes: &Attributes<'_>, sheet: &Sheet) -> Look {
+fn dressed(around: Look, kind: u32, name: &str, tag: &str, attributes: &Attributes<'_>, sheet: &Sheet, own: &Effect) -> Look {
     let mut look = around;
     if kind & kind::LINK != 0 {
         // Links have a colour of their own.
@@ -257,10 +268,9 @@ fn dressed(around: Look, kind: u32, name: &str, tag: &str, attributes: &Attribut
         let effect = Effect { gone: true, ..Effect::default() };
         look = look.with(&effect, name.eq_ignore_ascii_case("object"));
     }
-    let own = attributes.style.map(Effect::read).unwrap_or_default();
     if sheet.is_empty() {
-        return look.with(&own, true);
+        return look.with(own, true);
     }
     let by_rule = sheet.effect(name, attributes.id, attributes.class, tag);
-    look.with(&own, true).with(&by_rule.over(&own), false)
+    look.with(own, true).with(&by_rule.over(own), false)
 }

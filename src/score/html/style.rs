@@ -58,7 +58,7 @@ impl Effect {
         let style = plain(style);
         let (mut effect, mut flat, mut clips) = (Self::default(), false, false);
         for (name, value) in style.split(';').filter_map(|declaration| declaration.split_once(':')) {
-            let (name, value) = (name.trim(), value.trim());
+            let (name, value) = (name.trim_ascii(), value.trim_ascii());
             let is = |n: &str| name.eq_ignore_ascii_case(n);
             match name.len() {
                 3 if is("top") => effect.doubtful |= far_off(value),
@@ -265,7 +265,7 @@ fn ground(value: &str) -> Paint {
 
 /// Without comments and with escapes undone (`d\69 splay`), as programs read it.
 fn plain(css: &str) -> Cow<'_, str> {
-    if memchr::memmem::find(css.as_bytes(), b"/*").is_none() && memchr::memchr2(b'\\', b'&', css.as_bytes()).is_none() {
+    if memchr::memchr3(b'*', b'\\', b'&', css.as_bytes()).is_none() {
         return css.into();
     }
     let css = super::entities::decoded(css);
