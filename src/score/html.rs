@@ -203,7 +203,7 @@ impl<'a> Renderer<'a> {
     fn finish(mut self) -> Page {
         self.end_link();
         let mut page = self.page;
-        page.cut |= self.stack.cut || self.sheet.cut;
+        page.cut |= self.stack.cut || self.sheet.cut || self.sheet.exhausted();
         if let Some(from) = self.stack.never_closed() {
             let text = page.concealed.split_off(from.min(page.concealed.len()));
             let at = page.text.len();
@@ -606,6 +606,11 @@ mod tests {
         let deep = format!("{}<i style='display:none'>good</i>", "<span>".repeat(2000));
         assert!(render(&deep).cut);
         assert!(!render(&"<p>x<li>y<td>z".repeat(2000)).cut);
+        // End tags of nothing below many open elements, and a thousand classes under rules of two, are work that ends.
+        assert!(render(&format!("{}{}", "<b>".repeat(600), "</x>".repeat(20_000))).cut);
+        let names = (0..1000).map(|n| format!("c{n}")).collect::<Vec<_>>();
+        let rules = names.iter().map(|n| format!(".{n}.z{{display:none}}")).collect::<String>();
+        assert!(render(&format!("<style>{rules}</style>{}", format!("<i class='{}'>", names.join(" ")).repeat(10))).cut);
         let long = format!("<a title=\"{}\" href=http://x.example>bad</a>", "x".repeat(100_000));
         assert_eq!((words(&render(&long).text), render(&long).links.len()), (vec!["bad"], 1));
     }

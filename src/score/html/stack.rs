@@ -5,6 +5,8 @@ use super::style::{Effect, Font, Paint, Sheet, paint, same};
 
 /// Elements that are kept open. Programs go no deeper than about this, either.
 const MAX_OPEN: usize = 512;
+/// Open elements that are looked at for the ends of others, in one document.
+const MAX_STEPS: usize = 4 * 1024 * 1024;
 
 /// How far text is seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,8 +150,9 @@ struct Element<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Stack<'a> {
     open: Vec<Element<'a>>,
-    /// An element that hides something could not be kept.
+    /// An element that hides something could not be kept, or there was too much to look at.
     pub cut: bool,
+    steps: usize,
     /// Styles read last, by their length: a document writes the same ones over and over.
     styles: [(&'a str, Effect); 32],
 }
@@ -209,27 +212,36 @@ impl<'a> Stack<'a> {
             k if k & BLOCK != 0 => (PARAGRAPH, WALL),
             _ => return,
         };
-        for (at, open) in self.open.iter().enumerate().rev() {
-            if open.kind & same != 0 {
-                return self.pop_to(at);
-            }
-            if open.kind & walls != 0 {
-                return;
-            }
+        if let Some(at) = self.search(|open| open.kind & same != 0, |open| open.kind & walls != 0) {
+            self.pop_to(at);
         }
     }
 
     /// Closes the innermost element of that name, and what stands in it. Nothing happens where there is none.
     pub(super) fn close(&mut self, name: &str) {
         let through = kind_of(name) & kind::THROUGH != 0;
+        let wall = |open: &Element<'_>| !through && open.kind & kind::WALL != 0;
+        if let Some(at) = self.search(|open| open.name.eq_ignore_ascii_case(name), wall) {
+            self.pop_to(at);
+        }
+    }
+
+    /// The innermost open element that is `wanted`, if no `wall` stands before it.
+    fn search(&mut self, wanted: impl Fn(&Element<'a>) -> bool, wall: impl Fn(&Element<'a>) -> bool) -> Option<usize> {
+        if self.steps > MAX_STEPS {
+            self.cut = true;
+            return None;
+        }
         for (at, open) in self.open.iter().enumerate().rev() {
-            if open.name.eq_ignore_ascii_case(name) {
-                return self.pop_to(at);
+            self.steps += 1;
+            if wanted(open) {
+                return Some(at);
             }
-            if !through && open.kind & kind::WALL != 0 {
-                return;
+            if wall(open) {
+                return None;
             }
         }
+        None
     }
 
     fn pop_to(&mut self, at: usize) {

@@ -4,6 +4,7 @@
 //! and doubtful text is read both ways.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashMap;
 
 /// Rules that are kept of one document.
@@ -12,6 +13,8 @@ const MAX_RULES: usize = 4096;
 const MAX_RULES_OF_KEY: usize = 48;
 /// Text that style sheets put in, octets.
 const MAX_GENERATED: usize = 16 * 1024;
+/// Octets of attributes that rules are compared with, in one document.
+const MAX_COMPARED: usize = 16 * 1024 * 1024;
 /// Nested at-rules that are told apart.
 const MAX_NESTED: usize = 32;
 
@@ -316,6 +319,7 @@ pub(super) struct Sheet {
     pub generated: String,
     /// More rules hide something than are kept.
     pub cut: bool,
+    compared: Cell<usize>,
 }
 
 /// A key for a name of some kind, whatever its case.
@@ -325,6 +329,11 @@ fn key(kind: u8, name: &str) -> u64 {
 }
 
 impl Sheet {
+    /// Not all rules could be compared with all elements.
+    pub(super) fn exhausted(&self) -> bool {
+        self.compared.get() > MAX_COMPARED
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
@@ -414,6 +423,12 @@ impl Sheet {
                 continue;
             }
             for rule in self.keys.get(&key).into_iter().flatten().filter_map(|at| self.rules.get(usize::from(*at))) {
+                let octets = if rule.attribute.is_some() { attributes.len() } else { 0 };
+                let more = if rule.classes.len() > 1 { class.len() * rule.classes.len() } else { 1 };
+                self.compared.set(self.compared.get() + octets + more);
+                if self.exhausted() {
+                    return effect;
+                }
                 if rule.matches(tag, id, class, attributes) {
                     effect.join(&rule.effect, rule.sure);
                 }
@@ -467,7 +482,8 @@ impl Rule {
     fn matches(&self, tag: &str, id: Option<&str>, class: &str, attributes: &str) -> bool {
         self.tag.as_ref().is_none_or(|t| t.eq_ignore_ascii_case(tag))
             && self.id.as_ref().is_none_or(|i| id.is_some_and(|id| id.trim().eq_ignore_ascii_case(i)))
-            && self.classes.iter().all(|c| class.split_ascii_whitespace().any(|own| own.eq_ignore_ascii_case(c)))
+            // The one class of a rule is the key it was found by.
+            && (self.id.is_none() && self.classes.len() == 1 || self.classes.iter().all(|c| class.split_ascii_whitespace().any(|own| own.eq_ignore_ascii_case(c))))
             && self.attribute.as_ref().is_none_or(|(name, value)| {
                 let attributes = attributes.to_ascii_lowercase();
                 attributes.contains(&**name) && attributes.contains(&**value)
