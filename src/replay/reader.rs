@@ -12,7 +12,7 @@ use crate::judge::{MessageFacts, RecipientFacts, Trial};
 use crate::learn::{self, Learner};
 use crate::policy::reasons;
 use crate::reputation::{hash_text, mix};
-use crate::score::Scorer;
+use crate::score::{ReturnPath, Scorer};
 use crate::types::{Action, Block, BlockKind, Identity, MessageId, OutcomeClass, SenderKey, Time, stable_hash};
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -286,7 +286,8 @@ impl Replay {
             }
             Content::Path(path) => {
                 let raw = read(path)?;
-                (score, lesson) = self.learner()?.score(&who.tenant, &raw);
+                let path = if message.sender.is_empty() { ReturnPath::Null } else { ReturnPath::Named };
+                (score, lesson) = self.learner()?.score_of(&who.tenant, &raw, path);
                 self.learner()?.remember(id, &who.tenant, &lesson);
                 content = Some(&lesson);
                 let fields_max = self.engine.settings().limits.header_fields;

@@ -12,6 +12,7 @@ mod lines;
 mod naming;
 mod reading;
 mod rtf;
+mod source;
 
 use super::dense::{self, Dense};
 use super::finding::Finding;
@@ -25,7 +26,7 @@ use attached::Attachments;
 use lines::Lines;
 use reading::{Reading, View};
 
-pub use reading::Source;
+pub use source::Source;
 
 /// Visible text that is read: the head, and the tail of a longer one (octets).
 const HEAD: usize = 8 * 1024;
