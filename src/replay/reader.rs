@@ -499,6 +499,29 @@ mod tests {
             + "\n"
     }
 
+    /// Of a report from the null sender the returned message is not held against anybody, as in the relay.
+    #[test]
+    fn the_returned_message_of_a_report_counts_unless_the_sender_is_null() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("report.eml");
+        let report = "From: alice@acme.example\r\nSubject: Undelivered mail\r\nContent-Type: multipart/report; boundary=r\r\n\r\n--r\r\n\r\n\
+            Your message could not be delivered.\r\n--r\r\nContent-Type: message/rfc822\r\n\r\nSubject: For you\r\n\r\n\
+            Dear friend, I am the attorney of the late Mr. Cole, who left 15,500,000 dollars without next of kin. I want to transfer\r\n\
+            this fund to your account as the beneficiary of the inheritance. This transaction is confidential and risk free. Kindly\r\n\
+            reply urgently with your full name, telephone number and bank account to claim your lottery prize. Verify your account\r\n\
+            and confirm your password within 24 hours, act now: http://192.0.2.44/claim\r\n--r--\r\n";
+        std::fs::write(&path, report).expect("written");
+        let line = |time: u32, sender: &str| {
+            json!({ "type": "message", "time": 1_795_356_000 + i64::from(time), "id": time.to_string(), "tenant": "acme",
+                "sender": sender, "client_ip": "192.0.2.1", "recipients": ["x@y.example"], "path": path })
+            .to_string()
+                + "\n"
+        };
+        let (out, err, _) = replay(&(line(1, "") + &line(2, "alice@acme.example")), |_| ());
+        assert_eq!(err, "");
+        assert_eq!(out.iter().map(|l| l["action"].as_str()).collect::<Vec<_>>(), [Some("accept"), Some("high_risk")]);
+    }
+
     #[test]
     fn a_taken_over_account_is_blocked_and_the_block_stands_before_the_message_that_opens_it() {
         let mut lines = String::new();
