@@ -15,6 +15,7 @@ pub mod identity;
 pub mod intake;
 pub mod judge;
 pub mod learn;
+pub mod mail;
 pub mod ndr;
 pub mod notify;
 pub mod outside;

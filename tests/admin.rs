@@ -832,3 +832,78 @@ fn accounts_and_tokens_are_made_before_the_first_start_and_while_it_runs() {
     assert_eq!(run("account remove dora@acme.example --reason gone", "").0, Some(0));
     assert!(relay.json("/api/v1/audit")["items"].to_string().contains("account.remove"));
 }
+
+/// A request as it is written; the whole answer.
+fn raw(address: std::net::SocketAddr, request: &str) -> String {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(address).expect("connect");
+    stream.set_read_timeout(Some(common::PATIENCE)).expect("timeout");
+    stream.write_all(request.replace('\n', "\r\n").as_bytes()).expect("request");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("answer");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn the_admin_side_answers_browsers_under_its_own_names_only() {
+    let sink = Sink::start();
+    let relay = Relay::start(&sink, "[public]\nbind = \"127.0.0.1:0\"\n");
+    let ask = |address, host: &str, path: &str, more: &str| {
+        raw(address, &format!("GET {path} HTTP/1.1\nHost: {host}\nConnection: close\n{more}\n"))
+    };
+    let bearer = format!("Authorization: Bearer {}\n", relay.token());
+    for (host, path, more, expected) in [
+        ("evil.example", "/", "", "421"),
+        ("evil.example:8025", "/api/v1/blocks", "", "421"),
+        ("evil.example", "/", &bearer, "421"),
+        ("evil.example", "/api/v1/blocks", &bearer, "200"),
+        ("evil.example", "/health/live", "", "200"),
+        ("evil.example", "/metrics", "", "200"),
+        ("localhost:9", "/", "", "200"),
+        ("relay.test", "/", "", "200"),
+        ("127.0.0.1", "/", "", "200"),
+    ] {
+        let answer = ask(relay.admin, host, path, more);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{host} {path}: {answer}");
+    }
+    assert!(raw(relay.admin, "GET / HTTP/1.0\n\n").starts_with("HTTP/1.0 421 "), "nobody named");
+    assert!(ask(relay.address("public"), "blocked.acme.example", "/delist", "").starts_with("HTTP/1.1 200 "));
+    // A login needs the login page first.
+    let form = "token=x&csrf=";
+    let post = format!(
+        "POST /login HTTP/1.1\nHost: {}\nConnection: close\nContent-Type: application/x-www-form-urlencoded\nContent-Length: {}\n",
+        relay.admin,
+        form.len()
+    );
+    let refused = raw(relay.admin, &format!("{post}\n{form}"));
+    assert!(refused.starts_with("HTTP/1.1 403 ") && refused.contains("did not come from this page"), "{refused}");
+    let foreign = raw(relay.admin, &format!("{post}Origin: https://evil.example\n\n{form}"));
+    assert!(foreign.starts_with("HTTP/1.1 403 ") && foreign.contains("another site"), "{foreign}");
+}
+
+#[test]
+fn lines_cut_from_the_end_of_the_audit_show_and_the_log_has_each_line() {
+    let sink = Sink::start();
+    let relay = Relay::start(&sink, NO_RULES);
+    for name in ["a", "b", "c"] {
+        add_block(&relay, "sender", &format!("{name}@acme.example"));
+    }
+    let config = common::path(&relay, "outgate.toml");
+    let verify = |more: &[&str]| {
+        let mut arguments = vec!["audit", "verify", "--json", "--config", config.to_str().expect("a path")];
+        arguments.extend(more);
+        relay.cli(&arguments)
+    };
+    let (status, out, error) = verify(&[]);
+    assert_eq!(status, 0, "{error}");
+    let told: Value = serde_json::from_str(&out).expect("JSON");
+    let head = told["head"].as_str().expect("the newest line").to_owned();
+    assert_eq!(told["intact"], true);
+    assert_eq!(logged(&relay, &format!("head={head}")), 1, "{}", relay.log());
+    let db = rusqlite::Connection::open(common::path(&relay, "data/records.db")).expect("the database");
+    db.execute("DELETE FROM audit WHERE id > 1", []).expect("cut");
+    for (known, what) in [(vec![], "audit.heads and the database's count"), (vec!["--head", &head], "what was noted")] {
+        let (status, _, error) = verify(&known);
+        assert!(status == 1 && error.contains("lines were cut from its end"), "{what}: {error}");
+    }
+}

@@ -2,37 +2,10 @@
 
 mod common;
 
+use common::corpus::messages;
 use common::postfix::Postfix;
 use common::{Client, Relay, Sink};
-use std::path::{Path, PathBuf};
-
-/// The messages of one class of one corpus, in the order of its index.
-fn messages(corpora: &Path, name: &str, class: &str) -> Vec<String> {
-    let index = std::fs::read_to_string(corpora.join(name).join("index")).expect("an index");
-    let wanted = |line: &str| line.strip_prefix(class).map(|rest| corpora.join(name).join(rest.trim()));
-    index.lines().filter_map(wanted).filter_map(|path| clean(&path)).collect()
-}
-
-/// A message as a mail server sends it: without the marks of its first journey, NUL and overlong lines.
-fn clean(path: &Path) -> Option<String> {
-    let text = String::from_utf8_lossy(&std::fs::read(path).ok()?).replace('\0', "").replace("\r\n", "\n").replace('\r', "\n");
-    let (head, body) = text.split_once("\n\n")?;
-    let travelled = ["received", "return-path", "delivered-to", "bcc"];
-    let mut fields = String::new();
-    let mut keep = false;
-    for line in head.lines() {
-        if !line.starts_with([' ', '\t']) {
-            let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
-            keep = line.contains(':') && !name.starts_with("x-") && !name.contains(' ') && !travelled.contains(&name.as_str());
-        }
-        if keep {
-            fields.push_str(line);
-            fields.push('\n');
-        }
-    }
-    let short = text.len() < 200_000 && text.lines().all(|line| line.len() < 900);
-    short.then(|| format!("{fields}\n{body}\n"))
-}
+use std::path::PathBuf;
 
 /// Mail of an authenticated user through Postfix, whose own Received field names the user.
 fn submit(postfix: &Postfix, user: &str, to: &str, message: &str) {

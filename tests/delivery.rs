@@ -307,3 +307,66 @@ fn a_smart_host_gets_the_password_under_tls_only() {
     assert_eq!(*logins.lock().expect("lock"), [(true, "AUTH PLAIN AHJlbGF5AHNlY3JldA==".to_owned())]);
     assert!(!relay.log().contains("secret"));
 }
+
+#[test]
+fn a_next_hop_that_takes_three_messages_per_session_gets_all_without_waiting() {
+    // Three of twelve were delivered: the fourth read 452 4.4.5 over the same connection, and the destination rested.
+    for (at, said) in
+        [("MAIL", "452 4.4.5 Insufficient system resources"), ("DATA", "452 4.4.5 Enough"), ("RCPT", "421 4.4.5 Enough")]
+    {
+        // One connection at a time, so that what comes after EHLO is of one session.
+        let taken = AtomicUsize::new(0);
+        let sessions = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&sessions);
+        let (sink, dns) = far(move |line| {
+            if line.starts_with("EHLO") {
+                count.fetch_add(1, Ordering::SeqCst);
+                taken.store(0, Ordering::SeqCst);
+            }
+            let enough = taken.fetch_add(usize::from(line == "."), Ordering::SeqCst) >= 3;
+            (enough && line.starts_with(at)).then(|| said.into())
+        });
+        let pool = "[[pool]]\nname = \"normal\"\nconnections_per_destination = 1\n";
+        let delivery = "allow_private_addresses = true\nretry = [\"24h\"]";
+        let relay = relay(&dns, &Sink::start(), sink.address.port(), delivery, pool);
+        for n in 0..12 {
+            send(&relay, "alice@acme.example", &[&format!("x{n}@far.example")], &HAM.replace("m@acme", &format!("m{n}@acme")));
+        }
+        sink.wait_count(12);
+        wait_empty(&relay);
+        assert_eq!(sink.all().len(), 12, "{at} {said}");
+        // A connection that lay idle for too long makes one more.
+        assert!(sessions.load(Ordering::SeqCst) >= 4, "{at} {said}");
+    }
+}
+
+#[test]
+fn what_one_sender_meets_at_mail_stops_nobody_else() {
+    for said in ["451 4.4.1 Not you", "421 4.7.0 Not you", "450 4.1.8 Not you"] {
+        let (sink, dns) = far(move |line| line.starts_with("MAIL FROM:<bad@").then(|| said.into()));
+        let delivery = "allow_private_addresses = true\nretry = [\"24h\"]";
+        let relay = relay(&dns, &Sink::start(), sink.address.port(), delivery, "");
+        for n in 0..6 {
+            send(&relay, "bad@acme.example", &["x@far.example"], &HAM.replace("m@acme", &format!("bad{n}@acme")));
+        }
+        relay.until("six deferrals", |relay| (relay.log().matches(" deferred id=").count() == 6).then_some(()));
+        for n in 0..6 {
+            send(&relay, "alice@acme.example", &["x@far.example"], &HAM.replace("m@acme", &format!("m{n}@acme")));
+        }
+        assert!(sink.wait_count(6).iter().all(|mail| mail.from == "alice@acme.example"), "{said}");
+    }
+}
+
+#[test]
+fn a_name_server_that_never_answers_about_aaaa_does_not_hold_up_mail() {
+    // Each message waited fifteen seconds.
+    let sink = Sink::at(on(2, 0), None, |_| None);
+    let dns = NameServer::start("far.example. MX 10 no6.far.example.\n no6.far.example. A 127.0.0.2");
+    let relay = relay(&dns, &Sink::start(), sink.address.port(), "allow_private_addresses = true", "");
+    let begun = Instant::now();
+    for n in 0..5 {
+        send(&relay, "alice@acme.example", &["x@far.example"], &HAM.replace("m@acme", &format!("m{n}@acme")));
+        sink.wait_count(n + 1);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+}

@@ -143,6 +143,26 @@ fn xforward_tells_and_changes_nothing() {
 }
 
 #[test]
+fn two_fields_that_name_the_sender_name_nobody_and_the_log_says_so() {
+    let sink = Sink::start();
+    let relay = Relay::start(&sink, "");
+    let mut client = Client::hello(relay.smtp);
+    let named =
+        |names: &[&str]| names.iter().map(|n| format!("X-Authenticated-Sender: {n}@acme.example\n")).collect::<String>() + HAM;
+    for (to, names, key) in [
+        ("one@other.example", &["alice"][..], "acme:alice@acme.example"),
+        ("two@other.example", &["eve", "alice"], "acme:carol@acme.example;127.0.0.1"),
+    ] {
+        assert!(client.send("carol@acme.example", &[to], &named(names)).starts_with("250"));
+        assert_eq!(traced(&relay, to)["sender_key"], key);
+        assert!(!sink.wait_for(to).text().contains("X-Authenticated-Sender"), "all of them are removed");
+    }
+    let log = relay.log();
+    let said: Vec<&str> = log.lines().filter(|line| line.contains("several headers that name the sender")).collect();
+    assert!(said.len() == 1 && said[0].contains("identity"), "{log}");
+}
+
+#[test]
 fn sessions_of_one_address_are_counted() {
     let relay = Relay::start(&Sink::start(), "[limits]\nsessions_per_address = 2\n");
     let first = Client::hello(relay.smtp);
@@ -326,4 +346,38 @@ fn octets_the_next_hop_cannot_take_are_returned_not_mangled() {
     assert!(client.cmd("Subject: x\r\n\r\nx\r\n.").starts_with("250"));
     sink.wait_for("seven@other.example");
     assert!(sink.all().iter().all(|mail| mail.to != ["eight@other.example"]));
+}
+
+#[test]
+fn what_honest_servers_send_in_odd_forms_is_taken_and_goes_on() {
+    let sink = Sink::scripted(|line| line.starts_with("EHLO").then(|| "250-sink.test\r\n250-PIPELINING\r\n250 DSN".into()));
+    let relay = Relay::start(&sink, "");
+    let sender = format!("SRS0=HHHH=TT=far.example=bounces+{}@acme.example", "b".repeat(60));
+    for (n, (hello, written)) in [
+        ("EHLO MÜLLER-PC".as_bytes(), "M?LLER-PC"),
+        (b"EHLO M\xdcLLER-PC", "M?LLER-PC"),
+        ("EHLO БУХ".as_bytes(), "???"),
+        (b"EHLO a(b\"c", "a?b?c"),
+        (b"EHLO", "unknown"),
+        (b"HELO 192.0.2.1", "192.0.2.1"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut client = Client::connect(relay.smtp);
+        client.raw(&[hello, b"\r\n"].concat());
+        assert!(client.reply().starts_with("250"));
+        assert!(client.cmd(&format!("MAIL FROM:<{sender}> ENVID=x+3dy+2b AUTH=alice SIZE=")).starts_with("250"));
+        assert!(client.cmd(&format!("RCPT TO:<b{n}@other.example> ORCPT=rfc822;b+2bx@other.example")).starts_with("250"));
+        assert!(client.cmd("DATA").starts_with("354"));
+        assert!(client.cmd("Subject: x\r\n\r\nx\r\n.").starts_with("250"));
+        let mail = sink.wait_for(&format!("b{n}@other.example"));
+        let text = mail.text();
+        let top = format!("Received: from {written} ([127.0.0.1])\r\n\tby relay.test with ");
+        assert!(text.starts_with(&top) && text.contains(&format!("\r\n\tfor <b{n}@other.example>;\r\n")), "{text}");
+        assert_eq!(mail.from, sender);
+        let has = |part: &str| mail.commands.iter().any(|c| c.contains(part));
+        assert!(has("ENVID=x+3dy+2b") && has("ORCPT=rfc822;b+2bx@other.example"), "{:?}", mail.commands);
+        assert!(!has("AUTH="), "{:?}", mail.commands);
+    }
 }

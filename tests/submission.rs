@@ -135,6 +135,70 @@ fn an_account_sends_as_itself_and_as_what_it_was_given() {
 }
 
 #[test]
+fn a_header_section_that_is_none_is_refused_on_submission_and_passes_from_a_mail_server() {
+    let lab = Lab::new();
+    lab.relay.add_account("alice@acme.example", "a", &[]);
+    let mut alice = lab.logged_in("alice@acme.example", "a");
+    let mut server = Client::hello(lab.relay.address("relay"));
+    for (n, (message, line)) in [
+        ("Subject: x\nno field\nFrom: CEO <ceo@acme.example>\n\nx\n", 2),
+        ("From: alice@acme.example\nBad Name: x\n\nx\n", 2),
+        ("Subject: x\nFrom : alice@acme.example\n\nx\n", 2),
+        ("From: alice@acme.example\n: x\n\nx\n", 2),
+        ("From: alice@acme.example\n folded\nSubject: x\nno empty line behind it\n", 4),
+        ("Hello Bob,\n\nFrom: ceo@acme.example\n", 1),
+        (" Subject: x\nFrom: ceo@acme.example\n\nx\n", 1),
+        ("From ceo@acme.example Mon Jan  5 10:00:00 2026\nFrom: alice@acme.example\n\nx\n", 1),
+        ("\u{feff}From: alice@acme.example\n\nx\n", 1),
+        ("From\u{a0}: ceo@acme.example\n\nx\n", 1),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let refused = alice.send("alice@acme.example", &["b@other.example"], message);
+        assert!(refused.starts_with(&format!("554 5.6.0 Line {line} ")), "{message}: {refused}");
+        // A mail server that sends such mail on may not be its author: it is not lost, and not changed.
+        let to = format!("odd{n}@other.example");
+        assert!(server.send("alice@acme.example", &[&to], message).starts_with("250"), "{message}");
+        let got = lab.sink.wait_for(&to).without_trace();
+        let got = String::from_utf8_lossy(&got).replace("\r\n", "\n");
+        assert_eq!(got.trim_start_matches('\n'), message);
+        // Without a field at the top all of it is body.
+        let is_body = line == 1 && !message.starts_with("From ");
+        assert_eq!(got.starts_with('\n'), is_body, "{message}");
+    }
+    // What only looks odd is a header.
+    for message in
+        ["From: alice@acme.example\nX-Empty:\n \n\tfolded\nSubject:x\n\nx\n", "\nFrom: not a field, the header is empty\n"]
+    {
+        let reply = alice.send("alice@acme.example", &["b@other.example"], message);
+        assert!(reply.starts_with("250"), "{message}: {reply}");
+    }
+}
+
+#[test]
+fn an_account_sends_as_itself_wherever_the_message_names_somebody() {
+    let lab = Lab::new();
+    lab.relay.add_account("alice@acme.example", "a", &[]);
+    let mut alice = lab.logged_in("alice@acme.example", "a");
+    for fields in [
+        "From: <alice@acme.example> ceo@bank.example",
+        "From: <alice+,ceo@bank.example,x@acme.example>",
+        "From: ceo@bank.example <alice@acme.example>",
+        "From: alice@acme.example\nSender: ceo@acme.example",
+        "From: alice@acme.example\nResent-From: ceo@acme.example",
+        "From: alice@acme.example\nFrom: ceo@acme.example",
+        "From: alice@acme.example\n \nFrom: ceo@acme.example",
+    ] {
+        let refused = alice.send("alice@acme.example", &["b@other.example"], &format!("{fields}\nSubject: x\n\nx\n"));
+        assert!(refused.starts_with("550 5.7.1"), "{fields}: {refused}");
+    }
+    let mine = "From: \"CEO\" <alice@acme.example>\nSender: alice+x@acme.example\nSubject: x\n\nFrom: ceo@acme.example\n";
+    assert!(alice.send("alice@acme.example", &["mine@other.example"], mine).starts_with("250"));
+    lab.sink.wait_for("mine@other.example");
+}
+
+#[test]
 fn a_submitted_message_is_made_whole_and_a_relayed_one_is_left_alone() {
     let lab = Lab::new();
     lab.relay.add_account("alice@acme.example", "a", &[]);

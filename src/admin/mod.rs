@@ -3,6 +3,7 @@
 
 mod api;
 mod auth;
+mod hosts;
 mod listener;
 mod openapi;
 mod problem;
@@ -127,13 +128,14 @@ fn core(state: &State) -> Arc<Core> {
 /// Everything on `[admin] bind`. Reads `<data_dir>/admin.token`, which [`token::ensure`] must have made before.
 pub fn router(state: State) -> Router {
     let core = core(&state);
-    bounded(all_routes().with_state(Relay {
-        core,
-        judge: state.judge,
-        queue: state.queue,
-        desk: state.desk,
-        labels: state.labels,
-    }))
+    let relay = Relay { core: Arc::clone(&core), judge: state.judge, queue: state.queue, desk: state.desk, labels: state.labels };
+    bounded(for_us(all_routes().with_state(relay), core))
+}
+
+/// Answers browsers only under a name of ours, and acts only on pages of ours. The public pages need neither: they show the
+/// same to everybody under any name, know no session and never act.
+fn for_us(router: Router, core: Arc<Core>) -> Router {
+    router.layer(middleware::from_fn_with_state(core, hosts::guard))
 }
 
 fn all_routes() -> Router<Relay> {
@@ -182,7 +184,8 @@ async fn guard(request: Request, next: Next) -> Response {
         response = Problem::of_status(response.status()).into_response();
     }
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, SECURITY_POLICY.clone());
-    let fixed = [(header::X_CONTENT_TYPE_OPTIONS, "nosniff"), (header::REFERRER_POLICY, "no-referrer")];
+    // Not "no-referrer": browsers would then hide where a form comes from even from the site it comes from.
+    let fixed = [(header::X_CONTENT_TYPE_OPTIONS, "nosniff"), (header::REFERRER_POLICY, "same-origin")];
     for (name, value) in fixed {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }

@@ -54,6 +54,11 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, Some("conflict"), detail)
     }
 
+    /// 421: it came under a name that is not ours (RFC 9110 section 15.5.20).
+    pub fn misdirected(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::MISDIRECTED_REQUEST, Some("misdirected"), detail)
+    }
+
     /// 413.
     pub fn too_large(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, Some("too-large"), detail)

@@ -10,6 +10,7 @@ use reqwest::{Client, Method, StatusCode as Code};
 use serde_json::{Value, json};
 
 const NOW: Time = Time::from_secs(1_795_356_000);
+const COOKIE: &str = "outgate_session";
 
 struct FixedClock;
 impl Clock for FixedClock {
@@ -20,9 +21,13 @@ impl Clock for FixedClock {
 
 /// Two tenants and nothing else of interest.
 pub(crate) fn settings(data_dir: &std::path::Path) -> Settings {
+    config::testing::settings(&text(data_dir))
+}
+
+fn text(data_dir: &std::path::Path) -> String {
     let tenant = |name| format!("[[tenant]]\nname = \"{name}\"\ndomains = [\"{name}.example\"]\n");
     let rest = format!("[server]\ndata_dir = {data_dir:?}\n[public]\nhelp = \"help@acme.example\"\n");
-    config::testing::settings(&(tenant("acme") + &tenant("other") + &rest))
+    tenant("acme") + &tenant("other") + &rest
 }
 
 fn block(n: u64, tenant: &str, subject: &str) -> Block {
@@ -65,10 +70,16 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// With more configuration.
+    async fn start_with(more: &str) -> Self {
         let dir = tempfile::tempdir().expect("dir");
         let operator = token::ensure(dir.path()).expect("token");
         let records = Records::open(&dir.path().join("records.db")).expect("records");
-        let (_keep, settings) = watch::channel(Arc::new(settings(dir.path())));
+        let settings = config::testing::settings(&(text(dir.path()) + more));
+        let (_keep, settings) = watch::channel(Arc::new(settings));
         let core = Arc::new(Core {
             settings,
             clock: Arc::new(FixedClock),
@@ -79,7 +90,7 @@ impl Site {
             sessions: ui::session::Sessions::default(),
         });
         let public = Router::new().nest("/public", public::routes());
-        let routes = bounded(core_routes::<Arc<Core>>().merge(public).with_state(core));
+        let routes = bounded(for_us(core_routes::<Arc<Core>>().merge(public).with_state(Arc::clone(&core)), core));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let url = format!("http://{}", listener.local_addr().expect("address"));
         tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -111,11 +122,32 @@ impl Site {
         (status, response.json().await.expect("JSON"))
     }
 
+    /// The login page's answer to a form that this page has given.
+    async fn log_in(&self, token: &str, then: &str) -> reqwest::Response {
+        let page = self.page(Method::GET, "/", "", &[]).await;
+        let cookie = set(&page, "outgate_login").expect("a cookie");
+        let pair = cookie.split(';').next().expect("pair").to_owned();
+        let csrf = hidden(&page.text().await.expect("text"), "csrf");
+        self.page(Method::POST, "/login", &pair, &[("csrf", &csrf), ("token", token), ("then", then)]).await
+    }
+
     async fn page(&self, method: Method, path: &str, cookie: &str, form: &[(&str, &str)]) -> reqwest::Response {
         let request = self.client.request(method.clone(), format!("{}{path}", self.url)).header("cookie", cookie);
         let request = if method == Method::POST { request.form(form) } else { request };
         request.send().await.expect("answer")
     }
+}
+
+/// The `Set-Cookie` of that name.
+fn set(response: &reqwest::Response, name: &str) -> Option<String> {
+    let all = response.headers().get_all("set-cookie").iter().filter_map(|c| c.to_str().ok());
+    all.map(str::to_owned).find(|c| c.starts_with(&format!("{name}=")))
+}
+
+/// The value of a hidden field.
+fn hidden(page: &str, name: &str) -> String {
+    let mark = format!("name=\"{name}\" value=\"");
+    page.split(&mark).nth(1).and_then(|t| t.split('"').next()).expect("a hidden field").to_owned()
 }
 
 fn subjects(list: &Value) -> Vec<&str> {
@@ -284,13 +316,13 @@ async fn the_page_wants_a_token_shows_blocks_and_never_acts_on_a_link() {
     assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"));
     let text = outside.text().await.expect("text");
     assert!(text.contains("Access token") && !text.contains("alice"), "{text}");
-    let wrong = site.page(Method::POST, "/login", "", &[("token", "nonsense")]).await;
-    assert_eq!((wrong.status(), wrong.headers().contains_key("set-cookie")), (Code::FORBIDDEN, false));
+    let wrong = site.log_in("nonsense", "").await;
+    assert_eq!((wrong.status(), set(&wrong, COOKIE)), (Code::FORBIDDEN, None));
 
-    let login = site.page(Method::POST, "/login", "", &[("token", "anna")]).await;
+    let login = site.log_in("anna", "").await;
     assert_eq!(login.status(), Code::SEE_OTHER);
-    let cookie = login.headers()["set-cookie"].to_str().expect("text").to_owned();
-    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+    let cookie = set(&login, COOKIE).expect("a cookie");
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && !cookie.contains("Secure"), "{cookie}");
     let cookie = cookie.split(';').next().expect("pair").to_owned();
     let first = site.page(Method::GET, "/", &cookie, &[]).await.text().await.expect("text");
     assert!(first.contains("alice@acme.example") && !first.contains("bob@other.example"), "{first}");
@@ -318,7 +350,7 @@ async fn a_mailed_link_leads_to_its_block_by_way_of_the_login() {
     let text = site.page(Method::GET, &link, "", &[]).await.text().await.expect("text");
     assert!(text.contains("name=\"then\" value=\"OG-0000000001\"") && !text.contains("alice"), "{text}");
     for (then, to) in [("OG-0000000001", link.as_str()), ("//evil.example", "/"), ("", "/")] {
-        let login = site.page(Method::POST, "/login", "", &[("token", "anna"), ("then", then)]).await;
+        let login = site.log_in("anna", then).await;
         assert_eq!(login.headers()["location"].to_str().expect("text"), to);
     }
 }
@@ -326,11 +358,11 @@ async fn a_mailed_link_leads_to_its_block_by_way_of_the_login() {
 #[tokio::test]
 async fn logging_out_ends_the_session() {
     let site = Site::start().await;
-    let login = site.page(Method::POST, "/login", "", &[("token", &site.operator)]).await;
-    let cookie = login.headers()["set-cookie"].to_str().expect("text").split(';').next().expect("pair").to_owned();
+    let login = site.log_in(&site.operator, "").await;
+    let cookie = set(&login, COOKIE).expect("a cookie").split(';').next().expect("pair").to_owned();
     let first = site.page(Method::GET, "/", &cookie, &[]).await.text().await.expect("text");
-    let csrf = first.split("name=\"csrf\" value=\"").nth(1).and_then(|t| t.split('"').next()).expect("csrf");
-    assert_eq!(site.page(Method::POST, "/logout", &cookie, &[("csrf", csrf)]).await.status(), Code::SEE_OTHER);
+    let csrf = hidden(&first, "csrf");
+    assert_eq!(site.page(Method::POST, "/logout", &cookie, &[("csrf", &csrf)]).await.status(), Code::SEE_OTHER);
     let after = site.page(Method::GET, "/", &cookie, &[]).await.text().await.expect("text");
     assert!(after.contains("Access token"), "{after}");
 }
@@ -355,4 +387,68 @@ async fn the_public_page_tells_a_stranger_nothing() {
         (Code::SEE_OTHER, "/blocked/OG-0000000001")
     );
     assert_eq!(site.page(Method::POST, "/public/delist", "", &[]).await.status(), Code::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_ours_gets_no_page_and_no_answer() {
+    // A stranger's name pointed at loopback served the login page, the API's description and whatever else needs no token.
+    let site = Site::start_with("[admin]\nhosts = [\"relay.internal\"]\n").await;
+    let ask = async |host: &str, path: &str| {
+        let request = site.client.get(format!("{}{path}", site.url)).header("host", host);
+        request.send().await.expect("answer")
+    };
+    for path in ["/", "/blocks/OG-0000000001", "/api/v1/blocks", "/api/v1/openapi.json"] {
+        let refused = ask("evil.example:8025", path).await;
+        assert_eq!(refused.status(), Code::MISDIRECTED_REQUEST, "{path}");
+        assert!(refused.headers().contains_key("content-security-policy"));
+        let problem: Value = refused.json().await.expect("JSON");
+        assert!(problem["detail"].as_str().is_some_and(|d| d.contains("[admin] hosts")), "{problem}");
+    }
+    for (host, path) in
+        [("relay.internal", "/"), ("localhost:1234", "/"), ("evil.example", "/health/live"), ("evil.example", "/metrics")]
+    {
+        assert_eq!(ask(host, path).await.status(), Code::OK, "{host} {path}");
+    }
+    let program = site.client.get(format!("{}/api/v1/blocks", site.url)).header("host", "outgate.cluster.example");
+    assert_eq!(program.bearer_auth("vera").send().await.expect("answer").status(), Code::OK);
+}
+
+#[tokio::test]
+async fn nobody_is_logged_in_by_a_form_of_another_site() {
+    // Such a form logged a browser in under a token of the attacker's choice.
+    let site = Site::start().await;
+    let page = site.page(Method::GET, "/", "", &[]).await;
+    let cookie = set(&page, "outgate_login").expect("a cookie");
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+    let pair = cookie.split(';').next().expect("pair").to_owned();
+    let csrf = hidden(&page.text().await.expect("text"), "csrf");
+    let own = token::fresh().expect("a word");
+    for (cookie, csrf) in
+        [("", ""), ("", csrf.as_str()), (pair.as_str(), ""), (&pair, &own), ("outgate_login=", ""), ("outgate_login=x", "x")]
+    {
+        let refused = site.page(Method::POST, "/login", cookie, &[("token", "anna"), ("csrf", csrf)]).await;
+        assert_eq!((refused.status(), set(&refused, COOKIE)), (Code::FORBIDDEN, None), "{cookie} {csrf}");
+    }
+    // From another site, even with the right word.
+    let form = [("token", "anna"), ("csrf", csrf.as_str())];
+    let from = async |name: &str, value: &str| {
+        let request = site.client.post(format!("{}/login", site.url)).header("cookie", &pair).header(name, value);
+        request.form(&form).send().await.expect("answer").status()
+    };
+    assert_eq!(from("origin", "https://evil.example").await, Code::FORBIDDEN);
+    assert_eq!(from("sec-fetch-site", "same-site").await, Code::FORBIDDEN);
+    assert_eq!(from("origin", &site.url).await, Code::SEE_OTHER);
+    // A second tab has the same word.
+    let second = site.page(Method::GET, "/", &pair, &[]).await.text().await.expect("text");
+    assert_eq!(hidden(&second, "csrf"), csrf);
+}
+
+#[tokio::test]
+async fn behind_https_no_cookie_travels_in_the_clear() {
+    let site = Site::start_with("[admin]\nurl = \"https://admin.example/\"\n").await;
+    let page = site.page(Method::GET, "/", "", &[]).await;
+    assert!(set(&page, "outgate_login").expect("a cookie").contains("; Secure"));
+    let login = site.log_in("anna", "").await;
+    let cookie = set(&login, COOKIE).expect("a cookie");
+    assert!(cookie.contains("; Secure") && cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
 }

@@ -27,6 +27,11 @@ pub fn fresh() -> io::Result<String> {
     }
 }
 
+/// Whether this has the form of a [`fresh`] secret.
+pub fn is_fresh(text: &str) -> bool {
+    URL_SAFE_NO_PAD.decode(text).is_ok_and(|secret| secret.len() == SECRET_OCTETS)
+}
+
 /// SHA-256 of a secret, hex: what is stored.
 pub fn sha256_hex(secret: &str) -> String {
     Sha256::digest(secret.as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
@@ -48,7 +53,7 @@ pub fn ensure(data_dir: &Path) -> io::Result<String> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         other => return other,
     }
-    std::fs::create_dir_all(data_dir)?;
+    crate::env::private::create_dir(data_dir)?;
     let secret = fresh()?;
     let new = data_dir.join(format!("admin.token.{}", std::process::id()));
     write_private(&new, &secret)?;
@@ -97,6 +102,7 @@ mod tests {
     fn no_secret_looks_like_an_option() {
         // One in 64 began with a hyphen, and `outgate blocks list --token -…` was wrong use.
         assert!((0..2000).all(|_| !fresh().expect("a secret").starts_with('-')));
+        assert!(is_fresh(&fresh().expect("a secret")) && !is_fresh("") && !is_fresh("abc") && !is_fresh(&"=".repeat(43)));
     }
 
     #[test]

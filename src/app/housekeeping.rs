@@ -11,7 +11,7 @@ use crate::telemetry::metrics as names;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 /// Blocks are looked at so often.
 const TICK: Duration = Duration::from_secs(1);
@@ -38,10 +38,13 @@ pub(super) async fn run(
         metrics::gauge!(names::TRACKED_SENDERS).set(judge.tracked() as f64);
         let current = Arc::clone(&settings.borrow());
         let kept = Arc::clone(&keeper);
-        let whole = tokio::task::spawn_blocking(move || kept.append()).await.unwrap_or(false);
+        let whole = done(tokio::task::spawn_blocking(move || kept.append()).await);
         // Writing may take a while with many senders; blocks go on to expire meanwhile.
         let due = round % SNAPSHOT_TICKS == 0 || !whole;
         if round % SAVE_TICKS == 0 && saving.as_ref().is_none_or(JoinHandle::is_finished) {
+            if let Some(last) = saving.take() {
+                done(last.await);
+            }
             let (keeper, learner) = (Arc::clone(&keeper), Arc::clone(&learner));
             saving = Some(tokio::task::spawn_blocking(move || {
                 if due {
@@ -55,5 +58,15 @@ pub(super) async fn run(
         {
             tracing::error!(?error, "old records could not be removed");
         }
+    }
+}
+
+/// What the work gave; its panic is ours.
+fn done<T: Default>(work: Result<T, JoinError>) -> T {
+    match work.map_err(JoinError::try_into_panic) {
+        Ok(value) => value,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // Cancelled: the process ends.
+        Err(Err(_)) => T::default(),
     }
 }

@@ -3,21 +3,26 @@
 use crate::blocks::desk::{Desk, RELAY};
 use crate::config::Settings;
 use crate::env::Clock;
+use crate::identity;
 use crate::intake::IdSource;
-use crate::judge::{Judge, NewBlock};
+use crate::judge::{Addressee, Judge, NewBlock};
 use crate::ndr;
 use crate::queue::{Ack, FailedRecipient, FailureCause, Queue, QueueEvent};
 use crate::records::{Records, TraceEvent};
 use crate::spool::Spool;
 use crate::telemetry::{events, metrics as names};
-use crate::types::{Address, MessageId, MessageMeta, OutcomeClass, Pool, RecipientOutcome, RecipientStatus, stable_hash};
+use crate::types::{MessageId, MessageMeta, OutcomeClass, Pool, RecipientOutcome, RecipientStatus};
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 /// Reports being written at once: beyond it the queue waits.
 const PARALLEL_REPORTS: u32 = 64;
+
+/// How long after the end of all attempts a report may wait for its hour.
+const REPORTS_WAIT: Duration = Duration::from_secs(7 * 86_400);
 
 /// Recipients named in one line of the trace.
 const RECIPIENTS_NAMED: usize = 20;
@@ -100,8 +105,8 @@ impl Outcomes {
             let says_something = outcome.status != RecipientStatus::Pending || outcome.class == OutcomeClass::SpamRefusal;
             let recipient = usize::try_from(outcome.recipient).ok().and_then(|i| meta.envelope.recipients.get(i));
             if let (Some(identity), Some(recipient), true) = (&meta.identity, recipient, says_something) {
-                let hash = stable_hash(&[recipient.address.key().as_bytes()]);
-                blocks.extend(self.judge.outcome(now, identity, meta.id, outcome.class, hash));
+                let to = Addressee::of(&recipient.address);
+                blocks.extend(self.judge.outcome(now, identity, meta.id, outcome.class, to));
             }
         }
         self.records.trace(TraceEvent::Attempted { id: meta.id, time: now, outcomes });
@@ -127,15 +132,9 @@ impl Outcomes {
             self.note(report.meta.id, "no report due".to_owned());
             return self.finish(report);
         }
-        let sender = report.meta.envelope.from.0.as_ref().map(Address::key).unwrap_or_default();
-        if !self.limit().take(now, &sender) {
-            if matches!(report.kind, ndr::Kind::Failed { cause: FailureCause::HeldReturned, .. }) {
-                // It was kept from going its way, so it must go back: later, but never without a word.
-                self.note(report.meta.id, "returned later: too many reports for this sender".to_owned());
-                return report.ack.put_off(self.limit().put_off(now, &sender));
-            }
-            self.note(report.meta.id, "no report: too many for this sender".to_owned());
-            return self.finish(report);
+        let reader = reader(&report.meta);
+        if !self.limit().take(now, reader) {
+            return self.too_many(&settings, report, reader);
         }
         let original = match self.spool.read(report.meta.id).await {
             Ok((_, body)) => body,
@@ -164,10 +163,27 @@ impl Outcomes {
                 self.finish(report);
             }
             Err(error) => {
-                self.limit().give_back(&sender);
+                self.limit().give_back(reader);
                 tracing::error!(id = %report.meta.id, ?error, "a report could not be spooled, tried again");
             }
         }
+    }
+
+    /// The sender has had an hour's worth of reports: this one comes in a later hour, as long as that makes sense.
+    fn too_many(&self, settings: &Settings, report: Report, reader: ndr::Reader) {
+        let now = self.clock.now();
+        // What was kept from going its way must go back: later, but never without a word.
+        let held = matches!(report.kind, ndr::Kind::Failed { cause: FailureCause::HeldReturned, .. });
+        // That something is late is soon told by its end.
+        let late = matches!(report.kind, ndr::Kind::Delayed { .. });
+        let until = self.limit().put_off(now, reader);
+        let in_time = until.since(report.meta.accepted_at) < settings.delivery.expire + REPORTS_WAIT;
+        if held || (!late && in_time) {
+            self.note(report.meta.id, "returned later: too many reports for this sender".to_owned());
+            return report.ack.put_off(until);
+        }
+        self.note(report.meta.id, "no report: too many for this sender".to_owned());
+        self.finish(report);
     }
 
     fn limit(&self) -> MutexGuard<'_, ndr::RateLimit> {
@@ -204,6 +220,13 @@ struct Report {
     recipients: Vec<FailedRecipient>,
     kind: ndr::Kind,
     ack: Ack,
+}
+
+/// Who reads the reports about this message. Sub-addresses and the like do not make many readers of one.
+fn reader(meta: &MessageMeta) -> ndr::Reader {
+    let tenant = meta.identity.as_ref().map_or("", |identity| identity.tenant.as_str());
+    let sender = meta.envelope.from.0.as_ref().map(identity::sender_address).unwrap_or_default();
+    ndr::Reader::new(tenant, &sender)
 }
 
 /// The first few of these recipients.

@@ -4,8 +4,8 @@ use super::*;
 use crate::judge::testing;
 use crate::learn::{Labels, Learner};
 use crate::notify::Notifier;
-use crate::queue::Backlog;
 use crate::queue::tests::{Silent, message};
+use crate::queue::{Backlog, Select};
 use crate::score::Scorer;
 use crate::types::{HoldReason, Time};
 use std::path::Path;
@@ -132,4 +132,25 @@ async fn a_report_that_the_spool_refuses_uses_up_nothing() {
     let report = room.failure().await;
     room.outcomes.report(report).await;
     assert_eq!(room.queued().await, (0, 1));
+}
+
+#[tokio::test]
+async fn reports_of_failures_beyond_the_limit_come_in_a_later_hour() {
+    // They were dropped: a sender whose mail failed learned nothing. And each sub-address was a sender of its own.
+    let mut room = room();
+    for (n, from) in [(1, "alice@acme.example"), (2, "Alice+news@acme.example")] {
+        room.hold(n, from).await;
+        room.outcomes.queue.bounce(Select::Id(MessageId::from_parts(room.clock.now(), n))).await;
+    }
+    room.clock.add(Duration::from_secs(60));
+    for _ in 0..2 {
+        let report = room.failure().await;
+        assert!(matches!(report.kind, ndr::Kind::Failed { cause: FailureCause::Admin, .. }));
+        room.outcomes.report(report).await;
+    }
+    assert_eq!(room.queued().await, (1, 1), "one is told, the other waits");
+    room.clock.add(Duration::from_secs(3600));
+    let report = room.failure().await;
+    room.outcomes.report(report).await;
+    assert_eq!(room.queued().await, (0, 2));
 }

@@ -4,7 +4,7 @@ use super::rooms::Rooms;
 use crate::admin;
 use crate::config::Settings;
 use crate::config::settings::{Listener, ListenerKind};
-use crate::env::{Clock, Disk, SystemDisk};
+use crate::env::{Clock, Disk, SystemDisk, Vitals, private};
 use crate::session::{self, Sessions};
 use crate::telemetry::events;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -93,16 +93,23 @@ impl Relay {
 
         let (rooms, streams) = Rooms::open(&dir, receiver, clock)?;
         let ending = watch::Sender::new(false);
-        let outcomes = tokio::spawn(rooms.outcomes().run(streams.queue_events, ending.subscribe()));
+        let run = rooms.outcomes().run(streams.queue_events, ending.subscribe());
+        let outcomes = rooms.vitals.spawn("outcomes", run);
         let mut tasks = rooms.side_tasks(streams.notices, metrics.clone());
         rooms.desk.resume().await.map_err(|e| StartError(format!("blocks: {e:?}")))?;
 
-        let sessions = Sessions::new(Arc::new(rooms.intake()), Arc::new(rooms.feedback())).map_err(failed("tls"))?;
-        let public = serve_http(&settings, admin_listener, rooms.admin_state(metrics), &mut tasks).await?;
+        let sessions =
+            Sessions::new(Arc::new(rooms.intake()), Arc::new(rooms.feedback()), rooms.vitals.clone()).map_err(failed("tls"))?;
+        let public = serve_http(&settings, admin_listener, rooms.admin_state(metrics), &rooms.vitals, &mut tasks).await?;
         let smtp = session::listen(&sessions, &settings).await.map_err(StartError)?;
         let listening = Listening { smtp, admin: settings.admin_bind, public };
         listening.log();
         Ok(Self { settings: sender, listening, admin_token, rooms, sessions, tasks, outcomes, ending, _lock: lock })
+    }
+
+    /// What must run as long as the relay does.
+    pub const fn vitals(&self) -> &Vitals {
+        &self.rooms.vitals
     }
 
     /// Takes over new settings without dropping a session. Listeners, data_dir and HTTP addresses stay as they are until
@@ -139,6 +146,7 @@ impl Relay {
     /// out of one room goes into the next, so they end in the order of a message's life: sessions, queue, what its outcomes
     /// bring about (evidence, blocks, reports), and the people to be told of all that.
     pub async fn drain(self) {
+        self.rooms.vitals.expect_end();
         let deadline = tokio::time::Instant::now() + DRAIN;
         self.sessions.drain(DRAIN).await;
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
@@ -164,16 +172,18 @@ impl Relay {
     }
 }
 
-/// Makes the data directory where it is missing and locks it for this process.
+/// Makes the data directory where it is missing, locks it for this process, and sees to it that nobody else reads it.
 fn take_data_dir(dir: &Path) -> Result<Box<dyn Send>, StartError> {
     let what = format!("data_dir {}", dir.display());
-    std::fs::create_dir_all(dir).map_err(failed(&what))?;
-    SystemDisk.lock(&dir.join("lock")).map_err(|error| match error.kind() {
+    private::create_dir(dir).map_err(failed(&what))?;
+    let lock = SystemDisk.lock(&dir.join("lock")).map_err(|error| match error.kind() {
         std::io::ErrorKind::WouldBlock => {
             StartError(format!("{what} is in use by another outgate: stop it, or set another data_dir"))
         }
         _ => failed(&what)(error),
-    })
+    })?;
+    private::tighten(dir).map_err(failed("data_dir"))?;
+    Ok(lock)
 }
 
 async fn bind_http(address: SocketAddr, key: &str) -> Result<TcpListener, StartError> {
@@ -185,6 +195,7 @@ async fn serve_http(
     settings: &Settings,
     admin_listener: TcpListener,
     state: admin::State,
+    vitals: &Vitals,
     tasks: &mut Vec<JoinHandle<()>>,
 ) -> Result<Option<SocketAddr>, StartError> {
     let mut public = None;
@@ -192,13 +203,13 @@ async fn serve_http(
         let listener = bind_http(address, "[public] bind").await?;
         public = Some(listener.local_addr().map_err(failed("[public] bind"))?);
         let state = state.clone();
-        tasks.push(tokio::spawn(async move {
+        tasks.push(vitals.spawn("public pages", async move {
             if let Err(error) = admin::serve_public(listener, state, std::future::pending()).await {
                 tracing::error!(%error, "public pages ended");
             }
         }));
     }
-    tasks.push(tokio::spawn(async move {
+    tasks.push(vitals.spawn("admin", async move {
         if let Err(error) = admin::serve(admin_listener, state, std::future::pending()).await {
             tracing::error!(%error, "admin HTTP ended");
         }
@@ -221,7 +232,48 @@ fn keep_places(new: &mut Settings, old: &Settings) {
         tracing::warn!(key, "changed in the file, but stays as it is until the next start");
     }
     new.server.data_dir.clone_from(&old.server.data_dir);
-    new.listeners.clone_from(&old.listeners);
+    new.listeners = kept_listeners(&new.listeners, &old.listeners);
     new.admin_bind = old.admin_bind;
     new.public.bind = old.public.bind;
+}
+
+/// The listeners as they are bound, in their places, each with the `proxy_protocol` that the file now has for it. One that the
+/// file no longer has keeps its own.
+fn kept_listeners(new: &[Listener], old: &[Listener]) -> Vec<Listener> {
+    let mut left: Vec<&Listener> = new.iter().collect();
+    let mut kept = old.to_vec();
+    for listener in &mut kept {
+        let same = left.iter().position(|l| (l.bind, l.kind) == (listener.bind, listener.kind));
+        if let Some(same) = same {
+            listener.proxy_protocol.clone_from(&left.remove(same).proxy_protocol);
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_stay_in_their_places_and_take_the_proxies_of_the_file() {
+        let listener = |bind: &str, kind, proxy: &str| Listener {
+            bind: bind.parse().expect("an address"),
+            kind,
+            proxy_protocol: proxy.split_whitespace().map(|n| n.parse().expect("a network")).collect(),
+        };
+        use ListenerKind::{Relay, Submission};
+        let old = [
+            listener("127.0.0.1:0", Relay, "10.0.0.0/8"),
+            listener("127.0.0.1:0", Relay, ""),
+            listener("[::]:587", Submission, "10.1.0.0/16"),
+        ];
+        let new = [
+            listener("[::]:25", Relay, "10.3.0.0/16"),
+            listener("127.0.0.1:0", Relay, ""),
+            listener("127.0.0.1:0", Relay, "10.2.0.0/16"),
+        ];
+        let wanted = [listener("127.0.0.1:0", Relay, ""), listener("127.0.0.1:0", Relay, "10.2.0.0/16"), old[2].clone()];
+        assert_eq!(kept_listeners(&new, &old), wanted);
+    }
 }

@@ -8,7 +8,7 @@ use crate::admin;
 use crate::blocks::desk::Desk;
 use crate::config::Settings;
 use crate::delivery::Delivery;
-use crate::env::{Clock, random_u64};
+use crate::env::{Clock, Vitals, random_u64};
 use crate::feedback::{self, Feedback, Key};
 use crate::intake::{IdSource, Intake};
 use crate::judge::Judge;
@@ -47,6 +47,7 @@ pub(super) struct Rooms {
     pub desk: Arc<Desk>,
     pub ids: Arc<IdSource>,
     pub feedback_key: Key,
+    pub vitals: Vitals,
 }
 
 /// What comes out of the rooms and wants a consumer.
@@ -63,9 +64,10 @@ impl Rooms {
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Streams), StartError> {
         let now = Arc::clone(&settings.borrow());
+        let vitals = Vitals::default();
         let database = dir.join("records.db");
-        let records = Records::open(&database).map_err(failed(&database.display().to_string()))?;
-        let (spool, backlog) = open_spool(dir, &now, clock.now())?;
+        let records = Records::open_watched(&database, &vitals).map_err(failed(&database.display().to_string()))?;
+        let (spool, backlog) = open_spool(dir, &now, clock.now(), &vitals)?;
         let judge = Arc::new(Judge::new(Arc::clone(&now)));
         let keeper = Arc::new(Keeper::open(Arc::clone(&judge), dir));
         let scorer = Scorer::shipped().map_err(failed("model"))?;
@@ -104,6 +106,7 @@ impl Rooms {
             desk,
             ids,
             feedback_key,
+            vitals,
         };
         Ok((rooms, Streams { queue_events, notices }))
     }
@@ -143,11 +146,11 @@ impl Rooms {
             self.records.clone(),
         );
         vec![
-            tokio::spawn(outbox.run(notices)),
-            tokio::spawn(run_webhook(self.settings.clone(), Arc::clone(&self.clock), self.records.clone())),
-            tokio::spawn(upkeep),
-            tokio::spawn(crate::telemetry::metrics::upkeep(metrics)),
-            tokio::spawn(Arc::clone(&self.outside).watch_feed()),
+            self.vitals.spawn("notices", outbox.run(notices)),
+            self.vitals.spawn("webhook", run_webhook(self.settings.clone(), Arc::clone(&self.clock), self.records.clone())),
+            self.vitals.spawn("housekeeping", upkeep),
+            self.vitals.spawn("metrics", crate::telemetry::metrics::upkeep(metrics)),
+            self.vitals.spawn("feed", Arc::clone(&self.outside).watch_feed()),
         ]
     }
 
@@ -183,13 +186,15 @@ impl Rooms {
             spool: self.spool.clone(),
             queue: self.queue.clone(),
             ids: Arc::clone(&self.ids),
+            dkim: feedback::Dkim::default(),
             rate: Mutex::default(),
         }
     }
 
     /// What the admin side works with.
     pub(super) fn admin_state(&self, metrics: PrometheusHandle) -> admin::State {
-        let spool = self.spool.clone();
+        let (spool, vitals) = (self.spool.clone(), self.vitals.clone());
+        let ended = move || vitals.ended().map(|part| format!("{part}: has ended, the relay stops"));
         admin::State {
             settings: self.settings.clone(),
             clock: Arc::clone(&self.clock),
@@ -199,20 +204,20 @@ impl Rooms {
             desk: Arc::clone(&self.desk),
             labels: self.labels.clone(),
             metrics,
-            health: Arc::new(move || spool.trouble().map(|what| format!("spool: {what}")).into_iter().collect()),
+            health: Arc::new(move || ended().into_iter().chain(spool.trouble().map(|what| format!("spool: {what}"))).collect()),
         }
     }
 }
 
 /// The spool, and the queue's state as it stands in it.
-fn open_spool(dir: &Path, settings: &Arc<Settings>, now: Time) -> Result<(Spool, Backlog), StartError> {
+fn open_spool(dir: &Path, settings: &Arc<Settings>, now: Time, vitals: &Vitals) -> Result<(Spool, Backlog), StartError> {
     let mut backlog = Backlog::new(Arc::clone(settings), now);
     let mut recovered = 0u64;
     let mut found = |message| {
         backlog.add(&message);
         recovered += 1;
     };
-    let spool = Spool::open(&dir.join("spool"), &mut found).map_err(failed("spool"))?;
+    let spool = Spool::open_watched(&dir.join("spool"), vitals, &mut found).map_err(failed("spool"))?;
     if recovered > 0 {
         tracing::info!(messages = recovered, "spool recovered");
     }

@@ -3,17 +3,23 @@
 use super::Relay;
 use crate::config::settings::ListenerKind;
 use crate::config::{self, Settings};
-use crate::env::{Clock, SystemClock};
+use crate::env::{Clock, SystemClock, private};
 use crate::telemetry::{self, LogControl};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Runs the relay until SIGTERM or SIGINT. Exit status: 0 drained, 1 could not start, 2 bad configuration.
+/// The orderly end takes 30 seconds and what is to be written; one that hangs is cut after this time.
+const END: Duration = Duration::from_secs(60);
+
+/// Runs the relay until SIGTERM or SIGINT. Exit status: 0 drained, 1 could not start or a part of it ended by itself, 2 bad
+/// configuration.
 pub fn run(config: Option<&Path>) -> ExitCode {
+    private::by_default();
     let loaded = match config::load::read(config) {
         Ok(loaded) => loaded,
         Err(errors) => {
@@ -40,7 +46,7 @@ fn start(settings: Settings, config: Option<&Path>) -> Result<ExitCode, String> 
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| format!("no async runtime: {e}"))?;
     let code = runtime.block_on(serve(settings, config, clock, metrics, &log));
     // What still runs is waiting for peers that no longer matter.
-    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    runtime.shutdown_timeout(Duration::from_secs(1));
     code
 }
 
@@ -59,6 +65,7 @@ async fn serve(
     let relay = Relay::start(settings, clock, metrics).await.map_err(|e| format!("cannot start: {e}"))?;
     announce(&relay, &data_dir);
     relay.warn_of_orphans().await;
+    let vitals = relay.vitals().clone();
     loop {
         tokio::select! {
             _ = reload.recv() => {
@@ -67,11 +74,20 @@ async fn serve(
             }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            part = vitals.wait() => {
+                tracing::error!(part, "the relay cannot go on without it and ends; start it again");
+                break;
+            }
         }
     }
     tracing::info!("draining: no new mail, running transactions finish");
-    relay.drain().await;
-    Ok(ExitCode::SUCCESS)
+    // In a task of its own: what has broken a part may break its end too.
+    let drained = tokio::time::timeout(END, tokio::spawn(relay.drain())).await;
+    if !matches!(drained, Ok(Ok(()))) {
+        tracing::error!("the relay did not end in order");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(if vitals.ended().is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// A bad file is refused and the old settings stay.

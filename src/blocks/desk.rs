@@ -183,10 +183,12 @@ impl Desk {
             ReleaseVerdict::Compromised => Released::default(),
         };
         drop(active);
-        // After a mistake the messages of the proof and those that waited are not spam; after a compromise the proof is.
+        // After a mistake the messages of the proof and those that waited are not spam; after a compromise the proof is, but for
+        // what only others reported: it may be ordinary mail from before, and would teach that ordinary mail is spam.
         let spam = verdict == ReleaseVerdict::Compromised;
         if let Some(tenant) = &released.tenant {
-            for id in released.evidence.iter().map(|e| e.message_id).chain(mail.sent_on.iter().copied()) {
+            let proof = released.evidence.iter().filter(|e| !spam || !e.is_outcome()).map(|e| e.message_id);
+            for id in proof.chain(mail.sent_on.iter().copied()) {
                 self.labels.put(id, tenant, spam).await;
             }
         }

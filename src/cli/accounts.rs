@@ -7,7 +7,7 @@ use crate::admin::token;
 use crate::config::Settings;
 use crate::env::{Clock, SystemClock};
 use crate::records::accounts::{MAX_PASSWORD_OCTETS, hash_password};
-use crate::records::{Account, AuditEntry, Records, RecordsError, Role, Token};
+use crate::records::{Account, AuditEntry, Head, Records, RecordsError, Role, Token};
 use crate::types::{Address, Domain, TenantId};
 use serde_json::{Value, json};
 use std::io::Read;
@@ -190,13 +190,25 @@ pub(super) async fn token(command: TokenCommand, load: LoadSettings) -> Result<S
     }
 }
 
-/// `outgate audit verify`: reads the file itself, since a relay under suspicion is no witness.
-pub(super) async fn audit_verify(json: bool, file: &ConfigFile, load: LoadSettings) -> Result<String, Failure> {
-    let lines = open(&settings(file, load)?)?.audit_verify().await.map_err(|e| match e {
+/// `outgate audit verify`: reads the files itself, since a relay under suspicion is no witness.
+pub(super) async fn audit_verify(
+    head: Option<&str>,
+    json: bool,
+    file: &ConfigFile,
+    load: LoadSettings,
+) -> Result<String, Failure> {
+    let wrong = |head| Failure::Usage(format!("--head {head}: write the number of a line and its hash, such as 12:5f…"));
+    let known = head.map(|head| Head::parse(head).ok_or_else(|| wrong(head))).transpose()?;
+    let found = open(&settings(file, load)?)?.audit_verify(known).await.map_err(|e| match e {
         RecordsError::Failed(why) => Failure::Failed(why),
         other => failed(&other),
     })?;
-    Ok(if json { format!("{}\n", json!({ "lines": lines, "intact": true })) } else { format!("{lines} lines, chain intact\n") })
+    let head = found.head.map(|head| head.to_string());
+    if json {
+        return Ok(format!("{}\n", json!({ "lines": found.lines, "intact": true, "head": head })));
+    }
+    let newest = head.map(|head| format!("head {head}\n")).unwrap_or_default();
+    Ok(format!("{} lines, chain intact\n{newest}", found.lines))
 }
 
 #[cfg(test)]

@@ -257,8 +257,11 @@ pub enum MessagesCommand {
 /// `outgate audit …`.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// Follow the chain of the audit in `records.db` from its start; fails if a line was changed or removed.
+    /// Follow the chain of the audit in `records.db` from its start; fails if a line was changed, removed or cut from the end.
     Verify {
+        /// A line noted before, as an earlier `verify` or the relay's log tells it: it must still be there, unchanged.
+        #[arg(long, value_name = "LINE:HASH")]
+        head: Option<String>,
         /// Print JSON.
         #[arg(long)]
         json: bool,

@@ -26,7 +26,9 @@ pub(super) async fn run(command: AdminCommand, load: LoadSettings) -> Result<Str
             Ok(show(what.changing.reading.json, &answer, |_| format!("{} is learned as {label}\n", what.id)))
         }
         AdminCommand::Audit { command: AuditCommand::List { listing } } => list(&listing, load, "audit", &[], views::audit).await,
-        AdminCommand::Audit { command: AuditCommand::Verify { json, file } } => accounts::audit_verify(json, &file, load).await,
+        AdminCommand::Audit { command: AuditCommand::Verify { head, json, file } } => {
+            accounts::audit_verify(head.as_deref(), json, &file, load).await
+        }
         AdminCommand::Account { command } => accounts::account(command, load).await,
         AdminCommand::Token { command } => accounts::token(command, load).await,
     }

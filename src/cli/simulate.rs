@@ -7,7 +7,7 @@ use crate::replay::world::attack::Kind;
 use crate::replay::world::content::Content;
 use crate::replay::world::events::Events;
 use crate::replay::world::people::Quality;
-use crate::replay::world::{self, Plan, mailbag};
+use crate::replay::world::{self, Plan, cold, mailbag};
 use crate::reputation::tuning;
 use crate::score::Scorer;
 use crate::score::model::Model;
@@ -45,6 +45,12 @@ pub struct SimulateArgs {
     /// Attacks to run; all if left out.
     #[arg(long, value_delimiter = ',', value_parser = attack)]
     attacks: Vec<Kind>,
+    /// Small tenants of several kinds in their first five days instead, and attacks among their first 50 to 450 messages.
+    #[arg(long, conflicts_with_all = ["days", "events"])]
+    cold: bool,
+    /// The attacks use accounts that never sent before.
+    #[arg(long, conflicts_with = "events")]
+    newcomers: bool,
     /// Run the simple detectors beside ours.
     #[arg(long)]
     references: bool,
@@ -147,18 +153,21 @@ fn simulate(args: &SimulateArgs, settings: &Arc<Settings>) -> Result<(), std::io
 fn tables(args: &SimulateArgs, settings: &Arc<Settings>, contents: &[Titled], how: &str) -> std::io::Result<()> {
     let Seeds(first, last) = args.seeds;
     let seeds = last - first + 1;
-    let per_tenant = SENDERS * args.days.unsigned_abs();
+    let (days, per_tenant) =
+        if args.cold { (cold::DAYS, cold::SENDER_DAYS) } else { (args.days, SENDERS * args.days.unsigned_abs()) };
     let mut file = args.events.as_ref().map(File::create).transpose()?.map(BufWriter::new);
     let mut events = file.as_mut().map(|f| Events::new(f));
     for (title, contents) in contents {
         let plan = Plan {
             seeds: (first..=last).collect(),
-            days: args.days,
+            days,
             tenants: (args.sender_days / seeds).div_ceil(per_tenant).max(1),
             campaigns: args.campaigns.div_ceil(seeds),
             contents: contents.clone(),
             references: args.references,
             cases: args.cases,
+            cold: args.cold,
+            newcomers: args.newcomers,
             attacks: if args.attacks.is_empty() { Kind::ALL.to_vec() } else { args.attacks.clone() },
         };
         let report = world::run(settings, &plan, events.as_mut());

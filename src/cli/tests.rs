@@ -50,6 +50,7 @@ fn every_command_of_the_contract_is_understood() {
         "outgate messages label 0000000000000 spam --reason offer",
         "outgate audit list --json",
         "outgate audit verify --config f.toml",
+        "outgate audit verify --json --head 12:00",
         "outgate account add alice --role smtp --tenant acme --may-send-as @acme.example --may-send-as b@c.example --password-stdin --config f",
         "outgate account list --json",
         "outgate account remove alice --reason left",
@@ -167,7 +168,12 @@ async fn tokens_are_made_listed_and_revoked_without_a_relay() {
     let audit = records.audit_list(None, 9).await.expect("audit");
     let told: Vec<_> = audit.iter().map(|(_, e)| (e.actor.as_str(), e.action.as_str(), e.detail.as_str())).collect();
     assert_eq!(told, [("cli", "token.revoke", ""), ("cli", "token.create", "new")]);
-    assert_eq!(does(&format!("outgate audit verify {there}")).await.as_deref(), Ok("2 lines, chain intact\n"));
+    let intact = does(&format!("outgate audit verify {there}")).await.expect("intact");
+    let head = intact.strip_prefix("2 lines, chain intact\nhead 2:").expect("the newest line").trim();
+    assert_eq!(does(&format!("outgate audit verify --head 2:{head} {there}")).await.as_deref(), Ok(intact.as_str()));
+    let later = does(&format!("outgate audit verify --head 3:{head} {there}")).await.expect_err("cut");
+    assert!(matches!(&later, Failure::Failed(why) if why.contains("ends at line 2, but line 3")), "{later:?}");
+    assert!(matches!(does(&format!("outgate audit verify --head 2 {there}")).await, Err(Failure::Usage(_))));
     let by_hand = rusqlite::Connection::open(dir.path().join("records.db")).expect("open");
     by_hand.execute("DELETE FROM audit WHERE id = 1", []).expect("removed");
     let broken = does(&format!("outgate audit verify {there}")).await.expect_err("shows");

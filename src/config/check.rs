@@ -10,6 +10,7 @@ use super::scopes::{self, Known};
 use super::settings::*;
 use super::units;
 use super::values::{self, Env, optional};
+use crate::feedback::sources::Sources;
 use crate::reputation::tuning::Tuning;
 use crate::score::{MAX_MIME_DEPTH, MAX_MIME_PARTS};
 use crate::types::{Address, Domain};
@@ -68,7 +69,7 @@ pub(super) fn settings(reader: &Reader<'_>, root: Section<'_, '_>, env: Env<'_>)
     let (routes, routes_at) = routes(&root, env);
     let (delivery, delivery_at) = delivery(root.section("delivery"));
     let (scoring, scoring_at) = scoring(root.section("scoring"));
-    let (admin_bind, admin_at) = admin(root.section("admin"));
+    let ((admin_bind, admin_url, admin_hosts), admin_at) = admin(root.section("admin"));
     let (public, public_at) = public(root.section("public"));
     let groups = scopes::groups(root.section("group"));
     let (policy, policies) = policies::policies(root.section("policy"), &Known { groups: &groups, tenants: &tenants });
@@ -98,6 +99,8 @@ pub(super) fn settings(reader: &Reader<'_>, root: Section<'_, '_>, env: Env<'_>)
         notify: notify(root.section("notify"), &server.hostname, env),
         records: records(root.section("records")),
         admin_bind,
+        admin_url,
+        admin_hosts,
         public,
         log: log(root.section("log")),
         server,
@@ -252,6 +255,8 @@ fn blocks(s: Section<'_, '_>) -> Blocks {
         repeated,
         releases_by_tenant: count32(&s, "releases_by_tenant", 3, 0, 1000),
         allow_internal: s.get("allow_internal", true, boolean),
+        internal_recipients_per_hour: s.get("internal_recipients_per_hour", 30, |v| integer(v, &(0..=1_000_000))),
+        internal_recipients_per_day: s.get("internal_recipients_per_day", 100, |v| integer(v, &(0..=1_000_000))),
     };
     s.finish();
     blocks
@@ -275,6 +280,11 @@ fn reports(s: Section<'_, '_>, hostname: &Domain, listening: bool) -> (Reports, 
         message_size_bytes: s.get("message_size_bytes", 10 << 20, |v| size(v, &(16 << 10..=1 << 30))),
         per_minute: count32(&s, "per_minute", 600, 0, 1_000_000),
         other_mail_to: s.get("other_mail_to", None, |v| optional(string(v)?, values::address)),
+        sources: Sources::new(
+            s.list("feedback_loops", Vec::new(), values::feedback_loop),
+            s.list("complaint_networks", Vec::new(), values::network),
+            s.list("complaint_dkim_domains", Vec::new(), values::domain),
+        ),
     };
     (reports, end(s))
 }
@@ -301,16 +311,18 @@ fn records(s: Section<'_, '_>) -> Records {
     records
 }
 
-fn admin(s: Section<'_, '_>) -> (SocketAddr, Place) {
+fn admin(s: Section<'_, '_>) -> ((SocketAddr, Option<String>, Vec<String>), Place) {
     let bind = s.get("bind", SocketAddr::from((Ipv4Addr::LOCALHOST, 8025)), |v| values::socket(string(v)?));
-    (bind, end(s))
+    let url = s.get("url", None, |v| optional(string(v)?, values::base_url));
+    let hosts = s.list("hosts", Vec::new(), values::host);
+    ((bind, url, hosts), end(s))
 }
 
 fn public(s: Section<'_, '_>) -> (Public, Place) {
     let public = Public {
         bind: s.get("bind", None, |v| optional(string(v)?, values::socket)),
         // Paths are put behind it.
-        url: s.get("url", None, |v| optional(string(v)?, |t| values::url(t).map(|url| url.trim_end_matches('/').to_owned()))),
+        url: s.get("url", None, |v| optional(string(v)?, values::base_url)),
         help: s.get("help", None, |v| optional(string(v)?, values::help)),
     };
     (public, end(s))

@@ -3,7 +3,8 @@
 use super::check::Checked;
 use super::error::Wrong;
 use super::raw::Reader;
-use super::settings::RouteMatch;
+use super::settings::{ListenerKind, RouteMatch};
+use ipnet::IpNet;
 use std::collections::HashMap;
 
 /// Runs all of them.
@@ -93,6 +94,14 @@ fn clients(reader: &Reader<'_>, checked: &Checked) {
                     "list the networks of your mail servers, unless a firewall keeps all others out",
                 );
                 reader.warning(&place.at("networks"), wrong);
+            } else if let (true, Some(widest)) = (client.trusts_headers(), too_wide(network)) {
+                let wrong = Wrong::new(
+                    format!(
+                        "every host of {network} may say whose mail it hands in: a network wider than {widest} holds more than mail servers"
+                    ),
+                    "list the addresses of the mail servers whose headers are to be believed",
+                );
+                reader.warning(&place.at("networks"), wrong);
             }
         }
         if client.trust_received && !client.identity_headers.is_empty() {
@@ -117,6 +126,15 @@ fn clients(reader: &Reader<'_>, checked: &Checked) {
     }
 }
 
+/// The widest network that may be trusted without a word, where this one is wider. Loopback is this machine.
+fn too_wide(network: &IpNet) -> Option<&'static str> {
+    match network {
+        IpNet::V4(v4) if v4.addr().is_loopback() && v4.prefix_len() >= 8 => None,
+        IpNet::V4(v4) => (v4.prefix_len() < 16).then_some("/16"),
+        IpNet::V6(v6) => (v6.prefix_len() < 48).then_some("/48"),
+    }
+}
+
 fn routes(reader: &Reader<'_>, checked: &Checked) {
     let routes = &checked.settings.routes;
     for (i, (route, place)) in routes.iter().zip(&checked.routes).enumerate() {
@@ -125,9 +143,16 @@ fn routes(reader: &Reader<'_>, checked: &Checked) {
             let wrong = Wrong::new("no domain ever gets here", "a route above takes it first: put the narrower one before it");
             reader.warning(&place.at("domain"), wrong);
         }
-        if route.password.is_some() && route.tls != super::settings::TlsMode::Required {
-            let wrong = Wrong::new("the password may cross the network in the clear", "write tls = \"required\"");
-            reader.warning(&place.at("tls"), wrong);
+        if route.exposes_password() && !route.allow_unverified {
+            let wrong = Wrong::new(
+                "the password would go to whoever answers at that host, with any certificate or none",
+                "write tls = \"required\", or allow_unverified = true if the way there is yours",
+            );
+            reader.error(&place.at("tls"), wrong);
+        }
+        if route.allow_unverified && !route.exposes_password() {
+            let wrong = Wrong::new("changes nothing here: no password goes to an unproved host", "leave it out");
+            reader.warning(&place.at("allow_unverified"), wrong);
         }
     }
 }
@@ -168,6 +193,14 @@ fn reports(reader: &Reader<'_>, checked: &Checked) {
     if s.reports.other_mail_to.as_ref().is_some_and(|to| to.key() == s.reports.address.key()) {
         let wrong = Wrong::new("is the report address itself: its mail would go round", "write a mailbox that somebody reads");
         reader.error(&place.at("other_mail_to"), wrong);
+    }
+    let listening = s.listeners.iter().any(|l| l.kind == ListenerKind::Reports);
+    if listening && s.reports.sources.is_empty() {
+        let wrong = Wrong::new(
+            "no source of complaints is named, so none counts",
+            "name the feedback loops you are registered with, such as [\"yahoo\", \"microsoft\"] (docs/feedback.md)",
+        );
+        reader.warning(&place.at("feedback_loops"), wrong);
     }
     if s.reports.message_size_bytes > s.limits.message_size_bytes {
         let wrong = Wrong::new("is more than [limits] message_size_bytes, so it changes nothing", "make it at most as large");

@@ -156,6 +156,7 @@ pub(super) fn routes(root: &Section<'_, '_>, env: Env<'_>) -> (Vec<Arc<Route>>, 
                 tls: s.get("tls", TlsMode::Opportunistic, |v| one_of(v, &modes)),
                 username: s.get("username", None, |v| optional(string(v)?, |t| Ok(t.to_owned()))),
                 password: s.get("password", None, |v| optional(string(v)?, |t| values::secret(t, env))),
+                allow_unverified: s.get("allow_unverified", false, boolean),
             };
             if route.username.is_some() && route.password.is_none() && !s.has("password") {
                 s.error("password", Wrong::new("is missing, while username is given", "write it, or \"env:NAME\""));

@@ -62,6 +62,10 @@ pub struct Settings {
     pub records: Records,
     /// `[admin] bind`.
     pub admin_bind: SocketAddr,
+    /// `[admin] url`: how people reach the pages, without trailing slash; https makes the session cookie `Secure`.
+    pub admin_url: Option<String>,
+    /// `[admin] hosts`: further names and addresses under which browsers may reach the pages, lower case, without port.
+    pub admin_hosts: Vec<String>,
     /// `[public]`.
     pub public: Public,
     /// `[log]`.
@@ -72,6 +76,11 @@ impl Settings {
     /// The tenant of that name.
     pub fn tenant(&self, id: &TenantId) -> Option<&Arc<Tenant>> {
         self.tenants.iter().find(|t| t.id == *id)
+    }
+
+    /// How people reach the admin pages, without trailing slash.
+    pub fn admin_page(&self) -> String {
+        self.admin_url.clone().unwrap_or_else(|| format!("http://{}", self.admin_bind))
     }
 
     /// The settings of a pool.
@@ -190,6 +199,13 @@ pub struct Client {
     pub script_header: Option<String>,
 }
 
+impl Client {
+    /// Whether what it writes into mail or says by XCLIENT names the sender.
+    pub const fn trusts_headers(&self) -> bool {
+        self.trust_xclient || self.trust_received || !self.identity_headers.is_empty() || self.script_header.is_some()
+    }
+}
+
 /// One `[[tenant]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tenant {
@@ -262,6 +278,17 @@ pub struct Route {
     pub username: Option<String>,
     /// AUTH password.
     pub password: Option<Secret>,
+    /// The password may go to a host whose certificate proves nothing, or in the clear.
+    pub allow_unverified: bool,
+}
+
+impl Route {
+    /// Whether the password would leave this machine for a host that has proved nothing: whoever sits between, or answers
+    /// for the name, would read it.
+    pub fn exposes_password(&self) -> bool {
+        let here = self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        self.password.is_some() && self.tls != TlsMode::Required && !here
+    }
 }
 
 /// A secret value: never printed.
@@ -324,6 +351,10 @@ pub struct Blocks {
     pub releases_by_tenant: u32,
     /// A blocked sender may still write to the tenant's own domains.
     pub allow_internal: bool,
+    /// To so many recipients in an hour; 0 = no limit.
+    pub internal_recipients_per_hour: u64,
+    /// To so many recipients in a day; 0 = no limit.
+    pub internal_recipients_per_day: u64,
 }
 
 impl Blocks {
@@ -350,6 +381,8 @@ pub struct Reports {
     pub per_minute: u32,
     /// Who gets mail to `address` that is no complaint; `None` = it is refused.
     pub other_mail_to: Option<crate::types::Address>,
+    /// Whose complaints count.
+    pub sources: crate::feedback::sources::Sources,
 }
 
 /// `[notify]`.

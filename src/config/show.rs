@@ -134,6 +134,7 @@ fn delivery_side(out: &mut Out, s: &Settings) {
         out.text("tls", tls);
         out.text("username", route.username.as_deref().unwrap_or_default());
         out.text("password", if route.password.is_some() { REDACTED } else { "" });
+        out.raw("allow_unverified", route.allow_unverified);
     }
     let d = &s.delivery;
     out.section("[delivery]");
@@ -166,6 +167,8 @@ fn judgement(out: &mut Out, s: &Settings) {
     }
     out.raw("releases_by_tenant", s.blocks.releases_by_tenant);
     out.raw("allow_internal", s.blocks.allow_internal);
+    out.raw("internal_recipients_per_hour", s.blocks.internal_recipients_per_hour);
+    out.raw("internal_recipients_per_day", s.blocks.internal_recipients_per_day);
     out.section("[held]");
     out.text("expire", time(s.held_expire));
 }
@@ -256,6 +259,9 @@ fn surroundings(out: &mut Out, s: &Settings) {
     out.raw("message_size_bytes", r.message_size_bytes);
     out.raw("per_minute", r.per_minute);
     out.text("other_mail_to", r.other_mail_to.as_ref().map_or("", |a| a.as_str()));
+    out.list("feedback_loops", &r.sources.loops);
+    out.list("complaint_networks", &r.sources.networks);
+    out.list("complaint_dkim_domains", &r.sources.dkim_domains);
     out.section("[notify]");
     out.text("from", &s.notify.from);
     out.list("operators", &s.notify.operators);
@@ -267,6 +273,8 @@ fn surroundings(out: &mut Out, s: &Settings) {
     out.text("evidence", time(s.records.evidence));
     out.section("[admin]");
     out.text("bind", s.admin_bind);
+    out.text("url", s.admin_url.as_deref().unwrap_or_default());
+    out.list("hosts", &s.admin_hosts);
     out.section("[public]");
     out.text("bind", s.public.bind.map(|b| b.to_string()).unwrap_or_default());
     out.text("url", s.public.url.as_deref().unwrap_or_default());

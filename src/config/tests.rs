@@ -3,6 +3,7 @@
 use super::settings::*;
 use super::*;
 use crate::types::{Domain, Pool, TenantId};
+use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -107,6 +108,45 @@ fn the_container_file_is_right() {
 }
 
 #[test]
+fn examples_list_mail_servers_and_no_networks() {
+    // The container's file listed all networks docker makes. Behind a published port every client comes from one of them:
+    // whoever reached the port could relay.
+    for text in [include_str!("../../docker/outgate.toml"), super::DEFAULT_TEXT] {
+        let networks = settings(text).clients.iter().flat_map(|c| c.networks.clone()).collect::<Vec<_>>();
+        let single = |n: &IpNet| n.addr().is_loopback() || n.prefix_len() == n.max_prefix_len();
+        assert!(!networks.is_empty() && networks.iter().all(single), "{networks:?}");
+    }
+}
+
+#[test]
+fn a_password_goes_to_a_proved_host_or_where_it_was_said() {
+    let route = |host: &str, rest: &str| {
+        let text = format!("[[route]]\ndomain = \"*\"\nhost = \"{host}\"\nusername = \"u\"\npassword = \"p\"\n{rest}");
+        super::parse(&text, "F", &|_| None).map(|(settings, _)| settings.routes[0].clone()).map_err(|e| e.to_string())
+    };
+    for (host, rest) in [
+        ("a.example", "tls = \"required\""),
+        ("a.example", "allow_unverified = true"),
+        ("a.example", "tls = \"none\"\nallow_unverified = true"),
+        ("127.0.0.1:2525", "tls = \"none\""),
+        ("[::1]:25", ""),
+    ] {
+        assert!(route(host, rest).is_ok(), "{host} {rest}");
+    }
+    for (host, rest) in [
+        ("a.example", ""),
+        ("a.example", "tls = \"opportunistic\""),
+        ("a.example", "tls = \"none\""),
+        ("192.0.2.1", "tls = \"opportunistic\""),
+        ("localhost", "tls = \"none\""),
+        ("a.example", "tls = \"none\"\nallow_unverified = false"),
+    ] {
+        let error = route(host, rest).expect_err(host);
+        assert!(error.contains("route[1].tls: the password would go to whoever answers"), "{error}");
+    }
+}
+
+#[test]
 fn what_is_shown_reads_back_to_the_same() {
     let full = r#"
         [server]
@@ -134,11 +174,18 @@ fn what_is_shown_reads_back_to_the_same() {
         delay_notice = "0s"
         [dns]
         servers = ["::1", "127.0.0.1:5353"]
+        [reports]
+        feedback_loops = ["yahoo", "microsoft"]
+        complaint_networks = ["192.0.2.0/24"]
+        complaint_dkim_domains = ["isp.example"]
         [policy.default]
         spam_rate = 1
         when_exceeded = "block_until_tomorrow"
         [blocks]
         duration = "36h"
+        [admin]
+        url = "https://admin.example.com/"
+        hosts = ["Relay.internal", "[2001:db8::1]", "192.0.2.1"]
         [public]
         bind = "0.0.0.0:8080"
         url = "https://relay.example.com/"
@@ -161,6 +208,7 @@ fn what_is_shown_reads_back_to_the_same() {
         domain = "exactly.example"
         host = "mx.example"
         tls = "none"
+        allow_unverified = true
     "#;
     let policies = r#"
         [[tenant]]
@@ -211,7 +259,7 @@ fn what_is_shown_reads_back_to_the_same() {
 
 #[test]
 fn secrets_come_from_the_environment_and_are_never_shown() {
-    let text = "[notify]\nwebhook_secret = \"env:HOOK\"\n[[route]]\ndomain = \"*\"\nhost = \"h.example\"\nusername = \"u\"\npassword = \"hunter2\"";
+    let text = "[notify]\nwebhook_secret = \"env:HOOK\"\n[[route]]\ndomain = \"*\"\nhost = \"h.example\"\nusername = \"u\"\npassword = \"hunter2\"\ntls = \"required\"";
     let s = settings(text);
     assert_eq!(s.notify.webhook_secret, Some(Secret("s3cret".into())));
     assert_eq!(s.routes[0].password, Some(Secret("hunter2".into())));
@@ -234,6 +282,7 @@ fn settings_that_hardly_were_meant_are_warned_about() {
         ("[[client]]\nnetworks = [\"0.0.0.0/0\"]", 2, "client[1].networks"),
         ("[public]\nbind = \"0.0.0.0:80\"", 1, "public.url"),
         ("[delivery]\nexpire = \"1h\"", 1, "delivery.delay_notice"),
+        ("[[listener]]\nbind = \"127.0.0.1:25\"\nkind = \"reports\"", 1, "reports.feedback_loops"),
         ("[limits]\nsessions = 10", 1, "limits.sessions_per_address"),
         ("[limits]\nmessage_size_bytes = 10000", 2, "limits.message_size_bytes"),
         // Either key alone meets the other's default.
@@ -245,11 +294,7 @@ fn settings_that_hardly_were_meant_are_warned_about() {
             5,
             "route[2].domain",
         ),
-        (
-            "[[route]]\ndomain = \"*\"\nhost = \"a.example\"\nusername = \"u\"\npassword = \"p\"\ntls = \"none\"",
-            6,
-            "route[1].tls",
-        ),
+        ("[[route]]\ndomain = \"*\"\nhost = \"a.example\"\nallow_unverified = true", 4, "route[1].allow_unverified"),
         ("[[pool]]\nname = \"high_risk\"\naddresses = []", 3, "pool[1].addresses"),
         (
             "[[client]]\nnetworks = [\"192.0.2.0/24\"]\ntrust_received = true\nidentity_headers = [\"X-User\"]",
@@ -260,8 +305,32 @@ fn settings_that_hardly_were_meant_are_warned_about() {
         let warnings = read(text).1;
         assert!(warnings.iter().any(|w| w.line == line && w.key == key), "{text}: {warnings:?}");
     }
+    for (network, trust, warned) in [
+        ("10.0.0.0/8", "trust_received = true", true),
+        ("172.16.0.0/12", "trust_xclient = true", true),
+        ("10.0.0.0/15", "identity_headers = [\"X-User\"]", true),
+        ("10.0.0.0/15", "script_header = \"X-Script\"", true),
+        ("2001:db8::/47", "trust_received = true", true),
+        ("126.0.0.0/7", "trust_received = true", true),
+        // Not wider, not trusting, or this machine.
+        ("10.0.0.0/16", "trust_received = true", false),
+        ("2001:db8::/48", "trust_received = true", false),
+        ("10.0.0.0/8", "", false),
+        ("127.0.0.0/8", "trust_xclient = true", false),
+    ] {
+        let warnings = read(&format!("[[client]]\nnetworks = [\"{network}\"]\n{trust}")).1;
+        let told = warnings.iter().any(|w| w.key == "client[1].networks" && w.line == 2 && w.problem.contains(network));
+        assert_eq!(told, warned, "{network} {trust}: {warnings:?}");
+    }
     let own = read("[[pool]]\nname = \"high_risk\"\naddresses = [\"192.0.2.1\"]\n[server]\nhostname = \"relay.example.com\"").1;
     assert_eq!(own, [], "nothing to say");
+    let reports = "[[listener]]\nbind = \"127.0.0.1:25\"\nkind = \"reports\"\n[reports]\n";
+    for named in
+        ["feedback_loops = [\"yahoo\"]", "complaint_networks = [\"192.0.2.1\"]", "complaint_dkim_domains = [\"isp.example\"]"]
+    {
+        let warnings = read(&format!("{reports}{named}")).1;
+        assert!(warnings.iter().all(|w| w.key != "reports.feedback_loops"), "{warnings:?}");
+    }
 }
 
 #[test]

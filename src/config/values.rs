@@ -19,6 +19,19 @@ pub(super) fn domain(text: &str) -> Result<Domain, Wrong> {
         .ok_or_else(|| Wrong::new(format!("\"{text}\" is no domain name"), "write a name such as \"mail.example.com\""))
 }
 
+/// A name out of the table of known feedback loops.
+pub(super) fn feedback_loop(text: &str) -> Result<String, Wrong> {
+    let known = crate::feedback::sources::known();
+    if known.contains_key(text) {
+        return Ok(text.to_owned());
+    }
+    let names: Vec<String> = known.keys().map(|name| format!("\"{name}\"")).collect();
+    Err(Wrong::new(
+        format!("\"{text}\" is no feedback loop that config/feedback_loops.toml knows"),
+        format!("write one of {}, or name its network or DKIM domain", names.join(", ")),
+    ))
+}
+
 /// A mail address.
 pub(super) fn address(text: &str) -> Result<Address, Wrong> {
     Address::parse(text)
@@ -126,6 +139,25 @@ pub(super) fn url(text: &str) -> Result<String, Wrong> {
         .filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host())
         .map(|_| text.to_owned())
         .ok_or_else(|| Wrong::new(format!("\"{text}\" is no web address"), "write one that begins with https:// or http://"))
+}
+
+/// A web address that paths are put behind: without trailing slash.
+pub(super) fn base_url(text: &str) -> Result<String, Wrong> {
+    url(text).map(|url| url.trim_end_matches('/').to_owned())
+}
+
+/// A host name or an IP address, in lower case and without port.
+pub(super) fn host(text: &str) -> Result<String, Wrong> {
+    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return Ok(ip.to_string());
+    }
+    domain(text).map(|domain| domain.as_str().to_ascii_lowercase()).map_err(|_| {
+        Wrong::new(
+            format!("\"{text}\" is no host"),
+            "write a name or an address without port, such as \"outgate.example.com\" or \"192.0.2.1\"",
+        )
+    })
 }
 
 /// A help address: a web address or a mail address.

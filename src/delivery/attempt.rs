@@ -1,10 +1,10 @@
 //! One delivery attempt: hosts in order, one connection after the other, until every recipient has an outcome.
 
 use super::connection::{Connection, Dial, OpenError, remote_name};
-use super::outcome::outcome;
+use super::outcome::{is_one_too_many, may_be_of_session, outcome};
 use super::pool::Key;
 use super::resolve::{Own, Target, Unroutable};
-use super::{Attempt, Destination, Shared, State, tls_policy};
+use super::{Attempt, Destination, Reach, Shared, State, Tried, tls_policy};
 use crate::config::settings::{PoolSettings, TlsMode};
 use crate::feedback::return_path;
 use crate::smtp::client::{Content, Login, Options, Step, Verdict};
@@ -13,10 +13,17 @@ use crate::types::{Envelope, OutcomeClass, RecipientOutcome, RecipientStatus, Re
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Most messages over one connection; LIMITS MAILMAX lowers it.
 const MESSAGES_PER_CONNECTION: u32 = 500;
+/// New connections to one address in a row that get no recipient anywhere.
+const FRUITLESS: u32 = 2;
+/// Longest wait for the end of a connection before the next one to the same host, and the wait for the host to notice it.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// So often a host is asked again that refuses the connection that follows on another.
+const WAITS_AT_DOOR: u32 = 2;
 
 struct Job<'a> {
     shared: &'a Shared,
@@ -31,6 +38,9 @@ struct Job<'a> {
     outcomes: Vec<RecipientOutcome>,
     /// Why the last host did not take the undecided ones, and its name.
     last: Option<(Verdict, String)>,
+    /// Most recipients of one transaction, as learnt from a server that refused more.
+    crowd: usize,
+    reach: Reach,
 }
 
 /// What to do after one connection.
@@ -48,8 +58,17 @@ enum Trouble {
     None,
     /// It broke before the end of the message was out.
     Broken,
+    /// It has carried mail before, and the server may have had enough of it: a new one may do better.
+    Worn,
+    /// The server ended it at a recipient after it had accepted others: fewer may pass on a new one.
+    Crowded,
     /// The server said 421.
     Closing(Verdict),
+}
+
+/// A refusal of the connection itself.
+const fn is_at_door(verdict: &Verdict) -> bool {
+    !verdict.lost && matches!(verdict.step, Step::Banner | Step::Ehlo)
 }
 
 fn envelope<'a>(shared: &Shared, state: &State, attempt: &'a Attempt) -> Cow<'a, Envelope> {
@@ -61,7 +80,7 @@ fn envelope<'a>(shared: &Shared, state: &State, attempt: &'a Attempt) -> Cow<'a,
 }
 
 /// Tries once. One outcome per recipient, always.
-pub(super) async fn run(shared: &Shared, state: &State, attempt: &Attempt) -> Vec<RecipientOutcome> {
+pub(super) async fn run(shared: &Shared, state: &State, attempt: &Attempt) -> Tried {
     let known = attempt.meta.envelope.recipients.len();
     let (good, bad): (Vec<u32>, Vec<u32>) = attempt.recipients.iter().partition(|i| (**i as usize) < known);
     let mut job = Job {
@@ -75,6 +94,8 @@ pub(super) async fn run(shared: &Shared, state: &State, attempt: &Attempt) -> Ve
         undecided: bad,
         outcomes: Vec::with_capacity(attempt.recipients.len()),
         last: None,
+        crowd: usize::MAX,
+        reach: Reach::Nowhere,
     };
     // The queue asks only for recipients that exist; should it err, nothing is lost by trying later.
     job.give_up(
@@ -87,7 +108,7 @@ pub(super) async fn run(shared: &Shared, state: &State, attempt: &Attempt) -> Ve
     if !job.undecided.is_empty() {
         job.deliver().await;
     }
-    job.outcomes
+    Tried { outcomes: job.outcomes, reach: job.reach }
 }
 
 impl Job<'_> {
@@ -169,25 +190,36 @@ impl Job<'_> {
         }
     }
 
-    /// Tries one address, at most three times: over an idle connection, over a new one, over a new one without TLS.
-    /// `false`: no other address is to be tried.
+    /// Tries one address: over an idle connection, over a new one, over a new one without TLS, and over as many more as each
+    /// get some recipients through. `false`: no other address is to be tried.
     async fn try_target(&mut self, target: &Target, own: &Own) -> bool {
         let key = self.key(target);
         let generation = self.shared.pool.generation();
+        let mut waits = 0;
         if let Some(mut connection) = self.shared.pool.take(&key).await {
             connection.set_end(self.end);
-            match self.use_connection(connection, &key, generation, true).await {
+            waits = WAITS_AT_DOOR;
+            match self.use_connection(connection, &key, generation).await {
                 Next::Stop => return false,
                 Next::OtherTarget => return true,
                 Next::Again { .. } => {}
             }
         }
-        let mut in_plain_text = false;
-        // Servers with a small MAILMAX make new connections necessary as long as each gets some recipients through.
+        let (mut in_plain_text, mut fruitless) = (false, 0);
+        // Servers that take few messages over one connection make new ones necessary.
         loop {
-            let before = (self.undecided.len(), in_plain_text);
+            let before = (self.undecided.len(), in_plain_text, self.crowd);
             let next = match self.open(target, own, in_plain_text).await {
-                Ok(connection) => self.use_connection(connection, &key, generation, false).await,
+                Ok(connection) => {
+                    waits = WAITS_AT_DOOR;
+                    self.use_connection(connection, &key, generation).await
+                }
+                // It may still count the connection that has just ended.
+                Err(Next::OtherTarget) if waits > 0 && self.last.as_ref().is_some_and(|(verdict, _)| is_at_door(verdict)) => {
+                    waits -= 1;
+                    tokio::time::sleep(FAREWELL).await;
+                    continue;
+                }
                 Err(next) => next,
             };
             match next {
@@ -195,7 +227,8 @@ impl Job<'_> {
                 Next::OtherTarget => return true,
                 Next::Again { in_plain_text: plain } => in_plain_text |= plain,
             }
-            if (self.undecided.len(), in_plain_text) == before {
+            fruitless = if self.undecided.len() == before.0 { fruitless + 1 } else { 0 };
+            if (self.undecided.len(), in_plain_text, self.crowd) == before || fruitless > FRUITLESS {
                 return true;
             }
         }
@@ -226,6 +259,9 @@ impl Job<'_> {
 
     fn remember_for(&mut self, next: Next, verdict: Verdict, remote: &str) -> Next {
         tracing::debug!(message = %self.attempt.meta.id, remote, reply = %verdict.reply.one_line(), "next hop not usable");
+        if self.reach != Reach::Transaction {
+            self.reach = if is_at_door(&verdict) { Reach::Door } else { Reach::Nowhere };
+        }
         self.last = Some((verdict, remote.to_owned()));
         next
     }
@@ -249,20 +285,28 @@ impl Job<'_> {
     }
 
     /// Sends the message over this connection, in as many transactions as the server's limits demand.
-    async fn use_connection(&mut self, mut connection: Connection, key: &Key, generation: u64, reused: bool) -> Next {
+    async fn use_connection(&mut self, mut connection: Connection, key: &Key, generation: u64) -> Next {
         let caps = connection.client().capabilities();
         let (relayed_dsn, per_transaction) = (caps.dsn, caps.recipients_per_transaction());
         let most = caps.mail_max.unwrap_or(MESSAGES_PER_CONNECTION).min(MESSAGES_PER_CONNECTION);
         let mut trouble = Trouble::None;
-        while !self.undecided.is_empty() && connection.client().is_open() && connection.transactions() < most {
-            let count = self.undecided.len().min(per_transaction);
+        while matches!(trouble, Trouble::None)
+            && !self.undecided.is_empty()
+            && connection.client().is_open()
+            && connection.transactions() < most
+        {
+            let count = self.undecided.len().min(per_transaction).min(self.crowd);
             let chunk: Vec<u32> = self.undecided.drain(..count).collect();
-            let verdicts = connection.transact(&self.envelope, &chunk, self.content, &self.attempt.body).await;
-            trouble = self.take_verdicts(verdicts, &connection, relayed_dsn, reused);
+            let (accepted, verdicts) = connection.transact(&self.envelope, &chunk, self.content, &self.attempt.body).await;
+            trouble = self.take_verdicts(verdicts, &connection, relayed_dsn, accepted);
         }
-        let remote = connection.remote().to_owned();
+        let (remote, fresh) = (connection.remote().to_owned(), connection.transactions() == 1);
         if connection.client().is_open() {
-            if connection.transactions() < most {
+            if matches!(trouble, Trouble::Worn) {
+                // Told first: a server that counts connections must not take the next one for a second one.
+                let farewell = tokio::spawn(connection.quit());
+                let _ = tokio::time::timeout(FAREWELL, farewell).await;
+            } else if connection.transactions() < most {
                 let per_key = self.pool_settings().connections_per_destination;
                 self.shared.pool.put(key.clone(), connection, generation, per_key, self.shared.limits.idle);
             } else {
@@ -271,10 +315,10 @@ impl Job<'_> {
         }
         match trouble {
             _ if self.undecided.is_empty() => Next::Stop,
-            // Nothing was wrong: the connection has carried as much as it may.
-            Trouble::None => Next::Again { in_plain_text: false },
-            // An idle connection may have died unnoticed: its failure says nothing about the host.
-            Trouble::Broken if reused => Next::Again { in_plain_text: false },
+            // Nothing is wrong with the host: the connection has carried as much as it may.
+            Trouble::None | Trouble::Worn | Trouble::Crowded => Next::Again { in_plain_text: false },
+            // A connection that was good before may have died unnoticed: its failure says nothing about the host.
+            Trouble::Broken if !fresh => Next::Again { in_plain_text: false },
             Trouble::Broken => Next::OtherTarget,
             // RFC 5321 section 3.8: temporary for all that is left.
             Trouble::Closing(verdict) => {
@@ -285,19 +329,43 @@ impl Job<'_> {
         }
     }
 
-    /// Books verdicts. Recipients whose connection broke before the end of the message was out stay undecided: the server
-    /// cannot have taken the message. After that they are deferred here and now, since another host might deliver it twice.
-    fn take_verdicts(&mut self, verdicts: Vec<(u32, Verdict)>, connection: &Connection, dsn: bool, reused: bool) -> Trouble {
+    /// Books verdicts. Undecided stay recipients whose connection broke before the end of the message was out (the server
+    /// cannot have taken the message), and those that another connection or transaction may get through. After the end of
+    /// the message they are deferred here and now, since another host might deliver it twice.
+    fn take_verdicts(&mut self, verdicts: Vec<(u32, Verdict)>, connection: &Connection, dsn: bool, accepted: usize) -> Trouble {
+        let fresh = connection.transactions() == 1;
+        let given = verdicts.len();
+        // A crowd that is too large is no trouble as long as those let in get an answer that stays.
+        let decided = |v: &Verdict| v.step >= Step::Data && outcome(v).0 != RecipientStatus::Pending;
+        let goes_on = verdicts.iter().any(|(_, v)| is_one_too_many(v)) && verdicts.iter().any(|(_, v)| decided(v));
         let mut trouble = Trouble::None;
+        if fresh {
+            self.reach = Reach::Transaction;
+        }
         for (recipient, verdict) in verdicts {
-            // A server that closes idle connections says 421 when it does: on a new connection that is no answer to our MAIL.
-            let stale = reused && verdict.reply.code == 421 && verdict.step == Step::Mail;
-            if (verdict.lost && verdict.step < Step::Dot) || stale {
+            let ended = verdict.lost || verdict.reply.code == 421;
+            let retry = if goes_on && is_one_too_many(&verdict) {
+                Some(Trouble::None)
+            } else if fresh && ended && verdict.step == Step::Rcpt && (1..given).contains(&accepted) {
+                Some(Trouble::Crowded)
+            } else if verdict.lost && verdict.step < Step::Dot {
+                Some(Trouble::Broken)
+            } else {
+                (!fresh && may_be_of_session(&verdict)).then_some(Trouble::Worn)
+            };
+            if let Some(retry) = retry {
+                match retry {
+                    Trouble::None | Trouble::Crowded => self.crowd = self.crowd.min(accepted.max(1)),
+                    _ => {}
+                }
+                if !matches!(retry, Trouble::None) {
+                    trouble = retry;
+                }
                 self.undecided.push(recipient);
                 self.last = Some((verdict, connection.remote().to_owned()));
-                trouble = Trouble::Broken;
                 continue;
             }
+            self.reach = Reach::Transaction;
             if verdict.reply.code == 421 {
                 trouble = Trouble::Closing(verdict.clone());
             }

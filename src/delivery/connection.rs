@@ -214,20 +214,20 @@ impl Connection {
         self.end = end;
     }
 
-    /// One transaction; one verdict per recipient.
+    /// One transaction: how many recipients the server accepted at RCPT, and one verdict per recipient.
     pub async fn transact(
         &mut self,
         envelope: &Envelope,
         recipients: &[u32],
         content: Content,
         body: &[u8],
-    ) -> Vec<(u32, Verdict)> {
+    ) -> (usize, Vec<(u32, Verdict)>) {
         self.transactions = self.transactions.saturating_add(1);
         self.client.begin(envelope, recipients, content);
         while self.run().await == Action::SendBody {
             self.send_body(body).await;
         }
-        self.client.take_verdicts()
+        (self.client.accepted(), self.client.take_verdicts())
     }
 
     /// Whether the server has neither closed the connection nor said anything since the last reply.

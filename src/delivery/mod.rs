@@ -1,6 +1,7 @@
 //! Delivery: route → MX → TLS policy → pooled connection → outcome.
 
 mod address;
+mod apart;
 mod attempt;
 mod connection;
 mod limits;
@@ -9,6 +10,7 @@ mod pool;
 mod refusal;
 pub(crate) mod resolve;
 mod route;
+mod silence;
 mod tls;
 mod tls_policy;
 
@@ -67,6 +69,27 @@ pub struct Attempt {
     pub recipients: Vec<u32>,
     /// Where to.
     pub destination: Destination,
+}
+
+/// What came of one attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tried {
+    /// One per recipient.
+    pub outcomes: Vec<RecipientOutcome>,
+    /// How far the last host was reached.
+    pub reach: Reach,
+}
+
+/// How far a host was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Not at all: DNS, connection, TLS.
+    Nowhere,
+    /// It answered, and let us in to no transaction: it may have enough connections of ours already.
+    Door,
+    /// It took part in a transaction. What it said there, or that it broke off, is about this message, its recipients or that
+    /// one session: never proof that the host is down.
+    Transaction,
 }
 
 /// What changes with a reload.
@@ -149,9 +172,15 @@ impl Delivery {
     }
 
     /// Tries once, within the time limits of RFC 5321 section 4.5.3.2. One outcome per recipient, always.
-    pub async fn attempt(&self, attempt: Attempt) -> Vec<RecipientOutcome> {
+    pub async fn try_once(&self, attempt: Attempt) -> Tried {
         let state = self.state();
         attempt::run(&self.shared, &state, &attempt).await
+    }
+
+    /// The outcomes alone.
+    #[cfg(test)]
+    async fn attempt(&self, attempt: Attempt) -> Vec<RecipientOutcome> {
+        self.try_once(attempt).await.outcomes
     }
 
     /// Closes idle connections with QUIT and keeps none from now on.

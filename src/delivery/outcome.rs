@@ -78,6 +78,39 @@ fn is_final(step: Step, reply: &Reply) -> bool {
     }
 }
 
+/// Whether a refusal may be due to what its session has carried before, so that a new connection may get another answer.
+/// At MAIL and DATA any temporary one may; at RCPT and after the message, where most replies speak of a mailbox or of
+/// content, only one that says so.
+pub fn may_be_of_session(verdict: &Verdict) -> bool {
+    let Verdict { step, reply, lost } = verdict;
+    if *lost || reply.is_positive() || !(Step::Mail..=Step::Dot).contains(step) {
+        return false;
+    }
+    let temporary = !is_final(*step, reply);
+    let says_so = || {
+        let text = text(reply);
+        let words = ["too many", "per session", "this session", "per connection", "this connection"];
+        reply.code == 421
+            || detail(reply) == Some((5, 3))
+            // X.4.1 with a permanent code is how Exchange Online refuses unknown users.
+            || (temporary && detail(reply).is_some_and(|(subject, _)| subject == 4))
+            || words.iter().any(|w| text.contains(w))
+    };
+    (temporary && matches!(step, Step::Mail | Step::Data)) || says_so()
+}
+
+/// Whether a recipient was refused for standing behind too many others (RFC 5321 section 4.5.3.1.10): it may have another
+/// transaction at once.
+pub fn is_one_too_many(verdict: &Verdict) -> bool {
+    let Verdict { step, reply, lost } = verdict;
+    !lost
+        && *step == Step::Rcpt
+        && reply.code >= 400
+        && reply.code != 421
+        && !is_final(*step, reply)
+        && (detail(reply) == Some((5, 3)) || text(reply).contains("too many"))
+}
+
 fn detail(reply: &Reply) -> Option<(u16, u16)> {
     reply.enhanced.map(|e| (e.1, e.2))
 }
@@ -141,6 +174,44 @@ mod tests {
         let wire = format!("{line}\r\n");
         let reply = reader.next(&mut wire.as_bytes()).expect("a reply").expect("complete");
         outcome(&Verdict { step, reply, lost: false })
+    }
+
+    #[test]
+    fn what_a_new_connection_or_transaction_may_mend() {
+        let verdict = |step, line: &str| {
+            let mut reader = crate::smtp::reply::ReplyReader::default();
+            let reply = reader.next(&mut format!("{line}\r\n").as_bytes()).expect("a reply").expect("complete");
+            Verdict { step, reply, lost: false }
+        };
+        for (step, line, of_session, one_too_many) in [
+            (Step::Mail, "452 4.4.5 system congestion", true, false),
+            (Step::Mail, "451 4.1.8 sender cannot be verified", true, false),
+            (Step::Mail, "421 4.7.0 closing", true, false),
+            (Step::Data, "450 try later", true, false),
+            (Step::Mail, "550 5.7.1 no", false, false),
+            (Step::Mail, "550 5.7.0 too many messages in this session", true, false),
+            (Step::Rcpt, "450 4.7.1 greylisted", false, false),
+            (Step::Rcpt, "452 4.2.2 mailbox full", false, false),
+            (Step::Rcpt, "452 4.4.5 system congestion", true, false),
+            (Step::Rcpt, "421 4.3.2 closing", true, false),
+            (Step::Rcpt, "452 4.5.3 too many recipients", true, true),
+            (Step::Rcpt, "452 too many", true, true),
+            (Step::Rcpt, "552 too many recipients", true, true),
+            (Step::Rcpt, "550 5.5.3 enough", true, true),
+            (Step::Rcpt, "550 5.4.1 Recipient address rejected: Access denied", false, false),
+            (Step::Rcpt, "550 5.1.1 <too-many@b.example> unknown", false, false),
+            (Step::Rcpt, "250 too many cooks", false, false),
+            (Step::Dot, "451 4.7.1 scan failed", false, false),
+            (Step::Dot, "421 4.4.5 enough for this session", true, false),
+            (Step::Dot, "250 2.0.0 queued", false, false),
+            (Step::Banner, "421 too many connections", false, false),
+        ] {
+            let verdict = verdict(step, line);
+            assert_eq!(may_be_of_session(&verdict), of_session, "{step:?} {line}");
+            assert_eq!(is_one_too_many(&verdict), one_too_many, "{step:?} {line}");
+            let lost = Verdict { lost: true, ..verdict };
+            assert!(!may_be_of_session(&lost) && !is_one_too_many(&lost), "{step:?} {line}");
+        }
     }
 
     #[test]

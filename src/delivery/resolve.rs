@@ -1,17 +1,23 @@
 //! From a destination to the hosts and addresses to try, in order (RFC 5321 section 5.1).
 
 use super::address::{is_public, literal};
+use super::apart::apart;
+use super::silence::{Question, Silence};
 use crate::config::Settings;
 use crate::types::{Domain, OutcomeClass, RecipientStatus, Reply};
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{ResolverBuilder, TokioResolver};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Most mail exchangers of one domain that are looked up.
 const MX_HOSTS: usize = 10;
@@ -19,6 +25,13 @@ const MX_HOSTS: usize = 10;
 const ADDRESSES_PER_HOST: usize = 4;
 /// Most addresses tried in one attempt.
 const TARGETS: usize = 10;
+/// Once IPv4 addresses are there, those of IPv6 have so long (RFC 8305 section 3, Resolution Delay).
+const FAMILY_DELAY: Duration = Duration::from_millis(50);
+/// Once one mail exchanger has addresses, the others have so long; so have IPv4 addresses where only those of IPv6 are there,
+/// since many machines cannot reach them.
+const HOST_DELAY: Duration = Duration::from_secs(1);
+/// Look-ups that go on although nobody waits for them any more.
+const LATE_LOOKUPS: usize = 256;
 
 /// One address to try.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,24 +106,29 @@ enum Answer<T> {
 #[derive(Clone)]
 pub struct Resolver {
     dns: TokioResolver,
+    /// Each name server by itself, where there are several.
+    apart: Arc<[TokioResolver]>,
     /// Longest time for one question with all its retries.
     time_limit: Duration,
+    silence: Arc<Silence>,
+    late: Arc<Semaphore>,
 }
 
 impl Resolver {
     /// With these name servers, or those of the system where there are none.
     pub fn new(servers: &[SocketAddr], time_limit: Duration) -> Result<Self, String> {
-        let mut builder = builder(servers)?;
-        let options = builder.options_mut();
-        options.positive_max_ttl = Some(Duration::from_secs(86_400));
-        // RFC 2308 section 5: nothing is believed absent for longer than three hours.
-        options.negative_max_ttl = Some(Duration::from_secs(3 * 3600));
-        let dns = builder.build().map_err(|e| format!("resolver: {e}"))?;
-        Ok(Self { dns, time_limit })
+        let dns = limits(builder(servers)?).build().map_err(|e| format!("resolver: {e}"))?;
+        Ok(Self {
+            dns,
+            apart: apart(servers).into(),
+            time_limit,
+            silence: Arc::default(),
+            late: Arc::new(Semaphore::new(LATE_LOOKUPS)),
+        })
     }
 
     async fn ask<T>(&self, name: Name, kind: RecordType, pick: impl Fn(&RData) -> Option<T>) -> Answer<Vec<T>> {
-        let lookup = match tokio::time::timeout(self.time_limit, self.dns.lookup(name, kind)).await {
+        let lookup = match timeout(self.time_limit, self.lookup(name, kind)).await {
             Err(_) => return Answer::Failed("no answer in time".into()),
             Ok(Err(error)) => return absent(&error),
             Ok(Ok(lookup)) => lookup,
@@ -120,18 +138,89 @@ impl Resolver {
         if found.is_empty() { Answer::Empty } else { Answer::Found(found) }
     }
 
+    /// Asks all name servers together, and where one of them answers that it cannot, each by itself.
+    async fn lookup(&self, name: Name, kind: RecordType) -> Result<Lookup, NetError> {
+        let says_nothing = |e: &NetError| matches!(absent::<()>(e), Answer::Failed(_));
+        let together = self.dns.lookup(name.clone(), kind).await;
+        if !together.as_ref().is_err_and(|e| matches!(e, NetError::Dns(_)) && says_nothing(e)) {
+            return together;
+        }
+        let ask = |server: TokioResolver| {
+            let name = name.clone();
+            async move { server.lookup(name, kind).await }
+        };
+        let mut each: JoinSet<_> = self.apart.iter().cloned().map(ask).collect();
+        while let Some(one) = each.join_next().await {
+            match one {
+                Ok(Err(e)) if says_nothing(&e) => {}
+                Ok(answer) => return answer,
+                Err(_) => {}
+            }
+        }
+        together
+    }
+
     /// Addresses of a host: both families alternately, IPv4 first, since names and reputation of senders are still kept
-    /// by IPv4 address in most places.
+    /// by IPv4 address in most places. Who has got one family does not wait long for the other: some name servers never
+    /// answer about it. What they leave unanswered is asked next time only where the other family is of no use.
     async fn addresses(&self, name: Name) -> Answer<Vec<IpAddr>> {
-        let v4 = |data: &RData| if let RData::A(a) = data { Some(IpAddr::V4(a.0)) } else { None };
-        let v6 = |data: &RData| if let RData::AAAA(a) = data { Some(IpAddr::V6(a.0)) } else { None };
-        let (v4, v6) = tokio::join!(self.ask(name.clone(), RecordType::A, v4), self.ask(name.clone(), RecordType::AAAA, v6));
-        match (v4, v6) {
-            (Answer::Found(a), Answer::Found(b)) => Answer::Found(alternate(a, b)),
-            (Answer::Found(one), _) | (_, Answer::Found(one)) => Answer::Found(one),
-            (Answer::Failed(why), _) | (_, Answer::Failed(why)) => Answer::Failed(why),
-            (Answer::NoSuchName, _) | (_, Answer::NoSuchName) => Answer::NoSuchName,
-            (Answer::Empty, Answer::Empty) => Answer::Empty,
+        let zone = name.base_name();
+        let now = Instant::now();
+        let quiet = |kind| self.silence.holds(now, &Question::Type(zone.clone(), kind));
+        let (first, second) = match (quiet(RecordType::A), quiet(RecordType::AAAA)) {
+            (true, false) => (RecordType::AAAA, RecordType::A),
+            (false, true) => (RecordType::A, RecordType::AAAA),
+            _ => return self.both_families(name).await,
+        };
+        match self.clone().family(name.clone(), first).await {
+            Answer::Found(list) => Answer::Found(list),
+            other => together(other, self.clone().family(name, second).await),
+        }
+    }
+
+    async fn both_families(&self, name: Name) -> Answer<Vec<IpAddr>> {
+        let mut v4 = Box::pin(self.clone().family(name.clone(), RecordType::A));
+        let mut v6 = Box::pin(self.clone().family(name.clone(), RecordType::AAAA));
+        let (first, mut other, late, delay) = tokio::select! {
+            first = &mut v4 => (first, v6, RecordType::AAAA, FAMILY_DELAY),
+            first = &mut v6 => (first, v4, RecordType::A, HOST_DELAY),
+        };
+        if !matches!(first, Answer::Found(_)) {
+            return together(first, other.await);
+        }
+        let Ok(second) = timeout(delay, &mut other).await else {
+            self.silence.remember(Instant::now(), Question::Type(name.base_name(), late));
+            self.go_on(async move {
+                other.await;
+            });
+            return first;
+        };
+        if late == RecordType::A { together(second, first) } else { together(first, second) }
+    }
+
+    /// Addresses of one family.
+    async fn family(self, name: Name, kind: RecordType) -> Answer<Vec<IpAddr>> {
+        let pick = |data: &RData| match data {
+            RData::A(a) if kind == RecordType::A => Some(IpAddr::V4(a.0)),
+            RData::AAAA(a) if kind == RecordType::AAAA => Some(IpAddr::V6(a.0)),
+            _ => None,
+        };
+        let zone = name.base_name();
+        let answer = self.ask(name, kind, pick).await;
+        if !matches!(answer, Answer::Failed(_)) {
+            self.silence.forget(&Question::Type(zone, kind));
+        }
+        answer
+    }
+
+    /// Lets a look-up go on that came too late for this message: the next one finds its answer. There is a bound, beyond
+    /// which it ends.
+    fn go_on(&self, lookup: impl Future<Output = ()> + Send + 'static) {
+        if let Ok(permit) = Arc::clone(&self.late).try_acquire_owned() {
+            tokio::spawn(async move {
+                lookup.await;
+                drop(permit);
+            });
         }
     }
 
@@ -155,25 +244,59 @@ impl Resolver {
         choose(domain, &hosts, found, port, private, own)
     }
 
-    /// Asks for all hosts at once; answers in the order of `hosts`.
+    /// Asks for all hosts at once; answers in the order of `hosts`. Hosts nobody answered about lately are asked only where
+    /// the others are of no use.
     async fn addresses_of(&self, hosts: &[(u16, Name)]) -> Vec<Answer<Vec<IpAddr>>> {
         if let [(_, only)] = hosts {
             return vec![self.addresses(only.clone()).await];
         }
-        let mut tasks = JoinSet::new();
-        for (index, (_, name)) in hosts.iter().enumerate() {
-            let (this, name) = (self.clone(), name.clone());
-            tasks.spawn(async move { (index, this.addresses(name).await) });
+        let now = Instant::now();
+        let is_quiet = |(_, name): &(usize, &Name)| self.silence.holds(now, &Question::Host((*name).clone()));
+        let (quiet, others): (Vec<_>, Vec<_>) = hosts.iter().map(|(_, name)| name).enumerate().partition(is_quiet);
+        let mut answers: Vec<_> = hosts.iter().map(|_| None).collect();
+        self.ask_hosts(others, &mut answers).await;
+        if !answers.iter().flatten().any(|answer| matches!(answer, Answer::Found(_))) {
+            self.ask_hosts(quiet, &mut answers).await;
         }
-        let mut answers: Vec<_> = hosts.iter().map(|_| Answer::Failed("look-up ended early".to_owned())).collect();
-        while let Some(done) = tasks.join_next().await {
-            if let Ok((index, answer)) = done
-                && let Some(slot) = answers.get_mut(index)
-            {
-                *slot = answer;
+        answers.into_iter().map(|answer| answer.unwrap_or_else(|| Answer::Failed("no answer in time".to_owned()))).collect()
+    }
+
+    /// Asks for some of the hosts, each with its place in `answers`. Who has got one does not wait long for the others.
+    async fn ask_hosts(&self, hosts: Vec<(usize, &Name)>, answers: &mut [Option<Answer<Vec<IpAddr>>>]) {
+        let mut tasks = JoinSet::new();
+        for (index, name) in &hosts {
+            let (this, index, name) = (self.clone(), *index, (*name).clone());
+            tasks.spawn(async move {
+                let answer = this.addresses(name.clone()).await;
+                if !matches!(answer, Answer::Failed(_)) {
+                    this.silence.forget(&Question::Host(name));
+                }
+                (index, answer)
+            });
+        }
+        let mut deadline = None;
+        loop {
+            let next = match deadline {
+                None => tasks.join_next().await,
+                Some(deadline) => match timeout_at(deadline, tasks.join_next()).await {
+                    Ok(next) => next,
+                    Err(_) => break,
+                },
+            };
+            let Some(done) = next else { return };
+            let Ok((index, answer)) = done else { continue };
+            if matches!(answer, Answer::Found(_)) {
+                deadline.get_or_insert_with(|| Instant::now() + HOST_DELAY);
+            }
+            if let Some(slot) = answers.get_mut(index) {
+                *slot = Some(answer);
             }
         }
-        answers
+        let now = Instant::now();
+        for (_, name) in hosts.iter().filter(|(index, _)| answers.get(*index).is_some_and(Option::is_none)) {
+            self.silence.remember(now, Question::Host((*name).clone()));
+        }
+        self.go_on(async move { while tasks.join_next().await.is_some() {} });
     }
 
     /// Where a smart host is: its own address, or what its name says. Nothing is filtered: the operator named it.
@@ -192,6 +315,15 @@ impl Resolver {
             _ => Err(Unroutable::later((4, 4, 4), format!("smart host {host} has no address"))),
         }
     }
+}
+
+/// How long what is found is believed.
+pub(super) fn limits(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> ResolverBuilder<TokioRuntimeProvider> {
+    let options = builder.options_mut();
+    options.positive_max_ttl = Some(Duration::from_secs(86_400));
+    // RFC 2308 section 5: nothing is believed absent for longer than three hours.
+    options.negative_max_ttl = Some(Duration::from_secs(3 * 3600));
+    builder
 }
 
 /// A resolver that asks these name servers, or those of the system where there are none.
@@ -221,6 +353,17 @@ fn absent<T>(error: &NetError) -> Answer<T> {
         }
         NetError::Dns(DnsError::NoRecordsFound(none)) if none.response_code == ResponseCode::NoError => Answer::Empty,
         other => Answer::Failed(other.to_string()),
+    }
+}
+
+/// What both families have to say, IPv4 first.
+fn together(v4: Answer<Vec<IpAddr>>, v6: Answer<Vec<IpAddr>>) -> Answer<Vec<IpAddr>> {
+    match (v4, v6) {
+        (Answer::Found(a), Answer::Found(b)) => Answer::Found(alternate(a, b)),
+        (Answer::Found(one), _) | (_, Answer::Found(one)) => Answer::Found(one),
+        (Answer::Failed(why), _) | (_, Answer::Failed(why)) => Answer::Failed(why),
+        (Answer::NoSuchName, _) | (_, Answer::NoSuchName) => Answer::NoSuchName,
+        (Answer::Empty, Answer::Empty) => Answer::Empty,
     }
 }
 

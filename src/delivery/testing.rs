@@ -14,7 +14,15 @@ pub fn address(text: &str) -> Address {
 }
 
 pub fn route_to(host: &str, port: u16) -> Route {
-    Route { domain: RouteMatch::Any, host: host.into(), port, tls: TlsMode::None, username: None, password: None }
+    Route {
+        domain: RouteMatch::Any,
+        host: host.into(),
+        port,
+        tls: TlsMode::None,
+        username: None,
+        password: None,
+        allow_unverified: false,
+    }
 }
 
 pub fn loopback(port: u16) -> SocketAddr {

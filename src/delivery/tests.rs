@@ -1,5 +1,7 @@
 //! Delivery to scripted servers over loopback.
 
+mod sessions;
+
 use super::sink::{Do, Sink, at, polite};
 use super::testing::{address, domain, key, route_to, settings};
 use super::*;
@@ -597,4 +599,16 @@ async fn an_address_of_this_machine_is_ourselves_where_we_listen_everywhere() {
         show(&delivery.attempt(mx_attempt()).await),
         ["r0 Failed Transport 554 5.4.6 mail for b.example loops back to this relay"]
     );
+}
+
+#[tokio::test]
+async fn a_password_is_not_given_to_a_host_that_does_not_prove_its_name() {
+    let (acceptor, _) = self_signed();
+    let (_, others) = self_signed();
+    let doubting = Delivery::with(Arc::new(settings()), patient(), Tls::with_roots(others), key()).expect("delivery");
+    let sink = Sink::start_tls("AUTH PLAIN,STARTTLS", Some(acceptor), polite).await;
+    let login = Route { username: Some("u".into()), password: Some(Secret("p".into())), ..to(&sink, TlsMode::Required) };
+    let outcomes = doubting.attempt(attempt_for(meta(1, Pool::Normal), Destination::Route(Arc::new(login)))).await;
+    assert!(show(&outcomes)[0].starts_with("r0 Pending Transport 451 4.7.5 TLS is required and failed"), "{:?}", show(&outcomes));
+    assert_eq!(sink.commands(), ["1 EHLO relay.test", "1 STARTTLS"]);
 }

@@ -1,12 +1,11 @@
 //! The door to the next hops, so that the queue can be run against scripted ones.
 
-use crate::delivery::Attempt;
-use crate::types::RecipientOutcome;
+use crate::delivery::{Attempt, Tried};
 use std::future::Future;
 use std::pin::Pin;
 
 /// Makes delivery attempts.
 pub trait Deliver: Clone + Send + Sync + 'static {
     /// Tries once, within bounded time. One outcome per recipient.
-    fn attempt(&self, attempt: Attempt) -> Pin<Box<dyn Future<Output = Vec<RecipientOutcome>> + Send + '_>>;
+    fn attempt(&self, attempt: Attempt) -> Pin<Box<dyn Future<Output = Tried> + Send + '_>>;
 }

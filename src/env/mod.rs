@@ -4,12 +4,19 @@ pub mod clock;
 pub mod disk;
 #[cfg(test)]
 pub mod fake_disk;
+#[cfg(debug_assertions)]
+mod fault;
+pub mod private;
+pub mod vitals;
 
 pub mod deliver;
+mod replace;
 
 pub use clock::{Clock, SystemClock};
 pub use deliver::Deliver;
 pub use disk::{Disk, DiskFile, SystemDisk};
+pub use replace::replace;
+pub use vitals::Vitals;
 
 /// 64 random bits from the operating system.
 ///

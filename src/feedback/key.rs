@@ -1,6 +1,7 @@
 //! The secret of the tokens: `feedback.key` in the data directory, mode 0600, made on first start.
 
 use super::token::Key;
+use crate::env::{SystemDisk, replace};
 use std::io;
 use std::path::Path;
 
@@ -17,10 +18,8 @@ pub fn ensure(data_dir: &Path) -> io::Result<Key> {
     }
     let mut octets = [0u8; Key::OCTETS];
     getrandom::fill(&mut octets).map_err(io::Error::other)?;
-    let new = data_dir.join(format!("{FILE}.{}", std::process::id()));
-    write_private(&new, &octets)?;
-    // It appears whole or not at all.
-    std::fs::rename(&new, &path)?;
+    // It appears whole or not at all, and is there before the first token is made with it.
+    replace(&SystemDisk, &data_dir.join(format!("{FILE}.{}", std::process::id())), &path, &octets)?;
     read(&path)
 }
 
@@ -28,14 +27,6 @@ fn read(path: &Path) -> io::Result<Key> {
     let octets = std::fs::read(path)?;
     let wrong = || io::Error::new(io::ErrorKind::InvalidData, format!("{}: not a key of {} octets", path.display(), Key::OCTETS));
     octets.try_into().map(Key::new).map_err(|_| wrong())
-}
-
-fn write_private(path: &Path, octets: &[u8]) -> io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(octets)?;
-    file.sync_all()
 }
 
 #[cfg(test)]

@@ -3,12 +3,16 @@
 //!
 //! A report counts for what its token proves: which message it is about. Who sent that message stands in the message trace.
 
+mod complaints;
+mod dkim;
 mod key;
 mod parts;
 mod rate;
 pub mod report;
+pub mod sources;
 pub mod token;
 
+pub use dkim::Dkim;
 pub use key::ensure as ensure_key;
 pub use token::Key;
 
@@ -18,7 +22,7 @@ use crate::delivery::outcome::outcome;
 use crate::env::Clock;
 use crate::identity;
 use crate::intake::{IdSource, Trace, received};
-use crate::judge::{Judge, NewBlock};
+use crate::judge::{Addressee, Judge, NewBlock};
 use crate::learn::Labels;
 use crate::queue::Queue;
 use crate::records::{MessageTrace, Records, TraceEvent, TraceLine, TraceQuery};
@@ -27,18 +31,13 @@ use crate::spool::{Spool, SpoolError};
 use crate::telemetry::{events, metrics as names};
 use crate::types::{
     Address, Envelope, Identity, MessageId, MessageMeta, Pool, Recipient, RecipientOutcome, RecipientStatus, Reply, ReversePath,
-    stable_hash,
 };
 use bytes::Bytes;
 use rate::Rate;
-use report::{Complaint, Fate, FeedbackType, Report};
+use report::{Fate, Report};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use token::Purpose;
 use tokio::sync::watch;
-
-/// How the note of a complaint begins in the message trace. By it a repetition is known.
-const COMPLAINT_NOTE: &str = "complaint";
 
 /// Everything the reports listener needs. One for the whole relay.
 pub struct Feedback {
@@ -54,7 +53,7 @@ pub struct Feedback {
     pub judge: Arc<Judge>,
     /// Opens blocks.
     pub desk: Arc<Desk>,
-    /// Teaches.
+    /// Keeps what a message that is complained of looked like, for people who may label it.
     pub labels: Labels,
     /// Keeps what is passed on.
     pub spool: Spool,
@@ -62,6 +61,8 @@ pub struct Feedback {
     pub queue: Queue,
     /// Message ids.
     pub ids: Arc<IdSource>,
+    /// Looks up who signed a complaint.
+    pub dkim: Dkim,
     /// Reports of the running minute.
     pub rate: Mutex<Limit>,
 }
@@ -128,10 +129,14 @@ impl Feedback {
         let report = tokio::task::block_in_place(|| report::read(&body));
         match to {
             Mailbox::ReturnPath(id) => self.came_back(&settings, trace, id, envelope, body, report).await,
-            Mailbox::Reports => match report {
-                Report::Complaint(complaint) => self.complained(&settings, trace, complaint).await,
-                Report::Delivery(_) | Report::Other => self.not_a_complaint(&settings, trace, envelope, body).await,
-            },
+            Mailbox::Reports => {
+                if let Report::Complaint(complaint) = report
+                    && let Some(reply) = self.complained(&settings, trace, complaint, &body).await
+                {
+                    return reply;
+                }
+                self.not_a_complaint(&settings, trace, envelope, body).await
+            }
         }
     }
 
@@ -147,44 +152,6 @@ impl Feedback {
         }
         let spooled = self.spool.read(id).await.ok();
         Ok(spooled.and_then(|(meta, _)| Known::spooled(&meta)))
-    }
-
-    /// A complaint: 250 whatever it proves, so that nobody can try out tokens.
-    async fn complained(&self, settings: &Settings, trace: &Trace<'_>, complaint: Complaint) -> Reply {
-        let taken = Reply::new(250, (2, 0, 0), "Ok: thank you");
-        if !complaint.feedback.is_complaint() {
-            count("complaint", "not_against_sender");
-            return taken;
-        }
-        let Some(id) = complaint.token.and_then(|token| self.key.read(Purpose::Complaint, &token)) else {
-            count("complaint", "no_valid_token");
-            return taken;
-        };
-        let known = match self.find(settings, id).await {
-            Ok(Some(known)) => known,
-            Ok(None) => {
-                count("complaint", "message_forgotten");
-                return taken;
-            }
-            Err(reply) => return reply,
-        };
-        if known.history.iter().any(|line| line.status == "note" && line.text.starts_with(COMPLAINT_NOTE)) {
-            count("complaint", "repeated");
-            return taken;
-        }
-        self.count_complaint(id, &known.identity, complaint.feedback, trace.address).await;
-        taken
-    }
-
-    async fn count_complaint(&self, id: MessageId, identity: &Identity, feedback: FeedbackType, from: IpAddr) {
-        let now = self.clock.now();
-        count("complaint", "counted");
-        events::complained(id, identity, feedback.as_str(), from);
-        let text = format!("{COMPLAINT_NOTE} ({}) from {from}", feedback.as_str());
-        self.records.trace(TraceEvent::Note { id, time: now, text });
-        let block = self.judge.complaint(now, identity, id);
-        self.labels.put(id, &identity.tenant, true).await;
-        self.open(block).await;
     }
 
     async fn open(&self, block: Option<NewBlock>) {
@@ -252,10 +219,10 @@ impl Feedback {
                 count("bounce", "repeated");
                 continue;
             }
-            count("bounce", "counted");
             let (_, class) = outcome(&Verdict { step: Step::Dot, reply: fate.reply.clone(), lost: false });
-            let hash = stable_hash(&[address.key().as_bytes()]);
-            blocks.extend(self.judge.returned(now, identity, id, class, hash));
+            let heard = self.judge.returned(now, identity, id, class, Addressee::of(&address));
+            count("bounce", heard.as_what.as_str());
+            blocks.extend(heard.block);
             events::came_back(id, identity, &address, class, &fate.reply, trace.address);
             outcomes.push(RecipientOutcome {
                 recipient: index,

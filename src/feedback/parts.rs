@@ -3,6 +3,7 @@
 //! A parser that builds a tree is not used here: a message nested in itself a hundred thousand times would overflow the stack
 //! when the tree is dropped.
 
+use crate::mail::header::{self, Fields};
 use mail_parser::decoders::{base64::base64_decode, quoted_printable::quoted_printable_decode};
 use mail_parser::{Message, MessageParser, MimeHeaders};
 use std::borrow::Cow;
@@ -15,7 +16,9 @@ const PARTS: usize = 32;
 /// A message or one of its parts.
 #[derive(Debug)]
 pub(super) struct Entity<'a> {
-    header: Option<Message<'a>>,
+    fields: Fields<'a>,
+    kind: Option<Message<'a>>,
+    encoding: Option<Message<'a>>,
     /// Still encoded.
     body: &'a [u8],
 }
@@ -23,34 +26,38 @@ pub(super) struct Entity<'a> {
 impl<'a> Entity<'a> {
     /// Parts header and body at the first empty line; without one everything is header.
     pub(super) fn read(octets: &'a [u8]) -> Self {
-        let lines = memchr::memchr_iter(b'\n', octets).map(|at| at + 1);
-        let (end, body) = std::iter::once(0)
-            .chain(lines)
-            .find_map(|at| {
-                let rest = octets.get(at..)?;
-                Some((at, rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n"))?))
-            })
-            .unwrap_or((octets.len(), &[]));
-        let header = octets.get(..end.min(HEADER_OCTETS)).unwrap_or_default();
-        Self { header: MessageParser::default().parse_headers(header), body }
+        let (section, body) = header::split_part(octets);
+        let section = section.get(..HEADER_OCTETS).unwrap_or(section);
+        let fields = Fields::of_part(section);
+        let parsed = |name: &str| {
+            let field = { fields }.find(|field| field.is(name))?;
+            MessageParser::default().parse_headers(section.get(field.place)?)
+        };
+        Self { fields, kind: parsed("content-type"), encoding: parsed("content-transfer-encoding"), body }
     }
 
     /// Whether the type is `main/sub`; without a type it is none.
     pub(super) fn is(&self, main: &str, sub: &str) -> bool {
-        self.header.as_ref().and_then(MimeHeaders::content_type).is_some_and(|kind| {
+        self.kind.as_ref().and_then(MimeHeaders::content_type).is_some_and(|kind| {
             kind.ctype().eq_ignore_ascii_case(main) && kind.subtype().is_some_and(|s| s.eq_ignore_ascii_case(sub))
         })
     }
 
+    /// Whether a parameter of the type has this value.
+    pub(super) fn attribute_is(&self, name: &str, value: &str) -> bool {
+        let kind = self.kind.as_ref().and_then(MimeHeaders::content_type);
+        kind.and_then(|kind| kind.attribute(name)).is_some_and(|found| found.eq_ignore_ascii_case(value))
+    }
+
     /// The fields of its header.
-    pub(super) const fn header(&self) -> Option<&Message<'a>> {
-        self.header.as_ref()
+    pub(super) const fn fields(&self) -> Fields<'a> {
+        self.fields
     }
 
     /// The first `most` octets of its body, decoded (RFC 2045 section 6); as they stand where that fails.
     pub(super) fn contents(&self, most: usize) -> Cow<'a, [u8]> {
         let body = self.body.get(..most).unwrap_or(self.body);
-        let encoding = self.header.as_ref().and_then(MimeHeaders::content_transfer_encoding).unwrap_or_default().trim();
+        let encoding = self.encoding.as_ref().and_then(MimeHeaders::content_transfer_encoding).unwrap_or_default().trim();
         let decoded = if encoding.eq_ignore_ascii_case("base64") {
             base64_decode(body)
         } else if encoding.eq_ignore_ascii_case("quoted-printable") {
@@ -63,7 +70,7 @@ impl<'a> Entity<'a> {
 
     /// The parts of a multipart, none of anything else (RFC 2046 section 5.1). One that is cut off counts.
     pub(super) fn parts(&self) -> Vec<Self> {
-        let boundary = self.header.as_ref().and_then(MimeHeaders::content_type).and_then(|kind| kind.attribute("boundary"));
+        let boundary = self.kind.as_ref().and_then(MimeHeaders::content_type).and_then(|kind| kind.attribute("boundary"));
         let Some(boundary) = boundary.filter(|b| !b.is_empty()) else { return Vec::new() };
         let (mut parts, mut start) = (Vec::new(), None);
         let mut at = 0;

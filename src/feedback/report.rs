@@ -3,14 +3,19 @@
 
 use super::parts::Entity;
 use super::token::FIELD;
+use crate::mail::header::{Field, Fields};
 use crate::smtp::reply::{printable, shorten};
 use crate::types::{Enhanced, Reply};
-use mail_parser::HeaderValue;
 
 /// Recipients of one delivery report that are looked at.
 const RECIPIENTS: usize = 1000;
+/// Octets of a field of a returned message that are looked at.
+const FIELD_OCTETS: usize = 1000;
 /// Octets of one part of a report that are looked at.
 const PART_OCTETS: usize = 256 << 10;
+
+/// Names the complaining recipient in the messages that Microsoft returns.
+const MICROSOFT_RECIPIENT: &str = "X-HmXmrOriginalRecipient";
 
 /// A message to a report address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +74,10 @@ pub struct Complaint {
     pub feedback: FeedbackType,
     /// The token in the message complained of, topmost field only: what stands below was written by the sender.
     pub token: Option<String>,
+    /// Who complains, as far as the report tells: recipients of the message.
+    pub recipients: Vec<String>,
+    /// The message came back without a word of feedback.
+    pub bare: bool,
 }
 
 /// What a delivery report says of one recipient, if it failed for good.
@@ -83,52 +92,73 @@ pub struct Fate {
 /// Reads a message.
 pub fn read(message: &[u8]) -> Report {
     let message = Entity::read(message);
-    if !message.is("multipart", "report") {
+    let is_report = message.is("multipart", "report");
+    if !is_report && !message.is("multipart", "mixed") {
         return Report::Other;
     }
     // The parts decide, not the parameter report-type, which some generators leave out. One level deep: the reports inside a
     // returned message are not about mail of ours.
     let parts = message.parts();
     let find = |name: &str| parts.iter().find(|part| part.is("message", name));
-    if let Some(part) = find("feedback-report") {
+    if is_report && let Some(part) = find("feedback-report") {
         let fields = fields(&part.contents(PART_OCTETS));
         let feedback =
             fields.iter().find(|(name, _)| name == "feedback-type").map_or(FeedbackType::Else, |(_, v)| FeedbackType::parse(v));
-        return Report::Complaint(Complaint { feedback, token: parts.iter().find_map(token) });
+        let recipients = fields.iter().filter(|(name, _)| name == "original-rcpt-to").map(|(_, v)| bare_address(v));
+        let recipients = recipients.take(RECIPIENTS).collect();
+        return Report::Complaint(complaint(&parts, feedback, recipients, false));
     }
-    match find("delivery-status").or_else(|| find("global-delivery-status")) {
-        Some(part) => Report::Delivery(fates(&part.contents(PART_OCTETS))),
-        None => Report::Other,
+    if is_report && let Some(part) = find("delivery-status").or_else(|| find("global-delivery-status")) {
+        return Report::Delivery(fates(&part.contents(PART_OCTETS)));
     }
+    // Microsoft returns the message in a multipart/mixed, or calls it a report that it is not.
+    let bare = if is_report { message.attribute_is("report-type", "feedback-report") } else { parts.iter().any(is_returned) };
+    if bare { Report::Complaint(complaint(&parts, FeedbackType::Abuse, Vec::new(), true)) } else { Report::Other }
 }
 
-/// The topmost token field of the message that a part returns, whole (`message/rfc822`) or its header only.
-fn token(part: &Entity<'_>) -> Option<String> {
+fn complaint(parts: &[Entity<'_>], feedback: FeedbackType, mut recipients: Vec<String>, bare: bool) -> Complaint {
+    let token = parts.iter().find_map(|part| returned_field(part, FIELD));
+    // Topmost, too: the receiver writes it on top.
+    recipients.extend(parts.iter().find_map(|part| returned_field(part, MICROSOFT_RECIPIENT)).map(|text| bare_address(&text)));
+    Complaint { feedback, token, recipients, bare }
+}
+
+/// Whether a part is a message that is returned, whole or its header only.
+fn is_returned(part: &Entity<'_>) -> bool {
     let returned = [("message", "rfc822"), ("message", "global"), ("text", "rfc822-headers"), ("message", "rfc822-headers")];
-    if !returned.iter().any(|(main, sub)| part.is(main, sub)) {
+    returned.iter().any(|(main, sub)| part.is(main, sub))
+}
+
+/// The topmost field of this name of the message that a part returns.
+fn returned_field(part: &Entity<'_>, name: &str) -> Option<String> {
+    if !is_returned(part) {
         return None;
     }
     let contents = part.contents(PART_OCTETS);
-    match Entity::read(&contents).header()?.headers().iter().find(|header| header.name().eq_ignore_ascii_case(FIELD))?.value() {
-        HeaderValue::Text(text) => Some(text.trim().to_owned()),
-        _ => None,
-    }
+    let value = Entity::read(&contents).fields().find(|field| field.is(name))?.text(FIELD_OCTETS);
+    Some(value).filter(|value| !value.is_empty())
+}
+
+/// An address, in angle brackets or not.
+fn bare_address(text: &str) -> String {
+    text.trim().trim_matches(['<', '>']).to_owned()
 }
 
 /// The fields of a block, names in lower case, values unfolded.
 fn fields(block: &[u8]) -> Vec<(String, String)> {
-    let mut fields: Vec<(String, String)> = Vec::new();
-    for line in String::from_utf8_lossy(block).lines() {
-        if line.starts_with([' ', '\t']) {
-            if let Some((_, value)) = fields.last_mut() {
-                value.push(' ');
-                value.push_str(line.trim());
-            }
-        } else if let Some((name, value)) = line.split_once(':') {
-            fields.push((name.trim().to_ascii_lowercase(), value.trim().to_owned()));
-        }
+    let field = |field: Field<'_>| {
+        let lines = String::from_utf8_lossy(field.value);
+        let value = lines.trim().lines().map(str::trim).collect::<Vec<_>>().join(" ");
+        (String::from_utf8_lossy(field.name).to_ascii_lowercase(), value)
+    };
+    let (mut all, mut rest) = (Vec::new(), block.trim_ascii_start());
+    while !rest.is_empty() {
+        let mut fields = Fields::of_part(rest);
+        all.extend(fields.by_ref().map(field));
+        // Some generators put empty lines between the fields.
+        rest = rest.get(fields.end()..).unwrap_or_default().trim_ascii_start();
     }
-    fields
+    all
 }
 
 /// The recipients that failed. The first block is about the message (RFC 3464 section 2.1), so it names none.
@@ -143,7 +173,7 @@ fn fate(fields: &[(String, String)]) -> Option<Fate> {
         return None;
     }
     // `rfc822; user@example.com`, sometimes in angle brackets.
-    let address = |value: &str| value.split_once(';').map_or(value, |(_, a)| a).trim().trim_matches(['<', '>']).to_owned();
+    let address = |value: &str| bare_address(value.split_once(';').map_or(value, |(_, a)| a));
     let recipients: Vec<String> =
         ["original-recipient", "final-recipient"].iter().filter_map(|name| Some(address(get(name)?))).collect();
     let status = get("status").and_then(|s| Enhanced::take(s.trim())).map(|(enhanced, _)| enhanced);

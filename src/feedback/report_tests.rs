@@ -17,7 +17,32 @@ const ABUSE: &str = "Content-Type: message/feedback-report\r\n\r\n\
     Feedback-Type: abuse\r\nUser-Agent: SomeLoop/1.0\r\nVersion: 1\r\nReported-Domain: acme.example\r\n";
 
 fn complaint(feedback: FeedbackType, token: Option<&str>) -> Report {
-    Report::Complaint(Complaint { feedback, token: token.map(str::to_owned) })
+    Report::Complaint(Complaint { feedback, token: token.map(str::to_owned), recipients: vec![], bare: false })
+}
+
+/// What Microsoft sends: a multipart/mixed, or a report without the part that makes it one.
+#[test]
+fn a_message_that_is_returned_without_a_word_is_a_complaint_too() {
+    let returned = "Content-Type: message/rfc822\r\n\r\nX-HmXmrOriginalRecipient: <bob@hotmail.example>\r\nReceived: by us\r\n\
+        X-Outgate-Id: TOKEN\r\nX-HmXmrOriginalRecipient: eve@hotmail.example\r\n\r\nBuy\r\n";
+    let report = multipart("feedback-report", &[HUMAN, returned]);
+    let mixed = report.replace("multipart/report; report-type=feedback-report;", "multipart/mixed;");
+    for mail in [&report, &mixed] {
+        let recipients = vec!["bob@hotmail.example".to_owned()];
+        let expected = Complaint { feedback: FeedbackType::Abuse, token: Some("TOKEN".into()), recipients, bare: true };
+        assert_eq!(read(mail.as_bytes()), Report::Complaint(expected), "{mail}");
+    }
+    let without = mixed.replace("message/rfc822", "text/plain");
+    assert_eq!(read(without.as_bytes()), Report::Other, "an ordinary mail");
+    let read_receipt = report.replace("report-type=feedback-report", "report-type=disposition-notification");
+    assert_eq!(read(read_receipt.as_bytes()), Report::Other);
+}
+
+#[test]
+fn a_complaint_may_name_who_complains() {
+    let part = format!("{ABUSE}Original-Rcpt-To: <bob@isp.example>\r\nOriginal-Rcpt-To: eve@isp.example\r\n");
+    let Report::Complaint(found) = read(multipart("feedback-report", &[HUMAN, &part]).as_bytes()) else { panic!("a complaint") };
+    assert_eq!(found.recipients, ["bob@isp.example", "eve@isp.example"]);
 }
 
 #[test]

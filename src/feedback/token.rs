@@ -72,6 +72,18 @@ impl Key {
         bool::from(right).then_some(id)
     }
 
+    /// A fingerprint of these parts that only who has this key can make: whoever guesses a text cannot confirm it by the
+    /// fingerprint of it that stands in a log.
+    pub fn fingerprint(&self, parts: &[&[u8]]) -> u64 {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
+        mac.update(b"outgate fingerprint\0");
+        for part in parts {
+            mac.update(&(part.len() as u64).to_le_bytes());
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().iter().take(8).fold(0, |all, octet| (all << 8) | u64::from(*octet))
+    }
+
     /// The return path of a message: `bounces+TOKEN@domain`.
     pub fn return_path(&self, id: MessageId, domain: &Domain) -> String {
         format!("{VERP_PREFIX}{}@{domain}", self.token(Purpose::Bounce, id))
@@ -121,6 +133,16 @@ mod tests {
         assert_eq!(key(1).read_return_path(&address.local().to_uppercase()), Some(ID));
         assert_eq!(key(1).read_return_path("bounces"), None);
         assert_eq!(key(1).read_return_path(&address.local().replace("bounces", "returns")), None);
+    }
+
+    #[test]
+    fn who_has_not_the_key_cannot_confirm_a_guessed_text() {
+        let parts: [&[u8]; 2] = [b"m1@acme.example", b"the text"];
+        let print = key(1).fingerprint(&parts);
+        assert_eq!(print, key(1).fingerprint(&parts));
+        assert_ne!(print, key(2).fingerprint(&parts));
+        assert_ne!(print, crate::types::stable_hash(&parts));
+        assert_ne!(print, key(1).fingerprint(&[b"m1@acme.examplethe", b" text"]), "parts do not run together");
     }
 
     #[test]

@@ -6,6 +6,9 @@ use crate::types::{Address, Domain};
 /// Longest login that is believed, in octets.
 const MAX_LOGIN: usize = 128;
 
+/// What the keys of scripts begin with.
+const SCRIPT: &str = "script:";
+
 /// Words after which a VERP address names the recipient: `list-return-17-user=example.org`.
 const VERP_WORDS: [&str; 5] = ["bounce", "bounces", "owner", "return", "returns"];
 
@@ -16,7 +19,7 @@ pub(super) struct Normal {
     pub(super) address: String,
     /// Domain of the address.
     pub(super) domain: Domain,
-    /// The local part is an SRS rewrite: somebody else's mail, forwarded.
+    /// The local part is an SRS rewrite, by SRS0, SRS1 or Exchange Online: somebody else's mail, forwarded.
     pub(super) srs: bool,
 }
 
@@ -54,10 +57,19 @@ fn without_batv(local: &str) -> &str {
     }
 }
 
-/// `SRS0=hash=tt=domain=local` and `SRS1=...`, with any of the separators `=`, `+`, `-` after the digit.
+/// `SRS0=hash=tt=domain=local` and `SRS1=...`, with any of the separators `=`, `+`, `-` after the digit; and what Exchange Online
+/// makes of a mailbox that forwards: `user+SRS=hash=tt=domain=local`.
 fn is_srs(local: &str) -> bool {
     let rest = local.strip_prefix("srs0").or_else(|| local.strip_prefix("srs1"));
     rest.is_some_and(|r| r.starts_with(['=', '+', '-']) && r.matches('=').count() >= 2)
+        || local.split_once("+srs=").is_some_and(|(user, rest)| !user.is_empty() && is_srs_tail(rest))
+}
+
+/// `hash=tt=domain=local`.
+fn is_srs_tail(text: &str) -> bool {
+    let mut parts = text.splitn(4, '=');
+    let full = |part: Option<&str>| part.is_some_and(|part| !part.is_empty());
+    full(parts.next()) && full(parts.next()) && parts.next().is_some_and(|d| Domain::parse(d).is_some()) && full(parts.next())
 }
 
 /// Removes the recipient from a variable envelope return path: `bounce-123-user=example.org` becomes `bounce`,
@@ -93,6 +105,14 @@ fn without_tag(local: &str) -> &str {
     }
 }
 
+/// A sending script in its one form: whatever the field says, it is no account and has no domain. `None` if it is empty or has
+/// control characters.
+pub(super) fn normalise_script(text: &str) -> Option<String> {
+    let text = text.trim();
+    let good = !text.is_empty() && !text.chars().any(char::is_control);
+    good.then(|| format!("{SCRIPT}{}", text.replace(';', ",").to_lowercase()))
+}
+
 /// A login in its one form with its domain: lower case; `None` if it is empty, too long or has control characters. Angle
 /// brackets and a host name before it (`mail.acme.example: alice@acme.example`, as hosting panels write) are dropped.
 pub(super) fn normalise_login(text: &str) -> Option<(String, Option<Domain>)> {
@@ -103,109 +123,14 @@ pub(super) fn normalise_login(text: &str) -> Option<(String, Option<Domain>)> {
     if text.is_empty() || text.len() > MAX_LOGIN || text.starts_with('[') || text.chars().any(char::is_control) {
         return None;
     }
-    // `;` parts address and client in a sender key: an account must not look like a claimed sender.
+    // `;` parts address and client in a sender key: an account must not look like a claimed sender; nor like a script.
     let text = text.replace(';', ",");
+    let text = match text.get(..SCRIPT.len()) {
+        Some(head) if head.eq_ignore_ascii_case(SCRIPT) => text.replacen(':', ",", 1),
+        _ => text,
+    };
     match Address::parse(&text) {
         Some(address) => Some((address.key(), Some(address.domain().clone()))),
         None => Some((text.to_lowercase(), None)),
-    }
-}
-
-/// The addresses of an address list such as the value of From, at most `max`; the flag says that something in it could
-/// not be read (RFC 5322 section 3.4, groups and obsolete routes included).
-pub(super) fn address_list(text: &str, max: usize) -> (Vec<Address>, bool) {
-    let mut list = ListReader::default();
-    for c in text.chars() {
-        list.take(c);
-        if list.found.len() > max {
-            return (list.found, true);
-        }
-    }
-    list.flush();
-    let open = list.quoted || list.comment > 0 || list.angle.is_some();
-    let bad = list.bad || open || list.found.is_empty();
-    (list.found, bad)
-}
-
-#[derive(Default)]
-struct ListReader {
-    found: Vec<Address>,
-    bad: bool,
-    bare: String,
-    angle: Option<String>,
-    had_angle: bool,
-    quoted: bool,
-    escaped: bool,
-    comment: usize,
-}
-
-impl ListReader {
-    fn push(&mut self, c: char) {
-        self.angle.as_mut().unwrap_or(&mut self.bare).push(c);
-    }
-
-    fn take(&mut self, c: char) {
-        if self.escaped {
-            self.escaped = false;
-            if self.comment == 0 {
-                self.push(c);
-            }
-        } else if self.comment > 0 {
-            match c {
-                '\\' => self.escaped = true,
-                '(' => self.comment += 1,
-                ')' => self.comment -= 1,
-                _ => {}
-            }
-        } else if self.quoted {
-            match c {
-                '\\' => self.escaped = true,
-                '"' => self.quoted = false,
-                _ => {}
-            }
-            self.push(c);
-        } else {
-            self.take_plain(c);
-        }
-    }
-
-    fn take_plain(&mut self, c: char) {
-        match c {
-            '(' => self.comment = 1,
-            '"' => {
-                self.quoted = true;
-                self.push(c);
-            }
-            '<' if self.angle.is_none() && !self.had_angle => self.angle = Some(String::new()),
-            '<' => self.bad = true,
-            '>' => match self.angle.take() {
-                Some(inner) => {
-                    self.had_angle = true;
-                    self.found_one(&inner);
-                }
-                None => self.bad = true,
-            },
-            ',' | ';' if self.angle.is_none() => self.flush(),
-            ':' if self.angle.is_none() && !self.bare.contains('@') => self.bare.clear(),
-            c if c.is_whitespace() => {}
-            c => self.push(c),
-        }
-    }
-
-    fn flush(&mut self) {
-        let bare = std::mem::take(&mut self.bare);
-        if !self.had_angle && !bare.is_empty() {
-            self.found_one(&bare);
-        }
-        self.had_angle = false;
-    }
-
-    fn found_one(&mut self, text: &str) {
-        // RFC 5322 section 4.4: `<@a,@b:user@c>` routes are accepted and ignored.
-        let text = if text.starts_with('@') { text.split_once(':').map_or(text, |(_, last)| last) } else { text };
-        match Address::parse(text) {
-            Some(address) => self.found.push(address),
-            None => self.bad = true,
-        }
     }
 }

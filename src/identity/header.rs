@@ -1,89 +1,19 @@
 //! One pass over the header section: what bears on identity is read, identity fields are cut out before delivery.
 
 use super::HeaderFacts;
-use super::address::address_list;
 use crate::config::settings::Client;
+use crate::mail::addresses;
+use crate::mail::header::{self, Field, Fields};
 
-/// Addresses read from From; more count as unreadable.
-const MAX_FROM: usize = 16;
-/// Longest From or Received value that is looked into, in octets.
+/// Addresses read from From, Sender and the like; more count as unreadable.
+const MAX_AUTHORS: usize = 16;
+/// Longest value that is looked into, in octets.
 const MAX_VALUE: usize = 16 * 1024;
 /// Longest Message-ID and script name kept, in octets.
 const MAX_ID: usize = 256;
 
-/// One header field with its place in the message; folded lines and line ends belong to it.
-struct Field<'a> {
-    name: &'a [u8],
-    value: &'a [u8],
-    start: usize,
-    end: usize,
-}
-
-/// The fields of a header section, topmost first. Ends at the empty line, at the end of the message, or at the first line
-/// that is no field: what follows is body for every reader downstream.
-struct Fields<'a> {
-    message: &'a [u8],
-    at: usize,
-}
-
-/// Index just behind the line that starts at `at`.
-fn line_end(message: &[u8], at: usize) -> usize {
-    let rest = message.get(at..).unwrap_or_default();
-    rest.iter().position(|b| *b == b'\n').map_or(message.len(), |p| at + p + 1)
-}
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = Field<'a>;
-
-    fn next(&mut self) -> Option<Field<'a>> {
-        let start = self.at;
-        let rest = self.message.get(start..)?;
-        if rest.is_empty() || rest.starts_with(b"\r\n") || rest.starts_with(b"\n") {
-            return None;
-        }
-        let mut end = line_end(self.message, start);
-        while matches!(self.message.get(end), Some(b' ' | b'\t')) {
-            end = line_end(self.message, end);
-        }
-        self.at = end;
-        let field = self.message.get(start..end)?;
-        let (name, value) = match field.iter().position(|b| *b == b':') {
-            Some(colon) => (field.get(..colon)?.trim_ascii_end(), field.get(colon + 1..)?),
-            None => (&[][..], &[][..]),
-        };
-        if name.is_empty() || name.iter().any(|b| !b.is_ascii_graphic()) {
-            // An mbox line at the very top is skipped, as every reader does.
-            return if start == 0 && (field.starts_with(b"From ") || field.starts_with(b">From ")) {
-                self.next_after_mbox()
-            } else {
-                None
-            };
-        }
-        Some(Field { name, value, start, end })
-    }
-}
-
-impl<'a> Fields<'a> {
-    const fn of(message: &'a [u8]) -> Self {
-        Self { message, at: 0 }
-    }
-
-    /// `at` is above zero here, so this goes no deeper.
-    fn next_after_mbox(&mut self) -> Option<Field<'a>> {
-        self.next()
-    }
-}
-
 fn is_one_of(name: &[u8], names: &[String]) -> bool {
     names.iter().any(|n| n.as_bytes().eq_ignore_ascii_case(name))
-}
-
-/// The unfolded value as text.
-fn text(value: &[u8]) -> String {
-    let value = value.get(..MAX_VALUE).unwrap_or(value);
-    let mut text = String::from_utf8_lossy(value.trim_ascii()).into_owned();
-    text.retain(|c| c != '\r' && c != '\n');
-    text
 }
 
 fn cut(mut text: String, octets: usize) -> String {
@@ -97,24 +27,30 @@ fn cut(mut text: String, octets: usize) -> String {
 /// See [`super::read_headers`].
 pub(super) fn read(message: &[u8], client: Option<&Client>, fields_max: usize) -> HeaderFacts {
     let mut facts = HeaderFacts::default();
-    for field in Fields::of(message) {
+    let mut fields = Fields::of_message(message);
+    while let Some(field) = fields.next() {
         facts.field_count += 1;
         if facts.field_count > fields_max {
             break;
         }
-        let name = field.name;
+        facts.flaw = facts.flaw.or_else(|| field.spaced.then_some(field.place.start));
         // The length decides cheaply for most fields that nothing here is meant.
-        match name.len() {
-            4 if name.eq_ignore_ascii_case(b"date") => facts.has_date = true,
-            4 if name.eq_ignore_ascii_case(b"from") => read_from(&mut facts, field.value),
-            8 if name.eq_ignore_ascii_case(b"received") => {
+        match field.name.len() {
+            4 if field.is("date") => facts.has_date = true,
+            4 if field.is("from") => read_authors(&mut facts, &field, true),
+            // Readers show them beside From or instead of it.
+            6 if field.is("sender") => read_authors(&mut facts, &field, false),
+            11 if field.is("resent-from") => read_authors(&mut facts, &field, false),
+            13 if field.is("resent-sender") => read_authors(&mut facts, &field, false),
+            8 if field.is("received") => {
                 facts.received_count += 1;
-                if facts.received_count == 1 && client.is_some_and(|c| c.trust_received) {
-                    facts.received_login = received_login(&text(field.value));
+                let sound = fields.flaw().is_none() && !field.spaced;
+                if facts.received_count == 1 && sound && client.is_some_and(|c| c.trust_received) {
+                    facts.received_login = received_login(&field.text(MAX_VALUE));
                 }
             }
-            10 if name.eq_ignore_ascii_case(b"message-id") && facts.message_id.is_none() => {
-                let id = text(field.value);
+            10 if field.is("message-id") && facts.message_id.is_none() => {
+                let id = field.text(MAX_VALUE);
                 let id = id.strip_prefix('<').unwrap_or(&id);
                 let id = id.strip_suffix('>').unwrap_or(id);
                 facts.message_id = Some(cut(id.to_owned(), MAX_ID));
@@ -122,33 +58,42 @@ pub(super) fn read(message: &[u8], client: Option<&Client>, fields_max: usize) -
             _ => {}
         }
         if let Some(client) = client {
-            read_trusted(&mut facts, client, &field);
+            let sound = fields.flaw().is_none() && !field.spaced;
+            read_trusted(&mut facts, client, &field, sound);
         }
     }
+    facts.flaw = [facts.flaw, fields.flaw(), fields.begins_as_mbox().then_some(0)].into_iter().flatten().min();
     facts
 }
 
-fn read_trusted(facts: &mut HeaderFacts, client: &Client, field: &Field<'_>) {
+/// What a trusted client says of the user counts only where it is said once, and only in a sound field: above the first line
+/// that is none, and with its colon right behind its name. A server that reads a header otherwise has not known such a field for
+/// one, and has passed it on as its user wrote it.
+fn read_trusted(facts: &mut HeaderFacts, client: &Client, field: &Field<'_>, sound: bool) {
     if is_one_of(field.name, &client.identity_headers) {
         facts.identity_header_count += 1;
-        if facts.identity_header_count == 1 {
-            facts.identity_header = Some(text(field.value)).filter(|t| !t.is_empty());
-        }
+        let first = facts.identity_header_count == 1 && sound;
+        facts.identity_header = first.then(|| field.text(MAX_VALUE)).filter(|t| !t.is_empty());
     }
-    let is_script = client.script_header.as_ref().is_some_and(|h| h.as_bytes().eq_ignore_ascii_case(field.name));
-    if is_script && facts.script.is_none() {
-        facts.script = Some(cut(text(field.value), MAX_ID)).filter(|t| !t.is_empty());
+    if client.script_header.as_ref().is_some_and(|h| h.as_bytes().eq_ignore_ascii_case(field.name)) {
+        facts.script_count += 1;
+        let first = facts.script_count == 1 && sound;
+        facts.script = first.then(|| cut(field.text(MAX_VALUE), MAX_ID)).filter(|t| !t.is_empty());
     }
 }
 
-fn read_from(facts: &mut HeaderFacts, value: &[u8]) {
-    let (found, bad) = address_list(&text(value), MAX_FROM);
-    facts.from_unreadable |= bad || value.len() > MAX_VALUE || facts.from_all.len() + found.len() > MAX_FROM;
-    if facts.from.is_none() {
+fn read_authors(facts: &mut HeaderFacts, field: &Field<'_>, is_from: bool) {
+    let text = field.text(MAX_VALUE);
+    let (found, bad) = addresses::read(&text, MAX_AUTHORS);
+    // A reader that takes escape sequences for a change of character set sees other characters behind them.
+    let controls = text.chars().any(|c| c.is_control() && c != '\t');
+    facts.authors_unreadable |=
+        bad || controls || field.value.len() > MAX_VALUE || facts.authors.len() + found.len() > MAX_AUTHORS;
+    if is_from && facts.from.is_none() {
         facts.from = found.first().cloned();
     }
-    facts.from_all.extend(found);
-    facts.from_all.truncate(MAX_FROM);
+    facts.authors.extend(found);
+    facts.authors.truncate(MAX_AUTHORS);
 }
 
 /// The login in `(Authenticated sender: x)` of a Received value, as Postfix writes it with
@@ -195,17 +140,8 @@ pub(super) fn strip(message: Vec<u8>, client: &Client) -> Vec<u8> {
     if client.identity_headers.is_empty() {
         return message;
     }
-    let cuts: Vec<(usize, usize)> =
-        Fields::of(&message).filter(|f| is_one_of(f.name, &client.identity_headers)).map(|f| (f.start, f.end)).collect();
-    if cuts.is_empty() {
-        return message;
+    match header::without(&message, |field| is_one_of(field.name, &client.identity_headers)) {
+        Some(without) => without,
+        None => message,
     }
-    let mut out = Vec::with_capacity(message.len());
-    let mut kept = 0;
-    for (start, end) in cuts {
-        out.extend_from_slice(message.get(kept..start).unwrap_or_default());
-        kept = end;
-    }
-    out.extend_from_slice(message.get(kept..).unwrap_or_default());
-    out
 }

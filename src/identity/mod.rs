@@ -46,18 +46,23 @@ pub struct Peer {
 pub struct HeaderFacts {
     /// `(Authenticated sender: x)` of the topmost Received field only.
     pub received_login: Option<String>,
-    /// First of the client's identity headers.
+    /// The client's identity header. `None` where there is more than one, or where it stands below a line that is no field.
     pub identity_header: Option<String>,
     /// How many identity header fields there were (more than one is logged).
     pub identity_header_count: usize,
-    /// Value of the topmost script header, where the client has one configured: an address, or a script's name.
+    /// The script header, where the client has one configured: what names a script. `None` as with the identity header.
     pub script: Option<String>,
+    /// How many script header fields there were (more than one is logged).
+    pub script_count: usize,
     /// First address of From.
     pub from: Option<Address>,
-    /// All addresses of all From fields, at most 16: each must be allowed to an authenticated account.
-    pub from_all: Vec<Address>,
-    /// A From field is there that cannot be read whole.
-    pub from_unreadable: bool,
+    /// All addresses of all From, Sender, Resent-From and Resent-Sender fields, at most 16: each must be allowed to an
+    /// authenticated account.
+    pub authors: Vec<Address>,
+    /// One of these fields is there that cannot be read whole.
+    pub authors_unreadable: bool,
+    /// Where the first line stands that is no field as RFC 5322 section 2.2 has it: some readers end the header there.
+    pub flaw: Option<usize>,
     /// Received fields.
     pub received_count: usize,
     /// All header fields.

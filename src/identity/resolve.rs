@@ -1,6 +1,6 @@
 //! The sender chain: login, what a trusted client asserts, what the envelope claims, the client's address.
 
-use super::address::{Normal, normalise, normalise_login};
+use super::address::{Normal, normalise, normalise_login, normalise_script};
 use super::{HeaderFacts, Login, Peer};
 use crate::config::Settings;
 use crate::config::settings::{Client, Tenant};
@@ -42,11 +42,10 @@ fn authenticated(
         return Err(reasons::may_not_send_as(address.as_str()));
     }
     if let Some(header) = header {
-        if header.from_unreadable {
-            return Err(reasons::from_unreadable());
+        if header.authors_unreadable {
+            return Err(reasons::authors_unreadable());
         }
-        let all = header.from.iter().chain(&header.from_all);
-        if let Some(bad) = all.into_iter().find(|a| !may_send_as(login, &name, tenant, a)) {
+        if let Some(bad) = header.authors.iter().find(|a| !may_send_as(login, &name, tenant, a)) {
             return Err(reasons::may_not_send_as(bad.as_str()));
         }
     }
@@ -57,7 +56,8 @@ fn authenticated(
         address: name.into(),
         strength: Strength::Authenticated,
         client: peer.address,
-        foreign: envelope.is_some_and(|e| is_foreign(tenant, e)),
+        // Whatever it writes into the envelope, the mail is its own.
+        foreign: false,
     })
 }
 
@@ -65,7 +65,9 @@ fn authenticated(
 /// mailbox in each domain of its tenant), a listed address, a listed `@domain`. Sub-addresses and bounce tags are ignored.
 fn may_send_as(login: &Login, name: &str, tenant: Option<&Tenant>, address: &Address) -> bool {
     let plain = address.key();
-    let normal = normalise(address).address;
+    // A sub-address that needs its quotes may show as another address.
+    let needs_quotes = address.local().trim_matches('"').contains(|c: char| " ()<>[]:;@\\,\"".contains(c));
+    let normal = if needs_quotes { plain.clone() } else { normalise(address).address };
     let is = |wanted: &str| wanted == plain || wanted == normal;
     if is(name) {
         return true;
@@ -101,7 +103,8 @@ fn relayed(
     {
         return Err(reasons::foreign_sender());
     }
-    let foreign = envelope.as_ref().is_some_and(|e| is_foreign(tenant, e));
+    // An account answers for all it sends, whatever it writes into the envelope.
+    let foreign = asserted.is_none() && envelope.as_ref().is_some_and(|e| is_foreign(tenant, e));
     let (key, address, domain, strength) = match (asserted, envelope) {
         (Some((name, domain)), envelope) => {
             let domain = domain.or_else(|| own_domain(tenant, envelope.as_ref()));
@@ -134,7 +137,7 @@ pub fn recorded(settings: &Settings, id: &TenantId, key: &str, address: &str, fr
         domain: Address::parse(address).map(|a| a.domain().clone()).or_else(|| own_domain(tenant, envelope.as_ref())),
         strength,
         client,
-        foreign: envelope.as_ref().is_some_and(|e| is_foreign(tenant, e)),
+        foreign: strength != Strength::Asserted && envelope.as_ref().is_some_and(|e| is_foreign(tenant, e)),
     }
 }
 
@@ -145,7 +148,9 @@ fn asserted(peer: &Peer, client: &Client, header: Option<&HeaderFacts>) -> Optio
         let header = header?;
         let received = || header.received_login.as_deref().filter(|_| client.trust_received);
         let named = header.identity_header.as_deref().and_then(normalise_login);
-        named.or_else(|| received().and_then(normalise_login)).or_else(|| header.script.as_deref().and_then(normalise_login))
+        // Where one of several identity headers is forged, whoever forged it shall not become a script either.
+        let script = || header.script.as_deref().filter(|_| header.identity_header_count <= 1).and_then(normalise_script);
+        named.or_else(|| received().and_then(normalise_login)).or_else(|| script().map(|script| (script, None)))
     })
 }
 

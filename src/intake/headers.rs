@@ -5,13 +5,14 @@ use super::message::Arrival;
 use crate::feedback::Key;
 use crate::feedback::token::{FIELD, Purpose};
 use crate::identity;
-use crate::types::{Envelope, MessageId, Time};
+use crate::mail::header::{self, Field, Fields};
+use crate::types::{Address, Envelope, MessageId, Time};
 use std::net::IpAddr;
 
 /// What the Received field says of the session.
 #[derive(Debug, Clone, Copy)]
 pub struct Trace<'a> {
-    /// The name the client gave in HELO or EHLO, checked by the grammar.
+    /// What the client called itself in HELO or EHLO: any text.
     pub helo: &'a str,
     /// The address that connected.
     pub address: IpAddr,
@@ -24,7 +25,8 @@ pub struct Trace<'a> {
 /// The decoded Subject, for the log. Only the first 64 KiB of the message are looked at.
 pub(super) fn subject(message: &[u8]) -> Option<String> {
     let head = message.get(..64 << 10).unwrap_or(message);
-    mail_parser::MessageParser::default().parse_headers(head)?.subject().map(str::to_owned)
+    let field = Fields::of_message(head).find(|field| field.is("subject"))?;
+    mail_parser::MessageParser::default().parse_headers(head.get(field.place)?)?.subject().map(str::to_owned)
 }
 
 /// Builds the outgoing bytes.
@@ -33,17 +35,19 @@ pub(super) fn outgoing(arrival: &Arrival<'_>, key: &Key, id: MessageId, envelope
     if arrival.settings.reports.active {
         head.extend_from_slice(format!("{FIELD}: {}\r\n", key.token(Purpose::Complaint, id)).as_bytes());
     }
-    let mut body = std::borrow::Cow::Borrowed(arrival.body.as_slice());
+    // Only the header section changes: of the rest one copy is made, the one that goes out.
+    let end = header::split_message(&arrival.body).0.len();
+    let (section, rest) = arrival.body.split_at_checked(end).unwrap_or((&arrival.body, &[]));
+    let mut section = std::borrow::Cow::Borrowed(section);
     if let Some(client) = arrival.peer.client.as_deref()
         && arrival.facts.header.identity_header_count > 0
     {
-        body = identity::strip_identity_headers(body.into_owned(), client).into();
+        section = identity::strip_identity_headers(section.into_owned(), client).into();
     }
     if arrival.trace.submission {
         // RFC 6409 section 8: a submission server may add Date and Message-ID; Bcc must not travel (RFC 5322 3.6.3, 3.6.6).
-        for name in [&b"bcc"[..], b"resent-bcc"] {
-            body = remove_field(&body, name).map_or(body, Into::into);
-        }
+        let hidden = |field: &Field<'_>| field.is("bcc") || field.is("resent-bcc");
+        section = header::without(&section, hidden).map_or(section, Into::into);
         if !arrival.facts.header.has_date {
             head.extend_from_slice(format!("Date: {}\r\n", now.rfc5322()).as_bytes());
         }
@@ -51,24 +55,14 @@ pub(super) fn outgoing(arrival: &Arrival<'_>, key: &Key, id: MessageId, envelope
             head.extend_from_slice(format!("Message-ID: <{id}@{}>\r\n", arrival.settings.server.hostname).as_bytes());
         }
     }
-    head.reserve_exact(body.len() + 2);
-    if starts_with_body(&body) {
+    head.reserve_exact(section.len() + rest.len() + 2);
+    // What is left of the section may begin with a line that is no field, as the message may.
+    if header::is_missing(&section) || header::is_missing(&arrival.body) {
         head.extend_from_slice(b"\r\n");
     }
-    head.extend_from_slice(&body);
+    head.extend_from_slice(&section);
+    head.extend_from_slice(rest);
     head
-}
-
-/// Whether the message has no header section, so that an empty line must follow the fields we add.
-fn starts_with_body(message: &[u8]) -> bool {
-    let line = message.split(|b| *b == b'\n').next().unwrap_or_default();
-    let name = line.split(|b| *b == b':').next().unwrap_or_default().trim_ascii_end();
-    // A line that begins with a space would become a part of our own field; one of mbox is taken for no body by anybody.
-    let is_field = line.contains(&b':') && !name.is_empty() && name.iter().all(u8::is_ascii_graphic)
-        || line.starts_with(b"From ")
-        || line.starts_with(b">From ");
-    // A message that begins with the empty line already has its separator.
-    !is_field && !message.starts_with(b"\r\n")
 }
 
 /// RFC 5321 section 4.4: Received with from, by, with, id, for and date. `for` only with a single recipient, so that no
@@ -78,49 +72,51 @@ pub(crate) fn received(hostname: &str, trace: &Trace<'_>, envelope: &Envelope, i
         IpAddr::V4(v4) => format!("[{v4}]"),
         IpAddr::V6(v6) => format!("[IPv6:{v6}]"),
     };
-    let helo: String = trace.helo.chars().filter(|c| !c.is_control()).take(255).collect();
-    let helo = if helo.is_empty() { "unknown".to_owned() } else { helo };
+    let helo = plain_host(trace.helo);
     let mut text = format!("Received: from {helo} ({literal})\r\n\tby {hostname} with {} id {id}", trace.protocol);
-    if let [only] = envelope.recipients.as_slice() {
+    if let [only] = envelope.recipients.as_slice()
+        && is_plain(&only.address)
+    {
         text.push_str(&format!("\r\n\tfor <{}>", only.address));
     }
     text.push_str(&format!(";\r\n\t{}\r\n", now.rfc5322()));
     text.into_bytes()
 }
 
-/// The message without header fields of that name (lower case); `None` if there are none.
-fn remove_field(message: &[u8], name: &[u8]) -> Option<Vec<u8>> {
-    let mut out: Option<Vec<u8>> = None;
-    let mut at = 0;
-    let mut dropping = false;
-    while let Some(rest) = message.get(at..).filter(|r| !r.is_empty()) {
-        let end = rest.iter().position(|b| *b == b'\n').map_or(rest.len(), |p| p + 1);
-        let line = rest.get(..end).unwrap_or(rest);
-        if line == b"\r\n" {
-            break;
-        }
-        let folded = line.first().is_some_and(|b| *b == b' ' || *b == b'\t');
-        if !folded {
-            let field = line.split(|b| *b == b':').next().unwrap_or_default();
-            dropping = field.trim_ascii_end().eq_ignore_ascii_case(name) && line.contains(&b':');
-        }
-        if dropping {
-            out.get_or_insert_with(|| message.get(..at).unwrap_or_default().to_vec());
-        } else if let Some(out) = &mut out {
-            out.extend_from_slice(line);
-        }
-        at += end;
+/// What the client called itself, as one word that cannot be taken for anything else in the field: letters, digits, `-`, `_` and
+/// dots, or an address literal. Everything else becomes `?`, as Postfix has it.
+fn plain_host(said: &str) -> String {
+    // An address without its brackets has colons, too, which belong into a literal only.
+    let literal = said.strip_prefix('[').and_then(|s| s.strip_suffix(']'));
+    if let Some(inner) = literal
+        && inner.chars().all(|c| c.is_ascii_hexdigit() || matches!(c, ':' | '.') || "IPv6".contains(c))
+    {
+        return said.to_owned();
     }
-    if let Some(out) = &mut out {
-        out.extend_from_slice(message.get(at..).unwrap_or_default());
+    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '?' };
+    let mut host: String = said.chars().map(safe).collect();
+    if host.is_empty() {
+        return "unknown".to_owned();
     }
-    out
+    if CLAUSES.iter().any(|word| host.eq_ignore_ascii_case(word)) {
+        host.push('?');
+    }
+    host
+}
+
+/// The words that begin the clauses of Received.
+const CLAUSES: [&str; 7] = ["from", "by", "via", "with", "id", "for", "unknown"];
+
+/// Whether the address stands in `for` without quotes: what is in them could look like a clause of ours to a careless reader.
+fn is_plain(address: &Address) -> bool {
+    !address.local().contains(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric() && !"!#$%&'*+-/=?^_`{|}~.".contains(c))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Address, Recipient, ReversePath};
+    use crate::types::{Recipient, ReversePath};
+    use proptest::prelude::*;
 
     #[test]
     fn the_subject_for_the_log_is_decoded() {
@@ -141,14 +137,6 @@ mod tests {
     }
 
     #[test]
-    fn bcc_goes_with_its_folded_lines_and_nothing_else() {
-        let message = b"To: a@b\r\nBCC: x@y,\r\n\tz@y\r\nSubject: Bcc: no\r\n\r\nBcc: stays\r\n";
-        let out = remove_field(message, b"bcc").unwrap();
-        assert_eq!(out, b"To: a@b\r\nSubject: Bcc: no\r\n\r\nBcc: stays\r\n");
-        assert_eq!(remove_field(&out, b"bcc"), None);
-    }
-
-    #[test]
     fn received_names_a_single_recipient_only() {
         let trace =
             Trace { helo: "mail.acme.example", address: "192.0.2.1".parse().unwrap(), protocol: "ESMTPSA", submission: false };
@@ -163,14 +151,129 @@ mod tests {
         assert!(!String::from_utf8(two).unwrap().contains("for <"));
     }
 
+    /// The parts of a Received field by the letter of RFC 5322: comments and quoted strings are passed over, a `;` outside of
+    /// them begins the date. `None` if it is not one whole field.
+    fn parts(field: &[u8]) -> Option<(Vec<String>, String)> {
+        let mut fields = Fields::of_message(field);
+        let (only, end) = (fields.next()?, fields.next().is_none() && fields.flaw().is_none() && fields.end() == field.len());
+        let text = only.text(10_000);
+        let (mut words, mut word, mut comment, mut quoted, mut date) = (Vec::new(), String::new(), String::new(), false, None);
+        let mut depth = 0;
+        for c in text.chars() {
+            match (c, depth) {
+                _ if date.is_some() => date.get_or_insert_with(String::new).push(c),
+                ('\\', _) => return None,
+                ('"', 0) => quoted = !quoted,
+                _ if quoted => word.push(c),
+                ('(', _) => depth += 1,
+                (')', 1) => {
+                    depth = 0;
+                    words.push(format!("({})", std::mem::take(&mut comment)));
+                }
+                (')', _) => return None,
+                (_, 1) => comment.push(c),
+                (';', _) => date = Some(String::new()),
+                (c, _) if !c.is_whitespace() => word.push(c),
+                _ => {}
+            }
+            if (c.is_whitespace() || date.is_some()) && !word.is_empty() && !quoted {
+                words.push(std::mem::take(&mut word));
+            }
+        }
+        (end && only.is("received") && depth == 0 && !quoted).then_some((words, date?.trim().to_owned()))
+    }
+
+    fn written(helo: &str, to: &[&str]) -> Vec<u8> {
+        let trace = Trace { helo, address: "192.0.2.1".parse().unwrap(), protocol: "ESMTP", submission: false };
+        received("relay.test", &trace, &envelope(to), MessageId(7), Time(0))
+    }
+
+    /// The same by a parser that others use: who wrote the field, for whom, and when.
+    fn as_others_read_it(field: &[u8]) -> Option<(String, Option<String>, i64)> {
+        let parsed = mail_parser::MessageParser::default().parse_headers(field)?;
+        let received = parsed.received()?;
+        let by = match received.by()? {
+            mail_parser::Host::Name(name) => name.to_string(),
+            mail_parser::Host::IpAddr(address) => address.to_string(),
+        };
+        Some((by, received.for_().map(str::to_owned), received.date()?.to_timestamp()))
+    }
+
+    const DATE: &str = "Thu, 01 Jan 1970 00:00:00 +0000";
+
     #[test]
-    fn a_body_without_header_gets_its_empty_line() {
-        assert!(starts_with_body(b"hello world\r\n"));
-        assert!(starts_with_body(b" Subject: x\r\n\r\nhello"));
-        assert!(starts_with_body(b"Hello Bob: x\r\n\r\nhello"));
-        assert!(!starts_with_body(b"Subject: x\r\n\r\nhello"));
-        assert!(!starts_with_body(b"Subject : x\r\n\r\nhello"));
-        assert!(!starts_with_body(b"From bob@b.example Mon Jan  5 10:00:00 2026\r\nSubject: x\r\n\r\nhello"));
-        assert!(!starts_with_body(b"\r\nhello"));
+    fn whatever_a_client_calls_itself_leaves_our_received_whole() {
+        for (helo, wanted) in [
+            ("mail.acme.example", "mail.acme.example"),
+            ("[192.0.2.9]", "[192.0.2.9]"),
+            ("[IPv6:2001:db8::1]", "[IPv6:2001:db8::1]"),
+            ("192.0.2.9", "192.0.2.9"),
+            ("2001:db8::1", "2001?db8??1"),
+            ("my_pc", "my_pc"),
+            ("My PC", "My?PC"),
+            ("MÜLLER-PC", "M?LLER-PC"),
+            ("M\u{fffd}LLER-PC", "M?LLER-PC"),
+            ("буx", "??x"),
+            ("", "unknown"),
+            ("a(", "a?"),
+            ("a\"b", "a?b"),
+            ("a\\", "a?"),
+            ("a;b,c<d>@e:f", "a?b?c?d??e?f"),
+            ("[a(b]", "?a?b?"),
+            ("x\r\nBcc: y", "x??Bcc??y"),
+            ("(Authenticated sender: eve)", "?Authenticated?sender??eve?"),
+            ("by", "by?"),
+            ("FOR", "FOR?"),
+            ("unknown", "unknown?"),
+        ] {
+            let field = written(helo, &["b@other.example"]);
+            let words = [
+                "from",
+                wanted,
+                "([192.0.2.1])",
+                "by",
+                "relay.test",
+                "with",
+                "ESMTP",
+                "id",
+                "0000000000007",
+                "for",
+                "<b@other.example>",
+            ];
+            let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+            assert_eq!(parts(&field), Some((words, DATE.to_owned())), "{helo}");
+            let others = as_others_read_it(&field);
+            assert_eq!(others, Some(("relay.test".into(), Some("b@other.example".into()), 0)), "{helo}");
+        }
+    }
+
+    #[test]
+    fn only_an_address_without_quotes_stands_in_received() {
+        for (to, shown) in [
+            ("b+x=y@other.example", true),
+            ("jürgen@bücher.example", true),
+            ("\"(Authenticated sender: eve)\"@other.example", false),
+            ("\"b; c\"@other.example", false),
+            ("\"b\"@other.example", false),
+        ] {
+            let field = String::from_utf8(written("pc", &[to])).unwrap();
+            assert_eq!(field.contains(&format!("for <{to}>")), shown, "{field}");
+            assert!(shown || !field.contains("for"), "{field}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn received_has_the_parts_that_were_meant(
+            helo in "[ -~\u{80}-\u{ff}\r\n\t]{0,40}|[\\[(\"\\\\;<:a.]{0,12}",
+            to in "[a.]{1,5}|\"[ -!#-\\[\\]-~]{0,20}\"",
+        ) {
+            let field = written(&helo, &[&format!("{to}@other.example")]);
+            let (words, date) = parts(&field).expect("one field");
+            prop_assert_eq!(as_others_read_it(&field).map(|(by, _, date)| (by, date)), Some(("relay.test".to_owned(), 0)));
+            prop_assert_eq!(date, DATE);
+            prop_assert_eq!(&words[2..9], ["([192.0.2.1])", "by", "relay.test", "with", "ESMTP", "id", "0000000000007"]);
+            prop_assert!(words[0] == "from" && (words.len() == 9 || words[9] == "for" && words.len() == 11), "{:?}", words);
+        }
     }
 }

@@ -5,7 +5,7 @@ use super::{Intake, Transaction, is_internal};
 use crate::blocks::desk::{DeskError, RELAY};
 use crate::config::Settings;
 use crate::identity::{self, HeaderFacts, Peer};
-use crate::judge::{Judgement, MessageFacts, RecipientFacts, Trial};
+use crate::judge::{Judgement, MessageFacts, RecipientFacts, Trial, Within};
 use crate::learn::{self, Lesson};
 use crate::notify::Notice;
 use crate::outside;
@@ -49,7 +49,7 @@ impl Intake {
     ) -> Reply {
         let settings = self.settings();
         let held = std::mem::take(&mut transaction.reservation);
-        let mut facts = match self.examine(&settings, peer, &envelope, &body) {
+        let mut facts = match self.examine(&settings, peer, trace, &envelope, &body) {
             Ok(facts) => facts,
             Err(reply) => {
                 self.judge.give_back(&transaction.identity, held);
@@ -110,7 +110,14 @@ impl Intake {
     }
 
     /// Reads header and content; refuses what no next hop should see.
-    fn examine(&self, settings: &Settings, peer: &Peer, envelope: &Envelope, body: &[u8]) -> Result<Facts, Reply> {
+    fn examine(
+        &self,
+        settings: &Settings,
+        peer: &Peer,
+        trace: &Trace<'_>,
+        envelope: &Envelope,
+        body: &[u8],
+    ) -> Result<Facts, Reply> {
         let header = identity::read_headers(body, peer.client.as_deref(), settings.limits.header_fields);
         if header.received_count > settings.limits.received_fields {
             // RFC 5321 section 6.3: loops are found by counting Received fields.
@@ -119,8 +126,18 @@ impl Intake {
         if header.field_count > settings.limits.header_fields {
             return Err(Reply::new(554, (5, 6, 0), "Too many header fields"));
         }
-        if header.identity_header_count > 1 {
-            tracing::warn!(client = %peer.address, count = header.identity_header_count, "several identity headers: the topmost counts");
+        // RFC 6409 section 4 lets a submission server refuse what is not well-formed. A mail server that relays may not be its
+        // author, and its mail shall not be lost.
+        if trace.submission
+            && let Some(flaw) = header.flaw
+        {
+            let before = body.get(..flaw).unwrap_or_default();
+            return Err(policy::reasons::no_header(memchr::memchr_iter(b'\n', before).count() + 1));
+        }
+        for (what, count) in [("identity", header.identity_header_count), ("script", header.script_count)] {
+            if count > 1 {
+                tracing::warn!(client = %peer.address, what, count, "several headers that name the sender: none is believed");
+            }
         }
         let identity = identity::at_data(settings, peer, &envelope.from, &header)?;
         let started = std::time::Instant::now();
@@ -137,10 +154,11 @@ impl Intake {
         if score.mime_parts > settings.limits.mime_parts {
             return Err(Reply::new(554, (5, 6, 0), "Too many MIME parts"));
         }
-        let fingerprint =
-            stable_hash(&[header.message_id.as_deref().unwrap_or_default().as_bytes(), &score.body_hash.to_le_bytes()]);
+        let message_id = header.message_id.as_deref().unwrap_or_default();
+        let fingerprint = self.feedback_key.fingerprint(&[message_id.as_bytes(), &score.body_hash.to_le_bytes()]);
         let id = self.ids.next(self.clock.now());
         self.learner.remember(id, &identity.tenant, &lesson);
+        let fingerprint = with_odd_body(fingerprint, header.flaw, body);
         Ok(Facts { id, identity, header, score, lesson, listed: 0.0, fingerprint })
     }
 
@@ -215,9 +233,11 @@ impl Intake {
     }
 
     /// The sender (or a website in the message) is blocked: external recipients are refused, or held where the same
-    /// message also has internal ones, which are delivered.
+    /// message also has internal ones, which are delivered, or held with them where the message looks like spam.
     async fn blocked(&self, arrival: &Arrival<'_>, block: &Block) -> Reply {
-        let passes = |r: &RecipientFacts| r.internal && arrival.settings.blocks.allow_internal;
+        let within = if arrival.judgement.blocked_by.is_some() { arrival.judgement.within } else { Within::Goes };
+        let allowed = arrival.settings.blocks.allow_internal && within != Within::Refused;
+        let passes = |r: &RecipientFacts| r.internal && allowed;
         if !arrival.recipients.iter().any(passes) {
             let refusal = match block.kind {
                 BlockKind::Website => policy::reasons::website_reply(arrival.settings, block.reference),
@@ -225,6 +245,14 @@ impl Intake {
             };
             self.refuse(arrival, Action::Reject, Some(block), &refusal);
             return refusal;
+        }
+        let kept = Part { action: Action::Hold, pool: Pool::HighRisk, hold: Some(HoldReason::Block(block.reference)) };
+        if within == Within::Held {
+            let reply = self.take(arrival, arrival.facts.id, arrival.envelope.clone(), kept).await;
+            if reply.is_positive() {
+                self.desk.catch_up(block).await;
+            }
+            return reply;
         }
         let split = |wanted: bool| {
             let mut envelope = arrival.envelope.clone();
@@ -236,9 +264,7 @@ impl Intake {
         let held = (!external.recipients.is_empty()).then(|| self.ids.next(self.clock.now()));
         if let Some(id) = held {
             self.learner.remember(id, &arrival.facts.identity.tenant, &arrival.facts.lesson);
-            let hold = Some(HoldReason::Block(block.reference));
-            let part = Part { action: Action::Hold, pool: Pool::HighRisk, hold };
-            let reply = self.take(arrival, id, external, part).await;
+            let reply = self.take(arrival, id, external, kept).await;
             if !reply.is_positive() {
                 return reply;
             }
@@ -332,6 +358,15 @@ impl Intake {
     }
 }
 
+/// The fingerprint with what stands below a line that is no field: some readers see the body already there, and where the empty
+/// line is missing it is all the body there is.
+fn with_odd_body(fingerprint: u64, flaw: Option<usize>, message: &[u8]) -> u64 {
+    match flaw.and_then(|flaw| message.get(flaw..)) {
+        Some(below) => stable_hash(&[&fingerprint.to_le_bytes(), below]),
+        None => fingerprint,
+    }
+}
+
 /// How a message, or a part of it, is taken.
 struct Part {
     action: Action,
@@ -422,5 +457,23 @@ impl Arrival<'_> {
             symbols,
             reply: reply.one_line(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_without_an_empty_line_differ_by_what_they_say() {
+        let of = |message: &str| {
+            let header = identity::read_headers(message.as_bytes(), None, usize::MAX);
+            with_odd_body(7, header.flaw, message.as_bytes())
+        };
+        // Nothing of it is body to a parser, but readers show it.
+        assert_ne!(of("Subject: x\r\nBuy this\r\n"), of("Subject: x\r\nBuy that\r\n"));
+        assert_ne!(of("Buy this\r\n"), of("Buy that\r\n"));
+        assert_eq!(of("Received: again\r\nSubject: x\r\nBuy this\r\n"), of("Received: once\r\nSubject: x\r\nBuy this\r\n"));
+        assert_eq!(of("Subject: x\r\n\r\nx"), 7, "the others are told apart by their bodies");
     }
 }

@@ -98,28 +98,35 @@ impl Intake {
             return reply;
         }
         let internal = is_internal(&settings, &transaction.identity, &recipient.address);
-        if !(internal && settings.blocks.allow_internal)
-            && let Some(block) = self.gate_at_rcpt(now, peer, &transaction.identity)
+        let block = self.gate_at_rcpt(now, peer, &transaction.identity);
+        let may_write_within = internal && settings.blocks.allow_internal;
+        if let Some(block) = &block
+            && !(may_write_within && self.judge.fits_within(now, &transaction.identity, transaction.within))
         {
-            let reply = policy::reasons::blocked_reply(&settings, block.reference);
-            self.refused_at_rcpt(transaction, recipient, block.reason.as_str(), &reply);
-            return reply;
+            return self.blocked_at_rcpt(&settings, transaction, recipient, block);
         }
         if let Reserve::Throttled(reply) = self.judge.reserve(now, &transaction.identity, internal, &mut transaction.reservation)
         {
-            self.refused_at_rcpt(transaction, recipient, "throttled", &reply);
             for alert in self.judge.take_alerts() {
                 self.notifier.tell(Notice::Alert(alert));
             }
-            return reply;
+            // Never a temporary code for a block.
+            return match &block {
+                Some(block) => self.blocked_at_rcpt(&settings, transaction, recipient, block),
+                None => {
+                    self.refused_at_rcpt(transaction, recipient, "throttled", &reply);
+                    reply
+                }
+            };
         }
+        transaction.within = transaction.within.saturating_add(u32::from(block.is_some()));
         Reply::new(250, (2, 1, 5), "Ok")
     }
 
     /// The block that refuses recipients of this sender, as far as MAIL tells who it is.
     fn gate_at_rcpt(&self, now: Time, peer: &Peer, identity: &Identity) -> Option<Arc<Block>> {
         let header_may_name = |c: &Arc<Client>| c.trust_received || !c.identity_headers.is_empty() || c.script_header.is_some();
-        if identity.strength == Strength::Claimed && peer.client.as_ref().is_some_and(header_may_name) {
+        if identity.strength >= Strength::Claimed && peer.client.as_ref().is_some_and(header_may_name) {
             self.judge.gate_before_header(now, identity)
         } else {
             self.judge.gate(now, identity)
@@ -144,6 +151,13 @@ impl Intake {
     /// The transaction ends without a message: what it reserved is given back.
     pub fn abandon(&self, transaction: Transaction) {
         self.judge.give_back(&transaction.identity, transaction.reservation);
+    }
+
+    /// Refuses a recipient of a blocked sender.
+    fn blocked_at_rcpt(&self, settings: &Settings, transaction: &Transaction, recipient: &Recipient, block: &Block) -> Reply {
+        let reply = policy::reasons::blocked_reply(settings, block.reference);
+        self.refused_at_rcpt(transaction, recipient, block.reason.as_str(), &reply);
+        reply
     }
 
     fn refused_at_rcpt(&self, transaction: &Transaction, recipient: &Recipient, reason: &str, reply: &Reply) {

@@ -3,6 +3,7 @@
 
 use super::Intake;
 use super::message::Arrival;
+use crate::mail::header::Fields;
 use crate::types::{Address, BodyType, Envelope, Identity, MessageId, MessageMeta, Notify, Pool, Recipient, ReversePath, Time};
 use bytes::Bytes;
 use std::fmt::Write as _;
@@ -15,6 +16,8 @@ const COPIES_PER_MINUTE: u32 = 60;
 const RECIPIENTS_NAMED: usize = 20;
 /// So much of a message is searched for our mark.
 const HEADER_OCTETS: usize = 64 << 10;
+/// So much of the value of a mark.
+const MARK_OCTETS: usize = 256;
 /// Header field that marks a copy: the id of the copy, and a hash of it that only this process can make.
 const MARK: &str = "X-Outgate-Review";
 
@@ -35,12 +38,7 @@ impl Reviews {
     /// Whether the message is one of our own copies that came back, by way of a mailbox that forwards.
     fn is_copy(&self, message: &[u8]) -> bool {
         let head = message.get(..HEADER_OCTETS).unwrap_or(message);
-        let header = head.split(|b| *b == b'\n').take_while(|line| !line.trim_ascii().is_empty());
-        let mut marks = header.filter_map(|line| {
-            let (name, value) = line.split_at_checked(MARK.len())?;
-            let value = std::str::from_utf8(value.strip_prefix(b":")?).ok()?;
-            name.eq_ignore_ascii_case(MARK.as_bytes()).then_some(value)
-        });
+        let mut marks = Fields::of_message(head).filter(|field| field.is(MARK)).map(|field| field.text(MARK_OCTETS));
         marks.any(|value| {
             let mut words = value.split_ascii_whitespace();
             let (id, hash) = (words.next().and_then(MessageId::parse), words.next());

@@ -84,7 +84,12 @@ const ACCOUNT: &str = "X-Authenticated-Sender: alice@acme.example\r\n";
 impl Room {
     /// One message of alice to each of `to`: the first refusal at RCPT, or the reply to the dot.
     async fn send(&self, n: u32, header: &str, to: &[&str]) -> Reply {
-        let from = ReversePath(Address::parse("alice@acme.example"));
+        self.send_from("alice@acme.example", n, header, to).await
+    }
+
+    /// The same under another envelope sender.
+    async fn send_from(&self, from: &str, n: u32, header: &str, to: &[&str]) -> Reply {
+        let from = ReversePath(Address::parse(from));
         let recipients: Vec<Recipient> = to.iter().map(|to| Recipient::new(Address::parse(to).unwrap())).collect();
         let mut transaction = self.intake.mail(&self.peer, &from).unwrap();
         for recipient in &recipients {
@@ -168,6 +173,21 @@ async fn an_invented_envelope_that_got_blocked_does_not_stop_the_account_of_that
     assert_eq!(reply.code, 250, "refused before the header could tell: {}", reply.one_line());
     let reply = room.send(3, "", &["bob@far.example"]).await;
     assert!(reply.one_line().starts_with("550 5.1.8"), "{}", reply.one_line());
+}
+
+#[tokio::test]
+async fn mail_of_an_account_goes_under_any_envelope_although_mail_of_nobody_is_blocked() {
+    for (envelope, subject) in [("bob@elsewhere.example", "forwarded"), ("", "<>")] {
+        let room = room();
+        let who = identity::at_mail(&room.intake.settings(), &room.peer, &ReversePath(Address::parse(envelope))).unwrap();
+        let mut block = block(SenderScope::Claimed(room.peer.address));
+        (block.subject, block.sender) = (subject.into(), Some(who.key));
+        room.intake.judge.block(Arc::new(block));
+        let reply = room.send_from(envelope, 1, ACCOUNT, &["bob@far.example"]).await;
+        assert_eq!(reply.code, 250, "refused before the header could tell: {}", reply.one_line());
+        let reply = room.send_from(envelope, 2, "", &["bob@far.example"]).await;
+        assert!(reply.one_line().starts_with("550 5.1.8"), "{}", reply.one_line());
+    }
 }
 
 #[tokio::test]

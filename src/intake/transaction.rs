@@ -11,10 +11,12 @@ pub struct Transaction {
     pub from: ReversePath,
     /// Recipients reserved under that identity.
     pub reservation: Reservation,
+    /// Recipients within the tenant that were taken although the sender is blocked.
+    pub within: u32,
 }
 
 impl Transaction {
     pub(super) fn new(identity: Identity, from: ReversePath) -> Self {
-        Self { identity, from, reservation: Reservation::default() }
+        Self { identity, from, reservation: Reservation::default(), within: 0 }
     }
 }

@@ -2,9 +2,17 @@
 //! what people were told of, and what a policy in shadow mode would have done. None of it outlives a restart.
 
 use crate::policy::ceilings;
+use crate::reputation::sender::Texts;
 use crate::reputation::table::Evict;
+use crate::reputation::templates::is_near;
 use crate::types::{Action, Reason, Time};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Texts remembered of a sender that were flagged, and as many that were not.
+const TEXTS: usize = 8;
+/// A text that was not met for so long makes room.
+const TEXT_LASTS: Duration = Duration::from_secs(86_400);
 
 /// Seconds of one bucket of the pace.
 const STEP_SECS: i64 = 10;
@@ -51,6 +59,14 @@ pub struct Trials {
     pub last_block: Option<Reason>,
 }
 
+/// A text of a sender.
+#[derive(Debug, Clone, Copy)]
+struct Text {
+    fingerprint: u64,
+    flagged: bool,
+    last: Time,
+}
+
 /// All of it for one sender.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Aside {
@@ -58,12 +74,31 @@ pub(super) struct Aside {
     /// Ceiling, percent reached (100 = passed), minute since the epoch.
     told: Vec<(Reason, u8, u32)>,
     pub(super) trials: Trials,
+    texts: Vec<Text>,
     /// Until when the shadow's block would stand; `None` = none, `Some(None)` = until released.
     blocked: Option<Option<Time>>,
     last: Time,
 }
 
 impl Aside {
+    /// Notes a text of the sender; how many different ones there were within a day, as far as they are remembered: of those it
+    /// was flagged with, this one among them, and of the others. Those too short to tell are one text.
+    pub(super) fn texts(&mut self, now: Time, fingerprint: u64, flagged: bool) -> Texts {
+        self.last = self.last.max(now);
+        self.texts.retain(|text| now.since(text.last) < TEXT_LASTS);
+        let near = |text: &Text| text.fingerprint == fingerprint || is_near(text.fingerprint, fingerprint);
+        let room = self.texts.iter().filter(|text| text.flagged == flagged).count() < TEXTS;
+        if let Some(text) = self.texts.iter_mut().find(|text| near(text)) {
+            text.last = now;
+            // What was flagged once is a text that looks bad, however its copies score.
+            text.flagged |= flagged;
+        } else if room {
+            self.texts.push(Text { fingerprint, flagged, last: now });
+        }
+        let count = |flagged| u32::try_from(self.texts.iter().filter(|text| text.flagged == flagged).count()).unwrap_or(1);
+        Texts { flagged: count(true).max(1), clean: count(false) }
+    }
+
     /// Messages of the last minute.
     pub(super) fn minute_messages(&mut self, now: Time) -> u32 {
         self.pace.turn(now);
@@ -143,6 +178,24 @@ mod tests {
         assert_eq!(aside.minute_messages(at(1000)), 0);
         aside.count(at(0));
         assert_eq!(aside.minute_messages(at(0)), 1, "and counts on");
+    }
+
+    #[test]
+    fn texts_are_told_apart_and_bounded() {
+        let mut aside = Aside::default();
+        let at = |second: i64| Time::from_secs(1_795_356_000 + second);
+        let text = 0x0123_4567_89ab_cdef_u64;
+        assert_eq!([text, text ^ 3, 0, 0, !text].map(|t| aside.texts(at(0), t, true).flagged), [1, 1, 2, 2, 3]);
+        let clean = |n: u64| crate::reputation::mix(n, 2);
+        assert_eq!([1, 1, 2, 3].map(|n| aside.texts(at(0), clean(n), false).clean), [1, 1, 2, 3]);
+        // A mailing of which one copy is flagged is no ordinary mail.
+        assert_eq!(aside.texts(at(0), clean(2), true), Texts { flagged: 4, clean: 2 });
+        assert_eq!(aside.texts(at(0), clean(2), false), Texts { flagged: 4, clean: 2 });
+        for n in 0..1000 {
+            let Texts { flagged, clean } = aside.texts(at(0), crate::reputation::mix(n, 1), n % 2 == 0);
+            assert!(flagged <= 8 && clean <= 8);
+        }
+        assert_eq!(aside.texts(at(86_400), text, true), Texts { flagged: 1, clean: 0 }, "a day later it begins anew");
     }
 
     #[test]

@@ -1,25 +1,38 @@
 //! Records put aside and back, so that a simulation can tell many stories that begin alike.
 
 use super::Judge;
+use super::aside::Aside;
 use super::trail::Trail;
 use crate::reputation::group::{self, Group};
+use crate::reputation::hash_text;
+use crate::reputation::reports::Reports;
+use crate::reputation::scores::Scores;
 use crate::reputation::sender::Sender;
 use crate::types::{Identity, SenderKey};
 
-/// The records of some senders and of their tenant, domains and clients as they were.
+/// The records of some senders and of their tenant, domains and clients as they were, with the texts they were flagged with.
 pub struct Fork {
-    senders: Vec<(SenderKey, Option<Sender>, Option<Trail>)>,
+    senders: Vec<(SenderKey, Option<Sender>, Option<Trail>, Option<Aside>)>,
+    reports: Vec<(u64, Option<Reports>)>,
     groups: Vec<(u64, Option<Group>)>,
+    scores: Vec<(u64, Option<Scores>)>,
 }
 
 impl Judge {
     /// Copies what is known of these senders and their groups.
     pub fn fork<'a>(&self, identities: impl Iterator<Item = &'a Identity>) -> Fork {
-        let mut fork = Fork { senders: Vec::new(), groups: Vec::new() };
+        let mut fork = Fork { senders: Vec::new(), reports: Vec::new(), groups: Vec::new(), scores: Vec::new() };
         for who in identities {
             let sender = self.senders.read(&who.key, |s| s.clone());
-            fork.senders.push((who.key.clone(), sender, self.trails.read(&who.key, |t| t.clone())));
+            let trail = self.trails.read(&who.key, |t| t.clone());
+            fork.senders.push((who.key.clone(), sender, trail, self.asides.read(&who.key, |a| a.clone())));
+            let hash = hash_text(who.key.as_str());
+            fork.reports.push((hash, self.reports.read(&hash, |r| r.clone())));
             let domain = who.domain.as_ref().map(|d| group::domain_key(&who.tenant, d));
+            let key = group::tenant_key(&who.tenant);
+            if fork.scores.iter().all(|(k, _)| *k != key) {
+                fork.scores.push((key, self.scores.read(&key, |s| s.clone())));
+            }
             let tenant = [group::tenant_key(&who.tenant), group::templates_key(&who.tenant)];
             for key in tenant.into_iter().chain([group::client_key(&who.tenant, who.client)]).chain(domain) {
                 if fork.groups.iter().all(|(k, _)| *k != key) {
@@ -32,7 +45,11 @@ impl Judge {
 
     /// Puts the records back as they were.
     pub fn put_back(&self, fork: &Fork) {
-        for (key, sender, trail) in &fork.senders {
+        for (key, sender, trail, aside) in &fork.senders {
+            self.asides.remove(key);
+            if let Some(aside) = aside {
+                self.asides.with(key, || aside.clone(), |_| ());
+            }
             self.senders.remove(key);
             self.trails.remove(key);
             if let Some(sender) = sender {
@@ -40,6 +57,18 @@ impl Judge {
             }
             if let Some(trail) = trail {
                 self.trails.with(key, || trail.clone(), |_| ());
+            }
+        }
+        for (key, scores) in &fork.scores {
+            self.scores.remove(key);
+            if let Some(scores) = scores {
+                self.scores.with(key, || scores.clone(), |_| ());
+            }
+        }
+        for (key, reports) in &fork.reports {
+            self.reports.remove(key);
+            if let Some(reports) = reports {
+                self.reports.with(key, || reports.clone(), |_| ());
             }
         }
         for (key, group) in &fork.groups {

@@ -2,7 +2,7 @@
 
 use super::aside::Aside;
 use super::ruling::{explain, others_note};
-use super::{DAY, HOUR, Judge, Judgement, MessageFacts, Reservation};
+use super::{DAY, HOUR, Judge, Judgement, MessageFacts, Reservation, Within};
 use crate::config::Settings;
 use crate::config::policies::{Policy, Suspicious, WhenExceeded};
 use crate::config::scopes::EvidenceKind;
@@ -11,12 +11,13 @@ use crate::policy::decide::{self, Facts, Verdict, decide};
 use crate::policy::scope::{Choice, choose};
 use crate::policy::{ceilings, reasons};
 use crate::reputation::baseline::Class;
-use crate::reputation::evidence::Bounds;
+use crate::reputation::evidence::{Bounds, FLAG_NATS};
 use crate::reputation::group::{self, Group};
 use crate::reputation::habits::setting;
 use crate::reputation::pool::Pool;
+use crate::reputation::scores::Scores;
 use crate::reputation::seen::Counted;
-use crate::reputation::sender::{Ground, Sender, Weighing, Weight};
+use crate::reputation::sender::{Ground, Sender, Texts, Weighing, Weight};
 use crate::reputation::tuning::Tuning;
 use crate::reputation::window::Counts;
 use crate::reputation::{hash_text, mix};
@@ -25,14 +26,44 @@ use std::sync::Arc;
 
 /// From so many messages on a tenant has a population to borrow from.
 const ESTABLISHED_MESSAGES: u64 = 500;
+/// A mail server splits a message to many recipients into transactions of at least so many. The content of such a part is
+/// evidence once; its recipients add up as they do within one transaction.
+const SPLIT_RECIPIENTS: usize = 20;
 
 /// What has been counted of a message before.
-struct Before {
+pub(super) struct Before {
     /// Key of sender and fingerprint.
     message: u64,
-    content: Counted,
+    pub(super) content: Counted,
     /// Per recipient, in order.
     recipients: Vec<Counted>,
+}
+
+impl Before {
+    /// The message was accepted before and comes again. Only a try that was not accepted is no news when it is repeated.
+    fn is_repeat(&self) -> bool {
+        self.content == Counted::Fully
+    }
+
+    /// It counts as a message: met for the first time, or accepted before and sent again.
+    fn counts(&self) -> bool {
+        self.content != Counted::Evidence
+    }
+
+    /// Its content is evidence; `begins` says whether it is more than a further part of a letter ([`Sender::begin`]).
+    fn is_evidence(&self, begins: bool) -> bool {
+        self.content == Counted::Not || (self.is_repeat() && (begins || self.recipients.len() < SPLIT_RECIPIENTS))
+    }
+
+    /// Whether a recipient of whom so much has been counted adds to the counters.
+    fn adds(&self, counted: Counted) -> bool {
+        counted != Counted::Fully || self.is_repeat()
+    }
+
+    /// Whether such a recipient is evidence.
+    fn tells(&self, counted: Counted) -> bool {
+        counted == Counted::Not || (counted == Counted::Fully && self.is_repeat())
+    }
 }
 
 /// What came out under the sender's lock.
@@ -72,7 +103,9 @@ impl Judge {
         let website = if blocked.is_none() { self.board.website(now, identity, facts.link_hosts) } else { None };
         if let Some(block) = blocked.or(website) {
             self.give_back(reserved_as, held);
-            return refused_by(&self.settings(), block);
+            let settings = self.settings();
+            let within = self.within(now, &settings, facts);
+            return refused_by(&settings, block, within);
         }
         let settings = self.settings();
         // Under another key the reservation goes back where it was made.
@@ -85,6 +118,13 @@ impl Judge {
         let choice = choose(&settings, identity);
         let mut ground = self.ground(now, &settings, identity, &choice);
         ground.template_heat = self.template_heat(now, facts, ground.tuning);
+        ground.usual = self.usual(facts, &ground);
+        let flagged = facts.llr > FLAG_NATS;
+        let texts = if flagged || ground.learning {
+            self.asides.with(&identity.key, Aside::default, |a| a.texts(now, facts.template, flagged))
+        } else {
+            Texts { flagged: 1, clean: 0 }
+        };
         let before = self.before(facts);
         let step = self.senders.with(
             &identity.key,
@@ -94,7 +134,7 @@ impl Judge {
                 sender.touch(identity, now);
                 let limited = [Some(choice.policy), choice.shadow].into_iter().flatten().find(|p| p.messages_per_minute > 0);
                 let minute = limited.map_or(0, |policy| self.minute_messages(now, &identity.key, policy));
-                let step = step(now, &settings, &choice, sender, facts, &before, &ground, minute);
+                let step = step(now, &settings, &choice, sender, facts, &before, &ground, (minute, texts));
                 if limited.is_some() && step.counts.messages > 0 {
                     self.asides.with(&identity.key, Aside::default, |a| a.count(now));
                 }
@@ -134,9 +174,12 @@ impl Judge {
         // Where only the policy in shadow mode has a detector, it is that one's evidence that is gathered.
         let rate =
             [Some(choice.policy), choice.shadow].into_iter().flatten().map(|p| p.false_block_rate).find(|rate| *rate > 0.0);
+        let learning = messages < needed;
         Ground {
-            bounds: Bounds::new(rate.unwrap_or(0.0), messages < needed, tuning),
+            bounds: Bounds::new(rate.unwrap_or(0.0), learning, tuning),
             tuning,
+            learning,
+            usual: None,
             classes: (messages >= needed.max(ESTABLISHED_MESSAGES)).then(|| classes.unwrap_or_default()),
             heat,
             campaign,
@@ -144,7 +187,29 @@ impl Judge {
         }
     }
 
-    fn before(&self, facts: &MessageFacts<'_>) -> Before {
+    /// Share of the mail of others in a new tenant that scores as high; not asked for delivery reports and forwarded mail, which quote
+    /// what others wrote.
+    fn usual(&self, facts: &MessageFacts<'_>, ground: &Ground<'_>) -> Option<f64> {
+        if !ground.learning || facts.identity.strength == Strength::None {
+            return None;
+        }
+        let who = hash_text(facts.identity.key.as_str());
+        self.scores.read(&group::tenant_key(&facts.identity.tenant), |s| s.share_above(who, facts.llr)).flatten()
+    }
+
+    /// Notes how a message of a new tenant scores; what was noted goes when the tenant is no longer new.
+    fn learn_score(&self, now: Time, facts: &MessageFacts<'_>, needed: u64) {
+        let key = group::tenant_key(&facts.identity.tenant);
+        let last = self.groups.read(&key, |g| g.messages + 1 >= needed).unwrap_or(needed <= 1);
+        if last {
+            self.scores.remove(&key);
+        } else {
+            let who = hash_text(facts.identity.key.as_str());
+            self.scores.with(&key, Scores::default, |s| s.learn(now, who, facts.llr));
+        }
+    }
+
+    pub(super) fn before(&self, facts: &MessageFacts<'_>) -> Before {
         let message = mix(hash_text(facts.identity.key.as_str()), facts.fingerprint);
         let recipients = facts.recipients.iter().map(|r| self.seen.mark(mix(message, r.hash))).collect();
         Before { message, content: self.seen.mark(message), recipients }
@@ -165,6 +230,9 @@ impl Judge {
     fn mark(&self, before: &Before, facts: &MessageFacts<'_>, goes: bool) {
         if !goes {
             return;
+        }
+        if !before.is_repeat() {
+            self.seen.set(before.message, Counted::Fully);
         }
         for (r, counted) in facts.recipients.iter().zip(&before.recipients) {
             if *counted == Counted::Fully {
@@ -187,6 +255,11 @@ impl Judge {
     ) -> bool {
         let (identity, tuning) = (facts.identity, ground.tuning);
         let tenant = &identity.tenant;
+        // What several accounts are flagged with is no measure either.
+        let shared = facts.llr > FLAG_NATS && ground.template_heat > 0.0;
+        if step.learned && ground.learning && !shared {
+            self.learn_score(now, facts, settings.scoring.learning_messages);
+        }
         self.groups.with(&group::tenant_key(tenant), Group::default, |g| {
             g.count(now, step.counts);
             if step.learned {
@@ -217,8 +290,8 @@ impl Judge {
         })
     }
 
-    /// The spool could not take a message that was judged to go: what it counted is taken back. Its evidence stands, once:
-    /// when the message comes again, only the recipients are counted anew.
+    /// The spool could not take a message that was judged to go: its recipients are taken back. Its evidence stands, once: when
+    /// the message comes again, only the recipients are counted anew.
     pub fn undo(&self, now: Time, facts: &MessageFacts<'_>) {
         self.take_back(now, facts);
     }
@@ -227,6 +300,9 @@ impl Judge {
         let identity = facts.identity;
         let message = mix(hash_text(identity.key.as_str()), facts.fingerprint);
         let mut counts = Counts::default();
+        if self.seen.mark(message) == Counted::Fully {
+            self.seen.set(message, Counted::Evidence);
+        }
         for r in facts.recipients {
             let key = mix(message, r.hash);
             if self.seen.mark(key) == Counted::Fully {
@@ -243,9 +319,9 @@ impl Judge {
     }
 }
 
-/// Whether somebody stands behind it who cannot be invented.
+/// Whether somebody stands behind it who cannot be invented, whatever the envelope says.
 pub(super) const fn is_account(identity: &Identity) -> bool {
-    matches!(identity.strength, Strength::Authenticated | Strength::Asserted) && !identity.foreign
+    matches!(identity.strength, Strength::Authenticated | Strength::Asserted)
 }
 
 /// Evidence of merely claimed senders joins their client's; forwarded mail never does.
@@ -312,18 +388,25 @@ fn without(message: &Weighing, allowed: &Allowances<'_>) -> Weighing {
 /// What is counted of a message, by what was counted before: external recipients that the sender knows, and what it adds.
 /// Its size is counted only where somebody asks for it: it would widen every counter of most senders.
 fn adding(sender: &Sender, facts: &MessageFacts<'_>, before: &Before, choice: &Choice<'_>) -> (u32, ceilings::Adding) {
-    let uncounted = || facts.recipients.iter().zip(&before.recipients).filter(|(_, c)| **c != Counted::Fully);
-    let of_kind = |internal: bool| count(uncounted().filter(|(r, _)| r.internal == internal));
-    let fresh = || uncounted().filter(|(r, c)| !r.internal && **c == Counted::Not);
+    let recipients = || facts.recipients.iter().zip(&before.recipients);
+    let of_kind = |internal: bool| count(recipients().filter(|(r, c)| r.internal == internal && before.adds(**c)));
+    let fresh = || recipients().filter(|(r, c)| !r.internal && before.tells(**c));
     let new = count(fresh().filter(|(r, _)| !sender.known.contains(r.hash)));
-    let messages = u32::from(before.content == Counted::Not);
+    let messages = u32::from(before.counts());
     let sized = [Some(choice.policy), choice.shadow].into_iter().flatten().any(|policy| policy.bytes_per_day > 0);
     let kib = if sized { u32::try_from(facts.octets.div_ceil(1024)).unwrap_or(u32::MAX).saturating_mul(messages) } else { 0 };
     (count(fresh()) - new, ceilings::Adding { external: of_kind(false), internal: of_kind(true), new, messages, kib })
 }
 
 /// The message as the detector sees it.
-fn weighing(now: Time, sender: &Sender, facts: &MessageFacts<'_>, fresh: bool, known: u32, new: u32) -> Weighing {
+fn weighing(
+    now: Time,
+    sender: &Sender,
+    facts: &MessageFacts<'_>,
+    fresh: bool,
+    (known, new): (u32, u32),
+    texts: Texts,
+) -> Weighing {
     let hour = sender.windows.sum(now, HOUR);
     Weighing {
         fingerprint: facts.fingerprint,
@@ -332,6 +415,7 @@ fn weighing(now: Time, sender: &Sender, facts: &MessageFacts<'_>, fresh: bool, k
         fresh,
         known,
         new,
+        texts,
         setting: setting(now, facts.origin, facts.failed_logins),
         in_hour: hour.messages.saturating_add(1),
         recipients_hour: (hour.external.saturating_add(known + new), hour.new.saturating_add(new)),
@@ -368,7 +452,7 @@ fn step(
     facts: &MessageFacts<'_>,
     before: &Before,
     ground: &Ground<'_>,
-    minute_messages: u32,
+    (minute_messages, texts): (u32, Texts),
 ) -> Step {
     let policy = choice.policy;
     let bounds = &bounds_of(policy, ground);
@@ -383,11 +467,13 @@ fn step(
     if ceiling.is_some() && known.when_exceeded == WhenExceeded::Throttle {
         return put_off(decide(&known), sender, ceiling);
     }
-    let message = weighing(now, sender, facts, before.content == Counted::Not, known_recipients, new);
+    let begins = sender.begin(facts.fingerprint, count(facts.recipients.iter()));
+    let message = weighing(now, sender, facts, before.is_evidence(begins), (known_recipients, new), texts);
     let class = sender.class(ground.tuning);
     let weight = sender.weigh(now, &without(&message, &allowed), ground);
     let mut counts = Counts::default();
-    if before.content == Counted::Not {
+    let first = before.content == Counted::Not;
+    if before.counts() {
         counts.messages = 1;
         counts.spam = u32::from(content_counts && facts.probability >= settings.scoring.spam_probability);
         sender.windows.add(now, counts);
@@ -413,7 +499,7 @@ fn step(
         counts.add(more);
     }
     let odd = matches!(verdict.reason, Reason::UnusualMailing | Reason::Watched | Reason::Evidence | Reason::SpamRate);
-    let review = message.fresh && (suspicious || odd);
+    let review = first && (suspicious || odd);
     // Nothing is learned from a watched sender or from mail that is held: poison would be learned with it.
     let watched = known.watched || ground.bounds.watches(sender.sum() + heat);
     let learned = !watched && learn(sender, facts, &message, &verdict, class);
@@ -423,7 +509,9 @@ fn step(
     } else {
         String::new()
     };
-    let teaches = !watched && verdict.action == Action::Accept && message.fresh && !facts.is_report && !facts.identity.foreign;
+    // What is spam among the first mail of a tenant must not pass for its own: one bad message is enough.
+    let doubtful = watched || (ground.learning && sender.sum() >= ground.tuning.content_most);
+    let teaches = !doubtful && verdict.action == Action::Accept && first && !facts.is_report && !facts.identity.foreign;
     let learned = learned && message.fresh;
     let sum = sender.sum();
     Step { verdict, weight, sum, by_others, by_text, class, learned, counts, ceiling, near, shadow, review, explanation, teaches }
@@ -445,7 +533,12 @@ fn learn(sender: &mut Sender, facts: &MessageFacts<'_>, message: &Weighing, verd
 fn heat_of_others(weight: &Weight, class: Class, ground: &Ground<'_>) -> (f64, f64) {
     let evidence = weight.content + weight.recipients;
     let told = |floor: f64, heat: f64| if weight.told && evidence > floor { heat } else { 0.0 };
-    let by_text = told(ground.tuning.template_floor, ground.template_heat);
+    // In a new tenant everybody writes for the first time: what several of them send is held, and blocks nobody.
+    let by_text = match weight.newcomer {
+        true if ground.learning => 0.0,
+        true => ground.template_heat,
+        false => told(ground.tuning.template_floor, ground.template_heat),
+    };
     // Who writes for the first time is measured by the other accounts of the client only in a campaign beyond chance.
     let of_client = if class == Class::Newcomer && !ground.campaign { 0.0 } else { ground.heat };
     // The same accounts may stand behind both: the one that says more counts.
@@ -471,7 +564,7 @@ fn is_spam_rate(now: Time, policy: &Policy, sender: &Sender) -> bool {
         && f64::from(sum.spam) >= policy.spam_rate * f64::from(sum.messages)
 }
 
-fn refused_by(settings: &Settings, block: Arc<Block>) -> Judgement {
+fn refused_by(settings: &Settings, block: Arc<Block>, within: Within) -> Judgement {
     let website = block.kind == BlockKind::Website;
     let facts = Facts {
         blocked: !website,
@@ -492,6 +585,7 @@ fn refused_by(settings: &Settings, block: Arc<Block>) -> Judgement {
         reason: verdict.reason,
         reply: website.then(|| reasons::website_reply(settings, block.reference)),
         blocked_by: Some(block),
+        within,
         open: None,
         alerts: Vec::new(),
         signals: Vec::new(),

@@ -14,6 +14,7 @@ mod tests;
 mod texts;
 mod trail;
 mod views;
+mod within;
 
 use crate::blocks::board::{self, Board};
 use crate::blocks::past::Past;
@@ -23,6 +24,8 @@ use crate::policy::scope::choose;
 use crate::policy::{ceilings, reasons};
 use crate::reputation::group::{self, Group};
 use crate::reputation::hash_text;
+use crate::reputation::reports::Reports;
+use crate::reputation::scores::Scores;
 use crate::reputation::seen::Seen;
 use crate::reputation::sender::Sender;
 use crate::reputation::table::Table;
@@ -39,7 +42,9 @@ use std::time::Duration;
 use trail::Trail;
 
 pub use aside::Trials;
+pub use outcomes::{Addressee, Heard, HeardAs, mailbox_hash};
 pub use views::PolicyView;
+pub use within::Within;
 
 /// Senders tracked at most.
 const SENDERS: usize = 1_000_000;
@@ -49,6 +54,10 @@ const GROUPS: usize = 100_000;
 const TRAILS: usize = 4096;
 /// Senders of whom something is kept beside their record at most.
 const ASIDES: usize = 65_536;
+/// New tenants of which scores are kept at most.
+const NEW_TENANTS: usize = 10_000;
+/// Senders of whose mail reports are remembered at most.
+const REPORTED: usize = 16_384;
 /// Alerts waiting to be fetched at most.
 const ALERTS: usize = 1000;
 
@@ -170,6 +179,8 @@ pub struct Judgement {
     pub reply: Option<Reply>,
     /// An active block that stands in the way.
     pub blocked_by: Option<Arc<Block>>,
+    /// Where such a block stands: what becomes of the part that stays within the tenant.
+    pub within: Within,
     /// A block this message opens.
     pub open: Option<NewBlock>,
     /// People to be told.
@@ -186,13 +197,18 @@ pub struct Judgement {
 
 impl Judgement {
     /// What is done with the message as a whole: a block stops what leaves the tenant; where mail within it stays allowed, that
-    /// part goes, through the high-risk pool, and of the message that opens the block the rest is held.
+    /// part goes, through the high-risk pool, unless it is too much or looks like spam; of the message that opens the block the
+    /// rest is held.
     pub fn done(&self, allow_internal: bool, recipients: &[RecipientFacts]) -> Action {
         let within = allow_internal && recipients.iter().any(|r| r.internal);
         match (&self.blocked_by, &self.open) {
             (None, None) => self.action,
             (_, Some(_)) if within => Action::Hold,
-            (Some(_), None) if within => Action::HighRisk,
+            (Some(_), None) if within => match self.within {
+                Within::Goes => Action::HighRisk,
+                Within::Held => Action::Hold,
+                Within::Refused => Action::Reject,
+            },
             _ => Action::Reject,
         }
     }
@@ -260,6 +276,8 @@ pub struct Judge {
     groups: Table<u64, Group>,
     trails: Table<SenderKey, Trail>,
     asides: Table<SenderKey, Aside>,
+    scores: Table<u64, Scores>,
+    reports: Table<u64, Reports>,
     seen: Seen,
     alerts: Mutex<Vec<Alert>>,
 }
@@ -275,6 +293,8 @@ impl Judge {
             groups: Table::new(GROUPS),
             trails: Table::new(TRAILS),
             asides: Table::new(ASIDES),
+            scores: Table::new(NEW_TENANTS),
+            reports: Table::new(REPORTED),
             seen: Seen::default(),
             alerts: Mutex::default(),
         }
@@ -294,12 +314,14 @@ impl Judge {
         self.board.gate(now, identity)
     }
 
-    /// The gate at RCPT where a header may yet name the account behind a merely claimed sender. A block that meets only
+    /// The gate at RCPT where a header may yet name the account behind a merely claimed sender, or none. A block that meets only
     /// claimed senders then waits for the dot if an account of that address or login is known: else whoever gets an
     /// invented envelope blocked would have the account of that name refused before it could show who it is.
     pub fn gate_before_header(&self, now: Time, identity: &Identity) -> Option<Arc<Block>> {
         let block = self.board.gate(now, identity)?;
-        let waits = matches!(block.scope, SenderScope::Claimed(_)) && self.knows_account(identity);
+        // Behind a foreign envelope or none may be any account.
+        let open = identity.strength == Strength::None || self.knows_account(identity);
+        let waits = matches!(block.scope, SenderScope::Claimed(_)) && open;
         (!waits).then_some(block)
     }
 
@@ -376,6 +398,10 @@ impl Judge {
     /// Puts a block in force (opened just now, or read at start).
     pub fn block(&self, block: Arc<Block>) {
         self.past.note(&block);
+        // What a blocked sender wrote is no measure for the rest of its tenant.
+        if let (Some(tenant), Some(sender)) = (&block.tenant, &block.sender) {
+            self.scores.get(&group::tenant_key(tenant), |s| s.forget(hash_text(sender.as_str())));
+        }
         self.board.insert(block);
     }
 
@@ -434,6 +460,7 @@ impl Judge {
             let due = !again || (sender.forgiven < now && sender.last <= now);
             if due {
                 sender.forgive(now, all);
+                self.reports.get(&hash_text(key.as_str()), Reports::forgive);
                 let mistake = block.verdict == Some(ReleaseVerdict::Mistake);
                 if mistake && block.sender.as_ref() == Some(key) {
                     sender.learn_wanted(block.evidence.iter().map(|e| e.llr.into()));

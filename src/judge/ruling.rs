@@ -2,7 +2,7 @@
 
 use super::aside::Aside;
 use super::judging::{Step, client_explanation, goes};
-use super::{Alert, DAY, HOUR, Judge, Judgement, MessageFacts, NewBlock, Trial};
+use super::{Alert, DAY, HOUR, Judge, Judgement, MessageFacts, NewBlock, Trial, Within};
 use crate::blocks::{board, rules};
 use crate::config::Settings;
 use crate::config::policies::Policy;
@@ -59,6 +59,7 @@ impl Judge {
             reason: verdict.reason,
             reply,
             blocked_by: None,
+            within: Within::Goes,
             open,
             alerts,
             signals,

@@ -7,6 +7,8 @@ use super::Judge;
 use super::trail::Trail;
 use crate::reputation::group::Group;
 use crate::reputation::known::Known;
+use crate::reputation::reports::Reports;
+use crate::reputation::scores::Scores;
 use crate::reputation::seen::Counted;
 use crate::reputation::sender::Sender;
 use crate::types::SenderKey;
@@ -30,6 +32,10 @@ enum Record<'a> {
     Seen(Vec<(u64, Counted)>),
     /// The last record: how many came before it.
     End(u64),
+    /// Scores of a new tenant. It and what follows stand behind the end, since the place of a kind is its number on disk.
+    Scores(u64, Cow<'a, Scores>),
+    /// What was reported of a sender's mail, by the hash of its key.
+    Reports(u64, Cow<'a, Reports>),
 }
 
 struct Writer<'a> {
@@ -76,6 +82,8 @@ impl Judge {
         self.senders.copies(|key, sender| writer.put(&Record::Sender(key, Cow::Owned(sender))));
         self.groups.copies(|key, group| writer.put(&Record::Group(key, Cow::Owned(group))));
         self.trails.copies(|key, trail| writer.put(&Record::Trail(key, Cow::Owned(trail))));
+        self.scores.copies(|key, scores| writer.put(&Record::Scores(key, Cow::Owned(scores))));
+        self.reports.copies(|key, reports| writer.put(&Record::Reports(key, Cow::Owned(reports))));
         let mut seen = Vec::new();
         self.seen.each(|key, fully| seen.push((key, if fully { Counted::Fully } else { Counted::Evidence })));
         seen.chunks(SEEN).for_each(|chunk| writer.put(&Record::Seen(chunk.to_vec())));
@@ -89,6 +97,8 @@ impl Judge {
         self.senders.watch();
         self.groups.watch();
         self.trails.watch();
+        self.scores.watch();
+        self.reports.watch();
         self.seen.watch();
     }
 
@@ -109,6 +119,8 @@ impl Judge {
         });
         self.groups.changes(|key, group| writer.put(&Record::Group(key, Cow::Owned(group))));
         self.trails.changes(|key, trail| writer.put(&Record::Trail(key, Cow::Owned(trail))));
+        self.scores.changes(|key, scores| writer.put(&Record::Scores(key, Cow::Owned(scores))));
+        self.reports.changes(|key, reports| writer.put(&Record::Reports(key, Cow::Owned(reports))));
         writer.failed.map_or(Ok(writer.records), Err)
     }
 
@@ -139,6 +151,8 @@ impl Judge {
         self.senders.clear();
         self.groups.clear();
         self.trails.clear();
+        self.scores.clear();
+        self.reports.clear();
         self.seen.clear();
     }
 
@@ -179,6 +193,14 @@ impl Judge {
             Record::Trail(key, value) => {
                 self.trails.remove(&key);
                 self.trails.with(&key, || value.into_owned(), |_| ());
+            }
+            Record::Scores(key, value) => {
+                self.scores.remove(&key);
+                self.scores.with(&key, || value.into_owned(), |_| ());
+            }
+            Record::Reports(key, value) => {
+                self.reports.remove(&key);
+                self.reports.with(&key, || value.into_owned(), |_| ());
             }
             Record::Seen(list) => list.into_iter().for_each(|(key, counted)| self.seen.set(key, counted)),
             Record::End(_) => return false,

@@ -27,7 +27,7 @@ impl Judge {
     pub(super) fn count_template(&self, now: Time, facts: &MessageFacts<'_>, step: &Step, tuning: &Tuning) {
         let (identity, text) = (facts.identity, facts.template);
         let nats = step.weight.sum() - tuning.template_floor - step.weight.common;
-        let joins = step.weight.telling && nats > 0.0;
+        let joins = (step.weight.telling || step.weight.newcomer) && nats > 0.0;
         // Of merely claimed senders anybody could invent enough.
         let says = joins || step.by_others || step.verdict.opens;
         if text == 0 || tuning.template_hot <= 0.0 || !says || !is_account(identity) {

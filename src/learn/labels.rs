@@ -1,4 +1,4 @@
-//! Labels by message id: from admins, from decisions on blocks and held mail, from complaints.
+//! Labels by message id: from admins, from decisions on blocks and held mail.
 
 use super::{Forgotten, Learner};
 use crate::env::Clock;

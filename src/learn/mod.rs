@@ -135,11 +135,6 @@ impl Learner {
         metrics::counter!(names::LEARNED_TOTAL, "as" => if spam { "label_spam" } else { "label_ham" }).increment(1);
     }
 
-    /// A complaint (ARF) about a message is a label.
-    pub fn complaint(&self, now: Time, id: MessageId, tenant: &TenantId, body: Option<&[u8]>) -> Result<(), Forgotten> {
-        self.label(now, id, tenant, true, body)
-    }
-
     /// `None`: this sender has taught its share.
     fn teach(&self, now: Time, name: &str, sender: Option<u64>, lesson: &adapt::Lesson, label: Label) -> Option<Learned> {
         let slot = self.store.get(name);

@@ -1,12 +1,14 @@
 //! Deltas by tenant: the newest in memory, all on disk.
 
+use crate::env::{Disk, SystemDisk, replace};
 use crate::score::adapt::{Delta, LARGEST_FILE, Share};
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// Tenants in memory at most; about 400 KB each.
 const IN_MEMORY: usize = 384;
@@ -27,6 +29,10 @@ pub(super) struct Entry {
 pub(super) struct Slot {
     entry: RwLock<Entry>,
     used: AtomicU64,
+    /// Set once it was read from disk.
+    loaded: OnceLock<()>,
+    /// Somebody is putting it back on disk.
+    leaving: AtomicBool,
 }
 
 impl Slot {
@@ -44,48 +50,63 @@ pub(super) struct Store {
     folder: Option<PathBuf>,
     slots: Mutex<HashMap<Box<str>, Arc<Slot>>>,
     uses: AtomicU64,
-    /// One file is written at a time: at the end a save may meet one that is still under way.
-    saving: Mutex<()>,
+    /// One file is written at a time: at the end a save may meet one that is still under way. True once the folder is there.
+    saving: Mutex<bool>,
 }
 
 impl Store {
     pub(super) fn new(folder: Option<PathBuf>) -> Self {
-        Self { folder, slots: Mutex::default(), uses: AtomicU64::new(0), saving: Mutex::default() }
+        Self { folder, slots: Mutex::default(), uses: AtomicU64::new(0), saving: Mutex::new(false) }
     }
 
     fn slots(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Slot>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was learned from this tenant; read from disk the first time.
+    /// What was learned from this tenant; read from disk the first time. The lock of all slots is never held while a disk is
+    /// waited for: who sends for a tenant that is in memory waits for nobody.
     pub(super) fn get(&self, name: &str) -> Arc<Slot> {
         let use_number = self.uses.fetch_add(1, Ordering::Relaxed);
-        let mut slots = self.slots();
-        if let Some(slot) = slots.get(name) {
-            slot.used.store(use_number, Ordering::Relaxed);
-            return Arc::clone(slot);
+        let (slot, leaving) = self.find(name, use_number);
+        if slot.loaded.get().is_none() || leaving.is_some() {
+            off_the_async_threads(|| {
+                slot.loaded.get_or_init(|| {
+                    if let Some(path) = self.path(name) {
+                        *slot.write() = load(&path);
+                    }
+                });
+                if let Some(name) = leaving {
+                    self.put_back(&name);
+                }
+            });
         }
-        if slots.len() >= IN_MEMORY {
-            self.make_room(&mut slots);
-        }
-        let slot = Arc::new(Slot {
-            entry: RwLock::new(self.path(name).map(|path| load(&path)).unwrap_or_default()),
-            used: AtomicU64::new(use_number),
-        });
-        slots.insert(name.into(), Arc::clone(&slot));
         slot
     }
 
-    /// Puts the tenant used longest ago back on disk.
-    fn make_room(&self, slots: &mut HashMap<Box<str>, Arc<Slot>>) {
-        // One that somebody works with right now stays: what it learns would be lost.
-        let idle = slots.iter().filter(|(_, slot)| Arc::strong_count(slot) == 1);
-        let oldest = idle.min_by_key(|(_, slot)| slot.used.load(Ordering::Relaxed)).map(|(name, _)| name.clone());
-        if let Some(name) = oldest
-            && let Some(slot) = slots.remove(&name)
-        {
-            self.save_one(&name, &slot);
+    /// The slot, and the one that must leave for it.
+    fn find(&self, name: &str, use_number: u64) -> (Arc<Slot>, Option<Box<str>>) {
+        let mut slots = self.slots();
+        if let Some(slot) = slots.get(name) {
+            slot.used.store(use_number, Ordering::Relaxed);
+            return (Arc::clone(slot), None);
         }
+        let leaving = if slots.len() >= IN_MEMORY { oldest(&slots) } else { None };
+        let slot = Arc::new(Slot { used: AtomicU64::new(use_number), ..Slot::default() });
+        slots.insert(name.into(), Arc::clone(&slot));
+        (slot, leaving)
+    }
+
+    /// Puts a tenant back on disk, and out of memory unless somebody has come to work with it meanwhile.
+    fn put_back(&self, name: &str) {
+        let slot = self.slots().get(name).cloned();
+        let Some(slot) = slot else { return };
+        self.save_one(name, &slot);
+        let mut slots = self.slots();
+        // Ours and that of the table: who finds it from now on reads the file, which is whole.
+        if Arc::strong_count(&slot) == 2 {
+            slots.remove(name);
+        }
+        slot.leaving.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn each(&self, mut look: impl FnMut(&Entry)) {
@@ -104,7 +125,7 @@ impl Store {
 
     fn save_one(&self, name: &str, slot: &Slot) {
         let (Some(folder), Some(path)) = (&self.folder, self.path(name)) else { return };
-        let _one_at_a_time = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         let octets = {
             let mut entry = slot.write();
             if !std::mem::take(&mut entry.changed) {
@@ -112,8 +133,9 @@ impl Store {
             }
             entry.delta.to_bytes(&entry.share, entry.day)
         };
-        if let Err(error) = write(folder, &path, &octets) {
+        if let Err(error) = write(folder, &mut made, &path, &octets) {
             tracing::error!(%error, folder = %folder.display(), "what was learned could not be saved");
+            *made = false;
             slot.write().changed = true;
         }
     }
@@ -124,13 +146,30 @@ impl Store {
     }
 }
 
-fn write(folder: &Path, path: &Path, octets: &[u8]) -> std::io::Result<()> {
-    fs::create_dir_all(folder)?;
-    let temporary = path.with_extension("new");
-    let mut file = File::create(&temporary)?;
-    file.write_all(octets)?;
-    file.sync_data()?;
-    fs::rename(&temporary, path)
+/// The tenant used longest ago with which nobody works right now: what it learns would be lost. It is marked as leaving.
+fn oldest(slots: &HashMap<Box<str>, Arc<Slot>>) -> Option<Box<str>> {
+    let idle = |slot: &Slot| !slot.leaving.load(Ordering::Relaxed);
+    let idle = slots.iter().filter(|(_, slot)| Arc::strong_count(slot) == 1 && idle(slot));
+    let (name, slot) = idle.min_by_key(|(_, slot)| slot.used.load(Ordering::Relaxed))?;
+    slot.leaving.store(true, Ordering::Relaxed);
+    Some(name.clone())
+}
+
+/// Runs what waits for a disk so that the other sessions of this thread go on elsewhere.
+fn off_the_async_threads(work: impl FnOnce()) {
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
+fn write(folder: &Path, made: &mut bool, path: &Path, octets: &[u8]) -> std::io::Result<()> {
+    if !*made {
+        SystemDisk.create_dir(folder)?;
+        folder.parent().filter(|p| !p.as_os_str().is_empty()).map_or(Ok(()), |parent| SystemDisk.sync_dir(parent))?;
+        *made = true;
+    }
+    replace(&SystemDisk, &path.with_extension("new"), path, octets)
 }
 
 /// A missing file is a tenant never seen; a damaged one is set aside, loudly, and learning starts anew.

@@ -115,7 +115,7 @@ fn a_label_teaches_at_once_and_only_its_own_tenant_may_give_it() {
     learner.remember(id, &acme(), &lesson);
     assert_eq!(learner.label(at(0), id, &TenantId::new("other"), true, None), Err(Forgotten));
     assert_eq!(learner.label(at(0), MessageId(78), &acme(), true, None), Err(Forgotten));
-    assert_eq!(learner.complaint(at(0), id, &acme(), None), Ok(()));
+    assert_eq!(learner.label(at(0), id, &acme(), true, None), Ok(()));
     let after = learner.score(&acme(), OFFER).0;
     assert!(after.llr > before.llr + 0.3, "{} {}", before.llr, after.llr);
     assert_eq!(learner.label(at(0), MessageId(78), &acme(), false, Some(OFFER)), Ok(()), "found in the spool");
@@ -175,4 +175,56 @@ fn hostile_files_are_refused_not_obeyed() {
         wild[at..at + 4].copy_from_slice(&wrong.to_le_bytes());
         assert!(Delta::from_bytes(&seal(wild)).is_err(), "{wrong} at {at}");
     }
+}
+
+/// The file of a tenant that was not in memory was read under the lock of all tenants: while the disk was slow, every session
+/// stood still.
+#[test]
+fn a_tenant_whose_file_is_slow_to_read_holds_up_nobody_else() {
+    use rustix::fs::{CWD, Mode, OFlags, mkfifoat, open};
+    let dir = tempfile::tempdir().expect("folder");
+    let learner = Arc::new(Learner::new(scorer(), dir.path().into()));
+    learner.score(&acme(), OFFER);
+    let path = dir.path().join(format!("{:016x}.delta", stable_hash(&[b"slow"])));
+    mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).expect("a pipe");
+    let slow = {
+        let learner = Arc::clone(&learner);
+        std::thread::spawn(move || learner.score(&TenantId::new("slow"), OFFER).0)
+    };
+    // It can be opened for writing without a wait only once somebody has it open for reading, who then waits for its end.
+    let writing = loop {
+        match open(&path, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()) {
+            Ok(pipe) => break pipe,
+            Err(_) => std::thread::yield_now(),
+        }
+    };
+    let (done, others) = std::sync::mpsc::channel();
+    let other = {
+        let learner = Arc::clone(&learner);
+        std::thread::spawn(move || {
+            for tenant in ["acme", "new"] {
+                learner.score(&TenantId::new(tenant), OFFER);
+            }
+            let _ = done.send(());
+        })
+    };
+    assert!(others.recv_timeout(std::time::Duration::from_secs(30)).is_ok(), "others wait for the disk of one tenant");
+    drop(writing);
+    let first = slow.join().expect("read in the end");
+    other.join().expect("done");
+    assert_eq!(first, learner.score(&TenantId::new("new"), OFFER).0);
+}
+
+#[test]
+fn tenants_beyond_what_memory_holds_are_put_back_and_read_again() {
+    let dir = tempfile::tempdir().expect("folder");
+    let store = Store::new(Some(dir.path().join("learned")));
+    for n in 0..4 {
+        let slot = store.get(&n.to_string());
+        let mut entry = slot.write();
+        (entry.day, entry.changed) = (100 + n, true);
+    }
+    (4..500).for_each(|n| drop(store.get(&n.to_string())));
+    assert!(store.len() <= 384, "{}", store.len());
+    assert_eq!((0..4).map(|n| store.get(&n.to_string()).read().day).collect::<Vec<_>>(), [100, 101, 102, 103]);
 }

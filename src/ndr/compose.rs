@@ -1,6 +1,7 @@
 //! The report as a message (RFC 6522 multipart/report, RFC 3464 message/delivery-status, RFC 6533 for UTF-8). Pure.
 
 use super::{Facts, Kind, human};
+use crate::mail::header;
 use crate::queue::{FailedRecipient, FailureCause};
 use crate::types::{BodyType, DsnRet, Enhanced, Envelope, Notify, Recipient, ReversePath, Time};
 use std::fmt::Write as _;
@@ -230,8 +231,7 @@ fn xtext(text: &str) -> String {
 }
 
 fn header_of(original: &[u8]) -> &[u8] {
-    let end = original.windows(4).position(|w| w == b"\r\n\r\n").map_or(original.len(), |p| p + 2);
-    let header = original.get(..end).unwrap_or_default();
+    let (header, _) = header::split_part(original);
     if header.len() <= HEADER_MAX {
         return header;
     }

@@ -1,17 +1,22 @@
 //! How many reports one sender gets in an hour. Pure.
 
-use crate::types::Time;
+use crate::types::{Time, stable_hash};
 use std::collections::HashMap;
 
-/// Senders remembered at once; beyond, nobody new gets a report until the hour is over.
+/// Senders remembered at once.
 const SENDERS_MAX: usize = 50_000;
+/// A tenant takes at most this part of them: who invents senders by the thousand costs other tenants nothing.
+const SHARE_OF_TENANT: usize = 4;
+/// What a tenant has beyond its share, or while there is no room, has so many times the reports of one sender together.
+const REST: u32 = 10;
 
-/// Reports per sender and hour. A sender whose spam comes back by the thousand reads the first few.
+/// Reports per sender and hour. A sender whose spam comes back by the thousand reads the first few at once.
 #[derive(Debug)]
 pub struct RateLimit {
     per_hour: u32,
     hour: i64,
-    senders: HashMap<Box<str>, Count>,
+    senders: HashMap<u64, Count>,
+    tenants: HashMap<u64, Tenant>,
 }
 
 /// Of one sender in the running hour.
@@ -21,43 +26,70 @@ struct Count {
     put_off: u32,
 }
 
+/// Of one tenant in the running hour. There are no more than are configured.
+#[derive(Debug, Default)]
+struct Tenant {
+    senders: usize,
+    rest: Count,
+}
+
+/// Who gets a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reader {
+    tenant: u64,
+    sender: u64,
+}
+
+impl Reader {
+    /// A sender of a tenant; `sender` in its one form, without sub-address and the like, so that one does not pass for many.
+    pub fn new(tenant: &str, sender: &str) -> Self {
+        Self { tenant: stable_hash(&[tenant.as_bytes()]), sender: stable_hash(&[tenant.as_bytes(), sender.as_bytes()]) }
+    }
+}
+
 impl RateLimit {
     /// At most `per_hour` reports for each sender.
     pub fn new(per_hour: u32) -> Self {
-        Self { per_hour, hour: i64::MIN, senders: HashMap::new() }
+        Self { per_hour, hour: i64::MIN, senders: HashMap::new(), tenants: HashMap::new() }
     }
 
-    /// Whether this sender may get one more now; if so, it is counted. `sender` is `Address::key`.
-    pub fn take(&mut self, now: Time, sender: &str) -> bool {
+    /// Where this reader is counted, and how much it may have there.
+    fn place(&mut self, reader: Reader) -> (&mut Count, u32) {
+        let tenant = self.tenants.entry(reader.tenant).or_default();
+        let room = self.senders.len() < SENDERS_MAX && tenant.senders < SENDERS_MAX / SHARE_OF_TENANT;
+        if !room && !self.senders.contains_key(&reader.sender) {
+            return (&mut tenant.rest, self.per_hour.saturating_mul(REST));
+        }
+        let count = self.senders.entry(reader.sender).or_insert_with(|| {
+            tenant.senders += 1;
+            Count::default()
+        });
+        (count, self.per_hour)
+    }
+
+    /// Whether this reader may get one more now; if so, it is counted.
+    pub fn take(&mut self, now: Time, reader: Reader) -> bool {
         self.turn(now);
-        if let Some(count) = self.senders.get_mut(sender) {
-            let free = count.sent < self.per_hour;
-            count.sent += u32::from(free);
-            return free;
-        }
-        let room = self.senders.len() < SENDERS_MAX && self.per_hour > 0;
-        if room {
-            self.senders.insert(sender.into(), Count { sent: 1, put_off: 0 });
-        }
-        room
+        let (count, most) = self.place(reader);
+        let free = count.sent < most;
+        count.sent += u32::from(free);
+        free
     }
 
     /// The report that was counted could not be written: it does not count.
-    pub fn give_back(&mut self, sender: &str) {
-        if let Some(count) = self.senders.get_mut(sender) {
-            count.sent = count.sent.saturating_sub(1);
-        }
+    pub fn give_back(&mut self, reader: Reader) {
+        let (count, _) = self.place(reader);
+        count.sent = count.sent.saturating_sub(1);
     }
 
     /// When to ask again for a report that must not be dropped: the beginning of a later hour. Each hour is given to no
     /// more reports than it allows.
-    pub fn put_off(&mut self, now: Time, sender: &str) -> Time {
+    pub fn put_off(&mut self, now: Time, reader: Reader) -> Time {
         self.turn(now);
-        let before = self.senders.get_mut(sender).map_or(0, |count| {
-            count.put_off = count.put_off.saturating_add(1);
-            count.put_off - 1
-        });
-        let hours = 1 + i64::from(before / self.per_hour.max(1));
+        let (count, most) = self.place(reader);
+        let before = count.put_off;
+        count.put_off = count.put_off.saturating_add(1);
+        let hours = 1 + i64::from(before / most.max(1));
         Time::from_secs((self.hour + hours) * 3600)
     }
 
@@ -66,6 +98,7 @@ impl RateLimit {
         if hour != self.hour {
             self.hour = hour;
             self.senders = HashMap::new();
+            self.tenants = HashMap::new();
         }
     }
 }

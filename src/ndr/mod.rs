@@ -7,7 +7,7 @@ mod limit;
 mod tests;
 
 pub use compose::{NdrMessage, compose};
-pub use limit::RateLimit;
+pub use limit::{RateLimit, Reader};
 
 use crate::config::Settings;
 use crate::queue::{FailedRecipient, FailureCause};

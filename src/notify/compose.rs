@@ -173,7 +173,7 @@ fn blocked_text(settings: &Settings, block: &Block, held: usize) -> String {
     text.push_str("\nWhat was done\n");
     text.push_str("- Mail to external recipients is refused with 550 5.1.8 and this reference.\n");
     if settings.blocks.allow_internal {
-        text.push_str("- Mail to your own domains still goes through.\n");
+        text.push_str("- Some mail to your own domains still goes through; what looks like spam is held under this reference.\n");
     }
     let _ = writeln!(text, "- Messages that were still in the queue and are held now: {held}.");
     if !block.evidence.is_empty() {
@@ -194,7 +194,7 @@ fn blocked_text(settings: &Settings, block: &Block, held: usize) -> String {
     let _ = writeln!(text, "     outgate blocks release {} --verdict compromised --reason \"...\"", block.reference);
     text.push_str("   If the mail was wanted and the block a mistake:\n");
     let _ = writeln!(text, "     outgate blocks release {} --verdict mistake --reason \"...\"", block.reference);
-    let _ = writeln!(text, "   or use the admin page: http://{}/blocks/{}", settings.admin_bind, block.reference);
+    let _ = writeln!(text, "   or use the admin page: {}/blocks/{}", settings.admin_page(), block.reference);
     text
 }
 

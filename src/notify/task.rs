@@ -247,13 +247,13 @@ mod tests {
         let mut dedup = Dedup::new(outbox.clock.now());
         let mut unsent = VecDeque::new();
         outbox.handle(&mut dedup, &mut unsent, &Notice::Blocked { block: Arc::clone(&block), held: 4 }).await;
-        let first = webhook::waiting(&outbox.records).await;
+        let first = webhook::waiting(&outbox.records, "").await;
         outbox.handle(&mut dedup, &mut unsent, &Notice::Blocked { block: Arc::clone(&block), held: 0 }).await;
-        let second = webhook::waiting(&outbox.records).await;
+        let second = webhook::waiting(&outbox.records, "").await;
         assert_eq!((first.len(), &first), (1, &second), "the first stays as it is, with what it held");
         assert!(first[0].1.contains(r#"\"held_messages\":4"#) && first[0].1.contains(&block.opened_at.rfc3339()), "{first:?}");
         outbox.handle(&mut dedup, &mut unsent, &Notice::Released { block }).await;
-        let names: Vec<_> = webhook::waiting(&outbox.records).await.into_iter().map(|(key, _)| key).collect();
+        let names: Vec<_> = webhook::waiting(&outbox.records, "").await.into_iter().map(|(key, _)| key).collect();
         assert_eq!((names.len(), &names[0]), (2, &first[0].0), "in the order of what happened");
     }
 

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use std::fmt::Write as _;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -31,6 +32,8 @@ const GIVE_UP: Duration = Duration::from_secs(3 * 86_400);
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the store is looked through.
 const ROUND: Duration = Duration::from_secs(1);
+/// Calls read at once.
+const PAGE: usize = 32;
 /// A receiver that failed is left alone for the wait of that many failures in a row, this long at most.
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
@@ -69,9 +72,9 @@ pub(super) async fn store(records: &Records, now: Time, (time, name): (Time, &st
     }
 }
 
-/// The calls that wait: name and record, in the order in which they go out.
-pub(super) async fn waiting(records: &Records) -> Vec<(String, String)> {
-    records.all(SPACE).await.unwrap_or_else(|error| {
+/// Some of the calls that wait behind this one, `""` = from the first: name and record, in the order in which they go out.
+pub(super) async fn waiting(records: &Records, after: &str) -> Vec<(String, String)> {
+    records.page(SPACE, after, PAGE).await.unwrap_or_else(|error| {
         tracing::error!(?error, "webhook store unreadable, read again with the next round");
         Vec::new()
     })
@@ -102,7 +105,7 @@ pub async fn run(settings: watch::Receiver<Arc<Settings>>, clock: Arc<dyn Clock>
         Ok(client) => client,
         Err(error) => {
             tracing::error!(%error, "the webhook is off: no HTTP client");
-            return;
+            return std::future::pending().await;
         }
     };
     let mut round = tokio::time::interval(ROUND);
@@ -113,23 +116,51 @@ pub async fn run(settings: watch::Receiver<Arc<Settings>>, clock: Arc<dyn Clock>
         if current.notify.webhook.is_none() || rest.until > clock.now() {
             continue;
         }
-        for (key, value) in waiting(&records).await {
+        let failed = send_due(&records, clock.as_ref(), |body, now| {
+            let (client, current) = (&client, &current);
+            async move { call(client, current, &body, now).await }
+        });
+        if let Some(failed) = failed.await {
+            rest.after(failed, clock.now());
+        }
+    }
+}
+
+/// Sends what is due, in order, up to the first failure: all calls go to the same receiver, and what fails one fails the next,
+/// each after a time-out of its own. Whether the last call failed; `None` = there was none. Reads no more than a page beyond
+/// what is tried or has failed before: many calls may wait for a receiver that is down.
+async fn send_due<F>(records: &Records, clock: &dyn Clock, call: impl Fn(String, Time) -> F) -> Option<bool>
+where
+    F: Future<Output = Result<(), String>>,
+{
+    let (mut after, mut failed) = (String::new(), None);
+    loop {
+        let page = waiting(records, &after).await;
+        let Some((last, _)) = page.last() else { return failed };
+        after.clone_from(last);
+        for (key, value) in page {
             let Ok(pending) = serde_json::from_str::<Pending>(&value) else {
-                save(&records, &key, None).await;
+                save(records, &key, None).await;
                 continue;
             };
             let now = clock.now();
+            if failed == Some(true) {
+                // Behind a failure nothing goes out; what waits for too long goes, so that the store does not grow for ever.
+                if now.since(pending.created) >= GIVE_UP {
+                    tracing::warn!(key, "webhook call given up unsent");
+                    save(records, &key, None).await;
+                }
+                continue;
+            }
             if pending.next > now {
                 continue;
             }
-            let outcome = call(&client, &current, &pending.body, now).await;
-            let failed = outcome.is_err();
-            settle(&records, &key, &pending, outcome, clock.now()).await;
-            rest.after(failed, clock.now());
-            if failed {
-                // All calls go to the same receiver: what fails one fails the next, each after a time-out of its own.
-                break;
-            }
+            let outcome = call(pending.body.clone(), now).await;
+            failed = Some(outcome.is_err());
+            settle(records, &key, &pending, outcome, clock.now()).await;
+        }
+        if failed == Some(true) {
+            return failed;
         }
     }
 }
@@ -209,12 +240,55 @@ mod tests {
         let (then, now) = (Time::from_secs(1_000_000), Time::from_secs(1_345_600));
         store(&records, now, (then, "OG-1"), &Value::Null).await;
         let take = |calls: Vec<(String, String)>| (calls[0].0.clone(), serde_json::from_str::<Pending>(&calls[0].1).unwrap());
-        let (key, pending) = take(waiting(&records).await);
+        let (key, pending) = take(waiting(&records, "").await);
         settle(&records, &key, &pending, Err("status 500".into()), now).await;
-        let (key, pending) = take(waiting(&records).await);
+        let (key, pending) = take(waiting(&records, "").await);
         assert_eq!((pending.tries, pending.next), (1, now.after(WAITS[0])));
         settle(&records, &key, &pending, Ok(()), pending.next).await;
-        assert_eq!(waiting(&records).await, []);
+        assert_eq!(waiting(&records, "").await, []);
+    }
+
+    struct Still(Time);
+
+    impl Clock for Still {
+        fn now(&self) -> Time {
+            self.0
+        }
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_is_down_costs_one_try_and_a_few_rows_however_many_calls_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let records = Records::open(&dir.path().join("records.db")).unwrap();
+        let now = Time::from_secs(1_000_000);
+        for n in 0..100_i64 {
+            store(&records, now, (now.after(Duration::from_millis(n.unsigned_abs())), "OG-1"), &json!(n)).await;
+        }
+        let tried = std::sync::Mutex::new(Vec::new());
+        let down = |body: String, _| {
+            tried.lock().unwrap().push(body);
+            std::future::ready(Err("status 500".to_owned()))
+        };
+        for round in 0..3 {
+            assert_eq!(send_due(&records, &Still(now), down).await, Some(true));
+            assert_eq!(tried.lock().unwrap().len(), round + 1, "one try a round, and each time the next call");
+        }
+        assert_eq!(waiting(&records, "").await.len(), PAGE, "a round reads pages, not all");
+        let dead = Still(now.after(GIVE_UP));
+        let old = Records::open(&dir.path().join("old.db")).unwrap();
+        for n in 0..40_i64 {
+            store(&old, now, (now.after(Duration::from_millis(n.unsigned_abs())), "OG-1"), &json!(n)).await;
+        }
+        send_due(&old, &dead, down).await;
+        assert_eq!(waiting(&old, "").await.len(), 40 - PAGE, "what nobody took for three days goes, page by page");
+        let sent = std::sync::Mutex::new(Vec::new());
+        let up = |body: String, _| {
+            sent.lock().unwrap().push(body);
+            std::future::ready(Ok(()))
+        };
+        assert_eq!(send_due(&records, &Still(now.after(WAITS[0])), up).await, Some(false));
+        assert_eq!(*sent.lock().unwrap(), (0..100).map(|n| n.to_string()).collect::<Vec<_>>(), "all, in order, across pages");
+        assert_eq!(send_due(&records, &Still(now), up).await, None);
     }
 
     #[test]

@@ -115,9 +115,15 @@ pub fn may_not_send_as(address: &str) -> Reply {
     Reply::new(550, (5, 7, 1), format!("You may not send as <{address}>"))
 }
 
-/// The From field of an authenticated account cannot be read, so it cannot be checked.
-pub fn from_unreadable() -> Reply {
-    Reply::new(550, (5, 7, 1), "The From field cannot be read; give one address you may send as")
+/// From, Sender or their Resent forms in the mail of an authenticated account cannot be read, so they cannot be checked.
+pub fn authors_unreadable() -> Reply {
+    Reply::new(550, (5, 7, 1), "From or Sender cannot be read; give one address you may send as")
+}
+
+/// A submitted message has no header section that all readers read alike; `line` is the first that is no field, counted from 1.
+pub fn no_header(line: usize) -> Reply {
+    let text = format!("Line {line} of the header is no header field (RFC 5322 section 2.2)");
+    Reply::new(554, (5, 6, 0), text)
 }
 
 #[cfg(test)]

@@ -224,16 +224,19 @@ impl Destinations {
         let full = dest.running >= dest.window.size();
         dest.running = dest.running.saturating_sub(1);
         match signal {
-            Some((Signal::Good | Signal::Slow, _)) if dest.failures > 0 => {
-                // The probe got through: begin again, carefully.
-                dest.window = Window::new();
-                (dest.failures, dest.streak, dest.last) = (0, 0, None);
-            }
-            Some((signal @ (Signal::Good | Signal::Slow), _)) => {
-                dest.window.feed(signal, full, most);
+            Some((signal @ (Signal::Good | Signal::Slow | Signal::Shed), _)) => {
+                let probed = std::mem::take(&mut dest.failures) > 0;
+                if probed {
+                    // The probe got through: begin again, carefully.
+                    dest.window = Window::new();
+                    dest.last = None;
+                }
+                if !probed || signal == Signal::Shed {
+                    dest.window.feed(signal, full, most);
+                }
                 dest.streak = 0;
             }
-            Some((signal @ (Signal::Shed | Signal::Down), last)) => {
+            Some((signal @ Signal::Down, last)) => {
                 dest.window.feed(signal, full, most);
                 dest.streak += 1;
                 dest.last = last.map(Arc::new);
@@ -247,6 +250,15 @@ impl Destinations {
             None => {}
         }
         self.offer(id);
+    }
+
+    /// A host that takes others of ours at this moment has let one no further than its door: no more at once from now on than
+    /// it takes. `false`: there are no others, so it is closed.
+    pub fn step_back(&mut self, id: u32) -> bool {
+        let Some(dest) = self.get_mut(id).filter(|d| d.running > 1 && d.failures == 0) else { return false };
+        dest.running -= 1;
+        dest.window.fall_to(dest.running);
+        true
     }
 
     /// Ends the rests that are over.

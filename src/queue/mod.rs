@@ -280,7 +280,7 @@ impl Queue {
             draining: Vec::new(),
             closed: false,
         };
-        tokio::spawn(task.run());
+        spool.vitals().spawn("queue", task.run());
         (Self { commands, spool }, out)
     }
 

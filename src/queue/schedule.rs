@@ -1,7 +1,7 @@
 //! When to try again, and how many at once. Pure.
 
 use crate::config::settings::Delivery;
-use crate::types::{MessageId, OutcomeClass, RecipientOutcome, RecipientStatus, Time};
+use crate::types::{MessageId, RecipientOutcome, RecipientStatus, Time};
 use std::time::Duration;
 
 /// Attempts at once with which a destination begins.
@@ -54,21 +54,23 @@ pub fn notice(settings: &Delivery, since: Time) -> Option<Time> {
 pub enum Signal {
     /// It took or refused mail in an orderly way.
     Good,
-    /// It answered, but asked us to come back later: some less at once.
+    /// It answered a transaction, but asked us to come back later, or broke off: some less at once.
     Slow,
-    /// 421 (RFC 5321 section 3.8): it is about to shed us. Half as many at once.
+    /// 421 in a transaction (RFC 5321 section 3.8): it is about to shed us. Half as many at once.
     Shed,
-    /// We never got through to it (DNS, connection, TLS).
+    /// We never got through to a transaction (DNS, connection, greeting, TLS): it rests.
     Down,
 }
 
-/// Reads the signal out of one attempt's outcomes. No outcome at all counts as down: unclear means temporary.
-pub fn signal(outcomes: &[RecipientOutcome]) -> Signal {
+/// Reads the signal out of one attempt's outcomes; `reached`: a host took part in a transaction. Only what comes before one
+/// is about the host as a whole: a single message, sender or recipient can bring about any answer after that, and must not
+/// stop the others. No outcome at all counts as down: unclear means temporary.
+pub fn signal(outcomes: &[RecipientOutcome], reached: bool) -> Signal {
     let deferred = |o: &RecipientOutcome| o.status == RecipientStatus::Pending;
-    if outcomes.iter().any(|o| deferred(o) && o.reply.code == 421) {
-        Signal::Shed
-    } else if outcomes.iter().all(|o| deferred(o) && o.class == OutcomeClass::Transport) {
+    if !reached && outcomes.iter().all(deferred) {
         Signal::Down
+    } else if outcomes.iter().any(|o| deferred(o) && o.reply.code == 421) {
+        Signal::Shed
     } else if outcomes.iter().any(deferred) {
         Signal::Slow
     } else {
@@ -83,12 +85,23 @@ pub struct Window {
     size: u32,
     credit: u32,
     careful: bool,
+    /// Windows of successes it takes to grow by one, once it is careful.
+    patience: u32,
 }
+
+/// Most windows of successes between two tries whether a host takes more connections by now.
+const MOST_PATIENCE: u32 = 64;
 
 impl Window {
     /// The start.
     pub const fn new() -> Self {
-        Self { size: FIRST_WINDOW, credit: 0, careful: false }
+        Self { size: FIRST_WINDOW, credit: 0, careful: false, patience: 1 }
+    }
+
+    /// The host takes only so many: to try more takes twice the successes, until it works out.
+    pub fn fall_to(&mut self, running: u32) {
+        self.patience = (self.patience * 2).min(MOST_PATIENCE);
+        self.shrink(running.max(1));
     }
 
     /// Attempts allowed at once, at least 1.
@@ -101,9 +114,10 @@ impl Window {
         match signal {
             Signal::Good if full => {
                 self.credit += 1;
-                if !self.careful || self.credit >= self.size {
+                if !self.careful || self.credit >= self.size * self.patience {
                     self.size += 1;
                     self.credit = 0;
+                    self.patience = (self.patience / 2).max(1);
                 }
             }
             Signal::Good => {}
@@ -123,7 +137,7 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Reply;
+    use crate::types::{OutcomeClass, Reply};
 
     fn settings() -> Delivery {
         Delivery {
@@ -188,16 +202,22 @@ mod tests {
         let refused = outcome(Pending, C::Transport, 451);
         let grey = outcome(Pending, C::Other, 450);
         let ok = outcome(Delivered, C::Delivered, 250);
-        for (outcomes, want) in [
-            (vec![ok.clone()], Signal::Good),
-            (vec![outcome(Failed, C::UnknownUser, 550)], Signal::Good),
-            (vec![ok.clone(), grey], Signal::Slow),
-            (vec![outcome(Pending, C::Transport, 421)], Signal::Shed),
-            (vec![refused.clone(), refused.clone()], Signal::Down),
-            (vec![refused, ok], Signal::Slow),
-            (vec![], Signal::Down),
+        let shed = outcome(Pending, C::Transport, 421);
+        for (outcomes, reached, want) in [
+            (vec![ok.clone()], true, Signal::Good),
+            (vec![outcome(Failed, C::UnknownUser, 550)], true, Signal::Good),
+            // DNS said so.
+            (vec![outcome(Failed, C::UnknownUser, 550)], false, Signal::Good),
+            (vec![ok.clone(), grey], true, Signal::Slow),
+            (vec![shed.clone()], true, Signal::Shed),
+            (vec![shed], false, Signal::Down),
+            (vec![refused.clone(), refused.clone()], false, Signal::Down),
+            // What looks like trouble on the way and came in a transaction is about that session.
+            (vec![refused.clone(), refused.clone()], true, Signal::Slow),
+            (vec![refused, ok], true, Signal::Slow),
+            (vec![], false, Signal::Down),
         ] {
-            assert_eq!(signal(&outcomes), want, "{outcomes:?}");
+            assert_eq!(signal(&outcomes, reached), want, "{outcomes:?}");
         }
     }
 
@@ -224,5 +244,19 @@ mod tests {
             w.feed(Signal::Shed, true, 20);
         }
         assert_eq!(w.size(), 1);
+        w.fall_to(0);
+        assert_eq!(w.size(), 1);
+        let grows_after = |w: &mut Window| {
+            let size = w.size();
+            (1..1000).find(|_| {
+                w.feed(Signal::Good, true, 20);
+                w.size() > size
+            })
+        };
+        assert_eq!(grows_after(&mut w), Some(2), "twice as careful");
+        assert_eq!(grows_after(&mut w), Some(2), "and as ever once it went well");
+        w.fall_to(1);
+        w.fall_to(1);
+        assert_eq!(grows_after(&mut w), Some(4));
     }
 }

@@ -4,7 +4,7 @@
 use super::orders::Order;
 use super::reports::{Report, ReportKind};
 use super::state::{Effect, Input, Job, State};
-use super::tests::{message, outcome, rules, settings, smart_host};
+use super::tests::{message, outcome, rules, settings, smart_host, tried};
 use super::{FailureCause, Select};
 use crate::types::{HoldReason, MessageId, MessageMeta, Notify, RecipientOutcome, Time};
 use bytes::Bytes;
@@ -185,7 +185,7 @@ impl World {
             }
             outcomes.push(outcome(*r, code));
         }
-        self.feed(Input::Ended { dest: job.dest, meta, recipients, outcomes });
+        self.feed(Input::Ended { dest: job.dest, meta, recipients, tried: tried(outcomes) });
     }
 
     fn reported(&mut self, report: &Report) {

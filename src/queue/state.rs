@@ -12,7 +12,7 @@ use super::reports::{AGAIN, Report, Reports};
 use super::schedule;
 use super::{QueueItem, QueueState};
 use crate::config::Settings;
-use crate::delivery::Destination;
+use crate::delivery::{Destination, Tried};
 use crate::types::{Block, Identity, MessageId, MessageMeta, RecipientOutcome, Time};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
@@ -83,7 +83,7 @@ pub enum Input {
         /// Recipients tried.
         recipients: Vec<u32>,
         /// What came of them.
-        outcomes: Vec<RecipientOutcome>,
+        tried: Tried,
     },
     /// A meta that was asked for.
     Loaded(Arc<MessageMeta>),
@@ -239,7 +239,7 @@ impl State {
     pub fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Effect>) {
         match input {
             Input::Enqueue(meta) => self.enqueue(meta),
-            Input::Ended { dest, meta, recipients, outcomes } => self.ended(now, dest, meta, &recipients, outcomes, out),
+            Input::Ended { dest, meta, recipients, tried } => self.ended(now, dest, meta, &recipients, tried, out),
             Input::Loaded(meta) => {
                 self.loading = self.loading.saturating_sub(1);
                 self.loaded(now, &meta, out);

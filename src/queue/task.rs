@@ -5,10 +5,10 @@ use super::progress::Progress;
 use super::reports::{Report, ReportKind};
 use super::state::{Effect, Input, Job, State};
 use super::{Ack, Gate, QueueEvent, QueueItem, QueueState, Released, Select};
-use crate::delivery::{Attempt, Delivery};
+use crate::delivery::{Attempt, Delivery, Reach, Tried};
 use crate::env::{Clock, Deliver};
 use crate::spool::{Spool, SpoolError};
-use crate::types::{BlockRef, MessageId, RecipientOutcome};
+use crate::types::{BlockRef, MessageId};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -25,8 +25,8 @@ const BATCH: usize = 256;
 const PULSE: Duration = Duration::from_secs(1);
 
 impl Deliver for Delivery {
-    fn attempt(&self, attempt: Attempt) -> Pin<Box<dyn Future<Output = Vec<RecipientOutcome>> + Send + '_>> {
-        Box::pin(Self::attempt(self, attempt))
+    fn attempt(&self, attempt: Attempt) -> Pin<Box<dyn Future<Output = Tried> + Send + '_>> {
+        Box::pin(self.try_once(attempt))
     }
 }
 
@@ -204,13 +204,13 @@ impl<D: Deliver> Task<D> {
             };
             let meta = job.meta.clone().unwrap_or_else(|| Arc::new(read));
             let recipients = job.recipients(&meta);
-            let outcomes = if recipients.is_empty() {
-                Vec::new()
+            let tried = if recipients.is_empty() {
+                Tried { outcomes: Vec::new(), reach: Reach::Nowhere }
             } else {
                 let destination = (*job.destination).clone();
                 deliver.attempt(Attempt { meta: meta.clone(), body, recipients: recipients.clone(), destination }).await
             };
-            answer.give(Input::Ended { dest: job.dest, meta, recipients, outcomes });
+            answer.give(Input::Ended { dest: job.dest, meta, recipients, tried });
         });
     }
 

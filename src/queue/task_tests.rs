@@ -1,12 +1,12 @@
 //! The task with the real spool and scripted next hops.
 
-use super::tests::{message, outcome, rules, settings};
+use super::tests::{message, outcome, rules, settings, tried};
 use super::{Ack, Backlog, Queue, QueueEvent, QueueState, Select};
-use crate::delivery::Attempt;
+use crate::delivery::{Attempt, Tried};
 use crate::env::{Clock, Deliver, SystemClock};
 use crate::queue::state::State;
 use crate::spool::{Recovered, Spool};
-use crate::types::{HoldReason, MessageId, MessageMeta, RecipientOutcome, RecipientStatus};
+use crate::types::{HoldReason, MessageId, MessageMeta, RecipientStatus};
 use bytes::Bytes;
 use std::future::Future;
 use std::path::Path;
@@ -23,11 +23,11 @@ struct Script {
 }
 
 impl Deliver for Script {
-    fn attempt(&self, attempt: Attempt) -> Pin<Box<dyn Future<Output = Vec<RecipientOutcome>> + Send + '_>> {
+    fn attempt(&self, attempt: Attempt) -> Pin<Box<dyn Future<Output = Tried> + Send + '_>> {
         Box::pin(async move {
             self.gate.acquire().await.expect("never closed").forget();
             assert_eq!(&attempt.body[..], b"Subject: x\r\n\r\nbody\r\n");
-            attempt.recipients.iter().map(|r| outcome(*r, self.code)).collect()
+            tried(attempt.recipients.iter().map(|r| outcome(*r, self.code)).collect())
         })
     }
 }

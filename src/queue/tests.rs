@@ -8,13 +8,14 @@ use super::state::{Effect, Input, Job, Rules, State};
 use super::{FailureCause, QueueState, Select};
 use crate::config::Settings;
 use crate::config::settings as s;
-use crate::delivery::{Attempt, Destination};
+use crate::delivery::{Attempt, Destination, Reach, Tried};
 use crate::env::Deliver;
 use crate::types::{
     Address, Block, BlockKind, BlockRef, BlockState, Domain, Envelope, HoldReason, Identity, MessageId, MessageMeta, Notify,
     OutcomeClass, Pool, Reason, Recipient, RecipientOutcome, RecipientStatus, Reply, ReversePath, SenderKey, SenderScope,
     Strength, TenantId, Time,
 };
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -74,7 +75,15 @@ pub(super) fn rules() -> Rules {
 
 pub(super) fn smart_host() -> Arc<s::Route> {
     let host = "192.0.2.9".to_owned();
-    Arc::new(s::Route { domain: s::RouteMatch::Any, host, port: 25, tls: s::TlsMode::None, username: None, password: None })
+    Arc::new(s::Route {
+        domain: s::RouteMatch::Any,
+        host,
+        port: 25,
+        tls: s::TlsMode::None,
+        username: None,
+        password: None,
+        allow_unverified: false,
+    })
 }
 
 pub(super) fn outcome(recipient: u32, code: u16) -> RecipientOutcome {
@@ -89,12 +98,18 @@ pub(super) fn outcome(recipient: u32, code: u16) -> RecipientOutcome {
     RecipientOutcome { recipient, status, class, reply: Reply::plain(code, "says so"), remote, relayed_dsn: false }
 }
 
+/// A host took part unless nobody was found.
+pub(super) fn tried(outcomes: Vec<RecipientOutcome>) -> Tried {
+    let reached = outcomes.iter().any(|o| o.class != OutcomeClass::Transport);
+    Tried { outcomes, reach: if reached { Reach::Transaction } else { Reach::Nowhere } }
+}
+
 /// A next hop that never answers, for tests of the rooms around the queue.
 #[derive(Clone)]
 pub(crate) struct Silent;
 
 impl Deliver for Silent {
-    fn attempt(&self, _: Attempt) -> Pin<Box<dyn Future<Output = Vec<RecipientOutcome>> + Send + '_>> {
+    fn attempt(&self, _: Attempt) -> Pin<Box<dyn Future<Output = Tried> + Send + '_>> {
         Box::pin(std::future::pending())
     }
 }
@@ -124,7 +139,7 @@ impl Bench {
     fn end(&mut self, job: &Job, meta: &MessageMeta, code: u16) -> Vec<Effect> {
         let recipients = job.recipients(meta);
         let outcomes = recipients.iter().map(|r| outcome(*r, code)).collect();
-        self.step(Input::Ended { dest: job.dest, meta: Arc::new(meta.clone()), recipients, outcomes })
+        self.step(Input::Ended { dest: job.dest, meta: Arc::new(meta.clone()), recipients, tried: tried(outcomes) })
     }
 
     fn order(&mut self, order: Order, select: Select) -> (Vec<MessageId>, Vec<Effect>) {
@@ -220,7 +235,7 @@ fn a_message_does_not_end_while_a_recipient_is_left() {
     let mut b = Bench::new(settings());
     let m = message(1, "alice@acme.example", &["x@a.example", "y@b.example"]);
     let started = jobs(b.enqueue(&m));
-    let left_out = Input::Ended { dest: started[0].dest, meta: Arc::new(m.clone()), recipients: vec![], outcomes: vec![] };
+    let left_out = Input::Ended { dest: started[0].dest, meta: Arc::new(m.clone()), recipients: vec![], tried: tried(vec![]) };
     assert_eq!(names(&b.step(left_out)), ["attempted", "progress"]);
     assert_eq!(names(&b.end(&started[1], &m, 250)), ["attempted", "progress", "load"]);
     assert!(jobs(b.step(Input::Loaded(Arc::new(m.clone())))).is_empty(), "not in a circle");
@@ -337,7 +352,7 @@ fn a_crash_before_the_report_tries_the_recipient_again() {
     let job = jobs(b.enqueue(&m)).remove(0);
     let recipients = job.recipients(&m);
     let outcomes = vec![outcome(0, 250), outcome(1, 550)];
-    let out = b.step(Input::Ended { dest: job.dest, meta: Arc::new(m.clone()), recipients, outcomes });
+    let out = b.step(Input::Ended { dest: job.dest, meta: Arc::new(m.clone()), recipients, tried: tried(outcomes) });
     let record = out.iter().find_map(|e| if let Effect::Progress(_, r, _) = e { Some(r.clone()) } else { None });
     let mut b = Bench::new(settings());
     b.state.recover(b.now, &m, record.as_deref());
@@ -367,6 +382,84 @@ fn a_dead_destination_is_probed_by_one_attempt_not_by_all() {
     let probe = jobs(b.wait(16 * 60)).remove(0);
     let m = metas.iter().find(|m| m.id == probe.id).expect("known");
     assert_eq!(jobs(b.end(&probe, m, 250)).len(), 5);
+}
+
+#[test]
+fn what_is_said_in_a_transaction_never_makes_a_destination_rest() {
+    // One sender that met 421 at MAIL, or one recipient that met 451 4.4.1, stopped all mail to that host.
+    for code in [421, 450, 451, 452] {
+        let mut b = Bench::new(settings());
+        let metas: Vec<_> = (0..40).map(|n| message(n, "alice@acme.example", &["x@far.example"])).collect();
+        let mut waiting: VecDeque<Job> = metas.iter().flat_map(|m| jobs(b.enqueue(m))).collect();
+        let mut tried = 0;
+        while let Some(job) = waiting.pop_front() {
+            let m = metas.iter().find(|m| m.id == job.id).expect("known");
+            tried += 1;
+            assert!(waiting.len() < 5, "no more at once than at the start");
+            waiting.extend(jobs(b.end(&job, m, code)));
+        }
+        assert_eq!(tried, 40, "{code}: each has its own try, and then its own wait");
+        assert!(b.state.next_wake().is_some_and(|wake| wake >= b.now.after(Duration::from_secs(60))));
+    }
+}
+
+#[test]
+fn a_host_that_takes_few_connections_is_used_with_so_many_and_nobody_waits_for_the_schedule() {
+    // It takes two at once and answers others 421 in its greeting: those waited for the retry schedule, and after three of
+    // them all others with them.
+    let mut b = Bench::new(settings());
+    let metas: Vec<_> = (0..60).map(|n| message(n, "alice@acme.example", &["x@far.example"])).collect();
+    let mut waiting: VecDeque<Job> = metas.iter().flat_map(|m| jobs(b.enqueue(m))).collect();
+    let (mut open, mut refused, mut delivered) = (VecDeque::new(), 0, 0);
+    while delivered < metas.len() {
+        while let Some(job) = waiting.pop_front() {
+            if open.len() < 2 {
+                open.push_back(job);
+                continue;
+            }
+            refused += 1;
+            let outcomes = vec![RecipientOutcome { reply: Reply::plain(421, "enough"), ..outcome(0, 499) }];
+            let tried = Tried { outcomes, reach: Reach::Door };
+            let meta = Arc::new(metas.iter().find(|m| m.id == job.id).expect("known").clone());
+            let out = b.step(Input::Ended { dest: job.dest, meta, recipients: vec![0], tried });
+            assert!(!names(&out).contains(&"attempted"), "nothing was tried, nothing is told");
+            waiting.extend(jobs(out));
+        }
+        let job = open.pop_front().expect("nobody waits for the schedule");
+        let m = metas.iter().find(|m| m.id == job.id).expect("known");
+        waiting.extend(jobs(b.end(&job, m, 250)));
+        delivered += 1;
+    }
+    assert!(refused <= 10, "{refused} connections in vain for {delivered} messages");
+}
+
+#[test]
+fn a_host_that_lets_nobody_in_rests_as_one_that_is_down() {
+    let mut b = Bench::new(settings());
+    let metas: Vec<_> = (0..20).map(|n| message(n, "alice@acme.example", &["x@far.example"])).collect();
+    let mut waiting: VecDeque<Job> = metas.iter().flat_map(|m| jobs(b.enqueue(m))).collect();
+    let mut tries = 0;
+    while let Some(job) = waiting.pop_front() {
+        tries += 1;
+        let tried = Tried { outcomes: vec![outcome(0, 499)], reach: Reach::Door };
+        let meta = Arc::new(metas.iter().find(|m| m.id == job.id).expect("known").clone());
+        waiting.extend(jobs(b.step(Input::Ended { dest: job.dest, meta, recipients: vec![0], tried })));
+    }
+    assert_eq!(tries, 5, "those that had begun, and no more");
+    assert_eq!(b.state.counts().deferred, 20);
+    assert_eq!(jobs(b.wait(70)).len(), 1, "a probe");
+}
+
+#[test]
+fn a_probe_that_meets_a_farewell_in_a_transaction_has_found_the_host() {
+    let mut b = Bench::new(settings());
+    let m = message(1, "alice@acme.example", &["x@far.example"]);
+    let job = jobs(b.enqueue(&m)).remove(0);
+    assert!(jobs(b.end(&job, &m, 499)).is_empty());
+    assert!(jobs(b.enqueue(&message(2, "alice@acme.example", &["x@far.example"]))).is_empty(), "it rests");
+    let probe = jobs(b.wait(70)).remove(0);
+    let probed = message(if probe.id == m.id { 1 } else { 2 }, "alice@acme.example", &["x@far.example"]);
+    assert_eq!(jobs(b.end(&probe, &probed, 421)).len(), 1, "the other one goes at once");
 }
 
 #[test]
@@ -574,7 +667,7 @@ fn success_is_reported_only_where_asked_for_and_nobody_else_does() {
         m.envelope.recipients[0].notify = Some(Notify { success: notify, failure: true, delay: false });
         let job = jobs(b.enqueue(&m)).remove(0);
         let outcomes = vec![RecipientOutcome { relayed_dsn: dsn, ..outcome(0, 250) }];
-        let out = b.step(Input::Ended { dest: job.dest, meta: Arc::new(m.clone()), recipients: vec![0], outcomes });
+        let out = b.step(Input::Ended { dest: job.dest, meta: Arc::new(m.clone()), recipients: vec![0], tried: tried(outcomes) });
         assert_eq!(names(&out).contains(&"report"), want, "{notify} {dsn}");
     }
 }

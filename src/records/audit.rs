@@ -1,10 +1,12 @@
 //! The audit: who did what, when and why. Each line carries SHA-256 over the hash of the line before and its own content,
-//! so that a change in the middle shows.
+//! so that a change in the middle shows; that the end is missing shows by what [`heads`](super::heads) remembers.
 
-use super::{AuditEntry, RecordsError};
+use super::heads::Head;
+use super::{AuditEntry, RecordsError, store};
 use crate::types::Time;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 
 /// The hash "before" the first line.
 const START: [u8; 32] = [0; 32];
@@ -21,8 +23,12 @@ fn chain(previous: &[u8], entry: &AuditEntry) -> [u8; 32] {
     hash.finalize().into()
 }
 
+/// Where it stands that lines were written to `audit.heads`, so that its absence shows.
+const SPACE: &str = "audit";
+const HAS_HEADS: &str = "heads";
+
 /// Adds a line.
-pub(super) fn add(tx: &Transaction<'_>, entry: &AuditEntry) -> Result<(), RecordsError> {
+pub(super) fn add(tx: &Transaction<'_>, entry: &AuditEntry) -> Result<Head, RecordsError> {
     let previous: Option<Vec<u8>> =
         tx.query_row("SELECT hash FROM audit ORDER BY id DESC LIMIT 1", [], |r| r.get(0)).optional()?;
     let hash = chain(previous.as_deref().unwrap_or(&START), entry);
@@ -30,7 +36,8 @@ pub(super) fn add(tx: &Transaction<'_>, entry: &AuditEntry) -> Result<(), Record
         "INSERT INTO audit(time, actor, action, subject, detail, hash) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
         params![entry.time.0, entry.actor, entry.action, entry.subject, entry.detail, hash.as_slice()],
     )?;
-    Ok(())
+    store::put_new_value(tx, SPACE, HAS_HEADS, "")?;
+    Ok(Head { line: tx.last_insert_rowid(), hash })
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<(i64, AuditEntry)> {
@@ -53,22 +60,56 @@ pub(super) fn list(connection: &Connection, before: Option<i64>, limit: usize) -
     Ok(lines)
 }
 
-/// Follows the chain; gives how many lines it holds. Ids run on without gaps (AUTOINCREMENT and no deletion), so a line
-/// removed from the end of the middle shows too.
-pub(super) fn verify(connection: &Connection) -> Result<u64, RecordsError> {
+/// What the audit was found to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// Lines.
+    pub lines: u64,
+    /// The newest of them.
+    pub head: Option<Head>,
+}
+
+/// Follows the chain and compares it with what is known of it from elsewhere: `heads` as `audit.heads` has them (`None`: no
+/// such file), `known` as somebody has noted it.
+pub(super) fn verify(
+    connection: &Connection,
+    heads: Option<&HashMap<i64, [u8; 32]>>,
+    known: Option<Head>,
+) -> Result<Verified, RecordsError> {
+    let failed = |why: String| Err(RecordsError::Failed(why));
     let mut query = connection.prepare("SELECT id, time, actor, action, subject, detail, hash FROM audit ORDER BY id")?;
     let mut rows = query.query([])?;
-    let (mut previous, mut count) = (START.to_vec(), 0u64);
+    let mut found = Verified { lines: 0, head: None };
     while let Some(row) = rows.next()? {
-        let (id, entry) = read(row)?;
+        let (line, entry) = read(row)?;
         let stored: Vec<u8> = row.get(6)?;
-        if stored != chain(&previous, &entry) {
-            return Err(RecordsError::Failed(format!(
-                "the audit chain is broken at line {id}: it, or the line before it, was changed"
-            )));
+        let hash = chain(found.head.as_ref().map_or(&START, |head| &head.hash), &entry);
+        if stored != hash {
+            return failed(format!("the audit chain is broken at line {line}: it, or the line before it, was changed"));
         }
-        previous = stored;
-        count += 1;
+        let elsewhere = heads.and_then(|heads| heads.get(&line)).into_iter();
+        let noted = known.iter().filter(|known| known.line == line).map(|known| &known.hash);
+        if elsewhere.chain(noted).any(|other| *other != hash) {
+            return failed(format!("line {line} is not the one that was written: the audit was rewritten up to there"));
+        }
+        found = Verified { lines: found.lines + 1, head: Some(Head { line, hash }) };
     }
-    Ok(count)
+    let last = found.head.map_or(0, |head| head.line);
+    // SQLite remembers the highest id ever given (AUTOINCREMENT).
+    let given: Option<i64> =
+        connection.query_row("SELECT seq FROM sqlite_sequence WHERE name = 'audit'", [], |r| r.get(0)).optional()?;
+    let written = heads.and_then(|heads| heads.keys().max()).copied().into_iter();
+    let newest = written.chain(given).chain(known.map(|known| known.line)).max().unwrap_or(0);
+    if newest > last {
+        return failed(format!("the audit ends at line {last}, but line {newest} was written: lines were cut from its end"));
+    }
+    let has_heads = store::all_values(connection, SPACE)?.iter().any(|(key, _)| key == HAS_HEADS);
+    if has_heads && heads.is_none() && known.is_none() {
+        return failed(format!(
+            "audit.heads is missing, so nothing tells whether lines were cut from the end; the log has each line: compare with \
+             --head LINE:HASH{}",
+            found.head.map(|head| format!(" (the newest here is {head})")).unwrap_or_default()
+        ));
+    }
+    Ok(found)
 }

@@ -7,6 +7,7 @@
 pub mod accounts;
 mod audit;
 mod blocks;
+mod heads;
 mod partition;
 mod schema;
 mod store;
@@ -14,10 +15,14 @@ mod store;
 mod tests;
 mod trace;
 
+pub use audit::Verified;
+pub use heads::Head;
+
+use crate::env::Vitals;
 use crate::types::{Action, Block, BlockRef, BlockState, MessageId, Reason, RecipientOutcome, Signal, TenantId, Time};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Why records could not do something.
@@ -276,14 +281,20 @@ const UNTOLD: &str = "untold";
 pub struct Records {
     store: Arc<store::Store>,
     trace: Arc<trace::Tracer>,
+    heads: PathBuf,
 }
 
 impl Records {
     /// Opens or creates `path`, runs migrations. The trace lies in the directory `trace` beside it.
     pub fn open(path: &Path) -> Result<Self, RecordsError> {
-        let store = store::Store::open(path)?;
-        let trace = trace::Tracer::start(&path.with_file_name("trace"))?;
-        Ok(Self { store: Arc::new(store), trace: Arc::new(trace) })
+        Self::open_watched(path, &Vitals::default())
+    }
+
+    /// The same as a part of a relay, where the end of its threads is told.
+    pub fn open_watched(path: &Path, vitals: &Vitals) -> Result<Self, RecordsError> {
+        let store = store::Store::open(path, vitals)?;
+        let trace = trace::Tracer::start(&path.with_file_name("trace"), vitals)?;
+        Ok(Self { store: Arc::new(store), trace: Arc::new(trace), heads: heads::path(path) })
     }
 
     /// Inserts or replaces a block record; returns once it is durable.
@@ -372,9 +383,19 @@ impl Records {
         self.store.blocking(move || partition::search(&dir, &query)).await
     }
 
-    /// Adds an audit line; durable when it returns. Each line is chained to the one before by SHA-256.
+    /// Adds an audit line; durable when it returns. Each line is chained to the one before by SHA-256, and its hash goes to a
+    /// second file and into the log.
     pub async fn audit(&self, entry: AuditEntry) -> Result<(), RecordsError> {
-        self.store.write(move |tx| audit::add(tx, &entry)).await
+        let (actor, action) = (entry.actor.clone(), entry.action.clone());
+        let head = self.store.write(move |tx| audit::add(tx, &entry)).await?;
+        tracing::info!(%head, actor, action, "audit");
+        let path = self.heads.clone();
+        let added = tokio::task::spawn_blocking(move || heads::add(&path, head)).await;
+        if let Err(error) = added.map_err(std::io::Error::other).flatten() {
+            // The line itself is on disk, and what it tells of was done.
+            tracing::error!(%error, %head, path = %self.heads.display(), "the hash of an audit line could not be written");
+        }
+        Ok(())
     }
 
     /// Audit lines, newest first, with their row ids, before `before`.
@@ -382,10 +403,17 @@ impl Records {
         self.store.read(move |c| audit::list(c, before, limit)).await
     }
 
-    /// Follows the chain of the audit from its start; `Ok` = how many lines were checked, an error names the first line
-    /// that was changed, removed or put in.
-    pub async fn audit_verify(&self) -> Result<u64, RecordsError> {
-        self.store.read(audit::verify).await
+    /// Follows the chain of the audit from its start, and compares its end with `audit.heads` and with a line that is `known`
+    /// from elsewhere. An error names the first line that was changed, removed or put in, or says which are missing at the end.
+    pub async fn audit_verify(&self, known: Option<Head>) -> Result<Verified, RecordsError> {
+        let path = self.heads.clone();
+        self.store
+            .read(move |c| {
+                // The file first: what is added meanwhile is in the database earlier than in the file.
+                let heads = heads::read(&path)?;
+                audit::verify(c, heads.as_ref(), known)
+            })
+            .await
     }
 
     /// Adds an account.
@@ -436,6 +464,12 @@ impl Records {
     pub async fn put_new(&self, space: &'static str, key: &str, value: String) -> Result<(), RecordsError> {
         let key = key.to_owned();
         self.store.write(move |tx| store::put_new_value(tx, space, &key, &value)).await
+    }
+
+    /// The first `limit` values of a space whose keys come behind `after`, by key.
+    pub async fn page(&self, space: &'static str, after: &str, limit: usize) -> Result<Vec<(String, String)>, RecordsError> {
+        let after = after.to_owned();
+        self.store.read(move |c| store::page_of_values(c, space, &after, limit)).await
     }
 
     /// All values of a space, by key.

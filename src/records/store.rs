@@ -1,6 +1,7 @@
 //! `records.db`: one writer thread with its own connection, a few readers beside it.
 
 use super::{RecordsError, schema};
+use crate::env::{Vitals, private};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,7 +37,7 @@ pub(super) fn create_private(path: &Path) -> Result<(), RecordsError> {
     use std::os::unix::fs::OpenOptionsExt;
     let fail = |e: std::io::Error| RecordsError::Failed(format!("{}: {e}", path.display()));
     if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir).map_err(fail)?;
+        private::create_dir(dir).map_err(fail)?;
     }
     std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(fail)?;
     Ok(())
@@ -60,24 +61,27 @@ fn check(connection: Connection) -> Result<Connection, RecordsError> {
 
 impl Store {
     /// Opens or creates the file and starts its writer.
-    pub(super) fn open(path: &Path) -> Result<Self, RecordsError> {
+    pub(super) fn open(path: &Path, vitals: &Vitals) -> Result<Self, RecordsError> {
         create_private(path)?;
         let mut connection = connect(path).and_then(check)?;
         schema::migrate(&mut connection)?;
         let (jobs, mut waiting) = mpsc::channel::<Job>(WRITES_WAITING);
+        let pulse = vitals.watch("records");
         std::thread::Builder::new()
             .name("records".into())
             .spawn(move || {
                 while let Some(job) = waiting.blocking_recv() {
+                    pulse.beat();
                     match job {
                         Job::Run(run) => run(&mut connection),
                         Job::Close(done) => {
                             drop(connection);
                             let _gone = done.send(());
-                            return;
+                            break;
                         }
                     }
                 }
+                pulse.over();
             })
             .map_err(|e| RecordsError::Failed(e.to_string()))?;
         let idle = Arc::new(Mutex::new(Vec::new()));
@@ -183,6 +187,20 @@ pub(super) fn put_new_value(tx: &Transaction<'_>, space: &str, key: &str, value:
 pub(super) fn all_values(connection: &Connection, space: &str) -> Result<Vec<(String, String)>, RecordsError> {
     let mut query = connection.prepare_cached("SELECT key, value FROM value WHERE space = ?1 ORDER BY key")?;
     let rows = query.query_map([space], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// The first values of a space behind a key, by key.
+pub(super) fn page_of_values(
+    connection: &Connection,
+    space: &str,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<(String, String)>, RecordsError> {
+    let mut query =
+        connection.prepare_cached("SELECT key, value FROM value WHERE space = ?1 AND key > ?2 ORDER BY key LIMIT ?3")?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = query.query_map(params![space, after, limit], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<Result<_, _>>()?;
     Ok(rows)
 }
 

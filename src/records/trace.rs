@@ -3,6 +3,8 @@
 
 use super::partition::{Fold, Line, Partitions};
 use super::{RecordsError, TraceEvent};
+use crate::env::Vitals;
+use crate::env::vitals::Pulse;
 use crate::types::{MessageId, RecipientStatus, Time};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -74,12 +76,12 @@ impl Drop for Tracer {
 
 impl Tracer {
     /// Starts the thread; files are made only when there is something to trace.
-    pub(super) fn start(dir: &Path) -> Result<Self, RecordsError> {
+    pub(super) fn start(dir: &Path, vitals: &Vitals) -> Result<Self, RecordsError> {
         let shared = Arc::new(Shared::default());
-        let (for_thread, at) = (Arc::clone(&shared), dir.to_owned());
+        let (for_thread, at, pulse) = (Ended(Arc::clone(&shared)), dir.to_owned(), vitals.watch("trace"));
         std::thread::Builder::new()
             .name("trace".into())
-            .spawn(move || run(&for_thread, Partitions::new(at)))
+            .spawn(move || run(&for_thread.0, Partitions::new(at), pulse))
             .map_err(|e| RecordsError::Failed(e.to_string()))?;
         Ok(Self { shared, dir: dir.to_owned() })
     }
@@ -143,6 +145,22 @@ impl Tracer {
     }
 }
 
+/// However the thread ends, whoever waits for it is told, and nothing is kept for it any more.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let left = {
+            let mut waiting = self.0.lock();
+            waiting.closed = true;
+            waiting.octets = 0;
+            std::mem::take(&mut waiting.items)
+        };
+        drop(left);
+        self.0.drained.notify_all();
+    }
+}
+
 /// What an event costs in memory, roughly.
 fn octets(event: &TraceEvent) -> usize {
     match event {
@@ -161,7 +179,7 @@ fn octets(event: &TraceEvent) -> usize {
     }
 }
 
-fn run(shared: &Shared, mut partitions: Partitions) {
+fn run(shared: &Shared, mut partitions: Partitions, pulse: Pulse) {
     loop {
         let (items, closed) = {
             let mut waiting = shared.lock();
@@ -179,10 +197,11 @@ fn run(shared: &Shared, mut partitions: Partitions) {
             (std::mem::replace(&mut waiting.items, room), waiting.closed)
         };
         shared.drained.notify_all();
+        pulse.beat();
         let done = items.is_empty() && closed;
         write(items, &mut partitions);
         if done {
-            return;
+            return pulse.over();
         }
     }
 }
@@ -256,7 +275,7 @@ mod tests {
     #[tokio::test]
     async fn a_writer_that_hangs_costs_events_but_neither_memory_nor_mail() {
         let dir = tempfile::tempdir().expect("dir");
-        let tracer = Arc::new(Tracer::start(&dir.path().join("trace")).expect("start"));
+        let tracer = Arc::new(Tracer::start(&dir.path().join("trace"), &Vitals::default()).expect("start"));
         let (go_on, wait) = std::sync::mpsc::channel::<()>();
         let (entered, hangs) = oneshot::channel();
         let other = Arc::clone(&tracer);

@@ -2,7 +2,7 @@
 
 use crate::blocks::rules;
 use crate::config::Settings;
-use crate::judge::{Judge, MessageFacts, NewBlock, Reservation, Reserve, Trial};
+use crate::judge::{Addressee, Judge, MessageFacts, NewBlock, Reservation, Reserve, Trial};
 use crate::reputation::mix;
 use crate::types::{Action, Block, BlockRef, BlockState, Identity, MessageId, OutcomeClass, Reason, ReleaseVerdict, Reply, Time};
 use std::sync::Arc;
@@ -75,10 +75,20 @@ impl Engine {
     pub fn message(&mut self, facts: &MessageFacts<'_>) -> Ruling {
         let identity = facts.identity;
         if let Some(block) = self.judge.gate(self.now, identity) {
-            // At RCPT only external recipients are refused; mail within the tenant goes on where that is allowed, as the relay
-            // lets it go: through the high-risk pool.
-            let within = self.settings.blocks.allow_internal && facts.recipients.iter().any(|r| r.internal);
-            let action = if within { Action::HighRisk } else { Action::Reject };
+            // At RCPT only external recipients are refused, and what is too much within the tenant; the rest is counted, held or
+            // goes as in the relay.
+            let mut internal = Vec::new();
+            for recipient in facts.recipients.iter().filter(|r| r.internal && self.settings.blocks.allow_internal) {
+                if self.judge.fits_within(self.now, identity, u32::try_from(internal.len()).unwrap_or(u32::MAX)) {
+                    internal.push(*recipient);
+                }
+            }
+            let action = if internal.is_empty() {
+                Action::Reject
+            } else {
+                let facts = MessageFacts { recipients: &internal, ..facts.clone() };
+                self.judge.judge(self.now, &facts, identity, Reservation::default()).done(true, &internal)
+            };
             return Ruling {
                 action,
                 reason: Reason::Blocked,
@@ -134,20 +144,26 @@ impl Engine {
     }
 
     /// An outcome of a message of this sender; the block it opened.
-    pub fn outcome(&mut self, identity: &Identity, id: MessageId, class: OutcomeClass, recipient: u64) -> Option<Arc<Block>> {
-        let new = self.judge.outcome(self.now, identity, id, class, recipient)?;
+    pub fn outcome(
+        &mut self,
+        identity: &Identity,
+        id: MessageId,
+        class: OutcomeClass,
+        to: impl Into<Addressee>,
+    ) -> Option<Arc<Block>> {
+        let new = self.judge.outcome(self.now, identity, id, class, to)?;
         Some(self.open(new))
     }
 
     /// A delivery report that came back after the next hop had taken the message; the block it opened.
-    pub fn returned(&mut self, identity: &Identity, id: MessageId, class: OutcomeClass, recipient: u64) -> Option<Arc<Block>> {
-        let new = self.judge.returned(self.now, identity, id, class, recipient)?;
+    pub fn returned(&mut self, identity: &Identity, id: MessageId, class: OutcomeClass, to: Addressee) -> Option<Arc<Block>> {
+        let new = self.judge.returned(self.now, identity, id, class, to).block?;
         Some(self.open(new))
     }
 
-    /// A complaint about a message of this sender; the block it opened.
-    pub fn complaint(&mut self, identity: &Identity, id: MessageId) -> Option<Arc<Block>> {
-        let new = self.judge.complaint(self.now, identity, id)?;
+    /// A complaint of this reporter about a message of this sender; the block it opened.
+    pub fn complaint(&mut self, identity: &Identity, id: MessageId, reporter: u64) -> Option<Arc<Block>> {
+        let new = self.judge.complaint(self.now, identity, id, reporter).block?;
         Some(self.open(new))
     }
 

@@ -1,9 +1,10 @@
 //! One line of a replay: an event as JSON.
 
 use super::log_line::{Answered, Judged, Released};
+use crate::judge::mailbox_hash;
 use crate::reputation::hash_text;
 use crate::reputation::templates::read_template;
-use crate::types::{ReleaseVerdict, Time};
+use crate::types::{Address, ReleaseVerdict, Time};
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -26,8 +27,8 @@ pub enum What<'a> {
     Message(Message<'a>),
     /// Something became of one recipient.
     Outcome(Outcome<'a>),
-    /// Somebody complained of it.
-    Complaint,
+    /// Somebody complained of it: who, as a hash, where that is told.
+    Complaint(Option<u64>),
     /// From the relay's log: a message that was judged.
     Judged(Box<Judged>),
     /// From the relay's log: something became of one recipient.
@@ -154,7 +155,7 @@ impl<'a> Event<'a> {
                 enhanced: line.enhanced.map(|e| e.0),
                 text: line.text.unwrap_or_default().0,
             }),
-            "complaint" => What::Complaint,
+            "complaint" => What::Complaint(line.recipient.and_then(|r| Address::parse(&r.0)).map(|r| mailbox_hash(&r))),
             other => return Err(format!("type is {other:?}, not message, outcome or complaint")),
         };
         Ok(Self { time, id: line.id.0, what })
@@ -226,7 +227,9 @@ mod tests {
         let What::Outcome(o) = event.what else { panic!("an outcome") };
         assert_eq!((&*event.id, o.status, o.code, &*o.text), ("m1", Status::Bounced, Some(550), "No \"x\""));
         assert!(o.enhanced.is_none_or(|e| e.is_empty()));
-        assert_eq!(Event::parse(br#"{"type":"complaint","time":1,"id":"m"}"#).expect("good").what, What::Complaint);
+        assert_eq!(Event::parse(br#"{"type":"complaint","time":1,"id":"m"}"#).expect("good").what, What::Complaint(None));
+        let told = Event::parse(br#"{"type":"complaint","time":1,"id":"m","recipient":"x@y.example"}"#).expect("good").what;
+        assert_eq!(told, What::Complaint(Address::parse("x+news@Y.example").map(|a| mailbox_hash(&a))), "one mailbox");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! what people released. All other lines say nothing here.
 
 use super::event::{Event, What};
-use crate::judge::RecipientFacts;
+use crate::judge::{Addressee, RecipientFacts};
 use crate::types::{
     Action, Address, Domain, Identity, OutcomeClass, ReleaseVerdict, SenderKey, Strength, TenantId, Time, stable_hash,
 };
@@ -45,8 +45,8 @@ pub struct Judged {
 /// What became of one recipient, as the relay understood it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answered {
-    /// Hash of the recipient's address.
-    pub recipient: u64,
+    /// The recipient.
+    pub recipient: Addressee,
     /// What it says of the sender.
     pub class: OutcomeClass,
     /// It came back after the next hop had taken the message.
@@ -108,6 +108,8 @@ struct Line<'a> {
     internal_hashes: Cow<'a, str>,
     #[serde(borrow, default)]
     to: Cow<'a, str>,
+    #[serde(borrow, default)]
+    reporter_hash: Cow<'a, str>,
     class: Option<OutcomeClass>,
     #[serde(borrow, default)]
     kind: Cow<'a, str>,
@@ -147,13 +149,13 @@ pub fn parse(line: &[u8]) -> Result<Option<Event<'_>>, String> {
         // Given up without an attempt, a line has no class: the judge was not told either. Nor of delays but for spam.
         "delivered" | "bounced" | "deferred" | "came_back" => match line.class {
             Some(class) if *line.event != *"deferred" || class == OutcomeClass::SpamRefusal => {
-                let recipient = Address::parse(&line.to).map_or_else(|| line.to.to_string(), |to| to.key());
-                let recipient = stable_hash(&[recipient.as_bytes()]);
+                let unread = || stable_hash(&[line.to.as_bytes()]).into();
+                let recipient = Address::parse(&line.to).map_or_else(unread, |to| Addressee::of(&to));
                 What::Answered(Answered { recipient, class, returned: line.event == "came_back" })
             }
             _ => return Ok(None),
         },
-        "complaint" => What::Complaint,
+        "complaint" => What::Complaint(u64::from_str_radix(&line.reporter_hash, 16).ok()),
         "released" if line.by != "expired" => {
             let verdict = match &*line.verdict {
                 "mistake" => Some(ReleaseVerdict::Mistake),
@@ -240,7 +242,7 @@ mod tests {
         let bounced = line(
             r#""event":"bounced","id":"m","to":"Bob@Example.NET","remote":"","delay_seconds":1.5,"class":"unknown_user","reply":"550 5.1.1 x""#,
         );
-        let recipient = stable_hash(&[Address::parse("Bob@Example.NET").expect("an address").key().as_bytes()]);
+        let recipient = Addressee::of(&Address::parse("Bob@Example.NET").expect("an address"));
         let expected = What::Answered(Answered { recipient, class: OutcomeClass::UnknownUser, returned: false });
         assert_eq!(event(&bounced).expect("an event").what, expected);
         for nothing in [
@@ -255,7 +257,9 @@ mod tests {
         ] {
             assert_eq!(event(&line(nothing)), None, "{nothing}");
         }
-        assert_eq!(event(&line(r#""event":"complaint","id":"m""#)).expect("an event").what, What::Complaint);
+        assert_eq!(event(&line(r#""event":"complaint","id":"m""#)).expect("an event").what, What::Complaint(None));
+        let told = line(r#""event":"complaint","id":"m","reporter_hash":"00000000000000ff""#);
+        assert_eq!(event(&told).expect("an event").what, What::Complaint(Some(255)));
         let released = line(
             r#""event":"released","kind":"sender","subject_of_block":"a@b.example","tenant":"t","by":"vera","verdict":"mistake""#,
         );

@@ -8,12 +8,13 @@ use super::translate::{class, make_identity, read, recipient};
 use crate::blocks::rules;
 use crate::config::Settings;
 use crate::identity;
-use crate::judge::{MessageFacts, RecipientFacts, Trial};
+use crate::judge::{Addressee, MessageFacts, RecipientFacts, Trial, mailbox_hash};
 use crate::learn::{self, Learner};
 use crate::policy::reasons;
+use crate::reputation::reports::SOMEBODY;
 use crate::reputation::{hash_text, mix};
 use crate::score::{ReturnPath, Scorer};
-use crate::types::{Action, Block, BlockKind, Identity, MessageId, OutcomeClass, SenderKey, Time, stable_hash};
+use crate::types::{Action, Address, Block, BlockKind, Identity, MessageId, OutcomeClass, SenderKey, Time, stable_hash};
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, BufRead, Read as _, Write};
@@ -130,8 +131,8 @@ fn skip_line(input: &mut dyn BufRead) -> io::Result<()> {
     }
 }
 
-/// The message a later outcome speaks of.
-type Known = (Arc<Identity>, MessageId);
+/// The message a later outcome speaks of, and who complains of it unless that is told.
+type Known = (Arc<Identity>, MessageId, u64);
 
 struct Replay {
     engine: Engine,
@@ -175,8 +176,8 @@ impl Replay {
                 self.outcome(&event.id, outcome);
                 Ok(())
             }
-            What::Complaint => {
-                self.complaint(&event.id);
+            What::Complaint(reporter) => {
+                self.complaint(&event.id, *reporter);
                 Ok(())
             }
             What::Judged(judged) => {
@@ -197,16 +198,12 @@ impl Replay {
         }
     }
 
-    /// A complaint is evidence, and says that the text was spam.
-    fn complaint(&mut self, name: &str) {
+    /// A complaint is evidence. As in the relay it teaches nothing: that is left to people.
+    fn complaint(&mut self, name: &str, reporter: Option<u64>) {
         self.summary.answers += 1;
-        let Some((who, id)) = self.known(name) else { return };
-        if let Some(block) = self.engine.complaint(&who, id) {
+        let Some((who, id, recipient)) = self.known(name) else { return };
+        if let Some(block) = self.engine.complaint(&who, id, reporter.unwrap_or(recipient)) {
             self.blocked(&block, &who);
-        }
-        if let Some(learner) = &self.learner {
-            // Of a message without text, or of one long past, nothing can be learned.
-            let _forgotten = learner.complaint(self.engine.now(), id, &who.tenant, None);
         }
     }
 
@@ -233,14 +230,18 @@ impl Replay {
         if ruling.action != judged.done {
             *self.summary.changed.entry((judged.done.as_str(), ruling.action.as_str())).or_default() += 1;
         }
-        self.remember(name, &who, id);
+        let reporter = match judged.recipients.as_slice() {
+            [only] => only.hash,
+            _ => SOMEBODY,
+        };
+        self.remember(name, &who, id, reporter);
         self.answer(name, &who, &ruling, Some(judged.done));
     }
 
     /// What became of a recipient, as the log tells it.
     fn answered(&mut self, name: &str, answered: &Answered) {
         self.summary.answers += 1;
-        let Some((who, id)) = self.known(name) else { return };
+        let Some((who, id, _)) = self.known(name) else { return };
         let block = if answered.returned {
             self.engine.returned(&who, id, answered.class, answered.recipient)
         } else {
@@ -308,7 +309,11 @@ impl Replay {
             let now = self.engine.now();
             self.learner()?.assume(now, &who.tenant, learn::teacher(&who), lesson);
         }
-        self.remember(name, &who, id);
+        let reporter = match message.recipients.as_slice() {
+            [only] => Address::parse(only).map_or_else(|| hash_text(only), |to| mailbox_hash(&to)),
+            _ => SOMEBODY,
+        };
+        self.remember(name, &who, id, reporter);
         self.answer(name, &who, &ruling, None);
         Ok(())
     }
@@ -323,24 +328,25 @@ impl Replay {
 
     fn outcome(&mut self, name: &str, outcome: &Outcome<'_>) {
         self.summary.answers += 1;
-        let Some((who, id)) = self.known(name) else { return };
+        let Some((who, id, _)) = self.known(name) else { return };
         let class = class(outcome);
         let hash = recipient(self.engine.settings(), &who.tenant, &outcome.recipient).hash;
+        let to = Address::parse(&outcome.recipient).map_or_else(|| hash.into(), |to| Addressee::of(&to));
         // As in the relay: a delay speaks only where it is a refusal as spam.
         if outcome.status == Status::Deferred && class != OutcomeClass::SpamRefusal {
             return;
         }
-        if let Some(block) = self.engine.outcome(&who, id, class, hash) {
+        if let Some(block) = self.engine.outcome(&who, id, class, to) {
             self.blocked(&block, &who);
         }
     }
 
-    fn remember(&mut self, name: &str, who: &Arc<Identity>, id: MessageId) {
+    fn remember(&mut self, name: &str, who: &Arc<Identity>, id: MessageId, reporter: u64) {
         let [newer, older] = &mut self.messages;
         if newer.len() >= MESSAGES {
             *older = std::mem::take(newer);
         }
-        newer.insert(hash_text(name), (Arc::clone(who), id));
+        newer.insert(hash_text(name), (Arc::clone(who), id, reporter));
     }
 
     fn known(&mut self, name: &str) -> Option<Known> {

@@ -12,6 +12,8 @@ const PERSON_MULTI: f32 = 0.03;
 const BULK_PEAK: f32 = 30.0;
 /// Messages that were not flagged, after which a newcomer is nobody whose mail always looks bad.
 const CLEAN: f32 = 10.0;
+/// Different texts that were not flagged, after which this is so in a new tenant.
+const ORDINARY_TEXTS: u32 = 3;
 /// Of somebody who writes to new people only, another one says nothing, and a known one nothing against.
 const MOST_NEW: f64 = 0.95;
 /// A class needs so many messages in a tenant before its own share outweighs the world's.
@@ -57,6 +59,9 @@ impl Class {
 
 /// The prior of somebody in a tenant that has no population yet to borrow from: that of the pilot.
 pub const ALONE: Prior = Prior { flagged: (0.005, 200.0), new: (0.3, 50.0), bounced: (0.01, 100.0) };
+
+/// The same in a tenant whose mail the relay has just begun to see: there all recipients are new, and that says nothing.
+pub const NEW_TENANT: Prior = Prior { new: Class::Newcomer.prior().new, ..ALONE };
 
 /// What is usual for one sender. Learned only while the sender is in good standing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -143,6 +148,24 @@ impl Baseline {
     pub fn is_clean(&self) -> bool {
         let clean = self.messages - self.flagged;
         clean >= CLEAN && self.flagged * 2.0 <= clean
+    }
+
+    /// Messages that were flagged and that were not, without so many of the flagged ones, which are being judged.
+    pub fn own(&self, judged: f64) -> (f64, f64) {
+        let (flagged, clean) = (f64::from(self.flagged), f64::from(self.messages - self.flagged));
+        ((flagged - judged).max(0.0), clean.max(0.0))
+    }
+
+    /// Whether its mail is known not to look bad in a new tenant, by the little that is known there: several ordinary texts, as
+    /// only people write them.
+    pub fn began_clean(&self, texts: u32, judged: f64) -> bool {
+        let (flagged, clean) = self.own(judged);
+        texts >= ORDINARY_TEXTS && flagged * 2.0 <= clean
+    }
+
+    /// Messages that have not faded.
+    pub const fn messages(&self) -> f64 {
+        self.messages as f64
     }
 
     /// Learns the content of one message.

@@ -67,6 +67,11 @@ pub fn templates_key(tenant: &TenantId) -> u64 {
     mix(hash_text(tenant.as_str()), 4)
 }
 
+/// Key of the record of what a blocked sender, or the blocked senders of a client, write within a tenant.
+pub fn within_key(tenant: &TenantId, who: u64) -> u64 {
+    mix(mix(hash_text(tenant.as_str()), 5), who)
+}
+
 impl Group {
     /// Counts at `now`.
     pub fn count(&mut self, now: Time, counts: Counts) {

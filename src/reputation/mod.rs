@@ -7,6 +7,8 @@ pub mod habits;
 pub mod hasher;
 pub mod known;
 pub mod pool;
+pub mod reports;
+pub mod scores;
 pub mod seen;
 pub mod sender;
 pub mod table;

@@ -1,9 +1,10 @@
 //! The record of one sender.
 
-use super::baseline::{ALONE, Baseline, Class, Classes, Prior};
+use super::baseline::{ALONE, Baseline, Class, Classes, NEW_TENANT, Prior};
 use super::evidence::{self, Bounds, CAMPAIGN_FLAGGED, FLAG_NATS, SPARSE_FLAGGED, cusum};
 use super::habits::{Circumstances, Habits, Setting};
 use super::known::Known;
+use super::reports::Volume;
 use super::table::Evict;
 use super::tuning::Tuning;
 use super::window::Windows;
@@ -20,6 +21,14 @@ const KEEP_HALF_LIFE: Duration = Duration::from_secs(12 * 3600);
 const TELLING: f64 = 0.02;
 /// What others draw upon themselves says something of a sender of whom less than this share is flagged.
 const TOLD: f64 = 0.04;
+/// Least evidence, in nats, of a flagged message that is not among the usual ones of its sender.
+const JUDGED_NATS: f64 = 1.5;
+/// A score that at most this share of a new tenant's mail reaches is unlike it.
+const RARE: f64 = 0.02;
+/// Heat of a text, in nats, from which on mail of a newcomer with it is held: four other accounts were flagged with it.
+const TEXT_OF_SEVERAL: f64 = 5.0;
+/// Recipients of a letter from which on its content is evidence once more.
+const LETTER: u16 = 256;
 const DAY: Duration = Duration::from_secs(86_400);
 /// The strangers among the single recipients of a bulk sender bring it, with the most its content may say, so far over the line
 /// where it is watched, in nats: enough to hold a flagged mailing to an imported list, too little to block it with one bounce.
@@ -60,10 +69,27 @@ pub struct Sender {
     /// The same, internal.
     #[serde(skip)]
     pub reserved_internal: u32,
-    /// The message whose recipients were weighed last, and their evidence: one mailing in several transactions stays
-    /// within the bound of one.
+    /// The message that was weighed last: one letter in several transactions says what it says in one.
     #[serde(skip)]
-    last_message: (u32, f32),
+    last_message: LastMessage,
+}
+
+/// A message as far as its later parts need it.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct LastMessage {
+    /// Half of the hash; that is enough to tell it from the one before.
+    fingerprint: u32,
+    /// Evidence of its external recipients so far, in nats.
+    recipients: f32,
+    /// External recipients so far that were new to the sender.
+    new: u16,
+    /// All recipients so far.
+    all: u16,
+}
+
+/// So many, or as many as are counted.
+fn short(count: u32) -> u16 {
+    u16::try_from(count).unwrap_or(u16::MAX)
 }
 
 /// The detector's sums, by what brought them up; what blocks is all of them together. Apart, since what speaks for one does
@@ -110,6 +136,11 @@ pub struct Ground<'a> {
     pub bounds: Bounds,
     /// The detector's numbers.
     pub tuning: &'a Tuning,
+    /// The tenant is new: the level of its scores says little.
+    pub learning: bool,
+    /// Share of the mail of others in a new tenant that scores as high as this message; `None` where too little is known, or
+    /// where the tenant is not new.
+    pub usual: Option<f64>,
     /// What is usual for the classes of the tenant; `None` while there are too few to borrow from.
     pub classes: Option<Classes>,
     /// What other senders of the client have drawn upon themselves lately, in nats.
@@ -123,8 +154,26 @@ pub struct Ground<'a> {
 impl Ground<'_> {
     /// The prior of a class.
     fn prior(&self, class: Class) -> Prior {
-        self.classes.map_or(ALONE, |classes| classes.prior(class))
+        match self.classes {
+            _ if self.learning => NEW_TENANT,
+            Some(classes) => classes.prior(class),
+            None => ALONE,
+        }
     }
+
+    /// Whether this message is unlike the tenant's other mail, as far as that is known: always so where the tenant is not new.
+    fn is_rare(&self) -> bool {
+        !self.learning || self.usual.is_some_and(|share| share <= RARE)
+    }
+}
+
+/// How many different texts a sender sent within a day, as far as they are remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Texts {
+    /// Flagged ones, the present one among them; at least 1.
+    pub flagged: u32,
+    /// Others; told in a new tenant only.
+    pub clean: u32,
 }
 
 /// One message as the detector sees it.
@@ -142,6 +191,8 @@ pub struct Weighing {
     pub known: u32,
     /// The same, new to the sender.
     pub new: u32,
+    /// Its texts of the last day.
+    pub texts: Texts,
     /// From where and when it comes.
     pub setting: Setting,
     /// Messages of the sender in the last hour, this one among them.
@@ -167,6 +218,8 @@ pub struct Weight {
     pub telling: bool,
     /// ... and they of it.
     pub told: bool,
+    /// A flag on somebody without a history: it says something of others who send this text, and they of it.
+    pub newcomer: bool,
     /// How much more common flags are in this tenant than usual: by so much less one of them says of others.
     pub common: f64,
 }
@@ -196,7 +249,7 @@ impl Sender {
             forgiven: Time(i64::MIN),
             reserved_external: 0,
             reserved_internal: 0,
-            last_message: (0, 0.0),
+            last_message: LastMessage::default(),
         }
     }
 
@@ -237,16 +290,19 @@ impl Sender {
         let news = content_of(message.llr);
         // Content and listings stay within one bound, relative to the sender's own past: a list that errs, or a link that
         // everybody quotes, must not be able to block anybody whose mail is ordinary.
-        let whole = if message.fresh { self.within_most(news, class, multi, ground) } else { 0.0 };
+        let within = |content| self.within_most(content, class, multi, message, ground);
+        let whole = if message.fresh { within(news) } else { 0.0 };
         let alone = if message.fresh && message.listed > 0.0 {
-            self.within_most(content_of(message.llr - message.listed), class, multi, ground).min(whole)
+            within(content_of(message.llr - message.listed)).min(whole)
         } else {
             whole
         };
         // Content that is not trusted yet bears out no more than it may say itself.
-        let trust = (ground.bounds.content / tuning.content_most.max(1e-9)).min(1.0);
+        let ranked = ground.usual.is_some();
+        let most = if ranked { tuning.content_most } else { ground.bounds.content };
+        let trust = (if ranked { news } else { most } / tuning.content_most.max(1e-9)).clamp(0.0, 1.0);
         let strangers = if message.llr > FLAG_NATS && strangers > 0.0 { strangers * trust } else { strangers };
-        let borne_out = evidence::corroboration(message.llr, news, ground.bounds.content);
+        let borne_out = evidence::corroboration(message.llr, news, most);
         let mut recipients = self.recipients(message, strangers, borne_out, tuning);
         if class == Class::Bulk && !multi && ground.classes.is_some() && recipients > 0.0 {
             // The bounds rise with its volume, and so does this: a mailing that is held stays held.
@@ -259,6 +315,7 @@ impl Sender {
         self.sums.recipients = cusum(self.sums.recipients.into(), recipients) as f32;
         if message.fresh && class == Class::Person {
             let sparse = evidence::content(&self.base, &prior, message.llr, ground.bounds.content, SPARSE_FLAGGED, tuning);
+            let sparse = if ranked { sparse.min(news) } else { sparse };
             self.sums.sparse = cusum(self.sums.sparse.into(), sparse) as f32;
         }
         let unusual = self.is_unusual(message, class, strangers, &prior, ground);
@@ -268,10 +325,11 @@ impl Sender {
         let telling = flagged && share < TELLING;
         // Somebody who hardly ever sent anything is told too (of a client's other accounts in a campaign): else accounts that
         // nobody uses would be the best to take over.
+        let newcomer = class == Class::Newcomer && message.llr > FLAG_NATS && message.known + message.new > 0;
         let told = (flagged || (class == Class::Newcomer && message.llr > FLAG_NATS)) && share < TOLD;
         let usual = Class::Person.prior().flagged.0;
         let common = ground.classes.map_or(0.0, |c| (c.prior(Class::Person).flagged.0 / usual).ln().max(0.0));
-        Weight { content: alone, listed: whole - alone, recipients, circumstances, unusual, telling, told, common }
+        Weight { content: alone, listed: whole - alone, recipients, circumstances, unusual, telling, told, newcomer, common }
     }
 
     /// Place, hour and failed logins, no more than `most`: alone they never say anything. Only of persons: programs move from
@@ -283,19 +341,32 @@ impl Sender {
         self.habits.weigh(self.messages, message.setting, tuning).at_most(most)
     }
 
+    /// Flagged messages that may have brought the content up to where it stands: they are being judged, and are no past yet.
+    fn judged(&self) -> f64 {
+        (f64::from(self.sums.content) / JUDGED_NATS).ceil()
+    }
+
     fn content(&self, llr: f64, strangers: f64, prior: &Prior, ground: &Ground<'_>) -> f64 {
+        if let Some(usual) = ground.usual {
+            return evidence::by_rank(usual, self.base.own(self.judged()), llr, ground.tuning);
+        }
         let content = evidence::content(&self.base, prior, llr, ground.bounds.content, CAMPAIGN_FLAGGED, ground.tuning);
         // Ordinary mail speaks for its sender less where it goes to strangers: half of a campaign may look ordinary.
         if content <= 0.0 { (content + strangers.max(0.0)).min(0.0) } else { content }
     }
 
     /// As much of it as content may still say of a sender of this class: one template is no better a witness the thousandth
-    /// time. It bears out strangers all the same, as far as they are a surprise.
-    fn within_most(&self, content: f64, class: Class, multi: bool, ground: &Ground<'_>) -> f64 {
-        let most = match (class, ground.classes.is_some()) {
-            (Class::Newcomer, true) if !multi && !self.base.is_clean() => ground.tuning.newcomer_content,
-            (Class::Bulk, true) => ground.tuning.bulk_content,
-            _ => return content,
+    /// time, several texts are. It bears out strangers all the same, as far as they are a surprise.
+    fn within_most(&self, content: f64, class: Class, multi: bool, message: &Weighing, ground: &Ground<'_>) -> f64 {
+        let tuning = ground.tuning;
+        let clean = self.base.is_clean() || (ground.learning && self.base.began_clean(message.texts.clean, self.judged()));
+        let newcomer = class == Class::Newcomer && ground.classes.is_some() && !multi;
+        let most = if !clean && (newcomer || ground.learning) {
+            tuning.content_most.mul_add(f64::from(message.texts.flagged.saturating_sub(1)), tuning.newcomer_content)
+        } else if class == Class::Bulk && ground.classes.is_some() {
+            tuning.bulk_content
+        } else {
+            return content;
         };
         content.min((most - f64::from(self.sums.content)).max(0.0))
     }
@@ -306,14 +377,30 @@ impl Sender {
             return 0.0;
         }
         let most = tuning.recipients_most;
-        // Ordinary content does not bear strangers out: then even all of them together count as if nobody were new.
-        let borne_out = if message.llr > FLAG_NATS { strangers.min(borne_out) } else { (strangers - most).clamp(-most, 0.0) };
-        // Half of the hash tells one message from the one before.
-        let fingerprint = message.fingerprint as u32;
-        let earlier = if self.last_message.0 == fingerprint { f64::from(self.last_message.1) } else { 0.0 };
-        let whole = (earlier + borne_out).clamp(-most, most.max(borne_out));
-        self.last_message = (fingerprint, whole as f32);
+        let (earlier, new) = (f64::from(self.last_message.recipients), self.last_message.new.saturating_add(short(message.new)));
+        let (part, limit) = if message.llr > FLAG_NATS {
+            (strangers.min(borne_out), evidence::most_recipients(new.into(), most).min(borne_out.max(0.0)))
+        } else {
+            // Ordinary content does not bear strangers out: then even all of them together count as if nobody were new.
+            ((strangers - most).clamp(-most, 0.0), 0.0)
+        };
+        let whole = (earlier + part).clamp(-most, limit.max(earlier).max(-most));
+        (self.last_message.recipients, self.last_message.new) = (whole as f32, new);
         whole - earlier
+    }
+
+    /// Begins a message of so many recipients, or goes on with the one before. Whether the content of this part is evidence
+    /// again: what goes to more than 256 recipients, 1,024 and so on is, lest a letter have no end.
+    pub fn begin(&mut self, fingerprint: u64, recipients: u32) -> bool {
+        let fingerprint = fingerprint as u32;
+        if self.last_message.fingerprint != fingerprint {
+            self.last_message = LastMessage { fingerprint, all: short(recipients), ..LastMessage::default() };
+            return true;
+        }
+        let step = |recipients: u16| (recipients / LETTER).checked_ilog(4).map_or(0, |step| step + 1);
+        let before = self.last_message.all;
+        self.last_message.all = before.saturating_add(short(recipients));
+        step(self.last_message.all) > step(before)
     }
 
     /// Whether a person should be asked about this message before it goes: many strangers at once from somebody who hardly
@@ -324,10 +411,13 @@ impl Sender {
         if class == Class::Newcomer {
             let many = tuning.mailing_recipients > 0.0 && f64::from(message.new) > tuning.mailing_recipients;
             let somebody = self.strength != Strength::None;
+            // What others without a history are flagged with, too, is a campaign or a new program on many hosts.
+            let shared = ground.template_heat >= TEXT_OF_SEVERAL && message.known + message.new > 0;
             return somebody
-                && ground.classes.is_some()
+                && (ground.classes.is_some() || ground.learning)
                 && flagged
-                && (many || (f64::from(message.in_hour) > tuning.newcomer_mailing && self.base.is_often_flagged()));
+                && ground.is_rare()
+                && (many || shared || (f64::from(message.in_hour) > tuning.newcomer_mailing && self.base.is_often_flagged()));
         }
         // While other accounts of the client send a campaign, strangers who are a surprise here are so too.
         if class == Class::Person && ground.campaign && strangers >= 1.2 {
@@ -342,19 +432,26 @@ impl Sender {
                 > tuning.mailing_nats
     }
 
-    /// Adds the evidence of one outcome to the sums.
-    pub fn weigh_outcome(&mut self, now: Time, bounced: bool, ground: &Ground<'_>) -> f64 {
+    /// Adds the evidence of one outcome to the sums: what an unknown user says beyond the nats that other reports about the
+    /// same message have brought `already`. Gives the evidence by itself, and what was added.
+    pub fn weigh_outcome(&mut self, now: Time, bounced: bool, already: f64, ground: &Ground<'_>) -> (f64, f64) {
         if ground.bounds.block.is_none() {
-            return 0.0;
+            return (0.0, 0.0);
         }
         self.base.age(now, ground.tuning.decay_per_day);
         self.sums.fade(now, ground.tuning.half_life_hours);
         let evidence = evidence::outcome(&self.base, &ground.prior(self.class(ground.tuning)), bounced, ground.tuning);
-        self.sums.answers = cusum(self.sums.answers.into(), evidence) as f32;
+        let more = if evidence > 0.0 { (evidence - already).max(0.0) } else { evidence };
+        self.sums.answers = cusum(self.sums.answers.into(), more) as f32;
         if !ground.bounds.watches(self.sum()) {
             self.base.learn_outcome(bounced);
         }
-        evidence
+        (evidence, more)
+    }
+
+    /// What it sent to outside, for what is said of its mail.
+    pub fn volume(&self, now: Time) -> Volume {
+        Volume { lately: self.base.messages(), ..volume(&self.windows, now) }
     }
 
     /// Adds strong evidence of a fixed weight.
@@ -394,8 +491,15 @@ impl Sender {
         self.sums = Sums { at: self.sums.at, ..Sums::default() };
         self.windows.forget(all);
         self.forgiven = self.forgiven.max(now);
-        self.last_message = (0, 0.0);
+        self.last_message = LastMessage::default();
     }
+}
+
+/// Messages to outside in the last day.
+pub fn volume(windows: &Windows, now: Time) -> Volume {
+    let day = windows.sum(now, DAY);
+    let messages = f64::from(day.messages.min(day.external));
+    Volume { day: messages, lately: messages }
 }
 
 impl Evict for Sender {

@@ -6,7 +6,8 @@
 
 mod typed;
 
-use super::decode::Encoding;
+use super::decode::{self, Encoding};
+use crate::mail::header;
 use memchr::memmem;
 use std::collections::HashMap;
 use typed::Typed;
@@ -64,6 +65,8 @@ pub(super) struct Part<'a> {
     pub encoding: Encoding,
     /// The encoding has a name that nobody knows.
     pub odd_encoding: bool,
+    /// The body begins with a line where a field should stand: some programs pass over it, and read on in the header.
+    pub broken: bool,
     /// A field that is there a second time says something else: the other way to read the leaf.
     pub rival: Option<Rival>,
     /// Decoded file name, empty if none was given.
@@ -112,61 +115,41 @@ pub(super) struct Tree<'a> {
     pub in_pieces: bool,
 }
 
-/// A header section: fields one by one, folding still inside the value.
+/// A header section: names and values one by one, folding still inside the value.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fields<'a> {
-    rest: &'a [u8],
+    fields: header::Fields<'a>,
 }
 
 impl<'a> Fields<'a> {
+    /// Those of a message as it came in, and its body. One that does not begin with a field is all body.
+    pub(super) fn split_message(message: &'a [u8]) -> (Self, &'a [u8]) {
+        let (section, body) = header::split_message(message);
+        (Self::section(section), body)
+    }
+
     /// Splits an entity into its header section and its body. Without a blank line everything is header.
     pub(super) fn split(entity: &'a [u8]) -> (Self, &'a [u8]) {
-        let mut at = 0;
-        while let Some(rest) = entity.get(at..) {
-            if let Some(body) = rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n")) {
-                return (Self { rest: entity.get(..at).unwrap_or_default() }, body);
-            }
-            match memchr::memchr(b'\n', rest) {
-                Some(line) => at += line + 1,
-                None => break,
-            }
-        }
-        (Self { rest: entity }, &[])
+        let (section, body) = header::split_part(entity);
+        (Self::section(section), body)
+    }
+
+    /// The fields of a header section that was cut out already.
+    pub(super) const fn section(octets: &'a [u8]) -> Self {
+        Self { fields: header::Fields::of_part(octets) }
     }
 }
 
 impl<'a> Iterator for Fields<'a> {
     type Item = (&'a [u8], &'a [u8]);
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.rest.is_empty() {
-            // RFC 5322 section 2.2.3: a line that begins with white space continues the field.
-            let mut end = 0;
-            loop {
-                let rest = self.rest.get(end..).unwrap_or_default();
-                end += memchr::memchr(b'\n', rest).map_or(rest.len(), |n| n + 1);
-                if !matches!(self.rest.get(end), Some(b' ' | b'\t')) {
-                    break;
-                }
-            }
-            let (field, rest) = self.rest.split_at_checked(end).unwrap_or((self.rest, &[]));
-            self.rest = rest;
-            if let Some(colon) = memchr::memchr(b':', field)
-                && let (Some(name), Some(value)) = (field.get(..colon), field.get(colon + 1..))
-            {
-                return Some((name.trim_ascii(), value.trim_ascii()));
-            }
-        }
-        None
+        self.fields.next().map(|field| (field.name, field.value.trim_ascii()))
     }
 }
 
 /// A field of an entity, or the white space that continues one: what is neither ends a header section for most programs.
 fn is_field(line: &[u8], first: bool) -> bool {
-    if matches!(line.first(), Some(b' ' | b'\t')) {
-        return !first;
-    }
-    let name = memchr::memchr(b':', line).and_then(|colon| line.get(..colon)).unwrap_or_default().trim_ascii_end();
-    !name.is_empty() && name.iter().all(|b| b.is_ascii_graphic())
+    if matches!(line.first(), Some(b' ' | b'\t')) { !first } else { header::is_field(line) }
 }
 
 /// An open multipart.
@@ -226,6 +209,8 @@ struct Walker<'a> {
     /// Parts of a report from the null sender that may still be left out: the status and the returned message.
     left_out: usize,
     aside: usize,
+    /// Where the body of the message begins, if a line of its header is no field.
+    doubtful_body: Option<usize>,
     tree: Tree<'a>,
 }
 
@@ -240,9 +225,14 @@ pub(super) fn walk(raw: &[u8], null_sender: bool, around: usize) -> Tree<'_> {
         alternatives: 0,
         left_out: if null_sender { 2 } else { 0 },
         aside: 0,
+        doubtful_body: None,
         tree: Tree::default(),
     };
     walker.run(around);
+    if let Some(at) = walker.doubtful_body.filter(|at| decode::looks_written(walker.slice(*at, raw.len()))) {
+        // To who takes that line for the first of the body, all of it is text, whatever type the header gives.
+        walker.note_aside(at, raw.len());
+    }
     walker.tree
 }
 
@@ -265,12 +255,13 @@ impl<'a> Walker<'a> {
 
     /// Reads the entity that begins at `at`. Gives the next one.
     fn entity(&mut self, at: usize, context: Context) -> Option<(usize, Context)> {
-        let Section { fields, body_at, delimiter, odd } = self.header(at, context.begins);
-        let head = Head::read(fields);
+        let Section { fields, body_at, delimiter, odd } = self.header(at, context);
+        let head = Head { broken: odd == Some(body_at), ..Head::read(fields) };
         if at == 0 {
             self.tree.is_report = head.ctype.value == "multipart/report";
-            if let Some(odd) = odd {
+            if let Some(odd) = odd.filter(|odd| *odd < body_at) {
                 self.note_aside(odd, body_at);
+                self.doubtful_body = Some(body_at);
             }
         }
         self.tree.depth = self.tree.depth.max(context.level + 1);
@@ -342,11 +333,15 @@ impl<'a> Walker<'a> {
 
     /// The header section of an entity. A line that is no field ends it, except that of the message itself: some programs
     /// pass over such a line there, and what it says is read apart.
-    fn header(&self, at: usize, begins: bool) -> Section<'a> {
+    fn header(&self, at: usize, context: Context) -> Section<'a> {
         let (mut line_at, mut odd) = (at, None);
+        if at == 0 && context.level == 0 && header::is_missing(self.raw) {
+            // It leaves with an empty line before it, and is all body. Nobody puts one before a message inside another.
+            return Section { fields: Fields::section(&[]), body_at: 0, delimiter: None, odd: Some(0) };
+        }
         while let Some(rest) = self.raw.get(line_at..).filter(|rest| !rest.is_empty()) {
             let blank = if rest.starts_with(b"\r\n") { 2 } else { usize::from(rest.starts_with(b"\n")) };
-            let fields = Fields { rest: self.slice(at, line_at) };
+            let fields = Fields::section(self.slice(at, line_at));
             if blank > 0 {
                 return Section { fields, body_at: line_at + blank, delimiter: None, odd };
             }
@@ -357,14 +352,15 @@ impl<'a> Walker<'a> {
             let line = rest.get(..end).unwrap_or_default();
             let first = line_at == at;
             // The line that mailboxes put before a message may have been left there.
-            let allowed = is_field(line, first) || begins && first && (line.starts_with(b"From ") || line.starts_with(b">From "));
+            let allowed =
+                is_field(line, first) || context.begins && first && (line.starts_with(b"From ") || line.starts_with(b">From "));
             if !allowed && at > 0 {
-                return Section { fields, body_at: line_at, delimiter: None, odd };
+                return Section { fields, body_at: line_at, delimiter: None, odd: Some(line_at) };
             }
             odd = odd.or((!allowed).then_some(line_at));
             line_at += end;
         }
-        Section { fields: Fields { rest: self.slice(at, self.raw.len()) }, body_at: self.raw.len(), delimiter: None, odd }
+        Section { fields: Fields::section(self.slice(at, self.raw.len())), body_at: self.raw.len(), delimiter: None, odd }
     }
 
     /// The delimiter line that begins at `at` (RFC 2046 section 5.1.1), if one does.
@@ -436,7 +432,7 @@ impl<'a> Walker<'a> {
     }
 
     fn keep(&mut self, head: Head<'a>, context: Context, body: &'a [u8], whole: &'a [u8]) {
-        let Head { ctype, disposition, encoding, odd_encoding, rival_type, rival_encoding, .. } = head;
+        let Head { ctype, disposition, encoding, odd_encoding, broken, rival_type, rival_encoding, .. } = head;
         let file_name = disposition.name.or(ctype.name).unwrap_or_default();
         let attachment = disposition.value == "attachment";
         let (mut kind, mut place) = read_as(&ctype.value, &file_name, encoding);
@@ -458,6 +454,7 @@ impl<'a> Walker<'a> {
             charset: ctype.charset,
             encoding,
             odd_encoding,
+            broken,
             rival,
             file_name,
             attachment,
@@ -519,6 +516,7 @@ struct Head<'a> {
     disposition: Typed,
     encoding: Encoding,
     odd_encoding: bool,
+    broken: bool,
     /// A second Content-Type that says something else.
     rival_type: Option<Typed>,
     rival_encoding: Option<Encoding>,

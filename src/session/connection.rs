@@ -2,9 +2,10 @@
 
 use super::driver::{Driver, End};
 use super::limits::Refused;
+use super::standing::{Door, Entrance, Standing};
 use super::{Sessions, turn_away};
 use crate::config::Settings;
-use crate::config::settings::{Listener, ListenerKind};
+use crate::config::settings::ListenerKind;
 use crate::identity::{self, Peer};
 use crate::smtp::proxy;
 use crate::smtp::server::ServerConfig;
@@ -23,11 +24,12 @@ use tokio_rustls::server::TlsStream;
 const HANDSHAKE: Duration = Duration::from_secs(30);
 
 /// Serves one accepted connection to its end.
-pub(super) async fn serve(sessions: Arc<Sessions>, listener: Arc<Listener>, mut stream: TcpStream, peer: SocketAddr) {
+pub(super) async fn serve(sessions: Arc<Sessions>, door: Door, mut stream: TcpStream, peer: SocketAddr) {
     let settings = sessions.intake.settings();
     let mut address = peer.ip().to_canonical();
     let mut left_over = Vec::new();
-    if listener.proxy_protocol.iter().any(|network| network.contains(&address)) {
+    let entrance = Entrance { door, from: address, by_proxy: door.is_proxy(&settings, address) };
+    if entrance.by_proxy {
         match tokio::time::timeout(HANDSHAKE, read_proxy_header(&mut stream)).await {
             Ok(Ok((source, rest))) => {
                 address = source.map_or(address, |ip| ip.to_canonical());
@@ -47,8 +49,8 @@ pub(super) async fn serve(sessions: Arc<Sessions>, listener: Arc<Listener>, mut 
             return turn_away(stream, &Reply::new(421, (4, 3, 2), text)).await;
         }
     };
-    events::session_opened(listener.kind.as_str(), address);
-    run(&sessions, &listener, &settings, stream, address, left_over).await;
+    events::session_opened(door.kind.as_str(), address);
+    run(&sessions, entrance, &settings, stream, address, left_over).await;
 }
 
 /// Reads the header that a listed proxy must send first; gives the source and what came behind it.
@@ -65,16 +67,16 @@ async fn read_proxy_header(stream: &mut TcpStream) -> io::Result<(Option<IpAddr>
     }
 }
 
-fn server_config(settings: &Settings, listener: &Listener, listed: bool, trusted: bool, tls: bool) -> ServerConfig {
-    let reports = listener.kind == ListenerKind::Reports;
+fn server_config(settings: &Settings, kind: ListenerKind, listed: bool, trusted: bool, tls: bool) -> ServerConfig {
+    let reports = kind == ListenerKind::Reports;
     ServerConfig {
         hostname: settings.server.hostname.as_str().to_owned(),
         tls_available: tls,
-        tls_active: listener.kind == ListenerKind::Submissions,
+        tls_active: kind == ListenerKind::Submissions,
         // Without a certificate there is no TLS to log in under.
         auth_offered: tls && !reports,
-        auth_required: listener.kind.is_submission(),
-        trust_xclient: trusted && listener.kind == ListenerKind::Relay,
+        auth_required: kind.is_submission(),
+        trust_xclient: trusted && kind == ListenerKind::Relay,
         refusals_are_errors: !listed,
         message_size_bytes: if reports {
             settings.reports.message_size_bytes.min(settings.limits.message_size_bytes)
@@ -92,23 +94,22 @@ fn server_config(settings: &Settings, listener: &Listener, listed: bool, trusted
 
 async fn run(
     sessions: &Arc<Sessions>,
-    listener: &Listener,
-    settings: &Settings,
+    entrance: Entrance,
+    settings: &Arc<Settings>,
     stream: TcpStream,
     address: IpAddr,
     left_over: Vec<u8>,
 ) {
+    let kind = entrance.door.kind;
     let acceptor = sessions.tls.borrow().clone().map(TlsAcceptor::from);
     // Submission listeners always want AUTH: there no network is listed.
-    let client = match listener.kind {
-        ListenerKind::Relay => identity::find_client(settings, address),
-        ListenerKind::Submission | ListenerKind::Submissions | ListenerKind::Reports => None,
-    };
+    let client = identity::find_client(settings, address).filter(|_| kind == ListenerKind::Relay);
     let trusted = client.as_ref().is_some_and(|c| c.trust_xclient);
-    let config = server_config(settings, listener, client.is_some(), trusted, acceptor.is_some());
+    let config = server_config(settings, kind, client.is_some(), trusted, acceptor.is_some());
     let peer = Peer { address, client, login: None, xclient_login: None, origin: None };
-    let mut driver = Driver::new(sessions, config, peer, listener.kind);
-    let result = match (listener.kind, acceptor) {
+    let standing = Standing::new(sessions, entrance, Arc::clone(settings));
+    let mut driver = Driver::new(sessions, config, peer, standing);
+    let result = match (kind, acceptor) {
         (ListenerKind::Submissions, Some(acceptor)) => implicit_tls(&mut driver, &acceptor, stream, left_over).await,
         (ListenerKind::Submissions, None) => Err(io::Error::other("no certificate for implicit TLS")),
         (_, acceptor) => plain(&mut driver, acceptor, stream, left_over).await,

@@ -1,8 +1,11 @@
 //! The loop that drives the pure server over a stream: reads, writes, deadlines, and the answers to its questions.
 
 use super::Sessions;
-use super::limits::{body_time, counted_as};
+use super::limits::counted_as;
 use super::login::LoginResult;
+use super::memory::Share;
+use super::pace::Pace;
+use super::standing::Standing;
 use crate::config::settings::ListenerKind;
 use crate::identity::Peer;
 use crate::intake::{Trace, Transaction};
@@ -13,7 +16,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::watch;
+use tokio::sync::{SemaphorePermit, watch};
 use tokio::time::Instant;
 
 /// Read buffer while commands are awaited: an idle session stays small.
@@ -42,12 +45,13 @@ pub(super) struct Driver<'a> {
     peer: Peer,
     transaction: Option<Transaction>,
     kind: ListenerKind,
+    standing: Standing<'a>,
     /// XCLIENT ADDR, which holds for the session; XFORWARD ADDR holds for the next transaction only.
     session_origin: Option<IpAddr>,
-    /// Octets of body memory this session holds.
-    body_share: u64,
-    /// Since when the body of this transaction has been coming in, and how much of it has come.
-    arriving: Option<(Instant, u64)>,
+    /// What this session holds of the memory for bodies.
+    share: Share<'a>,
+    /// Since when the body of this transaction has been coming in, and how fast it comes.
+    arriving: Option<(Instant, Pace)>,
     /// Messages offered so far.
     messages: u64,
 }
@@ -64,25 +68,26 @@ enum Input {
     Draining,
 }
 
-/// However the session ends, what it held is given back: reserved recipients, and memory of bodies.
+/// However the session ends, what it reserved is given back.
 impl Drop for Driver<'_> {
     fn drop(&mut self) {
         self.reset();
-        self.sessions.bodies.resize(self.body_share, 0, u64::MAX);
     }
 }
 
 impl<'a> Driver<'a> {
-    /// A session that begins at a listener of this kind.
-    pub(super) fn new(sessions: &'a Sessions, config: ServerConfig, peer: Peer, kind: ListenerKind) -> Self {
+    /// A session that begins.
+    pub(super) fn new(sessions: &'a Sessions, config: ServerConfig, peer: Peer, standing: Standing<'a>) -> Self {
+        let share = sessions.bodies.share(counted_as(peer.address));
         Self {
             sessions,
             server: Server::new(config),
             peer,
             transaction: None,
-            kind,
+            kind: standing.entrance.door.kind,
+            standing,
             session_origin: None,
-            body_share: 0,
+            share,
             arriving: None,
             messages: 0,
         }
@@ -123,11 +128,21 @@ impl<'a> Driver<'a> {
                     }
                     self.account_body();
                     match self.read(stream, &mut buffer, asked, &mut draining).await? {
-                        Input::Octets(count) => self.server.feed(buffer.get(..count).unwrap_or_default()),
+                        Input::Octets(count) => {
+                            let octets = buffer.get(..count).unwrap_or_default();
+                            let is_command = self.server.awaits() != Awaits::Body && octets.contains(&b'\n');
+                            if is_command && let Some(reply) = self.standing.lost(&self.peer).await {
+                                return self.farewell(stream, &reply).await;
+                            }
+                            self.server.feed(octets);
+                        }
                         Input::HungUp => return Ok(End::Closed),
-                        Input::Late => return self.farewell(stream, (4, 4, 2), "Waited for too long, closing").await,
+                        Input::Late => {
+                            return self.farewell(stream, &Reply::new(421, (4, 4, 2), "Waited for too long, closing")).await;
+                        }
                         Input::Draining => {
-                            return self.farewell(stream, (4, 3, 2), "Service shutting down, try again later").await;
+                            let reply = Reply::new(421, (4, 3, 2), "Service shutting down, try again later");
+                            return self.farewell(stream, &reply).await;
                         }
                     }
                 }
@@ -153,11 +168,15 @@ impl<'a> Driver<'a> {
         draining: &mut watch::Receiver<bool>,
     ) -> io::Result<Input> {
         let in_body = self.server.awaits() == Awaits::Body;
-        let wanted = if in_body { BODY_BUFFER } else { COMMAND_BUFFER };
+        let wanted = self.read_buffer();
         if buffer.len() != wanted {
             *buffer = vec![0; wanted];
         }
         let deadline = self.deadline(in_body, asked);
+        if deadline <= Instant::now() {
+            // What lies ready all the same came too late.
+            return Ok(Input::Late);
+        }
         let may_drain = self.transaction.is_none() && !in_body;
         let read = tokio::select! {
             biased;
@@ -167,33 +186,37 @@ impl<'a> Driver<'a> {
         };
         let Ok(read) = read else { return Ok(Input::Late) };
         let count = read?;
-        if let Some((_, octets)) = &mut self.arriving {
-            *octets = octets.saturating_add(count as u64);
+        if let Some((since, pace)) = &mut self.arriving {
+            pace.add(since.elapsed(), count as u64);
         }
         Ok(if count == 0 { Input::HungUp } else { Input::Octets(count) })
     }
 
+    /// Octets of the buffer that is read into now. What nobody will keep is read with a small one.
+    fn read_buffer(&self) -> usize {
+        let wanted = self.server.awaits() == Awaits::Body && !self.server.body_is_refused();
+        if wanted { BODY_BUFFER } else { COMMAND_BUFFER }
+    }
+
     /// Until when the next octets must come. A command must be whole within the idle timeout of our last word: a client
-    /// that sends it octet by octet does not hold the session for ever. A body may pause as long, and must keep up a rate.
+    /// that sends it octet by octet does not hold the session for ever. A body may pause as long, and must keep its pace, also
+    /// from chunk to chunk.
     fn deadline(&mut self, in_body: bool, asked: Instant) -> Instant {
         let idle = self.sessions.intake.settings.borrow().limits.idle_timeout;
-        if !in_body {
+        let between = !in_body && self.server.body_in_memory() > 0;
+        if !in_body && !between {
             return asked + idle;
         }
         let now = Instant::now();
-        let (since, octets) = *self.arriving.get_or_insert((now, 0));
-        (now + idle).min(since + body_time(octets))
+        let (since, pace) = *self.arriving.get_or_insert_with(|| (now, Pace::new(idle)));
+        let quiet_since = if in_body { now } else { asked };
+        (quiet_since + idle).min(since + pace.ends())
     }
 
-    async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        stream: &mut S,
-        enhanced: (u8, u16, u16),
-        text: &str,
-    ) -> io::Result<End> {
+    /// Ends the session with a reply of 421, which tells the client that we close (RFC 5321 section 3.8).
+    async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S, reply: &Reply) -> io::Result<End> {
         self.reset();
-        // RFC 5321 section 3.8: 421 tells the client that we close.
-        self.server.end(&Reply::new(421, enhanced, text));
+        self.server.end(reply);
         self.flush(stream).await?;
         say_goodbye(stream).await;
         Ok(End::Closed)
@@ -220,14 +243,13 @@ impl<'a> Driver<'a> {
 
     /// Keeps the memory of all bodies in flight below its limit: beyond it this body is read to its end and refused.
     fn account_body(&mut self) {
-        let held = self.server.body_in_memory() as u64;
-        let limit = self.sessions.intake.settings.borrow().limits.body_memory_bytes;
-        if self.sessions.bodies.resize(self.body_share, held, limit) {
-            self.body_share = held;
-        } else {
+        let beside = if self.server.awaits() == Awaits::Body { self.read_buffer() + self.server.input_in_memory() } else { 0 };
+        let held = (self.server.body_in_memory() + beside) as u64;
+        let fits = self.share.resize(held, &self.sessions.intake.settings.borrow().limits);
+        if !fits {
             self.server.refuse_body(Reply::new(452, (4, 3, 1), "Too much mail in flight, try again later"));
-            self.sessions.bodies.resize(self.body_share, 0, limit);
-            self.body_share = 0;
+            // The body is gone; what it takes to read the rest stays.
+            self.share.set((self.read_buffer() + self.server.input_in_memory()) as u64);
         }
     }
 
@@ -240,6 +262,11 @@ impl<'a> Driver<'a> {
     }
 
     async fn decide(&mut self, question: Question) {
+        if matches!(question, Question::Mail(_) | Question::Message { .. }) && self.sessions.vitals.ended().is_some() {
+            // What would be taken now might not go anywhere until the next start.
+            self.reset();
+            return self.server.answer(Answer::Reply(Reply::new(451, (4, 3, 0), "Local error, try again later")));
+        }
         if self.kind == ListenerKind::Reports {
             let answer = self.decide_report(question).await;
             return self.server.answer(answer);
@@ -261,9 +288,10 @@ impl<'a> Driver<'a> {
                 Some(transaction) => Answer::Reply(intake.rcpt(&self.peer, transaction, &recipient)),
                 None => Answer::Reply(Reply::new(503, (5, 5, 1), "MAIL first")),
             },
-            Question::Message { envelope, body } => Answer::Reply(self.message(envelope, body).await),
+            Question::Message { envelope, body } => Answer::Reply(self.message_of_who_still_may(envelope, body).await),
             Question::Xclient(attributes) => {
                 xclient(&mut self.peer, &attributes);
+                self.share.belongs_to(self.peer.xclient_login.as_deref());
                 self.session_origin = self.peer.origin;
                 Answer::Accept
             }
@@ -288,6 +316,7 @@ impl<'a> Driver<'a> {
             Question::Message { envelope, body } => {
                 self.arriving = None;
                 self.messages += 1;
+                let _room = self.room_for_copy(&body).await;
                 Answer::Reply(feedback.message(&self.trace(&envelope), envelope, body).await)
             }
             // Not offered here, so never asked.
@@ -295,6 +324,16 @@ impl<'a> Driver<'a> {
                 Answer::Reply(Reply::new(502, (5, 5, 1), "Not here"))
             }
         }
+    }
+
+    /// The final dot, also of what was let in by something that was taken away while the message came.
+    async fn message_of_who_still_may(&mut self, envelope: Envelope, body: Vec<u8>) -> Reply {
+        let Some(reply) = self.standing.lost(&self.peer).await else { return self.message(envelope, body).await };
+        if let Some(transaction) = &self.transaction {
+            self.sessions.intake.refused_unread(transaction, &reply);
+        }
+        self.reset();
+        reply
     }
 
     /// What Received says of this session.
@@ -311,25 +350,43 @@ impl<'a> Driver<'a> {
         let Some(transaction) = self.transaction.take() else { return Reply::new(503, (5, 5, 1), "MAIL first") };
         self.arriving = None;
         self.messages += 1;
-        let trace = self.trace(&envelope);
-        let reply = self.sessions.intake.message(&self.peer, &trace, transaction, envelope, body).await;
+        let reply = {
+            let _room = self.room_for_copy(&body).await;
+            let trace = self.trace(&envelope);
+            self.sessions.intake.message(&self.peer, &trace, transaction, envelope, body).await
+        };
         self.peer.origin = self.session_origin;
         reply
+    }
+
+    /// Waits for room for the copy that is made of the message as it goes out. The message itself is counted until the next
+    /// octets are read.
+    async fn room_for_copy(&self, body: &[u8]) -> Option<SemaphorePermit<'a>> {
+        let limits = self.sessions.intake.settings.borrow().limits.clone();
+        self.sessions.bodies.copy(body.len(), &limits).await
     }
 
     async fn login(&mut self, user: &str, password: &str) -> Answer {
         let intake = &self.sessions.intake;
         let now = intake.clock.now();
+        // Before the password is checked: what changes meanwhile ends the session.
+        let account = intake.records.account(user).await.ok();
         let result = self.sessions.logins.check(&intake.records, self.peer.address, user, password, now).await;
         match result {
             LoginResult::Good(login) => {
                 events::login(self.peer.address, user, "accepted");
+                self.share.belongs_to(Some(&login.name));
                 self.peer.login = Some(login);
+                self.standing.logged_in(account);
                 Answer::Accept
             }
             LoginResult::Bad => {
                 events::login(self.peer.address, user, "refused");
                 Answer::Reply(Reply::new(535, (5, 7, 8), "Authentication credentials invalid"))
+            }
+            LoginResult::Busy => {
+                events::login(self.peer.address, user, "put off");
+                Answer::Reply(Reply::new(454, (4, 7, 0), "Too many attempts to log in, try again later"))
             }
             LoginResult::Unknown => Answer::Reply(Reply::new(454, (4, 7, 0), "Temporary authentication failure")),
         }

@@ -1,12 +1,10 @@
-//! How many sessions, and how much memory for bodies.
+//! How many sessions.
 
 use crate::config::settings::Limits;
 use crate::telemetry::metrics::SESSIONS_OPEN;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 use tokio::sync::watch;
 
 /// Open sessions, in all and per client address. IPv6 clients count by /64, which is what one host gets.
@@ -75,17 +73,6 @@ impl SessionCounts {
     }
 }
 
-/// A body may take so long whatever its rate.
-const BODY_GRACE: Duration = Duration::from_secs(10 * 60);
-/// Beyond that it must come at so many octets per second: slower than any line that carries mail, and what holds back a
-/// client that sends an octet a minute, so that each of its sessions and their memory end some day.
-const BODY_RATE: u64 = 1024;
-
-/// How long a body of which `octets` have come may have taken so far.
-pub fn body_time(octets: u64) -> Duration {
-    BODY_GRACE + Duration::from_secs(octets / BODY_RATE)
-}
-
 /// A session that is counted until this is dropped, even by a panic: a message that no session survives, brought again and
 /// again, must not use up its client's share for good.
 #[derive(Debug)]
@@ -98,29 +85,6 @@ impl Drop for Entered<'_> {
     fn drop(&mut self) {
         self.counts.leave(self.address);
         metrics::gauge!(SESSIONS_OPEN).decrement(1.0);
-    }
-}
-
-/// Octets of message bodies held by all sessions together.
-#[derive(Default)]
-pub struct BodyMemory {
-    used: AtomicU64,
-}
-
-impl BodyMemory {
-    /// Moves one session's share from `old` to `new` octets; `false` (and unchanged) if that would pass `limit`.
-    pub fn resize(&self, old: u64, new: u64, limit: u64) -> bool {
-        if new <= old {
-            self.used.fetch_sub(old - new, Ordering::Relaxed);
-            return true;
-        }
-        let grow = new - old;
-        let before = self.used.fetch_add(grow, Ordering::Relaxed);
-        if before.saturating_add(grow) > limit {
-            self.used.fetch_sub(grow, Ordering::Relaxed);
-            return false;
-        }
-        true
     }
 }
 
@@ -168,22 +132,5 @@ mod tests {
         let _first = counts.enter("2001:db8::1".parse().unwrap(), &limits).unwrap();
         assert_eq!(counts.enter("2001:db8::2".parse().unwrap(), &limits).unwrap_err(), Refused::Address);
         assert!(counts.enter("2001:db8:0:1::1".parse().unwrap(), &limits).is_ok());
-    }
-
-    #[test]
-    fn a_trickle_ends_and_a_slow_line_does_not() {
-        // An octet a minute is cut after ten minutes, although it never pauses for long.
-        assert!(body_time(10) < Duration::from_secs(11 * 60));
-        // 50 MiB over a line of 2 KiB per second never fall behind.
-        assert!((0..=50 << 10).all(|kib: u64| body_time(kib << 10) >= Duration::from_secs(kib / 2)));
-    }
-
-    #[test]
-    fn body_memory_heals_by_itself() {
-        let memory = BodyMemory::default();
-        assert!(memory.resize(0, 60, 100));
-        assert!(!memory.resize(0, 60, 100));
-        assert!(memory.resize(60, 0, 100));
-        assert!(memory.resize(0, 60, 100));
     }
 }

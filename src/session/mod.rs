@@ -4,15 +4,23 @@ mod connection;
 mod driver;
 mod limits;
 mod login;
+mod memory;
+mod pace;
+mod penalties;
+mod standing;
 mod tls;
+mod turns;
 
 use crate::config::Settings;
-use crate::config::settings::{Listener, ListenerKind};
+use crate::config::settings::ListenerKind;
+use crate::env::Vitals;
 use crate::feedback::Feedback;
 use crate::intake::Intake;
 use crate::types::Reply;
-use limits::{BodyMemory, SessionCounts};
+use limits::SessionCounts;
 use login::LoginGuard;
+use memory::BodyMemory;
+use standing::Door;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,11 +41,12 @@ pub struct Sessions {
     bodies: BodyMemory,
     logins: LoginGuard,
     draining: watch::Sender<bool>,
+    vitals: Vitals,
 }
 
 impl Sessions {
     /// With the certificate of the settings loaded.
-    pub fn new(intake: Arc<Intake>, feedback: Arc<Feedback>) -> Result<Arc<Self>, String> {
+    pub fn new(intake: Arc<Intake>, feedback: Arc<Feedback>, vitals: Vitals) -> Result<Arc<Self>, String> {
         let tls = tls::load(&intake.settings())?;
         Ok(Arc::new(Self {
             intake,
@@ -47,6 +56,7 @@ impl Sessions {
             bodies: BodyMemory::default(),
             logins: LoginGuard::default(),
             draining: watch::Sender::new(false),
+            vitals,
         }))
     }
 
@@ -68,12 +78,13 @@ impl Sessions {
 /// Binds all listeners and serves them. Gives their addresses as bound.
 pub async fn listen(sessions: &Arc<Sessions>, settings: &Settings) -> Result<Vec<(ListenerKind, SocketAddr)>, String> {
     let mut bound = Vec::new();
-    for listener in &settings.listeners {
+    for (place, listener) in settings.listeners.iter().enumerate() {
         let failed = |e: std::io::Error| format!("[[listener]] bind {}: {e}", listener.bind);
         let socket = bind(listener.bind).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         bound.push((listener.kind, address));
-        tokio::spawn(accept(Arc::clone(sessions), socket, listener.clone()));
+        let door = Door { place, kind: listener.kind };
+        sessions.vitals.spawn("listener", accept(Arc::clone(sessions), socket, door));
     }
     Ok(bound)
 }
@@ -88,8 +99,7 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Accepts until the relay drains.
-async fn accept(sessions: Arc<Sessions>, socket: TcpListener, listener: Listener) {
-    let listener = Arc::new(listener);
+async fn accept(sessions: Arc<Sessions>, socket: TcpListener, door: Door) {
     let mut draining = sessions.draining.subscribe();
     loop {
         let accepted = tokio::select! {
@@ -99,7 +109,7 @@ async fn accept(sessions: Arc<Sessions>, socket: TcpListener, listener: Listener
         match accepted {
             Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true);
-                tokio::spawn(connection::serve(Arc::clone(&sessions), Arc::clone(&listener), stream, peer));
+                tokio::spawn(connection::serve(Arc::clone(&sessions), door, stream, peer));
             }
             Err(error) => {
                 // Out of file descriptors or a peer gone already: not this socket's fault, and it clears by itself.

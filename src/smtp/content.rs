@@ -10,10 +10,20 @@ const RUNAWAY_OCTETS: u64 = 64 * 1024 * 1024;
 /// Buffer to begin with; most messages are small.
 const FIRST_OCTETS: usize = 16 * 1024;
 
+/// A message is kept in pieces of so many octets while it comes in: to grow, nothing large is copied, and no more is held than
+/// has come.
+const PIECE_OCTETS: usize = 256 * 1024;
+
 /// A message on its way in. Once something is wrong, nothing is kept any more and only the framing goes on.
 #[derive(Debug)]
 pub struct Content {
+    /// Full pieces of what came so far, and the one that is being filled.
+    full: Vec<Vec<u8>>,
     body: Vec<u8>,
+    full_octets: u64,
+    full_memory: usize,
+    /// Octets the client said that the message has; 0 = it did not say.
+    expected: u64,
     size_limit: u64,
     line_limit: u64,
     line: u64,
@@ -26,7 +36,26 @@ pub struct Content {
 impl Content {
     /// An empty message. `size_limit` in octets, `line_limit` in octets without CRLF.
     pub const fn new(size_limit: u64, line_limit: u64) -> Self {
-        Self { body: Vec::new(), size_limit, line_limit, line: 0, discarded: 0, cr: false, refusal: None }
+        Self {
+            full: Vec::new(),
+            body: Vec::new(),
+            full_octets: 0,
+            full_memory: 0,
+            expected: 0,
+            size_limit,
+            line_limit,
+            line: 0,
+            discarded: 0,
+            cr: false,
+            refusal: None,
+        }
+    }
+
+    /// The same for a message of which the client says that it has so many octets (RFC 1870, or the chunk of BDAT): room is
+    /// made for it in one go. It may be more or less all the same; 0 = unknown.
+    pub const fn expecting(mut self, octets: u64) -> Self {
+        self.expected = octets;
+        self
     }
 
     /// Takes octets as they are, which may be cut anywhere; refuses bare CR, bare LF, NUL (RFC 5321 sections 2.3.8 and 4.1.1.4).
@@ -65,7 +94,7 @@ impl Content {
     fn text(&mut self, run: &[u8]) {
         // Of two limits passed in one run, the one passed first counts, so that it does not matter how the octets came in.
         let line_room = self.line_limit.saturating_sub(self.line);
-        if octets(run) > line_room && line_room <= self.size_limit.saturating_sub(octets(&self.body)) {
+        if octets(run) > line_room && line_room <= self.size_limit.saturating_sub(self.kept()) {
             self.refuse(replies::BODY_LINE_TOO_LONG);
         }
         self.line = self.line.saturating_add(octets(run));
@@ -79,7 +108,7 @@ impl Content {
     }
 
     fn keep(&mut self, run: &[u8]) {
-        if self.refusal.is_none() && octets(&self.body).saturating_add(octets(run)) > self.size_limit {
+        if self.refusal.is_none() && self.kept().saturating_add(octets(run)) > self.size_limit {
             // RFC 1870 section 6.3.
             self.refuse(replies::TOO_LARGE);
         }
@@ -87,24 +116,58 @@ impl Content {
             self.discarded = self.discarded.saturating_add(octets(run));
             return;
         }
-        if self.body.capacity() == 0 {
-            self.body.reserve(FIRST_OCTETS);
+        let mut run = run;
+        while !run.is_empty() {
+            self.make_room(run.len());
+            let room = self.body.capacity().saturating_sub(self.body.len());
+            let (now, later) = run.split_at_checked(room).unwrap_or((run, &[]));
+            self.body.extend_from_slice(now);
+            run = later;
         }
-        self.body.extend_from_slice(run);
+    }
+
+    /// Sees to it that the piece takes at least one octet more; a full one is put by.
+    fn make_room(&mut self, more: usize) {
+        let (len, capacity) = (self.body.len(), self.body.capacity());
+        if capacity.saturating_sub(len) >= more || (capacity >= PIECE_OCTETS && len < capacity) {
+            return;
+        }
+        if len >= PIECE_OCTETS {
+            let piece = std::mem::take(&mut self.body);
+            self.full_octets = self.full_octets.saturating_add(octets(&piece));
+            self.full_memory = self.full_memory.saturating_add(piece.capacity());
+            self.full.push(piece);
+        }
+        let expected = usize::try_from(self.expected.saturating_sub(self.full_octets)).unwrap_or(PIECE_OCTETS);
+        // A piece that is there already grows; what is expected is made room for once the message shows that it is no trifle.
+        let wanted = match self.body.len() {
+            0 if self.full.is_empty() => FIRST_OCTETS,
+            0 => expected.max(FIRST_OCTETS),
+            len => expected.max(len.saturating_mul(2)),
+        };
+        let wanted = wanted.max(self.body.len().saturating_add(more.min(FIRST_OCTETS))).min(PIECE_OCTETS);
+        self.body.reserve_exact(wanted.saturating_sub(self.body.len()));
+    }
+
+    /// Octets of the message that are kept.
+    fn kept(&self) -> u64 {
+        self.full_octets.saturating_add(octets(&self.body))
     }
 
     /// Refuses the message; the first refusal stands. Its memory is given back at once.
     pub fn refuse(&mut self, reply: impl Into<Reply>) {
         if self.refusal.is_none() {
             self.refusal = Some(reply.into());
-            self.discarded = octets(&self.body);
+            self.discarded = self.kept();
             self.body = Vec::new();
+            self.full = Vec::new();
+            (self.full_octets, self.full_memory) = (0, 0);
         }
     }
 
     /// Octets taken so far.
     pub fn octets(&self) -> u64 {
-        octets(&self.body).saturating_add(u64::from(self.cr))
+        self.kept().saturating_add(u64::from(self.cr))
     }
 
     /// Whether `more` octets would be too many.
@@ -124,7 +187,19 @@ impl Content {
 
     /// Memory held, in octets.
     pub const fn in_memory(&self) -> usize {
-        self.body.capacity()
+        self.full_memory.saturating_add(self.body.capacity())
+    }
+
+    /// The pieces in one. Each is freed as soon as it is copied.
+    fn joined(self) -> Vec<u8> {
+        if self.full.is_empty() {
+            return self.body;
+        }
+        let mut whole = Vec::with_capacity(usize::try_from(self.kept()).unwrap_or_default());
+        for piece in self.full.into_iter().chain([self.body]) {
+            whole.extend_from_slice(&piece);
+        }
+        whole
     }
 
     /// The message, or why it is refused.
@@ -134,7 +209,7 @@ impl Content {
         }
         match self.refusal {
             Some(reply) => Err(reply),
-            None => Ok(self.body),
+            None => Ok(self.joined()),
         }
     }
 }
@@ -170,6 +245,32 @@ mod tests {
                 assert_eq!(content.finish(), Err(want.into()), "{size} {line} {piece}");
             }
         }
+    }
+
+    #[test]
+    fn a_large_message_holds_no_more_than_has_come() {
+        for expected in [0, 1, 5 << 20, 1 << 40] {
+            let mut content = Content::new(50 << 20, 1 << 30).expecting(expected);
+            let chunk: Vec<u8> = (0..32_768u32).map(|n| b'a' + (n % 26) as u8).collect();
+            let mut whole = Vec::new();
+            for _ in 0..160 {
+                content.take(&chunk);
+                whole.extend_from_slice(&chunk);
+                let held = content.in_memory();
+                assert!(held <= whole.len() + PIECE_OCTETS, "{held} for {} of {expected}", whole.len());
+            }
+            assert_eq!(content.octets(), octets(&whole));
+            assert!(content.finish().unwrap() == whole);
+        }
+    }
+
+    #[test]
+    fn a_small_message_is_given_the_room_it_asks_for_and_no_more() {
+        let mut content = Content::new(50 << 20, 1 << 30).expecting(100_000);
+        content.take(b"Subject: x\r\n");
+        assert_eq!(content.in_memory(), FIRST_OCTETS, "a promise alone holds nothing");
+        content.take(&[b'x'; 90_000]);
+        assert_eq!(content.in_memory(), 100_000);
     }
 
     #[test]

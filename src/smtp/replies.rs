@@ -50,7 +50,6 @@ replies! {
     UNKNOWN_COMMAND = 500 5 5 1 "Unknown command";
     NOT_SMTP = 500 5 5 2 "This is SMTP, closing";
     TLS_TOO_EARLY = 500 5 5 2 "TLS handshake without STARTTLS, closing";
-    HELO_SYNTAX = 501 5 5 4 "Want a host name or address literal";
     MAIL_SYNTAX = 501 5 5 4 "Syntax: MAIL FROM:<address> [parameters]";
     RCPT_SYNTAX = 501 5 5 4 "Syntax: RCPT TO:<address> [parameters]";
     BAD_SENDER = 501 5 1 7 "Bad sender address syntax";

@@ -13,7 +13,7 @@ mod store;
 mod tests;
 mod writer;
 
-use crate::env::{Disk, SystemDisk};
+use crate::env::{Disk, SystemDisk, Vitals};
 use crate::types::{MessageId, MessageMeta};
 use bytes::Bytes;
 use std::path::Path;
@@ -78,6 +78,7 @@ pub struct Spool {
     shared: Arc<Shared>,
     /// Room for waiting bodies, in KiB.
     room: Arc<Semaphore>,
+    vitals: Vitals,
 }
 
 impl Spool {
@@ -86,13 +87,22 @@ impl Spool {
     /// # Errors
     /// `Failed` if another process has it, or if a segment cannot be read (an error of the disk, not damage).
     pub fn open(dir: &Path, found: &mut dyn FnMut(Recovered)) -> Result<Self, SpoolError> {
-        Self::open_with(Arc::new(SystemDisk), dir, Options::default(), found)
+        Self::open_watched(dir, &Vitals::default(), found)
+    }
+
+    /// The same as a part of a relay: the end of its writer is told there, and the end of any part pauses delivery.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_watched(dir: &Path, vitals: &Vitals, found: &mut dyn FnMut(Recovered)) -> Result<Self, SpoolError> {
+        Self::open_with(Arc::new(SystemDisk), dir, Options::default(), vitals, found)
     }
 
     fn open_with(
         disk: Arc<dyn Disk>,
         dir: &Path,
         options: Options,
+        vitals: &Vitals,
         found: &mut dyn FnMut(Recovered),
     ) -> Result<Self, SpoolError> {
         let failed = |what: &str, e: &std::io::Error| SpoolError::Failed(format!("{what} {}: {e}", dir.display()));
@@ -104,11 +114,12 @@ impl Spool {
         let store = Store::open(disk, dir, options, found)?;
         let shared = Arc::clone(&store.shared);
         let (commands, inbox) = mpsc::channel();
+        let pulse = vitals.watch("spool");
         std::thread::Builder::new()
             .name("outgate-spool".into())
-            .spawn(move || writer::run(store, &inbox, lock))
+            .spawn(move || writer::run(store, &inbox, lock, pulse))
             .map_err(|e| failed("cannot start the writer of the spool", &e))?;
-        Ok(Self { commands, shared, room: Arc::new(Semaphore::new(WAITING_BYTES_MAX >> 10)) })
+        Ok(Self { commands, shared, room: Arc::new(Semaphore::new(WAITING_BYTES_MAX >> 10)), vitals: vitals.clone() })
     }
 
     /// Appends meta and body; returns once both are on disk (one fdatasync serves all that wait).
@@ -174,14 +185,20 @@ impl Spool {
     }
 
     /// Whether progress can be recorded at present; when not, delivery pauses. Heals by itself.
+    /// Without one of the relay's parts it does not: what is delivered could not be recorded.
     pub fn is_healthy(&self) -> bool {
-        self.shared.healthy.load(Ordering::Relaxed)
+        self.shared.healthy.load(Ordering::Relaxed) && self.vitals.ended().is_none()
+    }
+
+    /// The parts of the relay whose spool this is.
+    pub const fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
     /// What keeps the spool from working at present, in words; `None` = nothing. Looks at the disk.
     pub fn trouble(&self) -> Option<&'static str> {
         let shared = &self.shared;
-        if !self.is_healthy() {
+        if !shared.healthy.load(Ordering::Relaxed) {
             return Some("progress cannot be recorded: delivery pauses");
         }
         let free = shared.disk.free_bytes(&shared.dir).unwrap_or(0);

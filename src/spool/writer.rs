@@ -2,6 +2,7 @@
 
 use super::store::Store;
 use super::{Command, Waiter};
+use crate::env::vitals::Pulse;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
 /// A batch is closed at so many octets of bodies, so that the first of it does not wait for a torrent.
@@ -10,7 +11,7 @@ const BATCH_BYTES_MAX: usize = 16 << 20;
 const BATCH_RECORDS_MAX: usize = 4096;
 
 /// Runs until the spool is closed or nobody holds it any more; then lets go of the lock.
-pub fn run(mut store: Store, inbox: &Receiver<Command>, lock: Box<dyn Send>) {
+pub fn run(mut store: Store, inbox: &Receiver<Command>, lock: Box<dyn Send>, pulse: Pulse) {
     let closing = loop {
         let first = match store.sleep() {
             None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -18,6 +19,7 @@ pub fn run(mut store: Store, inbox: &Receiver<Command>, lock: Box<dyn Send>) {
         };
         match first {
             Ok(first) => {
+                pulse.beat();
                 // Whoever is about to hand something in and only waits for a processor goes first: on a machine whose
                 // processors are all busy this makes batches larger, on an idle one it costs nothing.
                 std::thread::yield_now();
@@ -34,6 +36,7 @@ pub fn run(mut store: Store, inbox: &Receiver<Command>, lock: Box<dyn Send>) {
     };
     store.finish();
     drop(lock);
+    pulse.over();
     if let Some(waiter) = closing {
         let _ = waiter.send(Ok(()));
     }

@@ -204,9 +204,24 @@ pub fn bounced(meta: &MessageMeta, recipient: u32, reply: &Reply, cause: &str) {
     );
 }
 
-/// Somebody complained about a message of this sender, by a report with a valid token.
-pub fn complained(id: MessageId, identity: &Identity, feedback: &str, reporter: IpAddr) {
-    tracing::info!(event = "complaint", %id, tenant = %identity.tenant, sender = %identity.address, feedback, %reporter);
+/// Somebody complained about a message of this sender, by a report with a valid token through a feedback loop that the
+/// configuration names: a network or DKIM domain. `reporter` is the hash of the mailbox that complains.
+pub fn complained(id: MessageId, identity: &Identity, feedback: &str, source: &str, reporter: u64) {
+    tracing::info!(
+        event = "complaint",
+        %id,
+        tenant = %identity.tenant,
+        sender = %identity.address,
+        feedback,
+        reporter = source,
+        reporter_hash = format!("{reporter:016x}"),
+    );
+}
+
+/// A complaint with a valid token came from nobody whom the configuration names, so it counts nothing. `claims` are domains by
+/// which it claims to be signed, unverified.
+pub fn complaint_ignored(id: MessageId, client: IpAddr, claims: &str) {
+    tracing::info!(event = "complaint_ignored", %id, %client, claims);
 }
 
 /// A delivery report with a valid token said that a recipient failed at whom the message had seemed delivered.

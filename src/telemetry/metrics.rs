@@ -67,8 +67,8 @@ table! {
     LEARNED_DISAGREEMENT = "outgate_learned_disagreement", Gauge;
     /// Of any tenant: how near what was learned comes to its cap on recent mail (0-1).
     LEARNED_STRAIN = "outgate_learned_strain", Gauge;
-    /// Reports from outside, by kind (complaint, bounce, other, any) and result: counted, repeated, no_valid_token,
-    /// not_against_sender, message_forgotten, message_unknown, no_such_recipient, passed_on_only, not_a_report, no_such_address,
+    /// Reports from outside, by kind (complaint, bounce, other, any) and result: counted, repeated, adds_nothing, no_valid_token,
+    /// unknown_reporter, waits_for_dns, not_against_sender, message_forgotten, message_unknown, no_such_recipient, passed_on_only, not_a_report, no_such_address,
     /// too_many.
     REPORTS_TOTAL = "outgate_reports_total", Counter;
     /// Events of the message trace that were dropped because the disk could not keep up.
@@ -134,8 +134,13 @@ fn describe() {
     for gauge in [LEARNED_TENANTS, LEARNED_DISAGREEMENT, LEARNED_STRAIN] {
         metrics::gauge!(gauge).set(0.0);
     }
-    for (kind, result) in [("complaint", "counted"), ("complaint", "no_valid_token"), ("bounce", "counted"), ("any", "too_many")]
-    {
+    for (kind, result) in [
+        ("complaint", "counted"),
+        ("complaint", "no_valid_token"),
+        ("complaint", "unknown_reporter"),
+        ("bounce", "counted"),
+        ("any", "too_many"),
+    ] {
         metrics::counter!(REPORTS_TOTAL, "kind" => kind, "result" => result).absolute(0);
     }
     metrics::gauge!(SESSIONS_OPEN).set(0.0);

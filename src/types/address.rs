@@ -58,6 +58,9 @@ impl fmt::Display for Domain {
     }
 }
 
+/// Longest local part, in octets: what a path has room for (RFC 5321 section 4.5.3.1.3). SRS and VERP make more than 64.
+const MAX_LOCAL: usize = 254;
+
 /// A mailbox as it was written on the wire (RFC 5321 `Mailbox`, RFC 6531 `uMailbox`), with its domain read.
 /// The local part keeps its case and quotes: only its own domain may interpret it (RFC 5321 section 2.3.11).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -70,11 +73,11 @@ pub struct Address {
 
 impl Address {
     /// Splits at the last `@` and normalises the domain. The grammar of the local part is checked by `smtp::grammar`,
-    /// which builds addresses from the wire; this takes any local part of 1-64 octets without control characters.
+    /// which builds addresses from the wire; this takes any local part of 1-254 octets without control characters.
     pub fn parse(text: &str) -> Option<Self> {
         let at = text.rfind('@')?;
         let (local, domain) = (text.get(..at)?, text.get(at + 1..)?);
-        if local.is_empty() || local.len() > 64 || local.chars().any(char::is_control) {
+        if local.is_empty() || local.len() > MAX_LOCAL || local.chars().any(char::is_control) {
             return None;
         }
         Some(Self { text: text.into(), at, domain: Domain::parse(domain)? })
@@ -179,6 +182,9 @@ mod tests {
         let a = Address::parse("Alice.B@ACME.example").expect("address");
         assert_eq!((a.as_str(), a.local(), a.domain().as_str()), ("Alice.B@ACME.example", "Alice.B", "acme.example"));
         assert_eq!(a.key(), "alice.b@acme.example");
+        for (octets, good) in [(1, true), (91, true), (254, true), (255, false), (0, false)] {
+            assert_eq!(Address::parse(&format!("{}@acme.example", "a".repeat(octets))).is_some(), good, "{octets}");
+        }
         assert_eq!(serde_json::to_string(&a).expect("json"), "\"Alice.B@ACME.example\"");
     }
 }

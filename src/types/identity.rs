@@ -57,7 +57,8 @@ impl Strength {
 
 /// The key of a sender in the reputation table, unique over tenants and clients:
 /// `acme:alice@acme.example` (authenticated or asserted), `acme:alice@acme.example;192.0.2.7` (claimed through that
-/// client), `acme:forwarded;192.0.2.7` (outside the tenant's domains), `acme:;192.0.2.7` (no sender at all).
+/// client), `acme:script:33:mail.php` (a script that a trusted client names), `acme:forwarded;192.0.2.7` (outside the tenant's
+/// domains), `acme:;192.0.2.7` (no sender at all).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SenderKey(pub Arc<str>);
@@ -105,6 +106,6 @@ pub struct Identity {
     pub strength: Strength,
     /// Address of the client that connected (after PROXY, never after XCLIENT); IPv4-mapped IPv6 is unmapped.
     pub client: IpAddr,
-    /// Envelope sender outside the tenant's domains: forwarded mail.
+    /// Forwarded mail: no account is known, and the envelope sender lies outside the tenant's domains or is an SRS rewrite.
     pub foreign: bool,
 }

@@ -57,6 +57,12 @@ impl Client {
         client
     }
 
+    /// The socket of a session in plain text, of which everything was read.
+    pub fn into_stream(self) -> TcpStream {
+        assert!(self.stream.buffer().is_empty(), "unread: {:?}", self.stream.buffer());
+        self.stream.get_ref().socket().try_clone().expect("socket")
+    }
+
     pub fn raw(&mut self, bytes: &[u8]) {
         let wire = self.stream.get_mut();
         wire.write_all(bytes).and_then(|()| wire.flush()).expect("write");

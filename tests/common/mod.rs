@@ -8,6 +8,7 @@
 )]
 
 pub mod client;
+pub mod corpus;
 pub mod dns;
 pub mod exim;
 pub mod mail;
@@ -87,6 +88,7 @@ impl Relay {
         let config = dir.path().join("outgate.toml");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.path().join("log")).expect("log file");
         let mut child = Command::new(env!("CARGO_BIN_EXE_outgate"))
+            .env("OUTGATE_FAULT", dir.path().join("fault"))
             .arg("serve")
             .arg("--config")
             .arg(&config)
@@ -180,6 +182,18 @@ impl Relay {
     /// Waits for the end of the process; its exit status.
     pub fn wait(&mut self) -> Option<i32> {
         self.child.wait().expect("wait").code()
+    }
+
+    /// Has the part of that name panic at its next step (debug builds only).
+    pub fn strike(&self, part: &str) {
+        std::fs::write(self.dir.path().join("fault"), part).expect("fault written");
+    }
+
+    /// After its end: starts again on the same data, without the fault.
+    pub fn heal(mut self) -> Self {
+        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().expect("temporary directory"));
+        std::fs::remove_file(dir.path().join("fault")).expect("there was a fault");
+        Self::start_in(dir)
     }
 
     /// kill -9, then start again on the same data.

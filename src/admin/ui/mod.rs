@@ -22,6 +22,8 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
 const COOKIE: &str = "outgate_session";
+/// Stands for a browser that has the login page open: the form of that page carries the same word.
+const LOGIN_COOKIE: &str = "outgate_login";
 /// Blocks on the first page; the rest is for the API and the command line.
 const SHOWN: usize = 200;
 /// The style of all pages, in each of them: the public listener has no other resource than its two pages.
@@ -38,6 +40,7 @@ pub(super) fn html(page: &impl Template) -> Response {
 #[derive(Template)]
 #[template(path = "login.html", config = "src/admin/ui/askama.toml")]
 struct LoginPage {
+    csrf: String,
     error: Option<String>,
     /// Reference of the block to show after the login: a mailed link does not carry a `SameSite=Strict` cookie.
     then: Option<BlockRef>,
@@ -138,9 +141,9 @@ struct Visitor {
     session: Session,
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+fn cookie<'h>(headers: &'h HeaderMap, wanted: &str) -> Option<&'h str> {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|h| h.to_str().ok()).flat_map(|h| h.split(';'));
-    all.filter_map(|pair| pair.trim().split_once('=')).find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
+    all.filter_map(|pair| pair.trim().split_once('=')).find(|(name, _)| *name == wanted).map(|(_, value)| value)
 }
 
 impl<S> FromRequestParts<S> for Visitor
@@ -152,40 +155,67 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let core = Arc::<Core>::from_ref(state);
-        let session = cookie(&parts.headers).and_then(|cookie| core.sessions.find(core.clock.now(), cookie));
+        let session = cookie(&parts.headers, COOKIE).and_then(|cookie| core.sessions.find(core.clock.now(), cookie));
         let then = block_in(parts.uri.path());
-        let Some(session) = session else { return Err(login_page(StatusCode::OK, None, then)) };
+        let Some(session) = session else { return Err(login_page(&core, &parts.headers, StatusCode::OK, None, then)) };
         let actor = auth::find(&core, &session.sha256).await.map_err(IntoResponse::into_response)?;
         let caller = actor.and_then(|actor| auth::admitted(actor).ok());
         match caller {
             Some(caller) => Ok(Self { caller, session }),
-            None => Err(login_page(StatusCode::OK, Some("This token has been revoked."), then)),
+            None => Err(login_page(&core, &parts.headers, StatusCode::OK, Some("This token has been revoked."), then)),
         }
     }
 }
 
-fn login_page(status: StatusCode, error: Option<&str>, then: Option<BlockRef>) -> Response {
-    (status, html(&LoginPage { error: error.map(Into::into), then })).into_response()
+/// The login page. It gives the browser a word in a cookie and its form the same word, so that no other site can log this
+/// browser in under a token of its choice.
+fn login_page(core: &Core, headers: &HeaderMap, status: StatusCode, error: Option<&str>, then: Option<BlockRef>) -> Response {
+    // One word for all pages that are open: else a second tab would spoil the first.
+    let known = cookie(headers, LOGIN_COOKIE).filter(|word| token::is_fresh(word)).map(str::to_owned);
+    let csrf = match known.map_or_else(token::fresh, Ok) {
+        Ok(word) => word,
+        Err(e) => return Problem::unavailable(&e).into_response(),
+    };
+    let set = set_cookie(core, LOGIN_COOKIE, &csrf);
+    let page = LoginPage { csrf, error: error.map(Into::into), then };
+    with_cookie((status, html(&page)).into_response(), &set)
+}
+
+/// A cookie for these pages alone. Where people reach them by https, it never travels in the clear.
+fn set_cookie(core: &Core, name: &str, value: &str) -> String {
+    let https = core.settings().admin_url.as_deref().is_some_and(|url| url.starts_with("https://"));
+    format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{}", if https { "; Secure" } else { "" })
 }
 
 #[derive(Deserialize)]
 struct LoginForm {
     token: String,
     #[serde(default)]
+    csrf: String,
+    #[serde(default)]
     then: String,
 }
 
-async fn login(With(core): With<Arc<Core>>, form: Result<Form<LoginForm>, FormRejection>) -> Result<Response, Problem> {
+async fn login(
+    With(core): With<Arc<Core>>,
+    headers: HeaderMap,
+    form: Result<Form<LoginForm>, FormRejection>,
+) -> Result<Response, Problem> {
     let Ok(Form(form)) = form else { return Err(Problem::bad_request("the form wants a token")) };
-    let sha256 = token::sha256_hex(form.token.trim());
     let then = BlockRef::parse(&form.then);
+    let again = |error| Ok(login_page(&core, &headers, StatusCode::FORBIDDEN, Some(error), then));
+    let word = cookie(&headers, LOGIN_COOKIE).filter(|word| token::is_fresh(word)).unwrap_or_default();
+    if word.is_empty() || !bool::from(word.as_bytes().ct_eq(form.csrf.as_bytes())) {
+        return again("The form did not come from this page, or the browser keeps no cookies. Send it again.");
+    }
+    let sha256 = token::sha256_hex(form.token.trim());
     let caller = auth::find(&core, &sha256).await?.and_then(|actor| auth::admitted(actor).ok());
     if caller.is_none() {
-        return Ok(login_page(StatusCode::FORBIDDEN, Some("This token is unknown, revoked, or not made for this page."), then));
+        return again("This token is unknown, revoked, or not made for this page.");
     }
     let cookie = core.sessions.open(core.clock.now(), sha256).map_err(|e| Problem::unavailable(&e))?;
     let to = then.map_or_else(|| "/".to_owned(), |reference| format!("/blocks/{reference}"));
-    Ok(with_cookie(Redirect::to(&to).into_response(), &format!("{COOKIE}={cookie}; Path=/; HttpOnly; SameSite=Strict")))
+    Ok(with_cookie(Redirect::to(&to).into_response(), &set_cookie(&core, COOKIE, &cookie)))
 }
 
 fn with_cookie(mut response: Response, cookie: &str) -> Response {
@@ -216,10 +246,10 @@ async fn logout(
 ) -> Result<Response, Problem> {
     let Ok(Form(form)) = form else { return Err(Problem::bad_request("the form is incomplete")) };
     csrf_holds(&visitor.session, &form.csrf)?;
-    if let Some(cookie) = cookie(&headers) {
+    if let Some(cookie) = cookie(&headers, COOKIE) {
         core.sessions.close(cookie);
     }
-    let gone = format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
+    let gone = format!("{}; Max-Age=0", set_cookie(&core, COOKIE, ""));
     Ok(with_cookie(Redirect::to("/").into_response(), &gone))
 }
 

@@ -200,7 +200,7 @@ fn outcomes_that_an_allowance_leaves_out_count_for_nothing() {
         send(&judge, &alice(), n, -4.0, &[external(n)]);
         assert_eq!(judge.outcome(at(50), &alice(), id(n), OutcomeClass::UnknownUser, n), None);
         assert_eq!(judge.outcome(at(51), &alice(), id(n), OutcomeClass::SpamRefusal, n + 100), None);
-        assert_eq!(judge.complaint(at(52), &alice(), id(n)), None);
+        assert_eq!(judge.complaint(at(52), &alice(), id(n), n).as_what, HeardAs::Nothing);
     }
     let view = judge.sender(at(60), "acme:alice@acme.example").expect("known");
     assert_eq!((view.evidence_nats < 1.0, view.bounces_day), (true, 40), "they are still counted");

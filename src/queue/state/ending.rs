@@ -1,6 +1,7 @@
 //! What ends: attempts, reports, messages. Pure.
 
 use super::{Effect, READ_AGAIN, State, intern};
+use crate::delivery::{Reach, Tried};
 use crate::queue::entry::{Entry, Leg, LegState, Legs, NEVER, Notice, Sender, Source, mark};
 use crate::queue::progress::{Fate, Last, Progress, Stage};
 use crate::queue::reports::{Report, ReportKind};
@@ -15,12 +16,17 @@ impl State {
         dest: u32,
         meta: Arc<MessageMeta>,
         recipients: &[u32],
-        outcomes: Vec<RecipientOutcome>,
+        tried: Tried,
         out: &mut Vec<Effect>,
     ) {
+        let Tried { outcomes, reach } = tried;
         self.running = self.running.saturating_sub(1);
+        let nobody = !outcomes.is_empty() && outcomes.iter().all(|o| o.status == RecipientStatus::Pending);
+        if reach == Reach::Door && nobody && self.dests.step_back(dest) {
+            return self.step_back(meta.id, dest);
+        }
         let last = outcomes.iter().find(|o| o.status == RecipientStatus::Pending).map(|o| Last::new(&o.reply, &o.remote));
-        let signal = (!recipients.is_empty()).then(|| (schedule::signal(&outcomes), last));
+        let signal = (!recipients.is_empty()).then(|| (schedule::signal(&outcomes, reach == Reach::Transaction), last));
         self.dests.ended(now, dest, &self.settings, signal);
         let id = meta.id;
         let Some(mut entry) = self.messages.remove(&id) else { return };
@@ -57,6 +63,18 @@ impl State {
         self.slim(&mut entry);
         self.conclude(now, &meta, &mut entry, &mut progress, &mut told);
         self.settle_down(now, id, *entry, progress, told, out);
+    }
+
+    /// The host takes no more connections at once than are open. The message has not been tried: it goes back to its line, and
+    /// nothing is counted or told.
+    fn step_back(&mut self, id: MessageId, dest: u32) {
+        let Some(mut entry) = self.messages.remove(&id) else { return };
+        entry.running = entry.running.saturating_sub(1);
+        if let Some(leg) = entry.legs.of(dest) {
+            (leg.state, leg.next) = (LegState::Parked, Time(0));
+        }
+        self.resume(id, &mut entry);
+        self.messages.insert(id, entry);
     }
 
     /// A meta that was needed is here.

@@ -2,7 +2,7 @@
 
 use super::attack::{self, Kind};
 use super::events::Events;
-use super::people::{DAY, Mail, Mails, Sender, To};
+use super::people::{Class, DAY, Mail, Mails, Sender, To};
 use super::references::References;
 use super::report::{Campaign, Report};
 use super::{COLD_DAYS, FIRST_DAY, Tenant, recipient_hash};
@@ -16,14 +16,14 @@ use std::sync::Arc;
 type Answer = (i64, u64, u32, u64, bool);
 
 /// One campaign as it is told.
-struct Story {
+pub(super) struct Story {
     kind: Kind,
     start: i64,
     /// The accounts it uses, and what the references know of each.
     accounts: Vec<Arc<Identity>>,
     references: Vec<References>,
     /// How it went so far, and the blocks it left.
-    campaign: Campaign,
+    pub(super) campaign: Campaign,
     open: Vec<Arc<Block>>,
     /// Answers that are to come.
     answers: BinaryHeap<Reverse<Answer>>,
@@ -48,7 +48,7 @@ impl Tenant<'_> {
         let mut used: Vec<usize> = Vec::new();
         for kind in &self.plan.attacks {
             let places = self.victims(*kind, day, &used);
-            let (_, last) = self.tell(*kind, day, &places, events);
+            let (_, last) = self.tell(*kind, day, &places, None, events);
             used.extend(places);
             day = last.div_euclid(DAY) + 1;
         }
@@ -60,22 +60,37 @@ impl Tenant<'_> {
         let identities = self.accounts(kind, &places);
         let fork = self.engine.judge().fork(identities.iter().map(|i| &**i));
         let begun = self.engine.now();
-        let (Story { campaign, open, .. }, _) = self.tell(kind, day, &places, &mut None);
+        let (Story { campaign, open, .. }, _) = self.tell(kind, day, &places, None, &mut None);
         for block in open {
             self.engine.release(&block, None);
         }
         self.engine.judge().put_back(&fork);
         self.engine.rewind(begun);
+        // Those who never sent before are gone with it.
+        self.senders.truncate(self.counted.len());
+        self.identities.truncate(self.counted.len());
+        self.references.truncate(self.counted.len());
         campaign
     }
 
-    /// Accounts of persons with a history, none of them `used`.
-    fn victims(&mut self, kind: Kind, day: i64, used: &[usize]) -> Vec<usize> {
+    /// Accounts of persons, none of them `used`: with a history, or without one where the plan says so. A new tenant's are as
+    /// they are, and where there are too few the others never sent before.
+    pub(super) fn victims(&mut self, kind: Kind, day: i64, used: &[usize]) -> Vec<usize> {
         let mut places: Vec<usize> = Vec::new();
+        let persons = self.senders.iter().filter(|s| s.class == Class::Person).count();
         while places.len() < kind.accounts() {
-            let who = self.rng.below(900) as usize;
+            if self.plan.newcomers || (self.plan.cold && places.len() >= persons) {
+                places.push(self.senders.len());
+                let sender = self.make(Class::Person, day);
+                self.identities.push(self.identity(&sender, 0));
+                self.senders.push(sender);
+                self.references.push(References::default());
+                continue;
+            }
+            let who = self.rng.below(persons as u64) as usize;
             let taken = places.contains(&who) || used.contains(&who);
-            if !taken && self.senders.get(who).is_some_and(|s| day - s.born > 2 * COLD_DAYS) {
+            let old = |s: &Sender| self.plan.cold || day - s.born > 2 * COLD_DAYS;
+            if !taken && self.senders.get(who).is_some_and(old) {
                 places.push(who);
             }
         }
@@ -88,13 +103,22 @@ impl Tenant<'_> {
         known.enumerate().map(|(n, who)| behind(kind.clients(), n, who)).collect()
     }
 
-    /// Tells one campaign; what came of it with the blocks that stand, and when its last message came.
-    fn tell(&mut self, kind: Kind, day: i64, places: &[usize], events: &mut Option<&mut Events<'_>>) -> (Story, i64) {
+    /// Tells one campaign, which begins at `start` or at some hour of the day; what came of it with the blocks that stand, and
+    /// when its last message came.
+    pub(super) fn tell(
+        &mut self,
+        kind: Kind,
+        day: i64,
+        places: &[usize],
+        start: Option<i64>,
+        events: &mut Option<&mut Events<'_>>,
+    ) -> (Story, i64) {
         let mut victims: Vec<Sender> = places.iter().filter_map(|p| self.senders.get(*p).cloned()).collect();
         let accounts = self.accounts(kind, places);
         let references = places.iter().filter_map(|p| self.references.get(*p).cloned()).collect();
         let days = kind.preparation_days();
-        let start = (day + days) * DAY + self.rng.between(8.0, 16.0) as i64 * 3_600_000;
+        let drawn = (day + days) * DAY + self.rng.between(8.0, 16.0) as i64 * 3_600_000;
+        let (start, since) = start.map_or((drawn, day * DAY), |now| (now + days * DAY, now));
         let mut bad = Mails::default();
         let mut own = Mails::default();
         if let (true, Some(victim)) = (days > 0, victims.first_mut()) {
@@ -107,7 +131,7 @@ impl Tenant<'_> {
                 victim.day(d, who, &self.content, &mut self.rng, &mut own);
             }
         }
-        let mut all: Vec<(bool, Mail)> = own.mails.iter().map(|m| (false, *m)).collect();
+        let mut all: Vec<(bool, Mail)> = own.mails.iter().filter(|m| m.time >= since).map(|m| (false, *m)).collect();
         all.extend(bad.mails.iter().map(|m| (true, *m)));
         all.sort_by_key(|(_, m)| m.time);
         let campaign = Campaign::new(kind, accounts.len());

@@ -3,6 +3,7 @@
 
 pub mod attack;
 mod campaigns;
+pub mod cold;
 pub mod content;
 pub mod events;
 pub mod mailbag;
@@ -63,6 +64,10 @@ pub struct Plan {
     pub cases: bool,
     /// Attacks to run.
     pub attacks: Vec<Kind>,
+    /// Small tenants in their first days, and attacks among their first messages.
+    pub cold: bool,
+    /// The attacks use accounts that never sent before.
+    pub newcomers: bool,
 }
 
 /// Runs the plan; the ordinary mail also goes to `events`, and behind it one campaign of each attack. Tenants are worlds of
@@ -124,10 +129,14 @@ fn run_tenant(settings: &Arc<Settings>, plan: &Plan, seed: u64, number: u64, eve
     report.octets.0 += records as u64;
     report.octets.1 += all as u64;
     let share = plan.campaigns / plan.tenants + u64::from(number < plan.campaigns % plan.tenants);
-    for kind in &plan.attacks {
-        for _ in 0..share {
-            let campaign = tenant.campaign(*kind, FIRST_DAY + plan.days);
-            report.campaigns.push(campaign);
+    for (place, kind) in (1..).zip(&plan.attacks) {
+        for n in 0..share {
+            report.campaigns.push(if plan.cold {
+                // Each against a tenant of its own.
+                cold::campaign(settings, plan, seed, mix(number, place << 32 | n), *kind)
+            } else {
+                tenant.campaign(*kind, FIRST_DAY + plan.days)
+            });
         }
     }
     if events.is_some() && !plan.attacks.is_empty() {
@@ -191,7 +200,8 @@ impl<'a> Tenant<'a> {
             blocked: Vec::new(),
             hashes: Vec::new(),
         };
-        for (class, count) in CLASSES {
+        let classes = if plan.cold { cold::classes(&mut tenant.rng) } else { CLASSES.to_vec() };
+        for (class, count) in classes {
             for _ in 0..count {
                 let sender = tenant.make(class, FIRST_DAY);
                 tenant.identities.push(tenant.identity(&sender, 0));
@@ -252,13 +262,7 @@ impl<'a> Tenant<'a> {
         }
         mails.mails.sort_by_key(|m| m.time);
         let started = report::Stopwatch::start();
-        for at in 0..mails.mails.len() {
-            let Some(mail) = mails.mails.get(at).copied() else { break };
-            while self.outcomes.front().is_some_and(|due| due.time <= mail.time) {
-                self.outcome(day, report, events);
-            }
-            self.mail(day, &mail, mails.recipients(&mail), report, events);
-        }
+        self.play(day, &mails, mails.mails.len(), report, events);
         report.events += mails.mails.len() as u64;
         report.nanos += started.nanos();
         for sender in &self.senders {
@@ -271,8 +275,30 @@ impl<'a> Tenant<'a> {
         self.mails = mails;
     }
 
+    /// The first messages of a day, so many at most; how many there were.
+    fn first_of_day(&mut self, day: i64, most: u64, report: &mut Report) -> u64 {
+        let mut mails = Mails::default();
+        for (who, sender) in (0_u32..).zip(&mut self.senders) {
+            sender.day(day, who, &self.content, &mut self.rng, &mut mails);
+        }
+        mails.mails.sort_by_key(|m| m.time);
+        let count = mails.mails.len().min(most as usize);
+        self.play(day, &mails, count, report, &mut None);
+        count as u64
+    }
+
+    /// Tells the first messages of a day, with the outcomes that come between.
+    fn play(&mut self, day: i64, mails: &Mails, count: usize, report: &mut Report, events: &mut Option<&mut Events<'_>>) {
+        for mail in mails.mails.iter().take(count) {
+            while self.outcomes.front().is_some_and(|due| due.time <= mail.time) {
+                self.outcome(day, report, events);
+            }
+            self.mail(day, mail, mails.recipients(mail), report, events);
+        }
+    }
+
     fn arrival(&mut self, day: i64) {
-        let who = self.rng.below(1000) as usize;
+        let who = self.rng.below(self.senders.len().min(1000) as u64) as usize;
         let Some(class) = self.senders.get(who).map(|s| s.class) else { return };
         let sender = self.make(class, day);
         let identity = self.identity(&sender, 0);
@@ -412,7 +438,18 @@ mod tests {
 
     fn plan() -> Plan {
         let contents = vec![Content::Drawn(people::Quality { tpr: 0.98, fpr: 0.001 })];
-        Plan { seeds: vec![7], days: 1, tenants: 1, campaigns: 0, contents, references: false, cases: false, attacks: vec![] }
+        Plan {
+            seeds: vec![7],
+            days: 1,
+            tenants: 1,
+            campaigns: 0,
+            contents,
+            references: false,
+            cases: false,
+            attacks: vec![],
+            cold: false,
+            newcomers: false,
+        }
     }
 
     #[test]

@@ -85,7 +85,7 @@ const KEEP_PER_DAY: (f32, f32) = (0.99, 0.97);
 /// What is known about a message that is to be learned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Label {
-    /// An admin, a complaint or a decision on held mail says spam.
+    /// An admin or a decision on held mail says spam.
     Spam,
     /// The same, not spam.
     Ham,

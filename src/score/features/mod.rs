@@ -142,7 +142,7 @@ impl Extractor {
 
     /// Reads `raw` with what is known of its envelope sender.
     pub fn extract_of(&mut self, raw: &[u8], path: ReturnPath, padding: &str) {
-        let (fields, body) = Fields::split(raw);
+        let (fields, body) = Fields::split_message(raw);
         self.headers = Headers::read(fields);
         self.main = None;
         self.hosts.clear();

@@ -112,6 +112,26 @@ impl Reading {
         decode::text(body, encoding, charset, most)
     }
 
+    /// What may be read of a part that is walked as a message of its own; `None` if there are too many of them.
+    fn source<'a>(&mut self, part: &Part<'a>) -> Option<&'a [u8]> {
+        if self.taken >= MAX_SOURCES {
+            self.find(Finding::Texts);
+            return None;
+        }
+        let most = MAX_HTML.min(MAX_DECODED.saturating_sub(self.decoded));
+        if part.body.len() > most {
+            self.find(Finding::Text);
+        }
+        let body = part.body.get(..part.body.len().min(most)).unwrap_or_default();
+        self.decoded += body.len();
+        Some(body)
+    }
+
+    fn add_source(&mut self, octets: Vec<u8>, around: usize) {
+        self.taken += 1;
+        self.sources.push((octets, around));
+    }
+
     /// Adds a view, in windows where it is long. What was added already, word for word, is not added again.
     fn view(&mut self, source: Source, text: &str, links: Vec<Link>, shown: Shown) {
         let text = text.trim();
@@ -253,8 +273,9 @@ impl Extractor {
         }
         let pieces = std::mem::take(&mut reading.pieces);
         self.view_pieces(&gathered, &pieces, tree, reading);
-        let odd =
-            |p: &Part<'_>| p.rival.is_some() || p.odd_encoding || matches!(p.encoding, Encoding::Base64 | Encoding::Uuencode);
+        let odd = |p: &Part<'_>| {
+            p.rival.is_some() || p.odd_encoding || p.broken || matches!(p.encoding, Encoding::Base64 | Encoding::Uuencode)
+        };
         let extra = tree.parts.iter().any(|p| p.place != Place::Inline || odd(p));
         let alternatives = pieces.iter().any(|p| p.alternative.is_some());
         if extra || alternatives || !tree.aside.is_empty() {
@@ -353,6 +374,12 @@ impl Extractor {
                     reading.view(Source::Decoded, &decoded, Vec::new(), plain);
                 }
             }
+            if part.broken && mime::Fields::split(part.body).0.any(|(name, _)| begins_content(name)) {
+                // Who passes over the line reads the fields below it, and decodes by them.
+                if let Some(body) = reading.source(part) {
+                    reading.add_source(body.to_vec(), tree.depth + 1);
+                }
+            }
             self.view_misdeclared(part, reading);
         }
         let aside = tree.aside.iter().map(|text| String::from_utf8_lossy(text)).collect::<Vec<_>>().join("\n");
@@ -410,15 +437,7 @@ impl Extractor {
 
     /// A message, or a multipart, that is encoded as a whole, and a message inside a signature.
     fn view_encoded(&self, part: &Part<'_>, tree: &Tree<'_>, reading: &mut Reading) {
-        if reading.taken >= MAX_SOURCES {
-            return reading.find(Finding::Texts);
-        }
-        let most = MAX_HTML.min(MAX_DECODED.saturating_sub(reading.decoded));
-        if part.body.len() > most {
-            reading.find(Finding::Text);
-        }
-        let body = part.body.get(..part.body.len().min(most)).unwrap_or_default();
-        reading.decoded += body.len();
+        let Some(body) = reading.source(part) else { return };
         let mut decoded = part.encoding.decode(body).into_owned();
         if part.kind == Kind::Signed {
             // The message stands in the structure as it is: its header is looked for.
@@ -428,8 +447,7 @@ impl Extractor {
         } else if !part.head.is_empty() {
             decoded.splice(..0, [b"Content-Type: ", part.head, b"\r\n\r\n"].concat());
         }
-        reading.taken += 1;
-        reading.sources.push((decoded, tree.depth + 1));
+        reading.add_source(decoded, tree.depth + 1);
     }
 
     /// A message that was found inside: each of its texts is a view, and all of them together.
@@ -510,6 +528,11 @@ impl Extractor {
             }
         }
     }
+}
+
+/// A field that tells how an entity is read.
+fn begins_content(name: &[u8]) -> bool {
+    name.get(..8).is_some_and(|n| n.eq_ignore_ascii_case(b"content-"))
 }
 
 /// A text that cannot be read, in neither way, is found suspicious.

@@ -1,6 +1,7 @@
 //! Commands of a mail transaction with the parameters the server offers, and what it cannot take at all.
 
 use super::caps::Capabilities;
+use crate::mail::header;
 use crate::types::{Address, BodyType, DsnRet, Envelope, Notify, Recipient, Reply};
 
 /// What matters of a message's content for its transport.
@@ -18,7 +19,7 @@ impl Content {
     /// Looks through a message once.
     pub fn of(message: &[u8]) -> Self {
         let eight_bit = !message.is_ascii();
-        let header = memchr::memmem::find(message, b"\r\n\r\n").map_or(message, |end| message.get(..end).unwrap_or(message));
+        let (header, _) = header::split_part(message);
         Self { octets: message.len() as u64, eight_bit, eight_bit_header: eight_bit && !header.is_ascii() }
     }
 }

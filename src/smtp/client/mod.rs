@@ -260,6 +260,11 @@ impl Client {
         }
     }
 
+    /// Recipients that the server had accepted at RCPT in the transaction that is over.
+    pub fn accepted(&self) -> usize {
+        self.transaction.as_ref().map_or(0, Transaction::accepted)
+    }
+
     /// One verdict per recipient of the transaction that is over.
     pub fn take_verdicts(&mut self) -> Vec<(u32, Verdict)> {
         self.transaction.take().map(Transaction::into_verdicts).unwrap_or_default()

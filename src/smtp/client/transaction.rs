@@ -138,6 +138,10 @@ impl Transaction {
         self.wants_body = false;
     }
 
+    pub(super) const fn accepted(&self) -> usize {
+        self.accepted.len()
+    }
+
     pub(super) fn into_verdicts(self) -> Vec<(u32, Verdict)> {
         let lost = || Verdict { step: Step::Mail, reply: Reply::new(451, (4, 3, 0), "transaction given up"), lost: true };
         self.recipients.into_iter().map(|(index, verdict)| (index, verdict.unwrap_or_else(lost))).collect()

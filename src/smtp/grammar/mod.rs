@@ -10,13 +10,14 @@ use crate::smtp::replies::{self, Fixed};
 use crate::smtp::server::{Attribute, Mail};
 use crate::types::{Recipient, ReversePath};
 use address::Path;
+use std::borrow::Cow;
 
 /// A command, checked as far as its line alone allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// `EHLO name`.
+    /// `EHLO name`: whatever the client said, at most 255 octets, empty for nothing; without control characters.
     Ehlo(String),
-    /// `HELO name`.
+    /// `HELO name`, the same.
     Helo(String),
     /// `MAIL FROM:<...>`.
     Mail(Mail),
@@ -105,18 +106,16 @@ pub fn is_bdat(line: &[u8]) -> bool {
 
 /// Reads one command line, without its CRLF.
 pub fn parse(line: &[u8]) -> Result<Command, Fixed> {
-    if line.iter().any(u8::is_ascii_control) {
-        return Err(replies::BAD_OCTETS);
-    }
-    let line = std::str::from_utf8(line).map_err(|_| replies::BAD_UTF8)?;
-    // Trailing white space is tolerated (RFC 5321 section 4.1.1).
+    let line = text(line)?;
+    // White space at the end is tolerated (RFC 5321 section 4.1.1), and more than one blank behind the verb.
     let line = line.trim_end_matches(' ');
     let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let rest = rest.trim_start_matches(' ');
     let bare = |command| if rest.is_empty() { Ok(command) } else { Err(replies::NO_ARGUMENT) };
     let with = |command| if rest.is_empty() { Err(replies::WANT_ARGUMENT) } else { Ok(command) };
     match verb.to_ascii_uppercase().as_str() {
-        "EHLO" => host(rest).map(Command::Ehlo),
-        "HELO" => host(rest).map(Command::Helo),
+        "EHLO" => Ok(Command::Ehlo(host(rest))),
+        "HELO" => Ok(Command::Helo(host(rest))),
         "MAIL" => mail(rest),
         "RCPT" => rcpt(rest),
         "DATA" => bare(Command::Data),
@@ -135,11 +134,35 @@ pub fn parse(line: &[u8]) -> Result<Command, Fixed> {
     }
 }
 
-/// The name in EHLO. Real clients send names that are none; they matter for nothing but the trace, so that any one word
-/// of printable ASCII will do (RFC 5321 section 4.1.4: mail is not refused for this).
-fn host(rest: &str) -> Result<String, Fixed> {
-    let good = !rest.is_empty() && rest.len() <= 255 && rest.bytes().all(|b| b.is_ascii_graphic());
-    if good { Ok(rest.to_owned()) } else { Err(replies::HELO_SYNTAX) }
+/// The line as text, tabs between its words as the blanks they are meant for. Not within a path: an address with a tab in it
+/// would become another one.
+fn text(line: &[u8]) -> Result<Cow<'_, str>, Fixed> {
+    let in_path = || {
+        let (open, close) = (line.iter().position(|b| *b == b'<'), line.iter().rposition(|b| *b == b'>'));
+        open.is_some_and(|open| line.get(open..close.unwrap_or(line.len())).is_some_and(|path| path.contains(&b'\t')))
+    };
+    let tabs = line.contains(&b'\t');
+    if line.iter().any(|b| b.is_ascii_control() && *b != b'\t') || tabs && in_path() {
+        return Err(replies::BAD_OCTETS);
+    }
+    let text = match std::str::from_utf8(line) {
+        Ok(text) => Cow::Borrowed(text),
+        // A host name is only ever shown: in Latin-1 or whatever it may be (`EHLO MÜLLER-PC`).
+        Err(_) if is_hello(line) => String::from_utf8_lossy(line),
+        Err(_) => return Err(replies::BAD_UTF8),
+    };
+    Ok(if tabs { Cow::Owned(text.replace('\t', " ")) } else { text })
+}
+
+fn is_hello(line: &[u8]) -> bool {
+    [b"EHLO", b"HELO"].iter().any(|verb| line.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(*verb)))
+        && matches!(line.get(4), Some(b' ' | b'\t'))
+}
+
+/// The name in EHLO. Real clients send names that are none, several words, letters beyond ASCII, or nothing. It matters for
+/// nothing but the trace, which writes it safely, so that anything will do (RFC 5321 section 4.1.4: mail is not refused for this).
+fn host(rest: &str) -> String {
+    rest.get(..rest.floor_char_boundary(255)).unwrap_or_default().to_owned()
 }
 
 /// What follows `FROM:` or `TO:`. A space after the colon is wrong but common; it is taken.
@@ -202,7 +225,7 @@ fn bdat(rest: &str) -> Result<Command, Fixed> {
 
 fn auth(rest: &str) -> Result<Command, Fixed> {
     let (mechanism, initial) = match rest.split_once(' ') {
-        Some((mechanism, initial)) => (mechanism, Some(Secret(initial.to_owned()))),
+        Some((mechanism, initial)) => (mechanism, Some(Secret(initial.trim_start_matches(' ').to_owned()))),
         None => (rest, None),
     };
     if mechanism.is_empty() {
@@ -222,8 +245,11 @@ fn attributes(rest: &str, known: &str) -> Result<Vec<Attribute>, Fixed> {
         }
         let value = match value.to_ascii_uppercase().as_str() {
             "[UNAVAILABLE]" | "[TEMPUNAVAIL]" => None,
-            _ => Some(params::xtext_decode(value).filter(|v| is_attribute_value(v)).ok_or(replies::BAD_ATTRIBUTE)?),
+            // Who logged in must be known to the letter; a host name may be in any character set.
+            _ if name == "LOGIN" => Some(params::xtext_decode(value)),
+            _ => Some(params::xtext_octets(value).map(|octets| String::from_utf8_lossy(&octets).into_owned())),
         };
+        let value = value.map(|v| v.filter(|v| is_attribute_value(v)).ok_or(replies::BAD_ATTRIBUTE)).transpose()?;
         out.push((name, value));
     }
     if out.is_empty() { Err(replies::WANT_ARGUMENT) } else { Ok(out) }
@@ -271,9 +297,57 @@ mod tests {
     }
 
     #[test]
+    fn whatever_a_client_calls_itself_is_taken() {
+        let long = format!("EHLO {}\u{fc}", "x".repeat(254));
+        for (line, want) in [
+            (&b"EHLO client.example"[..], "client.example"),
+            (b"EHLO 192.0.2.1", "192.0.2.1"),
+            (b"helo [192.0.2.1] ", "[192.0.2.1]"),
+            (b"EHLO my_pc", "my_pc"),
+            (b"EHLO My  PC", "My  PC"),
+            (b"EHLO\tpc\t", "pc"),
+            (b"EHLO  pc", "pc"),
+            (b"EHLO", ""),
+            (b"HELO ", ""),
+            (b"EHLO a(b\"c", "a(b\"c"),
+            ("EHLO MÜLLER-PC".as_bytes(), "MÜLLER-PC"),
+            (b"EHLO M\xdcLLER-PC", "M\u{fffd}LLER-PC"),
+            ("EHLO БУХГАЛТЕРИЯ".as_bytes(), "БУХГАЛТЕРИЯ"),
+            (long.as_bytes(), &"x".repeat(254)),
+        ] {
+            match parse(line) {
+                Ok(Command::Ehlo(name) | Command::Helo(name)) => assert_eq!(name, want),
+                other => panic!("{other:?}"),
+            }
+        }
+        for bad in [&b"EHLO a\x00b"[..], b"EHLO a\rb", b"EHLO a\x1bb"] {
+            assert_eq!(parse(bad), Err(replies::BAD_OCTETS));
+        }
+        assert_eq!(parse(b"EHLOx\xff"), Err(replies::BAD_UTF8));
+    }
+
+    #[test]
+    fn blanks_and_tabs_part_words_but_are_no_part_of_an_address() {
+        for line in
+            ["MAIL  FROM:<a@b.example>", "MAIL\tFROM:\t<a@b.example>\tSIZE=5\t", "MAIL FROM: < a@b.example >", "MAIL FROM:< >"]
+        {
+            assert!(parse(line.as_bytes()).is_ok(), "{line}");
+        }
+        for line in ["MAIL FROM:<a\tb@b.example>", "MAIL FROM:<\"a\tb\"@b.example>", "MAIL FROM:<a@b.example\t"] {
+            assert_eq!(parse(line.as_bytes()), Err(replies::BAD_OCTETS), "{line}");
+        }
+        assert!(parse(b"MAIL FROM:<a b@b.example>").is_err());
+    }
+
+    #[test]
     fn attributes_are_decoded() {
         let got = parse(b"XCLIENT name=[unavailable] LOGIN=a+40b");
         assert_eq!(got, Ok(Command::Xclient(vec![("NAME".into(), None), ("LOGIN".into(), Some("a@b".into()))])));
+        let got = parse(b"XFORWARD HELO=M+DCLLER-PC");
+        assert_eq!(got, Ok(Command::Xforward(vec![("HELO".into(), Some("M\u{fffd}LLER-PC".into()))])));
+        for bad in ["XCLIENT LOGIN=M+DCLLER", "XCLIENT HELO=a+0Ab", "XCLIENT HELO=a+", "XCLIENT LOGIN=a+00"] {
+            assert_eq!(parse(bad.as_bytes()), Err(replies::BAD_ATTRIBUTE), "{bad}");
+        }
     }
 
     proptest! {

@@ -1,6 +1,5 @@
 //! Parameters of MAIL and RCPT, and xtext.
 
-use crate::smtp::grammar::address;
 use crate::smtp::replies::{self, Fixed};
 use crate::types::{BodyType, DsnRet, Notify};
 
@@ -17,8 +16,6 @@ pub struct MailParams {
     pub ret: Option<DsnRet>,
     /// `ENVID=`, xtext still encoded (RFC 3461 section 4.4).
     pub envid: Option<Box<str>>,
-    /// `AUTH=` was given (RFC 4954 section 5). Its value is checked and not used: nobody here is trusted to name it.
-    pub auth: bool,
 }
 
 /// Parameters of RCPT.
@@ -30,7 +27,7 @@ pub struct RcptParams {
     pub orcpt: Option<Box<str>>,
 }
 
-/// Splits `text` into `KEYWORD[=value]` (RFC 5321 section 4.1.1.11).
+/// Splits `text` into `KEYWORD[=value]` (RFC 5321 section 4.1.1.11). What a value may hold is for its parameter to say.
 fn each(text: &str) -> impl Iterator<Item = Result<(String, Option<&str>), Fixed>> {
     text.split(' ').filter(|word| !word.is_empty()).map(|word| {
         let (keyword, value) = match word.split_once('=') {
@@ -38,8 +35,7 @@ fn each(text: &str) -> impl Iterator<Item = Result<(String, Option<&str>), Fixed
             None => (word, None),
         };
         let good = keyword.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            && keyword.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
-            && value.is_none_or(|v| !v.is_empty() && !v.contains('='));
+            && keyword.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
         if good { Ok((keyword.to_ascii_uppercase(), value)) } else { Err(replies::BAD_PARAMETER) }
     })
 }
@@ -67,12 +63,15 @@ pub fn mail(text: &str) -> Result<MailParams, Fixed> {
     for param in each(text) {
         let (keyword, value) = param?;
         match keyword.as_str() {
+            // Said without a number it says nothing.
+            "SIZE" if value == Some("") => {}
             "SIZE" => set(&mut params.size, value.and_then(size))?,
             "BODY" => set(&mut params.body, body(value)?)?,
             "SMTPUTF8" => flag(&mut params.smtputf8, value.is_none())?,
             "RET" => set(&mut params.ret, value.and_then(ret))?,
-            "ENVID" => set(&mut params.envid, value.filter(|v| is_envid(v)).map(Box::from))?,
-            "AUTH" => flag(&mut params.auth, value.is_some_and(is_auth))?,
+            "ENVID" => set(&mut params.envid, value.map(|v| passed_on(v, "+3D")).filter(|v| is_envid(v)))?,
+            // RFC 4954 section 5: who wrote the mail, for those who trust the peer in that. Nobody here does, whatever it says.
+            "AUTH" => {}
             _ => return Err(replies::UNKNOWN_PARAMETER),
         }
     }
@@ -86,7 +85,7 @@ pub fn rcpt(text: &str) -> Result<RcptParams, Fixed> {
         let (keyword, value) = param?;
         match keyword.as_str() {
             "NOTIFY" => set(&mut params.notify, value.and_then(notify))?,
-            "ORCPT" => set(&mut params.orcpt, value.filter(|v| is_orcpt(v)).map(Box::from))?,
+            "ORCPT" => set(&mut params.orcpt, value.and_then(orcpt))?,
             _ => return Err(replies::UNKNOWN_PARAMETER),
         }
     }
@@ -118,12 +117,13 @@ fn ret(value: &str) -> Option<DsnRet> {
 
 /// xtext of printable text and spaces, at most 100 octets encoded (RFC 3461 section 4.4).
 fn is_envid(value: &str) -> bool {
-    value.len() <= 100 && xtext_decode(value).is_some_and(|text| text.bytes().all(|b| (b' '..=b'~').contains(&b)))
+    (1..=100).contains(&value.len()) && xtext_decode(value).is_some_and(|text| text.bytes().all(|b| (b' '..=b'~').contains(&b)))
 }
 
-/// `<>` or a mailbox in xtext (RFC 4954 section 5).
-fn is_auth(value: &str) -> bool {
-    value == "<>" || xtext_decode(value).is_some_and(|text| address::mailbox(&text).is_some())
+/// A value as it goes on: unchanged, but for a bare `=`, which many leave as it is (`prvs=1234=alice@...`) and not every next hop
+/// takes.
+fn passed_on(value: &str, equals: &str) -> Box<str> {
+    if value.contains('=') { value.replace('=', equals).into() } else { value.into() }
 }
 
 fn notify(value: &str) -> Option<Notify> {
@@ -145,36 +145,40 @@ fn notify(value: &str) -> Option<Notify> {
 
 /// Address type, `;`, xtext; at most 500 octets (RFC 3461 section 4.2). The type `utf-8` writes `\x{NNNN}` and may hold
 /// UTF-8 (RFC 6533 section 3); those octets are passed on as they are.
-fn is_orcpt(value: &str) -> bool {
-    let Some((kind, text)) = value.split_once(';') else { return false };
+fn orcpt(value: &str) -> Option<Box<str>> {
+    let (kind, text) = value.split_once(';')?;
     let atom = !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    let text_ok = if kind.eq_ignore_ascii_case("utf-8") {
-        text.chars().all(|c| !c.is_control() && c != ' ')
-    } else {
-        xtext_decode(text).is_some()
-    };
-    value.len() <= 500 && atom && !text.is_empty() && text_ok
+    let is_utf8 = kind.eq_ignore_ascii_case("utf-8");
+    let text_ok = if is_utf8 { text.chars().all(|c| !c.is_control() && c != ' ') } else { xtext_decode(text).is_some() };
+    let value = passed_on(value, if is_utf8 { "\\x{3D}" } else { "+3D" });
+    (value.len() <= 500 && atom && !text.is_empty() && text_ok).then_some(value)
 }
 
-/// Decodes xtext (RFC 3461 section 4): printable ASCII but `+` and `=`, and `+HH` in upper-case hexadecimal. `None` if it
-/// is not that, or the outcome is not UTF-8.
+/// Decodes xtext (RFC 3461 section 4): printable ASCII but `+`, and `+HH` in hexadecimal. Upper case is the rule, lower case what
+/// Exchange writes; a bare `=` is against the rule and common. `None` if it is not that, or the outcome is not UTF-8.
 pub fn xtext_decode(text: &str) -> Option<String> {
+    String::from_utf8(xtext_octets(text)?).ok()
+}
+
+/// The same of whatever character set.
+pub fn xtext_octets(text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(b) = bytes.next() {
         match b {
             b'+' => out.push(hex(bytes.next()?)? << 4 | hex(bytes.next()?)?),
-            b'!'..=b'~' if b != b'=' => out.push(b),
+            b'!'..=b'~' => out.push(b),
             _ => return None,
         }
     }
-    String::from_utf8(out).ok()
+    Some(out)
 }
 
 const fn hex(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
         b'A'..=b'F' => Some(digit - b'A' + 10),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
         _ => None,
     }
 }
@@ -188,17 +192,25 @@ mod tests {
         let p = mail(" SIZE=10 body=8bitmime SMTPUTF8 RET=hdrs ENVID=a+2Bb AUTH=<>").expect("good");
         assert_eq!(p.size, Some(10));
         assert_eq!(p.body, Some(BodyType::EightBit));
-        assert!(p.smtputf8 && p.auth);
+        assert!(p.smtputf8);
         assert_eq!(p.ret, Some(DsnRet::Headers));
         assert_eq!(p.envid.as_deref(), Some("a+2Bb"));
         assert_eq!(mail("SIZE=99999999999999999999").expect("20 digits").size, Some(u64::MAX));
+        assert_eq!(mail("SIZE= BODY=8bitmime").expect("blank").size, None);
+        assert_eq!(mail("SIZE=0 RET=full").expect("none").size, Some(0));
+        // As Exchange writes it, and as it goes on.
+        assert_eq!(mail("ENVID=x+3dy+2b").expect("lower case").envid.as_deref(), Some("x+3dy+2b"));
+        assert_eq!(mail("ENVID=QUJD==").expect("base64").envid.as_deref(), Some("QUJD+3D+3D"));
+        for auth in ["AUTH=alice", "AUTH=", "AUTH", "AUTH=a=b+", "AUTH=<> AUTH=alice+40acme.example"] {
+            assert_eq!(mail(auth), Ok(MailParams::default()), "{auth}");
+        }
     }
 
     #[test]
     fn refused_parameters() {
         let long_envid = format!("ENVID={}", "a".repeat(101));
+        let long_as_passed_on = format!("ENVID={}", "=".repeat(34));
         for (text, want) in [
-            ("SIZE=", replies::BAD_PARAMETER),
             ("SIZE", replies::BAD_PARAMETER),
             ("SIZE=-1", replies::BAD_PARAMETER),
             ("SIZE=1 size=2", replies::PARAMETER_TWICE),
@@ -208,9 +220,13 @@ mod tests {
             ("BODY=BINARYMIME", replies::UNKNOWN_PARAMETER),
             ("RET=ALL", replies::BAD_PARAMETER),
             ("ENVID=a+b", replies::BAD_PARAMETER),
-            ("ENVID=a+2b", replies::BAD_PARAMETER),
+            ("ENVID=a+2g", replies::BAD_PARAMETER),
+            ("ENVID=", replies::BAD_PARAMETER),
+            ("RET=", replies::BAD_PARAMETER),
+            ("BODY=", replies::BAD_PARAMETER),
+            ("SMTPUTF8=", replies::BAD_PARAMETER),
             (&long_envid, replies::BAD_PARAMETER),
-            ("AUTH=nobody", replies::BAD_PARAMETER),
+            (&long_as_passed_on, replies::BAD_PARAMETER),
             ("=x", replies::BAD_PARAMETER),
             ("FOO=bar", replies::UNKNOWN_PARAMETER),
             ("MT-PRIORITY=3", replies::UNKNOWN_PARAMETER),
@@ -226,7 +242,15 @@ mod tests {
         assert_eq!(p.orcpt.as_deref(), Some("rfc822;bob@x.example"));
         assert_eq!(rcpt("NOTIFY=NEVER").expect("good").notify, Some(Notify::NEVER));
         assert!(rcpt("ORCPT=utf-8;b\\x{F6}b@x.example").is_ok());
-        for text in ["NOTIFY=NEVER,DELAY", "NOTIFY=", "NOTIFY=x", "ORCPT=bob", "ORCPT=;x", "ORCPT=rfc822;", "ORCPT=rfc822;a=b"] {
+        // As Exchange and list servers write them.
+        for (given, orcpt) in [
+            ("ORCPT=rfc822;bob+2btag@x.example", "rfc822;bob+2btag@x.example"),
+            ("ORCPT=rfc822;prvs=1234=bob@x.example", "rfc822;prvs+3D1234+3Dbob@x.example"),
+            ("ORCPT=utf-8;a=b@x.example", "utf-8;a\\x{3D}b@x.example"),
+        ] {
+            assert_eq!(rcpt(given).expect("good").orcpt.as_deref(), Some(orcpt));
+        }
+        for text in ["NOTIFY=NEVER,DELAY", "NOTIFY=", "NOTIFY=x", "ORCPT=bob", "ORCPT=;x", "ORCPT=rfc822;", "ORCPT=rfc822;a+b"] {
             assert!(rcpt(text).is_err(), "{text}");
         }
     }
@@ -235,7 +259,8 @@ mod tests {
     fn xtext() {
         assert_eq!(xtext_decode("a+2Bb+3Dc").as_deref(), Some("a+b=c"));
         assert_eq!(xtext_decode("+C3+BC").as_deref(), Some("ü"));
-        for bad in ["+", "+2", "+2g", "+ff", "a b", "=", "+FF"] {
+        assert_eq!(xtext_decode("a+2bb+3d=").as_deref(), Some("a+b=="));
+        for bad in ["+", "+2", "+2g", "+ff", "a b", "+FF", "+-1"] {
             assert_eq!(xtext_decode(bad), None, "{bad}");
         }
     }

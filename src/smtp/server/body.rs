@@ -12,7 +12,11 @@ const UNWANTED_CHUNK_OCTETS: u64 = 128 * 1024 * 1024;
 
 impl Server {
     const fn new_content(&self) -> Content {
-        Content::new(self.config.message_size_bytes, self.config.line_bytes)
+        let size = match &self.transaction {
+            Some(transaction) => transaction.size,
+            None => 0,
+        };
+        Content::new(self.config.message_size_bytes, self.config.line_bytes).expecting(size)
     }
 
     /// Why no message can come now; `None` if one can.
@@ -63,7 +67,11 @@ impl Server {
             return;
         }
         let kept = self.transaction.as_mut().and_then(|t| t.content.take());
-        let mut content = kept.unwrap_or_else(|| self.new_content());
+        // Where SIZE was not given, the chunk tells.
+        let mut content = kept.unwrap_or_else(|| match self.new_content() {
+            content if self.transaction.as_ref().is_some_and(|t| t.size > 0) => content,
+            content => content.expecting(size),
+        });
         if let Some(reply) = self.no_message() {
             content.refuse(reply);
         } else if content.would_exceed(size) {

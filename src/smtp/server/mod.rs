@@ -65,6 +65,8 @@ struct Transaction {
     envelope: Envelope,
     /// RCPT was tried at least once.
     rcpt_seen: bool,
+    /// Octets of the message by the client's word (RFC 1870); 0 = it gave none.
+    size: u64,
     /// The message so far, between two chunks of BDAT.
     content: Option<Content>,
 }
@@ -320,11 +322,25 @@ impl Server {
 
     /// Memory that the message coming in holds, in octets.
     pub fn body_in_memory(&self) -> usize {
+        self.content().map_or(0, Content::in_memory)
+    }
+
+    /// Whether the message coming in is refused already: its octets are read and dropped.
+    pub fn body_is_refused(&self) -> bool {
+        self.content().is_some_and(|content| content.refusal().is_some())
+    }
+
+    fn content(&self) -> Option<&Content> {
         match &self.state {
-            State::Data(reader) => reader.content().in_memory(),
-            State::Chunk(reader) => reader.content().in_memory(),
-            _ => self.transaction.as_ref().and_then(|t| t.content.as_ref()).map_or(0, Content::in_memory),
+            State::Data(reader) => Some(reader.content()),
+            State::Chunk(reader) => Some(reader.content()),
+            _ => self.transaction.as_ref().and_then(|t| t.content.as_ref()),
         }
+    }
+
+    /// Memory that the input buffer holds, in octets.
+    pub const fn input_in_memory(&self) -> usize {
+        self.input.capacity()
     }
 
     /// What the session waits for.
@@ -396,9 +412,9 @@ impl Server {
     }
 
     fn begin_transaction(&mut self, mail: Mail) {
-        let Mail { from, size: _, body, smtputf8, ret, envid } = mail;
+        let Mail { from, size, body, smtputf8, ret, envid } = mail;
         let envelope = Envelope { from, recipients: Vec::new(), body, smtputf8, ret, envid };
-        self.transaction = Some(Transaction { envelope, rcpt_seen: false, content: None });
+        self.transaction = Some(Transaction { envelope, rcpt_seen: false, size: size.unwrap_or(0), content: None });
     }
 
     /// Ends the transaction without a message.
@@ -421,7 +437,7 @@ impl Server {
         self.used = 0;
         if self.input.is_empty()
             && self.input.capacity() > IDLE_BUFFER_OCTETS
-            && matches!(self.state, State::Command | State::AuthLine(_))
+            && (matches!(self.state, State::Command | State::AuthLine(_)) || self.body_is_refused())
         {
             self.input = Vec::new();
         }

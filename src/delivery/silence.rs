@@ -1,0 +1,78 @@
+//! What name servers leave unanswered, remembered for a while, so that not every message waits for it.
+
+use hickory_resolver::proto::rr::{Name, RecordType};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long it is remembered. What is answered after all is forgotten at once.
+const REMEMBERED: Duration = Duration::from_secs(600);
+/// Most that is remembered.
+const AT_MOST: usize = 4096;
+
+/// What was not answered.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Question {
+    /// Records of this type, for names of this zone.
+    Type(Name, RecordType),
+    /// Any address of this host.
+    Host(Name),
+}
+
+/// The table.
+#[derive(Default)]
+pub struct Silence(Mutex<HashMap<Question, Instant>>);
+
+impl Silence {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Question, Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this was not answered lately.
+    pub fn holds(&self, now: Instant, question: &Question) -> bool {
+        self.lock().get(question).is_some_and(|since| now.duration_since(*since) < REMEMBERED)
+    }
+
+    /// Not answered in time.
+    pub fn remember(&self, now: Instant, question: Question) {
+        let mut all = self.lock();
+        if all.len() >= AT_MOST {
+            all.retain(|_, since| now.duration_since(*since) < REMEMBERED);
+        }
+        if all.len() >= AT_MOST {
+            // Forgotten too early costs a short wait each.
+            all.clear();
+        }
+        all.insert(question, now);
+    }
+
+    /// Answered.
+    pub fn forget(&self, question: &Question) {
+        self.lock().remove(question);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(n: usize) -> Question {
+        Question::Host(Name::from_ascii(format!("h{n}.example.")).expect("name"))
+    }
+
+    #[test]
+    fn silence_is_remembered_for_a_while_and_the_table_is_bounded() {
+        let (silence, now) = (Silence::default(), Instant::now());
+        silence.remember(now, host(0));
+        assert!(silence.holds(now, &host(0)) && !silence.holds(now, &host(1)));
+        silence.forget(&host(0));
+        assert!(!silence.holds(now, &host(0)), "answered after all");
+        silence.remember(now, host(0));
+        assert!(!silence.holds(now + REMEMBERED, &host(0)), "asked again");
+        for n in 0..3 * AT_MOST {
+            silence.remember(now, host(n));
+            assert!(silence.lock().len() <= AT_MOST && silence.holds(now, &host(n)));
+        }
+    }
+}
