@@ -26,10 +26,6 @@ use std::sync::Arc;
 
 /// From so many messages on a tenant has a population to borrow from.
 const ESTABLISHED_MESSAGES: u64 = 500;
-/// A mail server splits a message to many recipients into transactions of at least so many. The content of such a part is
-/// evidence once; its recipients add up as they do within one transaction.
-const SPLIT_RECIPIENTS: usize = 20;
-
 /// What has been counted of a message before.
 pub(super) struct Before {
     /// Key of sender and fingerprint.
@@ -50,9 +46,9 @@ impl Before {
         self.content != Counted::Evidence
     }
 
-    /// Its content is evidence; `begins` says whether it is more than a further part of a letter ([`Sender::begin`]).
-    fn is_evidence(&self, begins: bool) -> bool {
-        self.content == Counted::Not || (self.is_repeat() && (begins || self.recipients.len() < SPLIT_RECIPIENTS))
+    /// External recipients who have not had it.
+    fn outside(&self, facts: &MessageFacts<'_>) -> u32 {
+        count(facts.recipients.iter().zip(&self.recipients).filter(|(r, counted)| !r.internal && **counted == Counted::Not))
     }
 
     /// Whether a recipient of whom so much has been counted adds to the counters.
@@ -197,16 +193,16 @@ impl Judge {
         self.scores.read(&group::tenant_key(&facts.identity.tenant), |s| s.share_above(who, facts.llr)).flatten()
     }
 
-    /// Notes how a message of a new tenant scores; what was noted goes when the tenant is no longer new.
-    fn learn_score(&self, now: Time, facts: &MessageFacts<'_>, needed: u64) {
-        let key = group::tenant_key(&facts.identity.tenant);
-        let last = self.groups.read(&key, |g| g.messages + 1 >= needed).unwrap_or(needed <= 1);
-        if last {
-            self.scores.remove(&key);
+    /// Notes how a message of a new tenant scores. Of merely claimed senders anybody can invent enough to make bad mail usual: all
+    /// of one client are one.
+    fn learn_score(&self, now: Time, facts: &MessageFacts<'_>) {
+        let identity = facts.identity;
+        let who = if is_account(identity) || facts.llr <= 0.0 {
+            hash_text(identity.key.as_str())
         } else {
-            let who = hash_text(facts.identity.key.as_str());
-            self.scores.with(&key, Scores::default, |s| s.learn(now, who, facts.llr));
-        }
+            group::client_key(&identity.tenant, identity.client)
+        };
+        self.scores.with(&group::tenant_key(&identity.tenant), Scores::default, |s| s.learn(now, who, facts.llr));
     }
 
     pub(super) fn before(&self, facts: &MessageFacts<'_>) -> Before {
@@ -258,14 +254,18 @@ impl Judge {
         // What several accounts are flagged with is no measure either.
         let shared = facts.llr > FLAG_NATS && ground.template_heat > 0.0;
         if step.learned && ground.learning && !shared {
-            self.learn_score(now, facts, settings.scoring.learning_messages);
+            self.learn_score(now, facts);
         }
-        self.groups.with(&group::tenant_key(tenant), Group::default, |g| {
+        let messages = self.groups.with(&group::tenant_key(tenant), Group::default, |g| {
             g.count(now, step.counts);
             if step.learned {
                 g.classes.get_or_insert_default().learn(now, step.class, facts.llr, tuning.decay_per_day);
             }
+            g.messages
         });
+        if ground.learning && messages >= settings.scoring.learning_messages {
+            self.scores.remove(&group::tenant_key(tenant));
+        }
         // Only domains of the tenant: anybody can invent others.
         if let Some(domain) = identity.domain.as_ref().filter(|d| settings.tenant(tenant).is_some_and(|t| t.is_internal(d))) {
             self.groups.with(&group::domain_key(tenant, domain), Group::default, |g| g.count(now, step.counts));
@@ -403,7 +403,7 @@ fn weighing(
     now: Time,
     sender: &Sender,
     facts: &MessageFacts<'_>,
-    fresh: bool,
+    (letter, fresh): (bool, bool),
     (known, new): (u32, u32),
     texts: Texts,
 ) -> Weighing {
@@ -413,6 +413,7 @@ fn weighing(
         llr: facts.llr,
         listed: facts.listed,
         fresh,
+        letter,
         known,
         new,
         texts,
@@ -467,8 +468,8 @@ fn step(
     if ceiling.is_some() && known.when_exceeded == WhenExceeded::Throttle {
         return put_off(decide(&known), sender, ceiling);
     }
-    let begins = sender.begin(facts.fingerprint, count(facts.recipients.iter()));
-    let message = weighing(now, sender, facts, before.is_evidence(begins), (known_recipients, new), texts);
+    let part = if before.counts() { sender.part(now, facts.fingerprint, before.outside(facts)) } else { (false, false) };
+    let message = weighing(now, sender, facts, part, (known_recipients, new), texts);
     let class = sender.class(ground.tuning);
     let weight = sender.weigh(now, &without(&message, &allowed), ground);
     let mut counts = Counts::default();

@@ -202,6 +202,13 @@ fn an_accepted_message_that_comes_again_is_another_message() {
         ("a colleague", 6, |_| vec![internal(1)]),
         ("strangers and a colleague", 4, |n| vec![external(5000 + n), internal(1)]),
         ("strangers by tens", 4, |n| (0..10).map(|r| external(5000 + n * 10 + r)).collect()),
+        ("one stranger among nineteen friends", 5, |n| (0..19).map(external).chain([external(5000 + n)]).collect()),
+        ("one stranger among nineteen colleagues", 4, |n| (0..19).map(internal).chain([external(5000 + n)]).collect()),
+        ("one stranger twenty times", 4, |n| vec![external(5000 + n); 20]),
+        ("twenty and then one by one", 5, |n| {
+            let first = if n == 0 { 20 } else { 1 };
+            (0..first).map(|r| external(5000 + n * 100 + r)).collect()
+        }),
         ("strangers by fifties", 6, |n| (0..50).map(|r| external(5000 + n * 50 + r)).collect()),
     ] {
         let left = copies(&judge(), to);
@@ -243,6 +250,21 @@ fn a_letter_to_many_weighs_the_same_in_one_transaction_and_in_parts() {
     };
     let (one, three) = (sum(1), sum(3));
     assert!((one - three).abs() < 0.5, "{one} {three}");
+}
+
+#[test]
+fn letters_that_a_server_sends_at_the_same_time_are_not_twenty() {
+    // Postfix delivers the parts of two letters in turn, and ordinary mail between.
+    let judge = judge_with(|_| ());
+    (0..20).for_each(|n| drop(send(&judge, &alice(), n, -4.0, &[external(n % 5)])));
+    let who = alice();
+    for n in 0..20 {
+        let to: Vec<RecipientFacts> = (0..50).map(|r| external(10_000 + n * 100 + r)).collect();
+        let part = MessageFacts { fingerprint: 77 + n % 2, ..facts(&who, 1000, 2.5, &to) };
+        let verdict = judge.judge(at(1000), &part, &who, Reservation::default());
+        assert!(verdict.open.is_none(), "part {n}: {verdict:?}");
+        send(&judge, &who, 2000 + n, -0.1, &[external(n % 5)]);
+    }
 }
 
 #[test]

@@ -20,16 +20,16 @@ const CAMPAIGN_BOUNCES: f64 = 0.12;
 const FEW_NEW: f64 = 5.0;
 /// Most that one delivery says for its sender.
 const DELIVERED_LEAST: f64 = -0.15;
-/// Messages of strong content that it takes at least to block while a tenant is still new.
+/// Messages of strong content that it takes at least to block while a tenant is new and too little is known of its other mail.
 const LEARNING_MESSAGES_TO_BLOCK: f64 = 15.0;
 
 /// Evidence by rank is `ln RANK_SHARE - RANK_SLOPE ln p`: p is uniform for ordinary mail, and near 0 for a campaign.
 const RANK_SHARE: f64 = 0.2;
 const RANK_SLOPE: f64 = 0.8;
-/// What the mail of its tenant is worth beside the sender's own past, in messages.
-const RANK_OF_TENANT: f64 = 2.0;
-/// Below this LLR, in nats, evidence by rank says less, down to nothing at even odds.
-const NEAR_EVEN: f64 = 0.5;
+/// What the mail of its tenant is worth beside the sender's own past, in messages: as much as the prior of a person.
+const RANK_OF_TENANT: f64 = 20.0;
+/// Nats above the flag at which evidence by rank is whole.
+const FLAG_BEGINS: f64 = 0.25;
 
 /// The bounds the detector works with, in nats.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -87,19 +87,21 @@ pub fn content(base: &Baseline, prior: &Prior, llr: f64, most: f64, campaign: f6
 }
 
 /// Content evidence by rank, in nats: how unusual it is that a message scores so high, where the share `usual` of the tenant's
-/// other mail does, and `(as_high, clean)` of the sender's own messages did and did not. The level of a score says little in a
-/// tenant whose mail the classifier does not know yet; that it is unlike all other mail says as much as ever. Nothing speaks
-/// against a sender below even odds; what scores there like the tenant's other mail speaks for it.
-pub fn by_rank(usual: f64, (as_high, clean): (f64, f64), llr: f64, tuning: &Tuning) -> f64 {
-    let nats = |share: f64| RANK_SLOPE.mul_add(-share.max(1e-9).ln(), RANK_SHARE.ln());
-    if llr > 0.0 {
-        let share = RANK_OF_TENANT.mul_add(usual, as_high) / (RANK_OF_TENANT + as_high + clean);
-        // A score near even odds is hardly higher than one that speaks for the sender.
-        nats(share).clamp(0.0, tuning.content_most) * (llr / NEAR_EVEN).min(1.0)
-    } else if llr.is_nan() {
-        0.0
+/// other mail does, and no more than a flag can say of a sender of whose own messages `flagged` were flagged and `clean` were
+/// not. The level of a score says little in a tenant whose mail the classifier does not know yet; that it is unlike all other
+/// mail says as much as ever. Nothing speaks against a sender where it is not flagged; what scores below even odds like the
+/// tenant's other mail speaks for it.
+pub fn by_rank(usual: f64, (flagged, clean): (f64, f64), llr: f64, tuning: &Tuning) -> f64 {
+    let nats = RANK_SLOPE.mul_add(-usual.max(1e-9).ln(), RANK_SHARE.ln());
+    if llr > FLAG_NATS {
+        let share = RANK_OF_TENANT.mul_add(usual, flagged) / (RANK_OF_TENANT + flagged + clean);
+        let own = (CAMPAIGN_FLAGGED / share.max(1e-9)).ln();
+        // From nothing where the flag begins.
+        nats.min(own).clamp(0.0, tuning.content_most) * ((llr - FLAG_NATS) / FLAG_BEGINS).min(1.0)
+    } else if llr <= 0.0 {
+        nats.clamp(tuning.content_least, 0.0)
     } else {
-        nats(usual).clamp(tuning.content_least, 0.0)
+        0.0
     }
 }
 
@@ -235,15 +237,13 @@ mod tests {
     #[test]
     fn by_rank_a_change_is_news_and_what_is_usual_is_not() {
         let of = |usual, own, llr| by_rank(usual, own, llr, &Tuning::default());
-        // The tenant's mail never scores so high: fifteen clean messages, none at all, and the score near even odds.
-        assert!(of(0.002, (0.0, 15.0), 2.0) > 2.9 && of(0.002, (0.0, 0.0), 2.0) > 2.9);
-        assert!(of(0.002, (0.0, 15.0), 0.1) < 0.61);
-        // Below even odds: unlike the other mail it says nothing, like the other mail it speaks for the sender.
+        // The tenant's mail never scores so high: fifteen clean messages, none at all, and one flag between ordinary mail.
+        assert!(of(0.002, (0.0, 15.0), 2.0) > 2.9 && of(0.002, (0.0, 0.0), 2.0) > 2.9 && of(0.002, (1.0, 2.0), 2.0) > 2.9);
+        // What is not flagged says nothing; below even odds, like the other mail, it speaks for the sender.
+        assert_eq!([0.1, 0.6, 0.99, f64::NAN].map(|llr| of(0.002, (0.0, 15.0), llr)), [0.0; 4]);
         assert!(of(0.002, (0.0, 15.0), -1.0) == 0.0 && of(0.5, (0.0, 15.0), -5.0) < -1.0 && of(1.0, (0.0, 0.0), -9.0) > -1.7);
         // A tenth of the tenant's mail scores so high; and so do half of this sender's own messages.
-        assert!(of(0.1, (0.0, 0.0), 2.0) < 0.5 && of(0.002, (10.0, 10.0), 6.0) == 0.0);
-        assert!(of(0.1, (0.0, 15.0), 2.0) > 1.5, "a third of the tenant's people send such mail, this one never did");
-        assert_eq!(of(0.0, (0.0, 0.0), f64::NAN), 0.0);
+        assert!(of(0.1, (0.0, 0.0), 2.0) < 0.5 && of(0.002, (50.0, 50.0), 6.0) < 1.0);
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod group;
 pub mod habits;
 pub mod hasher;
 pub mod known;
+pub mod letters;
 pub mod pool;
 pub mod reports;
 pub mod scores;

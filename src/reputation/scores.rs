@@ -14,8 +14,9 @@ const OF_ONE: usize = 15;
 const HIGH_OF_ONE: usize = 2;
 /// Scores of one sender that differ by less, in nats, are copies of one text and count once.
 const COPY: f32 = 0.01;
-/// So many scores of others are needed to compare with.
+/// So many scores of others are needed to compare with, and so many others.
 const LEAST: usize = 25;
+const LEAST_SENDERS: usize = 4;
 /// Beyond this quantile of the scores an exponential tail is fitted.
 const TAIL: f64 = 0.1;
 /// Least mean of that tail in nats: scores that lie close together must not make the next one a wonder.
@@ -63,8 +64,14 @@ impl Scores {
 
     /// Share of the mail of other senders that scores as high as this, above 0; `None` while too little is known of them.
     pub fn share_above(&self, who: u64, llr: f64) -> Option<f64> {
-        let mut others: Vec<f64> = self.list.iter().filter(|(sender, _)| *sender != who).map(|(_, s)| f64::from(*s)).collect();
-        if others.len() < LEAST {
+        let (mut others, mut senders) = (Vec::with_capacity(self.list.len()), Vec::with_capacity(LEAST_SENDERS));
+        for (sender, score) in self.list.iter().filter(|(sender, _)| *sender != who) {
+            others.push(f64::from(*score));
+            if senders.len() < LEAST_SENDERS && !senders.contains(sender) {
+                senders.push(*sender);
+            }
+        }
+        if others.len() < LEAST || senders.len() < LEAST_SENDERS {
             return None;
         }
         let all = others.len() as f64;
@@ -111,7 +118,9 @@ mod tests {
 
     #[test]
     fn nobody_is_measured_by_himself_nor_by_few() {
-        let mut scores = ordinary(2, 12, |n| -4.0 - n as f64 * 0.1);
+        let few = ordinary(3, 15, |n| -4.0 - n as f64 * 0.1);
+        assert_eq!(few.share_above(99, 2.0), None, "45 messages of three");
+        let mut scores = ordinary(4, 6, |n| -4.0 - n as f64 * 0.1);
         assert_eq!(scores.share_above(99, 2.0), None, "24 messages");
         (0..500).for_each(|n| scores.learn(Time(0), 7, -2.0 - n as f64));
         let share = scores.share_above(99, -600.0).expect("enough");

@@ -4,6 +4,7 @@ use super::baseline::{ALONE, Baseline, Class, Classes, NEW_TENANT, Prior};
 use super::evidence::{self, Bounds, CAMPAIGN_FLAGGED, FLAG_NATS, SPARSE_FLAGGED, cusum};
 use super::habits::{Circumstances, Habits, Setting};
 use super::known::Known;
+use super::letters::{Letters, PART};
 use super::reports::Volume;
 use super::table::Evict;
 use super::tuning::Tuning;
@@ -27,8 +28,6 @@ const JUDGED_NATS: f64 = 1.5;
 const RARE: f64 = 0.02;
 /// Heat of a text, in nats, from which on mail of a newcomer with it is held: four other accounts were flagged with it.
 const TEXT_OF_SEVERAL: f64 = 5.0;
-/// Recipients of a letter from which on its content is evidence once more.
-const LETTER: u16 = 256;
 const DAY: Duration = Duration::from_secs(86_400);
 /// The strangers among the single recipients of a bulk sender bring it, with the most its content may say, so far over the line
 /// where it is watched, in nats: enough to hold a flagged mailing to an imported list, too little to block it with one bounce.
@@ -69,27 +68,9 @@ pub struct Sender {
     /// The same, internal.
     #[serde(skip)]
     pub reserved_internal: u32,
-    /// The message that was weighed last: one letter in several transactions says what it says in one.
+    /// Letters to many that are on their way; nothing for most senders.
     #[serde(skip)]
-    last_message: LastMessage,
-}
-
-/// A message as far as its later parts need it.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct LastMessage {
-    /// Half of the hash; that is enough to tell it from the one before.
-    fingerprint: u32,
-    /// Evidence of its external recipients so far, in nats.
-    recipients: f32,
-    /// External recipients so far that were new to the sender.
-    new: u16,
-    /// All recipients so far.
-    all: u16,
-}
-
-/// So many, or as many as are counted.
-fn short(count: u32) -> u16 {
-    u16::try_from(count).unwrap_or(u16::MAX)
+    letters: Option<Box<Letters>>,
 }
 
 /// The detector's sums, by what brought them up; what blocks is all of them together. Apart, since what speaks for one does
@@ -187,6 +168,8 @@ pub struct Weighing {
     pub listed: f64,
     /// This content is not evidence already (a retried message is).
     pub fresh: bool,
+    /// It is a part of a letter to many.
+    pub letter: bool,
     /// External recipients, not counted before, that the sender knows.
     pub known: u32,
     /// The same, new to the sender.
@@ -249,7 +232,7 @@ impl Sender {
             forgiven: Time(i64::MIN),
             reserved_external: 0,
             reserved_internal: 0,
-            last_message: LastMessage::default(),
+            letters: None,
         }
     }
 
@@ -371,36 +354,35 @@ impl Sender {
         content.min((most - f64::from(self.sums.content)).max(0.0))
     }
 
-    /// All recipients of one message together stay within one bound, also over several transactions.
+    /// All recipients of one message together stay within one bound, also those of a letter over several transactions.
     fn recipients(&mut self, message: &Weighing, strangers: f64, borne_out: f64, tuning: &Tuning) -> f64 {
         if message.known + message.new == 0 {
             return 0.0;
         }
         let most = tuning.recipients_most;
-        let (earlier, new) = (f64::from(self.last_message.recipients), self.last_message.new.saturating_add(short(message.new)));
+        let letter = if message.letter { self.letters.as_mut().and_then(|letters| letters.current()) } else { None };
+        let (earlier, new) = letter.as_ref().map_or((0.0, message.new), |l| (l.recipients, l.new.saturating_add(message.new)));
         let (part, limit) = if message.llr > FLAG_NATS {
-            (strangers.min(borne_out), evidence::most_recipients(new.into(), most).min(borne_out.max(0.0)))
+            (strangers.min(borne_out), evidence::most_recipients(new, most).min(borne_out.max(0.0)))
         } else {
             // Ordinary content does not bear strangers out: then even all of them together count as if nobody were new.
             ((strangers - most).clamp(-most, 0.0), 0.0)
         };
         let whole = (earlier + part).clamp(-most, limit.max(earlier).max(-most));
-        (self.last_message.recipients, self.last_message.new) = (whole as f32, new);
+        if let Some(letter) = letter {
+            (letter.recipients, letter.new) = (whole, new);
+        }
         whole - earlier
     }
 
-    /// Begins a message of so many recipients, or goes on with the one before. Whether the content of this part is evidence
-    /// again: what goes to more than 256 recipients, 1,024 and so on is, lest a letter have no end.
-    pub fn begin(&mut self, fingerprint: u64, recipients: u32) -> bool {
-        let fingerprint = fingerprint as u32;
-        if self.last_message.fingerprint != fingerprint {
-            self.last_message = LastMessage { fingerprint, all: short(recipients), ..LastMessage::default() };
-            return true;
+    /// Takes a message to so many people outside who have not had it from this sender: whether it is a part of a letter to many,
+    /// and whether its content is evidence.
+    pub fn part(&mut self, now: Time, fingerprint: u64, recipients: u32) -> (bool, bool) {
+        if recipients < PART && self.letters.is_none() {
+            return (false, true);
         }
-        let step = |recipients: u16| (recipients / LETTER).checked_ilog(4).map_or(0, |step| step + 1);
-        let before = self.last_message.all;
-        self.last_message.all = before.saturating_add(short(recipients));
-        step(self.last_message.all) > step(before)
+        let letters = self.letters.get_or_insert_default();
+        letters.part(now, fingerprint, recipients).map_or((false, true), |evidence| (true, evidence))
     }
 
     /// Whether a person should be asked about this message before it goes: many strangers at once from somebody who hardly
@@ -491,7 +473,7 @@ impl Sender {
         self.sums = Sums { at: self.sums.at, ..Sums::default() };
         self.windows.forget(all);
         self.forgiven = self.forgiven.max(now);
-        self.last_message = LastMessage::default();
+        self.letters = None;
     }
 }
 

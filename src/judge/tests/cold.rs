@@ -147,3 +147,52 @@ fn delivery_reports_that_quote_spam_block_nobody_in_a_new_tenant() {
         assert!(verdict.open.is_none(), "{n}: {verdict:?}");
     }
 }
+
+#[test]
+fn ordinary_mail_between_letters_does_not_make_them_usual() {
+    // One letter and two ordinary messages, and no later letter said anything, whatever it scored.
+    for name in ["p3", "new"] {
+        let judge = new_tenant();
+        twenty_people(&judge, |n| -4.0 + (n % 23) as f64 * 0.1);
+        let who = account(name);
+        for (n, llr) in (1000..).zip([3.0, -4.0, -4.0]) {
+            send_text(&judge, &who, n, llr, text(n), external(n));
+        }
+        let left = (2000..2010).position(|n| send_text(&judge, &who, n, 3.0, text(n), external(n)).open.is_some());
+        assert!(left.is_some_and(|left| left <= 6), "{name}: {left:?}");
+    }
+}
+
+#[test]
+fn mail_that_is_not_flagged_adds_up_to_nothing() {
+    // Somebody who always scores between even odds and a flag, where everybody else is far below.
+    for llr in [0.6, 0.99] {
+        let judge = new_tenant();
+        twenty_people(&judge, |n| -4.0 + (n % 23) as f64 * 0.1);
+        for n in 1000..1100 {
+            let verdict = send_text(&judge, &account("new"), n, llr, text(n), external(n));
+            assert!(verdict.open.is_none() && verdict.action == Action::Accept, "{llr} {n}: {verdict:?}");
+        }
+    }
+}
+
+#[test]
+fn invented_senders_do_not_make_bad_mail_usual() {
+    let judge = new_tenant();
+    twenty_people(&judge, |n| -4.0 + (n % 23) as f64 * 0.1);
+    for n in 1000..1100 {
+        let invented = identity(&format!("x{}@acme.example", n % 40), Strength::Claimed);
+        send_text(&judge, &invented, n, if n % 2 == 0 { 4.0 } else { -4.0 }, text(n), external(n));
+    }
+    let left = letters(&judge, &account("p3"), 2000);
+    assert!(left.is_some_and(|left| left <= 6), "{left:?}");
+}
+
+#[test]
+fn scores_go_even_where_the_last_message_is_bad() {
+    let judge = new_tenant();
+    twenty_people(&judge, |_| -4.0);
+    (300..499).for_each(|n| drop(send_text(&judge, &account("p1"), n, -4.0, text(n), external(n))));
+    let verdict = send_text(&judge, &account("p1"), 499, 9.0, text(499), external(499));
+    assert_eq!((verdict.reason, judge.scores.len()), (Reason::SuspiciousContent, 0));
+}

@@ -119,6 +119,8 @@ impl Tenant<'_> {
         let days = kind.preparation_days();
         let drawn = (day + days) * DAY + self.rng.between(8.0, 16.0) as i64 * 3_600_000;
         let (start, since) = start.map_or((drawn, day * DAY), |now| (now + days * DAY, now));
+        // Who never sent before did not write that morning either; a patient attacker prepares first.
+        let since = if self.plan.newcomers && days == 0 { start } else { since };
         let mut bad = Mails::default();
         let mut own = Mails::default();
         if let (true, Some(victim)) = (days > 0, victims.first_mut()) {

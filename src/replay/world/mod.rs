@@ -511,4 +511,19 @@ mod tests {
         let text = report.text(false);
         assert!(text.contains("newsletter") && text.contains("lateral"), "{text}");
     }
+
+    #[test]
+    fn new_tenants_and_new_accounts_are_simulated() {
+        let settings = Arc::new(reader::detector_alone());
+        let plan = Plan { tenants: 4, campaigns: 8, attacks: vec![Kind::Blast, Kind::Patient], ..plan() };
+        let cold = run(&settings, &Plan { days: cold::DAYS, cold: true, ..plan.clone() }, None);
+        assert_eq!(cold.campaigns.len(), 16);
+        // Every sender of such a tenant is cold, all of its days.
+        let [warm, fresh] = cold.mistakes[0];
+        assert!(warm.days == 0 && fresh.days >= 4 * 5 * 3, "{fresh:?}");
+        assert!(cold.campaigns.iter().all(|c| c.leaked < 600), "none passes whole");
+        let new = run(&settings, &Plan { newcomers: true, tenants: 1, ..plan }, None);
+        assert_eq!(new.campaigns.len(), 16);
+        assert!(new.campaigns.iter().any(|c| c.leaked < 30), "{:?}", new.campaigns);
+    }
 }
