@@ -13,6 +13,7 @@ mod naming;
 mod reading;
 mod rtf;
 mod source;
+mod views;
 
 use super::dense::{self, Dense};
 use super::finding::Finding;
