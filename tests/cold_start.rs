@@ -1,5 +1,6 @@
 //! The first hour of an empty relay, with real mail: wants the unpacked corpora in the directory that `OUTGATE_CORPORA` names,
 //! and says so where it is not set.
+#![allow(clippy::indexing_slicing, reason = "a test fails by panicking; this file is nothing but tests")]
 
 mod common;
 

@@ -12,6 +12,7 @@ use super::units;
 use super::values::{self, Env, optional};
 use crate::feedback::sources::Sources;
 use crate::reputation::tuning::Tuning;
+use crate::score::{MAX_MIME_DEPTH, MAX_MIME_PARTS};
 use crate::types::{Address, Domain};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -189,7 +190,8 @@ fn limits(s: Section<'_, '_>) -> (Limits, Place) {
         sessions_per_address: count(&s, "sessions_per_address", 200, 1, 1_000_000),
         body_memory_bytes: s.get("body_memory_bytes", message_size_bytes.max(256 << 20), |v| size(v, &(1 << 20..=1 << 40))),
         header_fields: count(&s, "header_fields", 1000, 10, 100_000),
-        mime_depth: count(&s, "mime_depth", 50, 5, 1000),
+        mime_depth: count(&s, "mime_depth", 50, 5, MAX_MIME_DEPTH as u64),
+        mime_parts: count(&s, "mime_parts", MAX_MIME_PARTS, 10, MAX_MIME_PARTS as u64),
         errors_per_session: count32(&s, "errors_per_session", 20, 1, 10_000),
         idle_commands: count32(&s, "idle_commands", 100, 5, 100_000),
         // RFC 5321 section 6.3: the limit should be no lower than 100.

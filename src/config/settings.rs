@@ -172,6 +172,8 @@ pub struct Limits {
     pub header_fields: usize,
     /// MIME nesting depth.
     pub mime_depth: usize,
+    /// MIME entities (parts, multiparts, embedded messages) of one message.
+    pub mime_parts: usize,
     /// Rejected commands after which a session ends with 421.
     pub errors_per_session: u32,
     /// Commands without a message after which a session ends with 421.

@@ -82,6 +82,7 @@ fn server_side(out: &mut Out, s: &Settings) {
     out.raw("body_memory_bytes", l.body_memory_bytes);
     out.raw("header_fields", l.header_fields);
     out.raw("mime_depth", l.mime_depth);
+    out.raw("mime_parts", l.mime_parts);
     out.raw("errors_per_session", l.errors_per_session);
     out.raw("idle_commands", l.idle_commands);
     out.raw("received_fields", l.received_fields);

@@ -12,7 +12,7 @@ use crate::outside;
 use crate::policy;
 use crate::queue::Select;
 use crate::records::{Judged, TraceEvent};
-use crate::score::Score;
+use crate::score::{ReturnPath, Score};
 use crate::spool::SpoolError;
 use crate::telemetry::events::{self, Refused};
 use crate::telemetry::metrics as names;
@@ -141,14 +141,18 @@ impl Intake {
         }
         let identity = identity::at_data(settings, peer, &envelope.from, &header)?;
         let started = std::time::Instant::now();
+        let path = if envelope.from.is_null() { ReturnPath::Null } else { ReturnPath::Named };
         let (score, lesson) = if body.len() > SCORE_INLINE_BYTES {
-            tokio::task::block_in_place(|| self.learner.score(&identity.tenant, body))
+            tokio::task::block_in_place(|| self.learner.score_of(&identity.tenant, body, path))
         } else {
-            self.learner.score(&identity.tenant, body)
+            self.learner.score_of(&identity.tenant, body, path)
         };
         metrics::histogram!(names::SCORE_SECONDS).record(started.elapsed().as_secs_f64());
         if score.mime_depth > settings.limits.mime_depth {
             return Err(Reply::new(554, (5, 6, 0), "MIME structure nested too deeply"));
+        }
+        if score.mime_parts > settings.limits.mime_parts {
+            return Err(Reply::new(554, (5, 6, 0), "Too many MIME parts"));
         }
         let message_id = header.message_id.as_deref().unwrap_or_default();
         let fingerprint = self.feedback_key.fingerprint(&[message_id.as_bytes(), &score.body_hash.to_le_bytes()]);

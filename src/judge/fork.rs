@@ -10,9 +10,12 @@ use crate::reputation::scores::Scores;
 use crate::reputation::sender::Sender;
 use crate::types::{Identity, SenderKey};
 
+/// What was kept of one sender.
+type Kept = (SenderKey, Option<Sender>, Option<Trail>, Option<Aside>);
+
 /// The records of some senders and of their tenant, domains and clients as they were, with the texts they were flagged with.
 pub struct Fork {
-    senders: Vec<(SenderKey, Option<Sender>, Option<Trail>, Option<Aside>)>,
+    senders: Vec<Kept>,
     reports: Vec<(u64, Option<Reports>)>,
     groups: Vec<(u64, Option<Group>)>,
     scores: Vec<(u64, Option<Scores>)>,

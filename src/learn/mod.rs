@@ -11,7 +11,7 @@ mod tests;
 
 use crate::score::adapt::{self, Delta, Label, Learned, Share};
 use crate::score::features::Extractor;
-use crate::score::{Score, Scorer};
+use crate::score::{ReturnPath, Score, Scorer};
 use crate::telemetry::metrics as names;
 use crate::types::{Identity, MessageId, Strength, TenantId, Time, stable_hash};
 pub use labels::Labels;
@@ -63,8 +63,13 @@ impl Learner {
 
     /// Scores a message of a tenant by the shipped model and what was learned.
     pub fn score(&self, tenant: &TenantId, message: &[u8]) -> (Score, Lesson) {
+        self.score_of(tenant, message, ReturnPath::Unknown)
+    }
+
+    /// The same with what is known of its envelope sender.
+    pub fn score_of(&self, tenant: &TenantId, message: &[u8], path: ReturnPath) -> (Score, Lesson) {
         let (own, node) = (self.store.get(tenant.as_str()), self.store.get(NODE));
-        extracted(message, |extractor| {
+        extracted(message, path, |extractor| {
             let own = own.read();
             let node = node.read();
             let (score, lesson) = self.scorer.judge_among(extractor, &own.delta, &node.delta);
@@ -84,7 +89,8 @@ impl Learner {
 
     /// What is needed to learn a message that is not scored now.
     fn lesson(&self, body: &[u8]) -> Lesson {
-        extracted(body, |extractor| Arc::new(adapt::Lesson::new(self.scorer.model(), extractor.sample())))
+        let nothing = Delta::default();
+        extracted(body, ReturnPath::Unknown, |extractor| Arc::new(self.scorer.judge_among(extractor, &nothing, &nothing).1))
     }
 
     /// Learns a message that went out and that nobody labelled, of a sender in good standing. The score guards, and no sender
@@ -171,11 +177,11 @@ pub fn teacher(identity: &Identity) -> u64 {
 }
 
 /// Runs `read` on the features of a message, with the buffers of the thread.
-fn extracted<T>(message: &[u8], read: impl FnOnce(&Extractor) -> T) -> T {
+fn extracted<T>(message: &[u8], path: ReturnPath, read: impl FnOnce(&mut Extractor) -> T) -> T {
     EXTRACTOR.with(|cell| {
         let mut extractor = cell.borrow_mut();
-        extractor.extract(message);
-        read(&extractor)
+        extractor.extract_of(message, path, "");
+        read(&mut extractor)
     })
 }
 

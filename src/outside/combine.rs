@@ -115,6 +115,7 @@ mod tests {
             template: 0,
             is_report: false,
             mime_depth: 1,
+            mime_parts: 1,
         }
     }
 

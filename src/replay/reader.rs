@@ -13,7 +13,7 @@ use crate::learn::{self, Learner};
 use crate::policy::reasons;
 use crate::reputation::reports::SOMEBODY;
 use crate::reputation::{hash_text, mix};
-use crate::score::Scorer;
+use crate::score::{ReturnPath, Scorer};
 use crate::types::{Action, Address, Block, BlockKind, Identity, MessageId, OutcomeClass, SenderKey, Time, stable_hash};
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -287,7 +287,8 @@ impl Replay {
             }
             Content::Path(path) => {
                 let raw = read(path)?;
-                (score, lesson) = self.learner()?.score(&who.tenant, &raw);
+                let path = if message.sender.is_empty() { ReturnPath::Null } else { ReturnPath::Named };
+                (score, lesson) = self.learner()?.score_of(&who.tenant, &raw, path);
                 self.learner()?.remember(id, &who.tenant, &lesson);
                 content = Some(&lesson);
                 let fields_max = self.engine.settings().limits.header_fields;
@@ -502,6 +503,29 @@ mod tests {
             "client_ip": "192.0.2.1", "recipients": [to], "llr": llr })
         .to_string()
             + "\n"
+    }
+
+    /// Of a report from the null sender the returned message is not held against anybody, as in the relay.
+    #[test]
+    fn the_returned_message_of_a_report_counts_unless_the_sender_is_null() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("report.eml");
+        let report = "From: alice@acme.example\r\nSubject: Undelivered mail\r\nContent-Type: multipart/report; boundary=r\r\n\r\n--r\r\n\r\n\
+            Your message could not be delivered.\r\n--r\r\nContent-Type: message/rfc822\r\n\r\nSubject: For you\r\n\r\n\
+            Dear friend, I am the attorney of the late Mr. Cole, who left 15,500,000 dollars without next of kin. I want to transfer\r\n\
+            this fund to your account as the beneficiary of the inheritance. This transaction is confidential and risk free. Kindly\r\n\
+            reply urgently with your full name, telephone number and bank account to claim your lottery prize. Verify your account\r\n\
+            and confirm your password within 24 hours, act now: http://192.0.2.44/claim\r\n--r--\r\n";
+        std::fs::write(&path, report).expect("written");
+        let line = |time: u32, sender: &str| {
+            json!({ "type": "message", "time": 1_795_356_000 + i64::from(time), "id": time.to_string(), "tenant": "acme",
+                "sender": sender, "client_ip": "192.0.2.1", "recipients": ["x@y.example"], "path": path })
+            .to_string()
+                + "\n"
+        };
+        let (out, err, _) = replay(&(line(1, "") + &line(2, "alice@acme.example")), |_| ());
+        assert_eq!(err, "");
+        assert_eq!(out.iter().map(|l| l["action"].as_str()).collect::<Vec<_>>(), [Some("accept"), Some("high_risk")]);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Symbols in words, for admins. Never for the sender: who knows why, writes around it.
 
 use super::dense;
+use super::features::Source;
+use super::finding::Finding;
 
 /// A sentence for a symbol of a score.
 pub fn sentence(symbol: &str) -> String {
@@ -11,6 +13,13 @@ pub fn sentence(symbol: &str) -> String {
         "text_resembles_ordinary_mail" => "Words and phrases resemble ordinary mail.".into(),
         "like_own_mail" => "Resembles what this tenant sends.".into(),
         "unlike_own_mail" => "Unlike what this tenant sends.".into(),
+        "read_in" => match Source::ALL.iter().find(|source| source.name() == detail) {
+            Some(source) => format!("The worst of it stands {}.", source.words()),
+            None => symbol.into(),
+        },
+        _ if Finding::ALL.iter().any(|f| f.name() == name) => {
+            Finding::ALL.iter().find(|f| f.name() == name).map(|f| f.sentence().into()).unwrap_or_default()
+        }
         _ => match (dense::ALL.iter().find(|f| f.name() == name), detail.split_once('>')) {
             (Some(dense::Dense::LinkTextOtherHost), Some((said, went))) => {
                 format!("The text of a link says {said}, the link goes to {went}.")
@@ -33,6 +42,8 @@ mod tests {
         );
         assert_eq!(sentence("word:viagra"), "The word \"viagra\".");
         assert_eq!(sentence("something_else"), "something_else");
+        assert!(Finding::ALL.iter().all(|f| sentence(f.name()) == f.sentence() && f.sentence().ends_with('.')));
+        assert!(Source::ALL.iter().all(|s| sentence(&format!("read_in:{}", s.name())).ends_with(&format!("{}.", s.words()))));
         assert!(dense::ALL.iter().all(|f| sentence(f.name()).ends_with('.') && sentence(f.name()) != f.name()));
     }
 }

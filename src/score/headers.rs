@@ -136,6 +136,20 @@ impl Headers {
     }
 }
 
+/// Whether a message without its envelope came from the null sender: its Return-Path field says so, or, where there is none,
+/// its From is nobody or one who writes reports.
+pub(super) fn from_nobody(fields: Fields<'_>, from: &str) -> bool {
+    let daemon = |address: &str| {
+        let local = address.split('@').next().unwrap_or_default();
+        address.is_empty() || ["mailer-daemon", "postmaster"].iter().any(|name| local.eq_ignore_ascii_case(name))
+    };
+    let path = fields.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(b"return-path"));
+    match path {
+        Some((_, path)) => daemon(String::from_utf8_lossy(path).trim_matches(['<', '>', ' '])),
+        None => daemon(from),
+    }
+}
+
 /// Letters and digits mixed in a way that nobody types.
 pub(super) fn is_random_token(token: &str) -> bool {
     let switches =
@@ -197,6 +211,21 @@ mod tests {
         assert!(read("From: Pay Pal Service <x@evil.example>\n\n").name_imitates_brand);
         assert!(!read("From: PayPal <service@mail.paypal.com>\n\n").name_imitates_brand);
         assert!(!read("From: \"Bob b@x.example\" <bob@x.example>\n\n").name_is_other_address);
+    }
+
+    #[test]
+    fn who_came_from_nobody_is_told_without_an_envelope() {
+        for (header, nobody) in [
+            ("Return-Path: <>\nFrom: a@b.example", true),
+            ("From: a@b.example", false),
+            ("From: Mailer-Daemon@b.example", true),
+            ("From: <>", true),
+            ("Subject: x", true),
+            ("From: postmaster@b.example\nReturn-Path: <a@b.example>", false),
+        ] {
+            let fields = Fields::split(header.as_bytes()).0;
+            assert_eq!(from_nobody(fields, &Headers::read(fields).from.1), nobody, "{header}");
+        }
     }
 
     #[test]

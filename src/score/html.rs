@@ -1,4 +1,22 @@
 //! HTML to the text a person sees, with what speaks about the writer: links, forms, pictures, hidden text.
+//!
+//! Three layers come out: what is shown, what of that is doubtful (shown by some programs), and what is hidden. None is thrown
+//! away: the scorer reads the document as each kind of reader would.
+
+mod attributes;
+mod entities;
+mod stack;
+mod style;
+
+use aho_corasick::AhoCorasick;
+use attributes::{Attributes, TagEnds};
+use stack::{Seen, Stack};
+use std::ops::Range;
+use std::sync::LazyLock;
+use style::Sheet;
+
+/// A link: where it leads, and the text shown for it.
+pub(super) type Link = (String, Range<usize>);
 
 /// What a document shows and holds.
 #[derive(Debug, Default)]
@@ -6,12 +24,22 @@ pub(super) struct Page {
     /// Visible text; blocks are separated by line breaks.
     pub text: String,
     /// Link targets with the text shown for them (the text as a byte range of `text`).
-    pub links: Vec<(String, std::ops::Range<usize>)>,
+    pub links: Vec<Link>,
+    /// Pieces of `text` that many programs do not show, in order.
+    pub doubtful: Vec<Range<usize>>,
+    /// Text that is not shown.
+    pub concealed: String,
+    /// Links in it.
+    pub concealed_links: Vec<Link>,
+    /// Where the pieces of `concealed` stood: an offset in `text`, and the piece.
+    pub concealed_at: Vec<(usize, Range<usize>)>,
+    /// There is more than was read.
+    pub cut: bool,
     /// `<img>` elements.
     pub images: usize,
     /// `<form>` or password fields.
     pub forms: usize,
-    /// Octets of text that is not shown.
+    /// Octets of text that the writer hid where it stands; what a style sheet hides is not counted.
     pub hidden: usize,
     /// Pictures of at most two pixels.
     pub tiny_images: usize,
@@ -27,71 +55,192 @@ pub(super) struct Page {
     pub picture_links: usize,
 }
 
-/// Links kept per document.
+/// Links kept per document and layer.
 const MAX_LINKS: usize = 256;
-/// Visible text kept, octets.
-const MAX_TEXT: usize = 256 * 1024;
+/// Text kept of a document, all layers, octets.
+const MAX_TEXT: usize = 2 * 1024 * 1024;
+/// Pieces of doubtful and of hidden text that are told apart.
+const MAX_PIECES: usize = 16 * 1024;
+/// Longest text in place of a picture that is taken for shown, octets.
+const SHORT_ALT: usize = 200;
 
 /// Renders a document in one pass.
 pub(super) fn render(html: &str) -> Page {
-    let page = Renderer::run(html, true);
-    // An element that hides and is never closed would hide the rest from us, but not from every reader.
-    match page {
-        Some(page) => page,
-        None => Renderer::run(html, false).unwrap_or_default(),
+    let mut renderer = Renderer { sheet: sheets(html), ..Renderer::default() };
+    renderer.run(html);
+    renderer.finish()
+}
+
+/// All style sheets of a document: a later one counts for what stands before it, too.
+fn sheets(html: &str) -> Sheet {
+    // Without memory for the patterns nothing could be found; these two always fit.
+    static MARKS: LazyLock<Option<AhoCorasick>> =
+        LazyLock::new(|| AhoCorasick::builder().ascii_case_insensitive(true).build(["<style", "<!--"]).ok());
+    let mut sheet = Sheet::default();
+    let Some(marks) = MARKS.as_ref() else { return sheet };
+    // Where no end of a comment is found there is none later either.
+    let (mut at, mut comment_until, mut endless) = (0, 0, false);
+    for found in marks.find_iter(html) {
+        if found.start() < at {
+            continue;
+        }
+        let Some(tag) = html.get(found.start() + 1..) else { break };
+        if found.pattern().as_usize() == 1 {
+            if found.start() >= comment_until {
+                let end = if endless { None } else { comment_end(tag.get(3..).unwrap_or_default()) };
+                endless |= end.is_none();
+                comment_until = end.map_or(found.start(), |(inner, _)| found.end() + inner.len());
+            }
+        } else if is_tag(tag, "style") {
+            let Some(css) = memchr::memchr(b'>', tag.as_bytes()).and_then(|end| tag.get(end + 1..)) else { break };
+            let Some((inner, rest)) = raw_end(css, "style") else { break };
+            sheet.add(inner, found.start() >= comment_until);
+            at = html.len() - rest.len();
+        }
+    }
+    sheet
+}
+
+/// Whether a tag (behind its `<`) is one of this name.
+fn is_tag(tag: &str, name: &str) -> bool {
+    tag.get(..name.len()).is_some_and(|t| t.eq_ignore_ascii_case(name))
+        && tag.as_bytes().get(name.len()).is_none_or(|b| b.is_ascii_whitespace() || matches!(b, b'>' | b'/'))
+}
+
+/// What a comment holds and what follows it; `comment` begins behind `<!--`.
+fn comment_end(comment: &str) -> Option<(&str, &str)> {
+    if let Some(rest) = comment.strip_prefix('>').or_else(|| comment.strip_prefix("->")) {
+        return Some(("", rest));
+    }
+    let mut at = 0;
+    loop {
+        at += memchr::memmem::find(comment.as_bytes().get(at..)?, b"--")?;
+        let tail = comment.get(at + 2..)?;
+        if let Some(rest) = tail.strip_prefix('>').or_else(|| tail.strip_prefix("!>")) {
+            return Some((comment.get(..at)?, rest));
+        }
+        at += 1;
     }
 }
 
+/// What an element holds that is not read as tags, and what follows its end tag; `None` if it is never closed.
+fn raw_end<'a>(rest: &'a str, name: &str) -> Option<(&'a str, &'a str)> {
+    let mut at = 0;
+    loop {
+        let end = at + memchr::memmem::find(rest.as_bytes().get(at..)?, b"</")?;
+        let tail = rest.get(end + 2..)?;
+        if is_tag(tail, name) {
+            let behind = memchr::memchr(b'>', tail.as_bytes()).and_then(|n| tail.get(n + 1..)).unwrap_or("");
+            return Some((rest.get(..end)?, behind));
+        }
+        at = end + 2;
+    }
+}
+
+/// The condition of a comment that some programs read (`<!--[if mso]>…<![endif]-->`): what stands in it.
+fn conditional(comment: &str) -> Option<&str> {
+    let inside = comment.trim_start();
+    if !inside.get(..3).is_some_and(|b| b.eq_ignore_ascii_case("[if")) {
+        return None;
+    }
+    after(inside, "]>")
+}
+
+/// Elements whose content is not read as tags, and whether it is seen as it stands.
+const RAW: [(&str, Option<bool>); 9] = [
+    ("style", None),
+    ("script", None),
+    ("title", None),
+    ("textarea", Some(true)),
+    ("xmp", Some(true)),
+    ("listing", Some(true)),
+    ("iframe", Some(false)),
+    ("noembed", Some(false)),
+    ("noframes", Some(false)),
+];
+
+#[derive(Default)]
 struct Renderer<'a> {
     page: Page,
-    honour_hiding: bool,
-    /// The hidden element we are in, and how many of its name are open.
-    hidden: Option<(&'a str, usize)>,
-    link: Option<(String, usize)>,
+    sheet: Sheet,
+    stack: Stack<'a>,
+    ends: TagEnds,
+    link: Option<(String, usize, bool)>,
+    /// What follows the conditional comments we are in.
+    behind: Vec<&'a str>,
     /// An end that was looked for once and is not there will not be found later either: no second search.
     no_comment_end: bool,
-    no_raw_end: bool,
+    no_raw_end: [bool; RAW.len()],
 }
 
 impl<'a> Renderer<'a> {
-    /// `None` if hidden text never ended.
-    fn run(html: &'a str, honour_hiding: bool) -> Option<Page> {
-        let mut r =
-            Renderer { page: Page::default(), honour_hiding, hidden: None, link: None, no_comment_end: false, no_raw_end: false };
+    fn run(&mut self, html: &'a str) {
         let mut rest = html;
-        while !rest.is_empty() && r.page.text.len() < MAX_TEXT {
+        loop {
+            if rest.is_empty() {
+                let Some(behind) = self.behind.pop() else { return };
+                self.end_link();
+                self.stack.close("!if");
+                rest = behind;
+                continue;
+            }
+            if self.page.text.len() + self.page.concealed.len() >= MAX_TEXT || self.ends.wasted > 4 * html.len() {
+                self.page.cut = true;
+                return;
+            }
             let Some(open) = memchr::memchr(b'<', rest.as_bytes()) else {
-                r.words(rest);
-                break;
+                self.words(rest);
+                rest = "";
+                continue;
             };
             let (text, tag) = rest.split_at_checked(open).unwrap_or((rest, ""));
-            r.words(text);
-            rest = r.markup(tag);
+            self.words(text);
+            rest = self.markup(tag);
         }
-        r.end_link();
-        match r.hidden {
-            Some(_) if honour_hiding => None,
-            _ => Some(r.page),
+    }
+
+    /// What an element hides that is never closed is shown, and doubtful: it would hide the rest from us, not from every reader.
+    fn finish(mut self) -> Page {
+        self.end_link();
+        let mut page = self.page;
+        page.cut |= self.stack.cut || self.sheet.cut || self.sheet.exhausted();
+        if let Some(from) = self.stack.never_closed() {
+            let text = page.concealed.split_off(from.min(page.concealed.len()));
+            let at = page.text.len();
+            page.text.push_str(&text);
+            page.doubtful.push(at..page.text.len());
+            page.concealed_at.retain(|(_, piece)| piece.start < from);
+            if let Some((_, piece)) = page.concealed_at.last_mut() {
+                piece.end = piece.end.min(from);
+            }
+            let links = std::mem::take(&mut page.concealed_links);
+            for (href, shown) in links {
+                if shown.start < from {
+                    page.concealed_links.push((href, shown.start..shown.end.min(from)));
+                } else if page.links.len() < MAX_LINKS {
+                    page.links.push((href, shown.start - from + at..shown.end - from + at));
+                }
+            }
+            page.hidden = page.hidden.saturating_sub(text.trim().len());
         }
+        if !self.sheet.generated.is_empty() {
+            page.concealed.push('\n');
+            page.concealed.push_str(&self.sheet.generated);
+        }
+        page
     }
 
     /// Reads one tag or comment at the start of `tag` (which begins with `<`), returns what follows.
     fn markup(&mut self, tag: &'a str) -> &'a str {
         if let Some(comment) = tag.strip_prefix("<!--") {
-            let end = if self.no_comment_end { None } else { after(comment, "-->") };
-            self.no_comment_end |= end.is_none();
-            let inside = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric());
-            if inside(self.page.text.bytes().next_back()) && inside(end.and_then(|e| e.bytes().next())) {
-                self.page.split_words += 1;
-            }
-            return end.or_else(|| after(comment, ">")).unwrap_or("");
+            return self.comment(comment);
         }
         let body = tag.get(1..).unwrap_or("");
         if !body.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '!' || c == '?') {
             self.words("<");
             return body;
         }
-        let end = tag_end(body);
+        let end = self.ends.find(body);
         let (inside, rest) = body.split_at_checked(end).unwrap_or((body, ""));
         let rest = rest.strip_prefix('>').unwrap_or(rest);
         let (closing, inside) = match inside.strip_prefix('/') {
@@ -101,134 +250,218 @@ impl<'a> Renderer<'a> {
         let name_end =
             inside.bytes().position(|b| !(b.is_ascii_alphanumeric() || b == b':' || b == b'-')).unwrap_or(inside.len());
         let (name, attributes) = inside.split_at_checked(name_end).unwrap_or((inside, ""));
-        if let Some((hidden, depth)) = &mut self.hidden {
-            if name.eq_ignore_ascii_case(hidden) && !attributes.ends_with('/') {
-                *depth = if closing { depth.saturating_sub(1) } else { *depth + 1 };
-                if *depth == 0 {
-                    self.hidden = None;
-                }
-            }
-            return rest;
-        }
         if closing {
             if name.eq_ignore_ascii_case("a") {
                 self.end_link();
             }
-        } else if ["style", "script", "title"].iter().any(|n| name.eq_ignore_ascii_case(n)) {
-            self.page.scripts += usize::from(name.eq_ignore_ascii_case("script"));
-            let end = if self.no_raw_end { None } else { skip_raw(rest, name) };
-            self.no_raw_end |= end.is_none();
-            return end.unwrap_or(rest);
+            self.stack.close(name);
+        } else if let Some(at) = RAW.iter().position(|(n, _)| name.eq_ignore_ascii_case(n)) {
+            return self.raw(at, name, rest);
         } else {
             self.open(name, attributes);
         }
         if is_block(name) {
-            self.page.text.push('\n');
+            self.push("\n");
         }
         rest
     }
 
-    fn open(&mut self, name: &'a str, attributes: &'a str) {
+    fn comment(&mut self, comment: &'a str) -> &'a str {
+        // A conditional comment ends where the first end stands: inside there is none.
+        let end = if self.no_comment_end || !self.behind.is_empty() { None } else { comment_end(comment) };
+        self.no_comment_end |= end.is_none() && self.behind.is_empty();
+        let inside = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric());
+        let rest = end.map(|(_, rest)| rest);
+        if inside(self.page.text.bytes().next_back()) && inside(rest.and_then(|e| e.bytes().next())) {
+            self.page.split_words += 1;
+        }
+        if let Some((inner, rest)) = end
+            && self.behind.is_empty()
+            && let Some(inner) = conditional(inner)
+        {
+            self.behind.push(rest);
+            self.stack.push_hidden("!if", false, self.page.concealed.len());
+            return inner;
+        }
+        rest.or_else(|| after(comment, ">")).unwrap_or("")
+    }
+
+    /// An element whose content is no markup.
+    fn raw(&mut self, at: usize, name: &'a str, rest: &'a str) -> &'a str {
+        let shown = self.stack.look().seen() == Seen::Shown;
+        let counts = ["script", "iframe"].iter().any(|n| name.eq_ignore_ascii_case(n));
+        self.page.scripts += usize::from(counts && shown);
+        let known = self.no_raw_end.get(at).copied().unwrap_or_default();
+        let Some((inner, behind)) = (if known { None } else { raw_end(rest, name) }) else {
+            if let Some(known) = self.no_raw_end.get_mut(at) {
+                *known = true;
+            }
+            return rest;
+        };
+        match RAW.get(at).and_then(|(_, seen)| *seen) {
+            Some(true) => self.words(inner),
+            Some(false) => {
+                self.stack.push_hidden("!raw", true, self.page.concealed.len());
+                self.words(inner);
+                self.stack.close("!raw");
+            }
+            None => {}
+        }
+        behind
+    }
+
+    fn open(&mut self, name: &'a str, tag: &'a str) {
+        let attributes = if tag.is_empty() { Attributes::default() } else { Attributes::read(tag) };
+        self.stack.push(name, tag, &attributes, &self.sheet, self.page.concealed.len());
         let is = |n: &str| name.eq_ignore_ascii_case(n);
+        let hidden = self.stack.look().seen() == Seen::Hidden;
         if is("a") || is("area") {
             self.end_link();
-            if let Some(href) = attribute(attributes, "href") {
-                self.link = Some((entities(href), self.page.text.len()));
+            if let Some(href) = attributes.href {
+                let start = if hidden { self.page.concealed.len() } else { self.page.text.len() };
+                self.link = Some((entities::decoded(href), start, hidden));
             }
-        } else if is("img") {
-            self.page.images += 1;
-            self.page.picture_links += usize::from(self.link.is_some());
-            let tiny =
-                |side: &str| attribute(attributes, side).is_some_and(|v| matches!(v.trim_end_matches("px"), "0" | "1" | "2"));
-            self.page.tiny_images += usize::from(tiny("width") && tiny("height"));
-            if let Some(alt) = attribute(attributes, "alt").filter(|a| a.len() < 200) {
-                self.words(" ");
-                self.words(alt);
-                self.words(" ");
-            }
-        } else if is("form") || is("input") && attribute(attributes, "type").is_some_and(|t| t.eq_ignore_ascii_case("password")) {
+        } else if is("img") || is("input") {
+            self.replaced(&attributes, is("img"));
+        }
+        if hidden {
+            return;
+        }
+        if is("form") || is("input") && attributes.kind.is_some_and(|t| t.eq_ignore_ascii_case("password")) {
             self.page.forms += 1;
-            if let Some(action) = attribute(attributes, "action")
+            if let Some(action) = attributes.action
                 && self.page.links.len() < MAX_LINKS
             {
-                self.page.links.push((entities(action), 0..0));
+                self.page.links.push((entities::decoded(action), 0..0));
             }
         }
         self.page.fonts += usize::from(is("font") || is("center") || is("big") || is("marquee") || is("blink"));
-        self.page.scripts += usize::from(
-            is("iframe")
-                || is("embed")
-                || is("object")
-                || is("meta") && attribute(attributes, "http-equiv").is_some_and(|v| v.eq_ignore_ascii_case("refresh")),
-        );
-        // What stands inside is shown only by programs too old to know the element.
-        if self.honour_hiding && ["object", "noscript", "noframes", "iframe"].iter().any(|n| is(n)) && !attributes.ends_with('/')
-        {
-            self.hidden = Some((name, 1));
+        self.page.scripts +=
+            usize::from(is("embed") || is("meta") && attributes.http_equiv.is_some_and(|v| v.eq_ignore_ascii_case("refresh")));
+    }
+
+    /// Text in place of a picture, and on a button.
+    fn replaced(&mut self, attributes: &Attributes<'a>, picture: bool) {
+        let hidden = self.stack.look().seen() == Seen::Hidden;
+        if picture && !hidden {
+            self.page.images += 1;
+            self.page.picture_links += usize::from(self.link.is_some());
+            let tiny = |side: Option<&str>| side.is_some_and(|v| matches!(v.trim_end_matches("px"), "0" | "1" | "2"));
+            self.page.tiny_images += usize::from(tiny(attributes.width) && tiny(attributes.height));
         }
-        if self.honour_hiding && !attributes.is_empty() && attribute(attributes, "style").is_some_and(hides) {
-            // Elements without content hide nothing behind them.
-            let void = ["br", "img", "input", "meta", "hr", "link"].iter().any(|n| is(n)) || attributes.ends_with('/');
-            if !void {
-                self.hidden = Some((name, 1));
-            }
+        let text = if picture { attributes.alt } else { attributes.value };
+        let Some(text) = text.filter(|text| !text.is_empty()) else { return };
+        let shown = picture && text.len() < SHORT_ALT;
+        if !shown {
+            // Seen only where pictures are not.
+            self.stack.push_hidden("!alt", false, self.page.concealed.len());
+        }
+        self.push(" ");
+        self.words(text);
+        self.push(" ");
+        if !shown {
+            self.stack.close("!alt");
         }
     }
 
     fn end_link(&mut self) {
-        if let Some((href, start)) = self.link.take()
-            && self.page.links.len() < MAX_LINKS
-        {
-            self.page.links.push((href, start..self.page.text.len()));
+        let Some((href, start, hidden)) = self.link.take() else { return };
+        let page = &mut self.page;
+        let (links, end) =
+            if hidden { (&mut page.concealed_links, page.concealed.len()) } else { (&mut page.links, page.text.len()) };
+        if links.len() < MAX_LINKS {
+            links.push((href, start..end));
         }
     }
 
     fn words(&mut self, text: &str) {
-        if self.hidden.is_some() {
+        if text.is_empty() {
+            return;
+        }
+        let look = self.stack.look();
+        if look.seen() == Seen::Hidden && look.counts {
             self.page.hidden += text.trim().len();
-        } else if memchr::memchr(b'&', text.as_bytes()).is_some() {
-            self.page.coded_letters += coded_letters(text);
-            self.page.text.push_str(&entities(text));
+        }
+        if memchr::memchr(b'&', text.as_bytes()).is_some() {
+            if look.seen() != Seen::Hidden {
+                self.page.coded_letters += entities::coded_letters(text);
+            }
+            self.push(&entities::decoded(text));
         } else {
-            self.page.text.push_str(text);
+            self.push(text);
         }
     }
+
+    /// Puts text where it belongs.
+    fn push(&mut self, text: &str) {
+        let page = &mut self.page;
+        match self.stack.look().seen() {
+            Seen::Shown => page.text.push_str(text),
+            Seen::Doubtful => {
+                let start = page.text.len();
+                page.text.push_str(text);
+                if let Some(last) = page.doubtful.last_mut().filter(|last| last.end == start) {
+                    last.end = page.text.len();
+                } else if page.doubtful.len() < MAX_PIECES {
+                    page.doubtful.push(start..page.text.len());
+                } else {
+                    page.cut = true;
+                }
+            }
+            Seen::Hidden => {
+                let (place, start) = (page.text.len(), page.concealed.len());
+                if text.is_ascii() {
+                    page.concealed.push_str(text);
+                } else {
+                    page.concealed.extend(text.chars().filter(|c| !is_filler(*c)));
+                }
+                let end = page.concealed.len();
+                if let Some((_, last)) = page.concealed_at.last_mut().filter(|(at, last)| *at == place && last.end == start) {
+                    last.end = end;
+                } else if page.concealed_at.len() < MAX_PIECES {
+                    page.concealed_at.push((place, start..end));
+                } else {
+                    page.cut = true;
+                }
+            }
+        }
+    }
+}
+
+impl Page {
+    /// The text as those see it to whom doubtful text is hidden.
+    pub(super) fn without_doubtful(&self) -> String {
+        let (mut out, mut at) = (String::with_capacity(self.text.len()), 0);
+        for piece in &self.doubtful {
+            out.push_str(self.text.get(at..piece.start).unwrap_or_default());
+            at = piece.end;
+        }
+        out.push_str(self.text.get(at..).unwrap_or_default());
+        out
+    }
+
+    /// All text in the order of the document, shown or not.
+    pub(super) fn everything(&self) -> String {
+        let (mut out, mut at) = (String::with_capacity(self.text.len() + self.concealed.len()), 0);
+        let mut told = 0;
+        for (place, piece) in &self.concealed_at {
+            out.push_str(self.text.get(at..*place).unwrap_or_default());
+            out.push_str(self.concealed.get(piece.clone()).unwrap_or_default());
+            (at, told) = (*place, piece.end);
+        }
+        out.push_str(self.text.get(at..).unwrap_or_default());
+        out.push_str(self.concealed.get(told..).unwrap_or_default());
+        out
+    }
+}
+
+/// Preview lines are filled up with these, so that no text of the body follows them.
+const fn is_filler(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{2007}' | '\u{200b}'..='\u{200f}' | '\u{feff}' | '\u{180e}')
 }
 
 fn after<'a>(text: &'a str, end: &str) -> Option<&'a str> {
     memchr::memmem::find(text.as_bytes(), end.as_bytes()).and_then(|at| text.get(at + end.len()..))
-}
-
-/// Where a tag ends: at `>` outside quotes; a quote that never closes does not swallow the document.
-fn tag_end(tag: &str) -> usize {
-    let (mut quote, mut first) = (None, None);
-    for (at, byte) in tag.bytes().enumerate().take(64 * 1024) {
-        match (quote, byte) {
-            (None, b'>') => return at,
-            (Some(_), b'>') if first.is_none() => first = Some(at),
-            (None, b'"' | b'\'') if tag.as_bytes().get(at.wrapping_sub(1)) == Some(&b'=') => quote = Some(byte),
-            (Some(q), b) if q == b => {
-                quote = None;
-                first = None;
-            }
-            _ => {}
-        }
-    }
-    first.unwrap_or(tag.len())
-}
-
-/// What follows an element that holds no text; `None` if it is never closed.
-fn skip_raw<'a>(rest: &'a str, name: &str) -> Option<&'a str> {
-    let mut at = 0;
-    loop {
-        let tail = rest.get(at..)?;
-        let end = at + memchr::memmem::find(tail.as_bytes(), b"</")? + 2;
-        if rest.get(end..end + name.len()).is_some_and(|n| n.eq_ignore_ascii_case(name)) {
-            let tail = rest.get(end + name.len()..)?;
-            return Some(memchr::memchr(b'>', tail.as_bytes()).and_then(|n| tail.get(n + 1..)).unwrap_or(""));
-        }
-        at = end;
-    }
 }
 
 fn is_block(name: &str) -> bool {
@@ -245,173 +478,5 @@ fn is_block(name: &str) -> bool {
     of.iter().any(|b| name.eq_ignore_ascii_case(b))
 }
 
-/// Whether a style attribute keeps its element from being seen.
-fn hides(style: &str) -> bool {
-    style.split(';').filter_map(|declaration| declaration.split_once(':')).any(|(name, value)| {
-        let (name, value) = (name.trim(), value.trim());
-        let is = |n: &str| name.eq_ignore_ascii_case(n);
-        let begins = |v: &str| value.get(..v.len()).is_some_and(|b| b.eq_ignore_ascii_case(v));
-        let zero = || {
-            let number = value.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
-            let digits = value.get(..value.len() - number.len()).unwrap_or_default();
-            let unit = number.split('!').next().unwrap_or_default().trim();
-            let bare = ["", "px", "pt", "em"].iter().any(|u| unit.eq_ignore_ascii_case(u));
-            bare && digits.bytes().any(|b| b == b'0') && digits.bytes().all(|b| matches!(b, b'0' | b'.'))
-        };
-        match name.len() {
-            7 if is("display") => begins("none"),
-            7 if is("opacity") => zero(),
-            9 if is("font-size") => zero(),
-            10 if is("visibility") => begins("hidden"),
-            _ => false,
-        }
-    })
-}
-
-/// The value of an attribute. `attributes` is what follows the name of the element.
-fn attribute<'a>(attributes: &'a str, wanted: &str) -> Option<&'a str> {
-    let mut rest = attributes;
-    for _ in 0..64 {
-        rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '/');
-        let end = rest.bytes().position(|b| b == b'=' || b.is_ascii_whitespace()).unwrap_or(rest.len());
-        let (name, tail) = rest.split_at_checked(end)?;
-        if name.is_empty() && tail.is_empty() {
-            return None;
-        }
-        let tail = tail.trim_ascii_start();
-        let Some(value) = tail.strip_prefix('=') else {
-            rest = tail;
-            continue;
-        };
-        let value = value.trim_ascii_start();
-        let (value, next) = match value.chars().next() {
-            Some(quote @ ('"' | '\'')) => {
-                let inner = value.get(1..)?;
-                let end = memchr::memchr(quote as u8, inner.as_bytes()).unwrap_or(inner.len());
-                (inner.get(..end)?, inner.get(end + 1..).unwrap_or(""))
-            }
-            _ => value.split_at_checked(value.bytes().position(|b| b.is_ascii_whitespace()).unwrap_or(value.len()))?,
-        };
-        if name.eq_ignore_ascii_case(wanted) {
-            return Some(value);
-        }
-        rest = next;
-    }
-    None
-}
-
-/// Character references, the numeric ones and the usual names.
-fn entities(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = memchr::memchr(b'&', rest.as_bytes()) {
-        out.push_str(rest.get(..at).unwrap_or(""));
-        rest = rest.get(at + 1..).unwrap_or("");
-        let end = rest.bytes().take(10).position(|b| !(b.is_ascii_alphanumeric() || b == b'#')).unwrap_or(rest.len().min(10));
-        let name = rest.get(..end).unwrap_or("");
-        match reference(name) {
-            Some(c) => {
-                out.push(c);
-                rest = rest.get(end..).unwrap_or("");
-                rest = rest.strip_prefix(';').unwrap_or(rest);
-            }
-            None => out.push('&'),
-        }
-    }
-    out.push_str(rest);
-    out
-}
-
-/// Numeric references to letters and digits that need none.
-fn coded_letters(text: &str) -> usize {
-    memchr::memmem::find_iter(text.as_bytes(), b"&#")
-        .filter(|at| {
-            let rest = text.get(at + 1..).unwrap_or_default();
-            let end = rest.find(';').filter(|e| *e <= 8).unwrap_or_default();
-            rest.get(..end).and_then(reference).is_some_and(|c| c.is_ascii_alphanumeric())
-        })
-        .count()
-}
-
-fn reference(name: &str) -> Option<char> {
-    if let Some(number) = name.strip_prefix('#') {
-        let code = match number.strip_prefix(['x', 'X']) {
-            Some(hex) => u32::from_str_radix(hex, 16).ok()?,
-            None => number.parse().ok()?,
-        };
-        return char::from_u32(code).filter(|c| *c != '\0');
-    }
-    Some(match name {
-        "nbsp" | "ensp" | "emsp" | "thinsp" => ' ',
-        "amp" => '&',
-        "lt" => '<',
-        "gt" => '>',
-        "quot" => '"',
-        "apos" | "rsquo" | "lsquo" => '\'',
-        "ldquo" | "rdquo" => '"',
-        "ndash" | "mdash" => '-',
-        "bull" | "middot" => '\u{b7}',
-        "copy" => '\u{a9}',
-        "reg" => '\u{ae}',
-        "trade" => '\u{2122}',
-        "euro" => '\u{20ac}',
-        "pound" => '\u{a3}',
-        "hellip" => '\u{2026}',
-        "zwnj" | "zwj" | "shy" => '\u{ad}',
-        "auml" => '\u{e4}',
-        "ouml" => '\u{f6}',
-        "uuml" => '\u{fc}',
-        "szlig" => '\u{df}',
-        "eacute" => '\u{e9}',
-        "egrave" => '\u{e8}',
-        "agrave" => '\u{e0}',
-        "ccedil" => '\u{e7}',
-        "ntilde" => '\u{f1}',
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_visible_text_and_links_come_out() {
-        let page = render(
-            "<html><head><style>p{x}</style></head><body><p>Hi &amp; hello<!-- no --></p><div style='display: none'>hid<div>den</div></div>\
-             <a href=\"http://evil.example/?a=1&amp;b=2\">www.bank.example</a><img src=x alt='Logo'><form action=http://f.example></form>",
-        );
-        assert_eq!(page.text.split_whitespace().collect::<Vec<_>>(), ["Hi", "&", "hello", "www.bank.example", "Logo"]);
-        assert_eq!(page.links.first().map(|l| l.0.as_str()), Some("http://evil.example/?a=1&b=2"));
-        assert_eq!(page.links.first().and_then(|l| page.text.get(l.1.clone())), Some("www.bank.example"));
-        assert_eq!((page.images, page.forms, page.hidden), (1, 1, 6));
-    }
-
-    #[test]
-    fn styles_that_hide_are_known() {
-        for style in [
-            "display:none",
-            "color:red; DISPLAY : None !important",
-            "visibility: hidden",
-            "font-size:0",
-            "font-size: 0px;",
-            "opacity:0.0 !important",
-        ] {
-            assert!(hides(style), "{style}");
-        }
-        for style in ["", "display:block", "font-size:10px", "font-size:0.5em", "line-height:0", "opacity:1", "opacity:.0x"] {
-            assert!(!hides(style), "{style}");
-        }
-    }
-
-    #[test]
-    fn what_is_never_closed_hides_nothing() {
-        assert!(render("<p style=display:none>all of it").text.contains("all of it"));
-        assert!(render("<style>text behind").text.contains("text behind"));
-        assert!(render("<!-- text > behind").text.contains("behind"));
-        assert!(render("<a href=\"x>click me").text.contains("click"));
-        assert!(render(&"<style></x".repeat(60_000)).text.is_empty());
-        assert!(render(&"<!-- >a".repeat(60_000)).text.starts_with("aaa"));
-        assert!(render("1 < 2").text.contains("1 < 2"));
-    }
-}
+mod tests;

@@ -16,7 +16,7 @@ const MAX_HOSTS: usize = 64;
 const MAX_LINKS: u32 = 512;
 
 /// What the links of a message say.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Links {
     hosts: Vec<Box<str>>,
     pages: Vec<u64>,
@@ -33,7 +33,7 @@ pub(super) struct Links {
 }
 
 /// The place of the link before: many links of a message lead to the same one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Place {
     /// As it was written: login, host and port.
     authority: String,

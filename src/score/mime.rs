@@ -1,78 +1,143 @@
 //! A bounded walk over the MIME structure of a message (RFC 2045, RFC 2046).
 //!
-//! One forward scan with a stack of open boundaries: work is linear in the message and memory is bounded whatever the
-//! nesting. A tree-building parser is not used here because messages nested in messages would make it recurse.
+//! One forward scan with a stack of open boundaries: each octet is looked at once or twice, and memory is bounded, whatever the
+//! nesting. A tree-building parser is not used here because messages nested in messages would make it recurse. Where programs
+//! differ in how they read a structure, that is noted ([`Tree::ambiguous`]).
+
+mod head;
+mod typed;
 
 use super::decode::{self, Encoding};
+use crate::mail::header;
+use head::{Head, read_as};
 use memchr::memmem;
+use std::collections::HashMap;
 
-/// Open multiparts and embedded messages that are followed; deeper ones are read as plain leaves.
-const MAX_DEPTH: usize = 24;
-/// Leaves that are kept; later ones are counted only.
-const MAX_PARTS: usize = 256;
-/// Entities (leaves and multiparts) that are taken apart.
-const MAX_ENTITIES: usize = 512;
-
-/// How often the message may be searched for delimiters from end to end.
-const MAX_SEARCHES: usize = 4;
+/// Open multiparts and embedded messages that are followed; deeper ones are read as plain leaves. `limits.mime_depth` can
+/// allow no more.
+pub const MAX_DEPTH: usize = 1000;
+/// Entities (leaves, multiparts, embedded messages) that are taken apart. `limits.mime_parts` can allow no more.
+pub const MAX_PARTS: usize = 1000;
+/// Text outside the parts that is kept, octets.
+const MAX_ASIDE: usize = 64 * 1024;
+/// Longest delimiter line that is compared, octets.
+const MAX_DELIMITER: usize = 16 * 1024 + 4;
 
 /// What a leaf holds, as far as scoring cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// `text/plain`, or no type given.
+    /// `text/plain`, no type given, and text of types that are not known.
     Plain,
     /// `text/html`.
     Html,
+    /// `text/calendar` (RFC 5545).
+    Calendar,
+    /// Rich Text Format.
+    Rtf,
+    /// A message, or a multipart, that is encoded as a whole: walked when it is decoded.
+    Message,
+    /// A signed message in one block (RFC 8551 section 3.5.2): the message stands inside.
+    Signed,
     /// `image/*`.
     Image,
     /// Everything else.
     Other,
 }
 
+/// Where a leaf stands for who reads the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Shown with the message.
+    Inline,
+    /// Shown when it is opened, or by some programs.
+    Attached,
+    /// For programs: a delivery status and the like.
+    Machine,
+}
+
 /// One leaf of the MIME tree.
 #[derive(Debug)]
 pub(super) struct Part<'a> {
     pub kind: Kind,
+    pub place: Place,
     /// `type/subtype`, lower case.
     pub ctype: String,
     pub charset: Option<String>,
     pub encoding: Encoding,
+    /// The encoding has a name that nobody knows.
+    pub odd_encoding: bool,
+    /// The body begins with a line where a field should stand: some programs pass over it, and read on in the header.
+    pub broken: bool,
+    /// A field that is there a second time says something else: the other way to read the leaf.
+    pub rival: Option<Rival>,
     /// Decoded file name, empty if none was given.
     pub file_name: String,
     /// The leaf is declared an attachment.
     pub attachment: bool,
     /// Number of the innermost `multipart/alternative` around it.
     pub alternative: Option<usize>,
+    /// Number of the embedded message it belongs to, 0 for the message itself.
+    pub message: usize,
     /// Still encoded.
     pub body: &'a [u8],
+    /// For a multipart that is encoded as a whole: its Content-Type.
+    pub head: &'a [u8],
+}
+
+/// How else a leaf may be read.
+#[derive(Debug, Clone)]
+pub(super) struct Rival {
+    pub kind: Kind,
+    pub charset: Option<String>,
+    pub encoding: Encoding,
 }
 
 /// The leaves of a message.
 #[derive(Debug, Default)]
 pub(super) struct Tree<'a> {
     pub parts: Vec<Part<'a>>,
+    /// Header sections of the messages embedded, the first is message number 1.
+    pub messages: Vec<Fields<'a>>,
+    /// Text outside the parts: before the first delimiter, behind the last, in a header section that is none.
+    pub aside: Vec<&'a [u8]>,
     /// The root is a `multipart/report` (RFC 6522).
     pub is_report: bool,
     /// Deepest nesting, 1 for a message without parts.
     pub depth: usize,
+    /// Entities met.
+    pub entities: usize,
+    /// There are more parts than are taken apart.
+    pub too_many: bool,
+    /// It is nested deeper than is followed.
+    pub too_deep: bool,
+    /// Programs read the structure in different ways.
+    pub ambiguous: bool,
+    /// A part is a piece of a message that the reader puts together (RFC 2046 section 5.2.2).
+    pub in_pieces: bool,
 }
 
 /// A header section: names and values one by one, folding still inside the value.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fields<'a> {
-    fields: crate::mail::header::Fields<'a>,
+    fields: header::Fields<'a>,
 }
 
 impl<'a> Fields<'a> {
+    /// Those of a message as it came in, and its body. One that does not begin with a field is all body.
+    pub(super) fn split_message(message: &'a [u8]) -> (Self, &'a [u8]) {
+        let (section, body) = header::split_message(message);
+        (Self::section(section), body)
+    }
+
     /// Splits an entity into its header section and its body. Without a blank line everything is header.
     pub(super) fn split(entity: &'a [u8]) -> (Self, &'a [u8]) {
-        let (section, body) = crate::mail::header::split_part(entity);
+        let (section, body) = header::split_part(entity);
         (Self::section(section), body)
     }
 
     /// The fields of a header section that was cut out already.
     pub(super) const fn section(octets: &'a [u8]) -> Self {
-        Self { fields: crate::mail::header::Fields::of_part(octets) }
+        Self { fields: header::Fields::of_part(octets) }
     }
 }
 
@@ -83,333 +148,324 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// A structured field such as Content-Type: its value and the parameters we know.
-#[derive(Debug, Default)]
-struct Typed {
-    value: String,
-    boundary: Option<Vec<u8>>,
-    charset: Option<String>,
-    name: Option<String>,
-}
-
-impl Typed {
-    /// Reads `value; key=token; key="quoted"` (RFC 2045 section 5.1), RFC 2231 names leniently.
-    fn parse(raw: &[u8]) -> Self {
-        let raw = raw.get(..raw.len().min(4096)).unwrap_or_default();
-        let text = String::from_utf8_lossy(raw);
-        let mut pieces = split_parameters(&text).into_iter();
-        let value = pieces.next().unwrap_or_default().trim().to_ascii_lowercase();
-        let mut typed = Self { value, ..Self::default() };
-        for piece in pieces.take(32) {
-            let Some((key, value)) = piece.split_once('=') else { continue };
-            let key = key.trim().to_ascii_lowercase();
-            let value = unquote(value.trim());
-            match key.split('*').next().unwrap_or_default() {
-                "boundary" if typed.boundary.is_none() && !value.is_empty() => typed.boundary = Some(value.into_bytes()),
-                "charset" => typed.charset = Some(value),
-                "name" | "filename" => {
-                    // RFC 2231 continuations (`filename*0=`) are joined in the order they stand.
-                    let decoded = if key.ends_with('*') { percent_decode(&value) } else { decode::words(value.as_bytes()) };
-                    match &mut typed.name {
-                        Some(name) if key.contains('*') => name.push_str(&decoded),
-                        _ => typed.name = Some(decoded),
-                    }
-                }
-                _ => {}
-            }
-        }
-        typed
-    }
-}
-
-fn split_parameters(text: &str) -> Vec<&str> {
-    let (mut pieces, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b';' if !quoted => {
-                pieces.extend(text.get(start..at));
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    pieces.extend(text.get(start..));
-    pieces
-}
-
-fn unquote(text: &str) -> String {
-    match text.strip_prefix('"') {
-        Some(rest) => {
-            let mut out = String::new();
-            let mut chars = rest.chars();
-            while let Some(c) = chars.next() {
-                match c {
-                    '"' => break,
-                    '\\' => out.extend(chars.next()),
-                    '\r' | '\n' => {}
-                    c => out.push(c),
-                }
-            }
-            out
-        }
-        None => text.split_whitespace().next().unwrap_or_default().to_owned(),
-    }
-}
-
-/// RFC 2231 section 4: `charset'language'percent-encoded`, read as UTF-8.
-fn percent_decode(text: &str) -> String {
-    let text = text.splitn(3, '\'').last().unwrap_or(text);
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let hex = tail.get(..2).and_then(|h| std::str::from_utf8(h).ok()).and_then(|h| u8::from_str_radix(h, 16).ok());
-        match hex.filter(|_| first == b'%') {
-            Some(byte) => {
-                out.push(byte);
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            None => {
-                out.push(first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
+/// A field of an entity, or the white space that continues one: what is neither ends a header section for most programs.
+fn is_field(line: &[u8], first: bool) -> bool {
+    if matches!(line.first(), Some(b' ' | b'\t')) { !first } else { header::is_field(line) }
 }
 
 /// An open multipart.
 struct Open {
     boundary: Vec<u8>,
-    alternative: Option<usize>,
+    inside: Context,
+    /// The multipart further out that has the same boundary.
+    shadows: Option<usize>,
+    /// Its closing delimiter was met. Some programs go on at the next one.
+    closed: bool,
 }
 
-/// Where a delimiter line ends an entity.
+/// Where an entity stands.
+#[derive(Debug, Default, Clone, Copy)]
+struct Context {
+    /// Multiparts and messages around it.
+    level: usize,
+    alternative: Option<usize>,
+    message: usize,
+    /// It stands directly in a report whose sender is the null sender.
+    returned: bool,
+    /// It begins a message: the message itself, or one embedded.
+    begins: bool,
+}
+
+/// A header section.
+struct Section<'a> {
+    fields: Fields<'a>,
+    /// Where the body begins.
+    body_at: usize,
+    /// It ends at a delimiter, before the entity has a body.
+    delimiter: Option<Delimiter>,
+    /// The first line that is no field.
+    odd: Option<usize>,
+}
+
+/// A delimiter line of an open multipart.
 struct Delimiter {
     /// The entity's content ends here.
     start: usize,
     /// The next byte after the line.
     next: usize,
-    /// How many multiparts stay open.
-    open: usize,
+    /// Which of the open multiparts.
+    of: usize,
     /// It was a closing delimiter.
     closing: bool,
 }
 
-/// The next delimiter line of any open multipart at or after `from` (RFC 2046 section 5.1.1).
-fn next_delimiter(raw: &[u8], from: usize, stack: &[Open], dashes: &memmem::Finder<'_>) -> Option<Delimiter> {
-    let mut at = from;
-    if stack.is_empty() {
-        return None;
-    }
-    loop {
-        let rest = raw.get(at..)?;
-        // The very first line of a body may be a delimiter, too.
-        let start = if at == from && rest.starts_with(b"--") { at } else { at + dashes.find(rest)? + 1 };
-        let line = raw.get(start + 2..)?;
-        for (depth, open) in stack.iter().enumerate().rev() {
-            let Some(tail) = line.strip_prefix(open.boundary.as_slice()) else { continue };
-            let closing = tail.starts_with(b"--");
-            let line_end = memchr::memchr(b'\n', tail).unwrap_or(tail.len());
-            let padding = tail.get(if closing { 2 } else { 0 }..line_end).unwrap_or_default();
-            if !padding.iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
-            let next = (raw.len() - tail.len() + line_end + 1).min(raw.len());
-            return Some(Delimiter { start: start.max(from), next, open: if closing { depth } else { depth + 1 }, closing });
-        }
-        at = start + 1;
-    }
+/// The walk as far as it is.
+struct Walker<'a> {
+    raw: &'a [u8],
+    dashes: memmem::Finder<'static>,
+    stack: Vec<Open>,
+    /// The innermost open multipart of each boundary.
+    by_boundary: HashMap<Vec<u8>, usize>,
+    alternatives: usize,
+    /// Parts of a report from the null sender that may still be left out: the status and the returned message.
+    left_out: usize,
+    aside: usize,
+    /// Where the body of the message begins, if a line of its header is no field.
+    doubtful_body: Option<usize>,
+    tree: Tree<'a>,
 }
 
-/// Walks the whole message. In a report only the parts that stand directly in it are kept, without the returned
-/// message and the machine-readable part (RFC 6522 section 3).
-pub(super) fn walk(raw: &[u8]) -> Tree<'_> {
-    let dashes = memmem::Finder::new(b"\n--");
-    let mut tree = Tree { depth: 1, ..Tree::default() };
-    let mut stack: Vec<Open> = Vec::new();
-    let (mut at, mut root, mut alternatives, mut embedded, mut entities) = (0, true, 0, 0, 0);
-    // Octets searched for delimiters, over and over where boundaries are promised that never come.
-    let searched = std::cell::Cell::new(0_usize);
-    let find = |from: usize, stack: &[Open]| {
-        let found = if stack.is_empty() { return None } else { next_delimiter(raw, from, stack, &dashes) };
-        searched.set(searched.get() + found.as_ref().map_or(raw.len(), |d| d.next).saturating_sub(from));
-        found
+/// Walks the whole message. `null_sender`: its envelope sender is known to be null, so that of a report the status and the
+/// returned message are left out (RFC 6522 section 3). `around`: levels of messages it was found in.
+pub(super) fn walk(raw: &[u8], null_sender: bool, around: usize) -> Tree<'_> {
+    let mut walker = Walker {
+        raw,
+        dashes: memmem::Finder::new(b"\n--"),
+        stack: Vec::new(),
+        by_boundary: HashMap::new(),
+        alternatives: 0,
+        left_out: if null_sender { 2 } else { 0 },
+        aside: 0,
+        doubtful_body: None,
+        tree: Tree::default(),
     };
-    'entity: while let Some(entity) = raw.get(at..) {
-        entities += 1;
-        if entities > MAX_ENTITIES || searched.get() / MAX_SEARCHES > raw.len() {
-            // So many parts are made to tire the reader; what is left is read as one text.
-            tree.parts.truncate(MAX_PARTS - 1);
-            tree.keep(Head::default(), None, entity);
-            break;
-        }
-        // The header of a part ends before the next delimiter, also when its blank line is missing.
-        let limit = if root { None } else { find(at, &stack) }.map_or(raw.len(), |d| d.start);
-        let (fields, body) = Fields::split(raw.get(at..limit).unwrap_or_default());
-        let body_at = limit - body.len();
-        let head = Head::read(fields);
-        tree.is_report |= root && head.ctype.value == "multipart/report";
-        tree.depth = tree.depth.max(stack.len() + embedded + 1);
-        let may_nest = stack.len() + embedded < MAX_DEPTH;
-        let around = stack.last().and_then(|o| o.alternative);
-        root = false;
-        let mut search = body_at;
-        if let Some(boundary) = head.ctype.boundary.clone().filter(|_| may_nest && head.ctype.value.starts_with("multipart/")) {
-            let alternative = if head.ctype.value == "multipart/alternative" {
-                alternatives += 1;
-                Some(alternatives)
-            } else {
-                around
-            };
-            stack.push(Open { boundary, alternative });
-            // A multipart whose first delimiter never comes is read as text, so that nothing hides in it.
-            let own = stack.len();
-            if find(body_at, &stack).is_none_or(|d| d.open < own) {
-                stack.pop();
-                let end = find(body_at, &stack).map_or(raw.len(), |d| d.start);
-                tree.keep(head, around, raw.get(body_at..end).unwrap_or_default());
-                search = end;
+    walker.run(around);
+    if let Some(at) = walker.doubtful_body.filter(|at| decode::looks_written(walker.slice(*at, raw.len()))) {
+        // To who takes that line for the first of the body, all of it is text, whatever type the header gives.
+        walker.note_aside(at, raw.len());
+    }
+    walker.tree
+}
+
+impl<'a> Walker<'a> {
+    fn run(&mut self, around: usize) {
+        let mut next = Some((0, Context { level: around, begins: true, ..Context::default() }));
+        while let Some((at, context)) = next {
+            self.tree.entities += 1;
+            if self.tree.entities > MAX_PARTS {
+                self.tree.too_many = true;
+                return;
             }
-        } else if head.ctype.value == "message/rfc822" && !tree.is_report && may_nest && head.encoding == Encoding::Identity {
-            embedded += 1;
-            at = body_at;
-            continue 'entity;
+            next = self.entity(at, context);
+        }
+    }
+
+    fn slice(&self, from: usize, to: usize) -> &'a [u8] {
+        self.raw.get(from..to).unwrap_or_default()
+    }
+
+    /// Reads the entity that begins at `at`. Gives the next one.
+    fn entity(&mut self, at: usize, context: Context) -> Option<(usize, Context)> {
+        let Section { fields, body_at, delimiter, odd } = self.header(at, context);
+        let head = Head { broken: odd == Some(body_at), ..Head::read(fields) };
+        if at == 0 {
+            self.tree.is_report = head.ctype.value == "multipart/report";
+            if let Some(odd) = odd.filter(|odd| *odd < body_at) {
+                self.note_aside(odd, body_at);
+                self.doubtful_body = Some(body_at);
+            }
+        }
+        self.tree.depth = self.tree.depth.max(context.level + 1);
+        if let Some(delimiter) = delimiter {
+            self.keep(head, context, &[], &[]);
+            return self.go_on(delimiter);
+        }
+        if self.leaves_out(&head, context) {
+            let found = self.find(body_at)?;
+            return self.go_on(found);
+        }
+        let embeds = matches!(head.ctype.value.as_str(), "message/rfc822" | "message/global" | "message/news");
+        let nests = head.ctype.value.starts_with("multipart/") && head.ctype.boundary.is_some();
+        self.tree.ambiguous |= head.ambiguous;
+        self.tree.in_pieces |= head.ctype.value == "message/partial";
+        if (embeds || nests) && context.level >= MAX_DEPTH {
+            self.tree.too_deep = true;
+            self.tree.depth = MAX_DEPTH + 1;
+        } else if embeds && head.encoding == Encoding::Identity {
+            let (fields, _) = Fields::split(self.slice(body_at, self.raw.len()));
+            self.tree.messages.push(fields);
+            let message = self.tree.messages.len();
+            return Some((body_at, Context { level: context.level + 1, message, begins: true, returned: false, ..context }));
+        } else if nests {
+            return self.multipart(head, context, body_at);
+        }
+        let found = self.find(body_at);
+        let body = self.slice(body_at, found.as_ref().map_or(self.raw.len(), |d| d.start));
+        self.keep(head, context, body, &[]);
+        self.go_on(found?)
+    }
+
+    /// A part of a report that is left out. Counts it.
+    fn leaves_out(&mut self, head: &Head<'_>, context: Context) -> bool {
+        let left = context.returned
+            && self.left_out > 0
+            && (head.ctype.value.starts_with("message/") || head.ctype.value == "text/rfc822-headers");
+        self.left_out -= usize::from(left);
+        left
+    }
+
+    fn multipart(&mut self, head: Head<'a>, context: Context, body_at: usize) -> Option<(usize, Context)> {
+        let boundary = head.ctype.boundary.clone().unwrap_or_default();
+        let alternative = if head.ctype.value == "multipart/alternative" {
+            self.alternatives += 1;
+            Some(self.alternatives)
         } else {
-            let end = find(body_at, &stack).map_or(raw.len(), |d| d.start);
-            tree.keep(head, around, raw.get(body_at..end).unwrap_or_default());
-            search = end;
+            context.alternative
+        };
+        let returned = self.stack.is_empty() && context.message == 0 && self.tree.is_report;
+        let inside = Context { level: context.level + 1, alternative, returned, begins: false, ..context };
+        let own = self.stack.len();
+        let shadows = self.by_boundary.insert(boundary.clone(), own);
+        // Two open multiparts of one boundary: whose delimiter it is, each program decides for itself.
+        self.tree.ambiguous |= shadows.and_then(|at| self.stack.get(at)).is_some_and(|open| !open.closed);
+        self.stack.push(Open { boundary, inside, shadows, closed: false });
+        let found = self.find(body_at);
+        let end = found.as_ref().map_or(self.raw.len(), |d| d.start);
+        if found.as_ref().is_some_and(|d| d.of == own) {
+            self.note_aside(body_at, end);
+        } else {
+            // Its first delimiter never comes: it is read as text, or decoded and walked then, so that nothing hides in it.
+            self.truncate(own);
+            let (body, whole) = (self.slice(body_at, end), head.field);
+            self.keep(head, context, body, whole);
         }
+        self.go_on(found?)
+    }
+
+    /// The header section of an entity. A line that is no field ends it, except that of the message itself: some programs
+    /// pass over such a line there, and what it says is read apart.
+    fn header(&self, at: usize, context: Context) -> Section<'a> {
+        let (mut line_at, mut odd) = (at, None);
+        if at == 0 && context.level == 0 && header::is_missing(self.raw) {
+            // It leaves with an empty line before it, and is all body. Nobody puts one before a message inside another.
+            return Section { fields: Fields::section(&[]), body_at: 0, delimiter: None, odd: Some(0) };
+        }
+        while let Some(rest) = self.raw.get(line_at..).filter(|rest| !rest.is_empty()) {
+            let blank = if rest.starts_with(b"\r\n") { 2 } else { usize::from(rest.starts_with(b"\n")) };
+            let fields = Fields::section(self.slice(at, line_at));
+            if blank > 0 {
+                return Section { fields, body_at: line_at + blank, delimiter: None, odd };
+            }
+            if let Some(delimiter) = self.delimiter(line_at) {
+                return Section { fields, body_at: line_at, delimiter: Some(delimiter), odd };
+            }
+            let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |n| n + 1);
+            let line = rest.get(..end).unwrap_or_default();
+            let first = line_at == at;
+            // The line that mailboxes put before a message may have been left there.
+            let allowed =
+                is_field(line, first) || context.begins && first && (line.starts_with(b"From ") || line.starts_with(b">From "));
+            if !allowed && at > 0 {
+                return Section { fields, body_at: line_at, delimiter: None, odd: Some(line_at) };
+            }
+            odd = odd.or((!allowed).then_some(line_at));
+            line_at += end;
+        }
+        Section { fields: Fields::section(self.slice(at, self.raw.len())), body_at: self.raw.len(), delimiter: None, odd }
+    }
+
+    /// The delimiter line that begins at `at` (RFC 2046 section 5.1.1), if one does.
+    fn delimiter(&self, at: usize) -> Option<Delimiter> {
+        let line = self.raw.get(at..)?.strip_prefix(b"--").filter(|_| !self.stack.is_empty())?;
+        let end = memchr::memchr(b'\n', line.get(..line.len().min(MAX_DELIMITER))?)
+            .or((line.len() < MAX_DELIMITER).then_some(line.len()))?;
+        let text = line.get(..end)?.trim_ascii_end();
+        let open = |text: &[u8]| self.by_boundary.get(text).copied();
+        let (opens, closes) = (open(text), text.strip_suffix(b"--").and_then(open));
+        let of = opens.max(closes)?;
+        let next = (at + 2 + end + 1).min(self.raw.len());
+        Some(Delimiter { start: at, next, of, closing: opens != Some(of) })
+    }
+
+    /// The next delimiter line at or after `from`.
+    fn find(&self, from: usize) -> Option<Delimiter> {
+        if self.stack.is_empty() {
+            return None;
+        }
+        // The very first line of a body may be a delimiter, too.
+        if let Some(found) = self.delimiter(from) {
+            return Some(found);
+        }
+        let mut at = from;
         loop {
-            let Some(delimiter) = find(search, &stack) else { break 'entity };
-            stack.truncate(delimiter.open);
-            search = delimiter.next;
+            at += self.dashes.find(self.raw.get(at..)?)? + 1;
+            if let Some(found) = self.delimiter(at) {
+                return Some(found);
+            }
+        }
+    }
+
+    fn truncate(&mut self, open: usize) {
+        while self.stack.len() > open
+            && let Some(last) = self.stack.pop()
+        {
+            match last.shadows {
+                Some(at) => drop(self.by_boundary.insert(last.boundary, at)),
+                None => drop(self.by_boundary.remove(&last.boundary)),
+            }
+        }
+    }
+
+    /// What follows a delimiter: the next entity. What follows a closing one belongs to no part.
+    fn go_on(&mut self, delimiter: Delimiter) -> Option<(usize, Context)> {
+        let mut delimiter = delimiter;
+        loop {
+            self.truncate(delimiter.of + 1);
+            let open = self.stack.last_mut()?;
+            open.closed = delimiter.closing;
             if !delimiter.closing {
-                at = delimiter.next;
-                continue 'entity;
+                return Some((delimiter.next, open.inside));
             }
+            let found = self.find(delimiter.next);
+            self.note_aside(delimiter.next, found.as_ref().map_or(self.raw.len(), |d| d.start));
+            delimiter = found?;
         }
     }
-    tree
-}
 
-/// The fields of an entity that decide how it is read.
-#[derive(Debug, Default)]
-struct Head {
-    ctype: Typed,
-    disposition: Typed,
-    encoding: Encoding,
-}
-
-impl Head {
-    fn read(fields: Fields<'_>) -> Self {
-        let mut head = Self::default();
-        for (name, value) in fields {
-            if name.len() < 12 || !name.get(..8).is_some_and(|n| n.eq_ignore_ascii_case(b"content-")) {
-                continue;
-            }
-            if name.eq_ignore_ascii_case(b"content-type") && head.ctype.value.is_empty() {
-                head.ctype = Typed::parse(value);
-            } else if name.eq_ignore_ascii_case(b"content-disposition") {
-                head.disposition = Typed::parse(value);
-            } else if name.eq_ignore_ascii_case(b"content-transfer-encoding") {
-                head.encoding = Encoding::named(value);
-            }
-        }
-        head
-    }
-}
-
-impl<'a> Tree<'a> {
-    fn keep(&mut self, head: Head, alternative: Option<usize>, body: &'a [u8]) {
-        if self.parts.len() >= MAX_PARTS {
+    fn note_aside(&mut self, from: usize, to: usize) {
+        let text = self.slice(from, to).trim_ascii();
+        if text.is_empty() || self.aside >= MAX_ASIDE {
             return;
         }
-        let Head { ctype, disposition, encoding } = head;
+        let text = text.get(..text.len().min(MAX_ASIDE - self.aside)).unwrap_or_default();
+        self.aside += text.len();
+        self.tree.aside.push(text);
+    }
+
+    fn keep(&mut self, head: Head<'a>, context: Context, body: &'a [u8], whole: &'a [u8]) {
+        let Head { ctype, disposition, encoding, odd_encoding, broken, rival_type, rival_encoding, .. } = head;
         let file_name = disposition.name.or(ctype.name).unwrap_or_default();
         let attachment = disposition.value == "attachment";
-        let kind = match ctype.value.as_str() {
-            "text/html" | "application/xhtml+xml" => Kind::Html,
-            t if t.starts_with("image/") => Kind::Image,
-            // An unknown multipart that could not be followed is text to whoever reads it.
-            "" | "text" | "text/plain" => Kind::Plain,
-            // For programs, not shown as they stand.
-            "text/calendar" | "text/vcard" | "text/x-vcard" | "text/directory" | "text/css" | "text/csv" => Kind::Other,
-            t if t.starts_with("multipart/") || (t.starts_with("text/") && file_name.is_empty()) => Kind::Plain,
-            _ => Kind::Other,
-        };
-        if self.is_report && (ctype.value.starts_with("message/") || ctype.value == "text/rfc822-headers") {
-            return;
+        let (mut kind, mut place) = read_as(&ctype.value, &file_name, encoding);
+        if kind == Kind::Message && ctype.value.starts_with("multipart/") && whole.is_empty() {
+            kind = Kind::Plain;
         }
-        self.parts.push(Part {
+        if attachment && place == Place::Inline {
+            place = Place::Attached;
+        }
+        let rival = (rival_type.is_some() || rival_encoding.is_some()).then(|| Rival {
+            kind: rival_type.as_ref().map_or(kind, |t| read_as(&t.value, &file_name, encoding).0),
+            charset: rival_type.map_or_else(|| ctype.charset.clone(), |t| t.charset),
+            encoding: rival_encoding.unwrap_or(encoding),
+        });
+        self.tree.parts.push(Part {
             kind,
+            place,
             ctype: ctype.value,
             charset: ctype.charset,
             encoding,
+            odd_encoding,
+            broken,
+            rival,
             file_name,
             attachment,
-            alternative,
+            alternative: context.alternative,
+            message: context.message,
             body,
+            head: whole,
         });
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mixed_message_gives_its_leaves() {
-        let raw = b"Content-Type: multipart/mixed;\r\n boundary=\"a b\"\r\n\r\nignored\r\n--a b\r\nContent-Type: multipart/alternative; boundary=in\r\n\r\n\
-            --in\r\n\r\nplain\r\n--in\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<b>x</b>\r\n--in--\r\n--a b\r\n\
-            Content-Disposition: attachment; filename*=utf-8''a%20b.pdf\r\nContent-Type: application/pdf\r\n\r\nxx\r\n--a b--\r\n";
-        let tree = walk(raw);
-        let seen: Vec<_> =
-            tree.parts.iter().map(|p| (p.kind, p.body.trim_ascii(), p.alternative, p.file_name.as_str())).collect();
-        assert_eq!(
-            seen,
-            [
-                (Kind::Plain, &b"plain"[..], Some(1), ""),
-                (Kind::Html, &b"<b>x</b>"[..], Some(1), ""),
-                (Kind::Other, &b"xx"[..], None, "a b.pdf")
-            ]
-        );
-        assert_eq!((tree.depth, tree.is_report), (3, false));
-    }
-
-    #[test]
-    fn the_returned_message_of_a_report_is_left_out() {
-        let raw = b"Content-Type: multipart/report; boundary=r\n\n--r\n\nfailed\n--r\nContent-Type: message/delivery-status\n\nx\n--r\n\
-            Content-Type: message/rfc822\n\nSubject: buy\n\nviagra\n--r--\n";
-        let tree = walk(raw);
-        assert!(tree.is_report);
-        assert_eq!(tree.parts.iter().map(|p| p.body.trim_ascii()).collect::<Vec<_>>(), [b"failed"]);
-    }
-
-    #[test]
-    fn nesting_and_missing_delimiters_are_bounded() {
-        let mut bomb = String::new();
-        for i in 0..5_000 {
-            bomb.push_str(&format!("Content-Type: multipart/mixed; boundary=b{i}\n\n--b{i}\n"));
-        }
-        assert!(walk(bomb.as_bytes()).depth <= MAX_DEPTH + 1);
-        let nested = "Content-Type: message/rfc822\n\n".repeat(5_000);
-        assert!(walk(nested.as_bytes()).depth <= MAX_DEPTH + 1);
-        let never = walk(b"Content-Type: multipart/mixed; boundary=x\n\nthe text\n");
-        assert_eq!(never.parts.len(), 1);
-        let flat = format!("Content-Type: multipart/mixed; boundary=x\n\n{}", "--x\n\n1\n".repeat(5_000));
-        assert_eq!(walk(flat.as_bytes()).parts.len(), MAX_PARTS);
-        // Parts without a blank line must not make each look for one to the end of the message.
-        let headless = format!("Content-Type: multipart/mixed; boundary=x\n\n{}", "--x\nA: b\n".repeat(500_000));
-        assert_eq!(walk(headless.as_bytes()).parts.len(), MAX_PARTS);
-    }
-
-    #[test]
-    fn a_part_without_a_blank_line_has_no_body() {
-        let tree = walk(b"Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: text/html\n--x\n\nplain\n--x--\n");
-        let seen: Vec<_> = tree.parts.iter().map(|p| (p.kind, p.body.trim_ascii())).collect();
-        assert_eq!(seen, [(Kind::Html, &b""[..]), (Kind::Plain, &b"plain"[..])]);
-    }
-}
+mod tests;

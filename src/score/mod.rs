@@ -13,6 +13,7 @@ pub mod dense;
 pub mod eval;
 pub mod explain;
 pub mod features;
+pub mod finding;
 mod headers;
 mod html;
 mod lexicon;
@@ -26,10 +27,13 @@ pub mod text;
 pub mod train;
 pub mod trees;
 
+pub use features::ReturnPath;
 pub use links::{host_and_bare, page_key};
+pub use mime::{MAX_DEPTH as MAX_MIME_DEPTH, MAX_PARTS as MAX_MIME_PARTS};
 
 use crate::types::Signal;
-use features::Extractor;
+use features::{Extractor, Sample};
+use finding::{Finding, LEAST_LLR, LEAST_NATS};
 use model::Model;
 use std::cell::RefCell;
 
@@ -50,10 +54,12 @@ pub struct Score {
     pub body_hash: u64,
     /// Fingerprint of the visible text: few bits apart for texts that share most of their words; 0 = too short to tell.
     pub template: u64,
-    /// The message is a multipart/report; only its human part was scored.
+    /// The message is a multipart/report. For the null sender only its human part was scored.
     pub is_report: bool,
     /// Deepest MIME nesting.
     pub mime_depth: usize,
+    /// Entities: leaves, multiparts, embedded messages.
+    pub mime_parts: usize,
 }
 
 /// Symbols in a score.
@@ -70,6 +76,50 @@ const SHIPPED: &[u8] = include_bytes!("../../models/outgate.model");
 #[derive(Debug)]
 pub struct Scorer {
     model: Model,
+}
+
+/// What a tenant's own mail adds to the model.
+#[derive(Clone, Copy)]
+enum Learned<'a> {
+    Nothing,
+    /// Its own, and until that is known what the whole node learned.
+    Among(&'a adapt::Delta, &'a adapt::Delta),
+}
+
+/// What one view of a message weighs.
+struct Weighed {
+    /// The part of the hashed text.
+    text: f32,
+    /// By the shipped model alone, nats.
+    shipped: f64,
+    /// With what was learned, nats.
+    llr: f64,
+    sample: Option<Sample>,
+}
+
+fn sigmoid(llr: f64) -> f64 {
+    1.0 / (1.0 + (-llr).exp())
+}
+
+/// Puts symbols among the strongest, whatever they weigh.
+fn tell(symbols: &mut Vec<Signal>, more: Vec<Signal>) {
+    symbols.truncate(MAX_SYMBOLS.saturating_sub(more.len()));
+    symbols.extend(more);
+    symbols.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
+}
+
+/// What was not read, or not for certain, is never neutral: the message counts as suspicious.
+fn doubt(score: &mut Score, worst: &mut Weighed, findings: &[Finding]) {
+    if findings.is_empty() {
+        return;
+    }
+    let lifted = (score.llr + LEAST_NATS).max(LEAST_LLR).min(model::MAX_LLR.max(score.llr));
+    // One reason carries the weight, the others stand beside it.
+    let weights = std::iter::once((lifted - score.llr) as f32).chain(std::iter::repeat(0.0));
+    let signals = findings.iter().zip(weights).map(|(finding, weight)| Signal { name: finding.name().into(), weight });
+    tell(&mut score.symbols, signals.collect());
+    worst.shipped += lifted - score.llr;
+    (score.llr, score.probability) = (lifted, sigmoid(lifted));
 }
 
 thread_local! {
@@ -96,60 +146,94 @@ impl Scorer {
         &self.model
     }
 
-    /// Scores a raw message. Never fails: a message that cannot be read is scored by what could be read.
+    /// Scores a raw message. Never fails: what could not be read is named, and makes the message suspicious.
     pub fn score(&self, message: &[u8]) -> Score {
         EXTRACTOR.with(|cell| match cell.try_borrow_mut() {
             Ok(mut extractor) => {
                 extractor.extract(message);
-                self.judge(&extractor, None)
+                self.worst(&mut extractor, Learned::Nothing).0
             }
             // Only if scoring called itself; fresh buffers do as well.
             Err(_) => {
                 let mut extractor = Extractor::default();
                 extractor.extract(message);
-                self.judge(&extractor, None)
+                self.worst(&mut extractor, Learned::Nothing).0
             }
         })
     }
 
-    /// Weighs extracted features; `learned` is what a tenant's own mail adds to the model.
+    /// Weighs the view that was read last; `learned` is what a tenant's own mail adds to the model.
     pub fn judge(&self, extractor: &Extractor, learned: Option<&adapt::Delta>) -> Score {
-        match learned.filter(|delta| delta.learned() > 0) {
-            Some(delta) => self.weigh(extractor, |shipped| delta.llr(shipped, &extractor.sample())),
-            None => self.weigh(extractor, |shipped| shipped),
+        let mut weighed = self.weigh(extractor, Learned::Nothing);
+        if let Some(delta) = learned.filter(|delta| delta.learned() > 0) {
+            weighed.llr = delta.llr(weighed.shipped, &extractor.sample());
         }
+        self.explained(extractor, &weighed)
     }
 
-    /// The same among others: until a tenant's `own` mail is known, what the whole `node` learned speaks for it. With the
-    /// score comes what is needed to learn the message.
-    pub fn judge_among(&self, extractor: &Extractor, own: &adapt::Delta, node: &adapt::Delta) -> (Score, adapt::Lesson) {
-        let mut lesson = adapt::Lesson { sample: extractor.sample(), shipped: 0.0 };
-        let known = f64::from(own.influence());
-        let score = self.weigh(extractor, |shipped| {
-            lesson.shipped = shipped as f32;
-            let by = |delta: &adapt::Delta| delta.llr(shipped, &lesson.sample);
-            if known >= 1.0 || node.learned() == 0 { by(own) } else { known * by(own) + (1.0 - known) * by(node) }
-        });
-        (score, lesson)
+    /// Weighs all views of a message that was just extracted: the worst counts. Until a tenant's `own` mail is known, what the
+    /// whole `node` learned speaks for it. With the score comes what is needed to learn the message.
+    pub fn judge_among(&self, extractor: &mut Extractor, own: &adapt::Delta, node: &adapt::Delta) -> (Score, adapt::Lesson) {
+        let (score, weighed) = self.worst(extractor, Learned::Among(own, node));
+        (score, adapt::Lesson { sample: weighed.sample.unwrap_or_default(), shipped: weighed.shipped as f32 })
     }
 
-    fn weigh(&self, extractor: &Extractor, adapted: impl FnOnce(f64) -> f64) -> Score {
+    fn worst(&self, extractor: &mut Extractor, learned: Learned<'_>) -> (Score, Weighed) {
+        let mut worst = self.weigh(extractor, learned);
+        let mut score = self.explained(extractor, &worst);
+        let main = worst.llr;
+        let mut from = None;
+        for number in 0..extractor.views() {
+            let Some((source, chance)) = extractor.turn_to(number) else { break };
+            let mut here = self.weigh(extractor, learned);
+            here.llr -= chance;
+            here.shipped -= chance;
+            if here.llr > worst.llr {
+                worst = here;
+                from = Some((number, source));
+            }
+        }
+        if let Some((number, source)) = from {
+            extractor.turn_to(number);
+            score = self.explained(extractor, &worst);
+            let name = format!("read_in:{}", source.name()).into();
+            tell(&mut score.symbols, vec![Signal { name, weight: (worst.llr - main) as f32 }]);
+        } else {
+            (score.link_hosts, score.link_pages) = (extractor.link_hosts(), extractor.link_pages());
+        }
+        doubt(&mut score, &mut worst, extractor.findings());
+        (score, worst)
+    }
+
+    fn weigh(&self, extractor: &Extractor, learned: Learned<'_>) -> Weighed {
         let words = extractor.text.words();
         let named = (0_u8..).zip(extractor.dense()).filter(|(_, v)| **v != 0.0).map(|(i, v)| (i, *v));
         let margin = self.model.margin(words.iter().map(|w| w.index), extractor.text.pairs(), extractor.text.grams(), named);
         let shipped = self.model.llr(margin.total());
-        let llr = adapted(shipped);
-        let (body_hash, is_report, mime_depth) = extractor.facts();
+        let mut weighed = Weighed { text: margin.text, shipped, llr: shipped, sample: None };
+        if let Learned::Among(own, node) = learned {
+            let sample = weighed.sample.insert(extractor.sample());
+            let by = |delta: &adapt::Delta| delta.llr(shipped, sample);
+            let known = f64::from(own.influence());
+            weighed.llr = if known >= 1.0 || node.learned() == 0 { by(own) } else { known * by(own) + (1.0 - known) * by(node) };
+        }
+        weighed
+    }
+
+    /// The score of the view that was read last, with its reasons.
+    fn explained(&self, extractor: &Extractor, weighed: &Weighed) -> Score {
+        let facts = extractor.facts();
         Score {
-            llr,
-            probability: 1.0 / (1.0 + (-llr).exp()),
-            symbols: self.symbols(extractor, margin.text, (llr - shipped) as f32),
+            llr: weighed.llr,
+            probability: sigmoid(weighed.llr),
+            symbols: self.symbols(extractor, weighed.text, (weighed.llr - weighed.shipped) as f32),
             link_hosts: extractor.link_hosts(),
             link_pages: extractor.link_pages(),
-            body_hash,
+            body_hash: facts.body_hash,
             template: similar::fingerprint(extractor.text.pairs()),
-            is_report,
-            mime_depth,
+            is_report: facts.is_report,
+            mime_depth: facts.depth,
+            mime_parts: facts.parts,
         }
     }
 
@@ -225,6 +309,8 @@ fn strongest<'a>(model: &Model, extractor: &'a Extractor) -> Vec<&'a text::Word>
     best.into_iter().map(|(_, word)| word).collect()
 }
 
+#[cfg(test)]
+mod forms_tests;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]

@@ -205,7 +205,7 @@ fn ham(raw: &[u8], extractor: &Extractor, scorer: &Scorer) -> Ham {
         author: stable_hash(&[author.as_bytes()]),
         bulk: has(raw, b"unsubscribe"),
         answer: [&b"\nIn-Reply-To:"[..], b"\nReferences:", b"\nSubject: Re:"].iter().any(|field| has(fields, field)),
-        report: extractor.facts().1,
+        report: extractor.facts().is_report,
         learned: false,
         lesson: Lesson::new(scorer.model(), extractor.sample()),
     }

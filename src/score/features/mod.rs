@@ -7,26 +7,48 @@
 //! never trained on ([`Dense::is_learned`]).
 
 mod attached;
+mod calendar;
 mod lines;
 mod naming;
+mod reading;
+mod rtf;
+mod source;
+mod views;
 
-use super::decode;
 use super::dense::{self, Dense};
-use super::headers::Headers;
+use super::finding::Finding;
+use super::headers::{self, Headers};
 use super::html;
 use super::links::Links;
-use super::mime::{self, Fields, Kind, Part, Tree};
+use super::mime::{self, Fields};
 use super::phrases;
 use super::text::{self, Segment, TextFeatures, Word};
 use attached::Attachments;
 use lines::Lines;
+use reading::{Reading, View};
+
+pub use source::Source;
 
 /// Visible text that is read: the head, and the tail of a longer one (octets).
 const HEAD: usize = 8 * 1024;
 /// See [`HEAD`].
 const TAIL: usize = 4 * 1024;
-/// Text gathered from all parts before head and tail are taken, octets.
-const MAX_GATHERED: usize = 1024 * 1024;
+/// What is known of the envelope sender. The message that a report returns is left out for the null sender alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReturnPath {
+    /// `<>`.
+    Null,
+    /// An address.
+    Named,
+    /// No envelope: a Return-Path field tells, and where there is none, whether From is a mailer daemon or postmaster.
+    #[default]
+    Unknown,
+}
+
+/// Hosts and pages of links that are named.
+const MAX_HOSTS: usize = 64;
+/// A text with fewer words is hardly any.
+const SCARCE: u32 = 12;
 
 /// Reads messages into features. Holds its buffers from one message to the next.
 #[derive(Debug)]
@@ -35,10 +57,43 @@ pub struct Extractor {
     dense: [f32; dense::COUNT],
     links: Links,
     gathered: String,
-    body_hash: u64,
-    is_report: bool,
-    depth: usize,
+    headers: Headers,
+    attachments: Attachments,
+    shown: Shown,
+    facts: Facts,
+    views: Vec<View>,
+    findings: Vec<Finding>,
+    /// Hosts and pages of links of all views read so far.
+    hosts: Vec<Box<str>>,
+    pages: Vec<u64>,
+    /// While another view than the main one is read: what holds for the whole message.
+    main: Option<Main>,
+    main_links: Links,
 }
+
+/// What is known of the message as a whole.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Facts {
+    /// Hash of the body.
+    pub body_hash: u64,
+    /// The root is a multipart/report.
+    pub is_report: bool,
+    /// Deepest nesting.
+    pub depth: usize,
+    /// Entities: leaves, multiparts, embedded messages.
+    pub parts: usize,
+}
+
+/// What the main view says for the others, too.
+#[derive(Debug, Clone, Copy)]
+struct Main {
+    scarce: bool,
+    kept: [f32; KEPT.len()],
+}
+
+/// Features of the main view that hold for the whole message.
+const KEPT: [Dense; 5] =
+    [Dense::QuotesMessage, Dense::SignatureMark, Dense::SignedBySender, Dense::GreetsByName, Dense::CodeLines];
 
 impl Default for Extractor {
     fn default() -> Self {
@@ -47,9 +102,16 @@ impl Default for Extractor {
             dense: [0.0; dense::COUNT],
             links: Links::default(),
             gathered: String::new(),
-            body_hash: 0,
-            is_report: false,
-            depth: 0,
+            headers: Headers::default(),
+            attachments: Attachments::default(),
+            shown: Shown::default(),
+            facts: Facts::default(),
+            views: Vec::new(),
+            findings: Vec::new(),
+            hosts: Vec::new(),
+            pages: Vec::new(),
+            main: None,
+            main_links: Links::default(),
         }
     }
 }
@@ -68,25 +130,56 @@ pub struct Sample {
 }
 
 impl Extractor {
-    /// Reads `raw`; the results stay until the next call.
+    /// Reads `raw` as most programs show it; the results stay until the next call. What else a reader may see stands ready as
+    /// further views ([`Self::turn_to`]).
     pub fn extract(&mut self, raw: &[u8]) {
-        self.extract_padded(raw, "");
+        self.extract_of(raw, ReturnPath::Unknown, "");
     }
 
     /// Reads `raw` as if `padding` stood behind its text: what somebody does who wants to drown a lure in good words.
     pub fn extract_padded(&mut self, raw: &[u8], padding: &str) {
+        self.extract_of(raw, ReturnPath::Unknown, padding);
+    }
+
+    /// Reads `raw` with what is known of its envelope sender.
+    pub fn extract_of(&mut self, raw: &[u8], path: ReturnPath, padding: &str) {
+        let (fields, body) = Fields::split_message(raw);
+        self.headers = Headers::read(fields);
+        self.main = None;
+        self.hosts.clear();
+        self.pages.clear();
+        self.begin();
+        let null = match path {
+            ReturnPath::Null => true,
+            ReturnPath::Named => false,
+            ReturnPath::Unknown => headers::from_nobody(fields, &self.headers.from.1),
+        };
+        let tree = mime::walk(raw, null, 0);
+        let mut reading = Reading::default();
+        self.shown = self.gather(&tree, &mut reading);
+        self.gathered.push_str(padding);
+        self.attachments = Attachments::read(&tree);
+        self.read_features(self.shown);
+        self.gather_views(&tree, self.shown, &mut reading);
+        self.facts = Facts {
+            body_hash: hash_body(body),
+            is_report: tree.is_report,
+            depth: tree.depth.max(reading.depth),
+            parts: tree.entities + reading.entities,
+        };
+        (self.views, self.findings) = (reading.views, reading.findings);
+    }
+
+    fn begin(&mut self) {
         self.text.clear();
         self.dense = [0.0; dense::COUNT];
         self.gathered.clear();
-        let (fields, body) = Fields::split(raw);
-        self.body_hash = hash_body(body);
-        let headers = Headers::read(fields);
-        self.links.start(&headers.from_domain);
-        let tree = mime::walk(raw);
-        (self.is_report, self.depth) = (tree.is_report, tree.depth);
-        let shown = self.gather(&tree);
-        self.gathered.push_str(padding);
-        let attachments = Attachments::read(&tree);
+        self.links.start(&self.headers.from_domain);
+    }
+
+    /// Reads the features of the text that was gathered.
+    fn read_features(&mut self, shown: Shown) {
+        let (headers, attachments) = (std::mem::take(&mut self.headers), std::mem::take(&mut self.attachments));
         self.read_text(&headers);
         self.name_headers(&headers);
         self.name_correspondents(&headers);
@@ -95,6 +188,58 @@ impl Extractor {
         self.name_words();
         self.name_characters();
         self.links.name(|feature, value| set(&mut self.dense, feature, value));
+        (self.headers, self.attachments) = (headers, attachments);
+        for host in self.links.hosts() {
+            if self.hosts.len() < MAX_HOSTS && !self.hosts.contains(host) {
+                self.hosts.push(host.clone());
+            }
+        }
+        for page in self.links.pages() {
+            if self.pages.len() < MAX_HOSTS && !self.pages.contains(page) {
+                self.pages.push(*page);
+            }
+        }
+    }
+
+    /// How many views there are beside the main one.
+    pub const fn views(&self) -> usize {
+        self.views.len()
+    }
+
+    /// Reads another view in place of the one read last. Gives where it comes from, and the nats that chance takes off its
+    /// score; `None` if there is no such view.
+    pub fn turn_to(&mut self, number: usize) -> Option<(Source, f64)> {
+        let main = self.main.unwrap_or_else(|| Main {
+            scarce: self.text.stats.words < SCARCE,
+            kept: KEPT.map(|feature| self.dense.get(feature as usize).copied().unwrap_or_default()),
+        });
+        if self.main.replace(main).is_none() {
+            self.main_links = self.links.clone();
+        }
+        self.begin();
+        let views = std::mem::take(&mut self.views);
+        let view = views.get(number).map(|view| {
+            self.gathered.push_str(&view.text);
+            if view.beside {
+                self.links.clone_from(&self.main_links);
+            }
+            for (href, text) in &view.links {
+                self.links.add(href, view.text.get(text.clone()).unwrap_or_default());
+            }
+            self.read_features(view.shown);
+            (view.source, view.chance)
+        });
+        self.views = views;
+        for (feature, value) in KEPT.into_iter().zip(main.kept) {
+            let here = self.dense.get(feature as usize).copied().unwrap_or_default();
+            set(&mut self.dense, feature, here.max(value));
+        }
+        view
+    }
+
+    /// What was not read, or not for certain.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 
     /// Value of a named feature.
@@ -114,7 +259,7 @@ impl Extractor {
     }
 
     pub(super) fn link_hosts(&self) -> Vec<Box<str>> {
-        self.links.hosts().to_vec()
+        self.hosts.clone()
     }
 
     /// What a symbol is about: the hosts of a disguised link.
@@ -126,12 +271,12 @@ impl Extractor {
     }
 
     pub(super) fn link_pages(&self) -> Vec<u64> {
-        self.links.pages().to_vec()
+        self.pages.clone()
     }
 
-    /// Hash of the body, whether it is a multipart/report, and the deepest nesting.
-    pub const fn facts(&self) -> (u64, bool, usize) {
-        (self.body_hash, self.is_report, self.depth)
+    /// What is known of the message as a whole.
+    pub const fn facts(&self) -> Facts {
+        self.facts
     }
 
     /// A copy of the features, to keep.
@@ -143,65 +288,6 @@ impl Extractor {
             grams: self.text.grams().to_vec(),
             dense,
         }
-    }
-
-    /// Decodes the text parts into `gathered`, notes links, pictures and hidden text. Returns what the pages held.
-    fn gather(&mut self, tree: &Tree<'_>) -> Shown {
-        let mut shown = Shown::default();
-        let mut shown_as_html = Vec::new();
-        let texts = |p: &&Part<'_>| !p.attachment && matches!(p.kind, Kind::Plain | Kind::Html);
-        for part in tree.parts.iter().filter(texts).filter(|p| p.kind == Kind::Html) {
-            if self.gathered.len() >= MAX_GATHERED {
-                break;
-            }
-            let decoded = decode::text(part.body, part.encoding, part.charset.as_deref());
-            let before = self.gathered.len();
-            self.show_page(&decoded, &mut shown);
-            if self.gathered.get(before..).is_some_and(|text| text.trim().len() >= 20)
-                && let Some(group) = part.alternative
-            {
-                shown_as_html.push(group);
-            }
-        }
-        for part in tree.parts.iter().filter(texts).filter(|p| p.kind == Kind::Plain) {
-            // Of two forms of the same text a person sees the HTML one.
-            let other_form = part.alternative.is_some_and(|g| shown_as_html.contains(&g));
-            shown.plain |= other_form;
-            if other_form || self.gathered.len() >= MAX_GATHERED {
-                continue;
-            }
-            let decoded = decode::text(part.body, part.encoding, part.charset.as_deref());
-            if looks_like_html(&decoded) {
-                self.show_page(&decoded, &mut shown);
-            } else {
-                shown.plain |= decoded.trim().len() >= 20;
-                self.gathered.push_str(&text::undo_redaction(&decoded));
-                self.gathered.push('\n');
-            }
-        }
-        shown.images += tree.parts.iter().filter(|p| p.kind == Kind::Image).count();
-        shown
-    }
-
-    /// Renders one HTML text into `gathered`.
-    fn show_page(&mut self, decoded: &str, shown: &mut Shown) {
-        let page = html::render(&text::undo_redaction(decoded));
-        for (href, text) in &page.links {
-            self.links.add(href, page.text.get(text.clone()).unwrap_or_default());
-        }
-        shown.html_octets += decoded.len();
-        shown.text_octets += page.text.trim().len();
-        shown.images += page.images;
-        shown.forms += page.forms;
-        shown.hidden = shown.hidden.max(page.hidden);
-        shown.tiny_images += page.tiny_images;
-        shown.fonts += page.fonts;
-        shown.split_words += page.split_words;
-        shown.coded_letters += page.coded_letters;
-        shown.scripts += page.scripts;
-        shown.picture_links += page.picture_links;
-        self.gathered.push_str(&page.text);
-        self.gathered.push('\n');
     }
 
     fn read_text(&mut self, headers: &Headers) {
@@ -232,7 +318,7 @@ impl Extractor {
 }
 
 /// What the HTML parts of a message held, beside their text.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy)]
 struct Shown {
     /// A plain form of the text is there, too.
     plain: bool,
@@ -247,6 +333,40 @@ struct Shown {
     split_words: usize,
     coded_letters: usize,
     hidden: usize,
+}
+
+impl Shown {
+    fn of(page: &html::Page, octets: usize) -> Self {
+        Self {
+            plain: false,
+            html_octets: octets,
+            text_octets: page.text.trim().len(),
+            images: page.images,
+            tiny_images: page.tiny_images,
+            picture_links: page.picture_links,
+            forms: page.forms,
+            scripts: page.scripts,
+            fonts: page.fonts,
+            split_words: page.split_words,
+            coded_letters: page.coded_letters,
+            hidden: page.hidden,
+        }
+    }
+
+    fn join(&mut self, other: &Self) {
+        self.plain |= other.plain;
+        self.html_octets += other.html_octets;
+        self.text_octets += other.text_octets;
+        self.images += other.images;
+        self.tiny_images += other.tiny_images;
+        self.picture_links += other.picture_links;
+        self.forms += other.forms;
+        self.scripts += other.scripts;
+        self.fonts += other.fonts;
+        self.split_words += other.split_words;
+        self.coded_letters += other.coded_letters;
+        self.hidden = self.hidden.max(other.hidden);
+    }
 }
 
 fn set(dense: &mut [f32; dense::COUNT], feature: Dense, value: f32) {

@@ -1,7 +1,7 @@
 //! The named features: what headers, page, words and characters say.
 
 use super::attached::Attachments;
-use super::{Extractor, Shown, letter, lines, set};
+use super::{Extractor, SCARCE, Shown, letter, lines, set};
 use crate::score::dense::{self, Dense, Direction};
 use crate::score::headers::Headers;
 use crate::score::links::base_domain;
@@ -68,7 +68,7 @@ impl Extractor {
     }
 
     pub(super) fn name_content(&mut self, shown: &Shown, attachments: &Attachments) {
-        let scarce = self.text.stats.words < 12;
+        let scarce = self.text.stats.words < SCARCE && self.main.is_none_or(|main| main.scarce);
         self.raise(&[
             (Dense::OnlyImage, shown.images > 0 && scarce),
             (Dense::ScarceText, scarce),

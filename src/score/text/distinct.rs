@@ -36,6 +36,12 @@ impl<T: Copy + Default, const N: usize> Distinct<T, N> {
         self.count += usize::from(new);
     }
 
+    /// Whether `index` was seen.
+    #[inline]
+    pub(super) fn holds(&self, index: u32) -> bool {
+        self.seen.get(index as usize / 64).is_some_and(|bits| bits >> (index % 64) & 1 == 1)
+    }
+
     /// What was added.
     pub(super) fn items(&self) -> &[T] {
         self.places.get(..self.count).unwrap_or_default()
@@ -53,6 +59,7 @@ mod tests {
             few.add(index, index * 10);
         }
         assert_eq!(few.items(), [30, 630, 0]);
+        assert_eq!([0, 1, 3, 63, 64, 1000].map(|index| few.holds(index)), [true, false, true, true, false, false]);
         few.clear();
         assert!(few.items().is_empty());
         few.add(63, 7);

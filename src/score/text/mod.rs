@@ -485,6 +485,56 @@ impl TextFeatures {
         self.cuts.push(Cut { phrases: self.phrases.len() as u32, words, counts });
     }
 
+    /// Counts pairs of words of another text that this one does not hold, and all its pairs, until so many are new. Web and mail
+    /// addresses say nothing here: one form of a text writes them out, the other does not.
+    pub(super) fn new_pairs(&self, text: &str, enough: usize) -> (usize, usize) {
+        let mut octets = Octets::default();
+        octets.take(text);
+        let (mut new, mut all, mut last, mut buffer) = (0, 0, None, Vec::new());
+        let mut at = 0;
+        while let Some(start) = octets.skip_blanks(at) {
+            let (end, kinds) = octets.run(start);
+            at = end;
+            if kinds & SPECIAL != 0 && (end - start > 40 || text.get(start..end).is_some_and(|run| run.contains(['@', '/']))) {
+                last = None;
+                continue;
+            }
+            let mut take = |word: &[u8], hash: u64| {
+                if word.is_empty() || word.len() > MAX_WORD || word.len() > 6 && shapes::unpronounceable(word) {
+                    return;
+                }
+                if let Some(before) = last.replace(hash) {
+                    all += 1;
+                    new += usize::from(!self.pairs.holds(index(chain(before, hash), PAIR_BITS)));
+                }
+            };
+            if kinds & HIGH != 0 {
+                for word in text.get(start..end).unwrap_or_default().split(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric()) {
+                    buffer.clear();
+                    fold_word(word, &mut buffer);
+                    take(&buffer, word_hash(&buffer));
+                }
+            } else {
+                let mut inside = start;
+                while inside < end {
+                    let kind = octets.kind(inside);
+                    if kind & WORD == 0 || kind & INNER != 0 {
+                        inside += 1;
+                        continue;
+                    }
+                    buffer.clear();
+                    let word = octets.word(inside, &mut buffer);
+                    inside += word.length;
+                    take(&buffer, word.hash);
+                }
+            }
+            if new >= enough {
+                break;
+            }
+        }
+        (new, all)
+    }
+
     /// Ends the last stretch and hashes the runs of four octets of the folded text. Call once, after the last piece.
     pub(super) fn finish(&mut self) {
         self.end_stretch(self.stats.words);
@@ -499,6 +549,20 @@ impl TextFeatures {
         for run in text.array_windows() {
             let gram = u32::from_be_bytes(*run).wrapping_mul(0x9e37_79b1) >> (32 - GRAM_BITS);
             self.grams.add(gram, GRAMS_AT + gram);
+        }
+    }
+}
+
+/// A word folded as [`TextFeatures::read`] does it, marks that are not ASCII left out.
+fn fold_word(word: &str, out: &mut Vec<u8>) {
+    for c in word.chars() {
+        let folded = if c.is_ascii() { Folded::LookAlike(c) } else { fold_foreign(c) };
+        let (Folded::LookAlike(c) | Folded::Itself(c)) = folded else { continue };
+        if c.is_ascii() {
+            out.push(if c.is_ascii_digit() { b'0' } else { c.to_ascii_lowercase() as u8 });
+        } else if c.is_alphanumeric() {
+            let mut buffer = [0; 4];
+            out.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes());
         }
     }
 }
@@ -580,6 +644,17 @@ mod tests {
         assert_eq!(find("(\u{200b}www.evil.example)"), ["www.evil.example"]);
         assert_eq!(find("https://a.example/?to=https://b.example"), ["https://a.example/?to=https://b.example"]);
         assert!(find("www. wwww.a.example com://").len() == 1);
+    }
+
+    #[test]
+    fn another_text_is_told_from_another_form_of_the_same() {
+        let mut text = TextFeatures::default();
+        text.read("We met on Thursday to discuss the draft. Caf\u{e9} \u{43f}\u{440}\u{438}\u{432}\u{435}\u{442} \u{43c}\u{438}\u{440}, see @x https://a.example/b now", Segment::Body, |_| {});
+        let other = "we  MET\r\non thursday, to discuss the (draft) cafe \u{43f}\u{440}\u{438}\u{432}\u{435}\u{442} \u{43c}\u{438}\u{440} see";
+        assert_eq!(text.new_pairs(other, 100), (0, 11));
+        assert_eq!(text.new_pairs("http://a.example/x draft a@b.example", 100), (0, 0));
+        assert_eq!(text.new_pairs("verify your account at once", 100), (4, 4));
+        assert_eq!(text.new_pairs("verify your account at once", 1).0, 1);
     }
 
     #[test]

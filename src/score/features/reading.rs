@@ -1,0 +1,282 @@
+//! What of a message a reader may see, beside what most programs show: the views.
+//!
+//! The main view is the message as most programs show it; the model was trained on it. Whatever else some reader sees (another
+//! alternative, an attached message or text, hidden words, the middle of a long text) becomes a view of its own, and the
+//! worst view counts. A view that says nothing new against the main one is passed over, so that ordinary mail costs what it did.
+
+use super::{Extractor, HEAD, Shown, Source, TAIL, calendar, looks_like_html, rtf};
+use crate::score::decode::{self, Encoding};
+use crate::score::finding::Finding;
+use crate::score::html::{self, Link, Page};
+use crate::score::mime::{Kind, Part, Place, Tree};
+use crate::score::text;
+use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
+
+/// Views that are scored.
+const MAX_VIEWS: usize = 128;
+/// Views of one attachment.
+pub(super) const MAX_OF_ATTACHMENT: usize = 4;
+/// Octets of one view.
+pub(super) const WINDOW: usize = HEAD + TAIL;
+/// Octets that a view repeats of the one before it.
+const OVERLAP: usize = 256;
+/// Text of all parts that is shown with the message, octets.
+pub(super) const MAX_GATHERED: usize = 1024 * 1024;
+/// Encoded octets that are decoded of one plain text, of one HTML text, of one attachment, and of all together.
+pub(super) const MAX_PLAIN: usize = 3 * 1024 * 1024 / 2;
+pub(super) const MAX_HTML: usize = 16 * 1024 * 1024;
+pub(super) const MAX_ATTACHED: usize = 1024 * 1024;
+const MAX_DECODED: usize = 32 * 1024 * 1024;
+/// Messages that were encoded as a whole, and walked when they were decoded.
+const MAX_SOURCES: usize = 32;
+
+/// A text that some reader sees.
+#[derive(Debug)]
+pub(super) struct View {
+    pub source: Source,
+    pub text: String,
+    pub links: Vec<Link>,
+    pub shown: Shown,
+    /// The links of the main view stand beside this text, too.
+    pub beside: bool,
+    /// Nats taken off: of many stretches of one text some look bad by chance.
+    pub chance: f64,
+}
+
+/// A part that the main view shows: where it stands in the gathered text, and what of its page others may see.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub range: Range<usize>,
+    pub alternative: Option<usize>,
+    pub message: usize,
+    pub page: Option<Page>,
+    pub shown: Shown,
+}
+
+/// The text of a message as it is gathered.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    pub views: Vec<View>,
+    pub findings: Vec<Finding>,
+    pub pieces: Vec<Piece>,
+    hashes: Vec<u64>,
+    decoded: usize,
+    /// Messages to be walked yet, decoded, and the levels around each.
+    pub sources: Vec<(Vec<u8>, usize)>,
+    taken: usize,
+    /// Deepest nesting and entities of the messages walked later.
+    pub depth: usize,
+    pub entities: usize,
+}
+
+impl Reading {
+    pub(super) fn find(&mut self, finding: Finding) {
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+
+    /// Decodes a part within what may yet be decoded.
+    pub(super) fn text<'a>(&mut self, part: &Part<'a>, most: usize) -> Cow<'a, str> {
+        self.text_as(part.body, part.encoding, part.charset.as_deref(), most, part.place != Place::Inline)
+    }
+
+    pub(super) fn text_as<'a>(
+        &mut self,
+        body: &'a [u8],
+        encoding: Encoding,
+        charset: Option<&str>,
+        most: usize,
+        aside: bool,
+    ) -> Cow<'a, str> {
+        let most = most.min(MAX_DECODED.saturating_sub(self.decoded));
+        self.decoded += body.len().min(most);
+        if body.len() > most && (!aside || most == 0) {
+            self.find(Finding::Text);
+        }
+        decode::text(body, encoding, charset, most)
+    }
+
+    /// What may be read of a part that is walked as a message of its own; `None` if there are too many of them.
+    pub(super) fn source<'a>(&mut self, part: &Part<'a>) -> Option<&'a [u8]> {
+        if self.taken >= MAX_SOURCES {
+            self.find(Finding::Texts);
+            return None;
+        }
+        let most = MAX_HTML.min(MAX_DECODED.saturating_sub(self.decoded));
+        if part.body.len() > most {
+            self.find(Finding::Text);
+        }
+        let body = part.body.get(..part.body.len().min(most)).unwrap_or_default();
+        self.decoded += body.len();
+        Some(body)
+    }
+
+    pub(super) fn add_source(&mut self, octets: Vec<u8>, around: usize) {
+        self.taken += 1;
+        self.sources.push((octets, around));
+    }
+
+    /// Adds a view, in windows where it is long. What was added already, word for word, is not added again.
+    pub(super) fn view(&mut self, source: Source, text: &str, links: Vec<Link>, shown: Shown) {
+        let text = text.trim();
+        if text.is_empty() {
+            return;
+        }
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        let hash = hasher.finish();
+        if self.hashes.contains(&hash) {
+            return;
+        }
+        self.hashes.push(hash);
+        let most = if matches!(source, Source::Attached) { MAX_OF_ATTACHMENT } else { MAX_VIEWS };
+        let windows = windows(text, most);
+        let chance = (windows.len() as f64).ln();
+        let beside = !matches!(source, Source::Alternative | Source::Decoded | Source::Message);
+        let mut links = Some(links);
+        for window in windows {
+            if self.views.len() >= MAX_VIEWS {
+                return self.find(Finding::Texts);
+            }
+            let links = if window.start == 0 { links.take().unwrap_or_default() } else { Vec::new() };
+            let text = text.get(window).unwrap_or_default().to_owned();
+            self.views.push(View { source, text, links, shown, beside, chance });
+        }
+    }
+}
+
+/// Stretches of a text that are read one by one: at most so many, the last one is the end.
+fn windows(text: &str, most: usize) -> Vec<Range<usize>> {
+    let mut all = Vec::new();
+    let mut start = 0;
+    while start < text.len() {
+        let rest = text.len() - start;
+        if rest > WINDOW && all.len() + 1 >= most {
+            start = text.ceil_char_boundary(text.len() - WINDOW);
+        }
+        let end = text.floor_char_boundary((start + WINDOW).min(text.len()));
+        all.push(start..end);
+        if end >= text.len() {
+            break;
+        }
+        start = text.ceil_char_boundary(end - OVERLAP);
+    }
+    all
+}
+
+impl Extractor {
+    /// Decodes the text parts that are shown into `gathered`, notes links, pictures and hidden text. Returns what the pages held.
+    pub(super) fn gather(&mut self, tree: &Tree<'_>, reading: &mut Reading) -> Shown {
+        let mut shown = Shown::default();
+        let mut shown_as_html = Vec::new();
+        let texts = |p: &&Part<'_>| p.place == Place::Inline && matches!(p.kind, Kind::Plain | Kind::Html);
+        for part in tree.parts.iter().filter(texts).filter(|p| p.kind == Kind::Html) {
+            if self.gathered.len() >= MAX_GATHERED {
+                reading.find(Finding::Text);
+                break;
+            }
+            let decoded = reading.text(part, MAX_HTML);
+            doubt(reading, part, &decoded);
+            let before = self.gathered.len();
+            self.show_page(part, &decoded, &mut shown, reading);
+            if self.gathered.get(before..).is_some_and(|text| text.trim().len() >= 20)
+                && let Some(group) = part.alternative
+            {
+                shown_as_html.push(group);
+            }
+        }
+        let mut others = Vec::new();
+        for part in tree.parts.iter().filter(texts).filter(|p| p.kind == Kind::Plain) {
+            // Of two forms of the same text a person sees the HTML one.
+            if part.alternative.is_some_and(|g| shown_as_html.contains(&g)) {
+                shown.plain = true;
+                others.push(part);
+                continue;
+            }
+            if self.gathered.len() >= MAX_GATHERED {
+                reading.find(Finding::Text);
+                continue;
+            }
+            let decoded = reading.text(part, MAX_PLAIN);
+            doubt(reading, part, &decoded);
+            if looks_like_html(&decoded) {
+                self.show_page(part, &decoded, &mut shown, reading);
+            } else {
+                shown.plain |= decoded.trim().len() >= 20;
+                self.show_text(part, &decoded, reading);
+            }
+        }
+        if self.gathered.trim_ascii().is_empty() {
+            // Nothing else is shown: an entry or a rich text is the message.
+            for part in tree.parts.iter().filter(|p| matches!(p.kind, Kind::Calendar | Kind::Rtf)) {
+                let decoded = reading.text(part, MAX_ATTACHED);
+                let text = if part.kind == Kind::Calendar { calendar::read(&decoded).text } else { rtf::text(&decoded) };
+                self.show_text(part, &text, reading);
+            }
+        }
+        shown.images += tree.parts.iter().filter(|p| p.kind == Kind::Image).count();
+        shown
+    }
+
+    fn show_text(&mut self, part: &Part<'_>, decoded: &str, reading: &mut Reading) {
+        let before = self.gathered.len();
+        self.gathered.push_str(&text::undo_redaction(decoded));
+        let range = before..self.gathered.len();
+        self.gathered.push('\n');
+        let shown = Shown { plain: true, ..Shown::default() };
+        reading.pieces.push(Piece { range, alternative: part.alternative, message: part.message, page: None, shown });
+    }
+
+    /// Renders one HTML text into `gathered`.
+    fn show_page(&mut self, part: &Part<'_>, decoded: &str, shown: &mut Shown, reading: &mut Reading) {
+        let page = html::render(&text::undo_redaction(decoded));
+        for (href, text) in &page.links {
+            self.links.add(href, page.text.get(text.clone()).unwrap_or_default());
+        }
+        if page.cut {
+            reading.find(Finding::Markup);
+        }
+        let own = Shown::of(&page, decoded.len());
+        shown.join(&own);
+        let before = self.gathered.len();
+        self.gathered.push_str(&page.text);
+        let range = before..self.gathered.len();
+        self.gathered.push('\n');
+        let page = Some(page);
+        reading.pieces.push(Piece { range, alternative: part.alternative, message: part.message, page, shown: own });
+    }
+}
+
+/// A text that cannot be read, in neither way, is found suspicious.
+pub(super) fn doubt(reading: &mut Reading, part: &Part<'_>, decoded: &str) {
+    if part.rival.is_none() && decode::unreadable(decoded) && !decode::looks_written(part.body) {
+        let head = part.encoding.decode(part.body.get(..part.body.len().min(64)).unwrap_or_default());
+        if !decode::is_known_file(&head) {
+            reading.find(Finding::Unreadable);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_leave_nothing_out_until_there_are_too_many() {
+        for length in [0, 1, WINDOW, WINDOW + 1, 3 * WINDOW, 10 * WINDOW + 77] {
+            let text = "\u{e9}".repeat(length / 2);
+            let all = windows(&text, MAX_VIEWS);
+            let mut at = 0;
+            for window in &all {
+                assert!(window.start <= at && window.end > at && window.len() <= WINDOW && text.get(window.clone()).is_some());
+                at = window.end;
+            }
+            assert_eq!(at, text.len());
+        }
+        let few = windows(&"x".repeat(100 * WINDOW), 4);
+        assert_eq!((few.len(), few.last().map(|w| w.end)), (4, Some(100 * WINDOW)));
+    }
+}

@@ -1,0 +1,288 @@
+//! The open elements of a document, and how far what stands in them is seen.
+
+use super::attributes::Attributes;
+use super::style::{Effect, Font, Paint, Sheet, paint, same};
+
+/// Elements that are kept open. Programs go no deeper than about this, either.
+const MAX_OPEN: usize = 512;
+/// Open elements that are looked at for the ends of others, in one document.
+const MAX_STEPS: usize = 4 * 1024 * 1024;
+
+/// How far text is seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    Shown,
+    /// Shown by some programs: faint, tiny, off the screen, hidden by a rule that may not apply.
+    Doubtful,
+    Hidden,
+}
+
+/// What an element hands down to what is in it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look {
+    gone: bool,
+    doubtful: bool,
+    invisible: bool,
+    font: Font,
+    text: Paint,
+    ground: Paint,
+    /// Hidden text in here counts as hidden by the writer; a rule for preview lines and small screens does not.
+    pub counts: bool,
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Self {
+            gone: false,
+            doubtful: false,
+            invisible: false,
+            font: Font::Usual,
+            text: Paint::Rgb([0; 3]),
+            ground: Paint::Rgb([255; 3]),
+            counts: false,
+        }
+    }
+}
+
+impl Look {
+    pub(super) fn seen(&self) -> Seen {
+        if self.gone || self.invisible || self.font == Font::Zero {
+            Seen::Hidden
+        } else if self.doubtful || self.font == Font::Tiny || same(self.text, self.ground) {
+            Seen::Doubtful
+        } else {
+            Seen::Shown
+        }
+    }
+
+    fn with(mut self, effect: &Effect, inline: bool) -> Self {
+        let before = self.seen();
+        self.gone |= effect.gone;
+        self.doubtful |= effect.doubtful;
+        self.font = effect.font.unwrap_or(self.font);
+        self.invisible = effect.visible.map_or(self.invisible, |visible| !visible);
+        self.text = effect.color.unwrap_or(self.text);
+        self.ground = match effect.ground {
+            None | Some(Paint::Transparent) => self.ground,
+            Some(ground) => ground,
+        };
+        self.counts |= inline && before != Seen::Hidden && self.seen() == Seen::Hidden;
+        self
+    }
+}
+
+/// What kind of element it is, as far as its ends and its look go. One bit each.
+mod kind {
+    /// Never holds anything.
+    pub const VOID: u32 = 1;
+    /// Its start ends an open paragraph.
+    pub const BLOCK: u32 = 1 << 1;
+    pub const PARAGRAPH: u32 = 1 << 2;
+    pub const CELL: u32 = 1 << 3;
+    pub const ROW: u32 = 1 << 4;
+    pub const ITEM: u32 = 1 << 5;
+    pub const TERM: u32 = 1 << 6;
+    pub const OPTION: u32 = 1 << 7;
+    pub const TABLE: u32 = 1 << 8;
+    pub const LIST: u32 = 1 << 9;
+    pub const TERMS: u32 = 1 << 10;
+    pub const SELECT: u32 = 1 << 11;
+    /// An end tag does not reach beyond it from inside.
+    pub const WALL: u32 = 1 << 12;
+    /// Its look goes on behind the end of what it stands in, until it is closed itself.
+    pub const GOES_ON: u32 = 1 << 13;
+    /// Its content is not shown.
+    pub const UNSEEN: u32 = 1 << 14;
+    /// Its end tag reaches through walls.
+    pub const THROUGH: u32 = 1 << 15;
+    pub const LINK: u32 = 1 << 16;
+}
+
+/// The kind of an element by its name.
+fn kind_of(name: &str) -> u32 {
+    use kind::*;
+    let mut lower = [0; 10];
+    let Some(lower) = lower.get_mut(..name.len()) else { return 0 };
+    lower.copy_from_slice(name.as_bytes());
+    lower.make_ascii_lowercase();
+    match &*lower {
+        b"a" => GOES_ON | LINK,
+        b"p" => PARAGRAPH | BLOCK,
+        b"b" | b"i" | b"u" | b"s" | b"em" | b"tt" | b"big" | b"font" | b"code" | b"nobr" | b"small" | b"strike" | b"strong" => {
+            GOES_ON
+        }
+        b"td" | b"th" => CELL | WALL | THROUGH,
+        b"tr" => ROW | THROUGH,
+        b"tbody" | b"body" | b"html" => THROUGH,
+        b"table" => TABLE | WALL | BLOCK | THROUGH,
+        b"caption" => WALL,
+        b"li" => ITEM,
+        b"ul" | b"ol" => LIST | BLOCK,
+        b"dt" | b"dd" => TERM,
+        b"dl" => TERMS | BLOCK,
+        b"option" => OPTION,
+        b"select" => SELECT,
+        b"object" | b"template" => UNSEEN | WALL | THROUGH,
+        b"datalist" => UNSEEN,
+        b"!if" => WALL | THROUGH,
+        b"hr" => VOID | BLOCK,
+        b"br" | b"img" | b"col" | b"wbr" | b"area" | b"base" | b"link" | b"meta" | b"embed" | b"input" | b"param" | b"track"
+        | b"source" => VOID,
+        b"div" | b"pre" | b"nav" | b"h1" | b"h2" | b"h3" | b"h4" | b"h5" | b"h6" | b"form" | b"main" | b"aside" | b"center"
+        | b"header" | b"footer" | b"address" | b"article" | b"section" | b"fieldset" | b"blockquote" => BLOCK,
+        _ => 0,
+    }
+}
+
+/// An open element.
+#[derive(Debug, Clone, Copy)]
+struct Element<'a> {
+    name: &'a str,
+    kind: u32,
+    look: Look,
+    /// It looks otherwise than what it stands in.
+    styled: bool,
+    /// Octets of hidden text before it.
+    hidden_before: usize,
+}
+
+/// The open elements, outermost first.
+#[derive(Debug, Default)]
+pub(super) struct Stack<'a> {
+    open: Vec<Element<'a>>,
+    /// An element that hides something could not be kept, or there was too much to look at.
+    pub cut: bool,
+    steps: usize,
+    /// Styles read last, by their length: a document writes the same ones over and over.
+    styles: [(&'a str, Effect); 32],
+}
+
+impl<'a> Stack<'a> {
+    /// How far text is seen here.
+    pub(super) fn look(&self) -> Look {
+        self.open.last().map_or_else(Look::default, |e| e.look)
+    }
+
+    /// Opens an element. `before`: octets of hidden text so far.
+    pub(super) fn push(&mut self, name: &'a str, tag: &'a str, attributes: &Attributes<'a>, sheet: &Sheet, before: usize) {
+        let kind = kind_of(name);
+        self.close_before(kind);
+        if kind & kind::VOID != 0 {
+            return;
+        }
+        let around = self.look();
+        let own = attributes.style.map(|style| self.style(style)).unwrap_or_default();
+        let look = dressed(around, kind, name, tag, attributes, sheet, &own);
+        let styled = look.seen() != around.seen() || look.text != around.text || look.ground != around.ground;
+        self.keep(Element { name, kind, look, styled, hidden_before: before });
+    }
+
+    fn style(&mut self, style: &'a str) -> Effect {
+        let Some(slot) = self.styles.get_mut(style.len() % 32) else { return Effect::read(style) };
+        if slot.0 != style {
+            *slot = (style, Effect::read(style));
+        }
+        slot.1
+    }
+
+    /// Opens what is not an element: all in it is hidden until [`Self::close`] is told the same name.
+    pub(super) fn push_hidden(&mut self, name: &'a str, counts: bool, before: usize) {
+        let around = self.look();
+        let counts = around.counts || counts && around.seen() != Seen::Hidden;
+        let look = Look { gone: true, counts, ..around };
+        self.keep(Element { name, kind: kind_of(name), look, styled: true, hidden_before: before });
+    }
+
+    fn keep(&mut self, element: Element<'a>) {
+        if self.open.len() < MAX_OPEN {
+            self.open.push(element);
+        } else {
+            self.cut |= element.styled;
+        }
+    }
+
+    /// End tags that may be left out.
+    fn close_before(&mut self, kind: u32) {
+        use kind::{BLOCK, CELL, ITEM, LIST, OPTION, PARAGRAPH, ROW, SELECT, TABLE, TERM, TERMS, WALL};
+        let (same, walls) = match kind {
+            k if k & (CELL | ROW) != 0 => (k & (CELL | ROW), TABLE),
+            k if k & ITEM != 0 => (ITEM, LIST),
+            k if k & TERM != 0 => (TERM, TERMS),
+            k if k & OPTION != 0 => (OPTION, SELECT),
+            k if k & BLOCK != 0 => (PARAGRAPH, WALL),
+            _ => return,
+        };
+        if let Some(at) = self.search(|open| open.kind & same != 0, |open| open.kind & walls != 0) {
+            self.pop_to(at);
+        }
+    }
+
+    /// Closes the innermost element of that name, and what stands in it. Nothing happens where there is none.
+    pub(super) fn close(&mut self, name: &str) {
+        let through = kind_of(name) & kind::THROUGH != 0;
+        let wall = |open: &Element<'_>| !through && open.kind & kind::WALL != 0;
+        if let Some(at) = self.search(|open| open.name.eq_ignore_ascii_case(name), wall) {
+            self.pop_to(at);
+        }
+    }
+
+    /// The innermost open element that is `wanted`, if no `wall` stands before it.
+    fn search(&mut self, wanted: impl Fn(&Element<'a>) -> bool, wall: impl Fn(&Element<'a>) -> bool) -> Option<usize> {
+        if self.steps > MAX_STEPS {
+            self.cut = true;
+            return None;
+        }
+        for (at, open) in self.open.iter().enumerate().rev() {
+            self.steps += 1;
+            if wanted(open) {
+                return Some(at);
+            }
+            if wall(open) {
+                return None;
+            }
+        }
+        None
+    }
+
+    fn pop_to(&mut self, at: usize) {
+        let wall = self.open.get(at).is_some_and(|e| e.kind & kind::WALL != 0);
+        if self.open.len() == at + 1 || wall {
+            self.open.truncate(at);
+            return;
+        }
+        let tail = self.open.split_off(at);
+        self.open.extend(tail.into_iter().skip(1).filter(|e| e.styled && e.kind & kind::GOES_ON != 0));
+    }
+
+    /// Where the hidden text began of the outermost element that hides and is still open.
+    pub(super) fn never_closed(&self) -> Option<usize> {
+        self.open.iter().find(|e| e.look.seen() == Seen::Hidden).map(|e| e.hidden_before)
+    }
+}
+
+/// The look of an element, by its kind, the sheet and its attributes, each stronger than the one before.
+fn dressed(around: Look, kind: u32, name: &str, tag: &str, attributes: &Attributes<'_>, sheet: &Sheet, own: &Effect) -> Look {
+    let mut look = around;
+    if kind & kind::LINK != 0 {
+        // Links have a colour of their own.
+        look.text = Paint::Unknown;
+    }
+    if let Some(color) = attributes.color {
+        look.text = paint(color);
+    }
+    if let Some(color) = attributes.bgcolor {
+        look.ground = paint(color);
+    }
+    if attributes.background.is_some() {
+        look.ground = Paint::Unknown;
+    }
+    if kind & kind::UNSEEN != 0 || attributes.hidden {
+        let effect = Effect { gone: true, ..Effect::default() };
+        look = look.with(&effect, name.eq_ignore_ascii_case("object"));
+    }
+    if sheet.is_empty() {
+        return look.with(own, true);
+    }
+    let by_rule = sheet.effect(name, attributes.id, attributes.class, tag);
+    look.with(own, true).with(&by_rule.over(own), false)
+}
