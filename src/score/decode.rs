@@ -159,6 +159,11 @@ pub(super) fn text<'a>(body: &'a [u8], encoding: Encoding, charset: Option<&str>
 
 /// Whether this is no text: a good part of it is control characters, or characters that stand for what could not be read.
 pub(super) fn unreadable(text: &str) -> bool {
+    let head = text.as_bytes().get(..text.len().min(4096)).unwrap_or_default();
+    if head.is_ascii() {
+        let bad = head.iter().filter(|b| **b < 0x20 && !matches!(**b, 0x08..=0x0d | 0x1b) || **b == 0x7f).count();
+        return head.len() >= 64 && bad * 8 > head.len();
+    }
     let (mut all, mut bad) = (0, 0);
     for c in text.chars().take(4096) {
         all += 1;

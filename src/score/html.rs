@@ -8,11 +8,10 @@ mod entities;
 mod stack;
 mod style;
 
-use aho_corasick::AhoCorasick;
 use attributes::{Attributes, TagEnds};
-use stack::{Seen, Stack};
+use stack::kind::BREAK;
+use stack::{Seen, Stack, kind_of};
 use std::ops::Range;
-use std::sync::LazyLock;
 use style::Sheet;
 
 /// A link: where it leads, and the text shown for it.
@@ -73,28 +72,24 @@ pub(super) fn render(html: &str) -> Page {
 
 /// All style sheets of a document: a later one counts for what stands before it, too.
 fn sheets(html: &str) -> Sheet {
-    // Without memory for the patterns nothing could be found; these two always fit.
-    static MARKS: LazyLock<Option<AhoCorasick>> =
-        LazyLock::new(|| AhoCorasick::builder().ascii_case_insensitive(true).build(["<style", "<!--"]).ok());
     let mut sheet = Sheet::default();
-    let Some(marks) = MARKS.as_ref() else { return sheet };
     // Where no end of a comment is found there is none later either.
     let (mut at, mut comment_until, mut endless) = (0, 0, false);
-    for found in marks.find_iter(html) {
-        if found.start() < at {
+    for open in memchr::memchr_iter(b'<', html.as_bytes()) {
+        if open < at || !matches!(html.as_bytes().get(open + 1), Some(b'!' | b's' | b'S')) {
             continue;
         }
-        let Some(tag) = html.get(found.start() + 1..) else { break };
-        if found.pattern().as_usize() == 1 {
-            if found.start() >= comment_until {
-                let end = if endless { None } else { comment_end(tag.get(3..).unwrap_or_default()) };
+        let Some(tag) = html.get(open + 1..) else { break };
+        if let Some(comment) = tag.strip_prefix("!--") {
+            if open >= comment_until {
+                let end = if endless { None } else { comment_end(comment) };
                 endless |= end.is_none();
-                comment_until = end.map_or(found.start(), |(inner, _)| found.end() + inner.len());
+                comment_until = end.map_or(open, |(inner, _)| open + 4 + inner.len());
             }
         } else if is_tag(tag, "style") {
             let Some(css) = memchr::memchr(b'>', tag.as_bytes()).and_then(|end| tag.get(end + 1..)) else { break };
             let Some((inner, rest)) = raw_end(css, "style") else { break };
-            sheet.add(inner, found.start() >= comment_until);
+            sheet.add(inner, open >= comment_until);
             at = html.len() - rest.len();
         }
     }
@@ -250,17 +245,20 @@ impl<'a> Renderer<'a> {
         let name_end =
             inside.bytes().position(|b| !(b.is_ascii_alphanumeric() || b == b':' || b == b'-')).unwrap_or(inside.len());
         let (name, attributes) = inside.split_at_checked(name_end).unwrap_or((inside, ""));
+        let kind = kind_of(name);
         if closing {
             if name.eq_ignore_ascii_case("a") {
                 self.end_link();
             }
             self.stack.close(name);
-        } else if let Some(at) = RAW.iter().position(|(n, _)| name.eq_ignore_ascii_case(n)) {
+        } else if kind == 0
+            && let Some(at) = RAW.iter().position(|(n, _)| name.eq_ignore_ascii_case(n))
+        {
             return self.raw(at, name, rest);
         } else {
-            self.open(name, attributes);
+            self.open(name, kind, attributes);
         }
-        if is_block(name) {
+        if kind & BREAK != 0 {
             self.push("\n");
         }
         rest
@@ -288,7 +286,7 @@ impl<'a> Renderer<'a> {
 
     /// An element whose content is no markup.
     fn raw(&mut self, at: usize, name: &'a str, rest: &'a str) -> &'a str {
-        let shown = self.stack.look().seen() == Seen::Shown;
+        let shown = self.stack.seen() == Seen::Shown;
         let counts = ["script", "iframe"].iter().any(|n| name.eq_ignore_ascii_case(n));
         self.page.scripts += usize::from(counts && shown);
         let known = self.no_raw_end.get(at).copied().unwrap_or_default();
@@ -310,11 +308,11 @@ impl<'a> Renderer<'a> {
         behind
     }
 
-    fn open(&mut self, name: &'a str, tag: &'a str) {
+    fn open(&mut self, name: &'a str, kind: u32, tag: &'a str) {
         let attributes = if tag.is_empty() { Attributes::default() } else { Attributes::read(tag) };
-        self.stack.push(name, tag, &attributes, &self.sheet, self.page.concealed.len());
+        self.stack.push(name, kind, tag, &attributes, &self.sheet, self.page.concealed.len());
         let is = |n: &str| name.eq_ignore_ascii_case(n);
-        let hidden = self.stack.look().seen() == Seen::Hidden;
+        let hidden = self.stack.seen() == Seen::Hidden;
         if is("a") || is("area") {
             self.end_link();
             if let Some(href) = attributes.href {
@@ -342,7 +340,7 @@ impl<'a> Renderer<'a> {
 
     /// Text in place of a picture, and on a button.
     fn replaced(&mut self, attributes: &Attributes<'a>, picture: bool) {
-        let hidden = self.stack.look().seen() == Seen::Hidden;
+        let hidden = self.stack.seen() == Seen::Hidden;
         if picture && !hidden {
             self.page.images += 1;
             self.page.picture_links += usize::from(self.link.is_some());
@@ -378,12 +376,12 @@ impl<'a> Renderer<'a> {
         if text.is_empty() {
             return;
         }
-        let look = self.stack.look();
-        if look.seen() == Seen::Hidden && look.counts {
+        let seen = self.stack.seen();
+        if seen == Seen::Hidden && self.stack.look().counts {
             self.page.hidden += text.trim().len();
         }
         if memchr::memchr(b'&', text.as_bytes()).is_some() {
-            if look.seen() != Seen::Hidden {
+            if seen != Seen::Hidden {
                 self.page.coded_letters += entities::coded_letters(text);
             }
             self.push(&entities::decoded(text));
@@ -395,7 +393,7 @@ impl<'a> Renderer<'a> {
     /// Puts text where it belongs.
     fn push(&mut self, text: &str) {
         let page = &mut self.page;
-        match self.stack.look().seen() {
+        match self.stack.seen() {
             Seen::Shown => page.text.push_str(text),
             Seen::Doubtful => {
                 let start = page.text.len();
@@ -462,20 +460,6 @@ const fn is_filler(c: char) -> bool {
 
 fn after<'a>(text: &'a str, end: &str) -> Option<&'a str> {
     memchr::memmem::find(text.as_bytes(), end.as_bytes()).and_then(|at| text.get(at + end.len()..))
-}
-
-fn is_block(name: &str) -> bool {
-    let of: &[&str] = match name.len() {
-        1 => &["p"],
-        2 => &["br", "tr", "td", "th", "li", "ul", "ol", "h1", "h2", "h3", "h4", "hr"],
-        3 => &["div"],
-        4 => &["body"],
-        5 => &["table"],
-        6 => &["center", "option"],
-        10 => &["blockquote"],
-        _ => &[],
-    };
-    of.iter().any(|b| name.eq_ignore_ascii_case(b))
 }
 
 #[cfg(test)]

@@ -52,14 +52,17 @@ impl<'a> Attributes<'a> {
         }
         all
     }
+
+    /// Whether one of them may change how the element looks by itself.
+    pub(super) const fn dress(&self) -> bool {
+        self.style.is_some() || self.color.is_some() || self.bgcolor.is_some() || self.background.is_some() || self.hidden
+    }
 }
 
 /// The next attribute, its value (empty if it has none), and what follows.
 fn attribute(text: &str) -> Option<(&str, &str, &str)> {
-    let rest = text.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '/');
-    if rest.is_empty() {
-        return None;
-    }
+    let start = text.bytes().position(|b| !(b.is_ascii_whitespace() || b == b'/'))?;
+    let rest = text.get(start..)?;
     // A name may begin with an equals sign.
     let end =
         rest.bytes().skip(1).position(|b| matches!(b, b'=' | b'/') || b.is_ascii_whitespace()).map_or(rest.len(), |n| n + 1);
@@ -91,10 +94,13 @@ impl TagEnds {
     /// Where the tag ends that `tag` begins with (behind its `<`). A quote that never closes does not swallow the document.
     pub(super) fn find(&mut self, tag: &str) -> usize {
         let octets = tag.as_bytes();
-        let (mut at, mut first) = (0, None);
+        // The first `>` of all stands in quotes where none is found outside.
+        let first = || memchr::memchr(b'>', octets);
+        let mut at = 0;
         loop {
             let rest = octets.get(at..).unwrap_or_default();
             let Some(mark) = memchr::memchr2(b'>', b'=', rest) else {
+                let first = first();
                 self.wasted += if first.is_some() { octets.len() } else { 0 };
                 return first.unwrap_or(tag.len());
             };
@@ -113,15 +119,12 @@ impl TagEnds {
             let none = known.as_ref().is_some_and(|k| k.is_some_and(|left| inner.len() <= left));
             let end = if none { None } else { memchr::memchr(quote, inner) };
             match end {
-                Some(end) => {
-                    first = first.or_else(|| memchr::memchr(b'>', inner.get(..end).unwrap_or_default()).map(|n| at + n));
-                    at += end + 1;
-                }
+                Some(end) => at += end + 1,
                 None => {
                     if let Some(known) = known {
                         *known = Some(inner.len());
                     }
-                    return first.or_else(|| memchr::memchr(b'>', inner).map(|n| at + n)).unwrap_or(tag.len());
+                    return first().unwrap_or(tag.len());
                 }
             }
         }

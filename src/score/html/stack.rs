@@ -7,6 +7,8 @@ use super::style::{Effect, Font, Paint, Sheet, paint, same};
 const MAX_OPEN: usize = 512;
 /// Open elements that are looked at for the ends of others, in one document.
 const MAX_STEPS: usize = 4 * 1024 * 1024;
+/// Styles that are remembered.
+const STYLES: usize = 32;
 
 /// How far text is seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +58,7 @@ impl Look {
     }
 
     fn with(mut self, effect: &Effect, inline: bool) -> Self {
-        let before = self.seen();
+        let counts = inline && !self.counts && self.seen() != Seen::Hidden;
         self.gone |= effect.gone;
         self.doubtful |= effect.doubtful;
         self.font = effect.font.unwrap_or(self.font);
@@ -66,13 +68,13 @@ impl Look {
             None | Some(Paint::Transparent) => self.ground,
             Some(ground) => ground,
         };
-        self.counts |= inline && before != Seen::Hidden && self.seen() == Seen::Hidden;
+        self.counts |= counts && self.seen() == Seen::Hidden;
         self
     }
 }
 
 /// What kind of element it is, as far as its ends and its look go. One bit each.
-mod kind {
+pub(super) mod kind {
     /// Never holds anything.
     pub const VOID: u32 = 1;
     /// Its start ends an open paragraph.
@@ -96,10 +98,12 @@ mod kind {
     /// Its end tag reaches through walls.
     pub const THROUGH: u32 = 1 << 15;
     pub const LINK: u32 = 1 << 16;
+    /// Its text stands on a line of its own.
+    pub const BREAK: u32 = 1 << 17;
 }
 
 /// The kind of an element by its name.
-fn kind_of(name: &str) -> u32 {
+pub(super) fn kind_of(name: &str) -> u32 {
     use kind::*;
     let mut lower = [0; 10];
     let Some(lower) = lower.get_mut(..name.len()) else { return 0 };
@@ -107,29 +111,32 @@ fn kind_of(name: &str) -> u32 {
     lower.make_ascii_lowercase();
     match &*lower {
         b"a" => GOES_ON | LINK,
-        b"p" => PARAGRAPH | BLOCK,
+        b"p" => PARAGRAPH | BLOCK | BREAK,
         b"b" | b"i" | b"u" | b"s" | b"em" | b"tt" | b"big" | b"font" | b"code" | b"nobr" | b"small" | b"strike" | b"strong" => {
             GOES_ON
         }
-        b"td" | b"th" => CELL | WALL | THROUGH,
-        b"tr" => ROW | THROUGH,
-        b"tbody" | b"body" | b"html" => THROUGH,
-        b"table" => TABLE | WALL | BLOCK | THROUGH,
+        b"td" | b"th" => CELL | WALL | THROUGH | BREAK,
+        b"tr" => ROW | THROUGH | BREAK,
+        b"body" => THROUGH | BREAK,
+        b"tbody" | b"html" => THROUGH,
+        b"table" => TABLE | WALL | BLOCK | THROUGH | BREAK,
         b"caption" => WALL,
-        b"li" => ITEM,
-        b"ul" | b"ol" => LIST | BLOCK,
+        b"li" => ITEM | BREAK,
+        b"ul" | b"ol" => LIST | BLOCK | BREAK,
         b"dt" | b"dd" => TERM,
         b"dl" => TERMS | BLOCK,
-        b"option" => OPTION,
+        b"option" => OPTION | BREAK,
         b"select" => SELECT,
         b"object" | b"template" => UNSEEN | WALL | THROUGH,
         b"datalist" => UNSEEN,
         b"!if" => WALL | THROUGH,
-        b"hr" => VOID | BLOCK,
-        b"br" | b"img" | b"col" | b"wbr" | b"area" | b"base" | b"link" | b"meta" | b"embed" | b"input" | b"param" | b"track"
+        b"hr" => VOID | BLOCK | BREAK,
+        b"br" => VOID | BREAK,
+        b"img" | b"col" | b"wbr" | b"area" | b"base" | b"link" | b"meta" | b"embed" | b"input" | b"param" | b"track"
         | b"source" => VOID,
-        b"div" | b"pre" | b"nav" | b"h1" | b"h2" | b"h3" | b"h4" | b"h5" | b"h6" | b"form" | b"main" | b"aside" | b"center"
-        | b"header" | b"footer" | b"address" | b"article" | b"section" | b"fieldset" | b"blockquote" => BLOCK,
+        b"div" | b"h1" | b"h2" | b"h3" | b"h4" | b"center" | b"blockquote" => BLOCK | BREAK,
+        b"pre" | b"nav" | b"h5" | b"h6" | b"form" | b"main" | b"aside" | b"header" | b"footer" | b"address" | b"article"
+        | b"section" | b"fieldset" => BLOCK,
         _ => 0,
     }
 }
@@ -140,6 +147,8 @@ struct Element<'a> {
     name: &'a str,
     kind: u32,
     look: Look,
+    /// What `look` comes to.
+    seen: Seen,
     /// It looks otherwise than what it stands in.
     styled: bool,
     /// Octets of hidden text before it.
@@ -154,7 +163,7 @@ pub(super) struct Stack<'a> {
     pub cut: bool,
     steps: usize,
     /// Styles read last, by their length: a document writes the same ones over and over.
-    styles: [(&'a str, Effect); 32],
+    styles: [(&'a str, Effect); STYLES],
 }
 
 impl<'a> Stack<'a> {
@@ -163,22 +172,38 @@ impl<'a> Stack<'a> {
         self.open.last().map_or_else(Look::default, |e| e.look)
     }
 
+    /// Whether text is seen here.
+    pub(super) fn seen(&self) -> Seen {
+        self.open.last().map_or(Seen::Shown, |e| e.seen)
+    }
+
     /// Opens an element. `before`: octets of hidden text so far.
-    pub(super) fn push(&mut self, name: &'a str, tag: &'a str, attributes: &Attributes<'a>, sheet: &Sheet, before: usize) {
-        let kind = kind_of(name);
+    pub(super) fn push(
+        &mut self,
+        name: &'a str,
+        kind: u32,
+        tag: &'a str,
+        attributes: &Attributes<'a>,
+        sheet: &Sheet,
+        before: usize,
+    ) {
         self.close_before(kind);
         if kind & kind::VOID != 0 {
             return;
         }
-        let around = self.look();
+        let (around, seen_around) = (self.look(), self.seen());
+        if kind & (kind::LINK | kind::UNSEEN) == 0 && sheet.is_empty() && !attributes.dress() {
+            return self.keep(Element { name, kind, look: around, seen: seen_around, styled: false, hidden_before: before });
+        }
         let own = attributes.style.map(|style| self.style(style)).unwrap_or_default();
         let look = dressed(around, kind, name, tag, attributes, sheet, &own);
-        let styled = look.seen() != around.seen() || look.text != around.text || look.ground != around.ground;
-        self.keep(Element { name, kind, look, styled, hidden_before: before });
+        let seen = look.seen();
+        let styled = seen != seen_around || look.text != around.text || look.ground != around.ground;
+        self.keep(Element { name, kind, look, seen, styled, hidden_before: before });
     }
 
     fn style(&mut self, style: &'a str) -> Effect {
-        let Some(slot) = self.styles.get_mut(style.len() % 32) else { return Effect::read(style) };
+        let Some(slot) = self.styles.get_mut(place_of(style)) else { return Effect::read(style) };
         if slot.0 != style {
             *slot = (style, Effect::read(style));
         }
@@ -188,9 +213,9 @@ impl<'a> Stack<'a> {
     /// Opens what is not an element: all in it is hidden until [`Self::close`] is told the same name.
     pub(super) fn push_hidden(&mut self, name: &'a str, counts: bool, before: usize) {
         let around = self.look();
-        let counts = around.counts || counts && around.seen() != Seen::Hidden;
+        let counts = around.counts || counts && self.seen() != Seen::Hidden;
         let look = Look { gone: true, counts, ..around };
-        self.keep(Element { name, kind: kind_of(name), look, styled: true, hidden_before: before });
+        self.keep(Element { name, kind: kind_of(name), look, seen: Seen::Hidden, styled: true, hidden_before: before });
     }
 
     fn keep(&mut self, element: Element<'a>) {
@@ -219,6 +244,10 @@ impl<'a> Stack<'a> {
 
     /// Closes the innermost element of that name, and what stands in it. Nothing happens where there is none.
     pub(super) fn close(&mut self, name: &str) {
+        if self.open.last().is_some_and(|open| open.name.eq_ignore_ascii_case(name)) {
+            self.open.pop();
+            return;
+        }
         let through = kind_of(name) & kind::THROUGH != 0;
         let wall = |open: &Element<'_>| !through && open.kind & kind::WALL != 0;
         if let Some(at) = self.search(|open| open.name.eq_ignore_ascii_case(name), wall) {
@@ -256,8 +285,15 @@ impl<'a> Stack<'a> {
 
     /// Where the hidden text began of the outermost element that hides and is still open.
     pub(super) fn never_closed(&self) -> Option<usize> {
-        self.open.iter().find(|e| e.look.seen() == Seen::Hidden).map(|e| e.hidden_before)
+        self.open.iter().find(|e| e.seen == Seen::Hidden).map(|e| e.hidden_before)
     }
+}
+
+/// Where a style is kept: by its length and a few of its octets.
+fn place_of(style: &str) -> usize {
+    let octet = |at: usize| style.as_bytes().get(at).copied().map_or(0, usize::from);
+    let (length, half) = (style.len(), style.len() / 2);
+    (length + 7 * octet(half) + 31 * octet(half + half / 2) + 13 * octet(length.saturating_sub(2))) % STYLES
 }
 
 /// The look of an element, by its kind, the sheet and its attributes, each stronger than the one before.
@@ -284,5 +320,8 @@ fn dressed(around: Look, kind: u32, name: &str, tag: &str, attributes: &Attribut
         return look.with(own, true);
     }
     let by_rule = sheet.effect(name, attributes.id, attributes.class, tag);
+    if by_rule == Effect::default() {
+        return look.with(own, true);
+    }
     look.with(own, true).with(&by_rule.over(own), false)
 }

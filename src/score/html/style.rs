@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// Rules that are kept of one document.
 const MAX_RULES: usize = 4096;
@@ -60,7 +61,14 @@ impl Effect {
     pub(super) fn read(style: &str) -> Self {
         let style = plain(style);
         let (mut effect, mut flat, mut clips) = (Self::default(), false, false);
-        for (name, value) in style.split(';').filter_map(|declaration| declaration.split_once(':')) {
+        let mut rest = &*style;
+        while !rest.is_empty() {
+            let end = memchr::memchr(b';', rest.as_bytes()).unwrap_or(rest.len());
+            let (declaration, tail) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            rest = tail.get(1..).unwrap_or_default();
+            let Some(colon) = declaration.bytes().position(|b| b == b':') else { continue };
+            let (name, value) = declaration.split_at_checked(colon).unwrap_or_default();
+            let value = value.get(1..).unwrap_or_default();
             let (name, value) = (name.trim_ascii(), value.trim_ascii());
             let is = |n: &str| name.eq_ignore_ascii_case(n);
             match name.len() {
@@ -176,12 +184,14 @@ fn font_size(value: &str) -> Font {
     match number(value) {
         Some((n, _)) if n <= 0.0 => Font::Zero,
         Some((n, unit)) => {
-            let least = match unit.to_ascii_lowercase().as_str() {
-                "em" | "rem" | "ex" | "ch" => 0.2,
+            let is = |units: &[&str]| units.iter().any(|u| unit.eq_ignore_ascii_case(u));
+            let least = match unit {
+                "px" | "pt" | "" => 2.5,
                 "%" => 20.0,
-                "in" => 0.03,
-                "mm" | "vw" | "vh" => 0.7,
-                "cm" => 0.07,
+                _ if is(&["em", "rem", "ex", "ch"]) => 0.2,
+                _ if is(&["in"]) => 0.03,
+                _ if is(&["mm", "vw", "vh"]) => 0.7,
+                _ if is(&["cm"]) => 0.07,
                 _ => 2.5,
             };
             if n <= least { Font::Tiny } else { Font::Usual }
@@ -209,10 +219,11 @@ fn shrinks(value: &str) -> bool {
 
 /// A colour as a style or an attribute names it.
 pub(super) fn paint(value: &str) -> Paint {
-    let value = value.split('!').next().unwrap_or_default().trim();
+    let end = value.bytes().position(|b| b == b'!').unwrap_or(value.len());
+    let value = value.get(..end).unwrap_or_default().trim();
     let hex = value.strip_prefix('#').unwrap_or(value);
     if hex.bytes().all(|b| b.is_ascii_hexdigit()) && matches!(hex.len(), 3 | 4 | 6 | 8) {
-        let digit = |at: usize| hex.get(at..=at).and_then(|d| u8::from_str_radix(d, 16).ok()).unwrap_or_default();
+        let digit = |at: usize| hex.as_bytes().get(at).and_then(|d| char::from(*d).to_digit(16)).unwrap_or_default() as u8;
         let wide = hex.len() >= 6;
         let channel = |n: usize| if wide { digit(2 * n) * 16 + digit(2 * n + 1) } else { digit(n) * 17 };
         if matches!(hex.len(), 4 | 8) && channel(3) <= 12 {
@@ -255,6 +266,10 @@ pub(super) fn paint(value: &str) -> Paint {
 
 /// The short form `background`: a colour among other things.
 fn ground(value: &str) -> Paint {
+    let known = |paint: &Paint| *paint != Paint::Unknown;
+    if memchr::memchr(b'(', value.as_bytes()).is_none() {
+        return value.split_ascii_whitespace().map(paint).find(known).unwrap_or(Paint::Unknown);
+    }
     let lower = value.to_ascii_lowercase();
     if lower.contains("url(") || lower.contains("gradient") {
         return Paint::Unknown;
@@ -262,7 +277,6 @@ fn ground(value: &str) -> Paint {
     if lower.contains("rgb") {
         return paint(lower.trim());
     }
-    let known = |paint: &Paint| *paint != Paint::Unknown;
     lower.split_ascii_whitespace().map(paint).find(known).unwrap_or(Paint::Unknown)
 }
 
@@ -322,6 +336,8 @@ pub(super) struct Sheet {
     compared: Cell<usize>,
 }
 
+static CONTENT: LazyLock<memchr::memmem::Finder<'static>> = LazyLock::new(|| memchr::memmem::Finder::new(b"content"));
+
 /// A key for a name of some kind, whatever its case.
 fn key(kind: u8, name: &str) -> u64 {
     let first = 0xcbf2_9ce4_8422_2325 ^ u64::from(kind);
@@ -344,7 +360,7 @@ impl Sheet {
         let mut rest = &*css;
         // For each open at-rule: whether what is in it applies for certain.
         let mut around: Vec<bool> = Vec::new();
-        while let Some(at) = rest.bytes().position(|b| matches!(b, b'{' | b'}' | b';')) {
+        while let Some(at) = memchr::memchr3(b'{', b'}', b';', rest.as_bytes()) {
             let (selectors, tail) = rest.split_at_checked(at).unwrap_or((rest, ""));
             let mark = tail.bytes().next();
             rest = tail.get(1..).unwrap_or_default();
@@ -372,7 +388,7 @@ impl Sheet {
     }
 
     fn rule(&mut self, selectors: &str, block: &str, sure: bool) {
-        if self.generated.len() < MAX_GENERATED && memchr::memmem::find(block.as_bytes(), b"content").is_some() {
+        if self.generated.len() < MAX_GENERATED && CONTENT.find(block.as_bytes()).is_some() {
             self.generate(block);
         }
         let effect = Effect::read(block);
