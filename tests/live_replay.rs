@@ -194,6 +194,10 @@ fn script() -> Vec<Step> {
             if n % 2 == 0 { "refuser.emma@partner.example".to_owned() } else { format!("friend{}.emma@partner.example", n % 5) };
         script.add(86_400 + 5 * 3600 + 11 * n as i64, "emma", vec![to], &lure(n));
     }
+    // Ivy passes on what she was sent; what looks bad of an intern is held.
+    let passed_on = "Subject: Fwd: cheap pills\n\nBuy Viagra and Cialis online without prescription, lowest prices, 80% off!!!\n\
+                     Order now at http://203.0.113.77/pharmacy and get a free bonus. Unsubscribe: reply REMOVE.\n";
+    script.add(86_400 + 8 * 3600, "ivy", vec!["guest9@partner.example".to_owned()], passed_on);
     // Anna's client did not hear our 250 and brings a message again.
     let again = script.steps.iter().find(|s| s.sender == "anna").map(|s| (s.to.clone(), s.text.clone())).expect("she wrote");
     script.steps.push(Step { seconds: 5 * 3600, sender: "anna", early: false, to: again.0, text: again.1 });
@@ -386,7 +390,7 @@ fn replay(config: &Path, lines: String) -> Vec<Value> {
 }
 
 const POLICY: &str = "[scoring]\nlearning_messages = 60\n[blocks]\nduration = [\"1h\", \"24h\"]\n[policy.interns]\n\
-                      senders = [\"ivy@acme.example\"]\nrecipients_external_per_hour = 4\nwhen_exceeded = \"throttle\"\n";
+                      senders = [\"ivy@acme.example\"]\nrecipients_external_per_hour = 4\nwhen_exceeded = \"throttle\"\nsuspicious = \"hold\"\n";
 
 fn text(line: &Value, key: &str) -> String {
     line[key].as_str().unwrap_or_default().to_owned()
