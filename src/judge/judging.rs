@@ -1,6 +1,7 @@
 //! The judgement of one message: everything about its sender happens in one step under the lock of the sender's record.
 
 use super::aside::Aside;
+use super::repeats::Before;
 use super::ruling::{explain, others_note};
 use super::{DAY, HOUR, Judge, Judgement, MessageFacts, Reservation, Within};
 use crate::config::Settings;
@@ -14,53 +15,18 @@ use crate::reputation::baseline::Class;
 use crate::reputation::evidence::{Bounds, FLAG_NATS};
 use crate::reputation::group::{self, Group};
 use crate::reputation::habits::setting;
+use crate::reputation::hash_text;
 use crate::reputation::pool::Pool;
 use crate::reputation::scores::Scores;
 use crate::reputation::seen::Counted;
 use crate::reputation::sender::{Ground, Sender, Texts, Weighing, Weight};
 use crate::reputation::tuning::Tuning;
 use crate::reputation::window::Counts;
-use crate::reputation::{hash_text, mix};
 use crate::types::{Action, Block, BlockKind, Identity, Reason, Strength, Time};
 use std::sync::Arc;
 
 /// From so many messages on a tenant has a population to borrow from.
 const ESTABLISHED_MESSAGES: u64 = 500;
-/// What has been counted of a message before.
-pub(super) struct Before {
-    /// Key of sender and fingerprint.
-    message: u64,
-    pub(super) content: Counted,
-    /// Per recipient, in order.
-    recipients: Vec<Counted>,
-}
-
-impl Before {
-    /// The message was accepted before and comes again. Only a try that was not accepted is no news when it is repeated.
-    fn is_repeat(&self) -> bool {
-        self.content == Counted::Fully
-    }
-
-    /// It counts as a message: met for the first time, or accepted before and sent again.
-    fn counts(&self) -> bool {
-        self.content != Counted::Evidence
-    }
-
-    /// External recipients who have not had it.
-    fn outside(&self, facts: &MessageFacts<'_>) -> u32 {
-        count(facts.recipients.iter().zip(&self.recipients).filter(|(r, counted)| !r.internal && **counted == Counted::Not))
-    }
-
-    /// Whether a recipient of whom so much has been counted adds to the counters.
-    fn adds(&self, counted: Counted) -> bool {
-        counted != Counted::Fully || self.is_repeat()
-    }
-
-    /// Whether such a recipient is evidence.
-    fn tells(&self, counted: Counted) -> bool {
-        counted == Counted::Not || (counted == Counted::Fully && self.is_repeat())
-    }
-}
 
 /// What came out under the sender's lock.
 pub(super) struct Step {
@@ -205,40 +171,6 @@ impl Judge {
         self.scores.with(&group::tenant_key(&identity.tenant), Scores::default, |s| s.learn(now, who, facts.llr));
     }
 
-    pub(super) fn before(&self, facts: &MessageFacts<'_>) -> Before {
-        let message = mix(hash_text(facts.identity.key.as_str()), facts.fingerprint);
-        let recipients = facts.recipients.iter().map(|r| self.seen.mark(mix(message, r.hash))).collect();
-        Before { message, content: self.seen.mark(message), recipients }
-    }
-
-    /// A deferred message leaves no trace.
-    fn forget(&self, before: &Before, facts: &MessageFacts<'_>) {
-        if before.content == Counted::Not {
-            self.seen.set(before.message, Counted::Not);
-        }
-        for (r, counted) in facts.recipients.iter().zip(&before.recipients) {
-            if *counted == Counted::Not {
-                self.seen.set(mix(before.message, r.hash), Counted::Not);
-            }
-        }
-    }
-
-    fn mark(&self, before: &Before, facts: &MessageFacts<'_>, goes: bool) {
-        if !goes {
-            return;
-        }
-        if !before.is_repeat() {
-            self.seen.set(before.message, Counted::Fully);
-        }
-        for (r, counted) in facts.recipients.iter().zip(&before.recipients) {
-            if *counted == Counted::Fully {
-                self.ignore_outcome(facts.id, r.hash);
-            } else {
-                self.seen.set(mix(before.message, r.hash), Counted::Fully);
-            }
-        }
-    }
-
     /// Counts for domain, client and tenant; true if the claimed senders of this client together crossed its bound.
     fn count_groups(
         &self,
@@ -288,34 +220,6 @@ impl Judge {
             }
             pile(g, identity, evidence, acting)
         })
-    }
-
-    /// The spool could not take a message that was judged to go: its recipients are taken back. Its evidence stands, once: when
-    /// the message comes again, only the recipients are counted anew.
-    pub fn undo(&self, now: Time, facts: &MessageFacts<'_>) {
-        self.take_back(now, facts);
-    }
-
-    pub(super) fn take_back(&self, _now: Time, facts: &MessageFacts<'_>) {
-        let identity = facts.identity;
-        let message = mix(hash_text(identity.key.as_str()), facts.fingerprint);
-        let mut counts = Counts::default();
-        if self.seen.mark(message) == Counted::Fully {
-            self.seen.set(message, Counted::Evidence);
-        }
-        for r in facts.recipients {
-            let key = mix(message, r.hash);
-            if self.seen.mark(key) == Counted::Fully {
-                self.seen.set(key, Counted::Evidence);
-                *(if r.internal { &mut counts.internal } else { &mut counts.external }) += 1;
-            }
-        }
-        self.senders.get(&identity.key, |s| s.windows.take_back(counts));
-        self.groups.get(&group::tenant_key(&identity.tenant), |g| g.windows.take_back(counts));
-        self.groups.get(&group::client_key(&identity.tenant, identity.client), |g| g.windows.take_back(counts));
-        if let Some(domain) = &identity.domain {
-            self.groups.get(&group::domain_key(&identity.tenant, domain), |g| g.windows.take_back(counts));
-        }
     }
 }
 
@@ -551,7 +455,7 @@ pub(super) fn volume_bounds(now: Time, sender: &Sender, sum: f64, bounds: &Bound
     if bounds.watches(sum) { bounds.for_volume(sender.windows.sum(now, DAY).messages, tuning) } else { *bounds }
 }
 
-fn count<T>(items: impl Iterator<Item = T>) -> u32 {
+pub(super) fn count<T>(items: impl Iterator<Item = T>) -> u32 {
     u32::try_from(items.count()).unwrap_or(u32::MAX)
 }
 

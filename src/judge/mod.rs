@@ -5,6 +5,7 @@ mod aside;
 pub mod fork;
 mod judging;
 mod outcomes;
+mod repeats;
 mod ruling;
 mod snapshot;
 #[cfg(test)]
