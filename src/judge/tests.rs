@@ -209,6 +209,7 @@ fn an_accepted_message_that_comes_again_is_another_message() {
             let first = if n == 0 { 20 } else { 1 };
             (0..first).map(|r| external(5000 + n * 100 + r)).collect()
         }),
+        ("strangers by twenties", 10, |n| (0..20).map(|r| external(5000 + n * 50 + r)).collect()),
         ("strangers by fifties", 6, |n| (0..50).map(|r| external(5000 + n * 50 + r)).collect()),
     ] {
         let left = copies(&judge(), to);
@@ -250,6 +251,24 @@ fn a_letter_to_many_weighs_the_same_in_one_transaction_and_in_parts() {
     };
     let (one, three) = (sum(1), sum(3));
     assert!((one - three).abs() < 0.5, "{one} {three}");
+}
+
+#[test]
+fn a_letter_in_parts_is_asked_about_like_one() {
+    // One message to a thousand people was held; the same in fifty parts of twenty went, since each part taught that strangers
+    // are usual. An account with a history, and one without.
+    for (history, learning) in [(300, 0), (300, 500), (0, 500), (20, 500)] {
+        let judge = judge_with(|s| s.scoring.learning_messages = learning);
+        let who = alice();
+        (0..history).for_each(|n| drop(send(&judge, &who, n, -4.0, &[external(n % 5)])));
+        let left = (0..50).position(|n| {
+            let to: Vec<RecipientFacts> = (0..20).map(|r| external(5000 + n * 20 + r)).collect();
+            let part = MessageFacts { fingerprint: 77, ..facts(&who, 1000, 4.6, &to) };
+            let verdict = judge.judge(at(1000), &part, &who, Reservation::default());
+            !matches!(verdict.action, Action::Accept | Action::HighRisk)
+        });
+        assert!(left.is_some_and(|left| left <= 20), "{history} {learning}: {left:?}");
+    }
 }
 
 #[test]

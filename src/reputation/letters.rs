@@ -8,7 +8,7 @@ pub const PART: u32 = 20;
 /// Letters of one sender remembered at a time: a mail server sends several at once.
 const LETTERS: usize = 4;
 /// Recipients of a letter from which on its content is evidence once more, and again at each fourfold of that.
-const LONG: u32 = 256;
+const LONG: u32 = 200;
 /// After so long it is another letter.
 const LASTS: Duration = Duration::from_secs(86_400);
 
@@ -18,7 +18,7 @@ pub struct Letter {
     fingerprint: u64,
     begun: Time,
     /// Recipients outside so far.
-    all: u32,
+    pub all: u32,
     /// A smaller part has come.
     ended: bool,
     /// Evidence of its external recipients so far, in nats.
@@ -59,6 +59,11 @@ impl Letters {
         Some(evidence)
     }
 
+    /// The same, to look at.
+    pub fn newest(&self) -> Option<&Letter> {
+        self.list.last()
+    }
+
     /// The letter of which [`Letters::part`] has just taken a part.
     pub fn current(&mut self) -> Option<&mut Letter> {
         self.list.last_mut()
@@ -89,7 +94,7 @@ mod tests {
         assert_eq!(evidence(&[(1, 20), (1, 1), (1, 1), (1, 1)]), [true, false, true, true]);
         let parts = vec![(1, 50); 4000];
         let counted = evidence(&parts).iter().filter(|evidence| **evidence).count();
-        assert_eq!(counted, 6, "at 50, 256, 1,024, 4,096, 16,384 and 65,536");
+        assert_eq!(counted, 6, "at 50, 200, 800, 3,200, 12,800, 51,200 and 204,800 of 200,000");
         let mut letters = Letters::default();
         assert_eq!(letters.part(Time(0), 1, 50), Some(true));
         assert_eq!(letters.part(Time(0).after(LASTS), 1, 50), Some(true), "a day later");

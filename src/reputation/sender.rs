@@ -387,33 +387,45 @@ impl Sender {
         letters.part(now, fingerprint, recipients).map_or((false, true), |evidence| (true, evidence))
     }
 
+    /// External recipients, and those of them who are new to the sender: of all parts so far where it is a letter.
+    fn whole(&self, message: &Weighing) -> (u32, u32) {
+        let letter = self.letters.as_ref().filter(|_| message.letter).and_then(|letters| letters.newest());
+        letter.map_or((message.known + message.new, message.new), |letter| (letter.all, letter.new))
+    }
+
     /// Whether a person should be asked about this message before it goes: many strangers at once from somebody who hardly
     /// writes to any, or a suspicious mailing of somebody unknown.
     fn is_unusual(&self, message: &Weighing, class: Class, strangers: f64, prior: &Prior, ground: &Ground<'_>) -> bool {
         let tuning = ground.tuning;
         let flagged = message.llr > FLAG_NATS;
         if class == Class::Newcomer {
-            let many = tuning.mailing_recipients > 0.0 && f64::from(message.new) > tuning.mailing_recipients;
+            // All parts of a letter together. Where too little is known of a new tenant's mail, many strangers are rare enough.
+            let many = tuning.mailing_recipients > 0.0
+                && f64::from(self.whole(message).1) > tuning.mailing_recipients
+                && (ground.is_rare() || ground.usual.is_none());
             let somebody = self.strength != Strength::None;
             // What others without a history are flagged with, too, is a campaign or a new program on many hosts.
             let shared = ground.template_heat >= TEXT_OF_SEVERAL && message.known + message.new > 0;
             return somebody
                 && (ground.classes.is_some() || ground.learning)
                 && flagged
-                && ground.is_rare()
-                && (many || shared || (f64::from(message.in_hour) > tuning.newcomer_mailing && self.base.is_often_flagged()));
+                && (many
+                    || ground.is_rare()
+                        && (shared || f64::from(message.in_hour) > tuning.newcomer_mailing && self.base.is_often_flagged()));
         }
         // While other accounts of the client send a campaign, strangers who are a surprise here are so too.
         if class == Class::Person && ground.campaign && strangers >= 1.2 {
             return true;
         }
-        let (all, new) = message.recipients_hour;
-        // A message mostly to people it knows goes, also while a mailing waits.
+        let (usual, seen) = (self.base.new_share_at_most(prior), self.base.recipients_seen(prior));
+        let surprising = |(all, new): (u32, u32)| {
+            f64::from(new) > tuning.mailing_recipients
+                && evidence::surprise(new.into(), all.into(), usual, seen) > tuning.mailing_nats
+        };
+        // A message mostly to people it knows goes, also while a mailing waits. Other mail of the hour does not hide one.
         message.new > message.known
             && tuning.mailing_recipients > 0.0
-            && f64::from(new) > tuning.mailing_recipients
-            && evidence::surprise(new.into(), all.into(), self.base.new_share_at_most(prior), self.base.recipients_seen(prior))
-                > tuning.mailing_nats
+            && (surprising(message.recipients_hour) || message.letter && surprising(self.whole(message)))
     }
 
     /// Adds the evidence of one outcome to the sums: what an unknown user says beyond the nats that other reports about the
@@ -453,7 +465,10 @@ impl Sender {
             self.base.learn_content(message.llr);
             self.habits.learn(message.setting);
         }
-        self.base.learn_recipients(message.known, message.new, message.in_hour);
+        // The first part of a letter speaks for all: else the letter itself would teach that so many strangers are usual.
+        if message.fresh || !message.letter {
+            self.base.learn_recipients(message.known, message.new, message.in_hour);
+        }
     }
 
     /// Learns what the content of a newcomer's held mailing looks like: else what is let through between would pass for all
