@@ -141,11 +141,21 @@ impl Reading {
             if self.views.len() >= MAX_VIEWS {
                 return self.find(Finding::Texts);
             }
+            // Who offers no way to answer this far down sells nothing.
+            if source == Source::Later && !is_answerable(text.get(window.clone()).unwrap_or_default()) {
+                continue;
+            }
             let links = if window.start == 0 { links.take().unwrap_or_default() } else { Vec::new() };
             let text = text.get(window).unwrap_or_default().to_owned();
             self.views.push(View { source, text, links, shown, beside, chance });
         }
     }
+}
+
+/// Whether a text names a page or an address.
+fn is_answerable(text: &str) -> bool {
+    let text = text.as_bytes();
+    memchr::memchr(b'@', text).is_some() || [&b"://"[..], b"www."].iter().any(|mark| memchr::memmem::find(text, mark).is_some())
 }
 
 /// Stretches of a text that are read one by one: at most so many, the last one is the end.
