@@ -174,6 +174,18 @@ pub(super) fn unreadable(text: &str) -> bool {
     all >= 64 && bad * 8 > all
 }
 
+/// Whether a charset is one of the EBCDIC family (RFC 1345, IANA character sets): some programs show it, and we do not read it.
+pub(super) fn is_ebcdic(charset: &str) -> bool {
+    const PAGES: [u16; 32] = [
+        37, 38, 273, 274, 275, 277, 278, 280, 281, 284, 285, 290, 297, 420, 423, 424, 500, 870, 871, 880, 905, 918, 924, 1026,
+        1047, 1140, 1141, 1142, 1145, 1146, 1147, 1148,
+    ];
+    let name = charset.trim().to_ascii_lowercase();
+    let page = ["ibm", "cp", "x-ibm", "ccsid"].iter().find_map(|prefix| name.strip_prefix(prefix));
+    name.contains("ebcdic")
+        || page.and_then(|page| page.trim_matches(['-', '_']).parse().ok()).is_some_and(|page| PAGES.contains(&page))
+}
+
 /// Whether octets are a file that programs know by its beginning, whatever it is declared as.
 pub(super) fn is_known_file(octets: &[u8]) -> bool {
     const BEGINNINGS: [&[u8]; 8] =
@@ -348,6 +360,12 @@ mod tests {
             "Hello you"
         );
         assert_eq!(in_charset(b"+AEI-uy now"[..].into(), Some("utf-7")), "Buy now");
+    }
+
+    #[test]
+    fn charsets_of_mainframes_are_known_by_name() {
+        assert!(["ibm037", "CP037", "ibm500", "IBM-1047", "EBCDIC-CP-US", "x-ibm_1140"].into_iter().all(is_ebcdic));
+        assert!(!["ibm850", "cp1252", "cp437", "utf-8", "iso-8859-1", "ibm", "cp-"].into_iter().any(is_ebcdic));
     }
 
     #[test]

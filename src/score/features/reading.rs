@@ -262,7 +262,8 @@ impl Extractor {
 
 /// A text that cannot be read, in neither way, is found suspicious.
 pub(super) fn doubt(reading: &mut Reading, part: &Part<'_>, decoded: &str) {
-    if part.rival.is_none() && decode::unreadable(decoded) && !decode::looks_written(part.body) {
+    let foreign = part.charset.as_deref().is_some_and(decode::is_ebcdic);
+    if part.rival.is_none() && (foreign || decode::unreadable(decoded)) && !decode::looks_written(part.body) {
         let head = part.encoding.decode(part.body.get(..part.body.len().min(64)).unwrap_or_default());
         if !decode::is_known_file(&head) {
             reading.find(Finding::Unreadable);
