@@ -20,6 +20,8 @@ const MAX_VIEWS: usize = 128;
 pub(super) const MAX_OF_ATTACHMENT: usize = 4;
 /// Octets of one view.
 pub(super) const WINDOW: usize = HEAD + TAIL;
+/// Octets of an alternative from which on it is read only where it sells something.
+const LONG_ALTERNATIVE: usize = 2048;
 /// Octets that a view repeats of the one before it.
 const OVERLAP: usize = 256;
 /// Text of all parts that is shown with the message, octets.
@@ -141,8 +143,9 @@ impl Reading {
             if self.views.len() >= MAX_VIEWS {
                 return self.find(Finding::Texts);
             }
-            // Who offers no way to answer this far down sells nothing.
-            if source == Source::Later && !is_answerable(text.get(window.clone()).unwrap_or_default()) {
+            // Who neither offers a way to answer nor speaks of money sells nothing: a long text of that kind is not read twice.
+            let long = source == Source::Later || (source == Source::Alternative && text.len() > LONG_ALTERNATIVE);
+            if long && links.as_ref().is_none_or(Vec::is_empty) && !sells(text.get(window.clone()).unwrap_or_default()) {
                 continue;
             }
             let links = if window.start == 0 { links.take().unwrap_or_default() } else { Vec::new() };
@@ -152,10 +155,15 @@ impl Reading {
     }
 }
 
-/// Whether a text names a page or an address.
-fn is_answerable(text: &str) -> bool {
-    let text = text.as_bytes();
-    memchr::memchr(b'@', text).is_some() || [&b"://"[..], b"www."].iter().any(|mark| memchr::memmem::find(text, mark).is_some())
+/// Whether a text names a page, an address, a telephone number with its country, or a sum of money.
+fn sells(text: &str) -> bool {
+    let octets = text.as_bytes();
+    let phone = || memchr::memchr_iter(b'+', octets).any(|at| octets.get(at + 1).is_some_and(u8::is_ascii_digit));
+    memchr::memchr2(b'@', b'$', octets).is_some()
+        || ["://", "www.", "USD", "EUR", "GBP", "\u{20ac}", "\u{a3}", "illion"]
+            .iter()
+            .any(|mark| memchr::memmem::find(octets, mark.as_bytes()).is_some())
+        || phone()
 }
 
 /// Stretches of a text that are read one by one: at most so many, the last one is the end.
@@ -274,6 +282,14 @@ pub(super) fn doubt(reading: &mut Reading, part: &Part<'_>, decoded: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_that_names_no_way_to_answer_and_no_money_sells_nothing() {
+        let offers =
+            ["see https://x.example", "www.x.example", "write to a@b.example", "call +44 20", "$5", "ten million", "5 \u{20ac}"];
+        assert!(offers.into_iter().all(sells));
+        assert!(!sells("The committee has met, and the schedule stays as it is until page 3 of 17 is ready."));
+    }
 
     #[test]
     fn windows_leave_nothing_out_until_there_are_too_many() {
