@@ -1,5 +1,6 @@
-//! What judging costs: time of one message, octets of a sender and its recipients with a million senders, events that a
-//! replay takes in a second, and whether the watched stay when ten million senders are invented.
+//! What judging costs: time of one message, octets of a sender and its recipients with a million
+//! senders, events that a replay takes in a second, and whether the watched stay when ten million
+//! senders are invented.
 #![allow(clippy::print_stdout, reason = "the report")]
 
 use outgate::judge::{Judge, MessageFacts, RecipientFacts, Reservation};
@@ -15,11 +16,17 @@ use std::time::{Duration, Instant};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Time of this thread on a processor, so that a busy machine measures the same; since some start where there is no such clock.
+/// Time of this thread on a processor, so that a busy machine measures the same; since some start
+/// where there is no such clock.
 struct Stopwatch(Instant, Option<u64>);
 
 fn on_processor() -> Option<u64> {
-    std::fs::read_to_string("/proc/thread-self/schedstat").ok()?.split_whitespace().next()?.parse().ok()
+    std::fs::read_to_string("/proc/thread-self/schedstat")
+        .ok()?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
 }
 
 impl Stopwatch {
@@ -45,7 +52,15 @@ fn identity(tenant: &TenantId, name: &str, strength: Strength) -> Identity {
         _ => SenderKey::account(tenant, &address),
     };
     let domain = Domain::parse("acme.example");
-    Identity { tenant: tenant.clone(), key, address: address.into(), domain, strength, client, foreign: false }
+    Identity {
+        tenant: tenant.clone(),
+        key,
+        address: address.into(),
+        domain,
+        strength,
+        client,
+        foreign: false,
+    }
 }
 
 fn send(judge: &Judge, who: &Identity, n: u64, seconds: u64, llr: f64, to: u64) {
@@ -53,7 +68,10 @@ fn send(judge: &Judge, who: &Identity, n: u64, seconds: u64, llr: f64, to: u64) 
     let facts = MessageFacts {
         id: MessageId::from_parts(now, n as u32),
         identity: who,
-        recipients: &[RecipientFacts { hash: mix(to, 9), internal: false }],
+        recipients: &[RecipientFacts {
+            hash: mix(to, 9),
+            internal: false,
+        }],
         octets: 1000,
         fingerprint: mix(n, 5),
         origin: None,
@@ -77,16 +95,31 @@ fn judge() -> Judge {
 fn time_of_a_message() {
     const MESSAGES: u64 = 2_000_000;
     let (judge, tenant) = (judge(), TenantId::new("acme"));
-    let who: Vec<Identity> = (0..20_000).map(|n| identity(&tenant, &format!("u{n}"), Strength::Authenticated)).collect();
+    let who: Vec<Identity> = (0..20_000)
+        .map(|n| identity(&tenant, &format!("u{n}"), Strength::Authenticated))
+        .collect();
     let started = Stopwatch::start();
     for n in 0..MESSAGES {
-        let Some(who) = who.get((mix(n, 3) % 20_000) as usize) else { continue };
-        send(&judge, who, n, n / 10, if n % 1000 == 0 { 6.0 } else { -3.5 }, n % 1000);
+        let Some(who) = who.get((mix(n, 3) % 20_000) as usize) else {
+            continue;
+        };
+        send(
+            &judge,
+            who,
+            n,
+            n / 10,
+            if n % 1000 == 0 { 6.0 } else { -3.5 },
+            n % 1000,
+        );
     }
-    println!("judging: {} ns a message", started.elapsed().as_nanos() / u128::from(MESSAGES));
+    println!(
+        "judging: {} ns a message",
+        started.elapsed().as_nanos() / u128::from(MESSAGES)
+    );
 }
 
-/// A million senders with ten days of mail each: a message a day, three in four to one of eight people.
+/// A million senders with ten days of mail each: a message a day, three in four to one of eight
+/// people.
 fn memory_of_a_sender() {
     const SENDERS: u64 = 1_000_000;
     let (judge, tenant) = (judge(), TenantId::new("acme"));
@@ -94,8 +127,19 @@ fn memory_of_a_sender() {
     for day in 0..10 {
         for n in 0..SENDERS {
             let who = identity(&tenant, &format!("user{n}"), Strength::Authenticated);
-            let to = if mix(n, day).is_multiple_of(4) { day + 100 } else { mix(day, n) % 8 };
-            send(&judge, &who, day * SENDERS + n, day * 86_400 + n * 86_400 / SENDERS, -3.5, n * 1000 + to);
+            let to = if mix(n, day).is_multiple_of(4) {
+                day + 100
+            } else {
+                mix(day, n) % 8
+            };
+            send(
+                &judge,
+                &who,
+                day * SENDERS + n,
+                day * 86_400 + n * 86_400 / SENDERS,
+                -3.5,
+                n * 1000 + to,
+            );
         }
     }
     let (records, all) = judge.memory();
@@ -113,18 +157,27 @@ fn flood() {
     const INVENTED: u64 = 10_000_000;
     let (judge, tenant) = (judge(), TenantId::new("acme"));
     let known = |n: u64| identity(&tenant, &format!("user{n}"), Strength::Authenticated);
-    // Three days of people who write to fifteen others; then a half of them sends what is flagged, until the judge itself
-    // says that it watches them.
+    // Three days of people who write to fifteen others; then a half of them sends what is flagged,
+    // until the judge itself says that it watches them.
     const PEOPLE: u64 = 100;
     let mut number = 0;
     for n in 0..200 * PEOPLE {
         number += 1;
-        send(&judge, &known(n % PEOPLE), number, n * 30, -3.5, n % PEOPLE * 100 + n / PEOPLE % 15);
+        send(
+            &judge,
+            &known(n % PEOPLE),
+            number,
+            n * 30,
+            -3.5,
+            n % PEOPLE * 100 + n / PEOPLE % 15,
+        );
     }
     let seconds = 200 * PEOPLE * 30;
     let standing = |n: u64, seconds: u64| {
         let now = Time::from_secs(START + i64::try_from(seconds).unwrap_or(0));
-        judge.sender(now, known(n).key.as_str()).map(|sender| sender.standing)
+        judge
+            .sender(now, known(n).key.as_str())
+            .map(|sender| sender.standing)
     };
     for n in 0..PEOPLE / 2 {
         for _ in 0..20 {
@@ -134,15 +187,22 @@ fn flood() {
             }
         }
     }
-    let watched: Vec<u64> = (0..PEOPLE).filter(|n| standing(*n, seconds).as_deref() == Some("watched")).collect();
+    let watched: Vec<u64> = (0..PEOPLE)
+        .filter(|n| standing(*n, seconds).as_deref() == Some("watched"))
+        .collect();
     let started = Stopwatch::start();
     for n in 0..INVENTED {
         let who = identity(&tenant, &format!("x{:x}", mix(n, 77)), Strength::Claimed);
         send(&judge, &who, number + n, seconds + n / 10_000, -3.5, n);
     }
     let (tracked, after) = (judge.tracked(), seconds + INVENTED / 10_000);
-    let stay = (0..PEOPLE).filter(|n| standing(*n, after).is_some()).count();
-    let still = watched.iter().filter(|n| standing(**n, after).as_deref() == Some("watched")).count();
+    let stay = (0..PEOPLE)
+        .filter(|n| standing(*n, after).is_some())
+        .count();
+    let still = watched
+        .iter()
+        .filter(|n| standing(**n, after).as_deref() == Some("watched"))
+        .count();
     println!(
         "flood of {INVENTED}: {tracked} tracked, {} MB, {still} of {} still watched, {stay} of {PEOPLE} people known; {} ns a message",
         judge.memory().1 / 1_000_000,
@@ -166,16 +226,28 @@ fn replay_rate() {
         );
     }
     let started = Stopwatch::start();
-    let done = reader::run(reader::detector_alone(), &mut lines.as_bytes(), &mut std::io::sink(), &mut std::io::sink());
+    let done = reader::run(
+        reader::detector_alone(),
+        &mut lines.as_bytes(),
+        &mut std::io::sink(),
+        &mut std::io::sink(),
+    );
     let errors = done.map_or(u64::MAX, |summary| summary.errors);
-    println!("replay: {:.0} events a second, {errors} errors", EVENTS as f64 / started.elapsed().as_secs_f64());
+    println!(
+        "replay: {:.0} events a second, {errors} errors",
+        EVENTS as f64 / started.elapsed().as_secs_f64()
+    );
 }
 
 fn main() {
     // Cargo passes `--bench`; a word beside it chooses one of the parts.
     let chosen = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
-    let parts: [(&str, fn()); 4] =
-        [("time", time_of_a_message), ("memory", memory_of_a_sender), ("flood", flood), ("replay", replay_rate)];
+    let parts: [(&str, fn()); 4] = [
+        ("time", time_of_a_message),
+        ("memory", memory_of_a_sender),
+        ("flood", flood),
+        ("replay", replay_rate),
+    ];
     for (name, part) in parts {
         if chosen.as_deref().is_none_or(|chosen| chosen == name) {
             part();

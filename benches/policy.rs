@@ -13,17 +13,36 @@ fn main() {
 
 const NOON: i64 = 1_795_356_000_000;
 
-/// So many named policies: each for ten senders and a group of a thousand; the last one is for alice's domain.
+/// So many named policies: each for ten senders and a group of a thousand; the last one is for
+/// alice's domain.
 fn settings(policies: usize) -> Settings {
-    let mut text = String::from("[[tenant]]\nname = \"acme\"\ndomains = [\"acme.example\"]\n[scoring]\nlearning_messages = 0\n");
+    let mut text = String::from(
+        "[[tenant]]\nname = \"acme\"\ndomains = [\"acme.example\"]\n[scoring]\nlearning_messages = 0\n",
+    );
     for p in 0..policies {
-        let list =
-            |n: usize, word: &str| (0..n).map(|i| format!("\"{word}{i}-{p}@acme.example\"")).collect::<Vec<_>>().join(", ");
-        text.push_str(&format!("[group.g{p}]\naddresses = [{}]\n", list(1000, "member")));
-        let domains = if p + 1 == policies { "domains = [\"acme.example\"]\n" } else { "" };
-        text.push_str(&format!("[policy.p{p}]\ngroups = [\"g{p}\"]\nsenders = [{}]\n{domains}", list(10, "user")));
+        let list = |n: usize, word: &str| {
+            (0..n)
+                .map(|i| format!("\"{word}{i}-{p}@acme.example\""))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        text.push_str(&format!(
+            "[group.g{p}]\naddresses = [{}]\n",
+            list(1000, "member")
+        ));
+        let domains = if p + 1 == policies {
+            "domains = [\"acme.example\"]\n"
+        } else {
+            ""
+        };
+        text.push_str(&format!(
+            "[policy.p{p}]\ngroups = [\"g{p}\"]\nsenders = [{}]\n{domains}",
+            list(10, "user")
+        ));
     }
-    config::parse(&text, "bench.toml", &|_| None).map(|(settings, _)| settings).expect("a good configuration")
+    config::parse(&text, "bench.toml", &|_| None)
+        .map(|(settings, _)| settings)
+        .expect("a good configuration")
 }
 
 fn alice() -> Identity {
@@ -42,13 +61,23 @@ fn alice() -> Identity {
 #[divan::bench(args = [0, 1, 5, 20])]
 fn choice(bencher: Bencher<'_, '_>, policies: usize) {
     let (settings, alice) = (settings(policies), alice());
-    bencher.bench_local(|| choose(black_box(&settings), black_box(&alice)).policy.recipients_per_day);
+    bencher.bench_local(|| {
+        choose(black_box(&settings), black_box(&alice))
+            .policy
+            .recipients_per_day
+    });
 }
 
 #[divan::bench(args = [0, 5])]
 fn judgement(bencher: Bencher<'_, '_>, policies: usize) {
     let judge = Judge::new(Arc::new(settings(policies)));
-    let (alice, to) = (alice(), [RecipientFacts { hash: 7, internal: false }]);
+    let (alice, to) = (
+        alice(),
+        [RecipientFacts {
+            hash: 7,
+            internal: false,
+        }],
+    );
     let mut n = 0_u64;
     bencher.bench_local(|| {
         n += 1;

@@ -1,11 +1,16 @@
-//! How fast the spool acknowledges 10 KB messages, and how many syncs that takes: `cargo bench --bench spool`.
+//! How fast the spool acknowledges 10 KB messages, and how many syncs that takes: `cargo bench
+//! --bench spool`.
 //!
 //! The directory is that of `TMPDIR`: point it at a real disk, since a sync on tmpfs costs nothing.
 
 use bytes::Bytes;
-use metrics::{Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use metrics::{
+    Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+};
 use outgate::spool::Spool;
-use outgate::types::{Address, BodyType, Envelope, MessageId, MessageMeta, Pool, Recipient, ReversePath, Time};
+use outgate::types::{
+    Address, BodyType, Envelope, MessageId, MessageMeta, Pool, Recipient, ReversePath, Time,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -35,7 +40,11 @@ impl Recorder for CountSyncs {
         Gauge::noop()
     }
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
-        if key.name() == "outgate_spool_sync_seconds" { Histogram::from_arc(Arc::new(Self)) } else { Histogram::noop() }
+        if key.name() == "outgate_spool_sync_seconds" {
+            Histogram::from_arc(Arc::new(Self))
+        } else {
+            Histogram::noop()
+        }
     }
 }
 
@@ -70,7 +79,10 @@ async fn run(spool: &Spool, waiters: u64, body: &Bytes) {
         tasks.spawn(async move {
             for _ in 0..MESSAGES / waiters {
                 let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-                spool.accept(&meta(id), body.clone()).await.expect("accepted");
+                spool
+                    .accept(&meta(id), body.clone())
+                    .await
+                    .expect("accepted");
                 spool.done(MessageId(id));
             }
         });
@@ -86,20 +98,32 @@ fn accept(bencher: divan::Bencher<'_, '_>, waiters: u64) {
     let body = Bytes::from(vec![b'x'; BODY_BYTES]);
     let (mut messages, mut seconds) = (0u64, 0.0);
     let syncs = SYNCS.load(Ordering::Relaxed);
-    bencher.counter(divan::counter::ItemsCount::new(MESSAGES)).bench_local(|| {
-        let begun = Instant::now();
-        runtime.block_on(run(&spool, waiters, &body));
-        seconds += begun.elapsed().as_secs_f64();
-        messages += MESSAGES / waiters * waiters;
-    });
+    bencher
+        .counter(divan::counter::ItemsCount::new(MESSAGES))
+        .bench_local(|| {
+            let begun = Instant::now();
+            runtime.block_on(run(&spool, waiters, &body));
+            seconds += begun.elapsed().as_secs_f64();
+            messages += MESSAGES / waiters * waiters;
+        });
     runtime.block_on(spool.close());
     if messages > 0 {
-        let (messages, syncs) = (messages as f64, (SYNCS.load(Ordering::Relaxed) - syncs) as f64);
-        report(&format!("{waiters} waiters: {:.0} messages/s, {:.3} syncs per message", messages / seconds, syncs / messages));
+        let (messages, syncs) = (
+            messages as f64,
+            (SYNCS.load(Ordering::Relaxed) - syncs) as f64,
+        );
+        report(&format!(
+            "{waiters} waiters: {:.0} messages/s, {:.3} syncs per message",
+            messages / seconds,
+            syncs / messages
+        ));
     }
 }
 
-#[expect(clippy::print_stderr, reason = "a benchmark talks to the person who runs it")]
+#[expect(
+    clippy::print_stderr,
+    reason = "a benchmark talks to the person who runs it"
+)]
 fn report(line: &str) {
     eprintln!("{line}");
 }

@@ -1,5 +1,6 @@
-//! Outgate, an outbound SMTP relay: it scores every message, keeps evidence on every sender, stops an account that turns
-//! bad within a handful of messages, and delivers all other mail durably and fast.
+//! Outgate, an outbound SMTP relay: it scores every message, keeps evidence on every sender, stops
+//! an account that turns bad within a handful of messages, and delivers all other mail durably and
+//! fast.
 //!
 //! The rooms and their direction stand in `docs/life-of-a-message.md`.
 

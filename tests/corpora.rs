@@ -1,4 +1,5 @@
-//! With real mail: wants the unpacked corpora in the directory that `OUTGATE_CORPORA` names, and says so where it is not set.
+//! With real mail: wants the unpacked corpora in the directory that `OUTGATE_CORPORA` names, and
+//! says so where it is not set.
 
 mod common;
 
@@ -11,7 +12,11 @@ use std::path::PathBuf;
 fn submit(postfix: &Postfix, user: &str, to: &str, message: &str) {
     let mut client = Client::connect(postfix.smtp);
     assert!(client.cmd("EHLO user.test").starts_with("250"));
-    assert!(client.cmd(&format!("XCLIENT LOGIN={user}")).starts_with("220"));
+    assert!(
+        client
+            .cmd(&format!("XCLIENT LOGIN={user}"))
+            .starts_with("220")
+    );
     assert!(client.cmd("EHLO user.test").starts_with("250"));
     let reply = client.send(user, &[to], message);
     assert!(reply.starts_with("250"), "{reply}");
@@ -25,13 +30,18 @@ fn one_taken_over_account_among_fifty_is_stopped_and_nobody_else() {
     };
     let sink = Sink::start();
     let relay = Relay::start(&sink, "[scoring]\nlearning_messages = 100\n");
-    let Some(postfix) = Postfix::start(relay.smtp) else { return };
+    let Some(postfix) = Postfix::start(relay.smtp) else {
+        return;
+    };
     let ham = messages(&corpora, "enron_business", "ham");
     let spam = messages(&corpora, "glitchy_spam_archive", "spam");
     let mut ordinary = ham.iter();
     let mut round = |name: &str| {
         for n in 0..50 {
-            let (user, to) = (format!("user{n}@acme.example"), format!("{name}{n}@partner.example"));
+            let (user, to) = (
+                format!("user{n}@acme.example"),
+                format!("{name}{n}@partner.example"),
+            );
             submit(&postfix, &user, &to, ordinary.next().expect("enough ham"));
             sink.wait_for(&to);
         }
@@ -39,11 +49,21 @@ fn one_taken_over_account_among_fifty_is_stopped_and_nobody_else() {
     for name in ["a", "b", "c"] {
         round(name);
     }
-    let blocks = || relay.json("/api/v1/blocks")["items"].as_array().expect("items").clone();
+    let blocks = || {
+        relay.json("/api/v1/blocks")["items"]
+            .as_array()
+            .expect("items")
+            .clone()
+    };
     let mut sent = 0;
     while blocks().is_empty() {
         let to = format!("stranger{sent}@elsewhere.example");
-        submit(&postfix, "alice@acme.example", &to, spam.get(sent).expect("stopped before the spam runs out"));
+        submit(
+            &postfix,
+            "alice@acme.example",
+            &to,
+            spam.get(sent).expect("stopped before the spam runs out"),
+        );
         postfix.wait_log(&[&format!("to=<{to}>"), "status="]);
         sent += 1;
     }
@@ -52,18 +72,39 @@ fn one_taken_over_account_among_fifty_is_stopped_and_nobody_else() {
     assert_eq!(blocks.len(), 1, "{blocks:?}");
     assert_eq!(blocks[0]["subject"], "alice@acme.example");
     let reference = blocks[0]["ref"].as_str().expect("a reference");
-    let line = postfix.wait_log(&["status=bounced", "550 5.1.8 Access denied, bad outbound sender", reference]);
-    sink.wait("Postfix's bounce", |m| m.from.is_empty() && m.to == ["alice@acme.example"] && m.text().contains(reference));
-    sink.wait("the notice", |m| m.to.iter().any(|t| t == "postmaster@acme.example") && m.text().contains(reference));
-    let (status, _, error) = relay.cli(&["blocks", "release", reference, "--verdict", "compromised", "--reason", "clean again"]);
+    let line = postfix.wait_log(&[
+        "status=bounced",
+        "550 5.1.8 Access denied, bad outbound sender",
+        reference,
+    ]);
+    sink.wait("Postfix's bounce", |m| {
+        m.from.is_empty() && m.to == ["alice@acme.example"] && m.text().contains(reference)
+    });
+    sink.wait("the notice", |m| {
+        m.to.iter().any(|t| t == "postmaster@acme.example") && m.text().contains(reference)
+    });
+    let (status, _, error) = relay.cli(&[
+        "blocks",
+        "release",
+        reference,
+        "--verdict",
+        "compromised",
+        "--reason",
+        "clean again",
+    ]);
     assert_eq!(status, 0, "{error}");
-    submit(&postfix, "alice@acme.example", "bob@partner.example", ham.last().expect("ham"));
+    submit(
+        &postfix,
+        "alice@acme.example",
+        "bob@partner.example",
+        ham.last().expect("ham"),
+    );
     sink.wait_for("bob@partner.example");
     eprintln!("{sent} messages of the taken-over account until the block; Postfix: {line}");
 }
 
-/// The shipped model has seen nothing of this corpus: after 300 of its messages hardly any of its ham may lie above even odds,
-/// and spam stays where it was.
+/// The shipped model has seen nothing of this corpus: after 300 of its messages hardly any of its
+/// ham may lie above even odds, and spam stays where it was.
 #[test]
 fn a_tenants_own_mail_is_learned_without_labels() {
     use outgate::score::{Scorer, adapt, features::Extractor};
@@ -76,7 +117,11 @@ fn a_tenants_own_mail_is_learned_without_labels() {
     let ham = messages(&corpora, "enron_business", "ham");
     for message in &ham[..300] {
         extractor.extract(message.as_bytes());
-        delta.learn(scorer.model(), &adapt::Lesson::new(scorer.model(), extractor.sample()), adapt::Label::Unlabelled);
+        delta.learn(
+            scorer.model(),
+            &adapt::Lesson::new(scorer.model(), extractor.sample()),
+            adapt::Label::Unlabelled,
+        );
     }
     let mut above = |messages: &[String]| {
         let hits = messages.iter().filter(|message| {
@@ -85,7 +130,10 @@ fn a_tenants_own_mail_is_learned_without_labels() {
         });
         hits.count() as f64 / messages.len() as f64
     };
-    let (ham, spam) = (above(&ham[300..1300]), above(&messages(&corpora, "cwl_email_corpus", "spam")[..300]));
+    let (ham, spam) = (
+        above(&ham[300..1300]),
+        above(&messages(&corpora, "cwl_email_corpus", "spam")[..300]),
+    );
     assert!(ham <= 0.01, "{ham} of own mail lies above even odds");
     assert!(spam >= 0.8, "{spam} of spam is caught");
 }

@@ -1,8 +1,12 @@
-//! A part of the relay panics: it says so, takes no more mail, and ends with status 1 to be started again. The faults exist in
-//! debug builds only.
+//! A part of the relay panics: it says so, takes no more mail, and ends with status 1 to be started
+//! again. The faults exist in debug builds only.
 
 #![cfg(debug_assertions)]
-#![allow(clippy::panic, clippy::print_stderr, reason = "a test fails by panicking and tells what it saw")]
+#![allow(
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking and tells what it saw"
+)]
 
 mod common;
 
@@ -10,17 +14,30 @@ use common::mail::ham;
 use common::{Client, Relay, Sink, http};
 use std::time::Instant;
 
-/// Starts a relay, has one part of it panic, and follows it to its end; then starts it again and looks for the mail.
+/// Starts a relay, has one part of it panic, and follows it to its end; then starts it again and
+/// looks for the mail.
 fn panics(part: &str) {
     let sink = Sink::start();
     let mut relay = Relay::start(&sink, "");
     assert_eq!(relay.http("GET", "/health/ready", "").0, 200);
     let mut client = Client::hello(relay.smtp);
-    assert!(client.send("alice@acme.example", &["before@other.example"], &ham(0)).starts_with("250"));
+    assert!(
+        client
+            .send("alice@acme.example", &["before@other.example"], &ham(0))
+            .starts_with("250")
+    );
     sink.wait_for("before@other.example");
     // A transaction that is open keeps the relay from ending before everything was seen.
-    assert!(client.cmd("MAIL FROM:<alice@acme.example>").starts_with("250"));
-    assert!(client.cmd("RCPT TO:<during@other.example>").starts_with("250"));
+    assert!(
+        client
+            .cmd("MAIL FROM:<alice@acme.example>")
+            .starts_with("250")
+    );
+    assert!(
+        client
+            .cmd("RCPT TO:<during@other.example>")
+            .starts_with("250")
+    );
     assert!(client.cmd("DATA").starts_with("354"));
     let begun = Instant::now();
     relay.strike(part);
@@ -28,7 +45,10 @@ fn panics(part: &str) {
         // A thread meets its fault with its next piece of work.
         let mut other = Client::hello(relay.smtp);
         let reply = other.send("bob@acme.example", &["work@other.example"], &ham(1));
-        assert!(part != "spool" || reply.starts_with("451") || reply.starts_with("421"), "{part}: {reply}");
+        assert!(
+            part != "spool" || reply.starts_with("451") || reply.starts_with("421"),
+            "{part}: {reply}"
+        );
         if part == "records" {
             let body = r#"{"kind":"sender","subject":"eve@acme.example","reason":"test"}"#;
             assert!(relay.http("POST", "/api/v1/blocks", body).0 >= 500);
@@ -39,22 +59,41 @@ fn panics(part: &str) {
             let (status, body) = http(relay.admin, "GET", "/health/ready", "", "");
             (status == 503).then_some(body)
         });
-        assert!(body.contains(&format!("{part}: has ended")), "{part}: {body}");
+        assert!(
+            body.contains(&format!("{part}: has ended")),
+            "{part}: {body}"
+        );
     } else {
-        relay.until("the log", |relay| relay.log().contains("a part of the relay has ended").then_some(()));
+        relay.until("the log", |relay| {
+            relay
+                .log()
+                .contains("a part of the relay has ended")
+                .then_some(())
+        });
     }
     let red = begun.elapsed();
     client.raw(b"Subject: x\r\n\r\nx\r\n.\r\n");
     let reply = client.reply();
     assert!(reply.starts_with("451 4.3.0"), "{part}: {reply}");
     let reply = client.cmd("MAIL FROM:<alice@acme.example>");
-    assert!(reply.is_empty() || reply.starts_with("421 4.3.2") || reply.starts_with("451"), "{part}: {reply}");
+    assert!(
+        reply.is_empty() || reply.starts_with("421 4.3.2") || reply.starts_with("451"),
+        "{part}: {reply}"
+    );
     drop(client);
     assert_eq!(relay.wait(), Some(1), "{part}: systemd starts it again");
-    eprintln!("{part}: red after {:.2} s, ended after {:.2} s", red.as_secs_f64(), begun.elapsed().as_secs_f64());
+    eprintln!(
+        "{part}: red after {:.2} s, ended after {:.2} s",
+        red.as_secs_f64(),
+        begun.elapsed().as_secs_f64()
+    );
     let relay = relay.heal();
     let mut client = Client::hello(relay.smtp);
-    assert!(client.send("alice@acme.example", &["after@other.example"], &ham(2)).starts_with("250"));
+    assert!(
+        client
+            .send("alice@acme.example", &["after@other.example"], &ham(2))
+            .starts_with("250")
+    );
     sink.wait_for("after@other.example");
 }
 

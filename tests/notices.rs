@@ -1,6 +1,11 @@
 //! Telling people: the signed webhook and the mails, over failures and restarts.
 
-#![allow(clippy::panic, clippy::indexing_slicing, clippy::print_stderr, reason = "a test fails by panicking, and says why")]
+#![allow(
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says why"
+)]
 
 mod common;
 
@@ -30,7 +35,12 @@ impl Call {
     fn is_signed(&self) -> bool {
         let mut mac = Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes()).expect("any key");
         mac.update(format!("{}.{}", self.timestamp, self.body).as_bytes());
-        let hex: String = mac.finalize().into_bytes().iter().map(|b| format!("{b:02x}")).collect();
+        let hex: String = mac
+            .finalize()
+            .into_bytes()
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
         self.signature == format!("sha256={hex}")
     }
 }
@@ -43,7 +53,8 @@ impl Calls {
         self.0.recv_timeout(PATIENCE).expect("a call")
     }
 
-    /// The next that is not one of `seen`: a call whose answer came too late for the relay comes again.
+    /// The next that is not one of `seen`: a call whose answer came too late for the relay comes
+    /// again.
     fn new_one(&self, seen: &mut HashSet<String>) -> Call {
         let start = std::time::Instant::now();
         while start.elapsed() < PATIENCE {
@@ -74,7 +85,10 @@ fn receiver(statuses: &'static [u16]) -> (SocketAddr, Calls) {
                 headers.push(line.trim().to_owned());
             }
             let header = |name: &str| {
-                let found = headers.iter().filter_map(|h| h.split_once(": ")).find(|(n, _)| n.eq_ignore_ascii_case(name));
+                let found = headers
+                    .iter()
+                    .filter_map(|h| h.split_once(": "))
+                    .find(|(n, _)| n.eq_ignore_ascii_case(name));
                 found.map(|(_, value)| value.to_owned()).unwrap_or_default()
             };
             let mut body = vec![0; header("Content-Length").parse().unwrap_or(0)];
@@ -82,7 +96,8 @@ fn receiver(statuses: &'static [u16]) -> (SocketAddr, Calls) {
                 continue;
             }
             let status = statuses.next().unwrap_or(&204);
-            let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let answer =
+                format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
             let _ = stream.get_mut().write_all(answer.as_bytes());
             let call = Call {
                 timestamp: header("X-Outgate-Timestamp"),
@@ -101,8 +116,13 @@ fn receiver(statuses: &'static [u16]) -> (SocketAddr, Calls) {
 fn start(sink: &Sink, webhook: SocketAddr, extra: &str) -> Relay {
     let dir = tempfile::tempdir().expect("directory");
     let text = common::config(&dir.path().join("data"), sink.address, extra);
-    let hook = format!("[notify]\nwebhook = \"http://{webhook}/hook\"\nwebhook_secret = \"{SECRET}\"\n");
-    std::fs::write(dir.path().join("outgate.toml"), text.replace("[notify]\n", &hook)).expect("written");
+    let hook =
+        format!("[notify]\nwebhook = \"http://{webhook}/hook\"\nwebhook_secret = \"{SECRET}\"\n");
+    std::fs::write(
+        dir.path().join("outgate.toml"),
+        text.replace("[notify]\n", &hook),
+    )
+    .expect("written");
     Relay::start_in(dir)
 }
 
@@ -118,7 +138,11 @@ fn add_block(relay: &Relay, subject: &str) -> String {
 fn the_webhook_is_signed_and_tells_of_blocks_releases_and_alerts() {
     let sink = Sink::start();
     let (address, calls) = receiver(&[]);
-    let relay = start(&sink, address, &format!("{NO_RULES}recipients_external_per_hour = 1\nwhen_exceeded = \"alert\"\n"));
+    let relay = start(
+        &sink,
+        address,
+        &format!("{NO_RULES}recipients_external_per_hour = 1\nwhen_exceeded = \"alert\"\n"),
+    );
     let mut seen = HashSet::new();
     let mut next = |event: &str| {
         let call = calls.new_one(&mut seen);
@@ -129,19 +153,45 @@ fn the_webhook_is_signed_and_tells_of_blocks_releases_and_alerts() {
     };
     let reference = add_block(&relay, "eve@acme.example");
     let opened = next("block.opened");
-    assert_eq!((&opened["detail"]["block"]["ref"], &opened["tenant"]), (&json!(reference), &json!("acme")));
+    assert_eq!(
+        (&opened["detail"]["block"]["ref"], &opened["tenant"]),
+        (&json!(reference), &json!("acme"))
+    );
     let path = format!("/api/v1/blocks/{reference}/release");
-    assert_eq!(relay.http("POST", &path, r#"{"verdict":"compromised","reason":"clean again"}"#).0, 200);
+    assert_eq!(
+        relay
+            .http(
+                "POST",
+                &path,
+                r#"{"verdict":"compromised","reason":"clean again"}"#
+            )
+            .0,
+        200
+    );
     let released = next("block.released");
     assert_eq!(released["detail"]["block"]["verdict"], "compromised");
     let mut client = Client::hello(relay.smtp);
     for n in 0..2 {
         let text = format!("Message-ID: <{n}@acme.example>\nSubject: x\n\nhello {n}\n");
-        assert!(client.send("alice@acme.example", &[&format!("r{n}@elsewhere.example")], &text).starts_with("250"));
+        assert!(
+            client
+                .send(
+                    "alice@acme.example",
+                    &[&format!("r{n}@elsewhere.example")],
+                    &text
+                )
+                .starts_with("250")
+        );
     }
     let alert = next("alert");
-    assert_eq!(alert["detail"]["alert"]["address"], "alice@acme.example", "{alert}");
-    assert_eq!(alert["detail"]["alert"]["reason"], "recipients_external_per_hour");
+    assert_eq!(
+        alert["detail"]["alert"]["address"], "alice@acme.example",
+        "{alert}"
+    );
+    assert_eq!(
+        alert["detail"]["alert"]["reason"],
+        "recipients_external_per_hour"
+    );
 }
 
 #[test]
@@ -151,41 +201,75 @@ fn a_webhook_call_that_fails_comes_again_even_over_a_crash() {
     let relay = start(&sink, address, NO_RULES);
     let reference = add_block(&relay, "eve@acme.example");
     let first = calls.next();
-    relay.until("the failure is noted", |r| r.log().contains("webhook call failed").then_some(()));
-    // It is stored before it is tried, and a block of which nobody was told by mail yet is the same call again.
+    relay.until("the failure is noted", |r| {
+        r.log().contains("webhook call failed").then_some(())
+    });
+    // It is stored before it is tried, and a block of which nobody was told by mail yet is the same
+    // call again.
     let relay = relay.crash_and_restart();
     let second = calls.next();
     assert!(second.is_signed());
     assert_eq!(second.body, first.body, "the same call");
     assert_eq!(second.json()["detail"]["block"]["ref"], json!(reference));
     // A redirect is no success: the notice must not go where it was not meant to.
-    relay.until("the second failure", |r| r.log().contains("status 302").then_some(()));
+    relay.until("the second failure", |r| {
+        r.log().contains("status 302").then_some(())
+    });
 }
 
 #[test]
 fn a_block_of_which_nobody_was_told_before_the_end_is_told_of_after_the_start() {
-    let sink = Sink::scripted(|line| line.starts_with("RCPT TO:<later@").then(|| "451 4.0.0 later".into()));
+    let sink = Sink::scripted(|line| {
+        line.starts_with("RCPT TO:<later@")
+            .then(|| "451 4.0.0 later".into())
+    });
     let mut relay = Relay::start(&sink, NO_RULES);
     let mut client = Client::hello(relay.smtp);
-    assert!(client.send("eve@acme.example", &["later@elsewhere.example"], "Subject: x\n\nhello\n").starts_with("250"));
-    relay.until("mail in the queue", |r| r.log().contains(" deferred id=").then_some(()));
+    assert!(
+        client
+            .send(
+                "eve@acme.example",
+                &["later@elsewhere.example"],
+                "Subject: x\n\nhello\n"
+            )
+            .starts_with("250")
+    );
+    relay.until("mail in the queue", |r| {
+        r.log().contains(" deferred id=").then_some(())
+    });
     let reference = add_block(&relay, "eve@acme.example");
-    let is_notice = |m: &common::sink::Arrived| m.text().contains(&reference) && m.text().contains("held now: 1.");
+    let is_notice = |m: &common::sink::Arrived| {
+        m.text().contains(&reference) && m.text().contains("held now: 1.")
+    };
     sink.wait("the notice", is_notice);
     let told = |records: &std::path::Path| {
         let db = rusqlite::Connection::open(records).expect("records");
-        db.query_row("SELECT COUNT(*) FROM value WHERE space = 'untold'", [], |r| r.get::<_, u32>(0)).expect("a count")
+        db.query_row(
+            "SELECT COUNT(*) FROM value WHERE space = 'untold'",
+            [],
+            |r| r.get::<_, u32>(0),
+        )
+        .expect("a count")
     };
     let path = common::path(&relay, "data/records.db");
-    relay.until("told, and known to be", |_| (told(&path) == 0).then_some(()));
+    relay.until("told, and known to be", |_| {
+        (told(&path) == 0).then_some(())
+    });
     relay.signal("TERM");
     assert_eq!(relay.wait(), Some(0));
     // As it is when the process ends between the block and the notice.
     rusqlite::Connection::open(&path)
-        .and_then(|db| db.execute("INSERT INTO value(space, key, value) VALUES ('untold', ?1, '')", [&reference]))
+        .and_then(|db| {
+            db.execute(
+                "INSERT INTO value(space, key, value) VALUES ('untold', ?1, '')",
+                [&reference],
+            )
+        })
         .expect("inserted");
     let relay = relay.crash_and_restart();
-    relay.until("the notice again", |_| (sink.all().iter().filter(|m| is_notice(m)).count() == 2).then_some(()));
+    relay.until("the notice again", |_| {
+        (sink.all().iter().filter(|m| is_notice(m)).count() == 2).then_some(())
+    });
     relay.until("that it is known", |_| (told(&path) == 0).then_some(()));
 }
 
@@ -194,14 +278,25 @@ fn a_storm_of_blocks_gives_some_notices_and_not_one_each() {
     let sink = Sink::start();
     let (address, calls) = receiver(&[]);
     let relay = start(&sink, address, NO_RULES);
-    let references: Vec<_> = (0..30).map(|n| add_block(&relay, &format!("u{n}@acme.example"))).collect();
+    let references: Vec<_> = (0..30)
+        .map(|n| add_block(&relay, &format!("u{n}@acme.example")))
+        .collect();
     // Programs hear of every one of them ...
     let mut seen = HashSet::new();
     for _ in &references {
         assert_eq!(calls.new_one(&mut seen).json()["event"], "block.opened");
     }
     // ... and only then people: mail comes behind the webhook's store.
-    relay.until("all mail gone", |r| r.json("/api/v1/queue")["items"].as_array()?.is_empty().then_some(()));
-    let mails = sink.all().iter().filter(|m| m.text().contains("Subject: Blocked: ")).count();
+    relay.until("all mail gone", |r| {
+        r.json("/api/v1/queue")["items"]
+            .as_array()?
+            .is_empty()
+            .then_some(())
+    });
+    let mails = sink
+        .all()
+        .iter()
+        .filter(|m| m.text().contains("Subject: Blocked: "))
+        .count();
     assert_eq!(mails, 10, "ten, the rest goes into a digest");
 }

@@ -1,6 +1,6 @@
-//! What many queued messages cost: memory, and the time of a start. Run by hand, on a disk with 12 GB to spare:
-//! `cargo test --release --test scale -- --ignored --nocapture`. `OUTGATE_SCALE_MESSAGES` sets a number other than a million,
-//! `TMPDIR` the disk.
+//! What many queued messages cost: memory, and the time of a start. Run by hand, on a disk with 12
+//! GB to spare: `cargo test --release --test scale -- --ignored --nocapture`.
+//! `OUTGATE_SCALE_MESSAGES` sets a number other than a million, `TMPDIR` the disk.
 
 mod common;
 
@@ -8,8 +8,8 @@ use bytes::Bytes;
 use common::{Relay, Sink, config};
 use outgate::spool::Spool;
 use outgate::types::{
-    Address, BodyType, Envelope, Identity, MessageId, MessageMeta, Pool, Recipient, ReversePath, SenderKey, Strength, TenantId,
-    Time,
+    Address, BodyType, Envelope, Identity, MessageId, MessageMeta, Pool, Recipient, ReversePath,
+    SenderKey, Strength, TenantId, Time,
 };
 use std::time::Instant;
 
@@ -24,7 +24,10 @@ fn meta(n: u64, now: Time) -> MessageMeta {
     let to = format!("customer{n}@domain{}.example", n % 20_000);
     let sender = Address::parse(&from).expect("an address");
     MessageMeta {
-        id: MessageId::from_parts(Time(now.0 + i64::try_from(n / 10).expect("a time")), u32::try_from(n % 10).expect("small")),
+        id: MessageId::from_parts(
+            Time(now.0 + i64::try_from(n / 10).expect("a time")),
+            u32::try_from(n % 10).expect("small"),
+        ),
         accepted_at: now,
         identity: Some(Identity {
             key: SenderKey::account(&tenant, &from),
@@ -53,7 +56,8 @@ fn meta(n: u64, now: Time) -> MessageMeta {
     }
 }
 
-/// A progress record as the queue writes it after a first refusal (layout in `queue::progress`): next attempt in two days.
+/// A progress record as the queue writes it after a first refusal (layout in `queue::progress`):
+/// next attempt in two days.
 fn deferred_once(now: Time) -> Bytes {
     let text = b"4.7.1 Greylisted, please try again in 300 seconds";
     let remote = b"mx1.domain.example[192.0.2.25]:25";
@@ -61,7 +65,14 @@ fn deferred_once(now: Time) -> Bytes {
     record.extend(now.0.to_le_bytes());
     record.extend([1, 1, 0x10, 1]);
     record.extend((now.0 + 2 * 86_400_000).to_le_bytes());
-    record.extend([0xc3, 0x03, 4, 7, 1, u8::try_from(text.len()).expect("short")]);
+    record.extend([
+        0xc3,
+        0x03,
+        4,
+        7,
+        1,
+        u8::try_from(text.len()).expect("short"),
+    ]);
     record.extend(text);
     record.push(u8::try_from(remote.len()).expect("short"));
     record.extend(remote);
@@ -70,9 +81,23 @@ fn deferred_once(now: Time) -> Bytes {
 
 /// A spool of `count` messages, each with a progress record: the dearest case.
 fn fill(spool: &std::path::Path, count: u64) {
-    let now = Time(i64::try_from(std::time::UNIX_EPOCH.elapsed().expect("a clock").as_millis()).expect("now"));
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    let body = Bytes::from("A line of sixty-two octets, as ordinary mail has many of them.\r\n".repeat(BODY_OCTETS / 64));
+    let now = Time(
+        i64::try_from(
+            std::time::UNIX_EPOCH
+                .elapsed()
+                .expect("a clock")
+                .as_millis(),
+        )
+        .expect("now"),
+    );
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let body = Bytes::from(
+        "A line of sixty-two octets, as ordinary mail has many of them.\r\n"
+            .repeat(BODY_OCTETS / 64),
+    );
     runtime.block_on(async {
         let store = Spool::open(spool, &mut |_| ()).expect("an empty spool");
         let numbers: Vec<u64> = (0..count).collect();
@@ -95,17 +120,34 @@ fn fill(spool: &std::path::Path, count: u64) {
 /// A figure of `/proc/<pid>/status`, in MiB.
 fn memory(pid: u32, what: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
-    let line = status.lines().find(|l| l.starts_with(what)).expect("the line");
-    line.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok()).expect("a number") / 1024
+    let line = status
+        .lines()
+        .find(|l| l.starts_with(what))
+        .expect("the line");
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|n| n.parse::<u64>().ok())
+        .expect("a number")
+        / 1024
 }
 
 #[test]
 #[ignore = "writes ten gigabytes; run by hand, see above"]
 fn a_million_queued_messages() {
-    let count: u64 = std::env::var("OUTGATE_SCALE_MESSAGES").ok().and_then(|v| v.parse().ok()).unwrap_or(1_000_000);
-    let sink = Sink::scripted(|line| line.starts_with("MAIL").then(|| "451 4.3.0 later".to_owned()));
+    let count: u64 = std::env::var("OUTGATE_SCALE_MESSAGES")
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(1_000_000);
+    let sink = Sink::scripted(|line| {
+        line.starts_with("MAIL")
+            .then(|| "451 4.3.0 later".to_owned())
+    });
     let dir = tempfile::tempdir().expect("temporary directory");
-    std::fs::write(dir.path().join("outgate.toml"), config(&dir.path().join("data"), sink.address, "")).expect("config");
+    std::fs::write(
+        dir.path().join("outgate.toml"),
+        config(&dir.path().join("data"), sink.address, ""),
+    )
+    .expect("config");
     let begun = Instant::now();
     fill(&dir.path().join("data/spool"), count);
     eprintln!("{count} messages spooled in {:?}", begun.elapsed());
@@ -114,11 +156,23 @@ fn a_million_queued_messages() {
         let old = relay.pid();
         let begun = Instant::now();
         // The harness waits until the relay says where it listens.
-        relay = if life.starts_with("killed") { relay.crash_and_restart() } else { relay.restart() };
+        relay = if life.starts_with("killed") {
+            relay.crash_and_restart()
+        } else {
+            relay.restart()
+        };
         assert_ne!(relay.pid(), old);
-        let (took, now, peak) = (begun.elapsed(), memory(relay.pid(), "VmRSS:"), memory(relay.pid(), "VmHWM:"));
-        eprintln!("{life}: {took:?} with the end of the old one, memory {now} MiB, at most {peak} MiB");
+        let (took, now, peak) = (
+            begun.elapsed(),
+            memory(relay.pid(), "VmRSS:"),
+            memory(relay.pid(), "VmHWM:"),
+        );
+        eprintln!(
+            "{life}: {took:?} with the end of the old one, memory {now} MiB, at most {peak} MiB"
+        );
     }
-    let listed = relay.json("/api/v1/queue?limit=5")["items"].as_array().map(Vec::len);
+    let listed = relay.json("/api/v1/queue?limit=5")["items"]
+        .as_array()
+        .map(Vec::len);
     assert_eq!(listed, Some(5));
 }

@@ -1,6 +1,10 @@
-//! What a session was let in by and is taken away while it is open: a login, a `[[client]]`, a proxy.
+//! What a session was let in by and is taken away while it is open: a login, a `[[client]]`, a
+//! proxy.
 
-#![allow(clippy::indexing_slicing, reason = "a test fails by panicking; this file is nothing but tests")]
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking; this file is nothing but tests"
+)]
 
 mod common;
 
@@ -19,12 +23,22 @@ fn reload(relay: &Relay, change: impl FnOnce(String) -> String) {
     let reloads = |relay: &Relay| relay.log().matches("settings reloaded").count();
     let so_far = reloads(relay);
     relay.signal("HUP");
-    relay.until("the reload", |relay| (reloads(relay) > so_far).then_some(()));
+    relay.until("the reload", |relay| {
+        (reloads(relay) > so_far).then_some(())
+    });
 }
 
 fn remove_account(relay: &Relay, name: &str) {
     let config = common::path(relay, "outgate.toml");
-    let (status, _, err) = relay.cli(&["account", "remove", name, "--reason", "left", "--config", &config.to_string_lossy()]);
+    let (status, _, err) = relay.cli(&[
+        "account",
+        "remove",
+        name,
+        "--reason",
+        "left",
+        "--config",
+        &config.to_string_lossy(),
+    ]);
     assert_eq!(status, 0, "{err}");
 }
 
@@ -42,14 +56,20 @@ impl Office {
         let sink = Sink::start();
         let listener = "[[listener]]\nbind = \"127.0.0.1:0\"\nkind = \"submission\"\n";
         let relay = Relay::start(&sink, &(certificate.section(files.path()) + listener));
-        Self { relay, sink, certificate, _files: files }
+        Self {
+            relay,
+            sink,
+            certificate,
+            _files: files,
+        }
     }
 
     fn logged_in(&self, user: &str, password: &str) -> Client {
         use base64::Engine as _;
         let mut client = Client::hello(self.relay.address("submission"));
         client.start_tls(&self.certificate);
-        let secret = base64::engine::general_purpose::STANDARD.encode(format!("\0{user}\0{password}"));
+        let secret =
+            base64::engine::general_purpose::STANDARD.encode(format!("\0{user}\0{password}"));
         let reply = client.cmd(&format!("AUTH PLAIN {secret}"));
         assert!(reply.starts_with("235"), "{reply}");
         client
@@ -74,22 +94,45 @@ fn a_login_that_is_removed_ends_with_the_next_command_of_its_open_sessions() {
         office.logged_in("alice@acme.example", "secret"),
     );
     let mut bob = office.logged_in("bob@acme.example", "secret");
-    assert!(idle.send("alice@acme.example", &["before@other.example"], HAM).starts_with("250"));
+    assert!(
+        idle.send("alice@acme.example", &["before@other.example"], HAM)
+            .starts_with("250")
+    );
     for client in [&mut within, &mut at_the_dot] {
-        assert!(client.cmd("MAIL FROM:<alice@acme.example>").starts_with("250"));
-        assert!(client.cmd("RCPT TO:<after@other.example>").starts_with("250"));
+        assert!(
+            client
+                .cmd("MAIL FROM:<alice@acme.example>")
+                .starts_with("250")
+        );
+        assert!(
+            client
+                .cmd("RCPT TO:<after@other.example>")
+                .starts_with("250")
+        );
     }
     assert!(at_the_dot.cmd("DATA").starts_with("354"));
     remove_account(&office.relay, "alice@acme.example");
-    for (client, line) in [(&mut idle, "NOOP"), (&mut within, "DATA"), (&mut at_the_dot, "Subject: x\r\n\r\nx\r\n.")] {
+    for (client, line) in [
+        (&mut idle, "NOOP"),
+        (&mut within, "DATA"),
+        (&mut at_the_dot, "Subject: x\r\n\r\nx\r\n."),
+    ] {
         let reply = client.cmd(line);
         assert_ended(client, &reply);
     }
     let mail = HAM.replace("alice@", "bob@");
-    assert!(bob.send("bob@acme.example", &["bobs@other.example"], &mail).starts_with("250"), "nobody else is touched");
+    assert!(
+        bob.send("bob@acme.example", &["bobs@other.example"], &mail)
+            .starts_with("250"),
+        "nobody else is touched"
+    );
     office.sink.wait_for("bobs@other.example");
     office.sink.wait_for("before@other.example");
-    assert_eq!(office.sink.all().len(), 2, "what was accepted is delivered, and nothing else");
+    assert_eq!(
+        office.sink.all().len(),
+        2,
+        "what was accepted is delivered, and nothing else"
+    );
 }
 
 #[test]
@@ -100,10 +143,17 @@ fn a_login_that_is_changed_ends_too() {
         let mut client = office.logged_in("alice@acme.example", "old");
         assert!(client.cmd("NOOP").starts_with("250"));
         remove_account(&office.relay, "alice@acme.example");
-        office.relay.add_account("alice@acme.example", password, may);
+        office
+            .relay
+            .add_account("alice@acme.example", password, may);
         let reply = client.cmd("MAIL FROM:<alice@acme.example>");
         assert_ended(&mut client, &reply);
-        assert!(office.logged_in("alice@acme.example", password).cmd("MAIL FROM:<alice@acme.example>").starts_with("250"));
+        assert!(
+            office
+                .logged_in("alice@acme.example", password)
+                .cmd("MAIL FROM:<alice@acme.example>")
+                .starts_with("250")
+        );
         remove_account(&office.relay, "alice@acme.example");
     }
 }
@@ -116,27 +166,57 @@ fn a_client_entry_that_is_changed_or_removed_ends_with_the_next_command_of_its_o
     let mut trusted = Client::hello(relay.smtp);
     assert!(trusted.cmd(xclient).starts_with("220"));
     // What has nothing to do with the session does not end it.
-    reload(&relay, |file| file.replace("noc@relay.test", "desk@relay.test"));
+    reload(&relay, |file| {
+        file.replace("noc@relay.test", "desk@relay.test")
+    });
     assert!(trusted.cmd("EHLO client.test").starts_with("250"));
-    assert!(trusted.send("alice@acme.example", &["before@other.example"], HAM).starts_with("250"));
+    assert!(
+        trusted
+            .send("alice@acme.example", &["before@other.example"], HAM)
+            .starts_with("250")
+    );
 
     let mut in_body = Client::hello(relay.smtp);
-    assert!(in_body.cmd("MAIL FROM:<alice@acme.example>").starts_with("250"));
-    assert!(in_body.cmd("RCPT TO:<after@other.example>").starts_with("250"));
+    assert!(
+        in_body
+            .cmd("MAIL FROM:<alice@acme.example>")
+            .starts_with("250")
+    );
+    assert!(
+        in_body
+            .cmd("RCPT TO:<after@other.example>")
+            .starts_with("250")
+    );
     assert!(in_body.cmd("DATA").starts_with("354"));
-    reload(&relay, |file| file.replace("trust_xclient = true", "trust_xclient = false"));
+    reload(&relay, |file| {
+        file.replace("trust_xclient = true", "trust_xclient = false")
+    });
     let reply = trusted.cmd("MAIL FROM:<ceo@acme.example>");
     assert_ended(&mut trusted, &reply);
     let reply = in_body.cmd("Subject: x\r\n\r\nx\r\n.");
     assert_ended(&mut in_body, &reply);
-    assert!(Client::hello(relay.smtp).cmd(xclient).starts_with("550 5.7.0"));
+    assert!(
+        Client::hello(relay.smtp)
+            .cmd(xclient)
+            .starts_with("550 5.7.0")
+    );
 
     let mut listed = Client::hello(relay.smtp);
-    assert!(listed.cmd("MAIL FROM:<alice@acme.example>").starts_with("250"));
-    reload(&relay, |file| file.replace("networks = [\"127.0.0.0/8\", \"::1/128\"]", "networks = [\"192.0.2.0/24\"]"));
+    assert!(
+        listed
+            .cmd("MAIL FROM:<alice@acme.example>")
+            .starts_with("250")
+    );
+    reload(&relay, |file| {
+        file.replace(
+            "networks = [\"127.0.0.0/8\", \"::1/128\"]",
+            "networks = [\"192.0.2.0/24\"]",
+        )
+    });
     let reply = listed.cmd("RCPT TO:<after@other.example>");
     assert_ended(&mut listed, &reply);
-    let refused = Client::hello(relay.smtp).send("alice@acme.example", &["after@other.example"], HAM);
+    let refused =
+        Client::hello(relay.smtp).send("alice@acme.example", &["after@other.example"], HAM);
     assert!(refused.starts_with("550 5.7.1"), "{refused}");
     sink.wait_for("before@other.example");
     assert_eq!(sink.all().len(), 1);
@@ -147,7 +227,12 @@ fn proxies_are_believed_by_the_file_as_it_was_read_last() {
     let sink = Sink::start();
     let listener = "[[listener]]\nbind = \"127.0.0.1:0\"\nkind = \"relay\"\nproxy_protocol = [\"127.0.0.0/8\"]\n";
     let relay = Relay::start(&sink, listener);
-    let address = relay.addresses.iter().rfind(|(kind, _)| kind == "relay").map(|(_, address)| *address).expect("a listener");
+    let address = relay
+        .addresses
+        .iter()
+        .rfind(|(kind, _)| kind == "relay")
+        .map(|(_, address)| *address)
+        .expect("a listener");
     let proxied = || {
         let mut client = Client::silent(address);
         client.raw(b"PROXY TCP4 127.0.0.9 127.0.0.1 4000 25\r\n");
@@ -156,14 +241,24 @@ fn proxies_are_believed_by_the_file_as_it_was_read_last() {
     let mut through = proxied();
     assert!(through.reply().starts_with("220"));
     assert!(through.cmd("EHLO client.test").starts_with("250"));
-    reload(&relay, |file| file.replace("proxy_protocol = [\"127.0.0.0/8\"]", "proxy_protocol = []"));
+    reload(&relay, |file| {
+        file.replace("proxy_protocol = [\"127.0.0.0/8\"]", "proxy_protocol = []")
+    });
     let reply = through.cmd("NOOP");
     assert_ended(&mut through, &reply);
     let mut direct = proxied();
     assert!(direct.reply().starts_with("220"));
-    assert!(direct.reply().starts_with("500 5.5."), "nobody's PROXY header is believed any more");
+    assert!(
+        direct.reply().starts_with("500 5.5."),
+        "nobody's PROXY header is believed any more"
+    );
     assert!(Client::hello(address).cmd("NOOP").starts_with("250"));
-    reload(&relay, |file| file.replace("proxy_protocol = []", "proxy_protocol = [\"127.0.0.0/8\"]"));
+    reload(&relay, |file| {
+        file.replace("proxy_protocol = []", "proxy_protocol = [\"127.0.0.0/8\"]")
+    });
     assert!(proxied().reply().starts_with("220"), "believed again");
-    assert!(!relay.log().contains("until the next start"), "it took effect");
+    assert!(
+        !relay.log().contains("until the next start"),
+        "it took effect"
+    );
 }

@@ -1,8 +1,12 @@
-//! Runs the dialogs of `tests/transcripts/*.smtp` against the server machine: whole, cut in two at every octet, and octet by
-//! octet. Each way must give the same replies and the same messages.
-//! The form of the files stands in `story`. They run against the real relay as well, there with real sockets.
+//! Runs the dialogs of `tests/transcripts/*.smtp` against the server machine: whole, cut in two at
+//! every octet, and octet by octet. Each way must give the same replies and the same messages. The
+//! form of the files stands in `story`. They run against the real relay as well, there with real
+//! sockets.
 
-#![expect(clippy::panic, reason = "a test fails by panicking; this file is nothing but tests")]
+#![expect(
+    clippy::panic,
+    reason = "a test fails by panicking; this file is nothing but tests"
+)]
 
 mod story;
 
@@ -17,7 +21,8 @@ use story::{Exchange, Story};
 struct Settings {
     config: ServerConfig,
     accounts: Vec<(String, String)>,
-    /// What was asked (`connect`, `auth alice`, `mail <a@x>`, `rcpt <b@y>`, `message`, `xclient`, `xforward`) and the reply.
+    /// What was asked (`connect`, `auth alice`, `mail <a@x>`, `rcpt <b@y>`, `message`, `xclient`,
+    /// `xforward`) and the reply.
     answers: Vec<(String, Reply)>,
 }
 
@@ -38,7 +43,11 @@ impl Settings {
             errors_per_session: 20,
             idle_commands: 100,
         };
-        Self { config, accounts: Vec::new(), answers: Vec::new() }
+        Self {
+            config,
+            accounts: Vec::new(),
+            answers: Vec::new(),
+        }
     }
 
     fn set(&mut self, key: &str, value: &str) {
@@ -67,8 +76,13 @@ impl Settings {
             "answer" => {
                 let (question, reply) = value.split_once(" -> ").expect("answer QUESTION -> REPLY");
                 let (code, text) = reply.split_once(' ').expect("code and text");
-                let (enhanced, text) = Enhanced::take(text).map_or((None, text), |(e, text)| (Some(e), text));
-                let reply = Reply { code: code.parse().expect("code"), enhanced, lines: vec![text.into()] };
+                let (enhanced, text) =
+                    Enhanced::take(text).map_or((None, text), |(e, text)| (Some(e), text));
+                let reply = Reply {
+                    code: code.parse().expect("code"),
+                    enhanced,
+                    lines: vec![text.into()],
+                };
                 self.answers.push((question.into(), reply));
             }
             other => panic!("unknown setting {other}"),
@@ -89,7 +103,14 @@ struct Session<'a> {
 impl<'a> Session<'a> {
     fn new(settings: &'a Settings) -> Self {
         let server = Server::new(settings.config.clone());
-        Self { server, settings, messages: Vec::new(), open: false, handshake: false, closed: false }
+        Self {
+            server,
+            settings,
+            messages: Vec::new(),
+            open: false,
+            handshake: false,
+            closed: false,
+        }
     }
 
     fn send(&mut self, octets: &[u8]) {
@@ -111,9 +132,15 @@ impl<'a> Session<'a> {
                     self.closed = true;
                     return;
                 }
-                Step::Reset => assert!(std::mem::take(&mut self.open), "a reset without a transaction"),
+                Step::Reset => assert!(
+                    std::mem::take(&mut self.open),
+                    "a reset without a transaction"
+                ),
                 Step::Ask(question) => {
-                    let (mail, message) = (matches!(question, Question::Mail(_)), matches!(question, Question::Message { .. }));
+                    let (mail, message) = (
+                        matches!(question, Question::Mail(_)),
+                        matches!(question, Question::Message { .. }),
+                    );
                     let answer = self.decide(question);
                     self.server.answer(answer);
                     self.open = (self.open || mail && self.server.in_transaction()) && !message;
@@ -127,7 +154,11 @@ impl<'a> Session<'a> {
             Question::Connect => "connect".into(),
             Question::Auth { user, password, .. } => {
                 if !self.settings.accounts.contains(&(user.clone(), password.0)) {
-                    return Answer::Reply(Reply::new(535, (5, 7, 8), "Authentication credentials invalid"));
+                    return Answer::Reply(Reply::new(
+                        535,
+                        (5, 7, 8),
+                        "Authentication credentials invalid",
+                    ));
                 }
                 format!("auth {user}")
             }
@@ -135,14 +166,24 @@ impl<'a> Session<'a> {
             Question::Rcpt(recipient) => format!("rcpt <{}>", recipient.address),
             Question::Message { envelope, body } => {
                 assert!(!envelope.recipients.is_empty());
-                let to: Vec<String> = envelope.recipients.iter().map(|r| format!("<{}>", r.address)).collect();
-                self.messages.push((format!("<{}> {}", envelope.from, to.join(",")), body));
+                let to: Vec<String> = envelope
+                    .recipients
+                    .iter()
+                    .map(|r| format!("<{}>", r.address))
+                    .collect();
+                self.messages
+                    .push((format!("<{}> {}", envelope.from, to.join(",")), body));
                 "message".into()
             }
             Question::Xclient(_) => "xclient".into(),
             Question::Xforward(_) => "xforward".into(),
         };
-        match self.settings.answers.iter().find(|(question, _)| *question == name) {
+        match self
+            .settings
+            .answers
+            .iter()
+            .find(|(question, _)| *question == name)
+        {
             Some((_, reply)) => Answer::Reply(reply.clone()),
             None => Answer::Accept,
         }
@@ -150,22 +191,39 @@ impl<'a> Session<'a> {
 
     /// Compares what came of an exchange with what the story says.
     fn check(&mut self, exchange: &Exchange) -> Result<(), String> {
-        let output = String::from_utf8(std::mem::take(self.server.output())).map_err(|_| "replies are not UTF-8")?;
+        let output = String::from_utf8(std::mem::take(self.server.output()))
+            .map_err(|_| "replies are not UTF-8")?;
         let got: Vec<&str> = output.split_terminator("\r\n").collect();
-        if !story::are_replies(&got, &exchange.replies) || !(output.is_empty() || output.ends_with("\r\n")) {
-            return Err(format!("replies\n  want {:#?}\n  got {got:#?}", exchange.replies));
+        if !story::are_replies(&got, &exchange.replies)
+            || !(output.is_empty() || output.ends_with("\r\n"))
+        {
+            return Err(format!(
+                "replies\n  want {:#?}\n  got {got:#?}",
+                exchange.replies
+            ));
         }
         let messages = std::mem::take(&mut self.messages);
         if let Some(wanted) = &exchange.messages {
-            let show = |(to, body): &(String, Vec<u8>)| format!("{to} {:?}", String::from_utf8_lossy(body));
+            let show = |(to, body): &(String, Vec<u8>)| {
+                format!("{to} {:?}", String::from_utf8_lossy(body))
+            };
             let same = messages.len() == wanted.len()
-                && messages.iter().zip(wanted).all(|((envelope, body), want)| story::is_message(envelope, body, want));
+                && messages
+                    .iter()
+                    .zip(wanted)
+                    .all(|((envelope, body), want)| story::is_message(envelope, body, want));
             if !same {
-                return Err(format!("messages\n  want {wanted:#?}\n  got {:#?}", messages.iter().map(show).collect::<Vec<_>>()));
+                return Err(format!(
+                    "messages\n  want {wanted:#?}\n  got {:#?}",
+                    messages.iter().map(show).collect::<Vec<_>>()
+                ));
             }
         }
         if (self.handshake, self.closed) != (exchange.handshake, exchange.closed) {
-            return Err(format!("(TLS handshake, closed): got {:?}", (self.handshake, self.closed)));
+            return Err(format!(
+                "(TLS handshake, closed): got {:?}",
+                (self.handshake, self.closed)
+            ));
         }
         if std::mem::take(&mut self.handshake) {
             self.server.tls_started();
@@ -192,18 +250,23 @@ fn play(story: &Story, settings: &Settings, cut: Cut) -> Result<(), String> {
         let sent = exchange.sent.as_slice();
         let pieces: Vec<&[u8]> = match cut {
             Cut::Everywhere => sent.chunks(1).collect(),
-            Cut::At(at) if at > before && at < before + sent.len() => <[_; 2]>::from(sent.split_at(at - before)).to_vec(),
+            Cut::At(at) if at > before && at < before + sent.len() => {
+                <[_; 2]>::from(sent.split_at(at - before)).to_vec()
+            }
             _ => vec![sent],
         };
         before += sent.len();
         for piece in pieces {
             if session.handshake {
-                // The cut falls right behind STARTTLS: what follows in plain text breaks the handshake.
+                // The cut falls right behind STARTTLS: what follows in plain text breaks the
+                // handshake.
                 return Ok(());
             }
             session.send(piece);
         }
-        session.check(exchange).map_err(|error| format!("line {}: {error}", exchange.line))?;
+        session
+            .check(exchange)
+            .map_err(|error| format!("line {}: {error}", exchange.line))?;
     }
     Ok(())
 }
@@ -211,11 +274,15 @@ fn play(story: &Story, settings: &Settings, cut: Cut) -> Result<(), String> {
 fn run_file(path: &Path) -> Result<(), String> {
     let story = story::parse(&std::fs::read_to_string(path).expect("readable"));
     let mut settings = Settings::new();
-    story.settings.iter().for_each(|(name, value)| settings.set(name, value));
+    story
+        .settings
+        .iter()
+        .for_each(|(name, value)| settings.set(name, value));
     play(&story, &settings, Cut::Nowhere).map_err(|e| format!("whole: {e}"))?;
     play(&story, &settings, Cut::Everywhere).map_err(|e| format!("octet by octet: {e}"))?;
     let octets: usize = story.exchanges.iter().map(|e| e.sent.len()).sum();
-    // Only stories of ten thousands of octets, which are so long for their repetitions, are not cut at every one.
+    // Only stories of ten thousands of octets, which are so long for their repetitions, are not cut
+    // at every one.
     for at in (1..octets).step_by(octets / 20_000 * 20 + 1) {
         play(&story, &settings, Cut::At(at)).map_err(|e| format!("cut at {at}: {e}"))?;
     }
@@ -227,7 +294,11 @@ fn every_transcript() {
     let mut report = String::new();
     for path in &story::files() {
         if let Err(error) = run_file(path) {
-            let _ = writeln!(report, "{}: {error}", path.file_name().unwrap_or_default().to_string_lossy());
+            let _ = writeln!(
+                report,
+                "{}: {error}",
+                path.file_name().unwrap_or_default().to_string_lossy()
+            );
         }
     }
     assert!(report.is_empty(), "\n{report}");

@@ -1,5 +1,5 @@
-//! Mail that looks like business mail: plain or plain with HTML, varied, made up from word lists. The same seed gives the
-//! same mail, so that every relay gets the same load.
+//! Mail that looks like business mail: plain or plain with HTML, varied, made up from word lists.
+//! The same seed gives the same mail, so that every relay gets the same load.
 
 use std::fmt::Write as _;
 
@@ -119,14 +119,18 @@ impl Corpus {
         let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
         let count = (4 << 20) / size.max(1);
         let room = size.saturating_sub(900);
-        let bodies = (0..count.clamp(16, 400)).map(|i| body(&mut dice, room, i % 2 == 1)).collect();
+        let bodies = (0..count.clamp(16, 400))
+            .map(|i| body(&mut dice, room, i % 2 == 1))
+            .collect();
         Self { bodies, size }
     }
 
     /// Message `n` as it goes over the wire, with the final dot: never two alike.
     pub fn message(&self, n: usize, run: u64, sender: &str, recipient: &str) -> Vec<u8> {
         let mut dice = Dice(0xd1b5_4a32_d192_ed03 ^ (n as u64 + 1).wrapping_mul(0x9e37_79b9));
-        let Some(body) = self.bodies.get(n % self.bodies.len().max(1)) else { return Vec::new() };
+        let Some(body) = self.bodies.get(n % self.bodies.len().max(1)) else {
+            return Vec::new();
+        };
         let mut out = String::with_capacity(self.size + 1024);
         let host = n % 250 + 1;
         // Writing to a String cannot fail.
@@ -141,11 +145,24 @@ impl Corpus {
             dice.pick(SUBJECTS)
         );
         if body.html {
-            out.push_str("Content-Type: multipart/alternative; boundary=\"=-bench\"\r\n\r\n--=-bench\r\n");
+            out.push_str(
+                "Content-Type: multipart/alternative; boundary=\"=-bench\"\r\n\r\n--=-bench\r\n",
+            );
         }
         out.push_str("Content-Type: text/plain; charset=utf-8\r\n\r\nDear colleague,\r\n\r\n");
-        let _ = write!(out, "{} {} {} ", dice.pick(OPENERS), dice.pick(TAILS), dice.pick(TAILS));
-        let _ = write!(out, "(our reference {n}-{:x})\r\n\r\n{}", dice.next(), body.text);
+        let _ = write!(
+            out,
+            "{} {} {} ",
+            dice.pick(OPENERS),
+            dice.pick(TAILS),
+            dice.pick(TAILS)
+        );
+        let _ = write!(
+            out,
+            "(our reference {n}-{:x})\r\n\r\n{}",
+            dice.next(),
+            body.text
+        );
         out.push_str(".\r\n");
         out.into_bytes()
     }
@@ -167,7 +184,9 @@ fn body(dice: &mut Dice, room: usize, html: bool) -> Body {
         );
     }
     if html {
-        text.push_str("\r\n--=-bench\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<html><body>\r\n");
+        text.push_str(
+            "\r\n--=-bench\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<html><body>\r\n",
+        );
         while text.len() < room {
             let _ = write!(
                 text,

@@ -9,8 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-/// Connections being opened at once. More would overflow the queue of a listener, and what were measured is how long the
-/// kernel waits before it tries again.
+/// Connections being opened at once. More would overflow the queue of a listener, and what were
+/// measured is how long the kernel waits before it tries again.
 const OPENING: usize = 64;
 /// Longest wait for one reply.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -52,11 +52,17 @@ pub async fn send(load: Load) -> Result<Sent, String> {
     let next = Arc::new(AtomicUsize::new(0));
     let opening = Arc::new(Semaphore::new(OPENING));
     let begin = Instant::now();
-    let tasks: Vec<_> =
-        (0..load.sessions).map(|_| tokio::spawn(work(load.clone(), Arc::clone(&next), Arc::clone(&opening)))).collect();
-    let mut all = Sent { latencies: Vec::with_capacity(load.messages), ..Sent::default() };
+    let tasks: Vec<_> = (0..load.sessions)
+        .map(|_| tokio::spawn(work(load.clone(), Arc::clone(&next), Arc::clone(&opening))))
+        .collect();
+    let mut all = Sent {
+        latencies: Vec::with_capacity(load.messages),
+        ..Sent::default()
+    };
     for task in tasks {
-        let sent = task.await.map_err(|e| format!("a session of the generator died: {e}"))??;
+        let sent = task
+            .await
+            .map_err(|e| format!("a session of the generator died: {e}"))??;
         all.accepted += sent.accepted;
         all.refused += sent.refused;
         all.first_refusal = all.first_refusal.or(sent.first_refusal);
@@ -107,9 +113,14 @@ struct Reply {
 
 impl Connection {
     async fn open(target: SocketAddr) -> Result<Self, String> {
-        let stream = TcpStream::connect(target).await.map_err(|e| format!("cannot connect to {target}: {e}"))?;
+        let stream = TcpStream::connect(target)
+            .await
+            .map_err(|e| format!("cannot connect to {target}: {e}"))?;
         stream.set_nodelay(true).map_err(|e| e.to_string())?;
-        let mut open = Self { stream, input: Vec::with_capacity(2048) };
+        let mut open = Self {
+            stream,
+            input: Vec::with_capacity(2048),
+        };
         open.expect(220).await?;
         open.write(b"EHLO mail.bench.example\r\n").await?;
         open.expect(250).await?;
@@ -117,10 +128,24 @@ impl Connection {
     }
 
     async fn message(&mut self, load: &Load, n: usize, sent: &mut Sent) -> Result<(), String> {
-        let (sender, recipient) = (format!("user{}@bench.example", n % 1000), format!("to{}@site{}.example", n % 5000, n % 7));
+        let (sender, recipient) = (
+            format!("user{}@bench.example", n % 1000),
+            format!("to{}@site{}.example", n % 5000, n % 7),
+        );
         let body = load.corpus.message(n, load.run, &sender, &recipient);
-        self.write(format!("MAIL FROM:<{sender}> SIZE={}\r\nRCPT TO:<{recipient}>\r\nDATA\r\n", body.len()).as_bytes()).await?;
-        let (mail, rcpt, data) = (self.reply().await?, self.reply().await?, self.reply().await?);
+        self.write(
+            format!(
+                "MAIL FROM:<{sender}> SIZE={}\r\nRCPT TO:<{recipient}>\r\nDATA\r\n",
+                body.len()
+            )
+            .as_bytes(),
+        )
+        .await?;
+        let (mail, rcpt, data) = (
+            self.reply().await?,
+            self.reply().await?,
+            self.reply().await?,
+        );
         if data.code != 354 {
             sent.refused += 1;
             let first = [mail, rcpt, data].into_iter().find(|r| r.code >= 400);
@@ -157,7 +182,11 @@ impl Connection {
 
     async fn expect(&mut self, code: u16) -> Result<(), String> {
         let reply = self.reply().await?;
-        if reply.code == code { Ok(()) } else { Err(format!("{code} expected, not {}", reply.text)) }
+        if reply.code == code {
+            Ok(())
+        } else {
+            Err(format!("{code} expected, not {}", reply.text))
+        }
     }
 
     /// The next reply; of several lines only the last counts.
@@ -167,7 +196,10 @@ impl Connection {
                 let line: Vec<u8> = self.input.drain(..=end).collect();
                 let text = String::from_utf8_lossy(&line).trim_end().to_owned();
                 if text.as_bytes().get(3) != Some(&b'-') {
-                    let code = text.get(..3).and_then(|c| c.parse().ok()).ok_or_else(|| format!("no reply: {text}"))?;
+                    let code = text
+                        .get(..3)
+                        .and_then(|c| c.parse().ok())
+                        .ok_or_else(|| format!("no reply: {text}"))?;
                     return Ok(Reply { code, text });
                 }
             }

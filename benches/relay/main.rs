@@ -1,9 +1,14 @@
-//! End to end over loopback: generator → relay → sink, and generator → Postfix → sink on the same load in the same run.
+//! End to end over loopback: generator → relay → sink, and generator → Postfix → sink on the same
+//! load in the same run.
 //!
-//! `cargo bench --bench relay -- [--messages N] [--sessions N] [--runs N] [--dir PATH] [--scenario TEXT] [--no-postfix]
-//! [--no-outgate]`
+//! `cargo bench --bench relay -- [--messages N] [--sessions N] [--runs N] [--dir PATH] [--scenario
+//! TEXT] [--no-postfix] [--no-outgate]`
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "its report is all it is for")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "its report is all it is for"
+)]
 
 mod corpus;
 mod generator;
@@ -49,13 +54,24 @@ struct Scenario {
 }
 
 fn options() -> Result<Options, String> {
-    let mut options =
-        Options { messages: 4000, sessions: 20, runs: 3, dir: None, scenario: String::new(), outgate: true, postfix: true };
+    let mut options = Options {
+        messages: 4000,
+        sessions: 20,
+        runs: 3,
+        dir: None,
+        scenario: String::new(),
+        outgate: true,
+        postfix: true,
+    };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
-        let number =
-            |text: String| text.parse::<usize>().ok().filter(|n| *n > 0).ok_or_else(|| format!("{text} is no number above 0"));
+        let number = |text: String| {
+            text.parse::<usize>()
+                .ok()
+                .filter(|n| *n > 0)
+                .ok_or_else(|| format!("{text} is no number above 0"))
+        };
         match arg.as_str() {
             "--messages" => options.messages = number(value()?)?,
             "--sessions" => options.sessions = number(value()?)?,
@@ -73,7 +89,10 @@ fn options() -> Result<Options, String> {
 }
 
 fn scenarios(o: &Options) -> Vec<Scenario> {
-    let (ten, hundred) = (Arc::new(Corpus::new(10 << 10)), Arc::new(Corpus::new(100 << 10)));
+    let (ten, hundred) = (
+        Arc::new(Corpus::new(10 << 10)),
+        Arc::new(Corpus::new(100 << 10)),
+    );
     let one = |name: &str, messages, sessions, one_per_connection, corpus: &Arc<Corpus>| Scenario {
         name: format!("{name}, {sessions} sessions"),
         messages,
@@ -82,10 +101,28 @@ fn scenarios(o: &Options) -> Vec<Scenario> {
         corpus: Arc::clone(corpus),
     };
     let mut all = vec![
-        one("10 KB, many a connection", o.messages, o.sessions, false, &ten),
-        one("10 KB, one a connection", o.messages, o.sessions, true, &ten),
+        one(
+            "10 KB, many a connection",
+            o.messages,
+            o.sessions,
+            false,
+            &ten,
+        ),
+        one(
+            "10 KB, one a connection",
+            o.messages,
+            o.sessions,
+            true,
+            &ten,
+        ),
         one("10 KB, many", o.messages, 500, false, &ten),
-        one("100 KB, many", (o.messages / 4).max(1), o.sessions, false, &hundred),
+        one(
+            "100 KB, many",
+            (o.messages / 4).max(1),
+            o.sessions,
+            false,
+            &hundred,
+        ),
     ];
     all.retain(|s| s.name.contains(&o.scenario));
     all
@@ -118,11 +155,21 @@ async fn bench() -> Result<(), String> {
                 false
             }
         };
-    println!("disk: {}, {:.0} fdatasync/s of 10 KB, one after another", dir.display(), raw_syncs(&dir)?);
+    println!(
+        "disk: {}, {:.0} fdatasync/s of 10 KB, one after another",
+        dir.display(),
+        raw_syncs(&dir)?
+    );
     let mut rows = Vec::new();
     for scenario in scenarios(&options) {
-        let octets = scenario.corpus.message(0, 0, "a@b.example", "c@d.example").len();
-        println!("{}: {} messages of about {octets} octets, {} runs", scenario.name, scenario.messages, options.runs);
+        let octets = scenario
+            .corpus
+            .message(0, 0, "a@b.example", "c@d.example")
+            .len();
+        println!(
+            "{}: {} messages of about {octets} octets, {} runs",
+            scenario.name, scenario.messages, options.runs
+        );
         let straight = through_nothing(&scenario).await?;
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..options.runs {
@@ -153,17 +200,22 @@ async fn bench() -> Result<(), String> {
 /// How many syncs the disk does in a second, as a measure for what follows.
 fn raw_syncs(dir: &Path) -> Result<f64, String> {
     const ROUNDS: u32 = 50;
-    let mut file = tempfile::tempfile_in(dir).map_err(|e| format!("{} cannot be written: {e}", dir.display()))?;
+    let mut file = tempfile::tempfile_in(dir)
+        .map_err(|e| format!("{} cannot be written: {e}", dir.display()))?;
     let begin = Instant::now();
     for _ in 0..ROUNDS {
-        file.write_all(&[0u8; 10 << 10]).and_then(|()| file.sync_data()).map_err(|e| e.to_string())?;
+        file.write_all(&[0u8; 10 << 10])
+            .and_then(|()| file.sync_data())
+            .map_err(|e| e.to_string())?;
     }
     Ok(f64::from(ROUNDS) / begin.elapsed().as_secs_f64())
 }
 
 fn load(scenario: &Scenario, target: SocketAddr) -> Load {
     // Different in every run, so that no relay takes a message for one it knows.
-    let run = std::time::UNIX_EPOCH.elapsed().map_or(0, |d| u64::try_from(d.as_nanos() & 0xffff_ffff_ffff).unwrap_or(0));
+    let run = std::time::UNIX_EPOCH.elapsed().map_or(0, |d| {
+        u64::try_from(d.as_nanos() & 0xffff_ffff_ffff).unwrap_or(0)
+    });
     Load {
         target,
         messages: scenario.messages,
@@ -181,13 +233,20 @@ async fn measure(
     counter: &sink::Counter,
     before: impl AsyncFn() -> Result<(), String>,
 ) -> Result<Run, String> {
-    let warm = generator::send(Load { messages: WARM_UP, sessions: 10, ..load(scenario, target) }).await?;
+    let warm = generator::send(Load {
+        messages: WARM_UP,
+        sessions: 10,
+        ..load(scenario, target)
+    })
+    .await?;
     counter.wait_for(warm.accepted as u64, PATIENCE).await?;
     before().await?;
     let arrived = counter.messages();
     let begin = Instant::now();
     let sent = generator::send(load(scenario, target)).await?;
-    counter.wait_for(arrived + sent.accepted as u64, PATIENCE).await?;
+    counter
+        .wait_for(arrived + sent.accepted as u64, PATIENCE)
+        .await?;
     let run = Run::new(&sent, begin.elapsed());
     if let Some(refusal) = sent.first_refusal {
         println!("  {} refused, the first: {refusal}", sent.refused);
@@ -201,7 +260,10 @@ async fn through_nothing(scenario: &Scenario) -> Result<Run, String> {
 }
 
 async fn through_outgate(scenario: &Scenario, dir: &Path) -> Result<Run, String> {
-    let dir = tempfile::Builder::new().prefix("outgate-bench").tempdir_in(dir).map_err(|e| e.to_string())?;
+    let dir = tempfile::Builder::new()
+        .prefix("outgate-bench")
+        .tempdir_in(dir)
+        .map_err(|e| e.to_string())?;
     let (sink, counter) = sink::start().await?;
     let relay = Outgate::start(dir.path(), sink).await?;
     let start = std::cell::Cell::new((Duration::ZERO, 0));
@@ -221,7 +283,10 @@ async fn through_outgate(scenario: &Scenario, dir: &Path) -> Result<Run, String>
 }
 
 async fn through_postfix(scenario: &Scenario, dir: &Path) -> Result<Run, String> {
-    let dir = tempfile::Builder::new().prefix("postfix-bench").tempdir_in(dir).map_err(|e| e.to_string())?;
+    let dir = tempfile::Builder::new()
+        .prefix("postfix-bench")
+        .tempdir_in(dir)
+        .map_err(|e| e.to_string())?;
     let (sink, counter) = sink::start().await?;
     let relay = Postfix::start(dir.path(), sink, scenario.sessions).await?;
     let start = std::cell::Cell::new(Duration::ZERO);

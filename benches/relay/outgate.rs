@@ -1,4 +1,5 @@
-//! The relay under test: the release binary with a configuration of its own in a directory of its own.
+//! The relay under test: the release binary with a configuration of its own in a directory of its
+//! own.
 
 use crate::process;
 use std::net::SocketAddr;
@@ -21,8 +22,12 @@ pub struct Outgate {
 
 /// A port that was free a moment ago.
 pub fn free_port() -> Result<u16, String> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(|e| format!("no free port: {e}"))?;
-    listener.local_addr().map(|a| a.port()).map_err(|e| e.to_string())
+    let listener =
+        std::net::TcpListener::bind("127.0.0.1:0").map_err(|e| format!("no free port: {e}"))?;
+    listener
+        .local_addr()
+        .map(|a| a.port())
+        .map_err(|e| e.to_string())
 }
 
 /// Waits until something listens there.
@@ -32,7 +37,9 @@ pub async fn wait_for_listener(address: SocketAddr, within: Duration) -> Result<
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(within, try_again).await.map_err(|_| format!("nothing listens on {address} after {within:?}"))
+    tokio::time::timeout(within, try_again)
+        .await
+        .map_err(|_| format!("nothing listens on {address} after {within:?}"))
 }
 
 impl Outgate {
@@ -56,7 +63,13 @@ impl Outgate {
             .spawn()
             .map_err(|e| format!("outgate cannot start: {e}"))?;
         let pid = child.id().ok_or("outgate ended at once")?;
-        let mut relay = Self { child, pid, smtp, admin, log };
+        let mut relay = Self {
+            child,
+            pid,
+            smtp,
+            admin,
+            log,
+        };
         tokio::select! {
             listening = wait_for_listener(smtp, Duration::from_secs(20)) => listening.map_err(|e| relay.with_log(&e))?,
             status = relay.child.wait() => return Err(relay.with_log(&format!("outgate serve ended at once: {status:?}"))),
@@ -68,7 +81,10 @@ impl Outgate {
     pub fn with_log(&self, message: &str) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let tail: Vec<&str> = log.lines().rev().take(5).collect();
-        format!("{message}\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"))
+        format!(
+            "{message}\n{}",
+            tail.into_iter().rev().collect::<Vec<_>>().join("\n")
+        )
     }
 
     /// CPU time so far.
@@ -83,16 +99,29 @@ impl Outgate {
 
     /// How often the spool was synced, from `/metrics`.
     pub async fn syncs(&self) -> Result<u64, String> {
-        let text = get(self.admin, "/metrics").await.map_err(|e| format!("/metrics cannot be read: {e}"))?;
-        let line = text.lines().find_map(|l| l.strip_prefix("outgate_spool_sync_seconds_count "));
-        Ok(line.and_then(|n| n.trim().parse::<f64>().ok()).map_or(0, |n| n as u64))
+        let text = get(self.admin, "/metrics")
+            .await
+            .map_err(|e| format!("/metrics cannot be read: {e}"))?;
+        let line = text
+            .lines()
+            .find_map(|l| l.strip_prefix("outgate_spool_sync_seconds_count "));
+        Ok(line
+            .and_then(|n| n.trim().parse::<f64>().ok())
+            .map_or(0, |n| n as u64))
     }
 
     /// Ends it as an operator would.
     pub async fn stop(mut self) -> Result<(), String> {
         let pid = self.pid.to_string();
-        Command::new("kill").args(["-TERM", &pid]).status().await.map_err(|e| e.to_string())?;
-        if tokio::time::timeout(Duration::from_secs(40), self.child.wait()).await.is_err() {
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .await
+            .map_err(|e| e.to_string())?;
+        if tokio::time::timeout(Duration::from_secs(40), self.child.wait())
+            .await
+            .is_err()
+        {
             self.child.kill().await.map_err(|e| e.to_string())?;
             return Err("outgate did not end within 40 s of SIGTERM".into());
         }
@@ -102,13 +131,19 @@ impl Outgate {
 
 async fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes()).await?;
+    stream
+        .write_all(
+            format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
+                .as_bytes(),
+        )
+        .await?;
     let mut text = Vec::new();
     stream.take(16 << 20).read_to_end(&mut text).await?;
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Scoring, judging and syncing as in the defaults; only the ceilings are off, since no thousand people write so much.
+/// Scoring, judging and syncing as in the defaults; only the ceilings are off, since no thousand
+/// people write so much.
 fn config(dir: &Path, smtp: SocketAddr, admin: SocketAddr, sink: SocketAddr) -> String {
     format!(
         r#"

@@ -1,5 +1,5 @@
-//! Postfix from the system on the same load: an instance of its own, all of it in one directory, as a null filter: it takes
-//! mail from loopback and hands it on. It neither scores nor judges.
+//! Postfix from the system on the same load: an instance of its own, all of it in one directory, as
+//! a null filter: it takes mail from loopback and hands it on. It neither scores nor judges.
 
 use crate::outgate::{free_port, wait_for_listener};
 use crate::process;
@@ -24,7 +24,10 @@ pub struct Postfix {
 
 /// Why Postfix cannot take part, if it cannot.
 pub fn missing() -> Option<&'static str> {
-    let root = fs::read_to_string("/proc/self/status").unwrap_or_default().lines().any(|l| l.starts_with("Uid:\t0\t"));
+    let root = fs::read_to_string("/proc/self/status")
+        .unwrap_or_default()
+        .lines()
+        .any(|l| l.starts_with("Uid:\t0\t"));
     if !Path::new(POSTFIX).exists() || !Path::new(DAEMONS).exists() {
         Some("Postfix is not installed (Debian: apt install postfix)")
     } else if !root {
@@ -35,15 +38,20 @@ pub fn missing() -> Option<&'static str> {
 }
 
 impl Postfix {
-    /// Starts it in `dir`, with everything it delivers going to `sink`; for so many sessions at once.
+    /// Starts it in `dir`, with everything it delivers going to `sink`; for so many sessions at
+    /// once.
     pub async fn start(dir: &Path, sink: SocketAddr, sessions: usize) -> Result<Self, String> {
         let smtp = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let config = dir.join("etc");
-        prepare(dir, &config, smtp, sink, sessions).map_err(|e| format!("Postfix cannot be set up: {e}"))?;
+        prepare(dir, &config, smtp, sink, sessions)
+            .map_err(|e| format!("Postfix cannot be set up: {e}"))?;
         run(&config, "start").await?;
         wait_for_listener(smtp, Duration::from_secs(20)).await?;
         let pid = fs::read_to_string(dir.join("queue/pid/master.pid")).unwrap_or_default();
-        let pid = pid.trim().parse().map_err(|_| "Postfix left no process id")?;
+        let pid = pid
+            .trim()
+            .parse()
+            .map_err(|_| "Postfix left no process id")?;
         Ok(Self { config, pid, smtp })
     }
 
@@ -74,16 +82,29 @@ async fn run(config: &Path, command: &str) -> Result<(), String> {
         .status()
         .await
         .map_err(|e| format!("postfix {command}: {e}"))?;
-    if status.success() { Ok(()) } else { Err(format!("postfix {command} failed: {status}")) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("postfix {command} failed: {status}"))
+    }
 }
 
-fn prepare(dir: &Path, config: &Path, smtp: SocketAddr, sink: SocketAddr, sessions: usize) -> std::io::Result<()> {
+fn prepare(
+    dir: &Path,
+    config: &Path,
+    smtp: SocketAddr,
+    sink: SocketAddr,
+    sessions: usize,
+) -> std::io::Result<()> {
     // Its daemons run as another user and must get in.
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755))?;
     for sub in ["etc", "queue", "data", "log"] {
         fs::create_dir_all(dir.join(sub))?;
     }
-    let owner = std::process::Command::new("chown").arg("postfix").arg(dir.join("data")).status()?;
+    let owner = std::process::Command::new("chown")
+        .arg("postfix")
+        .arg(dir.join("data"))
+        .status()?;
     if !owner.success() {
         return Err(std::io::Error::other("there is no user postfix"));
     }
@@ -104,7 +125,8 @@ fn prepare(dir: &Path, config: &Path, smtp: SocketAddr, sink: SocketAddr, sessio
     fs::write(config.join("main.cf"), main)?;
     let port = smtp.port();
     // It logs through its own daemon, so that the cost of the log is counted as it is for us.
-    let mut master = format!("127.0.0.1:{port} inet n - n - - smtpd\npostlog unix-dgram n - n - 1 postlogd\n");
+    let mut master =
+        format!("127.0.0.1:{port} inet n - n - - smtpd\npostlog unix-dgram n - n - 1 postlogd\n");
     for (name, private, wakeup, limit, daemon) in [
         ("cleanup", "n", "-", "0", "cleanup"),
         ("qmgr", "n", "300", "1", "qmgr"),
@@ -123,7 +145,9 @@ fn prepare(dir: &Path, config: &Path, smtp: SocketAddr, sink: SocketAddr, sessio
         ("scache", "-", "-", "1", "scache"),
         ("tlsmgr", "-", "1000?", "1", "tlsmgr"),
     ] {
-        master.push_str(&format!("{name} unix {private} - n {wakeup} {limit} {daemon}\n"));
+        master.push_str(&format!(
+            "{name} unix {private} - n {wakeup} {limit} {daemon}\n"
+        ));
     }
     fs::write(config.join("master.cf"), master)
 }

@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-/// The kernel counts CPU time for user space in hundredths of a second (USER_HZ), on every Linux architecture we build for.
+/// The kernel counts CPU time for user space in hundredths of a second (USER_HZ), on every Linux
+/// architecture we build for.
 const TICK: Duration = Duration::from_millis(10);
 
 struct Stat {
@@ -36,7 +37,11 @@ fn family(pid: u32) -> Vec<u32> {
 /// CPU time of a process, its children that have ended, and those that live.
 pub fn cpu(pid: u32) -> Duration {
     let ended = stat(pid).map_or(0, |s| s.children_ticks);
-    let living: u64 = family(pid).into_iter().filter_map(stat).map(|s| s.own_ticks).sum();
+    let living: u64 = family(pid)
+        .into_iter()
+        .filter_map(stat)
+        .map(|s| s.own_ticks)
+        .sum();
     TICK * u32::try_from(ended + living).unwrap_or(u32::MAX)
 }
 
@@ -47,11 +52,17 @@ pub fn peak_memory(pid: u32) -> u64 {
 
 /// Memory of a process and its children now, in octets; what they share counts once (Pss).
 pub fn family_memory(pid: u32) -> u64 {
-    family(pid).into_iter().map(|p| kib(&format!("/proc/{p}/smaps_rollup"), "Pss:")).sum()
+    family(pid)
+        .into_iter()
+        .map(|p| kib(&format!("/proc/{p}/smaps_rollup"), "Pss:"))
+        .sum()
 }
 
 fn kib(path: &str, key: &str) -> u64 {
     let text = fs::read_to_string(path).unwrap_or_default();
-    let value = text.lines().find_map(|l| l.strip_prefix(key)).and_then(|v| v.split_whitespace().next()?.parse::<u64>().ok());
+    let value = text
+        .lines()
+        .find_map(|l| l.strip_prefix(key))
+        .and_then(|v| v.split_whitespace().next()?.parse::<u64>().ok());
     value.unwrap_or(0) * 1024
 }

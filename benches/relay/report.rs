@@ -44,7 +44,11 @@ impl Run {
 
 /// The value below which so many percent of the sorted values lie.
 fn percentile(sorted: &[Duration], percent: usize) -> Duration {
-    sorted.get(sorted.len() * percent / 100).or(sorted.last()).copied().unwrap_or_default()
+    sorted
+        .get(sorted.len() * percent / 100)
+        .or(sorted.last())
+        .copied()
+        .unwrap_or_default()
 }
 
 /// The run in the middle by end-to-end rate: its numbers belong together.
@@ -73,18 +77,43 @@ pub fn table(rows: &[Row]) -> String {
     let _ = writeln!(
         out,
         "{:<38} {:<9} {:>10} {:>11} {:>11} {:>9} {:>8} {:>8} {:>8} {:>7}",
-        "scenario", "through", "accepted/s", "delivered/s", "CPU s/1000", "syncs/msg", "MiB", "p50 ms", "p99 ms", "refused"
+        "scenario",
+        "through",
+        "accepted/s",
+        "delivered/s",
+        "CPU s/1000",
+        "syncs/msg",
+        "MiB",
+        "p50 ms",
+        "p99 ms",
+        "refused"
     );
     for row in rows {
-        let lines = [("nothing", &row.straight), ("outgate", &row.outgate), ("postfix", &row.postfix)];
-        for (through, run) in lines.iter().filter_map(|(through, run)| Some((through, (*run).as_ref()?))) {
+        let lines = [
+            ("nothing", &row.straight),
+            ("outgate", &row.outgate),
+            ("postfix", &row.postfix),
+        ];
+        for (through, run) in lines
+            .iter()
+            .filter_map(|(through, run)| Some((through, (*run).as_ref()?)))
+        {
             line(&mut out, &row.scenario, through, run);
         }
     }
-    let _ = writeln!(out, "\n{:<38} {:>22} {:>12}", "outgate : postfix", "delivered/s, times", "CPU, share");
+    let _ = writeln!(
+        out,
+        "\n{:<38} {:>22} {:>12}",
+        "outgate : postfix", "delivered/s, times", "CPU, share"
+    );
     for row in rows {
-        let (Some(ours), Some(theirs)) = (&row.outgate, &row.postfix) else { continue };
-        let cpu = ours.cpu.zip(theirs.cpu).map_or_else(|| "-".into(), |(a, b)| format!("{:.2}", a / b.max(1e-9)));
+        let (Some(ours), Some(theirs)) = (&row.outgate, &row.postfix) else {
+            continue;
+        };
+        let cpu = ours
+            .cpu
+            .zip(theirs.cpu)
+            .map_or_else(|| "-".into(), |(a, b)| format!("{:.2}", a / b.max(1e-9)));
         let times = ours.delivered_rate / theirs.delivered_rate.max(1e-9);
         let _ = writeln!(out, "{:<38} {times:>22.1} {cpu:>12}", row.scenario);
     }
@@ -101,7 +130,8 @@ fn line(out: &mut String, scenario: &str, through: &str, run: &Run) {
         run.delivered_rate,
         run.cpu.map_or_else(dash, |c| format!("{c:.2}")),
         run.syncs.map_or_else(dash, |s| format!("{s:.2}")),
-        run.memory.map_or_else(dash, |m| format!("{:.0}", m as f64 / f64::from(1 << 20))),
+        run.memory
+            .map_or_else(dash, |m| format!("{:.0}", m as f64 / f64::from(1 << 20))),
         millis(run.p50),
         millis(run.p99),
         run.refused,

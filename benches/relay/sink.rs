@@ -1,5 +1,5 @@
-//! A server that takes all mail and forgets it, as cheaply as it can: whatever commands stand in the buffer are answered
-//! in one write.
+//! A server that takes all mail and forgets it, as cheaply as it can: whatever commands stand in
+//! the buffer are answered in one write.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -42,7 +42,9 @@ impl Counter {
                 return Ok(());
             }
             if tokio::time::timeout(patience, reached).await.is_err() && self.messages() == before {
-                return Err(format!("only {before} of {total} messages arrived at the sink"));
+                return Err(format!(
+                    "only {before} of {total} messages arrived at the sink"
+                ));
             }
         }
     }
@@ -56,7 +58,9 @@ pub async fn start() -> Result<(SocketAddr, Arc<Counter>), String> {
     tokio::spawn(async move {
         loop {
             // A peer that breaks off, before or later, is its own business.
-            let Ok((stream, _)) = listener.accept().await else { continue };
+            let Ok((stream, _)) = listener.accept().await else {
+                continue;
+            };
             let counter = Arc::clone(&shared);
             tokio::spawn(async move { session(stream, &counter).await.ok() });
         }
@@ -64,8 +68,8 @@ pub async fn start() -> Result<(SocketAddr, Arc<Counter>), String> {
     Ok((address, counter))
 }
 
-/// A queue for all that a relay may open at once: the usual 128 overflow, and then a client can wait for ever for the
-/// banner of a connection that only it believes in.
+/// A queue for all that a relay may open at once: the usual 128 overflow, and then a client can
+/// wait for ever for the banner of a connection that only it believes in.
 fn listen() -> std::io::Result<(TcpListener, SocketAddr)> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
@@ -118,8 +122,8 @@ async fn session(mut stream: TcpStream, counter: &Counter) -> std::io::Result<()
     }
 }
 
-/// Where the data ends (RFC 5321 section 4.1.1.4), after the dot's line. The messages here are never empty, so the line
-/// end before the dot is always part of the data.
+/// Where the data ends (RFC 5321 section 4.1.1.4), after the dot's line. The messages here are
+/// never empty, so the line end before the dot is always part of the data.
 fn end_of_data(data: &[u8]) -> Option<usize> {
     const END: &[u8] = b"\r\n.\r\n";
     if data.ends_with(END) {

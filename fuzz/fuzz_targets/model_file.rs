@@ -1,4 +1,5 @@
-//! Any octets, with the right beginning and checksum put around them, are refused or read; what was read can score.
+//! Any octets, with the right beginning and checksum put around them, are refused or read; what was
+//! read can score.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

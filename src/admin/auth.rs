@@ -16,7 +16,8 @@ use subtle::ConstantTimeEq;
 pub(super) struct Caller(pub Actor);
 
 impl Caller {
-    /// Whether this caller may know of things of that tenant. `None` = belongs to no tenant: only for those who see all.
+    /// Whether this caller may know of things of that tenant. `None` = belongs to no tenant: only
+    /// for those who see all.
     pub(super) fn sees(&self, tenant: Option<&TenantId>) -> bool {
         self.0.tenant.is_none() || self.0.tenant.as_ref() == tenant
     }
@@ -33,9 +34,10 @@ impl Caller {
     pub(super) fn may_act(&self) -> Result<(), Problem> {
         match self.0.role {
             Role::Admin | Role::Operator => Ok(()),
-            Role::Viewer | Role::Smtp => {
-                Err(Problem::forbidden(format!("the role {} may only read; this needs admin or operator", self.0.role.as_str())))
-            }
+            Role::Viewer | Role::Smtp => Err(Problem::forbidden(format!(
+                "the role {} may only read; this needs admin or operator",
+                self.0.role.as_str()
+            ))),
         }
     }
 
@@ -45,31 +47,48 @@ impl Caller {
     }
 }
 
-/// Finds the holder of a secret by its SHA-256 (hex). Every stored hash is compared, each in constant time.
+/// Finds the holder of a secret by its SHA-256 (hex). Every stored hash is compared, each in
+/// constant time.
 pub(super) async fn find(core: &Core, sha256: &str) -> Result<Option<Actor>, Problem> {
     let mut found = None;
     for token in core.records.tokens().await? {
         if bool::from(token.sha256.as_bytes().ct_eq(sha256.as_bytes())) {
-            found = Some(Actor { name: token.name, role: token.role, tenant: token.tenant });
+            found = Some(Actor {
+                name: token.name,
+                role: token.role,
+                tenant: token.tenant,
+            });
         }
     }
     if let Some(operator) = &core.operator_sha256
         && bool::from(operator.as_bytes().ct_eq(sha256.as_bytes()))
     {
-        found = Some(Actor { name: token::OPERATOR.into(), role: Role::Operator, tenant: None });
+        found = Some(Actor {
+            name: token::OPERATOR.into(),
+            role: Role::Operator,
+            tenant: None,
+        });
     }
     Ok(found.map(|actor| match actor.role {
         // An operator is bound to no tenant, whatever the record says.
-        Role::Operator => Actor { tenant: None, ..actor },
+        Role::Operator => Actor {
+            tenant: None,
+            ..actor
+        },
         _ => actor,
     }))
 }
 
-/// Whether this role may use the API at all. An admin without tenant could act on everything and is none.
+/// Whether this role may use the API at all. An admin without tenant could act on everything and is
+/// none.
 pub(super) fn admitted(actor: Actor) -> Result<Caller, Problem> {
     match actor.role {
-        Role::Smtp => Err(Problem::forbidden("the role smtp sends mail and nothing else")),
-        Role::Admin if actor.tenant.is_none() => Err(Problem::forbidden("an admin token needs a tenant")),
+        Role::Smtp => Err(Problem::forbidden(
+            "the role smtp sends mail and nothing else",
+        )),
+        Role::Admin if actor.tenant.is_none() => {
+            Err(Problem::forbidden("an admin token needs a tenant"))
+        }
         _ => Ok(Caller(actor)),
     }
 }
@@ -83,7 +102,10 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let core = Arc::<Core>::from_ref(state);
-        let header = parts.headers.get(AUTHORIZATION).ok_or_else(|| Problem::unauthenticated("a bearer token is needed"))?;
+        let header = parts
+            .headers
+            .get(AUTHORIZATION)
+            .ok_or_else(|| Problem::unauthenticated("a bearer token is needed"))?;
         // RFC 9110 section 11.1: the scheme is case-insensitive.
         let secret = header
             .to_str()
@@ -91,7 +113,9 @@ where
             .and_then(|h| h.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, secret)| secret.trim())
-            .ok_or_else(|| Problem::unauthenticated("the Authorization header must be: Bearer TOKEN"))?;
+            .ok_or_else(|| {
+                Problem::unauthenticated("the Authorization header must be: Bearer TOKEN")
+            })?;
         let actor = find(&core, &token::sha256_hex(secret)).await?;
         admitted(actor.ok_or_else(|| Problem::unauthenticated("this token is unknown or revoked"))?)
     }

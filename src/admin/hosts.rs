@@ -1,9 +1,12 @@
-//! What a browser may ask the admin side: only under a name of ours, and to act only from a page of ours.
+//! What a browser may ask the admin side: only under a name of ours, and to act only from a page of
+//! ours.
 //!
-//! A stranger's web page can point its own name at this address (DNS rebinding) and then read and write as if it were ours,
-//! and it can send forms here. A name that only we can have given takes the first away, the browser's own word about where a
-//! form comes from the second. Programs that bring a bearer token to the API may use any name: no page has that token, and
-//! no browser adds it by itself. `/health` and `/metrics` are read by monitoring under names of its own and tell no address.
+//! A stranger's web page can point its own name at this address (DNS rebinding) and then read and
+//! write as if it were ours, and it can send forms here. A name that only we can have given takes
+//! the first away, the browser's own word about where a form comes from the second. Programs that
+//! bring a bearer token to the API may use any name: no page has that token, and no browser adds it
+//! by itself. `/health` and `/metrics` are read by monitoring under names of its own and tell no
+//! address.
 
 use super::{Core, Problem};
 use crate::config::Settings;
@@ -15,14 +18,18 @@ use axum::response::{IntoResponse, Response};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// The host of an authority: lower case, without port, brackets and trailing dot. `None`: it is none.
+/// The host of an authority: lower case, without port, brackets and trailing dot. `None`: it is
+/// none.
 fn bare(authority: &str) -> Option<String> {
     if authority.contains('@') {
         return None;
     }
     let authority: Authority = authority.parse().ok()?;
     let host = authority.host().to_ascii_lowercase();
-    let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(&host);
+    let host = host
+        .strip_prefix('[')
+        .and_then(|h| h.strip_suffix(']'))
+        .unwrap_or(&host);
     let host = host.strip_suffix('.').unwrap_or(host);
     (!host.is_empty()).then(|| host.to_owned())
 }
@@ -30,56 +37,95 @@ fn bare(authority: &str) -> Option<String> {
 /// Scheme and authority of a web address.
 fn origin_of(url: &str) -> Option<(String, Authority)> {
     let uri: Uri = url.parse().ok()?;
-    Some((uri.scheme_str()?.to_ascii_lowercase(), uri.authority()?.clone()))
+    Some((
+        uri.scheme_str()?.to_ascii_lowercase(),
+        uri.authority()?.clone(),
+    ))
 }
 
-/// Whether this is a name of ours. An address is one that nobody can point elsewhere: where we listen on all, any will do.
+/// Whether this is a name of ours. An address is one that nobody can point elsewhere: where we
+/// listen on all, any will do.
 fn is_ours(settings: &Settings, authority: &str) -> bool {
-    let Some(host) = bare(authority) else { return false };
-    let from_url = || settings.admin_url.as_deref().and_then(origin_of).and_then(|(_, authority)| bare(authority.as_str()));
+    let Some(host) = bare(authority) else {
+        return false;
+    };
+    let from_url = || {
+        settings
+            .admin_url
+            .as_deref()
+            .and_then(origin_of)
+            .and_then(|(_, authority)| bare(authority.as_str()))
+    };
     let bind = settings.admin_bind.ip();
     let near = match host.parse::<IpAddr>() {
         Ok(ip) => ip.is_loopback() || bind.is_unspecified() || ip == bind,
         // RFC 6761 section 6.3: these names are loopback, whatever DNS says.
-        Err(_) => host == "localhost" || host.ends_with(".localhost") || host == settings.server.hostname.as_str(),
+        Err(_) => {
+            host == "localhost"
+                || host.ends_with(".localhost")
+                || host == settings.server.hostname.as_str()
+        }
     };
     near || settings.admin_hosts.contains(&host) || from_url().is_some_and(|ours| ours == host)
 }
 
-/// The name a request is for; `None` where it says none or several. HTTP/2 says it in the target alone.
+/// The name a request is for; `None` where it says none or several. HTTP/2 says it in the target
+/// alone.
 fn asked<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Option<&'r str> {
     let mut all = headers.get_all(header::HOST).iter();
-    let Some(host) = all.next() else { return uri.authority().map(Authority::as_str) };
+    let Some(host) = all.next() else {
+        return uri.authority().map(Authority::as_str);
+    };
     let host = host.to_str().ok()?;
     all.next().is_none().then_some(host)
 }
 
-/// Whether a request that acts comes from a page of ours, as far as the browser says. What no browser made says nothing.
+/// Whether a request that acts comes from a page of ours, as far as the browser says. What no
+/// browser made says nothing.
 fn is_from_us(settings: &Settings, headers: &HeaderMap, host: &str) -> bool {
-    let said = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let said = |name: &str| {
+        headers
+            .get(name)
+            .map(|value| value.to_str().unwrap_or_default())
+    };
     if let Some(site) = said("sec-fetch-site") {
         return matches!(site, "same-origin" | "none");
     }
-    let Some(origin) = said("origin") else { return true };
-    let Some((scheme, authority)) = origin_of(origin) else { return false };
+    let Some(origin) = said("origin") else {
+        return true;
+    };
+    let Some((scheme, authority)) = origin_of(origin) else {
+        return false;
+    };
     let known = settings.admin_url.as_deref().and_then(origin_of);
     authority.as_str().eq_ignore_ascii_case(host)
-        || known.is_some_and(|(s, a)| s == scheme && a.as_str().eq_ignore_ascii_case(authority.as_str()))
+        || known.is_some_and(|(s, a)| {
+            s == scheme && a.as_str().eq_ignore_ascii_case(authority.as_str())
+        })
 }
 
 fn is_bearer(headers: &HeaderMap) -> bool {
-    let scheme = headers.get(header::AUTHORIZATION).and_then(|h| h.as_bytes().get(..7));
+    let scheme = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|h| h.as_bytes().get(..7));
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "))
 }
 
 /// Why a request is not answered; `None` = it may pass.
-fn refusal(settings: &Settings, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Problem> {
+fn refusal(
+    settings: &Settings,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Option<Problem> {
     let path = uri.path();
     let for_programs = path.starts_with("/api/") && is_bearer(headers);
     if for_programs || path == "/metrics" || path.starts_with("/health/") {
         return None;
     }
-    let whole = uri.authority().is_none_or(|authority| is_ours(settings, authority.as_str()));
+    let whole = uri
+        .authority()
+        .is_none_or(|authority| is_ours(settings, authority.as_str()));
     let Some(host) = asked(uri, headers).filter(|host| whole && is_ours(settings, host)) else {
         return Some(Problem::misdirected(
             "the admin side does not answer to this name; set [admin] url to the address people use, or add the name to \
@@ -87,13 +133,21 @@ fn refusal(settings: &Settings, method: &Method, uri: &Uri, headers: &HeaderMap)
         ));
     };
     let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    (!reads && !is_from_us(settings, headers, host))
-        .then(|| Problem::forbidden("this form was sent from a page of another site; open the page here and send it again"))
+    (!reads && !is_from_us(settings, headers, host)).then(|| {
+        Problem::forbidden(
+            "this form was sent from a page of another site; open the page here and send it again",
+        )
+    })
 }
 
 /// Lets pass what is for us and from us.
 pub(super) async fn guard(With(core): With<Arc<Core>>, request: Request, next: Next) -> Response {
-    match refusal(&core.settings(), request.method(), request.uri(), request.headers()) {
+    match refusal(
+        &core.settings(),
+        request.method(),
+        request.uri(),
+        request.headers(),
+    ) {
         Some(problem) => problem.into_response(),
         None => next.run(request).await,
     }
@@ -104,14 +158,18 @@ mod tests {
     use super::*;
 
     fn settings(admin: &str) -> Settings {
-        crate::config::testing::settings(&format!("[server]\nhostname = \"relay.test\"\n[admin]\n{admin}\n"))
+        crate::config::testing::settings(&format!(
+            "[server]\nhostname = \"relay.test\"\n[admin]\n{admin}\n"
+        ))
     }
 
     #[test]
     fn names_of_ours() {
         let loopback = settings("bind = \"127.0.0.1:8025\"");
-        let one = settings("bind = \"192.0.2.1:8025\"\nhosts = [\"Relay.internal\", \"[2001:db8::1]\"]");
-        let all = settings("bind = \"0.0.0.0:8025\"\nurl = \"https://Admin.example:8443/outgate/\"");
+        let one =
+            settings("bind = \"192.0.2.1:8025\"\nhosts = [\"Relay.internal\", \"[2001:db8::1]\"]");
+        let all =
+            settings("bind = \"0.0.0.0:8025\"\nurl = \"https://Admin.example:8443/outgate/\"");
         for (host, expected) in [
             ("127.0.0.1:8025", [true; 3]),
             ("127.0.0.1:1", [true; 3]),
@@ -134,7 +192,11 @@ mod tests {
             ("", [false; 3]),
             (" ", [false; 3]),
         ] {
-            assert_eq!([&loopback, &one, &all].map(|s| is_ours(s, host)), expected, "{host}");
+            assert_eq!(
+                [&loopback, &one, &all].map(|s| is_ours(s, host)),
+                expected,
+                "{host}"
+            );
         }
     }
 
@@ -167,32 +229,100 @@ mod tests {
             (Method::GET, "/api/v1/blocks", vec![away], Some(421)),
             (Method::GET, "/api/v1/openapi.json", vec![away], Some(421)),
             (Method::GET, "/api/v1/blocks", vec![away, token], None),
-            (Method::POST, "/api/v1/blocks", vec![away, token, ("origin", "https://evil.example")], None),
+            (
+                Method::POST,
+                "/api/v1/blocks",
+                vec![away, token, ("origin", "https://evil.example")],
+                None,
+            ),
             (Method::GET, "/health/ready", vec![away], None),
             (Method::GET, "/metrics", vec![], None),
             // Forms.
             (Method::POST, "/login", vec![home], None),
-            (Method::POST, "/login", vec![home, ("origin", "http://127.0.0.1:8025")], None),
-            (Method::POST, "/login", vec![home, ("origin", "https://admin.example")], None),
-            (Method::POST, "/login", vec![home, ("origin", "http://admin.example")], Some(403)),
-            (Method::POST, "/login", vec![home, ("origin", "http://127.0.0.1:9")], Some(403)),
-            (Method::POST, "/login", vec![home, ("origin", "https://evil.example")], Some(403)),
-            (Method::POST, "/login", vec![home, ("origin", "null")], Some(403)),
-            (Method::POST, "/login", vec![home, ("origin", "")], Some(403)),
-            (Method::POST, "/login", vec![home, ("sec-fetch-site", "same-origin"), ("origin", "null")], None),
-            (Method::POST, "/login", vec![home, ("sec-fetch-site", "none")], None),
-            (Method::POST, "/login", vec![home, ("sec-fetch-site", "same-site")], Some(403)),
             (
                 Method::POST,
                 "/login",
-                vec![home, ("sec-fetch-site", "cross-site"), ("origin", "http://127.0.0.1:8025")],
+                vec![home, ("origin", "http://127.0.0.1:8025")],
+                None,
+            ),
+            (
+                Method::POST,
+                "/login",
+                vec![home, ("origin", "https://admin.example")],
+                None,
+            ),
+            (
+                Method::POST,
+                "/login",
+                vec![home, ("origin", "http://admin.example")],
+                Some(403),
+            ),
+            (
+                Method::POST,
+                "/login",
+                vec![home, ("origin", "http://127.0.0.1:9")],
+                Some(403),
+            ),
+            (
+                Method::POST,
+                "/login",
+                vec![home, ("origin", "https://evil.example")],
+                Some(403),
+            ),
+            (
+                Method::POST,
+                "/login",
+                vec![home, ("origin", "null")],
+                Some(403),
+            ),
+            (
+                Method::POST,
+                "/login",
+                vec![home, ("origin", "")],
+                Some(403),
+            ),
+            (
+                Method::POST,
+                "/login",
+                vec![home, ("sec-fetch-site", "same-origin"), ("origin", "null")],
+                None,
+            ),
+            (
+                Method::POST,
+                "/login",
+                vec![home, ("sec-fetch-site", "none")],
+                None,
+            ),
+            (
+                Method::POST,
+                "/login",
+                vec![home, ("sec-fetch-site", "same-site")],
+                Some(403),
+            ),
+            (
+                Method::POST,
+                "/login",
+                vec![
+                    home,
+                    ("sec-fetch-site", "cross-site"),
+                    ("origin", "http://127.0.0.1:8025"),
+                ],
                 Some(403),
             ),
             // A link from elsewhere may be followed: nothing acts on a GET.
-            (Method::GET, "/blocks/OG-0000000001", vec![home, ("sec-fetch-site", "cross-site")], None),
+            (
+                Method::GET,
+                "/blocks/OG-0000000001",
+                vec![home, ("sec-fetch-site", "cross-site")],
+                None,
+            ),
         ] {
             let found = refusal(&s, &method, &uri.parse().expect("uri"), &headers(&lines));
-            assert_eq!(found.map(|p| p.status.as_u16()), expected, "{method} {uri} {lines:?}");
+            assert_eq!(
+                found.map(|p| p.status.as_u16()),
+                expected,
+                "{method} {uri} {lines:?}"
+            );
         }
     }
 }

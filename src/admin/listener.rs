@@ -1,5 +1,5 @@
-//! A listener with limits: so many connections at once, and none that stays silent for long. Idle strangers must not
-//! take the file descriptors that mail needs.
+//! A listener with limits: so many connections at once, and none that stays silent for long. Idle
+//! strangers must not take the file descriptors that mail needs.
 
 use std::future::Future;
 use std::io;
@@ -29,7 +29,11 @@ pub(super) struct Limited {
 
 impl Limited {
     pub(super) fn new(inner: TcpListener) -> Self {
-        Self { inner, free: Arc::new(Semaphore::new(CONNECTIONS)), idle: IDLE }
+        Self {
+            inner,
+            free: Arc::new(Semaphore::new(CONNECTIONS)),
+            idle: IDLE,
+        }
     }
 }
 
@@ -39,12 +43,21 @@ impl axum::serve::Listener for Limited {
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
-            // The semaphore is never closed; without a permit there is nothing better than to go on without.
+            // The semaphore is never closed; without a permit there is nothing better than to go on
+            // without.
             let permit = Arc::clone(&self.free).acquire_owned().await.ok();
             match self.inner.accept().await {
                 Ok((io, address)) => {
                     let quiet = Box::pin(tokio::time::sleep(self.idle));
-                    return (Connection { io, quiet, idle: self.idle, _permit: permit }, address);
+                    return (
+                        Connection {
+                            io,
+                            quiet,
+                            idle: self.idle,
+                            _permit: permit,
+                        },
+                        address,
+                    );
                 }
                 Err(e) => {
                     tracing::warn!(error = %e, "cannot accept an HTTP connection");
@@ -69,24 +82,39 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Passes a result on; a wait that has lasted too long becomes an error.
-    fn timed<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn timed<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        result: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if result.is_ready() {
             self.quiet.as_mut().reset(Instant::now() + self.idle);
             return result;
         }
-        self.quiet.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        self.quiet
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.io).poll_read(cx, buf);
         self.timed(cx, result)
     }
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.io).poll_write(cx, buf);
         self.timed(cx, result)
     }
@@ -109,14 +137,25 @@ mod tests {
     #[tokio::test]
     async fn a_silent_connection_ends_and_gives_its_place_back() {
         let inner = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-        let mut listener = Limited { inner, free: Arc::new(Semaphore::new(1)), idle: Duration::from_millis(10) };
+        let mut listener = Limited {
+            inner,
+            free: Arc::new(Semaphore::new(1)),
+            idle: Duration::from_millis(10),
+        };
         let address = listener.local_addr().expect("address");
         let _first = TcpStream::connect(address).await.expect("connect");
         let _second = TcpStream::connect(address).await.expect("connect");
         let (mut one, _) = listener.accept().await;
-        assert_eq!(listener.free.available_permits(), 0, "the second has to wait");
+        assert_eq!(
+            listener.free.available_permits(),
+            0,
+            "the second has to wait"
+        );
         let mut byte = [0u8];
-        assert_eq!(one.read(&mut byte).await.expect_err("silent").kind(), io::ErrorKind::TimedOut);
+        assert_eq!(
+            one.read(&mut byte).await.expect_err("silent").kind(),
+            io::ErrorKind::TimedOut
+        );
         drop(one);
         let (_two, _) = listener.accept().await;
         assert_eq!(listener.free.available_permits(), 0);

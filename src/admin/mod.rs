@@ -1,5 +1,5 @@
-//! HTTP API and pages over typed commands: `/api/v1`, `/metrics`, `/health`, the admin's first page, and the public page a
-//! blocked sender may open. Nothing acts on a GET.
+//! HTTP API and pages over typed commands: `/api/v1`, `/metrics`, `/health`, the admin's first
+//! page, and the public page a blocked sender may open. Nothing acts on a GET.
 
 mod api;
 mod auth;
@@ -81,7 +81,13 @@ impl Core {
         Arc::clone(&self.settings.borrow())
     }
 
-    async fn audit(&self, actor: &str, action: &str, subject: &str, detail: &str) -> Result<(), Problem> {
+    async fn audit(
+        &self,
+        actor: &str,
+        action: &str,
+        subject: &str,
+        detail: &str,
+    ) -> Result<(), Problem> {
         let entry = AuditEntry {
             time: self.clock.now(),
             actor: actor.into(),
@@ -125,21 +131,30 @@ fn core(state: &State) -> Arc<Core> {
     })
 }
 
-/// Everything on `[admin] bind`. Reads `<data_dir>/admin.token`, which [`token::ensure`] must have made before.
+/// Everything on `[admin] bind`. Reads `<data_dir>/admin.token`, which [`token::ensure`] must have
+/// made before.
 pub fn router(state: State) -> Router {
     let core = core(&state);
-    let relay = Relay { core: Arc::clone(&core), judge: state.judge, queue: state.queue, desk: state.desk, labels: state.labels };
+    let relay = Relay {
+        core: Arc::clone(&core),
+        judge: state.judge,
+        queue: state.queue,
+        desk: state.desk,
+        labels: state.labels,
+    };
     bounded(for_us(all_routes().with_state(relay), core))
 }
 
-/// Answers browsers only under a name of ours, and acts only on pages of ours. The public pages need neither: they show the
-/// same to everybody under any name, know no session and never act.
+/// Answers browsers only under a name of ours, and acts only on pages of ours. The public pages
+/// need neither: they show the same to everybody under any name, know no session and never act.
 fn for_us(router: Router, core: Arc<Core>) -> Router {
     router.layer(middleware::from_fn_with_state(core, hosts::guard))
 }
 
 fn all_routes() -> Router<Relay> {
-    core_routes().merge(api::relay_routes()).merge(ui::relay_routes())
+    core_routes()
+        .merge(api::relay_routes())
+        .merge(ui::relay_routes())
 }
 
 /// Routes that need records only.
@@ -167,34 +182,61 @@ fn bounded(router: Router) -> Router {
 /// Pages load nothing and run nothing; their one style is known by its hash.
 static SECURITY_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let hash = BASE64_STANDARD.encode(Sha256::digest(ui::STYLE));
-    let policy =
-        format!("default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'");
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    );
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 });
 
-/// Ends requests that take too long, and sets the headers that keep pages from being framed, sniffed or cached.
+/// Ends requests that take too long, and sets the headers that keep pages from being framed,
+/// sniffed or cached.
 async fn guard(request: Request, next: Next) -> Response {
     let mut response = match tokio::time::timeout(REQUEST_TIME, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::unavailable(&"a request took too long").into_response(),
     };
-    let plain = |r: &Response| r.headers().get(header::CONTENT_TYPE).is_none_or(|t| t.as_bytes().starts_with(b"text/plain"));
-    if (response.status().is_client_error() || response.status().is_server_error()) && plain(&response) {
-        // What the framework refuses by itself (a path that is no UTF-8) gets the same form as our own problems.
+    let plain = |r: &Response| {
+        r.headers()
+            .get(header::CONTENT_TYPE)
+            .is_none_or(|t| t.as_bytes().starts_with(b"text/plain"))
+    };
+    if (response.status().is_client_error() || response.status().is_server_error())
+        && plain(&response)
+    {
+        // What the framework refuses by itself (a path that is no UTF-8) gets the same form as our
+        // own problems.
         response = Problem::of_status(response.status()).into_response();
     }
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, SECURITY_POLICY.clone());
-    // Not "no-referrer": browsers would then hide where a form comes from even from the site it comes from.
-    let fixed = [(header::X_CONTENT_TYPE_OPTIONS, "nosniff"), (header::REFERRER_POLICY, "same-origin")];
+    response
+        .headers_mut()
+        .insert(header::CONTENT_SECURITY_POLICY, SECURITY_POLICY.clone());
+    // Not "no-referrer": browsers would then hide where a form comes from even from the site it
+    // comes from.
+    let fixed = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "same-origin"),
+    ];
     for (name, value) in fixed {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
     }
-    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
 async fn metrics_text(With(core): With<Arc<Core>>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], core.metrics.render()).into_response()
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        core.metrics.render(),
+    )
+        .into_response()
 }
 
 async fn live() -> Response {
@@ -203,9 +245,16 @@ async fn live() -> Response {
 
 async fn ready(With(core): With<Arc<Core>>) -> Response {
     let reasons = (core.health)();
-    let (status, word) =
-        if reasons.is_empty() { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
-    (status, axum::Json(serde_json::json!({ "status": word, "reasons": reasons }))).into_response()
+    let (status, word) = if reasons.is_empty() {
+        (StatusCode::OK, "ready")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready")
+    };
+    (
+        status,
+        axum::Json(serde_json::json!({ "status": word, "reasons": reasons })),
+    )
+        .into_response()
 }
 
 /// Serves [`router`] until `shutdown` ends, then lets running requests finish.
@@ -214,7 +263,9 @@ pub async fn serve(
     state: State,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    axum::serve(listener::Limited::new(listener), router(state)).with_graceful_shutdown(shutdown).await
+    axum::serve(listener::Limited::new(listener), router(state))
+        .with_graceful_shutdown(shutdown)
+        .await
 }
 
 /// Serves [`public_router`] until `shutdown` ends, then lets running requests finish.
@@ -223,7 +274,9 @@ pub async fn serve_public(
     state: State,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    axum::serve(listener::Limited::new(listener), public_router(state)).with_graceful_shutdown(shutdown).await
+    axum::serve(listener::Limited::new(listener), public_router(state))
+        .with_graceful_shutdown(shutdown)
+        .await
 }
 
 /// Everything on `[public] bind`: `/blocked/{ref}` and `/delist`, which show and never act.

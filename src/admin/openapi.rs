@@ -16,7 +16,10 @@ pub(super) struct Operation {
     answer: (&'static str, &'static str),
 }
 
-const PAGE: [(&str, &str); 2] = [("limit", "items of a page, 1-1000 (100)"), ("cursor", "`next` of the page before")];
+const PAGE: [(&str, &str); 2] = [
+    ("limit", "items of a page, 1-1000 (100)"),
+    ("cursor", "`next` of the page before"),
+];
 
 const fn get(
     path: &'static str,
@@ -24,11 +27,30 @@ const fn get(
     query: &'static [(&'static str, &'static str)],
     answer: &'static str,
 ) -> Operation {
-    Operation { method: "get", path, summary, query, body: None, answer: ("200", answer) }
+    Operation {
+        method: "get",
+        path,
+        summary,
+        query,
+        body: None,
+        answer: ("200", answer),
+    }
 }
 
-const fn post(path: &'static str, summary: &'static str, body: &'static str, answer: (&'static str, &'static str)) -> Operation {
-    Operation { method: "post", path, summary, query: &[], body: Some(body), answer }
+const fn post(
+    path: &'static str,
+    summary: &'static str,
+    body: &'static str,
+    answer: (&'static str, &'static str),
+) -> Operation {
+    Operation {
+        method: "post",
+        path,
+        summary,
+        query: &[],
+        body: Some(body),
+        answer,
+    }
 }
 
 /// All operations.
@@ -45,15 +67,42 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ],
         "BlockList",
     ),
-    post("/blocks", "Open a block (admin, operator)", "OpenBlock", ("201", "Block")),
+    post(
+        "/blocks",
+        "Open a block (admin, operator)",
+        "OpenBlock",
+        ("201", "Block"),
+    ),
     get("/blocks/{ref}", "One block with its evidence", &[], "Block"),
-    post("/blocks/{ref}/release", "End a block (admin, operator)", "Release", ("200", "Block")),
-    get("/senders", "Senders by key", &[("standing", "good, watched, held or blocked"), PAGE[0], PAGE[1]], "List"),
-    get("/senders/{key}", "One sender by key or address", &[], "Object"),
+    post(
+        "/blocks/{ref}/release",
+        "End a block (admin, operator)",
+        "Release",
+        ("200", "Block"),
+    ),
+    get(
+        "/senders",
+        "Senders by key",
+        &[
+            ("standing", "good, watched, held or blocked"),
+            PAGE[0],
+            PAGE[1],
+        ],
+        "List",
+    ),
+    get(
+        "/senders/{key}",
+        "One sender by key or address",
+        &[],
+        "Object",
+    ),
     get(
         "/policy/{sender}",
         "Which policy is a sender's, why, and what is used of it",
-        &[("tenant", "the tenant meant"), ("client", "as if it sent through this client address")],
+        &[
+            ("tenant", "the tenant meant"),
+            ("client", "as if it sent through this client address"),
+        ],
         "Object",
     ),
     get(
@@ -69,25 +118,70 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ],
         "List",
     ),
-    post("/messages/{id}/label", "Teach that a message is spam, or is not (admin, operator)", "Label", ("200", "Object")),
+    post(
+        "/messages/{id}/label",
+        "Teach that a message is spam, or is not (admin, operator)",
+        "Label",
+        ("200", "Object"),
+    ),
     get("/held", "Held messages, oldest first", &PAGE, "List"),
-    post("/held/{id}/release", "Send a held message on", "Act", ("200", "Ids")),
-    post("/held/{id}/delete", "Drop a held message, nobody is told", "Act", ("200", "Ids")),
-    get("/queue", "Queued messages, oldest first", &[("state", "active, deferred or held"), PAGE[0], PAGE[1]], "List"),
-    get("/queue/{id}", "One queued message with its recipients", &[], "Object"),
+    post(
+        "/held/{id}/release",
+        "Send a held message on",
+        "Act",
+        ("200", "Ids"),
+    ),
+    post(
+        "/held/{id}/delete",
+        "Drop a held message, nobody is told",
+        "Act",
+        ("200", "Ids"),
+    ),
+    get(
+        "/queue",
+        "Queued messages, oldest first",
+        &[("state", "active, deferred or held"), PAGE[0], PAGE[1]],
+        "List",
+    ),
+    get(
+        "/queue/{id}",
+        "One queued message with its recipients",
+        &[],
+        "Object",
+    ),
     post("/queue/{id}/retry", "Try now", "Act", ("200", "Ids")),
     post("/queue/{id}/hold", "Hold", "Act", ("200", "Ids")),
-    post("/queue/{id}/release", "Send on what is held", "Act", ("200", "Ids")),
-    post("/queue/{id}/bounce", "Give up and tell the sender", "Act", ("200", "Ids")),
-    get("/audit", "Who did what, newest first (operators)", &PAGE, "List"),
+    post(
+        "/queue/{id}/release",
+        "Send on what is held",
+        "Act",
+        ("200", "Ids"),
+    ),
+    post(
+        "/queue/{id}/bounce",
+        "Give up and tell the sender",
+        "Act",
+        ("200", "Ids"),
+    ),
+    get(
+        "/audit",
+        "Who did what, newest first (operators)",
+        &PAGE,
+        "List",
+    ),
 ];
 
 fn parameters(operation: &Operation) -> Vec<Value> {
     let text = json!({ "type": "string" });
     let in_path = operation.path.split(['{', '}']).skip(1).step_by(2);
-    let from_path = in_path.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": text }));
+    let from_path =
+        in_path.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": text }));
     let from_query = operation.query.iter().map(|(name, what)| {
-        let schema = if *name == "limit" { json!({ "type": "integer", "minimum": 1, "maximum": 1000 }) } else { text.clone() };
+        let schema = if *name == "limit" {
+            json!({ "type": "integer", "minimum": 1, "maximum": 1000 })
+        } else {
+            text.clone()
+        };
         json!({ "name": name, "in": "query", "description": what, "schema": schema })
     });
     from_path.chain(from_query).collect()
@@ -95,19 +189,29 @@ fn parameters(operation: &Operation) -> Vec<Value> {
 
 fn content(kind: &str, schema: &str) -> Value {
     let mut content = Map::new();
-    content.insert(kind.into(), json!({ "schema": { "$ref": format!("#/components/schemas/{schema}") } }));
+    content.insert(
+        kind.into(),
+        json!({ "schema": { "$ref": format!("#/components/schemas/{schema}") } }),
+    );
     content.into()
 }
 
 fn operation(o: &Operation) -> Value {
     let (status, schema) = o.answer;
     let mut responses = Map::new();
-    responses.insert(status.into(), json!({ "description": o.summary, "content": content("application/json", schema) }));
+    responses.insert(
+        status.into(),
+        json!({ "description": o.summary, "content": content("application/json", schema) }),
+    );
     let problem = json!({ "description": "A problem (RFC 9457)", "content": content("application/problem+json", "Problem") });
     responses.insert("default".into(), problem);
-    let mut value = json!({ "summary": o.summary, "parameters": parameters(o), "responses": responses });
+    let mut value =
+        json!({ "summary": o.summary, "parameters": parameters(o), "responses": responses });
     if let (Some(body), Some(map)) = (o.body, value.as_object_mut()) {
-        map.insert("requestBody".into(), json!({ "required": body != "Act", "content": content("application/json", body) }));
+        map.insert(
+            "requestBody".into(),
+            json!({ "required": body != "Act", "content": content("application/json", body) }),
+        );
     }
     value
 }
@@ -116,7 +220,8 @@ fn schemas() -> Value {
     let text = json!({ "type": "string" });
     let time = json!({ "type": "string", "format": "date-time" });
     let maybe_time = json!({ "type": ["string", "null"], "format": "date-time" });
-    let kind = json!({ "type": "string", "enum": ["sender", "domain", "client", "tenant", "website"] });
+    let kind =
+        json!({ "type": "string", "enum": ["sender", "domain", "client", "tenant", "website"] });
     let verdict = json!({ "type": "string", "enum": ["mistake", "compromised"] });
     let evidence = json!({ "type": "object", "properties": {
         "message_id": text, "time": time, "probability": { "type": "number" }, "llr": { "type": "number" },

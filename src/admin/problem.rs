@@ -21,7 +21,12 @@ pub struct Problem {
 
 impl Problem {
     fn new(status: StatusCode, kind: Option<&'static str>, detail: impl Into<String>) -> Self {
-        Self { status, kind, detail: detail.into(), field: None }
+        Self {
+            status,
+            kind,
+            detail: detail.into(),
+            field: None,
+        }
     }
 
     /// 400: the request cannot be read.
@@ -31,7 +36,14 @@ impl Problem {
 
     /// 422: it can be read, but this field makes no sense.
     pub fn field(field: &'static str, detail: impl Into<String>) -> Self {
-        Self { field: Some(field), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, Some("invalid-field"), detail) }
+        Self {
+            field: Some(field),
+            ..Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                Some("invalid-field"),
+                detail,
+            )
+        }
     }
 
     /// 401: who are you?
@@ -71,18 +83,28 @@ impl Problem {
 
     /// 405.
     pub fn method_not_allowed() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, None, "this resource does not take that method")
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            None,
+            "this resource does not take that method",
+        )
     }
 
     /// 503: ours, temporary; what went wrong stands in the log, not here.
     pub fn unavailable(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(error = %cause, "the admin API could not do its work");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, Some("unavailable"), "the relay could not do this now; try again")
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Some("unavailable"),
+            "the relay could not do this now; try again",
+        )
     }
 
     /// The object.
     pub fn to_json(&self) -> Value {
-        let kind = self.kind.map_or_else(|| "about:blank".to_owned(), |k| format!("/problems/{k}"));
+        let kind = self
+            .kind
+            .map_or_else(|| "about:blank".to_owned(), |k| format!("/problems/{k}"));
         let title = self.status.canonical_reason().unwrap_or("Error");
         let mut object = json!({ "type": kind, "title": title, "status": self.status.as_u16(), "detail": self.detail });
         if let (Some(field), Some(map)) = (self.field, object.as_object_mut()) {
@@ -112,9 +134,9 @@ impl From<DeskError> for Problem {
                 Some("release-quota"),
                 "the releases a tenant may make for this subject in 30 days are used up; an operator must release it",
             ),
-            DeskError::OperatorOnly(reference) => {
-                Self::forbidden(format!("block {reference} stops this message, and only an operator may end that block"))
-            }
+            DeskError::OperatorOnly(reference) => Self::forbidden(format!(
+                "block {reference} stops this message, and only an operator may end that block"
+            )),
             DeskError::BadSubject(why) => Self::field("subject", why),
             DeskError::Failed(why) => Self::unavailable(&why),
         }
@@ -125,11 +147,17 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = (self.status, self.to_json().to_string()).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.status == StatusCode::UNAUTHORIZED {
             // RFC 9110 section 11.6.1, RFC 6750 section 3.
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"outgate\""));
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"outgate\""),
+            );
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
@@ -148,14 +176,33 @@ mod tests {
             (DeskError::NotFound, 404, "/problems/not-found"),
             (DeskError::NotActive, 409, "/problems/conflict"),
             (DeskError::QuotaUsedUp, 403, "/problems/release-quota"),
-            (DeskError::OperatorOnly(crate::types::BlockRef::from_random(1)), 403, "/problems/forbidden"),
-            (DeskError::BadSubject("no".into()), 422, "/problems/invalid-field"),
-            (DeskError::Failed("disk".into()), 503, "/problems/unavailable"),
+            (
+                DeskError::OperatorOnly(crate::types::BlockRef::from_random(1)),
+                403,
+                "/problems/forbidden",
+            ),
+            (
+                DeskError::BadSubject("no".into()),
+                422,
+                "/problems/invalid-field",
+            ),
+            (
+                DeskError::Failed("disk".into()),
+                503,
+                "/problems/unavailable",
+            ),
         ];
         for (error, status, kind) in table {
             let problem = Problem::from(error.clone()).to_json();
-            assert_eq!((problem["status"].as_u64(), problem["type"].as_str()), (Some(status), Some(kind)), "{error:?}");
-            assert!(!problem["detail"].as_str().expect("detail").contains("disk"), "causes stay in the log");
+            assert_eq!(
+                (problem["status"].as_u64(), problem["type"].as_str()),
+                (Some(status), Some(kind)),
+                "{error:?}"
+            );
+            assert!(
+                !problem["detail"].as_str().expect("detail").contains("disk"),
+                "causes stay in the log"
+            );
         }
     }
 }

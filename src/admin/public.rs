@@ -1,5 +1,6 @@
-//! The public page: what a blocked sender, or whoever got the bounce, may read. It shows no score, no evidence and no
-//! full address, says the same for a reference that does not exist, and nothing on it acts.
+//! The public page: what a blocked sender, or whoever got the bounce, may read. It shows no score,
+//! no evidence and no full address, says the same for a reference that does not exist, and nothing
+//! on it acts.
 
 use super::Core;
 use super::ui::html;
@@ -39,7 +40,11 @@ struct Help {
 fn help(core: &Core) -> Option<Help> {
     let text = core.settings().public.help.clone()?;
     let is_url = text.starts_with("http://") || text.starts_with("https://");
-    let link = if is_url { text.clone() } else { format!("mailto:{text}") };
+    let link = if is_url {
+        text.clone()
+    } else {
+        format!("mailto:{text}")
+    };
     Some(Help { text, link })
 }
 
@@ -47,16 +52,33 @@ fn help(core: &Core) -> Option<Help> {
 fn mask(subject: &str) -> String {
     match Address::parse(subject) {
         Some(address) => {
-            let first = address.local().chars().next().map(String::from).unwrap_or_default();
+            let first = address
+                .local()
+                .chars()
+                .next()
+                .map(String::from)
+                .unwrap_or_default();
             format!("{first}…@{}", address.domain())
         }
-        None => subject.chars().next().map(|c| format!("{c}…")).unwrap_or_default(),
+        None => subject
+            .chars()
+            .next()
+            .map(|c| format!("{c}…"))
+            .unwrap_or_default(),
     }
 }
 
 fn page(core: &Core, reference: Option<BlockRef>, block: Option<&Block>) -> BlockedPage {
-    let who = block.filter(|b| b.kind == BlockKind::Sender).map(|b| mask(&b.subject)).unwrap_or_default();
-    BlockedPage { reference, who, ended: block.is_some_and(|b| b.state != BlockState::Active), help: help(core) }
+    let who = block
+        .filter(|b| b.kind == BlockKind::Sender)
+        .map(|b| mask(&b.subject))
+        .unwrap_or_default();
+    BlockedPage {
+        reference,
+        who,
+        ended: block.is_some_and(|b| b.state != BlockState::Active),
+        help: help(core),
+    }
 }
 
 async fn blocked(With(core): With<Arc<Core>>, Path(reference): Path<String>) -> Response {
@@ -74,8 +96,14 @@ struct Asked {
     reference: String,
 }
 
-async fn delist(With(core): With<Arc<Core>>, query: Result<Query<Asked>, QueryRejection>) -> Response {
-    match query.ok().and_then(|Query(asked)| BlockRef::parse(asked.reference.trim())) {
+async fn delist(
+    With(core): With<Arc<Core>>,
+    query: Result<Query<Asked>, QueryRejection>,
+) -> Response {
+    match query
+        .ok()
+        .and_then(|Query(asked)| BlockRef::parse(asked.reference.trim()))
+    {
         Some(reference) => Redirect::to(&format!("/blocked/{reference}")).into_response(),
         None => html(&DelistPage { help: help(&core) }),
     }
@@ -83,7 +111,9 @@ async fn delist(With(core): With<Arc<Core>>, query: Result<Query<Asked>, QueryRe
 
 /// The public routes.
 pub(super) fn routes() -> Router<Arc<Core>> {
-    Router::new().route("/blocked/{ref}", get(blocked)).route("/delist", get(delist))
+    Router::new()
+        .route("/blocked/{ref}", get(blocked))
+        .route("/delist", get(delist))
 }
 
 #[cfg(test)]
@@ -92,7 +122,12 @@ mod tests {
 
     #[test]
     fn addresses_are_masked() {
-        let table = [("alice@acme.example", "a…@acme.example"), ("é@acme.example", "é…@acme.example"), ("login", "l…"), ("", "")];
+        let table = [
+            ("alice@acme.example", "a…@acme.example"),
+            ("é@acme.example", "é…@acme.example"),
+            ("login", "l…"),
+            ("", ""),
+        ];
         for (subject, want) in table {
             assert_eq!(mask(subject), want);
         }

@@ -1,4 +1,5 @@
-//! Secrets of the admin API: bearer tokens, of which only the SHA-256 is stored, and the operator's token file.
+//! Secrets of the admin API: bearer tokens, of which only the SHA-256 is stored, and the operator's
+//! token file.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,7 +16,8 @@ pub fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("admin.token")
 }
 
-/// A fresh secret: 32 random octets as base64url. It begins with no hyphen, so that it may stand behind `--token`.
+/// A fresh secret: 32 random octets as base64url. It begins with no hyphen, so that it may stand
+/// behind `--token`.
 pub fn fresh() -> io::Result<String> {
     loop {
         let mut secret = [0u8; SECRET_OCTETS];
@@ -29,12 +31,17 @@ pub fn fresh() -> io::Result<String> {
 
 /// Whether this has the form of a [`fresh`] secret.
 pub fn is_fresh(text: &str) -> bool {
-    URL_SAFE_NO_PAD.decode(text).is_ok_and(|secret| secret.len() == SECRET_OCTETS)
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .is_ok_and(|secret| secret.len() == SECRET_OCTETS)
 }
 
 /// SHA-256 of a secret, hex: what is stored.
 pub fn sha256_hex(secret: &str) -> String {
-    Sha256::digest(secret.as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
+    Sha256::digest(secret.as_bytes())
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect()
 }
 
 /// The token in the file, without the line end.
@@ -42,7 +49,10 @@ pub fn read(data_dir: &Path) -> io::Result<String> {
     let text = std::fs::read_to_string(path(data_dir))?;
     let token = text.trim();
     if token.len() < 20 {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{}: too short for a token", path(data_dir).display())));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{}: too short for a token", path(data_dir).display()),
+        ));
     }
     Ok(token.to_owned())
 }
@@ -69,7 +79,12 @@ pub fn ensure(data_dir: &Path) -> io::Result<String> {
 fn write_private(path: &Path, secret: &str) -> io::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
     writeln!(file, "{secret}")?;
     file.sync_all()
 }
@@ -86,9 +101,16 @@ mod tests {
         let first = ensure(&data).expect("made");
         assert_eq!(first.len(), 43);
         assert_eq!(ensure(&data).expect("read"), first);
-        let mode = std::fs::metadata(path(&data)).expect("file").permissions().mode();
+        let mode = std::fs::metadata(path(&data))
+            .expect("file")
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(std::fs::read_dir(&data).expect("dir").count(), 1, "nothing else left behind");
+        assert_eq!(
+            std::fs::read_dir(&data).expect("dir").count(),
+            1,
+            "nothing else left behind"
+        );
     }
 
     #[test]
@@ -102,11 +124,19 @@ mod tests {
     fn no_secret_looks_like_an_option() {
         // One in 64 began with a hyphen, and `outgate blocks list --token -…` was wrong use.
         assert!((0..2000).all(|_| !fresh().expect("a secret").starts_with('-')));
-        assert!(is_fresh(&fresh().expect("a secret")) && !is_fresh("") && !is_fresh("abc") && !is_fresh(&"=".repeat(43)));
+        assert!(
+            is_fresh(&fresh().expect("a secret"))
+                && !is_fresh("")
+                && !is_fresh("abc")
+                && !is_fresh(&"=".repeat(43))
+        );
     }
 
     #[test]
     fn the_hash_is_sha256() {
-        assert_eq!(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            sha256_hex("abc"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
     }
 }

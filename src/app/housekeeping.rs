@@ -15,7 +15,8 @@ use tokio::task::{JoinError, JoinHandle};
 
 /// Blocks are looked at so often.
 const TICK: Duration = Duration::from_secs(1);
-/// Ticks between two times that what was learned is saved, between two snapshots of the evidence, and between two rounds of pruning.
+/// Ticks between two times that what was learned is saved, between two snapshots of the evidence,
+/// and between two rounds of pruning.
 const SAVE_TICKS: u64 = 30;
 const SNAPSHOT_TICKS: u64 = 300;
 const PRUNE_TICKS: u64 = 600;

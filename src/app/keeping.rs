@@ -1,5 +1,6 @@
-//! The judge's tables on disk: a snapshot every few minutes, and a journal of what has changed since, every second. A crash
-//! loses about a second of evidence, and no block: those are in the records before they are spoken of.
+//! The judge's tables on disk: a snapshot every few minutes, and a journal of what has changed
+//! since, every second. A crash loses about a second of evidence, and no block: those are in the
+//! records before they are spoken of.
 
 use crate::judge::Judge;
 use std::fs::{self, File, OpenOptions};
@@ -7,8 +8,8 @@ use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The newest snapshot below `data_dir`, the one that is being written, the journal since the newest, and the journal from
-/// before the one that is being written.
+/// The newest snapshot below `data_dir`, the one that is being written, the journal since the
+/// newest, and the journal from before the one that is being written.
 const SNAPSHOT: &str = "reputation.snapshot";
 const NEW: &str = "reputation.new";
 const JOURNAL: &str = "reputation.journal";
@@ -19,7 +20,8 @@ pub(super) struct Keeper {
     judge: Arc<Judge>,
     dir: PathBuf,
     journal: Mutex<Journal>,
-    /// One snapshot is written at a time: that of the orderly end may meet one that is still under way.
+    /// One snapshot is written at a time: that of the orderly end may meet one that is still under
+    /// way.
     saving: Mutex<()>,
 }
 
@@ -31,12 +33,21 @@ struct Journal {
 }
 
 impl Keeper {
-    /// Reads what the last run left. Nothing there is a first start; a damaged snapshot is kept aside, loudly.
+    /// Reads what the last run left. Nothing there is a first start; a damaged snapshot is kept
+    /// aside, loudly.
     pub(super) fn open(judge: Arc<Judge>, dir: &Path) -> Self {
-        let keeper = Self { judge, dir: dir.to_owned(), journal: Mutex::default(), saving: Mutex::default() };
+        let keeper = Self {
+            judge,
+            dir: dir.to_owned(),
+            journal: Mutex::default(),
+            saving: Mutex::default(),
+        };
         keeper.restore();
         keeper.judge.watch_changes();
-        if [JOURNAL, OLD_JOURNAL].into_iter().any(|name| keeper.dir.join(name).exists()) {
+        if [JOURNAL, OLD_JOURNAL]
+            .into_iter()
+            .any(|name| keeper.dir.join(name).exists())
+        {
             // Its end may be torn: nothing is appended to it.
             keeper.lock().broken = true;
             keeper.save();
@@ -61,12 +72,17 @@ impl Keeper {
         for name in [OLD_JOURNAL, JOURNAL] {
             if let Ok(file) = File::open(self.dir.join(name)) {
                 let records = self.judge.restore_journal(&mut BufReader::new(file));
-                tracing::info!(records, file = name, "evidence read from the journal: the last run did not end in order");
+                tracing::info!(
+                    records,
+                    file = name,
+                    "evidence read from the journal: the last run did not end in order"
+                );
             }
         }
     }
 
-    /// Appends what has changed since the last call and syncs it. False where only a snapshot helps.
+    /// Appends what has changed since the last call and syncs it. False where only a snapshot
+    /// helps.
     pub(super) fn append(&self) -> bool {
         let mut journal = self.lock();
         if journal.broken {
@@ -74,7 +90,10 @@ impl Keeper {
         }
         if let Err(error) = self.try_append(&mut journal) {
             tracing::error!(%error, "the journal of evidence could not be written; a snapshot follows");
-            *journal = Journal { file: None, broken: true };
+            *journal = Journal {
+                file: None,
+                broken: true,
+            };
         }
         !journal.broken
     }
@@ -82,7 +101,12 @@ impl Keeper {
     fn try_append(&self, journal: &mut Journal) -> io::Result<()> {
         let file = match &mut journal.file {
             Some(file) => file,
-            none => none.insert(OpenOptions::new().create(true).append(true).open(self.dir.join(JOURNAL))?),
+            none => none.insert(
+                OpenOptions::new()
+                    .create(true)
+                    .append(true)
+                    .open(self.dir.join(JOURNAL))?,
+            ),
         };
         let mut out = BufWriter::new(file);
         if self.judge.journal(&mut out)? > 0 {
@@ -92,7 +116,8 @@ impl Keeper {
         Ok(())
     }
 
-    /// Writes the snapshot beside the old one, syncs, and puts it in its place; what was journalled before it goes.
+    /// Writes the snapshot beside the old one, syncs, and puts it in its place; what was journalled
+    /// before it goes.
     pub(super) fn save(&self) {
         let _one_at_a_time = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = self.try_save() {
@@ -103,8 +128,8 @@ impl Keeper {
     fn try_save(&self) -> io::Result<()> {
         let path = |name| self.dir.join(name);
         {
-            // What is appended from now on is newer than some of the snapshot. After a snapshot that failed, the old journal
-            // is still there and still needed.
+            // What is appended from now on is newer than some of the snapshot. After a snapshot
+            // that failed, the old journal is still there and still needed.
             let mut journal = self.lock();
             if !path(OLD_JOURNAL).exists() && path(JOURNAL).exists() {
                 fs::rename(path(JOURNAL), path(OLD_JOURNAL))?;
@@ -161,7 +186,10 @@ mod tests {
         let facts = MessageFacts {
             id: MessageId::from_parts(now, n),
             identity: &identity,
-            recipients: &[RecipientFacts { hash: u64::from(n) << 40, internal: false }],
+            recipients: &[RecipientFacts {
+                hash: u64::from(n) << 40,
+                internal: false,
+            }],
             octets: 1000,
             fingerprint: n.into(),
             origin: None,
@@ -178,7 +206,12 @@ mod tests {
     }
 
     fn nats(judge: &Judge, name: &str) -> f64 {
-        judge.sender(Time::from_secs(1_795_356_100), &format!("acme:{name}@acme.example")).map_or(-1.0, |s| s.evidence_nats)
+        judge
+            .sender(
+                Time::from_secs(1_795_356_100),
+                &format!("acme:{name}@acme.example"),
+            )
+            .map_or(-1.0, |s| s.evidence_nats)
     }
 
     #[test]
@@ -194,12 +227,19 @@ mod tests {
         assert!(keeper.append());
         send(&first, "lost", 4);
         // Cut off in the middle of an append, and with no orderly end.
-        let mut journal = OpenOptions::new().append(true).open(dir.path().join(JOURNAL)).expect("there");
+        let mut journal = OpenOptions::new()
+            .append(true)
+            .open(dir.path().join(JOURNAL))
+            .expect("there");
         journal.write_all(&[77, 0, 0, 0, 1, 2]).expect("written");
         let second = judge();
         let keeper = Keeper::open(Arc::clone(&second), dir.path());
         for name in ["before", "after", "lost"] {
-            let expected = if name == "lost" { -1.0 } else { nats(&first, name) };
+            let expected = if name == "lost" {
+                -1.0
+            } else {
+                nats(&first, name)
+            };
             assert_eq!(nats(&second, name), expected, "{name}");
         }
         assert!(nats(&second, "after") > nats(&second, "before") && nats(&second, "before") > 0.0);
@@ -236,6 +276,10 @@ mod tests {
         assert!(other.append());
         let third = judge();
         Keeper::open(Arc::clone(&third), dir.path());
-        assert!(["a", "b", "c"].into_iter().all(|name| nats(&third, name) > 0.0));
+        assert!(
+            ["a", "b", "c"]
+                .into_iter()
+                .all(|name| nats(&third, name) > 0.0)
+        );
     }
 }

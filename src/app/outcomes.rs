@@ -1,4 +1,5 @@
-//! What comes out of the queue goes to whom it concerns: reputation, trace, log, metrics, and the sender.
+//! What comes out of the queue goes to whom it concerns: reputation, trace, log, metrics, and the
+//! sender.
 
 use crate::blocks::desk::{Desk, RELAY};
 use crate::config::Settings;
@@ -41,9 +42,13 @@ pub(super) struct Outcomes {
 }
 
 impl Outcomes {
-    /// Runs until the queue ends, or until `ending` turns true and every event that waits is taken; then until all that
-    /// these brought about is done.
-    pub(super) async fn run(self, mut events: mpsc::Receiver<QueueEvent>, mut ending: watch::Receiver<bool>) {
+    /// Runs until the queue ends, or until `ending` turns true and every event that waits is taken;
+    /// then until all that these brought about is done.
+    pub(super) async fn run(
+        self,
+        mut events: mpsc::Receiver<QueueEvent>,
+        mut ending: watch::Receiver<bool>,
+    ) {
         let this = Arc::new(self);
         let parallel = Arc::new(Semaphore::new(PARALLEL_REPORTS as usize));
         let mut opening = JoinSet::new();
@@ -58,8 +63,9 @@ impl Outcomes {
             match event {
                 QueueEvent::Attempted { meta, outcomes, .. } => {
                     for block in this.attempted(&meta, outcomes) {
-                        // Opening waits for the disk and then for the queue, which may itself be waiting for us to take
-                        // the next event: so it must never stand in this loop's way, nor take a permit.
+                        // Opening waits for the disk and then for the queue, which may itself be
+                        // waiting for us to take the next event: so it must never stand in this
+                        // loop's way, nor take a permit.
                         let this = Arc::clone(&this);
                         opening.spawn(async move {
                             if let Err(error) = this.desk.open(block, RELAY).await {
@@ -69,14 +75,56 @@ impl Outcomes {
                     }
                 }
                 QueueEvent::Done { .. } => {}
-                QueueEvent::Failed { meta, recipients, cause, hold, ack } => {
-                    this.spawn_report(&parallel, Report { meta, recipients, kind: ndr::Kind::Failed { cause, hold }, ack }).await;
+                QueueEvent::Failed {
+                    meta,
+                    recipients,
+                    cause,
+                    hold,
+                    ack,
+                } => {
+                    this.spawn_report(
+                        &parallel,
+                        Report {
+                            meta,
+                            recipients,
+                            kind: ndr::Kind::Failed { cause, hold },
+                            ack,
+                        },
+                    )
+                    .await;
                 }
-                QueueEvent::Delayed { meta, recipients, expires, ack } => {
-                    this.spawn_report(&parallel, Report { meta, recipients, kind: ndr::Kind::Delayed { expires }, ack }).await;
+                QueueEvent::Delayed {
+                    meta,
+                    recipients,
+                    expires,
+                    ack,
+                } => {
+                    this.spawn_report(
+                        &parallel,
+                        Report {
+                            meta,
+                            recipients,
+                            kind: ndr::Kind::Delayed { expires },
+                            ack,
+                        },
+                    )
+                    .await;
                 }
-                QueueEvent::Relayed { meta, recipients, ack } => {
-                    this.spawn_report(&parallel, Report { meta, recipients, kind: ndr::Kind::Relayed, ack }).await;
+                QueueEvent::Relayed {
+                    meta,
+                    recipients,
+                    ack,
+                } => {
+                    this.spawn_report(
+                        &parallel,
+                        Report {
+                            meta,
+                            recipients,
+                            kind: ndr::Kind::Relayed,
+                            ack,
+                        },
+                    )
+                    .await;
                 }
             }
         }
@@ -97,19 +145,35 @@ impl Outcomes {
             };
             metrics::counter!(names::DELIVERY_TOTAL, "outcome" => name, "pool" => meta.pool.as_str()).increment(1);
             match outcome.class {
-                OutcomeClass::SpamRefusal => metrics::counter!(names::REFUSALS_TOTAL, "blame" => "sender").increment(1),
-                OutcomeClass::Reputation => metrics::counter!(names::REFUSALS_TOTAL, "blame" => "reputation").increment(1),
+                OutcomeClass::SpamRefusal => {
+                    metrics::counter!(names::REFUSALS_TOTAL, "blame" => "sender").increment(1)
+                }
+                OutcomeClass::Reputation => {
+                    metrics::counter!(names::REFUSALS_TOTAL, "blame" => "reputation").increment(1)
+                }
                 _ => {}
             }
             events::attempted(meta, outcome, now.since(meta.accepted_at));
-            let says_something = outcome.status != RecipientStatus::Pending || outcome.class == OutcomeClass::SpamRefusal;
-            let recipient = usize::try_from(outcome.recipient).ok().and_then(|i| meta.envelope.recipients.get(i));
-            if let (Some(identity), Some(recipient), true) = (&meta.identity, recipient, says_something) {
+            let says_something = outcome.status != RecipientStatus::Pending
+                || outcome.class == OutcomeClass::SpamRefusal;
+            let recipient = usize::try_from(outcome.recipient)
+                .ok()
+                .and_then(|i| meta.envelope.recipients.get(i));
+            if let (Some(identity), Some(recipient), true) =
+                (&meta.identity, recipient, says_something)
+            {
                 let to = Addressee::of(&recipient.address);
-                blocks.extend(self.judge.outcome(now, identity, meta.id, outcome.class, to));
+                blocks.extend(
+                    self.judge
+                        .outcome(now, identity, meta.id, outcome.class, to),
+                );
             }
         }
-        self.records.trace(TraceEvent::Attempted { id: meta.id, time: now, outcomes });
+        self.records.trace(TraceEvent::Attempted {
+            id: meta.id,
+            time: now,
+            outcomes,
+        });
         blocks
     }
 
@@ -122,8 +186,8 @@ impl Outcomes {
         });
     }
 
-    /// Tells the sender, if one is to be told. The queue hears "done" only when the report is on disk; when it cannot be
-    /// written, the queue brings the event again.
+    /// Tells the sender, if one is to be told. The queue hears "done" only when the report is on
+    /// disk; when it cannot be written, the queue brings the event again.
     async fn report(&self, report: Report) {
         let settings = Arc::clone(&self.settings.borrow());
         let now = self.clock.now();
@@ -153,9 +217,17 @@ impl Outcomes {
             kind: &report.kind,
             recipients: &recipients,
         };
-        let Some(ndr) = ndr::compose(&facts) else { return self.finish(report) };
+        let Some(ndr) = ndr::compose(&facts) else {
+            return self.finish(report);
+        };
         let body = Bytes::from(ndr.body);
-        let meta = Arc::new(MessageMeta::of_ours(id, now, ndr.envelope, Pool::HighRisk, body.len()));
+        let meta = Arc::new(MessageMeta::of_ours(
+            id,
+            now,
+            ndr.envelope,
+            Pool::HighRisk,
+            body.len(),
+        ));
         match self.spool.accept(&meta, body).await {
             Ok(()) => {
                 self.queue.enqueue(meta);
@@ -169,20 +241,34 @@ impl Outcomes {
         }
     }
 
-    /// The sender has had an hour's worth of reports: this one comes in a later hour, as long as that makes sense.
+    /// The sender has had an hour's worth of reports: this one comes in a later hour, as long as
+    /// that makes sense.
     fn too_many(&self, settings: &Settings, report: Report, reader: ndr::Reader) {
         let now = self.clock.now();
         // What was kept from going its way must go back: later, but never without a word.
-        let held = matches!(report.kind, ndr::Kind::Failed { cause: FailureCause::HeldReturned, .. });
+        let held = matches!(
+            report.kind,
+            ndr::Kind::Failed {
+                cause: FailureCause::HeldReturned,
+                ..
+            }
+        );
         // That something is late is soon told by its end.
         let late = matches!(report.kind, ndr::Kind::Delayed { .. });
         let until = self.limit().put_off(now, reader);
-        let in_time = until.since(report.meta.accepted_at) < settings.delivery.expire + REPORTS_WAIT;
+        let in_time =
+            until.since(report.meta.accepted_at) < settings.delivery.expire + REPORTS_WAIT;
         if held || (!late && in_time) {
-            self.note(report.meta.id, "returned later: too many reports for this sender".to_owned());
+            self.note(
+                report.meta.id,
+                "returned later: too many reports for this sender".to_owned(),
+            );
             return report.ack.put_off(until);
         }
-        self.note(report.meta.id, "no report: too many for this sender".to_owned());
+        self.note(
+            report.meta.id,
+            "no report: too many for this sender".to_owned(),
+        );
         self.finish(report);
     }
 
@@ -190,10 +276,15 @@ impl Outcomes {
         self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The report is out, or none is due: what it is about has come to its end. An attempt's own refusal was logged,
-    /// counted and traced as the attempt.
+    /// The report is out, or none is due: what it is about has come to its end. An attempt's own
+    /// refusal was logged, counted and traced as the attempt.
     fn finish(&self, report: Report) {
-        let Report { meta, recipients, kind, ack } = report;
+        let Report {
+            meta,
+            recipients,
+            kind,
+            ack,
+        } = report;
         if let ndr::Kind::Failed { cause, .. } = kind
             && cause != FailureCause::Refused
         {
@@ -204,13 +295,24 @@ impl Outcomes {
             if cause == FailureCause::HeldReturned {
                 events::unheld(meta.id, "returned", RELAY);
             }
-            self.note(meta.id, format!("given up ({}): {}", cause_name(cause), named(&meta, &recipients)));
+            self.note(
+                meta.id,
+                format!(
+                    "given up ({}): {}",
+                    cause_name(cause),
+                    named(&meta, &recipients)
+                ),
+            );
         }
         ack.done();
     }
 
     fn note(&self, id: MessageId, text: String) {
-        self.records.trace(TraceEvent::Note { id, time: self.clock.now(), text });
+        self.records.trace(TraceEvent::Note {
+            id,
+            time: self.clock.now(),
+            text,
+        });
     }
 }
 
@@ -222,19 +324,45 @@ struct Report {
     ack: Ack,
 }
 
-/// Who reads the reports about this message. Sub-addresses and the like do not make many readers of one.
+/// Who reads the reports about this message. Sub-addresses and the like do not make many readers of
+/// one.
 fn reader(meta: &MessageMeta) -> ndr::Reader {
-    let tenant = meta.identity.as_ref().map_or("", |identity| identity.tenant.as_str());
-    let sender = meta.envelope.from.0.as_ref().map(identity::sender_address).unwrap_or_default();
+    let tenant = meta
+        .identity
+        .as_ref()
+        .map_or("", |identity| identity.tenant.as_str());
+    let sender = meta
+        .envelope
+        .from
+        .0
+        .as_ref()
+        .map(identity::sender_address)
+        .unwrap_or_default();
     ndr::Reader::new(tenant, &sender)
 }
 
 /// The first few of these recipients.
 fn named(meta: &MessageMeta, recipients: &[FailedRecipient]) -> String {
-    let address = |failed: &FailedRecipient| Some(meta.envelope.recipients.get(failed.recipient as usize)?.address.as_str());
-    let shown: Vec<&str> = recipients.iter().take(RECIPIENTS_NAMED).filter_map(address).collect();
+    let address = |failed: &FailedRecipient| {
+        Some(
+            meta.envelope
+                .recipients
+                .get(failed.recipient as usize)?
+                .address
+                .as_str(),
+        )
+    };
+    let shown: Vec<&str> = recipients
+        .iter()
+        .take(RECIPIENTS_NAMED)
+        .filter_map(address)
+        .collect();
     let more = recipients.len().saturating_sub(RECIPIENTS_NAMED);
-    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
+    if more == 0 {
+        shown.join(", ")
+    } else {
+        format!("{} and {more} more", shown.join(", "))
+    }
 }
 
 const fn cause_name(cause: FailureCause) -> &'static str {

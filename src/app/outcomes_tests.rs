@@ -44,12 +44,29 @@ fn room() -> Room {
     let records = Records::open(&dir.path().join("records.db")).unwrap();
     let spool = open_spool(&dir.path().join("spool"));
     let judge = Arc::new(Judge::new(Arc::clone(&settings)));
-    let (queue, events) = Queue::start(clock.clone(), spool.clone(), Silent, Backlog::new(Arc::clone(&settings), clock.now()));
+    let (queue, events) = Queue::start(
+        clock.clone(),
+        spool.clone(),
+        Silent,
+        Backlog::new(Arc::clone(&settings), clock.now()),
+    );
     let (notifier, _) = Notifier::new();
     let (judging, queueing) = (Arc::clone(&judge), queue.clone());
-    let learner = Arc::new(Learner::new(Scorer::shipped().unwrap(), dir.path().join("learned")));
+    let learner = Arc::new(Learner::new(
+        Scorer::shipped().unwrap(),
+        dir.path().join("learned"),
+    ));
     let labels = Labels::new(learner, clock.clone(), spool.clone());
-    let desk = Desk::start(receiver.clone(), clock.clone(), judging, records.clone(), queueing, notifier, labels).unwrap();
+    let desk = Desk::start(
+        receiver.clone(),
+        clock.clone(),
+        judging,
+        records.clone(),
+        queueing,
+        notifier,
+        labels,
+    )
+    .unwrap();
     let outcomes = Outcomes {
         settings: receiver,
         clock: clock.clone(),
@@ -61,7 +78,13 @@ fn room() -> Room {
         ids: Arc::new(IdSource::new(1)),
         reports: Mutex::new(ndr::RateLimit::new(1)),
     };
-    Room { outcomes, clock, events, _settings: sender, dir }
+    Room {
+        outcomes,
+        clock,
+        events,
+        _settings: sender,
+        dir,
+    }
 }
 
 fn open_spool(dir: &Path) -> Spool {
@@ -73,8 +96,13 @@ impl Room {
     async fn hold(&self, n: u32, from: &str) {
         let now = self.clock.now();
         let mut meta = message(n, from, &["x@far.example"]);
-        (meta.accepted_at, meta.id, meta.hold) = (now, MessageId::from_parts(now, n), Some(HoldReason::Admin));
-        self.outcomes.spool.accept(&meta, Bytes::from_static(b"Subject: x\r\n\r\nx\r\n")).await.unwrap();
+        (meta.accepted_at, meta.id, meta.hold) =
+            (now, MessageId::from_parts(now, n), Some(HoldReason::Admin));
+        self.outcomes
+            .spool
+            .accept(&meta, Bytes::from_static(b"Subject: x\r\n\r\nx\r\n"))
+            .await
+            .unwrap();
         self.outcomes.queue.enqueue(Arc::new(meta));
     }
 
@@ -82,8 +110,20 @@ impl Room {
     async fn failure(&mut self) -> Report {
         loop {
             let event = tokio::time::timeout(Duration::from_secs(120), self.events.recv()).await;
-            if let QueueEvent::Failed { meta, recipients, cause, hold, ack } = event.expect("in time").expect("an event") {
-                return Report { meta, recipients, kind: ndr::Kind::Failed { cause, hold }, ack };
+            if let QueueEvent::Failed {
+                meta,
+                recipients,
+                cause,
+                hold,
+                ack,
+            } = event.expect("in time").expect("an event")
+            {
+                return Report {
+                    meta,
+                    recipients,
+                    kind: ndr::Kind::Failed { cause, hold },
+                    ack,
+                };
             }
         }
     }
@@ -98,8 +138,9 @@ impl Room {
 
 #[tokio::test]
 async fn held_mail_beyond_the_limit_of_reports_is_returned_later_and_not_dropped() {
-    // Beyond sixty reports in an hour the rest of a sender's held mail was acknowledged as if it had been returned, and
-    // was gone. (That another spelling of the address began a new count hid it.)
+    // Beyond sixty reports in an hour the rest of a sender's held mail was acknowledged as if it
+    // had been returned, and was gone. (That another spelling of the address began a new count hid
+    // it.)
     let mut room = room();
     room.hold(1, "alice@acme.example").await;
     room.hold(2, "Alice@ACME.example").await;
@@ -108,7 +149,11 @@ async fn held_mail_beyond_the_limit_of_reports_is_returned_later_and_not_dropped
         let report = room.failure().await;
         room.outcomes.report(report).await;
     }
-    assert_eq!(room.queued().await, (1, 1), "one is returned, the other waits");
+    assert_eq!(
+        room.queued().await,
+        (1, 1),
+        "one is returned, the other waits"
+    );
     room.clock.add(Duration::from_secs(3600));
     let report = room.failure().await;
     room.outcomes.report(report).await;
@@ -117,7 +162,8 @@ async fn held_mail_beyond_the_limit_of_reports_is_returned_later_and_not_dropped
 
 #[tokio::test]
 async fn a_report_that_the_spool_refuses_uses_up_nothing() {
-    // While the disk was full each retry counted, and when there was room again the report was dropped: too many.
+    // While the disk was full each retry counted, and when there was room again the report was
+    // dropped: too many.
     let mut room = room();
     let closed = open_spool(&room.dir.path().join("closed"));
     closed.close().await;
@@ -136,16 +182,26 @@ async fn a_report_that_the_spool_refuses_uses_up_nothing() {
 
 #[tokio::test]
 async fn reports_of_failures_beyond_the_limit_come_in_a_later_hour() {
-    // They were dropped: a sender whose mail failed learned nothing. And each sub-address was a sender of its own.
+    // They were dropped: a sender whose mail failed learned nothing. And each sub-address was a
+    // sender of its own.
     let mut room = room();
     for (n, from) in [(1, "alice@acme.example"), (2, "Alice+news@acme.example")] {
         room.hold(n, from).await;
-        room.outcomes.queue.bounce(Select::Id(MessageId::from_parts(room.clock.now(), n))).await;
+        room.outcomes
+            .queue
+            .bounce(Select::Id(MessageId::from_parts(room.clock.now(), n)))
+            .await;
     }
     room.clock.add(Duration::from_secs(60));
     for _ in 0..2 {
         let report = room.failure().await;
-        assert!(matches!(report.kind, ndr::Kind::Failed { cause: FailureCause::Admin, .. }));
+        assert!(matches!(
+            report.kind,
+            ndr::Kind::Failed {
+                cause: FailureCause::Admin,
+                ..
+            }
+        ));
         room.outcomes.report(report).await;
     }
     assert_eq!(room.queued().await, (1, 1), "one is told, the other waits");

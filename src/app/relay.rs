@@ -79,32 +79,72 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Starts everything: the rooms, then HTTP, and the SMTP listeners last: nobody is let in before all is ready.
-    pub async fn start(mut settings: Settings, clock: Arc<dyn Clock>, metrics: PrometheusHandle) -> Result<Self, StartError> {
+    /// Starts everything: the rooms, then HTTP, and the SMTP listeners last: nobody is let in
+    /// before all is ready.
+    pub async fn start(
+        mut settings: Settings,
+        clock: Arc<dyn Clock>,
+        metrics: PrometheusHandle,
+    ) -> Result<Self, StartError> {
         // The data directory first: a second relay on it must be told so, not that a port is taken.
         let dir = settings.server.data_dir.clone();
         let lock = take_data_dir(&dir)?;
         let admin_listener = bind_http(settings.admin_bind, "[admin] bind").await?;
         // Notices name the admin page: by the port that the kernel chose, if it was to choose.
-        settings.admin_bind = admin_listener.local_addr().map_err(failed("[admin] bind"))?;
+        settings.admin_bind = admin_listener
+            .local_addr()
+            .map_err(failed("[admin] bind"))?;
         let settings = Arc::new(settings);
         let admin_token = admin::token::ensure(&dir).map_err(failed("admin.token"))?;
         let (sender, receiver) = watch::channel(Arc::clone(&settings));
 
         let (rooms, streams) = Rooms::open(&dir, receiver, clock)?;
         let ending = watch::Sender::new(false);
-        let run = rooms.outcomes().run(streams.queue_events, ending.subscribe());
+        let run = rooms
+            .outcomes()
+            .run(streams.queue_events, ending.subscribe());
         let outcomes = rooms.vitals.spawn("outcomes", run);
         let mut tasks = rooms.side_tasks(streams.notices, metrics.clone());
-        rooms.desk.resume().await.map_err(|e| StartError(format!("blocks: {e:?}")))?;
+        rooms
+            .desk
+            .resume()
+            .await
+            .map_err(|e| StartError(format!("blocks: {e:?}")))?;
 
-        let sessions =
-            Sessions::new(Arc::new(rooms.intake()), Arc::new(rooms.feedback()), rooms.vitals.clone()).map_err(failed("tls"))?;
-        let public = serve_http(&settings, admin_listener, rooms.admin_state(metrics), &rooms.vitals, &mut tasks).await?;
-        let smtp = session::listen(&sessions, &settings).await.map_err(StartError)?;
-        let listening = Listening { smtp, admin: settings.admin_bind, public };
+        let sessions = Sessions::new(
+            Arc::new(rooms.intake()),
+            Arc::new(rooms.feedback()),
+            rooms.vitals.clone(),
+        )
+        .map_err(failed("tls"))?;
+        let public = serve_http(
+            &settings,
+            admin_listener,
+            rooms.admin_state(metrics),
+            &rooms.vitals,
+            &mut tasks,
+        )
+        .await?;
+        let smtp = session::listen(&sessions, &settings)
+            .await
+            .map_err(StartError)?;
+        let listening = Listening {
+            smtp,
+            admin: settings.admin_bind,
+            public,
+        };
         listening.log();
-        Ok(Self { settings: sender, listening, admin_token, rooms, sessions, tasks, outcomes, ending, _lock: lock })
+        Ok(Self {
+            settings: sender,
+            listening,
+            admin_token,
+            rooms,
+            sessions,
+            tasks,
+            outcomes,
+            ending,
+            _lock: lock,
+        })
     }
 
     /// What must run as long as the relay does.
@@ -112,8 +152,9 @@ impl Relay {
         &self.rooms.vitals
     }
 
-    /// Takes over new settings without dropping a session. Listeners, data_dir and HTTP addresses stay as they are until
-    /// the next start; a certificate that cannot be read is refused and everything stays as it was.
+    /// Takes over new settings without dropping a session. Listeners, data_dir and HTTP addresses
+    /// stay as they are until the next start; a certificate that cannot be read is refused and
+    /// everything stays as it was.
     pub fn reload(&self, mut settings: Settings) -> Result<(), String> {
         keep_places(&mut settings, &self.settings.borrow());
         let settings = Arc::new(settings);
@@ -142,9 +183,10 @@ impl Relay {
         }
     }
 
-    /// Orderly end: no new mail, running transactions and attempts finish (30 s at most), everything is written. What comes
-    /// out of one room goes into the next, so they end in the order of a message's life: sessions, queue, what its outcomes
-    /// bring about (evidence, blocks, reports), and the people to be told of all that.
+    /// Orderly end: no new mail, running transactions and attempts finish (30 s at most),
+    /// everything is written. What comes out of one room goes into the next, so they end in the
+    /// order of a message's life: sessions, queue, what its outcomes bring about (evidence, blocks,
+    /// reports), and the people to be told of all that.
     pub async fn drain(self) {
         self.rooms.vitals.expect_end();
         let deadline = tokio::time::Instant::now() + DRAIN;
@@ -158,7 +200,10 @@ impl Relay {
             tracing::warn!("not all outcomes could be taken in at shutdown");
             outcomes.abort();
         }
-        if tokio::time::timeout(FINISH, self.rooms.notifier.flush()).await.is_err() {
+        if tokio::time::timeout(FINISH, self.rooms.notifier.flush())
+            .await
+            .is_err()
+        {
             tracing::warn!("not all notices could be written at shutdown");
         }
         for task in &self.tasks {
@@ -172,22 +217,27 @@ impl Relay {
     }
 }
 
-/// Makes the data directory where it is missing, locks it for this process, and sees to it that nobody else reads it.
+/// Makes the data directory where it is missing, locks it for this process, and sees to it that
+/// nobody else reads it.
 fn take_data_dir(dir: &Path) -> Result<Box<dyn Send>, StartError> {
     let what = format!("data_dir {}", dir.display());
     private::create_dir(dir).map_err(failed(&what))?;
-    let lock = SystemDisk.lock(&dir.join("lock")).map_err(|error| match error.kind() {
-        std::io::ErrorKind::WouldBlock => {
-            StartError(format!("{what} is in use by another outgate: stop it, or set another data_dir"))
-        }
-        _ => failed(&what)(error),
-    })?;
+    let lock = SystemDisk
+        .lock(&dir.join("lock"))
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => StartError(format!(
+                "{what} is in use by another outgate: stop it, or set another data_dir"
+            )),
+            _ => failed(&what)(error),
+        })?;
     private::tighten(dir).map_err(failed("data_dir"))?;
     Ok(lock)
 }
 
 async fn bind_http(address: SocketAddr, key: &str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(failed(&format!("{key} {address}")))
+    TcpListener::bind(address)
+        .await
+        .map_err(failed(&format!("{key} {address}")))
 }
 
 /// Serves the admin side, and the public pages where they are on; gives the latter's address.
@@ -219,17 +269,29 @@ async fn serve_http(
 
 /// Keeps what only a start can change, and says so where the file asks for something else.
 fn keep_places(new: &mut Settings, old: &Settings) {
-    let bound = |listeners: &[Listener]| listeners.iter().map(|l| (l.bind, l.kind)).collect::<Vec<_>>();
+    let bound = |listeners: &[Listener]| {
+        listeners
+            .iter()
+            .map(|l| (l.bind, l.kind))
+            .collect::<Vec<_>>()
+    };
     // A port left to the kernel stands resolved in the old settings.
-    let moved = |new: SocketAddr, old: SocketAddr| new != old && (new.ip() != old.ip() || new.port() != 0);
+    let moved =
+        |new: SocketAddr, old: SocketAddr| new != old && (new.ip() != old.ip() || new.port() != 0);
     let changed = [
-        ("server.data_dir", new.server.data_dir != old.server.data_dir),
+        (
+            "server.data_dir",
+            new.server.data_dir != old.server.data_dir,
+        ),
         ("listener", bound(&new.listeners) != bound(&old.listeners)),
         ("admin.bind", moved(new.admin_bind, old.admin_bind)),
         ("public.bind", new.public.bind != old.public.bind),
     ];
     for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
-        tracing::warn!(key, "changed in the file, but stays as it is until the next start");
+        tracing::warn!(
+            key,
+            "changed in the file, but stays as it is until the next start"
+        );
     }
     new.server.data_dir.clone_from(&old.server.data_dir);
     new.listeners = kept_listeners(&new.listeners, &old.listeners);
@@ -237,15 +299,19 @@ fn keep_places(new: &mut Settings, old: &Settings) {
     new.public.bind = old.public.bind;
 }
 
-/// The listeners as they are bound, in their places, each with the `proxy_protocol` that the file now has for it. One that the
-/// file no longer has keeps its own.
+/// The listeners as they are bound, in their places, each with the `proxy_protocol` that the file
+/// now has for it. One that the file no longer has keeps its own.
 fn kept_listeners(new: &[Listener], old: &[Listener]) -> Vec<Listener> {
     let mut left: Vec<&Listener> = new.iter().collect();
     let mut kept = old.to_vec();
     for listener in &mut kept {
-        let same = left.iter().position(|l| (l.bind, l.kind) == (listener.bind, listener.kind));
+        let same = left
+            .iter()
+            .position(|l| (l.bind, l.kind) == (listener.bind, listener.kind));
         if let Some(same) = same {
-            listener.proxy_protocol.clone_from(&left.remove(same).proxy_protocol);
+            listener
+                .proxy_protocol
+                .clone_from(&left.remove(same).proxy_protocol);
         }
     }
     kept
@@ -260,7 +326,10 @@ mod tests {
         let listener = |bind: &str, kind, proxy: &str| Listener {
             bind: bind.parse().expect("an address"),
             kind,
-            proxy_protocol: proxy.split_whitespace().map(|n| n.parse().expect("a network")).collect(),
+            proxy_protocol: proxy
+                .split_whitespace()
+                .map(|n| n.parse().expect("a network"))
+                .collect(),
         };
         use ListenerKind::{Relay, Submission};
         let old = [
@@ -273,7 +342,11 @@ mod tests {
             listener("127.0.0.1:0", Relay, ""),
             listener("127.0.0.1:0", Relay, "10.2.0.0/16"),
         ];
-        let wanted = [listener("127.0.0.1:0", Relay, ""), listener("127.0.0.1:0", Relay, "10.2.0.0/16"), old[2].clone()];
+        let wanted = [
+            listener("127.0.0.1:0", Relay, ""),
+            listener("127.0.0.1:0", Relay, "10.2.0.0/16"),
+            old[2].clone(),
+        ];
         assert_eq!(kept_listeners(&new, &old), wanted);
     }
 }

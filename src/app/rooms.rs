@@ -57,7 +57,8 @@ pub(super) struct Streams {
 }
 
 impl Rooms {
-    /// Opens everything in `dir`. Order: data first (records, spool, reputation), then what judges and delivers.
+    /// Opens everything in `dir`. Order: data first (records, spool, reputation), then what judges
+    /// and delivers.
     pub(super) fn open(
         dir: &Path,
         settings: watch::Receiver<Arc<Settings>>,
@@ -66,7 +67,8 @@ impl Rooms {
         let now = Arc::clone(&settings.borrow());
         let vitals = Vitals::default();
         let database = dir.join("records.db");
-        let records = Records::open_watched(&database, &vitals).map_err(failed(&database.display().to_string()))?;
+        let records = Records::open_watched(&database, &vitals)
+            .map_err(failed(&database.display().to_string()))?;
         let (spool, backlog) = open_spool(dir, &now, clock.now(), &vitals)?;
         let judge = Arc::new(Judge::new(Arc::clone(&now)));
         let keeper = Arc::new(Keeper::open(Arc::clone(&judge), dir));
@@ -77,7 +79,8 @@ impl Rooms {
         let feedback_key = feedback::ensure_key(dir).map_err(failed("feedback.key"))?;
         let delivery = Delivery::new(now, feedback_key.clone()).map_err(failed("delivery"))?;
         let ids = Arc::new(IdSource::new(random_u64() as u32));
-        let (queue, queue_events) = Queue::start(Arc::clone(&clock), spool.clone(), delivery.clone(), backlog);
+        let (queue, queue_events) =
+            Queue::start(Arc::clone(&clock), spool.clone(), delivery.clone(), backlog);
         let (notifier, notices) = Notifier::new();
         let desk = Desk::start(
             settings.clone(),
@@ -108,7 +111,13 @@ impl Rooms {
             feedback_key,
             vitals,
         };
-        Ok((rooms, Streams { queue_events, notices }))
+        Ok((
+            rooms,
+            Streams {
+                queue_events,
+                notices,
+            },
+        ))
     }
 
     /// The consumer of the queue's events.
@@ -127,7 +136,11 @@ impl Rooms {
     }
 
     /// What runs beside the mail: those who tell people, and the upkeep.
-    pub(super) fn side_tasks(&self, notices: Inbox, metrics: PrometheusHandle) -> Vec<JoinHandle<()>> {
+    pub(super) fn side_tasks(
+        &self,
+        notices: Inbox,
+        metrics: PrometheusHandle,
+    ) -> Vec<JoinHandle<()>> {
         let outbox = Outbox {
             settings: self.settings.clone(),
             clock: Arc::clone(&self.clock),
@@ -147,10 +160,19 @@ impl Rooms {
         );
         vec![
             self.vitals.spawn("notices", outbox.run(notices)),
-            self.vitals.spawn("webhook", run_webhook(self.settings.clone(), Arc::clone(&self.clock), self.records.clone())),
+            self.vitals.spawn(
+                "webhook",
+                run_webhook(
+                    self.settings.clone(),
+                    Arc::clone(&self.clock),
+                    self.records.clone(),
+                ),
+            ),
             self.vitals.spawn("housekeeping", upkeep),
-            self.vitals.spawn("metrics", crate::telemetry::metrics::upkeep(metrics)),
-            self.vitals.spawn("feed", Arc::clone(&self.outside).watch_feed()),
+            self.vitals
+                .spawn("metrics", crate::telemetry::metrics::upkeep(metrics)),
+            self.vitals
+                .spawn("feed", Arc::clone(&self.outside).watch_feed()),
         ]
     }
 
@@ -194,7 +216,11 @@ impl Rooms {
     /// What the admin side works with.
     pub(super) fn admin_state(&self, metrics: PrometheusHandle) -> admin::State {
         let (spool, vitals) = (self.spool.clone(), self.vitals.clone());
-        let ended = move || vitals.ended().map(|part| format!("{part}: has ended, the relay stops"));
+        let ended = move || {
+            vitals
+                .ended()
+                .map(|part| format!("{part}: has ended, the relay stops"))
+        };
         admin::State {
             settings: self.settings.clone(),
             clock: Arc::clone(&self.clock),
@@ -204,20 +230,31 @@ impl Rooms {
             desk: Arc::clone(&self.desk),
             labels: self.labels.clone(),
             metrics,
-            health: Arc::new(move || ended().into_iter().chain(spool.trouble().map(|what| format!("spool: {what}"))).collect()),
+            health: Arc::new(move || {
+                ended()
+                    .into_iter()
+                    .chain(spool.trouble().map(|what| format!("spool: {what}")))
+                    .collect()
+            }),
         }
     }
 }
 
 /// The spool, and the queue's state as it stands in it.
-fn open_spool(dir: &Path, settings: &Arc<Settings>, now: Time, vitals: &Vitals) -> Result<(Spool, Backlog), StartError> {
+fn open_spool(
+    dir: &Path,
+    settings: &Arc<Settings>,
+    now: Time,
+    vitals: &Vitals,
+) -> Result<(Spool, Backlog), StartError> {
     let mut backlog = Backlog::new(Arc::clone(settings), now);
     let mut recovered = 0u64;
     let mut found = |message| {
         backlog.add(&message);
         recovered += 1;
     };
-    let spool = Spool::open_watched(&dir.join("spool"), vitals, &mut found).map_err(failed("spool"))?;
+    let spool =
+        Spool::open_watched(&dir.join("spool"), vitals, &mut found).map_err(failed("spool"))?;
     if recovered > 0 {
         tracing::info!(messages = recovered, "spool recovered");
     }

@@ -13,11 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The orderly end takes 30 seconds and what is to be written; one that hangs is cut after this time.
+/// The orderly end takes 30 seconds and what is to be written; one that hangs is cut after this
+/// time.
 const END: Duration = Duration::from_secs(60);
 
-/// Runs the relay until SIGTERM or SIGINT. Exit status: 0 drained, 1 could not start or a part of it ended by itself, 2 bad
-/// configuration.
+/// Runs the relay until SIGTERM or SIGINT. Exit status: 0 drained, 1 could not start or a part of
+/// it ended by itself, 2 bad configuration.
 pub fn run(config: Option<&Path>) -> ExitCode {
     private::by_default();
     let loaded = match config::load::read(config) {
@@ -42,8 +43,10 @@ fn start(settings: Settings, config: Option<&Path>) -> Result<ExitCode, String> 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let log = telemetry::init(&settings.log, Arc::clone(&clock))?;
     let metrics = telemetry::metrics::install()?;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| format!("no async runtime: {e}"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| format!("no async runtime: {e}"))?;
     let code = runtime.block_on(serve(settings, config, clock, metrics, &log));
     // What still runs is waiting for peers that no longer matter.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -62,7 +65,9 @@ async fn serve(
     let mut reload = handler(SignalKind::hangup())?;
     let mut terminate = handler(SignalKind::terminate())?;
     let mut interrupt = handler(SignalKind::interrupt())?;
-    let relay = Relay::start(settings, clock, metrics).await.map_err(|e| format!("cannot start: {e}"))?;
+    let relay = Relay::start(settings, clock, metrics)
+        .await
+        .map_err(|e| format!("cannot start: {e}"))?;
     announce(&relay, &data_dir);
     relay.warn_of_orphans().await;
     let vitals = relay.vitals().clone();
@@ -87,7 +92,11 @@ async fn serve(
         tracing::error!("the relay did not end in order");
         return Ok(ExitCode::FAILURE);
     }
-    Ok(if vitals.ended().is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if vitals.ended().is_some() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// A bad file is refused and the old settings stay.
@@ -109,19 +118,33 @@ fn announce(relay: &Relay, data_dir: &Path) {
     let listening = &relay.listening;
     let mut text = String::new();
     for (kind, address) in &listening.smtp {
-        text.push_str(&format!("listening kind={} address={address}\n", kind.as_str()));
+        text.push_str(&format!(
+            "listening kind={} address={address}\n",
+            kind.as_str()
+        ));
     }
-    text.push_str(&format!("listening kind=admin address={}\n", listening.admin));
+    text.push_str(&format!(
+        "listening kind=admin address={}\n",
+        listening.admin
+    ));
     if let Some(public) = listening.public {
         text.push_str(&format!("listening kind=public address={public}\n"));
     }
-    if let Some((_, address)) = listening.smtp.iter().find(|(kind, _)| *kind == ListenerKind::Relay) {
+    if let Some((_, address)) = listening
+        .smtp
+        .iter()
+        .find(|(kind, _)| *kind == ListenerKind::Relay)
+    {
         text.push_str(&format!(
             "\nSend a first message:\n  printf 'Subject: hello\\r\\n\\r\\nhello\\r\\n' | curl -s smtp://{address} \
              --mail-from you@example.org --mail-rcpt someone@example.com -T -\n"
         ));
     }
-    text.push_str(&format!("Admin page: http://{}/ (token in {})\n", listening.admin, data_dir.join("admin.token").display()));
+    text.push_str(&format!(
+        "Admin page: http://{}/ (token in {})\n",
+        listening.admin,
+        data_dir.join("admin.token").display()
+    ));
     // Without a standard output the relay runs all the same.
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }

@@ -25,8 +25,8 @@ struct Inner {
     all: HashMap<BlockRef, Arc<Block>>,
     by_key: HashMap<SenderKey, List>,
     senders: HashMap<String, List>,
-    /// Blocks of whoever uses an address, by its local part: a login without a domain stands for that mailbox in each domain
-    /// of its tenant.
+    /// Blocks of whoever uses an address, by its local part: a login without a domain stands for
+    /// that mailbox in each domain of its tenant.
     mailboxes: HashMap<String, List>,
     domains: HashMap<String, List>,
     tenants: HashMap<String, List>,
@@ -39,7 +39,11 @@ struct Inner {
 
 /// The network of a client block's subject.
 fn network(subject: &str) -> Option<IpNet> {
-    subject.parse::<IpNet>().ok().or_else(|| subject.parse::<IpAddr>().ok().map(IpNet::from)).map(|n| n.trunc())
+    subject
+        .parse::<IpNet>()
+        .ok()
+        .or_else(|| subject.parse::<IpAddr>().ok().map(IpNet::from))
+        .map(|n| n.trunc())
 }
 
 /// Whether this block stops mail of that identity. Website blocks stop messages, not identities.
@@ -48,7 +52,9 @@ pub fn covers(block: &Block, identity: &Identity) -> bool {
     let claimed = identity.strength >= Strength::Claimed;
     let address = || match &*identity.address {
         "" => block.subject == NULL_SENDER,
-        login if !login.contains('@') && block.tenant.is_some() => block.subject == login || mailbox(block) == Some(login),
+        login if !login.contains('@') && block.tenant.is_some() => {
+            block.subject == login || mailbox(block) == Some(login)
+        }
         address => block.subject == address,
     };
     own_tenant
@@ -57,10 +63,16 @@ pub fn covers(block: &Block, identity: &Identity) -> bool {
                 (SenderScope::Any, _) => address(),
                 (_, Some(key)) => *key == identity.key,
                 (SenderScope::Account, None) => !claimed && address(),
-                (SenderScope::Claimed(client), None) => claimed && *client == identity.client && address(),
+                (SenderScope::Claimed(client), None) => {
+                    claimed && *client == identity.client && address()
+                }
             },
-            BlockKind::Domain => identity.domain.as_ref().is_some_and(|d| d.as_str() == block.subject),
-            // Opened by the evidence of claimed senders it stops only such: what others invent does not stop an account.
+            BlockKind::Domain => identity
+                .domain
+                .as_ref()
+                .is_some_and(|d| d.as_str() == block.subject),
+            // Opened by the evidence of claimed senders it stops only such: what others invent does
+            // not stop an account.
             BlockKind::Client => {
                 let meant = match block.scope {
                     SenderScope::Any => true,
@@ -74,10 +86,17 @@ pub fn covers(block: &Block, identity: &Identity) -> bool {
         }
 }
 
-/// The local part of the address that a block stops whoever uses it. Its tenant is the one that owns the domain.
+/// The local part of the address that a block stops whoever uses it. Its tenant is the one that
+/// owns the domain.
 fn mailbox(block: &Block) -> Option<&str> {
-    let meant = block.kind == BlockKind::Sender && block.scope == SenderScope::Any && block.tenant.is_some();
-    block.subject.rsplit_once('@').map(|(local, _)| local).filter(|_| meant)
+    let meant = block.kind == BlockKind::Sender
+        && block.scope == SenderScope::Any
+        && block.tenant.is_some();
+    block
+        .subject
+        .rsplit_once('@')
+        .map(|(local, _)| local)
+        .filter(|_| meant)
 }
 
 fn is_in_force(block: &Block, now: Time) -> bool {
@@ -85,7 +104,8 @@ fn is_in_force(block: &Block, now: Time) -> bool {
 }
 
 impl Inner {
-    /// The list of its index that a block stands in; `None` for a client subject that is no network.
+    /// The list of its index that a block stands in; `None` for a client subject that is no
+    /// network.
     fn list(&mut self, block: &Block) -> Option<&mut List> {
         let subject = block.subject.clone();
         Some(match (block.kind, &block.scope, &block.sender) {
@@ -101,7 +121,9 @@ impl Inner {
     }
 
     fn remove(&mut self, reference: BlockRef) -> bool {
-        let Some(block) = self.all.remove(&reference) else { return false };
+        let Some(block) = self.all.remove(&reference) else {
+            return false;
+        };
         if let Some(list) = self.list(&block) {
             list.retain(|b| b.reference != reference);
         }
@@ -121,7 +143,12 @@ impl Inner {
             self.lengths.retain(|_, users| *users > 0);
         }
         // Empty lists cost memory only.
-        for map in [&mut self.senders, &mut self.domains, &mut self.tenants, &mut self.websites] {
+        for map in [
+            &mut self.senders,
+            &mut self.domains,
+            &mut self.tenants,
+            &mut self.websites,
+        ] {
             if map.get(&block.subject).is_some_and(Vec::is_empty) {
                 map.remove(&block.subject);
             }
@@ -136,20 +163,48 @@ impl Inner {
 
     fn find(&self, now: Time, identity: &Identity) -> Option<&Arc<Block>> {
         let hit = |list: Option<&'_ List>| -> Option<BlockRef> {
-            list?.iter().find(|b| is_in_force(b, now) && covers(b, identity)).map(|b| b.reference)
+            list?
+                .iter()
+                .find(|b| is_in_force(b, now) && covers(b, identity))
+                .map(|b| b.reference)
         };
-        let address = if identity.address.is_empty() { NULL_SENDER } else { &identity.address };
+        let address = if identity.address.is_empty() {
+            NULL_SENDER
+        } else {
+            &identity.address
+        };
         let found = hit(self.by_key.get(&identity.key))
-            .or_else(|| if self.senders.is_empty() { None } else { hit(self.senders.get(address)) })
-            .or_else(|| if self.mailboxes.is_empty() { None } else { hit(self.mailboxes.get(address)) })
-            .or_else(|| identity.domain.as_ref().and_then(|d| hit(self.domains.get(d.as_str()))))
+            .or_else(|| {
+                if self.senders.is_empty() {
+                    None
+                } else {
+                    hit(self.senders.get(address))
+                }
+            })
+            .or_else(|| {
+                if self.mailboxes.is_empty() {
+                    None
+                } else {
+                    hit(self.mailboxes.get(address))
+                }
+            })
+            .or_else(|| {
+                identity
+                    .domain
+                    .as_ref()
+                    .and_then(|d| hit(self.domains.get(d.as_str())))
+            })
             .or_else(|| hit(self.tenants.get(identity.tenant.as_str())))
             .or_else(|| {
                 let six = identity.client.is_ipv6();
                 self.lengths
                     .keys()
                     .filter(|(v6, _)| *v6 == six)
-                    .find_map(|(_, length)| hit(self.networks.get(&IpNet::new(identity.client, *length).ok()?.trunc())))
+                    .find_map(|(_, length)| {
+                        hit(self
+                            .networks
+                            .get(&IpNet::new(identity.client, *length).ok()?.trunc()))
+                    })
             })?;
         self.all.get(&found)
     }
@@ -161,11 +216,21 @@ impl Board {
         if self.count.load(Ordering::Acquire) == 0 {
             return None;
         }
-        self.inner.read().unwrap_or_else(PoisonError::into_inner).find(now, identity).cloned()
+        self.inner
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .find(now, identity)
+            .cloned()
     }
 
-    /// The block on one of these hosts, or on a domain above it, that concerns the identity's tenant.
-    pub fn website(&self, now: Time, identity: &Identity, hosts: &[Box<str>]) -> Option<Arc<Block>> {
+    /// The block on one of these hosts, or on a domain above it, that concerns the identity's
+    /// tenant.
+    pub fn website(
+        &self,
+        now: Time,
+        identity: &Identity,
+        hosts: &[Box<str>],
+    ) -> Option<Arc<Block>> {
         if hosts.is_empty() || self.count.load(Ordering::Acquire) == 0 {
             return None;
         }
@@ -173,14 +238,22 @@ impl Board {
         if inner.websites.is_empty() {
             return None;
         }
-        let mine = |b: &&Arc<Block>| is_in_force(b, now) && b.tenant.as_ref().is_none_or(|t| *t == identity.tenant);
+        let mine = |b: &&Arc<Block>| {
+            is_in_force(b, now) && b.tenant.as_ref().is_none_or(|t| *t == identity.tenant)
+        };
         for host in hosts {
             let mut rest: &str = host;
             loop {
-                if let Some(block) = inner.websites.get(rest).and_then(|list| list.iter().find(mine)) {
+                if let Some(block) = inner
+                    .websites
+                    .get(rest)
+                    .and_then(|list| list.iter().find(mine))
+                {
                     return Some(Arc::clone(block));
                 }
-                let Some((_, parent)) = rest.split_once('.') else { break };
+                let Some((_, parent)) = rest.split_once('.') else {
+                    break;
+                };
                 rest = parent;
             }
         }
@@ -195,10 +268,17 @@ impl Board {
             list.push(Arc::clone(&block));
         }
         if let Some(local) = mailbox(&block) {
-            inner.mailboxes.entry(local.to_owned()).or_default().push(Arc::clone(&block));
+            inner
+                .mailboxes
+                .entry(local.to_owned())
+                .or_default()
+                .push(Arc::clone(&block));
         }
         if let (BlockKind::Client, Some(n)) = (block.kind, network(&block.subject)) {
-            *inner.lengths.entry((n.addr().is_ipv6(), n.prefix_len())).or_default() += 1;
+            *inner
+                .lengths
+                .entry((n.addr().is_ipv6(), n.prefix_len()))
+                .or_default() += 1;
         }
         if let Some(until) = block.until {
             inner.due.insert((until, block.reference));
@@ -218,7 +298,12 @@ impl Board {
     /// Blocks whose end has come.
     pub fn due(&self, now: Time) -> Vec<Arc<Block>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner.due.iter().take_while(|(until, _)| *until <= now).filter_map(|(_, r)| inner.all.get(r).cloned()).collect()
+        inner
+            .due
+            .iter()
+            .take_while(|(until, _)| *until <= now)
+            .filter_map(|(_, r)| inner.all.get(r).cloned())
+            .collect()
     }
 }
 
@@ -236,7 +321,15 @@ mod tests {
             Strength::Claimed | Strength::None => SenderKey::claimed(&tenant, address, client),
         };
         let domain = address.rsplit_once('@').and_then(|(_, d)| Domain::parse(d));
-        Identity { tenant, key, address: address.into(), domain, strength, client, foreign: false }
+        Identity {
+            tenant,
+            key,
+            address: address.into(),
+            domain,
+            strength,
+            client,
+            foreign: false,
+        }
     }
 
     #[test]
@@ -247,12 +340,42 @@ mod tests {
         let null = identity("", Strength::None, "192.0.2.1");
         let ip: IpAddr = "192.0.2.1".parse().expect("ip");
         for (scope, subject, sender, wanted) in [
-            (SenderScope::Any, "alice@acme.example", None, [true, true, true, false]),
-            (SenderScope::Account, "alice@acme.example", None, [true, false, false, false]),
-            (SenderScope::Account, "alice@acme.example", Some(&account.key), [true, false, false, false]),
-            (SenderScope::Claimed(ip), "alice@acme.example", None, [false, true, false, false]),
-            (SenderScope::Claimed(ip), "alice@acme.example", Some(&claimed.key), [false, true, false, false]),
-            (SenderScope::Claimed(ip), "<>", Some(&null.key), [false, false, false, true]),
+            (
+                SenderScope::Any,
+                "alice@acme.example",
+                None,
+                [true, true, true, false],
+            ),
+            (
+                SenderScope::Account,
+                "alice@acme.example",
+                None,
+                [true, false, false, false],
+            ),
+            (
+                SenderScope::Account,
+                "alice@acme.example",
+                Some(&account.key),
+                [true, false, false, false],
+            ),
+            (
+                SenderScope::Claimed(ip),
+                "alice@acme.example",
+                None,
+                [false, true, false, false],
+            ),
+            (
+                SenderScope::Claimed(ip),
+                "alice@acme.example",
+                Some(&claimed.key),
+                [false, true, false, false],
+            ),
+            (
+                SenderScope::Claimed(ip),
+                "<>",
+                Some(&null.key),
+                [false, false, false, true],
+            ),
             (SenderScope::Any, "bob@acme.example", None, [false; 4]),
         ] {
             let mut b = block(BlockKind::Sender, subject);
@@ -260,7 +383,10 @@ mod tests {
             b.sender = sender.cloned();
             let board = Board::default();
             board.insert(Arc::new(b.clone()));
-            for (who, want) in [&account, &claimed, &elsewhere, &null].into_iter().zip(wanted) {
+            for (who, want) in [&account, &claimed, &elsewhere, &null]
+                .into_iter()
+                .zip(wanted)
+            {
                 assert_eq!(covers(&b, who), want, "{b:?} {who:?}");
                 assert_eq!(board.gate(Time(0), who).is_some(), want);
             }
@@ -270,17 +396,33 @@ mod tests {
 
     #[test]
     fn a_block_of_an_address_stops_the_login_that_is_that_mailbox() {
-        // Behind a Postfix whose users log in as "alice", a block of alice@acme.example was shown active and stopped nothing.
+        // Behind a Postfix whose users log in as "alice", a block of alice@acme.example was shown
+        // active and stopped nothing.
         let login = identity("alice", Strength::Asserted, "192.0.2.1");
         let full = identity("alice@acme.example", Strength::Asserted, "192.0.2.1");
         let bob = identity("bob", Strength::Asserted, "192.0.2.1");
-        let stranger = Identity { tenant: TenantId::new("other"), ..login.clone() };
+        let stranger = Identity {
+            tenant: TenantId::new("other"),
+            ..login.clone()
+        };
         let b = block(BlockKind::Sender, "alice@acme.example");
-        assert_eq!((b.tenant.as_ref().map(TenantId::as_str), &b.scope), (Some("acme"), &SenderScope::Any));
+        assert_eq!(
+            (b.tenant.as_ref().map(TenantId::as_str), &b.scope),
+            (Some("acme"), &SenderScope::Any)
+        );
         let board = Board::default();
         board.insert(Arc::new(b.clone()));
-        for (who, want) in [(&login, true), (&full, true), (&bob, false), (&stranger, false)] {
-            assert_eq!((covers(&b, who), board.gate(Time(0), who).is_some()), (want, want), "{who:?}");
+        for (who, want) in [
+            (&login, true),
+            (&full, true),
+            (&bob, false),
+            (&stranger, false),
+        ] {
+            assert_eq!(
+                (covers(&b, who), board.gate(Time(0), who).is_some()),
+                (want, want),
+                "{who:?}"
+            );
         }
         assert!(board.remove(b.reference) && board.gate(Time(0), &login).is_none());
     }
@@ -301,7 +443,11 @@ mod tests {
         ] {
             let board = Board::default();
             board.insert(Arc::new(block(kind, subject)));
-            assert_eq!(board.gate(Time(0), &who).is_some(), wanted, "{kind:?} {subject}");
+            assert_eq!(
+                board.gate(Time(0), &who).is_some(),
+                wanted,
+                "{kind:?} {subject}"
+            );
         }
         let board = Board::default();
         let mut b = block(BlockKind::Client, "2001:db8::/32");
@@ -310,15 +456,24 @@ mod tests {
         assert!(board.gate(Time(0), &six).is_some());
         b.tenant = Some(TenantId::new("other"));
         board.insert(Arc::new(b));
-        assert!(board.gate(Time(0), &six).is_none(), "another tenant's block");
+        assert!(
+            board.gate(Time(0), &six).is_none(),
+            "another tenant's block"
+        );
     }
 
     #[test]
     fn claimed_evidence_against_a_client_does_not_stop_its_accounts() {
         let mut b = block(BlockKind::Client, "192.0.2.1");
         b.scope = SenderScope::Claimed("192.0.2.1".parse().expect("ip"));
-        assert!(!covers(&b, &identity("alice@acme.example", Strength::Asserted, "192.0.2.1")));
-        assert!(covers(&b, &identity("x@acme.example", Strength::Claimed, "192.0.2.1")));
+        assert!(!covers(
+            &b,
+            &identity("alice@acme.example", Strength::Asserted, "192.0.2.1")
+        ));
+        assert!(covers(
+            &b,
+            &identity("x@acme.example", Strength::Claimed, "192.0.2.1")
+        ));
     }
 
     #[test]
@@ -326,7 +481,11 @@ mod tests {
         let who = identity("alice@acme.example", Strength::Asserted, "192.0.2.1");
         let board = Board::default();
         board.insert(Arc::new(block(BlockKind::Website, "bad.example")));
-        let hit = |host: &str| board.website(Time(0), &who, &["ok.example".into(), host.into()]).is_some();
+        let hit = |host: &str| {
+            board
+                .website(Time(0), &who, &["ok.example".into(), host.into()])
+                .is_some()
+        };
         assert!(hit("bad.example") && hit("a.b.bad.example"));
         assert!(!hit("notbad.example") && !hit("example"));
     }

@@ -1,4 +1,5 @@
-//! Blocks the relay opened lately, by whom they stopped: where durations grow, each further one lasts longer. Pure.
+//! Blocks the relay opened lately, by whom they stopped: where durations grow, each further one
+//! lasts longer. Pure.
 
 use super::rules::QUOTA_DAYS;
 use crate::reputation::hash_text;
@@ -34,11 +35,20 @@ impl Default for Past {
 
 /// Key of a subject: an address that is merely claimed is not the account of that name.
 fn key(kind: BlockKind, subject: &str, scope: &SenderScope, tenant: Option<&TenantId>) -> u64 {
-    hash_text(&format!("{}|{scope:?}|{}|{subject}", kind.as_str(), tenant.map_or("", TenantId::as_str)))
+    hash_text(&format!(
+        "{}|{scope:?}|{}|{subject}",
+        kind.as_str(),
+        tenant.map_or("", TenantId::as_str)
+    ))
 }
 
 fn key_of(block: &Block) -> u64 {
-    key(block.kind, &block.subject, &block.scope, block.tenant.as_ref())
+    key(
+        block.kind,
+        &block.subject,
+        &block.scope,
+        block.tenant.as_ref(),
+    )
 }
 
 impl Past {
@@ -49,7 +59,9 @@ impl Past {
         }
         let mistake = block.verdict == Some(ReleaseVerdict::Mistake);
         self.0.with(&key_of(block), Opened::default, |opened| {
-            opened.0.retain(|(reference, _)| *reference != block.reference);
+            opened
+                .0
+                .retain(|(reference, _)| *reference != block.reference);
             if !mistake {
                 let at = opened.0.partition_point(|(_, at)| *at <= block.opened_at);
                 opened.0.insert(at, (block.reference, block.opened_at));
@@ -61,10 +73,19 @@ impl Past {
     }
 
     /// How many blocks of this subject the relay opened in the last 30 days.
-    pub fn earlier(&self, now: Time, kind: BlockKind, subject: &str, scope: &SenderScope, tenant: Option<&TenantId>) -> usize {
+    pub fn earlier(
+        &self,
+        now: Time,
+        kind: BlockKind,
+        subject: &str,
+        scope: &SenderScope,
+        tenant: Option<&TenantId>,
+    ) -> usize {
         let since = now.before(MEMORY);
         let count = |opened: &mut Opened| opened.0.iter().filter(|(_, at)| *at >= since).count();
-        self.0.get(&key(kind, subject, scope, tenant), count).unwrap_or(0)
+        self.0
+            .get(&key(kind, subject, scope, tenant), count)
+            .unwrap_or(0)
     }
 
     /// Since when blocks count.
@@ -89,8 +110,17 @@ mod tests {
             block
         };
         let count = |day: u64| {
-            let (tenant, now) = (TenantId::new("acme"), Time(0).after(Duration::from_secs(day * 86_400)));
-            past.earlier(now, BlockKind::Sender, "alice@acme.example", &SenderScope::Any, Some(&tenant))
+            let (tenant, now) = (
+                TenantId::new("acme"),
+                Time(0).after(Duration::from_secs(day * 86_400)),
+            );
+            past.earlier(
+                now,
+                BlockKind::Sender,
+                "alice@acme.example",
+                &SenderScope::Any,
+                Some(&tenant),
+            )
         };
         assert_eq!(count(1), 0);
         let (first, second) = (opened(1, 1), opened(2, 20));
@@ -98,11 +128,23 @@ mod tests {
         past.note(&first);
         past.note(&first);
         assert_eq!((count(20), count(40), count(51)), (2, 1, 0));
-        past.note(&released(&second, second.opened_at, ReleaseVerdict::Mistake, "", "admin"));
+        past.note(&released(
+            &second,
+            second.opened_at,
+            ReleaseVerdict::Mistake,
+            "",
+            "admin",
+        ));
         assert_eq!(count(20), 1);
-        let by_hand = Block { opened_by: "olaf".into(), ..opened(3, 20) };
+        let by_hand = Block {
+            opened_by: "olaf".into(),
+            ..opened(3, 20)
+        };
         past.note(&by_hand);
-        let other = Block { scope: SenderScope::Account, ..opened(4, 20) };
+        let other = Block {
+            scope: SenderScope::Account,
+            ..opened(4, 20)
+        };
         past.note(&other);
         assert_eq!(count(20), 1);
     }

@@ -9,7 +9,8 @@ use crate::types::{Block, BlockKind, BlockRef, BlockState, ReleaseVerdict, Tenan
 /// Days in which a tenant's releases of one subject are counted.
 pub const QUOTA_DAYS: u64 = 30;
 
-/// When a block of that duration, opened `now`, ends by itself; `None` = only by a release. `zone` is the tenant's.
+/// When a block of that duration, opened `now`, ends by itself; `None` = only by a release. `zone`
+/// is the tenant's.
 pub fn until(duration: BlockDuration, now: Time, zone: &str) -> Option<Time> {
     match duration {
         BlockDuration::UntilReleased => None,
@@ -58,12 +59,23 @@ pub fn released(block: &Block, now: Time, verdict: ReleaseVerdict, note: &str, b
 
 /// The record after its own end.
 pub fn expired(block: &Block, now: Time) -> Block {
-    Block { state: BlockState::Expired, ended_at: Some(now), ..block.clone() }
+    Block {
+        state: BlockState::Expired,
+        ended_at: Some(now),
+        ..block.clone()
+    }
 }
 
-/// Whether that actor may release the block, `used` releases of its subject by the tenant in the last 30 days. A tenant's
-/// admin sees only blocks of the tenant, and cannot release the tenant itself: that takes an operator.
-pub fn may_release(role: Role, tenant: Option<&TenantId>, block: &Block, used: u32, quota: u32) -> Result<(), DeskError> {
+/// Whether that actor may release the block, `used` releases of its subject by the tenant in the
+/// last 30 days. A tenant's admin sees only blocks of the tenant, and cannot release the tenant
+/// itself: that takes an operator.
+pub fn may_release(
+    role: Role,
+    tenant: Option<&TenantId>,
+    block: &Block,
+    used: u32,
+    quota: u32,
+) -> Result<(), DeskError> {
     let own = tenant.is_none() || (tenant == block.tenant.as_ref());
     match role {
         Role::Operator | Role::Admin if !own => Err(DeskError::NotFound),
@@ -76,7 +88,11 @@ pub fn may_release(role: Role, tenant: Option<&TenantId>, block: &Block, used: u
 
 /// Releases the tenant's admins have left for the block's subject.
 pub fn releases_left(block: &Block, used: u32, quota: u32) -> u32 {
-    if block.kind == BlockKind::Tenant { 0 } else { quota.saturating_sub(used) }
+    if block.kind == BlockKind::Tenant {
+        0
+    } else {
+        quota.saturating_sub(used)
+    }
 }
 
 #[cfg(test)]
@@ -101,14 +117,22 @@ pub(crate) mod tests {
 
     /// An active block of tenant acme, opened by an admin.
     pub(crate) fn block(kind: BlockKind, subject: &str) -> Block {
-        opened(new_block(kind, subject), BlockRef::from_random(7), Time(0), "admin")
+        opened(
+            new_block(kind, subject),
+            BlockRef::from_random(7),
+            Time(0),
+            "admin",
+        )
     }
 
     #[test]
     fn durations() {
         let now = Time::from_secs(1_795_356_000); // 15:00 in Berlin
         assert_eq!(until(BlockDuration::UntilReleased, now, "UTC"), None);
-        assert_eq!(until(BlockDuration::For(Duration::from_secs(60)), now, "UTC"), Some(now.after(Duration::from_secs(60))));
+        assert_eq!(
+            until(BlockDuration::For(Duration::from_secs(60)), now, "UTC"),
+            Some(now.after(Duration::from_secs(60)))
+        );
         let midnight = until(BlockDuration::UntilTomorrow, now, "Europe/Berlin").map(Time::rfc3339);
         assert_eq!(midnight.as_deref(), Some("2026-11-22T23:00:00Z"));
     }
@@ -127,7 +151,10 @@ pub(crate) mod tests {
             })
             .collect();
         let b = opened(new, BlockRef::from_random(1), Time(100), "relay");
-        assert_eq!((b.evidence.len(), b.evidence[0].message_id), (50, MessageId(79)));
+        assert_eq!(
+            (b.evidence.len(), b.evidence[0].message_id),
+            (50, MessageId(79))
+        );
     }
 
     #[test]
@@ -144,12 +171,40 @@ pub(crate) mod tests {
             (Role::Operator, None, &active, 99, Ok(())),
             (Role::Operator, None, &ended, 0, Err(DeskError::NotActive)),
             (Role::Admin, Some(&acme), &active, 2, Ok(())),
-            (Role::Admin, Some(&acme), &active, 3, Err(DeskError::QuotaUsedUp)),
-            (Role::Admin, Some(&other), &active, 0, Err(DeskError::NotFound)),
-            (Role::Viewer, Some(&acme), &active, 0, Err(DeskError::NotFound)),
-            (Role::Admin, Some(&acme), &block(BlockKind::Tenant, "acme"), 0, Err(DeskError::QuotaUsedUp)),
+            (
+                Role::Admin,
+                Some(&acme),
+                &active,
+                3,
+                Err(DeskError::QuotaUsedUp),
+            ),
+            (
+                Role::Admin,
+                Some(&other),
+                &active,
+                0,
+                Err(DeskError::NotFound),
+            ),
+            (
+                Role::Viewer,
+                Some(&acme),
+                &active,
+                0,
+                Err(DeskError::NotFound),
+            ),
+            (
+                Role::Admin,
+                Some(&acme),
+                &block(BlockKind::Tenant, "acme"),
+                0,
+                Err(DeskError::QuotaUsedUp),
+            ),
         ] {
-            assert_eq!(may_release(role, tenant, block, used, 3), wanted, "{role:?} {tenant:?}");
+            assert_eq!(
+                may_release(role, tenant, block, used, 3),
+                wanted,
+                "{role:?} {tenant:?}"
+            );
         }
         assert_eq!(releases_left(&active, 1, 3), 2);
     }

@@ -11,8 +11,14 @@ const MAX: usize = 254;
 /// The subject in its one form; an error says what would be right.
 pub fn check(kind: BlockKind, text: &str) -> Result<String, String> {
     let text = text.trim();
-    if text.is_empty() || text.len() > MAX || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(format!("{} must be 1-{MAX} characters without spaces", what(kind)));
+    if text.is_empty()
+        || text.len() > MAX
+        || text.chars().any(|c| c.is_control() || c.is_whitespace())
+    {
+        return Err(format!(
+            "{} must be 1-{MAX} characters without spaces",
+            what(kind)
+        ));
     }
     let checked = match kind {
         BlockKind::Sender => sender(text),
@@ -26,9 +32,13 @@ pub fn check(kind: BlockKind, text: &str) -> Result<String, String> {
 
 const fn what(kind: BlockKind) -> &'static str {
     match kind {
-        BlockKind::Sender => "a sender: an address such as alice@acme.example, a login, or <> for the null sender",
+        BlockKind::Sender => {
+            "a sender: an address such as alice@acme.example, a login, or <> for the null sender"
+        }
         BlockKind::Domain => "a domain such as acme.example",
-        BlockKind::Client => "a client: an address such as 192.0.2.7, or a network such as 192.0.2.0/24",
+        BlockKind::Client => {
+            "a client: an address such as 192.0.2.7, or a network such as 192.0.2.0/24"
+        }
         BlockKind::Tenant => "the name of a tenant",
         BlockKind::Website => "a website: a host name such as shop.example, or a link to it",
     }
@@ -38,7 +48,10 @@ fn sender(text: &str) -> Option<String> {
     if text == super::board::NULL_SENDER {
         return Some(text.to_owned());
     }
-    let text = text.strip_prefix('<').and_then(|t| t.strip_suffix('>')).unwrap_or(text);
+    let text = text
+        .strip_prefix('<')
+        .and_then(|t| t.strip_suffix('>'))
+        .unwrap_or(text);
     if !text.contains('@') {
         let good = !text.is_empty() && !text.contains([';', '<', '>']);
         return good.then(|| text.to_lowercase());
@@ -47,7 +60,9 @@ fn sender(text: &str) -> Option<String> {
 }
 
 fn domain(text: &str) -> Option<String> {
-    Domain::parse(text).filter(|d| !d.is_literal() && d.as_str().contains('.')).map(|d| d.as_str().to_owned())
+    Domain::parse(text)
+        .filter(|d| !d.is_literal() && d.as_str().contains('.'))
+        .map(|d| d.as_str().to_owned())
 }
 
 fn client(text: &str) -> Option<String> {
@@ -56,15 +71,23 @@ fn client(text: &str) -> Option<String> {
         Err(_) => text.parse::<IpNet>().ok()?.trunc(),
     };
     let single = network.prefix_len() == network.max_prefix_len();
-    Some(if single { network.addr().to_string() } else { network.to_string() })
+    Some(if single {
+        network.addr().to_string()
+    } else {
+        network.to_string()
+    })
 }
 
 fn website(text: &str) -> Option<String> {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next()?;
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
     let host = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.contains(':') => name,
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.contains(':') => {
+            name
+        }
         _ => host,
     };
     domain(host)
@@ -78,8 +101,16 @@ mod tests {
     fn subjects_are_checked_and_brought_to_one_form() {
         use BlockKind as K;
         for (kind, text, wanted) in [
-            (K::Sender, " Alice@ACME.example ", Some("alice@acme.example")),
-            (K::Sender, "<alice+x@acme.example>", Some("alice@acme.example")),
+            (
+                K::Sender,
+                " Alice@ACME.example ",
+                Some("alice@acme.example"),
+            ),
+            (
+                K::Sender,
+                "<alice+x@acme.example>",
+                Some("alice@acme.example"),
+            ),
             (K::Sender, "Alice", Some("alice")),
             (K::Sender, "<>", Some("<>")),
             (K::Sender, "a b@acme.example", None),
@@ -94,12 +125,20 @@ mod tests {
             (K::Client, "192.0.2", None),
             (K::Tenant, "acme", Some("acme")),
             (K::Tenant, "", None),
-            (K::Website, "https://u:p@Shop.Example:8443/x?y", Some("shop.example")),
+            (
+                K::Website,
+                "https://u:p@Shop.Example:8443/x?y",
+                Some("shop.example"),
+            ),
             (K::Website, "shop.example.", Some("shop.example")),
             (K::Website, "com", None),
         ] {
             let result = check(kind, text);
-            assert_eq!(result.as_deref().ok(), wanted, "{kind:?} {text}: {result:?}");
+            assert_eq!(
+                result.as_deref().ok(),
+                wanted,
+                "{kind:?} {text}: {result:?}"
+            );
         }
         assert!(check(K::Client, "x").is_err_and(|e| e.contains("192.0.2.0/24")));
     }

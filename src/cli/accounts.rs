@@ -1,5 +1,5 @@
-//! Accounts, tokens and the audit's chain: straight into `records.db`, so that they can be made before the relay runs for the first time.
-//! Whoever may write that file needs no token.
+//! Accounts, tokens and the audit's chain: straight into `records.db`, so that they can be made
+//! before the relay runs for the first time. Whoever may write that file needs no token.
 
 use super::args::{AccountCommand, RoleName, TokenCommand};
 use super::{ConfigFile, Failure, LoadSettings, views};
@@ -38,7 +38,12 @@ fn open(settings: &Settings) -> Result<Records, Failure> {
     Records::open(&settings.server.data_dir.join("records.db")).map_err(|e| failed(&e))
 }
 
-async fn audit(records: &Records, action: &str, subject: &str, reason: &str) -> Result<(), Failure> {
+async fn audit(
+    records: &Records,
+    action: &str,
+    subject: &str,
+    reason: &str,
+) -> Result<(), Failure> {
     let entry = AuditEntry {
         time: SystemClock::new().now(),
         actor: ACTOR.into(),
@@ -49,23 +54,49 @@ async fn audit(records: &Records, action: &str, subject: &str, reason: &str) -> 
     records.audit(entry).await.map_err(|e| failed(&e))
 }
 
-/// Checks that the tenant fits the role. Operators have none, everybody else one that is configured.
-fn tenant(settings: &Settings, role: Role, given: Option<&str>) -> Result<Option<TenantId>, Failure> {
-    let known = || settings.tenants.iter().map(|t| t.id.as_str()).collect::<Vec<_>>().join(", ");
+/// Checks that the tenant fits the role. Operators have none, everybody else one that is
+/// configured.
+fn tenant(
+    settings: &Settings,
+    role: Role,
+    given: Option<&str>,
+) -> Result<Option<TenantId>, Failure> {
+    let known = || {
+        settings
+            .tenants
+            .iter()
+            .map(|t| t.id.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     match (role, given) {
         // An operator acts on all tenants, whichever is named.
         (Role::Operator, _) => Ok(None),
-        (_, None) => Err(Failure::Usage(format!("--tenant is missing; configured: {}", known()))),
+        (_, None) => Err(Failure::Usage(format!(
+            "--tenant is missing; configured: {}",
+            known()
+        ))),
         (_, Some(name)) => match settings.tenant(&TenantId::new(name)) {
             Some(tenant) => Ok(Some(tenant.id.clone())),
-            None => Err(Failure::Usage(format!("there is no tenant {name}; configured: {}", known()))),
+            None => Err(Failure::Usage(format!(
+                "there is no tenant {name}; configured: {}",
+                known()
+            ))),
         },
     }
 }
 
 fn check_name(name: &str) -> Result<(), Failure> {
-    let good = !name.is_empty() && name.len() <= 320 && !name.chars().any(|c| c.is_control() || c.is_whitespace());
-    if good { Ok(()) } else { Err(Failure::Usage("a name has 1 to 320 octets without spaces".into())) }
+    let good = !name.is_empty()
+        && name.len() <= 320
+        && !name.chars().any(|c| c.is_control() || c.is_whitespace());
+    if good {
+        Ok(())
+    } else {
+        Err(Failure::Usage(
+            "a name has 1 to 320 octets without spaces".into(),
+        ))
+    }
 }
 
 fn check_send_as(all: &[String]) -> Result<(), Failure> {
@@ -74,7 +105,9 @@ fn check_send_as(all: &[String]) -> Result<(), Failure> {
         None => Address::parse(text).is_some(),
     };
     match all.iter().find(|text| !good(text)) {
-        Some(bad) => Err(Failure::Usage(format!("--may-send-as {bad}: neither an address nor @domain"))),
+        Some(bad) => Err(Failure::Usage(format!(
+            "--may-send-as {bad}: neither an address nor @domain"
+        ))),
         None => Ok(()),
     }
 }
@@ -82,36 +115,69 @@ fn check_send_as(all: &[String]) -> Result<(), Failure> {
 /// The password from standard input, without its line end.
 fn password(input: impl Read) -> Result<Vec<u8>, Failure> {
     let mut text = Vec::new();
-    let most = u64::try_from(MAX_PASSWORD_OCTETS).unwrap_or(u64::MAX).saturating_add(2);
-    input.take(most).read_to_end(&mut text).map_err(|e| Failure::Failed(e.to_string()))?;
+    let most = u64::try_from(MAX_PASSWORD_OCTETS)
+        .unwrap_or(u64::MAX)
+        .saturating_add(2);
+    input
+        .take(most)
+        .read_to_end(&mut text)
+        .map_err(|e| Failure::Failed(e.to_string()))?;
     while matches!(text.last(), Some(b'\n' | b'\r')) {
         text.pop();
     }
     match text.len() {
         1..=MAX_PASSWORD_OCTETS => Ok(text),
-        0 => Err(Failure::Usage("no password came from standard input".into())),
-        _ => Err(Failure::Usage(format!("a password has at most {MAX_PASSWORD_OCTETS} octets"))),
+        0 => Err(Failure::Usage(
+            "no password came from standard input".into(),
+        )),
+        _ => Err(Failure::Usage(format!(
+            "a password has at most {MAX_PASSWORD_OCTETS} octets"
+        ))),
     }
 }
 
 fn listed(items: &[Value], json: bool, view: fn(&Value) -> String) -> String {
     let answer = json!({ "items": items, "next": null });
-    if json { format!("{answer}\n") } else { view(&answer) }
+    if json {
+        format!("{answer}\n")
+    } else {
+        view(&answer)
+    }
 }
 
 /// `outgate account …`.
-pub(super) async fn account(command: AccountCommand, load: LoadSettings) -> Result<String, Failure> {
+pub(super) async fn account(
+    command: AccountCommand,
+    load: LoadSettings,
+) -> Result<String, Failure> {
     match command {
-        AccountCommand::Add { name, role, tenant: of, may_send_as, password_stdin: _, reason, file } => {
+        AccountCommand::Add {
+            name,
+            role,
+            tenant: of,
+            may_send_as,
+            password_stdin: _,
+            reason,
+            file,
+        } => {
             let (settings, role) = (settings(&file, load)?, Role::from(role));
             check_name(&name)?;
             check_send_as(&may_send_as)?;
             let tenant = tenant(&settings, role, of.as_deref())?;
-            let password_hash = hash_password(&password(std::io::stdin().lock())?).map_err(|e| failed(&e))?;
+            let password_hash =
+                hash_password(&password(std::io::stdin().lock())?).map_err(|e| failed(&e))?;
             let records = open(&settings)?;
-            let account = Account { name: name.clone(), role, tenant, may_send_as, password_hash };
+            let account = Account {
+                name: name.clone(),
+                role,
+                tenant,
+                may_send_as,
+                password_hash,
+            };
             records.account_add(account).await.map_err(|e| match e {
-                RecordsError::Exists => Failure::Failed(format!("there is an account {name} already; remove it first")),
+                RecordsError::Exists => Failure::Failed(format!(
+                    "there is an account {name} already; remove it first"
+                )),
                 other => failed(&other),
             })?;
             audit(&records, "account.add", &name, &reason).await?;
@@ -119,17 +185,31 @@ pub(super) async fn account(command: AccountCommand, load: LoadSettings) -> Resu
             Ok(format!("account {name} added\n"))
         }
         AccountCommand::List { json, file } => {
-            let accounts = open(&settings(&file, load)?)?.accounts().await.map_err(|e| failed(&e))?;
+            let accounts = open(&settings(&file, load)?)?
+                .accounts()
+                .await
+                .map_err(|e| failed(&e))?;
             let item = |a: &Account| {
                 let send_as = a.may_send_as.join(" ");
-                let send_as = if json { json!(a.may_send_as) } else { json!(send_as) };
+                let send_as = if json {
+                    json!(a.may_send_as)
+                } else {
+                    json!(send_as)
+                };
                 json!({ "name": a.name, "role": a.role, "tenant": a.tenant, "may_send_as": send_as })
             };
-            Ok(listed(&accounts.iter().map(item).collect::<Vec<_>>(), json, views::accounts))
+            Ok(listed(
+                &accounts.iter().map(item).collect::<Vec<_>>(),
+                json,
+                views::accounts,
+            ))
         }
         AccountCommand::Remove { name, reason, file } => {
             let records = open(&settings(&file, load)?)?;
-            records.account_remove(&name).await.map_err(|e| missing(e, &format!("there is no account {name}")))?;
+            records
+                .account_remove(&name)
+                .await
+                .map_err(|e| missing(e, &format!("there is no account {name}")))?;
             audit(&records, "account.remove", &name, &reason).await?;
             records.close().await;
             Ok(format!("account {name} removed\n"))
@@ -147,14 +227,24 @@ fn missing(e: RecordsError, text: &str) -> Failure {
 /// `outgate token …`.
 pub(super) async fn token(command: TokenCommand, load: LoadSettings) -> Result<String, Failure> {
     match command {
-        TokenCommand::Create { name, role, tenant: of, reason, file } => {
+        TokenCommand::Create {
+            name,
+            role,
+            tenant: of,
+            reason,
+            file,
+        } => {
             let (settings, role) = (settings(&file, load)?, Role::from(role));
             check_name(&name)?;
             if role == Role::Smtp {
-                return Err(Failure::Usage("a token of role smtp could do nothing; make an account instead".into()));
+                return Err(Failure::Usage(
+                    "a token of role smtp could do nothing; make an account instead".into(),
+                ));
             }
             if name.eq_ignore_ascii_case(token::OPERATOR) {
-                return Err(Failure::Usage("that name belongs to the token in admin.token".into()));
+                return Err(Failure::Usage(
+                    "that name belongs to the token in admin.token".into(),
+                ));
             }
             let tenant = tenant(&settings, role, of.as_deref())?;
             let secret = token::fresh().map_err(|e| Failure::Failed(e.to_string()))?;
@@ -167,7 +257,9 @@ pub(super) async fn token(command: TokenCommand, load: LoadSettings) -> Result<S
                 created_at: SystemClock::new().now(),
             };
             records.token_add(made).await.map_err(|e| match e {
-                RecordsError::Exists => Failure::Failed(format!("there is a token {name} already; revoke it first")),
+                RecordsError::Exists => {
+                    Failure::Failed(format!("there is a token {name} already; revoke it first"))
+                }
                 other => failed(&other),
             })?;
             audit(&records, "token.create", &name, &reason).await?;
@@ -175,14 +267,23 @@ pub(super) async fn token(command: TokenCommand, load: LoadSettings) -> Result<S
             Ok(format!("{secret}\n"))
         }
         TokenCommand::List { json, file } => {
-            let tokens = open(&settings(&file, load)?)?.tokens().await.map_err(|e| failed(&e))?;
-            let item =
-                |t: &Token| json!({ "name": t.name, "role": t.role, "tenant": t.tenant, "created_at": t.created_at.rfc3339() });
-            Ok(listed(&tokens.iter().map(item).collect::<Vec<_>>(), json, views::tokens))
+            let tokens = open(&settings(&file, load)?)?
+                .tokens()
+                .await
+                .map_err(|e| failed(&e))?;
+            let item = |t: &Token| json!({ "name": t.name, "role": t.role, "tenant": t.tenant, "created_at": t.created_at.rfc3339() });
+            Ok(listed(
+                &tokens.iter().map(item).collect::<Vec<_>>(),
+                json,
+                views::tokens,
+            ))
         }
         TokenCommand::Revoke { name, reason, file } => {
             let records = open(&settings(&file, load)?)?;
-            records.token_remove(&name).await.map_err(|e| missing(e, &format!("there is no token {name}")))?;
+            records
+                .token_remove(&name)
+                .await
+                .map_err(|e| missing(e, &format!("there is no token {name}")))?;
             audit(&records, "token.revoke", &name, &reason).await?;
             records.close().await;
             Ok(format!("token {name} revoked\n"))
@@ -197,17 +298,31 @@ pub(super) async fn audit_verify(
     file: &ConfigFile,
     load: LoadSettings,
 ) -> Result<String, Failure> {
-    let wrong = |head| Failure::Usage(format!("--head {head}: write the number of a line and its hash, such as 12:5f…"));
-    let known = head.map(|head| Head::parse(head).ok_or_else(|| wrong(head))).transpose()?;
-    let found = open(&settings(file, load)?)?.audit_verify(known).await.map_err(|e| match e {
-        RecordsError::Failed(why) => Failure::Failed(why),
-        other => failed(&other),
-    })?;
+    let wrong = |head| {
+        Failure::Usage(format!(
+            "--head {head}: write the number of a line and its hash, such as 12:5f…"
+        ))
+    };
+    let known = head
+        .map(|head| Head::parse(head).ok_or_else(|| wrong(head)))
+        .transpose()?;
+    let found = open(&settings(file, load)?)?
+        .audit_verify(known)
+        .await
+        .map_err(|e| match e {
+            RecordsError::Failed(why) => Failure::Failed(why),
+            other => failed(&other),
+        })?;
     let head = found.head.map(|head| head.to_string());
     if json {
-        return Ok(format!("{}\n", json!({ "lines": found.lines, "intact": true, "head": head })));
+        return Ok(format!(
+            "{}\n",
+            json!({ "lines": found.lines, "intact": true, "head": head })
+        ));
     }
-    let newest = head.map(|head| format!("head {head}\n")).unwrap_or_default();
+    let newest = head
+        .map(|head| format!("head {head}\n"))
+        .unwrap_or_default();
     Ok(format!("{} lines, chain intact\n{newest}", found.lines))
 }
 
@@ -219,12 +334,18 @@ mod tests {
     fn the_password_comes_without_its_line_end() {
         assert_eq!(password(&b"s3cret \r\n"[..]), Ok(b"s3cret ".to_vec()));
         assert!(matches!(password(&b"\n"[..]), Err(Failure::Usage(_))));
-        assert!(matches!(password(&[b'a'; 3000][..]), Err(Failure::Usage(_))));
+        assert!(matches!(
+            password(&[b'a'; 3000][..]),
+            Err(Failure::Usage(_))
+        ));
     }
 
     #[test]
     fn what_an_account_may_send_as_is_checked() {
-        assert_eq!(check_send_as(&["@acme.example".into(), "bob@acme.example".into()]), Ok(()));
+        assert_eq!(
+            check_send_as(&["@acme.example".into(), "bob@acme.example".into()]),
+            Ok(())
+        );
         assert!(check_send_as(&["acme.example".into()]).is_err());
         assert!(check_send_as(&["@".into()]).is_err());
     }

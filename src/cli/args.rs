@@ -10,7 +10,12 @@ pub struct Connect {
     #[arg(long, env = "OUTGATE_URL", value_name = "URL")]
     pub url: Option<String>,
     /// Bearer token [default: `<data_dir>/admin.token` of the configuration].
-    #[arg(long, env = "OUTGATE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "OUTGATE_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
     pub token: Option<String>,
     /// Where the configuration is.
     #[command(flatten)]
@@ -146,7 +151,8 @@ pub enum SendersCommand {
 /// `outgate policy …`.
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
-    /// Tell which policy is a sender's, why the others are not, where each value comes from and what is used of it.
+    /// Tell which policy is a sender's, why the others are not, where each value comes from and
+    /// what is used of it.
     Explain {
         /// Address, login or key.
         sender: String,
@@ -243,7 +249,8 @@ pub enum MessagesCommand {
         #[command(flatten)]
         listing: Listing,
     },
-    /// Teach that a message was spam, or was not. Works for the newest messages and for what is still queued or held.
+    /// Teach that a message was spam, or was not. Works for the newest messages and for what is
+    /// still queued or held.
     Label {
         /// Which message.
         #[command(flatten)]
@@ -257,9 +264,11 @@ pub enum MessagesCommand {
 /// `outgate audit …`.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// Follow the chain of the audit in `records.db` from its start; fails if a line was changed, removed or cut from the end.
+    /// Follow the chain of the audit in `records.db` from its start; fails if a line was changed,
+    /// removed or cut from the end.
     Verify {
-        /// A line noted before, as an earlier `verify` or the relay's log tells it: it must still be there, unchanged.
+        /// A line noted before, as an earlier `verify` or the relay's log tells it: it must still
+        /// be there, unchanged.
         #[arg(long, value_name = "LINE:HASH")]
         head: Option<String>,
         /// Print JSON.

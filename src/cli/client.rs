@@ -44,8 +44,12 @@ impl Client {
             (None, Some(settings)) => format!("http://{}", reachable(settings.admin_bind)),
             (None, None) => return Err(Failure::Usage("--url is missing".into())),
         };
-        let base = Url::parse(&url).ok().filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host());
-        let base = base.ok_or_else(|| Failure::Usage(format!("{url} is no URL such as http://127.0.0.1:8025")))?;
+        let base = Url::parse(&url)
+            .ok()
+            .filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host());
+        let base = base.ok_or_else(|| {
+            Failure::Usage(format!("{url} is no URL such as http://127.0.0.1:8025"))
+        })?;
         let token = match (&connect.token, &settings) {
             (Some(token), _) => token.trim().to_owned(),
             (None, Some(settings)) => token::read(&settings.server.data_dir).map_err(|e| {
@@ -78,10 +82,22 @@ impl Client {
         Ok(url)
     }
 
-    async fn send(&self, method: Method, path: &[&str], query: &[(&str, String)], body: Option<Value>) -> Result<Value, Failure> {
-        let mut request = self.http.request(method, self.url(path)?).bearer_auth(&self.token).query(query);
+    async fn send(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: Option<Value>,
+    ) -> Result<Value, Failure> {
+        let mut request = self
+            .http
+            .request(method, self.url(path)?)
+            .bearer_auth(&self.token)
+            .query(query);
         if let Some(body) = body {
-            request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+            request = request
+                .header(CONTENT_TYPE, "application/json")
+                .body(body.to_string());
         }
         let response = request.send().await.map_err(|e| self.unreachable(&e))?;
         let status = response.status();
@@ -89,8 +105,13 @@ impl Client {
         let value: Option<Value> = serde_json::from_str(&text).ok();
         match value {
             Some(value) if status.is_success() => Ok(value),
-            Some(problem) if problem.get("detail").is_some() => Err(Failure::Failed(explain(status, &problem))),
-            _ => Err(Failure::Failed(format!("{} answered {status}, but not as an outgate relay does", self.base))),
+            Some(problem) if problem.get("detail").is_some() => {
+                Err(Failure::Failed(explain(status, &problem)))
+            }
+            _ => Err(Failure::Failed(format!(
+                "{} answered {status}, but not as an outgate relay does",
+                self.base
+            ))),
         }
     }
 
@@ -108,7 +129,11 @@ impl Client {
     }
 
     /// Reads one thing with these parameters; `None` if nobody listens there.
-    pub(super) async fn get_if_running(&self, path: &[&str], query: &[(&str, String)]) -> Result<Option<Value>, Failure> {
+    pub(super) async fn get_if_running(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<Option<Value>, Failure> {
         let probe = self.http.get(self.base.clone()).send().await;
         if probe.is_err_and(|e| e.is_connect()) {
             return Ok(None);
@@ -122,8 +147,16 @@ impl Client {
     }
 
     /// Reads a list up to `limit` items, page by page; gives it in the API's form.
-    pub(super) async fn list(&self, path: &[&str], filters: &[(&str, Option<String>)], limit: u32) -> Result<Value, Failure> {
-        let given: Vec<(&str, String)> = filters.iter().filter_map(|(k, v)| v.clone().map(|v| (*k, v))).collect();
+    pub(super) async fn list(
+        &self,
+        path: &[&str],
+        filters: &[(&str, Option<String>)],
+        limit: u32,
+    ) -> Result<Value, Failure> {
+        let given: Vec<(&str, String)> = filters
+            .iter()
+            .filter_map(|(k, v)| v.clone().map(|v| (*k, v)))
+            .collect();
         let (mut items, mut cursor, mut left) = (Vec::new(), None::<String>, limit);
         loop {
             let mut query = given.clone();
@@ -146,7 +179,10 @@ impl Client {
 
 /// A problem object in plain words.
 fn explain(status: StatusCode, problem: &Value) -> String {
-    let detail = problem.get("detail").and_then(Value::as_str).unwrap_or_default();
+    let detail = problem
+        .get("detail")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let field = problem.get("field").and_then(Value::as_str);
     match (status, field) {
         (StatusCode::UNAUTHORIZED, _) => format!("the relay does not know this token: {detail}"),

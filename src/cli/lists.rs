@@ -13,7 +13,8 @@ use std::process::ExitCode;
 /// `outgate lists …`.
 #[derive(Debug, Subcommand)]
 pub enum ListsCommand {
-    /// Ask each configured list and scanner about its test points and say what is wrong; exit status 1 if anything is.
+    /// Ask each configured list and scanner about its test points and say what is wrong; exit
+    /// status 1 if anything is.
     Check {
         /// One JSON object: `{"items":[{"name","place","ok","detail","removal"}]}`.
         #[arg(long)]
@@ -34,7 +35,10 @@ pub fn run(command: &ListsCommand) -> ExitCode {
             }
             return ExitCode::from(2);
         }
-        Ok(settings) => match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(settings) => match tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+        {
             Ok(runtime) => runtime.block_on(check(&settings, *json)),
             Err(e) => (1, format!("{e}\n")),
         },
@@ -48,7 +52,14 @@ pub fn run(command: &ListsCommand) -> ExitCode {
 async fn check(settings: &Settings, json: bool) -> (u8, String) {
     let reports = check::run(settings).await;
     let status = u8::from(reports.iter().any(|r| r.found.is_err()));
-    (status, if json { as_json(&reports) } else { as_text(&reports) })
+    (
+        status,
+        if json {
+            as_json(&reports)
+        } else {
+            as_text(&reports)
+        },
+    )
 }
 
 fn as_json(reports: &[Report]) -> String {
@@ -56,13 +67,19 @@ fn as_json(reports: &[Report]) -> String {
         let detail = r.found.as_ref().unwrap_or_else(|why| why);
         json!({ "name": r.name, "place": r.place, "ok": r.found.is_ok(), "detail": detail, "removal": r.removal })
     };
-    format!("{}\n", json!({ "items": reports.iter().map(item).collect::<Vec<_>>() }))
+    format!(
+        "{}\n",
+        json!({ "items": reports.iter().map(item).collect::<Vec<_>>() })
+    )
 }
 
 fn as_text(reports: &[Report]) -> String {
     if reports.is_empty() {
         let known: Vec<String> = table::known().into_keys().collect();
-        return format!("no list or scanner is configured; config/lists.toml knows: {}\n", known.join(", "));
+        return format!(
+            "no list or scanner is configured; config/lists.toml knows: {}\n",
+            known.join(", ")
+        );
     }
     reports
         .iter()

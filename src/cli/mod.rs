@@ -20,8 +20,8 @@ mod views;
 
 use crate::config::Settings;
 use args::{
-    AccountCommand, AuditCommand, BlocksCommand, HeldCommand, MessagesCommand, PolicyCommand, QueueCommand, SendersCommand,
-    TokenCommand,
+    AccountCommand, AuditCommand, BlocksCommand, HeldCommand, MessagesCommand, PolicyCommand,
+    QueueCommand, SendersCommand, TokenCommand,
 };
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
@@ -72,7 +72,8 @@ pub enum Command {
 /// `--config`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ConfigFile {
-    /// Configuration file [default: config/outgate.toml if it is there, else the built-in defaults].
+    /// Configuration file [default: config/outgate.toml if it is there, else the built-in
+    /// defaults].
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -170,7 +171,10 @@ pub type LoadSettings = fn(Option<&Path>) -> Result<Settings, String>;
 
 /// Runs a command and prints what it has to say. Exit status: 0 done, 1 failed, 2 wrong use.
 pub fn run(command: AdminCommand, load: LoadSettings) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(e) => return fail(1, &e.to_string()),
     };

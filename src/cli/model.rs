@@ -52,10 +52,12 @@ struct EvalArgs {
     /// Train anew for each corpus, without it: what the recipe is worth on mail it has never seen.
     #[arg(long)]
     leave_one_out: bool,
-    /// Train anew for each corpus, without it, and let it learn its own mail: what adaptation is worth.
+    /// Train anew for each corpus, without it, and let it learn its own mail: what adaptation is
+    /// worth.
     #[arg(long, conflicts_with_all = ["model", "leave_one_out"])]
     adapt: bool,
-    /// With `--leave-one-out` or `--adapt`: judge the spam once more with 150 words of ham behind it.
+    /// With `--leave-one-out` or `--adapt`: judge the spam once more with 150 words of ham behind
+    /// it.
     #[arg(long, conflicts_with = "model")]
     padded: bool,
     /// One JSON object per line.
@@ -79,27 +81,48 @@ pub fn run(args: &ModelArgs) -> ExitCode {
 }
 
 fn train(args: &TrainArgs) -> Result<(), String> {
-    let folders: Vec<PathBuf> = TRAINABLE.iter().map(|name| args.corpora.join(name)).collect();
+    let folders: Vec<PathBuf> = TRAINABLE
+        .iter()
+        .map(|name| args.corpora.join(name))
+        .collect();
     let (corpora, items) = corpus::load(&folders)?;
     let model = build::build(&corpora, &items, &Recipe::default(), &args.date);
     let file = model.to_bytes();
     Model::from_bytes(&file)?;
-    let write = |path: &Path, octets: &[u8]| std::fs::write(path, octets).map_err(|e| format!("{}: {e}", path.display()));
+    let write = |path: &Path, octets: &[u8]| {
+        std::fs::write(path, octets).map_err(|e| format!("{}: {e}", path.display()))
+    };
     write(&args.out, &file)?;
-    let mut manifest: serde_json::Value = serde_json::from_str(&model.manifest).map_err(|e| e.to_string())?;
+    let mut manifest: serde_json::Value =
+        serde_json::from_str(&model.manifest).map_err(|e| e.to_string())?;
     if let Some(fields) = manifest.as_object_mut() {
-        let sum: String = Sha256::digest(&file).iter().map(|b| format!("{b:02x}")).collect();
+        let sum: String = Sha256::digest(&file)
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
         fields.insert("sha256".into(), sum.into());
         fields.insert("octets".into(), file.len().into());
-        fields.insert("calibration".into(), serde_json::json!({"slope": model.slope, "offset": model.offset}));
+        fields.insert(
+            "calibration".into(),
+            serde_json::json!({"slope": model.slope, "offset": model.offset}),
+        );
     }
     let text = serde_json::to_string_pretty(&manifest).map_err(|e| e.to_string())?;
-    write(&args.out.with_extension("json"), format!("{text}\n").as_bytes())
+    write(
+        &args.out.with_extension("json"),
+        format!("{text}\n").as_bytes(),
+    )
 }
 
 fn evaluate(args: &EvalArgs) -> Result<(), String> {
     let recipe = Recipe::default();
-    let padded = || if args.padded { corpus::padded_spam(&args.corpora) } else { Ok(Vec::new()) };
+    let padded = || {
+        if args.padded {
+            corpus::padded_spam(&args.corpora)
+        } else {
+            Ok(Vec::new())
+        }
+    };
     let figures = if args.adapt {
         let (corpora, items) = corpus::load(&args.corpora)?;
         let mut rows = protocols::adapted(&corpora, &items, &padded()?, &recipe);
@@ -116,13 +139,21 @@ fn evaluate(args: &EvalArgs) -> Result<(), String> {
     if !args.json {
         print(HEADING.into())?;
     }
-    figures.iter().try_for_each(|f| print(if args.json { serde_json::to_string(f).map_err(|e| e.to_string())? } else { row(f) }))
+    figures.iter().try_for_each(|f| {
+        print(if args.json {
+            serde_json::to_string(f).map_err(|e| e.to_string())?
+        } else {
+            row(f)
+        })
+    })
 }
 
 /// The given model on the given corpora: each corpus' ham against all their spam.
 fn judge(args: &EvalArgs) -> Result<Vec<Figures>, String> {
     let scorer = match &args.model {
-        Some(path) => Scorer::new(Model::from_bytes(&std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?)?),
+        Some(path) => Scorer::new(Model::from_bytes(
+            &std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?,
+        )?),
         None => Scorer::shipped()?,
     };
     let (mut spam, mut hams) = (Vec::new(), Vec::new());
@@ -135,10 +166,28 @@ fn judge(args: &EvalArgs) -> Result<Vec<Figures>, String> {
             let llr = scorer.judge(&extractor, None).llr;
             if is_spam { &mut spam } else { &mut ham }.push(llr);
         }
-        hams.push((folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(), ham));
+        hams.push((
+            folder
+                .file_name()
+                .map(|n| n.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+            ham,
+        ));
     }
     let with_ham = hams.into_iter().filter(|(_, ham)| !ham.is_empty());
-    Ok(with_ham.map(|(name, ham)| eval::figures(&name, "all given", &[Judged { ham, spam: spam.clone() }], spam.len())).collect())
+    Ok(with_ham
+        .map(|(name, ham)| {
+            eval::figures(
+                &name,
+                "all given",
+                &[Judged {
+                    ham,
+                    spam: spam.clone(),
+                }],
+                spam.len(),
+            )
+        })
+        .collect())
 }
 
 const HEADING: &str = "ham of           spam of, or protocol    ham  spam  (1-AUC)%  FP@.5%  caught@.5%  @0.1%FP (95 % interval)  \

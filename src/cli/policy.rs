@@ -12,12 +12,21 @@ use serde_json::Value;
 use std::net::IpAddr;
 
 pub(super) async fn run(command: PolicyCommand, load: LoadSettings) -> Result<String, Failure> {
-    let PolicyCommand::Explain { sender, tenant, client, reading } = command;
+    let PolicyCommand::Explain {
+        sender,
+        tenant,
+        client,
+        reading,
+    } = command;
     let answer = match from_relay(&sender, tenant.as_deref(), client, &reading, load).await? {
         Some(answer) => answer,
         None => from_configuration(&sender, tenant.as_deref(), client, &reading, load)?,
     };
-    Ok(if reading.json { format!("{answer}\n") } else { view(&answer) })
+    Ok(if reading.json {
+        format!("{answer}\n")
+    } else {
+        view(&answer)
+    })
 }
 
 /// `None` if the relay of this configuration does not run. One that was named must answer.
@@ -40,7 +49,9 @@ async fn from_relay(
     query.extend(client.map(|c| ("client", c.to_string())));
     let answer = relay.get_if_running(&["policy", sender], &query).await?;
     match answer {
-        None if named => Err(Failure::Failed("cannot reach the relay: is it running?".into())),
+        None if named => Err(Failure::Failed(
+            "cannot reach the relay: is it running?".into(),
+        )),
         answer => Ok(answer),
     }
 }
@@ -57,7 +68,8 @@ fn from_configuration(
     let identity = explain::stranger(&settings, sender, tenant.as_ref(), client)
         .ok_or_else(|| Failure::Failed("no such sender or tenant".into()))?;
     let now = SystemClock::new().now();
-    let mut answer = serde_json::to_value(explain::explain(&settings, &identity, now)).unwrap_or_default();
+    let mut answer =
+        serde_json::to_value(explain::explain(&settings, &identity, now)).unwrap_or_default();
     if let Some(map) = answer.as_object_mut() {
         map.insert("used".into(), Value::Array(Vec::new()));
         map.insert("counters".into(), Value::Null);
@@ -67,12 +79,18 @@ fn from_configuration(
 }
 
 fn rows(answer: &Value, list: &str, columns: &[(&str, &str)], title: &str) -> String {
-    let items = answer.get(list).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let items = answer
+        .get(list)
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice);
     if items.is_empty() {
         return String::new();
     }
     let heads: Vec<&str> = columns.iter().map(|(head, _)| *head).collect();
-    let rows: Vec<Vec<String>> = items.iter().map(|item| columns.iter().map(|(_, key)| text(item, key)).collect()).collect();
+    let rows: Vec<Vec<String>> = items
+        .iter()
+        .map(|item| columns.iter().map(|(_, key)| text(item, key)).collect())
+        .collect();
     format!("\n{title}\n{}", table(&heads, &rows))
 }
 
@@ -83,7 +101,12 @@ fn view(answer: &Value) -> String {
         (false, _) => "the relay does not run: by the configuration alone".to_owned(),
         (true, None) => "not seen yet".to_owned(),
         (true, Some(c)) => {
-            format!("{}, evidence {} nats, blocks at {}", text(c, "standing"), text(c, "evidence_nats"), text(c, "block_at_nats"))
+            format!(
+                "{}, evidence {} nats, blocks at {}",
+                text(c, "standing"),
+                text(c, "evidence_nats"),
+                text(c, "block_at_nats")
+            )
         }
     };
     let mut out = facts(&[
@@ -94,11 +117,32 @@ fn view(answer: &Value) -> String {
         ("Policy", text(answer, "policy")),
         ("In shadow mode", text(answer, "shadow")),
     ]);
-    let policies = [("POLICY", "policy"), ("MODE", "mode"), ("PRIORITY", "priority"), ("APPLIES", "applies"), ("WHY", "why")];
+    let policies = [
+        ("POLICY", "policy"),
+        ("MODE", "mode"),
+        ("PRIORITY", "priority"),
+        ("APPLIES", "applies"),
+        ("WHY", "why"),
+    ];
     out += &rows(answer, "policies", &policies, "Policies");
-    out += &rows(answer, "values", &[("KEY", "key"), ("VALUE", "value"), ("FROM", "from")], "Values");
-    out += &rows(answer, "used", &[("CEILING", "ceiling"), ("USED", "used"), ("LIMIT", "limit")], "Used");
-    let allowances = [("NOT COUNTED", "evidence"), ("UNTIL", "until"), ("EXPIRED", "expired"), ("REASON", "reason")];
+    out += &rows(
+        answer,
+        "values",
+        &[("KEY", "key"), ("VALUE", "value"), ("FROM", "from")],
+        "Values",
+    );
+    out += &rows(
+        answer,
+        "used",
+        &[("CEILING", "ceiling"), ("USED", "used"), ("LIMIT", "limit")],
+        "Used",
+    );
+    let allowances = [
+        ("NOT COUNTED", "evidence"),
+        ("UNTIL", "until"),
+        ("EXPIRED", "expired"),
+        ("REASON", "reason"),
+    ];
     out += &rows(answer, "allowances", &allowances, "Allowances");
     if let Some(counts) = answer.get("shadow_counts").filter(|c| !c.is_null()) {
         out += "\nThe policy in shadow mode would have, since the start\n";

@@ -7,10 +7,12 @@ use serde_json::json;
 use std::io::{BufReader, BufWriter, Write};
 use std::process::ExitCode;
 
-/// `outgate replay [--config FILE] [--summary]`, events as JSON lines on standard input, or the relay's own log in JSON.
+/// `outgate replay [--config FILE] [--summary]`, events as JSON lines on standard input, or the
+/// relay's own log in JSON.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// Configuration; without it the detector alone decides, without ceilings and without the rule of the spam rate.
+    /// Configuration; without it the detector alone decides, without ceilings and without the rule
+    /// of the spam rate.
     #[command(flatten)]
     file: ConfigFile,
     /// End with one line of what would have been blocked.
@@ -18,7 +20,8 @@ pub struct ReplayArgs {
     summary: bool,
 }
 
-/// Runs the command. Exit 1 if a line was no event, or the output could not be written; 2 for a bad configuration.
+/// Runs the command. Exit 1 if a line was no event, or the output could not be written; 2 for a bad
+/// configuration.
 pub fn run(args: &ReplayArgs) -> ExitCode {
     let settings = match &args.file.config {
         Some(path) => match crate::config::load(Some(path)) {
@@ -29,7 +32,13 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
     };
     let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
     let mut input = BufReader::with_capacity(1 << 20, std::io::stdin().lock());
-    let done = reader::run(settings, &mut input, &mut out, &mut std::io::stderr().lock()).and_then(|summary| {
+    let done = reader::run(
+        settings,
+        &mut input,
+        &mut out,
+        &mut std::io::stderr().lock(),
+    )
+    .and_then(|summary| {
         if args.summary {
             writeln!(out, "{}", line(&summary))?;
         }
@@ -37,7 +46,10 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
     });
     match done {
         Ok(summary) if summary.errors == 0 => ExitCode::SUCCESS,
-        Ok(summary) => super::fail(1, &format!("{} lines could not be replayed", summary.errors)),
+        Ok(summary) => super::fail(
+            1,
+            &format!("{} lines could not be replayed", summary.errors),
+        ),
         // A reader that went away (`| head`) is no failure.
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(e) => super::fail(1, &e.to_string()),
@@ -62,8 +74,11 @@ fn line(summary: &Summary) -> serde_json::Value {
             (policy.clone(), told)
         })
         .collect();
-    let changed: Vec<_> =
-        summary.changed.iter().map(|((done, now), messages)| json!({ "done": done, "now": now, "messages": messages })).collect();
+    let changed: Vec<_> = summary
+        .changed
+        .iter()
+        .map(|((done, now), messages)| json!({ "done": done, "now": now, "messages": messages }))
+        .collect();
     json!({
         "event": "summary", "messages": counts(summary.actions), "shadow": shadows, "changed": changed,
         "answers": summary.answers, "unknown_ids": summary.unknown, "errors": summary.errors, "blocks": blocks,

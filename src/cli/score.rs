@@ -26,7 +26,8 @@ pub struct ScoreArgs {
     /// One line per message instead of indented JSON.
     #[arg(long)]
     json: bool,
-    /// Read lines LABEL<TAB>SENDER<TAB>PATH (LABEL spam, ham or -), answer each, then learn from it.
+    /// Read lines LABEL<TAB>SENDER<TAB>PATH (LABEL spam, ham or -), answer each, then learn from
+    /// it.
     #[arg(long, conflicts_with = "files")]
     stream: bool,
     /// Score with this model file instead of the built-in one.
@@ -64,9 +65,13 @@ pub fn run(args: &ScoreArgs) -> ExitCode {
 
 /// The model in that file, or the built-in one.
 fn load(model: Option<&Path>) -> Result<Scorer, String> {
-    let Some(path) = model else { return Scorer::shipped() };
+    let Some(path) = model else {
+        return Scorer::shipped();
+    };
     let wrong = |problem: String| format!("{}: {problem}", path.display());
-    let size = std::fs::metadata(path).map_err(|e| wrong(e.to_string()))?.len();
+    let size = std::fs::metadata(path)
+        .map_err(|e| wrong(e.to_string()))?
+        .len();
     if size > MAX_MODEL {
         return Err(wrong(format!("{size} octets are no model file")));
     }
@@ -75,7 +80,12 @@ fn load(model: Option<&Path>) -> Result<Scorer, String> {
 }
 
 /// Scores each file. `false` if one could not be read.
-fn files(scorer: &Scorer, paths: &[PathBuf], one_line: bool, out: &mut dyn Write) -> std::io::Result<bool> {
+fn files(
+    scorer: &Scorer,
+    paths: &[PathBuf],
+    one_line: bool,
+    out: &mut dyn Write,
+) -> std::io::Result<bool> {
     let mut all_read = true;
     for path in paths {
         let read = read(path);
@@ -92,14 +102,19 @@ fn files(scorer: &Scorer, paths: &[PathBuf], one_line: bool, out: &mut dyn Write
                 json!({ "path": path, "error": problem })
             }
         };
-        if one_line { writeln!(out, "{answer}")? } else { writeln!(out, "{answer:#}")? }
+        if one_line {
+            writeln!(out, "{answer}")?
+        } else {
+            writeln!(out, "{answer:#}")?
+        }
     }
     out.flush()?;
     Ok(all_read)
 }
 
-/// Answers each line by what its tenant taught before it, then learns it. What has no label is guarded by the score alone:
-/// who sent it bounds nothing. `false` if a line or file could not be read.
+/// Answers each line by what its tenant taught before it, then learns it. What has no label is
+/// guarded by the score alone: who sent it bounds nothing. `false` if a line or file could not be
+/// read.
 fn stream(scorer: Scorer, lines: &mut dyn BufRead, out: &mut dyn Write) -> std::io::Result<bool> {
     let learner = Learner::apart(scorer);
     let mut all_read = true;
@@ -107,9 +122,11 @@ fn stream(scorer: Scorer, lines: &mut dyn BufRead, out: &mut dyn Write) -> std::
         if line.is_empty() {
             continue;
         }
-        let (answer, task) = match parse(&line)
-            .and_then(|(label, tenant, path)| read(Path::new(path)).map(|m| (label, tenant, path, m)).map_err(|e| (path, e)))
-        {
+        let (answer, task) = match parse(&line).and_then(|(label, tenant, path)| {
+            read(Path::new(path))
+                .map(|m| (label, tenant, path, m))
+                .map_err(|e| (path, e))
+        }) {
             Ok((label, tenant, path, message)) => {
                 let started = Instant::now();
                 let (score, lesson) = learner.score(&tenant, &message);
@@ -125,7 +142,9 @@ fn stream(scorer: Scorer, lines: &mut dyn BufRead, out: &mut dyn Write) -> std::
         if let Some((label, tenant, lesson)) = task {
             match label {
                 Label::Unlabelled => learner.assume_of_anybody(NOW, &tenant, &lesson),
-                Label::Spam | Label::Ham => learner.tell(NOW, &tenant, &lesson, label == Label::Spam),
+                Label::Spam | Label::Ham => {
+                    learner.tell(NOW, &tenant, &lesson, label == Label::Spam)
+                }
             }
         }
     }
@@ -144,26 +163,41 @@ fn next_line(lines: &mut dyn BufRead) -> std::io::Result<Option<String>> {
             format!("a line of the stream is longer than {MAX_LINE} octets"),
         ));
     }
-    Ok((read > 0).then(|| String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned()))
+    Ok((read > 0).then(|| {
+        String::from_utf8_lossy(&line)
+            .trim_end_matches(['\r', '\n'])
+            .to_owned()
+    }))
 }
 
 /// Label, tenant and path of a line; or the path as far as known and what is wrong.
 fn parse(line: &str) -> Result<(Label, TenantId, &str), (&str, String)> {
     let mut fields = line.splitn(3, '\t');
-    let (Some(label), Some(sender), Some(path)) = (fields.next(), fields.next(), fields.next()) else {
+    let (Some(label), Some(sender), Some(path)) = (fields.next(), fields.next(), fields.next())
+    else {
         return Err(("", "expected LABEL<TAB>SENDER<TAB>PATH".into()));
     };
     let label = match label {
         "spam" => Label::Spam,
         "ham" => Label::Ham,
         "-" => Label::Unlabelled,
-        other => return Err((path, format!("unknown label {other:?}, expected spam, ham or -"))),
+        other => {
+            return Err((
+                path,
+                format!("unknown label {other:?}, expected spam, ham or -"),
+            ));
+        }
     };
     if path == "-" {
         // Standard input is the stream itself.
         return Err((path, "a stream names its messages by path".into()));
     }
-    let tenant = sender.trim_end_matches('>').rsplit('@').next().unwrap_or_default().to_lowercase();
+    let tenant = sender
+        .trim_end_matches('>')
+        .rsplit('@')
+        .next()
+        .unwrap_or_default()
+        .to_lowercase();
     // No tenant has an empty name.
     let tenant = if tenant.is_empty() { "<" } else { &tenant };
     Ok((label, TenantId::new(tenant), path))
@@ -172,7 +206,10 @@ fn parse(line: &str) -> Result<(Label, TenantId, &str), (&str, String)> {
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut message = Vec::new();
     let taken = if path.as_os_str() == "-" {
-        std::io::stdin().lock().take(MAX_MESSAGE + 1).read_to_end(&mut message)
+        std::io::stdin()
+            .lock()
+            .take(MAX_MESSAGE + 1)
+            .read_to_end(&mut message)
     } else {
         File::open(path).and_then(|f| f.take(MAX_MESSAGE + 1).read_to_end(&mut message))
     };
@@ -188,7 +225,9 @@ fn object(path: &str, score: &Score, started: Instant) -> Value {
     let symbols: Vec<Value> = score
         .symbols
         .iter()
-        .map(|s| json!({ "name": s.name, "weight": s.weight, "reason": explain::sentence(&s.name) }))
+        .map(
+            |s| json!({ "name": s.name, "weight": s.weight, "reason": explain::sentence(&s.name) }),
+        )
         .collect();
     json!({
         "path": path, "probability": score.probability, "llr": score.llr, "micros": micros, "symbols": symbols,
@@ -209,7 +248,11 @@ mod tests {
     }
 
     fn lines(out: &[u8]) -> Vec<Value> {
-        std::str::from_utf8(out).expect("text").lines().map(|l| serde_json::from_str(l).expect("an object per line")).collect()
+        std::str::from_utf8(out)
+            .expect("text")
+            .lines()
+            .map(|l| serde_json::from_str(l).expect("an object per line"))
+            .collect()
     }
 
     #[test]
@@ -220,13 +263,24 @@ mod tests {
         std::fs::write(&good, MESSAGE).expect("written");
         let missing = folder.path().join("none.eml").display().to_string();
         let mut out = Vec::new();
-        assert!(!files(&scorer, &[missing.clone().into(), good.clone().into()], true, &mut out).expect("written"));
+        assert!(
+            !files(
+                &scorer,
+                &[missing.clone().into(), good.clone().into()],
+                true,
+                &mut out
+            )
+            .expect("written")
+        );
         let answers = lines(&out);
         assert_eq!(answers[0]["path"], missing);
         assert!(answers[0]["error"].is_string());
         let answer = &answers[1];
         assert_eq!(answer["path"], good);
-        let (p, llr) = (answer["probability"].as_f64().expect("p"), answer["llr"].as_f64().expect("llr"));
+        let (p, llr) = (
+            answer["probability"].as_f64().expect("p"),
+            answer["llr"].as_f64().expect("llr"),
+        );
         assert!((p - 1.0 / (1.0 + (-llr).exp())).abs() < 1e-12);
         assert!(answer["micros"].is_u64() && answer["symbols"].is_array());
     }
@@ -242,7 +296,11 @@ mod tests {
         let mut out = Vec::new();
         assert!(!stream(scorer(), &mut Cursor::new(input), &mut out).expect("written"));
         let llr: Vec<Option<f64>> = lines(&out).iter().map(|a| a["llr"].as_f64()).collect();
-        assert_eq!(llr[0], Some(scorer().score(MESSAGE.as_bytes()).llr), "answered before learning");
+        assert_eq!(
+            llr[0],
+            Some(scorer().score(MESSAGE.as_bytes()).llr),
+            "answered before learning"
+        );
         assert_eq!(llr[1], llr[0], "tenants are apart");
         assert!(llr[2] > llr[0] && llr[3] >= llr[2], "{llr:?}");
         assert_eq!(llr[4..], [None, None, None]);
@@ -264,7 +322,11 @@ mod tests {
         let mut out = Vec::new();
         assert!(stream(scorer(), &mut Cursor::new(input), &mut out).expect("written"));
         let answers = lines(&out);
-        let own = answers[119]["symbols"].as_array().expect("symbols").iter().any(|s| s["name"] == "like_own_mail");
+        let own = answers[119]["symbols"]
+            .as_array()
+            .expect("symbols")
+            .iter()
+            .any(|s| s["name"] == "like_own_mail");
         assert!(own, "one mailbox taught all of it: {}", answers[119]);
     }
 }

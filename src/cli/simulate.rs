@@ -30,7 +30,8 @@ pub struct SimulateArgs {
     /// Seeds, one or a range; 1-99 are for development.
     #[arg(long, default_value = "1-20", value_parser = seeds)]
     seeds: Seeds,
-    /// Sender-days of ordinary mail, over all seeds (whole tenants of a thousand senders and --days each).
+    /// Sender-days of ordinary mail, over all seeds (whole tenants of a thousand senders and --days
+    /// each).
     #[arg(long, default_value_t = 1_000_000)]
     sender_days: u64,
     /// Days of each tenant.
@@ -45,7 +46,8 @@ pub struct SimulateArgs {
     /// Attacks to run; all if left out.
     #[arg(long, value_delimiter = ',', value_parser = attack)]
     attacks: Vec<Kind>,
-    /// Small tenants of several kinds in their first five days instead, and attacks among their first 50 to 450 messages.
+    /// Small tenants of several kinds in their first five days instead, and attacks among their
+    /// first 50 to 450 messages.
     #[arg(long, conflicts_with_all = ["days", "events"])]
     cold: bool,
     /// The attacks use accounts that never sent before.
@@ -54,20 +56,28 @@ pub struct SimulateArgs {
     /// Run the simple detectors beside ours.
     #[arg(long)]
     references: bool,
-    /// Leave out this kind of evidence, or this rule; several one after the other make several tables.
+    /// Leave out this kind of evidence, or this rule; several one after the other make several
+    /// tables.
     #[arg(long, value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(tuning::KINDS))]
     without: Vec<String>,
     /// Tell every false block and hold with its proof.
     #[arg(long)]
     cases: bool,
-    /// Real mail instead of drawn LLRs: corpora, or folders of them, with an `index` of lines `spam PATH` or `ham PATH`. Tables
-    /// for the shipped model as it comes, and adapted to half of each tenant's mail.
-    #[arg(long, value_name = "DIR", value_delimiter = ',', conflicts_with = "grid")]
+    /// Real mail instead of drawn LLRs: corpora, or folders of them, with an `index` of lines `spam
+    /// PATH` or `ham PATH`. Tables for the shipped model as it comes, and adapted to half of each
+    /// tenant's mail.
+    #[arg(
+        long,
+        value_name = "DIR",
+        value_delimiter = ',',
+        conflicts_with = "grid"
+    )]
     mail: Vec<PathBuf>,
     /// Score real mail by this model, such as one that was trained without the corpora of --mail.
     #[arg(long, value_name = "FILE", requires = "mail")]
     model: Option<PathBuf>,
-    /// Also write the ordinary mail as events for `outgate replay`, and behind it one campaign of each attack.
+    /// Also write the ordinary mail as events for `outgate replay`, and behind it one campaign of
+    /// each attack.
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
 }
@@ -85,7 +95,9 @@ fn seeds(text: &str) -> Result<Seeds, String> {
 }
 
 fn quality(text: &str) -> Result<Quality, String> {
-    let (tpr, fpr) = text.split_once('/').ok_or("write TPR/FPR, such as .98/.001")?;
+    let (tpr, fpr) = text
+        .split_once('/')
+        .ok_or("write TPR/FPR, such as .98/.001")?;
     match (tpr.parse(), fpr.parse()) {
         (Ok(tpr), Ok(fpr)) if 0.0 < fpr && fpr < tpr && tpr < 1.0 => Ok(Quality { tpr, fpr }),
         _ => Err("TPR and FPR are shares, the first larger than the second".into()),
@@ -93,7 +105,10 @@ fn quality(text: &str) -> Result<Quality, String> {
 }
 
 fn attack(text: &str) -> Result<Kind, String> {
-    Kind::ALL.into_iter().find(|k| k.name() == text).ok_or_else(|| format!("one of {}", Kind::ALL.map(Kind::name).join(", ")))
+    Kind::ALL
+        .into_iter()
+        .find(|k| k.name() == text)
+        .ok_or_else(|| format!("one of {}", Kind::ALL.map(Kind::name).join(", ")))
 }
 
 /// Runs the command. Exit 1 if the output could not be written; 2 for a bad configuration.
@@ -117,7 +132,12 @@ type Titled = (String, Vec<Content>);
 
 fn contents(args: &SimulateArgs) -> Result<Vec<Titled>, String> {
     if args.mail.is_empty() {
-        let drawn = |q: &Quality| (format!("TPR {} / FPR {}", q.tpr, q.fpr), vec![Content::Drawn(*q)]);
+        let drawn = |q: &Quality| {
+            (
+                format!("TPR {} / FPR {}", q.tpr, q.fpr),
+                vec![Content::Drawn(*q)],
+            )
+        };
         return Ok(args.grid.iter().map(drawn).collect());
     }
     let scorer = match &args.model {
@@ -129,11 +149,25 @@ fn contents(args: &SimulateArgs) -> Result<Vec<Titled>, String> {
     };
     let scored = mailbag::load(&args.mail, &scorer)?;
     let titled = |how: &str, contents: Vec<Content>| {
-        let of =
-            |content: &Content| if let Content::Real(pool) = content { format!("\n{}", pool.summary()) } else { String::new() };
-        (format!("Real mail, {how}{}\n", contents.iter().map(of).collect::<String>()), contents)
+        let of = |content: &Content| {
+            if let Content::Real(pool) = content {
+                format!("\n{}", pool.summary())
+            } else {
+                String::new()
+            }
+        };
+        (
+            format!(
+                "Real mail, {how}{}\n",
+                contents.iter().map(of).collect::<String>()
+            ),
+            contents,
+        )
     };
-    Ok(vec![titled("cold", scored.cold), titled("adapted", scored.adapted)])
+    Ok(vec![
+        titled("cold", scored.cold),
+        titled("adapted", scored.adapted),
+    ])
 }
 
 fn simulate(args: &SimulateArgs, settings: &Arc<Settings>) -> Result<(), std::io::Error> {
@@ -142,20 +176,38 @@ fn simulate(args: &SimulateArgs, settings: &Arc<Settings>) -> Result<(), std::io
         return tables(args, settings, &contents, "");
     }
     for kind in &args.without {
-        let Some(detector) = settings.detector.without(kind) else { continue };
-        let settings = Arc::new(Settings { detector, ..Settings::clone(settings) });
+        let Some(detector) = settings.detector.without(kind) else {
+            continue;
+        };
+        let settings = Arc::new(Settings {
+            detector,
+            ..Settings::clone(settings)
+        });
         tables(args, &settings, &contents, &format!(" without {kind}"))?;
     }
     Ok(())
 }
 
 /// A table for each kind of content.
-fn tables(args: &SimulateArgs, settings: &Arc<Settings>, contents: &[Titled], how: &str) -> std::io::Result<()> {
+fn tables(
+    args: &SimulateArgs,
+    settings: &Arc<Settings>,
+    contents: &[Titled],
+    how: &str,
+) -> std::io::Result<()> {
     let Seeds(first, last) = args.seeds;
     let seeds = last - first + 1;
-    let (days, per_tenant) =
-        if args.cold { (cold::DAYS, cold::SENDER_DAYS) } else { (args.days, SENDERS * args.days.unsigned_abs()) };
-    let mut file = args.events.as_ref().map(File::create).transpose()?.map(BufWriter::new);
+    let (days, per_tenant) = if args.cold {
+        (cold::DAYS, cold::SENDER_DAYS)
+    } else {
+        (args.days, SENDERS * args.days.unsigned_abs())
+    };
+    let mut file = args
+        .events
+        .as_ref()
+        .map(File::create)
+        .transpose()?
+        .map(BufWriter::new);
     let mut events = file.as_mut().map(|f| Events::new(f));
     for (title, contents) in contents {
         let plan = Plan {
@@ -168,11 +220,19 @@ fn tables(args: &SimulateArgs, settings: &Arc<Settings>, contents: &[Titled], ho
             cases: args.cases,
             cold: args.cold,
             newcomers: args.newcomers,
-            attacks: if args.attacks.is_empty() { Kind::ALL.to_vec() } else { args.attacks.clone() },
+            attacks: if args.attacks.is_empty() {
+                Kind::ALL.to_vec()
+            } else {
+                args.attacks.clone()
+            },
         };
         let report = world::run(settings, &plan, events.as_mut());
         let mut out = std::io::stdout().lock();
-        writeln!(out, "{title}, seeds {first}-{last}{how}\n\n{}", report.text(args.references))?;
+        writeln!(
+            out,
+            "{title}, seeds {first}-{last}{how}\n\n{}",
+            report.text(args.references)
+        )?;
     }
     events.map_or(Ok(()), Events::finish)
 }

@@ -8,13 +8,16 @@ fn parse(line: &str) -> Result<Cli, clap::Error> {
 }
 
 async fn does(line: &str) -> Result<String, Failure> {
-    let Command::Admin(command) = parse(line).expect("a good command").command else { panic!("{line} is no admin command") };
+    let Command::Admin(command) = parse(line).expect("a good command").command else {
+        panic!("{line} is no admin command")
+    };
     commands::run(command, load).await
 }
 
 /// The path given with `--config` is the data directory.
 fn load(path: Option<&Path>) -> Result<Settings, String> {
-    path.map(settings).ok_or_else(|| "no configuration here".into())
+    path.map(settings)
+        .ok_or_else(|| "no configuration here".into())
 }
 
 #[test]
@@ -59,7 +62,11 @@ fn every_command_of_the_contract_is_understood() {
         "outgate token revoke nina",
     ];
     for line in lines {
-        assert!(parse(line).is_ok(), "{line}: {}", parse(line).expect_err("seen"));
+        assert!(
+            parse(line).is_ok(),
+            "{line}: {}",
+            parse(line).expect_err("seen")
+        );
     }
 }
 
@@ -86,15 +93,39 @@ fn wrong_use_is_told() {
 async fn a_relay_that_is_not_there_is_told_in_plain_words() {
     // Bound without listening: nobody else gets the port meanwhile.
     let taken = tokio::net::TcpSocket::new_v4().expect("socket");
-    taken.bind("127.0.0.1:0".parse().expect("address")).expect("bind");
+    taken
+        .bind("127.0.0.1:0".parse().expect("address"))
+        .expect("bind");
     let port = taken.local_addr().expect("address").port();
-    let error = does(&format!("outgate blocks list --url http://127.0.0.1:{port} --token t")).await;
-    assert_eq!(error, Err(Failure::Failed(format!("cannot reach the relay at http://127.0.0.1:{port}/: is it running?"))));
-    assert!(matches!(does("outgate blocks list --url nonsense --token t").await, Err(Failure::Usage(_))));
-    assert_eq!(does("outgate blocks list").await, Err(Failure::Usage("no configuration here".into())));
+    let error = does(&format!(
+        "outgate blocks list --url http://127.0.0.1:{port} --token t"
+    ))
+    .await;
+    assert_eq!(
+        error,
+        Err(Failure::Failed(format!(
+            "cannot reach the relay at http://127.0.0.1:{port}/: is it running?"
+        )))
+    );
+    assert!(matches!(
+        does("outgate blocks list --url nonsense --token t").await,
+        Err(Failure::Usage(_))
+    ));
+    assert_eq!(
+        does("outgate blocks list").await,
+        Err(Failure::Usage("no configuration here".into()))
+    );
     let dir = tempfile::tempdir().expect("dir");
-    let error = does(&format!("outgate blocks list --config {}", dir.path().display())).await.expect_err("no token");
-    assert!(matches!(&error, Failure::Failed(why) if why.contains("admin.token")), "{error:?}");
+    let error = does(&format!(
+        "outgate blocks list --config {}",
+        dir.path().display()
+    ))
+    .await
+    .expect_err("no token");
+    assert!(
+        matches!(&error, Failure::Failed(why) if why.contains("admin.token")),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -106,12 +137,27 @@ REFERENCE      STATE   KIND    SUBJECT             TENANT  REASON    OPENED     
 OG-0000000002  active  sender  bob@other.example   other   evidence  2026-11-22T14:00:00Z
 OG-0000000001  active  sender  alice@acme.example  acme    evidence  2026-11-22T14:00:00Z
 ";
-    assert_eq!(does(&format!("outgate blocks list {there}")).await.as_deref(), Ok(golden));
-    let first = does(&format!("outgate blocks list --limit 1 {there}")).await.expect("list");
-    assert!(first.ends_with("… there is more: raise --limit\n"), "{first}");
-    let json = does(&format!("outgate blocks list --json {there}")).await.expect("list");
+    assert_eq!(
+        does(&format!("outgate blocks list {there}"))
+            .await
+            .as_deref(),
+        Ok(golden)
+    );
+    let first = does(&format!("outgate blocks list --limit 1 {there}"))
+        .await
+        .expect("list");
+    assert!(
+        first.ends_with("… there is more: raise --limit\n"),
+        "{first}"
+    );
+    let json = does(&format!("outgate blocks list --json {there}"))
+        .await
+        .expect("list");
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
-    assert_eq!((json["items"].as_array().map(Vec::len), &json["next"]), (Some(2), &serde_json::Value::Null));
+    assert_eq!(
+        (json["items"].as_array().map(Vec::len), &json["next"]),
+        (Some(2), &serde_json::Value::Null)
+    );
     let golden = "\
 Reference      OG-0000000001
 State          active
@@ -127,58 +173,153 @@ Evidence
 MESSAGE        TIME                  PROBABILITY  LLR   RECIPIENTS  SYMBOLS
 000000000002D  2026-11-22T14:00:00Z  0.990        +4.6  12          new_recipients +2.5
 ";
-    assert_eq!(does(&format!("outgate blocks show OG-0000000001 {there}")).await.as_deref(), Ok(golden));
-    assert_eq!(does(&format!("outgate messages search --id x {there}")).await.as_deref(), Ok("no messages found\n"));
-    assert_eq!(does(&format!("outgate audit list {there}")).await.as_deref(), Ok("nothing was done yet\n"));
+    assert_eq!(
+        does(&format!("outgate blocks show OG-0000000001 {there}"))
+            .await
+            .as_deref(),
+        Ok(golden)
+    );
+    assert_eq!(
+        does(&format!("outgate messages search --id x {there}"))
+            .await
+            .as_deref(),
+        Ok("no messages found\n")
+    );
+    assert_eq!(
+        does(&format!("outgate audit list {there}"))
+            .await
+            .as_deref(),
+        Ok("nothing was done yet\n")
+    );
     let gone = does(&format!("outgate blocks show OG-ZZZZZZZZZZ {there}")).await;
     assert_eq!(gone, Err(Failure::Failed("there is no such block".into())));
-    let stranger = does(&format!("outgate blocks list --url {} --token nobody", site.url)).await.expect_err("refused");
-    assert!(matches!(&stranger, Failure::Failed(why) if why.contains("does not know this token")), "{stranger:?}");
-    let foreign = does(&format!("outgate audit list --url {} --token anna", site.url)).await;
-    assert_eq!(foreign, Err(Failure::Failed("not allowed: this is for operators".into())));
+    let stranger = does(&format!(
+        "outgate blocks list --url {} --token nobody",
+        site.url
+    ))
+    .await
+    .expect_err("refused");
+    assert!(
+        matches!(&stranger, Failure::Failed(why) if why.contains("does not know this token")),
+        "{stranger:?}"
+    );
+    let foreign = does(&format!(
+        "outgate audit list --url {} --token anna",
+        site.url
+    ))
+    .await;
+    assert_eq!(
+        foreign,
+        Err(Failure::Failed("not allowed: this is for operators".into()))
+    );
 }
 
 #[tokio::test]
 async fn tokens_are_made_listed_and_revoked_without_a_relay() {
     let dir = tempfile::tempdir().expect("dir");
     let there = format!("--config {}", dir.path().display());
-    let secret = does(&format!("outgate token create nina --role admin --tenant acme --reason new {there}")).await.expect("made");
+    let secret = does(&format!(
+        "outgate token create nina --role admin --tenant acme --reason new {there}"
+    ))
+    .await
+    .expect("made");
     assert_eq!(secret.trim().len(), 43);
-    let list = does(&format!("outgate token list {there}")).await.expect("list");
-    assert!(list.contains("nina") && list.contains("acme") && !list.contains(secret.trim()), "{list}");
-    let json = does(&format!("outgate token list --json {there}")).await.expect("list");
-    assert!(json.contains("\"next\":null") && !json.contains("sha256"), "{json}");
+    let list = does(&format!("outgate token list {there}"))
+        .await
+        .expect("list");
+    assert!(
+        list.contains("nina") && list.contains("acme") && !list.contains(secret.trim()),
+        "{list}"
+    );
+    let json = does(&format!("outgate token list --json {there}"))
+        .await
+        .expect("list");
+    assert!(
+        json.contains("\"next\":null") && !json.contains("sha256"),
+        "{json}"
+    );
     let table = [
         (
             format!("outgate token create nina --role admin --tenant acme {there}"),
             "there is a token nina already; revoke it first",
         ),
-        (format!("outgate token revoke olaf {there}"), "there is no token olaf"),
+        (
+            format!("outgate token revoke olaf {there}"),
+            "there is no token olaf",
+        ),
     ];
     for (line, want) in table {
         assert_eq!(does(&line).await, Err(Failure::Failed(want.into())));
     }
-    for wrong in ["x --role admin --tenant nowhere", "x --role viewer", "x --role smtp --tenant acme", "operator --role operator"]
-    {
+    for wrong in [
+        "x --role admin --tenant nowhere",
+        "x --role viewer",
+        "x --role smtp --tenant acme",
+        "operator --role operator",
+    ] {
         let error = does(&format!("outgate token create {wrong} {there}")).await;
-        assert!(matches!(error, Err(Failure::Usage(_))), "{wrong}: {error:?}");
+        assert!(
+            matches!(error, Err(Failure::Usage(_))),
+            "{wrong}: {error:?}"
+        );
     }
-    assert_eq!(does(&format!("outgate token revoke nina {there}")).await.as_deref(), Ok("token nina revoked\n"));
+    assert_eq!(
+        does(&format!("outgate token revoke nina {there}"))
+            .await
+            .as_deref(),
+        Ok("token nina revoked\n")
+    );
     let records = crate::records::Records::open(&dir.path().join("records.db")).expect("records");
     let audit = records.audit_list(None, 9).await.expect("audit");
-    let told: Vec<_> = audit.iter().map(|(_, e)| (e.actor.as_str(), e.action.as_str(), e.detail.as_str())).collect();
-    assert_eq!(told, [("cli", "token.revoke", ""), ("cli", "token.create", "new")]);
-    let intact = does(&format!("outgate audit verify {there}")).await.expect("intact");
-    let head = intact.strip_prefix("2 lines, chain intact\nhead 2:").expect("the newest line").trim();
-    assert_eq!(does(&format!("outgate audit verify --head 2:{head} {there}")).await.as_deref(), Ok(intact.as_str()));
-    let later = does(&format!("outgate audit verify --head 3:{head} {there}")).await.expect_err("cut");
-    assert!(matches!(&later, Failure::Failed(why) if why.contains("ends at line 2, but line 3")), "{later:?}");
-    assert!(matches!(does(&format!("outgate audit verify --head 2 {there}")).await, Err(Failure::Usage(_))));
+    let told: Vec<_> = audit
+        .iter()
+        .map(|(_, e)| (e.actor.as_str(), e.action.as_str(), e.detail.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [("cli", "token.revoke", ""), ("cli", "token.create", "new")]
+    );
+    let intact = does(&format!("outgate audit verify {there}"))
+        .await
+        .expect("intact");
+    let head = intact
+        .strip_prefix("2 lines, chain intact\nhead 2:")
+        .expect("the newest line")
+        .trim();
+    assert_eq!(
+        does(&format!("outgate audit verify --head 2:{head} {there}"))
+            .await
+            .as_deref(),
+        Ok(intact.as_str())
+    );
+    let later = does(&format!("outgate audit verify --head 3:{head} {there}"))
+        .await
+        .expect_err("cut");
+    assert!(
+        matches!(&later, Failure::Failed(why) if why.contains("ends at line 2, but line 3")),
+        "{later:?}"
+    );
+    assert!(matches!(
+        does(&format!("outgate audit verify --head 2 {there}")).await,
+        Err(Failure::Usage(_))
+    ));
     let by_hand = rusqlite::Connection::open(dir.path().join("records.db")).expect("open");
-    by_hand.execute("DELETE FROM audit WHERE id = 1", []).expect("removed");
-    let broken = does(&format!("outgate audit verify {there}")).await.expect_err("shows");
-    assert!(matches!(&broken, Failure::Failed(why) if why.contains("line 2")), "{broken:?}");
-    assert_eq!(does(&format!("outgate account list {there}")).await.as_deref(), Ok("no accounts\n"));
+    by_hand
+        .execute("DELETE FROM audit WHERE id = 1", [])
+        .expect("removed");
+    let broken = does(&format!("outgate audit verify {there}"))
+        .await
+        .expect_err("shows");
+    assert!(
+        matches!(&broken, Failure::Failed(why) if why.contains("line 2")),
+        "{broken:?}"
+    );
+    assert_eq!(
+        does(&format!("outgate account list {there}"))
+            .await
+            .as_deref(),
+        Ok("no accounts\n")
+    );
     assert_eq!(
         does(&format!("outgate account remove bob {there}")).await,
         Err(Failure::Failed("there is no account bob".into()))
@@ -202,7 +343,10 @@ fn queued_and_held_mail_golden() {
         "judgement": { "id": "0DG9Z8Z8Z8Z8Z", "sender": "alice@acme.example", "recipients": ["bob@far.example"], "action": "hold",
             "reason": "blocked", "probability": 0.97, "llr": 3.5, "symbols": [{ "name": "money", "weight": 1.25 }] },
     });
-    let list = views::queue(&json!({ "items": [item.clone()], "next": null }), "nothing is held");
+    let list = views::queue(
+        &json!({ "items": [item.clone()], "next": null }),
+        "nothing is held",
+    );
     assert_eq!(
         list,
         "\

@@ -14,7 +14,10 @@ pub(super) fn text(value: &Value, path: &str) -> String {
 }
 
 fn items(value: &Value) -> &[Value] {
-    value.get("items").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    value
+        .get("items")
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 fn list(answer: &Value, columns: &[(&str, &str)], nothing: &str) -> String {
@@ -22,8 +25,10 @@ fn list(answer: &Value, columns: &[(&str, &str)], nothing: &str) -> String {
         return format!("{nothing}\n");
     }
     let headers: Vec<&str> = columns.iter().map(|(h, _)| *h).collect();
-    let rows: Vec<Vec<String>> =
-        items(answer).iter().map(|item| columns.iter().map(|(_, path)| text(item, path)).collect()).collect();
+    let rows: Vec<Vec<String>> = items(answer)
+        .iter()
+        .map(|item| columns.iter().map(|(_, path)| text(item, path)).collect())
+        .collect();
     let mut out = table(&headers, &rows);
     if answer.get("next").is_some_and(|n| !n.is_null()) {
         out.push_str("… there is more: raise --limit\n");
@@ -36,12 +41,17 @@ fn symbols(value: &Value) -> String {
         let weight = s.get("weight").and_then(Value::as_f64).unwrap_or_default();
         format!("{} {weight:+.1}", text(s, "name"))
     };
-    let all = value.get("symbols").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let all = value
+        .get("symbols")
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice);
     all.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn evidence(list: Option<&Value>) -> String {
-    let list = list.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let list = list
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice);
     if list.is_empty() {
         return String::new();
     }
@@ -57,7 +67,20 @@ fn evidence(list: Option<&Value>) -> String {
         ]
     };
     let rows: Vec<_> = list.iter().map(row).collect();
-    format!("\nEvidence\n{}", table(&["MESSAGE", "TIME", "PROBABILITY", "LLR", "RECIPIENTS", "SYMBOLS"], &rows))
+    format!(
+        "\nEvidence\n{}",
+        table(
+            &[
+                "MESSAGE",
+                "TIME",
+                "PROBABILITY",
+                "LLR",
+                "RECIPIENTS",
+                "SYMBOLS"
+            ],
+            &rows
+        )
+    )
 }
 
 /// `blocks list`.
@@ -84,8 +107,16 @@ pub(super) fn block(b: &Value) -> String {
         ("Subject", text(b, "subject")),
         ("Tenant", text(b, "tenant")),
         ("Reason", text(b, "reason")),
-        ("Explanation", Some(text(b, "explanation")).filter(|e| *e != text(b, "reason")).unwrap_or_default()),
-        ("Opened", format!("{} by {}", text(b, "opened_at"), text(b, "opened_by"))),
+        (
+            "Explanation",
+            Some(text(b, "explanation"))
+                .filter(|e| *e != text(b, "reason"))
+                .unwrap_or_default(),
+        ),
+        (
+            "Opened",
+            format!("{} by {}", text(b, "opened_at"), text(b, "opened_by")),
+        ),
         ("Until", text(b, "until")),
         ("Ended", text(b, "ended_at")),
         ("Released by", text(b, "released_by")),
@@ -120,8 +151,22 @@ pub(super) fn sender(s: &Value) -> String {
         ("Key", text(s, "key")),
         ("Tenant", text(s, "tenant")),
         ("Standing", text(s, "standing")),
-        ("Evidence", format!("{} nats, blocks at {}", text(s, "evidence_nats"), text(s, "block_at_nats"))),
-        ("Messages", format!("{} in the last hour, {} in the last day", text(s, "messages_hour"), text(s, "messages_day"))),
+        (
+            "Evidence",
+            format!(
+                "{} nats, blocks at {}",
+                text(s, "evidence_nats"),
+                text(s, "block_at_nats")
+            ),
+        ),
+        (
+            "Messages",
+            format!(
+                "{} in the last hour, {} in the last day",
+                text(s, "messages_hour"),
+                text(s, "messages_day")
+            ),
+        ),
         (
             "Recipients",
             format!(
@@ -132,8 +177,14 @@ pub(super) fn sender(s: &Value) -> String {
                 text(s, "recipients_new_day")
             ),
         ),
-        ("Spam", format!("{} messages in the last day", text(s, "spam_day"))),
-        ("Bounces", format!("{} in the last day", text(s, "bounces_day"))),
+        (
+            "Spam",
+            format!("{} messages in the last day", text(s, "spam_day")),
+        ),
+        (
+            "Bounces",
+            format!("{} in the last day", text(s, "bounces_day")),
+        ),
     ]);
     head + &evidence(s.get("recent"))
 }
@@ -141,7 +192,10 @@ pub(super) fn sender(s: &Value) -> String {
 /// Why a message is held: `block OG-…`, `policy watched` or `admin`.
 fn hold(item: &Value) -> String {
     match item.get("hold") {
-        Some(Value::Object(map)) => map.iter().map(|(k, v)| format!("{k} {}", v.as_str().unwrap_or_default())).collect(),
+        Some(Value::Object(map)) => map
+            .iter()
+            .map(|(k, v)| format!("{k} {}", v.as_str().unwrap_or_default()))
+            .collect(),
         Some(Value::String(word)) => word.clone(),
         _ => String::new(),
     }
@@ -186,18 +240,27 @@ pub(super) fn queued(item: &Value) -> String {
         ("Pool", text(item, "pool")),
         ("Octets", text(item, "size")),
     ]);
-    let recipients = item.get("recipients").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let recipients = item
+        .get("recipients")
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice);
     if !recipients.is_empty() {
         let row = |r: &Value| vec![text(r, "address"), text(r, "status"), text(r, "last_reply")];
         let rows: Vec<_> = recipients.iter().map(row).collect();
-        out.push_str(&format!("\nRecipients\n{}", table(&["ADDRESS", "STATUS", "LAST REPLY"], &rows)));
+        out.push_str(&format!(
+            "\nRecipients\n{}",
+            table(&["ADDRESS", "STATUS", "LAST REPLY"], &rows)
+        ));
     }
     out
 }
 
 /// The judgement of a message, as it stands in the trace.
 fn judgement(m: &Value) -> String {
-    let recipients = m.get("recipients").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let recipients = m
+        .get("recipients")
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice);
     let recipients: Vec<&str> = recipients.iter().filter_map(Value::as_str).collect();
     facts(&[
         ("Id", text(m, "id")),
@@ -207,9 +270,19 @@ fn judgement(m: &Value) -> String {
         ("From", text(m, "from")),
         ("Client", text(m, "client")),
         ("Recipients", recipients.join(", ")),
-        ("Action", format!("{} ({})", text(m, "action"), text(m, "reason"))),
+        (
+            "Action",
+            format!("{} ({})", text(m, "action"), text(m, "reason")),
+        ),
         ("Block", text(m, "block")),
-        ("Score", format!("probability {}, {} nats", text(m, "probability"), text(m, "llr"))),
+        (
+            "Score",
+            format!(
+                "probability {}, {} nats",
+                text(m, "probability"),
+                text(m, "llr")
+            ),
+        ),
         ("Symbols", symbols(m)),
         ("Reply", text(m, "reply")),
     ])
@@ -223,9 +296,19 @@ pub(super) fn messages(answer: &Value) -> String {
     let mut parts: Vec<String> = Vec::new();
     for message in items(answer) {
         let mut part = judgement(message);
-        let history = message.get("history").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let history = message
+            .get("history")
+            .and_then(Value::as_array)
+            .map_or(&[][..], Vec::as_slice);
         if !history.is_empty() {
-            let row = |l: &Value| vec![text(l, "time"), text(l, "status"), text(l, "recipient"), text(l, "text")];
+            let row = |l: &Value| {
+                vec![
+                    text(l, "time"),
+                    text(l, "status"),
+                    text(l, "recipient"),
+                    text(l, "text"),
+                ]
+            };
             let rows: Vec<_> = history.iter().map(row).collect();
             part.push_str(&table(&["TIME", "STATUS", "RECIPIENT", "TEXT"], &rows));
         }
@@ -239,22 +322,53 @@ pub(super) fn messages(answer: &Value) -> String {
 
 /// `held show`: where it stands and how it was judged.
 pub(super) fn held(item: &Value) -> String {
-    let judged = item.get("judgement").filter(|j| !j.is_null()).map_or_else(String::new, judgement);
-    if judged.is_empty() { queued(item) } else { format!("{}\nJudgement\n{judged}", queued(item)) }
+    let judged = item
+        .get("judgement")
+        .filter(|j| !j.is_null())
+        .map_or_else(String::new, judgement);
+    if judged.is_empty() {
+        queued(item)
+    } else {
+        format!("{}\nJudgement\n{judged}", queued(item))
+    }
 }
 
 /// `audit list`.
 pub(super) fn audit(answer: &Value) -> String {
-    let columns = [("TIME", "time"), ("ACTOR", "actor"), ("ACTION", "action"), ("SUBJECT", "subject"), ("DETAIL", "detail")];
+    let columns = [
+        ("TIME", "time"),
+        ("ACTOR", "actor"),
+        ("ACTION", "action"),
+        ("SUBJECT", "subject"),
+        ("DETAIL", "detail"),
+    ];
     list(answer, &columns, "nothing was done yet")
 }
 
 /// `account list`.
 pub(super) fn accounts(answer: &Value) -> String {
-    list(answer, &[("NAME", "name"), ("ROLE", "role"), ("TENANT", "tenant"), ("MAY SEND AS", "may_send_as")], "no accounts")
+    list(
+        answer,
+        &[
+            ("NAME", "name"),
+            ("ROLE", "role"),
+            ("TENANT", "tenant"),
+            ("MAY SEND AS", "may_send_as"),
+        ],
+        "no accounts",
+    )
 }
 
 /// `token list`.
 pub(super) fn tokens(answer: &Value) -> String {
-    list(answer, &[("NAME", "name"), ("ROLE", "role"), ("TENANT", "tenant"), ("CREATED", "created_at")], "no tokens")
+    list(
+        answer,
+        &[
+            ("NAME", "name"),
+            ("ROLE", "role"),
+            ("TENANT", "tenant"),
+            ("CREATED", "created_at"),
+        ],
+        "no tokens",
+    )
 }

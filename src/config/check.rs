@@ -1,11 +1,13 @@
-//! From the raw file to `Settings`: every key, its range and its default, each said once, here and (for what
-//! comes in numbers) in `entries`.
+//! From the raw file to `Settings`: every key, its range and its default, each said once, here and
+//! (for what comes in numbers) in `entries`.
 
 use super::entries::{clients, listeners, pools, routes, tenants};
 use super::error::Wrong;
 use super::outside;
 use super::policies;
-use super::raw::{Place, Reader, Section, boolean, duration, in_range, integer, number, one_of, size, string};
+use super::raw::{
+    Place, Reader, Section, boolean, duration, in_range, integer, number, one_of, size, string,
+};
 use super::scopes::{self, Known};
 use super::settings::*;
 use super::units;
@@ -28,7 +30,8 @@ const YEAR: Duration = Duration::from_secs(365 * 86_400);
 /// Steps that durations of blocks may grow in.
 const MOST_DURATIONS: usize = 20;
 
-/// Settings with the places their parts came from, for the checks that look at several parts together.
+/// Settings with the places their parts came from, for the checks that look at several parts
+/// together.
 pub(super) struct Checked {
     /// The settings.
     pub settings: Settings,
@@ -57,7 +60,8 @@ pub(super) struct Sections {
     pub reports: Place,
 }
 
-/// Reads the whole file. What is wrong stands in the reader; the settings mean something only if nothing is.
+/// Reads the whole file. What is wrong stands in the reader; the settings mean something only if
+/// nothing is.
 pub(super) fn settings(reader: &Reader<'_>, root: Section<'_, '_>, env: Env<'_>) -> Checked {
     let (server, server_at) = server(root.section("server"));
     let (listeners, listeners_at) = listeners(&root);
@@ -72,7 +76,13 @@ pub(super) fn settings(reader: &Reader<'_>, root: Section<'_, '_>, env: Env<'_>)
     let ((admin_bind, admin_url, admin_hosts), admin_at) = admin(root.section("admin"));
     let (public, public_at) = public(root.section("public"));
     let groups = scopes::groups(root.section("group"));
-    let (policy, policies) = policies::policies(root.section("policy"), &Known { groups: &groups, tenants: &tenants });
+    let (policy, policies) = policies::policies(
+        root.section("policy"),
+        &Known {
+            groups: &groups,
+            tenants: &tenants,
+        },
+    );
     let listening = listeners.iter().any(|l| l.kind == ListenerKind::Reports);
     let (reports, reports_at) = reports(root.section("reports"), &server.hostname, listening);
     let settings = Settings {
@@ -133,21 +143,43 @@ pub(super) fn end(section: Section<'_, '_>) -> Place {
 }
 
 /// A count that fits `usize`; the ranges used are far below.
-pub(super) fn count(section: &Section<'_, '_>, key: &'static str, default: usize, least: u64, most: u64) -> usize {
-    section.get(key, default, |v| integer(v, &(least..=most)).map(|n| usize::try_from(n).unwrap_or(usize::MAX)))
+pub(super) fn count(
+    section: &Section<'_, '_>,
+    key: &'static str,
+    default: usize,
+    least: u64,
+    most: u64,
+) -> usize {
+    section.get(key, default, |v| {
+        integer(v, &(least..=most)).map(|n| usize::try_from(n).unwrap_or(usize::MAX))
+    })
 }
 
 /// A count that fits `u32`.
-fn count32(section: &Section<'_, '_>, key: &'static str, default: u32, least: u32, most: u32) -> u32 {
-    section.get(key, default, |v| integer(v, &(u64::from(least)..=u64::from(most))).map(|n| u32::try_from(n).unwrap_or(u32::MAX)))
+fn count32(
+    section: &Section<'_, '_>,
+    key: &'static str,
+    default: u32,
+    least: u32,
+    most: u32,
+) -> u32 {
+    section.get(key, default, |v| {
+        integer(v, &(u64::from(least)..=u64::from(most)))
+            .map(|n| u32::try_from(n).unwrap_or(u32::MAX))
+    })
 }
 
 fn server(s: Section<'_, '_>) -> (Server, Place) {
     let server = Server {
         // A name below .localhost can never be somebody else's (RFC 6761 section 6.3).
-        hostname: s.get("hostname", default_hostname(), |v| values::domain(string(v)?)),
+        hostname: s.get("hostname", default_hostname(), |v| {
+            values::domain(string(v)?)
+        }),
         data_dir: s.get("data_dir", PathBuf::from("data"), |v| match string(v)? {
-            "" => Err(Wrong::new("is empty", "write a directory, such as \"data\"")),
+            "" => Err(Wrong::new(
+                "is empty",
+                "write a directory, such as \"data\"",
+            )),
             path => Ok(PathBuf::from(path)),
         }),
     };
@@ -159,17 +191,30 @@ fn default_hostname() -> Domain {
 }
 
 fn tls(s: Section<'_, '_>) -> Option<TlsFiles> {
-    let path = |key| s.get(key, None, |v| optional(string(v)?, |p| Ok(PathBuf::from(p))));
+    let path = |key| {
+        s.get(key, None, |v| {
+            optional(string(v)?, |p| Ok(PathBuf::from(p)))
+        })
+    };
     let (certificate, key) = (path("certificate"), path("key"));
     let files = match (certificate, key) {
         (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
         (None, None) => None,
         (Some(_), None) => {
-            s.error("key", Wrong::new("is empty, while certificate is given", "give both, or neither"));
+            s.error(
+                "key",
+                Wrong::new(
+                    "is empty, while certificate is given",
+                    "give both, or neither",
+                ),
+            );
             None
         }
         (None, Some(_)) => {
-            s.error("certificate", Wrong::new("is empty, while key is given", "give both, or neither"));
+            s.error(
+                "certificate",
+                Wrong::new("is empty, while key is given", "give both, or neither"),
+            );
             None
         }
     };
@@ -179,16 +224,24 @@ fn tls(s: Section<'_, '_>) -> Option<TlsFiles> {
 
 fn limits(s: Section<'_, '_>) -> (Limits, Place) {
     // Sizes are kept in 32 bits.
-    let message_size_bytes = s.get("message_size_bytes", 50 << 20, |v| size(v, &(1 << 10..=1 << 30)));
+    let message_size_bytes = s.get("message_size_bytes", 50 << 20, |v| {
+        size(v, &(1 << 10..=1 << 30))
+    });
     let limits = Limits {
         message_size_bytes,
         recipients_per_message: count32(&s, "recipients_per_message", 1000, 1, 100_000),
         // RFC 5321 section 4.5.3.1.6: at least 1000 octets.
         line_bytes: s.get("line_bytes", 1 << 20, |v| size(v, &(1000..=1 << 30))),
-        idle_timeout: s.get("idle_timeout", 5 * MINUTE, |v| duration(v, &(SECOND..=HOUR))),
+        idle_timeout: s.get("idle_timeout", 5 * MINUTE, |v| {
+            duration(v, &(SECOND..=HOUR))
+        }),
         sessions: count(&s, "sessions", 10_000, 1, 1_000_000),
         sessions_per_address: count(&s, "sessions_per_address", 200, 1, 1_000_000),
-        body_memory_bytes: s.get("body_memory_bytes", message_size_bytes.max(256 << 20), |v| size(v, &(1 << 20..=1 << 40))),
+        body_memory_bytes: s.get(
+            "body_memory_bytes",
+            message_size_bytes.max(256 << 20),
+            |v| size(v, &(1 << 20..=1 << 40)),
+        ),
         header_fields: count(&s, "header_fields", 1000, 10, 100_000),
         mime_depth: count(&s, "mime_depth", 50, 5, MAX_MIME_DEPTH as u64),
         mime_parts: count(&s, "mime_parts", MAX_MIME_PARTS, 10, MAX_MIME_PARTS as u64),
@@ -207,9 +260,13 @@ fn delivery(s: Section<'_, '_>) -> (Delivery, Place) {
             units::duration(t).and_then(|d| in_range(d, &(Duration::from_millis(1)..=7 * DAY)))
         }),
         expire: s.get("expire", 5 * DAY, |v| duration(v, &(SECOND..=30 * DAY))),
-        delay_notice: s.get("delay_notice", 4 * HOUR, |v| duration(v, &(Duration::ZERO..=30 * DAY))),
+        delay_notice: s.get("delay_notice", 4 * HOUR, |v| {
+            duration(v, &(Duration::ZERO..=30 * DAY))
+        }),
         allow_private_addresses: s.get("allow_private_addresses", false, boolean),
-        mx_port: s.get("mx_port", 25, |v| integer(v, &(1..=65_535)).map(|n| u16::try_from(n).unwrap_or(25))),
+        mx_port: s.get("mx_port", 25, |v| {
+            integer(v, &(1..=65_535)).map(|n| u16::try_from(n).unwrap_or(25))
+        }),
         connections: count(&s, "connections", 500, 1, 100_000),
     };
     s.refuse_empty("retry", "write at least one wait, such as [\"5m\"]");
@@ -241,22 +298,45 @@ fn detector(s: Section<'_, '_>) -> Tuning {
 }
 
 fn blocks(s: Section<'_, '_>) -> Blocks {
-    let mut durations = s.get("duration", vec![BlockDuration::UntilReleased], |v| match v.as_array() {
-        None => values::block_duration(string(v)?).map(|one| vec![one]),
-        Some(list) => list.iter().map(|one| values::block_duration(string(one.get_ref())?)).collect(),
-    });
-    s.refuse_empty("duration", "write at least one, such as [\"1h\", \"24h\", \"until_released\"]");
+    let mut durations = s.get(
+        "duration",
+        vec![BlockDuration::UntilReleased],
+        |v| match v.as_array() {
+            None => values::block_duration(string(v)?).map(|one| vec![one]),
+            Some(list) => list
+                .iter()
+                .map(|one| values::block_duration(string(one.get_ref())?))
+                .collect(),
+        },
+    );
+    s.refuse_empty(
+        "duration",
+        "write at least one, such as [\"1h\", \"24h\", \"until_released\"]",
+    );
     if durations.len() > MOST_DURATIONS {
-        s.error("duration", Wrong::new("has too many steps", format!("write at most {MOST_DURATIONS}; the last one repeats")));
+        s.error(
+            "duration",
+            Wrong::new(
+                "has too many steps",
+                format!("write at most {MOST_DURATIONS}; the last one repeats"),
+            ),
+        );
     }
     let repeated = durations.split_off(durations.len().min(1));
     let blocks = Blocks {
-        duration: durations.first().copied().unwrap_or(BlockDuration::UntilReleased),
+        duration: durations
+            .first()
+            .copied()
+            .unwrap_or(BlockDuration::UntilReleased),
         repeated,
         releases_by_tenant: count32(&s, "releases_by_tenant", 3, 0, 1000),
         allow_internal: s.get("allow_internal", true, boolean),
-        internal_recipients_per_hour: s.get("internal_recipients_per_hour", 30, |v| integer(v, &(0..=1_000_000))),
-        internal_recipients_per_day: s.get("internal_recipients_per_day", 100, |v| integer(v, &(0..=1_000_000))),
+        internal_recipients_per_hour: s.get("internal_recipients_per_hour", 30, |v| {
+            integer(v, &(0..=1_000_000))
+        }),
+        internal_recipients_per_day: s.get("internal_recipients_per_day", 100, |v| {
+            integer(v, &(0..=1_000_000))
+        }),
     };
     s.finish();
     blocks
@@ -269,17 +349,26 @@ fn held(s: Section<'_, '_>) -> Duration {
 }
 
 fn reports(s: Section<'_, '_>, hostname: &Domain, listening: bool) -> (Reports, Place) {
-    let own = || Address::parse(&format!("reports@{hostname}")).expect("a short local part at a checked domain is an address");
+    let own = || {
+        Address::parse(&format!("reports@{hostname}"))
+            .expect("a short local part at a checked domain is an address")
+    };
     let named = s.get("address", None, |v| optional(string(v)?, values::address));
     let active = listening || named.is_some();
     let address = named.unwrap_or_else(own);
     let reports = Reports {
         active,
-        domain: s.get("domain", None, |v| optional(string(v)?, values::domain)).unwrap_or_else(|| address.domain().clone()),
+        domain: s
+            .get("domain", None, |v| optional(string(v)?, values::domain))
+            .unwrap_or_else(|| address.domain().clone()),
         address,
-        message_size_bytes: s.get("message_size_bytes", 10 << 20, |v| size(v, &(16 << 10..=1 << 30))),
+        message_size_bytes: s.get("message_size_bytes", 10 << 20, |v| {
+            size(v, &(16 << 10..=1 << 30))
+        }),
         per_minute: count32(&s, "per_minute", 600, 0, 1_000_000),
-        other_mail_to: s.get("other_mail_to", None, |v| optional(string(v)?, values::address)),
+        other_mail_to: s.get("other_mail_to", None, |v| {
+            optional(string(v)?, values::address)
+        }),
         sources: Sources::new(
             s.list("feedback_loops", Vec::new(), values::feedback_loop),
             s.list("complaint_networks", Vec::new(), values::network),
@@ -290,12 +379,19 @@ fn reports(s: Section<'_, '_>, hostname: &Domain, listening: bool) -> (Reports, 
 }
 
 fn notify(s: Section<'_, '_>, hostname: &Domain, env: Env<'_>) -> NotifySettings {
-    let own = || Address::parse(&format!("outgate@{hostname}")).expect("a short local part at a checked domain is an address");
+    let own = || {
+        Address::parse(&format!("outgate@{hostname}"))
+            .expect("a short local part at a checked domain is an address")
+    };
     let notify = NotifySettings {
-        from: s.get("from", own(), |v| optional(string(v)?, values::address).map(|a| a.unwrap_or_else(own))),
+        from: s.get("from", own(), |v| {
+            optional(string(v)?, values::address).map(|a| a.unwrap_or_else(own))
+        }),
         operators: s.list("operators", Vec::new(), values::address),
         webhook: s.get("webhook", None, |v| optional(string(v)?, values::url)),
-        webhook_secret: s.get("webhook_secret", None, |v| optional(string(v)?, |t| values::secret(t, env))),
+        webhook_secret: s.get("webhook_secret", None, |v| {
+            optional(string(v)?, |t| values::secret(t, env))
+        }),
     };
     s.finish();
     notify
@@ -312,7 +408,9 @@ fn records(s: Section<'_, '_>) -> Records {
 }
 
 fn admin(s: Section<'_, '_>) -> ((SocketAddr, Option<String>, Vec<String>), Place) {
-    let bind = s.get("bind", SocketAddr::from((Ipv4Addr::LOCALHOST, 8025)), |v| values::socket(string(v)?));
+    let bind = s.get("bind", SocketAddr::from((Ipv4Addr::LOCALHOST, 8025)), |v| {
+        values::socket(string(v)?)
+    });
     let url = s.get("url", None, |v| optional(string(v)?, values::base_url));
     let hosts = s.list("hosts", Vec::new(), values::host);
     ((bind, url, hosts), end(s))
@@ -331,7 +429,9 @@ fn public(s: Section<'_, '_>) -> (Public, Place) {
 fn log(s: Section<'_, '_>) -> Log {
     let levels = ["error", "warn", "info", "debug", "trace"].map(|l| (l, l));
     let log = Log {
-        format: s.get("format", LogFormat::Text, |v| one_of(v, &[("text", LogFormat::Text), ("json", LogFormat::Json)])),
+        format: s.get("format", LogFormat::Text, |v| {
+            one_of(v, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
+        }),
         level: s.get("level", "info", |v| one_of(v, &levels)).to_owned(),
         subjects: s.get("subjects", false, boolean),
         judgements: s.get("judgements", true, boolean),

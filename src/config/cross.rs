@@ -1,4 +1,5 @@
-//! Checks that look at several parts of the configuration together, and warnings about what hardly was meant.
+//! Checks that look at several parts of the configuration together, and warnings about what hardly
+//! was meant.
 
 use super::check::Checked;
 use super::error::Wrong;
@@ -33,16 +34,30 @@ fn listeners(reader: &Reader<'_>, checked: &Checked) {
         if listener.bind.port() != 0
             && let Some(other) = seen.insert(listener.bind, place)
         {
-            let wrong =
-                Wrong::new(format!("{} is taken by {} already", listener.bind, other.key), "choose another address or port");
+            let wrong = Wrong::new(
+                format!("{} is taken by {} already", listener.bind, other.key),
+                "choose another address or port",
+            );
             reader.error(&place.at("bind"), wrong);
         }
     }
-    let others = [(Some(settings.admin_bind), &checked.sections.admin), (settings.public.bind, &checked.sections.public)];
+    let others = [
+        (Some(settings.admin_bind), &checked.sections.admin),
+        (settings.public.bind, &checked.sections.public),
+    ];
     let mut taken: Vec<_> = settings.listeners.iter().map(|l| l.bind).collect();
-    for (bind, place) in others.into_iter().filter_map(|(bind, place)| Some((bind?, place))) {
+    for (bind, place) in others
+        .into_iter()
+        .filter_map(|(bind, place)| Some((bind?, place)))
+    {
         if bind.port() != 0 && taken.contains(&bind) {
-            reader.error(&place.at("bind"), Wrong::new(format!("{bind} is taken already"), "choose another address or port"));
+            reader.error(
+                &place.at("bind"),
+                Wrong::new(
+                    format!("{bind} is taken already"),
+                    "choose another address or port",
+                ),
+            );
         }
         taken.push(bind);
     }
@@ -54,14 +69,18 @@ fn tenants(reader: &Reader<'_>, checked: &Checked) {
         if let Some(first) = names.insert(tenant.id.clone(), place)
             && !tenant.id.as_str().is_empty()
         {
-            let wrong =
-                Wrong::new(format!("\"{}\" is the name of {} already", tenant.id, first.key), "give every tenant its own name");
+            let wrong = Wrong::new(
+                format!("\"{}\" is the name of {} already", tenant.id, first.key),
+                "give every tenant its own name",
+            );
             reader.error(&place.at("name"), wrong);
         }
         for domain in &tenant.domains {
             if let Some(owner) = domains.insert(domain.clone(), tenant.id.clone()) {
-                let wrong =
-                    Wrong::new(format!("{domain} belongs to \"{owner}\" already"), "name every domain once, under one tenant");
+                let wrong = Wrong::new(
+                    format!("{domain} belongs to \"{owner}\" already"),
+                    "name every domain once, under one tenant",
+                );
                 reader.error(&place.at("domains"), wrong);
             }
         }
@@ -73,8 +92,10 @@ fn tenants(reader: &Reader<'_>, checked: &Checked) {
             reader.error(&place.at("verp"), wrong);
         }
         if !tenant.accept_foreign_senders && tenant.domains.is_empty() {
-            let wrong =
-                Wrong::new("\"reject\" without domains refuses all mail", "list the tenant's domains, or accept foreign senders");
+            let wrong = Wrong::new(
+                "\"reject\" without domains refuses all mail",
+                "list the tenant's domains, or accept foreign senders",
+            );
             reader.error(&place.at("foreign_senders"), wrong);
         }
     }
@@ -85,7 +106,10 @@ fn clients(reader: &Reader<'_>, checked: &Checked) {
     for (client, place) in checked.settings.clients.iter().zip(&checked.clients) {
         for network in &client.networks {
             if let Some(first) = networks.insert(*network, place) {
-                let wrong = Wrong::new(format!("{network} stands in {} already", first.key), "name every network once");
+                let wrong = Wrong::new(
+                    format!("{network} stands in {} already", first.key),
+                    "name every network once",
+                );
                 reader.error(&place.at("networks"), wrong);
             }
             if network.prefix_len() == 0 {
@@ -113,20 +137,29 @@ fn clients(reader: &Reader<'_>, checked: &Checked) {
         }
         for (i, tenant) in client.tenants.iter().enumerate() {
             if checked.settings.tenant(tenant).is_none() {
-                let known: Vec<&str> = checked.settings.tenants.iter().map(|t| t.id.as_str()).collect();
+                let known: Vec<&str> = checked
+                    .settings
+                    .tenants
+                    .iter()
+                    .map(|t| t.id.as_str())
+                    .collect();
                 let wrong = Wrong::new(
                     format!("there is no tenant \"{tenant}\""),
                     format!("add a [[tenant]] of that name; known: {}", known.join(", ")),
                 );
                 reader.error(&place.at("tenants"), wrong);
             } else if client.tenants.iter().take(i).any(|t| t == tenant) {
-                reader.error(&place.at("tenants"), Wrong::new(format!("\"{tenant}\" stands there twice"), "name it once"));
+                reader.error(
+                    &place.at("tenants"),
+                    Wrong::new(format!("\"{tenant}\" stands there twice"), "name it once"),
+                );
             }
         }
     }
 }
 
-/// The widest network that may be trusted without a word, where this one is wider. Loopback is this machine.
+/// The widest network that may be trusted without a word, where this one is wider. Loopback is this
+/// machine.
 fn too_wide(network: &IpNet) -> Option<&'static str> {
     match network {
         IpNet::V4(v4) if v4.addr().is_loopback() && v4.prefix_len() >= 8 => None,
@@ -139,8 +172,14 @@ fn routes(reader: &Reader<'_>, checked: &Checked) {
     let routes = &checked.settings.routes;
     for (i, (route, place)) in routes.iter().zip(&checked.routes).enumerate() {
         let earlier = routes.iter().take(i);
-        if earlier.clone().any(|r| r.domain == RouteMatch::Any || r.domain == route.domain) {
-            let wrong = Wrong::new("no domain ever gets here", "a route above takes it first: put the narrower one before it");
+        if earlier
+            .clone()
+            .any(|r| r.domain == RouteMatch::Any || r.domain == route.domain)
+        {
+            let wrong = Wrong::new(
+                "no domain ever gets here",
+                "a route above takes it first: put the narrower one before it",
+            );
             reader.warning(&place.at("domain"), wrong);
         }
         if route.exposes_password() && !route.allow_unverified {
@@ -151,7 +190,10 @@ fn routes(reader: &Reader<'_>, checked: &Checked) {
             reader.error(&place.at("tls"), wrong);
         }
         if route.allow_unverified && !route.exposes_password() {
-            let wrong = Wrong::new("changes nothing here: no password goes to an unproved host", "leave it out");
+            let wrong = Wrong::new(
+                "changes nothing here: no password goes to an unproved host",
+                "leave it out",
+            );
             reader.warning(&place.at("allow_unverified"), wrong);
         }
     }
@@ -161,37 +203,59 @@ fn numbers(reader: &Reader<'_>, checked: &Checked) {
     let (s, places) = (&checked.settings, &checked.sections);
     if s.limits.body_memory_bytes < s.limits.message_size_bytes {
         let wrong = Wrong::new(
-            format!("{} is less than message_size_bytes ({})", s.limits.body_memory_bytes, s.limits.message_size_bytes),
+            format!(
+                "{} is less than message_size_bytes ({})",
+                s.limits.body_memory_bytes, s.limits.message_size_bytes
+            ),
             "a message that is allowed must fit: make it at least as large",
         );
         reader.error(&places.limits.at("body_memory_bytes"), wrong);
     }
     // RFC 5321 section 4.5.3.1.7: at least 64 Ki octets.
     if s.limits.message_size_bytes < 64 << 10 {
-        let wrong = Wrong::new("refuses ordinary mail: every server takes 65536 bytes", "make it at least 65536");
+        let wrong = Wrong::new(
+            "refuses ordinary mail: every server takes 65536 bytes",
+            "make it at least 65536",
+        );
         reader.warning(&places.limits.at("message_size_bytes"), wrong);
     }
     if s.scoring.spam_probability < s.scoring.suspicious_probability {
         let wrong = Wrong::new(
-            format!("{} lies below suspicious_probability ({})", s.scoring.spam_probability, s.scoring.suspicious_probability),
+            format!(
+                "{} lies below suspicious_probability ({})",
+                s.scoring.spam_probability, s.scoring.suspicious_probability
+            ),
             "spam is also suspicious: make it at least as high",
         );
         reader.warning(&places.scoring.at("spam_probability"), wrong);
     }
     if s.delivery.delay_notice > s.delivery.expire {
-        let wrong = Wrong::new("comes after expire, so it is never sent", "make it shorter than expire, or \"0s\" for none");
+        let wrong = Wrong::new(
+            "comes after expire, so it is never sent",
+            "make it shorter than expire, or \"0s\" for none",
+        );
         reader.warning(&places.delivery.at("delay_notice"), wrong);
     }
     if s.limits.sessions_per_address > s.limits.sessions {
-        let wrong = Wrong::new("is more than sessions, so it changes nothing", "make it at most sessions");
+        let wrong = Wrong::new(
+            "is more than sessions, so it changes nothing",
+            "make it at most sessions",
+        );
         reader.warning(&places.limits.at("sessions_per_address"), wrong);
     }
 }
 
 fn reports(reader: &Reader<'_>, checked: &Checked) {
     let (s, place) = (&checked.settings, &checked.sections.reports);
-    if s.reports.other_mail_to.as_ref().is_some_and(|to| to.key() == s.reports.address.key()) {
-        let wrong = Wrong::new("is the report address itself: its mail would go round", "write a mailbox that somebody reads");
+    if s.reports
+        .other_mail_to
+        .as_ref()
+        .is_some_and(|to| to.key() == s.reports.address.key())
+    {
+        let wrong = Wrong::new(
+            "is the report address itself: its mail would go round",
+            "write a mailbox that somebody reads",
+        );
         reader.error(&place.at("other_mail_to"), wrong);
     }
     let listening = s.listeners.iter().any(|l| l.kind == ListenerKind::Reports);
@@ -203,29 +267,43 @@ fn reports(reader: &Reader<'_>, checked: &Checked) {
         reader.warning(&place.at("feedback_loops"), wrong);
     }
     if s.reports.message_size_bytes > s.limits.message_size_bytes {
-        let wrong = Wrong::new("is more than [limits] message_size_bytes, so it changes nothing", "make it at most as large");
+        let wrong = Wrong::new(
+            "is more than [limits] message_size_bytes, so it changes nothing",
+            "make it at most as large",
+        );
         reader.warning(&place.at("message_size_bytes"), wrong);
     }
 }
 
 fn surroundings(reader: &Reader<'_>, checked: &Checked) {
     let (s, places) = (&checked.settings, &checked.sections);
-    if !s.server.hostname.as_str().contains('.') || s.server.hostname.as_str().ends_with(".localhost") {
+    if !s.server.hostname.as_str().contains('.')
+        || s.server.hostname.as_str().ends_with(".localhost")
+    {
         let wrong = Wrong::new(
-            format!("other mail servers may refuse the name {}", s.server.hostname),
+            format!(
+                "other mail servers may refuse the name {}",
+                s.server.hostname
+            ),
             "write the public name of this host, the one its address resolves back to",
         );
         reader.warning(&places.server.at("hostname"), wrong);
     }
     if !s.admin_bind.ip().is_loopback() {
         let wrong = Wrong::new(
-            format!("{} can be reached from other machines, without TLS", s.admin_bind),
+            format!(
+                "{} can be reached from other machines, without TLS",
+                s.admin_bind
+            ),
             "keep it on 127.0.0.1, or behind a proxy with TLS in a private network",
         );
         reader.warning(&places.admin.at("bind"), wrong);
     }
     if s.public.bind.is_some() && s.public.url.is_none() {
-        let wrong = Wrong::new("is empty, so no reply names the page of a block", "write how the outside reaches the pages");
+        let wrong = Wrong::new(
+            "is empty, so no reply names the page of a block",
+            "write how the outside reaches the pages",
+        );
         reader.warning(&places.public.at("url"), wrong);
     }
     if s.pool_high_risk.addresses == s.pool_normal.addresses {

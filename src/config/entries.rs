@@ -1,5 +1,5 @@
-//! The entries that come in numbers: listeners, tenants, clients, pools, routes. As in `check`, every key with its range and
-//! its default.
+//! The entries that come in numbers: listeners, tenants, clients, pools, routes. As in `check`,
+//! every key with its range and its default.
 
 use super::check::{count, end};
 use super::error::Wrong;
@@ -14,9 +14,19 @@ use std::sync::Arc;
 pub(super) fn listeners(root: &Section<'_, '_>) -> (Vec<Listener>, Vec<Place>) {
     let default_bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 2525));
     let Some(sections) = root.sections("listener") else {
-        return (vec![Listener { bind: default_bind, kind: ListenerKind::Relay, proxy_protocol: Vec::new() }], Vec::new());
+        return (
+            vec![Listener {
+                bind: default_bind,
+                kind: ListenerKind::Relay,
+                proxy_protocol: Vec::new(),
+            }],
+            Vec::new(),
+        );
     };
-    root.refuse_empty("listener", "write at least one [[listener]], or leave the key out");
+    root.refuse_empty(
+        "listener",
+        "write at least one [[listener]], or leave the key out",
+    );
     let kinds = [
         ("relay", ListenerKind::Relay),
         ("submission", ListenerKind::Submission),
@@ -26,9 +36,11 @@ pub(super) fn listeners(root: &Section<'_, '_>) -> (Vec<Listener>, Vec<Place>) {
     sections
         .into_iter()
         .map(|s| {
-            let bind = s.need("bind", "write the address and port to listen on, such as \"127.0.0.1:2525\"", |v| {
-                values::socket(string(v)?)
-            });
+            let bind = s.need(
+                "bind",
+                "write the address and port to listen on, such as \"127.0.0.1:2525\"",
+                |v| values::socket(string(v)?),
+            );
             let listener = Listener {
                 bind: bind.unwrap_or(default_bind),
                 kind: s.get("kind", ListenerKind::Relay, |v| one_of(v, &kinds)),
@@ -52,17 +64,26 @@ pub(super) fn tenants(root: &Section<'_, '_>, hostname: &Domain) -> (Vec<Arc<Ten
         };
         return (vec![Arc::new(tenant)], Vec::new());
     };
-    root.refuse_empty("tenant", "write at least one [[tenant]], or leave the key out");
+    root.refuse_empty(
+        "tenant",
+        "write at least one [[tenant]], or leave the key out",
+    );
     sections
         .into_iter()
         .map(|s| {
-            let name = s.need("name", "write the tenant's name, such as \"acme\"", |v| values::name(string(v)?));
+            let name = s.need("name", "write the tenant's name, such as \"acme\"", |v| {
+                values::name(string(v)?)
+            });
             let tenant = Tenant {
                 id: TenantId::new(name.as_deref().unwrap_or_default()),
                 domains: s.list("domains", Vec::new(), values::domain),
                 admins: s.list("admins", Vec::new(), values::address),
-                time_zone: s.get("time_zone", "UTC".to_owned(), |v| values::time_zone(string(v)?)),
-                accept_foreign_senders: s.get("foreign_senders", true, |v| one_of(v, &[("accept", true), ("reject", false)])),
+                time_zone: s.get("time_zone", "UTC".to_owned(), |v| {
+                    values::time_zone(string(v)?)
+                }),
+                accept_foreign_senders: s.get("foreign_senders", true, |v| {
+                    one_of(v, &[("accept", true), ("reject", false)])
+                }),
                 verp: s.get("verp", false, boolean),
             };
             (Arc::new(tenant), end(s))
@@ -70,11 +91,17 @@ pub(super) fn tenants(root: &Section<'_, '_>, hostname: &Domain) -> (Vec<Arc<Ten
         .unzip()
 }
 
-pub(super) fn clients(root: &Section<'_, '_>, tenants: &[Arc<Tenant>]) -> (Vec<Arc<Client>>, Vec<Place>) {
+pub(super) fn clients(
+    root: &Section<'_, '_>,
+    tenants: &[Arc<Tenant>],
+) -> (Vec<Arc<Client>>, Vec<Place>) {
     let all = || tenants.iter().map(|t| t.id.clone()).collect::<Vec<_>>();
     let Some(sections) = root.sections("client") else {
         // Without any, only this machine itself may relay.
-        let loopback = [IpNet::new(Ipv4Addr::new(127, 0, 0, 0).into(), 8), IpNet::new(Ipv6Addr::LOCALHOST.into(), 128)];
+        let loopback = [
+            IpNet::new(Ipv4Addr::new(127, 0, 0, 0).into(), 8),
+            IpNet::new(Ipv6Addr::LOCALHOST.into(), 128),
+        ];
         let client = Client {
             networks: loopback.into_iter().flatten().collect(),
             tenants: all(),
@@ -89,45 +116,78 @@ pub(super) fn clients(root: &Section<'_, '_>, tenants: &[Arc<Tenant>]) -> (Vec<A
         .into_iter()
         .map(|s| {
             if !s.has("networks") {
-                s.error("networks", Wrong::new("is missing", "write the networks of the client, such as [\"192.0.2.0/24\"]"));
+                s.error(
+                    "networks",
+                    Wrong::new(
+                        "is missing",
+                        "write the networks of the client, such as [\"192.0.2.0/24\"]",
+                    ),
+                );
             }
             s.refuse_empty("networks", "write at least one network");
-            s.refuse_empty("tenants", "write at least one tenant, or leave the key out for all");
+            s.refuse_empty(
+                "tenants",
+                "write at least one tenant, or leave the key out for all",
+            );
             let client = Client {
                 networks: s.list("networks", Vec::new(), values::network),
                 tenants: s.list("tenants", all(), |t| Ok(TenantId::new(t))),
                 trust_xclient: s.get("trust_xclient", false, boolean),
                 trust_received: s.get("trust_received", false, boolean),
                 identity_headers: s.list("identity_headers", Vec::new(), values::header_name),
-                script_header: s.get("script_header", None, |v| optional(string(v)?, values::header_name)),
+                script_header: s.get("script_header", None, |v| {
+                    optional(string(v)?, values::header_name)
+                }),
             };
             (Arc::new(client), end(s))
         })
         .unzip()
 }
 
-pub(super) fn pools(reader: &Reader<'_>, root: &Section<'_, '_>, hostname: &Domain) -> (PoolSettings, PoolSettings, Place) {
-    let default =
-        |connections| PoolSettings { addresses: Vec::new(), ehlo: hostname.clone(), connections_per_destination: connections };
+pub(super) fn pools(
+    reader: &Reader<'_>,
+    root: &Section<'_, '_>,
+    hostname: &Domain,
+) -> (PoolSettings, PoolSettings, Place) {
+    let default = |connections| PoolSettings {
+        addresses: Vec::new(),
+        ehlo: hostname.clone(),
+        connections_per_destination: connections,
+    };
     let (mut normal, mut high_risk) = (default(20), default(5));
     let mut high_risk_at = root.place_of("pool");
     let mut seen = Vec::new();
     for s in root.sections("pool").unwrap_or_default() {
-        let name = s.need("name", "write \"normal\" or \"high_risk\"", |v| one_of(v, &[("normal", false), ("high_risk", true)]));
-        let target = if name == Some(true) { &mut high_risk } else { &mut normal };
+        let name = s.need("name", "write \"normal\" or \"high_risk\"", |v| {
+            one_of(v, &[("normal", false), ("high_risk", true)])
+        });
+        let target = if name == Some(true) {
+            &mut high_risk
+        } else {
+            &mut normal
+        };
         let pool = PoolSettings {
             addresses: s.list("addresses", Vec::new(), values::ip),
             ehlo: s.get("ehlo", hostname.clone(), |v| {
                 optional(string(v)?, values::domain).map(|d| d.unwrap_or_else(|| hostname.clone()))
             }),
-            connections_per_destination: count(&s, "connections_per_destination", target.connections_per_destination, 1, 10_000),
+            connections_per_destination: count(
+                &s,
+                "connections_per_destination",
+                target.connections_per_destination,
+                1,
+                10_000,
+            ),
         };
         let Some(name) = name else {
             s.finish();
             continue;
         };
         if seen.contains(&name) {
-            reader.error(&s.place_of("name"), Wrong::new("this pool stands above already", "keep one of the two"));
+            reader.error(
+                &s.place_of("name"),
+                Wrong::new("this pool stands above already", "keep one of the two"),
+            );
         }
         seen.push(name);
         *target = pool;
@@ -140,29 +200,53 @@ pub(super) fn pools(reader: &Reader<'_>, root: &Section<'_, '_>, hostname: &Doma
 }
 
 pub(super) fn routes(root: &Section<'_, '_>, env: Env<'_>) -> (Vec<Arc<Route>>, Vec<Place>) {
-    let modes = [("none", TlsMode::None), ("opportunistic", TlsMode::Opportunistic), ("required", TlsMode::Required)];
+    let modes = [
+        ("none", TlsMode::None),
+        ("opportunistic", TlsMode::Opportunistic),
+        ("required", TlsMode::Required),
+    ];
     root.sections("route")
         .unwrap_or_default()
         .into_iter()
         .map(|s| {
-            let domain =
-                s.need("domain", "write \"*\" for all domains, or the recipient domain", |v| values::route_match(string(v)?));
-            let host = s.need("host", "write the next hop, such as \"smtp.example.com:587\"", |v| values::host_port(string(v)?));
+            let domain = s.need(
+                "domain",
+                "write \"*\" for all domains, or the recipient domain",
+                |v| values::route_match(string(v)?),
+            );
+            let host = s.need(
+                "host",
+                "write the next hop, such as \"smtp.example.com:587\"",
+                |v| values::host_port(string(v)?),
+            );
             let (host, port) = host.unwrap_or_default();
             let route = Route {
                 domain: domain.unwrap_or(RouteMatch::Any),
                 host,
                 port,
                 tls: s.get("tls", TlsMode::Opportunistic, |v| one_of(v, &modes)),
-                username: s.get("username", None, |v| optional(string(v)?, |t| Ok(t.to_owned()))),
-                password: s.get("password", None, |v| optional(string(v)?, |t| values::secret(t, env))),
+                username: s.get("username", None, |v| {
+                    optional(string(v)?, |t| Ok(t.to_owned()))
+                }),
+                password: s.get("password", None, |v| {
+                    optional(string(v)?, |t| values::secret(t, env))
+                }),
                 allow_unverified: s.get("allow_unverified", false, boolean),
             };
             if route.username.is_some() && route.password.is_none() && !s.has("password") {
-                s.error("password", Wrong::new("is missing, while username is given", "write it, or \"env:NAME\""));
+                s.error(
+                    "password",
+                    Wrong::new(
+                        "is missing, while username is given",
+                        "write it, or \"env:NAME\"",
+                    ),
+                );
             }
             if route.username.is_none() && route.password.is_some() {
-                s.error("username", Wrong::new("is missing, while password is given", "write it"));
+                s.error(
+                    "username",
+                    Wrong::new("is missing, while password is given", "write it"),
+                );
             }
             (Arc::new(route), end(s))
         })

@@ -1,4 +1,5 @@
-//! What is wrong with a configuration, said so that it can be put right: file, line, key, problem, remedy.
+//! What is wrong with a configuration, said so that it can be put right: file, line, key, problem,
+//! remedy.
 
 use std::fmt;
 
@@ -9,7 +10,8 @@ pub struct Problem {
     pub file: String,
     /// Line in that file, from 1.
     pub line: usize,
-    /// Full key, `limits.idle_timeout`; entries of `[[…]]` count from 1, `listener[2].kind`. Empty for broken TOML.
+    /// Full key, `limits.idle_timeout`; entries of `[[…]]` count from 1, `listener[2].kind`. Empty
+    /// for broken TOML.
     pub key: String,
     /// What is wrong.
     pub problem: String,
@@ -64,6 +66,9 @@ pub(super) struct Wrong {
 impl Wrong {
     /// Both parts.
     pub fn new(problem: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { problem: problem.into(), remedy: remedy.into() }
+        Self {
+            problem: problem.into(),
+            remedy: remedy.into(),
+        }
     }
 }

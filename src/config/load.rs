@@ -1,4 +1,5 @@
-//! The shell around the pure rest: reads the file and the environment, and looks at the files the settings name.
+//! The shell around the pure rest: reads the file and the environment, and looks at the files the
+//! settings name.
 
 use super::scopes::{self, Group};
 use super::{Errors, Settings, Warning, parse};
@@ -25,8 +26,8 @@ pub struct Loaded {
     pub path: Option<PathBuf>,
 }
 
-/// Reads the settings: `path`, else `config/outgate.toml` if it is there, else the built-in defaults. The error is ready
-/// to be shown, one problem a line.
+/// Reads the settings: `path`, else `config/outgate.toml` if it is there, else the built-in
+/// defaults. The error is ready to be shown, one problem a line.
 pub fn load(path: Option<&Path>) -> Result<Settings, String> {
     read(path).map(|loaded| loaded.settings)
 }
@@ -39,19 +40,30 @@ pub fn read(path: Option<&Path>) -> Result<Loaded, String> {
         None if default.exists() => default,
         None => {
             let (settings, warnings) = super::defaults_with_warnings();
-            return Ok(Loaded { settings, warnings, path: None });
+            return Ok(Loaded {
+                settings,
+                warnings,
+                path: None,
+            });
         }
     };
     let text = text(path)?;
-    let (mut settings, mut warnings) = parse(&text, &path.display().to_string(), &|name| std::env::var(name).ok())
-        .map_err(|errors: Errors| errors.to_string())?;
+    let (mut settings, mut warnings) = parse(&text, &path.display().to_string(), &|name| {
+        std::env::var(name).ok()
+    })
+    .map_err(|errors: Errors| errors.to_string())?;
     check_files(&settings, &text, path)?;
     read_groups(&mut settings, &text, path)?;
     warnings.extend(expired(&settings, &text, path));
-    Ok(Loaded { settings, warnings, path: Some(path.to_owned()) })
+    Ok(Loaded {
+        settings,
+        warnings,
+        path: Some(path.to_owned()),
+    })
 }
 
-/// Reads the files of the groups, and gives the groups with their members to the policies that name them.
+/// Reads the files of the groups, and gives the groups with their members to the policies that name
+/// them.
 fn read_groups(settings: &mut Settings, text: &str, path: &Path) -> Result<(), String> {
     if settings.groups.iter().all(|group| group.file.is_none()) {
         return Ok(());
@@ -60,16 +72,35 @@ fn read_groups(settings: &mut Settings, text: &str, path: &Path) -> Result<(), S
     let mut read = |group: &Arc<Group>| {
         let file = group.file.as_ref()?;
         let members = match std::fs::metadata(file) {
-            Ok(meta) if meta.len() > MAX_GROUP_BYTES => Err(format!("is larger than {MAX_GROUP_BYTES} bytes")),
-            Ok(_) => std::fs::read_to_string(file).map_err(|e| e.to_string()).and_then(|text| scopes::members(&text)),
+            Ok(meta) if meta.len() > MAX_GROUP_BYTES => {
+                Err(format!("is larger than {MAX_GROUP_BYTES} bytes"))
+            }
+            Ok(_) => std::fs::read_to_string(file)
+                .map_err(|e| e.to_string())
+                .and_then(|text| scopes::members(&text)),
             Err(e) => Err(e.to_string()),
         };
         let problem = match members {
-            Ok(from_file) => return Some(Arc::new(Group { from_file, ..Group::clone(group) })),
+            Ok(from_file) => {
+                return Some(Arc::new(Group {
+                    from_file,
+                    ..Group::clone(group)
+                }));
+            }
             Err(problem) => problem,
         };
         let line = line_of(text, |t| {
-            Some(t.get("group")?.get_ref().as_table()?.get(group.name.as_str())?.get_ref().as_table()?.get("file")?.span().start)
+            Some(
+                t.get("group")?
+                    .get_ref()
+                    .as_table()?
+                    .get(group.name.as_str())?
+                    .get_ref()
+                    .as_table()?
+                    .get("file")?
+                    .span()
+                    .start,
+            )
         });
         problems.push(format!(
             "{}:{line}: group.{}.file: {} cannot be read: {problem}; name a readable file with one address a line",
@@ -79,7 +110,11 @@ fn read_groups(settings: &mut Settings, text: &str, path: &Path) -> Result<(), S
         ));
         None
     };
-    let groups: Vec<Arc<Group>> = settings.groups.iter().map(|g| read(g).unwrap_or_else(|| Arc::clone(g))).collect();
+    let groups: Vec<Arc<Group>> = settings
+        .groups
+        .iter()
+        .map(|g| read(g).unwrap_or_else(|| Arc::clone(g)))
+        .collect();
     if !problems.is_empty() {
         return Err(problems.join("\n"));
     }
@@ -98,14 +133,31 @@ fn read_groups(settings: &mut Settings, text: &str, path: &Path) -> Result<(), S
 /// Allowances whose last day is over: they do nothing any more.
 fn expired(settings: &Settings, text: &str, path: &Path) -> Vec<Warning> {
     let now = SystemClock::new().now();
-    let over = settings.allowances.iter().enumerate().filter(|(_, allowance)| allowance.ends <= now);
+    let over = settings
+        .allowances
+        .iter()
+        .enumerate()
+        .filter(|(_, allowance)| allowance.ends <= now);
     let warning = |(at, allowance): (usize, &Arc<scopes::Allowance>)| Warning {
         file: path.display().to_string(),
         line: line_of(text, |t| {
-            Some(t.get("allowance")?.get_ref().as_array()?.get(at)?.get_ref().as_table()?.get("until")?.span().start)
+            Some(
+                t.get("allowance")?
+                    .get_ref()
+                    .as_array()?
+                    .get(at)?
+                    .get_ref()
+                    .as_table()?
+                    .get("until")?
+                    .span()
+                    .start,
+            )
         }),
         key: format!("allowance[{}].until", at + 1),
-        problem: format!("\"{}\" is over, so the allowance does nothing any more", allowance.until),
+        problem: format!(
+            "\"{}\" is over, so the allowance does nothing any more",
+            allowance.until
+        ),
         remedy: "remove the allowance, or write a later day".into(),
     };
     over.map(warning).collect()
@@ -114,39 +166,80 @@ fn expired(settings: &Settings, text: &str, path: &Path) -> Vec<Warning> {
 /// The text of the file.
 fn text(path: &Path) -> Result<String, String> {
     let shown = path.display();
-    let size = std::fs::metadata(path).map_err(|e| format!("{shown}: cannot be read: {e}"))?.len();
+    let size = std::fs::metadata(path)
+        .map_err(|e| format!("{shown}: cannot be read: {e}"))?
+        .len();
     if size > MAX_BYTES {
-        return Err(format!("{shown}: {size} bytes are no configuration; at most {MAX_BYTES} are read"));
+        return Err(format!(
+            "{shown}: {size} bytes are no configuration; at most {MAX_BYTES} are read"
+        ));
     }
     let bytes = std::fs::read(path).map_err(|e| format!("{shown}: cannot be read: {e}"))?;
     String::from_utf8(bytes).map_err(|e| {
-        let line = e.as_bytes().iter().take(e.utf8_error().valid_up_to()).filter(|b| **b == b'\n').count() + 1;
+        let line = e
+            .as_bytes()
+            .iter()
+            .take(e.utf8_error().valid_up_to())
+            .filter(|b| **b == b'\n')
+            .count()
+            + 1;
         format!("{shown}:{line}: not TOML: not UTF-8; save the file as UTF-8")
     })
 }
 
 /// The certificate and its key are there and look like PEM.
 fn check_files(settings: &Settings, text: &str, path: &Path) -> Result<(), String> {
-    let Some(tls) = &settings.tls else { return Ok(()) };
+    let Some(tls) = &settings.tls else {
+        return Ok(());
+    };
     let mut problems = Vec::new();
-    for (key, file, wanted) in [("certificate", &tls.certificate, "CERTIFICATE-----"), ("key", &tls.key, "PRIVATE KEY-----")] {
+    for (key, file, wanted) in [
+        ("certificate", &tls.certificate, "CERTIFICATE-----"),
+        ("key", &tls.key, "PRIVATE KEY-----"),
+    ] {
         let place = format!("{}:{}: tls.{key}", path.display(), tls_line(text, key));
         match std::fs::read_to_string(file) {
             Ok(pem) if pem.contains("-----BEGIN ") && pem.contains(wanted) => {}
-            Ok(_) => problems.push(format!("{place}: {} holds no PEM {key}; name the right file", file.display())),
-            Err(e) => problems.push(format!("{place}: {} cannot be read: {e}; name a readable PEM file", file.display())),
+            Ok(_) => problems.push(format!(
+                "{place}: {} holds no PEM {key}; name the right file",
+                file.display()
+            )),
+            Err(e) => problems.push(format!(
+                "{place}: {} cannot be read: {e}; name a readable PEM file",
+                file.display()
+            )),
         }
     }
-    if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems.join("\n"))
+    }
 }
 
 /// The line of a key of `[tls]`: the settings no longer know where they stood.
 fn tls_line(text: &str, key: &str) -> usize {
-    line_of(text, |table| Some(table.get("tls")?.get_ref().as_table()?.get(key)?.span().start))
+    line_of(text, |table| {
+        Some(
+            table
+                .get("tls")?
+                .get_ref()
+                .as_table()?
+                .get(key)?
+                .span()
+                .start,
+        )
+    })
 }
 
 /// The line of what `find` finds in the file; 1 if it finds nothing.
 fn line_of(text: &str, find: impl FnOnce(&toml::de::DeTable<'_>) -> Option<usize>) -> usize {
-    let start = toml::de::DeTable::parse(text).ok().and_then(|table| find(table.get_ref()));
-    text.bytes().take(start.unwrap_or(0)).filter(|b| *b == b'\n').count() + 1
+    let start = toml::de::DeTable::parse(text)
+        .ok()
+        .and_then(|table| find(table.get_ref()));
+    text.bytes()
+        .take(start.unwrap_or(0))
+        .filter(|b| *b == b'\n')
+        .count()
+        + 1
 }

@@ -1,7 +1,8 @@
-//! From the file to checked settings. Pure but for `load`, which reads the file and the environment.
+//! From the file to checked settings. Pure but for `load`, which reads the file and the
+//! environment.
 //!
-//! The file is walked as TOML with positions instead of being deserialised: so every problem is told at once, each with
-//! its line, and a key is known exactly if it is read.
+//! The file is walked as TOML with positions instead of being deserialised: so every problem is
+//! told at once, each with its line, and a key is known exactly if it is read.
 
 mod check;
 mod cross;
@@ -30,18 +31,27 @@ pub use show::show;
 /// The file with every key, its default and one comment; also what runs without a file.
 pub const DEFAULT_TEXT: &str = include_str!("../../config/outgate.toml");
 
-/// Reads and checks a configuration. `file_name` stands in messages; `env` gives the variables behind `env:NAME`.
+/// Reads and checks a configuration. `file_name` stands in messages; `env` gives the variables
+/// behind `env:NAME`.
 ///
 /// # Errors
 /// All that is wrong with it, in the order of the file.
-pub fn parse(text: &str, file_name: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<(Settings, Vec<Warning>), Errors> {
+pub fn parse(
+    text: &str,
+    file_name: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<(Settings, Vec<Warning>), Errors> {
     let reader = raw::Reader::new(text, file_name);
     let table = reader.parse();
     let checked = check::settings(&reader, raw::Section::root(&reader, &table), env);
     cross::check(&reader, &checked);
     let settings = checked.settings;
     let (errors, warnings) = reader.finish();
-    if errors.is_empty() { Ok((settings, warnings)) } else { Err(Errors(errors)) }
+    if errors.is_empty() {
+        Ok((settings, warnings))
+    } else {
+        Err(Errors(errors))
+    }
 }
 
 /// The built-in defaults: loopback only, data below the working directory.
@@ -50,5 +60,6 @@ pub fn defaults() -> Settings {
 }
 
 fn defaults_with_warnings() -> (Settings, Vec<Warning>) {
-    parse(DEFAULT_TEXT, "built-in defaults", &|_| None).expect("the shipped file is correct: a test reads it")
+    parse(DEFAULT_TEXT, "built-in defaults", &|_| None)
+        .expect("the shipped file is correct: a test reads it")
 }

@@ -55,8 +55,12 @@ pub enum Suspicious {
 }
 
 impl Suspicious {
-    const ALL: [(&'static str, Self); 4] =
-        [("deliver", Self::Deliver), ("high_risk", Self::HighRisk), ("hold", Self::Hold), ("reject", Self::Reject)];
+    const ALL: [(&'static str, Self); 4] = [
+        ("deliver", Self::Deliver),
+        ("high_risk", Self::HighRisk),
+        ("hold", Self::Hold),
+        ("reject", Self::Reject),
+    ];
 }
 
 /// Whether a policy acts.
@@ -79,7 +83,10 @@ impl Mode {
 
 /// The configuration's word for a value; the tables name all of them.
 fn word<T: PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
-    words.iter().find(|(_, v)| *v == value).map_or("", |(word, _)| word)
+    words
+        .iter()
+        .find(|(_, v)| *v == value)
+        .map_or("", |(word, _)| word)
 }
 
 /// Where a value of a policy comes from.
@@ -95,8 +102,8 @@ pub enum Origin {
     Own,
 }
 
-/// Where the values of one policy come from. Two policies of the same values do the same, wherever those come from: so these
-/// are all alike when settings are compared.
+/// Where the values of one policy come from. Two policies of the same values do the same, wherever
+/// those come from: so these are all alike when settings are compared.
 #[derive(Debug, Clone, Default)]
 pub struct Origins(Vec<(&'static str, Origin)>);
 
@@ -109,7 +116,11 @@ impl PartialEq for Origins {
 impl Origins {
     /// Where the value of `key` comes from.
     pub fn of(&self, key: &str) -> Origin {
-        self.0.iter().rev().find(|(k, _)| *k == key).map_or(Origin::BuiltIn, |(_, origin)| *origin)
+        self.0
+            .iter()
+            .rev()
+            .find(|(k, _)| *k == key)
+            .map_or(Origin::BuiltIn, |(_, origin)| *origin)
     }
 }
 
@@ -130,7 +141,8 @@ pub struct Policy {
     pub recipients_new_per_day: u64,
     /// Internal and external together.
     pub recipients_per_message: u64,
-    /// Beyond it mail waits where [`Policy::when_exceeded`] would block: a pace is no sign of misuse.
+    /// Beyond it mail waits where [`Policy::when_exceeded`] would block: a pace is no sign of
+    /// misuse.
     pub messages_per_minute: u64,
     /// Messages.
     pub messages_per_day: u64,
@@ -199,8 +211,8 @@ impl Policy {
         }
     }
 
-    /// The policy that lets everything pass: what acts where the only one that fits is in shadow mode. Blocks that people
-    /// open stand all the same.
+    /// The policy that lets everything pass: what acts where the only one that fits is in shadow
+    /// mode. Blocks that people open stand all the same.
     pub fn inert() -> &'static Self {
         static INERT: LazyLock<Policy> = LazyLock::new(|| Policy {
             name: "none".into(),
@@ -221,43 +233,86 @@ impl Policy {
         let float = |value: f64| format!("{value:?}");
         vec![
             ("mode", text(self.mode.as_str())),
-            ("recipients_external_per_hour", self.recipients_external_per_hour.to_string()),
-            ("recipients_internal_per_hour", self.recipients_internal_per_hour.to_string()),
+            (
+                "recipients_external_per_hour",
+                self.recipients_external_per_hour.to_string(),
+            ),
+            (
+                "recipients_internal_per_hour",
+                self.recipients_internal_per_hour.to_string(),
+            ),
             ("recipients_per_day", self.recipients_per_day.to_string()),
-            ("recipients_new_per_day", self.recipients_new_per_day.to_string()),
-            ("recipients_per_message", self.recipients_per_message.to_string()),
+            (
+                "recipients_new_per_day",
+                self.recipients_new_per_day.to_string(),
+            ),
+            (
+                "recipients_per_message",
+                self.recipients_per_message.to_string(),
+            ),
             ("messages_per_minute", self.messages_per_minute.to_string()),
             ("messages_per_day", self.messages_per_day.to_string()),
             ("bytes_per_day", self.bytes_per_day.to_string()),
             ("bounce_share", float(self.bounce_share)),
-            ("bounce_share_min_recipients", self.bounce_share_min_recipients.to_string()),
-            ("when_exceeded", text(word(&WhenExceeded::ALL, self.when_exceeded))),
+            (
+                "bounce_share_min_recipients",
+                self.bounce_share_min_recipients.to_string(),
+            ),
+            (
+                "when_exceeded",
+                text(word(&WhenExceeded::ALL, self.when_exceeded)),
+            ),
             ("warn_near_ceiling", self.warn_near_ceiling.to_string()),
             ("spam_rate", float(self.spam_rate)),
-            ("spam_rate_min_messages", self.spam_rate_min_messages.to_string()),
-            ("spam_rate_window", text(&show_duration(self.spam_rate_window))),
+            (
+                "spam_rate_min_messages",
+                self.spam_rate_min_messages.to_string(),
+            ),
+            (
+                "spam_rate_window",
+                text(&show_duration(self.spam_rate_window)),
+            ),
             ("false_block_rate", float(self.false_block_rate)),
             ("suspicious", text(word(&Suspicious::ALL, self.suspicious))),
             (
                 "review_copy",
-                toml::Value::String(self.review_copy.as_ref().map_or_else(String::new, |a| a.as_str().to_owned())).to_string(),
+                toml::Value::String(
+                    self.review_copy
+                        .as_ref()
+                        .map_or_else(String::new, |a| a.as_str().to_owned()),
+                )
+                .to_string(),
             ),
         ]
     }
 
-    /// A policy that says nothing itself yet: what it inherits counts as said by the default one, where that says it.
+    /// A policy that says nothing itself yet: what it inherits counts as said by the default one,
+    /// where that says it.
     fn heir(&self, name: &str) -> Self {
-        let said = self.origins.0.iter().map(|(key, _)| (*key, Origin::Default)).collect();
+        let said = self
+            .origins
+            .0
+            .iter()
+            .map(|(key, _)| (*key, Origin::Default))
+            .collect();
         // In shadow mode is who says so itself.
-        Self { name: name.into(), mode: Mode::Enforce, origins: Origins(said), ..self.clone() }
+        Self {
+            name: name.into(),
+            mode: Mode::Enforce,
+            origins: Origins(said),
+            ..self.clone()
+        }
     }
 }
 
 /// What a preset says: each function sets values and gives the keys that it set.
 type Preset = (&'static str, fn(&mut Policy) -> &'static [&'static str]);
 
-const PRESETS: [(&str, Preset); 3] =
-    [("standard", ("standard", standard)), ("strict", ("strict", strict)), ("microsoft", ("microsoft", microsoft))];
+const PRESETS: [(&str, Preset); 3] = [
+    ("standard", ("standard", standard)),
+    ("strict", ("strict", strict)),
+    ("microsoft", ("microsoft", microsoft)),
+];
 
 /// For most offices: tells early, stops nobody over a ceiling.
 fn standard(p: &mut Policy) -> &'static [&'static str] {
@@ -281,8 +336,9 @@ fn standard(p: &mut Policy) -> &'static [&'static str] {
     ]
 }
 
-/// For those who never write to many: the recipients are those of Microsoft's "Strict" recommendation for outbound mail, and
-/// what passes a ceiling or looks like spam waits for somebody.
+/// For those who never write to many: the recipients are those of Microsoft's "Strict"
+/// recommendation for outbound mail, and what passes a ceiling or looks like spam waits for
+/// somebody.
 fn strict(p: &mut Policy) -> &'static [&'static str] {
     p.recipients_external_per_hour = 400;
     p.recipients_internal_per_hour = 800;
@@ -308,9 +364,10 @@ fn strict(p: &mut Policy) -> &'static [&'static str] {
     ]
 }
 
-/// What Microsoft publishes: the "Standard" recommendation for outbound spam policies (500 external and 1000 internal
-/// recipients an hour, 1000 a day, beyond it "restrict the user from sending mail"; suspicious mail leaves by the high-risk
-/// pool), and the limits of Exchange Online (30 messages a minute, which only slow down, and 500 recipients a message).
+/// What Microsoft publishes: the "Standard" recommendation for outbound spam policies (500 external
+/// and 1000 internal recipients an hour, 1000 a day, beyond it "restrict the user from sending
+/// mail"; suspicious mail leaves by the high-risk pool), and the limits of Exchange Online (30
+/// messages a minute, which only slow down, and 500 recipients a message).
 fn microsoft(p: &mut Policy) -> &'static [&'static str] {
     p.recipients_external_per_hour = 500;
     p.recipients_internal_per_hour = 1000;
@@ -337,7 +394,12 @@ struct Keys<'s, 'r, 't> {
 }
 
 impl Keys<'_, '_, '_> {
-    fn read<T>(&mut self, key: &'static str, slot: &mut T, read: impl FnOnce(&DeValue<'_>) -> Result<T, Wrong>) {
+    fn read<T>(
+        &mut self,
+        key: &'static str,
+        slot: &mut T,
+        read: impl FnOnce(&DeValue<'_>) -> Result<T, Wrong>,
+    ) {
         if let Some(value) = self.section.get(key, None, |v| read(v).map(Some)) {
             *slot = value;
             self.origins.0.push((key, Origin::Own));
@@ -351,42 +413,77 @@ impl Keys<'_, '_, '_> {
 
 /// Reads the keys of one policy over what it inherits.
 fn policy(s: &Section<'_, '_>, mut p: Policy) -> Policy {
-    let mut keys = Keys { section: s, origins: std::mem::take(&mut p.origins) };
+    let mut keys = Keys {
+        section: s,
+        origins: std::mem::take(&mut p.origins),
+    };
     if let Some((name, apply)) = s.get("preset", None, |v| one_of(v, &PRESETS).map(Some)) {
-        keys.origins.0.extend(apply(&mut p).iter().map(|key| (*key, Origin::Preset(name))));
+        keys.origins
+            .0
+            .extend(apply(&mut p).iter().map(|key| (*key, Origin::Preset(name))));
     }
     keys.read("mode", &mut p.mode, |v| one_of(v, &Mode::ALL));
-    keys.ceiling("recipients_external_per_hour", &mut p.recipients_external_per_hour);
-    keys.ceiling("recipients_internal_per_hour", &mut p.recipients_internal_per_hour);
+    keys.ceiling(
+        "recipients_external_per_hour",
+        &mut p.recipients_external_per_hour,
+    );
+    keys.ceiling(
+        "recipients_internal_per_hour",
+        &mut p.recipients_internal_per_hour,
+    );
     keys.ceiling("recipients_per_day", &mut p.recipients_per_day);
     keys.ceiling("recipients_new_per_day", &mut p.recipients_new_per_day);
     keys.ceiling("recipients_per_message", &mut p.recipients_per_message);
     keys.ceiling("messages_per_minute", &mut p.messages_per_minute);
     keys.ceiling("messages_per_day", &mut p.messages_per_day);
     // Counted in KiB in 32 bits.
-    keys.read("bytes_per_day", &mut p.bytes_per_day, |v| size(v, &(0..=1 << 41)));
-    keys.read("bounce_share", &mut p.bounce_share, |v| number(v, &(0.0..=1.0)));
-    keys.read("bounce_share_min_recipients", &mut p.bounce_share_min_recipients, |v| integer(v, &(1..=1_000_000)));
-    keys.read("when_exceeded", &mut p.when_exceeded, |v| one_of(v, &WhenExceeded::ALL));
+    keys.read("bytes_per_day", &mut p.bytes_per_day, |v| {
+        size(v, &(0..=1 << 41))
+    });
+    keys.read("bounce_share", &mut p.bounce_share, |v| {
+        number(v, &(0.0..=1.0))
+    });
+    keys.read(
+        "bounce_share_min_recipients",
+        &mut p.bounce_share_min_recipients,
+        |v| integer(v, &(1..=1_000_000)),
+    );
+    keys.read("when_exceeded", &mut p.when_exceeded, |v| {
+        one_of(v, &WhenExceeded::ALL)
+    });
     keys.read("warn_near_ceiling", &mut p.warn_near_ceiling, boolean);
     keys.read("spam_rate", &mut p.spam_rate, |v| {
         number(v, &(0.0..=1.0)).and_then(|rate| match rate > 0.0 {
             true => Ok(rate),
-            false => {
-                Err(Wrong::new("0 would block everybody", "write a share above 0 and up to 1; spam_rate_min_messages = 0 is off"))
-            }
+            false => Err(Wrong::new(
+                "0 would block everybody",
+                "write a share above 0 and up to 1; spam_rate_min_messages = 0 is off",
+            )),
         })
     });
-    keys.read("spam_rate_min_messages", &mut p.spam_rate_min_messages, |v| integer(v, &(0..=1_000_000)));
-    keys.read("spam_rate_window", &mut p.spam_rate_window, |v| duration(v, &(MINUTE..=DAY)));
-    keys.read("false_block_rate", &mut p.false_block_rate, |v| number(v, &(0.0..=0.1)));
-    keys.read("suspicious", &mut p.suspicious, |v| one_of(v, &Suspicious::ALL));
-    keys.read("review_copy", &mut p.review_copy, |v| values::optional(string(v)?, values::address));
+    keys.read(
+        "spam_rate_min_messages",
+        &mut p.spam_rate_min_messages,
+        |v| integer(v, &(0..=1_000_000)),
+    );
+    keys.read("spam_rate_window", &mut p.spam_rate_window, |v| {
+        duration(v, &(MINUTE..=DAY))
+    });
+    keys.read("false_block_rate", &mut p.false_block_rate, |v| {
+        number(v, &(0.0..=0.1))
+    });
+    keys.read("suspicious", &mut p.suspicious, |v| {
+        one_of(v, &Suspicious::ALL)
+    });
+    keys.read("review_copy", &mut p.review_copy, |v| {
+        values::optional(string(v)?, values::address)
+    });
     p.origins = keys.origins;
     p
 }
 
-/// `[policy.default]` and all others, these in the order in which they are tried: highest priority, then name.
+/// `[policy.default]` and all others, these in the order in which they are tried: highest priority,
+/// then name.
 pub(super) fn policies(s: Section<'_, '_>, known: &Known<'_>) -> (Policy, Vec<Arc<NamedPolicy>>) {
     let default = s.section(DEFAULT);
     let policy_default = policy(&default, Policy::built_in());
@@ -409,7 +506,11 @@ pub(super) fn policies(s: Section<'_, '_>, known: &Known<'_>) -> (Policy, Vec<Ar
             );
             section.warn_here(wrong);
         }
-        named.push(Arc::new(NamedPolicy { policy, priority: i64::try_from(priority).unwrap_or(i64::MAX), scope }));
+        named.push(Arc::new(NamedPolicy {
+            policy,
+            priority: i64::try_from(priority).unwrap_or(i64::MAX),
+            scope,
+        }));
         section.finish();
     }
     named.sort_by(|a, b| (b.priority, &a.policy.name).cmp(&(a.priority, &b.policy.name)));

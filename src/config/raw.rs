@@ -1,5 +1,6 @@
-//! The file as TOML with positions. Every key that is asked for is remembered, so that what nobody asked for is an
-//! unknown key: strict without a second list of names. Problems are collected, not thrown, so that all are told at once.
+//! The file as TOML with positions. Every key that is asked for is remembered, so that what nobody
+//! asked for is an unknown key: strict without a second list of names. Problems are collected, not
+//! thrown, so that all are told at once.
 
 use super::error::{Problem, Wrong};
 use super::units;
@@ -32,33 +33,59 @@ pub(super) struct Place {
 
 impl Place {
     const fn new(key: String, line: usize) -> Self {
-        Self { key, line, keys: Vec::new() }
+        Self {
+            key,
+            line,
+            keys: Vec::new(),
+        }
     }
 
     /// The place of a key below this one; where the key is left out, its section's line.
     pub fn at(&self, key: &str) -> Self {
-        let line = self.keys.iter().find(|(name, _)| name == key).map_or(self.line, |(_, line)| *line);
+        let line = self
+            .keys
+            .iter()
+            .find(|(name, _)| name == key)
+            .map_or(self.line, |(_, line)| *line);
         Self::new(self.below(key), line)
     }
 
     /// The name of a key below this one.
     fn below(&self, key: &str) -> String {
-        if self.key.is_empty() { key.to_owned() } else { format!("{}.{key}", self.key) }
+        if self.key.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.key)
+        }
     }
 }
 
 impl<'a> Reader<'a> {
     /// For this text, named `file` in messages.
     pub fn new(text: &'a str, file: &'a str) -> Self {
-        let line_ends = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i).collect();
-        Self { file, text, line_ends, errors: RefCell::new(Vec::new()), warnings: RefCell::new(Vec::new()) }
+        let line_ends = text
+            .bytes()
+            .enumerate()
+            .filter(|(_, b)| *b == b'\n')
+            .map(|(i, _)| i)
+            .collect();
+        Self {
+            file,
+            text,
+            line_ends,
+            errors: RefCell::new(Vec::new()),
+            warnings: RefCell::new(Vec::new()),
+        }
     }
 
     /// The parsed table; errors of the TOML itself are recorded and leave what could be read.
     pub fn parse(&self) -> Spanned<DeTable<'a>> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
         for error in errors {
-            let place = Place::new(String::new(), self.line(error.span().map_or(0, |s| s.start)));
+            let place = Place::new(
+                String::new(),
+                self.line(error.span().map_or(0, |s| s.start)),
+            );
             let problem = error.message().replace('\n', ", ");
             self.error(&place, Wrong::new(format!("not TOML: {problem}"), ""));
         }
@@ -116,15 +143,27 @@ impl<'r, 't> Section<'r, 't> {
 
     fn new(reader: &'r Reader<'t>, table: Option<&'r DeTable<'t>>, mut place: Place) -> Self {
         let lines = |name: &Spanned<_>| reader.line(name.span().start);
-        place.keys = table.into_iter().flatten().map(|(name, _)| (name.get_ref().to_string(), lines(name))).collect();
-        Self { reader, table, place, asked: RefCell::new(Vec::new()) }
+        place.keys = table
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| (name.get_ref().to_string(), lines(name)))
+            .collect();
+        Self {
+            reader,
+            table,
+            place,
+            asked: RefCell::new(Vec::new()),
+        }
     }
 
     /// The raw value of a key and its place; from now on the key is a known one.
     fn item(&self, key: &'static str) -> Option<(Place, &'r Spanned<DeValue<'t>>)> {
         self.asked.borrow_mut().push(key);
         let (name, value) = self.table?.get_key_value(key)?;
-        Some((Place::new(self.place.below(key), self.reader.line(name.span().start)), value))
+        Some((
+            Place::new(self.place.below(key), self.reader.line(name.span().start)),
+            value,
+        ))
     }
 
     /// Where a key stands; the section itself if it is left out.
@@ -132,7 +171,9 @@ impl<'r, 't> Section<'r, 't> {
         let line = self
             .table
             .and_then(|t| t.get_key_value(key))
-            .map_or(self.place.line, |(name, _)| self.reader.line(name.span().start));
+            .map_or(self.place.line, |(name, _)| {
+                self.reader.line(name.span().start)
+            });
         Place::new(self.place.below(key), line)
     }
 
@@ -146,9 +187,17 @@ impl<'r, 't> Section<'r, 't> {
         self.reader.error(&self.place_of(key), wrong);
     }
 
-    /// Reads one value; left out or wrong: `default` (what is wrong is recorded, so the default never takes effect then).
-    pub fn get<T>(&self, key: &'static str, default: T, read: impl FnOnce(&DeValue<'_>) -> Result<T, Wrong>) -> T {
-        let Some((place, value)) = self.item(key) else { return default };
+    /// Reads one value; left out or wrong: `default` (what is wrong is recorded, so the default
+    /// never takes effect then).
+    pub fn get<T>(
+        &self,
+        key: &'static str,
+        default: T,
+        read: impl FnOnce(&DeValue<'_>) -> Result<T, Wrong>,
+    ) -> T {
+        let Some((place, value)) = self.item(key) else {
+            return default;
+        };
         read(value.get_ref()).unwrap_or_else(|wrong| {
             self.reader.error(&place, wrong);
             default
@@ -156,20 +205,36 @@ impl<'r, 't> Section<'r, 't> {
     }
 
     /// Reads a value that has no default; left out, empty or wrong is an error and `None`.
-    pub fn need<T>(&self, key: &'static str, remedy: &str, read: impl FnOnce(&DeValue<'_>) -> Result<T, Wrong>) -> Option<T> {
+    pub fn need<T>(
+        &self,
+        key: &'static str,
+        remedy: &str,
+        read: impl FnOnce(&DeValue<'_>) -> Result<T, Wrong>,
+    ) -> Option<T> {
         if !self.has(key) {
             self.asked.borrow_mut().push(key);
-            self.reader.error(&self.place_of(key), Wrong::new("is missing", remedy));
+            self.reader
+                .error(&self.place_of(key), Wrong::new("is missing", remedy));
             return None;
         }
         self.get(key, None, |value| read(value).map(Some))
     }
 
     /// Reads an array, element by element; every wrong element is recorded at its own line.
-    pub fn list<T>(&self, key: &'static str, default: Vec<T>, read: impl Fn(&str) -> Result<T, Wrong>) -> Vec<T> {
-        let Some((place, value)) = self.item(key) else { return default };
+    pub fn list<T>(
+        &self,
+        key: &'static str,
+        default: Vec<T>,
+        read: impl Fn(&str) -> Result<T, Wrong>,
+    ) -> Vec<T> {
+        let Some((place, value)) = self.item(key) else {
+            return default;
+        };
         let Some(array) = value.get_ref().as_array() else {
-            self.reader.error(&place, wrong_type(value.get_ref(), "a list of strings", "[\"…\", \"…\"]"));
+            self.reader.error(
+                &place,
+                wrong_type(value.get_ref(), "a list of strings", "[\"…\", \"…\"]"),
+            );
             return default;
         };
         let mut out = Vec::new();
@@ -186,7 +251,12 @@ impl<'r, 't> Section<'r, 't> {
 
     /// Records an error if the key is there with an empty list.
     pub fn refuse_empty(&self, key: &str, remedy: &str) {
-        if self.table.and_then(|t| t.get(key)).and_then(|v| v.get_ref().as_array()).is_some_and(|a| a.is_empty()) {
+        if self
+            .table
+            .and_then(|t| t.get(key))
+            .and_then(|v| v.get_ref().as_array())
+            .is_some_and(|a| a.is_empty())
+        {
             self.error(key, Wrong::new("is empty", remedy));
         }
     }
@@ -194,11 +264,22 @@ impl<'r, 't> Section<'r, 't> {
     /// The table `[key]`, empty if left out.
     pub fn section(&self, key: &'static str) -> Self {
         let Some((place, value)) = self.item(key) else {
-            return Self::new(self.reader, None, Place::new(self.place.below(key), self.place.line));
+            return Self::new(
+                self.reader,
+                None,
+                Place::new(self.place.below(key), self.place.line),
+            );
         };
         let table = value.get_ref().as_table();
         if table.is_none() {
-            self.reader.error(&place, wrong_type(value.get_ref(), "a section", &format!("[{}] once", place.key)));
+            self.reader.error(
+                &place,
+                wrong_type(
+                    value.get_ref(),
+                    "a section",
+                    &format!("[{}] once", place.key),
+                ),
+            );
         }
         Self::new(self.reader, table, place)
     }
@@ -207,7 +288,14 @@ impl<'r, 't> Section<'r, 't> {
     pub fn sections(&self, key: &'static str) -> Option<Vec<Self>> {
         let (place, value) = self.item(key)?;
         let Some(array) = value.get_ref().as_array() else {
-            self.reader.error(&place, wrong_type(value.get_ref(), "a list of sections", &format!("[[{}]]", place.key)));
+            self.reader.error(
+                &place,
+                wrong_type(
+                    value.get_ref(),
+                    "a list of sections",
+                    &format!("[[{}]]", place.key),
+                ),
+            );
             return Some(Vec::new());
         };
         let mut out = Vec::new();
@@ -216,13 +304,17 @@ impl<'r, 't> Section<'r, 't> {
             let place = Place::new(format!("{}[{}]", place.key, i + 1), line);
             match element.get_ref().as_table() {
                 Some(table) => out.push(Self::new(self.reader, Some(table), place)),
-                None => self.reader.error(&place, wrong_type(element.get_ref(), "a section", &format!("[[{key}]]"))),
+                None => self.reader.error(
+                    &place,
+                    wrong_type(element.get_ref(), "a section", &format!("[[{key}]]")),
+                ),
             }
         }
         Some(out)
     }
 
-    /// Every table below this one, by its name; all keys here are known by that. What is no table is an error.
+    /// Every table below this one, by its name; all keys here are known by that. What is no table
+    /// is an error.
     pub fn sections_by_name(&self) -> Vec<(String, Self)> {
         let mut out = Vec::new();
         for (name, value) in self.table.into_iter().flatten() {
@@ -232,7 +324,8 @@ impl<'r, 't> Section<'r, 't> {
                 Some(table) => out.push((key, Self::new(self.reader, Some(table), place))),
                 None => {
                     let example = format!("[{}]", place.key);
-                    self.reader.error(&place, wrong_type(value.get_ref(), "a section", &example));
+                    self.reader
+                        .error(&place, wrong_type(value.get_ref(), "a section", &example));
                 }
             }
         }
@@ -258,9 +351,15 @@ impl<'r, 't> Section<'r, 't> {
                 continue;
             }
             let place = Place::new(self.place.below(key), self.reader.line(name.span().start));
-            let remedy = nearest(key, &asked)
-                .map_or_else(|| format!("known here: {}", asked.join(", ")), |near| format!("did you mean \"{near}\"?"));
-            let what = if is_section(value.get_ref()) { "unknown section" } else { "unknown key" };
+            let remedy = nearest(key, &asked).map_or_else(
+                || format!("known here: {}", asked.join(", ")),
+                |near| format!("did you mean \"{near}\"?"),
+            );
+            let what = if is_section(value.get_ref()) {
+                "unknown section"
+            } else {
+                "unknown key"
+            };
             self.reader.error(&place, Wrong::new(what, remedy));
         }
     }
@@ -269,7 +368,10 @@ impl<'r, 't> Section<'r, 't> {
 /// `[key]` or `[[key]]`.
 fn is_section(value: &DeValue<'_>) -> bool {
     let table = |v: &Spanned<DeValue<'_>>| v.get_ref().is_table();
-    value.is_table() || value.as_array().is_some_and(|a| a.iter().next().is_some_and(table))
+    value.is_table()
+        || value
+            .as_array()
+            .is_some_and(|a| a.iter().next().is_some_and(table))
 }
 
 /// The known key that differs least, if it is close enough to be what was meant.
@@ -316,24 +418,34 @@ fn wrong_type(value: &DeValue<'_>, wanted: &str, example: &str) -> Wrong {
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a section",
     };
-    Wrong::new(format!("is {found}, not {wanted}"), format!("write {example}"))
+    Wrong::new(
+        format!("is {found}, not {wanted}"),
+        format!("write {example}"),
+    )
 }
 
 /// A string.
 pub(super) fn string<'v>(value: &'v DeValue<'_>) -> Result<&'v str, Wrong> {
-    value.as_str().ok_or_else(|| wrong_type(value, "a string", "\"…\""))
+    value
+        .as_str()
+        .ok_or_else(|| wrong_type(value, "a string", "\"…\""))
 }
 
 /// `true` or `false`.
 pub(super) fn boolean(value: &DeValue<'_>) -> Result<bool, Wrong> {
-    value.as_bool().ok_or_else(|| wrong_type(value, "true or false", "true or false"))
+    value
+        .as_bool()
+        .ok_or_else(|| wrong_type(value, "true or false", "true or false"))
 }
 
 /// An integer in a range.
 pub(super) fn integer(value: &DeValue<'_>, range: &RangeInclusive<u64>) -> Result<u64, Wrong> {
     let remedy = || format!("write an integer from {} to {}", range.start(), range.end());
     let Some(number) = value.as_integer() else {
-        return Err(Wrong { remedy: remedy(), ..wrong_type(value, "an integer", "") });
+        return Err(Wrong {
+            remedy: remedy(),
+            ..wrong_type(value, "an integer", "")
+        });
     };
     u64::from_str_radix(number.as_str(), number.radix())
         .ok()
@@ -347,26 +459,47 @@ pub(super) fn number(value: &DeValue<'_>, range: &RangeInclusive<f64>) -> Result
     let text = match value {
         DeValue::Float(float) => float.as_str().to_owned(),
         DeValue::Integer(integer) => integer.as_str().to_owned(),
-        other => return Err(Wrong { remedy: remedy(), ..wrong_type(other, "a number", "") }),
+        other => {
+            return Err(Wrong {
+                remedy: remedy(),
+                ..wrong_type(other, "a number", "")
+            });
+        }
     };
     // NaN lies in no range.
-    text.parse::<f64>().ok().filter(|n| range.contains(n)).ok_or_else(|| Wrong::new(format!("{text} is out of range"), remedy()))
+    text.parse::<f64>()
+        .ok()
+        .filter(|n| range.contains(n))
+        .ok_or_else(|| Wrong::new(format!("{text} is out of range"), remedy()))
 }
 
 /// A duration in a range.
-pub(super) fn duration(value: &DeValue<'_>, range: &RangeInclusive<Duration>) -> Result<Duration, Wrong> {
+pub(super) fn duration(
+    value: &DeValue<'_>,
+    range: &RangeInclusive<Duration>,
+) -> Result<Duration, Wrong> {
     let Some(text) = value.as_str() else {
-        return Err(wrong_type(value, "a duration", "a string with a number and a unit, such as \"5m\" or \"24h\""));
+        return Err(wrong_type(
+            value,
+            "a duration",
+            "a string with a number and a unit, such as \"5m\" or \"24h\"",
+        ));
     };
     units::duration(text).and_then(|d| in_range(d, range))
 }
 
 /// Refuses a duration outside the range.
-pub(super) fn in_range(value: Duration, range: &RangeInclusive<Duration>) -> Result<Duration, Wrong> {
+pub(super) fn in_range(
+    value: Duration,
+    range: &RangeInclusive<Duration>,
+) -> Result<Duration, Wrong> {
     if range.contains(&value) {
         return Ok(value);
     }
-    let (low, high) = (units::show_duration(*range.start()), units::show_duration(*range.end()));
+    let (low, high) = (
+        units::show_duration(*range.start()),
+        units::show_duration(*range.end()),
+    );
     Err(Wrong::new(
         format!("\"{}\" is out of range", units::show_duration(value)),
         format!("write a duration from \"{low}\" to \"{high}\""),
@@ -376,8 +509,10 @@ pub(super) fn in_range(value: Duration, range: &RangeInclusive<Duration>) -> Res
 /// A size: bytes as an integer, or a string with a unit.
 pub(super) fn size(value: &DeValue<'_>, range: &RangeInclusive<u64>) -> Result<u64, Wrong> {
     let Some(text) = value.as_str() else {
-        return integer(value, range)
-            .map_err(|w| Wrong { remedy: format!("{} bytes, or a size such as \"50 MiB\"", w.remedy), ..w });
+        return integer(value, range).map_err(|w| Wrong {
+            remedy: format!("{} bytes, or a size such as \"50 MiB\"", w.remedy),
+            ..w
+        });
     };
     let bytes = units::size(text)?;
     if range.contains(&bytes) {
@@ -385,17 +520,27 @@ pub(super) fn size(value: &DeValue<'_>, range: &RangeInclusive<u64>) -> Result<u
     }
     Err(Wrong::new(
         format!("\"{text}\" is out of range"),
-        format!("write a size from {} to {} bytes", range.start(), range.end()),
+        format!(
+            "write a size from {} to {} bytes",
+            range.start(),
+            range.end()
+        ),
     ))
 }
 
 /// One of some words.
 pub(super) fn one_of<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Result<T, Wrong> {
     let text = string(value)?;
-    words.iter().find(|(word, _)| *word == text).map(|(_, t)| *t).ok_or_else(|| {
-        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        let remedy = nearest(text, &known)
-            .map_or_else(|| format!("write one of: {}", known.join(", ")), |near| format!("did you mean \"{near}\"?"));
-        Wrong::new(format!("\"{text}\" is not known"), remedy)
-    })
+    words
+        .iter()
+        .find(|(word, _)| *word == text)
+        .map(|(_, t)| *t)
+        .ok_or_else(|| {
+            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            let remedy = nearest(text, &known).map_or_else(
+                || format!("write one of: {}", known.join(", ")),
+                |near| format!("did you mean \"{near}\"?"),
+            );
+            Wrong::new(format!("\"{text}\" is not known"), remedy)
+        })
 }

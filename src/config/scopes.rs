@@ -39,8 +39,9 @@ impl Group {
     }
 }
 
-/// Whom a policy is for. A sender fits if one of senders, groups and domains names it (or none of the three is given), and the
-/// clients and the tenants do so too where they are given, and no exception does.
+/// Whom a policy is for. A sender fits if one of senders, groups and domains names it (or none of
+/// the three is given), and the clients and the tenants do so too where they are given, and no
+/// exception does.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scope {
     /// Addresses or logins.
@@ -98,13 +99,15 @@ impl EvidenceKind {
 
     /// Name as in the configuration.
     pub fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(word, _)| word)
+        Self::ALL
+            .iter()
+            .find(|(_, kind)| *kind == self)
+            .map_or("", |(word, _)| word)
     }
 }
 
 /// What to write where it is not clear who has an allowance.
-const ONE_OF_THEM: &str =
-    "write sender = \"alice@example.com\", domain = \"example.com\", or template = \"template:0x…\" from the proof of a block";
+const ONE_OF_THEM: &str = "write sender = \"alice@example.com\", domain = \"example.com\", or template = \"template:0x…\" from the proof of a block";
 
 /// Who has an allowance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,13 +144,19 @@ pub(super) struct Known<'a> {
 /// An address or a login in its one form.
 pub(super) fn sender(text: &str) -> Result<Box<str>, Wrong> {
     let text = text.trim();
-    if text.is_empty() || text.len() > 320 || text.chars().any(|c| c.is_control() || c.is_whitespace()) || text.starts_with('@') {
+    if text.is_empty()
+        || text.len() > 320
+        || text.chars().any(|c| c.is_control() || c.is_whitespace())
+        || text.starts_with('@')
+    {
         return Err(Wrong::new(
             format!("\"{text}\" is no sender"),
             "write an address such as \"alice@example.com\", or a login; whole domains go under domains",
         ));
     }
-    Ok(Address::parse(text).map_or_else(|| text.to_lowercase(), |a| a.key()).into())
+    Ok(Address::parse(text)
+        .map_or_else(|| text.to_lowercase(), |a| a.key())
+        .into())
 }
 
 fn senders(s: &Section<'_, '_>, key: &'static str) -> Senders {
@@ -156,10 +165,17 @@ fn senders(s: &Section<'_, '_>, key: &'static str) -> Senders {
 
 fn groups_named(s: &Section<'_, '_>, key: &'static str, known: &[Arc<Group>]) -> Vec<Arc<Group>> {
     s.list(key, Vec::new(), |name| {
-        known.iter().find(|g| g.name == name).cloned().ok_or_else(|| {
-            let names: Vec<&str> = known.iter().map(|g| g.name.as_str()).collect();
-            Wrong::new(format!("there is no group \"{name}\""), format!("add [group.{name}]; known: {}", names.join(", ")))
-        })
+        known
+            .iter()
+            .find(|g| g.name == name)
+            .cloned()
+            .ok_or_else(|| {
+                let names: Vec<&str> = known.iter().map(|g| g.name.as_str()).collect();
+                Wrong::new(
+                    format!("there is no group \"{name}\""),
+                    format!("add [group.{name}]; known: {}", names.join(", ")),
+                )
+            })
     })
 }
 
@@ -168,16 +184,27 @@ pub(super) fn scope(s: &Section<'_, '_>, known: &Known<'_>) -> Scope {
     Scope {
         senders: senders(s, "senders"),
         groups: groups_named(s, "groups", known.groups),
-        domains: s.list("domains", Vec::new(), |text| match values::route_match(text)? {
-            RouteMatch::Any => Err(Wrong::new("\"*\" is everybody", "leave the key out")),
-            domain => Ok(domain),
+        domains: s.list("domains", Vec::new(), |text| {
+            match values::route_match(text)? {
+                RouteMatch::Any => Err(Wrong::new("\"*\" is everybody", "leave the key out")),
+                domain => Ok(domain),
+            }
         }),
         clients: s.list("clients", Vec::new(), values::network),
         tenants: s.list("tenants", Vec::new(), |name| {
-            known.tenants.iter().map(|t| &t.id).find(|id| id.as_str() == name).cloned().ok_or_else(|| {
-                let names: Vec<&str> = known.tenants.iter().map(|t| t.id.as_str()).collect();
-                Wrong::new(format!("there is no tenant \"{name}\""), format!("known: {}", names.join(", ")))
-            })
+            known
+                .tenants
+                .iter()
+                .map(|t| &t.id)
+                .find(|id| id.as_str() == name)
+                .cloned()
+                .ok_or_else(|| {
+                    let names: Vec<&str> = known.tenants.iter().map(|t| t.id.as_str()).collect();
+                    Wrong::new(
+                        format!("there is no tenant \"{name}\""),
+                        format!("known: {}", names.join(", ")),
+                    )
+                })
         }),
         except_senders: senders(s, "except_senders"),
         except_groups: groups_named(s, "except_groups", known.groups),
@@ -192,18 +219,29 @@ pub(super) fn groups(s: Section<'_, '_>) -> Vec<Arc<Group>> {
             section.error_here(wrong);
         }
         if !section.has("addresses") && !section.has("file") {
-            section.error_here(Wrong::new("has no members", "write addresses = [\"…\"], or file = \"…\" with one a line"));
+            section.error_here(Wrong::new(
+                "has no members",
+                "write addresses = [\"…\"], or file = \"…\" with one a line",
+            ));
         }
-        let file = section.get("file", None, |v| values::optional(string(v)?, |path| Ok(PathBuf::from(path))));
+        let file = section.get("file", None, |v| {
+            values::optional(string(v)?, |path| Ok(PathBuf::from(path)))
+        });
         let addresses = senders(&section, "addresses");
-        groups.push(Arc::new(Group { name, addresses, file, from_file: Senders::new() }));
+        groups.push(Arc::new(Group {
+            name,
+            addresses,
+            file,
+            from_file: Senders::new(),
+        }));
         section.finish();
     }
     groups.sort_by(|a, b| a.name.cmp(&b.name));
     groups
 }
 
-/// The members in the text of a group's file: one a line; what stands behind `#` and empty lines are left out.
+/// The members in the text of a group's file: one a line; what stands behind `#` and empty lines
+/// are left out.
 ///
 /// # Errors
 /// The first line that is no sender, with its number; or too many of them.
@@ -214,7 +252,9 @@ pub fn members(text: &str) -> Result<Senders, String> {
         if line.is_empty() {
             continue;
         }
-        found.insert(sender(line).map_err(|wrong| format!("line {}: {}; {}", number + 1, wrong.problem, wrong.remedy))?);
+        found.insert(sender(line).map_err(|wrong| {
+            format!("line {}: {}; {}", number + 1, wrong.problem, wrong.remedy)
+        })?);
         if found.len() > GROUP_MEMBERS {
             return Err(format!("has more than {GROUP_MEMBERS} members"));
         }
@@ -227,28 +267,58 @@ pub(super) fn allowances(root: &Section<'_, '_>, tenants: &[Arc<Tenant>]) -> Vec
     let mut found = Vec::new();
     for s in root.sections("allowance").unwrap_or_default() {
         let who = allowed(&s);
-        let evidence = s
-            .need("evidence", "write one of: content, recipients, mailing, bounces, refusals", |v| one_of(v, &EvidenceKind::ALL));
+        let evidence = s.need(
+            "evidence",
+            "write one of: content, recipients, mailing, bounces, refusals",
+            |v| one_of(v, &EvidenceKind::ALL),
+        );
         let zone = who.as_ref().map_or("UTC", |who| zone_of(who, tenants));
         let until = s.need("until", "write its last day, such as \"2027-03-31\"", |v| {
-            let text = v.as_datetime().map_or_else(|| string(v).map(str::to_owned), |date| Ok(date.to_string()))?;
+            let text = v
+                .as_datetime()
+                .map_or_else(|| string(v).map(str::to_owned), |date| Ok(date.to_string()))?;
             Time::end_of_day(&text, zone)
                 .map(|ends| (text.clone(), ends))
-                .ok_or_else(|| Wrong::new(format!("\"{text}\" is no day"), "write year, month and day, such as \"2027-03-31\""))
+                .ok_or_else(|| {
+                    Wrong::new(
+                        format!("\"{text}\" is no day"),
+                        "write year, month and day, such as \"2027-03-31\"",
+                    )
+                })
         });
-        let reason = s.need("reason", "write why, for those who read it later", |v| match string(v)?.trim() {
-            "" => Err(Wrong::new("is empty", "write why, for those who read it later")),
-            text => Ok(text.to_owned()),
-        });
+        let reason = s.need(
+            "reason",
+            "write why, for those who read it later",
+            |v| match string(v)?.trim() {
+                "" => Err(Wrong::new(
+                    "is empty",
+                    "write why, for those who read it later",
+                )),
+                text => Ok(text.to_owned()),
+            },
+        );
         // What comes back later no longer tells which text it is of.
-        if matches!(who, Some(Allowed::Template(_))) && matches!(evidence, Some(EvidenceKind::Bounces | EvidenceKind::Refusals)) {
+        if matches!(who, Some(Allowed::Template(_)))
+            && matches!(
+                evidence,
+                Some(EvidenceKind::Bounces | EvidenceKind::Refusals)
+            )
+        {
             s.error_here(Wrong::new(
                 "bounces and refusals are of a sender, not of a text",
                 "name the sender, or write evidence = \"content\", \"recipients\" or \"mailing\"",
             ));
         }
-        if let (Some(who), Some(evidence), Some((until, ends)), Some(reason)) = (who, evidence, until, reason) {
-            found.push(Arc::new(Allowance { who, evidence, until, ends, reason }));
+        if let (Some(who), Some(evidence), Some((until, ends)), Some(reason)) =
+            (who, evidence, until, reason)
+        {
+            found.push(Arc::new(Allowance {
+                who,
+                evidence,
+                until,
+                ends,
+                reason,
+            }));
         }
         s.finish();
     }
@@ -259,15 +329,23 @@ pub(super) fn allowances(root: &Section<'_, '_>, tenants: &[Arc<Tenant>]) -> Vec
 fn allowed(s: &Section<'_, '_>) -> Option<Allowed> {
     match (s.has("sender"), s.has("domain"), s.has("template")) {
         (true, false, false) => s.need("sender", "", |v| sender(string(v)?).map(Allowed::Sender)),
-        (false, true, false) => s.need("domain", "", |v| values::domain(string(v)?).map(Allowed::Domain)),
-        (false, false, true) => s.need("template", "", |v| template(string(v)?).map(Allowed::Template)),
+        (false, true, false) => s.need("domain", "", |v| {
+            values::domain(string(v)?).map(Allowed::Domain)
+        }),
+        (false, false, true) => s.need("template", "", |v| {
+            template(string(v)?).map(Allowed::Template)
+        }),
         (false, false, false) => {
             s.error_here(Wrong::new("says nobody", ONE_OF_THEM));
             None
         }
         _ => {
-            s.error_here(Wrong::new("more than one of sender, domain and template is given", ONE_OF_THEM));
-            let _known = ["sender", "domain", "template"].map(|key| s.get(key, String::new(), plain));
+            s.error_here(Wrong::new(
+                "more than one of sender, domain and template is given",
+                ONE_OF_THEM,
+            ));
+            let _known =
+                ["sender", "domain", "template"].map(|key| s.get(key, String::new(), plain));
             None
         }
     }
@@ -275,7 +353,9 @@ fn allowed(s: &Section<'_, '_>) -> Option<Allowed> {
 
 fn template(text: &str) -> Result<u64, Wrong> {
     let remedy = "write it as the proof of a block shows it: \"template:0x\" and 16 digits";
-    read_template(text).filter(|f| *f != 0).ok_or_else(|| Wrong::new(format!("\"{text}\" is no template"), remedy))
+    read_template(text)
+        .filter(|f| *f != 0)
+        .ok_or_else(|| Wrong::new(format!("\"{text}\" is no template"), remedy))
 }
 
 fn zone_of<'t>(who: &Allowed, tenants: &'t [Arc<Tenant>]) -> &'t str {

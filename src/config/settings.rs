@@ -1,4 +1,5 @@
-//! The checked settings every other room works with. Made by `config::check` from the raw file; all defaults stand there.
+//! The checked settings every other room works with. Made by `config::check` from the raw file; all
+//! defaults stand there.
 
 use crate::types::{Domain, TenantId};
 use ipnet::IpNet;
@@ -62,9 +63,11 @@ pub struct Settings {
     pub records: Records,
     /// `[admin] bind`.
     pub admin_bind: SocketAddr,
-    /// `[admin] url`: how people reach the pages, without trailing slash; https makes the session cookie `Secure`.
+    /// `[admin] url`: how people reach the pages, without trailing slash; https makes the session
+    /// cookie `Secure`.
     pub admin_url: Option<String>,
-    /// `[admin] hosts`: further names and addresses under which browsers may reach the pages, lower case, without port.
+    /// `[admin] hosts`: further names and addresses under which browsers may reach the pages, lower
+    /// case, without port.
     pub admin_hosts: Vec<String>,
     /// `[public]`.
     pub public: Public,
@@ -80,7 +83,9 @@ impl Settings {
 
     /// How people reach the admin pages, without trailing slash.
     pub fn admin_page(&self) -> String {
-        self.admin_url.clone().unwrap_or_else(|| format!("http://{}", self.admin_bind))
+        self.admin_url
+            .clone()
+            .unwrap_or_else(|| format!("http://{}", self.admin_bind))
     }
 
     /// The settings of a pool.
@@ -195,14 +200,18 @@ pub struct Client {
     pub trust_received: bool,
     /// Header fields believed from this client, lower case.
     pub identity_headers: Vec<String>,
-    /// Header field that names a sending script (`X-PHP-Originating-Script`), lower case; `None` = not believed.
+    /// Header field that names a sending script (`X-PHP-Originating-Script`), lower case; `None` =
+    /// not believed.
     pub script_header: Option<String>,
 }
 
 impl Client {
     /// Whether what it writes into mail or says by XCLIENT names the sender.
     pub const fn trusts_headers(&self) -> bool {
-        self.trust_xclient || self.trust_received || !self.identity_headers.is_empty() || self.script_header.is_some()
+        self.trust_xclient
+            || self.trust_received
+            || !self.identity_headers.is_empty()
+            || self.script_header.is_some()
     }
 }
 
@@ -219,7 +228,8 @@ pub struct Tenant {
     pub time_zone: String,
     /// Envelope senders outside `domains` are accepted (forwarded mail).
     pub accept_foreign_senders: bool,
-    /// External mail leaves under a return path of ours, so that delivery reports come back here first.
+    /// External mail leaves under a return path of ours, so that delivery reports come back here
+    /// first.
     pub verp: bool,
 }
 
@@ -283,8 +293,8 @@ pub struct Route {
 }
 
 impl Route {
-    /// Whether the password would leave this machine for a host that has proved nothing: whoever sits between, or answers
-    /// for the name, would read it.
+    /// Whether the password would leave this machine for a host that has proved nothing: whoever
+    /// sits between, or answers for the name, would read it.
     pub fn exposes_password(&self) -> bool {
         let here = self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         self.password.is_some() && self.tls != TlsMode::Required && !here
@@ -310,7 +320,8 @@ pub struct Delivery {
     pub expire: Duration,
     /// A delay notice goes out after this time; zero = none.
     pub delay_notice: Duration,
-    /// Delivery to loopback or private addresses found in DNS. Routes that name an address are not touched by this.
+    /// Delivery to loopback or private addresses found in DNS. Routes that name an address are not
+    /// touched by this.
     pub allow_private_addresses: bool,
     /// Port used for MX delivery (25; others for tests and labs).
     pub mx_port: u16,
@@ -345,7 +356,8 @@ pub enum BlockDuration {
 pub struct Blocks {
     /// Duration of blocks opened by the relay.
     pub duration: BlockDuration,
-    /// Of the second within 30 days, the third ...; the last one repeats. Empty = all last `duration`.
+    /// Of the second within 30 days, the third ...; the last one repeats. Empty = all last
+    /// `duration`.
     pub repeated: Vec<BlockDuration>,
     /// Releases a tenant admin may make per subject in 30 days.
     pub releases_by_tenant: u32,
@@ -361,15 +373,18 @@ impl Blocks {
     /// How long a block lasts after `earlier` ones of the same subject.
     pub fn duration_after(&self, earlier: usize) -> BlockDuration {
         let place = earlier.min(self.repeated.len()).checked_sub(1);
-        place.and_then(|place| self.repeated.get(place)).copied().unwrap_or(self.duration)
+        place
+            .and_then(|place| self.repeated.get(place))
+            .copied()
+            .unwrap_or(self.duration)
     }
 }
 
 /// `[reports]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reports {
-    /// There is a listener for reports here, or the address is named (the listener may be another machine's): outgoing mail
-    /// carries the token that complaints bring back.
+    /// There is a listener for reports here, or the address is named (the listener may be another
+    /// machine's): outgoing mail carries the token that complaints bring back.
     pub active: bool,
     /// Complaints (ARF) are taken for this address.
     pub address: crate::types::Address,
@@ -438,6 +453,7 @@ pub struct Log {
     pub level: String,
     /// Subject lines in the log (off: they are the sender's private matter).
     pub subjects: bool,
-    /// In JSON: a line per message of what the judge was told, recipients as hashes, for `outgate replay`.
+    /// In JSON: a line per message of what the judge was told, recipients as hashes, for `outgate
+    /// replay`.
     pub judgements: bool,
 }

@@ -5,7 +5,8 @@ use super::units::show_duration as time;
 use crate::reputation::templates::template_name;
 use std::fmt::{Display, Write as _};
 
-/// What stands in place of a secret. Not of the form `env:NAME`, so that it reads back without an environment.
+/// What stands in place of a secret. Not of the form `env:NAME`, so that it reads back without an
+/// environment.
 const REDACTED: &str = "(redacted)";
 
 /// The effective settings as TOML, every key, secrets redacted.
@@ -69,8 +70,20 @@ fn server_side(out: &mut Out, s: &Settings) {
         out.list("proxy_protocol", &listener.proxy_protocol);
     }
     out.section("[tls]");
-    out.text("certificate", s.tls.as_ref().map(|t| t.certificate.display().to_string()).unwrap_or_default());
-    out.text("key", s.tls.as_ref().map(|t| t.key.display().to_string()).unwrap_or_default());
+    out.text(
+        "certificate",
+        s.tls
+            .as_ref()
+            .map(|t| t.certificate.display().to_string())
+            .unwrap_or_default(),
+    );
+    out.text(
+        "key",
+        s.tls
+            .as_ref()
+            .map(|t| t.key.display().to_string())
+            .unwrap_or_default(),
+    );
     let l = &s.limits;
     out.section("[limits]");
     out.raw("message_size_bytes", l.message_size_bytes);
@@ -100,7 +113,10 @@ fn people(out: &mut Out, s: &Settings) {
         out.raw("trust_xclient", client.trust_xclient);
         out.raw("trust_received", client.trust_received);
         out.list("identity_headers", &client.identity_headers);
-        out.text("script_header", client.script_header.as_deref().unwrap_or_default());
+        out.text(
+            "script_header",
+            client.script_header.as_deref().unwrap_or_default(),
+        );
     }
     for tenant in &s.tenants {
         out.section("[[tenant]]");
@@ -108,7 +124,14 @@ fn people(out: &mut Out, s: &Settings) {
         out.list("domains", &tenant.domains);
         out.list("admins", &tenant.admins);
         out.text("time_zone", &tenant.time_zone);
-        out.text("foreign_senders", if tenant.accept_foreign_senders { "accept" } else { "reject" });
+        out.text(
+            "foreign_senders",
+            if tenant.accept_foreign_senders {
+                "accept"
+            } else {
+                "reject"
+            },
+        );
         out.raw("verp", tenant.verp);
     }
 }
@@ -119,13 +142,23 @@ fn delivery_side(out: &mut Out, s: &Settings) {
         out.text("name", name);
         out.list("addresses", &pool.addresses);
         out.text("ehlo", &pool.ehlo);
-        out.raw("connections_per_destination", pool.connections_per_destination);
+        out.raw(
+            "connections_per_destination",
+            pool.connections_per_destination,
+        );
     }
     for route in &s.routes {
         out.section("[[route]]");
         out.text("domain", domains(&route.domain));
         let v6 = route.host.contains(':');
-        out.text("host", if v6 { format!("[{}]:{}", route.host, route.port) } else { format!("{}:{}", route.host, route.port) });
+        out.text(
+            "host",
+            if v6 {
+                format!("[{}]:{}", route.host, route.port)
+            } else {
+                format!("{}:{}", route.host, route.port)
+            },
+        );
         let tls = match route.tls {
             TlsMode::None => "none",
             TlsMode::Opportunistic => "opportunistic",
@@ -133,7 +166,14 @@ fn delivery_side(out: &mut Out, s: &Settings) {
         };
         out.text("tls", tls);
         out.text("username", route.username.as_deref().unwrap_or_default());
-        out.text("password", if route.password.is_some() { REDACTED } else { "" });
+        out.text(
+            "password",
+            if route.password.is_some() {
+                REDACTED
+            } else {
+                ""
+            },
+        );
         out.raw("allow_unverified", route.allow_unverified);
     }
     let d = &s.delivery;
@@ -150,7 +190,10 @@ fn delivery_side(out: &mut Out, s: &Settings) {
 
 fn judgement(out: &mut Out, s: &Settings) {
     out.section("[scoring]");
-    out.raw("suspicious_probability", float(s.scoring.suspicious_probability));
+    out.raw(
+        "suspicious_probability",
+        float(s.scoring.suspicious_probability),
+    );
     out.raw("spam_probability", float(s.scoring.spam_probability));
     out.raw("learning_messages", s.scoring.learning_messages);
     outside(out, &s.outside);
@@ -163,12 +206,23 @@ fn judgement(out: &mut Out, s: &Settings) {
     if s.blocks.repeated.is_empty() {
         out.text("duration", block_duration(s.blocks.duration));
     } else {
-        out.list("duration", std::iter::once(&s.blocks.duration).chain(&s.blocks.repeated).map(|d| block_duration(*d)));
+        out.list(
+            "duration",
+            std::iter::once(&s.blocks.duration)
+                .chain(&s.blocks.repeated)
+                .map(|d| block_duration(*d)),
+        );
     }
     out.raw("releases_by_tenant", s.blocks.releases_by_tenant);
     out.raw("allow_internal", s.blocks.allow_internal);
-    out.raw("internal_recipients_per_hour", s.blocks.internal_recipients_per_hour);
-    out.raw("internal_recipients_per_day", s.blocks.internal_recipients_per_day);
+    out.raw(
+        "internal_recipients_per_hour",
+        s.blocks.internal_recipients_per_hour,
+    );
+    out.raw(
+        "internal_recipients_per_day",
+        s.blocks.internal_recipients_per_day,
+    );
     out.section("[held]");
     out.text("expire", time(s.held_expire));
 }
@@ -185,14 +239,25 @@ fn policies(out: &mut Out, s: &Settings) {
     for group in &s.groups {
         out.section(&format!("[group.{}]", quoted(&group.name)));
         out.list("addresses", &group.addresses);
-        out.text("file", group.file.as_ref().map(|f| f.display().to_string()).unwrap_or_default());
+        out.text(
+            "file",
+            group
+                .file
+                .as_ref()
+                .map(|f| f.display().to_string())
+                .unwrap_or_default(),
+        );
     }
     out.section("[policy.default]");
-    s.policy.values().into_iter().for_each(|(key, value)| out.raw(key, value));
+    s.policy
+        .values()
+        .into_iter()
+        .for_each(|(key, value)| out.raw(key, value));
     for named in &s.policies {
         out.section(&format!("[policy.{}]", quoted(&named.policy.name)));
-        let (scope, names) =
-            (&named.scope, |groups: &[std::sync::Arc<Group>]| groups.iter().map(|g| g.name.clone()).collect::<Vec<_>>());
+        let (scope, names) = (&named.scope, |groups: &[std::sync::Arc<Group>]| {
+            groups.iter().map(|g| g.name.clone()).collect::<Vec<_>>()
+        });
         out.list("senders", &scope.senders);
         out.list("groups", names(&scope.groups));
         out.list("domains", scope.domains.iter().map(domains));
@@ -201,7 +266,11 @@ fn policies(out: &mut Out, s: &Settings) {
         out.list("except_senders", &scope.except_senders);
         out.list("except_groups", names(&scope.except_groups));
         out.raw("priority", named.priority);
-        named.policy.values().into_iter().for_each(|(key, value)| out.raw(key, value));
+        named
+            .policy
+            .values()
+            .into_iter()
+            .for_each(|(key, value)| out.raw(key, value));
     }
     for allowance in &s.allowances {
         out.section("[[allowance]]");
@@ -229,10 +298,14 @@ fn outside(out: &mut Out, o: &Outside) {
     out.section("[outside]");
     out.text("deadline", time(o.deadline));
     out.text("pause", time(o.pause));
-    let (feed, feed_weight) =
-        o.phishtank.as_ref().map_or((String::new(), None), |p| (p.file.display().to_string(), Some(p.weight)));
+    let (feed, feed_weight) = o.phishtank.as_ref().map_or((String::new(), None), |p| {
+        (p.file.display().to_string(), Some(p.weight))
+    });
     out.text("phishtank", feed);
-    out.raw("phishtank_weight", float(feed_weight.unwrap_or(super::outside::PHISHTANK_WEIGHT)));
+    out.raw(
+        "phishtank_weight",
+        float(feed_weight.unwrap_or(super::outside::PHISHTANK_WEIGHT)),
+    );
     for list in &o.lists {
         out.section("[[list]]");
         out.text("name", &list.name);
@@ -243,22 +316,52 @@ fn outside(out: &mut Out, o: &Outside) {
         out.text("listed_point", &list.listed_point);
     }
     out.section("[rspamd]");
-    out.text("url", o.rspamd.as_ref().map(|r| r.url.as_str()).unwrap_or_default());
-    out.raw("weight", float(o.rspamd.as_ref().map_or(super::outside::SCANNER_WEIGHT, |r| r.weight)));
+    out.text(
+        "url",
+        o.rspamd
+            .as_ref()
+            .map(|r| r.url.as_str())
+            .unwrap_or_default(),
+    );
+    out.raw(
+        "weight",
+        float(
+            o.rspamd
+                .as_ref()
+                .map_or(super::outside::SCANNER_WEIGHT, |r| r.weight),
+        ),
+    );
     out.section("[spamd]");
-    out.text("address", o.spamd.as_ref().map(|r| r.address.as_str()).unwrap_or_default());
-    out.raw("weight", float(o.spamd.as_ref().map_or(super::outside::SCANNER_WEIGHT, |r| r.weight)));
+    out.text(
+        "address",
+        o.spamd
+            .as_ref()
+            .map(|r| r.address.as_str())
+            .unwrap_or_default(),
+    );
+    out.raw(
+        "weight",
+        float(
+            o.spamd
+                .as_ref()
+                .map_or(super::outside::SCANNER_WEIGHT, |r| r.weight),
+        ),
+    );
 }
 
 fn surroundings(out: &mut Out, s: &Settings) {
     let r = &s.reports;
     out.section("[reports]");
-    // The default of the address depends on whether there is a listener: only a name that was given is told.
+    // The default of the address depends on whether there is a listener: only a name that was given
+    // is told.
     out.text("address", if r.active { r.address.as_str() } else { "" });
     out.text("domain", &r.domain);
     out.raw("message_size_bytes", r.message_size_bytes);
     out.raw("per_minute", r.per_minute);
-    out.text("other_mail_to", r.other_mail_to.as_ref().map_or("", |a| a.as_str()));
+    out.text(
+        "other_mail_to",
+        r.other_mail_to.as_ref().map_or("", |a| a.as_str()),
+    );
     out.list("feedback_loops", &r.sources.loops);
     out.list("complaint_networks", &r.sources.networks);
     out.list("complaint_dkim_domains", &r.sources.dkim_domains);
@@ -266,7 +369,14 @@ fn surroundings(out: &mut Out, s: &Settings) {
     out.text("from", &s.notify.from);
     out.list("operators", &s.notify.operators);
     out.text("webhook", s.notify.webhook.as_deref().unwrap_or_default());
-    out.text("webhook_secret", if s.notify.webhook_secret.is_some() { REDACTED } else { "" });
+    out.text(
+        "webhook_secret",
+        if s.notify.webhook_secret.is_some() {
+            REDACTED
+        } else {
+            ""
+        },
+    );
     out.section("[records]");
     out.text("trace", time(s.records.trace));
     out.raw("trace_bytes", s.records.trace_bytes);
@@ -276,11 +386,21 @@ fn surroundings(out: &mut Out, s: &Settings) {
     out.text("url", s.admin_url.as_deref().unwrap_or_default());
     out.list("hosts", &s.admin_hosts);
     out.section("[public]");
-    out.text("bind", s.public.bind.map(|b| b.to_string()).unwrap_or_default());
+    out.text(
+        "bind",
+        s.public.bind.map(|b| b.to_string()).unwrap_or_default(),
+    );
     out.text("url", s.public.url.as_deref().unwrap_or_default());
     out.text("help", s.public.help.as_deref().unwrap_or_default());
     out.section("[log]");
-    out.text("format", if s.log.format == LogFormat::Json { "json" } else { "text" });
+    out.text(
+        "format",
+        if s.log.format == LogFormat::Json {
+            "json"
+        } else {
+            "text"
+        },
+    );
     out.text("level", &s.log.level);
     out.raw("subjects", s.log.subjects);
     out.raw("judgements", s.log.judgements);

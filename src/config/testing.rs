@@ -1,5 +1,5 @@
-//! Settings for the tests of other rooms, out of a text as an operator would write it: what it does not name has its
-//! default, so that a new key is no work here.
+//! Settings for the tests of other rooms, out of a text as an operator would write it: what it does
+//! not name has its default, so that a new key is no work here.
 
 use super::{Settings, parse};
 

@@ -4,7 +4,14 @@ use super::error::Wrong;
 use std::time::Duration;
 
 /// Units of time, largest first, in milliseconds.
-const TIME: [(&str, u64); 6] = [("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const TIME: [(&str, u64); 6] = [
+    ("w", 604_800_000),
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
 
 /// Units of size in bytes; the decimal ones are powers of 1000, the binary ones of 1024.
 const SIZE: [(&str, u64); 9] = [
@@ -21,12 +28,15 @@ const SIZE: [(&str, u64); 9] = [
 
 /// Splits a number from the unit that follows it; `None` without digits or beyond 64 bits.
 fn number_and_rest(text: &str) -> Option<(u64, &str)> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (digits, rest) = text.split_at(end);
     Some((digits.parse().ok()?, rest.trim_start()))
 }
 
-/// Reads `90s`, `5m`, `24h`, `30d`, `1h 30m`; plain `0` too. Without a unit a number is refused: it would be guessed.
+/// Reads `90s`, `5m`, `24h`, `30d`, `1h 30m`; plain `0` too. Without a unit a number is refused: it
+/// would be guessed.
 pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
     let wrong = || {
         Wrong::new(
@@ -44,10 +54,18 @@ pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
     }
     while !rest.is_empty() {
         let (number, after) = number_and_rest(rest).ok_or_else(wrong)?;
-        let end = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+        let end = after
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(after.len());
         let (unit, next) = after.split_at(end);
-        let (_, factor) = TIME.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
-        millis = number.checked_mul(*factor).and_then(|part| millis.checked_add(part)).ok_or_else(wrong)?;
+        let (_, factor) = TIME
+            .iter()
+            .find(|(name, _)| *name == unit)
+            .ok_or_else(wrong)?;
+        millis = number
+            .checked_mul(*factor)
+            .and_then(|part| millis.checked_add(part))
+            .ok_or_else(wrong)?;
         rest = next.trim_start();
     }
     Ok(Duration::from_millis(millis))
@@ -62,17 +80,29 @@ pub(super) fn show_duration(value: Duration) -> String {
     TIME.iter()
         .filter(|(name, _)| *name != "w")
         .find(|(_, factor)| millis.is_multiple_of(*factor))
-        .map_or_else(|| format!("{millis}ms"), |(name, factor)| format!("{}{name}", millis / factor))
+        .map_or_else(
+            || format!("{millis}ms"),
+            |(name, factor)| format!("{}{name}", millis / factor),
+        )
 }
 
 /// Reads `50 MiB`, `10GB`, `1024`.
 pub(super) fn size(text: &str) -> Result<u64, Wrong> {
-    let wrong =
-        || Wrong::new(format!("\"{text}\" is no size"), "write bytes as a number, or a number and a unit, such as \"50 MiB\"");
+    let wrong = || {
+        Wrong::new(
+            format!("\"{text}\" is no size"),
+            "write bytes as a number, or a number and a unit, such as \"50 MiB\"",
+        )
+    };
     let (number, unit) = number_and_rest(text.trim()).ok_or_else(wrong)?;
     let factor = match unit {
         "" => 1,
-        unit => SIZE.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?.1,
+        unit => {
+            SIZE.iter()
+                .find(|(name, _)| *name == unit)
+                .ok_or_else(wrong)?
+                .1
+        }
     };
     number.checked_mul(factor).ok_or_else(wrong)
 }
@@ -109,7 +139,18 @@ mod tests {
 
     #[test]
     fn durations_print_and_read_back() {
-        for millis in [0, 1, 250, 1000, 90_000, 300_000, 3_600_000, 86_400_000, 7 * 86_400_000, u64::MAX] {
+        for millis in [
+            0,
+            1,
+            250,
+            1000,
+            90_000,
+            300_000,
+            3_600_000,
+            86_400_000,
+            7 * 86_400_000,
+            u64::MAX,
+        ] {
             let value = Duration::from_millis(millis);
             assert_eq!(duration(&show_duration(value)), Ok(value));
         }

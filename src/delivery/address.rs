@@ -3,8 +3,9 @@
 use crate::types::Domain;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether an address belongs to the public internet: not loopback, private, shared (RFC 6598), link-local, unspecified,
-/// multicast or reserved; for IPv6 addresses that carry an IPv4 address, that one counts too.
+/// Whether an address belongs to the public internet: not loopback, private, shared (RFC 6598),
+/// link-local, unspecified, multicast or reserved; for IPv6 addresses that carry an IPv4 address,
+/// that one counts too.
 pub fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => is_public_v4(v4),
@@ -25,7 +26,9 @@ const fn is_public_v4(ip: Ipv4Addr) -> bool {
 
 fn is_public_v6(ip: Ipv6Addr) -> bool {
     let [s0, s1, s2, s3, s4, s5, s6, s7] = ip.segments();
-    let v4 = |high: u16, low: u16| is_public_v4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
+    let v4 = |high: u16, low: u16| {
+        is_public_v4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)))
+    };
     if ip.is_unspecified()
         || ip.is_loopback()
         || ip.is_multicast()
@@ -45,7 +48,8 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
     }
 }
 
-/// The address in an address literal (RFC 5321 section 4.1.3); `None` for a name or a literal of another kind.
+/// The address in an address literal (RFC 5321 section 4.1.3); `None` for a name or a literal of
+/// another kind.
 pub fn literal(domain: &Domain) -> Option<IpAddr> {
     let inner = domain.as_str().strip_prefix('[')?.strip_suffix(']')?;
     match inner.strip_prefix("ipv6:") {
@@ -86,8 +90,15 @@ mod tests {
         ] {
             assert!(!is_public(ip.parse().expect("ip")), "{ip}");
         }
-        for ip in ["192.0.2.1", "100.128.0.1", "8.8.8.8", "2001:db8::1", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1"]
-        {
+        for ip in [
+            "192.0.2.1",
+            "100.128.0.1",
+            "8.8.8.8",
+            "2001:db8::1",
+            "::ffff:8.8.8.8",
+            "64:ff9b::808:808",
+            "2002:808:808::1",
+        ] {
             assert!(is_public(ip.parse().expect("ip")), "{ip}");
         }
     }

@@ -1,4 +1,5 @@
-//! One connection to a next hop: drives the pure client machine over a socket. Every wait has a deadline.
+//! One connection to a next hop: drives the pure client machine over a socket. Every wait has a
+//! deadline.
 
 use super::limits::TimeLimits;
 use super::resolve::Target;
@@ -95,7 +96,12 @@ pub struct Connection {
 
 /// `mx.example[192.0.2.1]:25`
 pub fn remote_name(target: &Target) -> String {
-    format!("{}[{}]:{}", target.host, target.address.ip(), target.address.port())
+    format!(
+        "{}[{}]:{}",
+        target.host,
+        target.address.ip(),
+        target.address.port()
+    )
 }
 
 fn lost(enhanced: (u8, u16, u16), text: impl Into<String>) -> Reply {
@@ -122,7 +128,11 @@ const fn awaited(step: Step) -> &'static str {
 async fn connect(dial: &Dial<'_>, limits: &TimeLimits, end: Instant) -> Result<TcpStream, Reply> {
     let local = |error: io::Error| lost((4, 3, 5), format!("source address: {error}"));
     let remote = dial.target.address;
-    let socket = if remote.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let socket = if remote.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    };
     let socket = socket.map_err(|e| lost((4, 3, 2), format!("no socket: {e}")))?;
     if let Some(source) = dial.source {
         socket.bind(SocketAddr::new(source, 0)).map_err(local)?;
@@ -141,10 +151,24 @@ async fn connect(dial: &Dial<'_>, limits: &TimeLimits, end: Instant) -> Result<T
 
 impl Connection {
     /// Connects and goes through greeting, EHLO, STARTTLS and AUTH.
-    pub async fn open(dial: Dial<'_>, tls: &Tls, limits: TimeLimits, end: Instant) -> Result<Self, OpenError> {
-        let refused = |step, reply| OpenError::Refused(Verdict { step, reply, lost: true });
-        let stream = connect(&dial, &limits, end).await.map_err(|reply| refused(Step::Connect, reply))?;
-        let to_ourselves = matches!((stream.local_addr(), stream.peer_addr()), (Ok(a), Ok(b)) if a.ip() == b.ip());
+    pub async fn open(
+        dial: Dial<'_>,
+        tls: &Tls,
+        limits: TimeLimits,
+        end: Instant,
+    ) -> Result<Self, OpenError> {
+        let refused = |step, reply| {
+            OpenError::Refused(Verdict {
+                step,
+                reply,
+                lost: true,
+            })
+        };
+        let stream = connect(&dial, &limits, end)
+            .await
+            .map_err(|reply| refused(Step::Connect, reply))?;
+        let to_ourselves =
+            matches!((stream.local_addr(), stream.peer_addr()), (Ok(a), Ok(b)) if a.ip() == b.ip());
         let mut this = Self {
             stream: Stream::Plain(stream),
             client: Client::new(dial.options.clone()),
@@ -214,7 +238,8 @@ impl Connection {
         self.end = end;
     }
 
-    /// One transaction: how many recipients the server accepted at RCPT, and one verdict per recipient.
+    /// One transaction: how many recipients the server accepted at RCPT, and one verdict per
+    /// recipient.
     pub async fn transact(
         &mut self,
         envelope: &Envelope,
@@ -288,9 +313,17 @@ impl Connection {
                 deadline = self.deadline(self.limits.of(step));
             }
             match timeout_at(deadline, self.stream.read(&mut self.read)).await {
-                Err(_) => self.client.fail(lost((4, 4, 2), format!("timed out {}", awaited(step)))),
-                Ok(Err(error)) => self.client.fail(lost((4, 4, 2), format!("connection lost {}: {error}", awaited(step)))),
-                Ok(Ok(0)) => self.client.fail(lost((4, 4, 2), format!("connection closed by the next hop {}", awaited(step)))),
+                Err(_) => self
+                    .client
+                    .fail(lost((4, 4, 2), format!("timed out {}", awaited(step)))),
+                Ok(Err(error)) => self.client.fail(lost(
+                    (4, 4, 2),
+                    format!("connection lost {}: {error}", awaited(step)),
+                )),
+                Ok(Ok(0)) => self.client.fail(lost(
+                    (4, 4, 2),
+                    format!("connection closed by the next hop {}", awaited(step)),
+                )),
                 Ok(Ok(n)) => self.client.feed(self.read.get(..n).unwrap_or_default()),
             }
         }
@@ -308,21 +341,27 @@ impl Connection {
     async fn write<'a>(&mut self, mut parts: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
         let timed_out = |_| io::Error::from(io::ErrorKind::TimedOut);
         loop {
-            let mut batch: Vec<IoSlice<'_>> = parts.by_ref().take(SLICES).map(IoSlice::new).collect();
+            let mut batch: Vec<IoSlice<'_>> =
+                parts.by_ref().take(SLICES).map(IoSlice::new).collect();
             if batch.is_empty() {
                 break;
             }
             let mut left = batch.as_mut_slice();
             while !left.is_empty() {
                 let deadline = self.deadline(self.limits.block);
-                match timeout_at(deadline, self.stream.write_vectored(left)).await.map_err(timed_out)?? {
+                match timeout_at(deadline, self.stream.write_vectored(left))
+                    .await
+                    .map_err(timed_out)??
+                {
                     0 => return Err(io::ErrorKind::WriteZero.into()),
                     written => IoSlice::advance_slices(&mut left, written),
                 }
             }
         }
         let deadline = self.deadline(self.limits.block);
-        timeout_at(deadline, self.stream.flush()).await.map_err(timed_out)?
+        timeout_at(deadline, self.stream.flush())
+            .await
+            .map_err(timed_out)?
     }
 
     async fn send_body(&mut self, body: &[u8]) {
@@ -345,7 +384,10 @@ impl Connection {
             }
         }
         if self.client.step() != Step::Closed {
-            self.client.fail(lost((4, 4, 2), format!("connection lost {}: {error}", awaited(step))));
+            self.client.fail(lost(
+                (4, 4, 2),
+                format!("connection lost {}: {error}", awaited(step)),
+            ));
         }
         self.client.action()
     }

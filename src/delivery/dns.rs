@@ -18,9 +18,9 @@ use std::sync::{Arc, Mutex};
 /// How late a slow answer is.
 const SLOW: std::time::Duration = std::time::Duration::from_millis(300);
 
-/// Answers from one zone. For names that begin so: `servfail` SERVFAIL, `servfail6` the same for AAAA alone, `referral` a
-/// referral, `no4` no answer about A, `no6` none about AAAA, `mute` none at all, `slow4` and `slow6` a late
-/// one about A or AAAA.
+/// Answers from one zone. For names that begin so: `servfail` SERVFAIL, `servfail6` the same for
+/// AAAA alone, `referral` a referral, `no4` no answer about A, `no6` none about AAAA, `mute` none
+/// at all, `slow4` and `slow6` a late one about A or AAAA.
 struct Handler {
     catalog: Catalog,
     questions: Arc<AtomicUsize>,
@@ -54,15 +54,25 @@ impl RequestHandler for Handler {
             if silent {
                 self.unanswered.lock().expect("lock").insert(name);
                 let metadata = Metadata::response_from_request(&request.metadata);
-                return Header { metadata, counts: HeaderCounts::default() }.into();
+                return Header {
+                    metadata,
+                    counts: HeaderCounts::default(),
+                }
+                .into();
             }
-            let slow = if kind == RecordType::AAAA { "slow6" } else { "slow4" };
+            let slow = if kind == RecordType::AAAA {
+                "slow6"
+            } else {
+                "slow4"
+            };
             if name.starts_with(slow) && matches!(kind, RecordType::A | RecordType::AAAA) {
                 <T as Time>::delay_for(SLOW).await;
             }
-            if name.starts_with("servfail") && (kind == RecordType::AAAA || !name.starts_with("servfail6")) {
-                let response =
-                    MessageResponseBuilder::from_message_request(request).error_msg(&request.metadata, ResponseCode::ServFail);
+            if name.starts_with("servfail")
+                && (kind == RecordType::AAAA || !name.starts_with("servfail6"))
+            {
+                let response = MessageResponseBuilder::from_message_request(request)
+                    .error_msg(&request.metadata, ResponseCode::ServFail);
                 return response_handle.send_response(response).await.expect("sent");
             }
             if name.starts_with("referral") {
@@ -70,10 +80,18 @@ impl RequestHandler for Handler {
                 let server = RData::NS(NS(Name::from_ascii("ns.example.").expect("name")));
                 let servers = [Record::from_rdata(zone, 60, server)];
                 let metadata = Metadata::response_from_request(&request.metadata);
-                let response = MessageResponseBuilder::from_message_request(request).build(metadata, [], &servers, [], []);
+                let response = MessageResponseBuilder::from_message_request(request).build(
+                    metadata,
+                    [],
+                    &servers,
+                    [],
+                    [],
+                );
                 return response_handle.send_response(response).await.expect("sent");
             }
-            self.catalog.handle_request::<R, T>(request, response_handle).await
+            self.catalog
+                .handle_request::<R, T>(request, response_handle)
+                .await
         })
     }
 }
@@ -86,8 +104,8 @@ pub struct Dns {
     _server: Server<Handler>,
 }
 
-/// Starts a server for the zone `example.`; `records`: one per line, `name TYPE data`, names below `example.` in full with
-/// trailing dot.
+/// Starts a server for the zone `example.`; `records`: one per line, `name TYPE data`, names below
+/// `example.` in full with trailing dot.
 pub async fn serve(records: &str) -> Dns {
     let origin = Name::from_ascii("example.").expect("name");
     let mut zone: InMemoryZoneHandler<TokioRuntimeProvider> =
@@ -98,7 +116,9 @@ pub async fn serve(records: &str) -> Dns {
         let words: Vec<&str> = line.split_whitespace().collect();
         let name = |text: &str| Name::from_ascii(text).expect("name");
         let data = match words[1..] {
-            ["MX", preference, host] => RData::MX(MX::new(preference.parse().expect("number"), name(host))),
+            ["MX", preference, host] => {
+                RData::MX(MX::new(preference.parse().expect("number"), name(host)))
+            }
             ["TXT", text] => RData::TXT(TXT::new(vec![text.to_owned()])),
             ["CNAME", host] => RData::CNAME(CNAME(name(host))),
             ["A" | "AAAA", ip] => match ip.parse().expect("address") {
@@ -113,9 +133,20 @@ pub async fn serve(records: &str) -> Dns {
     catalog.upsert(LowerName::new(&origin), vec![Arc::new(zone)]);
     let questions = Arc::new(AtomicUsize::new(0));
     let unanswered = Arc::new(Mutex::default());
-    let mut server = Server::new(Handler { catalog, questions: questions.clone(), unanswered: unanswered.clone() });
-    let socket = tokio::net::UdpSocket::bind(loopback(0)).await.expect("bind");
+    let mut server = Server::new(Handler {
+        catalog,
+        questions: questions.clone(),
+        unanswered: unanswered.clone(),
+    });
+    let socket = tokio::net::UdpSocket::bind(loopback(0))
+        .await
+        .expect("bind");
     let address = socket.local_addr().expect("address");
     server.register_socket(socket);
-    Dns { address, questions, unanswered, _server: server }
+    Dns {
+        address,
+        questions,
+        unanswered,
+        _server: server,
+    }
 }

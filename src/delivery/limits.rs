@@ -3,7 +3,8 @@
 use crate::smtp::client::Step;
 use std::time::Duration;
 
-/// Time limits of delivery: those of RFC 5321 section 4.5.3.2 and some of our own. One struct, so that tests can shorten them.
+/// Time limits of delivery: those of RFC 5321 section 4.5.3.2 and some of our own. One struct, so
+/// that tests can shorten them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeLimits {
     /// One question to the name servers, with all retries.
@@ -12,7 +13,8 @@ pub struct TimeLimits {
     pub connect: Duration,
     /// The greeting (4.5.3.2.1).
     pub banner: Duration,
-    /// Replies to EHLO, STARTTLS and AUTH, and the TLS handshake. RFC 5321 names none; that of MAIL is taken.
+    /// Replies to EHLO, STARTTLS and AUTH, and the TLS handshake. RFC 5321 names none; that of MAIL
+    /// is taken.
     pub session: Duration,
     /// Reply to MAIL (4.5.3.2.2).
     pub mail: Duration,
@@ -28,7 +30,8 @@ pub struct TimeLimits {
     pub quit: Duration,
     /// How long an idle connection is kept for the next message.
     pub idle: Duration,
-    /// A whole attempt over all hosts, so that a server that dribbles cannot hold a message for days.
+    /// A whole attempt over all hosts, so that a server that dribbles cannot hold a message for
+    /// days.
     pub attempt: Duration,
 }
 

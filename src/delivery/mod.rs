@@ -50,7 +50,11 @@ impl Destination {
     pub fn name(&self) -> String {
         match self {
             Self::Route(route) => {
-                let host = route.host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(&route.host);
+                let host = route
+                    .host
+                    .strip_prefix('[')
+                    .and_then(|h| h.strip_suffix(']'))
+                    .unwrap_or(&route.host);
                 format!("[{host}]:{}", route.port)
             }
             Self::Mx(domain) => domain.as_str().to_owned(),
@@ -85,10 +89,11 @@ pub struct Tried {
 pub enum Reach {
     /// Not at all: DNS, connection, TLS.
     Nowhere,
-    /// It answered, and let us in to no transaction: it may have enough connections of ours already.
+    /// It answered, and let us in to no transaction: it may have enough connections of ours
+    /// already.
     Door,
-    /// It took part in a transaction. What it said there, or that it broke off, is about this message, its recipients or that
-    /// one session: never proof that the host is down.
+    /// It took part in a transaction. What it said there, or that it broke off, is about this
+    /// message, its recipients or that one session: never proof that the host is down.
     Transaction,
 }
 
@@ -110,8 +115,8 @@ struct Shared {
     turn: AtomicUsize,
 }
 
-/// Reads the trusted certificates at start rather than in the midst of a delivery. Without them, mail for routes that
-/// require TLS waits; the rest goes on.
+/// Reads the trusted certificates at start rather than in the midst of a delivery. Without them,
+/// mail for routes that require TLS waits; the rest goes on.
 fn prepare_tls(tls: &Tls, settings: &Settings) {
     if settings.routes.iter().any(|r| r.tls == TlsMode::Required)
         && let Err(error) = tls.connector(TlsMode::Required)
@@ -127,25 +132,44 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// With resolver, TLS and empty connection pools. Fails where the system's name servers are wanted and cannot be found.
+    /// With resolver, TLS and empty connection pools. Fails where the system's name servers are
+    /// wanted and cannot be found.
     pub fn new(settings: Arc<Settings>, key: Key) -> Result<Self, String> {
         Self::with(settings, TimeLimits::default(), Tls::new()?, key)
     }
 
-    fn with(settings: Arc<Settings>, limits: TimeLimits, tls: Tls, key: Key) -> Result<Self, String> {
+    fn with(
+        settings: Arc<Settings>,
+        limits: TimeLimits,
+        tls: Tls,
+        key: Key,
+    ) -> Result<Self, String> {
         let resolver = Resolver::new(&settings.dns_servers, limits.dns)?;
         prepare_tls(&tls, &settings);
         let state = RwLock::new(Arc::new(State { settings, resolver }));
-        let shared = Shared { state, tls, pool: ConnectionPool::default(), limits, key, turn: AtomicUsize::new(0) };
-        Ok(Self { shared: Arc::new(shared) })
+        let shared = Shared {
+            state,
+            tls,
+            pool: ConnectionPool::default(),
+            limits,
+            key,
+            turn: AtomicUsize::new(0),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
     }
 
     fn state(&self) -> Arc<State> {
-        self.shared.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared
+            .state
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
-    /// New settings from now on. Attempts that run go on with the old ones. Idle connections are dropped where routes,
-    /// pools or the way to find hosts changed.
+    /// New settings from now on. Attempts that run go on with the old ones. Idle connections are
+    /// dropped where routes, pools or the way to find hosts changed.
     pub fn reload(&self, settings: Arc<Settings>) {
         let old = self.state();
         prepare_tls(&self.shared.tls, &settings);
@@ -165,13 +189,18 @@ impl Delivery {
             && old.settings.pool_high_risk == settings.pool_high_risk
             && old.settings.delivery == settings.delivery
             && old.settings.dns_servers == settings.dns_servers;
-        *self.shared.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(State { settings, resolver });
+        *self
+            .shared
+            .state
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(State { settings, resolver });
         if !same_way {
             self.shared.pool.renew();
         }
     }
 
-    /// Tries once, within the time limits of RFC 5321 section 4.5.3.2. One outcome per recipient, always.
+    /// Tries once, within the time limits of RFC 5321 section 4.5.3.2. One outcome per recipient,
+    /// always.
     pub async fn try_once(&self, attempt: Attempt) -> Tried {
         let state = self.state();
         attempt::run(&self.shared, &state, &attempt).await

@@ -1,4 +1,5 @@
-//! What a reply means: for the recipient (delivered, later, failed) and for the sender's evidence. Pure.
+//! What a reply means: for the recipient (delivered, later, failed) and for the sender's evidence.
+//! Pure.
 
 use super::refusal::{Blame, blame};
 use crate::smtp::client::{Step, Verdict};
@@ -34,7 +35,8 @@ const UNKNOWN_WORDS: &[&str] = &[
     "unknown local",
 ];
 
-/// Of these, what leaves no doubt, so that the enhanced code need not agree: many sites give 5.7.1 for everything.
+/// Of these, what leaves no doubt, so that the enhanced code need not agree: many sites give 5.7.1
+/// for everything.
 const UNKNOWN_SURELY: &[&str] = &[
     "user unknown",
     "unknown user",
@@ -56,20 +58,27 @@ pub fn outcome(verdict: &Verdict) -> (RecipientStatus, OutcomeClass) {
     if verdict.lost {
         return (RecipientStatus::Pending, OutcomeClass::Transport);
     }
-    let status = if is_final(*step, reply) { RecipientStatus::Failed } else { RecipientStatus::Pending };
+    let status = if is_final(*step, reply) {
+        RecipientStatus::Failed
+    } else {
+        RecipientStatus::Pending
+    };
     (status, class(*step, status, reply))
 }
 
 /// Whether a refusal ends the recipient's hopes. Unclear means temporary.
 fn is_final(step: Step, reply: &Reply) -> bool {
     if !reply.is_permanent() || step < Step::Mail {
-        // RFC 5321 section 3.1: a 554 greeting speaks of the host, not of the recipient; so do EHLO, STARTTLS and AUTH.
+        // RFC 5321 section 3.1: a 554 greeting speaks of the host, not of the recipient; so do
+        // EHLO, STARTTLS and AUTH.
         return false;
     }
     match reply.code {
-        // A wrong sequence is a quarrel between two programs. Missing authentication is the operator's to repair.
+        // A wrong sequence is a quarrel between two programs. Missing authentication is the
+        // operator's to repair.
         503 | 530 | 534 | 535 | 538 => false,
-        // RFC 5321 section 4.5.3.1.10: "too many recipients", written as 552 by old servers, means 452.
+        // RFC 5321 section 4.5.3.1.10: "too many recipients", written as 552 by old servers, means
+        // 452.
         552 if step == Step::Rcpt => {
             let detail = reply.enhanced.map(|e| (e.1, e.2));
             detail != Some((5, 3)) && !text(reply).contains("too many")
@@ -78,9 +87,9 @@ fn is_final(step: Step, reply: &Reply) -> bool {
     }
 }
 
-/// Whether a refusal may be due to what its session has carried before, so that a new connection may get another answer.
-/// At MAIL and DATA any temporary one may; at RCPT and after the message, where most replies speak of a mailbox or of
-/// content, only one that says so.
+/// Whether a refusal may be due to what its session has carried before, so that a new connection
+/// may get another answer. At MAIL and DATA any temporary one may; at RCPT and after the message,
+/// where most replies speak of a mailbox or of content, only one that says so.
 pub fn may_be_of_session(verdict: &Verdict) -> bool {
     let Verdict { step, reply, lost } = verdict;
     if *lost || reply.is_positive() || !(Step::Mail..=Step::Dot).contains(step) {
@@ -89,7 +98,13 @@ pub fn may_be_of_session(verdict: &Verdict) -> bool {
     let temporary = !is_final(*step, reply);
     let says_so = || {
         let text = text(reply);
-        let words = ["too many", "per session", "this session", "per connection", "this connection"];
+        let words = [
+            "too many",
+            "per session",
+            "this session",
+            "per connection",
+            "this connection",
+        ];
         reply.code == 421
             || detail(reply) == Some((5, 3))
             // X.4.1 with a permanent code is how Exchange Online refuses unknown users.
@@ -99,8 +114,8 @@ pub fn may_be_of_session(verdict: &Verdict) -> bool {
     (temporary && matches!(step, Step::Mail | Step::Data)) || says_so()
 }
 
-/// Whether a recipient was refused for standing behind too many others (RFC 5321 section 4.5.3.1.10): it may have another
-/// transaction at once.
+/// Whether a recipient was refused for standing behind too many others (RFC 5321 section
+/// 4.5.3.1.10): it may have another transaction at once.
 pub fn is_one_too_many(verdict: &Verdict) -> bool {
     let Verdict { step, reply, lost } = verdict;
     !lost
@@ -118,7 +133,11 @@ fn detail(reply: &Reply) -> Option<(u16, u16)> {
 /// The reply's text in lower case without addresses, whose words say nothing about the refusal.
 fn text(reply: &Reply) -> String {
     let joined = reply.lines.join(" ").to_lowercase();
-    joined.split_whitespace().filter(|word| !word.contains('@')).collect::<Vec<_>>().join(" ")
+    joined
+        .split_whitespace()
+        .filter(|word| !word.contains('@'))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn class(step: Step, status: RecipientStatus, reply: &Reply) -> OutcomeClass {
@@ -126,10 +145,14 @@ fn class(step: Step, status: RecipientStatus, reply: &Reply) -> OutcomeClass {
     let has = |words: &[&str]| words.iter().any(|w| text.contains(w));
     let detail = detail(reply);
     let unknown_code = matches!(detail, Some((1, 1 | 2 | 3 | 6 | 10)));
-    let about_recipient = matches!(step, Step::Rcpt | Step::Data | Step::Body | Step::Dot) && status == RecipientStatus::Failed;
+    let about_recipient = matches!(step, Step::Rcpt | Step::Data | Step::Body | Step::Dot)
+        && status == RecipientStatus::Failed;
     // Exchange Online says so of addresses that are not in its directory.
-    let not_in_directory = detail == Some((4, 1)) && text.contains("recipient address rejected: access denied");
-    let unknown = has(UNKNOWN_WORDS) && (detail.is_none() || unknown_code) || has(UNKNOWN_SURELY) || not_in_directory;
+    let not_in_directory =
+        detail == Some((4, 1)) && text.contains("recipient address rejected: access denied");
+    let unknown = has(UNKNOWN_WORDS) && (detail.is_none() || unknown_code)
+        || has(UNKNOWN_SURELY)
+        || not_in_directory;
     if about_recipient && unknown {
         return OutcomeClass::UnknownUser;
     }
@@ -143,7 +166,8 @@ fn class(step: Step, status: RecipientStatus, reply: &Reply) -> OutcomeClass {
         None => {}
     }
     match detail {
-        // Mail flood detected; reverse DNS, SPF and DKIM, ARC (IANA registry of enhanced codes; RFC 7372).
+        // Mail flood detected; reverse DNS, SPF and DKIM, ARC (IANA registry of enhanced codes; RFC
+        // 7372).
         Some((7, 28)) => return OutcomeClass::Reputation,
         Some((7, 20..=27 | 29)) => return OutcomeClass::Recipient,
         _ => {}
@@ -172,24 +196,48 @@ mod tests {
     fn of(step: Step, line: &str) -> (S, C) {
         let mut reader = crate::smtp::reply::ReplyReader::default();
         let wire = format!("{line}\r\n");
-        let reply = reader.next(&mut wire.as_bytes()).expect("a reply").expect("complete");
-        outcome(&Verdict { step, reply, lost: false })
+        let reply = reader
+            .next(&mut wire.as_bytes())
+            .expect("a reply")
+            .expect("complete");
+        outcome(&Verdict {
+            step,
+            reply,
+            lost: false,
+        })
     }
 
     #[test]
     fn what_a_new_connection_or_transaction_may_mend() {
         let verdict = |step, line: &str| {
             let mut reader = crate::smtp::reply::ReplyReader::default();
-            let reply = reader.next(&mut format!("{line}\r\n").as_bytes()).expect("a reply").expect("complete");
-            Verdict { step, reply, lost: false }
+            let reply = reader
+                .next(&mut format!("{line}\r\n").as_bytes())
+                .expect("a reply")
+                .expect("complete");
+            Verdict {
+                step,
+                reply,
+                lost: false,
+            }
         };
         for (step, line, of_session, one_too_many) in [
             (Step::Mail, "452 4.4.5 system congestion", true, false),
-            (Step::Mail, "451 4.1.8 sender cannot be verified", true, false),
+            (
+                Step::Mail,
+                "451 4.1.8 sender cannot be verified",
+                true,
+                false,
+            ),
             (Step::Mail, "421 4.7.0 closing", true, false),
             (Step::Data, "450 try later", true, false),
             (Step::Mail, "550 5.7.1 no", false, false),
-            (Step::Mail, "550 5.7.0 too many messages in this session", true, false),
+            (
+                Step::Mail,
+                "550 5.7.0 too many messages in this session",
+                true,
+                false,
+            ),
             (Step::Rcpt, "450 4.7.1 greylisted", false, false),
             (Step::Rcpt, "452 4.2.2 mailbox full", false, false),
             (Step::Rcpt, "452 4.4.5 system congestion", true, false),
@@ -198,8 +246,18 @@ mod tests {
             (Step::Rcpt, "452 too many", true, true),
             (Step::Rcpt, "552 too many recipients", true, true),
             (Step::Rcpt, "550 5.5.3 enough", true, true),
-            (Step::Rcpt, "550 5.4.1 Recipient address rejected: Access denied", false, false),
-            (Step::Rcpt, "550 5.1.1 <too-many@b.example> unknown", false, false),
+            (
+                Step::Rcpt,
+                "550 5.4.1 Recipient address rejected: Access denied",
+                false,
+                false,
+            ),
+            (
+                Step::Rcpt,
+                "550 5.1.1 <too-many@b.example> unknown",
+                false,
+                false,
+            ),
             (Step::Rcpt, "250 too many cooks", false, false),
             (Step::Dot, "451 4.7.1 scan failed", false, false),
             (Step::Dot, "421 4.4.5 enough for this session", true, false),
@@ -209,8 +267,14 @@ mod tests {
             let verdict = verdict(step, line);
             assert_eq!(may_be_of_session(&verdict), of_session, "{step:?} {line}");
             assert_eq!(is_one_too_many(&verdict), one_too_many, "{step:?} {line}");
-            let lost = Verdict { lost: true, ..verdict };
-            assert!(!may_be_of_session(&lost) && !is_one_too_many(&lost), "{step:?} {line}");
+            let lost = Verdict {
+                lost: true,
+                ..verdict
+            };
+            assert!(
+                !may_be_of_session(&lost) && !is_one_too_many(&lost),
+                "{step:?} {line}"
+            );
         }
     }
 
@@ -218,49 +282,157 @@ mod tests {
     fn replies_and_what_they_mean() {
         for (step, line, expected) in [
             (Step::Dot, "250 2.0.0 queued", (S::Delivered, C::Delivered)),
-            (Step::Rcpt, "550 5.1.1 <x@y.example>: User unknown", (S::Failed, C::UnknownUser)),
-            (Step::Rcpt, "550 5.1.1 <spam@blocked.example>: Recipient address rejected", (S::Failed, C::UnknownUser)),
-            (Step::Rcpt, "550 No such user here", (S::Failed, C::UnknownUser)),
-            (Step::Rcpt, "550 Requested action not taken: mailbox unavailable", (S::Failed, C::UnknownUser)),
-            (Step::Dot, "550 5.1.1 The email account that you tried to reach does not exist", (S::Failed, C::UnknownUser)),
-            (Step::Rcpt, "550 5.7.1 <x@y.example>: Recipient address rejected: User unknown", (S::Failed, C::UnknownUser)),
-            (Step::Rcpt, "550 5.2.0 No such mailbox", (S::Failed, C::UnknownUser)),
+            (
+                Step::Rcpt,
+                "550 5.1.1 <x@y.example>: User unknown",
+                (S::Failed, C::UnknownUser),
+            ),
+            (
+                Step::Rcpt,
+                "550 5.1.1 <spam@blocked.example>: Recipient address rejected",
+                (S::Failed, C::UnknownUser),
+            ),
+            (
+                Step::Rcpt,
+                "550 No such user here",
+                (S::Failed, C::UnknownUser),
+            ),
+            (
+                Step::Rcpt,
+                "550 Requested action not taken: mailbox unavailable",
+                (S::Failed, C::UnknownUser),
+            ),
+            (
+                Step::Dot,
+                "550 5.1.1 The email account that you tried to reach does not exist",
+                (S::Failed, C::UnknownUser),
+            ),
+            (
+                Step::Rcpt,
+                "550 5.7.1 <x@y.example>: Recipient address rejected: User unknown",
+                (S::Failed, C::UnknownUser),
+            ),
+            (
+                Step::Rcpt,
+                "550 5.2.0 No such mailbox",
+                (S::Failed, C::UnknownUser),
+            ),
             (
                 Step::Rcpt,
                 "550 5.4.1 [x@y.example]: Recipient address rejected: Access denied [X.protection.outlook.com]",
                 (S::Failed, C::UnknownUser),
             ),
-            (Step::Rcpt, "550 5.7.1 sender domain does not exist", (S::Failed, C::Recipient)),
-            (Step::Rcpt, "450 4.1.1 User unknown in local table", (S::Pending, C::Other)),
-            (Step::Rcpt, "550 5.7.1 Service unavailable; client host blocked using zen.spamhaus.org", (S::Failed, C::Reputation)),
+            (
+                Step::Rcpt,
+                "550 5.7.1 sender domain does not exist",
+                (S::Failed, C::Recipient),
+            ),
+            (
+                Step::Rcpt,
+                "450 4.1.1 User unknown in local table",
+                (S::Pending, C::Other),
+            ),
+            (
+                Step::Rcpt,
+                "550 5.7.1 Service unavailable; client host blocked using zen.spamhaus.org",
+                (S::Failed, C::Reputation),
+            ),
             (
                 Step::Dot,
                 "550 5.7.1 Our system has detected that this message is likely unsolicited mail",
                 (S::Failed, C::SpamRefusal),
             ),
-            (Step::Dot, "554 Message rejected as spam", (S::Failed, C::SpamRefusal)),
-            (Step::Mail, "421 4.7.0 Try again later, IP reputation", (S::Pending, C::Reputation)),
+            (
+                Step::Dot,
+                "554 Message rejected as spam",
+                (S::Failed, C::SpamRefusal),
+            ),
+            (
+                Step::Mail,
+                "421 4.7.0 Try again later, IP reputation",
+                (S::Pending, C::Reputation),
+            ),
             (Step::Dot, "421 4.7.28 rate", (S::Pending, C::Reputation)),
-            (Step::Banner, "554 5.7.1 No SMTP service here, you are on a blocklist", (S::Pending, C::Reputation)),
-            (Step::Banner, "554 no SMTP service here", (S::Pending, C::Transport)),
+            (
+                Step::Banner,
+                "554 5.7.1 No SMTP service here, you are on a blocklist",
+                (S::Pending, C::Reputation),
+            ),
+            (
+                Step::Banner,
+                "554 no SMTP service here",
+                (S::Pending, C::Transport),
+            ),
             (Step::Ehlo, "550 go away", (S::Pending, C::Transport)),
-            (Step::Auth, "535 5.7.8 wrong password", (S::Pending, C::Transport)),
-            (Step::Rcpt, "452 4.2.2 Mailbox full", (S::Pending, C::Recipient)),
-            (Step::Rcpt, "552 5.2.2 Over quota", (S::Failed, C::Recipient)),
-            (Step::Rcpt, "552 too many recipients", (S::Pending, C::Other)),
-            (Step::Rcpt, "550 5.5.3 too many recipients", (S::Pending, C::Transport)),
-            (Step::Rcpt, "450 4.7.1 Greylisted, see http://greylisting.org/spam", (S::Pending, C::Recipient)),
-            (Step::Rcpt, "550 5.7.1 Relaying denied", (S::Failed, C::Other)),
-            (Step::Rcpt, "550 5.7.1 Delivery not authorized", (S::Failed, C::Recipient)),
+            (
+                Step::Auth,
+                "535 5.7.8 wrong password",
+                (S::Pending, C::Transport),
+            ),
+            (
+                Step::Rcpt,
+                "452 4.2.2 Mailbox full",
+                (S::Pending, C::Recipient),
+            ),
+            (
+                Step::Rcpt,
+                "552 5.2.2 Over quota",
+                (S::Failed, C::Recipient),
+            ),
+            (
+                Step::Rcpt,
+                "552 too many recipients",
+                (S::Pending, C::Other),
+            ),
+            (
+                Step::Rcpt,
+                "550 5.5.3 too many recipients",
+                (S::Pending, C::Transport),
+            ),
+            (
+                Step::Rcpt,
+                "450 4.7.1 Greylisted, see http://greylisting.org/spam",
+                (S::Pending, C::Recipient),
+            ),
+            (
+                Step::Rcpt,
+                "550 5.7.1 Relaying denied",
+                (S::Failed, C::Other),
+            ),
+            (
+                Step::Rcpt,
+                "550 5.7.1 Delivery not authorized",
+                (S::Failed, C::Recipient),
+            ),
             (Step::Mail, "552 5.3.4 too large", (S::Failed, C::Recipient)),
-            (Step::Mail, "530 5.7.0 Must issue a STARTTLS command first", (S::Pending, C::Recipient)),
-            (Step::Data, "503 5.5.1 no valid recipients", (S::Pending, C::Transport)),
+            (
+                Step::Mail,
+                "530 5.7.0 Must issue a STARTTLS command first",
+                (S::Pending, C::Recipient),
+            ),
+            (
+                Step::Data,
+                "503 5.5.1 no valid recipients",
+                (S::Pending, C::Transport),
+            ),
             (Step::Rcpt, "421 4.3.2 closing", (S::Pending, C::Transport)),
             (Step::Rcpt, "354 what", (S::Pending, C::Other)),
             (Step::Data, "250 what", (S::Pending, C::Other)),
-            (Step::Dot, "451 4.4.2 connection lost", (S::Pending, C::Transport)),
-            (Step::Dot, "550 5.7.26 This mail has been blocked because the sender is unauthenticated", (S::Failed, C::Recipient)),
-            (Step::Rcpt, "550 5.1.8 Access denied, bad outbound sender", (S::Failed, C::SpamRefusal)),
+            (
+                Step::Dot,
+                "451 4.4.2 connection lost",
+                (S::Pending, C::Transport),
+            ),
+            (
+                Step::Dot,
+                "550 5.7.26 This mail has been blocked because the sender is unauthenticated",
+                (S::Failed, C::Recipient),
+            ),
+            (
+                Step::Rcpt,
+                "550 5.1.8 Access denied, bad outbound sender",
+                (S::Failed, C::SpamRefusal),
+            ),
             (Step::Rcpt, "599 odd", (S::Failed, C::Other)),
         ] {
             assert_eq!(of(step, line), expected, "{step:?} {line}");

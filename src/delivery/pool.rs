@@ -12,8 +12,8 @@ use tokio::time::Instant;
 /// Most idle connections in all.
 const IDLE_TOTAL: usize = 2000;
 
-/// What two messages must have in common to share a connection. The source address is not part of it: any address of the
-/// pool will do for its mail.
+/// What two messages must have in common to share a connection. The source address is not part of
+/// it: any address of the pool will do for its mail.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     /// Name of the host, which stands in its certificate.
@@ -57,7 +57,8 @@ impl ConnectionPool {
         self.with(|s| s.generation)
     }
 
-    /// The idle connection used last that is still quiet. One that is closed or has said something (a farewell) is dropped.
+    /// The idle connection used last that is still quiet. One that is closed or has said something
+    /// (a farewell) is dropped.
     pub async fn take(&self, key: &Key) -> Option<Connection> {
         loop {
             let idle = self.with(|shelf| {
@@ -77,14 +78,29 @@ impl ConnectionPool {
     }
 
     /// Keeps a connection, or says QUIT where there are enough (`per_key`) or its time is over.
-    pub fn put(&self, key: Key, connection: Connection, generation: u64, per_key: usize, keep: Duration) {
+    pub fn put(
+        &self,
+        key: Key,
+        connection: Connection,
+        generation: u64,
+        per_key: usize,
+        keep: Duration,
+    ) {
         let mut start_reaper = false;
         let surplus = self.with(|shelf| {
             let here = shelf.idle.get(&key).map_or(0, Vec::len);
-            if shelf.closed || shelf.generation != generation || here >= per_key || shelf.count >= IDLE_TOTAL || keep.is_zero() {
+            if shelf.closed
+                || shelf.generation != generation
+                || here >= per_key
+                || shelf.count >= IDLE_TOTAL
+                || keep.is_zero()
+            {
                 return Some(connection);
             }
-            shelf.idle.entry(key).or_default().push(Idle { connection, since: Instant::now() });
+            shelf.idle.entry(key).or_default().push(Idle {
+                connection,
+                since: Instant::now(),
+            });
             shelf.count += 1;
             start_reaper = !std::mem::replace(&mut shelf.reaping, true);
             None

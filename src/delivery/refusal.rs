@@ -1,30 +1,35 @@
-//! Whom a refusal blames: the message, our own address, missing authentication, or the recipient's side. The words are
-//! those that large receivers and common filters publish or are seen to answer with. Pure.
+//! Whom a refusal blames: the message, our own address, missing authentication, or the recipient's
+//! side. The words are those that large receivers and common filters publish or are seen to answer
+//! with. Pure.
 //!
-//! The difference matters twice: a sender must not be blocked because our address is listed somewhere, and a spammer must
-//! not hide behind "it is only our address". What a site says before it has seen the message can blame the message's
-//! content never, and its sender only by name.
+//! The difference matters twice: a sender must not be blocked because our address is listed
+//! somewhere, and a spammer must not hide behind "it is only our address". What a site says before
+//! it has seen the message can blame the message's content never, and its sender only by name.
 
 /// Whom a refusal blames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
     /// What the message says or links to, or its sender by name.
     Sender,
-    /// The address or network it came from, or the standing of a whole domain: the relay and all its senders alike.
+    /// The address or network it came from, or the standing of a whole domain: the relay and all
+    /// its senders alike.
     Reputation,
     /// SPF, DKIM, DMARC, reverse DNS, HELO: to be repaired by those who run domain and relay.
     Authentication,
 }
 
-/// Codes that a receiver defines itself, with what they stand for. Lower case, as they stand in the text.
+/// Codes that a receiver defines itself, with what they stand for. Lower case, as they stand in the
+/// text.
 const CODES: &[(&str, Blame)] = &[
-    // Yahoo and AOL (postmaster.yahooinc.com/error-codes): TS/TSS speak of the address, PH of the content, BL of lists.
+    // Yahoo and AOL (postmaster.yahooinc.com/error-codes): TS/TSS speak of the address, PH of the
+    // content, BL of lists.
     ("[ts0", Blame::Reputation),
     ("[tss", Blame::Reputation),
     ("[ph01]", Blame::Sender),
     ("[bl21]", Blame::Reputation),
     ("[bl23]", Blame::Reputation),
-    // Outlook.com (postmaster.live.com): S3140 and S3150 network blocks, S775 and S77719 rate by reputation.
+    // Outlook.com (postmaster.live.com): S3140 and S3150 network blocks, S775 and S77719 rate by
+    // reputation.
     ("(s3140)", Blame::Reputation),
     ("(s3150)", Blame::Reputation),
     ("(s775)", Blame::Reputation),
@@ -40,7 +45,8 @@ const CODES: &[(&str, Blame)] = &[
     ("[hm08]", Blame::Sender),
     ("[cs01]", Blame::Sender),
     ("[hme1]", Blame::Authentication),
-    // Orange and Laposte: 102 and 103 are lists of addresses, 506 is the content filter, 517 is DMARC.
+    // Orange and Laposte: 102 and 103 are lists of addresses, 506 is the content filter, 517 is
+    // DMARC.
     ("_102", Blame::Reputation),
     ("_103", Blame::Reputation),
     ("ofr_506", Blame::Sender),
@@ -61,7 +67,8 @@ const CODES: &[(&str, Blame)] = &[
     ("aup#in-12", Blame::Reputation),
 ];
 
-/// What blames the recipient's account or the form of the message, in words that stand in the lists below too.
+/// What blames the recipient's account or the form of the message, in words that stand in the lists
+/// below too.
 const NEITHER: &[&str] = &[
     "recipient account is",
     "compte du destinataire",
@@ -94,7 +101,8 @@ const AUTHENTICATION: &[&str] = &[
     "helo command rejected",
 ];
 
-/// What blames the content or the sender by name, whatever else the text speaks of: lists of links first.
+/// What blames the content or the sender by name, whatever else the text speaks of: lists of links
+/// first.
 const SENDER: &[&str] = &[
     "spamhaus dbl",
     "dbl.spamhaus",
@@ -208,8 +216,8 @@ const CONTENT: &[&str] = &[
     "nachricht als spam",
 ];
 
-/// Whom a refusal blames; `None` = it speaks of something else. `text` is in lower case. `seen`: the site had the message
-/// before it said so.
+/// Whom a refusal blames; `None` = it speaks of something else. `text` is in lower case. `seen`:
+/// the site had the message before it said so.
 pub fn blame(text: &str, seen: bool) -> Option<Blame> {
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if let Some((_, blame)) = CODES.iter().find(|(code, _)| text.contains(code)) {
@@ -228,7 +236,11 @@ pub fn blame(text: &str, seen: bool) -> Option<Blame> {
     if has(REPUTATION) {
         return Some(Blame::Reputation);
     }
-    has(CONTENT).then_some(if seen { Blame::Sender } else { Blame::Reputation })
+    has(CONTENT).then_some(if seen {
+        Blame::Sender
+    } else {
+        Blame::Reputation
+    })
 }
 
 #[cfg(test)]

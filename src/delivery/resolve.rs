@@ -25,10 +25,11 @@ const MX_HOSTS: usize = 10;
 const ADDRESSES_PER_HOST: usize = 4;
 /// Most addresses tried in one attempt.
 const TARGETS: usize = 10;
-/// Once IPv4 addresses are there, those of IPv6 have so long (RFC 8305 section 3, Resolution Delay).
+/// Once IPv4 addresses are there, those of IPv6 have so long (RFC 8305 section 3, Resolution
+/// Delay).
 const FAMILY_DELAY: Duration = Duration::from_millis(50);
-/// Once one mail exchanger has addresses, the others have so long; so have IPv4 addresses where only those of IPv6 are there,
-/// since many machines cannot reach them.
+/// Once one mail exchanger has addresses, the others have so long; so have IPv4 addresses where
+/// only those of IPv6 are there, since many machines cannot reach them.
 const HOST_DELAY: Duration = Duration::from_secs(1);
 /// Look-ups that go on although nobody waits for them any more.
 const LATE_LOOKUPS: usize = 256;
@@ -55,16 +56,30 @@ pub struct Unroutable {
 
 impl Unroutable {
     fn failed(class: OutcomeClass, code: u16, enhanced: (u8, u16, u16), text: String) -> Self {
-        Self { status: RecipientStatus::Failed, class, reply: Reply::new(code, enhanced, text) }
+        Self {
+            status: RecipientStatus::Failed,
+            class,
+            reply: Reply::new(code, enhanced, text),
+        }
     }
 
     fn later(enhanced: (u8, u16, u16), text: String) -> Self {
-        Self { status: RecipientStatus::Pending, class: OutcomeClass::Transport, reply: Reply::new(451, enhanced, text) }
+        Self {
+            status: RecipientStatus::Pending,
+            class: OutcomeClass::Transport,
+            reply: Reply::new(451, enhanced, text),
+        }
     }
 
-    /// RFC 5321 section 5.1: we are the best mail exchanger ourselves and do not know where to deliver.
+    /// RFC 5321 section 5.1: we are the best mail exchanger ourselves and do not know where to
+    /// deliver.
     pub fn looped(domain: &Domain) -> Self {
-        Self::failed(OutcomeClass::Transport, 554, (5, 4, 6), format!("mail for {domain} loops back to this relay"))
+        Self::failed(
+            OutcomeClass::Transport,
+            554,
+            (5, 4, 6),
+            format!("mail for {domain} loops back to this relay"),
+        )
     }
 }
 
@@ -82,13 +97,32 @@ pub struct Own {
 impl Own {
     /// From the settings.
     pub fn new(settings: &Settings) -> Self {
-        let at_port = || settings.listeners.iter().map(|l| l.bind).filter(|b| b.port() == settings.delivery.mx_port);
+        let at_port = || {
+            settings
+                .listeners
+                .iter()
+                .map(|l| l.bind)
+                .filter(|b| b.port() == settings.delivery.mx_port)
+        };
         let everywhere = at_port().any(|b| b.ip().is_unspecified());
-        let mut addresses: Vec<IpAddr> = at_port().map(|b| b.ip()).filter(|ip| !ip.is_unspecified()).collect();
+        let mut addresses: Vec<IpAddr> = at_port()
+            .map(|b| b.ip())
+            .filter(|ip| !ip.is_unspecified())
+            .collect();
         if everywhere {
-            addresses.extend(settings.pool_normal.addresses.iter().chain(&settings.pool_high_risk.addresses));
+            addresses.extend(
+                settings
+                    .pool_normal
+                    .addresses
+                    .iter()
+                    .chain(&settings.pool_high_risk.addresses),
+            );
         }
-        Self { hostname: settings.server.hostname.clone(), addresses, everywhere }
+        Self {
+            hostname: settings.server.hostname.clone(),
+            addresses,
+            everywhere,
+        }
     }
 }
 
@@ -117,7 +151,9 @@ pub struct Resolver {
 impl Resolver {
     /// With these name servers, or those of the system where there are none.
     pub fn new(servers: &[SocketAddr], time_limit: Duration) -> Result<Self, String> {
-        let dns = limits(builder(servers)?).build().map_err(|e| format!("resolver: {e}"))?;
+        let dns = limits(builder(servers)?)
+            .build()
+            .map_err(|e| format!("resolver: {e}"))?;
         Ok(Self {
             dns,
             apart: apart(servers).into(),
@@ -127,22 +163,40 @@ impl Resolver {
         })
     }
 
-    async fn ask<T>(&self, name: Name, kind: RecordType, pick: impl Fn(&RData) -> Option<T>) -> Answer<Vec<T>> {
+    async fn ask<T>(
+        &self,
+        name: Name,
+        kind: RecordType,
+        pick: impl Fn(&RData) -> Option<T>,
+    ) -> Answer<Vec<T>> {
         let lookup = match timeout(self.time_limit, self.lookup(name, kind)).await {
             Err(_) => return Answer::Failed("no answer in time".into()),
             Ok(Err(error)) => return absent(&error),
             Ok(Ok(lookup)) => lookup,
         };
-        // Aliases on the way (CNAME) stand among the answers; only the records asked for are picked.
-        let found: Vec<T> = lookup.answers().iter().filter_map(|r| pick(&r.data)).collect();
-        if found.is_empty() { Answer::Empty } else { Answer::Found(found) }
+        // Aliases on the way (CNAME) stand among the answers; only the records asked for are
+        // picked.
+        let found: Vec<T> = lookup
+            .answers()
+            .iter()
+            .filter_map(|r| pick(&r.data))
+            .collect();
+        if found.is_empty() {
+            Answer::Empty
+        } else {
+            Answer::Found(found)
+        }
     }
 
-    /// Asks all name servers together, and where one of them answers that it cannot, each by itself.
+    /// Asks all name servers together, and where one of them answers that it cannot, each by
+    /// itself.
     async fn lookup(&self, name: Name, kind: RecordType) -> Result<Lookup, NetError> {
         let says_nothing = |e: &NetError| matches!(absent::<()>(e), Answer::Failed(_));
         let together = self.dns.lookup(name.clone(), kind).await;
-        if !together.as_ref().is_err_and(|e| matches!(e, NetError::Dns(_)) && says_nothing(e)) {
+        if !together
+            .as_ref()
+            .is_err_and(|e| matches!(e, NetError::Dns(_)) && says_nothing(e))
+        {
             return together;
         }
         let ask = |server: TokioResolver| {
@@ -160,9 +214,10 @@ impl Resolver {
         together
     }
 
-    /// Addresses of a host: both families alternately, IPv4 first, since names and reputation of senders are still kept
-    /// by IPv4 address in most places. Who has got one family does not wait long for the other: some name servers never
-    /// answer about it. What they leave unanswered is asked next time only where the other family is of no use.
+    /// Addresses of a host: both families alternately, IPv4 first, since names and reputation of
+    /// senders are still kept by IPv4 address in most places. Who has got one family does not wait
+    /// long for the other: some name servers never answer about it. What they leave unanswered is
+    /// asked next time only where the other family is of no use.
     async fn addresses(&self, name: Name) -> Answer<Vec<IpAddr>> {
         let zone = name.base_name();
         let now = Instant::now();
@@ -189,13 +244,18 @@ impl Resolver {
             return together(first, other.await);
         }
         let Ok(second) = timeout(delay, &mut other).await else {
-            self.silence.remember(Instant::now(), Question::Type(name.base_name(), late));
+            self.silence
+                .remember(Instant::now(), Question::Type(name.base_name(), late));
             self.go_on(async move {
                 other.await;
             });
             return first;
         };
-        if late == RecordType::A { together(second, first) } else { together(first, second) }
+        if late == RecordType::A {
+            together(second, first)
+        } else {
+            together(first, second)
+        }
     }
 
     /// Addresses of one family.
@@ -213,8 +273,8 @@ impl Resolver {
         answer
     }
 
-    /// Lets a look-up go on that came too late for this message: the next one finds its answer. There is a bound, beyond
-    /// which it ends.
+    /// Lets a look-up go on that came too late for this message: the next one finds its answer.
+    /// There is a bound, beyond which it ends.
     fn go_on(&self, lookup: impl Future<Output = ()> + Send + 'static) {
         if let Ok(permit) = Arc::clone(&self.late).try_acquire_owned() {
             tokio::spawn(async move {
@@ -224,45 +284,91 @@ impl Resolver {
         }
     }
 
-    /// Where mail for `domain` goes: its mail exchangers by preference, or itself where it has none.
-    pub async fn mx(&self, domain: &Domain, settings: &Settings, own: &Own) -> Result<Vec<Target>, Unroutable> {
-        let (port, private) = (settings.delivery.mx_port, settings.delivery.allow_private_addresses);
+    /// Where mail for `domain` goes: its mail exchangers by preference, or itself where it has
+    /// none.
+    pub async fn mx(
+        &self,
+        domain: &Domain,
+        settings: &Settings,
+        own: &Own,
+    ) -> Result<Vec<Target>, Unroutable> {
+        let (port, private) = (
+            settings.delivery.mx_port,
+            settings.delivery.allow_private_addresses,
+        );
         if domain.is_literal() {
             return literal_target(domain, port, private, own);
         }
-        let no_such = || Unroutable::failed(OutcomeClass::UnknownUser, 550, (5, 1, 2), format!("domain {domain} does not exist"));
+        let no_such = || {
+            Unroutable::failed(
+                OutcomeClass::UnknownUser,
+                550,
+                (5, 1, 2),
+                format!("domain {domain} does not exist"),
+            )
+        };
         let name = Name::from_ascii(format!("{domain}.")).map_err(|_| no_such())?;
-        let pick = |data: &RData| if let RData::MX(mx) = data { Some((mx.preference, mx.exchange.clone())) } else { None };
+        let pick = |data: &RData| {
+            if let RData::MX(mx) = data {
+                Some((mx.preference, mx.exchange.clone()))
+            } else {
+                None
+            }
+        };
         let hosts = match self.ask(name.clone(), RecordType::MX, pick).await {
-            Answer::Found(records) => exchangers(domain, records, own, &mut crate::env::random_u64)?,
+            Answer::Found(records) => {
+                exchangers(domain, records, own, &mut crate::env::random_u64)?
+            }
             // RFC 5321 section 5.1: no MX, so the domain itself is its mail exchanger.
             Answer::Empty => vec![(0, name)],
             Answer::NoSuchName => return Err(no_such()),
-            Answer::Failed(why) => return Err(Unroutable::later((4, 4, 3), format!("MX of {domain}: {why}"))),
+            Answer::Failed(why) => {
+                return Err(Unroutable::later(
+                    (4, 4, 3),
+                    format!("MX of {domain}: {why}"),
+                ));
+            }
         };
         let found = self.addresses_of(&hosts).await;
         choose(domain, &hosts, found, port, private, own)
     }
 
-    /// Asks for all hosts at once; answers in the order of `hosts`. Hosts nobody answered about lately are asked only where
-    /// the others are of no use.
+    /// Asks for all hosts at once; answers in the order of `hosts`. Hosts nobody answered about
+    /// lately are asked only where the others are of no use.
     async fn addresses_of(&self, hosts: &[(u16, Name)]) -> Vec<Answer<Vec<IpAddr>>> {
         if let [(_, only)] = hosts {
             return vec![self.addresses(only.clone()).await];
         }
         let now = Instant::now();
-        let is_quiet = |(_, name): &(usize, &Name)| self.silence.holds(now, &Question::Host((*name).clone()));
-        let (quiet, others): (Vec<_>, Vec<_>) = hosts.iter().map(|(_, name)| name).enumerate().partition(is_quiet);
+        let is_quiet =
+            |(_, name): &(usize, &Name)| self.silence.holds(now, &Question::Host((*name).clone()));
+        let (quiet, others): (Vec<_>, Vec<_>) = hosts
+            .iter()
+            .map(|(_, name)| name)
+            .enumerate()
+            .partition(is_quiet);
         let mut answers: Vec<_> = hosts.iter().map(|_| None).collect();
         self.ask_hosts(others, &mut answers).await;
-        if !answers.iter().flatten().any(|answer| matches!(answer, Answer::Found(_))) {
+        if !answers
+            .iter()
+            .flatten()
+            .any(|answer| matches!(answer, Answer::Found(_)))
+        {
             self.ask_hosts(quiet, &mut answers).await;
         }
-        answers.into_iter().map(|answer| answer.unwrap_or_else(|| Answer::Failed("no answer in time".to_owned()))).collect()
+        answers
+            .into_iter()
+            .map(|answer| answer.unwrap_or_else(|| Answer::Failed("no answer in time".to_owned())))
+            .collect()
     }
 
-    /// Asks for some of the hosts, each with its place in `answers`. Who has got one does not wait long for the others.
-    async fn ask_hosts(&self, hosts: Vec<(usize, &Name)>, answers: &mut [Option<Answer<Vec<IpAddr>>>]) {
+    /// Asks for some of the hosts, each with its place in `answers`. Who has got one does not wait
+    /// long for the others.
+    async fn ask_hosts(
+        &self,
+        hosts: Vec<(usize, &Name)>,
+        answers: &mut [Option<Answer<Vec<IpAddr>>>],
+    ) {
         let mut tasks = JoinSet::new();
         for (index, name) in &hosts {
             let (this, index, name) = (self.clone(), *index, (*name).clone());
@@ -293,32 +399,50 @@ impl Resolver {
             }
         }
         let now = Instant::now();
-        for (_, name) in hosts.iter().filter(|(index, _)| answers.get(*index).is_some_and(Option::is_none)) {
+        for (_, name) in hosts
+            .iter()
+            .filter(|(index, _)| answers.get(*index).is_some_and(Option::is_none))
+        {
             self.silence.remember(now, Question::Host((*name).clone()));
         }
         self.go_on(async move { while tasks.join_next().await.is_some() {} });
     }
 
-    /// Where a smart host is: its own address, or what its name says. Nothing is filtered: the operator named it.
-    /// Every failure is temporary: it is ours to repair.
+    /// Where a smart host is: its own address, or what its name says. Nothing is filtered: the
+    /// operator named it. Every failure is temporary: it is ours to repair.
     pub async fn smart_host(&self, host: &str, port: u16) -> Result<Vec<Target>, Unroutable> {
-        let target = |ip| Target { host: host.to_owned(), address: SocketAddr::new(ip, port) };
-        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+        let target = |ip| Target {
+            host: host.to_owned(),
+            address: SocketAddr::new(ip, port),
+        };
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|h| h.strip_suffix(']'))
+            .unwrap_or(host);
         if let Ok(ip) = bare.parse::<IpAddr>() {
             return Ok(vec![target(ip)]);
         }
-        let name =
-            Name::from_ascii(host).map_err(|_| Unroutable::later((4, 3, 5), format!("smart host {host} is no host name")))?;
+        let name = Name::from_ascii(host).map_err(|_| {
+            Unroutable::later((4, 3, 5), format!("smart host {host} is no host name"))
+        })?;
         match self.addresses(name).await {
             Answer::Found(list) => Ok(list.into_iter().take(TARGETS).map(target).collect()),
-            Answer::Failed(why) => Err(Unroutable::later((4, 4, 3), format!("smart host {host}: {why}"))),
-            _ => Err(Unroutable::later((4, 4, 4), format!("smart host {host} has no address"))),
+            Answer::Failed(why) => Err(Unroutable::later(
+                (4, 4, 3),
+                format!("smart host {host}: {why}"),
+            )),
+            _ => Err(Unroutable::later(
+                (4, 4, 4),
+                format!("smart host {host} has no address"),
+            )),
         }
     }
 }
 
 /// How long what is found is believed.
-pub(super) fn limits(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> ResolverBuilder<TokioRuntimeProvider> {
+pub(super) fn limits(
+    mut builder: ResolverBuilder<TokioRuntimeProvider>,
+) -> ResolverBuilder<TokioRuntimeProvider> {
     let options = builder.options_mut();
     options.positive_max_ttl = Some(Duration::from_secs(86_400));
     // RFC 2308 section 5: nothing is believed absent for longer than three hours.
@@ -327,31 +451,54 @@ pub(super) fn limits(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Reso
 }
 
 /// A resolver that asks these name servers, or those of the system where there are none.
-pub(crate) fn builder(servers: &[SocketAddr]) -> Result<ResolverBuilder<TokioRuntimeProvider>, String> {
+pub(crate) fn builder(
+    servers: &[SocketAddr],
+) -> Result<ResolverBuilder<TokioRuntimeProvider>, String> {
     if servers.is_empty() {
-        return TokioResolver::builder_tokio().map_err(|e| format!("name servers of the system: {e}; set [dns] servers"));
+        return TokioResolver::builder_tokio()
+            .map_err(|e| format!("name servers of the system: {e}; set [dns] servers"));
     }
-    let config = ResolverConfig::from_parts(None, vec![], servers.iter().map(|s| name_server(*s)).collect());
-    Ok(TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()))
+    let config = ResolverConfig::from_parts(
+        None,
+        vec![],
+        servers.iter().map(|s| name_server(*s)).collect(),
+    );
+    Ok(TokioResolver::builder_with_config(
+        config,
+        TokioRuntimeProvider::default(),
+    ))
 }
 
 fn name_server(server: SocketAddr) -> NameServerConfig {
-    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].into_iter().map(|mut c| {
-        c.port = server.port();
-        c
-    });
+    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()]
+        .into_iter()
+        .map(|mut c| {
+            c.port = server.port();
+            c
+        });
     NameServerConfig::new(server.ip(), true, connections.collect())
 }
 
 fn absent<T>(error: &NetError) -> Answer<T> {
     match error {
-        NetError::Dns(DnsError::NoRecordsFound(none)) if none.response_code == ResponseCode::NXDomain => Answer::NoSuchName,
-        // RFC 2308 section 2.2.1: name servers without an SOA are a referral, which says "ask there", not that there is
-        // nothing. A name server that was to look there itself has not done its work.
-        NetError::Dns(DnsError::NoRecordsFound(none)) if none.ns.is_some() && none.soa.is_none() => {
+        NetError::Dns(DnsError::NoRecordsFound(none))
+            if none.response_code == ResponseCode::NXDomain =>
+        {
+            Answer::NoSuchName
+        }
+        // RFC 2308 section 2.2.1: name servers without an SOA are a referral, which says "ask
+        // there", not that there is nothing. A name server that was to look there itself has not
+        // done its work.
+        NetError::Dns(DnsError::NoRecordsFound(none))
+            if none.ns.is_some() && none.soa.is_none() =>
+        {
             Answer::Failed("the name server only names other ones".to_owned())
         }
-        NetError::Dns(DnsError::NoRecordsFound(none)) if none.response_code == ResponseCode::NoError => Answer::Empty,
+        NetError::Dns(DnsError::NoRecordsFound(none))
+            if none.response_code == ResponseCode::NoError =>
+        {
+            Answer::Empty
+        }
         other => Answer::Failed(other.to_string()),
     }
 }
@@ -383,8 +530,8 @@ fn text_of(name: &Name) -> String {
     text.strip_suffix('.').unwrap_or(&text).to_ascii_lowercase()
 }
 
-/// Sorts mail exchangers: by preference, at random within the same one (RFC 5321 section 5.1); what is not better than
-/// ourselves falls away.
+/// Sorts mail exchangers: by preference, at random within the same one (RFC 5321 section 5.1); what
+/// is not better than ourselves falls away.
 fn exchangers(
     domain: &Domain,
     mut records: Vec<(u16, Name)>,
@@ -393,11 +540,21 @@ fn exchangers(
 ) -> Result<Vec<(u16, Name)>, Unroutable> {
     records.retain(|(_, name)| !name.is_root());
     if records.is_empty() {
-        // RFC 7505 section 3: a null MX says that the domain takes no mail; section 4.1 gives the code.
+        // RFC 7505 section 3: a null MX says that the domain takes no mail; section 4.1 gives the
+        // code.
         let text = format!("domain {domain} accepts no mail (null MX)");
-        return Err(Unroutable::failed(OutcomeClass::UnknownUser, 556, (5, 1, 10), text));
+        return Err(Unroutable::failed(
+            OutcomeClass::UnknownUser,
+            556,
+            (5, 1, 10),
+            text,
+        ));
     }
-    let ourselves = records.iter().filter(|(_, n)| text_of(n) == own.hostname.as_str()).map(|(p, _)| *p).min();
+    let ourselves = records
+        .iter()
+        .filter(|(_, n)| text_of(n) == own.hostname.as_str())
+        .map(|(p, _)| *p)
+        .min();
     if let Some(preference) = ourselves {
         records.retain(|(p, _)| *p < preference);
         if records.is_empty() {
@@ -422,9 +579,13 @@ fn choose(
     allow_private: bool,
     own: &Own,
 ) -> Result<Vec<Target>, Unroutable> {
-    let is_own =
-        |answer: &Answer<Vec<IpAddr>>| matches!(answer, Answer::Found(list) if list.iter().any(|ip| own.addresses.contains(ip)));
-    let ourselves = hosts.iter().zip(&found).filter(|(_, a)| is_own(a)).map(|((p, _), _)| *p).min();
+    let is_own = |answer: &Answer<Vec<IpAddr>>| matches!(answer, Answer::Found(list) if list.iter().any(|ip| own.addresses.contains(ip)));
+    let ourselves = hosts
+        .iter()
+        .zip(&found)
+        .filter(|(_, a)| is_own(a))
+        .map(|((p, _), _)| *p)
+        .min();
     let mut targets = Vec::new();
     let (mut failed, mut private, mut left) = (None, None, 0);
     for ((preference, name), answer) in hosts.iter().zip(found) {
@@ -435,8 +596,14 @@ fn choose(
         match answer {
             Answer::Found(list) => {
                 private = private.or_else(|| list.iter().find(|ip| !is_public(**ip)).copied());
-                let good = list.into_iter().filter(|ip| allow_private || is_public(*ip)).take(ADDRESSES_PER_HOST);
-                targets.extend(good.map(|ip| Target { host: text_of(name), address: SocketAddr::new(ip, port) }));
+                let good = list
+                    .into_iter()
+                    .filter(|ip| allow_private || is_public(*ip))
+                    .take(ADDRESSES_PER_HOST);
+                targets.extend(good.map(|ip| Target {
+                    host: text_of(name),
+                    address: SocketAddr::new(ip, port),
+                }));
             }
             Answer::Failed(why) => failed = Some(format!("address of {}: {why}", text_of(name))),
             Answer::Empty | Answer::NoSuchName => {}
@@ -448,29 +615,49 @@ fn choose(
         (_, 0, ..) => Err(Unroutable::looped(domain)),
         (_, _, Some(why), _) => Err(Unroutable::later((4, 4, 3), why)),
         (_, _, None, Some(ip)) => {
-            // Permanent: such records are parked domains or attempts to reach into this network; days of waiting help nobody.
+            // Permanent: such records are parked domains or attempts to reach into this network;
+            // days of waiting help nobody.
             let text = format!("mail exchanger of {domain} has the private address {ip}");
-            Err(Unroutable::failed(OutcomeClass::UnknownUser, 550, (5, 4, 4), text))
+            Err(Unroutable::failed(
+                OutcomeClass::UnknownUser,
+                550,
+                (5, 4, 4),
+                text,
+            ))
         }
         (_, _, None, None) => {
             let text = format!("no mail exchanger of {domain} has an address");
-            Err(Unroutable::failed(OutcomeClass::UnknownUser, 550, (5, 4, 4), text))
+            Err(Unroutable::failed(
+                OutcomeClass::UnknownUser,
+                550,
+                (5, 4, 4),
+                text,
+            ))
         }
     }
 }
 
-/// Mail for an address literal goes to that address (RFC 5321 section 4.1.3), which is held to the same rules as one from
-/// DNS: senders must not reach into this network.
-fn literal_target(domain: &Domain, port: u16, allow_private: bool, own: &Own) -> Result<Vec<Target>, Unroutable> {
+/// Mail for an address literal goes to that address (RFC 5321 section 4.1.3), which is held to the
+/// same rules as one from DNS: senders must not reach into this network.
+fn literal_target(
+    domain: &Domain,
+    port: u16,
+    allow_private: bool,
+    own: &Own,
+) -> Result<Vec<Target>, Unroutable> {
     let bad = |text: String| Unroutable::failed(OutcomeClass::UnknownUser, 550, (5, 1, 2), text);
-    let ip = literal(domain).ok_or_else(|| bad(format!("{domain} is no address this relay can reach")))?;
+    let ip = literal(domain)
+        .ok_or_else(|| bad(format!("{domain} is no address this relay can reach")))?;
     if own.addresses.contains(&ip) {
         return Err(Unroutable::looped(domain));
     }
     if !allow_private && !is_public(ip) {
         return Err(bad(format!("{domain} is a private address")));
     }
-    Ok(vec![Target { host: ip.to_string(), address: SocketAddr::new(ip, port) }])
+    Ok(vec![Target {
+        host: ip.to_string(),
+        address: SocketAddr::new(ip, port),
+    }])
 }
 
 #[cfg(test)]

@@ -11,13 +11,25 @@ fn resolver(dns: &Dns) -> Resolver {
 
 /// `host[ip]` for each target, or the failure in one line.
 async fn mx(dns: &Dns, name: &str, settings: &Settings) -> Vec<String> {
-    show(resolver(dns).mx(&domain(name), settings, &Own::new(settings)).await)
+    show(
+        resolver(dns)
+            .mx(&domain(name), settings, &Own::new(settings))
+            .await,
+    )
 }
 
 fn show(found: Result<Vec<Target>, Unroutable>) -> Vec<String> {
     match found {
-        Ok(targets) => targets.iter().map(|t| format!("{}[{}]", t.host, t.address.ip())).collect(),
-        Err(u) => vec![format!("{:?} {:?} {}", u.status, u.class, u.reply.one_line())],
+        Ok(targets) => targets
+            .iter()
+            .map(|t| format!("{}[{}]", t.host, t.address.ip()))
+            .collect(),
+        Err(u) => vec![format!(
+            "{:?} {:?} {}",
+            u.status,
+            u.class,
+            u.reply.one_line()
+        )],
     }
 }
 
@@ -35,7 +47,14 @@ async fn exchangers_by_preference_and_both_families() {
     let found = mx(&dns, "a.example", &settings()).await;
     let mut first = found[..3].to_vec();
     first.sort();
-    assert_eq!(first, ["first.example[192.0.2.1]", "first.example[192.0.2.2]", "first.example[2001:db8::1]"]);
+    assert_eq!(
+        first,
+        [
+            "first.example[192.0.2.1]",
+            "first.example[192.0.2.2]",
+            "first.example[2001:db8::1]"
+        ]
+    );
     assert_eq!(found[1], "first.example[2001:db8::1]", "families alternate");
     assert_eq!(found[3..], ["second.example[192.0.2.9]"]);
 }
@@ -51,7 +70,10 @@ async fn answers_are_kept() {
     assert!(dns.questions.load(Ordering::SeqCst) >= 3);
     drop(dns);
     for _ in 0..4 {
-        assert_eq!(show(resolver.mx(&domain("a.example"), &s, &Own::new(&s)).await), first);
+        assert_eq!(
+            show(resolver.mx(&domain("a.example"), &s, &Own::new(&s)).await),
+            first
+        );
     }
 }
 
@@ -63,9 +85,18 @@ async fn without_mx_the_domain_itself_and_aliases_are_followed() {
          a.example. MX 10 alias.example.",
     )
     .await;
-    assert_eq!(mx(&dns, "bare.example", &settings()).await, ["bare.example[192.0.2.1]"]);
-    assert_eq!(mx(&dns, "alias.example", &settings()).await, ["alias.example[192.0.2.1]"]);
-    assert_eq!(mx(&dns, "a.example", &settings()).await, ["alias.example[192.0.2.1]"]);
+    assert_eq!(
+        mx(&dns, "bare.example", &settings()).await,
+        ["bare.example[192.0.2.1]"]
+    );
+    assert_eq!(
+        mx(&dns, "alias.example", &settings()).await,
+        ["alias.example[192.0.2.1]"]
+    );
+    assert_eq!(
+        mx(&dns, "a.example", &settings()).await,
+        ["alias.example[192.0.2.1]"]
+    );
 }
 
 #[tokio::test]
@@ -87,12 +118,30 @@ async fn failures_for_good_and_for_now() {
     )
     .await;
     for (name, expected) in [
-        ("null.example", "Failed UnknownUser 556 5.1.10 domain null.example accepts no mail (null MX)"),
-        ("missing.example", "Failed UnknownUser 550 5.1.2 domain missing.example does not exist"),
-        ("empty.example", "Failed UnknownUser 550 5.4.4 no mail exchanger of empty.example has an address"),
-        ("hollow.example", "Failed UnknownUser 550 5.4.4 no mail exchanger of hollow.example has an address"),
-        ("loop.example", "Failed UnknownUser 550 5.4.4 mail exchanger of loop.example has the private address 127.0.0.1"),
-        ("inside.example", "Failed UnknownUser 550 5.4.4 mail exchanger of inside.example has the private address 10.0.0.1"),
+        (
+            "null.example",
+            "Failed UnknownUser 556 5.1.10 domain null.example accepts no mail (null MX)",
+        ),
+        (
+            "missing.example",
+            "Failed UnknownUser 550 5.1.2 domain missing.example does not exist",
+        ),
+        (
+            "empty.example",
+            "Failed UnknownUser 550 5.4.4 no mail exchanger of empty.example has an address",
+        ),
+        (
+            "hollow.example",
+            "Failed UnknownUser 550 5.4.4 no mail exchanger of hollow.example has an address",
+        ),
+        (
+            "loop.example",
+            "Failed UnknownUser 550 5.4.4 mail exchanger of loop.example has the private address 127.0.0.1",
+        ),
+        (
+            "inside.example",
+            "Failed UnknownUser 550 5.4.4 mail exchanger of inside.example has the private address 10.0.0.1",
+        ),
         ("mixed.example", "good.example[192.0.2.1]"),
         ("half.example", "good.example[192.0.2.1]"),
     ] {
@@ -100,29 +149,47 @@ async fn failures_for_good_and_for_now() {
     }
     for name in ["servfail.example", "nothing.example", "elsewhere.test"] {
         let found = mx(&dns, name, &settings()).await;
-        assert!(found[0].starts_with("Pending Transport 451 4.4.3"), "{found:?}");
+        assert!(
+            found[0].starts_with("Pending Transport 451 4.4.3"),
+            "{found:?}"
+        );
     }
     let mut lab = settings();
     lab.delivery.allow_private_addresses = true;
-    assert_eq!(mx(&dns, "loop.example", &lab).await, ["loop.localhost.example[127.0.0.1]"]);
+    assert_eq!(
+        mx(&dns, "loop.example", &lab).await,
+        ["loop.localhost.example[127.0.0.1]"]
+    );
 }
 
 #[tokio::test]
 async fn a_referral_means_later() {
-    // A resolver that answered with the name servers of the zone, instead of asking them, was taken to say that the domain
-    // has neither MX nor address: its mail came back for good.
+    // A resolver that answered with the name servers of the zone, instead of asking them, was taken
+    // to say that the domain has neither MX nor address: its mail came back for good.
     let dns = serve("").await;
     let found = mx(&dns, "referral.example", &settings()).await;
-    assert!(found[0].starts_with("Pending Transport 451 4.4.3"), "{found:?}");
+    assert!(
+        found[0].starts_with("Pending Transport 451 4.4.3"),
+        "{found:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_silent_name_server_means_later() {
-    let silent = tokio::net::UdpSocket::bind(loopback(0)).await.expect("bind");
-    let resolver = Resolver::new(&[silent.local_addr().expect("address")], Duration::from_millis(30)).expect("resolver");
+    let silent = tokio::net::UdpSocket::bind(loopback(0))
+        .await
+        .expect("bind");
+    let resolver = Resolver::new(
+        &[silent.local_addr().expect("address")],
+        Duration::from_millis(30),
+    )
+    .expect("resolver");
     let s = settings();
     let found = show(resolver.mx(&domain("a.example"), &s, &Own::new(&s)).await);
-    assert_eq!(found, ["Pending Transport 451 4.4.3 MX of a.example: no answer in time"]);
+    assert_eq!(
+        found,
+        ["Pending Transport 451 4.4.3 MX of a.example: no answer in time"]
+    );
 }
 
 #[tokio::test]
@@ -147,19 +214,38 @@ async fn what_is_not_better_than_ourselves_is_dropped() {
     let mut s = settings();
     s.server.hostname = domain("us.example");
     s.listeners[0].bind = "192.0.2.3:25".parse().expect("address");
-    assert_eq!(mx(&dns, "byname.example", &s).await, ["good.example[192.0.2.1]"]);
-    for name in ["only.example", "byaddress.example", "twin10.example", "us.example", "twin.example", "[192.0.2.3]"] {
+    assert_eq!(
+        mx(&dns, "byname.example", &s).await,
+        ["good.example[192.0.2.1]"]
+    );
+    for name in [
+        "only.example",
+        "byaddress.example",
+        "twin10.example",
+        "us.example",
+        "twin.example",
+        "[192.0.2.3]",
+    ] {
         let found = mx(&dns, name, &s).await;
         if name == "us.example" {
-            // Without MX and without an address of ours in it, the name alone says nothing; the greeting will.
+            // Without MX and without an address of ours in it, the name alone says nothing; the
+            // greeting will.
             assert_eq!(found, ["us.example[192.0.2.4]"]);
         } else {
-            assert_eq!(found, [format!("Failed Transport 554 5.4.6 mail for {name} loops back to this relay")]);
+            assert_eq!(
+                found,
+                [format!(
+                    "Failed Transport 554 5.4.6 mail for {name} loops back to this relay"
+                )]
+            );
         }
     }
     // A listener at another port than MX delivery goes to is not meant.
     s.listeners[0].bind = "192.0.2.3:2525".parse().expect("address");
-    assert_eq!(mx(&dns, "twin.example", &s).await, ["twin.example[192.0.2.3]"]);
+    assert_eq!(
+        mx(&dns, "twin.example", &s).await,
+        ["twin.example[192.0.2.3]"]
+    );
 }
 
 #[tokio::test]
@@ -174,7 +260,10 @@ async fn the_number_of_hosts_and_addresses_is_bounded() {
     let dns = serve(&zone).await;
     let found = mx(&dns, "many.example", &settings()).await;
     assert_eq!(found.len(), TARGETS);
-    assert_eq!(found.iter().filter(|t| t.starts_with("h0.")).count(), ADDRESSES_PER_HOST);
+    assert_eq!(
+        found.iter().filter(|t| t.starts_with("h0.")).count(),
+        ADDRESSES_PER_HOST
+    );
 }
 
 #[tokio::test]
@@ -183,8 +272,14 @@ async fn address_literals() {
     for (literal, expected) in [
         ("[192.0.2.7]", "192.0.2.7[192.0.2.7]"),
         ("[IPv6:2001:db8::7]", "2001:db8::7[2001:db8::7]"),
-        ("[127.0.0.1]", "Failed UnknownUser 550 5.1.2 [127.0.0.1] is a private address"),
-        ("[x400:y]", "Failed UnknownUser 550 5.1.2 [x400:y] is no address this relay can reach"),
+        (
+            "[127.0.0.1]",
+            "Failed UnknownUser 550 5.1.2 [127.0.0.1] is a private address",
+        ),
+        (
+            "[x400:y]",
+            "Failed UnknownUser 550 5.1.2 [x400:y] is no address this relay can reach",
+        ),
     ] {
         assert_eq!(mx(&dns, literal, &settings()).await, [expected]);
     }
@@ -198,30 +293,49 @@ async fn smart_hosts_are_never_filtered() {
         ("127.0.0.1", "127.0.0.1[127.0.0.1]"),
         ("[::1]", "[::1][::1]"),
         ("hub.example", "hub.example[10.1.1.1]"),
-        ("gone.example", "Pending Transport 451 4.4.4 smart host gone.example has no address"),
+        (
+            "gone.example",
+            "Pending Transport 451 4.4.4 smart host gone.example has no address",
+        ),
     ] {
         assert_eq!(show(resolver.smart_host(host, 25).await), [expected]);
     }
     let failed = show(resolver.smart_host("servfail.example", 25).await);
-    assert!(failed[0].starts_with("Pending Transport 451 4.4.3 smart host servfail.example"), "{failed:?}");
+    assert!(
+        failed[0].starts_with("Pending Transport 451 4.4.3 smart host servfail.example"),
+        "{failed:?}"
+    );
 }
 
 #[test]
 fn the_same_preference_is_shuffled() {
     let name = |n: &str| Name::from_ascii(n).expect("name");
-    let records = || vec![(20, name("d.example.")), (10, name("a.example.")), (10, name("b.example.")), (10, name("c.example."))];
+    let records = || {
+        vec![
+            (20, name("d.example.")),
+            (10, name("a.example.")),
+            (10, name("b.example.")),
+            (10, name("c.example.")),
+        ]
+    };
     let own = Own::new(&settings());
     let order = |lots: [u64; 4]| {
         let mut lots = lots.into_iter();
-        let sorted = exchangers(&domain("x.example"), records(), &own, &mut || lots.next().unwrap_or(0)).expect("some");
-        sorted.iter().map(|(_, n)| text_of(n)[..1].to_owned()).collect::<String>()
+        let sorted = exchangers(&domain("x.example"), records(), &own, &mut || {
+            lots.next().unwrap_or(0)
+        })
+        .expect("some");
+        sorted
+            .iter()
+            .map(|(_, n)| text_of(n)[..1].to_owned())
+            .collect::<String>()
     };
     assert_eq!(order([0, 1, 2, 3]), "abcd");
     assert_eq!(order([0, 3, 2, 1]), "cbad");
 }
 
-/// Less than the name server's own limit for one question (three tries of five seconds), and far more than what is waited
-/// for a family or a host.
+/// Less than the name server's own limit for one question (three tries of five seconds), and far
+/// more than what is waited for a family or a host.
 const SOON: Duration = Duration::from_secs(4);
 
 /// The resolver's answer for the domain, and whether it came soon.
@@ -248,17 +362,46 @@ async fn a_name_server_that_leaves_one_family_unanswered_holds_up_nothing() {
     .await;
     let resolver = resolver(&dns);
     for (name, zone, kind, expected) in [
-        ("a.example", "a.example.", RecordType::AAAA, "no6.a.example[192.0.2.1]"),
-        ("b.example", "b.example.", RecordType::A, "no4.b.example[2001:db8::1]"),
+        (
+            "a.example",
+            "a.example.",
+            RecordType::AAAA,
+            "no6.a.example[192.0.2.1]",
+        ),
+        (
+            "b.example",
+            "b.example.",
+            RecordType::A,
+            "no4.b.example[2001:db8::1]",
+        ),
     ] {
-        assert_eq!(timed(&resolver, name).await, (vec![expected.to_owned()], true));
+        assert_eq!(
+            timed(&resolver, name).await,
+            (vec![expected.to_owned()], true)
+        );
         let zone = Name::from_ascii(zone).expect("name");
-        assert!(resolver.silence.holds(Instant::now(), &Question::Type(zone, kind)), "remembered: {name}");
+        assert!(
+            resolver
+                .silence
+                .holds(Instant::now(), &Question::Type(zone, kind)),
+            "remembered: {name}"
+        );
     }
     // It is not asked again about that family, for any host of the zone.
-    assert_eq!(timed(&resolver, "a2.example").await, (vec!["no6too.a.example[192.0.2.2]".to_owned()], true));
-    assert_eq!(*dns.unanswered.lock().expect("lock"), ["no4.b.example.", "no6.a.example."].map(str::to_owned).into());
-    assert_eq!(timed(&resolver, "c.example").await, (vec!["servfail6.c.example[192.0.2.3]".to_owned()], true));
+    assert_eq!(
+        timed(&resolver, "a2.example").await,
+        (vec!["no6too.a.example[192.0.2.2]".to_owned()], true)
+    );
+    assert_eq!(
+        *dns.unanswered.lock().expect("lock"),
+        ["no4.b.example.", "no6.a.example."]
+            .map(str::to_owned)
+            .into()
+    );
+    assert_eq!(
+        timed(&resolver, "c.example").await,
+        (vec!["servfail6.c.example[192.0.2.3]".to_owned()], true)
+    );
 }
 
 #[tokio::test]
@@ -271,12 +414,21 @@ async fn a_family_whose_answer_is_late_is_there_for_the_next_message() {
     .await;
     let resolver = resolver(&dns);
     let first = timed(&resolver, "a.example").await.0;
-    assert!(first.contains(&"slow6.a.example[192.0.2.1]".to_owned()), "{first:?}");
+    assert!(
+        first.contains(&"slow6.a.example[192.0.2.1]".to_owned()),
+        "{first:?}"
+    );
     let zone = Name::from_ascii("a.example.").expect("name");
-    while resolver.silence.holds(Instant::now(), &Question::Type(zone.clone(), RecordType::AAAA)) {
+    while resolver.silence.holds(
+        Instant::now(),
+        &Question::Type(zone.clone(), RecordType::AAAA),
+    ) {
         tokio::task::yield_now().await;
     }
-    assert_eq!(timed(&resolver, "a.example").await.0, ["slow6.a.example[192.0.2.1]", "slow6.a.example[2001:db8::1]"]);
+    assert_eq!(
+        timed(&resolver, "a.example").await.0,
+        ["slow6.a.example[192.0.2.1]", "slow6.a.example[2001:db8::1]"]
+    );
 }
 
 #[tokio::test]
@@ -289,7 +441,10 @@ async fn ipv4_addresses_that_come_a_little_later_are_waited_for() {
     )
     .await;
     let found = timed(&resolver(&dns), "a.example").await.0;
-    assert_eq!(found, ["slow4.a.example[192.0.2.1]", "slow4.a.example[2001:db8::1]"]);
+    assert_eq!(
+        found,
+        ["slow4.a.example[192.0.2.1]", "slow4.a.example[2001:db8::1]"]
+    );
 }
 
 #[tokio::test]
@@ -303,7 +458,10 @@ async fn a_name_server_that_never_answers_about_the_only_family_means_later() {
     let resolver = Resolver::new(&[dns.address], Duration::from_millis(200)).expect("resolver");
     for _ in 0..2 {
         let found = timed(&resolver, "a.example").await.0;
-        assert_eq!(found, ["Pending Transport 451 4.4.3 address of no6.a.example: no answer in time"]);
+        assert_eq!(
+            found,
+            ["Pending Transport 451 4.4.3 address of no6.a.example: no answer in time"]
+        );
     }
 }
 
@@ -318,31 +476,56 @@ async fn an_exchanger_nobody_answers_about_holds_up_the_others_once_and_briefly(
     )
     .await;
     let resolver = resolver(&dns);
-    assert_eq!(timed(&resolver, "a.example").await, (vec!["good.a.example[192.0.2.1]".to_owned()], true));
-    assert!(resolver.silence.holds(Instant::now(), &Question::Host(Name::from_ascii("mute.a.example.").expect("name"))));
+    assert_eq!(
+        timed(&resolver, "a.example").await,
+        (vec!["good.a.example[192.0.2.1]".to_owned()], true)
+    );
+    assert!(resolver.silence.holds(
+        Instant::now(),
+        &Question::Host(Name::from_ascii("mute.a.example.").expect("name"))
+    ));
     let begun = std::time::Instant::now();
     for _ in 0..20 {
-        assert_eq!(timed(&resolver, "a.example").await, (vec!["good.a.example[192.0.2.1]".to_owned()], true));
+        assert_eq!(
+            timed(&resolver, "a.example").await,
+            (vec!["good.a.example[192.0.2.1]".to_owned()], true)
+        );
     }
-    assert!(begun.elapsed() < 10 * HOST_DELAY, "not once more for each message");
+    assert!(
+        begun.elapsed() < 10 * HOST_DELAY,
+        "not once more for each message"
+    );
     // Where it is all there is, it is asked all the same, and its silence means later.
-    let brief = Resolver { time_limit: Duration::from_millis(200), ..resolver };
+    let brief = Resolver {
+        time_limit: Duration::from_millis(200),
+        ..resolver
+    };
     let found = timed(&brief, "all.example").await.0;
-    assert!(found[0].starts_with("Pending Transport 451 4.4.3 address of mute"), "{found:?}");
+    assert!(
+        found[0].starts_with("Pending Transport 451 4.4.3 address of mute"),
+        "{found:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_dead_first_name_server_is_not_waited_for() {
-    let dead = tokio::net::UdpSocket::bind(loopback(0)).await.expect("bind");
+    let dead = tokio::net::UdpSocket::bind(loopback(0))
+        .await
+        .expect("bind");
     let dns = serve("a.example. MX 10 mx.example.\n mx.example. A 192.0.2.1").await;
     let servers = [dead.local_addr().expect("address"), dns.address];
     let resolver = Resolver::new(&servers, Duration::from_secs(60)).expect("resolver");
-    assert_eq!(timed(&resolver, "a.example").await, (vec!["mx.example[192.0.2.1]".to_owned()], true));
+    assert_eq!(
+        timed(&resolver, "a.example").await,
+        (vec!["mx.example[192.0.2.1]".to_owned()], true)
+    );
 }
 
 /// A name server that gives every question back with this response code.
 async fn failing(code: u8) -> SocketAddr {
-    let socket = tokio::net::UdpSocket::bind(loopback(0)).await.expect("bind");
+    let socket = tokio::net::UdpSocket::bind(loopback(0))
+        .await
+        .expect("bind");
     let address = socket.local_addr().expect("address");
     tokio::spawn(async move {
         let mut question = [0; 1500];
@@ -358,13 +541,26 @@ async fn failing(code: u8) -> SocketAddr {
 #[tokio::test]
 async fn a_name_server_that_fails_does_not_hide_one_that_answers() {
     let dns = serve("a.example. MX 10 mx.example.\n mx.example. A 192.0.2.1").await;
-    let dead = tokio::net::UdpSocket::bind(loopback(0)).await.expect("bind");
+    let dead = tokio::net::UdpSocket::bind(loopback(0))
+        .await
+        .expect("bind");
     for code in [2, 5] {
-        let servers = [failing(code).await, dead.local_addr().expect("address"), dns.address];
+        let servers = [
+            failing(code).await,
+            dead.local_addr().expect("address"),
+            dns.address,
+        ];
         let resolver = Resolver::new(&servers, Duration::from_secs(60)).expect("resolver");
-        assert_eq!(timed(&resolver, "a.example").await, (vec!["mx.example[192.0.2.1]".to_owned()], true), "{code}");
+        assert_eq!(
+            timed(&resolver, "a.example").await,
+            (vec!["mx.example[192.0.2.1]".to_owned()], true),
+            "{code}"
+        );
         let alone = Resolver::new(&servers[..1], Duration::from_secs(60)).expect("resolver");
         let found = timed(&alone, "a.example").await;
-        assert!(found.0[0].starts_with("Pending Transport 451 4.4.3") && found.1, "{found:?}");
+        assert!(
+            found.0[0].starts_with("Pending Transport 451 4.4.3") && found.1,
+            "{found:?}"
+        );
     }
 }

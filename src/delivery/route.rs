@@ -12,7 +12,10 @@ pub fn route(settings: &Settings, domain: &Domain) -> Destination {
         RouteMatch::Exact(exact) => exact == domain,
         RouteMatch::Below(parent) => domain != parent && domain.is_within(parent),
     });
-    matching.map_or_else(|| Destination::Mx(domain.clone()), |route| Destination::Route(route.clone()))
+    matching.map_or_else(
+        || Destination::Mx(domain.clone()),
+        |route| Destination::Route(route.clone()),
+    )
 }
 
 #[cfg(test)]
@@ -24,7 +27,12 @@ mod tests {
     #[test]
     fn the_first_match_wins_and_none_means_mx() {
         let mut s = settings();
-        let with = |m, host: &str| Arc::new(crate::config::settings::Route { domain: m, ..route_to(host, 25) });
+        let with = |m, host: &str| {
+            Arc::new(crate::config::settings::Route {
+                domain: m,
+                ..route_to(host, 25)
+            })
+        };
         s.routes = vec![
             with(RouteMatch::Exact(domain("a.example")), "exact"),
             with(RouteMatch::Below(domain("a.example")), "below"),

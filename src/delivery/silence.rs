@@ -1,4 +1,5 @@
-//! What name servers leave unanswered, remembered for a while, so that not every message waits for it.
+//! What name servers leave unanswered, remembered for a while, so that not every message waits for
+//! it.
 
 use hickory_resolver::proto::rr::{Name, RecordType};
 use std::collections::HashMap;
@@ -31,7 +32,9 @@ impl Silence {
 
     /// Whether this was not answered lately.
     pub fn holds(&self, now: Instant, question: &Question) -> bool {
-        self.lock().get(question).is_some_and(|since| now.duration_since(*since) < REMEMBERED)
+        self.lock()
+            .get(question)
+            .is_some_and(|since| now.duration_since(*since) < REMEMBERED)
     }
 
     /// Not answered in time.

@@ -21,8 +21,8 @@ pub enum Do {
     Deaf(&'static str),
 }
 
-/// Asked at every step: number of the connection (from 1), number of the transaction in it (from 1), and the command line,
-/// `BANNER`, or `.` for the end of a message.
+/// Asked at every step: number of the connection (from 1), number of the transaction in it (from
+/// 1), and the command line, `BANNER`, or `.` for the end of a message.
 pub type Script = dyn Fn(usize, usize, &str) -> Option<Do> + Send + Sync;
 
 #[derive(Debug, Clone, Default)]
@@ -55,7 +55,10 @@ enum End {
 
 impl Sink {
     /// `ehlo`: keywords offered, separated by commas.
-    pub async fn start(ehlo: &'static str, script: impl Fn(usize, usize, &str) -> Option<Do> + Send + Sync + 'static) -> Self {
+    pub async fn start(
+        ehlo: &'static str,
+        script: impl Fn(usize, usize, &str) -> Option<Do> + Send + Sync + 'static,
+    ) -> Self {
         Self::start_tls(ehlo, None, script).await
     }
 
@@ -67,7 +70,12 @@ impl Sink {
         let listener = TcpListener::bind(loopback(0)).await.expect("bind");
         let address = listener.local_addr().expect("address");
         let seen = Arc::new(watch::Sender::new(Seen::default()));
-        let shared = Arc::new(Shared { ehlo, script: Box::new(script), tls, seen: seen.clone() });
+        let shared = Arc::new(Shared {
+            ehlo,
+            script: Box::new(script),
+            tls,
+            seen: seen.clone(),
+        });
         tokio::spawn(async move {
             while let Ok((stream, peer)) = listener.accept().await {
                 let shared = shared.clone();
@@ -83,8 +91,12 @@ impl Sink {
                         && let Some(acceptor) = shared.tls.clone()
                         && let Ok(encrypted) = acceptor.accept(stream.into_inner()).await
                     {
-                        shared.seen.send_modify(|s| s.commands.push(format!("{number} (TLS)")));
-                        let _ = shared.serve(&mut BufReader::new(encrypted), number, false).await;
+                        shared
+                            .seen
+                            .send_modify(|s| s.commands.push(format!("{number} (TLS)")));
+                        let _ = shared
+                            .serve(&mut BufReader::new(encrypted), number, false)
+                            .await;
                     }
                 });
             }
@@ -98,7 +110,12 @@ impl Sink {
 
     /// Waits until the sink has seen what `what` wants.
     pub async fn wait(&self, what: impl FnMut(&Seen) -> bool) -> Seen {
-        self.seen.subscribe().wait_for(what).await.expect("sink runs").clone()
+        self.seen
+            .subscribe()
+            .wait_for(what)
+            .await
+            .expect("sink runs")
+            .clone()
     }
 
     pub fn commands(&self) -> Vec<String> {
@@ -114,8 +131,15 @@ impl Shared {
         greet: bool,
     ) -> std::io::Result<End> {
         let mut transaction = 0;
-        let hello = format!("250-sink.test\r\n250-{}\r\n250 X-END\r\n", self.ehlo.replace(',', "\r\n250-"));
-        if greet && !self.answer(stream, number, 1, "BANNER", "220 sink.test\r\n").await? {
+        let hello = format!(
+            "250-sink.test\r\n250-{}\r\n250 X-END\r\n",
+            self.ehlo.replace(',', "\r\n250-")
+        );
+        if greet
+            && !self
+                .answer(stream, number, 1, "BANNER", "220 sink.test\r\n")
+                .await?
+        {
             return Ok(End::Closed);
         }
         let mut line = String::new();
@@ -125,7 +149,8 @@ impl Shared {
                 return Ok(End::Closed);
             }
             let command = line.trim_end().to_owned();
-            self.seen.send_modify(|s| s.commands.push(format!("{number} {command}")));
+            self.seen
+                .send_modify(|s| s.commands.push(format!("{number} {command}")));
             let verb = command.split(' ').next().unwrap_or_default();
             transaction += usize::from(verb == "MAIL");
             let polite = match verb {
@@ -136,16 +161,27 @@ impl Shared {
                 "STARTTLS" => "220 go\r\n",
                 _ => "250 ok\r\n",
             };
-            if !self.answer(stream, number, transaction, &command, polite).await? || verb == "QUIT" {
+            if !self
+                .answer(stream, number, transaction, &command, polite)
+                .await?
+                || verb == "QUIT"
+            {
                 return Ok(End::Closed);
             }
             if verb == "STARTTLS" {
                 return Ok(End::StartTls);
             }
-            if verb == "DATA" && !matches!((self.script)(number, transaction, "DATA"), Some(Do::Say(s)) if !s.starts_with('3')) {
-                let Some(message) = read_message(stream).await? else { return Ok(End::Closed) };
+            if verb == "DATA"
+                && !matches!((self.script)(number, transaction, "DATA"), Some(Do::Say(s)) if !s.starts_with('3'))
+            {
+                let Some(message) = read_message(stream).await? else {
+                    return Ok(End::Closed);
+                };
                 self.seen.send_modify(|s| s.messages.push(message));
-                if !self.answer(stream, number, transaction, ".", "250 2.0.0 queued\r\n").await? {
+                if !self
+                    .answer(stream, number, transaction, ".", "250 2.0.0 queued\r\n")
+                    .await?
+                {
                     return Ok(End::Closed);
                 }
             }
@@ -187,7 +223,9 @@ impl Shared {
     }
 }
 
-async fn read_message(stream: &mut (impl AsyncBufReadExt + Unpin)) -> std::io::Result<Option<Vec<u8>>> {
+async fn read_message(
+    stream: &mut (impl AsyncBufReadExt + Unpin),
+) -> std::io::Result<Option<Vec<u8>>> {
     let mut message = Vec::new();
     loop {
         let start = message.len();
@@ -207,7 +245,13 @@ pub fn polite(_: usize, _: usize, _: &str) -> Option<Do> {
 }
 
 /// Does `what` where the step begins with `at`.
-pub fn at(at: &'static str, what: Do) -> impl Fn(usize, usize, &str) -> Option<Do> + Send + Sync + 'static {
+pub fn at(
+    at: &'static str,
+    what: Do,
+) -> impl Fn(usize, usize, &str) -> Option<Do> + Send + Sync + 'static {
     let what = Mutex::new(what);
-    move |_, _, step| step.starts_with(at).then(|| what.lock().expect("lock").clone())
+    move |_, _, step| {
+        step.starts_with(at)
+            .then(|| what.lock().expect("lock").clone())
+    }
 }

@@ -6,14 +6,19 @@ use super::sink::{Do, Sink, at, polite};
 use super::testing::{address, domain, key, route_to, settings};
 use super::*;
 use crate::config::settings::Secret;
-use crate::types::{BodyType, Envelope, MessageId, Notify, OutcomeClass, Pool, Recipient, RecipientStatus, ReversePath, Time};
+use crate::types::{
+    BodyType, Envelope, MessageId, Notify, OutcomeClass, Pool, Recipient, RecipientStatus,
+    ReversePath, Time,
+};
 use rustls::RootCertStore;
 use std::time::Duration;
 
 const BODY: &[u8] = b"Subject: x\r\n\r\n.dot\r\nend\r\n";
 
 fn meta(recipients: usize, pool: Pool) -> MessageMeta {
-    let recipients = (0..recipients).map(|i| Recipient::new(address(&format!("r{i}@b.example")))).collect();
+    let recipients = (0..recipients)
+        .map(|i| Recipient::new(address(&format!("r{i}@b.example"))))
+        .collect();
     MessageMeta {
         id: MessageId(1),
         accepted_at: Time(0),
@@ -38,25 +43,50 @@ fn meta(recipients: usize, pool: Pool) -> MessageMeta {
 
 fn attempt_for(meta: MessageMeta, destination: Destination) -> Attempt {
     let recipients = (0..u32::try_from(meta.envelope.recipients.len()).expect("few")).collect();
-    Attempt { meta: Arc::new(meta), body: Bytes::from_static(BODY), recipients, destination }
+    Attempt {
+        meta: Arc::new(meta),
+        body: Bytes::from_static(BODY),
+        recipients,
+        destination,
+    }
 }
 
 fn to(sink: &Sink, mode: TlsMode) -> Route {
-    Route { tls: mode, ..route_to("127.0.0.1", sink.address.port()) }
+    Route {
+        tls: mode,
+        ..route_to("127.0.0.1", sink.address.port())
+    }
 }
 
 fn attempt(sink: &Sink, recipients: usize) -> Attempt {
-    attempt_for(meta(recipients, Pool::Normal), Destination::Route(Arc::new(to(sink, TlsMode::None))))
+    attempt_for(
+        meta(recipients, Pool::Normal),
+        Destination::Route(Arc::new(to(sink, TlsMode::None))),
+    )
 }
 
 /// Limits that no test runs into unless it shortens one.
 fn patient() -> TimeLimits {
     let long = Duration::from_secs(600);
-    TimeLimits { connect: long, data: long, block: long, idle: long, quit: long, dns: long, ..TimeLimits::default() }
+    TimeLimits {
+        connect: long,
+        data: long,
+        block: long,
+        idle: long,
+        quit: long,
+        dns: long,
+        ..TimeLimits::default()
+    }
 }
 
 fn delivery_with(limits: TimeLimits) -> Delivery {
-    Delivery::with(Arc::new(settings()), limits, Tls::new().expect("tls"), key()).expect("delivery")
+    Delivery::with(
+        Arc::new(settings()),
+        limits,
+        Tls::new().expect("tls"),
+        key(),
+    )
+    .expect("delivery")
 }
 
 fn delivery() -> Delivery {
@@ -64,7 +94,18 @@ fn delivery() -> Delivery {
 }
 
 fn show(outcomes: &[RecipientOutcome]) -> Vec<String> {
-    outcomes.iter().map(|o| format!("r{} {:?} {:?} {}", o.recipient, o.status, o.class, o.reply.one_line())).collect()
+    outcomes
+        .iter()
+        .map(|o| {
+            format!(
+                "r{} {:?} {:?} {}",
+                o.recipient,
+                o.status,
+                o.class,
+                o.reply.one_line()
+            )
+        })
+        .collect()
 }
 
 #[tokio::test]
@@ -73,12 +114,24 @@ async fn a_message_arrives_unchanged_and_the_connection_is_used_again() {
     let delivery = delivery();
     for _ in 0..3 {
         let outcomes = delivery.attempt(attempt(&sink, 2)).await;
-        assert_eq!(show(&outcomes), ["r0 Delivered Delivered 250 2.0.0 queued", "r1 Delivered Delivered 250 2.0.0 queued"]);
-        assert_eq!(outcomes[0].remote, format!("127.0.0.1[127.0.0.1]:{}", sink.address.port()));
+        assert_eq!(
+            show(&outcomes),
+            [
+                "r0 Delivered Delivered 250 2.0.0 queued",
+                "r1 Delivered Delivered 250 2.0.0 queued"
+            ]
+        );
+        assert_eq!(
+            outcomes[0].remote,
+            format!("127.0.0.1[127.0.0.1]:{}", sink.address.port())
+        );
     }
     let seen = sink.seen();
     assert_eq!(seen.connections, 1);
-    assert_eq!(seen.messages, vec![b"Subject: x\r\n\r\n..dot\r\nend\r\n".to_vec(); 3]);
+    assert_eq!(
+        seen.messages,
+        vec![b"Subject: x\r\n\r\n..dot\r\nend\r\n".to_vec(); 3]
+    );
     assert_eq!(
         seen.commands[..5],
         [
@@ -98,7 +151,10 @@ async fn a_large_message_of_dots_arrives() {
     let sink = Sink::start("PIPELINING", polite).await;
     let mut a = attempt(&sink, 1);
     a.body = Bytes::from(b".\r\n".repeat(100_000));
-    assert_eq!(delivery().attempt(a).await[0].status, RecipientStatus::Delivered);
+    assert_eq!(
+        delivery().attempt(a).await[0].status,
+        RecipientStatus::Delivered
+    );
     assert_eq!(sink.seen().messages[0], b"..\r\n".repeat(100_000));
 }
 
@@ -145,22 +201,49 @@ async fn a_server_that_hangs_at_any_step_is_given_up() {
     for offers in ["PIPELINING", "DSN"] {
         for (step, words) in STEPS {
             let limits = match *step {
-                "BANNER" => TimeLimits { banner: short, ..patient() },
-                "EHLO" => TimeLimits { session: short, ..patient() },
-                "MAIL" => TimeLimits { mail: short, ..patient() },
-                "RCPT" => TimeLimits { rcpt: short, ..patient() },
-                "DATA" => TimeLimits { data: short, ..patient() },
-                _ => TimeLimits { dot: short, ..patient() },
+                "BANNER" => TimeLimits {
+                    banner: short,
+                    ..patient()
+                },
+                "EHLO" => TimeLimits {
+                    session: short,
+                    ..patient()
+                },
+                "MAIL" => TimeLimits {
+                    mail: short,
+                    ..patient()
+                },
+                "RCPT" => TimeLimits {
+                    rcpt: short,
+                    ..patient()
+                },
+                "DATA" => TimeLimits {
+                    data: short,
+                    ..patient()
+                },
+                _ => TimeLimits {
+                    dot: short,
+                    ..patient()
+                },
             };
             let sink = Sink::start(offers, at(step, Do::Hang)).await;
             let outcomes = delivery_with(limits).attempt(attempt(&sink, 2)).await;
             let here = format!("{offers} {step}: {:?}", show(&outcomes));
             assert_eq!(outcomes.len(), 2, "{here}");
             assert!(
-                outcomes.iter().all(|o| o.status == RecipientStatus::Pending && o.class == OutcomeClass::Transport),
+                outcomes
+                    .iter()
+                    .all(|o| o.status == RecipientStatus::Pending
+                        && o.class == OutcomeClass::Transport),
                 "{here}"
             );
-            assert!(outcomes[0].reply.one_line().starts_with("451 4.4.2 timed out waiting for "), "{here}");
+            assert!(
+                outcomes[0]
+                    .reply
+                    .one_line()
+                    .starts_with("451 4.4.2 timed out waiting for "),
+                "{here}"
+            );
             assert!(outcomes[0].reply.one_line().ends_with(words), "{here}");
             assert_eq!(sink.seen().connections, 1, "{here}");
         }
@@ -170,20 +253,38 @@ async fn a_server_that_hangs_at_any_step_is_given_up() {
 #[tokio::test]
 async fn a_whole_attempt_has_a_limit_whatever_each_step_may_take() {
     let sink = Sink::start("PIPELINING", at("BANNER", Do::Hang)).await;
-    let limits = TimeLimits { attempt: Duration::from_millis(30), ..patient() };
-    assert_eq!(delivery_with(limits).attempt(attempt(&sink, 1)).await[0].status, RecipientStatus::Pending);
+    let limits = TimeLimits {
+        attempt: Duration::from_millis(30),
+        ..patient()
+    };
+    assert_eq!(
+        delivery_with(limits).attempt(attempt(&sink, 1)).await[0].status,
+        RecipientStatus::Pending
+    );
 }
 
 #[tokio::test]
 async fn a_server_that_reads_nothing_of_the_message_is_given_up() {
     // More than the buffers of both sockets hold, so that writing stalls.
-    let body = Bytes::from(b"0123456789012345678901234567890123456789012345678901234567890\r\n".repeat(1 << 19));
+    let body = Bytes::from(
+        b"0123456789012345678901234567890123456789012345678901234567890\r\n".repeat(1 << 19),
+    );
     let short = Duration::from_millis(30);
-    let limits = TimeLimits { block: short, quit: short, ..patient() };
+    let limits = TimeLimits {
+        block: short,
+        quit: short,
+        ..patient()
+    };
     for (said, expected) in [
-        ("354 go", "r0 Pending Transport 451 4.4.2 connection lost sending the message: timed out"),
+        (
+            "354 go",
+            "r0 Pending Transport 451 4.4.2 connection lost sending the message: timed out",
+        ),
         // What it said before it stopped reading is the better answer.
-        ("354 go\r\n552 5.3.4 too big", "r0 Failed Recipient 552 5.3.4 too big"),
+        (
+            "354 go\r\n552 5.3.4 too big",
+            "r0 Failed Recipient 552 5.3.4 too big",
+        ),
     ] {
         let sink = Sink::start("DSN", at("DATA", Do::Deaf(said))).await;
         let mut a = attempt(&sink, 1);
@@ -198,8 +299,15 @@ async fn endless_replies_are_given_up_at_any_step() {
         let sink = Sink::start("PIPELINING", at(step, Do::Endless)).await;
         let outcomes = delivery().attempt(attempt(&sink, 1)).await;
         let shown = show(&outcomes);
-        assert_eq!(outcomes[0].status, RecipientStatus::Pending, "{step} {shown:?}");
-        assert!(shown[0].ends_with("from the next hop") || shown[0].contains("connection"), "{step} {shown:?}");
+        assert_eq!(
+            outcomes[0].status,
+            RecipientStatus::Pending,
+            "{step} {shown:?}"
+        );
+        assert!(
+            shown[0].ends_with("from the next hop") || shown[0].contains("connection"),
+            "{step} {shown:?}"
+        );
     }
 }
 
@@ -219,7 +327,12 @@ async fn a_server_that_closes_at_any_step_means_later() {
             let outcomes = delivery().attempt(attempt(&sink, 2)).await;
             assert_eq!(outcomes.len(), 2, "{step}");
             for o in &outcomes {
-                assert_eq!((o.status, o.reply.code), (RecipientStatus::Pending, 451), "{offers} {step}: {:?}", show(&outcomes));
+                assert_eq!(
+                    (o.status, o.reply.code),
+                    (RecipientStatus::Pending, 451),
+                    "{offers} {step}: {:?}",
+                    show(&outcomes)
+                );
             }
             assert_eq!(sink.seen().connections, 1, "{offers} {step}");
         }
@@ -233,9 +346,24 @@ async fn nobody_listens() {
     taken.bind(super::testing::loopback(0)).expect("bind");
     let port = taken.local_addr().expect("address").port();
     let route = route_to("127.0.0.1", port);
-    let outcomes = delivery().attempt(attempt_for(meta(1, Pool::Normal), Destination::Route(Arc::new(route)))).await;
-    assert!(outcomes[0].reply.one_line().starts_with("451 4.4.1 cannot connect"), "{:?}", show(&outcomes));
-    assert_eq!((outcomes[0].status, outcomes[0].class), (RecipientStatus::Pending, OutcomeClass::Transport));
+    let outcomes = delivery()
+        .attempt(attempt_for(
+            meta(1, Pool::Normal),
+            Destination::Route(Arc::new(route)),
+        ))
+        .await;
+    assert!(
+        outcomes[0]
+            .reply
+            .one_line()
+            .starts_with("451 4.4.1 cannot connect"),
+        "{:?}",
+        show(&outcomes)
+    );
+    assert_eq!(
+        (outcomes[0].status, outcomes[0].class),
+        (RecipientStatus::Pending, OutcomeClass::Transport)
+    );
 }
 
 #[tokio::test]
@@ -250,9 +378,15 @@ async fn a_reused_connection_that_turns_out_dead_is_replaced_once() {
             let sink = Sink::start(offers, dies(what.clone())).await;
             let delivery = delivery();
             for _ in 0..2 {
-                assert_eq!(show(&delivery.attempt(attempt(&sink, 1)).await), ["r0 Delivered Delivered 250 2.0.0 queued"]);
+                assert_eq!(
+                    show(&delivery.attempt(attempt(&sink, 1)).await),
+                    ["r0 Delivered Delivered 250 2.0.0 queued"]
+                );
             }
-            assert_eq!((sink.seen().connections, sink.seen().messages.len()), (2, 2));
+            assert_eq!(
+                (sink.seen().connections, sink.seen().messages.len()),
+                (2, 2)
+            );
         }
     }
 }
@@ -263,22 +397,39 @@ async fn a_server_that_leaves_after_each_message_costs_no_message() {
         let sink = Sink::start("PIPELINING", at(".", Do::Leave(farewell))).await;
         let delivery = delivery();
         for _ in 0..5 {
-            assert_eq!(show(&delivery.attempt(attempt(&sink, 1)).await), ["r0 Delivered Delivered 250 2.0.0 queued"]);
+            assert_eq!(
+                show(&delivery.attempt(attempt(&sink, 1)).await),
+                ["r0 Delivered Delivered 250 2.0.0 queued"]
+            );
         }
-        assert_eq!((sink.seen().connections, sink.seen().messages.len()), (5, 5));
+        assert_eq!(
+            (sink.seen().connections, sink.seen().messages.len()),
+            (5, 5)
+        );
     }
 }
 
 #[tokio::test]
 async fn after_the_end_of_the_message_nothing_is_sent_twice() {
-    let script = |_, transaction, step: &str| (transaction == 2 && step == ".").then_some(Do::Close);
+    let script =
+        |_, transaction, step: &str| (transaction == 2 && step == ".").then_some(Do::Close);
     let sink = Sink::start("PIPELINING", script).await;
     let delivery = delivery();
     delivery.attempt(attempt(&sink, 1)).await;
     let outcomes = delivery.attempt(attempt(&sink, 1)).await;
     assert_eq!(outcomes[0].status, RecipientStatus::Pending);
-    assert!(outcomes[0].reply.one_line().contains("may have been delivered"), "{:?}", show(&outcomes));
-    assert_eq!((sink.seen().connections, sink.seen().messages.len()), (1, 2));
+    assert!(
+        outcomes[0]
+            .reply
+            .one_line()
+            .contains("may have been delivered"),
+        "{:?}",
+        show(&outcomes)
+    );
+    assert_eq!(
+        (sink.seen().connections, sink.seen().messages.len()),
+        (1, 2)
+    );
 }
 
 #[tokio::test]
@@ -305,22 +456,56 @@ async fn a_farewell_defers_what_is_left() {
 async fn limits_of_the_server_are_kept() {
     let sink = Sink::start("PIPELINING,LIMITS RCPTMAX=2 MAILMAX=2", polite).await;
     let outcomes = delivery().attempt(attempt(&sink, 5)).await;
-    assert!(outcomes.iter().all(|o| o.status == RecipientStatus::Delivered) && outcomes.len() == 5, "{:?}", show(&outcomes));
+    assert!(
+        outcomes
+            .iter()
+            .all(|o| o.status == RecipientStatus::Delivered)
+            && outcomes.len() == 5,
+        "{:?}",
+        show(&outcomes)
+    );
     // Three transactions, two on the first connection.
-    assert_eq!((sink.seen().connections, sink.seen().messages.len()), (2, 3));
+    assert_eq!(
+        (sink.seen().connections, sink.seen().messages.len()),
+        (2, 3)
+    );
     let sink = Sink::start("SIZE 10", polite).await;
-    assert_eq!(delivery().attempt(attempt(&sink, 1)).await[0].reply.one_line().get(..9), Some("552 5.3.4"));
+    assert_eq!(
+        delivery().attempt(attempt(&sink, 1)).await[0]
+            .reply
+            .one_line()
+            .get(..9),
+        Some("552 5.3.4")
+    );
 }
 
 #[tokio::test]
 async fn dsn_is_carried_on_and_reported() {
     let mut m = meta(1, Pool::Normal);
-    m.envelope.recipients[0].notify = Some(Notify { success: true, failure: false, delay: false });
-    for (offers, relayed, parameter) in [("PIPELINING,DSN", true, " NOTIFY=SUCCESS"), ("PIPELINING", false, "")] {
+    m.envelope.recipients[0].notify = Some(Notify {
+        success: true,
+        failure: false,
+        delay: false,
+    });
+    for (offers, relayed, parameter) in [
+        ("PIPELINING,DSN", true, " NOTIFY=SUCCESS"),
+        ("PIPELINING", false, ""),
+    ] {
         let sink = Sink::start(offers, polite).await;
-        let outcomes = delivery().attempt(attempt_for(m.clone(), Destination::Route(Arc::new(to(&sink, TlsMode::None))))).await;
-        assert_eq!((outcomes[0].status, outcomes[0].relayed_dsn), (RecipientStatus::Delivered, relayed));
-        assert!(sink.commands().contains(&format!("1 RCPT TO:<r0@b.example>{parameter}")));
+        let outcomes = delivery()
+            .attempt(attempt_for(
+                m.clone(),
+                Destination::Route(Arc::new(to(&sink, TlsMode::None))),
+            ))
+            .await;
+        assert_eq!(
+            (outcomes[0].status, outcomes[0].relayed_dsn),
+            (RecipientStatus::Delivered, relayed)
+        );
+        assert!(
+            sink.commands()
+                .contains(&format!("1 RCPT TO:<r0@b.example>{parameter}"))
+        );
     }
 }
 
@@ -332,7 +517,10 @@ async fn eight_bit_mail_is_returned_where_it_cannot_pass() {
         a.body = Bytes::from("Subject: x\r\n\r\nü\r\n");
         let outcomes = delivery().attempt(a).await;
         assert_eq!(outcomes[0].reply.one_line().get(..9), Some(code));
-        assert_eq!(sink.seen().messages.len(), usize::from(code.starts_with('2')));
+        assert_eq!(
+            sink.seen().messages.len(),
+            usize::from(code.starts_with('2'))
+        );
     }
 }
 
@@ -340,19 +528,39 @@ async fn eight_bit_mail_is_returned_where_it_cannot_pass() {
 async fn each_pool_has_its_own_name_addresses_and_connections() {
     let sink = Sink::start("PIPELINING", polite).await;
     let mut s = settings();
-    s.pool_high_risk.addresses =
-        vec!["127.0.0.2".parse().expect("ip"), "127.0.0.3".parse().expect("ip"), "::1".parse().expect("ip")];
-    let delivery = Delivery::with(Arc::new(s), TimeLimits { idle: Duration::ZERO, ..patient() }, Tls::new().expect("tls"), key())
-        .expect("delivery");
+    s.pool_high_risk.addresses = vec![
+        "127.0.0.2".parse().expect("ip"),
+        "127.0.0.3".parse().expect("ip"),
+        "::1".parse().expect("ip"),
+    ];
+    let delivery = Delivery::with(
+        Arc::new(s),
+        TimeLimits {
+            idle: Duration::ZERO,
+            ..patient()
+        },
+        Tls::new().expect("tls"),
+        key(),
+    )
+    .expect("delivery");
     for pool in [Pool::Normal, Pool::HighRisk, Pool::HighRisk] {
-        let outcomes = delivery.attempt(attempt_for(meta(1, pool), Destination::Route(Arc::new(to(&sink, TlsMode::None))))).await;
+        let outcomes = delivery
+            .attempt(attempt_for(
+                meta(1, pool),
+                Destination::Route(Arc::new(to(&sink, TlsMode::None))),
+            ))
+            .await;
         assert_eq!(outcomes[0].status, RecipientStatus::Delivered);
     }
     let seen = sink.seen();
     let mut peers: Vec<String> = seen.peers.iter().map(|p| p.ip().to_string()).collect();
     peers[1..].sort();
     assert_eq!(peers, ["127.0.0.1", "127.0.0.2", "127.0.0.3"]);
-    assert!(seen.commands.contains(&"2 EHLO risk.relay.test".to_owned()), "{:?}", seen.commands);
+    assert!(
+        seen.commands.contains(&"2 EHLO risk.relay.test".to_owned()),
+        "{:?}",
+        seen.commands
+    );
 }
 
 #[tokio::test]
@@ -360,17 +568,25 @@ async fn a_pool_without_address_of_the_family_waits() {
     let sink = Sink::start("PIPELINING", polite).await;
     let mut s = settings();
     s.pool_normal.addresses = vec!["::1".parse().expect("ip")];
-    let delivery = Delivery::with(Arc::new(s), patient(), Tls::new().expect("tls"), key()).expect("delivery");
+    let delivery =
+        Delivery::with(Arc::new(s), patient(), Tls::new().expect("tls"), key()).expect("delivery");
     let outcomes = delivery.attempt(attempt(&sink, 1)).await;
-    assert_eq!(show(&outcomes), ["r0 Pending Transport 451 4.3.5 the pool has no source address of this family"]);
+    assert_eq!(
+        show(&outcomes),
+        ["r0 Pending Transport 451 4.3.5 the pool has no source address of this family"]
+    );
 }
 
 #[tokio::test]
 async fn idle_connections_end_with_quit() {
     let sink = Sink::start("PIPELINING", polite).await;
-    let delivery = delivery_with(TimeLimits { idle: Duration::from_millis(20), ..patient() });
+    let delivery = delivery_with(TimeLimits {
+        idle: Duration::from_millis(20),
+        ..patient()
+    });
     delivery.attempt(attempt(&sink, 1)).await;
-    sink.wait(|s| s.commands.last().is_some_and(|c| c == "1 QUIT")).await;
+    sink.wait(|s| s.commands.last().is_some_and(|c| c == "1 QUIT"))
+        .await;
     assert_eq!(delivery.shared.pool.len(), 0);
 }
 
@@ -386,7 +602,10 @@ async fn a_reload_with_other_pools_drops_idle_connections() {
     delivery.reload(Arc::new(other));
     assert_eq!(delivery.shared.pool.len(), 0);
     delivery.attempt(attempt(&sink, 1)).await;
-    assert!(sink.commands().contains(&"2 EHLO new.relay.test".to_owned()));
+    assert!(
+        sink.commands()
+            .contains(&"2 EHLO new.relay.test".to_owned())
+    );
 }
 
 #[tokio::test]
@@ -398,21 +617,31 @@ async fn many_attempts_at_once() {
         let (delivery, a) = (delivery.clone(), attempt(&sink, 1));
         tasks.spawn(async move { delivery.attempt(a).await[0].status });
     }
-    assert!(tasks.join_all().await.into_iter().all(|s| s == RecipientStatus::Delivered));
+    assert!(
+        tasks
+            .join_all()
+            .await
+            .into_iter()
+            .all(|s| s == RecipientStatus::Delivered)
+    );
     assert_eq!(sink.seen().messages.len(), 50);
     assert!(delivery.shared.pool.len() <= 20);
 }
 
 /// A certificate for 127.0.0.1 that nobody vouches for, as a server and as a trust root.
 fn self_signed() -> (tokio_rustls::TlsAcceptor, RootCertStore) {
-    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("certificate");
-    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("key");
-    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
-        .expect("server");
+    let made =
+        rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("certificate");
+    let key =
+        rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("key");
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(
+        rustls::crypto::ring::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .expect("versions")
+    .with_no_client_auth()
+    .with_single_cert(vec![made.cert.der().clone()], key)
+    .expect("server");
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).expect("root");
     (Arc::new(config).into(), roots)
@@ -424,43 +653,89 @@ async fn tls_by_mode() {
     let offers = "PIPELINING,STARTTLS";
     let run = async |delivery: &Delivery, mode| {
         let sink = Sink::start_tls(offers, Some(acceptor.clone()), polite).await;
-        let a = attempt_for(meta(1, Pool::Normal), Destination::Route(Arc::new(to(&sink, mode))));
+        let a = attempt_for(
+            meta(1, Pool::Normal),
+            Destination::Route(Arc::new(to(&sink, mode))),
+        );
         let first = show(&delivery.attempt(a.clone()).await).remove(0);
         let encrypted = sink.commands().contains(&"1 (TLS)".to_owned());
         if first.contains("Delivered") {
             // An encrypted connection is used again as well.
             delivery.attempt(a).await;
-            assert_eq!((sink.seen().connections, sink.seen().messages.len()), (1, 2));
+            assert_eq!(
+                (sink.seen().connections, sink.seen().messages.len()),
+                (1, 2)
+            );
         }
         (first, encrypted)
     };
     let delivered = || "r0 Delivered Delivered 250 2.0.0 queued".to_owned();
     assert_eq!(run(&delivery(), TlsMode::None).await, (delivered(), false));
-    assert_eq!(run(&delivery(), TlsMode::Opportunistic).await, (delivered(), true));
-    let trusting = Delivery::with(Arc::new(settings()), patient(), Tls::with_roots(roots), key()).expect("delivery");
+    assert_eq!(
+        run(&delivery(), TlsMode::Opportunistic).await,
+        (delivered(), true)
+    );
+    let trusting = Delivery::with(
+        Arc::new(settings()),
+        patient(),
+        Tls::with_roots(roots),
+        key(),
+    )
+    .expect("delivery");
     assert_eq!(run(&trusting, TlsMode::Required).await, (delivered(), true));
     let (_, others) = self_signed();
-    let doubting = Delivery::with(Arc::new(settings()), patient(), Tls::with_roots(others), key()).expect("delivery");
+    let doubting = Delivery::with(
+        Arc::new(settings()),
+        patient(),
+        Tls::with_roots(others),
+        key(),
+    )
+    .expect("delivery");
     let (refused, _) = run(&doubting, TlsMode::Required).await;
-    assert!(refused.starts_with("r0 Pending Transport 451 4.7.5 TLS is required and failed"), "{refused}");
+    assert!(
+        refused.starts_with("r0 Pending Transport 451 4.7.5 TLS is required and failed"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
 async fn required_tls_that_is_not_offered_means_later() {
     let sink = Sink::start("PIPELINING", polite).await;
-    let a = attempt_for(meta(1, Pool::Normal), Destination::Route(Arc::new(to(&sink, TlsMode::Required))));
+    let a = attempt_for(
+        meta(1, Pool::Normal),
+        Destination::Route(Arc::new(to(&sink, TlsMode::Required))),
+    );
     let outcomes = delivery().attempt(a).await;
-    assert!(show(&outcomes)[0].starts_with("r0 Pending Transport 451 4.7.5 TLS is required"), "{:?}", show(&outcomes));
+    assert!(
+        show(&outcomes)[0].starts_with("r0 Pending Transport 451 4.7.5 TLS is required"),
+        "{:?}",
+        show(&outcomes)
+    );
     assert!(sink.seen().messages.is_empty());
 }
 
 #[tokio::test]
 async fn broken_opportunistic_tls_falls_back_to_plain_text() {
-    // The first says 220 and then closes, so that there is no handshake; the others do not get as far.
-    for what in [None, Some(Do::Close), Some(Do::Say("421 no")), Some(Do::Say("220 go\r\n250 injected"))] {
-        let sink = Sink::start("PIPELINING,STARTTLS", move |_, _, s: &str| what.clone().filter(|_| s == "STARTTLS")).await;
-        let a = attempt_for(meta(1, Pool::Normal), Destination::Route(Arc::new(to(&sink, TlsMode::Opportunistic))));
-        assert_eq!(show(&delivery().attempt(a).await), ["r0 Delivered Delivered 250 2.0.0 queued"]);
+    // The first says 220 and then closes, so that there is no handshake; the others do not get as
+    // far.
+    for what in [
+        None,
+        Some(Do::Close),
+        Some(Do::Say("421 no")),
+        Some(Do::Say("220 go\r\n250 injected")),
+    ] {
+        let sink = Sink::start("PIPELINING,STARTTLS", move |_, _, s: &str| {
+            what.clone().filter(|_| s == "STARTTLS")
+        })
+        .await;
+        let a = attempt_for(
+            meta(1, Pool::Normal),
+            Destination::Route(Arc::new(to(&sink, TlsMode::Opportunistic))),
+        );
+        assert_eq!(
+            show(&delivery().attempt(a).await),
+            ["r0 Delivered Delivered 250 2.0.0 queued"]
+        );
         assert_eq!(sink.seen().connections, 2);
         assert!(!sink.commands().contains(&"2 STARTTLS".to_owned()));
     }
@@ -469,10 +744,22 @@ async fn broken_opportunistic_tls_falls_back_to_plain_text() {
 #[tokio::test]
 async fn passwords_go_over_tls_or_where_it_is_switched_off() {
     let (acceptor, _) = self_signed();
-    let with = |sink: &Sink, mode| Route { username: Some("u".into()), password: Some(Secret("p".into())), ..to(sink, mode) };
+    let with = |sink: &Sink, mode| Route {
+        username: Some("u".into()),
+        password: Some(Secret("p".into())),
+        ..to(sink, mode)
+    };
     for (mode, offers, expected) in [
-        (TlsMode::None, "AUTH PLAIN", "r0 Delivered Delivered 250 2.0.0 queued"),
-        (TlsMode::Opportunistic, "AUTH PLAIN,STARTTLS", "r0 Delivered Delivered 250 2.0.0 queued"),
+        (
+            TlsMode::None,
+            "AUTH PLAIN",
+            "r0 Delivered Delivered 250 2.0.0 queued",
+        ),
+        (
+            TlsMode::Opportunistic,
+            "AUTH PLAIN,STARTTLS",
+            "r0 Delivered Delivered 250 2.0.0 queued",
+        ),
         (
             TlsMode::Opportunistic,
             "AUTH PLAIN",
@@ -480,14 +767,27 @@ async fn passwords_go_over_tls_or_where_it_is_switched_off() {
         ),
     ] {
         let sink = Sink::start_tls(offers, Some(acceptor.clone()), polite).await;
-        let a = attempt_for(meta(1, Pool::Normal), Destination::Route(Arc::new(with(&sink, mode))));
+        let a = attempt_for(
+            meta(1, Pool::Normal),
+            Destination::Route(Arc::new(with(&sink, mode))),
+        );
         assert_eq!(show(&delivery().attempt(a).await), [expected]);
         let said = sink.commands().iter().any(|c| c == "1 AUTH PLAIN AHUAcA==");
         assert_eq!(said, expected.contains("Delivered"));
     }
-    let sink = Sink::start("AUTH PLAIN", at("AUTH", Do::Say("535 5.7.8 wrong password"))).await;
-    let a = attempt_for(meta(1, Pool::Normal), Destination::Route(Arc::new(with(&sink, TlsMode::None))));
-    assert_eq!(show(&delivery().attempt(a).await), ["r0 Pending Transport 535 5.7.8 wrong password"]);
+    let sink = Sink::start(
+        "AUTH PLAIN",
+        at("AUTH", Do::Say("535 5.7.8 wrong password")),
+    )
+    .await;
+    let a = attempt_for(
+        meta(1, Pool::Normal),
+        Destination::Route(Arc::new(with(&sink, TlsMode::None))),
+    );
+    assert_eq!(
+        show(&delivery().attempt(a).await),
+        ["r0 Pending Transport 535 5.7.8 wrong password"]
+    );
 }
 
 #[tokio::test]
@@ -497,7 +797,13 @@ async fn recipients_that_do_not_exist_still_get_an_outcome() {
     a.recipients.push(7);
     let outcomes = delivery().attempt(a).await;
     let statuses: Vec<_> = outcomes.iter().map(|o| (o.recipient, o.status)).collect();
-    assert_eq!(statuses, [(7, RecipientStatus::Pending), (0, RecipientStatus::Delivered)]);
+    assert_eq!(
+        statuses,
+        [
+            (7, RecipientStatus::Pending),
+            (0, RecipientStatus::Delivered)
+        ]
+    );
 }
 
 /// Settings of a lab whose only name server is this one and whose mail exchangers listen at `port`.
@@ -538,12 +844,25 @@ async fn the_next_exchanger_is_tried_where_one_does_not_take_mail() {
         ("MAIL", Do::Say("421 busy"), 1),
         (".", Do::Close, 1),
     ] {
-        let sink = Sink::start("PIPELINING", move |n, _, s: &str| (n == 1 && s.starts_with(step)).then(|| what.clone())).await;
+        let sink = Sink::start("PIPELINING", move |n, _, s: &str| {
+            (n == 1 && s.starts_with(step)).then(|| what.clone())
+        })
+        .await;
         let dns = two_exchangers().await;
-        let delivery = Delivery::with(Arc::new(lab(&dns, sink.address.port())), patient(), Tls::new().expect("tls"), key())
-            .expect("delivery");
+        let delivery = Delivery::with(
+            Arc::new(lab(&dns, sink.address.port())),
+            patient(),
+            Tls::new().expect("tls"),
+            key(),
+        )
+        .expect("delivery");
         let outcomes = delivery.attempt(mx_attempt()).await;
-        assert_eq!(sink.seen().connections, connections, "{step} {:?}", show(&outcomes));
+        assert_eq!(
+            sink.seen().connections,
+            connections,
+            "{step} {:?}",
+            show(&outcomes)
+        );
         if connections == 2 {
             assert_eq!(show(&outcomes), ["r0 Delivered Delivered 250 2.0.0 queued"]);
             assert!(outcomes[0].remote.starts_with("two.example[127.0.0.1]:"));
@@ -555,11 +874,23 @@ async fn the_next_exchanger_is_tried_where_one_does_not_take_mail() {
 
 #[tokio::test]
 async fn a_refusal_by_all_hosts_at_the_greeting_is_temporary() {
-    let sink = Sink::start("PIPELINING", at("BANNER", Do::Say("554 5.7.1 blocked by our blocklist"))).await;
+    let sink = Sink::start(
+        "PIPELINING",
+        at("BANNER", Do::Say("554 5.7.1 blocked by our blocklist")),
+    )
+    .await;
     let dns = two_exchangers().await;
-    let delivery =
-        Delivery::with(Arc::new(lab(&dns, sink.address.port())), patient(), Tls::new().expect("tls"), key()).expect("delivery");
-    assert_eq!(show(&delivery.attempt(mx_attempt()).await), ["r0 Pending Reputation 554 5.7.1 blocked by our blocklist"]);
+    let delivery = Delivery::with(
+        Arc::new(lab(&dns, sink.address.port())),
+        patient(),
+        Tls::new().expect("tls"),
+        key(),
+    )
+    .expect("delivery");
+    assert_eq!(
+        show(&delivery.attempt(mx_attempt()).await),
+        ["r0 Pending Reputation 554 5.7.1 blocked by our blocklist"]
+    );
     assert_eq!(sink.seen().connections, 2);
 }
 
@@ -567,8 +898,13 @@ async fn a_refusal_by_all_hosts_at_the_greeting_is_temporary() {
 async fn a_host_with_our_own_name_is_ourselves() {
     let dns = two_exchangers().await;
     let sink = Sink::start("PIPELINING", at("EHLO", Do::Say("250 RELAY.test"))).await;
-    let delivery =
-        Delivery::with(Arc::new(lab(&dns, sink.address.port())), patient(), Tls::new().expect("tls"), key()).expect("delivery");
+    let delivery = Delivery::with(
+        Arc::new(lab(&dns, sink.address.port())),
+        patient(),
+        Tls::new().expect("tls"),
+        key(),
+    )
+    .expect("delivery");
     assert_eq!(
         show(&delivery.attempt(mx_attempt()).await),
         ["r0 Failed Transport 554 5.4.6 mail for b.example loops back to this relay"]
@@ -580,12 +916,23 @@ async fn a_host_with_our_own_name_is_ourselves() {
         _ => None,
     };
     let sink = Sink::start("PIPELINING", script).await;
-    let delivery =
-        Delivery::with(Arc::new(lab(&dns, sink.address.port())), patient(), Tls::new().expect("tls"), key()).expect("delivery");
-    assert_eq!(delivery.attempt(mx_attempt()).await[0].status, RecipientStatus::Pending);
+    let delivery = Delivery::with(
+        Arc::new(lab(&dns, sink.address.port())),
+        patient(),
+        Tls::new().expect("tls"),
+        key(),
+    )
+    .expect("delivery");
+    assert_eq!(
+        delivery.attempt(mx_attempt()).await[0].status,
+        RecipientStatus::Pending
+    );
     // A route is the operator's word.
     let sink = Sink::start("PIPELINING", at("EHLO", Do::Say("250 relay.test"))).await;
-    assert_eq!(delivery.attempt(attempt(&sink, 1)).await[0].status, RecipientStatus::Delivered);
+    assert_eq!(
+        delivery.attempt(attempt(&sink, 1)).await[0].status,
+        RecipientStatus::Delivered
+    );
 }
 
 #[tokio::test]
@@ -593,8 +940,10 @@ async fn an_address_of_this_machine_is_ourselves_where_we_listen_everywhere() {
     let dns = two_exchangers().await;
     let sink = Sink::start("PIPELINING", polite).await;
     let mut s = lab(&dns, sink.address.port());
-    s.listeners[0].bind = std::net::SocketAddr::new("0.0.0.0".parse().expect("ip"), sink.address.port());
-    let delivery = Delivery::with(Arc::new(s), patient(), Tls::new().expect("tls"), key()).expect("delivery");
+    s.listeners[0].bind =
+        std::net::SocketAddr::new("0.0.0.0".parse().expect("ip"), sink.address.port());
+    let delivery =
+        Delivery::with(Arc::new(s), patient(), Tls::new().expect("tls"), key()).expect("delivery");
     assert_eq!(
         show(&delivery.attempt(mx_attempt()).await),
         ["r0 Failed Transport 554 5.4.6 mail for b.example loops back to this relay"]
@@ -605,10 +954,29 @@ async fn an_address_of_this_machine_is_ourselves_where_we_listen_everywhere() {
 async fn a_password_is_not_given_to_a_host_that_does_not_prove_its_name() {
     let (acceptor, _) = self_signed();
     let (_, others) = self_signed();
-    let doubting = Delivery::with(Arc::new(settings()), patient(), Tls::with_roots(others), key()).expect("delivery");
+    let doubting = Delivery::with(
+        Arc::new(settings()),
+        patient(),
+        Tls::with_roots(others),
+        key(),
+    )
+    .expect("delivery");
     let sink = Sink::start_tls("AUTH PLAIN,STARTTLS", Some(acceptor), polite).await;
-    let login = Route { username: Some("u".into()), password: Some(Secret("p".into())), ..to(&sink, TlsMode::Required) };
-    let outcomes = doubting.attempt(attempt_for(meta(1, Pool::Normal), Destination::Route(Arc::new(login)))).await;
-    assert!(show(&outcomes)[0].starts_with("r0 Pending Transport 451 4.7.5 TLS is required and failed"), "{:?}", show(&outcomes));
+    let login = Route {
+        username: Some("u".into()),
+        password: Some(Secret("p".into())),
+        ..to(&sink, TlsMode::Required)
+    };
+    let outcomes = doubting
+        .attempt(attempt_for(
+            meta(1, Pool::Normal),
+            Destination::Route(Arc::new(login)),
+        ))
+        .await;
+    assert!(
+        show(&outcomes)[0].starts_with("r0 Pending Transport 451 4.7.5 TLS is required and failed"),
+        "{:?}",
+        show(&outcomes)
+    );
     assert_eq!(sink.commands(), ["1 EHLO relay.test", "1 STARTTLS"]);
 }

@@ -25,14 +25,19 @@ impl Tls {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
             .with_no_client_auth();
-        Ok(Self { any: Arc::new(any), checked: OnceLock::new() })
+        Ok(Self {
+            any: Arc::new(any),
+            checked: OnceLock::new(),
+        })
     }
 
     /// Trusts `roots` and nothing else.
     #[cfg(test)]
     pub fn with_roots(roots: RootCertStore) -> Self {
         let this = Self::new().expect("TLS works");
-        this.checked.set(checked(roots).expect("TLS works")).expect("not set before");
+        this.checked
+            .set(checked(roots).expect("TLS works"))
+            .expect("not set before");
         this
     }
 
@@ -66,12 +71,15 @@ fn checked(roots: RootCertStore) -> Result<Arc<ClientConfig>, String> {
 
 /// Name for SNI and for the check: the host's, or else its address.
 pub fn server_name(host: &str, ip: IpAddr) -> ServerName<'static> {
-    let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    let host = host
+        .strip_prefix('[')
+        .and_then(|h| h.strip_suffix(']'))
+        .unwrap_or(host);
     ServerName::try_from(host.to_owned()).unwrap_or_else(|_| ServerName::from(ip))
 }
 
-/// Takes every certificate: opportunistic TLS guards against listeners, not against impostors (RFC 7435). The handshake's
-/// signatures are checked all the same.
+/// Takes every certificate: opportunistic TLS guards against listeners, not against impostors (RFC
+/// 7435). The handshake's signatures are checked all the same.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 
@@ -93,7 +101,12 @@ impl ServerCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            cert,
+            dss,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -102,7 +115,12 @@ impl ServerCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            cert,
+            dss,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

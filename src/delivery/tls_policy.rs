@@ -5,8 +5,8 @@ use crate::config::settings::TlsMode;
 use crate::smtp::client::StartTls;
 use crate::types::Reply;
 
-/// The TLS demanded of a destination. An MX gets what it offers: its name comes from DNS that nobody vouches for, so a
-/// valid certificate would prove nothing (RFC 7435).
+/// The TLS demanded of a destination. An MX gets what it offers: its name comes from DNS that
+/// nobody vouches for, so a valid certificate would prove nothing (RFC 7435).
 pub fn demanded(destination: &Destination) -> TlsMode {
     match destination {
         Destination::Route(route) => route.tls,
@@ -24,12 +24,20 @@ pub const fn starttls(mode: TlsMode, broken: bool) -> StartTls {
     }
 }
 
-/// After a failed handshake: `None` = once more in plain text on a new connection; else the temporary failure.
+/// After a failed handshake: `None` = once more in plain text on a new connection; else the
+/// temporary failure.
 pub fn after_handshake_failure(mode: TlsMode, error: &str) -> Option<Reply> {
-    (mode == TlsMode::Required).then(|| Reply::new(451, (4, 7, 5), format!("TLS is required and failed: {error}")))
+    (mode == TlsMode::Required).then(|| {
+        Reply::new(
+            451,
+            (4, 7, 5),
+            format!("TLS is required and failed: {error}"),
+        )
+    })
 }
 
-/// Whether a password may go over an unencrypted connection: only where the operator wrote `tls = "none"`.
+/// Whether a password may go over an unencrypted connection: only where the operator wrote `tls =
+/// "none"`.
 pub const fn password_without_tls(mode: TlsMode) -> bool {
     matches!(mode, TlsMode::None)
 }
@@ -43,9 +51,18 @@ mod tests {
 
     #[test]
     fn the_mode_follows_the_destination() {
-        assert_eq!(demanded(&Destination::Mx(domain("a.example"))), TlsMode::Opportunistic);
-        let route = Route { tls: TlsMode::Required, ..route_to("h", 25) };
-        assert_eq!(demanded(&Destination::Route(Arc::new(route))), TlsMode::Required);
+        assert_eq!(
+            demanded(&Destination::Mx(domain("a.example"))),
+            TlsMode::Opportunistic
+        );
+        let route = Route {
+            tls: TlsMode::Required,
+            ..route_to("h", 25)
+        };
+        assert_eq!(
+            demanded(&Destination::Route(Arc::new(route))),
+            TlsMode::Required
+        );
     }
 
     #[test]
@@ -55,11 +72,20 @@ mod tests {
             (TlsMode::Opportunistic, StartTls::IfOffered, StartTls::Never),
             (TlsMode::Required, StartTls::Must, StartTls::Must),
         ] {
-            assert_eq!((starttls(mode, false), starttls(mode, true)), (first, again));
+            assert_eq!(
+                (starttls(mode, false), starttls(mode, true)),
+                (first, again)
+            );
         }
         assert_eq!(after_handshake_failure(TlsMode::Opportunistic, "x"), None);
-        let reply = after_handshake_failure(TlsMode::Required, "bad certificate").expect("a failure");
-        assert_eq!(reply.one_line(), "451 4.7.5 TLS is required and failed: bad certificate");
-        assert!(password_without_tls(TlsMode::None) && !password_without_tls(TlsMode::Opportunistic));
+        let reply =
+            after_handshake_failure(TlsMode::Required, "bad certificate").expect("a failure");
+        assert_eq!(
+            reply.one_line(),
+            "451 4.7.5 TLS is required and failed: bad certificate"
+        );
+        assert!(
+            password_without_tls(TlsMode::None) && !password_without_tls(TlsMode::Opportunistic)
+        );
     }
 }

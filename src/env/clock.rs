@@ -10,8 +10,8 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Time;
 }
 
-/// The system's wall clock. When it is set back, time goes on at the pace of the monotonic clock from where it was;
-/// when it is set forward, time follows.
+/// The system's wall clock. When it is set back, time goes on at the pace of the monotonic clock
+/// from where it was; when it is set forward, time follows.
 #[derive(Debug)]
 pub struct SystemClock {
     last: Mutex<(Instant, i64)>,
@@ -20,7 +20,9 @@ pub struct SystemClock {
 impl SystemClock {
     /// Starts at the wall clock's time.
     pub fn new() -> Self {
-        Self { last: Mutex::new((Instant::now(), wall_millis())) }
+        Self {
+            last: Mutex::new((Instant::now(), wall_millis())),
+        }
     }
 }
 
@@ -30,23 +32,37 @@ impl Default for SystemClock {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the wall clock"
+)]
 fn wall_millis() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// The next reading from the one before: the wall clock, but at least as much later as the monotonic clock says.
+/// The next reading from the one before: the wall clock, but at least as much later as the
+/// monotonic clock says.
 const fn advance(last_millis: i64, elapsed_millis: i64, wall_millis: i64) -> i64 {
     let steady = last_millis.saturating_add(elapsed_millis);
-    if wall_millis > steady { wall_millis } else { steady }
+    if wall_millis > steady {
+        wall_millis
+    } else {
+        steady
+    }
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> Time {
-        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut last = self
+            .last
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let elapsed = i64::try_from(last.0.elapsed().as_millis()).unwrap_or(i64::MAX);
         if elapsed > 0 {
-            // Only whole milliseconds are taken over, so that many quick readings do not lose their fractions.
+            // Only whole milliseconds are taken over, so that many quick readings do not lose their
+            // fractions.
             last.0 += std::time::Duration::from_millis(elapsed.unsigned_abs());
         }
         last.1 = advance(last.1, elapsed, wall_millis());

@@ -1,11 +1,13 @@
-//! The disk, as narrow as the spool needs it: so that a test can cut it after any operation, fill it, or let it fail.
+//! The disk, as narrow as the spool needs it: so that a test can cut it after any operation, fill
+//! it, or let it fail.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// A directory tree with files. Nothing counts as kept before `sync_data` (contents) and `sync_dir` (names).
+/// A directory tree with files. Nothing counts as kept before `sync_data` (contents) and `sync_dir`
+/// (names).
 pub trait Disk: Send + Sync + 'static {
     /// Makes a new file, open for reading and writing; one that exists already is an error.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
@@ -23,8 +25,8 @@ pub trait Disk: Send + Sync + 'static {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Bytes an unprivileged process may still write on the file system of `dir`.
     fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
-    /// Takes an exclusive lock on a file, which is made if missing, until the guard is dropped or the process ends.
-    /// `WouldBlock` = somebody else has it.
+    /// Takes an exclusive lock on a file, which is made if missing, until the guard is dropped or
+    /// the process ends. `WouldBlock` = somebody else has it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send>>;
 }
 
@@ -34,12 +36,13 @@ pub trait DiskFile: Send + Sync {
     fn write_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()>;
     /// Fills `buf` from `offset` on as far as the file goes; gives the octets read.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// Makes contents and length durable. After an error the kernel may have dropped what it could not write, and a
-    /// second call would wrongly succeed: so never call it again on that file.
+    /// Makes contents and length durable. After an error the kernel may have dropped what it could
+    /// not write, and a second call would wrongly succeed: so never call it again on that file.
     fn sync_data(&self) -> io::Result<()>;
     /// Cuts or extends the file.
     fn set_len(&self, len: u64) -> io::Result<()>;
-    /// Reserves room for the first `len` octets, which read as zero until written. `false` = this file system cannot.
+    /// Reserves room for the first `len` octets, which read as zero until written. `false` = this
+    /// file system cannot.
     fn allocate(&self, len: u64) -> io::Result<bool>;
     /// Length in octets.
     fn size(&self) -> io::Result<u64>;
@@ -55,10 +58,19 @@ const MAX_PARTS: usize = 1024;
 impl Disk for SystemDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         // Mail is private: nobody but the relay's own user reads it.
-        Ok(Box::new(OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?))
+        Ok(Box::new(
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(path)?,
+        ))
     }
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(OpenOptions::new().read(true).write(true).open(path)?))
+        Ok(Box::new(
+            OpenOptions::new().read(true).write(true).open(path)?,
+        ))
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
         std::fs::remove_file(path)
@@ -68,7 +80,10 @@ impl Disk for SystemDisk {
     }
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         use std::os::unix::fs::DirBuilderExt;
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
     }
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
         let mut files = Vec::new();
@@ -88,7 +103,13 @@ impl Disk for SystemDisk {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send>> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)?;
         file.try_lock()?;
         Ok(Box::new(file))
     }
@@ -124,7 +145,9 @@ impl DiskFile for File {
             };
             total += read;
             offset += read as u64;
-            buf = buf.split_at_mut_checked(read).map_or(&mut [], |(_, rest)| rest);
+            buf = buf
+                .split_at_mut_checked(read)
+                .map_or(&mut [], |(_, rest)| rest);
         }
         Ok(total)
     }
@@ -159,8 +182,14 @@ mod tests {
         let dir = tempfile::tempdir().expect("temp dir");
         let path = dir.path().join("a");
         let file = SystemDisk.create(&path).expect("create");
-        assert!(SystemDisk.create(&path).is_err(), "an existing file is not made anew");
-        let parts: Vec<Vec<u8>> = (0..3000u32).map(|n| n.to_le_bytes().to_vec()).chain([Vec::new()]).collect();
+        assert!(
+            SystemDisk.create(&path).is_err(),
+            "an existing file is not made anew"
+        );
+        let parts: Vec<Vec<u8>> = (0..3000u32)
+            .map(|n| n.to_le_bytes().to_vec())
+            .chain([Vec::new()])
+            .collect();
         let slices: Vec<IoSlice<'_>> = parts.iter().map(|p| IoSlice::new(p)).collect();
         file.write_at(&slices, 5).expect("write");
         file.sync_data().expect("sync");
@@ -175,7 +204,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("temp dir");
         let path = dir.path().join("lock");
         let first = SystemDisk.lock(&path).expect("lock");
-        assert_eq!(SystemDisk.lock(&path).err().map(|e| e.kind()), Some(io::ErrorKind::WouldBlock));
+        assert_eq!(
+            SystemDisk.lock(&path).err().map(|e| e.kind()),
+            Some(io::ErrorKind::WouldBlock)
+        );
         drop(first);
         assert!(SystemDisk.lock(&path).is_ok());
     }

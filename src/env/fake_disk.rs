@@ -1,4 +1,5 @@
-//! A disk in memory that forgets what was not synced, can be cut after any operation, can fail and can be full.
+//! A disk in memory that forgets what was not synced, can be cut after any operation, can fail and
+//! can be full.
 
 use super::disk::{Disk, DiskFile};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,7 +46,11 @@ struct State {
 
 impl State {
     fn used(&self) -> u64 {
-        self.names.values().filter_map(|n| self.inodes.get(*n)).map(|i| i.allocated.max(i.now.len() as u64)).sum()
+        self.names
+            .values()
+            .filter_map(|n| self.inodes.get(*n))
+            .map(|i| i.allocated.max(i.now.len() as u64))
+            .sum()
     }
 
     /// Counts one changing operation; fails once the cut has come.
@@ -59,10 +64,14 @@ impl State {
     }
 
     fn room_for(&self, inode: usize, len: u64) -> io::Result<()> {
-        let has = self.inodes[inode].allocated.max(self.inodes[inode].now.len() as u64);
+        let has = self.inodes[inode]
+            .allocated
+            .max(self.inodes[inode].now.len() as u64);
         let more = len.saturating_sub(has);
         match self.capacity {
-            Some(capacity) if more > 0 && self.used() + more > capacity => Err(io::ErrorKind::StorageFull.into()),
+            Some(capacity) if more > 0 && self.used() + more > capacity => {
+                Err(io::ErrorKind::StorageFull.into())
+            }
             _ => Ok(()),
         }
     }
@@ -136,8 +145,15 @@ impl FakeDisk {
     /// The disk as it is found after the power came back.
     pub fn after_crash(&self, unsynced: Unsynced) -> Self {
         let state = self.state();
-        let mut next = State { capacity: state.capacity, ..State::default() };
-        let names = if unsynced == Unsynced::Kept { &state.names } else { &state.durable_names };
+        let mut next = State {
+            capacity: state.capacity,
+            ..State::default()
+        };
+        let names = if unsynced == Unsynced::Kept {
+            &state.names
+        } else {
+            &state.durable_names
+        };
         for (path, inode) in names {
             let inode = &state.inodes[*inode];
             let contents = match unsynced {
@@ -146,7 +162,11 @@ impl FakeDisk {
                 Unsynced::Some(seed) => mixed(inode, seed),
             };
             next.names.insert(path.clone(), next.inodes.len());
-            next.inodes.push(Inode { now: contents.clone(), synced: contents, ..Inode::default() });
+            next.inodes.push(Inode {
+                now: contents.clone(),
+                synced: contents,
+                ..Inode::default()
+            });
         }
         next.durable_names = next.names.clone();
         Self(Arc::new(Mutex::new(next)))
@@ -157,7 +177,9 @@ fn mixed(inode: &Inode, seed: u64) -> Vec<u8> {
     let mut out = inode.synced.clone();
     let mut random = seed | 1;
     for (n, sector) in inode.now.chunks(512).enumerate() {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         let at = n * 512;
         if (random >> 33) & 1 == 1 && inode.synced.get(at..at + sector.len()) != Some(sector) {
             if out.len() < at + sector.len() {
@@ -192,13 +214,21 @@ impl Disk for FakeDisk {
         Ok(Box::new(FakeFile(self.clone(), inode)))
     }
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let inode = *self.state().names.get(path).ok_or(io::ErrorKind::NotFound)?;
+        let inode = *self
+            .state()
+            .names
+            .get(path)
+            .ok_or(io::ErrorKind::NotFound)?;
         Ok(Box::new(FakeFile(self.clone(), inode)))
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.operation()?;
-        state.names.remove(path).map(|_| ()).ok_or(io::ErrorKind::NotFound.into())
+        state
+            .names
+            .remove(path)
+            .map(|_| ())
+            .ok_or(io::ErrorKind::NotFound.into())
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
@@ -211,19 +241,32 @@ impl Disk for FakeDisk {
         Ok(())
     }
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
-        Ok(self.state().names.keys().filter(|p| p.parent() == Some(dir)).cloned().collect())
+        Ok(self
+            .state()
+            .names
+            .keys()
+            .filter(|p| p.parent() == Some(dir))
+            .cloned()
+            .collect())
     }
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.operation()?;
-        let here: Vec<_> = state.names.iter().filter(|(p, _)| p.parent() == Some(dir)).map(|(p, i)| (p.clone(), *i)).collect();
+        let here: Vec<_> = state
+            .names
+            .iter()
+            .filter(|(p, _)| p.parent() == Some(dir))
+            .map(|(p, i)| (p.clone(), *i))
+            .collect();
         state.durable_names.retain(|p, _| p.parent() != Some(dir));
         state.durable_names.extend(here);
         Ok(())
     }
     fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {
         let state = self.state();
-        Ok(state.capacity.map_or(u64::MAX, |c| c.saturating_sub(state.used())))
+        Ok(state
+            .capacity
+            .map_or(u64::MAX, |c| c.saturating_sub(state.used())))
     }
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send>> {
         if !self.state().locked.insert(path.to_owned()) {
@@ -255,7 +298,10 @@ impl DiskFile for FakeFile {
     }
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let state = self.0.state();
-        let rest = state.inodes[self.1].now.get(offset as usize..).unwrap_or_default();
+        let rest = state.inodes[self.1]
+            .now
+            .get(offset as usize..)
+            .unwrap_or_default();
         let n = rest.len().min(buf.len());
         buf[..n].copy_from_slice(&rest[..n]);
         Ok(n)

@@ -1,17 +1,20 @@
-//! Faults at will, in debug builds only: the tests see what becomes of the relay when a part of it panics. `OUTGATE_FAULT`
-//! names a file; the part whose name stands in it panics at its next step.
+//! Faults at will, in debug builds only: the tests see what becomes of the relay when a part of it
+//! panics. `OUTGATE_FAULT` names a file; the part whose name stands in it panics at its next step.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-static FILE: LazyLock<Option<PathBuf>> = LazyLock::new(|| std::env::var_os("OUTGATE_FAULT").map(PathBuf::from));
+static FILE: LazyLock<Option<PathBuf>> =
+    LazyLock::new(|| std::env::var_os("OUTGATE_FAULT").map(PathBuf::from));
 /// How often a task looks.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Panics if it is this part's turn.
 pub(super) fn strike_now(name: &str) {
-    let due = FILE.as_ref().is_some_and(|file| std::fs::read_to_string(file).is_ok_and(|text| text.trim() == name));
+    let due = FILE
+        .as_ref()
+        .is_some_and(|file| std::fs::read_to_string(file).is_ok_and(|text| text.trim() == name));
     assert!(!due, "a fault that a test asked for");
 }
 

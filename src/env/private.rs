@@ -1,4 +1,5 @@
-//! What lies in the data directory is nobody's business but the relay's: mail, addresses, password hashes, what was learned.
+//! What lies in the data directory is nobody's business but the relay's: mail, addresses, password
+//! hashes, what was learned.
 
 use std::fs;
 use std::io;
@@ -18,16 +19,22 @@ pub fn by_default() {
 
 /// Makes a directory and its parents where they are missing, private to this user.
 pub fn create_dir(dir: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(DIRECTORY).create(dir)
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(DIRECTORY)
+        .create(dir)
 }
 
-/// Takes the rights of all others away from a directory and from everything below it. Links are left alone, and so is what
-/// they point at.
+/// Takes the rights of all others away from a directory and from everything below it. Links are
+/// left alone, and so is what they point at.
 ///
 /// # Errors
 /// The first file whose mode cannot be changed, with what to do about it.
 pub fn tighten(dir: &Path) -> Result<(), String> {
-    let mode = fs::metadata(dir).map_err(|e| told(dir, &e))?.permissions().mode();
+    let mode = fs::metadata(dir)
+        .map_err(|e| told(dir, &e))?
+        .permissions()
+        .mode();
     set(dir, mode, DIRECTORY)?;
     for entry in fs::read_dir(dir).map_err(|e| told(dir, &e))? {
         let entry = entry.map_err(|e| told(dir, &e))?;
@@ -85,16 +92,31 @@ mod tests {
         fs::create_dir_all(&deep).unwrap();
         fs::write(deep.join("delta"), "x").unwrap();
         std::os::unix::fs::symlink(&foreign, data.path().join("link")).unwrap();
-        for (path, mode) in [(deep.join("delta"), 0o644), (deep.clone(), 0o755), (data.path().to_owned(), 0o755)] {
+        for (path, mode) in [
+            (deep.join("delta"), 0o644),
+            (deep.clone(), 0o755),
+            (data.path().to_owned(), 0o755),
+        ] {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         }
         tighten(data.path()).unwrap();
-        assert_eq!([mode(data.path()), mode(&deep), mode(&deep.join("delta")), mode(&foreign)], [0o700, 0o700, 0o600, 0o644]);
+        assert_eq!(
+            [
+                mode(data.path()),
+                mode(&deep),
+                mode(&deep.join("delta")),
+                mode(&foreign)
+            ],
+            [0o700, 0o700, 0o600, 0o644]
+        );
     }
 
     #[test]
     fn what_cannot_be_made_private_is_named() {
         let error = tighten(Path::new("/proc/self/task")).unwrap_err();
-        assert!(error.starts_with("/proc/self/task: others may read it (mode 0555)"), "{error}");
+        assert!(
+            error.starts_with("/proc/self/task: others may read it (mode 0555)"),
+            "{error}"
+        );
     }
 }

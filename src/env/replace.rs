@@ -4,8 +4,9 @@ use super::disk::Disk;
 use std::io::{self, IoSlice};
 use std::path::Path;
 
-/// Puts these octets in the place of `path`: whole or not at all, and for good once this returns, also over a power cut.
-/// `temporary` lies in the same directory; what an earlier attempt left there is overwritten.
+/// Puts these octets in the place of `path`: whole or not at all, and for good once this returns,
+/// also over a power cut. `temporary` lies in the same directory; what an earlier attempt left
+/// there is overwritten.
 pub fn replace(disk: &dyn Disk, temporary: &Path, path: &Path, octets: &[u8]) -> io::Result<()> {
     match disk.remove(temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -31,7 +32,8 @@ mod tests {
         Some(octets)
     }
 
-    /// The rename alone was not durable: a key of tokens, or what was learned, was gone after a power cut.
+    /// The rename alone was not durable: a key of tokens, or what was learned, was gone after a
+    /// power cut.
     #[test]
     fn a_power_cut_leaves_the_old_file_or_the_new_one_and_the_new_one_once_it_was_said() {
         let (dir, path, temporary) = (Path::new("d"), Path::new("d/key"), Path::new("d/key.new"));
@@ -48,8 +50,14 @@ mod tests {
                     let after = disk.after_crash(unsynced);
                     let found = contents(&after, path);
                     let new = found.as_deref() == Some(b"new");
-                    assert!(new || (!said && found.as_deref() == old), "cut {cut} {unsynced:?}: {found:?}");
-                    assert!(replace(&after, temporary, path, b"again").is_ok(), "what was left does not stand in the way");
+                    assert!(
+                        new || (!said && found.as_deref() == old),
+                        "cut {cut} {unsynced:?}: {found:?}"
+                    );
+                    assert!(
+                        replace(&after, temporary, path, b"again").is_ok(),
+                        "what was left does not stand in the way"
+                    );
                 }
             }
         }

@@ -1,5 +1,6 @@
-//! Whether everything that must run for good still runs. A task or thread that ends by itself, most likely by a panic, must
-//! not leave a relay behind that says 250 and delivers nothing: it is known at once, and the process ends to be started again.
+//! Whether everything that must run for good still runs. A task or thread that ends by itself, most
+//! likely by a panic, must not leave a relay behind that says 250 and delivers nothing: it is known
+//! at once, and the process ends to be started again.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -30,11 +31,19 @@ pub struct Pulse {
 impl Vitals {
     /// Watches a thread: its pulse goes with it.
     pub fn watch(&self, name: &'static str) -> Pulse {
-        Pulse { vitals: self.clone(), name, over: false }
+        Pulse {
+            vitals: self.clone(),
+            name,
+            over: false,
+        }
     }
 
     /// Starts a task that is to run until the relay ends.
-    pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    pub fn spawn(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> JoinHandle<()> {
         let pulse = self.watch(name);
         tokio::spawn(async move {
             #[cfg(debug_assertions)]
@@ -90,7 +99,11 @@ impl Drop for Pulse {
         if self.over || (!panicked && self.vitals.0.ending.load(Ordering::Acquire)) {
             return;
         }
-        tracing::error!(part = self.name, panicked, "a part of the relay has ended: no mail is taken any more, the relay stops");
+        tracing::error!(
+            part = self.name,
+            panicked,
+            "a part of the relay has ended: no mail is taken any more, the relay stops"
+        );
         self.vitals.0.ended.send_if_modified(|ended| {
             let first = ended.is_none();
             ended.get_or_insert(self.name);
@@ -107,7 +120,9 @@ mod tests {
     async fn a_task_that_panics_is_told_and_one_that_ends_too() {
         for panics in [true, false] {
             let vitals = Vitals::default();
-            let task = vitals.spawn("queue", async move { assert!(!panics, "a message nobody had thought of") });
+            let task = vitals.spawn("queue", async move {
+                assert!(!panics, "a message nobody had thought of")
+            });
             assert_eq!(vitals.wait().await, "queue");
             assert_eq!(task.await.is_err(), panics);
         }
@@ -119,7 +134,10 @@ mod tests {
         vitals.expect_end();
         vitals.spawn("queue", async {}).await.unwrap();
         assert_eq!(vitals.ended(), None);
-        vitals.spawn("outcomes", async { panic!("at the last moment") }).await.unwrap_err();
+        vitals
+            .spawn("outcomes", async { panic!("at the last moment") })
+            .await
+            .unwrap_err();
         assert_eq!(vitals.ended(), Some("outcomes"));
     }
 

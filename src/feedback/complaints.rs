@@ -16,8 +16,9 @@ use crate::types::{Address, Domain, Reply};
 const NOTE: &str = "complaint";
 
 impl Feedback {
-    /// A complaint: 250 whatever it proves, so that nobody can try out tokens. `None`: a message that is returned without a
-    /// word of feedback, which is a complaint only where a feedback loop sends it so; it is other mail.
+    /// A complaint: 250 whatever it proves, so that nobody can try out tokens. `None`: a message
+    /// that is returned without a word of feedback, which is a complaint only where a feedback loop
+    /// sends it so; it is other mail.
     pub(super) async fn complained(
         &self,
         settings: &Settings,
@@ -31,8 +32,13 @@ impl Feedback {
             count("complaint", "not_against_sender");
             return otherwise;
         }
-        let Some(id) = complaint.token.as_deref().and_then(|token| self.key.read(Purpose::Complaint, token)) else {
-            // Without a word of feedback and without a token nothing says that this is about mail of ours.
+        let Some(id) = complaint
+            .token
+            .as_deref()
+            .and_then(|token| self.key.read(Purpose::Complaint, token))
+        else {
+            // Without a word of feedback and without a token nothing says that this is about mail
+            // of ours.
             if !complaint.bare {
                 count("complaint", "no_valid_token");
             }
@@ -48,7 +54,11 @@ impl Feedback {
             }
             Source::Later => {
                 count("complaint", "waits_for_dns");
-                return Some(Reply::new(451, (4, 4, 3), "The signature of this report cannot be looked up now, try again later"));
+                return Some(Reply::new(
+                    451,
+                    (4, 4, 3),
+                    "The signature of this report cannot be looked up now, try again later",
+                ));
             }
         };
         let known = match self.find(settings, id).await {
@@ -59,11 +69,21 @@ impl Feedback {
             }
             Err(reply) => return Some(reply),
         };
-        if known.history.iter().any(|line| line.status == "note" && line.text.starts_with(NOTE)) {
+        if known
+            .history
+            .iter()
+            .any(|line| line.status == "note" && line.text.starts_with(NOTE))
+        {
             count("complaint", "repeated");
             return Some(taken);
         }
-        self.count_complaint(&known, complaint.feedback, reporter(&known, &complaint.recipients), &source).await;
+        self.count_complaint(
+            &known,
+            complaint.feedback,
+            reporter(&known, &complaint.recipients),
+            &source,
+        )
+        .await;
         Some(taken)
     }
 
@@ -73,21 +93,35 @@ impl Feedback {
         if sources.has_network(trace.address) {
             return Source::Believed(trace.address.to_string());
         }
-        match self.dkim.signer(&settings.dns_servers, sources, report).await {
+        match self
+            .dkim
+            .signer(&settings.dns_servers, sources, report)
+            .await
+        {
             Signed::By(domain) => Source::Believed(domain.to_string()),
             Signed::Unknown(claimed) => Source::Unknown(claimed),
             Signed::Later => Source::Later,
         }
     }
 
-    async fn count_complaint(&self, known: &Known, feedback: FeedbackType, reporter: u64, source: &str) {
+    async fn count_complaint(
+        &self,
+        known: &Known,
+        feedback: FeedbackType,
+        reporter: u64,
+        source: &str,
+    ) {
         let (now, id, identity) = (self.clock.now(), known.id, &known.identity);
         let heard = self.judge.complaint(now, identity, id, reporter);
         count("complaint", heard.as_what.as_str());
         events::complained(id, identity, feedback.as_str(), source, reporter);
-        self.records.trace(TraceEvent::Note { id, time: now, text: format!("{NOTE} ({}) from {source}", feedback.as_str()) });
-        // It teaches nothing by itself: whoever clicks would teach the tenant. But people may come to the same conclusion, and
-        // then the message must still be known.
+        self.records.trace(TraceEvent::Note {
+            id,
+            time: now,
+            text: format!("{NOTE} ({}) from {source}", feedback.as_str()),
+        });
+        // It teaches nothing by itself: whoever clicks would teach the tenant. But people may come
+        // to the same conclusion, and then the message must still be known.
         self.labels.keep(id, &identity.tenant).await;
         self.open(heard.block).await;
     }
@@ -103,15 +137,24 @@ enum Source {
     Later,
 }
 
-/// Who complains: the mailbox to which the message went. Of several it is the one that the report names, or somebody.
+/// Who complains: the mailbox to which the message went. Of several it is the one that the report
+/// names, or somebody.
 fn reporter(known: &Known, named: &[String]) -> u64 {
-    let mailboxes = |all: &[String]| all.iter().filter_map(|text| Address::parse(text)).map(|a| mailbox_hash(&a)).collect();
+    let mailboxes = |all: &[String]| {
+        all.iter()
+            .filter_map(|text| Address::parse(text))
+            .map(|a| mailbox_hash(&a))
+            .collect()
+    };
     let mut went_to: Vec<u64> = mailboxes(&known.recipients);
     went_to.sort_unstable();
     went_to.dedup();
     let named: Vec<u64> = mailboxes(named);
     match went_to.as_slice() {
         [only] => *only,
-        several => named.into_iter().find(|mailbox| several.contains(mailbox)).unwrap_or(SOMEBODY),
+        several => named
+            .into_iter()
+            .find(|mailbox| several.contains(mailbox))
+            .unwrap_or(SOMEBODY),
     }
 }

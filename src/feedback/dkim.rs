@@ -39,7 +39,9 @@ impl Dkim {
         {
             return Ok(ready.clone());
         }
-        let resolver = builder(servers)?.build().map_err(|e| format!("resolver: {e}"))?;
+        let resolver = builder(servers)?
+            .build()
+            .map_err(|e| format!("resolver: {e}"))?;
         let ready = MessageAuthenticator(resolver);
         *current = Some((servers.to_vec(), ready.clone()));
         Ok(ready)
@@ -57,37 +59,64 @@ impl Dkim {
                 return Signed::Later;
             }
         };
-        let Ok(outputs) = tokio::time::timeout(DEADLINE, authenticator.verify_dkim(&message)).await else {
+        let Ok(outputs) = tokio::time::timeout(DEADLINE, authenticator.verify_dkim(&message)).await
+        else {
             return Signed::Later;
         };
         let mut later = false;
         for output in &outputs {
-            match (output.result(), output.signature().and_then(|signature| Domain::parse(&signature.d))) {
-                (DkimResult::Pass, Some(domain)) if sources.has_signer(&domain, Some(&from)) => return Signed::By(domain),
+            match (
+                output.result(),
+                output
+                    .signature()
+                    .and_then(|signature| Domain::parse(&signature.d)),
+            ) {
+                (DkimResult::Pass, Some(domain)) if sources.has_signer(&domain, Some(&from)) => {
+                    return Signed::By(domain);
+                }
                 (DkimResult::TempError(_), _) => later = true,
                 _ => {}
             }
         }
-        if later { Signed::Later } else { Signed::Unknown(claimed(report)) }
+        if later {
+            Signed::Later
+        } else {
+            Signed::Unknown(claimed(report))
+        }
     }
 }
 
-/// The message with those of its signatures that may count, and its one author; `None` if there are none.
+/// The message with those of its signatures that may count, and its one author; `None` if there are
+/// none.
 fn read<'a>(sources: &Sources, report: &'a [u8]) -> Option<(AuthenticatedMessage<'a>, Address)> {
     let mut message = AuthenticatedMessage::parse(report)?;
-    // A second From could be put in front of a signed one: whose it is would then be a matter of taste.
-    let authors = message.headers.iter().filter(|(name, _)| name.trim_ascii().eq_ignore_ascii_case(b"from")).count();
-    let [from] = message.from.as_slice() else { return None };
+    // A second From could be put in front of a signed one: whose it is would then be a matter of
+    // taste.
+    let authors = message
+        .headers
+        .iter()
+        .filter(|(name, _)| name.trim_ascii().eq_ignore_ascii_case(b"from"))
+        .count();
+    let [from] = message.from.as_slice() else {
+        return None;
+    };
     let from = Address::parse(from).filter(|_| authors == 1)?;
     message.dkim_headers.retain(|header| {
         let signature = &header.header;
         let strong = matches!(signature.a, Algorithm::RsaSha256 | Algorithm::Ed25519Sha256);
-        let covers = signature.h.iter().any(|name| name.eq_ignore_ascii_case("from"));
-        strong && covers && Domain::parse(&signature.d).is_some_and(|domain| sources.has_signer(&domain, Some(&from)))
+        let covers = signature
+            .h
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case("from"));
+        strong
+            && covers
+            && Domain::parse(&signature.d)
+                .is_some_and(|domain| sources.has_signer(&domain, Some(&from)))
     });
     message.dkim_headers.truncate(SIGNATURES);
     for header in &mut message.dkim_headers {
-        // Neither reports about the report (RFC 6651) nor the word of third parties (RFC 6541) are asked for.
+        // Neither reports about the report (RFC 6651) nor the word of third parties (RFC 6541) are
+        // asked for.
         (header.header.r, header.header.atps) = (false, None);
     }
     (!message.dkim_headers.is_empty()).then_some((message, from))
@@ -96,7 +125,11 @@ fn read<'a>(sources: &Sources, report: &'a [u8]) -> Option<(AuthenticatedMessage
 /// The domains by which a report claims to be signed.
 fn claimed(report: &[u8]) -> Vec<Domain> {
     let message = AuthenticatedMessage::parse(report).unwrap_or_default();
-    let mut domains: Vec<Domain> = message.dkim_headers.iter().filter_map(|h| Domain::parse(&h.header.d)).collect();
+    let mut domains: Vec<Domain> = message
+        .dkim_headers
+        .iter()
+        .filter_map(|h| Domain::parse(&h.header.d))
+        .collect();
     domains.dedup();
     domains.truncate(CLAIMED);
     domains
@@ -111,8 +144,7 @@ mod tests {
     use mail_auth::common::headers::HeaderWriter as _;
     use mail_auth::dkim::DkimSigner;
 
-    const REPORT: &str =
-        "From: <fbl@isp.example>\r\nTo: <reports@relay.test>\r\nSubject: complaint\r\n\r\nX-Outgate-Id: TOKEN\r\n";
+    const REPORT: &str = "From: <fbl@isp.example>\r\nTo: <reports@relay.test>\r\nSubject: complaint\r\n\r\nX-Outgate-Id: TOKEN\r\n";
 
     struct Signer {
         pkcs8: Vec<u8>,
@@ -120,7 +152,9 @@ mod tests {
 
     impl Signer {
         fn new() -> Self {
-            Self { pkcs8: Ed25519Key::generate_pkcs8().expect("a key") }
+            Self {
+                pkcs8: Ed25519Key::generate_pkcs8().expect("a key"),
+            }
         }
 
         fn key(&self) -> Ed25519Key {
@@ -133,7 +167,10 @@ mod tests {
         }
 
         fn sign(&self, domain: &str, selector: &str, message: &str) -> String {
-            let signer = DkimSigner::from_key(self.key()).domain(domain).selector(selector).headers(["From", "Subject"]);
+            let signer = DkimSigner::from_key(self.key())
+                .domain(domain)
+                .selector(selector)
+                .headers(["From", "Subject"]);
             signer.sign(message.as_bytes()).expect("signed").to_header() + message
         }
     }
@@ -149,23 +186,43 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn only_a_whole_report_that_a_named_domain_signed_counts() {
         let (isp, mallory) = (Signer::new(), Signer::new());
-        let records = isp.record("s1._domainkey.isp.example.") + &mallory.record("s1._domainkey.mallory.example.");
+        let records = isp.record("s1._domainkey.isp.example.")
+            + &mallory.record("s1._domainkey.mallory.example.");
         let dns = dns::serve(&records).await;
         let dkim = Dkim::default();
-        let ask = async |report: &str| dkim.signer(&[dns.address], &sources(), report.as_bytes()).await;
+        let ask = async |report: &str| {
+            dkim.signer(&[dns.address], &sources(), report.as_bytes())
+                .await
+        };
 
         let signed = isp.sign("isp.example", "s1", REPORT);
         assert_eq!(ask(&signed).await, Signed::By(domain("isp.example")));
         assert_eq!(ask(REPORT).await, Signed::Unknown(vec![]));
         let own = mallory.sign("mallory.example", "s1", REPORT);
-        assert_eq!(ask(&own).await, Signed::Unknown(vec![domain("mallory.example")]), "told, so that it can be named");
+        assert_eq!(
+            ask(&own).await,
+            Signed::Unknown(vec![domain("mallory.example")]),
+            "told, so that it can be named"
+        );
         for (how, forged) in [
             ("another body", signed.replace("TOKEN", "OTHER")),
-            ("another author", signed.replace("<fbl@isp.example>", "<x@isp.example>")),
-            ("a second author", format!("From: <staff@isp.example>\r\n{signed}")),
-            ("no key of the domain", mallory.sign("isp.example", "s1", REPORT)),
+            (
+                "another author",
+                signed.replace("<fbl@isp.example>", "<x@isp.example>"),
+            ),
+            (
+                "a second author",
+                format!("From: <staff@isp.example>\r\n{signed}"),
+            ),
+            (
+                "no key of the domain",
+                mallory.sign("isp.example", "s1", REPORT),
+            ),
             ("no such selector", isp.sign("isp.example", "s2", REPORT)),
-            ("a part of the body", signed.replacen("d=isp.example;", "l=0; d=isp.example;", 1)),
+            (
+                "a part of the body",
+                signed.replacen("d=isp.example;", "l=0; d=isp.example;", 1),
+            ),
         ] {
             assert!(matches!(ask(&forged).await, Signed::Unknown(_)), "{how}");
         }
@@ -178,12 +235,24 @@ mod tests {
         let signed = isp.sign("isp.example", "servfail", REPORT);
         let before = dns.questions.load(std::sync::atomic::Ordering::SeqCst);
         let dkim = Dkim::default();
-        assert_eq!(dkim.signer(&[dns.address], &sources(), signed.as_bytes()).await, Signed::Later);
+        assert_eq!(
+            dkim.signer(&[dns.address], &sources(), signed.as_bytes())
+                .await,
+            Signed::Later
+        );
         assert!(dns.questions.load(std::sync::atomic::Ordering::SeqCst) > before);
         let asked = dns.questions.load(std::sync::atomic::Ordering::SeqCst);
         let other = isp.sign("other.example", "servfail", REPORT);
-        assert!(matches!(dkim.signer(&[dns.address], &sources(), other.as_bytes()).await, Signed::Unknown(_)));
-        assert_eq!(dns.questions.load(std::sync::atomic::Ordering::SeqCst), asked, "nobody is asked about who is not named");
+        assert!(matches!(
+            dkim.signer(&[dns.address], &sources(), other.as_bytes())
+                .await,
+            Signed::Unknown(_)
+        ));
+        assert_eq!(
+            dns.questions.load(std::sync::atomic::Ordering::SeqCst),
+            asked,
+            "nobody is asked about who is not named"
+        );
     }
 
     proptest::proptest! {

@@ -1,7 +1,9 @@
-//! What the world says about mail of ours after it was delivered: complaints (ARF, RFC 5965) to one report address, and
-//! delivery reports (RFC 3464) to the return paths of tenants that want them. Taken by listeners of kind `reports` only.
+//! What the world says about mail of ours after it was delivered: complaints (ARF, RFC 5965) to one
+//! report address, and delivery reports (RFC 3464) to the return paths of tenants that want them.
+//! Taken by listeners of kind `reports` only.
 //!
-//! A report counts for what its token proves: which message it is about. Who sent that message stands in the message trace.
+//! A report counts for what its token proves: which message it is about. Who sent that message
+//! stands in the message trace.
 
 mod complaints;
 mod dkim;
@@ -30,7 +32,8 @@ use crate::smtp::client::{Step, Verdict};
 use crate::spool::{Spool, SpoolError};
 use crate::telemetry::{events, metrics as names};
 use crate::types::{
-    Address, Envelope, Identity, MessageId, MessageMeta, Pool, Recipient, RecipientOutcome, RecipientStatus, Reply, ReversePath,
+    Address, Envelope, Identity, MessageId, MessageMeta, Pool, Recipient, RecipientOutcome,
+    RecipientStatus, Reply, ReversePath,
 };
 use bytes::Bytes;
 use rate::Rate;
@@ -92,7 +95,11 @@ impl Feedback {
             return Ok(());
         }
         count("any", "too_many");
-        Err(Reply::new(450, (4, 7, 1), "Too many reports, try again later"))
+        Err(Reply::new(
+            450,
+            (4, 7, 1),
+            "Too many reports, try again later",
+        ))
     }
 
     /// RCPT: only our report addresses.
@@ -101,7 +108,11 @@ impl Feedback {
             Some(_) => Reply::new(250, (2, 1, 5), "Ok"),
             None => {
                 count("any", "no_such_address");
-                Reply::new(550, (5, 7, 1), "Only reports are taken here, at the addresses made for them")
+                Reply::new(
+                    550,
+                    (5, 7, 1),
+                    "Only reports are taken here, at the addresses made for them",
+                )
             }
         }
     }
@@ -116,19 +127,33 @@ impl Feedback {
             .map(Mailbox::ReturnPath)
     }
 
-    /// The final dot. Positive only once what is to be passed on is on disk; what counts as evidence counts then.
+    /// The final dot. Positive only once what is to be passed on is on disk; what counts as
+    /// evidence counts then.
     pub async fn message(&self, trace: &Trace<'_>, envelope: Envelope, body: Vec<u8>) -> Reply {
         let settings = self.settings();
         // One recipient per transaction, so that the reply is about one report.
-        let Some(to) = envelope.recipients.first().and_then(|r| self.addressed(&r.address)) else {
-            return Reply::new(550, (5, 7, 1), "Only reports are taken here, at the addresses made for them");
+        let Some(to) = envelope
+            .recipients
+            .first()
+            .and_then(|r| self.addressed(&r.address))
+        else {
+            return Reply::new(
+                550,
+                (5, 7, 1),
+                "Only reports are taken here, at the addresses made for them",
+            );
         };
-        if identity::read_headers(&body, None, settings.limits.header_fields).received_count > settings.limits.received_fields {
+        if identity::read_headers(&body, None, settings.limits.header_fields).received_count
+            > settings.limits.received_fields
+        {
             return Reply::new(554, (5, 4, 6), "Too many hops, the message is looping");
         }
         let report = tokio::task::block_in_place(|| report::read(&body));
         match to {
-            Mailbox::ReturnPath(id) => self.came_back(&settings, trace, id, envelope, body, report).await,
+            Mailbox::ReturnPath(id) => {
+                self.came_back(&settings, trace, id, envelope, body, report)
+                    .await
+            }
             Mailbox::Reports => {
                 if let Report::Complaint(complaint) = report
                     && let Some(reply) = self.complained(&settings, trace, complaint, &body).await
@@ -142,7 +167,11 @@ impl Feedback {
 
     /// What is known of the message: from the trace, or from the spool while it is there.
     async fn find(&self, settings: &Settings, id: MessageId) -> Result<Option<Known>, Reply> {
-        let query = TraceQuery { id: Some(id.to_string()), limit: 1, ..TraceQuery::default() };
+        let query = TraceQuery {
+            id: Some(id.to_string()),
+            limit: 1,
+            ..TraceQuery::default()
+        };
         let found = self.records.search(query).await.map_err(|error| {
             tracing::error!(%id, %error, "a report waits: the message trace cannot be read");
             Reply::new(451, (4, 3, 0), "Local error, try again later")
@@ -173,9 +202,14 @@ impl Feedback {
         report: Report,
     ) -> Reply {
         if !envelope.from.is_null() {
-            // RFC 3464 section 2: a delivery report has a null sender. Anything else would make of us a way to our users.
+            // RFC 3464 section 2: a delivery report has a null sender. Anything else would make of
+            // us a way to our users.
             count("bounce", "not_a_report");
-            return Reply::new(550, (5, 7, 1), "Only delivery reports from <> are taken at this address");
+            return Reply::new(
+                550,
+                (5, 7, 1),
+                "Only delivery reports from <> are taken at this address",
+            );
         }
         let known = match self.find(settings, id).await {
             Ok(Some(known)) => known,
@@ -185,7 +219,11 @@ impl Feedback {
             }
             Ok(None) => {
                 count("bounce", "message_unknown");
-                return Reply::new(451, (4, 3, 0), "The sender of that message is not known at the moment, try again later");
+                return Reply::new(
+                    451,
+                    (4, 3, 0),
+                    "The sender of that message is not known at the moment, try again later",
+                );
             }
             Err(reply) => return reply,
         };
@@ -214,13 +252,22 @@ impl Feedback {
                 count("bounce", "no_such_recipient");
                 continue;
             };
-            let repeated = known.history.iter().any(|line| line.status == "failed" && line.recipient == address.as_str());
+            let repeated = known
+                .history
+                .iter()
+                .any(|line| line.status == "failed" && line.recipient == address.as_str());
             if repeated || outcomes.iter().any(|o| o.recipient == index) {
                 count("bounce", "repeated");
                 continue;
             }
-            let (_, class) = outcome(&Verdict { step: Step::Dot, reply: fate.reply.clone(), lost: false });
-            let heard = self.judge.returned(now, identity, id, class, Addressee::of(&address));
+            let (_, class) = outcome(&Verdict {
+                step: Step::Dot,
+                reply: fate.reply.clone(),
+                lost: false,
+            });
+            let heard = self
+                .judge
+                .returned(now, identity, id, class, Addressee::of(&address));
             count("bounce", heard.as_what.as_str());
             blocks.extend(heard.block);
             events::came_back(id, identity, &address, class, &fate.reply, trace.address);
@@ -234,30 +281,53 @@ impl Feedback {
             });
         }
         if !outcomes.is_empty() {
-            self.records.trace(TraceEvent::Attempted { id, time: now, outcomes });
+            self.records.trace(TraceEvent::Attempted {
+                id,
+                time: now,
+                outcomes,
+            });
         }
         for block in blocks {
             self.open(Some(block)).await;
         }
     }
 
-    /// Mail to the report address that is no complaint: the questions that feedback loops ask at registration, and spam.
-    async fn not_a_complaint(&self, settings: &Settings, trace: &Trace<'_>, envelope: Envelope, body: Vec<u8>) -> Reply {
+    /// Mail to the report address that is no complaint: the questions that feedback loops ask at
+    /// registration, and spam.
+    async fn not_a_complaint(
+        &self,
+        settings: &Settings,
+        trace: &Trace<'_>,
+        envelope: Envelope,
+        body: Vec<u8>,
+    ) -> Reply {
         match &settings.reports.other_mail_to {
             Some(to) => {
                 count("other", "passed_on_only");
-                self.pass_on(settings, trace, to.clone(), envelope, body).await
+                self.pass_on(settings, trace, to.clone(), envelope, body)
+                    .await
             }
             None => {
                 count("other", "not_a_report");
-                Reply::new(550, (5, 7, 1), "Only feedback reports (RFC 5965) are taken at this address")
+                Reply::new(
+                    550,
+                    (5, 7, 1),
+                    "Only feedback reports (RFC 5965) are taken at this address",
+                )
             }
         }
     }
 
-    /// Spools the message as it came, for this recipient, with our Received on top. Its envelope sender is null: it must
-    /// never bring about another report.
-    async fn pass_on(&self, settings: &Settings, trace: &Trace<'_>, to: Address, envelope: Envelope, body: Vec<u8>) -> Reply {
+    /// Spools the message as it came, for this recipient, with our Received on top. Its envelope
+    /// sender is null: it must never bring about another report.
+    async fn pass_on(
+        &self,
+        settings: &Settings,
+        trace: &Trace<'_>,
+        to: Address,
+        envelope: Envelope,
+        body: Vec<u8>,
+    ) -> Reply {
         let now = self.clock.now();
         let id = self.ids.next(now);
         let envelope = Envelope {
@@ -271,13 +341,23 @@ impl Feedback {
         let mut message = received(settings.server.hostname.as_str(), trace, &envelope, id, now);
         message.extend_from_slice(&body);
         let body = Bytes::from(message);
-        let meta = Arc::new(MessageMeta::of_ours(id, now, envelope, Pool::Normal, body.len()));
+        let meta = Arc::new(MessageMeta::of_ours(
+            id,
+            now,
+            envelope,
+            Pool::Normal,
+            body.len(),
+        ));
         match self.spool.accept(&meta, body).await {
             Ok(()) => {
                 self.queue.enqueue(meta);
                 Reply::new(250, (2, 0, 0), format!("Ok: queued as {id}"))
             }
-            Err(SpoolError::Full) => Reply::new(452, (4, 3, 1), "Insufficient system storage, try again later"),
+            Err(SpoolError::Full) => Reply::new(
+                452,
+                (4, 3, 1),
+                "Insufficient system storage, try again later",
+            ),
             Err(error) => {
                 tracing::error!(%id, ?error, "spool failed");
                 Reply::new(451, (4, 3, 0), "Local error, try again later")
@@ -301,30 +381,55 @@ impl Known {
     fn traced(settings: &Settings, message: MessageTrace) -> Option<Self> {
         let MessageTrace { judged, history } = message;
         let client = judged.client.parse().ok()?;
-        let identity =
-            identity::recorded(settings, judged.tenant.as_ref()?, &judged.sender_key, &judged.sender, &judged.from, client);
-        Some(Self { id: judged.id, from: judged.from, recipients: judged.recipients, history, identity })
+        let identity = identity::recorded(
+            settings,
+            judged.tenant.as_ref()?,
+            &judged.sender_key,
+            &judged.sender,
+            &judged.from,
+            client,
+        );
+        Some(Self {
+            id: judged.id,
+            from: judged.from,
+            recipients: judged.recipients,
+            history,
+            identity,
+        })
     }
 
     fn spooled(meta: &MessageMeta) -> Option<Self> {
         Some(Self {
             id: meta.id,
             from: meta.envelope.from.as_str().to_owned(),
-            recipients: meta.envelope.recipients.iter().map(|r| r.address.as_str().to_owned()).collect(),
+            recipients: meta
+                .envelope
+                .recipients
+                .iter()
+                .map(|r| r.address.as_str().to_owned())
+                .collect(),
             history: Vec::new(),
             identity: meta.identity.clone()?,
         })
     }
 }
 
-/// The recipient of the message that a report speaks of. A message to one can only have failed for that one, whatever name
-/// its site knows it by.
+/// The recipient of the message that a report speaks of. A message to one can only have failed for
+/// that one, whatever name its site knows it by.
 fn recipient_of(known: &Known, fate: &Fate) -> Option<(u32, Address)> {
-    let all: Vec<Address> = known.recipients.iter().filter_map(|r| Address::parse(r)).collect();
-    let named = fate.recipients.iter().filter_map(|text| Address::parse(text)).find_map(|address| {
-        let at = all.iter().position(|r| r.key() == address.key())?;
-        Some((at, all.get(at)?.clone()))
-    });
+    let all: Vec<Address> = known
+        .recipients
+        .iter()
+        .filter_map(|r| Address::parse(r))
+        .collect();
+    let named = fate
+        .recipients
+        .iter()
+        .filter_map(|text| Address::parse(text))
+        .find_map(|address| {
+            let at = all.iter().position(|r| r.key() == address.key())?;
+            Some((at, all.get(at)?.clone()))
+        });
     let only = || match all.as_slice() {
         [only] => Some((0, only.clone())),
         _ => None,
@@ -337,18 +442,32 @@ fn count(kind: &'static str, result: &'static str) {
     metrics::counter!(names::REPORTS_TOTAL, "kind" => kind, "result" => result).increment(1);
 }
 
-/// The return path under which a message leaves for these recipients, where its tenant wants it: not for forwarded mail,
-/// whose sender is not ours to speak for, and not for mail that stays inside. Pure.
-pub fn return_path(settings: &Settings, key: &Key, meta: &MessageMeta, recipients: &[u32]) -> Option<ReversePath> {
-    let identity = meta.identity.as_ref().filter(|identity| !identity.foreign)?;
-    let tenant = settings.tenant(&identity.tenant).filter(|tenant| tenant.verp)?;
+/// The return path under which a message leaves for these recipients, where its tenant wants it:
+/// not for forwarded mail, whose sender is not ours to speak for, and not for mail that stays
+/// inside. Pure.
+pub fn return_path(
+    settings: &Settings,
+    key: &Key,
+    meta: &MessageMeta,
+    recipients: &[u32],
+) -> Option<ReversePath> {
+    let identity = meta
+        .identity
+        .as_ref()
+        .filter(|identity| !identity.foreign)?;
+    let tenant = settings
+        .tenant(&identity.tenant)
+        .filter(|tenant| tenant.verp)?;
     meta.envelope.from.0.as_ref()?;
     let external = |index: &u32| {
-        let recipient = usize::try_from(*index).ok().and_then(|i| meta.envelope.recipients.get(i));
+        let recipient = usize::try_from(*index)
+            .ok()
+            .and_then(|i| meta.envelope.recipients.get(i));
         recipient.is_some_and(|r| !tenant.is_internal(r.address.domain()))
     };
     if !recipients.iter().any(external) {
         return None;
     }
-    Address::parse(&key.return_path(meta.id, &settings.reports.domain)).map(|address| ReversePath(Some(address)))
+    Address::parse(&key.return_path(meta.id, &settings.reports.domain))
+        .map(|address| ReversePath(Some(address)))
 }

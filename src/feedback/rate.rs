@@ -16,7 +16,8 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Whether one more may come from this address (of IPv6: its network) now; counts it if so. `per_minute`: 0 = no limit.
+    /// Whether one more may come from this address (of IPv6: its network) now; counts it if so.
+    /// `per_minute`: 0 = no limit.
     pub fn take(&mut self, now: Time, address: IpAddr, per_minute: u32) -> bool {
         if per_minute == 0 {
             return true;
@@ -24,7 +25,10 @@ impl Rate {
         // A clock that steps back only begins another minute.
         let minute = now.as_secs().div_euclid(60);
         if minute != self.minute {
-            *self = Self { minute, ..Self::default() };
+            *self = Self {
+                minute,
+                ..Self::default()
+            };
         }
         if self.total >= per_minute {
             return false;
@@ -50,9 +54,19 @@ mod tests {
         let address = |n: u8| IpAddr::from([192, 0, 2, n]);
         let taken = |rate: &mut Rate, n| (0..100).filter(|_| rate.take(now, address(n), 8)).count();
         assert_eq!((taken(&mut rate, 1), taken(&mut rate, 2)), (2, 2));
-        assert_eq!((3..200).map(|n| taken(&mut rate, n)).sum::<usize>(), 4, "eight in all");
-        assert!(rate.by_address.len() <= 8, "the table stays as small as the limit");
-        assert!(rate.take(Time::from_secs(660), address(1), 8), "another minute");
+        assert_eq!(
+            (3..200).map(|n| taken(&mut rate, n)).sum::<usize>(),
+            4,
+            "eight in all"
+        );
+        assert!(
+            rate.by_address.len() <= 8,
+            "the table stays as small as the limit"
+        );
+        assert!(
+            rate.take(Time::from_secs(660), address(1), 8),
+            "another minute"
+        );
         assert!((0..1000).all(|_| rate.take(now, address(1), 0)), "no limit");
     }
 }

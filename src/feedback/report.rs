@@ -1,5 +1,5 @@
-//! What a message to a report address is: a complaint (RFC 5965), a delivery report (RFC 3464), or neither. Pure. All of it
-//! is outside data: it names a message of ours only by a token.
+//! What a message to a report address is: a complaint (RFC 5965), a delivery report (RFC 3464), or
+//! neither. Pure. All of it is outside data: it names a message of ours only by a token.
 
 use super::parts::Entity;
 use super::token::FIELD;
@@ -37,7 +37,8 @@ pub enum FeedbackType {
     Fraud,
     /// Malware.
     Virus,
-    /// `not-spam`, `opt-out`, `auth-failure`, `other` and whatever comes later: says nothing against the sender.
+    /// `not-spam`, `opt-out`, `auth-failure`, `other` and whatever comes later: says nothing
+    /// against the sender.
     Else,
 }
 
@@ -72,7 +73,8 @@ impl FeedbackType {
 pub struct Complaint {
     /// What is complained of.
     pub feedback: FeedbackType,
-    /// The token in the message complained of, topmost field only: what stands below was written by the sender.
+    /// The token in the message complained of, topmost field only: what stands below was written by
+    /// the sender.
     pub token: Option<String>,
     /// Who complains, as far as the report tells: recipients of the message.
     pub recipients: Vec<String>,
@@ -96,36 +98,71 @@ pub fn read(message: &[u8]) -> Report {
     if !is_report && !message.is("multipart", "mixed") {
         return Report::Other;
     }
-    // The parts decide, not the parameter report-type, which some generators leave out. One level deep: the reports inside a
-    // returned message are not about mail of ours.
+    // The parts decide, not the parameter report-type, which some generators leave out. One level
+    // deep: the reports inside a returned message are not about mail of ours.
     let parts = message.parts();
     let find = |name: &str| parts.iter().find(|part| part.is("message", name));
     if is_report && let Some(part) = find("feedback-report") {
         let fields = fields(&part.contents(PART_OCTETS));
-        let feedback =
-            fields.iter().find(|(name, _)| name == "feedback-type").map_or(FeedbackType::Else, |(_, v)| FeedbackType::parse(v));
-        let recipients = fields.iter().filter(|(name, _)| name == "original-rcpt-to").map(|(_, v)| bare_address(v));
+        let feedback = fields
+            .iter()
+            .find(|(name, _)| name == "feedback-type")
+            .map_or(FeedbackType::Else, |(_, v)| FeedbackType::parse(v));
+        let recipients = fields
+            .iter()
+            .filter(|(name, _)| name == "original-rcpt-to")
+            .map(|(_, v)| bare_address(v));
         let recipients = recipients.take(RECIPIENTS).collect();
         return Report::Complaint(complaint(&parts, feedback, recipients, false));
     }
-    if is_report && let Some(part) = find("delivery-status").or_else(|| find("global-delivery-status")) {
+    if is_report
+        && let Some(part) = find("delivery-status").or_else(|| find("global-delivery-status"))
+    {
         return Report::Delivery(fates(&part.contents(PART_OCTETS)));
     }
     // Microsoft returns the message in a multipart/mixed, or calls it a report that it is not.
-    let bare = if is_report { message.attribute_is("report-type", "feedback-report") } else { parts.iter().any(is_returned) };
-    if bare { Report::Complaint(complaint(&parts, FeedbackType::Abuse, Vec::new(), true)) } else { Report::Other }
+    let bare = if is_report {
+        message.attribute_is("report-type", "feedback-report")
+    } else {
+        parts.iter().any(is_returned)
+    };
+    if bare {
+        Report::Complaint(complaint(&parts, FeedbackType::Abuse, Vec::new(), true))
+    } else {
+        Report::Other
+    }
 }
 
-fn complaint(parts: &[Entity<'_>], feedback: FeedbackType, mut recipients: Vec<String>, bare: bool) -> Complaint {
+fn complaint(
+    parts: &[Entity<'_>],
+    feedback: FeedbackType,
+    mut recipients: Vec<String>,
+    bare: bool,
+) -> Complaint {
     let token = parts.iter().find_map(|part| returned_field(part, FIELD));
     // Topmost, too: the receiver writes it on top.
-    recipients.extend(parts.iter().find_map(|part| returned_field(part, MICROSOFT_RECIPIENT)).map(|text| bare_address(&text)));
-    Complaint { feedback, token, recipients, bare }
+    recipients.extend(
+        parts
+            .iter()
+            .find_map(|part| returned_field(part, MICROSOFT_RECIPIENT))
+            .map(|text| bare_address(&text)),
+    );
+    Complaint {
+        feedback,
+        token,
+        recipients,
+        bare,
+    }
 }
 
 /// Whether a part is a message that is returned, whole or its header only.
 fn is_returned(part: &Entity<'_>) -> bool {
-    let returned = [("message", "rfc822"), ("message", "global"), ("text", "rfc822-headers"), ("message", "rfc822-headers")];
+    let returned = [
+        ("message", "rfc822"),
+        ("message", "global"),
+        ("text", "rfc822-headers"),
+        ("message", "rfc822-headers"),
+    ];
     returned.iter().any(|(main, sub)| part.is(main, sub))
 }
 
@@ -135,7 +172,10 @@ fn returned_field(part: &Entity<'_>, name: &str) -> Option<String> {
         return None;
     }
     let contents = part.contents(PART_OCTETS);
-    let value = Entity::read(&contents).fields().find(|field| field.is(name))?.text(FIELD_OCTETS);
+    let value = Entity::read(&contents)
+        .fields()
+        .find(|field| field.is(name))?
+        .text(FIELD_OCTETS);
     Some(value).filter(|value| !value.is_empty())
 }
 
@@ -148,44 +188,75 @@ fn bare_address(text: &str) -> String {
 fn fields(block: &[u8]) -> Vec<(String, String)> {
     let field = |field: Field<'_>| {
         let lines = String::from_utf8_lossy(field.value);
-        let value = lines.trim().lines().map(str::trim).collect::<Vec<_>>().join(" ");
-        (String::from_utf8_lossy(field.name).to_ascii_lowercase(), value)
+        let value = lines
+            .trim()
+            .lines()
+            .map(str::trim)
+            .collect::<Vec<_>>()
+            .join(" ");
+        (
+            String::from_utf8_lossy(field.name).to_ascii_lowercase(),
+            value,
+        )
     };
     let (mut all, mut rest) = (Vec::new(), block.trim_ascii_start());
     while !rest.is_empty() {
         let mut fields = Fields::of_part(rest);
         all.extend(fields.by_ref().map(field));
         // Some generators put empty lines between the fields.
-        rest = rest.get(fields.end()..).unwrap_or_default().trim_ascii_start();
+        rest = rest
+            .get(fields.end()..)
+            .unwrap_or_default()
+            .trim_ascii_start();
     }
     all
 }
 
-/// The recipients that failed. The first block is about the message (RFC 3464 section 2.1), so it names none.
+/// The recipients that failed. The first block is about the message (RFC 3464 section 2.1), so it
+/// names none.
 fn fates(status: &[u8]) -> Vec<Fate> {
     let text = String::from_utf8_lossy(status).replace("\r\n", "\n");
-    text.split("\n\n").filter_map(|block| fate(&fields(block.as_bytes()))).take(RECIPIENTS).collect()
+    text.split("\n\n")
+        .filter_map(|block| fate(&fields(block.as_bytes())))
+        .take(RECIPIENTS)
+        .collect()
 }
 
 fn fate(fields: &[(String, String)]) -> Option<Fate> {
-    let get = |wanted: &str| fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
+    let get = |wanted: &str| {
+        fields
+            .iter()
+            .find(|(name, _)| name == wanted)
+            .map(|(_, value)| value.as_str())
+    };
     if !get("action")?.eq_ignore_ascii_case("failed") {
         return None;
     }
     // `rfc822; user@example.com`, sometimes in angle brackets.
     let address = |value: &str| bare_address(value.split_once(';').map_or(value, |(_, a)| a));
-    let recipients: Vec<String> =
-        ["original-recipient", "final-recipient"].iter().filter_map(|name| Some(address(get(name)?))).collect();
-    let status = get("status").and_then(|s| Enhanced::take(s.trim())).map(|(enhanced, _)| enhanced);
-    let reply = get("diagnostic-code").and_then(|code| diagnostic(code, status)).or_else(|| {
-        let status = status?;
-        let code = if status.0 == 5 { 550 } else { 450 };
-        Some(Reply { code, enhanced: Some(status), lines: vec!["reported by the next hop".into()] })
-    })?;
+    let recipients: Vec<String> = ["original-recipient", "final-recipient"]
+        .iter()
+        .filter_map(|name| Some(address(get(name)?)))
+        .collect();
+    let status = get("status")
+        .and_then(|s| Enhanced::take(s.trim()))
+        .map(|(enhanced, _)| enhanced);
+    let reply = get("diagnostic-code")
+        .and_then(|code| diagnostic(code, status))
+        .or_else(|| {
+            let status = status?;
+            let code = if status.0 == 5 { 550 } else { 450 };
+            Some(Reply {
+                code,
+                enhanced: Some(status),
+                lines: vec!["reported by the next hop".into()],
+            })
+        })?;
     (!recipients.is_empty()).then_some(Fate { recipients, reply })
 }
 
-/// `smtp; 550 5.1.1 No such user`: the reply that the far end got. `Status` stands in where it has no enhanced code.
+/// `smtp; 550 5.1.1 No such user`: the reply that the far end got. `Status` stands in where it has
+/// no enhanced code.
 fn diagnostic(text: &str, status: Option<Enhanced>) -> Option<Reply> {
     let (kind, text) = text.split_once(';')?;
     if !kind.trim().eq_ignore_ascii_case("smtp") {
@@ -198,7 +269,11 @@ fn diagnostic(text: &str, status: Option<Enhanced>) -> Option<Reply> {
         Some((enhanced, rest)) => (Some(enhanced), rest),
         None => (status, rest),
     };
-    Some(shorten(Reply { code, enhanced, lines: vec![printable(rest.trim().as_bytes())] }))
+    Some(shorten(Reply {
+        code,
+        enhanced,
+        lines: vec![printable(rest.trim().as_bytes())],
+    }))
 }
 
 #[cfg(test)]

@@ -17,7 +17,12 @@ const ABUSE: &str = "Content-Type: message/feedback-report\r\n\r\n\
     Feedback-Type: abuse\r\nUser-Agent: SomeLoop/1.0\r\nVersion: 1\r\nReported-Domain: acme.example\r\n";
 
 fn complaint(feedback: FeedbackType, token: Option<&str>) -> Report {
-    Report::Complaint(Complaint { feedback, token: token.map(str::to_owned), recipients: vec![], bare: false })
+    Report::Complaint(Complaint {
+        feedback,
+        token: token.map(str::to_owned),
+        recipients: vec![],
+        bare: false,
+    })
 }
 
 /// What Microsoft sends: a multipart/mixed, or a report without the part that makes it one.
@@ -26,22 +31,38 @@ fn a_message_that_is_returned_without_a_word_is_a_complaint_too() {
     let returned = "Content-Type: message/rfc822\r\n\r\nX-HmXmrOriginalRecipient: <bob@hotmail.example>\r\nReceived: by us\r\n\
         X-Outgate-Id: TOKEN\r\nX-HmXmrOriginalRecipient: eve@hotmail.example\r\n\r\nBuy\r\n";
     let report = multipart("feedback-report", &[HUMAN, returned]);
-    let mixed = report.replace("multipart/report; report-type=feedback-report;", "multipart/mixed;");
+    let mixed = report.replace(
+        "multipart/report; report-type=feedback-report;",
+        "multipart/mixed;",
+    );
     for mail in [&report, &mixed] {
         let recipients = vec!["bob@hotmail.example".to_owned()];
-        let expected = Complaint { feedback: FeedbackType::Abuse, token: Some("TOKEN".into()), recipients, bare: true };
+        let expected = Complaint {
+            feedback: FeedbackType::Abuse,
+            token: Some("TOKEN".into()),
+            recipients,
+            bare: true,
+        };
         assert_eq!(read(mail.as_bytes()), Report::Complaint(expected), "{mail}");
     }
     let without = mixed.replace("message/rfc822", "text/plain");
     assert_eq!(read(without.as_bytes()), Report::Other, "an ordinary mail");
-    let read_receipt = report.replace("report-type=feedback-report", "report-type=disposition-notification");
+    let read_receipt = report.replace(
+        "report-type=feedback-report",
+        "report-type=disposition-notification",
+    );
     assert_eq!(read(read_receipt.as_bytes()), Report::Other);
 }
 
 #[test]
 fn a_complaint_may_name_who_complains() {
-    let part = format!("{ABUSE}Original-Rcpt-To: <bob@isp.example>\r\nOriginal-Rcpt-To: eve@isp.example\r\n");
-    let Report::Complaint(found) = read(multipart("feedback-report", &[HUMAN, &part]).as_bytes()) else { panic!("a complaint") };
+    let part = format!(
+        "{ABUSE}Original-Rcpt-To: <bob@isp.example>\r\nOriginal-Rcpt-To: eve@isp.example\r\n"
+    );
+    let Report::Complaint(found) = read(multipart("feedback-report", &[HUMAN, &part]).as_bytes())
+    else {
+        panic!("a complaint")
+    };
     assert_eq!(found.recipients, ["bob@isp.example", "eve@isp.example"]);
 }
 
@@ -55,7 +76,11 @@ fn a_complaint_with_the_message_or_its_header() {
         "Content-Type: message/rfc822\r\nContent-Disposition: inline\r\n\r\nX-Outgate-Id: TOKEN\r\nX-Outgate-Id: OTHER\r\n\r\n",
     ] {
         let mail = multipart("feedback-report", &[HUMAN, ABUSE, returned]);
-        assert_eq!(read(mail.as_bytes()), complaint(FeedbackType::Abuse, Some("TOKEN")), "{returned}");
+        assert_eq!(
+            read(mail.as_bytes()),
+            complaint(FeedbackType::Abuse, Some("TOKEN")),
+            "{returned}"
+        );
     }
 }
 
@@ -67,7 +92,11 @@ fn a_token_that_is_no_field_of_the_returned_message_is_none() {
         "X-Outgate-Id: TOKEN\r\nContent-Type: message/rfc822\r\n\r\nSubject: offer\r\n\r\n",
     ] {
         let mail = multipart("feedback-report", &[HUMAN, ABUSE, returned]);
-        assert_eq!(read(mail.as_bytes()), complaint(FeedbackType::Abuse, None), "{returned}");
+        assert_eq!(
+            read(mail.as_bytes()),
+            complaint(FeedbackType::Abuse, None),
+            "{returned}"
+        );
     }
 }
 
@@ -83,8 +112,12 @@ fn only_some_kinds_of_feedback_speak_against_the_sender() {
         ("other", false),
         ("dmarc", false),
     ] {
-        let part = format!("Content-Type: message/feedback-report\r\n\r\nVersion: 1\r\nFeedback-Type: {word}\r\n");
-        let Report::Complaint(found) = read(multipart("feedback-report", &[HUMAN, &part]).as_bytes()) else {
+        let part = format!(
+            "Content-Type: message/feedback-report\r\n\r\nVersion: 1\r\nFeedback-Type: {word}\r\n"
+        );
+        let Report::Complaint(found) =
+            read(multipart("feedback-report", &[HUMAN, &part]).as_bytes())
+        else {
             panic!("{word} is feedback")
         };
         assert_eq!(found.feedback.is_complaint(), counts, "{word}");
@@ -101,12 +134,19 @@ fn a_delivery_report_names_who_failed_and_why() {
         Final-Recipient: rfc822;<full@far.example>\r\nAction: Failed\r\nStatus: 5.2.2 (mailbox full)\r\n\r\n\
         Final-Recipient: rfc822;spam@far.example\r\nAction: failed\r\nStatus: 5.0.0\r\n\
         Diagnostic-Code: smtp; 554-5.7.1 refused as spam\r\n";
-    let Report::Delivery(fates) = read(multipart("delivery-status", &[HUMAN, status]).as_bytes()) else {
+    let Report::Delivery(fates) = read(multipart("delivery-status", &[HUMAN, status]).as_bytes())
+    else {
         panic!("a delivery report")
     };
-    let lines: Vec<_> = fates.iter().map(|f| (f.recipients.join(" "), f.reply.one_line())).collect();
+    let lines: Vec<_> = fates
+        .iter()
+        .map(|f| (f.recipients.join(" "), f.reply.one_line()))
+        .collect();
     let expected = [
-        ("alias@far.example gone@far.example", "550 5.1.1 No such user here"),
+        (
+            "alias@far.example gone@far.example",
+            "550 5.1.1 No such user here",
+        ),
         ("full@far.example", "550 5.2.2 reported by the next hop"),
         ("spam@far.example", "554 5.7.1 refused as spam"),
     ];
@@ -119,9 +159,24 @@ fn what_is_no_report_is_none() {
     for mail in [
         String::new(),
         "Subject: hello\r\n\r\nFeedback-Type: abuse\r\n".to_owned(),
-        multipart("disposition-notification", &[HUMAN, "Content-Type: message/disposition-notification\r\n\r\nX: y\r\n"]),
+        multipart(
+            "disposition-notification",
+            &[
+                HUMAN,
+                "Content-Type: message/disposition-notification\r\n\r\nX: y\r\n",
+            ],
+        ),
         format!("Subject: fwd\r\nContent-Type: message/rfc822\r\n\r\n{inner}"),
-        multipart("delivery-status", &[HUMAN, &format!("Content-Type: message/rfc822\r\n\r\n{}", inner.replace("b1", "b2"))]),
+        multipart(
+            "delivery-status",
+            &[
+                HUMAN,
+                &format!(
+                    "Content-Type: message/rfc822\r\n\r\n{}",
+                    inner.replace("b1", "b2")
+                ),
+            ],
+        ),
     ] {
         assert_eq!(read(mail.as_bytes()), Report::Other, "{mail}");
     }
@@ -136,7 +191,8 @@ fn a_report_cut_anywhere_is_borne() {
     }
 }
 
-/// A tree of parts would be dropped by recursion: the relay would fall, and anybody may write to the address.
+/// A tree of parts would be dropped by recursion: the relay would fall, and anybody may write to
+/// the address.
 #[test]
 fn messages_in_messages_in_messages_are_borne() {
     let deep = "Content-Type: message/rfc822\r\n\r\n".repeat(100_000);

@@ -1,5 +1,5 @@
-//! Where complaints may come from: networks and DKIM domains that the configuration names, and the table of known feedback
-//! loops. Pure.
+//! Where complaints may come from: networks and DKIM domains that the configuration names, and the
+//! table of known feedback loops. Pure.
 
 use crate::types::{Address, Domain};
 use ipnet::IpNet;
@@ -26,7 +26,8 @@ pub struct Loop {
 
 /// The known feedback loops by name.
 pub fn known() -> BTreeMap<String, Loop> {
-    toml::from_str(TABLE).expect("the table of feedback loops is part of the program and a test reads it")
+    toml::from_str(TABLE)
+        .expect("the table of feedback loops is part of the program and a test reads it")
 }
 
 /// Who is believed when complaints come, as the configuration names them.
@@ -46,12 +47,27 @@ impl Sources {
     /// From what the configuration says; names that the table does not know sign nothing.
     pub fn new(loops: Vec<String>, networks: Vec<IpNet>, dkim_domains: Vec<Domain>) -> Self {
         let known = known();
-        let signers = loops.iter().filter_map(|name| known.get(name)).flat_map(|entry| {
-            let from: Vec<Address> = entry.from.iter().filter_map(|text| Address::parse(text)).collect();
-            entry.dkim_domains.iter().filter_map(move |text| Some((Domain::parse(text)?, from.clone())))
-        });
+        let signers = loops
+            .iter()
+            .filter_map(|name| known.get(name))
+            .flat_map(|entry| {
+                let from: Vec<Address> = entry
+                    .from
+                    .iter()
+                    .filter_map(|text| Address::parse(text))
+                    .collect();
+                entry
+                    .dkim_domains
+                    .iter()
+                    .filter_map(move |text| Some((Domain::parse(text)?, from.clone())))
+            });
         let signers = signers.collect();
-        Self { loops, networks, dkim_domains, signers }
+        Self {
+            loops,
+            networks,
+            dkim_domains,
+            signers,
+        }
     }
 
     /// Whether nobody is named: no complaint counts.
@@ -61,13 +77,18 @@ impl Sources {
 
     /// Whether a report that this address brings is believed.
     pub fn has_network(&self, address: IpAddr) -> bool {
-        self.networks.iter().any(|network| network.contains(&address))
+        self.networks
+            .iter()
+            .any(|network| network.contains(&address))
     }
 
-    /// Whether a report with a valid signature of `domain` and this From is believed. Without `from`: whether it may be.
+    /// Whether a report with a valid signature of `domain` and this From is believed. Without
+    /// `from`: whether it may be.
     pub fn has_signer(&self, domain: &Domain, from: Option<&Address>) -> bool {
         let by_loop = |(signer, senders): &(Domain, Vec<Address>)| {
-            let right = |from: &Address| senders.is_empty() || senders.iter().any(|s| s.key() == from.key());
+            let right = |from: &Address| {
+                senders.is_empty() || senders.iter().any(|s| s.key() == from.key())
+            };
             signer == domain && from.is_none_or(right)
         };
         self.dkim_domains.contains(domain) || self.signers.iter().any(by_loop)
@@ -83,9 +104,21 @@ mod tests {
         let known = known();
         assert!(known.len() >= 5);
         for (name, entry) in &known {
-            assert!(!entry.dkim_domains.is_empty() && entry.register.starts_with("https://"), "{name}");
-            assert!(entry.dkim_domains.iter().all(|d| Domain::parse(d).is_some()), "{name}");
-            assert!(entry.from.iter().all(|a| Address::parse(a).is_some()), "{name}");
+            assert!(
+                !entry.dkim_domains.is_empty() && entry.register.starts_with("https://"),
+                "{name}"
+            );
+            assert!(
+                entry
+                    .dkim_domains
+                    .iter()
+                    .all(|d| Domain::parse(d).is_some()),
+                "{name}"
+            );
+            assert!(
+                entry.from.iter().all(|a| Address::parse(a).is_some()),
+                "{name}"
+            );
         }
     }
 
@@ -93,7 +126,11 @@ mod tests {
     fn only_who_is_named_is_believed_and_a_providers_users_are_not_the_provider() {
         let domain = |text: &str| Domain::parse(text).expect("a domain");
         let address = |text: &str| Address::parse(text).expect("an address");
-        let sources = Sources::new(vec!["microsoft".into(), "yahoo".into()], vec![], vec![domain("isp.example")]);
+        let sources = Sources::new(
+            vec!["microsoft".into(), "yahoo".into()],
+            vec![],
+            vec![domain("isp.example")],
+        );
         for (signer, from, believed) in [
             ("hotmail.com", "staff@hotmail.com", true),
             ("hotmail.com", "mallory@hotmail.com", false),
@@ -101,11 +138,22 @@ mod tests {
             ("arf.mail.yahoo.com", "feedback@arf.mail.yahoo.com", true),
             ("isp.example", "anybody@isp.example", true),
             ("sub.isp.example", "anybody@isp.example", false),
-            ("senderscore.net", "feedbackloop@comcastfbl.senderscore.net", false),
+            (
+                "senderscore.net",
+                "feedbackloop@comcastfbl.senderscore.net",
+                false,
+            ),
         ] {
-            assert_eq!(sources.has_signer(&domain(signer), Some(&address(from))), believed, "{signer} {from}");
+            assert_eq!(
+                sources.has_signer(&domain(signer), Some(&address(from))),
+                believed,
+                "{signer} {from}"
+            );
         }
-        assert!(sources.has_signer(&domain("hotmail.com"), None), "worth a look");
+        assert!(
+            sources.has_signer(&domain("hotmail.com"), None),
+            "worth a look"
+        );
         assert!(!sources.has_network([127, 0, 0, 1].into()) && Sources::default().is_empty());
     }
 }

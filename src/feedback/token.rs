@@ -1,5 +1,5 @@
-//! Tokens that tie what comes back from outside to one message of ours: a message id and a truncated HMAC-SHA256. Whoever
-//! never got the message cannot make one up. Pure.
+//! Tokens that tie what comes back from outside to one message of ours: a message id and a
+//! truncated HMAC-SHA256. Whoever never got the message cannot make one up. Pure.
 
 use crate::types::{Domain, MessageId};
 use hmac::{Hmac, Mac};
@@ -53,10 +53,16 @@ impl Key {
     }
 
     fn mac(&self, purpose: Purpose, id: MessageId) -> String {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
         mac.update(purpose.domain());
         mac.update(&id.0.to_be_bytes());
-        mac.finalize().into_bytes().iter().take(MAC_OCTETS).map(|octet| format!("{octet:02x}")).collect()
+        mac.finalize()
+            .into_bytes()
+            .iter()
+            .take(MAC_OCTETS)
+            .map(|octet| format!("{octet:02x}"))
+            .collect()
     }
 
     /// The token of a message: 13 characters of its id, 20 hexadecimal digits.
@@ -64,24 +70,33 @@ impl Key {
         format!("{id}{}", self.mac(purpose, id))
     }
 
-    /// The message a token stands for; `None` if it is not one of ours. Case does not matter: mail servers fold it.
+    /// The message a token stands for; `None` if it is not one of ours. Case does not matter: mail
+    /// servers fold it.
     pub fn read(&self, purpose: Purpose, token: &str) -> Option<MessageId> {
         let (id, mac) = token.trim().split_at_checked(ID_CHARS)?;
         let id = MessageId::parse(id)?;
-        let right = self.mac(purpose, id).into_bytes().ct_eq(mac.to_ascii_lowercase().as_bytes());
+        let right = self
+            .mac(purpose, id)
+            .into_bytes()
+            .ct_eq(mac.to_ascii_lowercase().as_bytes());
         bool::from(right).then_some(id)
     }
 
-    /// A fingerprint of these parts that only who has this key can make: whoever guesses a text cannot confirm it by the
-    /// fingerprint of it that stands in a log.
+    /// A fingerprint of these parts that only who has this key can make: whoever guesses a text
+    /// cannot confirm it by the fingerprint of it that stands in a log.
     pub fn fingerprint(&self, parts: &[&[u8]]) -> u64 {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
         mac.update(b"outgate fingerprint\0");
         for part in parts {
             mac.update(&(part.len() as u64).to_le_bytes());
             mac.update(part);
         }
-        mac.finalize().into_bytes().iter().take(8).fold(0, |all, octet| (all << 8) | u64::from(*octet))
+        mac.finalize()
+            .into_bytes()
+            .iter()
+            .take(8)
+            .fold(0, |all, octet| (all << 8) | u64::from(*octet))
     }
 
     /// The return path of a message: `bounces+TOKEN@domain`.
@@ -92,7 +107,9 @@ impl Key {
     /// The message whose return path has this local part.
     pub fn read_return_path(&self, local: &str) -> Option<MessageId> {
         let (prefix, token) = local.split_at_checked(VERP_PREFIX.len())?;
-        prefix.eq_ignore_ascii_case(VERP_PREFIX).then(|| self.read(Purpose::Bounce, token))?
+        prefix
+            .eq_ignore_ascii_case(VERP_PREFIX)
+            .then(|| self.read(Purpose::Bounce, token))?
     }
 }
 
@@ -112,14 +129,33 @@ mod tests {
         let token = key(1).token(Purpose::Complaint, ID);
         assert_eq!(token.len(), ID_CHARS + 2 * MAC_OCTETS);
         assert_eq!(key(1).read(Purpose::Complaint, &token), Some(ID));
-        assert_eq!(key(1).read(Purpose::Complaint, &token.to_lowercase()), Some(ID));
-        assert_eq!(key(2).read(Purpose::Complaint, &token), None, "the key of another relay");
-        assert_eq!(key(1).read(Purpose::Bounce, &token), None, "made for another use");
+        assert_eq!(
+            key(1).read(Purpose::Complaint, &token.to_lowercase()),
+            Some(ID)
+        );
+        assert_eq!(
+            key(2).read(Purpose::Complaint, &token),
+            None,
+            "the key of another relay"
+        );
+        assert_eq!(
+            key(1).read(Purpose::Bounce, &token),
+            None,
+            "made for another use"
+        );
         let other = key(1).token(Purpose::Complaint, MessageId(7));
-        let mixed = format!("{}{}", token.get(..ID_CHARS).unwrap(), other.get(ID_CHARS..).unwrap());
+        let mixed = format!(
+            "{}{}",
+            token.get(..ID_CHARS).unwrap(),
+            other.get(ID_CHARS..).unwrap()
+        );
         assert_eq!(key(1).read(Purpose::Complaint, &mixed), None);
         for cut in 0..token.len() {
-            assert_eq!(key(1).read(Purpose::Complaint, token.get(..cut).unwrap()), None, "cut at {cut}");
+            assert_eq!(
+                key(1).read(Purpose::Complaint, token.get(..cut).unwrap()),
+                None,
+                "cut at {cut}"
+            );
         }
         assert_eq!(key(1).read(Purpose::Complaint, "ééééééééééééé"), None);
     }
@@ -130,9 +166,15 @@ mod tests {
         let path = key(1).return_path(ID, &domain);
         let address = Address::parse(&path).expect("an address");
         assert_eq!(key(1).read_return_path(address.local()), Some(ID));
-        assert_eq!(key(1).read_return_path(&address.local().to_uppercase()), Some(ID));
+        assert_eq!(
+            key(1).read_return_path(&address.local().to_uppercase()),
+            Some(ID)
+        );
         assert_eq!(key(1).read_return_path("bounces"), None);
-        assert_eq!(key(1).read_return_path(&address.local().replace("bounces", "returns")), None);
+        assert_eq!(
+            key(1).read_return_path(&address.local().replace("bounces", "returns")),
+            None
+        );
     }
 
     #[test]
@@ -142,7 +184,11 @@ mod tests {
         assert_eq!(print, key(1).fingerprint(&parts));
         assert_ne!(print, key(2).fingerprint(&parts));
         assert_ne!(print, crate::types::stable_hash(&parts));
-        assert_ne!(print, key(1).fingerprint(&[b"m1@acme.examplethe", b" text"]), "parts do not run together");
+        assert_ne!(
+            print,
+            key(1).fingerprint(&[b"m1@acme.examplethe", b" text"]),
+            "parts do not run together"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! One pass over the header section: what bears on identity is read, identity fields are cut out before delivery.
+//! One pass over the header section: what bears on identity is read, identity fields are cut out
+//! before delivery.
 
 use super::HeaderFacts;
 use crate::config::settings::Client;
@@ -13,12 +14,17 @@ const MAX_VALUE: usize = 16 * 1024;
 const MAX_ID: usize = 256;
 
 fn is_one_of(name: &[u8], names: &[String]) -> bool {
-    names.iter().any(|n| n.as_bytes().eq_ignore_ascii_case(name))
+    names
+        .iter()
+        .any(|n| n.as_bytes().eq_ignore_ascii_case(name))
 }
 
 fn cut(mut text: String, octets: usize) -> String {
     if text.len() > octets {
-        let end = (0..=octets).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+        let end = (0..=octets)
+            .rev()
+            .find(|i| text.is_char_boundary(*i))
+            .unwrap_or(0);
         text.truncate(end);
     }
     text
@@ -33,7 +39,9 @@ pub(super) fn read(message: &[u8], client: Option<&Client>, fields_max: usize) -
         if facts.field_count > fields_max {
             break;
         }
-        facts.flaw = facts.flaw.or_else(|| field.spaced.then_some(field.place.start));
+        facts.flaw = facts
+            .flaw
+            .or_else(|| field.spaced.then_some(field.place.start));
         // The length decides cheaply for most fields that nothing here is meant.
         match field.name.len() {
             4 if field.is("date") => facts.has_date = true,
@@ -62,33 +70,52 @@ pub(super) fn read(message: &[u8], client: Option<&Client>, fields_max: usize) -
             read_trusted(&mut facts, client, &field, sound);
         }
     }
-    facts.flaw = [facts.flaw, fields.flaw(), fields.begins_as_mbox().then_some(0)].into_iter().flatten().min();
+    facts.flaw = [
+        facts.flaw,
+        fields.flaw(),
+        fields.begins_as_mbox().then_some(0),
+    ]
+    .into_iter()
+    .flatten()
+    .min();
     facts
 }
 
-/// What a trusted client says of the user counts only where it is said once, and only in a sound field: above the first line
-/// that is none, and with its colon right behind its name. A server that reads a header otherwise has not known such a field for
-/// one, and has passed it on as its user wrote it.
+/// What a trusted client says of the user counts only where it is said once, and only in a sound
+/// field: above the first line that is none, and with its colon right behind its name. A server
+/// that reads a header otherwise has not known such a field for one, and has passed it on as its
+/// user wrote it.
 fn read_trusted(facts: &mut HeaderFacts, client: &Client, field: &Field<'_>, sound: bool) {
     if is_one_of(field.name, &client.identity_headers) {
         facts.identity_header_count += 1;
         let first = facts.identity_header_count == 1 && sound;
-        facts.identity_header = first.then(|| field.text(MAX_VALUE)).filter(|t| !t.is_empty());
+        facts.identity_header = first
+            .then(|| field.text(MAX_VALUE))
+            .filter(|t| !t.is_empty());
     }
-    if client.script_header.as_ref().is_some_and(|h| h.as_bytes().eq_ignore_ascii_case(field.name)) {
+    if client
+        .script_header
+        .as_ref()
+        .is_some_and(|h| h.as_bytes().eq_ignore_ascii_case(field.name))
+    {
         facts.script_count += 1;
         let first = facts.script_count == 1 && sound;
-        facts.script = first.then(|| cut(field.text(MAX_VALUE), MAX_ID)).filter(|t| !t.is_empty());
+        facts.script = first
+            .then(|| cut(field.text(MAX_VALUE), MAX_ID))
+            .filter(|t| !t.is_empty());
     }
 }
 
 fn read_authors(facts: &mut HeaderFacts, field: &Field<'_>, is_from: bool) {
     let text = field.text(MAX_VALUE);
     let (found, bad) = addresses::read(&text, MAX_AUTHORS);
-    // A reader that takes escape sequences for a change of character set sees other characters behind them.
+    // A reader that takes escape sequences for a change of character set sees other characters
+    // behind them.
     let controls = text.chars().any(|c| c.is_control() && c != '\t');
-    facts.authors_unreadable |=
-        bad || controls || field.value.len() > MAX_VALUE || facts.authors.len() + found.len() > MAX_AUTHORS;
+    facts.authors_unreadable |= bad
+        || controls
+        || field.value.len() > MAX_VALUE
+        || facts.authors.len() + found.len() > MAX_AUTHORS;
     if is_from && facts.from.is_none() {
         facts.from = found.first().cloned();
     }
@@ -97,12 +124,14 @@ fn read_authors(facts: &mut HeaderFacts, field: &Field<'_>, is_from: bool) {
 }
 
 /// The login in `(Authenticated sender: x)` of a Received value, as Postfix writes it with
-/// `smtpd_sasl_authenticated_header = yes`. Only a comment of its own counts, not one nested in another comment, a quoted
-/// string or angle brackets; of several the last, because what a peer says of itself (HELO) stands before it.
+/// `smtpd_sasl_authenticated_header = yes`. Only a comment of its own counts, not one nested in
+/// another comment, a quoted string or angle brackets; of several the last, because what a peer
+/// says of itself (HELO) stands before it.
 fn received_login(value: &str) -> Option<String> {
     const MARK: &str = "authenticated sender:";
     let mut found = None;
-    let (mut depth, mut quoted, mut angle, mut escaped, mut start) = (0_usize, false, false, false, 0);
+    let (mut depth, mut quoted, mut angle, mut escaped, mut start) =
+        (0_usize, false, false, false, 0);
     for (i, c) in value.char_indices() {
         if escaped {
             escaped = false;
@@ -140,7 +169,9 @@ pub(super) fn strip(message: Vec<u8>, client: &Client) -> Vec<u8> {
     if client.identity_headers.is_empty() {
         return message;
     }
-    match header::without(&message, |field| is_one_of(field.name, &client.identity_headers)) {
+    match header::without(&message, |field| {
+        is_one_of(field.name, &client.identity_headers)
+    }) {
         Some(without) => without,
         None => message,
     }

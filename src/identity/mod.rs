@@ -1,5 +1,5 @@
-//! Who is the sender? Client → tenant; AUTH login or XCLIENT LOGIN → trusted header → script header → envelope sender →
-//! From → client address.
+//! Who is the sender? Client → tenant; AUTH login or XCLIENT LOGIN → trusted header → script header
+//! → envelope sender → From → client address.
 
 mod address;
 mod header;
@@ -46,22 +46,25 @@ pub struct Peer {
 pub struct HeaderFacts {
     /// `(Authenticated sender: x)` of the topmost Received field only.
     pub received_login: Option<String>,
-    /// The client's identity header. `None` where there is more than one, or where it stands below a line that is no field.
+    /// The client's identity header. `None` where there is more than one, or where it stands below
+    /// a line that is no field.
     pub identity_header: Option<String>,
     /// How many identity header fields there were (more than one is logged).
     pub identity_header_count: usize,
-    /// The script header, where the client has one configured: what names a script. `None` as with the identity header.
+    /// The script header, where the client has one configured: what names a script. `None` as with
+    /// the identity header.
     pub script: Option<String>,
     /// How many script header fields there were (more than one is logged).
     pub script_count: usize,
     /// First address of From.
     pub from: Option<Address>,
-    /// All addresses of all From, Sender, Resent-From and Resent-Sender fields, at most 16: each must be allowed to an
-    /// authenticated account.
+    /// All addresses of all From, Sender, Resent-From and Resent-Sender fields, at most 16: each
+    /// must be allowed to an authenticated account.
     pub authors: Vec<Address>,
     /// One of these fields is there that cannot be read whole.
     pub authors_unreadable: bool,
-    /// Where the first line stands that is no field as RFC 5322 section 2.2 has it: some readers end the header there.
+    /// Where the first line stands that is no field as RFC 5322 section 2.2 has it: some readers
+    /// end the header there.
     pub flaw: Option<usize>,
     /// Received fields.
     pub received_count: usize,
@@ -88,30 +91,37 @@ pub fn find_client(settings: &Settings, address: IpAddr) -> Option<Arc<Client>> 
     best.map(|(_, client)| Arc::clone(client))
 }
 
-/// A sender address in the one form that identities and sender blocks have: lower case, A-label domain, without sub-address,
-/// VERP and BATV parts.
+/// A sender address in the one form that identities and sender blocks have: lower case, A-label
+/// domain, without sub-address, VERP and BATV parts.
 pub fn sender_address(address: &Address) -> String {
     address::normalise(address).address
 }
 
-/// Reads the header section, never fails. Identity fields are read only where `client` is trusted with them. Ends behind
-/// `fields_max` fields: `field_count` is then one more, and the message not worth the work that a header of millions of
-/// fields would make.
+/// Reads the header section, never fails. Identity fields are read only where `client` is trusted
+/// with them. Ends behind `fields_max` fields: `field_count` is then one more, and the message not
+/// worth the work that a header of millions of fields would make.
 pub fn read_headers(message: &[u8], client: Option<&Client>, fields_max: usize) -> HeaderFacts {
     header::read(message, client, fields_max)
 }
 
-/// The identity as far as MAIL tells it; an error is the reply to MAIL (550 5.7.1 may not send as; foreign sender refused).
+/// The identity as far as MAIL tells it; an error is the reply to MAIL (550 5.7.1 may not send as;
+/// foreign sender refused).
 pub fn at_mail(settings: &Settings, peer: &Peer, from: &ReversePath) -> Result<Identity, Reply> {
     resolve::resolve(settings, peer, from, None)
 }
 
 /// The identity after the dot, completed from the header; an error is the reply to the message.
-pub fn at_data(settings: &Settings, peer: &Peer, from: &ReversePath, header: &HeaderFacts) -> Result<Identity, Reply> {
+pub fn at_data(
+    settings: &Settings,
+    peer: &Peer,
+    from: &ReversePath,
+    header: &HeaderFacts,
+) -> Result<Identity, Reply> {
     resolve::resolve(settings, peer, from, Some(header))
 }
 
-/// The message without the client's identity header fields; unchanged bytes otherwise, and not copied where there are none.
+/// The message without the client's identity header fields; unchanged bytes otherwise, and not
+/// copied where there are none.
 pub fn strip_identity_headers(message: Vec<u8>, client: &Client) -> Vec<u8> {
     header::strip(message, client)
 }

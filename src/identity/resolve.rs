@@ -1,4 +1,5 @@
-//! The sender chain: login, what a trusted client asserts, what the envelope claims, the client's address.
+//! The sender chain: login, what a trusted client asserts, what the envelope claims, the client's
+//! address.
 
 use super::address::{Normal, normalise, normalise_login, normalise_script};
 use super::{HeaderFacts, Login, Peer};
@@ -32,10 +33,15 @@ fn authenticated(
     envelope: Option<&Normal>,
     header: Option<&HeaderFacts>,
 ) -> Result<Identity, Reply> {
-    // An account outlives its tenant's place in the file: then nobody answers for its mail any more.
-    let Some(tenant) = settings.tenant(&login.tenant).map(Arc::as_ref) else { return Err(reasons::relay_denied()) };
+    // An account outlives its tenant's place in the file: then nobody answers for its mail any
+    // more.
+    let Some(tenant) = settings.tenant(&login.tenant).map(Arc::as_ref) else {
+        return Err(reasons::relay_denied());
+    };
     let tenant = Some(tenant);
-    let Some((name, domain)) = normalise_login(&login.name) else { return Err(reasons::relay_denied()) };
+    let Some((name, domain)) = normalise_login(&login.name) else {
+        return Err(reasons::relay_denied());
+    };
     if let Some(address) = &from.0
         && !may_send_as(login, &name, tenant, address)
     {
@@ -45,7 +51,11 @@ fn authenticated(
         if header.authors_unreadable {
             return Err(reasons::authors_unreadable());
         }
-        if let Some(bad) = header.authors.iter().find(|a| !may_send_as(login, &name, tenant, a)) {
+        if let Some(bad) = header
+            .authors
+            .iter()
+            .find(|a| !may_send_as(login, &name, tenant, a))
+        {
             return Err(reasons::may_not_send_as(bad.as_str()));
         }
     }
@@ -61,25 +71,41 @@ fn authenticated(
     })
 }
 
-/// Whether the account may use that address in the envelope or From: its own name (a name without domain stands for that
-/// mailbox in each domain of its tenant), a listed address, a listed `@domain`. Sub-addresses and bounce tags are ignored.
+/// Whether the account may use that address in the envelope or From: its own name (a name without
+/// domain stands for that mailbox in each domain of its tenant), a listed address, a listed
+/// `@domain`. Sub-addresses and bounce tags are ignored.
 fn may_send_as(login: &Login, name: &str, tenant: Option<&Tenant>, address: &Address) -> bool {
     let plain = address.key();
     // A sub-address that needs its quotes may show as another address.
-    let needs_quotes = address.local().trim_matches('"').contains(|c: char| " ()<>[]:;@\\,\"".contains(c));
-    let normal = if needs_quotes { plain.clone() } else { normalise(address).address };
+    let needs_quotes = address
+        .local()
+        .trim_matches('"')
+        .contains(|c: char| " ()<>[]:;@\\,\"".contains(c));
+    let normal = if needs_quotes {
+        plain.clone()
+    } else {
+        normalise(address).address
+    };
     let is = |wanted: &str| wanted == plain || wanted == normal;
     if is(name) {
         return true;
     }
     let own_domain = || tenant.is_some_and(|t| t.is_internal(address.domain()));
-    if !name.contains('@') && own_domain() && normal.rsplit_once('@').is_some_and(|(local, _)| local == name) {
+    if !name.contains('@')
+        && own_domain()
+        && normal
+            .rsplit_once('@')
+            .is_some_and(|(local, _)| local == name)
+    {
         return true;
     }
-    login.may_send_as.iter().any(|entry| match entry.strip_prefix('@') {
-        Some(domain) => Domain::parse(domain).is_some_and(|d| d == *address.domain()),
-        None => Address::parse(entry).is_some_and(|a| is(&a.key())),
-    })
+    login
+        .may_send_as
+        .iter()
+        .any(|entry| match entry.strip_prefix('@') {
+            Some(domain) => Domain::parse(domain).is_some_and(|d| d == *address.domain()),
+            None => Address::parse(entry).is_some_and(|a| is(&a.key())),
+        })
 }
 
 fn relayed(
@@ -95,7 +121,9 @@ fn relayed(
         envelope.as_ref().map(|e| &e.domain),
         header.and_then(|h| h.from.as_ref()).map(Address::domain),
     ];
-    let Some(id) = tenant_of(settings, client, &domains) else { return Err(reasons::relay_denied()) };
+    let Some(id) = tenant_of(settings, client, &domains) else {
+        return Err(reasons::relay_denied());
+    };
     let tenant = settings.tenant(id).map(Arc::as_ref);
     if let (Some(e), Some(t)) = (&envelope, tenant)
         && !t.accept_foreign_senders
@@ -108,19 +136,54 @@ fn relayed(
     let (key, address, domain, strength) = match (asserted, envelope) {
         (Some((name, domain)), envelope) => {
             let domain = domain.or_else(|| own_domain(tenant, envelope.as_ref()));
-            (SenderKey::account(id, &name), name, domain, Strength::Asserted)
+            (
+                SenderKey::account(id, &name),
+                name,
+                domain,
+                Strength::Asserted,
+            )
         }
-        (None, Some(e)) if foreign => (SenderKey::forwarded(id, peer.address), e.address, Some(e.domain), Strength::None),
-        (None, Some(e)) => (SenderKey::claimed(id, &e.address, peer.address), e.address, Some(e.domain), Strength::Claimed),
+        (None, Some(e)) if foreign => (
+            SenderKey::forwarded(id, peer.address),
+            e.address,
+            Some(e.domain),
+            Strength::None,
+        ),
+        (None, Some(e)) => (
+            SenderKey::claimed(id, &e.address, peer.address),
+            e.address,
+            Some(e.domain),
+            Strength::Claimed,
+        ),
         // RFC 5321 section 4.5.5: a null sender is nobody; only the client answers for it.
-        (None, None) => (SenderKey::claimed(id, "", peer.address), String::new(), None, Strength::None),
+        (None, None) => (
+            SenderKey::claimed(id, "", peer.address),
+            String::new(),
+            None,
+            Strength::None,
+        ),
     };
-    Ok(Identity { tenant: id.clone(), key, address: address.into(), domain, strength, client: peer.address, foreign })
+    Ok(Identity {
+        tenant: id.clone(),
+        key,
+        address: address.into(),
+        domain,
+        strength,
+        client: peer.address,
+        foreign,
+    })
 }
 
-/// The identity of a message as it stands in the message trace: of the strength that its key shows, where an account counts
-/// as asserted. `from` is the envelope sender, empty for none.
-pub fn recorded(settings: &Settings, id: &TenantId, key: &str, address: &str, from: &str, client: IpAddr) -> Identity {
+/// The identity of a message as it stands in the message trace: of the strength that its key shows,
+/// where an account counts as asserted. `from` is the envelope sender, empty for none.
+pub fn recorded(
+    settings: &Settings,
+    id: &TenantId,
+    key: &str,
+    address: &str,
+    from: &str,
+    client: IpAddr,
+) -> Identity {
     let tenant = settings.tenant(id).map(Arc::as_ref);
     let envelope = Address::parse(from).map(|from| normalise(&from));
     let strength = if key == SenderKey::account(id, address).as_str() {
@@ -134,33 +197,72 @@ pub fn recorded(settings: &Settings, id: &TenantId, key: &str, address: &str, fr
         tenant: id.clone(),
         key: SenderKey(key.into()),
         address: address.into(),
-        domain: Address::parse(address).map(|a| a.domain().clone()).or_else(|| own_domain(tenant, envelope.as_ref())),
+        domain: Address::parse(address)
+            .map(|a| a.domain().clone())
+            .or_else(|| own_domain(tenant, envelope.as_ref())),
         strength,
         client,
-        foreign: strength != Strength::Asserted && envelope.as_ref().is_some_and(|e| is_foreign(tenant, e)),
+        foreign: strength != Strength::Asserted
+            && envelope.as_ref().is_some_and(|e| is_foreign(tenant, e)),
     }
 }
 
 /// What the trusted client itself says of the user, the firmest first.
-fn asserted(peer: &Peer, client: &Client, header: Option<&HeaderFacts>) -> Option<(String, Option<Domain>)> {
-    let xclient = peer.xclient_login.as_deref().filter(|_| client.trust_xclient).and_then(normalise_login);
+fn asserted(
+    peer: &Peer,
+    client: &Client,
+    header: Option<&HeaderFacts>,
+) -> Option<(String, Option<Domain>)> {
+    let xclient = peer
+        .xclient_login
+        .as_deref()
+        .filter(|_| client.trust_xclient)
+        .and_then(normalise_login);
     xclient.or_else(|| {
         let header = header?;
-        let received = || header.received_login.as_deref().filter(|_| client.trust_received);
+        let received = || {
+            header
+                .received_login
+                .as_deref()
+                .filter(|_| client.trust_received)
+        };
         let named = header.identity_header.as_deref().and_then(normalise_login);
-        // Where one of several identity headers is forged, whoever forged it shall not become a script either.
-        let script = || header.script.as_deref().filter(|_| header.identity_header_count <= 1).and_then(normalise_script);
-        named.or_else(|| received().and_then(normalise_login)).or_else(|| script().map(|script| (script, None)))
+        // Where one of several identity headers is forged, whoever forged it shall not become a
+        // script either.
+        let script = || {
+            header
+                .script
+                .as_deref()
+                .filter(|_| header.identity_header_count <= 1)
+                .and_then(normalise_script)
+        };
+        named
+            .or_else(|| received().and_then(normalise_login))
+            .or_else(|| script().map(|script| (script, None)))
     })
 }
 
-/// The client's tenant that owns the first of `domains` which any of them owns; else the client's first tenant.
-fn tenant_of<'a>(settings: &Settings, client: &'a Client, domains: &[Option<&Domain>]) -> Option<&'a TenantId> {
+/// The client's tenant that owns the first of `domains` which any of them owns; else the client's
+/// first tenant.
+fn tenant_of<'a>(
+    settings: &Settings,
+    client: &'a Client,
+    domains: &[Option<&Domain>],
+) -> Option<&'a TenantId> {
     if client.tenants.len() == 1 {
         return client.tenants.first();
     }
-    let owner = |domain: &Domain| client.tenants.iter().find(|id| settings.tenant(id).is_some_and(|t| t.is_internal(domain)));
-    domains.iter().flatten().find_map(|d| owner(d)).or_else(|| client.tenants.first())
+    let owner = |domain: &Domain| {
+        client
+            .tenants
+            .iter()
+            .find(|id| settings.tenant(id).is_some_and(|t| t.is_internal(domain)))
+    };
+    domains
+        .iter()
+        .flatten()
+        .find_map(|d| owner(d))
+        .or_else(|| client.tenants.first())
 }
 
 /// Outside the tenant's domains, or a rewritten sender of forwarded mail.
@@ -168,12 +270,15 @@ fn is_foreign(tenant: Option<&Tenant>, envelope: &Normal) -> bool {
     envelope.srs || !tenant.is_some_and(|t| t.is_internal(&envelope.domain))
 }
 
-/// The domain under which a login without one sends: its tenant's only one, else that of the envelope sender if it is one
-/// of the tenant's.
+/// The domain under which a login without one sends: its tenant's only one, else that of the
+/// envelope sender if it is one of the tenant's.
 fn own_domain(tenant: Option<&Tenant>, envelope: Option<&Normal>) -> Option<Domain> {
     let tenant = tenant?;
     match tenant.domains.as_slice() {
         [only] => Some(only.clone()),
-        _ => envelope.map(|e| &e.domain).filter(|d| tenant.is_internal(d)).cloned(),
+        _ => envelope
+            .map(|e| &e.domain)
+            .filter(|d| tenant.is_internal(d))
+            .cloned(),
     }
 }

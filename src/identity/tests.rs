@@ -9,12 +9,22 @@ fn address(text: &str) -> Address {
 }
 
 fn path(text: &str) -> ReversePath {
-    if text.is_empty() { ReversePath::NULL } else { ReversePath(Some(address(text))) }
+    if text.is_empty() {
+        ReversePath::NULL
+    } else {
+        ReversePath(Some(address(text)))
+    }
 }
 
 fn peer(settings: &Settings, ip: &str) -> Peer {
     let ip: IpAddr = ip.parse().expect("ip");
-    Peer { address: ip, client: find_client(settings, ip), login: None, xclient_login: None, origin: None }
+    Peer {
+        address: ip,
+        client: find_client(settings, ip),
+        login: None,
+        xclient_login: None,
+        origin: None,
+    }
 }
 
 fn login(name: &str, more: &[&str]) -> Login {
@@ -45,20 +55,72 @@ fn senders_are_brought_to_one_form() {
         ("\"Alice\"@acme.example", "alice@acme.example", false),
         ("alice+news@acme.example", "alice@acme.example", false),
         ("+x@acme.example", "+x@acme.example", false),
-        ("list-owner+user=example.org@acme.example", "list-owner@acme.example", false),
-        ("list-owner-user=example.org@acme.example", "list-owner@acme.example", false),
-        ("bounce-123-user=example.org@acme.example", "bounce@acme.example", false),
-        ("news-17-john-doe=example.org@acme.example", "news@acme.example", false),
-        ("list-return-5-u=example.org@acme.example", "list-return@acme.example", false),
-        ("news-user=example.org@acme.example", "news@acme.example", false),
-        ("user=example.org@acme.example", "user=example.org@acme.example", false),
+        (
+            "list-owner+user=example.org@acme.example",
+            "list-owner@acme.example",
+            false,
+        ),
+        (
+            "list-owner-user=example.org@acme.example",
+            "list-owner@acme.example",
+            false,
+        ),
+        (
+            "bounce-123-user=example.org@acme.example",
+            "bounce@acme.example",
+            false,
+        ),
+        (
+            "news-17-john-doe=example.org@acme.example",
+            "news@acme.example",
+            false,
+        ),
+        (
+            "list-return-5-u=example.org@acme.example",
+            "list-return@acme.example",
+            false,
+        ),
+        (
+            "news-user=example.org@acme.example",
+            "news@acme.example",
+            false,
+        ),
+        (
+            "user=example.org@acme.example",
+            "user=example.org@acme.example",
+            false,
+        ),
         ("a-b=c@acme.example", "a-b=c@acme.example", false),
-        ("prvs=1234abcdef=alice@acme.example", "alice@acme.example", false),
-        ("prvs=alice/1234abcdef@acme.example", "alice@acme.example", false),
-        ("prvs=1234abcdef=alice+x@acme.example", "alice@acme.example", false),
-        ("btv1==12345abcde==alice@acme.example", "alice@acme.example", false),
-        ("prvs=x=alice@acme.example", "prvs=x=alice@acme.example", false),
-        ("SRS0=HHH=TT=example.org=bob@acme.example", "srs0=hhh=tt=example.org=bob@acme.example", true),
+        (
+            "prvs=1234abcdef=alice@acme.example",
+            "alice@acme.example",
+            false,
+        ),
+        (
+            "prvs=alice/1234abcdef@acme.example",
+            "alice@acme.example",
+            false,
+        ),
+        (
+            "prvs=1234abcdef=alice+x@acme.example",
+            "alice@acme.example",
+            false,
+        ),
+        (
+            "btv1==12345abcde==alice@acme.example",
+            "alice@acme.example",
+            false,
+        ),
+        (
+            "prvs=x=alice@acme.example",
+            "prvs=x=alice@acme.example",
+            false,
+        ),
+        (
+            "SRS0=HHH=TT=example.org=bob@acme.example",
+            "srs0=hhh=tt=example.org=bob@acme.example",
+            true,
+        ),
         (
             "SRS1+HHH=fwd.example==HH=TT=example.org=bob@acme.example",
             "srs1+hhh=fwd.example==hh=tt=example.org=bob@acme.example",
@@ -66,20 +128,39 @@ fn senders_are_brought_to_one_form() {
         ),
         ("srs0x@acme.example", "srs0x@acme.example", false),
         // What Exchange Online makes of a mailbox that forwards.
-        ("Bob+SRS=yVyRo=SI=example.org=carol@acme.example", "bob+srs=yvyro=si=example.org=carol@acme.example", true),
+        (
+            "Bob+SRS=yVyRo=SI=example.org=carol@acme.example",
+            "bob+srs=yvyro=si=example.org=carol@acme.example",
+            true,
+        ),
         ("bob+srs=x@acme.example", "bob@acme.example", false),
-        ("bob+srs=h=t=not a domain=x@acme.example", "bob@acme.example", false),
-        ("+srs=h=t=example.org=x@acme.example", "+srs=h=t=example.org=x@acme.example", false),
+        (
+            "bob+srs=h=t=not a domain=x@acme.example",
+            "bob@acme.example",
+            false,
+        ),
+        (
+            "+srs=h=t=example.org=x@acme.example",
+            "+srs=h=t=example.org=x@acme.example",
+            false,
+        ),
     ] {
         let normal = normalise(&address(given));
-        assert_eq!((normal.address.as_str(), normal.srs), (wanted, srs), "{given}");
+        assert_eq!(
+            (normal.address.as_str(), normal.srs),
+            (wanted, srs),
+            "{given}"
+        );
     }
 }
 
 #[test]
 fn the_most_specific_network_wins_over_all_clients() {
     let mut s = settings();
-    s.clients = vec![Arc::new(client(&["10.0.0.0/8", "10.1.2.3/32"], &["acme"])), Arc::new(client(&["10.1.0.0/16"], &["other"]))];
+    s.clients = vec![
+        Arc::new(client(&["10.0.0.0/8", "10.1.2.3/32"], &["acme"])),
+        Arc::new(client(&["10.1.0.0/16"], &["other"])),
+    ];
     let who = |ip: &str| find_client(&s, ip.parse().expect("ip")).map(|c| c.tenants[0].to_string());
     assert_eq!(who("10.2.0.1").as_deref(), Some("acme"));
     assert_eq!(who("10.1.0.1").as_deref(), Some("other"));
@@ -94,19 +175,30 @@ fn only_the_own_topmost_received_names_the_user() {
                    (Authenticated sender: Alice@acme.example)\r\n\tby mx.acme.example (Postfix) with ESMTPSA id 4X\r\n\
                    \tfor <bob@x.example>; Sun, 22 Nov 2026 14:00:00 +0000\r\n\r\nhi";
     let id = judge_mail(&s, "bob@acme.example", postfix).expect("identity");
-    assert_eq!((id.key.as_str(), id.strength), ("acme:alice@acme.example", Strength::Asserted));
+    assert_eq!(
+        (id.key.as_str(), id.strength),
+        ("acme:alice@acme.example", Strength::Asserted)
+    );
 
     // Behind another Received it is the sender's own invention.
     let inner = format!("Received: from a by b; date\r\n{postfix}");
     let id = judge_mail(&s, "bob@acme.example", &inner).expect("identity");
-    assert_eq!((id.key.as_str(), id.strength), ("acme:bob@acme.example;192.0.2.7", Strength::Claimed));
+    assert_eq!(
+        (id.key.as_str(), id.strength),
+        ("acme:bob@acme.example;192.0.2.7", Strength::Claimed)
+    );
 
     // From a client that is not trusted with it.
     let mut untrusting = s.clone();
     let mut c = client(&["192.0.2.0/24"], &["acme"]);
     c.trust_received = false;
     untrusting.clients = vec![Arc::new(c)];
-    assert_eq!(judge_mail(&untrusting, "bob@acme.example", postfix).expect("identity").strength, Strength::Claimed);
+    assert_eq!(
+        judge_mail(&untrusting, "bob@acme.example", postfix)
+            .expect("identity")
+            .strength,
+        Strength::Claimed
+    );
 }
 
 #[test]
@@ -114,21 +206,48 @@ fn received_comments_are_read_with_care() {
     let s = settings();
     for (received, wanted) in [
         // HELO names stand before the server's own comment.
-        ("from x (Authenticated sender: eve) (h [1.2.3.4]) (Authenticated sender: alice) by mx", Some("acme:alice")),
-        ("from h (h [1.2.3.4] (Authenticated sender: eve)) by mx", None),
-        ("from h by mx for <\"(Authenticated sender: eve)\"@x.example>; date", None),
-        ("from h by mx for \"(Authenticated sender: eve)\"@x.example; date", None),
+        (
+            "from x (Authenticated sender: eve) (h [1.2.3.4]) (Authenticated sender: alice) by mx",
+            Some("acme:alice"),
+        ),
+        (
+            "from h (h [1.2.3.4] (Authenticated sender: eve)) by mx",
+            None,
+        ),
+        (
+            "from h by mx for <\"(Authenticated sender: eve)\"@x.example>; date",
+            None,
+        ),
+        (
+            "from h by mx for \"(Authenticated sender: eve)\"@x.example; date",
+            None,
+        ),
         ("from h (authenticated bits=0) by mx", None),
-        ("from h (AUTHENTICATED SENDER: alice) by mx", Some("acme:alice")),
+        (
+            "from h (AUTHENTICATED SENDER: alice) by mx",
+            Some("acme:alice"),
+        ),
         ("from h (Authenticated sender: ) by mx", None),
         ("from h (Authenticated sender: alice by mx", None),
         // A backslash takes the next octet its meaning (RFC 5322 section 3.2.1).
         (r"from h (x \) (Authenticated sender: eve)) by mx", None),
         (r#"from "x\" (Authenticated sender: eve)" by mx"#, None),
-        (r"from h (x \\) (Authenticated sender: alice) by mx", Some("acme:alice")),
+        (
+            r"from h (x \\) (Authenticated sender: alice) by mx",
+            Some("acme:alice"),
+        ),
     ] {
-        let id = judge_mail(&s, "bob@acme.example", &format!("Received: {received}\r\n\r\n")).expect("identity");
-        assert_eq!(id.key.as_str(), wanted.unwrap_or("acme:bob@acme.example;192.0.2.7"), "{received}");
+        let id = judge_mail(
+            &s,
+            "bob@acme.example",
+            &format!("Received: {received}\r\n\r\n"),
+        )
+        .expect("identity");
+        assert_eq!(
+            id.key.as_str(),
+            wanted.unwrap_or("acme:bob@acme.example;192.0.2.7"),
+            "{received}"
+        );
     }
 }
 
@@ -152,24 +271,43 @@ fn of_two_identity_headers_none_is_believed_and_both_are_reported() {
         "X-PHP-Originating-Script: 33:mail.php\r\nX-Authenticated-Sender: alice\r\nX-Authenticated-Sender: eve\r\n\r\n",
     ] {
         let header = read_headers(mail.as_bytes(), Some(&s.clients[0]));
-        assert_eq!((header.identity_header.as_deref(), header.identity_header_count), (None, 2), "{mail}");
+        assert_eq!(
+            (
+                header.identity_header.as_deref(),
+                header.identity_header_count
+            ),
+            (None, 2),
+            "{mail}"
+        );
         let id = judge_mail(&s, "bob@acme.example", mail).expect("identity");
-        assert_eq!((id.key.as_str(), id.strength), ("acme:bob@acme.example;192.0.2.7", Strength::Claimed), "{mail}");
+        assert_eq!(
+            (id.key.as_str(), id.strength),
+            ("acme:bob@acme.example;192.0.2.7", Strength::Claimed),
+            "{mail}"
+        );
         assert_eq!(read_headers(mail.as_bytes(), None).identity_header_count, 0);
     }
     // What the server itself wrote on top stands.
-    let mail =
-        "Received: from h (Authenticated sender: rec) by mx\r\nX-Authenticated-Sender: a\r\nX-Authenticated-Sender: b\r\n\r\n";
-    assert_eq!(judge_mail(&s, "bob@acme.example", mail).expect("identity").key.as_str(), "acme:rec");
+    let mail = "Received: from h (Authenticated sender: rec) by mx\r\nX-Authenticated-Sender: a\r\nX-Authenticated-Sender: b\r\n\r\n";
+    assert_eq!(
+        judge_mail(&s, "bob@acme.example", mail)
+            .expect("identity")
+            .key
+            .as_str(),
+        "acme:rec"
+    );
 }
 
 #[test]
 fn what_names_the_sender_where_a_server_may_not_have_seen_a_field_is_not_believed() {
-    // A server that ends the header at that line has neither checked nor removed what its user wrote below it.
+    // A server that ends the header at that line has neither checked nor removed what its user
+    // wrote below it.
     let s = settings();
-    for field in
-        ["X-Authenticated-Sender: eve", "Received: from h (Authenticated sender: eve) by mx", "X-PHP-Originating-Script: 1:a"]
-    {
+    for field in [
+        "X-Authenticated-Sender: eve",
+        "Received: from h (Authenticated sender: eve) by mx",
+        "X-PHP-Originating-Script: 1:a",
+    ] {
         for (mail, claimed) in [
             (format!("Subject: x\r\n{field}\r\n\r\n"), false),
             (format!("Subject: x\r\nno field\r\n{field}\r\n\r\n"), true),
@@ -177,7 +315,12 @@ fn what_names_the_sender_where_a_server_may_not_have_seen_a_field_is_not_believe
             (format!("{}\r\n\r\n", field.replacen(':', " :", 1)), true),
         ] {
             let id = judge_mail(&s, "bob@acme.example", &mail).expect("identity");
-            assert_eq!(id.strength == Strength::Claimed, claimed, "{mail}: {}", id.key);
+            assert_eq!(
+                id.strength == Strength::Claimed,
+                claimed,
+                "{mail}: {}",
+                id.key
+            );
         }
     }
 }
@@ -194,31 +337,69 @@ fn a_script_is_never_an_account() {
         ("33:mail.php", "acme:script:33:mail.php"),
         ("alice@acme.example", "acme:script:alice@acme.example"),
         ("<alice@acme.example>", "acme:script:<alice@acme.example>"),
-        ("host: alice@acme.example", "acme:script:host: alice@acme.example"),
+        (
+            "host: alice@acme.example",
+            "acme:script:host: alice@acme.example",
+        ),
         ("Form.php;192.0.2.7", "acme:script:form.php,192.0.2.7"),
     ] {
         assert_eq!(key(script), wanted, "{script}");
     }
     // Nor an account a script.
-    let id = judge_mail(&s, "", "X-Authenticated-Sender: Script:33:mail.php\r\n\r\n").expect("identity");
+    let id =
+        judge_mail(&s, "", "X-Authenticated-Sender: Script:33:mail.php\r\n\r\n").expect("identity");
     assert_eq!(id.key.as_str(), "acme:script,33:mail.php");
     // Of two, one was written by the script itself.
     let two = "X-PHP-Originating-Script: 33:a.php\r\nX-PHP-Originating-Script: 33:b.php\r\n\r\n";
-    assert_eq!(judge_mail(&s, "bob@acme.example", two).expect("identity").strength, Strength::Claimed);
+    assert_eq!(
+        judge_mail(&s, "bob@acme.example", two)
+            .expect("identity")
+            .strength,
+        Strength::Claimed
+    );
 }
 
 #[test]
 fn an_account_answers_for_mail_under_any_envelope() {
     let s = settings();
-    for from in ["SRS0=H=T=example.org=bob@acme.example", "bob+SRS=H=T=example.org=x@acme.example", "bob@elsewhere.example", ""] {
-        let id = judge_mail(&s, from, "X-Authenticated-Sender: alice@acme.example\r\n\r\n").expect("identity");
-        assert_eq!((id.key.as_str(), id.strength, id.foreign), ("acme:alice@acme.example", Strength::Asserted, false), "{from}");
-        let again = recorded(&s, &id.tenant, id.key.as_str(), &id.address, from, id.client);
-        assert_eq!((again.strength, again.foreign), (Strength::Asserted, false), "{from}");
+    for from in [
+        "SRS0=H=T=example.org=bob@acme.example",
+        "bob+SRS=H=T=example.org=x@acme.example",
+        "bob@elsewhere.example",
+        "",
+    ] {
+        let id = judge_mail(
+            &s,
+            from,
+            "X-Authenticated-Sender: alice@acme.example\r\n\r\n",
+        )
+        .expect("identity");
+        assert_eq!(
+            (id.key.as_str(), id.strength, id.foreign),
+            ("acme:alice@acme.example", Strength::Asserted, false),
+            "{from}"
+        );
+        let again = recorded(
+            &s,
+            &id.tenant,
+            id.key.as_str(),
+            &id.address,
+            from,
+            id.client,
+        );
+        assert_eq!(
+            (again.strength, again.foreign),
+            (Strength::Asserted, false),
+            "{from}"
+        );
     }
     let mut p = peer(&s, "203.0.113.1");
     p.login = Some(login("alice@acme.example", &["@letters.example"]));
-    assert!(!at_mail(&s, &p, &path("news@letters.example")).expect("allowed").foreign);
+    assert!(
+        !at_mail(&s, &p, &path("news@letters.example"))
+            .expect("allowed")
+            .foreign
+    );
 }
 
 #[test]
@@ -228,7 +409,12 @@ fn the_chain_goes_from_firm_to_weak() {
                X-PHP-Originating-Script: 33:mail.php\r\n\r\n";
     let mut peer = peer(&s, "192.0.2.7");
     let header = read_headers(all.as_bytes(), peer.client.as_deref());
-    let key = |p: &Peer, h: &HeaderFacts| at_data(&s, p, &path("bob@acme.example"), h).expect("identity").key.to_string();
+    let key = |p: &Peer, h: &HeaderFacts| {
+        at_data(&s, p, &path("bob@acme.example"), h)
+            .expect("identity")
+            .key
+            .to_string()
+    };
     peer.xclient_login = Some("X".into());
     assert_eq!(key(&peer, &header), "acme:x");
     peer.xclient_login = Some("[UNAVAILABLE]".into());
@@ -245,42 +431,84 @@ fn the_chain_goes_from_firm_to_weak() {
 #[test]
 fn the_tenant_is_the_one_that_owns_the_senders_domain() {
     let s = settings();
-    let tenant = |from: &str, mail: &str| judge_mail(&s, from, mail).expect("identity").tenant.to_string();
+    let tenant = |from: &str, mail: &str| {
+        judge_mail(&s, from, mail)
+            .expect("identity")
+            .tenant
+            .to_string()
+    };
     assert_eq!(tenant("a@other.example", "\r\n"), "other");
     assert_eq!(tenant("a@acme.test", "\r\n"), "acme");
     assert_eq!(tenant("a@elsewhere.example", "\r\n"), "acme");
     assert_eq!(tenant("", "From: a@other.example\r\n\r\n"), "other");
-    assert_eq!(tenant("a@acme.example", "X-Authenticated-Sender: u@other.example\r\n\r\n"), "other");
-    assert_eq!(tenant("a@other.example", "X-Authenticated-Sender: u\r\n\r\n"), "other");
+    assert_eq!(
+        tenant(
+            "a@acme.example",
+            "X-Authenticated-Sender: u@other.example\r\n\r\n"
+        ),
+        "other"
+    );
+    assert_eq!(
+        tenant("a@other.example", "X-Authenticated-Sender: u\r\n\r\n"),
+        "other"
+    );
 }
 
 #[test]
 fn null_and_foreign_senders() {
     let mut s = settings();
     let null = judge_mail(&s, "", "\r\n").expect("identity");
-    assert_eq!((null.key.as_str(), null.strength, null.foreign), ("acme:;192.0.2.7", Strength::None, false));
+    assert_eq!(
+        (null.key.as_str(), null.strength, null.foreign),
+        ("acme:;192.0.2.7", Strength::None, false)
+    );
     let foreign = judge_mail(&s, "bob@elsewhere.example", "\r\n").expect("identity");
-    assert_eq!((foreign.key.as_str(), foreign.strength), ("acme:forwarded;192.0.2.7", Strength::None));
-    assert_eq!((&*foreign.address, foreign.foreign), ("bob@elsewhere.example", true));
-    for rewritten in ["SRS0=H=T=example.org=bob@acme.example", "carol+SRS=H=T=example.org=bob@acme.example"] {
+    assert_eq!(
+        (foreign.key.as_str(), foreign.strength),
+        ("acme:forwarded;192.0.2.7", Strength::None)
+    );
+    assert_eq!(
+        (&*foreign.address, foreign.foreign),
+        ("bob@elsewhere.example", true)
+    );
+    for rewritten in [
+        "SRS0=H=T=example.org=bob@acme.example",
+        "carol+SRS=H=T=example.org=bob@acme.example",
+    ] {
         let srs = judge_mail(&s, rewritten, "\r\n").expect("identity");
-        assert_eq!((srs.key.as_str(), srs.foreign), ("acme:forwarded;192.0.2.7", true), "{rewritten}");
+        assert_eq!(
+            (srs.key.as_str(), srs.foreign),
+            ("acme:forwarded;192.0.2.7", true),
+            "{rewritten}"
+        );
     }
 
     let mut strict = tenant("acme", &["acme.example"]);
     strict.accept_foreign_senders = false;
     s.tenants = vec![Arc::new(strict)];
     s.clients = vec![Arc::new(client(&["192.0.2.0/24"], &["acme"]))];
-    let reply = at_mail(&s, &peer(&s, "192.0.2.7"), &path("bob@elsewhere.example")).expect_err("refused");
-    assert_eq!((reply.code, reply.enhanced), (550, Some(crate::types::Enhanced(5, 7, 1))));
+    let reply =
+        at_mail(&s, &peer(&s, "192.0.2.7"), &path("bob@elsewhere.example")).expect_err("refused");
+    assert_eq!(
+        (reply.code, reply.enhanced),
+        (550, Some(crate::types::Enhanced(5, 7, 1)))
+    );
     assert!(at_mail(&s, &peer(&s, "192.0.2.7"), &path("")).is_ok());
-    assert!(at_mail(&s, &peer(&s, "192.0.2.7"), &path("SRS0=H=T=example.org=bob@acme.example")).is_ok());
+    assert!(
+        at_mail(
+            &s,
+            &peer(&s, "192.0.2.7"),
+            &path("SRS0=H=T=example.org=bob@acme.example")
+        )
+        .is_ok()
+    );
 }
 
 #[test]
 fn strangers_may_not_relay() {
     let s = settings();
-    let reply = at_mail(&s, &peer(&s, "203.0.113.1"), &path("alice@acme.example")).expect_err("refused");
+    let reply =
+        at_mail(&s, &peer(&s, "203.0.113.1"), &path("alice@acme.example")).expect_err("refused");
     assert_eq!(reply.one_line(), "550 5.7.1 Relaying denied");
 }
 
@@ -288,16 +516,27 @@ fn strangers_may_not_relay() {
 fn an_account_sends_as_what_it_may() {
     let s = settings();
     let mut p = peer(&s, "203.0.113.1");
-    p.login = Some(login("Alice@acme.example", &["sales@acme.example", "@acme.test"]));
+    p.login = Some(login(
+        "Alice@acme.example",
+        &["sales@acme.example", "@acme.test"],
+    ));
     for (from, header_from, good) in [
         ("alice@acme.example", "Alice <alice@acme.example>", true),
         ("alice+x@acme.example", "alice@ACME.example", true),
-        ("prvs=1234abcdef=alice@acme.example", "alice@acme.example", true),
+        (
+            "prvs=1234abcdef=alice@acme.example",
+            "alice@acme.example",
+            true,
+        ),
         ("sales@acme.example", "anything@acme.test", true),
         ("", "alice@acme.example", true),
         ("bob@acme.example", "alice@acme.example", false),
         ("alice@acme.example", "bob@acme.example", false),
-        ("alice@acme.example", "alice@acme.example, bob@acme.example", false),
+        (
+            "alice@acme.example",
+            "alice@acme.example, bob@acme.example",
+            false,
+        ),
         ("alice@acme.example", "alice@sub.acme.test", false),
         ("alice@acme.example", "\"alice@acme.example\" <>", false),
     ] {
@@ -305,8 +544,14 @@ fn an_account_sends_as_what_it_may() {
         let result = at_data(&s, &p, &path(from), &header);
         assert_eq!(result.is_ok(), good, "{from} / {header_from}");
         match result {
-            Ok(id) => assert_eq!((id.key.as_str(), id.strength), ("acme:alice@acme.example", Strength::Authenticated)),
-            Err(reply) => assert_eq!((reply.code, reply.enhanced), (550, Some(crate::types::Enhanced(5, 7, 1)))),
+            Ok(id) => assert_eq!(
+                (id.key.as_str(), id.strength),
+                ("acme:alice@acme.example", Strength::Authenticated)
+            ),
+            Err(reply) => assert_eq!(
+                (reply.code, reply.enhanced),
+                (550, Some(crate::types::Enhanced(5, 7, 1)))
+            ),
         }
     }
     assert!(at_mail(&s, &p, &path("bob@acme.example")).is_err());
@@ -317,7 +562,14 @@ fn an_account_shows_no_name_but_its_own_whatever_reads_the_header() {
     let s = settings();
     let mut p = peer(&s, "203.0.113.1");
     p.login = Some(login("alice@acme.example", &["@acme.test"]));
-    let send = |mail: &str| at_data(&s, &p, &path("alice@acme.example"), &read_headers(mail.as_bytes(), None));
+    let send = |mail: &str| {
+        at_data(
+            &s,
+            &p,
+            &path("alice@acme.example"),
+            &read_headers(mail.as_bytes(), None),
+        )
+    };
     let ceo = "CEO <ceo@acme.example>";
     for mail in [
         format!("Subject: x\r\nno field\r\nFrom: {ceo}\r\n\r\n"),
@@ -340,7 +592,11 @@ fn an_account_shows_no_name_but_its_own_whatever_reads_the_header() {
         "From: \"\u{b5}\\\" <ceo@bank.example>, \" <alice@acme.example>\r\n\r\n".into(),
     ] {
         let refused = send(&mail).expect_err(&mail);
-        assert_eq!((refused.code, refused.enhanced), (550, Some(crate::types::Enhanced(5, 7, 1))), "{mail}");
+        assert_eq!(
+            (refused.code, refused.enhanced),
+            (550, Some(crate::types::Enhanced(5, 7, 1))),
+            "{mail}"
+        );
     }
     for mail in [
         "From: Alice <alice@acme.example>\r\nSender: <alice+x@acme.example>\r\n\r\nFrom: ceo@acme.example\r\n",
@@ -360,32 +616,46 @@ fn a_login_without_domain_stays_as_it_is() {
     p.login = Some(login("alice", &[]));
     let id = at_mail(&s, &p, &path("alice@acme.test")).expect("own mailbox");
     let domain = |d: &str| crate::types::Domain::parse(d);
-    assert_eq!((id.key.as_str(), &*id.address, id.domain), ("acme:alice", "alice", domain("acme.test")));
+    assert_eq!(
+        (id.key.as_str(), &*id.address, id.domain),
+        ("acme:alice", "alice", domain("acme.test"))
+    );
     let id = at_mail(&s, &p, &path("")).expect("null");
     assert_eq!(id.domain, None, "of several domains none is named");
     assert!(at_mail(&s, &p, &path("alice@elsewhere.example")).is_err());
-    p.login = Some(Login { tenant: TenantId::new("other"), ..login("u;1", &[]) });
+    p.login = Some(Login {
+        tenant: TenantId::new("other"),
+        ..login("u;1", &[])
+    });
     let id = at_mail(&s, &p, &path("")).expect("null");
-    assert_eq!((id.key.as_str(), id.domain.map(|d| d.to_string())), ("other:u,1", Some("other.example".into())));
+    assert_eq!(
+        (id.key.as_str(), id.domain.map(|d| d.to_string())),
+        ("other:u,1", Some("other.example".into()))
+    );
 }
 
 #[test]
 fn an_account_whose_tenant_left_the_file_may_not_send() {
     let s = settings();
     let mut p = peer(&s, "203.0.113.1");
-    p.login = Some(Login { tenant: TenantId::new("gone"), ..login("alice@acme.test", &[]) });
+    p.login = Some(Login {
+        tenant: TenantId::new("gone"),
+        ..login("alice@acme.test", &[])
+    });
     let refused = at_mail(&s, &p, &path("alice@acme.test")).expect_err("nobody answers for it");
     assert_eq!(refused.code, 550);
 }
 
 #[test]
 fn header_facts_are_counted() {
-    let mail =
-        "From x Mon\r\nReceived: a\r\nDATE: now\r\nReceived: b\r\nMessage-ID:\r\n <id@x>\r\nFrom: a@x.example\r\n\r\nFrom: b";
+    let mail = "From x Mon\r\nReceived: a\r\nDATE: now\r\nReceived: b\r\nMessage-ID:\r\n <id@x>\r\nFrom: a@x.example\r\n\r\nFrom: b";
     let h = read_headers(mail.as_bytes(), None);
     assert_eq!((h.received_count, h.field_count, h.has_date), (2, 5, true));
     assert_eq!(h.message_id.as_deref(), Some("id@x"));
-    assert_eq!(h.from.map(|a| a.as_str().to_owned()).as_deref(), Some("a@x.example"));
+    assert_eq!(
+        h.from.map(|a| a.as_str().to_owned()).as_deref(),
+        Some("a@x.example")
+    );
     // Some readers pass over a line that is no field: a loop shows behind it as well.
     let odd = read_headers(b"Subject: x\r\nno field\r\nReceived: a\r\n", None);
     assert_eq!((odd.received_count, odd.flaw), (1, Some(12)));
@@ -401,12 +671,23 @@ fn header_facts_are_counted() {
 
 #[test]
 fn a_header_of_too_many_fields_is_not_read_to_its_end() {
-    // 50 MiB of `From:a@b.c` lines were millions of addresses to be read before the limit was looked at.
+    // 50 MiB of `From:a@b.c` lines were millions of addresses to be read before the limit was
+    // looked at.
     let mail = "From:a@b.example\r\n".repeat(10) + "Message-ID: <id@x>\r\n\r\n";
     let over = super::read_headers(mail.as_bytes(), None, 3);
-    assert_eq!((over.field_count, over.authors.len(), over.message_id), (4, 3, None));
+    assert_eq!(
+        (over.field_count, over.authors.len(), over.message_id),
+        (4, 3, None)
+    );
     let within = super::read_headers(mail.as_bytes(), None, 11);
-    assert_eq!((within.field_count, within.authors.len(), within.message_id.as_deref()), (11, 10, Some("id@x")));
+    assert_eq!(
+        (
+            within.field_count,
+            within.authors.len(),
+            within.message_id.as_deref()
+        ),
+        (11, 10, Some("id@x"))
+    );
 }
 
 #[test]
@@ -414,7 +695,10 @@ fn stripping_removes_those_fields_and_nothing_else() {
     let c = client(&["192.0.2.0/24"], &["acme"]);
     let strip = |m: &[u8]| strip_identity_headers(m.to_vec(), &c);
     let mail: &[u8] = b"A: 1\r\nX-Authenticated-Sender: a\r\n\tfolded\r\nB: \xff\n X\r\nX-AUTHENTICATED-SENDER : b\r\n\r\nX-Authenticated-Sender: body\r\n";
-    assert_eq!(strip(mail), b"A: 1\r\nB: \xff\n X\r\n\r\nX-Authenticated-Sender: body\r\n");
+    assert_eq!(
+        strip(mail),
+        b"A: 1\r\nB: \xff\n X\r\n\r\nX-Authenticated-Sender: body\r\n"
+    );
     let plain: &[u8] = b"A: 1\r\n\r\nX-Authenticated-Sender: body";
     let given = plain.to_vec();
     let place = given.as_ptr();

@@ -1,5 +1,6 @@
-//! The message as it leaves: our Received on top, where reports are taken the field that ties them to it, identity headers gone, on submission Date and Message-ID added and Bcc
-//! removed. Every other octet passes unchanged.
+//! The message as it leaves: our Received on top, where reports are taken the field that ties them
+//! to it, identity headers gone, on submission Date and Message-ID added and Bcc removed. Every
+//! other octet passes unchanged.
 
 use super::message::Arrival;
 use crate::feedback::Key;
@@ -26,18 +27,38 @@ pub struct Trace<'a> {
 pub(super) fn subject(message: &[u8]) -> Option<String> {
     let head = message.get(..64 << 10).unwrap_or(message);
     let field = Fields::of_message(head).find(|field| field.is("subject"))?;
-    mail_parser::MessageParser::default().parse_headers(head.get(field.place)?)?.subject().map(str::to_owned)
+    mail_parser::MessageParser::default()
+        .parse_headers(head.get(field.place)?)?
+        .subject()
+        .map(str::to_owned)
 }
 
 /// Builds the outgoing bytes.
-pub(super) fn outgoing(arrival: &Arrival<'_>, key: &Key, id: MessageId, envelope: &Envelope, now: Time) -> Vec<u8> {
-    let mut head = received(arrival.settings.server.hostname.as_str(), arrival.trace, envelope, id, now);
+pub(super) fn outgoing(
+    arrival: &Arrival<'_>,
+    key: &Key,
+    id: MessageId,
+    envelope: &Envelope,
+    now: Time,
+) -> Vec<u8> {
+    let mut head = received(
+        arrival.settings.server.hostname.as_str(),
+        arrival.trace,
+        envelope,
+        id,
+        now,
+    );
     if arrival.settings.reports.active {
-        head.extend_from_slice(format!("{FIELD}: {}\r\n", key.token(Purpose::Complaint, id)).as_bytes());
+        head.extend_from_slice(
+            format!("{FIELD}: {}\r\n", key.token(Purpose::Complaint, id)).as_bytes(),
+        );
     }
     // Only the header section changes: of the rest one copy is made, the one that goes out.
     let end = header::split_message(&arrival.body).0.len();
-    let (section, rest) = arrival.body.split_at_checked(end).unwrap_or((&arrival.body, &[]));
+    let (section, rest) = arrival
+        .body
+        .split_at_checked(end)
+        .unwrap_or((&arrival.body, &[]));
     let mut section = std::borrow::Cow::Borrowed(section);
     if let Some(client) = arrival.peer.client.as_deref()
         && arrival.facts.header.identity_header_count > 0
@@ -45,14 +66,21 @@ pub(super) fn outgoing(arrival: &Arrival<'_>, key: &Key, id: MessageId, envelope
         section = identity::strip_identity_headers(section.into_owned(), client).into();
     }
     if arrival.trace.submission {
-        // RFC 6409 section 8: a submission server may add Date and Message-ID; Bcc must not travel (RFC 5322 3.6.3, 3.6.6).
+        // RFC 6409 section 8: a submission server may add Date and Message-ID; Bcc must not travel
+        // (RFC 5322 3.6.3, 3.6.6).
         let hidden = |field: &Field<'_>| field.is("bcc") || field.is("resent-bcc");
         section = header::without(&section, hidden).map_or(section, Into::into);
         if !arrival.facts.header.has_date {
             head.extend_from_slice(format!("Date: {}\r\n", now.rfc5322()).as_bytes());
         }
         if arrival.facts.header.message_id.is_none() {
-            head.extend_from_slice(format!("Message-ID: <{id}@{}>\r\n", arrival.settings.server.hostname).as_bytes());
+            head.extend_from_slice(
+                format!(
+                    "Message-ID: <{id}@{}>\r\n",
+                    arrival.settings.server.hostname
+                )
+                .as_bytes(),
+            );
         }
     }
     head.reserve_exact(section.len() + rest.len() + 2);
@@ -65,15 +93,24 @@ pub(super) fn outgoing(arrival: &Arrival<'_>, key: &Key, id: MessageId, envelope
     head
 }
 
-/// RFC 5321 section 4.4: Received with from, by, with, id, for and date. `for` only with a single recipient, so that no
-/// recipient learns of another.
-pub(crate) fn received(hostname: &str, trace: &Trace<'_>, envelope: &Envelope, id: MessageId, now: Time) -> Vec<u8> {
+/// RFC 5321 section 4.4: Received with from, by, with, id, for and date. `for` only with a single
+/// recipient, so that no recipient learns of another.
+pub(crate) fn received(
+    hostname: &str,
+    trace: &Trace<'_>,
+    envelope: &Envelope,
+    id: MessageId,
+    now: Time,
+) -> Vec<u8> {
     let literal = match trace.address {
         IpAddr::V4(v4) => format!("[{v4}]"),
         IpAddr::V6(v6) => format!("[IPv6:{v6}]"),
     };
     let helo = plain_host(trace.helo);
-    let mut text = format!("Received: from {helo} ({literal})\r\n\tby {hostname} with {} id {id}", trace.protocol);
+    let mut text = format!(
+        "Received: from {helo} ({literal})\r\n\tby {hostname} with {} id {id}",
+        trace.protocol
+    );
     if let [only] = envelope.recipients.as_slice()
         && is_plain(&only.address)
     {
@@ -83,17 +120,26 @@ pub(crate) fn received(hostname: &str, trace: &Trace<'_>, envelope: &Envelope, i
     text.into_bytes()
 }
 
-/// What the client called itself, as one word that cannot be taken for anything else in the field: letters, digits, `-`, `_` and
-/// dots, or an address literal. Everything else becomes `?`, as Postfix has it.
+/// What the client called itself, as one word that cannot be taken for anything else in the field:
+/// letters, digits, `-`, `_` and dots, or an address literal. Everything else becomes `?`, as
+/// Postfix has it.
 fn plain_host(said: &str) -> String {
     // An address without its brackets has colons, too, which belong into a literal only.
     let literal = said.strip_prefix('[').and_then(|s| s.strip_suffix(']'));
     if let Some(inner) = literal
-        && inner.chars().all(|c| c.is_ascii_hexdigit() || matches!(c, ':' | '.') || "IPv6".contains(c))
+        && inner
+            .chars()
+            .all(|c| c.is_ascii_hexdigit() || matches!(c, ':' | '.') || "IPv6".contains(c))
     {
         return said.to_owned();
     }
-    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '?' };
+    let safe = |c: char| {
+        if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') {
+            c
+        } else {
+            '?'
+        }
+    };
     let mut host: String = said.chars().map(safe).collect();
     if host.is_empty() {
         return "unknown".to_owned();
@@ -107,9 +153,12 @@ fn plain_host(said: &str) -> String {
 /// The words that begin the clauses of Received.
 const CLAUSES: [&str; 7] = ["from", "by", "via", "with", "id", "for", "unknown"];
 
-/// Whether the address stands in `for` without quotes: what is in them could look like a clause of ours to a careless reader.
+/// Whether the address stands in `for` without quotes: what is in them could look like a clause of
+/// ours to a careless reader.
 fn is_plain(address: &Address) -> bool {
-    !address.local().contains(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric() && !"!#$%&'*+-/=?^_`{|}~.".contains(c))
+    !address.local().contains(|c: char| {
+        c.is_ascii() && !c.is_ascii_alphanumeric() && !"!#$%&'*+-/=?^_`{|}~.".contains(c)
+    })
 }
 
 #[cfg(test)]
@@ -128,7 +177,10 @@ mod tests {
     fn envelope(recipients: &[&str]) -> Envelope {
         Envelope {
             from: ReversePath::NULL,
-            recipients: recipients.iter().map(|r| Recipient::new(Address::parse(r).unwrap())).collect(),
+            recipients: recipients
+                .iter()
+                .map(|r| Recipient::new(Address::parse(r).unwrap()))
+                .collect(),
             body: Default::default(),
             smtputf8: false,
             ret: None,
@@ -138,26 +190,47 @@ mod tests {
 
     #[test]
     fn received_names_a_single_recipient_only() {
-        let trace =
-            Trace { helo: "mail.acme.example", address: "192.0.2.1".parse().unwrap(), protocol: "ESMTPSA", submission: false };
+        let trace = Trace {
+            helo: "mail.acme.example",
+            address: "192.0.2.1".parse().unwrap(),
+            protocol: "ESMTPSA",
+            submission: false,
+        };
         let id = MessageId(7);
-        let one = String::from_utf8(received("relay.test", &trace, &envelope(&["a@b.example"]), id, Time(0))).unwrap();
+        let one = String::from_utf8(received(
+            "relay.test",
+            &trace,
+            &envelope(&["a@b.example"]),
+            id,
+            Time(0),
+        ))
+        .unwrap();
         assert_eq!(
             one,
             "Received: from mail.acme.example ([192.0.2.1])\r\n\tby relay.test with ESMTPSA id 0000000000007\r\n\t\
              for <a@b.example>;\r\n\tThu, 01 Jan 1970 00:00:00 +0000\r\n"
         );
-        let two = received("relay.test", &trace, &envelope(&["a@b.example", "c@d.example"]), id, Time(0));
+        let two = received(
+            "relay.test",
+            &trace,
+            &envelope(&["a@b.example", "c@d.example"]),
+            id,
+            Time(0),
+        );
         assert!(!String::from_utf8(two).unwrap().contains("for <"));
     }
 
-    /// The parts of a Received field by the letter of RFC 5322: comments and quoted strings are passed over, a `;` outside of
-    /// them begins the date. `None` if it is not one whole field.
+    /// The parts of a Received field by the letter of RFC 5322: comments and quoted strings are
+    /// passed over, a `;` outside of them begins the date. `None` if it is not one whole field.
     fn parts(field: &[u8]) -> Option<(Vec<String>, String)> {
         let mut fields = Fields::of_message(field);
-        let (only, end) = (fields.next()?, fields.next().is_none() && fields.flaw().is_none() && fields.end() == field.len());
+        let (only, end) = (
+            fields.next()?,
+            fields.next().is_none() && fields.flaw().is_none() && fields.end() == field.len(),
+        );
         let text = only.text(10_000);
-        let (mut words, mut word, mut comment, mut quoted, mut date) = (Vec::new(), String::new(), String::new(), false, None);
+        let (mut words, mut word, mut comment, mut quoted, mut date) =
+            (Vec::new(), String::new(), String::new(), false, None);
         let mut depth = 0;
         for c in text.chars() {
             match (c, depth) {
@@ -180,11 +253,17 @@ mod tests {
                 words.push(std::mem::take(&mut word));
             }
         }
-        (end && only.is("received") && depth == 0 && !quoted).then_some((words, date?.trim().to_owned()))
+        (end && only.is("received") && depth == 0 && !quoted)
+            .then_some((words, date?.trim().to_owned()))
     }
 
     fn written(helo: &str, to: &[&str]) -> Vec<u8> {
-        let trace = Trace { helo, address: "192.0.2.1".parse().unwrap(), protocol: "ESMTP", submission: false };
+        let trace = Trace {
+            helo,
+            address: "192.0.2.1".parse().unwrap(),
+            protocol: "ESMTP",
+            submission: false,
+        };
         received("relay.test", &trace, &envelope(to), MessageId(7), Time(0))
     }
 
@@ -196,7 +275,11 @@ mod tests {
             mail_parser::Host::Name(name) => name.to_string(),
             mail_parser::Host::IpAddr(address) => address.to_string(),
         };
-        Some((by, received.for_().map(str::to_owned), received.date()?.to_timestamp()))
+        Some((
+            by,
+            received.for_().map(str::to_owned),
+            received.date()?.to_timestamp(),
+        ))
     }
 
     const DATE: &str = "Thu, 01 Jan 1970 00:00:00 +0000";
@@ -243,7 +326,11 @@ mod tests {
             let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
             assert_eq!(parts(&field), Some((words, DATE.to_owned())), "{helo}");
             let others = as_others_read_it(&field);
-            assert_eq!(others, Some(("relay.test".into(), Some("b@other.example".into()), 0)), "{helo}");
+            assert_eq!(
+                others,
+                Some(("relay.test".into(), Some("b@other.example".into()), 0)),
+                "{helo}"
+            );
         }
     }
 

@@ -3,8 +3,8 @@
 use crate::types::{MessageId, Time};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Draws message ids. The low bits start at a random place and count up, so that two ids of one millisecond differ, and
-/// two runs of the relay within one millisecond almost surely do.
+/// Draws message ids. The low bits start at a random place and count up, so that two ids of one
+/// millisecond differ, and two runs of the relay within one millisecond almost surely do.
 pub struct IdSource {
     next: AtomicU32,
 }
@@ -12,7 +12,9 @@ pub struct IdSource {
 impl IdSource {
     /// Starts counting at `seed` (random).
     pub const fn new(seed: u32) -> Self {
-        Self { next: AtomicU32::new(seed) }
+        Self {
+            next: AtomicU32::new(seed),
+        }
     }
 
     /// The next id.

@@ -17,12 +17,14 @@ use crate::spool::SpoolError;
 use crate::telemetry::events::{self, Refused};
 use crate::telemetry::metrics as names;
 use crate::types::{
-    Action, Block, BlockKind, Domain, Envelope, HoldReason, Identity, MessageId, MessageMeta, Pool, Reply, Signal, stable_hash,
+    Action, Block, BlockKind, Domain, Envelope, HoldReason, Identity, MessageId, MessageMeta, Pool,
+    Reply, Signal, stable_hash,
 };
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// Bodies larger than this are scored off the async threads' normal turn, so that other sessions go on.
+/// Bodies larger than this are scored off the async threads' normal turn, so that other sessions go
+/// on.
 const SCORE_INLINE_BYTES: usize = 128 * 1024;
 
 /// A message at the final dot with all that was found out about it.
@@ -58,8 +60,10 @@ impl Intake {
                 return reply;
             }
         };
-        self.ask_outside(&settings, peer, &envelope, &body, &mut facts).await;
-        // The tenant may have become another one through a header: whether a recipient is internal goes by the final one.
+        self.ask_outside(&settings, peer, &envelope, &body, &mut facts)
+            .await;
+        // The tenant may have become another one through a header: whether a recipient is internal
+        // goes by the final one.
         let recipients = recipients_for(&settings, &facts.identity, &envelope);
         let judged = MessageFacts {
             id: facts.id,
@@ -77,7 +81,9 @@ impl Intake {
             octets: body.len() as u64,
             is_report: facts.score.is_report,
         };
-        let judgement = self.judge.judge(self.clock.now(), &judged, &transaction.identity, held);
+        let judgement = self
+            .judge
+            .judge(self.clock.now(), &judged, &transaction.identity, held);
         let done = judgement.done(settings.blocks.allow_internal, &recipients);
         events::judged(&judged, done, judgement.reason);
         for alert in &judgement.alerts {
@@ -103,7 +109,8 @@ impl Intake {
             self.note_trial(facts.id, &facts.identity, &judgement, trial);
         }
         if !reply.is_positive() && !matches!(judgement.action, Action::Reject | Action::Defer) {
-            // Decided to go, but the spool could not take it: the client will come again with the same message.
+            // Decided to go, but the spool could not take it: the client will come again with the
+            // same message.
             self.judge.undo(self.clock.now(), &judged);
         }
         reply
@@ -118,30 +125,44 @@ impl Intake {
         envelope: &Envelope,
         body: &[u8],
     ) -> Result<Facts, Reply> {
-        let header = identity::read_headers(body, peer.client.as_deref(), settings.limits.header_fields);
+        let header =
+            identity::read_headers(body, peer.client.as_deref(), settings.limits.header_fields);
         if header.received_count > settings.limits.received_fields {
             // RFC 5321 section 6.3: loops are found by counting Received fields.
-            return Err(Reply::new(554, (5, 4, 6), "Too many hops, the message is looping"));
+            return Err(Reply::new(
+                554,
+                (5, 4, 6),
+                "Too many hops, the message is looping",
+            ));
         }
         if header.field_count > settings.limits.header_fields {
             return Err(Reply::new(554, (5, 6, 0), "Too many header fields"));
         }
-        // RFC 6409 section 4 lets a submission server refuse what is not well-formed. A mail server that relays may not be its
-        // author, and its mail shall not be lost.
+        // RFC 6409 section 4 lets a submission server refuse what is not well-formed. A mail server
+        // that relays may not be its author, and its mail shall not be lost.
         if trace.submission
             && let Some(flaw) = header.flaw
         {
             let before = body.get(..flaw).unwrap_or_default();
-            return Err(policy::reasons::no_header(memchr::memchr_iter(b'\n', before).count() + 1));
+            return Err(policy::reasons::no_header(
+                memchr::memchr_iter(b'\n', before).count() + 1,
+            ));
         }
-        for (what, count) in [("identity", header.identity_header_count), ("script", header.script_count)] {
+        for (what, count) in [
+            ("identity", header.identity_header_count),
+            ("script", header.script_count),
+        ] {
             if count > 1 {
                 tracing::warn!(client = %peer.address, what, count, "several headers that name the sender: none is believed");
             }
         }
         let identity = identity::at_data(settings, peer, &envelope.from, &header)?;
         let started = std::time::Instant::now();
-        let path = if envelope.from.is_null() { ReturnPath::Null } else { ReturnPath::Named };
+        let path = if envelope.from.is_null() {
+            ReturnPath::Null
+        } else {
+            ReturnPath::Named
+        };
         let (score, lesson) = if body.len() > SCORE_INLINE_BYTES {
             tokio::task::block_in_place(|| self.learner.score_of(&identity.tenant, body, path))
         } else {
@@ -149,31 +170,60 @@ impl Intake {
         };
         metrics::histogram!(names::SCORE_SECONDS).record(started.elapsed().as_secs_f64());
         if score.mime_depth > settings.limits.mime_depth {
-            return Err(Reply::new(554, (5, 6, 0), "MIME structure nested too deeply"));
+            return Err(Reply::new(
+                554,
+                (5, 6, 0),
+                "MIME structure nested too deeply",
+            ));
         }
         if score.mime_parts > settings.limits.mime_parts {
             return Err(Reply::new(554, (5, 6, 0), "Too many MIME parts"));
         }
         let message_id = header.message_id.as_deref().unwrap_or_default();
-        let fingerprint = self.feedback_key.fingerprint(&[message_id.as_bytes(), &score.body_hash.to_le_bytes()]);
+        let fingerprint = self
+            .feedback_key
+            .fingerprint(&[message_id.as_bytes(), &score.body_hash.to_le_bytes()]);
         let id = self.ids.next(self.clock.now());
         self.learner.remember(id, &identity.tenant, &lesson);
         let fingerprint = with_odd_body(fingerprint, header.flaw, body);
-        Ok(Facts { id, identity, header, score, lesson, listed: 0.0, fingerprint })
+        Ok(Facts {
+            id,
+            identity,
+            header,
+            score,
+            lesson,
+            listed: 0.0,
+            fingerprint,
+        })
     }
 
-    /// Lists and scanners have their say, within their deadline. A blocked sender costs no question.
-    async fn ask_outside(&self, settings: &Settings, peer: &Peer, envelope: &Envelope, body: &[u8], facts: &mut Facts) {
+    /// Lists and scanners have their say, within their deadline. A blocked sender costs no
+    /// question.
+    async fn ask_outside(
+        &self,
+        settings: &Settings,
+        peer: &Peer,
+        envelope: &Envelope,
+        body: &[u8],
+        facts: &mut Facts,
+    ) {
         let now = self.clock.now();
         if self.judge.gate(now, &facts.identity).is_some() {
             return;
         }
         let tenant = settings.tenant(&facts.identity.tenant);
         let own = |host: &str| {
-            Domain::parse(host).zip(tenant).is_some_and(|(host, tenant)| tenant.domains.iter().any(|d| host.is_within(d)))
+            Domain::parse(host)
+                .zip(tenant)
+                .is_some_and(|(host, tenant)| tenant.domains.iter().any(|d| host.is_within(d)))
         };
         let client = peer.origin.unwrap_or(peer.address);
-        let message = outside::Message { body, from: &envelope.from, client, score: &facts.score };
+        let message = outside::Message {
+            body,
+            from: &envelope.from,
+            client,
+            score: &facts.score,
+        };
         let answers = self.outside.ask(now, message, own).await;
         facts.listed = outside::combine::combine(&mut facts.score, &answers);
     }
@@ -197,58 +247,106 @@ impl Intake {
             return self.blocked(arrival, &block).await;
         }
         let part = match judgement.action {
-            Action::Accept => Part { action: Action::Accept, pool: Pool::Normal, hold: None },
-            Action::HighRisk => Part { action: Action::HighRisk, pool: Pool::HighRisk, hold: None },
-            Action::Hold => Part { action: Action::Hold, pool: Pool::HighRisk, hold: Some(HoldReason::Policy(judgement.reason)) },
+            Action::Accept => Part {
+                action: Action::Accept,
+                pool: Pool::Normal,
+                hold: None,
+            },
+            Action::HighRisk => Part {
+                action: Action::HighRisk,
+                pool: Pool::HighRisk,
+                hold: None,
+            },
+            Action::Hold => Part {
+                action: Action::Hold,
+                pool: Pool::HighRisk,
+                hold: Some(HoldReason::Policy(judgement.reason)),
+            },
             Action::Defer | Action::Reject => {
-                let reply = judgement.reply.clone().unwrap_or_else(|| Reply::new(451, (4, 3, 0), "Try again later"));
+                let reply = judgement
+                    .reply
+                    .clone()
+                    .unwrap_or_else(|| Reply::new(451, (4, 3, 0), "Try again later"));
                 self.refuse(arrival, judgement.action, None, &reply);
                 return reply;
             }
         };
-        let reply = self.take(arrival, arrival.facts.id, arrival.envelope.clone(), part).await;
+        let reply = self
+            .take(arrival, arrival.facts.id, arrival.envelope.clone(), part)
+            .await;
         if reply.is_positive() {
             if judgement.teaches {
                 let facts = arrival.facts;
                 let teacher = learn::teacher(&facts.identity);
-                self.learner.assume(self.clock.now(), &facts.identity.tenant, teacher, &facts.lesson);
+                self.learner.assume(
+                    self.clock.now(),
+                    &facts.identity.tenant,
+                    teacher,
+                    &facts.lesson,
+                );
             }
             self.hold_if_blocked_meanwhile(arrival).await;
         }
         reply
     }
 
-    /// While the disk was busy with this message, another session may have had its sender blocked. The block's own order
-    /// to the queue comes after the block is in force: so what that order did not find there yet is found blocked here.
+    /// While the disk was busy with this message, another session may have had its sender blocked.
+    /// The block's own order to the queue comes after the block is in force: so what that order did
+    /// not find there yet is found blocked here.
     async fn hold_if_blocked_meanwhile(&self, arrival: &Arrival<'_>) {
-        let Some(block) = self.judge.gate(self.clock.now(), &arrival.facts.identity) else { return };
-        if arrival.recipients.iter().all(|r| r.internal && arrival.settings.blocks.allow_internal) {
+        let Some(block) = self.judge.gate(self.clock.now(), &arrival.facts.identity) else {
+            return;
+        };
+        if arrival
+            .recipients
+            .iter()
+            .all(|r| r.internal && arrival.settings.blocks.allow_internal)
+        {
             return;
         }
-        let held = self.queue.hold(Select::Id(arrival.facts.id), HoldReason::Block(block.reference)).await;
+        let held = self
+            .queue
+            .hold(
+                Select::Id(arrival.facts.id),
+                HoldReason::Block(block.reference),
+            )
+            .await;
         if !held.is_empty() {
             self.desk.note_held(&held, &block);
             self.desk.catch_up(&block).await;
         }
     }
 
-    /// The sender (or a website in the message) is blocked: external recipients are refused, or held where the same
-    /// message also has internal ones, which are delivered, or held with them where the message looks like spam.
+    /// The sender (or a website in the message) is blocked: external recipients are refused, or
+    /// held where the same message also has internal ones, which are delivered, or held with them
+    /// where the message looks like spam.
     async fn blocked(&self, arrival: &Arrival<'_>, block: &Block) -> Reply {
-        let within = if arrival.judgement.blocked_by.is_some() { arrival.judgement.within } else { Within::Goes };
+        let within = if arrival.judgement.blocked_by.is_some() {
+            arrival.judgement.within
+        } else {
+            Within::Goes
+        };
         let allowed = arrival.settings.blocks.allow_internal && within != Within::Refused;
         let passes = |r: &RecipientFacts| r.internal && allowed;
         if !arrival.recipients.iter().any(passes) {
             let refusal = match block.kind {
-                BlockKind::Website => policy::reasons::website_reply(arrival.settings, block.reference),
+                BlockKind::Website => {
+                    policy::reasons::website_reply(arrival.settings, block.reference)
+                }
                 _ => policy::reasons::blocked_reply(arrival.settings, block.reference),
             };
             self.refuse(arrival, Action::Reject, Some(block), &refusal);
             return refusal;
         }
-        let kept = Part { action: Action::Hold, pool: Pool::HighRisk, hold: Some(HoldReason::Block(block.reference)) };
+        let kept = Part {
+            action: Action::Hold,
+            pool: Pool::HighRisk,
+            hold: Some(HoldReason::Block(block.reference)),
+        };
         if within == Within::Held {
-            let reply = self.take(arrival, arrival.facts.id, arrival.envelope.clone(), kept).await;
+            let reply = self
+                .take(arrival, arrival.facts.id, arrival.envelope.clone(), kept)
+                .await;
             if reply.is_positive() {
                 self.desk.catch_up(block).await;
             }
@@ -257,33 +355,55 @@ impl Intake {
         let split = |wanted: bool| {
             let mut envelope = arrival.envelope.clone();
             let mut flags = arrival.recipients.iter().map(|r| passes(r) == wanted);
-            envelope.recipients.retain(|_| flags.next().unwrap_or(false));
+            envelope
+                .recipients
+                .retain(|_| flags.next().unwrap_or(false));
             envelope
         };
         let external = split(false);
         let held = (!external.recipients.is_empty()).then(|| self.ids.next(self.clock.now()));
         if let Some(id) = held {
-            self.learner.remember(id, &arrival.facts.identity.tenant, &arrival.facts.lesson);
+            self.learner
+                .remember(id, &arrival.facts.identity.tenant, &arrival.facts.lesson);
             let reply = self.take(arrival, id, external, kept).await;
             if !reply.is_positive() {
                 return reply;
             }
             self.desk.catch_up(block).await;
         }
-        let part = Part { action: Action::HighRisk, pool: Pool::HighRisk, hold: None };
-        let reply = self.take(arrival, arrival.facts.id, split(true), part).await;
+        let part = Part {
+            action: Action::HighRisk,
+            pool: Pool::HighRisk,
+            hold: None,
+        };
+        let reply = self
+            .take(arrival, arrival.facts.id, split(true), part)
+            .await;
         if let Some(id) = held.filter(|_| !reply.is_positive()) {
-            // The client will bring the whole message again: its external recipients must not get it twice.
+            // The client will bring the whole message again: its external recipients must not get
+            // it twice.
             self.queue.delete(Select::Id(id)).await;
         }
         reply
     }
 
     /// Spools and queues one message, or one part of it.
-    async fn take(&self, arrival: &Arrival<'_>, id: MessageId, envelope: Envelope, part: Part) -> Reply {
+    async fn take(
+        &self,
+        arrival: &Arrival<'_>,
+        id: MessageId,
+        envelope: Envelope,
+        part: Part,
+    ) -> Reply {
         let now = self.clock.now();
         let facts = arrival.facts;
-        let bytes = Bytes::from(headers::outgoing(arrival, &self.feedback_key, id, &envelope, now));
+        let bytes = Bytes::from(headers::outgoing(
+            arrival,
+            &self.feedback_key,
+            id,
+            &envelope,
+            now,
+        ));
         let meta = Arc::new(MessageMeta {
             id,
             accepted_at: now,
@@ -299,7 +419,11 @@ impl Intake {
         });
         let reply = match self.spool.accept(&meta, bytes).await {
             Ok(()) => Reply::new(250, (2, 0, 0), format!("Ok: queued as {id}")),
-            Err(SpoolError::Full) => Reply::new(452, (4, 3, 1), "Insufficient system storage, try again later"),
+            Err(SpoolError::Full) => Reply::new(
+                452,
+                (4, 3, 1),
+                "Insufficient system storage, try again later",
+            ),
             Err(error) => {
                 tracing::error!(%id, ?error, "spool failed");
                 Reply::new(451, (4, 3, 0), "Local error, try again later")
@@ -311,8 +435,15 @@ impl Intake {
         }
         count_message(part.action);
         arrival.count_recipients(&meta.envelope);
-        let subject = events::subjects_shown().then(|| headers::subject(&arrival.body)).flatten();
-        events::accepted(&meta, part.action, arrival.judgement.reason, subject.as_deref());
+        let subject = events::subjects_shown()
+            .then(|| headers::subject(&arrival.body))
+            .flatten();
+        events::accepted(
+            &meta,
+            part.action,
+            arrival.judgement.reason,
+            subject.as_deref(),
+        );
         if let Some(origin) = arrival.peer.origin {
             events::came_from(id, arrival.peer.address, origin);
         }
@@ -320,46 +451,72 @@ impl Intake {
             Some(HoldReason::Block(reference)) => Some(reference),
             _ => None,
         };
-        let judged = Judged { block, ..arrival.judged(id, &meta.envelope, part.action, now, &reply) };
+        let judged = Judged {
+            block,
+            ..arrival.judged(id, &meta.envelope, part.action, now, &reply)
+        };
         self.records.trace(TraceEvent::Judged(Box::new(judged)));
-        if arrival.settings.tenant(&facts.identity.tenant).is_some_and(|tenant| tenant.verp) {
-            // A bounce to its return path finds its way by the trace, even if the relay dies right after delivery.
+        if arrival
+            .settings
+            .tenant(&facts.identity.tenant)
+            .is_some_and(|tenant| tenant.verp)
+        {
+            // A bounce to its return path finds its way by the trace, even if the relay dies right
+            // after delivery.
             self.records.settle_trace().await;
         }
         self.queue.enqueue(meta);
         reply
     }
 
-    /// What a policy in shadow mode would have done: counted always, told where it is something else than what was done.
+    /// What a policy in shadow mode would have done: counted always, told where it is something
+    /// else than what was done.
     fn note_trial(&self, id: MessageId, identity: &Identity, judgement: &Judgement, trial: &Trial) {
         metrics::counter!(names::SHADOW_TOTAL, "policy" => trial.policy.clone(), "action" => trial.action.as_str()).increment(1);
         if trial.action == judgement.action && !trial.opens {
             return;
         }
         events::shadowed(id, &identity.address, judgement.action, trial);
-        let block = if trial.opens { " and opened a block" } else { "" };
+        let block = if trial.opens {
+            " and opened a block"
+        } else {
+            ""
+        };
         let text = format!(
             "policy {} (shadow) would have said {}{block}: {}",
             trial.policy,
             trial.action.as_str(),
             trial.reason.as_str()
         );
-        self.records.trace(TraceEvent::Note { id, time: self.clock.now(), text });
+        self.records.trace(TraceEvent::Note {
+            id,
+            time: self.clock.now(),
+            text,
+        });
     }
 
     /// Log, metrics and trace of a message that is not taken.
     fn refuse(&self, arrival: &Arrival<'_>, action: Action, block: Option<&Block>, reply: &Reply) {
         count_message(action);
         let facts = arrival.facts;
-        log_refusal(Some(facts.id), &facts.identity, &arrival.envelope, arrival.judgement.reason.as_str(), reply);
+        log_refusal(
+            Some(facts.id),
+            &facts.identity,
+            &arrival.envelope,
+            arrival.judgement.reason.as_str(),
+            reply,
+        );
         let judged = arrival.judged(facts.id, &arrival.envelope, action, self.clock.now(), reply);
-        let judged = Judged { block: block.map(|b| b.reference), ..judged };
+        let judged = Judged {
+            block: block.map(|b| b.reference),
+            ..judged
+        };
         self.records.trace(TraceEvent::Judged(Box::new(judged)));
     }
 }
 
-/// The fingerprint with what stands below a line that is no field: some readers see the body already there, and where the empty
-/// line is missing it is all the body there is.
+/// The fingerprint with what stands below a line that is no field: some readers see the body
+/// already there, and where the empty line is missing it is all the body there is.
 fn with_odd_body(fingerprint: u64, flaw: Option<usize>, message: &[u8]) -> u64 {
     match flaw.and_then(|flaw| message.get(flaw..)) {
         Some(below) => stable_hash(&[&fingerprint.to_le_bytes(), below]),
@@ -374,7 +531,11 @@ struct Part {
     hold: Option<HoldReason>,
 }
 
-fn recipients_for(settings: &Settings, identity: &Identity, envelope: &Envelope) -> Vec<RecipientFacts> {
+fn recipients_for(
+    settings: &Settings,
+    identity: &Identity,
+    envelope: &Envelope,
+) -> Vec<RecipientFacts> {
     envelope
         .recipients
         .iter()
@@ -389,13 +550,22 @@ fn count_message(action: Action) {
     metrics::counter!(names::MESSAGES_TOTAL, "action" => action.as_str()).increment(1);
 }
 
-fn log_refusal(id: Option<MessageId>, identity: &Identity, envelope: &Envelope, reason: &str, reply: &Reply) {
+fn log_refusal(
+    id: Option<MessageId>,
+    identity: &Identity,
+    envelope: &Envelope,
+    reason: &str,
+    reply: &Reply,
+) {
     let what = Refused {
         id,
         client: identity.client,
         sender: &identity.address,
         from: envelope.from.as_str(),
-        to: envelope.recipients.first().map_or("", |r| r.address.as_str()),
+        to: envelope
+            .recipients
+            .first()
+            .map_or("", |r| r.address.as_str()),
         reason,
     };
     events::refused(&what, reply);
@@ -420,22 +590,39 @@ pub(super) struct Arrival<'a> {
 
 impl Arrival<'_> {
     fn count_recipients(&self, envelope: &Envelope) {
-        let own = |r: &&crate::types::Recipient| is_internal(self.settings, &self.facts.identity, &r.address);
+        let own = |r: &&crate::types::Recipient| {
+            is_internal(self.settings, &self.facts.identity, &r.address)
+        };
         let internal = envelope.recipients.iter().filter(own).count();
-        for (scope, count) in [("internal", internal), ("external", envelope.recipients.len() - internal)] {
+        for (scope, count) in [
+            ("internal", internal),
+            ("external", envelope.recipients.len() - internal),
+        ] {
             if count > 0 {
-                metrics::counter!(names::RECIPIENTS_TOTAL, "scope" => scope).increment(count as u64);
+                metrics::counter!(names::RECIPIENTS_TOTAL, "scope" => scope)
+                    .increment(count as u64);
             }
         }
     }
 
     /// What the content and the sender's past say.
     pub(super) fn symbols(&self) -> impl Iterator<Item = &Signal> {
-        self.facts.score.symbols.iter().chain(&self.judgement.signals)
+        self.facts
+            .score
+            .symbols
+            .iter()
+            .chain(&self.judgement.signals)
     }
 
     /// The line of the trace.
-    fn judged(&self, id: MessageId, envelope: &Envelope, action: Action, now: crate::types::Time, reply: &Reply) -> Judged {
+    fn judged(
+        &self,
+        id: MessageId,
+        envelope: &Envelope,
+        action: Action,
+        now: crate::types::Time,
+        reply: &Reply,
+    ) -> Judged {
         let facts = self.facts;
         let symbols = self.symbols().cloned().collect();
         Judged {
@@ -446,7 +633,11 @@ impl Arrival<'_> {
             sender: facts.identity.address.to_string(),
             from: envelope.from.as_str().to_owned(),
             client: facts.identity.client.to_string(),
-            recipients: envelope.recipients.iter().map(|r| r.address.as_str().to_owned()).collect(),
+            recipients: envelope
+                .recipients
+                .iter()
+                .map(|r| r.address.as_str().to_owned())
+                .collect(),
             header_message_id: facts.header.message_id.clone(),
             size: u32::try_from(self.body.len()).unwrap_or(u32::MAX),
             action,
@@ -471,9 +662,19 @@ mod tests {
             with_odd_body(7, header.flaw, message.as_bytes())
         };
         // Nothing of it is body to a parser, but readers show it.
-        assert_ne!(of("Subject: x\r\nBuy this\r\n"), of("Subject: x\r\nBuy that\r\n"));
+        assert_ne!(
+            of("Subject: x\r\nBuy this\r\n"),
+            of("Subject: x\r\nBuy that\r\n")
+        );
         assert_ne!(of("Buy this\r\n"), of("Buy that\r\n"));
-        assert_eq!(of("Received: again\r\nSubject: x\r\nBuy this\r\n"), of("Received: once\r\nSubject: x\r\nBuy this\r\n"));
-        assert_eq!(of("Subject: x\r\n\r\nx"), 7, "the others are told apart by their bodies");
+        assert_eq!(
+            of("Received: again\r\nSubject: x\r\nBuy this\r\n"),
+            of("Received: once\r\nSubject: x\r\nBuy this\r\n")
+        );
+        assert_eq!(
+            of("Subject: x\r\n\r\nx"),
+            7,
+            "the others are told apart by their bodies"
+        );
     }
 }

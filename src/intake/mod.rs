@@ -1,4 +1,5 @@
-//! The accept path: gate at RCPT, and at the dot identity, score, judgement, block, spool, queue. Only then 250.
+//! The accept path: gate at RCPT, and at the dot identity, score, judgement, block, spool, queue.
+//! Only then 250.
 
 mod headers;
 mod ids;
@@ -31,7 +32,10 @@ use crate::smtp::grammar;
 use crate::spool::Spool;
 use crate::telemetry::events::{self, Refused};
 use crate::telemetry::metrics as names;
-use crate::types::{Action, Address, Block, Identity, Recipient, Reply, ReversePath, SenderKey, Strength, TenantId, Time};
+use crate::types::{
+    Action, Address, Block, Identity, Recipient, Reply, ReversePath, SenderKey, Strength, TenantId,
+    Time,
+};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -81,14 +85,22 @@ impl Intake {
             Ok(identity) => Ok(Transaction::new(identity, from.clone())),
             Err(reply) => {
                 let sender = peer.login.as_ref().map_or("", |login| login.name.as_str());
-                let what = Refused { id: None, client: peer.address, sender, from: from.as_str(), to: "", reason: "sender" };
+                let what = Refused {
+                    id: None,
+                    client: peer.address,
+                    sender,
+                    from: from.as_str(),
+                    to: "",
+                    reason: "sender",
+                };
                 events::refused(&what, &reply);
                 Err(reply)
             }
         }
     }
 
-    /// RCPT: may this peer relay, is anything blocked, is a ceiling reached? A positive reply has reserved the recipient.
+    /// RCPT: may this peer relay, is anything blocked, is a ceiling reached? A positive reply has
+    /// reserved the recipient.
     pub fn rcpt(&self, peer: &Peer, transaction: &mut Transaction, recipient: &Recipient) -> Reply {
         let settings = self.settings();
         let now = self.clock.now();
@@ -101,12 +113,19 @@ impl Intake {
         let block = self.gate_at_rcpt(now, peer, &transaction.identity);
         let may_write_within = internal && settings.blocks.allow_internal;
         if let Some(block) = &block
-            && !(may_write_within && self.judge.fits_within(now, &transaction.identity, transaction.within))
+            && !(may_write_within
+                && self
+                    .judge
+                    .fits_within(now, &transaction.identity, transaction.within))
         {
             return self.blocked_at_rcpt(&settings, transaction, recipient, block);
         }
-        if let Reserve::Throttled(reply) = self.judge.reserve(now, &transaction.identity, internal, &mut transaction.reservation)
-        {
+        if let Reserve::Throttled(reply) = self.judge.reserve(
+            now,
+            &transaction.identity,
+            internal,
+            &mut transaction.reservation,
+        ) {
             for alert in self.judge.take_alerts() {
                 self.notifier.tell(Notice::Alert(alert));
             }
@@ -119,23 +138,34 @@ impl Intake {
                 }
             };
         }
-        transaction.within = transaction.within.saturating_add(u32::from(block.is_some()));
+        transaction.within = transaction
+            .within
+            .saturating_add(u32::from(block.is_some()));
         Reply::new(250, (2, 1, 5), "Ok")
     }
 
     /// The block that refuses recipients of this sender, as far as MAIL tells who it is.
     fn gate_at_rcpt(&self, now: Time, peer: &Peer, identity: &Identity) -> Option<Arc<Block>> {
-        let header_may_name = |c: &Arc<Client>| c.trust_received || !c.identity_headers.is_empty() || c.script_header.is_some();
-        if identity.strength >= Strength::Claimed && peer.client.as_ref().is_some_and(header_may_name) {
+        let header_may_name = |c: &Arc<Client>| {
+            c.trust_received || !c.identity_headers.is_empty() || c.script_header.is_some()
+        };
+        if identity.strength >= Strength::Claimed
+            && peer.client.as_ref().is_some_and(header_may_name)
+        {
             self.judge.gate_before_header(now, identity)
         } else {
             self.judge.gate(now, identity)
         }
     }
 
-    /// Log and count of a message that was refused while it came in: too large, malformed, or no memory for it.
+    /// Log and count of a message that was refused while it came in: too large, malformed, or no
+    /// memory for it.
     pub fn refused_unread(&self, transaction: &Transaction, reply: &Reply) {
-        let action = if reply.is_permanent() { Action::Reject } else { Action::Defer };
+        let action = if reply.is_permanent() {
+            Action::Reject
+        } else {
+            Action::Defer
+        };
         metrics::counter!(names::MESSAGES_TOTAL, "action" => action.as_str()).increment(1);
         let what = Refused {
             id: None,
@@ -150,17 +180,30 @@ impl Intake {
 
     /// The transaction ends without a message: what it reserved is given back.
     pub fn abandon(&self, transaction: Transaction) {
-        self.judge.give_back(&transaction.identity, transaction.reservation);
+        self.judge
+            .give_back(&transaction.identity, transaction.reservation);
     }
 
     /// Refuses a recipient of a blocked sender.
-    fn blocked_at_rcpt(&self, settings: &Settings, transaction: &Transaction, recipient: &Recipient, block: &Block) -> Reply {
+    fn blocked_at_rcpt(
+        &self,
+        settings: &Settings,
+        transaction: &Transaction,
+        recipient: &Recipient,
+        block: &Block,
+    ) -> Reply {
         let reply = policy::reasons::blocked_reply(settings, block.reference);
         self.refused_at_rcpt(transaction, recipient, block.reason.as_str(), &reply);
         reply
     }
 
-    fn refused_at_rcpt(&self, transaction: &Transaction, recipient: &Recipient, reason: &str, reply: &Reply) {
+    fn refused_at_rcpt(
+        &self,
+        transaction: &Transaction,
+        recipient: &Recipient,
+        reason: &str,
+        reply: &Reply,
+    ) {
         let what = Refused {
             id: None,
             client: transaction.identity.client,
@@ -173,10 +216,13 @@ impl Intake {
     }
 }
 
-/// Whether the recipient belongs to the sender's own tenant. A local part that a mail server behind us might route on to
-/// somewhere else (`victim%elsewhere.example@acme.example`) is external: it must not slip past a block.
+/// Whether the recipient belongs to the sender's own tenant. A local part that a mail server behind
+/// us might route on to somewhere else (`victim%elsewhere.example@acme.example`) is external: it
+/// must not slip past a block.
 fn is_internal(settings: &Settings, identity: &Identity, recipient: &Address) -> bool {
-    settings.tenant(&identity.tenant).is_some_and(|tenant| tenant.is_internal(recipient.domain()))
+    settings
+        .tenant(&identity.tenant)
+        .is_some_and(|tenant| tenant.is_internal(recipient.domain()))
         && !grammar::is_rerouting(recipient.local())
 }
 

@@ -1,10 +1,14 @@
-//! Copies of suspicious mail for somebody who looks at it: the message as it came, attached to a mail of our own. A copy never
-//! changes what becomes of its original, and never leads to another copy.
+//! Copies of suspicious mail for somebody who looks at it: the message as it came, attached to a
+//! mail of our own. A copy never changes what becomes of its original, and never leads to another
+//! copy.
 
 use super::Intake;
 use super::message::Arrival;
 use crate::mail::header::Fields;
-use crate::types::{Address, BodyType, Envelope, Identity, MessageId, MessageMeta, Notify, Pool, Recipient, ReversePath, Time};
+use crate::types::{
+    Address, BodyType, Envelope, Identity, MessageId, MessageMeta, Notify, Pool, Recipient,
+    ReversePath, Time,
+};
 use bytes::Bytes;
 use std::fmt::Write as _;
 use std::hash::{BuildHasher, RandomState};
@@ -18,7 +22,8 @@ const RECIPIENTS_NAMED: usize = 20;
 const HEADER_OCTETS: usize = 64 << 10;
 /// So much of the value of a mark.
 const MARK_OCTETS: usize = 256;
-/// Header field that marks a copy: the id of the copy, and a hash of it that only this process can make.
+/// Header field that marks a copy: the id of the copy, and a hash of it that only this process can
+/// make.
 const MARK: &str = "X-Outgate-Review";
 
 /// What the copies of one relay have in common.
@@ -35,10 +40,13 @@ impl Reviews {
         self.secret.hash_one(id.0)
     }
 
-    /// Whether the message is one of our own copies that came back, by way of a mailbox that forwards.
+    /// Whether the message is one of our own copies that came back, by way of a mailbox that
+    /// forwards.
     fn is_copy(&self, message: &[u8]) -> bool {
         let head = message.get(..HEADER_OCTETS).unwrap_or(message);
-        let mut marks = Fields::of_message(head).filter(|field| field.is(MARK)).map(|field| field.text(MARK_OCTETS));
+        let mut marks = Fields::of_message(head)
+            .filter(|field| field.is(MARK))
+            .map(|field| field.text(MARK_OCTETS));
         marks.any(|value| {
             let mut words = value.split_ascii_whitespace();
             let (id, hash) = (words.next().and_then(MessageId::parse), words.next());
@@ -59,7 +67,8 @@ impl Reviews {
     }
 }
 
-/// Mail of the reviewer's own, of nobody, or forwarded from elsewhere is not copied: it may well be a copy on its way round.
+/// Mail of the reviewer's own, of nobody, or forwarded from elsewhere is not copied: it may well be
+/// a copy on its way round.
 fn may_be_copied(reviewer: &Address, identity: &Identity) -> bool {
     !identity.address.is_empty() && !identity.foreign && *identity.address != *reviewer.key()
 }
@@ -68,7 +77,8 @@ impl Intake {
     /// Sends the copy that the policy asks for. What fails here is logged, and nothing else.
     pub(super) async fn send_review(&self, arrival: &Arrival<'_>, reviewer: &Address) {
         let now = self.clock.now();
-        if !may_be_copied(reviewer, &arrival.facts.identity) || self.reviews.is_copy(&arrival.body) {
+        if !may_be_copied(reviewer, &arrival.facts.identity) || self.reviews.is_copy(&arrival.body)
+        {
             return;
         }
         if !self.reviews.admit(now) {
@@ -77,29 +87,59 @@ impl Intake {
         }
         let id = self.ids.next(now);
         let body = Bytes::from(compose(arrival, reviewer, id, self.reviews.mark(id), now));
-        let eight = if body.is_ascii() { BodyType::SevenBit } else { BodyType::EightBit };
+        let eight = if body.is_ascii() {
+            BodyType::SevenBit
+        } else {
+            BodyType::EightBit
+        };
         let envelope = Envelope {
             from: ReversePath::NULL,
-            recipients: vec![Recipient { notify: Some(Notify::NEVER), ..Recipient::new(reviewer.clone()) }],
+            recipients: vec![Recipient {
+                notify: Some(Notify::NEVER),
+                ..Recipient::new(reviewer.clone())
+            }],
             body: eight,
             smtputf8: arrival.envelope.smtputf8 || reviewer.needs_utf8(),
             ret: None,
             envid: None,
         };
-        let meta = Arc::new(MessageMeta::of_ours(id, now, envelope, Pool::HighRisk, body.len()));
+        let meta = Arc::new(MessageMeta::of_ours(
+            id,
+            now,
+            envelope,
+            Pool::HighRisk,
+            body.len(),
+        ));
         match self.spool.accept(&meta, body).await {
             Ok(()) => self.queue.enqueue(meta),
-            Err(error) => tracing::warn!(id = %arrival.facts.id, ?error, "no copy for review: it could not be spooled"),
+            Err(error) => {
+                tracing::warn!(id = %arrival.facts.id, ?error, "no copy for review: it could not be spooled")
+            }
         }
     }
 }
 
-/// The mail with the original attached, octet by octet (RFC 2046 section 5.2.1; RFC 6532 section 3.7 for UTF-8 headers).
-fn compose(arrival: &Arrival<'_>, reviewer: &Address, id: MessageId, mark: u64, now: Time) -> Vec<u8> {
+/// The mail with the original attached, octet by octet (RFC 2046 section 5.2.1; RFC 6532 section
+/// 3.7 for UTF-8 headers).
+fn compose(
+    arrival: &Arrival<'_>,
+    reviewer: &Address,
+    id: MessageId,
+    mark: u64,
+    now: Time,
+) -> Vec<u8> {
     let hostname = &arrival.settings.server.hostname;
     let boundary = format!("review-{id}-{mark:016x}");
-    let kind = if arrival.envelope.smtputf8 { "message/global" } else { "message/rfc822" };
-    let encoding = if arrival.body.is_ascii() { "7bit" } else { "8bit" };
+    let kind = if arrival.envelope.smtputf8 {
+        "message/global"
+    } else {
+        "message/rfc822"
+    };
+    let encoding = if arrival.body.is_ascii() {
+        "7bit"
+    } else {
+        "8bit"
+    };
     let words = words(arrival);
     let words_encoding = if words.is_ascii() { "7bit" } else { "8bit" };
     let mut out = format!(
@@ -123,7 +163,11 @@ fn compose(arrival: &Arrival<'_>, reviewer: &Address, id: MessageId, mark: u64, 
 fn words(arrival: &Arrival<'_>) -> String {
     let (facts, judgement) = (arrival.facts, arrival.judgement);
     let recipients = &arrival.envelope.recipients;
-    let named: Vec<&str> = recipients.iter().take(RECIPIENTS_NAMED).map(|r| r.address.as_str()).collect();
+    let named: Vec<&str> = recipients
+        .iter()
+        .take(RECIPIENTS_NAMED)
+        .map(|r| r.address.as_str())
+        .collect();
     let more = recipients.len().saturating_sub(named.len());
     let mut text = format!(
         "The attached message looked suspicious. What was done with it: {}, because of {}.\r\nThis copy changes nothing about \
@@ -140,7 +184,11 @@ fn words(arrival: &Arrival<'_>) -> String {
         let _written = write!(text, " and {more} more");
     }
     text.push_str("\r\nWhy:         ");
-    let signals: Vec<String> = arrival.symbols().take(12).map(|s| format!("{} {:+.1}", plain(&s.name), s.weight)).collect();
+    let signals: Vec<String> = arrival
+        .symbols()
+        .take(12)
+        .map(|s| format!("{} {:+.1}", plain(&s.name), s.weight))
+        .collect();
     text.push_str(&signals.join(", "));
     text.push_str("\r\n");
     text
@@ -148,7 +196,10 @@ fn words(arrival: &Arrival<'_>) -> String {
 
 /// Nothing from outside starts a line of its own.
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(320).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(320)
+        .collect()
 }
 
 #[cfg(test)]
@@ -160,12 +211,28 @@ mod tests {
     fn a_copy_that_comes_back_is_known_by_a_mark_that_nobody_can_make() {
         let reviews = Reviews::default();
         let id = MessageId(4711);
-        let copy = |mark: u64| format!("Received: x\r\nx-outgate-review: {id} {mark:016x}\r\n\r\nhello\r\n");
+        let copy = |mark: u64| {
+            format!("Received: x\r\nx-outgate-review: {id} {mark:016x}\r\n\r\nhello\r\n")
+        };
         assert!(reviews.is_copy(copy(reviews.mark(id)).as_bytes()));
-        assert!(!reviews.is_copy(copy(reviews.mark(id) ^ 1).as_bytes()), "a spammer's own");
-        assert!(!reviews.is_copy(format!("Subject: x\r\n\r\n{}", copy(reviews.mark(id))).as_bytes()), "only in the header");
-        assert!(!Reviews::default().is_copy(copy(reviews.mark(id)).as_bytes()), "another relay's");
-        for broken in [&b""[..], b"X-Outgate-Review", b"X-Outgate-Review: \xff\r\n\r\n", b"X-Outgate-Review: 1\r\n"] {
+        assert!(
+            !reviews.is_copy(copy(reviews.mark(id) ^ 1).as_bytes()),
+            "a spammer's own"
+        );
+        assert!(
+            !reviews.is_copy(format!("Subject: x\r\n\r\n{}", copy(reviews.mark(id))).as_bytes()),
+            "only in the header"
+        );
+        assert!(
+            !Reviews::default().is_copy(copy(reviews.mark(id)).as_bytes()),
+            "another relay's"
+        );
+        for broken in [
+            &b""[..],
+            b"X-Outgate-Review",
+            b"X-Outgate-Review: \xff\r\n\r\n",
+            b"X-Outgate-Review: 1\r\n",
+        ] {
             assert!(!reviews.is_copy(broken));
         }
     }
@@ -185,7 +252,19 @@ mod tests {
         let who = |text: &str| stranger(&settings, text, None, None).expect("a sender");
         assert!(may_be_copied(&reviewer, &who("alice@acme.example")));
         assert!(!may_be_copied(&reviewer, &who("review@acme.example")));
-        assert!(!may_be_copied(&reviewer, &Identity { foreign: true, ..who("alice@acme.example") }));
-        assert!(!may_be_copied(&reviewer, &Identity { address: "".into(), ..who("alice@acme.example") }));
+        assert!(!may_be_copied(
+            &reviewer,
+            &Identity {
+                foreign: true,
+                ..who("alice@acme.example")
+            }
+        ));
+        assert!(!may_be_copied(
+            &reviewer,
+            &Identity {
+                address: "".into(),
+                ..who("alice@acme.example")
+            }
+        ));
     }
 }

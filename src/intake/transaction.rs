@@ -17,6 +17,11 @@ pub struct Transaction {
 
 impl Transaction {
     pub(super) fn new(identity: Identity, from: ReversePath) -> Self {
-        Self { identity, from, reservation: Reservation::default(), within: 0 }
+        Self {
+            identity,
+            from,
+            reservation: Reservation::default(),
+            within: 0,
+        }
     }
 }

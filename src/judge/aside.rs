@@ -1,5 +1,6 @@
-//! What is kept of some senders beside their record, for as long as there is room: how fast they send where that is limited,
-//! what people were told of, and what a policy in shadow mode would have done. None of it outlives a restart.
+//! What is kept of some senders beside their record, for as long as there is room: how fast they
+//! send where that is limited, what people were told of, and what a policy in shadow mode would
+//! have done. None of it outlives a restart.
 
 use crate::policy::ceilings;
 use crate::reputation::sender::Texts;
@@ -19,8 +20,8 @@ const STEP_SECS: i64 = 10;
 /// Buckets that may reach into a minute.
 const STEPS: usize = 7;
 
-/// Messages of the last minute in buckets of ten seconds; one that reaches into the minute counts whole, so that no true
-/// minute ever holds more than the ceiling.
+/// Messages of the last minute in buckets of ten seconds; one that reaches into the minute counts
+/// whole, so that no true minute ever holds more than the ceiling.
 #[derive(Debug, Clone, Copy, Default)]
 struct Pace {
     newest: i64,
@@ -31,14 +32,18 @@ impl Pace {
     fn turn(&mut self, now: Time) {
         // A clock that has stepped back stands where the newest bucket is.
         let step = now.as_secs().div_euclid(STEP_SECS).max(self.newest);
-        let by = usize::try_from(step - self.newest).unwrap_or(STEPS).min(STEPS);
+        let by = usize::try_from(step - self.newest)
+            .unwrap_or(STEPS)
+            .min(STEPS);
         self.counts.rotate_right(by);
         self.counts.iter_mut().take(by).for_each(|count| *count = 0);
         self.newest = step;
     }
 
     fn sum(&self) -> u32 {
-        self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
+        self.counts
+            .iter()
+            .fold(0, |sum, count| sum.saturating_add(*count))
     }
 }
 
@@ -81,22 +86,44 @@ pub(super) struct Aside {
 }
 
 impl Aside {
-    /// Notes a text of the sender; how many different ones there were within a day, as far as they are remembered: of those it
-    /// was flagged with, this one among them, and of the others. Those too short to tell are one text.
+    /// Notes a text of the sender; how many different ones there were within a day, as far as they
+    /// are remembered: of those it was flagged with, this one among them, and of the others. Those
+    /// too short to tell are one text.
     pub(super) fn texts(&mut self, now: Time, fingerprint: u64, flagged: bool) -> Texts {
         self.last = self.last.max(now);
         self.texts.retain(|text| now.since(text.last) < TEXT_LASTS);
-        let near = |text: &Text| text.fingerprint == fingerprint || is_near(text.fingerprint, fingerprint);
-        let room = self.texts.iter().filter(|text| text.flagged == flagged).count() < TEXTS;
+        let near =
+            |text: &Text| text.fingerprint == fingerprint || is_near(text.fingerprint, fingerprint);
+        let room = self
+            .texts
+            .iter()
+            .filter(|text| text.flagged == flagged)
+            .count()
+            < TEXTS;
         if let Some(text) = self.texts.iter_mut().find(|text| near(text)) {
             text.last = now;
             // What was flagged once is a text that looks bad, however its copies score.
             text.flagged |= flagged;
         } else if room {
-            self.texts.push(Text { fingerprint, flagged, last: now });
+            self.texts.push(Text {
+                fingerprint,
+                flagged,
+                last: now,
+            });
         }
-        let count = |flagged| u32::try_from(self.texts.iter().filter(|text| text.flagged == flagged).count()).unwrap_or(1);
-        Texts { flagged: count(true).max(1), clean: count(false) }
+        let count = |flagged| {
+            u32::try_from(
+                self.texts
+                    .iter()
+                    .filter(|text| text.flagged == flagged)
+                    .count(),
+            )
+            .unwrap_or(1)
+        };
+        Texts {
+            flagged: count(true).max(1),
+            clean: count(false),
+        }
     }
 
     /// Messages of the last minute.
@@ -114,13 +141,18 @@ impl Aside {
         }
     }
 
-    /// Whether people are to be told now that `percent` of a ceiling is reached: once in its window. Who was told of more needs
-    /// not be told of less.
+    /// Whether people are to be told now that `percent` of a ceiling is reached: once in its
+    /// window. Who was told of more needs not be told of less.
     pub(super) fn is_news(&mut self, now: Time, reason: Reason, percent: u8) -> bool {
         self.last = self.last.max(now);
         let minute = u32::try_from(now.as_secs().div_euclid(60)).unwrap_or(0);
-        self.told.retain(|(reason, _, at)| minute < at.saturating_add(ceilings::window_minutes(*reason)));
-        let told = self.told.iter().any(|(r, p, _)| *r == reason && *p >= percent);
+        self.told.retain(|(reason, _, at)| {
+            minute < at.saturating_add(ceilings::window_minutes(*reason))
+        });
+        let told = self
+            .told
+            .iter()
+            .any(|(r, p, _)| *r == reason && *p >= percent);
         if !told {
             self.told.push((reason, percent, minute));
         }
@@ -172,9 +204,17 @@ mod tests {
         let at = |second: i64| Time::from_secs(1_795_356_000 + second);
         (0..5_i64).for_each(|n| aside.count(at(n * 10)));
         assert_eq!(aside.minute_messages(at(49)), 5);
-        assert_eq!(aside.minute_messages(at(69)), 5, "the first may be 60 seconds old");
+        assert_eq!(
+            aside.minute_messages(at(69)),
+            5,
+            "the first may be 60 seconds old"
+        );
         assert_eq!(aside.minute_messages(at(70)), 4);
-        assert_eq!(aside.minute_messages(at(40)), 4, "a clock that steps back brings nothing back");
+        assert_eq!(
+            aside.minute_messages(at(40)),
+            4,
+            "a clock that steps back brings nothing back"
+        );
         assert_eq!(aside.minute_messages(at(1000)), 0);
         aside.count(at(0));
         assert_eq!(aside.minute_messages(at(0)), 1, "and counts on");
@@ -185,17 +225,43 @@ mod tests {
         let mut aside = Aside::default();
         let at = |second: i64| Time::from_secs(1_795_356_000 + second);
         let text = 0x0123_4567_89ab_cdef_u64;
-        assert_eq!([text, text ^ 3, 0, 0, !text].map(|t| aside.texts(at(0), t, true).flagged), [1, 1, 2, 2, 3]);
+        assert_eq!(
+            [text, text ^ 3, 0, 0, !text].map(|t| aside.texts(at(0), t, true).flagged),
+            [1, 1, 2, 2, 3]
+        );
         let clean = |n: u64| crate::reputation::mix(n, 2);
-        assert_eq!([1, 1, 2, 3].map(|n| aside.texts(at(0), clean(n), false).clean), [1, 1, 2, 3]);
+        assert_eq!(
+            [1, 1, 2, 3].map(|n| aside.texts(at(0), clean(n), false).clean),
+            [1, 1, 2, 3]
+        );
         // A mailing of which one copy is flagged is no ordinary mail.
-        assert_eq!(aside.texts(at(0), clean(2), true), Texts { flagged: 4, clean: 2 });
-        assert_eq!(aside.texts(at(0), clean(2), false), Texts { flagged: 4, clean: 2 });
+        assert_eq!(
+            aside.texts(at(0), clean(2), true),
+            Texts {
+                flagged: 4,
+                clean: 2
+            }
+        );
+        assert_eq!(
+            aside.texts(at(0), clean(2), false),
+            Texts {
+                flagged: 4,
+                clean: 2
+            }
+        );
         for n in 0..1000 {
-            let Texts { flagged, clean } = aside.texts(at(0), crate::reputation::mix(n, 1), n % 2 == 0);
+            let Texts { flagged, clean } =
+                aside.texts(at(0), crate::reputation::mix(n, 1), n % 2 == 0);
             assert!(flagged <= 8 && clean <= 8);
         }
-        assert_eq!(aside.texts(at(86_400), text, true), Texts { flagged: 1, clean: 0 }, "a day later it begins anew");
+        assert_eq!(
+            aside.texts(at(86_400), text, true),
+            Texts {
+                flagged: 1,
+                clean: 0
+            },
+            "a day later it begins anew"
+        );
     }
 
     #[test]
@@ -204,7 +270,10 @@ mod tests {
         let (hour, day) = (Reason::RecipientsExternalPerHour, Reason::RecipientsPerDay);
         let at = |minutes: i64| Time::from_secs(1_795_356_000 + minutes * 60);
         assert!(aside.is_news(at(0), hour, 75) && !aside.is_news(at(1), hour, 75));
-        assert!(aside.is_news(at(2), hour, 90) && !aside.is_news(at(3), hour, 75), "who knows of 90 % is not told of 75 %");
+        assert!(
+            aside.is_news(at(2), hour, 90) && !aside.is_news(at(3), hour, 75),
+            "who knows of 90 % is not told of 75 %"
+        );
         assert!(aside.is_news(at(3), hour, 100) && aside.is_news(at(3), day, 75));
         assert!(aside.is_news(at(64), hour, 75) && !aside.is_news(at(64), day, 75));
         assert!(aside.is_news(at(3 + 24 * 60), day, 75));

@@ -13,7 +13,8 @@ use crate::types::{Identity, SenderKey};
 /// What was kept of one sender.
 type Kept = (SenderKey, Option<Sender>, Option<Trail>, Option<Aside>);
 
-/// The records of some senders and of their tenant, domains and clients as they were, with the texts they were flagged with.
+/// The records of some senders and of their tenant, domains and clients as they were, with the
+/// texts they were flagged with.
 pub struct Fork {
     senders: Vec<Kept>,
     reports: Vec<(u64, Option<Reports>)>,
@@ -24,22 +25,45 @@ pub struct Fork {
 impl Judge {
     /// Copies what is known of these senders and their groups.
     pub fn fork<'a>(&self, identities: impl Iterator<Item = &'a Identity>) -> Fork {
-        let mut fork = Fork { senders: Vec::new(), reports: Vec::new(), groups: Vec::new(), scores: Vec::new() };
+        let mut fork = Fork {
+            senders: Vec::new(),
+            reports: Vec::new(),
+            groups: Vec::new(),
+            scores: Vec::new(),
+        };
         for who in identities {
             let sender = self.senders.read(&who.key, |s| s.clone());
             let trail = self.trails.read(&who.key, |t| t.clone());
-            fork.senders.push((who.key.clone(), sender, trail, self.asides.read(&who.key, |a| a.clone())));
+            fork.senders.push((
+                who.key.clone(),
+                sender,
+                trail,
+                self.asides.read(&who.key, |a| a.clone()),
+            ));
             let hash = hash_text(who.key.as_str());
-            fork.reports.push((hash, self.reports.read(&hash, |r| r.clone())));
-            let domain = who.domain.as_ref().map(|d| group::domain_key(&who.tenant, d));
+            fork.reports
+                .push((hash, self.reports.read(&hash, |r| r.clone())));
+            let domain = who
+                .domain
+                .as_ref()
+                .map(|d| group::domain_key(&who.tenant, d));
             let key = group::tenant_key(&who.tenant);
             if fork.scores.iter().all(|(k, _)| *k != key) {
-                fork.scores.push((key, self.scores.read(&key, |s| s.clone())));
+                fork.scores
+                    .push((key, self.scores.read(&key, |s| s.clone())));
             }
-            let tenant = [group::tenant_key(&who.tenant), group::templates_key(&who.tenant)];
-            for key in tenant.into_iter().chain([group::client_key(&who.tenant, who.client)]).chain(domain) {
+            let tenant = [
+                group::tenant_key(&who.tenant),
+                group::templates_key(&who.tenant),
+            ];
+            for key in tenant
+                .into_iter()
+                .chain([group::client_key(&who.tenant, who.client)])
+                .chain(domain)
+            {
                 if fork.groups.iter().all(|(k, _)| *k != key) {
-                    fork.groups.push((key, self.groups.read(&key, |g| g.clone())));
+                    fork.groups
+                        .push((key, self.groups.read(&key, |g| g.clone())));
                 }
             }
         }

@@ -1,5 +1,6 @@
-//! One place that joins identity, reputation, blocks and policy into decisions. Used alike by the live relay and by
-//! `replay`: it is given `now` and facts and returns values; sockets, disk and randomness stay with the caller.
+//! One place that joins identity, reputation, blocks and policy into decisions. Used alike by the
+//! live relay and by `replay`: it is given `now` and facts and returns values; sockets, disk and
+//! randomness stay with the caller.
 
 mod aside;
 pub mod fork;
@@ -32,8 +33,8 @@ use crate::reputation::sender::Sender;
 use crate::reputation::table::Table;
 use crate::reputation::window::Counts;
 use crate::types::{
-    Action, Address, Block, BlockKind, Evidence, Identity, MessageId, Reason, ReleaseVerdict, Reply, SenderKey, SenderScope,
-    Signal, Strength, TenantId, Time,
+    Action, Address, Block, BlockKind, Evidence, Identity, MessageId, Reason, ReleaseVerdict,
+    Reply, SenderKey, SenderScope, Signal, Strength, TenantId, Time,
 };
 use aside::Aside;
 use serde::{Deserialize, Serialize};
@@ -81,7 +82,8 @@ pub struct MessageFacts<'a> {
     pub id: MessageId,
     /// Final identity.
     pub identity: &'a Identity,
-    /// Where its author was, as far as it is known: the peer of a session with AUTH, or what a trusted client said by XCLIENT.
+    /// Where its author was, as far as it is known: the peer of a session with AUTH, or what a
+    /// trusted client said by XCLIENT.
     pub origin: Option<IpAddr>,
     /// Wrong passwords for this account shortly before the login of this session.
     pub failed_logins: u32,
@@ -89,7 +91,8 @@ pub struct MessageFacts<'a> {
     pub recipients: &'a [RecipientFacts],
     /// Hash over Message-ID header and body hash: a retried message is not new evidence.
     pub fingerprint: u64,
-    /// Fingerprint of the text, near to those of texts like it (`Score::template`); 0 = too short to tell.
+    /// Fingerprint of the text, near to those of texts like it (`Score::template`); 0 = too short
+    /// to tell.
     pub template: u64,
     /// Content LLR in nats, with what outside sources said.
     pub llr: f64,
@@ -188,7 +191,8 @@ pub struct Judgement {
     pub alerts: Vec<Alert>,
     /// Evidence this message added against its sender, in nats, by name.
     pub signals: Vec<Signal>,
-    /// The content may be learned as ordinary mail: seen for the first time, taken without reserve, of a sender in good standing.
+    /// The content may be learned as ordinary mail: seen for the first time, taken without reserve,
+    /// of a sender in good standing.
     pub teaches: bool,
     /// What the sender's policy in shadow mode would have done.
     pub trial: Option<Trial>,
@@ -197,9 +201,9 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// What is done with the message as a whole: a block stops what leaves the tenant; where mail within it stays allowed, that
-    /// part goes, through the high-risk pool, unless it is too much or looks like spam; of the message that opens the block the
-    /// rest is held.
+    /// What is done with the message as a whole: a block stops what leaves the tenant; where mail
+    /// within it stays allowed, that part goes, through the high-risk pool, unless it is too much
+    /// or looks like spam; of the message that opens the block the rest is held.
     pub fn done(&self, allow_internal: bool, recipients: &[RecipientFacts]) -> Action {
         let within = allow_internal && recipients.iter().any(|r| r.internal);
         match (&self.blocked_by, &self.open) {
@@ -307,7 +311,10 @@ impl Judge {
 
     /// New settings from now on.
     pub fn reload(&self, settings: Arc<Settings>) {
-        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+        *self
+            .settings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = settings;
     }
 
     /// The block that stops this identity now, if any (sender, domain, client, tenant).
@@ -315,9 +322,10 @@ impl Judge {
         self.board.gate(now, identity)
     }
 
-    /// The gate at RCPT where a header may yet name the account behind a merely claimed sender, or none. A block that meets only
-    /// claimed senders then waits for the dot if an account of that address or login is known: else whoever gets an
-    /// invented envelope blocked would have the account of that name refused before it could show who it is.
+    /// The gate at RCPT where a header may yet name the account behind a merely claimed sender, or
+    /// none. A block that meets only claimed senders then waits for the dot if an account of that
+    /// address or login is known: else whoever gets an invented envelope blocked would have the
+    /// account of that name refused before it could show who it is.
     pub fn gate_before_header(&self, now: Time, identity: &Identity) -> Option<Arc<Block>> {
         let block = self.board.gate(now, identity)?;
         // Behind a foreign envelope or none may be any account.
@@ -330,13 +338,23 @@ impl Judge {
     fn knows_account(&self, identity: &Identity) -> bool {
         let local = identity.address.rsplit_once('@').map(|(local, _)| local);
         let names = [Some(&*identity.address), local];
-        let mut keys = names.into_iter().flatten().filter(|n| !n.is_empty()).map(|n| SenderKey::account(&identity.tenant, n));
+        let mut keys = names
+            .into_iter()
+            .flatten()
+            .filter(|n| !n.is_empty())
+            .map(|n| SenderKey::account(&identity.tenant, n));
         keys.any(|key| self.senders.read(&key, |_| ()).is_some())
     }
 
-    /// Reserves one recipient and adds it to `held`. Only `when_exceeded = "throttle"` refuses here; the other actions
-    /// concern the whole message and come with its judgement.
-    pub fn reserve(&self, now: Time, identity: &Identity, internal: bool, held: &mut Reservation) -> Reserve {
+    /// Reserves one recipient and adds it to `held`. Only `when_exceeded = "throttle"` refuses
+    /// here; the other actions concern the whole message and come with its judgement.
+    pub fn reserve(
+        &self,
+        now: Time,
+        identity: &Identity,
+        internal: bool,
+        held: &mut Reservation,
+    ) -> Reserve {
         let settings = self.settings();
         let policy = choose(&settings, identity).policy;
         if !throttles(policy) {
@@ -354,11 +372,16 @@ impl Judge {
             &identity.key,
             || Sender::new(identity, now),
             |sender| {
-                let load = ceilings::Load { in_message, ..sender.load(now, self.minute_messages(now, &identity.key, policy)) };
+                let load = ceilings::Load {
+                    in_message,
+                    ..sender.load(now, self.minute_messages(now, &identity.key, policy))
+                };
                 let over = ceilings::exceeded(policy, &load, add);
                 if over.is_none() {
-                    sender.reserved_external = sender.reserved_external.saturating_add(add.external);
-                    sender.reserved_internal = sender.reserved_internal.saturating_add(add.internal);
+                    sender.reserved_external =
+                        sender.reserved_external.saturating_add(add.external);
+                    sender.reserved_internal =
+                        sender.reserved_internal.saturating_add(add.internal);
                 }
                 over
             },
@@ -368,8 +391,13 @@ impl Judge {
             held.internal = held.internal.saturating_add(add.internal);
             return Reserve::Granted;
         };
-        // A surplus recipient of one message is told to its client alone: the rest comes in another message.
-        if why != Reason::RecipientsPerMessage && self.asides.with(&identity.key, Aside::default, |a| a.is_news(now, why, 100)) {
+        // A surplus recipient of one message is told to its client alone: the rest comes in another
+        // message.
+        if why != Reason::RecipientsPerMessage
+            && self
+                .asides
+                .with(&identity.key, Aside::default, |a| a.is_news(now, why, 100))
+        {
             let mut alerts = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
             if alerts.len() < ALERTS {
                 alerts.push(Alert::of(identity, policy, why, limit));
@@ -381,10 +409,17 @@ impl Judge {
     /// Messages of the sender in the last minute, where anybody asks for them.
     fn minute_messages(&self, now: Time, key: &SenderKey, policy: &Policy) -> u32 {
         let limited = policy.messages_per_minute > 0;
-        if limited { self.asides.get(key, |a| a.minute_messages(now)).unwrap_or(0) } else { 0 }
+        if limited {
+            self.asides
+                .get(key, |a| a.minute_messages(now))
+                .unwrap_or(0)
+        } else {
+            0
+        }
     }
 
-    /// Alerts that came up at RCPT (throttled recipients) since the last call; each sender and ceiling once per window.
+    /// Alerts that came up at RCPT (throttled recipients) since the last call; each sender and
+    /// ceiling once per window.
     pub fn take_alerts(&self) -> Vec<Alert> {
         std::mem::take(&mut *self.alerts.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -392,7 +427,8 @@ impl Judge {
     /// Gives a reservation back (RSET, 4xx/5xx, end of session).
     pub fn give_back(&self, identity: &Identity, held: Reservation) {
         if held != Reservation::default() {
-            self.senders.get(&identity.key, |sender| sender.release(&held));
+            self.senders
+                .get(&identity.key, |sender| sender.release(&held));
         }
     }
 
@@ -401,7 +437,9 @@ impl Judge {
         self.past.note(&block);
         // What a blocked sender wrote is no measure for the rest of its tenant.
         if let (Some(tenant), Some(sender)) = (&block.tenant, &block.sender) {
-            self.scores.get(&group::tenant_key(tenant), |s| s.forget(hash_text(sender.as_str())));
+            self.scores.get(&group::tenant_key(tenant), |s| {
+                s.forget(hash_text(sender.as_str()))
+            });
         }
         self.board.insert(block);
     }
@@ -411,36 +449,39 @@ impl Judge {
         self.past.note(block);
     }
 
-    /// Ends a block: it no longer stops anybody, and evidence from before `now` never counts again for what it covered.
-    /// Known recipients stay known, and counters of recipients stay unless a ceiling opened the block: then it would open
-    /// the next one at once.
+    /// Ends a block: it no longer stops anybody, and evidence from before `now` never counts again
+    /// for what it covered. Known recipients stay known, and counters of recipients stay unless a
+    /// ceiling opened the block: then it would open the next one at once.
     pub fn unblock(&self, now: Time, block: &Block) {
         self.board.remove(block.reference);
         self.past.note(block);
         self.forgive(now, block, false);
     }
 
-    /// After a restart: does once more what the end of `block` did, for records that come from a snapshot taken before it.
+    /// After a restart: does once more what the end of `block` did, for records that come from a
+    /// snapshot taken before it.
     pub fn forgive_again(&self, block: &Block) {
         if let Some(ended) = block.ended_at {
             self.forgive(ended, block, true);
         }
     }
 
-    /// What the end of a block says of the campaign that others may be part of: nothing where the mailbox was taken over.
+    /// What the end of a block says of the campaign that others may be part of: nothing where the
+    /// mailbox was taken over.
     fn doubt(&self, sender: &Sender, who: u64, verdict: Option<ReleaseVerdict>) {
         if verdict == Some(ReleaseVerdict::Compromised) {
             return;
         }
         let mistake = verdict == Some(ReleaseVerdict::Mistake);
-        self.groups.get(&group::client_key(&sender.tenant, sender.client), |g| {
-            if let Some(pool) = &mut g.pool {
-                pool.doubt();
-                if mistake {
-                    pool.forget(who);
+        self.groups
+            .get(&group::client_key(&sender.tenant, sender.client), |g| {
+                if let Some(pool) = &mut g.pool {
+                    pool.doubt();
+                    if mistake {
+                        pool.forget(who);
+                    }
                 }
-            }
-        });
+            });
         self.groups.get(&group::templates_key(&sender.tenant), |g| {
             if let Some(templates) = &mut g.templates {
                 templates.doubt(who);
@@ -480,9 +521,14 @@ impl Judge {
         }
         let mut keys = Vec::new();
         // Most records are ruled out without making an identity of them.
-        let other = |address: &str| block.kind == BlockKind::Sender && !address.is_empty() && address != block.subject;
+        let other = |address: &str| {
+            block.kind == BlockKind::Sender && !address.is_empty() && address != block.subject
+        };
         self.senders.each(|key, sender| {
-            if !other(&sender.address) && board::covers(block, &sender.identity(key)) && forgive(key, sender) {
+            if !other(&sender.address)
+                && board::covers(block, &sender.identity(key))
+                && forgive(key, sender)
+            {
                 keys.push(key.clone());
             }
         });
@@ -523,7 +569,11 @@ fn throttles(policy: &Policy) -> bool {
 impl Alert {
     /// A ceiling was passed.
     fn of(identity: &Identity, policy: &Policy, reason: Reason, limit: u64) -> Self {
-        let explanation = format!("{} The limit is {}.", reasons::help(reason), ceilings::figure(reason, limit));
+        let explanation = format!(
+            "{} The limit is {}.",
+            reasons::help(reason),
+            ceilings::figure(reason, limit)
+        );
         Self {
             tenant: identity.tenant.clone(),
             sender: identity.key.clone(),
@@ -538,11 +588,22 @@ impl Alert {
     }
 
     /// A ceiling is nearly reached.
-    fn near(identity: &Identity, settings: &Settings, policy: &Policy, near: &ceilings::Near) -> Self {
+    fn near(
+        identity: &Identity,
+        settings: &Settings,
+        policy: &Policy,
+        near: &ceilings::Near,
+    ) -> Self {
         let what = near.reason.as_str().replace('_', " ");
-        let (used, limit) = (ceilings::figure(near.reason, near.used), ceilings::figure(near.reason, near.limit));
+        let (used, limit) = (
+            ceilings::figure(near.reason, near.used),
+            ceilings::figure(near.reason, near.limit),
+        );
         Self {
-            explanation: format!("{} % of the limit of {what} are used up: {used} of {limit}.", near.percent),
+            explanation: format!(
+                "{} % of the limit of {what} are used up: {used} of {limit}.",
+                near.percent
+            ),
             percent: Some(near.percent),
             mailbox: mailbox(identity, settings),
             ..Self::of(identity, policy, near.reason, near.limit)
@@ -550,15 +611,23 @@ impl Alert {
     }
 }
 
-/// Where the sender itself can be told something: never the null sender, and whoever merely claims an address only where that
-/// is one of the tenant's own.
+/// Where the sender itself can be told something: never the null sender, and whoever merely claims
+/// an address only where that is one of the tenant's own.
 fn mailbox(identity: &Identity, settings: &Settings) -> Option<Address> {
     let address = Address::parse(&identity.address).or_else(|| {
-        let login = Some(&*identity.address).filter(|login| !login.is_empty() && !login.contains('@'))?;
+        let login =
+            Some(&*identity.address).filter(|login| !login.is_empty() && !login.contains('@'))?;
         Address::parse(&format!("{login}@{}", identity.domain.as_ref()?))
     })?;
-    let own = || settings.tenant(&identity.tenant).is_some_and(|t| t.is_internal(address.domain()));
-    let proven = matches!(identity.strength, Strength::Authenticated | Strength::Asserted);
+    let own = || {
+        settings
+            .tenant(&identity.tenant)
+            .is_some_and(|t| t.is_internal(address.domain()))
+    };
+    let proven = matches!(
+        identity.strength,
+        Strength::Authenticated | Strength::Asserted
+    );
     (!identity.foreign && (proven || own())).then_some(address)
 }
 
@@ -569,7 +638,10 @@ impl Sender {
             tenant: self.tenant.clone(),
             key: key.clone(),
             address: self.address.clone(),
-            domain: self.address.rsplit_once('@').and_then(|(_, domain)| crate::types::Domain::parse(domain)),
+            domain: self
+                .address
+                .rsplit_once('@')
+                .and_then(|(_, domain)| crate::types::Domain::parse(domain)),
             strength: self.strength,
             client: self.client,
             // All forwarded mail of a client is one sender, under the address seen last.
@@ -579,11 +651,20 @@ impl Sender {
 
     /// What this sender has used of its ceilings; what is reserved counts.
     fn load(&self, now: Time, minute_messages: u32) -> ceilings::Load {
-        let reserved = Counts { external: self.reserved_external, internal: self.reserved_internal, ..Counts::default() };
+        let reserved = Counts {
+            external: self.reserved_external,
+            internal: self.reserved_internal,
+            ..Counts::default()
+        };
         let (mut hour, mut day) = (self.windows.sum(now, HOUR), self.windows.sum(now, DAY));
         hour.add(reserved);
         day.add(reserved);
-        ceilings::Load { in_message: 0, minute_messages, hour, day }
+        ceilings::Load {
+            in_message: 0,
+            minute_messages,
+            hour,
+            day,
+        }
     }
 
     fn release(&mut self, held: &Reservation) {

@@ -14,7 +14,10 @@ use crate::reputation::seen::Counted;
 use crate::reputation::sender::{Ground, Sender, volume};
 use crate::reputation::window::Counts;
 use crate::reputation::{hash_text, mix};
-use crate::types::{Address, Evidence, Identity, MessageId, OutcomeClass, Reason, Signal, Strength, Time, stable_hash};
+use crate::types::{
+    Address, Evidence, Identity, MessageId, OutcomeClass, Reason, Signal, Strength, Time,
+    stable_hash,
+};
 
 /// Keeps keys of outcomes apart from those of messages.
 const OUTCOME: u64 = 0x6f75_7463_6f6d_6531;
@@ -52,7 +55,11 @@ impl Addressee {
 impl From<u64> for Addressee {
     /// Of somebody of whom nothing but the hash is known.
     fn from(recipient: u64) -> Self {
-        Self { recipient, mailbox: recipient, site: recipient }
+        Self {
+            recipient,
+            mailbox: recipient,
+            site: recipient,
+        }
     }
 }
 
@@ -77,8 +84,8 @@ pub enum HeardAs {
     Counted,
     /// This was reported before, or by the same one of the same sender.
     Repeated,
-    /// It adds nothing: few complaints among much mail, as much as reports may say already, or the sender is blocked, was
-    /// forgiven since, or has an allowance.
+    /// It adds nothing: few complaints among much mail, as much as reports may say already, or the
+    /// sender is blocked, was forgiven since, or has an allowance.
     Nothing,
 }
 
@@ -95,7 +102,10 @@ impl HeardAs {
 
 impl From<HeardAs> for Heard {
     fn from(as_what: HeardAs) -> Self {
-        Self { as_what, block: None }
+        Self {
+            as_what,
+            block: None,
+        }
     }
 }
 
@@ -113,7 +123,9 @@ impl What {
     const fn kind(self) -> Option<EvidenceKind> {
         match self {
             Self::Delivered => None,
-            Self::UnknownUser | Self::Said(_, OutcomeClass::UnknownUser) => Some(EvidenceKind::Bounces),
+            Self::UnknownUser | Self::Said(_, OutcomeClass::UnknownUser) => {
+                Some(EvidenceKind::Bounces)
+            }
             Self::Said(..) => Some(EvidenceKind::Refusals),
         }
     }
@@ -147,7 +159,12 @@ impl Event {
     }
 
     fn word(&self, saying: Saying) -> Word {
-        Word { saying, reporter: self.reporter, site: self.site, sent: self.sent() }
+        Word {
+            saying,
+            reporter: self.reporter,
+            site: self.site,
+            sent: self.sent(),
+        }
     }
 }
 
@@ -167,13 +184,15 @@ struct Step {
 }
 
 impl Judge {
-    /// The message `id` is a copy of one that went to this recipient before: what becomes of it there says nothing new.
-    /// Else good news could be had by sending one message to a friend again and again.
+    /// The message `id` is a copy of one that went to this recipient before: what becomes of it
+    /// there says nothing new. Else good news could be had by sending one message to a friend again
+    /// and again.
     pub(super) fn ignore_outcome(&self, id: MessageId, recipient_hash: u64) {
         self.seen.mark(outcome_key(id, recipient_hash));
     }
 
-    /// A delivery outcome of a message of this sender, once per message and recipient. May open a block.
+    /// A delivery outcome of a message of this sender, once per message and recipient. May open a
+    /// block.
     pub fn outcome(
         &self,
         now: Time,
@@ -188,15 +207,24 @@ impl Judge {
             OutcomeClass::UnknownUser => What::UnknownUser,
             OutcomeClass::SpamRefusal => What::Said(Saying::Refusal, class),
             // These speak of the recipient or of the way there, not of the sender.
-            OutcomeClass::Reputation | OutcomeClass::Recipient | OutcomeClass::Transport | OutcomeClass::Other => return None,
+            OutcomeClass::Reputation
+            | OutcomeClass::Recipient
+            | OutcomeClass::Transport
+            | OutcomeClass::Other => return None,
         };
-        let event = Event { id, what, reporter: to.mailbox, site: to.site };
-        self.event(now, identity, event, outcome_key(id, to.recipient)).block
+        let event = Event {
+            id,
+            what,
+            reporter: to.mailbox,
+            site: to.site,
+        };
+        self.event(now, identity, event, outcome_key(id, to.recipient))
+            .block
     }
 
-    /// A delivery report that came back about a recipient at whom the message had seemed delivered: once per message and
-    /// recipient, beside what the first hop said. Anybody can write one who got the message, so it says little: see
-    /// [`Reports`]. May open a block.
+    /// A delivery report that came back about a recipient at whom the message had seemed delivered:
+    /// once per message and recipient, beside what the first hop said. Anybody can write one who
+    /// got the message, so it says little: see [`Reports`]. May open a block.
     pub fn returned(
         &self,
         now: Time,
@@ -215,14 +243,30 @@ impl Judge {
             | OutcomeClass::Transport
             | OutcomeClass::Other => return HeardAs::Nothing.into(),
         }
-        let event = Event { id, what: What::Said(Saying::Return, class), reporter: to.mailbox, site: to.site };
-        self.event(now, identity, event, mix(outcome_key(id, to.recipient), RETURNED))
+        let event = Event {
+            id,
+            what: What::Said(Saying::Return, class),
+            reporter: to.mailbox,
+            site: to.site,
+        };
+        self.event(
+            now,
+            identity,
+            event,
+            mix(outcome_key(id, to.recipient), RETURNED),
+        )
     }
 
-    /// A complaint of this reporter ([`mailbox_hash`], or [`SOMEBODY`](crate::reputation::reports::SOMEBODY)) about a message of this
-    /// sender, once per message and reporter. May open a block.
+    /// A complaint of this reporter ([`mailbox_hash`], or
+    /// [`SOMEBODY`](crate::reputation::reports::SOMEBODY)) about a message of this sender, once per
+    /// message and reporter. May open a block.
     pub fn complaint(&self, now: Time, identity: &Identity, id: MessageId, reporter: u64) -> Heard {
-        let event = Event { id, what: What::Said(Saying::Complaint, OutcomeClass::SpamRefusal), reporter, site: 0 };
+        let event = Event {
+            id,
+            what: What::Said(Saying::Complaint, OutcomeClass::SpamRefusal),
+            reporter,
+            site: 0,
+        };
         self.event(now, identity, event, mix(id.0, COMPLAINT))
     }
 
@@ -237,34 +281,63 @@ impl Judge {
         let choice = choose(&settings, identity);
         let ground = self.ground(now, &settings, identity, &choice);
         let bounds = bounds_of(choice.policy, &ground);
-        // Only what a site says in the dialog counts among the bounces: a share of them may be a ceiling.
-        let counts = Counts { bounces: u32::from(event.what == What::UnknownUser), ..Counts::default() };
+        // Only what a site says in the dialog counts among the bounces: a share of them may be a
+        // ceiling.
+        let counts = Counts {
+            bounces: u32::from(event.what == What::UnknownUser),
+            ..Counts::default()
+        };
         let step = self.senders.with(
             &identity.key,
             || Sender::new(identity, now),
             |sender| {
-                let nothing = Step { heard: true, sum: sender.sum(), ..Step::default() };
+                let nothing = Step {
+                    heard: true,
+                    sum: sender.sum(),
+                    ..Step::default()
+                };
                 if event.sent() < sender.forgiven {
                     return nothing;
                 }
                 sender.windows.add(now, counts);
                 let allowed = Allowances::new(&settings, identity, 0, now);
-                if event.what.kind().is_some_and(|kind| allowed.leave_out(kind)) {
+                if event
+                    .what
+                    .kind()
+                    .is_some_and(|kind| allowed.leave_out(kind))
+                {
                     return nothing;
                 }
                 let who = hash_text(identity.key.as_str());
                 let Some(nats) = self.weigh_event(now, sender, who, &event, &ground) else {
-                    return Step { heard: false, ..nothing };
+                    return Step {
+                        heard: false,
+                        ..nothing
+                    };
                 };
                 let bounds = volume_bounds(now, sender, sender.sum(), &bounds, ground.tuning);
                 let shadow_blocks = choice.shadow.is_some_and(|shadow| {
-                    let bounds = volume_bounds(now, sender, sender.sum(), &bounds_of(shadow, &ground), ground.tuning);
+                    let bounds = volume_bounds(
+                        now,
+                        sender,
+                        sender.sum(),
+                        &bounds_of(shadow, &ground),
+                        ground.tuning,
+                    );
                     nats > 0.0 && bounds.blocks(sender.sum())
                 });
                 // Good news never opens a block, even where the bound has been lowered since.
                 let opens = nats > 0.0 && bounds.blocks(sender.sum());
-                let explanation = opens.then(|| explain(now, choice.policy, sender, Reason::Evidence, &bounds) + &allowed.note());
-                Step { heard: true, nats, sum: sender.sum(), explanation, shadow_blocks }
+                let explanation = opens.then(|| {
+                    explain(now, choice.policy, sender, Reason::Evidence, &bounds) + &allowed.note()
+                });
+                Step {
+                    heard: true,
+                    nats,
+                    sum: sender.sum(),
+                    explanation,
+                    shadow_blocks,
+                }
             },
         );
         if !step.heard {
@@ -275,21 +348,56 @@ impl Judge {
             self.would_block(now, &settings, identity, Reason::Evidence);
         }
         if step.nats > 0.0 {
-            let symbols = vec![Signal { name: event.what.name().into(), weight: step.nats as f32 }];
-            let evidence = Evidence { message_id: event.id, time: now, probability: 0.0, llr: 0.0, symbols, recipients: 1 };
-            self.trails.with(&identity.key, Default::default, |t| t.push(evidence, step.sum));
+            let symbols = vec![Signal {
+                name: event.what.name().into(),
+                weight: step.nats as f32,
+            }];
+            let evidence = Evidence {
+                message_id: event.id,
+                time: now,
+                probability: 0.0,
+                llr: 0.0,
+                symbols,
+                recipients: 1,
+            };
+            self.trails.with(&identity.key, Default::default, |t| {
+                t.push(evidence, step.sum)
+            });
         }
-        let by_client = step.nats != 0.0 && self.count_event(now, identity, &event, (counts, step.nats), &ground, &bounds);
-        let as_what = if step.nats > 0.0 { HeardAs::Counted } else { HeardAs::Nothing };
+        let by_client = step.nats != 0.0
+            && self.count_event(now, identity, &event, (counts, step.nats), &ground, &bounds);
+        let as_what = if step.nats > 0.0 {
+            HeardAs::Counted
+        } else {
+            HeardAs::Nothing
+        };
         let client_text = || by_client.then(|| client_explanation(identity));
         let by_client = by_client && step.explanation.is_none();
         let text = step.explanation.or_else(client_text);
-        let block = text.map(|text| self.new_block(now, &settings, identity, Reason::Evidence, None, text, by_client));
+        let block = text.map(|text| {
+            self.new_block(
+                now,
+                &settings,
+                identity,
+                Reason::Evidence,
+                None,
+                text,
+                by_client,
+            )
+        });
         Heard { as_what, block }
     }
 
-    /// The evidence of an event in nats, added to the sender's; `None` if the same one said it before.
-    fn weigh_event(&self, now: Time, sender: &mut Sender, who: u64, event: &Event, ground: &Ground<'_>) -> Option<f64> {
+    /// The evidence of an event in nats, added to the sender's; `None` if the same one said it
+    /// before.
+    fn weigh_event(
+        &self,
+        now: Time,
+        sender: &mut Sender,
+        who: u64,
+        event: &Event,
+        ground: &Ground<'_>,
+    ) -> Option<f64> {
         let What::Said(saying, _) = event.what else {
             let bounced = event.what == What::UnknownUser;
             if !bounced {
@@ -307,13 +415,15 @@ impl Judge {
         };
         let volume = sender.volume(now);
         let (word, piece) = (event.word(saying), ground.tuning.refusal);
-        let nats = self.reports.with(&who, Reports::default, |reports| reports.hear_of(now, event.id, &word, volume, piece))?;
+        let nats = self.reports.with(&who, Reports::default, |reports| {
+            reports.hear_of(now, event.id, &word, volume, piece)
+        })?;
         sender.weigh_fixed(now, nats, ground);
         Some(nats)
     }
 
-    /// Counts an event for the sender's client, tenant and domain; true if the claimed senders of the client together crossed
-    /// its bound.
+    /// Counts an event for the sender's client, tenant and domain; true if the claimed senders of
+    /// the client together crossed its bound.
     fn count_event(
         &self,
         now: Time,
@@ -325,12 +435,21 @@ impl Judge {
     ) -> bool {
         let client = group::client_key(&identity.tenant, identity.client);
         let mut piled = nats;
-        if let (What::Said(saying, _), Strength::Claimed | Strength::None) = (event.what, identity.strength) {
-            // One recipient of eight people's mail must not be able to speak against the client of all of them.
-            let volume = self.groups.read(&client, |g| volume(&g.windows, now)).unwrap_or_default();
+        if let (What::Said(saying, _), Strength::Claimed | Strength::None) =
+            (event.what, identity.strength)
+        {
+            // One recipient of eight people's mail must not be able to speak against the client of
+            // all of them.
+            let volume = self
+                .groups
+                .read(&client, |g| volume(&g.windows, now))
+                .unwrap_or_default();
             let word = event.word(saying);
-            let heard =
-                self.reports.with(&mix(client, CLIENT), Reports::default, |reports| reports.hear(now, &word, volume, 1.0));
+            let heard = self
+                .reports
+                .with(&mix(client, CLIENT), Reports::default, |reports| {
+                    reports.hear(now, &word, volume, 1.0)
+                });
             piled = piled.min(heard.unwrap_or(0.0) * ground.tuning.refusal);
         }
         let by_client = self.groups.with(&client, Group::default, |g| {
@@ -338,9 +457,14 @@ impl Judge {
             pile(g, identity, piled, bounds)
         });
         if counts.bounces > 0 {
-            self.groups.get(&group::tenant_key(&identity.tenant), |g| g.windows.add(now, counts));
+            self.groups.get(&group::tenant_key(&identity.tenant), |g| {
+                g.windows.add(now, counts)
+            });
             if let Some(domain) = &identity.domain {
-                self.groups.get(&group::domain_key(&identity.tenant, domain), |g| g.windows.add(now, counts));
+                self.groups
+                    .get(&group::domain_key(&identity.tenant, domain), |g| {
+                        g.windows.add(now, counts)
+                    });
             }
         }
         by_client

@@ -1,4 +1,5 @@
-//! What has been counted of a message before: a message that is tried again because an earlier try was not accepted is no news.
+//! What has been counted of a message before: a message that is tried again because an earlier try
+//! was not accepted is no news.
 
 use super::judging::count;
 use super::{Judge, MessageFacts};
@@ -19,7 +20,8 @@ pub(super) struct Before {
 }
 
 impl Before {
-    /// The message was accepted before and comes again. Only a try that was not accepted is no news when it is repeated.
+    /// The message was accepted before and comes again. Only a try that was not accepted is no news
+    /// when it is repeated.
     pub(super) fn is_repeat(&self) -> bool {
         self.content == Counted::Fully
     }
@@ -31,7 +33,13 @@ impl Before {
 
     /// External recipients who have not had it.
     pub(super) fn outside(&self, facts: &MessageFacts<'_>) -> u32 {
-        count(facts.recipients.iter().zip(&self.recipients).filter(|(r, counted)| !r.internal && **counted == Counted::Not))
+        count(
+            facts
+                .recipients
+                .iter()
+                .zip(&self.recipients)
+                .filter(|(r, counted)| !r.internal && **counted == Counted::Not),
+        )
     }
 
     /// Whether a recipient of whom so much has been counted adds to the counters.
@@ -49,8 +57,16 @@ impl Judge {
     /// What has been counted of this message; from now on it has been met.
     pub(super) fn before(&self, facts: &MessageFacts<'_>) -> Before {
         let message = mix(hash_text(facts.identity.key.as_str()), facts.fingerprint);
-        let recipients = facts.recipients.iter().map(|r| self.seen.mark(mix(message, r.hash))).collect();
-        Before { message, content: self.seen.mark(message), recipients }
+        let recipients = facts
+            .recipients
+            .iter()
+            .map(|r| self.seen.mark(mix(message, r.hash)))
+            .collect();
+        Before {
+            message,
+            content: self.seen.mark(message),
+            recipients,
+        }
     }
 
     /// A deferred message leaves no trace.
@@ -82,8 +98,8 @@ impl Judge {
         }
     }
 
-    /// The spool could not take a message that was judged to go: its recipients are taken back. Its evidence stands, once: when
-    /// the message comes again, only the recipients are counted anew.
+    /// The spool could not take a message that was judged to go: its recipients are taken back. Its
+    /// evidence stands, once: when the message comes again, only the recipients are counted anew.
     pub fn undo(&self, now: Time, facts: &MessageFacts<'_>) {
         self.take_back(now, facts);
     }
@@ -99,14 +115,27 @@ impl Judge {
             let key = mix(message, r.hash);
             if self.seen.mark(key) == Counted::Fully {
                 self.seen.set(key, Counted::Evidence);
-                *(if r.internal { &mut counts.internal } else { &mut counts.external }) += 1;
+                *(if r.internal {
+                    &mut counts.internal
+                } else {
+                    &mut counts.external
+                }) += 1;
             }
         }
-        self.senders.get(&identity.key, |s| s.windows.take_back(counts));
-        self.groups.get(&group::tenant_key(&identity.tenant), |g| g.windows.take_back(counts));
-        self.groups.get(&group::client_key(&identity.tenant, identity.client), |g| g.windows.take_back(counts));
+        self.senders
+            .get(&identity.key, |s| s.windows.take_back(counts));
+        self.groups.get(&group::tenant_key(&identity.tenant), |g| {
+            g.windows.take_back(counts)
+        });
+        self.groups
+            .get(&group::client_key(&identity.tenant, identity.client), |g| {
+                g.windows.take_back(counts)
+            });
         if let Some(domain) = &identity.domain {
-            self.groups.get(&group::domain_key(&identity.tenant, domain), |g| g.windows.take_back(counts));
+            self.groups
+                .get(&group::domain_key(&identity.tenant, domain), |g| {
+                    g.windows.take_back(counts)
+                });
         }
     }
 }

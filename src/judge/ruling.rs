@@ -1,4 +1,5 @@
-//! What follows from a judgement: the block it opens, whom to tell, what a policy in shadow mode would have done.
+//! What follows from a judgement: the block it opens, whom to tell, what a policy in shadow mode
+//! would have done.
 
 use super::aside::Aside;
 use super::judging::{Step, client_explanation, goes};
@@ -14,7 +15,9 @@ use crate::reputation::evidence::Bounds;
 use crate::reputation::habits::Circumstances;
 use crate::reputation::sender::{Sender, Weight};
 use crate::reputation::templates::template_name;
-use crate::types::{Action, BlockKind, Evidence, Identity, Reason, SenderScope, Signal, Strength, Time};
+use crate::types::{
+    Action, BlockKind, Evidence, Identity, Reason, SenderScope, Signal, Strength, Time,
+};
 
 /// Content symbols kept in a piece of evidence.
 const SYMBOLS: usize = 8;
@@ -32,27 +35,54 @@ impl Judge {
         let (identity, mut verdict) = (facts.identity, step.verdict);
         let by_client = client_open && !verdict.opens && verdict.action != Action::Defer;
         if by_client {
-            verdict = Verdict { action: Action::Reject, reason: Reason::Evidence, opens: true, until_tomorrow: false, ..verdict };
+            verdict = Verdict {
+                action: Action::Reject,
+                reason: Reason::Evidence,
+                opens: true,
+                until_tomorrow: false,
+                ..verdict
+            };
             self.take_back(now, facts);
         }
         let signals = signals(&step.weight);
         let weight = step.weight.sum();
         let proof = verdict.opens
             || (weight > 0.0 && step.sum > 0.0)
-            || (facts.probability >= settings.scoring.suspicious_probability && step.counts.messages > 0);
+            || (facts.probability >= settings.scoring.suspicious_probability
+                && step.counts.messages > 0);
         if proof && verdict.action != Action::Defer {
-            self.trails.with(&identity.key, Default::default, |t| t.push(evidence(now, facts, &signals, step.by_text), step.sum));
+            self.trails.with(&identity.key, Default::default, |t| {
+                t.push(evidence(now, facts, &signals, step.by_text), step.sum)
+            });
         }
         let review = choice.policy.review_copy.clone().filter(|_| step.review);
         let trial = self.trial(now, settings, choice, identity, &step);
         let alerts = self.alerts_of(now, settings, choice.policy, identity, &verdict, &step);
         let open = verdict.opens.then(|| {
-            let until = verdict.until_tomorrow.then_some(BlockDuration::UntilTomorrow);
-            let explanation = if by_client { client_explanation(identity) } else { step.explanation };
-            self.new_block(now, settings, identity, verdict.reason, until, explanation, by_client)
+            let until = verdict
+                .until_tomorrow
+                .then_some(BlockDuration::UntilTomorrow);
+            let explanation = if by_client {
+                client_explanation(identity)
+            } else {
+                step.explanation
+            };
+            self.new_block(
+                now,
+                settings,
+                identity,
+                verdict.reason,
+                until,
+                explanation,
+                by_client,
+            )
         });
         let refused = matches!(verdict.action, Action::Defer | Action::Reject) && !verdict.opens;
-        let reply = if refused { reasons::reply(verdict.reason, verdict.action) } else { None };
+        let reply = if refused {
+            reasons::reply(verdict.reason, verdict.action)
+        } else {
+            None
+        };
         let teaches = step.teaches && !by_client;
         Judgement {
             action: verdict.action,
@@ -79,7 +109,11 @@ impl Judge {
         verdict: &Verdict,
         step: &Step,
     ) -> Vec<Alert> {
-        let is_news = |reason, percent| self.asides.with(&identity.key, Aside::default, |a| a.is_news(now, reason, percent));
+        let is_news = |reason, percent| {
+            self.asides.with(&identity.key, Aside::default, |a| {
+                a.is_news(now, reason, percent)
+            })
+        };
         let mut alerts = Vec::new();
         if let Some((why, limit)) = step.ceiling
             && is_news(why, 100)
@@ -89,14 +123,23 @@ impl Judge {
         }
         let nobody = identity.address.is_empty() || identity.foreign;
         if goes(verdict.action) && !nobody {
-            let near = step.near.iter().filter(|near| is_news(near.reason, near.percent));
+            let near = step
+                .near
+                .iter()
+                .filter(|near| is_news(near.reason, near.percent));
             alerts.extend(near.map(|near| Alert::near(identity, settings, policy, near)));
         }
         alerts
     }
 
     /// Notes a block that a policy in shadow mode would have opened for what became of a message.
-    pub(super) fn would_block(&self, now: Time, settings: &Settings, identity: &Identity, reason: Reason) {
+    pub(super) fn would_block(
+        &self,
+        now: Time,
+        settings: &Settings,
+        identity: &Identity,
+        reason: Reason,
+    ) {
         let until = rules::until(settings.blocks.duration, now, zone_of(settings, identity));
         self.asides.with(&identity.key, Aside::default, |aside| {
             if !aside.is_blocked(now) {
@@ -105,25 +148,49 @@ impl Judge {
         });
     }
 
-    /// What the policy in shadow mode would have done, noted for the sender. A block it would have opened stands: what comes
-    /// while it would be in force would have been refused.
-    fn trial(&self, now: Time, settings: &Settings, choice: &Choice<'_>, identity: &Identity, step: &Step) -> Option<Trial> {
+    /// What the policy in shadow mode would have done, noted for the sender. A block it would have
+    /// opened stands: what comes while it would be in force would have been refused.
+    fn trial(
+        &self,
+        now: Time,
+        settings: &Settings,
+        choice: &Choice<'_>,
+        identity: &Identity,
+        step: &Step,
+    ) -> Option<Trial> {
         let (policy, verdict) = (choice.shadow?, step.shadow?);
         self.asides.with(&identity.key, Aside::default, |aside| {
             let blocked = aside.is_blocked(now);
-            let (action, reason) = if blocked { (Action::Reject, Reason::Blocked) } else { (verdict.action, verdict.reason) };
+            let (action, reason) = if blocked {
+                (Action::Reject, Reason::Blocked)
+            } else {
+                (verdict.action, verdict.reason)
+            };
             let opens = verdict.opens && !blocked;
             if opens {
-                let duration = if verdict.until_tomorrow { BlockDuration::UntilTomorrow } else { settings.blocks.duration };
-                aside.would_block(now, rules::until(duration, now, zone_of(settings, identity)), reason);
+                let duration = if verdict.until_tomorrow {
+                    BlockDuration::UntilTomorrow
+                } else {
+                    settings.blocks.duration
+                };
+                aside.would_block(
+                    now,
+                    rules::until(duration, now, zone_of(settings, identity)),
+                    reason,
+                );
             }
             aside.would(now, action);
-            Some(Trial { policy: policy.name.to_string(), action, reason, opens })
+            Some(Trial {
+                policy: policy.name.to_string(),
+                action,
+                reason,
+                opens,
+            })
         })
     }
 
-    /// A block of this sender, or of its client for merely claimed senders, with the newest proof. Without a `duration` the
-    /// settings tell it, by how often the subject was blocked lately.
+    /// A block of this sender, or of its client for merely claimed senders, with the newest proof.
+    /// Without a `duration` the settings tell it, by how often the subject was blocked lately.
     #[expect(clippy::too_many_arguments, reason = "all of it is the record")]
     pub(super) fn new_block(
         &self,
@@ -140,11 +207,24 @@ impl Judge {
             Strength::Authenticated | Strength::Asserted => SenderScope::Account,
             Strength::Claimed | Strength::None => SenderScope::Claimed(identity.client),
         };
-        let kind = if client { BlockKind::Client } else { BlockKind::Sender };
-        let subject = if client { identity.client.to_string() } else { subject(identity) };
-        let earlier = self.past.earlier(now, kind, &subject, &scope, Some(&identity.tenant));
+        let kind = if client {
+            BlockKind::Client
+        } else {
+            BlockKind::Sender
+        };
+        let subject = if client {
+            identity.client.to_string()
+        } else {
+            subject(identity)
+        };
+        let earlier = self
+            .past
+            .earlier(now, kind, &subject, &scope, Some(&identity.tenant));
         if earlier > 0 && !settings.blocks.repeated.is_empty() {
-            explanation.push_str(&format!(" Block number {} in 30 days.", earlier.saturating_add(1)));
+            explanation.push_str(&format!(
+                " Block number {} in 30 days.",
+                earlier.saturating_add(1)
+            ));
         }
         let duration = duration.unwrap_or_else(|| settings.blocks.duration_after(earlier));
         NewBlock {
@@ -156,29 +236,50 @@ impl Judge {
             reason,
             explanation,
             until: rules::until(duration, now, zone),
-            evidence: self.trails.read(&identity.key, |t| t.list()).unwrap_or_default(),
+            evidence: self
+                .trails
+                .read(&identity.key, |t| t.list())
+                .unwrap_or_default(),
         }
     }
 }
 
 /// The time zone in which the sender's days end.
 fn zone_of<'s>(settings: &'s Settings, identity: &Identity) -> &'s str {
-    settings.tenant(&identity.tenant).map_or("UTC", |t| t.time_zone.as_str())
+    settings
+        .tenant(&identity.tenant)
+        .map_or("UTC", |t| t.time_zone.as_str())
 }
 
 /// The sentence with the counters that led to a block.
-pub(super) fn explain(now: Time, policy: &Policy, sender: &Sender, reason: Reason, bounds: &Bounds) -> String {
+pub(super) fn explain(
+    now: Time,
+    policy: &Policy,
+    sender: &Sender,
+    reason: Reason,
+    bounds: &Bounds,
+) -> String {
     let hour = sender.windows.sum(now, HOUR);
     let day = sender.windows.sum(now, DAY);
     let head = match reason {
         Reason::Evidence => {
-            format!("Evidence of {:.1} nats reached the bound of {:.1}.", sender.sum(), bounds.block.unwrap_or_default())
+            format!(
+                "Evidence of {:.1} nats reached the bound of {:.1}.",
+                sender.sum(),
+                bounds.block.unwrap_or_default()
+            )
         }
         Reason::SpamRate => {
             let sum = sender.windows.sum(now, policy.spam_rate_window);
-            format!("{} of {} messages in the window were spam.", sum.spam, sum.messages)
+            format!(
+                "{} of {} messages in the window were spam.",
+                sum.spam, sum.messages
+            )
         }
-        _ => format!("The limit is {}.", ceilings::figure(reason, ceilings::limit(policy, reason))),
+        _ => format!(
+            "The limit is {}.",
+            ceilings::figure(reason, ceilings::limit(policy, reason))
+        ),
     };
     format!(
         "{head} In the last hour: {} messages, {} of them spam, to {} external ({} new) and {} internal recipients, {} unknown \
@@ -197,7 +298,9 @@ pub(super) fn explain(now: Time, policy: &Policy, sender: &Sender, reason: Reaso
 /// The sentence about what others add; empty where the sender's own evidence was enough.
 pub(super) fn others_note(by_others: bool, heat: f64, by_text: f64) -> String {
     match by_others {
-        true if by_text >= heat => format!(" Other accounts that sent this text add {heat:.1} nats to it."),
+        true if by_text >= heat => {
+            format!(" Other accounts that sent this text add {heat:.1} nats to it.")
+        }
         true => format!(" Other accounts of the client add {heat:.1} nats to it."),
         false => String::new(),
     }
@@ -216,7 +319,11 @@ fn subject(identity: &Identity) -> String {
 
 fn signals(weight: &Weight) -> Vec<Signal> {
     let mut signals = Vec::new();
-    let Circumstances { place, hour, logins } = weight.circumstances;
+    let Circumstances {
+        place,
+        hour,
+        logins,
+    } = weight.circumstances;
     for (name, value) in [
         ("content", weight.content),
         ("listed link", weight.listed),
@@ -226,21 +333,35 @@ fn signals(weight: &Weight) -> Vec<Signal> {
         ("failed logins before", logins),
     ] {
         if value != 0.0 {
-            signals.push(Signal { name: name.into(), weight: value as f32 });
+            signals.push(Signal {
+                name: name.into(),
+                weight: value as f32,
+            });
         }
     }
     signals
 }
 
-/// Proof: the strongest symbols of the content, what the message added, and its text with what others who sent it add.
+/// Proof: the strongest symbols of the content, what the message added, and its text with what
+/// others who sent it add.
 fn evidence(now: Time, facts: &MessageFacts<'_>, signals: &[Signal], by_text: f64) -> Evidence {
-    let text = (facts.template != 0).then(|| Signal { name: template_name(facts.template).into(), weight: by_text as f32 });
+    let text = (facts.template != 0).then(|| Signal {
+        name: template_name(facts.template).into(),
+        weight: by_text as f32,
+    });
     Evidence {
         message_id: facts.id,
         time: now,
         probability: facts.probability as f32,
         llr: facts.llr as f32,
-        symbols: facts.symbols.iter().take(SYMBOLS).chain(signals).cloned().chain(text).collect(),
+        symbols: facts
+            .symbols
+            .iter()
+            .take(SYMBOLS)
+            .chain(signals)
+            .cloned()
+            .chain(text)
+            .collect(),
         recipients: u32::try_from(facts.recipients.len()).unwrap_or(u32::MAX),
     }
 }

@@ -1,7 +1,8 @@
-//! The tables on disk. A snapshot holds all of them, one frame per record (length, CRC32C, the record as postcard) behind
-//! eight octets that name the format; torn or altered it is refused whole. A journal holds in such frames what has changed
-//! since, record by record as it then stood: written every second, read up to the first frame that is torn. A record that is
-//! read twice, or over a newer one of the snapshot, is at most as old as the last second before the crash.
+//! The tables on disk. A snapshot holds all of them, one frame per record (length, CRC32C, the
+//! record as postcard) behind eight octets that name the format; torn or altered it is refused
+//! whole. A journal holds in such frames what has changed since, record by record as it then stood:
+//! written every second, read up to the first frame that is torn. A record that is read twice, or
+//! over a newer one of the snapshot, is at most as old as the last second before the crash.
 
 use super::Judge;
 use super::trail::Trail;
@@ -27,12 +28,14 @@ enum Record<'a> {
     Sender(SenderKey, Cow<'a, Sender>),
     Group(u64, Cow<'a, Group>),
     Trail(SenderKey, Cow<'a, Trail>),
-    /// A sender with so many recipients that the journal leaves them out: those of the snapshot stand.
+    /// A sender with so many recipients that the journal leaves them out: those of the snapshot
+    /// stand.
     WithoutRecipients(SenderKey, Cow<'a, Sender>),
     Seen(Vec<(u64, Counted)>),
     /// The last record: how many came before it.
     End(u64),
-    /// Scores of a new tenant. It and what follows stand behind the end, since the place of a kind is its number on disk.
+    /// Scores of a new tenant. It and what follows stand behind the end, since the place of a kind
+    /// is its number on disk.
     Scores(u64, Cow<'a, Scores>),
     /// What was reported of a sender's mail, by the hash of its key.
     Reports(u64, Cow<'a, Reports>),
@@ -47,7 +50,12 @@ struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     fn new(out: &'a mut dyn Write) -> Self {
-        Self { out, buffer: Vec::new(), records: 0, failed: None }
+        Self {
+            out,
+            buffer: Vec::new(),
+            records: 0,
+            failed: None,
+        }
     }
 
     fn put(&mut self, record: &Record<'_>) {
@@ -63,7 +71,8 @@ impl<'a> Writer<'a> {
         postcard::to_io(record, &mut self.buffer).map_err(io::Error::other)?;
         let length = u32::try_from(self.buffer.len()).map_err(io::Error::other)?;
         self.out.write_all(&length.to_le_bytes())?;
-        self.out.write_all(&crc32c::crc32c(&self.buffer).to_le_bytes())?;
+        self.out
+            .write_all(&crc32c::crc32c(&self.buffer).to_le_bytes())?;
         self.out.write_all(&self.buffer)?;
         self.records += 1;
         Ok(())
@@ -71,7 +80,10 @@ impl<'a> Writer<'a> {
 }
 
 fn bad(why: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("reputation snapshot: {why}"))
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("reputation snapshot: {why}"),
+    )
 }
 
 impl Judge {
@@ -79,14 +91,29 @@ impl Judge {
     pub fn snapshot(&self, out: &mut dyn Write) -> io::Result<()> {
         out.write_all(MAGIC)?;
         let mut writer = Writer::new(out);
-        self.senders.copies(|key, sender| writer.put(&Record::Sender(key, Cow::Owned(sender))));
-        self.groups.copies(|key, group| writer.put(&Record::Group(key, Cow::Owned(group))));
-        self.trails.copies(|key, trail| writer.put(&Record::Trail(key, Cow::Owned(trail))));
-        self.scores.copies(|key, scores| writer.put(&Record::Scores(key, Cow::Owned(scores))));
-        self.reports.copies(|key, reports| writer.put(&Record::Reports(key, Cow::Owned(reports))));
+        self.senders
+            .copies(|key, sender| writer.put(&Record::Sender(key, Cow::Owned(sender))));
+        self.groups
+            .copies(|key, group| writer.put(&Record::Group(key, Cow::Owned(group))));
+        self.trails
+            .copies(|key, trail| writer.put(&Record::Trail(key, Cow::Owned(trail))));
+        self.scores
+            .copies(|key, scores| writer.put(&Record::Scores(key, Cow::Owned(scores))));
+        self.reports
+            .copies(|key, reports| writer.put(&Record::Reports(key, Cow::Owned(reports))));
         let mut seen = Vec::new();
-        self.seen.each(|key, fully| seen.push((key, if fully { Counted::Fully } else { Counted::Evidence })));
-        seen.chunks(SEEN).for_each(|chunk| writer.put(&Record::Seen(chunk.to_vec())));
+        self.seen.each(|key, fully| {
+            seen.push((
+                key,
+                if fully {
+                    Counted::Fully
+                } else {
+                    Counted::Evidence
+                },
+            ))
+        });
+        seen.chunks(SEEN)
+            .for_each(|chunk| writer.put(&Record::Seen(chunk.to_vec())));
         let records = writer.records;
         writer.put(&Record::End(records));
         writer.failed.map_or(Ok(()), Err)
@@ -108,7 +135,10 @@ impl Judge {
     /// Something could not be written: what had changed is in no journal then, and a snapshot is due.
     pub fn journal(&self, out: &mut dyn Write) -> io::Result<u64> {
         let mut writer = Writer::new(out);
-        self.seen.changes().chunks(SEEN).for_each(|chunk| writer.put(&Record::Seen(chunk.to_vec())));
+        self.seen
+            .changes()
+            .chunks(SEEN)
+            .for_each(|chunk| writer.put(&Record::Seen(chunk.to_vec())));
         self.senders.changes(|key, mut sender| {
             if sender.known.is_exact() {
                 writer.put(&Record::Sender(key, Cow::Owned(sender)));
@@ -117,14 +147,19 @@ impl Judge {
                 writer.put(&Record::WithoutRecipients(key, Cow::Owned(sender)));
             }
         });
-        self.groups.changes(|key, group| writer.put(&Record::Group(key, Cow::Owned(group))));
-        self.trails.changes(|key, trail| writer.put(&Record::Trail(key, Cow::Owned(trail))));
-        self.scores.changes(|key, scores| writer.put(&Record::Scores(key, Cow::Owned(scores))));
-        self.reports.changes(|key, reports| writer.put(&Record::Reports(key, Cow::Owned(reports))));
+        self.groups
+            .changes(|key, group| writer.put(&Record::Group(key, Cow::Owned(group))));
+        self.trails
+            .changes(|key, trail| writer.put(&Record::Trail(key, Cow::Owned(trail))));
+        self.scores
+            .changes(|key, scores| writer.put(&Record::Scores(key, Cow::Owned(scores))));
+        self.reports
+            .changes(|key, reports| writer.put(&Record::Reports(key, Cow::Owned(reports))));
         writer.failed.map_or(Ok(writer.records), Err)
     }
 
-    /// Reads what `journal` wrote over what is there, up to the first frame that is torn or altered; how many records.
+    /// Reads what `journal` wrote over what is there, up to the first frame that is torn or
+    /// altered; how many records.
     pub fn restore_journal(&self, input: &mut dyn Read) -> u64 {
         let mut buffer = Vec::new();
         let mut records = 0;
@@ -137,7 +172,8 @@ impl Judge {
         records
     }
 
-    /// Reads what `snapshot` wrote; a damaged or foreign snapshot is an error and leaves the tables empty.
+    /// Reads what `snapshot` wrote; a damaged or foreign snapshot is an error and leaves the tables
+    /// empty.
     pub fn restore(&self, input: &mut dyn Read) -> io::Result<()> {
         self.clear();
         let result = self.read_all(input);
@@ -182,7 +218,10 @@ impl Judge {
             }
             Record::WithoutRecipients(key, value) => {
                 let mut value = value.into_owned();
-                value.known = self.senders.read(&key, |old| old.known.clone()).unwrap_or_default();
+                value.known = self
+                    .senders
+                    .read(&key, |old| old.known.clone())
+                    .unwrap_or_default();
                 self.senders.remove(&key);
                 self.senders.with(&key, || value, |_| ());
             }
@@ -202,7 +241,9 @@ impl Judge {
                 self.reports.remove(&key);
                 self.reports.with(&key, || value.into_owned(), |_| ());
             }
-            Record::Seen(list) => list.into_iter().for_each(|(key, counted)| self.seen.set(key, counted)),
+            Record::Seen(list) => list
+                .into_iter()
+                .for_each(|(key, counted)| self.seen.set(key, counted)),
             Record::End(_) => return false,
         }
         true

@@ -3,7 +3,8 @@
 use crate::config::settings::*;
 use crate::config::testing::settings as settings_of;
 
-/// Nobody is stopped by a rule that one can read: ceilings and rate are off, and the detector is on.
+/// Nobody is stopped by a rule that one can read: ceilings and rate are off, and the detector is
+/// on.
 const NO_CEILINGS: &str = r#"
 [server]
 hostname = "relay.test"

@@ -1,4 +1,5 @@
-//! The newest proof against senders who have drawn suspicion, kept beside the table so that everybody else costs nothing.
+//! The newest proof against senders who have drawn suspicion, kept beside the table so that
+//! everybody else costs nothing.
 
 use crate::reputation::table::Evict;
 use crate::types::{Evidence, Time};
@@ -35,6 +36,13 @@ impl Trail {
 
 impl Evict for Trail {
     fn rank(&self) -> (u8, i64) {
-        (if self.sum >= 5.0 { 2 } else { u8::from(self.sum > 0.0) }, self.last.0)
+        (
+            if self.sum >= 5.0 {
+                2
+            } else {
+                u8::from(self.sum > 0.0)
+            },
+            self.last.0,
+        )
     }
 }

@@ -1,4 +1,5 @@
-//! What a blocked sender may still write within its own tenant: little, counted, and nothing that looks like spam.
+//! What a blocked sender may still write within its own tenant: little, counted, and nothing that
+//! looks like spam.
 
 use super::{DAY, HOUR, Judge, MessageFacts};
 use crate::config::Settings;
@@ -22,8 +23,8 @@ pub enum Within {
     Refused,
 }
 
-/// All merely claimed senders of one client together may write so many times as much as one: anybody could invent enough of
-/// them.
+/// All merely claimed senders of one client together may write so many times as much as one:
+/// anybody could invent enough of them.
 const CLAIMED_TOGETHER: u64 = 10;
 
 /// Where this is counted, with how many times the limits hold there.
@@ -36,28 +37,42 @@ fn counters(identity: &Identity) -> impl Iterator<Item = (u64, u64)> {
 
 fn fits(settings: &Settings, now: Time, windows: &Windows, times: u64, more: u32) -> bool {
     let blocks = &settings.blocks;
-    [(blocks.internal_recipients_per_hour, HOUR), (blocks.internal_recipients_per_day, DAY)]
-        .into_iter()
-        .all(|(limit, window)| limit == 0 || u64::from(windows.sum(now, window).internal.saturating_add(more)) <= limit * times)
+    [
+        (blocks.internal_recipients_per_hour, HOUR),
+        (blocks.internal_recipients_per_day, DAY),
+    ]
+    .into_iter()
+    .all(|(limit, window)| {
+        limit == 0
+            || u64::from(windows.sum(now, window).internal.saturating_add(more)) <= limit * times
+    })
 }
 
 impl Judge {
-    /// RCPT of a blocked sender: whether it may write to one more of its own tenant, after so many in this transaction. What
-    /// fits here is counted, and may be refused, at the final dot.
+    /// RCPT of a blocked sender: whether it may write to one more of its own tenant, after so many
+    /// in this transaction. What fits here is counted, and may be refused, at the final dot.
     pub fn fits_within(&self, now: Time, identity: &Identity, in_transaction: u32) -> bool {
         let settings = self.settings();
         let more = in_transaction.saturating_add(1);
         let fits_in = |(key, times): (u64, u64)| {
             let none = || fits(&settings, now, &Windows::default(), times, more);
-            self.groups.read(&key, |g| fits(&settings, now, &g.windows, times, more)).unwrap_or_else(none)
+            self.groups
+                .read(&key, |g| fits(&settings, now, &g.windows, times, more))
+                .unwrap_or_else(none)
         };
         counters(identity).all(fits_in)
     }
 
-    /// The final dot of a blocked sender: counts what stays within its tenant and says what becomes of it. The ceilings of the
-    /// sender's policy hold as well, except where they only tell people.
-    pub(super) fn within(&self, now: Time, settings: &Settings, facts: &MessageFacts<'_>) -> Within {
-        let internal = u32::try_from(facts.recipients.iter().filter(|r| r.internal).count()).unwrap_or(u32::MAX);
+    /// The final dot of a blocked sender: counts what stays within its tenant and says what becomes
+    /// of it. The ceilings of the sender's policy hold as well, except where they only tell people.
+    pub(super) fn within(
+        &self,
+        now: Time,
+        settings: &Settings,
+        facts: &MessageFacts<'_>,
+    ) -> Within {
+        let internal = u32::try_from(facts.recipients.iter().filter(|r| r.internal).count())
+            .unwrap_or(u32::MAX);
         if internal == 0 || !settings.blocks.allow_internal {
             return Within::Refused;
         }
@@ -69,7 +84,12 @@ impl Judge {
         };
         let (identity, policy) = (facts.identity, choose(settings, facts.identity).policy);
         let kib = u32::try_from(facts.octets.div_ceil(1024)).unwrap_or(u32::MAX);
-        let add = Adding { internal, messages: 1, kib, ..Adding::default() };
+        let add = Adding {
+            internal,
+            messages: 1,
+            kib,
+            ..Adding::default()
+        };
         let minute = self.minute_messages(now, &identity.key, policy);
         let new = || Sender::new(identity, now);
         let over = self.senders.with(&identity.key, new, |sender| {
@@ -89,8 +109,13 @@ impl Judge {
         if !taken {
             return Within::Refused;
         }
-        self.senders.get(&identity.key, |sender| sender.windows.add(now, counts));
+        self.senders
+            .get(&identity.key, |sender| sender.windows.add(now, counts));
         let suspicious = facts.probability >= settings.scoring.suspicious_probability;
-        if suspicious { Within::Held } else { Within::Goes }
+        if suspicious {
+            Within::Held
+        } else {
+            Within::Goes
+        }
     }
 }

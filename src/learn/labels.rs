@@ -17,11 +17,21 @@ pub struct Labels {
 impl Labels {
     /// Looks for messages among the newest, then in `spool`.
     pub fn new(learner: Arc<Learner>, clock: Arc<dyn Clock>, spool: Spool) -> Self {
-        Self { learner, clock, spool }
+        Self {
+            learner,
+            clock,
+            spool,
+        }
     }
 
-    /// Teaches that this message of `tenant` is spam, or is not. An error if nothing is known of it any more.
-    pub async fn teach(&self, id: MessageId, tenant: &TenantId, spam: bool) -> Result<(), Forgotten> {
+    /// Teaches that this message of `tenant` is spam, or is not. An error if nothing is known of it
+    /// any more.
+    pub async fn teach(
+        &self,
+        id: MessageId,
+        tenant: &TenantId,
+        spam: bool,
+    ) -> Result<(), Forgotten> {
         let now = self.clock.now();
         if self.learner.label(now, id, tenant, spam, None).is_ok() {
             return Ok(());
@@ -34,14 +44,16 @@ impl Labels {
         }
     }
 
-    /// Keeps what is needed to label this message, which may be gone from the spool when the label comes.
+    /// Keeps what is needed to label this message, which may be gone from the spool when the label
+    /// comes.
     pub async fn keep(&self, id: MessageId, tenant: &TenantId) {
         if let Ok((_, body)) = self.spool.read(id).await {
             self.learner.keep(id, tenant, &body);
         }
     }
 
-    /// The same where the label is a by-product: a message that is gone teaches nothing, and that is no failure.
+    /// The same where the label is a by-product: a message that is gone teaches nothing, and that
+    /// is no failure.
     pub async fn put(&self, id: MessageId, tenant: &TenantId, spam: bool) {
         if self.teach(id, tenant, spam).await.is_err() {
             tracing::debug!(%id, "a label came too late to teach");

@@ -1,7 +1,9 @@
-//! What the relay learns from its own mail: one delta per tenant and one for the whole node, kept on disk.
+//! What the relay learns from its own mail: one delta per tenant and one for the whole node, kept
+//! on disk.
 //!
-//! A tenant that is not known yet is judged by the node's delta as far as its own has no say. Files lie in `learned/` below
-//! `data_dir`, one per tenant. In memory are the tenants used last; the others are read again when they send.
+//! A tenant that is not known yet is judged by the node's delta as far as its own has no say. Files
+//! lie in `learned/` below `data_dir`, one per tenant. In memory are the tenants used last; the
+//! others are read again when they send.
 
 mod labels;
 mod recent;
@@ -41,24 +43,38 @@ pub struct Learner {
     shares: bool,
 }
 
-/// Nobody can label this message any more: its features are no longer kept, and it is no longer in the spool.
+/// Nobody can label this message any more: its features are no longer kept, and it is no longer in
+/// the spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forgotten;
 
 impl Learner {
     /// Keeps its files in `folder`, which is made when it is first written to.
     pub fn new(scorer: Scorer, folder: PathBuf) -> Self {
-        Self { scorer, store: Store::new(Some(folder)), recent: Mutex::default(), shares: true }
+        Self {
+            scorer,
+            store: Store::new(Some(folder)),
+            recent: Mutex::default(),
+            shares: true,
+        }
     }
 
     /// Touches no disk: for a replay of events.
     pub fn in_memory(scorer: Scorer) -> Self {
-        Self { scorer, store: Store::new(None), recent: Mutex::default(), shares: true }
+        Self {
+            scorer,
+            store: Store::new(None),
+            recent: Mutex::default(),
+            shares: true,
+        }
     }
 
     /// The same with tenants strictly apart: nothing is learned for the node.
     pub fn apart(scorer: Scorer) -> Self {
-        Self { shares: false, ..Self::in_memory(scorer) }
+        Self {
+            shares: false,
+            ..Self::in_memory(scorer)
+        }
     }
 
     /// Scores a message of a tenant by the shipped model and what was learned.
@@ -79,7 +95,10 @@ impl Learner {
 
     /// Keeps the features of a message for a while, so that it can be labelled by its id.
     pub fn remember(&self, id: MessageId, tenant: &TenantId, lesson: &Lesson) {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).push(id, tenant, lesson);
+        self.recent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(id, tenant, lesson);
     }
 
     /// The same by the message itself.
@@ -90,11 +109,14 @@ impl Learner {
     /// What is needed to learn a message that is not scored now.
     fn lesson(&self, body: &[u8]) -> Lesson {
         let nothing = Delta::default();
-        extracted(body, ReturnPath::Unknown, |extractor| Arc::new(self.scorer.judge_among(extractor, &nothing, &nothing).1))
+        extracted(body, ReturnPath::Unknown, |extractor| {
+            Arc::new(self.scorer.judge_among(extractor, &nothing, &nothing).1)
+        })
     }
 
-    /// Learns a message that went out and that nobody labelled, of a sender in good standing. The score guards, and no sender
-    /// teaches its tenant, no tenant the node, more than a bounded share.
+    /// Learns a message that went out and that nobody labelled, of a sender in good standing. The
+    /// score guards, and no sender teaches its tenant, no tenant the node, more than a bounded
+    /// share.
     pub fn assume(&self, now: Time, tenant: &TenantId, sender: u64, lesson: &Lesson) {
         self.assume_of(now, tenant, Some(sender), lesson);
     }
@@ -107,15 +129,32 @@ impl Learner {
     fn assume_of(&self, now: Time, tenant: &TenantId, sender: Option<u64>, lesson: &Lesson) {
         let learned = self.teach(now, tenant.as_str(), sender, lesson, Label::Unlabelled);
         if self.shares && learned == Some(Learned::Assumed) {
-            self.teach(now, NODE, Some(crate::reputation::hash_text(tenant.as_str())), lesson, Label::Unlabelled);
+            self.teach(
+                now,
+                NODE,
+                Some(crate::reputation::hash_text(tenant.as_str())),
+                lesson,
+                Label::Unlabelled,
+            );
         }
         metrics::counter!(names::LEARNED_TOTAL, "as" => learned.map_or("refused_by_share", Learned::as_str)).increment(1);
     }
 
-    /// Learns a label: at once, and of anybody. `body` is the message if the spool still has it; its features are kept for a
-    /// while after that.
-    pub fn label(&self, now: Time, id: MessageId, tenant: &TenantId, spam: bool, body: Option<&[u8]>) -> Result<(), Forgotten> {
-        let kept = self.recent.lock().unwrap_or_else(PoisonError::into_inner).get(id, tenant);
+    /// Learns a label: at once, and of anybody. `body` is the message if the spool still has it;
+    /// its features are kept for a while after that.
+    pub fn label(
+        &self,
+        now: Time,
+        id: MessageId,
+        tenant: &TenantId,
+        spam: bool,
+        body: Option<&[u8]>,
+    ) -> Result<(), Forgotten> {
+        let kept = self
+            .recent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id, tenant);
         let lesson = match (kept, body) {
             (Some(lesson), _) => lesson,
             (None, Some(body)) => self.lesson(body),
@@ -136,10 +175,22 @@ impl Learner {
     }
 
     /// `None`: this sender has taught its share.
-    fn teach(&self, now: Time, name: &str, sender: Option<u64>, lesson: &adapt::Lesson, label: Label) -> Option<Learned> {
+    fn teach(
+        &self,
+        now: Time,
+        name: &str,
+        sender: Option<u64>,
+        lesson: &adapt::Lesson,
+        label: Label,
+    ) -> Option<Learned> {
         let slot = self.store.get(name);
         let mut entry = slot.write();
-        let Entry { delta, share, day, changed } = &mut *entry;
+        let Entry {
+            delta,
+            share,
+            day,
+            changed,
+        } = &mut *entry;
         age(delta, share, day, now);
         if sender.is_some_and(|s| !share.allows(s)) {
             return None;
@@ -167,12 +218,16 @@ impl Learner {
     }
 }
 
-/// Who teaches, where each may teach a bounded share only. Merely claimed senders count as one with their client: anybody
-/// can invent them.
+/// Who teaches, where each may teach a bounded share only. Merely claimed senders count as one with
+/// their client: anybody can invent them.
 pub fn teacher(identity: &Identity) -> u64 {
     match identity.strength {
-        Strength::Authenticated | Strength::Asserted => stable_hash(&[identity.key.as_str().as_bytes()]),
-        Strength::Claimed | Strength::None => stable_hash(&[identity.client.to_string().as_bytes()]),
+        Strength::Authenticated | Strength::Asserted => {
+            stable_hash(&[identity.key.as_str().as_bytes()])
+        }
+        Strength::Claimed | Strength::None => {
+            stable_hash(&[identity.client.to_string().as_bytes()])
+        }
     }
 }
 

@@ -16,7 +16,9 @@ pub(super) struct Recent {
 
 fn octets(lesson: &Lesson) -> usize {
     let sample = &lesson.sample;
-    4 * (sample.words.len() + sample.pairs.len() + sample.grams.len()) + 8 * sample.dense.len() + 128
+    4 * (sample.words.len() + sample.pairs.len() + sample.grams.len())
+        + 8 * sample.dense.len()
+        + 128
 }
 
 impl Recent {
@@ -38,6 +40,9 @@ impl Recent {
 
     /// The features, if it was a message of that tenant.
     pub(super) fn get(&self, id: MessageId, tenant: &TenantId) -> Option<Lesson> {
-        self.lessons.get(&id).filter(|(owner, _)| owner == tenant).map(|(_, lesson)| lesson.clone())
+        self.lessons
+            .get(&id)
+            .filter(|(owner, _)| owner == tenant)
+            .map(|(_, lesson)| lesson.clone())
     }
 }

@@ -7,7 +7,9 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// Tenants in memory at most; about 400 KB each.
@@ -50,21 +52,28 @@ pub(super) struct Store {
     folder: Option<PathBuf>,
     slots: Mutex<HashMap<Box<str>, Arc<Slot>>>,
     uses: AtomicU64,
-    /// One file is written at a time: at the end a save may meet one that is still under way. True once the folder is there.
+    /// One file is written at a time: at the end a save may meet one that is still under way. True
+    /// once the folder is there.
     saving: Mutex<bool>,
 }
 
 impl Store {
     pub(super) fn new(folder: Option<PathBuf>) -> Self {
-        Self { folder, slots: Mutex::default(), uses: AtomicU64::new(0), saving: Mutex::new(false) }
+        Self {
+            folder,
+            slots: Mutex::default(),
+            uses: AtomicU64::new(0),
+            saving: Mutex::new(false),
+        }
     }
 
     fn slots(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Slot>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was learned from this tenant; read from disk the first time. The lock of all slots is never held while a disk is
-    /// waited for: who sends for a tenant that is in memory waits for nobody.
+    /// What was learned from this tenant; read from disk the first time. The lock of all slots is
+    /// never held while a disk is waited for: who sends for a tenant that is in memory waits for
+    /// nobody.
     pub(super) fn get(&self, name: &str) -> Arc<Slot> {
         let use_number = self.uses.fetch_add(1, Ordering::Relaxed);
         let (slot, leaving) = self.find(name, use_number);
@@ -90,13 +99,21 @@ impl Store {
             slot.used.store(use_number, Ordering::Relaxed);
             return (Arc::clone(slot), None);
         }
-        let leaving = if slots.len() >= IN_MEMORY { oldest(&slots) } else { None };
-        let slot = Arc::new(Slot { used: AtomicU64::new(use_number), ..Slot::default() });
+        let leaving = if slots.len() >= IN_MEMORY {
+            oldest(&slots)
+        } else {
+            None
+        };
+        let slot = Arc::new(Slot {
+            used: AtomicU64::new(use_number),
+            ..Slot::default()
+        });
         slots.insert(name.into(), Arc::clone(&slot));
         (slot, leaving)
     }
 
-    /// Puts a tenant back on disk, and out of memory unless somebody has come to work with it meanwhile.
+    /// Puts a tenant back on disk, and out of memory unless somebody has come to work with it
+    /// meanwhile.
     fn put_back(&self, name: &str) {
         let slot = self.slots().get(name).cloned();
         let Some(slot) = slot else { return };
@@ -119,12 +136,20 @@ impl Store {
     }
 
     pub(super) fn save(&self) {
-        let slots: Vec<_> = self.slots().iter().map(|(name, slot)| (name.clone(), Arc::clone(slot))).collect();
-        slots.iter().for_each(|(name, slot)| self.save_one(name, slot));
+        let slots: Vec<_> = self
+            .slots()
+            .iter()
+            .map(|(name, slot)| (name.clone(), Arc::clone(slot)))
+            .collect();
+        slots
+            .iter()
+            .for_each(|(name, slot)| self.save_one(name, slot));
     }
 
     fn save_one(&self, name: &str, slot: &Slot) {
-        let (Some(folder), Some(path)) = (&self.folder, self.path(name)) else { return };
+        let (Some(folder), Some(path)) = (&self.folder, self.path(name)) else {
+            return;
+        };
         let mut made = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         let octets = {
             let mut entry = slot.write();
@@ -142,14 +167,20 @@ impl Store {
 
     /// Tenants may be named anything: the file is named by a hash.
     fn path(&self, name: &str) -> Option<PathBuf> {
-        Some(self.folder.as_ref()?.join(format!("{:016x}.delta", crate::types::stable_hash(&[name.as_bytes()]))))
+        Some(self.folder.as_ref()?.join(format!(
+            "{:016x}.delta",
+            crate::types::stable_hash(&[name.as_bytes()])
+        )))
     }
 }
 
-/// The tenant used longest ago with which nobody works right now: what it learns would be lost. It is marked as leaving.
+/// The tenant used longest ago with which nobody works right now: what it learns would be lost. It
+/// is marked as leaving.
 fn oldest(slots: &HashMap<Box<str>, Arc<Slot>>) -> Option<Box<str>> {
     let idle = |slot: &Slot| !slot.leaving.load(Ordering::Relaxed);
-    let idle = slots.iter().filter(|(_, slot)| Arc::strong_count(slot) == 1 && idle(slot));
+    let idle = slots
+        .iter()
+        .filter(|(_, slot)| Arc::strong_count(slot) == 1 && idle(slot));
     let (name, slot) = idle.min_by_key(|(_, slot)| slot.used.load(Ordering::Relaxed))?;
     slot.leaving.store(true, Ordering::Relaxed);
     Some(name.clone())
@@ -166,24 +197,36 @@ fn off_the_async_threads(work: impl FnOnce()) {
 fn write(folder: &Path, made: &mut bool, path: &Path, octets: &[u8]) -> std::io::Result<()> {
     if !*made {
         SystemDisk.create_dir(folder)?;
-        folder.parent().filter(|p| !p.as_os_str().is_empty()).map_or(Ok(()), |parent| SystemDisk.sync_dir(parent))?;
+        folder
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .map_or(Ok(()), |parent| SystemDisk.sync_dir(parent))?;
         *made = true;
     }
     replace(&SystemDisk, &path.with_extension("new"), path, octets)
 }
 
-/// A missing file is a tenant never seen; a damaged one is set aside, loudly, and learning starts anew.
+/// A missing file is a tenant never seen; a damaged one is set aside, loudly, and learning starts
+/// anew.
 fn load(path: &Path) -> Entry {
     let mut octets = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(LARGEST_FILE as u64 + 1).read_to_end(&mut octets));
+    let read = File::open(path)
+        .and_then(|file| file.take(LARGEST_FILE as u64 + 1).read_to_end(&mut octets));
     let parsed = match read {
         Err(error) if error.kind() == ErrorKind::NotFound => return Entry::default(),
         Err(error) => Err(error.to_string()),
-        Ok(length) if length > LARGEST_FILE => Err("file is larger than any that was saved".to_owned()),
+        Ok(length) if length > LARGEST_FILE => {
+            Err("file is larger than any that was saved".to_owned())
+        }
         Ok(_) => Delta::from_bytes(&octets),
     };
     match parsed {
-        Ok((delta, share, day)) => Entry { delta, share, day, changed: false },
+        Ok((delta, share, day)) => Entry {
+            delta,
+            share,
+            day,
+            changed: false,
+        },
         Err(error) => {
             tracing::error!(%error, path = %path.display(), "what was learned is not readable: starting anew, kept as .damaged");
             if let Err(error) = fs::rename(path, path.with_extension("damaged")) {

@@ -10,7 +10,9 @@ fn at(day: i64) -> Time {
 }
 
 fn memo(n: usize) -> Vec<u8> {
-    let topics = ["budget", "garden", "printer", "holiday", "invoice", "meeting", "contract"];
+    let topics = [
+        "budget", "garden", "printer", "holiday", "invoice", "meeting", "contract",
+    ];
     let (a, b) = (topics[n % 7], topics[(n / 7) % 7]);
     format!(
         "From: Carol <carol@acme.example>\r\nTo: Bob <bob@acme.example>\r\nSubject: Notes on the {a}\r\n\r\nHi Bob,\r\n\r\nthe {a} is settled, \
@@ -60,9 +62,16 @@ fn what_was_learned_survives_a_restart() {
     let learner = Learner::new(scorer(), folder.clone());
     warm(&learner, 120);
     let (before, _) = learner.score(&acme(), &memo(500));
-    assert!(before.llr < scorer().score(&memo(500)).llr, "own mail lies lower than by the shipped model");
+    assert!(
+        before.llr < scorer().score(&memo(500)).llr,
+        "own mail lies lower than by the shipped model"
+    );
     learner.save();
-    assert_eq!(std::fs::read_dir(&folder).expect("folder").count(), 2, "the tenant's and the node's");
+    assert_eq!(
+        std::fs::read_dir(&folder).expect("folder").count(),
+        2,
+        "the tenant's and the node's"
+    );
     let again = Learner::new(scorer(), folder);
     assert_eq!(again.score(&acme(), &memo(500)).0, before);
     assert_eq!(learned(&again, "acme"), 120);
@@ -82,9 +91,22 @@ fn a_damaged_file_is_set_aside_and_learning_starts_anew() {
     }
     let again = Learner::new(scorer(), dir.path().into());
     assert_eq!(learned(&again, "acme"), 0);
-    assert_eq!(again.score(&TenantId::new("acme"), OFFER).0, scorer().score(OFFER));
-    let names: Vec<_> = std::fs::read_dir(dir.path()).expect("folder").map(|e| e.expect("entry").path()).collect();
-    assert!(names.iter().filter(|p| p.extension().is_some_and(|e| e == "damaged")).count() >= 1, "{names:?}");
+    assert_eq!(
+        again.score(&TenantId::new("acme"), OFFER).0,
+        scorer().score(OFFER)
+    );
+    let names: Vec<_> = std::fs::read_dir(dir.path())
+        .expect("folder")
+        .map(|e| e.expect("entry").path())
+        .collect();
+    assert!(
+        names
+            .iter()
+            .filter(|p| p.extension().is_some_and(|e| e == "damaged"))
+            .count()
+            >= 1,
+        "{names:?}"
+    );
 }
 
 #[test]
@@ -98,7 +120,11 @@ fn one_sender_teaches_no_more_than_its_share_but_labels_always_teach() {
     assert_eq!(learned(&learner, "acme"), 50);
     let (_, lesson) = learner.score(&acme(), &memo(1));
     learner.assume(at(1), &acme(), 7, &lesson);
-    assert_eq!(learned(&learner, "acme"), 51, "the next day there is room again");
+    assert_eq!(
+        learned(&learner, "acme"),
+        51,
+        "the next day there is room again"
+    );
     let id = MessageId(5);
     learner.remember(id, &acme(), &lesson);
     assert_eq!(learner.label(at(1), id, &acme(), false, None), Ok(()));
@@ -113,12 +139,22 @@ fn a_label_teaches_at_once_and_only_its_own_tenant_may_give_it() {
     let (before, lesson) = learner.score(&acme(), OFFER);
     let id = MessageId(77);
     learner.remember(id, &acme(), &lesson);
-    assert_eq!(learner.label(at(0), id, &TenantId::new("other"), true, None), Err(Forgotten));
-    assert_eq!(learner.label(at(0), MessageId(78), &acme(), true, None), Err(Forgotten));
+    assert_eq!(
+        learner.label(at(0), id, &TenantId::new("other"), true, None),
+        Err(Forgotten)
+    );
+    assert_eq!(
+        learner.label(at(0), MessageId(78), &acme(), true, None),
+        Err(Forgotten)
+    );
     assert_eq!(learner.label(at(0), id, &acme(), true, None), Ok(()));
     let after = learner.score(&acme(), OFFER).0;
     assert!(after.llr > before.llr + 0.3, "{} {}", before.llr, after.llr);
-    assert_eq!(learner.label(at(0), MessageId(78), &acme(), false, Some(OFFER)), Ok(()), "found in the spool");
+    assert_eq!(
+        learner.label(at(0), MessageId(78), &acme(), false, Some(OFFER)),
+        Ok(()),
+        "found in the spool"
+    );
     assert!(learner.score(&acme(), OFFER).0.llr < after.llr);
 }
 
@@ -131,7 +167,11 @@ fn a_new_tenant_profits_from_the_node_until_its_own_mail_is_known() {
     let shipped = scorer().score(&reminder(900)).llr;
     let adapted = learner.score(&new, &reminder(900)).0.llr;
     assert!(adapted < shipped, "{adapted} {shipped}");
-    assert_eq!((learned(&learner, "new"), learned(&learner, NODE)), (0, 50), "one tenant teaches the node its share");
+    assert_eq!(
+        (learned(&learner, "new"), learned(&learner, NODE)),
+        (0, 50),
+        "one tenant teaches the node its share"
+    );
 }
 
 #[test]
@@ -170,28 +210,37 @@ fn hostile_files_are_refused_not_obeyed() {
     endless[at..at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
     assert!(Delta::from_bytes(&seal(endless)).is_err());
     // Weights, and of the floats before them the last two: a tail, and a share.
-    for (at, wrong) in [(200, f32::NAN), (84, -0.1), (88, 1.5), (88, -0.1), (88, f32::NAN)] {
+    for (at, wrong) in [
+        (200, f32::NAN),
+        (84, -0.1),
+        (88, 1.5),
+        (88, -0.1),
+        (88, f32::NAN),
+    ] {
         let mut wild = good.clone();
         wild[at..at + 4].copy_from_slice(&wrong.to_le_bytes());
         assert!(Delta::from_bytes(&seal(wild)).is_err(), "{wrong} at {at}");
     }
 }
 
-/// The file of a tenant that was not in memory was read under the lock of all tenants: while the disk was slow, every session
-/// stood still.
+/// The file of a tenant that was not in memory was read under the lock of all tenants: while the
+/// disk was slow, every session stood still.
 #[test]
 fn a_tenant_whose_file_is_slow_to_read_holds_up_nobody_else() {
     use rustix::fs::{CWD, Mode, OFlags, mkfifoat, open};
     let dir = tempfile::tempdir().expect("folder");
     let learner = Arc::new(Learner::new(scorer(), dir.path().into()));
     learner.score(&acme(), OFFER);
-    let path = dir.path().join(format!("{:016x}.delta", stable_hash(&[b"slow"])));
+    let path = dir
+        .path()
+        .join(format!("{:016x}.delta", stable_hash(&[b"slow"])));
     mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).expect("a pipe");
     let slow = {
         let learner = Arc::clone(&learner);
         std::thread::spawn(move || learner.score(&TenantId::new("slow"), OFFER).0)
     };
-    // It can be opened for writing without a wait only once somebody has it open for reading, who then waits for its end.
+    // It can be opened for writing without a wait only once somebody has it open for reading, who
+    // then waits for its end.
     let writing = loop {
         match open(&path, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()) {
             Ok(pipe) => break pipe,
@@ -208,7 +257,12 @@ fn a_tenant_whose_file_is_slow_to_read_holds_up_nobody_else() {
             let _ = done.send(());
         })
     };
-    assert!(others.recv_timeout(std::time::Duration::from_secs(30)).is_ok(), "others wait for the disk of one tenant");
+    assert!(
+        others
+            .recv_timeout(std::time::Duration::from_secs(30))
+            .is_ok(),
+        "others wait for the disk of one tenant"
+    );
     drop(writing);
     let first = slow.join().expect("read in the end");
     other.join().expect("done");
@@ -226,5 +280,10 @@ fn tenants_beyond_what_memory_holds_are_put_back_and_read_again() {
     }
     (4..500).for_each(|n| drop(store.get(&n.to_string())));
     assert!(store.len() <= 384, "{}", store.len());
-    assert_eq!((0..4).map(|n| store.get(&n.to_string()).read().day).collect::<Vec<_>>(), [100, 101, 102, 103]);
+    assert_eq!(
+        (0..4)
+            .map(|n| store.get(&n.to_string()).read().day)
+            .collect::<Vec<_>>(),
+        [100, 101, 102, 103]
+    );
 }

@@ -1,13 +1,15 @@
-//! Address lists: the value of From, Sender, To (RFC 5322 section 3.4), read by the same grammar as the envelope.
+//! Address lists: the value of From, Sender, To (RFC 5322 section 3.4), read by the same grammar as
+//! the envelope.
 //!
-//! What one reader of mail takes for an address and another for a name counts as an address here, or the list counts as one that
-//! cannot be read: who may use which address is decided by this list.
+//! What one reader of mail takes for an address and another for a name counts as an address here,
+//! or the list counts as one that cannot be read: who may use which address is decided by this
+//! list.
 
 use crate::smtp::grammar::address;
 use crate::types::Address;
 
-/// The addresses of a list, at most `max` and one; the flag says that something in it could not be read. Groups, comments and
-/// obsolete routes are understood (RFC 5322 sections 3.4 and 4.4).
+/// The addresses of a list, at most `max` and one; the flag says that something in it could not be
+/// read. Groups, comments and obsolete routes are understood (RFC 5322 sections 3.4 and 4.4).
 pub fn read(text: &str, max: usize) -> (Vec<Address>, bool) {
     let mut list = ListReader::default();
     for c in text.chars() {
@@ -37,7 +39,8 @@ struct ListReader {
     quoted: bool,
     escaped: bool,
     comment: usize,
-    /// A comment had a backslash, which is the second octet of a character to some readers, or angle brackets, or stood in some.
+    /// A comment had a backslash, which is the second octet of a character to some readers, or
+    /// angle brackets, or stood in some.
     comment_odd: bool,
     /// A comment had an `@`.
     comment_names: bool,
@@ -98,13 +101,16 @@ impl ListReader {
                 None => self.bad = true,
             },
             ',' | ';' if self.angle.is_none() => self.flush(),
-            ':' if self.angle.is_none() && at_signs(&self.bare).next().is_none() => self.bare.clear(),
+            ':' if self.angle.is_none() && at_signs(&self.bare).next().is_none() => {
+                self.bare.clear()
+            }
             c if c.is_whitespace() => self.push(' '),
             c => self.push(c),
         }
     }
 
-    /// The name before angle brackets. Some readers take an address in it for the address of the field.
+    /// The name before angle brackets. Some readers take an address in it for the address of the
+    /// field.
     fn name_before(&mut self) {
         let name = std::mem::take(&mut self.bare);
         if names_address(&name) {
@@ -126,7 +132,11 @@ impl ListReader {
     }
 
     fn found_one(&mut self, text: &str) {
-        match joined(text).as_deref().and_then(address::routed_mailbox).filter(|a| shows_one_address(a.local())) {
+        match joined(text)
+            .as_deref()
+            .and_then(address::routed_mailbox)
+            .filter(|a| shows_one_address(a.local()))
+        {
             Some(address) => self.found.push(address),
             None => self.bad = true,
         }
@@ -148,22 +158,25 @@ fn at_signs(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether a name holds what some reader takes for an address: an `@` and a domain with a dot in it, which blanks may part. A
-/// name such as `Shop @ Acme` does not.
+/// Whether a name holds what some reader takes for an address: an `@` and a domain with a dot in
+/// it, which blanks may part. A name such as `Shop @ Acme` does not.
 fn names_address(text: &str) -> bool {
     let is_dot = |c: char| matches!(c, '.' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}');
     at_signs(text).any(|behind| {
         let behind = behind.trim_start();
-        let word = behind.find(' ').map_or(behind, |end| behind.get(..end).unwrap_or_default());
+        let word = behind
+            .find(' ')
+            .map_or(behind, |end| behind.get(..end).unwrap_or_default());
         let next = behind.get(word.len()..).unwrap_or_default().trim_start();
         word.contains(is_dot) || next.starts_with(is_dot)
     })
 }
 
-/// An address without the white space that may stand around its dots and `@` (RFC 5322 section 4.4); `None` if white space parts
-/// two words, of which each reader might take another one.
+/// An address without the white space that may stand around its dots and `@` (RFC 5322 section
+/// 4.4); `None` if white space parts two words, of which each reader might take another one.
 fn joined(text: &str) -> Option<String> {
-    let (mut out, mut quoted, mut escaped, mut blank) = (String::with_capacity(text.len()), false, false, false);
+    let (mut out, mut quoted, mut escaped, mut blank) =
+        (String::with_capacity(text.len()), false, false, false);
     for c in text.trim().chars() {
         if c == ' ' && !quoted {
             blank = true;
@@ -183,8 +196,9 @@ fn joined(text: &str) -> Option<String> {
     Some(out)
 }
 
-/// Whether a local part, shown by whatever reader, cannot look like an address of its own: an encoded word (RFC 2047) has no
-/// place in it, but some readers decode it there; in a quoted string others stop at the first `@` or `<`.
+/// Whether a local part, shown by whatever reader, cannot look like an address of its own: an
+/// encoded word (RFC 2047) has no place in it, but some readers decode it there; in a quoted string
+/// others stop at the first `@` or `<`.
 fn shows_one_address(local: &str) -> bool {
     !local.contains("=?") && !local.contains(['@', '<', '>', ','])
 }
@@ -197,21 +211,53 @@ mod tests {
     fn address_lists_are_read_whole_or_marked() {
         for (text, wanted, bad) in [
             ("a@x.example", vec!["a@x.example"], false),
-            ("\"ceo@acme.example\" <a@x.example>", vec!["a@x.example"], false),
-            ("A (b@y.example) <a@x.example>, c@z.example", vec!["a@x.example", "c@z.example"], false),
-            ("Team: a@x.example, b@x.example;", vec!["a@x.example", "b@x.example"], false),
-            ("a@x.example; b@x.example", vec!["a@x.example", "b@x.example"], false),
+            (
+                "\"ceo@acme.example\" <a@x.example>",
+                vec!["a@x.example"],
+                false,
+            ),
+            (
+                "A (b@y.example) <a@x.example>, c@z.example",
+                vec!["a@x.example", "c@z.example"],
+                false,
+            ),
+            (
+                "Team: a@x.example, b@x.example;",
+                vec!["a@x.example", "b@x.example"],
+                false,
+            ),
+            (
+                "a@x.example; b@x.example",
+                vec!["a@x.example", "b@x.example"],
+                false,
+            ),
             ("<@r1,@r2:a@x.example>", vec!["a@x.example"], false),
             ("\"a\\\"b\"@x.example", vec!["\"a\\\"b\"@x.example"], false),
             ("a@[IPv6:::1]", vec!["a@[IPv6:::1]"], false),
-            ("John Q. Public <a@x.example> (home)", vec!["a@x.example"], false),
+            (
+                "John Q. Public <a@x.example> (home)",
+                vec!["a@x.example"],
+                false,
+            ),
             ("a @ x . example (A)", vec!["a@x.example"], false),
-            ("=?utf-8?q?M=C3=BCller?= <a@x.example>", vec!["a@x.example"], false),
+            (
+                "=?utf-8?q?M=C3=BCller?= <a@x.example>",
+                vec!["a@x.example"],
+                false,
+            ),
             ("Ann :) <a@x.example>", vec!["a@x.example"], false),
             ("Shop @ Acme <a@x.example>", vec!["a@x.example"], false),
-            ("Best Shop @ Acme Inc. <a@x.example>", vec!["a@x.example"], false),
+            (
+                "Best Shop @ Acme Inc. <a@x.example>",
+                vec!["a@x.example"],
+                false,
+            ),
             ("Shop@Acme <a@x.example>", vec!["a@x.example"], false),
-            ("a@x.example <a@x.example>", vec!["a@x.example", "a@x.example"], false),
+            (
+                "a@x.example <a@x.example>",
+                vec!["a@x.example", "a@x.example"],
+                false,
+            ),
             ("", vec![], true),
             ("nobody", vec![], true),
             ("<a@x.example", vec![], true),

@@ -1,9 +1,10 @@
-//! The one reader of header sections (RFC 5322 section 2.2). Everybody who looks at a header uses it, so that all of them see
-//! the same fields and the same end.
+//! The one reader of header sections (RFC 5322 section 2.2). Everybody who looks at a header uses
+//! it, so that all of them see the same fields and the same end.
 //!
-//! Readers of mail disagree about a line that is no field: for some the header ends there, others pass over it. So the section
-//! ends only at the empty line, and every field before it is given: whatever any reader sees is among them. Where a reader might
-//! have stopped, [`Fields::flaw`] tells.
+//! Readers of mail disagree about a line that is no field: for some the header ends there, others
+//! pass over it. So the section ends only at the empty line, and every field before it is given:
+//! whatever any reader sees is among them. Where a reader might have stopped, [`Fields::flaw`]
+//! tells.
 
 use std::ops::Range;
 
@@ -16,7 +17,8 @@ pub struct Field<'a> {
     pub value: &'a [u8],
     /// Its octets in the message, folded lines and line ends included.
     pub place: Range<usize>,
-    /// Blanks stand between name and colon (RFC 5322 section 4.5 has them as obsolete): not every reader takes it for a field.
+    /// Blanks stand between name and colon (RFC 5322 section 4.5 has them as obsolete): not every
+    /// reader takes it for a field.
     pub spaced: bool,
 }
 
@@ -26,7 +28,8 @@ impl Field<'_> {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 
-    /// The unfolded value as text, of at most the first `most` octets; what is no UTF-8 becomes U+FFFD.
+    /// The unfolded value as text, of at most the first `most` octets; what is no UTF-8 becomes
+    /// U+FFFD.
     pub fn text(&self, most: usize) -> String {
         let value = self.value.get(..most).unwrap_or(self.value);
         let mut text = String::from_utf8_lossy(value.trim_ascii()).into_owned();
@@ -46,28 +49,41 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Those of a message as it came in. One that does not begin with a field has no header section: it leaves with an empty
-    /// line before it, and is body for everybody.
+    /// Those of a message as it came in. One that does not begin with a field has no header
+    /// section: it leaves with an empty line before it, and is body for everybody.
     pub const fn of_message(octets: &'a [u8]) -> Self {
-        Self { octets, at: 0, is_message: true, flaw: None, mbox: false }
+        Self {
+            octets,
+            at: 0,
+            is_message: true,
+            flaw: None,
+            mbox: false,
+        }
     }
 
-    /// Those of a part of a message, or of a message inside another: nobody puts an empty line before what is wrong.
+    /// Those of a part of a message, or of a message inside another: nobody puts an empty line
+    /// before what is wrong.
     pub const fn of_part(octets: &'a [u8]) -> Self {
-        Self { is_message: false, ..Self::of_message(octets) }
+        Self {
+            is_message: false,
+            ..Self::of_message(octets)
+        }
     }
 
-    /// Where the first line stands, of those passed over so far, that is no field: for some readers the body begins here.
+    /// Where the first line stands, of those passed over so far, that is no field: for some readers
+    /// the body begins here.
     pub const fn flaw(&self) -> Option<usize> {
         self.flaw
     }
 
-    /// Whether a line of an mbox file stands before the first field, which readers of mail skip there.
+    /// Whether a line of an mbox file stands before the first field, which readers of mail skip
+    /// there.
     pub const fn begins_as_mbox(&self) -> bool {
         self.mbox
     }
 
-    /// The end of what was read: once there are no more fields, the place of the empty line, or the end of the octets.
+    /// The end of what was read: once there are no more fields, the place of the empty line, or the
+    /// end of the octets.
     pub const fn end(&self) -> usize {
         self.at
     }
@@ -87,7 +103,12 @@ impl<'a> Iterator for Fields<'a> {
             let line = self.octets.get(start..end)?;
             if let Some((name, value, spaced)) = split(line) {
                 self.at = end;
-                return Some(Field { name, value, place: start..end, spaced });
+                return Some(Field {
+                    name,
+                    value,
+                    place: start..end,
+                    spaced,
+                });
             }
             if start == 0 && is_mbox(line) {
                 self.mbox = true;
@@ -113,7 +134,8 @@ fn line_end(octets: &[u8], at: usize) -> usize {
     memchr::memchr(b'\n', rest).map_or(octets.len(), |n| at + n + 1)
 }
 
-/// Index just behind the line that starts at `at` and those that continue it: they begin with white space (RFC 5322 section 2.2.3).
+/// Index just behind the line that starts at `at` and those that continue it: they begin with white
+/// space (RFC 5322 section 2.2.3).
 fn field_end(octets: &[u8], at: usize) -> usize {
     let mut end = line_end(octets, at);
     while matches!(octets.get(end), Some(b' ' | b'\t')) {
@@ -140,26 +162,40 @@ fn is_mbox(line: &[u8]) -> bool {
     line.starts_with(b"From ") || line.starts_with(b">From ")
 }
 
-/// Whether the message has no header section, so that an empty line must follow the fields that are put before it.
+/// Whether the message has no header section, so that an empty line must follow the fields that are
+/// put before it.
 pub fn is_missing(message: &[u8]) -> bool {
     let mut fields = Fields::of_message(message);
     // An empty line at the top ends the fields put before it as well.
     fields.next().is_none() && fields.flaw() == Some(0)
 }
 
-/// The header section with the line end of its last field, and the body behind the empty line. Without an empty line all is header.
+/// The header section with the line end of its last field, and the body behind the empty line.
+/// Without an empty line all is header.
 pub fn split_part(octets: &[u8]) -> (&[u8], &[u8]) {
     let mut at = 0;
-    while let Some(rest) = octets.get(at..).filter(|rest| !rest.is_empty() && !is_separator(rest)) {
+    while let Some(rest) = octets
+        .get(at..)
+        .filter(|rest| !rest.is_empty() && !is_separator(rest))
+    {
         at += memchr::memchr(b'\n', rest).map_or(rest.len(), |n| n + 1);
     }
     let (header, rest) = octets.split_at_checked(at).unwrap_or((octets, &[]));
-    (header, rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n")).unwrap_or_default())
+    (
+        header,
+        rest.strip_prefix(b"\r\n")
+            .or_else(|| rest.strip_prefix(b"\n"))
+            .unwrap_or_default(),
+    )
 }
 
 /// The same of a message as it came in: one that does not begin with a field is all body.
 pub fn split_message(message: &[u8]) -> (&[u8], &[u8]) {
-    if is_missing(message) { (&[], message) } else { split_part(message) }
+    if is_missing(message) {
+        (&[], message)
+    } else {
+        split_part(message)
+    }
 }
 
 /// The message without the fields that `cut` names; `None` if there are none.
@@ -184,7 +220,10 @@ mod tests {
 
     fn names(octets: &str) -> (String, Option<usize>, usize) {
         let mut fields = Fields::of_message(octets.as_bytes());
-        let names: Vec<String> = fields.by_ref().map(|f| String::from_utf8_lossy(f.name).into_owned()).collect();
+        let names: Vec<String> = fields
+            .by_ref()
+            .map(|f| String::from_utf8_lossy(f.name).into_owned())
+            .collect();
         (names.join(" "), fields.flaw(), fields.end())
     }
 
@@ -192,40 +231,78 @@ mod tests {
     fn every_field_before_the_empty_line_is_seen_whatever_stands_between() {
         for (message, wanted, flaw) in [
             ("A: 1\r\nB: 2\r\n\r\nC: 3\r\n", "A B", None),
-            ("A: 1\r\nno field\r\nFrom: x\r\n\r\nC: 3\r\n", "A From", Some(6)),
-            ("A: 1\r\nno field\r\n folded: x\r\nB: 2\r\n\r\n", "A B", Some(6)),
+            (
+                "A: 1\r\nno field\r\nFrom: x\r\n\r\nC: 3\r\n",
+                "A From",
+                Some(6),
+            ),
+            (
+                "A: 1\r\nno field\r\n folded: x\r\nB: 2\r\n\r\n",
+                "A B",
+                Some(6),
+            ),
             ("A: 1\r\nBad Name: 2\r\nFrom: x\r\n\r\n", "A From", Some(6)),
             ("A: 1\r\n: 2\r\nFrom: x\r\n\r\n", "A From", Some(6)),
-            ("A: 1\r\nFrom\u{a0}: 2\r\nFrom : x\r\nFrom\t: y\r\n", "A From From", Some(6)),
+            (
+                "A: 1\r\nFrom\u{a0}: 2\r\nFrom : x\r\nFrom\t: y\r\n",
+                "A From From",
+                Some(6),
+            ),
             // White space alone continues a field; what follows is still header.
-            ("A: 1\r\n \r\nFrom: x\r\n\t\r\nB: 2\r\n\r\nC: 3", "A From B", None),
+            (
+                "A: 1\r\n \r\nFrom: x\r\n\t\r\nB: 2\r\n\r\nC: 3",
+                "A From B",
+                None,
+            ),
             ("A:\nB: 2\n\nC: 3\n", "A B", None),
             ("A: 1", "A", None),
             ("\r\nA: 1\r\n", "", None),
             ("", "", None),
-            // Nobody takes for a header what does not begin as one: it leaves with an empty line before it.
+            // Nobody takes for a header what does not begin as one: it leaves with an empty line
+            // before it.
             ("no field\r\nFrom: x\r\n\r\n", "", Some(0)),
             (" A: 1\r\nFrom: x\r\n\r\n", "", Some(0)),
             ("\u{feff}A: 1\r\nFrom: x\r\n\r\n", "", Some(0)),
             // A line of an mbox file is one only at the very top.
             ("From bob Mon 10:00\r\nA: 1\r\n\r\n", "A", None),
-            (">From bob Mon\r\nFrom ann Mon\r\nA: 1\r\n\r\n", "A", Some(15)),
+            (
+                ">From bob Mon\r\nFrom ann Mon\r\nA: 1\r\n\r\n",
+                "A",
+                Some(15),
+            ),
         ] {
             let (got, got_flaw, end) = names(message);
             assert_eq!((got.as_str(), got_flaw), (wanted, flaw), "{message:?}");
             let header = split_message(message.as_bytes()).0;
             assert_eq!(end, header.len(), "{message:?}");
-            assert_eq!(is_missing(message.as_bytes()), flaw == Some(0), "{message:?}");
+            assert_eq!(
+                is_missing(message.as_bytes()),
+                flaw == Some(0),
+                "{message:?}"
+            );
         }
-        assert_eq!(Fields::of_part(b"no field\r\nFrom: x\r\n\r\n").count(), 1, "nobody puts an empty line before a part");
+        assert_eq!(
+            Fields::of_part(b"no field\r\nFrom: x\r\n\r\n").count(),
+            1,
+            "nobody puts an empty line before a part"
+        );
     }
 
     #[test]
     fn a_field_keeps_its_octets_and_tells_how_it_is_written() {
         let message = b"Subject:\r\n one\r\n\ttwo \xff\r\nFrom \t: x\r\n\r\n";
         let fields: Vec<Field<'_>> = Fields::of_message(message).collect();
-        let [subject, from] = fields.as_slice() else { panic!("two fields") };
-        assert_eq!((subject.text(100).as_str(), subject.spaced, subject.place.clone()), ("one\ttwo \u{fffd}", false, 0..24));
+        let [subject, from] = fields.as_slice() else {
+            panic!("two fields")
+        };
+        assert_eq!(
+            (
+                subject.text(100).as_str(),
+                subject.spaced,
+                subject.place.clone()
+            ),
+            ("one\ttwo \u{fffd}", false, 0..24)
+        );
         assert_eq!(subject.text(5), "on");
         assert!(from.is("from") && from.spaced);
         assert_eq!(from.text(100), "x");
@@ -241,7 +318,11 @@ mod tests {
             ("x\r\n\r\ny", "x\r\n", "y"),
             ("", "", ""),
         ] {
-            assert_eq!(split_part(octets.as_bytes()), (header.as_bytes(), body.as_bytes()), "{octets:?}");
+            assert_eq!(
+                split_part(octets.as_bytes()),
+                (header.as_bytes(), body.as_bytes()),
+                "{octets:?}"
+            );
         }
         assert_eq!(split_message(b"x\r\n\r\ny"), (&b""[..], &b"x\r\n\r\ny"[..]));
     }

@@ -1,4 +1,5 @@
-//! The report as a message (RFC 6522 multipart/report, RFC 3464 message/delivery-status, RFC 6533 for UTF-8). Pure.
+//! The report as a message (RFC 6522 multipart/report, RFC 3464 message/delivery-status, RFC 6533
+//! for UTF-8). Pure.
 
 use super::{Facts, Kind, human};
 use crate::mail::header;
@@ -30,16 +31,32 @@ pub struct NdrMessage {
 pub fn compose(facts: &Facts<'_>) -> Option<NdrMessage> {
     let sender = facts.meta.envelope.from.0.clone()?;
     let header = header_of(facts.original);
-    // RFC 6533 section 3: the UTF-8 forms only where the sender's own address needs them. Else the way back may lead over
-    // a next hop that cannot take them, perhaps the very one that failed, and the sender would never hear of it.
+    // RFC 6533 section 3: the UTF-8 forms only where the sender's own address needs them. Else the
+    // way back may lead over a next hop that cannot take them, perhaps the very one that failed,
+    // and the sender would never hear of it.
     let utf8 = sender.needs_utf8();
     let full = wants_full(facts) && (utf8 || header.is_ascii());
     let eight = utf8 || full && !facts.original.is_ascii();
     let boundary = boundary(facts);
-    let mut out = Vec::with_capacity(4096 + if full { facts.original.len() } else { header.len() });
+    let mut out = Vec::with_capacity(
+        4096 + if full {
+            facts.original.len()
+        } else {
+            header.len()
+        },
+    );
     out.extend_from_slice(top(facts, sender.as_str(), &boundary).as_bytes());
-    notification(&mut out, &boundary, &human::text(facts).replace('\n', "\r\n"), utf8);
-    let (kind, encoding) = if utf8 { ("message/global-delivery-status", "8bit") } else { ("message/delivery-status", "7bit") };
+    notification(
+        &mut out,
+        &boundary,
+        &human::text(facts).replace('\n', "\r\n"),
+        utf8,
+    );
+    let (kind, encoding) = if utf8 {
+        ("message/global-delivery-status", "8bit")
+    } else {
+        ("message/delivery-status", "7bit")
+    };
     part(&mut out, &boundary, kind, encoding, "Delivery report");
     out.extend_from_slice(lines(&status(facts, utf8), utf8).as_bytes());
     returned(&mut out, facts, &boundary, header, full, utf8);
@@ -47,7 +64,11 @@ pub fn compose(facts: &Facts<'_>) -> Option<NdrMessage> {
     let mut recipient = Recipient::new(sender);
     // RFC 3461 section 5.2: a report asks for none itself.
     recipient.notify = Some(Notify::NEVER);
-    let body_type = if eight { BodyType::EightBit } else { BodyType::SevenBit };
+    let body_type = if eight {
+        BodyType::EightBit
+    } else {
+        BodyType::SevenBit
+    };
     let envelope = Envelope {
         from: ReversePath::NULL,
         recipients: vec![recipient],
@@ -56,15 +77,30 @@ pub fn compose(facts: &Facts<'_>) -> Option<NdrMessage> {
         ret: None,
         envid: None,
     };
-    Some(NdrMessage { envelope, body: out })
+    Some(NdrMessage {
+        envelope,
+        body: out,
+    })
 }
 
-/// One line of printable characters, bounded: whatever a remote or a client wrote cannot start a field or a part.
+/// One line of printable characters, bounded: whatever a remote or a client wrote cannot start a
+/// field or a part.
 pub(super) fn clean(text: &str) -> String {
-    let plain: String =
-        text.chars().map(|c| if c.is_control() || c == '\u{2028}' || c == '\u{2029}' { ' ' } else { c }).collect();
+    let plain: String = text
+        .chars()
+        .map(|c| {
+            if c.is_control() || c == '\u{2028}' || c == '\u{2029}' {
+                ' '
+            } else {
+                c
+            }
+        })
+        .collect();
     let plain = plain.trim();
-    plain.get(..plain.floor_char_boundary(VALUE_MAX)).unwrap_or_default().to_owned()
+    plain
+        .get(..plain.floor_char_boundary(VALUE_MAX))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// The part that people read, CRLF lines.
@@ -77,12 +113,19 @@ fn notification(out: &mut Vec<u8>, boundary: &str, text: &str, utf8: bool) {
         part(out, boundary, "text/plain; charset=utf-8", "8bit", NAME);
         out.extend_from_slice(text.as_bytes());
     } else {
-        part(out, boundary, "text/plain; charset=utf-8", "quoted-printable", NAME);
+        part(
+            out,
+            boundary,
+            "text/plain; charset=utf-8",
+            "quoted-printable",
+            NAME,
+        );
         quoted_printable(out, text.as_bytes());
     }
 }
 
-/// An address of the type `utf-8`: as it is, or in seven bits (RFC 6533 section 3, utf-8-addr-xtext).
+/// An address of the type `utf-8`: as it is, or in seven bits (RFC 6533 section 3,
+/// utf-8-addr-xtext).
 fn utf8_address(address: &str, utf8: bool) -> String {
     if utf8 {
         return address.to_owned();
@@ -101,13 +144,23 @@ fn utf8_address(address: &str, utf8: bool) -> String {
 /// CRLF lines; without UTF-8 everything beyond ASCII becomes `?`.
 fn lines(text: &str, utf8: bool) -> String {
     let text = text.replace('\n', "\r\n");
-    if utf8 || text.is_ascii() { text } else { text.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect() }
+    if utf8 || text.is_ascii() {
+        text
+    } else {
+        text.chars()
+            .map(|c| if c.is_ascii() { c } else { '?' })
+            .collect()
+    }
 }
 
 /// A boundary that does not occur in the original: it holds an id nobody could know before.
 fn boundary(facts: &Facts<'_>) -> String {
     let mut boundary = format!("=_report_{}", facts.id);
-    while facts.original.windows(boundary.len()).any(|w| w == boundary.as_bytes()) {
+    while facts
+        .original
+        .windows(boundary.len())
+        .any(|w| w == boundary.as_bytes())
+    {
         boundary.push('_');
     }
     boundary
@@ -123,13 +176,21 @@ fn top(facts: &Facts<'_>, to: &str, boundary: &str) -> String {
         facts.id,
     );
     // It is kept without its angle brackets.
-    let threads = |id: &&str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_graphic() && b != b'<' && b != b'>');
+    let threads = |id: &&str| {
+        !id.is_empty()
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_graphic() && b != b'<' && b != b'>')
+    };
     if let Some(id) = facts.meta.header_message_id.as_deref().filter(threads) {
         let _ = write!(out, "In-Reply-To: <{id}>\r\nReferences: <{id}>\r\n");
     }
     // RFC 3834 section 5.1.
     out.push_str("Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n");
-    let _ = write!(out, "Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"{boundary}\"\r\n\r\n");
+    let _ = write!(
+        out,
+        "Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"{boundary}\"\r\n\r\n"
+    );
     out.push_str("This is a report in MIME format.\r\n");
     out
 }
@@ -157,17 +218,36 @@ fn status(facts: &Facts<'_>, utf8: bool) -> String {
 }
 
 fn recipient(out: &mut String, facts: &Facts<'_>, told: &FailedRecipient, utf8: bool) {
-    let Some(to) = facts.meta.envelope.recipients.get(told.recipient as usize) else { return };
+    let Some(to) = facts.meta.envelope.recipients.get(told.recipient as usize) else {
+        return;
+    };
     if let Some((kind, address)) = to.orcpt.as_deref().and_then(|o| o.split_once(';')) {
         let address = xtext(address);
-        let address = if kind.eq_ignore_ascii_case("utf-8") { utf8_address(&address, utf8) } else { address };
-        let _ = writeln!(out, "Original-Recipient: {}; {}", clean(kind), clean(&address));
+        let address = if kind.eq_ignore_ascii_case("utf-8") {
+            utf8_address(&address, utf8)
+        } else {
+            address
+        };
+        let _ = writeln!(
+            out,
+            "Original-Recipient: {}; {}",
+            clean(kind),
+            clean(&address)
+        );
     }
     // RFC 6533 section 3: the address type of an address beyond ASCII is `utf-8`.
     if to.address.needs_utf8() {
-        let _ = writeln!(out, "Final-Recipient: utf-8; {}", clean(&utf8_address(to.address.as_str(), utf8)));
+        let _ = writeln!(
+            out,
+            "Final-Recipient: utf-8; {}",
+            clean(&utf8_address(to.address.as_str(), utf8))
+        );
     } else {
-        let _ = writeln!(out, "Final-Recipient: rfc822; {}", clean(to.address.as_str()));
+        let _ = writeln!(
+            out,
+            "Final-Recipient: rfc822; {}",
+            clean(to.address.as_str())
+        );
     }
     let action = match facts.kind {
         Kind::Failed { .. } => "failed",
@@ -194,8 +274,14 @@ fn code(kind: &Kind, told: &FailedRecipient) -> Enhanced {
     let of_class = |class: u8| told.reply.enhanced.filter(|e| e.0 == class);
     match kind {
         // RFC 3463 section 3.5: useful only as a persistent transient error.
-        Kind::Failed { cause: FailureCause::Expired, .. } => Enhanced(4, 4, 7),
-        Kind::Failed { cause: FailureCause::HeldReturned, .. } => Enhanced(5, 7, 1),
+        Kind::Failed {
+            cause: FailureCause::Expired,
+            ..
+        } => Enhanced(4, 4, 7),
+        Kind::Failed {
+            cause: FailureCause::HeldReturned,
+            ..
+        } => Enhanced(5, 7, 1),
         Kind::Failed { .. } => of_class(5).unwrap_or(Enhanced(5, 0, 0)),
         Kind::Delayed { .. } => of_class(4).unwrap_or(Enhanced(4, 0, 0)),
         Kind::Relayed => of_class(2).unwrap_or(Enhanced(2, 0, 0)),
@@ -206,7 +292,11 @@ fn code(kind: &Kind, told: &FailedRecipient) -> Enhanced {
 fn host(remote: &str) -> String {
     let name = remote.split('[').next().unwrap_or_default();
     let literal = remote.split_once(']').map_or(remote, |(head, _)| head);
-    clean(&if name.is_empty() { format!("{literal}]") } else { name.to_owned() })
+    clean(&if name.is_empty() {
+        format!("{literal}]")
+    } else {
+        name.to_owned()
+    })
 }
 
 /// Decodes xtext (RFC 3461 section 4); what is none stays as it is.
@@ -215,7 +305,8 @@ fn xtext(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
         let hex = tail.split_at_checked(2).filter(|_| *first == b'+');
-        let byte = hex.and_then(|(digits, _)| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        let byte = hex
+            .and_then(|(digits, _)| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
         match (byte, hex) {
             (Some(byte), Some((_, after))) => {
                 out.push(byte);
@@ -236,7 +327,10 @@ fn header_of(original: &[u8]) -> &[u8] {
         return header;
     }
     let cut = header.get(..HEADER_MAX).unwrap_or_default();
-    let whole = cut.windows(2).rposition(|w| w == b"\r\n").map_or(0, |p| p + 2);
+    let whole = cut
+        .windows(2)
+        .rposition(|w| w == b"\r\n")
+        .map_or(0, |p| p + 2);
     cut.get(..whole).unwrap_or_default()
 }
 
@@ -248,7 +342,8 @@ fn wants_full(facts: &Facts<'_>) -> bool {
         Some(DsnRet::Headers) => false,
         None => facts.original.len() <= SMALL && facts.original.is_ascii(),
     };
-    // message/rfc822 may not be encoded (RFC 2046 section 5.2.1), so its lines must be legal as they are.
+    // message/rfc822 may not be encoded (RFC 2046 section 5.2.1), so its lines must be legal as
+    // they are.
     failed && asked && has_legal_lines(facts.original)
 }
 
@@ -256,7 +351,11 @@ fn has_legal_lines(bytes: &[u8]) -> bool {
     let mut lines = bytes.split(|b| *b == b'\n').peekable();
     while let Some(line) = lines.next() {
         // CR and LF only together (RFC 5321 section 2.3.8); the last piece has no LF behind it.
-        let text = if lines.peek().is_some() { line.strip_suffix(b"\r") } else { Some(line) };
+        let text = if lines.peek().is_some() {
+            line.strip_suffix(b"\r")
+        } else {
+            Some(line)
+        };
         if !text.is_some_and(|t| t.len() <= LINE_MAX && !t.contains(&b'\r') && !t.contains(&0)) {
             return false;
         }
@@ -265,21 +364,54 @@ fn has_legal_lines(bytes: &[u8]) -> bool {
 }
 
 /// The third part: the original or its header.
-fn returned(out: &mut Vec<u8>, facts: &Facts<'_>, boundary: &str, header: &[u8], full: bool, utf8: bool) {
+fn returned(
+    out: &mut Vec<u8>,
+    facts: &Facts<'_>,
+    boundary: &str,
+    header: &[u8],
+    full: bool,
+    utf8: bool,
+) {
     let legal = has_legal_lines(header);
     if full {
-        let kind = if utf8 { "message/global" } else { "message/rfc822" };
-        let encoding = if facts.original.is_ascii() { "7bit" } else { "8bit" };
+        let kind = if utf8 {
+            "message/global"
+        } else {
+            "message/rfc822"
+        };
+        let encoding = if facts.original.is_ascii() {
+            "7bit"
+        } else {
+            "8bit"
+        };
         part(out, boundary, kind, encoding, "Undelivered message");
         out.extend_from_slice(facts.original);
     } else if utf8 && legal && std::str::from_utf8(header).is_ok() {
-        part(out, boundary, "message/global-headers", "8bit", "Header of the message");
+        part(
+            out,
+            boundary,
+            "message/global-headers",
+            "8bit",
+            "Header of the message",
+        );
         out.extend_from_slice(header);
     } else if legal && header.is_ascii() {
-        part(out, boundary, "text/rfc822-headers", "7bit", "Header of the message");
+        part(
+            out,
+            boundary,
+            "text/rfc822-headers",
+            "7bit",
+            "Header of the message",
+        );
         out.extend_from_slice(header);
     } else {
-        part(out, boundary, "text/rfc822-headers; charset=utf-8", "quoted-printable", "Header of the message");
+        part(
+            out,
+            boundary,
+            "text/rfc822-headers; charset=utf-8",
+            "quoted-printable",
+            "Header of the message",
+        );
         quoted_printable(out, header);
     }
 }
@@ -287,11 +419,14 @@ fn returned(out: &mut Vec<u8>, facts: &Facts<'_>, boundary: &str, header: &[u8],
 /// RFC 2045 section 6.7 with CRLF as line ends.
 fn quoted_printable(out: &mut Vec<u8>, text: &[u8]) {
     for line in text.split_inclusive(|b| *b == b'\n') {
-        let (line, end) = line.strip_suffix(b"\r\n").map_or((line, false), |l| (l, true));
+        let (line, end) = line
+            .strip_suffix(b"\r\n")
+            .map_or((line, false), |l| (l, true));
         let mut width = 0;
         for (at, byte) in line.iter().enumerate() {
             let last = at + 1 == line.len();
-            let plain = matches!(byte, b'!'..=b'<' | b'>'..=b'~') || matches!(byte, b' ' | b'\t') && !last;
+            let plain =
+                matches!(byte, b'!'..=b'<' | b'>'..=b'~') || matches!(byte, b' ' | b'\t') && !last;
             if width + if plain { 1 } else { 3 } > 75 {
                 out.extend_from_slice(b"=\r\n");
                 width = 0;

@@ -10,7 +10,10 @@ const LISTED_MAX: usize = 50;
 /// Subject of the report.
 pub const fn subject(kind: &Kind) -> &'static str {
     match kind {
-        Kind::Failed { cause: FailureCause::HeldReturned, .. } => "Your message was not sent",
+        Kind::Failed {
+            cause: FailureCause::HeldReturned,
+            ..
+        } => "Your message was not sent",
         Kind::Failed { .. } => "Your message could not be delivered",
         Kind::Delayed { .. } => "Your message is delayed",
         Kind::Relayed => "Your message was passed on",
@@ -26,8 +29,15 @@ pub fn text(facts: &Facts<'_>) -> String {
     for told in facts.recipients.iter().take(LISTED_MAX) {
         out.push_str(&line(facts, told));
     }
-    if let Some(more) = facts.recipients.len().checked_sub(LISTED_MAX).filter(|more| *more > 0) {
-        out.push_str(&format!("  ... and {more} more recipients, listed in the attached report.\n"));
+    if let Some(more) = facts
+        .recipients
+        .len()
+        .checked_sub(LISTED_MAX)
+        .filter(|more| *more > 0)
+    {
+        out.push_str(&format!(
+            "  ... and {more} more recipients, listed in the attached report.\n"
+        ));
     }
     out.push('\n');
     out.push_str(&advice(facts));
@@ -40,12 +50,23 @@ pub fn text(facts: &Facts<'_>) -> String {
 }
 
 fn line(facts: &Facts<'_>, told: &FailedRecipient) -> String {
-    let address = facts.meta.envelope.recipients.get(told.recipient as usize).map_or("", |r| r.address.as_str());
+    let address = facts
+        .meta
+        .envelope
+        .recipients
+        .get(told.recipient as usize)
+        .map_or("", |r| r.address.as_str());
     let said = super::compose::clean(&told.reply.one_line());
     match facts.kind {
-        Kind::Failed { cause: FailureCause::HeldReturned | FailureCause::Admin, .. } => format!("  <{address}>\n"),
+        Kind::Failed {
+            cause: FailureCause::HeldReturned | FailureCause::Admin,
+            ..
+        } => format!("  <{address}>\n"),
         _ if told.remote.is_empty() => format!("  <{address}>\n      {said}\n"),
-        _ => format!("  <{address}>\n      {} answered:\n      {said}\n", super::compose::clean(&told.remote)),
+        _ => format!(
+            "  <{address}>\n      {} answered:\n      {said}\n",
+            super::compose::clean(&told.remote)
+        ),
     }
 }
 
@@ -98,9 +119,15 @@ fn blocked(facts: &Facts<'_>, reference: BlockRef) -> String {
          \x20 3. Check your mailbox for forwarding rules and filters you did not make.\n\
          \x20 4. Scan your devices for malware.\n\n",
     );
-    out.push_str(&format!("Then {}\nand name this reference: {reference}\n", ask(facts)));
+    out.push_str(&format!(
+        "Then {}\nand name this reference: {reference}\n",
+        ask(facts)
+    ));
     if let Some(url) = &facts.settings.public.url {
-        out.push_str(&format!("More about this block: {}/blocked/{reference}\n", url.trim_end_matches('/')));
+        out.push_str(&format!(
+            "More about this block: {}/blocked/{reference}\n",
+            url.trim_end_matches('/')
+        ));
     }
     out
 }

@@ -5,12 +5,15 @@ use std::collections::HashMap;
 
 /// Senders remembered at once.
 const SENDERS_MAX: usize = 50_000;
-/// A tenant takes at most this part of them: who invents senders by the thousand costs other tenants nothing.
+/// A tenant takes at most this part of them: who invents senders by the thousand costs other
+/// tenants nothing.
 const SHARE_OF_TENANT: usize = 4;
-/// What a tenant has beyond its share, or while there is no room, has so many times the reports of one sender together.
+/// What a tenant has beyond its share, or while there is no room, has so many times the reports of
+/// one sender together.
 const REST: u32 = 10;
 
-/// Reports per sender and hour. A sender whose spam comes back by the thousand reads the first few at once.
+/// Reports per sender and hour. A sender whose spam comes back by the thousand reads the first few
+/// at once.
 #[derive(Debug)]
 pub struct RateLimit {
     per_hour: u32,
@@ -41,22 +44,32 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A sender of a tenant; `sender` in its one form, without sub-address and the like, so that one does not pass for many.
+    /// A sender of a tenant; `sender` in its one form, without sub-address and the like, so that
+    /// one does not pass for many.
     pub fn new(tenant: &str, sender: &str) -> Self {
-        Self { tenant: stable_hash(&[tenant.as_bytes()]), sender: stable_hash(&[tenant.as_bytes(), sender.as_bytes()]) }
+        Self {
+            tenant: stable_hash(&[tenant.as_bytes()]),
+            sender: stable_hash(&[tenant.as_bytes(), sender.as_bytes()]),
+        }
     }
 }
 
 impl RateLimit {
     /// At most `per_hour` reports for each sender.
     pub fn new(per_hour: u32) -> Self {
-        Self { per_hour, hour: i64::MIN, senders: HashMap::new(), tenants: HashMap::new() }
+        Self {
+            per_hour,
+            hour: i64::MIN,
+            senders: HashMap::new(),
+            tenants: HashMap::new(),
+        }
     }
 
     /// Where this reader is counted, and how much it may have there.
     fn place(&mut self, reader: Reader) -> (&mut Count, u32) {
         let tenant = self.tenants.entry(reader.tenant).or_default();
-        let room = self.senders.len() < SENDERS_MAX && tenant.senders < SENDERS_MAX / SHARE_OF_TENANT;
+        let room =
+            self.senders.len() < SENDERS_MAX && tenant.senders < SENDERS_MAX / SHARE_OF_TENANT;
         if !room && !self.senders.contains_key(&reader.sender) {
             return (&mut tenant.rest, self.per_hour.saturating_mul(REST));
         }
@@ -82,8 +95,8 @@ impl RateLimit {
         count.sent = count.sent.saturating_sub(1);
     }
 
-    /// When to ask again for a report that must not be dropped: the beginning of a later hour. Each hour is given to no
-    /// more reports than it allows.
+    /// When to ask again for a report that must not be dropped: the beginning of a later hour. Each
+    /// hour is given to no more reports than it allows.
     pub fn put_off(&mut self, now: Time, reader: Reader) -> Time {
         self.turn(now);
         let (count, most) = self.place(reader);

@@ -52,13 +52,22 @@ pub struct Facts<'a> {
 }
 
 /// The recipients of which the sender is to be told; none = no report is due.
-pub fn decide(settings: &Settings, meta: &MessageMeta, kind: &Kind, recipients: &[FailedRecipient]) -> Vec<FailedRecipient> {
+pub fn decide(
+    settings: &Settings,
+    meta: &MessageMeta,
+    kind: &Kind,
+    recipients: &[FailedRecipient],
+) -> Vec<FailedRecipient> {
     // RFC 5321 section 4.5.5, RFC 3464 section 2: never a report on a report.
     if meta.envelope.from.is_null() || is_backscatter(settings, meta, kind) {
         return Vec::new();
     }
     let wanted = |r: &&FailedRecipient| {
-        let notify = meta.envelope.recipients.get(r.recipient as usize).map(|to| to.notify);
+        let notify = meta
+            .envelope
+            .recipients
+            .get(r.recipient as usize)
+            .map(|to| to.notify);
         match (kind, notify) {
             (_, None) => false,
             // RFC 3461 section 4.1: not given means failures, and delays as we see fit.
@@ -72,7 +81,8 @@ pub fn decide(settings: &Settings, meta: &MessageMeta, kind: &Kind, recipients: 
     recipients.iter().filter(wanted).cloned().collect()
 }
 
-/// A sender outside the tenant's domains may be forged; what looked like spam, or was held, is not thrown at them.
+/// A sender outside the tenant's domains may be forged; what looked like spam, or was held, is not
+/// thrown at them.
 fn is_backscatter(settings: &Settings, meta: &MessageMeta, kind: &Kind) -> bool {
     let held = meta.hold.is_some() || matches!(kind, Kind::Failed { hold: Some(_), .. });
     let spam = f64::from(meta.probability) >= settings.scoring.spam_probability;

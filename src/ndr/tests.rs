@@ -1,4 +1,5 @@
-//! Goldens, decisions, hostile input. Each report is read back with a MIME parser of somebody else's.
+//! Goldens, decisions, hostile input. Each report is read back with a MIME parser of somebody
+//! else's.
 
 use super::*;
 use crate::queue::tests::{message, settings};
@@ -9,11 +10,19 @@ const NOW: Time = Time::from_secs(1_795_363_200);
 const ORIGINAL: &[u8] = b"From: Alice <alice@acme.example>\r\nTo: x@far.example\r\nSubject: Hello\r\nMessage-ID: <m1@acme.example>\r\n\r\nHow are you?\r\n";
 
 fn told(recipient: u32, reply: Reply, remote: &str) -> FailedRecipient {
-    FailedRecipient { recipient, reply, remote: remote.into() }
+    FailedRecipient {
+        recipient,
+        reply,
+        remote: remote.into(),
+    }
 }
 
 fn unknown(recipient: u32) -> FailedRecipient {
-    told(recipient, Reply::new(550, (5, 1, 1), "No such user here"), "mx.far.example[192.0.2.1]:25")
+    told(
+        recipient,
+        Reply::new(550, (5, 1, 1), "No such user here"),
+        "mx.far.example[192.0.2.1]:25",
+    )
 }
 
 fn failed(cause: FailureCause) -> Kind {
@@ -21,38 +30,72 @@ fn failed(cause: FailureCause) -> Kind {
 }
 
 fn blocked() -> Kind {
-    Kind::Failed { cause: FailureCause::HeldReturned, hold: Some(HoldReason::Block(BlockRef::from_random(0x1234_5678_9abc))) }
+    Kind::Failed {
+        cause: FailureCause::HeldReturned,
+        hold: Some(HoldReason::Block(BlockRef::from_random(0x1234_5678_9abc))),
+    }
 }
 
-fn write(meta: &MessageMeta, original: &[u8], kind: &Kind, recipients: &[FailedRecipient]) -> NdrMessage {
+fn write(
+    meta: &MessageMeta,
+    original: &[u8],
+    kind: &Kind,
+    recipients: &[FailedRecipient],
+) -> NdrMessage {
     let mut settings = settings();
     settings.public.url = Some("https://relay.test/".into());
     settings.public.help = Some("help@relay.test".into());
     let id = MessageId::from_parts(NOW, 5);
-    compose(&Facts { settings: &settings, now: NOW, id, meta, original, kind, recipients }).expect("a report")
+    compose(&Facts {
+        settings: &settings,
+        now: NOW,
+        id,
+        meta,
+        original,
+        kind,
+        recipients,
+    })
+    .expect("a report")
 }
 
 /// Three parts, each of them legal on the wire; gives the machine-readable part.
 fn check(report: &NdrMessage) -> String {
     for line in report.body.split(|b| *b == b'\n') {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        assert!(line.len() <= 998 && !line.contains(&b'\r') && !line.contains(&0), "{}", String::from_utf8_lossy(line));
+        assert!(
+            line.len() <= 998 && !line.contains(&b'\r') && !line.contains(&0),
+            "{}",
+            String::from_utf8_lossy(line)
+        );
     }
     if report.envelope.body == crate::types::BodyType::SevenBit {
         assert!(report.body.is_ascii());
     }
     let body = String::from_utf8_lossy(&report.body);
-    assert_eq!(body.matches('\n').count(), body.matches("\r\n").count(), "bare LF");
+    assert_eq!(
+        body.matches('\n').count(),
+        body.matches("\r\n").count(),
+        "bare LF"
+    );
     assert!(report.envelope.from.is_null());
     assert_eq!(report.envelope.recipients[0].notify, Some(Notify::NEVER));
-    let parsed = MessageParser::default().parse(&report.body[..]).expect("it parses");
+    let parsed = MessageParser::default()
+        .parse(&report.body[..])
+        .expect("it parses");
     let kind = parsed.content_type().expect("content type");
     assert_eq!(
         (kind.ctype(), kind.subtype(), kind.attribute("report-type")),
         ("multipart", Some("report"), Some("delivery-status"))
     );
-    assert_eq!(parsed.header_raw("Auto-Submitted").map(str::trim), Some("auto-replied"));
-    let parts = parsed.part(0).and_then(|p| p.sub_parts()).expect("parts").to_vec();
+    assert_eq!(
+        parsed.header_raw("Auto-Submitted").map(str::trim),
+        Some("auto-replied")
+    );
+    let parts = parsed
+        .part(0)
+        .and_then(|p| p.sub_parts())
+        .expect("parts")
+        .to_vec();
     assert_eq!(parts.len(), 3, "{body}");
     let status = parsed.part(parts[1]).expect("status");
     String::from_utf8(status.contents().to_vec()).expect("text")
@@ -69,28 +112,76 @@ fn golden(name: &str, report: &NdrMessage) {
 fn goldens() {
     let mut meta = message(1, "alice@acme.example", &["x@far.example", "y@far.example"]);
     let expires = NOW.after(std::time::Duration::from_secs(86_400));
-    let slow = [told(0, Reply::new(451, (4, 4, 1), "connection refused"), "")];
-    golden("ndr_refused", &write(&meta, ORIGINAL, &failed(FailureCause::Refused), &[unknown(0), unknown(1)]));
-    golden("ndr_expired", &write(&meta, ORIGINAL, &failed(FailureCause::Expired), &slow));
-    golden("ndr_delayed", &write(&meta, ORIGINAL, &Kind::Delayed { expires }, &slow));
+    let slow = [told(
+        0,
+        Reply::new(451, (4, 4, 1), "connection refused"),
+        "",
+    )];
+    golden(
+        "ndr_refused",
+        &write(
+            &meta,
+            ORIGINAL,
+            &failed(FailureCause::Refused),
+            &[unknown(0), unknown(1)],
+        ),
+    );
+    golden(
+        "ndr_expired",
+        &write(&meta, ORIGINAL, &failed(FailureCause::Expired), &slow),
+    );
+    golden(
+        "ndr_delayed",
+        &write(&meta, ORIGINAL, &Kind::Delayed { expires }, &slow),
+    );
     golden(
         "ndr_blocked",
-        &write(&meta, ORIGINAL, &blocked(), &[told(0, Reply::new(550, (5, 7, 1), "Held and not released"), "")]),
+        &write(
+            &meta,
+            ORIGINAL,
+            &blocked(),
+            &[told(
+                0,
+                Reply::new(550, (5, 7, 1), "Held and not released"),
+                "",
+            )],
+        ),
     );
     golden(
         "ndr_relayed",
-        &write(&meta, ORIGINAL, &Kind::Relayed, &[told(0, Reply::plain(250, "ok"), "mx.far.example[192.0.2.1]:25")]),
+        &write(
+            &meta,
+            ORIGINAL,
+            &Kind::Relayed,
+            &[told(
+                0,
+                Reply::plain(250, "ok"),
+                "mx.far.example[192.0.2.1]:25",
+            )],
+        ),
     );
     meta.envelope.envid = Some("QQ+2B314".into());
     meta.envelope.ret = Some(DsnRet::Headers);
     meta.envelope.recipients[0].orcpt = Some("rfc822;X+2Bx@far.example".into());
-    golden("ndr_dsn_options", &write(&meta, ORIGINAL, &failed(FailureCause::Refused), &[unknown(0)]));
+    golden(
+        "ndr_dsn_options",
+        &write(
+            &meta,
+            ORIGINAL,
+            &failed(FailureCause::Refused),
+            &[unknown(0)],
+        ),
+    );
 }
 
 #[test]
 fn every_kind_is_legal_and_names_action_and_status() {
     let meta = message(1, "alice@acme.example", &["x@far.example"]);
-    let one = [told(0, Reply::new(451, (4, 7, 1), "greylisted"), "mx.far.example[192.0.2.1]:25")];
+    let one = [told(
+        0,
+        Reply::new(451, (4, 7, 1), "greylisted"),
+        "mx.far.example[192.0.2.1]:25",
+    )];
     for (kind, action, status) in [
         (failed(FailureCause::Refused), "failed", "5.0.0"),
         (failed(FailureCause::Expired), "failed", "4.4.7"),
@@ -100,21 +191,38 @@ fn every_kind_is_legal_and_names_action_and_status() {
         (Kind::Relayed, "relayed", "2.0.0"),
     ] {
         let fields = check(&write(&meta, ORIGINAL, &kind, &one));
-        assert!(fields.contains(&format!("Action: {action}\r\nStatus: {status}\r\n")), "{kind:?}: {fields}");
+        assert!(
+            fields.contains(&format!("Action: {action}\r\nStatus: {status}\r\n")),
+            "{kind:?}: {fields}"
+        );
     }
 }
 
 #[test]
 fn a_report_on_a_message_with_an_endless_header_stays_small_and_ends_at_a_line() {
     let meta = message(1, "alice@acme.example", &["x@far.example"]);
-    let original =
-        format!("Subject: first\r\n{}\r\nbody\r\n", "X-Padding: 0123456789012345678901234567890123456789\r\n".repeat(20_000));
-    let report = write(&meta, original.as_bytes(), &failed(FailureCause::Refused), &[unknown(0)]);
+    let original = format!(
+        "Subject: first\r\n{}\r\nbody\r\n",
+        "X-Padding: 0123456789012345678901234567890123456789\r\n".repeat(20_000)
+    );
+    let report = write(
+        &meta,
+        original.as_bytes(),
+        &failed(FailureCause::Refused),
+        &[unknown(0)],
+    );
     check(&report);
-    assert!(report.body.len() < 40 * 1024, "{} octets", report.body.len());
+    assert!(
+        report.body.len() < 40 * 1024,
+        "{} octets",
+        report.body.len()
+    );
     let text = String::from_utf8_lossy(&report.body);
     assert!(text.contains("Subject: first\r\n") && !text.contains("body\r\n"));
-    let last = text.lines().rfind(|line| line.starts_with("X-Padding")).expect("some of it");
+    let last = text
+        .lines()
+        .rfind(|line| line.starts_with("X-Padding"))
+        .expect("some of it");
     assert_eq!(last, "X-Padding: 0123456789012345678901234567890123456789");
 }
 
@@ -122,7 +230,8 @@ fn a_report_on_a_message_with_an_endless_header_stays_small_and_ends_at_a_line()
 fn a_blocked_sender_reads_what_to_do_and_whom_to_ask_but_no_score() {
     let mut meta = message(1, "alice@acme.example", &["x@far.example"]);
     meta.probability = 0.998_877;
-    let body = String::from_utf8(write(&meta, ORIGINAL, &blocked(), &[unknown(0)]).body).expect("ascii");
+    let body =
+        String::from_utf8(write(&meta, ORIGINAL, &blocked(), &[unknown(0)]).body).expect("ascii");
     let reference = BlockRef::from_random(0x1234_5678_9abc).to_string();
     for must in [
         "Change your password",
@@ -141,16 +250,34 @@ fn a_blocked_sender_reads_what_to_do_and_whom_to_ask_but_no_score() {
 fn hostile_text_cannot_break_the_structure() {
     let mut meta = message(1, "alice@acme.example", &["x@far.example"]);
     meta.envelope.envid = Some("a+0D+0AAction: delivered+0D+0A+0D+0A--=_report_x".into());
-    meta.envelope.recipients[0].orcpt = Some("rfc822\r\nBcc: y;z+0D+0AFinal-Recipient: rfc822; evil@x".into());
+    meta.envelope.recipients[0].orcpt =
+        Some("rfc822\r\nBcc: y;z+0D+0AFinal-Recipient: rfc822; evil@x".into());
     meta.header_message_id = Some("a@b>\r\nBcc: victim@x.example\r\n".into());
     let id = MessageId::from_parts(NOW, 5);
-    let evil = format!("no\r\n\r\n--=_report_{id}--\r\nInjected: yes\u{2028}\u{85}\0{}", "x".repeat(5000));
-    let reply = Reply { code: 550, enhanced: None, lines: vec![evil.clone(), "\r\n.\r\n".into()] };
+    let evil = format!(
+        "no\r\n\r\n--=_report_{id}--\r\nInjected: yes\u{2028}\u{85}\0{}",
+        "x".repeat(5000)
+    );
+    let reply = Reply {
+        code: 550,
+        enhanced: None,
+        lines: vec![evil.clone(), "\r\n.\r\n".into()],
+    };
     let original = format!("Subject: a\r\n\r\n--=_report_{id}--\r\n\r\n--=_report_{id}\r\n");
-    let report = write(&meta, original.as_bytes(), &failed(FailureCause::Refused), &[told(0, reply, &evil)]);
+    let report = write(
+        &meta,
+        original.as_bytes(),
+        &failed(FailureCause::Refused),
+        &[told(0, reply, &evil)],
+    );
     let fields = check(&report);
     for line in fields.split("\r\n") {
-        assert!(!line.starts_with("Injected") && !line.starts_with("Action: delivered") && !line.starts_with("--"), "{line}");
+        assert!(
+            !line.starts_with("Injected")
+                && !line.starts_with("Action: delivered")
+                && !line.starts_with("--"),
+            "{line}"
+        );
     }
     assert_eq!(fields.matches("\r\nFinal-Recipient:").count(), 1);
     let body = String::from_utf8_lossy(&report.body);
@@ -176,8 +303,16 @@ proptest::proptest! {
 #[test]
 fn what_comes_back_follows_ret_and_size() {
     let mut meta = message(1, "alice@acme.example", &["x@far.example"]);
-    let big = [ORIGINAL, &b"0123456789012345678901234567890123456789\r\n".repeat(4000)].concat();
-    let huge = [ORIGINAL, &b"0123456789012345678901234567890123456789\r\n".repeat(40_000)].concat();
+    let big = [
+        ORIGINAL,
+        &b"0123456789012345678901234567890123456789\r\n".repeat(4000),
+    ]
+    .concat();
+    let huge = [
+        ORIGINAL,
+        &b"0123456789012345678901234567890123456789\r\n".repeat(40_000),
+    ]
+    .concat();
     let long = [ORIGINAL, &b"x".repeat(2000), b"\r\n"].concat();
     let eight = [ORIGINAL, "ä\r\n".as_bytes()].concat();
     for (original, ret, want) in [
@@ -188,23 +323,48 @@ fn what_comes_back_follows_ret_and_size() {
         (&huge, Some(DsnRet::Full), "text/rfc822-headers"),
         (&long, Some(DsnRet::Full), "text/rfc822-headers"),
         (&eight, None, "text/rfc822-headers"),
-        (&eight, Some(DsnRet::Full), "message/rfc822\r\nContent-Transfer-Encoding: 8bit"),
+        (
+            &eight,
+            Some(DsnRet::Full),
+            "message/rfc822\r\nContent-Transfer-Encoding: 8bit",
+        ),
     ] {
         meta.envelope.ret = ret;
-        let report = write(&meta, original, &failed(FailureCause::Refused), &[unknown(0)]);
+        let report = write(
+            &meta,
+            original,
+            &failed(FailureCause::Refused),
+            &[unknown(0)],
+        );
         check(&report);
-        assert!(String::from_utf8_lossy(&report.body).contains(want), "{ret:?} {want}");
+        assert!(
+            String::from_utf8_lossy(&report.body).contains(want),
+            "{ret:?} {want}"
+        );
         assert!(report.body.len() < 1_100_000);
     }
     meta.envelope.ret = Some(DsnRet::Full);
-    let delayed = write(&meta, ORIGINAL, &Kind::Delayed { expires: NOW }, &[unknown(0)]);
-    assert!(!String::from_utf8_lossy(&delayed.body).contains("How are you?"), "only failures bring the body");
+    let delayed = write(
+        &meta,
+        ORIGINAL,
+        &Kind::Delayed { expires: NOW },
+        &[unknown(0)],
+    );
+    assert!(
+        !String::from_utf8_lossy(&delayed.body).contains("How are you?"),
+        "only failures bring the body"
+    );
 }
 
 #[test]
 fn addresses_beyond_ascii_take_the_utf8_forms() {
     let meta = message(1, "\u{e4}lice@acme.example", &["jürgen@far.example"]);
-    let report = write(&meta, ORIGINAL, &failed(FailureCause::Refused), &[unknown(0)]);
+    let report = write(
+        &meta,
+        ORIGINAL,
+        &failed(FailureCause::Refused),
+        &[unknown(0)],
+    );
     assert!(report.envelope.smtputf8);
     let body = String::from_utf8(report.body).expect("UTF-8");
     assert!(body.contains("Content-Type: message/global-delivery-status"));
@@ -218,20 +378,44 @@ fn a_sender_in_ascii_is_told_in_seven_bits_whatever_the_mail_was() {
     meta.envelope.ret = Some(DsnRet::Full);
     meta.envelope.recipients[0].orcpt = Some("utf-8;j\u{fc}rgen".into());
     let original = [&b"Subject: gr\xc3\xbcn\r\n"[..], ORIGINAL].concat();
-    let report = write(&meta, &original, &failed(FailureCause::Refused), &[unknown(0)]);
+    let report = write(
+        &meta,
+        &original,
+        &failed(FailureCause::Refused),
+        &[unknown(0)],
+    );
     assert!(!report.envelope.smtputf8 && report.body.is_ascii());
     let fields = check(&report);
-    assert!(fields.contains("Original-Recipient: utf-8; j\\x{FC}rgen\r\n"), "{fields}");
-    assert!(fields.contains("Final-Recipient: utf-8; j\\x{FC}rgen\\x{2B}x@far.example\r\n"), "{fields}");
-    let parsed = MessageParser::default().parse(&report.body[..]).expect("it parses");
-    assert!(parsed.body_text(0).expect("text").contains("<jürgen+x@far.example>"));
+    assert!(
+        fields.contains("Original-Recipient: utf-8; j\\x{FC}rgen\r\n"),
+        "{fields}"
+    );
+    assert!(
+        fields.contains("Final-Recipient: utf-8; j\\x{FC}rgen\\x{2B}x@far.example\r\n"),
+        "{fields}"
+    );
+    let parsed = MessageParser::default()
+        .parse(&report.body[..])
+        .expect("it parses");
+    assert!(
+        parsed
+            .body_text(0)
+            .expect("text")
+            .contains("<jürgen+x@far.example>")
+    );
 }
 
 #[test]
 fn who_is_told() {
     use FailureCause as C;
     let s = settings();
-    let notify = |success, failure, delay| Some(Notify { success, failure, delay });
+    let notify = |success, failure, delay| {
+        Some(Notify {
+            success,
+            failure,
+            delay,
+        })
+    };
     let delayed = Kind::Delayed { expires: NOW };
     for (given, kind, want) in [
         (None, failed(C::Refused), true),
@@ -247,7 +431,11 @@ fn who_is_told() {
     ] {
         let mut meta = message(1, "alice@acme.example", &["x@far.example"]);
         meta.envelope.recipients[0].notify = given;
-        assert_eq!(!decide(&s, &meta, &kind, &[unknown(0), unknown(9)]).is_empty(), want, "{given:?} {kind:?}");
+        assert_eq!(
+            !decide(&s, &meta, &kind, &[unknown(0), unknown(9)]).is_empty(),
+            want,
+            "{given:?} {kind:?}"
+        );
     }
 }
 
@@ -271,8 +459,15 @@ fn the_null_sender_and_forged_spam_get_nothing() {
         meta.identity.as_mut().expect("identity").foreign = foreign;
         meta.probability = probability;
         meta.hold = hold.then_some(HoldReason::Policy(Reason::SuspiciousContent));
-        let kind = Kind::Failed { cause: FailureCause::HeldReturned, hold: held_now.then_some(HoldReason::Admin) };
-        assert_eq!(!decide(&s, &meta, &kind, &[unknown(0)]).is_empty(), want, "{foreign} {probability} {hold} {held_now}");
+        let kind = Kind::Failed {
+            cause: FailureCause::HeldReturned,
+            hold: held_now.then_some(HoldReason::Admin),
+        };
+        assert_eq!(
+            !decide(&s, &meta, &kind, &[unknown(0)]).is_empty(),
+            want,
+            "{foreign} {probability} {hold} {held_now}"
+        );
     }
 }
 
@@ -285,15 +480,27 @@ fn reports_are_limited_per_sender_and_hour() {
     let mut limit = RateLimit::new(2);
     let later = NOW.after(std::time::Duration::from_secs(3600));
     let (a, b) = (reader("a"), reader("b"));
-    assert_eq!([limit.take(NOW, a), limit.take(NOW, a), limit.take(NOW, a), limit.take(NOW, b)], [true, true, false, true]);
-    assert!(limit.take(NOW, Reader::new("other", "a")), "the same name in another tenant is somebody else");
+    assert_eq!(
+        [
+            limit.take(NOW, a),
+            limit.take(NOW, a),
+            limit.take(NOW, a),
+            limit.take(NOW, b)
+        ],
+        [true, true, false, true]
+    );
+    assert!(
+        limit.take(NOW, Reader::new("other", "a")),
+        "the same name in another tenant is somebody else"
+    );
     assert!(limit.take(later, a));
     assert!(!RateLimit::new(0).take(NOW, a));
 }
 
 #[test]
 fn a_report_that_could_not_be_written_does_not_count() {
-    // On a full disk each retry of the same report counted, and after an hour's worth of them the rest was dropped.
+    // On a full disk each retry of the same report counted, and after an hour's worth of them the
+    // rest was dropped.
     let mut limit = RateLimit::new(1);
     for _ in 0..60 {
         assert!(limit.take(NOW, reader("a")));
@@ -307,24 +514,39 @@ fn what_must_not_be_dropped_is_spread_over_the_hours_to_come() {
     let mut limit = RateLimit::new(2);
     while limit.take(NOW, reader("a")) {}
     let hour = |time: crate::types::Time| time.as_secs() / 3600 - NOW.as_secs() / 3600;
-    let hours: Vec<_> = (0..5).map(|_| hour(limit.put_off(NOW, reader("a")))).collect();
+    let hours: Vec<_> = (0..5)
+        .map(|_| hour(limit.put_off(NOW, reader("a"))))
+        .collect();
     assert_eq!(hours, [1, 1, 2, 2, 3]);
     assert_eq!(hour(limit.put_off(NOW, reader("unknown"))), 1);
 }
 
-/// 50,000 failing senders filled the table, and until the hour was over nobody who was not in it got a report.
+/// 50,000 failing senders filled the table, and until the hour was over nobody who was not in it
+/// got a report.
 #[test]
 fn senders_invented_by_the_thousand_cost_other_tenants_no_report_and_their_own_tenant_not_all() {
     let mut limit = RateLimit::new(60);
-    let taken = (0..60_000).filter(|n| limit.take(NOW, Reader::new("bad", &format!("x{n}@bad.example")))).count();
-    assert_eq!(taken, 12_500 + 600, "its share of the table, and the rest together");
+    let taken = (0..60_000)
+        .filter(|n| limit.take(NOW, Reader::new("bad", &format!("x{n}@bad.example"))))
+        .count();
+    assert_eq!(
+        taken,
+        12_500 + 600,
+        "its share of the table, and the rest together"
+    );
     assert!(limit.take(NOW, reader("alice@acme.example")));
     for n in 0..4 {
         (0..13_000).for_each(|k| {
             limit.take(NOW, Reader::new(&format!("bad{n}"), &format!("{k}")));
         });
     }
-    assert!((0..600).all(|n| limit.take(NOW, reader(&format!("u{n}@acme.example")))), "also while the table is full");
+    assert!(
+        (0..600).all(|n| limit.take(NOW, reader(&format!("u{n}@acme.example")))),
+        "also while the table is full"
+    );
     assert!(!limit.take(NOW, reader("one more")), "which is bounded");
-    assert!(limit.take(NOW, reader("alice@acme.example")), "and who is in the table stays");
+    assert!(
+        limit.take(NOW, reader("alice@acme.example")),
+        "and who is in the table stays"
+    );
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 /// Repetitions of the same notice within this time are only counted.
 const WINDOW: Duration = Duration::from_secs(3600);
-/// So many different notices per tenant and window are sent one by one; the rest goes into one digest.
+/// So many different notices per tenant and window are sent one by one; the rest goes into one
+/// digest.
 const BURST: usize = 10;
 /// Keys remembered at most; beyond it everything new goes into the digest.
 const MAX_KEYS: usize = 10_000;
@@ -52,7 +53,11 @@ pub struct Dedup {
 impl Dedup {
     /// Empty, with the window starting now.
     pub fn new(now: Time) -> Self {
-        Self { started: now, seen: HashMap::new(), tenants: HashMap::new() }
+        Self {
+            started: now,
+            seen: HashMap::new(),
+            tenants: HashMap::new(),
+        }
     }
 
     /// Whether to send this notice. `line` stands for it in a digest.
@@ -80,9 +85,14 @@ impl Dedup {
         Verdict::Count
     }
 
-    /// When the window has ended: starts a new one and gives the digests of the old one, if anything was only counted.
+    /// When the window has ended: starts a new one and gives the digests of the old one, if
+    /// anything was only counted.
     pub fn turn(&mut self, now: Time) -> Vec<Digest> {
-        if now.since(self.started) < WINDOW { Vec::new() } else { self.close(now) }
+        if now.since(self.started) < WINDOW {
+            Vec::new()
+        } else {
+            self.close(now)
+        }
     }
 
     /// Ends the window now, and starts a new one.
@@ -92,7 +102,12 @@ impl Dedup {
             .tenants
             .into_iter()
             .filter(|(_, t)| t.counted > 0)
-            .map(|(tenant, t)| Digest { tenant, count: t.counted, lines: t.lines, blocks: t.blocks })
+            .map(|(tenant, t)| Digest {
+                tenant,
+                count: t.counted,
+                lines: t.lines,
+                blocks: t.blocks,
+            })
             .collect();
         digests.sort_by(|a, b| a.tenant.cmp(&b.tenant));
         digests
@@ -138,7 +153,9 @@ mod tests {
     #[test]
     fn a_storm_of_different_notices_becomes_one_digest() {
         let mut dedup = Dedup::new(Time(0));
-        let sent = (0..100).filter(|i| dedup.check(&alert(&format!("u{i}@acme.example")), "x") == Verdict::Send).count();
+        let sent = (0..100)
+            .filter(|i| dedup.check(&alert(&format!("u{i}@acme.example")), "x") == Verdict::Send)
+            .count();
         assert_eq!(sent, BURST);
         let digests = dedup.turn(Time(0).after(WINDOW));
         assert_eq!((digests[0].count, digests[0].lines.len()), (90, 50));
@@ -146,12 +163,17 @@ mod tests {
 
     #[test]
     fn a_sender_blocked_again_after_its_release_is_told_again() {
-        // The admin had released it a minute before and heard nothing of the second block for an hour.
+        // The admin had released it a minute before and heard nothing of the second block for an
+        // hour.
         let mut dedup = Dedup::new(Time(0));
         let blocked = |n| {
-            let mut block = crate::blocks::rules::tests::block(BlockKind::Sender, "alice@acme.example");
+            let mut block =
+                crate::blocks::rules::tests::block(BlockKind::Sender, "alice@acme.example");
             block.reference = BlockRef::from_random(n);
-            Notice::Blocked { block: Arc::new(block), held: 0 }
+            Notice::Blocked {
+                block: Arc::new(block),
+                held: 0,
+            }
         };
         assert_eq!(dedup.check(&blocked(1), "first"), Verdict::Send);
         assert_eq!(dedup.check(&blocked(2), "again"), Verdict::Send);
@@ -165,7 +187,10 @@ mod tests {
             dedup.check(&alert(&format!("u{i}@acme.example")), &format!("line {i}"));
         }
         let digests = dedup.close(Time(1));
-        assert_eq!((digests[0].count, digests[0].lines.as_slice()), (2, ["line 10".to_owned(), "line 11".into()].as_slice()));
+        assert_eq!(
+            (digests[0].count, digests[0].lines.as_slice()),
+            (2, ["line 10".to_owned(), "line 11".into()].as_slice())
+        );
         assert_eq!(dedup.close(Time(2)), vec![]);
     }
 }

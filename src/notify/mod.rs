@@ -1,4 +1,5 @@
-//! Telling people: mail through our own queue, webhook. Deduplicated: a storm gives one notice and a count.
+//! Telling people: mail through our own queue, webhook. Deduplicated: a storm gives one notice and
+//! a count.
 
 mod compose;
 mod dedup;
@@ -29,7 +30,8 @@ pub enum Notice {
     },
     /// A ceiling was passed without a block, or is nearly reached (then its sender is told too).
     Alert(Alert),
-    /// Several accounts of one tenant turned bad within a day: rather a leak of passwords than one careless user.
+    /// Several accounts of one tenant turned bad within a day: rather a leak of passwords than one
+    /// careless user.
     Trouble {
         /// The tenant.
         tenant: TenantId,
@@ -59,15 +61,23 @@ impl Notice {
         }
     }
 
-    /// Notices with the same key within the window are counted, not sent. A block goes by its reference: when a sender that
-    /// was released is blocked again, people must hear of it. Storms are bounded by the number sent; see [`dedup`].
+    /// Notices with the same key within the window are counted, not sent. A block goes by its
+    /// reference: when a sender that was released is blocked again, people must hear of it. Storms
+    /// are bounded by the number sent; see [`dedup`].
     fn key(&self) -> String {
         let tenant = self.tenant().map_or("", TenantId::as_str);
         match self {
-            Self::Blocked { block, .. } | Self::Released { block } => format!("{}|{tenant}|{}", self.event(), block.reference),
+            Self::Blocked { block, .. } | Self::Released { block } => {
+                format!("{}|{tenant}|{}", self.event(), block.reference)
+            }
             Self::Alert(alert) => {
                 let percent = alert.percent.unwrap_or(100);
-                format!("{}|{tenant}|{}|{}|{percent}", self.event(), alert.sender, alert.reason.as_str())
+                format!(
+                    "{}|{tenant}|{}|{}|{percent}",
+                    self.event(),
+                    alert.sender,
+                    alert.reason.as_str()
+                )
             }
             Self::Trouble { blocked, .. } => format!("{}|{tenant}|{blocked}", self.event()),
         }

@@ -8,7 +8,9 @@ use crate::intake::IdSource;
 use crate::queue::Queue;
 use crate::records::Records;
 use crate::spool::Spool;
-use crate::types::{Address, BlockRef, BodyType, Envelope, MessageMeta, Notify, Pool, Recipient, ReversePath};
+use crate::types::{
+    Address, BlockRef, BodyType, Envelope, MessageMeta, Notify, Pool, Recipient, ReversePath,
+};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,7 +19,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// Mails that could not be spooled kept at most, to be tried again each minute.
 const UNSENT: usize = 1024;
-/// Notices waiting at most; more are dropped with a line in the log (the block records themselves are durable).
+/// Notices waiting at most; more are dropped with a line in the log (the block records themselves
+/// are durable).
 const BACKLOG: usize = 4096;
 
 /// Where notices are handed in; cheap to clone, never blocks.
@@ -49,8 +52,9 @@ impl Notifier {
         }
     }
 
-    /// Returns once everything that was told before is on disk: mails in the spool, webhook calls in records, and what was
-    /// only counted so far as a digest. For the orderly end: what waits here in memory would be lost.
+    /// Returns once everything that was told before is on disk: mails in the spool, webhook calls
+    /// in records, and what was only counted so far as a digest. For the orderly end: what waits
+    /// here in memory would be lost.
     pub async fn flush(&self) {
         let (done, flushed) = oneshot::channel();
         if self.sender.send(Item::Flush(done)).await.is_ok() {
@@ -111,7 +115,14 @@ impl Outbox {
     async fn send_digests(&self, unsent: &mut VecDeque<Outgoing>, digests: Vec<Digest>) {
         let settings = Arc::clone(&self.settings.borrow());
         for digest in digests {
-            self.send_or_keep(unsent, Outgoing { mail: compose::digest(&settings, &digest), blocks: digest.blocks }).await;
+            self.send_or_keep(
+                unsent,
+                Outgoing {
+                    mail: compose::digest(&settings, &digest),
+                    blocks: digest.blocks,
+                },
+            )
+            .await;
         }
     }
 
@@ -125,17 +136,37 @@ impl Outbox {
                 Notice::Blocked { block, .. } => (block.opened_at, block.reference.to_string()),
                 _ => (now, self.ids.next(now).to_string()),
             };
-            webhook::store(&self.records, now, (time, &name), &compose::webhook(notice, time)).await;
+            webhook::store(
+                &self.records,
+                now,
+                (time, &name),
+                &compose::webhook(notice, time),
+            )
+            .await;
         }
         if let Some(mail) = compose::mail_to_sender(&settings, notice) {
-            self.send_or_keep(unsent, Outgoing { mail, blocks: Vec::new() }).await;
+            self.send_or_keep(
+                unsent,
+                Outgoing {
+                    mail,
+                    blocks: Vec::new(),
+                },
+            )
+            .await;
         }
         if dedup.check(notice, &compose::line(notice)) == Verdict::Send {
             let blocks = match notice {
                 Notice::Blocked { block, .. } => vec![block.reference],
                 _ => Vec::new(),
             };
-            self.send_or_keep(unsent, Outgoing { mail: compose::mail(&settings, notice), blocks }).await;
+            self.send_or_keep(
+                unsent,
+                Outgoing {
+                    mail: compose::mail(&settings, notice),
+                    blocks,
+                },
+            )
+            .await;
         }
     }
 
@@ -145,7 +176,8 @@ impl Outbox {
             return;
         }
         if unsent.len() >= UNSENT {
-            // People are told of a block at the next start at the latest: its record says that they were not.
+            // People are told of a block at the next start at the latest: its record says that they
+            // were not.
             tracing::error!(subject = %mail.mail.subject, "a notice was dropped: too many could not be spooled");
             return;
         }
@@ -184,8 +216,16 @@ impl Outbox {
     /// Queues a mail from the null sender: never judged, never blocked, never bounced back to us.
     async fn spool_mail(&self, settings: &Settings, mail: &compose::Mail) -> bool {
         let id = self.ids.next(self.clock.now());
-        let body = Bytes::from(compose::message(settings, mail, &id.to_string(), self.clock.now()));
-        let recipient = |address: &Address| Recipient { notify: Some(Notify::NEVER), ..Recipient::new(address.clone()) };
+        let body = Bytes::from(compose::message(
+            settings,
+            mail,
+            &id.to_string(),
+            self.clock.now(),
+        ));
+        let recipient = |address: &Address| Recipient {
+            notify: Some(Notify::NEVER),
+            ..Recipient::new(address.clone())
+        };
         let envelope = Envelope {
             from: ReversePath::NULL,
             recipients: mail.to.iter().map(recipient).collect(),
@@ -194,7 +234,13 @@ impl Outbox {
             ret: None,
             envid: None,
         };
-        let meta = Arc::new(MessageMeta::of_ours(id, self.clock.now(), envelope, Pool::Normal, body.len()));
+        let meta = Arc::new(MessageMeta::of_ours(
+            id,
+            self.clock.now(),
+            envelope,
+            Pool::Normal,
+            body.len(),
+        ));
         match self.spool.accept(&meta, body).await {
             Ok(()) => {
                 self.queue.enqueue(meta);
@@ -224,20 +270,32 @@ mod tests {
         settings
     }
 
-    fn outbox(dir: &std::path::Path, settings: Settings, spool: Spool, queued_in: &Spool) -> Outbox {
+    fn outbox(
+        dir: &std::path::Path,
+        settings: Settings,
+        spool: Spool,
+        queued_in: &Spool,
+    ) -> Outbox {
         let settings = Arc::new(settings);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let backlog = Backlog::new(Arc::clone(&settings), clock.now());
         let (queue, _events) = Queue::start(Arc::clone(&clock), queued_in.clone(), Silent, backlog);
         let (_sender, receiver) = watch::channel(settings);
         let records = Records::open(&dir.join("records.db")).expect("records");
-        Outbox { settings: receiver, clock, spool, queue, records, ids: Arc::new(IdSource::new(1)) }
+        Outbox {
+            settings: receiver,
+            clock,
+            spool,
+            queue,
+            records,
+            ids: Arc::new(IdSource::new(1)),
+        }
     }
 
     #[tokio::test]
     async fn a_block_told_a_second_time_is_the_same_webhook_call() {
-        // A crash between the webhook's store and the mail's left two calls for one block, each with a time of its own: the
-        // receiver could not know that they were one.
+        // A crash between the webhook's store and the mail's left two calls for one block, each
+        // with a time of its own: the receiver could not know that they were one.
         let dir = tempfile::tempdir().expect("directory");
         let spool = Spool::open(&dir.path().join("spool"), &mut |_| ()).expect("spool");
         let mut settings = settings();
@@ -246,15 +304,51 @@ mod tests {
         let block = Arc::new(block(BlockKind::Sender, "alice@acme.example"));
         let mut dedup = Dedup::new(outbox.clock.now());
         let mut unsent = VecDeque::new();
-        outbox.handle(&mut dedup, &mut unsent, &Notice::Blocked { block: Arc::clone(&block), held: 4 }).await;
+        outbox
+            .handle(
+                &mut dedup,
+                &mut unsent,
+                &Notice::Blocked {
+                    block: Arc::clone(&block),
+                    held: 4,
+                },
+            )
+            .await;
         let first = webhook::waiting(&outbox.records, "").await;
-        outbox.handle(&mut dedup, &mut unsent, &Notice::Blocked { block: Arc::clone(&block), held: 0 }).await;
+        outbox
+            .handle(
+                &mut dedup,
+                &mut unsent,
+                &Notice::Blocked {
+                    block: Arc::clone(&block),
+                    held: 0,
+                },
+            )
+            .await;
         let second = webhook::waiting(&outbox.records, "").await;
-        assert_eq!((first.len(), &first), (1, &second), "the first stays as it is, with what it held");
-        assert!(first[0].1.contains(r#"\"held_messages\":4"#) && first[0].1.contains(&block.opened_at.rfc3339()), "{first:?}");
-        outbox.handle(&mut dedup, &mut unsent, &Notice::Released { block }).await;
-        let names: Vec<_> = webhook::waiting(&outbox.records, "").await.into_iter().map(|(key, _)| key).collect();
-        assert_eq!((names.len(), &names[0]), (2, &first[0].0), "in the order of what happened");
+        assert_eq!(
+            (first.len(), &first),
+            (1, &second),
+            "the first stays as it is, with what it held"
+        );
+        assert!(
+            first[0].1.contains(r#"\"held_messages\":4"#)
+                && first[0].1.contains(&block.opened_at.rfc3339()),
+            "{first:?}"
+        );
+        outbox
+            .handle(&mut dedup, &mut unsent, &Notice::Released { block })
+            .await;
+        let names: Vec<_> = webhook::waiting(&outbox.records, "")
+            .await
+            .into_iter()
+            .map(|(key, _)| key)
+            .collect();
+        assert_eq!(
+            (names.len(), &names[0]),
+            (2, &first[0].0),
+            "in the order of what happened"
+        );
     }
 
     #[tokio::test]
@@ -268,19 +362,35 @@ mod tests {
             let mut block = block(BlockKind::Sender, &format!("u{n}@acme.example"));
             block.reference = BlockRef::from_random(n);
             let block = Arc::new(block);
-            outbox.records.open_block(Arc::clone(&block)).await.expect("recorded");
-            outbox.handle(&mut dedup, &mut unsent, &Notice::Blocked { block, held: 0 }).await;
+            outbox
+                .records
+                .open_block(Arc::clone(&block))
+                .await
+                .expect("recorded");
+            outbox
+                .handle(&mut dedup, &mut unsent, &Notice::Blocked { block, held: 0 })
+                .await;
         }
-        assert_eq!(outbox.records.untold().await.expect("read").len(), 2, "these wait for the digest");
-        outbox.send_digests(&mut unsent, dedup.close(outbox.clock.now())).await;
+        assert_eq!(
+            outbox.records.untold().await.expect("read").len(),
+            2,
+            "these wait for the digest"
+        );
+        outbox
+            .send_digests(&mut unsent, dedup.close(outbox.clock.now()))
+            .await;
         assert_eq!(outbox.records.untold().await.expect("read"), []);
-        assert_eq!(outbox.queue.list(None, None, 20).await.len(), 11, "ten notices and a digest");
+        assert_eq!(
+            outbox.queue.list(None, None, 20).await.len(),
+            11,
+            "ten notices and a digest"
+        );
     }
 
     #[tokio::test]
     async fn people_count_as_told_of_a_block_only_once_the_notice_is_on_disk() {
-        // On a full disk the notice was lost with a line in the log, and the record of the block said that people knew: nobody
-        // was ever told, not even at the next start.
+        // On a full disk the notice was lost with a line in the log, and the record of the block
+        // said that people knew: nobody was ever told, not even at the next start.
         let dir = tempfile::tempdir().expect("directory");
         let spool = Spool::open(&dir.path().join("spool"), &mut |_| ()).expect("spool");
         let broken = Spool::open(&dir.path().join("broken"), &mut |_| ()).expect("spool");
@@ -288,16 +398,36 @@ mod tests {
         let mut outbox = outbox(dir.path(), settings(), broken, &spool);
 
         let block = Arc::new(block(BlockKind::Sender, "alice@acme.example"));
-        outbox.records.open_block(Arc::clone(&block)).await.expect("recorded");
+        outbox
+            .records
+            .open_block(Arc::clone(&block))
+            .await
+            .expect("recorded");
         let (mut dedup, mut unsent) = (Dedup::new(outbox.clock.now()), VecDeque::new());
-        outbox.handle(&mut dedup, &mut unsent, &Notice::Blocked { block: Arc::clone(&block), held: 0 }).await;
-        assert_eq!(outbox.records.untold().await.expect("read"), [block.reference]);
+        outbox
+            .handle(
+                &mut dedup,
+                &mut unsent,
+                &Notice::Blocked {
+                    block: Arc::clone(&block),
+                    held: 0,
+                },
+            )
+            .await;
+        assert_eq!(
+            outbox.records.untold().await.expect("read"),
+            [block.reference]
+        );
         outbox.try_again(&mut unsent).await;
         assert_eq!(unsent.len(), 1, "still no room");
         outbox.spool = spool;
         outbox.try_again(&mut unsent).await;
         assert_eq!(outbox.records.untold().await.expect("read"), []);
-        assert_eq!(outbox.queue.list(None, None, 10).await.len(), 1, "the notice is on its way");
+        assert_eq!(
+            outbox.queue.list(None, None, 10).await.len(),
+            1,
+            "the notice is on its way"
+        );
         outbox.try_again(&mut unsent).await;
         assert_eq!(outbox.queue.list(None, None, 10).await.len(), 1, "once");
     }

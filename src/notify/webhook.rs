@@ -34,7 +34,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const ROUND: Duration = Duration::from_secs(1);
 /// Calls read at once.
 const PAGE: usize = 32;
-/// A receiver that failed is left alone for the wait of that many failures in a row, this long at most.
+/// A receiver that failed is left alone for the wait of that many failures in a row, this long at
+/// most.
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// A call that waits.
@@ -58,26 +59,42 @@ impl Pending {
         }
         let index = (self.tries as usize).min(WAITS.len() - 1);
         let wait = WAITS.get(index).copied().unwrap_or(GIVE_UP);
-        Some(Self { tries: self.tries.saturating_add(1), next: now.after(wait), ..self.clone() })
+        Some(Self {
+            tries: self.tries.saturating_add(1),
+            next: now.after(wait),
+            ..self.clone()
+        })
     }
 }
 
-/// Stores the call about what happened at `time`; it goes out with the next round, behind the calls of earlier times. One of
-/// the same time and name that still waits stays as it is.
+/// Stores the call about what happened at `time`; it goes out with the next round, behind the calls
+/// of earlier times. One of the same time and name that still waits stays as it is.
 pub(super) async fn store(records: &Records, now: Time, (time, name): (Time, &str), body: &Value) {
     let key = format!("{:020}-{name}", time.0);
-    let pending = Pending { body: body.to_string(), created: now, tries: 0, next: now };
+    let pending = Pending {
+        body: body.to_string(),
+        created: now,
+        tries: 0,
+        next: now,
+    };
     if let Err(error) = records.put_new(SPACE, &key, pending.to_json()).await {
         tracing::error!(key, ?error, "webhook store failed");
     }
 }
 
-/// Some of the calls that wait behind this one, `""` = from the first: name and record, in the order in which they go out.
+/// Some of the calls that wait behind this one, `""` = from the first: name and record, in the
+/// order in which they go out.
 pub(super) async fn waiting(records: &Records, after: &str) -> Vec<(String, String)> {
-    records.page(SPACE, after, PAGE).await.unwrap_or_else(|error| {
-        tracing::error!(?error, "webhook store unreadable, read again with the next round");
-        Vec::new()
-    })
+    records
+        .page(SPACE, after, PAGE)
+        .await
+        .unwrap_or_else(|error| {
+            tracing::error!(
+                ?error,
+                "webhook store unreadable, read again with the next round"
+            );
+            Vec::new()
+        })
 }
 
 async fn save(records: &Records, key: &str, pending: Option<&Pending>) {
@@ -86,7 +103,8 @@ async fn save(records: &Records, key: &str, pending: Option<&Pending>) {
     }
 }
 
-/// `sha256=` and the hex HMAC-SHA256 over `timestamp.body`: the receiver recomputes it and refuses old timestamps.
+/// `sha256=` and the hex HMAC-SHA256 over `timestamp.body`: the receiver recomputes it and refuses
+/// old timestamps.
 pub fn signature(secret: &Secret, timestamp: i64, body: &str) -> String {
     let mut text = String::from("sha256=");
     // An HMAC takes keys of any length (RFC 2104 section 2), so this never fails.
@@ -100,8 +118,16 @@ pub fn signature(secret: &Secret, timestamp: i64, body: &str) -> String {
 }
 
 /// Sends what waits, forever. Aborted at shutdown; what is left is found again at the next start.
-pub async fn run(settings: watch::Receiver<Arc<Settings>>, clock: Arc<dyn Clock>, records: Records) {
-    let client = match reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build() {
+pub async fn run(
+    settings: watch::Receiver<Arc<Settings>>,
+    clock: Arc<dyn Clock>,
+    records: Records,
+) {
+    let client = match reqwest::Client::builder()
+        .timeout(TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+    {
         Ok(client) => client,
         Err(error) => {
             tracing::error!(%error, "the webhook is off: no HTTP client");
@@ -126,17 +152,24 @@ pub async fn run(settings: watch::Receiver<Arc<Settings>>, clock: Arc<dyn Clock>
     }
 }
 
-/// Sends what is due, in order, up to the first failure: all calls go to the same receiver, and what fails one fails the next,
-/// each after a time-out of its own. Whether the last call failed; `None` = there was none. Reads no more than a page beyond
-/// what is tried or has failed before: many calls may wait for a receiver that is down.
-async fn send_due<F>(records: &Records, clock: &dyn Clock, call: impl Fn(String, Time) -> F) -> Option<bool>
+/// Sends what is due, in order, up to the first failure: all calls go to the same receiver, and
+/// what fails one fails the next, each after a time-out of its own. Whether the last call failed;
+/// `None` = there was none. Reads no more than a page beyond what is tried or has failed before:
+/// many calls may wait for a receiver that is down.
+async fn send_due<F>(
+    records: &Records,
+    clock: &dyn Clock,
+    call: impl Fn(String, Time) -> F,
+) -> Option<bool>
 where
     F: Future<Output = Result<(), String>>,
 {
     let (mut after, mut failed) = (String::new(), None);
     loop {
         let page = waiting(records, &after).await;
-        let Some((last, _)) = page.last() else { return failed };
+        let Some((last, _)) = page.last() else {
+            return failed;
+        };
         after.clone_from(last);
         for (key, value) in page {
             let Ok(pending) = serde_json::from_str::<Pending>(&value) else {
@@ -145,7 +178,8 @@ where
             };
             let now = clock.now();
             if failed == Some(true) {
-                // Behind a failure nothing goes out; what waits for too long goes, so that the store does not grow for ever.
+                // Behind a failure nothing goes out; what waits for too long goes, so that the
+                // store does not grow for ever.
                 if now.since(pending.created) >= GIVE_UP {
                     tracing::warn!(key, "webhook call given up unsent");
                     save(records, &key, None).await;
@@ -174,25 +208,52 @@ struct Rest {
 
 impl Rest {
     fn after(&mut self, failed: bool, now: Time) {
-        self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
-        let wait = WAITS.get(self.failures.saturating_sub(1)).copied().unwrap_or(LONGEST_REST).min(LONGEST_REST);
+        self.failures = if failed {
+            self.failures.saturating_add(1)
+        } else {
+            0
+        };
+        let wait = WAITS
+            .get(self.failures.saturating_sub(1))
+            .copied()
+            .unwrap_or(LONGEST_REST)
+            .min(LONGEST_REST);
         self.until = if failed { now.after(wait) } else { now };
     }
 }
 
-async fn settle(records: &Records, key: &str, pending: &Pending, outcome: Result<(), String>, now: Time) {
+async fn settle(
+    records: &Records,
+    key: &str,
+    pending: &Pending,
+    outcome: Result<(), String>,
+    now: Time,
+) {
     match outcome {
         Ok(()) => save(records, key, None).await,
         Err(error) => {
             let next = pending.after_failure(now);
-            tracing::warn!(key, tries = pending.tries + 1, given_up = next.is_none(), error, "webhook call failed");
+            tracing::warn!(
+                key,
+                tries = pending.tries + 1,
+                given_up = next.is_none(),
+                error,
+                "webhook call failed"
+            );
             save(records, key, next.as_ref()).await;
         }
     }
 }
 
-async fn call(client: &reqwest::Client, settings: &Settings, body: &str, now: Time) -> Result<(), String> {
-    let Some(url) = settings.notify.webhook.as_deref() else { return Ok(()) };
+async fn call(
+    client: &reqwest::Client,
+    settings: &Settings,
+    body: &str,
+    now: Time,
+) -> Result<(), String> {
+    let Some(url) = settings.notify.webhook.as_deref() else {
+        return Ok(());
+    };
     let timestamp = now.as_secs();
     let mut request = client
         .post(url)
@@ -202,8 +263,15 @@ async fn call(client: &reqwest::Client, settings: &Settings, body: &str, now: Ti
     if let Some(secret) = &settings.notify.webhook_secret {
         request = request.header("X-Outgate-Signature", signature(secret, timestamp, body));
     }
-    let response = request.send().await.map_err(|error| error.without_url().to_string())?;
-    if response.status().is_success() { Ok(()) } else { Err(format!("status {}", response.status().as_u16())) }
+    let response = request
+        .send()
+        .await
+        .map_err(|error| error.without_url().to_string())?;
+    if response.status().is_success() {
+        Ok(())
+    } else {
+        Err(format!("status {}", response.status().as_u16()))
+    }
 }
 
 #[cfg(test)]
@@ -236,10 +304,16 @@ mod tests {
     async fn a_call_that_was_taken_is_gone_and_one_that_failed_waits() {
         let dir = tempfile::tempdir().unwrap();
         let records = Records::open(&dir.path().join("records.db")).unwrap();
-        // About a block of four days ago, of which people are told only now: its three days begin now.
+        // About a block of four days ago, of which people are told only now: its three days begin
+        // now.
         let (then, now) = (Time::from_secs(1_000_000), Time::from_secs(1_345_600));
         store(&records, now, (then, "OG-1"), &Value::Null).await;
-        let take = |calls: Vec<(String, String)>| (calls[0].0.clone(), serde_json::from_str::<Pending>(&calls[0].1).unwrap());
+        let take = |calls: Vec<(String, String)>| {
+            (
+                calls[0].0.clone(),
+                serde_json::from_str::<Pending>(&calls[0].1).unwrap(),
+            )
+        };
         let (key, pending) = take(waiting(&records, "").await);
         settle(&records, &key, &pending, Err("status 500".into()), now).await;
         let (key, pending) = take(waiting(&records, "").await);
@@ -262,7 +336,13 @@ mod tests {
         let records = Records::open(&dir.path().join("records.db")).unwrap();
         let now = Time::from_secs(1_000_000);
         for n in 0..100_i64 {
-            store(&records, now, (now.after(Duration::from_millis(n.unsigned_abs())), "OG-1"), &json!(n)).await;
+            store(
+                &records,
+                now,
+                (now.after(Duration::from_millis(n.unsigned_abs())), "OG-1"),
+                &json!(n),
+            )
+            .await;
         }
         let tried = std::sync::Mutex::new(Vec::new());
         let down = |body: String, _| {
@@ -271,29 +351,59 @@ mod tests {
         };
         for round in 0..3 {
             assert_eq!(send_due(&records, &Still(now), down).await, Some(true));
-            assert_eq!(tried.lock().unwrap().len(), round + 1, "one try a round, and each time the next call");
+            assert_eq!(
+                tried.lock().unwrap().len(),
+                round + 1,
+                "one try a round, and each time the next call"
+            );
         }
-        assert_eq!(waiting(&records, "").await.len(), PAGE, "a round reads pages, not all");
+        assert_eq!(
+            waiting(&records, "").await.len(),
+            PAGE,
+            "a round reads pages, not all"
+        );
         let dead = Still(now.after(GIVE_UP));
         let old = Records::open(&dir.path().join("old.db")).unwrap();
         for n in 0..40_i64 {
-            store(&old, now, (now.after(Duration::from_millis(n.unsigned_abs())), "OG-1"), &json!(n)).await;
+            store(
+                &old,
+                now,
+                (now.after(Duration::from_millis(n.unsigned_abs())), "OG-1"),
+                &json!(n),
+            )
+            .await;
         }
         send_due(&old, &dead, down).await;
-        assert_eq!(waiting(&old, "").await.len(), 40 - PAGE, "what nobody took for three days goes, page by page");
+        assert_eq!(
+            waiting(&old, "").await.len(),
+            40 - PAGE,
+            "what nobody took for three days goes, page by page"
+        );
         let sent = std::sync::Mutex::new(Vec::new());
         let up = |body: String, _| {
             sent.lock().unwrap().push(body);
             std::future::ready(Ok(()))
         };
-        assert_eq!(send_due(&records, &Still(now.after(WAITS[0])), up).await, Some(false));
-        assert_eq!(*sent.lock().unwrap(), (0..100).map(|n| n.to_string()).collect::<Vec<_>>(), "all, in order, across pages");
+        assert_eq!(
+            send_due(&records, &Still(now.after(WAITS[0])), up).await,
+            Some(false)
+        );
+        assert_eq!(
+            *sent.lock().unwrap(),
+            (0..100).map(|n| n.to_string()).collect::<Vec<_>>(),
+            "all, in order, across pages"
+        );
         assert_eq!(send_due(&records, &Still(now), up).await, None);
     }
 
     #[test]
     fn waits_grow_and_end() {
-        let first = Pending { body: String::new(), created: Time(1), tries: 0, next: Time(1) };
+        let first = Pending {
+            body: String::new(),
+            created: Time(1),
+            tries: 0,
+            next: Time(1),
+        };
         let second = first.after_failure(Time(1)).unwrap();
         let third = second.after_failure(second.next).unwrap();
         assert!(third.next.since(second.next) > second.next.since(Time(1)));

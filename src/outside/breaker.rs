@@ -3,7 +3,8 @@
 use crate::types::Time;
 use std::time::Duration;
 
-/// Failures in a row that shut it: so many messages of one session wait for a source that hangs, once.
+/// Failures in a row that shut it: so many messages of one session wait for a source that hangs,
+/// once.
 const FAILURES: u32 = 3;
 
 /// Whether something may be asked.
@@ -26,7 +27,8 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    /// Whether to ask now. After [`Gate::Probe`] it stays shut for another `pause` unless a success is reported.
+    /// Whether to ask now. After [`Gate::Probe`] it stays shut for another `pause` unless a success
+    /// is reported.
     pub fn gate(&mut self, now: Time, pause: Duration) -> Gate {
         match self.shut_until {
             None => Gate::Open,
@@ -76,7 +78,11 @@ mod tests {
         assert_eq!(breaker.gate(now, PAUSE), Gate::Shut);
         let later = now.after(PAUSE);
         assert_eq!(breaker.gate(later, PAUSE), Gate::Probe);
-        assert_eq!(breaker.gate(later, PAUSE), Gate::Shut, "one probe per pause");
+        assert_eq!(
+            breaker.gate(later, PAUSE),
+            Gate::Shut,
+            "one probe per pause"
+        );
         assert!(breaker.succeeded(), "it had been shut");
         assert_eq!(breaker.gate(later, PAUSE), Gate::Open);
     }

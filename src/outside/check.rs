@@ -24,15 +24,33 @@ pub async fn run(settings: &Settings) -> Vec<Report> {
     let mut reports = Vec::new();
     for list in &outside.lists {
         let found = lists::check(list, &settings.dns_servers).await;
-        reports.push(Report { name: list.name.clone(), place: list.zone.clone(), found, removal: list.removal.clone() });
+        reports.push(Report {
+            name: list.name.clone(),
+            place: list.zone.clone(),
+            found,
+            removal: list.removal.clone(),
+        });
     }
     if let Some(phishtank) = &outside.phishtank {
         let found = Feed::load(&phishtank.file).map(|feed| format!("{} entries", feed.entries()));
-        let removal = lists::table::known().remove("phishtank").map(|k| k.removal).unwrap_or_default();
-        reports.push(Report { name: "phishtank".into(), place: phishtank.file.display().to_string(), found, removal });
+        let removal = lists::table::known()
+            .remove("phishtank")
+            .map(|k| k.removal)
+            .unwrap_or_default();
+        reports.push(Report {
+            name: "phishtank".into(),
+            place: phishtank.file.display().to_string(),
+            found,
+            removal,
+        });
     }
     for (name, place, found) in scanners::check(outside).await {
-        reports.push(Report { name: name.into(), place, found, removal: String::new() });
+        reports.push(Report {
+            name: name.into(),
+            place,
+            found,
+            removal: String::new(),
+        });
     }
     reports
 }

@@ -3,7 +3,8 @@
 use crate::score::Score;
 use crate::types::Signal;
 
-/// All listings of one message together, nats. Lists copy from each other: five of them are not five witnesses.
+/// All listings of one message together, nats. Lists copy from each other: five of them are not
+/// five witnesses.
 pub const MAX_LISTED: f64 = 8.0;
 /// All scanners together, nats, either way.
 const MAX_OPINION: f64 = 4.0;
@@ -42,7 +43,8 @@ pub enum Finding {
     Absent(String),
 }
 
-/// Adds what outside sources said to a score. Gives the nats of listings, which are part of `score.llr` from now on.
+/// Adds what outside sources said to a score. Gives the nats of listings, which are part of
+/// `score.llr` from now on.
 pub fn combine(score: &mut Score, answers: &[Answer]) -> f64 {
     if answers.is_empty() {
         return 0.0;
@@ -61,7 +63,9 @@ pub fn combine(score: &mut Score, answers: &[Answer]) -> f64 {
     score.llr += listed + opinion;
     score.probability = 1.0 / (1.0 + (-score.llr).exp());
     score.symbols.append(&mut symbols);
-    score.symbols.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
+    score
+        .symbols
+        .sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
     score.symbols.truncate(MAX_SYMBOLS);
     listed
 }
@@ -71,7 +75,9 @@ fn listings(answers: &[Answer], symbols: &mut Vec<Signal>) -> f64 {
     let mut found: Vec<(f64, String)> = answers
         .iter()
         .filter_map(|a| match &a.finding {
-            Finding::Listed { what, says, nats } => Some((nats.max(0.0), format!("{what} is on {} ({says})", a.source))),
+            Finding::Listed { what, says, nats } => {
+                Some((nats.max(0.0), format!("{what} is on {} ({says})", a.source)))
+            }
             _ => None,
         })
         .collect();
@@ -81,7 +87,10 @@ fn listings(answers: &[Answer], symbols: &mut Vec<Signal>) -> f64 {
         let counts = (nats * share).min(MAX_LISTED - sum);
         share /= 2.0;
         sum += counts;
-        symbols.push(Signal { name: name.into(), weight: counts as f32 });
+        symbols.push(Signal {
+            name: name.into(),
+            weight: counts as f32,
+        });
     }
     sum
 }
@@ -94,7 +103,10 @@ fn opinions(answers: &[Answer], symbols: &mut Vec<Signal>) -> f64 {
         {
             let counts = (sum + nats).clamp(-MAX_OPINION, MAX_OPINION) - sum;
             sum += counts;
-            symbols.push(Signal { name: format!("{}: {says}", answer.source).into(), weight: counts as f32 });
+            symbols.push(Signal {
+                name: format!("{}: {says}", answer.source).into(),
+                weight: counts as f32,
+            });
         }
     }
     sum
@@ -108,7 +120,10 @@ mod tests {
         Score {
             llr,
             probability: 1.0 / (1.0 + (-llr).exp()),
-            symbols: vec![Signal { name: "urgency".into(), weight: 1.5 }],
+            symbols: vec![Signal {
+                name: "urgency".into(),
+                weight: 1.5,
+            }],
             link_hosts: vec![],
             link_pages: vec![],
             body_hash: 0,
@@ -120,29 +135,56 @@ mod tests {
     }
 
     fn listed(source: &str, nats: f64) -> Answer {
-        let finding = Finding::Listed { what: "link host evil.example".into(), says: "phishing".into(), nats };
-        Answer { source: source.into(), finding }
+        let finding = Finding::Listed {
+            what: "link host evil.example".into(),
+            says: "phishing".into(),
+            nats,
+        };
+        Answer {
+            source: source.into(),
+            finding,
+        }
     }
 
     fn absent(source: &str) -> Answer {
-        Answer { source: source.into(), finding: Finding::Absent("no answer in time".into()) }
+        Answer {
+            source: source.into(),
+            finding: Finding::Absent("no answer in time".into()),
+        }
     }
 
     #[test]
     fn a_listing_is_told_in_words_and_adds_its_nats() {
         let mut s = score(-1.0);
-        let nats = combine(&mut s, &[listed("Spamhaus DBL", 5.0), absent("SURBL"), absent("SURBL")]);
+        let nats = combine(
+            &mut s,
+            &[
+                listed("Spamhaus DBL", 5.0),
+                absent("SURBL"),
+                absent("SURBL"),
+            ],
+        );
         assert_eq!((nats, s.llr), (5.0, 4.0));
         assert!((s.probability - 1.0 / (1.0 + (-4.0_f64).exp())).abs() < 1e-12);
         let names: Vec<&str> = s.symbols.iter().map(|s| &*s.name).collect();
-        assert_eq!(names, ["link host evil.example is on Spamhaus DBL (phishing)", "urgency", "SURBL: no answer in time"]);
+        assert_eq!(
+            names,
+            [
+                "link host evil.example is on Spamhaus DBL (phishing)",
+                "urgency",
+                "SURBL: no answer in time"
+            ]
+        );
     }
 
     #[test]
     fn what_is_absent_changes_no_figure() {
         let mut s = score(0.7);
         assert_eq!(combine(&mut s, &[absent("SURBL")]), 0.0);
-        assert_eq!((s.llr, s.probability), (score(0.7).llr, score(0.7).probability));
+        assert_eq!(
+            (s.llr, s.probability),
+            (score(0.7).llr, score(0.7).probability)
+        );
         let mut same = score(0.7);
         combine(&mut same, &[]);
         assert_eq!(same, score(0.7));
@@ -160,8 +202,19 @@ mod tests {
 
     #[test]
     fn opinions_are_bounded_either_way() {
-        let opinion = |nats| Answer { source: "rspamd".into(), finding: Finding::Opinion { says: "12.0 of 15.0".into(), nats } };
-        for (nats, wanted) in [(3.0, 4.0), (-3.0, -4.0), (f64::NAN, 0.0), (f64::INFINITY, 0.0)] {
+        let opinion = |nats| Answer {
+            source: "rspamd".into(),
+            finding: Finding::Opinion {
+                says: "12.0 of 15.0".into(),
+                nats,
+            },
+        };
+        for (nats, wanted) in [
+            (3.0, 4.0),
+            (-3.0, -4.0),
+            (f64::NAN, 0.0),
+            (f64::INFINITY, 0.0),
+        ] {
             let mut s = score(0.0);
             assert_eq!(combine(&mut s, &[opinion(nats), opinion(nats)]), 0.0);
             assert_eq!(s.llr, wanted, "{nats}");

@@ -1,5 +1,6 @@
-//! Outside evidence about a message: DNS lists, a feed file, other scanners. Asked all at once, within one deadline; who
-//! does not answer is neutral, visible in the symbols, and after a few failures left alone for a while.
+//! Outside evidence about a message: DNS lists, a feed file, other scanners. Asked all at once,
+//! within one deadline; who does not answer is neutral, visible in the symbols, and after a few
+//! failures left alone for a while.
 
 mod breaker;
 pub mod check;
@@ -59,9 +60,19 @@ impl State {
         let o = &settings.outside;
         let lists = match o.lists.as_slice() {
             [] => None,
-            lists => Some(Lists::new(lists, &settings.dns_servers, o.deadline, o.pause)?),
+            lists => Some(Lists::new(
+                lists,
+                &settings.dns_servers,
+                o.deadline,
+                o.pause,
+            )?),
         };
-        Ok(Self { lists, scanners: Scanners::new(o)?, feed: RwLock::default(), settings })
+        Ok(Self {
+            lists,
+            scanners: Scanners::new(o)?,
+            feed: RwLock::default(),
+            settings,
+        })
     }
 
     const fn is_off(&self) -> bool {
@@ -79,17 +90,21 @@ impl Outside {
     /// # Errors
     /// When a resolver or an HTTP client cannot be made.
     pub fn new(settings: Arc<Settings>) -> Result<Self, String> {
-        Ok(Self { state: RwLock::new(Arc::new(State::new(settings)?)) })
+        Ok(Self {
+            state: RwLock::new(Arc::new(State::new(settings)?)),
+        })
     }
 
-    /// What new settings need, for [`Self::take_over`]. What concerns outside sources being the same, nothing changes and
-    /// nothing is forgotten.
+    /// What new settings need, for [`Self::take_over`]. What concerns outside sources being the
+    /// same, nothing changes and nothing is forgotten.
     ///
     /// # Errors
     /// As [`Self::new`]; nothing has changed then.
     pub fn prepare(&self, settings: &Arc<Settings>) -> Result<Prepared, String> {
         let old = self.state();
-        if old.settings.outside == settings.outside && old.settings.dns_servers == settings.dns_servers {
+        if old.settings.outside == settings.outside
+            && old.settings.dns_servers == settings.dns_servers
+        {
             return Ok(Prepared(None));
         }
         let new = State::new(Arc::clone(settings))?;
@@ -110,9 +125,14 @@ impl Outside {
         Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Asks everybody. Answers within the deadline, whatever they do; at once where nobody is configured. `own` tells
-    /// which hosts are the sender's own: they are nobody's business.
-    pub async fn ask(&self, now: Time, message: Message<'_>, own: impl Fn(&str) -> bool) -> Vec<Answer> {
+    /// Asks everybody. Answers within the deadline, whatever they do; at once where nobody is
+    /// configured. `own` tells which hosts are the sender's own: they are nobody's business.
+    pub async fn ask(
+        &self,
+        now: Time,
+        message: Message<'_>,
+        own: impl Fn(&str) -> bool,
+    ) -> Vec<Answer> {
         let state = self.state();
         let mut answers: Vec<Answer> = state.in_feed(message.score).into_iter().collect();
         if state.is_off() {
@@ -121,7 +141,14 @@ impl Outside {
         let started = std::time::Instant::now();
         let listed = async {
             match &state.lists {
-                Some(lists) => lists.ask(now, &Subjects::new(&message.score.link_hosts, Some(message.client), own)).await,
+                Some(lists) => {
+                    lists
+                        .ask(
+                            now,
+                            &Subjects::new(&message.score.link_hosts, Some(message.client), own),
+                        )
+                        .await
+                }
                 None => Vec::new(),
             }
         };
@@ -140,8 +167,12 @@ impl Outside {
         loop {
             tick.tick().await;
             let state = self.state();
-            let Some(phishtank) = state.settings.outside.phishtank.clone() else { continue };
-            let changed = std::fs::metadata(&phishtank.file).and_then(|m| m.modified()).ok();
+            let Some(phishtank) = state.settings.outside.phishtank.clone() else {
+                continue;
+            };
+            let changed = std::fs::metadata(&phishtank.file)
+                .and_then(|m| m.modified())
+                .ok();
             let seen = (phishtank, changed);
             if last.as_ref() != Some(&seen) {
                 state.read_feed(&seen.0).await;
@@ -164,9 +195,23 @@ impl State {
             });
         }
         let found = feed.find(&score.link_hosts, &score.link_pages);
-        note("phishtank", if found.is_some() { Event::Listed } else { Event::Clear });
-        let finding = Finding::Listed { what: found?, says: "phishing".to_owned(), nats: phishtank.weight };
-        Some(Answer { source: "PhishTank".into(), finding })
+        note(
+            "phishtank",
+            if found.is_some() {
+                Event::Listed
+            } else {
+                Event::Clear
+            },
+        );
+        let finding = Finding::Listed {
+            what: found?,
+            says: "phishing".to_owned(),
+            nats: phishtank.weight,
+        };
+        Some(Answer {
+            source: "PhishTank".into(),
+            finding,
+        })
     }
 
     /// Reads the feed off the async threads. A file that cannot be read leaves what was known.
@@ -177,7 +222,9 @@ impl State {
                 tracing::info!(entries = feed.entries(), "PhishTank feed read");
                 *self.feed.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(feed);
             }
-            Ok(Err(error)) => tracing::warn!(%error, "PhishTank feed not read, what was known before stays"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "PhishTank feed not read, what was known before stays")
+            }
             Err(error) => tracing::error!(%error, "PhishTank feed: reading it panicked"),
         }
     }
@@ -204,12 +251,17 @@ fn note(source: &str, event: Event) {
         Event::Refused => "refused",
         Event::Skipped => "skipped",
     };
-    metrics::counter!(names::OUTSIDE_TOTAL, "source" => source.to_owned(), "result" => result).increment(1);
+    metrics::counter!(names::OUTSIDE_TOTAL, "source" => source.to_owned(), "result" => result)
+        .increment(1);
 }
 
 /// A source is left alone from now on.
 fn told_shut(source: &str, why: &str) {
-    tracing::warn!(source, why, "left alone for a while: mail goes on without it");
+    tracing::warn!(
+        source,
+        why,
+        "left alone for a while: mail goes on without it"
+    );
     metrics::gauge!(names::OUTSIDE_SHUT, "source" => source.to_owned()).set(1.0);
 }
 

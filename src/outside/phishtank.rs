@@ -30,7 +30,10 @@ impl Feed {
         let file = std::fs::File::open(path).map_err(wrong)?;
         let feed = Self::read(&mut BufReader::new(file.take(MAX_OCTETS))).map_err(wrong)?;
         if feed.entries() == 0 {
-            return Err(format!("{}: holds no web address; fetch online-valid.csv again", path.display()));
+            return Err(format!(
+                "{}: holds no web address; fetch online-valid.csv again",
+                path.display()
+            ));
         }
         Ok(feed)
     }
@@ -41,7 +44,11 @@ impl Feed {
         let mut line = Vec::new();
         while feed.entries() < MAX_ENTRIES {
             line.clear();
-            if (&mut *lines).take(MAX_LINE as u64).read_until(b'\n', &mut line)? == 0 {
+            if (&mut *lines)
+                .take(MAX_LINE as u64)
+                .read_until(b'\n', &mut line)?
+                == 0
+            {
                 break;
             }
             if line.len() == MAX_LINE {
@@ -51,7 +58,11 @@ impl Feed {
             let text = String::from_utf8_lossy(&line);
             let cells = || Cells(text.trim_end());
             // The first line names the columns; a plain list has one and no such line.
-            let at = *column.get_or_insert_with(|| cells().position(|c| c.eq_ignore_ascii_case("url")).unwrap_or(0));
+            let at = *column.get_or_insert_with(|| {
+                cells()
+                    .position(|c| c.eq_ignore_ascii_case("url"))
+                    .unwrap_or(0)
+            });
             if let Some(cell) = cells().nth(at) {
                 feed.add(&cell);
             }
@@ -60,7 +71,9 @@ impl Feed {
     }
 
     fn add(&mut self, url: &str) {
-        let Some((host, bare)) = host_and_bare(url) else { return };
+        let Some((host, bare)) = host_and_bare(url) else {
+            return;
+        };
         if bare {
             self.hosts.insert(host.into());
         } else if let Some(key) = page_key(url) {
@@ -78,10 +91,13 @@ impl Feed {
         if let Some(host) = hosts.iter().find(|h| self.hosts.contains(*h)) {
             return Some(format!("link host {host}"));
         }
-        pages.iter().any(|p| self.pages.contains(p)).then(|| match hosts {
-            [only] => format!("a page of link host {only}"),
-            _ => "the page of a link".to_owned(),
-        })
+        pages
+            .iter()
+            .any(|p| self.pages.contains(p))
+            .then(|| match hosts {
+                [only] => format!("a page of link host {only}"),
+                _ => "the page of a link".to_owned(),
+            })
     }
 }
 
@@ -92,7 +108,8 @@ fn skip_line(lines: &mut dyn BufRead) -> std::io::Result<()> {
         if buffer.is_empty() {
             return Ok(());
         }
-        let (used, ended) = memchr::memchr(b'\n', buffer).map_or((buffer.len(), false), |at| (at + 1, true));
+        let (used, ended) =
+            memchr::memchr(b'\n', buffer).map_or((buffer.len(), false), |at| (at + 1, true));
         lines.consume(used);
         if ended {
             return Ok(());
@@ -121,7 +138,9 @@ impl Iterator for Cells<'_> {
             cell.push_str(part);
             rest = after;
             // Two quotes are one.
-            let Some(more) = rest.strip_prefix('"') else { break };
+            let Some(more) = rest.strip_prefix('"') else {
+                break;
+            };
             cell.push('"');
             rest = more;
         }
@@ -147,14 +166,23 @@ mod tests {
         );
         assert_eq!(feed.entries(), 2);
         let find = |host: &str, url: &str| feed.find(&[host.into()], &[page_key(url).unwrap()]);
-        assert_eq!(find("evil.example", "https://evil.example/any"), Some("link host evil.example".into()));
-        assert_eq!(find("docs.example", "https://docs.example/a,b?x=\"1\""), Some("a page of link host docs.example".into()));
+        assert_eq!(
+            find("evil.example", "https://evil.example/any"),
+            Some("link host evil.example".into())
+        );
+        assert_eq!(
+            find("docs.example", "https://docs.example/a,b?x=\"1\""),
+            Some("a page of link host docs.example".into())
+        );
         assert_eq!(find("docs.example", "https://docs.example/other"), None);
     }
 
     #[test]
     fn a_plain_list_of_addresses_and_rubbish() {
-        let feed = feed(&format!("https://a.example/x\nnonsense\n\n{}\nhttps://b.example\n", "x".repeat(3 * MAX_LINE)));
+        let feed = feed(&format!(
+            "https://a.example/x\nnonsense\n\n{}\nhttps://b.example\n",
+            "x".repeat(3 * MAX_LINE)
+        ));
         assert_eq!(feed.entries(), 2);
     }
 
@@ -163,7 +191,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("feed");
         std::fs::write(&path, "<html>rate limited</html>").unwrap();
-        assert!(Feed::load(&path).unwrap_err().contains("holds no web address"));
+        assert!(
+            Feed::load(&path)
+                .unwrap_err()
+                .contains("holds no web address")
+        );
         assert!(Feed::load(&dir.path().join("none")).is_err());
     }
 }

@@ -15,18 +15,32 @@ fn settings(text: &str) -> Arc<Settings> {
 async fn ask(outside: &Outside, body: &[u8]) -> Vec<String> {
     let score = Scorer::shipped().unwrap().score(body);
     let from = ReversePath(Address::parse("a@acme.example"));
-    let message = Message { body, from: &from, client: "192.0.2.1".parse().unwrap(), score: &score };
+    let message = Message {
+        body,
+        from: &from,
+        client: "192.0.2.1".parse().unwrap(),
+        score: &score,
+    };
     let shown = |a: Answer| match a.finding {
-        Finding::Listed { what, says, nats } => format!("{what} is on {} ({says}) {nats}", a.source),
+        Finding::Listed { what, says, nats } => {
+            format!("{what} is on {} ({says}) {nats}", a.source)
+        }
         Finding::Opinion { says, nats } => format!("{}: {says} {nats}", a.source),
         Finding::Absent(why) => format!("{}: {why}", a.source),
     };
-    outside.ask(NOW, message, |_| false).await.into_iter().map(shown).collect()
+    outside
+        .ask(NOW, message, |_| false)
+        .await
+        .into_iter()
+        .map(shown)
+        .collect()
 }
 
-const MAIL: &[u8] = b"From: a@acme.example\r\nSubject: x\r\n\r\nSee http://docs.example.com/phish?id=7 now\r\n";
+const MAIL: &[u8] =
+    b"From: a@acme.example\r\nSubject: x\r\n\r\nSee http://docs.example.com/phish?id=7 now\r\n";
 
-/// A server that takes connections, reads what comes first and answers with these octets; counts them.
+/// A server that takes connections, reads what comes first and answers with these octets; counts
+/// them.
 async fn server(answer: &'static [u8]) -> (String, Arc<std::sync::atomic::AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -61,17 +75,26 @@ async fn both_scanners_have_their_say() {
     let json = b"HTTP/1.1 200 OK\r\nContent-Length: 73\r\nConnection: close\r\n\r\n{\"score\":6.0,\"required_score\":15.0,\"symbols\":{\"BAD_THING\":{\"score\":6.0}}}\n";
     let (rspamd, _) = server(json).await;
     let (spamd, _) = server(b"SPAMD/1.1 0 EX_OK\r\nSpam: False ; 0.0 / 5.0\r\n\r\n\r\n").await;
-    let outside =
-        Outside::new(settings(&format!("[rspamd]\nurl = \"http://{rspamd}/\"\n[spamd]\naddress = \"{spamd}\"\nweight = 1\n")))
-            .unwrap();
-    assert_eq!(ask(&outside, MAIL).await, ["rspamd: 6.0 of 6.0, BAD_THING 2", "SpamAssassin: 0.0 of 5.0 -0.5"]);
+    let outside = Outside::new(settings(&format!(
+        "[rspamd]\nurl = \"http://{rspamd}/\"\n[spamd]\naddress = \"{spamd}\"\nweight = 1\n"
+    )))
+    .unwrap();
+    assert_eq!(
+        ask(&outside, MAIL).await,
+        [
+            "rspamd: 6.0 of 6.0, BAD_THING 2",
+            "SpamAssassin: 0.0 of 5.0 -0.5"
+        ]
+    );
 }
 
 #[tokio::test]
 async fn scanners_that_hang_or_lie_are_neutral_and_soon_left_alone() {
     let (hangs, asked) = server(b"").await;
     let (lies, _) = server(b"<html>").await;
-    let config = format!("[outside]\ndeadline = \"60ms\"\n[rspamd]\nurl = \"http://{hangs}\"\n[spamd]\naddress = \"{lies}\"\n");
+    let config = format!(
+        "[outside]\ndeadline = \"60ms\"\n[rspamd]\nurl = \"http://{hangs}\"\n[spamd]\naddress = \"{lies}\"\n"
+    );
     let outside = Outside::new(settings(&config)).unwrap();
     for _ in 0..3 {
         let said = ask(&outside, MAIL).await;
@@ -80,11 +103,21 @@ async fn scanners_that_hang_or_lie_are_neutral_and_soon_left_alone() {
     }
     for _ in 0..50 {
         let alone = "left alone for a while after failures";
-        assert_eq!(ask(&outside, MAIL).await, [format!("rspamd: {alone}"), format!("SpamAssassin: {alone}")]);
+        assert_eq!(
+            ask(&outside, MAIL).await,
+            [format!("rspamd: {alone}"), format!("SpamAssassin: {alone}")]
+        );
     }
-    assert!(asked.load(std::sync::atomic::Ordering::SeqCst) <= 3, "{asked:?}");
+    assert!(
+        asked.load(std::sync::atomic::Ordering::SeqCst) <= 3,
+        "{asked:?}"
+    );
     // Settings that change nothing here forget nothing.
-    outside.take_over(outside.prepare(&settings(&format!("{config}[log]\nlevel = \"debug\"\n"))).unwrap());
+    outside.take_over(
+        outside
+            .prepare(&settings(&format!("{config}[log]\nlevel = \"debug\"\n")))
+            .unwrap(),
+    );
     assert!(ask(&outside, MAIL).await[0].contains("left alone"));
     outside.take_over(outside.prepare(&settings("")).unwrap());
     assert_eq!(ask(&outside, MAIL).await, Vec::<String>::new());
@@ -96,9 +129,17 @@ async fn nobody_listens() {
     let taken = tokio::net::TcpSocket::new_v4().unwrap();
     taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = taken.local_addr().unwrap();
-    let outside =
-        Outside::new(settings(&format!("[rspamd]\nurl = \"http://{address}\"\n[spamd]\naddress = \"{address}\"\n"))).unwrap();
-    assert_eq!(ask(&outside, MAIL).await, ["rspamd: cannot be reached", "SpamAssassin: cannot be reached"]);
+    let outside = Outside::new(settings(&format!(
+        "[rspamd]\nurl = \"http://{address}\"\n[spamd]\naddress = \"{address}\"\n"
+    )))
+    .unwrap();
+    assert_eq!(
+        ask(&outside, MAIL).await,
+        [
+            "rspamd: cannot be reached",
+            "SpamAssassin: cannot be reached"
+        ]
+    );
 }
 
 #[tokio::test]
@@ -106,7 +147,10 @@ async fn a_large_message_goes_to_no_scanner() {
     let (spamd, asked) = server(b"").await;
     let outside = Outside::new(settings(&format!("[spamd]\naddress = \"{spamd}\"\n"))).unwrap();
     let large = [MAIL, "x".repeat(600 * 1024).as_bytes()].concat();
-    assert_eq!(ask(&outside, &large).await, ["SpamAssassin: not asked: the message is too large"]);
+    assert_eq!(
+        ask(&outside, &large).await,
+        ["SpamAssassin: not asked: the message is too large"]
+    );
     assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 0);
 }
 
@@ -114,10 +158,17 @@ async fn a_large_message_goes_to_no_scanner() {
 async fn the_feed_names_the_page() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("feed.csv");
-    std::fs::write(&file, "phish_id,url\n1,http://docs.example.com/phish?id=7\n").unwrap();
+    std::fs::write(
+        &file,
+        "phish_id,url\n1,http://docs.example.com/phish?id=7\n",
+    )
+    .unwrap();
     let config = format!("[outside]\nphishtank = {file:?}\n");
     let outside = Arc::new(Outside::new(settings(&config)).unwrap());
-    assert_eq!(ask(&outside, MAIL).await, ["PhishTank: the feed could not be read yet"]);
+    assert_eq!(
+        ask(&outside, MAIL).await,
+        ["PhishTank: the feed could not be read yet"]
+    );
     let watch = tokio::spawn(Arc::clone(&outside).watch_feed());
     let found = "a page of link host docs.example.com is on PhishTank (phishing) 5";
     while ask(&outside, MAIL).await != [found] {

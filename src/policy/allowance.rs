@@ -16,9 +16,20 @@ pub struct Allowances<'a> {
 }
 
 impl<'a> Allowances<'a> {
-    /// Of this sender, for a message whose text has the fingerprint `template`; 0 = of no message, or a text too short to tell.
-    pub const fn new(settings: &'a Settings, identity: &'a Identity, template: u64, now: Time) -> Self {
-        Self { settings, identity, template, now }
+    /// Of this sender, for a message whose text has the fingerprint `template`; 0 = of no message,
+    /// or a text too short to tell.
+    pub const fn new(
+        settings: &'a Settings,
+        identity: &'a Identity,
+        template: u64,
+        now: Time,
+    ) -> Self {
+        Self {
+            settings,
+            identity,
+            template,
+            now,
+        }
     }
 
     /// The allowance that leaves out this kind of evidence, if there is one.
@@ -27,10 +38,15 @@ impl<'a> Allowances<'a> {
             return None;
         }
         let holds = |a: &Arc<Allowance>| {
-            let text = matches!(a.who, Allowed::Template(template) if is_near(template, self.template));
+            let text =
+                matches!(a.who, Allowed::Template(template) if is_near(template, self.template));
             a.evidence == kind && self.now < a.ends && (text || is_of(a, self.identity))
         };
-        self.settings.allowances.iter().find(|a| holds(a)).map(Arc::as_ref)
+        self.settings
+            .allowances
+            .iter()
+            .find(|a| holds(a))
+            .map(Arc::as_ref)
     }
 
     /// Whether this kind of evidence is left out.
@@ -38,7 +54,8 @@ impl<'a> Allowances<'a> {
         self.find(kind).is_some()
     }
 
-    /// The sentences for the record of a block: what was left out when it was opened; empty where nothing was.
+    /// The sentences for the record of a block: what was left out when it was opened; empty where
+    /// nothing was.
     pub fn note(&self) -> String {
         let mut note = String::new();
         for (word, kind) in EvidenceKind::ALL {
@@ -53,9 +70,14 @@ impl<'a> Allowances<'a> {
     }
 }
 
-/// All allowances of a sender whatever it sends, also those whose time is over. Forwarded mail has none: its address is somebody else's.
+/// All allowances of a sender whatever it sends, also those whose time is over. Forwarded mail has
+/// none: its address is somebody else's.
 pub fn of<'a>(settings: &'a Settings, identity: &Identity) -> impl Iterator<Item = &'a Allowance> {
-    settings.allowances.iter().filter(move |a| is_of(a, identity)).map(Arc::as_ref)
+    settings
+        .allowances
+        .iter()
+        .filter(move |a| is_of(a, identity))
+        .map(Arc::as_ref)
 }
 
 fn is_of(allowance: &Allowance, identity: &Identity) -> bool {
@@ -93,18 +115,33 @@ mod tests {
         let kinds = |who: &str, now| {
             let identity = stranger(&s, who, None, None).expect("an address");
             let allowances = Allowances::new(&s, &identity, 0, now);
-            EvidenceKind::ALL.iter().filter(|(_, kind)| allowances.leave_out(*kind)).map(|(word, _)| *word).collect::<Vec<_>>()
+            EvidenceKind::ALL
+                .iter()
+                .filter(|(_, kind)| allowances.leave_out(*kind))
+                .map(|(word, _)| *word)
+                .collect::<Vec<_>>()
         };
         assert_eq!(kinds("news@acme.example", noon), ["content", "bounces"]);
         assert_eq!(kinds("alice@acme.example", noon), ["bounces"]);
         assert_eq!(kinds("alice@b.acme.example", noon), Vec::<&str>::new());
         let midnight = Time::from_secs(1_795_356_000 + 10 * 3600);
-        assert_eq!(kinds("news@acme.example", midnight), ["bounces"], "its last day is over");
+        assert_eq!(
+            kinds("news@acme.example", midnight),
+            ["bounces"],
+            "its last day is over"
+        );
         let mut news = stranger(&s, "news@acme.example", None, None).expect("an address");
         let note = Allowances::new(&s, &news, 0, midnight).note();
-        assert_eq!(note, " Not counted: bounces, by an allowance until 2026-11-30 (old list).");
+        assert_eq!(
+            note,
+            " Not counted: bounces, by an allowance until 2026-11-30 (old list)."
+        );
         news.foreign = true;
-        assert_eq!(Allowances::new(&s, &news, 0, noon).note(), "", "anybody may forward mail of that address");
+        assert_eq!(
+            Allowances::new(&s, &news, 0, noon).note(),
+            "",
+            "anybody may forward mail of that address"
+        );
     }
 
     #[test]
@@ -120,11 +157,24 @@ mod tests {
         );
         let noon = Time::from_secs(1_795_356_000);
         let mut who = stranger(&s, "alice@acme.example", None, None).expect("an address");
-        let holds = |who: &Identity, template, now| Allowances::new(&s, who, template, now).leave_out(EvidenceKind::Content);
-        assert!(holds(&who, 0x0123_4567_89ab_cdef, noon) && holds(&who, 0x0123_4567_89ab_cd00, noon));
-        assert!(!holds(&who, 0xfedc_ba98_7654_3210, noon) && !holds(&who, 0, noon), "other texts, and none");
-        assert!(!holds(&who, 0x0123_4567_89ab_cdef, Time::from_secs(1_797_356_000)), "its time is over");
+        let holds = |who: &Identity, template, now| {
+            Allowances::new(&s, who, template, now).leave_out(EvidenceKind::Content)
+        };
+        assert!(
+            holds(&who, 0x0123_4567_89ab_cdef, noon) && holds(&who, 0x0123_4567_89ab_cd00, noon)
+        );
+        assert!(
+            !holds(&who, 0xfedc_ba98_7654_3210, noon) && !holds(&who, 0, noon),
+            "other texts, and none"
+        );
+        assert!(
+            !holds(&who, 0x0123_4567_89ab_cdef, Time::from_secs(1_797_356_000)),
+            "its time is over"
+        );
         who.foreign = true;
-        assert!(holds(&who, 0x0123_4567_89ab_cdef, noon), "it is the text that is known, not who sends it");
+        assert!(
+            holds(&who, 0x0123_4567_89ab_cdef, noon),
+            "it is the text that is known, not who sends it"
+        );
     }
 }

@@ -60,31 +60,83 @@ pub struct Near {
 
 /// Whether the policy has any ceiling, so that the sums are worth making.
 pub fn any(policy: &Policy) -> bool {
-    policy.bounce_share > 0.0 || gauges(policy, &Load::default(), Adding::default()).iter().any(|g| g.limit > 0)
+    policy.bounce_share > 0.0
+        || gauges(policy, &Load::default(), Adding::default())
+            .iter()
+            .any(|g| g.limit > 0)
 }
 
 /// All ceilings that are counts, in the order in which they are looked at.
 pub fn gauges(policy: &Policy, load: &Load, add: Adding) -> [Gauge; 8] {
-    let gauge = |reason, limit, used: u64, adds: u32| Gauge { reason, limit, used, adds: adds.into() };
+    let gauge = |reason, limit, used: u64, adds: u32| Gauge {
+        reason,
+        limit,
+        used,
+        adds: adds.into(),
+    };
     let all = add.external.saturating_add(add.internal);
     let (hour, day) = (load.hour, load.day);
     [
-        gauge(Reason::RecipientsExternalPerHour, policy.recipients_external_per_hour, hour.external.into(), add.external),
-        gauge(Reason::RecipientsInternalPerHour, policy.recipients_internal_per_hour, hour.internal.into(), add.internal),
-        gauge(Reason::RecipientsPerDay, policy.recipients_per_day, day.recipients(), all),
-        gauge(Reason::RecipientsNewPerDay, policy.recipients_new_per_day, day.new.into(), add.new),
-        gauge(Reason::RecipientsPerMessage, policy.recipients_per_message, load.in_message.into(), all),
-        gauge(Reason::MessagesPerMinute, policy.messages_per_minute, load.minute_messages.into(), add.messages),
-        gauge(Reason::MessagesPerDay, policy.messages_per_day, day.messages.into(), add.messages),
-        gauge(Reason::BytesPerDay, policy.bytes_per_day.div_ceil(1024), day.kib.into(), add.kib),
+        gauge(
+            Reason::RecipientsExternalPerHour,
+            policy.recipients_external_per_hour,
+            hour.external.into(),
+            add.external,
+        ),
+        gauge(
+            Reason::RecipientsInternalPerHour,
+            policy.recipients_internal_per_hour,
+            hour.internal.into(),
+            add.internal,
+        ),
+        gauge(
+            Reason::RecipientsPerDay,
+            policy.recipients_per_day,
+            day.recipients(),
+            all,
+        ),
+        gauge(
+            Reason::RecipientsNewPerDay,
+            policy.recipients_new_per_day,
+            day.new.into(),
+            add.new,
+        ),
+        gauge(
+            Reason::RecipientsPerMessage,
+            policy.recipients_per_message,
+            load.in_message.into(),
+            all,
+        ),
+        gauge(
+            Reason::MessagesPerMinute,
+            policy.messages_per_minute,
+            load.minute_messages.into(),
+            add.messages,
+        ),
+        gauge(
+            Reason::MessagesPerDay,
+            policy.messages_per_day,
+            day.messages.into(),
+            add.messages,
+        ),
+        gauge(
+            Reason::BytesPerDay,
+            policy.bytes_per_day.div_ceil(1024),
+            day.kib.into(),
+            add.kib,
+        ),
     ]
 }
 
-/// The ceiling that this would pass, and its figure. Only what comes counts: internal mail goes on when the external ceiling
-/// is reached.
+/// The ceiling that this would pass, and its figure. Only what comes counts: internal mail goes on
+/// when the external ceiling is reached.
 pub fn exceeded(policy: &Policy, load: &Load, add: Adding) -> Option<(Reason, u64)> {
-    let passed = gauges(policy, load, add).into_iter().find(|g| g.limit > 0 && g.adds > 0 && g.used + g.adds > g.limit);
-    passed.map(|g| (g.reason, g.limit)).or_else(|| bounced(policy, load, add))
+    let passed = gauges(policy, load, add)
+        .into_iter()
+        .find(|g| g.limit > 0 && g.adds > 0 && g.used + g.adds > g.limit);
+    passed
+        .map(|g| (g.reason, g.limit))
+        .or_else(|| bounced(policy, load, add))
 }
 
 /// The share of unknown users, as a ceiling in percent.
@@ -97,14 +149,24 @@ fn bounced(policy: &Policy, load: &Load, add: Adding) -> Option<(Reason, u64)> {
     over.then(|| (Reason::BounceShare, limit(policy, Reason::BounceShare)))
 }
 
-/// The ceilings of which this would use up 75 % or 90 % without passing them. Only those of an hour or a day, which can be
-/// used up.
+/// The ceilings of which this would use up 75 % or 90 % without passing them. Only those of an hour
+/// or a day, which can be used up.
 pub fn near(policy: &Policy, load: &Load, add: Adding) -> Vec<Near> {
     let level = |g: &Gauge| {
         let used = g.used + g.adds;
-        let percent = [90_u8, 75].into_iter().find(|p| g.limit > 0 && used * 100 >= g.limit * u64::from(*p))?;
-        let budget = !matches!(g.reason, Reason::RecipientsPerMessage | Reason::MessagesPerMinute);
-        (budget && g.adds > 0 && used <= g.limit).then_some(Near { reason: g.reason, percent, limit: g.limit, used })
+        let percent = [90_u8, 75]
+            .into_iter()
+            .find(|p| g.limit > 0 && used * 100 >= g.limit * u64::from(*p))?;
+        let budget = !matches!(
+            g.reason,
+            Reason::RecipientsPerMessage | Reason::MessagesPerMinute
+        );
+        (budget && g.adds > 0 && used <= g.limit).then_some(Near {
+            reason: g.reason,
+            percent,
+            limit: g.limit,
+            used,
+        })
     };
     gauges(policy, load, add).iter().filter_map(level).collect()
 }
@@ -114,7 +176,10 @@ pub fn limit(policy: &Policy, reason: Reason) -> u64 {
     if reason == Reason::BounceShare {
         return (policy.bounce_share * 100.0).round() as u64;
     }
-    gauges(policy, &Load::default(), Adding::default()).iter().find(|g| g.reason == reason).map_or(0, |g| g.limit)
+    gauges(policy, &Load::default(), Adding::default())
+        .iter()
+        .find(|g| g.reason == reason)
+        .map_or(0, |g| g.limit)
 }
 
 /// The figure of a ceiling in words.
@@ -126,11 +191,13 @@ pub fn figure(reason: Reason, limit: u64) -> String {
     }
 }
 
-/// What the policy does beyond this ceiling. Mail that only comes too fast waits where other mail would get its sender
-/// blocked: it fits again within a minute, and a pace is no sign of misuse.
+/// What the policy does beyond this ceiling. Mail that only comes too fast waits where other mail
+/// would get its sender blocked: it fits again within a minute, and a pace is no sign of misuse.
 pub const fn response(policy: &Policy, reason: Reason) -> WhenExceeded {
     match (reason, policy.when_exceeded) {
-        (Reason::MessagesPerMinute, WhenExceeded::Block | WhenExceeded::BlockUntilTomorrow) => WhenExceeded::Throttle,
+        (Reason::MessagesPerMinute, WhenExceeded::Block | WhenExceeded::BlockUntilTomorrow) => {
+            WhenExceeded::Throttle
+        }
         (_, when) => when,
     }
 }
@@ -139,7 +206,9 @@ pub const fn response(policy: &Policy, reason: Reason) -> WhenExceeded {
 pub const fn window_minutes(reason: Reason) -> u32 {
     match reason {
         Reason::MessagesPerMinute => 1,
-        Reason::RecipientsExternalPerHour | Reason::RecipientsInternalPerHour | Reason::RecipientsPerMessage => 60,
+        Reason::RecipientsExternalPerHour
+        | Reason::RecipientsInternalPerHour
+        | Reason::RecipientsPerMessage => 60,
         _ => 24 * 60,
     }
 }
@@ -157,15 +226,49 @@ mod tests {
         policy.recipients_per_day = 25;
         for (hour, day, add, wanted) in [
             ((9, 0), (9, 0), (1, 0), None),
-            ((10, 0), (10, 0), (1, 0), Some((Reason::RecipientsExternalPerHour, 10))),
+            (
+                (10, 0),
+                (10, 0),
+                (1, 0),
+                Some((Reason::RecipientsExternalPerHour, 10)),
+            ),
             ((10, 0), (10, 0), (0, 1), None),
-            ((0, 20), (0, 20), (0, 1), Some((Reason::RecipientsInternalPerHour, 20))),
-            ((0, 0), (10, 15), (1, 0), Some((Reason::RecipientsPerDay, 25))),
+            (
+                (0, 20),
+                (0, 20),
+                (0, 1),
+                Some((Reason::RecipientsInternalPerHour, 20)),
+            ),
+            (
+                (0, 0),
+                (10, 15),
+                (1, 0),
+                Some((Reason::RecipientsPerDay, 25)),
+            ),
             ((0, 0), (10, 15), (0, 0), None),
         ] {
-            let counts = |(external, internal): (u32, u32)| Counts { external, internal, ..Counts::default() };
-            let load = Load { hour: counts(hour), day: counts(day), ..Load::default() };
-            assert_eq!(exceeded(&policy, &load, Adding { external: add.0, internal: add.1, ..Adding::default() }), wanted);
+            let counts = |(external, internal): (u32, u32)| Counts {
+                external,
+                internal,
+                ..Counts::default()
+            };
+            let load = Load {
+                hour: counts(hour),
+                day: counts(day),
+                ..Load::default()
+            };
+            assert_eq!(
+                exceeded(
+                    &policy,
+                    &load,
+                    Adding {
+                        external: add.0,
+                        internal: add.1,
+                        ..Adding::default()
+                    }
+                ),
+                wanted
+            );
         }
         assert!(any(&policy) && !any(&settings().policy));
     }
@@ -176,10 +279,23 @@ mod tests {
         let load = Load {
             in_message: 4,
             minute_messages: 3,
-            day: Counts { messages: 9, new: 7, kib: 100, external: 40, bounces: 9, ..Counts::default() },
+            day: Counts {
+                messages: 9,
+                new: 7,
+                kib: 100,
+                external: 40,
+                bounces: 9,
+                ..Counts::default()
+            },
             ..Load::default()
         };
-        let one = Adding { external: 1, internal: 0, new: 1, messages: 1, kib: 1 };
+        let one = Adding {
+            external: 1,
+            internal: 0,
+            new: 1,
+            messages: 1,
+            kib: 1,
+        };
         let with = |change: fn(&mut Policy, u64), figure| {
             let mut policy = base.clone();
             change(&mut policy, figure);
@@ -188,9 +304,21 @@ mod tests {
         };
         type Case = (fn(&mut Policy, u64), Reason, u64);
         let cases: [Case; 5] = [
-            (|p, n| p.recipients_new_per_day = n, Reason::RecipientsNewPerDay, 7),
-            (|p, n| p.recipients_per_message = n, Reason::RecipientsPerMessage, 4),
-            (|p, n| p.messages_per_minute = n, Reason::MessagesPerMinute, 3),
+            (
+                |p, n| p.recipients_new_per_day = n,
+                Reason::RecipientsNewPerDay,
+                7,
+            ),
+            (
+                |p, n| p.recipients_per_message = n,
+                Reason::RecipientsPerMessage,
+                4,
+            ),
+            (
+                |p, n| p.messages_per_minute = n,
+                Reason::MessagesPerMinute,
+                3,
+            ),
             (|p, n| p.messages_per_day = n, Reason::MessagesPerDay, 9),
             (|p, n| p.bytes_per_day = n * 1024, Reason::BytesPerDay, 100),
         ];
@@ -199,14 +327,21 @@ mod tests {
             assert_eq!(with(change, used + 1), None, "room for one");
         }
         // 9 of 40 are 22.5 %.
-        assert_eq!(with(|p, n| p.bounce_share = n as f64 / 100.0, 22), Some((Reason::BounceShare, 22)));
+        assert_eq!(
+            with(|p, n| p.bounce_share = n as f64 / 100.0, 22),
+            Some((Reason::BounceShare, 22))
+        );
         assert_eq!(with(|p, n| p.bounce_share = n as f64 / 100.0, 23), None);
         let few = |p: &mut Policy, n| {
             p.bounce_share = 0.1;
             p.bounce_share_min_recipients = n;
         };
         assert_eq!(with(few, 40), Some((Reason::BounceShare, 10)));
-        assert_eq!(with(few, 41), None, "too few recipients to speak of a share");
+        assert_eq!(
+            with(few, 41),
+            None,
+            "too few recipients to speak of a share"
+        );
     }
 
     #[test]
@@ -215,21 +350,50 @@ mod tests {
         policy.recipients_per_day = 20;
         policy.messages_per_minute = 1;
         let level = |used, add| {
-            let load = Load { day: Counts { external: used, ..Counts::default() }, ..Load::default() };
-            let near = near(&policy, &load, Adding { external: add, messages: 1, ..Adding::default() });
+            let load = Load {
+                day: Counts {
+                    external: used,
+                    ..Counts::default()
+                },
+                ..Load::default()
+            };
+            let near = near(
+                &policy,
+                &load,
+                Adding {
+                    external: add,
+                    messages: 1,
+                    ..Adding::default()
+                },
+            );
             near.first().map(|n| (n.percent, n.used))
         };
-        assert_eq!([level(13, 1), level(14, 1), level(16, 1)], [None, Some((75, 15)), Some((75, 17))]);
-        assert_eq!([level(17, 1), level(19, 1), level(19, 2)], [Some((90, 18)), Some((90, 20)), None]);
+        assert_eq!(
+            [level(13, 1), level(14, 1), level(16, 1)],
+            [None, Some((75, 15)), Some((75, 17))]
+        );
+        assert_eq!(
+            [level(17, 1), level(19, 1), level(19, 2)],
+            [Some((90, 18)), Some((90, 20)), None]
+        );
     }
 
     #[test]
     fn what_comes_too_fast_waits_and_is_no_reason_to_block() {
         let mut policy = settings().policy;
         policy.when_exceeded = WhenExceeded::Block;
-        assert_eq!(response(&policy, Reason::MessagesPerMinute), WhenExceeded::Throttle);
-        assert_eq!(response(&policy, Reason::MessagesPerDay), WhenExceeded::Block);
+        assert_eq!(
+            response(&policy, Reason::MessagesPerMinute),
+            WhenExceeded::Throttle
+        );
+        assert_eq!(
+            response(&policy, Reason::MessagesPerDay),
+            WhenExceeded::Block
+        );
         policy.when_exceeded = WhenExceeded::Hold;
-        assert_eq!(response(&policy, Reason::MessagesPerMinute), WhenExceeded::Hold);
+        assert_eq!(
+            response(&policy, Reason::MessagesPerMinute),
+            WhenExceeded::Hold
+        );
     }
 }

@@ -12,7 +12,8 @@ pub struct Facts {
     pub blocked_website: bool,
     /// A ceiling it passes.
     pub ceiling: Option<Reason>,
-    /// It passes that ceiling by itself, whatever was sent before: it never goes, however long it waits.
+    /// It passes that ceiling by itself, whatever was sent before: it never goes, however long it
+    /// waits.
     pub never_fits: bool,
     /// What the policy does then.
     pub when_exceeded: WhenExceeded,
@@ -46,15 +47,28 @@ pub struct Verdict {
 }
 
 const fn plain(action: Action, reason: Reason) -> Verdict {
-    Verdict { action, reason, opens: false, until_tomorrow: false, alert: None }
+    Verdict {
+        action,
+        reason,
+        opens: false,
+        until_tomorrow: false,
+        alert: None,
+    }
 }
 
 const fn opens(reason: Reason, until_tomorrow: bool) -> Verdict {
-    Verdict { action: Action::Reject, reason, opens: true, until_tomorrow, alert: None }
+    Verdict {
+        action: Action::Reject,
+        reason,
+        opens: true,
+        until_tomorrow,
+        alert: None,
+    }
 }
 
-/// Block → website → ceilings → detector → spam rate → suspicious content → accept. A ceiling that only holds or tells does
-/// not hide a block that the detector opens, nor a refusal of the content; of hold and delivery the hold wins.
+/// Block → website → ceilings → detector → spam rate → suspicious content → accept. A ceiling that
+/// only holds or tells does not hide a block that the detector opens, nor a refusal of the content;
+/// of hold and delivery the hold wins.
 pub fn decide(facts: &Facts) -> Verdict {
     if facts.blocked {
         return plain(Action::Reject, Reason::Blocked);
@@ -64,9 +78,17 @@ pub fn decide(facts: &Facts) -> Verdict {
     }
     match (facts.ceiling, facts.when_exceeded) {
         (Some(why), WhenExceeded::Throttle) if facts.never_fits => {
-            return Verdict { alert: Some(why), ..plain(Action::Reject, why) };
+            return Verdict {
+                alert: Some(why),
+                ..plain(Action::Reject, why)
+            };
         }
-        (Some(why), WhenExceeded::Throttle) => return Verdict { alert: Some(why), ..plain(Action::Defer, why) },
+        (Some(why), WhenExceeded::Throttle) => {
+            return Verdict {
+                alert: Some(why),
+                ..plain(Action::Defer, why)
+            };
+        }
         (Some(why), WhenExceeded::Block) => return opens(why, false),
         (Some(why), WhenExceeded::BlockUntilTomorrow) => return opens(why, true),
         (_, WhenExceeded::Alert | WhenExceeded::Hold) | (None, _) => {}
@@ -79,19 +101,32 @@ pub fn decide(facts: &Facts) -> Verdict {
     }
     let content = content(facts);
     let verdict = match (facts.ceiling, facts.when_exceeded) {
-        (Some(why), WhenExceeded::Hold) if content.action != Action::Reject => plain(Action::Hold, why),
+        (Some(why), WhenExceeded::Hold) if content.action != Action::Reject => {
+            plain(Action::Hold, why)
+        }
         _ => content,
     };
-    Verdict { alert: facts.ceiling, ..verdict }
+    Verdict {
+        alert: facts.ceiling,
+        ..verdict
+    }
 }
 
 fn content(facts: &Facts) -> Verdict {
     if !facts.suspicious {
         // Held with a question, not refused: it may well be an honest mailing.
         let unusual = plain(Action::Hold, Reason::UnusualMailing);
-        return if facts.unusual { unusual } else { plain(Action::Accept, Reason::Clean) };
+        return if facts.unusual {
+            unusual
+        } else {
+            plain(Action::Accept, Reason::Clean)
+        };
     }
-    let why = if facts.watched { Reason::Watched } else { Reason::SuspiciousContent };
+    let why = if facts.watched {
+        Reason::Watched
+    } else {
+        Reason::SuspiciousContent
+    };
     match (facts.when_suspicious, facts.watched) {
         // A watched sender is never treated better than a good one.
         (Suspicious::Reject, _) => plain(Action::Reject, why),
@@ -114,16 +149,34 @@ mod tests {
         Blocked,
     }
 
-    /// Every when_exceeded × suspicious × standing, with and without a ceiling passed and suspicious content, against the
-    /// rules said in another way.
+    /// Every when_exceeded × suspicious × standing, with and without a ceiling passed and
+    /// suspicious content, against the rules said in another way.
     #[test]
     fn the_whole_table() {
         use WhenExceeded as W;
         let mut cases = 0;
-        for when_exceeded in [W::Alert, W::Throttle, W::Hold, W::Block, W::BlockUntilTomorrow] {
-            for when_suspicious in [Suspicious::Deliver, Suspicious::HighRisk, Suspicious::Hold, Suspicious::Reject] {
-                for standing in [Standing::Good, Standing::Watched, Standing::Crossed, Standing::Blocked] {
-                    for (over, suspicious) in [(false, false), (false, true), (true, false), (true, true)] {
+        for when_exceeded in [
+            W::Alert,
+            W::Throttle,
+            W::Hold,
+            W::Block,
+            W::BlockUntilTomorrow,
+        ] {
+            for when_suspicious in [
+                Suspicious::Deliver,
+                Suspicious::HighRisk,
+                Suspicious::Hold,
+                Suspicious::Reject,
+            ] {
+                for standing in [
+                    Standing::Good,
+                    Standing::Watched,
+                    Standing::Crossed,
+                    Standing::Blocked,
+                ] {
+                    for (over, suspicious) in
+                        [(false, false), (false, true), (true, false), (true, true)]
+                    {
                         let facts = Facts {
                             blocked: standing == Standing::Blocked,
                             blocked_website: false,
@@ -139,8 +192,15 @@ mod tests {
                         };
                         let verdict = decide(&facts);
                         let expected = expect(&facts, standing);
-                        assert_eq!((verdict.action, verdict.reason, verdict.opens), expected, "{facts:?}");
-                        assert_eq!(verdict.until_tomorrow, verdict.opens && over && when_exceeded == W::BlockUntilTomorrow);
+                        assert_eq!(
+                            (verdict.action, verdict.reason, verdict.opens),
+                            expected,
+                            "{facts:?}"
+                        );
+                        assert_eq!(
+                            verdict.until_tomorrow,
+                            verdict.opens && over && when_exceeded == W::BlockUntilTomorrow
+                        );
                         let told = over && !verdict.opens && standing != Standing::Blocked;
                         assert_eq!(verdict.alert.is_some(), told, "{facts:?}");
                         cases += 1;
@@ -159,13 +219,22 @@ mod tests {
         if over && f.when_exceeded == WhenExceeded::Throttle {
             return (Action::Defer, Reason::RecipientsPerDay, false);
         }
-        if over && matches!(f.when_exceeded, WhenExceeded::Block | WhenExceeded::BlockUntilTomorrow) {
+        if over
+            && matches!(
+                f.when_exceeded,
+                WhenExceeded::Block | WhenExceeded::BlockUntilTomorrow
+            )
+        {
             return (Action::Reject, Reason::RecipientsPerDay, true);
         }
         if standing == Standing::Crossed {
             return (Action::Reject, Reason::Evidence, true);
         }
-        let why = if standing == Standing::Watched { Reason::Watched } else { Reason::SuspiciousContent };
+        let why = if standing == Standing::Watched {
+            Reason::Watched
+        } else {
+            Reason::SuspiciousContent
+        };
         if f.suspicious && f.when_suspicious == Suspicious::Reject {
             return (Action::Reject, why, false);
         }
@@ -178,7 +247,11 @@ mod tests {
         if standing == Standing::Watched || f.when_suspicious == Suspicious::Hold {
             return (Action::Hold, why, false);
         }
-        let action = if f.when_suspicious == Suspicious::HighRisk { Action::HighRisk } else { Action::Accept };
+        let action = if f.when_suspicious == Suspicious::HighRisk {
+            Action::HighRisk
+        } else {
+            Action::Accept
+        };
         (action, why, false)
     }
 
@@ -198,9 +271,29 @@ mod tests {
             when_suspicious: Suspicious::Deliver,
         };
         assert_eq!(decide(&calm), plain(Action::Accept, Reason::Clean));
-        let website = Facts { blocked_website: true, crossed: true, ..calm };
-        assert_eq!(decide(&website), plain(Action::Reject, Reason::BlockedWebsite));
-        assert_eq!(decide(&Facts { spam_rate: true, ..calm }), opens(Reason::SpamRate, false));
-        assert_eq!(decide(&Facts { spam_rate: true, crossed: true, ..calm }), opens(Reason::Evidence, false));
+        let website = Facts {
+            blocked_website: true,
+            crossed: true,
+            ..calm
+        };
+        assert_eq!(
+            decide(&website),
+            plain(Action::Reject, Reason::BlockedWebsite)
+        );
+        assert_eq!(
+            decide(&Facts {
+                spam_rate: true,
+                ..calm
+            }),
+            opens(Reason::SpamRate, false)
+        );
+        assert_eq!(
+            decide(&Facts {
+                spam_rate: true,
+                crossed: true,
+                ..calm
+            }),
+            opens(Reason::Evidence, false)
+        );
     }
 }

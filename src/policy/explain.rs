@@ -98,15 +98,27 @@ pub fn explain(settings: &Settings, identity: &Identity, now: Time) -> Explanati
         values: values(choice.policy),
         shadow_values: choice.shadow.map(values).unwrap_or_default(),
         allowances: allowance::of(settings, identity)
-            .map(|a| Allowed { evidence: a.evidence, until: a.until.clone(), expired: a.ends <= now, reason: a.reason.clone() })
+            .map(|a| Allowed {
+                evidence: a.evidence,
+                until: a.until.clone(),
+                expired: a.ends <= now,
+                reason: a.reason.clone(),
+            })
             .collect(),
     }
 }
 
 /// What is used of the ceilings that the policy has.
 pub fn used(policy: &Policy, load: &Load) -> Vec<Used> {
-    let set = ceilings::gauges(policy, load, ceilings::Adding::default()).into_iter().filter(|g| g.limit > 0);
-    set.map(|g| Used { ceiling: g.reason, used: g.used, limit: g.limit }).collect()
+    let set = ceilings::gauges(policy, load, ceilings::Adding::default())
+        .into_iter()
+        .filter(|g| g.limit > 0);
+    set.map(|g| Used {
+        ceiling: g.reason,
+        used: g.used,
+        limit: g.limit,
+    })
+    .collect()
 }
 
 fn candidates(settings: &Settings, identity: &Identity, choice: &Choice<'_>) -> Vec<Candidate> {
@@ -147,7 +159,13 @@ fn candidates(settings: &Settings, identity: &Identity, choice: &Choice<'_>) -> 
         (_, Mode::Enforce) => "no other policy is for this sender".to_owned(),
     };
     let (policy, mode) = (DEFAULT.to_owned(), default.mode.as_str());
-    list.push(Candidate { policy, mode, priority: None, applies: applies(default), why });
+    list.push(Candidate {
+        policy,
+        mode,
+        priority: None,
+        applies: applies(default),
+        why,
+    });
     list
 }
 
@@ -158,20 +176,44 @@ fn values(policy: &Policy) -> Vec<Value> {
         Origin::Preset(name) => format!("preset {name}"),
         Origin::Own => format!("policy.{}", policy.name),
     };
-    policy.values().into_iter().map(|(key, value)| Value { key, value, from: from(key) }).collect()
+    policy
+        .values()
+        .into_iter()
+        .map(|(key, value)| Value {
+            key,
+            value,
+            from: from(key),
+        })
+        .collect()
 }
 
-/// A sender that the relay has not seen: the account of that name, of the tenant that owns its domain, else of `tenant`, else of
-/// the first one. `None` if there is no such tenant, or the text names nobody.
-pub fn stranger(settings: &Settings, text: &str, tenant: Option<&TenantId>, client: Option<IpAddr>) -> Option<Identity> {
+/// A sender that the relay has not seen: the account of that name, of the tenant that owns its
+/// domain, else of `tenant`, else of the first one. `None` if there is no such tenant, or the text
+/// names nobody.
+pub fn stranger(
+    settings: &Settings,
+    text: &str,
+    tenant: Option<&TenantId>,
+    client: Option<IpAddr>,
+) -> Option<Identity> {
     let address = Address::parse(text.trim());
-    let name = address.as_ref().map_or_else(|| text.trim().to_lowercase(), identity::sender_address);
-    let owner = address.as_ref().and_then(|a| settings.tenants.iter().find(|t| t.is_internal(a.domain())));
+    let name = address
+        .as_ref()
+        .map_or_else(|| text.trim().to_lowercase(), identity::sender_address);
+    let owner = address
+        .as_ref()
+        .and_then(|a| settings.tenants.iter().find(|t| t.is_internal(a.domain())));
     let tenant = match tenant {
         Some(id) => settings.tenant(id)?,
         None => owner.or_else(|| settings.tenants.first())?,
     };
-    let own = || tenant.domains.first().filter(|_| tenant.domains.len() == 1).cloned();
+    let own = || {
+        tenant
+            .domains
+            .first()
+            .filter(|_| tenant.domains.len() == 1)
+            .cloned()
+    };
     (!name.is_empty()).then(|| Identity {
         key: SenderKey::account(&tenant.id, &name),
         tenant: tenant.id.clone(),
@@ -220,21 +262,65 @@ mod tests {
         let now = Time::from_secs(1_795_356_000);
         let alice = stranger(&s, "Alice+x@acme.example", None, None).expect("an address");
         let told = explain(&s, &alice, now);
-        assert_eq!((told.policy.as_str(), told.shadow.as_deref(), told.client), ("sales", Some("trial"), None));
-        let why: Vec<_> = told.policies.iter().map(|p| (p.policy.as_str(), p.applies)).collect();
-        assert_eq!(why, [("trial", "shadow"), ("house", "no"), ("sales", "acts"), ("web", "no"), ("default", "no")]);
-        assert!(told.policies[1].why.contains("but so does \"sales\""), "{:?}", told.policies[1]);
-        assert_eq!(told.policies[3].why, "the sender's client is in none of its networks");
-        let value = |key| told.values.iter().find(|v| v.key == key).map(|v| (v.value.as_str(), v.from.as_str()));
+        assert_eq!(
+            (told.policy.as_str(), told.shadow.as_deref(), told.client),
+            ("sales", Some("trial"), None)
+        );
+        let why: Vec<_> = told
+            .policies
+            .iter()
+            .map(|p| (p.policy.as_str(), p.applies))
+            .collect();
+        assert_eq!(
+            why,
+            [
+                ("trial", "shadow"),
+                ("house", "no"),
+                ("sales", "acts"),
+                ("web", "no"),
+                ("default", "no")
+            ]
+        );
+        assert!(
+            told.policies[1].why.contains("but so does \"sales\""),
+            "{:?}",
+            told.policies[1]
+        );
+        assert_eq!(
+            told.policies[3].why,
+            "the sender's client is in none of its networks"
+        );
+        let value = |key| {
+            told.values
+                .iter()
+                .find(|v| v.key == key)
+                .map(|v| (v.value.as_str(), v.from.as_str()))
+        };
         assert_eq!(value("messages_per_day"), Some(("5", "policy.sales")));
         assert_eq!(value("recipients_per_day"), Some(("77", "policy.default")));
-        assert_eq!(value("suspicious"), Some(("\"high_risk\"", "built-in default")));
         assert_eq!(
-            told.allowances.iter().map(|a| (a.evidence, a.expired)).collect::<Vec<_>>(),
+            value("suspicious"),
+            Some(("\"high_risk\"", "built-in default"))
+        );
+        assert_eq!(
+            told.allowances
+                .iter()
+                .map(|a| (a.evidence, a.expired))
+                .collect::<Vec<_>>(),
             [(EvidenceKind::Recipients, false)]
         );
-        let bob = stranger(&s, "bob@acme.example", None, Some("192.0.2.1".parse().expect("ip"))).expect("an address");
-        let told = explain(&s, &bob, now.after(std::time::Duration::from_secs(90 * 86_400)));
+        let bob = stranger(
+            &s,
+            "bob@acme.example",
+            None,
+            Some("192.0.2.1".parse().expect("ip")),
+        )
+        .expect("an address");
+        let told = explain(
+            &s,
+            &bob,
+            now.after(std::time::Duration::from_secs(90 * 86_400)),
+        );
         assert_eq!((told.policy.as_str(), told.shadow), ("house", None));
         assert!(told.allowances[0].expired);
         assert_eq!(stranger(&s, "x", Some(&TenantId::new("none")), None), None);

@@ -3,12 +3,15 @@
 use crate::config::Settings;
 use crate::types::{Action, BlockRef, Reason, Reply};
 
-/// What a reason means in plain words and what to do about it: for notices, pages and delivery reports.
+/// What a reason means in plain words and what to do about it: for notices, pages and delivery
+/// reports.
 pub const fn help(reason: Reason) -> &'static str {
     match reason {
         Reason::Clean => "Nothing speaks against this message.",
         Reason::SuspiciousContent => "The content of this message looks like spam.",
-        Reason::Watched => "The sender's recent mail looks unusual; suspicious messages are held until somebody decides.",
+        Reason::Watched => {
+            "The sender's recent mail looks unusual; suspicious messages are held until somebody decides."
+        }
         Reason::UnusualMailing => {
             "The sender writes to many people it never wrote to before, all at once. Is this mailing yours? If so, release it."
         }
@@ -20,8 +23,12 @@ pub const fn help(reason: Reason) -> &'static str {
             "Too large a share of the sender's recent messages is spam. \
              Change the account's password and look for misuse before you release it."
         }
-        Reason::RecipientsExternalPerHour => "The sender reached the limit of external recipients per hour.",
-        Reason::RecipientsInternalPerHour => "The sender reached the limit of internal recipients per hour.",
+        Reason::RecipientsExternalPerHour => {
+            "The sender reached the limit of external recipients per hour."
+        }
+        Reason::RecipientsInternalPerHour => {
+            "The sender reached the limit of internal recipients per hour."
+        }
         Reason::RecipientsPerDay => "The sender reached the limit of recipients per day.",
         Reason::RecipientsNewPerDay => "The sender reached the limit of new recipients per day.",
         Reason::RecipientsPerMessage => "The sender reached the limit of recipients per message.",
@@ -34,40 +41,56 @@ pub const fn help(reason: Reason) -> &'static str {
         Reason::Blocked => "The sender is blocked.",
         Reason::BlockedWebsite => "The message links to a website that is blocked.",
         Reason::Admin => "An administrator blocked this.",
-        Reason::ForeignSender => "The sender address does not belong to a domain that may send through this relay.",
+        Reason::ForeignSender => {
+            "The sender address does not belong to a domain that may send through this relay."
+        }
     }
 }
 
-/// The reply for mail that an active block stops: always permanent, with the reference and, where configured, the page or
-/// whom to ask.
+/// The reply for mail that an active block stops: always permanent, with the reference and, where
+/// configured, the page or whom to ask.
 pub fn blocked_reply(settings: &Settings, reference: BlockRef) -> Reply {
     blocked(settings, &format!("[{reference}]"), reference)
 }
 
-/// The reply for a message that links to a blocked website: the contract knows one reply for all blocks, so what is meant
-/// stands behind the reference.
+/// The reply for a message that links to a blocked website: the contract knows one reply for all
+/// blocks, so what is meant stands behind the reference.
 pub fn website_reply(settings: &Settings, reference: BlockRef) -> Reply {
-    blocked(settings, &format!("[{reference}] (the message links to a blocked website)"), reference)
+    blocked(
+        settings,
+        &format!("[{reference}] (the message links to a blocked website)"),
+        reference,
+    )
 }
 
 fn blocked(settings: &Settings, what: &str, reference: BlockRef) -> Reply {
     let base = format!("Access denied, bad outbound sender {what}");
     let text = match (&settings.public.url, &settings.public.help) {
-        (Some(url), _) => format!("{base} see {}/blocked/{reference}", url.trim_end_matches('/')),
+        (Some(url), _) => format!(
+            "{base} see {}/blocked/{reference}",
+            url.trim_end_matches('/')
+        ),
         (None, Some(help)) => format!("{base} ask {help}"),
         (None, None) => base,
     };
     Reply::new(550, (5, 1, 8), text)
 }
 
-/// The reply for a message or recipient that is not taken (`action` is `Defer` or `Reject`) for a reason other than a
-/// block; `None` where the mail goes.
+/// The reply for a message or recipient that is not taken (`action` is `Defer` or `Reject`) for a
+/// reason other than a block; `None` where the mail goes.
 pub fn reply(reason: Reason, action: Action) -> Option<Reply> {
     let permanent = action == Action::Reject;
     let ceiling = |what: &str| {
         Some(if permanent {
-            // RFC 3463 section 3.6, X.5.3: the sender's server may split it; a temporary code would only delay the bounce.
-            Reply::new(550, (5, 5, 3), format!("Too many recipients at once: this sender's limit is on {what}; send it in parts"))
+            // RFC 3463 section 3.6, X.5.3: the sender's server may split it; a temporary code would
+            // only delay the bounce.
+            Reply::new(
+                550,
+                (5, 5, 3),
+                format!(
+                    "Too many recipients at once: this sender's limit is on {what}; send it in parts"
+                ),
+            )
         } else {
             Reply::new(450, (4, 2, 1), format!("Too many {what}, try again later"))
         })
@@ -79,16 +102,28 @@ pub fn reply(reason: Reason, action: Action) -> Option<Reply> {
         Reason::RecipientsNewPerDay => ceiling("new recipients per day"),
         Reason::RecipientsPerMessage if permanent => ceiling("recipients per message"),
         // RFC 5321 section 4.5.3.1.10: the client sends the rest in another transaction.
-        Reason::RecipientsPerMessage => Some(Reply::new(452, (4, 5, 3), "Too many recipients, send the rest in another message")),
+        Reason::RecipientsPerMessage => Some(Reply::new(
+            452,
+            (4, 5, 3),
+            "Too many recipients, send the rest in another message",
+        )),
         Reason::MessagesPerMinute => ceiling("messages per minute"),
         Reason::MessagesPerDay => ceiling("messages per day"),
         // RFC 3463 section 3.4, X.3.4.
-        Reason::BytesPerDay if permanent => Some(Reply::new(552, (5, 3, 4), "Message larger than this sender may send in a day")),
+        Reason::BytesPerDay if permanent => Some(Reply::new(
+            552,
+            (5, 3, 4),
+            "Message larger than this sender may send in a day",
+        )),
         Reason::BytesPerDay => ceiling("octets per day"),
-        Reason::BounceShare => {
-            Some(Reply::new(450, (4, 2, 1), "Too many recipients of this sender do not exist, try again later"))
+        Reason::BounceShare => Some(Reply::new(
+            450,
+            (4, 2, 1),
+            "Too many recipients of this sender do not exist, try again later",
+        )),
+        Reason::SuspiciousContent | Reason::Watched => {
+            Some(Reply::new(550, (5, 7, 1), "Message refused as suspicious"))
         }
-        Reason::SuspiciousContent | Reason::Watched => Some(Reply::new(550, (5, 7, 1), "Message refused as suspicious")),
         Reason::ForeignSender => Some(foreign_sender()),
         Reason::Clean
         | Reason::UnusualMailing
@@ -107,7 +142,11 @@ pub fn relay_denied() -> Reply {
 
 /// The envelope sender lies outside the tenant's domains, and the tenant refuses those.
 pub fn foreign_sender() -> Reply {
-    Reply::new(550, (5, 7, 1), "Sender address is not in a domain that may send through this relay")
+    Reply::new(
+        550,
+        (5, 7, 1),
+        "Sender address is not in a domain that may send through this relay",
+    )
 }
 
 /// The account may not use that address.
@@ -115,12 +154,18 @@ pub fn may_not_send_as(address: &str) -> Reply {
     Reply::new(550, (5, 7, 1), format!("You may not send as <{address}>"))
 }
 
-/// From, Sender or their Resent forms in the mail of an authenticated account cannot be read, so they cannot be checked.
+/// From, Sender or their Resent forms in the mail of an authenticated account cannot be read, so
+/// they cannot be checked.
 pub fn authors_unreadable() -> Reply {
-    Reply::new(550, (5, 7, 1), "From or Sender cannot be read; give one address you may send as")
+    Reply::new(
+        550,
+        (5, 7, 1),
+        "From or Sender cannot be read; give one address you may send as",
+    )
 }
 
-/// A submitted message has no header section that all readers read alike; `line` is the first that is no field, counted from 1.
+/// A submitted message has no header section that all readers read alike; `line` is the first that
+/// is no field, counted from 1.
 pub fn no_header(line: usize) -> Reply {
     let text = format!("Line {line} of the header is no header field (RFC 5322 section 2.2)");
     Reply::new(554, (5, 6, 0), text)
@@ -136,9 +181,15 @@ mod tests {
         let reference = BlockRef::from_random(1);
         let mut s = settings();
         let line = |s: &Settings| blocked_reply(s, reference).one_line();
-        assert_eq!(line(&s), "550 5.1.8 Access denied, bad outbound sender [OG-0000000001]");
+        assert_eq!(
+            line(&s),
+            "550 5.1.8 Access denied, bad outbound sender [OG-0000000001]"
+        );
         s.public.help = Some("help@relay.test".into());
-        assert_eq!(line(&s), "550 5.1.8 Access denied, bad outbound sender [OG-0000000001] ask help@relay.test");
+        assert_eq!(
+            line(&s),
+            "550 5.1.8 Access denied, bad outbound sender [OG-0000000001] ask help@relay.test"
+        );
         s.public.url = Some("https://relay.test/".into());
         assert_eq!(
             line(&s),
@@ -153,16 +204,35 @@ mod tests {
 
     #[test]
     fn only_ceilings_are_temporary() {
-        let code = |reason| reply(reason, Action::Defer).map(|r| (r.code, r.enhanced.map(|e| (e.0, e.1, e.2))));
-        for reason in [Reason::RecipientsExternalPerHour, Reason::RecipientsInternalPerHour, Reason::RecipientsPerDay] {
+        let code = |reason| {
+            reply(reason, Action::Defer).map(|r| (r.code, r.enhanced.map(|e| (e.0, e.1, e.2))))
+        };
+        for reason in [
+            Reason::RecipientsExternalPerHour,
+            Reason::RecipientsInternalPerHour,
+            Reason::RecipientsPerDay,
+        ] {
             assert_eq!(code(reason), Some((450, Some((4, 2, 1)))));
             // More at once than the ceiling allows at all: waiting would not help.
-            assert_eq!(reply(reason, Action::Reject).map(|r| (r.code, r.is_permanent())), Some((550, true)));
+            assert_eq!(
+                reply(reason, Action::Reject).map(|r| (r.code, r.is_permanent())),
+                Some((550, true))
+            );
         }
-        for reason in [Reason::SuspiciousContent, Reason::Watched, Reason::ForeignSender] {
+        for reason in [
+            Reason::SuspiciousContent,
+            Reason::Watched,
+            Reason::ForeignSender,
+        ] {
             assert_eq!(code(reason), Some((550, Some((5, 7, 1)))));
         }
-        for reason in [Reason::Clean, Reason::Blocked, Reason::Evidence, Reason::SpamRate, Reason::Admin] {
+        for reason in [
+            Reason::Clean,
+            Reason::Blocked,
+            Reason::Evidence,
+            Reason::SpamRate,
+            Reason::Admin,
+        ] {
             assert_eq!(code(reason), None);
             assert!(!help(reason).is_empty());
         }
@@ -194,6 +264,10 @@ mod tests {
         let texts: std::collections::HashSet<&str> = reasons.into_iter().map(help).collect();
         assert_eq!(texts.len(), reasons.len());
         // Whoever is told that an account was misused is told what to do first.
-        assert!([Reason::Evidence, Reason::SpamRate].into_iter().all(|reason| help(reason).contains("password")));
+        assert!(
+            [Reason::Evidence, Reason::SpamRate]
+                .into_iter()
+                .all(|reason| help(reason).contains("password"))
+        );
     }
 }

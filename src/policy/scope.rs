@@ -17,7 +17,8 @@ pub struct Choice<'a> {
     pub shadow: Option<&'a Policy>,
 }
 
-/// How narrowly a scope names a sender, narrowest first: by name, group, domain or not at all; then by client; then by tenant.
+/// How narrowly a scope names a sender, narrowest first: by name, group, domain or not at all; then
+/// by client; then by tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Narrowness {
     who: Who,
@@ -50,7 +51,8 @@ pub enum Miss {
     Tenant,
 }
 
-/// The names a sender goes by: its address or login; a login without a domain also stands for that mailbox in its domain.
+/// The names a sender goes by: its address or login; a login without a domain also stands for that
+/// mailbox in its domain.
 struct Names<'a>(&'a str, Option<String>);
 
 impl<'a> Names<'a> {
@@ -69,15 +71,21 @@ impl<'a> Names<'a> {
     }
 
     fn group<'g>(&self, groups: &'g [Arc<Group>]) -> Option<&'g Arc<Group>> {
-        groups.iter().find(|group| self.any(|name| group.contains(name)))
+        groups
+            .iter()
+            .find(|group| self.any(|name| group.contains(name)))
     }
 }
 
 impl Scope {
-    /// How narrowly this scope names the sender, or why it does not. Forwarded mail has no name of its own: its address is
-    /// somebody else's, and all of it is one sender.
+    /// How narrowly this scope names the sender, or why it does not. Forwarded mail has no name of
+    /// its own: its address is somebody else's, and all of it is one sender.
     pub fn fit(&self, identity: &Identity) -> Result<Narrowness, Miss> {
-        let names = if identity.foreign { Names("", None) } else { Names::of(identity) };
+        let names = if identity.foreign {
+            Names("", None)
+        } else {
+            Names::of(identity)
+        };
         if names.any(|name| self.except_senders.contains(name)) {
             return Err(Miss::Excepted);
         }
@@ -96,18 +104,29 @@ impl Scope {
         } else {
             Who::Anybody
         };
-        if !self.clients.is_empty() && !self.clients.iter().any(|network| network.contains(&identity.client)) {
+        if !self.clients.is_empty()
+            && !self
+                .clients
+                .iter()
+                .any(|network| network.contains(&identity.client))
+        {
             return Err(Miss::Client);
         }
         if !self.tenants.is_empty() && !self.tenants.contains(&identity.tenant) {
             return Err(Miss::Tenant);
         }
-        Ok(Narrowness { who, any_client: self.clients.is_empty(), any_tenant: self.tenants.is_empty() })
+        Ok(Narrowness {
+            who,
+            any_client: self.clients.is_empty(),
+            any_tenant: self.tenants.is_empty(),
+        })
     }
 }
 
 fn is_in(domains: &RouteMatch, identity: &Identity) -> bool {
-    let Some(domain) = &identity.domain else { return false };
+    let Some(domain) = &identity.domain else {
+        return false;
+    };
     match domains {
         RouteMatch::Any => true,
         RouteMatch::Below(parent) => domain != parent && domain.is_within(parent),
@@ -119,20 +138,28 @@ fn is_in(domains: &RouteMatch, identity: &Identity) -> bool {
 pub fn choose<'a>(settings: &'a Settings, identity: &Identity) -> Choice<'a> {
     let default = &settings.policy;
     if settings.policies.is_empty() && default.mode == Mode::Enforce {
-        return Choice { policy: default, shadow: None };
+        return Choice {
+            policy: default,
+            shadow: None,
+        };
     }
     choose_named(settings, identity)
 }
 
 fn choose_named<'a>(settings: &'a Settings, identity: &Identity) -> Choice<'a> {
-    // They stand in order of priority and name, so within one priority the first of the narrowest is the one.
+    // They stand in order of priority and name, so within one priority the first of the narrowest
+    // is the one.
     type Best<'b> = Option<(i64, Narrowness, &'b NamedPolicy)>;
     let (mut acts, mut shadow): (Best<'a>, Best<'a>) = (None, None);
     for named in &settings.policies {
         if acts.is_some_and(|(priority, ..)| named.priority < priority) {
             break;
         }
-        let best = if named.policy.mode == Mode::Enforce { &mut acts } else { &mut shadow };
+        let best = if named.policy.mode == Mode::Enforce {
+            &mut acts
+        } else {
+            &mut shadow
+        };
         if best.is_some_and(|(priority, ..)| named.priority < priority) {
             continue;
         }
@@ -146,12 +173,23 @@ fn choose_named<'a>(settings: &'a Settings, identity: &Identity) -> Choice<'a> {
     let before = |a: (i64, Narrowness, &NamedPolicy), b: (i64, Narrowness, &NamedPolicy)| {
         (-a.0, a.1, &a.2.policy.name) < (-b.0, b.1, &b.2.policy.name)
     };
-    let shadow = shadow.filter(|s| acts.is_none_or(|a| before(*s, a))).map(|(.., named)| &named.policy);
+    let shadow = shadow
+        .filter(|s| acts.is_none_or(|a| before(*s, a)))
+        .map(|(.., named)| &named.policy);
     let default = &settings.policy;
     match (acts, default.mode) {
-        (Some((.., named)), _) => Choice { policy: &named.policy, shadow },
-        (None, Mode::Enforce) => Choice { policy: default, shadow },
-        (None, Mode::Shadow) => Choice { policy: Policy::inert(), shadow: shadow.or(Some(default)) },
+        (Some((.., named)), _) => Choice {
+            policy: &named.policy,
+            shadow,
+        },
+        (None, Mode::Enforce) => Choice {
+            policy: default,
+            shadow,
+        },
+        (None, Mode::Shadow) => Choice {
+            policy: Policy::inert(),
+            shadow: shadow.or(Some(default)),
+        },
     }
 }
 
@@ -160,7 +198,9 @@ impl Miss {
     pub fn text(&self) -> Cow<'static, str> {
         match self {
             Self::Excepted => "except_senders names this sender".into(),
-            Self::ExceptedGroup(name) => format!("except_groups: the sender is in group {name}").into(),
+            Self::ExceptedGroup(name) => {
+                format!("except_groups: the sender is in group {name}").into()
+            }
             Self::Who => "neither senders nor groups nor domains name this sender".into(),
             Self::Client => "the sender's client is in none of its networks".into(),
             Self::Tenant => "it is for other tenants".into(),
@@ -179,8 +219,15 @@ impl Narrowness {
         };
         let client = if self.any_client { "" } else { "by client" };
         let tenant = if self.any_tenant { "" } else { "by tenant" };
-        let parts: Vec<&str> = [who, client, tenant].into_iter().filter(|part| !part.is_empty()).collect();
-        if parts.is_empty() { "it is for everybody".into() } else { format!("it names this sender {}", parts.join(" and ")) }
+        let parts: Vec<&str> = [who, client, tenant]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect();
+        if parts.is_empty() {
+            "it is for everybody".into()
+        } else {
+            format!("it names this sender {}", parts.join(" and "))
+        }
     }
 }
 
@@ -196,7 +243,10 @@ mod tests {
             key: SenderKey::account(&tenant, address),
             tenant,
             address: address.into(),
-            domain: address.rsplit_once('@').and_then(|(_, d)| Domain::parse(d)).or_else(|| Domain::parse("acme.example")),
+            domain: address
+                .rsplit_once('@')
+                .and_then(|(_, d)| Domain::parse(d))
+                .or_else(|| Domain::parse("acme.example")),
             strength: Strength::Authenticated,
             client: client.parse().expect("an address"),
             foreign: false,
@@ -208,7 +258,10 @@ mod tests {
     fn chosen(text: &str, identity: &Identity) -> (String, Option<String>) {
         let settings = settings(&format!("{TENANT}{text}"));
         let choice = choose(&settings, identity);
-        (choice.policy.name.to_string(), choice.shadow.map(|s| s.name.to_string()))
+        (
+            choice.policy.name.to_string(),
+            choice.shadow.map(|s| s.name.to_string()),
+        )
     }
 
     #[test]
@@ -242,25 +295,49 @@ mod tests {
             ("x@mail.acme.example", "198.51.100.1", "below"),
             ("x@other.example", "198.51.100.1", "tenant"),
         ] {
-            assert_eq!(chosen(text, &who(address, client)), (want.to_owned(), None), "{address}");
+            assert_eq!(
+                chosen(text, &who(address, client)),
+                (want.to_owned(), None),
+                "{address}"
+            );
         }
         // What is forwarded has no name: anybody may write that address.
-        let forwarded = Identity { foreign: true, ..who("alice@acme.example", "198.51.100.1") };
+        let forwarded = Identity {
+            foreign: true,
+            ..who("alice@acme.example", "198.51.100.1")
+        };
         assert_eq!(chosen(text, &forwarded).0, "tenant");
-        assert_eq!(chosen("", &who("alice@acme.example", "192.0.2.7")).0, "default");
+        assert_eq!(
+            chosen("", &who("alice@acme.example", "192.0.2.7")).0,
+            "default"
+        );
     }
 
     #[test]
     fn a_shadow_is_seen_only_where_it_would_be_chosen() {
         let alice = who("alice@acme.example", "192.0.2.7");
         let narrow = "[policy.trial]\nmode = \"shadow\"\nsenders = [\"alice@acme.example\"]\n";
-        assert_eq!(chosen(narrow, &alice), ("default".into(), Some("trial".into())));
-        let wide = "[policy.trial]\nmode = \"shadow\"\n[policy.house]\ndomains = [\"acme.example\"]\n";
-        assert_eq!(chosen(wide, &alice), ("house".into(), None), "the narrower one acts, so the wide one would not");
+        assert_eq!(
+            chosen(narrow, &alice),
+            ("default".into(), Some("trial".into()))
+        );
+        let wide =
+            "[policy.trial]\nmode = \"shadow\"\n[policy.house]\ndomains = [\"acme.example\"]\n";
+        assert_eq!(
+            chosen(wide, &alice),
+            ("house".into(), None),
+            "the narrower one acts, so the wide one would not"
+        );
         let first = "[policy.trial]\nmode = \"shadow\"\npriority = 1\n[policy.house]\ndomains = [\"acme.example\"]\n";
-        assert_eq!(chosen(first, &alice), ("house".into(), Some("trial".into())));
+        assert_eq!(
+            chosen(first, &alice),
+            ("house".into(), Some("trial".into()))
+        );
         let all = "[policy.default]\nmode = \"shadow\"\n";
         assert_eq!(chosen(all, &alice), ("none".into(), Some("default".into())));
-        assert_eq!(chosen(&format!("{all}{narrow}"), &alice), ("none".into(), Some("trial".into())));
+        assert_eq!(
+            chosen(&format!("{all}{narrow}"), &alice),
+            ("none".into(), Some("trial".into()))
+        );
     }
 }

@@ -8,7 +8,8 @@ use crate::types::{Domain, MessageId, Pool, Time, stable_hash};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-/// Destinations without mail that are remembered (for their window) before the idle ones are dropped.
+/// Destinations without mail that are remembered (for their window) before the idle ones are
+/// dropped.
 const IDLE_MAX: usize = 4096;
 /// Attempts in a row that did not get through before a destination rests although others still run.
 const STREAK: u32 = 3;
@@ -40,8 +41,14 @@ pub struct Dest {
 
 impl Dest {
     fn limit(&self, settings: &Settings) -> u32 {
-        let most = u32::try_from(settings.pool(self.pool).connections_per_destination).unwrap_or(u32::MAX).max(1);
-        if self.failures > 0 { 1 } else { self.window.size().min(most) }
+        let most = u32::try_from(settings.pool(self.pool).connections_per_destination)
+            .unwrap_or(u32::MAX)
+            .max(1);
+        if self.failures > 0 {
+            1
+        } else {
+            self.window.size().min(most)
+        }
     }
 
     fn is_open(&self, settings: &Settings) -> bool {
@@ -131,13 +138,19 @@ impl Destinations {
         id
     }
 
-    /// Drops destinations without mail once there are many; the next sweep comes when their number has doubled.
+    /// Drops destinations without mail once there are many; the next sweep comes when their number
+    /// has doubled.
     fn sweep(&mut self) {
-        if self.slots.len() - self.free.len() < self.sweep_at && self.normal.len() + self.high_risk.len() < 4 * self.sweep_at {
+        if self.slots.len() - self.free.len() < self.sweep_at
+            && self.normal.len() + self.high_risk.len() < 4 * self.sweep_at
+        {
             return;
         }
         for (id, slot) in (0u32..).zip(&mut self.slots) {
-            if let Some(dest) = slot.as_ref().filter(|d| d.legs == 0 && d.running == 0 && !d.in_turn) {
+            if let Some(dest) = slot
+                .as_ref()
+                .filter(|d| d.legs == 0 && d.running == 0 && !d.in_turn)
+            {
                 if let Some(until) = dest.rest {
                     self.rests.remove(&(until, id));
                 }
@@ -196,7 +209,9 @@ impl Destinations {
     /// Whose turn it is: one message of the next destination that may take one, round robin.
     pub fn next(&mut self, settings: &Settings) -> Option<(u32, MessageId)> {
         while let Some(id) = self.turn.pop_front() {
-            let Some(dest) = self.get_mut(id) else { continue };
+            let Some(dest) = self.get_mut(id) else {
+                continue;
+            };
             dest.in_turn = false;
             if !dest.is_open(settings) {
                 continue;
@@ -217,10 +232,20 @@ impl Destinations {
         }
     }
 
-    /// An attempt ended. `None` = it never came to one (the spool could not be read): nothing is learnt.
-    pub fn ended(&mut self, now: Time, id: u32, settings: &Settings, signal: Option<(Signal, Option<Last>)>) {
-        let Some(dest) = self.slots.get_mut(id as usize).and_then(Option::as_mut) else { return };
-        let most = u32::try_from(settings.pool(dest.pool).connections_per_destination).unwrap_or(u32::MAX);
+    /// An attempt ended. `None` = it never came to one (the spool could not be read): nothing is
+    /// learnt.
+    pub fn ended(
+        &mut self,
+        now: Time,
+        id: u32,
+        settings: &Settings,
+        signal: Option<(Signal, Option<Last>)>,
+    ) {
+        let Some(dest) = self.slots.get_mut(id as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        let most =
+            u32::try_from(settings.pool(dest.pool).connections_per_destination).unwrap_or(u32::MAX);
         let full = dest.running >= dest.window.size();
         dest.running = dest.running.saturating_sub(1);
         match signal {
@@ -252,10 +277,15 @@ impl Destinations {
         self.offer(id);
     }
 
-    /// A host that takes others of ours at this moment has let one no further than its door: no more at once from now on than
-    /// it takes. `false`: there are no others, so it is closed.
+    /// A host that takes others of ours at this moment has let one no further than its door: no
+    /// more at once from now on than it takes. `false`: there are no others, so it is closed.
     pub fn step_back(&mut self, id: u32) -> bool {
-        let Some(dest) = self.get_mut(id).filter(|d| d.running > 1 && d.failures == 0) else { return false };
+        let Some(dest) = self
+            .get_mut(id)
+            .filter(|d| d.running > 1 && d.failures == 0)
+        else {
+            return false;
+        };
         dest.running -= 1;
         dest.window.fall_to(dest.running);
         true
@@ -263,7 +293,12 @@ impl Destinations {
 
     /// Ends the rests that are over.
     pub fn wake(&mut self, now: Time) {
-        while let Some((until, id)) = self.rests.first().copied().filter(|(until, _)| *until <= now) {
+        while let Some((until, id)) = self
+            .rests
+            .first()
+            .copied()
+            .filter(|(until, _)| *until <= now)
+        {
             self.rests.remove(&(until, id));
             if let Some(dest) = self.get_mut(id) {
                 dest.rest = None;
@@ -280,8 +315,8 @@ impl Destinations {
         self.offer(id);
     }
 
-    /// Offers every destination a turn: limits may have changed. With `stale`, routes have changed too: what waits
-    /// under the old ones comes out, to be sorted anew.
+    /// Offers every destination a turn: limits may have changed. With `stale`, routes have changed
+    /// too: what waits under the old ones comes out, to be sorted anew.
     pub fn reload(&mut self, stale: bool) {
         if stale {
             self.by_key.clear();
@@ -303,19 +338,26 @@ impl Destinations {
 
     /// Messages that are being tried or could be; roughly, for the gauge.
     pub fn busy(&self) -> usize {
-        let count = |d: &Dest| if d.rest.is_some() { d.running as usize } else { d.running as usize + d.ready.len() };
+        let count = |d: &Dest| {
+            if d.rest.is_some() {
+                d.running as usize
+            } else {
+                d.running as usize + d.ready.len()
+            }
+        };
         self.slots.iter().flatten().map(count).sum()
     }
 }
 
-/// Tells destinations apart: what differs here must not share connections, limits or failures; what does not is one
-/// destination, whichever `[[route]]` led there.
+/// Tells destinations apart: what differs here must not share connections, limits or failures; what
+/// does not is one destination, whichever `[[route]]` led there.
 pub fn key(destination: &Destination) -> String {
     match destination {
         Destination::Mx(domain) => domain.as_str().to_owned(),
         Destination::Route(r) => {
             let user = r.username.as_deref().unwrap_or_default();
-            // With the wrong password nothing gets through: two passwords are two ways. Hashed, so that it stands in one place.
+            // With the wrong password nothing gets through: two passwords are two ways. Hashed, so
+            // that it stands in one place.
             let password = stable_hash(&[r.password.as_ref().map_or("", |p| &p.0).as_bytes()]);
             format!("{}:{}/{:?}/{password:x}/{user}", r.host, r.port, r.tls)
         }
@@ -344,26 +386,56 @@ mod tests {
         dests.ended(T0, dead, &settings, Some((Signal::Down, None)));
         assert!(dests.next_wake().is_some(), "it rests");
         for n in 2..5 * IDLE_MAX {
-            dests.of(&settings, &domain(n), if n % 2 == 0 { Pool::Normal } else { Pool::HighRisk });
+            dests.of(
+                &settings,
+                &domain(n),
+                if n % 2 == 0 {
+                    Pool::Normal
+                } else {
+                    Pool::HighRisk
+                },
+            );
         }
-        assert!(dests.slots.len() <= IDLE_MAX && dests.by_key.len() <= IDLE_MAX, "{} slots", dests.slots.len());
+        assert!(
+            dests.slots.len() <= IDLE_MAX && dests.by_key.len() <= IDLE_MAX,
+            "{} slots",
+            dests.slots.len()
+        );
         assert!(dests.normal.len() + dests.high_risk.len() <= IDLE_MAX);
-        assert_eq!(dests.next_wake(), None, "nobody is woken for a destination that is gone");
+        assert_eq!(
+            dests.next_wake(),
+            None,
+            "nobody is woken for a destination that is gone"
+        );
         // What has mail is still known, and its place was given to nobody else.
         assert_eq!(dests.of(&settings, &domain(0), Pool::Normal), waiting);
-        assert_eq!(dests.get(waiting).map(|d| d.destination.name()).as_deref(), Some("d0.example"));
+        assert_eq!(
+            dests.get(waiting).map(|d| d.destination.name()).as_deref(),
+            Some("d0.example")
+        );
     }
 
     #[test]
     fn domains_behind_one_smart_host_share_its_limits_and_their_names_are_forgotten() {
-        let settings = Settings { routes: vec![smart_host()], ..settings() };
+        let settings = Settings {
+            routes: vec![smart_host()],
+            ..settings()
+        };
         let mut dests = Destinations::new(crate::delivery::route);
         let host = dests.of(&settings, &domain(0), Pool::Normal);
         dests.join(host);
         for n in 1..5 * IDLE_MAX {
             assert_eq!(dests.of(&settings, &domain(n), Pool::Normal), host);
         }
-        assert!(dests.normal.len() <= 4 * IDLE_MAX, "{} names", dests.normal.len());
-        assert_ne!(dests.of(&settings, &domain(0), Pool::HighRisk), host, "pools are apart");
+        assert!(
+            dests.normal.len() <= 4 * IDLE_MAX,
+            "{} names",
+            dests.normal.len()
+        );
+        assert_ne!(
+            dests.of(&settings, &domain(0), Pool::HighRisk),
+            host,
+            "pools are apart"
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! What is kept in memory of one message. A million of them wait in little memory: everything that an attempt, a
-//! report or a listing of one message needs beyond this is read back from the spool. Pure.
+//! What is kept in memory of one message. A million of them wait in little memory: everything that
+//! an attempt, a report or a listing of one message needs beyond this is read back from the spool.
+//! Pure.
 
 use super::progress::{Fate, Progress, Stage, Track};
 use super::{QueueItem, QueueState};
@@ -82,7 +83,11 @@ impl Legs {
 
 impl From<Vec<Leg>> for Legs {
     fn from(legs: Vec<Leg>) -> Self {
-        if let [leg] = legs.as_slice() { Self::One(*leg) } else { Self::Many(legs) }
+        if let [leg] = legs.as_slice() {
+            Self::One(*leg)
+        } else {
+            Self::Many(legs)
+        }
     }
 }
 
@@ -98,11 +103,15 @@ pub struct Sender {
 impl Hash for Sender {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.from.hash(state);
-        self.identity.as_ref().map(|i| (&i.key, i.client)).hash(state);
+        self.identity
+            .as_ref()
+            .map(|i| (&i.key, i.client))
+            .hash(state);
     }
 }
 
-/// Who sent it: with the whole meta before the first attempt, afterwards only what bulk orders and lists need.
+/// Who sent it: with the whole meta before the first attempt, afterwards only what bulk orders and
+/// lists need.
 #[derive(Debug, Clone)]
 pub enum Source {
     /// Accepted just now.
@@ -157,7 +166,8 @@ pub struct Entry {
     pub loading: bool,
     /// It waits for its meta to be read.
     pub queued: bool,
-    /// Its recipients are to be sorted anew: their routes are no more, or a report on them was put off.
+    /// Its recipients are to be sorted anew: their routes are no more, or a report on them was put
+    /// off.
     pub regroup: bool,
     /// A report of success must be opened again.
     pub owed: bool,
@@ -183,7 +193,9 @@ impl Entry {
     /// Its progress. A record that cannot be read counts as none: at least once, never lost.
     pub fn progress(&self) -> Progress {
         let read = self.record.as_deref().and_then(Progress::decode);
-        read.unwrap_or_else(|| Progress::fresh(self.since, self.hold.clone(), self.recipients as usize))
+        read.unwrap_or_else(|| {
+            Progress::fresh(self.since, self.hold.clone(), self.recipients as usize)
+        })
     }
 
     /// Brings hold, start and end into `progress` and keeps its bytes; gives them for the spool.
@@ -206,7 +218,12 @@ impl Entry {
 
     /// Takes all legs that do not run out of their lines.
     pub fn park(&mut self) {
-        for leg in self.legs.all_mut().iter_mut().filter(|l| l.state != LegState::Running) {
+        for leg in self
+            .legs
+            .all_mut()
+            .iter_mut()
+            .filter(|l| l.state != LegState::Running)
+        {
             leg.state = LegState::Parked;
         }
     }
@@ -218,7 +235,13 @@ impl Entry {
             LegState::Ready => rest(l.dest),
             LegState::Running | LegState::Parked => None,
         };
-        let next = self.legs.all().iter().filter_map(planned).min().filter(|_| self.hold.is_none());
+        let next = self
+            .legs
+            .all()
+            .iter()
+            .filter_map(planned)
+            .min()
+            .filter(|_| self.hold.is_none());
         QueueItem {
             id,
             from: self.from().to_owned(),
@@ -228,7 +251,13 @@ impl Entry {
             accepted_at: self.accepted_at,
             next_attempt: next.map(Time::rfc3339),
             size: self.size,
-            attempts: self.legs.all().iter().map(|l| u32::from(l.attempts)).max().unwrap_or(0),
+            attempts: self
+                .legs
+                .all()
+                .iter()
+                .map(|l| u32::from(l.attempts))
+                .max()
+                .unwrap_or(0),
             pool: self.pool,
             recipients: Vec::new(),
         }
@@ -255,7 +284,12 @@ impl Entry {
 pub fn mark(progress: &mut Progress, recipients: impl Iterator<Item = u32>, to: Stage) {
     for index in recipients {
         if let Some(track) = progress.recipients.get_mut(index as usize) {
-            *track = Track { stage: to, attempts: 0, next: Time(0), last: None };
+            *track = Track {
+                stage: to,
+                attempts: 0,
+                next: Time(0),
+                last: None,
+            };
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The queue: what is to be tried when, by destination. One task owns the state.
 //!
-//! `state` decides (pure), `task` carries out. Every change is in the spool first; what ends a recipient by a report is
-//! final only when the report has been taken over ([`Ack`]).
+//! `state` decides (pure), `task` carries out. Every change is in the spool first; what ends a
+//! recipient by a report is final only when the report has been taken over ([`Ack`]).
 
 mod destinations;
 mod entry;
@@ -24,8 +24,8 @@ use crate::env::{Clock, Deliver};
 use crate::judge::Judge;
 use crate::spool::{Recovered, Spool};
 use crate::types::{
-    Address, BlockRef, HoldReason, Identity, MessageId, MessageMeta, Pool, RecipientOutcome, RecipientStatus, Reply, TenantId,
-    Time,
+    Address, BlockRef, HoldReason, Identity, MessageId, MessageMeta, Pool, RecipientOutcome,
+    RecipientStatus, Reply, TenantId, Time,
 };
 use orders::Order;
 use progress::{Progress, Stage};
@@ -50,7 +50,8 @@ pub enum QueueEvent {
         /// When the deferred ones are tried again.
         next_attempt: Option<Time>,
     },
-    /// Recipients failed for good (refused, expired in the queue, bounced by an admin, held too long): tell the sender.
+    /// Recipients failed for good (refused, expired in the queue, bounced by an admin, held too
+    /// long): tell the sender.
     Failed {
         /// The message.
         meta: Arc<MessageMeta>,
@@ -74,7 +75,8 @@ pub enum QueueEvent {
         /// To be given once the report is spooled (or none is due).
         ack: Ack,
     },
-    /// Delivered to a next hop without DSN although the sender asked for `NOTIFY=SUCCESS` (RFC 3461 section 5.2.2): report "relayed".
+    /// Delivered to a next hop without DSN although the sender asked for `NOTIFY=SUCCESS` (RFC 3461
+    /// section 5.2.2): report "relayed".
     Relayed {
         /// The message.
         meta: Arc<MessageMeta>,
@@ -197,8 +199,9 @@ fn from_rfc3339<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Time, D::Error
     Time::parse_rfc3339(&text).ok_or_else(|| serde::de::Error::custom("not an RFC 3339 time"))
 }
 
-/// Somebody must take over what a report says before it is final. Dropped without [`Ack::done`] or [`Ack::put_off`], the
-/// report comes again after a minute; after a crash, its recipients are tried again.
+/// Somebody must take over what a report says before it is final. Dropped without [`Ack::done`] or
+/// [`Ack::put_off`], the report comes again after a minute; after a crash, its recipients are tried
+/// again.
 #[derive(Debug)]
 pub struct Ack {
     token: u64,
@@ -207,17 +210,26 @@ pub struct Ack {
 
 impl Ack {
     const fn new(token: u64, own: mpsc::WeakUnboundedSender<Command>) -> Self {
-        Self { token, own: Some(own) }
+        Self {
+            token,
+            own: Some(own),
+        }
     }
 
     /// The report is in the spool, or none is due.
     pub fn done(mut self) {
-        self.answer(Input::Acked { token: self.token, done: true });
+        self.answer(Input::Acked {
+            token: self.token,
+            done: true,
+        });
     }
 
     /// Nobody may be told before `until`: the event comes again then.
     pub fn put_off(mut self, until: Time) {
-        self.answer(Input::PutOff { token: self.token, until });
+        self.answer(Input::PutOff {
+            token: self.token,
+            until,
+        });
     }
 
     fn answer(&mut self, input: Input) {
@@ -229,11 +241,15 @@ impl Ack {
 
 impl Drop for Ack {
     fn drop(&mut self) {
-        self.answer(Input::Acked { token: self.token, done: false });
+        self.answer(Input::Acked {
+            token: self.token,
+            done: false,
+        });
     }
 }
 
-/// What the spool held at start, taken in message by message so that a million of them need no million metas at once.
+/// What the spool held at start, taken in message by message so that a million of them need no
+/// million metas at once.
 pub struct Backlog {
     state: State,
     now: Time,
@@ -242,12 +258,22 @@ pub struct Backlog {
 impl Backlog {
     /// Empty; `now` is the time of the start.
     pub fn new(settings: Arc<Settings>, now: Time) -> Self {
-        Self { now, state: State::new(settings, Rules { route: crate::delivery::route, covers: Judge::covers }) }
+        Self {
+            now,
+            state: State::new(
+                settings,
+                Rules {
+                    route: crate::delivery::route,
+                    covers: Judge::covers,
+                },
+            ),
+        }
     }
 
     /// Takes in one message; oldest first is fastest.
     pub fn add(&mut self, found: &Recovered) {
-        self.state.recover(self.now, &found.meta, found.progress.as_deref());
+        self.state
+            .recover(self.now, &found.meta, found.progress.as_deref());
     }
 }
 
@@ -259,7 +285,8 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Starts the task with what the spool held. Events come out of the receiver; no new attempts start while it is full.
+    /// Starts the task with what the spool held. Events come out of the receiver; no new attempts
+    /// start while it is full.
     pub fn start(
         clock: Arc<dyn Clock>,
         spool: Spool,
@@ -294,16 +321,18 @@ impl Queue {
         let _ = self.commands.send(Command::Input(Input::Reload(settings)));
     }
 
-    /// Holds what is selected; what is being tried at this moment is held as far as its attempt leaves it undecided.
-    /// On disk when this returns. Gives the ids.
+    /// Holds what is selected; what is being tried at this moment is held as far as its attempt
+    /// leaves it undecided. On disk when this returns. Gives the ids.
     pub async fn hold(&self, select: Select, reason: HoldReason) -> Vec<MessageId> {
         self.order(Order::Hold(reason), select).await
     }
 
-    /// Sends held mail on, except what `gate` stops: that is held on under the block which stops it. On disk when this
-    /// returns.
+    /// Sends held mail on, except what `gate` stops: that is held on under the block which stops
+    /// it. On disk when this returns.
     pub async fn release_unless(&self, select: Select, gate: Gate) -> Released {
-        self.ask(|answer| Command::Release(select, gate, answer)).await.unwrap_or_default()
+        self.ask(|answer| Command::Release(select, gate, answer))
+            .await
+            .unwrap_or_default()
     }
 
     /// Sends held mail on, whoever sent it; gives the ids. On disk when this returns.
@@ -327,13 +356,22 @@ impl Queue {
     }
 
     /// Up to `limit` messages after `after`, oldest first, of one state or all.
-    pub async fn list(&self, state: Option<QueueState>, after: Option<MessageId>, limit: usize) -> Vec<QueueItem> {
-        self.ask(|answer| Command::List(state, after, limit, answer)).await.unwrap_or_default()
+    pub async fn list(
+        &self,
+        state: Option<QueueState>,
+        after: Option<MessageId>,
+        limit: usize,
+    ) -> Vec<QueueItem> {
+        self.ask(|answer| Command::List(state, after, limit, answer))
+            .await
+            .unwrap_or_default()
     }
 
     /// How many messages are held under this block.
     pub async fn held_under(&self, block: BlockRef) -> usize {
-        self.ask(|answer| Command::HeldUnder(block, answer)).await.unwrap_or_default()
+        self.ask(|answer| Command::HeldUnder(block, answer))
+            .await
+            .unwrap_or_default()
     }
 
     /// One message with its recipients.
@@ -344,20 +382,24 @@ impl Queue {
         Some(item)
     }
 
-    /// Why a message is held, and whose it is (`None` = the relay's own); `None` if it is not held, or cannot be read now.
+    /// Why a message is held, and whose it is (`None` = the relay's own); `None` if it is not held,
+    /// or cannot be read now.
     pub async fn held_for(&self, id: MessageId) -> Option<(HoldReason, Option<Identity>)> {
         let (item, _) = self.ask(|answer| Command::Show(id, answer)).await??;
         let (meta, _) = self.spool.read(id).await.ok()?;
         Some((item.hold?, meta.identity))
     }
 
-    /// No new attempts from now on; waits for the running ones and their reports up to the deadline.
+    /// No new attempts from now on; waits for the running ones and their reports up to the
+    /// deadline.
     pub async fn drain(&self, deadline: std::time::Duration) {
         let _ = tokio::time::timeout(deadline, self.ask(Command::Drain)).await;
     }
 
     async fn order(&self, order: Order, select: Select) -> Vec<MessageId> {
-        self.ask(|answer| Command::Order(order, select, answer)).await.unwrap_or_default()
+        self.ask(|answer| Command::Order(order, select, answer))
+            .await
+            .unwrap_or_default()
     }
 
     /// `None` = the task is gone, as at the end of the process.
@@ -377,7 +419,11 @@ fn shown(meta: &MessageMeta, progress: &Progress) -> Vec<QueueRecipient> {
             Stage::Delivered | Stage::Relaying => RecipientStatus::Delivered,
             Stage::Failed | Stage::Reporting => RecipientStatus::Failed,
         },
-        last_reply: track.last.as_ref().map(|last| last.reply.one_line()).unwrap_or_default(),
+        last_reply: track
+            .last
+            .as_ref()
+            .map(|last| last.reply.one_line())
+            .unwrap_or_default(),
     };
     recipients.map(one).collect()
 }

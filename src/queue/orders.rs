@@ -25,27 +25,48 @@ pub enum Order {
 }
 
 impl State {
-    /// Carries out an order; gives the messages it met. Their new records are among the effects, marked durable: the
-    /// caller is answered once they are on disk.
-    pub fn order(&mut self, now: Time, order: &Order, select: &Select, out: &mut Vec<Effect>) -> Vec<MessageId> {
+    /// Carries out an order; gives the messages it met. Their new records are among the effects,
+    /// marked durable: the caller is answered once they are on disk.
+    pub fn order(
+        &mut self,
+        now: Time,
+        order: &Order,
+        select: &Select,
+        out: &mut Vec<Effect>,
+    ) -> Vec<MessageId> {
         let mut met = self.selected(select);
         met.retain(|id| self.carry_out(now, *id, order, out));
         met
     }
 
-    /// Sends on what the gate lets pass and holds the rest on under the block that stops it. Durable as [`State::order`].
-    pub fn release(&mut self, now: Time, select: &Select, gate: &Gate, out: &mut Vec<Effect>) -> Released {
-        // Messages of one sender share one identity: each is looked at once. All before anything changes, as identities
-        // are told apart by where they lie.
+    /// Sends on what the gate lets pass and holds the rest on under the block that stops it.
+    /// Durable as [`State::order`].
+    pub fn release(
+        &mut self,
+        now: Time,
+        select: &Select,
+        gate: &Gate,
+        out: &mut Vec<Effect>,
+    ) -> Released {
+        // Messages of one sender share one identity: each is looked at once. All before anything
+        // changes, as identities are told apart by where they lie.
         let mut seen: HashMap<*const Identity, Option<BlockRef>> = HashMap::new();
         let mut stop = |id: &MessageId| {
             let identity = self.messages.get(id)?.identity()?;
-            *seen.entry(std::ptr::from_ref(identity)).or_insert_with(|| gate(identity))
+            *seen
+                .entry(std::ptr::from_ref(identity))
+                .or_insert_with(|| gate(identity))
         };
-        let selected: Vec<_> = self.selected(select).into_iter().map(|id| (id, stop(&id))).collect();
+        let selected: Vec<_> = self
+            .selected(select)
+            .into_iter()
+            .map(|id| (id, stop(&id)))
+            .collect();
         let mut released = Released::default();
         for (id, stop) in selected {
-            let order = stop.map_or(Order::Release, |reference| Order::Keep(HoldReason::Block(reference)));
+            let order = stop.map_or(Order::Release, |reference| {
+                Order::Keep(HoldReason::Block(reference))
+            });
             if self.carry_out(now, id, &order, out) {
                 match stop {
                     None => released.sent_on.push(id),
@@ -66,7 +87,11 @@ impl State {
             Select::Id(id) => vec![*id],
             Select::HeldUnder(reference) => {
                 let under = HoldReason::Block(*reference);
-                let is_under = |id: &&MessageId| self.messages.get(id).is_some_and(|e| e.hold.as_ref() == Some(&under));
+                let is_under = |id: &&MessageId| {
+                    self.messages
+                        .get(id)
+                        .is_some_and(|e| e.hold.as_ref() == Some(&under))
+                };
                 self.held.iter().filter(is_under).copied().collect()
             }
             Select::CoveredBy(block) => {
@@ -75,18 +100,34 @@ impl State {
                 let mut is_covered = |entry: &Entry| {
                     entry.identity().is_some_and(|identity| {
                         let covers = || (self.rules.covers)(block, identity);
-                        *seen.entry(std::ptr::from_ref(identity)).or_insert_with(covers)
+                        *seen
+                            .entry(std::ptr::from_ref(identity))
+                            .or_insert_with(covers)
                     })
                 };
-                let free = self.messages.iter().filter(|(_, entry)| entry.hold.is_none());
-                free.filter(|(_, entry)| is_covered(entry)).map(|(id, _)| *id).collect()
+                let free = self
+                    .messages
+                    .iter()
+                    .filter(|(_, entry)| entry.hold.is_none());
+                free.filter(|(_, entry)| is_covered(entry))
+                    .map(|(id, _)| *id)
+                    .collect()
             }
         }
     }
 
-    /// Whether the order met the message. One that has ended, or of which only reports are left, is met by none.
-    fn carry_out(&mut self, now: Time, id: MessageId, order: &Order, out: &mut Vec<Effect>) -> bool {
-        let Some(mut entry) = self.messages.remove(&id) else { return false };
+    /// Whether the order met the message. One that has ended, or of which only reports are left, is
+    /// met by none.
+    fn carry_out(
+        &mut self,
+        now: Time,
+        id: MessageId,
+        order: &Order,
+        out: &mut Vec<Effect>,
+    ) -> bool {
+        let Some(mut entry) = self.messages.remove(&id) else {
+            return false;
+        };
         let fits = match order {
             Order::Hold(_) | Order::Retry => entry.hold.is_none(),
             Order::Keep(_) | Order::Release | Order::Delete => entry.hold.is_some(),

@@ -1,9 +1,11 @@
-//! The progress record: what has become of each recipient so far, as bytes for the spool and for memory. Pure.
+//! The progress record: what has become of each recipient so far, as bytes for the spool and for
+//! memory. Pure.
 //!
-//! Layout, version 1; numbers are LEB128 unless said otherwise:
-//! `version u8, flags u8, since i64 LE, [hold: length, JSON], [fate u8], recipients, runs…`, where a run is
-//! `length, status u8, attempts, next i64 LE` and, where there is a last answer, `code, enhanced (3), text, remote`.
-//! Neighbours in the same state share one run: a thousand recipients of one destination cost as much as one.
+//! Layout, version 1; numbers are LEB128 unless said otherwise: `version u8, flags u8, since i64
+//! LE, [hold: length, JSON], [fate u8], recipients, runs…`, where a run is `length, status u8,
+//! attempts, next i64 LE` and, where there is a last answer, `code, enhanced (3), text, remote`.
+//! Neighbours in the same state share one run: a thousand recipients of one destination cost as
+//! much as one.
 
 use super::{FailedRecipient, FailureCause};
 use crate::types::{Enhanced, HoldReason, Reply, Time};
@@ -32,11 +34,13 @@ pub enum Stage {
     Relaying,
     /// Failed, and the sender has been told (or is not to be).
     Failed,
-    /// Failed, the report is not yet in the spool. After a crash it counts as pending: better tried again than lost.
+    /// Failed, the report is not yet in the spool. After a crash it counts as pending: better tried
+    /// again than lost.
     Reporting,
 }
 
-/// The last answer about a recipient that is still to be tried; text and host are cut to a bounded length.
+/// The last answer about a recipient that is still to be tried; text and host are cut to a bounded
+/// length.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Last {
     /// Reply in one line.
@@ -49,13 +53,21 @@ impl Last {
     /// Cuts reply and host to what is kept.
     pub fn new(reply: &Reply, remote: &str) -> Self {
         let text = reply.lines.join(" ");
-        let reply = Reply { code: reply.code, enhanced: reply.enhanced, lines: vec![cut(&text, TEXT_MAX).to_owned()] };
-        Self { reply, remote: cut(remote, REMOTE_MAX).to_owned() }
+        let reply = Reply {
+            code: reply.code,
+            enhanced: reply.enhanced,
+            lines: vec![cut(&text, TEXT_MAX).to_owned()],
+        };
+        Self {
+            reply,
+            remote: cut(remote, REMOTE_MAX).to_owned(),
+        }
     }
 }
 
 fn cut(text: &str, most: usize) -> &str {
-    text.get(..text.floor_char_boundary(most)).unwrap_or_default()
+    text.get(..text.floor_char_boundary(most))
+        .unwrap_or_default()
 }
 
 /// One recipient.
@@ -72,7 +84,12 @@ pub struct Track {
 }
 
 impl Track {
-    const FRESH: Self = Self { stage: Stage::Pending, attempts: 0, next: Time(0), last: None };
+    const FRESH: Self = Self {
+        stage: Stage::Pending,
+        attempts: 0,
+        next: Time(0),
+        last: None,
+    };
 }
 
 /// What is to become of a message that will not be tried again.
@@ -102,7 +119,13 @@ pub struct Progress {
 impl Progress {
     /// Of a message just accepted.
     pub fn fresh(since: Time, hold: Option<HoldReason>, recipients: usize) -> Self {
-        Self { hold, since, notice_sent: false, fate: None, recipients: vec![Track::FRESH; recipients.min(RECIPIENTS_MAX)] }
+        Self {
+            hold,
+            since,
+            notice_sent: false,
+            fate: None,
+            recipients: vec![Track::FRESH; recipients.min(RECIPIENTS_MAX)],
+        }
     }
 
     /// The bytes.
@@ -110,7 +133,11 @@ impl Progress {
         let mut out = Vec::with_capacity(64);
         let flag = |on: bool, bit: u8| if on { bit } else { 0 };
         out.push(VERSION);
-        out.push(flag(self.hold.is_some(), HELD) | flag(self.notice_sent, NOTICE_SENT) | flag(self.fate.is_some(), FATE));
+        out.push(
+            flag(self.hold.is_some(), HELD)
+                | flag(self.notice_sent, NOTICE_SENT)
+                | flag(self.fate.is_some(), FATE),
+        );
         out.extend_from_slice(&self.since.0.to_le_bytes());
         if let Some(hold) = &self.hold {
             put_text(&mut out, &serde_json::to_string(hold).unwrap_or_default());
@@ -136,59 +163,109 @@ impl Progress {
         }
         let flags = input.byte()?;
         let since = input.time()?;
-        let hold = if flags & HELD == 0 { None } else { Some(serde_json::from_str(&input.text()?).ok()?) };
-        let fate = if flags & FATE == 0 { None } else { Some(fate_of(input.byte()?)?) };
+        let hold = if flags & HELD == 0 {
+            None
+        } else {
+            Some(serde_json::from_str(&input.text()?).ok()?)
+        };
+        let fate = if flags & FATE == 0 {
+            None
+        } else {
+            Some(fate_of(input.byte()?)?)
+        };
         let count = input.size().filter(|n| *n <= RECIPIENTS_MAX)?;
         let mut recipients = Vec::new();
         while recipients.len() < count {
-            let run = input.size().filter(|n| *n > 0 && *n <= count - recipients.len())?;
+            let run = input
+                .size()
+                .filter(|n| *n > 0 && *n <= count - recipients.len())?;
             let track = input.track()?;
             recipients.resize(recipients.len() + run, track);
         }
-        input.0.is_empty().then_some(Self { hold, since, notice_sent: flags & NOTICE_SENT != 0, fate, recipients })
+        input.0.is_empty().then_some(Self {
+            hold,
+            since,
+            notice_sent: flags & NOTICE_SENT != 0,
+            fate,
+            recipients,
+        })
     }
 
     /// Indexes of recipients still to be tried.
     pub fn pending(&self) -> impl Iterator<Item = (u32, &Track)> {
-        (0u32..).zip(&self.recipients).filter(|(_, t)| t.stage == Stage::Pending)
+        (0u32..)
+            .zip(&self.recipients)
+            .filter(|(_, t)| t.stage == Stage::Pending)
     }
 
     /// No recipient that is still to be tried is tried before `next`.
     pub fn put_off(&mut self, next: Time) {
-        for track in self.recipients.iter_mut().filter(|t| t.stage == Stage::Pending) {
+        for track in self
+            .recipients
+            .iter_mut()
+            .filter(|t| t.stage == Stage::Pending)
+        {
             track.next = track.next.max(next);
         }
     }
 
     /// Recipients whose report of success is owed to the sender, with the answer that says so.
     pub fn relaying(&self) -> Vec<FailedRecipient> {
-        let owed = (0u32..).zip(&self.recipients).filter(|(_, t)| t.stage == Stage::Relaying);
+        let owed = (0u32..)
+            .zip(&self.recipients)
+            .filter(|(_, t)| t.stage == Stage::Relaying);
         owed.map(|(recipient, track)| match track.last.as_deref() {
-            Some(last) => FailedRecipient { recipient, reply: last.reply.clone(), remote: last.remote.clone() },
-            None => FailedRecipient { recipient, reply: Reply::plain(250, "Ok"), remote: String::new() },
+            Some(last) => FailedRecipient {
+                recipient,
+                reply: last.reply.clone(),
+                remote: last.remote.clone(),
+            },
+            None => FailedRecipient {
+                recipient,
+                reply: Reply::plain(250, "Ok"),
+                remote: String::new(),
+            },
         })
         .collect()
     }
 
-    /// A report on these recipients is put off: they are to be tried once more, or told of once more, after `next`.
+    /// A report on these recipients is put off: they are to be tried once more, or told of once
+    /// more, after `next`.
     pub fn put_back(&mut self, told: &[FailedRecipient], next: Time) {
         for told in told {
-            let track = self.recipients.get_mut(told.recipient as usize).filter(|t| t.stage == Stage::Reporting);
+            let track = self
+                .recipients
+                .get_mut(told.recipient as usize)
+                .filter(|t| t.stage == Stage::Reporting);
             if let Some(track) = track {
                 let last = Some(Arc::new(Last::new(&told.reply, &told.remote)));
-                *track = Track { stage: Stage::Pending, attempts: track.attempts, next, last };
+                *track = Track {
+                    stage: Stage::Pending,
+                    attempts: track.attempts,
+                    next,
+                    last,
+                };
             }
         }
     }
 
-    /// After a restart: reports that were under way are lost, so their recipients are tried once more. A clock that was set
-    /// back in between would leave the message waiting for a time that lies far ahead: it is on its way since now at the
-    /// latest, and waits `longest_wait` at most.
+    /// After a restart: reports that were under way are lost, so their recipients are tried once
+    /// more. A clock that was set back in between would leave the message waiting for a time that
+    /// lies far ahead: it is on its way since now at the latest, and waits `longest_wait` at most.
     pub fn recover(&mut self, recipients: usize, now: Time, longest_wait: Duration) {
         self.since = self.since.min(now);
-        self.recipients.resize(recipients.min(RECIPIENTS_MAX), Track::FRESH);
-        for track in self.recipients.iter_mut().filter(|t| t.stage == Stage::Reporting) {
-            *track = Track { stage: Stage::Pending, next: Time(0), ..track.clone() };
+        self.recipients
+            .resize(recipients.min(RECIPIENTS_MAX), Track::FRESH);
+        for track in self
+            .recipients
+            .iter_mut()
+            .filter(|t| t.stage == Stage::Reporting)
+        {
+            *track = Track {
+                stage: Stage::Pending,
+                next: Time(0),
+                ..track.clone()
+            };
         }
         for track in &mut self.recipients {
             track.next = track.next.min(now.after(longest_wait));
@@ -302,17 +379,36 @@ impl Input<'_> {
         };
         let attempts = u16::try_from(self.number()?).ok()?;
         let next = self.time()?;
-        let last = if head & 0x10 == 0 { None } else { Some(Arc::new(self.last()?)) };
-        Some(Track { stage, attempts, next, last })
+        let last = if head & 0x10 == 0 {
+            None
+        } else {
+            Some(Arc::new(self.last()?))
+        };
+        Some(Track {
+            stage,
+            attempts,
+            next,
+            last,
+        })
     }
 
     fn last(&mut self) -> Option<Last> {
         let code = u16::try_from(self.number()?).ok()?;
         let class = self.byte()?;
-        let (subject, detail) = (u16::try_from(self.number()?).ok()?, u16::try_from(self.number()?).ok()?);
+        let (subject, detail) = (
+            u16::try_from(self.number()?).ok()?,
+            u16::try_from(self.number()?).ok()?,
+        );
         let enhanced = (class != 0).then_some(Enhanced(class, subject, detail));
-        let reply = Reply { code, enhanced, lines: vec![self.text()?] };
-        Some(Last { reply, remote: self.text()? })
+        let reply = Reply {
+            code,
+            enhanced,
+            lines: vec![self.text()?],
+        };
+        Some(Last {
+            reply,
+            remote: self.text()?,
+        })
     }
 }
 
@@ -323,16 +419,36 @@ mod tests {
     use proptest::prelude::*;
 
     fn track() -> impl Strategy<Value = Track> {
-        let last = (200u16..600, prop::option::of((2u8..6, 0u16..999, 0u16..999)), ".{0,300}", ".{0,200}");
-        (0u8..5, any::<u16>(), any::<i64>(), prop::option::of(last)).prop_map(|(stage, attempts, next, last)| Track {
-            stage: [Stage::Pending, Stage::Delivered, Stage::Failed, Stage::Reporting, Stage::Relaying][usize::from(stage)],
-            attempts,
-            next: Time(next),
-            last: last.map(|(code, enhanced, text, remote)| {
-                let enhanced = enhanced.map(|(a, b, c)| Enhanced(a, b, c));
-                Arc::new(Last::new(&Reply { code, enhanced, lines: vec![text] }, &remote))
-            }),
-        })
+        let last = (
+            200u16..600,
+            prop::option::of((2u8..6, 0u16..999, 0u16..999)),
+            ".{0,300}",
+            ".{0,200}",
+        );
+        (0u8..5, any::<u16>(), any::<i64>(), prop::option::of(last)).prop_map(
+            |(stage, attempts, next, last)| Track {
+                stage: [
+                    Stage::Pending,
+                    Stage::Delivered,
+                    Stage::Failed,
+                    Stage::Reporting,
+                    Stage::Relaying,
+                ][usize::from(stage)],
+                attempts,
+                next: Time(next),
+                last: last.map(|(code, enhanced, text, remote)| {
+                    let enhanced = enhanced.map(|(a, b, c)| Enhanced(a, b, c));
+                    Arc::new(Last::new(
+                        &Reply {
+                            code,
+                            enhanced,
+                            lines: vec![text],
+                        },
+                        &remote,
+                    ))
+                }),
+            },
+        )
     }
 
     proptest! {
@@ -379,9 +495,17 @@ mod tests {
     #[test]
     fn a_report_under_way_is_pending_after_a_crash() {
         let mut progress = Progress::fresh(Time(5), None, 2);
-        progress.recipients[1] = Track { stage: Stage::Reporting, attempts: 3, next: Time(9), last: None };
+        progress.recipients[1] = Track {
+            stage: Stage::Reporting,
+            attempts: 3,
+            next: Time(9),
+            last: None,
+        };
         progress.recover(2, Time(i64::MAX), Duration::ZERO);
-        assert_eq!(progress.pending().map(|(i, _)| i).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(
+            progress.pending().map(|(i, _)| i).collect::<Vec<_>>(),
+            [0, 1]
+        );
         assert_eq!(progress.recipients[1].next, Time(0));
     }
 }

@@ -1,4 +1,5 @@
-//! Reports to the rest of the relay that somebody must take over before what they tell is final. Pure.
+//! Reports to the rest of the relay that somebody must take over before what they tell is final.
+//! Pure.
 
 use super::entry::Entry;
 use super::{FailedRecipient, FailureCause};
@@ -9,7 +10,8 @@ use std::time::Duration;
 
 /// Most reports being taken over at once; no new work starts beyond.
 pub const REPORTS_MAX: usize = 256;
-/// Most reports kept in memory that nobody could take over, as on a full disk; what comes beyond is put off.
+/// Most reports kept in memory that nobody could take over, as on a full disk; what comes beyond is
+/// put off.
 pub const WAITING_MAX: usize = 4096;
 /// A report nobody took over comes again after this time.
 pub const AGAIN: Duration = Duration::from_secs(60);
@@ -71,7 +73,8 @@ impl Reports {
 
     /// A report whose time has come again.
     pub fn due(&mut self, now: Time) -> Option<(u64, Arc<Report>)> {
-        while let Some((time, token)) = self.again.first().copied().filter(|(time, _)| *time <= now) {
+        while let Some((time, token)) = self.again.first().copied().filter(|(time, _)| *time <= now)
+        {
             self.again.remove(&(time, token));
             if let Some(report) = self.open.get(&token) {
                 return Some((token, report.clone()));
@@ -85,8 +88,8 @@ impl Reports {
         self.again.first().map(|(time, _)| *time)
     }
 
-    /// Being taken over. Those that wait to come again do not count: while nobody can take a report over, mail that can
-    /// be delivered still is.
+    /// Being taken over. Those that wait to come again do not count: while nobody can take a report
+    /// over, mail that can be delivered still is.
     pub fn busy(&self) -> usize {
         self.open.len().saturating_sub(self.again.len())
     }

@@ -11,8 +11,9 @@ pub const LONGEST_BACKOFF: Duration = Duration::from_secs(15 * 60);
 /// Where the settings name no wait at all.
 const FALLBACK_WAIT: Duration = Duration::from_secs(60);
 
-/// The wait after the `attempts`-th failed attempt (1 = the first): `delivery.retry`, whose last entry repeats, plus up
-/// to a tenth more that depends on the message, so that what failed together does not come back together.
+/// The wait after the `attempts`-th failed attempt (1 = the first): `delivery.retry`, whose last
+/// entry repeats, plus up to a tenth more that depends on the message, so that what failed together
+/// does not come back together.
 pub fn wait(settings: &Delivery, attempts: u16, id: MessageId) -> Duration {
     let base = step(&settings.retry, u32::from(attempts));
     // SplitMix64: spreads neighbouring ids; the same message and attempt give the same wait.
@@ -25,7 +26,12 @@ pub fn wait(settings: &Delivery, attempts: u16, id: MessageId) -> Duration {
 
 /// The longest wait between two attempts.
 pub fn longest_wait(settings: &Delivery) -> Duration {
-    let longest = settings.retry.iter().max().copied().unwrap_or(FALLBACK_WAIT);
+    let longest = settings
+        .retry
+        .iter()
+        .max()
+        .copied()
+        .unwrap_or(FALLBACK_WAIT);
     longest + longest / 10
 }
 
@@ -36,7 +42,11 @@ pub fn backoff(settings: &Delivery, failures: u32) -> Duration {
 
 fn step(retry: &[Duration], nth: u32) -> Duration {
     let index = usize::try_from(nth.saturating_sub(1)).unwrap_or(usize::MAX);
-    retry.get(index).or_else(|| retry.last()).copied().unwrap_or(FALLBACK_WAIT)
+    retry
+        .get(index)
+        .or_else(|| retry.last())
+        .copied()
+        .unwrap_or(FALLBACK_WAIT)
 }
 
 /// When we give up on a message that has been on its way since `since`.
@@ -44,9 +54,11 @@ pub fn expires(settings: &Delivery, since: Time) -> Time {
     since.after(settings.expire)
 }
 
-/// When its sender is told of the delay; `None` = never. A notice that would come after the end is none.
+/// When its sender is told of the delay; `None` = never. A notice that would come after the end is
+/// none.
 pub fn notice(settings: &Delivery, since: Time) -> Option<Time> {
-    (!settings.delay_notice.is_zero() && settings.delay_notice < settings.expire).then(|| since.after(settings.delay_notice))
+    (!settings.delay_notice.is_zero() && settings.delay_notice < settings.expire)
+        .then(|| since.after(settings.delay_notice))
 }
 
 /// What an attempt says about its destination as a whole.
@@ -62,9 +74,10 @@ pub enum Signal {
     Down,
 }
 
-/// Reads the signal out of one attempt's outcomes; `reached`: a host took part in a transaction. Only what comes before one
-/// is about the host as a whole: a single message, sender or recipient can bring about any answer after that, and must not
-/// stop the others. No outcome at all counts as down: unclear means temporary.
+/// Reads the signal out of one attempt's outcomes; `reached`: a host took part in a transaction.
+/// Only what comes before one is about the host as a whole: a single message, sender or recipient
+/// can bring about any answer after that, and must not stop the others. No outcome at all counts as
+/// down: unclear means temporary.
 pub fn signal(outcomes: &[RecipientOutcome], reached: bool) -> Signal {
     let deferred = |o: &RecipientOutcome| o.status == RecipientStatus::Pending;
     if !reached && outcomes.iter().all(deferred) {
@@ -78,8 +91,8 @@ pub fn signal(outcomes: &[RecipientOutcome], reached: bool) -> Signal {
     }
 }
 
-/// How many attempts may run at once at one destination: grows by one with each success until it first fails, then by
-/// one per window of successes; sinks when the other side shows strain.
+/// How many attempts may run at once at one destination: grows by one with each success until it
+/// first fails, then by one per window of successes; sinks when the other side shows strain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     size: u32,
@@ -95,7 +108,12 @@ const MOST_PATIENCE: u32 = 64;
 impl Window {
     /// The start.
     pub const fn new() -> Self {
-        Self { size: FIRST_WINDOW, credit: 0, careful: false, patience: 1 }
+        Self {
+            size: FIRST_WINDOW,
+            credit: 0,
+            careful: false,
+            patience: 1,
+        }
     }
 
     /// The host takes only so many: to try more takes twice the successes, until it works out.
@@ -109,7 +127,8 @@ impl Window {
         self.size
     }
 
-    /// Takes in a signal. `full` = the window was used up when the attempt ended: one that is not needed does not grow.
+    /// Takes in a signal. `full` = the window was used up when the attempt ended: one that is not
+    /// needed does not grow.
     pub fn feed(&mut self, signal: Signal, full: bool, most: u32) {
         match signal {
             Signal::Good if full => {
@@ -141,7 +160,11 @@ mod tests {
 
     fn settings() -> Delivery {
         Delivery {
-            retry: vec![Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(3600)],
+            retry: vec![
+                Duration::from_secs(60),
+                Duration::from_secs(300),
+                Duration::from_secs(3600),
+            ],
             expire: Duration::from_secs(5 * 86_400),
             delay_notice: Duration::from_secs(4 * 3600),
             allow_private_addresses: true,
@@ -157,7 +180,10 @@ mod tests {
             for id in 0..200 {
                 let wait = wait(&s, attempts, MessageId(id << 22));
                 let base = Duration::from_secs(secs);
-                assert!(wait >= base && wait < base * 11 / 10, "attempt {attempts}: {wait:?}");
+                assert!(
+                    wait >= base && wait < base * 11 / 10,
+                    "attempt {attempts}: {wait:?}"
+                );
             }
         }
     }
@@ -166,13 +192,17 @@ mod tests {
     fn waits_differ_between_messages_but_not_between_runs() {
         let s = settings();
         assert_eq!(wait(&s, 1, MessageId(7)), wait(&s, 1, MessageId(7)));
-        let distinct: std::collections::HashSet<_> = (0..50).map(|id| wait(&s, 1, MessageId(id << 22))).collect();
+        let distinct: std::collections::HashSet<_> =
+            (0..50).map(|id| wait(&s, 1, MessageId(id << 22))).collect();
         assert!(distinct.len() > 20, "{} different waits", distinct.len());
     }
 
     #[test]
     fn no_retry_list_still_waits() {
-        let s = Delivery { retry: vec![], ..settings() };
+        let s = Delivery {
+            retry: vec![],
+            ..settings()
+        };
         assert!(wait(&s, 3, MessageId(1)) >= FALLBACK_WAIT);
     }
 
@@ -185,14 +215,42 @@ mod tests {
     #[test]
     fn a_notice_needs_time_before_the_end() {
         let t = Time::from_secs(1000);
-        assert_eq!(notice(&settings(), t), Some(t.after(Duration::from_secs(4 * 3600))));
-        assert_eq!(notice(&Delivery { delay_notice: Duration::ZERO, ..settings() }, t), None);
-        assert_eq!(notice(&Delivery { expire: Duration::from_secs(60), ..settings() }, t), None);
+        assert_eq!(
+            notice(&settings(), t),
+            Some(t.after(Duration::from_secs(4 * 3600)))
+        );
+        assert_eq!(
+            notice(
+                &Delivery {
+                    delay_notice: Duration::ZERO,
+                    ..settings()
+                },
+                t
+            ),
+            None
+        );
+        assert_eq!(
+            notice(
+                &Delivery {
+                    expire: Duration::from_secs(60),
+                    ..settings()
+                },
+                t
+            ),
+            None
+        );
     }
 
     fn outcome(status: RecipientStatus, class: OutcomeClass, code: u16) -> RecipientOutcome {
         let reply = Reply::plain(code, "x");
-        RecipientOutcome { recipient: 0, status, class, reply, remote: String::new(), relayed_dsn: false }
+        RecipientOutcome {
+            recipient: 0,
+            status,
+            class,
+            reply,
+            remote: String::new(),
+            relayed_dsn: false,
+        }
     }
 
     #[test]
@@ -205,9 +263,17 @@ mod tests {
         let shed = outcome(Pending, C::Transport, 421);
         for (outcomes, reached, want) in [
             (vec![ok.clone()], true, Signal::Good),
-            (vec![outcome(Failed, C::UnknownUser, 550)], true, Signal::Good),
+            (
+                vec![outcome(Failed, C::UnknownUser, 550)],
+                true,
+                Signal::Good,
+            ),
             // DNS said so.
-            (vec![outcome(Failed, C::UnknownUser, 550)], false, Signal::Good),
+            (
+                vec![outcome(Failed, C::UnknownUser, 550)],
+                false,
+                Signal::Good,
+            ),
             (vec![ok.clone(), grey], true, Signal::Slow),
             (vec![shed.clone()], true, Signal::Shed),
             (vec![shed], false, Signal::Down),
@@ -235,7 +301,11 @@ mod tests {
         for _ in 0..8 {
             w.feed(Signal::Good, true, 20);
         }
-        assert_eq!(w.size(), 9, "after a failure it takes a whole window of successes");
+        assert_eq!(
+            w.size(),
+            9,
+            "after a failure it takes a whole window of successes"
+        );
         w.feed(Signal::Good, true, 20);
         assert_eq!(w.size(), 10);
         w.feed(Signal::Good, false, 20);
@@ -254,7 +324,11 @@ mod tests {
             })
         };
         assert_eq!(grows_after(&mut w), Some(2), "twice as careful");
-        assert_eq!(grows_after(&mut w), Some(2), "and as ever once it went well");
+        assert_eq!(
+            grows_after(&mut w),
+            Some(2),
+            "and as ever once it went well"
+        );
         w.fall_to(1);
         w.fall_to(1);
         assert_eq!(grows_after(&mut w), Some(4));

@@ -18,7 +18,8 @@ pub struct Settled {
     pub left: Option<(u16, Time)>,
 }
 
-/// Enters the outcomes of an attempt on `recipients` into `progress`. A recipient without outcome counts as deferred.
+/// Enters the outcomes of an attempt on `recipients` into `progress`. A recipient without outcome
+/// counts as deferred.
 pub fn settle(
     now: Time,
     settings: &Delivery,
@@ -29,7 +30,11 @@ pub fn settle(
 ) -> Settled {
     let mut settled = Settled::default();
     let mut last: Option<Arc<Last>> = None;
-    let tried = recipients.iter().filter_map(|r| progress.recipients.get(*r as usize)).map(|t| t.attempts).max();
+    let tried = recipients
+        .iter()
+        .filter_map(|r| progress.recipients.get(*r as usize))
+        .map(|t| t.attempts)
+        .max();
     let attempts = tried.unwrap_or(0).saturating_add(1);
     // Not beyond the end: then it is given back instead of tried.
     let expires = schedule::expires(settings, progress.since);
@@ -40,18 +45,40 @@ pub fn settle(
     for (nth, index) in recipients.iter().enumerate() {
         // Outcomes come in the order of the recipients; anything else is found, too.
         let same = |o: &&RecipientOutcome| o.recipient == *index;
-        let outcome = outcomes.get(nth).filter(same).or_else(|| outcomes.iter().find(same));
-        let Some(track) = progress.recipients.get_mut(*index as usize).filter(|t| t.stage == Stage::Pending) else { continue };
+        let outcome = outcomes
+            .get(nth)
+            .filter(same)
+            .or_else(|| outcomes.iter().find(same));
+        let Some(track) = progress
+            .recipients
+            .get_mut(*index as usize)
+            .filter(|t| t.stage == Stage::Pending)
+        else {
+            continue;
+        };
         match outcome {
             Some(o) if o.status == RecipientStatus::Delivered => {
-                *track = Track { stage: Stage::Delivered, attempts, next: Time(0), last: None };
+                *track = Track {
+                    stage: Stage::Delivered,
+                    attempts,
+                    next: Time(0),
+                    last: None,
+                };
                 if wants_success(meta, o) {
-                    (track.stage, track.last) = (Stage::Relaying, Some(Arc::new(Last::new(&o.reply, &o.remote))));
+                    (track.stage, track.last) = (
+                        Stage::Relaying,
+                        Some(Arc::new(Last::new(&o.reply, &o.remote))),
+                    );
                     settled.relayed.push(told(*index, o));
                 }
             }
             Some(o) if o.status == RecipientStatus::Failed => {
-                *track = Track { stage: Stage::Reporting, attempts, next: Time(0), last: None };
+                *track = Track {
+                    stage: Stage::Reporting,
+                    attempts,
+                    next: Time(0),
+                    last: None,
+                };
                 settled.failed.push(told(*index, o));
             }
             other => {
@@ -71,21 +98,39 @@ pub fn settle(
     settled
 }
 
-/// Whether the sender asked for a report of success and the next hop will not send it (RFC 3461 section 5.2.2).
+/// Whether the sender asked for a report of success and the next hop will not send it (RFC 3461
+/// section 5.2.2).
 pub fn wants_success(meta: &MessageMeta, outcome: &RecipientOutcome) -> bool {
     let recipient = meta.envelope.recipients.get(outcome.recipient as usize);
     !outcome.relayed_dsn && recipient.and_then(|r| r.notify).is_some_and(|n| n.success)
 }
 
 fn told(recipient: u32, outcome: &RecipientOutcome) -> FailedRecipient {
-    FailedRecipient { recipient, reply: outcome.reply.clone(), remote: outcome.remote.clone() }
+    FailedRecipient {
+        recipient,
+        reply: outcome.reply.clone(),
+        remote: outcome.remote.clone(),
+    }
 }
 
-/// The recipients still to be tried with the last answer about each; where there is none, that of the destination, or `otherwise`.
-pub fn pending_report(progress: &Progress, common: Option<&Last>, otherwise: &Reply) -> Vec<FailedRecipient> {
+/// The recipients still to be tried with the last answer about each; where there is none, that of
+/// the destination, or `otherwise`.
+pub fn pending_report(
+    progress: &Progress,
+    common: Option<&Last>,
+    otherwise: &Reply,
+) -> Vec<FailedRecipient> {
     let told = |(recipient, track): (u32, &Track)| match track.last.as_deref().or(common) {
-        Some(last) => FailedRecipient { recipient, reply: last.reply.clone(), remote: last.remote.clone() },
-        None => FailedRecipient { recipient, reply: otherwise.clone(), remote: String::new() },
+        Some(last) => FailedRecipient {
+            recipient,
+            reply: last.reply.clone(),
+            remote: last.remote.clone(),
+        },
+        None => FailedRecipient {
+            recipient,
+            reply: otherwise.clone(),
+            remote: String::new(),
+        },
     };
     progress.pending().map(told).collect()
 }

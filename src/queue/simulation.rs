@@ -1,5 +1,5 @@
-//! The queue on virtual time against scripted next hops, a spool in memory, crashes and orders. Every run is made by
-//! its seed alone; a failure names it.
+//! The queue on virtual time against scripted next hops, a spool in memory, crashes and orders.
+//! Every run is made by its seed alone; a failure names it.
 
 use super::orders::Order;
 use super::reports::{Report, ReportKind};
@@ -72,12 +72,21 @@ impl World {
     }
 
     fn settings(&self) -> Arc<crate::config::Settings> {
-        Arc::new(crate::config::Settings { routes: if self.routed { vec![smart_host()] } else { vec![] }, ..settings() })
+        Arc::new(crate::config::Settings {
+            routes: if self.routed {
+                vec![smart_host()]
+            } else {
+                vec![]
+            },
+            ..settings()
+        })
     }
 
     fn accept(&mut self, n: u32) {
         let count = 1 + self.random.below(4);
-        let to: Vec<String> = (0..count).map(|i| format!("u{i}@d{}.example", self.random.below(5))).collect();
+        let to: Vec<String> = (0..count)
+            .map(|i| format!("u{i}@d{}.example", self.random.below(5)))
+            .collect();
         let to: Vec<&str> = to.iter().map(String::as_str).collect();
         let mut meta = message(n, &format!("s{}@acme.example", n % 3), &to);
         meta.accepted_at = self.now;
@@ -87,7 +96,11 @@ impl World {
         }
         for recipient in &mut meta.envelope.recipients {
             if self.random.below(4) == 0 {
-                recipient.notify = Some(Notify { success: true, failure: true, delay: true });
+                recipient.notify = Some(Notify {
+                    success: true,
+                    failure: true,
+                    delay: true,
+                });
             }
         }
         let meta = Arc::new(meta);
@@ -105,7 +118,9 @@ impl World {
     }
 
     fn come(&mut self, most_secs: u64, what: Coming) {
-        let at = self.now.after(Duration::from_millis(1 + self.random.below(most_secs * 1000)));
+        let at = self.now.after(Duration::from_millis(
+            1 + self.random.below(most_secs * 1000),
+        ));
         self.order += 1;
         self.coming.insert((at, self.order), what);
     }
@@ -117,23 +132,35 @@ impl World {
                 Effect::Attempt(job) => {
                     let running = self.running.entry(job.dest).or_default();
                     *running += 1;
-                    assert!(*running <= 20, "seed {seed}: more than the pool allows at one destination");
+                    assert!(
+                        *running <= 20,
+                        "seed {seed}: more than the pool allows at one destination"
+                    );
                     self.come(30, Coming::Attempt(job));
                 }
                 Effect::Load(id) => self.come(1, Coming::Load(id)),
                 Effect::Progress(id, record, _) => {
-                    let slot = self.spool.get_mut(&id).unwrap_or_else(|| panic!("seed {seed}: progress after done, {id}"));
+                    let slot = self
+                        .spool
+                        .get_mut(&id)
+                        .unwrap_or_else(|| panic!("seed {seed}: progress after done, {id}"));
                     slot.1 = Some(record);
                 }
                 Effect::Done(id) => {
-                    assert!(self.spool.remove(&id).is_some(), "seed {seed}: done twice, {id}");
+                    assert!(
+                        self.spool.remove(&id).is_some(),
+                        "seed {seed}: done twice, {id}"
+                    );
                 }
                 Effect::Lost(id) => panic!("seed {seed}: lost {id}"),
                 Effect::Attempted(..) => {}
                 Effect::Report(token, report) => self.come(5, Coming::Report(token, report)),
             }
         }
-        assert!(self.running.values().sum::<usize>() <= 100, "seed {seed}: more than delivery.connections");
+        assert!(
+            self.running.values().sum::<usize>() <= 100,
+            "seed {seed}: more than delivery.connections"
+        );
     }
 
     fn happen(&mut self, what: Coming) {
@@ -141,7 +168,11 @@ impl World {
             Coming::Attempt(job) => self.attempt(&job),
             Coming::Load(id) => {
                 let input = match self.random.below(10) {
-                    0 => Input::Unread { id, dest: None, lost: false },
+                    0 => Input::Unread {
+                        id,
+                        dest: None,
+                        lost: false,
+                    },
                     _ => Input::Loaded(self.spool[&id].0.clone()),
                 };
                 self.feed(input);
@@ -163,13 +194,23 @@ impl World {
     fn attempt(&mut self, job: &Job) {
         *self.running.get_mut(&job.dest).expect("it runs") -= 1;
         if self.random.below(20) == 0 {
-            return self.feed(Input::Unread { id: job.id, dest: Some(job.dest), lost: false });
+            return self.feed(Input::Unread {
+                id: job.id,
+                dest: Some(job.dest),
+                lost: false,
+            });
         }
         let meta = self.spool[&job.id].0.clone();
         let recipients = job.recipients(&meta);
         // Without routes d4 is dead for good, and each attempt elsewhere may find nobody.
         let dead = !self.routed
-            && recipients.iter().any(|r| meta.envelope.recipients[*r as usize].address.domain().as_str() == "d4.example");
+            && recipients.iter().any(|r| {
+                meta.envelope.recipients[*r as usize]
+                    .address
+                    .domain()
+                    .as_str()
+                    == "d4.example"
+            });
         let down = dead || self.random.below(10) == 0;
         let mut outcomes: Vec<RecipientOutcome> = Vec::new();
         for r in &recipients {
@@ -181,11 +222,21 @@ impl World {
                 _ => 250,
             };
             if code == 250 {
-                assert!(self.delivered.insert((job.id, *r)), "seed {}: {} #{r} delivered twice", self.seed, job.id);
+                assert!(
+                    self.delivered.insert((job.id, *r)),
+                    "seed {}: {} #{r} delivered twice",
+                    self.seed,
+                    job.id
+                );
             }
             outcomes.push(outcome(*r, code));
         }
-        self.feed(Input::Ended { dest: job.dest, meta, recipients, tried: tried(outcomes) });
+        self.feed(Input::Ended {
+            dest: job.dest,
+            meta,
+            recipients,
+            tried: tried(outcomes),
+        });
     }
 
     fn reported(&mut self, report: &Report) {
@@ -193,13 +244,27 @@ impl World {
         match &report.kind {
             ReportKind::Failed(cause, _) => {
                 for told in &report.recipients {
-                    assert!(self.failed.insert((id, told.recipient)), "seed {}: {id} reported twice ({cause:?})", self.seed);
+                    assert!(
+                        self.failed.insert((id, told.recipient)),
+                        "seed {}: {id} reported twice ({cause:?})",
+                        self.seed
+                    );
                 }
                 let limit = self.state_limit(*cause);
-                assert!(self.now.since(report.meta.accepted_at) >= limit, "seed {}: {cause:?} too early", self.seed);
+                assert!(
+                    self.now.since(report.meta.accepted_at) >= limit,
+                    "seed {}: {cause:?} too early",
+                    self.seed
+                );
             }
-            ReportKind::Delayed(_) => assert!(self.noticed.insert(id), "seed {}: {id} noticed twice", self.seed),
-            ReportKind::Relayed => self.relayed.extend(report.recipients.iter().map(|told| (id, told.recipient))),
+            ReportKind::Delayed(_) => assert!(
+                self.noticed.insert(id),
+                "seed {}: {id} noticed twice",
+                self.seed
+            ),
+            ReportKind::Relayed => self
+                .relayed
+                .extend(report.recipients.iter().map(|told| (id, told.recipient))),
         }
     }
 
@@ -211,7 +276,13 @@ impl World {
     }
 
     fn meddle(&mut self) {
-        let Some(id) = self.accepted.get(self.random.below(self.accepted.len() as u64) as usize).map(|m| m.id) else { return };
+        let Some(id) = self
+            .accepted
+            .get(self.random.below(self.accepted.len() as u64) as usize)
+            .map(|m| m.id)
+        else {
+            return;
+        };
         let order = match self.random.below(9) {
             0 | 1 => Order::Hold(HoldReason::Admin),
             2 | 3 => Order::Release,
@@ -225,7 +296,9 @@ impl World {
             }
         };
         let mut out = Vec::new();
-        let met = self.state.order(self.now, &order, &Select::Id(id), &mut out);
+        let met = self
+            .state
+            .order(self.now, &order, &Select::Id(id), &mut out);
         if order == Order::Delete {
             self.deleted.extend(met);
         }
@@ -276,26 +349,55 @@ impl World {
         let mut steps = 0u32;
         while self.go() {
             steps += 1;
-            assert!(steps < 200_000, "seed {}: it never ends; {} left", self.seed, self.spool.len());
+            assert!(
+                steps < 200_000,
+                "seed {}: it never ends; {} left",
+                self.seed,
+                self.spool.len()
+            );
         }
         self.check();
     }
 
     fn check(&self) {
         let seed = self.seed;
-        assert!(self.spool.is_empty(), "seed {seed}: left in the spool: {:?}", self.spool.keys());
+        assert!(
+            self.spool.is_empty(),
+            "seed {seed}: left in the spool: {:?}",
+            self.spool.keys()
+        );
         assert!(self.state.is_idle(), "seed {seed}");
         let counts = self.state.counts();
-        assert_eq!((counts.active, counts.deferred, counts.held), (0, 0, 0), "seed {seed}");
+        assert_eq!(
+            (counts.active, counts.deferred, counts.held),
+            (0, 0, 0),
+            "seed {seed}"
+        );
         for meta in &self.accepted {
             for r in 0..meta.envelope.recipients.len() as u32 {
-                let (delivered, failed) = (self.delivered.contains(&(meta.id, r)), self.failed.contains(&(meta.id, r)));
-                assert!(!(delivered && failed), "seed {seed}: {} #{r} delivered and failed", meta.id);
+                let (delivered, failed) = (
+                    self.delivered.contains(&(meta.id, r)),
+                    self.failed.contains(&(meta.id, r)),
+                );
+                assert!(
+                    !(delivered && failed),
+                    "seed {seed}: {} #{r} delivered and failed",
+                    meta.id
+                );
                 let deleted = self.deleted.contains(&meta.id);
-                assert!(delivered || failed || deleted, "seed {seed}: {} #{r} vanished", meta.id);
+                assert!(
+                    delivered || failed || deleted,
+                    "seed {seed}: {} #{r} vanished",
+                    meta.id
+                );
                 let asked = meta.envelope.recipients[r as usize].notify.is_some();
                 let told = self.relayed.contains(&(meta.id, r));
-                assert_eq!(told, delivered && asked, "seed {seed}: {} #{r} told of its success", meta.id);
+                assert_eq!(
+                    told,
+                    delivered && asked,
+                    "seed {seed}: {} #{r} told of its success",
+                    meta.id
+                );
             }
         }
     }

@@ -1,5 +1,5 @@
-//! The queue's state and its steps: `handle(now, input) → effects`. Pure; the task around it only carries the effects out,
-//! in their order.
+//! The queue's state and its steps: `handle(now, input) → effects`. Pure; the task around it only
+//! carries the effects out, in their order.
 
 mod ending;
 mod pump;
@@ -60,11 +60,19 @@ impl Job {
         let here = |index: &u32| match (&self.settings, recipients.get(*index as usize)) {
             (_, None) => false,
             (None, Some(_)) => true, // only one destination is left
-            (Some(settings), Some(r)) => destinations::key(&(self.route)(settings, r.address.domain())) == key,
+            (Some(settings), Some(r)) => {
+                destinations::key(&(self.route)(settings, r.address.domain())) == key
+            }
         };
         match self.record.as_deref().and_then(Progress::decode) {
-            Some(progress) => progress.pending().map(|(index, _)| index).filter(here).collect(),
-            None => (0..u32::try_from(recipients.len()).unwrap_or(u32::MAX)).filter(here).collect(),
+            Some(progress) => progress
+                .pending()
+                .map(|(index, _)| index)
+                .filter(here)
+                .collect(),
+            None => (0..u32::try_from(recipients.len()).unwrap_or(u32::MAX))
+                .filter(here)
+                .collect(),
         }
     }
 }
@@ -204,21 +212,32 @@ impl State {
         let fresh = || Progress::fresh(meta.accepted_at.min(now), meta.hold.clone(), count);
         let is_known = known.is_some();
         let progress = known.unwrap_or_else(fresh);
-        let owed = progress.recipients.iter().any(|t| t.stage == Stage::Relaying);
+        let owed = progress
+            .recipients
+            .iter()
+            .any(|t| t.stage == Stage::Relaying);
         if !owed && progress.pending().next().is_none() {
-            // All that was missing is a report on what came before the end: nobody needs that any more.
+            // All that was missing is a report on what came before the end: nobody needs that any
+            // more.
             self.ended.push(meta.id);
             return;
         }
         let legs = self.sort(meta, &progress);
-        let sender = Sender { from: meta.envelope.from.as_str().into(), identity: meta.identity.clone() };
+        let sender = Sender {
+            from: meta.envelope.from.as_str().into(),
+            identity: meta.identity.clone(),
+        };
         let mut entry = Entry {
             since: progress.since,
             source: Source::Sender(intern(&mut self.senders, sender)),
             record: is_known.then(|| progress.encode().into_boxed_slice()),
             hold: progress.hold.clone(),
             legs,
-            notice: if progress.notice_sent { Notice::Sent } else { Notice::None },
+            notice: if progress.notice_sent {
+                Notice::Sent
+            } else {
+                Notice::None
+            },
             fate: progress.fate,
             owed,
             ..Entry::fresh(meta)
@@ -239,13 +258,20 @@ impl State {
     pub fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Effect>) {
         match input {
             Input::Enqueue(meta) => self.enqueue(meta),
-            Input::Ended { dest, meta, recipients, tried } => self.ended(now, dest, meta, &recipients, tried, out),
+            Input::Ended {
+                dest,
+                meta,
+                recipients,
+                tried,
+            } => self.ended(now, dest, meta, &recipients, tried, out),
             Input::Loaded(meta) => {
                 self.loading = self.loading.saturating_sub(1);
                 self.loaded(now, &meta, out);
             }
             Input::Unread { id, dest, lost } => self.unread(now, id, dest, lost, out),
-            Input::Acked { token, done: false } if self.reports.has_room() => self.reports.refused(now, token),
+            Input::Acked { token, done: false } if self.reports.has_room() => {
+                self.reports.refused(now, token)
+            }
             Input::Acked { token, done: false } => self.put_off(token, now.after(AGAIN), out),
             Input::PutOff { token, until } => self.put_off(token, until, out),
             Input::Acked { token, done: true } => self.acked(now, token, out),
@@ -268,21 +294,38 @@ impl State {
         let held = self.held.len();
         let waiting = self.messages.len().saturating_sub(held);
         let active = self.dests.busy().min(waiting);
-        Counts { active, deferred: waiting - active, held }
+        Counts {
+            active,
+            deferred: waiting - active,
+            held,
+        }
     }
 
     /// Up to `limit` messages after `after`.
-    pub fn list(&self, state: Option<QueueState>, after: Option<MessageId>, limit: usize) -> Vec<QueueItem> {
+    pub fn list(
+        &self,
+        state: Option<QueueState>,
+        after: Option<MessageId>,
+        limit: usize,
+    ) -> Vec<QueueItem> {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = (after.map_or(Unbounded, Excluded), Unbounded);
         let rest = |dest| self.dests.get(dest).and_then(|d| d.rest);
         if state == Some(QueueState::Held) {
-            let held = self.held.range(from).filter_map(|id| Some((id, self.messages.get(id)?)));
-            return held.take(limit).map(|(id, entry)| entry.item(*id, rest)).collect();
+            let held = self
+                .held
+                .range(from)
+                .filter_map(|id| Some((id, self.messages.get(id)?)));
+            return held
+                .take(limit)
+                .map(|(id, entry)| entry.item(*id, rest))
+                .collect();
         }
         let fits = |entry: &Entry| state.is_none_or(|s| entry.state(rest) == s);
         let all = self.messages.range(from).filter(|(_, entry)| fits(entry));
-        all.take(limit).map(|(id, entry)| entry.item(*id, rest)).collect()
+        all.take(limit)
+            .map(|(id, entry)| entry.item(*id, rest))
+            .collect()
     }
 
     /// One message with its progress.
@@ -304,7 +347,10 @@ impl State {
             self.fresh += 1;
             Source::Fresh(meta)
         } else {
-            let sender = Sender { from: meta.envelope.from.as_str().into(), identity: meta.identity.clone() };
+            let sender = Sender {
+                from: meta.envelope.from.as_str().into(),
+                identity: meta.identity.clone(),
+            };
             Source::Sender(intern(&mut self.senders, sender))
         };
         if entry.hold.is_some() {
@@ -321,7 +367,9 @@ impl State {
             if track.stage != Stage::Pending {
                 continue;
             }
-            let dest = self.dests.of(&self.settings, recipient.address.domain(), meta.pool);
+            let dest = self
+                .dests
+                .of(&self.settings, recipient.address.domain(), meta.pool);
             match legs.iter_mut().find(|l| l.dest == dest) {
                 Some(leg) => {
                     leg.attempts = leg.attempts.max(track.attempts);
@@ -329,7 +377,12 @@ impl State {
                 }
                 None => {
                     self.dests.join(dest);
-                    legs.push(Leg { dest, attempts: track.attempts, state: LegState::Parked, next: track.next });
+                    legs.push(Leg {
+                        dest,
+                        attempts: track.attempts,
+                        state: LegState::Parked,
+                        next: track.next,
+                    });
                 }
             }
         }
@@ -339,7 +392,12 @@ impl State {
     /// Puts every parked leg of an entry where it belongs, and its timer.
     pub(super) fn resume(&mut self, id: MessageId, entry: &mut Entry) {
         if entry.hold.is_none() && entry.fate.is_none() {
-            for leg in entry.legs.all_mut().iter_mut().filter(|l| l.state == LegState::Parked) {
+            for leg in entry
+                .legs
+                .all_mut()
+                .iter_mut()
+                .filter(|l| l.state == LegState::Parked)
+            {
                 if leg.next == Time(0) {
                     leg.state = LegState::Ready;
                     self.dests.ready(leg.dest, id);
@@ -351,8 +409,13 @@ impl State {
         self.rest(id, entry);
     }
 
-    /// Runs `change` on an entry that is out of the map meanwhile, then brings its timer up to date.
-    pub(super) fn with<T>(&mut self, id: MessageId, change: impl FnOnce(&mut Self, &mut Entry) -> T) -> Option<T> {
+    /// Runs `change` on an entry that is out of the map meanwhile, then brings its timer up to
+    /// date.
+    pub(super) fn with<T>(
+        &mut self,
+        id: MessageId,
+        change: impl FnOnce(&mut Self, &mut Entry) -> T,
+    ) -> Option<T> {
         let mut entry = self.messages.remove(&id)?;
         let result = change(self, &mut entry);
         self.rest(id, &mut entry);
@@ -368,7 +431,10 @@ impl Entry {
             accepted_at: meta.accepted_at,
             since: meta.accepted_at,
             timer: NEVER,
-            source: Source::Sender(Arc::new(Sender { from: Box::default(), identity: None })),
+            source: Source::Sender(Arc::new(Sender {
+                from: Box::default(),
+                identity: None,
+            })),
             record: None,
             hold: meta.hold.clone(),
             legs: Legs::NONE,
@@ -378,7 +444,11 @@ impl Entry {
             running: 0,
             pool: meta.pool,
             // Nobody to be told (RFC 5321 section 4.5.5).
-            notice: if meta.envelope.from.is_null() { Notice::Sent } else { Notice::None },
+            notice: if meta.envelope.from.is_null() {
+                Notice::Sent
+            } else {
+                Notice::None
+            },
             fate: None,
             loading: false,
             queued: false,

@@ -39,7 +39,12 @@ pub enum Command {
     /// A release with a gate, answered when it is durable.
     Release(Select, Gate, oneshot::Sender<Released>),
     /// A page.
-    List(Option<QueueState>, Option<MessageId>, usize, oneshot::Sender<Vec<QueueItem>>),
+    List(
+        Option<QueueState>,
+        Option<MessageId>,
+        usize,
+        oneshot::Sender<Vec<QueueItem>>,
+    ),
     /// One message.
     Show(MessageId, oneshot::Sender<Option<(QueueItem, Progress)>>),
     /// How many are held under a block.
@@ -58,7 +63,8 @@ pub struct Task<D> {
     pub spool: Spool,
     /// Next hops.
     pub deliver: D,
-    /// For answers of attempts, reads and acknowledgements. Weak: the task ends when the last handle is gone.
+    /// For answers of attempts, reads and acknowledgements. Weak: the task ends when the last
+    /// handle is gone.
     pub own: mpsc::WeakUnboundedSender<Command>,
     /// Commands.
     pub commands: mpsc::UnboundedReceiver<Command>,
@@ -81,7 +87,8 @@ impl<D: Deliver> Task<D> {
         loop {
             let now = self.clock.now();
             self.state.handle(now, Input::Tick, &mut effects);
-            self.state.gate(!self.closed && self.outbox.len() < OUTBOX_MAX && self.spool.is_healthy());
+            self.state
+                .gate(!self.closed && self.outbox.len() < OUTBOX_MAX && self.spool.is_healthy());
             self.state.pump(now, &mut effects);
             self.carry_out(&mut effects).await;
             if pulse <= Instant::now() {
@@ -93,7 +100,10 @@ impl<D: Deliver> Task<D> {
                     let _ = done.send(());
                 }
             }
-            let wait = self.state.next_wake().map_or(PULSE, |wake| wake.since(self.clock.now()).min(PULSE));
+            let wait = self
+                .state
+                .next_wake()
+                .map_or(PULSE, |wake| wake.since(self.clock.now()).min(PULSE));
             tokio::select! {
                 taken = self.commands.recv_many(&mut batch, BATCH) => if taken == 0 { return },
                 permit = self.events.reserve(), if !self.outbox.is_empty() => match permit {
@@ -164,7 +174,11 @@ impl<D: Deliver> Task<D> {
                     self.tell(QueueEvent::Done { id });
                 }
                 Effect::Attempted(meta, outcomes, next_attempt) => {
-                    self.tell(QueueEvent::Attempted { meta, outcomes, next_attempt });
+                    self.tell(QueueEvent::Attempted {
+                        meta,
+                        outcomes,
+                        next_attempt,
+                    });
                 }
                 Effect::Report(token, report) => {
                     let ack = Ack::new(token, self.own.clone());
@@ -191,44 +205,89 @@ impl<D: Deliver> Task<D> {
     }
 
     fn attempt(&self, job: Box<Job>) {
-        let Some(own) = self.own.upgrade() else { return };
+        let Some(own) = self.own.upgrade() else {
+            return;
+        };
         let (spool, deliver) = (self.spool.clone(), self.deliver.clone());
         // Should the attempt panic, the message must not hang: it is tried again.
-        let answer = Answer { own, input: Some(Input::Unread { id: job.id, dest: Some(job.dest), lost: false }) };
+        let answer = Answer {
+            own,
+            input: Some(Input::Unread {
+                id: job.id,
+                dest: Some(job.dest),
+                lost: false,
+            }),
+        };
         tokio::spawn(async move {
             let (read, body) = match spool.read(job.id).await {
                 Ok(found) => found,
                 Err(error) => {
-                    return answer.give(Input::Unread { id: job.id, dest: Some(job.dest), lost: is_lost(job.id, &error) });
+                    return answer.give(Input::Unread {
+                        id: job.id,
+                        dest: Some(job.dest),
+                        lost: is_lost(job.id, &error),
+                    });
                 }
             };
             let meta = job.meta.clone().unwrap_or_else(|| Arc::new(read));
             let recipients = job.recipients(&meta);
             let tried = if recipients.is_empty() {
-                Tried { outcomes: Vec::new(), reach: Reach::Nowhere }
+                Tried {
+                    outcomes: Vec::new(),
+                    reach: Reach::Nowhere,
+                }
             } else {
                 let destination = (*job.destination).clone();
-                deliver.attempt(Attempt { meta: meta.clone(), body, recipients: recipients.clone(), destination }).await
+                deliver
+                    .attempt(Attempt {
+                        meta: meta.clone(),
+                        body,
+                        recipients: recipients.clone(),
+                        destination,
+                    })
+                    .await
             };
-            answer.give(Input::Ended { dest: job.dest, meta, recipients, tried });
+            answer.give(Input::Ended {
+                dest: job.dest,
+                meta,
+                recipients,
+                tried,
+            });
         });
     }
 
     fn load(&self, id: MessageId) {
-        let Some(own) = self.own.upgrade() else { return };
+        let Some(own) = self.own.upgrade() else {
+            return;
+        };
         let spool = self.spool.clone();
-        let answer = Answer { own, input: Some(Input::Unread { id, dest: None, lost: false }) };
+        let answer = Answer {
+            own,
+            input: Some(Input::Unread {
+                id,
+                dest: None,
+                lost: false,
+            }),
+        };
         tokio::spawn(async move {
             answer.give(match spool.read(id).await {
                 Ok((meta, _)) => Input::Loaded(Arc::new(meta)),
-                Err(error) => Input::Unread { id, dest: None, lost: is_lost(id, &error) },
+                Err(error) => Input::Unread {
+                    id,
+                    dest: None,
+                    lost: is_lost(id, &error),
+                },
             });
         });
     }
 
     fn gauges(&self) {
         let counts = self.state.counts();
-        for (state, count) in [("active", counts.active), ("deferred", counts.deferred), ("held", counts.held)] {
+        for (state, count) in [
+            ("active", counts.active),
+            ("deferred", counts.deferred),
+            ("held", counts.held),
+        ] {
             metrics::gauge!("outgate_queue_messages", "state" => state).set(count as f64);
         }
     }
@@ -262,8 +321,23 @@ fn is_lost(id: MessageId, error: &SpoolError) -> bool {
 fn event(report: &Report, ack: Ack) -> QueueEvent {
     let (meta, recipients) = (report.meta.clone(), report.recipients.clone());
     match report.kind.clone() {
-        ReportKind::Failed(cause, hold) => QueueEvent::Failed { meta, recipients, cause, hold, ack },
-        ReportKind::Delayed(expires) => QueueEvent::Delayed { meta, recipients, expires, ack },
-        ReportKind::Relayed => QueueEvent::Relayed { meta, recipients, ack },
+        ReportKind::Failed(cause, hold) => QueueEvent::Failed {
+            meta,
+            recipients,
+            cause,
+            hold,
+            ack,
+        },
+        ReportKind::Delayed(expires) => QueueEvent::Delayed {
+            meta,
+            recipients,
+            expires,
+            ack,
+        },
+        ReportKind::Relayed => QueueEvent::Relayed {
+            meta,
+            recipients,
+            ack,
+        },
     }
 }

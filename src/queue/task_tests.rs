@@ -27,13 +27,22 @@ impl Deliver for Script {
         Box::pin(async move {
             self.gate.acquire().await.expect("never closed").forget();
             assert_eq!(&attempt.body[..], b"Subject: x\r\n\r\nbody\r\n");
-            tried(attempt.recipients.iter().map(|r| outcome(*r, self.code)).collect())
+            tried(
+                attempt
+                    .recipients
+                    .iter()
+                    .map(|r| outcome(*r, self.code))
+                    .collect(),
+            )
         })
     }
 }
 
 fn script(code: u16, attempts: usize) -> Script {
-    Script { code, gate: Arc::new(Semaphore::new(attempts)) }
+    Script {
+        code,
+        gate: Arc::new(Semaphore::new(attempts)),
+    }
 }
 
 struct Relay {
@@ -44,15 +53,28 @@ struct Relay {
 }
 
 fn open(dir: &Path, deliver: Script) -> Relay {
-    let mut backlog = Backlog { now: SystemClock::new().now(), state: State::new(Arc::new(settings()), rules()) };
+    let mut backlog = Backlog {
+        now: SystemClock::new().now(),
+        state: State::new(Arc::new(settings()), rules()),
+    };
     let mut found = Vec::new();
     let spool = Spool::open(dir, &mut |recovered: Recovered| {
         backlog.add(&recovered);
         found.push(recovered);
     });
     let spool = spool.expect("the spool opens");
-    let (queue, events) = Queue::start(Arc::new(SystemClock::new()), spool.clone(), deliver, backlog);
-    Relay { queue, events, spool, found }
+    let (queue, events) = Queue::start(
+        Arc::new(SystemClock::new()),
+        spool.clone(),
+        deliver,
+        backlog,
+    );
+    Relay {
+        queue,
+        events,
+        spool,
+        found,
+    }
 }
 
 async fn accept(spool: Spool, queue: Queue, n: u32) -> MessageMeta {
@@ -71,7 +93,10 @@ impl Relay {
     }
 
     async fn event(&mut self) -> QueueEvent {
-        tokio::time::timeout(Duration::from_secs(120), self.events.recv()).await.expect("in time").expect("an event")
+        tokio::time::timeout(Duration::from_secs(120), self.events.recv())
+            .await
+            .expect("in time")
+            .expect("an event")
     }
 
     async fn failed(&mut self) -> Ack {
@@ -96,8 +121,18 @@ async fn what_is_delivered_leaves_the_spool() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut relay = open(dir.path(), script(250, 10));
     let meta = relay.accept(1).await;
-    let QueueEvent::Attempted { outcomes, next_attempt, .. } = relay.event().await else { panic!("attempted first") };
-    assert_eq!((outcomes[0].status, next_attempt), (RecipientStatus::Delivered, None));
+    let QueueEvent::Attempted {
+        outcomes,
+        next_attempt,
+        ..
+    } = relay.event().await
+    else {
+        panic!("attempted first")
+    };
+    assert_eq!(
+        (outcomes[0].status, next_attempt),
+        (RecipientStatus::Delivered, None)
+    );
     assert_eq!(relay.done().await, meta.id);
     relay.queue.drain(Duration::from_secs(120)).await;
     relay.spool.close().await;
@@ -115,7 +150,10 @@ async fn a_failure_stays_in_the_spool_until_its_report_is_taken_over() {
     drop(relay);
 
     let mut relay = open(dir.path(), script(550, 10));
-    assert_eq!(relay.found.iter().map(|f| f.id).collect::<Vec<_>>(), [meta.id]);
+    assert_eq!(
+        relay.found.iter().map(|f| f.id).collect::<Vec<_>>(),
+        [meta.id]
+    );
     relay.failed().await.done();
     assert_eq!(relay.done().await, meta.id);
     relay.spool.close().await;
@@ -140,7 +178,13 @@ async fn a_hold_is_on_disk_when_it_is_answered_and_a_release_sends_on() {
     let dir = tempfile::tempdir().expect("a directory");
     let relay = open(dir.path(), script(450, 10));
     let meta = relay.accept(1).await;
-    assert_eq!(relay.queue.hold(Select::Id(meta.id), HoldReason::Admin).await, [meta.id]);
+    assert_eq!(
+        relay
+            .queue
+            .hold(Select::Id(meta.id), HoldReason::Admin)
+            .await,
+        [meta.id]
+    );
     // What stands on the disk at this moment, as a crash would leave it.
     let crashed = tempfile::tempdir().expect("a directory");
     copy(dir.path(), crashed.path());
@@ -148,7 +192,10 @@ async fn a_hold_is_on_disk_when_it_is_answered_and_a_release_sends_on() {
 
     let mut relay = open(crashed.path(), script(250, 10));
     let held = relay.queue.list(Some(QueueState::Held), None, 10).await;
-    assert_eq!((held.len(), held[0].id, held[0].hold.clone()), (1, meta.id, Some(HoldReason::Admin)));
+    assert_eq!(
+        (held.len(), held[0].id, held[0].hold.clone()),
+        (1, meta.id, Some(HoldReason::Admin))
+    );
     let shown = relay.queue.show(meta.id).await.expect("it is there");
     assert_eq!(shown.recipients[0].address.as_str(), "x@far.example");
     assert_eq!(relay.queue.release(Select::Id(meta.id)).await, [meta.id]);
@@ -165,8 +212,15 @@ async fn orders_are_answered_while_nobody_takes_events() {
         accepting.spawn(accept(spool.clone(), queue.clone(), n));
     }
     accepting.join_all().await;
-    let order = relay.queue.hold(Select::Id(MessageId(1)), HoldReason::Admin);
-    assert_eq!(tokio::time::timeout(Duration::from_secs(120), order).await.expect("answered"), []);
+    let order = relay
+        .queue
+        .hold(Select::Id(MessageId(1)), HoldReason::Admin);
+    assert_eq!(
+        tokio::time::timeout(Duration::from_secs(120), order)
+            .await
+            .expect("answered"),
+        []
+    );
     for _ in 0..2000 {
         relay.done().await;
     }
@@ -176,7 +230,13 @@ async fn orders_are_answered_while_nobody_takes_events() {
 async fn draining_waits_for_what_runs_and_starts_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
     let gate = Arc::new(Semaphore::new(0));
-    let mut relay = open(dir.path(), Script { code: 250, gate: gate.clone() });
+    let mut relay = open(
+        dir.path(),
+        Script {
+            code: 250,
+            gate: gate.clone(),
+        },
+    );
     let first = relay.accept(1).await;
     while relay.queue.list(None, None, 1).await.is_empty() {
         tokio::task::yield_now().await;
@@ -190,6 +250,9 @@ async fn draining_waits_for_what_runs_and_starts_nothing() {
     drained.await.expect("drained");
     assert_eq!(relay.done().await, first.id);
     let second = relay.accept(2).await;
-    assert_eq!(relay.queue.show(second.id).await.map(|item| item.attempts), Some(0));
+    assert_eq!(
+        relay.queue.show(second.id).await.map(|item| item.attempts),
+        Some(0)
+    );
     assert!(relay.events.try_recv().is_err(), "nothing starts any more");
 }

@@ -11,9 +11,9 @@ use crate::config::settings as s;
 use crate::delivery::{Attempt, Destination, Reach, Tried};
 use crate::env::Deliver;
 use crate::types::{
-    Address, Block, BlockKind, BlockRef, BlockState, Domain, Envelope, HoldReason, Identity, MessageId, MessageMeta, Notify,
-    OutcomeClass, Pool, Reason, Recipient, RecipientOutcome, RecipientStatus, Reply, ReversePath, SenderKey, SenderScope,
-    Strength, TenantId, Time,
+    Address, Block, BlockKind, BlockRef, BlockState, Domain, Envelope, HoldReason, Identity,
+    MessageId, MessageMeta, Notify, OutcomeClass, Pool, Reason, Recipient, RecipientOutcome,
+    RecipientStatus, Reply, ReversePath, SenderKey, SenderScope, Strength, TenantId, Time,
 };
 use std::collections::VecDeque;
 use std::future::Future;
@@ -25,7 +25,9 @@ const T0: Time = Time::from_secs(1_795_356_000);
 
 /// No tenant's limits, and waits between attempts that one can count with.
 pub(crate) fn settings() -> Settings {
-    crate::config::testing::settings("[server]\nhostname = \"relay.test\"\n[delivery]\nretry = [\"1m\", \"5m\", \"1h\"]\n")
+    crate::config::testing::settings(
+        "[server]\nhostname = \"relay.test\"\n[delivery]\nretry = [\"1m\", \"5m\", \"1h\"]\n",
+    )
 }
 
 pub(crate) fn identity(address: &str) -> Identity {
@@ -42,7 +44,10 @@ pub(crate) fn identity(address: &str) -> Identity {
 }
 
 pub(crate) fn message(n: u32, from: &str, to: &[&str]) -> MessageMeta {
-    let recipients = to.iter().map(|a| Recipient::new(Address::parse(a).expect("address"))).collect();
+    let recipients = to
+        .iter()
+        .map(|a| Recipient::new(Address::parse(a).expect("address")))
+        .collect();
     MessageMeta {
         id: MessageId::from_parts(T0, n),
         accepted_at: T0,
@@ -70,7 +75,10 @@ pub(super) fn rules() -> Rules {
         Some(route) => Destination::Route(route.clone()),
         None => Destination::Mx(domain.clone()),
     };
-    Rules { route, covers: |block, identity| block.subject == *identity.address }
+    Rules {
+        route,
+        covers: |block, identity| block.subject == *identity.address,
+    }
 }
 
 pub(super) fn smart_host() -> Arc<s::Route> {
@@ -95,13 +103,27 @@ pub(super) fn outcome(recipient: u32, code: u16) -> RecipientOutcome {
         _ => (RecipientStatus::Pending, OutcomeClass::Other),
     };
     let remote = "mx.example[192.0.2.1]:25".to_owned();
-    RecipientOutcome { recipient, status, class, reply: Reply::plain(code, "says so"), remote, relayed_dsn: false }
+    RecipientOutcome {
+        recipient,
+        status,
+        class,
+        reply: Reply::plain(code, "says so"),
+        remote,
+        relayed_dsn: false,
+    }
 }
 
 /// A host took part unless nobody was found.
 pub(super) fn tried(outcomes: Vec<RecipientOutcome>) -> Tried {
     let reached = outcomes.iter().any(|o| o.class != OutcomeClass::Transport);
-    Tried { outcomes, reach: if reached { Reach::Transaction } else { Reach::Nowhere } }
+    Tried {
+        outcomes,
+        reach: if reached {
+            Reach::Transaction
+        } else {
+            Reach::Nowhere
+        },
+    }
 }
 
 /// A next hop that never answers, for tests of the rooms around the queue.
@@ -121,7 +143,10 @@ struct Bench {
 
 impl Bench {
     fn new(settings: Settings) -> Self {
-        Self { state: State::new(Arc::new(settings), rules()), now: T0 }
+        Self {
+            state: State::new(Arc::new(settings), rules()),
+            now: T0,
+        }
     }
 
     fn step(&mut self, input: Input) -> Vec<Effect> {
@@ -139,7 +164,12 @@ impl Bench {
     fn end(&mut self, job: &Job, meta: &MessageMeta, code: u16) -> Vec<Effect> {
         let recipients = job.recipients(meta);
         let outcomes = recipients.iter().map(|r| outcome(*r, code)).collect();
-        self.step(Input::Ended { dest: job.dest, meta: Arc::new(meta.clone()), recipients, tried: tried(outcomes) })
+        self.step(Input::Ended {
+            dest: job.dest,
+            meta: Arc::new(meta.clone()),
+            recipients,
+            tried: tried(outcomes),
+        })
     }
 
     fn order(&mut self, order: Order, select: Select) -> (Vec<MessageId>, Vec<Effect>) {
@@ -160,7 +190,16 @@ impl Bench {
 }
 
 fn jobs(effects: Vec<Effect>) -> Vec<Job> {
-    effects.into_iter().filter_map(|e| if let Effect::Attempt(job) = e { Some(*job) } else { None }).collect()
+    effects
+        .into_iter()
+        .filter_map(|e| {
+            if let Effect::Attempt(job) = e {
+                Some(*job)
+            } else {
+                None
+            }
+        })
+        .collect()
 }
 
 fn names(effects: &[Effect]) -> Vec<&'static str> {
@@ -178,9 +217,19 @@ fn names(effects: &[Effect]) -> Vec<&'static str> {
 }
 
 fn report(effects: &[Effect]) -> (u64, ReportKind, Vec<u32>) {
-    let found = effects.iter().find_map(|e| if let Effect::Report(t, r) = e { Some((*t, r.clone())) } else { None });
+    let found = effects.iter().find_map(|e| {
+        if let Effect::Report(t, r) = e {
+            Some((*t, r.clone()))
+        } else {
+            None
+        }
+    });
     let (token, report) = found.expect("a report");
-    (token, report.kind.clone(), report.recipients.iter().map(|r| r.recipient).collect())
+    (
+        token,
+        report.kind.clone(),
+        report.recipients.iter().map(|r| r.recipient).collect(),
+    )
 }
 
 #[test]
@@ -198,32 +247,61 @@ fn a_fresh_message_goes_at_once_and_is_done() {
 #[test]
 fn each_destination_gets_its_own_attempt_with_its_own_recipients() {
     let mut b = Bench::new(settings());
-    let m = message(1, "alice@acme.example", &["x@a.example", "y@b.example", "z@a.example"]);
+    let m = message(
+        1,
+        "alice@acme.example",
+        &["x@a.example", "y@b.example", "z@a.example"],
+    );
     let started = jobs(b.enqueue(&m));
     let got: Vec<_> = started.iter().map(|j| j.recipients(&m)).collect();
     assert_eq!(got, [vec![0, 2], vec![1]]);
-    assert_eq!(names(&b.end(&started[0], &m, 250)), ["attempted", "progress"]);
+    assert_eq!(
+        names(&b.end(&started[0], &m, 250)),
+        ["attempted", "progress"]
+    );
     assert_eq!(names(&b.end(&started[1], &m, 250)), ["attempted", "done"]);
 }
 
 #[test]
 fn two_routes_to_one_next_hop_lose_no_recipient() {
-    // `example.com` and `.example.com` led to the same host and so to one destination, which bore the first one's name:
-    // the recipient below was in no attempt, and the message ended without it, undelivered and unreported.
+    // `example.com` and `.example.com` led to the same host and so to one destination, which bore
+    // the first one's name: the recipient below was in no attempt, and the message ended without
+    // it, undelivered and unreported.
     let route: super::destinations::Route = |settings, domain| {
         let found = settings.routes.iter().find(|r| match &r.domain {
             s::RouteMatch::Any => true,
             s::RouteMatch::Exact(name) => name == domain,
             s::RouteMatch::Below(name) => name != domain && domain.is_within(name),
         });
-        found.map_or_else(|| Destination::Mx(domain.clone()), |r| Destination::Route(r.clone()))
+        found.map_or_else(
+            || Destination::Mx(domain.clone()),
+            |r| Destination::Route(r.clone()),
+        )
     };
     let name = || Domain::parse("example.com").expect("domain");
-    let to_host = |domain| Arc::new(s::Route { domain, ..(*smart_host()).clone() });
-    let routes = vec![to_host(s::RouteMatch::Exact(name())), to_host(s::RouteMatch::Below(name()))];
-    let state = State::new(Arc::new(Settings { routes, ..settings() }), Rules { route, ..rules() });
+    let to_host = |domain| {
+        Arc::new(s::Route {
+            domain,
+            ..(*smart_host()).clone()
+        })
+    };
+    let routes = vec![
+        to_host(s::RouteMatch::Exact(name())),
+        to_host(s::RouteMatch::Below(name())),
+    ];
+    let state = State::new(
+        Arc::new(Settings {
+            routes,
+            ..settings()
+        }),
+        Rules { route, ..rules() },
+    );
     let mut b = Bench { state, now: T0 };
-    let m = message(1, "alice@acme.example", &["a@example.com", "u@sub.example.com", "x@far.example"]);
+    let m = message(
+        1,
+        "alice@acme.example",
+        &["a@example.com", "u@sub.example.com", "x@far.example"],
+    );
     let started = jobs(b.enqueue(&m));
     let got: Vec<_> = started.iter().map(|j| j.recipients(&m)).collect();
     assert_eq!(got, [vec![0, 1], vec![2]]);
@@ -231,14 +309,26 @@ fn two_routes_to_one_next_hop_lose_no_recipient() {
 
 #[test]
 fn a_message_does_not_end_while_a_recipient_is_left() {
-    // Whatever an attempt leaves out is tried again, later: no message is done because nobody looked after a recipient.
+    // Whatever an attempt leaves out is tried again, later: no message is done because nobody
+    // looked after a recipient.
     let mut b = Bench::new(settings());
     let m = message(1, "alice@acme.example", &["x@a.example", "y@b.example"]);
     let started = jobs(b.enqueue(&m));
-    let left_out = Input::Ended { dest: started[0].dest, meta: Arc::new(m.clone()), recipients: vec![], tried: tried(vec![]) };
+    let left_out = Input::Ended {
+        dest: started[0].dest,
+        meta: Arc::new(m.clone()),
+        recipients: vec![],
+        tried: tried(vec![]),
+    };
     assert_eq!(names(&b.step(left_out)), ["attempted", "progress"]);
-    assert_eq!(names(&b.end(&started[1], &m, 250)), ["attempted", "progress", "load"]);
-    assert!(jobs(b.step(Input::Loaded(Arc::new(m.clone())))).is_empty(), "not in a circle");
+    assert_eq!(
+        names(&b.end(&started[1], &m, 250)),
+        ["attempted", "progress", "load"]
+    );
+    assert!(
+        jobs(b.step(Input::Loaded(Arc::new(m.clone())))).is_empty(),
+        "not in a circle"
+    );
     let job = jobs(b.wait(60)).remove(0);
     assert_eq!(job.recipients(&m), [0]);
     assert_eq!(names(&b.end(&job, &m, 250)), ["attempted", "done"]);
@@ -251,7 +341,9 @@ fn a_deferred_message_comes_back_after_its_wait() {
     let job = jobs(b.enqueue(&m)).remove(0);
     let out = b.end(&job, &m, 450);
     assert_eq!(names(&out), ["attempted", "progress"]);
-    assert!(matches!(&out[0], Effect::Attempted(_, _, Some(next)) if *next >= T0.after(Duration::from_secs(60))));
+    assert!(
+        matches!(&out[0], Effect::Attempted(_, _, Some(next)) if *next >= T0.after(Duration::from_secs(60)))
+    );
     assert_eq!(b.state_of(m.id), Some(QueueState::Deferred));
     assert!(jobs(b.wait(59)).is_empty());
     let job = jobs(b.wait(8)).remove(0);
@@ -268,7 +360,10 @@ fn a_failure_is_final_only_when_its_report_is_taken_over() {
     let out = b.end(&job, &m, 550);
     assert_eq!(names(&out), ["attempted", "progress", "report"]);
     let (token, kind, who) = report(&out);
-    assert_eq!((kind, who), (ReportKind::Failed(FailureCause::Refused, None), vec![0]));
+    assert_eq!(
+        (kind, who),
+        (ReportKind::Failed(FailureCause::Refused, None), vec![0])
+    );
     // Nobody could take it: it comes again.
     assert!(b.step(Input::Acked { token, done: false }).is_empty());
     assert_eq!(report(&b.wait(61)).0, token);
@@ -278,7 +373,11 @@ fn a_failure_is_final_only_when_its_report_is_taken_over() {
 
 /// A message whose only recipient is refused, and nobody can take the report over.
 fn refuse_unreported(b: &mut Bench, n: u32) -> MessageMeta {
-    let m = message(n, "alice@acme.example", &[&format!("x@d{}.example", n % 500)]);
+    let m = message(
+        n,
+        "alice@acme.example",
+        &[&format!("x@d{}.example", n % 500)],
+    );
     let job = jobs(b.enqueue(&m)).remove(0);
     let (token, ..) = report(&b.end(&job, &m, 550));
     b.step(Input::Acked { token, done: false });
@@ -287,22 +386,32 @@ fn refuse_unreported(b: &mut Bench, n: u32) -> MessageMeta {
 
 #[test]
 fn reports_that_nobody_can_take_over_do_not_stop_delivery() {
-    // On a full disk no report could be written, and once 256 of them were open no attempt started any more: mail that
-    // could have left, and made room, stayed.
+    // On a full disk no report could be written, and once 256 of them were open no attempt started
+    // any more: mail that could have left, and made room, stayed.
     let mut b = Bench::new(settings());
     for n in 0..300 {
         refuse_unreported(&mut b, n);
     }
-    assert_eq!(jobs(b.enqueue(&message(1000, "alice@acme.example", &["x@far.example"]))).len(), 1);
+    assert_eq!(
+        jobs(b.enqueue(&message(1000, "alice@acme.example", &["x@far.example"]))).len(),
+        1
+    );
 }
 
 #[test]
 fn of_many_reports_that_nobody_can_take_over_only_so_many_stay_in_memory() {
     let mut b = Bench::new(settings());
     let most = u32::try_from(super::reports::WAITING_MAX).expect("few");
-    let metas: Vec<_> = (0..most + 20).map(|n| refuse_unreported(&mut b, n)).collect();
+    let metas: Vec<_> = (0..most + 20)
+        .map(|n| refuse_unreported(&mut b, n))
+        .collect();
     let mut out = b.wait(60);
-    assert_eq!(out.iter().filter(|e| matches!(e, Effect::Report(..))).count(), metas.len() - 20);
+    assert_eq!(
+        out.iter()
+            .filter(|e| matches!(e, Effect::Report(..)))
+            .count(),
+        metas.len() - 20
+    );
     // Somebody takes them over now: those that were put off are tried again and then told of.
     let mut done = 0;
     for _ in 0..20 * metas.len() {
@@ -329,7 +438,10 @@ fn of_many_reports_that_nobody_can_take_over_only_so_many_stay_in_memory() {
 #[test]
 fn a_return_that_is_put_off_comes_again_then_and_not_before() {
     let mut b = Bench::new(settings());
-    let m = MessageMeta { hold: Some(HoldReason::Admin), ..message(1, "bad@acme.example", &["x@far.example"]) };
+    let m = MessageMeta {
+        hold: Some(HoldReason::Admin),
+        ..message(1, "bad@acme.example", &["x@far.example"])
+    };
     b.enqueue(&m);
     assert!(names(&b.wait(5 * 86_400)).contains(&"load"));
     let (token, kind, _) = report(&b.step(Input::Loaded(Arc::new(m.clone()))));
@@ -352,8 +464,19 @@ fn a_crash_before_the_report_tries_the_recipient_again() {
     let job = jobs(b.enqueue(&m)).remove(0);
     let recipients = job.recipients(&m);
     let outcomes = vec![outcome(0, 250), outcome(1, 550)];
-    let out = b.step(Input::Ended { dest: job.dest, meta: Arc::new(m.clone()), recipients, tried: tried(outcomes) });
-    let record = out.iter().find_map(|e| if let Effect::Progress(_, r, _) = e { Some(r.clone()) } else { None });
+    let out = b.step(Input::Ended {
+        dest: job.dest,
+        meta: Arc::new(m.clone()),
+        recipients,
+        tried: tried(outcomes),
+    });
+    let record = out.iter().find_map(|e| {
+        if let Effect::Progress(_, r, _) = e {
+            Some(r.clone())
+        } else {
+            None
+        }
+    });
     let mut b = Bench::new(settings());
     b.state.recover(b.now, &m, record.as_deref());
     let job = jobs(b.step(Input::Tick)).remove(0);
@@ -363,7 +486,9 @@ fn a_crash_before_the_report_tries_the_recipient_again() {
 #[test]
 fn a_dead_destination_is_probed_by_one_attempt_not_by_all() {
     let mut b = Bench::new(settings());
-    let metas: Vec<_> = (0..500).map(|n| message(n, "alice@acme.example", &["x@dead.example"])).collect();
+    let metas: Vec<_> = (0..500)
+        .map(|n| message(n, "alice@acme.example", &["x@dead.example"]))
+        .collect();
     let mut running: Vec<Job> = metas.iter().flat_map(|m| jobs(b.enqueue(m))).collect();
     assert_eq!(running.len(), 5, "it starts low");
     for job in running.drain(..) {
@@ -386,10 +511,13 @@ fn a_dead_destination_is_probed_by_one_attempt_not_by_all() {
 
 #[test]
 fn what_is_said_in_a_transaction_never_makes_a_destination_rest() {
-    // One sender that met 421 at MAIL, or one recipient that met 451 4.4.1, stopped all mail to that host.
+    // One sender that met 421 at MAIL, or one recipient that met 451 4.4.1, stopped all mail to
+    // that host.
     for code in [421, 450, 451, 452] {
         let mut b = Bench::new(settings());
-        let metas: Vec<_> = (0..40).map(|n| message(n, "alice@acme.example", &["x@far.example"])).collect();
+        let metas: Vec<_> = (0..40)
+            .map(|n| message(n, "alice@acme.example", &["x@far.example"]))
+            .collect();
         let mut waiting: VecDeque<Job> = metas.iter().flat_map(|m| jobs(b.enqueue(m))).collect();
         let mut tried = 0;
         while let Some(job) = waiting.pop_front() {
@@ -398,17 +526,26 @@ fn what_is_said_in_a_transaction_never_makes_a_destination_rest() {
             assert!(waiting.len() < 5, "no more at once than at the start");
             waiting.extend(jobs(b.end(&job, m, code)));
         }
-        assert_eq!(tried, 40, "{code}: each has its own try, and then its own wait");
-        assert!(b.state.next_wake().is_some_and(|wake| wake >= b.now.after(Duration::from_secs(60))));
+        assert_eq!(
+            tried, 40,
+            "{code}: each has its own try, and then its own wait"
+        );
+        assert!(
+            b.state
+                .next_wake()
+                .is_some_and(|wake| wake >= b.now.after(Duration::from_secs(60)))
+        );
     }
 }
 
 #[test]
 fn a_host_that_takes_few_connections_is_used_with_so_many_and_nobody_waits_for_the_schedule() {
-    // It takes two at once and answers others 421 in its greeting: those waited for the retry schedule, and after three of
-    // them all others with them.
+    // It takes two at once and answers others 421 in its greeting: those waited for the retry
+    // schedule, and after three of them all others with them.
     let mut b = Bench::new(settings());
-    let metas: Vec<_> = (0..60).map(|n| message(n, "alice@acme.example", &["x@far.example"])).collect();
+    let metas: Vec<_> = (0..60)
+        .map(|n| message(n, "alice@acme.example", &["x@far.example"]))
+        .collect();
     let mut waiting: VecDeque<Job> = metas.iter().flat_map(|m| jobs(b.enqueue(m))).collect();
     let (mut open, mut refused, mut delivered) = (VecDeque::new(), 0, 0);
     while delivered < metas.len() {
@@ -418,11 +555,31 @@ fn a_host_that_takes_few_connections_is_used_with_so_many_and_nobody_waits_for_t
                 continue;
             }
             refused += 1;
-            let outcomes = vec![RecipientOutcome { reply: Reply::plain(421, "enough"), ..outcome(0, 499) }];
-            let tried = Tried { outcomes, reach: Reach::Door };
-            let meta = Arc::new(metas.iter().find(|m| m.id == job.id).expect("known").clone());
-            let out = b.step(Input::Ended { dest: job.dest, meta, recipients: vec![0], tried });
-            assert!(!names(&out).contains(&"attempted"), "nothing was tried, nothing is told");
+            let outcomes = vec![RecipientOutcome {
+                reply: Reply::plain(421, "enough"),
+                ..outcome(0, 499)
+            }];
+            let tried = Tried {
+                outcomes,
+                reach: Reach::Door,
+            };
+            let meta = Arc::new(
+                metas
+                    .iter()
+                    .find(|m| m.id == job.id)
+                    .expect("known")
+                    .clone(),
+            );
+            let out = b.step(Input::Ended {
+                dest: job.dest,
+                meta,
+                recipients: vec![0],
+                tried,
+            });
+            assert!(
+                !names(&out).contains(&"attempted"),
+                "nothing was tried, nothing is told"
+            );
             waiting.extend(jobs(out));
         }
         let job = open.pop_front().expect("nobody waits for the schedule");
@@ -430,20 +587,39 @@ fn a_host_that_takes_few_connections_is_used_with_so_many_and_nobody_waits_for_t
         waiting.extend(jobs(b.end(&job, m, 250)));
         delivered += 1;
     }
-    assert!(refused <= 10, "{refused} connections in vain for {delivered} messages");
+    assert!(
+        refused <= 10,
+        "{refused} connections in vain for {delivered} messages"
+    );
 }
 
 #[test]
 fn a_host_that_lets_nobody_in_rests_as_one_that_is_down() {
     let mut b = Bench::new(settings());
-    let metas: Vec<_> = (0..20).map(|n| message(n, "alice@acme.example", &["x@far.example"])).collect();
+    let metas: Vec<_> = (0..20)
+        .map(|n| message(n, "alice@acme.example", &["x@far.example"]))
+        .collect();
     let mut waiting: VecDeque<Job> = metas.iter().flat_map(|m| jobs(b.enqueue(m))).collect();
     let mut tries = 0;
     while let Some(job) = waiting.pop_front() {
         tries += 1;
-        let tried = Tried { outcomes: vec![outcome(0, 499)], reach: Reach::Door };
-        let meta = Arc::new(metas.iter().find(|m| m.id == job.id).expect("known").clone());
-        waiting.extend(jobs(b.step(Input::Ended { dest: job.dest, meta, recipients: vec![0], tried })));
+        let tried = Tried {
+            outcomes: vec![outcome(0, 499)],
+            reach: Reach::Door,
+        };
+        let meta = Arc::new(
+            metas
+                .iter()
+                .find(|m| m.id == job.id)
+                .expect("known")
+                .clone(),
+        );
+        waiting.extend(jobs(b.step(Input::Ended {
+            dest: job.dest,
+            meta,
+            recipients: vec![0],
+            tried,
+        })));
     }
     assert_eq!(tries, 5, "those that had begun, and no more");
     assert_eq!(b.state.counts().deferred, 20);
@@ -456,10 +632,21 @@ fn a_probe_that_meets_a_farewell_in_a_transaction_has_found_the_host() {
     let m = message(1, "alice@acme.example", &["x@far.example"]);
     let job = jobs(b.enqueue(&m)).remove(0);
     assert!(jobs(b.end(&job, &m, 499)).is_empty());
-    assert!(jobs(b.enqueue(&message(2, "alice@acme.example", &["x@far.example"]))).is_empty(), "it rests");
+    assert!(
+        jobs(b.enqueue(&message(2, "alice@acme.example", &["x@far.example"]))).is_empty(),
+        "it rests"
+    );
     let probe = jobs(b.wait(70)).remove(0);
-    let probed = message(if probe.id == m.id { 1 } else { 2 }, "alice@acme.example", &["x@far.example"]);
-    assert_eq!(jobs(b.end(&probe, &probed, 421)).len(), 1, "the other one goes at once");
+    let probed = message(
+        if probe.id == m.id { 1 } else { 2 },
+        "alice@acme.example",
+        &["x@far.example"],
+    );
+    assert_eq!(
+        jobs(b.end(&probe, &probed, 421)).len(),
+        1,
+        "the other one goes at once"
+    );
 }
 
 #[test]
@@ -472,7 +659,11 @@ fn destinations_take_turns_under_the_overall_limit() {
         b.enqueue(&message(n, "alice@acme.example", &["x@big.example"]));
     }
     for n in 40..43 {
-        b.enqueue(&message(n, "bob@acme.example", &[format!("x@small{n}.example").as_str()]));
+        b.enqueue(&message(
+            n,
+            "bob@acme.example",
+            &[format!("x@small{n}.example").as_str()],
+        ));
     }
     b.state.gate(true);
     let started = jobs(b.step(Input::Tick));
@@ -484,7 +675,10 @@ fn destinations_take_turns_under_the_overall_limit() {
 fn nothing_starts_while_the_gate_is_closed() {
     let mut b = Bench::new(settings());
     b.state.gate(false);
-    assert!(b.enqueue(&message(1, "alice@acme.example", &["x@far.example"])).is_empty());
+    assert!(
+        b.enqueue(&message(1, "alice@acme.example", &["x@far.example"]))
+            .is_empty()
+    );
     b.state.gate(true);
     assert_eq!(jobs(b.step(Input::Tick)).len(), 1);
 }
@@ -499,9 +693,17 @@ fn the_delay_notice_goes_out_once() {
     assert!(names(&out).contains(&"load"), "{out:?}");
     let out = b.step(Input::Loaded(Arc::new(m.clone())));
     let (token, kind, who) = report(&out);
-    assert_eq!((kind, who), (ReportKind::Delayed(T0.after(Duration::from_secs(5 * 86_400))), vec![0]));
+    assert_eq!(
+        (kind, who),
+        (
+            ReportKind::Delayed(T0.after(Duration::from_secs(5 * 86_400))),
+            vec![0]
+        )
+    );
     let out = b.step(Input::Acked { token, done: true });
-    let Effect::Progress(_, record, _) = &out[0] else { panic!("{out:?}") };
+    let Effect::Progress(_, record, _) = &out[0] else {
+        panic!("{out:?}")
+    };
     assert!(Progress::decode(record).expect("record").notice_sent);
     assert!(!names(&b.wait(3600)).contains(&"load"));
 }
@@ -515,8 +717,13 @@ fn an_expired_message_goes_back_with_the_last_reply() {
     b.wait(5 * 86_400);
     let out = b.step(Input::Loaded(Arc::new(m.clone())));
     let (token, kind, who) = report(&out);
-    assert_eq!((kind, who), (ReportKind::Failed(FailureCause::Expired, None), vec![0]));
-    let Some(Effect::Report(_, r)) = out.iter().find(|e| matches!(e, Effect::Report(..))) else { panic!("{out:?}") };
+    assert_eq!(
+        (kind, who),
+        (ReportKind::Failed(FailureCause::Expired, None), vec![0])
+    );
+    let Some(Effect::Report(_, r)) = out.iter().find(|e| matches!(e, Effect::Report(..))) else {
+        panic!("{out:?}")
+    };
     assert_eq!(r.recipients[0].reply.code, 450);
     assert_eq!(names(&b.step(Input::Acked { token, done: true })), ["done"]);
 }
@@ -571,8 +778,15 @@ fn a_release_keeps_what_another_block_stops_and_does_not_begin_its_time_anew() {
     let (first, second) = (BlockRef::from_random(7), BlockRef::from_random(8));
     let metas: Vec<_> = (0..4)
         .map(|n| {
-            let from = if n < 2 { "bad@acme.example" } else { "good@acme.example" };
-            MessageMeta { hold: Some(HoldReason::Block(first)), ..message(n, from, &["x@far.example"]) }
+            let from = if n < 2 {
+                "bad@acme.example"
+            } else {
+                "good@acme.example"
+            };
+            MessageMeta {
+                hold: Some(HoldReason::Block(first)),
+                ..message(n, from, &["x@far.example"])
+            }
         })
         .collect();
     for m in &metas {
@@ -586,15 +800,35 @@ fn a_release_keeps_what_another_block_stops_and_does_not_begin_its_time_anew() {
         (&*identity.address == "bad@acme.example").then_some(second)
     });
     let mut out = Vec::new();
-    let released = b.state.release(b.now, &Select::HeldUnder(first), &gate, &mut out);
+    let released = b
+        .state
+        .release(b.now, &Select::HeldUnder(first), &gate, &mut out);
     b.state.pump(b.now, &mut out);
     assert_eq!(released.sent_on, [metas[2].id, metas[3].id]);
-    assert_eq!(released.kept, [(metas[0].id, second), (metas[1].id, second)]);
-    assert_eq!(names(&out), ["durable", "durable", "durable", "durable", "attempt", "attempt"]);
-    assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 2, "once for each sender");
-    assert!(names(&b.wait(4 * 86_400)).contains(&"load"), "held for five days in all");
+    assert_eq!(
+        released.kept,
+        [(metas[0].id, second), (metas[1].id, second)]
+    );
+    assert_eq!(
+        names(&out),
+        [
+            "durable", "durable", "durable", "durable", "attempt", "attempt"
+        ]
+    );
+    assert_eq!(
+        asked.load(std::sync::atomic::Ordering::Relaxed),
+        2,
+        "once for each sender"
+    );
+    assert!(
+        names(&b.wait(4 * 86_400)).contains(&"load"),
+        "held for five days in all"
+    );
     let out = b.step(Input::Loaded(Arc::new(metas[0].clone())));
-    assert_eq!(report(&out).1, ReportKind::Failed(FailureCause::HeldReturned, Some(HoldReason::Block(second))));
+    assert_eq!(
+        report(&out).1,
+        ReportKind::Failed(FailureCause::HeldReturned, Some(HoldReason::Block(second)))
+    );
 }
 
 #[test]
@@ -619,7 +853,10 @@ fn held_mail_goes_back_after_its_time_with_the_reference() {
     assert!(b.enqueue(&m).is_empty());
     assert!(names(&b.wait(5 * 86_400)).contains(&"load"));
     let out = b.step(Input::Loaded(Arc::new(m.clone())));
-    assert_eq!(report(&out).1, ReportKind::Failed(FailureCause::HeldReturned, Some(hold)));
+    assert_eq!(
+        report(&out).1,
+        ReportKind::Failed(FailureCause::HeldReturned, Some(hold))
+    );
 }
 
 #[test]
@@ -642,12 +879,17 @@ fn a_bounce_survives_a_crash_and_is_told() {
     let job = jobs(b.enqueue(&m)).remove(0);
     b.end(&job, &m, 450);
     let (_, out) = b.order(Order::Bounce, Select::Id(m.id));
-    let Effect::Progress(_, record, true) = &out[0] else { panic!("{out:?}") };
+    let Effect::Progress(_, record, true) = &out[0] else {
+        panic!("{out:?}")
+    };
     let mut b = Bench::new(settings());
     b.state.recover(b.now, &m, Some(record));
     assert_eq!(names(&b.step(Input::Tick)), ["load"]);
     let out = b.step(Input::Loaded(Arc::new(m.clone())));
-    assert_eq!(report(&out).1, ReportKind::Failed(FailureCause::Admin, None));
+    assert_eq!(
+        report(&out).1,
+        ReportKind::Failed(FailureCause::Admin, None)
+    );
 }
 
 #[test]
@@ -661,29 +903,56 @@ fn retry_does_not_wait() {
 
 #[test]
 fn success_is_reported_only_where_asked_for_and_nobody_else_does() {
-    for (notify, dsn, want) in [(true, false, true), (true, true, false), (false, false, false)] {
+    for (notify, dsn, want) in [
+        (true, false, true),
+        (true, true, false),
+        (false, false, false),
+    ] {
         let mut b = Bench::new(settings());
         let mut m = message(1, "alice@acme.example", &["x@far.example"]);
-        m.envelope.recipients[0].notify = Some(Notify { success: notify, failure: true, delay: false });
+        m.envelope.recipients[0].notify = Some(Notify {
+            success: notify,
+            failure: true,
+            delay: false,
+        });
         let job = jobs(b.enqueue(&m)).remove(0);
-        let outcomes = vec![RecipientOutcome { relayed_dsn: dsn, ..outcome(0, 250) }];
-        let out = b.step(Input::Ended { dest: job.dest, meta: Arc::new(m.clone()), recipients: vec![0], tried: tried(outcomes) });
+        let outcomes = vec![RecipientOutcome {
+            relayed_dsn: dsn,
+            ..outcome(0, 250)
+        }];
+        let out = b.step(Input::Ended {
+            dest: job.dest,
+            meta: Arc::new(m.clone()),
+            recipients: vec![0],
+            tried: tried(outcomes),
+        });
         assert_eq!(names(&out).contains(&"report"), want, "{notify} {dsn}");
     }
 }
 
 fn record(effects: &[Effect]) -> bytes::Bytes {
-    let found = effects.iter().rev().find_map(|e| if let Effect::Progress(_, r, _) = e { Some(r.clone()) } else { None });
+    let found = effects.iter().rev().find_map(|e| {
+        if let Effect::Progress(_, r, _) = e {
+            Some(r.clone())
+        } else {
+            None
+        }
+    });
     found.expect("a record")
 }
 
 #[test]
 fn a_crash_before_the_report_of_success_reports_it_then() {
-    // All recipients were delivered and only the report was open: after the crash the message had nothing left to be tried
-    // and nothing to be reported, so it stayed for ever, and no order could end it.
+    // All recipients were delivered and only the report was open: after the crash the message had
+    // nothing left to be tried and nothing to be reported, so it stayed for ever, and no order
+    // could end it.
     let mut b = Bench::new(settings());
     let mut m = message(1, "alice@acme.example", &["x@far.example", "y@far.example"]);
-    m.envelope.recipients[1].notify = Some(Notify { success: true, failure: true, delay: false });
+    m.envelope.recipients[1].notify = Some(Notify {
+        success: true,
+        failure: true,
+        delay: false,
+    });
     let job = jobs(b.enqueue(&m)).remove(0);
     let out = b.end(&job, &m, 250);
     assert_eq!(names(&out), ["attempted", "progress", "report"]);
@@ -698,7 +967,8 @@ fn a_crash_before_the_report_of_success_reports_it_then() {
 
 #[test]
 fn a_crash_after_the_last_delivery_leaves_nothing_behind() {
-    // As above, with a notice of delay under way when the last recipient was delivered: that notice is moot.
+    // As above, with a notice of delay under way when the last recipient was delivered: that notice
+    // is moot.
     let mut b = Bench::new(settings());
     let m = message(1, "alice@acme.example", &["x@far.example"]);
     let job = jobs(b.enqueue(&m)).remove(0);
@@ -708,7 +978,11 @@ fn a_crash_after_the_last_delivery_leaves_nothing_behind() {
     assert!(matches!(report(&late).1, ReportKind::Delayed(_)));
     let out = jobs(b.wait(2 * 3600)).remove(0);
     let out = b.end(&out, &m, 250);
-    assert_eq!(names(&out), ["attempted", "progress"], "the notice is not taken over yet");
+    assert_eq!(
+        names(&out),
+        ["attempted", "progress"],
+        "the notice is not taken over yet"
+    );
     let mut b = Bench::new(settings());
     b.state.recover(b.now, &m, Some(&record(&out)));
     assert_eq!(names(&b.step(Input::Tick)), ["done"]);
@@ -722,11 +996,18 @@ fn changed_routes_sort_waiting_mail_anew() {
     let started = jobs(b.enqueue(&m));
     b.end(&started[0], &m, 450);
     b.end(&started[1], &m, 499);
-    let new = Settings { routes: vec![smart_host()], ..settings() };
+    let new = Settings {
+        routes: vec![smart_host()],
+        ..settings()
+    };
     b.step(Input::Reload(Arc::new(new)));
     assert!(names(&b.wait(120)).contains(&"load"));
     let out = jobs(b.step(Input::Loaded(Arc::new(m.clone()))));
-    let out = if out.is_empty() { jobs(b.wait(120)) } else { out };
+    let out = if out.is_empty() {
+        jobs(b.wait(120))
+    } else {
+        out
+    };
     assert_eq!(out.len(), 1, "one smart host, one attempt");
     assert_eq!(out[0].recipients(&m), [0, 1]);
     assert!(matches!(&*out[0].destination, Destination::Route(_)));
@@ -741,7 +1022,8 @@ fn lists_page_in_order_of_ids() {
     }
     let first = b.state.list(None, None, 2);
     let next = b.state.list(Some(QueueState::Active), Some(first[1].id), 2);
-    let low = |items: &[super::QueueItem]| items.iter().map(|i| i.id.0 & 0x3f_ffff).collect::<Vec<_>>();
+    let low =
+        |items: &[super::QueueItem]| items.iter().map(|i| i.id.0 & 0x3f_ffff).collect::<Vec<_>>();
     assert_eq!((low(&first), low(&next)), (vec![1, 2], vec![3, 4]));
 }
 
@@ -750,25 +1032,50 @@ fn an_unreadable_message_is_tried_later_and_a_lost_one_dropped() {
     let mut b = Bench::new(settings());
     let m = message(1, "alice@acme.example", &["x@far.example"]);
     let job = jobs(b.enqueue(&m)).remove(0);
-    assert!(b.step(Input::Unread { id: m.id, dest: Some(job.dest), lost: false }).is_empty());
+    assert!(
+        b.step(Input::Unread {
+            id: m.id,
+            dest: Some(job.dest),
+            lost: false
+        })
+        .is_empty()
+    );
     let job = jobs(b.wait(61)).remove(0);
-    assert_eq!(names(&b.step(Input::Unread { id: m.id, dest: Some(job.dest), lost: true })), ["lost"]);
+    assert_eq!(
+        names(&b.step(Input::Unread {
+            id: m.id,
+            dest: Some(job.dest),
+            lost: true
+        })),
+        ["lost"]
+    );
     assert!(b.state.is_idle());
 }
 
 #[test]
 fn a_waiting_message_is_small() {
-    assert!(size_of::<super::entry::Entry>() <= 160, "{}", size_of::<super::entry::Entry>());
+    assert!(
+        size_of::<super::entry::Entry>() <= 160,
+        "{}",
+        size_of::<super::entry::Entry>()
+    );
 }
 
 #[test]
 fn a_clock_set_back_over_a_restart_does_not_make_mail_wait_for_the_old_time() {
-    // The machine came up with its clock a year behind: the next attempt lay a year ahead, and nothing ever went.
+    // The machine came up with its clock a year behind: the next attempt lay a year ahead, and
+    // nothing ever went.
     let mut b = Bench::new(settings());
     let m = message(1, "alice@acme.example", &["x@far.example"]);
     let job = jobs(b.enqueue(&m)).remove(0);
     let out = b.end(&job, &m, 450);
-    let record = out.iter().find_map(|e| if let Effect::Progress(_, r, _) = e { Some(r.clone()) } else { None });
+    let record = out.iter().find_map(|e| {
+        if let Effect::Progress(_, r, _) = e {
+            Some(r.clone())
+        } else {
+            None
+        }
+    });
     assert!(record.is_some());
     let year_before = T0.before(Duration::from_secs(365 * 86_400));
     let mut b = Bench::new(settings());
@@ -776,7 +1083,10 @@ fn a_clock_set_back_over_a_restart_does_not_make_mail_wait_for_the_old_time() {
     b.state.recover(b.now, &m, record.as_deref());
     b.step(Input::Tick);
     let wake = b.state.next_wake().expect("it waits");
-    assert!(wake <= year_before.after(schedule::longest_wait(&settings().delivery)), "{wake:?}");
+    assert!(
+        wake <= year_before.after(schedule::longest_wait(&settings().delivery)),
+        "{wake:?}"
+    );
     b.now = wake;
     assert_eq!(jobs(b.step(Input::Tick)).len(), 1);
 }

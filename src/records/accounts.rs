@@ -6,8 +6,9 @@ use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, Salt
 use argon2::{Algorithm, Argon2, Params, Version};
 use rusqlite::{Connection, Row, Transaction, params};
 
-/// Argon2id with 19 MiB, two passes, one lane (the first choice of the OWASP password storage sheet): about 20 ms of one
-/// core, too little to hinder a mail client, enough to make guessing a stolen file expensive.
+/// Argon2id with 19 MiB, two passes, one lane (the first choice of the OWASP password storage
+/// sheet): about 20 ms of one core, too little to hinder a mail client, enough to make guessing a
+/// stolen file expensive.
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
@@ -24,22 +25,27 @@ fn argon2() -> Argon2<'static> {
 /// Hashes a password with a fresh salt; PHC form. Blocks for some 20 ms: not on an async thread.
 pub fn hash_password(password: &[u8]) -> Result<String, RecordsError> {
     if password.is_empty() || password.len() > MAX_PASSWORD_OCTETS {
-        return Err(RecordsError::Failed(format!("a password has 1 to {MAX_PASSWORD_OCTETS} octets")));
+        return Err(RecordsError::Failed(format!(
+            "a password has 1 to {MAX_PASSWORD_OCTETS} octets"
+        )));
     }
     let mut salt = [0u8; 16];
     getrandom::fill(&mut salt).map_err(|e| RecordsError::Failed(e.to_string()))?;
     let salt = SaltString::encode_b64(&salt).map_err(|e| RecordsError::Failed(e.to_string()))?;
-    let hash = argon2().hash_password(password, &salt).map_err(|e| RecordsError::Failed(e.to_string()))?;
+    let hash = argon2()
+        .hash_password(password, &salt)
+        .map_err(|e| RecordsError::Failed(e.to_string()))?;
     Ok(hash.to_string())
 }
 
-/// Whether `password` is the one behind `hash` (PHC form, its own parameters). Blocks as [`hash_password`] does.
+/// Whether `password` is the one behind `hash` (PHC form, its own parameters). Blocks as
+/// [`hash_password`] does.
 pub fn verify_password(hash: &str, password: &[u8]) -> bool {
     PasswordHash::new(hash).is_ok_and(|hash| argon2().verify_password(password, &hash).is_ok())
 }
 
-/// Checks a login. Does the same work for an account that does not exist, so that time does not tell which names do.
-/// Blocks: not on an async thread.
+/// Checks a login. Does the same work for an account that does not exist, so that time does not
+/// tell which names do. Blocks: not on an async thread.
 pub fn verify(account: Option<&Account>, password: &[u8]) -> bool {
     if password.len() > MAX_PASSWORD_OCTETS {
         return false;
@@ -49,12 +55,14 @@ pub fn verify(account: Option<&Account>, password: &[u8]) -> bool {
     }
     let mut out = [0u8; HASH_OCTETS];
     // Only the work counts, not its result.
-    let _work = std::hint::black_box(argon2().hash_password_into(password, b"no such account!", &mut out));
+    let _work =
+        std::hint::black_box(argon2().hash_password_into(password, b"no such account!", &mut out));
     false
 }
 
 fn role(text: &str) -> Result<Role, RecordsError> {
-    Role::parse(text).ok_or_else(|| RecordsError::Failed(format!("unknown role {text} in records.db")))
+    Role::parse(text)
+        .ok_or_else(|| RecordsError::Failed(format!("unknown role {text} in records.db")))
 }
 
 /// Adds an account.
@@ -81,7 +89,8 @@ pub(super) fn remove(tx: &Transaction<'_>, name: &str) -> Result<(), RecordsErro
 }
 
 fn read_account(row: &Row<'_>) -> Result<Account, RecordsError> {
-    let (role_name, tenant, send_as): (String, Option<String>, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
+    let (role_name, tenant, send_as): (String, Option<String>, String) =
+        (row.get(1)?, row.get(2)?, row.get(3)?);
     Ok(Account {
         name: row.get(0)?,
         role: role(&role_name)?,
@@ -93,16 +102,18 @@ fn read_account(row: &Row<'_>) -> Result<Account, RecordsError> {
 
 /// One account.
 pub(super) fn get(connection: &Connection, name: &str) -> Result<Account, RecordsError> {
-    let mut query =
-        connection.prepare_cached("SELECT name, role, tenant, may_send_as, password_hash FROM account WHERE name = ?1")?;
+    let mut query = connection.prepare_cached(
+        "SELECT name, role, tenant, may_send_as, password_hash FROM account WHERE name = ?1",
+    )?;
     let mut rows = query.query([name])?;
     read_account(rows.next()?.ok_or(RecordsError::NotFound)?)
 }
 
 /// All accounts.
 pub(super) fn list(connection: &Connection) -> Result<Vec<Account>, RecordsError> {
-    let mut query =
-        connection.prepare_cached("SELECT name, role, tenant, may_send_as, password_hash FROM account ORDER BY name")?;
+    let mut query = connection.prepare_cached(
+        "SELECT name, role, tenant, may_send_as, password_hash FROM account ORDER BY name",
+    )?;
     let (mut rows, mut accounts) = (query.query([])?, Vec::new());
     while let Some(row) = rows.next()? {
         accounts.push(read_account(row)?);
@@ -114,7 +125,13 @@ pub(super) fn list(connection: &Connection) -> Result<Vec<Account>, RecordsError
 pub(super) fn token_add(tx: &Transaction<'_>, token: &Token) -> Result<(), RecordsError> {
     tx.execute(
         "INSERT INTO token(name, role, tenant, sha256, created_at) VALUES(?1, ?2, ?3, ?4, ?5)",
-        params![token.name, token.role.as_str(), token.tenant.as_ref().map(|t| t.as_str()), token.sha256, token.created_at.0],
+        params![
+            token.name,
+            token.role.as_str(),
+            token.tenant.as_ref().map(|t| t.as_str()),
+            token.sha256,
+            token.created_at.0
+        ],
     )?;
     Ok(())
 }
@@ -129,7 +146,8 @@ pub(super) fn token_remove(tx: &Transaction<'_>, name: &str) -> Result<(), Recor
 
 /// All tokens.
 pub(super) fn tokens(connection: &Connection) -> Result<Vec<Token>, RecordsError> {
-    let mut query = connection.prepare_cached("SELECT name, role, tenant, sha256, created_at FROM token ORDER BY name")?;
+    let mut query = connection
+        .prepare_cached("SELECT name, role, tenant, sha256, created_at FROM token ORDER BY name")?;
     let (mut rows, mut tokens) = (query.query([])?, Vec::new());
     while let Some(row) = rows.next()? {
         let (role_name, tenant): (String, Option<String>) = (row.get(1)?, row.get(2)?);

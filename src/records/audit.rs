@@ -1,5 +1,6 @@
-//! The audit: who did what, when and why. Each line carries SHA-256 over the hash of the line before and its own content,
-//! so that a change in the middle shows; that the end is missing shows by what [`heads`](super::heads) remembers.
+//! The audit: who did what, when and why. Each line carries SHA-256 over the hash of the line
+//! before and its own content, so that a change in the middle shows; that the end is missing shows
+//! by what [`heads`](super::heads) remembers.
 
 use super::heads::Head;
 use super::{AuditEntry, RecordsError, store};
@@ -29,15 +30,21 @@ const HAS_HEADS: &str = "heads";
 
 /// Adds a line.
 pub(super) fn add(tx: &Transaction<'_>, entry: &AuditEntry) -> Result<Head, RecordsError> {
-    let previous: Option<Vec<u8>> =
-        tx.query_row("SELECT hash FROM audit ORDER BY id DESC LIMIT 1", [], |r| r.get(0)).optional()?;
+    let previous: Option<Vec<u8>> = tx
+        .query_row("SELECT hash FROM audit ORDER BY id DESC LIMIT 1", [], |r| {
+            r.get(0)
+        })
+        .optional()?;
     let hash = chain(previous.as_deref().unwrap_or(&START), entry);
     tx.execute(
         "INSERT INTO audit(time, actor, action, subject, detail, hash) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
         params![entry.time.0, entry.actor, entry.action, entry.subject, entry.detail, hash.as_slice()],
     )?;
     store::put_new_value(tx, SPACE, HAS_HEADS, "")?;
-    Ok(Head { line: tx.last_insert_rowid(), hash })
+    Ok(Head {
+        line: tx.last_insert_rowid(),
+        hash,
+    })
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<(i64, AuditEntry)> {
@@ -52,11 +59,17 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(i64, AuditEntry)> {
 }
 
 /// Lines before row `before`, newest first.
-pub(super) fn list(connection: &Connection, before: Option<i64>, limit: usize) -> Result<Vec<(i64, AuditEntry)>, RecordsError> {
+pub(super) fn list(
+    connection: &Connection,
+    before: Option<i64>,
+    limit: usize,
+) -> Result<Vec<(i64, AuditEntry)>, RecordsError> {
     let mut query = connection
         .prepare_cached("SELECT id, time, actor, action, subject, detail FROM audit WHERE id < ?1 ORDER BY id DESC LIMIT ?2")?;
     let limit = i64::try_from(limit.clamp(1, 10_000)).unwrap_or(10_000);
-    let lines = query.query_map(params![before.unwrap_or(i64::MAX), limit], read)?.collect::<Result<_, _>>()?;
+    let lines = query
+        .query_map(params![before.unwrap_or(i64::MAX), limit], read)?
+        .collect::<Result<_, _>>()?;
     Ok(lines)
 }
 
@@ -69,46 +82,82 @@ pub struct Verified {
     pub head: Option<Head>,
 }
 
-/// Follows the chain and compares it with what is known of it from elsewhere: `heads` as `audit.heads` has them (`None`: no
-/// such file), `known` as somebody has noted it.
+/// Follows the chain and compares it with what is known of it from elsewhere: `heads` as
+/// `audit.heads` has them (`None`: no such file), `known` as somebody has noted it.
 pub(super) fn verify(
     connection: &Connection,
     heads: Option<&HashMap<i64, [u8; 32]>>,
     known: Option<Head>,
 ) -> Result<Verified, RecordsError> {
     let failed = |why: String| Err(RecordsError::Failed(why));
-    let mut query = connection.prepare("SELECT id, time, actor, action, subject, detail, hash FROM audit ORDER BY id")?;
+    let mut query = connection
+        .prepare("SELECT id, time, actor, action, subject, detail, hash FROM audit ORDER BY id")?;
     let mut rows = query.query([])?;
-    let mut found = Verified { lines: 0, head: None };
+    let mut found = Verified {
+        lines: 0,
+        head: None,
+    };
     while let Some(row) = rows.next()? {
         let (line, entry) = read(row)?;
         let stored: Vec<u8> = row.get(6)?;
-        let hash = chain(found.head.as_ref().map_or(&START, |head| &head.hash), &entry);
+        let hash = chain(
+            found.head.as_ref().map_or(&START, |head| &head.hash),
+            &entry,
+        );
         if stored != hash {
-            return failed(format!("the audit chain is broken at line {line}: it, or the line before it, was changed"));
+            return failed(format!(
+                "the audit chain is broken at line {line}: it, or the line before it, was changed"
+            ));
         }
         let elsewhere = heads.and_then(|heads| heads.get(&line)).into_iter();
-        let noted = known.iter().filter(|known| known.line == line).map(|known| &known.hash);
+        let noted = known
+            .iter()
+            .filter(|known| known.line == line)
+            .map(|known| &known.hash);
         if elsewhere.chain(noted).any(|other| *other != hash) {
-            return failed(format!("line {line} is not the one that was written: the audit was rewritten up to there"));
+            return failed(format!(
+                "line {line} is not the one that was written: the audit was rewritten up to there"
+            ));
         }
-        found = Verified { lines: found.lines + 1, head: Some(Head { line, hash }) };
+        found = Verified {
+            lines: found.lines + 1,
+            head: Some(Head { line, hash }),
+        };
     }
     let last = found.head.map_or(0, |head| head.line);
     // SQLite remembers the highest id ever given (AUTOINCREMENT).
-    let given: Option<i64> =
-        connection.query_row("SELECT seq FROM sqlite_sequence WHERE name = 'audit'", [], |r| r.get(0)).optional()?;
-    let written = heads.and_then(|heads| heads.keys().max()).copied().into_iter();
-    let newest = written.chain(given).chain(known.map(|known| known.line)).max().unwrap_or(0);
+    let given: Option<i64> = connection
+        .query_row(
+            "SELECT seq FROM sqlite_sequence WHERE name = 'audit'",
+            [],
+            |r| r.get(0),
+        )
+        .optional()?;
+    let written = heads
+        .and_then(|heads| heads.keys().max())
+        .copied()
+        .into_iter();
+    let newest = written
+        .chain(given)
+        .chain(known.map(|known| known.line))
+        .max()
+        .unwrap_or(0);
     if newest > last {
-        return failed(format!("the audit ends at line {last}, but line {newest} was written: lines were cut from its end"));
+        return failed(format!(
+            "the audit ends at line {last}, but line {newest} was written: lines were cut from its end"
+        ));
     }
-    let has_heads = store::all_values(connection, SPACE)?.iter().any(|(key, _)| key == HAS_HEADS);
+    let has_heads = store::all_values(connection, SPACE)?
+        .iter()
+        .any(|(key, _)| key == HAS_HEADS);
     if has_heads && heads.is_none() && known.is_none() {
         return failed(format!(
             "audit.heads is missing, so nothing tells whether lines were cut from the end; the log has each line: compare with \
              --head LINE:HASH{}",
-            found.head.map(|head| format!(" (the newest here is {head})")).unwrap_or_default()
+            found
+                .head
+                .map(|head| format!(" (the newest here is {head})"))
+                .unwrap_or_default()
         ));
     }
     Ok(found)

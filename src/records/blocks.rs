@@ -14,8 +14,16 @@ const fn state_name(state: BlockState) -> &'static str {
 
 /// Inserts or replaces.
 pub(super) fn put(tx: &Transaction<'_>, block: &Block) -> Result<(), RecordsError> {
-    let evidence = serde_json::to_string(block.evidence.get(..Block::MAX_EVIDENCE).unwrap_or(&block.evidence))?;
-    let body = serde_json::to_string(&Block { evidence: Vec::new(), ..block.clone() })?;
+    let evidence = serde_json::to_string(
+        block
+            .evidence
+            .get(..Block::MAX_EVIDENCE)
+            .unwrap_or(&block.evidence),
+    )?;
+    let body = serde_json::to_string(&Block {
+        evidence: Vec::new(),
+        ..block.clone()
+    })?;
     let released_role = match &block.released_by {
         Some(name) => store::role_of(tx, name)?,
         None => None,
@@ -44,10 +52,17 @@ pub(super) fn put(tx: &Transaction<'_>, block: &Block) -> Result<(), RecordsErro
 fn read(row: &Row<'_>) -> Result<Block, RecordsError> {
     let (body, evidence): (String, String) = (row.get(0)?, row.get(1)?);
     let evidence: Vec<Evidence> = serde_json::from_str(&evidence)?;
-    Ok(Block { evidence, ..serde_json::from_str(&body)? })
+    Ok(Block {
+        evidence,
+        ..serde_json::from_str(&body)?
+    })
 }
 
-fn collect(connection: &Connection, sql: &str, with: Vec<Value>) -> Result<Vec<Block>, RecordsError> {
+fn collect(
+    connection: &Connection,
+    sql: &str,
+    with: Vec<Value>,
+) -> Result<Vec<Block>, RecordsError> {
     let mut query = connection.prepare_cached(sql)?;
     let mut rows = query.query(params_from_iter(with))?;
     let mut blocks = Vec::new();
@@ -59,12 +74,20 @@ fn collect(connection: &Connection, sql: &str, with: Vec<Value>) -> Result<Vec<B
 
 /// All active ones, oldest first.
 pub(super) fn active(connection: &Connection) -> Result<Vec<Block>, RecordsError> {
-    collect(connection, "SELECT body, evidence FROM block WHERE state = 'active' ORDER BY opened_at", Vec::new())
+    collect(
+        connection,
+        "SELECT body, evidence FROM block WHERE state = 'active' ORDER BY opened_at",
+        Vec::new(),
+    )
 }
 
 /// Those opened at or after `since`, oldest first, without their evidence.
 pub(super) fn opened(connection: &Connection, since: Time) -> Result<Vec<Block>, RecordsError> {
-    collect(connection, "SELECT body, '[]' FROM block WHERE opened_at >= ?1 ORDER BY opened_at", vec![since.0.into()])
+    collect(
+        connection,
+        "SELECT body, '[]' FROM block WHERE opened_at >= ?1 ORDER BY opened_at",
+        vec![since.0.into()],
+    )
 }
 
 /// Those that ended at or after `since`, in the order of their ends.
@@ -75,12 +98,19 @@ pub(super) fn ended(connection: &Connection, since: Time) -> Result<Vec<Block>, 
 
 /// One.
 pub(super) fn get(connection: &Connection, reference: BlockRef) -> Result<Block, RecordsError> {
-    let found = collect(connection, "SELECT body, evidence FROM block WHERE ref = ?1", vec![reference.to_string().into()])?;
+    let found = collect(
+        connection,
+        "SELECT body, evidence FROM block WHERE ref = ?1",
+        vec![reference.to_string().into()],
+    )?;
     found.into_iter().next().ok_or(RecordsError::NotFound)
 }
 
 /// Those that fit, newest first.
-pub(super) fn list(connection: &Connection, query: &BlockQuery) -> Result<Vec<Block>, RecordsError> {
+pub(super) fn list(
+    connection: &Connection,
+    query: &BlockQuery,
+) -> Result<Vec<Block>, RecordsError> {
     let mut sql = String::from("SELECT body, evidence FROM block WHERE 1");
     let mut with: Vec<Value> = Vec::new();
     if let Some(state) = query.state {
@@ -101,7 +131,11 @@ pub(super) fn list(connection: &Connection, query: &BlockQuery) -> Result<Vec<Bl
         with.push(reference.to_string().into());
     }
     sql.push_str(" ORDER BY opened_at DESC, ref DESC LIMIT ?");
-    with.push(i64::try_from(query.limit.clamp(1, 10_000)).unwrap_or(10_000).into());
+    with.push(
+        i64::try_from(query.limit.clamp(1, 10_000))
+            .unwrap_or(10_000)
+            .into(),
+    );
     collect(connection, &sql, with)
 }
 

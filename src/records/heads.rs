@@ -1,6 +1,7 @@
-//! The lines of the audit in a second place: `audit.heads` beside `records.db` gets the number and the hash of each line, so
-//! that lines cut from the end of the audit show. The file is only ever appended to: `chattr +a` protects it from
-//! whoever may write the database, and the log, where each line stands too, may lie on another machine.
+//! The lines of the audit in a second place: `audit.heads` beside `records.db` gets the number and
+//! the hash of each line, so that lines cut from the end of the audit show. The file is only ever
+//! appended to: `chattr +a` protects it from whoever may write the database, and the log, where
+//! each line stands too, may lie on another machine.
 
 use super::RecordsError;
 use std::collections::HashMap;
@@ -25,7 +26,9 @@ pub struct Head {
 impl fmt::Display for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.line)?;
-        self.hash.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+        self.hash
+            .iter()
+            .try_for_each(|octet| write!(f, "{octet:02x}"))
     }
 }
 
@@ -40,7 +43,10 @@ impl Head {
         for (octet, at) in hash.iter_mut().zip((0..64).step_by(2)) {
             *octet = u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()?;
         }
-        Some(Self { line: line.parse().ok().filter(|n| *n > 0)?, hash })
+        Some(Self {
+            line: line.parse().ok().filter(|n| *n > 0)?,
+            hash,
+        })
     }
 }
 
@@ -49,10 +55,15 @@ pub(super) fn path(records: &Path) -> PathBuf {
     records.with_file_name("audit.heads")
 }
 
-/// Adds a line; it is on disk when this returns. Several processes may write at once: each line goes out whole.
+/// Adds a line; it is on disk when this returns. Several processes may write at once: each line
+/// goes out whole.
 pub(super) fn add(path: &Path, head: Head) -> io::Result<()> {
     let is_new = !path.exists();
-    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(format!("{head}\n").as_bytes())?;
     file.sync_data()?;
     if let Some(dir) = path.parent().filter(|_| is_new) {
@@ -61,7 +72,8 @@ pub(super) fn add(path: &Path, head: Head) -> io::Result<()> {
     Ok(())
 }
 
-/// All lines of the file, by their number; `None`: there is no file. What is no line of ours (torn by a crash) is passed over.
+/// All lines of the file, by their number; `None`: there is no file. What is no line of ours (torn
+/// by a crash) is passed over.
 pub(super) fn read(path: &Path) -> Result<Option<HashMap<i64, [u8; 32]>>, RecordsError> {
     let failed = |e: io::Error| RecordsError::Failed(format!("{}: {e}", path.display()));
     let file = match File::open(path) {
@@ -72,11 +84,23 @@ pub(super) fn read(path: &Path) -> Result<Option<HashMap<i64, [u8; 32]>>, Record
     let (mut reader, mut heads, mut line) = (BufReader::new(file), HashMap::new(), Vec::new());
     loop {
         line.clear();
-        if io::Read::take(&mut reader, LINE_OCTETS).read_until(b'\n', &mut line).map_err(failed)? == 0 {
+        if io::Read::take(&mut reader, LINE_OCTETS)
+            .read_until(b'\n', &mut line)
+            .map_err(failed)?
+            == 0
+        {
             return Ok(Some(heads));
         }
-        let Some(head) = std::str::from_utf8(&line).ok().and_then(|l| Head::parse(l.trim_end())) else { continue };
-        if heads.insert(head.line, head.hash).is_some_and(|known| known != head.hash) {
+        let Some(head) = std::str::from_utf8(&line)
+            .ok()
+            .and_then(|l| Head::parse(l.trim_end()))
+        else {
+            continue;
+        };
+        if heads
+            .insert(head.line, head.hash)
+            .is_some_and(|known| known != head.hash)
+        {
             return Err(RecordsError::Failed(format!(
                 "audit.heads knows two different lines {}: the audit was rewritten from there on",
                 head.line
@@ -95,19 +119,56 @@ mod tests {
         let path = dir.path().join("audit.heads");
         assert_eq!(read(&path), Ok(None));
         for n in 1..=3u8 {
-            add(&path, Head { line: n.into(), hash: [n; 32] }).expect("added");
+            add(
+                &path,
+                Head {
+                    line: n.into(),
+                    hash: [n; 32],
+                },
+            )
+            .expect("added");
         }
         let mut file = OpenOptions::new().append(true).open(&path).expect("open");
         file.write_all(b"4:0404").expect("torn");
         file.write_all(&[b'x'; 2000]).expect("noise");
         file.write_all(b"\n").expect("noise");
-        add(&path, Head { line: 5, hash: [5; 32] }).expect("added");
+        add(
+            &path,
+            Head {
+                line: 5,
+                hash: [5; 32],
+            },
+        )
+        .expect("added");
         let heads = read(&path).expect("read").expect("there");
-        assert_eq!((heads.len(), heads.get(&3), heads.get(&5)), (4, Some(&[3; 32]), Some(&[5; 32])));
-        add(&path, Head { line: 3, hash: [9; 32] }).expect("added");
-        assert!(read(&path).expect_err("rewritten").to_string().contains("lines 3"));
-        for wrong in ["", "1", "1:", "x:00", "0:00", "-1:00", &format!("1:{}", "é".repeat(32)), &format!("1:{}", "0".repeat(66))]
-        {
+        assert_eq!(
+            (heads.len(), heads.get(&3), heads.get(&5)),
+            (4, Some(&[3; 32]), Some(&[5; 32]))
+        );
+        add(
+            &path,
+            Head {
+                line: 3,
+                hash: [9; 32],
+            },
+        )
+        .expect("added");
+        assert!(
+            read(&path)
+                .expect_err("rewritten")
+                .to_string()
+                .contains("lines 3")
+        );
+        for wrong in [
+            "",
+            "1",
+            "1:",
+            "x:00",
+            "0:00",
+            "-1:00",
+            &format!("1:{}", "é".repeat(32)),
+            &format!("1:{}", "0".repeat(66)),
+        ] {
             assert_eq!(Head::parse(wrong), None, "{wrong}");
         }
     }

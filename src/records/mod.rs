@@ -1,8 +1,10 @@
-//! SQLite: blocks, message trace, audit, accounts, tokens, notices. One writer thread; readers beside it.
+//! SQLite: blocks, message trace, audit, accounts, tokens, notices. One writer thread; readers
+//! beside it.
 //!
-//! `records.db` holds what must be durable before it is spoken: blocks, audit, accounts, tokens (WAL, `synchronous=FULL`).
-//! The message trace is far larger and worth less, so it lives beside it in `trace/`, in partitions that are dropped whole
-//! ([`trace`]); its load never delays a block record.
+//! `records.db` holds what must be durable before it is spoken: blocks, audit, accounts, tokens
+//! (WAL, `synchronous=FULL`). The message trace is far larger and worth less, so it lives beside it
+//! in `trace/`, in partitions that are dropped whole ([`trace`]); its load never delays a block
+//! record.
 
 pub mod accounts;
 mod audit;
@@ -19,7 +21,10 @@ pub use audit::Verified;
 pub use heads::Head;
 
 use crate::env::Vitals;
-use crate::types::{Action, Block, BlockRef, BlockState, MessageId, Reason, RecipientOutcome, Signal, TenantId, Time};
+use crate::types::{
+    Action, Block, BlockRef, BlockState, MessageId, Reason, RecipientOutcome, Signal, TenantId,
+    Time,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -59,9 +64,16 @@ impl From<rusqlite::Error> for RecordsError {
     fn from(e: rusqlite::Error) -> Self {
         match e {
             rusqlite::Error::QueryReturnedNoRows => Self::NotFound,
-            rusqlite::Error::SqliteFailure(f, _) if f.code == rusqlite::ErrorCode::ConstraintViolation => Self::Exists,
             rusqlite::Error::SqliteFailure(f, _)
-                if matches!(f.code, rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) =>
+                if f.code == rusqlite::ErrorCode::ConstraintViolation =>
+            {
+                Self::Exists
+            }
+            rusqlite::Error::SqliteFailure(f, _)
+                if matches!(
+                    f.code,
+                    rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase
+                ) =>
             {
                 Self::Damaged(e.to_string())
             }
@@ -193,7 +205,9 @@ impl Role {
 
     /// Reads the name; `None` if it is none of the four.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Smtp, Self::Viewer, Self::Admin, Self::Operator].into_iter().find(|r| r.as_str() == name)
+        [Self::Smtp, Self::Viewer, Self::Admin, Self::Operator]
+            .into_iter()
+            .find(|r| r.as_str() == name)
     }
 }
 
@@ -294,7 +308,11 @@ impl Records {
     pub fn open_watched(path: &Path, vitals: &Vitals) -> Result<Self, RecordsError> {
         let store = store::Store::open(path, vitals)?;
         let trace = trace::Tracer::start(&path.with_file_name("trace"), vitals)?;
-        Ok(Self { store: Arc::new(store), trace: Arc::new(trace), heads: heads::path(path) })
+        Ok(Self {
+            store: Arc::new(store),
+            trace: Arc::new(trace),
+            heads: heads::path(path),
+        })
     }
 
     /// Inserts or replaces a block record; returns once it is durable.
@@ -302,7 +320,8 @@ impl Records {
         self.store.write(move |tx| blocks::put(tx, &block)).await
     }
 
-    /// Inserts the record of a block that opens, and with it, in one step, that people are still to be told of it.
+    /// Inserts the record of a block that opens, and with it, in one step, that people are still to
+    /// be told of it.
     pub async fn open_block(&self, block: Arc<Block>) -> Result<(), RecordsError> {
         self.store
             .write(move |tx| {
@@ -315,14 +334,21 @@ impl Records {
     /// People have been told of these blocks: all in one step.
     pub async fn told(&self, blocks: Vec<BlockRef>) -> Result<(), RecordsError> {
         let set = move |tx: &rusqlite::Transaction<'_>| {
-            blocks.iter().try_for_each(|block| store::put_value(tx, UNTOLD, &block.to_string(), None))
+            blocks
+                .iter()
+                .try_for_each(|block| store::put_value(tx, UNTOLD, &block.to_string(), None))
         };
         self.store.write(set).await
     }
 
     /// Blocks of which nobody was told before the process ended.
     pub async fn untold(&self) -> Result<Vec<BlockRef>, RecordsError> {
-        Ok(self.all(UNTOLD).await?.iter().filter_map(|(key, _)| BlockRef::parse(key)).collect())
+        Ok(self
+            .all(UNTOLD)
+            .await?
+            .iter()
+            .filter_map(|(key, _)| BlockRef::parse(key))
+            .collect())
     }
 
     /// All active blocks, for the start.
@@ -350,9 +376,10 @@ impl Records {
         self.store.read(move |c| blocks::list(c, &query)).await
     }
 
-    /// Releases of this tenant's blocks of that kind and subject by tenant admins since `since`. Two tenants may have a login
-    /// of the same name: neither uses up the other's quota. Whether the person was a tenant admin is what
-    /// their account or token said at the time of the release.
+    /// Releases of this tenant's blocks of that kind and subject by tenant admins since `since`.
+    /// Two tenants may have a login of the same name: neither uses up the other's quota. Whether
+    /// the person was a tenant admin is what their account or token said at the time of the
+    /// release.
     pub async fn tenant_releases(
         &self,
         tenant: Option<&TenantId>,
@@ -361,30 +388,37 @@ impl Records {
         since: Time,
     ) -> Result<u32, RecordsError> {
         let (tenant, subject) = (tenant.cloned(), subject.to_owned());
-        self.store.read(move |c| blocks::tenant_releases(c, tenant.as_ref(), kind, &subject, since)).await
+        self.store
+            .read(move |c| blocks::tenant_releases(c, tenant.as_ref(), kind, &subject, since))
+            .await
     }
 
-    /// Adds to the trace; batched. Under overload the caller is slowed by a channel that is bounded in events and octets,
-    /// 100 ms at most; then the event is dropped and counted (`outgate_trace_dropped_total`): mail matters more than its trace.
+    /// Adds to the trace; batched. Under overload the caller is slowed by a channel that is bounded
+    /// in events and octets, 100 ms at most; then the event is dropped and counted
+    /// (`outgate_trace_dropped_total`): mail matters more than its trace.
     pub fn trace(&self, event: TraceEvent) {
         self.trace.push(event);
     }
 
-    /// Returns once all that was traced before the call outlives the process, or after a tenth of a second: mail matters more.
+    /// Returns once all that was traced before the call outlives the process, or after a tenth of a
+    /// second: mail matters more.
     pub async fn settle_trace(&self) {
         // What is not written by then is written later.
-        let _ = tokio::time::timeout(std::time::Duration::from_millis(100), self.trace.flush()).await;
+        let _ =
+            tokio::time::timeout(std::time::Duration::from_millis(100), self.trace.flush()).await;
     }
 
     /// Searches the trace, newest first. Sees all that was traced before the call.
     pub async fn search(&self, query: TraceQuery) -> Result<Vec<MessageTrace>, RecordsError> {
         self.trace.flush().await?;
         let dir = self.trace.dir().to_owned();
-        self.store.blocking(move || partition::search(&dir, &query)).await
+        self.store
+            .blocking(move || partition::search(&dir, &query))
+            .await
     }
 
-    /// Adds an audit line; durable when it returns. Each line is chained to the one before by SHA-256, and its hash goes to a
-    /// second file and into the log.
+    /// Adds an audit line; durable when it returns. Each line is chained to the one before by
+    /// SHA-256, and its hash goes to a second file and into the log.
     pub async fn audit(&self, entry: AuditEntry) -> Result<(), RecordsError> {
         let (actor, action) = (entry.actor.clone(), entry.action.clone());
         let head = self.store.write(move |tx| audit::add(tx, &entry)).await?;
@@ -399,17 +433,25 @@ impl Records {
     }
 
     /// Audit lines, newest first, with their row ids, before `before`.
-    pub async fn audit_list(&self, before: Option<i64>, limit: usize) -> Result<Vec<(i64, AuditEntry)>, RecordsError> {
-        self.store.read(move |c| audit::list(c, before, limit)).await
+    pub async fn audit_list(
+        &self,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<(i64, AuditEntry)>, RecordsError> {
+        self.store
+            .read(move |c| audit::list(c, before, limit))
+            .await
     }
 
-    /// Follows the chain of the audit from its start, and compares its end with `audit.heads` and with a line that is `known`
-    /// from elsewhere. An error names the first line that was changed, removed or put in, or says which are missing at the end.
+    /// Follows the chain of the audit from its start, and compares its end with `audit.heads` and
+    /// with a line that is `known` from elsewhere. An error names the first line that was changed,
+    /// removed or put in, or says which are missing at the end.
     pub async fn audit_verify(&self, known: Option<Head>) -> Result<Verified, RecordsError> {
         let path = self.heads.clone();
         self.store
             .read(move |c| {
-                // The file first: what is added meanwhile is in the database earlier than in the file.
+                // The file first: what is added meanwhile is in the database earlier than in the
+                // file.
                 let heads = heads::read(&path)?;
                 audit::verify(c, heads.as_ref(), known)
             })
@@ -418,13 +460,17 @@ impl Records {
 
     /// Adds an account.
     pub async fn account_add(&self, account: Account) -> Result<(), RecordsError> {
-        self.store.write(move |tx| accounts::add(tx, &account)).await
+        self.store
+            .write(move |tx| accounts::add(tx, &account))
+            .await
     }
 
     /// Removes an account.
     pub async fn account_remove(&self, name: &str) -> Result<(), RecordsError> {
         let name = name.to_owned();
-        self.store.write(move |tx| accounts::remove(tx, &name)).await
+        self.store
+            .write(move |tx| accounts::remove(tx, &name))
+            .await
     }
 
     /// One account. Names compare without regard to ASCII case.
@@ -440,13 +486,17 @@ impl Records {
 
     /// Adds a token.
     pub async fn token_add(&self, token: Token) -> Result<(), RecordsError> {
-        self.store.write(move |tx| accounts::token_add(tx, &token)).await
+        self.store
+            .write(move |tx| accounts::token_add(tx, &token))
+            .await
     }
 
     /// Revokes a token.
     pub async fn token_remove(&self, name: &str) -> Result<(), RecordsError> {
         let name = name.to_owned();
-        self.store.write(move |tx| accounts::token_remove(tx, &name)).await
+        self.store
+            .write(move |tx| accounts::token_remove(tx, &name))
+            .await
     }
 
     /// All tokens, by name.
@@ -454,22 +504,44 @@ impl Records {
         self.store.read(accounts::tokens).await
     }
 
-    /// Stores a small value that must survive a restart (webhook outbox, notice counters); `None` removes it.
-    pub async fn put(&self, space: &'static str, key: &str, value: Option<String>) -> Result<(), RecordsError> {
+    /// Stores a small value that must survive a restart (webhook outbox, notice counters); `None`
+    /// removes it.
+    pub async fn put(
+        &self,
+        space: &'static str,
+        key: &str,
+        value: Option<String>,
+    ) -> Result<(), RecordsError> {
         let key = key.to_owned();
-        self.store.write(move |tx| store::put_value(tx, space, &key, value.as_deref())).await
+        self.store
+            .write(move |tx| store::put_value(tx, space, &key, value.as_deref()))
+            .await
     }
 
     /// Sets a value unless there is one.
-    pub async fn put_new(&self, space: &'static str, key: &str, value: String) -> Result<(), RecordsError> {
+    pub async fn put_new(
+        &self,
+        space: &'static str,
+        key: &str,
+        value: String,
+    ) -> Result<(), RecordsError> {
         let key = key.to_owned();
-        self.store.write(move |tx| store::put_new_value(tx, space, &key, &value)).await
+        self.store
+            .write(move |tx| store::put_new_value(tx, space, &key, &value))
+            .await
     }
 
     /// The first `limit` values of a space whose keys come behind `after`, by key.
-    pub async fn page(&self, space: &'static str, after: &str, limit: usize) -> Result<Vec<(String, String)>, RecordsError> {
+    pub async fn page(
+        &self,
+        space: &'static str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, String)>, RecordsError> {
         let after = after.to_owned();
-        self.store.read(move |c| store::page_of_values(c, space, &after, limit)).await
+        self.store
+            .read(move |c| store::page_of_values(c, space, &after, limit))
+            .await
     }
 
     /// All values of a space, by key.
@@ -477,12 +549,20 @@ impl Records {
         self.store.read(move |c| store::all_values(c, space)).await
     }
 
-    /// Removes what is older than the limits: the evidence of blocks that ended long ago (the record itself stays), and
-    /// the oldest partitions of the trace until it fits `trace_bytes`.
-    pub async fn prune(&self, now: Time, limits: crate::config::settings::Records) -> Result<(), RecordsError> {
+    /// Removes what is older than the limits: the evidence of blocks that ended long ago (the
+    /// record itself stays), and the oldest partitions of the trace until it fits `trace_bytes`.
+    pub async fn prune(
+        &self,
+        now: Time,
+        limits: crate::config::settings::Records,
+    ) -> Result<(), RecordsError> {
         let ended_before = now.before(limits.evidence);
-        self.store.write(move |tx| blocks::prune(tx, ended_before)).await?;
-        self.trace.prune(now.before(limits.trace), limits.trace_bytes).await
+        self.store
+            .write(move |tx| blocks::prune(tx, ended_before))
+            .await?;
+        self.trace
+            .prune(now.before(limits.trace), limits.trace_bytes)
+            .await
     }
 
     /// Writes what waits and closes. Whatever is asked afterwards fails.

@@ -1,10 +1,10 @@
-//! Partitions of the message trace: one SQLite file per stretch of time, begun anew after a day or a sixteenth of
-//! `trace_bytes`, dropped whole when too old. So nothing is ever deleted row by row, indexes stay small, and the bound on
-//! octets is exact.
+//! Partitions of the message trace: one SQLite file per stretch of time, begun anew after a day or
+//! a sixteenth of `trace_bytes`, dropped whole when too old. So nothing is ever deleted row by row,
+//! indexes stay small, and the bound on octets is exact.
 //!
-//! A partition is named by the first millisecond it is responsible for; a message belongs to the partition of the time in
-//! its id, for all of its life. `synchronous=OFF`: a killed process loses nothing, a power cut may damage the partition
-//! being written, which is then set aside.
+//! A partition is named by the first millisecond it is responsible for; a message belongs to the
+//! partition of the time in its id, for all of its life. `synchronous=OFF`: a killed process loses
+//! nothing, a power cut may damage the partition being written, which is then set aside.
 
 use super::{Judged, MessageTrace, RecordsError, TraceLine, TraceQuery, store};
 use crate::types::{MessageId, Time};
@@ -50,8 +50,9 @@ const fn millis(id: MessageId) -> i64 {
     (id.0 >> 22).cast_signed()
 }
 
-/// FNV-1a over the lower-case text, with the kind of key mixed in. Stable for good: it stands in files. Whoever finds
-/// something by it compares the text too, so a collision costs a look and no more.
+/// FNV-1a over the lower-case text, with the kind of key mixed in. Stable for good: it stands in
+/// files. Whoever finds something by it compares the text too, so a collision costs a look and no
+/// more.
 fn key(kind: u8, text: &str) -> i64 {
     let fnv = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
     let mut hash = fnv(0xcbf2_9ce4_8422_2325, kind);
@@ -74,8 +75,18 @@ fn lookups(judged: &Judged, out: &mut Vec<(i64, i64)>) {
         out.push((key(BY_SENDER, &judged.from), id));
     }
     out.extend(judged.recipients.iter().map(|r| (key(BY_RECIPIENT, r), id)));
-    out.extend(judged.header_message_id.iter().map(|m| (key(BY_HEADER_ID, m), id)));
-    out.extend(judged.tenant.iter().map(|t| (key(BY_TENANT, t.as_str()), id)));
+    out.extend(
+        judged
+            .header_message_id
+            .iter()
+            .map(|m| (key(BY_HEADER_ID, m), id)),
+    );
+    out.extend(
+        judged
+            .tenant
+            .iter()
+            .map(|t| (key(BY_TENANT, t.as_str()), id)),
+    );
 }
 
 fn file(dir: &Path, start: i64) -> PathBuf {
@@ -84,9 +95,20 @@ fn file(dir: &Path, start: i64) -> PathBuf {
 
 /// Starts of the partitions there are, oldest first.
 fn starts(dir: &Path) -> Vec<i64> {
-    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
-    let mut starts: Vec<i64> =
-        entries.filter_map(|e| e.ok()?.file_name().to_str()?.strip_prefix("trace-")?.strip_suffix(".db")?.parse().ok()).collect();
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    let mut starts: Vec<i64> = entries
+        .filter_map(|e| {
+            e.ok()?
+                .file_name()
+                .to_str()?
+                .strip_prefix("trace-")?
+                .strip_suffix(".db")?
+                .parse()
+                .ok()
+        })
+        .collect();
     starts.sort_unstable();
     starts
 }
@@ -99,7 +121,11 @@ fn size(dir: &Path, start: i64) -> u64 {
 
 fn remove(dir: &Path, start: i64) {
     let main = file(dir, start);
-    for path in [main.with_extension("db-wal"), main.with_extension("db-shm"), main] {
+    for path in [
+        main.with_extension("db-wal"),
+        main.with_extension("db-shm"),
+        main,
+    ] {
         if let Err(e) = std::fs::remove_file(&path)
             && e.kind() != std::io::ErrorKind::NotFound
         {
@@ -119,7 +145,12 @@ pub(super) struct Partitions {
 impl Partitions {
     /// Those in `dir`; it is made when the first event comes.
     pub(super) fn new(dir: PathBuf) -> Self {
-        Self { starts: starts(&dir), dir, open: Vec::new(), begin_anew_at: (10 << 30) / SHARE_OF_BOUND }
+        Self {
+            starts: starts(&dir),
+            dir,
+            open: Vec::new(),
+            begin_anew_at: (10 << 30) / SHARE_OF_BOUND,
+        }
     }
 
     /// Closes all files.
@@ -134,13 +165,20 @@ impl Partitions {
                 folds.remove(0);
                 continue;
             };
-            let end = self.starts.iter().copied().find(|s| *s > start).unwrap_or(i64::MAX);
+            let end = self
+                .starts
+                .iter()
+                .copied()
+                .find(|s| *s > start)
+                .unwrap_or(i64::MAX);
             let oldest = self.starts.first() == Some(&start);
-            let (here, elsewhere): (Vec<Fold>, Vec<Fold>) =
-                folds.into_iter().partition(|f| millis(f.id) < end && (oldest || millis(f.id) >= start));
+            let (here, elsewhere): (Vec<Fold>, Vec<Fold>) = folds
+                .into_iter()
+                .partition(|f| millis(f.id) < end && (oldest || millis(f.id) >= start));
             folds = elsewhere;
             if let Err(e) = self.write_to(start, &here) {
-                metrics::counter!("outgate_trace_dropped_total").increment(u64::try_from(here.len()).unwrap_or(0));
+                metrics::counter!("outgate_trace_dropped_total")
+                    .increment(u64::try_from(here.len()).unwrap_or(0));
                 tracing::error!(error = %e, messages = here.len(), "cannot write the message trace");
             }
         }
@@ -151,7 +189,8 @@ impl Partitions {
         let at = millis(fold.id);
         let newest = self.starts.last().copied();
         let begin = newest.is_none_or(|start| {
-            at.saturating_sub(start) >= SPAN_MILLIS || (at > start && size(&self.dir, start) >= self.begin_anew_at)
+            at.saturating_sub(start) >= SPAN_MILLIS
+                || (at > start && size(&self.dir, start) >= self.begin_anew_at)
         });
         if begin && fold.judged.is_some() {
             self.starts.push(at);
@@ -172,7 +211,10 @@ impl Partitions {
                 if matches!(f.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) =>
             {
                 self.set_aside(start);
-                Err(RecordsError::Failed(format!("{} is damaged and was set aside", file(&self.dir, start).display())))
+                Err(RecordsError::Failed(format!(
+                    "{} is damaged and was set aside",
+                    file(&self.dir, start).display()
+                )))
             }
             other => Ok(other?),
         }
@@ -197,7 +239,8 @@ impl Partitions {
                 self.open.remove(0);
             }
             let path = file(&self.dir, start);
-            store::create_private(&path).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
+            store::create_private(&path)
+                .map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
             let connection = Connection::open(path)?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "OFF")?;
@@ -205,11 +248,14 @@ impl Partitions {
             connection.execute_batch(SCHEMA)?;
             self.open.push((start, connection));
         }
-        self.open.last_mut().map(|(_, c)| c).ok_or(rusqlite::Error::InvalidQuery)
+        self.open
+            .last_mut()
+            .map(|(_, c)| c)
+            .ok_or(rusqlite::Error::InvalidQuery)
     }
 
-    /// Drops partitions whose last message is older than `before`, and the oldest ones until the rest fits `octets`. The
-    /// newest one stays.
+    /// Drops partitions whose last message is older than `before`, and the oldest ones until the
+    /// rest fits `octets`. The newest one stays.
     pub(super) fn prune(&mut self, before: Time, octets: u64) -> Result<(), RecordsError> {
         self.begin_anew_at = (octets / SHARE_OF_BOUND).max(SMALLEST);
         let mut total: u64 = self.starts.iter().map(|s| size(&self.dir, *s)).sum();
@@ -231,12 +277,17 @@ fn to_json<T: Serialize>(value: &T) -> rusqlite::Result<Vec<u8>> {
 }
 
 fn insert(tx: &Transaction<'_>, folds: &[Fold]) -> rusqlite::Result<()> {
-    let mut message = tx.prepare_cached("INSERT OR REPLACE INTO message(id, judged, history) VALUES(?1, ?2, ?3)")?;
+    let mut message = tx
+        .prepare_cached("INSERT OR REPLACE INTO message(id, judged, history) VALUES(?1, ?2, ?3)")?;
     let mut event =
         tx.prepare_cached("INSERT INTO event(id, seq, lines) SELECT ?1, COALESCE(MAX(seq), 0) + 1, ?2 FROM event WHERE id = ?1")?;
     let mut keys = Vec::with_capacity(folds.len() * 4);
     for fold in folds {
-        let lines = if fold.lines.is_empty() { None } else { Some(to_json(&fold.lines)?) };
+        let lines = if fold.lines.is_empty() {
+            None
+        } else {
+            Some(to_json(&fold.lines)?)
+        };
         if let Some(judged) = &fold.judged {
             message.execute(params![row_id(fold.id), to_json(judged)?, lines])?;
             lookups(judged, &mut keys);
@@ -257,10 +308,23 @@ fn insert(tx: &Transaction<'_>, folds: &[Fold]) -> rusqlite::Result<()> {
 fn fits(judged: &Judged, query: &TraceQuery) -> bool {
     let same = |a: &str, b: &str| a.to_lowercase() == b.to_lowercase();
     query.id.as_ref().is_none_or(|id| {
-        MessageId::parse(id) == Some(judged.id) || judged.header_message_id.as_ref().is_some_and(|m| same(m, bare_message_id(id)))
-    }) && query.sender.as_ref().is_none_or(|s| same(&judged.sender, s) || same(&judged.from, s) || judged.sender_key == *s)
-        && query.recipient.as_ref().is_none_or(|r| judged.recipients.iter().any(|have| same(have, r)))
-        && query.tenant.as_ref().is_none_or(|t| judged.tenant.as_ref() == Some(t))
+        MessageId::parse(id) == Some(judged.id)
+            || judged
+                .header_message_id
+                .as_ref()
+                .is_some_and(|m| same(m, bare_message_id(id)))
+    }) && query
+        .sender
+        .as_ref()
+        .is_none_or(|s| same(&judged.sender, s) || same(&judged.from, s) || judged.sender_key == *s)
+        && query
+            .recipient
+            .as_ref()
+            .is_none_or(|r| judged.recipients.iter().any(|have| same(have, r)))
+        && query
+            .tenant
+            .as_ref()
+            .is_none_or(|t| judged.tenant.as_ref() == Some(t))
         && query.before.is_none_or(|b| judged.id < b)
 }
 
@@ -269,20 +333,32 @@ fn bare_message_id(text: &str) -> &str {
     text.trim().trim_start_matches('<').trim_end_matches('>')
 }
 
-/// The address or login in what was asked for: itself, or the middle of a sender key (`acme:alice@acme.example;192.0.2.7`).
-/// `None` = a key that names no sender; then all messages are looked at.
+/// The address or login in what was asked for: itself, or the middle of a sender key
+/// (`acme:alice@acme.example;192.0.2.7`). `None` = a key that names no sender; then all messages
+/// are looked at.
 fn sender_of(text: &str) -> Option<&str> {
-    let Some((_, rest)) = text.split_once(':') else { return Some(text) };
+    let Some((_, rest)) = text.split_once(':') else {
+        return Some(text);
+    };
     let address = rest.rsplit_once(';').map_or(rest, |(address, _)| address);
     Some(address).filter(|a| !a.is_empty() && *a != "forwarded")
 }
 
 /// The narrowest key that the question offers; `None` = all messages.
 fn narrowest(query: &TraceQuery) -> Option<i64> {
-    let by_id = query.id.as_ref().map(|id| key(BY_HEADER_ID, bare_message_id(id)));
+    let by_id = query
+        .id
+        .as_ref()
+        .map(|id| key(BY_HEADER_ID, bare_message_id(id)));
     by_id
         .or_else(|| query.recipient.as_ref().map(|r| key(BY_RECIPIENT, r)))
-        .or_else(|| query.sender.as_ref().and_then(|s| sender_of(s)).map(|s| key(BY_SENDER, s)))
+        .or_else(|| {
+            query
+                .sender
+                .as_ref()
+                .and_then(|s| sender_of(s))
+                .map(|s| key(BY_SENDER, s))
+        })
         .or_else(|| query.tenant.as_ref().map(|t| key(BY_TENANT, t.as_str())))
 }
 
@@ -298,22 +374,34 @@ pub(super) fn search(dir: &Path, query: &TraceQuery) -> Result<Vec<MessageTrace>
         match search_one(&file(dir, start), query, limit - found.len(), &mut left) {
             Ok(more) => found.extend(more),
             // Dropped or set aside while we looked, or damaged: the others still have answers.
-            Err(e) => tracing::warn!(partition = start, error = %e, "cannot search a part of the message trace"),
+            Err(e) => {
+                tracing::warn!(partition = start, error = %e, "cannot search a part of the message trace")
+            }
         }
     }
     found.sort_by_key(|m: &MessageTrace| Reverse(m.judged.id));
     Ok(found)
 }
 
-fn search_one(path: &Path, query: &TraceQuery, limit: usize, left: &mut usize) -> Result<Vec<MessageTrace>, RecordsError> {
+fn search_one(
+    path: &Path,
+    query: &TraceQuery,
+    limit: usize,
+    left: &mut usize,
+) -> Result<Vec<MessageTrace>, RecordsError> {
     use rusqlite::OpenFlags;
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
     connection.busy_timeout(std::time::Duration::from_secs(2))?;
     if let Some(id) = query.id.as_ref().and_then(|id| MessageId::parse(id)) {
         let row = connection
-            .query_row("SELECT judged, history FROM message WHERE id = ?1", [row_id(id)], |r| {
-                Ok((r.get::<_, Vec<u8>>(0)?, r.get(1)?))
-            })
+            .query_row(
+                "SELECT judged, history FROM message WHERE id = ?1",
+                [row_id(id)],
+                |r| Ok((r.get::<_, Vec<u8>>(0)?, r.get(1)?)),
+            )
             .optional()?;
         if let Some((judged, history)) = row {
             let judged: Judged = serde_json::from_slice(&judged)?;
@@ -347,9 +435,15 @@ fn search_one(path: &Path, query: &TraceQuery, limit: usize, left: &mut usize) -
 }
 
 /// Adds the history: what was folded into the row, then what came later.
-fn complete(connection: &Connection, judged: Judged, folded: Option<Vec<u8>>) -> Result<MessageTrace, RecordsError> {
-    let mut lines: Vec<Line> = folded.map_or_else(|| Ok(Vec::new()), |bytes| serde_json::from_slice(&bytes))?;
-    let mut later = connection.prepare_cached("SELECT lines FROM event WHERE id = ?1 ORDER BY seq")?;
+fn complete(
+    connection: &Connection,
+    judged: Judged,
+    folded: Option<Vec<u8>>,
+) -> Result<MessageTrace, RecordsError> {
+    let mut lines: Vec<Line> =
+        folded.map_or_else(|| Ok(Vec::new()), |bytes| serde_json::from_slice(&bytes))?;
+    let mut later =
+        connection.prepare_cached("SELECT lines FROM event WHERE id = ?1 ORDER BY seq")?;
     let mut rows = later.query([row_id(judged.id)])?;
     while let Some(row) = rows.next()? {
         let bytes: Vec<u8> = row.get(0)?;
@@ -360,7 +454,11 @@ fn complete(connection: &Connection, judged: Judged, folded: Option<Vec<u8>>) ->
         .into_iter()
         .map(|Line(time, recipient, status, text)| TraceLine {
             time: Time(time).rfc3339(),
-            recipient: usize::try_from(recipient).ok().and_then(|i| judged.recipients.get(i)).cloned().unwrap_or_default(),
+            recipient: usize::try_from(recipient)
+                .ok()
+                .and_then(|i| judged.recipients.get(i))
+                .cloned()
+                .unwrap_or_default(),
             status: status.into(),
             text,
         })

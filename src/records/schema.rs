@@ -51,8 +51,9 @@ const STEPS: &[&str] = &["
     ) WITHOUT ROWID;
 "];
 
-/// Brings the file up to the newest version. A file of a newer program is refused rather than damaged; one that is up to
-/// date is not written to, so that a relay starts on a full disk too and drains its queue.
+/// Brings the file up to the newest version. A file of a newer program is refused rather than
+/// damaged; one that is up to date is not written to, so that a relay starts on a full disk too and
+/// drains its queue.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), RecordsError> {
     let have: usize = connection.query_row("PRAGMA user_version", [], |r| r.get(0))?;
     if have == STEPS.len() {

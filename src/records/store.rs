@@ -39,7 +39,12 @@ pub(super) fn create_private(path: &Path) -> Result<(), RecordsError> {
     if let Some(dir) = path.parent() {
         private::create_dir(dir).map_err(fail)?;
     }
-    std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(fail)?;
+    std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(fail)?;
     Ok(())
 }
 
@@ -52,11 +57,15 @@ fn connect(path: &Path) -> Result<Connection, RecordsError> {
     Ok(connection)
 }
 
-/// Reads the whole file: what is damaged in it must be known before blocks are believed to be none. The file is small
-/// beside the trace: a second for a gigabyte.
+/// Reads the whole file: what is damaged in it must be known before blocks are believed to be none.
+/// The file is small beside the trace: a second for a gigabyte.
 fn check(connection: Connection) -> Result<Connection, RecordsError> {
     let found: String = connection.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?;
-    if found == "ok" { Ok(connection) } else { Err(RecordsError::Damaged(found)) }
+    if found == "ok" {
+        Ok(connection)
+    } else {
+        Err(RecordsError::Damaged(found))
+    }
 }
 
 impl Store {
@@ -85,10 +94,16 @@ impl Store {
             })
             .map_err(|e| RecordsError::Failed(e.to_string()))?;
         let idle = Arc::new(Mutex::new(Vec::new()));
-        Ok(Self { path: path.to_owned(), jobs, idle, readers: Arc::new(Semaphore::new(READERS)) })
+        Ok(Self {
+            path: path.to_owned(),
+            jobs,
+            idle,
+            readers: Arc::new(Semaphore::new(READERS)),
+        })
     }
 
-    /// Runs `change` in a transaction of its own on the writer; returns once it is committed and synced.
+    /// Runs `change` in a transaction of its own on the writer; returns once it is committed and
+    /// synced.
     pub(super) async fn write<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Transaction<'_>) -> Result<T, RecordsError> + Send + 'static,
@@ -96,7 +111,8 @@ impl Store {
         let (answer, result) = oneshot::channel();
         let job = Job::Run(Box::new(move |connection| {
             let run = || {
-                // IMMEDIATE: another process must not slip in between what this reads and what it writes.
+                // IMMEDIATE: another process must not slip in between what this reads and what it
+                // writes.
                 let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
                 let value = change(&tx)?;
                 tx.commit()?;
@@ -118,7 +134,10 @@ impl Store {
     }
 
     /// Runs `query` on a reader, here and now: for the start, before anything is async.
-    pub(super) fn read_now<T>(&self, query: impl FnOnce(&Connection) -> Result<T, RecordsError>) -> Result<T, RecordsError> {
+    pub(super) fn read_now<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, RecordsError>,
+    ) -> Result<T, RecordsError> {
         on_reader(&self.path, &self.idle, query)
     }
 
@@ -127,13 +146,18 @@ impl Store {
         &self,
         work: impl FnOnce() -> Result<T, RecordsError> + Send + 'static,
     ) -> Result<T, RecordsError> {
-        let permit = Arc::clone(&self.readers).acquire_owned().await.map_err(|_| closed())?;
+        let permit = Arc::clone(&self.readers)
+            .acquire_owned()
+            .await
+            .map_err(|_| closed())?;
         let run = move || {
             let result = work();
             drop(permit);
             result
         };
-        tokio::task::spawn_blocking(run).await.map_err(|e| RecordsError::Failed(e.to_string()))?
+        tokio::task::spawn_blocking(run)
+            .await
+            .map_err(|e| RecordsError::Failed(e.to_string()))?
     }
 
     /// Ends the writer after what waits.
@@ -143,7 +167,10 @@ impl Store {
             drop(ended.await);
         }
         self.readers.close();
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 }
 
@@ -166,7 +193,12 @@ fn on_reader<T>(
 }
 
 /// Stores or removes one small value.
-pub(super) fn put_value(tx: &Transaction<'_>, space: &str, key: &str, value: Option<&str>) -> Result<(), RecordsError> {
+pub(super) fn put_value(
+    tx: &Transaction<'_>,
+    space: &str,
+    key: &str,
+    value: Option<&str>,
+) -> Result<(), RecordsError> {
     match value {
         Some(value) => tx.execute(
             "INSERT INTO value(space, key, value) VALUES(?1, ?2, ?3) ON CONFLICT(space, key) DO UPDATE SET value = excluded.value",
@@ -178,15 +210,29 @@ pub(super) fn put_value(tx: &Transaction<'_>, space: &str, key: &str, value: Opt
 }
 
 /// Stores a small value unless there is one.
-pub(super) fn put_new_value(tx: &Transaction<'_>, space: &str, key: &str, value: &str) -> Result<(), RecordsError> {
-    tx.execute("INSERT OR IGNORE INTO value(space, key, value) VALUES(?1, ?2, ?3)", params![space, key, value])?;
+pub(super) fn put_new_value(
+    tx: &Transaction<'_>,
+    space: &str,
+    key: &str,
+    value: &str,
+) -> Result<(), RecordsError> {
+    tx.execute(
+        "INSERT OR IGNORE INTO value(space, key, value) VALUES(?1, ?2, ?3)",
+        params![space, key, value],
+    )?;
     Ok(())
 }
 
 /// All values of a space, by key.
-pub(super) fn all_values(connection: &Connection, space: &str) -> Result<Vec<(String, String)>, RecordsError> {
-    let mut query = connection.prepare_cached("SELECT key, value FROM value WHERE space = ?1 ORDER BY key")?;
-    let rows = query.query_map([space], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<Result<_, _>>()?;
+pub(super) fn all_values(
+    connection: &Connection,
+    space: &str,
+) -> Result<Vec<(String, String)>, RecordsError> {
+    let mut query =
+        connection.prepare_cached("SELECT key, value FROM value WHERE space = ?1 ORDER BY key")?;
+    let rows = query
+        .query_map([space], |r| Ok((r.get(0)?, r.get(1)?)))?
+        .collect::<Result<_, _>>()?;
     Ok(rows)
 }
 
@@ -197,14 +243,18 @@ pub(super) fn page_of_values(
     after: &str,
     limit: usize,
 ) -> Result<Vec<(String, String)>, RecordsError> {
-    let mut query =
-        connection.prepare_cached("SELECT key, value FROM value WHERE space = ?1 AND key > ?2 ORDER BY key LIMIT ?3")?;
+    let mut query = connection.prepare_cached(
+        "SELECT key, value FROM value WHERE space = ?1 AND key > ?2 ORDER BY key LIMIT ?3",
+    )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = query.query_map(params![space, after, limit], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<Result<_, _>>()?;
+    let rows = query
+        .query_map(params![space, after, limit], |r| Ok((r.get(0)?, r.get(1)?)))?
+        .collect::<Result<_, _>>()?;
     Ok(rows)
 }
 
-/// The role an account or token of that name has, for what must be remembered of a person who acted.
+/// The role an account or token of that name has, for what must be remembered of a person who
+/// acted.
 pub(super) fn role_of(tx: &Transaction<'_>, name: &str) -> Result<Option<String>, RecordsError> {
     let role = tx
         .query_row("SELECT role FROM token WHERE name = ?1 UNION ALL SELECT role FROM account WHERE name = ?1", [name], |r| {

@@ -1,5 +1,6 @@
-//! The writer of the message trace: a bounded channel, one thread, hundreds of events per transaction. Events of one
-//! message that meet in a batch become one row, so that a message delivered at once costs one insert.
+//! The writer of the message trace: a bounded channel, one thread, hundreds of events per
+//! transaction. Events of one message that meet in a batch become one row, so that a message
+//! delivered at once costs one insert.
 
 use super::partition::{Fold, Line, Partitions};
 use super::{RecordsError, TraceEvent};
@@ -36,7 +37,8 @@ struct Waiting {
     octets: usize,
     /// Somebody waits for what is in here.
     urgent: bool,
-    /// A caller has waited in vain since the writer last took something: nobody else waits until it does.
+    /// A caller has waited in vain since the writer last took something: nobody else waits until it
+    /// does.
     behind: bool,
     closed: bool,
 }
@@ -78,12 +80,19 @@ impl Tracer {
     /// Starts the thread; files are made only when there is something to trace.
     pub(super) fn start(dir: &Path, vitals: &Vitals) -> Result<Self, RecordsError> {
         let shared = Arc::new(Shared::default());
-        let (for_thread, at, pulse) = (Ended(Arc::clone(&shared)), dir.to_owned(), vitals.watch("trace"));
+        let (for_thread, at, pulse) = (
+            Ended(Arc::clone(&shared)),
+            dir.to_owned(),
+            vitals.watch("trace"),
+        );
         std::thread::Builder::new()
             .name("trace".into())
             .spawn(move || run(&for_thread.0, Partitions::new(at), pulse))
             .map_err(|e| RecordsError::Failed(e.to_string()))?;
-        Ok(Self { shared, dir: dir.to_owned() })
+        Ok(Self {
+            shared,
+            dir: dir.to_owned(),
+        })
     }
 
     /// Where the partitions lie.
@@ -91,12 +100,16 @@ impl Tracer {
         &self.dir
     }
 
-    /// Adds an event; slows the caller when the writer is behind, drops the event when it stays behind.
+    /// Adds an event; slows the caller when the writer is behind, drops the event when it stays
+    /// behind.
     pub(super) fn push(&self, event: TraceEvent) {
         let octets = octets(&event);
         let mut waiting = self.shared.lock();
         if waiting.is_full() && !waiting.closed && !waiting.behind {
-            let waited = self.shared.drained.wait_timeout_while(waiting, SLOWED_AT_MOST, |w| w.is_full() && !w.closed);
+            let waited = self
+                .shared
+                .drained
+                .wait_timeout_while(waiting, SLOWED_AT_MOST, |w| w.is_full() && !w.closed);
             waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         if waiting.is_full() || waiting.closed {
@@ -106,24 +119,32 @@ impl Tracer {
         }
         waiting.octets = waiting.octets.saturating_add(octets);
         waiting.items.push(Item::Event(event));
-        // The writer sleeps on "anything at all" and on "a batch"; only these two moments are worth a wake-up.
+        // The writer sleeps on "anything at all" and on "a batch"; only these two moments are worth
+        // a wake-up.
         if matches!(waiting.items.len(), 1 | BATCH_EVENTS) {
             self.shared.filled.notify_one();
         }
     }
 
-    async fn job<T: Send + 'static>(&self, work: impl FnOnce(&mut Partitions) -> T + Send + 'static) -> Result<T, RecordsError> {
+    async fn job<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Partitions) -> T + Send + 'static,
+    ) -> Result<T, RecordsError> {
         let (answer, result) = oneshot::channel();
         {
             let mut waiting = self.shared.lock();
             if waiting.closed {
                 return Err(RecordsError::Failed("records are closed".into()));
             }
-            waiting.items.push(Item::Job(Box::new(move |partitions| drop(answer.send(work(partitions))))));
+            waiting.items.push(Item::Job(Box::new(move |partitions| {
+                drop(answer.send(work(partitions)))
+            })));
             waiting.urgent = true;
         }
         self.shared.filled.notify_one();
-        result.await.map_err(|_| RecordsError::Failed("the trace has ended".into()))
+        result
+            .await
+            .map_err(|_| RecordsError::Failed("the trace has ended".into()))
     }
 
     /// Returns once everything traced before the call can be found.
@@ -133,7 +154,8 @@ impl Tracer {
 
     /// Drops the oldest partitions.
     pub(super) async fn prune(&self, before: Time, octets: u64) -> Result<(), RecordsError> {
-        self.job(move |partitions| partitions.prune(before, octets)).await?
+        self.job(move |partitions| partitions.prune(before, octets))
+            .await?
     }
 
     /// Writes what waits; drops everything that comes later.
@@ -172,7 +194,9 @@ fn octets(event: &TraceEvent) -> usize {
         TraceEvent::Attempted { outcomes, .. } => {
             64 + outcomes
                 .iter()
-                .map(|o| 128 + o.remote.len() + o.reply.lines.iter().map(String::len).sum::<usize>())
+                .map(|o| {
+                    128 + o.remote.len() + o.reply.lines.iter().map(String::len).sum::<usize>()
+                })
                 .sum::<usize>()
         }
         TraceEvent::Note { text, .. } => 64 + text.len(),
@@ -183,11 +207,15 @@ fn run(shared: &Shared, mut partitions: Partitions, pulse: Pulse) {
     loop {
         let (items, closed) = {
             let mut waiting = shared.lock();
-            waiting =
-                shared.filled.wait_while(waiting, |w| w.items.is_empty() && !w.closed).unwrap_or_else(PoisonError::into_inner);
             waiting = shared
                 .filled
-                .wait_timeout_while(waiting, LINGER, |w| !w.urgent && !w.closed && w.items.len() < BATCH_EVENTS)
+                .wait_while(waiting, |w| w.items.is_empty() && !w.closed)
+                .unwrap_or_else(PoisonError::into_inner);
+            waiting = shared
+                .filled
+                .wait_timeout_while(waiting, LINGER, |w| {
+                    !w.urgent && !w.closed && w.items.len() < BATCH_EVENTS
+                })
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
             waiting.urgent = false;
@@ -233,7 +261,11 @@ impl Batch {
         let next = self.folds.len();
         let at = *self.by_id.entry(id).or_insert(next);
         if at == next {
-            self.folds.push(Fold { id, judged: None, lines: Vec::new() });
+            self.folds.push(Fold {
+                id,
+                judged: None,
+                lines: Vec::new(),
+            });
         }
         self.folds.get_mut(at)
     }
@@ -254,7 +286,11 @@ impl Batch {
                             RecipientStatus::Failed => "failed",
                         };
                         let reply = o.reply.one_line();
-                        let text = if o.remote.is_empty() { reply } else { format!("{reply} ({})", o.remote) };
+                        let text = if o.remote.is_empty() {
+                            reply
+                        } else {
+                            format!("{reply} ({})", o.remote)
+                        };
                         Line(time.0, i64::from(o.recipient), status.into(), text)
                     }));
                 }
@@ -275,7 +311,8 @@ mod tests {
     #[tokio::test]
     async fn a_writer_that_hangs_costs_events_but_neither_memory_nor_mail() {
         let dir = tempfile::tempdir().expect("dir");
-        let tracer = Arc::new(Tracer::start(&dir.path().join("trace"), &Vitals::default()).expect("start"));
+        let tracer =
+            Arc::new(Tracer::start(&dir.path().join("trace"), &Vitals::default()).expect("start"));
         let (go_on, wait) = std::sync::mpsc::channel::<()>();
         let (entered, hangs) = oneshot::channel();
         let other = Arc::clone(&tracer);
@@ -290,11 +327,18 @@ mod tests {
         hangs.await.expect("the writer hangs");
         for n in 0..WAITING_EVENTS + 100 {
             let id = MessageId(u64::try_from(n).expect("small"));
-            tracer.push(TraceEvent::Note { id, time: Time(0), text: "x".into() });
+            tracer.push(TraceEvent::Note {
+                id,
+                time: Time(0),
+                text: "x".into(),
+            });
         }
         {
             let waiting = tracer.shared.lock();
-            assert_eq!((waiting.items.len(), waiting.behind), (WAITING_EVENTS, true));
+            assert_eq!(
+                (waiting.items.len(), waiting.behind),
+                (WAITING_EVENTS, true)
+            );
         }
         go_on.send(()).expect("the writer listens");
         job.await.expect("job").expect("done");

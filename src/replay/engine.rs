@@ -4,7 +4,10 @@ use crate::blocks::rules;
 use crate::config::Settings;
 use crate::judge::{Addressee, Judge, MessageFacts, NewBlock, Reservation, Reserve, Trial};
 use crate::reputation::mix;
-use crate::types::{Action, Block, BlockRef, BlockState, Identity, MessageId, OutcomeClass, Reason, ReleaseVerdict, Reply, Time};
+use crate::types::{
+    Action, Block, BlockRef, BlockState, Identity, MessageId, OutcomeClass, Reason, ReleaseVerdict,
+    Reply, Time,
+};
 use std::sync::Arc;
 
 /// The relay itself, as the actor of its blocks.
@@ -40,7 +43,12 @@ pub struct Ruling {
 impl Engine {
     /// With empty tables.
     pub fn new(settings: Arc<Settings>) -> Self {
-        Self { judge: Judge::new(Arc::clone(&settings)), settings, now: Time(i64::MIN), blocks: 0 }
+        Self {
+            judge: Judge::new(Arc::clone(&settings)),
+            settings,
+            now: Time(i64::MIN),
+            blocks: 0,
+        }
     }
 
     /// The judge.
@@ -53,7 +61,8 @@ impl Engine {
         &self.settings
     }
 
-    /// Moves the clock on (never back, as the relay's own) and ends the blocks whose end has come, oldest end first.
+    /// Moves the clock on (never back, as the relay's own) and ends the blocks whose end has come,
+    /// oldest end first.
     pub fn advance(&mut self, to: Time) -> Vec<Arc<Block>> {
         self.now = self.now.max(to);
         let due = self.judge.due(self.now);
@@ -71,23 +80,37 @@ impl Engine {
         self.now
     }
 
-    /// Judges a message as the relay does from MAIL to the final dot: the gate and the ceilings at RCPT, then the rest.
+    /// Judges a message as the relay does from MAIL to the final dot: the gate and the ceilings at
+    /// RCPT, then the rest.
     pub fn message(&mut self, facts: &MessageFacts<'_>) -> Ruling {
         let identity = facts.identity;
         if let Some(block) = self.judge.gate(self.now, identity) {
-            // At RCPT only external recipients are refused, and what is too much within the tenant; the rest is counted, held or
-            // goes as in the relay.
+            // At RCPT only external recipients are refused, and what is too much within the tenant;
+            // the rest is counted, held or goes as in the relay.
             let mut internal = Vec::new();
-            for recipient in facts.recipients.iter().filter(|r| r.internal && self.settings.blocks.allow_internal) {
-                if self.judge.fits_within(self.now, identity, u32::try_from(internal.len()).unwrap_or(u32::MAX)) {
+            for recipient in facts
+                .recipients
+                .iter()
+                .filter(|r| r.internal && self.settings.blocks.allow_internal)
+            {
+                if self.judge.fits_within(
+                    self.now,
+                    identity,
+                    u32::try_from(internal.len()).unwrap_or(u32::MAX),
+                ) {
                     internal.push(*recipient);
                 }
             }
             let action = if internal.is_empty() {
                 Action::Reject
             } else {
-                let facts = MessageFacts { recipients: &internal, ..facts.clone() };
-                self.judge.judge(self.now, &facts, identity, Reservation::default()).done(true, &internal)
+                let facts = MessageFacts {
+                    recipients: &internal,
+                    ..facts.clone()
+                };
+                self.judge
+                    .judge(self.now, &facts, identity, Reservation::default())
+                    .done(true, &internal)
             };
             return Ruling {
                 action,
@@ -103,11 +126,19 @@ impl Engine {
         let mut taken = Vec::new();
         let mut throttled = None;
         for recipient in facts.recipients {
-            match self.judge.reserve(self.now, identity, recipient.internal, &mut held) {
+            match self
+                .judge
+                .reserve(self.now, identity, recipient.internal, &mut held)
+            {
                 Reserve::Granted if throttled.is_none() => {}
                 Reserve::Granted => taken.push(*recipient),
                 Reserve::Throttled(reply) if throttled.is_none() => {
-                    taken = facts.recipients.iter().take_while(|r| !std::ptr::eq(*r, recipient)).copied().collect();
+                    taken = facts
+                        .recipients
+                        .iter()
+                        .take_while(|r| !std::ptr::eq(*r, recipient))
+                        .copied()
+                        .collect();
                     throttled = Some(reply);
                 }
                 Reserve::Throttled(_) => {}
@@ -128,7 +159,15 @@ impl Engine {
                     trial: None,
                 };
             }
-            Some(_) => self.judge.judge(self.now, &MessageFacts { recipients: &taken, ..facts.clone() }, identity, held),
+            Some(_) => self.judge.judge(
+                self.now,
+                &MessageFacts {
+                    recipients: &taken,
+                    ..facts.clone()
+                },
+                identity,
+                held,
+            ),
         };
         let action = judgement.done(self.settings.blocks.allow_internal, facts.recipients);
         let opened = judgement.open.map(|new| self.open(new));
@@ -155,21 +194,44 @@ impl Engine {
         Some(self.open(new))
     }
 
-    /// A delivery report that came back after the next hop had taken the message; the block it opened.
-    pub fn returned(&mut self, identity: &Identity, id: MessageId, class: OutcomeClass, to: Addressee) -> Option<Arc<Block>> {
-        let new = self.judge.returned(self.now, identity, id, class, to).block?;
+    /// A delivery report that came back after the next hop had taken the message; the block it
+    /// opened.
+    pub fn returned(
+        &mut self,
+        identity: &Identity,
+        id: MessageId,
+        class: OutcomeClass,
+        to: Addressee,
+    ) -> Option<Arc<Block>> {
+        let new = self
+            .judge
+            .returned(self.now, identity, id, class, to)
+            .block?;
         Some(self.open(new))
     }
 
     /// A complaint of this reporter about a message of this sender; the block it opened.
-    pub fn complaint(&mut self, identity: &Identity, id: MessageId, reporter: u64) -> Option<Arc<Block>> {
-        let new = self.judge.complaint(self.now, identity, id, reporter).block?;
+    pub fn complaint(
+        &mut self,
+        identity: &Identity,
+        id: MessageId,
+        reporter: u64,
+    ) -> Option<Arc<Block>> {
+        let new = self
+            .judge
+            .complaint(self.now, identity, id, reporter)
+            .block?;
         Some(self.open(new))
     }
 
     /// Ends a block as a release with this verdict does.
     pub fn release(&mut self, block: &Block, verdict: Option<ReleaseVerdict>) {
-        let ended = Block { state: BlockState::Released, ended_at: Some(self.now), verdict, ..block.clone() };
+        let ended = Block {
+            state: BlockState::Released,
+            ended_at: Some(self.now),
+            verdict,
+            ..block.clone()
+        };
         self.judge.unblock(self.now, &ended);
     }
 
@@ -181,7 +243,12 @@ impl Engine {
     fn open(&mut self, new: NewBlock) -> Arc<Block> {
         self.blocks += 1;
         // The same stream gives the same references.
-        let block = Arc::new(rules::opened(new, BlockRef::from_random(mix(self.blocks, 0x4f47)), self.now, RELAY));
+        let block = Arc::new(rules::opened(
+            new,
+            BlockRef::from_random(mix(self.blocks, 0x4f47)),
+            self.now,
+            RELAY,
+        ));
         self.judge.block(Arc::clone(&block));
         block
     }

@@ -50,7 +50,8 @@ pub struct Message<'a> {
     pub recipients: Vec<Cow<'a, str>>,
     /// Its content.
     pub content: Content<'a>,
-    /// For a message without a file: fingerprint of its text, as `Score::template` gives it; 0 = not told.
+    /// For a message without a file: fingerprint of its text, as `Score::template` gives it; 0 =
+    /// not told.
     pub template: u64,
 }
 
@@ -94,7 +95,8 @@ pub enum Status {
 #[derive(Debug, Default)]
 struct Text<'a>(Cow<'a, str>);
 
-/// The line as it stands, before it is known what kind it is: one pass over the JSON. Unknown fields are passed over.
+/// The line as it stands, before it is known what kind it is: one pass over the JSON. Unknown
+/// fields are passed over.
 #[derive(Deserialize)]
 struct Line<'a> {
     #[serde(rename = "type", borrow)]
@@ -127,7 +129,8 @@ struct Line<'a> {
 impl<'a> Event<'a> {
     /// Reads a line; the error says what is wrong with it.
     pub fn parse(line: &'a [u8]) -> Result<Self, String> {
-        let line: Line<'a> = serde_json::from_slice(line).map_err(|e| format!("not an event: {e}"))?;
+        let line: Line<'a> =
+            serde_json::from_slice(line).map_err(|e| format!("not an event: {e}"))?;
         if !line.time.is_finite() {
             return Err("time is not a number".into());
         }
@@ -139,7 +142,12 @@ impl<'a> Event<'a> {
                 tenant: line.tenant.ok_or_else(|| need("tenant"))?.0,
                 sender: line.sender.ok_or_else(|| need("sender"))?.0,
                 client: line.client_ip.ok_or_else(|| need("client_ip"))?,
-                recipients: line.recipients.ok_or_else(|| need("recipients"))?.into_iter().map(|r| r.0).collect(),
+                recipients: line
+                    .recipients
+                    .ok_or_else(|| need("recipients"))?
+                    .into_iter()
+                    .map(|r| r.0)
+                    .collect(),
                 content: match (line.path, line.llr) {
                     (Some(_), Some(_)) => return Err("path and llr are both given".into()),
                     (Some(path), None) => Content::Path(path.0),
@@ -155,22 +163,38 @@ impl<'a> Event<'a> {
                 enhanced: line.enhanced.map(|e| e.0),
                 text: line.text.unwrap_or_default().0,
             }),
-            "complaint" => What::Complaint(line.recipient.and_then(|r| Address::parse(&r.0)).map(|r| mailbox_hash(&r))),
-            other => return Err(format!("type is {other:?}, not message, outcome or complaint")),
+            "complaint" => What::Complaint(
+                line.recipient
+                    .and_then(|r| Address::parse(&r.0))
+                    .map(|r| mailbox_hash(&r)),
+            ),
+            other => {
+                return Err(format!(
+                    "type is {other:?}, not message, outcome or complaint"
+                ));
+            }
         };
-        Ok(Self { time, id: line.id.0, what })
+        Ok(Self {
+            time,
+            id: line.id.0,
+            what,
+        })
     }
 }
 
-/// `0x` and 16 hexadecimal digits are a fingerprint, as the proof of a block shows it; another text or a number is the name of
-/// a text, near to no other.
+/// `0x` and 16 hexadecimal digits are a fingerprint, as the proof of a block shows it; another text
+/// or a number is the name of a text, near to no other.
 fn template(value: &serde_json::Value) -> u64 {
     let name = match value {
         serde_json::Value::String(text) => text.clone(),
         serde_json::Value::Number(number) => number.to_string(),
         _ => return 0,
     };
-    if name.is_empty() { 0 } else { read_template(&name).unwrap_or_else(|| hash_text(&name)) }
+    if name.is_empty() {
+        0
+    } else {
+        read_template(&name).unwrap_or_else(|| hash_text(&name))
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
@@ -220,16 +244,38 @@ mod tests {
         let line = br#"{"type":"message","time":1795356000.25,"id":7,"tenant":"acme","sender":"a@acme.example","client_ip":"192.0.2.1","recipients":["x@y.example"],"llr":-2.5,"more":[1]}"#;
         let event = Event::parse(line).expect("good");
         assert_eq!((event.time, &*event.id), (Time(1_795_356_000_250), "7"));
-        let What::Message(m) = event.what else { panic!("a message") };
-        assert_eq!((m.content, m.recipients.len(), &*m.sender), (Content::Llr(-2.5), 1, "a@acme.example"));
+        let What::Message(m) = event.what else {
+            panic!("a message")
+        };
+        assert_eq!(
+            (m.content, m.recipients.len(), &*m.sender),
+            (Content::Llr(-2.5), 1, "a@acme.example")
+        );
         let line = br#"{"type":"outcome","time":1,"id":"m\u0031","recipient":"x@y.example","status":"bounced","code":550,"enhanced":null,"text":"No \"x\""}"#;
         let event = Event::parse(line).expect("good");
-        let What::Outcome(o) = event.what else { panic!("an outcome") };
-        assert_eq!((&*event.id, o.status, o.code, &*o.text), ("m1", Status::Bounced, Some(550), "No \"x\""));
+        let What::Outcome(o) = event.what else {
+            panic!("an outcome")
+        };
+        assert_eq!(
+            (&*event.id, o.status, o.code, &*o.text),
+            ("m1", Status::Bounced, Some(550), "No \"x\"")
+        );
         assert!(o.enhanced.is_none_or(|e| e.is_empty()));
-        assert_eq!(Event::parse(br#"{"type":"complaint","time":1,"id":"m"}"#).expect("good").what, What::Complaint(None));
-        let told = Event::parse(br#"{"type":"complaint","time":1,"id":"m","recipient":"x@y.example"}"#).expect("good").what;
-        assert_eq!(told, What::Complaint(Address::parse("x+news@Y.example").map(|a| mailbox_hash(&a))), "one mailbox");
+        assert_eq!(
+            Event::parse(br#"{"type":"complaint","time":1,"id":"m"}"#)
+                .expect("good")
+                .what,
+            What::Complaint(None)
+        );
+        let told =
+            Event::parse(br#"{"type":"complaint","time":1,"id":"m","recipient":"x@y.example"}"#)
+                .expect("good")
+                .what;
+        assert_eq!(
+            told,
+            What::Complaint(Address::parse("x+news@Y.example").map(|a| mailbox_hash(&a))),
+            "one mailbox"
+        );
     }
 
     #[test]
@@ -238,11 +284,16 @@ mod tests {
             let line = format!(
                 r#"{{"type":"message","time":1,"id":"m","tenant":"t","sender":"s","client_ip":"::1","recipients":[],"llr":1,"template":{value}}}"#
             );
-            let What::Message(message) = Event::parse(line.as_bytes()).expect(value).what else { panic!("a message") };
+            let What::Message(message) = Event::parse(line.as_bytes()).expect(value).what else {
+                panic!("a message")
+            };
             message.template
         };
         assert_eq!(told(r#""0x00000000000000ff""#), 255);
-        assert_eq!((told("7"), told(r#""spring offer""#)), (hash_text("7"), hash_text("spring offer")));
+        assert_eq!(
+            (told("7"), told(r#""spring offer""#)),
+            (hash_text("7"), hash_text("spring offer"))
+        );
         assert_eq!(told("7"), told(r#""7""#));
         for nothing in ["null", "\"\"", "[1]", "{\"a\":1}", "true"] {
             assert_eq!(told(nothing), 0, "{nothing}");
@@ -254,13 +305,22 @@ mod tests {
         for (line, said) in [
             ("{", "EOF"),
             ("[]", "not an event"),
-            (r#"{"type":"x","time":1,"id":"m"}"#, "not message, outcome or complaint"),
-            (r#"{"type":"message","time":1,"id":"m"}"#, "tenant is missing"),
+            (
+                r#"{"type":"x","time":1,"id":"m"}"#,
+                "not message, outcome or complaint",
+            ),
+            (
+                r#"{"type":"message","time":1,"id":"m"}"#,
+                "tenant is missing",
+            ),
             (
                 r#"{"type":"message","time":1,"id":"m","tenant":"t","sender":"s","client_ip":"::1","recipients":[]}"#,
                 "path or llr",
             ),
-            (r#"{"type":"outcome","time":1,"id":"m","recipient":"r","status":"lost"}"#, "unknown variant"),
+            (
+                r#"{"type":"outcome","time":1,"id":"m","recipient":"r","status":"lost"}"#,
+                "unknown variant",
+            ),
         ] {
             let error = Event::parse(line.as_bytes()).expect_err(line);
             assert!(error.contains(said), "{error}");

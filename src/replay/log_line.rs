@@ -1,10 +1,11 @@
-//! One line of the relay's own JSON log as an event: what the judge was told of a message, what became of it, who complained,
-//! what people released. All other lines say nothing here.
+//! One line of the relay's own JSON log as an event: what the judge was told of a message, what
+//! became of it, who complained, what people released. All other lines say nothing here.
 
 use super::event::{Event, What};
 use crate::judge::{Addressee, RecipientFacts};
 use crate::types::{
-    Action, Address, Domain, Identity, OutcomeClass, ReleaseVerdict, SenderKey, Strength, TenantId, Time, stable_hash,
+    Action, Address, Domain, Identity, OutcomeClass, ReleaseVerdict, SenderKey, Strength, TenantId,
+    Time, stable_hash,
 };
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -129,14 +130,23 @@ struct Kind<'a> {
 }
 
 /// The kinds that say something here.
-const EVENTS: [&str; 7] = ["judged", "delivered", "bounced", "deferred", "came_back", "complaint", "released"];
+const EVENTS: [&str; 7] = [
+    "judged",
+    "delivered",
+    "bounced",
+    "deferred",
+    "came_back",
+    "complaint",
+    "released",
+];
 
 /// Whether the line comes from the relay's log.
 pub fn is_ours(line: &[u8]) -> bool {
     line.trim_ascii_start().starts_with(BEGINNING)
 }
 
-/// Reads a line of the log; `None` if it says nothing that the judge was told. The error says what is wrong with it.
+/// Reads a line of the log; `None` if it says nothing that the judge was told. The error says what
+/// is wrong with it.
 pub fn parse(line: &[u8]) -> Result<Option<Event<'_>>, String> {
     let not_ours = |e: serde_json::Error| format!("not a line of the log: {e}");
     let kind: Kind<'_> = serde_json::from_slice(line).map_err(not_ours)?;
@@ -146,12 +156,18 @@ pub fn parse(line: &[u8]) -> Result<Option<Event<'_>>, String> {
     let line: Line<'_> = serde_json::from_slice(line).map_err(not_ours)?;
     let what = match &*line.event {
         "judged" => What::Judged(Box::new(judged(&line)?)),
-        // Given up without an attempt, a line has no class: the judge was not told either. Nor of delays but for spam.
+        // Given up without an attempt, a line has no class: the judge was not told either. Nor of
+        // delays but for spam.
         "delivered" | "bounced" | "deferred" | "came_back" => match line.class {
             Some(class) if *line.event != *"deferred" || class == OutcomeClass::SpamRefusal => {
                 let unread = || stable_hash(&[line.to.as_bytes()]).into();
-                let recipient = Address::parse(&line.to).map_or_else(unread, |to| Addressee::of(&to));
-                What::Answered(Answered { recipient, class, returned: line.event == "came_back" })
+                let recipient =
+                    Address::parse(&line.to).map_or_else(unread, |to| Addressee::of(&to));
+                What::Answered(Answered {
+                    recipient,
+                    class,
+                    returned: line.event == "came_back",
+                })
             }
             _ => return Ok(None),
         },
@@ -163,19 +179,34 @@ pub fn parse(line: &[u8]) -> Result<Option<Event<'_>>, String> {
                 _ => None,
             };
             let (kind, subject, tenant) = (line.kind, line.subject_of_block, line.tenant);
-            let released = Released { kind: kind.into_owned(), subject: subject.into_owned(), tenant: tenant.into_owned() };
+            let released = Released {
+                kind: kind.into_owned(),
+                subject: subject.into_owned(),
+                tenant: tenant.into_owned(),
+            };
             What::Released(released, verdict)
         }
         _ => return Ok(None),
     };
     let time = Time::parse_rfc3339(&line.time).ok_or("time is not RFC 3339")?;
-    Ok(Some(Event { time, id: line.id, what }))
+    Ok(Some(Event {
+        time,
+        id: line.id,
+        what,
+    }))
 }
 
 fn judged(line: &Line<'_>) -> Result<Judged, String> {
     let need = |what: &str| format!("{what} is missing");
-    let client: IpAddr = line.client.parse().map_err(|_| "client is no address".to_owned())?;
-    let of = |text: &str, internal| hashes(text).map(move |hash| RecipientFacts { hash, internal }).collect::<Vec<_>>();
+    let client: IpAddr = line
+        .client
+        .parse()
+        .map_err(|_| "client is no address".to_owned())?;
+    let of = |text: &str, internal| {
+        hashes(text)
+            .map(move |hash| RecipientFacts { hash, internal })
+            .collect::<Vec<_>>()
+    };
     let mut recipients = of(&line.to_hashes, false);
     recipients.extend(of(&line.internal_hashes, true));
     Ok(Judged {
@@ -193,7 +224,8 @@ fn judged(line: &Line<'_>) -> Result<Judged, String> {
         listed: line.listed,
         octets: line.octets,
         is_report: line.report,
-        fingerprint: u64::from_str_radix(&line.fingerprint, 16).map_err(|_| "fingerprint is no hash".to_owned())?,
+        fingerprint: u64::from_str_radix(&line.fingerprint, 16)
+            .map_err(|_| "fingerprint is no hash".to_owned())?,
         template: u64::from_str_radix(&line.template, 16).unwrap_or_default(),
         origin: line.origin.parse().ok(),
         failed_logins: line.failed_logins,
@@ -204,7 +236,11 @@ fn judged(line: &Line<'_>) -> Result<Judged, String> {
 /// Hashes without anything between; of a list that was cut off, those that are there.
 fn hashes(text: &str) -> impl Iterator<Item = u64> {
     let whole = text.as_bytes().chunks_exact(DIGITS);
-    whole.map_while(|digits| std::str::from_utf8(digits).ok().and_then(|digits| u64::from_str_radix(digits, 16).ok()))
+    whole.map_while(|digits| {
+        std::str::from_utf8(digits)
+            .ok()
+            .and_then(|digits| u64::from_str_radix(digits, 16).ok())
+    })
 }
 
 #[cfg(test)]
@@ -221,29 +257,51 @@ mod tests {
     #[test]
     fn a_judgement_gives_back_what_the_judge_was_told() {
         let event = event(JUDGED).expect("an event");
-        assert_eq!((event.time, &*event.id), (Time(1_795_356_000_007), "0000000000001"));
-        let What::Judged(judged) = event.what else { panic!("a judgement") };
-        let who = &judged.identity;
-        assert_eq!((who.key.as_str(), who.strength), ("acme:alice@acme.example", Strength::Asserted));
         assert_eq!(
-            judged.recipients.iter().map(|r| (r.hash, r.internal)).collect::<Vec<_>>(),
+            (event.time, &*event.id),
+            (Time(1_795_356_000_007), "0000000000001")
+        );
+        let What::Judged(judged) = event.what else {
+            panic!("a judgement")
+        };
+        let who = &judged.identity;
+        assert_eq!(
+            (who.key.as_str(), who.strength),
+            ("acme:alice@acme.example", Strength::Asserted)
+        );
+        assert_eq!(
+            judged
+                .recipients
+                .iter()
+                .map(|r| (r.hash, r.internal))
+                .collect::<Vec<_>>(),
             [(1, false), (255, false), (3, true)]
         );
-        assert_eq!((judged.llr, judged.fingerprint, judged.template, judged.done), (-1.25, 0xabc, 255, Action::Accept));
+        assert_eq!(
+            (judged.llr, judged.fingerprint, judged.template, judged.done),
+            (-1.25, 0xabc, 255, Action::Accept)
+        );
         // Cut off at the bound of a value.
         let cut = JUDGED.replace("00000000000000ff\"", "0000\u{2026}\"");
-        let What::Judged(judged) = self::event(&cut).expect("an event").what else { panic!("a judgement") };
+        let What::Judged(judged) = self::event(&cut).expect("an event").what else {
+            panic!("a judgement")
+        };
         assert_eq!(judged.recipients.len(), 2);
     }
 
     #[test]
     fn outcomes_are_taken_as_the_relay_understood_them_and_other_lines_say_nothing() {
-        let line = |rest: &str| format!(r#"{{"time":"2026-11-22T14:00:00.007Z","level":"INFO",{rest}}}"#);
+        let line =
+            |rest: &str| format!(r#"{{"time":"2026-11-22T14:00:00.007Z","level":"INFO",{rest}}}"#);
         let bounced = line(
             r#""event":"bounced","id":"m","to":"Bob@Example.NET","remote":"","delay_seconds":1.5,"class":"unknown_user","reply":"550 5.1.1 x""#,
         );
         let recipient = Addressee::of(&Address::parse("Bob@Example.NET").expect("an address"));
-        let expected = What::Answered(Answered { recipient, class: OutcomeClass::UnknownUser, returned: false });
+        let expected = What::Answered(Answered {
+            recipient,
+            class: OutcomeClass::UnknownUser,
+            returned: false,
+        });
         assert_eq!(event(&bounced).expect("an event").what, expected);
         for nothing in [
             r#""event":"deferred","id":"m","to":"a@b.example","class":"transport""#,
@@ -257,16 +315,33 @@ mod tests {
         ] {
             assert_eq!(event(&line(nothing)), None, "{nothing}");
         }
-        assert_eq!(event(&line(r#""event":"complaint","id":"m""#)).expect("an event").what, What::Complaint(None));
+        assert_eq!(
+            event(&line(r#""event":"complaint","id":"m""#))
+                .expect("an event")
+                .what,
+            What::Complaint(None)
+        );
         let told = line(r#""event":"complaint","id":"m","reporter_hash":"00000000000000ff""#);
-        assert_eq!(event(&told).expect("an event").what, What::Complaint(Some(255)));
+        assert_eq!(
+            event(&told).expect("an event").what,
+            What::Complaint(Some(255))
+        );
         let released = line(
             r#""event":"released","kind":"sender","subject_of_block":"a@b.example","tenant":"t","by":"vera","verdict":"mistake""#,
         );
-        let What::Released(released, verdict) = event(&released).expect("an event").what else { panic!("a release") };
-        assert_eq!((&*released.subject, verdict), ("a@b.example", Some(ReleaseVerdict::Mistake)));
+        let What::Released(released, verdict) = event(&released).expect("an event").what else {
+            panic!("a release")
+        };
+        assert_eq!(
+            (&*released.subject, verdict),
+            ("a@b.example", Some(ReleaseVerdict::Mistake))
+        );
         let broken = line(r#""event":"judged","id":"m","client":"nowhere""#);
-        assert!(parse(broken.as_bytes()).expect_err("broken").contains("client"));
+        assert!(
+            parse(broken.as_bytes())
+                .expect_err("broken")
+                .contains("client")
+        );
         assert!(!is_ours(br#"{"time":1,"type":"complaint","id":"m"}"#));
     }
 }

@@ -1,5 +1,5 @@
-//! `outgate replay`: JSON lines in, the relay's decisions out. Lines, memory and files are bounded; a bad line is told with its
-//! number and the run goes on.
+//! `outgate replay`: JSON lines in, the relay's decisions out. Lines, memory and files are bounded;
+//! a bad line is told with its number and the run goes on.
 
 use super::engine::{Engine, Ruling};
 use super::event::{Content, Event, Message, Outcome, Status, What};
@@ -14,7 +14,10 @@ use crate::policy::reasons;
 use crate::reputation::reports::SOMEBODY;
 use crate::reputation::{hash_text, mix};
 use crate::score::{ReturnPath, Scorer};
-use crate::types::{Action, Address, Block, BlockKind, Identity, MessageId, OutcomeClass, SenderKey, Time, stable_hash};
+use crate::types::{
+    Action, Address, Block, BlockKind, Identity, MessageId, OutcomeClass, SenderKey, Time,
+    stable_hash,
+};
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, BufRead, Read as _, Write};
@@ -48,11 +51,13 @@ pub struct Summary {
     pub unknown: u64,
     /// Lines that were no event, or whose file could not be read.
     pub errors: u64,
-    /// Blocks: reference, kind, subject, reason, messages refused by it (the one that opened it too).
+    /// Blocks: reference, kind, subject, reason, messages refused by it (the one that opened it
+    /// too).
     pub blocks: Vec<(String, &'static str, String, &'static str, u64)>,
     /// What policies in shadow mode would have done.
     pub shadows: BTreeMap<String, Shadow>,
-    /// From the relay's log: messages by what was done with them and what is done now, where these differ.
+    /// From the relay's log: messages by what was done with them and what is done now, where these
+    /// differ.
     pub changed: BTreeMap<(&'static str, &'static str), u64>,
 }
 
@@ -85,7 +90,12 @@ const fn place(action: Action) -> usize {
 ///
 /// # Errors
 /// Reading or writing failed.
-pub fn run(settings: Settings, input: &mut dyn BufRead, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<Summary> {
+pub fn run(
+    settings: Settings,
+    input: &mut dyn BufRead,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<Summary> {
     let mut replay = Replay::new(settings);
     let (mut line, mut number) = (Vec::new(), 0_u64);
     loop {
@@ -101,7 +111,11 @@ pub fn run(settings: Settings, input: &mut dyn BufRead, out: &mut dyn Write, err
         } else if line.trim_ascii().is_empty() {
             Ok(())
         } else {
-            event(&line).and_then(|event| event.map_or(Ok(()), |e| replay.event(&e).map_err(|why| format!("{}: {why}", e.id))))
+            event(&line).and_then(|event| {
+                event.map_or(Ok(()), |e| {
+                    replay.event(&e).map_err(|why| format!("{}: {why}", e.id))
+                })
+            })
         };
         if let Err(problem) = done {
             replay.summary.errors += 1;
@@ -114,7 +128,11 @@ pub fn run(settings: Settings, input: &mut dyn BufRead, out: &mut dyn Write, err
 
 /// The event of a line, where it says anything: of the contract, or of the relay's own log.
 fn event(line: &[u8]) -> Result<Option<Event<'_>>, String> {
-    if log_line::is_ours(line) { log_line::parse(line) } else { Event::parse(line).map(Some) }
+    if log_line::is_ours(line) {
+        log_line::parse(line)
+    } else {
+        Event::parse(line).map(Some)
+    }
 }
 
 fn skip_line(input: &mut dyn BufRead) -> io::Result<()> {
@@ -123,7 +141,10 @@ fn skip_line(input: &mut dyn BufRead) -> io::Result<()> {
         if buffer.is_empty() {
             return Ok(());
         }
-        let (used, found) = buffer.iter().position(|b| *b == b'\n').map_or((buffer.len(), false), |at| (at + 1, true));
+        let (used, found) = buffer
+            .iter()
+            .position(|b| *b == b'\n')
+            .map_or((buffer.len(), false), |at| (at + 1, true));
         input.consume(used);
         if found {
             return Ok(());
@@ -201,8 +222,13 @@ impl Replay {
     /// A complaint is evidence. As in the relay it teaches nothing: that is left to people.
     fn complaint(&mut self, name: &str, reporter: Option<u64>) {
         self.summary.answers += 1;
-        let Some((who, id, recipient)) = self.known(name) else { return };
-        if let Some(block) = self.engine.complaint(&who, id, reporter.unwrap_or(recipient)) {
+        let Some((who, id, recipient)) = self.known(name) else {
+            return;
+        };
+        if let Some(block) = self
+            .engine
+            .complaint(&who, id, reporter.unwrap_or(recipient))
+        {
             self.blocked(&block, &who);
         }
     }
@@ -228,7 +254,11 @@ impl Replay {
             is_report: judged.is_report,
         });
         if ruling.action != judged.done {
-            *self.summary.changed.entry((judged.done.as_str(), ruling.action.as_str())).or_default() += 1;
+            *self
+                .summary
+                .changed
+                .entry((judged.done.as_str(), ruling.action.as_str()))
+                .or_default() += 1;
         }
         let reporter = match judged.recipients.as_slice() {
             [only] => only.hash,
@@ -241,11 +271,15 @@ impl Replay {
     /// What became of a recipient, as the log tells it.
     fn answered(&mut self, name: &str, answered: &Answered) {
         self.summary.answers += 1;
-        let Some((who, id, _)) = self.known(name) else { return };
+        let Some((who, id, _)) = self.known(name) else {
+            return;
+        };
         let block = if answered.returned {
-            self.engine.returned(&who, id, answered.class, answered.recipient)
+            self.engine
+                .returned(&who, id, answered.class, answered.recipient)
         } else {
-            self.engine.outcome(&who, id, answered.class, answered.recipient)
+            self.engine
+                .outcome(&who, id, answered.class, answered.recipient)
         };
         if let Some(block) = block {
             self.blocked(&block, &who);
@@ -259,8 +293,11 @@ impl Replay {
 
     fn message(&mut self, name: &str, message: &Message<'_>) -> Result<(), String> {
         let who = self.identity(message);
-        let recipients: Vec<RecipientFacts> =
-            message.recipients.iter().map(|r| recipient(self.engine.settings(), &who.tenant, r)).collect();
+        let recipients: Vec<RecipientFacts> = message
+            .recipients
+            .iter()
+            .map(|r| recipient(self.engine.settings(), &who.tenant, r))
+            .collect();
         let id = self.next_id();
         let mut facts = MessageFacts {
             id,
@@ -287,14 +324,19 @@ impl Replay {
             }
             Content::Path(path) => {
                 let raw = read(path)?;
-                let path = if message.sender.is_empty() { ReturnPath::Null } else { ReturnPath::Named };
+                let path = if message.sender.is_empty() {
+                    ReturnPath::Null
+                } else {
+                    ReturnPath::Named
+                };
                 (score, lesson) = self.learner()?.score_of(&who.tenant, &raw, path);
                 self.learner()?.remember(id, &who.tenant, &lesson);
                 content = Some(&lesson);
                 let fields_max = self.engine.settings().limits.header_fields;
                 let header = identity::read_headers(&raw, None, fields_max);
                 let message_id = header.message_id.unwrap_or_default();
-                facts.fingerprint = stable_hash(&[message_id.as_bytes(), &score.body_hash.to_le_bytes()]);
+                facts.fingerprint =
+                    stable_hash(&[message_id.as_bytes(), &score.body_hash.to_le_bytes()]);
                 facts.template = score.template;
                 facts.llr = score.llr;
                 facts.probability = score.probability;
@@ -307,7 +349,8 @@ impl Replay {
         let ruling = self.engine.message(&facts);
         if let (Some(lesson), true) = (content, ruling.teaches) {
             let now = self.engine.now();
-            self.learner()?.assume(now, &who.tenant, learn::teacher(&who), lesson);
+            self.learner()?
+                .assume(now, &who.tenant, learn::teacher(&who), lesson);
         }
         let reporter = match message.recipients.as_slice() {
             [only] => Address::parse(only).map_or_else(|| hash_text(only), |to| mailbox_hash(&to)),
@@ -318,7 +361,8 @@ impl Replay {
         Ok(())
     }
 
-    /// The shipped model and what the tenants' own mail has added so far, made when the first message with text comes.
+    /// The shipped model and what the tenants' own mail has added so far, made when the first
+    /// message with text comes.
     fn learner(&mut self) -> Result<&Learner, String> {
         if self.learner.is_none() {
             self.learner = Some(Learner::in_memory(Scorer::shipped()?));
@@ -328,10 +372,13 @@ impl Replay {
 
     fn outcome(&mut self, name: &str, outcome: &Outcome<'_>) {
         self.summary.answers += 1;
-        let Some((who, id, _)) = self.known(name) else { return };
+        let Some((who, id, _)) = self.known(name) else {
+            return;
+        };
         let class = class(outcome);
         let hash = recipient(self.engine.settings(), &who.tenant, &outcome.recipient).hash;
-        let to = Address::parse(&outcome.recipient).map_or_else(|| hash.into(), |to| Addressee::of(&to));
+        let to =
+            Address::parse(&outcome.recipient).map_or_else(|| hash.into(), |to| Addressee::of(&to));
         // As in the relay: a delay speaks only where it is a refusal as spam.
         if outcome.status == Status::Deferred && class != OutcomeClass::SpamRefusal {
             return;
@@ -351,7 +398,11 @@ impl Replay {
 
     fn known(&mut self, name: &str) -> Option<Known> {
         let key = hash_text(name);
-        let known = self.messages.iter().find_map(|generation| generation.get(&key)).cloned();
+        let known = self
+            .messages
+            .iter()
+            .find_map(|generation| generation.get(&key))
+            .cloned();
         self.summary.unknown += u64::from(known.is_none());
         known
     }
@@ -361,7 +412,10 @@ impl Replay {
             std::net::IpAddr::V4(v4) => u64::from(u32::from(v4)),
             std::net::IpAddr::V6(v6) => mix((u128::from(v6) >> 64) as u64, u128::from(v6) as u64),
         };
-        let key = mix(mix(hash_text(&message.tenant), hash_text(&message.sender)), client);
+        let key = mix(
+            mix(hash_text(&message.tenant), hash_text(&message.sender)),
+            client,
+        );
         if let Some(known) = self.identities.get(&key) {
             return Arc::clone(known);
         }
@@ -373,28 +427,38 @@ impl Replay {
         made
     }
 
-    /// The line of a message, behind the block it opened or met; of one from the log with what was `done` with it then.
+    /// The line of a message, behind the block it opened or met; of one from the log with what was
+    /// `done` with it then.
     fn answer(&mut self, name: &str, who: &Identity, ruling: &Ruling, done: Option<Action>) {
         if let Some(block) = &ruling.opened {
             self.blocked(block, who);
         }
-        if let Some(block) = ruling.blocked_by.as_ref().filter(|_| ruling.action == Action::Reject) {
+        if let Some(block) = ruling
+            .blocked_by
+            .as_ref()
+            .filter(|_| ruling.action == Action::Reject)
+        {
             if block.kind != BlockKind::Sender {
                 self.stopped(block, who);
             }
-            if let Some(entry) = self.places.get(&block.reference.to_string()).and_then(|at| self.summary.blocks.get_mut(*at)) {
+            if let Some(entry) = self
+                .places
+                .get(&block.reference.to_string())
+                .and_then(|at| self.summary.blocks.get_mut(*at))
+            {
                 entry.4 += 1;
             }
         }
         let settings = self.engine.settings();
         let block = ruling.opened.as_ref().or(ruling.blocked_by.as_ref());
         let reply = match (ruling.action, block, &ruling.reply) {
-            (Action::Accept | Action::HighRisk | Action::Hold, ..) => "250 2.0.0 Accepted".to_owned(),
+            (Action::Accept | Action::HighRisk | Action::Hold, ..) => {
+                "250 2.0.0 Accepted".to_owned()
+            }
             (_, _, Some(reply)) => reply.one_line(),
             (_, Some(block), None) => reasons::blocked_reply(settings, block.reference).one_line(),
-            (_, None, None) => {
-                reasons::reply(ruling.reason, ruling.action).map_or_else(|| "451 4.3.0 Try again later".into(), |r| r.one_line())
-            }
+            (_, None, None) => reasons::reply(ruling.reason, ruling.action)
+                .map_or_else(|| "451 4.3.0 Try again later".into(), |r| r.one_line()),
         };
         if let Some(count) = self.summary.actions.get_mut(place(ruling.action)) {
             *count += 1;
@@ -402,11 +466,13 @@ impl Replay {
         self.out.extend_from_slice(b"{\"id\":");
         write_text(&mut self.out, name);
         self.out.extend_from_slice(b",\"action\":\"");
-        self.out.extend_from_slice(ruling.action.as_str().as_bytes());
+        self.out
+            .extend_from_slice(ruling.action.as_str().as_bytes());
         self.out.extend_from_slice(b"\",\"reply\":");
         write_text(&mut self.out, &reply);
         if let Some(done) = done {
-            self.out.extend_from_slice(format!(",\"done\":\"{}\"", done.as_str()).as_bytes());
+            self.out
+                .extend_from_slice(format!(",\"done\":\"{}\"", done.as_str()).as_bytes());
         }
         if let Some(trial) = &ruling.trial {
             self.shadow(who, trial);
@@ -417,8 +483,13 @@ impl Replay {
     /// What a policy in shadow mode would have done, in the line of the message and in the summary.
     fn shadow(&mut self, who: &Identity, trial: &Trial) {
         let word = json!({ "policy": trial.policy, "action": trial.action, "reason": trial.reason, "opens_block": trial.opens });
-        self.out.extend_from_slice(format!(",\"shadow\":{word}").as_bytes());
-        let shadow = self.summary.shadows.entry(trial.policy.clone()).or_default();
+        self.out
+            .extend_from_slice(format!(",\"shadow\":{word}").as_bytes());
+        let shadow = self
+            .summary
+            .shadows
+            .entry(trial.policy.clone())
+            .or_default();
         if let Some(count) = shadow.actions.get_mut(place(trial.action)) {
             *count += 1;
         }
@@ -426,7 +497,9 @@ impl Replay {
             *shadow.reasons.entry(trial.reason.as_str()).or_default() += 1;
         }
         if trial.opens && shadow.blocks.len() < SHADOW_BLOCKS {
-            shadow.blocks.push((who.address.to_string(), trial.reason.as_str()));
+            shadow
+                .blocks
+                .push((who.address.to_string(), trial.reason.as_str()));
         }
     }
 
@@ -434,15 +507,25 @@ impl Replay {
     fn blocked(&mut self, block: &Arc<Block>, who: &Identity) {
         self.open.insert(named(block), Arc::clone(block));
         let reference = block.reference.to_string();
-        self.places.insert(reference.clone(), self.summary.blocks.len());
-        self.summary.blocks.push((reference.clone(), block.kind.as_str(), block.subject.clone(), block.reason.as_str(), 1));
+        self.places
+            .insert(reference.clone(), self.summary.blocks.len());
+        self.summary.blocks.push((
+            reference.clone(),
+            block.kind.as_str(),
+            block.subject.clone(),
+            block.reason.as_str(),
+            1,
+        ));
         self.told.insert((reference, who.key.clone()));
         self.block_line("blocked", block, Some(who));
     }
 
     /// An account is stopped by a wider block: told once.
     fn stopped(&mut self, block: &Block, who: &Identity) {
-        if self.told.insert((block.reference.to_string(), who.key.clone())) {
+        if self
+            .told
+            .insert((block.reference.to_string(), who.key.clone()))
+        {
             self.block_line("blocked", block, Some(who));
         }
     }
@@ -455,8 +538,14 @@ impl Replay {
     }
 
     fn block_line(&mut self, event: &str, block: &Block, who: Option<&Identity>) {
-        let time = if event == "released" { block.ended_at.unwrap_or(block.opened_at) } else { self.engine.now() };
-        let sender = who.map(|w| &*w.address).or_else(|| (block.kind == BlockKind::Sender).then_some(block.subject.as_str()));
+        let time = if event == "released" {
+            block.ended_at.unwrap_or(block.opened_at)
+        } else {
+            self.engine.now()
+        };
+        let sender = who
+            .map(|w| &*w.address)
+            .or_else(|| (block.kind == BlockKind::Sender).then_some(block.subject.as_str()));
         let line = json!({
             "event": event, "ref": block.reference, "kind": block.kind, "subject": block.subject, "tenant": block.tenant,
             "sender": sender, "time": seconds(time), "reason": block.reason, "explanation": block.explanation,
@@ -469,13 +558,25 @@ impl Replay {
 
 /// How a log names a block.
 fn named(block: &Block) -> Released {
-    let tenant = block.tenant.as_ref().map(ToString::to_string).unwrap_or_default();
-    Released { kind: block.kind.as_str().to_owned(), subject: block.subject.clone(), tenant }
+    let tenant = block
+        .tenant
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    Released {
+        kind: block.kind.as_str().to_owned(),
+        subject: block.subject.clone(),
+        tenant,
+    }
 }
 
 /// Seconds since the epoch, without a fraction where there is none.
 fn seconds(time: Time) -> serde_json::Value {
-    if time.0 % 1000 == 0 { json!(time.as_secs()) } else { json!(time.0 as f64 / 1000.0) }
+    if time.0 % 1000 == 0 {
+        json!(time.as_secs())
+    } else {
+        json!(time.0 as f64 / 1000.0)
+    }
 }
 
 fn write_text(out: &mut Vec<u8>, text: &str) {
@@ -487,14 +588,20 @@ fn write_text(out: &mut Vec<u8>, text: &str) {
 mod tests {
     use super::*;
 
-    fn replay(lines: &str, change: impl FnOnce(&mut Settings)) -> (Vec<serde_json::Value>, String, Summary) {
+    fn replay(
+        lines: &str,
+        change: impl FnOnce(&mut Settings),
+    ) -> (Vec<serde_json::Value>, String, Summary) {
         let mut settings = detector_alone();
         settings.scoring.learning_messages = 0;
         change(&mut settings);
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let summary = run(settings, &mut lines.as_bytes(), &mut out, &mut err).expect("memory");
         let out = String::from_utf8(out).expect("text");
-        let lines = out.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+        let lines = out
+            .lines()
+            .map(|l| serde_json::from_str(l).expect("JSON"))
+            .collect();
         (lines, String::from_utf8(err).expect("text"), summary)
     }
 
@@ -505,7 +612,8 @@ mod tests {
             + "\n"
     }
 
-    /// Of a report from the null sender the returned message is not held against anybody, as in the relay.
+    /// Of a report from the null sender the returned message is not held against anybody, as in the
+    /// relay.
     #[test]
     fn the_returned_message_of_a_report_counts_unless_the_sender_is_null() {
         let folder = tempfile::tempdir().expect("folder");
@@ -525,42 +633,77 @@ mod tests {
         };
         let (out, err, _) = replay(&(line(1, "") + &line(2, "alice@acme.example")), |_| ());
         assert_eq!(err, "");
-        assert_eq!(out.iter().map(|l| l["action"].as_str()).collect::<Vec<_>>(), [Some("accept"), Some("high_risk")]);
+        assert_eq!(
+            out.iter().map(|l| l["action"].as_str()).collect::<Vec<_>>(),
+            [Some("accept"), Some("high_risk")]
+        );
     }
 
     #[test]
     fn a_taken_over_account_is_blocked_and_the_block_stands_before_the_message_that_opens_it() {
         let mut lines = String::new();
         for n in 0..20 {
-            lines += &message(n, &format!("h{n}"), "Alice@acme.example", "friend@y.example", -4.0);
+            lines += &message(
+                n,
+                &format!("h{n}"),
+                "Alice@acme.example",
+                "friend@y.example",
+                -4.0,
+            );
         }
         for n in 0..10 {
-            lines += &message(100 + n, &format!("s{n}"), "alice@acme.example", &format!("x{n}@y.example"), 7.0);
+            lines += &message(
+                100 + n,
+                &format!("s{n}"),
+                "alice@acme.example",
+                &format!("x{n}@y.example"),
+                7.0,
+            );
         }
         lines += "{\"type\":\"outcome\",\"time\":1795356200,\"id\":\"h1\",\"recipient\":\"friend@y.example\",\"status\":\"delivered\"}\n";
         let (out, err, summary) = replay(&lines, |_| ());
         assert_eq!(err, "");
-        let at = out.iter().position(|l| l["event"] == "blocked").expect("blocked");
+        let at = out
+            .iter()
+            .position(|l| l["event"] == "blocked")
+            .expect("blocked");
         assert!((21..=25).contains(&at), "{at}");
         let block = &out[at];
         assert_eq!(
             (&block["kind"], &block["subject"], &block["tenant"]),
-            (&json!("sender"), &json!("alice@acme.example"), &json!("acme"))
+            (
+                &json!("sender"),
+                &json!("alice@acme.example"),
+                &json!("acme")
+            )
         );
-        assert_eq!((&block["sender"], &block["reason"]), (&json!("alice@acme.example"), &json!("evidence")));
-        assert!(block["time"].is_i64() && !block["evidence"].as_array().expect("a list").is_empty());
+        assert_eq!(
+            (&block["sender"], &block["reason"]),
+            (&json!("alice@acme.example"), &json!("evidence"))
+        );
+        assert!(
+            block["time"].is_i64() && !block["evidence"].as_array().expect("a list").is_empty()
+        );
         let opener = &out[at + 1];
-        assert_eq!((&opener["id"], &opener["action"]), (&json!(format!("s{}", at - 20)), &json!("reject")));
+        assert_eq!(
+            (&opener["id"], &opener["action"]),
+            (&json!(format!("s{}", at - 20)), &json!("reject"))
+        );
         let reference = block["ref"].as_str().expect("text");
         assert!(
             opener["reply"]
                 .as_str()
                 .expect("text")
-                .starts_with(&format!("550 5.1.8 Access denied, bad outbound sender [{reference}]"))
+                .starts_with(&format!(
+                    "550 5.1.8 Access denied, bad outbound sender [{reference}]"
+                ))
         );
         assert_eq!(out.len(), 31);
         assert!(out[at + 2..].iter().all(|l| l["action"] == "reject"));
-        assert_eq!((summary.blocks.len(), summary.blocks[0].4), (1, 30 - u64::try_from(at).expect("small")));
+        assert_eq!(
+            (summary.blocks.len(), summary.blocks[0].4),
+            (1, 30 - u64::try_from(at).expect("small"))
+        );
     }
 
     #[test]
@@ -575,11 +718,21 @@ mod tests {
             "recipients": [], "path": "/nonexistent/file" });
         let (out, err, summary) = replay(&format!("{lines}{missing}\n"), |_| ());
         assert_eq!(out.len(), 2);
-        assert!(out.iter().all(|l| l["action"] == "accept" && l["reply"].as_str().is_some_and(|r| r.starts_with("250 "))));
+        assert!(out.iter().all(|l| l["action"] == "accept"
+            && l["reply"].as_str().is_some_and(|r| r.starts_with("250 "))));
         let told: Vec<&str> = err.lines().collect();
-        assert!(told[0].starts_with("outgate replay: line 1: not an event"), "{err}");
-        assert!(told[1].starts_with("outgate replay: line 4: longer than"), "{err}");
-        assert!(told[2].starts_with("outgate replay: line 6: c: /nonexistent/file"), "{err}");
+        assert!(
+            told[0].starts_with("outgate replay: line 1: not an event"),
+            "{err}"
+        );
+        assert!(
+            told[1].starts_with("outgate replay: line 4: longer than"),
+            "{err}"
+        );
+        assert!(
+            told[2].starts_with("outgate replay: line 6: c: /nonexistent/file"),
+            "{err}"
+        );
         assert_eq!(summary.errors, 3);
     }
 
@@ -591,17 +744,38 @@ mod tests {
             s.policy.when_exceeded = WhenExceeded::Block;
             s.blocks.duration = BlockDuration::For(std::time::Duration::from_secs(3600));
         };
-        let lines: String = (0..3).map(|n| message(n, &n.to_string(), "a@acme.example", "x@y.example", -4.0)).collect();
-        let (out, ..) = replay(&(lines.clone() + &message(9000, "later", "a@acme.example", "x@y.example", -4.0)), change);
-        let events: Vec<_> = out.iter().map(|l| l["event"].as_str().or(l["action"].as_str()).expect("either")).collect();
-        assert_eq!(events, ["accept", "accept", "blocked", "reject", "released", "accept"]);
+        let lines: String = (0..3)
+            .map(|n| message(n, &n.to_string(), "a@acme.example", "x@y.example", -4.0))
+            .collect();
+        let (out, ..) = replay(
+            &(lines.clone() + &message(9000, "later", "a@acme.example", "x@y.example", -4.0)),
+            change,
+        );
+        let events: Vec<_> = out
+            .iter()
+            .map(|l| {
+                l["event"]
+                    .as_str()
+                    .or(l["action"].as_str())
+                    .expect("either")
+            })
+            .collect();
+        assert_eq!(
+            events,
+            [
+                "accept", "accept", "blocked", "reject", "released", "accept"
+            ]
+        );
         let throttle = |s: &mut Settings| {
             change(s);
             s.policy.when_exceeded = WhenExceeded::Throttle;
         };
         let (out, ..) = replay(&lines, throttle);
         assert_eq!(
-            (&out[2]["action"], out[2]["reply"].as_str().map(|r| r.starts_with("450 4.2.1"))),
+            (
+                &out[2]["action"],
+                out[2]["reply"].as_str().map(|r| r.starts_with("450 4.2.1"))
+            ),
             (&json!("defer"), Some(true))
         );
     }

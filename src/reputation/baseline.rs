@@ -4,7 +4,8 @@ use super::evidence::FLAG_NATS;
 use crate::types::Time;
 use serde::{Deserialize, Serialize};
 
-/// Recipients after which the older half of them counts half: the share of new ones follows within two hundred.
+/// Recipients after which the older half of them counts half: the share of new ones follows within
+/// two hundred.
 const RECIPIENTS_REMEMBERED: f32 = 128.0;
 /// From this share of messages to several recipients on, a sender is taken for a person.
 const PERSON_MULTI: f32 = 0.03;
@@ -14,7 +15,8 @@ const BULK_PEAK: f32 = 30.0;
 const CLEAN: f32 = 10.0;
 /// Different texts that were not flagged, after which this is so in a new tenant.
 const ORDINARY_TEXTS: u32 = 3;
-/// Of somebody who writes to new people only, another one says nothing, and a known one nothing against.
+/// Of somebody who writes to new people only, another one says nothing, and a known one nothing
+/// against.
 const MOST_NEW: f64 = 0.95;
 /// A class needs so many messages in a tenant before its own share outweighs the world's.
 const CLASS_STRENGTH: f32 = 2000.0;
@@ -36,7 +38,8 @@ pub enum Class {
 /// What a class assumes of a sender before the sender's own mail has spoken.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prior {
-    /// Share of flagged messages, and its weight in messages: how much the senders of a class are alike.
+    /// Share of flagged messages, and its weight in messages: how much the senders of a class are
+    /// alike.
     pub flagged: (f64, f64),
     /// Share of new recipients, and its weight in recipients.
     pub new: (f64, f64),
@@ -49,19 +52,43 @@ impl Class {
     pub const fn prior(self) -> Prior {
         match self {
             // Everybody is new to somebody without a history.
-            Self::Newcomer => Prior { flagged: (0.003, 1.0), new: (0.9, 5.0), bounced: (0.01, 100.0) },
-            Self::Person => Prior { flagged: (0.001, 20.0), new: (0.2, 10.0), bounced: (0.01, 100.0) },
-            Self::Application => Prior { flagged: (0.003, 1.0), new: (0.5, 5.0), bounced: (0.02, 100.0) },
-            Self::Bulk => Prior { flagged: (0.01, 1.0), new: (0.05, 5.0), bounced: (0.01, 100.0) },
+            Self::Newcomer => Prior {
+                flagged: (0.003, 1.0),
+                new: (0.9, 5.0),
+                bounced: (0.01, 100.0),
+            },
+            Self::Person => Prior {
+                flagged: (0.001, 20.0),
+                new: (0.2, 10.0),
+                bounced: (0.01, 100.0),
+            },
+            Self::Application => Prior {
+                flagged: (0.003, 1.0),
+                new: (0.5, 5.0),
+                bounced: (0.02, 100.0),
+            },
+            Self::Bulk => Prior {
+                flagged: (0.01, 1.0),
+                new: (0.05, 5.0),
+                bounced: (0.01, 100.0),
+            },
         }
     }
 }
 
 /// The prior of somebody in a tenant that has no population yet to borrow from: that of the pilot.
-pub const ALONE: Prior = Prior { flagged: (0.005, 200.0), new: (0.3, 50.0), bounced: (0.01, 100.0) };
+pub const ALONE: Prior = Prior {
+    flagged: (0.005, 200.0),
+    new: (0.3, 50.0),
+    bounced: (0.01, 100.0),
+};
 
-/// The same in a tenant whose mail the relay has just begun to see: there all recipients are new, and that says nothing.
-pub const NEW_TENANT: Prior = Prior { new: Class::Newcomer.prior().new, ..ALONE };
+/// The same in a tenant whose mail the relay has just begun to see: there all recipients are new,
+/// and that says nothing.
+pub const NEW_TENANT: Prior = Prior {
+    new: Class::Newcomer.prior().new,
+    ..ALONE
+};
 
 /// What is usual for one sender. Learned only while the sender is in good standing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -91,9 +118,14 @@ impl Baseline {
         let passed = today.saturating_sub(self.day);
         if self.day != 0 && passed > 0 {
             let keep = keep.powi(passed.min(10_000)) as f32;
-            for value in
-                [&mut self.messages, &mut self.flagged, &mut self.outcomes, &mut self.bounced, &mut self.multi, &mut self.peak]
-            {
+            for value in [
+                &mut self.messages,
+                &mut self.flagged,
+                &mut self.outcomes,
+                &mut self.bounced,
+                &mut self.multi,
+                &mut self.peak,
+            ] {
                 *value *= keep;
             }
         }
@@ -125,7 +157,11 @@ impl Baseline {
 
     /// Share of new recipients as it was seen, or as the prior draws it if that is more.
     pub fn new_share_at_most(&self, prior: &Prior) -> f64 {
-        let own = if self.recipients > 0.0 { f64::from(self.new / self.recipients) } else { 0.0 };
+        let own = if self.recipients > 0.0 {
+            f64::from(self.new / self.recipients)
+        } else {
+            0.0
+        };
         own.max(self.new_share(prior))
     }
 
@@ -144,20 +180,25 @@ impl Baseline {
         self.flagged * 4.0 >= self.messages
     }
 
-    /// Whether its mail is known not to look bad as a rule: ten messages were not flagged, and at most half as many were.
+    /// Whether its mail is known not to look bad as a rule: ten messages were not flagged, and at
+    /// most half as many were.
     pub fn is_clean(&self) -> bool {
         let clean = self.messages - self.flagged;
         clean >= CLEAN && self.flagged * 2.0 <= clean
     }
 
-    /// Messages that were flagged and that were not, without so many of the flagged ones, which are being judged.
+    /// Messages that were flagged and that were not, without so many of the flagged ones, which are
+    /// being judged.
     pub fn own(&self, judged: f64) -> (f64, f64) {
-        let (flagged, clean) = (f64::from(self.flagged), f64::from(self.messages - self.flagged));
+        let (flagged, clean) = (
+            f64::from(self.flagged),
+            f64::from(self.messages - self.flagged),
+        );
         ((flagged - judged).max(0.0), clean.max(0.0))
     }
 
-    /// Whether its mail is known not to look bad in a new tenant, by the little that is known there: several ordinary texts, as
-    /// only people write them.
+    /// Whether its mail is known not to look bad in a new tenant, by the little that is known
+    /// there: several ordinary texts, as only people write them.
     pub fn began_clean(&self, texts: u32, judged: f64) -> bool {
         let (flagged, clean) = self.own(judged);
         texts >= ORDINARY_TEXTS && flagged * 2.0 <= clean
@@ -205,8 +246,8 @@ fn shrink(hits: f32, of: f32, (mean, strength): (f64, f64)) -> f64 {
     (f64::from(hits) + mean * strength) / (f64::from(of) + strength)
 }
 
-/// Baselines of the classes of one tenant, learned from its senders in good standing: what a sender without much history
-/// of its own is measured by.
+/// Baselines of the classes of one tenant, learned from its senders in good standing: what a sender
+/// without much history of its own is measured by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Classes {
     person: Baseline,
@@ -232,8 +273,8 @@ impl Classes {
         }
     }
 
-    /// The tenant's prior of a class: the world's, until the class has spoken here, and never more than ten times as
-    /// generous, so that nobody can teach a tenant that all mail is flagged.
+    /// The tenant's prior of a class: the world's, until the class has spoken here, and never more
+    /// than ten times as generous, so that nobody can teach a tenant that all mail is flagged.
     pub fn prior(&self, class: Class) -> Prior {
         let world = class.prior();
         let base = match class {
@@ -241,8 +282,18 @@ impl Classes {
             Class::Person => &self.person,
             Class::Bulk => &self.bulk,
         };
-        let mean = shrink(base.flagged, base.messages, (world.flagged.0, f64::from(CLASS_STRENGTH)));
-        Prior { flagged: (mean.clamp(world.flagged.0 / 10.0, world.flagged.0 * 10.0), world.flagged.1), ..world }
+        let mean = shrink(
+            base.flagged,
+            base.messages,
+            (world.flagged.0, f64::from(CLASS_STRENGTH)),
+        );
+        Prior {
+            flagged: (
+                mean.clamp(world.flagged.0 / 10.0, world.flagged.0 * 10.0),
+                world.flagged.1,
+            ),
+            ..world
+        }
     }
 }
 
@@ -258,7 +309,10 @@ mod tests {
         base.age(now, 0.97);
         (0..1000).for_each(|_| base.learn_content(3.0));
         base.age(now.before(Duration::from_secs(86_400 * 50)), 0.97);
-        assert!((base.flagged - 1000.0).abs() < 1e-3, "a clock that steps back changes nothing");
+        assert!(
+            (base.flagged - 1000.0).abs() < 1e-3,
+            "a clock that steps back changes nothing"
+        );
         base.age(now.after(Duration::from_secs(86_400)), 0.97);
         assert!((base.flagged - 970.0).abs() < 1e-3);
         base.age(now.after(Duration::from_secs(86_400 * 3000)), 0.97);
@@ -289,7 +343,14 @@ mod tests {
         let now = Time::from_secs(86_400 * 20_000);
         let mut classes = Classes::default();
         assert_eq!(classes.prior(Class::Person), Class::Person.prior());
-        (0..100_000).for_each(|i| classes.learn(now, Class::Person, if i % 200 == 0 { 5.0 } else { -3.0 }, 0.97));
+        (0..100_000).for_each(|i| {
+            classes.learn(
+                now,
+                Class::Person,
+                if i % 200 == 0 { 5.0 } else { -3.0 },
+                0.97,
+            )
+        });
         assert!((classes.prior(Class::Person).flagged.0 - 0.005).abs() < 2e-4);
         (0..1_000_000).for_each(|_| classes.learn(now, Class::Person, 5.0, 0.97));
         assert!((classes.prior(Class::Person).flagged.0 - 0.01).abs() < 1e-9);

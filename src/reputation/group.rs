@@ -1,5 +1,5 @@
-//! The record of a domain, a client or a tenant: counters, and for a client the evidence of senders that anybody could have
-//! invented.
+//! The record of a domain, a client or a tenant: counters, and for a client the evidence of senders
+//! that anybody could have invented.
 
 use super::baseline::Classes;
 use super::pool::Pool;
@@ -15,7 +15,8 @@ use std::net::IpAddr;
 const CONTRIBUTORS: usize = 12;
 /// One sender may bring this share of the sender's bound against its client ...
 const SHARE: f64 = 0.25;
-/// ... and a client is blocked at this many times the sender's bound: so at least eight senders must speak against it.
+/// ... and a client is blocked at this many times the sender's bound: so at least eight senders
+/// must speak against it.
 const BOUND: f64 = 2.0;
 
 /// The record.
@@ -37,7 +38,8 @@ pub struct Group {
     /// For a tenant: what is usual for the classes of its senders.
     #[serde(default)]
     pub classes: Option<Box<Classes>>,
-    /// In the record beside a tenant's own ([`templates_key`]): texts that its accounts were flagged with.
+    /// In the record beside a tenant's own ([`templates_key`]): texts that its accounts were
+    /// flagged with.
     #[serde(default)]
     pub templates: Option<Box<Templates>>,
 }
@@ -49,7 +51,10 @@ pub fn tenant_key(tenant: &TenantId) -> u64 {
 
 /// Key of the record of a domain within a tenant.
 pub fn domain_key(tenant: &TenantId, domain: &Domain) -> u64 {
-    mix(mix(hash_text(tenant.as_str()), 2), hash_text(domain.as_str()))
+    mix(
+        mix(hash_text(tenant.as_str()), 2),
+        hash_text(domain.as_str()),
+    )
 }
 
 /// Key of the record of a client within a tenant.
@@ -62,12 +67,14 @@ pub fn client_key(tenant: &TenantId, client: IpAddr) -> u64 {
     mix(mix(hash_text(tenant.as_str()), 3), parts)
 }
 
-/// Key of the record that holds the texts of a tenant; apart from the tenant's, which changes with every message.
+/// Key of the record that holds the texts of a tenant; apart from the tenant's, which changes with
+/// every message.
 pub fn templates_key(tenant: &TenantId) -> u64 {
     mix(hash_text(tenant.as_str()), 4)
 }
 
-/// Key of the record of what a blocked sender, or the blocked senders of a client, write within a tenant.
+/// Key of the record of what a blocked sender, or the blocked senders of a client, write within a
+/// tenant.
 pub fn within_key(tenant: &TenantId, who: u64) -> u64 {
     mix(mix(hash_text(tenant.as_str()), 5), who)
 }
@@ -80,8 +87,8 @@ impl Group {
         self.last = self.last.max(now);
     }
 
-    /// Adds evidence of one claimed sender; true when the client's bound is reached. One sender alone never gets there,
-    /// however bad: that sender is blocked by itself.
+    /// Adds evidence of one claimed sender; true when the client's bound is reached. One sender
+    /// alone never gets there, however bad: that sender is blocked by itself.
     pub fn pile(&mut self, sender: u64, evidence: f64, block: f64) -> bool {
         let known = self.contributors.iter().position(|(who, _)| *who == sender);
         if evidence <= 0.0 {
@@ -96,7 +103,11 @@ impl Group {
         }
         if known.is_none() {
             if self.contributors.len() >= CONTRIBUTORS
-                && let Some((place, _)) = self.contributors.iter().enumerate().min_by(|a, b| a.1.1.total_cmp(&b.1.1))
+                && let Some((place, _)) = self
+                    .contributors
+                    .iter()
+                    .enumerate()
+                    .min_by(|a, b| a.1.1.total_cmp(&b.1.1))
             {
                 self.contributors.swap_remove(place);
             }
@@ -122,7 +133,11 @@ impl Group {
 
 impl Evict for Group {
     fn rank(&self) -> (u8, i64) {
-        let kept = [self.sum > 0.0, self.messages >= 100, self.templates.is_some()];
+        let kept = [
+            self.sum > 0.0,
+            self.messages >= 100,
+            self.templates.is_some(),
+        ];
         (kept.into_iter().map(u8::from).sum(), self.last.0)
     }
 }

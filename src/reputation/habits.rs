@@ -1,4 +1,5 @@
-//! From where and when somebody sends, in eight octets: the last networks, and the hours of the day.
+//! From where and when somebody sends, in eight octets: the last networks, and the hours of the
+//! day.
 
 use super::mix;
 use super::tuning::Tuning;
@@ -31,7 +32,11 @@ pub struct Setting {
 /// The circumstances of a message that comes now from this address.
 pub fn setting(now: Time, origin: Option<IpAddr>, failed_logins: u32) -> Setting {
     let hour = now.as_secs().div_euclid(3600).rem_euclid(24);
-    Setting { network: origin.map_or(0, network), hour: u8::try_from(hour).unwrap_or(0), failed_logins }
+    Setting {
+        network: origin.map_or(0, network),
+        hour: u8::try_from(hour).unwrap_or(0),
+        failed_logins,
+    }
 }
 
 /// Eight bits of the hash of an address's /24 or /48; never 0.
@@ -63,8 +68,16 @@ impl Circumstances {
     /// The same as far as the content bears it out, which can itself say `most`.
     #[must_use]
     pub fn at_most(self, most: f64) -> Self {
-        let part = if self.sum() > most { most.max(0.0) / self.sum() } else { 1.0 };
-        Self { place: self.place * part, hour: self.hour * part, logins: self.logins * part }
+        let part = if self.sum() > most {
+            most.max(0.0) / self.sum()
+        } else {
+            1.0
+        };
+        Self {
+            place: self.place * part,
+            hour: self.hour * part,
+            logins: self.logins * part,
+        }
     }
 }
 
@@ -82,24 +95,41 @@ pub struct Habits {
 impl Habits {
     /// What the circumstances of a message say after so many messages that were learned.
     pub fn weigh(&self, messages: u32, setting: Setting, tuning: &Tuning) -> Circumstances {
-        let logins = if setting.failed_logins > TYPING_ERRORS { tuning.failed_logins_most } else { 0.0 };
+        let logins = if setting.failed_logins > TYPING_ERRORS {
+            tuning.failed_logins_most
+        } else {
+            0.0
+        };
         if messages < KNOWN_AFTER {
-            return Circumstances { logins, ..Circumstances::default() };
+            return Circumstances {
+                logins,
+                ..Circumstances::default()
+            };
         }
         let somewhere = setting.network != 0 && self.networks != [0; 4];
         let place = if somewhere && !self.networks.contains(&setting.network) {
             let share = (f64::from(self.strange) / 255.0).max(LEAST_STRANGE);
-            (CAMPAIGN_STRANGE / share).ln().clamp(0.0, tuning.place_most)
+            (CAMPAIGN_STRANGE / share)
+                .ln()
+                .clamp(0.0, tuning.place_most)
         } else {
             0.0
         };
         // An hour before or after is no other time of the day.
-        let near = [23, 0, 1].iter().any(|by| self.has_hour((setting.hour + by) % 24));
-        Circumstances { place, hour: if near { 0.0 } else { tuning.hour_most }, logins }
+        let near = [23, 0, 1]
+            .iter()
+            .any(|by| self.has_hour((setting.hour + by) % 24));
+        Circumstances {
+            place,
+            hour: if near { 0.0 } else { tuning.hour_most },
+            logins,
+        }
     }
 
     fn has_hour(&self, hour: u8) -> bool {
-        self.hours.get(usize::from(hour / 8)).is_some_and(|bits| bits >> (hour % 8) & 1 == 1)
+        self.hours
+            .get(usize::from(hour / 8))
+            .is_some_and(|bits| bits >> (hour % 8) & 1 == 1)
     }
 
     /// Learns from a message of a sender in good standing.
@@ -114,7 +144,11 @@ impl Habits {
         let was = f64::from(self.strange);
         // The first place of all is nothing strange.
         let strange = place.is_none() && self.networks != [0; 4];
-        let now = if strange { was + (255.0 - was) * PACE } else { was - was * PACE };
+        let now = if strange {
+            was + (255.0 - was) * PACE
+        } else {
+            was - was * PACE
+        };
         // Rounded towards the side it moves to, so that it gets there.
         self.strange = if strange { now.ceil() } else { now.floor() } as u8;
         if let Some(newer) = self.networks.get_mut(..=place.unwrap_or(3)) {
@@ -131,7 +165,11 @@ mod tests {
     use super::*;
 
     fn from(address: &str, hour: i64) -> Setting {
-        setting(Time::from_secs(1_795_305_600 + hour * 3600), Some(address.parse().expect("an address")), 0)
+        setting(
+            Time::from_secs(1_795_305_600 + hour * 3600),
+            Some(address.parse().expect("an address")),
+            0,
+        )
     }
 
     fn weigh(habits: &Habits, setting: Setting) -> Circumstances {
@@ -141,16 +179,42 @@ mod tests {
     #[test]
     fn another_network_and_another_time_of_day_are_unlike_the_past() {
         let mut habits = Habits::default();
-        (0..100).for_each(|n| habits.learn(from(["192.0.2.7", "2001:db8:1::9"][n % 2], 8 + (n % 9) as i64)));
+        (0..100).for_each(|n| {
+            habits.learn(from(
+                ["192.0.2.7", "2001:db8:1::9"][n % 2],
+                8 + (n % 9) as i64,
+            ))
+        });
         let usual = Circumstances::default();
-        assert_eq!(weigh(&habits, from("192.0.2.200", 17)), usual, "the same /24, an hour later");
-        assert_eq!(weigh(&habits, from("2001:db8:1:ffff::1", 7)), usual, "the same /48");
+        assert_eq!(
+            weigh(&habits, from("192.0.2.200", 17)),
+            usual,
+            "the same /24, an hour later"
+        );
+        assert_eq!(
+            weigh(&habits, from("2001:db8:1:ffff::1", 7)),
+            usual,
+            "the same /48"
+        );
         let strange = weigh(&habits, from("198.51.100.1", 3));
         let tuning = Tuning::default();
-        assert_eq!((strange.place, strange.hour, strange.logins), (tuning.place_most, tuning.hour_most, 0.0));
-        assert_eq!(habits.weigh(5, from("198.51.100.1", 3), &tuning), usual, "too little is known");
         assert_eq!(
-            weigh(&habits, Setting { network: 0, ..from("192.0.2.1", 9) }),
+            (strange.place, strange.hour, strange.logins),
+            (tuning.place_most, tuning.hour_most, 0.0)
+        );
+        assert_eq!(
+            habits.weigh(5, from("198.51.100.1", 3), &tuning),
+            usual,
+            "too little is known"
+        );
+        assert_eq!(
+            weigh(
+                &habits,
+                Setting {
+                    network: 0,
+                    ..from("192.0.2.1", 9)
+                }
+            ),
             usual,
             "a place that is not told says nothing"
         );
@@ -160,7 +224,14 @@ mod tests {
     fn who_is_everywhere_is_nowhere_strange() {
         let mut habits = Habits::default();
         (0..200).for_each(|n| habits.learn(from(&format!("198.51.{n}.1"), n)));
-        assert_eq!(weigh(&habits, from("192.0.2.1", 3)), Circumstances { place: 0.0, hour: 0.0, logins: 0.0 });
+        assert_eq!(
+            weigh(&habits, from("192.0.2.1", 3)),
+            Circumstances {
+                place: 0.0,
+                hour: 0.0,
+                logins: 0.0
+            }
+        );
         // Who stays from then on is known to stay.
         (0..100).for_each(|_| habits.learn(from("192.0.2.1", 9)));
         assert!(weigh(&habits, from("203.0.113.1", 9)).place > 0.9);
@@ -169,16 +240,45 @@ mod tests {
     #[test]
     fn wrong_passwords_beyond_typing_errors_count_also_for_somebody_new() {
         let logins = |failed_logins| {
-            Habits::default().weigh(0, Setting { failed_logins, ..Setting::default() }, &Tuning::default()).logins
+            Habits::default()
+                .weigh(
+                    0,
+                    Setting {
+                        failed_logins,
+                        ..Setting::default()
+                    },
+                    &Tuning::default(),
+                )
+                .logins
         };
-        assert_eq!((logins(2), logins(3)), (0.0, Tuning::default().failed_logins_most));
+        assert_eq!(
+            (logins(2), logins(3)),
+            (0.0, Tuning::default().failed_logins_most)
+        );
     }
 
     #[test]
     fn no_more_than_the_content_bears_out() {
-        let all = Circumstances { place: 1.0, hour: 0.5, logins: 0.5 };
+        let all = Circumstances {
+            place: 1.0,
+            hour: 0.5,
+            logins: 0.5,
+        };
         assert_eq!(all.at_most(3.0), all);
-        assert_eq!(all.at_most(1.0), Circumstances { place: 0.5, hour: 0.25, logins: 0.25 });
-        assert_eq!((all.at_most(-1.0).sum(), Circumstances::default().at_most(0.0).sum()), (0.0, 0.0));
+        assert_eq!(
+            all.at_most(1.0),
+            Circumstances {
+                place: 0.5,
+                hour: 0.25,
+                logins: 0.25
+            }
+        );
+        assert_eq!(
+            (
+                all.at_most(-1.0).sum(),
+                Circumstances::default().at_most(0.0).sum()
+            ),
+            (0.0, 0.0)
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! A quick hasher for the tables on the hot path: eight octets at a step, mixed with a secret drawn per table, so that
-//! nobody outside can aim at one shard or bucket.
+//! A quick hasher for the tables on the hot path: eight octets at a step, mixed with a secret drawn
+//! per table, so that nobody outside can aim at one shard or bucket.
 
 use super::mix;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -37,7 +37,9 @@ impl Hasher for QuickHasher {
             self.0 = mix(self.0, u64::from_le_bytes(*word));
         }
         if !rest.is_empty() {
-            let tail = rest.iter().fold(rest.len() as u64, |w, b| (w << 8) | u64::from(*b));
+            let tail = rest
+                .iter()
+                .fold(rest.len() as u64, |w, b| (w << 8) | u64::from(*b));
             self.0 = mix(self.0, tail);
         }
     }

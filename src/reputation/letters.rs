@@ -1,13 +1,16 @@
-//! Letters to many, which a mail server splits into transactions: all parts together say what the letter says in one.
+//! Letters to many, which a mail server splits into transactions: all parts together say what the
+//! letter says in one.
 
 use crate::types::Time;
 use std::time::Duration;
 
-/// A part has at least so many recipients outside who have not had the letter. Postfix splits by 50.
+/// A part has at least so many recipients outside who have not had the letter. Postfix splits by
+/// 50.
 pub const PART: u32 = 20;
 /// Letters of one sender remembered at a time: a mail server sends several at once.
 const LETTERS: usize = 4;
-/// Recipients of a letter from which on its content is evidence once more, and again at each fourfold of that.
+/// Recipients of a letter from which on its content is evidence once more, and again at each
+/// fourfold of that.
 const LONG: u32 = 200;
 /// After so long it is another letter.
 const LASTS: Duration = Duration::from_secs(86_400);
@@ -34,14 +37,22 @@ pub struct Letters {
 }
 
 impl Letters {
-    /// Takes a message to so many people outside who have not had it from this sender. For a part of a letter: whether the content
-    /// of this part is evidence. `None` for any other message.
+    /// Takes a message to so many people outside who have not had it from this sender. For a part
+    /// of a letter: whether the content of this part is evidence. `None` for any other message.
     ///
-    /// One part may be smaller than the others, and ends the letter: else single messages would follow a large one unseen.
+    /// One part may be smaller than the others, and ends the letter: else single messages would
+    /// follow a large one unseen.
     pub fn part(&mut self, now: Time, fingerprint: u64, recipients: u32) -> Option<bool> {
         self.list.retain(|letter| now.since(letter.begun) < LASTS);
-        let step = |recipients: u32| (recipients / LONG).checked_ilog(4).map_or(0, |step| step + 1);
-        let known = self.list.iter().position(|letter| letter.fingerprint == fingerprint && !letter.ended);
+        let step = |recipients: u32| {
+            (recipients / LONG)
+                .checked_ilog(4)
+                .map_or(0, |step| step + 1)
+        };
+        let known = self
+            .list
+            .iter()
+            .position(|letter| letter.fingerprint == fingerprint && !letter.ended);
         let (mut letter, evidence) = match known.map(|place| self.list.remove(place)) {
             Some(mut letter) => {
                 let before = letter.all;
@@ -49,7 +60,17 @@ impl Letters {
                 (letter, step(letter.all) > step(before))
             }
             None if recipients < PART => return None,
-            None => (Letter { fingerprint, begun: now, all: recipients, ended: false, recipients: 0.0, new: 0 }, true),
+            None => (
+                Letter {
+                    fingerprint,
+                    begun: now,
+                    all: recipients,
+                    ended: false,
+                    recipients: 0.0,
+                    new: 0,
+                },
+                true,
+            ),
         };
         letter.ended = recipients < PART;
         if self.list.len() >= LETTERS {
@@ -77,7 +98,10 @@ mod tests {
     /// Which of these parts (letter, recipients) are evidence by their content.
     fn evidence(parts: &[(u64, u32)]) -> Vec<bool> {
         let mut letters = Letters::default();
-        parts.iter().map(|(letter, n)| letters.part(Time(0), *letter, *n).unwrap_or(true)).collect()
+        parts
+            .iter()
+            .map(|(letter, n)| letters.part(Time(0), *letter, *n).unwrap_or(true))
+            .collect()
     }
 
     #[test]
@@ -91,13 +115,26 @@ mod tests {
     #[test]
     fn a_letter_has_an_end() {
         // Single messages behind a large part are messages of their own.
-        assert_eq!(evidence(&[(1, 20), (1, 1), (1, 1), (1, 1)]), [true, false, true, true]);
+        assert_eq!(
+            evidence(&[(1, 20), (1, 1), (1, 1), (1, 1)]),
+            [true, false, true, true]
+        );
         let parts = vec![(1, 50); 4000];
-        let counted = evidence(&parts).iter().filter(|evidence| **evidence).count();
-        assert_eq!(counted, 6, "at 50, 200, 800, 3,200, 12,800, 51,200 and 204,800 of 200,000");
+        let counted = evidence(&parts)
+            .iter()
+            .filter(|evidence| **evidence)
+            .count();
+        assert_eq!(
+            counted, 6,
+            "at 50, 200, 800, 3,200, 12,800, 51,200 and 204,800 of 200,000"
+        );
         let mut letters = Letters::default();
         assert_eq!(letters.part(Time(0), 1, 50), Some(true));
-        assert_eq!(letters.part(Time(0).after(LASTS), 1, 50), Some(true), "a day later");
+        assert_eq!(
+            letters.part(Time(0).after(LASTS), 1, 50),
+            Some(true),
+            "a day later"
+        );
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub const fn mix(a: u64, b: u64) -> u64 {
 /// Hash of a text, eight octets at a time. Fixed for good, like [`mix`].
 pub fn hash_text(text: &str) -> u64 {
     let (words, rest) = text.as_bytes().as_chunks::<8>();
-    let hash = words.iter().fold(text.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+    let hash = words.iter().fold(text.len() as u64, |hash, word| {
+        mix(hash, u64::from_le_bytes(*word))
+    });
     mix(hash, rest.iter().fold(0, |w, b| (w << 8) | u64::from(*b)))
 }

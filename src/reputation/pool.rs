@@ -1,5 +1,5 @@
-//! What the accounts of one client draw upon themselves together: a campaign that is spread over many of them, a little from
-//! each, is seen here while each of them alone still looks harmless.
+//! What the accounts of one client draw upon themselves together: a campaign that is spread over
+//! many of them, a little from each, is seen here while each of them alone still looks harmless.
 
 use crate::types::Time;
 use serde::{Deserialize, Serialize};
@@ -13,9 +13,11 @@ const CAMPAIGN: Duration = Duration::from_secs(86_400);
 /// ... and its heat to last so many times longer.
 const LONGER: f64 = 8.0;
 
-/// From this part of the most that the pool can say on, strangers are asked about whatever the content: once a campaign was met ...
+/// From this part of the most that the pool can say on, strangers are asked about whatever the
+/// content: once a campaign was met ...
 const HOT_MET: f64 = 0.8;
-/// ... and before. Three accounts can come together by chance, and a whole house would be asked about its letters for it.
+/// ... and before. Three accounts can come together by chance, and a whole house would be asked
+/// about its letters for it.
 const HOT: f64 = 1.6;
 
 /// The pool.
@@ -41,8 +43,13 @@ impl Pool {
     }
 
     fn keep(&self, now: Time, half_life_minutes: f64) -> f64 {
-        // A campaign that has been met goes on for a day; blocked accounts add nothing any more, and the next ones wait.
-        let half_life_minutes = if self.is_met(now) { half_life_minutes * LONGER } else { half_life_minutes };
+        // A campaign that has been met goes on for a day; blocked accounts add nothing any more,
+        // and the next ones wait.
+        let half_life_minutes = if self.is_met(now) {
+            half_life_minutes * LONGER
+        } else {
+            half_life_minutes
+        };
         (-now.since(self.at).as_secs_f64() / 60.0 / half_life_minutes).exp2()
     }
 
@@ -51,28 +58,43 @@ impl Pool {
         if self.sum <= 0.0 {
             return 0.0;
         }
-        let own = self.brought.iter().find(|(account, _)| *account == who).map_or(0.0, |(_, nats)| *nats);
+        let own = self
+            .brought
+            .iter()
+            .find(|(account, _)| *account == who)
+            .map_or(0.0, |(_, nats)| *nats);
         f64::from((self.sum - own).max(0.0)) * self.keep(now, half_life_minutes)
     }
 
-    /// Adds evidence of an account, which brings at most `share` nats at a time: one account alone never makes heat.
+    /// Adds evidence of an account, which brings at most `share` nats at a time: one account alone
+    /// never makes heat.
     pub fn add(&mut self, now: Time, who: u64, nats: f64, share: f64, half_life_minutes: f64) {
         let keep = self.keep(now, half_life_minutes) as f32;
         self.at = self.at.max(now);
         self.sum *= keep;
-        self.brought.iter_mut().for_each(|(_, brought)| *brought *= keep);
+        self.brought
+            .iter_mut()
+            .for_each(|(_, brought)| *brought *= keep);
         if self.sum < 0.1 {
             self.forgive();
         }
-        let place = self.brought.iter().position(|(account, _)| *account == who).unwrap_or_else(|| {
-            if self.brought.len() >= ACCOUNTS
-                && let Some((smallest, _)) = self.brought.iter().enumerate().min_by(|a, b| a.1.1.total_cmp(&b.1.1))
-            {
-                self.brought.swap_remove(smallest);
-            }
-            self.brought.push((who, 0.0));
-            self.brought.len() - 1
-        });
+        let place = self
+            .brought
+            .iter()
+            .position(|(account, _)| *account == who)
+            .unwrap_or_else(|| {
+                if self.brought.len() >= ACCOUNTS
+                    && let Some((smallest, _)) = self
+                        .brought
+                        .iter()
+                        .enumerate()
+                        .min_by(|a, b| a.1.1.total_cmp(&b.1.1))
+                {
+                    self.brought.swap_remove(smallest);
+                }
+                self.brought.push((who, 0.0));
+                self.brought.len() - 1
+            });
         if let Some((_, brought)) = self.brought.get_mut(place) {
             let more = (nats as f32).min(share as f32 - *brought).max(0.0);
             *brought += more;
@@ -121,7 +143,8 @@ mod tests {
 
     #[test]
     fn a_few_accounts_are_no_campaign_until_one_was_met() {
-        // Three persons whose letters to strangers were flagged within an hour: all 900 of the house were asked about theirs.
+        // Three persons whose letters to strangers were flagged within an hour: all 900 of the
+        // house were asked about theirs.
         let mut pool = Pool::default();
         let now = Time::from_secs(0);
         let is = |pool: &Pool| pool.is_campaign(now, pool.heat(now, 9, 60.0), 10.0);
@@ -143,7 +166,10 @@ mod tests {
         assert!(pool.heat(at(100), 2, 30.0) <= 3.0);
         (2..5).for_each(|who| pool.add(at(100), who, 3.0, 3.0, 30.0));
         assert!(pool.heat(at(100), 9, 30.0) > 11.0);
-        assert!(pool.heat(at(0), 9, 30.0) < 12.1, "a clock that steps back makes no heat");
+        assert!(
+            pool.heat(at(0), 9, 30.0) < 12.1,
+            "a clock that steps back makes no heat"
+        );
         assert!(pool.heat(at(100 + 4 * 3600), 9, 30.0) < 0.1);
         (1..5).for_each(|who| pool.forget(who));
         assert_eq!(pool.heat(at(100), 9, 30.0), 0.0, "taken back");

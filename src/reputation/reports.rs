@@ -1,33 +1,39 @@
-//! What recipients and their sites say of a sender's mail: complaints, refusals as spam, delivery reports that come back
-//! later. Whoever got a message can say something of it, and of a report nobody knows for certain who wrote it. So:
+//! What recipients and their sites say of a sender's mail: complaints, refusals as spam, delivery
+//! reports that come back later. Whoever got a message can say something of it, and of a report
+//! nobody knows for certain who wrote it. So:
 //!
-//! - one message gives one piece of evidence, whatever is reported about it: the strongest counts, not the sum;
-//! - who complains or refuses, or is unknown, counts once in a month, and so does a site from which reports come back;
+//! - one message gives one piece of evidence, whatever is reported about it: the strongest counts,
+//!   not the sum;
+//! - who complains or refuses, or is unknown, counts once in a month, and so does a site from which
+//!   reports come back;
 //! - complaints are weighed against what the sender sent: few among many are normal;
-//! - all of it together stays within a bound that grows with the mail of the day, with the number of sites that refuse, and
-//!   slowly with the number of those who complain or refuse: a handful of recipients cannot block somebody who writes little by
-//!   reports alone, whatever they do.
+//! - all of it together stays within a bound that grows with the mail of the day, with the number
+//!   of sites that refuse, and slowly with the number of those who complain or refuse: a handful of
+//!   recipients cannot block somebody who writes little by reports alone, whatever they do.
 
 use super::table::Evict;
 use crate::types::{MessageId, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// The reporter of a complaint that does not tell which of several recipients complains: all these are one.
+/// The reporter of a complaint that does not tell which of several recipients complains: all these
+/// are one.
 pub const SOMEBODY: u64 = 0x736f_6d65_626f_6479;
 
 /// Share of the mail of a day about which complaints are normal.
 const COMPLAINTS_NORMAL: f64 = 0.005;
 /// The same of delivery reports that come back, each of another site.
 const RETURNS_NORMAL: f64 = 0.02;
-/// A delivery report that comes back says this part of what an answer in the dialog says: its text is anybody's.
+/// A delivery report that comes back says this part of what an answer in the dialog says: its text
+/// is anybody's.
 const RETURN_WEIGHT: f64 = 0.5;
 /// All of them together say no more than so many answers.
 const RETURNS_MOST: f64 = 2.0;
-/// So many pieces of evidence count in full of a sender of little mail: less than what puts it under watch.
+/// So many pieces of evidence count in full of a sender of little mail: less than what puts it
+/// under watch.
 const FEW: f64 = 3.0;
-/// Beyond, each complaint, or each refusal, counts this part: it takes ten mailboxes of feedback loops, or of one site that
-/// refuses, to block somebody by that alone.
+/// Beyond, each complaint, or each refusal, counts this part: it takes ten mailboxes of feedback
+/// loops, or of one site that refuses, to block somebody by that alone.
 const BEYOND_FEW: f64 = 1.0 / 3.0;
 /// One more for each so many messages of the day.
 const MESSAGES_PER_PIECE: f64 = 40.0;
@@ -37,7 +43,8 @@ const REMEMBERED: u32 = 30 * 24 * 60;
 const DAY: u32 = 24 * 60;
 /// Reporters and messages remembered of one sender.
 const ENTRIES: usize = 64;
-/// What is left after a day of what was said about older mail, as of the baseline it is weighed against.
+/// What is left after a day of what was said about older mail, as of the baseline it is weighed
+/// against.
 const KEEP_PER_DAY: f32 = 0.97;
 
 /// What is said.
@@ -112,7 +119,12 @@ impl Hour {
     }
 
     fn scale(&mut self, by: f32) {
-        for value in [&mut self.complaints, &mut self.returns, &mut self.refusals, &mut self.granted] {
+        for value in [
+            &mut self.complaints,
+            &mut self.returns,
+            &mut self.refusals,
+            &mut self.granted,
+        ] {
             *value *= by;
         }
     }
@@ -139,9 +151,16 @@ fn minute(time: Time) -> u32 {
 }
 
 impl Reports {
-    /// Hears what somebody says of the message `id`; the nats that it adds, where a whole piece of evidence has `piece` of them.
-    /// `None`: the same one has spoken already.
-    pub fn hear_of(&mut self, now: Time, id: MessageId, word: &Word, volume: Volume, piece: f64) -> Option<f64> {
+    /// Hears what somebody says of the message `id`; the nats that it adds, where a whole piece of
+    /// evidence has `piece` of them. `None`: the same one has spoken already.
+    pub fn hear_of(
+        &mut self,
+        now: Time,
+        id: MessageId,
+        word: &Word,
+        volume: Volume,
+        piece: f64,
+    ) -> Option<f64> {
         let of_message = self.piece(now, id);
         let before = f64::from(of_message.strongest.max(of_message.unknown));
         let room = (of_one(word.saying) - before / piece.max(1e-9)).max(0.0);
@@ -151,19 +170,35 @@ impl Reports {
         Some(nats)
     }
 
-    /// Hears what somebody says; in pieces of evidence, at most `room`, what it says more than was said before. `None`: the
-    /// same one has spoken already.
+    /// Hears what somebody says; in pieces of evidence, at most `room`, what it says more than was
+    /// said before. `None`: the same one has spoken already.
     pub fn hear(&mut self, now: Time, word: &Word, volume: Volume, room: f64) -> Option<f64> {
-        let Word { saying, reporter, site, sent } = *word;
+        let Word {
+            saying,
+            reporter,
+            site,
+            sent,
+        } = *word;
         self.last = self.last.max(now);
         // What comes back is told by a site, whatever it says of whom.
         let who = match saying {
             Saying::Complaint | Saying::Refusal => reporter,
             Saying::Return => !site,
         };
-        let list = if saying == Saying::Refusal { &mut self.refusers } else { &mut self.reporters };
+        let list = if saying == Saying::Refusal {
+            &mut self.refusers
+        } else {
+            &mut self.reporters
+        };
         let at = minute(now);
-        if !note(list, Said { who, site, minute: at }) {
+        if !note(
+            list,
+            Said {
+                who,
+                site,
+                minute: at,
+            },
+        ) {
             return None;
         }
         self.age(at);
@@ -175,12 +210,20 @@ impl Reports {
             Saying::Return => place.returns += 1.0,
             Saying::Refusal => place.refusals += 1.0,
         }
-        let (mut all, messages) = (Hour::default(), if recent { volume.day } else { volume.day.max(volume.lately) });
+        let (mut all, messages) = (
+            Hour::default(),
+            if recent {
+                volume.day
+            } else {
+                volume.day.max(volume.lately)
+            },
+        );
         self.hours.iter().for_each(|h| all.add(h));
         if !recent {
             all.add(&self.earlier);
         }
-        let more = (self.worth(&all, messages, at) - f64::from(all.granted)).clamp(0.0, room.min(of_one(saying)));
+        let more = (self.worth(&all, messages, at) - f64::from(all.granted))
+            .clamp(0.0, room.min(of_one(saying)));
         self.hour(hour, recent).granted += more as f32;
         Some(more)
     }
@@ -190,20 +233,39 @@ impl Reports {
         let beyond = |count: f32, normal: f64| normal.mul_add(-messages, f64::from(count)).max(0.0);
         let complaints = beyond(all.complaints, COMPLAINTS_NORMAL);
         let returns = (beyond(all.returns, RETURNS_NORMAL) * RETURN_WEIGHT).min(RETURNS_MOST);
-        let mut sites: Vec<u64> =
-            self.refusers.iter().filter(|said| said.minute.saturating_add(DAY) > at).map(|said| said.site).collect();
+        let mut sites: Vec<u64> = self
+            .refusers
+            .iter()
+            .filter(|said| said.minute.saturating_add(DAY) > at)
+            .map(|said| said.site)
+            .collect();
         sites.sort_unstable();
         sites.dedup();
         let many = BEYOND_FEW * (complaints.max(f64::from(all.refusals)) - FEW).max(0.0);
-        let most = FEW + many + messages / MESSAGES_PER_PIECE + sites.len().saturating_sub(1) as f64;
+        let most =
+            FEW + many + messages / MESSAGES_PER_PIECE + sites.len().saturating_sub(1) as f64;
         (complaints + returns + f64::from(all.refusals)).min(most)
     }
 
-    /// Hears of an unknown user, who adds to the others of the same message: the recipients of a message are one piece
-    /// together. Whom nobody knew a while ago nobody knows today, so that says nothing. `weigh` is told how many of its nats
-    /// are not news; it gives the nats of the unknown user by itself.
-    pub fn unknown_user(&mut self, now: Time, id: MessageId, recipient: u64, weigh: impl FnOnce(f64) -> f64) {
-        if !note(&mut self.unknown, Said { who: recipient, site: 0, minute: minute(now) }) {
+    /// Hears of an unknown user, who adds to the others of the same message: the recipients of a
+    /// message are one piece together. Whom nobody knew a while ago nobody knows today, so that
+    /// says nothing. `weigh` is told how many of its nats are not news; it gives the nats of the
+    /// unknown user by itself.
+    pub fn unknown_user(
+        &mut self,
+        now: Time,
+        id: MessageId,
+        recipient: u64,
+        weigh: impl FnOnce(f64) -> f64,
+    ) {
+        if !note(
+            &mut self.unknown,
+            Said {
+                who: recipient,
+                site: 0,
+                minute: minute(now),
+            },
+        ) {
             weigh(f64::INFINITY);
             return;
         }
@@ -215,7 +277,11 @@ impl Reports {
     fn piece(&mut self, now: Time, id: MessageId) -> &mut Piece {
         self.last = self.last.max(now);
         let at = self.messages.iter().position(|piece| piece.id == id);
-        let piece = at.and_then(|at| self.messages.remove(at)).unwrap_or(Piece { id, strongest: 0.0, unknown: 0.0 });
+        let piece = at.and_then(|at| self.messages.remove(at)).unwrap_or(Piece {
+            id,
+            strongest: 0.0,
+            unknown: 0.0,
+        });
         if self.messages.len() >= ENTRIES {
             self.messages.pop_front();
         }
@@ -225,7 +291,8 @@ impl Reports {
         &mut self.messages[last]
     }
 
-    /// Forgets what was said so far, but not by whom nor of which message: it does not count once more.
+    /// Forgets what was said so far, but not by whom nor of which message: it does not count once
+    /// more.
     pub fn forgive(&mut self) {
         self.hours.clear();
         self.earlier = Hour::default();
@@ -239,11 +306,21 @@ impl Reports {
         if !recent {
             return &mut self.earlier;
         }
-        let place = self.hours.iter().position(|h| h.hour == hour).unwrap_or_else(|| {
-            self.hours.push(Hour { hour, ..Hour::default() });
-            self.hours.len() - 1
-        });
-        #[expect(clippy::indexing_slicing, reason = "it was found or put there just now")]
+        let place = self
+            .hours
+            .iter()
+            .position(|h| h.hour == hour)
+            .unwrap_or_else(|| {
+                self.hours.push(Hour {
+                    hour,
+                    ..Hour::default()
+                });
+                self.hours.len() - 1
+            });
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "it was found or put there just now"
+        )]
         &mut self.hours[place]
     }
 
@@ -251,10 +328,12 @@ impl Reports {
     fn age(&mut self, at: u32) {
         let today = at / DAY;
         let passed = today.saturating_sub(self.day);
-        self.earlier.scale(KEEP_PER_DAY.powi(i32::try_from(passed).unwrap_or(i32::MAX)));
+        self.earlier
+            .scale(KEEP_PER_DAY.powi(i32::try_from(passed).unwrap_or(i32::MAX)));
         self.day = self.day.max(today);
         let hours = std::mem::take(&mut self.hours);
-        let (young, old): (Vec<Hour>, Vec<Hour>) = hours.into_iter().partition(|h| self.is_recent(h.hour, at));
+        let (young, old): (Vec<Hour>, Vec<Hour>) =
+            hours.into_iter().partition(|h| self.is_recent(h.hour, at));
         self.hours = young;
         old.iter().for_each(|h| self.earlier.add(h));
     }
@@ -293,22 +372,41 @@ mod tests {
     use std::time::Duration;
 
     fn at(hours: i64) -> Time {
-        Time::from_secs(1_795_356_000).after(Duration::from_secs(3600 * u64::try_from(hours).expect("later")))
+        Time::from_secs(1_795_356_000).after(Duration::from_secs(
+            3600 * u64::try_from(hours).expect("later"),
+        ))
     }
 
     fn word(saying: Saying, (reporter, site): (u64, u64), sent: Time) -> Word {
-        Word { saying, reporter, site, sent }
+        Word {
+            saying,
+            reporter,
+            site,
+            sent,
+        }
     }
 
     fn sum(kinds: &[(Saying, u64, u64)], messages: f64) -> f64 {
         let mut reports = Reports::default();
-        let volume = Volume { day: messages, lately: messages };
-        let words = kinds.iter().map(|(saying, who, site)| word(*saying, (*who, *site), at(0)));
-        words.filter_map(|word| reports.hear(at(5), &word, volume, 1.0)).sum()
+        let volume = Volume {
+            day: messages,
+            lately: messages,
+        };
+        let words = kinds
+            .iter()
+            .map(|(saying, who, site)| word(*saying, (*who, *site), at(0)));
+        words
+            .filter_map(|word| reports.hear(at(5), &word, volume, 1.0))
+            .sum()
     }
 
     fn complaints(count: u64, messages: f64) -> f64 {
-        sum(&(0..count).map(|n| (Saying::Complaint, n, n)).collect::<Vec<_>>(), messages)
+        sum(
+            &(0..count)
+                .map(|n| (Saying::Complaint, n, n))
+                .collect::<Vec<_>>(),
+            messages,
+        )
     }
 
     #[test]
@@ -320,16 +418,32 @@ mod tests {
         close(complaints(3, 3.0), 2.985);
         close(complaints(10, 200.0), 9.0);
         close(complaints(9, 10.0), 3.25 + 5.95 / 3.0);
-        assert!(complaints(9, 10.0) * 2.5 < 13.8 && complaints(10, 10.0) * 2.5 > 13.8, "ten mailboxes block");
+        assert!(
+            complaints(9, 10.0) * 2.5 < 13.8 && complaints(10, 10.0) * 2.5 > 13.8,
+            "ten mailboxes block"
+        );
         close(complaints(60, 100_000.0), 0.0);
-        assert!(complaints(2000, 100_000.0) > 100.0, "beyond what is remembered of reporters, too");
+        assert!(
+            complaints(2000, 100_000.0) > 100.0,
+            "beyond what is remembered of reporters, too"
+        );
     }
 
     #[test]
     fn the_same_one_is_heard_once_in_a_month() {
         let mut reports = Reports::default();
-        let volume = Volume { day: 3.0, lately: 20.0 };
-        let mut hear = |hours| reports.hear(at(hours), &word(Saying::Complaint, (7, 7), at(hours - 1)), volume, 1.0);
+        let volume = Volume {
+            day: 3.0,
+            lately: 20.0,
+        };
+        let mut hear = |hours| {
+            reports.hear(
+                at(hours),
+                &word(Saying::Complaint, (7, 7), at(hours - 1)),
+                volume,
+                1.0,
+            )
+        };
         assert!(hear(1).is_some_and(|more| more > 0.9));
         assert!((1..30).all(|day| hear(24 * day).is_none()));
         assert!(hear(24 * 31 + 2).is_some());
@@ -339,28 +453,52 @@ mod tests {
     fn who_writes_little_is_not_blocked_by_any_mix_of_reports_from_one_site() {
         let mix: Vec<_> = (0..9)
             .map(|n| {
-                ([Saying::Complaint, Saying::Refusal, Saying::Return][n % 3], n as u64, if n % 3 == 1 { 1 } else { n as u64 })
+                (
+                    [Saying::Complaint, Saying::Refusal, Saying::Return][n % 3],
+                    n as u64,
+                    if n % 3 == 1 { 1 } else { n as u64 },
+                )
             })
             .collect();
-        // 2.5 nats each: 10 of the 13.8 that block, and under the 11 from which on a sender is watched.
-        assert!(sum(&mix, 40.0) <= 4.0 && sum(&mix, 3.0) <= 3.1, "{} {}", sum(&mix, 40.0), sum(&mix, 3.0));
+        // 2.5 nats each: 10 of the 13.8 that block, and under the 11 from which on a sender is
+        // watched.
+        assert!(
+            sum(&mix, 40.0) <= 4.0 && sum(&mix, 3.0) <= 3.1,
+            "{} {}",
+            sum(&mix, 40.0),
+            sum(&mix, 3.0)
+        );
         let returns: Vec<_> = (0..500).map(|n| (Saying::Return, n, n)).collect();
         assert!((sum(&returns, 10.0) - 2.0).abs() < 1e-3);
         let sites: Vec<_> = (0..6).map(|n| (Saying::Refusal, n, n)).collect();
-        assert!((sum(&sites, 6.0) - 6.0).abs() < 1e-3, "six sites that refuse are six witnesses");
+        assert!(
+            (sum(&sites, 6.0) - 6.0).abs() < 1e-3,
+            "six sites that refuse are six witnesses"
+        );
         let at_one_site: Vec<_> = (0..12).map(|n| (Saying::Refusal, n, 1)).collect();
-        assert!((sum(&at_one_site, 12.0) - 6.3).abs() < 1e-3, "a run to one large site is stopped, too");
+        assert!(
+            (sum(&at_one_site, 12.0) - 6.3).abs() < 1e-3,
+            "a run to one large site is stopped, too"
+        );
     }
 
-    /// Day after day with the same cap: what is left of the days before stays below the line of the block, too.
+    /// Day after day with the same cap: what is left of the days before stays below the line of the
+    /// block, too.
     #[test]
     fn reports_that_come_every_day_do_not_add_up_to_a_block() {
         let (mut reports, mut sum) = (Reports::default(), 0.0_f64);
         for day in 0..60 {
             sum *= 0.25;
             for n in 0..4 {
-                let volume = Volume { day: 10.0, lately: 200.0 };
-                let complaint = word(Saying::Complaint, (10 * day as u64 + n, 0), at(24 * day + 7));
+                let volume = Volume {
+                    day: 10.0,
+                    lately: 200.0,
+                };
+                let complaint = word(
+                    Saying::Complaint,
+                    (10 * day as u64 + n, 0),
+                    at(24 * day + 7),
+                );
                 let more = reports.hear(at(24 * day + 8), &complaint, volume, 1.0);
                 sum += 2.5 * more.expect("somebody else each time");
                 assert!(sum < 13.0, "day {day}: {sum}");
@@ -375,7 +513,9 @@ mod tests {
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a} {b}");
         let volume = Volume::default();
         let hear = |reports: &mut Reports, saying, who, id| {
-            reports.hear_of(now, id, &word(saying, (who, who), now), volume, 2.5).expect("not heard before")
+            reports
+                .hear_of(now, id, &word(saying, (who, who), now), volume, 2.5)
+                .expect("not heard before")
         };
         close(hear(&mut reports, Saying::Return, 0, id), 1.25);
         close(hear(&mut reports, Saying::Refusal, 1, id), 1.25);
@@ -400,13 +540,25 @@ mod tests {
     #[test]
     fn what_is_said_of_last_weeks_newsletter_weighs_against_that_newsletter() {
         let mut reports = Reports::default();
-        let volume = Volume { day: 0.0, lately: 10_000.0 };
-        let heard =
-            (0..40).filter_map(|n| reports.hear(at(60), &word(Saying::Complaint, (n, n), at(0)), volume, 1.0)).sum::<f64>();
+        let volume = Volume {
+            day: 0.0,
+            lately: 10_000.0,
+        };
+        let heard = (0..40)
+            .filter_map(|n| {
+                reports.hear(at(60), &word(Saying::Complaint, (n, n), at(0)), volume, 1.0)
+            })
+            .sum::<f64>();
         assert!(heard < 1e-6, "{heard}");
-        let fresh = Volume { day: 5.0, lately: 10_000.0 };
-        let heard =
-            (100..104).filter_map(|n| reports.hear(at(61), &word(Saying::Complaint, (n, n), at(60)), fresh, 1.0)).sum::<f64>();
+        let fresh = Volume {
+            day: 5.0,
+            lately: 10_000.0,
+        };
+        let heard = (100..104)
+            .filter_map(|n| {
+                reports.hear(at(61), &word(Saying::Complaint, (n, n), at(60)), fresh, 1.0)
+            })
+            .sum::<f64>();
         assert!(heard > 2.9, "and of today's against today's: {heard}");
     }
 }

@@ -1,5 +1,5 @@
-//! How the ordinary mail of a new tenant scores. What a classifier says of mail that it does not know says little; that a
-//! message scores unlike the rest of its tenant's mail says much.
+//! How the ordinary mail of a new tenant scores. What a classifier says of mail that it does not
+//! know says little; that a message scores unlike the rest of its tenant's mail says much.
 
 use super::table::Evict;
 use crate::types::Time;
@@ -19,7 +19,8 @@ const LEAST: usize = 25;
 const LEAST_SENDERS: usize = 4;
 /// Beyond this quantile of the scores an exponential tail is fitted.
 const TAIL: f64 = 0.1;
-/// Least mean of that tail in nats: scores that lie close together must not make the next one a wonder.
+/// Least mean of that tail in nats: scores that lie close together must not make the next one a
+/// wonder.
 const LEAST_SCALE: f64 = 0.3;
 /// No share is taken for smaller than this part of one message among those compared with.
 const LEAST_SHARE: f64 = 0.3;
@@ -42,7 +43,11 @@ impl Scores {
         let high = score > 0.0;
         let most = if high { HIGH_OF_ONE } else { OF_ONE };
         let (mut oldest, mut count, mut copy) = (None, 0, None);
-        let own = self.list.iter().enumerate().filter(|(_, (sender, s))| *sender == who && (*s > 0.0) == high);
+        let own = self
+            .list
+            .iter()
+            .enumerate()
+            .filter(|(_, (sender, s))| *sender == who && (*s > 0.0) == high);
         for (place, (_, own)) in own {
             oldest = oldest.or(Some(place));
             count += 1;
@@ -62,9 +67,13 @@ impl Scores {
         self.list.retain(|(sender, _)| *sender != who);
     }
 
-    /// Share of the mail of other senders that scores as high as this, above 0; `None` while too little is known of them.
+    /// Share of the mail of other senders that scores as high as this, above 0; `None` while too
+    /// little is known of them.
     pub fn share_above(&self, who: u64, llr: f64) -> Option<f64> {
-        let (mut others, mut senders) = (Vec::with_capacity(self.list.len()), Vec::with_capacity(LEAST_SENDERS));
+        let (mut others, mut senders) = (
+            Vec::with_capacity(self.list.len()),
+            Vec::with_capacity(LEAST_SENDERS),
+        );
         for (sender, score) in self.list.iter().filter(|(sender, _)| *sender != who) {
             others.push(f64::from(*score));
             if senders.len() < LEAST_SENDERS && !senders.contains(sender) {
@@ -78,7 +87,11 @@ impl Scores {
         let place = ((1.0 - TAIL) * all) as usize;
         let (_, tenth, above) = others.select_nth_unstable_by(place, f64::total_cmp);
         let tenth = *tenth;
-        let scale = if above.is_empty() { 0.0 } else { above.iter().map(|s| s - tenth).sum::<f64>() / above.len() as f64 };
+        let scale = if above.is_empty() {
+            0.0
+        } else {
+            above.iter().map(|s| s - tenth).sum::<f64>() / above.len() as f64
+        };
         let share = if llr > tenth {
             TAIL * (-(llr - tenth) / scale.max(LEAST_SCALE)).exp()
         } else {
@@ -110,9 +123,20 @@ mod tests {
     fn a_score_is_rare_by_what_others_write() {
         let clean = ordinary(20, 15, |n| -4.0 + (n % 37) as f64 * 0.05);
         let share = |scores: &Scores, llr| scores.share_above(99, llr).expect("enough");
-        assert!(share(&clean, 2.0) < 0.002 && share(&clean, -3.0) > 0.4, "{} {}", share(&clean, 2.0), share(&clean, -3.0));
+        assert!(
+            share(&clean, 2.0) < 0.002 && share(&clean, -3.0) > 0.4,
+            "{} {}",
+            share(&clean, 2.0),
+            share(&clean, -3.0)
+        );
         // A tenant of whose mail a third looks bad to the model, written by all of its people.
-        let odd = ordinary(20, 15, |n| if n % 3 == 0 { 3.0 + n as f64 * 0.02 } else { -3.0 - n as f64 * 0.02 });
+        let odd = ordinary(20, 15, |n| {
+            if n % 3 == 0 {
+                3.0 + n as f64 * 0.02
+            } else {
+                -3.0 - n as f64 * 0.02
+            }
+        });
         assert!(share(&odd, 3.0) > 0.15, "{}", share(&odd, 3.0));
     }
 
@@ -124,8 +148,15 @@ mod tests {
         assert_eq!(scores.share_above(99, 2.0), None, "24 messages");
         (0..500).for_each(|n| scores.learn(Time(0), 7, -2.0 - n as f64));
         let share = scores.share_above(99, -600.0).expect("enough");
-        assert!(share > 0.9 && scores.list.len() == 39, "500 letters count as 15");
-        assert_eq!(scores.share_above(7, 2.0), None, "its own mail does not excuse it");
+        assert!(
+            share > 0.9 && scores.list.len() == 39,
+            "500 letters count as 15"
+        );
+        assert_eq!(
+            scores.share_above(7, 2.0),
+            None,
+            "its own mail does not excuse it"
+        );
         scores.forget(7);
         assert_eq!(scores.share_above(99, 2.0), None);
     }
@@ -153,8 +184,14 @@ mod tests {
     fn bounded_and_what_is_no_number_is_no_score() {
         let mut scores = ordinary(1000, 2, |n| -4.0 - n as f64 * 0.1);
         assert_eq!(scores.list.len(), SCORES);
-        [f64::NAN, f64::INFINITY].iter().for_each(|llr| scores.learn(Time(0), 5000, *llr));
+        [f64::NAN, f64::INFINITY]
+            .iter()
+            .for_each(|llr| scores.learn(Time(0), 5000, *llr));
         assert!(scores.list.iter().all(|(who, _)| *who != 5000));
-        assert!(scores.share_above(99, f64::MAX).is_some_and(|share| share > 0.0));
+        assert!(
+            scores
+                .share_above(99, f64::MAX)
+                .is_some_and(|share| share > 0.0)
+        );
     }
 }

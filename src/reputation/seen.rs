@@ -1,5 +1,5 @@
-//! What has been counted already: a message that is tried twenty times moves the counters once. Two generations of hashes
-//! in bounded memory; the older one is dropped when the newer is full.
+//! What has been counted already: a message that is tried twenty times moves the counters once. Two
+//! generations of hashes in bounded memory; the older one is dropped when the newer is full.
 
 use super::hasher::Quick;
 use serde::{Deserialize, Serialize};
@@ -8,8 +8,9 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 
 const SHARDS: usize = 16;
-/// Entries of one generation in one shard: what fits into the 16,384 places of a table. 16 shards and two generations make 458,752
-/// entries, 4.7 MB when full; every message looks here several times, so it should stay in the processor's cache.
+/// Entries of one generation in one shard: what fits into the 16,384 places of a table. 16 shards
+/// and two generations make 458,752 entries, 4.7 MB when full; every message looks here several
+/// times, so it should stay in the processor's cache.
 const PER_GENERATION: usize = 14_336;
 
 /// How far something has been counted.
@@ -71,13 +72,18 @@ pub struct Seen {
 
 impl Default for Seen {
     fn default() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+        }
     }
 }
 
 impl Seen {
     fn with<R>(&self, key: u64, f: impl FnOnce(&mut Shard) -> R) -> R {
-        #[expect(clippy::indexing_slicing, reason = "there are SHARDS shards, and the place is a remainder by SHARDS")]
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "there are SHARDS shards, and the place is a remainder by SHARDS"
+        )]
         let shard = &self.shards[((key >> 1) % SHARDS as u64) as usize];
         f(&mut shard.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -85,13 +91,15 @@ impl Seen {
     /// How far `key` has been counted; from now on it is at least `Evidence`.
     pub fn mark(&self, key: u64) -> Counted {
         let mark = Mark::new(key, false);
-        self.with(key, |shard| match shard.newer.get(&mark).or_else(|| shard.older.get(&mark)) {
-            Some(found) if found.is_full() => Counted::Fully,
-            Some(_) => Counted::Evidence,
-            None => {
-                shard.insert(mark);
-                shard.note(key, Counted::Evidence);
-                Counted::Not
+        self.with(key, |shard| {
+            match shard.newer.get(&mark).or_else(|| shard.older.get(&mark)) {
+                Some(found) if found.is_full() => Counted::Fully,
+                Some(_) => Counted::Evidence,
+                None => {
+                    shard.insert(mark);
+                    shard.note(key, Counted::Evidence);
+                    Counted::Not
+                }
             }
         })
     }
@@ -114,14 +122,22 @@ impl Seen {
     pub fn each(&self, mut f: impl FnMut(u64, bool)) {
         for shard in &self.shards {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.older.iter().chain(&shard.newer).for_each(|mark| f(mark.key(), mark.is_full()));
+            shard
+                .older
+                .iter()
+                .chain(&shard.newer)
+                .for_each(|mark| f(mark.key(), mark.is_full()));
         }
     }
 
     /// From now on notes what is set, for [`Seen::changes`].
     pub fn watch(&self) {
         for shard in &self.shards {
-            shard.lock().unwrap_or_else(PoisonError::into_inner).changed.get_or_insert_default();
+            shard
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .changed
+                .get_or_insert_default();
         }
     }
 
@@ -154,9 +170,11 @@ impl Shard {
     }
 
     fn insert(&mut self, mark: Mark) {
-        // A table without room grows, even where it only replaces, and so does one whose places were used up by what was taken
-        // out again: it is left before that. Its capacity is what it has now and can still take.
-        let no_room = self.newer.len() == self.newer.capacity() && self.newer.len() > PER_GENERATION / 2;
+        // A table without room grows, even where it only replaces, and so does one whose places
+        // were used up by what was taken out again: it is left before that. Its capacity is what it
+        // has now and can still take.
+        let no_room =
+            self.newer.len() == self.newer.capacity() && self.newer.len() > PER_GENERATION / 2;
         if self.newer.len() >= PER_GENERATION || no_room {
             std::mem::swap(&mut self.older, &mut self.newer);
             self.newer.clear();
@@ -214,12 +232,22 @@ mod tests {
         (0..100).for_each(|n| seen.set(hash(n), Counted::Fully));
         // Enough others that the first ones lie in the older generation.
         let generation = (SHARDS * PER_GENERATION) as u64;
-        (1000..1000 + generation * 9 / 8).for_each(|n| assert_eq!(seen.mark(hash(n)), Counted::Not, "{n}"));
+        (1000..1000 + generation * 9 / 8)
+            .for_each(|n| assert_eq!(seen.mark(hash(n)), Counted::Not, "{n}"));
         (0..100).for_each(|n| assert_eq!(seen.mark(hash(n)), Counted::Fully));
         (0..50).for_each(|n| seen.set(hash(n), Counted::Evidence));
         (50..70).for_each(|n| seen.set(hash(n), Counted::Not));
         let again = Seen::default();
-        seen.each(|key, fully| again.set(key, if fully { Counted::Fully } else { Counted::Evidence }));
+        seen.each(|key, fully| {
+            again.set(
+                key,
+                if fully {
+                    Counted::Fully
+                } else {
+                    Counted::Evidence
+                },
+            )
+        });
         for seen in [&seen, &again] {
             let counted = |n| seen.mark(hash(n));
             assert!((0..50).all(|n| counted(n) == Counted::Evidence));

@@ -1,5 +1,6 @@
-//! A bounded concurrent map: 64 shards, each with its own lock and its own bound, so that making room costs one short walk
-//! over one shard. Locks are never held across an await: everything here is synchronous.
+//! A bounded concurrent map: 64 shards, each with its own lock and its own bound, so that making
+//! room costs one short walk over one shard. Locks are never held across an await: everything here
+//! is synchronous.
 
 use super::hasher::Quick;
 use std::borrow::Borrow;
@@ -13,14 +14,15 @@ const COPIES: usize = 64;
 
 /// What a full table gives up first.
 pub trait Evict {
-    /// Smallest first: class (0 = invented a moment ago and harmless ... 3 = never while anything else is there), then
-    /// the time it was last used.
+    /// Smallest first: class (0 = invented a moment ago and harmless ... 3 = never while anything
+    /// else is there), then the time it was last used.
     fn rank(&self) -> (u8, i64);
 }
 
 struct Shard<K, V> {
     map: HashMap<K, V, Quick>,
-    /// Keys of entries that may have changed since they were last handed out; `None` while nobody asks.
+    /// Keys of entries that may have changed since they were last handed out; `None` while nobody
+    /// asks.
     changed: Option<HashSet<K, Quick>>,
 }
 
@@ -46,7 +48,14 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
     /// With room for about `capacity` entries.
     pub fn new(capacity: usize) -> Self {
         Self {
-            shards: (0..SHARDS).map(|_| Mutex::new(Shard { map: HashMap::default(), changed: None })).collect(),
+            shards: (0..SHARDS)
+                .map(|_| {
+                    Mutex::new(Shard {
+                        map: HashMap::default(),
+                        changed: None,
+                    })
+                })
+                .collect(),
             hasher: Quick::default(),
             per_shard: (capacity / SHARDS).max(1),
         }
@@ -54,8 +63,13 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
 
     fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> MutexGuard<'_, Shard<K, V>> {
         let place = (self.hasher.hash_one(key) % SHARDS as u64) as usize;
-        #[expect(clippy::indexing_slicing, reason = "there are SHARDS shards, and the place is a remainder by SHARDS")]
-        self.shards[place].lock().unwrap_or_else(PoisonError::into_inner)
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "there are SHARDS shards, and the place is a remainder by SHARDS"
+        )]
+        self.shards[place]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `f` on the entry under its lock, which `new` makes if it is not there.
@@ -115,40 +129,61 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
         }
     }
 
-    /// From now on notes which entries change, for [`Table::changes`]. What [`Table::each`] changes is not noted.
+    /// From now on notes which entries change, for [`Table::changes`]. What [`Table::each`] changes
+    /// is not noted.
     pub fn watch(&self) {
         for shard in &self.shards {
-            shard.lock().unwrap_or_else(PoisonError::into_inner).changed.get_or_insert_default();
+            shard
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .changed
+                .get_or_insert_default();
         }
     }
 
-    /// Runs `f` on a copy of each entry that may have changed since the last call, as [`Table::copies`] does.
+    /// Runs `f` on a copy of each entry that may have changed since the last call, as
+    /// [`Table::copies`] does.
     pub fn changes(&self, mut f: impl FnMut(K, V))
     where
         V: Clone,
     {
         for shard in &self.shards {
-            let changed = shard.lock().unwrap_or_else(PoisonError::into_inner).changed.as_mut().map(std::mem::take);
+            let changed = shard
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .changed
+                .as_mut()
+                .map(std::mem::take);
             let keys: Vec<K> = changed.into_iter().flatten().collect();
             copy_some(shard, &keys, &mut f);
         }
     }
 
-    /// Runs `f` on a copy of each entry. No lock is held while `f` runs, and only for a few copies before: so `f` may write
-    /// to a disk without holding up the mail of a sixty-fourth of all senders.
+    /// Runs `f` on a copy of each entry. No lock is held while `f` runs, and only for a few copies
+    /// before: so `f` may write to a disk without holding up the mail of a sixty-fourth of all
+    /// senders.
     pub fn copies(&self, mut f: impl FnMut(K, V))
     where
         V: Clone,
     {
         for shard in &self.shards {
-            let keys: Vec<K> = shard.lock().unwrap_or_else(PoisonError::into_inner).map.keys().cloned().collect();
+            let keys: Vec<K> = shard
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .map
+                .keys()
+                .cloned()
+                .collect();
             copy_some(shard, &keys, &mut f);
         }
     }
 
     /// Number of entries.
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).map.len()).sum()
+        self.shards
+            .iter()
+            .map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).map.len())
+            .sum()
     }
 
     /// Whether there are none.
@@ -158,21 +193,30 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
 
     /// Removes everything.
     pub fn clear(&self) {
-        self.shards.iter().for_each(|s| s.lock().unwrap_or_else(PoisonError::into_inner).map.clear());
+        self.shards
+            .iter()
+            .for_each(|s| s.lock().unwrap_or_else(PoisonError::into_inner).map.clear());
     }
 }
 
-fn copy_some<K: Hash + Eq + Clone, V: Clone>(shard: &Mutex<Shard<K, V>>, keys: &[K], f: &mut impl FnMut(K, V)) {
+fn copy_some<K: Hash + Eq + Clone, V: Clone>(
+    shard: &Mutex<Shard<K, V>>,
+    keys: &[K],
+    f: &mut impl FnMut(K, V),
+) {
     for some in keys.chunks(COPIES) {
         let copied: Vec<(K, V)> = {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            some.iter().filter_map(|key| Some((key.clone(), shard.map.get(key)?.clone()))).collect()
+            some.iter()
+                .filter_map(|key| Some((key.clone(), shard.map.get(key)?.clone())))
+                .collect()
         };
         copied.into_iter().for_each(|(key, value)| f(key, value));
     }
 }
 
-/// Removes the lowest sixteenth (at least one), so that the walk is paid for once in many insertions.
+/// Removes the lowest sixteenth (at least one), so that the walk is paid for once in many
+/// insertions.
 fn make_room<K: Hash + Eq, V: Evict>(shard: &mut HashMap<K, V, Quick>, bound: usize) {
     let mut ranks: Vec<(u8, i64)> = shard.values().map(Evict::rank).collect();
     let surplus = shard.len().saturating_sub(bound) + 1;
@@ -206,7 +250,11 @@ mod tests {
             table.with(&key, || Entry(3, 0), |_| ());
         }
         for key in 1000..100_000 {
-            table.with(&key, || Entry(0, i64::try_from(key).expect("small")), |_| ());
+            table.with(
+                &key,
+                || Entry(0, i64::try_from(key).expect("small")),
+                |_| (),
+            );
         }
         assert!(table.len() <= 6400);
         assert!((0..1000).all(|key| table.get(&key, |_| ()).is_some()));
@@ -219,7 +267,11 @@ mod tests {
         let table: Table<u64, Entry> = Table::new(6400);
         (0..1000).for_each(|key| table.with(&key, || Entry(1, 0), |_| ()));
         let mut sum = 0;
-        table.copies(|key, _| sum += table.get(&key, |e| u64::from(e.0)).expect("free to be used"));
+        table.copies(|key, _| {
+            sum += table
+                .get(&key, |e| u64::from(e.0))
+                .expect("free to be used")
+        });
         assert_eq!(sum, 1000);
     }
 }

@@ -1,9 +1,10 @@
-//! What the accounts of a tenant draw upon themselves with one text: a campaign that is spread over accounts of several
-//! clients shows here, where each client has met too little of it.
+//! What the accounts of a tenant draw upon themselves with one text: a campaign that is spread over
+//! accounts of several clients shows here, where each client has met too little of it.
 //!
-//! Texts are told by a 64-bit `SimHash` (Charikar, STOC 2002; for near-duplicates Manku, Jain, Das Sarma, WWW 2007): texts
-//! that share most of their words differ in few bits. A tenant has few texts that matter at a time, so they are compared one
-//! by one; a banded index would cost more than it saves.
+//! Texts are told by a 64-bit `SimHash` (Charikar, STOC 2002; for near-duplicates Manku, Jain, Das
+//! Sarma, WWW 2007): texts that share most of their words differ in few bits. A tenant has few
+//! texts that matter at a time, so they are compared one by one; a banded index would cost more
+//! than it saves.
 
 use super::pool::Pool;
 use crate::types::Time;
@@ -14,8 +15,8 @@ use std::time::Duration;
 pub const NEAR_BITS: u32 = 12;
 /// Templates remembered per tenant.
 const TEMPLATES: usize = 64;
-/// A template that accounts have been flagged with for so long, day by day, and with which nobody was blocked, is how people's
-/// mail always looks ...
+/// A template that accounts have been flagged with for so long, day by day, and with which nobody
+/// was blocked, is how people's mail always looks ...
 const FAMILIAR: Duration = Duration::from_secs(3 * 86_400);
 /// ... where at least so many of them use it: one alone cannot make a text familiar for others.
 const USERS: usize = 3;
@@ -27,7 +28,8 @@ const RECIPIENTS: usize = 32;
 /// One text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Template {
-    /// Its fingerprint when it was met first: what comes later is near to this one, so that a text cannot wander.
+    /// Its fingerprint when it was met first: what comes later is near to this one, so that a text
+    /// cannot wander.
     fingerprint: u64,
     /// Since when several accounts use it.
     several: Time,
@@ -41,7 +43,14 @@ struct Template {
 
 impl Template {
     fn new(fingerprint: u64, now: Time) -> Self {
-        Self { fingerprint, several: now, last: now, met: false, pool: Pool::default(), to: Vec::new() }
+        Self {
+            fingerprint,
+            several: now,
+            last: now,
+            met: false,
+            pool: Pool::default(),
+            to: Vec::new(),
+        }
     }
 
     fn is_over(&self, now: Time) -> bool {
@@ -52,8 +61,8 @@ impl Template {
         !self.met && now.since(self.several) >= FAMILIAR
     }
 
-    /// Everybody whom this message goes to has had the text: several people who pass one letter on to the same address (an
-    /// abuse desk, a colleague) are no campaign.
+    /// Everybody whom this message goes to has had the text: several people who pass one letter on
+    /// to the same address (an abuse desk, a colleague) are no campaign.
     fn knows_all(&self, to: &[u64]) -> bool {
         to.iter().all(|recipient| self.to.contains(recipient))
     }
@@ -72,7 +81,10 @@ pub fn template_name(fingerprint: u64) -> String {
 
 /// Reads such a name, with or without the word before it.
 pub fn read_template(name: &str) -> Option<u64> {
-    let digits = name.strip_prefix("template:").unwrap_or(name).strip_prefix("0x")?;
+    let digits = name
+        .strip_prefix("template:")
+        .unwrap_or(name)
+        .strip_prefix("0x")?;
     let all = digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit());
     if !all {
         return None;
@@ -80,7 +92,8 @@ pub fn read_template(name: &str) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok()
 }
 
-/// Whether these are fingerprints of one template. That of a text too short to tell, 0, is near to none.
+/// Whether these are fingerprints of one template. That of a text too short to tell, 0, is near to
+/// none.
 pub const fn is_near(a: u64, b: u64) -> bool {
     a != 0 && b != 0 && (a ^ b).count_ones() <= NEAR_BITS
 }
@@ -91,24 +104,56 @@ impl Templates {
         if fingerprint == 0 {
             return None;
         }
-        let distances = self.list.iter().map(|t| (t.fingerprint ^ fingerprint).count_ones()).enumerate();
-        distances.min_by_key(|(_, bits)| *bits).filter(|(_, bits)| *bits <= NEAR_BITS).map(|(place, _)| place)
+        let distances = self
+            .list
+            .iter()
+            .map(|t| (t.fingerprint ^ fingerprint).count_ones())
+            .enumerate();
+        distances
+            .min_by_key(|(_, bits)| *bits)
+            .filter(|(_, bits)| *bits <= NEAR_BITS)
+            .map(|(place, _)| place)
     }
 
-    /// What accounts other than `who` have brought lately with this template, in nats, against a message to these recipients.
-    pub fn heat(&self, now: Time, who: u64, fingerprint: u64, to: &[u64], half_life_minutes: f64) -> f64 {
-        let template = self.nearest(fingerprint).and_then(|place| self.list.get(place));
+    /// What accounts other than `who` have brought lately with this template, in nats, against a
+    /// message to these recipients.
+    pub fn heat(
+        &self,
+        now: Time,
+        who: u64,
+        fingerprint: u64,
+        to: &[u64],
+        half_life_minutes: f64,
+    ) -> f64 {
+        let template = self
+            .nearest(fingerprint)
+            .and_then(|place| self.list.get(place));
         let counts = |t: &&Template| !t.is_over(now) && !t.is_familiar(now) && !t.knows_all(to);
-        template.filter(counts).map_or(0.0, |t| t.pool.heat(now, who, half_life_minutes))
+        template
+            .filter(counts)
+            .map_or(0.0, |t| t.pool.heat(now, who, half_life_minutes))
     }
 
-    /// Adds evidence of an account, which brings at most `most` nats at a time, by a message to these recipients.
-    pub fn add(&mut self, now: Time, who: u64, fingerprint: u64, to: &[u64], (nats, most): (f64, f64), half_life_minutes: f64) {
+    /// Adds evidence of an account, which brings at most `most` nats at a time, by a message to
+    /// these recipients.
+    pub fn add(
+        &mut self,
+        now: Time,
+        who: u64,
+        fingerprint: u64,
+        to: &[u64],
+        (nats, most): (f64, f64),
+        half_life_minutes: f64,
+    ) {
         if fingerprint == 0 {
             return;
         }
-        let place = self.nearest(fingerprint).unwrap_or_else(|| self.insert(now, fingerprint));
-        let Some(template) = self.list.get_mut(place) else { return };
+        let place = self
+            .nearest(fingerprint)
+            .unwrap_or_else(|| self.insert(now, fingerprint));
+        let Some(template) = self.list.get_mut(place) else {
+            return;
+        };
         if template.is_over(now) {
             *template = Template::new(template.fingerprint, now);
         }
@@ -127,8 +172,9 @@ impl Templates {
         }
     }
 
-    /// A new template; the least of the others goes where there is no room: what is over first, then what one account alone sent
-    /// before what several did, so that nobody pushes out a campaign with texts of his own, and the oldest first.
+    /// A new template; the least of the others goes where there is no room: what is over first,
+    /// then what one account alone sent before what several did, so that nobody pushes out a
+    /// campaign with texts of his own, and the oldest first.
     fn insert(&mut self, now: Time, fingerprint: u64) -> usize {
         if self.list.len() >= TEMPLATES {
             let rank = |t: &Template| (!t.is_over(now), t.met, t.pool.accounts() > 1, t.last);
@@ -143,7 +189,10 @@ impl Templates {
 
     /// Notes that an account was blocked while it sent this.
     pub fn met(&mut self, fingerprint: u64) {
-        if let Some(template) = self.nearest(fingerprint).and_then(|place| self.list.get_mut(place)) {
+        if let Some(template) = self
+            .nearest(fingerprint)
+            .and_then(|place| self.list.get_mut(place))
+        {
             template.met = true;
         }
     }
@@ -155,7 +204,10 @@ impl Templates {
 
     /// Notes that an account was blocked with what others had brought with this template.
     pub fn confirm(&mut self, now: Time, fingerprint: u64) {
-        if let Some(template) = self.nearest(fingerprint).and_then(|place| self.list.get_mut(place)) {
+        if let Some(template) = self
+            .nearest(fingerprint)
+            .and_then(|place| self.list.get_mut(place))
+        {
             template.met = true;
             template.pool.confirm(now);
         }
@@ -191,26 +243,50 @@ mod tests {
         let mut templates = Templates::default();
         (1..=4).for_each(|who| add(&mut templates, 0, who, TEXT ^ (1 << who)));
         let heat = |who, text| templates.heat(at(60), who, text, &[1], 60.0);
-        assert!(heat(9, TEXT) > 11.0 && (8.0..9.1).contains(&heat(1, TEXT ^ 0b111)), "{} {}", heat(9, TEXT), heat(1, TEXT));
+        assert!(
+            heat(9, TEXT) > 11.0 && (8.0..9.1).contains(&heat(1, TEXT ^ 0b111)),
+            "{} {}",
+            heat(9, TEXT),
+            heat(1, TEXT)
+        );
         assert_eq!((heat(9, !TEXT), heat(9, 0)), (0.0, 0.0));
         assert!(templates.heat(at(6 * HOUR), 9, TEXT, &[1], 60.0) < 0.2);
         let mut alone = Templates::default();
         (0..50).for_each(|n| add(&mut alone, n, 1, TEXT));
-        assert_eq!(alone.heat(at(60), 1, TEXT, &[1], 60.0), 0.0, "one account's mail never counts twice");
+        assert_eq!(
+            alone.heat(at(60), 1, TEXT, &[1], 60.0),
+            0.0,
+            "one account's mail never counts twice"
+        );
         assert!(alone.heat(at(60), 2, TEXT, &[1], 60.0) <= 3.0);
     }
 
     #[test]
     fn names_are_read_as_they_are_shown() {
         assert_eq!(
-            (template_name(255), read_template("template:0x00000000000000ff")),
+            (
+                template_name(255),
+                read_template("template:0x00000000000000ff")
+            ),
             ("template:0x00000000000000ff".into(), Some(255))
         );
         assert_eq!(read_template("0x00000000000000ff"), Some(255));
-        for wrong in ["", "0xff", "00000000000000ff", "template:", "0x+0000000000000ff", "0x00000000000000fg"] {
+        for wrong in [
+            "",
+            "0xff",
+            "00000000000000ff",
+            "template:",
+            "0x+0000000000000ff",
+            "0x00000000000000fg",
+        ] {
             assert_eq!(read_template(wrong), None, "{wrong}");
         }
-        assert!(is_near(TEXT, TEXT ^ 0xfff) && !is_near(TEXT, TEXT ^ 0x1fff) && !is_near(0, 1) && !is_near(1, 0));
+        assert!(
+            is_near(TEXT, TEXT ^ 0xfff)
+                && !is_near(TEXT, TEXT ^ 0x1fff)
+                && !is_near(0, 1)
+                && !is_near(1, 0)
+        );
     }
 
     #[test]
@@ -233,7 +309,10 @@ mod tests {
         templates.confirm(at(100 * HOUR), TEXT);
         assert!(templates.heat(at(100 * HOUR), 9, TEXT, &[1], 60.0) > 7.0);
         templates.doubt(77);
-        assert!(templates.heat(at(100 * HOUR), 9, TEXT, &[1], 60.0) > 7.0, "somebody else's block");
+        assert!(
+            templates.heat(at(100 * HOUR), 9, TEXT, &[1], 60.0) > 7.0,
+            "somebody else's block"
+        );
         templates.doubt(3);
         assert_eq!(templates.heat(at(100 * HOUR), 9, TEXT, &[1], 60.0), 0.0);
     }
@@ -243,7 +322,12 @@ mod tests {
         let mut templates = Templates::default();
         (1..=4).for_each(|who| add(&mut templates, 0, who, TEXT));
         for n in 1..10_000 {
-            add(&mut templates, n, 7, crate::reputation::mix(n.unsigned_abs(), 1));
+            add(
+                &mut templates,
+                n,
+                7,
+                crate::reputation::mix(n.unsigned_abs(), 1),
+            );
         }
         assert_eq!(templates.list.len(), TEMPLATES);
         assert!(templates.heat(at(0), 9, TEXT, &[1], 60.0) > 11.0);
@@ -267,11 +351,20 @@ mod tests {
     fn texts_that_are_over_make_room() {
         let mut templates = Templates::default();
         for n in 0..2 * TEMPLATES as u64 {
-            [1, 2].into_iter().for_each(|who| add(&mut templates, n as i64 * HOUR, who, crate::reputation::mix(n, 1)));
+            [1, 2].into_iter().for_each(|who| {
+                add(
+                    &mut templates,
+                    n as i64 * HOUR,
+                    who,
+                    crate::reputation::mix(n, 1),
+                )
+            });
         }
         for n in 0..5 {
             let now = 1000 * HOUR + n;
-            [TEXT, !TEXT].into_iter().for_each(|text| add(&mut templates, now, n.unsigned_abs(), text));
+            [TEXT, !TEXT]
+                .into_iter()
+                .for_each(|text| add(&mut templates, now, n.unsigned_abs(), text));
         }
         for text in [TEXT, !TEXT] {
             assert!(templates.heat(at(1000 * HOUR), 9, text, &[1], 60.0) > 11.0);
@@ -283,6 +376,9 @@ mod tests {
         let mut templates = Templates::default();
         (1..=9).for_each(|who| templates.add(at(0), who, TEXT, &[7], (3.0, 3.0), 60.0));
         assert_eq!(templates.heat(at(1), 10, TEXT, &[7], 60.0), 0.0);
-        assert!(templates.heat(at(1), 10, TEXT, &[7, 8], 60.0) <= 3.0, "what the first of them brought");
+        assert!(
+            templates.heat(at(1), 10, TEXT, &[7, 8], 60.0) <= 3.0,
+            "what the first of them brought"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Every number of the detector in one place. The defaults come from `outgate simulate`, not from taste; they stand, key by
-//! key, in `[detector]` of `config/outgate.toml`.
+//! Every number of the detector in one place. The defaults come from `outgate simulate`, not from
+//! taste; they stand, key by key, in `[detector]` of `config/outgate.toml`.
 
 /// What the detector assumes and where it draws its lines. All evidence is in nats.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,7 +22,8 @@ pub struct Tuning {
     pub decay_per_day: f64,
     /// A sender is a newcomer for so many messages.
     pub newcomer_messages: f64,
-    /// Most that the content of a newcomer's single mails can say: its template may always look like that.
+    /// Most that the content of a newcomer's single mails can say: its template may always look
+    /// like that.
     pub newcomer_content: f64,
     /// Most that the content of one mailing of a bulk sender can say: it is one template.
     pub bulk_content: f64,
@@ -32,8 +33,9 @@ pub struct Tuning {
     pub mailing_nats: f64,
     /// Suspicious messages of a newcomer within an hour that are let through.
     pub newcomer_mailing: f64,
-    /// Messages a day from which on the bounds of a sender rise by the logarithm of how many more it sends: the false-block
-    /// rate is one of senders and days, and each message is one more chance to be wrong.
+    /// Messages a day from which on the bounds of a sender rise by the logarithm of how many more
+    /// it sends: the false-block rate is one of senders and days, and each message is one more
+    /// chance to be wrong.
     pub busy_messages: f64,
     /// Minutes after which half of a client's or a text's pool is forgotten.
     pub pool_half_life_minutes: f64,
@@ -45,7 +47,8 @@ pub struct Tuning {
     pub pool_hot: f64,
     /// Evidence of one message below this does not count for other accounts with the same text.
     pub template_floor: f64,
-    /// Most that other accounts with the same text add to one sender's evidence; 0 = texts are not compared.
+    /// Most that other accounts with the same text add to one sender's evidence; 0 = texts are not
+    /// compared.
     pub template_hot: f64,
     /// Most that a network unlike a person's past adds to flagged content ...
     pub place_most: f64,
@@ -117,7 +120,12 @@ impl Tuning {
             ("mailing_nats", &mut self.mailing_nats, 0.0, 1e6),
             ("newcomer_mailing", &mut self.newcomer_mailing, 0.0, 1e9),
             ("busy_messages", &mut self.busy_messages, 1.0, 1e9),
-            ("pool_half_life_minutes", &mut self.pool_half_life_minutes, 0.1, 1e6),
+            (
+                "pool_half_life_minutes",
+                &mut self.pool_half_life_minutes,
+                0.1,
+                1e6,
+            ),
             ("pool_floor", &mut self.pool_floor, 0.0, 1000.0),
             ("pool_share", &mut self.pool_share, 0.0, 1000.0),
             ("pool_hot", &mut self.pool_hot, 0.0, 1000.0),
@@ -125,7 +133,12 @@ impl Tuning {
             ("template_hot", &mut self.template_hot, 0.0, 1000.0),
             ("place_most", &mut self.place_most, 0.0, 100.0),
             ("hour_most", &mut self.hour_most, 0.0, 100.0),
-            ("failed_logins_most", &mut self.failed_logins_most, 0.0, 100.0),
+            (
+                "failed_logins_most",
+                &mut self.failed_logins_most,
+                0.0,
+                100.0,
+            ),
         ]
     }
 }

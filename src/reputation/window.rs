@@ -1,6 +1,6 @@
-//! Counters over a sliding day in few bytes: one bucket a minute while young, merged into five minutes and then hours as
-//! they age; empty stretches cost nothing. A bucket that reaches into a window counts whole, so a ceiling is never passed
-//! in any true window of its length.
+//! Counters over a sliding day in few bytes: one bucket a minute while young, merged into five
+//! minutes and then hours as they age; empty stretches cost nothing. A bucket that reaches into a
+//! window counts whole, so a ceiling is never passed in any true window of its length.
 
 use crate::types::Time;
 use serde::{Deserialize, Serialize};
@@ -41,16 +41,34 @@ pub struct Counts {
 impl Counts {
     /// In the order in which buckets hold them.
     const fn array(self) -> [u32; COUNTERS] {
-        [self.messages, self.external, self.internal, self.new, self.spam, self.bounces, self.kib]
+        [
+            self.messages,
+            self.external,
+            self.internal,
+            self.new,
+            self.spam,
+            self.bounces,
+            self.kib,
+        ]
     }
 
     const fn of([messages, external, internal, new, spam, bounces, kib]: [u32; COUNTERS]) -> Self {
-        Self { messages, external, internal, new, spam, bounces, kib }
+        Self {
+            messages,
+            external,
+            internal,
+            new,
+            spam,
+            bounces,
+            kib,
+        }
     }
 
     fn each(&mut self, other: Self, f: impl Fn(u32, u32) -> u32) {
         let (mut all, others) = (self.array(), other.array());
-        all.iter_mut().zip(others).for_each(|(mine, theirs)| *mine = f(*mine, theirs));
+        all.iter_mut()
+            .zip(others)
+            .for_each(|(mine, theirs)| *mine = f(*mine, theirs));
         *self = Self::of(all);
     }
 
@@ -64,7 +82,8 @@ impl Counts {
         u64::from(self.external) + u64::from(self.internal)
     }
 
-    /// Takes away from `self` what `other` has, as far as it is there; what was not there stays in `other`.
+    /// Takes away from `self` what `other` has, as far as it is there; what was not there stays in
+    /// `other`.
     fn take(&mut self, other: &mut Self) {
         let mut taken = *self;
         taken.each(*other, u32::min);
@@ -81,9 +100,9 @@ struct Bucket {
     counts: Counts,
 }
 
-/// The last day of one sender, domain, client or tenant: buckets packed one after the other, oldest first, each with its
-/// start in minutes since the epoch (4 octets), its length in minutes (2 octets) and its counters, all of one width: 1 octet while
-/// they are small, else 2 or 4.
+/// The last day of one sender, domain, client or tenant: buckets packed one after the other, oldest
+/// first, each with its start in minutes since the epoch (4 octets), its length in minutes (2
+/// octets) and its counters, all of one width: 1 octet while they are small, else 2 or 4.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Windows {
     packed: Vec<u8>,
@@ -100,7 +119,10 @@ enum Width {
 
 impl Default for Windows {
     fn default() -> Self {
-        Self { packed: Vec::new(), width: Width::One }
+        Self {
+            packed: Vec::new(),
+            width: Width::One,
+        }
     }
 }
 
@@ -130,17 +152,34 @@ impl Width {
     }
 
     fn read(self, octets: &[u8]) -> Bucket {
-        let Some((&[a, b, c, d, e, f], counters)) = octets.split_first_chunk::<HEAD>() else { return Bucket::default() };
+        let Some((&[a, b, c, d, e, f], counters)) = octets.split_first_chunk::<HEAD>() else {
+            return Bucket::default();
+        };
         let mut all = [0; COUNTERS];
         match self {
-            Self::One => all.iter_mut().zip(counters).for_each(|(to, n)| *to = u32::from(*n)),
+            Self::One => all
+                .iter_mut()
+                .zip(counters)
+                .for_each(|(to, n)| *to = u32::from(*n)),
             Self::Two => {
-                all.iter_mut().zip(counters.as_chunks().0).for_each(|(to, n)| *to = u32::from(u16::from_le_bytes(*n)));
+                all.iter_mut()
+                    .zip(counters.as_chunks().0)
+                    .for_each(|(to, n)| *to = u32::from(u16::from_le_bytes(*n)));
             }
-            Self::Four => all.iter_mut().zip(counters.as_chunks().0).for_each(|(to, n)| *to = u32::from_le_bytes(*n)),
+            Self::Four => all
+                .iter_mut()
+                .zip(counters.as_chunks().0)
+                .for_each(|(to, n)| *to = u32::from_le_bytes(*n)),
         }
-        let (start, minutes) = (u32::from_le_bytes([a, b, c, d]), u32::from(u16::from_le_bytes([e, f])));
-        Bucket { start, minutes, counts: Counts::of(all) }
+        let (start, minutes) = (
+            u32::from_le_bytes([a, b, c, d]),
+            u32::from(u16::from_le_bytes([e, f])),
+        );
+        Bucket {
+            start,
+            minutes,
+            counts: Counts::of(all),
+        }
     }
 
     /// A bucket whose counters fit, packed into the first octets.
@@ -149,12 +188,29 @@ impl Width {
         let (head, counters) = octets.split_at_mut(HEAD);
         let (start, minutes) = head.split_at_mut(4);
         start.copy_from_slice(&bucket.start.to_le_bytes());
-        minutes.copy_from_slice(&u16::try_from(bucket.minutes).unwrap_or(u16::MAX).to_le_bytes());
+        minutes.copy_from_slice(
+            &u16::try_from(bucket.minutes)
+                .unwrap_or(u16::MAX)
+                .to_le_bytes(),
+        );
         let all = bucket.counts.array();
         match self {
-            Self::One => counters.iter_mut().zip(all).for_each(|(to, n)| *to = n as u8),
-            Self::Two => counters.as_chunks_mut().0.iter_mut().zip(all).for_each(|(to, n)| *to = (n as u16).to_le_bytes()),
-            Self::Four => counters.as_chunks_mut().0.iter_mut().zip(all).for_each(|(to, n)| *to = n.to_le_bytes()),
+            Self::One => counters
+                .iter_mut()
+                .zip(all)
+                .for_each(|(to, n)| *to = n as u8),
+            Self::Two => counters
+                .as_chunks_mut()
+                .0
+                .iter_mut()
+                .zip(all)
+                .for_each(|(to, n)| *to = (n as u16).to_le_bytes()),
+            Self::Four => counters
+                .as_chunks_mut()
+                .0
+                .iter_mut()
+                .zip(all)
+                .for_each(|(to, n)| *to = n.to_le_bytes()),
         }
         octets
     }
@@ -165,37 +221,52 @@ fn minute(now: Time) -> u32 {
 }
 
 impl Windows {
-    /// Counts at `now`. Where the clock has stepped back (over a restart), everything moves back with it: else all that is
-    /// counted until the old time is reached again would lie in one bucket, and an hour's ceiling would hold for days.
+    /// Counts at `now`. Where the clock has stepped back (over a restart), everything moves back
+    /// with it: else all that is counted until the old time is reached again would lie in one
+    /// bucket, and an hour's ceiling would hold for days.
     pub fn add(&mut self, now: Time, counts: Counts) {
         if counts == Counts::default() {
             return;
         }
         let minute = minute(now);
         let Some(mut last) = self.newest_first().next() else {
-            self.push(&Bucket { start: minute, minutes: 1, counts });
+            self.push(&Bucket {
+                start: minute,
+                minutes: 1,
+                counts,
+            });
             return;
         };
         let ahead = last.start.saturating_sub(minute);
         if ahead > 0 {
-            self.rewrite(|all| all.iter_mut().for_each(|b| b.start = b.start.saturating_sub(ahead)));
+            self.rewrite(|all| {
+                all.iter_mut()
+                    .for_each(|b| b.start = b.start.saturating_sub(ahead))
+            });
             last.start = last.start.saturating_sub(ahead);
         }
         if last.start.saturating_add(last.minutes) > minute {
             last.counts.add(counts);
-            self.packed.truncate(self.packed.len().saturating_sub(self.width.stride()));
+            self.packed
+                .truncate(self.packed.len().saturating_sub(self.width.stride()));
             self.push(&last);
             return;
         }
         if self.packed.len() + self.width.stride() > self.packed.capacity() {
             self.rewrite(|all| compact(all, minute));
         }
-        self.push(&Bucket { start: minute, minutes: 1, counts });
+        self.push(&Bucket {
+            start: minute,
+            minutes: 1,
+            counts,
+        });
     }
 
     fn newest_first(&self) -> impl Iterator<Item = Bucket> {
         let width = self.width;
-        self.packed.rchunks_exact(width.stride()).map(move |octets| width.read(octets))
+        self.packed
+            .rchunks_exact(width.stride())
+            .map(move |octets| width.read(octets))
     }
 
     fn push(&mut self, bucket: &Bucket) {
@@ -207,7 +278,12 @@ impl Windows {
         if self.packed.len() + self.width.stride() > self.packed.capacity() {
             self.packed.reserve_exact(GROWTH * self.width.stride());
         }
-        self.packed.extend_from_slice(self.width.pack(bucket).get(..self.width.stride()).unwrap_or_default());
+        self.packed.extend_from_slice(
+            self.width
+                .pack(bucket)
+                .get(..self.width.stride())
+                .unwrap_or_default(),
+        );
     }
 
     /// Takes all buckets apart and packs them anew, as narrow as they fit.
@@ -215,19 +291,32 @@ impl Windows {
         let mut all: Vec<Bucket> = self.newest_first().collect();
         all.reverse();
         change(&mut all);
-        self.width = all.iter().map(|b| Width::holding(b.counts)).max().unwrap_or(Width::One);
+        self.width = all
+            .iter()
+            .map(|b| Width::holding(b.counts))
+            .max()
+            .unwrap_or(Width::One);
         self.packed.clear();
-        self.packed.shrink_to((all.len() + GROWTH) * self.width.stride());
+        self.packed
+            .shrink_to((all.len() + GROWTH) * self.width.stride());
         self.packed.reserve_exact(all.len() * self.width.stride());
         for bucket in &all {
-            self.packed.extend_from_slice(self.width.pack(bucket).get(..self.width.stride()).unwrap_or_default());
+            self.packed.extend_from_slice(
+                self.width
+                    .pack(bucket)
+                    .get(..self.width.stride())
+                    .unwrap_or_default(),
+            );
         }
     }
 
     /// Sum over the last `window`.
     pub fn sum(&self, now: Time, window: Duration) -> Counts {
         // A clock that has stepped back stands where the newest bucket is, as in `add`.
-        let newest = self.newest_first().next().map_or(0, |last| i64::from(last.start));
+        let newest = self
+            .newest_first()
+            .next()
+            .map_or(0, |last| i64::from(last.start));
         let from = newest.saturating_mul(60_000).max(now.0);
         let from = Time(from).before(window).as_secs().div_euclid(60);
         let mut sum = Counts::default();
@@ -244,7 +333,11 @@ impl Windows {
     /// Takes back what was counted and did not happen after all, newest first.
     pub fn take_back(&mut self, mut counts: Counts) {
         if counts != Counts::default() {
-            self.rewrite(|all| all.iter_mut().rev().for_each(|bucket| bucket.counts.take(&mut counts)));
+            self.rewrite(|all| {
+                all.iter_mut()
+                    .rev()
+                    .for_each(|bucket| bucket.counts.take(&mut counts))
+            });
         }
     }
 
@@ -274,7 +367,12 @@ impl Windows {
 
 /// Drops what is older than a day and merges what has aged. At most about 45 buckets remain.
 fn compact(buckets: &mut Vec<Bucket>, now: u32) {
-    buckets.retain(|b| b.start.saturating_add(b.minutes).saturating_add(DAY_MINUTES) > now);
+    buckets.retain(|b| {
+        b.start
+            .saturating_add(b.minutes)
+            .saturating_add(DAY_MINUTES)
+            > now
+    });
     buckets.dedup_by(|later, earlier| {
         let age = now.saturating_sub(later.start);
         let width = if age > FINE_MINUTES {
@@ -284,10 +382,15 @@ fn compact(buckets: &mut Vec<Bucket>, now: u32) {
         } else {
             1
         };
-        let same = later.start / width == earlier.start / width && later.minutes <= width && earlier.minutes <= width;
+        let same = later.start / width == earlier.start / width
+            && later.minutes <= width
+            && earlier.minutes <= width;
         if same {
             earlier.counts.add(later.counts);
-            earlier.minutes = later.start.saturating_add(later.minutes).saturating_sub(earlier.start);
+            earlier.minutes = later
+                .start
+                .saturating_add(later.minutes)
+                .saturating_sub(earlier.start);
         }
         same
     });
@@ -305,7 +408,10 @@ mod tests {
     }
 
     fn one() -> Counts {
-        Counts { messages: 1, ..Counts::default() }
+        Counts {
+            messages: 1,
+            ..Counts::default()
+        }
     }
 
     #[test]
@@ -313,7 +419,11 @@ mod tests {
         let mut w = Windows::default();
         for m in 0..(3 * 24 * 60) {
             w.add(at(m), one());
-            assert!(w.newest_first().count() <= 50, "{}", w.newest_first().count());
+            assert!(
+                w.newest_first().count() <= 50,
+                "{}",
+                w.newest_first().count()
+            );
         }
         let now = at(3 * 24 * 60 - 1);
         assert_eq!(w.sum(now, Duration::from_secs(60)).messages, 2);
@@ -326,10 +436,15 @@ mod tests {
 
     #[test]
     fn an_hour_stays_an_hour_after_the_clock_was_set_back() {
-        // Started with a clock twelve hours ahead, set right at the next start: for twelve hours the hour counted everything.
+        // Started with a clock twelve hours ahead, set right at the next start: for twelve hours
+        // the hour counted everything.
         let mut w = Windows::default();
         (0..30).for_each(|m| w.add(at(720 + m), one()));
-        assert_eq!(w.sum(at(30), HOUR).messages, 30, "before anything is counted at the right time");
+        assert_eq!(
+            w.sum(at(30), HOUR).messages,
+            30,
+            "before anything is counted at the right time"
+        );
         (30..200).for_each(|m| w.add(at(m), one()));
         let hour = w.sum(at(199), HOUR).messages;
         assert!((60..=70).contains(&hour), "{hour}");
@@ -346,20 +461,56 @@ mod tests {
     #[test]
     fn taking_back_and_forgetting() {
         let mut w = Windows::default();
-        w.add(at(0), Counts { messages: 1, external: 3, spam: 1, ..Counts::default() });
-        w.add(at(1), Counts { messages: 1, external: 2, ..Counts::default() });
-        w.take_back(Counts { external: 4, ..Counts::default() });
-        assert_eq!(w.sum(at(1), DAY), Counts { messages: 2, external: 1, spam: 1, ..Counts::default() });
-        w.take_back(Counts { external: 9, ..Counts::default() });
+        w.add(
+            at(0),
+            Counts {
+                messages: 1,
+                external: 3,
+                spam: 1,
+                ..Counts::default()
+            },
+        );
+        w.add(
+            at(1),
+            Counts {
+                messages: 1,
+                external: 2,
+                ..Counts::default()
+            },
+        );
+        w.take_back(Counts {
+            external: 4,
+            ..Counts::default()
+        });
+        assert_eq!(
+            w.sum(at(1), DAY),
+            Counts {
+                messages: 2,
+                external: 1,
+                spam: 1,
+                ..Counts::default()
+            }
+        );
+        w.take_back(Counts {
+            external: 9,
+            ..Counts::default()
+        });
         w.forget(false);
-        assert_eq!(w.sum(at(1), DAY), Counts { messages: 2, ..Counts::default() });
+        assert_eq!(
+            w.sum(at(1), DAY),
+            Counts {
+                messages: 2,
+                ..Counts::default()
+            }
+        );
         w.forget(true);
         assert!(w.is_empty());
     }
 
     proptest::proptest! {
-        /// Never less than the truth of the window, and little that is older, wherever the clock goes: time that has passed is
-        /// what counts. Buckets that a step has moved off their marks may become nearly twice as wide.
+        /// Never less than the truth of the window, and little that is older, wherever the clock
+        /// goes: time that has passed is what counts. Buckets that a step has moved off their marks
+        /// may become nearly twice as wide.
         #[test]
         fn sums_bound_the_truth(steps in proptest::collection::vec((-90_i64..200, 1_u32..5), 1..200)) {
             let mut w = Windows::default();

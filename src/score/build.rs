@@ -10,16 +10,25 @@ use super::train::{self, Dice, Recipe, Weights};
 use std::sync::OnceLock;
 
 /// Corpora whose terms allow a shipped model. Others are for judging it only.
-pub const TRAINABLE: [&str; 5] = ["spamassassin", "cwl_email_corpus", "glitchy_spam_archive", "foff_milter_old", "bounces"];
+pub const TRAINABLE: [&str; 5] = [
+    "spamassassin",
+    "cwl_email_corpus",
+    "glitchy_spam_archive",
+    "foff_milter_old",
+    "bounces",
+];
 
-/// Nats taken off every log-likelihood ratio. The spam and ham held out from each other still come from the same folders;
-/// an unfamiliar sender's ordinary mail lies further towards spam than held-out ham does.
+/// Nats taken off every log-likelihood ratio. The spam and ham held out from each other still come
+/// from the same folders; an unfamiliar sender's ordinary mail lies further towards spam than
+/// held-out ham does.
 pub const CAUTION: f32 = 0.4;
 
-/// Spam messages shipped for replay and for the calibration of tenants; fewer cost points (models/README.md).
+/// Spam messages shipped for replay and for the calibration of tenants; fewer cost points
+/// (models/README.md).
 const PROTOTYPES: usize = 800;
 
-/// Margins of every message by weights that saw neither the spam of its corpus nor, for ham, its fold.
+/// Margins of every message by weights that saw neither the spam of its corpus nor, for ham, its
+/// fold.
 pub fn held_out_margins(items: &[&Item], recipe: &Recipe) -> Vec<Point> {
     let mut spam_sources: Vec<u8> = items.iter().filter(|i| i.spam).map(|i| i.source).collect();
     spam_sources.sort_unstable();
@@ -29,11 +38,28 @@ pub fn held_out_margins(items: &[&Item], recipe: &Recipe) -> Vec<Point> {
     let mut points = Vec::new();
     for (fold, source) in spam_sources.iter().enumerate() {
         // Ham is cut into runs, since neighbours in a corpus are often of one thread.
-        let tested = |at: usize, item: &Item| if item.spam { item.source == *source } else { at / 50 % folds == fold };
-        let train: Vec<&Item> = items.iter().enumerate().filter(|(at, i)| !tested(*at, i)).map(|(_, i)| *i).collect();
+        let tested = |at: usize, item: &Item| {
+            if item.spam {
+                item.source == *source
+            } else {
+                at / 50 % folds == fold
+            }
+        };
+        let train: Vec<&Item> = items
+            .iter()
+            .enumerate()
+            .filter(|(at, i)| !tested(*at, i))
+            .map(|(_, i)| *i)
+            .collect();
         let weights = train::fit(&train, recipe);
-        let held = items.iter().zip(&shares).enumerate().filter(|(at, (i, _))| tested(*at, i));
-        points.extend(held.map(|(_, (item, share))| (weights.margin(&item.sample), item.spam, *share)));
+        let held = items
+            .iter()
+            .zip(&shares)
+            .enumerate()
+            .filter(|(at, (i, _))| tested(*at, i));
+        points.extend(
+            held.map(|(_, (item, share))| (weights.margin(&item.sample), item.spam, *share)),
+        );
     }
     points
 }
@@ -46,14 +72,21 @@ pub fn build(corpora: &[Corpus], items: &[Item], recipe: &Recipe, date: &str) ->
     let mut model = quantise(&weights);
     (model.slope, model.offset) = (slope, offset - CAUTION);
     model.prototypes = prototypes(items, recipe.seed);
-    let listed: Vec<_> = corpora.iter().map(|c| serde_json::json!({"name": c.name, "spam": c.spam, "ham": c.ham})).collect();
+    let listed: Vec<_> = corpora
+        .iter()
+        .map(|c| serde_json::json!({"name": c.name, "spam": c.spam, "ham": c.ham}))
+        .collect();
     model.manifest = serde_json::json!({"date": date, "corpora": listed, "recipe": recipe, "caution_nats": CAUTION}).to_string();
     model
 }
 
 /// Rounds weights to eight bits, one scale per group.
 fn quantise(weights: &Weights) -> Model {
-    let bounds = [0..PAIRS_AT as usize, PAIRS_AT as usize..GRAMS_AT as usize, GRAMS_AT as usize..weights.hashed.len()];
+    let bounds = [
+        0..PAIRS_AT as usize,
+        PAIRS_AT as usize..GRAMS_AT as usize,
+        GRAMS_AT as usize..weights.hashed.len(),
+    ];
     let mut out = Vec::with_capacity(weights.hashed.len());
     let scales = bounds.map(|range| {
         let group = weights.hashed.get(range).unwrap_or_default();
@@ -64,7 +97,9 @@ fn quantise(weights: &Weights) -> Model {
     Model {
         weights: out,
         scales,
-        dense: std::array::from_fn::<f32, { dense::COUNT }, _>(|i| weights.dense.get(i).copied().unwrap_or_default()),
+        dense: std::array::from_fn::<f32, { dense::COUNT }, _>(|i| {
+            weights.dense.get(i).copied().unwrap_or_default()
+        }),
         trees: weights.trees.clone(),
         bias: weights.bias,
         slope: 1.0,
@@ -83,16 +118,23 @@ fn prototypes(items: &[Item], seed: u64) -> Vec<Sample> {
     sources.dedup();
     let mut picked = Vec::new();
     for source in &sources {
-        let mut fitting: Vec<&Item> =
-            items.iter().filter(|i| i.spam && i.source == *source && (30..=400).contains(&i.sample.words.len())).collect();
+        let mut fitting: Vec<&Item> = items
+            .iter()
+            .filter(|i| i.spam && i.source == *source && (30..=400).contains(&i.sample.words.len()))
+            .collect();
         dice.shuffle(&mut fitting);
-        picked.extend(fitting.into_iter().take(PROTOTYPES / sources.len().max(1)).map(|i| {
-            let mut sample = i.sample.clone();
-            for list in [&mut sample.words, &mut sample.pairs, &mut sample.grams] {
-                list.sort_unstable();
-            }
-            sample
-        }));
+        picked.extend(
+            fitting
+                .into_iter()
+                .take(PROTOTYPES / sources.len().max(1))
+                .map(|i| {
+                    let mut sample = i.sample.clone();
+                    for list in [&mut sample.words, &mut sample.pairs, &mut sample.grams] {
+                        list.sort_unstable();
+                    }
+                    sample
+                }),
+        );
     }
     dice.shuffle(&mut picked);
     picked

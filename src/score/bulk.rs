@@ -1,8 +1,8 @@
-//! What the header says of bulk mail, and who answers for the message: list fields (RFC 2369, 2919, 8058) and the domains of
-//! signatures (RFC 6376) beside the From domain.
+//! What the header says of bulk mail, and who answers for the message: list fields (RFC 2369, 2919,
+//! 8058) and the domains of signatures (RFC 6376) beside the From domain.
 //!
-//! Nothing here is verified: fields may be forged, so they may accuse more than they excuse. Fields that a receiver wrote
-//! (Authentication-Results, Received-SPF) are never read.
+//! Nothing here is verified: fields may be forged, so they may accuse more than they excuse. Fields
+//! that a receiver wrote (Authentication-Results, Received-SPF) are never read.
 
 use super::dense::Dense;
 use super::links::{base_domain, host_and_bare};
@@ -39,9 +39,13 @@ impl Bulk {
             7 if is("list-id") => self.list = true,
             9 if is("list-post") => self.list = true,
             10 if is("precedence") => {
-                self.precedence |= ["bulk", "list", "junk"].iter().any(|p| value.eq_ignore_ascii_case(p.as_bytes()));
+                self.precedence |= ["bulk", "list", "junk"]
+                    .iter()
+                    .any(|p| value.eq_ignore_ascii_case(p.as_bytes()));
             }
-            14 if is("dkim-signature") && self.signers.len() < MAX_SIGNATURES => self.signers.extend(signer(&text())),
+            14 if is("dkim-signature") && self.signers.len() < MAX_SIGNATURES => {
+                self.signers.extend(signer(&text()))
+            }
             16 if is("list-unsubscribe") && self.unsubscribe.is_none() => {
                 let (host, secure) = unsubscribe(&text());
                 (self.unsubscribe, self.secure) = (Some(host), secure);
@@ -56,16 +60,28 @@ impl Bulk {
     /// What that says of a message from `domain`, at a free mail provider or not.
     pub(super) fn name(&self, domain: &str, free_mail: bool) -> [(Dense, bool); 6] {
         let own = base_domain(domain);
-        let leads = self.unsubscribe.as_deref().filter(|host| !host.is_empty() && !own.is_empty()).map(base_domain);
+        let leads = self
+            .unsubscribe
+            .as_deref()
+            .filter(|host| !host.is_empty() && !own.is_empty())
+            .map(base_domain);
         // Relaxed alignment (RFC 7489 section 3.1.1).
-        let elsewhere = !own.is_empty() && !self.signers.is_empty() && self.signers.iter().all(|d| base_domain(d) != own);
+        let elsewhere = !own.is_empty()
+            && !self.signers.is_empty()
+            && self.signers.iter().all(|d| base_domain(d) != own);
         // A list server writes these fields around letters of others: there they accuse nobody.
         let alone = !self.list;
         let bulk = self.precedence || self.unsubscribe.is_some();
         [
             (Dense::BulkHeaders, bulk || self.list),
-            (Dense::UnsubscribeOwn, leads.is_some_and(|d| d == own) && !free_mail),
-            (Dense::UnsubscribeElsewhere, alone && leads.is_some_and(|d| d != own)),
+            (
+                Dense::UnsubscribeOwn,
+                leads.is_some_and(|d| d == own) && !free_mail,
+            ),
+            (
+                Dense::UnsubscribeElsewhere,
+                alone && leads.is_some_and(|d| d != own),
+            ),
             (Dense::UnsubscribeOneClick, self.one_click && self.secure),
             (Dense::BulkFromFreeMail, alone && bulk && free_mail),
             (Dense::SignedElsewhere, elsewhere),
@@ -75,25 +91,47 @@ impl Bulk {
 
 /// The domain that signed (RFC 6376 section 3.5, tag `d`).
 fn signer(field: &str) -> Option<String> {
-    let value = field.split(';').find_map(|tag| tag.split_once('=').filter(|(name, _)| name.trim() == "d"))?.1;
+    let value = field
+        .split(';')
+        .find_map(|tag| tag.split_once('=').filter(|(name, _)| name.trim() == "d"))?
+        .1;
     let value: String = value.chars().filter(|c| !c.is_whitespace()).collect();
     Domain::parse(&value).map(|domain| domain.as_str().to_owned())
 }
 
-/// The host of the first address in angle brackets that has one, web before mail (RFC 2369 section 2), and whether it is a web
-/// address over TLS.
+/// The host of the first address in angle brackets that has one, web before mail (RFC 2369 section
+/// 2), and whether it is a web address over TLS.
 fn unsubscribe(field: &str) -> (String, bool) {
     let addresses = || {
-        let inside = field.split('<').skip(1).filter_map(|rest| rest.split_once('>')).take(8);
-        inside.map(|(address, _)| address.chars().filter(|c| !c.is_whitespace()).collect::<String>())
+        let inside = field
+            .split('<')
+            .skip(1)
+            .filter_map(|rest| rest.split_once('>'))
+            .take(8);
+        inside.map(|(address, _)| {
+            address
+                .chars()
+                .filter(|c| !c.is_whitespace())
+                .collect::<String>()
+        })
     };
-    let web =
-        addresses().find_map(|a| Some((host_and_bare(&a)?.0, a.get(..8).is_some_and(|s| s.eq_ignore_ascii_case("https://")))));
+    let web = addresses().find_map(|a| {
+        Some((
+            host_and_bare(&a)?.0,
+            a.get(..8)
+                .is_some_and(|s| s.eq_ignore_ascii_case("https://")),
+        ))
+    });
     let mail = || {
         addresses().find_map(|a| {
             let (scheme, rest) = a.split_once(':')?;
             let domain = rest.split('?').next()?.rsplit_once('@')?.1;
-            Some(Domain::parse(domain).filter(|_| scheme.eq_ignore_ascii_case("mailto"))?.as_str().to_owned())
+            Some(
+                Domain::parse(domain)
+                    .filter(|_| scheme.eq_ignore_ascii_case("mailto"))?
+                    .as_str()
+                    .to_owned(),
+            )
         })
     };
     web.unwrap_or_else(|| (mail().unwrap_or_default(), false))
@@ -108,30 +146,78 @@ mod tests {
         for (name, value) in header.split('\n').filter_map(|line| line.split_once(": ")) {
             bulk.read(name.as_bytes(), value.as_bytes());
         }
-        bulk.name(domain, free_mail).into_iter().filter(|(_, on)| *on).map(|(feature, _)| feature).collect()
+        bulk.name(domain, free_mail)
+            .into_iter()
+            .filter(|(_, on)| *on)
+            .map(|(feature, _)| feature)
+            .collect()
     }
 
     #[test]
     fn where_unsubscribing_leads_is_held_against_the_sender() {
-        use Dense::{BulkFromFreeMail, BulkHeaders, UnsubscribeElsewhere, UnsubscribeOneClick, UnsubscribeOwn};
-        let web = "List-Unsubscribe: <mailto:leave@other.example>, <https://news.shop.example/leave?u=1>";
+        use Dense::{
+            BulkFromFreeMail, BulkHeaders, UnsubscribeElsewhere, UnsubscribeOneClick,
+            UnsubscribeOwn,
+        };
+        let web =
+            "List-Unsubscribe: <mailto:leave@other.example>, <https://news.shop.example/leave?u=1>";
         let click = format!("{web}\nList-Unsubscribe-Post: List-Unsubscribe=One-Click");
         for (header, domain, free, expected) in [
-            (web, "shop.example", false, vec![BulkHeaders, UnsubscribeOwn]),
-            (&click, "mail.shop.example", false, vec![BulkHeaders, UnsubscribeOwn, UnsubscribeOneClick]),
-            (web, "acme.example", false, vec![BulkHeaders, UnsubscribeElsewhere]),
-            (web, "gmail.com", true, vec![BulkHeaders, UnsubscribeElsewhere, BulkFromFreeMail]),
-            ("List-Unsubscribe: <mailto:leave@gmail.com>", "gmail.com", true, vec![BulkHeaders, BulkFromFreeMail]),
-            (&format!("List-Id: <l.example>\n{web}"), "acme.example", false, vec![BulkHeaders]),
+            (
+                web,
+                "shop.example",
+                false,
+                vec![BulkHeaders, UnsubscribeOwn],
+            ),
+            (
+                &click,
+                "mail.shop.example",
+                false,
+                vec![BulkHeaders, UnsubscribeOwn, UnsubscribeOneClick],
+            ),
+            (
+                web,
+                "acme.example",
+                false,
+                vec![BulkHeaders, UnsubscribeElsewhere],
+            ),
+            (
+                web,
+                "gmail.com",
+                true,
+                vec![BulkHeaders, UnsubscribeElsewhere, BulkFromFreeMail],
+            ),
+            (
+                "List-Unsubscribe: <mailto:leave@gmail.com>",
+                "gmail.com",
+                true,
+                vec![BulkHeaders, BulkFromFreeMail],
+            ),
+            (
+                &format!("List-Id: <l.example>\n{web}"),
+                "acme.example",
+                false,
+                vec![BulkHeaders],
+            ),
             (
                 "LIST-UNSUBSCRIBE: <MAILTO:leave@Lists.Acme.Example?subject=x>",
                 "acme.example",
                 false,
                 vec![BulkHeaders, UnsubscribeOwn],
             ),
-            ("List-Unsubscribe: by post", "acme.example", false, vec![BulkHeaders]),
+            (
+                "List-Unsubscribe: by post",
+                "acme.example",
+                false,
+                vec![BulkHeaders],
+            ),
             ("Precedence: Bulk", "acme.example", false, vec![BulkHeaders]),
-            ("Precedence: first-class\nList-Unsubscribe-Post: List-Unsubscribe=One-Click", "acme.example", false, vec![]),
+            (
+                "Precedence: first-class\nList-Unsubscribe-Post: List-Unsubscribe=One-Click",
+                "acme.example",
+                false,
+                vec![],
+            ),
         ] {
             assert_eq!(named(header, domain, free), expected, "{header} {domain}");
         }
@@ -148,17 +234,31 @@ mod tests {
             (foreign, "", false),
             ("DKIM-Signature: v=1", "acme.example", false),
             ("DKIM-Signature: d=a.co.uk", "b.co.uk", true),
-            ("Authentication-Results: mx; dkim=pass header.d=other.example", "acme.example", false),
+            (
+                "Authentication-Results: mx; dkim=pass header.d=other.example",
+                "acme.example",
+                false,
+            ),
         ] {
             assert_eq!(
-                named(&header.replace("\n\t", "\t").replace("\n m", " m"), domain, false).contains(&Dense::SignedElsewhere),
+                named(
+                    &header.replace("\n\t", "\t").replace("\n m", " m"),
+                    domain,
+                    false
+                )
+                .contains(&Dense::SignedElsewhere),
                 elsewhere,
                 "{header} {domain}"
             );
         }
         let many = format!("{}{own}", format!("{foreign}\n").repeat(1000));
         assert!(
-            named(&many.replace("\n\t", "\t").replace("\n m", " m"), "acme.example", false).contains(&Dense::SignedElsewhere)
+            named(
+                &many.replace("\n\t", "\t").replace("\n m", " m"),
+                "acme.example",
+                false
+            )
+            .contains(&Dense::SignedElsewhere)
         );
     }
 }

@@ -1,12 +1,20 @@
-//! From margin to log-likelihood ratio: a straight line fitted on messages the weights have not seen (Platt).
+//! From margin to log-likelihood ratio: a straight line fitted on messages the weights have not
+//! seen (Platt).
 
 /// One message: its margin, its label, how much it counts.
 pub type Point = (f32, bool, f32);
 
-/// Slope and offset so that sigmoid(slope · margin + offset) is the probability of spam at even odds. Newton's method on
-/// two parameters; both classes get the same total weight.
+/// Slope and offset so that sigmoid(slope · margin + offset) is the probability of spam at even
+/// odds. Newton's method on two parameters; both classes get the same total weight.
 pub fn platt(points: &[Point]) -> (f32, f32) {
-    let total = |spam: bool| points.iter().filter(|p| p.1 == spam).map(|p| f64::from(p.2)).sum::<f64>().max(1e-9);
+    let total = |spam: bool| {
+        points
+            .iter()
+            .filter(|p| p.1 == spam)
+            .map(|p| f64::from(p.2))
+            .sum::<f64>()
+            .max(1e-9)
+    };
     let (spam_total, ham_total) = (total(true), total(false));
     let (mut a, mut b) = (1.0_f64, 0.0_f64);
     for _ in 0..100 {

@@ -32,8 +32,18 @@ pub fn index(folder: &Path) -> Result<Vec<(bool, PathBuf)>, String> {
     let file = folder.join("index");
     let text = fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
     let mut entries = Vec::new();
-    for (number, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
-        let wrong = || format!("{}:{}: expected `spam PATH` or `ham PATH`", file.display(), number + 1);
+    for (number, line) in text
+        .lines()
+        .enumerate()
+        .filter(|(_, l)| !l.trim().is_empty())
+    {
+        let wrong = || {
+            format!(
+                "{}:{}: expected `spam PATH` or `ham PATH`",
+                file.display(),
+                number + 1
+            )
+        };
         let (label, path) = line.split_once(' ').ok_or_else(wrong)?;
         let spam = match label {
             "spam" => true,
@@ -45,19 +55,35 @@ pub fn index(folder: &Path) -> Result<Vec<(bool, PathBuf)>, String> {
     Ok(entries)
 }
 
-/// Reads the features of all messages of some corpora. Messages are numbered by the order of `folders`.
+/// Reads the features of all messages of some corpora. Messages are numbered by the order of
+/// `folders`.
 pub fn load(folders: &[PathBuf]) -> Result<(Vec<Corpus>, Vec<Item>), String> {
     let (mut corpora, mut items) = (Vec::new(), Vec::new());
     let mut extractor = Extractor::default();
     for (number, folder) in folders.iter().enumerate() {
         let source = u8::try_from(number).map_err(|_| "more than 255 corpora".to_owned())?;
-        let name = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let mut corpus = Corpus { name, spam: 0, ham: 0 };
+        let name = folder
+            .file_name()
+            .map(|n| n.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let mut corpus = Corpus {
+            name,
+            spam: 0,
+            ham: 0,
+        };
         for (spam, path) in index(folder)? {
             let raw = fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
             extractor.extract(&raw);
-            items.push(Item { sample: submitted(&extractor), spam, source });
-            *(if spam { &mut corpus.spam } else { &mut corpus.ham }) += 1;
+            items.push(Item {
+                sample: submitted(&extractor),
+                spam,
+                source,
+            });
+            *(if spam {
+                &mut corpus.spam
+            } else {
+                &mut corpus.ham
+            }) += 1;
         }
         corpora.push(corpus);
     }
@@ -67,7 +93,11 @@ pub fn load(folders: &[PathBuf]) -> Result<(Vec<Corpus>, Vec<Item>), String> {
 /// The features of a message as it was before it travelled.
 fn submitted(extractor: &Extractor) -> Sample {
     let mut sample = extractor.sample();
-    sample.dense.retain(|(feature, _)| dense::ALL.get(usize::from(*feature)).is_some_and(|f| f.is_learned()));
+    sample.dense.retain(|(feature, _)| {
+        dense::ALL
+            .get(usize::from(*feature))
+            .is_some_and(|f| f.is_learned())
+    });
     sample
 }
 
@@ -96,7 +126,11 @@ pub fn padded_spam(folders: &[PathBuf]) -> Result<Vec<Item>, String> {
     for ((source, path), padding) in spam.into_iter().zip(paddings.iter().cycle()) {
         let raw = fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         extractor.extract_padded(&raw, padding);
-        items.push(Item { sample: submitted(&extractor), spam: true, source });
+        items.push(Item {
+            sample: submitted(&extractor),
+            spam: true,
+            source,
+        });
     }
     Ok(items)
 }

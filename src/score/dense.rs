@@ -1,7 +1,8 @@
-//! The named features, worded so that a postmaster understands them. They mean the same in every corpus.
+//! The named features, worded so that a postmaster understands them. They mean the same in every
+//! corpus.
 
-/// Which way a feature may speak. Training may not turn it round: what points the other way in one corpus is an accident
-/// of that corpus.
+/// Which way a feature may speak. Training may not turn it round: what points the other way in one
+/// corpus is an accident of that corpus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// May only speak for spam.
@@ -37,8 +38,9 @@ macro_rules! dense {
                 match self { $(Self::$variant => Direction::$direction,)+ }
             }
 
-            /// What is known of it before any corpus was read: the weight of a full value, 0 or more, in the way it may
-            /// speak. Training starts here and is held near it; for lures no corpus holds it is all there is.
+            /// What is known of it before any corpus was read: the weight of a full value, 0 or
+            /// more, in the way it may speak. Training starts here and is held near it; for lures
+            /// no corpus holds it is all there is.
             pub const fn prior(self) -> f32 {
                 match self { $(Self::$variant => $prior,)+ }
             }
@@ -219,8 +221,9 @@ dense! {
 }
 
 impl Dense {
-    /// Whether corpora may teach it. On its way mail gains list fields and signatures, so that in a corpus they tell how it was
-    /// gathered: such features keep the weight they have beforehand, and trees do not ask for them.
+    /// Whether corpora may teach it. On its way mail gains list fields and signatures, so that in a
+    /// corpus they tell how it was gathered: such features keep the weight they have beforehand,
+    /// and trees do not ask for them.
     pub const fn is_learned(self) -> bool {
         !matches!(
             self,

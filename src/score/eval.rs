@@ -49,7 +49,12 @@ impl Judged {
         let mut sorted = self.ham.clone();
         sorted.sort_by(f64::total_cmp);
         let allowed = (share * sorted.len() as f64).floor() as usize;
-        let cut = sorted.len().checked_sub(allowed + 1).and_then(|at| sorted.get(at)).copied().unwrap_or(f64::NEG_INFINITY);
+        let cut = sorted
+            .len()
+            .checked_sub(allowed + 1)
+            .and_then(|at| sorted.get(at))
+            .copied()
+            .unwrap_or(f64::NEG_INFINITY);
         self.spam.iter().filter(|x| **x > cut).count() as f64
     }
 
@@ -57,13 +62,19 @@ impl Judged {
     fn ranked(&self) -> f64 {
         let mut sorted = self.ham.clone();
         sorted.sort_by(f64::total_cmp);
-        let below = |x: f64| sorted.partition_point(|h| *h < x) + sorted.partition_point(|h| *h <= x);
-        self.spam.iter().map(|s| below(*s) as f64 / 2.0).sum::<f64>() / sorted.len().max(1) as f64
+        let below =
+            |x: f64| sorted.partition_point(|h| *h < x) + sorted.partition_point(|h| *h <= x);
+        self.spam
+            .iter()
+            .map(|s| below(*s) as f64 / 2.0)
+            .sum::<f64>()
+            / sorted.len().max(1) as f64
     }
 }
 
-/// The figures of messages judged by one model, or by several, each of which a tenant might have: then each has its own cut,
-/// and what is caught is counted together. `distinct` is the number of different spams, for the intervals.
+/// The figures of messages judged by one model, or by several, each of which a tenant might have:
+/// then each has its own cut, and what is caught is counted together. `distinct` is the number of
+/// different spams, for the intervals.
 pub fn figures(ham_name: &str, spam_name: &str, judged: &[Judged], distinct: usize) -> Figures {
     let all = |of: &dyn Fn(&Judged) -> f64| judged.iter().map(of).sum::<f64>();
     let hams = all(&|j| j.ham.len() as f64).max(1.0);
@@ -101,7 +112,10 @@ fn calibration_error(ham: &[f64], spam: &[f64]) -> f64 {
     const BINS: usize = 20;
     let mut bins = [(0.0_f64, 0.0_f64, 0.0_f64); BINS];
     let weighed = ham.iter().map(|x| (*x, 0.0, 0.5 / ham.len().max(1) as f64));
-    for (llr, truth, weight) in weighed.chain(spam.iter().map(|x| (*x, 1.0, 0.5 / spam.len().max(1) as f64))) {
+    for (llr, truth, weight) in weighed.chain(
+        spam.iter()
+            .map(|x| (*x, 1.0, 0.5 / spam.len().max(1) as f64)),
+    ) {
         let p = 1.0 / (1.0 + (-llr).exp());
         if let Some(bin) = bins.get_mut(((p * BINS as f64) as usize).min(BINS - 1)) {
             bin.0 += weight;
@@ -112,16 +126,36 @@ fn calibration_error(ham: &[f64], spam: &[f64]) -> f64 {
     bins.iter().map(|(_, p, truth)| (p - truth).abs()).sum()
 }
 
-/// Leave-one-corpus-out: each corpus with ham plays the tenant, against spam of corpora not trained on. A run trains on
-/// the corpora that may feed a shipped model, without the ham of the tenant and without one corpus' spam; the margins of
-/// that spam and that ham are what counts. Calibration is fitted inside the training part. `padded` is spam with ham words
-/// behind it, for a row of its own; it may be empty.
-pub fn leave_one_out(corpora: &[Corpus], items: &[Item], padded: &[Item], recipe: &Recipe) -> Vec<Figures> {
-    let trainable = |i: &Item| corpora.get(usize::from(i.source)).is_some_and(|c| build::TRAINABLE.contains(&c.name.as_str()));
-    let with =
-        |f: &dyn Fn(&Corpus) -> usize| (0_u8..).zip(corpora).filter(|(_, c)| f(c) > 0).map(|(n, _)| n).collect::<Vec<u8>>();
+/// Leave-one-corpus-out: each corpus with ham plays the tenant, against spam of corpora not trained
+/// on. A run trains on the corpora that may feed a shipped model, without the ham of the tenant and
+/// without one corpus' spam; the margins of that spam and that ham are what counts. Calibration is
+/// fitted inside the training part. `padded` is spam with ham words behind it, for a row of its
+/// own; it may be empty.
+pub fn leave_one_out(
+    corpora: &[Corpus],
+    items: &[Item],
+    padded: &[Item],
+    recipe: &Recipe,
+) -> Vec<Figures> {
+    let trainable = |i: &Item| {
+        corpora
+            .get(usize::from(i.source))
+            .is_some_and(|c| build::TRAINABLE.contains(&c.name.as_str()))
+    };
+    let with = |f: &dyn Fn(&Corpus) -> usize| {
+        (0_u8..)
+            .zip(corpora)
+            .filter(|(_, c)| f(c) > 0)
+            .map(|(n, _)| n)
+            .collect::<Vec<u8>>()
+    };
     let spam_sources: Vec<u8> = with(&|c| c.spam);
-    let name = |n: u8| corpora.get(usize::from(n)).map(|c| c.name.clone()).unwrap_or_default();
+    let name = |n: u8| {
+        corpora
+            .get(usize::from(n))
+            .map(|c| c.name.clone())
+            .unwrap_or_default()
+    };
     let mut tenants: Vec<(Vec<u8>, bool)> = Vec::new();
     for n in with(&|c| c.ham) {
         // Tenants that were never trained on share their runs.
@@ -138,26 +172,61 @@ pub fn leave_one_out(corpora: &[Corpus], items: &[Item], padded: &[Item], recipe
         // Per tenant: judged by each model; and the same ham against padded spam.
         let mut pooled: Vec<[Vec<Judged>; 2]> = vec![[Vec::new(), Vec::new()]; tenants.len()];
         for source in &spam_sources {
-            let held = |i: &Item| if i.spam { i.source == *source } else { trained && tenants.contains(&i.source) };
+            let held = |i: &Item| {
+                if i.spam {
+                    i.source == *source
+                } else {
+                    trained && tenants.contains(&i.source)
+                }
+            };
             let train: Vec<&Item> = items.iter().filter(|i| trainable(i) && !held(i)).collect();
             let weights = train::fit(&train, recipe);
             let (slope, offset) = calibrate::platt(&build::held_out_margins(&train, recipe));
-            let llr = |i: &Item| f64::from(slope * weights.margin(&i.sample) + offset - build::CAUTION);
-            let spam: Vec<f64> = items.iter().filter(|i| i.spam && i.source == *source).map(llr).collect();
-            let padded: Vec<f64> = padded.iter().filter(|i| i.source == *source).map(llr).collect();
+            let llr =
+                |i: &Item| f64::from(slope * weights.margin(&i.sample) + offset - build::CAUTION);
+            let spam: Vec<f64> = items
+                .iter()
+                .filter(|i| i.spam && i.source == *source)
+                .map(llr)
+                .collect();
+            let padded: Vec<f64> = padded
+                .iter()
+                .filter(|i| i.source == *source)
+                .map(llr)
+                .collect();
             for (tenant, [plain, behind]) in tenants.iter().zip(&mut pooled) {
-                let ham: Vec<f64> = items.iter().filter(|i| !i.spam && i.source == *tenant).map(llr).collect();
-                let judged = Judged { ham: ham.clone(), spam: spam.clone() };
-                out.push(figures(&name(*tenant), &name(*source), std::slice::from_ref(&judged), spam.len()));
+                let ham: Vec<f64> = items
+                    .iter()
+                    .filter(|i| !i.spam && i.source == *tenant)
+                    .map(llr)
+                    .collect();
+                let judged = Judged {
+                    ham: ham.clone(),
+                    spam: spam.clone(),
+                };
+                out.push(figures(
+                    &name(*tenant),
+                    &name(*source),
+                    std::slice::from_ref(&judged),
+                    spam.len(),
+                ));
                 plain.push(judged);
-                behind.push(Judged { ham, spam: padded.clone() });
+                behind.push(Judged {
+                    ham,
+                    spam: padded.clone(),
+                });
             }
         }
         for (tenant, [plain, behind]) in tenants.iter().zip(&pooled) {
             let spams = |list: &[Judged]| list.iter().map(|j| j.spam.len()).sum();
             out.push(figures(&name(*tenant), "all held out", plain, spams(plain)));
             if spams(behind) > 0 {
-                out.push(figures(&name(*tenant), "all, 150 ham words", behind, spams(behind)));
+                out.push(figures(
+                    &name(*tenant),
+                    "all, 150 ham words",
+                    behind,
+                    spams(behind),
+                ));
             }
         }
     }
@@ -170,11 +239,19 @@ mod tests {
 
     #[test]
     fn figures_of_known_scores() {
-        let one = |ham: &[f64], spam: &[f64]| Judged { ham: ham.to_vec(), spam: spam.to_vec() };
+        let one = |ham: &[f64], spam: &[f64]| Judged {
+            ham: ham.to_vec(),
+            spam: spam.to_vec(),
+        };
         let judged = one(&[-2.0, -1.0, 1.0, -3.0], &[2.0, 3.0, -1.5, 0.5]);
         let f = figures("h", "s", std::slice::from_ref(&judged), 4);
-        assert_eq!((f.false_positives_at_half, f.caught_at_half, f.caught_at_1), (25.0, 75.0, 50.0));
-        assert!((f.one_minus_auc_percent - 100.0 * (1.0 - (4.0 + 4.0 + 2.0 + 3.0) / 16.0)).abs() < 1e-9);
+        assert_eq!(
+            (f.false_positives_at_half, f.caught_at_half, f.caught_at_1),
+            (25.0, 75.0, 50.0)
+        );
+        assert!(
+            (f.one_minus_auc_percent - 100.0 * (1.0 - (4.0 + 4.0 + 2.0 + 3.0) / 16.0)).abs() < 1e-9
+        );
         assert!(f.interval_at_1[0] < 50.0 && f.interval_at_1[1] > 50.0);
         assert!(calibration_error(&[-30.0], &[30.0]) < 1e-6);
         assert!(calibration_error(&[30.0], &[-30.0]) > 0.99);

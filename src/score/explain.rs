@@ -17,10 +17,15 @@ pub fn sentence(symbol: &str) -> String {
             Some(source) => format!("The worst of it stands {}.", source.words()),
             None => symbol.into(),
         },
-        _ if Finding::ALL.iter().any(|f| f.name() == name) => {
-            Finding::ALL.iter().find(|f| f.name() == name).map(|f| f.sentence().into()).unwrap_or_default()
-        }
-        _ => match (dense::ALL.iter().find(|f| f.name() == name), detail.split_once('>')) {
+        _ if Finding::ALL.iter().any(|f| f.name() == name) => Finding::ALL
+            .iter()
+            .find(|f| f.name() == name)
+            .map(|f| f.sentence().into())
+            .unwrap_or_default(),
+        _ => match (
+            dense::ALL.iter().find(|f| f.name() == name),
+            detail.split_once('>'),
+        ) {
             (Some(dense::Dense::LinkTextOtherHost), Some((said, went))) => {
                 format!("The text of a link says {said}, the link goes to {went}.")
             }
@@ -42,8 +47,18 @@ mod tests {
         );
         assert_eq!(sentence("word:viagra"), "The word \"viagra\".");
         assert_eq!(sentence("something_else"), "something_else");
-        assert!(Finding::ALL.iter().all(|f| sentence(f.name()) == f.sentence() && f.sentence().ends_with('.')));
-        assert!(Source::ALL.iter().all(|s| sentence(&format!("read_in:{}", s.name())).ends_with(&format!("{}.", s.words()))));
-        assert!(dense::ALL.iter().all(|f| sentence(f.name()).ends_with('.') && sentence(f.name()) != f.name()));
+        assert!(
+            Finding::ALL
+                .iter()
+                .all(|f| sentence(f.name()) == f.sentence() && f.sentence().ends_with('.'))
+        );
+        assert!(Source::ALL.iter().all(|s| {
+            sentence(&format!("read_in:{}", s.name())).ends_with(&format!("{}.", s.words()))
+        }));
+        assert!(
+            dense::ALL
+                .iter()
+                .all(|f| sentence(f.name()).ends_with('.') && sentence(f.name()) != f.name())
+        );
     }
 }

@@ -1,6 +1,8 @@
-//! What of a message was not read, or reads in several ways. That is never neutral: such a message counts as suspicious.
+//! What of a message was not read, or reads in several ways. That is never neutral: such a message
+//! counts as suspicious.
 
-/// A message with a finding lies at least here (nats): above `scoring.suspicious_probability` as shipped.
+/// A message with a finding lies at least here (nats): above `scoring.suspicious_probability` as
+/// shipped.
 pub const LEAST_LLR: f64 = 2.5;
 /// What a finding adds to a message that lies there anyway (nats).
 pub const LEAST_NATS: f64 = 0.5;
@@ -14,7 +16,8 @@ pub enum Finding {
     Depth,
     /// Text beyond what is decoded and read.
     Text,
-    /// More different texts (alternatives, attached messages, stretches of a long text) than are scored.
+    /// More different texts (alternatives, attached messages, stretches of a long text) than are
+    /// scored.
     Texts,
     /// HTML or a style sheet beyond what is taken apart.
     Markup,
@@ -28,8 +31,16 @@ pub enum Finding {
 
 impl Finding {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Parts, Self::Depth, Self::Text, Self::Texts, Self::Markup, Self::Unreadable, Self::Ambiguous, Self::Piece];
+    pub const ALL: [Self; 8] = [
+        Self::Parts,
+        Self::Depth,
+        Self::Text,
+        Self::Texts,
+        Self::Markup,
+        Self::Unreadable,
+        Self::Ambiguous,
+        Self::Piece,
+    ];
 
     /// The name shown as a symbol.
     pub const fn name(self) -> &'static str {
@@ -54,8 +65,12 @@ impl Finding {
             Self::Texts => "The message holds more different texts than are read.",
             Self::Markup => "The HTML is more tangled than is read.",
             Self::Unreadable => "A part that says it is text cannot be read.",
-            Self::Ambiguous => "Mail programs take different parts from the message: its structure is announced in two ways.",
-            Self::Piece => "The message is a piece of another one, which the reader's program puts together.",
+            Self::Ambiguous => {
+                "Mail programs take different parts from the message: its structure is announced in two ways."
+            }
+            Self::Piece => {
+                "The message is a piece of another one, which the reader's program puts together."
+            }
         }
     }
 }

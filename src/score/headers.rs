@@ -54,7 +54,8 @@ impl Headers {
             let is = |n: &str| name.eq_ignore_ascii_case(n.as_bytes());
             match name.len() {
                 2 if is("to") => {
-                    // Scripts leave To out; who writes `undisclosed-recipients:;` means to hide somebody.
+                    // Scripts leave To out; who writes `undisclosed-recipients:;` means to hide
+                    // somebody.
                     headers.hides_recipients |= !value.is_empty();
                     headers.recipients += count_addresses(value);
                     to = to.or(Some(value));
@@ -71,7 +72,9 @@ impl Headers {
         headers.subject = subject.map(decode::words).unwrap_or_default();
         let (name, address) = from.map(mailbox).unwrap_or_default();
         headers.judge_sender(&name, &address);
-        headers.to = to.map(|field| mailbox(field.get(..field.len().min(2048)).unwrap_or_default())).unwrap_or_default();
+        headers.to = to
+            .map(|field| mailbox(field.get(..field.len().min(2048)).unwrap_or_default()))
+            .unwrap_or_default();
         headers.judge_recipient(&address);
         if let Some(reply) = reply {
             headers.judge_reply(&address, &mailbox(reply).1);
@@ -85,39 +88,67 @@ impl Headers {
         let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
         self.from_domain = domain.to_owned();
         let name = name.to_lowercase();
-        self.name_is_other_address = name.split(|c: char| c.is_whitespace() || "<>()\"',;".contains(c)).any(|w| {
-            w.len() > 4
-                && w.contains('@')
-                && w.rsplit('@').next().is_some_and(|d| d.contains('.') && base_domain(d) != base_domain(domain))
-        });
+        self.name_is_other_address = name
+            .split(|c: char| c.is_whitespace() || "<>()\"',;".contains(c))
+            .any(|w| {
+                w.len() > 4
+                    && w.contains('@')
+                    && w.rsplit('@')
+                        .next()
+                        .is_some_and(|d| d.contains('.') && base_domain(d) != base_domain(domain))
+            });
         let compact: String = name.chars().filter(|c| c.is_alphanumeric()).collect();
         let own = base_domain(domain);
         self.name_imitates_brand = !domain.is_empty()
-            && (phrases::brands(&compact).filter_map(|b| BRANDS.get(b.number)).any(|b| b.len() >= 6 && !own.contains(b))
-                || name.split(|c: char| !c.is_alphanumeric()).any(|w| w.len() < 6 && BRANDS.contains(&w) && !own.contains(w)));
+            && (phrases::brands(&compact)
+                .filter_map(|b| BRANDS.get(b.number))
+                .any(|b| b.len() >= 6 && !own.contains(b))
+                || name
+                    .split(|c: char| !c.is_alphanumeric())
+                    .any(|w| w.len() < 6 && BRANDS.contains(&w) && !own.contains(w)));
         let digits = local.bytes().filter(u8::is_ascii_digit).count();
         self.sender_free_mail = FREE_MAIL.contains(&domain);
-        self.sender_cheap_tld = domain.rsplit('.').next().is_some_and(|tld| CHEAP_TLDS.contains(&tld));
-        self.sender_role = local.split(['-', '_', '.', '+']).any(|piece| ROLES.contains(&piece));
-        self.name_decorated = name.chars().any(|c| is_pictograph(c) || matches!(c, '!' | '$' | '*' | '|' | '%'));
+        self.sender_cheap_tld = domain
+            .rsplit('.')
+            .next()
+            .is_some_and(|tld| CHEAP_TLDS.contains(&tld));
+        self.sender_role = local
+            .split(['-', '_', '.', '+'])
+            .any(|piece| ROLES.contains(&piece));
+        self.name_decorated = name
+            .chars()
+            .any(|c| is_pictograph(c) || matches!(c, '!' | '$' | '*' | '|' | '%'));
         self.sender_random = (local.len() >= 12 && digits >= 6) || local.len() > 40;
     }
 
     fn judge_recipient(&mut self, from: &str) {
         let to = self.to.1.as_str();
-        let domain = |a: &str| a.rsplit_once('@').map(|(_, d)| base_domain(d).to_owned()).unwrap_or_default();
+        let domain = |a: &str| {
+            a.rsplit_once('@')
+                .map(|(_, d)| base_domain(d).to_owned())
+                .unwrap_or_default()
+        };
         let (own, other) = (domain(from), domain(to));
         if own.is_empty() || other.is_empty() || redacted(&own) || redacted(&other) {
             return;
         }
         self.writes_to_itself = from == to;
-        self.recipient_own_domain = from != to && own == other && !FREE_MAIL.contains(&own.as_str());
+        self.recipient_own_domain =
+            from != to && own == other && !FREE_MAIL.contains(&own.as_str());
     }
 
     fn judge_reply(&mut self, from: &str, reply: &str) {
-        let domain = |a: &str| a.rsplit_once('@').map(|(_, d)| d.to_owned()).unwrap_or_default();
+        let domain = |a: &str| {
+            a.rsplit_once('@')
+                .map(|(_, d)| d.to_owned())
+                .unwrap_or_default()
+        };
         let (from_domain, reply_domain) = (domain(from), domain(reply));
-        if from_domain.is_empty() || reply_domain.is_empty() || redacted(&from_domain) || redacted(&reply_domain) {
+        if from_domain.is_empty()
+            || reply_domain.is_empty()
+            || redacted(&from_domain)
+            || redacted(&reply_domain)
+        {
             return;
         }
         self.reply_elsewhere = base_domain(&from_domain) != base_domain(&reply_domain);
@@ -126,24 +157,37 @@ impl Headers {
 
     fn judge_subject(&mut self) {
         let subject = self.subject.as_str();
-        let lower = subject.get(..subject.floor_char_boundary(8)).unwrap_or_default().to_ascii_lowercase();
-        self.subject_is_reply = ["re:", "fw:", "fwd:", "aw:", "sv:"].iter().any(|p| lower.starts_with(p));
+        let lower = subject
+            .get(..subject.floor_char_boundary(8))
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        self.subject_is_reply = ["re:", "fw:", "fwd:", "aw:", "sv:"]
+            .iter()
+            .any(|p| lower.starts_with(p));
         let letters = subject.chars().filter(|c| c.is_alphabetic()).count();
-        self.subject_in_capitals = letters >= 8 && subject.chars().filter(|c| c.is_uppercase()).count() * 5 >= letters * 4;
+        self.subject_in_capitals =
+            letters >= 8 && subject.chars().filter(|c| c.is_uppercase()).count() * 5 >= letters * 4;
         self.subject_pictographs = subject.chars().any(is_pictograph);
-        self.subject_random = subject.split(|c: char| !c.is_ascii_alphanumeric()).any(is_random_token);
+        self.subject_random = subject
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .any(is_random_token);
         self.subject_shouts = subject.contains(['!', '$', '\u{20ac}', '\u{a3}']);
     }
 }
 
-/// Whether a message without its envelope came from the null sender: its Return-Path field says so, or, where there is none,
-/// its From is nobody or one who writes reports.
+/// Whether a message without its envelope came from the null sender: its Return-Path field says so,
+/// or, where there is none, its From is nobody or one who writes reports.
 pub(super) fn from_nobody(fields: Fields<'_>, from: &str) -> bool {
     let daemon = |address: &str| {
         let local = address.split('@').next().unwrap_or_default();
-        address.is_empty() || ["mailer-daemon", "postmaster"].iter().any(|name| local.eq_ignore_ascii_case(name))
+        address.is_empty()
+            || ["mailer-daemon", "postmaster"]
+                .iter()
+                .any(|name| local.eq_ignore_ascii_case(name))
     };
-    let path = fields.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(b"return-path"));
+    let path = fields
+        .into_iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(b"return-path"));
     match path {
         Some((_, path)) => daemon(String::from_utf8_lossy(path).trim_matches(['<', '>', ' '])),
         None => daemon(from),
@@ -152,8 +196,11 @@ pub(super) fn from_nobody(fields: Fields<'_>, from: &str) -> bool {
 
 /// Letters and digits mixed in a way that nobody types.
 pub(super) fn is_random_token(token: &str) -> bool {
-    let switches =
-        token.as_bytes().windows(2).filter(|w| matches!(w, [a, b] if a.is_ascii_digit() != b.is_ascii_digit())).count();
+    let switches = token
+        .as_bytes()
+        .windows(2)
+        .filter(|w| matches!(w, [a, b] if a.is_ascii_digit() != b.is_ascii_digit()))
+        .count();
     token.len() >= 8 && switches >= 3 && !token.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
@@ -172,7 +219,8 @@ fn count_addresses(value: &[u8]) -> usize {
     let count = at_signs.take(MAX_RECIPIENTS).count();
     // A corpus that removed the address left its mark.
     count.max(usize::from(
-        memchr::memmem::find(value, b"[removed]").is_some() || memchr::memmem::find(value, b"edacted").is_some(),
+        memchr::memmem::find(value, b"[removed]").is_some()
+            || memchr::memmem::find(value, b"edacted").is_some(),
     ))
 }
 
@@ -180,16 +228,20 @@ fn count_addresses(value: &[u8]) -> usize {
 fn mailbox(value: &[u8]) -> (String, String) {
     let text = decode::words(value);
     let (name, address) = match (text.rfind('<'), text.rfind('>')) {
-        (Some(open), Some(close)) if open < close => {
-            (text.get(..open).unwrap_or_default(), text.get(open + 1..close).unwrap_or_default())
-        }
+        (Some(open), Some(close)) if open < close => (
+            text.get(..open).unwrap_or_default(),
+            text.get(open + 1..close).unwrap_or_default(),
+        ),
         _ => match text.split_once('(') {
             // The old form: `address (Name)`.
             Some((address, name)) => (name.trim_end_matches(')'), address),
             None => ("", text.as_str()),
         },
     };
-    (name.trim().trim_matches('"').to_owned(), address.trim().trim_end_matches('.').to_lowercase())
+    (
+        name.trim().trim_matches('"').to_owned(),
+        address.trim().trim_end_matches('.').to_lowercase(),
+    )
 }
 
 #[cfg(test)]
@@ -205,7 +257,9 @@ mod tests {
         let h = read(
             "From: \"ceo@acme.example\" <x@evil.example>\nReply-To: a@gmail.com\nTo: a@b.example, \"x@y\" <c@d.example>\nSubject: RE: PAYMENT DUE!\n\n",
         );
-        assert!(h.name_is_other_address && h.reply_elsewhere && h.reply_free_mail && h.subject_is_reply);
+        assert!(
+            h.name_is_other_address && h.reply_elsewhere && h.reply_free_mail && h.subject_is_reply
+        );
         assert!(h.subject_in_capitals && h.subject_shouts && !h.answers);
         assert_eq!((h.recipients, h.from_domain.as_str()), (2, "evil.example"));
         assert!(read("From: Pay Pal Service <x@evil.example>\n\n").name_imitates_brand);
@@ -221,10 +275,17 @@ mod tests {
             ("From: Mailer-Daemon@b.example", true),
             ("From: <>", true),
             ("Subject: x", true),
-            ("From: postmaster@b.example\nReturn-Path: <a@b.example>", false),
+            (
+                "From: postmaster@b.example\nReturn-Path: <a@b.example>",
+                false,
+            ),
         ] {
             let fields = Fields::split(header.as_bytes()).0;
-            assert_eq!(from_nobody(fields, &Headers::read(fields).from.1), nobody, "{header}");
+            assert_eq!(
+                from_nobody(fields, &Headers::read(fields).from.1),
+                nobody,
+                "{header}"
+            );
         }
     }
 
@@ -234,6 +295,9 @@ mod tests {
         let travelled = format!(
             "Received: from x\nX-Spam-Flag: YES\nAuthentication-Results: m; dkim=fail\nReturn-Path: <z@z.example>\n{plain}"
         );
-        assert_eq!(format!("{:?}", read(plain)), format!("{:?}", read(&travelled)));
+        assert_eq!(
+            format!("{:?}", read(plain)),
+            format!("{:?}", read(&travelled))
+        );
     }
 }

@@ -1,7 +1,8 @@
-//! HTML to the text a person sees, with what speaks about the writer: links, forms, pictures, hidden text.
+//! HTML to the text a person sees, with what speaks about the writer: links, forms, pictures,
+//! hidden text.
 //!
-//! Three layers come out: what is shown, what of that is doubtful (shown by some programs), and what is hidden. None is thrown
-//! away: the scorer reads the document as each kind of reader would.
+//! Three layers come out: what is shown, what of that is doubtful (shown by some programs), and
+//! what is hidden. None is thrown away: the scorer reads the document as each kind of reader would.
 
 mod attributes;
 mod entities;
@@ -65,7 +66,10 @@ const SHORT_ALT: usize = 200;
 
 /// Renders a document in one pass.
 pub(super) fn render(html: &str) -> Page {
-    let mut renderer = Renderer { sheet: sheets(html), ..Renderer::default() };
+    let mut renderer = Renderer {
+        sheet: sheets(html),
+        ..Renderer::default()
+    };
     renderer.run(html);
     renderer.finish()
 }
@@ -79,7 +83,9 @@ fn sheets(html: &str) -> Sheet {
         if open < at || !matches!(html.as_bytes().get(open + 1), Some(b'!' | b's' | b'S')) {
             continue;
         }
-        let Some(tag) = html.get(open + 1..) else { break };
+        let Some(tag) = html.get(open + 1..) else {
+            break;
+        };
         if let Some(comment) = tag.strip_prefix("!--") {
             if open >= comment_until {
                 let end = if endless { None } else { comment_end(comment) };
@@ -87,8 +93,13 @@ fn sheets(html: &str) -> Sheet {
                 comment_until = end.map_or(open, |(inner, _)| open + 4 + inner.len());
             }
         } else if is_tag(tag, "style") {
-            let Some(css) = memchr::memchr(b'>', tag.as_bytes()).and_then(|end| tag.get(end + 1..)) else { break };
-            let Some((inner, rest)) = raw_end(css, "style") else { break };
+            let Some(css) = memchr::memchr(b'>', tag.as_bytes()).and_then(|end| tag.get(end + 1..))
+            else {
+                break;
+            };
+            let Some((inner, rest)) = raw_end(css, "style") else {
+                break;
+            };
             sheet.add(inner, open >= comment_until);
             at = html.len() - rest.len();
         }
@@ -98,13 +109,20 @@ fn sheets(html: &str) -> Sheet {
 
 /// Whether a tag (behind its `<`) is one of this name.
 fn is_tag(tag: &str, name: &str) -> bool {
-    tag.get(..name.len()).is_some_and(|t| t.eq_ignore_ascii_case(name))
-        && tag.as_bytes().get(name.len()).is_none_or(|b| b.is_ascii_whitespace() || matches!(b, b'>' | b'/'))
+    tag.get(..name.len())
+        .is_some_and(|t| t.eq_ignore_ascii_case(name))
+        && tag
+            .as_bytes()
+            .get(name.len())
+            .is_none_or(|b| b.is_ascii_whitespace() || matches!(b, b'>' | b'/'))
 }
 
 /// What a comment holds and what follows it; `comment` begins behind `<!--`.
 fn comment_end(comment: &str) -> Option<(&str, &str)> {
-    if let Some(rest) = comment.strip_prefix('>').or_else(|| comment.strip_prefix("->")) {
+    if let Some(rest) = comment
+        .strip_prefix('>')
+        .or_else(|| comment.strip_prefix("->"))
+    {
         return Some(("", rest));
     }
     let mut at = 0;
@@ -118,24 +136,31 @@ fn comment_end(comment: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// What an element holds that is not read as tags, and what follows its end tag; `None` if it is never closed.
+/// What an element holds that is not read as tags, and what follows its end tag; `None` if it is
+/// never closed.
 fn raw_end<'a>(rest: &'a str, name: &str) -> Option<(&'a str, &'a str)> {
     let mut at = 0;
     loop {
         let end = at + memchr::memmem::find(rest.as_bytes().get(at..)?, b"</")?;
         let tail = rest.get(end + 2..)?;
         if is_tag(tail, name) {
-            let behind = memchr::memchr(b'>', tail.as_bytes()).and_then(|n| tail.get(n + 1..)).unwrap_or("");
+            let behind = memchr::memchr(b'>', tail.as_bytes())
+                .and_then(|n| tail.get(n + 1..))
+                .unwrap_or("");
             return Some((rest.get(..end)?, behind));
         }
         at = end + 2;
     }
 }
 
-/// The condition of a comment that some programs read (`<!--[if mso]>…<![endif]-->`): what stands in it.
+/// The condition of a comment that some programs read (`<!--[if mso]>…<![endif]-->`): what stands
+/// in it.
 fn conditional(comment: &str) -> Option<&str> {
     let inside = comment.trim_start();
-    if !inside.get(..3).is_some_and(|b| b.eq_ignore_ascii_case("[if")) {
+    if !inside
+        .get(..3)
+        .is_some_and(|b| b.eq_ignore_ascii_case("[if"))
+    {
         return None;
     }
     after(inside, "]>")
@@ -163,7 +188,8 @@ struct Renderer<'a> {
     link: Option<(String, usize, bool)>,
     /// What follows the conditional comments we are in.
     behind: Vec<&'a str>,
-    /// An end that was looked for once and is not there will not be found later either: no second search.
+    /// An end that was looked for once and is not there will not be found later either: no second
+    /// search.
     no_comment_end: bool,
     no_raw_end: [bool; RAW.len()],
 }
@@ -173,13 +199,17 @@ impl<'a> Renderer<'a> {
         let mut rest = html;
         loop {
             if rest.is_empty() {
-                let Some(behind) = self.behind.pop() else { return };
+                let Some(behind) = self.behind.pop() else {
+                    return;
+                };
                 self.end_link();
                 self.stack.close("!if");
                 rest = behind;
                 continue;
             }
-            if self.page.text.len() + self.page.concealed.len() >= MAX_TEXT || self.ends.wasted > 4 * html.len() {
+            if self.page.text.len() + self.page.concealed.len() >= MAX_TEXT
+                || self.ends.wasted > 4 * html.len()
+            {
                 self.page.cut = true;
                 return;
             }
@@ -194,7 +224,8 @@ impl<'a> Renderer<'a> {
         }
     }
 
-    /// What an element hides that is never closed is shown, and doubtful: it would hide the rest from us, not from every reader.
+    /// What an element hides that is never closed is shown, and doubtful: it would hide the rest
+    /// from us, not from every reader.
     fn finish(mut self) -> Page {
         self.end_link();
         let mut page = self.page;
@@ -211,9 +242,11 @@ impl<'a> Renderer<'a> {
             let links = std::mem::take(&mut page.concealed_links);
             for (href, shown) in links {
                 if shown.start < from {
-                    page.concealed_links.push((href, shown.start..shown.end.min(from)));
+                    page.concealed_links
+                        .push((href, shown.start..shown.end.min(from)));
                 } else if page.links.len() < MAX_LINKS {
-                    page.links.push((href, shown.start - from + at..shown.end - from + at));
+                    page.links
+                        .push((href, shown.start - from + at..shown.end - from + at));
                 }
             }
             page.hidden = page.hidden.saturating_sub(text.trim().len());
@@ -225,13 +258,15 @@ impl<'a> Renderer<'a> {
         page
     }
 
-    /// Reads one tag or comment at the start of `tag` (which begins with `<`), returns what follows.
+    /// Reads one tag or comment at the start of `tag` (which begins with `<`), returns what
+    /// follows.
     fn markup(&mut self, tag: &'a str) -> &'a str {
         if let Some(comment) = tag.strip_prefix("<!--") {
             return self.comment(comment);
         }
         let body = tag.get(1..).unwrap_or("");
-        if !body.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '!' || c == '?') {
+        if !body.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '!' || c == '?')
+        {
             self.words("<");
             return body;
         }
@@ -242,8 +277,10 @@ impl<'a> Renderer<'a> {
             Some(i) => (true, i),
             None => (false, inside),
         };
-        let name_end =
-            inside.bytes().position(|b| !(b.is_ascii_alphanumeric() || b == b':' || b == b'-')).unwrap_or(inside.len());
+        let name_end = inside
+            .bytes()
+            .position(|b| !(b.is_ascii_alphanumeric() || b == b':' || b == b'-'))
+            .unwrap_or(inside.len());
         let (name, attributes) = inside.split_at_checked(name_end).unwrap_or((inside, ""));
         let kind = kind_of(name);
         if closing {
@@ -266,11 +303,16 @@ impl<'a> Renderer<'a> {
 
     fn comment(&mut self, comment: &'a str) -> &'a str {
         // A conditional comment ends where the first end stands: inside there is none.
-        let end = if self.no_comment_end || !self.behind.is_empty() { None } else { comment_end(comment) };
+        let end = if self.no_comment_end || !self.behind.is_empty() {
+            None
+        } else {
+            comment_end(comment)
+        };
         self.no_comment_end |= end.is_none() && self.behind.is_empty();
         let inside = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric());
         let rest = end.map(|(_, rest)| rest);
-        if inside(self.page.text.bytes().next_back()) && inside(rest.and_then(|e| e.bytes().next())) {
+        if inside(self.page.text.bytes().next_back()) && inside(rest.and_then(|e| e.bytes().next()))
+        {
             self.page.split_words += 1;
         }
         if let Some((inner, rest)) = end
@@ -278,7 +320,8 @@ impl<'a> Renderer<'a> {
             && let Some(inner) = conditional(inner)
         {
             self.behind.push(rest);
-            self.stack.push_hidden("!if", false, self.page.concealed.len());
+            self.stack
+                .push_hidden("!if", false, self.page.concealed.len());
             return inner;
         }
         rest.or_else(|| after(comment, ">")).unwrap_or("")
@@ -287,7 +330,9 @@ impl<'a> Renderer<'a> {
     /// An element whose content is no markup.
     fn raw(&mut self, at: usize, name: &'a str, rest: &'a str) -> &'a str {
         let shown = self.stack.seen() == Seen::Shown;
-        let counts = ["script", "iframe"].iter().any(|n| name.eq_ignore_ascii_case(n));
+        let counts = ["script", "iframe"]
+            .iter()
+            .any(|n| name.eq_ignore_ascii_case(n));
         self.page.scripts += usize::from(counts && shown);
         let known = self.no_raw_end.get(at).copied().unwrap_or_default();
         let Some((inner, behind)) = (if known { None } else { raw_end(rest, name) }) else {
@@ -299,7 +344,8 @@ impl<'a> Renderer<'a> {
         match RAW.get(at).and_then(|(_, seen)| *seen) {
             Some(true) => self.words(inner),
             Some(false) => {
-                self.stack.push_hidden("!raw", true, self.page.concealed.len());
+                self.stack
+                    .push_hidden("!raw", true, self.page.concealed.len());
                 self.words(inner);
                 self.stack.close("!raw");
             }
@@ -309,14 +355,29 @@ impl<'a> Renderer<'a> {
     }
 
     fn open(&mut self, name: &'a str, kind: u32, tag: &'a str) {
-        let attributes = if tag.is_empty() { Attributes::default() } else { Attributes::read(tag) };
-        self.stack.push(name, kind, tag, &attributes, &self.sheet, self.page.concealed.len());
+        let attributes = if tag.is_empty() {
+            Attributes::default()
+        } else {
+            Attributes::read(tag)
+        };
+        self.stack.push(
+            name,
+            kind,
+            tag,
+            &attributes,
+            &self.sheet,
+            self.page.concealed.len(),
+        );
         let is = |n: &str| name.eq_ignore_ascii_case(n);
         let hidden = self.stack.seen() == Seen::Hidden;
         if is("a") || is("area") {
             self.end_link();
             if let Some(href) = attributes.href {
-                let start = if hidden { self.page.concealed.len() } else { self.page.text.len() };
+                let start = if hidden {
+                    self.page.concealed.len()
+                } else {
+                    self.page.text.len()
+                };
                 self.link = Some((entities::decoded(href), start, hidden));
             }
         } else if is("img") || is("input") {
@@ -325,7 +386,12 @@ impl<'a> Renderer<'a> {
         if hidden {
             return;
         }
-        if is("form") || is("input") && attributes.kind.is_some_and(|t| t.eq_ignore_ascii_case("password")) {
+        if is("form")
+            || is("input")
+                && attributes
+                    .kind
+                    .is_some_and(|t| t.eq_ignore_ascii_case("password"))
+        {
             self.page.forms += 1;
             if let Some(action) = attributes.action
                 && self.page.links.len() < MAX_LINKS
@@ -333,9 +399,15 @@ impl<'a> Renderer<'a> {
                 self.page.links.push((entities::decoded(action), 0..0));
             }
         }
-        self.page.fonts += usize::from(is("font") || is("center") || is("big") || is("marquee") || is("blink"));
-        self.page.scripts +=
-            usize::from(is("embed") || is("meta") && attributes.http_equiv.is_some_and(|v| v.eq_ignore_ascii_case("refresh")));
+        self.page.fonts +=
+            usize::from(is("font") || is("center") || is("big") || is("marquee") || is("blink"));
+        self.page.scripts += usize::from(
+            is("embed")
+                || is("meta")
+                    && attributes
+                        .http_equiv
+                        .is_some_and(|v| v.eq_ignore_ascii_case("refresh")),
+        );
     }
 
     /// Text in place of a picture, and on a button.
@@ -344,15 +416,24 @@ impl<'a> Renderer<'a> {
         if picture && !hidden {
             self.page.images += 1;
             self.page.picture_links += usize::from(self.link.is_some());
-            let tiny = |side: Option<&str>| side.is_some_and(|v| matches!(v.trim_end_matches("px"), "0" | "1" | "2"));
+            let tiny = |side: Option<&str>| {
+                side.is_some_and(|v| matches!(v.trim_end_matches("px"), "0" | "1" | "2"))
+            };
             self.page.tiny_images += usize::from(tiny(attributes.width) && tiny(attributes.height));
         }
-        let text = if picture { attributes.alt } else { attributes.value };
-        let Some(text) = text.filter(|text| !text.is_empty()) else { return };
+        let text = if picture {
+            attributes.alt
+        } else {
+            attributes.value
+        };
+        let Some(text) = text.filter(|text| !text.is_empty()) else {
+            return;
+        };
         let shown = picture && text.len() < SHORT_ALT;
         if !shown {
             // Seen only where pictures are not.
-            self.stack.push_hidden("!alt", false, self.page.concealed.len());
+            self.stack
+                .push_hidden("!alt", false, self.page.concealed.len());
         }
         self.push(" ");
         self.words(text);
@@ -363,10 +444,15 @@ impl<'a> Renderer<'a> {
     }
 
     fn end_link(&mut self) {
-        let Some((href, start, hidden)) = self.link.take() else { return };
+        let Some((href, start, hidden)) = self.link.take() else {
+            return;
+        };
         let page = &mut self.page;
-        let (links, end) =
-            if hidden { (&mut page.concealed_links, page.concealed.len()) } else { (&mut page.links, page.text.len()) };
+        let (links, end) = if hidden {
+            (&mut page.concealed_links, page.concealed.len())
+        } else {
+            (&mut page.links, page.text.len())
+        };
         if links.len() < MAX_LINKS {
             links.push((href, start..end));
         }
@@ -411,10 +497,15 @@ impl<'a> Renderer<'a> {
                 if text.is_ascii() {
                     page.concealed.push_str(text);
                 } else {
-                    page.concealed.extend(text.chars().filter(|c| !is_filler(*c)));
+                    page.concealed
+                        .extend(text.chars().filter(|c| !is_filler(*c)));
                 }
                 let end = page.concealed.len();
-                if let Some((_, last)) = page.concealed_at.last_mut().filter(|(at, last)| *at == place && last.end == start) {
+                if let Some((_, last)) = page
+                    .concealed_at
+                    .last_mut()
+                    .filter(|(at, last)| *at == place && last.end == start)
+                {
                     last.end = end;
                 } else if page.concealed_at.len() < MAX_PIECES {
                     page.concealed_at.push((place, start..end));
@@ -440,7 +531,10 @@ impl Page {
 
     /// All text in the order of the document, shown or not.
     pub(super) fn everything(&self) -> String {
-        let (mut out, mut at) = (String::with_capacity(self.text.len() + self.concealed.len()), 0);
+        let (mut out, mut at) = (
+            String::with_capacity(self.text.len() + self.concealed.len()),
+            0,
+        );
         let mut told = 0;
         for (place, piece) in &self.concealed_at {
             out.push_str(self.text.get(at..*place).unwrap_or_default());
@@ -455,7 +549,10 @@ impl Page {
 
 /// Preview lines are filled up with these, so that no text of the body follows them.
 const fn is_filler(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{34f}' | '\u{2007}' | '\u{200b}'..='\u{200f}' | '\u{feff}' | '\u{180e}')
+    matches!(
+        c,
+        '\u{ad}' | '\u{34f}' | '\u{2007}' | '\u{200b}'..='\u{200f}' | '\u{feff}' | '\u{180e}'
+    )
 }
 
 fn after<'a>(text: &'a str, end: &str) -> Option<&'a str> {

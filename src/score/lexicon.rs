@@ -1,7 +1,7 @@
 //! Words and phrases that mean the same wherever mail is written, by the named feature they feed.
 //!
-//! As they stand after folding: lower case, digits as 0, without accents, apostrophes and hyphens kept inside words. At most
-//! five words each, parted by `|`. A phrase belongs to one list only.
+//! As they stand after folding: lower case, digits as 0, without accents, apostrophes and hyphens
+//! kept inside words. At most five words each, parted by `|`. A phrase belongs to one list only.
 
 use super::dense::Dense;
 

@@ -72,8 +72,14 @@ impl Links {
         if self.seen >= MAX_LINKS {
             return;
         }
-        let Some(address) = Address::split(url) else { return };
-        let place = match self.last.take().filter(|p| p.authority == address.authority) {
+        let Some(address) = Address::split(url) else {
+            return;
+        };
+        let place = match self
+            .last
+            .take()
+            .filter(|p| p.authority == address.authority)
+        {
             Some(place) => place,
             None => match self.visit(address.authority) {
                 Some(place) => place,
@@ -98,7 +104,8 @@ impl Links {
             && base_domain(&claimed) != base_domain(&place.host)
         {
             self.note(Dense::LinkTextOtherHost);
-            self.disguise.get_or_insert_with(|| (claimed, place.host.clone()));
+            self.disguise
+                .get_or_insert_with(|| (claimed, place.host.clone()));
         }
         self.last = Some(place);
     }
@@ -122,19 +129,33 @@ impl Links {
         if self.hosts.len() < MAX_HOSTS && !self.hosts.iter().any(|h| **h == *link.host) {
             self.hosts.push(link.host.as_str().into());
         }
-        Some(Place { authority: authority.to_owned(), host: link.host, own, known })
+        Some(Place {
+            authority: authority.to_owned(),
+            host: link.host,
+            own,
+            known,
+        })
     }
 
     /// Notes what is odd about a host; whether it is a site that everybody quotes.
     fn judge_host(&mut self, host: &str) -> bool {
-        let within = |list: &[&str]| list.iter().any(|d| host.strip_suffix(d).is_some_and(|h| h.is_empty() || h.ends_with('.')));
+        let within = |list: &[&str]| {
+            list.iter().any(|d| {
+                host.strip_suffix(d)
+                    .is_some_and(|h| h.is_empty() || h.ends_with('.'))
+            })
+        };
         if within(SHORTENERS) {
             self.note(Dense::LinkShortener);
         }
         if within(FREE_HOSTING) {
             self.note(Dense::LinkFreeHosting);
         }
-        if host.rsplit('.').next().is_some_and(|tld| CHEAP_TLDS.contains(&tld)) {
+        if host
+            .rsplit('.')
+            .next()
+            .is_some_and(|tld| CHEAP_TLDS.contains(&tld))
+        {
             self.note(Dense::LinkCheapTld);
         }
         if host.split('.').any(|label| label.starts_with("xn--")) {
@@ -145,7 +166,8 @@ impl Links {
             let borrowed = phrases::brands(host).any(|brand| {
                 let edge = |octet: Option<&u8>| octet.is_none_or(|b| matches!(b, b'.' | b'-'));
                 let octets = host.as_bytes();
-                let label = edge(brand.start.checked_sub(1).and_then(|at| octets.get(at))) && edge(octets.get(brand.end));
+                let label = edge(brand.start.checked_sub(1).and_then(|at| octets.get(at)))
+                    && edge(octets.get(brand.end));
                 let name = octets.get(brand.start..brand.end).unwrap_or_default();
                 (label || name.len() >= 7) && !base.as_bytes().starts_with(name)
             });
@@ -170,12 +192,26 @@ impl Links {
 
     fn judge_path(&mut self, path: &str, query: &str) {
         static MAILBOX: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("%40"));
-        let path = path.get(..path.floor_char_boundary(300)).unwrap_or_default();
-        if path.len() > 12 && path.split(['/', '.', '-', '_', '=']).any(|piece| piece.len() >= 12 && is_random_token(piece)) {
+        let path = path
+            .get(..path.floor_char_boundary(300))
+            .unwrap_or_default();
+        if path.len() > 12
+            && path
+                .split(['/', '.', '-', '_', '='])
+                .any(|piece| piece.len() >= 12 && is_random_token(piece))
+        {
             self.note(Dense::LinkRandomPath);
         }
-        let end = path.rsplit('.').next().filter(|e| e.len() < path.len()).unwrap_or_default();
-        if ["exe", "scr", "zip", "rar", "js", "vbs", "iso", "msi", "jar", "7z", "apk", "hta", "lnk", "cab", "img"].contains(&end)
+        let end = path
+            .rsplit('.')
+            .next()
+            .filter(|e| e.len() < path.len())
+            .unwrap_or_default();
+        if [
+            "exe", "scr", "zip", "rar", "js", "vbs", "iso", "msi", "jar", "7z", "apk", "hta",
+            "lnk", "cab", "img",
+        ]
+        .contains(&end)
         {
             self.note(Dense::LinkToProgram);
         }
@@ -186,14 +222,18 @@ impl Links {
         if in_path.address || in_query.address {
             self.note(Dense::LinkRedirect);
         }
-        if memchr::memchr(b'@', query.as_bytes()).is_some() || MAILBOX.find(query.as_bytes()).is_some() {
+        if memchr::memchr(b'@', query.as_bytes()).is_some()
+            || MAILBOX.find(query.as_bytes()).is_some()
+        {
             self.note(Dense::LinkCarriesAddress);
         }
     }
 
     /// The host that the text of a link named, and the host it went to instead.
     pub(super) fn disguise(&self) -> Option<(&str, &str)> {
-        self.disguise.as_ref().map(|(said, went)| (said.as_str(), went.as_str()))
+        self.disguise
+            .as_ref()
+            .map(|(said, went)| (said.as_str(), went.as_str()))
     }
 
     /// Whether a link lies at a domain whose first label begins with `name`.
@@ -226,7 +266,11 @@ impl Links {
                     | Dense::LinkToProgram
                     | Dense::LinkRedirect
             );
-            let all = if per_host { links } else { self.hosts.len().max(1) as f32 };
+            let all = if per_host {
+                links
+            } else {
+                self.hosts.len().max(1) as f32
+            };
             set(*feature, (2.0 * *count as f32 / all).clamp(0.2, 1.0));
         }
         let all = (self.to_own + self.elsewhere) as f32;
@@ -236,8 +280,14 @@ impl Links {
             set(Dense::LinksKnown, self.known as f32 / all);
         }
         set(Dense::HasLink, if self.seen > 0 { 1.0 } else { 0.0 });
-        set(Dense::LinkCount, ((self.seen.max(8) as f32 / 8.0).log2() / 3.0).min(1.0));
-        set(Dense::HostCount, (1.0 + self.hosts.len() as f32).log2() / 6.0);
+        set(
+            Dense::LinkCount,
+            ((self.seen.max(8) as f32 / 8.0).log2() / 3.0).min(1.0),
+        );
+        set(
+            Dense::HostCount,
+            (1.0 + self.hosts.len() as f32).log2() / 6.0,
+        );
     }
 }
 
@@ -251,17 +301,33 @@ struct Marks {
 }
 
 impl Marks {
-    const LOGIN: [&str; 10] =
-        ["login", "signin", "sign-in", "verif", "webscr", "wp-content", "wp-includes", "wp-admin", "webmail", "/owa"];
-    const ADDRESS: [&str; 6] = ["http://", "https://", "http%3a", "https%3a", "http%3A", "https%3A"];
+    const LOGIN: [&str; 10] = [
+        "login",
+        "signin",
+        "sign-in",
+        "verif",
+        "webscr",
+        "wp-content",
+        "wp-includes",
+        "wp-admin",
+        "webmail",
+        "/owa",
+    ];
+    const ADDRESS: [&str; 6] = [
+        "http://", "https://", "http%3a", "https%3a", "http%3A", "https%3A",
+    ];
 
     fn find(text: &str) -> Self {
         // Without memory for the patterns nothing could be found; these few always fit.
         static ALL: LazyLock<Option<AhoCorasick>> =
             LazyLock::new(|| AhoCorasick::new(Marks::LOGIN.iter().chain(&Marks::ADDRESS)).ok());
         let mut marks = Self::default();
-        let Some(all) = ALL.as_ref().filter(|_| text.len() > 1) else { return marks };
-        let text = text.get(..text.floor_char_boundary(600)).unwrap_or_default();
+        let Some(all) = ALL.as_ref().filter(|_| text.len() > 1) else {
+            return marks;
+        };
+        let text = text
+            .get(..text.floor_char_boundary(600))
+            .unwrap_or_default();
         for found in all.find_overlapping_iter(text) {
             match found.pattern().as_usize() {
                 0..10 => marks.login = true,
@@ -287,34 +353,56 @@ impl<'u> Address<'u> {
     fn split(url: &'u str) -> Option<Self> {
         let url = url.trim();
         let url = url.get(..url.floor_char_boundary(4096)).unwrap_or_default();
-        let after = match memchr::memchr_iter(b':', url.as_bytes()).find(|at| url.get(*at..*at + 3) == Some("://")) {
-            Some(at) if ["http", "https", "ftp"].iter().any(|s| url.get(..at).is_some_and(|u| u.eq_ignore_ascii_case(s))) => {
+        let after = match memchr::memchr_iter(b':', url.as_bytes())
+            .find(|at| url.get(*at..*at + 3) == Some("://"))
+        {
+            Some(at)
+                if ["http", "https", "ftp"]
+                    .iter()
+                    .any(|s| url.get(..at).is_some_and(|u| u.eq_ignore_ascii_case(s))) =>
+            {
                 url.get(at + 3..)?
             }
             Some(_) => return None,
             None if url.get(..4).is_some_and(|p| p.eq_ignore_ascii_case("www.")) => url,
             None => url.strip_prefix("//")?,
         };
-        let end = after.bytes().position(|b| matches!(b, b'/' | b'?' | b'#' | b'\\')).unwrap_or(after.len());
+        let end = after
+            .bytes()
+            .position(|b| matches!(b, b'/' | b'?' | b'#' | b'\\'))
+            .unwrap_or(after.len());
         let (authority, tail) = after.split_at_checked(end)?;
-        let (path, query) = tail.split_at_checked(memchr::memchr2(b'?', b'#', tail.as_bytes()).unwrap_or(tail.len()))?;
-        Some(Self { authority, path, query, tail })
+        let (path, query) = tail
+            .split_at_checked(memchr::memchr2(b'?', b'#', tail.as_bytes()).unwrap_or(tail.len()))?;
+        Some(Self {
+            authority,
+            path,
+            query,
+            tail,
+        })
     }
 
     /// What stands behind the authority, without fragment and slash at the end.
     fn page(&self) -> &'u str {
         let end = memchr::memchr(b'#', self.tail.as_bytes()).unwrap_or(self.tail.len());
-        self.tail.get(..end).unwrap_or_default().trim_end_matches('/')
+        self.tail
+            .get(..end)
+            .unwrap_or_default()
+            .trim_end_matches('/')
     }
 
     fn page_key(&self, host: &str) -> u64 {
         let page = self.page();
-        chain(chain(word_hash(host.as_bytes()), page.len() as u64), word_hash(page.as_bytes()))
+        chain(
+            chain(word_hash(host.as_bytes()), page.len() as u64),
+            word_hash(page.as_bytes()),
+        )
     }
 }
 
-/// A key for the page of a web address, to look it up in a feed of addresses: host, path and query count; scheme, login,
-/// port, fragment and a slash at the end do not. `None` if it is no web address. Not for secrets.
+/// A key for the page of a web address, to look it up in a feed of addresses: host, path and query
+/// count; scheme, login, port, fragment and a slash at the end do not. `None` if it is no web
+/// address. Not for secrets.
 pub fn page_key(url: &str) -> Option<u64> {
     let address = Address::split(url)?;
     Some(address.page_key(&Link::read(address.authority)?.host))
@@ -346,7 +434,9 @@ impl Link {
             None => (false, authority),
         };
         let (host, port) = match host.rsplit_once(':') {
-            Some((h, p)) if !h.is_empty() && !h.ends_with(':') && p.bytes().all(|b| b.is_ascii_digit()) => {
+            Some((h, p))
+                if !h.is_empty() && !h.ends_with(':') && p.bytes().all(|b| b.is_ascii_digit()) =>
+            {
                 (h, !matches!(p, "" | "80" | "443"))
             }
             _ => (host, false),
@@ -354,20 +444,35 @@ impl Link {
         let host = host.trim_end_matches(['.', ',', ';', ':', '!', '*', '_']);
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         // A host that is one number or in hexadecimal is an IPv4 address to browsers.
-        let number = !bare.is_empty() && bare.bytes().all(|b| b.is_ascii_digit()) || bare.starts_with("0x");
+        let number =
+            !bare.is_empty() && bare.bytes().all(|b| b.is_ascii_digit()) || bare.starts_with("0x");
         if bare.parse::<IpAddr>().is_ok() || number {
-            return Some(Self { host: bare.to_ascii_lowercase(), is_address: true, login, port });
+            return Some(Self {
+                host: bare.to_ascii_lowercase(),
+                is_address: true,
+                login,
+                port,
+            });
         }
         let domain = Domain::parse(host)?;
         let name = domain.as_str();
-        (name.contains('.') && !domain.is_literal()).then(|| Self { host: name.to_owned(), is_address: false, login, port })
+        (name.contains('.') && !domain.is_literal()).then(|| Self {
+            host: name.to_owned(),
+            is_address: false,
+            login,
+            port,
+        })
     }
 }
 
 /// The host that a link's text names, if the text is one.
 fn host_in_text(shown: &str) -> Option<String> {
     let shown = shown.trim();
-    if shown.len() > 200 || shown.contains(char::is_whitespace) || shown.contains('@') || !shown.contains('.') {
+    if shown.len() > 200
+        || shown.contains(char::is_whitespace)
+        || shown.contains('@')
+        || !shown.contains('.')
+    {
         return None;
     }
     if let Some(link) = Link::parse(shown) {
@@ -375,12 +480,17 @@ fn host_in_text(shown: &str) -> Option<String> {
     }
     let host = shown.split('/').next()?;
     let tld = host.rsplit('.').next()?;
-    let known = ["com", "org", "net", "edu", "gov", "de", "uk", "fr", "io", "co", "info", "br", "es", "it", "nl", "eu"];
-    known.contains(&tld.to_ascii_lowercase().as_str()).then(|| Domain::parse(host).map(|d| d.as_str().to_owned()))?
+    let known = [
+        "com", "org", "net", "edu", "gov", "de", "uk", "fr", "io", "co", "info", "br", "es", "it",
+        "nl", "eu",
+    ];
+    known
+        .contains(&tld.to_ascii_lowercase().as_str())
+        .then(|| Domain::parse(host).map(|d| d.as_str().to_owned()))?
 }
 
-/// The part of a host name that somebody registered (the organisational domain of RFC 7489 section 3.2), by the public suffix
-/// list; the name itself where there is none.
+/// The part of a host name that somebody registered (the organisational domain of RFC 7489 section
+/// 3.2), by the public suffix list; the name itself where there is none.
 pub(super) fn base_domain(host: &str) -> &str {
     psl::domain_str(host).unwrap_or(host)
 }
@@ -393,7 +503,10 @@ mod tests {
         let mut links = Links::default();
         links.start("acme.example");
         links.add(url, shown);
-        (links.notes.iter().map(|(f, _)| *f).collect(), links.hosts.clone())
+        (
+            links.notes.iter().map(|(f, _)| *f).collect(),
+            links.hosts.clone(),
+        )
     }
 
     #[test]
@@ -405,18 +518,45 @@ mod tests {
             ("https://b\u{fc}cher.example/", "", Dense::LinkPunycode),
             ("https://a.pages.dev", "", Dense::LinkFreeHosting),
             ("https://x.top/", "", Dense::LinkCheapTld),
-            ("https://bank.example@evil.example/", "", Dense::LinkWithLogin),
-            ("https://evil.example/?u=a%40b.example", "", Dense::LinkCarriesAddress),
-            (&format!("https://evil.example/?{}&u=a@b.example", "x".repeat(700)), "", Dense::LinkCarriesAddress),
-            ("https://evil.example/x/wp-admin/y", "", Dense::LinkLoginPage),
-            ("https://good.example/go?to=https%3a//evil.example", "", Dense::LinkRedirect),
-            ("https://evil.example/", "https://www.bank.com/login", Dense::LinkTextOtherHost),
+            (
+                "https://bank.example@evil.example/",
+                "",
+                Dense::LinkWithLogin,
+            ),
+            (
+                "https://evil.example/?u=a%40b.example",
+                "",
+                Dense::LinkCarriesAddress,
+            ),
+            (
+                &format!("https://evil.example/?{}&u=a@b.example", "x".repeat(700)),
+                "",
+                Dense::LinkCarriesAddress,
+            ),
+            (
+                "https://evil.example/x/wp-admin/y",
+                "",
+                Dense::LinkLoginPage,
+            ),
+            (
+                "https://good.example/go?to=https%3a//evil.example",
+                "",
+                Dense::LinkRedirect,
+            ),
+            (
+                "https://evil.example/",
+                "https://www.bank.com/login",
+                Dense::LinkTextOtherHost,
+            ),
             ("https://evil.example:8443/", "", Dense::LinkOddPort),
         ] {
             assert!(notes(url, shown).0.contains(&wanted), "{url}");
         }
         assert_eq!(notes("HTTPS://WWW.Shop.Example./a", "shop.example").0, []);
-        assert_eq!(notes("www.b\u{fc}cher.example", "").1, ["www.xn--bcher-kva.example".into()]);
+        assert_eq!(
+            notes("www.b\u{fc}cher.example", "").1,
+            ["www.xn--bcher-kva.example".into()]
+        );
         assert_eq!(notes("mailto:a@b.example", "").1, []);
     }
 
@@ -445,8 +585,14 @@ mod tests {
         links.add(same[0], "");
         links.add(same[1], "");
         assert_eq!(links.pages(), [page_key(same[0]).unwrap()]);
-        assert_eq!(host_and_bare("http://evil.example/"), Some(("evil.example".to_owned(), true)));
-        assert_eq!(host_and_bare("http://evil.example/x"), Some(("evil.example".to_owned(), false)));
+        assert_eq!(
+            host_and_bare("http://evil.example/"),
+            Some(("evil.example".to_owned(), true))
+        );
+        assert_eq!(
+            host_and_bare("http://evil.example/x"),
+            Some(("evil.example".to_owned(), false))
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! A bounded walk over the MIME structure of a message (RFC 2045, RFC 2046).
 //!
-//! One forward scan with a stack of open boundaries: each octet is looked at once or twice, and memory is bounded, whatever the
-//! nesting. A tree-building parser is not used here because messages nested in messages would make it recurse. Where programs
-//! differ in how they read a structure, that is noted ([`Tree::ambiguous`]).
+//! One forward scan with a stack of open boundaries: each octet is looked at once or twice, and
+//! memory is bounded, whatever the nesting. A tree-building parser is not used here because
+//! messages nested in messages would make it recurse. Where programs differ in how they read a
+//! structure, that is noted ([`Tree::ambiguous`]).
 
 mod head;
 mod typed;
@@ -13,10 +14,11 @@ use head::{Head, read_as};
 use memchr::memmem;
 use std::collections::HashMap;
 
-/// Open multiparts and embedded messages that are followed; deeper ones are read as plain leaves. `limits.mime_depth` can
-/// allow no more.
+/// Open multiparts and embedded messages that are followed; deeper ones are read as plain leaves.
+/// `limits.mime_depth` can allow no more.
 pub const MAX_DEPTH: usize = 1000;
-/// Entities (leaves, multiparts, embedded messages) that are taken apart. `limits.mime_parts` can allow no more.
+/// Entities (leaves, multiparts, embedded messages) that are taken apart. `limits.mime_parts` can
+/// allow no more.
 pub const MAX_PARTS: usize = 1000;
 /// Text outside the parts that is kept, octets.
 const MAX_ASIDE: usize = 64 * 1024;
@@ -66,7 +68,8 @@ pub(super) struct Part<'a> {
     pub encoding: Encoding,
     /// The encoding has a name that nobody knows.
     pub odd_encoding: bool,
-    /// The body begins with a line where a field should stand: some programs pass over it, and read on in the header.
+    /// The body begins with a line where a field should stand: some programs pass over it, and read
+    /// on in the header.
     pub broken: bool,
     /// A field that is there a second time says something else: the other way to read the leaf.
     pub rival: Option<Rival>,
@@ -98,7 +101,8 @@ pub(super) struct Tree<'a> {
     pub parts: Vec<Part<'a>>,
     /// Header sections of the messages embedded, the first is message number 1.
     pub messages: Vec<Fields<'a>>,
-    /// Text outside the parts: before the first delimiter, behind the last, in a header section that is none.
+    /// Text outside the parts: before the first delimiter, behind the last, in a header section
+    /// that is none.
     pub aside: Vec<&'a [u8]>,
     /// The root is a `multipart/report` (RFC 6522).
     pub is_report: bool,
@@ -123,13 +127,15 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Those of a message as it came in, and its body. One that does not begin with a field is all body.
+    /// Those of a message as it came in, and its body. One that does not begin with a field is all
+    /// body.
     pub(super) fn split_message(message: &'a [u8]) -> (Self, &'a [u8]) {
         let (section, body) = header::split_message(message);
         (Self::section(section), body)
     }
 
-    /// Splits an entity into its header section and its body. Without a blank line everything is header.
+    /// Splits an entity into its header section and its body. Without a blank line everything is
+    /// header.
     pub(super) fn split(entity: &'a [u8]) -> (Self, &'a [u8]) {
         let (section, body) = header::split_part(entity);
         (Self::section(section), body)
@@ -137,20 +143,29 @@ impl<'a> Fields<'a> {
 
     /// The fields of a header section that was cut out already.
     pub(super) const fn section(octets: &'a [u8]) -> Self {
-        Self { fields: header::Fields::of_part(octets) }
+        Self {
+            fields: header::Fields::of_part(octets),
+        }
     }
 }
 
 impl<'a> Iterator for Fields<'a> {
     type Item = (&'a [u8], &'a [u8]);
     fn next(&mut self) -> Option<Self::Item> {
-        self.fields.next().map(|field| (field.name, field.value.trim_ascii()))
+        self.fields
+            .next()
+            .map(|field| (field.name, field.value.trim_ascii()))
     }
 }
 
-/// A field of an entity, or the white space that continues one: what is neither ends a header section for most programs.
+/// A field of an entity, or the white space that continues one: what is neither ends a header
+/// section for most programs.
 fn is_field(line: &[u8], first: bool) -> bool {
-    if matches!(line.first(), Some(b' ' | b'\t')) { !first } else { header::is_field(line) }
+    if matches!(line.first(), Some(b' ' | b'\t')) {
+        !first
+    } else {
+        header::is_field(line)
+    }
 }
 
 /// An open multipart.
@@ -207,7 +222,8 @@ struct Walker<'a> {
     /// The innermost open multipart of each boundary.
     by_boundary: HashMap<Vec<u8>, usize>,
     alternatives: usize,
-    /// Parts of a report from the null sender that may still be left out: the status and the returned message.
+    /// Parts of a report from the null sender that may still be left out: the status and the
+    /// returned message.
     left_out: usize,
     aside: usize,
     /// Where the body of the message begins, if a line of its header is no field.
@@ -215,8 +231,9 @@ struct Walker<'a> {
     tree: Tree<'a>,
 }
 
-/// Walks the whole message. `null_sender`: its envelope sender is known to be null, so that of a report the status and the
-/// returned message are left out (RFC 6522 section 3). `around`: levels of messages it was found in.
+/// Walks the whole message. `null_sender`: its envelope sender is known to be null, so that of a
+/// report the status and the returned message are left out (RFC 6522 section 3). `around`: levels
+/// of messages it was found in.
 pub(super) fn walk(raw: &[u8], null_sender: bool, around: usize) -> Tree<'_> {
     let mut walker = Walker {
         raw,
@@ -230,8 +247,12 @@ pub(super) fn walk(raw: &[u8], null_sender: bool, around: usize) -> Tree<'_> {
         tree: Tree::default(),
     };
     walker.run(around);
-    if let Some(at) = walker.doubtful_body.filter(|at| decode::looks_written(walker.slice(*at, raw.len()))) {
-        // To who takes that line for the first of the body, all of it is text, whatever type the header gives.
+    if let Some(at) = walker
+        .doubtful_body
+        .filter(|at| decode::looks_written(walker.slice(*at, raw.len())))
+    {
+        // To who takes that line for the first of the body, all of it is text, whatever type the
+        // header gives.
         walker.note_aside(at, raw.len());
     }
     walker.tree
@@ -239,7 +260,14 @@ pub(super) fn walk(raw: &[u8], null_sender: bool, around: usize) -> Tree<'_> {
 
 impl<'a> Walker<'a> {
     fn run(&mut self, around: usize) {
-        let mut next = Some((0, Context { level: around, begins: true, ..Context::default() }));
+        let mut next = Some((
+            0,
+            Context {
+                level: around,
+                begins: true,
+                ..Context::default()
+            },
+        ));
         while let Some((at, context)) = next {
             self.tree.entities += 1;
             if self.tree.entities > MAX_PARTS {
@@ -256,8 +284,16 @@ impl<'a> Walker<'a> {
 
     /// Reads the entity that begins at `at`. Gives the next one.
     fn entity(&mut self, at: usize, context: Context) -> Option<(usize, Context)> {
-        let Section { fields, body_at, delimiter, odd } = self.header(at, context);
-        let head = Head { broken: odd == Some(body_at), ..Head::read(fields) };
+        let Section {
+            fields,
+            body_at,
+            delimiter,
+            odd,
+        } = self.header(at, context);
+        let head = Head {
+            broken: odd == Some(body_at),
+            ..Head::read(fields)
+        };
         if at == 0 {
             self.tree.is_report = head.ctype.value == "multipart/report";
             if let Some(odd) = odd.filter(|odd| *odd < body_at) {
@@ -274,7 +310,10 @@ impl<'a> Walker<'a> {
             let found = self.find(body_at)?;
             return self.go_on(found);
         }
-        let embeds = matches!(head.ctype.value.as_str(), "message/rfc822" | "message/global" | "message/news");
+        let embeds = matches!(
+            head.ctype.value.as_str(),
+            "message/rfc822" | "message/global" | "message/news"
+        );
         let nests = head.ctype.value.starts_with("multipart/") && head.ctype.boundary.is_some();
         self.tree.ambiguous |= head.ambiguous;
         self.tree.in_pieces |= head.ctype.value == "message/partial";
@@ -285,7 +324,16 @@ impl<'a> Walker<'a> {
             let (fields, _) = Fields::split(self.slice(body_at, self.raw.len()));
             self.tree.messages.push(fields);
             let message = self.tree.messages.len();
-            return Some((body_at, Context { level: context.level + 1, message, begins: true, returned: false, ..context }));
+            return Some((
+                body_at,
+                Context {
+                    level: context.level + 1,
+                    message,
+                    begins: true,
+                    returned: false,
+                    ..context
+                },
+            ));
         } else if nests {
             return self.multipart(head, context, body_at);
         }
@@ -299,12 +347,18 @@ impl<'a> Walker<'a> {
     fn leaves_out(&mut self, head: &Head<'_>, context: Context) -> bool {
         let left = context.returned
             && self.left_out > 0
-            && (head.ctype.value.starts_with("message/") || head.ctype.value == "text/rfc822-headers");
+            && (head.ctype.value.starts_with("message/")
+                || head.ctype.value == "text/rfc822-headers");
         self.left_out -= usize::from(left);
         left
     }
 
-    fn multipart(&mut self, head: Head<'a>, context: Context, body_at: usize) -> Option<(usize, Context)> {
+    fn multipart(
+        &mut self,
+        head: Head<'a>,
+        context: Context,
+        body_at: usize,
+    ) -> Option<(usize, Context)> {
         let boundary = head.ctype.boundary.clone().unwrap_or_default();
         let alternative = if head.ctype.value == "multipart/alternative" {
             self.alternatives += 1;
@@ -313,18 +367,33 @@ impl<'a> Walker<'a> {
             context.alternative
         };
         let returned = self.stack.is_empty() && context.message == 0 && self.tree.is_report;
-        let inside = Context { level: context.level + 1, alternative, returned, begins: false, ..context };
+        let inside = Context {
+            level: context.level + 1,
+            alternative,
+            returned,
+            begins: false,
+            ..context
+        };
         let own = self.stack.len();
         let shadows = self.by_boundary.insert(boundary.clone(), own);
-        // Two open multiparts of one boundary: whose delimiter it is, each program decides for itself.
-        self.tree.ambiguous |= shadows.and_then(|at| self.stack.get(at)).is_some_and(|open| !open.closed);
-        self.stack.push(Open { boundary, inside, shadows, closed: false });
+        // Two open multiparts of one boundary: whose delimiter it is, each program decides for
+        // itself.
+        self.tree.ambiguous |= shadows
+            .and_then(|at| self.stack.get(at))
+            .is_some_and(|open| !open.closed);
+        self.stack.push(Open {
+            boundary,
+            inside,
+            shadows,
+            closed: false,
+        });
         let found = self.find(body_at);
         let end = found.as_ref().map_or(self.raw.len(), |d| d.start);
         if found.as_ref().is_some_and(|d| d.of == own) {
             self.note_aside(body_at, end);
         } else {
-            // Its first delimiter never comes: it is read as text, or decoded and walked then, so that nothing hides in it.
+            // Its first delimiter never comes: it is read as text, or decoded and walked then, so
+            // that nothing hides in it.
             self.truncate(own);
             let (body, whole) = (self.slice(body_at, end), head.field);
             self.keep(head, context, body, whole);
@@ -332,41 +401,77 @@ impl<'a> Walker<'a> {
         self.go_on(found?)
     }
 
-    /// The header section of an entity. A line that is no field ends it, except that of the message itself: some programs
-    /// pass over such a line there, and what it says is read apart.
+    /// The header section of an entity. A line that is no field ends it, except that of the message
+    /// itself: some programs pass over such a line there, and what it says is read apart.
     fn header(&self, at: usize, context: Context) -> Section<'a> {
         let (mut line_at, mut odd) = (at, None);
         if at == 0 && context.level == 0 && header::is_missing(self.raw) {
-            // It leaves with an empty line before it, and is all body. Nobody puts one before a message inside another.
-            return Section { fields: Fields::section(&[]), body_at: 0, delimiter: None, odd: Some(0) };
+            // It leaves with an empty line before it, and is all body. Nobody puts one before a
+            // message inside another.
+            return Section {
+                fields: Fields::section(&[]),
+                body_at: 0,
+                delimiter: None,
+                odd: Some(0),
+            };
         }
         while let Some(rest) = self.raw.get(line_at..).filter(|rest| !rest.is_empty()) {
-            let blank = if rest.starts_with(b"\r\n") { 2 } else { usize::from(rest.starts_with(b"\n")) };
+            let blank = if rest.starts_with(b"\r\n") {
+                2
+            } else {
+                usize::from(rest.starts_with(b"\n"))
+            };
             let fields = Fields::section(self.slice(at, line_at));
             if blank > 0 {
-                return Section { fields, body_at: line_at + blank, delimiter: None, odd };
+                return Section {
+                    fields,
+                    body_at: line_at + blank,
+                    delimiter: None,
+                    odd,
+                };
             }
             if let Some(delimiter) = self.delimiter(line_at) {
-                return Section { fields, body_at: line_at, delimiter: Some(delimiter), odd };
+                return Section {
+                    fields,
+                    body_at: line_at,
+                    delimiter: Some(delimiter),
+                    odd,
+                };
             }
             let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |n| n + 1);
             let line = rest.get(..end).unwrap_or_default();
             let first = line_at == at;
             // The line that mailboxes put before a message may have been left there.
-            let allowed =
-                is_field(line, first) || context.begins && first && (line.starts_with(b"From ") || line.starts_with(b">From "));
+            let allowed = is_field(line, first)
+                || context.begins
+                    && first
+                    && (line.starts_with(b"From ") || line.starts_with(b">From "));
             if !allowed && at > 0 {
-                return Section { fields, body_at: line_at, delimiter: None, odd: Some(line_at) };
+                return Section {
+                    fields,
+                    body_at: line_at,
+                    delimiter: None,
+                    odd: Some(line_at),
+                };
             }
             odd = odd.or((!allowed).then_some(line_at));
             line_at += end;
         }
-        Section { fields: Fields::section(self.slice(at, self.raw.len())), body_at: self.raw.len(), delimiter: None, odd }
+        Section {
+            fields: Fields::section(self.slice(at, self.raw.len())),
+            body_at: self.raw.len(),
+            delimiter: None,
+            odd,
+        }
     }
 
     /// The delimiter line that begins at `at` (RFC 2046 section 5.1.1), if one does.
     fn delimiter(&self, at: usize) -> Option<Delimiter> {
-        let line = self.raw.get(at..)?.strip_prefix(b"--").filter(|_| !self.stack.is_empty())?;
+        let line = self
+            .raw
+            .get(at..)?
+            .strip_prefix(b"--")
+            .filter(|_| !self.stack.is_empty())?;
         let end = memchr::memchr(b'\n', line.get(..line.len().min(MAX_DELIMITER))?)
             .or((line.len() < MAX_DELIMITER).then_some(line.len()))?;
         let text = line.get(..end)?.trim_ascii_end();
@@ -374,7 +479,12 @@ impl<'a> Walker<'a> {
         let (opens, closes) = (open(text), text.strip_suffix(b"--").and_then(open));
         let of = opens.max(closes)?;
         let next = (at + 2 + end + 1).min(self.raw.len());
-        Some(Delimiter { start: at, next, of, closing: opens != Some(of) })
+        Some(Delimiter {
+            start: at,
+            next,
+            of,
+            closing: opens != Some(of),
+        })
     }
 
     /// The next delimiter line at or after `from`.
@@ -417,7 +527,10 @@ impl<'a> Walker<'a> {
                 return Some((delimiter.next, open.inside));
             }
             let found = self.find(delimiter.next);
-            self.note_aside(delimiter.next, found.as_ref().map_or(self.raw.len(), |d| d.start));
+            self.note_aside(
+                delimiter.next,
+                found.as_ref().map_or(self.raw.len(), |d| d.start),
+            );
             delimiter = found?;
         }
     }
@@ -427,13 +540,24 @@ impl<'a> Walker<'a> {
         if text.is_empty() || self.aside >= MAX_ASIDE {
             return;
         }
-        let text = text.get(..text.len().min(MAX_ASIDE - self.aside)).unwrap_or_default();
+        let text = text
+            .get(..text.len().min(MAX_ASIDE - self.aside))
+            .unwrap_or_default();
         self.aside += text.len();
         self.tree.aside.push(text);
     }
 
     fn keep(&mut self, head: Head<'a>, context: Context, body: &'a [u8], whole: &'a [u8]) {
-        let Head { ctype, disposition, encoding, odd_encoding, broken, rival_type, rival_encoding, .. } = head;
+        let Head {
+            ctype,
+            disposition,
+            encoding,
+            odd_encoding,
+            broken,
+            rival_type,
+            rival_encoding,
+            ..
+        } = head;
         let file_name = disposition.name.or(ctype.name).unwrap_or_default();
         let attachment = disposition.value == "attachment";
         let (mut kind, mut place) = read_as(&ctype.value, &file_name, encoding);
@@ -444,7 +568,9 @@ impl<'a> Walker<'a> {
             place = Place::Attached;
         }
         let rival = (rival_type.is_some() || rival_encoding.is_some()).then(|| Rival {
-            kind: rival_type.as_ref().map_or(kind, |t| read_as(&t.value, &file_name, encoding).0),
+            kind: rival_type
+                .as_ref()
+                .map_or(kind, |t| read_as(&t.value, &file_name, encoding).0),
             charset: rival_type.map_or_else(|| ctype.charset.clone(), |t| t.charset),
             encoding: rival_encoding.unwrap_or(encoding),
         });

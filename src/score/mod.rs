@@ -1,7 +1,8 @@
 //! The content score: features → classifier → calibrated log-likelihood ratio.
 //!
-//! `features` reads a message once into hashed text and named facts; `model` weighs them; `Scorer` joins the two and
-//! explains the result. Training (`corpus`, `train`, `calibrate`, `build`, `eval`) runs only from the command line.
+//! `features` reads a message once into hashed text and named facts; `model` weighs them; `Scorer`
+//! joins the two and explains the result. Training (`corpus`, `train`, `calibrate`, `build`,
+//! `eval`) runs only from the command line.
 
 pub mod adapt;
 pub mod build;
@@ -44,7 +45,8 @@ pub struct Score {
     pub llr: f64,
     /// sigmoid(llr): the probability of spam at even odds.
     pub probability: f64,
-    /// Strongest symbols, largest absolute weight first, at most 12. Weights are nats; `word:…` are parts of `text_…`.
+    /// Strongest symbols, largest absolute weight first, at most 12. Weights are nats; `word:…` are
+    /// parts of `text_…`.
     pub symbols: Vec<Signal>,
     /// Hosts of links, lower case, A-label form, without duplicates, at most 64.
     pub link_hosts: Vec<Box<str>>,
@@ -52,7 +54,8 @@ pub struct Score {
     pub link_pages: Vec<u64>,
     /// Hash of the body, stable over retries (header changes do not matter).
     pub body_hash: u64,
-    /// Fingerprint of the visible text: few bits apart for texts that share most of their words; 0 = too short to tell.
+    /// Fingerprint of the visible text: few bits apart for texts that share most of their words; 0
+    /// = too short to tell.
     pub template: u64,
     /// The message is a multipart/report. For the null sender only its human part was scored.
     pub is_report: bool,
@@ -113,10 +116,18 @@ fn doubt(score: &mut Score, worst: &mut Weighed, findings: &[Finding]) {
     if findings.is_empty() {
         return;
     }
-    let lifted = (score.llr + LEAST_NATS).max(LEAST_LLR).min(model::MAX_LLR.max(score.llr));
+    let lifted = (score.llr + LEAST_NATS)
+        .max(LEAST_LLR)
+        .min(model::MAX_LLR.max(score.llr));
     // One reason carries the weight, the others stand beside it.
     let weights = std::iter::once((lifted - score.llr) as f32).chain(std::iter::repeat(0.0));
-    let signals = findings.iter().zip(weights).map(|(finding, weight)| Signal { name: finding.name().into(), weight });
+    let signals = findings
+        .iter()
+        .zip(weights)
+        .map(|(finding, weight)| Signal {
+            name: finding.name().into(),
+            weight,
+        });
     tell(&mut score.symbols, signals.collect());
     worst.shipped += lifted - score.llr;
     (score.llr, score.probability) = (lifted, sigmoid(lifted));
@@ -146,7 +157,8 @@ impl Scorer {
         &self.model
     }
 
-    /// Scores a raw message. Never fails: what could not be read is named, and makes the message suspicious.
+    /// Scores a raw message. Never fails: what could not be read is named, and makes the message
+    /// suspicious.
     pub fn score(&self, message: &[u8]) -> Score {
         EXTRACTOR.with(|cell| match cell.try_borrow_mut() {
             Ok(mut extractor) => {
@@ -171,11 +183,23 @@ impl Scorer {
         self.explained(extractor, &weighed)
     }
 
-    /// Weighs all views of a message that was just extracted: the worst counts. Until a tenant's `own` mail is known, what the
-    /// whole `node` learned speaks for it. With the score comes what is needed to learn the message.
-    pub fn judge_among(&self, extractor: &mut Extractor, own: &adapt::Delta, node: &adapt::Delta) -> (Score, adapt::Lesson) {
+    /// Weighs all views of a message that was just extracted: the worst counts. Until a tenant's
+    /// `own` mail is known, what the whole `node` learned speaks for it. With the score comes what
+    /// is needed to learn the message.
+    pub fn judge_among(
+        &self,
+        extractor: &mut Extractor,
+        own: &adapt::Delta,
+        node: &adapt::Delta,
+    ) -> (Score, adapt::Lesson) {
         let (score, weighed) = self.worst(extractor, Learned::Among(own, node));
-        (score, adapt::Lesson { sample: weighed.sample.unwrap_or_default(), shipped: weighed.shipped as f32 })
+        (
+            score,
+            adapt::Lesson {
+                sample: weighed.sample.unwrap_or_default(),
+                shipped: weighed.shipped as f32,
+            },
+        )
     }
 
     fn worst(&self, extractor: &mut Extractor, learned: Learned<'_>) -> (Score, Weighed) {
@@ -184,7 +208,9 @@ impl Scorer {
         let main = worst.llr;
         let mut from = None;
         for number in 0..extractor.views() {
-            let Some((source, chance)) = extractor.turn_to(number) else { break };
+            let Some((source, chance)) = extractor.turn_to(number) else {
+                break;
+            };
             let mut here = self.weigh(extractor, learned);
             here.llr -= chance;
             here.shipped -= chance;
@@ -197,7 +223,13 @@ impl Scorer {
             extractor.turn_to(number);
             score = self.explained(extractor, &worst);
             let name = format!("read_in:{}", source.name()).into();
-            tell(&mut score.symbols, vec![Signal { name, weight: (worst.llr - main) as f32 }]);
+            tell(
+                &mut score.symbols,
+                vec![Signal {
+                    name,
+                    weight: (worst.llr - main) as f32,
+                }],
+            );
         } else {
             (score.link_hosts, score.link_pages) = (extractor.link_hosts(), extractor.link_pages());
         }
@@ -207,15 +239,32 @@ impl Scorer {
 
     fn weigh(&self, extractor: &Extractor, learned: Learned<'_>) -> Weighed {
         let words = extractor.text.words();
-        let named = (0_u8..).zip(extractor.dense()).filter(|(_, v)| **v != 0.0).map(|(i, v)| (i, *v));
-        let margin = self.model.margin(words.iter().map(|w| w.index), extractor.text.pairs(), extractor.text.grams(), named);
+        let named = (0_u8..)
+            .zip(extractor.dense())
+            .filter(|(_, v)| **v != 0.0)
+            .map(|(i, v)| (i, *v));
+        let margin = self.model.margin(
+            words.iter().map(|w| w.index),
+            extractor.text.pairs(),
+            extractor.text.grams(),
+            named,
+        );
         let shipped = self.model.llr(margin.total());
-        let mut weighed = Weighed { text: margin.text, shipped, llr: shipped, sample: None };
+        let mut weighed = Weighed {
+            text: margin.text,
+            shipped,
+            llr: shipped,
+            sample: None,
+        };
         if let Learned::Among(own, node) = learned {
             let sample = weighed.sample.insert(extractor.sample());
             let by = |delta: &adapt::Delta| delta.llr(shipped, sample);
             let known = f64::from(own.influence());
-            weighed.llr = if known >= 1.0 || node.learned() == 0 { by(own) } else { known * by(own) + (1.0 - known) * by(node) };
+            weighed.llr = if known >= 1.0 || node.learned() == 0 {
+                by(own)
+            } else {
+                known * by(own) + (1.0 - known) * by(node)
+            };
         }
         weighed
     }
@@ -226,7 +275,11 @@ impl Scorer {
         Score {
             llr: weighed.llr,
             probability: sigmoid(weighed.llr),
-            symbols: self.symbols(extractor, weighed.text, (weighed.llr - weighed.shipped) as f32),
+            symbols: self.symbols(
+                extractor,
+                weighed.text,
+                (weighed.llr - weighed.shipped) as f32,
+            ),
             link_hosts: extractor.link_hosts(),
             link_pages: extractor.link_pages(),
             body_hash: facts.body_hash,
@@ -237,12 +290,17 @@ impl Scorer {
         }
     }
 
-    /// What each named feature contributes: its own weight, and what the trees changed when they asked for it. Only what
-    /// the message has is a reason: that a lure is absent explains nothing to anybody.
+    /// What each named feature contributes: its own weight, and what the trees changed when they
+    /// asked for it. Only what the message has is a reason: that a lure is absent explains nothing
+    /// to anybody.
     fn named(&self, extractor: &Extractor) -> [f32; dense::COUNT] {
         let row = extractor.dense().map(trees::quantise);
         let mut margins = [0.0; dense::COUNT];
-        for ((margin, value), weight) in margins.iter_mut().zip(extractor.dense()).zip(&self.model.dense) {
+        for ((margin, value), weight) in margins
+            .iter_mut()
+            .zip(extractor.dense())
+            .zip(&self.model.dense)
+        {
             *margin = value * weight;
         }
         for tree in &self.model.trees {
@@ -264,10 +322,20 @@ impl Scorer {
         let slope = self.model.slope;
         let mut add_nats = |name: &str, weight: f32| {
             if weight.abs() >= MIN_SYMBOL {
-                symbols.push(Signal { name: name.into(), weight });
+                symbols.push(Signal {
+                    name: name.into(),
+                    weight,
+                });
             }
         };
-        add_nats(if own > 0.0 { "unlike_own_mail" } else { "like_own_mail" }, own);
+        add_nats(
+            if own > 0.0 {
+                "unlike_own_mail"
+            } else {
+                "like_own_mail"
+            },
+            own,
+        );
         let mut add = |name: &str, margin: f32| add_nats(name, margin * slope);
         for (feature, margin) in dense::ALL.iter().zip(self.named(extractor)) {
             match extractor.detail(*feature) {
@@ -275,10 +343,21 @@ impl Scorer {
                 None => add(feature.name(), margin),
             }
         }
-        add(if text > 0.0 { "text_resembles_spam" } else { "text_resembles_ordinary_mail" }, text);
-        let unit = self.model.scales.first().copied().unwrap_or_default() * model::norm(extractor.text.words().len(), 0);
+        add(
+            if text > 0.0 {
+                "text_resembles_spam"
+            } else {
+                "text_resembles_ordinary_mail"
+            },
+            text,
+        );
+        let unit = self.model.scales.first().copied().unwrap_or_default()
+            * model::norm(extractor.text.words().len(), 0);
         for word in strongest(&self.model, extractor) {
-            add(&format!("word:{}", extractor.word_text(word)), self.model.weight(word.index) * unit);
+            add(
+                &format!("word:{}", extractor.word_text(word)),
+                self.model.weight(word.index) * unit,
+            );
         }
         symbols.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
         symbols.truncate(MAX_SYMBOLS);

@@ -1,9 +1,11 @@
 //! The model file: weights, calibration, prototypes of spam, manifest.
 //!
-//! Layout, all numbers little-endian: magic, format version (u32), size of the index space (u32), number of named features
-//! (u32), scales of the three groups, bias, calibration slope, offset (f32 each), named weights (f32 each), hashed weights (i8
-//! each), number of trees (u32) with each tree's questions (two octets each) and answers (f32 each), number of prototypes (u32) with each prototype as counted lists of indices, length and text of the manifest (JSON),
-//! SHA-256 of everything before it.
+//! Layout, all numbers little-endian: magic, format version (u32), size of the index space (u32),
+//! number of named features (u32), scales of the three groups, bias, calibration slope, offset (f32
+//! each), named weights (f32 each), hashed weights (i8 each), number of trees (u32) with each
+//! tree's questions (two octets each) and answers (f32 each), number of prototypes (u32) with each
+//! prototype as counted lists of indices, length and text of the manifest (JSON), SHA-256 of
+//! everything before it.
 
 use super::dense;
 use super::features::Sample;
@@ -78,12 +80,19 @@ impl Model {
     /// Weight of a hashed feature, in margin units before normalisation.
     #[inline]
     pub fn weight(&self, index: u32) -> f32 {
-        f32::from(self.weights.get(index as usize).copied().unwrap_or_default())
+        f32::from(
+            self.weights
+                .get(index as usize)
+                .copied()
+                .unwrap_or_default(),
+        )
     }
 
     fn group(&self, indices: impl ExactSizeIterator<Item = u32>, group: usize) -> f32 {
         let n = indices.len();
-        let sum: i32 = indices.map(|i| i32::from(self.weights.get(i as usize).copied().unwrap_or_default())).sum();
+        let sum: i32 = indices
+            .map(|i| i32::from(self.weights.get(i as usize).copied().unwrap_or_default()))
+            .sum();
         sum as f32 * self.scales.get(group).copied().unwrap_or_default() * norm(n, group)
     }
 
@@ -95,7 +104,9 @@ impl Model {
         grams: &[u32],
         named: impl Iterator<Item = (u8, f32)>,
     ) -> Margin {
-        let text = self.group(words, 0) + self.group(pairs.iter().copied(), 1) + self.group(grams.iter().copied(), 2);
+        let text = self.group(words, 0)
+            + self.group(pairs.iter().copied(), 1)
+            + self.group(grams.iter().copied(), 2);
         let (mut sum, mut row) = (0.0, [0; dense::COUNT]);
         for (feature, value) in named {
             let at = usize::from(feature);
@@ -104,24 +115,48 @@ impl Model {
                 *slot = trees::quantise(value);
             }
         }
-        let trees = self.trees.iter().map(|tree| tree.answer(&row, |_, _| {})).sum();
-        Margin { text, named: sum, trees, bias: self.bias }
+        let trees = self
+            .trees
+            .iter()
+            .map(|tree| tree.answer(&row, |_, _| {}))
+            .sum();
+        Margin {
+            text,
+            named: sum,
+            trees,
+            bias: self.bias,
+        }
     }
 
     /// The margin of kept features.
     pub fn margin_of(&self, sample: &Sample) -> Margin {
-        self.margin(sample.words.iter().copied(), &sample.pairs, &sample.grams, sample.dense.iter().copied())
+        self.margin(
+            sample.words.iter().copied(),
+            &sample.pairs,
+            &sample.grams,
+            sample.dense.iter().copied(),
+        )
     }
 
-    /// The log-likelihood ratio of each prototype, nats: computed when something is learned for the first time.
+    /// The log-likelihood ratio of each prototype, nats: computed when something is learned for the
+    /// first time.
     pub fn prototype_llrs(&self) -> &[f32] {
-        self.replayed.get_or_init(|| self.prototypes.iter().map(|p| self.llr(self.margin_of(p).total()) as f32).collect())
+        self.replayed.get_or_init(|| {
+            self.prototypes
+                .iter()
+                .map(|p| self.llr(self.margin_of(p).total()) as f32)
+                .collect()
+        })
     }
 
     /// Calibrated log-likelihood ratio of a margin, within ± [`MAX_LLR`].
     pub fn llr(&self, margin: f32) -> f64 {
         let llr = f64::from(self.slope) * f64::from(margin) + f64::from(self.offset);
-        if llr.is_finite() { llr.clamp(-MAX_LLR, MAX_LLR) } else { 0.0 }
+        if llr.is_finite() {
+            llr.clamp(-MAX_LLR, MAX_LLR)
+        } else {
+            0.0
+        }
     }
 
     /// The file's octets.
@@ -130,12 +165,25 @@ impl Model {
         for number in [FORMAT, SPACE as u32, dense::COUNT as u32] {
             out.extend(number.to_le_bytes());
         }
-        let floats = self.scales.iter().chain([&self.bias, &self.slope, &self.offset]).chain(&self.dense);
+        let floats = self
+            .scales
+            .iter()
+            .chain([&self.bias, &self.slope, &self.offset])
+            .chain(&self.dense);
         out.extend(floats.flat_map(|f| f.to_le_bytes()));
-        out.extend(self.weights.iter().map(|w| w.to_le_bytes()).flat_map(IntoIterator::into_iter));
+        out.extend(
+            self.weights
+                .iter()
+                .map(|w| w.to_le_bytes())
+                .flat_map(IntoIterator::into_iter),
+        );
         out.extend((self.trees.len() as u32).to_le_bytes());
         for tree in &self.trees {
-            out.extend(tree.splits.iter().flat_map(|split| [split.feature, split.threshold]));
+            out.extend(
+                tree.splits
+                    .iter()
+                    .flat_map(|split| [split.feature, split.threshold]),
+            );
             out.extend(tree.values.iter().flat_map(|value| value.to_le_bytes()));
         }
         out.extend((self.prototypes.len() as u32).to_le_bytes());
@@ -159,14 +207,27 @@ impl Model {
     /// Reads a model file. The error says what is wrong with it.
     pub fn from_bytes(file: &[u8]) -> Result<Self, String> {
         if file.len() > MAX_FILE {
-            return Err(format!("model file of {} octets is larger than {MAX_FILE}", file.len()));
+            return Err(format!(
+                "model file of {} octets is larger than {MAX_FILE}",
+                file.len()
+            ));
         }
-        let body = file.strip_prefix(MAGIC).ok_or("not an outgate model file")?;
-        let (content, sum) = file.split_at_checked(file.len().saturating_sub(32)).ok_or("model file is too short")?;
-        let mut r = Reader { rest: body.get(..body.len().saturating_sub(32)).unwrap_or_default() };
+        let body = file
+            .strip_prefix(MAGIC)
+            .ok_or("not an outgate model file")?;
+        let (content, sum) = file
+            .split_at_checked(file.len().saturating_sub(32))
+            .ok_or("model file is too short")?;
+        let mut r = Reader {
+            rest: body
+                .get(..body.len().saturating_sub(32))
+                .unwrap_or_default(),
+        };
         let format = r.u32()?;
         if format != FORMAT {
-            return Err(format!("model file has format {format}, this version reads {FORMAT}"));
+            return Err(format!(
+                "model file has format {format}, this version reads {FORMAT}"
+            ));
         }
         if Sha256::digest(content).as_slice() != sum {
             return Err("model file is damaged: its checksum does not match".into());
@@ -174,12 +235,15 @@ impl Model {
         Self::from_unsigned(r.rest)
     }
 
-    /// Reads what stands between format version and checksum: every count, index and weight is checked by itself.
+    /// Reads what stands between format version and checksum: every count, index and weight is
+    /// checked by itself.
     pub fn from_unsigned(content: &[u8]) -> Result<Self, String> {
         let mut r = Reader { rest: content };
         let (space, count) = (r.u32()?, r.u32()?);
         if space as usize != SPACE || count as usize != dense::COUNT {
-            return Err(format!("model file is made for other features ({space} hashed, {count} named)"));
+            return Err(format!(
+                "model file is made for other features ({space} hashed, {count} named)"
+            ));
         }
         let scales = [r.f32()?, r.f32()?, r.f32()?];
         let (bias, slope, offset) = (r.f32()?, r.f32()?, r.f32()?);
@@ -187,15 +251,35 @@ impl Model {
         for slot in &mut named {
             *slot = r.f32()?;
         }
-        let weights = r.take(SPACE)?.iter().map(|b| i8::from_le_bytes([*b])).collect();
-        let trees = (0..r.bounded(MAX_TREES as u32)?).map(|_| r.tree()).collect::<Result<_, _>>()?;
-        let prototypes = (0..r.bounded(MAX_PROTOTYPES)?).map(|_| r.sample()).collect::<Result<_, _>>()?;
+        let weights = r
+            .take(SPACE)?
+            .iter()
+            .map(|b| i8::from_le_bytes([*b]))
+            .collect();
+        let trees = (0..r.bounded(MAX_TREES as u32)?)
+            .map(|_| r.tree())
+            .collect::<Result<_, _>>()?;
+        let prototypes = (0..r.bounded(MAX_PROTOTYPES)?)
+            .map(|_| r.sample())
+            .collect::<Result<_, _>>()?;
         let length = r.bounded(MAX_LIST)? as usize;
-        let manifest = String::from_utf8(r.take(length)?.to_vec()).map_err(|_| "manifest of the model is no text")?;
+        let manifest = String::from_utf8(r.take(length)?.to_vec())
+            .map_err(|_| "manifest of the model is no text")?;
         if !r.rest.is_empty() {
             return Err("model file has octets behind its end".into());
         }
-        Ok(Self { weights, scales, dense: named, trees, bias, slope, offset, prototypes, manifest, replayed: OnceLock::new() })
+        Ok(Self {
+            weights,
+            scales,
+            dense: named,
+            trees,
+            bias,
+            slope,
+            offset,
+            prototypes,
+            manifest,
+            replayed: OnceLock::new(),
+        })
     }
 }
 
@@ -220,27 +304,52 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn take(&mut self, n: usize) -> Result<&'a [u8], String> {
-        let (head, rest) = self.rest.split_at_checked(n).ok_or("model file ends too early")?;
+        let (head, rest) = self
+            .rest
+            .split_at_checked(n)
+            .ok_or("model file ends too early")?;
         self.rest = rest;
         Ok(head)
     }
 
     fn u8(&mut self) -> Result<u8, String> {
-        self.take(1)?.first().copied().ok_or_else(|| "model file ends too early".into())
+        self.take(1)?
+            .first()
+            .copied()
+            .ok_or_else(|| "model file ends too early".into())
     }
 
     fn u32(&mut self) -> Result<u32, String> {
-        Ok(u32::from_le_bytes(self.take(4)?.try_into().map_err(|_| "model file ends too early")?))
+        Ok(u32::from_le_bytes(
+            self.take(4)?
+                .try_into()
+                .map_err(|_| "model file ends too early")?,
+        ))
     }
 
     fn bounded(&mut self, limit: u32) -> Result<u32, String> {
-        self.u32()
-            .and_then(|n| if n <= limit { Ok(n) } else { Err(format!("model file names {n} entries, at most {limit} are read")) })
+        self.u32().and_then(|n| {
+            if n <= limit {
+                Ok(n)
+            } else {
+                Err(format!(
+                    "model file names {n} entries, at most {limit} are read"
+                ))
+            }
+        })
     }
 
     fn f32(&mut self) -> Result<f32, String> {
-        let value = f32::from_le_bytes(self.take(4)?.try_into().map_err(|_| "model file ends too early")?);
-        if value.is_finite() && value.abs() < 1e4 { Ok(value) } else { Err("model file holds an impossible weight".into()) }
+        let value = f32::from_le_bytes(
+            self.take(4)?
+                .try_into()
+                .map_err(|_| "model file ends too early")?,
+        );
+        if value.is_finite() && value.abs() < 1e4 {
+            Ok(value)
+        } else {
+            Err("model file holds an impossible weight".into())
+        }
     }
 
     fn list(&mut self) -> Result<Vec<u32>, String> {
@@ -269,7 +378,10 @@ impl<'a> Reader<'a> {
     fn tree(&mut self) -> Result<Tree, String> {
         let mut tree = Tree::default();
         for split in &mut tree.splits {
-            *split = Split { feature: self.u8()?, threshold: self.u8()? };
+            *split = Split {
+                feature: self.u8()?,
+                threshold: self.u8()?,
+            };
             if usize::from(split.feature) >= dense::COUNT {
                 return Err("model file asks for a feature that does not exist".into());
             }
@@ -290,6 +402,11 @@ impl<'a> Reader<'a> {
         for _ in 0..self.bounded(dense::COUNT as u32)? {
             named.push((self.u8()?, f32::from(self.u8()?) / 255.0));
         }
-        Ok(Sample { words, pairs, grams, dense: named })
+        Ok(Sample {
+            words,
+            pairs,
+            grams,
+            dense: named,
+        })
     }
 }

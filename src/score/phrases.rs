@@ -1,4 +1,5 @@
-//! How phrases of the lexicon are found, and short lists that travel between corpora: brands, services, providers.
+//! How phrases of the lexicon are found, and short lists that travel between corpora: brands,
+//! services, providers.
 
 use super::dense::Dense;
 use super::lexicon::LISTS;
@@ -17,8 +18,8 @@ const FREE: u16 = u16::MAX;
 
 /// Hash of the word chain → phrase, behind small filters that reject nearly every word.
 pub(super) struct Phrases {
-    /// Open addressing with steps of one: the lower half of the hash and the number of the phrase; a free place has
-    /// the number [`FREE`].
+    /// Open addressing with steps of one: the lower half of the hash and the number of the phrase;
+    /// a free place has the number [`FREE`].
     table: Vec<(u32, u16)>,
     symbols: Vec<Dense>,
     filter: Vec<u64>,
@@ -33,14 +34,27 @@ impl Phrases {
     fn new() -> Self {
         let empty = || vec![0; 1 << (Self::FILTER_BITS - 6)];
         let table = vec![(0, FREE); 1 << Self::TABLE_BITS];
-        let mut phrases = Self { table, symbols: Vec::new(), filter: empty(), ends: empty() };
-        let all = LISTS.iter().flat_map(|(symbol, list)| list.split('|').map(|p| (*symbol, p)));
+        let mut phrases = Self {
+            table,
+            symbols: Vec::new(),
+            filter: empty(),
+            ends: empty(),
+        };
+        let all = LISTS
+            .iter()
+            .flat_map(|(symbol, list)| list.split('|').map(|p| (*symbol, p)));
         for (number, (symbol, phrase)) in all.enumerate().take(1 << (Self::TABLE_BITS - 1)) {
-            let words: Vec<u64> = cut(phrase).take(MAX_WORDS).map(|word| word_hash(word.as_bytes())).collect();
+            let words: Vec<u64> = cut(phrase)
+                .take(MAX_WORDS)
+                .map(|word| word_hash(word.as_bytes()))
+                .collect();
             let hash = words.iter().fold(0, |hash, word| chain(hash, *word));
             phrases.place(hash, number as u16);
             phrases.symbols.push(symbol);
-            for (filter, hash) in [(&mut phrases.filter, hash), (&mut phrases.ends, words.last().copied().unwrap_or_default())] {
+            for (filter, hash) in [
+                (&mut phrases.filter, hash),
+                (&mut phrases.ends, words.last().copied().unwrap_or_default()),
+            ] {
                 if let Some(word) = filter.get_mut(Self::slot(hash)) {
                     *word |= 1 << (hash & 63);
                 }
@@ -77,14 +91,23 @@ impl Phrases {
     /// No phrase ends with a word for which this is false.
     #[inline]
     pub(super) fn may_end(&self, word: u64) -> bool {
-        self.ends.get(Self::slot(word)).is_some_and(|w| w >> (word & 63) & 1 == 1)
+        self.ends
+            .get(Self::slot(word))
+            .is_some_and(|w| w >> (word & 63) & 1 == 1)
     }
 
     /// Which of these chains may be phrases, one bit for each.
     #[inline]
     pub(super) fn possible(&self, chains: &[u64; MAX_WORDS]) -> u32 {
-        let bit = |hash: u64| self.filter.get(Self::slot(hash)).map_or(0, |w| (w >> (hash & 63) & 1) as u32);
-        chains.iter().rev().fold(0, |bits, hash| bits << 1 | bit(*hash))
+        let bit = |hash: u64| {
+            self.filter
+                .get(Self::slot(hash))
+                .map_or(0, |w| (w >> (hash & 63) & 1) as u32)
+        };
+        chains
+            .iter()
+            .rev()
+            .fold(0, |bits, hash| bits << 1 | bit(*hash))
     }
 
     /// The phrase with this chain of words.
@@ -95,7 +118,10 @@ impl Phrases {
             match self.table.get(at)? {
                 (_, FREE) => return None,
                 (found, number) if *found == hash as u32 => {
-                    return self.symbols.get(usize::from(*number)).map(|symbol| (*symbol, *number));
+                    return self
+                        .symbols
+                        .get(usize::from(*number))
+                        .map(|symbol| (*symbol, *number));
                 }
                 _ => at = (at + 1) % (1 << Self::TABLE_BITS),
             }
@@ -106,11 +132,16 @@ impl Phrases {
 /// The words of a phrase, cut and folded as text is.
 fn cut(phrase: &str) -> impl Iterator<Item = String> {
     let inside = |c: char| c.is_alphanumeric() || matches!(c, '\'' | '$' | '%' | '-');
-    phrase.split(move |c| !inside(c)).filter(|w| !w.is_empty()).map(fold_digits)
+    phrase
+        .split(move |c| !inside(c))
+        .filter(|w| !w.is_empty())
+        .map(fold_digits)
 }
 
 fn fold_digits(word: &str) -> String {
-    word.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
+    word.chars()
+        .map(|c| if c.is_ascii_digit() { '0' } else { c })
+        .collect()
 }
 
 /// The phrases, built once.
@@ -129,8 +160,15 @@ pub(super) struct Brand {
 pub(super) fn brands(text: &str) -> impl Iterator<Item = Brand> {
     // Without memory for the patterns nothing could be found; these few always fit.
     static FINDER: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| AhoCorasick::new(BRANDS).ok());
-    let found = FINDER.as_ref().into_iter().flat_map(move |finder| finder.find_overlapping_iter(text));
-    found.map(|m| Brand { number: m.pattern().as_usize(), start: m.start(), end: m.end() })
+    let found = FINDER
+        .as_ref()
+        .into_iter()
+        .flat_map(move |finder| finder.find_overlapping_iter(text));
+    found.map(|m| Brand {
+        number: m.pattern().as_usize(),
+        start: m.start(),
+        end: m.end(),
+    })
 }
 
 /// Names that senders like to borrow, and the domain label that is really theirs.
@@ -318,9 +356,10 @@ pub(super) const FREE_HOSTING: &[&str] = &[
 
 /// Top-level domains in which throw-away names are cheap.
 pub(super) const CHEAP_TLDS: &[&str] = &[
-    "top", "xyz", "shop", "click", "icu", "cyou", "buzz", "rest", "monster", "live", "store", "online", "site", "club", "vip",
-    "work", "loan", "win", "bid", "tk", "ml", "ga", "cf", "gq", "sbs", "cfd", "quest", "lol", "fun", "space", "website", "link",
-    "biz", "info", "bond", "beauty", "autos", "boats", "hair", "makeup", "mom", "skin", "zip", "mov",
+    "top", "xyz", "shop", "click", "icu", "cyou", "buzz", "rest", "monster", "live", "store",
+    "online", "site", "club", "vip", "work", "loan", "win", "bid", "tk", "ml", "ga", "cf", "gq",
+    "sbs", "cfd", "quest", "lol", "fun", "space", "website", "link", "biz", "info", "bond",
+    "beauty", "autos", "boats", "hair", "makeup", "mom", "skin", "zip", "mov",
 ];
 
 /// Sites that people of all kinds quote.
@@ -425,10 +464,17 @@ mod tests {
     #[test]
     fn every_phrase_is_found_in_a_text() {
         let mut missed = Vec::new();
-        for (symbol, phrase) in LISTS.iter().flat_map(|(symbol, list)| list.split('|').map(|p| (*symbol, p))) {
+        for (symbol, phrase) in LISTS
+            .iter()
+            .flat_map(|(symbol, list)| list.split('|').map(|p| (*symbol, p)))
+        {
             let mut text = TextFeatures::default();
             // German sharp s has no capital that people use.
-            let written = if phrase.is_ascii() { phrase.to_uppercase() } else { phrase.to_owned() };
+            let written = if phrase.is_ascii() {
+                phrase.to_uppercase()
+            } else {
+                phrase.to_owned()
+            };
             text.read(&format!("so {written} then"), Segment::Body, |_| {});
             text.finish();
             if !text.phrases.iter().any(|(found, _)| *found == symbol) {
@@ -441,8 +487,14 @@ mod tests {
     #[test]
     fn brands_are_single_words_and_are_found_within_others() {
         // Links compare them with labels of hosts, texts with words.
-        assert!(BRANDS.iter().all(|b| b.len() > 2 && b.bytes().all(|o| o.is_ascii_lowercase() || o.is_ascii_digit())));
-        let found: Vec<_> = brands("my-paypal.example, dhl").map(|b| (BRANDS[b.number], b.start, b.end)).collect();
+        assert!(BRANDS.iter().all(|b| {
+            b.len() > 2
+                && b.bytes()
+                    .all(|o| o.is_ascii_lowercase() || o.is_ascii_digit())
+        }));
+        let found: Vec<_> = brands("my-paypal.example, dhl")
+            .map(|b| (BRANDS[b.number], b.start, b.end))
+            .collect();
         assert_eq!(found, [("paypal", 3, 9), ("dhl", 19, 22)]);
     }
 }

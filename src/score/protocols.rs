@@ -1,8 +1,9 @@
 //! What adaptation is worth: a corpus plays a tenant, the models are trained without it.
 //!
-//! For each tenant and each corpus of spam a model is trained without the tenant's ham and without that spam; then the
-//! tenant's mail is learned as the relay would learn it, and what is left of its ham is held against that spam. A tenant has
-//! one model: each has its own cut, and what is caught is counted together.
+//! For each tenant and each corpus of spam a model is trained without the tenant's ham and without
+//! that spam; then the tenant's mail is learned as the relay would learn it, and what is left of
+//! its ham is held against that spam. A tenant has one model: each has its own cut, and what is
+//! caught is counted together.
 
 use super::adapt::{Delta, Label, Lesson};
 use super::build;
@@ -36,7 +37,9 @@ impl Stage {
     fn after(&self, learned: usize, spam: &[Lesson]) -> Judged {
         let mut delta = Delta::default();
         let (first, rest) = self.ham.split_at(learned.min(self.ham.len()));
-        first.iter().for_each(|lesson| self.assume(&mut delta, lesson));
+        first
+            .iter()
+            .for_each(|lesson| self.assume(&mut delta, lesson));
         judge(&delta, rest, spam)
     }
 
@@ -44,21 +47,27 @@ impl Stage {
     fn poisoned(&self) -> Judged {
         let spams = (POISONED.0 / POISONED.1).min(self.spam.len() / 2);
         let (poison, spam) = self.spam.split_at(spams);
-        let (first, ham) = self.ham.split_at((spams * (POISONED.1 - 1)).min(self.ham.len()));
+        let (first, ham) = self
+            .ham
+            .split_at((spams * (POISONED.1 - 1)).min(self.ham.len()));
         let mut delta = Delta::default();
         for (four, one) in first.chunks(POISONED.1 - 1).zip(poison) {
-            four.iter().chain([one]).for_each(|lesson| self.assume(&mut delta, lesson));
+            four.iter()
+                .chain([one])
+                .for_each(|lesson| self.assume(&mut delta, lesson));
         }
         judge(&delta, ham, spam)
     }
 
-    /// After 500 messages every second one is spam, and all of it is offered for learning as it comes: as judged then, and by
-    /// the unadapted model.
+    /// After 500 messages every second one is spam, and all of it is offered for learning as it
+    /// comes: as judged then, and by the unadapted model.
     fn mixed(&self) -> (Judged, Judged) {
         let (mut warm, mut cold) = (Judged::default(), Judged::default());
         let mut delta = Delta::default();
         let (first, rest) = self.ham.split_at(POISONED.0.min(self.ham.len()));
-        first.iter().for_each(|lesson| self.assume(&mut delta, lesson));
+        first
+            .iter()
+            .for_each(|lesson| self.assume(&mut delta, lesson));
         for (ham, spam) in rest.iter().zip(&self.spam) {
             warm.ham.push(llr(&delta, ham));
             self.assume(&mut delta, ham);
@@ -77,19 +86,38 @@ fn llr(delta: &Delta, lesson: &Lesson) -> f64 {
 
 fn judge(delta: &Delta, ham: &[Lesson], spam: &[Lesson]) -> Judged {
     let all = |list: &[Lesson]| list.iter().map(|lesson| llr(delta, lesson)).collect();
-    Judged { ham: all(ham), spam: all(spam) }
+    Judged {
+        ham: all(ham),
+        spam: all(spam),
+    }
 }
 
-/// What the models of a tenant judged, by protocol: the name, one entry per model and order, the orders.
+/// What the models of a tenant judged, by protocol: the name, one entry per model and order, the
+/// orders.
 type Rows = Vec<(String, Vec<Judged>, usize)>;
 
-/// Runs the protocols for every corpus with ham: `after N` own messages, `poisoned`, `mixed` and `mixed, cold`, in the order of
-/// its index unless a row says `shuffled`. `padded` is spam with ham words behind it, for rows of its own; it may be empty.
-pub fn adapted(corpora: &[Corpus], items: &[Item], padded: &[Item], recipe: &Recipe) -> Vec<Figures> {
-    let name = |n: u8| corpora.get(usize::from(n)).map(|c| c.name.clone()).unwrap_or_default();
+/// Runs the protocols for every corpus with ham: `after N` own messages, `poisoned`, `mixed` and
+/// `mixed, cold`, in the order of its index unless a row says `shuffled`. `padded` is spam with ham
+/// words behind it, for rows of its own; it may be empty.
+pub fn adapted(
+    corpora: &[Corpus],
+    items: &[Item],
+    padded: &[Item],
+    recipe: &Recipe,
+) -> Vec<Figures> {
+    let name = |n: u8| {
+        corpora
+            .get(usize::from(n))
+            .map(|c| c.name.clone())
+            .unwrap_or_default()
+    };
     let trainable = |i: &Item| build::TRAINABLE.contains(&name(i.source).as_str());
     let sources = |spam: bool| {
-        let mut list: Vec<u8> = items.iter().filter(|i| i.spam == spam).map(|i| i.source).collect();
+        let mut list: Vec<u8> = items
+            .iter()
+            .filter(|i| i.spam == spam)
+            .map(|i| i.source)
+            .collect();
         list.dedup();
         list.sort_unstable();
         list.dedup();
@@ -104,7 +132,11 @@ pub fn adapted(corpora: &[Corpus], items: &[Item], padded: &[Item], recipe: &Rec
         for source in sources(true) {
             let held = |i: &Item| (i.spam && i.source == source) || (!i.spam && i.source == tenant);
             let train = || -> Model {
-                let part: Vec<Item> = items.iter().filter(|i| trainable(i) && !held(i)).cloned().collect();
+                let part: Vec<Item> = items
+                    .iter()
+                    .filter(|i| trainable(i) && !held(i))
+                    .cloned()
+                    .collect();
                 build::build(corpora, &part, recipe, "")
             };
             let model = match shared.get_mut(usize::from(source)) {
@@ -113,12 +145,22 @@ pub fn adapted(corpora: &[Corpus], items: &[Item], padded: &[Item], recipe: &Rec
             };
             let lessons = |of: &[Item], spam: bool, source: u8| -> Vec<Lesson> {
                 let wanted = of.iter().filter(|i| i.spam == spam && i.source == source);
-                wanted.map(|i| Lesson::new(&model, i.sample.clone())).collect()
+                wanted
+                    .map(|i| Lesson::new(&model, i.sample.clone()))
+                    .collect()
             };
             let (ham, mut spam) = (lessons(items, false, tenant), lessons(items, true, source));
             let padded = lessons(padded, true, source);
             Dice::new(recipe.seed).shuffle(&mut spam);
-            run(&mut Stage { model, ham, spam, padded }, &mut rows);
+            run(
+                &mut Stage {
+                    model,
+                    ham,
+                    spam,
+                    padded,
+                },
+                &mut rows,
+            );
         }
         out.extend(rows.iter().map(|(protocol, judged, orders)| {
             let spams: usize = judged.iter().map(|j| j.spam.len()).sum();
@@ -137,10 +179,23 @@ fn note(rows: &mut Rows, protocol: &str, orders: usize, judged: Judged) {
 
 fn run(stage: &mut Stage, rows: &mut Rows) {
     // A small corpus keeps half of its ham to be judged.
-    for learned in LEARNED.into_iter().filter(|n| *n * 2 <= stage.ham.len() || *n == 0) {
-        note(rows, &format!("after {learned}"), 1, stage.after(learned, &stage.spam));
+    for learned in LEARNED
+        .into_iter()
+        .filter(|n| *n * 2 <= stage.ham.len() || *n == 0)
+    {
+        note(
+            rows,
+            &format!("after {learned}"),
+            1,
+            stage.after(learned, &stage.spam),
+        );
         if !stage.padded.is_empty() {
-            note(rows, &format!("after {learned}, padded"), 1, stage.after(learned, &stage.padded));
+            note(
+                rows,
+                &format!("after {learned}, padded"),
+                1,
+                stage.after(learned, &stage.padded),
+            );
         }
     }
     if stage.ham.len() < 2 * POISONED.0 {
@@ -152,9 +207,19 @@ fn run(stage: &mut Stage, rows: &mut Rows) {
     note(rows, "mixed, cold", 1, cold);
     for seed in 1..=SHUFFLED {
         Dice::new(seed).shuffle(&mut stage.ham);
-        note(rows, "after 500, shuffled", SHUFFLED as usize, stage.after(POISONED.0, &stage.spam));
+        note(
+            rows,
+            "after 500, shuffled",
+            SHUFFLED as usize,
+            stage.after(POISONED.0, &stage.spam),
+        );
         if !stage.padded.is_empty() {
-            note(rows, "shuffled, padded", SHUFFLED as usize, stage.after(POISONED.0, &stage.padded));
+            note(
+                rows,
+                "shuffled, padded",
+                SHUFFLED as usize,
+                stage.after(POISONED.0, &stage.padded),
+            );
         }
         let (warm, cold) = stage.mixed();
         note(rows, "mixed, shuffled", SHUFFLED as usize, warm);
@@ -162,21 +227,36 @@ fn run(stage: &mut Stage, rows: &mut Rows) {
     }
 }
 
-/// Every message of a corpus is judged, then learned by its label, in the order of the index; by a model that saw nothing of
-/// it.
+/// Every message of a corpus is judged, then learned by its label, in the order of the index; by a
+/// model that saw nothing of it.
 pub fn online(corpora: &[Corpus], items: &[Item], recipe: &Recipe) -> Vec<Figures> {
     let mut out = Vec::new();
-    for (number, corpus) in (0_u8..).zip(corpora).filter(|(_, c)| c.spam > 0 && c.ham > 0) {
+    for (number, corpus) in (0_u8..)
+        .zip(corpora)
+        .filter(|(_, c)| c.spam > 0 && c.ham > 0)
+    {
         let trainable = |i: &Item| {
-            i.source != number && corpora.get(usize::from(i.source)).is_some_and(|c| build::TRAINABLE.contains(&c.name.as_str()))
+            i.source != number
+                && corpora
+                    .get(usize::from(i.source))
+                    .is_some_and(|c| build::TRAINABLE.contains(&c.name.as_str()))
         };
         let part: Vec<Item> = items.iter().filter(|i| trainable(i)).cloned().collect();
         let model = build::build(corpora, &part, recipe, "");
         let (mut delta, mut judged) = (Delta::default(), Judged::default());
         for item in items.iter().filter(|i| i.source == number) {
             let lesson = Lesson::new(&model, item.sample.clone());
-            (if item.spam { &mut judged.spam } else { &mut judged.ham }).push(llr(&delta, &lesson));
-            delta.learn(&model, &lesson, if item.spam { Label::Spam } else { Label::Ham });
+            (if item.spam {
+                &mut judged.spam
+            } else {
+                &mut judged.ham
+            })
+            .push(llr(&delta, &lesson));
+            delta.learn(
+                &model,
+                &lesson,
+                if item.spam { Label::Spam } else { Label::Ham },
+            );
         }
         out.push(figures(&corpus.name, "online", &[judged], corpus.spam));
     }

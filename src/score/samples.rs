@@ -1,4 +1,5 @@
-//! First messages of a newcomer, and mail that nobody should doubt: by the shipped model, nothing learned.
+//! First messages of a newcomer, and mail that nobody should doubt: by the shipped model, nothing
+//! learned.
 
 /// Ordinary mail: what it is, and the message.
 pub(super) const ORDINARY: &[(&str, &str)] = &[

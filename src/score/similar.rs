@@ -1,23 +1,27 @@
-//! A fingerprint of a text that is near to those of texts like it: a campaign is one template with small changes.
+//! A fingerprint of a text that is near to those of texts like it: a campaign is one template with
+//! small changes.
 //!
-//! `SimHash` (Charikar, "Similarity estimation techniques from rounding algorithms", STOC 2002) over the pairs of words that
-//! the scorer has read off the visible text, each once. Numbers count by their length and links are one mark there, so that
-//! other amounts and other link paths change little.
+//! `SimHash` (Charikar, "Similarity estimation techniques from rounding algorithms", STOC 2002)
+//! over the pairs of words that the scorer has read off the visible text, each once. Numbers count
+//! by their length and links are one mark there, so that other amounts and other link paths change
+//! little.
 
 /// Fewer pairs than this are no text that could be told from another.
 const LEAST_PAIRS: usize = 16;
 /// Levels of the counter: enough for all pairs of a text (2^18).
 const LEVELS: usize = 19;
 
-/// The fingerprint; 0 for a text too short to tell. Two texts that share the part `s` of their pairs differ in about
-/// `64 · arccos(s) / π` bits; texts that have nothing in common in 32.
+/// The fingerprint; 0 for a text too short to tell. Two texts that share the part `s` of their
+/// pairs differ in about `64 · arccos(s) / π` bits; texts that have nothing in common in 32.
 pub(super) fn fingerprint(pairs: &[u32]) -> u64 {
     if pairs.len() < LEAST_PAIRS {
         return 0;
     }
     let mut counts = Counter::default();
     let (sevens, rest) = pairs.as_chunks();
-    sevens.iter().for_each(|seven| counts.add_seven(seven.map(spread)));
+    sevens
+        .iter()
+        .for_each(|seven| counts.add_seven(seven.map(spread)));
     rest.iter().for_each(|pair| counts.carry(0, spread(*pair)));
     // 0 says that there is no text.
     counts.more_than(pairs.len() / 2).max(1)
@@ -25,7 +29,9 @@ pub(super) fn fingerprint(pairs: &[u32]) -> u64 {
 
 /// 64 random bits of a pair. Fixed for good: fingerprints are kept.
 const fn spread(pair: u32) -> u64 {
-    let x = (pair as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let x = (pair as u64)
+        .wrapping_add(1)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let wide = (x as u128).wrapping_mul(0xbf58_476d_1ce4_e5b9_94d0_49bb_1331_11eb);
     let x = (wide >> 64) as u64 ^ wide as u64;
     (x ^ (x >> 32)).wrapping_mul(0x94d0_49bb_1331_11eb)
@@ -37,8 +43,8 @@ const fn full_adder(a: u64, b: u64, c: u64) -> (u64, u64) {
     (half ^ c, (a & b) | (half & c))
 }
 
-/// 64 counters, one for each bit, kept level by level: bit `n` of level `k` is bit `k` of counter `n`. Adding to all of them
-/// takes a few operations.
+/// 64 counters, one for each bit, kept level by level: bit `n` of level `k` is bit `k` of counter
+/// `n`. Adding to all of them takes a few operations.
 #[derive(Default)]
 struct Counter([u64; LEVELS]);
 
@@ -114,8 +120,16 @@ mod tests {
         let changed: Vec<u32> = (0..388).chain(1000..1012).collect();
         let other: Vec<u32> = (5000..5400).collect();
         assert_eq!(distance(&text, &text), 0);
-        assert!(distance(&text, &changed) <= 9, "{}", distance(&text, &changed));
-        assert!((20..45).contains(&distance(&text, &other)), "{}", distance(&text, &other));
+        assert!(
+            distance(&text, &changed) <= 9,
+            "{}",
+            distance(&text, &changed)
+        );
+        assert!(
+            (20..45).contains(&distance(&text, &other)),
+            "{}",
+            distance(&text, &other)
+        );
         assert_eq!(fingerprint(&text[..10]), 0);
     }
 }

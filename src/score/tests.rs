@@ -3,7 +3,8 @@ use super::*;
 use proptest::prelude::*;
 use std::sync::LazyLock;
 
-static SCORER: LazyLock<Scorer> = LazyLock::new(|| Scorer::shipped().expect("the shipped model is sound"));
+static SCORER: LazyLock<Scorer> =
+    LazyLock::new(|| Scorer::shipped().expect("the shipped model is sound"));
 
 const SPAM: &str = "From: \"PayPal Security\" <notice@account-review.top>\r\nTo: undisclosed-recipients:;\r\n\
     Reply-To: claims.desk@gmail.com\r\nSubject: URGENT: verify your account within 24 hours!!!\r\n\
@@ -38,16 +39,25 @@ fn obvious_spam_and_ordinary_business_lie_apart() {
 
 #[test]
 fn a_newcomers_first_messages_pass() {
-    let scored: Vec<_> = samples::ORDINARY.iter().map(|(name, message)| (*name, p(&message.replace('\n', "\r\n")))).collect();
+    let scored: Vec<_> = samples::ORDINARY
+        .iter()
+        .map(|(name, message)| (*name, p(&message.replace('\n', "\r\n"))))
+        .collect();
     let wrong: Vec<_> = scored.iter().filter(|(_, p)| *p >= 0.3).collect();
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
 #[test]
 fn plain_fraud_is_seen_cold() {
-    let scored: Vec<_> = samples::BAD.iter().map(|(name, message)| (*name, p(&message.replace('\n', "\r\n")))).collect();
+    let scored: Vec<_> = samples::BAD
+        .iter()
+        .map(|(name, message)| (*name, p(&message.replace('\n', "\r\n"))))
+        .collect();
     assert!(scored.iter().all(|(_, p)| *p > 0.7), "{scored:?}");
-    assert!(scored.iter().filter(|(_, p)| *p > 0.9).count() >= 6, "{scored:?}");
+    assert!(
+        scored.iter().filter(|(_, p)| *p > 0.9).count() >= 6,
+        "{scored:?}"
+    );
 }
 
 #[test]
@@ -56,13 +66,38 @@ fn a_score_explains_itself() {
     assert!((score.probability - 1.0 / (1.0 + (-score.llr).exp())).abs() < 1e-12);
     assert!(score.llr.abs() <= model::MAX_LLR);
     assert!((1..=12).contains(&score.symbols.len()));
-    assert!(score.symbols.is_sorted_by(|a, b| a.weight.abs() >= b.weight.abs()));
-    for name in ["asks_for_credentials", "account_threat", "link_text_names_other_host:www.paypal.com>192.0.2.44"] {
-        assert!(score.symbols.iter().any(|s| &*s.name == name && s.weight > 0.0), "{name}: {:?}", score.symbols);
+    assert!(
+        score
+            .symbols
+            .is_sorted_by(|a, b| a.weight.abs() >= b.weight.abs())
+    );
+    for name in [
+        "asks_for_credentials",
+        "account_threat",
+        "link_text_names_other_host:www.paypal.com>192.0.2.44",
+    ] {
+        assert!(
+            score
+                .symbols
+                .iter()
+                .any(|s| &*s.name == name && s.weight > 0.0),
+            "{name}: {:?}",
+            score.symbols
+        );
     }
     let ordinary = SCORER.score(BUSINESS.as_bytes());
-    assert!(ordinary.symbols.iter().any(|s| &*s.name == "answers_a_message" && s.weight < 0.0), "{:?}", ordinary.symbols);
-    assert_eq!(score.link_hosts, ["192.0.2.44".into(), "www.paypal.com".into()]);
+    assert!(
+        ordinary
+            .symbols
+            .iter()
+            .any(|s| &*s.name == "answers_a_message" && s.weight < 0.0),
+        "{:?}",
+        ordinary.symbols
+    );
+    assert_eq!(
+        score.link_hosts,
+        ["192.0.2.44".into(), "www.paypal.com".into()]
+    );
     assert_eq!((score.is_report, score.mime_depth), (false, 1));
 }
 
@@ -70,7 +105,9 @@ fn a_score_explains_itself() {
 #[test]
 fn the_wrapping_does_not_change_the_score() {
     use base64::Engine;
-    let (head, body) = BUSINESS.split_once("\r\n\r\n").expect("a header and a body");
+    let (head, body) = BUSINESS
+        .split_once("\r\n\r\n")
+        .expect("a header and a body");
     let plain = SCORER.score(BUSINESS.as_bytes());
     let mut coded = base64::engine::general_purpose::STANDARD.encode(body);
     let mut at = 76;
@@ -88,18 +125,27 @@ fn the_wrapping_does_not_change_the_score() {
         format!("{folded}\r\n\r\n{body}"),
         format!("{}\r\n\r\n{body}", fields.join("\r\n")),
         BUSINESS.replace("\r\n", "\n"),
-        BUSINESS.replace("Re: Draft agenda for", "=?utf-8?Q?Re:_Draft?= =?utf-8?B?IGFnZW5kYSA=?= for"),
+        BUSINESS.replace(
+            "Re: Draft agenda for",
+            "=?utf-8?Q?Re:_Draft?= =?utf-8?B?IGFnZW5kYSA=?= for",
+        ),
         format!(
             "Received: from x\r\nX-Spam-Flag: YES\r\nAuthentication-Results: mx.example; dkim=fail\r\nReceived-SPF: fail\r\n{BUSINESS}"
         ),
         {
             let head = head.replace("text/plain; charset=utf-8", "multipart/mixed; boundary=q");
-            format!("{head}\r\n\r\npreamble\r\n--q\r\nContent-Type: text/plain\r\n\r\n{body}\r\n--q--\r\n")
+            format!(
+                "{head}\r\n\r\npreamble\r\n--q\r\nContent-Type: text/plain\r\n\r\n{body}\r\n--q--\r\n"
+            )
         },
     ];
     for variant in variants {
         let score = SCORER.score(variant.as_bytes());
-        assert_eq!((score.llr, &score.symbols), (plain.llr, &plain.symbols), "{variant}");
+        assert_eq!(
+            (score.llr, &score.symbols),
+            (plain.llr, &plain.symbols),
+            "{variant}"
+        );
     }
 }
 
@@ -108,15 +154,23 @@ fn the_wrapping_does_not_change_the_score() {
 fn bulk_fields_and_signatures_count_a_little() {
     let llr = |field: &str| SCORER.score(format!("{field}{OFFER}").as_bytes()).llr;
     let plain = llr("");
-    let own =
-        llr("List-Unsubscribe: <https://www.garden.example/leave>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n");
-    let other = llr("List-Unsubscribe: <https://mailer.example/leave>\r\nDKIM-Signature: v=1; d=mailer.example; b=x\r\n");
+    let own = llr(
+        "List-Unsubscribe: <https://www.garden.example/leave>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n",
+    );
+    let other = llr(
+        "List-Unsubscribe: <https://mailer.example/leave>\r\nDKIM-Signature: v=1; d=mailer.example; b=x\r\n",
+    );
     assert!(own < plain && plain < other, "{own} {plain} {other}");
-    assert!(own > plain - 1.0 && other < plain + 1.0, "{own} {plain} {other}");
-    let score = SCORER.score(format!("DKIM-Signature: v=1; d=mailer.example; b=x\r\n{OFFER}").as_bytes());
+    assert!(
+        own > plain - 1.0 && other < plain + 1.0,
+        "{own} {plain} {other}"
+    );
+    let score =
+        SCORER.score(format!("DKIM-Signature: v=1; d=mailer.example; b=x\r\n{OFFER}").as_bytes());
     assert!(score.llr > plain);
     assert_eq!(
-        llr("Authentication-Results: mx.example; dkim=fail; spf=fail\r\nReceived-SPF: fail\r\n").to_bits(),
+        llr("Authentication-Results: mx.example; dkim=fail; spf=fail\r\nReceived-SPF: fail\r\n")
+            .to_bits(),
         plain.to_bits()
     );
 }
@@ -127,14 +181,34 @@ fn the_wrapping_of_a_page_does_not_change_the_score() {
     use base64::Engine;
     let (head, body) = SPAM.split_once("\r\n\r\n").expect("a header and a body");
     let plain = SCORER.score(SPAM.as_bytes());
-    let lines =
-        |text: &str| text.as_bytes().chunks(76).map(|c| String::from_utf8_lossy(c).into_owned()).collect::<Vec<_>>().join("\r\n");
+    let lines = |text: &str| {
+        text.as_bytes()
+            .chunks(76)
+            .map(|c| String::from_utf8_lossy(c).into_owned())
+            .collect::<Vec<_>>()
+            .join("\r\n")
+    };
     let coded = lines(&base64::engine::general_purpose::STANDARD.encode(body));
-    let quoted: String =
-        body.chars().map(|c| if c == '=' || c == 'e' { format!("={:02X}", c as u32) } else { c.to_string() }).collect();
-    let quoted = quoted.split("\r\n").map(|line| line.replace(' ', " =\r\n")).collect::<Vec<_>>().join("\r\n");
+    let quoted: String = body
+        .chars()
+        .map(|c| {
+            if c == '=' || c == 'e' {
+                format!("={:02X}", c as u32)
+            } else {
+                c.to_string()
+            }
+        })
+        .collect();
+    let quoted = quoted
+        .split("\r\n")
+        .map(|line| line.replace(' ', " =\r\n"))
+        .collect::<Vec<_>>()
+        .join("\r\n");
     let inner = "Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: base64";
-    let bare = head.replace("Content-Type: text/html; charset=utf-8", "Content-Type: multipart/mixed; boundary=q");
+    let bare = head.replace(
+        "Content-Type: text/html; charset=utf-8",
+        "Content-Type: multipart/mixed; boundary=q",
+    );
     let variants = [
         format!("{head}\r\nContent-Transfer-Encoding: BASE64\r\n\r\n{coded}"),
         format!("{head}\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n{quoted}"),
@@ -145,7 +219,11 @@ fn the_wrapping_of_a_page_does_not_change_the_score() {
     ];
     for variant in variants {
         let score = SCORER.score(variant.as_bytes());
-        assert_eq!((score.llr, &score.symbols), (plain.llr, &plain.symbols), "{variant}");
+        assert_eq!(
+            (score.llr, &score.symbols),
+            (plain.llr, &plain.symbols),
+            "{variant}"
+        );
     }
 }
 
@@ -158,7 +236,10 @@ fn padding_hides_little() {
     for (name, message) in samples::BAD {
         let message = message.replace('\n', "\r\n");
         extractor.extract_padded(message.as_bytes(), &good.repeat(5));
-        let (padded, plain) = (SCORER.judge(&extractor, None).llr, SCORER.score(message.as_bytes()).llr);
+        let (padded, plain) = (
+            SCORER.judge(&extractor, None).llr,
+            SCORER.score(message.as_bytes()).llr,
+        );
         assert!(padded > plain - 4.0, "{name}: {plain} {padded}");
     }
 }
@@ -166,7 +247,10 @@ fn padding_hides_little() {
 #[test]
 fn the_body_hash_knows_the_body_only() {
     let hash = |m: &str| SCORER.score(m.as_bytes()).body_hash;
-    assert_eq!(hash(BUSINESS), hash(&format!("Received: retry\r\n{BUSINESS}")));
+    assert_eq!(
+        hash(BUSINESS),
+        hash(&format!("Received: retry\r\n{BUSINESS}"))
+    );
     assert_ne!(hash(BUSINESS), hash(&BUSINESS.replace("budget", "burger")));
 }
 
@@ -178,7 +262,10 @@ fn a_report_is_scored_by_its_human_part() {
              --r\r\n\r\nYour message could not be delivered.\r\n--r\r\nContent-Type: message/rfc822\r\n\r\n{returned}\r\n--r--\r\n"
         )
     };
-    let (with_spam, with_ham) = (SCORER.score(report(SPAM).as_bytes()), SCORER.score(report(BUSINESS).as_bytes()));
+    let (with_spam, with_ham) = (
+        SCORER.score(report(SPAM).as_bytes()),
+        SCORER.score(report(BUSINESS).as_bytes()),
+    );
     assert!(with_spam.is_report);
     assert_eq!(with_spam.llr, with_ham.llr);
 }
@@ -230,7 +317,8 @@ fn a_mutated_model_is_refused_or_scores() {
     for turn in 0..120 {
         let mut bad = content.to_vec();
         for _ in 0..=turn % 4 {
-            // Half of the hits go to the counts and weights at the beginning and to what stands behind the hashed weights.
+            // Half of the hits go to the counts and weights at the beginning and to what stands
+            // behind the hashed weights.
             let at = if dice.roll().is_multiple_of(2) {
                 dice.roll() as usize % 900
             } else {
@@ -241,7 +329,9 @@ fn a_mutated_model_is_refused_or_scores() {
         match Model::from_unsigned(&bad) {
             Ok(model) => {
                 let score = Scorer::new(model).score(SPAM.as_bytes());
-                assert!(score.llr.is_finite() && score.symbols.iter().all(|s| s.weight.is_finite()));
+                assert!(
+                    score.llr.is_finite() && score.symbols.iter().all(|s| s.weight.is_finite())
+                );
                 read += 1;
             }
             Err(_) => refused += 1,
@@ -254,8 +344,12 @@ fn a_mutated_model_is_refused_or_scores() {
 #[test]
 fn mutated_messages_are_scored() {
     let mut dice = train::Dice::new(3);
-    let seeds: Vec<&str> =
-        samples::ORDINARY.iter().chain(samples::BAD).map(|(_, message)| *message).chain([SPAM, BUSINESS]).collect();
+    let seeds: Vec<&str> = samples::ORDINARY
+        .iter()
+        .chain(samples::BAD)
+        .map(|(_, message)| *message)
+        .chain([SPAM, BUSINESS])
+        .collect();
     for turn in 0..3000 {
         let mut message = seeds[turn % seeds.len()].as_bytes().to_vec();
         for _ in 0..1 + dice.roll() % 8 {
@@ -265,7 +359,11 @@ fn mutated_messages_are_scored() {
                 1 => message.insert(at, dice.roll() as u8),
                 2 => drop(message.splice(at..at, message.clone()[..at.min(300)].to_vec())),
                 3 => drop(message.splice(at..at, *b"\r\n--b1\r\n\r\n<a href=")),
-                _ => message.iter_mut().skip(at).take(3).for_each(|b| *b = dice.roll() as u8),
+                _ => message
+                    .iter_mut()
+                    .skip(at)
+                    .take(3)
+                    .for_each(|b| *b = dice.roll() as u8),
             }
         }
         let score = SCORER.score(&message);
@@ -273,12 +371,15 @@ fn mutated_messages_are_scored() {
     }
 }
 
-/// Boundaries that are promised and never come must not make the whole message be searched for each.
+/// Boundaries that are promised and never come must not make the whole message be searched for
+/// each.
 #[test]
 fn promised_boundaries_are_bounded() {
     let liar = "Content-Type: multipart/mixed; boundary=x\r\n\r\n".to_owned()
         + &(0..40_000)
-            .map(|i| format!("--x\r\nContent-Type: multipart/mixed; boundary=never{i}\r\n\r\ntext\r\n"))
+            .map(|i| {
+                format!("--x\r\nContent-Type: multipart/mixed; boundary=never{i}\r\n\r\ntext\r\n")
+            })
             .collect::<String>();
     assert!(SCORER.score(liar.as_bytes()).mime_depth < 30);
 }
@@ -287,12 +388,23 @@ fn promised_boundaries_are_bounded() {
 fn enormous_messages_are_bounded() {
     let headers = format!("{}Subject: x\r\n\r\nbody", "X-A: b\r\n".repeat(100_000));
     assert!(SCORER.score(headers.as_bytes()).probability < 1.0);
-    let body = format!("Subject: x\r\n\r\n{}", "lorem ipsum dolor sit amet\r\n".repeat(400_000));
+    let body = format!(
+        "Subject: x\r\n\r\n{}",
+        "lorem ipsum dolor sit amet\r\n".repeat(400_000)
+    );
     let score = SCORER.score(body.as_bytes());
     assert!(score.symbols.len() <= 12);
-    let links = format!("Subject: x\r\n\r\n{}", (0..5_000).map(|i| format!("http://h{i}.example/ ")).collect::<String>());
+    let links = format!(
+        "Subject: x\r\n\r\n{}",
+        (0..5_000)
+            .map(|i| format!("http://h{i}.example/ "))
+            .collect::<String>()
+    );
     assert!(SCORER.score(links.as_bytes()).link_hosts.len() <= 64);
-    let tags = format!("Content-Type: text/html\r\n\r\n{}", "<div style=display:none><a href=x".repeat(50_000));
+    let tags = format!(
+        "Content-Type: text/html\r\n\r\n{}",
+        "<div style=display:none><a href=x".repeat(50_000)
+    );
     SCORER.score(tags.as_bytes());
     for empty in ["", "\r\n", "\r\n\r\n", ":", "\n\n"] {
         SCORER.score(empty.as_bytes());
@@ -315,10 +427,16 @@ fn own_mail_is_learned_and_spam_is_not_taken_for_it() {
     extractor.extract(SPAM.as_bytes());
     let spam = lesson(&extractor);
     let learned = delta.learned();
-    assert_eq!(delta.learn(SCORER.model(), &spam, adapt::Label::Unlabelled), adapt::Learned::RefusedByModel);
+    assert_eq!(
+        delta.learn(SCORER.model(), &spam, adapt::Label::Unlabelled),
+        adapt::Learned::RefusedByModel
+    );
     assert_eq!(delta.learned(), learned);
     assert!(SCORER.judge(&extractor, Some(&delta)).probability > 0.5);
-    assert_eq!(delta.learn(SCORER.model(), &spam, adapt::Label::Spam), adapt::Learned::Labelled);
+    assert_eq!(
+        delta.learn(SCORER.model(), &spam, adapt::Label::Spam),
+        adapt::Learned::Labelled
+    );
 }
 
 fn lesson(extractor: &features::Extractor) -> adapt::Lesson {
@@ -326,13 +444,33 @@ fn lesson(extractor: &features::Extractor) -> adapt::Lesson {
 }
 
 fn own_memo(n: usize) -> String {
-    let topics = ["budget questions", "comments", "spreadsheet", "second table", "agenda", "meeting", "draft"];
-    BUSINESS.replace("budget questions", &format!("{} and {} number {n}", topics[n % 7], topics[(n / 7) % 7]))
+    let topics = [
+        "budget questions",
+        "comments",
+        "spreadsheet",
+        "second table",
+        "agenda",
+        "meeting",
+        "draft",
+    ];
+    BUSINESS.replace(
+        "budget questions",
+        &format!("{} and {} number {n}", topics[n % 7], topics[(n / 7) % 7]),
+    )
 }
 
 /// A tenant's mail for tests: offers with words of its own trade.
 fn own_offer(n: usize) -> String {
-    let goods = ["roses", "tulips", "spades", "seeds", "fertiliser", "pots", "hedges", "lawn mowers"];
+    let goods = [
+        "roses",
+        "tulips",
+        "spades",
+        "seeds",
+        "fertiliser",
+        "pots",
+        "hedges",
+        "lawn mowers",
+    ];
     let (a, b) = (goods[n % 8], goods[(n / 8) % 8]);
     OFFER
         .replace("our roses are", &format!("our {a} number {n} and {b} are"))
@@ -350,23 +488,42 @@ fn once_settled_spam_from_own_mailboxes_is_not_learned_as_own_mail() {
     let warm = |delta: &adapt::Delta, l: &adapt::Lesson| delta.llr(f64::from(l.shipped), &l.sample);
     for n in 0..600 {
         // Offers look like spam to the shipped model: an admin says once what they are.
-        let label = if n < 40 { adapt::Label::Ham } else { adapt::Label::Unlabelled };
-        delta.learn(SCORER.model(), &read(&if n < 40 { own_offer(n) } else { own_memo(n) }), label);
+        let label = if n < 40 {
+            adapt::Label::Ham
+        } else {
+            adapt::Label::Unlabelled
+        };
+        delta.learn(
+            SCORER.model(),
+            &read(&if n < 40 { own_offer(n) } else { own_memo(n) }),
+            label,
+        );
     }
     let own = read(&own_offer(777));
-    assert!(warm(&delta, &own) < 0.0, "own offers lie below even odds: {}", warm(&delta, &own));
-    let bad: Vec<_> = samples::BAD.iter().map(|(_, text)| read(&text.replace('\n', "\r\n"))).collect();
+    assert!(
+        warm(&delta, &own) < 0.0,
+        "own offers lie below even odds: {}",
+        warm(&delta, &own)
+    );
+    let bad: Vec<_> = samples::BAD
+        .iter()
+        .map(|(_, text)| read(&text.replace('\n', "\r\n")))
+        .collect();
     for _ in 0..30 {
         for spam in &bad {
             delta.learn(SCORER.model(), spam, adapt::Label::Unlabelled);
         }
     }
     let caught = |llr: &dyn Fn(&adapt::Lesson) -> f64| bad.iter().filter(|s| llr(s) > 0.0).count();
-    let (cold, after) = (caught(&|s| f64::from(s.shipped)), caught(&|s| warm(&delta, s)));
+    let (cold, after) = (
+        caught(&|s| f64::from(s.shipped)),
+        caught(&|s| warm(&delta, s)),
+    );
     assert!(after >= cold, "{after} of {cold} still caught");
 }
 
-/// "Own mail is ham" is worth the less, the more of it the shipped model takes for spam, and that lately.
+/// "Own mail is ham" is worth the less, the more of it the shipped model takes for spam, and that
+/// lately.
 #[test]
 fn the_more_is_refused_the_earlier_a_message_counts_as_spam() {
     let mut extractor = features::Extractor::default();
@@ -378,33 +535,59 @@ fn the_more_is_refused_the_earlier_a_message_counts_as_spam() {
         extractor.extract(own_memo(n).as_bytes());
         adapt::Lesson {
             sample: extractor.sample(),
-            shipped: if n.is_multiple_of(13) { -0.1 } else { -4.0 + (n % 13) as f32 / 10.0 },
+            shipped: if n.is_multiple_of(13) {
+                -0.1
+            } else {
+                -4.0 + (n % 13) as f32 / 10.0
+            },
         }
     };
-    // Of one text: the least that the shipped model must say for it to be spam, hundredths of a nat.
+    // Of one text: the least that the shipped model must say for it to be spam, hundredths of a
+    // nat.
     let least = |delta: &adapt::Delta| {
-        (-500..500_i32).find(|n| delta.llr(f64::from(*n) / 100.0, &doubtful) > 0.0).expect("somewhere it is spam")
+        (-500..500_i32)
+            .find(|n| delta.llr(f64::from(*n) / 100.0, &doubtful) > 0.0)
+            .expect("somewhere it is spam")
     };
-    let assume = |delta: &mut adapt::Delta, lesson: &adapt::Lesson| delta.learn(SCORER.model(), lesson, adapt::Label::Unlabelled);
+    let assume = |delta: &mut adapt::Delta, lesson: &adapt::Lesson| {
+        delta.learn(SCORER.model(), lesson, adapt::Label::Unlabelled)
+    };
     for n in 0..600 {
         assume(&mut delta, &own(n));
     }
     let quiet = least(&delta);
     for n in 0..200 {
-        assert_eq!(assume(&mut delta, &adapt::Lesson { shipped: 3.0, ..own(n) }), adapt::Learned::RefusedByModel);
+        assert_eq!(
+            assume(
+                &mut delta,
+                &adapt::Lesson {
+                    shipped: 3.0,
+                    ..own(n)
+                }
+            ),
+            adapt::Learned::RefusedByModel
+        );
     }
     let loud = least(&delta);
     assert!(loud + 50 < quiet, "{loud} {quiet}");
-    let (kept, ..) = adapt::Delta::from_bytes(&delta.to_bytes(&adapt::Share::default(), 0)).expect("just written");
+    let (kept, ..) = adapt::Delta::from_bytes(&delta.to_bytes(&adapt::Share::default(), 0))
+        .expect("just written");
     assert_eq!(least(&kept), loud, "a restart forgets nothing");
     let mut idle = delta.clone();
     idle.fade(4);
-    assert!(least(&idle) > loud + 30, "four days later it is over, whatever was sent: {}", least(&idle));
+    assert!(
+        least(&idle) > loud + 30,
+        "four days later it is over, whatever was sent: {}",
+        least(&idle)
+    );
     for n in 0..1000 {
         assume(&mut delta, &own(n));
     }
     let later = least(&delta);
-    assert!((later - quiet).abs() < 10, "forgotten when it is over: {later} {quiet}");
+    assert!(
+        (later - quiet).abs() < 10,
+        "forgotten when it is over: {later} {quiet}"
+    );
 }
 
 /// Who knows a tenant's words must not get much past its filter by writing them behind a spam.
@@ -418,14 +601,21 @@ fn words_of_own_mail_behind_a_spam_excuse_little() {
         if n < 3 {
             padding.extend(extractor.visible_words().take(50).map(|word| word + " "));
         }
-        delta.learn(SCORER.model(), &lesson(&extractor), adapt::Label::Unlabelled);
+        delta.learn(
+            SCORER.model(),
+            &lesson(&extractor),
+            adapt::Label::Unlabelled,
+        );
     }
     // As if the shipped model said nothing: it reads by stretches and judges padding for itself.
     let mut learned = |raw: &str, padding: &str| {
         extractor.extract_padded(raw.replace('\n', "\r\n").as_bytes(), padding);
         delta.llr(0.0, &lesson(&extractor).sample)
     };
-    let lost: Vec<f64> = samples::BAD.iter().map(|(_, raw)| learned(raw, "") - learned(raw, &padding)).collect();
+    let lost: Vec<f64> = samples::BAD
+        .iter()
+        .map(|(_, raw)| learned(raw, "") - learned(raw, &padding))
+        .collect();
     let mean = lost.iter().sum::<f64>() / lost.len() as f64;
     // Twice as much before replays were padded.
     assert!(mean < 1.0, "{mean} nats lost: {lost:?}");
@@ -444,7 +634,10 @@ fn what_was_learned_fades() {
     let fresh = delta.llr(shipped, &offer.sample);
     delta.fade(60);
     let faded = delta.llr(shipped, &offer.sample);
-    assert!(fresh < faded && faded < shipped, "{fresh} {faded} {shipped}");
+    assert!(
+        fresh < faded && faded < shipped,
+        "{fresh} {faded} {shipped}"
+    );
     delta.fade(u32::MAX);
     assert!(delta.llr(shipped, &offer.sample) > faded);
 }

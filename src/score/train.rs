@@ -1,7 +1,8 @@
-//! Training: logistic regression by AdaGrad on length-normalised binary features, another on the named ones that begins at
-//! what is known of them, and boosted trees.
+//! Training: logistic regression by AdaGrad on length-normalised binary features, another on the
+//! named ones that begins at what is known of them, and boosted trees.
 //!
-//! The same corpora, recipe and seed give the same octets. Nothing here runs in parallel or asks the clock.
+//! The same corpora, recipe and seed give the same octets. Nothing here runs in parallel or asks
+//! the clock.
 
 use super::corpus::Item;
 use super::dense::{self, Direction};
@@ -69,22 +70,43 @@ impl Weights {
     /// The margin of a message.
     pub fn margin(&self, sample: &Sample) -> f32 {
         let row = trees::row(&sample.dense);
-        self.text(sample) + self.named(sample) + self.trees.iter().map(|t| t.answer(&row, |_, _| {})).sum::<f32>()
+        self.text(sample)
+            + self.named(sample)
+            + self
+                .trees
+                .iter()
+                .map(|t| t.answer(&row, |_, _| {}))
+                .sum::<f32>()
     }
 
     /// What hashed text says.
     fn text(&self, sample: &Sample) -> f32 {
-        groups(sample).into_iter().map(|(list, scale)| scale * self.sum(list)).sum()
+        groups(sample)
+            .into_iter()
+            .map(|(list, scale)| scale * self.sum(list))
+            .sum()
     }
 
     /// What named features say, bias included.
     fn named(&self, sample: &Sample) -> f32 {
-        let of = |feature: u8| self.dense.get(usize::from(feature)).copied().unwrap_or_default();
-        self.bias + sample.dense.iter().map(|(feature, value)| of(*feature) * value).sum::<f32>()
+        let of = |feature: u8| {
+            self.dense
+                .get(usize::from(feature))
+                .copied()
+                .unwrap_or_default()
+        };
+        self.bias
+            + sample
+                .dense
+                .iter()
+                .map(|(feature, value)| of(*feature) * value)
+                .sum::<f32>()
     }
 
     fn sum(&self, list: &[u32]) -> f32 {
-        list.iter().map(|i| self.hashed.get(*i as usize).copied().unwrap_or_default()).sum()
+        list.iter()
+            .map(|i| self.hashed.get(*i as usize).copied().unwrap_or_default())
+            .sum()
     }
 }
 
@@ -122,17 +144,24 @@ impl Dice {
     }
 }
 
-/// How much each message counts: both classes alike, and within a class each corpus by the square root of its size, so
-/// that neither the largest decides alone nor the smallest shouts.
+/// How much each message counts: both classes alike, and within a class each corpus by the square
+/// root of its size, so that neither the largest decides alone nor the smallest shouts.
 pub fn importance(items: &[&Item]) -> Vec<f32> {
     let mut counts = vec![[0_f32; 2]; 256];
     for item in items {
-        if let Some(slot) = counts.get_mut(usize::from(item.source)).and_then(|c| c.get_mut(usize::from(item.spam))) {
+        if let Some(slot) = counts
+            .get_mut(usize::from(item.source))
+            .and_then(|c| c.get_mut(usize::from(item.spam)))
+        {
             *slot += 1.0;
         }
     }
     let count = |source: u8, spam: bool| {
-        counts.get(usize::from(source)).and_then(|c| c.get(usize::from(spam))).copied().unwrap_or_default()
+        counts
+            .get(usize::from(source))
+            .and_then(|c| c.get(usize::from(spam)))
+            .copied()
+            .unwrap_or_default()
     };
     let total = |spam: bool| (0..=255).map(|s| count(s, spam).sqrt()).sum::<f32>();
     let totals = [total(false), total(true)];
@@ -140,7 +169,12 @@ pub fn importance(items: &[&Item]) -> Vec<f32> {
     items
         .iter()
         .map(|i| {
-            half / totals.get(usize::from(i.spam)).copied().unwrap_or(1.0).max(1e-6) / count(i.source, i.spam).max(1.0).sqrt()
+            half / totals
+                .get(usize::from(i.spam))
+                .copied()
+                .unwrap_or(1.0)
+                .max(1e-6)
+                / count(i.source, i.spam).max(1.0).sqrt()
         })
         .collect()
 }
@@ -150,22 +184,34 @@ fn supported(items: &[&Item], recipe: &Recipe) -> Vec<bool> {
     let (mut messages, mut sources) = (vec![0_u16; SPACE], vec![0_u32; SPACE]);
     for item in items {
         for index in groups(&item.sample).into_iter().flat_map(|(list, _)| list) {
-            if let (Some(m), Some(s)) = (messages.get_mut(*index as usize), sources.get_mut(*index as usize)) {
+            if let (Some(m), Some(s)) = (
+                messages.get_mut(*index as usize),
+                sources.get_mut(*index as usize),
+            ) {
                 *m = m.saturating_add(1);
                 *s |= 1 << (item.source % 32);
             }
         }
     }
-    messages.iter().zip(&sources).map(|(m, s)| *m >= recipe.min_messages && s.count_ones() >= recipe.min_sources).collect()
+    messages
+        .iter()
+        .zip(&sources)
+        .map(|(m, s)| *m >= recipe.min_messages && s.count_ones() >= recipe.min_sources)
+        .collect()
 }
 
-/// Trains on `items`. Hashed text and named features learn apart: together, the words of a corpus would explain away what
-/// holds everywhere. The trees then learn what the named weights miss.
+/// Trains on `items`. Hashed text and named features learn apart: together, the words of a corpus
+/// would explain away what holds everywhere. The trees then learn what the named weights miss.
 pub fn fit(items: &[&Item], recipe: &Recipe) -> Weights {
     let keep = supported(items, recipe);
     let importance = importance(items);
     let known = priors();
-    let mut weights = Weights { hashed: vec![0.0; SPACE], dense: known, bias: 0.0, trees: Vec::new() };
+    let mut weights = Weights {
+        hashed: vec![0.0; SPACE],
+        dense: known,
+        bias: 0.0,
+        trees: Vec::new(),
+    };
     let mut squares = vec![0.0_f32; SPACE];
     let mut named_squares = [0.0_f32; dense::COUNT];
     let mut order: Vec<usize> = (0..items.len()).collect();
@@ -173,13 +219,21 @@ pub fn fit(items: &[&Item], recipe: &Recipe) -> Weights {
     for _ in 0..recipe.epochs {
         dice.shuffle(&mut order);
         for &at in &order {
-            let (Some(item), Some(share)) = (items.get(at), importance.get(at)) else { continue };
+            let (Some(item), Some(share)) = (items.get(at), importance.get(at)) else {
+                continue;
+            };
             let target = if item.spam { 1.0 } else { 0.0 };
             let error = |margin: f32| (sigmoid(margin) - target) * share;
             let text_error = error(weights.text(&item.sample));
             for (list, scale) in groups(&item.sample) {
-                for index in list.iter().map(|i| *i as usize).filter(|i| keep.get(*i).copied().unwrap_or(false)) {
-                    if let (Some(w), Some(s)) = (weights.hashed.get_mut(index), squares.get_mut(index)) {
+                for index in list
+                    .iter()
+                    .map(|i| *i as usize)
+                    .filter(|i| keep.get(*i).copied().unwrap_or(false))
+                {
+                    if let (Some(w), Some(s)) =
+                        (weights.hashed.get_mut(index), squares.get_mut(index))
+                    {
                         let slope = text_error * scale + recipe.shrink * *w * share.min(1.0);
                         *s += slope * slope;
                         *w -= recipe.rate * slope / (s.sqrt() + 1e-4);
@@ -187,7 +241,15 @@ pub fn fit(items: &[&Item], recipe: &Recipe) -> Weights {
                 }
             }
             let named_error = error(weights.named(&item.sample));
-            step_named(&mut weights, &mut named_squares, &known, item, named_error, *share, recipe);
+            step_named(
+                &mut weights,
+                &mut named_squares,
+                &known,
+                item,
+                named_error,
+                *share,
+                recipe,
+            );
             weights.bias -= 0.002 * named_error;
         }
     }
@@ -228,9 +290,12 @@ fn step_named(
 ) {
     for (feature, value) in &item.sample.dense {
         let at = usize::from(*feature);
-        let (Some(w), Some(s), Some(name), Some(prior)) =
-            (weights.dense.get_mut(at), squares.get_mut(at), dense::ALL.get(at), priors.get(at))
-        else {
+        let (Some(w), Some(s), Some(name), Some(prior)) = (
+            weights.dense.get_mut(at),
+            squares.get_mut(at),
+            dense::ALL.get(at),
+            priors.get(at),
+        ) else {
             continue;
         };
         let slope = error * value + recipe.hold * (*w - prior) * share;

@@ -1,6 +1,7 @@
-//! The second opinion: boosted regression trees over the named features (Friedman 2001; histogram splits and second-order
-//! leaves as usual since). They see what a weighted sum cannot: a lure counts for more beside a link, a congratulation
-//! without one for nothing. What may only speak for spam may not speak against it in any branch.
+//! The second opinion: boosted regression trees over the named features (Friedman 2001; histogram
+//! splits and second-order leaves as usual since). They see what a weighted sum cannot: a lure
+//! counts for more beside a link, a congratulation without one for nothing. What may only speak for
+//! spam may not speak against it in any branch.
 
 use super::dense::{self, Direction};
 use super::train::Dice;
@@ -26,7 +27,8 @@ pub struct Split {
     pub threshold: u8,
 }
 
-/// A tree of three questions; every node knows what it would answer itself, so that an answer can be told by its reasons.
+/// A tree of three questions; every node knows what it would answer itself, so that an answer can
+/// be told by its reasons.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tree {
     /// Questions of the inner nodes.
@@ -37,7 +39,13 @@ pub struct Tree {
 
 impl Default for Tree {
     fn default() -> Self {
-        Self { splits: [Split { feature: 0, threshold: 255 }; INNER], values: [0.0; NODES] }
+        Self {
+            splits: [Split {
+                feature: 0,
+                threshold: 255,
+            }; INNER],
+            values: [0.0; NODES],
+        }
     }
 }
 
@@ -48,8 +56,12 @@ impl Tree {
         let mut node = 0;
         let mut value = self.values.first().copied().unwrap_or_default();
         for _ in 0..DEPTH {
-            let Some(split) = self.splits.get(node) else { break };
-            let above = row.get(usize::from(split.feature)).is_some_and(|v| *v > split.threshold);
+            let Some(split) = self.splits.get(node) else {
+                break;
+            };
+            let above = row
+                .get(usize::from(split.feature))
+                .is_some_and(|v| *v > split.threshold);
             node = 2 * node + 1 + usize::from(above);
             let next = self.values.get(node).copied().unwrap_or(value);
             reason(split.feature, next - value);
@@ -91,13 +103,22 @@ pub struct Boosting {
     pub features_of_16: u64,
     /// Of 16 messages, so many are shown to a tree.
     pub messages_of_16: u64,
-    /// Share of the trees' opinion that joins the whole: they know the training corpora better than they should.
+    /// Share of the trees' opinion that joins the whole: they know the training corpora better than
+    /// they should.
     pub share: f32,
 }
 
 impl Default for Boosting {
     fn default() -> Self {
-        Self { trees: 60, rate: 0.1, lambda: 50.0, min_weight: 100.0, features_of_16: 5, messages_of_16: 10, share: 0.2 }
+        Self {
+            trees: 60,
+            rate: 0.1,
+            lambda: 50.0,
+            min_weight: 100.0,
+            features_of_16: 5,
+            messages_of_16: 10,
+            share: 0.2,
+        }
     }
 }
 
@@ -119,12 +140,20 @@ const BINS: usize = 16;
 #[inline]
 const fn bin(value: u8) -> usize {
     // Zero stands alone: most features are absent from most messages.
-    if value == 0 { 0 } else { 1 + (value as usize * (BINS - 1)) / 256 }
+    if value == 0 {
+        0
+    } else {
+        1 + (value as usize * (BINS - 1)) / 256
+    }
 }
 
 /// The largest value that falls into a bin.
 const fn top_of(bin: usize) -> u8 {
-    if bin == 0 { 0 } else { ((bin * 256 - 1) / (BINS - 1)) as u8 }
+    if bin == 0 {
+        0
+    } else {
+        ((bin * 256 - 1) / (BINS - 1)) as u8
+    }
 }
 
 /// Slope and curvature of the loss.
@@ -144,9 +173,16 @@ pub fn fit(examples: &[Example], boosting: &Boosting, seed: u64) -> Vec<Tree> {
     let mut dice = Dice::new(seed ^ 0x7265_6573);
     let mut trees = Vec::new();
     for _ in 0..boosting.trees {
-        let learned = (0_u8..).zip(dense::ALL).filter(|(_, feature)| feature.is_learned()).map(|(at, _)| at);
-        let features: Vec<u8> = learned.filter(|_| dice.roll() % 16 < boosting.features_of_16).collect();
-        let shown: Vec<usize> = (0..examples.len()).filter(|_| dice.roll() % 16 < boosting.messages_of_16).collect();
+        let learned = (0_u8..)
+            .zip(dense::ALL)
+            .filter(|(_, feature)| feature.is_learned())
+            .map(|(at, _)| at);
+        let features: Vec<u8> = learned
+            .filter(|_| dice.roll() % 16 < boosting.features_of_16)
+            .collect();
+        let shown: Vec<usize> = (0..examples.len())
+            .filter(|_| dice.roll() % 16 < boosting.messages_of_16)
+            .collect();
         let tree = grow(examples, &margins, &shown, &features, boosting);
         for (margin, example) in margins.iter_mut().zip(examples) {
             *margin += tree.answer(&example.row, |_, _| {});
@@ -159,22 +195,38 @@ pub fn fit(examples: &[Example], boosting: &Boosting, seed: u64) -> Vec<Tree> {
     trees
 }
 
-#[expect(clippy::indexing_slicing, reason = "places in a heap of fixed size, counted from its own levels")]
-fn grow(examples: &[Example], margins: &[f32], shown: &[usize], features: &[u8], boosting: &Boosting) -> Tree {
+#[expect(
+    clippy::indexing_slicing,
+    reason = "places in a heap of fixed size, counted from its own levels"
+)]
+fn grow(
+    examples: &[Example],
+    margins: &[f32],
+    shown: &[usize],
+    features: &[u8],
+    boosting: &Boosting,
+) -> Tree {
     let mut tree = Tree::default();
     let slopes: Vec<Sums> = shown
         .iter()
         .map(|at| match (examples.get(*at), margins.get(*at)) {
             (Some(e), Some(margin)) => {
                 let p = 1.0 / (1.0 + (-margin).exp());
-                [(p - if e.spam { 1.0 } else { 0.0 }) * e.share, (p * (1.0 - p)).max(1e-4) * e.share]
+                [
+                    (p - if e.spam { 1.0 } else { 0.0 }) * e.share,
+                    (p * (1.0 - p)).max(1e-4) * e.share,
+                ]
             }
             _ => [0.0; 2],
         })
         .collect();
-    let mut nodes = [Growing { sums: [0.0; 2], bounds: [f32::NEG_INFINITY, f32::INFINITY] }; NODES];
+    let mut nodes = [Growing {
+        sums: [0.0; 2],
+        bounds: [f32::NEG_INFINITY, f32::INFINITY],
+    }; NODES];
     let total = slopes.iter().fold([0.0; 2], |t, s| add(t, *s));
-    let value_of = |n: &Growing| (-n.sums[0] / (n.sums[1] + boosting.lambda)).clamp(n.bounds[0], n.bounds[1]);
+    let value_of =
+        |n: &Growing| (-n.sums[0] / (n.sums[1] + boosting.lambda)).clamp(n.bounds[0], n.bounds[1]);
     nodes[0].sums = total;
     tree.values[0] = value_of(&nodes[0]);
     let mut places = vec![0_usize; shown.len()];
@@ -190,12 +242,27 @@ fn grow(examples: &[Example], margins: &[f32], shown: &[usize], features: &[u8],
             match best {
                 Some(found) => {
                     tree.splits[at] = found.split;
-                    let mut children =
-                        [Growing { sums: found.low, bounds: node.bounds }, Growing { sums: found.high, bounds: node.bounds }];
+                    let mut children = [
+                        Growing {
+                            sums: found.low,
+                            bounds: node.bounds,
+                        },
+                        Growing {
+                            sums: found.high,
+                            bounds: node.bounds,
+                        },
+                    ];
                     let middle = (value_of(&children[0]) + value_of(&children[1])) / 2.0;
-                    match dense::ALL.get(usize::from(found.split.feature)).map(|d| d.direction()) {
-                        Some(Direction::Spam) => (children[0].bounds[1], children[1].bounds[0]) = (middle, middle),
-                        Some(Direction::Ham) => (children[0].bounds[0], children[1].bounds[1]) = (middle, middle),
+                    match dense::ALL
+                        .get(usize::from(found.split.feature))
+                        .map(|d| d.direction())
+                    {
+                        Some(Direction::Spam) => {
+                            (children[0].bounds[1], children[1].bounds[0]) = (middle, middle)
+                        }
+                        Some(Direction::Ham) => {
+                            (children[0].bounds[0], children[1].bounds[1]) = (middle, middle)
+                        }
                         _ => {}
                     }
                     (nodes[low], nodes[high]) = (children[0], children[1]);
@@ -208,8 +275,11 @@ fn grow(examples: &[Example], margins: &[f32], shown: &[usize], features: &[u8],
         }
         for (place, at) in places.iter_mut().zip(shown) {
             let split = tree.splits[*place];
-            let above =
-                examples.get(*at).is_some_and(|e| e.row.get(usize::from(split.feature)).is_some_and(|v| *v > split.threshold));
+            let above = examples.get(*at).is_some_and(|e| {
+                e.row
+                    .get(usize::from(split.feature))
+                    .is_some_and(|v| *v > split.threshold)
+            });
             *place = 2 * *place + 1 + usize::from(above);
         }
     }
@@ -235,10 +305,16 @@ fn histograms(
 ) -> Vec<Sums> {
     let mut out = vec![[0.0; 2]; width * features.len() * BINS];
     for ((at, place), slope) in shown.iter().zip(places).zip(slopes) {
-        let Some(example) = examples.get(*at) else { continue };
+        let Some(example) = examples.get(*at) else {
+            continue;
+        };
         let base = (place - first) * features.len() * BINS;
         for (n, feature) in features.iter().enumerate() {
-            let value = example.row.get(usize::from(*feature)).copied().unwrap_or_default();
+            let value = example
+                .row
+                .get(usize::from(*feature))
+                .copied()
+                .unwrap_or_default();
             if let Some(sums) = out.get_mut(base + n * BINS + bin(value)) {
                 *sums = add(*sums, *slope);
             }
@@ -286,7 +362,15 @@ fn best_split(
             };
             let gain = score(low) + score(high) - whole;
             if allowed && gain > best.as_ref().map_or(1e-3, |f| f.gain) {
-                best = Some(Found { split: Split { feature: *feature, threshold: top_of(b) }, gain, low, high });
+                best = Some(Found {
+                    split: Split {
+                        feature: *feature,
+                        threshold: top_of(b),
+                    },
+                    gain,
+                    low,
+                    high,
+                });
             }
         }
     }

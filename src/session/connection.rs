@@ -1,4 +1,5 @@
-//! One connection from accept to close: PROXY header, limits, TLS; in between the driver of the pure server has it.
+//! One connection from accept to close: PROXY header, limits, TLS; in between the driver of the
+//! pure server has it.
 
 use super::driver::{Driver, End};
 use super::limits::Refused;
@@ -24,18 +25,29 @@ use tokio_rustls::server::TlsStream;
 const HANDSHAKE: Duration = Duration::from_secs(30);
 
 /// Serves one accepted connection to its end.
-pub(super) async fn serve(sessions: Arc<Sessions>, door: Door, mut stream: TcpStream, peer: SocketAddr) {
+pub(super) async fn serve(
+    sessions: Arc<Sessions>,
+    door: Door,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+) {
     let settings = sessions.intake.settings();
     let mut address = peer.ip().to_canonical();
     let mut left_over = Vec::new();
-    let entrance = Entrance { door, from: address, by_proxy: door.is_proxy(&settings, address) };
+    let entrance = Entrance {
+        door,
+        from: address,
+        by_proxy: door.is_proxy(&settings, address),
+    };
     if entrance.by_proxy {
         match tokio::time::timeout(HANDSHAKE, read_proxy_header(&mut stream)).await {
             Ok(Ok((source, rest))) => {
                 address = source.map_or(address, |ip| ip.to_canonical());
                 left_over = rest;
             }
-            Ok(Err(error)) => return tracing::warn!(client = %address, %error, "PROXY header refused"),
+            Ok(Err(error)) => {
+                return tracing::warn!(client = %address, %error, "PROXY header refused");
+            }
             Err(_) => return tracing::warn!(client = %address, "no PROXY header in time"),
         }
     }
@@ -60,14 +72,22 @@ async fn read_proxy_header(stream: &mut TcpStream) -> io::Result<(Option<IpAddr>
         if stream.read_buf(&mut buffer).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        if let Some(header) = proxy::parse(&buffer).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))? {
+        if let Some(header) =
+            proxy::parse(&buffer).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?
+        {
             let rest = buffer.split_off(header.octets.min(buffer.len()));
             return Ok((header.source.map(|s| s.ip()), rest));
         }
     }
 }
 
-fn server_config(settings: &Settings, kind: ListenerKind, listed: bool, trusted: bool, tls: bool) -> ServerConfig {
+fn server_config(
+    settings: &Settings,
+    kind: ListenerKind,
+    listed: bool,
+    trusted: bool,
+    tls: bool,
+) -> ServerConfig {
     let reports = kind == ListenerKind::Reports;
     ServerConfig {
         hostname: settings.server.hostname.as_str().to_owned(),
@@ -79,12 +99,19 @@ fn server_config(settings: &Settings, kind: ListenerKind, listed: bool, trusted:
         trust_xclient: trusted && kind == ListenerKind::Relay,
         refusals_are_errors: !listed,
         message_size_bytes: if reports {
-            settings.reports.message_size_bytes.min(settings.limits.message_size_bytes)
+            settings
+                .reports
+                .message_size_bytes
+                .min(settings.limits.message_size_bytes)
         } else {
             settings.limits.message_size_bytes
         },
         // Each report gets an answer of its own.
-        recipients_per_message: if reports { 1 } else { settings.limits.recipients_per_message },
+        recipients_per_message: if reports {
+            1
+        } else {
+            settings.limits.recipients_per_message
+        },
         messages_per_session: 0,
         line_bytes: settings.limits.line_bytes,
         errors_per_session: settings.limits.errors_per_session,
@@ -105,22 +132,46 @@ async fn run(
     // Submission listeners always want AUTH: there no network is listed.
     let client = identity::find_client(settings, address).filter(|_| kind == ListenerKind::Relay);
     let trusted = client.as_ref().is_some_and(|c| c.trust_xclient);
-    let config = server_config(settings, kind, client.is_some(), trusted, acceptor.is_some());
-    let peer = Peer { address, client, login: None, xclient_login: None, origin: None };
+    let config = server_config(
+        settings,
+        kind,
+        client.is_some(),
+        trusted,
+        acceptor.is_some(),
+    );
+    let peer = Peer {
+        address,
+        client,
+        login: None,
+        xclient_login: None,
+        origin: None,
+    };
     let standing = Standing::new(sessions, entrance, Arc::clone(settings));
     let mut driver = Driver::new(sessions, config, peer, standing);
     let result = match (kind, acceptor) {
-        (ListenerKind::Submissions, Some(acceptor)) => implicit_tls(&mut driver, &acceptor, stream, left_over).await,
-        (ListenerKind::Submissions, None) => Err(io::Error::other("no certificate for implicit TLS")),
+        (ListenerKind::Submissions, Some(acceptor)) => {
+            implicit_tls(&mut driver, &acceptor, stream, left_over).await
+        }
+        (ListenerKind::Submissions, None) => {
+            Err(io::Error::other("no certificate for implicit TLS"))
+        }
         (_, acceptor) => plain(&mut driver, acceptor, stream, left_over).await,
     };
-    let why = result.as_ref().err().map_or_else(|| "closed".to_owned(), ToString::to_string);
+    let why = result
+        .as_ref()
+        .err()
+        .map_or_else(|| "closed".to_owned(), ToString::to_string);
     events::session_closed(address, driver.messages(), &why);
 }
 
-/// A session that is in TLS from the first octet (RFC 8314). What came in one read with the PROXY header is the beginning of
-/// the handshake.
-async fn implicit_tls(driver: &mut Driver<'_>, acceptor: &TlsAcceptor, stream: TcpStream, left_over: Vec<u8>) -> io::Result<()> {
+/// A session that is in TLS from the first octet (RFC 8314). What came in one read with the PROXY
+/// header is the beginning of the handshake.
+async fn implicit_tls(
+    driver: &mut Driver<'_>,
+    acceptor: &TlsAcceptor,
+    stream: TcpStream,
+    left_over: Vec<u8>,
+) -> io::Result<()> {
     let (read, write) = stream.into_split();
     let stream = tokio::io::join(io::Cursor::new(left_over).chain(read), write);
     let mut tls = Box::new(handshake(acceptor, stream).await?);
@@ -144,6 +195,11 @@ async fn plain(
     }
 }
 
-async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(acceptor: &TlsAcceptor, stream: S) -> io::Result<TlsStream<S>> {
-    tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
+    acceptor: &TlsAcceptor,
+    stream: S,
+) -> io::Result<TlsStream<S>> {
+    tokio::time::timeout(HANDSHAKE, acceptor.accept(stream))
+        .await
+        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }

@@ -1,4 +1,5 @@
-//! The loop that drives the pure server over a stream: reads, writes, deadlines, and the answers to its questions.
+//! The loop that drives the pure server over a stream: reads, writes, deadlines, and the answers to
+//! its questions.
 
 use super::Sessions;
 use super::limits::counted_as;
@@ -46,7 +47,8 @@ pub(super) struct Driver<'a> {
     transaction: Option<Transaction>,
     kind: ListenerKind,
     standing: Standing<'a>,
-    /// XCLIENT ADDR, which holds for the session; XFORWARD ADDR holds for the next transaction only.
+    /// XCLIENT ADDR, which holds for the session; XFORWARD ADDR holds for the next transaction
+    /// only.
     session_origin: Option<IpAddr>,
     /// What this session holds of the memory for bodies.
     share: Share<'a>,
@@ -77,7 +79,12 @@ impl Drop for Driver<'_> {
 
 impl<'a> Driver<'a> {
     /// A session that begins.
-    pub(super) fn new(sessions: &'a Sessions, config: ServerConfig, peer: Peer, standing: Standing<'a>) -> Self {
+    pub(super) fn new(
+        sessions: &'a Sessions,
+        config: ServerConfig,
+        peer: Peer,
+        standing: Standing<'a>,
+    ) -> Self {
         let share = sessions.bodies.share(counted_as(peer.address));
         Self {
             sessions,
@@ -106,7 +113,11 @@ impl<'a> Driver<'a> {
     }
 
     /// Drives the session until it closes or goes over to TLS; `first` has been read already.
-    pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S, first: Vec<u8>) -> io::Result<End> {
+    pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        first: Vec<u8>,
+    ) -> io::Result<End> {
         let mut draining = self.sessions.draining.subscribe();
         let mut buffer = vec![0; COMMAND_BUFFER];
         let mut asked = Instant::now();
@@ -117,7 +128,9 @@ impl<'a> Driver<'a> {
             match self.server.next() {
                 Step::Ask(question) => self.decide(question).await,
                 Step::Reset => {
-                    if let (Some(reply), Some(transaction)) = (self.server.take_refused(), &self.transaction) {
+                    if let (Some(reply), Some(transaction)) =
+                        (self.server.take_refused(), &self.transaction)
+                    {
                         self.sessions.intake.refused_unread(transaction, &reply);
                     }
                     self.reset();
@@ -130,18 +143,29 @@ impl<'a> Driver<'a> {
                     match self.read(stream, &mut buffer, asked, &mut draining).await? {
                         Input::Octets(count) => {
                             let octets = buffer.get(..count).unwrap_or_default();
-                            let is_command = self.server.awaits() != Awaits::Body && octets.contains(&b'\n');
-                            if is_command && let Some(reply) = self.standing.lost(&self.peer).await {
+                            let is_command =
+                                self.server.awaits() != Awaits::Body && octets.contains(&b'\n');
+                            if is_command && let Some(reply) = self.standing.lost(&self.peer).await
+                            {
                                 return self.farewell(stream, &reply).await;
                             }
                             self.server.feed(octets);
                         }
                         Input::HungUp => return Ok(End::Closed),
                         Input::Late => {
-                            return self.farewell(stream, &Reply::new(421, (4, 4, 2), "Waited for too long, closing")).await;
+                            return self
+                                .farewell(
+                                    stream,
+                                    &Reply::new(421, (4, 4, 2), "Waited for too long, closing"),
+                                )
+                                .await;
                         }
                         Input::Draining => {
-                            let reply = Reply::new(421, (4, 3, 2), "Service shutting down, try again later");
+                            let reply = Reply::new(
+                                421,
+                                (4, 3, 2),
+                                "Service shutting down, try again later",
+                            );
                             return self.farewell(stream, &reply).await;
                         }
                     }
@@ -159,7 +183,8 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Waits for what the peer sends, or for a reason to wait no longer. A running transaction is not ended by a shutdown.
+    /// Waits for what the peer sends, or for a reason to wait no longer. A running transaction is
+    /// not ended by a shutdown.
     async fn read<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
@@ -184,12 +209,18 @@ impl<'a> Driver<'a> {
             // Only the wake-up counts: the guard it comes with must not live across an await.
             () = async { drop(draining.wait_for(|d| *d).await) }, if may_drain => return Ok(Input::Draining),
         };
-        let Ok(read) = read else { return Ok(Input::Late) };
+        let Ok(read) = read else {
+            return Ok(Input::Late);
+        };
         let count = read?;
         if let Some((since, pace)) = &mut self.arriving {
             pace.add(since.elapsed(), count as u64);
         }
-        Ok(if count == 0 { Input::HungUp } else { Input::Octets(count) })
+        Ok(if count == 0 {
+            Input::HungUp
+        } else {
+            Input::Octets(count)
+        })
     }
 
     /// Octets of the buffer that is read into now. What nobody will keep is read with a small one.
@@ -198,9 +229,9 @@ impl<'a> Driver<'a> {
         if wanted { BODY_BUFFER } else { COMMAND_BUFFER }
     }
 
-    /// Until when the next octets must come. A command must be whole within the idle timeout of our last word: a client
-    /// that sends it octet by octet does not hold the session for ever. A body may pause as long, and must keep its pace, also
-    /// from chunk to chunk.
+    /// Until when the next octets must come. A command must be whole within the idle timeout of our
+    /// last word: a client that sends it octet by octet does not hold the session for ever. A body
+    /// may pause as long, and must keep its pace, also from chunk to chunk.
     fn deadline(&mut self, in_body: bool, asked: Instant) -> Instant {
         let idle = self.sessions.intake.settings.borrow().limits.idle_timeout;
         let between = !in_body && self.server.body_in_memory() > 0;
@@ -213,8 +244,13 @@ impl<'a> Driver<'a> {
         (quiet_since + idle).min(since + pace.ends())
     }
 
-    /// Ends the session with a reply of 421, which tells the client that we close (RFC 5321 section 3.8).
-    async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S, reply: &Reply) -> io::Result<End> {
+    /// Ends the session with a reply of 421, which tells the client that we close (RFC 5321 section
+    /// 3.8).
+    async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        reply: &Reply,
+    ) -> io::Result<End> {
         self.reset();
         self.server.end(reply);
         self.flush(stream).await?;
@@ -241,15 +277,27 @@ impl<'a> Driver<'a> {
         Ok(true)
     }
 
-    /// Keeps the memory of all bodies in flight below its limit: beyond it this body is read to its end and refused.
+    /// Keeps the memory of all bodies in flight below its limit: beyond it this body is read to its
+    /// end and refused.
     fn account_body(&mut self) {
-        let beside = if self.server.awaits() == Awaits::Body { self.read_buffer() + self.server.input_in_memory() } else { 0 };
+        let beside = if self.server.awaits() == Awaits::Body {
+            self.read_buffer() + self.server.input_in_memory()
+        } else {
+            0
+        };
         let held = (self.server.body_in_memory() + beside) as u64;
-        let fits = self.share.resize(held, &self.sessions.intake.settings.borrow().limits);
+        let fits = self
+            .share
+            .resize(held, &self.sessions.intake.settings.borrow().limits);
         if !fits {
-            self.server.refuse_body(Reply::new(452, (4, 3, 1), "Too much mail in flight, try again later"));
+            self.server.refuse_body(Reply::new(
+                452,
+                (4, 3, 1),
+                "Too much mail in flight, try again later",
+            ));
             // The body is gone; what it takes to read the rest stays.
-            self.share.set((self.read_buffer() + self.server.input_in_memory()) as u64);
+            self.share
+                .set((self.read_buffer() + self.server.input_in_memory()) as u64);
         }
     }
 
@@ -262,10 +310,16 @@ impl<'a> Driver<'a> {
     }
 
     async fn decide(&mut self, question: Question) {
-        if matches!(question, Question::Mail(_) | Question::Message { .. }) && self.sessions.vitals.ended().is_some() {
+        if matches!(question, Question::Mail(_) | Question::Message { .. })
+            && self.sessions.vitals.ended().is_some()
+        {
             // What would be taken now might not go anywhere until the next start.
             self.reset();
-            return self.server.answer(Answer::Reply(Reply::new(451, (4, 3, 0), "Local error, try again later")));
+            return self.server.answer(Answer::Reply(Reply::new(
+                451,
+                (4, 3, 0),
+                "Local error, try again later",
+            )));
         }
         if self.kind == ListenerKind::Reports {
             let answer = self.decide_report(question).await;
@@ -285,10 +339,14 @@ impl<'a> Driver<'a> {
                 Err(reply) => Answer::Reply(reply),
             },
             Question::Rcpt(recipient) => match &mut self.transaction {
-                Some(transaction) => Answer::Reply(intake.rcpt(&self.peer, transaction, &recipient)),
+                Some(transaction) => {
+                    Answer::Reply(intake.rcpt(&self.peer, transaction, &recipient))
+                }
                 None => Answer::Reply(Reply::new(503, (5, 5, 1), "MAIL first")),
             },
-            Question::Message { envelope, body } => Answer::Reply(self.message_of_who_still_may(envelope, body).await),
+            Question::Message { envelope, body } => {
+                Answer::Reply(self.message_of_who_still_may(envelope, body).await)
+            }
             Question::Xclient(attributes) => {
                 xclient(&mut self.peer, &attributes);
                 self.share.belongs_to(self.peer.xclient_login.as_deref());
@@ -310,14 +368,20 @@ impl<'a> Driver<'a> {
             Question::Connect => Answer::Accept,
             Question::Mail(_) => {
                 self.arriving = None;
-                feedback.mail(counted_as(self.peer.address)).map_or_else(Answer::Reply, |()| Answer::Accept)
+                feedback
+                    .mail(counted_as(self.peer.address))
+                    .map_or_else(Answer::Reply, |()| Answer::Accept)
             }
             Question::Rcpt(recipient) => Answer::Reply(feedback.rcpt(&recipient.address)),
             Question::Message { envelope, body } => {
                 self.arriving = None;
                 self.messages += 1;
                 let _room = self.room_for_copy(&body).await;
-                Answer::Reply(feedback.message(&self.trace(&envelope), envelope, body).await)
+                Answer::Reply(
+                    feedback
+                        .message(&self.trace(&envelope), envelope, body)
+                        .await,
+                )
             }
             // Not offered here, so never asked.
             Question::Auth { .. } | Question::Xclient(_) | Question::Xforward(_) => {
@@ -326,9 +390,12 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// The final dot, also of what was let in by something that was taken away while the message came.
+    /// The final dot, also of what was let in by something that was taken away while the message
+    /// came.
     async fn message_of_who_still_may(&mut self, envelope: Envelope, body: Vec<u8>) -> Reply {
-        let Some(reply) = self.standing.lost(&self.peer).await else { return self.message(envelope, body).await };
+        let Some(reply) = self.standing.lost(&self.peer).await else {
+            return self.message(envelope, body).await;
+        };
         if let Some(transaction) = &self.transaction {
             self.sessions.intake.refused_unread(transaction, &reply);
         }
@@ -347,20 +414,25 @@ impl<'a> Driver<'a> {
     }
 
     async fn message(&mut self, envelope: Envelope, body: Vec<u8>) -> Reply {
-        let Some(transaction) = self.transaction.take() else { return Reply::new(503, (5, 5, 1), "MAIL first") };
+        let Some(transaction) = self.transaction.take() else {
+            return Reply::new(503, (5, 5, 1), "MAIL first");
+        };
         self.arriving = None;
         self.messages += 1;
         let reply = {
             let _room = self.room_for_copy(&body).await;
             let trace = self.trace(&envelope);
-            self.sessions.intake.message(&self.peer, &trace, transaction, envelope, body).await
+            self.sessions
+                .intake
+                .message(&self.peer, &trace, transaction, envelope, body)
+                .await
         };
         self.peer.origin = self.session_origin;
         reply
     }
 
-    /// Waits for room for the copy that is made of the message as it goes out. The message itself is counted until the next
-    /// octets are read.
+    /// Waits for room for the copy that is made of the message as it goes out. The message itself
+    /// is counted until the next octets are read.
     async fn room_for_copy(&self, body: &[u8]) -> Option<SemaphorePermit<'a>> {
         let limits = self.sessions.intake.settings.borrow().limits.clone();
         self.sessions.bodies.copy(body.len(), &limits).await
@@ -371,7 +443,11 @@ impl<'a> Driver<'a> {
         let now = intake.clock.now();
         // Before the password is checked: what changes meanwhile ends the session.
         let account = intake.records.account(user).await.ok();
-        let result = self.sessions.logins.check(&intake.records, self.peer.address, user, password, now).await;
+        let result = self
+            .sessions
+            .logins
+            .check(&intake.records, self.peer.address, user, password, now)
+            .await;
         match result {
             LoginResult::Good(login) => {
                 events::login(self.peer.address, user, "accepted");
@@ -382,23 +458,38 @@ impl<'a> Driver<'a> {
             }
             LoginResult::Bad => {
                 events::login(self.peer.address, user, "refused");
-                Answer::Reply(Reply::new(535, (5, 7, 8), "Authentication credentials invalid"))
+                Answer::Reply(Reply::new(
+                    535,
+                    (5, 7, 8),
+                    "Authentication credentials invalid",
+                ))
             }
             LoginResult::Busy => {
                 events::login(self.peer.address, user, "put off");
-                Answer::Reply(Reply::new(454, (4, 7, 0), "Too many attempts to log in, try again later"))
+                Answer::Reply(Reply::new(
+                    454,
+                    (4, 7, 0),
+                    "Too many attempts to log in, try again later",
+                ))
             }
-            LoginResult::Unknown => Answer::Reply(Reply::new(454, (4, 7, 0), "Temporary authentication failure")),
+            LoginResult::Unknown => Answer::Reply(Reply::new(
+                454,
+                (4, 7, 0),
+                "Temporary authentication failure",
+            )),
         }
     }
 }
 
-/// XCLIENT LOGIN names the user; ADDR is evidence and never re-matches `[[client]]`. The session begins anew: what the
-/// proxy itself had proven by AUTH does not speak for the user it now brings, and no user named before stays: a front end
-/// hands one connection from client to client.
+/// XCLIENT LOGIN names the user; ADDR is evidence and never re-matches `[[client]]`. The session
+/// begins anew: what the proxy itself had proven by AUTH does not speak for the user it now brings,
+/// and no user named before stays: a front end hands one connection from client to client.
 fn xclient(peer: &mut Peer, attributes: &[Attribute]) {
     peer.login = None;
-    peer.xclient_login = attributes.iter().find(|(name, _)| name == "LOGIN").and_then(|(_, value)| value.clone());
+    peer.xclient_login = attributes
+        .iter()
+        .find(|(name, _)| name == "LOGIN")
+        .and_then(|(_, value)| value.clone());
     origin(peer, attributes);
 }
 
@@ -406,14 +497,18 @@ fn origin(peer: &mut Peer, attributes: &[Attribute]) {
     for (name, value) in attributes {
         if name == "ADDR" {
             let text = value.as_deref().unwrap_or_default();
-            let text = text.strip_prefix("IPV6:").or_else(|| text.strip_prefix("IPv6:")).unwrap_or(text);
+            let text = text
+                .strip_prefix("IPV6:")
+                .or_else(|| text.strip_prefix("IPv6:"))
+                .unwrap_or(text);
             peer.origin = text.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
         }
     }
 }
 
-/// Closes our side, then takes what is still under way: closing a socket with unread octets resets the connection, and
-/// the peer may lose the last reply. Bounded in time and octets; the peer may have hung up first.
+/// Closes our side, then takes what is still under way: closing a socket with unread octets resets
+/// the connection, and the peer may lose the last reply. Bounded in time and octets; the peer may
+/// have hung up first.
 async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
     let linger = async {
         stream.shutdown().await?;
@@ -430,7 +525,8 @@ async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
 
 pub(super) fn count_reply(code: u16, enhanced: Option<Enhanced>) {
     let enhanced = enhanced.map_or_else(String::new, |e| e.to_string());
-    metrics::counter!(names::REPLIES_TOTAL, "code" => code.to_string(), "enhanced" => enhanced).increment(1);
+    metrics::counter!(names::REPLIES_TOTAL, "code" => code.to_string(), "enhanced" => enhanced)
+        .increment(1);
 }
 
 #[cfg(test)]
@@ -441,13 +537,37 @@ mod tests {
 
     #[test]
     fn after_xclient_the_proxys_own_login_speaks_for_nobody() {
-        let login = Login { name: "proxy".into(), tenant: TenantId::new("acme"), may_send_as: vec![], failed_before: 0 };
+        let login = Login {
+            name: "proxy".into(),
+            tenant: TenantId::new("acme"),
+            may_send_as: vec![],
+            failed_before: 0,
+        };
         let address: IpAddr = "192.0.2.1".parse().unwrap();
-        let mut peer = Peer { address, client: None, login: Some(login), xclient_login: None, origin: None };
-        let attribute = |name: &str, value: Option<&str>| (name.to_owned(), value.map(str::to_owned));
-        xclient(&mut peer, &[attribute("LOGIN", Some("alice")), attribute("ADDR", Some("IPv6:2001:db8::1"))]);
-        assert_eq!((peer.login.as_ref(), peer.xclient_login.as_deref()), (None, Some("alice")));
-        assert_eq!((peer.address, peer.origin), (address, "2001:db8::1".parse().ok()));
+        let mut peer = Peer {
+            address,
+            client: None,
+            login: Some(login),
+            xclient_login: None,
+            origin: None,
+        };
+        let attribute =
+            |name: &str, value: Option<&str>| (name.to_owned(), value.map(str::to_owned));
+        xclient(
+            &mut peer,
+            &[
+                attribute("LOGIN", Some("alice")),
+                attribute("ADDR", Some("IPv6:2001:db8::1")),
+            ],
+        );
+        assert_eq!(
+            (peer.login.as_ref(), peer.xclient_login.as_deref()),
+            (None, Some("alice"))
+        );
+        assert_eq!(
+            (peer.address, peer.origin),
+            (address, "2001:db8::1".parse().ok())
+        );
         xclient(&mut peer, &[attribute("LOGIN", None)]);
         assert_eq!(peer.xclient_login, None);
     }

@@ -7,7 +7,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::watch;
 
-/// Open sessions, in all and per client address. IPv6 clients count by /64, which is what one host gets.
+/// Open sessions, in all and per client address. IPv6 clients count by /64, which is what one host
+/// gets.
 #[derive(Debug, Default)]
 pub struct SessionCounts {
     per_address: Mutex<HashMap<IpAddr, usize>>,
@@ -34,7 +35,10 @@ pub(super) fn counted_as(address: IpAddr) -> IpAddr {
 impl SessionCounts {
     /// Counts a session in, or says why not.
     pub fn enter(&self, address: IpAddr, limits: &Limits) -> Result<Entered<'_>, Refused> {
-        let mut counts = self.per_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self
+            .per_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if *self.open.borrow() >= limits.sessions {
             return Err(Refused::Total);
         }
@@ -45,12 +49,18 @@ impl SessionCounts {
         *count += 1;
         self.open.send_modify(|open| *open += 1);
         metrics::gauge!(SESSIONS_OPEN).increment(1.0);
-        Ok(Entered { counts: self, address })
+        Ok(Entered {
+            counts: self,
+            address,
+        })
     }
 
     /// Counts a session out.
     fn leave(&self, address: IpAddr) {
-        let mut counts = self.per_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self
+            .per_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let key = counted_as(address);
         if let Some(count) = counts.get_mut(&key) {
             *count = count.saturating_sub(1);
@@ -73,8 +83,8 @@ impl SessionCounts {
     }
 }
 
-/// A session that is counted until this is dropped, even by a panic: a message that no session survives, brought again and
-/// again, must not use up its client's share for good.
+/// A session that is counted until this is dropped, even by a panic: a message that no session
+/// survives, brought again and again, must not use up its client's share for good.
 #[derive(Debug)]
 pub struct Entered<'a> {
     counts: &'a SessionCounts,
@@ -107,7 +117,12 @@ mod tests {
         let first = counts.enter(a, &limits).unwrap();
         assert_eq!(counts.enter(a, &limits).unwrap_err(), Refused::Address);
         let _other = counts.enter(b, &limits).unwrap();
-        assert_eq!(counts.enter("192.0.2.3".parse().unwrap(), &limits).unwrap_err(), Refused::Total);
+        assert_eq!(
+            counts
+                .enter("192.0.2.3".parse().unwrap(), &limits)
+                .unwrap_err(),
+            Refused::Total
+        );
         drop(first);
         assert!(counts.enter(a, &limits).is_ok());
     }
@@ -129,8 +144,19 @@ mod tests {
     fn one_ipv6_network_is_one_client() {
         let counts = SessionCounts::default();
         let limits = limits(9, 1);
-        let _first = counts.enter("2001:db8::1".parse().unwrap(), &limits).unwrap();
-        assert_eq!(counts.enter("2001:db8::2".parse().unwrap(), &limits).unwrap_err(), Refused::Address);
-        assert!(counts.enter("2001:db8:0:1::1".parse().unwrap(), &limits).is_ok());
+        let _first = counts
+            .enter("2001:db8::1".parse().unwrap(), &limits)
+            .unwrap();
+        assert_eq!(
+            counts
+                .enter("2001:db8::2".parse().unwrap(), &limits)
+                .unwrap_err(),
+            Refused::Address
+        );
+        assert!(
+            counts
+                .enter("2001:db8:0:1::1".parse().unwrap(), &limits)
+                .is_ok()
+        );
     }
 }

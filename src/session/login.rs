@@ -32,21 +32,35 @@ pub struct LoginGuard {
 
 impl Default for LoginGuard {
     fn default() -> Self {
-        Self { turns: Turns::new(PARALLEL_CHECKS), penalties: Mutex::default() }
+        Self {
+            turns: Turns::new(PARALLEL_CHECKS),
+            penalties: Mutex::default(),
+        }
     }
 }
 
 impl LoginGuard {
     fn penalties(&self) -> MutexGuard<'_, Penalties> {
-        self.penalties.lock().unwrap_or_else(PoisonError::into_inner)
+        self.penalties
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Checks a login; slow after failures of the same network at the same name.
-    pub async fn check(&self, records: &Records, client: IpAddr, user: &str, password: &str, now: Time) -> LoginResult {
+    pub async fn check(
+        &self,
+        records: &Records,
+        client: IpAddr,
+        user: &str,
+        password: &str,
+        now: Time,
+    ) -> LoginResult {
         let (who, admission) = {
             let mut penalties = self.penalties();
             let who = penalties.attempt(client, user);
-            let Some(admission) = penalties.admit(now, who) else { return LoginResult::Busy };
+            let Some(admission) = penalties.admit(now, who) else {
+                return LoginResult::Busy;
+            };
             (who, admission)
         };
         tokio::time::sleep(admission.wait).await;
@@ -64,10 +78,19 @@ impl LoginGuard {
         }
     }
 
-    /// Looks at the password when its turn has come. The name is looked up in the same turn, and one that does not exist takes
-    /// as long.
-    async fn look(&self, records: &Records, who: Attempt, admission: Admission, user: &str, password: &str) -> LoginResult {
-        let Some(turn) = self.turns.take(who.network, admission.known).await else { return LoginResult::Busy };
+    /// Looks at the password when its turn has come. The name is looked up in the same turn, and
+    /// one that does not exist takes as long.
+    async fn look(
+        &self,
+        records: &Records,
+        who: Attempt,
+        admission: Admission,
+        user: &str,
+        password: &str,
+    ) -> LoginResult {
+        let Some(turn) = self.turns.take(who.network, admission.known).await else {
+            return LoginResult::Busy;
+        };
         let account = match records.account(user).await {
             Ok(account) => Some(account),
             Err(RecordsError::NotFound) => None,
@@ -86,7 +109,12 @@ impl LoginGuard {
         let good = tokio::task::spawn_blocking(work).await.unwrap_or(false);
         let proven = account.filter(|account| good && account.role == Role::Smtp);
         match proven.and_then(|a| a.tenant.map(|tenant| (a.name, tenant, a.may_send_as))) {
-            Some((name, tenant, may_send_as)) => LoginResult::Good(Login { name, tenant, may_send_as, failed_before: 0 }),
+            Some((name, tenant, may_send_as)) => LoginResult::Good(Login {
+                name,
+                tenant,
+                may_send_as,
+                failed_before: 0,
+            }),
             None => LoginResult::Bad,
         }
     }

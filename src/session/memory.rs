@@ -1,7 +1,8 @@
 //! Memory for the bodies of messages in flight, and who may hold how much of it.
 //!
-//! Whoever holds the most is refused first: a client or an account gets no more than what is left for everybody else, so
-//! that bodies which never end leave room for all others. No lock is taken while octets come in.
+//! Whoever holds the most is refused first: a client or an account gets no more than what is left
+//! for everybody else, so that bodies which never end leave room for all others. No lock is taken
+//! while octets come in.
 
 use crate::config::settings::Limits;
 use std::collections::HashMap;
@@ -10,12 +11,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Bodies that hold no more than this are ordinary mail: the last eighth of the memory is theirs alone.
+/// Bodies that hold no more than this are ordinary mail: the last eighth of the memory is theirs
+/// alone.
 const SMALL: u64 = 256 << 10;
 /// What a session with a body of the largest size holds beside it: its buffers.
 const BESIDE: u64 = 128 << 10;
 
-/// Who holds memory: counted apart, since one account may come from many addresses and one address bring many accounts.
+/// Who holds memory: counted apart, since one account may come from many addresses and one address
+/// bring many accounts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Holder {
     Client(IpAddr),
@@ -30,18 +33,24 @@ struct Held {
 }
 
 impl Held {
-    /// One body goes from `old` to `new` octets; gives what is held then, in all and in small bodies.
+    /// One body goes from `old` to `new` octets; gives what is held then, in all and in small
+    /// bodies.
     fn change(&self, old: u64, new: u64) -> (u64, u64) {
-        (change(&self.all, old, new), change(&self.small, small(old), small(new)))
+        (
+            change(&self.all, old, new),
+            change(&self.small, small(old), small(new)),
+        )
     }
 }
 
 /// Moves a part of a sum from `old` to `new`; gives the sum then.
 fn change(sum: &AtomicU64, old: u64, new: u64) -> u64 {
     if new >= old {
-        sum.fetch_add(new - old, Ordering::Relaxed).saturating_add(new - old)
+        sum.fetch_add(new - old, Ordering::Relaxed)
+            .saturating_add(new - old)
     } else {
-        sum.fetch_sub(old - new, Ordering::Relaxed).saturating_sub(old - new)
+        sum.fetch_sub(old - new, Ordering::Relaxed)
+            .saturating_sub(old - new)
     }
 }
 
@@ -59,8 +68,9 @@ pub struct BodyMemory {
     large_copies: Copies,
 }
 
-/// What all bodies that come in may hold together: half of the limit. A quarter is for copies, and the rest is left to the
-/// spool, which keeps fresh messages for their first delivery. But a message of the largest size must fit.
+/// What all bodies that come in may hold together: half of the limit. A quarter is for copies, and
+/// the rest is left to the spool, which keeps fresh messages for their first delivery. But a
+/// message of the largest size must fit.
 fn arriving(limits: &Limits) -> u64 {
     let all = limits.body_memory_bytes;
     (all / 2).max(limits.message_size_bytes.saturating_add(BESIDE).min(all))
@@ -69,7 +79,12 @@ fn arriving(limits: &Limits) -> u64 {
 impl BodyMemory {
     /// What one session holds, for this client; nothing yet.
     pub fn share(&self, client: IpAddr) -> Share<'_> {
-        Share { memory: self, octets: 0, client: self.holder(Holder::Client(client)), account: None }
+        Share {
+            memory: self,
+            octets: 0,
+            client: self.holder(Holder::Client(client)),
+            account: None,
+        }
     }
 
     fn holder(&self, who: Holder) -> (Holder, Arc<Held>) {
@@ -78,21 +93,29 @@ impl BodyMemory {
         (who, octets)
     }
 
-    /// A session holds nothing for this holder any more; `others` = handles of that session which are still to be dropped.
+    /// A session holds nothing for this holder any more; `others` = handles of that session which
+    /// are still to be dropped.
     fn forget(&self, who: &Holder, others: usize) {
         let mut all = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
         // Handles are given out under the lock alone, so nobody can take one meanwhile.
-        if all.get(who).is_some_and(|held| Arc::strong_count(held) == 1 + others) {
+        if all
+            .get(who)
+            .is_some_and(|held| Arc::strong_count(held) == 1 + others)
+        {
             all.remove(who);
         }
     }
 
-    /// Waits for room for a copy of a message of so many octets. Whoever has it gives it back within bounded time. Small messages
-    /// never wait for large ones.
+    /// Waits for room for a copy of a message of so many octets. Whoever has it gives it back
+    /// within bounded time. Small messages never wait for large ones.
     pub async fn copy(&self, octets: usize, limits: &Limits) -> Option<SemaphorePermit<'_>> {
         let sixteenth = limits.body_memory_bytes / 16;
         let is_small = u64::try_from(octets).is_ok_and(|octets| octets <= SMALL);
-        let (copies, room) = if is_small { (&self.small_copies, sixteenth) } else { (&self.large_copies, sixteenth * 3) };
+        let (copies, room) = if is_small {
+            (&self.small_copies, sixteenth)
+        } else {
+            (&self.large_copies, sixteenth * 3)
+        };
         copies.take(octets, room).await
     }
 }
@@ -107,14 +130,20 @@ struct Copies {
 
 impl Default for Copies {
     fn default() -> Self {
-        Self { free: Semaphore::new(0), made_for: AtomicUsize::default(), adapting: Mutex::default() }
+        Self {
+            free: Semaphore::new(0),
+            made_for: AtomicUsize::default(),
+            adapting: Mutex::default(),
+        }
     }
 }
 
 impl Copies {
     /// Waits for room; who needs more than there is takes all of it. `room` in octets.
     async fn take(&self, octets: usize, room: u64) -> Option<SemaphorePermit<'_>> {
-        let room = usize::try_from(room / 1024).unwrap_or(usize::MAX).clamp(1, u32::MAX as usize >> 4);
+        let room = usize::try_from(room / 1024)
+            .unwrap_or(usize::MAX)
+            .clamp(1, u32::MAX as usize >> 4);
         self.adapt(room);
         let kib = u32::try_from((octets / 1024).clamp(1, room)).unwrap_or(u32::MAX);
         // The semaphore is never closed.
@@ -154,7 +183,8 @@ impl Share<'_> {
             held.change(self.octets, 0);
             self.memory.forget(&who, 1);
         }
-        self.account = account.map(|account| self.memory.holder(Holder::Account(account.to_lowercase())));
+        self.account =
+            account.map(|account| self.memory.holder(Holder::Account(account.to_lowercase())));
         if let Some((_, held)) = &self.account {
             held.change(0, self.octets);
         }
@@ -162,10 +192,12 @@ impl Share<'_> {
 
     /// Who holds it, with how many times as much must be left for others.
     fn holders(&self) -> impl Iterator<Item = (u64, &Held)> {
-        std::iter::once((1, &*self.client.1)).chain(self.account.iter().map(|(_, held)| (2, &**held)))
+        std::iter::once((1, &*self.client.1))
+            .chain(self.account.iter().map(|(_, held)| (2, &**held)))
     }
 
-    /// The session now holds so many octets; `false` (and unchanged) if that is more than there is for it.
+    /// The session now holds so many octets; `false` (and unchanged) if that is more than there is
+    /// for it.
     pub fn resize(&mut self, octets: u64, limits: &Limits) -> bool {
         let before = self.octets;
         if octets == before {
@@ -175,7 +207,17 @@ impl Share<'_> {
         let mut fits = true;
         for (times, held) in self.holders() {
             let (all, in_small) = held.change(before, octets);
-            fits = fits && may_hold(&Holding { own: octets, all, in_small, total, times }, limits);
+            fits = fits
+                && may_hold(
+                    &Holding {
+                        own: octets,
+                        all,
+                        in_small,
+                        total,
+                        times,
+                    },
+                    limits,
+                );
         }
         self.octets = octets;
         if octets < before || fits {
@@ -195,7 +237,8 @@ impl Share<'_> {
     }
 }
 
-/// What would be held in octets: by the session that asks, by its client or account, of that in small bodies, and by all.
+/// What would be held in octets: by the session that asks, by its client or account, of that in
+/// small bodies, and by all.
 struct Holding {
     own: u64,
     all: u64,
@@ -205,15 +248,16 @@ struct Holding {
     times: u64,
 }
 
-/// Whether it may be held. No client gets more than what is left for the others then, and no account more than half of that,
-/// so that it leaves room within its client too; but for one single body. Small bodies find room all the same, a little of
-/// each client and account.
+/// Whether it may be held. No client gets more than what is left for the others then, and no
+/// account more than half of that, so that it leaves room within its client too; but for one single
+/// body. Small bodies find room all the same, a little of each client and account.
 fn may_hold(held: &Holding, limits: &Limits) -> bool {
     let all = arriving(limits);
     let largest = limits.message_size_bytes.saturating_add(BESIDE).min(all);
     let for_large = (all / 8 * 7).max(largest);
     let left = for_large.checked_sub(held.total);
-    let fair = left.is_some_and(|left| held.all.saturating_mul(held.times) <= left || held.all == held.own);
+    let fair = left
+        .is_some_and(|left| held.all.saturating_mul(held.times) <= left || held.all == held.own);
     let of_small = (all / 128).max(SMALL);
     fair || (held.own <= SMALL && held.in_small <= of_small && held.total <= all)
 }
@@ -254,9 +298,9 @@ mod tests {
         let (memory, limits) = (BodyMemory::default(), limits());
         let mut stalled: Vec<Share<'_>> = (0..8).map(|_| memory.share(ip(1))).collect();
         for _ in 0..40 {
-            for share in
-                stalled.iter_mut().filter(|share| share.octets > 0 || share.memory.used.load(Ordering::Relaxed) < 8 * MIB)
-            {
+            for share in stalled.iter_mut().filter(|share| {
+                share.octets > 0 || share.memory.used.load(Ordering::Relaxed) < 8 * MIB
+            }) {
                 if !share.resize(share.octets + MIB, &limits) {
                     // As a session does that refuses its body.
                     share.set(0);
@@ -264,11 +308,23 @@ mod tests {
             }
         }
         let held: u64 = stalled.iter().map(|share| share.octets).sum();
-        assert!((30 * MIB..=56 * MIB).contains(&held), "{held} of {}", limits.body_memory_bytes);
+        assert!(
+            (30 * MIB..=56 * MIB).contains(&held),
+            "{held} of {}",
+            limits.body_memory_bytes
+        );
         let mut other = memory.share(ip(2));
-        assert_eq!(grow(&mut other, 50 * MIB, &limits), 50 * MIB, "the largest message of somebody else");
+        assert_eq!(
+            grow(&mut other, 50 * MIB, &limits),
+            50 * MIB,
+            "the largest message of somebody else"
+        );
         let mut own = memory.share(ip(1));
-        assert_eq!(grow(&mut own, SMALL, &limits), SMALL, "small mail of the same client");
+        assert_eq!(
+            grow(&mut own, SMALL, &limits),
+            SMALL,
+            "small mail of the same client"
+        );
     }
 
     #[test]
@@ -279,7 +335,11 @@ mod tests {
             grow(share, 49 * MIB, &limits);
         }
         let mut new = memory.share(ip(250));
-        assert_eq!(grow(&mut new, SMALL, &limits), SMALL, "twelve with twenty bodies each leave it room");
+        assert_eq!(
+            grow(&mut new, SMALL, &limits),
+            SMALL,
+            "twelve with twenty bodies each leave it room"
+        );
     }
 
     #[test]
@@ -301,9 +361,16 @@ mod tests {
     #[test]
     fn the_largest_message_fits_even_where_there_is_room_for_no_other() {
         let memory = BodyMemory::default();
-        let limits = Limits { message_size_bytes: 900_000, body_memory_bytes: 1 << 20, ..limits() };
+        let limits = Limits {
+            message_size_bytes: 900_000,
+            body_memory_bytes: 1 << 20,
+            ..limits()
+        };
         let mut share = memory.share(ip(1));
-        assert_eq!(grow(&mut share, 900_000 + 64 * 1024, &limits), 900_000 + 64 * 1024);
+        assert_eq!(
+            grow(&mut share, 900_000 + 64 * 1024, &limits),
+            900_000 + 64 * 1024
+        );
     }
 
     #[test]
@@ -316,7 +383,10 @@ mod tests {
         share.set(300 * MIB);
         assert_eq!(memory.used.load(Ordering::Relaxed), 300 * MIB);
         let mut other = memory.share(ip(2));
-        assert!(!other.resize(64 * 1024, &limits), "what is held counts, however it came to be held");
+        assert!(
+            !other.resize(64 * 1024, &limits),
+            "what is held counts, however it came to be held"
+        );
         drop((share, other));
         assert_eq!(memory.used.load(Ordering::Relaxed), 0);
         assert!(memory.holders.lock().unwrap().is_empty());
@@ -327,14 +397,26 @@ mod tests {
         let (memory, limits) = (BodyMemory::default(), limits());
         let first = memory.copy(30 << 20, &limits).await;
         assert!(first.is_some());
-        let waits = tokio::time::timeout(std::time::Duration::from_millis(1), memory.copy(30 << 20, &limits));
+        let waits = tokio::time::timeout(
+            std::time::Duration::from_millis(1),
+            memory.copy(30 << 20, &limits),
+        );
         assert!(waits.await.is_err(), "48 MiB are no room for two");
-        assert!(memory.copy(10_000, &limits).await.is_some(), "small mail does not wait for it");
-        let wider = Limits { body_memory_bytes: 512 << 20, ..limits.clone() };
+        assert!(
+            memory.copy(10_000, &limits).await.is_some(),
+            "small mail does not wait for it"
+        );
+        let wider = Limits {
+            body_memory_bytes: 512 << 20,
+            ..limits.clone()
+        };
         assert!(memory.copy(30 << 20, &wider).await.is_some());
         drop(first);
         // Larger than all there is: it has it for itself alone.
-        let narrow = Limits { body_memory_bytes: 1 << 20, ..limits };
+        let narrow = Limits {
+            body_memory_bytes: 1 << 20,
+            ..limits
+        };
         assert!(memory.copy(50 << 20, &narrow).await.is_some());
         assert_eq!(memory.large_copies.free.available_permits(), 192);
     }

@@ -28,8 +28,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
-/// Connections that may wait to be accepted. With the usual 128, some of 500 clients that come at once would wait for a
-/// retransmission of their SYN.
+/// Connections that may wait to be accepted. With the usual 128, some of 500 clients that come at
+/// once would wait for a retransmission of their SYN.
 const BACKLOG: u32 = 4096;
 
 /// What all sessions share.
@@ -46,7 +46,11 @@ pub struct Sessions {
 
 impl Sessions {
     /// With the certificate of the settings loaded.
-    pub fn new(intake: Arc<Intake>, feedback: Arc<Feedback>, vitals: Vitals) -> Result<Arc<Self>, String> {
+    pub fn new(
+        intake: Arc<Intake>,
+        feedback: Arc<Feedback>,
+        vitals: Vitals,
+    ) -> Result<Arc<Self>, String> {
         let tls = tls::load(&intake.settings())?;
         Ok(Arc::new(Self {
             intake,
@@ -66,32 +70,48 @@ impl Sessions {
         Ok(())
     }
 
-    /// No new sessions; idle ones end with 421, running transactions finish or are cut at the deadline.
+    /// No new sessions; idle ones end with 421, running transactions finish or are cut at the
+    /// deadline.
     pub async fn drain(&self, deadline: Duration) {
         self.draining.send_replace(true);
-        if tokio::time::timeout(deadline, self.counts.wait_until_none()).await.is_err() {
+        if tokio::time::timeout(deadline, self.counts.wait_until_none())
+            .await
+            .is_err()
+        {
             tracing::warn!(sessions = self.counts.open(), "sessions cut at shutdown");
         }
     }
 }
 
 /// Binds all listeners and serves them. Gives their addresses as bound.
-pub async fn listen(sessions: &Arc<Sessions>, settings: &Settings) -> Result<Vec<(ListenerKind, SocketAddr)>, String> {
+pub async fn listen(
+    sessions: &Arc<Sessions>,
+    settings: &Settings,
+) -> Result<Vec<(ListenerKind, SocketAddr)>, String> {
     let mut bound = Vec::new();
     for (place, listener) in settings.listeners.iter().enumerate() {
         let failed = |e: std::io::Error| format!("[[listener]] bind {}: {e}", listener.bind);
         let socket = bind(listener.bind).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         bound.push((listener.kind, address));
-        let door = Door { place, kind: listener.kind };
-        sessions.vitals.spawn("listener", accept(Arc::clone(sessions), socket, door));
+        let door = Door {
+            place,
+            kind: listener.kind,
+        };
+        sessions
+            .vitals
+            .spawn("listener", accept(Arc::clone(sessions), socket, door));
     }
     Ok(bound)
 }
 
 /// A listening socket with room for a crowd that comes at once.
 fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
     // After a restart the port must be free although old connections linger.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
@@ -112,7 +132,8 @@ async fn accept(sessions: Arc<Sessions>, socket: TcpListener, door: Door) {
                 tokio::spawn(connection::serve(Arc::clone(&sessions), door, stream, peer));
             }
             Err(error) => {
-                // Out of file descriptors or a peer gone already: not this socket's fault, and it clears by itself.
+                // Out of file descriptors or a peer gone already: not this socket's fault, and it
+                // clears by itself.
                 tracing::warn!(%error, "accept failed");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-/// A body must bring so many octets a second, on average over the window. The slowest lines that carry mail (9,600 bit/s) bring
-/// twelve times as many, so that such a line may stand still for four and a half of five minutes.
+/// A body must bring so many octets a second, on average over the window. The slowest lines that
+/// carry mail (9,600 bit/s) bring twelve times as many, so that such a line may stand still for
+/// four and a half of five minutes.
 const RATE: u64 = 100;
 /// Longest window; a shorter idle timeout shortens it.
 const WINDOW: Duration = Duration::from_secs(300);
@@ -29,7 +30,9 @@ pub struct Pace {
 impl Pace {
     /// Of a body that begins, in a session that may be silent for so long.
     pub fn new(idle: Duration) -> Self {
-        let millis = u64::try_from(idle.min(WINDOW).as_millis()).unwrap_or(u64::MAX).max(1000);
+        let millis = u64::try_from(idle.min(WINDOW).as_millis())
+            .unwrap_or(u64::MAX)
+            .max(1000);
         Self {
             step_millis: millis / STEPS as u64,
             least: millis.saturating_mul(RATE) / 1000,
@@ -64,8 +67,8 @@ impl Pace {
         self.step = self.step.max(step);
     }
 
-    /// The age at which the body is given up if nothing more of it comes by then: the end of the first whole window that holds
-    /// too little.
+    /// The age at which the body is given up if nothing more of it comes by then: the end of the
+    /// first whole window that holds too little.
     pub fn ends(&self) -> Duration {
         if self.late {
             return Duration::ZERO;
@@ -80,7 +83,11 @@ impl Pace {
             sum = sum.saturating_sub(*oldest);
             step = step.saturating_add(1);
         }
-        Duration::from_millis(step.max(FIRST_WHOLE).saturating_add(1).saturating_mul(self.step_millis))
+        Duration::from_millis(
+            step.max(FIRST_WHOLE)
+                .saturating_add(1)
+                .saturating_mul(self.step_millis),
+        )
     }
 }
 
@@ -90,7 +97,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// When a body is given up that brings `octets` every `every` seconds; `None` = not within a day.
+    /// When a body is given up that brings `octets` every `every` seconds; `None` = not within a
+    /// day.
     fn cut_after(first: u64, octets: u64, every: u64) -> Option<u64> {
         let mut pace = Pace::new(WINDOW);
         pace.add(Duration::ZERO, first);
@@ -106,9 +114,17 @@ mod tests {
     #[test]
     fn a_trickle_ends_however_much_came_before() {
         assert_eq!(cut_after(0, 1, 1), Some(301));
-        assert_eq!(cut_after(40 << 20, 1, 1), Some(331), "forty mebibytes buy no hours");
+        assert_eq!(
+            cut_after(40 << 20, 1, 1),
+            Some(331),
+            "forty mebibytes buy no hours"
+        );
         assert_eq!(cut_after(40 << 20, 90, 1), Some(331));
-        assert_eq!(cut_after(0, 1, 60), Some(360), "the octet at 300 came too late");
+        assert_eq!(
+            cut_after(0, 1, 60),
+            Some(360),
+            "the octet at 300 came too late"
+        );
         assert_eq!(cut_after(40 << 20, 1, 3600), Some(3600));
     }
 
@@ -116,7 +132,11 @@ mod tests {
     fn a_slow_line_gets_its_mail_through() {
         assert_eq!(cut_after(0, 1200, 1), None, "9,600 bit/s");
         assert_eq!(cut_after(0, 110, 1), None);
-        assert_eq!(cut_after(0, 30_000, 240), None, "in bursts, four minutes apart");
+        assert_eq!(
+            cut_after(0, 30_000, 240),
+            None,
+            "in bursts, four minutes apart"
+        );
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! What failed logins cost, and whom: pure bookkeeping.
 //!
-//! Guessing from one network against one account makes the next guess of that network against that account wait. Nobody else
-//! waits for it: not the owner of the account, who comes from another network, and least of all from one where the right
-//! password was given lately. A network that tries many accounts waits with all of them; an account that many networks try
-//! costs a network that has never proven it a second, no more, so that its owner is never locked out.
+//! Guessing from one network against one account makes the next guess of that network against that
+//! account wait. Nobody else waits for it: not the owner of the account, who comes from another
+//! network, and least of all from one where the right password was given lately. A network that
+//! tries many accounts waits with all of them; an account that many networks try costs a network
+//! that has never proven it a second, no more, so that its owner is never locked out.
 
 use crate::types::Time;
 use std::collections::HashMap;
@@ -14,18 +15,20 @@ use std::time::Duration;
 
 /// Failures are forgotten after this time without another.
 const MEMORY: Duration = Duration::from_secs(900);
-/// Records kept at most, of each kind. Where there are more, those with the fewest failures go, so that a flood of invented
-/// names takes nothing from those who really guess.
+/// Records kept at most, of each kind. Where there are more, those with the fewest failures go, so
+/// that a flood of invented names takes nothing from those who really guess.
 const RECORDS: usize = 50_000;
 /// Failures of one network against one account that cost nothing: typing errors.
 const FREE: u32 = 2;
 /// Longest wait between two guesses of one network against one account.
 const LONGEST: Duration = Duration::from_secs(30);
-/// Failures of one network against all accounts that cost nothing; programs with an old password bring three each.
+/// Failures of one network against all accounts that cost nothing; programs with an old password
+/// bring three each.
 const FREE_OF_NETWORK: u32 = 20;
 /// Failures of one network against one account that count against its network too.
 const COUNTED: u32 = 3;
-/// Failures against one account from networks that never proved it, from which on such a network waits ...
+/// Failures against one account from networks that never proved it, from which on such a network
+/// waits ...
 const TARGET: u32 = 20;
 /// ... so long.
 const TARGET_WAIT: Duration = Duration::from_secs(1);
@@ -43,7 +46,8 @@ const HOME_LOST: u32 = 100;
 /// Who tries to log in, as it is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Attempt {
-    /// Keyed hash of the login, lower case: of invented names, which may be long, nothing else is kept.
+    /// Keyed hash of the login, lower case: of invented names, which may be long, nothing else is
+    /// kept.
     account: u64,
     /// The network of the client.
     pub network: IpAddr,
@@ -63,13 +67,18 @@ pub struct Admission {
 #[derive(Debug, Clone, Copy, Default)]
 struct Record {
     failures: u32,
-    /// When the last one was, or will have been: an attempt under way counts as failed until it is proven.
+    /// When the last one was, or will have been: an attempt under way counts as failed until it is
+    /// proven.
     last: Time,
 }
 
 impl Record {
     fn failures(&self, now: Time) -> u32 {
-        if now.since(self.last) < MEMORY { self.failures } else { 0 }
+        if now.since(self.last) < MEMORY {
+            self.failures
+        } else {
+            0
+        }
     }
 
     fn fail(&mut self, now: Time, at: Time) {
@@ -78,7 +87,8 @@ impl Record {
     }
 }
 
-/// The network that one host or one site has: the /24 of an IPv4 address, the /64 of an IPv6 address.
+/// The network that one host or one site has: the /24 of an IPv4 address, the /64 of an IPv6
+/// address.
 pub fn network_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & 0xffff_ff00)),
@@ -86,7 +96,8 @@ pub fn network_of(address: IpAddr) -> IpAddr {
     }
 }
 
-/// 0, 0, 0, 1 s, 2 s, 4 s ... between two guesses after so many failures: guessing costs more and more.
+/// 0, 0, 0, 1 s, 2 s, 4 s ... between two guesses after so many failures: guessing costs more and
+/// more.
 fn pause_after(failures: u32) -> Duration {
     match failures {
         0..=FREE => Duration::ZERO,
@@ -118,23 +129,38 @@ pub struct Penalties {
 impl Penalties {
     /// Who tries, as it is counted. Logins compare without regard to case.
     pub fn attempt(&self, client: IpAddr, user: &str) -> Attempt {
-        Attempt { account: self.hasher.hash_one(user.to_lowercase()), network: network_of(client) }
+        Attempt {
+            account: self.hasher.hash_one(user.to_lowercase()),
+            network: network_of(client),
+        }
     }
 
-    /// What the attempt must wait; `None` = more than half a minute, it is put off unseen. Counts it as failed until
-    /// [`Self::succeeded`] or [`Self::taken_back`] says otherwise, so that many at once gain nothing.
+    /// What the attempt must wait; `None` = more than half a minute, it is put off unseen. Counts
+    /// it as failed until [`Self::succeeded`] or [`Self::taken_back`] says otherwise, so that many
+    /// at once gain nothing.
     pub fn admit(&mut self, now: Time, who: Attempt) -> Option<Admission> {
         let own = self.attempts.get(&who).copied().unwrap_or_default();
         let failures = own.failures(now);
         let known = self.is_known(now, who, failures);
         let begins = if known {
-            now.after(if failures >= FREE_AT_HOME { HOME_WAIT } else { Duration::ZERO })
+            now.after(if failures >= FREE_AT_HOME {
+                HOME_WAIT
+            } else {
+                Duration::ZERO
+            })
         } else {
             let network = self.networks.get(&who.network).copied().unwrap_or_default();
-            let targeted = self.accounts.get(&who.account).is_some_and(|account| account.failures(now) >= TARGET);
-            now.after(if targeted { TARGET_WAIT } else { Duration::ZERO })
-                .max(own.last.after(pause_after(failures)))
-                .max(network.last.after(pause_of_network(network.failures(now))))
+            let targeted = self
+                .accounts
+                .get(&who.account)
+                .is_some_and(|account| account.failures(now) >= TARGET);
+            now.after(if targeted {
+                TARGET_WAIT
+            } else {
+                Duration::ZERO
+            })
+            .max(own.last.after(pause_after(failures)))
+            .max(network.last.after(pause_of_network(network.failures(now))))
         };
         let wait = begins.since(now);
         if wait > LONGEST {
@@ -145,18 +171,28 @@ impl Penalties {
         let counted = !known && failures < COUNTED;
         if counted {
             make_room(&mut self.networks, now, &who.network);
-            self.networks.entry(who.network).or_default().fail(now, begins);
+            self.networks
+                .entry(who.network)
+                .or_default()
+                .fail(now, begins);
         }
         if !known {
             make_room(&mut self.accounts, now, &who.account);
             self.accounts.entry(who.account).or_default().fail(now, now);
         }
-        Some(Admission { wait, known, counted })
+        Some(Admission {
+            wait,
+            known,
+            counted,
+        })
     }
 
     fn is_known(&self, now: Time, who: Attempt, failures: u32) -> bool {
         let known = self.known.get(&who.account).into_iter().flatten();
-        failures < HOME_LOST && known.into_iter().any(|(network, at)| *network == who.network && now.since(*at) < KNOWN_FOR)
+        failures < HOME_LOST
+            && known
+                .into_iter()
+                .any(|(network, at)| *network == who.network && now.since(*at) < KNOWN_FOR)
     }
 
     /// The password could not be looked at: the attempt that was admitted never was.
@@ -175,12 +211,19 @@ impl Penalties {
         }
     }
 
-    /// The password was right: forgets what this network failed at this account, and nothing else. Gives how often it had
-    /// failed before, where the network was not known as often as anybody had failed at this account.
+    /// The password was right: forgets what this network failed at this account, and nothing else.
+    /// Gives how often it had failed before, where the network was not known as often as anybody
+    /// had failed at this account.
     pub fn succeeded(&mut self, now: Time, who: Attempt, admission: Admission) -> u32 {
         self.taken_back(who, admission);
-        let own = self.attempts.remove(&who).map_or(0, |record| record.failures(now));
-        let others = self.accounts.get(&who.account).map_or(0, |record| record.failures(now));
+        let own = self
+            .attempts
+            .remove(&who)
+            .map_or(0, |record| record.failures(now));
+        let others = self
+            .accounts
+            .get(&who.account)
+            .map_or(0, |record| record.failures(now));
         let known = self.known.entry(who.account).or_default();
         known.retain(|(network, at)| *network != who.network && now.since(*at) < KNOWN_FOR);
         if known.len() >= KNOWN {
@@ -188,12 +231,17 @@ impl Penalties {
             known.remove(0);
         }
         known.push((who.network, now));
-        if admission.known { own } else { own.max(others) }
+        if admission.known {
+            own
+        } else {
+            own.max(others)
+        }
     }
 }
 
-/// Sees to it that one record more has room: first those that no longer count go, then those with the fewest failures, an
-/// eighth at once, so that a flood does not look through all of them each time.
+/// Sees to it that one record more has room: first those that no longer count go, then those with
+/// the fewest failures, an eighth at once, so that a flood does not look through all of them each
+/// time.
 fn make_room<K: Eq + Hash + Copy>(records: &mut HashMap<K, Record>, now: Time, key: &K) {
     if records.len() < RECORDS || records.contains_key(key) {
         return;
@@ -203,7 +251,10 @@ fn make_room<K: Eq + Hash + Copy>(records: &mut HashMap<K, Record>, now: Time, k
     if surplus == 0 {
         return;
     }
-    let mut by_worth: Vec<(u32, Time, K)> = records.iter().map(|(key, record)| (record.failures, record.last, *key)).collect();
+    let mut by_worth: Vec<(u32, Time, K)> = records
+        .iter()
+        .map(|(key, record)| (record.failures, record.last, *key))
+        .collect();
     by_worth.sort_unstable_by_key(|(failures, last, _)| (*failures, *last));
     for (_, _, key) in by_worth.into_iter().take(surplus) {
         records.remove(&key);
@@ -225,14 +276,24 @@ mod tests {
     /// One wrong password; what it had to wait in seconds.
     fn wrong(penalties: &mut Penalties, second: i64, client: &str, user: &str) -> Option<u64> {
         let who = penalties.attempt(ip(client), user);
-        penalties.admit(at(second), who).map(|admission| admission.wait.as_secs())
+        penalties
+            .admit(at(second), who)
+            .map(|admission| admission.wait.as_secs())
     }
 
     /// The right password; what it had to wait in seconds, and the failures before it.
-    fn right(penalties: &mut Penalties, second: i64, client: &str, user: &str) -> Option<(u64, u32)> {
+    fn right(
+        penalties: &mut Penalties,
+        second: i64,
+        client: &str,
+        user: &str,
+    ) -> Option<(u64, u32)> {
         let who = penalties.attempt(ip(client), user);
         let admission = penalties.admit(at(second), who)?;
-        Some((admission.wait.as_secs(), penalties.succeeded(at(second), who, admission)))
+        Some((
+            admission.wait.as_secs(),
+            penalties.succeeded(at(second), who, admission),
+        ))
     }
 
     #[test]
@@ -245,9 +306,15 @@ mod tests {
     fn one_wrong_password_from_each_of_twelve_addresses_does_not_delay_the_owner() {
         let mut penalties = Penalties::default();
         for n in 0..12 {
-            assert_eq!(wrong(&mut penalties, n, &format!("198.51.{n}.7"), "alice"), Some(0));
+            assert_eq!(
+                wrong(&mut penalties, n, &format!("198.51.{n}.7"), "alice"),
+                Some(0)
+            );
         }
-        assert_eq!(right(&mut penalties, 12, "192.0.2.1", "Alice").map(|(wait, _)| wait), Some(0));
+        assert_eq!(
+            right(&mut penalties, 12, "192.0.2.1", "Alice").map(|(wait, _)| wait),
+            Some(0)
+        );
     }
 
     #[test]
@@ -258,24 +325,71 @@ mod tests {
             let client = format!("198.{}.{}.7", n / 250, n % 250);
             assert!((0..3).all(|_| wrong(&mut penalties, 1, &client, "alice").is_some()));
         }
-        assert_eq!(right(&mut penalties, 2, "192.0.2.99", "alice"), Some((0, 0)), "in the same /24 at home");
-        assert_eq!(right(&mut penalties, 2, "203.0.113.1", "alice").map(|(wait, _)| wait), Some(1), "on a journey");
-        assert_eq!(right(&mut penalties, 3, "203.0.113.1", "alice").map(|(wait, _)| wait), Some(0), "and known there now");
+        assert_eq!(
+            right(&mut penalties, 2, "192.0.2.99", "alice"),
+            Some((0, 0)),
+            "in the same /24 at home"
+        );
+        assert_eq!(
+            right(&mut penalties, 2, "203.0.113.1", "alice").map(|(wait, _)| wait),
+            Some(1),
+            "on a journey"
+        );
+        assert_eq!(
+            right(&mut penalties, 3, "203.0.113.1", "alice").map(|(wait, _)| wait),
+            Some(0),
+            "and known there now"
+        );
     }
 
     #[test]
     fn guesses_of_one_network_are_spaced_however_many_come_at_once() {
         let mut penalties = Penalties::default();
-        let waits: Vec<_> = (0..200).map(|n| wrong(&mut penalties, 0, &format!("198.51.100.{n}"), "alice")).collect();
-        assert_eq!(waits[..8], [Some(0), Some(0), Some(0), Some(1), Some(3), Some(7), Some(15), None]);
-        assert!(waits[8..].iter().all(Option::is_none), "the rest is put off unseen");
+        let waits: Vec<_> = (0..200)
+            .map(|n| wrong(&mut penalties, 0, &format!("198.51.100.{n}"), "alice"))
+            .collect();
+        assert_eq!(
+            waits[..8],
+            [
+                Some(0),
+                Some(0),
+                Some(0),
+                Some(1),
+                Some(3),
+                Some(7),
+                Some(15),
+                None
+            ]
+        );
+        assert!(
+            waits[8..].iter().all(Option::is_none),
+            "the rest is put off unseen"
+        );
         // One guess per half a minute from then on.
-        let seen = (1..600).filter(|second| wrong(&mut penalties, *second, "198.51.100.1", "alice").is_some()).count();
+        let seen = (1..600)
+            .filter(|second| wrong(&mut penalties, *second, "198.51.100.1", "alice").is_some())
+            .count();
         assert!((19..=21).contains(&seen), "{seen}");
         let (six, other) = ("2001:db8:0:1::1", "2001:db8:0:1:2:3:4:5");
-        assert!((0..7).all(|n| wrong(&mut penalties, 0, if n % 2 == 0 { six } else { other }, "alice").is_some()));
-        assert_eq!(wrong(&mut penalties, 0, six, "alice"), None, "a /64 is one network");
-        assert_eq!(wrong(&mut penalties, 0, "2001:db8:0:2::1", "alice"), Some(1), "the next is another");
+        assert!((0..7).all(|n| {
+            wrong(
+                &mut penalties,
+                0,
+                if n % 2 == 0 { six } else { other },
+                "alice",
+            )
+            .is_some()
+        }));
+        assert_eq!(
+            wrong(&mut penalties, 0, six, "alice"),
+            None,
+            "a /64 is one network"
+        );
+        assert_eq!(
+            wrong(&mut penalties, 0, "2001:db8:0:2::1", "alice"),
+            Some(1),
+            "the next is another"
+        );
     }
 
     #[test]
@@ -284,22 +398,46 @@ mod tests {
         for _ in 0..5 {
             wrong(&mut penalties, 0, "198.51.100.1", "alice");
         }
-        assert_eq!(right(&mut penalties, 5, "198.51.100.1", "mallory"), Some((0, 0)));
-        assert_eq!(wrong(&mut penalties, 5, "198.51.100.1", "alice"), Some(2), "four seconds behind the fifth, as before");
-        assert_eq!(right(&mut penalties, 60, "198.51.100.1", "alice").map(|(_, failed)| failed), Some(6));
-        assert_eq!(right(&mut penalties, 60, "198.51.100.1", "alice"), Some((0, 0)));
+        assert_eq!(
+            right(&mut penalties, 5, "198.51.100.1", "mallory"),
+            Some((0, 0))
+        );
+        assert_eq!(
+            wrong(&mut penalties, 5, "198.51.100.1", "alice"),
+            Some(2),
+            "four seconds behind the fifth, as before"
+        );
+        assert_eq!(
+            right(&mut penalties, 60, "198.51.100.1", "alice").map(|(_, failed)| failed),
+            Some(6)
+        );
+        assert_eq!(
+            right(&mut penalties, 60, "198.51.100.1", "alice"),
+            Some((0, 0))
+        );
     }
 
     #[test]
     fn a_network_that_tries_many_accounts_waits_with_all_but_those_known_there() {
         let mut penalties = Penalties::default();
         assert!(right(&mut penalties, 0, "198.51.100.1", "colleague").is_some());
-        let tried = (0..1000).filter(|n| wrong(&mut penalties, 1, "198.51.100.1", &format!("user{n}")).is_some()).count();
+        let tried = (0..1000)
+            .filter(|n| wrong(&mut penalties, 1, "198.51.100.1", &format!("user{n}")).is_some())
+            .count();
         assert!((45..=60).contains(&tried), "{tried} guesses in one go");
-        let later = (2..902).filter(|s| wrong(&mut penalties, *s, "198.51.100.1", &format!("later{s}")).is_some()).count();
+        let later = (2..902)
+            .filter(|s| wrong(&mut penalties, *s, "198.51.100.1", &format!("later{s}")).is_some())
+            .count();
         assert!(later <= 900 / 2, "{later} in a quarter of an hour");
-        assert_eq!(right(&mut penalties, 902, "198.51.100.1", "colleague").map(|(wait, _)| wait), Some(0));
-        assert_eq!(right(&mut penalties, 902, "192.0.2.1", "user1").map(|(wait, _)| wait), Some(0), "elsewhere nobody waits");
+        assert_eq!(
+            right(&mut penalties, 902, "198.51.100.1", "colleague").map(|(wait, _)| wait),
+            Some(0)
+        );
+        assert_eq!(
+            right(&mut penalties, 902, "192.0.2.1", "user1").map(|(wait, _)| wait),
+            Some(0),
+            "elsewhere nobody waits"
+        );
     }
 
     #[test]
@@ -308,16 +446,28 @@ mod tests {
         for second in (0..850).step_by(10) {
             wrong(&mut penalties, second, "192.0.2.1", "printer");
         }
-        assert_eq!(right(&mut penalties, 851, "192.0.2.2", "alice").map(|(wait, _)| wait), Some(0));
+        assert_eq!(
+            right(&mut penalties, 851, "192.0.2.2", "alice").map(|(wait, _)| wait),
+            Some(0)
+        );
     }
 
     #[test]
     fn guessing_at_home_is_bounded_too() {
         let mut penalties = Penalties::default();
         assert!(right(&mut penalties, 0, "192.0.2.1", "alice").is_some());
-        let waits: Vec<_> = (0..110).map(|_| wrong(&mut penalties, 1, "192.0.2.9", "alice")).collect();
-        assert_eq!((waits[9], waits[10], waits[99]), (Some(0), Some(2), Some(2)));
-        assert!(waits[102] > Some(2) || waits[102].is_none(), "known no longer: {:?}", &waits[95..]);
+        let waits: Vec<_> = (0..110)
+            .map(|_| wrong(&mut penalties, 1, "192.0.2.9", "alice"))
+            .collect();
+        assert_eq!(
+            (waits[9], waits[10], waits[99]),
+            (Some(0), Some(2), Some(2))
+        );
+        assert!(
+            waits[102] > Some(2) || waits[102].is_none(),
+            "known no longer: {:?}",
+            &waits[95..]
+        );
     }
 
     #[test]
@@ -332,7 +482,11 @@ mod tests {
             penalties.admit(at(0), who);
         }
         assert!(penalties.attempts.len() <= RECORDS && penalties.networks.len() <= RECORDS);
-        assert_eq!(wrong(&mut penalties, 0, "198.51.100.1", "alice"), None, "still far from its next guess");
+        assert_eq!(
+            wrong(&mut penalties, 0, "198.51.100.1", "alice"),
+            None,
+            "still far from its next guess"
+        );
     }
 
     #[test]
@@ -341,12 +495,18 @@ mod tests {
         for _ in 0..7 {
             wrong(&mut penalties, 0, "192.0.2.1", "alice");
         }
-        assert_eq!(right(&mut penalties, 16 + 900, "192.0.2.1", "alice"), Some((0, 0)));
+        assert_eq!(
+            right(&mut penalties, 16 + 900, "192.0.2.1", "alice"),
+            Some((0, 0))
+        );
         let who = penalties.attempt(ip("203.0.113.1"), "bob");
         for _ in 0..100 {
             let admission = penalties.admit(at(0), who).unwrap();
             penalties.taken_back(who, admission);
         }
-        assert_eq!(penalties.admit(at(0), who).map(|a| a.wait), Some(Duration::ZERO));
+        assert_eq!(
+            penalties.admit(at(0), who).map(|a| a.wait),
+            Some(Duration::ZERO)
+        );
     }
 }

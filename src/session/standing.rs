@@ -1,5 +1,5 @@
-//! Whether what a session was let in by still holds: its login, its `[[client]]`, the proxy it came through. What was taken away
-//! or changed meanwhile ends the session with its next command.
+//! Whether what a session was let in by still holds: its login, its `[[client]]`, the proxy it came
+//! through. What was taken away or changed meanwhile ends the session with its next command.
 
 use super::Sessions;
 use crate::config::Settings;
@@ -21,7 +21,11 @@ impl Door {
     /// Whether a peer at this address must send a PROXY header, and is believed.
     pub(super) fn is_proxy(self, settings: &Settings, address: IpAddr) -> bool {
         let listener = settings.listeners.get(self.place);
-        listener.is_some_and(|l| l.proxy_protocol.iter().any(|network| network.contains(&address)))
+        listener.is_some_and(|l| {
+            l.proxy_protocol
+                .iter()
+                .any(|network| network.contains(&address))
+        })
     }
 }
 
@@ -47,8 +51,17 @@ pub(super) struct Standing<'a> {
 
 impl<'a> Standing<'a> {
     /// Of a session let in by these settings.
-    pub(super) const fn new(sessions: &'a Sessions, entrance: Entrance, settings: Arc<Settings>) -> Self {
-        Self { sessions, entrance, settings, account: None }
+    pub(super) const fn new(
+        sessions: &'a Sessions,
+        entrance: Entrance,
+        settings: Arc<Settings>,
+    ) -> Self {
+        Self {
+            sessions,
+            entrance,
+            settings,
+            account: None,
+        }
     }
 
     /// The session has logged in with this account; `None`: the login is gone.
@@ -56,10 +69,16 @@ impl<'a> Standing<'a> {
         self.account = account;
     }
 
-    /// The reply that ends the session, where what it was let in by holds no more. 421: whoever is still welcome comes again.
+    /// The reply that ends the session, where what it was let in by holds no more. 421: whoever is
+    /// still welcome comes again.
     pub(super) async fn lost(&mut self, peer: &Peer) -> Option<Reply> {
-        let ended =
-            |what: &str| Some(Reply::new(421, (4, 7, 0), format!("{what} was changed or removed, closing; connect again")));
+        let ended = |what: &str| {
+            Some(Reply::new(
+                421,
+                (4, 7, 0),
+                format!("{what} was changed or removed, closing; connect again"),
+            ))
+        };
         if let Some(what) = self.lost_by_settings(peer) {
             return ended(what);
         }
@@ -69,7 +88,11 @@ impl<'a> Standing<'a> {
             Ok(_) | Err(RecordsError::NotFound) => ended("Your login"),
             Err(error) => {
                 tracing::error!(?error, "accounts not readable");
-                Some(Reply::new(421, (4, 3, 0), "Local error, closing; connect again"))
+                Some(Reply::new(
+                    421,
+                    (4, 3, 0),
+                    "Local error, closing; connect again",
+                ))
             }
         }
     }
@@ -80,10 +103,15 @@ impl<'a> Standing<'a> {
         if Arc::ptr_eq(&now, &self.settings) {
             return None;
         }
-        let Entrance { door, from, by_proxy } = self.entrance;
+        let Entrance {
+            door,
+            from,
+            by_proxy,
+        } = self.entrance;
         let lost = if by_proxy != door.is_proxy(&now, from) {
             Some("The proxy protocol of this listener")
-        } else if peer.client.is_some() && identity::find_client(&now, peer.address) != peer.client {
+        } else if peer.client.is_some() && identity::find_client(&now, peer.address) != peer.client
+        {
             Some("Your entry among the clients")
         } else {
             None

@@ -1,5 +1,5 @@
-//! Whose password is checked next: a check takes 19 MiB and a core for some ten milliseconds, so only few run at once, and
-//! a network that brings many waits for itself.
+//! Whose password is checked next: a check takes 19 MiB and a core for some ten milliseconds, so
+//! only few run at once, and a network that brings many waits for itself.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -82,8 +82,14 @@ impl State {
     /// Who is next; with nobody waiting the turn is free again.
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
         self.round = (self.round + 1) % ROUNDS;
-        let first = if self.round == 0 { self.others.pop().or_else(|| self.known.pop()) } else { None };
-        let next = first.or_else(|| self.known.pop()).or_else(|| self.others.pop());
+        let first = if self.round == 0 {
+            self.others.pop().or_else(|| self.known.pop())
+        } else {
+            None
+        };
+        let next = first
+            .or_else(|| self.known.pop())
+            .or_else(|| self.others.pop());
         if next.is_none() {
             self.free += 1;
         }
@@ -94,7 +100,12 @@ impl State {
 impl Turns {
     /// So many at once.
     pub fn new(at_once: usize) -> Self {
-        Self(Arc::new(Mutex::new(State { free: at_once, known: Lane::default(), others: Lane::default(), round: 0 })))
+        Self(Arc::new(Mutex::new(State {
+            free: at_once,
+            known: Lane::default(),
+            others: Lane::default(),
+            round: 0,
+        })))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -109,7 +120,11 @@ impl Turns {
                 state.free -= 1;
                 return Some(Turn(self.clone()));
             }
-            let lane = if known { &mut state.known } else { &mut state.others };
+            let lane = if known {
+                &mut state.known
+            } else {
+                &mut state.others
+            };
             lane.push(network)?
         };
         receiver.await.ok()
@@ -153,9 +168,15 @@ mod tests {
         tasks.push(wait(&turns, 2, false, &told));
         tasks.push(wait(&turns, 3, true, &told));
         tokio::task::yield_now().await;
-        assert!(turns.take(ip(1), false).await.is_none(), "more of one network do not even wait");
+        assert!(
+            turns.take(ip(1), false).await.is_none(),
+            "more of one network do not even wait"
+        );
         drop(busy);
-        let order: Vec<u8> = [heard.recv().await, heard.recv().await, heard.recv().await].into_iter().flatten().collect();
+        let order: Vec<u8> = [heard.recv().await, heard.recv().await, heard.recv().await]
+            .into_iter()
+            .flatten()
+            .collect();
         assert_eq!(order, [3, 1, 2]);
         for task in tasks {
             task.await.unwrap();

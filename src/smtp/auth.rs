@@ -45,7 +45,10 @@ impl Exchange {
             "LOGIN" => Mechanism::Login,
             _ => return None,
         };
-        Some(Self { mechanism, user: None })
+        Some(Self {
+            mechanism,
+            user: None,
+        })
     }
 
     /// The mechanism.
@@ -81,7 +84,9 @@ impl Exchange {
     }
 
     fn response(&mut self, response: Vec<u8>) -> Progress {
-        let Ok(text) = String::from_utf8(response) else { return Progress::Refused(replies::AUTH_SYNTAX) };
+        let Ok(text) = String::from_utf8(response) else {
+            return Progress::Refused(replies::AUTH_SYNTAX);
+        };
         match self.mechanism {
             Mechanism::Plain => plain(&text),
             Mechanism::Login => self.login(text),
@@ -91,7 +96,10 @@ impl Exchange {
     fn login(&mut self, text: String) -> Progress {
         match self.user.take() {
             _ if text.contains('\0') => Progress::Refused(replies::AUTH_SYNTAX),
-            Some(user) => Progress::Credentials { user, password: Secret(text) },
+            Some(user) => Progress::Credentials {
+                user,
+                password: Secret(text),
+            },
             None if text.is_empty() => Progress::Refused(replies::BAD_LOGIN),
             None => {
                 self.user = Some(text);
@@ -104,13 +112,18 @@ impl Exchange {
 /// `[authzid] NUL authcid NUL passwd` (RFC 4616 section 2). Nobody may act as somebody else.
 fn plain(text: &str) -> Progress {
     let mut parts = text.split('\0');
-    let (Some(identity), Some(user), Some(password), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+    let (Some(identity), Some(user), Some(password), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
         return Progress::Refused(replies::AUTH_SYNTAX);
     };
     if user.is_empty() || (!identity.is_empty() && identity != user) {
         return Progress::Refused(replies::BAD_LOGIN);
     }
-    Progress::Credentials { user: user.to_owned(), password: Secret(password.to_owned()) }
+    Progress::Credentials {
+        user: user.to_owned(),
+        password: Secret(password.to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -118,7 +131,10 @@ mod tests {
     use super::*;
 
     fn good(user: &str, password: &str) -> Progress {
-        Progress::Credentials { user: user.into(), password: Secret(password.into()) }
+        Progress::Credentials {
+            user: user.into(),
+            password: Secret(password.into()),
+        }
     }
 
     #[test]
@@ -135,7 +151,11 @@ mod tests {
         ] {
             let mut exchange = Exchange::new("PLAIN").expect("offered");
             assert_eq!(exchange.begin(None), Progress::Challenge(""));
-            assert_eq!(exchange.line(STANDARD.encode(text).as_bytes()), want, "{text:?}");
+            assert_eq!(
+                exchange.line(STANDARD.encode(text).as_bytes()),
+                want,
+                "{text:?}"
+            );
         }
     }
 
@@ -149,12 +169,27 @@ mod tests {
 
     #[test]
     fn base64_is_strict() {
-        for line in ["YWxpY2U", "YWxpY2V=", "YW xpY2U=", "YWxpY2U==", "-_-_", "=", "gA=="] {
+        for line in [
+            "YWxpY2U",
+            "YWxpY2V=",
+            "YW xpY2U=",
+            "YWxpY2U==",
+            "-_-_",
+            "=",
+            "gA==",
+        ] {
             let mut exchange = Exchange::new("LOGIN").expect("offered");
-            assert_eq!(exchange.line(line.as_bytes()), Progress::Refused(replies::AUTH_SYNTAX), "{line}");
+            assert_eq!(
+                exchange.line(line.as_bytes()),
+                Progress::Refused(replies::AUTH_SYNTAX),
+                "{line}"
+            );
         }
         let mut exchange = Exchange::new("LOGIN").expect("offered");
-        assert_eq!(exchange.line(b"*"), Progress::Refused(replies::AUTH_CANCELLED));
+        assert_eq!(
+            exchange.line(b"*"),
+            Progress::Refused(replies::AUTH_CANCELLED)
+        );
         assert_eq!(Exchange::new("CRAM-MD5").map(|e| e.mechanism()), None);
     }
 }

@@ -1,10 +1,11 @@
-//! Framing of a message in chunks (CHUNKING, RFC 3030 section 2): counted octets, no dots. BINARYMIME is not offered, so that
-//! the content keeps the same rules for CR, LF and NUL as after DATA.
+//! Framing of a message in chunks (CHUNKING, RFC 3030 section 2): counted octets, no dots.
+//! BINARYMIME is not offered, so that the content keeps the same rules for CR, LF and NUL as after
+//! DATA.
 
 use crate::smtp::content::Content;
 
-/// Reads one chunk into the message it belongs to. A chunk is read to its end even if the message is refused already, so
-/// that its octets are never taken for commands.
+/// Reads one chunk into the message it belongs to. A chunk is read to its end even if the message
+/// is refused already, so that its octets are never taken for commands.
 #[derive(Debug)]
 pub struct ChunkReader {
     left: u64,
@@ -15,15 +16,24 @@ pub struct ChunkReader {
 impl ChunkReader {
     /// Begins a chunk of `size` octets.
     pub const fn new(content: Content, size: u64, last: bool) -> Self {
-        Self { left: size, last, content }
+        Self {
+            left: size,
+            last,
+            content,
+        }
     }
 
-    /// Reads on, at most to the end of the chunk. Gives the octets left over and whether the chunk is complete.
+    /// Reads on, at most to the end of the chunk. Gives the octets left over and whether the chunk
+    /// is complete.
     pub fn read<'a>(&mut self, input: &'a [u8]) -> (&'a [u8], bool) {
-        let take = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len());
+        let take = usize::try_from(self.left)
+            .unwrap_or(usize::MAX)
+            .min(input.len());
         let (mine, rest) = input.split_at_checked(take).unwrap_or((input, &[]));
         self.content.take(mine);
-        self.left = self.left.saturating_sub(u64::try_from(mine.len()).unwrap_or(u64::MAX));
+        self.left = self
+            .left
+            .saturating_sub(u64::try_from(mine.len()).unwrap_or(u64::MAX));
         (rest, self.left == 0)
     }
 

@@ -1,20 +1,22 @@
-//! The message as it comes in, whichever way it is framed: its one buffer, its limits, and what is wrong with it.
+//! The message as it comes in, whichever way it is framed: its one buffer, its limits, and what is
+//! wrong with it.
 
 use crate::smtp::replies;
 use crate::types::Reply;
 
-/// Octets of a refused message after which the session is cut: nobody may feed us for ever. This, or twice the size
-/// limit where that is more.
+/// Octets of a refused message after which the session is cut: nobody may feed us for ever. This,
+/// or twice the size limit where that is more.
 const RUNAWAY_OCTETS: u64 = 64 * 1024 * 1024;
 
 /// Buffer to begin with; most messages are small.
 const FIRST_OCTETS: usize = 16 * 1024;
 
-/// A message is kept in pieces of so many octets while it comes in: to grow, nothing large is copied, and no more is held than
-/// has come.
+/// A message is kept in pieces of so many octets while it comes in: to grow, nothing large is
+/// copied, and no more is held than has come.
 const PIECE_OCTETS: usize = 256 * 1024;
 
-/// A message on its way in. Once something is wrong, nothing is kept any more and only the framing goes on.
+/// A message on its way in. Once something is wrong, nothing is kept any more and only the framing
+/// goes on.
 #[derive(Debug)]
 pub struct Content {
     /// Full pieces of what came so far, and the one that is being filled.
@@ -51,14 +53,16 @@ impl Content {
         }
     }
 
-    /// The same for a message of which the client says that it has so many octets (RFC 1870, or the chunk of BDAT): room is
-    /// made for it in one go. It may be more or less all the same; 0 = unknown.
+    /// The same for a message of which the client says that it has so many octets (RFC 1870, or the
+    /// chunk of BDAT): room is made for it in one go. It may be more or less all the same; 0 =
+    /// unknown.
     pub const fn expecting(mut self, octets: u64) -> Self {
         self.expected = octets;
         self
     }
 
-    /// Takes octets as they are, which may be cut anywhere; refuses bare CR, bare LF, NUL (RFC 5321 sections 2.3.8 and 4.1.1.4).
+    /// Takes octets as they are, which may be cut anywhere; refuses bare CR, bare LF, NUL (RFC 5321
+    /// sections 2.3.8 and 4.1.1.4).
     pub fn take(&mut self, mut input: &[u8]) {
         while !input.is_empty() {
             if self.cr {
@@ -76,8 +80,8 @@ impl Content {
         }
     }
 
-    /// Takes octets up to the next CR, or beyond an LF or NUL, which stand where none belongs. Whether a CR was taken, which
-    /// is not yet part of the message, and the rest behind it.
+    /// Takes octets up to the next CR, or beyond an LF or NUL, which stand where none belongs.
+    /// Whether a CR was taken, which is not yet part of the message, and the rest behind it.
     pub fn take_to_cr<'a>(&mut self, input: &'a [u8]) -> (bool, &'a [u8]) {
         let (run, special, rest) = split_at_special(input);
         self.text(run);
@@ -92,7 +96,8 @@ impl Content {
 
     /// Takes octets free of CR, LF and NUL.
     fn text(&mut self, run: &[u8]) {
-        // Of two limits passed in one run, the one passed first counts, so that it does not matter how the octets came in.
+        // Of two limits passed in one run, the one passed first counts, so that it does not matter
+        // how the octets came in.
         let line_room = self.line_limit.saturating_sub(self.line);
         if octets(run) > line_room && line_room <= self.size_limit.saturating_sub(self.kept()) {
             self.refuse(replies::BODY_LINE_TOO_LONG);
@@ -138,15 +143,20 @@ impl Content {
             self.full_memory = self.full_memory.saturating_add(piece.capacity());
             self.full.push(piece);
         }
-        let expected = usize::try_from(self.expected.saturating_sub(self.full_octets)).unwrap_or(PIECE_OCTETS);
-        // A piece that is there already grows; what is expected is made room for once the message shows that it is no trifle.
+        let expected =
+            usize::try_from(self.expected.saturating_sub(self.full_octets)).unwrap_or(PIECE_OCTETS);
+        // A piece that is there already grows; what is expected is made room for once the message
+        // shows that it is no trifle.
         let wanted = match self.body.len() {
             0 if self.full.is_empty() => FIRST_OCTETS,
             0 => expected.max(FIRST_OCTETS),
             len => expected.max(len.saturating_mul(2)),
         };
-        let wanted = wanted.max(self.body.len().saturating_add(more.min(FIRST_OCTETS))).min(PIECE_OCTETS);
-        self.body.reserve_exact(wanted.saturating_sub(self.body.len()));
+        let wanted = wanted
+            .max(self.body.len().saturating_add(more.min(FIRST_OCTETS)))
+            .min(PIECE_OCTETS);
+        self.body
+            .reserve_exact(wanted.saturating_sub(self.body.len()));
     }
 
     /// Octets of the message that are kept.
@@ -177,7 +187,9 @@ impl Content {
 
     /// The refusal, if so much was read past it that the session shall end now.
     pub fn runaway(&self) -> Option<&Reply> {
-        self.refusal.as_ref().filter(|_| self.discarded > RUNAWAY_OCTETS.max(self.size_limit.saturating_mul(2)))
+        self.refusal
+            .as_ref()
+            .filter(|_| self.discarded > RUNAWAY_OCTETS.max(self.size_limit.saturating_mul(2)))
     }
 
     /// Why it is refused, if it is.
@@ -236,9 +248,11 @@ mod tests {
 
     #[test]
     fn the_limit_passed_first_counts() {
-        for (size, line, want) in
-            [(5, 10, replies::TOO_LARGE), (10, 5, replies::BODY_LINE_TOO_LONG), (5, 5, replies::BODY_LINE_TOO_LONG)]
-        {
+        for (size, line, want) in [
+            (5, 10, replies::TOO_LARGE),
+            (10, 5, replies::BODY_LINE_TOO_LONG),
+            (5, 5, replies::BODY_LINE_TOO_LONG),
+        ] {
             for piece in 1..=20 {
                 let mut content = Content::new(size, line);
                 [b'x'; 20].chunks(piece).for_each(|run| content.text(run));
@@ -257,7 +271,11 @@ mod tests {
                 content.take(&chunk);
                 whole.extend_from_slice(&chunk);
                 let held = content.in_memory();
-                assert!(held <= whole.len() + PIECE_OCTETS, "{held} for {} of {expected}", whole.len());
+                assert!(
+                    held <= whole.len() + PIECE_OCTETS,
+                    "{held} for {} of {expected}",
+                    whole.len()
+                );
             }
             assert_eq!(content.octets(), octets(&whole));
             assert!(content.finish().unwrap() == whole);
@@ -268,7 +286,11 @@ mod tests {
     fn a_small_message_is_given_the_room_it_asks_for_and_no_more() {
         let mut content = Content::new(50 << 20, 1 << 30).expecting(100_000);
         content.take(b"Subject: x\r\n");
-        assert_eq!(content.in_memory(), FIRST_OCTETS, "a promise alone holds nothing");
+        assert_eq!(
+            content.in_memory(),
+            FIRST_OCTETS,
+            "a promise alone holds nothing"
+        );
         content.take(&[b'x'; 90_000]);
         assert_eq!(content.in_memory(), 100_000);
     }

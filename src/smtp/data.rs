@@ -1,9 +1,10 @@
 //! Framing of a message after DATA (RFC 5321 sections 4.1.1.4 and 4.5.2).
 //!
-//! The message ends with CRLF `.` CRLF and with nothing else. Servers that took LF `.` LF, LF `.` CRLF or CR `.` CR as an end
-//! as well let a sender hide a second message, with an envelope of its own, in the first one (SMTP smuggling,
-//! CVE-2023-51764, CVE-2023-51765, CVE-2023-51766). Here such octets are content, and since no good message holds them the
-//! message is refused at its true end.
+//! The message ends with CRLF `.` CRLF and with nothing else. Servers that took LF `.` LF, LF `.`
+//! CRLF or CR `.` CR as an end as well let a sender hide a second message, with an envelope of its
+//! own, in the first one (SMTP smuggling, CVE-2023-51764, CVE-2023-51765, CVE-2023-51766). Here
+//! such octets are content, and since no good message holds them the message is refused at its true
+//! end.
 
 use crate::smtp::content::Content;
 use crate::smtp::replies;
@@ -18,7 +19,8 @@ pub struct DataReader {
 /// Where in the framing the next octet stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// Behind CRLF, or at the very beginning: the CRLF of the DATA command counts (RFC 5321 section 4.1.1.4).
+    /// Behind CRLF, or at the very beginning: the CRLF of the DATA command counts (RFC 5321 section
+    /// 4.1.1.4).
     LineStart,
     /// Behind a dot that began a line; the dot is not part of the message (RFC 5321 section 4.5.2).
     Dot,
@@ -33,13 +35,19 @@ enum Place {
 impl DataReader {
     /// Begins behind the 354.
     pub const fn new(content: Content) -> Self {
-        Self { place: Place::LineStart, content }
+        Self {
+            place: Place::LineStart,
+            content,
+        }
     }
 
-    /// Reads on, at most to the end of the message. Gives the octets left over and whether the end was found.
+    /// Reads on, at most to the end of the message. Gives the octets left over and whether the end
+    /// was found.
     pub fn read<'a>(&mut self, mut input: &'a [u8]) -> (&'a [u8], bool) {
         loop {
-            let Some((&first, behind)) = input.split_first() else { return (input, false) };
+            let Some((&first, behind)) = input.split_first() else {
+                return (input, false);
+            };
             match (self.place, first) {
                 (Place::LineStart, b'.') => {
                     self.place = Place::Dot;
@@ -107,14 +115,18 @@ mod tests {
         None
     }
 
-    /// What the RFC says, put as plainly as can be: find CRLF.CRLF, split at CRLF, take one dot from each line.
+    /// What the RFC says, put as plainly as can be: find CRLF.CRLF, split at CRLF, take one dot
+    /// from each line.
     fn by_the_book(input: &[u8]) -> Option<(Option<Vec<u8>>, usize)> {
         let mut with_data = b"\r\n".to_vec();
         with_data.extend(input);
         let end = with_data.windows(5).position(|w| w == b"\r\n.\r\n")?;
         let lines = &with_data[2..(end + 2).max(2)];
         let text = std::str::from_utf8(lines).expect("test input is ASCII");
-        let body: String = text.split_inclusive("\r\n").map(|line| line.strip_prefix('.').unwrap_or(line)).collect();
+        let body: String = text
+            .split_inclusive("\r\n")
+            .map(|line| line.strip_prefix('.').unwrap_or(line))
+            .collect();
         let bare = text.replace("\r\n", "").contains(['\r', '\n', '\0']);
         Some(((!bare).then(|| body.into_bytes()), end + 3))
     }
@@ -135,12 +147,17 @@ mod tests {
 
     #[test]
     fn the_first_fault_is_told() {
-        for (input, code, text) in
-            [("a\nb\rc\r\n.\r\n", 550, "Bare LF"), ("a\rb\nc\r\n.\r\n", 550, "Bare CR"), ("a\0b\nc\r\n.\r\n", 550, "NUL")]
-        {
+        for (input, code, text) in [
+            ("a\nb\rc\r\n.\r\n", 550, "Bare LF"),
+            ("a\rb\nc\r\n.\r\n", 550, "Bare CR"),
+            ("a\0b\nc\r\n.\r\n", 550, "NUL"),
+        ] {
             let (body, _) = read(input.as_bytes(), 7).expect("an end");
             let reply = body.expect_err("refused");
-            assert!(reply.code == code && reply.lines[0].starts_with(text), "{input:?}: {reply:?}");
+            assert!(
+                reply.code == code && reply.lines[0].starts_with(text),
+                "{input:?}: {reply:?}"
+            );
         }
     }
 }

@@ -1,7 +1,8 @@
-//! The PROXY protocol, versions 1 and 2 (haproxy `doc/proxy-protocol.txt`): who connected to the balancer in front of us.
+//! The PROXY protocol, versions 1 and 2 (haproxy `doc/proxy-protocol.txt`): who connected to the
+//! balancer in front of us.
 //!
-//! The header comes before everything else, TLS included. It is read only from peers that are listed for it, and there it
-//! is required: without it the connection is closed without a word.
+//! The header comes before everything else, TLS included. It is read only from peers that are
+//! listed for it, and there it is required: without it the connection is closed without a word.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -19,8 +20,8 @@ pub const MAX_OCTETS: usize = 16 + V2_BLOCK_OCTETS;
 pub struct Header {
     /// Octets of it; what follows belongs to TLS or SMTP.
     pub octets: usize,
-    /// Who connected; IPv4-mapped addresses are unmapped. `None`: the balancer speaks for itself (LOCAL, UNKNOWN, a health
-    /// check), so that its own address counts.
+    /// Who connected; IPv4-mapped addresses are unmapped. `None`: the balancer speaks for itself
+    /// (LOCAL, UNKNOWN, a health check), so that its own address counts.
     pub source: Option<SocketAddr>,
 }
 
@@ -36,7 +37,8 @@ impl std::fmt::Display for NotProxy {
 
 impl std::error::Error for NotProxy {}
 
-/// Reads the header at the start of `input`. `Ok(None)`: more octets are needed, [`MAX_OCTETS`] at most.
+/// Reads the header at the start of `input`. `Ok(None)`: more octets are needed, [`MAX_OCTETS`] at
+/// most.
 pub fn parse(input: &[u8]) -> Result<Option<Header>, NotProxy> {
     if begins(input, V2_SIGNATURE) {
         v2(input)
@@ -56,37 +58,68 @@ fn begins(input: &[u8], mark: &[u8]) -> bool {
 fn v1(input: &[u8]) -> Result<Option<Header>, NotProxy> {
     let window = input.get(..V1_OCTETS).unwrap_or(input);
     let Some(end) = memchr::memmem::find(window, b"\r\n") else {
-        return if window.len() < V1_OCTETS { Ok(None) } else { Err(NotProxy("line too long")) };
+        return if window.len() < V1_OCTETS {
+            Ok(None)
+        } else {
+            Err(NotProxy("line too long"))
+        };
     };
-    let line = window.get(..end).and_then(|l| std::str::from_utf8(l).ok()).ok_or(NotProxy("not ASCII"))?;
+    let line = window
+        .get(..end)
+        .and_then(|l| std::str::from_utf8(l).ok())
+        .ok_or(NotProxy("not ASCII"))?;
     let octets = end + 2;
     let mut words = line.split(' ');
     words.next();
     let family = words.next();
     if family == Some("UNKNOWN") {
-        return Ok(Some(Header { octets, source: None }));
+        return Ok(Some(Header {
+            octets,
+            source: None,
+        }));
     }
     let v4 = match family {
         Some("TCP4") => true,
         Some("TCP6") => false,
         _ => return Err(NotProxy("unknown family")),
     };
-    let mut address = || words.next().and_then(|w| w.parse::<IpAddr>().ok()).filter(|a| a.is_ipv4() == v4);
-    let (Some(source), Some(_)) = (address(), address()) else { return Err(NotProxy("bad address")) };
-    let (Some(port), Some(_), None) = (words.next().and_then(port), words.next().and_then(port), words.next()) else {
+    let mut address = || {
+        words
+            .next()
+            .and_then(|w| w.parse::<IpAddr>().ok())
+            .filter(|a| a.is_ipv4() == v4)
+    };
+    let (Some(source), Some(_)) = (address(), address()) else {
+        return Err(NotProxy("bad address"));
+    };
+    let (Some(port), Some(_), None) = (
+        words.next().and_then(port),
+        words.next().and_then(port),
+        words.next(),
+    ) else {
         return Err(NotProxy("bad port"));
     };
-    Ok(Some(Header { octets, source: Some(SocketAddr::new(source.to_canonical(), port)) }))
+    Ok(Some(Header {
+        octets,
+        source: Some(SocketAddr::new(source.to_canonical(), port)),
+    }))
 }
 
 /// Digits only: `parse` alone would take `+25`.
 fn port(text: &str) -> Option<u16> {
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    text.bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| text.parse().ok())
+        .flatten()
 }
 
 fn v2(input: &[u8]) -> Result<Option<Header>, NotProxy> {
-    let Some((fixed, rest)) = input.split_at_checked(16) else { return Ok(None) };
-    let [.., command, family, high, low] = fixed else { return Ok(None) };
+    let Some((fixed, rest)) = input.split_at_checked(16) else {
+        return Ok(None);
+    };
+    let [.., command, family, high, low] = fixed else {
+        return Ok(None);
+    };
     let length = usize::from(u16::from_be_bytes([*high, *low]));
     if length > V2_BLOCK_OCTETS {
         return Err(NotProxy("too long"));
@@ -99,24 +132,41 @@ fn v2(input: &[u8]) -> Result<Option<Header>, NotProxy> {
         1 => false,
         _ => return Err(NotProxy("unknown command")),
     };
-    let Some(block) = rest.get(..length) else { return Ok(None) };
+    let Some(block) = rest.get(..length) else {
+        return Ok(None);
+    };
     let source = match family {
         _ if local => None,
-        0x11 => Some(v2_source::<4, 8>(block, |a: [u8; 4]| Ipv4Addr::from(a).into()).ok_or(NotProxy("block too short"))?),
-        0x21 => Some(v2_source::<16, 32>(block, |a: [u8; 16]| Ipv6Addr::from(a).into()).ok_or(NotProxy("block too short"))?),
+        0x11 => Some(
+            v2_source::<4, 8>(block, |a: [u8; 4]| Ipv4Addr::from(a).into())
+                .ok_or(NotProxy("block too short"))?,
+        ),
+        0x21 => Some(
+            v2_source::<16, 32>(block, |a: [u8; 16]| Ipv6Addr::from(a).into())
+                .ok_or(NotProxy("block too short"))?,
+        ),
         // UNSPEC: the balancer cannot tell.
         0x00 => None,
         _ => return Err(NotProxy("not TCP over IP")),
     };
-    Ok(Some(Header { octets: 16 + length, source }))
+    Ok(Some(Header {
+        octets: 16 + length,
+        source,
+    }))
 }
 
 /// Source address of `N` octets at the front, both addresses in `BOTH` octets, then both ports.
-fn v2_source<const N: usize, const BOTH: usize>(block: &[u8], ip: impl Fn([u8; N]) -> IpAddr) -> Option<SocketAddr> {
+fn v2_source<const N: usize, const BOTH: usize>(
+    block: &[u8],
+    ip: impl Fn([u8; N]) -> IpAddr,
+) -> Option<SocketAddr> {
     let address: [u8; N] = *block.first_chunk()?;
     let ports: [u8; 4] = *block.get(BOTH..)?.first_chunk()?;
     let [high, low, ..] = ports;
-    Some(SocketAddr::new(ip(address).to_canonical(), u16::from_be_bytes([high, low])))
+    Some(SocketAddr::new(
+        ip(address).to_canonical(),
+        u16::from_be_bytes([high, low]),
+    ))
 }
 
 #[cfg(test)]
@@ -134,7 +184,10 @@ mod tests {
     /// Whole, with something behind it, and cut everywhere.
     fn check(header: &[u8], source: Option<&str>) {
         let source = source.map(|s| s.parse().expect("test address"));
-        let want = Ok(Some(Header { octets: header.len(), source }));
+        let want = Ok(Some(Header {
+            octets: header.len(),
+            source,
+        }));
         let mut longer = header.to_vec();
         longer.extend(b"EHLO x\r\n");
         assert_eq!(parse(&longer), want);
@@ -146,15 +199,31 @@ mod tests {
 
     #[test]
     fn good_headers() {
-        check(b"PROXY TCP4 192.0.2.1 198.51.100.1 40000 25\r\n", Some("192.0.2.1:40000"));
-        check(b"PROXY TCP6 2001:db8::1 2001:db8::2 40000 25\r\n", Some("[2001:db8::1]:40000"));
-        check(b"PROXY TCP6 ::ffff:192.0.2.1 ::1 40000 25\r\n", Some("192.0.2.1:40000"));
+        check(
+            b"PROXY TCP4 192.0.2.1 198.51.100.1 40000 25\r\n",
+            Some("192.0.2.1:40000"),
+        );
+        check(
+            b"PROXY TCP6 2001:db8::1 2001:db8::2 40000 25\r\n",
+            Some("[2001:db8::1]:40000"),
+        );
+        check(
+            b"PROXY TCP6 ::ffff:192.0.2.1 ::1 40000 25\r\n",
+            Some("192.0.2.1:40000"),
+        );
         check(b"PROXY UNKNOWN\r\n", None);
         check(b"PROXY UNKNOWN ffff::1 ffff::1 1 1\r\n", None);
         check(&v2(0x20, 0, b""), None);
         check(&v2(0x20, 0x11, b"xx"), None);
         check(&v2(0x21, 0, b""), None);
-        check(&v2(0x21, 0x11, &[192, 0, 2, 1, 198, 51, 100, 1, 0x9c, 0x40, 0, 25]), Some("192.0.2.1:40000"));
+        check(
+            &v2(
+                0x21,
+                0x11,
+                &[192, 0, 2, 1, 198, 51, 100, 1, 0x9c, 0x40, 0, 25],
+            ),
+            Some("192.0.2.1:40000"),
+        );
         let mut six = vec![0; 36];
         (six[15], six[32], six[33]) = (1, 0x9c, 0x40);
         six.extend([4, 0, 1, 0]); // an extension: ignored

@@ -1,4 +1,5 @@
-//! The fixed replies of the server side, in one table: basic code (RFC 5321 section 4.2.3), enhanced code (RFC 3463), text.
+//! The fixed replies of the server side, in one table: basic code (RFC 5321 section 4.2.3),
+//! enhanced code (RFC 3463), text.
 
 use crate::types::Reply;
 

@@ -1,17 +1,19 @@
-//! Reads the replies of a remote server (RFC 5321 section 4.2), bounded in every direction: a hostile server can make it
-//! give up, never grow or panic.
+//! Reads the replies of a remote server (RFC 5321 section 4.2), bounded in every direction: a
+//! hostile server can make it give up, never grow or panic.
 
 use crate::types::{Enhanced, Reply};
 use std::fmt;
 
-/// Longest reply line taken, in octets without its end. RFC 5321 section 4.5.3.1.5 allows 512; real servers write longer ones.
+/// Longest reply line taken, in octets without its end. RFC 5321 section 4.5.3.1.5 allows 512; real
+/// servers write longer ones.
 pub const LINE_OCTETS: usize = 2048;
 /// Most lines of one reply.
 pub const REPLY_LINES: usize = 128;
 /// Most text of one reply, in octets.
 pub const REPLY_OCTETS: usize = 16 * 1024;
 
-/// Most text of a reply that is kept per recipient, in octets: a thousand recipients must not store a thousand long replies.
+/// Most text of a reply that is kept per recipient, in octets: a thousand recipients must not store
+/// a thousand long replies.
 pub const KEPT_OCTETS: usize = 1000;
 
 /// Cuts a reply down to [`KEPT_OCTETS`] of text; what is cut off is marked by an ellipsis.
@@ -34,14 +36,16 @@ pub fn shorten(mut reply: Reply) -> Reply {
     reply
 }
 
-/// Why what came is no reply. The remote is to blame; a retry may help, so all of these are temporary failures.
+/// Why what came is no reply. The remote is to blame; a retry may help, so all of these are
+/// temporary failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplyError {
     /// A line longer than [`LINE_OCTETS`].
     LineTooLong,
     /// More than [`REPLY_LINES`] lines or [`REPLY_OCTETS`] octets.
     TooLong,
-    /// A line that does not begin with a code of 200-599 and a space, a hyphen or the end of the line.
+    /// A line that does not begin with a code of 200-599 and a space, a hyphen or the end of the
+    /// line.
     NotAReply,
     /// Lines of one reply with different codes (RFC 5321 section 4.2.1 forbids it).
     CodeChanged,
@@ -69,7 +73,8 @@ pub struct ReplyReader {
 }
 
 impl ReplyReader {
-    /// Takes bytes from the front of `input` up to the end of one reply, or all of them; `input` is left with the rest.
+    /// Takes bytes from the front of `input` up to the end of one reply, or all of them; `input` is
+    /// left with the rest.
     pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Reply>, ReplyError> {
         while let Some(end) = memchr::memchr(b'\n', input) {
             // `end` was found in `input`, so both halves exist.
@@ -121,12 +126,17 @@ impl ReplyReader {
         match &mut self.reply {
             None => {
                 let (enhanced, text) = split_enhanced(code, text);
-                self.reply = Some(Reply { code, enhanced, lines: vec![text] });
+                self.reply = Some(Reply {
+                    code,
+                    enhanced,
+                    lines: vec![text],
+                });
             }
             Some(reply) if reply.code != code => return Err(ReplyError::CodeChanged),
             Some(reply) if reply.lines.len() >= REPLY_LINES => return Err(ReplyError::TooLong),
             Some(reply) => {
-                // RFC 2034 section 4: the enhanced code stands on every line. Where a line has another one, it stays text.
+                // RFC 2034 section 4: the enhanced code stands on every line. Where a line has
+                // another one, it stays text.
                 let text = match split_enhanced(code, text.clone()) {
                     (Some(enhanced), rest) if reply.enhanced == Some(enhanced) => rest,
                     _ => text,
@@ -163,7 +173,9 @@ fn split_line(line: &[u8]) -> Option<(u16, bool, &[u8])> {
 /// An enhanced code counts only where its class is that of the reply code (RFC 2034 section 4).
 fn split_enhanced(code: u16, text: String) -> (Option<Enhanced>, String) {
     match Enhanced::take(&text) {
-        Some((enhanced, rest)) if u16::from(enhanced.0) == code / 100 => (Some(enhanced), rest.to_owned()),
+        Some((enhanced, rest)) if u16::from(enhanced.0) == code / 100 => {
+            (Some(enhanced), rest.to_owned())
+        }
         _ => (None, text),
     }
 }
@@ -172,7 +184,9 @@ fn split_enhanced(code: u16, text: String) -> (Option<Enhanced>, String) {
 pub fn printable(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     if text.chars().any(char::is_control) {
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+        text.chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect()
     } else {
         text.into_owned()
     }
@@ -200,13 +214,25 @@ mod tests {
         let wire = b"220 mx.example ESMTP\r\n250-mx.example\r\n250-SIZE 100\r\n250 DSN\r\n550-5.1.1 no such\r\n550 5.1.1 user\r\n250\r\n";
         let expected = vec![
             Reply::plain(220, "mx.example ESMTP"),
-            Reply { code: 250, enhanced: None, lines: vec!["mx.example".into(), "SIZE 100".into(), "DSN".into()] },
-            Reply { code: 550, enhanced: Some(Enhanced(5, 1, 1)), lines: vec!["no such".into(), "user".into()] },
+            Reply {
+                code: 250,
+                enhanced: None,
+                lines: vec!["mx.example".into(), "SIZE 100".into(), "DSN".into()],
+            },
+            Reply {
+                code: 550,
+                enhanced: Some(Enhanced(5, 1, 1)),
+                lines: vec!["no such".into(), "user".into()],
+            },
             Reply::plain(250, ""),
         ];
         assert_eq!(read_all(&[wire]), Ok(expected.clone()));
         for cut in 0..wire.len() {
-            assert_eq!(read_all(&[&wire[..cut], &wire[cut..]]), Ok(expected.clone()), "cut at {cut}");
+            assert_eq!(
+                read_all(&[&wire[..cut], &wire[cut..]]),
+                Ok(expected.clone()),
+                "cut at {cut}"
+            );
         }
         let bytes: Vec<&[u8]> = wire.chunks(1).collect();
         assert_eq!(read_all(&bytes), Ok(expected));
@@ -216,11 +242,21 @@ mod tests {
     fn oddities_of_real_servers() {
         for (wire, expected) in [
             (&b"250 ok\n"[..], Ok(vec![Reply::plain(250, "ok")])),
-            (b"250 4.1.1 class of another code\r\n", Ok(vec![Reply::plain(250, "4.1.1 class of another code")])),
-            (b"451 \x1b[2J\xff\r\n", Ok(vec![Reply::plain(451, " [2J\u{fffd}")])),
+            (
+                b"250 4.1.1 class of another code\r\n",
+                Ok(vec![Reply::plain(250, "4.1.1 class of another code")]),
+            ),
+            (
+                b"451 \x1b[2J\xff\r\n",
+                Ok(vec![Reply::plain(451, " [2J\u{fffd}")]),
+            ),
             (
                 b"550-5.1.1 a\r\n550 5.7.1 b\r\n",
-                Ok(vec![Reply { code: 550, enhanced: Some(Enhanced(5, 1, 1)), lines: vec!["a".into(), "5.7.1 b".into()] }]),
+                Ok(vec![Reply {
+                    code: 550,
+                    enhanced: Some(Enhanced(5, 1, 1)),
+                    lines: vec!["a".into(), "5.7.1 b".into()],
+                }]),
             ),
             (b"HTTP/1.1 400 Bad Request\r\n", Err(ReplyError::NotAReply)),
             (b"199 x\r\n", Err(ReplyError::NotAReply)),
@@ -230,7 +266,12 @@ mod tests {
             (b"\r\n", Err(ReplyError::NotAReply)),
             (b"250-a\r\n550 b\r\n", Err(ReplyError::CodeChanged)),
         ] {
-            assert_eq!(read_all(&[wire]), expected, "{}", String::from_utf8_lossy(wire));
+            assert_eq!(
+                read_all(&[wire]),
+                expected,
+                "{}",
+                String::from_utf8_lossy(wire)
+            );
         }
     }
 
@@ -249,13 +290,25 @@ mod tests {
 
     #[test]
     fn long_replies_are_cut_to_what_is_kept() {
-        let short = Reply { code: 550, enhanced: None, lines: vec!["a".into(), "b".into()] };
+        let short = Reply {
+            code: 550,
+            enhanced: None,
+            lines: vec!["a".into(), "b".into()],
+        };
         assert_eq!(shorten(short.clone()), short);
-        let long = Reply { code: 550, enhanced: None, lines: vec!["ü".repeat(300), "ü".repeat(300), "c".into()] };
+        let long = Reply {
+            code: 550,
+            enhanced: None,
+            lines: vec!["ü".repeat(300), "ü".repeat(300), "c".into()],
+        };
         let cut = shorten(long);
         assert_eq!(cut.lines.len(), 2);
         assert_eq!(cut.lines[1], format!("{}…", "ü".repeat(199)));
-        let many = Reply { code: 550, enhanced: None, lines: vec![String::new(); 5000] };
+        let many = Reply {
+            code: 550,
+            enhanced: None,
+            lines: vec![String::new(); 5000],
+        };
         assert_eq!(shorten(many).lines.len(), KEPT_OCTETS);
     }
 

@@ -1,8 +1,10 @@
-//! Cleaning: dead segments are deleted, segments of which little is alive are emptied into the deferred generation.
+//! Cleaning: dead segments are deleted, segments of which little is alive are emptied into the
+//! deferred generation.
 //!
-//! A closed segment is emptied once, and only when at most [`LIVE_SHARE_MAX`] of it is still needed. So of all octets ever
-//! written (accepted A and rewritten R) at most that share is rewritten: R <= s (A + R), which is R <= 0.43 A for 0.3. What
-//! stays alive longer, such as a million messages behind a dead destination, is copied once at most and then lies still.
+//! A closed segment is emptied once, and only when at most [`LIVE_SHARE_MAX`] of it is still
+//! needed. So of all octets ever written (accepted A and rewritten R) at most that share is
+//! rewritten: R <= s (A + R), which is R <= 0.43 A for 0.3. What stays alive longer, such as a
+//! million messages behind a dead destination, is copied once at most and then lies still.
 
 use super::format::{Generation, Kind, encode_targets, targets};
 use super::index::Place;
@@ -43,10 +45,14 @@ struct Moved {
 }
 
 impl Store {
-    /// One step of cleaning. Only when everything written is durable: else a record might be deleted whose successor is
-    /// not yet on disk.
+    /// One step of cleaning. Only when everything written is durable: else a record might be
+    /// deleted whose successor is not yet on disk.
     pub fn clean(&mut self) {
-        if !self.is_synced() || self.clean_not_before.is_some_and(|moment| Instant::now() < moment) {
+        if !self.is_synced()
+            || self
+                .clean_not_before
+                .is_some_and(|moment| Instant::now() < moment)
+        {
             return;
         }
         self.clean_not_before = None;
@@ -60,10 +66,14 @@ impl Store {
     fn clean_step(&mut self) -> io::Result<()> {
         self.delete_dead()?;
         if self.compaction.is_none() {
-            let Some(source) = self.candidate() else { return Ok(()) };
+            let Some(source) = self.candidate() else {
+                return Ok(());
+            };
             self.compaction = Some(self.begin(source)?);
         }
-        let Some(mut compaction) = self.compaction.take() else { return Ok(()) };
+        let Some(mut compaction) = self.compaction.take() else {
+            return Ok(());
+        };
         let more = self.copy_some(&mut compaction);
         match more {
             Ok(true) => self.compaction = Some(compaction),
@@ -78,13 +88,18 @@ impl Store {
 
     /// Whether a segment is or may soon be worth cleaning.
     pub fn has_garbage(&self) -> bool {
-        self.segments.values().any(|s| s.closed_at.is_some() && !s.keep && s.needed() <= s.worth())
+        self.segments
+            .values()
+            .any(|s| s.closed_at.is_some() && !s.keep && s.needed() <= s.worth())
     }
 
     fn candidate(&self) -> Option<u32> {
         let now = Instant::now();
         let old = |at: Instant| now.saturating_duration_since(at) >= self.options.compact_after;
-        self.segments.iter().find(|(_, s)| !s.keep && s.closed_at.is_some_and(old) && s.needed() <= s.worth()).map(|(n, _)| *n)
+        self.segments
+            .iter()
+            .find(|(_, s)| !s.keep && s.closed_at.is_some_and(old) && s.needed() <= s.worth())
+            .map(|(n, _)| *n)
     }
 
     /// Deletes segments in which nothing is needed.
@@ -93,14 +108,21 @@ impl Store {
         let dead: Vec<u32> = self
             .segments
             .iter()
-            .filter(|(n, s)| s.closed_at.is_some() && !s.keep && s.needed() == 0 && Some(**n) != busy)
+            .filter(|(n, s)| {
+                s.closed_at.is_some() && !s.keep && s.needed() == 0 && Some(**n) != busy
+            })
             .map(|(n, _)| *n)
             .take(DELETE_STEP)
             .collect();
-        if dead.is_empty() { Ok(()) } else { self.delete(&dead) }
+        if dead.is_empty() {
+            Ok(())
+        } else {
+            self.delete(&dead)
+        }
     }
 
-    /// Deletes segments; what refers to them is needed no longer once their names are gone for good.
+    /// Deletes segments; what refers to them is needed no longer once their names are gone for
+    /// good.
     fn delete(&mut self, numbers: &[u32]) -> io::Result<()> {
         for number in numbers {
             match self.disk().remove(&segment::path(self.dir(), *number)) {
@@ -126,7 +148,15 @@ impl Store {
         let salt = self.shared.index().salts.get(&source).copied().unwrap_or(0);
         self.shadows.insert(source);
         let at = u64::from(super::format::FILE_HEADER);
-        Ok(Compaction { source, salt, file, file_len, at, moved: Vec::new(), shadowed: Vec::new() })
+        Ok(Compaction {
+            source,
+            salt,
+            file,
+            file_len,
+            at,
+            moved: Vec::new(),
+            shadowed: Vec::new(),
+        })
     }
 
     /// Copies about `compact_step` octets; `false` at the end of the segment.
@@ -135,7 +165,9 @@ impl Store {
         let (mut bytes, mut looked_at, mut more) = (0, 0, true);
         while bytes < self.options.compact_step && looked_at < self.options.compact_step / 512 {
             looked_at += 1;
-            let Some((header, front)) = segment::read_head(&*job.file, job.salt, job.at, job.file_len)? else {
+            let Some((header, front)) =
+                segment::read_head(&*job.file, job.salt, job.at, job.file_len)?
+            else {
                 more = self.skip_damage(job)?;
                 if more { continue } else { break }
             };
@@ -143,10 +175,15 @@ impl Store {
                 more = false;
                 break;
             }
-            let (Ok(offset), Ok(len)) = (u32::try_from(job.at), u32::try_from(header.total_len())) else {
+            let (Ok(offset), Ok(len)) = (u32::try_from(job.at), u32::try_from(header.total_len()))
+            else {
                 return Err(io::Error::other("a spool segment is too large"));
             };
-            let place = Place { segment: job.source, offset, len };
+            let place = Place {
+                segment: job.source,
+                offset,
+                len,
+            };
             let record = Record {
                 kind: header.kind,
                 id: header.id,
@@ -171,11 +208,17 @@ impl Store {
     }
 
     /// The record as it must be copied, with its body; `None` if it is dead.
-    fn needed_copy(&mut self, job: &Compaction, mut record: Record, place: Place) -> io::Result<Option<Record>> {
+    fn needed_copy(
+        &mut self,
+        job: &Compaction,
+        mut record: Record,
+        place: Place,
+    ) -> io::Result<Option<Record>> {
         let entry = self.shared.index().get(record.id);
         match record.kind {
             Kind::Accepted if entry.is_some_and(|e| e.accepted == place) => {
-                let whole = segment::read_range(&*job.file, u64::from(place.offset), place.len as usize)?;
+                let whole =
+                    segment::read_range(&*job.file, u64::from(place.offset), place.len as usize)?;
                 match segment::check_record(&whole, job.salt) {
                     Ok((_, _, body)) => record.body = Bytes::from(whole).slice(body),
                     Err(broken) => {
@@ -188,8 +231,9 @@ impl Store {
             }
             Kind::Progress if entry.is_some_and(|e| e.progress == place) => Ok(Some(record)),
             Kind::Done | Kind::Aborted => {
-                let left: Vec<u32> =
-                    targets(&record.front).filter(|t| *t != job.source && self.segments.contains_key(t)).collect();
+                let left: Vec<u32> = targets(&record.front)
+                    .filter(|t| *t != job.source && self.segments.contains_key(t))
+                    .collect();
                 record.front = encode_targets(left.iter().copied()).into();
                 Ok((!left.is_empty()).then_some(record))
             }
@@ -201,7 +245,9 @@ impl Store {
         let mut rest = batch;
         while let Some(((first, _), _)) = rest.split_first() {
             self.deferred_room(job, first.len())?;
-            let Some(deferred) = self.deferred.as_mut() else { return Ok(()) };
+            let Some(deferred) = self.deferred.as_mut() else {
+                return Ok(());
+            };
             let (number, mut end) = (deferred.head.number, u64::from(deferred.end));
             let fitting = rest
                 .iter()
@@ -218,7 +264,12 @@ impl Store {
                     self.add_refs(number, record);
                 } else {
                     let to = Place::of(number, offset, record);
-                    job.moved.push(Moved { id: record.id, kind: record.kind, from: *from, to });
+                    job.moved.push(Moved {
+                        id: record.id,
+                        kind: record.kind,
+                        from: *from,
+                        to,
+                    });
                 }
             }
             rest = later;
@@ -227,7 +278,10 @@ impl Store {
     }
 
     fn deferred_room(&mut self, job: &mut Compaction, len: u64) -> io::Result<()> {
-        let fits = self.deferred.as_ref().is_some_and(|d| u64::from(d.end) + len <= u64::from(d.capacity));
+        let fits = self
+            .deferred
+            .as_ref()
+            .is_some_and(|d| u64::from(d.end) + len <= u64::from(d.capacity));
         if !fits {
             if let Some(mut full) = self.deferred.take() {
                 match full.sync() {
@@ -262,7 +316,11 @@ impl Store {
         }
         for moved in &job.moved {
             let switched = self.shared.index().get_mut(moved.id).is_some_and(|entry| {
-                let slot = if moved.kind == Kind::Accepted { &mut entry.accepted } else { &mut entry.progress };
+                let slot = if moved.kind == Kind::Accepted {
+                    &mut entry.accepted
+                } else {
+                    &mut entry.progress
+                };
                 let same = *slot == moved.from;
                 if same {
                     *slot = moved.to;
@@ -284,9 +342,12 @@ impl Store {
         self.delete_dead()
     }
 
-    /// Gives up emptying a segment. What was copied stays behind as second copies, which the shadows remember.
+    /// Gives up emptying a segment. What was copied stays behind as second copies, which the
+    /// shadows remember.
     pub fn drop_compaction(&mut self) {
-        let Some(job) = self.compaction.take() else { return };
+        let Some(job) = self.compaction.take() else {
+            return;
+        };
         self.shadows.remove(&job.source);
         if let Some(deferred) = self.deferred.take() {
             // It may be the one that failed: never synced again.
@@ -311,8 +372,15 @@ impl Store {
     /// Sets a stretch aside and takes the messages in it out of the books.
     fn report_damage(&mut self, job: &Compaction, from: u64, to: u64, why: &str) -> io::Result<()> {
         let copy = segment::set_aside(self.disk(), self.dir(), &*job.file, job.source, from, to)?;
-        let inside = |p: Place| p.segment == job.source && (from..to).contains(&u64::from(p.offset));
-        let lost: Vec<u64> = self.shared.index().iter().filter(|(_, e)| inside(e.accepted)).map(|(id, _)| id).collect();
+        let inside =
+            |p: Place| p.segment == job.source && (from..to).contains(&u64::from(p.offset));
+        let lost: Vec<u64> = self
+            .shared
+            .index()
+            .iter()
+            .filter(|(_, e)| inside(e.accepted))
+            .map(|(id, _)| id)
+            .collect();
         tracing::error!(segment = job.source, from, to, why, copy = %copy.display(), messages = lost.len(), "damage in the spool, set aside");
         for id in lost {
             let entry = self.shared.index().remove(id);

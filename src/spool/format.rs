@@ -5,8 +5,9 @@
 //! 4096   records       each: header of 52 octets, front, body
 //! end    seal          a record whose front lists all records before it with their fronts, then a trailer of 16 octets
 //! ```
-//! All numbers are little endian, all sums CRC32C. Every record header begins with the salt of its segment, 64 random bits,
-//! so that a search for the next record behind a damaged one cannot be led astray by a message that contains one.
+//! All numbers are little endian, all sums CRC32C. Every record header begins with the salt of its
+//! segment, 64 random bits, so that a search for the next record behind a damaged one cannot be led
+//! astray by a message that contains one.
 
 /// Length of the file header; the first record begins here.
 pub const FILE_HEADER: u32 = 4096;
@@ -92,8 +93,16 @@ impl FileHeader {
         if covered.get(..8)? != MAGIC || u32_at(bytes, 24)? != crc32c::crc32c(covered) {
             return None;
         }
-        let generation = if *bytes.get(12)? == 1 { Generation::Deferred } else { Generation::Young };
-        Some(Self { number: u32_at(bytes, 8)?, generation, salt: u64_at(bytes, 16)? })
+        let generation = if *bytes.get(12)? == 1 {
+            Generation::Deferred
+        } else {
+            Generation::Young
+        };
+        Some(Self {
+            number: u32_at(bytes, 8)?,
+            generation,
+            salt: u64_at(bytes, 16)?,
+        })
     }
 }
 
@@ -180,7 +189,8 @@ pub fn encode_trailer(salt: u64, seal_offset: u32) -> [u8; TRAILER as usize] {
 
 /// Where the seal begins, from the trailer.
 pub fn parse_trailer(bytes: &[u8], salt: u64) -> Option<u32> {
-    (u64_at(bytes, 0)? == salt && u32_at(bytes, 12)? == crc32c::crc32c(bytes.get(..12)?)).then(|| u32_at(bytes, 8))?
+    (u64_at(bytes, 0)? == salt && u32_at(bytes, 12)? == crc32c::crc32c(bytes.get(..12)?))
+        .then(|| u32_at(bytes, 8))?
 }
 
 /// Adds a record to the list that a seal carries.
@@ -209,7 +219,8 @@ impl<'a> Iterator for Listed<'a> {
         let offset = u32_at(self.rest, 0)?;
         let record = self.rest.get(4..)?;
         let header = Header::parse(record, self.salt)?;
-        let (record, rest) = record.split_at_checked((RECORD_HEADER as usize).checked_add(header.front_len as usize)?)?;
+        let (record, rest) = record
+            .split_at_checked((RECORD_HEADER as usize).checked_add(header.front_len as usize)?)?;
         self.rest = rest;
         Some((offset, header, record.get(RECORD_HEADER as usize..)?))
     }
@@ -226,11 +237,15 @@ pub fn encode_targets(segments: impl IntoIterator<Item = u32>) -> Vec<u8> {
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+    Some(u32::from_le_bytes(
+        bytes.get(at..at.checked_add(4)?)?.try_into().ok()?,
+    ))
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(bytes.get(at..at.checked_add(8)?)?.try_into().ok()?))
+    Some(u64::from_le_bytes(
+        bytes.get(at..at.checked_add(8)?)?.try_into().ok()?,
+    ))
 }
 
 #[cfg(test)]
@@ -265,7 +280,11 @@ mod tests {
 
     #[test]
     fn a_file_header_survives_the_loss_of_one_copy() {
-        let head = FileHeader { number: 9, generation: Generation::Deferred, salt: 77 };
+        let head = FileHeader {
+            number: 9,
+            generation: Generation::Deferred,
+            salt: 77,
+        };
         let mut bytes = head.encode();
         assert_eq!(bytes.len(), FILE_HEADER as usize);
         assert_eq!(FileHeader::parse(&bytes), Some(head));
@@ -279,7 +298,10 @@ mod tests {
     fn trailer_and_targets_read_back() {
         assert_eq!(parse_trailer(&encode_trailer(5, 99), 5), Some(99));
         assert_eq!(parse_trailer(&encode_trailer(5, 99), 6), None);
-        assert_eq!(targets(&encode_targets([1, 70_000])).collect::<Vec<_>>(), [1, 70_000]);
+        assert_eq!(
+            targets(&encode_targets([1, 70_000])).collect::<Vec<_>>(),
+            [1, 70_000]
+        );
     }
 
     proptest! {

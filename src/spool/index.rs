@@ -19,11 +19,19 @@ pub struct Place {
 
 impl Place {
     /// No record: segment numbers begin at 1.
-    pub const NONE: Self = Self { segment: 0, offset: 0, len: 0 };
+    pub const NONE: Self = Self {
+        segment: 0,
+        offset: 0,
+        len: 0,
+    };
 
     /// The place of a record that was just written.
     pub fn of(segment: u32, offset: u32, record: &Record) -> Self {
-        Self { segment, offset, len: u32::try_from(record.len()).unwrap_or(u32::MAX) }
+        Self {
+            segment,
+            offset,
+            len: u32::try_from(record.len()).unwrap_or(u32::MAX),
+        }
     }
 }
 
@@ -85,7 +93,8 @@ impl Index {
     }
 }
 
-/// Bodies of the newest messages, so that a first delivery at once reads nothing from disk. First in, first out.
+/// Bodies of the newest messages, so that a first delivery at once reads nothing from disk. First
+/// in, first out.
 #[derive(Debug)]
 pub struct Cache {
     limit_bytes: usize,
@@ -97,7 +106,12 @@ pub struct Cache {
 impl Cache {
     /// Holds at most `limit_bytes` of bodies.
     pub fn new(limit_bytes: usize) -> Self {
-        Self { limit_bytes, bytes: 0, entries: HashMap::new(), order: VecDeque::new() }
+        Self {
+            limit_bytes,
+            bytes: 0,
+            entries: HashMap::new(),
+            order: VecDeque::new(),
+        }
     }
 
     /// Adds a message; the oldest ones leave to make room.
@@ -107,10 +121,13 @@ impl Cache {
             return;
         }
         while self.bytes + size > self.limit_bytes {
-            let Some(oldest) = self.order.pop_front() else { break };
+            let Some(oldest) = self.order.pop_front() else {
+                break;
+            };
             self.remove(oldest);
         }
-        // Ids of messages that are done stay in the queue of ids; before they can pile up it is swept.
+        // Ids of messages that are done stay in the queue of ids; before they can pile up it is
+        // swept.
         if self.order.len() > 2 * self.entries.len() + 1024 {
             self.order.retain(|id| self.entries.contains_key(id));
         }
@@ -157,7 +174,9 @@ mod tests {
             if id % 2 == 0 {
                 cache.remove(id);
             }
-            assert!(cache.bytes <= 5 * 2024 && cache.entries.len() <= 5 && cache.order.len() < 1100);
+            assert!(
+                cache.bytes <= 5 * 2024 && cache.entries.len() <= 5 && cache.order.len() < 1100
+            );
         }
         assert!(cache.get(9_999).is_some() && cache.get(9_998).is_none() && cache.get(1).is_none());
         cache.insert(1, Arc::new(meta(1)), Bytes::from(vec![0; 100_000]));

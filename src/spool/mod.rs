@@ -1,7 +1,8 @@
 //! The spool: what has been accepted, durably, until it is done.
 //!
-//! Append-only segments, one writer, one fdatasync for all that wait. The format stands in [`format`], the reasons in
-//! `docs/decisions/0003-spool.md`. A message is `accept`ed, its `progress` recorded, and it ends with `done`.
+//! Append-only segments, one writer, one fdatasync for all that wait. The format stands in
+//! [`format`], the reasons in `docs/decisions/0003-spool.md`. A message is `accept`ed, its
+//! `progress` recorded, and it ends with `done`.
 
 mod clean;
 pub mod format;
@@ -62,16 +63,32 @@ type Waiter = oneshot::Sender<Result<(), SpoolError>>;
 
 /// What the writer is asked to do.
 enum Command {
-    Accept { id: u64, meta: Arc<MessageMeta>, front: Bytes, body: Bytes, body_crc: u32, waiter: Waiter },
-    Progress { id: u64, front: Bytes, waiter: Option<Waiter> },
-    Done { id: u64 },
-    Close { waiter: Waiter },
+    Accept {
+        id: u64,
+        meta: Arc<MessageMeta>,
+        front: Bytes,
+        body: Bytes,
+        body_crc: u32,
+        waiter: Waiter,
+    },
+    Progress {
+        id: u64,
+        front: Bytes,
+        waiter: Option<Waiter>,
+    },
+    Done {
+        id: u64,
+    },
+    Close {
+        waiter: Waiter,
+    },
 }
 
 /// Octets of bodies that may wait for the writer; who comes later waits in line.
 const WAITING_BYTES_MAX: usize = 64 << 20;
 
-/// Handle to the spool; cheap to clone. When the last one goes, the writer writes and syncs what waits and ends.
+/// Handle to the spool; cheap to clone. When the last one goes, the writer writes and syncs what
+/// waits and ends.
 #[derive(Clone)]
 pub struct Spool {
     commands: mpsc::Sender<Command>,
@@ -82,7 +99,8 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Opens or creates the spool under `dir` and gives what was found in it through `found`, oldest first.
+    /// Opens or creates the spool under `dir` and gives what was found in it through `found`,
+    /// oldest first.
     ///
     /// # Errors
     /// `Failed` if another process has it, or if a segment cannot be read (an error of the disk, not damage).
@@ -90,11 +108,16 @@ impl Spool {
         Self::open_watched(dir, &Vitals::default(), found)
     }
 
-    /// The same as a part of a relay: the end of its writer is told there, and the end of any part pauses delivery.
+    /// The same as a part of a relay: the end of its writer is told there, and the end of any part
+    /// pauses delivery.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn open_watched(dir: &Path, vitals: &Vitals, found: &mut dyn FnMut(Recovered)) -> Result<Self, SpoolError> {
+    pub fn open_watched(
+        dir: &Path,
+        vitals: &Vitals,
+        found: &mut dyn FnMut(Recovered),
+    ) -> Result<Self, SpoolError> {
         Self::open_with(Arc::new(SystemDisk), dir, Options::default(), vitals, found)
     }
 
@@ -105,8 +128,11 @@ impl Spool {
         vitals: &Vitals,
         found: &mut dyn FnMut(Recovered),
     ) -> Result<Self, SpoolError> {
-        let failed = |what: &str, e: &std::io::Error| SpoolError::Failed(format!("{what} {}: {e}", dir.display()));
-        disk.create_dir(dir).map_err(|e| failed("cannot make the spool directory", &e))?;
+        let failed = |what: &str, e: &std::io::Error| {
+            SpoolError::Failed(format!("{what} {}: {e}", dir.display()))
+        };
+        disk.create_dir(dir)
+            .map_err(|e| failed("cannot make the spool directory", &e))?;
         let lock = disk.lock(&dir.join("lock")).map_err(|e| match e.kind() {
             std::io::ErrorKind::WouldBlock => failed("another process uses the spool", &e),
             _ => failed("cannot lock the spool", &e),
@@ -119,12 +145,18 @@ impl Spool {
             .name("outgate-spool".into())
             .spawn(move || writer::run(store, &inbox, lock, pulse))
             .map_err(|e| failed("cannot start the writer of the spool", &e))?;
-        Ok(Self { commands, shared, room: Arc::new(Semaphore::new(WAITING_BYTES_MAX >> 10)), vitals: vitals.clone() })
+        Ok(Self {
+            commands,
+            shared,
+            room: Arc::new(Semaphore::new(WAITING_BYTES_MAX >> 10)),
+            vitals: vitals.clone(),
+        })
     }
 
     /// Appends meta and body; returns once both are on disk (one fdatasync serves all that wait).
     ///
-    /// Let it run to its end: if it is dropped before, the message is taken back, unless the answer was already on its way.
+    /// Let it run to its end: if it is dropped before, the message is taken back, unless the answer
+    /// was already on its way.
     ///
     /// # Errors
     /// `Full` (452 4.3.1) or `Failed` (451 4.3.0): the message is not in the spool and will not come back.
@@ -133,10 +165,21 @@ impl Spool {
         let front = Bytes::from(serde_json::to_vec(meta).map_err(|e| failed(&e))?);
         let body_crc = crc32c::crc32c(&body);
         let kib = ((body.len() + front.len()) >> 10).clamp(1, WAITING_BYTES_MAX >> 10);
-        let room = self.room.acquire_many(u32::try_from(kib).unwrap_or(u32::MAX)).await.map_err(|e| failed(&e))?;
+        let room = self
+            .room
+            .acquire_many(u32::try_from(kib).unwrap_or(u32::MAX))
+            .await
+            .map_err(|e| failed(&e))?;
         let (waiter, answer) = oneshot::channel();
         let id = meta.id.0;
-        self.send(Command::Accept { id, meta: Arc::new(meta.clone()), front, body, body_crc, waiter })?;
+        self.send(Command::Accept {
+            id,
+            meta: Arc::new(meta.clone()),
+            front,
+            body,
+            body_crc,
+            waiter,
+        })?;
         let result = answer.await.unwrap_or_else(|_| Err(closed()));
         drop(room);
         result
@@ -148,18 +191,31 @@ impl Spool {
     /// `NotFound` for a message that is done; `Full` or `Failed`: the old record may or may not have been replaced.
     pub async fn progress(&self, id: MessageId, record: Bytes) -> Result<(), SpoolError> {
         let (waiter, answer) = oneshot::channel();
-        self.send(Command::Progress { id: id.0, front: record, waiter: Some(waiter) })?;
+        self.send(Command::Progress {
+            id: id.0,
+            front: record,
+            waiter: Some(waiter),
+        })?;
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    /// Replaces the progress record; written at once, synced with the next batch or within a second, nobody waits.
+    /// Replaces the progress record; written at once, synced with the next batch or within a
+    /// second, nobody waits.
     pub fn progress_lazy(&self, id: MessageId, record: Bytes) {
-        if self.send(Command::Progress { id: id.0, front: record, waiter: None }).is_err() {
+        if self
+            .send(Command::Progress {
+                id: id.0,
+                front: record,
+                waiter: None,
+            })
+            .is_err()
+        {
             tracing::warn!(%id, "progress after the spool was closed is not recorded");
         }
     }
 
-    /// Marks a message as done; written at once, synced with the next batch or within a second, nobody waits.
+    /// Marks a message as done; written at once, synced with the next batch or within a second,
+    /// nobody waits.
     pub fn done(&self, id: MessageId) {
         if self.send(Command::Done { id: id.0 }).is_err() {
             tracing::warn!(%id, "a message done after the spool was closed will be delivered again");
@@ -225,7 +281,12 @@ fn closed() -> SpoolError {
 
 impl Store {
     /// Reads what lies in `dir`, which must be locked.
-    fn open(disk: Arc<dyn Disk>, dir: &Path, options: Options, found: &mut dyn FnMut(Recovered)) -> Result<Self, SpoolError> {
+    fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: Options,
+        found: &mut dyn FnMut(Recovered),
+    ) -> Result<Self, SpoolError> {
         let shared = Arc::new(Shared {
             index: Mutex::default(),
             cache: Mutex::new(index::Cache::new(options.cache_bytes)),
@@ -245,34 +306,49 @@ impl Store {
 impl Shared {
     /// Reads a message from its segment. The flag says that it was damaged and has been set aside.
     fn read(&self, id: MessageId) -> (Result<(MessageMeta, Bytes), SpoolError>, bool) {
-        // Cleaning may move the record between the look-up and the opening of the file; then its new place is known.
+        // Cleaning may move the record between the look-up and the opening of the file; then its
+        // new place is known.
         for _ in 0..3 {
             let (place, salt) = {
                 let index = self.index();
-                let Some(entry) = index.get(id.0) else { return (Err(SpoolError::NotFound), false) };
-                (entry.accepted, index.salts.get(&entry.accepted.segment).copied().unwrap_or(0))
+                let Some(entry) = index.get(id.0) else {
+                    return (Err(SpoolError::NotFound), false);
+                };
+                (
+                    entry.accepted,
+                    index
+                        .salts
+                        .get(&entry.accepted.segment)
+                        .copied()
+                        .unwrap_or(0),
+                )
             };
             let file = match self.disk.open(&segment::path(&self.dir, place.segment)) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(error) => return (Err(store::spool_error(&error)), false),
                 Ok(file) => file,
             };
-            let bytes = match segment::read_range(&*file, u64::from(place.offset), place.len as usize) {
-                Err(error) => return (Err(store::spool_error(&error)), false),
-                Ok(bytes) => bytes,
-            };
+            let bytes =
+                match segment::read_range(&*file, u64::from(place.offset), place.len as usize) {
+                    Err(error) => return (Err(store::spool_error(&error)), false),
+                    Ok(bytes) => bytes,
+                };
             let why = match segment::check_record(&bytes, salt) {
                 Ok((header, front, body)) if header.id == id.0 => {
                     let meta = serde_json::from_slice(bytes.get(front).unwrap_or_default());
                     return (
-                        meta.map(|meta| (meta, Bytes::from(bytes).slice(body))).map_err(|e| SpoolError::Failed(e.to_string())),
+                        meta.map(|meta| (meta, Bytes::from(bytes).slice(body)))
+                            .map_err(|e| SpoolError::Failed(e.to_string())),
                         false,
                     );
                 }
                 Ok(_) => "another message stands in its place",
                 Err(broken) => broken.0,
             };
-            let (from, to) = (u64::from(place.offset), u64::from(place.offset) + u64::from(place.len));
+            let (from, to) = (
+                u64::from(place.offset),
+                u64::from(place.offset) + u64::from(place.len),
+            );
             let copy = segment::set_aside(&*self.disk, &self.dir, &*file, place.segment, from, to);
             match &copy {
                 Ok(copy) => {
@@ -284,6 +360,11 @@ impl Shared {
             }
             return (Err(SpoolError::Damaged(why.into())), copy.is_ok());
         }
-        (Err(SpoolError::Failed("the segment of the message is missing".into())), false)
+        (
+            Err(SpoolError::Failed(
+                "the segment of the message is missing".into(),
+            )),
+            false,
+        )
     }
 }

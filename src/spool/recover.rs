@@ -1,8 +1,10 @@
-//! Start: what lies in the segments becomes index and accounts, and every live message is reported, oldest first.
+//! Start: what lies in the segments becomes index and accounts, and every live message is reported,
+//! oldest first.
 //!
-//! A sealed segment is read through the list in its seal, any other one record by record; bodies are not read. A record that
-//! ends a message counts wherever it lies; of several progress records the one written last counts; of two copies of a
-//! message (a crash during cleaning) the one in the newer segment, and the older segment becomes a shadow.
+//! A sealed segment is read through the list in its seal, any other one record by record; bodies
+//! are not read. A record that ends a message counts wherever it lies; of several progress records
+//! the one written last counts; of two copies of a message (a crash during cleaning) the one in the
+//! newer segment, and the older segment becomes a shadow.
 
 use super::format::{FILE_HEADER, FileHeader, Header, Kind, Listed, list_record, targets};
 use super::index::{Entry, Place};
@@ -17,7 +19,8 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::io;
 use std::time::Instant;
 
-/// Progress records held in memory while the messages are reported; those beyond are read again one by one.
+/// Progress records held in memory while the messages are reported; those beyond are read again one
+/// by one.
 const PROGRESS_BYTES_MAX: usize = 128 << 20;
 
 /// What is known of a message's newest progress while segments are read.
@@ -27,8 +30,8 @@ struct Progress {
     record: Option<Box<[u8]>>,
 }
 
-/// Progress records by id of their message, in the order in which the messages are reported; each is handed over once, so
-/// that a million of them are not in memory twice.
+/// Progress records by id of their message, in the order in which the messages are reported; each
+/// is handed over once, so that a million of them are not in memory twice.
 type Records = std::iter::Peekable<std::vec::IntoIter<(u64, Box<[u8]>)>>;
 
 /// What the first pass gathers.
@@ -48,21 +51,33 @@ impl Store {
     /// Reads all segments and reports what is live in them.
     pub fn recover(&mut self, found: &mut dyn FnMut(Recovered)) -> Result<(), SpoolError> {
         let mut gathered = Gathered::default();
-        let mut numbers: Vec<u32> = self.files()?.iter().filter_map(|p| segment::number_of(p)).collect();
+        let mut numbers: Vec<u32> = self
+            .files()?
+            .iter()
+            .filter_map(|p| segment::number_of(p))
+            .collect();
         numbers.sort_unstable();
         self.next_number = numbers.last().map_or(1, |n| n.saturating_add(1));
         for number in numbers {
-            self.gather(number, &mut gathered).map_err(|e| at_start(number, &e))?;
+            self.gather(number, &mut gathered)
+                .map_err(|e| at_start(number, &e))?;
         }
         self.next_seq = gathered.seq + 1;
         let records = self.settle(&mut gathered);
         let live = self.shared.index().len();
-        tracing::info!(messages = live, segments = self.segments.len(), "spool read");
+        tracing::info!(
+            messages = live,
+            segments = self.segments.len(),
+            "spool read"
+        );
         self.report(&gathered.lists, records, found)
     }
 
     fn files(&self) -> Result<Vec<std::path::PathBuf>, SpoolError> {
-        let files = self.disk().list(self.dir()).map_err(|e| SpoolError::Failed(format!("cannot list the spool: {e}")))?;
+        let files = self
+            .disk()
+            .list(self.dir())
+            .map_err(|e| SpoolError::Failed(format!("cannot list the spool: {e}")))?;
         Ok(files)
     }
 
@@ -87,12 +102,18 @@ impl Store {
         Ok(())
     }
 
-    /// A segment whose head cannot be read: empty after a crash while it was made, or badly damaged.
+    /// A segment whose head cannot be read: empty after a crash while it was made, or badly
+    /// damaged.
     fn headless(&mut self, number: u32, file: &dyn DiskFile) -> io::Result<()> {
         let path = segment::path(self.dir(), number);
         let len = file.size()?;
-        if segment::last_octet(file, u64::from(FILE_HEADER).min(len), len)? <= u64::from(FILE_HEADER) {
-            tracing::info!(segment = number, "removing a spool segment that was never begun");
+        if segment::last_octet(file, u64::from(FILE_HEADER).min(len), len)?
+            <= u64::from(FILE_HEADER)
+        {
+            tracing::info!(
+                segment = number,
+                "removing a spool segment that was never begun"
+            );
             self.disk().remove(&path)?;
             return self.disk().sync_dir(self.dir());
         }
@@ -113,14 +134,30 @@ impl Store {
         account: &mut Segment,
         gathered: &mut Gathered,
     ) -> io::Result<(Vec<u8>, u32)> {
-        let Scan { records, mut damaged, end, torn } = segment::scan(file, head.salt)?;
+        let Scan {
+            records,
+            mut damaged,
+            end,
+            torn,
+        } = segment::scan(file, head.salt)?;
         if torn > 0 {
-            // After a crash these are records that nobody was promised. Records that were acknowledged and damaged since look
-            // the same where none behind them is whole, and the seal is about to be written over them: a copy stays.
-            damaged.push((end, u32::try_from(u64::from(end) + torn).unwrap_or(u32::MAX)));
+            // After a crash these are records that nobody was promised. Records that were
+            // acknowledged and damaged since look the same where none behind them is whole, and the
+            // seal is about to be written over them: a copy stays.
+            damaged.push((
+                end,
+                u32::try_from(u64::from(end) + torn).unwrap_or(u32::MAX),
+            ));
         }
         for (from, to) in damaged {
-            match segment::set_aside(self.disk(), self.dir(), file, head.number, u64::from(from), u64::from(to)) {
+            match segment::set_aside(
+                self.disk(),
+                self.dir(),
+                file,
+                head.number,
+                u64::from(from),
+                u64::from(to),
+            ) {
                 Ok(copy) if torn > 0 && from == end => {
                     tracing::warn!(segment = head.number, from, to, copy = %copy.display(), "the torn end of a spool segment was set aside");
                 }
@@ -147,12 +184,26 @@ impl Store {
         Ok((list, end))
     }
 
-    fn take(&mut self, number: u32, offset: u32, header: &Header, front: &[u8], gathered: &mut Gathered) {
+    fn take(
+        &mut self,
+        number: u32,
+        offset: u32,
+        header: &Header,
+        front: &[u8],
+        gathered: &mut Gathered,
+    ) {
         gathered.seq = gathered.seq.max(header.seq);
-        let place = Place { segment: number, offset, len: u32::try_from(header.total_len()).unwrap_or(u32::MAX) };
+        let place = Place {
+            segment: number,
+            offset,
+            len: u32::try_from(header.total_len()).unwrap_or(u32::MAX),
+        };
         match header.kind {
             Kind::Accepted if !gathered.ended.contains(&header.id) => {
-                let entry = Entry { accepted: place, progress: Place::NONE };
+                let entry = Entry {
+                    accepted: place,
+                    progress: Place::NONE,
+                };
                 if let Some(older) = self.shared.index().insert(header.id, entry) {
                     self.shadows.insert(older.accepted.segment);
                 }
@@ -162,7 +213,9 @@ impl Store {
                 gathered.ended.insert(header.id);
                 gathered.progress.remove(&header.id);
                 self.shared.index().remove(header.id);
-                gathered.ends.push((number, header.total_len(), targets(front).collect()));
+                gathered
+                    .ends
+                    .push((number, header.total_len(), targets(front).collect()));
             }
             Kind::Accepted | Kind::Seal => {}
         }
@@ -187,7 +240,9 @@ impl Store {
         drop(index);
         let numbers: HashSet<u32> = self.segments.keys().copied().collect();
         for (holder, len, targets) in std::mem::take(&mut gathered.ends) {
-            let Some(segment) = self.segments.get_mut(&holder) else { continue };
+            let Some(segment) = self.segments.get_mut(&holder) else {
+                continue;
+            };
             for target in targets {
                 if target != holder && numbers.contains(&target) {
                     *segment.refs.entry(target).or_default() += len;
@@ -197,8 +252,9 @@ impl Store {
         records.into_iter().peekable()
     }
 
-    /// Reports the live messages in order of their ids, which is that of their acceptance. Segments are loaded when their
-    /// first message is due and dropped after their last, so that few lists are in memory at a time.
+    /// Reports the live messages in order of their ids, which is that of their acceptance. Segments
+    /// are loaded when their first message is due and dropped after their last, so that few lists
+    /// are in memory at a time.
     fn report(
         &self,
         lists: &HashMap<u32, Vec<u8>>,
@@ -207,16 +263,23 @@ impl Store {
     ) -> Result<(), SpoolError> {
         let mut first: BTreeMap<u32, u64> = BTreeMap::new();
         for (id, entry) in self.shared.index().iter() {
-            first.entry(entry.accepted.segment).and_modify(|f| *f = (*f).min(id)).or_insert(id);
+            first
+                .entry(entry.accepted.segment)
+                .and_modify(|f| *f = (*f).min(id))
+                .or_insert(id);
         }
-        let mut heap: BinaryHeap<Reverse<(u64, u32)>> = first.into_iter().map(|(segment, id)| Reverse((id, segment))).collect();
+        let mut heap: BinaryHeap<Reverse<(u64, u32)>> = first
+            .into_iter()
+            .map(|(segment, id)| Reverse((id, segment)))
+            .collect();
         let mut open: HashMap<u32, std::vec::IntoIter<(u64, Vec<u8>)>> = HashMap::new();
         while let Some(Reverse((id, number))) = heap.pop() {
             let fronts = match open.entry(number) {
                 std::collections::hash_map::Entry::Occupied(slot) => slot.into_mut(),
-                std::collections::hash_map::Entry::Vacant(slot) => {
-                    slot.insert(self.live_fronts(number, lists).map_err(|e| at_start(number, &e))?)
-                }
+                std::collections::hash_map::Entry::Vacant(slot) => slot.insert(
+                    self.live_fronts(number, lists)
+                        .map_err(|e| at_start(number, &e))?,
+                ),
             };
             if let Some((_, front)) = fronts.next()
                 && let Some(message) = self.recovered(id, &front, &mut records)?
@@ -234,14 +297,20 @@ impl Store {
     }
 
     /// Metas of the live messages of a segment, by id.
-    fn live_fronts(&self, number: u32, lists: &HashMap<u32, Vec<u8>>) -> io::Result<std::vec::IntoIter<(u64, Vec<u8>)>> {
+    fn live_fronts(
+        &self,
+        number: u32,
+        lists: &HashMap<u32, Vec<u8>>,
+    ) -> io::Result<std::vec::IntoIter<(u64, Vec<u8>)>> {
         let salt = self.shared.index().salts.get(&number).copied().unwrap_or(0);
         let read;
         let list = match lists.get(&number) {
             Some(list) => list,
             None => {
                 let file = self.disk().open(&segment::path(self.dir(), number))?;
-                read = segment::read_list(&*file, salt)?.map(|(list, _)| list).unwrap_or_default();
+                read = segment::read_list(&*file, salt)?
+                    .map(|(list, _)| list)
+                    .unwrap_or_default();
                 &read
             }
         };
@@ -257,33 +326,62 @@ impl Store {
         Ok(fronts.into_iter())
     }
 
-    fn recovered(&self, id: u64, front: &[u8], records: &mut Records) -> Result<Option<Recovered>, SpoolError> {
+    fn recovered(
+        &self,
+        id: u64,
+        front: &[u8],
+        records: &mut Records,
+    ) -> Result<Option<Recovered>, SpoolError> {
         let meta: MessageMeta = match serde_json::from_slice(front) {
             Ok(meta) => meta,
             Err(error) => {
-                // Its sum is right, so it was written so: by another version. It stays in the spool.
+                // Its sum is right, so it was written so: by another version. It stays in the
+                // spool.
                 tracing::error!(id = %MessageId(id), %error, "the envelope of a spooled message cannot be read: it is left alone");
                 return Ok(None);
             }
         };
         while records.next_if(|(other, _)| *other < id).is_some() {}
-        let place = self.shared.index().get(id).map_or(Place::NONE, |entry| entry.progress);
+        let place = self
+            .shared
+            .index()
+            .get(id)
+            .map_or(Place::NONE, |entry| entry.progress);
         let progress = match records.next_if(|(other, _)| *other == id) {
             Some((_, record)) => Some(Bytes::from(record)),
             None if place == Place::NONE => None,
-            None => self.read_progress(place).map_err(|e| at_start(place.segment, &e))?,
+            None => self
+                .read_progress(place)
+                .map_err(|e| at_start(place.segment, &e))?,
         };
-        Ok(Some(Recovered { id: MessageId(id), progress, meta }))
+        Ok(Some(Recovered {
+            id: MessageId(id),
+            progress,
+            meta,
+        }))
     }
 
     fn read_progress(&self, place: Place) -> io::Result<Option<Bytes>> {
-        let salt = self.shared.index().salts.get(&place.segment).copied().unwrap_or(0);
-        let file = self.disk().open(&segment::path(self.dir(), place.segment))?;
+        let salt = self
+            .shared
+            .index()
+            .salts
+            .get(&place.segment)
+            .copied()
+            .unwrap_or(0);
+        let file = self
+            .disk()
+            .open(&segment::path(self.dir(), place.segment))?;
         let bytes = segment::read_range(&*file, u64::from(place.offset), place.len as usize)?;
         Ok(match segment::check_record(&bytes, salt) {
             Ok((_, front, _)) => Some(Bytes::from(bytes).slice(front)),
             Err(broken) => {
-                tracing::error!(segment = place.segment, offset = place.offset, why = broken.0, "a progress record is damaged");
+                tracing::error!(
+                    segment = place.segment,
+                    offset = place.offset,
+                    why = broken.0,
+                    "a progress record is damaged"
+                );
                 None
             }
         })
@@ -295,11 +393,21 @@ impl Gathered {
         if self.ended.contains(&header.id) {
             return;
         }
-        let newer = self.progress.get(&header.id).is_none_or(|known| header.seq >= known.seq);
+        let newer = self
+            .progress
+            .get(&header.id)
+            .is_none_or(|known| header.seq >= known.seq);
         if newer {
             self.progress_bytes += front.len();
             let record = (self.progress_bytes <= PROGRESS_BYTES_MAX).then(|| front.into());
-            let old = self.progress.insert(header.id, Progress { seq: header.seq, place, record });
+            let old = self.progress.insert(
+                header.id,
+                Progress {
+                    seq: header.seq,
+                    place,
+                    record,
+                },
+            );
             if let Some(old) = old.and_then(|o| o.record) {
                 self.progress_bytes = self.progress_bytes.saturating_sub(old.len());
             }

@@ -1,6 +1,8 @@
 //! One segment file: appending to it, reading it, and searching it after a crash.
 
-use super::format::{self, FILE_HEADER, FileHeader, Generation, Header, Kind, RECORD_HEADER, TRAILER};
+use super::format::{
+    self, FILE_HEADER, FileHeader, Generation, Header, Kind, RECORD_HEADER, TRAILER,
+};
 use crate::env::{Disk, DiskFile};
 use bytes::Bytes;
 use std::io::{self, IoSlice};
@@ -31,7 +33,14 @@ pub struct Record {
 impl Record {
     /// A record without body.
     pub const fn small(kind: Kind, id: u64, seq: u64, front: Bytes) -> Self {
-        Self { kind, id, seq, front, body: Bytes::new(), body_crc: 0 }
+        Self {
+            kind,
+            id,
+            seq,
+            front,
+            body: Bytes::new(),
+            body_crc: 0,
+        }
     }
 
     /// Octets it takes in the file.
@@ -85,8 +94,15 @@ pub struct Appender {
 }
 
 impl Appender {
-    /// Makes a segment with room for `capacity` octets. Its name and head are durable when this returns.
-    pub fn create(disk: &dyn Disk, dir: &Path, head: FileHeader, capacity: u32, message_limit: u32) -> io::Result<Self> {
+    /// Makes a segment with room for `capacity` octets. Its name and head are durable when this
+    /// returns.
+    pub fn create(
+        disk: &dyn Disk,
+        dir: &Path,
+        head: FileHeader,
+        capacity: u32,
+        message_limit: u32,
+    ) -> io::Result<Self> {
         let path = path(dir, head.number);
         let file = disk.create(&path)?;
         let start = || {
@@ -102,7 +118,15 @@ impl Appender {
             }
             return Err(error);
         }
-        Ok(Self { head, end: FILE_HEADER, synced_to: FILE_HEADER, message_limit, capacity, file, list: Vec::new() })
+        Ok(Self {
+            head,
+            end: FILE_HEADER,
+            synced_to: FILE_HEADER,
+            message_limit,
+            capacity,
+            file,
+            list: Vec::new(),
+        })
     }
 
     /// Octets of the list for the seal.
@@ -110,15 +134,27 @@ impl Appender {
         self.list.len()
     }
 
-    /// Writes the records with one call; gives the offset of each. After an error the segment must be abandoned.
-    pub fn append<'a>(&mut self, records: impl Iterator<Item = &'a Record> + Clone) -> io::Result<Vec<u32>> {
-        let headers: Vec<_> = records.clone().map(|r| r.header(self.synced_to).encode(self.head.salt)).collect();
+    /// Writes the records with one call; gives the offset of each. After an error the segment must
+    /// be abandoned.
+    pub fn append<'a>(
+        &mut self,
+        records: impl Iterator<Item = &'a Record> + Clone,
+    ) -> io::Result<Vec<u32>> {
+        let headers: Vec<_> = records
+            .clone()
+            .map(|r| r.header(self.synced_to).encode(self.head.salt))
+            .collect();
         let mut parts = Vec::with_capacity(headers.len() * 3);
         let mut offsets = Vec::with_capacity(headers.len());
         let mut at = u64::from(self.end);
         for (header, record) in headers.iter().zip(records.clone()) {
-            parts.extend([IoSlice::new(header), IoSlice::new(&record.front), IoSlice::new(&record.body)]);
-            offsets.push(u32::try_from(at).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?);
+            parts.extend([
+                IoSlice::new(header),
+                IoSlice::new(&record.front),
+                IoSlice::new(&record.body),
+            ]);
+            offsets
+                .push(u32::try_from(at).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?);
             at += record.len();
         }
         let end = u32::try_from(at).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
@@ -137,13 +173,15 @@ impl Appender {
         Ok(())
     }
 
-    /// Ends the segment with the list of its records. Everything in it must have been synced; an error does no harm to that.
+    /// Ends the segment with the list of its records. Everything in it must have been synced; an
+    /// error does no harm to that.
     pub fn seal(mut self) -> io::Result<()> {
         let list = std::mem::take(&mut self.list);
         write_seal(&*self.file, self.head.salt, self.end, list)
     }
 
-    /// Gives up a segment after an error: cuts off what was not synced, as far as that still works. Never syncs.
+    /// Gives up a segment after an error: cuts off what was not synced, as far as that still works.
+    /// Never syncs.
     pub fn abandon(self) {
         if let Err(error) = self.file.set_len(u64::from(self.synced_to)) {
             tracing::warn!(segment = self.head.number, %error, "cannot cut an abandoned spool segment");
@@ -158,12 +196,20 @@ pub fn write_seal(file: &dyn DiskFile, salt: u64, end: u32, list: Vec<u8>) -> io
     let trailer = format::encode_trailer(salt, end);
     let total = u64::from(end) + seal.len() + u64::from(TRAILER);
     let write = || {
-        file.write_at(&[IoSlice::new(&header), IoSlice::new(&seal.front), IoSlice::new(&trailer)], u64::from(end))?;
+        file.write_at(
+            &[
+                IoSlice::new(&header),
+                IoSlice::new(&seal.front),
+                IoSlice::new(&trailer),
+            ],
+            u64::from(end),
+        )?;
         file.set_len(total)?;
         file.sync_data()
     };
     write().inspect_err(|_| {
-        // Half a seal must not stand where nothing was; without room for it the segment is read record by record.
+        // Half a seal must not stand where nothing was; without room for it the segment is read
+        // record by record.
         if let Err(error) = file.set_len(u64::from(end)) {
             tracing::warn!(%error, "cannot cut off half a seal of a spool segment");
         }
@@ -171,11 +217,19 @@ pub fn write_seal(file: &dyn DiskFile, salt: u64, end: u32, list: Vec<u8>) -> io
 }
 
 /// Reads header and front of the record at `offset`; `None` if there is no whole one.
-pub fn read_head(file: &dyn DiskFile, salt: u64, offset: u64, file_len: u64) -> io::Result<Option<(Header, Vec<u8>)>> {
+pub fn read_head(
+    file: &dyn DiskFile,
+    salt: u64,
+    offset: u64,
+    file_len: u64,
+) -> io::Result<Option<(Header, Vec<u8>)>> {
     let mut buf = vec![0; HEAD_READ];
     let got = file.read_at(&mut buf, offset)?;
     buf.truncate(got);
-    let Some(header) = Header::parse(&buf, salt).filter(|h| offset + h.total_len() <= file_len) else { return Ok(None) };
+    let Some(header) = Header::parse(&buf, salt).filter(|h| offset + h.total_len() <= file_len)
+    else {
+        return Ok(None);
+    };
     let wanted = RECORD_HEADER as usize + header.front_len as usize;
     if wanted > buf.len() {
         let have = buf.len();
@@ -201,7 +255,10 @@ pub fn read_range(file: &dyn DiskFile, offset: u64, len: usize) -> io::Result<Ve
 pub struct Broken(pub &'static str);
 
 /// Takes a whole record apart: header, range of the front, range of the body; checks both sums.
-pub fn check_record(bytes: &[u8], salt: u64) -> Result<(Header, std::ops::Range<usize>, std::ops::Range<usize>), Broken> {
+pub fn check_record(
+    bytes: &[u8],
+    salt: u64,
+) -> Result<(Header, std::ops::Range<usize>, std::ops::Range<usize>), Broken> {
     let header = Header::parse(bytes, salt).ok_or(Broken("its header is damaged"))?;
     let front = RECORD_HEADER as usize..RECORD_HEADER as usize + header.front_len as usize;
     let body = front.end..front.end + header.body_len as usize;
@@ -229,11 +286,15 @@ pub struct Scan {
     pub torn: u64,
 }
 
-/// Reads a segment record by record. What was certainly synced is believed for its header and front; behind that the
-/// body is checked too, since a power cut may have kept the header and lost the body.
+/// Reads a segment record by record. What was certainly synced is believed for its header and
+/// front; behind that the body is checked too, since a power cut may have kept the header and lost
+/// the body.
 pub fn scan(file: &dyn DiskFile, salt: u64) -> io::Result<Scan> {
     let file_len = file.size()?;
-    let mut found = Scan { end: FILE_HEADER, ..Scan::default() };
+    let mut found = Scan {
+        end: FILE_HEADER,
+        ..Scan::default()
+    };
     let mut at = u64::from(FILE_HEADER);
     loop {
         match read_head(file, salt, at, file_len)? {
@@ -257,10 +318,13 @@ pub fn scan(file: &dyn DiskFile, salt: u64) -> io::Result<Scan> {
         found.end = u32::try_from(u64::from(*offset) + header.total_len()).unwrap_or(u32::MAX);
     }
     if at > u64::from(found.end) && seal_at(file, salt, at, file_len)? {
-        found.damaged.push((found.end, u32::try_from(at).unwrap_or(u32::MAX)));
+        found
+            .damaged
+            .push((found.end, u32::try_from(at).unwrap_or(u32::MAX)));
         found.end = u32::try_from(at).unwrap_or(u32::MAX);
     } else if !seal_at(file, salt, u64::from(found.end), file_len)? {
-        found.torn = last_octet(file, u64::from(found.end), file_len)?.saturating_sub(u64::from(found.end));
+        found.torn =
+            last_octet(file, u64::from(found.end), file_len)?.saturating_sub(u64::from(found.end));
     }
     Ok(found)
 }
@@ -271,7 +335,12 @@ fn seal_at(file: &dyn DiskFile, salt: u64, at: u64, file_len: u64) -> io::Result
 }
 
 fn drop_torn_bodies(file: &dyn DiskFile, found: &mut Scan) -> io::Result<()> {
-    let certain = found.records.iter().map(|(_, h, _)| h.synced_to).max().unwrap_or(0);
+    let certain = found
+        .records
+        .iter()
+        .map(|(_, h, _)| h.synced_to)
+        .max()
+        .unwrap_or(0);
     let mut kept = Vec::with_capacity(found.records.len());
     for record in std::mem::take(&mut found.records) {
         let (offset, header, _) = &record;
@@ -288,12 +357,20 @@ fn drop_torn_bodies(file: &dyn DiskFile, found: &mut Scan) -> io::Result<()> {
 }
 
 /// The next place at or behind `from` where a whole record head stands.
-pub fn next_record(file: &dyn DiskFile, salt: u64, from: u64, file_len: u64) -> io::Result<Option<u64>> {
+pub fn next_record(
+    file: &dyn DiskFile,
+    salt: u64,
+    from: u64,
+    file_len: u64,
+) -> io::Result<Option<u64>> {
     let needle = salt.to_le_bytes();
     let mut at = from;
     while at < file_len {
         let window = read_range(file, at, SEARCH_READ)?;
-        let hits = window.windows(needle.len()).enumerate().filter(|(_, w)| *w == needle);
+        let hits = window
+            .windows(needle.len())
+            .enumerate()
+            .filter(|(_, w)| *w == needle);
         for (n, _) in hits {
             let place = at + n as u64;
             if read_head(file, salt, place, file_len)?.is_some() {
@@ -324,33 +401,53 @@ pub fn last_octet(file: &dyn DiskFile, from: u64, file_len: u64) -> io::Result<u
     Ok(last)
 }
 
-/// The list of a sealed segment and where its seal begins; `None` if it is not sealed or the seal is damaged.
+/// The list of a sealed segment and where its seal begins; `None` if it is not sealed or the seal
+/// is damaged.
 pub fn read_list(file: &dyn DiskFile, salt: u64) -> io::Result<Option<(Vec<u8>, u32)>> {
     let file_len = file.size()?;
-    let Some(trailer_at) = file_len.checked_sub(u64::from(TRAILER)) else { return Ok(None) };
+    let Some(trailer_at) = file_len.checked_sub(u64::from(TRAILER)) else {
+        return Ok(None);
+    };
     let trailer = read_range(file, trailer_at, TRAILER as usize)?;
-    let Some(offset) = format::parse_trailer(&trailer, salt) else { return Ok(None) };
+    let Some(offset) = format::parse_trailer(&trailer, salt) else {
+        return Ok(None);
+    };
     let head = read_head(file, salt, u64::from(offset), file_len)?;
-    Ok(head.filter(|(h, _)| h.kind == Kind::Seal).map(|(_, list)| (list, offset)))
+    Ok(head
+        .filter(|(h, _)| h.kind == Kind::Seal)
+        .map(|(_, list)| (list, offset)))
 }
 
-/// Reads the head of a segment. Where both copies are damaged, the salt of the first record stands in.
+/// Reads the head of a segment. Where both copies are damaged, the salt of the first record stands
+/// in.
 pub fn read_file_header(file: &dyn DiskFile, number: u32) -> io::Result<Option<FileHeader>> {
     let bytes = read_range(file, 0, FILE_HEADER as usize)?;
     if let Some(head) = FileHeader::parse(&bytes).filter(|h| h.number == number) {
         return Ok(Some(head));
     }
     let first = read_range(file, u64::from(FILE_HEADER), RECORD_HEADER as usize)?;
-    let salt = first.get(..8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);
-    Ok(salt.filter(|salt| Header::parse(&first, *salt).is_some()).map(|salt| FileHeader {
-        number,
-        generation: Generation::Young,
-        salt,
-    }))
+    let salt = first
+        .get(..8)
+        .and_then(|b| b.try_into().ok())
+        .map(u64::from_le_bytes);
+    Ok(salt
+        .filter(|salt| Header::parse(&first, *salt).is_some())
+        .map(|salt| FileHeader {
+            number,
+            generation: Generation::Young,
+            salt,
+        }))
 }
 
 /// Copies a stretch of a file into `damaged/` beside the segments, for a person to look at.
-pub fn set_aside(disk: &dyn Disk, dir: &Path, file: &dyn DiskFile, number: u32, from: u64, to: u64) -> io::Result<PathBuf> {
+pub fn set_aside(
+    disk: &dyn Disk,
+    dir: &Path,
+    file: &dyn DiskFile,
+    number: u32,
+    from: u64,
+    to: u64,
+) -> io::Result<PathBuf> {
     let folder = dir.join("damaged");
     disk.create_dir(&folder)?;
     let target = folder.join(format!("{number:010}-{from}.bin"));
@@ -368,7 +465,9 @@ pub fn set_aside(disk: &dyn Disk, dir: &Path, file: &dyn DiskFile, number: u32, 
     };
     let mut at = from;
     while at < to {
-        let step = usize::try_from(to - at).unwrap_or(SEARCH_READ).min(SEARCH_READ);
+        let step = usize::try_from(to - at)
+            .unwrap_or(SEARCH_READ)
+            .min(SEARCH_READ);
         let bytes = read_range(file, at, step)?;
         if bytes.is_empty() {
             break;

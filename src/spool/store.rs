@@ -1,4 +1,5 @@
-//! What the writer thread owns: open segments, accounts of live octets, and how a batch becomes durable.
+//! What the writer thread owns: open segments, accounts of live octets, and how a batch becomes
+//! durable.
 
 mod accounts;
 mod mend;
@@ -25,10 +26,12 @@ pub struct Options {
     pub segment_bytes: u32,
     /// Smallest segment on a small or nearly full disk.
     pub segment_bytes_min: u32,
-    /// Part of a segment (1/n) that messages leave to progress records, so that a full disk does not stop delivery.
+    /// Part of a segment (1/n) that messages leave to progress records, so that a full disk does
+    /// not stop delivery.
     pub headroom_share: u32,
-    /// Free space below which no message is accepted. The records database and the logs live on the same disk and must
-    /// go on while the queue drains; 16 MiB last them for minutes, and a small disk is not wasted.
+    /// Free space below which no message is accepted. The records database and the logs live on the
+    /// same disk and must go on while the queue drains; 16 MiB last them for minutes, and a small
+    /// disk is not wasted.
     pub free_bytes_min: u64,
     /// Size of the reserve file, which gives way to progress records when the disk is full.
     pub reserve_bytes: u32,
@@ -36,7 +39,8 @@ pub struct Options {
     pub cache_bytes: usize,
     /// A segment closed for so long, of which little is alive, is cleaned.
     pub compact_after: Duration,
-    /// How long a record for which nobody waits may stay unsynced: power loss repeats at most so much.
+    /// How long a record for which nobody waits may stay unsynced: power loss repeats at most so
+    /// much.
     pub lazy_sync: Duration,
     /// Wait after the disk failed twice in a row.
     pub retry_after: Duration,
@@ -123,7 +127,8 @@ pub struct Store {
     pub next_number: u32,
     /// Next record's place in the order of all.
     pub next_seq: u64,
-    /// Segments that may hold a second copy of a live message: a record that ends a message refers to them too.
+    /// Segments that may hold a second copy of a live message: a record that ends a message refers
+    /// to them too.
     pub shadows: BTreeSet<u32>,
     /// Cleaning in progress.
     pub compaction: Option<Compaction>,
@@ -196,11 +201,32 @@ impl Store {
         let mut accepted = 0u32;
         for command in batch {
             match command {
-                Command::Accept { id, meta, front, body, body_crc, waiter } => {
+                Command::Accept {
+                    id,
+                    meta,
+                    front,
+                    body,
+                    body_crc,
+                    waiter,
+                } => {
                     accepted += 1;
                     let seq = self.seq();
-                    let record = Record { kind: Kind::Accepted, id, seq, front, body, body_crc };
-                    self.plan(&mut plan, Planned { record, waiter: Some(waiter), meta: Some(meta) });
+                    let record = Record {
+                        kind: Kind::Accepted,
+                        id,
+                        seq,
+                        front,
+                        body,
+                        body_crc,
+                    };
+                    self.plan(
+                        &mut plan,
+                        Planned {
+                            record,
+                            waiter: Some(waiter),
+                            meta: Some(meta),
+                        },
+                    );
                 }
                 Command::Progress { id, front, waiter } => {
                     if self.shared.index().get(id).is_none() {
@@ -208,7 +234,14 @@ impl Store {
                         continue;
                     }
                     let record = Record::small(Kind::Progress, id, self.seq(), front);
-                    self.plan(&mut plan, Planned { record, waiter, meta: None });
+                    self.plan(
+                        &mut plan,
+                        Planned {
+                            record,
+                            waiter,
+                            meta: None,
+                        },
+                    );
                 }
                 Command::Done { id } => self.end_message(&mut plan, id),
                 Command::Close { .. } => {}
@@ -222,19 +255,38 @@ impl Store {
 
     /// Forgets a message and plans the record that says so.
     fn end_message(&mut self, plan: &mut Plan, id: u64) {
-        let Some(record) = self.forget(id) else { return };
-        self.plan(plan, Planned { record, waiter: None, meta: None });
+        let Some(record) = self.forget(id) else {
+            return;
+        };
+        self.plan(
+            plan,
+            Planned {
+                record,
+                waiter: None,
+                meta: None,
+            },
+        );
     }
 
-    /// Takes a message out of memory; gives the record that must follow. Its accepted record may have copies in the
-    /// segments that cleaning works on: it refers to them as well.
+    /// Takes a message out of memory; gives the record that must follow. Its accepted record may
+    /// have copies in the segments that cleaning works on: it refers to them as well.
     fn forget(&mut self, id: u64) -> Option<Record> {
         self.shared.cache().remove(id);
         let entry = self.shared.index().remove(id)?;
         self.dead(entry.accepted);
         self.dead(entry.progress);
-        let targets: BTreeSet<u32> = self.shadows.iter().copied().chain([entry.accepted.segment]).collect();
-        Some(Record::small(Kind::Done, id, self.seq(), encode_targets(targets).into()))
+        let targets: BTreeSet<u32> = self
+            .shadows
+            .iter()
+            .copied()
+            .chain([entry.accepted.segment])
+            .collect();
+        Some(Record::small(
+            Kind::Done,
+            id,
+            self.seq(),
+            encode_targets(targets).into(),
+        ))
     }
 
     /// Adds a record to the batch, after making room for it.
@@ -243,14 +295,16 @@ impl Store {
         let room = if self.relog.is_empty() {
             self.make_room(plan, planned.record.len(), message)
         } else {
-            Err(SpoolError::Failed("the spool waits for the disk to recover".into()))
+            Err(SpoolError::Failed(
+                "the spool waits for the disk to recover".into(),
+            ))
         };
         if let Err(error) = room {
             if !message {
                 self.shared.healthy.store(false, Ordering::Relaxed);
             }
-            // A record that ends a message or tells of it must come to the disk once there is room; one for which
-            // somebody waits is theirs to repeat.
+            // A record that ends a message or tells of it must come to the disk once there is room;
+            // one for which somebody waits is theirs to repeat.
             if planned.waiter.is_none() {
                 self.relog.push(planned.record);
             }
@@ -273,8 +327,15 @@ impl Store {
         }
     }
 
-    fn write<'a>(&mut self, records: impl Iterator<Item = &'a Record> + Clone, sync: bool) -> io::Result<Vec<u32>> {
-        let young = self.young.as_mut().ok_or_else(|| io::Error::other("no open segment"))?;
+    fn write<'a>(
+        &mut self,
+        records: impl Iterator<Item = &'a Record> + Clone,
+        sync: bool,
+    ) -> io::Result<Vec<u32>> {
+        let young = self
+            .young
+            .as_mut()
+            .ok_or_else(|| io::Error::other("no open segment"))?;
         let offsets = young.append(records)?;
         if sync {
             let begun = Instant::now();
@@ -285,14 +346,22 @@ impl Store {
     }
 
     fn flushed(&mut self, plan: Plan, offsets: &[u32], synced: bool) {
-        let Some(number) = self.young.as_ref().map(|y| y.head.number) else { return };
+        let Some(number) = self.young.as_ref().map(|y| y.head.number) else {
+            return;
+        };
         let mut unwanted = Vec::new();
         for (planned, offset) in plan.items.into_iter().zip(offsets) {
-            let Planned { record, waiter, meta } = planned;
+            let Planned {
+                record,
+                waiter,
+                meta,
+            } = planned;
             self.account(number, *offset, &record);
             match (waiter, meta) {
                 (Some(waiter), Some(meta)) => {
-                    self.shared.cache().insert(record.id, meta, record.body.clone());
+                    self.shared
+                        .cache()
+                        .insert(record.id, meta, record.body.clone());
                     if waiter.send(Ok(())).is_err() {
                         unwanted.push(record.id);
                     }
@@ -342,7 +411,10 @@ impl Store {
 
     /// What is due between batches.
     pub fn tick(&mut self) {
-        if self.unsynced_since.is_some_and(|since| since.elapsed() >= self.options.lazy_sync) {
+        if self
+            .unsynced_since
+            .is_some_and(|since| since.elapsed() >= self.options.lazy_sync)
+        {
             self.sync_lazy();
         }
         self.retry_relog();
@@ -362,7 +434,8 @@ impl Store {
         if let Some(since) = self.unsynced_since {
             return Some(self.options.lazy_sync.saturating_sub(since.elapsed()));
         }
-        let restless = !self.relog.is_empty() || !self.shared.healthy.load(Ordering::Relaxed) || !self.reserve;
+        let restless =
+            !self.relog.is_empty() || !self.shared.healthy.load(Ordering::Relaxed) || !self.reserve;
         (restless || self.has_garbage()).then_some(Duration::from_secs(1))
     }
 

@@ -1,9 +1,12 @@
-//! The spool against the fake disk: the store is driven without its thread, so that every operation can be counted.
+//! The spool against the fake disk: the store is driven without its thread, so that every operation
+//! can be counted.
 
 use super::store::{Options, Store};
 use super::{Command, Recovered, Spool, SpoolError, segment};
 use crate::env::fake_disk::{FakeDisk, Unsynced};
-use crate::types::{Address, BodyType, Envelope, MessageId, MessageMeta, Pool, Recipient, ReversePath, Time};
+use crate::types::{
+    Address, BodyType, Envelope, MessageId, MessageMeta, Pool, Recipient, ReversePath, Time,
+};
 use bytes::Bytes;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +23,9 @@ pub fn meta(id: u64) -> MessageMeta {
         accepted_at: Time(1),
         envelope: Envelope {
             from: ReversePath::NULL,
-            recipients: vec![Recipient::new(Address::parse("bob@b.example").expect("address"))],
+            recipients: vec![Recipient::new(
+                Address::parse("bob@b.example").expect("address"),
+            )],
             body: BodyType::SevenBit,
             smtputf8: false,
             ret: None,
@@ -39,7 +44,10 @@ pub fn meta(id: u64) -> MessageMeta {
 
 /// A body that depends on the id alone.
 fn body(id: u64, len: usize) -> Bytes {
-    (0..len).map(|n| (id as usize).wrapping_mul(31).wrapping_add(n * 7) as u8).collect::<Vec<_>>().into()
+    (0..len)
+        .map(|n| (id as usize).wrapping_mul(31).wrapping_add(n * 7) as u8)
+        .collect::<Vec<_>>()
+        .into()
 }
 
 fn options() -> Options {
@@ -59,7 +67,12 @@ fn options() -> Options {
 
 fn try_open(disk: &FakeDisk) -> Result<(Store, Vec<Recovered>), SpoolError> {
     let mut found = Vec::new();
-    let store = Store::open(Arc::new(disk.clone()), Path::new(DIR), options(), &mut |r| found.push(r))?;
+    let store = Store::open(
+        Arc::new(disk.clone()),
+        Path::new(DIR),
+        options(),
+        &mut |r| found.push(r),
+    )?;
     Ok((store, found))
 }
 
@@ -72,13 +85,26 @@ fn command(id: u64, len: usize) -> (Command, oneshot::Receiver<Result<(), SpoolE
     let front = serde_json::to_vec(&meta(id)).expect("json").into();
     let body = body(id, len);
     let body_crc = crc32c::crc32c(&body);
-    (Command::Accept { id, meta: Arc::new(meta(id)), front, body, body_crc, waiter }, answer)
+    (
+        Command::Accept {
+            id,
+            meta: Arc::new(meta(id)),
+            front,
+            body,
+            body_crc,
+            waiter,
+        },
+        answer,
+    )
 }
 
 fn accept_all(store: &mut Store, ids: &[u64], len: usize) -> Vec<Result<(), SpoolError>> {
     let (commands, mut answers): (Vec<_>, Vec<_>) = ids.iter().map(|id| command(*id, len)).unzip();
     store.commit(commands);
-    answers.iter_mut().map(|a| a.try_recv().expect("answered")).collect()
+    answers
+        .iter_mut()
+        .map(|a| a.try_recv().expect("answered"))
+        .collect()
 }
 
 fn accept(store: &mut Store, id: u64, len: usize) -> Result<(), SpoolError> {
@@ -87,12 +113,20 @@ fn accept(store: &mut Store, id: u64, len: usize) -> Result<(), SpoolError> {
 
 fn progress(store: &mut Store, id: u64, record: &str) -> Result<(), SpoolError> {
     let (waiter, mut answer) = oneshot::channel();
-    store.commit(vec![Command::Progress { id, front: record.to_owned().into(), waiter: Some(waiter) }]);
+    store.commit(vec![Command::Progress {
+        id,
+        front: record.to_owned().into(),
+        waiter: Some(waiter),
+    }]);
     answer.try_recv().expect("answered")
 }
 
 fn progress_lazy(store: &mut Store, id: u64, record: &str) {
-    store.commit(vec![Command::Progress { id, front: record.to_owned().into(), waiter: None }]);
+    store.commit(vec![Command::Progress {
+        id,
+        front: record.to_owned().into(),
+        waiter: None,
+    }]);
 }
 
 fn done(store: &mut Store, id: u64) {
@@ -123,7 +157,10 @@ fn read(store: &Store, id: u64) -> Result<Bytes, SpoolError> {
 }
 
 fn segments(disk: &FakeDisk) -> Vec<PathBuf> {
-    disk.names().into_iter().filter(|p| segment::number_of(p).is_some() && p.parent() == Some(Path::new(DIR))).collect()
+    disk.names()
+        .into_iter()
+        .filter(|p| segment::number_of(p).is_some() && p.parent() == Some(Path::new(DIR)))
+        .collect()
 }
 
 #[test]
@@ -132,7 +169,11 @@ fn what_was_accepted_is_found_again_oldest_first_with_its_newest_progress() {
         let disk = FakeDisk::default();
         let (mut store, found) = open(&disk);
         assert!(found.is_empty());
-        assert!(accept_all(&mut store, &[5, 3, 9, 4], 3000).iter().all(Result::is_ok));
+        assert!(
+            accept_all(&mut store, &[5, 3, 9, 4], 3000)
+                .iter()
+                .all(Result::is_ok)
+        );
         for id in 20..60 {
             accept(&mut store, id, 3000).expect("accept");
         }
@@ -151,7 +192,11 @@ fn what_was_accepted_is_found_again_oldest_first_with_its_newest_progress() {
         let (store, found) = open(&disk);
         let expected: Vec<u64> = [3, 5, 9].into_iter().chain(20..60).collect();
         assert_eq!(ids(&found), expected, "{crash:?}");
-        let records: Vec<_> = found.iter().take(3).map(|r| r.progress.as_deref()).collect();
+        let records: Vec<_> = found
+            .iter()
+            .take(3)
+            .map(|r| r.progress.as_deref())
+            .collect();
         assert_eq!(records, [Some(b"new".as_slice()), None, Some(b"nine")]);
         for id in expected {
             assert_eq!(read(&store, id), Ok(body(id, 3000)));
@@ -166,17 +211,28 @@ fn one_sync_serves_a_batch_and_a_record_nobody_waits_for_causes_none() {
     let (mut store, _) = open(&disk);
     accept(&mut store, 1, 10).expect("accept");
     let before = disk.syncs();
-    assert!(accept_all(&mut store, &(2..30).collect::<Vec<_>>(), 10).iter().all(Result::is_ok));
+    assert!(
+        accept_all(&mut store, &(2..30).collect::<Vec<_>>(), 10)
+            .iter()
+            .all(Result::is_ok)
+    );
     assert_eq!(disk.syncs(), before + 1);
     done(&mut store, 1);
     progress_lazy(&mut store, 2, "p");
     assert_eq!(disk.syncs(), before + 1);
     assert!(!store.is_synced() && store.sleep().is_some());
-    assert_eq!(ids(&open(&disk.after_crash(Unsynced::Lost)).1).first(), Some(&1), "not yet durable");
+    assert_eq!(
+        ids(&open(&disk.after_crash(Unsynced::Lost)).1).first(),
+        Some(&1),
+        "not yet durable"
+    );
     store.sync_lazy();
     assert_eq!(disk.syncs(), before + 2);
     let found = open(&disk.after_crash(Unsynced::Lost)).1;
-    assert_eq!((found[0].id.0, found[0].progress.as_deref()), (2, Some(b"p".as_slice())));
+    assert_eq!(
+        (found[0].id.0, found[0].progress.as_deref()),
+        (2, Some(b"p".as_slice()))
+    );
 }
 
 #[test]
@@ -193,7 +249,10 @@ fn dead_segments_go_and_nothing_comes_back() {
             store.sync_lazy();
             store.clean();
             let found = open(&disk.after_crash(Unsynced::Lost)).1;
-            assert_eq!(ids(&found), (id.saturating_sub(30) + 1..=id).collect::<Vec<_>>());
+            assert_eq!(
+                ids(&found),
+                (id.saturating_sub(30) + 1..=id).collect::<Vec<_>>()
+            );
         }
     }
     for id in 170..200 {
@@ -227,7 +286,8 @@ fn the_record_that_ends_a_message_outlives_its_own_segment() {
     done(&mut store, 5);
     filler(&mut store, 200);
     clean(&mut store);
-    // The first segment stays for the other messages; the one in which the end of message 5 was written is gone.
+    // The first segment stays for the other messages; the one in which the end of message 5 was
+    // written is gone.
     let expected: Vec<u64> = (1..=25).filter(|id| *id != 5).collect();
     assert!(segments(&disk).len() <= 3, "{:?}", segments(&disk));
     assert_eq!(ids(&open(&disk.after_crash(Unsynced::Lost)).1), expected);
@@ -257,12 +317,19 @@ fn a_message_that_ends_while_it_is_being_moved_does_not_come_back() {
         filler(&mut store, 300);
         clean(&mut store);
         let expected: Vec<u64> = (1..=7).filter(|id| ![1, 4, 7].contains(id)).collect();
-        assert_eq!(ids(&open(&disk.after_crash(Unsynced::Lost)).1), expected, "{steps}");
+        assert_eq!(
+            ids(&open(&disk.after_crash(Unsynced::Lost)).1),
+            expected,
+            "{steps}"
+        );
         for id in expected {
             assert_eq!(read(&store, id), Ok(body(id, 1000)));
         }
     }
-    assert!(caught > 3, "some messages were already copied and not yet moved");
+    assert!(
+        caught > 3,
+        "some messages were already copied and not yet moved"
+    );
 }
 
 #[test]
@@ -280,15 +347,27 @@ fn a_dead_destination_is_not_copied_around() {
                 done(&mut store, id);
             }
             if id % 7 == 0 {
-                let victim = stuck.get(id as usize % stuck.len().max(1)).copied().unwrap_or(0);
+                let victim = stuck
+                    .get(id as usize % stuck.len().max(1))
+                    .copied()
+                    .unwrap_or(0);
                 progress_lazy(&mut store, victim, "tried again, still dead");
             }
             store.sync_lazy();
             store.clean();
         }
         clean(&mut store);
-        assert!(store.rewritten * 2 < accepted, "rewrote {} of {accepted}", store.rewritten);
-        assert!(disk.used() < stuck.len() as u64 * 2000 * 4 + (200 << 10), "{} for {}", disk.used(), stuck.len());
+        assert!(
+            store.rewritten * 2 < accepted,
+            "rewrote {} of {accepted}",
+            store.rewritten
+        );
+        assert!(
+            disk.used() < stuck.len() as u64 * 2000 * 4 + (200 << 10),
+            "{} for {}",
+            disk.used(),
+            stuck.len()
+        );
         let once = store.rewritten;
         clean(&mut store);
         assert_eq!(store.rewritten, once);
@@ -313,18 +392,38 @@ fn a_failed_sync_refuses_its_batch_for_good_and_keeps_everything_else() {
         let disk = FakeDisk::default();
         disk.failed_syncs_keep(keep);
         let (mut store, _) = open(&disk);
-        assert!(accept_all(&mut store, &[1, 2, 3, 4], 100).iter().all(Result::is_ok));
+        assert!(
+            accept_all(&mut store, &[1, 2, 3, 4], 100)
+                .iter()
+                .all(Result::is_ok)
+        );
         done(&mut store, 1);
         progress_lazy(&mut store, 2, "two");
         disk.fail_syncs(true);
-        assert!(matches!(accept(&mut store, 5, 100), Err(SpoolError::Failed(_))));
-        assert!(matches!(progress(&mut store, 3, "three"), Err(SpoolError::Failed(_))));
+        assert!(matches!(
+            accept(&mut store, 5, 100),
+            Err(SpoolError::Failed(_))
+        ));
+        assert!(matches!(
+            progress(&mut store, 3, "three"),
+            Err(SpoolError::Failed(_))
+        ));
         done(&mut store, 4);
         store.tick();
-        assert!(!store.shared.healthy.load(std::sync::atomic::Ordering::Relaxed));
+        assert!(
+            !store
+                .shared
+                .healthy
+                .load(std::sync::atomic::Ordering::Relaxed)
+        );
         disk.fail_syncs(false);
         store.tick();
-        assert!(store.shared.healthy.load(std::sync::atomic::Ordering::Relaxed));
+        assert!(
+            store
+                .shared
+                .healthy
+                .load(std::sync::atomic::Ordering::Relaxed)
+        );
         assert_eq!(accept(&mut store, 6, 100), Ok(()));
         for unsynced in [Unsynced::Lost, Unsynced::Kept, Unsynced::Some(3)] {
             let (store, found) = open(&disk.after_crash(unsynced));
@@ -361,7 +460,10 @@ fn a_write_that_fails_is_like_a_sync_that_fails() {
     let (mut store, _) = open(&disk);
     accept(&mut store, 1, 100).expect("accept");
     disk.fail_writes(true);
-    assert!(matches!(accept(&mut store, 2, 100), Err(SpoolError::Failed(_))));
+    assert!(matches!(
+        accept(&mut store, 2, 100),
+        Err(SpoolError::Failed(_))
+    ));
     disk.fail_writes(false);
     store.tick();
     assert_eq!(accept(&mut store, 3, 100), Ok(()));
@@ -391,21 +493,35 @@ fn a_full_disk_refuses_mail_records_progress_and_heals() {
         disk.set_capacity(Some(disk.used()));
         assert_eq!(accept(&mut store, 2000, 10), Err(SpoolError::Full));
         for id in &accepted {
-            assert_eq!(progress(&mut store, *id, "one of its recipients has it now"), Ok(()), "{allocate}");
+            assert_eq!(
+                progress(&mut store, *id, "one of its recipients has it now"),
+                Ok(()),
+                "{allocate}"
+            );
         }
         let found = open(&disk.after_crash(Unsynced::Lost)).1;
         assert_eq!(ids(&found), accepted);
         assert!(found.iter().all(|r| r.progress.is_some()));
         // Until not even the reserve is left: then it says so.
         let mut rounds = 0;
-        while store.shared.healthy.load(std::sync::atomic::Ordering::Relaxed) && rounds < 5000 {
+        while store
+            .shared
+            .healthy
+            .load(std::sync::atomic::Ordering::Relaxed)
+            && rounds < 5000
+        {
             let _ = progress(&mut store, accepted[0], &"x".repeat(500));
             rounds += 1;
         }
         assert!(rounds < 5000, "it must become unhealthy");
         disk.set_capacity(Some(4 << 20));
         store.tick();
-        assert!(store.shared.healthy.load(std::sync::atomic::Ordering::Relaxed));
+        assert!(
+            store
+                .shared
+                .healthy
+                .load(std::sync::atomic::Ordering::Relaxed)
+        );
         assert_eq!(accept(&mut store, 3000, 1500), Ok(()));
         for id in &accepted {
             done(&mut store, *id);
@@ -417,16 +533,28 @@ fn a_full_disk_refuses_mail_records_progress_and_heals() {
 
 #[test]
 fn a_disk_that_has_room_takes_mail_to_the_last_of_it() {
-    // Ready, said the spool, and refused: setting up its reserve had taken what was left above the least free space, or the
-    // usual size of a segment was just beyond it although a smaller one would do.
+    // Ready, said the spool, and refused: setting up its reserve had taken what was left above the
+    // least free space, or the usual size of a segment was just beyond it although a smaller one
+    // would do.
     for free_bytes_min in [64 << 10, 256 << 10] {
         for above in 0..64 {
-            let options = Options { free_bytes_min, ..options() };
+            let options = Options {
+                free_bytes_min,
+                ..options()
+            };
             let disk = FakeDisk::default();
-            disk.set_capacity(Some(free_bytes_min + u64::from(options.segment_bytes_min) + (above << 10)));
-            let mut store = Store::open(Arc::new(disk.clone()), Path::new(DIR), options, &mut |_| ()).expect("the spool opens");
+            disk.set_capacity(Some(
+                free_bytes_min + u64::from(options.segment_bytes_min) + (above << 10),
+            ));
+            let mut store =
+                Store::open(Arc::new(disk.clone()), Path::new(DIR), options, &mut |_| ())
+                    .expect("the spool opens");
             store.tick();
-            assert_eq!(accept(&mut store, 1, 1500), Ok(()), "{above} KiB above {free_bytes_min}");
+            assert_eq!(
+                accept(&mut store, 1, 1500),
+                Ok(()),
+                "{above} KiB above {free_bytes_min}"
+            );
         }
     }
 }
@@ -476,11 +604,22 @@ impl Truth {
         let back: Vec<_> = there.intersection(&self.gone).collect();
         assert!(back.is_empty(), "{what}: came back {back:?}");
         for r in &found {
-            assert!(self.live.contains(&r.id.0) || self.perhaps.contains(&r.id.0), "{what}: unknown {}", r.id.0);
+            assert!(
+                self.live.contains(&r.id.0) || self.perhaps.contains(&r.id.0),
+                "{what}: unknown {}",
+                r.id.0
+            );
             assert_eq!(read(&store, r.id.0), Ok(body(r.id.0, 1200)), "{what}");
             if let Some(known) = self.progress.get(&r.id.0) {
-                let record = r.progress.as_ref().map(|p| String::from_utf8_lossy(p).parse::<u32>().expect("number"));
-                assert!(record >= Some(*known), "{what}: {} has {record:?}, knew {known}", r.id.0);
+                let record = r
+                    .progress
+                    .as_ref()
+                    .map(|p| String::from_utf8_lossy(p).parse::<u32>().expect("number"));
+                assert!(
+                    record >= Some(*known),
+                    "{what}: {} has {record:?}, knew {known}",
+                    r.id.0
+                );
             }
         }
         store
@@ -512,7 +651,14 @@ struct Run {
 
 impl Run {
     fn new(disk: FakeDisk, store: Store) -> Self {
-        Self { disk, store, truth: Truth::default(), next_id: 1, next_progress: 1, undone: Vec::new() }
+        Self {
+            disk,
+            store,
+            truth: Truth::default(),
+            next_id: 1,
+            next_progress: 1,
+            undone: Vec::new(),
+        }
     }
 
     fn pick(&self, n: u8) -> Option<u64> {
@@ -533,14 +679,19 @@ impl Run {
     fn step(&mut self, step: Step) {
         match step {
             Step::Accept(n) => {
-                let ids: Vec<u64> = (0..u64::from(n % 9) + 1).map(|k| self.next_id + k).collect();
+                let ids: Vec<u64> = (0..u64::from(n % 9) + 1)
+                    .map(|k| self.next_id + k)
+                    .collect();
                 self.next_id += ids.len() as u64;
                 for (id, answer) in ids.iter().zip(accept_all(&mut self.store, &ids, 1200)) {
                     let bucket = match answer {
                         Ok(()) => &mut self.truth.live,
-                        // A dead machine's answer is heard by nobody; a refusal whose mark is not on disk yet, because
-                        // the disk still fails, is as good as the disk lets it be.
-                        Err(_) if self.disk.is_struck() || !self.store.is_synced() => &mut self.truth.perhaps,
+                        // A dead machine's answer is heard by nobody; a refusal whose mark is not
+                        // on disk yet, because the disk still fails, is as good as the disk lets it
+                        // be.
+                        Err(_) if self.disk.is_struck() || !self.store.is_synced() => {
+                            &mut self.truth.perhaps
+                        }
                         Err(_) => &mut self.truth.gone,
                     };
                     bucket.insert(*id);
@@ -551,7 +702,11 @@ impl Run {
             }
             Step::Done(n) => {
                 // Most mail goes at once, some stays.
-                let id = if n % 4 == 3 { self.pick(n) } else { self.truth.live.last().copied() };
+                let id = if n % 4 == 3 {
+                    self.pick(n)
+                } else {
+                    self.truth.live.last().copied()
+                };
                 if let Some(id) = id {
                     done(&mut self.store, id);
                     self.truth.live.remove(&id);
@@ -608,8 +763,20 @@ fn script() -> Vec<Step> {
             Step::Done(7),
         ]);
         match round {
-            4 => steps.extend([Step::FailSyncs(true), Step::Accept(2), Step::Done(3), Step::FailSyncs(false), Step::Accept(1)]),
-            6 => steps.extend([Step::FailWrites(true), Step::Accept(2), Step::Done(0), Step::FailWrites(false), Step::Accept(1)]),
+            4 => steps.extend([
+                Step::FailSyncs(true),
+                Step::Accept(2),
+                Step::Done(3),
+                Step::FailSyncs(false),
+                Step::Accept(1),
+            ]),
+            6 => steps.extend([
+                Step::FailWrites(true),
+                Step::Accept(2),
+                Step::Done(0),
+                Step::FailWrites(false),
+                Step::Accept(1),
+            ]),
             _ => steps.push(Step::Clean(round % 3 * 3 + 1)),
         }
     }
@@ -621,11 +788,17 @@ fn a_cut_after_any_operation_loses_nothing_that_was_acknowledged() {
     let whole = FakeDisk::default();
     let mut run = Run::new(whole.clone(), open(&whole).0);
     script().into_iter().for_each(|s| run.step(s));
-    assert!(run.store.rewritten > 0 && whole.operations() > 200, "{}", whole.operations());
+    assert!(
+        run.store.rewritten > 0 && whole.operations() > 200,
+        "{}",
+        whole.operations()
+    );
     for cut in 0..=whole.operations() {
         let disk = FakeDisk::default();
         disk.cut_after(cut);
-        let Ok((store, _)) = try_open(&disk) else { continue };
+        let Ok((store, _)) = try_open(&disk) else {
+            continue;
+        };
         let mut run = Run::new(disk.clone(), store);
         for step in script() {
             if disk.is_struck() {
@@ -633,7 +806,11 @@ fn a_cut_after_any_operation_loses_nothing_that_was_acknowledged() {
             }
             run.step(step);
         }
-        let other = if cut % 3 == 0 { Unsynced::Kept } else { Unsynced::Some(cut) };
+        let other = if cut % 3 == 0 {
+            Unsynced::Kept
+        } else {
+            Unsynced::Some(cut)
+        };
         for unsynced in [Unsynced::Lost, other] {
             let what = format!("cut after {cut}, {unsynced:?}");
             let disk = disk.after_crash(unsynced);
@@ -643,7 +820,11 @@ fn a_cut_after_any_operation_loses_nothing_that_was_acknowledged() {
             all.iter().for_each(|id| done(&mut store, *id));
             clean(&mut store);
             accept(&mut store, 1_000_000, 1200).expect("accept");
-            assert_eq!(ids(&open(&disk.after_crash(Unsynced::Lost)).1), [1_000_000], "{what}");
+            assert_eq!(
+                ids(&open(&disk.after_crash(Unsynced::Lost)).1),
+                [1_000_000],
+                "{what}"
+            );
         }
     }
 }
@@ -728,7 +909,8 @@ proptest! {
     }
 }
 
-/// The last two records were acknowledged; nothing whole lies behind them, so they look like a write that a crash has torn.
+/// The last two records were acknowledged; nothing whole lies behind them, so they look like a
+/// write that a crash has torn.
 #[test]
 fn acknowledged_records_damaged_at_the_end_leave_a_copy() {
     let disk = FakeDisk::default();
@@ -742,12 +924,16 @@ fn acknowledged_records_damaged_at_the_end_leave_a_copy() {
         bytes[fourth.offset as usize + 600] ^= 1;
     });
     assert_eq!(ids(&open(&disk).1), [1, 2]);
-    let aside = disk.names().into_iter().find(|p| p.starts_with("/spool/damaged")).expect("a copy");
+    let aside = disk
+        .names()
+        .into_iter()
+        .find(|p| p.starts_with("/spool/damaged"))
+        .expect("a copy");
     assert_eq!(disk.contents(&aside).len() as u32, third.len + fourth.len);
 }
 
-/// The copy fails for lack of room; half of it once passed for a whole one at the next start, and the seal was written over the
-/// original.
+/// The copy fails for lack of room; half of it once passed for a whole one at the next start, and
+/// the seal was written over the original.
 #[test]
 fn half_a_copy_of_damage_does_not_pass_for_a_whole_one() {
     let disk = FakeDisk::default();
@@ -755,14 +941,25 @@ fn half_a_copy_of_damage_does_not_pass_for_a_whole_one() {
     (1..=3).for_each(|id| accept(&mut store, id, 700).expect("accept"));
     let last = store.shared.index().get(3).expect("live").accepted;
     let disk = disk.after_crash(Unsynced::Kept);
-    disk.tamper(&segments(&disk)[0], |bytes| bytes[last.offset as usize + 20] ^= 1);
+    disk.tamper(&segments(&disk)[0], |bytes| {
+        bytes[last.offset as usize + 20] ^= 1
+    });
     disk.fail_writes(true);
     drop(try_open(&disk));
     disk.fail_writes(false);
     assert_eq!(ids(&open(&disk).1), [1, 2]);
-    let aside: Vec<PathBuf> =
-        disk.names().into_iter().filter(|p| p.starts_with("/spool/damaged") && p.extension() == Some("bin".as_ref())).collect();
-    assert_eq!(aside.iter().map(|p| disk.contents(p).len() as u32).collect::<Vec<_>>(), [last.len]);
+    let aside: Vec<PathBuf> = disk
+        .names()
+        .into_iter()
+        .filter(|p| p.starts_with("/spool/damaged") && p.extension() == Some("bin".as_ref()))
+        .collect();
+    assert_eq!(
+        aside
+            .iter()
+            .map(|p| disk.contents(p).len() as u32)
+            .collect::<Vec<_>>(),
+        [last.len]
+    );
 }
 
 #[test]
@@ -778,7 +975,14 @@ fn a_stray_record_in_a_body_is_not_believed() {
     let (waiter, _answer) = oneshot::channel();
     let front: Bytes = serde_json::to_vec(&meta(2)).expect("json").into();
     let body_crc = crc32c::crc32c(&stolen);
-    store.commit(vec![Command::Accept { id: 2, meta: Arc::new(meta(2)), front, body: stolen.into(), body_crc, waiter }]);
+    store.commit(vec![Command::Accept {
+        id: 2,
+        meta: Arc::new(meta(2)),
+        front,
+        body: stolen.into(),
+        body_crc,
+        waiter,
+    }]);
     accept(&mut store, 3, 10).expect("accept");
     let disk = disk.after_crash(Unsynced::Kept);
     disk.tamper(&segments(&disk)[0], |bytes| bytes[4096 + 20] ^= 1);
@@ -787,7 +991,10 @@ fn a_stray_record_in_a_body_is_not_believed() {
 
 async fn spool(dir: &Path) -> (Spool, Vec<Recovered>) {
     let mut found = Vec::new();
-    (Spool::open(dir, &mut |r| found.push(r)).expect("open"), found)
+    (
+        Spool::open(dir, &mut |r| found.push(r)).expect("open"),
+        found,
+    )
 }
 
 #[tokio::test]
@@ -795,7 +1002,9 @@ async fn the_real_disk_from_accept_to_done() {
     let dir = tempfile::tempdir().expect("temp dir");
     let (first, found) = spool(dir.path()).await;
     assert!(found.is_empty() && first.is_healthy());
-    assert!(matches!(Spool::open(dir.path(), &mut |_| ()), Err(SpoolError::Failed(why)) if why.contains("another process")));
+    assert!(
+        matches!(Spool::open(dir.path(), &mut |_| ()), Err(SpoolError::Failed(why)) if why.contains("another process"))
+    );
     let mut all = tokio::task::JoinSet::new();
     for id in 1..=50 {
         let spool = first.clone();
@@ -808,17 +1017,27 @@ async fn the_real_disk_from_accept_to_done() {
         first.done(MessageId(id));
     }
     first.progress_lazy(MessageId(2), "lazy".into());
-    first.progress(MessageId(1), "sure".into()).await.expect("progress");
+    first
+        .progress(MessageId(1), "sure".into())
+        .await
+        .expect("progress");
     assert_eq!(first.read(MessageId(50)).await, Err(SpoolError::NotFound));
     first.close().await;
-    assert!(matches!(first.accept(&meta(99), Bytes::new()).await, Err(SpoolError::Failed(_))));
+    assert!(matches!(
+        first.accept(&meta(99), Bytes::new()).await,
+        Err(SpoolError::Failed(_))
+    ));
     first.done(MessageId(1));
 
     let (second, found) = spool(dir.path()).await;
     assert_eq!(ids(&found), (1..=10).collect::<Vec<_>>());
     assert_eq!(found[0].progress.as_deref(), Some(b"sure".as_slice()));
     assert_eq!(found[1].progress.as_deref(), Some(b"lazy".as_slice()));
-    assert_eq!(second.read(MessageId(3)).await, Ok((meta(3), body(3, 10_000))), "from the segment");
+    assert_eq!(
+        second.read(MessageId(3)).await,
+        Ok((meta(3), body(3, 10_000))),
+        "from the segment"
+    );
 }
 
 #[tokio::test]
@@ -834,9 +1053,17 @@ async fn a_body_damaged_on_disk_is_set_aside_when_it_is_read() {
     std::fs::write(&path, bytes).expect("write");
     let (second, found) = spool(dir.path()).await;
     assert_eq!(ids(&found), [1, 2]);
-    assert!(matches!(second.read(MessageId(1)).await, Err(SpoolError::Damaged(_))));
+    assert!(matches!(
+        second.read(MessageId(1)).await,
+        Err(SpoolError::Damaged(_))
+    ));
     assert!(second.read(MessageId(2)).await.is_ok());
-    assert_eq!(std::fs::read_dir(dir.path().join("damaged")).expect("damaged").count(), 1);
+    assert_eq!(
+        std::fs::read_dir(dir.path().join("damaged"))
+            .expect("damaged")
+            .count(),
+        1
+    );
     second.close().await;
     assert_eq!(ids(&spool(dir.path()).await.1), [2], "reported once");
 }
@@ -846,18 +1073,32 @@ async fn a_body_damaged_on_disk_is_set_aside_when_it_is_read() {
 fn a_hundred_thousand_messages_restart() {
     let dir = tempfile::tempdir().expect("temp dir");
     let disk = Arc::new(crate::env::SystemDisk);
-    let mut store = Store::open(disk.clone(), dir.path(), Options::default(), &mut |_| ()).expect("open");
+    let mut store =
+        Store::open(disk.clone(), dir.path(), Options::default(), &mut |_| ()).expect("open");
     for chunk in (1..=100_000u64).collect::<Vec<_>>().chunks(500) {
-        assert!(accept_all(&mut store, chunk, 10_000).iter().all(Result::is_ok));
+        assert!(
+            accept_all(&mut store, chunk, 10_000)
+                .iter()
+                .all(Result::is_ok)
+        );
         chunk.iter().for_each(|id| {
-            progress_lazy(&mut store, *id, "{\"attempts\":3,\"recipients\":[[\"pending\",\"451 4.4.1 refused\"]]}")
+            progress_lazy(
+                &mut store,
+                *id,
+                "{\"attempts\":3,\"recipients\":[[\"pending\",\"451 4.4.1 refused\"]]}",
+            )
         });
     }
     store.finish();
     drop(store);
     let begun = std::time::Instant::now();
     let mut count = 0;
-    let store = Store::open(disk, dir.path(), Options::default(), &mut |_| count += 1).expect("open");
-    println!("{count} messages in {:?}, {} segments", begun.elapsed(), store.segments.len());
+    let store =
+        Store::open(disk, dir.path(), Options::default(), &mut |_| count += 1).expect("open");
+    println!(
+        "{count} messages in {:?}, {} segments",
+        begun.elapsed(),
+        store.segments.len()
+    );
     assert_eq!(count, 100_000);
 }

@@ -1,11 +1,13 @@
-//! The writer thread: takes all that waits, makes it durable with one sync, answers. While it syncs, the next batch forms.
+//! The writer thread: takes all that waits, makes it durable with one sync, answers. While it
+//! syncs, the next batch forms.
 
 use super::store::Store;
 use super::{Command, Waiter};
 use crate::env::vitals::Pulse;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
-/// A batch is closed at so many octets of bodies, so that the first of it does not wait for a torrent.
+/// A batch is closed at so many octets of bodies, so that the first of it does not wait for a
+/// torrent.
 const BATCH_BYTES_MAX: usize = 16 << 20;
 /// A batch is closed at so many records.
 const BATCH_RECORDS_MAX: usize = 4096;
@@ -20,8 +22,9 @@ pub fn run(mut store: Store, inbox: &Receiver<Command>, lock: Box<dyn Send>, pul
         match first {
             Ok(first) => {
                 pulse.beat();
-                // Whoever is about to hand something in and only waits for a processor goes first: on a machine whose
-                // processors are all busy this makes batches larger, on an idle one it costs nothing.
+                // Whoever is about to hand something in and only waits for a processor goes first:
+                // on a machine whose processors are all busy this makes batches larger, on an idle
+                // one it costs nothing.
                 std::thread::yield_now();
                 let (batch, closing) = gather(first, inbox);
                 store.commit(batch);
@@ -52,7 +55,11 @@ fn gather(first: Command, inbox: &Receiver<Command>) -> (Vec<Command>, Option<Wa
             _ => {}
         }
         batch.push(command);
-        next = if bytes < BATCH_BYTES_MAX && batch.len() < BATCH_RECORDS_MAX { inbox.try_recv().ok() } else { None };
+        next = if bytes < BATCH_BYTES_MAX && batch.len() < BATCH_RECORDS_MAX {
+            inbox.try_recv().ok()
+        } else {
+            None
+        };
     }
     (batch, None)
 }

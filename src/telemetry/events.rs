@@ -1,17 +1,18 @@
-//! One function per event of a message's or a block's life. The field names are stable: people's log searches rely on them.
-//! `id` is the relay's message id wherever there is one.
+//! One function per event of a message's or a block's life. The field names are stable: people's
+//! log searches rely on them. `id` is the relay's message id wherever there is one.
 
 use crate::judge::{MessageFacts, Trial};
 use crate::types::{
-    Action, Address, Block, BlockRef, Identity, MessageId, MessageMeta, OutcomeClass, Reason, RecipientOutcome, RecipientStatus,
-    Reply,
+    Action, Address, Block, BlockRef, Identity, MessageId, MessageMeta, OutcomeClass, Reason,
+    RecipientOutcome, RecipientStatus, Reply,
 };
 use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Whether subject lines may be logged. They are the sender's private matter: off unless the settings say otherwise.
+/// Whether subject lines may be logged. They are the sender's private matter: off unless the
+/// settings say otherwise.
 static SUBJECTS: AtomicBool = AtomicBool::new(false);
 
 /// Allows or forbids subject lines from now on.
@@ -46,7 +47,8 @@ impl<T: Display> Display for OrEmpty<T> {
     }
 }
 
-/// A listener is open: `kind` is `relay`, `submission`, `submissions`, `reports`, `admin` or `public`.
+/// A listener is open: `kind` is `relay`, `submission`, `submissions`, `reports`, `admin` or
+/// `public`.
 pub fn listening(kind: &str, address: SocketAddr) {
     tracing::info!(event = "listening", kind, %address);
 }
@@ -61,8 +63,8 @@ pub fn session_closed(client: IpAddr, messages: u64, reason: &str) {
     tracing::debug!(event = "session_closed", %client, messages, reason);
 }
 
-/// A message was accepted (250): to be delivered, or held from the start. `subject` is logged only where the settings
-/// allow it.
+/// A message was accepted (250): to be delivered, or held from the start. `subject` is logged only
+/// where the settings allow it.
 pub fn accepted(meta: &MessageMeta, action: Action, reason: Reason, subject: Option<&str>) {
     let identity = meta.identity.as_ref();
     tracing::info!(
@@ -84,8 +86,9 @@ pub fn accepted(meta: &MessageMeta, action: Action, reason: Reason, subject: Opt
     );
 }
 
-/// What the judge was told of a message and said: all that `outgate replay` needs to judge it once more. Recipients are named
-/// by the stable hashes of their addresses, 16 hexadecimal digits each without anything between.
+/// What the judge was told of a message and said: all that `outgate replay` needs to judge it once
+/// more. Recipients are named by the stable hashes of their addresses, 16 hexadecimal digits each
+/// without anything between.
 pub fn judged(facts: &MessageFacts<'_>, action: Action, reason: Reason) {
     if !JUDGEMENTS.load(Ordering::Relaxed) {
         return;
@@ -170,14 +173,17 @@ pub fn shadowed(id: MessageId, sender: &str, done: Action, trial: &Trial) {
     );
 }
 
-/// The outcome of an attempt for one recipient: `delivered`, `deferred` or `bounced`. `age` counts from acceptance.
+/// The outcome of an attempt for one recipient: `delivered`, `deferred` or `bounced`. `age` counts
+/// from acceptance.
 pub fn attempted(meta: &MessageMeta, outcome: &RecipientOutcome, age: Duration) {
     let event = match outcome.status {
         RecipientStatus::Delivered => "delivered",
         RecipientStatus::Pending => "deferred",
         RecipientStatus::Failed => "bounced",
     };
-    let to = usize::try_from(outcome.recipient).ok().and_then(|i| meta.envelope.recipients.get(i));
+    let to = usize::try_from(outcome.recipient)
+        .ok()
+        .and_then(|i| meta.envelope.recipients.get(i));
     tracing::info!(
         event,
         id = %meta.id,
@@ -193,7 +199,9 @@ pub fn attempted(meta: &MessageMeta, outcome: &RecipientOutcome, age: Duration) 
 
 /// A recipient was given up without an attempt: expired, held too long, or bounced by an admin.
 pub fn bounced(meta: &MessageMeta, recipient: u32, reply: &Reply, cause: &str) {
-    let to = usize::try_from(recipient).ok().and_then(|i| meta.envelope.recipients.get(i));
+    let to = usize::try_from(recipient)
+        .ok()
+        .and_then(|i| meta.envelope.recipients.get(i));
     tracing::info!(
         event = "bounced",
         id = %meta.id,
@@ -204,8 +212,9 @@ pub fn bounced(meta: &MessageMeta, recipient: u32, reply: &Reply, cause: &str) {
     );
 }
 
-/// Somebody complained about a message of this sender, by a report with a valid token through a feedback loop that the
-/// configuration names: a network or DKIM domain. `reporter` is the hash of the mailbox that complains.
+/// Somebody complained about a message of this sender, by a report with a valid token through a
+/// feedback loop that the configuration names: a network or DKIM domain. `reporter` is the hash of
+/// the mailbox that complains.
 pub fn complained(id: MessageId, identity: &Identity, feedback: &str, source: &str, reporter: u64) {
     tracing::info!(
         event = "complaint",
@@ -218,14 +227,22 @@ pub fn complained(id: MessageId, identity: &Identity, feedback: &str, source: &s
     );
 }
 
-/// A complaint with a valid token came from nobody whom the configuration names, so it counts nothing. `claims` are domains by
-/// which it claims to be signed, unverified.
+/// A complaint with a valid token came from nobody whom the configuration names, so it counts
+/// nothing. `claims` are domains by which it claims to be signed, unverified.
 pub fn complaint_ignored(id: MessageId, client: IpAddr, claims: &str) {
     tracing::info!(event = "complaint_ignored", %id, %client, claims);
 }
 
-/// A delivery report with a valid token said that a recipient failed at whom the message had seemed delivered.
-pub fn came_back(id: MessageId, identity: &Identity, to: &Address, class: OutcomeClass, reply: &Reply, reporter: IpAddr) {
+/// A delivery report with a valid token said that a recipient failed at whom the message had seemed
+/// delivered.
+pub fn came_back(
+    id: MessageId,
+    identity: &Identity,
+    to: &Address,
+    class: OutcomeClass,
+    reply: &Reply,
+    reporter: IpAddr,
+) {
     tracing::info!(
         event = "came_back",
         %id,
@@ -238,13 +255,14 @@ pub fn came_back(id: MessageId, identity: &Identity, to: &Address, class: Outcom
     );
 }
 
-/// A message in the queue was held, or held on: under a block (`reason` is the block's, or `another_block` where the one it was
-/// held under has ended), or by hand (`admin`).
+/// A message in the queue was held, or held on: under a block (`reason` is the block's, or
+/// `another_block` where the one it was held under has ended), or by hand (`admin`).
 pub fn held(id: MessageId, block: Option<BlockRef>, reason: &str) {
     tracing::info!(event = "held", id = %id, block = %OrEmpty(block), reason);
 }
 
-/// A held message goes on, returns to its sender or is deleted: `outcome` is `released`, `returned` or `deleted`.
+/// A held message goes on, returns to its sender or is deleted: `outcome` is `released`, `returned`
+/// or `deleted`.
 pub fn unheld(id: MessageId, outcome: &str, by: &str) {
     tracing::info!(event = "unheld", id = %id, outcome, by);
 }

@@ -1,5 +1,5 @@
-//! How an event becomes a line: readable text, or JSON. Whatever comes from outside is escaped, so that no sender can
-//! forge a line, steer a terminal or flood the log.
+//! How an event becomes a line: readable text, or JSON. Whatever comes from outside is escaped, so
+//! that no sender can forge a line, steer a terminal or flood the log.
 
 use crate::env::Clock;
 use std::fmt::{self, Debug, Write as _};
@@ -45,7 +45,11 @@ impl LineFormat {
     fn time(&self) -> String {
         let now = self.clock.now();
         let whole = now.rfc3339();
-        format!("{}.{:03}Z", whole.trim_end_matches('Z'), now.0.rem_euclid(1000))
+        format!(
+            "{}.{:03}Z",
+            whole.trim_end_matches('Z'),
+            now.0.rem_euclid(1000)
+        )
     }
 }
 
@@ -54,12 +58,25 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let level = event.metadata().level();
         let json = self.form.json.load(Ordering::Relaxed);
-        let mut line = Line { out: String::with_capacity(256), json, scratch: String::new() };
+        let mut line = Line {
+            out: String::with_capacity(256),
+            json,
+            scratch: String::new(),
+        };
         if json {
-            write!(line.out, "{{\"time\":\"{}\",\"level\":\"{level}\"", self.time())?;
+            write!(
+                line.out,
+                "{{\"time\":\"{}\",\"level\":\"{level}\"",
+                self.time()
+            )?;
         } else {
             write!(line.out, "{} {level}", self.time())?;
         }
@@ -80,12 +97,20 @@ impl Line {
     fn bare(&mut self, field: &Field, value: impl fmt::Display) {
         let key = field.name();
         // Writing to a String cannot fail.
-        let _ = if self.json { write!(self.out, ",\"{key}\":{value}") } else { write!(self.out, " {key}={value}") };
+        let _ = if self.json {
+            write!(self.out, ",\"{key}\":{value}")
+        } else {
+            write!(self.out, " {key}={value}")
+        };
     }
 
     fn text(&mut self, field: &Field, value: &str) {
         let key = field.name();
-        let most = if key.ends_with("_hashes") { MAX_HASHES_BYTES } else { MAX_VALUE_BYTES };
+        let most = if key.ends_with("_hashes") {
+            MAX_HASHES_BYTES
+        } else {
+            MAX_VALUE_BYTES
+        };
         let (value, cut) = shorten(value, most);
         let ellipsis = if cut { "…" } else { "" };
         if self.json {
@@ -101,8 +126,11 @@ impl Line {
             escape(&mut self.out, value, text_escape);
             return;
         }
-        let plain =
-            !value.is_empty() && !cut && !value.chars().any(|c| c.is_whitespace() || c == '"' || c == '\\' || dangerous(c));
+        let plain = !value.is_empty()
+            && !cut
+            && !value
+                .chars()
+                .any(|c| c.is_whitespace() || c == '"' || c == '\\' || dangerous(c));
         if plain {
             let _ = write!(self.out, "{key}={value}");
         } else {
@@ -179,7 +207,11 @@ fn dangerous(c: char) -> bool {
 
 fn escape(out: &mut String, value: &str, special: fn(&mut String, char)) {
     for c in value.chars() {
-        if dangerous(c) || c == '"' || c == '\\' { special(out, c) } else { out.push(c) }
+        if dangerous(c) || c == '"' || c == '\\' {
+            special(out, c)
+        } else {
+            out.push(c)
+        }
     }
 }
 

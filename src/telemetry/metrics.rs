@@ -1,4 +1,5 @@
-//! The metrics: names, kinds and one line about each, all in one table. No label ever holds an address.
+//! The metrics: names, kinds and one line about each, all in one table. No label ever holds an
+//! address.
 
 use metrics::Unit;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -46,53 +47,68 @@ table! {
     QUEUE_MESSAGES = "outgate_queue_messages", Gauge;
     /// Recipients tried, by outcome (delivered, deferred, bounced) and pool.
     DELIVERY_TOTAL = "outgate_delivery_total", Counter;
-    /// Refusals of remote sites that speak of spam, by whom they blame: sender, reputation (of our address or a domain).
+    /// Refusals of remote sites that speak of spam, by whom they blame: sender, reputation (of our
+    /// address or a domain).
     REFUSALS_TOTAL = "outgate_refusals_total", Counter;
     /// SMTP sessions open now.
     SESSIONS_OPEN = "outgate_sessions_open", Gauge;
     /// Senders with a record in memory.
     TRACKED_SENDERS = "outgate_tracked_senders", Gauge;
-    /// Questions to outside lists and scanners, by source and result: listed, clear, late, failed, refused, skipped.
+    /// Questions to outside lists and scanners, by source and result: listed, clear, late, failed,
+    /// refused, skipped.
     OUTSIDE_TOTAL = "outgate_outside_total", Counter;
     /// Time a message waited for all outside evidence together.
     OUTSIDE_SECONDS = "outgate_outside_seconds", Seconds;
     /// Lists and scanners left alone at the moment, by source: 1 = left alone.
     OUTSIDE_SHUT = "outgate_outside_shut", Gauge;
-    /// Messages offered to what the relay learns, by what became of them: assumed (as ordinary mail), label_spam, label_ham,
-    /// refused_by_model, refused_by_own_mail, refused_by_share.
+    /// Messages offered to what the relay learns, by what became of them: assumed (as ordinary
+    /// mail), label_spam, label_ham, refused_by_model, refused_by_own_mail, refused_by_share.
     LEARNED_TOTAL = "outgate_learned_total", Counter;
     /// Tenants whose learned weights are in memory, the node's own included.
     LEARNED_TENANTS = "outgate_learned_tenants", Gauge;
-    /// Of any tenant: largest share of recent unlabelled mail that the shipped model takes for spam (0-1).
+    /// Of any tenant: largest share of recent unlabelled mail that the shipped model takes for spam
+    /// (0-1).
     LEARNED_DISAGREEMENT = "outgate_learned_disagreement", Gauge;
     /// Of any tenant: how near what was learned comes to its cap on recent mail (0-1).
     LEARNED_STRAIN = "outgate_learned_strain", Gauge;
-    /// Reports from outside, by kind (complaint, bounce, other, any) and result: counted, repeated, adds_nothing, no_valid_token,
-    /// unknown_reporter, waits_for_dns, not_against_sender, message_forgotten, message_unknown, no_such_recipient, passed_on_only, not_a_report, no_such_address,
-    /// too_many.
+    /// Reports from outside, by kind (complaint, bounce, other, any) and result: counted, repeated,
+    /// adds_nothing, no_valid_token, unknown_reporter, waits_for_dns, not_against_sender,
+    /// message_forgotten, message_unknown, no_such_recipient, passed_on_only, not_a_report,
+    /// no_such_address, too_many.
     REPORTS_TOTAL = "outgate_reports_total", Counter;
     /// Events of the message trace that were dropped because the disk could not keep up.
     TRACE_DROPPED_TOTAL = "outgate_trace_dropped_total", Counter;
 }
 
 /// From a tenth of a millisecond to ten seconds.
-const SECONDS: &[f64] = &[0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const SECONDS: &[f64] = &[
+    0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0,
+];
 /// Powers of two.
-const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
+const SIZES: &[f64] = &[
+    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0,
+];
 
-/// How often samples are folded into the histograms, so that they do not pile up while nobody asks for `/metrics`.
+/// How often samples are folded into the histograms, so that they do not pile up while nobody asks
+/// for `/metrics`.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 fn builder() -> Result<PrometheusBuilder, BuildError> {
-    ALL.iter().try_fold(PrometheusBuilder::new(), |builder, (name, kind, _)| match kind {
-        Kind::Seconds => builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), SECONDS),
-        Kind::Size => builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), SIZES),
-        Kind::Counter | Kind::Gauge => Ok(builder),
-    })
+    ALL.iter().try_fold(
+        PrometheusBuilder::new(),
+        |builder, (name, kind, _)| match kind {
+            Kind::Seconds => {
+                builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), SECONDS)
+            }
+            Kind::Size => builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), SIZES),
+            Kind::Counter | Kind::Gauge => Ok(builder),
+        },
+    )
 }
 
-/// Describes all metrics to the current recorder; those whose label values are known begin at zero, so that a graph
-/// or an alarm has something to stand on before the first event.
+/// Describes all metrics to the current recorder; those whose label values are known begin at zero,
+/// so that a graph or an alarm has something to stand on before the first event.
 fn describe() {
     for (name, kind, doc) in ALL {
         let doc = doc.trim();
@@ -115,7 +131,10 @@ fn describe() {
     for state in ["active", "deferred", "held"] {
         metrics::gauge!(QUEUE_MESSAGES, "state" => state).set(0.0);
     }
-    for (outcome, pool) in ["delivered", "deferred", "bounced"].iter().flat_map(|o| [(*o, "normal"), (*o, "high_risk")]) {
+    for (outcome, pool) in ["delivered", "deferred", "bounced"]
+        .iter()
+        .flat_map(|o| [(*o, "normal"), (*o, "high_risk")])
+    {
         metrics::counter!(DELIVERY_TOTAL, "outcome" => outcome, "pool" => pool).absolute(0);
     }
     for blame in ["sender", "reputation"] {
@@ -128,7 +147,14 @@ fn describe() {
     for reason in ["admin", "evidence", "spam_rate"] {
         metrics::counter!(BLOCKS_TOTAL, "kind" => "sender", "reason" => reason).absolute(0);
     }
-    for what in ["assumed", "label_spam", "label_ham", "refused_by_model", "refused_by_own_mail", "refused_by_share"] {
+    for what in [
+        "assumed",
+        "label_spam",
+        "label_ham",
+        "refused_by_model",
+        "refused_by_own_mail",
+        "refused_by_share",
+    ] {
         metrics::counter!(LEARNED_TOTAL, "as" => what).absolute(0);
     }
     for gauge in [LEARNED_TENANTS, LEARNED_DISAGREEMENT, LEARNED_STRAIN] {
@@ -147,8 +173,11 @@ fn describe() {
     metrics::gauge!(TRACKED_SENDERS).set(0.0);
     metrics::counter!(TRACE_DROPPED_TOTAL).absolute(0);
     // Registering is enough for an empty histogram to be shown.
-    let _ =
-        (metrics::histogram!(SCORE_SECONDS), metrics::histogram!(SPOOL_SYNC_SECONDS), metrics::histogram!(SPOOL_BATCH_MESSAGES));
+    let _ = (
+        metrics::histogram!(SCORE_SECONDS),
+        metrics::histogram!(SPOOL_SYNC_SECONDS),
+        metrics::histogram!(SPOOL_BATCH_MESSAGES),
+    );
 }
 
 /// Starts collecting, for the whole process. The handle renders `/metrics`.
@@ -156,7 +185,9 @@ fn describe() {
 /// # Errors
 /// When a recorder was installed before.
 pub fn install() -> Result<PrometheusHandle, String> {
-    let handle = builder().and_then(PrometheusBuilder::install_recorder).map_err(|e| format!("metrics cannot start: {e}"))?;
+    let handle = builder()
+        .and_then(PrometheusBuilder::install_recorder)
+        .map_err(|e| format!("metrics cannot start: {e}"))?;
     describe();
     Ok(handle)
 }
@@ -208,14 +239,20 @@ mod tests {
             "outgate_blocks_active{kind=\"website\"} 0",
             "outgate_sessions_open 0",
         ] {
-            assert!(text.lines().any(|l| l == line), "{line}\nis missing in\n{text}");
+            assert!(
+                text.lines().any(|l| l == line),
+                "{line}\nis missing in\n{text}"
+            );
         }
     }
 
     #[test]
     fn every_metric_has_the_prefix_and_a_line() {
         for (name, _, doc) in ALL {
-            assert!(name.starts_with("outgate_") && doc.trim().ends_with('.'), "{name}: {doc}");
+            assert!(
+                name.starts_with("outgate_") && doc.trim().ends_with('.'),
+                "{name}: {doc}"
+            );
         }
     }
 }

@@ -38,22 +38,36 @@ impl LogControl {
 /// When logging was started before.
 pub fn init(log: &Log, clock: Arc<dyn Clock>) -> Result<LogControl, String> {
     let (subscriber, control) = subscriber(log, clock, std::io::stderr);
-    subscriber.try_init().map_err(|e| format!("logging cannot start: {e}"))?;
+    subscriber
+        .try_init()
+        .map_err(|e| format!("logging cannot start: {e}"))?;
     Ok(control)
 }
 
 /// A subscriber that writes one line per event to `writer`.
-fn subscriber<W, O>(log: &Log, clock: Arc<dyn Clock>, writer: W) -> (impl tracing::Subscriber + Send + Sync, LogControl)
+fn subscriber<W, O>(
+    log: &Log,
+    clock: Arc<dyn Clock>,
+    writer: W,
+) -> (impl tracing::Subscriber + Send + Sync, LogControl)
 where
     W: Fn() -> O + Send + Sync + 'static,
     O: Write,
 {
     let form = Arc::new(Form::default());
     let (filter, handle) = reload::Layer::new(filter(&log.level));
-    let control = LogControl { filter: handle, form: Arc::clone(&form) };
+    let control = LogControl {
+        filter: handle,
+        form: Arc::clone(&form),
+    };
     control.reload(log);
-    let lines = fmt::layer().event_format(LineFormat::new(form, clock)).with_writer(writer);
-    (tracing_subscriber::registry().with(filter).with(lines), control)
+    let lines = fmt::layer()
+        .event_format(LineFormat::new(form, clock))
+        .with_writer(writer);
+    (
+        tracing_subscriber::registry().with(filter).with(lines),
+        control,
+    )
 }
 
 /// Our own events at `level`; libraries only warn, unless everything is wanted.
@@ -65,8 +79,14 @@ fn filter(level: &str) -> Targets {
         "trace" => LevelFilter::TRACE,
         _ => LevelFilter::INFO,
     };
-    let others = if own == LevelFilter::TRACE { own } else { own.min(LevelFilter::WARN) };
-    Targets::new().with_target("outgate", own).with_default(others)
+    let others = if own == LevelFilter::TRACE {
+        own
+    } else {
+        own.min(LevelFilter::WARN)
+    };
+    Targets::new()
+        .with_target("outgate", own)
+        .with_default(others)
 }
 
 #[cfg(test)]

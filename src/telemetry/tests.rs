@@ -19,7 +19,10 @@ struct Sink(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("no other test holds it").extend_from_slice(bytes);
+        self.0
+            .lock()
+            .expect("no other test holds it")
+            .extend_from_slice(bytes);
         Ok(bytes.len())
     }
     fn flush(&mut self) -> std::io::Result<()> {
@@ -30,15 +33,32 @@ impl Write for Sink {
 /// The flag for subject lines belongs to the whole process: tests that set it take turns.
 static TURN: Mutex<()> = Mutex::new(());
 
-fn lines(format: LogFormat, level: &str, subjects: bool, run: impl FnOnce(&LogControl)) -> Vec<String> {
-    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+fn lines(
+    format: LogFormat,
+    level: &str,
+    subjects: bool,
+    run: impl FnOnce(&LogControl),
+) -> Vec<String> {
+    let _turn = TURN
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     let sink = Sink::default();
-    let log = Log { format, level: level.into(), subjects, judgements: true };
+    let log = Log {
+        format,
+        level: level.into(),
+        subjects,
+        judgements: true,
+    };
     let out = sink.clone();
-    let (subscriber, control) = subscriber(&log, Arc::new(At(1_795_356_000_007)), move || out.clone());
+    let (subscriber, control) =
+        subscriber(&log, Arc::new(At(1_795_356_000_007)), move || out.clone());
     tracing::subscriber::with_default(subscriber, || run(&control));
     let bytes = sink.0.lock().expect("no other test holds it").clone();
-    String::from_utf8(bytes).expect("UTF-8").lines().map(str::to_owned).collect()
+    String::from_utf8(bytes)
+        .expect("UTF-8")
+        .lines()
+        .map(str::to_owned)
+        .collect()
 }
 
 fn meta() -> MessageMeta {
@@ -81,22 +101,36 @@ fn an_accepted_message_is_one_line() {
     });
     assert_eq!(
         text,
-        ["2026-11-22T14:00:00.007Z INFO accepted id=0000000000001 tenant=acme sender=alice@acme.example client=127.0.0.1 \
+        [
+            "2026-11-22T14:00:00.007Z INFO accepted id=0000000000001 tenant=acme sender=alice@acme.example client=127.0.0.1 \
           from=alice@acme.example recipients=1 size=10 action=accept reason=clean pool=normal probability=0.25 llr=-1.5 \
-          message_id=x@y"]
+          message_id=x@y"
+        ]
     );
 }
 
 #[test]
 fn json_is_one_object_per_line() {
     let text = lines(LogFormat::Json, "info", true, |_| {
-        events::accepted(&meta(), Action::Accept, Reason::Clean, Some("a \"b\"\r\n\u{1b}[31m\u{202e}c"));
+        events::accepted(
+            &meta(),
+            Action::Accept,
+            Reason::Clean,
+            Some("a \"b\"\r\n\u{1b}[31m\u{202e}c"),
+        );
     });
     let value: serde_json::Value = serde_json::from_str(&text[0]).expect("JSON");
     assert_eq!(value["time"], "2026-11-22T14:00:00.007Z");
-    assert_eq!((&value["event"], &value["id"]), (&"accepted".into(), &"0000000000001".into()));
+    assert_eq!(
+        (&value["event"], &value["id"]),
+        (&"accepted".into(), &"0000000000001".into())
+    );
     assert_eq!(value["subject"], "a \"b\"\r\n\u{1b}[31m\u{202e}c");
-    assert!(!text[0].chars().any(|c| c.is_control() || c == '\u{202e}'), "{}", text[0]);
+    assert!(
+        !text[0].chars().any(|c| c.is_control() || c == '\u{202e}'),
+        "{}",
+        text[0]
+    );
     assert_eq!(text.len(), 1);
 }
 
@@ -104,7 +138,12 @@ fn json_is_one_object_per_line() {
 fn a_judgement_is_a_line_of_json_only_and_names_its_recipients_by_hashes() {
     let meta = meta();
     let identity = meta.identity.as_ref().expect("it has one");
-    let recipients: Vec<RecipientFacts> = (0..1000).map(|n| RecipientFacts { hash: n, internal: n == 1 }).collect();
+    let recipients: Vec<RecipientFacts> = (0..1000)
+        .map(|n| RecipientFacts {
+            hash: n,
+            internal: n == 1,
+        })
+        .collect();
     let facts = MessageFacts {
         id: meta.id,
         identity,
@@ -122,14 +161,26 @@ fn a_judgement_is_a_line_of_json_only_and_names_its_recipients_by_hashes() {
         is_report: false,
     };
     let judged = |_: &LogControl| events::judged(&facts, Action::Accept, Reason::Clean);
-    assert_eq!(lines(LogFormat::Text, "info", false, judged), Vec::<String>::new());
+    assert_eq!(
+        lines(LogFormat::Text, "info", false, judged),
+        Vec::<String>::new()
+    );
     let text = lines(LogFormat::Json, "info", false, judged);
     let value: serde_json::Value = serde_json::from_str(&text[0]).expect("JSON");
     let hashes = value["to_hashes"].as_str().expect("text");
     assert_eq!(hashes.len(), 999 * 16, "all of them, however many");
-    assert!(hashes.starts_with("00000000000000000000000000000002"), "{hashes}");
-    assert_eq!((&value["internal_hashes"], &value["fingerprint"]), (&"0000000000000001".into(), &"0000000000000abc".into()));
-    assert_eq!((&value["strength"], &value["llr"]), (&"authenticated".into(), &(-1.25).into()));
+    assert!(
+        hashes.starts_with("00000000000000000000000000000002"),
+        "{hashes}"
+    );
+    assert_eq!(
+        (&value["internal_hashes"], &value["fingerprint"]),
+        (&"0000000000000001".into(), &"0000000000000abc".into())
+    );
+    assert_eq!(
+        (&value["strength"], &value["llr"]),
+        (&"authenticated".into(), &(-1.25).into())
+    );
 }
 
 #[test]
@@ -160,8 +211,17 @@ fn nobody_can_forge_a_line() {
 fn long_values_are_cut() {
     let long = "ä".repeat(5000);
     for format in [LogFormat::Text, LogFormat::Json] {
-        let text = lines(format, "info", false, |_| tracing::info!(value = long.as_str(), debug = ?long));
-        assert!(text[0].len() < 5000 && text[0].contains('…'), "{}", text[0].len());
+        let text = lines(
+            format,
+            "info",
+            false,
+            |_| tracing::info!(value = long.as_str(), debug = ?long),
+        );
+        assert!(
+            text[0].len() < 5000 && text[0].contains('…'),
+            "{}",
+            text[0].len()
+        );
     }
 }
 
@@ -169,12 +229,20 @@ fn long_values_are_cut() {
 fn sessions_show_only_when_debugging_and_a_reload_changes_level_and_form() {
     let text = lines(LogFormat::Text, "info", false, |control| {
         events::session_opened("relay", [127, 0, 0, 1].into());
-        control.reload(&Log { format: LogFormat::Json, level: "debug".into(), subjects: false, judgements: false });
+        control.reload(&Log {
+            format: LogFormat::Json,
+            level: "debug".into(),
+            subjects: false,
+            judgements: false,
+        });
         events::session_closed([127, 0, 0, 1].into(), 3, "quit");
         tracing::info!(target: "hyper", "chatter");
     });
     assert_eq!(text.len(), 1, "{text:?}");
-    assert!(text[0].contains("\"event\":\"session_closed\",\"client\":\"127.0.0.1\",\"messages\":3"), "{text:?}");
+    assert!(
+        text[0].contains("\"event\":\"session_closed\",\"client\":\"127.0.0.1\",\"messages\":3"),
+        "{text:?}"
+    );
 }
 
 #[test]
@@ -188,15 +256,29 @@ fn outcomes_name_recipient_remote_and_reply() {
         relayed_dsn: false,
     };
     let text = lines(LogFormat::Text, "info", false, |_| {
-        for status in [RecipientStatus::Delivered, RecipientStatus::Pending, RecipientStatus::Failed] {
+        for status in [
+            RecipientStatus::Delivered,
+            RecipientStatus::Pending,
+            RecipientStatus::Failed,
+        ] {
             events::attempted(&meta(), &outcome(status), Duration::from_millis(1500));
         }
-        events::attempted(&meta(), &RecipientOutcome { recipient: 9, ..outcome(RecipientStatus::Failed) }, Duration::ZERO);
+        events::attempted(
+            &meta(),
+            &RecipientOutcome {
+                recipient: 9,
+                ..outcome(RecipientStatus::Failed)
+            },
+            Duration::ZERO,
+        );
     });
     let rest = "id=0000000000001 from=alice@acme.example to=bob@example.net remote=mx.example[192.0.2.1]:25 pool=normal \
                 delay_seconds=1.5 class=other reply=\"250 2.0.0 ok\"";
     for (line, event) in text.iter().zip(["delivered", "deferred", "bounced"]) {
-        assert_eq!(line, &format!("2026-11-22T14:00:00.007Z INFO {event} {rest}"));
+        assert_eq!(
+            line,
+            &format!("2026-11-22T14:00:00.007Z INFO {event} {rest}")
+        );
     }
     assert!(text[3].contains("to=\"\""), "{}", text[3]);
 }

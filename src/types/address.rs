@@ -3,20 +3,27 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A mail domain in lower-case A-label form (IDNA, UTS 46), or an address literal such as `[192.0.2.1]`. At most 255 octets.
+/// A mail domain in lower-case A-label form (IDNA, UTS 46), or an address literal such as
+/// `[192.0.2.1]`. At most 255 octets.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Domain(Box<str>);
 
 impl Domain {
-    /// Normalises `text`; `None` if it is no domain name and no address literal. A trailing dot is dropped.
+    /// Normalises `text`; `None` if it is no domain name and no address literal. A trailing dot is
+    /// dropped.
     pub fn parse(text: &str) -> Option<Self> {
         if text.starts_with('[') {
-            return (text.ends_with(']') && text.len() > 2 && text.len() <= 255 && text.bytes().all(|b| b.is_ascii_graphic()))
-                .then(|| Self(text.to_ascii_lowercase().into()));
+            return (text.ends_with(']')
+                && text.len() > 2
+                && text.len() <= 255
+                && text.bytes().all(|b| b.is_ascii_graphic()))
+            .then(|| Self(text.to_ascii_lowercase().into()));
         }
         let text = text.strip_suffix('.').unwrap_or(text);
-        let ascii = if text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-')
+        let ascii = if text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-')
             && !text.contains("xn--")
         {
             text.to_owned()
@@ -31,7 +38,8 @@ impl Domain {
                     && l.len() <= 63
                     && !l.starts_with('-')
                     && !l.ends_with('-')
-                    && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+                    && l.bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
             });
         good.then(|| Self(ascii.into()))
     }
@@ -48,7 +56,9 @@ impl Domain {
 
     /// Whether this is `parent` itself or lies below it.
     pub fn is_within(&self, parent: &Self) -> bool {
-        self.0.strip_suffix(&*parent.0).is_some_and(|head| head.is_empty() || head.ends_with('.'))
+        self.0
+            .strip_suffix(&*parent.0)
+            .is_some_and(|head| head.is_empty() || head.ends_with('.'))
     }
 }
 
@@ -58,11 +68,13 @@ impl fmt::Display for Domain {
     }
 }
 
-/// Longest local part, in octets: what a path has room for (RFC 5321 section 4.5.3.1.3). SRS and VERP make more than 64.
+/// Longest local part, in octets: what a path has room for (RFC 5321 section 4.5.3.1.3). SRS and
+/// VERP make more than 64.
 const MAX_LOCAL: usize = 254;
 
-/// A mailbox as it was written on the wire (RFC 5321 `Mailbox`, RFC 6531 `uMailbox`), with its domain read.
-/// The local part keeps its case and quotes: only its own domain may interpret it (RFC 5321 section 2.3.11).
+/// A mailbox as it was written on the wire (RFC 5321 `Mailbox`, RFC 6531 `uMailbox`), with its
+/// domain read. The local part keeps its case and quotes: only its own domain may interpret it (RFC
+/// 5321 section 2.3.11).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Address {
@@ -72,15 +84,20 @@ pub struct Address {
 }
 
 impl Address {
-    /// Splits at the last `@` and normalises the domain. The grammar of the local part is checked by `smtp::grammar`,
-    /// which builds addresses from the wire; this takes any local part of 1-254 octets without control characters.
+    /// Splits at the last `@` and normalises the domain. The grammar of the local part is checked
+    /// by `smtp::grammar`, which builds addresses from the wire; this takes any local part of 1-254
+    /// octets without control characters.
     pub fn parse(text: &str) -> Option<Self> {
         let at = text.rfind('@')?;
         let (local, domain) = (text.get(..at)?, text.get(at + 1..)?);
         if local.is_empty() || local.len() > MAX_LOCAL || local.chars().any(char::is_control) {
             return None;
         }
-        Some(Self { text: text.into(), at, domain: Domain::parse(domain)? })
+        Some(Self {
+            text: text.into(),
+            at,
+            domain: Domain::parse(domain)?,
+        })
     }
 
     /// The address as written, without angle brackets.
@@ -98,7 +115,8 @@ impl Address {
         &self.domain
     }
 
-    /// Lower-case local part with the normalised domain: for keys and comparison, never for the wire.
+    /// Lower-case local part with the normalised domain: for keys and comparison, never for the
+    /// wire.
     pub fn key(&self) -> String {
         format!("{}@{}", self.local().to_lowercase(), self.domain)
     }
@@ -128,7 +146,8 @@ impl From<Address> for String {
     }
 }
 
-/// The envelope sender: an address, or the null reverse path `<>` of notifications (RFC 5321 section 4.5.5).
+/// The envelope sender: an address, or the null reverse path `<>` of notifications (RFC 5321
+/// section 4.5.5).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ReversePath(pub Option<Address>);
@@ -180,11 +199,21 @@ mod tests {
     #[test]
     fn an_address_keeps_its_wire_form() {
         let a = Address::parse("Alice.B@ACME.example").expect("address");
-        assert_eq!((a.as_str(), a.local(), a.domain().as_str()), ("Alice.B@ACME.example", "Alice.B", "acme.example"));
+        assert_eq!(
+            (a.as_str(), a.local(), a.domain().as_str()),
+            ("Alice.B@ACME.example", "Alice.B", "acme.example")
+        );
         assert_eq!(a.key(), "alice.b@acme.example");
         for (octets, good) in [(1, true), (91, true), (254, true), (255, false), (0, false)] {
-            assert_eq!(Address::parse(&format!("{}@acme.example", "a".repeat(octets))).is_some(), good, "{octets}");
+            assert_eq!(
+                Address::parse(&format!("{}@acme.example", "a".repeat(octets))).is_some(),
+                good,
+                "{octets}"
+            );
         }
-        assert_eq!(serde_json::to_string(&a).expect("json"), "\"Alice.B@ACME.example\"");
+        assert_eq!(
+            serde_json::to_string(&a).expect("json"),
+            "\"Alice.B@ACME.example\""
+        );
     }
 }

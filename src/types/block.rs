@@ -41,8 +41,8 @@ pub enum SenderScope {
     Any,
     /// Only the authenticated or asserted account.
     Account,
-    /// Only mail that claims the address through this client: a forger elsewhere cannot get it blocked, nor does
-    /// this block reach the real account.
+    /// Only mail that claims the address through this client: a forger elsewhere cannot get it
+    /// blocked, nor does this block reach the real account.
     Claimed(IpAddr),
 }
 
@@ -95,7 +95,8 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// What became of a message, told later by a remote server or a complaint: its content says nothing new.
+    /// What became of a message, told later by a remote server or a complaint: its content says
+    /// nothing new.
     pub fn is_outcome(&self) -> bool {
         self.probability == 0.0 && self.llr == 0.0
     }
@@ -112,7 +113,8 @@ pub struct Block {
     pub subject: String,
     /// For `kind = sender`: which senders of that address.
     pub scope: SenderScope,
-    /// Tenant it belongs to. Blocks of kind `website` and `client` opened by an operator may have none.
+    /// Tenant it belongs to. Blocks of kind `website` and `client` opened by an operator may have
+    /// none.
     pub tenant: Option<TenantId>,
     /// The reputation record whose evidence led to it, where there is one.
     pub sender: Option<SenderKey>,

@@ -24,7 +24,8 @@ pub enum DsnRet {
     Headers,
 }
 
-/// `NOTIFY=` (RFC 3461 section 4.1). `None` in [`Recipient::notify`] means not given: failures, and delays where we send such notices.
+/// `NOTIFY=` (RFC 3461 section 4.1). `None` in [`Recipient::notify`] means not given: failures, and
+/// delays where we send such notices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Notify {
     /// `SUCCESS`.
@@ -37,7 +38,11 @@ pub struct Notify {
 
 impl Notify {
     /// `NEVER`: none of the three.
-    pub const NEVER: Self = Self { success: false, failure: false, delay: false };
+    pub const NEVER: Self = Self {
+        success: false,
+        failure: false,
+        delay: false,
+    };
 }
 
 /// One recipient of the envelope.
@@ -56,7 +61,11 @@ pub struct Recipient {
 impl Recipient {
     /// A recipient without DSN options.
     pub const fn new(address: Address) -> Self {
-        Self { address, notify: None, orcpt: None }
+        Self {
+            address,
+            notify: None,
+            orcpt: None,
+        }
     }
 }
 

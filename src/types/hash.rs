@@ -2,7 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
-/// The first 64 bits of SHA-256 over the parts, each preceded by its length so that no two lists of parts run together.
+/// The first 64 bits of SHA-256 over the parts, each preceded by its length so that no two lists of
+/// parts run together.
 pub fn stable_hash(parts: &[&[u8]]) -> u64 {
     let mut hasher = Sha256::new();
     for part in parts {
@@ -10,7 +11,10 @@ pub fn stable_hash(parts: &[&[u8]]) -> u64 {
         hasher.update(part);
     }
     let digest = hasher.finalize();
-    digest.iter().take(8).fold(0, |acc, byte| (acc << 8) | u64::from(*byte))
+    digest
+        .iter()
+        .take(8)
+        .fold(0, |acc, byte| (acc << 8) | u64::from(*byte))
 }
 
 #[cfg(test)]

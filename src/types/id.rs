@@ -13,7 +13,10 @@ fn digit(c: u8) -> Option<u64> {
         b'I' | b'L' => b'1',
         other => other,
     };
-    ALPHABET.iter().position(|a| *a == upper).and_then(|p| u64::try_from(p).ok())
+    ALPHABET
+        .iter()
+        .position(|a| *a == upper)
+        .and_then(|p| u64::try_from(p).ok())
 }
 
 fn encode(mut value: u64, digits: usize) -> String {
@@ -29,11 +32,12 @@ fn decode(text: &str, digits: usize) -> Option<u64> {
     if text.len() != digits {
         return None;
     }
-    text.bytes().try_fold(0u64, |acc, c| acc.checked_mul(32)?.checked_add(digit(c)?))
+    text.bytes()
+        .try_fold(0u64, |acc, c| acc.checked_mul(32)?.checked_add(digit(c)?))
 }
 
-/// The relay's own id of one accepted message: 42 bits of milliseconds, 22 bits of counter and randomness, so that ids
-/// sort by time of acceptance. Printed as 13 base-32 characters.
+/// The relay's own id of one accepted message: 42 bits of milliseconds, 22 bits of counter and
+/// randomness, so that ids sort by time of acceptance. Printed as 13 base-32 characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(pub u64);
 
@@ -122,9 +126,16 @@ mod tests {
 
     #[test]
     fn a_reference_heard_on_the_telephone_is_found() {
-        assert_eq!(BlockRef::parse("og-O1iLz00000"), BlockRef::parse("OG-0111Z00000"));
+        assert_eq!(
+            BlockRef::parse("og-O1iLz00000"),
+            BlockRef::parse("OG-0111Z00000")
+        );
         assert!(BlockRef::parse("OG-0111Z00000").is_some());
-        assert_eq!(BlockRef::parse("OG-U111Z00000"), None, "a U is nobody's digit");
+        assert_eq!(
+            BlockRef::parse("OG-U111Z00000"),
+            None,
+            "a U is nobody's digit"
+        );
     }
 
     #[test]

@@ -35,7 +35,8 @@ impl fmt::Display for TenantId {
 pub enum Strength {
     /// AUTH login or client certificate, proven to us.
     Authenticated,
-    /// Named by a trusted client: XCLIENT LOGIN, identity header, its own topmost Received, script header.
+    /// Named by a trusted client: XCLIENT LOGIN, identity header, its own topmost Received, script
+    /// header.
     Asserted,
     /// Envelope sender, else From: anybody can write these. Bound to the client's address.
     Claimed,
@@ -56,9 +57,9 @@ impl Strength {
 }
 
 /// The key of a sender in the reputation table, unique over tenants and clients:
-/// `acme:alice@acme.example` (authenticated or asserted), `acme:alice@acme.example;192.0.2.7` (claimed through that
-/// client), `acme:script:33:mail.php` (a script that a trusted client names), `acme:forwarded;192.0.2.7` (outside the tenant's
-/// domains), `acme:;192.0.2.7` (no sender at all).
+/// `acme:alice@acme.example` (authenticated or asserted), `acme:alice@acme.example;192.0.2.7`
+/// (claimed through that client), `acme:script:33:mail.php` (a script that a trusted client names),
+/// `acme:forwarded;192.0.2.7` (outside the tenant's domains), `acme:;192.0.2.7` (no sender at all).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SenderKey(pub Arc<str>);
@@ -104,8 +105,10 @@ pub struct Identity {
     pub domain: Option<Domain>,
     /// How firmly `address` is known.
     pub strength: Strength,
-    /// Address of the client that connected (after PROXY, never after XCLIENT); IPv4-mapped IPv6 is unmapped.
+    /// Address of the client that connected (after PROXY, never after XCLIENT); IPv4-mapped IPv6 is
+    /// unmapped.
     pub client: IpAddr,
-    /// Forwarded mail: no account is known, and the envelope sender lies outside the tenant's domains or is an SRS rewrite.
+    /// Forwarded mail: no account is known, and the envelope sender lies outside the tenant's
+    /// domains or is an SRS rewrite.
     pub foreign: bool,
 }

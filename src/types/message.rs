@@ -161,8 +161,8 @@ pub enum HoldReason {
     Admin,
 }
 
-/// Everything that is spooled beside the body of an accepted message. Written once at acceptance; what changes later
-/// stands in progress records.
+/// Everything that is spooled beside the body of an accepted message. Written once at acceptance;
+/// what changes later stands in progress records.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MessageMeta {
     /// The relay's id.
@@ -171,12 +171,13 @@ pub struct MessageMeta {
     pub accepted_at: Time,
     /// Envelope as it leaves.
     pub envelope: Envelope,
-    /// The sender it was judged under; `None` for mail the relay itself made (DSNs, notices): never judged nor blocked.
+    /// The sender it was judged under; `None` for mail the relay itself made (DSNs, notices): never
+    /// judged nor blocked.
     pub identity: Option<Identity>,
     /// Pool it leaves from.
     pub pool: Pool,
-    /// Held from the start; `None` = to be delivered. Mixed mail of a blocked sender becomes two messages: the internal
-    /// recipients go on, the external ones are held.
+    /// Held from the start; `None` = to be delivered. Mixed mail of a blocked sender becomes two
+    /// messages: the internal recipients go on, the external ones are held.
     pub hold: Option<HoldReason>,
     /// Spam probability at even odds.
     pub probability: f32,
@@ -193,7 +194,8 @@ pub struct MessageMeta {
 }
 
 impl MessageMeta {
-    /// A message the relay itself made (report, notice): no identity, never judged nor blocked. `size` in octets.
+    /// A message the relay itself made (report, notice): no identity, never judged nor blocked.
+    /// `size` in octets.
     pub fn of_ours(id: MessageId, now: Time, envelope: Envelope, pool: Pool, size: usize) -> Self {
         Self {
             id,
@@ -218,8 +220,15 @@ mod tests {
 
     #[test]
     fn names_in_logs_and_metrics_are_those_in_json() {
-        let check = |json: Result<serde_json::Value, _>, name: &str| assert_eq!(json.expect("JSON"), name);
-        for action in [Action::Accept, Action::HighRisk, Action::Hold, Action::Defer, Action::Reject] {
+        let check =
+            |json: Result<serde_json::Value, _>, name: &str| assert_eq!(json.expect("JSON"), name);
+        for action in [
+            Action::Accept,
+            Action::HighRisk,
+            Action::Hold,
+            Action::Defer,
+            Action::Reject,
+        ] {
             check(serde_json::to_value(action), action.as_str());
         }
         for reason in [
@@ -248,7 +257,13 @@ mod tests {
         for pool in [Pool::Normal, Pool::HighRisk] {
             check(serde_json::to_value(pool), pool.as_str());
         }
-        for kind in [BlockKind::Sender, BlockKind::Domain, BlockKind::Client, BlockKind::Tenant, BlockKind::Website] {
+        for kind in [
+            BlockKind::Sender,
+            BlockKind::Domain,
+            BlockKind::Client,
+            BlockKind::Tenant,
+            BlockKind::Website,
+        ] {
             check(serde_json::to_value(kind), kind.as_str());
         }
     }
@@ -263,8 +278,12 @@ mod tests {
             ret: None,
             envid: None,
         };
-        let meta = MessageMeta::of_ours(MessageId(7), Time(5), envelope, Pool::HighRisk, usize::MAX);
-        assert_eq!((meta.identity, meta.hold, meta.pool), (None, None, Pool::HighRisk));
+        let meta =
+            MessageMeta::of_ours(MessageId(7), Time(5), envelope, Pool::HighRisk, usize::MAX);
+        assert_eq!(
+            (meta.identity, meta.hold, meta.pool),
+            (None, None, Pool::HighRisk)
+        );
         assert_eq!((meta.accepted_at, meta.size), (Time(5), u32::MAX));
     }
 }

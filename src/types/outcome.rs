@@ -25,9 +25,11 @@ pub enum OutcomeClass {
     UnknownUser,
     /// Refused for what the message says, or for its sender by name.
     SpamRefusal,
-    /// Refused for the standing of our address, or of a whole domain: says nothing about this sender.
+    /// Refused for the standing of our address, or of a whole domain: says nothing about this
+    /// sender.
     Reputation,
-    /// Mailbox full, too large, policy, missing authentication: the recipient's side, says nothing about the sender.
+    /// Mailbox full, too large, policy, missing authentication: the recipient's side, says nothing
+    /// about the sender.
     Recipient,
     /// Connection, DNS, TLS or protocol trouble.
     Transport,
@@ -59,10 +61,12 @@ pub struct RecipientOutcome {
     pub status: RecipientStatus,
     /// What it says about the sender.
     pub class: OutcomeClass,
-    /// The remote's reply, or one of ours that describes the failure (`451 4.4.1 connection refused`).
+    /// The remote's reply, or one of ours that describes the failure (`451 4.4.1 connection
+    /// refused`).
     pub reply: Reply,
     /// Host that answered, or that we failed to reach: `mx.example[192.0.2.1]:25`; empty if none.
     pub remote: String,
-    /// Whether the next hop offered DSN, so that it took over the duty to report success (RFC 3461 section 5.2.2).
+    /// Whether the next hop offered DSN, so that it took over the duty to report success (RFC 3461
+    /// section 5.2.2).
     pub relayed_dsn: bool,
 }

@@ -8,12 +8,19 @@ use std::fmt;
 pub struct Enhanced(pub u8, pub u16, pub u16);
 
 impl Enhanced {
-    /// Reads `5.1.8` from the start of `text`; gives the code and what follows it, without the space between.
+    /// Reads `5.1.8` from the start of `text`; gives the code and what follows it, without the
+    /// space between.
     pub fn take(text: &str) -> Option<(Self, &str)> {
-        let end = text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len());
+        let end = text
+            .find(|c: char| c != '.' && !c.is_ascii_digit())
+            .unwrap_or(text.len());
         let (head, rest) = text.split_at(end);
         let mut parts = head.split('.');
-        let code = Self(parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let code = Self(
+            parts.next()?.parse().ok()?,
+            parts.next()?.parse().ok()?,
+            parts.next()?.parse().ok()?,
+        );
         if parts.next().is_some() || !matches!(code.0, 2 | 4 | 5) || code.1 > 999 || code.2 > 999 {
             return None;
         }
@@ -41,12 +48,20 @@ pub struct Reply {
 impl Reply {
     /// A one-line reply with an enhanced code: `Reply::new(550, (5, 1, 8), "Access denied")`.
     pub fn new(code: u16, enhanced: (u8, u16, u16), text: impl Into<String>) -> Self {
-        Self { code, enhanced: Some(Enhanced(enhanced.0, enhanced.1, enhanced.2)), lines: vec![text.into()] }
+        Self {
+            code,
+            enhanced: Some(Enhanced(enhanced.0, enhanced.1, enhanced.2)),
+            lines: vec![text.into()],
+        }
     }
 
     /// A one-line reply without enhanced code.
     pub fn plain(code: u16, text: impl Into<String>) -> Self {
-        Self { code, enhanced: None, lines: vec![text.into()] }
+        Self {
+            code,
+            enhanced: None,
+            lines: vec![text.into()],
+        }
     }
 
     /// 2xx.
@@ -59,7 +74,8 @@ impl Reply {
         self.code >= 500 && self.code < 600
     }
 
-    /// The bytes for the wire, CRLF included; the enhanced code stands on every line (RFC 2034 section 4).
+    /// The bytes for the wire, CRLF included; the enhanced code stands on every line (RFC 2034
+    /// section 4).
     pub fn write_to(&self, out: &mut Vec<u8>) {
         let last = self.lines.len().saturating_sub(1);
         for (i, line) in self.lines.iter().enumerate() {
@@ -70,7 +86,13 @@ impl Reply {
                 out.extend_from_slice(enhanced.to_string().as_bytes());
                 out.push(b' ');
             }
-            out.extend(line.bytes().map(|b| if b == b'\r' || b == b'\n' || b == 0 { b' ' } else { b }));
+            out.extend(line.bytes().map(|b| {
+                if b == b'\r' || b == b'\n' || b == 0 {
+                    b' '
+                } else {
+                    b
+                }
+            }));
             out.extend_from_slice(b"\r\n");
         }
     }
@@ -95,7 +117,10 @@ mod tests {
         reply.lines.push("ask\r\nus".into());
         let mut out = Vec::new();
         reply.write_to(&mut out);
-        assert_eq!(String::from_utf8_lossy(&out), "550-5.1.8 Access denied\r\n550 5.1.8 ask  us\r\n");
+        assert_eq!(
+            String::from_utf8_lossy(&out),
+            "550-5.1.8 Access denied\r\n550 5.1.8 ask  us\r\n"
+        );
     }
 
     #[test]

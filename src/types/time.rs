@@ -3,8 +3,11 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// A point in time, in milliseconds since 1970-01-01T00:00:00Z. Made by `env::Clock`, which never steps back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+/// A point in time, in milliseconds since 1970-01-01T00:00:00Z. Made by `env::Clock`, which never
+/// steps back.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Time(pub i64);
 
@@ -27,13 +30,19 @@ impl Time {
     /// This time moved on by `by`; stays at the far end instead of wrapping.
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)),
+        )
     }
 
     /// This time moved back by `by`; stays at the far end instead of wrapping.
     #[must_use]
     pub fn before(self, by: Duration) -> Self {
-        Self(self.0.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)),
+        )
     }
 
     fn to_jiff(self) -> jiff::Timestamp {
@@ -47,29 +56,43 @@ impl Time {
 
     /// Reads RFC 3339; `None` if it is not that.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
-        text.parse::<jiff::Timestamp>().ok().map(|t| Self(t.as_millisecond()))
+        text.parse::<jiff::Timestamp>()
+            .ok()
+            .map(|t| Self(t.as_millisecond()))
     }
 
     /// The date-time of RFC 5322 section 3.3, in UTC: `Sun, 22 Nov 2026 14:00:00 +0000`.
     pub fn rfc5322(self) -> String {
-        self.to_jiff().strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
+        self.to_jiff()
+            .strftime("%a, %d %b %Y %H:%M:%S +0000")
+            .to_string()
     }
 
-    /// The next midnight after this time in the named zone ("Europe/Berlin"); UTC where the zone is unknown.
+    /// The next midnight after this time in the named zone ("Europe/Berlin"); UTC where the zone is
+    /// unknown.
     #[must_use]
     pub fn next_midnight(self, zone: &str) -> Self {
         let zone = jiff::tz::TimeZone::get(zone).unwrap_or(jiff::tz::TimeZone::UTC);
         let here = self.to_jiff().to_zoned(zone);
-        here.tomorrow()
-            .and_then(|t| t.start_of_day())
-            .map_or_else(|_| self.after(Duration::from_secs(86_400)), |t| Self(t.timestamp().as_millisecond()))
+        here.tomorrow().and_then(|t| t.start_of_day()).map_or_else(
+            |_| self.after(Duration::from_secs(86_400)),
+            |t| Self(t.timestamp().as_millisecond()),
+        )
     }
 
-    /// The end of a day such as `2026-11-22` in the named zone; `None` if the text is no day, or the zone is unknown.
+    /// The end of a day such as `2026-11-22` in the named zone; `None` if the text is no day, or
+    /// the zone is unknown.
     pub fn end_of_day(day: &str, zone: &str) -> Option<Self> {
         let zone = jiff::tz::TimeZone::get(zone).ok()?;
-        let next = day.parse::<jiff::civil::Date>().ok().filter(|_| day.len() == 10)?.tomorrow().ok()?;
-        next.to_zoned(zone).ok().map(|t| Self(t.timestamp().as_millisecond()))
+        let next = day
+            .parse::<jiff::civil::Date>()
+            .ok()
+            .filter(|_| day.len() == 10)?
+            .tomorrow()
+            .ok()?;
+        next.to_zoned(zone)
+            .ok()
+            .map(|t| Self(t.timestamp().as_millisecond()))
     }
 }
 
@@ -88,16 +111,31 @@ mod tests {
     #[test]
     fn midnight_is_that_of_the_zone() {
         let t = Time::from_secs(1_795_356_000); // 15:00 in Berlin
-        assert_eq!(t.next_midnight("Europe/Berlin").rfc3339(), "2026-11-22T23:00:00Z");
+        assert_eq!(
+            t.next_midnight("Europe/Berlin").rfc3339(),
+            "2026-11-22T23:00:00Z"
+        );
         assert_eq!(t.next_midnight("no/such").rfc3339(), "2026-11-23T00:00:00Z");
     }
 
     #[test]
     fn a_day_ends_by_the_zone() {
         let end = |day, zone| Time::end_of_day(day, zone).map(Time::rfc3339);
-        assert_eq!(end("2026-11-22", "Europe/Berlin").as_deref(), Some("2026-11-22T23:00:00Z"));
-        assert_eq!(end("2026-12-31", "UTC").as_deref(), Some("2027-01-01T00:00:00Z"));
-        for wrong in ["2026-13-01", "2026-02-30", "tomorrow", "2026-11-22T10:00:00", ""] {
+        assert_eq!(
+            end("2026-11-22", "Europe/Berlin").as_deref(),
+            Some("2026-11-22T23:00:00Z")
+        );
+        assert_eq!(
+            end("2026-12-31", "UTC").as_deref(),
+            Some("2027-01-01T00:00:00Z")
+        );
+        for wrong in [
+            "2026-13-01",
+            "2026-02-30",
+            "tomorrow",
+            "2026-11-22T10:00:00",
+            "",
+        ] {
             assert_eq!(end(wrong, "UTC"), None, "{wrong}");
         }
         assert_eq!(end("2026-12-31", "no/such"), None);

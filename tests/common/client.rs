@@ -23,7 +23,9 @@ impl Client {
         let stream = TcpStream::connect(address).expect("connect");
         stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
         stream.set_nodelay(true).expect("nodelay");
-        Self { stream: BufReader::new(Wire::Plain(stream)) }
+        Self {
+            stream: BufReader::new(Wire::Plain(stream)),
+        }
     }
 
     /// Connects with TLS from the first octet, trusting `certificate` alone, and reads the banner.
@@ -59,13 +61,19 @@ impl Client {
 
     /// The socket of a session in plain text, of which everything was read.
     pub fn into_stream(self) -> TcpStream {
-        assert!(self.stream.buffer().is_empty(), "unread: {:?}", self.stream.buffer());
+        assert!(
+            self.stream.buffer().is_empty(),
+            "unread: {:?}",
+            self.stream.buffer()
+        );
         self.stream.get_ref().socket().try_clone().expect("socket")
     }
 
     pub fn raw(&mut self, bytes: &[u8]) {
         let wire = self.stream.get_mut();
-        wire.write_all(bytes).and_then(|()| wire.flush()).expect("write");
+        wire.write_all(bytes)
+            .and_then(|()| wire.flush())
+            .expect("write");
     }
 
     /// Reads one reply, its lines joined by newlines; empty at the end of the connection.
@@ -89,8 +97,8 @@ impl Client {
         self.reply()
     }
 
-    /// MAIL, RCPTs, DATA and the message; the reply to the dot, or the first refusal of MAIL or the last of RCPT if no
-    /// recipient was taken.
+    /// MAIL, RCPTs, DATA and the message; the reply to the dot, or the first refusal of MAIL or the
+    /// last of RCPT if no recipient was taken.
     pub fn send(&mut self, from: &str, to: &[&str], message: &str) -> String {
         let reply = self.cmd(&format!("MAIL FROM:<{from}>"));
         if !reply.starts_with("250") {

@@ -8,22 +8,39 @@ pub fn messages(corpora: &Path, name: &str, class: &str) -> Vec<String> {
     // A class, a path, and in some corpora a language.
     let wanted = |line: &str| {
         let mut words = line.split_whitespace();
-        (words.next() == Some(class)).then(|| words.next().map(|path| corpora.join(name).join(path))).flatten()
+        (words.next() == Some(class))
+            .then(|| words.next().map(|path| corpora.join(name).join(path)))
+            .flatten()
     };
-    index.lines().filter_map(wanted).filter_map(|path| clean(&path)).collect()
+    index
+        .lines()
+        .filter_map(wanted)
+        .filter_map(|path| clean(&path))
+        .collect()
 }
 
-/// A message as a mail server sends it: without the marks of its first journey, NUL and overlong lines.
+/// A message as a mail server sends it: without the marks of its first journey, NUL and overlong
+/// lines.
 fn clean(path: &Path) -> Option<String> {
-    let text = String::from_utf8_lossy(&std::fs::read(path).ok()?).replace('\0', "").replace("\r\n", "\n").replace('\r', "\n");
+    let text = String::from_utf8_lossy(&std::fs::read(path).ok()?)
+        .replace('\0', "")
+        .replace("\r\n", "\n")
+        .replace('\r', "\n");
     let (head, body) = text.split_once("\n\n")?;
     let travelled = ["received", "return-path", "delivered-to", "bcc"];
     let mut fields = String::new();
     let mut keep = false;
     for line in head.lines() {
         if !line.starts_with([' ', '\t']) {
-            let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
-            keep = line.contains(':') && !name.starts_with("x-") && !name.contains(' ') && !travelled.contains(&name.as_str());
+            let name = line
+                .split(':')
+                .next()
+                .unwrap_or_default()
+                .to_ascii_lowercase();
+            keep = line.contains(':')
+                && !name.starts_with("x-")
+                && !name.contains(' ')
+                && !travelled.contains(&name.as_str());
         }
         if keep {
             fields.push_str(line);

@@ -19,8 +19,16 @@ pub struct NameServer {
 impl NameServer {
     /// `records`: one per line, `name TYPE data`, names in full with trailing dot.
     pub fn start(records: &str) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let dns = runtime.block_on(server::serve(records));
-        Self { address: dns.address, _dns: dns, _runtime: runtime }
+        Self {
+            address: dns.address,
+            _dns: dns,
+            _runtime: runtime,
+        }
     }
 }

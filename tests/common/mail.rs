@@ -1,5 +1,6 @@
-//! Made-up mail for the scorer: what nobody minds, and what everybody knows for spam. The bodies of all `ham`, and of all
-//! `spam`, are those of near-duplicates; the Message-ID makes each a message of its own.
+//! Made-up mail for the scorer: what nobody minds, and what everybody knows for spam. The bodies of
+//! all `ham`, and of all `spam`, are those of near-duplicates; the Message-ID makes each a message
+//! of its own.
 
 /// The n-th ordinary message.
 pub fn ham(n: usize) -> String {

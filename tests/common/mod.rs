@@ -1,5 +1,10 @@
-//! The real binary with a sink, for end-to-end tests. Everything waits on events with a deadline, nothing sleeps.
-#![allow(dead_code, unused_imports, reason = "each test binary uses its own part of this")]
+//! The real binary with a sink, for end-to-end tests. Everything waits on events with a deadline,
+//! nothing sleeps.
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test binary uses its own part of this"
+)]
 #![allow(
     clippy::panic,
     clippy::print_stderr,
@@ -39,7 +44,8 @@ pub struct Relay {
     pub addresses: Vec<(String, SocketAddr)>,
 }
 
-/// A configuration that suits most tests: one tenant, loopback client, everything routed to the sink.
+/// A configuration that suits most tests: one tenant, loopback client, everything routed to the
+/// sink.
 pub fn config(data_dir: &Path, sink: SocketAddr, extra: &str) -> String {
     format!(
         r#"
@@ -86,7 +92,11 @@ impl Relay {
     /// Starts with the config that lies in `dir`.
     pub fn start_in(dir: tempfile::TempDir) -> Self {
         let config = dir.path().join("outgate.toml");
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.path().join("log")).expect("log file");
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(dir.path().join("log"))
+            .expect("log file");
         let mut child = Command::new(env!("CARGO_BIN_EXE_outgate"))
             .env("OUTGATE_FAULT", dir.path().join("fault"))
             .arg("serve")
@@ -113,12 +123,25 @@ impl Relay {
         }
         let find = |kind: &str| addresses.iter().find(|(k, _)| k == kind).map(|(_, a)| *a);
         let admin = find("admin").expect("an admin address");
-        let smtp = find("relay").or(find("submission")).or(find("submissions")).expect("a listener");
-        Self { child, dir, smtp, admin, addresses }
+        let smtp = find("relay")
+            .or(find("submission"))
+            .or(find("submissions"))
+            .expect("a listener");
+        Self {
+            child,
+            dir,
+            smtp,
+            admin,
+            addresses,
+        }
     }
 
     pub fn address(&self, kind: &str) -> SocketAddr {
-        self.addresses.iter().find(|(k, _)| k == kind).map(|(_, a)| *a).expect("that listener")
+        self.addresses
+            .iter()
+            .find(|(k, _)| k == kind)
+            .map(|(_, a)| *a)
+            .expect("that listener")
     }
 
     pub fn pid(&self) -> u32 {
@@ -130,12 +153,21 @@ impl Relay {
     }
 
     pub fn token(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("data/admin.token")).expect("token").trim().to_owned()
+        std::fs::read_to_string(self.dir.path().join("data/admin.token"))
+            .expect("token")
+            .trim()
+            .to_owned()
     }
 
     /// A plain HTTP request with the operator's token; status and body.
     pub fn http(&self, method: &str, path: &str, body: &str) -> (u16, String) {
-        http(self.admin, method, path, &format!("Authorization: Bearer {}\r\n", self.token()), body)
+        http(
+            self.admin,
+            method,
+            path,
+            &format!("Authorization: Bearer {}\r\n", self.token()),
+            body,
+        )
     }
 
     pub fn json(&self, path: &str) -> serde_json::Value {
@@ -163,19 +195,48 @@ impl Relay {
     pub fn add_account(&self, name: &str, password: &str, may_send_as: &[&str]) {
         let config = self.dir.path().join("outgate.toml");
         let mut command = Command::new(env!("CARGO_BIN_EXE_outgate"));
-        command.args(["account", "add", name, "--role", "smtp", "--tenant", "acme", "--password-stdin", "--config"]).arg(config);
+        command
+            .args([
+                "account",
+                "add",
+                name,
+                "--role",
+                "smtp",
+                "--tenant",
+                "acme",
+                "--password-stdin",
+                "--config",
+            ])
+            .arg(config);
         for entry in may_send_as {
             command.args(["--may-send-as", entry]);
         }
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the CLI runs");
-        child.stdin.take().expect("stdin").write_all(password.as_bytes()).expect("password");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the CLI runs");
+        child
+            .stdin
+            .take()
+            .expect("stdin")
+            .write_all(password.as_bytes())
+            .expect("password");
         let output = child.wait_with_output().expect("the CLI ends");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status().expect("kill");
+        let status = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.pid().to_string())
+            .status()
+            .expect("kill");
         assert!(status.success());
     }
 
@@ -191,7 +252,10 @@ impl Relay {
 
     /// After its end: starts again on the same data, without the fault.
     pub fn heal(mut self) -> Self {
-        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().expect("temporary directory"));
+        let dir = std::mem::replace(
+            &mut self.dir,
+            tempfile::tempdir().expect("temporary directory"),
+        );
         std::fs::remove_file(dir.path().join("fault")).expect("there was a fault");
         Self::start_in(dir)
     }
@@ -200,7 +264,10 @@ impl Relay {
     pub fn crash_and_restart(mut self) -> Self {
         self.child.kill().expect("kill");
         self.child.wait().expect("wait");
-        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().expect("temporary directory"));
+        let dir = std::mem::replace(
+            &mut self.dir,
+            tempfile::tempdir().expect("temporary directory"),
+        );
         Self::start_in(dir)
     }
 
@@ -208,7 +275,10 @@ impl Relay {
     pub fn restart(mut self) -> Self {
         self.signal("TERM");
         assert_eq!(self.wait(), Some(0));
-        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().expect("temporary directory"));
+        let dir = std::mem::replace(
+            &mut self.dir,
+            tempfile::tempdir().expect("temporary directory"),
+        );
         Self::start_in(dir)
     }
 
@@ -241,17 +311,32 @@ pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 }
 
 /// One HTTP/1.1 request; status and body.
-pub fn http(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
+pub fn http(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> (u16, String) {
     let (status, _, body) = http_full(address, method, path, headers, body);
     (status, body)
 }
 
 /// One HTTP/1.1 request; status, header section and body.
-pub fn http_full(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> (u16, String, String) {
+pub fn http_full(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> (u16, String, String) {
     let mut stream = TcpStream::connect(address).expect("HTTP connect");
     stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
-    let content_type =
-        if headers.to_ascii_lowercase().contains("content-type:") { "" } else { "Content-Type: application/json\r\n" };
+    let content_type = if headers.to_ascii_lowercase().contains("content-type:") {
+        ""
+    } else {
+        "Content-Type: application/json\r\n"
+    };
     write!(
         stream,
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{content_type}Content-Length: {}\r\n{headers}\r\n{body}",
@@ -262,9 +347,23 @@ pub fn http_full(address: SocketAddr, method: &str, path: &str, headers: &str, b
     stream.read_to_end(&mut bytes).expect("response");
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let (head, body) = text.split_once("\r\n\r\n").expect("a header section");
-    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
-    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-    (status, head.to_owned(), if chunked { unchunk(body) } else { body.to_owned() })
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|s| s.parse().ok())
+        .expect("a status");
+    let chunked = head
+        .to_ascii_lowercase()
+        .contains("transfer-encoding: chunked");
+    (
+        status,
+        head.to_owned(),
+        if chunked {
+            unchunk(body)
+        } else {
+            body.to_owned()
+        },
+    )
 }
 
 fn unchunk(body: &str) -> String {
@@ -281,20 +380,33 @@ fn unchunk(body: &str) -> String {
     out
 }
 
-/// A port of loopback for a program that cannot be told to take any. Those that the kernel hands out by itself are left alone:
-/// some other socket might get it between this look and the program's own.
+/// A port of loopback for a program that cannot be told to take any. Those that the kernel hands
+/// out by itself are left alone: some other socket might get it between this look and the program's
+/// own.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    let end = range.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(32_768u16);
+    let range =
+        std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let end = range
+        .split_whitespace()
+        .next()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(32_768u16);
     let from = (end / 2).max(1025);
     let count = end.saturating_sub(from).max(1);
     // Tests of other processes begin elsewhere.
-    let start = u16::try_from(std::process::id() % 1000).unwrap_or_default().wrapping_mul(16);
+    let start = u16::try_from(std::process::id() % 1000)
+        .unwrap_or_default()
+        .wrapping_mul(16);
     (0..count)
         .map(|_| from + start.wrapping_add(NEXT.fetch_add(1, Ordering::SeqCst)) % count)
         .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .or_else(|| TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).ok().map(|a| a.port()))
+        .or_else(|| {
+            TcpListener::bind("127.0.0.1:0")
+                .and_then(|l| l.local_addr())
+                .ok()
+                .map(|a| a.port())
+        })
         .expect("a free port")
 }
 

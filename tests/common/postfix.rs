@@ -18,14 +18,23 @@ impl Postfix {
             eprintln!("skipped: needs root and Postfix");
             return None;
         }
-        let dir = tempfile::Builder::new().prefix("outgate-postfix").tempdir().expect("temporary directory");
+        let dir = tempfile::Builder::new()
+            .prefix("outgate-postfix")
+            .tempdir()
+            .expect("temporary directory");
         let base = dir.path().to_str().expect("a path");
         let port = free_port();
         for part in ["etc", "queue", "data"] {
             std::fs::create_dir(dir.path().join(part)).expect("directory");
         }
-        let chmod = Command::new("chmod").args(["755", base]).status().expect("chmod");
-        let chown = Command::new("chown").args(["postfix", &format!("{base}/data")]).status().expect("chown");
+        let chmod = Command::new("chmod")
+            .args(["755", base])
+            .status()
+            .expect("chmod");
+        let chown = Command::new("chown")
+            .args(["postfix", &format!("{base}/data")])
+            .status()
+            .expect("chown");
         assert!(chmod.success() && chown.success());
         let main = format!(
             "compatibility_level = 3.6\nmyhostname = upstream.test\nmydestination = localhost.test\nmynetworks = 127.0.0.0/8\n\
@@ -50,15 +59,30 @@ impl Postfix {
         std::fs::write(dir.path().join("etc/main.cf"), main).expect("main.cf");
         let master = format!("127.0.0.1:{port} inet n - n - - smtpd\n{services}");
         std::fs::write(dir.path().join("etc/master.cf"), master).expect("master.cf");
-        let postfix = Self { smtp: SocketAddr::from(([127, 0, 0, 1], port)), dir };
+        let postfix = Self {
+            smtp: SocketAddr::from(([127, 0, 0, 1], port)),
+            dir,
+        };
         let output = postfix.run("start");
-        assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stderr), postfix.log());
-        until("Postfix listening", || std::net::TcpStream::connect(postfix.smtp).ok().map(drop));
+        assert!(
+            output.status.success(),
+            "{}{}",
+            String::from_utf8_lossy(&output.stderr),
+            postfix.log()
+        );
+        until("Postfix listening", || {
+            std::net::TcpStream::connect(postfix.smtp).ok().map(drop)
+        });
         Some(postfix)
     }
 
     fn run(&self, command: &str) -> Output {
-        Command::new("/usr/sbin/postfix").arg("-c").arg(self.dir.path().join("etc")).arg(command).output().expect("postfix runs")
+        Command::new("/usr/sbin/postfix")
+            .arg("-c")
+            .arg(self.dir.path().join("etc"))
+            .arg(command)
+            .output()
+            .expect("postfix runs")
     }
 
     pub fn log(&self) -> String {
@@ -70,10 +94,16 @@ impl Postfix {
         let start = std::time::Instant::now();
         loop {
             let log = self.log();
-            if let Some(line) = log.lines().find(|line| words.iter().all(|w| line.contains(w))) {
+            if let Some(line) = log
+                .lines()
+                .find(|line| words.iter().all(|w| line.contains(w)))
+            {
                 return line.to_owned();
             }
-            assert!(start.elapsed() < PATIENCE, "not in Postfix's log: {words:?}\n{log}");
+            assert!(
+                start.elapsed() < PATIENCE,
+                "not in Postfix's log: {words:?}\n{log}"
+            );
             std::thread::yield_now();
         }
     }

@@ -17,14 +17,25 @@ pub struct Scanner {
 impl Scanner {
     /// `rspamd` or `spamd`; `None` where it, or Python, is not installed.
     pub fn start(name: &str) -> Option<Self> {
-        let installed = |program: &str| ["/usr/bin", "/usr/sbin"].iter().any(|dir| Path::new(dir).join(program).exists());
+        let installed = |program: &str| {
+            ["/usr/bin", "/usr/sbin"]
+                .iter()
+                .any(|dir| Path::new(dir).join(program).exists())
+        };
         if !installed(name) || !installed("python3") {
             eprintln!("skipped: {name} is not installed");
             return None;
         }
-        let dir = tempfile::Builder::new().prefix("outgate-scanner").tempdir().expect("temporary directory");
+        let dir = tempfile::Builder::new()
+            .prefix("outgate-scanner")
+            .tempdir()
+            .expect("temporary directory");
         // Children of spamd are another user.
-        let chmod = Command::new("chmod").arg("755").arg(dir.path()).status().expect("chmod");
+        let chmod = Command::new("chmod")
+            .arg("755")
+            .arg(dir.path())
+            .status()
+            .expect("chmod");
         assert!(chmod.success());
         let port = super::free_port();
         let log = std::fs::File::create(dir.path().join("output")).expect("log");
@@ -39,11 +50,19 @@ impl Scanner {
             .stderr(log)
             .spawn()
             .expect("it starts");
-        let mut scanner = Self { address: SocketAddr::from(([127, 0, 0, 1], port)), child, dir };
+        let mut scanner = Self {
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            child,
+            dir,
+        };
         let started = Instant::now();
         while TcpStream::connect(scanner.address).is_err() {
             let ended = scanner.child.try_wait().expect("wait");
-            assert!(ended.is_none() && started.elapsed() < START, "{name} does not listen:\n{}", scanner.log());
+            assert!(
+                ended.is_none() && started.elapsed() < START,
+                "{name} does not listen:\n{}",
+                scanner.log()
+            );
             std::thread::yield_now();
         }
         Some(scanner)
@@ -57,7 +76,9 @@ impl Scanner {
 impl Drop for Scanner {
     fn drop(&mut self) {
         // Its own signal, so that it ends its children too.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
         let _ = self.child.wait();
     }
 }

@@ -24,8 +24,15 @@ impl Arrived {
 
     /// The message without the Received field that the relay put on top.
     pub fn without_trace(&self) -> Vec<u8> {
-        let mut lines = self.data.split_inclusive(|b| *b == b'\n').skip(1).peekable();
-        while lines.peek().is_some_and(|l| l.starts_with(b"\t") || l.starts_with(b" ")) {
+        let mut lines = self
+            .data
+            .split_inclusive(|b| *b == b'\n')
+            .skip(1)
+            .peekable();
+        while lines
+            .peek()
+            .is_some_and(|l| l.starts_with(b"\t") || l.starts_with(b" "))
+        {
             lines.next();
         }
         lines.flatten().copied().collect()
@@ -52,13 +59,14 @@ impl Sink {
         Self::scripted(|_| None)
     }
 
-    /// `script` sees each command line (and `.` at the end of data) and may give another reply; `hang` never answers,
-    /// `close` hangs up.
+    /// `script` sees each command line (and `.` at the end of data) and may give another reply;
+    /// `hang` never answers, `close` hangs up.
     pub fn scripted(script: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
         Self::at(SocketAddr::from(([127, 0, 0, 1], 0)), None, script)
     }
 
-    /// The same at an address of its own, and with STARTTLS if there is a certificate; offering it is up to the script.
+    /// The same at an address of its own, and with STARTTLS if there is a certificate; offering it
+    /// is up to the script.
     pub fn at(
         address: SocketAddr,
         certificate: Option<Certificate>,
@@ -67,7 +75,12 @@ impl Sink {
         let listener = TcpListener::bind(address).expect("bind");
         let address = listener.local_addr().expect("address");
         let script = Box::new(script);
-        let shared = Arc::new(Shared { arrived: Mutex::default(), changed: Condvar::new(), script, certificate });
+        let shared = Arc::new(Shared {
+            arrived: Mutex::default(),
+            changed: Condvar::new(),
+            script,
+            certificate,
+        });
         let accepting = Arc::clone(&shared);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -85,8 +98,11 @@ impl Sink {
     /// Waits for the first message for which `wanted` holds.
     pub fn wait(&self, what: &str, wanted: impl Fn(&Arrived) -> bool) -> Arrived {
         let guard = self.shared.arrived.lock().expect("lock");
-        let (guard, timeout) =
-            self.shared.changed.wait_timeout_while(guard, PATIENCE, |arrived| !arrived.iter().any(&wanted)).expect("lock");
+        let (guard, timeout) = self
+            .shared
+            .changed
+            .wait_timeout_while(guard, PATIENCE, |arrived| !arrived.iter().any(&wanted))
+            .expect("lock");
         assert!(
             !timeout.timed_out(),
             "waited in vain for {what}; arrived: {:#?}",
@@ -98,9 +114,16 @@ impl Sink {
     /// Waits until so many messages are there; gives these, in order of arrival.
     pub fn wait_count(&self, count: usize) -> Vec<Arrived> {
         let guard = self.shared.arrived.lock().expect("lock");
-        let (guard, timeout) =
-            self.shared.changed.wait_timeout_while(guard, PATIENCE, |arrived| arrived.len() < count).expect("lock");
-        assert!(!timeout.timed_out(), "waited in vain for {count} messages; arrived: {:#?}", *guard);
+        let (guard, timeout) = self
+            .shared
+            .changed
+            .wait_timeout_while(guard, PATIENCE, |arrived| arrived.len() < count)
+            .expect("lock");
+        assert!(
+            !timeout.timed_out(),
+            "waited in vain for {count} messages; arrived: {:#?}",
+            *guard
+        );
         guard.iter().take(count).cloned().collect()
     }
 
@@ -113,21 +136,37 @@ fn serve(stream: TcpStream, shared: &Shared) -> Option<()> {
     let mut stream = BufReader::new(Wire::Plain(stream));
     let say = |stream: &mut BufReader<Wire>, text: &str| {
         let wire = stream.get_mut();
-        wire.write_all(text.as_bytes()).and_then(|()| wire.flush()).ok()
+        wire.write_all(text.as_bytes())
+            .and_then(|()| wire.flush())
+            .ok()
     };
     say(&mut stream, "220 sink.test ESMTP\r\n")?;
-    let mut message = Arrived { from: String::new(), to: Vec::new(), commands: Vec::new(), data: Vec::new() };
+    let mut message = Arrived {
+        from: String::new(),
+        to: Vec::new(),
+        commands: Vec::new(),
+        data: Vec::new(),
+    };
     loop {
         let mut line = String::new();
         if stream.read_line(&mut line).ok()? == 0 {
             return None;
         }
         let line = line.trim_end();
-        let verb = line.split(' ').next().unwrap_or_default().to_ascii_uppercase();
+        let verb = line
+            .split(' ')
+            .next()
+            .unwrap_or_default()
+            .to_ascii_uppercase();
         let mut reply = (shared.script)(line);
         if verb == "MAIL" && reply.is_some() {
             // Refused: what a pipelining client has sent behind it belongs to no transaction.
-            message = Arrived { from: String::new(), to: Vec::new(), commands: Vec::new(), data: Vec::new() };
+            message = Arrived {
+                from: String::new(),
+                to: Vec::new(),
+                commands: Vec::new(),
+                data: Vec::new(),
+            };
         }
         if verb == "DATA" && reply.is_none() && !message.to.is_empty() {
             say(&mut stream, "354 Go ahead\r\n")?;
@@ -136,16 +175,23 @@ fn serve(stream: TcpStream, shared: &Shared) -> Option<()> {
             if reply.as_deref().is_none_or(|r| r.starts_with('2')) {
                 let done = std::mem::replace(
                     &mut message,
-                    Arrived { from: String::new(), to: Vec::new(), commands: Vec::new(), data: Vec::new() },
+                    Arrived {
+                        from: String::new(),
+                        to: Vec::new(),
+                        commands: Vec::new(),
+                        data: Vec::new(),
+                    },
                 );
                 shared.arrived.lock().expect("lock").push(done);
                 shared.changed.notify_all();
             }
             reply.get_or_insert_with(|| "250 2.0.0 Ok".into());
         }
-        if let (Some(certificate), "STARTTLS", None) = (&shared.certificate, verb.as_str(), &reply) {
+        if let (Some(certificate), "STARTTLS", None) = (&shared.certificate, verb.as_str(), &reply)
+        {
             say(&mut stream, "220 2.0.0 Go ahead\r\n")?;
-            stream = BufReader::new(certificate.server(stream.get_ref().socket().try_clone().ok()?));
+            stream =
+                BufReader::new(certificate.server(stream.get_ref().socket().try_clone().ok()?));
             continue;
         }
         match reply.as_deref() {
@@ -160,10 +206,17 @@ fn serve(stream: TcpStream, shared: &Shared) -> Option<()> {
                     "250-sink.test\r\n250-PIPELINING\r\n250-SIZE 104857600\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250 ENHANCEDSTATUSCODES\r\n",
                 )?,
                 "MAIL" => {
-                    message = Arrived { from: path(line), to: Vec::new(), commands: vec![line.to_owned()], data: Vec::new() };
+                    message = Arrived {
+                        from: path(line),
+                        to: Vec::new(),
+                        commands: vec![line.to_owned()],
+                        data: Vec::new(),
+                    };
                     say(&mut stream, "250 2.1.0 Ok\r\n")?;
                 }
-                "RCPT" if message.commands.is_empty() => say(&mut stream, "503 5.5.1 MAIL first\r\n")?,
+                "RCPT" if message.commands.is_empty() => {
+                    say(&mut stream, "503 5.5.1 MAIL first\r\n")?
+                }
                 "RCPT" => {
                     message.to.push(path(line));
                     message.commands.push(line.to_owned());

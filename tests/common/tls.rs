@@ -2,7 +2,9 @@
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -17,8 +19,13 @@ pub struct Certificate {
 
 impl Certificate {
     pub fn new(name: &str) -> Self {
-        let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).expect("a certificate");
-        Self { name: name.to_owned(), certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }
+        let made =
+            rcgen::generate_simple_self_signed(vec![name.to_owned()]).expect("a certificate");
+        Self {
+            name: name.to_owned(),
+            certificate: made.cert.pem(),
+            key: made.signing_key.serialize_pem(),
+        }
     }
 
     /// Writes both files into `dir`; their paths.
@@ -39,15 +46,17 @@ impl Certificate {
         CertificateDer::from_pem_slice(self.certificate.as_bytes()).expect("PEM")
     }
 
-    /// Client side: trusts this certificate and no other. The handshake comes with the first octets.
+    /// Client side: trusts this certificate and no other. The handshake comes with the first
+    /// octets.
     pub fn client(&self, stream: TcpStream) -> Wire {
         let mut roots = RootCertStore::empty();
         roots.add(self.der()).expect("a root");
-        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let config =
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .expect("versions")
+                .with_root_certificates(roots)
+                .with_no_client_auth();
         let name = ServerName::try_from(self.name.clone()).expect("a name");
         let connection = ClientConnection::new(Arc::new(config), name).expect("a client");
         Wire::Client(Box::new(StreamOwned::new(connection, stream)))
@@ -56,12 +65,13 @@ impl Certificate {
     /// Server side.
     pub fn server(&self, stream: TcpStream) -> Wire {
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("PEM");
-        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![self.der()], key)
-            .expect("a server");
+        let config =
+            ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .expect("versions")
+                .with_no_client_auth()
+                .with_single_cert(vec![self.der()], key)
+                .expect("a server");
         let connection = ServerConnection::new(Arc::new(config)).expect("a server");
         Wire::Server(Box::new(StreamOwned::new(connection, stream)))
     }

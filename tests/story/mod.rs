@@ -15,21 +15,27 @@
 //! X:                            the server has closed the connection
 //! ```
 //!
-//! Neighbouring `C:` lines are pipelined: sent in one write. Then all replies are read, and must be all that is sent. In
-//! what the client sends, `\r \n \0 \t \\ \xHH` are octets and `\(text*n)` is `text` n times; likewise within `M:`. `M:` and `N:`
-//! stand behind the replies they go with. The same files run against the real relay; there `M:` is what reaches the sink.
+//! Neighbouring `C:` lines are pipelined: sent in one write. Then all replies are read, and must be
+//! all that is sent. In what the client sends, `\r \n \0 \t \\ \xHH` are octets and `\(text*n)` is
+//! `text` n times; likewise within `M:`. `M:` and `N:` stand behind the replies they go with. The
+//! same files run against the real relay; there `M:` is what reaches the sink.
 //!
 //! Settings say what the relay and the client are in this story:
 //!
 //! - `kind relay|submission|submissions`: the listener; the latter two offer TLS and want AUTH.
 //! - `tls`: a certificate is there. `account NAME PASSWORD`: AUTH is offered, and takes this.
 //! - `trusted`: the client is listed with `trust_xclient`. `stranger`: it is not listed at all.
-//! - `message_size_bytes N` and other limits, by the names they have in the configuration; 1,000,000 octets, 1000 recipients,
-//!   lines of 10,000 octets, 20 errors and 100 idle commands without these.
-//! - `answer QUESTION -> REPLY`: what the relay decides. A question is `connect`, `auth NAME`, `mail <a@x>`, `rcpt <b@y>`,
-//!   `message`, `xclient` or `xforward`. Stories with such a setting are for the machine alone.
+//! - `message_size_bytes N` and other limits, by the names they have in the configuration;
+//!   1,000,000 octets, 1000 recipients, lines of 10,000 octets, 20 errors and 100 idle commands
+//!   without these.
+//! - `answer QUESTION -> REPLY`: what the relay decides. A question is `connect`, `auth NAME`,
+//!   `mail <a@x>`, `rcpt <b@y>`, `message`, `xclient` or `xforward`. Stories with such a setting
+//!   are for the machine alone.
 
-#![expect(clippy::panic, reason = "a test fails by panicking; this file is nothing but tests")]
+#![expect(
+    clippy::panic,
+    reason = "a test fails by panicking; this file is nothing but tests"
+)]
 
 use std::path::{Path, PathBuf};
 
@@ -60,7 +66,10 @@ pub struct Story {
 
 /// Reads a file.
 pub fn parse(text: &str) -> Story {
-    let mut story = Story { settings: Vec::new(), exchanges: vec![Exchange::default()] };
+    let mut story = Story {
+        settings: Vec::new(),
+        exchanges: vec![Exchange::default()],
+    };
     for (number, line) in text.lines().enumerate() {
         if line.is_empty() || line.starts_with('#') {
             continue;
@@ -73,11 +82,15 @@ pub fn parse(text: &str) -> Story {
         let (mark, rest) = line.split_at(2.min(line.len()));
         let rest = rest.strip_prefix(' ').unwrap_or(rest);
         let now = story.exchanges.last_mut().expect("one at least");
-        let answered = now.handshake || now.closed || now.messages.is_some() || !now.replies.is_empty();
+        let answered =
+            now.handshake || now.closed || now.messages.is_some() || !now.replies.is_empty();
         match mark {
             "C:" | "c:" => {
                 if answered || now.line == 0 {
-                    story.exchanges.push(Exchange { line: number + 1, ..Exchange::default() });
+                    story.exchanges.push(Exchange {
+                        line: number + 1,
+                        ..Exchange::default()
+                    });
                 }
                 let now = story.exchanges.last_mut().expect("just pushed");
                 now.sent.extend(unescape(rest));
@@ -137,16 +150,25 @@ pub fn is_message(envelope: &str, body: &[u8], want: &str) -> bool {
 
 /// Whether reply lines are those wanted.
 pub fn are_replies(got: &[&str], wanted: &[String]) -> bool {
-    let fits = |want: &str, got: &str| want.strip_suffix('*').map_or(want == got, |head| got.starts_with(head));
+    let fits = |want: &str, got: &str| {
+        want.strip_suffix('*')
+            .map_or(want == got, |head| got.starts_with(head))
+    };
     got.len() == wanted.len() && wanted.iter().zip(got).all(|(want, got)| fits(want, got))
 }
 
-/// All files, in order of their names; only those with `TRANSCRIPT` in their names if that is in the environment.
+/// All files, in order of their names; only those with `TRANSCRIPT` in their names if that is in
+/// the environment.
 pub fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
     let only = std::env::var("TRANSCRIPT").unwrap_or_default();
-    let mut paths: Vec<_> = std::fs::read_dir(folder).expect("folder").map(|e| e.expect("entry").path()).collect();
-    paths.retain(|p| p.extension().is_some_and(|e| e == "smtp") && p.to_string_lossy().contains(&only));
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .expect("folder")
+        .map(|e| e.expect("entry").path())
+        .collect();
+    paths.retain(|p| {
+        p.extension().is_some_and(|e| e == "smtp") && p.to_string_lossy().contains(&only)
+    });
     paths.sort();
     assert!(!paths.is_empty(), "no transcripts");
     paths

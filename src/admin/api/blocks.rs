@@ -10,7 +10,8 @@ use crate::config::Settings;
 use crate::judge::NewBlock;
 use crate::records::{BlockQuery, RecordsError};
 use crate::types::{
-    Address, Block, BlockKind, BlockRef, BlockState, Domain, Reason, ReleaseVerdict, SenderScope, TenantId, Time,
+    Address, Block, BlockKind, BlockRef, BlockState, Domain, Reason, ReleaseVerdict, SenderScope,
+    TenantId, Time,
 };
 use axum::Json;
 use axum::extract::{Path, State as With};
@@ -49,7 +50,12 @@ pub(super) async fn list(
         Some("active") => Some(BlockState::Active),
         Some("released") => Some(BlockState::Released),
         Some("expired") => Some(BlockState::Expired),
-        Some(_) => return Err(Problem::field("state", "state is active, released or expired")),
+        Some(_) => {
+            return Err(Problem::field(
+                "state",
+                "state is active, released or expired",
+            ));
+        }
     };
     let asked = params.tenant.as_deref().map(TenantId::new);
     let tenant = match (&caller.0.tenant, asked) {
@@ -59,9 +65,17 @@ pub(super) async fn list(
     };
     let limit = limit(params.limit)?;
     let after = cursor(params.cursor.as_deref(), parse_cursor)?;
-    let query = BlockQuery { state, tenant, subject: params.subject, after, limit };
+    let query = BlockQuery {
+        state,
+        tenant,
+        subject: params.subject,
+        after,
+        limit,
+    };
     let blocks = core.records.blocks(query).await?;
-    let next = blocks.last().map(|b| format!("{}~{}", b.opened_at.0, b.reference));
+    let next = blocks
+        .last()
+        .map(|b| format!("{}~{}", b.opened_at.0, b.reference));
     let mut items = Vec::with_capacity(blocks.len());
     for block in &blocks {
         items.push(json::block(block, json::releases_left(&core, block).await?));
@@ -70,14 +84,22 @@ pub(super) async fn list(
 }
 
 /// The block of that reference, if this caller may know of it.
-pub(in crate::admin) async fn visible_block(core: &Core, caller: &Caller, reference: &str) -> Result<Block, Problem> {
+pub(in crate::admin) async fn visible_block(
+    core: &Core,
+    caller: &Caller,
+    reference: &str,
+) -> Result<Block, Problem> {
     let unknown = || Problem::not_found("there is no such block");
     let reference = BlockRef::parse(reference).ok_or_else(unknown)?;
     let block = core.records.block(reference).await.map_err(|e| match e {
         RecordsError::NotFound => unknown(),
         other => other.into(),
     })?;
-    if caller.sees(block.tenant.as_ref()) { Ok(block) } else { Err(unknown()) }
+    if caller.sees(block.tenant.as_ref()) {
+        Ok(block)
+    } else {
+        Err(unknown())
+    }
 }
 
 /// `GET blocks/{ref}`.
@@ -87,7 +109,10 @@ pub(super) async fn show(
     Path(reference): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let block = visible_block(&core, &caller, &reference).await?;
-    Ok(Json(json::block(&block, json::releases_left(&core, &block).await?)))
+    Ok(Json(json::block(
+        &block,
+        json::releases_left(&core, &block).await?,
+    )))
 }
 
 #[derive(Deserialize)]
@@ -103,10 +128,16 @@ pub(super) struct OpenBody {
 fn reason(given: Option<String>) -> Result<String, Problem> {
     let text = given.map(|r| r.trim().to_owned()).unwrap_or_default();
     if text.is_empty() {
-        return Err(Problem::field("reason", "say why: it stands in the record and in the audit"));
+        return Err(Problem::field(
+            "reason",
+            "say why: it stands in the record and in the audit",
+        ));
     }
     if text.len() > REASON_OCTETS || text.chars().any(|c| c.is_control() && c != '\n') {
-        return Err(Problem::field("reason", format!("a reason is plain text of at most {REASON_OCTETS} octets")));
+        return Err(Problem::field(
+            "reason",
+            format!("a reason is plain text of at most {REASON_OCTETS} octets"),
+        ));
     }
     Ok(text)
 }
@@ -116,10 +147,18 @@ fn owner(settings: &Settings, kind: BlockKind, subject: &str) -> Option<TenantId
     let domain = match kind {
         BlockKind::Sender => Address::parse(subject)?.domain().clone(),
         BlockKind::Domain => Domain::parse(subject)?,
-        BlockKind::Tenant => return settings.tenant(&TenantId::new(subject)).map(|t| t.id.clone()),
+        BlockKind::Tenant => {
+            return settings
+                .tenant(&TenantId::new(subject))
+                .map(|t| t.id.clone());
+        }
         BlockKind::Client | BlockKind::Website => return None,
     };
-    settings.tenants.iter().find(|t| t.is_internal(&domain)).map(|t| t.id.clone())
+    settings
+        .tenants
+        .iter()
+        .find(|t| t.is_internal(&domain))
+        .map(|t| t.id.clone())
 }
 
 /// The tenant a new block belongs to, if this caller may open it.
@@ -134,45 +173,71 @@ fn tenant_of(
         None => None,
         Some(name) => match settings.tenant(&TenantId::new(name)) {
             Some(tenant) => Some(tenant.id.clone()),
-            None => return Err(Problem::field("tenant", "no tenant of that name is configured")),
+            None => {
+                return Err(Problem::field(
+                    "tenant",
+                    "no tenant of that name is configured",
+                ));
+            }
         },
     };
     let owner = owner(settings, kind, subject);
     if kind == BlockKind::Tenant && owner.is_none() {
-        return Err(Problem::field("subject", "no tenant of that name is configured"));
+        return Err(Problem::field(
+            "subject",
+            "no tenant of that name is configured",
+        ));
     }
     if caller.is_operator() {
         // Each tenant may have an "alice": without a tenant all of them would be stopped.
         let bare = kind == BlockKind::Sender && !subject.contains('@') && subject != NULL_SENDER;
         if bare && asked.is_none() && settings.tenants.len() > 1 {
-            return Err(Problem::field("tenant", "a login without a domain may exist in several tenants: say whose it is"));
+            return Err(Problem::field(
+                "tenant",
+                "a login without a domain may exist in several tenants: say whose it is",
+            ));
         }
         return Ok(owner.or(asked));
     }
     if !matches!(kind, BlockKind::Sender | BlockKind::Domain) {
-        return Err(Problem::forbidden("a tenant admin may block senders and domains; the other kinds are for operators"));
+        return Err(Problem::forbidden(
+            "a tenant admin may block senders and domains; the other kinds are for operators",
+        ));
     }
     // A login without domain can only be one of the caller's own tenant: the block binds there.
     let own_login = kind == BlockKind::Sender && !subject.contains('@');
     if caller.0.tenant.is_some() && (owner == caller.0.tenant || own_login) {
         Ok(caller.0.tenant.clone())
     } else {
-        Err(Problem::forbidden("this subject does not belong to your tenant"))
+        Err(Problem::forbidden(
+            "this subject does not belong to your tenant",
+        ))
     }
 }
 
-fn new_block(settings: &Settings, now: Time, caller: &Caller, body: OpenBody) -> Result<NewBlock, Problem> {
-    let kind = body.kind.ok_or_else(|| Problem::field("kind", "kind is missing"))?;
+fn new_block(
+    settings: &Settings,
+    now: Time,
+    caller: &Caller,
+    body: OpenBody,
+) -> Result<NewBlock, Problem> {
+    let kind = body
+        .kind
+        .ok_or_else(|| Problem::field("kind", "kind is missing"))?;
     let kind: BlockKind = serde_json::from_value(Value::String(kind))
         .map_err(|_| Problem::field("kind", "kind is sender, domain, client, tenant or website"))?;
-    let subject =
-        subject::check(kind, body.subject.as_deref().unwrap_or_default()).map_err(|why| Problem::field("subject", why))?;
+    let subject = subject::check(kind, body.subject.as_deref().unwrap_or_default())
+        .map_err(|why| Problem::field("subject", why))?;
     let explanation = reason(body.reason)?;
     let until = match body.until.as_deref() {
         None => None,
         Some(text) => {
-            let time = Time::parse_rfc3339(text)
-                .ok_or_else(|| Problem::field("until", "until is an RFC 3339 time such as 2026-11-22T14:00:00Z"))?;
+            let time = Time::parse_rfc3339(text).ok_or_else(|| {
+                Problem::field(
+                    "until",
+                    "until is an RFC 3339 time such as 2026-11-22T14:00:00Z",
+                )
+            })?;
             if time <= now {
                 return Err(Problem::field("until", "until lies in the past"));
             }
@@ -194,24 +259,50 @@ fn new_block(settings: &Settings, now: Time, caller: &Caller, body: OpenBody) ->
 }
 
 /// `POST blocks`.
-pub(super) async fn open(caller: Caller, With(relay): With<Relay>, Body(body): Body<OpenBody>) -> Result<Response, Problem> {
+pub(super) async fn open(
+    caller: Caller,
+    With(relay): With<Relay>,
+    Body(body): Body<OpenBody>,
+) -> Result<Response, Problem> {
     caller.may_act()?;
-    let new = new_block(&relay.core.settings(), relay.core.clock.now(), &caller, body)?;
+    let new = new_block(
+        &relay.core.settings(),
+        relay.core.clock.now(),
+        &caller,
+        body,
+    )?;
     let (why, until) = (new.explanation.clone(), new.until);
     let asked_at = relay.core.clock.now();
     let block = relay.desk.open(new, &caller.0.name).await?;
     if block.opened_at < asked_at {
         // It was blocked before, and that record stays as it is: say so rather than pretend.
         if block.until != until {
-            let end = block.until.map_or_else(|| "until it is released".to_owned(), |t| format!("until {}", t.rfc3339()));
-            return Err(Problem::conflict(format!("blocked already by {} {end}; release that first", block.reference)));
+            let end = block.until.map_or_else(
+                || "until it is released".to_owned(),
+                |t| format!("until {}", t.rfc3339()),
+            );
+            return Err(Problem::conflict(format!(
+                "blocked already by {} {end}; release that first",
+                block.reference
+            )));
         }
         let left = json::releases_left(&relay.core, &block).await?;
         return Ok((StatusCode::OK, Json(json::block(&block, left))).into_response());
     }
-    relay.core.audit(&caller.0.name, "block.add", &block.reference.to_string(), &format!("{}: {why}", block.subject)).await?;
+    relay
+        .core
+        .audit(
+            &caller.0.name,
+            "block.add",
+            &block.reference.to_string(),
+            &format!("{}: {why}", block.subject),
+        )
+        .await?;
     let left = json::releases_left(&relay.core, &block).await?;
-    let at = [(header::LOCATION, format!("/api/v1/blocks/{}", block.reference))];
+    let at = [(
+        header::LOCATION,
+        format!("/api/v1/blocks/{}", block.reference),
+    )];
     Ok((StatusCode::CREATED, at, Json(json::block(&block, left))).into_response())
 }
 
@@ -235,13 +326,33 @@ pub(in crate::admin) async fn released(
     let verdict = match verdict {
         Some("mistake") => ReleaseVerdict::Mistake,
         Some("compromised") => ReleaseVerdict::Compromised,
-        _ => return Err(Problem::field("verdict", "verdict is mistake or compromised")),
+        _ => {
+            return Err(Problem::field(
+                "verdict",
+                "verdict is mistake or compromised",
+            ));
+        }
     };
     let why = reason(why)?;
-    let block = relay.desk.release(block.reference, verdict, &why, &caller.0).await?;
-    let name = if verdict == ReleaseVerdict::Mistake { "mistake" } else { "compromised" };
+    let block = relay
+        .desk
+        .release(block.reference, verdict, &why, &caller.0)
+        .await?;
+    let name = if verdict == ReleaseVerdict::Mistake {
+        "mistake"
+    } else {
+        "compromised"
+    };
     let detail = format!("{} ({name}): {why}", block.subject);
-    relay.core.audit(&caller.0.name, "block.release", &block.reference.to_string(), &detail).await?;
+    relay
+        .core
+        .audit(
+            &caller.0.name,
+            "block.release",
+            &block.reference.to_string(),
+            &detail,
+        )
+        .await?;
     Ok(block)
 }
 
@@ -252,8 +363,18 @@ pub(super) async fn release(
     Path(reference): Path<String>,
     Body(body): Body<ReleaseBody>,
 ) -> Result<Json<Value>, Problem> {
-    let block = released(&relay, &caller, &reference, body.verdict.as_deref(), body.reason).await?;
-    Ok(Json(json::block(&block, json::releases_left(&relay.core, &block).await?)))
+    let block = released(
+        &relay,
+        &caller,
+        &reference,
+        body.verdict.as_deref(),
+        body.reason,
+    )
+    .await?;
+    Ok(Json(json::block(
+        &block,
+        json::releases_left(&relay.core, &block).await?,
+    )))
 }
 
 #[cfg(test)]
@@ -264,10 +385,17 @@ mod tests {
     use serde_json::json;
 
     fn caller(role: Role, tenant: Option<&str>) -> Caller {
-        Caller(Actor { name: "x".into(), role, tenant: tenant.map(TenantId::new) })
+        Caller(Actor {
+            name: "x".into(),
+            role,
+            tenant: tenant.map(TenantId::new),
+        })
     }
 
-    fn try_open(caller: &Caller, body: Value) -> Result<Option<String>, (u16, Option<&'static str>)> {
+    fn try_open(
+        caller: &Caller,
+        body: Value,
+    ) -> Result<Option<String>, (u16, Option<&'static str>)> {
         let settings = crate::admin::tests::settings(std::path::Path::new("data"));
         let body: OpenBody = serde_json::from_value(body).expect("fields");
         new_block(&settings, Time::from_secs(1_795_356_000), caller, body)
@@ -286,7 +414,11 @@ mod tests {
             (&anna, body("sender", "alice"), acme.clone()),
             (&anna, body("domain", "ACME.example"), acme.clone()),
             (&anna, body("sender", "bob@other.example"), Err((403, None))),
-            (&anna, body("sender", "bob@sub.acme.example"), Err((403, None))),
+            (
+                &anna,
+                body("sender", "bob@sub.acme.example"),
+                Err((403, None)),
+            ),
             (&anna, body("domain", "other.example"), Err((403, None))),
             (&anna, body("client", "192.0.2.1"), Err((403, None))),
             (&anna, body("tenant", "acme"), Err((403, None))),
@@ -329,7 +461,11 @@ mod tests {
         for (field, value) in table {
             let mut body = good.clone();
             body[field] = value;
-            assert_eq!(try_open(&olaf, body.clone()), Err((422, Some(field))), "{body}");
+            assert_eq!(
+                try_open(&olaf, body.clone()),
+                Err((422, Some(field))),
+                "{body}"
+            );
         }
     }
 }

@@ -13,7 +13,9 @@ fn short(x: f32) -> f64 {
 }
 
 fn symbols(list: &[Signal]) -> Vec<Value> {
-    list.iter().map(|s| json!({ "name": s.name, "weight": short(s.weight) })).collect()
+    list.iter()
+        .map(|s| json!({ "name": s.name, "weight": short(s.weight) }))
+        .collect()
 }
 
 /// One piece of evidence.
@@ -30,9 +32,19 @@ pub(super) fn evidence(e: &Evidence) -> Value {
 
 /// Releases that tenant admins have left for this block's subject.
 pub(in crate::admin) async fn releases_left(core: &Core, block: &Block) -> Result<u32, Problem> {
-    let since = core.clock.now().before(std::time::Duration::from_secs(rules::QUOTA_DAYS * 86_400));
-    let used = core.records.tenant_releases(block.tenant.as_ref(), block.kind, &block.subject, since).await?;
-    Ok(rules::releases_left(block, used, core.settings().blocks.releases_by_tenant))
+    let since = core
+        .clock
+        .now()
+        .before(std::time::Duration::from_secs(rules::QUOTA_DAYS * 86_400));
+    let used = core
+        .records
+        .tenant_releases(block.tenant.as_ref(), block.kind, &block.subject, since)
+        .await?;
+    Ok(rules::releases_left(
+        block,
+        used,
+        core.settings().blocks.releases_by_tenant,
+    ))
 }
 
 /// A block. `reason` is the machine name, or what the admin said who opened it.

@@ -14,7 +14,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// A tenant's page is gathered from the queue of all tenants; at most so many messages are looked at for one page.
+/// A tenant's page is gathered from the queue of all tenants; at most so many messages are looked
+/// at for one page.
 const LOOKED_AT: usize = 100_000;
 const STEP: usize = 1000;
 /// Messages of a trace that are looked at for the one of an id.
@@ -40,11 +41,21 @@ pub(super) async fn messages(
     let limit = limit(params.limit)?;
     let before = cursor(params.cursor.as_deref(), MessageId::parse)?;
     let asked = params.tenant.as_deref().map(TenantId::new);
-    if asked.as_ref().is_some_and(|asked| !caller.sees(Some(asked))) {
+    if asked
+        .as_ref()
+        .is_some_and(|asked| !caller.sees(Some(asked)))
+    {
         return Ok(page(Vec::new(), limit, None));
     }
     let tenant = caller.0.tenant.clone().or(asked);
-    let query = TraceQuery { id: params.id, sender: params.sender, recipient: params.recipient, tenant, before, limit };
+    let query = TraceQuery {
+        id: params.id,
+        sender: params.sender,
+        recipient: params.recipient,
+        tenant,
+        before,
+        limit,
+    };
     let found = core.records.search(query).await?;
     let next = found.last().map(|m| m.judged.id.to_string());
     Ok(page(found.iter().map(json::message).collect(), limit, next))
@@ -90,7 +101,11 @@ async fn queue_page(
     let limit = limit(params.limit)?;
     let mut after = cursor(params.cursor.as_deref(), MessageId::parse)?;
     let (mut items, mut looked_at) = (Vec::new(), 0);
-    let step = if caller.0.tenant.is_none() { limit } else { STEP };
+    let step = if caller.0.tenant.is_none() {
+        limit
+    } else {
+        STEP
+    };
     loop {
         let some = relay.queue.list(state, after, step).await;
         looked_at += some.len();
@@ -142,11 +157,20 @@ pub(super) async fn held(
 async fn visible(relay: &Relay, caller: &Caller, id: &str) -> Result<QueueItem, Problem> {
     let unknown = || Problem::not_found("there is no such message in the queue");
     let id = MessageId::parse(id).ok_or_else(unknown)?;
-    relay.queue.show(id).await.filter(|item| caller.sees(item.tenant.as_ref())).ok_or_else(unknown)
+    relay
+        .queue
+        .show(id)
+        .await
+        .filter(|item| caller.sees(item.tenant.as_ref()))
+        .ok_or_else(unknown)
 }
 
 /// `GET queue/{id}`.
-pub(super) async fn show(caller: Caller, With(relay): With<Relay>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+pub(super) async fn show(
+    caller: Caller,
+    With(relay): With<Relay>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
     let item = visible(&relay, &caller, &id).await?;
     Ok(Json(serde_json::to_value(&item).unwrap_or_default()))
 }
@@ -175,20 +199,44 @@ pub(super) async fn label(
     let unknown = || Problem::not_found("there is no such message");
     let id = MessageId::parse(&id).ok_or_else(unknown)?;
     // Anybody may write another message's id into Message-ID, which is searched as well.
-    let query = TraceQuery { id: Some(id.to_string()), limit: LABEL_LOOKED_AT, ..TraceQuery::default() };
-    let traced = relay.core.records.search(query).await?.into_iter().find(|m| m.judged.id == id);
+    let query = TraceQuery {
+        id: Some(id.to_string()),
+        limit: LABEL_LOOKED_AT,
+        ..TraceQuery::default()
+    };
+    let traced = relay
+        .core
+        .records
+        .search(query)
+        .await?
+        .into_iter()
+        .find(|m| m.judged.id == id);
     let tenant = match traced.and_then(|m| m.judged.tenant) {
         Some(tenant) => Some(tenant),
         // The trace is written a little later than the message.
         None => relay.queue.show(id).await.and_then(|item| item.tenant),
     };
-    let tenant = tenant.filter(|t| caller.sees(Some(t))).ok_or_else(unknown)?;
+    let tenant = tenant
+        .filter(|t| caller.sees(Some(t)))
+        .ok_or_else(unknown)?;
     relay.labels.teach(id, &tenant, spam).await.map_err(|_| {
         Problem::conflict("this message is neither among the newest nor in the spool any more: there is nothing to learn from")
     })?;
-    relay.core.audit(&caller.0.name, "message.label", &id.to_string(), &format!("{}: {}", body.label, body.reason)).await?;
+    relay
+        .core
+        .audit(
+            &caller.0.name,
+            "message.label",
+            &id.to_string(),
+            &format!("{}: {}", body.label, body.reason),
+        )
+        .await?;
     let text = format!("labelled {} by {}", body.label, caller.0.name);
-    relay.core.records.trace(TraceEvent::Note { id, time: relay.core.clock.now(), text });
+    relay.core.records.trace(TraceEvent::Note {
+        id,
+        time: relay.core.clock.now(),
+        text,
+    });
     Ok(Json(json!({ "id": id, "label": body.label })))
 }
 
@@ -208,7 +256,9 @@ async fn done(
     ids: &[MessageId],
 ) -> Result<Json<Value>, Problem> {
     if ids.is_empty() {
-        return Err(Problem::conflict("the message is no longer in a state that allows this, or is being tried right now"));
+        return Err(Problem::conflict(
+            "the message is no longer in a state that allows this, or is being tried right now",
+        ));
     }
     let by = &caller.0.name;
     let verb = match action.rsplit_once('.') {
@@ -218,7 +268,11 @@ async fn done(
         Some((_, "bounce")) => "returned to its sender",
         _ => "tried at once",
     };
-    let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    let because = if reason.is_empty() {
+        String::new()
+    } else {
+        format!(": {reason}")
+    };
     for id in ids {
         match verb {
             "held" => events::held(*id, None, Reason::Admin.as_str()),
@@ -227,9 +281,21 @@ async fn done(
             _ => {}
         }
         let text = format!("{verb} by {by}{because}");
-        relay.core.records.trace(TraceEvent::Note { id: *id, time: relay.core.clock.now(), text });
+        relay.core.records.trace(TraceEvent::Note {
+            id: *id,
+            time: relay.core.clock.now(),
+            text,
+        });
     }
-    relay.core.audit(by, action, &item.id.to_string(), &format!("{}: {reason}", item.from)).await?;
+    relay
+        .core
+        .audit(
+            by,
+            action,
+            &item.id.to_string(),
+            &format!("{}: {reason}", item.from),
+        )
+        .await?;
     Ok(Json(json!({ "ids": ids })))
 }
 
@@ -256,7 +322,10 @@ pub(super) async fn act_on_held(
     let (action, ids) = if verb == "delete" {
         ("held.delete", relay.queue.delete(select).await)
     } else {
-        ("held.release", relay.desk.release_message(item.id, &caller.0).await?)
+        (
+            "held.release",
+            relay.desk.release_message(item.id, &caller.0).await?,
+        )
     };
     if let (Some(tenant), false) = (&item.tenant, ids.is_empty()) {
         relay.labels.put(item.id, tenant, verb == "delete").await;
@@ -272,15 +341,23 @@ pub(super) async fn act_on_queue(
     Body(body): Body<ActBody>,
 ) -> Result<Json<Value>, Problem> {
     if !matches!(verb.as_str(), "retry" | "hold" | "release" | "bounce") {
-        return Err(Problem::not_found("queued mail can be retried, held, released or bounced"));
+        return Err(Problem::not_found(
+            "queued mail can be retried, held, released or bounced",
+        ));
     }
     caller.may_act()?;
     let item = visible(&relay, &caller, &id).await?;
     let select = Select::Id(item.id);
     let (action, ids) = match verb.as_str() {
         "retry" => ("queue.retry", relay.queue.retry(select).await),
-        "hold" => ("queue.hold", relay.queue.hold(select, HoldReason::Admin).await),
-        "release" => ("queue.release", relay.desk.release_message(item.id, &caller.0).await?),
+        "hold" => (
+            "queue.hold",
+            relay.queue.hold(select, HoldReason::Admin).await,
+        ),
+        "release" => (
+            "queue.release",
+            relay.desk.release_message(item.id, &caller.0).await?,
+        ),
         _ => ("queue.bounce", relay.queue.bounce(select).await),
     };
     done(&relay, &caller, &item, action, &body.reason, &ids).await

@@ -21,7 +21,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let query = Query::<T>::from_request_parts(parts, state).await;
-        query.map(|Query(value)| Self(value)).map_err(|e| Problem::bad_request(e.body_text()))
+        query
+            .map(|Query(value)| Self(value))
+            .map_err(|e| Problem::bad_request(e.body_text()))
     }
 }
 
@@ -31,13 +33,15 @@ pub(super) struct Body<T>(pub T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|e: BytesRejection| {
-            if e.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                Problem::too_large("a body has at most 65536 octets")
-            } else {
-                Problem::bad_request(e.body_text())
-            }
-        })?;
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(|e: BytesRejection| {
+                if e.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                    Problem::too_large("a body has at most 65536 octets")
+                } else {
+                    Problem::bad_request(e.body_text())
+                }
+            })?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         serde_json::from_slice(text)
             .map(Self)
@@ -49,14 +53,24 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 pub(super) fn limit(asked: Option<usize>) -> Result<usize, Problem> {
     match asked.unwrap_or(DEFAULT_LIMIT) {
         n @ 1..=LARGEST_LIMIT => Ok(n),
-        _ => Err(Problem::field("limit", format!("limit is 1 to {LARGEST_LIMIT}"))),
+        _ => Err(Problem::field(
+            "limit",
+            format!("limit is 1 to {LARGEST_LIMIT}"),
+        )),
     }
 }
 
 /// Reads `cursor` with `parse`.
-pub(super) fn cursor<T>(asked: Option<&str>, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Problem> {
+pub(super) fn cursor<T>(
+    asked: Option<&str>,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, Problem> {
     asked
-        .map(|text| parse(text).ok_or_else(|| Problem::field("cursor", "this cursor was not given out by this list")))
+        .map(|text| {
+            parse(text).ok_or_else(|| {
+                Problem::field("cursor", "this cursor was not given out by this list")
+            })
+        })
         .transpose()
 }
 

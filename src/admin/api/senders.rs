@@ -12,7 +12,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::net::IpAddr;
 
-/// A tenant's page is gathered from the senders of all tenants; at most so many are looked at for one page.
+/// A tenant's page is gathered from the senders of all tenants; at most so many are looked at for
+/// one page.
 const LOOKED_AT: usize = 100_000;
 const STEP: usize = 1000;
 
@@ -33,12 +34,19 @@ pub(super) async fn list(
     let limit = limit(params.limit)?;
     let standing = params.standing.as_deref();
     if standing.is_some_and(|s| !matches!(s, "good" | "watched" | "held" | "blocked")) {
-        return Err(Problem::field("standing", "standing is good, watched, held or blocked"));
+        return Err(Problem::field(
+            "standing",
+            "standing is good, watched, held or blocked",
+        ));
     }
     let now = relay.core.clock.now();
     let (mut items, mut after, mut looked_at) = (Vec::new(), params.cursor, 0);
     loop {
-        let step = if caller.0.tenant.is_none() { limit } else { STEP };
+        let step = if caller.0.tenant.is_none() {
+            limit
+        } else {
+            STEP
+        };
         let views = relay.judge.senders(now, after.as_deref(), step, standing);
         looked_at += views.len();
         let last = views.len() < step;
@@ -77,7 +85,10 @@ pub(super) async fn policy(
 ) -> Result<Json<Value>, Problem> {
     let unknown = || Problem::not_found("no such sender or tenant");
     let asked = params.tenant.as_deref().map(TenantId::new);
-    if asked.as_ref().is_some_and(|asked| !caller.sees(Some(asked))) {
+    if asked
+        .as_ref()
+        .is_some_and(|asked| !caller.sees(Some(asked)))
+    {
         return Err(unknown());
     }
     let tenant = caller.0.tenant.clone().or(asked);
@@ -86,7 +97,10 @@ pub(super) async fn policy(
         Some(Ok(client)) => Some(client),
         Some(Err(_)) => return Err(Problem::field("client", "client is an IP address")),
     };
-    let view = relay.judge.explain(relay.core.clock.now(), &sender, tenant.as_ref(), client).ok_or_else(unknown)?;
+    let view = relay
+        .judge
+        .explain(relay.core.clock.now(), &sender, tenant.as_ref(), client)
+        .ok_or_else(unknown)?;
     let mut value = serde_json::to_value(&view).unwrap_or_default();
     if let Some(map) = value.as_object_mut() {
         if caller.0.tenant.is_some()
@@ -95,14 +109,24 @@ pub(super) async fn policy(
             // What others' policies are called is no business of a tenant's people.
             policies.retain(|p| p["applies"] != "no" || p["policy"] == DEFAULT);
         }
-        map.insert("counters".into(), view.sender.as_ref().map_or(Value::Null, json::sender));
+        map.insert(
+            "counters".into(),
+            view.sender.as_ref().map_or(Value::Null, json::sender),
+        );
         map.insert("source".into(), "relay".into());
     }
     Ok(Json(value))
 }
 
 /// `GET senders/{key}`.
-pub(super) async fn show(caller: Caller, With(relay): With<Relay>, Path(key): Path<String>) -> Result<Json<Value>, Problem> {
-    let view = relay.judge.sender_of(relay.core.clock.now(), &key, caller.0.tenant.as_ref());
-    view.map(|view| Json(json::sender(&view))).ok_or_else(|| Problem::not_found("no sender of that key or address is known"))
+pub(super) async fn show(
+    caller: Caller,
+    With(relay): With<Relay>,
+    Path(key): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let view = relay
+        .judge
+        .sender_of(relay.core.clock.now(), &key, caller.0.tenant.as_ref());
+    view.map(|view| Json(json::sender(&view)))
+        .ok_or_else(|| Problem::not_found("no sender of that key or address is known"))
 }

@@ -1,5 +1,5 @@
-//! The first pages: who is blocked, why, and the form that releases. They work without JavaScript; only POST acts, and
-//! only with the session's own CSRF token.
+//! The first pages: who is blocked, why, and the form that releases. They work without JavaScript;
+//! only POST acts, and only with the session's own CSRF token.
 
 pub(super) mod session;
 
@@ -26,7 +26,8 @@ const COOKIE: &str = "outgate_session";
 const LOGIN_COOKIE: &str = "outgate_login";
 /// Blocks on the first page; the rest is for the API and the command line.
 const SHOWN: usize = 200;
-/// The style of all pages, in each of them: the public listener has no other resource than its two pages.
+/// The style of all pages, in each of them: the public listener has no other resource than its two
+/// pages.
 pub(super) const STYLE: &str = include_str!("style.css");
 
 /// Renders a page.
@@ -42,7 +43,8 @@ pub(super) fn html(page: &impl Template) -> Response {
 struct LoginPage {
     csrf: String,
     error: Option<String>,
-    /// Reference of the block to show after the login: a mailed link does not carry a `SameSite=Strict` cookie.
+    /// Reference of the block to show after the login: a mailed link does not carry a
+    /// `SameSite=Strict` cookie.
     then: Option<BlockRef>,
 }
 
@@ -74,8 +76,16 @@ impl Row {
             reference: block.reference.to_string(),
             kind: block.kind.as_str(),
             subject: block.subject.clone(),
-            tenant: block.tenant.as_ref().map(ToString::to_string).unwrap_or_default(),
-            why: if block.explanation.is_empty() { block.reason.as_str().into() } else { block.explanation.clone() },
+            tenant: block
+                .tenant
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            why: if block.explanation.is_empty() {
+                block.reason.as_str().into()
+            } else {
+                block.explanation.clone()
+            },
             since: shown(block.opened_at),
             until: block.until.map_or_else(|| "it is released".into(), shown),
             state: match block.state {
@@ -111,10 +121,23 @@ impl Proof {
         Self {
             message_id: e.message_id.to_string(),
             time: shown(e.time),
-            percent: if e.is_outcome() { "later".to_owned() } else { format!("{:.1} %", e.probability * 100.0) },
-            llr: if e.is_outcome() { String::new() } else { format!("{:+.1}", e.llr) },
+            percent: if e.is_outcome() {
+                "later".to_owned()
+            } else {
+                format!("{:.1} %", e.probability * 100.0)
+            },
+            llr: if e.is_outcome() {
+                String::new()
+            } else {
+                format!("{:+.1}", e.llr)
+            },
             recipients: e.recipients,
-            symbols: e.symbols.iter().map(|s| format!("{} {:+.1}", sentence(&s.name), s.weight)).collect::<Vec<_>>().join(", "),
+            symbols: e
+                .symbols
+                .iter()
+                .map(|s| format!("{} {:+.1}", sentence(&s.name), s.weight))
+                .collect::<Vec<_>>()
+                .join(", "),
         }
     }
 }
@@ -142,8 +165,14 @@ struct Visitor {
 }
 
 fn cookie<'h>(headers: &'h HeaderMap, wanted: &str) -> Option<&'h str> {
-    let all = headers.get_all(header::COOKIE).iter().filter_map(|h| h.to_str().ok()).flat_map(|h| h.split(';'));
-    all.filter_map(|pair| pair.trim().split_once('=')).find(|(name, _)| *name == wanted).map(|(_, value)| value)
+    let all = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|h| h.to_str().ok())
+        .flat_map(|h| h.split(';'));
+    all.filter_map(|pair| pair.trim().split_once('='))
+        .find(|(name, _)| *name == wanted)
+        .map(|(_, value)| value)
 }
 
 impl<S> FromRequestParts<S> for Visitor
@@ -155,36 +184,72 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let core = Arc::<Core>::from_ref(state);
-        let session = cookie(&parts.headers, COOKIE).and_then(|cookie| core.sessions.find(core.clock.now(), cookie));
+        let session = cookie(&parts.headers, COOKIE)
+            .and_then(|cookie| core.sessions.find(core.clock.now(), cookie));
         let then = block_in(parts.uri.path());
-        let Some(session) = session else { return Err(login_page(&core, &parts.headers, StatusCode::OK, None, then)) };
-        let actor = auth::find(&core, &session.sha256).await.map_err(IntoResponse::into_response)?;
+        let Some(session) = session else {
+            return Err(login_page(
+                &core,
+                &parts.headers,
+                StatusCode::OK,
+                None,
+                then,
+            ));
+        };
+        let actor = auth::find(&core, &session.sha256)
+            .await
+            .map_err(IntoResponse::into_response)?;
         let caller = actor.and_then(|actor| auth::admitted(actor).ok());
         match caller {
             Some(caller) => Ok(Self { caller, session }),
-            None => Err(login_page(&core, &parts.headers, StatusCode::OK, Some("This token has been revoked."), then)),
+            None => Err(login_page(
+                &core,
+                &parts.headers,
+                StatusCode::OK,
+                Some("This token has been revoked."),
+                then,
+            )),
         }
     }
 }
 
-/// The login page. It gives the browser a word in a cookie and its form the same word, so that no other site can log this
-/// browser in under a token of its choice.
-fn login_page(core: &Core, headers: &HeaderMap, status: StatusCode, error: Option<&str>, then: Option<BlockRef>) -> Response {
+/// The login page. It gives the browser a word in a cookie and its form the same word, so that no
+/// other site can log this browser in under a token of its choice.
+fn login_page(
+    core: &Core,
+    headers: &HeaderMap,
+    status: StatusCode,
+    error: Option<&str>,
+    then: Option<BlockRef>,
+) -> Response {
     // One word for all pages that are open: else a second tab would spoil the first.
-    let known = cookie(headers, LOGIN_COOKIE).filter(|word| token::is_fresh(word)).map(str::to_owned);
+    let known = cookie(headers, LOGIN_COOKIE)
+        .filter(|word| token::is_fresh(word))
+        .map(str::to_owned);
     let csrf = match known.map_or_else(token::fresh, Ok) {
         Ok(word) => word,
         Err(e) => return Problem::unavailable(&e).into_response(),
     };
     let set = set_cookie(core, LOGIN_COOKIE, &csrf);
-    let page = LoginPage { csrf, error: error.map(Into::into), then };
+    let page = LoginPage {
+        csrf,
+        error: error.map(Into::into),
+        then,
+    };
     with_cookie((status, html(&page)).into_response(), &set)
 }
 
 /// A cookie for these pages alone. Where people reach them by https, it never travels in the clear.
 fn set_cookie(core: &Core, name: &str, value: &str) -> String {
-    let https = core.settings().admin_url.as_deref().is_some_and(|url| url.starts_with("https://"));
-    format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{}", if https { "; Secure" } else { "" })
+    let https = core
+        .settings()
+        .admin_url
+        .as_deref()
+        .is_some_and(|url| url.starts_with("https://"));
+    format!(
+        "{name}={value}; Path=/; HttpOnly; SameSite=Strict{}",
+        if https { "; Secure" } else { "" }
+    )
 }
 
 #[derive(Deserialize)]
@@ -201,21 +266,46 @@ async fn login(
     headers: HeaderMap,
     form: Result<Form<LoginForm>, FormRejection>,
 ) -> Result<Response, Problem> {
-    let Ok(Form(form)) = form else { return Err(Problem::bad_request("the form wants a token")) };
+    let Ok(Form(form)) = form else {
+        return Err(Problem::bad_request("the form wants a token"));
+    };
     let then = BlockRef::parse(&form.then);
-    let again = |error| Ok(login_page(&core, &headers, StatusCode::FORBIDDEN, Some(error), then));
-    let word = cookie(&headers, LOGIN_COOKIE).filter(|word| token::is_fresh(word)).unwrap_or_default();
+    let again = |error| {
+        Ok(login_page(
+            &core,
+            &headers,
+            StatusCode::FORBIDDEN,
+            Some(error),
+            then,
+        ))
+    };
+    let word = cookie(&headers, LOGIN_COOKIE)
+        .filter(|word| token::is_fresh(word))
+        .unwrap_or_default();
     if word.is_empty() || !bool::from(word.as_bytes().ct_eq(form.csrf.as_bytes())) {
-        return again("The form did not come from this page, or the browser keeps no cookies. Send it again.");
+        return again(
+            "The form did not come from this page, or the browser keeps no cookies. Send it again.",
+        );
     }
     let sha256 = token::sha256_hex(form.token.trim());
-    let caller = auth::find(&core, &sha256).await?.and_then(|actor| auth::admitted(actor).ok());
+    let caller = auth::find(&core, &sha256)
+        .await?
+        .and_then(|actor| auth::admitted(actor).ok());
     if caller.is_none() {
         return again("This token is unknown, revoked, or not made for this page.");
     }
-    let cookie = core.sessions.open(core.clock.now(), sha256).map_err(|e| Problem::unavailable(&e))?;
-    let to = then.map_or_else(|| "/".to_owned(), |reference| format!("/blocks/{reference}"));
-    Ok(with_cookie(Redirect::to(&to).into_response(), &set_cookie(&core, COOKIE, &cookie)))
+    let cookie = core
+        .sessions
+        .open(core.clock.now(), sha256)
+        .map_err(|e| Problem::unavailable(&e))?;
+    let to = then.map_or_else(
+        || "/".to_owned(),
+        |reference| format!("/blocks/{reference}"),
+    );
+    Ok(with_cookie(
+        Redirect::to(&to).into_response(),
+        &set_cookie(&core, COOKIE, &cookie),
+    ))
 }
 
 fn with_cookie(mut response: Response, cookie: &str) -> Response {
@@ -229,7 +319,9 @@ fn csrf_holds(session: &Session, given: &str) -> Result<(), Problem> {
     if bool::from(session.csrf.as_bytes().ct_eq(given.as_bytes())) {
         Ok(())
     } else {
-        Err(Problem::forbidden("this form is not from your session; reload the page and send it again"))
+        Err(Problem::forbidden(
+            "this form is not from your session; reload the page and send it again",
+        ))
     }
 }
 
@@ -244,7 +336,9 @@ async fn logout(
     headers: HeaderMap,
     form: Result<Form<LogoutForm>, FormRejection>,
 ) -> Result<Response, Problem> {
-    let Ok(Form(form)) = form else { return Err(Problem::bad_request("the form is incomplete")) };
+    let Ok(Form(form)) = form else {
+        return Err(Problem::bad_request("the form is incomplete"));
+    };
     csrf_holds(&visitor.session, &form.csrf)?;
     if let Some(cookie) = cookie(&headers, COOKIE) {
         core.sessions.close(cookie);
@@ -269,7 +363,12 @@ async fn first_page(visitor: Visitor, With(core): With<Arc<Core>>) -> Result<Res
     }))
 }
 
-async fn block_page(core: &Core, visitor: Visitor, block: &Block, error: Option<String>) -> Result<Response, Problem> {
+async fn block_page(
+    core: &Core,
+    visitor: Visitor,
+    block: &Block,
+    error: Option<String>,
+) -> Result<Response, Problem> {
     let releases_left = api::releases_left(core, block).await?;
     let acts = visitor.caller.may_act().is_ok();
     Ok(html(&BlockPage {
@@ -279,7 +378,9 @@ async fn block_page(core: &Core, visitor: Visitor, block: &Block, error: Option<
         released_by: block.released_by.clone().unwrap_or_default(),
         note: block.note.clone().unwrap_or_default(),
         proofs: block.evidence.iter().map(Proof::of).collect(),
-        may_release: acts && block.state == BlockState::Active && (visitor.caller.0.role == Role::Operator || releases_left > 0),
+        may_release: acts
+            && block.state == BlockState::Active
+            && (visitor.caller.0.role == Role::Operator || releases_left > 0),
         releases_left,
         name: visitor.caller.0.name,
         csrf: visitor.session.csrf,
@@ -287,7 +388,11 @@ async fn block_page(core: &Core, visitor: Visitor, block: &Block, error: Option<
     }))
 }
 
-async fn show_block(visitor: Visitor, With(core): With<Arc<Core>>, Path(reference): Path<String>) -> Result<Response, Problem> {
+async fn show_block(
+    visitor: Visitor,
+    With(core): With<Arc<Core>>,
+    Path(reference): Path<String>,
+) -> Result<Response, Problem> {
     let block = api::visible_block(&core, &visitor.caller, &reference).await?;
     block_page(&core, visitor, &block, None).await
 }
@@ -307,9 +412,19 @@ async fn release(
     Path(reference): Path<String>,
     form: Result<Form<ReleaseForm>, FormRejection>,
 ) -> Result<Response, Problem> {
-    let Ok(Form(form)) = form else { return Err(Problem::bad_request("the form is incomplete")) };
+    let Ok(Form(form)) = form else {
+        return Err(Problem::bad_request("the form is incomplete"));
+    };
     csrf_holds(&visitor.session, &form.csrf)?;
-    match api::released(&relay, &visitor.caller, &reference, Some(&form.verdict), Some(form.reason)).await {
+    match api::released(
+        &relay,
+        &visitor.caller,
+        &reference,
+        Some(&form.verdict),
+        Some(form.reason),
+    )
+    .await
+    {
         Ok(block) => Ok(Redirect::to(&format!("/blocks/{}", block.reference)).into_response()),
         Err(problem) if problem.status == StatusCode::NOT_FOUND => Err(problem),
         Err(problem) => {

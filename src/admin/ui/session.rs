@@ -1,4 +1,5 @@
-//! Sessions of the pages: a random cookie stands for a token's hash. In memory only, bounded, with an end.
+//! Sessions of the pages: a random cookie stands for a token's hash. In memory only, bounded, with
+//! an end.
 
 use crate::types::Time;
 use std::collections::HashMap;
@@ -10,7 +11,8 @@ const IDLE: Duration = Duration::from_secs(8 * 3600);
 /// Sessions kept; beyond that the one unused for longest goes.
 const AT_MOST: usize = 1000;
 
-/// What a session knows. The token is looked up anew at every request, so a revoked one ends its sessions.
+/// What a session knows. The token is looked up anew at every request, so a revoked one ends its
+/// sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::admin) struct Session {
     /// SHA-256 of the token, hex.
@@ -35,11 +37,21 @@ impl Sessions {
         let mut all = self.lock();
         all.retain(|_, s| now.since(s.used) < IDLE);
         if all.len() >= AT_MOST
-            && let Some(oldest) = all.iter().min_by_key(|(_, s)| s.used).map(|(cookie, _)| cookie.clone())
+            && let Some(oldest) = all
+                .iter()
+                .min_by_key(|(_, s)| s.used)
+                .map(|(cookie, _)| cookie.clone())
         {
             all.remove(&oldest);
         }
-        all.insert(cookie.clone(), Session { sha256, csrf, used: now });
+        all.insert(
+            cookie.clone(),
+            Session {
+                sha256,
+                csrf,
+                used: now,
+            },
+        );
         Ok(cookie)
     }
 
@@ -66,7 +78,10 @@ mod tests {
         let sessions = Sessions::default();
         let cookie = sessions.open(Time(0), "h".into()).expect("open");
         let later = Time(0).after(IDLE).before(Duration::from_secs(1));
-        assert!(sessions.find(later, &cookie).is_some(), "still good, and used");
+        assert!(
+            sessions.find(later, &cookie).is_some(),
+            "still good, and used"
+        );
         assert!(sessions.find(later.after(IDLE), &cookie).is_none(), "ended");
         let first = sessions.open(Time(1), "h".into()).expect("open");
         for _ in 0..AT_MOST {

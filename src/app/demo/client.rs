@@ -5,20 +5,32 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 /// Sends one message; gives the first refusal, or the reply to the dot.
-pub async fn send(relay: SocketAddr, from: &str, to: &[String], message: &str) -> std::io::Result<String> {
+pub async fn send(
+    relay: SocketAddr,
+    from: &str,
+    to: &[String],
+    message: &str,
+) -> std::io::Result<String> {
     let mut stream = BufReader::new(TcpStream::connect(relay).await?);
     reply(&mut stream).await?;
-    let mut commands = vec!["EHLO mail.acme.example".to_owned(), format!("MAIL FROM:<{from}>")];
+    let mut commands = vec![
+        "EHLO mail.acme.example".to_owned(),
+        format!("MAIL FROM:<{from}>"),
+    ];
     commands.extend(to.iter().map(|address| format!("RCPT TO:<{address}>")));
     commands.push("DATA".to_owned());
     for command in commands {
-        stream.write_all(format!("{command}\r\n").as_bytes()).await?;
+        stream
+            .write_all(format!("{command}\r\n").as_bytes())
+            .await?;
         let answer = reply(&mut stream).await?;
         if answer.starts_with(['4', '5']) {
             return Ok(answer);
         }
     }
-    stream.write_all(message.replace('\n', "\r\n").as_bytes()).await?;
+    stream
+        .write_all(message.replace('\n', "\r\n").as_bytes())
+        .await?;
     stream.write_all(b"\r\n.\r\n").await?;
     let answer = reply(&mut stream).await?;
     stream.write_all(b"QUIT\r\n").await?;

@@ -48,7 +48,8 @@ fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-/// The relay of the demo: as shipped, but with a sink for all mail and a tenant that has been learned already.
+/// The relay of the demo: as shipped, but with a sink for all mail and a tenant that has been
+/// learned already.
 fn settings(dir: &Path, sink: SocketAddr) -> Result<Settings, String> {
     let text = format!(
         "[server]\nhostname = \"relay.demo\"\ndata_dir = {dir:?}\n\
@@ -60,31 +61,55 @@ fn settings(dir: &Path, sink: SocketAddr) -> Result<Settings, String> {
          [notify]\nfrom = \"outgate@relay.demo\"\noperators = []\n\
          [admin]\nbind = \"127.0.0.1:0\"\n",
     );
-    config::parse(&text, "demo", &|_| None).map(|(settings, _)| settings).map_err(|e| e.to_string())
+    config::parse(&text, "demo", &|_| None)
+        .map(|(settings, _)| settings)
+        .map_err(|e| e.to_string())
 }
 
 async fn story(dir: &Path) -> Result<(), String> {
-    let socket = TcpListener::bind("127.0.0.1:0").await.map_err(|e| e.to_string())?;
+    let socket = TcpListener::bind("127.0.0.1:0")
+        .await
+        .map_err(|e| e.to_string())?;
     let sink = socket.local_addr().map_err(|e| e.to_string())?;
     let (sender, mut arrived) = mpsc::unbounded_channel();
     tokio::spawn(sink::run(socket, sender));
     let metrics = telemetry::metrics::install().map_err(|e| e.to_string())?;
-    let relay = Relay::start(settings(dir, sink)?, Arc::new(SystemClock::new()), metrics).await.map_err(|e| e.to_string())?;
-    let smtp = relay.listening.smtp.first().map(|(_, address)| *address).ok_or("no listener")?;
-    say(&format!("The relay listens on {smtp}, its admin page on http://{}/\n", relay.listening.admin));
+    let relay = Relay::start(settings(dir, sink)?, Arc::new(SystemClock::new()), metrics)
+        .await
+        .map_err(|e| e.to_string())?;
+    let smtp = relay
+        .listening
+        .smtp
+        .first()
+        .map(|(_, address)| *address)
+        .ok_or("no listener")?;
+    say(&format!(
+        "The relay listens on {smtp}, its admin page on http://{}/\n",
+        relay.listening.admin
+    ));
 
     ordinary_mail(smtp, &mut arrived).await?;
     let reference = takeover(smtp).await?;
     notice(&mut arrived, &reference).await?;
     release(&relay, &reference).await?;
     say("\n5. Alice writes again.");
-    deliver(smtp, "alice@acme.example", "bob@partner.example", &texts::ordinary(7), &mut arrived).await?;
+    deliver(
+        smtp,
+        "alice@acme.example",
+        "bob@partner.example",
+        &texts::ordinary(7),
+        &mut arrived,
+    )
+    .await?;
     say("\nThat was all: nobody else was touched, and no mail was lost.");
     relay.drain().await;
     Ok(())
 }
 
-async fn ordinary_mail(smtp: SocketAddr, arrived: &mut mpsc::UnboundedReceiver<Arrived>) -> Result<(), String> {
+async fn ordinary_mail(
+    smtp: SocketAddr,
+    arrived: &mut mpsc::UnboundedReceiver<Arrived>,
+) -> Result<(), String> {
     say("1. An ordinary morning at acme.example.");
     for (index, (from, to)) in texts::MORNING.iter().enumerate() {
         deliver(smtp, from, to, &texts::ordinary(index), arrived).await?;
@@ -100,15 +125,22 @@ async fn deliver(
     text: &str,
     arrived: &mut mpsc::UnboundedReceiver<Arrived>,
 ) -> Result<(), String> {
-    let reply = client::send(smtp, from, &[to.to_owned()], text).await.map_err(|e| e.to_string())?;
+    let reply = client::send(smtp, from, &[to.to_owned()], text)
+        .await
+        .map_err(|e| e.to_string())?;
     say(&format!("   {from} -> {to}: {reply}"));
     if !reply.starts_with("250") {
         return Err(format!("ordinary mail was refused: {reply}"));
     }
-    wait_for(arrived, |mail| mail.recipients.iter().any(|r| r == to)).await.map(drop)
+    wait_for(arrived, |mail| mail.recipients.iter().any(|r| r == to))
+        .await
+        .map(drop)
 }
 
-async fn wait_for(arrived: &mut mpsc::UnboundedReceiver<Arrived>, wanted: impl Fn(&Arrived) -> bool) -> Result<Arrived, String> {
+async fn wait_for(
+    arrived: &mut mpsc::UnboundedReceiver<Arrived>,
+    wanted: impl Fn(&Arrived) -> bool,
+) -> Result<Arrived, String> {
     tokio::time::timeout(PATIENCE, async {
         while let Some(mail) = arrived.recv().await {
             if wanted(&mail) {
@@ -126,8 +158,13 @@ async fn takeover(smtp: SocketAddr) -> Result<String, String> {
     say("\n2. Somebody has got hold of Alice's password and starts a campaign.");
     for count in 1..=MOST_SPAM {
         let to = texts::victims(count);
-        let reply = client::send(smtp, "alice@acme.example", &to, &texts::spam(count)).await.map_err(|e| e.to_string())?;
-        say(&format!("   spam {count} -> {} strangers: {reply}", to.len()));
+        let reply = client::send(smtp, "alice@acme.example", &to, &texts::spam(count))
+            .await
+            .map_err(|e| e.to_string())?;
+        say(&format!(
+            "   spam {count} -> {} strangers: {reply}",
+            to.len()
+        ));
         if reply.starts_with("550 5.1.8") {
             return reply
                 .split(['[', ']'])
@@ -139,14 +176,25 @@ async fn takeover(smtp: SocketAddr) -> Result<String, String> {
     Err("the campaign was not stopped".to_owned())
 }
 
-async fn notice(arrived: &mut mpsc::UnboundedReceiver<Arrived>, reference: &str) -> Result<(), String> {
+async fn notice(
+    arrived: &mut mpsc::UnboundedReceiver<Arrived>,
+    reference: &str,
+) -> Result<(), String> {
     say("\n3. The admins are told. This is the mail to postmaster@acme.example:\n");
-    let mail = wait_for(arrived, |mail| mail.recipients.iter().any(|r| r == "postmaster@acme.example")).await?;
+    let mail = wait_for(arrived, |mail| {
+        mail.recipients
+            .iter()
+            .any(|r| r == "postmaster@acme.example")
+    })
+    .await?;
     if !mail.text.contains(reference) {
         return Err("the notice does not name the block".to_owned());
     }
     let parsed = mail_parser::MessageParser::default().parse(mail.text.as_bytes());
-    let body = parsed.as_ref().and_then(|message| message.body_text(0)).unwrap_or_default();
+    let body = parsed
+        .as_ref()
+        .and_then(|message| message.body_text(0))
+        .unwrap_or_default();
     for line in body.lines() {
         say(&format!("   | {line}"));
     }
@@ -155,9 +203,14 @@ async fn notice(arrived: &mut mpsc::UnboundedReceiver<Arrived>, reference: &str)
 
 async fn release(relay: &Relay, reference: &str) -> Result<(), String> {
     say("\n4. Alice has a new password; the admin releases her:");
-    say(&format!("   outgate blocks release {reference} --verdict compromised --reason \"password changed\""));
+    say(&format!(
+        "   outgate blocks release {reference} --verdict compromised --reason \"password changed\""
+    ));
     let response = reqwest::Client::new()
-        .post(format!("http://{}/api/v1/blocks/{reference}/release", relay.listening.admin))
+        .post(format!(
+            "http://{}/api/v1/blocks/{reference}/release",
+            relay.listening.admin
+        ))
         .bearer_auth(&relay.admin_token)
         .json(&serde_json::json!({ "verdict": "compromised", "reason": "password changed" }))
         .send()

@@ -34,7 +34,11 @@ async fn serve(stream: TcpStream, arrived: &mpsc::UnboundedSender<Arrived>) -> s
         if stream.read_line(&mut line).await? == 0 {
             return Ok(());
         }
-        let verb: String = line.chars().take(4).collect::<String>().to_ascii_uppercase();
+        let verb: String = line
+            .chars()
+            .take(4)
+            .collect::<String>()
+            .to_ascii_uppercase();
         let reply: &[u8] = match verb.as_str() {
             "EHLO" => b"250-sink.demo\r\n250-PIPELINING\r\n250 ENHANCEDSTATUSCODES\r\n",
             "RCPT" if line.contains("nobody") => b"550 5.1.1 No such user\r\n",
@@ -48,7 +52,10 @@ async fn serve(stream: TcpStream, arrived: &mpsc::UnboundedSender<Arrived>) -> s
                 stream.write_all(b"354 Go ahead\r\n").await?;
                 let text = read_message(&mut stream).await?;
                 // Nobody may be listening any more: the demo is over.
-                let _ = arrived.send(Arrived { recipients: std::mem::take(&mut recipients), text });
+                let _ = arrived.send(Arrived {
+                    recipients: std::mem::take(&mut recipients),
+                    text,
+                });
                 b"250 2.0.0 Ok\r\n"
             }
             "QUIT" => {

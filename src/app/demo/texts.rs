@@ -26,13 +26,18 @@ const BODIES: [(&str, &str); 4] = [
         "Hi Erin,\n\nin the second drawing the hole pattern does not match the list of parts. Which of\n\
       the two is right? We can wait with the cutting until tomorrow.\n\nBest, Dave\n",
     ),
-    ("Re: Thursday", "Thursday at ten works for us. We will bring the samples.\n\nAlice\n"),
+    (
+        "Re: Thursday",
+        "Thursday at ten works for us. We will bring the samples.\n\nAlice\n",
+    ),
 ];
 
 /// The n-th ordinary message.
 pub fn ordinary(n: usize) -> String {
     let (subject, body) = BODIES.get(n % BODIES.len()).copied().unwrap_or_default();
-    format!("From: Acme <office@acme.example>\nSubject: {subject}\nMessage-ID: <ham{n}@acme.example>\n\n{body}")
+    format!(
+        "From: Acme <office@acme.example>\nSubject: {subject}\nMessage-ID: <ham{n}@acme.example>\n\n{body}"
+    )
 }
 
 /// The n-th message of the campaign.
@@ -50,7 +55,9 @@ pub fn spam(n: usize) -> String {
 
 /// Strangers, some of whom do not exist.
 pub fn victims(n: usize) -> Vec<String> {
-    let mut to: Vec<String> = (0..4).map(|i| format!("stranger{n}{i}@somewhere{i}.example")).collect();
+    let mut to: Vec<String> = (0..4)
+        .map(|i| format!("stranger{n}{i}@somewhere{i}.example"))
+        .collect();
     to.push(format!("nobody{n}@nowhere.example"));
     to
 }

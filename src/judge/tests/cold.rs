@@ -15,9 +15,19 @@ fn account(name: &str) -> Identity {
     identity(&format!("{name}@acme.example"), Strength::Authenticated)
 }
 
-fn send_text(judge: &Judge, who: &Identity, n: u64, llr: f64, template: u64, to: RecipientFacts) -> Judgement {
+fn send_text(
+    judge: &Judge,
+    who: &Identity,
+    n: u64,
+    llr: f64,
+    template: u64,
+    to: RecipientFacts,
+) -> Judgement {
     let to = [to];
-    let f = MessageFacts { template, ..facts(who, n, llr, &to) };
+    let f = MessageFacts {
+        template,
+        ..facts(who, n, llr, &to)
+    };
     judge.judge(f.id.time(), &f, who, Reservation::default())
 }
 
@@ -27,7 +37,10 @@ fn twenty_people(judge: &Judge, llr: impl Fn(u64) -> f64) -> Vec<Identity> {
     for n in 0..300 {
         let who = &people[usize::try_from(n % 20).expect("small")];
         let verdict = send_text(judge, who, n, llr(n), text(n), external(n));
-        assert!(verdict.open.is_none() && verdict.action != Action::Hold, "{n}: {verdict:?}");
+        assert!(
+            verdict.open.is_none() && verdict.action != Action::Hold,
+            "{n}: {verdict:?}"
+        );
     }
     people
 }
@@ -36,7 +49,14 @@ fn twenty_people(judge: &Judge, llr: impl Fn(u64) -> f64) -> Vec<Identity> {
 fn letters(judge: &Judge, who: &Identity, from: u64) -> Option<u64> {
     let llr = |n: u64| 1.4 + (n % 6) as f64 * 0.5;
     (0..20).find(|n| {
-        let verdict = send_text(judge, who, from + n, llr(*n), text(from + n), external(from + n));
+        let verdict = send_text(
+            judge,
+            who,
+            from + n,
+            llr(*n),
+            text(from + n),
+            external(from + n),
+        );
         if let Some(open) = &verdict.open {
             judge.block(opened(open.clone(), at(1)));
         }
@@ -46,7 +66,8 @@ fn letters(judge: &Judge, who: &Identity, from: u64) -> Option<u64> {
 
 #[test]
 fn a_change_is_news_however_new_the_tenant_is() {
-    // After 300 ordinary messages of 20 people, three accounts sent twelve advance-fee letters each, and nobody was blocked.
+    // After 300 ordinary messages of 20 people, three accounts sent twelve advance-fee letters
+    // each, and nobody was blocked.
     let ordinary = |n: u64| -4.0 + (n % 23) as f64 * 0.1;
     for names in [["p3", "p7", "p11"], ["new1", "new2", "new3"]] {
         let judge = new_tenant();
@@ -55,18 +76,31 @@ fn a_change_is_news_however_new_the_tenant_is() {
             let left = letters(&judge, &account(name), 1000 + n as u64 * 100);
             assert!(left.is_some_and(|left| left <= 6), "{name}: {left:?}");
         }
-        assert_eq!(send_text(&judge, &people[0], 2000, -3.0, text(2000), external(2000)).action, Action::Accept);
+        assert_eq!(
+            send_text(&judge, &people[0], 2000, -3.0, text(2000), external(2000)).action,
+            Action::Accept
+        );
     }
 }
 
 #[test]
 fn mail_that_looks_bad_to_the_model_everywhere_is_how_this_tenant_writes() {
     // A third of the ordinary mail of this house scores like spam.
-    let odd = |n: u64| if text(n).is_multiple_of(3) { 1.5 + (n % 11) as f64 * 0.2 } else { -2.0 };
+    let odd = |n: u64| {
+        if text(n).is_multiple_of(3) {
+            1.5 + (n % 11) as f64 * 0.2
+        } else {
+            -2.0
+        }
+    };
     let judge = new_tenant();
     let people = twenty_people(&judge, odd);
     for n in 1000..1180 {
-        let who = if n < 1100 { &people[4] } else { &account("new") };
+        let who = if n < 1100 {
+            &people[4]
+        } else {
+            &account("new")
+        };
         let verdict = send_text(&judge, who, n, odd(n), text(n), external(n));
         assert!(verdict.open.is_none(), "{n}: {verdict:?}");
     }
@@ -88,11 +122,19 @@ fn a_program_with_one_text_that_looks_bad_is_not_blocked_for_it() {
 fn the_first_account_of_all_is_judged_gently_by_content_alone() {
     let judge = new_tenant();
     let who = alice();
-    let n = (0..100).find(|n| send_text(&judge, &who, *n, 9.0, text(*n), internal(1)).open.is_some());
+    let n = (0..100).find(|n| {
+        send_text(&judge, &who, *n, 9.0, text(*n), internal(1))
+            .open
+            .is_some()
+    });
     assert!(n.is_some_and(|n| (14..=15).contains(&n)), "{n:?}");
     // So is one that sends one text.
     let judge = new_tenant();
-    let n = (0..100).find(|n| send_text(&judge, &who, *n, 9.0, text(1), external(*n)).open.is_some());
+    let n = (0..100).find(|n| {
+        send_text(&judge, &who, *n, 9.0, text(1), external(*n))
+            .open
+            .is_some()
+    });
     assert!(n.is_some_and(|n| n <= 15), "{n:?}");
 }
 
@@ -100,8 +142,13 @@ fn the_first_account_of_all_is_judged_gently_by_content_alone() {
 fn what_a_blocked_account_wrote_is_no_measure_for_others() {
     let judge = new_tenant();
     twenty_people(&judge, |n| -4.0 + (n % 23) as f64 * 0.1);
-    let left: Vec<Option<u64>> = (0..15).map(|n| letters(&judge, &account(&format!("taken{n}")), 1000 + n * 100)).collect();
-    assert!(left.iter().all(|left| left.is_some_and(|left| left <= 7)), "{left:?}");
+    let left: Vec<Option<u64>> = (0..15)
+        .map(|n| letters(&judge, &account(&format!("taken{n}")), 1000 + n * 100))
+        .collect();
+    assert!(
+        left.iter().all(|left| left.is_some_and(|left| left <= 7)),
+        "{left:?}"
+    );
 }
 
 #[test]
@@ -112,7 +159,10 @@ fn scores_of_a_new_tenant_outlive_a_restart() {
     judge.snapshot(&mut snapshot).expect("written");
     let again = new_tenant();
     again.restore(&mut snapshot.as_slice()).expect("read");
-    assert_eq!(letters(&again, &account("new"), 1000), letters(&judge, &account("new"), 1000));
+    assert_eq!(
+        letters(&again, &account("new"), 1000),
+        letters(&judge, &account("new"), 1000)
+    );
     // From the journal, too.
     let (judge, mut snapshot, mut journal) = (new_tenant(), Vec::new(), Vec::new());
     judge.watch_changes();
@@ -122,7 +172,10 @@ fn scores_of_a_new_tenant_outlive_a_restart() {
     let again = new_tenant();
     again.restore(&mut snapshot.as_slice()).expect("read");
     again.restore_journal(&mut journal.as_slice());
-    assert_eq!(letters(&again, &account("new"), 1000), letters(&judge, &account("new"), 1000));
+    assert_eq!(
+        letters(&again, &account("new"), 1000),
+        letters(&judge, &account("new"), 1000)
+    );
 }
 
 #[test]
@@ -130,7 +183,16 @@ fn scores_go_when_the_tenant_is_no_longer_new() {
     let judge = new_tenant();
     twenty_people(&judge, |_| -4.0);
     assert_eq!(judge.scores.len(), 1);
-    (300..520).for_each(|n| drop(send_text(&judge, &account("p1"), n, -4.0, text(n), external(n))));
+    (300..520).for_each(|n| {
+        drop(send_text(
+            &judge,
+            &account("p1"),
+            n,
+            -4.0,
+            text(n),
+            external(n),
+        ))
+    });
     assert_eq!(judge.scores.len(), 0);
 }
 
@@ -157,7 +219,11 @@ fn ordinary_mail_between_letters_does_not_make_them_usual() {
         for (n, llr) in (1000..).zip([3.0, -4.0, -4.0]) {
             send_text(&judge, &who, n, llr, text(n), external(n));
         }
-        let left = (2000..2010).position(|n| send_text(&judge, &who, n, 3.0, text(n), external(n)).open.is_some());
+        let left = (2000..2010).position(|n| {
+            send_text(&judge, &who, n, 3.0, text(n), external(n))
+                .open
+                .is_some()
+        });
         assert!(left.is_some_and(|left| left <= 6), "{name}: {left:?}");
     }
 }
@@ -170,7 +236,10 @@ fn mail_that_is_not_flagged_adds_up_to_nothing() {
         twenty_people(&judge, |n| -4.0 + (n % 23) as f64 * 0.1);
         for n in 1000..1100 {
             let verdict = send_text(&judge, &account("new"), n, llr, text(n), external(n));
-            assert!(verdict.open.is_none() && verdict.action == Action::Accept, "{llr} {n}: {verdict:?}");
+            assert!(
+                verdict.open.is_none() && verdict.action == Action::Accept,
+                "{llr} {n}: {verdict:?}"
+            );
         }
     }
 }
@@ -181,7 +250,14 @@ fn invented_senders_do_not_make_bad_mail_usual() {
     twenty_people(&judge, |n| -4.0 + (n % 23) as f64 * 0.1);
     for n in 1000..1100 {
         let invented = identity(&format!("x{}@acme.example", n % 40), Strength::Claimed);
-        send_text(&judge, &invented, n, if n % 2 == 0 { 4.0 } else { -4.0 }, text(n), external(n));
+        send_text(
+            &judge,
+            &invented,
+            n,
+            if n % 2 == 0 { 4.0 } else { -4.0 },
+            text(n),
+            external(n),
+        );
     }
     let left = letters(&judge, &account("p3"), 2000);
     assert!(left.is_some_and(|left| left <= 6), "{left:?}");
@@ -191,7 +267,19 @@ fn invented_senders_do_not_make_bad_mail_usual() {
 fn scores_go_even_where_the_last_message_is_bad() {
     let judge = new_tenant();
     twenty_people(&judge, |_| -4.0);
-    (300..499).for_each(|n| drop(send_text(&judge, &account("p1"), n, -4.0, text(n), external(n))));
+    (300..499).for_each(|n| {
+        drop(send_text(
+            &judge,
+            &account("p1"),
+            n,
+            -4.0,
+            text(n),
+            external(n),
+        ))
+    });
     let verdict = send_text(&judge, &account("p1"), 499, 9.0, text(499), external(499));
-    assert_eq!((verdict.reason, judge.scores.len()), (Reason::SuspiciousContent, 0));
+    assert_eq!(
+        (verdict.reason, judge.scores.len()),
+        (Reason::SuspiciousContent, 0)
+    );
 }

@@ -11,7 +11,11 @@ fn bob() -> Identity {
 
 /// A recipient at a site of its own.
 fn to(recipient: u64) -> Addressee {
-    Addressee { recipient: external(recipient).hash, mailbox: recipient, site: recipient }
+    Addressee {
+        recipient: external(recipient).hash,
+        mailbox: recipient,
+        site: recipient,
+    }
 }
 
 /// An ordinary message of `who` at second `n`; its id.
@@ -23,10 +27,13 @@ fn ordinary(judge: &Judge, who: &Identity, n: u64, recipient: u64) -> MessageId 
 
 fn sum(judge: &Judge, who: &Identity, n: u64) -> f64 {
     let now = at(i64::try_from(n).expect("small"));
-    judge.sender(now, who.key.as_str()).map_or(0.0, |view| view.evidence_nats)
+    judge
+        .sender(now, who.key.as_str())
+        .map_or(0.0, |view| view.evidence_nats)
 }
 
-/// Everything that a recipient with a token, a mailbox at a named feedback loop and a mail server can say of a message.
+/// Everything that a recipient with a token, a mailbox at a named feedback loop and a mail server
+/// can say of a message.
 fn all_of_it(judge: &Judge, who: &Identity, now: Time, id: MessageId) -> Vec<NewBlock> {
     let mut blocks = Vec::new();
     for class in [OutcomeClass::SpamRefusal, OutcomeClass::UnknownUser] {
@@ -65,10 +72,21 @@ fn even_several_mailboxes_of_one_hand_do_not_block_who_writes_little() {
         let id = ordinary(&judge, &bob(), n * 600, n % 6);
         let now = at(i64::try_from(n * 600 + 10).expect("small"));
         // Each complains, and their one mail server refuses some and sends reports about others.
-        let site = Addressee { site: 1, ..to(n % 6) };
+        let site = Addressee {
+            site: 1,
+            ..to(n % 6)
+        };
         assert_eq!(judge.complaint(now, &bob(), id, n % 6).block, None);
-        assert_eq!(judge.outcome(now, &bob(), id, OutcomeClass::SpamRefusal, site), None);
-        assert_eq!(judge.returned(now, &bob(), id, OutcomeClass::SpamRefusal, site).block, None);
+        assert_eq!(
+            judge.outcome(now, &bob(), id, OutcomeClass::SpamRefusal, site),
+            None
+        );
+        assert_eq!(
+            judge
+                .returned(now, &bob(), id, OutcomeClass::SpamRefusal, site)
+                .block,
+            None
+        );
     }
     let sum = sum(&judge, &bob(), 30 * 600);
     assert!((5.0..12.0).contains(&sum), "it says something: {sum}");
@@ -91,7 +109,15 @@ fn a_message_gives_one_piece_of_evidence_whatever_is_reported_about_it() {
     // Fifty recipients at one site whose server refuses the text are one refusal.
     let judge = judge_with(|_| ());
     let id = ordinary(&judge, &bob(), 50, 1);
-    (0..50).for_each(|n| drop(judge.outcome(now, &bob(), id, OutcomeClass::SpamRefusal, Addressee { site: 9, ..to(n) })));
+    (0..50).for_each(|n| {
+        drop(judge.outcome(
+            now,
+            &bob(),
+            id,
+            OutcomeClass::SpamRefusal,
+            Addressee { site: 9, ..to(n) },
+        ))
+    });
     close(sum(&judge, &bob(), 100), refusal);
 }
 
@@ -102,34 +128,62 @@ fn reports_about_the_thirty_recipients_of_one_message_are_one() {
     send(&judge, &bob(), 50, -4.0, &everybody);
     let id = facts(&bob(), 50, -4.0, &[]).id;
     for n in 0..30 {
-        assert_eq!(judge.returned(at(60), &bob(), id, OutcomeClass::UnknownUser, to(n)).block, None);
+        assert_eq!(
+            judge
+                .returned(at(60), &bob(), id, OutcomeClass::UnknownUser, to(n))
+                .block,
+            None
+        );
     }
     assert!(sum(&judge, &bob(), 61) < 1.3);
     let view = judge.sender(at(61), bob().key.as_str()).expect("known");
-    assert_eq!(view.bounces_day, 0, "nor do they come near a ceiling of bounces");
+    assert_eq!(
+        view.bounces_day, 0,
+        "nor do they come near a ceiling of bounces"
+    );
 }
 
 #[test]
 fn a_spam_run_with_ten_complaints_is_stopped_and_a_newsletter_with_three_is_not() {
     let run = |messages: u64, complaints: u64| {
         let judge = judge_with(|_| ());
-        let ids: Vec<_> = (0..messages).map(|n| ordinary(&judge, &bob(), n, n)).collect();
+        let ids: Vec<_> = (0..messages)
+            .map(|n| ordinary(&judge, &bob(), n, n))
+            .collect();
         let now = at(i64::try_from(messages).expect("small") + 3600);
         let every = ids.len() / usize::try_from(complaints).expect("small");
-        let heard: Vec<_> =
-            ids.iter().step_by(every).zip(0..complaints).map(|(id, n)| judge.complaint(now, &bob(), *id, n)).collect();
-        let counted = heard.iter().filter(|h| h.as_what == HeardAs::Counted).count();
-        (sum(&judge, &bob(), messages + 3600), counted, heard.into_iter().find_map(|h| h.block))
+        let heard: Vec<_> = ids
+            .iter()
+            .step_by(every)
+            .zip(0..complaints)
+            .map(|(id, n)| judge.complaint(now, &bob(), *id, n))
+            .collect();
+        let counted = heard
+            .iter()
+            .filter(|h| h.as_what == HeardAs::Counted)
+            .count();
+        (
+            sum(&judge, &bob(), messages + 3600),
+            counted,
+            heard.into_iter().find_map(|h| h.block),
+        )
     };
     let (sum, counted, block) = run(200, 10);
     assert!(sum > 13.8 && counted >= 8, "{sum} {counted}");
     let block = block.expect("ten of two hundred complain: that is no newsletter");
-    assert!(block.evidence.iter().any(|e| e.symbols.iter().any(|s| &*s.name == "complaint")), "{block:?}");
+    assert!(
+        block
+            .evidence
+            .iter()
+            .any(|e| e.symbols.iter().any(|s| &*s.name == "complaint")),
+        "{block:?}"
+    );
     let (sum, counted, block) = run(1000, 3);
     assert!((sum < 0.01, counted, block) == (true, 0, None), "{sum}");
 }
 
-/// Eight colleagues without a login write to mallory: their reports would have blocked the mail server of all of them.
+/// Eight colleagues without a login write to mallory: their reports would have blocked the mail
+/// server of all of them.
 #[test]
 fn one_recipient_does_not_speak_against_the_mail_server_of_all_who_write_to_it() {
     let judge = judge_with(|_| ());
@@ -145,26 +199,44 @@ fn one_recipient_does_not_speak_against_the_mail_server_of_all_who_write_to_it()
 fn a_reporter_is_known_again_after_a_restart_and_after_a_release() {
     let judge = judge_with(|_| ());
     let id = ordinary(&judge, &bob(), 50, MALLORY);
-    assert_eq!(judge.complaint(at(60), &bob(), id, MALLORY).as_what, HeardAs::Counted);
+    assert_eq!(
+        judge.complaint(at(60), &bob(), id, MALLORY).as_what,
+        HeardAs::Counted
+    );
     let (mut snapshot, mut journal) = (Vec::new(), Vec::new());
     judge.watch_changes();
     judge.snapshot(&mut snapshot).expect("written");
-    assert_eq!(judge.complaint(at(61), &bob(), ordinary(&judge, &bob(), 55, 7), 7).as_what, HeardAs::Counted);
+    assert_eq!(
+        judge
+            .complaint(at(61), &bob(), ordinary(&judge, &bob(), 55, 7), 7)
+            .as_what,
+        HeardAs::Counted
+    );
     judge.journal(&mut journal).expect("written");
     let again = judge_with(|_| ());
     again.restore(&mut snapshot.as_slice()).expect("read");
     again.restore_journal(&mut journal.as_slice());
     for reporter in [MALLORY, 7] {
         let next = ordinary(&again, &bob(), 70 + reporter, reporter);
-        assert_eq!(again.complaint(at(6000), &bob(), next, reporter).as_what, HeardAs::Repeated);
+        assert_eq!(
+            again.complaint(at(6000), &bob(), next, reporter).as_what,
+            HeardAs::Repeated
+        );
     }
     let block = opened(run_campaign(&again, &bob(), 7000).0, at(7100));
     again.block(Arc::clone(&block));
     again.unblock(at(7200), &rules::expired(&block, at(7200)));
     let next = ordinary(&again, &bob(), 7300, MALLORY);
-    assert_eq!(again.complaint(at(7310), &bob(), next, MALLORY).as_what, HeardAs::Repeated);
+    assert_eq!(
+        again.complaint(at(7310), &bob(), next, MALLORY).as_what,
+        HeardAs::Repeated
+    );
     let next = ordinary(&again, &bob(), 7400, 8);
-    assert_eq!(again.complaint(at(7410), &bob(), next, 8).as_what, HeardAs::Counted, "somebody else is heard");
+    assert_eq!(
+        again.complaint(at(7410), &bob(), next, 8).as_what,
+        HeardAs::Counted,
+        "somebody else is heard"
+    );
 }
 
 #[test]
@@ -173,7 +245,10 @@ fn an_address_that_does_not_exist_is_no_news_the_next_time() {
     for n in 0..24 {
         let id = ordinary(&judge, &bob(), n * 3600, 5);
         let now = at(i64::try_from(n * 3600 + 1).expect("small"));
-        assert_eq!(judge.outcome(now, &bob(), id, OutcomeClass::UnknownUser, to(5)), None);
+        assert_eq!(
+            judge.outcome(now, &bob(), id, OutcomeClass::UnknownUser, to(5)),
+            None
+        );
         assert!(sum(&judge, &bob(), n * 3600 + 2) < 2.5);
     }
 }

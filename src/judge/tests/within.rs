@@ -13,12 +13,25 @@ fn blocked(who: &Identity) -> Judge {
 }
 
 fn block(judge: &Judge, who: &Identity) {
-    judge.block(Arc::new(rules::tests::block(BlockKind::Sender, &who.address)));
+    judge.block(Arc::new(rules::tests::block(
+        BlockKind::Sender,
+        &who.address,
+    )));
 }
 
-fn sends(judge: &Judge, who: &Identity, second: u64, llr: f64, recipients: &[RecipientFacts]) -> Action {
-    let judgement =
-        judge.judge(at(i64::try_from(second).expect("small")), &facts(who, second, llr, recipients), who, Reservation::default());
+fn sends(
+    judge: &Judge,
+    who: &Identity,
+    second: u64,
+    llr: f64,
+    recipients: &[RecipientFacts],
+) -> Action {
+    let judgement = judge.judge(
+        at(i64::try_from(second).expect("small")),
+        &facts(who, second, llr, recipients),
+        who,
+        Reservation::default(),
+    );
     assert!(judgement.blocked_by.is_some() && judgement.open.is_none());
     judgement.done(true, recipients)
 }
@@ -27,11 +40,33 @@ fn sends(judge: &Judge, who: &Identity, second: u64, llr: f64, recipients: &[Rec
 fn little_goes_within_an_hour_and_within_a_day() {
     let who = alice();
     let judge = blocked(&who);
-    let actions: Vec<Action> = (0..5).map(|n| sends(&judge, &who, n, -5.0, &[internal(n)])).collect();
-    assert_eq!(actions, [Action::HighRisk, Action::HighRisk, Action::HighRisk, Action::Reject, Action::Reject]);
+    let actions: Vec<Action> = (0..5)
+        .map(|n| sends(&judge, &who, n, -5.0, &[internal(n)]))
+        .collect();
+    assert_eq!(
+        actions,
+        [
+            Action::HighRisk,
+            Action::HighRisk,
+            Action::HighRisk,
+            Action::Reject,
+            Action::Reject
+        ]
+    );
     assert!(!judge.fits_within(at(5), &who, 0));
-    let later: Vec<Action> = (7300..7304).map(|n| sends(&judge, &who, n, -5.0, &[internal(n)])).collect();
-    assert_eq!(later, [Action::HighRisk, Action::HighRisk, Action::Reject, Action::Reject], "five a day");
+    let later: Vec<Action> = (7300..7304)
+        .map(|n| sends(&judge, &who, n, -5.0, &[internal(n)]))
+        .collect();
+    assert_eq!(
+        later,
+        [
+            Action::HighRisk,
+            Action::HighRisk,
+            Action::Reject,
+            Action::Reject
+        ],
+        "five a day"
+    );
     assert!(judge.fits_within(at(90_000), &who, 0));
 }
 
@@ -39,10 +74,21 @@ fn little_goes_within_an_hour_and_within_a_day() {
 fn many_recipients_of_one_message_count_each() {
     let who = alice();
     let judge = blocked(&who);
-    assert!(judge.fits_within(at(0), &who, 2) && !judge.fits_within(at(0), &who, 3), "at RCPT");
+    assert!(
+        judge.fits_within(at(0), &who, 2) && !judge.fits_within(at(0), &who, 3),
+        "at RCPT"
+    );
     let four: Vec<RecipientFacts> = (0..4).map(internal).collect();
-    assert_eq!(sends(&judge, &who, 0, -5.0, &four), Action::Reject, "at the dot, whatever RCPT had said");
-    assert_eq!(sends(&judge, &who, 1, -5.0, &[internal(1), external(2)]), Action::HighRisk, "and a refusal counts nothing");
+    assert_eq!(
+        sends(&judge, &who, 0, -5.0, &four),
+        Action::Reject,
+        "at the dot, whatever RCPT had said"
+    );
+    assert_eq!(
+        sends(&judge, &who, 1, -5.0, &[internal(1), external(2)]),
+        Action::HighRisk,
+        "and a refusal counts nothing"
+    );
 }
 
 #[test]
@@ -50,8 +96,14 @@ fn what_looks_like_spam_is_held_and_counts() {
     let who = alice();
     let judge = blocked(&who);
     assert_eq!(sends(&judge, &who, 0, 5.0, &[internal(0)]), Action::Hold);
-    assert_eq!(sends(&judge, &who, 1, 5.0, &[internal(1), external(1)]), Action::Hold);
-    assert_eq!(sends(&judge, &who, 2, -5.0, &[internal(2)]), Action::HighRisk);
+    assert_eq!(
+        sends(&judge, &who, 1, 5.0, &[internal(1), external(1)]),
+        Action::Hold
+    );
+    assert_eq!(
+        sends(&judge, &who, 2, -5.0, &[internal(2)]),
+        Action::HighRisk
+    );
     assert_eq!(sends(&judge, &who, 3, 5.0, &[internal(3)]), Action::Reject);
 }
 
@@ -59,19 +111,31 @@ fn what_looks_like_spam_is_held_and_counts() {
 fn the_senders_own_ceilings_hold_while_it_is_blocked() {
     let who = alice();
     let judge = judge_with(|s| {
-        (s.blocks.internal_recipients_per_hour, s.blocks.internal_recipients_per_day) = (0, 0);
+        (
+            s.blocks.internal_recipients_per_hour,
+            s.blocks.internal_recipients_per_day,
+        ) = (0, 0);
         s.policy.recipients_internal_per_hour = 2;
         s.policy.when_exceeded = WhenExceeded::Throttle;
     });
     block(&judge, &who);
-    let actions: Vec<Action> = (0..3).map(|n| sends(&judge, &who, n, -5.0, &[internal(n)])).collect();
-    assert_eq!(actions, [Action::HighRisk, Action::HighRisk, Action::Reject], "and never put off: a block is permanent");
+    let actions: Vec<Action> = (0..3)
+        .map(|n| sends(&judge, &who, n, -5.0, &[internal(n)]))
+        .collect();
+    assert_eq!(
+        actions,
+        [Action::HighRisk, Action::HighRisk, Action::Reject],
+        "and never put off: a block is permanent"
+    );
 }
 
 #[test]
 fn invented_senders_of_a_blocked_client_write_ten_times_what_one_may_and_no_more() {
     let judge = judge_with(|s| s.blocks.internal_recipients_per_hour = 3);
-    judge.block(Arc::new(rules::tests::block(BlockKind::Client, "192.0.2.7")));
+    judge.block(Arc::new(rules::tests::block(
+        BlockKind::Client,
+        "192.0.2.7",
+    )));
     let went = (0..200)
         .filter(|n| {
             let who = identity(&format!("invented{n}@acme.example"), Strength::Claimed);
@@ -81,8 +145,16 @@ fn invented_senders_of_a_blocked_client_write_ten_times_what_one_may_and_no_more
     assert_eq!(went, 30);
     let one = identity("one@acme.example", Strength::Claimed);
     let judge = judge_with(|s| s.blocks.internal_recipients_per_hour = 3);
-    judge.block(Arc::new(rules::tests::block(BlockKind::Client, "192.0.2.7")));
-    assert_eq!((0..20).filter(|n| sends(&judge, &one, *n, -5.0, &[internal(*n)]) == Action::HighRisk).count(), 3);
+    judge.block(Arc::new(rules::tests::block(
+        BlockKind::Client,
+        "192.0.2.7",
+    )));
+    assert_eq!(
+        (0..20)
+            .filter(|n| sends(&judge, &one, *n, -5.0, &[internal(*n)]) == Action::HighRisk)
+            .count(),
+        3
+    );
 }
 
 #[test]
@@ -91,25 +163,44 @@ fn what_it_wrote_before_the_block_is_not_held_against_it() {
     let judge = judge_with(|s| s.blocks.internal_recipients_per_hour = 3);
     for n in 0..50 {
         assert_eq!(
-            judge.judge(at(0), &facts(&who, n, -5.0, &[internal(n)]), &who, Reservation::default()).action,
+            judge
+                .judge(
+                    at(0),
+                    &facts(&who, n, -5.0, &[internal(n)]),
+                    &who,
+                    Reservation::default()
+                )
+                .action,
             Action::Accept
         );
     }
     block(&judge, &who);
-    assert_eq!(sends(&judge, &who, 60, -5.0, &[internal(60)]), Action::HighRisk);
+    assert_eq!(
+        sends(&judge, &who, 60, -5.0, &[internal(60)]),
+        Action::HighRisk
+    );
 }
 
 #[test]
 fn a_link_to_a_blocked_website_is_bounded_within_the_tenant_as_well() {
     let who = alice();
     let judge = judge_with(|s| s.blocks.internal_recipients_per_hour = 3);
-    judge.block(Arc::new(rules::tests::block(BlockKind::Website, "bad.example")));
+    judge.block(Arc::new(rules::tests::block(
+        BlockKind::Website,
+        "bad.example",
+    )));
     let hosts = [Box::from("bad.example")];
     let went = (0..20)
         .filter(|n| {
             let recipients = [internal(*n)];
-            let message = MessageFacts { link_hosts: &hosts, ..facts(&who, *n, -5.0, &recipients) };
-            judge.judge(at(0), &message, &who, Reservation::default()).done(true, &recipients) == Action::HighRisk
+            let message = MessageFacts {
+                link_hosts: &hosts,
+                ..facts(&who, *n, -5.0, &recipients)
+            };
+            judge
+                .judge(at(0), &message, &who, Reservation::default())
+                .done(true, &recipients)
+                == Action::HighRisk
         })
         .count();
     assert_eq!(went, 3);

@@ -68,12 +68,26 @@ impl Lists {
     ///
     /// # Errors
     /// When the system's name servers cannot be read.
-    pub fn new(lists: &[Arc<List>], servers: &[SocketAddr], deadline: Duration, pause: Duration) -> Result<Self, String> {
-        let lists = lists.iter().map(|l| Source { settings: Arc::clone(l), breaker: Arc::default() });
-        Ok(Self { resolver: resolver(servers, deadline)?, lists: lists.collect(), deadline, pause })
+    pub fn new(
+        lists: &[Arc<List>],
+        servers: &[SocketAddr],
+        deadline: Duration,
+        pause: Duration,
+    ) -> Result<Self, String> {
+        let lists = lists.iter().map(|l| Source {
+            settings: Arc::clone(l),
+            breaker: Arc::default(),
+        });
+        Ok(Self {
+            resolver: resolver(servers, deadline)?,
+            lists: lists.collect(),
+            deadline,
+            pause,
+        })
     }
 
-    /// Asks every list about everything that concerns it. Answers within the deadline, whatever the servers do.
+    /// Asks every list about everything that concerns it. Answers within the deadline, whatever the
+    /// servers do.
     pub async fn ask(&self, now: Time, subjects: &Subjects) -> Vec<Answer> {
         let until = Instant::now() + self.deadline;
         let mut answers = Vec::new();
@@ -81,7 +95,9 @@ impl Lists {
         let mut tasks = JoinSet::new();
         for (number, source) in self.lists.iter().enumerate() {
             let questions = questions(number, &source.settings, subjects);
-            let Some(first) = questions.first() else { continue };
+            let Some(first) = questions.first() else {
+                continue;
+            };
             match source.lock().gate(now, self.pause) {
                 Gate::Open => {}
                 gate => {
@@ -93,7 +109,12 @@ impl Lists {
                     continue;
                 }
             }
-            asked.push(Asked { list: number, open: questions.len(), read: false, failed: None });
+            asked.push(Asked {
+                list: number,
+                open: questions.len(),
+                read: false,
+                failed: None,
+            });
             for question in questions {
                 let (resolver, list) = (self.resolver.clone(), Arc::clone(&source.settings));
                 tasks.spawn(async move {
@@ -104,8 +125,13 @@ impl Lists {
         }
         while let Ok(Some(done)) = tokio::time::timeout_at(until, tasks.join_next()).await {
             // A look-up that panicked would be a bug of ours; it counts as unanswered.
-            let Ok((number, what, outcome)) = done else { continue };
-            if let (Some(source), Some(asked)) = (self.lists.get(number), asked.iter_mut().find(|a| a.list == number)) {
+            let Ok((number, what, outcome)) = done else {
+                continue;
+            };
+            if let (Some(source), Some(asked)) = (
+                self.lists.get(number),
+                asked.iter_mut().find(|a| a.list == number),
+            ) {
                 answers.extend(asked.take(source, what, outcome));
             }
         }
@@ -147,7 +173,11 @@ impl Lists {
 
     /// Asks once beside the mail whether the list is back.
     fn probe(&self, source: &Source, question: &Question, now: Time) {
-        let (resolver, list, breaker) = (self.resolver.clone(), Arc::clone(&source.settings), Arc::clone(&source.breaker));
+        let (resolver, list, breaker) = (
+            self.resolver.clone(),
+            Arc::clone(&source.settings),
+            Arc::clone(&source.breaker),
+        );
         let (name, pause) = (question.name.clone(), self.pause);
         tokio::spawn(async move {
             let good = matches!(
@@ -171,7 +201,10 @@ impl Source {
     }
 
     fn absent(&self, why: &str) -> Answer {
-        Answer { source: self.settings.title.as_str().into(), finding: Finding::Absent(why.to_owned()) }
+        Answer {
+            source: self.settings.title.as_str().into(),
+            finding: Finding::Absent(why.to_owned()),
+        }
     }
 }
 
@@ -200,17 +233,38 @@ impl Asked {
             Outcome::Read(Reading::Listed(says, share)) => {
                 self.read = true;
                 note(&list.name, Event::Listed);
-                let finding = Finding::Listed { what, says, nats: list.weight * share };
-                return Some(Answer { source: list.title.as_str().into(), finding });
+                let finding = Finding::Listed {
+                    what,
+                    says,
+                    nats: list.weight * share,
+                };
+                return Some(Answer {
+                    source: list.title.as_str().into(),
+                    finding,
+                });
             }
             Outcome::Read(Reading::Clear) => {
                 self.read = true;
                 note(&list.name, Event::Clear);
                 return None;
             }
-            Outcome::Late => (Event::Late, Trouble { refused: false, why: LATE.to_owned() }),
-            Outcome::Read(Reading::Refused(why)) => (Event::Refused, Trouble { refused: true, why }),
-            Outcome::Read(Reading::Nonsense(why)) | Outcome::Failed(why) => (Event::Failed, Trouble { refused: false, why }),
+            Outcome::Late => (
+                Event::Late,
+                Trouble {
+                    refused: false,
+                    why: LATE.to_owned(),
+                },
+            ),
+            Outcome::Read(Reading::Refused(why)) => {
+                (Event::Refused, Trouble { refused: true, why })
+            }
+            Outcome::Read(Reading::Nonsense(why)) | Outcome::Failed(why) => (
+                Event::Failed,
+                Trouble {
+                    refused: false,
+                    why,
+                },
+            ),
         };
         note(&list.name, event);
         // A refusal says more than a failure.
@@ -227,17 +281,30 @@ fn questions(number: usize, list: &List, subjects: &Subjects) -> Vec<Question> {
     let mut add = |what: String, labels: &str| {
         // A name that is too long for DNS cannot be listed.
         if let Some(name) = full_name(list, labels) {
-            out.push(Question { list: number, what, name });
+            out.push(Question {
+                list: number,
+                what,
+                name,
+            });
         }
     };
     for asks in &list.asks {
         match asks {
-            Asks::LinkDomains => subjects.domains.iter().for_each(|(domain, host)| add(format!("link host {host}"), domain)),
+            Asks::LinkDomains => subjects
+                .domains
+                .iter()
+                .for_each(|(domain, host)| add(format!("link host {host}"), domain)),
             Asks::LinkAddresses => {
-                subjects.link_addresses.iter().for_each(|ip| add(format!("link address {ip}"), &name::reversed(*ip)));
+                subjects
+                    .link_addresses
+                    .iter()
+                    .for_each(|ip| add(format!("link address {ip}"), &name::reversed(*ip)));
             }
             Asks::ClientAddresses => {
-                subjects.client.iter().for_each(|ip| add(format!("client address {ip}"), &name::reversed(*ip)));
+                subjects
+                    .client
+                    .iter()
+                    .for_each(|ip| add(format!("client address {ip}"), &name::reversed(*ip)));
             }
         }
     }
@@ -246,7 +313,11 @@ fn questions(number: usize, list: &List, subjects: &Subjects) -> Vec<Question> {
 
 /// The name asked for: labels, key, zone.
 fn full_name(list: &List, labels: &str) -> Option<Name> {
-    let key = list.key.as_ref().map(|k| format!("{}.", k.0)).unwrap_or_default();
+    let key = list
+        .key
+        .as_ref()
+        .map(|k| format!("{}.", k.0))
+        .unwrap_or_default();
     // With the dot at the end no search domain is tried.
     Name::from_ascii(format!("{labels}.{key}{}.", list.zone)).ok()
 }
@@ -263,17 +334,36 @@ fn resolver(servers: &[SocketAddr], deadline: Duration) -> Result<TokioResolver,
 }
 
 async fn look_up(resolver: &TokioResolver, list: &List, name: Name) -> Outcome {
-    let read = |answers: &[Ipv4Addr]| Outcome::Read(table::read(list.form, &list.codes, &list.refused, answers));
-    let address = |data: &RData| if let RData::A(a) = data { Some(a.0) } else { None };
+    let read = |answers: &[Ipv4Addr]| {
+        Outcome::Read(table::read(list.form, &list.codes, &list.refused, answers))
+    };
+    let address = |data: &RData| {
+        if let RData::A(a) = data {
+            Some(a.0)
+        } else {
+            None
+        }
+    };
     match resolver.lookup(name, RecordType::A).await {
-        Ok(found) => read(&found.answers().iter().filter_map(|r| address(&r.data)).collect::<Vec<_>>()),
+        Ok(found) => read(
+            &found
+                .answers()
+                .iter()
+                .filter_map(|r| address(&r.data))
+                .collect::<Vec<_>>(),
+        ),
         Err(NetError::Dns(DnsError::NoRecordsFound(none)))
-            if matches!(none.response_code, ResponseCode::NXDomain | ResponseCode::NoError) =>
+            if matches!(
+                none.response_code,
+                ResponseCode::NXDomain | ResponseCode::NoError
+            ) =>
         {
             read(&[])
         }
         // The error's own text holds the name that was asked for, which may hold a key.
-        Err(NetError::Dns(DnsError::ResponseCode(code))) => Outcome::Failed(format!("the name server answered {code}")),
+        Err(NetError::Dns(DnsError::ResponseCode(code))) => {
+            Outcome::Failed(format!("the name server answered {code}"))
+        }
         Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
             Outcome::Failed(format!("the name server answered {}", none.response_code))
         }
@@ -287,14 +377,19 @@ pub async fn check(list: &List, servers: &[SocketAddr]) -> Result<String, String
     let resolver = resolver(servers, CHECK_TIME)?;
     let addresses_only = !list.asks.contains(&Asks::LinkDomains);
     let point = match list.listed_point.as_str() {
-        // RFC 5782 section 5: lists of addresses hold 127.0.0.2 and not 127.0.0.1; those of names "test" and not "invalid".
+        // RFC 5782 section 5: lists of addresses hold 127.0.0.2 and not 127.0.0.1; those of names
+        // "test" and not "invalid".
         "" if addresses_only => "127.0.0.2",
         "" => "test",
         point => point,
     };
-    let labels = |text: &str| text.parse::<IpAddr>().map_or_else(|_| text.to_owned(), name::reversed);
+    let labels = |text: &str| {
+        text.parse::<IpAddr>()
+            .map_or_else(|_| text.to_owned(), name::reversed)
+    };
     let read = async |point: &str| {
-        let name = full_name(list, &labels(point)).ok_or_else(|| format!("{point} with the zone is no DNS name"))?;
+        let name = full_name(list, &labels(point))
+            .ok_or_else(|| format!("{point} with the zone is no DNS name"))?;
         match tokio::time::timeout(CHECK_TIME, look_up(&resolver, list, name)).await {
             Err(_) | Ok(Outcome::Late) => Err(format!("{LATE}: check [dns] servers")),
             Ok(Outcome::Failed(why)) => Err(why),
@@ -303,19 +398,31 @@ pub async fn check(list: &List, servers: &[SocketAddr]) -> Result<String, String
     };
     let listed = match read(point).await? {
         Reading::Listed(says, _) => format!("{point} is listed ({says})"),
-        Reading::Clear => return Err(format!("the test point {point} is not listed: is the zone {} right?", list.zone)),
+        Reading::Clear => {
+            return Err(format!(
+                "the test point {point} is not listed: is the zone {} right?",
+                list.zone
+            ));
+        }
         Reading::Refused(why) => return Err(format!("it refuses to answer: {why}")),
         Reading::Nonsense(why) => {
-            return Err(format!("{why}: is the zone {} right, does the resolver alter answers?", list.zone));
+            return Err(format!(
+                "{why}: is the zone {} right, does the resolver alter answers?",
+                list.zone
+            ));
         }
     };
-    let free = if addresses_only { "127.0.0.1" } else { "invalid" };
+    let free = if addresses_only {
+        "127.0.0.1"
+    } else {
+        "invalid"
+    };
     match read(free).await? {
         Reading::Clear => Ok(format!("{listed}, {free} is not")),
         Reading::Refused(why) => Err(format!("it refuses to answer: {why}")),
-        Reading::Listed(..) | Reading::Nonsense(_) => {
-            Err(format!("{free} is listed, which must never be: everything would be; the list may have been shut down"))
-        }
+        Reading::Listed(..) | Reading::Nonsense(_) => Err(format!(
+            "{free} is listed, which must never be: everything would be; the list may have been shut down"
+        )),
     }
 }
 

@@ -19,12 +19,19 @@ pub struct Subjects {
 }
 
 impl Subjects {
-    /// From the hosts of links and the client's address. Hosts that `own` says are the sender's own are nobody's business.
+    /// From the hosts of links and the client's address. Hosts that `own` says are the sender's own
+    /// are nobody's business.
     pub fn new(hosts: &[Box<str>], client: Option<IpAddr>, own: impl Fn(&str) -> bool) -> Self {
-        let mut out = Self { client: client.map(|ip| ip.to_canonical()).filter(is_askable), ..Self::default() };
+        let mut out = Self {
+            client: client.map(|ip| ip.to_canonical()).filter(is_askable),
+            ..Self::default()
+        };
         for host in hosts {
             if let Some(ip) = address(host) {
-                if is_askable(&ip) && out.link_addresses.len() < MAX_ADDRESSES && !out.link_addresses.contains(&ip) {
+                if is_askable(&ip)
+                    && out.link_addresses.len() < MAX_ADDRESSES
+                    && !out.link_addresses.contains(&ip)
+                {
                     out.link_addresses.push(ip);
                 }
             } else if let Some(domain) = registrable(host)
@@ -39,15 +46,16 @@ impl Subjects {
     }
 }
 
-/// The part of a host name that somebody registered, by the public suffix list; `None` for a bare suffix, and for a name
-/// whose suffix the list does not know.
+/// The part of a host name that somebody registered, by the public suffix list; `None` for a bare
+/// suffix, and for a name whose suffix the list does not know.
 pub fn registrable(host: &str) -> Option<&str> {
     let domain = psl::domain(host.as_bytes())?;
     domain.suffix().is_known().then_some(())?;
     std::str::from_utf8(domain.as_bytes()).ok()
 }
 
-/// A host that is an address, also as one number or in hexadecimal, as browsers take it (WHATWG URL, IPv4 parser).
+/// A host that is an address, also as one number or in hexadecimal, as browsers take it (WHATWG
+/// URL, IPv4 parser).
 fn address(host: &str) -> Option<IpAddr> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Some(ip.to_canonical());
@@ -72,12 +80,17 @@ const fn is_askable(ip: &IpAddr) -> bool {
                 || matches!(v4.octets(), [100, 64..=127, ..] | [0, ..]))
         }
         IpAddr::V6(v6) => {
-            !(v6.is_loopback() || v6.is_unspecified() || v6.is_multicast() || v6.is_unique_local() || v6.is_unicast_link_local())
+            !(v6.is_loopback()
+                || v6.is_unspecified()
+                || v6.is_multicast()
+                || v6.is_unique_local()
+                || v6.is_unicast_link_local())
         }
     }
 }
 
-/// The name under which an address stands in a zone: octets (RFC 5782 section 2.1) or nibbles (section 2.4) in reverse.
+/// The name under which an address stands in a zone: octets (RFC 5782 section 2.1) or nibbles
+/// (section 2.4) in reverse.
 pub fn reversed(ip: IpAddr) -> String {
     match ip {
         IpAddr::V4(v4) => {
@@ -142,12 +155,27 @@ mod tests {
     #[test]
     fn addresses_in_every_spelling_but_no_private_ones() {
         let found = subjects(
-            &["203.0.113.9", "3405803785", "0xcb007109", "10.0.0.1", "127.0.0.1", "2001:db8::1", "::1", "fe80::1"],
+            &[
+                "203.0.113.9",
+                "3405803785",
+                "0xcb007109",
+                "10.0.0.1",
+                "127.0.0.1",
+                "2001:db8::1",
+                "::1",
+                "fe80::1",
+            ],
             "192.168.1.1",
         );
-        let wanted: Vec<IpAddr> = ["203.0.113.9", "2001:db8::1"].iter().map(|a| a.parse().unwrap()).collect();
+        let wanted: Vec<IpAddr> = ["203.0.113.9", "2001:db8::1"]
+            .iter()
+            .map(|a| a.parse().unwrap())
+            .collect();
         assert_eq!((found.link_addresses, found.client), (wanted, None));
-        assert_eq!(subjects(&[], "::ffff:192.0.2.1").client, Some("192.0.2.1".parse().unwrap()));
+        assert_eq!(
+            subjects(&[], "::ffff:192.0.2.1").client,
+            Some("192.0.2.1".parse().unwrap())
+        );
     }
 
     #[test]
@@ -157,7 +185,10 @@ mod tests {
             .chain((0..500_u32).map(|i| (0xcb00_0000 + i).to_string().into()))
             .collect();
         let found = Subjects::new(&hosts, None, |_| false);
-        assert_eq!((found.domains.len(), found.link_addresses.len()), (MAX_DOMAINS, MAX_ADDRESSES));
+        assert_eq!(
+            (found.domains.len(), found.link_addresses.len()),
+            (MAX_DOMAINS, MAX_ADDRESSES)
+        );
     }
 
     #[test]

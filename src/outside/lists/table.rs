@@ -132,7 +132,8 @@ pub fn read(form: Form, codes: &[Code], refused: &[Refusal], answers: &[Ipv4Addr
         if let Some(refusal) = refused.iter().find(|r| r.network.contains(answer)) {
             return Reading::Refused(refusal.says.clone());
         }
-        // RFC 5782 section 2.1: entries lie in 127.0.0.0/8. A resolver that leads everywhere answers with something else.
+        // RFC 5782 section 2.1: entries lie in 127.0.0.0/8. A resolver that leads everywhere
+        // answers with something else.
         if answer.octets().first() != Some(&127) {
             return Reading::Nonsense(format!("answered {answer}, which no list does"));
         }
@@ -140,7 +141,10 @@ pub fn read(form: Form, codes: &[Code], refused: &[Refusal], answers: &[Ipv4Addr
     let mut says: Vec<&str> = Vec::new();
     let (mut share, mut unknown) = (0.0_f64, None);
     for answer in answers {
-        let mut found = codes.iter().filter(|c| matches(form, c, *answer)).peekable();
+        let mut found = codes
+            .iter()
+            .filter(|c| matches(form, c, *answer))
+            .peekable();
         if found.peek().is_none() {
             unknown = Some(*answer);
         }
@@ -186,11 +190,23 @@ mod tests {
         let listed = |says: &str, share| Reading::Listed(says.into(), share);
         for (list, answers, wanted) in [
             ("uribl", &[[127, 0, 0, 2]][..], listed("black", 1.0)),
-            ("uribl", &[[127, 0, 0, 10]], listed("black, red: new and suspicious", 1.0)),
+            (
+                "uribl",
+                &[[127, 0, 0, 10]],
+                listed("black, red: new and suspicious", 1.0),
+            ),
             ("surbl", &[[127, 0, 0, 80]], listed("malware, abuse", 1.0)),
             ("spamhaus_dbl", &[[127, 0, 1, 4]], listed("phishing", 1.0)),
-            ("spamhaus_dbl", &[[127, 0, 1, 103]], listed("abused redirector", 0.5)),
-            ("spamhaus_zen", &[[127, 0, 0, 11], [127, 0, 0, 4]], listed("XBL, infected machine", 1.0)),
+            (
+                "spamhaus_dbl",
+                &[[127, 0, 1, 103]],
+                listed("abused redirector", 0.5),
+            ),
+            (
+                "spamhaus_zen",
+                &[[127, 0, 0, 11], [127, 0, 0, 4]],
+                listed("XBL, infected machine", 1.0),
+            ),
             ("spamhaus_zen", &[[127, 0, 0, 10]], Reading::Clear),
             ("spamhaus_zen", &[], Reading::Clear),
         ] {
@@ -209,28 +225,55 @@ mod tests {
             ("spamhaus_zen", [127, 255, 255, 255]),
             ("spamhaus_zen", [127, 255, 255, 250]),
         ] {
-            assert!(matches!(reading(list, &[answers]), Reading::Refused(_)), "{list} {answers:?}");
+            assert!(
+                matches!(reading(list, &[answers]), Reading::Refused(_)),
+                "{list} {answers:?}"
+            );
         }
-        for (list, answers) in [("surbl", [198, 51, 100, 7]), ("spamhaus_zen", [127, 0, 0, 77]), ("spamhaus_dbl", [127, 0, 0, 2])]
-        {
-            assert!(matches!(reading(list, &[answers]), Reading::Nonsense(_)), "{list} {answers:?}");
+        for (list, answers) in [
+            ("surbl", [198, 51, 100, 7]),
+            ("spamhaus_zen", [127, 0, 0, 77]),
+            ("spamhaus_dbl", [127, 0, 0, 2]),
+        ] {
+            assert!(
+                matches!(reading(list, &[answers]), Reading::Nonsense(_)),
+                "{list} {answers:?}"
+            );
         }
         // A refusal among listings is still one.
-        assert!(matches!(reading("uribl", &[[127, 0, 0, 2], [127, 0, 0, 1]]), Reading::Refused(_)));
+        assert!(matches!(
+            reading("uribl", &[[127, 0, 0, 2], [127, 0, 0, 1]]),
+            Reading::Refused(_)
+        ));
     }
 
     #[test]
     fn a_list_without_codes_lists_by_any_entry() {
-        assert_eq!(read(Form::Codes, &[], &[], &[Ipv4Addr::new(127, 0, 0, 9)]), Reading::Listed("127.0.0.9".into(), 1.0));
+        assert_eq!(
+            read(Form::Codes, &[], &[], &[Ipv4Addr::new(127, 0, 0, 9)]),
+            Reading::Listed("127.0.0.9".into(), 1.0)
+        );
     }
 
     #[test]
     fn every_entry_of_the_table_can_be_used() {
         for (name, list) in known() {
-            assert!(list.weight > 0.0 && list.weight <= 20.0 && !list.terms.is_empty(), "{name}");
-            assert!(list.lookup.starts_with("https://") && list.removal.starts_with("https://"), "{name}");
-            assert!(list.asks.is_empty() || !list.listed_point.is_empty(), "{name}");
-            assert!(list.codes.iter().all(|c| (0.0..=1.0).contains(&c.share)), "{name}");
+            assert!(
+                list.weight > 0.0 && list.weight <= 20.0 && !list.terms.is_empty(),
+                "{name}"
+            );
+            assert!(
+                list.lookup.starts_with("https://") && list.removal.starts_with("https://"),
+                "{name}"
+            );
+            assert!(
+                list.asks.is_empty() || !list.listed_point.is_empty(),
+                "{name}"
+            );
+            assert!(
+                list.codes.iter().all(|c| (0.0..=1.0).contains(&c.share)),
+                "{name}"
+            );
         }
     }
 }

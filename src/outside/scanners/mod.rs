@@ -1,5 +1,5 @@
-//! Second opinions of other scanners: rspamd over HTTP, SpamAssassin by the protocol of spamd. Both at once, within the
-//! deadline.
+//! Second opinions of other scanners: rspamd over HTTP, SpamAssassin by the protocol of spamd. Both
+//! at once, within the deadline.
 
 mod rspamd;
 mod spamd;
@@ -29,8 +29,9 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// As evidence: `weight` nats at the scanner's own threshold, nothing at half of it, and bounded on both sides: a low
-    /// score of local rules says little, and a high one is made of rules that fire together.
+    /// As evidence: `weight` nats at the scanner's own threshold, nothing at half of it, and
+    /// bounded on both sides: a low score of local rules says little, and a high one is made of
+    /// rules that fire together.
     pub fn nats(&self, weight: f64) -> f64 {
         if !(self.score.is_finite() && self.threshold > 0.0) {
             return 0.0;
@@ -40,14 +41,22 @@ impl Verdict {
 
     /// In words.
     fn says(&self) -> String {
-        let rules = if self.rules.is_empty() { String::new() } else { format!(", {}", self.rules.join(", ")) };
+        let rules = if self.rules.is_empty() {
+            String::new()
+        } else {
+            format!(", {}", self.rules.join(", "))
+        };
         format!("{:.1} of {:.1}{rules}", self.score, self.threshold)
     }
 
     /// Keeps the first few names that look like names of rules.
     fn name_rules<'n>(names: impl Iterator<Item = &'n str>) -> Vec<String> {
-        let good =
-            |n: &&str| !n.is_empty() && n.len() <= 64 && n.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        let good = |n: &&str| {
+            !n.is_empty()
+                && n.len() <= 64
+                && n.bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+        };
         names.filter(good).take(RULES).map(str::to_owned).collect()
     }
 }
@@ -83,10 +92,18 @@ impl Scanners {
             breaker: Arc::default(),
         };
         let rspamd = match &settings.rspamd {
-            Some(r) => Some((rspamd::Client::new(&r.url)?, source("rspamd", "rspamd", r.weight))),
+            Some(r) => Some((
+                rspamd::Client::new(&r.url)?,
+                source("rspamd", "rspamd", r.weight),
+            )),
             None => None,
         };
-        let spamd = settings.spamd.as_ref().map(|s| (spamd::Client::new(&s.address), source("spamd", "SpamAssassin", s.weight)));
+        let spamd = settings.spamd.as_ref().map(|s| {
+            (
+                spamd::Client::new(&s.address),
+                source("spamd", "SpamAssassin", s.weight),
+            )
+        });
         Ok(Self { rspamd, spamd })
     }
 
@@ -116,7 +133,11 @@ impl Scanners {
                         let client = client.clone();
                         async move { client.ping().await }
                     };
-                    Some(source.ask(now, message, client.check(message.body), probe).await)
+                    Some(
+                        source
+                            .ask(now, message, client.check(message.body), probe)
+                            .await,
+                    )
                 }
                 None => None,
             }
@@ -127,7 +148,8 @@ impl Scanners {
 }
 
 impl Source {
-    /// Waits for one opinion, unless the scanner is left alone; `probe` sees beside the mail whether it is back.
+    /// Waits for one opinion, unless the scanner is left alone; `probe` sees beside the mail
+    /// whether it is back.
     async fn ask<P>(
         &self,
         now: Time,
@@ -155,8 +177,21 @@ impl Source {
                     told_open(self.name);
                 }
                 let nats = verdict.nats(self.weight);
-                note(self.name, if nats > 0.0 { Event::Listed } else { Event::Clear });
-                return Answer { source: self.title.into(), finding: Finding::Opinion { says: verdict.says(), nats } };
+                note(
+                    self.name,
+                    if nats > 0.0 {
+                        Event::Listed
+                    } else {
+                        Event::Clear
+                    },
+                );
+                return Answer {
+                    source: self.title.into(),
+                    finding: Finding::Opinion {
+                        says: verdict.says(),
+                        nats,
+                    },
+                };
             }
             Ok(Err(why)) => (Event::Failed, why),
             Err(_) => (Event::Late, "no answer in time".to_owned()),
@@ -172,7 +207,10 @@ impl Source {
         let (breaker, name, deadline) = (Arc::clone(&self.breaker), self.name, self.deadline);
         tokio::spawn(async move {
             if let Ok(Ok(())) = tokio::time::timeout(deadline, ping).await {
-                breaker.lock().unwrap_or_else(PoisonError::into_inner).succeeded();
+                breaker
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .succeeded();
                 told_open(name);
             }
         });
@@ -183,7 +221,10 @@ impl Source {
     }
 
     fn absent(&self, why: &str) -> Answer {
-        Answer { source: self.title.into(), finding: Finding::Absent(why.to_owned()) }
+        Answer {
+            source: self.title.into(),
+            finding: Finding::Absent(why.to_owned()),
+        }
     }
 }
 
@@ -192,7 +233,10 @@ pub async fn check(settings: &Outside) -> Vec<(&'static str, String, Result<Stri
     const TIME: Duration = Duration::from_secs(10);
     const SAMPLE: &[u8] = b"From: check@outgate.example\r\nTo: check@outgate.example\r\nSubject: check\r\n\r\ncheck\r\n";
     let said = |done: Result<Result<Verdict, String>, _>| match done {
-        Ok(Ok(verdict)) => Ok(format!("answers; a test message got {:.1} of {:.1}", verdict.score, verdict.threshold)),
+        Ok(Ok(verdict)) => Ok(format!(
+            "answers; a test message got {:.1} of {:.1}",
+            verdict.score, verdict.threshold
+        )),
         Ok(Err(why)) => Err(why),
         Err(_) => Err("no answer in time".to_owned()),
     };
@@ -206,7 +250,11 @@ pub async fn check(settings: &Outside) -> Vec<(&'static str, String, Result<Stri
     }
     if let Some(s) = &settings.spamd {
         let client = spamd::Client::new(&s.address);
-        out.push(("spamd", s.address.clone(), said(tokio::time::timeout(TIME, client.check(SAMPLE)).await)));
+        out.push((
+            "spamd",
+            s.address.clone(),
+            said(tokio::time::timeout(TIME, client.check(SAMPLE)).await),
+        ));
     }
     out
 }
@@ -217,17 +265,41 @@ mod tests {
 
     #[test]
     fn a_verdict_is_worth_its_weight_at_the_threshold_and_is_bounded() {
-        let nats = |score| Verdict { score, threshold: 6.0, rules: vec![] }.nats(2.0);
-        for (score, wanted) in
-            [(6.0, 2.0), (3.0, 0.0), (0.0, -1.0), (-50.0, -1.0), (1e9, 3.0), (f64::NAN, 0.0), (f64::INFINITY, 0.0)]
-        {
+        let nats = |score| {
+            Verdict {
+                score,
+                threshold: 6.0,
+                rules: vec![],
+            }
+            .nats(2.0)
+        };
+        for (score, wanted) in [
+            (6.0, 2.0),
+            (3.0, 0.0),
+            (0.0, -1.0),
+            (-50.0, -1.0),
+            (1e9, 3.0),
+            (f64::NAN, 0.0),
+            (f64::INFINITY, 0.0),
+        ] {
             assert_eq!(nats(score), wanted, "{score}");
         }
-        assert_eq!(Verdict { score: 1.0, threshold: 0.0, rules: vec![] }.nats(2.0), 0.0);
+        assert_eq!(
+            Verdict {
+                score: 1.0,
+                threshold: 0.0,
+                rules: vec![]
+            }
+            .nats(2.0),
+            0.0
+        );
     }
 
     #[test]
     fn only_names_of_rules_become_words() {
-        assert_eq!(Verdict::name_rules(["A_1", "", "x y", "\u{1b}[2J", "B-2", "C", "D"].into_iter()), ["A_1", "B-2", "C"]);
+        assert_eq!(
+            Verdict::name_rules(["A_1", "", "x y", "\u{1b}[2J", "B-2", "C", "D"].into_iter()),
+            ["A_1", "B-2", "C"]
+        );
     }
 }

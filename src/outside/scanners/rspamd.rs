@@ -10,7 +10,8 @@ use std::time::Duration;
 const MAX_ANSWER: usize = 1 << 20;
 /// Longest exchange, whatever the caller's patience.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
-/// rspamd names the score at which it rejects; from this share of it on it adds a spam header (6 of 15 by default).
+/// rspamd names the score at which it rejects; from this share of it on it adds a spam header (6 of
+/// 15 by default).
 const SPAM_SHARE: f64 = 0.4;
 
 /// Talks to one rspamd.
@@ -45,17 +46,31 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|e| format!("HTTP client for rspamd: {e}"))?;
-        Ok(Self { http, url: url.to_owned() })
+        Ok(Self {
+            http,
+            url: url.to_owned(),
+        })
     }
 
     /// Its verdict on a message.
     pub async fn check(&self, message: Message<'_>) -> Result<Verdict, String> {
-        self.check_raw(message.body, Some((message.from.as_str(), message.client.to_string()))).await
+        self.check_raw(
+            message.body,
+            Some((message.from.as_str(), message.client.to_string())),
+        )
+        .await
     }
 
     /// Its verdict on these octets; envelope sender and client address where they are known.
-    pub async fn check_raw(&self, body: &[u8], envelope: Option<(&str, String)>) -> Result<Verdict, String> {
-        let mut request = self.http.post(format!("{}/checkv2", self.url)).body(body.to_vec());
+    pub async fn check_raw(
+        &self,
+        body: &[u8],
+        envelope: Option<(&str, String)>,
+    ) -> Result<Verdict, String> {
+        let mut request = self
+            .http
+            .post(format!("{}/checkv2", self.url))
+            .body(body.to_vec());
         if let Some((from, client)) = envelope {
             request = request.header("IP", client);
             // An address that is no header value is left out.
@@ -72,13 +87,26 @@ impl Client {
 
     /// Whether it answers at all.
     pub async fn ping(&self) -> Result<(), String> {
-        let answer = self.http.get(format!("{}/ping", self.url)).send().await.map_err(|e| unreachable(&e))?;
-        if answer.status().is_success() { Ok(()) } else { Err(format!("answered HTTP {}", answer.status().as_u16())) }
+        let answer = self
+            .http
+            .get(format!("{}/ping", self.url))
+            .send()
+            .await
+            .map_err(|e| unreachable(&e))?;
+        if answer.status().is_success() {
+            Ok(())
+        } else {
+            Err(format!("answered HTTP {}", answer.status().as_u16()))
+        }
     }
 }
 
 fn unreachable(error: &reqwest::Error) -> String {
-    if error.is_timeout() { "no answer in time".to_owned() } else { "cannot be reached".to_owned() }
+    if error.is_timeout() {
+        "no answer in time".to_owned()
+    } else {
+        "cannot be reached".to_owned()
+    }
 }
 
 /// The body, unless it is too long.
@@ -94,15 +122,24 @@ async fn bounded(mut answer: reqwest::Response) -> Result<Vec<u8>, String> {
 }
 
 fn read(body: &[u8]) -> Result<Verdict, String> {
-    let reply: Reply = serde_json::from_slice(body).map_err(|_| "answered what is no judgement".to_owned())?;
+    let reply: Reply =
+        serde_json::from_slice(body).map_err(|_| "answered what is no judgement".to_owned())?;
     if reply.is_skipped {
         return Err("skipped the message by its own rules".to_owned());
     }
-    let mut rules: Vec<(&str, f64)> =
-        reply.symbols.iter().map(|(name, s)| (name.as_str(), s.score)).filter(|(_, score)| *score > 0.0).collect();
+    let mut rules: Vec<(&str, f64)> = reply
+        .symbols
+        .iter()
+        .map(|(name, s)| (name.as_str(), s.score))
+        .filter(|(_, score)| *score > 0.0)
+        .collect();
     rules.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
     let rules = Verdict::name_rules(rules.into_iter().map(|(name, _)| name));
-    Ok(Verdict { score: reply.score, threshold: reply.required_score * SPAM_SHARE, rules })
+    Ok(Verdict {
+        score: reply.score,
+        threshold: reply.required_score * SPAM_SHARE,
+        rules,
+    })
 }
 
 #[cfg(test)]
@@ -114,13 +151,24 @@ mod tests {
         let good = br#"{"is_skipped":false,"score":9.5,"required_score":15.0,"action":"add header","symbols":
             {"A":{"name":"A","score":2.0},"B":{"score":5.5,"options":["x"]},"C":{"score":-1.0},"D":{}},"urls":[]}"#;
         let verdict = read(good).unwrap();
-        assert_eq!((verdict.score, verdict.threshold, verdict.rules), (9.5, 6.0, vec!["B".to_owned(), "A".to_owned()]));
-        for bad in
-            [&b"{}"[..], b"", b"<html>", br#"{"score":"x","required_score":15}"#, br#"{"score":1e999,"required_score":15}"#]
-        {
+        assert_eq!(
+            (verdict.score, verdict.threshold, verdict.rules),
+            (9.5, 6.0, vec!["B".to_owned(), "A".to_owned()])
+        );
+        for bad in [
+            &b"{}"[..],
+            b"",
+            b"<html>",
+            br#"{"score":"x","required_score":15}"#,
+            br#"{"score":1e999,"required_score":15}"#,
+        ] {
             assert!(read(bad).is_err(), "{}", String::from_utf8_lossy(bad));
         }
-        assert!(read(br#"{"is_skipped":true,"score":0,"required_score":0}"#).unwrap_err().contains("skipped"));
+        assert!(
+            read(br#"{"is_skipped":true,"score":0,"required_score":0}"#)
+                .unwrap_err()
+                .contains("skipped")
+        );
         let deep = "[".repeat(1_000_000);
         assert!(read(deep.as_bytes()).is_err());
     }

@@ -1,4 +1,5 @@
-//! SpamAssassin's spamd: `SYMBOLS` of the spamc protocol (version 1.5, `spamd/PROTOCOL` of its source).
+//! SpamAssassin's spamd: `SYMBOLS` of the spamc protocol (version 1.5, `spamd/PROTOCOL` of its
+//! source).
 
 use super::Verdict;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,7 +16,9 @@ pub(super) struct Client {
 
 impl Client {
     pub fn new(address: &str) -> Self {
-        Self { address: address.to_owned() }
+        Self {
+            address: address.to_owned(),
+        }
     }
 
     /// Its verdict on a message. The caller sets the time limit.
@@ -26,23 +29,35 @@ impl Client {
     /// Whether it answers at all.
     pub async fn ping(&self) -> Result<(), String> {
         let answer = self.exchange("PING", b"").await?;
-        if answer.starts_with(b"SPAMD/") { Ok(()) } else { Err("answered what is not of spamd".to_owned()) }
+        if answer.starts_with(b"SPAMD/") {
+            Ok(())
+        } else {
+            Err("answered what is not of spamd".to_owned())
+        }
     }
 
     async fn exchange(&self, command: &str, message: &[u8]) -> Result<Vec<u8>, String> {
         let lost = |_| "cannot be reached".to_owned();
         let mut stream = TcpStream::connect(&self.address).await.map_err(lost)?;
-        let head = format!("{command} SPAMC/1.5\r\nContent-length: {}\r\n\r\n", message.len());
+        let head = format!(
+            "{command} SPAMC/1.5\r\nContent-length: {}\r\n\r\n",
+            message.len()
+        );
         stream.write_all(head.as_bytes()).await.map_err(lost)?;
         stream.write_all(message).await.map_err(lost)?;
         stream.shutdown().await.map_err(lost)?;
         let mut answer = Vec::new();
-        stream.take(MAX_ANSWER).read_to_end(&mut answer).await.map_err(lost)?;
+        stream
+            .take(MAX_ANSWER)
+            .read_to_end(&mut answer)
+            .await
+            .map_err(lost)?;
         Ok(answer)
     }
 }
 
-/// Reads `SPAMD/1.1 0 EX_OK`, the line `Spam: True ; 6.7 / 5.0`, and the rules behind the empty line.
+/// Reads `SPAMD/1.1 0 EX_OK`, the line `Spam: True ; 6.7 / 5.0`, and the rules behind the empty
+/// line.
 fn read(answer: &[u8]) -> Result<Verdict, String> {
     let text = String::from_utf8_lossy(answer);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
@@ -56,12 +71,26 @@ fn read(answer: &[u8]) -> Result<Verdict, String> {
     if words.next() != Some("0") {
         return Err("could not judge the message".to_owned());
     }
-    let spam = lines.filter_map(|l| l.split_once(':')).find(|(name, _)| name.trim().eq_ignore_ascii_case("spam"));
-    let figures = spam.and_then(|(_, value)| value.split_once(';')).and_then(|(_, figures)| figures.split_once('/'));
+    let spam = lines
+        .filter_map(|l| l.split_once(':'))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("spam"));
+    let figures = spam
+        .and_then(|(_, value)| value.split_once(';'))
+        .and_then(|(_, figures)| figures.split_once('/'));
     let (score, threshold) = figures.ok_or_else(wrong)?;
-    let number = |text: &str| text.trim().parse::<f64>().ok().filter(|n| n.is_finite()).ok_or_else(wrong);
+    let number = |text: &str| {
+        text.trim()
+            .parse::<f64>()
+            .ok()
+            .filter(|n| n.is_finite())
+            .ok_or_else(wrong)
+    };
     let rules = Verdict::name_rules(body.trim().split(',').map(str::trim));
-    Ok(Verdict { score: number(score)?, threshold: number(threshold)?, rules })
+    Ok(Verdict {
+        score: number(score)?,
+        threshold: number(threshold)?,
+        rules,
+    })
 }
 
 #[cfg(test)]

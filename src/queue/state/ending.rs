@@ -21,25 +21,48 @@ impl State {
     ) {
         let Tried { outcomes, reach } = tried;
         self.running = self.running.saturating_sub(1);
-        let nobody = !outcomes.is_empty() && outcomes.iter().all(|o| o.status == RecipientStatus::Pending);
+        let nobody = !outcomes.is_empty()
+            && outcomes
+                .iter()
+                .all(|o| o.status == RecipientStatus::Pending);
         if reach == Reach::Door && nobody && self.dests.step_back(dest) {
             return self.step_back(meta.id, dest);
         }
-        let last = outcomes.iter().find(|o| o.status == RecipientStatus::Pending).map(|o| Last::new(&o.reply, &o.remote));
-        let signal = (!recipients.is_empty()).then(|| (schedule::signal(&outcomes, reach == Reach::Transaction), last));
+        let last = outcomes
+            .iter()
+            .find(|o| o.status == RecipientStatus::Pending)
+            .map(|o| Last::new(&o.reply, &o.remote));
+        let signal = (!recipients.is_empty()).then(|| {
+            (
+                schedule::signal(&outcomes, reach == Reach::Transaction),
+                last,
+            )
+        });
         self.dests.ended(now, dest, &self.settings, signal);
         let id = meta.id;
-        let Some(mut entry) = self.messages.remove(&id) else { return };
+        let Some(mut entry) = self.messages.remove(&id) else {
+            return;
+        };
         entry.running = entry.running.saturating_sub(1);
         let plain = entry.record.is_none() && entry.legs.all().len() == 1 && entry.reports == 0;
-        let through = |o: &RecipientOutcome| o.status == RecipientStatus::Delivered && !settle::wants_success(&meta, o);
-        if plain && outcomes.len() == meta.envelope.recipients.len() && outcomes.iter().all(through) {
+        let through = |o: &RecipientOutcome| {
+            o.status == RecipientStatus::Delivered && !settle::wants_success(&meta, o)
+        };
+        if plain && outcomes.len() == meta.envelope.recipients.len() && outcomes.iter().all(through)
+        {
             out.push(Effect::Attempted(meta, outcomes, None));
             self.finish(id, *entry, out);
             return;
         }
         let mut progress = entry.progress();
-        let settled = settle::settle(now, &self.settings.delivery, &meta, &mut progress, recipients, &outcomes);
+        let settled = settle::settle(
+            now,
+            &self.settings.delivery,
+            &meta,
+            &mut progress,
+            recipients,
+            &outcomes,
+        );
         match settled.left {
             None => {
                 entry.legs.remove(dest);
@@ -47,17 +70,39 @@ impl State {
             }
             Some((attempts, next)) => {
                 if let Some(leg) = entry.legs.of(dest) {
-                    *leg = Leg { dest, attempts, state: LegState::Parked, next };
+                    *leg = Leg {
+                        dest,
+                        attempts,
+                        state: LegState::Parked,
+                        next,
+                    };
                 }
             }
         }
-        let next = settled.left.map(|(_, next)| next).filter(|_| entry.hold.is_none());
+        let next = settled
+            .left
+            .map(|(_, next)| next)
+            .filter(|_| entry.hold.is_none());
         out.push(Effect::Attempted(meta.clone(), outcomes, next));
         let refused = ReportKind::Failed(FailureCause::Refused, entry.hold.clone());
-        let relayed = Report { meta: meta.clone(), kind: ReportKind::Relayed, recipients: settled.relayed };
-        let failed = Report { meta: meta.clone(), kind: refused, recipients: settled.failed };
-        let mut told: Vec<_> = [relayed, failed].into_iter().filter_map(|r| self.reports.open(&mut entry, r)).collect();
-        if entry.hold.is_none() && entry.fate.is_none() && now >= schedule::expires(&self.settings.delivery, entry.since) {
+        let relayed = Report {
+            meta: meta.clone(),
+            kind: ReportKind::Relayed,
+            recipients: settled.relayed,
+        };
+        let failed = Report {
+            meta: meta.clone(),
+            kind: refused,
+            recipients: settled.failed,
+        };
+        let mut told: Vec<_> = [relayed, failed]
+            .into_iter()
+            .filter_map(|r| self.reports.open(&mut entry, r))
+            .collect();
+        if entry.hold.is_none()
+            && entry.fate.is_none()
+            && now >= schedule::expires(&self.settings.delivery, entry.since)
+        {
             entry.fate = Some(Fate::Return(FailureCause::Expired));
         }
         self.slim(&mut entry);
@@ -65,10 +110,12 @@ impl State {
         self.settle_down(now, id, *entry, progress, told, out);
     }
 
-    /// The host takes no more connections at once than are open. The message has not been tried: it goes back to its line, and
-    /// nothing is counted or told.
+    /// The host takes no more connections at once than are open. The message has not been tried: it
+    /// goes back to its line, and nothing is counted or told.
     fn step_back(&mut self, id: MessageId, dest: u32) {
-        let Some(mut entry) = self.messages.remove(&id) else { return };
+        let Some(mut entry) = self.messages.remove(&id) else {
+            return;
+        };
         entry.running = entry.running.saturating_sub(1);
         if let Some(leg) = entry.legs.of(dest) {
             (leg.state, leg.next) = (LegState::Parked, Time(0));
@@ -79,7 +126,9 @@ impl State {
 
     /// A meta that was needed is here.
     pub(super) fn loaded(&mut self, now: Time, meta: &Arc<MessageMeta>, out: &mut Vec<Effect>) {
-        let Some(mut entry) = self.messages.remove(&meta.id) else { return };
+        let Some(mut entry) = self.messages.remove(&meta.id) else {
+            return;
+        };
         entry.loading = false;
         let mut progress = entry.progress();
         let mut told = Vec::new();
@@ -102,10 +151,23 @@ impl State {
             entry.legs = self.sort(meta, progress);
         }
         if std::mem::take(&mut entry.owed) {
-            let under_way =
-                |r: &FailedRecipient| told.iter().any(|(_, t)| t.recipients.iter().any(|o| o.recipient == r.recipient));
-            let recipients: Vec<_> = progress.relaying().into_iter().filter(|r| !under_way(r)).collect();
-            told.extend(self.reports.open(entry, Report { meta: meta.clone(), kind: ReportKind::Relayed, recipients }));
+            let under_way = |r: &FailedRecipient| {
+                told.iter()
+                    .any(|(_, t)| t.recipients.iter().any(|o| o.recipient == r.recipient))
+            };
+            let recipients: Vec<_> = progress
+                .relaying()
+                .into_iter()
+                .filter(|r| !under_way(r))
+                .collect();
+            told.extend(self.reports.open(
+                entry,
+                Report {
+                    meta: meta.clone(),
+                    kind: ReportKind::Relayed,
+                    recipients,
+                },
+            ));
         }
         let delivery = &self.settings.delivery;
         let late = schedule::notice(delivery, entry.since).is_some_and(|due| now >= due);
@@ -113,19 +175,37 @@ impl State {
             [leg] => self.dests.get(leg.dest).and_then(|d| d.last.clone()),
             _ => None,
         };
-        if late && entry.notice != Notice::Sent && entry.hold.is_none() && entry.fate.is_none() && !self.reports.has_room() {
+        if late
+            && entry.notice != Notice::Sent
+            && entry.hold.is_none()
+            && entry.fate.is_none()
+            && !self.reports.has_room()
+        {
             entry.notice = Notice::Wanted;
-        } else if late && entry.notice != Notice::Sent && entry.hold.is_none() && entry.fate.is_none() {
+        } else if late
+            && entry.notice != Notice::Sent
+            && entry.hold.is_none()
+            && entry.fate.is_none()
+        {
             // RFC 3463 X.4.7: delivery time expired; used here for "not yet".
             let otherwise = Reply::new(451, (4, 4, 7), "Not delivered yet");
             let recipients = settle::pending_report(progress, common.as_deref(), &otherwise);
             let kind = ReportKind::Delayed(schedule::expires(delivery, entry.since));
-            told.extend(self.reports.open(entry, Report { meta: meta.clone(), kind, recipients }));
+            told.extend(self.reports.open(
+                entry,
+                Report {
+                    meta: meta.clone(),
+                    kind,
+                    recipients,
+                },
+            ));
             entry.notice = Notice::Sent;
         } else if entry.notice == Notice::Wanted {
             entry.notice = Notice::None;
         }
-        let Some(fate) = entry.fate.filter(|_| entry.running == 0) else { return };
+        let Some(fate) = entry.fate.filter(|_| entry.running == 0) else {
+            return;
+        };
         let mut recipients = settle::pending_report(progress, common.as_deref(), &last_word(fate));
         if fate == Fate::Return(FailureCause::HeldReturned) {
             // Whatever a remote once said: it is we who did not let it go.
@@ -133,12 +213,23 @@ impl State {
                 (told.reply, told.remote) = (last_word(fate), String::new());
             }
         }
-        let stage = if matches!(fate, Fate::Return(_)) { Stage::Reporting } else { Stage::Failed };
+        let stage = if matches!(fate, Fate::Return(_)) {
+            Stage::Reporting
+        } else {
+            Stage::Failed
+        };
         mark(progress, recipients.iter().map(|r| r.recipient), stage);
         self.leave_all(entry);
         if let Fate::Return(cause) = fate {
             let kind = ReportKind::Failed(cause, entry.hold.clone());
-            told.extend(self.reports.open(entry, Report { meta: meta.clone(), kind, recipients }));
+            told.extend(self.reports.open(
+                entry,
+                Report {
+                    meta: meta.clone(),
+                    kind,
+                    recipients,
+                },
+            ));
         }
     }
 
@@ -149,7 +240,8 @@ impl State {
         entry.legs = Legs::NONE;
     }
 
-    /// Records an entry after a step, or ends it; reports go out after the record that says they are under way.
+    /// Records an entry after a step, or ends it; reports go out after the record that says they
+    /// are under way.
     fn settle_down(
         &mut self,
         now: Time,
@@ -172,31 +264,50 @@ impl State {
             }
         }
         out.push(Effect::Progress(id, entry.keep(progress), false));
-        out.extend(told.into_iter().map(|(token, report)| Effect::Report(token, report)));
+        out.extend(
+            told.into_iter()
+                .map(|(token, report)| Effect::Report(token, report)),
+        );
         self.resume(id, &mut entry);
         self.messages.insert(id, Box::new(entry));
     }
 
     pub(super) fn acked(&mut self, now: Time, token: u64, out: &mut Vec<Effect>) {
-        let Some(report) = self.reports.close(token) else { return };
+        let Some(report) = self.reports.close(token) else {
+            return;
+        };
         let id = report.meta.id;
-        let Some(mut entry) = self.messages.remove(&id) else { return };
+        let Some(mut entry) = self.messages.remove(&id) else {
+            return;
+        };
         entry.reports = entry.reports.saturating_sub(1);
         let mut progress = entry.progress();
         match report.kind {
-            ReportKind::Failed(..) => mark(&mut progress, report.recipients.iter().map(|r| r.recipient), Stage::Failed),
+            ReportKind::Failed(..) => mark(
+                &mut progress,
+                report.recipients.iter().map(|r| r.recipient),
+                Stage::Failed,
+            ),
             ReportKind::Delayed(_) => progress.notice_sent = true,
-            ReportKind::Relayed => mark(&mut progress, report.recipients.iter().map(|r| r.recipient), Stage::Delivered),
+            ReportKind::Relayed => mark(
+                &mut progress,
+                report.recipients.iter().map(|r| r.recipient),
+                Stage::Delivered,
+            ),
         }
         self.settle_down(now, id, *entry, progress, Vec::new(), out);
     }
 
-    /// A report is given up for now. What it says stays open, in little memory: it is found anew at `until`. The record on
-    /// disk need not change, as it means the same after a crash.
+    /// A report is given up for now. What it says stays open, in little memory: it is found anew at
+    /// `until`. The record on disk need not change, as it means the same after a crash.
     pub(super) fn put_off(&mut self, token: u64, until: Time, out: &mut Vec<Effect>) {
-        let Some(report) = self.reports.close(token) else { return };
+        let Some(report) = self.reports.close(token) else {
+            return;
+        };
         let id = report.meta.id;
-        let Some(mut entry) = self.messages.remove(&id) else { return };
+        let Some(mut entry) = self.messages.remove(&id) else {
+            return;
+        };
         entry.reports = entry.reports.saturating_sub(1);
         match report.kind {
             ReportKind::Failed(..) => {
@@ -217,14 +328,23 @@ impl State {
         self.messages.insert(id, entry);
     }
 
-    pub(super) fn unread(&mut self, now: Time, id: MessageId, dest: Option<u32>, lost: bool, out: &mut Vec<Effect>) {
+    pub(super) fn unread(
+        &mut self,
+        now: Time,
+        id: MessageId,
+        dest: Option<u32>,
+        lost: bool,
+        out: &mut Vec<Effect>,
+    ) {
         if let Some(dest) = dest {
             self.running = self.running.saturating_sub(1);
             self.dests.ended(now, dest, &self.settings, None);
         } else {
             self.loading = self.loading.saturating_sub(1);
         }
-        let Some(mut entry) = self.messages.remove(&id) else { return };
+        let Some(mut entry) = self.messages.remove(&id) else {
+            return;
+        };
         if lost {
             out.push(Effect::Lost(id));
             self.forget(id, *entry);
@@ -271,7 +391,10 @@ impl State {
     pub(in crate::queue) fn slim(&mut self, entry: &mut Entry) {
         if let Source::Fresh(meta) = &entry.source {
             self.fresh = self.fresh.saturating_sub(1);
-            let sender = Sender { from: meta.envelope.from.as_str().into(), identity: meta.identity.clone() };
+            let sender = Sender {
+                from: meta.envelope.from.as_str().into(),
+                identity: meta.identity.clone(),
+            };
             entry.source = Source::Sender(intern(&mut self.senders, sender));
         }
     }
@@ -281,7 +404,9 @@ impl State {
 fn last_word(fate: Fate) -> Reply {
     match fate {
         Fate::Return(FailureCause::Expired) => Reply::new(554, (5, 4, 7), "Not delivered in time"),
-        Fate::Return(FailureCause::HeldReturned) => Reply::new(550, (5, 7, 1), "Held and not released"),
+        Fate::Return(FailureCause::HeldReturned) => {
+            Reply::new(550, (5, 7, 1), "Held and not released")
+        }
         _ => Reply::new(550, (5, 0, 0), "Returned by an administrator"),
     }
 }

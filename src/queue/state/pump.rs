@@ -1,4 +1,5 @@
-//! What may start now: attempts by the turns of their destinations, and reads of metas that are needed.
+//! What may start now: attempts by the turns of their destinations, and reads of metas that are
+//! needed.
 
 use super::{Effect, Job, LOADS_MAX, State};
 use crate::queue::entry::{LegState, Source};
@@ -17,17 +18,30 @@ impl State {
     }
 
     fn pump_attempts(&mut self, out: &mut Vec<Effect>) {
-        while self.open && self.running < self.settings.delivery.connections && self.reports.busy() < REPORTS_MAX {
-            let Some((dest, id)) = self.dests.next(&self.settings) else { break };
+        while self.open
+            && self.running < self.settings.delivery.connections
+            && self.reports.busy() < REPORTS_MAX
+        {
+            let Some((dest, id)) = self.dests.next(&self.settings) else {
+                break;
+            };
             self.start(dest, id, out);
         }
     }
 
     fn pump_work(&mut self, now: Time, out: &mut Vec<Effect>) -> bool {
         let mut any = false;
-        while self.open && self.loading < LOADS_MAX && self.reports.busy() < REPORTS_MAX && self.reports.has_room() {
-            let Some(id) = self.work.pop_front() else { break };
-            let Some(entry) = self.messages.get_mut(&id) else { continue };
+        while self.open
+            && self.loading < LOADS_MAX
+            && self.reports.busy() < REPORTS_MAX
+            && self.reports.has_room()
+        {
+            let Some(id) = self.work.pop_front() else {
+                break;
+            };
+            let Some(entry) = self.messages.get_mut(&id) else {
+                continue;
+            };
             entry.queued = false;
             if entry.loading || !entry.needs_meta() {
                 continue;
@@ -46,11 +60,21 @@ impl State {
     }
 
     fn start(&mut self, dest: u32, id: MessageId, out: &mut Vec<Effect>) {
-        let Some(entry) = self.messages.get_mut(&id) else { return };
+        let Some(entry) = self.messages.get_mut(&id) else {
+            return;
+        };
         let only = entry.legs.all().len() == 1;
         let (hold, fate) = (entry.hold.is_some(), entry.fate.is_some());
-        let Some(leg) = entry.legs.of(dest).filter(|l| l.state == LegState::Ready && !hold && !fate) else { return };
-        let Some(target) = self.dests.get(dest) else { return };
+        let Some(leg) = entry
+            .legs
+            .of(dest)
+            .filter(|l| l.state == LegState::Ready && !hold && !fate)
+        else {
+            return;
+        };
+        let Some(target) = self.dests.get(dest) else {
+            return;
+        };
         if target.stale {
             leg.state = LegState::Parked;
             entry.regroup = true;
@@ -62,9 +86,21 @@ impl State {
         entry.running += 1;
         self.running += 1;
         self.dests.started(dest);
-        let meta = if let Source::Fresh(meta) = &entry.source { Some(meta.clone()) } else { None };
+        let meta = if let Source::Fresh(meta) = &entry.source {
+            Some(meta.clone())
+        } else {
+            None
+        };
         let settings = (!only).then(|| self.settings.clone());
         let (record, route) = (entry.record.clone(), self.rules.route);
-        out.push(Effect::Attempt(Box::new(Job { id, dest, destination, meta, record, settings, route })));
+        out.push(Effect::Attempt(Box::new(Job {
+            id,
+            dest,
+            destination,
+            meta,
+            record,
+            settings,
+            route,
+        })));
     }
 }

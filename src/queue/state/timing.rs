@@ -12,7 +12,15 @@ impl State {
     pub fn next_wake(&self) -> Option<Time> {
         let timer = self.timers.first().map(|(time, _)| *time);
         let later = self.later.first().map(|(time, _)| *time);
-        [timer, later, self.dests.next_wake(), self.reports.next_wake()].into_iter().flatten().min()
+        [
+            timer,
+            later,
+            self.dests.next_wake(),
+            self.reports.next_wake(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// After any change of an entry: its timer, and its place in the line for its meta.
@@ -35,9 +43,16 @@ impl State {
 
     pub(super) fn tick(&mut self, now: Time, out: &mut Vec<Effect>) {
         out.extend(self.ended.drain(..).map(Effect::Done));
-        while let Some((time, id)) = self.timers.first().copied().filter(|(time, _)| *time <= now) {
+        while let Some((time, id)) = self
+            .timers
+            .first()
+            .copied()
+            .filter(|(time, _)| *time <= now)
+        {
             self.timers.remove(&(time, id));
-            let Some(mut entry) = self.messages.remove(&id) else { continue };
+            let Some(mut entry) = self.messages.remove(&id) else {
+                continue;
+            };
             entry.timer = NEVER;
             self.fire(now, id, &mut entry);
             self.messages.insert(id, entry);
@@ -59,13 +74,20 @@ impl State {
             }
         } else if now >= schedule::expires(delivery, entry.since) {
             entry.fate = Some(Fate::Return(FailureCause::Expired));
-        } else if entry.notice == Notice::None && schedule::notice(delivery, entry.since).is_some_and(|due| now >= due) {
+        } else if entry.notice == Notice::None
+            && schedule::notice(delivery, entry.since).is_some_and(|due| now >= due)
+        {
             entry.notice = Notice::Wanted;
         }
         if entry.fate.is_some() {
             entry.park();
         } else if entry.hold.is_none() {
-            for leg in entry.legs.all_mut().iter_mut().filter(|l| l.state == LegState::Waiting && l.next <= now) {
+            for leg in entry
+                .legs
+                .all_mut()
+                .iter_mut()
+                .filter(|l| l.state == LegState::Waiting && l.next <= now)
+            {
                 leg.state = LegState::Ready;
                 self.dests.ready(leg.dest, id);
             }
@@ -82,7 +104,16 @@ fn timer(entry: &Entry, settings: &Settings) -> Time {
     if entry.hold.is_some() {
         return entry.since.after(settings.held_expire);
     }
-    let notice = schedule::notice(&settings.delivery, entry.since).filter(|_| entry.notice == Notice::None);
-    let legs = entry.legs.all().iter().filter(|l| l.state == LegState::Waiting).map(|l| l.next);
-    legs.chain(notice).chain([schedule::expires(&settings.delivery, entry.since)]).min().unwrap_or(NEVER)
+    let notice =
+        schedule::notice(&settings.delivery, entry.since).filter(|_| entry.notice == Notice::None);
+    let legs = entry
+        .legs
+        .all()
+        .iter()
+        .filter(|l| l.state == LegState::Waiting)
+        .map(|l| l.next);
+    legs.chain(notice)
+        .chain([schedule::expires(&settings.delivery, entry.since)])
+        .min()
+        .unwrap_or(NEVER)
 }

@@ -1,4 +1,5 @@
-//! The attacks of the simulated world: what a taken-over account sends, apart from its owner's own mail.
+//! The attacks of the simulated world: what a taken-over account sends, apart from its owner's own
+//! mail.
 
 use super::content::Content;
 use super::people::{DAY, Mails, Sender, To, near};
@@ -59,12 +60,20 @@ impl Kind {
 
     /// Accounts it uses.
     pub const fn accounts(self) -> usize {
-        if matches!(self, Self::Snowshoe | Self::Scattered) { 50 } else { 1 }
+        if matches!(self, Self::Snowshoe | Self::Scattered) {
+            50
+        } else {
+            1
+        }
     }
 
     /// Clients that they stand behind.
     pub const fn clients(self) -> usize {
-        if matches!(self, Self::Scattered) { 10 } else { 1 }
+        if matches!(self, Self::Scattered) {
+            10
+        } else {
+            1
+        }
     }
 
     /// Days of preparation, of which no message counts.
@@ -85,8 +94,16 @@ impl Kind {
     }
 }
 
-/// Messages that an attacker sends, in order of time, in `out`; their senders are places in `victims`.
-pub fn mails(kind: Kind, start: i64, victims: &mut [Sender], content: &Content, rng: &mut Rng, out: &mut Mails) {
+/// Messages that an attacker sends, in order of time, in `out`; their senders are places in
+/// `victims`.
+pub fn mails(
+    kind: Kind,
+    start: i64,
+    victims: &mut [Sender],
+    content: &Content,
+    rng: &mut Rng,
+    out: &mut Mails,
+) {
     let (messages, gap) = kind.pace();
     let voice = content.campaign(kind == Kind::Padded, rng);
     let bounces = rng.between(0.05, 0.3);
@@ -97,8 +114,14 @@ pub fn mails(kind: Kind, start: i64, victims: &mut [Sender], content: &Content, 
     for _ in 0..messages {
         // Evenly but for a little jitter; accounts of a snowshoe take turns in no order.
         time += (gap as f64 * rng.between(0.5, 1.5)) as i64;
-        let who = if kind.accounts() > 1 { rng.below(victims.len() as u64) as usize } else { 0 };
-        let Some(victim) = victims.get_mut(who) else { return };
+        let who = if kind.accounts() > 1 {
+            rng.below(victims.len() as u64) as usize
+        } else {
+            0
+        };
+        let Some(victim) = victims.get_mut(who) else {
+            return;
+        };
         let first = out.to.len();
         match kind {
             Kind::Lateral => {
@@ -110,13 +133,25 @@ pub fn mails(kind: Kind, start: i64, victims: &mut [Sender], content: &Content, 
                     }
                     to = victim.contact(rng);
                 }
-                out.to.extend(to.map(|address| To { address, new: false, bounces: false }));
+                out.to.extend(to.map(|address| To {
+                    address,
+                    new: false,
+                    bounces: false,
+                }));
             }
             _ => {
-                let count = if kind == Kind::Bulk { 100 + rng.below(901) } else { spread };
+                let count = if kind == Kind::Bulk {
+                    100 + rng.below(901)
+                } else {
+                    spread
+                };
                 for _ in 0..count {
                     let address = victim.fresh();
-                    out.to.push(To { address, new: true, bounces: rng.chance(bounces) });
+                    out.to.push(To {
+                        address,
+                        new: true,
+                        bounces: rng.chance(bounces),
+                    });
                 }
             }
         }
@@ -125,14 +160,33 @@ pub fn mails(kind: Kind, start: i64, victims: &mut [Sender], content: &Content, 
     }
 }
 
-/// The harmless mail by which a patient attacker prepares: 30 a day to people the owner never wrote to.
-pub fn preparation(start: i64, days: i64, victim: &mut Sender, content: &Content, rng: &mut Rng, out: &mut Mails) {
+/// The harmless mail by which a patient attacker prepares: 30 a day to people the owner never wrote
+/// to.
+pub fn preparation(
+    start: i64,
+    days: i64,
+    victim: &mut Sender,
+    content: &Content,
+    rng: &mut Rng,
+    out: &mut Mails,
+) {
     for i in 0..days * 30 {
         let time = start + (i * DAY) / 30 + rng.below(1_000_000) as i64;
         let first = out.to.len();
         let address = victim.fresh();
-        out.to.push(To { address, new: true, bounces: rng.chance(0.01) });
+        out.to.push(To {
+            address,
+            new: true,
+            bounces: rng.chance(0.01),
+        });
         let text = mix(victim.number, time.unsigned_abs());
-        out.push(time, 0, 0, first, content.llr(content.harmless(victim.voice), rng), text);
+        out.push(
+            time,
+            0,
+            0,
+            first,
+            content.llr(content.harmless(victim.voice), rng),
+            text,
+        );
     }
 }

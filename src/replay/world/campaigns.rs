@@ -1,4 +1,5 @@
-//! Campaigns of the attacks, told to the judge and to the references, with the mail of the accounts' owners between.
+//! Campaigns of the attacks, told to the judge and to the references, with the mail of the
+//! accounts' owners between.
 
 use super::attack::{self, Kind};
 use super::events::Events;
@@ -33,14 +34,22 @@ pub(super) struct Story {
 fn behind(clients: usize, place: usize, who: &Arc<Identity>) -> Arc<Identity> {
     match (place % clients) as u8 {
         0 => Arc::clone(who),
-        n => Arc::new(Identity { client: IpAddr::V4(Ipv4Addr::new(203, 0, 113, n)), ..Identity::clone(who) }),
+        n => Arc::new(Identity {
+            client: IpAddr::V4(Ipv4Addr::new(203, 0, 113, n)),
+            ..Identity::clone(who)
+        }),
     }
 }
 
 impl Tenant<'_> {
-    /// One campaign of each attack for those who read the events: one after the other from the first day on which accounts
-    /// have a history, each from accounts of its own, and none is put back or released.
-    pub(super) fn written_campaigns(&mut self, report: &mut Report, events: &mut Option<&mut Events<'_>>) {
+    /// One campaign of each attack for those who read the events: one after the other from the
+    /// first day on which accounts have a history, each from accounts of its own, and none is put
+    /// back or released.
+    pub(super) fn written_campaigns(
+        &mut self,
+        report: &mut Report,
+        events: &mut Option<&mut Events<'_>>,
+    ) {
         let mut day = FIRST_DAY + self.plan.days.max(2 * COLD_DAYS + 1);
         while !self.outcomes.is_empty() {
             self.outcome(day, report, events);
@@ -54,7 +63,8 @@ impl Tenant<'_> {
         }
     }
 
-    /// One campaign from accounts with a history, on the day after the last; everything is put back afterwards.
+    /// One campaign from accounts with a history, on the day after the last; everything is put back
+    /// afterwards.
     pub(super) fn campaign(&mut self, kind: Kind, day: i64) -> Campaign {
         let places = self.victims(kind, day, &[]);
         let identities = self.accounts(kind, &places);
@@ -73,11 +83,16 @@ impl Tenant<'_> {
         campaign
     }
 
-    /// Accounts of persons, none of them `used`: with a history, or without one where the plan says so. A new tenant's are as
-    /// they are, and where there are too few the others never sent before.
+    /// Accounts of persons, none of them `used`: with a history, or without one where the plan says
+    /// so. A new tenant's are as they are, and where there are too few the others never sent
+    /// before.
     pub(super) fn victims(&mut self, kind: Kind, day: i64, used: &[usize]) -> Vec<usize> {
         let mut places: Vec<usize> = Vec::new();
-        let persons = self.senders.iter().filter(|s| s.class == Class::Person).count();
+        let persons = self
+            .senders
+            .iter()
+            .filter(|s| s.class == Class::Person)
+            .count();
         while places.len() < kind.accounts() {
             if self.plan.newcomers || (self.plan.cold && places.len() >= persons) {
                 places.push(self.senders.len());
@@ -100,11 +115,14 @@ impl Tenant<'_> {
     /// Those accounts as the attack uses them.
     fn accounts(&self, kind: Kind, places: &[usize]) -> Vec<Arc<Identity>> {
         let known = places.iter().filter_map(|p| self.identities.get(*p));
-        known.enumerate().map(|(n, who)| behind(kind.clients(), n, who)).collect()
+        known
+            .enumerate()
+            .map(|(n, who)| behind(kind.clients(), n, who))
+            .collect()
     }
 
-    /// Tells one campaign, which begins at `start` or at some hour of the day; what came of it with the blocks that stand, and
-    /// when its last message came.
+    /// Tells one campaign, which begins at `start` or at some hour of the day; what came of it with
+    /// the blocks that stand, and when its last message came.
     pub(super) fn tell(
         &mut self,
         kind: Kind,
@@ -113,36 +131,81 @@ impl Tenant<'_> {
         start: Option<i64>,
         events: &mut Option<&mut Events<'_>>,
     ) -> (Story, i64) {
-        let mut victims: Vec<Sender> = places.iter().filter_map(|p| self.senders.get(*p).cloned()).collect();
+        let mut victims: Vec<Sender> = places
+            .iter()
+            .filter_map(|p| self.senders.get(*p).cloned())
+            .collect();
         let accounts = self.accounts(kind, places);
-        let references = places.iter().filter_map(|p| self.references.get(*p).cloned()).collect();
+        let references = places
+            .iter()
+            .filter_map(|p| self.references.get(*p).cloned())
+            .collect();
         let days = kind.preparation_days();
         let drawn = (day + days) * DAY + self.rng.between(8.0, 16.0) as i64 * 3_600_000;
         let (start, since) = start.map_or((drawn, day * DAY), |now| (now + days * DAY, now));
-        // Who never sent before did not write that morning either; a patient attacker prepares first.
-        let since = if self.plan.newcomers && days == 0 { start } else { since };
+        // Who never sent before did not write that morning either; a patient attacker prepares
+        // first.
+        let since = if self.plan.newcomers && days == 0 {
+            start
+        } else {
+            since
+        };
         let mut bad = Mails::default();
         let mut own = Mails::default();
         if let (true, Some(victim)) = (days > 0, victims.first_mut()) {
-            attack::preparation(day * DAY, days, victim, &self.content, &mut self.rng, &mut own);
+            attack::preparation(
+                day * DAY,
+                days,
+                victim,
+                &self.content,
+                &mut self.rng,
+                &mut own,
+            );
         }
-        attack::mails(kind, start, &mut victims, &self.content, &mut self.rng, &mut bad);
+        attack::mails(
+            kind,
+            start,
+            &mut victims,
+            &self.content,
+            &mut self.rng,
+            &mut bad,
+        );
         let end = bad.mails.last().map_or(start, |m| m.time);
         for (who, victim) in (0_u32..).zip(&mut victims) {
             for d in day..=end.div_euclid(DAY) {
                 victim.day(d, who, &self.content, &mut self.rng, &mut own);
             }
         }
-        let mut all: Vec<(bool, Mail)> = own.mails.iter().filter(|m| m.time >= since).map(|m| (false, *m)).collect();
+        let mut all: Vec<(bool, Mail)> = own
+            .mails
+            .iter()
+            .filter(|m| m.time >= since)
+            .map(|m| (false, *m))
+            .collect();
         all.extend(bad.mails.iter().map(|m| (true, *m)));
         all.sort_by_key(|(_, m)| m.time);
         let campaign = Campaign::new(kind, accounts.len());
         let (open, answers) = (Vec::new(), BinaryHeap::new());
-        let mut story = Story { kind, start, accounts, references, campaign, open, answers };
+        let mut story = Story {
+            kind,
+            start,
+            accounts,
+            references,
+            campaign,
+            open,
+            answers,
+        };
         let last_bad = bad.mails.last().map_or(0, |m| m.time);
-        for (is_bad, mail) in all.into_iter().take_while(|(_, mail)| mail.time <= last_bad) {
+        for (is_bad, mail) in all
+            .into_iter()
+            .take_while(|(_, mail)| mail.time <= last_bad)
+        {
             self.answers_until(mail.time, &mut story, events);
-            let to = if is_bad { bad.recipients(&mail) } else { own.recipients(&mail) };
+            let to = if is_bad {
+                bad.recipients(&mail)
+            } else {
+                own.recipients(&mail)
+            };
             if !to.is_empty() {
                 self.sent(is_bad, &mail, to, &mut story, events);
             }
@@ -151,20 +214,40 @@ impl Tenant<'_> {
     }
 
     /// Tells what the world answers by this time.
-    fn answers_until(&mut self, until: i64, story: &mut Story, events: &mut Option<&mut Events<'_>>) {
-        while let Some(Reverse((time, id, place, address, bounced))) = story.answers.peek().copied() {
+    fn answers_until(
+        &mut self,
+        until: i64,
+        story: &mut Story,
+        events: &mut Option<&mut Events<'_>>,
+    ) {
+        while let Some(Reverse((time, id, place, address, bounced))) = story.answers.peek().copied()
+        {
             if time > until {
                 break;
             }
             story.answers.pop();
             self.engine.advance(Time(time));
             if let Some(events) = events {
-                events.outcome(time, MessageId(id), &To { address, new: true, bounces: bounced });
+                events.outcome(
+                    time,
+                    MessageId(id),
+                    &To {
+                        address,
+                        new: true,
+                        bounces: bounced,
+                    },
+                );
             }
-            let class = if bounced { OutcomeClass::UnknownUser } else { OutcomeClass::Delivered };
+            let class = if bounced {
+                OutcomeClass::UnknownUser
+            } else {
+                OutcomeClass::Delivered
+            };
             let account = place as usize;
             if let Some(identity) = story.accounts.get(account)
-                && let Some(block) = self.engine.outcome(identity, MessageId(id), class, recipient_hash(address))
+                && let Some(block) =
+                    self.engine
+                        .outcome(identity, MessageId(id), class, recipient_hash(address))
             {
                 story.campaign.blocked(account, time - story.start);
                 story.open.push(block);
@@ -172,20 +255,38 @@ impl Tenant<'_> {
             if self.plan.references
                 && let Some(r) = story.references.get_mut(account)
             {
-                story.campaign.reference_hits(account, r.outcome(time, bounced));
+                story
+                    .campaign
+                    .reference_hits(account, r.outcome(time, bounced));
             }
         }
     }
 
     /// Tells one message of an account, of the campaign or of its owner.
-    fn sent(&mut self, is_bad: bool, mail: &Mail, to: &[To], story: &mut Story, events: &mut Option<&mut Events<'_>>) {
+    fn sent(
+        &mut self,
+        is_bad: bool,
+        mail: &Mail,
+        to: &[To],
+        story: &mut Story,
+        events: &mut Option<&mut Events<'_>>,
+    ) {
         let account = mail.who as usize;
-        let Some(identity) = story.accounts.get(account).map(Arc::clone) else { return };
+        let Some(identity) = story.accounts.get(account).map(Arc::clone) else {
+            return;
+        };
         let id = self.next_id(mail.time);
         self.engine.advance(Time(mail.time));
         let (action, block, _) = self.judge(id, &identity, to, mail);
         if let Some(events) = events {
-            events.message(mail, id, &identity, to, action, is_bad.then_some(story.kind));
+            events.message(
+                mail,
+                id,
+                &identity,
+                to,
+                action,
+                is_bad.then_some(story.kind),
+            );
         }
         if let Some(block) = block {
             story.campaign.blocked(account, mail.time - story.start);
@@ -207,7 +308,13 @@ impl Tenant<'_> {
         if matches!(action, Action::Accept | Action::HighRisk) {
             for t in to {
                 let wait = 1_000 + self.rng.below(59_000) as i64;
-                story.answers.push(Reverse((mail.time + wait, id.0, mail.who, t.address, t.bounces)));
+                story.answers.push(Reverse((
+                    mail.time + wait,
+                    id.0,
+                    mail.who,
+                    t.address,
+                    t.bounces,
+                )));
             }
         }
     }

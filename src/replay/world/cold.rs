@@ -1,4 +1,5 @@
-//! The first days of a relay: small tenants without a past, of several compositions, and attacks while they are new.
+//! The first days of a relay: small tenants without a past, of several compositions, and attacks
+//! while they are new.
 
 use super::attack::Kind;
 use super::people::{Class, DAY};
@@ -15,7 +16,8 @@ pub const SENDER_DAYS: u64 = 150;
 /// Messages of a tenant before an attack begins, at least and at most.
 const BEFORE: (u64, u64) = (50, 450);
 
-/// Senders of a new tenant: in two thirds of them mostly persons, in the others a house of newsletters or a shop.
+/// Senders of a new tenant: in two thirds of them mostly persons, in the others a house of
+/// newsletters or a shop.
 pub(super) fn classes(rng: &mut Rng) -> Vec<(Class, usize)> {
     let persons = (5.0 * 20_f64.powf(rng.unit())) as usize;
     let (persons, applications, newsletters) = match rng.below(6) {
@@ -23,13 +25,28 @@ pub(super) fn classes(rng: &mut Rng) -> Vec<(Class, usize)> {
         1 => (3 + persons / 10, 3 + persons / 10, 1),
         _ => (persons, 1 + persons / 10, usize::from(rng.chance(0.5))),
     };
-    vec![(Class::Person, persons), (Class::Application, applications), (Class::Newsletter, newsletters)]
+    vec![
+        (Class::Person, persons),
+        (Class::Application, applications),
+        (Class::Newsletter, newsletters),
+    ]
 }
 
 /// One campaign against a tenant of its own, which has sent a few hundred messages before.
-pub(super) fn campaign(settings: &Arc<Settings>, plan: &Plan, seed: u64, number: u64, kind: Kind) -> Campaign {
-    let turn = seed.wrapping_add(number).checked_rem(plan.contents.len() as u64).unwrap_or_default();
-    let Some(content) = plan.contents.get(turn as usize) else { return Campaign::new(kind, kind.accounts()) };
+pub(super) fn campaign(
+    settings: &Arc<Settings>,
+    plan: &Plan,
+    seed: u64,
+    number: u64,
+    kind: Kind,
+) -> Campaign {
+    let turn = seed
+        .wrapping_add(number)
+        .checked_rem(plan.contents.len() as u64)
+        .unwrap_or_default();
+    let Some(content) = plan.contents.get(turn as usize) else {
+        return Campaign::new(kind, kind.accounts());
+    };
     let mut tenant = Tenant::new(settings, seed, number, plan, content);
     let wanted = BEFORE.0 + tenant.rng.below(BEFORE.1 - BEFORE.0);
     let (mut sent, mut day) = (0, FIRST_DAY);
@@ -40,5 +57,8 @@ pub(super) fn campaign(settings: &Arc<Settings>, plan: &Plan, seed: u64, number:
     }
     let now = tenant.engine.now().0.max(FIRST_DAY * DAY);
     let places = tenant.victims(kind, now / DAY, &[]);
-    tenant.tell(kind, now / DAY, &places, Some(now), &mut None).0.campaign
+    tenant
+        .tell(kind, now / DAY, &places, Some(now), &mut None)
+        .0
+        .campaign
 }

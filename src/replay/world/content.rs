@@ -1,5 +1,5 @@
-//! What the mail of the world says, as log-likelihood ratios: drawn for a classifier of stated quality, or those that the
-//! shipped model gave to real mail.
+//! What the mail of the world says, as log-likelihood ratios: drawn for a classifier of stated
+//! quality, or those that the shipped model gave to real mail.
 
 use super::mailbag::Pool;
 use super::people::{Class, Quality};
@@ -23,7 +23,8 @@ pub enum Content {
 pub enum Voice {
     /// This share of it is flagged.
     Flagged(f64),
-    /// The same with words of ordinary mail behind it, which take from the weight of what is flagged.
+    /// The same with words of ordinary mail behind it, which take from the weight of what is
+    /// flagged.
     Padded(f64),
     /// Messages of one real author, by number.
     Author(usize),

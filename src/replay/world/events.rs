@@ -26,7 +26,8 @@ impl<'a> Events<'a> {
         self.failed.map_or_else(|| self.out.flush(), Err)
     }
 
-    /// A message with what was decided and the attack it belongs to, in fields that a replay passes over.
+    /// A message with what was decided and the attack it belongs to, in fields that a replay passes
+    /// over.
     pub(super) fn message(
         &mut self,
         mail: &Mail,
@@ -46,8 +47,11 @@ impl<'a> Events<'a> {
 
     /// An outcome.
     pub(super) fn outcome(&mut self, time: i64, id: MessageId, to: &To) {
-        let (status, code, enhanced, text) =
-            if to.bounces { ("bounced", 550, "5.1.1", "User unknown") } else { ("delivered", 250, "2.0.0", "OK") };
+        let (status, code, enhanced, text) = if to.bounces {
+            ("bounced", 550, "5.1.1", "User unknown")
+        } else {
+            ("delivered", 250, "2.0.0", "OK")
+        };
         self.line(&json!({
             "type": "outcome", "time": seconds(time), "id": id, "recipient": address(to), "status": status, "code": code,
             "enhanced": enhanced, "text": text,

@@ -1,5 +1,6 @@
-//! Real mail for the simulated world: corpora on disk, scored by the shipped model as it comes and as it has adapted itself to
-//! one half of a tenant's mail. Only the other half is sent in the world.
+//! Real mail for the simulated world: corpora on disk, scored by the shipped model as it comes and
+//! as it has adapted itself to one half of a tenant's mail. Only the other half is sent in the
+//! world.
 
 use super::content::{Content, Voice};
 use super::rng::Rng;
@@ -14,10 +15,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A corpus with so much ham is a tenant's; the ham of smaller ones only joins newsletters and reports.
+/// A corpus with so much ham is a tenant's; the ham of smaller ones only joins newsletters and
+/// reports.
 const TENANT_HAM: usize = 1000;
-/// Messages that an author needs to lend a person a voice: half of them are learned, and a person who only ever sends two texts
-/// is none.
+/// Messages that an author needs to lend a person a voice: half of them are learned, and a person
+/// who only ever sends two texts is none.
 const AUTHOR_MESSAGES: usize = 10;
 /// Copies of a campaign that differ a little.
 const VARIANTS: usize = 3;
@@ -65,7 +67,9 @@ impl Pool {
 
     /// One message in that voice.
     pub(super) fn llr(&self, voice: Voice, rng: &mut Rng) -> f64 {
-        let of = |list: &[Vec<f32>], number: usize, rng: &mut Rng| list.get(number).and_then(|l| any(l, rng));
+        let of = |list: &[Vec<f32>], number: usize, rng: &mut Rng| {
+            list.get(number).and_then(|l| any(l, rng))
+        };
         let llr = match voice {
             Voice::Author(number) => of(&self.authors, number, rng),
             Voice::Newsletter(number) => of(&self.newsletters, number, rng),
@@ -131,7 +135,8 @@ pub struct Scored {
     pub adapted: Vec<Content>,
 }
 
-/// Reads and scores the corpora below these folders (or these themselves): each with an `index` of lines `spam|ham PATH`.
+/// Reads and scores the corpora below these folders (or these themselves): each with an `index` of
+/// lines `spam|ham PATH`.
 ///
 /// # Errors
 /// A file cannot be read, or there is no spam, or no tenant's ham.
@@ -143,10 +148,19 @@ pub fn load(folders: &[PathBuf], scorer: &Scorer) -> Result<Scored, String> {
     let bag = read(&all, scorer)?;
     let tenants = || bag.corpora.iter().filter(|c| c.ham.len() >= TENANT_HAM);
     if bag.campaigns.is_empty() || tenants().next().is_none() {
-        return Err(format!("neither spam nor a corpus with {TENANT_HAM} ham messages may be missing"));
+        return Err(format!(
+            "neither spam nor a corpus with {TENANT_HAM} ham messages may be missing"
+        ));
     }
-    let pools = |learned: bool| tenants().map(|t| Content::Real(Arc::new(pool(&bag, t, scorer, learned)))).collect();
-    Ok(Scored { cold: pools(false), adapted: pools(true) })
+    let pools = |learned: bool| {
+        tenants()
+            .map(|t| Content::Real(Arc::new(pool(&bag, t, scorer, learned))))
+            .collect()
+    };
+    Ok(Scored {
+        cold: pools(false),
+        adapted: pools(true),
+    })
 }
 
 fn corpora(folder: &Path) -> Result<Vec<PathBuf>, String> {
@@ -154,18 +168,36 @@ fn corpora(folder: &Path) -> Result<Vec<PathBuf>, String> {
         return Ok(vec![folder.to_owned()]);
     }
     let entries = fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    let mut found: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| p.join("index").exists()).collect();
+    let mut found: Vec<PathBuf> = entries
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| p.join("index").exists())
+        .collect();
     found.sort();
-    if found.is_empty() { Err(format!("{}: no folder with an index", folder.display())) } else { Ok(found) }
+    if found.is_empty() {
+        Err(format!("{}: no folder with an index", folder.display()))
+    } else {
+        Ok(found)
+    }
 }
 
 fn read(folders: &[PathBuf], scorer: &Scorer) -> Result<Mailbag, String> {
     let mut extractor = Extractor::default();
-    let mut bag = Mailbag { corpora: Vec::new(), campaigns: Vec::new(), padded: Vec::new() };
+    let mut bag = Mailbag {
+        corpora: Vec::new(),
+        campaigns: Vec::new(),
+        padded: Vec::new(),
+    };
     let (mut spam, mut words) = (Vec::new(), Vec::new());
     for folder in folders {
-        let name = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let mut corpus = Corpus { name, ham: Vec::new() };
+        let name = folder
+            .file_name()
+            .map(|n| n.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let mut corpus = Corpus {
+            name,
+            ham: Vec::new(),
+        };
         for (at, (is_spam, path)) in corpus::index(folder)?.into_iter().enumerate() {
             let raw = fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
             if is_spam {
@@ -186,7 +218,18 @@ fn read(folders: &[PathBuf], scorer: &Scorer) -> Result<Mailbag, String> {
     }
     for (number, raw) in spam.iter().enumerate() {
         let mut variants = |count: usize| -> Vec<Lesson> {
-            (0..VARIANTS).map(|variant| varied(raw, &words, number * VARIANTS + variant, count, &mut extractor, scorer)).collect()
+            (0..VARIANTS)
+                .map(|variant| {
+                    varied(
+                        raw,
+                        &words,
+                        number * VARIANTS + variant,
+                        count,
+                        &mut extractor,
+                        scorer,
+                    )
+                })
+                .collect()
         };
         let (plain, padded) = (variants(CHANGED_WORDS), variants(PADDING_WORDS));
         bag.campaigns.push(plain);
@@ -198,13 +241,21 @@ fn read(folders: &[PathBuf], scorer: &Scorer) -> Result<Mailbag, String> {
 fn ham(raw: &[u8], extractor: &Extractor, scorer: &Scorer) -> Ham {
     let header = identity::read_headers(raw, None, FIELDS);
     let author = header.from.map(|from| from.key()).unwrap_or_default();
-    let has = |part: &[u8], words: &[u8]| part.windows(words.len()).any(|w| w.eq_ignore_ascii_case(words));
-    let end = raw.windows(2).position(|w| w == b"\n\n" || w == b"\n\r").unwrap_or(raw.len());
+    let has = |part: &[u8], words: &[u8]| {
+        part.windows(words.len())
+            .any(|w| w.eq_ignore_ascii_case(words))
+    };
+    let end = raw
+        .windows(2)
+        .position(|w| w == b"\n\n" || w == b"\n\r")
+        .unwrap_or(raw.len());
     let fields = raw.get(..end).unwrap_or_default();
     Ham {
         author: stable_hash(&[author.as_bytes()]),
         bulk: has(raw, b"unsubscribe"),
-        answer: [&b"\nIn-Reply-To:"[..], b"\nReferences:", b"\nSubject: Re:"].iter().any(|field| has(fields, field)),
+        answer: [&b"\nIn-Reply-To:"[..], b"\nReferences:", b"\nSubject: Re:"]
+            .iter()
+            .any(|field| has(fields, field)),
         report: extractor.facts().is_report,
         learned: false,
         lesson: Lesson::new(scorer.model(), extractor.sample()),
@@ -229,13 +280,24 @@ fn halve(ham: &mut [Ham]) {
 }
 
 /// A spam with `count` words of somebody's ham behind its text.
-fn varied(raw: &[u8], words: &[Vec<String>], number: usize, count: usize, extractor: &mut Extractor, scorer: &Scorer) -> Lesson {
-    let some = words.get(number % words.len().max(1)).map(|w| w.get(..count).unwrap_or(w).join(" ")).unwrap_or_default();
+fn varied(
+    raw: &[u8],
+    words: &[Vec<String>],
+    number: usize,
+    count: usize,
+    extractor: &mut Extractor,
+    scorer: &Scorer,
+) -> Lesson {
+    let some = words
+        .get(number % words.len().max(1))
+        .map(|w| w.get(..count).unwrap_or(w).join(" "))
+        .unwrap_or_default();
     extractor.extract_padded(raw, &some);
     Lesson::new(scorer.model(), extractor.sample())
 }
 
-/// What the tenant's mail taught, as the relay learns it: unlabelled, each author no more than a share.
+/// What the tenant's mail taught, as the relay learns it: unlabelled, each author no more than a
+/// share.
 fn learn(mail: &[&Corpus], scorer: &Scorer) -> Delta {
     let (mut delta, mut share) = (Delta::default(), Share::default());
     // Each corpus in its order, evenly mixed.
@@ -243,7 +305,12 @@ fn learn(mail: &[&Corpus], scorer: &Scorer) -> Delta {
     for corpus in mail {
         let learned: Vec<&Ham> = corpus.ham.iter().filter(|h| h.learned).collect();
         let all = learned.len().max(1) as f64;
-        lessons.extend(learned.into_iter().enumerate().map(|(at, h)| (at as f64 / all, h)));
+        lessons.extend(
+            learned
+                .into_iter()
+                .enumerate()
+                .map(|(at, h)| (at as f64 / all, h)),
+        );
     }
     lessons.sort_by(|a, b| a.0.total_cmp(&b.0));
     let a_day = lessons.len().div_ceil(LEARNING_DAYS).max(1);
@@ -252,7 +319,9 @@ fn learn(mail: &[&Corpus], scorer: &Scorer) -> Delta {
             delta.fade(1);
             share.halve();
         }
-        if share.allows(message.author) && delta.learn(scorer.model(), &message.lesson, Label::Unlabelled) == Learned::Assumed {
+        if share.allows(message.author)
+            && delta.learn(scorer.model(), &message.lesson, Label::Unlabelled) == Learned::Assumed
+        {
             share.note(message.author);
         }
     }
@@ -261,20 +330,41 @@ fn learn(mail: &[&Corpus], scorer: &Scorer) -> Delta {
 
 fn pool(bag: &Mailbag, tenant: &Corpus, scorer: &Scorer, learned: bool) -> Pool {
     // Small corpora belong to everybody.
-    let mail: Vec<&Corpus> = bag.corpora.iter().filter(|c| c.name == tenant.name || c.ham.len() < TENANT_HAM).collect();
+    let mail: Vec<&Corpus> = bag
+        .corpora
+        .iter()
+        .filter(|c| c.name == tenant.name || c.ham.len() < TENANT_HAM)
+        .collect();
     let delta = learned.then(|| learn(&mail, scorer));
     let llr = |lesson: &Lesson| {
         let shipped = f64::from(lesson.shipped);
-        delta.as_ref().map_or(shipped, |delta| delta.llr(shipped, &lesson.sample)) as f32
+        delta
+            .as_ref()
+            .map_or(shipped, |delta| delta.llr(shipped, &lesson.sample)) as f32
     };
-    let scored = |lists: &[Vec<Lesson>]| lists.iter().map(|l| l.iter().map(llr).collect()).collect();
-    let mut pool =
-        Pool { name: tenant.name.clone(), campaigns: scored(&bag.campaigns), padded: scored(&bag.padded), ..Pool::default() };
+    let scored =
+        |lists: &[Vec<Lesson>]| lists.iter().map(|l| l.iter().map(llr).collect()).collect();
+    let mut pool = Pool {
+        name: tenant.name.clone(),
+        campaigns: scored(&bag.campaigns),
+        padded: scored(&bag.padded),
+        ..Pool::default()
+    };
     for corpus in mail {
         let own = corpus.name == tenant.name;
-        pool.reports.extend(corpus.ham.iter().filter(|h| h.report && !h.learned).map(|h| llr(&h.lesson)));
+        pool.reports.extend(
+            corpus
+                .ham
+                .iter()
+                .filter(|h| h.report && !h.learned)
+                .map(|h| llr(&h.lesson)),
+        );
         for messages in authors(&corpus.ham) {
-            let judged: Vec<f32> = messages.iter().filter(|h| !h.learned).map(|h| llr(&h.lesson)).collect();
+            let judged: Vec<f32> = messages
+                .iter()
+                .filter(|h| !h.learned)
+                .map(|h| llr(&h.lesson))
+                .collect();
             let offers = messages.iter().filter(|h| h.bulk).count() * 2 > messages.len();
             let bulk = offers && !messages.iter().any(|h| h.answer);
             if own && !bulk && messages.len() >= AUTHOR_MESSAGES {
@@ -335,9 +425,14 @@ mod tests {
                  Please read the part on the roof of house {author} before Thursday.\n"
             )
         };
-        let mut mails: Vec<(&str, String)> = (0..TENANT_HAM).map(|n| ("ham", letter(n, n % 100))).collect();
+        let mut mails: Vec<(&str, String)> = (0..TENANT_HAM)
+            .map(|n| ("ham", letter(n, n % 100)))
+            .collect();
         for n in 0..40 {
-            let text = format!("From: news{}@shop.example\nSubject: Offers\n\nOffers of week {n}. Unsubscribe below.\n", n % 4);
+            let text = format!(
+                "From: news{}@shop.example\nSubject: Offers\n\nOffers of week {n}. Unsubscribe below.\n",
+                n % 4
+            );
             mails.push(("ham", text));
         }
         corpus(dir.path(), "house", &mails);
@@ -345,13 +440,34 @@ mod tests {
         corpus(dir.path(), "lures", &[("spam", lure.to_owned())]);
         let scorer = Scorer::shipped().expect("the model");
         let scored = load(&[dir.path().to_owned()], &scorer).expect("read");
-        let ([Content::Real(cold)], [Content::Real(adapted)]) = (&*scored.cold, &*scored.adapted) else { panic!("one tenant") };
-        assert_eq!((cold.authors.len(), cold.newsletters.len(), cold.campaigns.len()), (100, 4, 1));
+        let ([Content::Real(cold)], [Content::Real(adapted)]) = (&*scored.cold, &*scored.adapted)
+        else {
+            panic!("one tenant")
+        };
+        assert_eq!(
+            (
+                cold.authors.len(),
+                cold.newsletters.len(),
+                cold.campaigns.len()
+            ),
+            (100, 4, 1)
+        );
         assert!(cold.authors.iter().all(|a| a.len() == 5), "half of ten");
         let mean = |pool: &Pool| pool.templates.iter().sum::<f32>() / pool.templates.len() as f32;
-        assert!(mean(adapted) < mean(cold) - 0.1, "{} {}", mean(adapted), mean(cold));
-        assert!(cold.campaigns[0].iter().all(|llr| *llr > 0.0), "{:?}", cold.campaigns);
-        let error = load(&[dir.path().join("lures")], &scorer).err().expect("no tenant");
+        assert!(
+            mean(adapted) < mean(cold) - 0.1,
+            "{} {}",
+            mean(adapted),
+            mean(cold)
+        );
+        assert!(
+            cold.campaigns[0].iter().all(|llr| *llr > 0.0),
+            "{:?}",
+            cold.campaigns
+        );
+        let error = load(&[dir.path().join("lures")], &scorer)
+            .err()
+            .expect("no tenant");
         assert!(error.contains("ham"), "{error}");
     }
 }

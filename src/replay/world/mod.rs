@@ -1,5 +1,6 @@
-//! A made-up world in which every message's truth is known: tenants of a thousand senders, their ordinary mail, and nine
-//! kinds of attack. It is fed to the relay's own judge, without JSON between, and to simple detectors beside it.
+//! A made-up world in which every message's truth is known: tenants of a thousand senders, their
+//! ordinary mail, and nine kinds of attack. It is fed to the relay's own judge, without JSON
+//! between, and to simple detectors beside it.
 
 pub mod attack;
 mod campaigns;
@@ -16,7 +17,10 @@ use super::engine::Engine;
 use crate::config::Settings;
 use crate::judge::{MessageFacts, RecipientFacts};
 use crate::reputation::mix;
-use crate::types::{Action, Block, Domain, Identity, MessageId, OutcomeClass, Reason, SenderKey, Strength, TenantId, Time};
+use crate::types::{
+    Action, Block, Domain, Identity, MessageId, OutcomeClass, Reason, SenderKey, Strength,
+    TenantId, Time,
+};
 use attack::Kind;
 use content::Content;
 use events::Events;
@@ -33,7 +37,8 @@ use std::sync::{Arc, mpsc};
 const FIRST_DAY: i64 = 20_605;
 /// Days a sender counts as cold.
 pub const COLD_DAYS: i64 = 5;
-/// Senders of a tenant: persons, applications, newsletters, and beside them one forwarder, list and source of reports.
+/// Senders of a tenant: persons, applications, newsletters, and beside them one forwarder, list and
+/// source of reports.
 const CLASSES: [(Class, usize); 6] = [
     (Class::Person, 900),
     (Class::Application, 80),
@@ -70,10 +75,15 @@ pub struct Plan {
     pub newcomers: bool,
 }
 
-/// Runs the plan; the ordinary mail also goes to `events`, and behind it one campaign of each attack. Tenants are worlds of
-/// their own, so they are shared out to as many threads as there are cores, unless their events are to be written in order.
+/// Runs the plan; the ordinary mail also goes to `events`, and behind it one campaign of each
+/// attack. Tenants are worlds of their own, so they are shared out to as many threads as there are
+/// cores, unless their events are to be written in order.
 pub fn run(settings: &Arc<Settings>, plan: &Plan, mut events: Option<&mut Events<'_>>) -> Report {
-    let tenants: Vec<(u64, u64)> = plan.seeds.iter().flat_map(|seed| (0..plan.tenants).map(|n| (*seed, n))).collect();
+    let tenants: Vec<(u64, u64)> = plan
+        .seeds
+        .iter()
+        .flat_map(|seed| (0..plan.tenants).map(|n| (*seed, n)))
+        .collect();
     let mut report = Report::default();
     if events.is_some() {
         for (seed, number) in tenants {
@@ -81,7 +91,9 @@ pub fn run(settings: &Arc<Settings>, plan: &Plan, mut events: Option<&mut Events
         }
         return report;
     }
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(tenants.len());
+    let threads = std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(tenants.len());
     let next = AtomicUsize::new(0);
     let (done, reports) = mpsc::channel();
     std::thread::scope(|scope| {
@@ -90,7 +102,8 @@ pub fn run(settings: &Arc<Settings>, plan: &Plan, mut events: Option<&mut Events
             scope.spawn(move || {
                 while let Some((place, (seed, number))) = turn(next, tenants) {
                     // Nobody listens only once the run has failed elsewhere.
-                    let _gone = done.send((place, run_tenant(settings, plan, seed, number, &mut None)));
+                    let _gone =
+                        done.send((place, run_tenant(settings, plan, seed, number, &mut None)));
                 }
             });
         }
@@ -116,10 +129,21 @@ fn turn(next: &AtomicUsize, tenants: &[(u64, u64)]) -> Option<(usize, (u64, u64)
 }
 
 /// The life of one tenant, and the attacks on it.
-fn run_tenant(settings: &Arc<Settings>, plan: &Plan, seed: u64, number: u64, events: &mut Option<&mut Events<'_>>) -> Report {
+fn run_tenant(
+    settings: &Arc<Settings>,
+    plan: &Plan,
+    seed: u64,
+    number: u64,
+    events: &mut Option<&mut Events<'_>>,
+) -> Report {
     let mut report = Report::default();
-    let turn = seed.wrapping_add(number).checked_rem(plan.contents.len() as u64).unwrap_or_default();
-    let Some(content) = plan.contents.get(turn as usize) else { return report };
+    let turn = seed
+        .wrapping_add(number)
+        .checked_rem(plan.contents.len() as u64)
+        .unwrap_or_default();
+    let Some(content) = plan.contents.get(turn as usize) else {
+        return report;
+    };
     let mut tenant = Tenant::new(settings, seed, number, plan, content);
     for day in 0..plan.days {
         tenant.day(FIRST_DAY + day, &mut report, events);
@@ -164,7 +188,8 @@ struct Tenant<'a> {
     outcomes: VecDeque<Due>,
     next_number: u64,
     turn: u32,
-    /// Per sender: the day it was last blocked, held or met by a reference, so that a sender-day counts once.
+    /// Per sender: the day it was last blocked, held or met by a reference, so that a sender-day
+    /// counts once.
     counted: Vec<[i64; 2 + references::COUNT]>,
     blocked: Vec<Arc<Block>>,
     hashes: Vec<RecipientFacts>,
@@ -181,7 +206,13 @@ struct Due {
 }
 
 impl<'a> Tenant<'a> {
-    fn new(settings: &Arc<Settings>, seed: u64, number: u64, plan: &'a Plan, content: &Content) -> Self {
+    fn new(
+        settings: &Arc<Settings>,
+        seed: u64,
+        number: u64,
+        plan: &'a Plan,
+        content: &Content,
+    ) -> Self {
         let mut tenant = Self {
             plan,
             content: content.clone(),
@@ -200,7 +231,11 @@ impl<'a> Tenant<'a> {
             blocked: Vec::new(),
             hashes: Vec::new(),
         };
-        let classes = if plan.cold { cold::classes(&mut tenant.rng) } else { CLASSES.to_vec() };
+        let classes = if plan.cold {
+            cold::classes(&mut tenant.rng)
+        } else {
+            CLASSES.to_vec()
+        };
         for (class, count) in classes {
             for _ in 0..count {
                 let sender = tenant.make(class, FIRST_DAY);
@@ -235,7 +270,10 @@ impl<'a> Tenant<'a> {
                 });
             }
             Class::Forwarder => (format!("o{outside:x}"), "outside.example".to_owned()),
-            _ => (format!("u{}", sender.number), format!("{}.example", self.id)),
+            _ => (
+                format!("u{}", sender.number),
+                format!("{}.example", self.id),
+            ),
         };
         let address = format!("{local}@{domain}");
         let key = SenderKey::account(&self.id, &address);
@@ -288,9 +326,20 @@ impl<'a> Tenant<'a> {
     }
 
     /// Tells the first messages of a day, with the outcomes that come between.
-    fn play(&mut self, day: i64, mails: &Mails, count: usize, report: &mut Report, events: &mut Option<&mut Events<'_>>) {
+    fn play(
+        &mut self,
+        day: i64,
+        mails: &Mails,
+        count: usize,
+        report: &mut Report,
+        events: &mut Option<&mut Events<'_>>,
+    ) {
         for mail in mails.mails.iter().take(count) {
-            while self.outcomes.front().is_some_and(|due| due.time <= mail.time) {
+            while self
+                .outcomes
+                .front()
+                .is_some_and(|due| due.time <= mail.time)
+            {
                 self.outcome(day, report, events);
             }
             self.mail(day, mail, mails.recipients(mail), report, events);
@@ -299,19 +348,32 @@ impl<'a> Tenant<'a> {
 
     fn arrival(&mut self, day: i64) {
         let who = self.rng.below(self.senders.len().min(1000) as u64) as usize;
-        let Some(class) = self.senders.get(who).map(|s| s.class) else { return };
+        let Some(class) = self.senders.get(who).map(|s| s.class) else {
+            return;
+        };
         let sender = self.make(class, day);
         let identity = self.identity(&sender, 0);
-        if let (Some(s), Some(i), Some(r)) =
-            (self.senders.get_mut(who), self.identities.get_mut(who), self.references.get_mut(who))
-        {
+        if let (Some(s), Some(i), Some(r)) = (
+            self.senders.get_mut(who),
+            self.identities.get_mut(who),
+            self.references.get_mut(who),
+        ) {
             (*s, *i, *r) = (sender, identity, References::default());
         }
     }
 
-    fn mail(&mut self, day: i64, mail: &Mail, to: &[To], report: &mut Report, events: &mut Option<&mut Events<'_>>) {
+    fn mail(
+        &mut self,
+        day: i64,
+        mail: &Mail,
+        to: &[To],
+        report: &mut Report,
+        events: &mut Option<&mut Events<'_>>,
+    ) {
         let who = mail.who as usize;
-        let Some(sender) = self.senders.get(who) else { return };
+        let Some(sender) = self.senders.get(who) else {
+            return;
+        };
         let (class, cold) = (sender.class, day - sender.born < COLD_DAYS);
         let identity = match mail.outside {
             0 => self.identities.get(who).map(Arc::clone),
@@ -337,26 +399,45 @@ impl<'a> Tenant<'a> {
         }
         if self.plan.references {
             let new = to.iter().filter(|t| t.new).count() as u32;
-            let hits = self.references.get_mut(who).map_or(0, |r| r.message(mail.time, to.len() as u32, new, mail.llr));
+            let hits = self
+                .references
+                .get_mut(who)
+                .map_or(0, |r| r.message(mail.time, to.len() as u32, new, mail.llr));
             self.references_hit(who, hits, day, class, cold, report);
         }
         if matches!(ruling.0, Action::Accept | Action::HighRisk) {
             // Answers come within seconds; in order, since each waits the same time.
             let time = mail.time + 5_000;
-            self.outcomes.extend(to.iter().map(|t| Due { time, id, who: mail.who, identity: Arc::clone(&identity), to: *t }));
+            self.outcomes.extend(to.iter().map(|t| Due {
+                time,
+                id,
+                who: mail.who,
+                identity: Arc::clone(&identity),
+                to: *t,
+            }));
         }
     }
 
     fn outcome(&mut self, day: i64, report: &mut Report, events: &mut Option<&mut Events<'_>>) {
-        let Some(due) = self.outcomes.pop_front() else { return };
+        let Some(due) = self.outcomes.pop_front() else {
+            return;
+        };
         if let Some(events) = events {
             events.outcome(due.time, due.id, &due.to);
         }
         self.engine.advance(Time(due.time));
-        let class = if due.to.bounces { OutcomeClass::UnknownUser } else { OutcomeClass::Delivered };
-        let block = self.engine.outcome(&due.identity, due.id, class, recipient_hash(due.to.address));
+        let class = if due.to.bounces {
+            OutcomeClass::UnknownUser
+        } else {
+            OutcomeClass::Delivered
+        };
+        let block =
+            self.engine
+                .outcome(&due.identity, due.id, class, recipient_hash(due.to.address));
         let who = due.who as usize;
-        let Some((class, born)) = self.senders.get(who).map(|s| (s.class, s.born)) else { return };
+        let Some((class, born)) = self.senders.get(who).map(|s| (s.class, s.born)) else {
+            return;
+        };
         let cold = day - born < COLD_DAYS;
         if let Some(block) = block {
             if self.count(who, 0, day) {
@@ -366,19 +447,42 @@ impl<'a> Tenant<'a> {
             self.blocked.push(block);
         }
         if self.plan.references {
-            let hits = self.references.get_mut(who).map_or(0, |r| r.outcome(due.time, due.to.bounces));
+            let hits = self
+                .references
+                .get_mut(who)
+                .map_or(0, |r| r.outcome(due.time, due.to.bounces));
             self.references_hit(who, hits, day, class, cold, report);
         }
     }
 
     /// Tells one mistake with what is known of its sender.
     fn case(&self, what: &str, who: usize, day: i64, identity: &Identity, report: &mut Report) {
-        let (true, Some(sender)) = (self.plan.cases, self.senders.get(who)) else { return };
-        let view = self.engine.judge().sender(self.engine.now(), identity.key.as_str());
-        report.cases.push(report::case(what, &self.id, sender, day, self.engine.now(), view));
+        let (true, Some(sender)) = (self.plan.cases, self.senders.get(who)) else {
+            return;
+        };
+        let view = self
+            .engine
+            .judge()
+            .sender(self.engine.now(), identity.key.as_str());
+        report.cases.push(report::case(
+            what,
+            &self.id,
+            sender,
+            day,
+            self.engine.now(),
+            view,
+        ));
     }
 
-    fn references_hit(&mut self, who: usize, hits: u32, day: i64, class: Class, cold: bool, report: &mut Report) {
+    fn references_hit(
+        &mut self,
+        who: usize,
+        hits: u32,
+        day: i64,
+        class: Class,
+        cold: bool,
+        report: &mut Report,
+    ) {
         if hits == 0 {
             return;
         }
@@ -396,7 +500,9 @@ impl<'a> Tenant<'a> {
 
     /// Whether this is the first of its kind on that sender's day.
     fn count(&mut self, who: usize, place: usize, day: i64) -> bool {
-        let Some(last) = self.counted.get_mut(who).and_then(|c| c.get_mut(place)) else { return false };
+        let Some(last) = self.counted.get_mut(who).and_then(|c| c.get_mut(place)) else {
+            return false;
+        };
         let first = *last != day;
         *last = day;
         first
@@ -407,9 +513,18 @@ impl<'a> Tenant<'a> {
         MessageId::from_parts(Time(time), self.turn)
     }
 
-    fn judge(&mut self, id: MessageId, identity: &Identity, to: &[To], mail: &Mail) -> (Action, Option<Arc<Block>>, Reason) {
+    fn judge(
+        &mut self,
+        id: MessageId,
+        identity: &Identity,
+        to: &[To],
+        mail: &Mail,
+    ) -> (Action, Option<Arc<Block>>, Reason) {
         self.hashes.clear();
-        self.hashes.extend(to.iter().map(|t| RecipientFacts { hash: recipient_hash(t.address), internal: false }));
+        self.hashes.extend(to.iter().map(|t| RecipientFacts {
+            hash: recipient_hash(t.address),
+            internal: false,
+        }));
         let facts = MessageFacts {
             id,
             identity,
@@ -437,7 +552,10 @@ mod tests {
     use crate::replay::reader;
 
     fn plan() -> Plan {
-        let contents = vec![Content::Drawn(people::Quality { tpr: 0.98, fpr: 0.001 })];
+        let contents = vec![Content::Drawn(people::Quality {
+            tpr: 0.98,
+            fpr: 0.001,
+        })];
         Plan {
             seeds: vec![7],
             days: 1,
@@ -461,22 +579,38 @@ mod tests {
         run(&settings, &Plan { attacks, ..plan() }, Some(&mut events));
         events.finish().expect("memory");
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let summary = reader::run((*settings).clone(), &mut &written[..], &mut out, &mut err).expect("memory");
+        let summary = reader::run((*settings).clone(), &mut &written[..], &mut out, &mut err)
+            .expect("memory");
         assert_eq!((summary.errors, summary.unknown), (0, 0));
         fn lines(text: &[u8]) -> impl Iterator<Item = &str> {
             std::str::from_utf8(text).expect("text").lines()
         }
         let actions = |text: &[u8], key: &str| -> Vec<(String, String)> {
-            let lines = lines(text).map(|l| serde_json::from_str::<serde_json::Value>(l).expect("JSON"));
-            lines.filter_map(|l| Some((l["id"].as_str()?.to_owned(), l[key].as_str()?.to_owned()))).collect()
+            let lines =
+                lines(text).map(|l| serde_json::from_str::<serde_json::Value>(l).expect("JSON"));
+            lines
+                .filter_map(|l| Some((l["id"].as_str()?.to_owned(), l[key].as_str()?.to_owned())))
+                .collect()
         };
         let (simulated, replayed) = (actions(&written, "decided"), actions(&out, "action"));
-        assert!(simulated.len() > 20_000 && simulated.iter().any(|(_, a)| a == "high_risk"), "{}", simulated.len());
+        assert!(
+            simulated.len() > 20_000 && simulated.iter().any(|(_, a)| a == "high_risk"),
+            "{}",
+            simulated.len()
+        );
         assert_eq!(simulated, replayed);
         // The campaigns stand behind the ordinary mail, marked.
         let of = |kind: &str| {
-            let marked: Vec<&str> = lines(&written).filter(|l| l.contains(&format!("\"attack\":\"{kind}\""))).collect();
-            (marked.len(), marked.iter().filter(|l| l.contains("\"decided\":\"accept\"")).count())
+            let marked: Vec<&str> = lines(&written)
+                .filter(|l| l.contains(&format!("\"attack\":\"{kind}\"")))
+                .collect();
+            (
+                marked.len(),
+                marked
+                    .iter()
+                    .filter(|l| l.contains("\"decided\":\"accept\""))
+                    .count(),
+            )
         };
         let (blast, lateral) = (of("blast"), of("lateral"));
         assert_eq!((blast.0, lateral.0), (600, 50));
@@ -486,7 +620,11 @@ mod tests {
     #[test]
     fn the_same_comes_out_however_the_tenants_are_shared_out() {
         let settings = Arc::new(reader::detector_alone());
-        let plan = Plan { seeds: vec![3, 4], cases: true, ..plan() };
+        let plan = Plan {
+            seeds: vec![3, 4],
+            cases: true,
+            ..plan()
+        };
         let told = |mut report: Report| {
             report.nanos = 0;
             report.text(false)
@@ -502,28 +640,64 @@ mod tests {
     fn attacks_are_stopped_and_leave_no_trace_in_the_next_one() {
         let settings = Arc::new(reader::detector_alone());
         let attacks = vec![Kind::Blast, Kind::Bulk, Kind::Lateral];
-        let plan = Plan { days: 12, campaigns: 6, attacks, ..plan() };
+        let plan = Plan {
+            days: 12,
+            campaigns: 6,
+            attacks,
+            ..plan()
+        };
         let report = run(&settings, &plan, None);
         assert_eq!(report.campaigns.len(), 18);
         for campaign in &report.campaigns {
             assert!(campaign.leaked <= 30, "{campaign:?}");
         }
         let text = report.text(false);
-        assert!(text.contains("newsletter") && text.contains("lateral"), "{text}");
+        assert!(
+            text.contains("newsletter") && text.contains("lateral"),
+            "{text}"
+        );
     }
 
     #[test]
     fn new_tenants_and_new_accounts_are_simulated() {
         let settings = Arc::new(reader::detector_alone());
-        let plan = Plan { tenants: 4, campaigns: 8, attacks: vec![Kind::Blast, Kind::Patient], ..plan() };
-        let cold = run(&settings, &Plan { days: cold::DAYS, cold: true, ..plan.clone() }, None);
+        let plan = Plan {
+            tenants: 4,
+            campaigns: 8,
+            attacks: vec![Kind::Blast, Kind::Patient],
+            ..plan()
+        };
+        let cold = run(
+            &settings,
+            &Plan {
+                days: cold::DAYS,
+                cold: true,
+                ..plan.clone()
+            },
+            None,
+        );
         assert_eq!(cold.campaigns.len(), 16);
         // Every sender of such a tenant is cold, all of its days.
         let [warm, fresh] = cold.mistakes[0];
         assert!(warm.days == 0 && fresh.days >= 4 * 5 * 3, "{fresh:?}");
-        assert!(cold.campaigns.iter().all(|c| c.leaked < 600), "none passes whole");
-        let new = run(&settings, &Plan { newcomers: true, tenants: 1, ..plan }, None);
+        assert!(
+            cold.campaigns.iter().all(|c| c.leaked < 600),
+            "none passes whole"
+        );
+        let new = run(
+            &settings,
+            &Plan {
+                newcomers: true,
+                tenants: 1,
+                ..plan
+            },
+            None,
+        );
         assert_eq!(new.campaigns.len(), 16);
-        assert!(new.campaigns.iter().any(|c| c.leaked < 30), "{:?}", new.campaigns);
+        assert!(
+            new.campaigns.iter().any(|c| c.leaked < 30),
+            "{:?}",
+            new.campaigns
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The senders of a tenant and their ordinary mail, as the page of the simulated world describes them.
+//! The senders of a tenant and their ordinary mail, as the page of the simulated world describes
+//! them.
 
 use super::content::{Content, Voice};
 use super::rng::Rng;
@@ -18,7 +19,8 @@ pub struct Quality {
 }
 
 impl Quality {
-    /// The LLR of a message, flagged or not: that of the flag, with noise that does not change its side.
+    /// The LLR of a message, flagged or not: that of the flag, with noise that does not change its
+    /// side.
     pub fn llr(&self, flagged: bool, rng: &mut Rng) -> f64 {
         let noise = rng.normal();
         if flagged {
@@ -88,13 +90,31 @@ pub struct Mails {
 impl Mails {
     /// Recipients of a message.
     pub fn recipients(&self, mail: &Mail) -> &[To] {
-        self.to.get(mail.first as usize..(mail.first + mail.count) as usize).unwrap_or_default()
+        self.to
+            .get(mail.first as usize..(mail.first + mail.count) as usize)
+            .unwrap_or_default()
     }
 
     /// Adds a message whose recipients were pushed from `first` on.
-    pub fn push(&mut self, time: i64, who: u32, outside: u64, first: usize, llr: f64, template: u64) {
+    pub fn push(
+        &mut self,
+        time: i64,
+        who: u32,
+        outside: u64,
+        first: usize,
+        llr: f64,
+        template: u64,
+    ) {
         let count = self.to.len() - first;
-        self.mails.push(Mail { time, who, outside, first: first as u32, count: count as u32, llr, template });
+        self.mails.push(Mail {
+            time,
+            who,
+            outside,
+            first: first as u32,
+            count: count as u32,
+            llr,
+            template,
+        });
     }
 
     /// Empties it and keeps the room.
@@ -126,9 +146,13 @@ const FOOTERS: u64 = 10;
 /// Fingerprint of that footer.
 const FOOTER: u64 = 0x5c3a_96f0_1b7d_e824;
 
-/// The fingerprint of a text that differs a little from one with `template`, by `variation`: in three bits at most.
+/// The fingerprint of a text that differs a little from one with `template`, by `variation`: in
+/// three bits at most.
 pub const fn near(template: u64, variation: u64) -> u64 {
-    template ^ (1 << (variation & 63)) ^ (1 << ((variation >> 6) & 63)) ^ (1 << ((variation >> 12) & 63))
+    template
+        ^ (1 << (variation & 63))
+        ^ (1 << ((variation >> 6) & 63))
+        ^ (1 << ((variation >> 12) & 63))
 }
 
 /// Contacts a person has from the start.
@@ -140,16 +164,40 @@ impl Sender {
         let (voice, new_share, volume, contacts) = match class {
             Class::Person => {
                 let new = 0.25_f64.mul_add(rng.beta(0.264, 3.8), 0.02);
-                (content.voice(class, rng), new, rng.lognormal(20.0, 0.9), CONTACTS)
+                (
+                    content.voice(class, rng),
+                    new,
+                    rng.lognormal(20.0, 0.9),
+                    CONTACTS,
+                )
             }
-            Class::Application => (content.voice(class, rng), 0.5, rng.lognormal(100.0, 1.0), 20),
-            Class::Newsletter => (content.voice(class, rng), 0.03, rng.lognormal(500.0, 0.8).clamp(10.0, 20_000.0), 0),
+            Class::Application => (
+                content.voice(class, rng),
+                0.5,
+                rng.lognormal(100.0, 1.0),
+                20,
+            ),
+            Class::Newsletter => (
+                content.voice(class, rng),
+                0.03,
+                rng.lognormal(500.0, 0.8).clamp(10.0, 20_000.0),
+                0,
+            ),
             Class::Forwarder => (content.voice(class, rng), 0.0, 900.0, 30),
             Class::List => (content.voice(class, rng), 0.01, 900.0, 200),
             Class::Bounces => (content.voice(class, rng), 1.0, 900.0, 0),
         };
         let contacts = (0..contacts).map(|i| number << 24 | i).collect::<Vec<_>>();
-        Self { class, number, born, voice, new_share, volume, fresh: number << 24 | contacts.len() as u64, contacts }
+        Self {
+            class,
+            number,
+            born,
+            voice,
+            new_share,
+            volume,
+            fresh: number << 24 | contacts.len() as u64,
+            contacts,
+        }
     }
 
     /// An address never used before.
@@ -161,20 +209,31 @@ impl Sender {
     /// Somebody it has written to; the first contacts are written to most.
     pub fn contact(&self, rng: &mut Rng) -> Option<u64> {
         let n = self.contacts.len() as f64;
-        self.contacts.get((n * rng.unit().powi(2)) as usize).copied()
+        self.contacts
+            .get((n * rng.unit().powi(2)) as usize)
+            .copied()
     }
 
     fn recipient(&mut self, rng: &mut Rng, bounces: f64) -> To {
-        let known = if rng.chance(self.new_share) { None } else { self.contact(rng) };
+        let known = if rng.chance(self.new_share) {
+            None
+        } else {
+            self.contact(rng)
+        };
         let new = known.is_none();
         let address = known.unwrap_or_else(|| self.fresh());
         if new && self.contacts.len() < 2000 && rng.chance(0.3) {
             self.contacts.push(address);
         }
-        To { address, new, bounces: rng.chance(bounces) }
+        To {
+            address,
+            new,
+            bounces: rng.chance(bounces),
+        }
     }
 
-    /// Fingerprint of what it writes at this time. Drawn from nothing but number and time: the mail is the same with it.
+    /// Fingerprint of what it writes at this time. Drawn from nothing but number and time: the mail
+    /// is the same with it.
     const fn text(&self, time: i64) -> u64 {
         let own = mix(self.number, 0x7465_7874);
         let variation = mix(own, time.unsigned_abs());
@@ -193,9 +252,12 @@ impl Sender {
         let weekend = (day + 3).rem_euclid(7) >= 5;
         match self.class {
             Class::Person => {
-                let mean = self.volume * rng.lognormal(1.0, 0.763) * if weekend { 0.05 } else { 1.0 };
+                let mean =
+                    self.volume * rng.lognormal(1.0, 0.763) * if weekend { 0.05 } else { 1.0 };
                 for _ in 0..whole(mean, rng) {
-                    let time = start + (HOUR * 2.5_f64.mul_add(rng.normal(), 13.0)).clamp(0.0, 86_399_000.0) as i64;
+                    let time = start
+                        + (HOUR * 2.5_f64.mul_add(rng.normal(), 13.0)).clamp(0.0, 86_399_000.0)
+                            as i64;
                     let count = match rng.unit() {
                         u if u < 0.85 => 1,
                         u if u < 0.92 => 2,
@@ -216,22 +278,48 @@ impl Sender {
                     self.message(time, who, 1, 0.02, content, rng, out);
                 }
             }
-            Class::Newsletter if (day + self.number as i64) % 5 == 0 => self.burst(start, who, content, rng, out),
+            Class::Newsletter if (day + self.number as i64) % 5 == 0 => {
+                self.burst(start, who, content, rng, out)
+            }
             Class::Newsletter => {}
-            Class::Forwarder | Class::List | Class::Bounces => self.beside(start, who, content, rng, out),
+            Class::Forwarder | Class::List | Class::Bounces => {
+                self.beside(start, who, content, rng, out)
+            }
         }
     }
 
     #[expect(clippy::too_many_arguments, reason = "all of it is the message")]
-    fn message(&mut self, time: i64, who: u32, count: u64, bounces: f64, content: &Content, rng: &mut Rng, out: &mut Mails) {
+    fn message(
+        &mut self,
+        time: i64,
+        who: u32,
+        count: u64,
+        bounces: f64,
+        content: &Content,
+        rng: &mut Rng,
+        out: &mut Mails,
+    ) {
         let first = out.to.len();
         for _ in 0..count {
             let to = self.recipient(rng, bounces);
-            if out.to.get(first..).unwrap_or_default().iter().all(|t| t.address != to.address) {
+            if out
+                .to
+                .get(first..)
+                .unwrap_or_default()
+                .iter()
+                .all(|t| t.address != to.address)
+            {
                 out.to.push(to);
             }
         }
-        out.push(time, who, 0, first, content.llr(self.voice, rng), self.text(time));
+        out.push(
+            time,
+            who,
+            0,
+            first,
+            content.llr(self.voice, rng),
+            self.text(time),
+        );
     }
 
     /// One mailing: one template, one recipient each, within minutes to an hour.
@@ -242,7 +330,11 @@ impl Sender {
         let takes = rng.between(300_000.0, HOUR);
         let size = self.volume as usize;
         for i in 0..size {
-            let known = self.contacts.get(i).copied().filter(|_| !import && !rng.chance(self.new_share));
+            let known = self
+                .contacts
+                .get(i)
+                .copied()
+                .filter(|_| !import && !rng.chance(self.new_share));
             let to = To {
                 address: known.unwrap_or_else(|| self.fresh()),
                 new: known.is_none(),
@@ -257,7 +349,14 @@ impl Sender {
             let first = out.to.len();
             out.to.push(to);
             let time = begins + (takes * i as f64 / size as f64) as i64;
-            out.push(time, who, 0, first, content.llr(voice, rng), self.text(time));
+            out.push(
+                time,
+                who,
+                0,
+                first,
+                content.llr(voice, rng),
+                self.text(time),
+            );
         }
     }
 
@@ -265,17 +364,41 @@ impl Sender {
         for _ in 0..self.volume as u64 {
             let time = start + rng.below(DAY as u64) as i64;
             if self.class != Class::Forwarder {
-                self.message(time, who, 1, if self.class == Class::Bounces { 0.0 } else { 0.01 }, content, rng, out);
+                self.message(
+                    time,
+                    who,
+                    1,
+                    if self.class == Class::Bounces {
+                        0.0
+                    } else {
+                        0.01
+                    },
+                    content,
+                    rng,
+                    out,
+                );
                 continue;
             }
             let first = out.to.len();
             let to = self.recipient(rng, 0.01);
             out.to.push(to);
-            // A tenth is spam, from addresses seen once; the rest comes from a few hundred correspondents.
+            // A tenth is spam, from addresses seen once; the rest comes from a few hundred
+            // correspondents.
             let spam = rng.chance(0.1);
-            let outside = if spam { self.fresh() } else { 1 + (400.0 * rng.unit().powi(2)) as u64 };
+            let outside = if spam {
+                self.fresh()
+            } else {
+                1 + (400.0 * rng.unit().powi(2)) as u64
+            };
             let voice = if spam { content.spam(rng) } else { self.voice };
-            out.push(time, who, outside, first, content.llr(voice, rng), self.text(time));
+            out.push(
+                time,
+                who,
+                outside,
+                first,
+                content.llr(voice, rng),
+                self.text(time),
+            );
         }
     }
 }

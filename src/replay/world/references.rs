@@ -18,8 +18,8 @@ pub const COUNT: usize = 9;
 /// From here on a message counts as spam for them, in nats.
 const FLAG_NATS: f64 = 1.0;
 const PILOT_BOUNDS: [f64; 3] = [13.815_510_557_964_274, 25.0, 50.0];
-/// Bounds of SPOT: ln((1 - beta) / alpha) of two error rates, and what is added per flag and per other message
-/// (theta .2 / .9; Duan et al. 2012).
+/// Bounds of SPOT: ln((1 - beta) / alpha) of two error rates, and what is added per flag and per
+/// other message (theta .2 / .9; Duan et al. 2012).
 const SPOT: [f64; 2] = [4.595, 13.8155];
 const SPOT_STEP: (f64, f64) = (1.504_077, -2.079_442);
 
@@ -48,7 +48,12 @@ impl References {
         if day != self.day {
             let keep = 0.97_f64.powi((day - self.day).clamp(0, 1000) as i32);
             self.base.iter_mut().for_each(|b| *b *= keep);
-            (self.day, self.day_recipients, self.day_messages, self.day_spam) = (day, 0, 0, 0);
+            (
+                self.day,
+                self.day_recipients,
+                self.day_messages,
+                self.day_spam,
+            ) = (day, 0, 0, 0);
         }
     }
 
@@ -66,7 +71,10 @@ impl References {
         hit(0, self.day_recipients > 10_000);
         hit(1, self.day_recipients > 1000 || self.hour_recipients > 500);
         hit(2, self.hour_spam > 30);
-        hit(3, self.day_messages >= 6 && self.day_spam * 2 >= self.day_messages);
+        hit(
+            3,
+            self.day_messages >= 6 && self.day_spam * 2 >= self.day_messages,
+        );
         for (place, (sum, bound)) in (4..).zip(self.spot.iter_mut().zip(SPOT)) {
             *sum += if spam { SPOT_STEP.0 } else { SPOT_STEP.1 };
             hit(place, *sum >= bound);
@@ -92,7 +100,11 @@ impl References {
     fn pilot(&self, recipients: u32, new: u32, llr: f64, spam: bool) -> f64 {
         let [messages, flags, seen, fresh, ..] = self.base;
         let share = (flags + 1.0) / (messages + 200.0);
-        let content = if spam { llr.min(3.0).min((0.95 / share).ln()) } else { llr.max(-2.4).max((0.05 / (1.0 - share)).ln()) };
+        let content = if spam {
+            llr.min(3.0).min((0.95 / share).ln())
+        } else {
+            llr.max(-2.4).max((0.05 / (1.0 - share)).ln())
+        };
         let w = ((fresh + 15.0) / (seen + 50.0)).clamp(0.01, 0.99);
         let known = f64::from(recipients - new.min(recipients));
         let strangers = f64::from(new) * (0.95 / w).ln() + known * (0.05 / (1.0 - w)).ln();
@@ -104,7 +116,12 @@ impl References {
         self.age(time);
         let [.., outcomes, bounces] = self.base;
         let b = ((bounces + 1.0) / (outcomes + 100.0)).clamp(1e-4, 0.99);
-        let evidence = if bounced { (0.12 / b).ln() } else { (0.88 / (1.0 - b)).ln() }.clamp(-0.15, 2.5);
+        let evidence = if bounced {
+            (0.12 / b).ln()
+        } else {
+            (0.88 / (1.0 - b)).ln()
+        }
+        .clamp(-0.15, 2.5);
         let mut hits = 0;
         for (place, (sum, bound)) in (6_u32..).zip(self.sums.iter_mut().zip(PILOT_BOUNDS)) {
             *sum = (*sum + evidence).max(0.0);

@@ -9,7 +9,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Rows of the table of mistakes.
-const ROWS: [&str; 5] = ["person", "application", "newsletter", "forwarder, list, bounces", "all"];
+const ROWS: [&str; 5] = [
+    "person",
+    "application",
+    "newsletter",
+    "forwarder, list, bounces",
+    "all",
+];
 
 /// Measures how long the judge takes.
 pub struct Stopwatch(std::time::Instant);
@@ -44,7 +50,10 @@ impl Mistakes {
         self.days += other.days;
         self.blocks += other.blocks;
         self.holds += other.holds;
-        self.references.iter_mut().zip(other.references).for_each(|(a, b)| *a += b);
+        self.references
+            .iter_mut()
+            .zip(other.references)
+            .for_each(|(a, b)| *a += b);
     }
 }
 
@@ -81,7 +90,11 @@ const fn row(class: Class) -> usize {
 impl Report {
     /// Adds another tenant's.
     pub(super) fn join(&mut self, other: Self) {
-        let pairs = self.mistakes.iter_mut().flatten().zip(other.mistakes.iter().flatten());
+        let pairs = self
+            .mistakes
+            .iter_mut()
+            .flatten()
+            .zip(other.mistakes.iter().flatten());
         pairs.for_each(|(mine, theirs)| mine.add(theirs));
         for (why, count) in other.hold_reasons {
             *self.hold_reasons.entry(why).or_default() += count;
@@ -97,7 +110,10 @@ impl Report {
 
     fn at(&mut self, class: Class, cold: bool) -> &mut Mistakes {
         let [person, application, newsletter, beside] = &mut self.mistakes;
-        let [warm, fresh] = [person, application, newsletter, beside].into_iter().nth(row(class)).expect("there are four rows");
+        let [warm, fresh] = [person, application, newsletter, beside]
+            .into_iter()
+            .nth(row(class))
+            .expect("there are four rows");
         if cold { fresh } else { warm }
     }
 
@@ -111,7 +127,10 @@ impl Report {
 
     pub(super) fn false_hold(&mut self, class: Class, cold: bool, reason: Reason) {
         self.at(class, cold).holds += 1;
-        *self.hold_reasons.entry((row(class), reason.as_str())).or_default() += 1;
+        *self
+            .hold_reasons
+            .entry((row(class), reason.as_str()))
+            .or_default() += 1;
     }
 
     pub(super) fn reference_block(&mut self, place: usize, class: Class, cold: bool) {
@@ -123,7 +142,11 @@ impl Report {
     /// Counts of a row; of all senders of the tenant for the last one.
     fn counts(&self, row: usize, cold: Option<bool>) -> Mistakes {
         let mut sum = Mistakes::default();
-        let rows = self.mistakes.iter().enumerate().filter(|(i, _)| *i == row || (row == 4 && *i < 4));
+        let rows = self
+            .mistakes
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| *i == row || (row == 4 && *i < 4));
         for (_, [warm, fresh]) in rows {
             for (part, is_cold) in [(warm, false), (fresh, true)] {
                 if cold.is_none_or(|c| c == is_cold) {
@@ -145,7 +168,11 @@ impl Report {
             "\n{} messages of ordinary mail, {:.0} ns each with making them and their outcomes{}",
             self.events,
             per(self.nanos, self.events),
-            if references { " and the reference detectors" } else { "" }
+            if references {
+                " and the reference detectors"
+            } else {
+                ""
+            }
         );
         let (records, all) = self.octets;
         let _infallible = writeln!(
@@ -161,14 +188,32 @@ impl Report {
     }
 
     fn mistakes_table(&self, out: &mut String, references: bool) {
-        let million = |n: u64, days: u64| if days == 0 { 0.0 } else { n as f64 * 1e6 / days as f64 };
-        let _infallible = writeln!(out, "Per million sender-days: false blocks / false holds and delays (sender-days)\n");
-        let _infallible = writeln!(out, "{:26} {:>24} {:>24} {:>24}", "", "all days", "warm", "cold");
+        let million = |n: u64, days: u64| {
+            if days == 0 {
+                0.0
+            } else {
+                n as f64 * 1e6 / days as f64
+            }
+        };
+        let _infallible = writeln!(
+            out,
+            "Per million sender-days: false blocks / false holds and delays (sender-days)\n"
+        );
+        let _infallible = writeln!(
+            out,
+            "{:26} {:>24} {:>24} {:>24}",
+            "", "all days", "warm", "cold"
+        );
         for (row, name) in ROWS.iter().enumerate() {
             let _infallible = write!(out, "{name:26}");
             for cold in [None, Some(false), Some(true)] {
                 let m = self.counts(row, cold);
-                let cell = format!("{:.1} / {:.1} ({})", million(m.blocks, m.days), million(m.holds, m.days), m.days);
+                let cell = format!(
+                    "{:.1} / {:.1} ({})",
+                    million(m.blocks, m.days),
+                    million(m.holds, m.days),
+                    m.days
+                );
                 let _infallible = write!(out, " {cell:>24}");
             }
             out.push('\n');
@@ -197,7 +242,13 @@ impl Report {
         let _infallible = writeln!(
             out,
             "\n{:10} {:>6} {:>20} {:>20} {:>8} {:>10} {:>16}  seconds to the (last) block p50 / p99",
-            "attack", "n", "messages 50/90/99", "recipients 50/90/99", "held p50", "never", "extra: mean m/r"
+            "attack",
+            "n",
+            "messages 50/90/99",
+            "recipients 50/90/99",
+            "held p50",
+            "never",
+            "extra: mean m/r"
         );
         for kind in Kind::ALL {
             let of: Vec<&Campaign> = self.campaigns.iter().filter(|c| c.kind == kind).collect();
@@ -209,7 +260,9 @@ impl Report {
                 format!("{a} / {b} / {c}")
             };
             let never = of.iter().filter(|c| c.never()).count();
-            let mean = |f: &dyn Fn(&Campaign) -> u64| of.iter().map(|c| f(c)).sum::<u64>() as f64 / of.len() as f64;
+            let mean = |f: &dyn Fn(&Campaign) -> u64| {
+                of.iter().map(|c| f(c)).sum::<u64>() as f64 / of.len() as f64
+            };
             let _infallible = writeln!(
                 out,
                 "{:10} {:>6} {:>20} {:>20} {:>8} {:>9.2}% {:>16}  {} / {}",
@@ -219,7 +272,11 @@ impl Report {
                 cell(&|c| c.recipients),
                 quantile(&of, 0.5, &|c| c.held),
                 never as f64 * 100.0 / of.len() as f64,
-                format!("{:.2} / {:.1}", mean(&|c| c.leaked), mean(&|c| c.recipients)),
+                format!(
+                    "{:.2} / {:.1}",
+                    mean(&|c| c.leaked),
+                    mean(&|c| c.recipients)
+                ),
                 quantile(&of, 0.5, &|c| c.seconds()),
                 quantile(&of, 0.99, &|c| c.seconds()),
             );
@@ -227,7 +284,10 @@ impl Report {
         if !references {
             return;
         }
-        let _infallible = writeln!(out, "\nMessages that left before the block, p50 / p99 (share never stopped)\n");
+        let _infallible = writeln!(
+            out,
+            "\nMessages that left before the block, p50 / p99 (share never stopped)\n"
+        );
         for (place, name) in NAMES.iter().enumerate() {
             let _infallible = write!(out, "{name:28}");
             for kind in Kind::ALL {
@@ -236,7 +296,14 @@ impl Report {
                     continue;
                 }
                 let left = |c: &Campaign| c.references.get(place).map_or(0, |r| r.0);
-                let never = of.iter().filter(|c| c.references.get(place).is_some_and(|r| r.1 < c.accounts.len() as u64)).count();
+                let never = of
+                    .iter()
+                    .filter(|c| {
+                        c.references
+                            .get(place)
+                            .is_some_and(|r| r.1 < c.accounts.len() as u64)
+                    })
+                    .count();
                 let cell = format!(
                     "{} / {} ({:.0}%)",
                     quantile(&of, 0.5, &left),
@@ -250,11 +317,21 @@ impl Report {
     }
 }
 
-/// One mistake: the sender, its day, and the newest evidence first, each with the age in seconds, the content's LLR and what
-/// it came to in nats.
-pub(super) fn case(what: &str, tenant: &TenantId, sender: &Sender, day: i64, now: Time, view: Option<SenderView>) -> String {
+/// One mistake: the sender, its day, and the newest evidence first, each with the age in seconds,
+/// the content's LLR and what it came to in nats.
+pub(super) fn case(
+    what: &str,
+    tenant: &TenantId,
+    sender: &Sender,
+    day: i64,
+    now: Time,
+    view: Option<SenderView>,
+) -> String {
     let age = day - sender.born;
-    let mut out = format!("{what}: {:?} {} of {tenant}, day {age} of its life", sender.class, sender.number);
+    let mut out = format!(
+        "{what}: {:?} {} of {tenant}, day {age} of its life",
+        sender.class, sender.number
+    );
     let Some(view) = view else { return out };
     let _infallible = write!(
         out,
@@ -262,8 +339,13 @@ pub(super) fn case(what: &str, tenant: &TenantId, sender: &Sender, day: i64, now
         view.evidence_nats, view.messages_day, view.recipients_day, view.recipients_new_day
     );
     for evidence in &view.recent {
-        let _infallible =
-            write!(out, " [-{} s, llr {:.1}, {} rcpt:", now.since(evidence.time).as_secs(), evidence.llr, evidence.recipients);
+        let _infallible = write!(
+            out,
+            " [-{} s, llr {:.1}, {} rcpt:",
+            now.since(evidence.time).as_secs(),
+            evidence.llr,
+            evidence.recipients
+        );
         for signal in &evidence.symbols {
             let _infallible = write!(out, " {} {:.1}", signal.name, signal.weight);
         }
@@ -328,7 +410,9 @@ impl Campaign {
     }
 
     pub(super) fn reference_hits(&mut self, account: usize, hits: u32) {
-        let Some(blocked) = self.reference_blocks.get_mut(account) else { return };
+        let Some(blocked) = self.reference_blocks.get_mut(account) else {
+            return;
+        };
         let fresh = hits & !*blocked;
         *blocked |= hits;
         for (place, r) in self.references.iter_mut().enumerate() {
@@ -337,7 +421,9 @@ impl Campaign {
     }
 
     pub(super) fn reference_message(&mut self, account: usize) {
-        let Some(blocked) = self.reference_blocks.get(account) else { return };
+        let Some(blocked) = self.reference_blocks.get(account) else {
+            return;
+        };
         for (place, r) in self.references.iter_mut().enumerate() {
             r.0 += u64::from(blocked & (1 << place) == 0);
         }
@@ -349,7 +435,16 @@ impl Campaign {
     }
 
     fn seconds(&self) -> u64 {
-        let last = self.accounts.iter().map(|a| a.unwrap_or(i64::MAX)).max().unwrap_or_default();
-        if last == i64::MAX { 9_999_999 } else { (last.max(0) / 1000) as u64 }
+        let last = self
+            .accounts
+            .iter()
+            .map(|a| a.unwrap_or(i64::MAX))
+            .max()
+            .unwrap_or_default();
+        if last == i64::MAX {
+            9_999_999
+        } else {
+            (last.max(0) / 1000) as u64
+        }
     }
 }

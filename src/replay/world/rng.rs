@@ -1,5 +1,5 @@
-//! Random numbers of the simulated world: SplitMix64 (Steele, Lea, Flood 2014), so that a seed means the same world on every
-//! machine and in every version, whatever libraries do.
+//! Random numbers of the simulated world: SplitMix64 (Steele, Lea, Flood 2014), so that a seed
+//! means the same world on every machine and in every version, whatever libraries do.
 
 /// A stream of random numbers.
 #[derive(Debug, Clone)]
@@ -55,9 +55,13 @@ impl Rng {
         median * (sigma * self.normal()).exp()
     }
 
-    /// Beta of that mean and strength (alpha + beta). In logarithms, since the shapes here go down to 0.001.
+    /// Beta of that mean and strength (alpha + beta). In logarithms, since the shapes here go down
+    /// to 0.001.
     pub fn beta(&mut self, mean: f64, strength: f64) -> f64 {
-        let (a, b) = (self.ln_gamma_variate(mean * strength), self.ln_gamma_variate((1.0 - mean) * strength));
+        let (a, b) = (
+            self.ln_gamma_variate(mean * strength),
+            self.ln_gamma_variate((1.0 - mean) * strength),
+        );
         1.0 / (1.0 + (b - a).exp())
     }
 
@@ -86,12 +90,17 @@ mod tests {
     fn moments_are_right_and_a_seed_repeats() {
         let mut rng = Rng::new(1, 2);
         let n = 200_000;
-        let mean = |rng: &mut Rng, f: &dyn Fn(&mut Rng) -> f64| (0..n).map(|_| f(rng)).sum::<f64>() / f64::from(n);
+        let mean = |rng: &mut Rng, f: &dyn Fn(&mut Rng) -> f64| {
+            (0..n).map(|_| f(rng)).sum::<f64>() / f64::from(n)
+        };
         assert!((mean(&mut rng, &|r| r.unit()) - 0.5).abs() < 0.005);
         assert!((mean(&mut rng, &|r| r.normal().powi(2)) - 1.0).abs() < 0.02);
         assert!((mean(&mut rng, &|r| r.lognormal(20.0, 1.18).ln()) - 20_f64.ln()).abs() < 0.02);
         for (m, k) in [(0.001, 20.0), (0.003, 1.0), (0.01, 0.2), (0.98, 3.0)] {
-            assert!((mean(&mut rng, &|r| r.beta(m, k)) - m).abs() < 0.002, "{m} {k}");
+            assert!(
+                (mean(&mut rng, &|r| r.beta(m, k)) - m).abs() < 0.002,
+                "{m} {k}"
+            );
         }
         assert_eq!(Rng::new(7, 1).bits(), Rng::new(7, 1).bits());
         assert_ne!(Rng::new(7, 1).bits(), Rng::new(7, 2).bits());

@@ -1,18 +1,21 @@
-//! A message as a delta sees it: its features folded into slots; also a prototype with words of own mail behind it.
+//! A message as a delta sees it: its features folded into slots; also a prototype with words of own
+//! mail behind it.
 
 use super::{SLOTS, Sum};
 use crate::score::dense::{self, Direction};
 use crate::score::features::Sample;
 use crate::score::model::norm;
 
-/// How much runs of four octets and named features count beside words. Pairs of words gained nothing.
+/// How much runs of four octets and named features count beside words. Pairs of words gained
+/// nothing.
 const GRAMS: f32 = 1.5;
 /// See [`GRAMS`].
 const NAMED: f32 = 2.0;
-/// An everyday feature (direction ham) weaker than this is not there for the delta: words put beside a text call up many,
-/// each weakly, since the weakest stretch decides about them.
+/// An everyday feature (direction ham) weaker than this is not there for the delta: words put
+/// beside a text call up many, each weakly, since the weakest stretch decides about them.
 const LEAST_EVERYDAY: f32 = 0.05;
-/// So many words are put behind a prototype, and runs of four octets: about what 150 words of text hold.
+/// So many words are put behind a prototype, and runs of four octets: about what 150 words of text
+/// hold.
 const PADDING: (usize, usize) = (150, 750);
 
 /// A message's folded features: slots by group, each group with its scale.
@@ -22,7 +25,8 @@ pub(super) struct Folded<'a> {
     named: (&'a [(u8, f32)], f32),
 }
 
-/// The hashed text of a prototype with words of an own message behind it. The lists of a prototype rise.
+/// The hashed text of a prototype with words of an own message behind it. The lists of a prototype
+/// rise.
 pub(super) struct Padded {
     words: Vec<u32>,
     grams: Vec<u32>,
@@ -31,10 +35,16 @@ pub(super) struct Padded {
 impl Padded {
     pub(super) fn new(prototype: &Sample, own: &Sample) -> Self {
         let behind = |text: &[u32], own: &[u32], most: usize| {
-            let new = own.iter().take(most).filter(|index| text.binary_search(index).is_err());
+            let new = own
+                .iter()
+                .take(most)
+                .filter(|index| text.binary_search(index).is_err());
             text.iter().chain(new).copied().collect()
         };
-        Self { words: behind(&prototype.words, &own.words, PADDING.0), grams: behind(&prototype.grams, &own.grams, PADDING.1) }
+        Self {
+            words: behind(&prototype.words, &own.words, PADDING.0),
+            grams: behind(&prototype.grams, &own.grams, PADDING.1),
+        }
     }
 
     /// The whole with the prototype's named features, and of it what is padding.
@@ -42,7 +52,11 @@ impl Padded {
         let mut whole = Folded::new(prototype);
         whole.groups = Folded::text(&self.words, &self.grams);
         let mut padding = whole;
-        for ((list, _), text) in padding.groups.iter_mut().zip([&prototype.words, &prototype.grams]) {
+        for ((list, _), text) in padding
+            .groups
+            .iter_mut()
+            .zip([&prototype.words, &prototype.grams])
+        {
             *list = list.get(text.len()..).unwrap_or_default();
         }
         padding.named.0 = &[];
@@ -65,18 +79,30 @@ fn named_slot(feature: u8) -> usize {
 
 /// Whether the delta looks at a named feature of this value.
 fn counts(feature: u8, value: f32) -> bool {
-    let everyday = dense::ALL.get(usize::from(feature)).is_some_and(|f| f.direction() == Direction::Ham);
+    let everyday = dense::ALL
+        .get(usize::from(feature))
+        .is_some_and(|f| f.direction() == Direction::Ham);
     !everyday || value >= LEAST_EVERYDAY
 }
 
 impl<'a> Folded<'a> {
     pub(super) fn new(sample: &'a Sample) -> Self {
-        let named = sample.dense.iter().filter(|(feature, value)| counts(*feature, *value)).count();
-        Self { groups: Self::text(&sample.words, &sample.grams), named: (&sample.dense, NAMED / (named as f32 + 4.0).sqrt()) }
+        let named = sample
+            .dense
+            .iter()
+            .filter(|(feature, value)| counts(*feature, *value))
+            .count();
+        Self {
+            groups: Self::text(&sample.words, &sample.grams),
+            named: (&sample.dense, NAMED / (named as f32 + 4.0).sqrt()),
+        }
     }
 
     fn text(words: &'a [u32], grams: &'a [u32]) -> [(&'a [u32], f32); 2] {
-        [(words, norm(words.len(), 0)), (grams, GRAMS * norm(grams.len(), 2))]
+        [
+            (words, norm(words.len(), 0)),
+            (grams, GRAMS * norm(grams.len(), 2)),
+        ]
     }
 
     /// What some weights make of it.
@@ -96,7 +122,9 @@ impl<'a> Folded<'a> {
 
     pub(super) fn each_named(&self, mut visit: impl FnMut(usize, f32)) {
         let (named, scale) = self.named;
-        let counted = named.iter().filter(|(feature, value)| counts(*feature, *value));
+        let counted = named
+            .iter()
+            .filter(|(feature, value)| counts(*feature, *value));
         counted.for_each(|(feature, _)| visit(named_slot(*feature), scale));
     }
 }

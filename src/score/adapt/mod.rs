@@ -1,9 +1,11 @@
-//! What a tenant's own mail adds to the model: a small bounded delta, and a calibration against the tenant's own scores.
+//! What a tenant's own mail adds to the model: a small bounded delta, and a calibration against the
+//! tenant's own scores.
 //!
-//! Nearly all outbound mail is legitimate. So a tenant's unlabelled mail is taken for ham, each message paired with replayed
-//! spam (the model's prototypes): ham alone would teach that everything is ham. Steps are those of AdaGrad logistic
-//! regression on length-normalised binary features (Duchi, Hazan, Singer 2011; for mail Goodman and Yih 2006), towards a
-//! margin, so that a message that is judged well teaches nothing.
+//! Nearly all outbound mail is legitimate. So a tenant's unlabelled mail is taken for ham, each
+//! message paired with replayed spam (the model's prototypes): ham alone would teach that
+//! everything is ham. Steps are those of AdaGrad logistic regression on length-normalised binary
+//! features (Duchi, Hazan, Singer 2011; for mail Goodman and Yih 2006), towards a margin, so that a
+//! message that is judged well teaches nothing.
 
 mod folded;
 mod own;
@@ -18,7 +20,8 @@ use super::model::Model;
 use folded::{Folded, Padded};
 use tail::{Map, Recent};
 
-/// Weights of a delta; hashed features fold into them. Twice as many gain next to nothing (models/README.md).
+/// Weights of a delta; hashed features fold into them. Twice as many gain next to nothing
+/// (models/README.md).
 pub const SLOTS: usize = 1 << 15;
 /// What the delta adds stays within ± this (nats).
 const MAX_NATS: f32 = 8.0;
@@ -26,11 +29,13 @@ const MAX_NATS: f32 = 8.0;
 const EXCUSE_NATS: f32 = 1.0;
 /// Every label widens that: somebody watches, and what was a mistake must be reparable.
 const EXCUSE_NATS_PER_LABEL: f32 = 0.5;
-/// How far the shipped model is believed beside what was learned (nats): a confident error of it must be reparable.
+/// How far the shipped model is believed beside what was learned (nats): a confident error of it
+/// must be reparable.
 const SHIPPED_NATS: f32 = 5.0;
 /// Messages by which a tenant is known; until then the delta gains influence evenly.
 const KNOWN_MESSAGES: f32 = 100.0;
-/// Learning aims this far past even odds (nats): further out it would only make sure of what is known.
+/// Learning aims this far past even odds (nats): further out it would only make sure of what is
+/// known.
 const MARGIN: f32 = 1.0;
 /// A message judged so well that the slope is below this teaches nothing.
 const LEAST_ERROR: f32 = 0.05;
@@ -40,34 +45,37 @@ const RATE_ASSUMED: f32 = 0.2;
 const RATE_LABEL: f32 = 0.5;
 /// Added to the root of a slot's squared slopes.
 const EASE: f32 = 0.02;
-/// So often an assumed message is learned, each time paired with another replayed spam, until the tenant is settled.
+/// So often an assumed message is learned, each time paired with another replayed spam, until the
+/// tenant is settled.
 const PASSES: usize = 3;
-/// Every so many replays a prototype comes with the words of the own message behind it: own words must not excuse it.
+/// Every so many replays a prototype comes with the words of the own message behind it: own words
+/// must not excuse it.
 const PADDED_EVERY: u64 = 16;
 /// The prototypes were trained on: unseen spam of their kind scores this much lower (nats).
 const OPTIMISM: f32 = 2.0;
 /// Every so many prototypes one is never replayed but kept for calibration.
 const KEPT_BACK: usize = 4;
-/// An unlabelled message above this by the shipped model alone is not learned (nats): a tenant whose mail was bad from the
-/// first day cannot move that one.
+/// An unlabelled message above this by the shipped model alone is not learned (nats): a tenant
+/// whose mail was bad from the first day cannot move that one.
 const TRUST_SHIPPED: f32 = 0.0;
-/// Half as much is learned from a message at this ratio of the shipped model, more below, less above (nats): spam that a bad
-/// tenant brings lies nearer to even odds than its ordinary mail.
+/// Half as much is learned from a message at this ratio of the shipped model, more below, less
+/// above (nats): spam that a bad tenant brings lies nearer to even odds than its ordinary mail.
 const HALF_TRUST: f32 = -1.0;
 /// How fast the trust changes around [`HALF_TRUST`] (per nat).
 const TRUST_SLOPE: f32 = 2.0;
-/// What judges is a mean of the weights over time, moved towards them after so many assumed messages: single messages throw the
-/// weights about.
+/// What judges is a mean of the weights over time, moved towards them after so many assumed
+/// messages: single messages throw the weights about.
 const MEAN_EVERY: u64 = 8;
-/// How far it moves then; at first it is the mean of all so far. The mean reaches back about a dozen messages.
+/// How far it moves then; at first it is the mean of all so far. The mean reaches back about a
+/// dozen messages.
 const MEAN_STEP: f32 = 0.49;
 /// The calibration is fitted anew after so many learned messages.
 const FIT_EVERY: u64 = 32;
 /// Own messages that the calibration needs.
 const FIT_FROM: usize = 50;
-/// After so many messages were offered the tenant's mail is known: from then on only what lies among the nine tenths of own mail
-/// that resembles it most is assumed to be ham, it is learned slowly, and the calibration rests. Else a sender who turns bad
-/// would be learned bit by bit.
+/// After so many messages were offered the tenant's mail is known: from then on only what lies
+/// among the nine tenths of own mail that resembles it most is assumed to be ham, it is learned
+/// slowly, and the calibration rests. Else a sender who turns bad would be learned bit by bit.
 const SETTLED: u64 = 500;
 /// Of which so many were learned.
 const SETTLED_ASSUMED: u64 = 200;
@@ -199,8 +207,8 @@ impl Delta {
         self.refused
     }
 
-    /// Share of the messages offered lately without a label that the shipped model took for spam, 0-1: a tenant that was bad
-    /// from its first day shows here.
+    /// Share of the messages offered lately without a label that the shipped model took for spam,
+    /// 0-1: a tenant that was bad from its first day shows here.
     pub fn disagreement(&self) -> f64 {
         f64::from(self.disagreement)
     }
@@ -221,10 +229,19 @@ impl Delta {
             return shipped;
         }
         let known = f64::from(self.influence());
-        let learned = f64::from(self.map.eased(self.disagreement).apply(self.raw(shipped as f32, &Folded::new(sample))));
+        let learned = f64::from(
+            self.map
+                .eased(self.disagreement)
+                .apply(self.raw(shipped as f32, &Folded::new(sample))),
+        );
         let joined = known * learned + (1.0 - known) * shipped;
-        // Replays outweigh the few messages learned at first: until that is calibrated, assumptions may only lower the ratio.
-        if self.map.fitted || self.labelled > 0 { joined } else { joined.min(shipped) }
+        // Replays outweigh the few messages learned at first: until that is calibrated, assumptions
+        // may only lower the ratio.
+        if self.map.fitted || self.labelled > 0 {
+            joined
+        } else {
+            joined.min(shipped)
+        }
     }
 
     fn excuse(&self) -> f32 {
@@ -242,18 +259,30 @@ impl Delta {
     }
 
     /// The same, judging by a `whole` but moving only the weights of a `part` of it.
-    fn step_of(&mut self, shipped: f32, [whole, part]: [&Folded<'_>; 2], spam: bool, rate: f32, told: bool) {
+    fn step_of(
+        &mut self,
+        shipped: f32,
+        [whole, part]: [&Folded<'_>; 2],
+        spam: bool,
+        rate: f32,
+        told: bool,
+    ) {
         // A label is about what was judged, and that is the mean.
         let sum = whole.sum(if told { &self.mean } else { &self.weights });
         let (target, aim) = if spam { (1.0, MARGIN) } else { (0.0, -MARGIN) };
-        // Without the caps of the sum: capped, a message would be learned again and again to no effect.
+        // Without the caps of the sum: capped, a message would be learned again and again to no
+        // effect.
         let now = shipped.clamp(-SHIPPED_NATS, SHIPPED_NATS) + sum.text + sum.named;
         let error = 1.0 / (1.0 + (aim - now).exp()) - target;
         if error.abs() < LEAST_ERROR {
             return;
         }
         let mut move_weight = |slot: usize, scale: f32| {
-            let slots = (self.weights.get_mut(slot), self.mean.get_mut(slot), self.squares.get_mut(slot));
+            let slots = (
+                self.weights.get_mut(slot),
+                self.mean.get_mut(slot),
+                self.squares.get_mut(slot),
+            );
             if let (Some(weight), Some(mean), Some(square)) = slots {
                 let slope = error * scale;
                 *square += slope * slope;
@@ -277,16 +306,26 @@ impl Delta {
             Label::Spam => (true, RATE_LABEL, 1),
             Label::Ham => (false, RATE_LABEL, 1),
             Label::Unlabelled => {
-                lately(&mut self.disagreement, f32::from(u8::from(shipped > TRUST_SHIPPED)));
+                lately(
+                    &mut self.disagreement,
+                    f32::from(u8::from(shipped > TRUST_SHIPPED)),
+                );
                 if let Some(refusal) = self.refusal(shipped, raw, settled) {
                     self.refused += 1;
                     return refusal;
                 }
-                let (rate, passes) = if settled { (RATE_SETTLED, 1) } else { (RATE_ASSUMED, PASSES) };
+                let (rate, passes) = if settled {
+                    (RATE_SETTLED, 1)
+                } else {
+                    (RATE_ASSUMED, PASSES)
+                };
                 (false, rate * trust(shipped), passes)
             }
         };
-        lately(&mut self.strain, ((sum.text + sum.named).abs() / MAX_NATS).min(1.0));
+        lately(
+            &mut self.strain,
+            ((sum.text + sum.named).abs() / MAX_NATS).min(1.0),
+        );
         let calibrates = told || !settled;
         if calibrates {
             (if spam { &mut self.spam } else { &mut self.own }).push(raw);
@@ -297,20 +336,31 @@ impl Delta {
                 self.replay(model, &lesson.sample, rate, told);
             }
         }
-        *(if told { &mut self.labelled } else { &mut self.assumed }) += 1;
+        *(if told {
+            &mut self.labelled
+        } else {
+            &mut self.assumed
+        }) += 1;
         if !told && self.assumed.is_multiple_of(MEAN_EVERY) {
             self.follow();
         }
         if calibrates && self.learned().is_multiple_of(FIT_EVERY) {
             self.fit(model);
         }
-        if told { Learned::Labelled } else { Learned::Assumed }
+        if told {
+            Learned::Labelled
+        } else {
+            Learned::Assumed
+        }
     }
 
     /// Moves the mean towards the weights.
     fn follow(&mut self) {
         let step = (MEAN_EVERY as f32 / self.assumed as f32).max(MEAN_STEP);
-        self.mean.iter_mut().zip(&self.weights).for_each(|(mean, weight)| *mean += step * (weight - *mean));
+        self.mean
+            .iter_mut()
+            .zip(&self.weights)
+            .for_each(|(mean, weight)| *mean += step * (weight - *mean));
     }
 
     /// Enough was offered and learned that the tenant's mail is known.
@@ -320,7 +370,13 @@ impl Delta {
 
     /// Why an unlabelled message is not learned.
     fn refusal(&self, shipped: f32, raw: f32, settled: bool) -> Option<Learned> {
-        if shipped > if settled { TRUST_SETTLED } else { TRUST_SHIPPED } {
+        if shipped
+            > if settled {
+                TRUST_SETTLED
+            } else {
+                TRUST_SHIPPED
+            }
+        {
             Some(Learned::RefusedByModel)
         } else if settled && self.map.is_unusual(raw) {
             Some(Learned::RefusedByTail)
@@ -330,15 +386,22 @@ impl Delta {
     }
 
     fn replay(&mut self, model: &Model, own: &Sample, rate: f32, told: bool) {
-        let Some(turn) = self.turn.checked_rem(model.prototypes.len() as u64) else { return };
+        let Some(turn) = self.turn.checked_rem(model.prototypes.len() as u64) else {
+            return;
+        };
         self.turn += 1;
         // The last of every few is kept back.
-        let at =
-            if turn as usize % KEPT_BACK == KEPT_BACK - 1 { (turn as usize + 1) % model.prototypes.len() } else { turn as usize };
-        if let (Some(prototype), Some(llr)) = (model.prototypes.get(at), model.prototype_llrs().get(at)) {
+        let at = if turn as usize % KEPT_BACK == KEPT_BACK - 1 {
+            (turn as usize + 1) % model.prototypes.len()
+        } else {
+            turn as usize
+        };
+        if let (Some(prototype), Some(llr)) =
+            (model.prototypes.get(at), model.prototype_llrs().get(at))
+        {
             if !told && self.turn.is_multiple_of(PADDED_EVERY) {
-                // Only the padding's weights move: else own words would go on excusing, and spam only weigh more. Behind a label
-                // its own words stay as it says.
+                // Only the padding's weights move: else own words would go on excusing, and spam
+                // only weigh more. Behind a label its own words stay as it says.
                 let padded = Padded::new(prototype, own);
                 let [whole, padding] = padded.folded(prototype);
                 self.step_of(llr - OPTIMISM, [&whole, &padding], true, rate, told);
@@ -353,8 +416,15 @@ impl Delta {
         if self.own.len() < FIT_FROM {
             return;
         }
-        let kept_back = model.prototypes.iter().zip(model.prototype_llrs()).skip(KEPT_BACK - 1).step_by(KEPT_BACK);
-        let kept_back: Vec<f32> = kept_back.map(|(p, llr)| self.raw(llr - OPTIMISM, &Folded::new(p))).collect();
+        let kept_back = model
+            .prototypes
+            .iter()
+            .zip(model.prototype_llrs())
+            .skip(KEPT_BACK - 1)
+            .step_by(KEPT_BACK);
+        let kept_back: Vec<f32> = kept_back
+            .map(|(p, llr)| self.raw(llr - OPTIMISM, &Folded::new(p)))
+            .collect();
         self.map = Map::fit(self.own.values(), &kept_back, self.spam.values());
     }
 
@@ -362,8 +432,13 @@ impl Delta {
     pub fn fade(&mut self, days: u32) {
         let keep = |share: f32| share.powi(i32::try_from(days).unwrap_or(i32::MAX));
         let left = keep(KEEP_PER_DAY.0);
-        self.weights.iter_mut().chain(&mut self.mean).for_each(|w| *w *= left);
-        self.squares.iter_mut().for_each(|s| *s *= keep(KEEP_PER_DAY.1));
+        self.weights
+            .iter_mut()
+            .chain(&mut self.mean)
+            .for_each(|w| *w *= left);
+        self.squares
+            .iter_mut()
+            .for_each(|s| *s *= keep(KEEP_PER_DAY.1));
         // An outbreak is over some day, also where too little is sent to show it.
         self.disagreement *= keep(DISAGREEMENT_PER_DAY);
     }

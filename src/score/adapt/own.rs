@@ -70,7 +70,11 @@ mod tests {
         assert_eq!((0..1000).filter(|_| offer(7)).count(), 50);
         let others = (0..950).filter(|n| offer(100 + n % 95)).count();
         assert_eq!(others, 950);
-        assert_eq!((0..1000).filter(|_| offer(7)).count(), 56, "a tenth of all, itself included");
+        assert_eq!(
+            (0..1000).filter(|_| offer(7)).count(),
+            56,
+            "a tenth of all, itself included"
+        );
         share.halve();
         share.halve();
         assert!(share.allows(7), "two days later");

@@ -1,5 +1,5 @@
-//! The form of a delta on disk: magic, version, format of the model's features, counters, weights, recent scores, shares,
-//! CRC32C of all before. Numbers are little-endian.
+//! The form of a delta on disk: magic, version, format of the model's features, counters, weights,
+//! recent scores, shares, CRC32C of all before. Numbers are little-endian.
 
 use super::own::Share;
 use super::tail::{Map, Recent};
@@ -26,8 +26,24 @@ impl Delta {
         let fitted = f32::from(u8::from(map.fitted));
         // An infinite bound means "none yet" and is kept as zero beside `fitted`.
         let usual = if map.fitted { map.usual } else { 0.0 };
-        let floats = [fitted, map.slope, map.offset, map.even, map.open, usual, map.excess, self.disagreement];
-        out.extend(floats.iter().chain(&self.weights).chain(&self.mean).chain(&self.squares).flat_map(|f| f.to_le_bytes()));
+        let floats = [
+            fitted,
+            map.slope,
+            map.offset,
+            map.even,
+            map.open,
+            usual,
+            map.excess,
+            self.disagreement,
+        ];
+        out.extend(
+            floats
+                .iter()
+                .chain(&self.weights)
+                .chain(&self.mean)
+                .chain(&self.squares)
+                .flat_map(|f| f.to_le_bytes()),
+        );
         for recent in [&self.own, &self.spam] {
             out.extend((recent.len() as u32).to_le_bytes());
             out.extend(recent.values().iter().flat_map(|f| f.to_le_bytes()));
@@ -44,8 +60,12 @@ impl Delta {
 
     /// Reads them back. The error says why what was learned is lost.
     pub fn from_bytes(file: &[u8]) -> Result<(Self, Share, i64), String> {
-        let body = file.strip_prefix(MAGIC).ok_or("not a file of learned weights")?;
-        let (content, sum) = file.split_at_checked(file.len().saturating_sub(4)).ok_or("file is too short")?;
+        let body = file
+            .strip_prefix(MAGIC)
+            .ok_or("not a file of learned weights")?;
+        let (content, sum) = file
+            .split_at_checked(file.len().saturating_sub(4))
+            .ok_or("file is too short")?;
         let mut r = Reader(body.get(..body.len().saturating_sub(4)).unwrap_or_default());
         if crc32c::crc32c(content).to_le_bytes() != *sum {
             return Err("file is damaged: its checksum does not match".into());
@@ -59,19 +79,44 @@ impl Delta {
         let fitted = r.f32()? != 0.0;
         let (slope, offset, even, open, usual) = (r.f32()?, r.f32()?, r.f32()?, r.f32()?, r.f32()?);
         let (excess, disagreement) = (r.f32()?, r.f32()?);
-        let map = if fitted { Map { slope, offset, even, open, usual, excess, fitted } } else { Map::default() };
+        let map = if fitted {
+            Map {
+                slope,
+                offset,
+                even,
+                open,
+                usual,
+                excess,
+                fitted,
+            }
+        } else {
+            Map::default()
+        };
         let (weights, mean, squares) = (r.floats(SLOTS)?, r.floats(SLOTS)?, r.floats(SLOTS)?);
         let (own, spam) = (r.recent()?, r.recent()?);
         let mut entries = Vec::new();
         for _ in 0..r.u32()? {
             entries.push((r.u64()?, r.f32()?));
         }
-        let possible = (0.0..=1.0).contains(&disagreement) && excess >= 0.0 && slope > 0.0 && even >= open;
+        let possible =
+            (0.0..=1.0).contains(&disagreement) && excess >= 0.0 && slope > 0.0 && even >= open;
         if !r.0.is_empty() || squares.iter().any(|s| *s < 0.0) || !possible {
             return Err("file holds impossible values".into());
         }
-        let delta =
-            Self { weights, mean, squares, assumed, labelled, refused, turn, own, spam, map, disagreement, ..Self::default() };
+        let delta = Self {
+            weights,
+            mean,
+            squares,
+            assumed,
+            labelled,
+            refused,
+            turn,
+            own,
+            spam,
+            map,
+            disagreement,
+            ..Self::default()
+        };
         Ok((delta, Share::from_entries(entries.into_iter()), day))
     }
 }
@@ -80,7 +125,10 @@ struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
     fn take<const N: usize>(&mut self) -> Result<[u8; N], String> {
-        let (head, rest) = self.0.split_first_chunk::<N>().ok_or("file ends too early")?;
+        let (head, rest) = self
+            .0
+            .split_first_chunk::<N>()
+            .ok_or("file ends too early")?;
         self.0 = rest;
         Ok(*head)
     }
@@ -95,7 +143,11 @@ impl Reader<'_> {
 
     fn f32(&mut self) -> Result<f32, String> {
         let value = f32::from_le_bytes(self.take()?);
-        if value.is_finite() { Ok(value) } else { Err("file holds impossible values".into()) }
+        if value.is_finite() {
+            Ok(value)
+        } else {
+            Err("file holds impossible values".into())
+        }
     }
 
     fn floats(&mut self, count: usize) -> Result<Vec<f32>, String> {
@@ -109,7 +161,9 @@ impl Reader<'_> {
     fn recent(&mut self) -> Result<Recent, String> {
         let count = self.u32()? as usize;
         let mut recent = Recent::default();
-        self.floats(count)?.into_iter().for_each(|value| recent.push(value));
+        self.floats(count)?
+            .into_iter()
+            .for_each(|value| recent.push(value));
         Ok(recent)
     }
 }

@@ -1,5 +1,5 @@
-//! Calibration against the tenant's own scores: a line fitted to own ham and unseen spam (Platt), bent so that hardly any
-//! own ham lies above even odds (the tail of own ham taken as exponential).
+//! Calibration against the tenant's own scores: a line fitted to own ham and unseen spam (Platt),
+//! bent so that hardly any own ham lies above even odds (the tail of own ham taken as exponential).
 
 use crate::score::calibrate;
 
@@ -7,12 +7,14 @@ use crate::score::calibrate;
 const KEPT: usize = 384;
 /// Own ham that may lie above even odds.
 const ABOVE: f32 = 0.0016;
-/// Added to that where the shipped model takes all mail offered lately for spam, in proportion below: one own message more for
-/// every 200 such ones. The fewer of a tenant's messages are its own mail, the less is "own mail is ham" worth.
+/// Added to that where the shipped model takes all mail offered lately for spam, in proportion
+/// below: one own message more for every 200 such ones. The fewer of a tenant's messages are its
+/// own mail, the less is "own mail is ham" worth.
 const ABOVE_PER_SPAM: f32 = 0.005;
 /// Share of own ham whose excess measures the tail.
 const TAIL: f32 = 0.1;
-/// The bend never hides more than this (nats): what was learned from a bad tenant must not excuse everything.
+/// The bend never hides more than this (nats): what was learned from a bad tenant must not excuse
+/// everything.
 const MAX_BEND: f32 = 5.0;
 /// Where the ratio is left open, it creeps from this to zero (nats).
 const UNSURE: f32 = -0.2;
@@ -56,7 +58,8 @@ pub(super) struct Map {
     pub(super) offset: f32,
     /// Raw score of even odds by the tail of own ham.
     pub(super) even: f32,
-    /// Raw score above which, up to `even`, the ratio is left open: about as much own ham lies there as spam.
+    /// Raw score above which, up to `even`, the ratio is left open: about as much own ham lies
+    /// there as spam.
     pub(super) open: f32,
     /// Raw score below which nine tenths of own ham lie.
     pub(super) usual: f32,
@@ -68,17 +71,33 @@ pub(super) struct Map {
 
 impl Default for Map {
     fn default() -> Self {
-        Self { slope: 1.0, offset: 0.0, even: 0.0, open: 0.0, usual: f32::INFINITY, excess: 0.0, fitted: false }
+        Self {
+            slope: 1.0,
+            offset: 0.0,
+            even: 0.0,
+            open: 0.0,
+            usual: f32::INFINITY,
+            excess: 0.0,
+            fitted: false,
+        }
     }
 }
 
 impl Map {
-    /// Fits own ham against spam: of the prototypes kept back, and `labelled` as such. Where spam is labelled, somebody watches
-    /// and the line alone tells the odds; without labels the bend keeps own ham below even odds.
+    /// Fits own ham against spam: of the prototypes kept back, and `labelled` as such. Where spam
+    /// is labelled, somebody watches and the line alone tells the odds; without labels the bend
+    /// keeps own ham below even odds.
     pub(super) fn fit(own: &[f32], kept_back: &[f32], labelled: &[f32]) -> Self {
-        let points: Vec<_> =
-            own.iter().map(|x| (*x, false, 1.0)).chain(kept_back.iter().chain(labelled).map(|x| (*x, true, 1.0))).collect();
-        let (slope, offset) = if kept_back.len() + labelled.len() == 0 { (1.0, 0.0) } else { calibrate::platt(&points) };
+        let points: Vec<_> = own
+            .iter()
+            .map(|x| (*x, false, 1.0))
+            .chain(kept_back.iter().chain(labelled).map(|x| (*x, true, 1.0)))
+            .collect();
+        let (slope, offset) = if kept_back.len() + labelled.len() == 0 {
+            (1.0, 0.0)
+        } else {
+            calibrate::platt(&points)
+        };
         let slope = slope.clamp(SLOPE.0, SLOPE.1);
         let mut sorted = own.to_vec();
         sorted.sort_by(f32::total_cmp);
@@ -92,11 +111,20 @@ impl Map {
         let even = even.clamp(zero, zero + bend);
         let spam: Vec<f32> = kept_back.iter().chain(labelled).copied().collect();
         let open = open_from(&sorted, &spam, zero, even).min(zero + UNSURE / slope);
-        Self { slope, offset, even, open, usual, excess, fitted: true }
+        Self {
+            slope,
+            offset,
+            even,
+            open,
+            usual,
+            excess,
+            fitted: true,
+        }
     }
 
-    /// The map for a tenant of whose mail the shipped model took this share for spam lately, 0-1: even odds come down by the
-    /// exponential tail of own ham, where they do not lie lower already, never below the line. What is left open shrinks with the bend.
+    /// The map for a tenant of whose mail the shipped model took this share for spam lately, 0-1:
+    /// even odds come down by the exponential tail of own ham, where they do not lie lower already,
+    /// never below the line. What is left open shrinks with the bend.
     pub(super) fn eased(&self, spam: f32) -> Self {
         if !self.fitted {
             return *self;
@@ -104,15 +132,26 @@ impl Map {
         let zero = -self.offset / self.slope;
         let even = self.usual + self.excess * (TAIL / (ABOVE + ABOVE_PER_SPAM * spam)).ln();
         let even = even.min(self.even).max(zero);
-        let left = if self.even > zero { (even - zero) / (self.even - zero) } else { 1.0 };
+        let left = if self.even > zero {
+            (even - zero) / (self.even - zero)
+        } else {
+            1.0
+        };
         let top = zero + UNSURE / self.slope;
-        Self { even, open: top - (top - self.open) * left, ..*self }
+        Self {
+            even,
+            open: top - (top - self.open) * left,
+            ..*self
+        }
     }
 
     /// The calibrated ratio, nats.
     pub(super) fn apply(&self, raw: f32) -> f32 {
         let calibrated = if self.fitted { self.bent(raw) } else { raw };
-        calibrated.clamp(-crate::score::model::MAX_LLR as f32, crate::score::model::MAX_LLR as f32)
+        calibrated.clamp(
+            -crate::score::model::MAX_LLR as f32,
+            crate::score::model::MAX_LLR as f32,
+        )
     }
 
     fn bent(&self, raw: f32) -> f32 {
@@ -122,21 +161,24 @@ impl Map {
         } else if raw > self.open {
             UNSURE * (self.even - raw) / (self.even - self.open)
         } else {
-            line.max(UNSURE - RETURN * self.slope * (self.open - raw)).min(UNSURE)
+            line.max(UNSURE - RETURN * self.slope * (self.open - raw))
+                .min(UNSURE)
         }
     }
 
-    /// Whether a message of this score lies outside the nine tenths of own mail that are most like it.
+    /// Whether a message of this score lies outside the nine tenths of own mail that are most like
+    /// it.
     pub(super) fn is_unusual(&self, raw: f32) -> bool {
         raw > self.usual
     }
 }
 
-/// Spam between even odds by the line and by the tail is called open (its ratio is held just below even odds, for the sake
-/// of own ham). For that to mean what it says, as large a share of own ham must be called so: the score above which, up to
-/// `even`, it lies. `own` is sorted.
+/// Spam between even odds by the line and by the tail is called open (its ratio is held just below
+/// even odds, for the sake of own ham). For that to mean what it says, as large a share of own ham
+/// must be called so: the score above which, up to `even`, it lies. `own` is sorted.
 fn open_from(own: &[f32], spam: &[f32], zero: f32, even: f32) -> f32 {
-    let held = spam.iter().filter(|x| **x > zero && **x < even).count() as f32 / spam.len().max(1) as f32;
+    let held =
+        spam.iter().filter(|x| **x > zero && **x < even).count() as f32 / spam.len().max(1) as f32;
     let below = own.partition_point(|x| *x < even);
     let first = below.saturating_sub((held * own.len() as f32) as usize);
     own.get(first).copied().unwrap_or(zero)
@@ -148,7 +190,9 @@ mod tests {
 
     fn own() -> Vec<f32> {
         // An exponential tail with mean excess 1 above -4.
-        (0..384).map(|n| -4.0 - (1.0 - (n as f32 + 0.5) / 384.0).ln()).collect()
+        (0..384)
+            .map(|n| -4.0 - (1.0 - (n as f32 + 0.5) / 384.0).ln())
+            .collect()
     }
 
     #[test]
@@ -162,13 +206,26 @@ mod tests {
         assert!(values.is_sorted(), "{map:?}");
         assert!(map.is_unusual(0.0) && !map.is_unusual(-3.5));
         // As much own ham is left open as spam is held below even odds.
-        let share =
-            |list: &[f32], from: f32| list.iter().filter(|x| **x >= from && **x < map.even).count() as f32 / list.len() as f32;
-        let (ham, spam_held) = (share(&own(), map.open), share(&spam, -map.offset / map.slope));
-        assert!((ham - spam_held).abs() < 0.01 && ham > 0.05, "{ham} {spam_held}");
+        let share = |list: &[f32], from: f32| {
+            list.iter()
+                .filter(|x| **x >= from && **x < map.even)
+                .count() as f32
+                / list.len() as f32
+        };
+        let (ham, spam_held) = (
+            share(&own(), map.open),
+            share(&spam, -map.offset / map.slope),
+        );
+        assert!(
+            (ham - spam_held).abs() < 0.01 && ham > 0.05,
+            "{ham} {spam_held}"
+        );
         let labelled: Vec<f32> = spam.iter().copied().cycle().take(60).collect();
         let plain = Map::fit(&own(), &spam, &labelled);
-        assert!((plain.slope * plain.even + plain.offset).abs() < 1e-3, "labels make the bend superfluous");
+        assert!(
+            (plain.slope * plain.even + plain.offset).abs() < 1e-3,
+            "labels make the bend superfluous"
+        );
     }
 
     #[test]
@@ -181,22 +238,56 @@ mod tests {
         let all = map.eased(1.0);
         // Whatever is refused, by its tail hardly any own ham lies above even odds.
         let above = (-(all.even + 4.0)).exp();
-        assert!((0.9..1.3).contains(&(above / (ABOVE + ABOVE_PER_SPAM))), "{above}");
+        assert!(
+            (0.9..1.3).contains(&(above / (ABOVE + ABOVE_PER_SPAM))),
+            "{above}"
+        );
         let values: Vec<f32> = (-200..200).map(|n| all.apply(n as f32 / 20.0)).collect();
-        assert!(values.is_sorted() && all.apply(all.even - 0.01) < 0.0 && all.apply(all.even + 0.01) > 0.0, "{all:?}");
+        assert!(
+            values.is_sorted()
+                && all.apply(all.even - 0.01) < 0.0
+                && all.apply(all.even + 0.01) > 0.0,
+            "{all:?}"
+        );
         assert!(all.open > map.open && all.open < all.even, "{all:?}");
-        // The line stays the limit, and so does the bend where the tail reaches beyond it: what lay above it already is not
-        // multiplied. A map that is not bent stays as it is.
-        let near = Map { usual: -10.0, excess: 0.1, ..map }.eased(1.0);
-        assert!((near.slope * near.even + near.offset).abs() < 1e-3 && near.open <= near.even, "{near:?}");
-        assert_eq!(Map { excess: 50.0, ..map }.eased(1.0), Map { excess: 50.0, ..map });
+        // The line stays the limit, and so does the bend where the tail reaches beyond it: what lay
+        // above it already is not multiplied. A map that is not bent stays as it is.
+        let near = Map {
+            usual: -10.0,
+            excess: 0.1,
+            ..map
+        }
+        .eased(1.0);
+        assert!(
+            (near.slope * near.even + near.offset).abs() < 1e-3 && near.open <= near.even,
+            "{near:?}"
+        );
+        assert_eq!(
+            Map {
+                excess: 50.0,
+                ..map
+            }
+            .eased(1.0),
+            Map {
+                excess: 50.0,
+                ..map
+            }
+        );
         assert_eq!(Map::default().eased(1.0).apply(0.7), 0.7);
     }
 
     #[test]
     fn a_bad_tenants_tail_hides_a_bounded_part() {
         // Half of what it calls its own scores like spam.
-        let own: Vec<f32> = (0..200).map(|n| if n % 2 == 0 { -4.0 } else { 6.0 + n as f32 / 100.0 }).collect();
+        let own: Vec<f32> = (0..200)
+            .map(|n| {
+                if n % 2 == 0 {
+                    -4.0
+                } else {
+                    6.0 + n as f32 / 100.0
+                }
+            })
+            .collect();
         let spam: Vec<f32> = (0..150).map(|n| 2.0 + n as f32 / 20.0).collect();
         let map = Map::fit(&own, &spam, &[]);
         assert!(map.slope * map.even + map.offset <= MAX_BEND + 1e-3);

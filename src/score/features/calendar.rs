@@ -41,7 +41,9 @@ pub(super) fn read(calendar: &str) -> Entry {
         }
         whole.clear();
         whole.push_str(line.trim_end_matches('\r'));
-        let quoted = |line: &str| line.ends_with('=') && line.to_ascii_uppercase().contains("QUOTED-PRINTABLE");
+        let quoted = |line: &str| {
+            line.ends_with('=') && line.to_ascii_uppercase().contains("QUOTED-PRINTABLE")
+        };
         while let Some(next) = lines.peek() {
             // vCalendar 1.0 folds by soft line breaks.
             if next.starts_with([' ', '\t']) {
@@ -66,7 +68,10 @@ impl Entry {
             quoted ^= b == b'"';
             b == b':' && !quoted
         });
-        let Some((left, value)) = colon.and_then(|at| Some((line.get(..at)?, line.get(at + 1..)?))) else { return };
+        let Some((left, value)) = colon.and_then(|at| Some((line.get(..at)?, line.get(at + 1..)?)))
+        else {
+            return;
+        };
         let mut pieces = left.split(';');
         let name = pieces.next().unwrap_or_default();
         // Of people their names are shown.
@@ -75,7 +80,10 @@ impl Entry {
             self.add(shown.get(3..).unwrap_or_default().trim_matches('"'));
         }
         let bare = name.rsplit('.').next().unwrap_or_default().trim();
-        if !SHOWN.iter().any(|n| bare.eq_ignore_ascii_case(n)) || value.get(..5).is_some_and(|v| v.eq_ignore_ascii_case("data:"))
+        if !SHOWN.iter().any(|n| bare.eq_ignore_ascii_case(n))
+            || value
+                .get(..5)
+                .is_some_and(|v| v.eq_ignore_ascii_case("data:"))
         {
             return;
         }
@@ -93,7 +101,10 @@ impl Entry {
         let decoded = encoding.decode(value.as_bytes());
         let text = unescaped(&String::from_utf8_lossy(&decoded));
         let head = text.trim_start().get(..5).unwrap_or_default();
-        if upper.contains("TEXT/HTML") || head.eq_ignore_ascii_case("<html") || head.eq_ignore_ascii_case("<!doc") {
+        if upper.contains("TEXT/HTML")
+            || head.eq_ignore_ascii_case("<html")
+            || head.eq_ignore_ascii_case("<!doc")
+        {
             self.html.push_str(&text);
             self.html.push('\n');
         } else {
@@ -137,11 +148,17 @@ mod tests {
         );
         assert_eq!(
             entry.text.lines().collect::<Vec<_>>(),
-            ["Your prize, bob", "Claim it", "at http://evil.example", "The: Bank"]
+            [
+                "Your prize, bob",
+                "Claim it",
+                "at http://evil.example",
+                "The: Bank"
+            ]
         );
         assert_eq!(entry.html.trim(), "<html><b>Now</b></html>");
-        let old =
-            read("SUMMARY;ENCODING=QUOTED-PRINTABLE:Your=20pri=\r\nze\r\nitem1.LOCATION:here\r\nno property\r\n:\r\n;:x\r\n");
+        let old = read(
+            "SUMMARY;ENCODING=QUOTED-PRINTABLE:Your=20pri=\r\nze\r\nitem1.LOCATION:here\r\nno property\r\n:\r\n;:x\r\n",
+        );
         assert_eq!(old.text.lines().collect::<Vec<_>>(), ["Your prize", "here"]);
     }
 }

@@ -27,7 +27,8 @@ pub(super) struct Lines {
 impl Lines {
     /// Reads the lines of `text`; `names` are lower-case pieces of the sender's name.
     pub(super) fn read(text: &str, names: &[String]) -> Self {
-        static ORIGINAL: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("-----Original Message-----"));
+        static ORIGINAL: LazyLock<Finder<'static>> =
+            LazyLock::new(|| Finder::new("-----Original Message-----"));
         let mut lines = Self::default();
         let (mut quoted, mut first) = (0, true);
         let (mut rest, mut lower) = (text, String::new());
@@ -35,7 +36,9 @@ impl Lines {
             let end = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |at| at + 1);
             let (line, tail) = rest.split_at_checked(end).unwrap_or((rest, ""));
             rest = tail;
-            let line = line.strip_suffix('\n').map_or(line, |l| l.strip_suffix('\r').unwrap_or(l));
+            let line = line
+                .strip_suffix('\n')
+                .map_or(line, |l| l.strip_suffix('\r').unwrap_or(l));
             quoted += usize::from(line.starts_with('>'));
             lines.signature_mark |= line == "-- " && !first;
             if lines.code < ENOUGH_CODE {
@@ -43,7 +46,10 @@ impl Lines {
             }
             if !lines.signed && !first && !names.is_empty() && line.len() <= MAX_LINE {
                 let line = line.trim();
-                if line.len() <= SIGNATURE.0 && !line.starts_with('>') && line.split(' ').count() <= SIGNATURE.1 {
+                if line.len() <= SIGNATURE.0
+                    && !line.starts_with('>')
+                    && line.split(' ').count() <= SIGNATURE.1
+                {
                     lower.clear();
                     lower.extend(line.chars().flat_map(char::to_lowercase));
                     lines.signed = words(&lower).any(|word| names.iter().any(|name| name == word));
@@ -58,18 +64,35 @@ impl Lines {
 
 /// The runs of letters and digits of a text.
 pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| c.is_whitespace() || c.is_ascii() && !letter(c as u8)).filter(|word| !word.is_empty())
+    text.split(|c: char| c.is_whitespace() || c.is_ascii() && !letter(c as u8))
+        .filter(|word| !word.is_empty())
 }
 
 /// A line that looks like a part of a patch, a program or a log.
 fn is_code(line: &str) -> bool {
-    const BEGINS: [&str; 11] =
-        ["diff --git", "+++ ", "--- ", "@@ ", "#include", "#define", "$ ", "# ", "sudo ", "signed-off-by:", "index "];
+    const BEGINS: [&str; 11] = [
+        "diff --git",
+        "+++ ",
+        "--- ",
+        "@@ ",
+        "#include",
+        "#define",
+        "$ ",
+        "# ",
+        "sudo ",
+        "signed-off-by:",
+        "index ",
+    ];
     let octets = line.as_bytes();
-    let (Some(first), Some(last)) = (octets.first(), octets.last()) else { return false };
+    let (Some(first), Some(last)) = (octets.first(), octets.last()) else {
+        return false;
+    };
     match first {
         b'd' | b'D' | b'+' | b'-' | b'@' | b'#' | b'$' | b's' | b'S' | b'i' | b'I'
-            if BEGINS.iter().any(|b| line.get(..b.len()).is_some_and(|l| l.eq_ignore_ascii_case(b))) =>
+            if BEGINS.iter().any(|b| {
+                line.get(..b.len())
+                    .is_some_and(|l| l.eq_ignore_ascii_case(b))
+            }) =>
         {
             return true;
         }
@@ -83,7 +106,10 @@ fn is_code(line: &str) -> bool {
         }
         _ => {}
     }
-    matches!(last, b';' | b'{' | b'}') && octets.iter().any(|b| matches!(b, b'(' | b'=' | b'{' | b'}'))
+    matches!(last, b';' | b'{' | b'}')
+        && octets
+            .iter()
+            .any(|b| matches!(b, b'(' | b'=' | b'{' | b'}'))
 }
 
 #[cfg(test)]
@@ -103,18 +129,33 @@ mod tests {
 
     #[test]
     fn signatures_are_seen_at_the_end_and_not_in_the_first_line() {
-        for signed in
-            ["Hi\nAda", "Hello\r\n\r\nAda L.", "Hello\nbest, Lovelace\n", "Hello\n\n   ADA   ", "Hello\n\u{a0}Ada\u{a0}L\n"]
-        {
+        for signed in [
+            "Hi\nAda",
+            "Hello\r\n\r\nAda L.",
+            "Hello\nbest, Lovelace\n",
+            "Hello\n\n   ADA   ",
+            "Hello\n\u{a0}Ada\u{a0}L\n",
+        ] {
             assert!(read(signed).signed, "{signed}");
         }
-        for not in ["Ada", "\n\nAda\n", "Hello\n> Ada", "Hello\nAdam", "Hello\nplease ask Ada about it", "Hello\nada1"] {
+        for not in [
+            "Ada",
+            "\n\nAda\n",
+            "Hello\n> Ada",
+            "Hello\nAdam",
+            "Hello\nplease ask Ada about it",
+            "Hello\nada1",
+        ] {
             assert!(!read(not).signed, "{not}");
         }
         assert!(!Lines::read("Hello\nAda", &[]).signed);
-        for (text, marked) in
-            [("a\n-- \nx", true), ("a\r\n-- \r\nx", true), ("a\n--\nx", false), ("a\n---\nx", false), ("-- \n", false)]
-        {
+        for (text, marked) in [
+            ("a\n-- \nx", true),
+            ("a\r\n-- \r\nx", true),
+            ("a\n--\nx", false),
+            ("a\n---\nx", false),
+            ("-- \n", false),
+        ] {
             assert_eq!(read(text).signature_mark, marked, "{text}");
         }
     }
@@ -122,9 +163,15 @@ mod tests {
     #[test]
     fn programs_patches_and_logs_are_counted_up_to_a_few() {
         assert_eq!(read("diff --git a b\n+++ b/x\n@@ -1 +1 @@\n").code, 3);
-        assert_eq!(read("> if (x) {\n  y = 1;\n}\n$ ls -l\n2026-11-22 10:00:01 started\n").code, 5);
+        assert_eq!(
+            read("> if (x) {\n  y = 1;\n}\n$ ls -l\n2026-11-22 10:00:01 started\n").code,
+            5
+        );
         assert_eq!(read("int main(void)\n{\n  return 0;\n}\n+};\n").code, 3);
-        assert_eq!(read("We met; then we left;\nIn 2026 we were 12.\nindex\n").code, 0);
+        assert_eq!(
+            read("We met; then we left;\nIn 2026 we were 12.\nindex\n").code,
+            0
+        );
         assert_eq!(read(&"x = 1;\n".repeat(50)).code, ENOUGH_CODE);
     }
 }

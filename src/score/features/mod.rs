@@ -1,9 +1,10 @@
 //! From raw octets to features, in one bounded pass.
 //!
-//! The relay sees mail before it travels, and training mail has travelled. So only what the writer made is read: the
-//! text, the links, the attachments, and From, Reply-To, To, Cc, Subject, In-Reply-To and References. Trace fields
-//! (Received, Return-Path, Delivered-To, X-*, Authentication-Results, Received-SPF, ARC-*, Sender, Errors-To) are never
-//! looked at: they would tell how a corpus was gathered, not what the message is. List fields and signatures are read but
+//! The relay sees mail before it travels, and training mail has travelled. So only what the writer
+//! made is read: the text, the links, the attachments, and From, Reply-To, To, Cc, Subject,
+//! In-Reply-To and References. Trace fields (Received, Return-Path, Delivered-To, X-*,
+//! Authentication-Results, Received-SPF, ARC-*, Sender, Errors-To) are never looked at: they would
+//! tell how a corpus was gathered, not what the message is. List fields and signatures are read but
 //! never trained on ([`Dense::is_learned`]).
 
 mod attached;
@@ -33,14 +34,16 @@ pub use source::Source;
 const HEAD: usize = 8 * 1024;
 /// See [`HEAD`].
 const TAIL: usize = 4 * 1024;
-/// What is known of the envelope sender. The message that a report returns is left out for the null sender alone.
+/// What is known of the envelope sender. The message that a report returns is left out for the null
+/// sender alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReturnPath {
     /// `<>`.
     Null,
     /// An address.
     Named,
-    /// No envelope: a Return-Path field tells, and where there is none, whether From is a mailer daemon or postmaster.
+    /// No envelope: a Return-Path field tells, and where there is none, whether From is a mailer
+    /// daemon or postmaster.
     #[default]
     Unknown,
 }
@@ -92,8 +95,13 @@ struct Main {
 }
 
 /// Features of the main view that hold for the whole message.
-const KEPT: [Dense; 5] =
-    [Dense::QuotesMessage, Dense::SignatureMark, Dense::SignedBySender, Dense::GreetsByName, Dense::CodeLines];
+const KEPT: [Dense; 5] = [
+    Dense::QuotesMessage,
+    Dense::SignatureMark,
+    Dense::SignedBySender,
+    Dense::GreetsByName,
+    Dense::CodeLines,
+];
 
 impl Default for Extractor {
     fn default() -> Self {
@@ -116,7 +124,8 @@ impl Default for Extractor {
     }
 }
 
-/// The features of one message, kept for training and replay: indices below [`text::SPACE`], each once, by group.
+/// The features of one message, kept for training and replay: indices below [`text::SPACE`], each
+/// once, by group.
 #[derive(Debug, Clone, Default)]
 pub struct Sample {
     /// Hashed words.
@@ -130,13 +139,14 @@ pub struct Sample {
 }
 
 impl Extractor {
-    /// Reads `raw` as most programs show it; the results stay until the next call. What else a reader may see stands ready as
-    /// further views ([`Self::turn_to`]).
+    /// Reads `raw` as most programs show it; the results stay until the next call. What else a
+    /// reader may see stands ready as further views ([`Self::turn_to`]).
     pub fn extract(&mut self, raw: &[u8]) {
         self.extract_of(raw, ReturnPath::Unknown, "");
     }
 
-    /// Reads `raw` as if `padding` stood behind its text: what somebody does who wants to drown a lure in good words.
+    /// Reads `raw` as if `padding` stood behind its text: what somebody does who wants to drown a
+    /// lure in good words.
     pub fn extract_padded(&mut self, raw: &[u8], padding: &str) {
         self.extract_of(raw, ReturnPath::Unknown, padding);
     }
@@ -179,7 +189,10 @@ impl Extractor {
 
     /// Reads the features of the text that was gathered.
     fn read_features(&mut self, shown: Shown) {
-        let (headers, attachments) = (std::mem::take(&mut self.headers), std::mem::take(&mut self.attachments));
+        let (headers, attachments) = (
+            std::mem::take(&mut self.headers),
+            std::mem::take(&mut self.attachments),
+        );
         self.read_text(&headers);
         self.name_headers(&headers);
         self.name_correspondents(&headers);
@@ -187,7 +200,8 @@ impl Extractor {
         self.name_page(&shown);
         self.name_words();
         self.name_characters();
-        self.links.name(|feature, value| set(&mut self.dense, feature, value));
+        self.links
+            .name(|feature, value| set(&mut self.dense, feature, value));
         (self.headers, self.attachments) = (headers, attachments);
         for host in self.links.hosts() {
             if self.hosts.len() < MAX_HOSTS && !self.hosts.contains(host) {
@@ -206,12 +220,17 @@ impl Extractor {
         self.views.len()
     }
 
-    /// Reads another view in place of the one read last. Gives where it comes from, and the nats that chance takes off its
-    /// score; `None` if there is no such view.
+    /// Reads another view in place of the one read last. Gives where it comes from, and the nats
+    /// that chance takes off its score; `None` if there is no such view.
     pub fn turn_to(&mut self, number: usize) -> Option<(Source, f64)> {
         let main = self.main.unwrap_or_else(|| Main {
             scarce: self.text.stats.words < SCARCE,
-            kept: KEPT.map(|feature| self.dense.get(feature as usize).copied().unwrap_or_default()),
+            kept: KEPT.map(|feature| {
+                self.dense
+                    .get(feature as usize)
+                    .copied()
+                    .unwrap_or_default()
+            }),
         });
         if self.main.replace(main).is_none() {
             self.main_links = self.links.clone();
@@ -224,14 +243,19 @@ impl Extractor {
                 self.links.clone_from(&self.main_links);
             }
             for (href, text) in &view.links {
-                self.links.add(href, view.text.get(text.clone()).unwrap_or_default());
+                self.links
+                    .add(href, view.text.get(text.clone()).unwrap_or_default());
             }
             self.read_features(view.shown);
             (view.source, view.chance)
         });
         self.views = views;
         for (feature, value) in KEPT.into_iter().zip(main.kept) {
-            let here = self.dense.get(feature as usize).copied().unwrap_or_default();
+            let here = self
+                .dense
+                .get(feature as usize)
+                .copied()
+                .unwrap_or_default();
             set(&mut self.dense, feature, here.max(value));
         }
         view
@@ -249,13 +273,21 @@ impl Extractor {
 
     /// The folded text of a word feature.
     pub(super) fn word_text(&self, word: &Word) -> String {
-        let octets = self.text.folded.get(word.start as usize..word.end as usize).unwrap_or_default();
+        let octets = self
+            .text
+            .folded
+            .get(word.start as usize..word.end as usize)
+            .unwrap_or_default();
         String::from_utf8_lossy(octets).into_owned()
     }
 
     /// The words of the visible text, folded.
     pub fn visible_words(&self) -> impl Iterator<Item = String> {
-        self.text.folded.split(|b| *b == b' ').filter(|w| !w.is_empty()).map(|w| String::from_utf8_lossy(w).into_owned())
+        self.text
+            .folded
+            .split(|b| *b == b' ')
+            .filter(|w| !w.is_empty())
+            .map(|w| String::from_utf8_lossy(w).into_owned())
     }
 
     pub(super) fn link_hosts(&self) -> Vec<Box<str>> {
@@ -265,7 +297,10 @@ impl Extractor {
     /// What a symbol is about: the hosts of a disguised link.
     pub(super) fn detail(&self, feature: Dense) -> Option<String> {
         match feature {
-            Dense::LinkTextOtherHost => self.links.disguise().map(|(said, went)| format!("{said}>{went}")),
+            Dense::LinkTextOtherHost => self
+                .links
+                .disguise()
+                .map(|(said, went)| format!("{said}>{went}")),
             _ => None,
         }
     }
@@ -281,7 +316,13 @@ impl Extractor {
 
     /// A copy of the features, to keep.
     pub fn sample(&self) -> Sample {
-        let dense = self.dense.iter().enumerate().filter(|(_, v)| **v != 0.0).map(|(i, v)| (i as u8, *v)).collect();
+        let dense = self
+            .dense
+            .iter()
+            .enumerate()
+            .filter(|(_, v)| **v != 0.0)
+            .map(|(i, v)| (i as u8, *v))
+            .collect();
         Sample {
             words: self.text.words().iter().map(|w| w.index).collect(),
             pairs: self.text.pairs().to_vec(),
@@ -292,15 +333,24 @@ impl Extractor {
 
     fn read_text(&mut self, headers: &Headers) {
         let (text, links) = (&mut self.text, &mut self.links);
-        text.read(&text::undo_redaction(&headers.subject), Segment::Subject, |url| links.add(url, ""));
+        text.read(
+            &text::undo_redaction(&headers.subject),
+            Segment::Subject,
+            |url| links.add(url, ""),
+        );
         let gathered = self.gathered.as_str();
         let (head, tail) = head_and_tail(gathered);
         text.read(head, Segment::Body, |url| links.add(url, ""));
         text.read(tail, Segment::Body, |url| links.add(url, ""));
         text.finish();
         let (name, address) = &headers.from;
-        let a_person = !headers.sender_role && phrases::brands(&name.to_lowercase()).next().is_none();
-        let names = if a_person { naming::name_pieces(name, address) } else { Vec::new() };
+        let a_person =
+            !headers.sender_role && phrases::brands(&name.to_lowercase()).next().is_none();
+        let names = if a_person {
+            naming::name_pieces(name, address)
+        } else {
+            Vec::new()
+        };
         let lines = Lines::read(head, &names);
         self.raise(&[
             (Dense::QuotesMessage, lines.quotes),
@@ -379,10 +429,16 @@ fn set(dense: &mut [f32; dense::COUNT], feature: Dense, value: f32) {
 fn looks_like_html(text: &str) -> bool {
     const MARKS: [&[u8]; 5] = [b"<html", b"<!doctype html", b"<body", b"<font", b"<table"];
     let head = text.trim_start();
-    let head = head.as_bytes().get(..head.len().min(600)).unwrap_or_default();
+    let head = head
+        .as_bytes()
+        .get(..head.len().min(600))
+        .unwrap_or_default();
     memchr::memchr_iter(b'<', head).any(|at| {
         let tag = head.get(at..).unwrap_or_default();
-        MARKS.iter().any(|mark| tag.get(..mark.len()).is_some_and(|t| t.eq_ignore_ascii_case(mark)))
+        MARKS.iter().any(|mark| {
+            tag.get(..mark.len())
+                .is_some_and(|t| t.eq_ignore_ascii_case(mark))
+        })
     })
 }
 
@@ -398,7 +454,10 @@ fn head_and_tail(text: &str) -> (&str, &str) {
     }
     let cut = text.floor_char_boundary(HEAD);
     let tail = text.ceil_char_boundary(text.len() - TAIL);
-    (text.get(..cut).unwrap_or_default(), text.get(tail..).unwrap_or_default())
+    (
+        text.get(..cut).unwrap_or_default(),
+        text.get(tail..).unwrap_or_default(),
+    )
 }
 
 /// Hash of the raw body without white space at its end. Not for secrets.
@@ -409,13 +468,16 @@ fn hash_body(body: &[u8]) -> u64 {
     }
     let body = body.trim_ascii_end();
     // Four lanes, since one would wait for its own products.
-    let mut lanes = [1, 2, 3, 4_u64].map(|lane| 0x9e37_79b9_7f4a_7c15 ^ body.len() as u64 ^ lane << 56);
+    let mut lanes =
+        [1, 2, 3, 4_u64].map(|lane| 0x9e37_79b9_7f4a_7c15 ^ body.len() as u64 ^ lane << 56);
     let (blocks, rest) = body.as_chunks::<32>();
     for block in blocks {
         for (lane, octets) in lanes.iter_mut().zip(block.as_chunks().0) {
             *lane = mix(*lane, u64::from_le_bytes(*octets));
         }
     }
-    let rest = rest.iter().fold(0x100, |hash, octet| mix(hash, u64::from(*octet)));
+    let rest = rest
+        .iter()
+        .fold(0x100, |hash, octet| mix(hash, u64::from(*octet)));
     lanes.into_iter().fold(rest, mix)
 }

@@ -1,8 +1,9 @@
 //! What of a message a reader may see, beside what most programs show: the views.
 //!
-//! The main view is the message as most programs show it; the model was trained on it. Whatever else some reader sees (another
-//! alternative, an attached message or text, hidden words, the middle of a long text) becomes a view of its own, and the
-//! worst view counts. A view that says nothing new against the main one is passed over, so that ordinary mail costs what it did.
+//! The main view is the message as most programs show it; the model was trained on it. Whatever
+//! else some reader sees (another alternative, an attached message or text, hidden words, the
+//! middle of a long text) becomes a view of its own, and the worst view counts. A view that says
+//! nothing new against the main one is passed over, so that ordinary mail costs what it did.
 
 use super::{Extractor, HEAD, Shown, Source, TAIL, calendar, looks_like_html, rtf};
 use crate::score::decode::{self, Encoding};
@@ -26,7 +27,8 @@ const LONG_ALTERNATIVE: usize = 2048;
 const OVERLAP: usize = 256;
 /// Text of all parts that is shown with the message, octets.
 pub(super) const MAX_GATHERED: usize = 1024 * 1024;
-/// Encoded octets that are decoded of one plain text, of one HTML text, of one attachment, and of all together.
+/// Encoded octets that are decoded of one plain text, of one HTML text, of one attachment, and of
+/// all together.
 pub(super) const MAX_PLAIN: usize = 3 * 1024 * 1024 / 2;
 pub(super) const MAX_HTML: usize = 16 * 1024 * 1024;
 pub(super) const MAX_ATTACHED: usize = 1024 * 1024;
@@ -47,7 +49,8 @@ pub(super) struct View {
     pub chance: f64,
 }
 
-/// A part that the main view shows: where it stands in the gathered text, and what of its page others may see.
+/// A part that the main view shows: where it stands in the gathered text, and what of its page
+/// others may see.
 #[derive(Debug)]
 pub(super) struct Piece {
     pub range: Range<usize>,
@@ -82,7 +85,13 @@ impl Reading {
 
     /// Decodes a part within what may yet be decoded.
     pub(super) fn text<'a>(&mut self, part: &Part<'a>, most: usize) -> Cow<'a, str> {
-        self.text_as(part.body, part.encoding, part.charset.as_deref(), most, part.place != Place::Inline)
+        self.text_as(
+            part.body,
+            part.encoding,
+            part.charset.as_deref(),
+            most,
+            part.place != Place::Inline,
+        )
     }
 
     pub(super) fn text_as<'a>(
@@ -101,7 +110,8 @@ impl Reading {
         decode::text(body, encoding, charset, most)
     }
 
-    /// What may be read of a part that is walked as a message of its own; `None` if there are too many of them.
+    /// What may be read of a part that is walked as a message of its own; `None` if there are too
+    /// many of them.
     pub(super) fn source<'a>(&mut self, part: &Part<'a>) -> Option<&'a [u8]> {
         if self.taken >= MAX_SOURCES {
             self.find(Finding::Texts);
@@ -111,7 +121,10 @@ impl Reading {
         if part.body.len() > most {
             self.find(Finding::Text);
         }
-        let body = part.body.get(..part.body.len().min(most)).unwrap_or_default();
+        let body = part
+            .body
+            .get(..part.body.len().min(most))
+            .unwrap_or_default();
         self.decoded += body.len();
         Some(body)
     }
@@ -121,7 +134,8 @@ impl Reading {
         self.sources.push((octets, around));
     }
 
-    /// Adds a view, in windows where it is long. What was added already, word for word, is not added again.
+    /// Adds a view, in windows where it is long. What was added already, word for word, is not
+    /// added again.
     pub(super) fn view(&mut self, source: Source, text: &str, links: Vec<Link>, shown: Shown) {
         let text = text.trim();
         if text.is_empty() {
@@ -134,23 +148,46 @@ impl Reading {
             return;
         }
         self.hashes.push(hash);
-        let most = if matches!(source, Source::Attached) { MAX_OF_ATTACHMENT } else { MAX_VIEWS };
+        let most = if matches!(source, Source::Attached) {
+            MAX_OF_ATTACHMENT
+        } else {
+            MAX_VIEWS
+        };
         let windows = windows(text, most);
         let chance = (windows.len() as f64).ln();
-        let beside = !matches!(source, Source::Alternative | Source::Decoded | Source::Message);
+        let beside = !matches!(
+            source,
+            Source::Alternative | Source::Decoded | Source::Message
+        );
         let mut links = Some(links);
         for window in windows {
             if self.views.len() >= MAX_VIEWS {
                 return self.find(Finding::Texts);
             }
-            // Who neither offers a way to answer nor speaks of money sells nothing: a long text of that kind is not read twice.
-            let long = source == Source::Later || (source == Source::Alternative && text.len() > LONG_ALTERNATIVE);
-            if long && links.as_ref().is_none_or(Vec::is_empty) && !sells(text.get(window.clone()).unwrap_or_default()) {
+            // Who neither offers a way to answer nor speaks of money sells nothing: a long text of
+            // that kind is not read twice.
+            let long = source == Source::Later
+                || (source == Source::Alternative && text.len() > LONG_ALTERNATIVE);
+            if long
+                && links.as_ref().is_none_or(Vec::is_empty)
+                && !sells(text.get(window.clone()).unwrap_or_default())
+            {
                 continue;
             }
-            let links = if window.start == 0 { links.take().unwrap_or_default() } else { Vec::new() };
+            let links = if window.start == 0 {
+                links.take().unwrap_or_default()
+            } else {
+                Vec::new()
+            };
             let text = text.get(window).unwrap_or_default().to_owned();
-            self.views.push(View { source, text, links, shown, beside, chance });
+            self.views.push(View {
+                source,
+                text,
+                links,
+                shown,
+                beside,
+                chance,
+            });
         }
     }
 }
@@ -158,11 +195,16 @@ impl Reading {
 /// Whether a text names a page, an address, a telephone number with its country, or a sum of money.
 fn sells(text: &str) -> bool {
     let octets = text.as_bytes();
-    let phone = || memchr::memchr_iter(b'+', octets).any(|at| octets.get(at + 1).is_some_and(u8::is_ascii_digit));
+    let phone = || {
+        memchr::memchr_iter(b'+', octets)
+            .any(|at| octets.get(at + 1).is_some_and(u8::is_ascii_digit))
+    };
     memchr::memchr2(b'@', b'$', octets).is_some()
-        || ["://", "www.", "USD", "EUR", "GBP", "\u{20ac}", "\u{a3}", "illion"]
-            .iter()
-            .any(|mark| memchr::memmem::find(octets, mark.as_bytes()).is_some())
+        || [
+            "://", "www.", "USD", "EUR", "GBP", "\u{20ac}", "\u{a3}", "illion",
+        ]
+        .iter()
+        .any(|mark| memchr::memmem::find(octets, mark.as_bytes()).is_some())
         || phone()
 }
 
@@ -186,12 +228,19 @@ fn windows(text: &str, most: usize) -> Vec<Range<usize>> {
 }
 
 impl Extractor {
-    /// Decodes the text parts that are shown into `gathered`, notes links, pictures and hidden text. Returns what the pages held.
+    /// Decodes the text parts that are shown into `gathered`, notes links, pictures and hidden
+    /// text. Returns what the pages held.
     pub(super) fn gather(&mut self, tree: &Tree<'_>, reading: &mut Reading) -> Shown {
         let mut shown = Shown::default();
         let mut shown_as_html = Vec::new();
-        let texts = |p: &&Part<'_>| p.place == Place::Inline && matches!(p.kind, Kind::Plain | Kind::Html);
-        for part in tree.parts.iter().filter(texts).filter(|p| p.kind == Kind::Html) {
+        let texts =
+            |p: &&Part<'_>| p.place == Place::Inline && matches!(p.kind, Kind::Plain | Kind::Html);
+        for part in tree
+            .parts
+            .iter()
+            .filter(texts)
+            .filter(|p| p.kind == Kind::Html)
+        {
             if self.gathered.len() >= MAX_GATHERED {
                 reading.find(Finding::Text);
                 break;
@@ -200,14 +249,22 @@ impl Extractor {
             doubt(reading, part, &decoded);
             let before = self.gathered.len();
             self.show_page(part, &decoded, &mut shown, reading);
-            if self.gathered.get(before..).is_some_and(|text| text.trim().len() >= 20)
+            if self
+                .gathered
+                .get(before..)
+                .is_some_and(|text| text.trim().len() >= 20)
                 && let Some(group) = part.alternative
             {
                 shown_as_html.push(group);
             }
         }
         let mut others = Vec::new();
-        for part in tree.parts.iter().filter(texts).filter(|p| p.kind == Kind::Plain) {
+        for part in tree
+            .parts
+            .iter()
+            .filter(texts)
+            .filter(|p| p.kind == Kind::Plain)
+        {
             // Of two forms of the same text a person sees the HTML one.
             if part.alternative.is_some_and(|g| shown_as_html.contains(&g)) {
                 shown.plain = true;
@@ -229,9 +286,17 @@ impl Extractor {
         }
         if self.gathered.trim_ascii().is_empty() {
             // Nothing else is shown: an entry or a rich text is the message.
-            for part in tree.parts.iter().filter(|p| matches!(p.kind, Kind::Calendar | Kind::Rtf)) {
+            for part in tree
+                .parts
+                .iter()
+                .filter(|p| matches!(p.kind, Kind::Calendar | Kind::Rtf))
+            {
                 let decoded = reading.text(part, MAX_ATTACHED);
-                let text = if part.kind == Kind::Calendar { calendar::read(&decoded).text } else { rtf::text(&decoded) };
+                let text = if part.kind == Kind::Calendar {
+                    calendar::read(&decoded).text
+                } else {
+                    rtf::text(&decoded)
+                };
                 self.show_text(part, &text, reading);
             }
         }
@@ -244,15 +309,31 @@ impl Extractor {
         self.gathered.push_str(&text::undo_redaction(decoded));
         let range = before..self.gathered.len();
         self.gathered.push('\n');
-        let shown = Shown { plain: true, ..Shown::default() };
-        reading.pieces.push(Piece { range, alternative: part.alternative, message: part.message, page: None, shown });
+        let shown = Shown {
+            plain: true,
+            ..Shown::default()
+        };
+        reading.pieces.push(Piece {
+            range,
+            alternative: part.alternative,
+            message: part.message,
+            page: None,
+            shown,
+        });
     }
 
     /// Renders one HTML text into `gathered`.
-    fn show_page(&mut self, part: &Part<'_>, decoded: &str, shown: &mut Shown, reading: &mut Reading) {
+    fn show_page(
+        &mut self,
+        part: &Part<'_>,
+        decoded: &str,
+        shown: &mut Shown,
+        reading: &mut Reading,
+    ) {
         let page = html::render(&text::undo_redaction(decoded));
         for (href, text) in &page.links {
-            self.links.add(href, page.text.get(text.clone()).unwrap_or_default());
+            self.links
+                .add(href, page.text.get(text.clone()).unwrap_or_default());
         }
         if page.cut {
             reading.find(Finding::Markup);
@@ -264,15 +345,26 @@ impl Extractor {
         let range = before..self.gathered.len();
         self.gathered.push('\n');
         let page = Some(page);
-        reading.pieces.push(Piece { range, alternative: part.alternative, message: part.message, page, shown: own });
+        reading.pieces.push(Piece {
+            range,
+            alternative: part.alternative,
+            message: part.message,
+            page,
+            shown: own,
+        });
     }
 }
 
 /// A text that cannot be read, in neither way, is found suspicious.
 pub(super) fn doubt(reading: &mut Reading, part: &Part<'_>, decoded: &str) {
     let foreign = part.charset.as_deref().is_some_and(decode::is_ebcdic);
-    if part.rival.is_none() && (foreign || decode::unreadable(decoded)) && !decode::looks_written(part.body) {
-        let head = part.encoding.decode(part.body.get(..part.body.len().min(64)).unwrap_or_default());
+    if part.rival.is_none()
+        && (foreign || decode::unreadable(decoded))
+        && !decode::looks_written(part.body)
+    {
+        let head = part
+            .encoding
+            .decode(part.body.get(..part.body.len().min(64)).unwrap_or_default());
         if !decode::is_known_file(&head) {
             reading.find(Finding::Unreadable);
         }
@@ -285,10 +377,19 @@ mod tests {
 
     #[test]
     fn a_text_that_names_no_way_to_answer_and_no_money_sells_nothing() {
-        let offers =
-            ["see https://x.example", "www.x.example", "write to a@b.example", "call +44 20", "$5", "ten million", "5 \u{20ac}"];
+        let offers = [
+            "see https://x.example",
+            "www.x.example",
+            "write to a@b.example",
+            "call +44 20",
+            "$5",
+            "ten million",
+            "5 \u{20ac}",
+        ];
         assert!(offers.into_iter().all(sells));
-        assert!(!sells("The committee has met, and the schedule stays as it is until page 3 of 17 is ready."));
+        assert!(!sells(
+            "The committee has met, and the schedule stays as it is until page 3 of 17 is ready."
+        ));
     }
 
     #[test]
@@ -298,12 +399,20 @@ mod tests {
             let all = windows(&text, MAX_VIEWS);
             let mut at = 0;
             for window in &all {
-                assert!(window.start <= at && window.end > at && window.len() <= WINDOW && text.get(window.clone()).is_some());
+                assert!(
+                    window.start <= at
+                        && window.end > at
+                        && window.len() <= WINDOW
+                        && text.get(window.clone()).is_some()
+                );
                 at = window.end;
             }
             assert_eq!(at, text.len());
         }
         let few = windows(&"x".repeat(100 * WINDOW), 4);
-        assert_eq!((few.len(), few.last().map(|w| w.end)), (4, Some(100 * WINDOW)));
+        assert_eq!(
+            (few.len(), few.last().map(|w| w.end)),
+            (4, Some(100 * WINDOW))
+        );
     }
 }

@@ -1,6 +1,8 @@
 //! The views beside the main one: what else of a message some reader sees.
 
-use super::reading::{MAX_ATTACHED, MAX_HTML, MAX_OF_ATTACHMENT, MAX_PLAIN, Piece, Reading, WINDOW, doubt};
+use super::reading::{
+    MAX_ATTACHED, MAX_HTML, MAX_OF_ATTACHMENT, MAX_PLAIN, Piece, Reading, WINDOW, doubt,
+};
 use super::{Extractor, HEAD, Shown, Source, TAIL, calendar, looks_like_html, rtf};
 use crate::score::decode::{self, Encoding};
 use crate::score::finding::Finding;
@@ -15,10 +17,12 @@ const NEW_PAIRS: usize = 12;
 const MANY_NEW_PAIRS: usize = 40;
 /// Hidden text below this is no text (octets).
 const LEAST_HIDDEN: usize = 24;
-/// Text that is put together from shown and hidden words: so many hidden pieces, and their least share of it.
+/// Text that is put together from shown and hidden words: so many hidden pieces, and their least
+/// share of it.
 const FEWEST_PIECES: usize = 4;
 const LEAST_HIDDEN_SHARE: usize = 10;
-/// Doubtful text that may dilute what is shown: octets, and its least share of the text (one part in so many).
+/// Doubtful text that may dilute what is shown: octets, and its least share of the text (one part
+/// in so many).
 const LEAST_DOUBTFUL: usize = 80;
 const LEAST_DOUBTFUL_SHARE: usize = 8;
 
@@ -29,15 +33,23 @@ impl Extractor {
         let gathered = std::mem::take(&mut self.gathered);
         if gathered.len() > WINDOW {
             let end = gathered.ceil_char_boundary(gathered.len() - TAIL);
-            let rest = gathered.get(gathered.floor_char_boundary(HEAD)..end).unwrap_or_default();
+            let rest = gathered
+                .get(gathered.floor_char_boundary(HEAD)..end)
+                .unwrap_or_default();
             reading.view(Source::Later, rest, Vec::new(), shown);
         }
         let pieces = std::mem::take(&mut reading.pieces);
         self.view_pieces(&gathered, &pieces, tree, reading);
         let odd = |p: &Part<'_>| {
-            p.rival.is_some() || p.odd_encoding || p.broken || matches!(p.encoding, Encoding::Base64 | Encoding::Uuencode)
+            p.rival.is_some()
+                || p.odd_encoding
+                || p.broken
+                || matches!(p.encoding, Encoding::Base64 | Encoding::Uuencode)
         };
-        let extra = tree.parts.iter().any(|p| p.place != Place::Inline || odd(p));
+        let extra = tree
+            .parts
+            .iter()
+            .any(|p| p.place != Place::Inline || odd(p));
         let alternatives = pieces.iter().any(|p| p.alternative.is_some());
         if extra || alternatives || !tree.aside.is_empty() {
             self.view_parts(tree, &pieces, reading);
@@ -49,13 +61,27 @@ impl Extractor {
         }
     }
 
-    /// Forms of what is shown: each alternative of a kind alone, embedded messages, and pages as others see them.
-    fn view_pieces(&self, gathered: &str, pieces: &[Piece], tree: &Tree<'_>, reading: &mut Reading) {
+    /// Forms of what is shown: each alternative of a kind alone, embedded messages, and pages as
+    /// others see them.
+    fn view_pieces(
+        &self,
+        gathered: &str,
+        pieces: &[Piece],
+        tree: &Tree<'_>,
+        reading: &mut Reading,
+    ) {
         for piece in pieces {
             let text = gathered.get(piece.range.clone()).unwrap_or_default();
-            let others = pieces.iter().filter(|p| p.alternative.is_some() && p.alternative == piece.alternative).count();
+            let others = pieces
+                .iter()
+                .filter(|p| p.alternative.is_some() && p.alternative == piece.alternative)
+                .count();
             if others > 1 {
-                let links = piece.page.as_ref().map(|p| p.links.clone()).unwrap_or_default();
+                let links = piece
+                    .page
+                    .as_ref()
+                    .map(|p| p.links.clone())
+                    .unwrap_or_default();
                 reading.view(Source::Alternative, text, links, piece.shown);
             }
             if let Some(page) = &piece.page {
@@ -73,7 +99,9 @@ impl Extractor {
                 text.push_str(gathered.get(piece.range.clone()).unwrap_or_default());
                 shown.join(&piece.shown);
                 let of_page = piece.page.iter().flat_map(|p| &p.links);
-                links.extend(of_page.map(|(href, at)| (href.clone(), at.start + start..at.end + start)));
+                links.extend(
+                    of_page.map(|(href, at)| (href.clone(), at.start + start..at.end + start)),
+                );
             }
             reading.view(Source::Message, &text, links, shown);
         }
@@ -85,10 +113,14 @@ impl Extractor {
         if doubtful >= LEAST_DOUBTFUL && doubtful * LEAST_DOUBTFUL_SHARE >= page.text.len() {
             reading.view(Source::Visible, &page.without_doubtful(), Vec::new(), shown);
         }
-        if page.concealed.trim().len() >= LEAST_HIDDEN && self.text.new_pairs(&page.concealed, NEW_PAIRS).0 >= NEW_PAIRS {
+        if page.concealed.trim().len() >= LEAST_HIDDEN
+            && self.text.new_pairs(&page.concealed, NEW_PAIRS).0 >= NEW_PAIRS
+        {
             let links = page.concealed_links.clone();
             reading.view(Source::Hidden, &page.concealed, links, shown);
-            if page.concealed_at.len() >= FEWEST_PIECES && page.concealed.len() * LEAST_HIDDEN_SHARE >= page.text.len() {
+            if page.concealed_at.len() >= FEWEST_PIECES
+                && page.concealed.len() * LEAST_HIDDEN_SHARE >= page.text.len()
+            {
                 reading.view(Source::Everything, &page.everything(), Vec::new(), shown);
             }
         }
@@ -98,19 +130,28 @@ impl Extractor {
     fn is_news(&self, text: &str) -> bool {
         let (new, all) = self.text.new_pairs(text, MANY_NEW_PAIRS);
         // Words enough for a lure, and not the same text with other line breaks.
-        new >= MANY_NEW_PAIRS || new >= NEW_PAIRS && new * 48 >= text.len() || all >= MANY_NEW_PAIRS && self.dilutes(text.len())
+        new >= MANY_NEW_PAIRS
+            || new >= NEW_PAIRS && new * 48 >= text.len()
+            || all >= MANY_NEW_PAIRS && self.dilutes(text.len())
     }
 
-    /// The main view is so much longer that it may hold every pair of a text and yet hide what it says.
+    /// The main view is so much longer that it may hold every pair of a text and yet hide what it
+    /// says.
     fn dilutes(&self, length: usize) -> bool {
         self.text.folded.len() > 4 * length.max(512)
     }
 
     /// Parts that the main view does not show.
     fn view_parts(&mut self, tree: &Tree<'_>, pieces: &[Piece], reading: &mut Reading) {
-        let plain = Shown { plain: true, ..Shown::default() };
+        let plain = Shown {
+            plain: true,
+            ..Shown::default()
+        };
         let shown_html = |part: &Part<'_>| {
-            part.alternative.is_some() && pieces.iter().any(|p| p.alternative == part.alternative && p.page.is_some())
+            part.alternative.is_some()
+                && pieces
+                    .iter()
+                    .any(|p| p.alternative == part.alternative && p.page.is_some())
         };
         for part in &tree.parts {
             match (part.kind, part.place) {
@@ -118,7 +159,12 @@ impl Extractor {
                     let decoded = reading.text(part, MAX_PLAIN);
                     doubt(reading, part, &decoded);
                     if !looks_like_html(&decoded) && self.is_news(&decoded) {
-                        reading.view(Source::Alternative, &text::undo_redaction(&decoded), Vec::new(), plain);
+                        reading.view(
+                            Source::Alternative,
+                            &text::undo_redaction(&decoded),
+                            Vec::new(),
+                            plain,
+                        );
                     } else if looks_like_html(&decoded) {
                         self.view_html(Source::Alternative, &decoded, reading);
                     }
@@ -128,14 +174,24 @@ impl Extractor {
                 _ => self.view_attached(part, reading),
             }
             if let Some(rival) = &part.rival {
-                let decoded = reading.text_as(part.body, rival.encoding, rival.charset.as_deref(), MAX_PLAIN, true);
+                let decoded = reading.text_as(
+                    part.body,
+                    rival.encoding,
+                    rival.charset.as_deref(),
+                    MAX_PLAIN,
+                    true,
+                );
                 if rival.kind == Kind::Html {
                     self.view_html(Source::Decoded, &decoded, reading);
                 } else if self.is_news(&decoded) {
                     reading.view(Source::Decoded, &decoded, Vec::new(), plain);
                 }
             }
-            if part.broken && mime::Fields::split(part.body).0.any(|(name, _)| begins_content(name)) {
+            if part.broken
+                && mime::Fields::split(part.body)
+                    .0
+                    .any(|(name, _)| begins_content(name))
+            {
                 // Who passes over the line reads the fields below it, and decodes by them.
                 if let Some(body) = reading.source(part) {
                     reading.add_source(body.to_vec(), tree.depth + 1);
@@ -143,7 +199,12 @@ impl Extractor {
             }
             self.view_misdeclared(part, reading);
         }
-        let aside = tree.aside.iter().map(|text| String::from_utf8_lossy(text)).collect::<Vec<_>>().join("\n");
+        let aside = tree
+            .aside
+            .iter()
+            .map(|text| String::from_utf8_lossy(text))
+            .collect::<Vec<_>>()
+            .join("\n");
         if !aside.is_empty() && self.text.new_pairs(&aside, MANY_NEW_PAIRS).0 >= MANY_NEW_PAIRS {
             reading.view(Source::Aside, &aside, Vec::new(), plain);
         }
@@ -163,8 +224,15 @@ impl Extractor {
 
     /// A text that is shown when it is opened, or that is for programs.
     fn view_attached(&self, part: &Part<'_>, reading: &mut Reading) {
-        let plain = Shown { plain: true, ..Shown::default() };
-        let most = if part.kind == Kind::Html { MAX_HTML } else { MAX_ATTACHED };
+        let plain = Shown {
+            plain: true,
+            ..Shown::default()
+        };
+        let most = if part.kind == Kind::Html {
+            MAX_HTML
+        } else {
+            MAX_ATTACHED
+        };
         let decoded = reading.text(part, most);
         if part.kind == Kind::Html && part.body.len() > most {
             reading.find(Finding::Text);
@@ -172,7 +240,11 @@ impl Extractor {
         if decode::unreadable(&decoded) {
             return;
         }
-        let source = if part.place == Place::Machine { Source::Aside } else { Source::Attached };
+        let source = if part.place == Place::Machine {
+            Source::Aside
+        } else {
+            Source::Attached
+        };
         match part.kind {
             Kind::Html => self.view_html(source, &decoded, reading),
             Kind::Calendar => {
@@ -198,12 +270,22 @@ impl Extractor {
 
     /// A message, or a multipart, that is encoded as a whole, and a message inside a signature.
     fn view_encoded(&self, part: &Part<'_>, tree: &Tree<'_>, reading: &mut Reading) {
-        let Some(body) = reading.source(part) else { return };
+        let Some(body) = reading.source(part) else {
+            return;
+        };
         let mut decoded = part.encoding.decode(body).into_owned();
         if part.kind == Kind::Signed {
             // The message stands in the structure as it is: its header is looked for.
-            let at = decoded.get(..decoded.len().min(4096)).unwrap_or_default().windows(13);
-            let Some(at) = at.into_iter().position(|w| w.eq_ignore_ascii_case(b"content-type:")) else { return };
+            let at = decoded
+                .get(..decoded.len().min(4096))
+                .unwrap_or_default()
+                .windows(13);
+            let Some(at) = at
+                .into_iter()
+                .position(|w| w.eq_ignore_ascii_case(b"content-type:"))
+            else {
+                return;
+            };
             decoded.drain(..at);
         } else if !part.head.is_empty() {
             decoded.splice(..0, [b"Content-Type: ", part.head, b"\r\n\r\n"].concat());
@@ -221,8 +303,19 @@ impl Extractor {
         let subject = Headers::read(fields).subject;
         let mut all = subject.clone();
         let mut count = 0;
-        for part in tree.parts.iter().filter(|p| p.place == Place::Inline && matches!(p.kind, Kind::Plain | Kind::Html)) {
-            let decoded = reading.text(part, if part.kind == Kind::Html { MAX_HTML } else { MAX_PLAIN });
+        for part in tree
+            .parts
+            .iter()
+            .filter(|p| p.place == Place::Inline && matches!(p.kind, Kind::Plain | Kind::Html))
+        {
+            let decoded = reading.text(
+                part,
+                if part.kind == Kind::Html {
+                    MAX_HTML
+                } else {
+                    MAX_PLAIN
+                },
+            );
             doubt(reading, part, &decoded);
             let (text, links, shown) = if part.kind == Kind::Html || looks_like_html(&decoded) {
                 let page = html::render(&text::undo_redaction(&decoded));
@@ -233,17 +326,35 @@ impl Extractor {
                 self.view_page(&page, shown, reading);
                 (page.text, page.links, shown)
             } else {
-                (text::undo_redaction(&decoded).into_owned(), Vec::new(), Shown { plain: true, ..Shown::default() })
+                (
+                    text::undo_redaction(&decoded).into_owned(),
+                    Vec::new(),
+                    Shown {
+                        plain: true,
+                        ..Shown::default()
+                    },
+                )
             };
             all.push('\n');
             all.push_str(&text);
             count += 1;
             let start = subject.len() + 1;
-            let links = links.into_iter().map(|(href, at)| (href, at.start + start..at.end + start)).collect();
+            let links = links
+                .into_iter()
+                .map(|(href, at)| (href, at.start + start..at.end + start))
+                .collect();
             reading.view(Source::Message, &format!("{subject}\n{text}"), links, shown);
         }
         if count > 1 {
-            reading.view(Source::Message, &all, Vec::new(), Shown { plain: true, ..Shown::default() });
+            reading.view(
+                Source::Message,
+                &all,
+                Vec::new(),
+                Shown {
+                    plain: true,
+                    ..Shown::default()
+                },
+            );
         }
         self.view_parts(&tree, &[], reading);
     }
@@ -254,8 +365,12 @@ impl Extractor {
             return;
         }
         let other = match part.encoding {
-            Encoding::Base64 | Encoding::Uuencode if decode::looks_written(part.body) => Encoding::Identity,
-            Encoding::Identity if part.rival.is_none() && part.odd_encoding && decode::looks_base64(part.body) => {
+            Encoding::Base64 | Encoding::Uuencode if decode::looks_written(part.body) => {
+                Encoding::Identity
+            }
+            Encoding::Identity
+                if part.rival.is_none() && part.odd_encoding && decode::looks_base64(part.body) =>
+            {
                 Encoding::Base64
             }
             _ => return,
@@ -264,20 +379,40 @@ impl Extractor {
         if part.kind == Kind::Html || looks_like_html(&decoded) {
             self.view_html(Source::Decoded, &decoded, reading);
         } else if self.is_news(&decoded) {
-            reading.view(Source::Decoded, &decoded, Vec::new(), Shown { plain: true, ..Shown::default() });
+            reading.view(
+                Source::Decoded,
+                &decoded,
+                Vec::new(),
+                Shown {
+                    plain: true,
+                    ..Shown::default()
+                },
+            );
         }
     }
 
     /// Files that stand in the text itself, as programs of old sent them.
     fn view_uuencoded(&self, gathered: &str, reading: &mut Reading) {
-        for at in memchr::memmem::find_iter(gathered.as_bytes(), b"begin ").take(MAX_OF_ATTACHMENT) {
+        for at in memchr::memmem::find_iter(gathered.as_bytes(), b"begin ").take(MAX_OF_ATTACHMENT)
+        {
             let line_start = at == 0 || gathered.as_bytes().get(at - 1) == Some(&b'\n');
-            let Some(block) = gathered.get(at..).filter(|_| line_start) else { continue };
-            let Some((first, rest)) = block.split_once('\n') else { continue };
-            if !first.get(6..9).is_some_and(|mode| mode.bytes().all(|b| b.is_ascii_digit())) {
+            let Some(block) = gathered.get(at..).filter(|_| line_start) else {
+                continue;
+            };
+            let Some((first, rest)) = block.split_once('\n') else {
+                continue;
+            };
+            if !first
+                .get(6..9)
+                .is_some_and(|mode| mode.bytes().all(|b| b.is_ascii_digit()))
+            {
                 continue;
             }
-            let octets = decode::uuencoded(rest.as_bytes().get(..rest.len().min(MAX_ATTACHED)).unwrap_or_default());
+            let octets = decode::uuencoded(
+                rest.as_bytes()
+                    .get(..rest.len().min(MAX_ATTACHED))
+                    .unwrap_or_default(),
+            );
             let decoded = decode::in_charset(octets.into(), None);
             if decode::unreadable(&decoded) {
                 continue;
@@ -285,7 +420,15 @@ impl Extractor {
             if looks_like_html(&decoded) {
                 self.view_html(Source::Attached, &decoded, reading);
             } else if self.is_news(&decoded) {
-                reading.view(Source::Attached, &decoded, Vec::new(), Shown { plain: true, ..Shown::default() });
+                reading.view(
+                    Source::Attached,
+                    &decoded,
+                    Vec::new(),
+                    Shown {
+                        plain: true,
+                        ..Shown::default()
+                    },
+                );
             }
         }
     }
@@ -293,7 +436,8 @@ impl Extractor {
 
 /// A field that tells how an entity is read.
 fn begins_content(name: &[u8]) -> bool {
-    name.get(..8).is_some_and(|n| n.eq_ignore_ascii_case(b"content-"))
+    name.get(..8)
+        .is_some_and(|n| n.eq_ignore_ascii_case(b"content-"))
 }
 
 fn note_structure(tree: &Tree<'_>, reading: &mut Reading) {

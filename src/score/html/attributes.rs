@@ -1,6 +1,7 @@
 //! Tags taken apart.
 
-/// The attributes that matter here, each as it was written first (HTML: a repeated attribute is passed over).
+/// The attributes that matter here, each as it was written first (HTML: a repeated attribute is
+/// passed over).
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Attributes<'a> {
     pub style: Option<&'a str>,
@@ -55,20 +56,31 @@ impl<'a> Attributes<'a> {
 
     /// Whether one of them may change how the element looks by itself.
     pub(super) const fn dress(&self) -> bool {
-        self.style.is_some() || self.color.is_some() || self.bgcolor.is_some() || self.background.is_some() || self.hidden
+        self.style.is_some()
+            || self.color.is_some()
+            || self.bgcolor.is_some()
+            || self.background.is_some()
+            || self.hidden
     }
 }
 
 /// The next attribute, its value (empty if it has none), and what follows.
 fn attribute(text: &str) -> Option<(&str, &str, &str)> {
-    let start = text.bytes().position(|b| !(b.is_ascii_whitespace() || b == b'/'))?;
+    let start = text
+        .bytes()
+        .position(|b| !(b.is_ascii_whitespace() || b == b'/'))?;
     let rest = text.get(start..)?;
     // A name may begin with an equals sign.
-    let end =
-        rest.bytes().skip(1).position(|b| matches!(b, b'=' | b'/') || b.is_ascii_whitespace()).map_or(rest.len(), |n| n + 1);
+    let end = rest
+        .bytes()
+        .skip(1)
+        .position(|b| matches!(b, b'=' | b'/') || b.is_ascii_whitespace())
+        .map_or(rest.len(), |n| n + 1);
     let end = rest.ceil_char_boundary(end);
     let (name, tail) = rest.split_at_checked(end)?;
-    let Some(value) = tail.trim_ascii_start().strip_prefix('=') else { return Some((name, "", tail)) };
+    let Some(value) = tail.trim_ascii_start().strip_prefix('=') else {
+        return Some((name, "", tail));
+    };
     let value = value.trim_ascii_start();
     let (value, next) = match value.bytes().next() {
         Some(quote @ (b'"' | b'\'')) => {
@@ -76,7 +88,12 @@ fn attribute(text: &str) -> Option<(&str, &str, &str)> {
             let end = memchr::memchr(quote, inner.as_bytes()).unwrap_or(inner.len());
             (inner.get(..end)?, inner.get(end + 1..).unwrap_or(""))
         }
-        _ => value.split_at_checked(value.bytes().position(|b| b.is_ascii_whitespace()).unwrap_or(value.len()))?,
+        _ => value.split_at_checked(
+            value
+                .bytes()
+                .position(|b| b.is_ascii_whitespace())
+                .unwrap_or(value.len()),
+        )?,
     };
     Some((name, value, next))
 }
@@ -91,7 +108,8 @@ pub(super) struct TagEnds {
 }
 
 impl TagEnds {
-    /// Where the tag ends that `tag` begins with (behind its `<`). A quote that never closes does not swallow the document.
+    /// Where the tag ends that `tag` begins with (behind its `<`). A quote that never closes does
+    /// not swallow the document.
     pub(super) fn find(&mut self, tag: &str) -> usize {
         let octets = tag.as_bytes();
         // The first `>` of all stands in quotes where none is found outside.
@@ -112,12 +130,20 @@ impl TagEnds {
             while octets.get(at).is_some_and(u8::is_ascii_whitespace) {
                 at += 1;
             }
-            let Some(quote @ (b'"' | b'\'')) = octets.get(at).copied() else { continue };
+            let Some(quote @ (b'"' | b'\'')) = octets.get(at).copied() else {
+                continue;
+            };
             at += 1;
             let inner = octets.get(at..).unwrap_or_default();
             let known = self.no_quote.get_mut(usize::from(quote == b'\''));
-            let none = known.as_ref().is_some_and(|k| k.is_some_and(|left| inner.len() <= left));
-            let end = if none { None } else { memchr::memchr(quote, inner) };
+            let none = known
+                .as_ref()
+                .is_some_and(|k| k.is_some_and(|left| inner.len() <= left));
+            let end = if none {
+                None
+            } else {
+                memchr::memchr(quote, inner)
+            };
             match end {
                 Some(end) => at += end + 1,
                 None => {
@@ -141,7 +167,10 @@ mod tests {
         let all = Attributes::read(&many);
         assert_eq!((all.style, all.hidden), (Some("a"), true));
         let all = Attributes::read("/href=\"http://a.example/?b=c d\"class=x =id=y id=\u{e9}z");
-        assert_eq!((all.href, all.class, all.id), (Some("http://a.example/?b=c d"), Some("x"), Some("\u{e9}z")));
+        assert_eq!(
+            (all.href, all.class, all.id),
+            (Some("http://a.example/?b=c d"), Some("x"), Some("\u{e9}z"))
+        );
     }
 
     #[test]

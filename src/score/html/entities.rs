@@ -27,9 +27,16 @@ pub(super) fn decoded(text: &str) -> String {
 /// Where the name of a reference ends. A number ends before the first octet that is no digit of it.
 fn name_end(rest: &str) -> usize {
     let octets = rest.as_bytes();
-    let octets = octets.get(..octets.len().min(MAX_REFERENCE)).unwrap_or_default();
+    let octets = octets
+        .get(..octets.len().min(MAX_REFERENCE))
+        .unwrap_or_default();
     let digits = |from: usize, digit: fn(&u8) -> bool| {
-        octets.get(from..).unwrap_or_default().iter().position(|b| !digit(b)).map_or(octets.len(), |n| from + n)
+        octets
+            .get(from..)
+            .unwrap_or_default()
+            .iter()
+            .position(|b| !digit(b))
+            .map_or(octets.len(), |n| from + n)
     };
     match octets {
         [b'#', b'x' | b'X', ..] => digits(2, u8::is_ascii_hexdigit),
@@ -43,7 +50,9 @@ pub(super) fn coded_letters(text: &str) -> usize {
     memchr::memmem::find_iter(text.as_bytes(), b"&#")
         .filter(|at| {
             let rest = text.get(at + 1..).unwrap_or_default();
-            rest.get(..name_end(rest)).and_then(reference).is_some_and(|c| c.is_ascii_alphanumeric())
+            rest.get(..name_end(rest))
+                .and_then(reference)
+                .is_some_and(|c| c.is_ascii_alphanumeric())
         })
         .count()
 }

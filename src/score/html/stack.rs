@@ -28,7 +28,8 @@ pub(super) struct Look {
     font: Font,
     text: Paint,
     ground: Paint,
-    /// Hidden text in here counts as hidden by the writer; a rule for preview lines and small screens does not.
+    /// Hidden text in here counts as hidden by the writer; a rule for preview lines and small
+    /// screens does not.
     pub counts: bool,
 }
 
@@ -106,15 +107,16 @@ pub(super) mod kind {
 pub(super) fn kind_of(name: &str) -> u32 {
     use kind::*;
     let mut lower = [0; 10];
-    let Some(lower) = lower.get_mut(..name.len()) else { return 0 };
+    let Some(lower) = lower.get_mut(..name.len()) else {
+        return 0;
+    };
     lower.copy_from_slice(name.as_bytes());
     lower.make_ascii_lowercase();
     match &*lower {
         b"a" => GOES_ON | LINK,
         b"p" => PARAGRAPH | BLOCK | BREAK,
-        b"b" | b"i" | b"u" | b"s" | b"em" | b"tt" | b"big" | b"font" | b"code" | b"nobr" | b"small" | b"strike" | b"strong" => {
-            GOES_ON
-        }
+        b"b" | b"i" | b"u" | b"s" | b"em" | b"tt" | b"big" | b"font" | b"code" | b"nobr"
+        | b"small" | b"strike" | b"strong" => GOES_ON,
         b"td" | b"th" => CELL | WALL | THROUGH | BREAK,
         b"tr" => ROW | THROUGH | BREAK,
         b"body" => THROUGH | BREAK,
@@ -132,11 +134,11 @@ pub(super) fn kind_of(name: &str) -> u32 {
         b"!if" => WALL | THROUGH,
         b"hr" => VOID | BLOCK | BREAK,
         b"br" => VOID | BREAK,
-        b"img" | b"col" | b"wbr" | b"area" | b"base" | b"link" | b"meta" | b"embed" | b"input" | b"param" | b"track"
-        | b"source" => VOID,
+        b"img" | b"col" | b"wbr" | b"area" | b"base" | b"link" | b"meta" | b"embed" | b"input"
+        | b"param" | b"track" | b"source" => VOID,
         b"div" | b"h1" | b"h2" | b"h3" | b"h4" | b"center" | b"blockquote" => BLOCK | BREAK,
-        b"pre" | b"nav" | b"h5" | b"h6" | b"form" | b"main" | b"aside" | b"header" | b"footer" | b"address" | b"article"
-        | b"section" | b"fieldset" => BLOCK,
+        b"pre" | b"nav" | b"h5" | b"h6" | b"form" | b"main" | b"aside" | b"header" | b"footer"
+        | b"address" | b"article" | b"section" | b"fieldset" => BLOCK,
         _ => 0,
     }
 }
@@ -193,29 +195,61 @@ impl<'a> Stack<'a> {
         }
         let (around, seen_around) = (self.look(), self.seen());
         if kind & (kind::LINK | kind::UNSEEN) == 0 && sheet.is_empty() && !attributes.dress() {
-            return self.keep(Element { name, kind, look: around, seen: seen_around, styled: false, hidden_before: before });
+            return self.keep(Element {
+                name,
+                kind,
+                look: around,
+                seen: seen_around,
+                styled: false,
+                hidden_before: before,
+            });
         }
-        let own = attributes.style.map(|style| self.style(style)).unwrap_or_default();
+        let own = attributes
+            .style
+            .map(|style| self.style(style))
+            .unwrap_or_default();
         let look = dressed(around, kind, name, tag, attributes, sheet, &own);
         let seen = look.seen();
-        let styled = seen != seen_around || look.text != around.text || look.ground != around.ground;
-        self.keep(Element { name, kind, look, seen, styled, hidden_before: before });
+        let styled =
+            seen != seen_around || look.text != around.text || look.ground != around.ground;
+        self.keep(Element {
+            name,
+            kind,
+            look,
+            seen,
+            styled,
+            hidden_before: before,
+        });
     }
 
     fn style(&mut self, style: &'a str) -> Effect {
-        let Some(slot) = self.styles.get_mut(place_of(style)) else { return Effect::read(style) };
+        let Some(slot) = self.styles.get_mut(place_of(style)) else {
+            return Effect::read(style);
+        };
         if slot.0 != style {
             *slot = (style, Effect::read(style));
         }
         slot.1
     }
 
-    /// Opens what is not an element: all in it is hidden until [`Self::close`] is told the same name.
+    /// Opens what is not an element: all in it is hidden until [`Self::close`] is told the same
+    /// name.
     pub(super) fn push_hidden(&mut self, name: &'a str, counts: bool, before: usize) {
         let around = self.look();
         let counts = around.counts || counts && self.seen() != Seen::Hidden;
-        let look = Look { gone: true, counts, ..around };
-        self.keep(Element { name, kind: kind_of(name), look, seen: Seen::Hidden, styled: true, hidden_before: before });
+        let look = Look {
+            gone: true,
+            counts,
+            ..around
+        };
+        self.keep(Element {
+            name,
+            kind: kind_of(name),
+            look,
+            seen: Seen::Hidden,
+            styled: true,
+            hidden_before: before,
+        });
     }
 
     fn keep(&mut self, element: Element<'a>) {
@@ -228,7 +262,9 @@ impl<'a> Stack<'a> {
 
     /// End tags that may be left out.
     fn close_before(&mut self, kind: u32) {
-        use kind::{BLOCK, CELL, ITEM, LIST, OPTION, PARAGRAPH, ROW, SELECT, TABLE, TERM, TERMS, WALL};
+        use kind::{
+            BLOCK, CELL, ITEM, LIST, OPTION, PARAGRAPH, ROW, SELECT, TABLE, TERM, TERMS, WALL,
+        };
         let (same, walls) = match kind {
             k if k & (CELL | ROW) != 0 => (k & (CELL | ROW), TABLE),
             k if k & ITEM != 0 => (ITEM, LIST),
@@ -242,9 +278,14 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// Closes the innermost element of that name, and what stands in it. Nothing happens where there is none.
+    /// Closes the innermost element of that name, and what stands in it. Nothing happens where
+    /// there is none.
     pub(super) fn close(&mut self, name: &str) {
-        if self.open.last().is_some_and(|open| open.name.eq_ignore_ascii_case(name)) {
+        if self
+            .open
+            .last()
+            .is_some_and(|open| open.name.eq_ignore_ascii_case(name))
+        {
             self.open.pop();
             return;
         }
@@ -256,7 +297,11 @@ impl<'a> Stack<'a> {
     }
 
     /// The innermost open element that is `wanted`, if no `wall` stands before it.
-    fn search(&mut self, wanted: impl Fn(&Element<'a>) -> bool, wall: impl Fn(&Element<'a>) -> bool) -> Option<usize> {
+    fn search(
+        &mut self,
+        wanted: impl Fn(&Element<'a>) -> bool,
+        wall: impl Fn(&Element<'a>) -> bool,
+    ) -> Option<usize> {
         if self.steps > MAX_STEPS {
             self.cut = true;
             return None;
@@ -280,12 +325,19 @@ impl<'a> Stack<'a> {
             return;
         }
         let tail = self.open.split_off(at);
-        self.open.extend(tail.into_iter().skip(1).filter(|e| e.styled && e.kind & kind::GOES_ON != 0));
+        self.open.extend(
+            tail.into_iter()
+                .skip(1)
+                .filter(|e| e.styled && e.kind & kind::GOES_ON != 0),
+        );
     }
 
     /// Where the hidden text began of the outermost element that hides and is still open.
     pub(super) fn never_closed(&self) -> Option<usize> {
-        self.open.iter().find(|e| e.seen == Seen::Hidden).map(|e| e.hidden_before)
+        self.open
+            .iter()
+            .find(|e| e.seen == Seen::Hidden)
+            .map(|e| e.hidden_before)
     }
 }
 
@@ -293,11 +345,21 @@ impl<'a> Stack<'a> {
 fn place_of(style: &str) -> usize {
     let octet = |at: usize| style.as_bytes().get(at).copied().map_or(0, usize::from);
     let (length, half) = (style.len(), style.len() / 2);
-    (length + 7 * octet(half) + 31 * octet(half + half / 2) + 13 * octet(length.saturating_sub(2))) % STYLES
+    (length + 7 * octet(half) + 31 * octet(half + half / 2) + 13 * octet(length.saturating_sub(2)))
+        % STYLES
 }
 
-/// The look of an element, by its kind, the sheet and its attributes, each stronger than the one before.
-fn dressed(around: Look, kind: u32, name: &str, tag: &str, attributes: &Attributes<'_>, sheet: &Sheet, own: &Effect) -> Look {
+/// The look of an element, by its kind, the sheet and its attributes, each stronger than the one
+/// before.
+fn dressed(
+    around: Look,
+    kind: u32,
+    name: &str,
+    tag: &str,
+    attributes: &Attributes<'_>,
+    sheet: &Sheet,
+    own: &Effect,
+) -> Look {
     let mut look = around;
     if kind & kind::LINK != 0 {
         // Links have a colour of their own.
@@ -313,7 +375,10 @@ fn dressed(around: Look, kind: u32, name: &str, tag: &str, attributes: &Attribut
         look.ground = Paint::Unknown;
     }
     if kind & kind::UNSEEN != 0 || attributes.hidden {
-        let effect = Effect { gone: true, ..Effect::default() };
+        let effect = Effect {
+            gone: true,
+            ..Effect::default()
+        };
         look = look.with(&effect, name.eq_ignore_ascii_case("object"));
     }
     if sheet.is_empty() {

@@ -1,7 +1,7 @@
 //! What styles do to whether text is seen: declarations, and the rules of style sheets.
 //!
-//! No cascade is computed. Where a rule may or may not apply (a media query, a selector with context), its effect is doubtful,
-//! and doubtful text is read both ways.
+//! No cascade is computed. Where a rule may or may not apply (a media query, a selector with
+//! context), its effect is doubtful, and doubtful text is read both ways.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -54,7 +54,10 @@ pub(super) struct Effect {
 
 impl Effect {
     fn conceals(&self) -> bool {
-        self.gone || self.doubtful || self.visible == Some(false) || matches!(self.font, Some(Font::Zero | Font::Tiny))
+        self.gone
+            || self.doubtful
+            || self.visible == Some(false)
+            || matches!(self.font, Some(Font::Zero | Font::Tiny))
     }
 
     /// Reads declarations, as they stand in a `style` attribute or a rule.
@@ -66,7 +69,9 @@ impl Effect {
             let end = memchr::memchr(b';', rest.as_bytes()).unwrap_or(rest.len());
             let (declaration, tail) = rest.split_at_checked(end).unwrap_or((rest, ""));
             rest = tail.get(1..).unwrap_or_default();
-            let Some(colon) = declaration.bytes().position(|b| b == b':') else { continue };
+            let Some(colon) = declaration.bytes().position(|b| b == b':') else {
+                continue;
+            };
             let (name, value) = declaration.split_at_checked(colon).unwrap_or_default();
             let value = value.get(1..).unwrap_or_default();
             let (name, value) = (name.trim_ascii(), value.trim_ascii());
@@ -98,9 +103,13 @@ impl Effect {
                 8 if is("overflow") => clips |= begins(value, "hidden") || begins(value, "clip"),
                 9 if is("font-size") => effect.font = Some(font_size(value)),
                 9 if is("transform") => effect.doubtful |= shrinks(value),
-                9 if is("clip-path") => effect.doubtful |= begins(value, "inset(") || begins(value, "circle(0"),
+                9 if is("clip-path") => {
+                    effect.doubtful |= begins(value, "inset(") || begins(value, "circle(0")
+                }
                 9 if is("max-width") => flat |= is_zero(value),
-                10 if is("visibility") => effect.visible = Some(!(begins(value, "hidden") || begins(value, "collapse"))),
+                10 if is("visibility") => {
+                    effect.visible = Some(!(begins(value, "hidden") || begins(value, "collapse")))
+                }
                 10 if is("max-height") => flat |= is_zero(value),
                 10 if is("background") => effect.ground = Some(ground(value)),
                 10 if is("margin-top") => effect.doubtful |= far_off(value),
@@ -108,7 +117,9 @@ impl Effect {
                 11 if is("margin-left") => effect.doubtful |= far_off(value),
                 11 if is("text-indent") => effect.doubtful |= far_off(value),
                 16 if is("background-color") => effect.ground = Some(paint(value)),
-                16 if is("background-image") && !begins(value, "none") => effect.ground = Some(Paint::Unknown),
+                16 if is("background-image") && !begins(value, "none") => {
+                    effect.ground = Some(Paint::Unknown)
+                }
                 23 if is("-webkit-text-fill-color") => effect.color = Some(paint(value)),
                 _ => {}
             }
@@ -138,7 +149,8 @@ impl Effect {
         self.ground = later.ground.or(self.ground);
     }
 
-    /// The element's own `style` attribute, which is stronger than a rule: what a rule hides and it displays is doubtful.
+    /// The element's own `style` attribute, which is stronger than a rule: what a rule hides and it
+    /// displays is doubtful.
     pub(super) fn over(mut self, own: &Self) -> Self {
         if own.displayed && self.gone {
             (self.gone, self.doubtful) = (false, true);
@@ -158,14 +170,22 @@ pub(super) fn same(text: Paint, ground: Paint) -> bool {
 }
 
 fn begins(value: &str, with: &str) -> bool {
-    value.get(..with.len()).is_some_and(|b| b.eq_ignore_ascii_case(with))
+    value
+        .get(..with.len())
+        .is_some_and(|b| b.eq_ignore_ascii_case(with))
 }
 
 /// The number a value begins with, and its unit.
 fn number(value: &str) -> Option<(f32, &str)> {
-    let end = value.bytes().position(|b| !(b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+'))).unwrap_or(value.len());
+    let end = value
+        .bytes()
+        .position(|b| !(b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+')))
+        .unwrap_or(value.len());
     let (number, rest) = value.split_at_checked(end)?;
-    let unit = rest.bytes().position(|b| !(b.is_ascii_alphabetic() || b == b'%')).unwrap_or(rest.len());
+    let unit = rest
+        .bytes()
+        .position(|b| !(b.is_ascii_alphabetic() || b == b'%'))
+        .unwrap_or(rest.len());
     Some((number.parse().ok()?, rest.get(..unit)?))
 }
 
@@ -203,17 +223,31 @@ fn font_size(value: &str) -> Font {
 /// The size in the short form `font: italic 1px/1px serif`.
 fn font_of(value: &str) -> Option<Font> {
     let size = value.split_ascii_whitespace().find(|v| {
-        v.bytes().next().is_some_and(|b| b.is_ascii_digit() || b == b'.')
-            && !matches!(*v, "100" | "200" | "300" | "400" | "500" | "600" | "700" | "800" | "900")
+        v.bytes()
+            .next()
+            .is_some_and(|b| b.is_ascii_digit() || b == b'.')
+            && !matches!(
+                *v,
+                "100" | "200" | "300" | "400" | "500" | "600" | "700" | "800" | "900"
+            )
     })?;
     Some(font_size(size))
 }
 
 fn shrinks(value: &str) -> bool {
     let value = value.to_ascii_lowercase();
-    ["scale(0)", "scale(0,", "scale(0 ", "scalex(0)", "scaley(0)", "scale(0.0", "scale(.0", "scale3d(0"]
-        .iter()
-        .any(|s| value.contains(s))
+    [
+        "scale(0)",
+        "scale(0,",
+        "scale(0 ",
+        "scalex(0)",
+        "scaley(0)",
+        "scale(0.0",
+        "scale(.0",
+        "scale3d(0",
+    ]
+    .iter()
+    .any(|s| value.contains(s))
         || value.split(['(', ',', ' ']).any(far_off)
 }
 
@@ -223,20 +257,37 @@ pub(super) fn paint(value: &str) -> Paint {
     let value = value.get(..end).unwrap_or_default().trim();
     let hex = value.strip_prefix('#').unwrap_or(value);
     if hex.bytes().all(|b| b.is_ascii_hexdigit()) && matches!(hex.len(), 3 | 4 | 6 | 8) {
-        let digit = |at: usize| hex.as_bytes().get(at).and_then(|d| char::from(*d).to_digit(16)).unwrap_or_default() as u8;
+        let digit = |at: usize| {
+            hex.as_bytes()
+                .get(at)
+                .and_then(|d| char::from(*d).to_digit(16))
+                .unwrap_or_default() as u8
+        };
         let wide = hex.len() >= 6;
-        let channel = |n: usize| if wide { digit(2 * n) * 16 + digit(2 * n + 1) } else { digit(n) * 17 };
+        let channel = |n: usize| {
+            if wide {
+                digit(2 * n) * 16 + digit(2 * n + 1)
+            } else {
+                digit(n) * 17
+            }
+        };
         if matches!(hex.len(), 4 | 8) && channel(3) <= 12 {
             return Paint::Transparent;
         }
         return Paint::Rgb([channel(0), channel(1), channel(2)]);
     }
     if begins(value, "rgb") {
-        let numbers = value.split(['(', ',', ' ', '/', ')']).filter_map(|n| number(n.trim()));
+        let numbers = value
+            .split(['(', ',', ' ', '/', ')'])
+            .filter_map(|n| number(n.trim()));
         let mut found = [0.0_f32; 4];
         let mut count = 0;
         for (slot, (n, unit)) in found.iter_mut().zip(numbers) {
-            *slot = if unit == "%" && count < 3 { n * 2.55 } else { n };
+            *slot = if unit == "%" && count < 3 {
+                n * 2.55
+            } else {
+                n
+            };
             count += 1;
         }
         let [r, g, b, a] = found;
@@ -261,14 +312,22 @@ pub(super) fn paint(value: &str) -> Paint {
             return Paint::Rgb(rgb);
         }
     }
-    if value.eq_ignore_ascii_case("transparent") { Paint::Transparent } else { Paint::Unknown }
+    if value.eq_ignore_ascii_case("transparent") {
+        Paint::Transparent
+    } else {
+        Paint::Unknown
+    }
 }
 
 /// The short form `background`: a colour among other things.
 fn ground(value: &str) -> Paint {
     let known = |paint: &Paint| *paint != Paint::Unknown;
     if memchr::memchr(b'(', value.as_bytes()).is_none() {
-        return value.split_ascii_whitespace().map(paint).find(known).unwrap_or(Paint::Unknown);
+        return value
+            .split_ascii_whitespace()
+            .map(paint)
+            .find(known)
+            .unwrap_or(Paint::Unknown);
     }
     let lower = value.to_ascii_lowercase();
     if lower.contains("url(") || lower.contains("gradient") {
@@ -277,7 +336,11 @@ fn ground(value: &str) -> Paint {
     if lower.contains("rgb") {
         return paint(lower.trim());
     }
-    lower.split_ascii_whitespace().map(paint).find(known).unwrap_or(Paint::Unknown)
+    lower
+        .split_ascii_whitespace()
+        .map(paint)
+        .find(known)
+        .unwrap_or(Paint::Unknown)
 }
 
 /// Without comments and with escapes undone (`d\69 splay`), as programs read it.
@@ -294,8 +357,15 @@ fn plain(css: &str) -> Cow<'_, str> {
         if let Some(comment) = rest.strip_prefix("/*") {
             rest = super::after(comment, "*/").unwrap_or_default();
         } else if let Some(escaped) = rest.strip_prefix('\\') {
-            let hex = escaped.bytes().take(6).take_while(u8::is_ascii_hexdigit).count();
-            let code = escaped.get(..hex).and_then(|h| u32::from_str_radix(h, 16).ok()).and_then(char::from_u32);
+            let hex = escaped
+                .bytes()
+                .take(6)
+                .take_while(u8::is_ascii_hexdigit)
+                .count();
+            let code = escaped
+                .get(..hex)
+                .and_then(|h| u32::from_str_radix(h, 16).ok())
+                .and_then(char::from_u32);
             rest = escaped.get(hex..).unwrap_or_default();
             if let Some(c) = code {
                 out.push(c);
@@ -336,12 +406,15 @@ pub(super) struct Sheet {
     compared: Cell<usize>,
 }
 
-static CONTENT: LazyLock<memchr::memmem::Finder<'static>> = LazyLock::new(|| memchr::memmem::Finder::new(b"content"));
+static CONTENT: LazyLock<memchr::memmem::Finder<'static>> =
+    LazyLock::new(|| memchr::memmem::Finder::new(b"content"));
 
 /// A key for a name of some kind, whatever its case.
 fn key(kind: u8, name: &str) -> u64 {
     let first = 0xcbf2_9ce4_8422_2325 ^ u64::from(kind);
-    name.bytes().fold(first, |hash, b| (hash ^ u64::from(b.to_ascii_lowercase())).wrapping_mul(0x0000_0100_0000_01b3))
+    name.bytes().fold(first, |hash, b| {
+        (hash ^ u64::from(b.to_ascii_lowercase())).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 impl Sheet {
@@ -364,12 +437,20 @@ impl Sheet {
             let (selectors, tail) = rest.split_at_checked(at).unwrap_or((rest, ""));
             let mark = tail.bytes().next();
             rest = tail.get(1..).unwrap_or_default();
-            let selectors = selectors.trim().trim_start_matches("<!--").trim_start_matches("-->").trim_start();
+            let selectors = selectors
+                .trim()
+                .trim_start_matches("<!--")
+                .trim_start_matches("-->")
+                .trim_start();
             match mark {
                 Some(b'}') => {
                     around.pop();
                 }
-                Some(b'{') if selectors.starts_with('@') && !begins(selectors, "@font-face") && !begins(selectors, "@page") => {
+                Some(b'{')
+                    if selectors.starts_with('@')
+                        && !begins(selectors, "@font-face")
+                        && !begins(selectors, "@page") =>
+                {
                     if around.len() < MAX_NESTED {
                         around.push(applies(selectors));
                     } else {
@@ -392,11 +473,19 @@ impl Sheet {
             self.generate(block);
         }
         let effect = Effect::read(block);
-        if effect == Effect::default() || effect == (Effect { displayed: true, ..Effect::default() }) {
+        if effect == Effect::default()
+            || effect
+                == (Effect {
+                    displayed: true,
+                    ..Effect::default()
+                })
+        {
             return;
         }
         for selector in selectors.split(',') {
-            let Some(rule) = Rule::read(selector, sure, effect) else { continue };
+            let Some(rule) = Rule::read(selector, sure, effect) else {
+                continue;
+            };
             let key = match (&rule.id, rule.classes.first(), &rule.tag) {
                 (Some(id), ..) => key(b'#', id),
                 (None, Some(class), _) => key(b'.', class),
@@ -421,7 +510,10 @@ impl Sheet {
         for (name, value) in block.split(';').filter_map(|d| d.split_once(':')) {
             if name.trim().eq_ignore_ascii_case("content") {
                 for text in value.split(['"', '\'']).skip(1).step_by(2) {
-                    self.generated.push_str(text.get(..text.floor_char_boundary(2000)).unwrap_or_default());
+                    self.generated.push_str(
+                        text.get(..text.floor_char_boundary(2000))
+                            .unwrap_or_default(),
+                    );
                     self.generated.push(' ');
                 }
             }
@@ -429,18 +521,44 @@ impl Sheet {
     }
 
     /// What the rules do to an element; `attributes` as they stand in the tag.
-    pub(super) fn effect(&self, tag: &str, id: Option<&str>, class: Option<&str>, attributes: &str) -> Effect {
+    pub(super) fn effect(
+        &self,
+        tag: &str,
+        id: Option<&str>,
+        class: Option<&str>,
+        attributes: &str,
+    ) -> Effect {
         let mut effect = Effect::default();
         let class = class.unwrap_or_default();
         let keys = [key(b'*', ""), key(b'<', tag)];
-        let keys = keys.into_iter().chain(class.split_ascii_whitespace().map(|c| key(b'.', c)));
+        let keys = keys
+            .into_iter()
+            .chain(class.split_ascii_whitespace().map(|c| key(b'.', c)));
         for key in keys.chain(id.map(|id| key(b'#', id.trim()))) {
-            if self.known.get((key >> 6) as usize % 4).is_none_or(|bits| bits >> (key % 64) & 1 == 0) {
+            if self
+                .known
+                .get((key >> 6) as usize % 4)
+                .is_none_or(|bits| bits >> (key % 64) & 1 == 0)
+            {
                 continue;
             }
-            for rule in self.keys.get(&key).into_iter().flatten().filter_map(|at| self.rules.get(usize::from(*at))) {
-                let octets = if rule.attribute.is_some() { attributes.len() } else { 0 };
-                let more = if rule.classes.len() > 1 { class.len() * rule.classes.len() } else { 1 };
+            for rule in self
+                .keys
+                .get(&key)
+                .into_iter()
+                .flatten()
+                .filter_map(|at| self.rules.get(usize::from(*at)))
+            {
+                let octets = if rule.attribute.is_some() {
+                    attributes.len()
+                } else {
+                    0
+                };
+                let more = if rule.classes.len() > 1 {
+                    class.len() * rule.classes.len()
+                } else {
+                    1
+                };
                 self.compared.set(self.compared.get() + octets + more);
                 if self.exhausted() {
                     return effect;
@@ -457,24 +575,42 @@ impl Sheet {
 /// Whether an at-rule applies wherever mail is read on a screen.
 fn applies(rule: &str) -> bool {
     let rule = rule.to_ascii_lowercase();
-    let mut words = rule.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').filter(|w| !w.is_empty());
+    let mut words = rule
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+        .filter(|w| !w.is_empty());
     words.next() == Some("media") && words.all(|word| matches!(word, "screen" | "all" | "only"))
 }
 
 impl Rule {
-    /// Reads the last compound of a selector: what stands before it is context, and makes it doubtful.
+    /// Reads the last compound of a selector: what stands before it is context, and makes it
+    /// doubtful.
     fn read(selector: &str, sure: bool, effect: Effect) -> Option<Self> {
         let selector = selector.trim();
-        let last = selector.rsplit([' ', '\t', '\n', '\r', '>', '+', '~']).next()?;
-        let mut rule = Self { tag: None, id: None, classes: Vec::new(), attribute: None, sure, effect };
+        let last = selector
+            .rsplit([' ', '\t', '\n', '\r', '>', '+', '~'])
+            .next()?;
+        let mut rule = Self {
+            tag: None,
+            id: None,
+            classes: Vec::new(),
+            attribute: None,
+            sure,
+            effect,
+        };
         rule.sure &= last.len() == selector.len() && !last.contains([':', '[']);
         let mut rest = last;
         while let Some(mark) = rest.bytes().next() {
-            let tail = if matches!(mark, b'.' | b'#' | b':' | b'[' | b'*') { rest.get(1..)? } else { rest };
+            let tail = if matches!(mark, b'.' | b'#' | b':' | b'[' | b'*') {
+                rest.get(1..)?
+            } else {
+                rest
+            };
             let end = if mark == b'[' {
                 memchr::memchr(b']', tail.as_bytes()).map_or(tail.len(), |at| at + 1)
             } else {
-                tail.bytes().position(|b| matches!(b, b'.' | b'#' | b':' | b'[' | b'*')).unwrap_or(tail.len())
+                tail.bytes()
+                    .position(|b| matches!(b, b'.' | b'#' | b':' | b'[' | b'*'))
+                    .unwrap_or(tail.len())
             };
             let (name, next) = tail.split_at_checked(end)?;
             let lower = || Box::from(name.to_ascii_lowercase());
@@ -485,7 +621,8 @@ impl Rule {
                     let inside = name.trim_end_matches(']').to_ascii_lowercase();
                     let (name, value) = inside.split_once('=').unwrap_or((&inside, ""));
                     let name = name.trim_end_matches(['~', '|', '^', '$', '*']).trim();
-                    rule.attribute = Some((name.into(), value.trim_matches(['"', '\'', ' ']).into()));
+                    rule.attribute =
+                        Some((name.into(), value.trim_matches(['"', '\'', ' ']).into()));
                 }
                 b'.' | b'#' | b':' | b'*' => {}
                 _ => rule.tag = Some(lower()),

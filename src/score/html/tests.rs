@@ -10,16 +10,29 @@ fn the_visible_text_and_links_come_out() {
         "<html><head><style>p{x}</style></head><body><p>Hi &amp; hello<!-- no --></p><div style='display: none'>hid<div>den</div></div>\
          <a href=\"http://evil.example/?a=1&amp;b=2\">www.bank.example</a><img src=x alt='Logo'><form action=http://f.example></form>",
     );
-    assert_eq!(words(&page.text), ["Hi", "&", "hello", "www.bank.example", "Logo"]);
-    assert_eq!(page.links.first().map(|l| l.0.as_str()), Some("http://evil.example/?a=1&b=2"));
-    assert_eq!(page.links.first().and_then(|l| page.text.get(l.1.clone())), Some("www.bank.example"));
+    assert_eq!(
+        words(&page.text),
+        ["Hi", "&", "hello", "www.bank.example", "Logo"]
+    );
+    assert_eq!(
+        page.links.first().map(|l| l.0.as_str()),
+        Some("http://evil.example/?a=1&b=2")
+    );
+    assert_eq!(
+        page.links.first().and_then(|l| page.text.get(l.1.clone())),
+        Some("www.bank.example")
+    );
     assert_eq!((page.images, page.forms, page.hidden), (1, 1, 6));
     assert_eq!(words(&page.concealed), ["hid", "den"]);
 }
 
 #[test]
 fn what_is_never_closed_hides_nothing() {
-    assert!(render("<p style=display:none>all of it").text.contains("all of it"));
+    assert!(
+        render("<p style=display:none>all of it")
+            .text
+            .contains("all of it")
+    );
     assert!(render("<style>text behind").text.contains("text behind"));
     assert!(render("<!-- text > behind").text.contains("behind"));
     assert!(render("<a href=\"x>click me").text.contains("click"));
@@ -27,7 +40,12 @@ fn what_is_never_closed_hides_nothing() {
     assert!(render(&"<!-- >a".repeat(60_000)).text.starts_with("aaa"));
     assert!(render("1 < 2").text.contains("1 < 2"));
     // To most programs that text is hidden, all the same.
-    assert_eq!(render("bad <p style=display:none>good").without_doubtful().trim(), "bad");
+    assert_eq!(
+        render("bad <p style=display:none>good")
+            .without_doubtful()
+            .trim(),
+        "bad"
+    );
 }
 
 /// Each of these hid `bad` from the relay, or put `good` beside it that nobody sees.
@@ -75,9 +93,10 @@ fn what_readers_see_is_parted_from_what_they_do_not() {
         assert_eq!(words(&page.without_doubtful()), ["bad"], "{html}");
         assert!(page.text.contains("good"), "{html}");
     }
-    for html in
-        ["<div style='background:url(x)'><font color=white>bad</font></div>", "<table bgcolor=#000><tr><td><font color=white>bad"]
-    {
+    for html in [
+        "<div style='background:url(x)'><font color=white>bad</font></div>",
+        "<table bgcolor=#000><tr><td><font color=white>bad",
+    ] {
         assert_eq!(words(&render(html).without_doubtful()), ["bad"], "{html}");
     }
 }
@@ -97,7 +116,14 @@ fn hidden_text_is_not_lost() {
         assert!(words(&page.text).iter().all(|w| *w == "good"), "{html}");
     }
     let page = render("ve<i style='display:none'>ri<a href=http://h.example>x</a></i>fy");
-    assert_eq!((page.everything().as_str(), page.concealed_links.len(), page.links.len()), ("verixfy", 1, 0));
+    assert_eq!(
+        (
+            page.everything().as_str(),
+            page.concealed_links.len(),
+            page.links.len()
+        ),
+        ("verixfy", 1, 0)
+    );
     let area = render("<textarea><!--</textarea> bad<!-- good -->");
     assert_eq!(words(&area.text), ["<!--", "bad"]);
     let shown = render("<!--[if !mso]><!-->bad<!--<![endif]--><![if !mso]>bad<![endif]>");
@@ -123,11 +149,27 @@ fn hostile_documents_are_read_in_one_pass() {
     let deep = format!("{}<i style='display:none'>good</i>", "<span>".repeat(2000));
     assert!(render(&deep).cut);
     assert!(!render(&"<p>x<li>y<td>z".repeat(2000)).cut);
-    // End tags of nothing below many open elements, and a thousand classes under rules of two, are work that ends.
+    // End tags of nothing below many open elements, and a thousand classes under rules of two, are
+    // work that ends.
     assert!(render(&format!("{}{}", "<b>".repeat(600), "</x>".repeat(20_000))).cut);
     let names = (0..1000).map(|n| format!("c{n}")).collect::<Vec<_>>();
-    let rules = names.iter().map(|n| format!(".{n}.z{{display:none}}")).collect::<String>();
-    assert!(render(&format!("<style>{rules}</style>{}", format!("<i class='{}'>", names.join(" ")).repeat(10))).cut);
-    let long = format!("<a title=\"{}\" href=http://x.example>bad</a>", "x".repeat(100_000));
-    assert_eq!((words(&render(&long).text), render(&long).links.len()), (vec!["bad"], 1));
+    let rules = names
+        .iter()
+        .map(|n| format!(".{n}.z{{display:none}}"))
+        .collect::<String>();
+    assert!(
+        render(&format!(
+            "<style>{rules}</style>{}",
+            format!("<i class='{}'>", names.join(" ")).repeat(10)
+        ))
+        .cut
+    );
+    let long = format!(
+        "<a title=\"{}\" href=http://x.example>bad</a>",
+        "x".repeat(100_000)
+    );
+    assert_eq!(
+        (words(&render(&long).text), render(&long).links.len()),
+        (vec!["bad"], 1)
+    );
 }

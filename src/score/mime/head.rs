@@ -14,18 +14,39 @@ pub(super) fn read_as(ctype: &str, file_name: &str, encoding: Encoding) -> (Kind
         "" | "text" | "text/plain" => (Kind::Plain, Place::Inline),
         "text/calendar" | "application/ics" => (Kind::Calendar, Place::Attached),
         "text/rtf" | "application/rtf" => (Kind::Rtf, Place::Attached),
-        "text/enriched" | "text/richtext" => (Kind::Html, if named { Place::Attached } else { Place::Inline }),
+        "text/enriched" | "text/richtext" => (
+            Kind::Html,
+            if named {
+                Place::Attached
+            } else {
+                Place::Inline
+            },
+        ),
         // For programs, not shown as they stand by most.
-        "text/vcard" | "text/x-vcard" | "text/directory" | "text/css" | "text/csv" => (Kind::Plain, Place::Attached),
+        "text/vcard" | "text/x-vcard" | "text/directory" | "text/css" | "text/csv" => {
+            (Kind::Plain, Place::Attached)
+        }
         "text/rfc822-headers" => (Kind::Plain, Place::Machine),
         "image/svg+xml" => (Kind::Html, Place::Attached),
         "application/pkcs7-mime" | "application/x-pkcs7-mime" => (Kind::Signed, Place::Attached),
-        t if t.starts_with("multipart/") => {
-            (if encoding == Encoding::Identity { Kind::Plain } else { Kind::Message }, Place::Inline)
-        }
+        t if t.starts_with("multipart/") => (
+            if encoding == Encoding::Identity {
+                Kind::Plain
+            } else {
+                Kind::Message
+            },
+            Place::Inline,
+        ),
         "message/rfc822" | "message/global" | "message/news" => (Kind::Message, Place::Attached),
         t if t.starts_with("message/") => (Kind::Plain, Place::Machine),
-        t if t.starts_with("text/") => (by_name.unwrap_or(Kind::Plain), if named { Place::Attached } else { Place::Inline }),
+        t if t.starts_with("text/") => (
+            by_name.unwrap_or(Kind::Plain),
+            if named {
+                Place::Attached
+            } else {
+                Place::Inline
+            },
+        ),
         t if t.starts_with("image/") => (Kind::Image, Place::Attached),
         _ => (by_name.unwrap_or(Kind::Other), Place::Attached),
     }
@@ -33,7 +54,10 @@ pub(super) fn read_as(ctype: &str, file_name: &str, encoding: Encoding) -> (Kind
 
 /// What a file holds that programs open by its name.
 fn by_extension(file_name: &str) -> Option<Kind> {
-    let (_, extension) = file_name.trim().trim_end_matches(['.', ' ']).rsplit_once('.')?;
+    let (_, extension) = file_name
+        .trim()
+        .trim_end_matches(['.', ' '])
+        .rsplit_once('.')?;
     Some(match extension.to_ascii_lowercase().as_str() {
         "html" | "htm" | "shtml" | "xhtml" | "xht" | "svg" => Kind::Html,
         "txt" | "text" | "md" | "asc" | "log" => Kind::Plain,
@@ -67,7 +91,11 @@ impl<'a> Head<'a> {
         let mut head = Self::default();
         let mut encoded = false;
         for (name, value) in fields {
-            if name.len() < 12 || !name.get(..8).is_some_and(|n| n.eq_ignore_ascii_case(b"content-")) {
+            if name.len() < 12
+                || !name
+                    .get(..8)
+                    .is_some_and(|n| n.eq_ignore_ascii_case(b"content-"))
+            {
                 continue;
             }
             if name.eq_ignore_ascii_case(b"content-type") {
@@ -80,7 +108,9 @@ impl<'a> Head<'a> {
                     head.rival_encoding = Some(head.encoding);
                 }
                 head.encoding = encoding;
-                let usual = [&b"7bit"[..], b"8bit", b"binary"].iter().any(|n| value.eq_ignore_ascii_case(n));
+                let usual = [&b"7bit"[..], b"8bit", b"binary"]
+                    .iter()
+                    .any(|n| value.eq_ignore_ascii_case(n));
                 head.odd_encoding = encoding == Encoding::Identity && !usual;
                 encoded = true;
             }
@@ -88,7 +118,8 @@ impl<'a> Head<'a> {
         head
     }
 
-    /// The first one counts. Of a later one with another boundary nobody knows which counts for the reader.
+    /// The first one counts. Of a later one with another boundary nobody knows which counts for the
+    /// reader.
     fn content_type(&mut self, value: &'a [u8]) {
         let typed = Typed::parse(value);
         if self.ctype.value.is_empty() {
@@ -96,10 +127,14 @@ impl<'a> Head<'a> {
             (self.ctype, self.field) = (typed, value);
             return;
         }
-        if typed.value == self.ctype.value && typed.boundary == self.ctype.boundary && typed.charset == self.ctype.charset {
+        if typed.value == self.ctype.value
+            && typed.boundary == self.ctype.boundary
+            && typed.charset == self.ctype.charset
+        {
             return;
         }
-        let nests = |t: &Typed| t.value.starts_with("multipart/") || t.value.starts_with("message/");
+        let nests =
+            |t: &Typed| t.value.starts_with("multipart/") || t.value.starts_with("message/");
         self.ambiguous |= nests(&typed) || nests(&self.ctype);
         self.rival_type = Some(typed);
     }

@@ -2,7 +2,11 @@ use super::*;
 
 fn bodies(raw: &[u8]) -> Vec<(Kind, String)> {
     let text = |p: &Part<'_>| String::from_utf8_lossy(p.body.trim_ascii()).into_owned();
-    walk(raw, false, 0).parts.iter().map(|p| (p.kind, text(p))).collect()
+    walk(raw, false, 0)
+        .parts
+        .iter()
+        .map(|p| (p.kind, text(p)))
+        .collect()
 }
 
 #[test]
@@ -11,7 +15,18 @@ fn a_mixed_message_gives_its_leaves() {
         --in\r\n\r\nplain\r\n--in\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<b>x</b>\r\n--in--\r\n--a b\r\n\
         Content-Disposition: attachment; filename*=utf-8''a%20b.pdf\r\nContent-Type: application/pdf\r\n\r\nxx\r\n--a b--\r\nlast\r\n";
     let tree = walk(raw, false, 0);
-    let seen: Vec<_> = tree.parts.iter().map(|p| (p.kind, p.body.trim_ascii(), p.alternative, p.file_name.as_str())).collect();
+    let seen: Vec<_> = tree
+        .parts
+        .iter()
+        .map(|p| {
+            (
+                p.kind,
+                p.body.trim_ascii(),
+                p.alternative,
+                p.file_name.as_str(),
+            )
+        })
+        .collect();
     assert_eq!(
         seen,
         [
@@ -20,7 +35,10 @@ fn a_mixed_message_gives_its_leaves() {
             (Kind::Other, &b"xx"[..], None, "a b.pdf")
         ]
     );
-    assert_eq!((tree.depth, tree.is_report, tree.ambiguous), (3, false, false));
+    assert_eq!(
+        (tree.depth, tree.is_report, tree.ambiguous),
+        (3, false, false)
+    );
     assert_eq!(tree.aside, [&b"ignored"[..], b"last"]);
 }
 
@@ -28,29 +46,63 @@ fn a_mixed_message_gives_its_leaves() {
 fn the_returned_message_of_a_report_is_left_out_for_the_null_sender_alone() {
     let raw = b"Content-Type: multipart/report; boundary=r\n\n--r\n\nfailed\n--r\nContent-Type: message/delivery-status\n\nx\n--r\n\
         Content-Type: message/rfc822\n\nSubject: buy\n\nviagra\n--r\nContent-Type: message/rfc822\n\nSubject: second\n\nmore\n--r--\n";
-    let leaves = |null| walk(raw, null, 0).parts.iter().map(|p| p.body.trim_ascii().to_vec()).collect::<Vec<_>>();
+    let leaves = |null| {
+        walk(raw, null, 0)
+            .parts
+            .iter()
+            .map(|p| p.body.trim_ascii().to_vec())
+            .collect::<Vec<_>>()
+    };
     assert!(walk(raw, true, 0).is_report && walk(raw, false, 0).is_report);
-    assert_eq!(leaves(true), [&b"failed"[..], b"more"], "one status and one message, no more");
+    assert_eq!(
+        leaves(true),
+        [&b"failed"[..], b"more"],
+        "one status and one message, no more"
+    );
     assert_eq!(leaves(false), [&b"failed"[..], b"x", b"viagra", b"more"]);
-    let below = [b"Content-Type: multipart/mixed; boundary=q\n\n--q\n", &raw[..]].concat();
-    assert_eq!(walk(&below, true, 0).parts.len(), 4, "a report within a message is not one");
+    let below = [
+        b"Content-Type: multipart/mixed; boundary=q\n\n--q\n",
+        &raw[..],
+    ]
+    .concat();
+    assert_eq!(
+        walk(&below, true, 0).parts.len(),
+        4,
+        "a report within a message is not one"
+    );
 }
 
 #[test]
 fn nesting_and_missing_delimiters_are_bounded() {
-    let bomb = |n: usize| (0..n).map(|i| format!("Content-Type: multipart/mixed; boundary=b{i}\n\n--b{i}\n")).collect::<String>();
+    let bomb = |n: usize| {
+        (0..n)
+            .map(|i| format!("Content-Type: multipart/mixed; boundary=b{i}\n\n--b{i}\n"))
+            .collect::<String>()
+    };
     let deep = walk(bomb(2_000).as_bytes(), false, 0).depth;
-    assert!(deep > 1000 || walk(bomb(2_000).as_bytes(), false, 0).too_many, "{deep}");
+    assert!(
+        deep > 1000 || walk(bomb(2_000).as_bytes(), false, 0).too_many,
+        "{deep}"
+    );
     assert_eq!(walk(bomb(60).as_bytes(), false, 0).depth, 61);
     let nested = |n: usize| "Content-Type: message/rfc822\n\n".repeat(n);
     assert_eq!(walk(nested(60).as_bytes(), false, 0).depth, 61);
     assert!(walk(nested(5_000).as_bytes(), false, 0).too_many);
-    assert_eq!(bodies(b"Content-Type: multipart/mixed; boundary=x\n\nthe text\n"), [(Kind::Plain, "the text".to_owned())]);
-    let flat = format!("Content-Type: multipart/mixed; boundary=x\n\n{}", "--x\n\n1\n".repeat(5_000));
+    assert_eq!(
+        bodies(b"Content-Type: multipart/mixed; boundary=x\n\nthe text\n"),
+        [(Kind::Plain, "the text".to_owned())]
+    );
+    let flat = format!(
+        "Content-Type: multipart/mixed; boundary=x\n\n{}",
+        "--x\n\n1\n".repeat(5_000)
+    );
     let tree = walk(flat.as_bytes(), false, 0);
     assert!(tree.too_many && tree.parts.len() == MAX_PARTS - 1);
     // Parts without a blank line must not make each look for one to the end of the message.
-    let headless = format!("Content-Type: multipart/mixed; boundary=x\n\n{}", "--x\nA: b\n".repeat(500_000));
+    let headless = format!(
+        "Content-Type: multipart/mixed; boundary=x\n\n{}",
+        "--x\nA: b\n".repeat(500_000)
+    );
     assert!(walk(headless.as_bytes(), false, 0).too_many);
 }
 
@@ -62,21 +114,52 @@ fn a_digest_is_not_deep() {
         "--x\nContent-Type: message/rfc822\n\nSubject: y\n\n1\n".repeat(60)
     );
     let tree = walk(digest.as_bytes(), false, 0);
-    assert_eq!((tree.depth, tree.messages.len(), tree.parts.last().map(|p| p.message)), (3, 60, Some(60)));
+    assert_eq!(
+        (
+            tree.depth,
+            tree.messages.len(),
+            tree.parts.last().map(|p| p.message)
+        ),
+        (3, 60, Some(60))
+    );
 }
 
 #[test]
 fn a_part_without_a_blank_line_has_no_body_unless_a_line_is_no_field() {
     let part = |inner: &str| {
-        bodies(format!("Content-Type: multipart/mixed; boundary=x\n\n--x\n{inner}--x\n\nplain\n--x--\n").as_bytes())
+        bodies(
+            format!(
+                "Content-Type: multipart/mixed; boundary=x\n\n--x\n{inner}--x\n\nplain\n--x--\n"
+            )
+            .as_bytes(),
+        )
     };
     let plain = (Kind::Plain, "plain".to_owned());
-    assert_eq!(part("Content-Type: text/html\n"), [(Kind::Html, String::new()), plain.clone()]);
-    assert_eq!(part("Buy this now\n"), [(Kind::Plain, "Buy this now".to_owned()), plain.clone()]);
-    assert_eq!(part(" folded\n"), [(Kind::Plain, "folded".to_owned()), plain.clone()]);
-    assert_eq!(part("Content-Type: text/html\nBuy <b>this\n"), [(Kind::Html, "Buy <b>this".to_owned()), plain]);
-    assert_eq!(walk(b"Subject: x\nno field here\nFrom: y\n\nbody\n", false, 0).aside, [b"no field here\nFrom: y"]);
-    assert!(walk(b"From me Thu Jan  1 1970\nSubject: x\n\nbody\n", false, 0).aside.is_empty());
+    assert_eq!(
+        part("Content-Type: text/html\n"),
+        [(Kind::Html, String::new()), plain.clone()]
+    );
+    assert_eq!(
+        part("Buy this now\n"),
+        [(Kind::Plain, "Buy this now".to_owned()), plain.clone()]
+    );
+    assert_eq!(
+        part(" folded\n"),
+        [(Kind::Plain, "folded".to_owned()), plain.clone()]
+    );
+    assert_eq!(
+        part("Content-Type: text/html\nBuy <b>this\n"),
+        [(Kind::Html, "Buy <b>this".to_owned()), plain]
+    );
+    assert_eq!(
+        walk(b"Subject: x\nno field here\nFrom: y\n\nbody\n", false, 0).aside,
+        [b"no field here\nFrom: y"]
+    );
+    assert!(
+        walk(b"From me Thu Jan  1 1970\nSubject: x\n\nbody\n", false, 0)
+            .aside
+            .is_empty()
+    );
 }
 
 /// Each of these kept the text of a part from being read.
@@ -90,14 +173,28 @@ fn delimiters_are_found_however_they_are_announced() {
         ("multipart/x-unknown; boundary=ab", "ab\t "),
         ("multipart/mixed; boundary=\"ab--\"", "ab--"),
     ] {
-        let raw = format!("Content-Type: {announced}\n\n--{line}\nContent-Type: text/html\n\nbad\n");
-        assert_eq!(bodies(raw.as_bytes()), [(Kind::Html, "bad".to_owned())], "{announced}");
+        let raw =
+            format!("Content-Type: {announced}\n\n--{line}\nContent-Type: text/html\n\nbad\n");
+        assert_eq!(
+            bodies(raw.as_bytes()),
+            [(Kind::Html, "bad".to_owned())],
+            "{announced}"
+        );
     }
     let reopened =
         b"Content-Type: multipart/mixed; boundary=x\n\n--x\n\ngood\n--x--\n--x\nContent-Type: text/html\n\nbad\n--x--\n";
-    assert_eq!(bodies(reopened).last(), Some(&(Kind::Html, "bad".to_owned())));
+    assert_eq!(
+        bodies(reopened).last(),
+        Some(&(Kind::Html, "bad".to_owned()))
+    );
     let inner = b"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: multipart/mixed; boundary=b--\n\n--b--\n\nbad\n--b----\n--b\n\nmore\n";
-    assert_eq!(bodies(inner).into_iter().map(|(_, text)| text).collect::<Vec<_>>(), ["bad", "more"]);
+    assert_eq!(
+        bodies(inner)
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect::<Vec<_>>(),
+        ["bad", "more"]
+    );
 }
 
 #[test]
@@ -111,7 +208,21 @@ fn what_programs_read_differently_is_noted() {
     }
     let twice = b"Content-Type: text/plain\nContent-Type: text/html; charset=x\nContent-Transfer-Encoding: 7bit\nContent-Transfer-Encoding: base64\n\nx\n";
     let tree = walk(twice, false, 0);
-    let rival = tree.parts.first().and_then(|p| p.rival.clone()).expect("another reading");
-    assert_eq!((rival.kind, rival.encoding, tree.ambiguous), (Kind::Html, Encoding::Identity, false));
-    assert!(walk(b"Content-Type: message/partial; id=x; number=1\n\nx\n", false, 0).in_pieces);
+    let rival = tree
+        .parts
+        .first()
+        .and_then(|p| p.rival.clone())
+        .expect("another reading");
+    assert_eq!(
+        (rival.kind, rival.encoding, tree.ambiguous),
+        (Kind::Html, Encoding::Identity, false)
+    );
+    assert!(
+        walk(
+            b"Content-Type: message/partial; id=x; number=1\n\nx\n",
+            false,
+            0
+        )
+        .in_pieces
+    );
 }

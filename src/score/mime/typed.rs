@@ -1,4 +1,5 @@
-//! Structured fields such as Content-Type, as strictly as RFC 2045 has them and as leniently as mail programs read them.
+//! Structured fields such as Content-Type, as strictly as RFC 2045 has them and as leniently as
+//! mail programs read them.
 
 use crate::score::decode;
 
@@ -28,9 +29,13 @@ struct Parameter {
 }
 
 impl Typed {
-    /// Reads `value; key=token; key="quoted"` (RFC 2045 section 5.1) with comments (RFC 822), and RFC 2231 parameters.
+    /// Reads `value; key=token; key="quoted"` (RFC 2045 section 5.1) with comments (RFC 822), and
+    /// RFC 2231 parameters.
     pub(super) fn parse(raw: &[u8]) -> Self {
-        let mut typed = Self { ambiguous: raw.len() > MAX_FIELD, ..Self::default() };
+        let mut typed = Self {
+            ambiguous: raw.len() > MAX_FIELD,
+            ..Self::default()
+        };
         let raw = raw.get(..raw.len().min(MAX_FIELD)).unwrap_or_default();
         let text = String::from_utf8_lossy(raw);
         let mut rest = Reader { rest: &text };
@@ -48,7 +53,11 @@ impl Typed {
         let forms = |base: &str| forms(parameters.iter().filter(|p| p.base == base));
         let boundaries = forms("boundary");
         typed.ambiguous |= boundaries.iter().any(|b| Some(b) != boundaries.first());
-        typed.boundary = boundaries.into_iter().next().map(|b| b.trim_end().as_bytes().to_vec()).filter(|b| !b.is_empty());
+        typed.boundary = boundaries
+            .into_iter()
+            .next()
+            .map(|b| b.trim_end().as_bytes().to_vec())
+            .filter(|b| !b.is_empty());
         typed.charset = forms("charset").pop();
         let named = |p: &&Parameter| p.base == "name" || p.base == "filename";
         for p in parameters.iter().filter(named) {
@@ -66,7 +75,11 @@ impl Typed {
 fn forms<'p>(parameters: impl Iterator<Item = &'p Parameter>) -> Vec<String> {
     let (mut all, mut joined) = (Vec::new(), None::<String>);
     for p in parameters.filter(|p| !p.value.is_empty()) {
-        let value = if p.coded { percent_decode(&p.value, p.piece.unwrap_or_default() == 0) } else { p.value.clone() };
+        let value = if p.coded {
+            percent_decode(&p.value, p.piece.unwrap_or_default() == 0)
+        } else {
+            p.value.clone()
+        };
         match p.piece {
             Some(_) => joined.get_or_insert_default().push_str(&value),
             None => all.push(value),
@@ -109,13 +122,19 @@ impl<'t> Reader<'t> {
                 }
                 depth == 0
             });
-            self.rest = end.and_then(|end| self.rest.get(end + 1..)).unwrap_or_default();
+            self.rest = end
+                .and_then(|end| self.rest.get(end + 1..))
+                .unwrap_or_default();
         }
     }
 
     /// What stands here up to one of these marks, white space or a comment.
     fn token(&mut self, marks: &[u8]) -> &'t str {
-        let end = self.rest.bytes().position(|b| b.is_ascii_whitespace() || marks.contains(&b)).unwrap_or(self.rest.len());
+        let end = self
+            .rest
+            .bytes()
+            .position(|b| b.is_ascii_whitespace() || marks.contains(&b))
+            .unwrap_or(self.rest.len());
         let (token, rest) = self.rest.split_at_checked(end).unwrap_or((self.rest, ""));
         self.rest = rest;
         token
@@ -126,7 +145,10 @@ impl<'t> Reader<'t> {
         self.skip();
         let mut value = self.token(b";(").to_ascii_lowercase();
         self.skip();
-        while !self.rest.is_empty() && !value.is_empty() && (value.ends_with('/') || self.rest.starts_with('/')) {
+        while !self.rest.is_empty()
+            && !value.is_empty()
+            && (value.ends_with('/') || self.rest.starts_with('/'))
+        {
             let more = self.token(b";(");
             if more.is_empty() {
                 break;
@@ -159,7 +181,9 @@ impl<'t> Reader<'t> {
     }
 
     fn text(&mut self) -> String {
-        let Some(quoted) = self.rest.strip_prefix('"') else { return self.token(b";").to_owned() };
+        let Some(quoted) = self.rest.strip_prefix('"') else {
+            return self.token(b";").to_owned();
+        };
         let (mut out, mut escaped) = (String::new(), false);
         for (at, c) in quoted.char_indices() {
             match c {
@@ -188,17 +212,30 @@ impl Parameter {
             Some((base, piece)) => (base, Some(piece.parse().unwrap_or(u16::MAX))),
             None => (name, None),
         };
-        Self { base: base.to_owned(), piece, coded, value }
+        Self {
+            base: base.to_owned(),
+            piece,
+            coded,
+            value,
+        }
     }
 }
 
-/// RFC 2231 section 4: `charset'language'percent-encoded` (`first`; later pieces have no charset), read as UTF-8.
+/// RFC 2231 section 4: `charset'language'percent-encoded` (`first`; later pieces have no charset),
+/// read as UTF-8.
 fn percent_decode(text: &str, first: bool) -> String {
-    let text = if first { text.splitn(3, '\'').last().unwrap_or(text) } else { text };
+    let text = if first {
+        text.splitn(3, '\'').last().unwrap_or(text)
+    } else {
+        text
+    };
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
-        let hex = tail.get(..2).and_then(|h| std::str::from_utf8(h).ok()).and_then(|h| u8::from_str_radix(h, 16).ok());
+        let hex = tail
+            .get(..2)
+            .and_then(|h| std::str::from_utf8(h).ok())
+            .and_then(|h| u8::from_str_radix(h, 16).ok());
         match hex.filter(|_| first == b'%') {
             Some(byte) => {
                 out.push(byte);
@@ -233,19 +270,51 @@ mod tests {
             "multipart/mixed;;; boundary=\"ab \"",
         ] {
             let typed = Typed::parse(field.as_bytes());
-            let seen = (typed.value.as_str(), typed.boundary.as_deref(), typed.ambiguous);
-            assert_eq!(seen, ("multipart/mixed", Some(&b"ab"[..]), false), "{field}");
+            let seen = (
+                typed.value.as_str(),
+                typed.boundary.as_deref(),
+                typed.ambiguous,
+            );
+            assert_eq!(
+                seen,
+                ("multipart/mixed", Some(&b"ab"[..]), false),
+                "{field}"
+            );
         }
-        let long = format!("multipart/mixed; a=\"{}\"; boundary=ab", "x".repeat(MAX_FIELD));
-        for field in ["multipart/mixed; boundary=ab; boundary=cd", "multipart/mixed; boundary=ab; boundary*=''cd", &long] {
+        let long = format!(
+            "multipart/mixed; a=\"{}\"; boundary=ab",
+            "x".repeat(MAX_FIELD)
+        );
+        for field in [
+            "multipart/mixed; boundary=ab; boundary=cd",
+            "multipart/mixed; boundary=ab; boundary*=''cd",
+            &long,
+        ] {
             assert!(Typed::parse(field.as_bytes()).ambiguous, "{}", &field[..40]);
         }
-        assert_eq!(Typed::parse(b"multipart/mixed; boundary=a(b)").boundary.as_deref(), Some(&b"a(b)"[..]));
+        assert_eq!(
+            Typed::parse(b"multipart/mixed; boundary=a(b)")
+                .boundary
+                .as_deref(),
+            Some(&b"a(b)"[..])
+        );
         let name = |field: &str| Typed::parse(field.as_bytes()).name.unwrap_or_default();
-        assert_eq!(name("a/b; filename*0=\"in\"; filename*1=voice.pdf"), "invoice.pdf");
+        assert_eq!(
+            name("a/b; filename*0=\"in\"; filename*1=voice.pdf"),
+            "invoice.pdf"
+        );
         assert_eq!(name("a/b; name=\"=?utf-8?Q?r=C3=A9.txt?=\""), "r\u{e9}.txt");
         assert_eq!(name("attachment; filename*=utf-8''a%20b.pdf"), "a b.pdf");
-        for odd in ["", ";", "(", "a/b; =x", "a/b; x=\"", "a/b; boundary=", "\u{e9}/\u{e9}; \u{e9}=\u{e9}", "a/b;x*y*=z"] {
+        for odd in [
+            "",
+            ";",
+            "(",
+            "a/b; =x",
+            "a/b; x=\"",
+            "a/b; boundary=",
+            "\u{e9}/\u{e9}; \u{e9}=\u{e9}",
+            "a/b;x*y*=z",
+        ] {
             Typed::parse(odd.as_bytes());
         }
     }

@@ -1,7 +1,8 @@
 //! Features of one message, each once, in order of appearance.
 
-/// Features out of `64 * N` indices. Adding does the same steps for new ones and for repetitions: which of the two comes
-/// next cannot be foreseen, and a wrong guess costs the processor more than the step.
+/// Features out of `64 * N` indices. Adding does the same steps for new ones and for repetitions:
+/// which of the two comes next cannot be foreseen, and a wrong guess costs the processor more than
+/// the step.
 #[derive(Debug)]
 pub(super) struct Distinct<T, const N: usize> {
     seen: Box<[u64; N]>,
@@ -13,7 +14,11 @@ pub(super) struct Distinct<T, const N: usize> {
 impl<T: Copy + Default, const N: usize> Distinct<T, N> {
     /// An empty collection.
     pub(super) fn new() -> Self {
-        Self { seen: Box::new([0; N]), places: vec![T::default(); 1024], count: 0 }
+        Self {
+            seen: Box::new([0; N]),
+            places: vec![T::default(); 1024],
+            count: 0,
+        }
     }
 
     /// Forgets everything.
@@ -25,7 +30,9 @@ impl<T: Copy + Default, const N: usize> Distinct<T, N> {
     /// Adds `item` unless its `index` was seen. An index out of range is passed over.
     #[inline]
     pub(super) fn add(&mut self, index: u32, item: T) {
-        let Some(bits) = self.seen.get_mut(index as usize / 64) else { return };
+        let Some(bits) = self.seen.get_mut(index as usize / 64) else {
+            return;
+        };
         let bit = 1_u64 << (index % 64);
         let new = *bits & bit == 0;
         *bits |= bit;
@@ -39,7 +46,9 @@ impl<T: Copy + Default, const N: usize> Distinct<T, N> {
     /// Whether `index` was seen.
     #[inline]
     pub(super) fn holds(&self, index: u32) -> bool {
-        self.seen.get(index as usize / 64).is_some_and(|bits| bits >> (index % 64) & 1 == 1)
+        self.seen
+            .get(index as usize / 64)
+            .is_some_and(|bits| bits >> (index % 64) & 1 == 1)
     }
 
     /// What was added.
@@ -59,7 +68,10 @@ mod tests {
             few.add(index, index * 10);
         }
         assert_eq!(few.items(), [30, 630, 0]);
-        assert_eq!([0, 1, 3, 63, 64, 1000].map(|index| few.holds(index)), [true, false, true, true, false, false]);
+        assert_eq!(
+            [0, 1, 3, 63, 64, 1000].map(|index| few.holds(index)),
+            [true, false, true, true, false, false]
+        );
         few.clear();
         assert!(few.items().is_empty());
         few.add(63, 7);

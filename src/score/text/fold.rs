@@ -20,7 +20,10 @@ pub(super) const BLANK: u8 = 1 << 7;
 const KINDS: [u8; 256] = {
     let mut table = [0; 256];
     let mut i = 0;
-    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which would refuse a bad index")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "evaluated by the compiler, which would refuse a bad index"
+    )]
     while i < 256 {
         table[i] = match i as u8 {
             b'a' | b'e' | b'i' | b'o' | b'u' | b'y' => LOWER | VOWEL | WORD,
@@ -44,7 +47,8 @@ const BLOCK: usize = 8;
 /// One bit of each octet of a block.
 const ONES: u64 = 0x0101_0101_0101_0101;
 
-/// A text as octets: their kinds and their folded form, padded so that blocks of eight may be taken at any place.
+/// A text as octets: their kinds and their folded form, padded so that blocks of eight may be taken
+/// at any place.
 #[derive(Debug, Default)]
 pub(super) struct Octets {
     kinds: Vec<u8>,
@@ -69,7 +73,10 @@ impl Octets {
     /// Takes a text in place of the last one.
     pub(super) fn take(&mut self, text: &str) {
         self.kinds.clear();
-        self.kinds.extend(text.bytes().map(|b| KINDS.get(usize::from(b)).copied().unwrap_or_default()));
+        self.kinds.extend(
+            text.bytes()
+                .map(|b| KINDS.get(usize::from(b)).copied().unwrap_or_default()),
+        );
         self.kinds.extend([BLANK; BLOCK]);
         self.folded.clear();
         self.folded.extend(text.bytes().map(fold_ascii));
@@ -147,7 +154,13 @@ impl Octets {
             }
         }
         out.truncate(start + length);
-        AsciiWord { length, hash, kinds: joined(kinds), vowels, head }
+        AsciiWord {
+            length,
+            hash,
+            kinds: joined(kinds),
+            vowels,
+            head,
+        }
     }
 }
 
@@ -159,7 +172,11 @@ fn block(octets: &[u8], at: usize) -> Option<[u8; BLOCK]> {
 /// A mask of the first `n` octets of a block, at most eight.
 #[inline]
 const fn low_octets(n: usize) -> u64 {
-    if n >= BLOCK { u64::MAX } else { (1 << (8 * n)) - 1 }
+    if n >= BLOCK {
+        u64::MAX
+    } else {
+        (1 << (8 * n)) - 1
+    }
 }
 
 /// The kinds of all octets of a block, joined.
@@ -179,7 +196,11 @@ const fn gather_bits(kinds: u64, kind: u8) -> u64 {
 
 #[inline]
 const fn fold_ascii(octet: u8) -> u8 {
-    if octet.is_ascii_digit() { b'0' } else { octet.to_ascii_lowercase() }
+    if octet.is_ascii_digit() {
+        b'0'
+    } else {
+        octet.to_ascii_lowercase()
+    }
 }
 
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -190,7 +211,8 @@ const fn mix(hash: u64, block: u64) -> u64 {
     hash ^ hash >> 32
 }
 
-/// Hash of one folded word: its octets in blocks of eight, little-endian, and the rest filled up with zeros.
+/// Hash of one folded word: its octets in blocks of eight, little-endian, and the rest filled up
+/// with zeros.
 pub(in crate::score) fn word_hash(word: &[u8]) -> u64 {
     let mut rest = word;
     let mut hash = MIX;
@@ -198,7 +220,12 @@ pub(in crate::score) fn word_hash(word: &[u8]) -> u64 {
         hash = mix(hash, u64::from_le_bytes(*block));
         rest = tail;
     }
-    mix(hash, rest.iter().rev().fold(0, |block, octet| block << 8 | u64::from(*octet)))
+    mix(
+        hash,
+        rest.iter()
+            .rev()
+            .fold(0, |block, octet| block << 8 | u64::from(*octet)),
+    )
 }
 
 /// Hash of a run of words: the chain so far and the next word.
@@ -283,7 +310,14 @@ mod tests {
             seen.push((&text[start..end], kinds & (SPECIAL | HIGH | FIGURE | INNER)));
             at = end;
         }
-        assert_eq!(seen, [("a:1", SPECIAL | FIGURE), ("\u{e9}@", HIGH | SPECIAL), ("longer-than-one-block", INNER)]);
+        assert_eq!(
+            seen,
+            [
+                ("a:1", SPECIAL | FIGURE),
+                ("\u{e9}@", HIGH | SPECIAL),
+                ("longer-than-one-block", INNER)
+            ]
+        );
     }
 
     proptest! {

@@ -1,4 +1,5 @@
-//! Folding and hashing of visible text: words, pairs of words and runs of four octets, each at most once.
+//! Folding and hashing of visible text: words, pairs of words and runs of four octets, each at most
+//! once.
 
 mod distinct;
 mod fold;
@@ -11,7 +12,8 @@ use super::dense::{self, Dense};
 use super::phrases::{self, Hit, MAX_WORDS};
 use distinct::Distinct;
 use fold::{
-    AsciiWord, BLANK, FIGURE, Folded, HIGH, INNER, LOWER, Octets, SPECIAL, WORD, fold_foreign, index, is_confusable_script,
+    AsciiWord, BLANK, FIGURE, Folded, HIGH, INNER, LOWER, Octets, SPECIAL, WORD, fold_foreign,
+    index, is_confusable_script,
 };
 
 /// Bits of the index within each group.
@@ -42,7 +44,8 @@ pub(super) struct Word {
     pub end: u32,
 }
 
-/// Everything read off the text of one message. Reused: nothing is allocated per message once it has grown.
+/// Everything read off the text of one message. Reused: nothing is allocated per message once it
+/// has grown.
 #[derive(Debug)]
 pub(super) struct TextFeatures {
     /// Lower case, digits as 0, links and addresses as one mark, single spaces.
@@ -67,11 +70,13 @@ pub(super) struct TextFeatures {
 /// The words before the next one.
 #[derive(Debug, Default, Clone, Copy)]
 struct Before {
-    /// How many there are in this piece of text, at most as many as a phrase may have before its last word.
+    /// How many there are in this piece of text, at most as many as a phrase may have before its
+    /// last word.
     words: usize,
     /// Hash of the last one.
     last: u64,
-    /// Chains of the last one, the last two, and so on; those that would begin before the piece begin with it.
+    /// Chains of the last one, the last two, and so on; those that would begin before the piece
+    /// begin with it.
     chains: [u64; MAX_WORDS - 1],
 }
 
@@ -82,8 +87,8 @@ pub(super) struct Cut {
     pub phrases: u32,
     /// Words up to here, repetitions counted.
     pub words: u32,
-    /// Up to here: words that speak to the reader, of others, of the past; sums, exclamation marks, words in capitals,
-    /// unpronounceable words.
+    /// Up to here: words that speak to the reader, of others, of the past; sums, exclamation marks,
+    /// words in capitals, unpronounceable words.
     pub counts: [u32; 7],
 }
 
@@ -185,7 +190,17 @@ impl TextFeatures {
             }
             at = self.lone_word(&octets, start, segment).unwrap_or_else(|| {
                 let (end, kinds) = octets.run(start);
-                self.run(Run { text, octets: &octets, start, end, kinds }, segment, &mut link);
+                self.run(
+                    Run {
+                        text,
+                        octets: &octets,
+                        start,
+                        end,
+                        kinds,
+                    },
+                    segment,
+                    &mut link,
+                );
                 end
             });
         }
@@ -193,8 +208,8 @@ impl TextFeatures {
         self.folded.push(b' ');
     }
 
-    /// Most runs are one word of letters and at most one mark behind it: reads such a run and tells where it ends. `None`
-    /// if it is another one, which is then still unread.
+    /// Most runs are one word of letters and at most one mark behind it: reads such a run and tells
+    /// where it ends. `None` if it is another one, which is then still unread.
     #[inline]
     fn lone_word(&mut self, octets: &Octets, start: usize, segment: Segment) -> Option<usize> {
         let folded = self.folded.len();
@@ -220,19 +235,33 @@ impl TextFeatures {
     fn run(&mut self, mut run: Run<'_>, segment: Segment, link: &mut impl FnMut(&str)) {
         let first = run.octets.octet(run.start);
         if run.kinds & (SPECIAL | FIGURE) != 0 || first == b'w' || !first.is_ascii_alphanumeric() {
-            let Some(rest) = self.shapes(run, segment, link) else { return };
+            let Some(rest) = self.shapes(run, segment, link) else {
+                return;
+            };
             run = rest;
         }
         self.letters(run, segment);
     }
 
-    /// Looks for links, addresses and numbers of note in a run. Returns what is still to be read of it.
-    fn shapes<'t>(&mut self, run: Run<'t>, segment: Segment, link: &mut impl FnMut(&str)) -> Option<Run<'t>> {
+    /// Looks for links, addresses and numbers of note in a run. Returns what is still to be read of
+    /// it.
+    fn shapes<'t>(
+        &mut self,
+        run: Run<'t>,
+        segment: Segment,
+        link: &mut impl FnMut(&str),
+    ) -> Option<Run<'t>> {
         let mut rest = run;
         // Several links may be glued together.
         while let Some((start, end)) = shapes::link(rest.chunk()) {
             if start > 0 {
-                self.letters(Run { end: rest.start + start, ..rest }, segment);
+                self.letters(
+                    Run {
+                        end: rest.start + start,
+                        ..rest
+                    },
+                    segment,
+                );
             }
             link(rest.chunk().get(start..end).unwrap_or_default());
             self.stats.links += 1;
@@ -270,7 +299,8 @@ impl TextFeatures {
         }
     }
 
-    /// Most text is ASCII: words are cut out whole and folded at once. Tells the same as [`Self::any_letters`].
+    /// Most text is ASCII: words are cut out whole and folded at once. Tells the same as
+    /// [`Self::any_letters`].
     fn ascii_letters(&mut self, run: Run<'_>, segment: Segment) {
         let mut at = run.start;
         while at < run.end {
@@ -300,24 +330,38 @@ impl TextFeatures {
         }
     }
 
-    /// Capitals (counted only where there are no others) and whether there are small letters in a word of ASCII.
+    /// Capitals (counted only where there are no others) and whether there are small letters in a
+    /// word of ASCII.
     fn cases(&self, word: &AsciiWord, start: usize) -> (u32, u32) {
         if word.kinds & LOWER != 0 {
             return (0, 1);
         }
-        let letters = self.folded.get(start..).unwrap_or_default().iter().filter(|b| b.is_ascii_lowercase()).count();
+        let letters = self
+            .folded
+            .get(start..)
+            .unwrap_or_default()
+            .iter()
+            .filter(|b| b.is_ascii_lowercase())
+            .count();
         (letters as u32, 0)
     }
 
     /// A word of ASCII letters alone: what takes time to find out about others is known of it.
     #[inline]
     fn letters_only(&mut self, word: &AsciiWord, start: usize, segment: Segment) {
-        if word.kinds & LOWER == 0 || word.length > MAX_WORD || matches!(word.head as u8, b'r' | b'x' | b'y') {
+        if word.kinds & LOWER == 0
+            || word.length > MAX_WORD
+            || matches!(word.head as u8, b'r' | b'x' | b'y')
+        {
             let (upper, lower) = self.cases(word, start);
             self.end_word(start, upper, lower, false, segment);
             return;
         }
-        self.stats.single_run = if word.length == 1 { self.stats.single_run + 1 } else { 0 };
+        self.stats.single_run = if word.length == 1 {
+            self.stats.single_run + 1
+        } else {
+            0
+        };
         self.stats.spaced += u32::from(self.stats.single_run == 4);
         if shapes::six_consonants(word.vowels, word.length) {
             self.stats.random_words += 1;
@@ -359,7 +403,10 @@ impl TextFeatures {
                 } else if b.is_ascii_digit() {
                     b = b'0';
                 }
-                if is_letter || b == b'0' || matches!(b, b'\'' | b'$' | b'%' | b'-' if self.folded.len() > start || b == b'$') {
+                if is_letter
+                    || b == b'0'
+                    || matches!(b, b'\'' | b'$' | b'%' | b'-' if self.folded.len() > start || b == b'$')
+                {
                     self.folded.push(b);
                     continue;
                 }
@@ -378,7 +425,8 @@ impl TextFeatures {
                 self.end_word(start, upper, lower, latin && foreign, segment);
                 self.stats.pictographs += u32::from(is_pictograph(c));
                 let mut buffer = [0; 4];
-                self.folded.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes());
+                self.folded
+                    .extend_from_slice(c.encode_utf8(&mut buffer).as_bytes());
                 start = self.folded.len();
                 (upper, lower, latin, foreign) = (0, 0, false, false);
             }
@@ -417,7 +465,11 @@ impl TextFeatures {
     fn word(&mut self, hash: u64, start: usize, segment: Segment) {
         self.stats.words += 1;
         let end = self.folded.len();
-        let word = |index| Word { index, start: start as u32, end: end as u32 };
+        let word = |index| Word {
+            index,
+            start: start as u32,
+            end: end as u32,
+        };
         if end - start >= 2 {
             let index = index(hash, WORD_BITS);
             self.words.add(index, word(index));
@@ -429,21 +481,38 @@ impl TextFeatures {
         if std::mem::take(&mut self.cut) {
             self.end_stretch(self.stats.words - 1);
         }
-        let Before { words, last, chains: [one, two, three, four] } = self.before;
+        let Before {
+            words,
+            last,
+            chains: [one, two, three, four],
+        } = self.before;
         if words > 0 {
             let pair = index(chain(last, hash), PAIR_BITS);
             self.pairs.add(pair, PAIRS_AT + pair);
         }
         // Chains that end here: of one word, of two, and so on.
-        let chains = [chain(0, hash), chain(one, hash), chain(two, hash), chain(three, hash), chain(four, hash)];
+        let chains = [
+            chain(0, hash),
+            chain(one, hash),
+            chain(two, hash),
+            chain(three, hash),
+            chain(four, hash),
+        ];
         let [one, two, three, four, _] = chains;
-        self.before = Before { words: (words + 1).min(MAX_WORDS - 1), last: hash, chains: [one, two, three, four] };
+        self.before = Before {
+            words: (words + 1).min(MAX_WORDS - 1),
+            last: hash,
+            chains: [one, two, three, four],
+        };
         self.cut = self.stats.words.is_multiple_of(SEGMENT_WORDS);
         let known = &*phrases::ALL;
         if known.may_end(hash) {
             let mut possible = known.possible(&chains) & ((2 << words) - 1);
             while possible != 0 {
-                let chain = chains.get(possible.trailing_zeros() as usize).copied().unwrap_or_default();
+                let chain = chains
+                    .get(possible.trailing_zeros() as usize)
+                    .copied()
+                    .unwrap_or_default();
                 self.find_phrase(known, chain);
                 possible &= possible - 1;
             }
@@ -482,11 +551,16 @@ impl TextFeatures {
             self.stats.capital_words,
             self.stats.random_words,
         ];
-        self.cuts.push(Cut { phrases: self.phrases.len() as u32, words, counts });
+        self.cuts.push(Cut {
+            phrases: self.phrases.len() as u32,
+            words,
+            counts,
+        });
     }
 
-    /// Counts pairs of words of another text that this one does not hold, and all its pairs, until so many are new. Web and mail
-    /// addresses say nothing here: one form of a text writes them out, the other does not.
+    /// Counts pairs of words of another text that this one does not hold, and all its pairs, until
+    /// so many are new. Web and mail addresses say nothing here: one form of a text writes them
+    /// out, the other does not.
     pub(super) fn new_pairs(&self, text: &str, enough: usize) -> (usize, usize) {
         let mut octets = Octets::default();
         octets.take(text);
@@ -495,12 +569,20 @@ impl TextFeatures {
         while let Some(start) = octets.skip_blanks(at) {
             let (end, kinds) = octets.run(start);
             at = end;
-            if kinds & SPECIAL != 0 && (end - start > 40 || text.get(start..end).is_some_and(|run| run.contains(['@', '/']))) {
+            if kinds & SPECIAL != 0
+                && (end - start > 40
+                    || text
+                        .get(start..end)
+                        .is_some_and(|run| run.contains(['@', '/'])))
+            {
                 last = None;
                 continue;
             }
             let mut take = |word: &[u8], hash: u64| {
-                if word.is_empty() || word.len() > MAX_WORD || word.len() > 6 && shapes::unpronounceable(word) {
+                if word.is_empty()
+                    || word.len() > MAX_WORD
+                    || word.len() > 6 && shapes::unpronounceable(word)
+                {
                     return;
                 }
                 if let Some(before) = last.replace(hash) {
@@ -509,7 +591,11 @@ impl TextFeatures {
                 }
             };
             if kinds & HIGH != 0 {
-                for word in text.get(start..end).unwrap_or_default().split(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric()) {
+                for word in text
+                    .get(start..end)
+                    .unwrap_or_default()
+                    .split(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric())
+                {
                     buffer.clear();
                     fold_word(word, &mut buffer);
                     take(&buffer, word_hash(&buffer));
@@ -535,7 +621,8 @@ impl TextFeatures {
         (new, all)
     }
 
-    /// Ends the last stretch and hashes the runs of four octets of the folded text. Call once, after the last piece.
+    /// Ends the last stretch and hashes the runs of four octets of the folded text. Call once,
+    /// after the last piece.
     pub(super) fn finish(&mut self) {
         self.end_stretch(self.stats.words);
         // A short rest would shout: it joins the stretch before it.
@@ -545,7 +632,10 @@ impl TextFeatures {
             *before = *last;
             self.cuts.pop();
         }
-        let text = self.folded.get(..self.folded.len().min(GRAM_TEXT)).unwrap_or_default();
+        let text = self
+            .folded
+            .get(..self.folded.len().min(GRAM_TEXT))
+            .unwrap_or_default();
         for run in text.array_windows() {
             let gram = u32::from_be_bytes(*run).wrapping_mul(0x9e37_79b1) >> (32 - GRAM_BITS);
             self.grams.add(gram, GRAMS_AT + gram);
@@ -556,10 +646,20 @@ impl TextFeatures {
 /// A word folded as [`TextFeatures::read`] does it, marks that are not ASCII left out.
 fn fold_word(word: &str, out: &mut Vec<u8>) {
     for c in word.chars() {
-        let folded = if c.is_ascii() { Folded::LookAlike(c) } else { fold_foreign(c) };
-        let (Folded::LookAlike(c) | Folded::Itself(c)) = folded else { continue };
+        let folded = if c.is_ascii() {
+            Folded::LookAlike(c)
+        } else {
+            fold_foreign(c)
+        };
+        let (Folded::LookAlike(c) | Folded::Itself(c)) = folded else {
+            continue;
+        };
         if c.is_ascii() {
-            out.push(if c.is_ascii_digit() { b'0' } else { c.to_ascii_lowercase() as u8 });
+            out.push(if c.is_ascii_digit() {
+                b'0'
+            } else {
+                c.to_ascii_lowercase() as u8
+            });
         } else if c.is_alphanumeric() {
             let mut buffer = [0; 4];
             out.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes());
@@ -567,7 +667,8 @@ fn fold_word(word: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// A run of text without ASCII white space: octets `start` to `end` of a text, and which kinds stand among them.
+/// A run of text without ASCII white space: octets `start` to `end` of a text, and which kinds
+/// stand among them.
 #[derive(Clone, Copy)]
 struct Run<'t> {
     text: &'t str,
@@ -589,10 +690,22 @@ mod tests {
     use proptest::prelude::*;
 
     fn facts(t: &TextFeatures) -> String {
-        let words: Vec<_> = t.words().iter().map(|w| (w.index, w.start, w.end)).collect();
+        let words: Vec<_> = t
+            .words()
+            .iter()
+            .map(|w| (w.index, w.start, w.end))
+            .collect();
         // These are told of whole runs, before letters are looked at.
-        let stats = Stats { phones: 0, crypto: 0, millions: 0, ..t.stats };
-        format!("{:?}", (&t.folded, words, t.pairs(), &t.phrases, t.hits, stats))
+        let stats = Stats {
+            phones: 0,
+            crypto: 0,
+            millions: 0,
+            ..t.stats
+        };
+        format!(
+            "{:?}",
+            (&t.folded, words, t.pairs(), &t.phrases, t.hits, stats)
+        )
     }
 
     proptest! {
@@ -620,9 +733,15 @@ mod tests {
         let mut links = Vec::new();
         let line = "see-https://a.example/x?y (www.b.example), or_ask: Ada@c.example now www.d.example/z caf\u{e9}:";
         text.read(line, Segment::Body, |link| links.push(link.to_owned()));
-        assert_eq!(links, ["https://a.example/x?y", "www.b.example", "www.d.example/z"]);
+        assert_eq!(
+            links,
+            ["https://a.example/x?y", "www.b.example", "www.d.example/z"]
+        );
         let folded = String::from_utf8(text.folded.clone()).unwrap();
-        assert_eq!(folded, "see-@link (@link ), or_ask: @address now @link cafe: ");
+        assert_eq!(
+            folded,
+            "see-@link (@link ), or_ask: @address now @link cafe: "
+        );
         assert_eq!((text.stats.links, text.stats.addresses), (3, 1));
     }
 
@@ -634,15 +753,31 @@ mod tests {
             TextFeatures::default().read(run, Segment::Body, |link| links.push(link.to_owned()));
             links
         };
-        assert_eq!(find("accounthttps://evil.example/x"), ["https://evil.example/x"]);
-        assert_eq!(find("a://(https://evil.example"), ["a://", "https://evil.example"]);
+        assert_eq!(
+            find("accounthttps://evil.example/x"),
+            ["https://evil.example/x"]
+        );
+        assert_eq!(
+            find("a://(https://evil.example"),
+            ["a://", "https://evil.example"]
+        );
         assert_eq!(
             find("https://a.example/,HTTP://evil.example;http://c.example"),
-            ["https://a.example/", "HTTP://evil.example", "http://c.example"]
+            [
+                "https://a.example/",
+                "HTTP://evil.example",
+                "http://c.example"
+            ]
         );
-        assert_eq!(find("<https://a.example>:https://evil.example"), ["https://a.example", "https://evil.example"]);
+        assert_eq!(
+            find("<https://a.example>:https://evil.example"),
+            ["https://a.example", "https://evil.example"]
+        );
         assert_eq!(find("(\u{200b}www.evil.example)"), ["www.evil.example"]);
-        assert_eq!(find("https://a.example/?to=https://b.example"), ["https://a.example/?to=https://b.example"]);
+        assert_eq!(
+            find("https://a.example/?to=https://b.example"),
+            ["https://a.example/?to=https://b.example"]
+        );
         assert!(find("www. wwww.a.example com://").len() == 1);
     }
 
@@ -652,7 +787,10 @@ mod tests {
         text.read("We met on Thursday to discuss the draft. Caf\u{e9} \u{43f}\u{440}\u{438}\u{432}\u{435}\u{442} \u{43c}\u{438}\u{440}, see @x https://a.example/b now", Segment::Body, |_| {});
         let other = "we  MET\r\non thursday, to discuss the (draft) cafe \u{43f}\u{440}\u{438}\u{432}\u{435}\u{442} \u{43c}\u{438}\u{440} see";
         assert_eq!(text.new_pairs(other, 100), (0, 11));
-        assert_eq!(text.new_pairs("http://a.example/x draft a@b.example", 100), (0, 0));
+        assert_eq!(
+            text.new_pairs("http://a.example/x draft a@b.example", 100),
+            (0, 0)
+        );
         assert_eq!(text.new_pairs("verify your account at once", 100), (4, 4));
         assert_eq!(text.new_pairs("verify your account at once", 1).0, 1);
     }

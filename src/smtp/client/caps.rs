@@ -2,8 +2,8 @@
 
 use crate::types::Reply;
 
-/// Most recipients put into one transaction where the server names no limit: every server must take 100
-/// (RFC 5321 section 4.5.3.1.8).
+/// Most recipients put into one transaction where the server names no limit: every server must take
+/// 100 (RFC 5321 section 4.5.3.1.8).
 pub const DEFAULT_RECIPIENTS: usize = 100;
 
 /// Extensions a server offers. Nothing is offered after HELO.
@@ -37,7 +37,9 @@ impl Capabilities {
         let mut caps = Self::default();
         for line in reply.lines.iter().skip(1) {
             let mut words = line.split_ascii_whitespace();
-            let Some(keyword) = words.next() else { continue };
+            let Some(keyword) = words.next() else {
+                continue;
+            };
             match keyword.to_ascii_uppercase().as_str() {
                 "PIPELINING" => caps.pipelining = true,
                 "8BITMIME" => caps.eight_bit_mime = true,
@@ -68,7 +70,9 @@ impl Capabilities {
     /// RFC 9422 section 3: `NAME=value`; a limit that cannot be read is no limit.
     fn read_limits<'a>(&mut self, words: impl Iterator<Item = &'a str>) {
         for (name, value) in words.filter_map(|w| w.split_once('=')) {
-            let Some(value) = value.parse::<u32>().ok().filter(|n| *n > 0) else { continue };
+            let Some(value) = value.parse::<u32>().ok().filter(|n| *n > 0) else {
+                continue;
+            };
             if name.eq_ignore_ascii_case("RCPTMAX") {
                 self.rcpt_max = usize::try_from(value).ok();
             } else if name.eq_ignore_ascii_case("MAILMAX") {
@@ -88,8 +92,15 @@ mod tests {
     use super::*;
 
     fn caps(lines: &[&str]) -> Capabilities {
-        let lines = std::iter::once("mx.example").chain(lines.iter().copied()).map(str::to_owned).collect();
-        Capabilities::parse(&Reply { code: 250, enhanced: None, lines })
+        let lines = std::iter::once("mx.example")
+            .chain(lines.iter().copied())
+            .map(str::to_owned)
+            .collect();
+        Capabilities::parse(&Reply {
+            code: 250,
+            enhanced: None,
+            lines,
+        })
     }
 
     #[test]
@@ -104,14 +115,26 @@ mod tests {
             "AUTH CRAM-MD5 login PLAIN",
             "X-OTHER y",
         ]);
-        assert!(c.pipelining && c.eight_bit_mime && c.smtputf8 && c.dsn && c.starttls && c.auth_plain && c.auth_login);
+        assert!(
+            c.pipelining
+                && c.eight_bit_mime
+                && c.smtputf8
+                && c.dsn
+                && c.starttls
+                && c.auth_plain
+                && c.auth_login
+        );
         assert_eq!(c.size, Some(1000));
         assert_eq!(caps(&[]), Capabilities::default());
     }
 
     #[test]
     fn the_greeting_is_no_keyword() {
-        let reply = Reply { code: 250, enhanced: None, lines: vec!["STARTTLS".into()] };
+        let reply = Reply {
+            code: 250,
+            enhanced: None,
+            lines: vec!["STARTTLS".into()],
+        };
         assert_eq!(Capabilities::parse(&reply), Capabilities::default());
     }
 
@@ -120,10 +143,19 @@ mod tests {
         assert_eq!(caps(&["SIZE"]).size, Some(0));
         assert_eq!(caps(&["SIZE -5"]).size, Some(0));
         assert_eq!(caps(&["SIZE 99999999999999999999999999"]).size, Some(0));
-        assert_eq!(caps(&["LIMITS RCPTMAX=0 MAILMAX=x"]), Capabilities::default());
-        assert_eq!(caps(&["LIMITS RCPTMAX=20 MAILMAX=5 OTHER"]).recipients_per_transaction(), 20);
+        assert_eq!(
+            caps(&["LIMITS RCPTMAX=0 MAILMAX=x"]),
+            Capabilities::default()
+        );
+        assert_eq!(
+            caps(&["LIMITS RCPTMAX=20 MAILMAX=5 OTHER"]).recipients_per_transaction(),
+            20
+        );
         assert_eq!(caps(&["LIMITS MAILMAX=5"]).mail_max, Some(5));
-        assert_eq!(caps(&["LIMITS RCPTMAX=4000000"]).recipients_per_transaction(), 1000);
+        assert_eq!(
+            caps(&["LIMITS RCPTMAX=4000000"]).recipients_per_transaction(),
+            1000
+        );
         assert_eq!(caps(&[]).recipients_per_transaction(), DEFAULT_RECIPIENTS);
         assert!(caps(&["AUTH=LOGIN"]).auth_login);
     }

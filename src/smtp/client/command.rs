@@ -1,4 +1,5 @@
-//! Commands of a mail transaction with the parameters the server offers, and what it cannot take at all.
+//! Commands of a mail transaction with the parameters the server offers, and what it cannot take at
+//! all.
 
 use super::caps::Capabilities;
 use crate::mail::header;
@@ -20,28 +21,42 @@ impl Content {
     pub fn of(message: &[u8]) -> Self {
         let eight_bit = !message.is_ascii();
         let (header, _) = header::split_part(message);
-        Self { octets: message.len() as u64, eight_bit, eight_bit_header: eight_bit && !header.is_ascii() }
+        Self {
+            octets: message.len() as u64,
+            eight_bit,
+            eight_bit_header: eight_bit && !header.is_ascii(),
+        }
     }
 }
 
-/// Whether a message needs SMTPUTF8 for all its recipients (RFC 6531 section 3.2): a sender outside ASCII, or a header outside
-/// ASCII in mail that was handed in under SMTPUTF8. Raw octets in the header of other mail are a flaw of that mail, not a wish.
+/// Whether a message needs SMTPUTF8 for all its recipients (RFC 6531 section 3.2): a sender outside
+/// ASCII, or a header outside ASCII in mail that was handed in under SMTPUTF8. Raw octets in the
+/// header of other mail are a flaw of that mail, not a wish.
 pub fn needs_smtputf8(envelope: &Envelope, content: Content) -> bool {
-    envelope.from.0.as_ref().is_some_and(Address::needs_utf8) || (envelope.smtputf8 && content.eight_bit_header)
+    envelope.from.0.as_ref().is_some_and(Address::needs_utf8)
+        || (envelope.smtputf8 && content.eight_bit_header)
 }
 
 /// The failure for want of SMTPUTF8 (RFC 6531 section 3.2).
 pub fn no_smtputf8() -> Reply {
-    Reply::new(550, (5, 6, 7), "address or header needs SMTPUTF8, which the next hop does not offer")
+    Reply::new(
+        550,
+        (5, 6, 7),
+        "address or header needs SMTPUTF8, which the next hop does not offer",
+    )
 }
 
-/// The failure of a message that this server cannot take unchanged; we return it, we do not mangle it.
+/// The failure of a message that this server cannot take unchanged; we return it, we do not mangle
+/// it.
 pub fn refusal(caps: &Capabilities, needs_smtputf8: bool, content: Content) -> Option<Reply> {
     if let Some(limit) = caps.size.filter(|s| *s > 0)
         && content.octets > limit
     {
         // RFC 1870 section 6.1
-        let text = format!("message of {} octets is larger than the {limit} the next hop takes", content.octets);
+        let text = format!(
+            "message of {} octets is larger than the {limit} the next hop takes",
+            content.octets
+        );
         return Some(Reply::new(552, (5, 3, 4), text));
     }
     if needs_smtputf8 && !caps.smtputf8 {
@@ -50,18 +65,32 @@ pub fn refusal(caps: &Capabilities, needs_smtputf8: bool, content: Content) -> O
     // An SMTPUTF8 server offers 8BITMIME as well (RFC 6531 section 3.1 item 7).
     if content.eight_bit && !caps.eight_bit_mime && !caps.smtputf8 {
         // RFC 6152 section 3
-        return Some(Reply::new(554, (5, 6, 3), "8-bit content, and the next hop does not offer 8BITMIME"));
+        return Some(Reply::new(
+            554,
+            (5, 6, 3),
+            "8-bit content, and the next hop does not offer 8BITMIME",
+        ));
     }
     None
 }
 
-/// A value that may stand as an ESMTP parameter (RFC 5321 section 4.1.2, `esmtp-value`, with UTF-8 for RFC 6531).
+/// A value that may stand as an ESMTP parameter (RFC 5321 section 4.1.2, `esmtp-value`, with UTF-8
+/// for RFC 6531).
 fn is_value(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| !c.is_control() && !c.is_whitespace() && c != '=')
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|c| !c.is_control() && !c.is_whitespace() && c != '=')
 }
 
 /// `MAIL FROM`, with its CRLF.
-pub fn mail(out: &mut Vec<u8>, caps: &Capabilities, envelope: &Envelope, needs_smtputf8: bool, content: Content) {
+pub fn mail(
+    out: &mut Vec<u8>,
+    caps: &Capabilities,
+    envelope: &Envelope,
+    needs_smtputf8: bool,
+    content: Content,
+) {
     out.extend_from_slice(b"MAIL FROM:<");
     out.extend_from_slice(envelope.from.as_str().as_bytes());
     out.push(b'>');
@@ -111,8 +140,17 @@ fn notify_value(notify: Notify) -> String {
     if notify == Notify::NEVER {
         return "NEVER".to_owned();
     }
-    let words = [(notify.success, "SUCCESS"), (notify.failure, "FAILURE"), (notify.delay, "DELAY")];
-    words.iter().filter(|(wanted, _)| *wanted).map(|(_, word)| *word).collect::<Vec<_>>().join(",")
+    let words = [
+        (notify.success, "SUCCESS"),
+        (notify.failure, "FAILURE"),
+        (notify.delay, "DELAY"),
+    ];
+    words
+        .iter()
+        .filter(|(wanted, _)| *wanted)
+        .map(|(_, word)| *word)
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 #[cfg(test)]
@@ -136,7 +174,13 @@ mod tests {
     }
 
     fn all() -> Capabilities {
-        Capabilities { eight_bit_mime: true, smtputf8: true, dsn: true, size: Some(0), ..Capabilities::default() }
+        Capabilities {
+            eight_bit_mime: true,
+            smtputf8: true,
+            dsn: true,
+            size: Some(0),
+            ..Capabilities::default()
+        }
     }
 
     fn mail_line(caps: &Capabilities, envelope: &Envelope, utf8: bool, content: Content) -> String {
@@ -151,15 +195,28 @@ mod tests {
         e.ret = Some(DsnRet::Headers);
         e.envid = Some("id+2B1".into());
         e.body = BodyType::EightBit;
-        let content = Content { octets: 77, ..Content::default() };
+        let content = Content {
+            octets: 77,
+            ..Content::default()
+        };
         assert_eq!(
             mail_line(&all(), &e, true, content),
             "MAIL FROM:<a@example.org> SIZE=77 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=id+2B1\r\n"
         );
-        assert_eq!(mail_line(&Capabilities::default(), &e, false, content), "MAIL FROM:<a@example.org>\r\n");
-        assert_eq!(mail_line(&Capabilities::default(), &envelope(""), false, content), "MAIL FROM:<>\r\n");
+        assert_eq!(
+            mail_line(&Capabilities::default(), &e, false, content),
+            "MAIL FROM:<a@example.org>\r\n"
+        );
+        assert_eq!(
+            mail_line(&Capabilities::default(), &envelope(""), false, content),
+            "MAIL FROM:<>\r\n"
+        );
         let mut r = Recipient::new(address("b@example.com"));
-        r.notify = Some(Notify { success: true, failure: false, delay: true });
+        r.notify = Some(Notify {
+            success: true,
+            failure: false,
+            delay: true,
+        });
         r.orcpt = Some("rfc822;b@example.com".into());
         let mut out = Vec::new();
         rcpt(&mut out, &all(), &r);
@@ -176,12 +233,34 @@ mod tests {
 
     #[test]
     fn what_the_next_hop_cannot_take_is_refused_not_mangled() {
-        let small = Capabilities { size: Some(10), ..Capabilities::default() };
-        let code = |caps: &Capabilities, utf8, content| refusal(caps, utf8, content).map(|r| r.one_line()[..9].to_owned());
-        let ascii = Content { octets: 11, ..Content::default() };
-        let eight = Content { octets: 5, eight_bit: true, eight_bit_header: false };
+        let small = Capabilities {
+            size: Some(10),
+            ..Capabilities::default()
+        };
+        let code = |caps: &Capabilities, utf8, content| {
+            refusal(caps, utf8, content).map(|r| r.one_line()[..9].to_owned())
+        };
+        let ascii = Content {
+            octets: 11,
+            ..Content::default()
+        };
+        let eight = Content {
+            octets: 5,
+            eight_bit: true,
+            eight_bit_header: false,
+        };
         assert_eq!(code(&small, false, ascii).as_deref(), Some("552 5.3.4"));
-        assert_eq!(code(&Capabilities { size: Some(0), ..small.clone() }, false, ascii), None);
+        assert_eq!(
+            code(
+                &Capabilities {
+                    size: Some(0),
+                    ..small.clone()
+                },
+                false,
+                ascii
+            ),
+            None
+        );
         assert_eq!(code(&small, false, eight).as_deref(), Some("554 5.6.3"));
         assert_eq!(code(&small, true, eight).as_deref(), Some("550 5.6.7"));
         assert_eq!(code(&all(), true, eight), None);
@@ -192,11 +271,21 @@ mod tests {
         let ascii = Content::of(b"Subject: x\r\n\r\ny\r\n");
         let body = Content::of("Subject: x\r\n\r\nü\r\n".as_bytes());
         let header = Content::of("Subject: ü\r\n\r\ny\r\n".as_bytes());
-        assert_eq!((ascii.eight_bit, body.eight_bit, body.eight_bit_header, header.eight_bit_header), (false, true, false, true));
+        assert_eq!(
+            (
+                ascii.eight_bit,
+                body.eight_bit,
+                body.eight_bit_header,
+                header.eight_bit_header
+            ),
+            (false, true, false, true)
+        );
         let mut e = envelope("a@example.org");
         assert!(!needs_smtputf8(&e, header));
         e.smtputf8 = true;
-        assert!(!needs_smtputf8(&e, ascii) && !needs_smtputf8(&e, body) && needs_smtputf8(&e, header));
+        assert!(
+            !needs_smtputf8(&e, ascii) && !needs_smtputf8(&e, body) && needs_smtputf8(&e, header)
+        );
         assert!(needs_smtputf8(&envelope("ü@example.org"), ascii));
     }
 }

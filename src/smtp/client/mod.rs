@@ -1,6 +1,7 @@
-//! The client side of an SMTP connection as a pure state machine: bytes of the server go in through [`Client::feed`],
-//! bytes for the server come out of [`Client::take_output`], and [`Client::action`] says what the shell has to do next.
-//! Time is the shell's: [`Client::step`] names what is awaited, so that it can apply that step's limit.
+//! The client side of an SMTP connection as a pure state machine: bytes of the server go in through
+//! [`Client::feed`], bytes for the server come out of [`Client::take_output`], and
+//! [`Client::action`] says what the shell has to do next. Time is the shell's: [`Client::step`]
+//! names what is awaited, so that it can apply that step's limit.
 
 pub mod caps;
 pub mod command;
@@ -91,7 +92,8 @@ pub enum Action {
     Ready,
     /// Write the message dot-stuffed with its end, then call [`Client::body_sent`].
     SendBody,
-    /// The transaction is over: call [`Client::take_verdicts`]. The connection may be used again if [`Client::is_open`].
+    /// The transaction is over: call [`Client::take_verdicts`]. The connection may be used again if
+    /// [`Client::is_open`].
     Done,
     /// The connection could not be opened for mail: close it.
     Failed(Verdict),
@@ -104,7 +106,8 @@ pub struct Verdict {
     pub step: Step,
     /// What.
     pub reply: Reply,
-    /// The connection broke, timed out or brought nonsense, and `reply` is ours: another connection may do better.
+    /// The connection broke, timed out or brought nonsense, and `reply` is ours: another connection
+    /// may do better.
     pub lost: bool,
 }
 
@@ -169,7 +172,11 @@ impl Client {
                     self.take_reply(reply, !input.is_empty());
                 }
                 Ok(None) => {}
-                Err(error) => self.fail(Reply::new(451, (4, 5, 0), format!("{error} from the next hop"))),
+                Err(error) => self.fail(Reply::new(
+                    451,
+                    (4, 5, 0),
+                    format!("{error} from the next hop"),
+                )),
             }
         }
         if matches!(self.state, State::Ready) && self.reader.is_partial() {
@@ -205,7 +212,10 @@ impl Client {
             State::StartTlsReply | State::TlsHandshake => Step::StartTls,
             State::AuthResult | State::LoginUser | State::LoginPassword => Step::Auth,
             State::Ready => Step::Ready,
-            State::Transaction => self.transaction.as_ref().map_or(Step::Ready, Transaction::step),
+            State::Transaction => self
+                .transaction
+                .as_ref()
+                .map_or(Step::Ready, Transaction::step),
             State::Closed => Step::Closed,
         }
     }
@@ -243,11 +253,17 @@ impl Client {
     }
 
     /// Begins a transaction for some recipients (indexes into the envelope), at most
-    /// [`Capabilities::recipients_per_transaction`] of them, in state [`Action::Ready`]. A refusal that needs no word
-    /// with the server comes out as [`Action::Done`] at once.
+    /// [`Capabilities::recipients_per_transaction`] of them, in state [`Action::Ready`]. A refusal
+    /// that needs no word with the server comes out as [`Action::Done`] at once.
     pub fn begin(&mut self, envelope: &Envelope, recipients: &[u32], content: Content) {
-        let (transaction, after) =
-            Transaction::begin(&self.caps, envelope, recipients, content, std::mem::take(&mut self.dirty), &mut self.output);
+        let (transaction, after) = Transaction::begin(
+            &self.caps,
+            envelope,
+            recipients,
+            content,
+            std::mem::take(&mut self.dirty),
+            &mut self.output,
+        );
         self.transaction = Some(transaction);
         self.state = State::Transaction;
         self.go_on(after);
@@ -267,10 +283,14 @@ impl Client {
 
     /// One verdict per recipient of the transaction that is over.
     pub fn take_verdicts(&mut self) -> Vec<(u32, Verdict)> {
-        self.transaction.take().map(Transaction::into_verdicts).unwrap_or_default()
+        self.transaction
+            .take()
+            .map(Transaction::into_verdicts)
+            .unwrap_or_default()
     }
 
-    /// The connection is lost, or the shell gives up: `reply` says why and stands for everything not decided yet.
+    /// The connection is lost, or the shell gives up: `reply` says why and stands for everything
+    /// not decided yet.
     pub fn fail(&mut self, reply: Reply) {
         self.end(reply, true);
     }
@@ -302,7 +322,8 @@ impl Client {
                 self.take_server_name(&reply);
                 self.after_hello();
             }
-            // RFC 5321 section 3.2: a server that does not know EHLO gets HELO. 421 is a farewell, not an answer.
+            // RFC 5321 section 3.2: a server that does not know EHLO gets HELO. 421 is a farewell,
+            // not an answer.
             State::Ehlo if reply.is_permanent() => self.say_hello(State::Helo),
             State::Helo if reply.code == 250 => {
                 self.caps = Capabilities::default();
@@ -311,13 +332,20 @@ impl Client {
             }
             State::StartTlsReply if reply.code == 220 => {
                 if more || self.reader.is_partial() {
-                    // Plain text behind the 220 would be read as if it had come encrypted (RFC 3207 section 6, CVE-2011-0411).
-                    self.fail(Reply::new(451, (4, 7, 5), "the next hop sent text behind its STARTTLS reply"));
+                    // Plain text behind the 220 would be read as if it had come encrypted (RFC 3207
+                    // section 6, CVE-2011-0411).
+                    self.fail(Reply::new(
+                        451,
+                        (4, 7, 5),
+                        "the next hop sent text behind its STARTTLS reply",
+                    ));
                 } else {
                     self.state = State::TlsHandshake;
                 }
             }
-            State::StartTlsReply if self.options.starttls == StartTls::IfOffered && reply.code != 421 => {
+            State::StartTlsReply
+                if self.options.starttls == StartTls::IfOffered && reply.code != 421 =>
+            {
                 self.tls_refused = true;
                 self.after_hello();
             }
@@ -325,11 +353,14 @@ impl Client {
             State::LoginUser if reply.code == 334 => self.answer_login(State::LoginPassword),
             State::LoginPassword if reply.code == 334 => self.answer_login(State::AuthResult),
             State::Transaction => {
-                let Some(t) = &mut self.transaction else { return };
+                let Some(t) = &mut self.transaction else {
+                    return;
+                };
                 let after = t.take_reply(reply, &mut self.output);
                 self.go_on(after);
             }
-            // A farewell or nonsense that nobody asked for: not to be used again, nothing is undecided.
+            // A farewell or nonsense that nobody asked for: not to be used again, nothing is
+            // undecided.
             State::Ready | State::Closed | State::TlsHandshake => self.state = State::Closed,
             _ => self.end(reply, false),
         }
@@ -354,7 +385,11 @@ impl Client {
     }
 
     fn say_hello(&mut self, state: State) {
-        let verb = if state == State::Helo { "HELO " } else { "EHLO " };
+        let verb = if state == State::Helo {
+            "HELO "
+        } else {
+            "EHLO "
+        };
         self.output.extend_from_slice(verb.as_bytes());
         self.output.extend_from_slice(self.options.ehlo.as_bytes());
         self.output.extend_from_slice(b"\r\n");
@@ -363,14 +398,22 @@ impl Client {
 
     /// After EHLO: STARTTLS, AUTH, or ready.
     fn after_hello(&mut self) {
-        if !self.tls && self.options.starttls != StartTls::Never && self.caps.starttls && !self.tls_refused {
+        if !self.tls
+            && self.options.starttls != StartTls::Never
+            && self.caps.starttls
+            && !self.tls_refused
+        {
             self.output.extend_from_slice(b"STARTTLS\r\n");
             self.state = State::StartTlsReply;
             return;
         }
         if !self.tls && self.options.starttls == StartTls::Must {
             self.state = State::StartTlsReply;
-            self.fail(Reply::new(451, (4, 7, 5), "TLS is required and the next hop does not offer STARTTLS"));
+            self.fail(Reply::new(
+                451,
+                (4, 7, 5),
+                "TLS is required and the next hop does not offer STARTTLS",
+            ));
             return;
         }
         match self.options.login.clone() {
@@ -382,11 +425,16 @@ impl Client {
     fn log_in(&mut self, login: &Login) {
         self.state = State::AuthResult;
         if !self.tls && !login.without_tls {
-            self.fail(Reply::new(451, (4, 7, 0), "the route has a password and the next hop does not offer TLS to protect it"));
+            self.fail(Reply::new(
+                451,
+                (4, 7, 0),
+                "the route has a password and the next hop does not offer TLS to protect it",
+            ));
         } else if self.caps.auth_plain {
             // RFC 4616 section 2, with an initial response (RFC 4954 section 4)
             let response = STANDARD.encode(format!("\0{}\0{}", login.user, login.password));
-            self.output.extend_from_slice(format!("AUTH PLAIN {response}\r\n").as_bytes());
+            self.output
+                .extend_from_slice(format!("AUTH PLAIN {response}\r\n").as_bytes());
         } else if self.caps.auth_login {
             self.output.extend_from_slice(b"AUTH LOGIN\r\n");
             self.state = State::LoginUser;
@@ -400,14 +448,28 @@ impl Client {
     }
 
     fn answer_login(&mut self, next: State) {
-        let Some(login) = &self.options.login else { return };
-        let word = if self.state == State::LoginUser { &login.user } else { &login.password };
-        self.output.extend_from_slice(STANDARD.encode(word).as_bytes());
+        let Some(login) = &self.options.login else {
+            return;
+        };
+        let word = if self.state == State::LoginUser {
+            &login.user
+        } else {
+            &login.password
+        };
+        self.output
+            .extend_from_slice(STANDARD.encode(word).as_bytes());
         self.output.extend_from_slice(b"\r\n");
         self.state = next;
     }
 }
 
 fn first_word(reply: &Reply) -> String {
-    reply.lines.first().and_then(|l| l.split_ascii_whitespace().next()).unwrap_or_default().chars().take(255).collect()
+    reply
+        .lines
+        .first()
+        .and_then(|l| l.split_ascii_whitespace().next())
+        .unwrap_or_default()
+        .chars()
+        .take(255)
+        .collect()
 }

@@ -3,8 +3,9 @@
 /// What ends the data of a message whose last line is complete (RFC 5321 section 4.1.1.4).
 pub const END_OF_DATA: &[u8] = b".\r\n";
 
-/// The slices that together are a message as it goes over the wire: every line that begins with a dot gets another one,
-/// and the end of data follows. A slice ends with the dot that the next slice begins with, so nothing is copied.
+/// The slices that together are a message as it goes over the wire: every line that begins with a
+/// dot gets another one, and the end of data follows. A slice ends with the dot that the next slice
+/// begins with, so nothing is copied.
 #[derive(Debug, Clone)]
 pub struct Stuffed<'a> {
     rest: &'a [u8],
@@ -15,8 +16,16 @@ pub struct Stuffed<'a> {
 /// Prepares `body`, whose lines end in CRLF.
 pub fn stuffed(body: &[u8]) -> Stuffed<'_> {
     // A last line without its end gets one: without it the dot would not stand alone.
-    let end: &'static [u8] = if body.is_empty() || body.ends_with(b"\r\n") { END_OF_DATA } else { b"\r\n.\r\n" };
-    Stuffed { rest: body, at_line_start: true, end: Some(end) }
+    let end: &'static [u8] = if body.is_empty() || body.ends_with(b"\r\n") {
+        END_OF_DATA
+    } else {
+        b"\r\n.\r\n"
+    };
+    Stuffed {
+        rest: body,
+        at_line_start: true,
+        end: Some(end),
+    }
 }
 
 impl<'a> Iterator for Stuffed<'a> {
@@ -32,7 +41,9 @@ impl<'a> Iterator for Stuffed<'a> {
             return self.rest.get(..1);
         }
         self.at_line_start = false;
-        let Some(at) = memchr::memmem::find(self.rest, b"\r\n.") else { return Some(std::mem::take(&mut self.rest)) };
+        let Some(at) = memchr::memmem::find(self.rest, b"\r\n.") else {
+            return Some(std::mem::take(&mut self.rest));
+        };
         // The dot at the end of this slice is the added one: the line's own dot begins the next.
         let head = self.rest.get(..at + 3)?;
         self.rest = self.rest.get(at + 2..)?;
@@ -56,7 +67,10 @@ mod tests {
             (b"", b".\r\n"),
             (b".\r\n", b"..\r\n.\r\n"),
             (b".", b"..\r\n.\r\n"),
-            (b"a\r\n.\r\n.b\r\n..c\r\n", b"a\r\n..\r\n..b\r\n...c\r\n.\r\n"),
+            (
+                b"a\r\n.\r\n.b\r\n..c\r\n",
+                b"a\r\n..\r\n..b\r\n...c\r\n.\r\n",
+            ),
             (b"a.b\r\n", b"a.b\r\n.\r\n"),
             (b"no end", b"no end\r\n.\r\n"),
             (b"a\r\n.", b"a\r\n..\r\n.\r\n"),

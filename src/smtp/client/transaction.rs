@@ -16,7 +16,8 @@ enum Expect {
     Data,
     /// The end of a message.
     Dot,
-    /// The end of an empty message, sent because DATA was already on its way when all recipients had been refused.
+    /// The end of an empty message, sent because DATA was already on its way when all recipients
+    /// had been refused.
     EmptyDot,
 }
 
@@ -38,7 +39,8 @@ pub(super) struct Transaction {
     recipients: Vec<(u32, Option<Verdict>)>,
     accepted: Vec<usize>,
     mail_accepted: bool,
-    /// Commands not sent yet, and where each ends: they go one at a time without PIPELINING, else all at once.
+    /// Commands not sent yet, and where each ends: they go one at a time without PIPELINING, else
+    /// all at once.
     commands: Vec<u8>,
     unsent: VecDeque<(Expect, usize)>,
     sent: usize,
@@ -70,16 +72,24 @@ impl Transaction {
             wants_body: false,
             done: false,
         };
-        let chosen: Vec<&Recipient> = recipients.iter().filter_map(|i| envelope.recipients.get(*i as usize)).collect();
+        let chosen: Vec<&Recipient> = recipients
+            .iter()
+            .filter_map(|i| envelope.recipients.get(*i as usize))
+            .collect();
         let all_need_utf8 = command::needs_smtputf8(envelope, content);
         if let Some(reply) = command::refusal(caps, all_need_utf8, content) {
             this.decide_all(Step::Mail, &reply);
         }
-        // A recipient outside ASCII fails alone where the server does not know SMTPUTF8; with it, it decides for all.
+        // A recipient outside ASCII fails alone where the server does not know SMTPUTF8; with it,
+        // it decides for all.
         let some_need_utf8 = chosen.iter().any(|r| r.address.needs_utf8());
         for ((_, slot), recipient) in this.recipients.iter_mut().zip(&chosen) {
             if recipient.address.needs_utf8() && !caps.smtputf8 {
-                slot.get_or_insert_with(|| Verdict { step: Step::Rcpt, reply: command::no_smtputf8(), lost: false });
+                slot.get_or_insert_with(|| Verdict {
+                    step: Step::Rcpt,
+                    reply: command::no_smtputf8(),
+                    lost: false,
+                });
             }
         }
         if this.recipients.iter().all(|(_, slot)| slot.is_some()) {
@@ -94,11 +104,16 @@ impl Transaction {
         command::mail(&mut this.commands, caps, envelope, utf8, content);
         this.unsent.push_back((Expect::Mail, this.commands.len()));
         for (slot, recipient) in chosen.into_iter().enumerate() {
-            if this.recipients.get(slot).is_some_and(|(_, verdict)| verdict.is_some()) {
+            if this
+                .recipients
+                .get(slot)
+                .is_some_and(|(_, verdict)| verdict.is_some())
+            {
                 continue;
             }
             command::rcpt(&mut this.commands, caps, recipient);
-            this.unsent.push_back((Expect::Rcpt(slot), this.commands.len()));
+            this.unsent
+                .push_back((Expect::Rcpt(slot), this.commands.len()));
         }
         this.commands.extend_from_slice(b"DATA\r\n");
         this.unsent.push_back((Expect::Data, this.commands.len()));
@@ -109,7 +124,9 @@ impl Transaction {
     /// Sends what may be sent now.
     fn send(&mut self, output: &mut Vec<u8>) {
         while self.pipelining || self.pending.is_empty() {
-            let Some((expect, end)) = self.unsent.pop_front() else { return };
+            let Some((expect, end)) = self.unsent.pop_front() else {
+                return;
+            };
             output.extend_from_slice(self.commands.get(self.sent..end).unwrap_or_default());
             self.sent = end;
             self.pending.push_back(expect);
@@ -143,8 +160,15 @@ impl Transaction {
     }
 
     pub(super) fn into_verdicts(self) -> Vec<(u32, Verdict)> {
-        let lost = || Verdict { step: Step::Mail, reply: Reply::new(451, (4, 3, 0), "transaction given up"), lost: true };
-        self.recipients.into_iter().map(|(index, verdict)| (index, verdict.unwrap_or_else(lost))).collect()
+        let lost = || Verdict {
+            step: Step::Mail,
+            reply: Reply::new(451, (4, 3, 0), "transaction given up"),
+            lost: true,
+        };
+        self.recipients
+            .into_iter()
+            .map(|(index, verdict)| (index, verdict.unwrap_or_else(lost)))
+            .collect()
     }
 
     /// Ends the transaction: `verdict` stands for every recipient not decided yet.
@@ -158,19 +182,30 @@ impl Transaction {
 
     fn decide_all(&mut self, step: Step, reply: &Reply) {
         for (_, slot) in &mut self.recipients {
-            slot.get_or_insert_with(|| Verdict { step, reply: reply.clone(), lost: false });
+            slot.get_or_insert_with(|| Verdict {
+                step,
+                reply: reply.clone(),
+                lost: false,
+            });
         }
     }
 
     fn close(&mut self, step: Step, reply: Reply) -> After {
-        self.abort(&Verdict { step, reply, lost: false });
+        self.abort(&Verdict {
+            step,
+            reply,
+            lost: false,
+        });
         After::Close
     }
 
     pub(super) fn take_reply(&mut self, reply: Reply, output: &mut Vec<u8>) -> After {
         let step = self.step();
         let Some(expect) = self.pending.pop_front() else {
-            return self.close(step, Reply::new(451, (4, 5, 0), "the next hop sent a reply nobody asked for"));
+            return self.close(
+                step,
+                Reply::new(451, (4, 5, 0), "the next hop sent a reply nobody asked for"),
+            );
         };
         if reply.code == 421 {
             // RFC 5321 section 3.8: the server closes; temporary for all that is not decided yet.
@@ -179,7 +214,10 @@ impl Transaction {
         match expect {
             Expect::Rset => {
                 if !reply.is_positive() {
-                    return self.close(step, Reply::new(451, (4, 5, 0), "the next hop refused RSET"));
+                    return self.close(
+                        step,
+                        Reply::new(451, (4, 5, 0), "the next hop refused RSET"),
+                    );
                 }
             }
             Expect::Mail => {
@@ -202,7 +240,11 @@ impl Transaction {
             self.accepted.push(slot);
         } else if let Some((_, verdict)) = self.recipients.get_mut(slot) {
             // Where MAIL was refused, that refusal stands: what RCPT got then is only its echo.
-            verdict.get_or_insert(Verdict { step: Step::Rcpt, reply, lost: false });
+            verdict.get_or_insert(Verdict {
+                step: Step::Rcpt,
+                reply,
+                lost: false,
+            });
         }
         if self.accepted.is_empty() && matches!(self.unsent.front(), Some((Expect::Data, _))) {
             self.unsent.clear();
@@ -212,7 +254,8 @@ impl Transaction {
     fn take_data(&mut self, reply: Reply, output: &mut Vec<u8>) -> After {
         match reply.code {
             354 if self.accepted.is_empty() => {
-                // RFC 2920 section 3.1: an empty message ends it; whatever the server says to that changes nothing.
+                // RFC 2920 section 3.1: an empty message ends it; whatever the server says to that
+                // changes nothing.
                 output.extend_from_slice(END_OF_DATA);
                 self.pending.push_back(Expect::EmptyDot);
                 After::Wait
@@ -226,15 +269,28 @@ impl Transaction {
                 self.decide_all(Step::Data, &reply);
                 self.go_on(output)
             }
-            _ => self
-                .close(Step::Data, Reply::new(451, (4, 5, 0), format!("the next hop answered DATA with {}", reply.one_line()))),
+            _ => self.close(
+                Step::Data,
+                Reply::new(
+                    451,
+                    (4, 5, 0),
+                    format!("the next hop answered DATA with {}", reply.one_line()),
+                ),
+            ),
         }
     }
 
     fn take_dot(&mut self, reply: Reply) -> After {
         if self.wants_body {
-            // The server spoke before it had the whole message: a refusal counts, anything else is nonsense.
-            let early = || Reply::new(451, (4, 5, 0), "the next hop answered before the end of the message");
+            // The server spoke before it had the whole message: a refusal counts, anything else is
+            // nonsense.
+            let early = || {
+                Reply::new(
+                    451,
+                    (4, 5, 0),
+                    "the next hop answered before the end of the message",
+                )
+            };
             let reply = if reply.code >= 400 { reply } else { early() };
             return self.close(Step::Dot, reply);
         }
@@ -251,6 +307,8 @@ impl Transaction {
             return After::Wait;
         }
         self.done = true;
-        After::Reuse { dirty: self.mail_accepted }
+        After::Reuse {
+            dirty: self.mail_accepted,
+        }
     }
 }

@@ -13,11 +13,13 @@ pub enum Path {
     Null,
     /// `<postmaster>` without a domain, in any case (RFC 5321 section 4.1.1.3).
     Postmaster,
-    /// A mailbox. A source route before it was read and dropped (RFC 5321 section 4.1.1.3, appendix C).
+    /// A mailbox. A source route before it was read and dropped (RFC 5321 section 4.1.1.3, appendix
+    /// C).
     Mailbox(Address),
 }
 
-/// Reads a path at the start of `text`; gives it and what follows the closing bracket. `None`: no path.
+/// Reads a path at the start of `text`; gives it and what follows the closing bracket. `None`: no
+/// path.
 pub fn take_path(text: &str) -> Option<(Path, &str)> {
     let text = text.strip_prefix('<')?;
     let end = closing_bracket(text)?;
@@ -48,7 +50,8 @@ fn closing_bracket(text: &str) -> Option<usize> {
     None
 }
 
-/// `@a,@b:` before a mailbox: accepted, checked and ignored, so that mail goes straight to the mailbox or not at all.
+/// `@a,@b:` before a mailbox: accepted, checked and ignored, so that mail goes straight to the
+/// mailbox or not at all.
 fn drop_source_route(text: &str) -> Option<&str> {
     if !text.starts_with('@') {
         return Some(text);
@@ -64,32 +67,45 @@ fn drop_source_route(text: &str) -> Option<&str> {
         b == b':' && !in_literal
     })?;
     let (route, rest) = (text.get(..colon)?, text.get(colon + 1..)?);
-    route.split(',').all(|hop| hop.strip_prefix('@').is_some_and(is_domain)).then_some(rest)
+    route
+        .split(',')
+        .all(|hop| hop.strip_prefix('@').is_some_and(is_domain))
+        .then_some(rest)
 }
 
-/// A mailbox without brackets behind an obsolete source route or none, as header fields may have it (RFC 5322 section 4.4).
+/// A mailbox without brackets behind an obsolete source route or none, as header fields may have it
+/// (RFC 5322 section 4.4).
 pub fn routed_mailbox(text: &str) -> Option<Address> {
     mailbox(drop_source_route(text)?)
 }
 
-/// A mailbox without brackets: local part, `@`, domain or address literal. Octets above 127 pass here (RFC 6531); whether
-/// they are allowed depends on the SMTPUTF8 parameter. A dot at the end of the domain is dropped, as other servers do.
+/// A mailbox without brackets: local part, `@`, domain or address literal. Octets above 127 pass
+/// here (RFC 6531); whether they are allowed depends on the SMTPUTF8 parameter. A dot at the end of
+/// the domain is dropped, as other servers do.
 pub fn mailbox(text: &str) -> Option<Address> {
     if text.len() + 2 > PATH_OCTETS {
         return None;
     }
-    let text = text.strip_suffix('.').filter(|text| !text.ends_with(']')).unwrap_or(text);
+    let text = text
+        .strip_suffix('.')
+        .filter(|text| !text.ends_with(']'))
+        .unwrap_or(text);
     let at = text.rfind('@')?;
     let (local, domain) = (text.get(..at)?, text.get(at + 1..)?);
-    (is_local_part(local) && is_domain(domain)).then(|| Address::parse(text)).flatten()
+    (is_local_part(local) && is_domain(domain))
+        .then(|| Address::parse(text))
+        .flatten()
 }
 
-/// `Dot-string / Quoted-string`. The 64 octets of RFC 5321 section 4.5.3.1.1 are what everybody must take, not the most that
-/// anybody may send: SRS and VERP make longer ones. The path is bounded as a whole.
+/// `Dot-string / Quoted-string`. The 64 octets of RFC 5321 section 4.5.3.1.1 are what everybody
+/// must take, not the most that anybody may send: SRS and VERP make longer ones. The path is
+/// bounded as a whole.
 fn is_local_part(local: &str) -> bool {
     match local.strip_prefix('"') {
         Some(quoted) => is_quoted_tail(quoted),
-        None => local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext)),
+        None => local
+            .split('.')
+            .all(|atom| !atom.is_empty() && atom.chars().all(is_atext)),
     }
 }
 
@@ -127,15 +143,18 @@ pub fn is_domain(text: &str) -> bool {
 /// IPv4 or `IPv6:` literals. The general form needs a registered tag, and there is none but `IPv6`.
 fn is_literal(text: &str) -> bool {
     match text.split_at_checked(5) {
-        Some((tag, address)) if tag.eq_ignore_ascii_case("IPv6:") => address.parse::<Ipv6Addr>().is_ok(),
+        Some((tag, address)) if tag.eq_ignore_ascii_case("IPv6:") => {
+            address.parse::<Ipv6Addr>().is_ok()
+        }
         _ => text.parse::<Ipv4Addr>().is_ok(),
     }
 }
 
-/// Whether a local part asks its own host to send the mail elsewhere: the percent hack `user%other`, a bang path
-/// `other!user`, an `@` in quotes. Local parts are for their own domain to read (RFC 5321 section 2.3.11), so a relay
-/// passes these on to a foreign domain as they are and never acts on them; for a domain that is answered for here
-/// they are refused, since a server behind might act on them.
+/// Whether a local part asks its own host to send the mail elsewhere: the percent hack
+/// `user%other`, a bang path `other!user`, an `@` in quotes. Local parts are for their own domain
+/// to read (RFC 5321 section 2.3.11), so a relay passes these on to a foreign domain as they are
+/// and never acts on them; for a domain that is answered for here they are refused, since a server
+/// behind might act on them.
 pub fn is_rerouting(local: &str) -> bool {
     local.contains(['%', '!', '@'])
 }
@@ -175,7 +194,10 @@ mod tests {
             ("< a@b.example >", "a@b.example|"),
             ("<a@b.example.>", "a@b.example|"),
             ("<a@b_c.example>", "a@b_c.example|"),
-            (&format!("<{long_local}@b.example>"), &format!("{long_local}@b.example|")),
+            (
+                &format!("<{long_local}@b.example>"),
+                &format!("{long_local}@b.example|"),
+            ),
             ("<jürgen@bücher.example>", "jürgen@bücher.example|"),
         ] {
             assert_eq!(path(text).as_deref(), Some(want), "{text}");
@@ -227,7 +249,14 @@ mod tests {
 
     #[test]
     fn rerouting_local_parts() {
-        for (local, want) in [("a", false), ("a%b", true), ("b!a", true), ("\"a@b\"", true), ("a+b", false), ("\"a b\"", false)] {
+        for (local, want) in [
+            ("a", false),
+            ("a%b", true),
+            ("b!a", true),
+            ("\"a@b\"", true),
+            ("a+b", false),
+            ("\"a b\"", false),
+        ] {
             assert_eq!(is_rerouting(local), want, "{local}");
         }
     }

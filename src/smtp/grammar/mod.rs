@@ -1,4 +1,5 @@
-//! SMTP commands as they stand on the wire (RFC 5321 section 4.1 and the extensions the server offers).
+//! SMTP commands as they stand on the wire (RFC 5321 section 4.1 and the extensions the server
+//! offers).
 
 pub mod address;
 pub mod params;
@@ -15,7 +16,8 @@ use std::borrow::Cow;
 /// A command, checked as far as its line alone allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// `EHLO name`: whatever the client said, at most 255 octets, empty for nothing; without control characters.
+    /// `EHLO name`: whatever the client said, at most 255 octets, empty for nothing; without
+    /// control characters.
     Ehlo(String),
     /// `HELO name`, the same.
     Helo(String),
@@ -23,7 +25,8 @@ pub enum Command {
     Mail(Mail),
     /// `RCPT TO:<...>`.
     Rcpt(Recipient),
-    /// `RCPT TO:<postmaster>` without a domain: that of the server itself (RFC 5321 section 4.1.1.3).
+    /// `RCPT TO:<postmaster>` without a domain: that of the server itself (RFC 5321 section
+    /// 4.1.1.3).
     Postmaster(params::RcptParams),
     /// `DATA`.
     Data,
@@ -66,16 +69,22 @@ pub const XCLIENT_ATTRIBUTES: &str = "NAME ADDR PORT PROTO HELO LOGIN DESTADDR D
 /// Attributes of XFORWARD, as offered in EHLO.
 pub const XFORWARD_ATTRIBUTES: &str = "NAME ADDR PORT PROTO HELO IDENT SOURCE";
 
-/// Longest command line in octets, CRLF included, for a line that begins with `start`: 512 (RFC 5321 section 4.5.3.1.4) and
-/// what each extension adds to its own command.
+/// Longest command line in octets, CRLF included, for a line that begins with `start`: 512 (RFC
+/// 5321 section 4.5.3.1.4) and what each extension adds to its own command.
 pub fn line_limit(start: &[u8]) -> usize {
     const BASE: usize = 512;
-    // " SIZE=" and 20 digits (RFC 1870 section 3); " BODY=8BITMIME" is within 17 (RFC 6152 section 2); " SMTPUTF8" is within 10
-    // (RFC 6531 section 3.4); " AUTH=" 500 (RFC 4954 section 3); " RET=FULL" 9, " ENVID=" and 100 (RFC 3461 section 4).
+    // " SIZE=" and 20 digits (RFC 1870 section 3); " BODY=8BITMIME" is within 17 (RFC 6152 section
+    // 2); " SMTPUTF8" is within 10 (RFC 6531 section 3.4); " AUTH=" 500 (RFC 4954 section 3); "
+    // RET=FULL" 9, " ENVID=" and 100 (RFC 3461 section 4).
     const MAIL: usize = BASE + 26 + 17 + 10 + 500 + 9 + 107;
-    // " SMTPUTF8" 10 (RFC 6531 section 3.4); " NOTIFY=SUCCESS,FAILURE,DELAY" 29, " ORCPT=" and 500 (RFC 3461 section 4).
+    // " SMTPUTF8" 10 (RFC 6531 section 3.4); " NOTIFY=SUCCESS,FAILURE,DELAY" 29, " ORCPT=" and 500
+    // (RFC 3461 section 4).
     const RCPT: usize = BASE + 10 + 29 + 507;
-    let is = |verb: &[u8]| start.get(..verb.len()).is_some_and(|head| head.eq_ignore_ascii_case(verb));
+    let is = |verb: &[u8]| {
+        start
+            .get(..verb.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(verb))
+    };
     if is(b"AUTH ") {
         AUTH_LINE_OCTETS
     } else if is(b"MAIL ") {
@@ -93,26 +102,52 @@ pub fn line_limit(start: &[u8]) -> usize {
 /// Longest line of AUTH and of its exchange, CRLF included (RFC 4954 section 4).
 pub const AUTH_LINE_OCTETS: usize = 12_288;
 
-/// Whether a line is what another protocol says first, so that nothing good can follow (cross-protocol requests).
+/// Whether a line is what another protocol says first, so that nothing good can follow
+/// (cross-protocol requests).
 pub fn is_foreign_protocol(line: &[u8]) -> bool {
-    const VERBS: [&[u8]; 9] = [b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"CONNECT ", b"PATCH ", b"PRI "];
+    const VERBS: [&[u8]; 9] = [
+        b"GET ",
+        b"POST ",
+        b"HEAD ",
+        b"PUT ",
+        b"DELETE ",
+        b"OPTIONS ",
+        b"CONNECT ",
+        b"PATCH ",
+        b"PRI ",
+    ];
     VERBS.iter().any(|verb| line.starts_with(verb))
 }
 
-/// Whether a line is BDAT, in whatever shape. If it cannot be read, nobody knows how many octets follow that are no commands.
+/// Whether a line is BDAT, in whatever shape. If it cannot be read, nobody knows how many octets
+/// follow that are no commands.
 pub fn is_bdat(line: &[u8]) -> bool {
-    line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"))
+    line.get(..4)
+        .is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"))
 }
 
 /// Reads one command line, without its CRLF.
 pub fn parse(line: &[u8]) -> Result<Command, Fixed> {
     let line = text(line)?;
-    // White space at the end is tolerated (RFC 5321 section 4.1.1), and more than one blank behind the verb.
+    // White space at the end is tolerated (RFC 5321 section 4.1.1), and more than one blank behind
+    // the verb.
     let line = line.trim_end_matches(' ');
     let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
     let rest = rest.trim_start_matches(' ');
-    let bare = |command| if rest.is_empty() { Ok(command) } else { Err(replies::NO_ARGUMENT) };
-    let with = |command| if rest.is_empty() { Err(replies::WANT_ARGUMENT) } else { Ok(command) };
+    let bare = |command| {
+        if rest.is_empty() {
+            Ok(command)
+        } else {
+            Err(replies::NO_ARGUMENT)
+        }
+    };
+    let with = |command| {
+        if rest.is_empty() {
+            Err(replies::WANT_ARGUMENT)
+        } else {
+            Ok(command)
+        }
+    };
     match verb.to_ascii_uppercase().as_str() {
         "EHLO" => Ok(Command::Ehlo(host(rest))),
         "HELO" => Ok(Command::Helo(host(rest))),
@@ -134,12 +169,18 @@ pub fn parse(line: &[u8]) -> Result<Command, Fixed> {
     }
 }
 
-/// The line as text, tabs between its words as the blanks they are meant for. Not within a path: an address with a tab in it
-/// would become another one.
+/// The line as text, tabs between its words as the blanks they are meant for. Not within a path: an
+/// address with a tab in it would become another one.
 fn text(line: &[u8]) -> Result<Cow<'_, str>, Fixed> {
     let in_path = || {
-        let (open, close) = (line.iter().position(|b| *b == b'<'), line.iter().rposition(|b| *b == b'>'));
-        open.is_some_and(|open| line.get(open..close.unwrap_or(line.len())).is_some_and(|path| path.contains(&b'\t')))
+        let (open, close) = (
+            line.iter().position(|b| *b == b'<'),
+            line.iter().rposition(|b| *b == b'>'),
+        );
+        open.is_some_and(|open| {
+            line.get(open..close.unwrap_or(line.len()))
+                .is_some_and(|path| path.contains(&b'\t'))
+        })
     };
     let tabs = line.contains(&b'\t');
     if line.iter().any(|b| b.is_ascii_control() && *b != b'\t') || tabs && in_path() {
@@ -151,30 +192,44 @@ fn text(line: &[u8]) -> Result<Cow<'_, str>, Fixed> {
         Err(_) if is_hello(line) => String::from_utf8_lossy(line),
         Err(_) => return Err(replies::BAD_UTF8),
     };
-    Ok(if tabs { Cow::Owned(text.replace('\t', " ")) } else { text })
+    Ok(if tabs {
+        Cow::Owned(text.replace('\t', " "))
+    } else {
+        text
+    })
 }
 
 fn is_hello(line: &[u8]) -> bool {
-    [b"EHLO", b"HELO"].iter().any(|verb| line.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(*verb)))
-        && matches!(line.get(4), Some(b' ' | b'\t'))
+    [b"EHLO", b"HELO"].iter().any(|verb| {
+        line.get(..4)
+            .is_some_and(|start| start.eq_ignore_ascii_case(*verb))
+    }) && matches!(line.get(4), Some(b' ' | b'\t'))
 }
 
-/// The name in EHLO. Real clients send names that are none, several words, letters beyond ASCII, or nothing. It matters for
-/// nothing but the trace, which writes it safely, so that anything will do (RFC 5321 section 4.1.4: mail is not refused for this).
+/// The name in EHLO. Real clients send names that are none, several words, letters beyond ASCII, or
+/// nothing. It matters for nothing but the trace, which writes it safely, so that anything will do
+/// (RFC 5321 section 4.1.4: mail is not refused for this).
 fn host(rest: &str) -> String {
-    rest.get(..rest.floor_char_boundary(255)).unwrap_or_default().to_owned()
+    rest.get(..rest.floor_char_boundary(255))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// What follows `FROM:` or `TO:`. A space after the colon is wrong but common; it is taken.
 fn after_keyword<'a>(rest: &'a str, keyword: &str) -> Option<&'a str> {
     let (head, tail) = rest.split_at_checked(keyword.len())?;
-    head.eq_ignore_ascii_case(keyword).then(|| tail.trim_start_matches(' '))
+    head.eq_ignore_ascii_case(keyword)
+        .then(|| tail.trim_start_matches(' '))
 }
 
 /// The path and the parameter text behind it, which must be set off by a space.
 fn path(text: &str, bad: Fixed) -> Result<(Path, &str), Fixed> {
     let (path, rest) = address::take_path(text).ok_or(bad)?;
-    if rest.is_empty() || rest.starts_with(' ') { Ok((path, rest)) } else { Err(bad) }
+    if rest.is_empty() || rest.starts_with(' ') {
+        Ok((path, rest))
+    } else {
+        Err(bad)
+    }
 }
 
 fn mail(rest: &str) -> Result<Command, Fixed> {
@@ -186,8 +241,14 @@ fn mail(rest: &str) -> Result<Command, Fixed> {
         Path::Postmaster => return Err(replies::BAD_SENDER),
     };
     let params = params::mail(text)?;
-    // Only after SMTPUTF8 may an address hold more than ASCII (RFC 6531 section 3.5: 553 or 550 with 5.6.7).
-    if !params.smtputf8 && from.0.as_ref().is_some_and(crate::types::Address::needs_utf8) {
+    // Only after SMTPUTF8 may an address hold more than ASCII (RFC 6531 section 3.5: 553 or 550
+    // with 5.6.7).
+    if !params.smtputf8
+        && from
+            .0
+            .as_ref()
+            .is_some_and(crate::types::Address::needs_utf8)
+    {
         return Err(replies::NEEDS_SMTPUTF8);
     }
     Ok(Command::Mail(Mail {
@@ -209,7 +270,11 @@ fn rcpt(rest: &str) -> Result<Command, Fixed> {
         Path::Postmaster => return params::rcpt(text).map(Command::Postmaster),
     };
     let params = params::rcpt(text)?;
-    Ok(Command::Rcpt(Recipient { address, notify: params.notify, orcpt: params.orcpt }))
+    Ok(Command::Rcpt(Recipient {
+        address,
+        notify: params.notify,
+        orcpt: params.orcpt,
+    }))
 }
 
 fn bdat(rest: &str) -> Result<Command, Fixed> {
@@ -219,19 +284,29 @@ fn bdat(rest: &str) -> Result<Command, Fixed> {
         None => (rest, false),
     };
     let digits = !size.is_empty() && size.len() <= 20 && size.bytes().all(|b| b.is_ascii_digit());
-    let size = size.parse().ok().filter(|_| digits).ok_or(replies::BDAT_SYNTAX)?;
+    let size = size
+        .parse()
+        .ok()
+        .filter(|_| digits)
+        .ok_or(replies::BDAT_SYNTAX)?;
     Ok(Command::Bdat { size, last })
 }
 
 fn auth(rest: &str) -> Result<Command, Fixed> {
     let (mechanism, initial) = match rest.split_once(' ') {
-        Some((mechanism, initial)) => (mechanism, Some(Secret(initial.trim_start_matches(' ').to_owned()))),
+        Some((mechanism, initial)) => (
+            mechanism,
+            Some(Secret(initial.trim_start_matches(' ').to_owned())),
+        ),
         None => (rest, None),
     };
     if mechanism.is_empty() {
         return Err(replies::WANT_ARGUMENT);
     }
-    Ok(Command::Auth { mechanism: mechanism.to_ascii_uppercase(), initial })
+    Ok(Command::Auth {
+        mechanism: mechanism.to_ascii_uppercase(),
+        initial,
+    })
 }
 
 /// `NAME=value ...` of XCLIENT and XFORWARD; values are xtext.
@@ -247,12 +322,24 @@ fn attributes(rest: &str, known: &str) -> Result<Vec<Attribute>, Fixed> {
             "[UNAVAILABLE]" | "[TEMPUNAVAIL]" => None,
             // Who logged in must be known to the letter; a host name may be in any character set.
             _ if name == "LOGIN" => Some(params::xtext_decode(value)),
-            _ => Some(params::xtext_octets(value).map(|octets| String::from_utf8_lossy(&octets).into_owned())),
+            _ => Some(
+                params::xtext_octets(value)
+                    .map(|octets| String::from_utf8_lossy(&octets).into_owned()),
+            ),
         };
-        let value = value.map(|v| v.filter(|v| is_attribute_value(v)).ok_or(replies::BAD_ATTRIBUTE)).transpose()?;
+        let value = value
+            .map(|v| {
+                v.filter(|v| is_attribute_value(v))
+                    .ok_or(replies::BAD_ATTRIBUTE)
+            })
+            .transpose()?;
         out.push((name, value));
     }
-    if out.is_empty() { Err(replies::WANT_ARGUMENT) } else { Ok(out) }
+    if out.is_empty() {
+        Err(replies::WANT_ARGUMENT)
+    } else {
+        Ok(out)
+    }
 }
 
 /// Values end up in logs and Received: no controls, 255 octets at most.
@@ -267,9 +354,14 @@ mod tests {
 
     #[test]
     fn line_limits_follow_the_command() {
-        for (start, want) in
-            [("NOOP", 512), ("mail FROM", 1181), ("RCPT TO", 1058), ("AUTH PLAIN", 12_288), ("AUTHX", 512), ("", 512)]
-        {
+        for (start, want) in [
+            ("NOOP", 512),
+            ("mail FROM", 1181),
+            ("RCPT TO", 1058),
+            ("AUTH PLAIN", 12_288),
+            ("AUTHX", 512),
+            ("", 512),
+        ] {
             assert_eq!(line_limit(start.as_bytes()), want, "{start}");
         }
     }
@@ -328,12 +420,19 @@ mod tests {
 
     #[test]
     fn blanks_and_tabs_part_words_but_are_no_part_of_an_address() {
-        for line in
-            ["MAIL  FROM:<a@b.example>", "MAIL\tFROM:\t<a@b.example>\tSIZE=5\t", "MAIL FROM: < a@b.example >", "MAIL FROM:< >"]
-        {
+        for line in [
+            "MAIL  FROM:<a@b.example>",
+            "MAIL\tFROM:\t<a@b.example>\tSIZE=5\t",
+            "MAIL FROM: < a@b.example >",
+            "MAIL FROM:< >",
+        ] {
             assert!(parse(line.as_bytes()).is_ok(), "{line}");
         }
-        for line in ["MAIL FROM:<a\tb@b.example>", "MAIL FROM:<\"a\tb\"@b.example>", "MAIL FROM:<a@b.example\t"] {
+        for line in [
+            "MAIL FROM:<a\tb@b.example>",
+            "MAIL FROM:<\"a\tb\"@b.example>",
+            "MAIL FROM:<a@b.example\t",
+        ] {
             assert_eq!(parse(line.as_bytes()), Err(replies::BAD_OCTETS), "{line}");
         }
         assert!(parse(b"MAIL FROM:<a b@b.example>").is_err());
@@ -342,10 +441,27 @@ mod tests {
     #[test]
     fn attributes_are_decoded() {
         let got = parse(b"XCLIENT name=[unavailable] LOGIN=a+40b");
-        assert_eq!(got, Ok(Command::Xclient(vec![("NAME".into(), None), ("LOGIN".into(), Some("a@b".into()))])));
+        assert_eq!(
+            got,
+            Ok(Command::Xclient(vec![
+                ("NAME".into(), None),
+                ("LOGIN".into(), Some("a@b".into()))
+            ]))
+        );
         let got = parse(b"XFORWARD HELO=M+DCLLER-PC");
-        assert_eq!(got, Ok(Command::Xforward(vec![("HELO".into(), Some("M\u{fffd}LLER-PC".into()))])));
-        for bad in ["XCLIENT LOGIN=M+DCLLER", "XCLIENT HELO=a+0Ab", "XCLIENT HELO=a+", "XCLIENT LOGIN=a+00"] {
+        assert_eq!(
+            got,
+            Ok(Command::Xforward(vec![(
+                "HELO".into(),
+                Some("M\u{fffd}LLER-PC".into())
+            )]))
+        );
+        for bad in [
+            "XCLIENT LOGIN=M+DCLLER",
+            "XCLIENT HELO=a+0Ab",
+            "XCLIENT HELO=a+",
+            "XCLIENT LOGIN=a+00",
+        ] {
             assert_eq!(parse(bad.as_bytes()), Err(replies::BAD_ATTRIBUTE), "{bad}");
         }
     }

@@ -27,16 +27,26 @@ pub struct RcptParams {
     pub orcpt: Option<Box<str>>,
 }
 
-/// Splits `text` into `KEYWORD[=value]` (RFC 5321 section 4.1.1.11). What a value may hold is for its parameter to say.
+/// Splits `text` into `KEYWORD[=value]` (RFC 5321 section 4.1.1.11). What a value may hold is for
+/// its parameter to say.
 fn each(text: &str) -> impl Iterator<Item = Result<(String, Option<&str>), Fixed>> {
     text.split(' ').filter(|word| !word.is_empty()).map(|word| {
         let (keyword, value) = match word.split_once('=') {
             Some((keyword, value)) => (keyword, Some(value)),
             None => (word, None),
         };
-        let good = keyword.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            && keyword.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
-        if good { Ok((keyword.to_ascii_uppercase(), value)) } else { Err(replies::BAD_PARAMETER) }
+        let good = keyword
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && keyword
+                .bytes()
+                .next()
+                .is_some_and(|b| b.is_ascii_alphanumeric());
+        if good {
+            Ok((keyword.to_ascii_uppercase(), value))
+        } else {
+            Err(replies::BAD_PARAMETER)
+        }
     })
 }
 
@@ -69,8 +79,12 @@ pub fn mail(text: &str) -> Result<MailParams, Fixed> {
             "BODY" => set(&mut params.body, body(value)?)?,
             "SMTPUTF8" => flag(&mut params.smtputf8, value.is_none())?,
             "RET" => set(&mut params.ret, value.and_then(ret))?,
-            "ENVID" => set(&mut params.envid, value.map(|v| passed_on(v, "+3D")).filter(|v| is_envid(v)))?,
-            // RFC 4954 section 5: who wrote the mail, for those who trust the peer in that. Nobody here does, whatever it says.
+            "ENVID" => set(
+                &mut params.envid,
+                value.map(|v| passed_on(v, "+3D")).filter(|v| is_envid(v)),
+            )?,
+            // RFC 4954 section 5: who wrote the mail, for those who trust the peer in that. Nobody
+            // here does, whatever it says.
             "AUTH" => {}
             _ => return Err(replies::UNKNOWN_PARAMETER),
         }
@@ -94,7 +108,8 @@ pub fn rcpt(text: &str) -> Result<RcptParams, Fixed> {
 
 /// Up to 20 digits (RFC 1870 section 3). What does not fit 64 bits is as large as can be.
 fn size(value: &str) -> Option<u64> {
-    (value.len() <= 20 && value.bytes().all(|b| b.is_ascii_digit())).then(|| value.parse().unwrap_or(u64::MAX))
+    (value.len() <= 20 && value.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| value.parse().unwrap_or(u64::MAX))
 }
 
 /// 7BIT or 8BITMIME. BINARYMIME (RFC 3030 section 3) is not offered.
@@ -117,13 +132,18 @@ fn ret(value: &str) -> Option<DsnRet> {
 
 /// xtext of printable text and spaces, at most 100 octets encoded (RFC 3461 section 4.4).
 fn is_envid(value: &str) -> bool {
-    (1..=100).contains(&value.len()) && xtext_decode(value).is_some_and(|text| text.bytes().all(|b| (b' '..=b'~').contains(&b)))
+    (1..=100).contains(&value.len())
+        && xtext_decode(value).is_some_and(|text| text.bytes().all(|b| (b' '..=b'~').contains(&b)))
 }
 
-/// A value as it goes on: unchanged, but for a bare `=`, which many leave as it is (`prvs=1234=alice@...`) and not every next hop
-/// takes.
+/// A value as it goes on: unchanged, but for a bare `=`, which many leave as it is
+/// (`prvs=1234=alice@...`) and not every next hop takes.
 fn passed_on(value: &str, equals: &str) -> Box<str> {
-    if value.contains('=') { value.replace('=', equals).into() } else { value.into() }
+    if value.contains('=') {
+        value.replace('=', equals).into()
+    } else {
+        value.into()
+    }
 }
 
 fn notify(value: &str) -> Option<Notify> {
@@ -143,19 +163,24 @@ fn notify(value: &str) -> Option<Notify> {
     Some(out)
 }
 
-/// Address type, `;`, xtext; at most 500 octets (RFC 3461 section 4.2). The type `utf-8` writes `\x{NNNN}` and may hold
-/// UTF-8 (RFC 6533 section 3); those octets are passed on as they are.
+/// Address type, `;`, xtext; at most 500 octets (RFC 3461 section 4.2). The type `utf-8` writes
+/// `\x{NNNN}` and may hold UTF-8 (RFC 6533 section 3); those octets are passed on as they are.
 fn orcpt(value: &str) -> Option<Box<str>> {
     let (kind, text) = value.split_once(';')?;
     let atom = !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     let is_utf8 = kind.eq_ignore_ascii_case("utf-8");
-    let text_ok = if is_utf8 { text.chars().all(|c| !c.is_control() && c != ' ') } else { xtext_decode(text).is_some() };
+    let text_ok = if is_utf8 {
+        text.chars().all(|c| !c.is_control() && c != ' ')
+    } else {
+        xtext_decode(text).is_some()
+    };
     let value = passed_on(value, if is_utf8 { "\\x{3D}" } else { "+3D" });
     (value.len() <= 500 && atom && !text.is_empty() && text_ok).then_some(value)
 }
 
-/// Decodes xtext (RFC 3461 section 4): printable ASCII but `+`, and `+HH` in hexadecimal. Upper case is the rule, lower case what
-/// Exchange writes; a bare `=` is against the rule and common. `None` if it is not that, or the outcome is not UTF-8.
+/// Decodes xtext (RFC 3461 section 4): printable ASCII but `+`, and `+HH` in hexadecimal. Upper
+/// case is the rule, lower case what Exchange writes; a bare `=` is against the rule and common.
+/// `None` if it is not that, or the outcome is not UTF-8.
 pub fn xtext_decode(text: &str) -> Option<String> {
     String::from_utf8(xtext_octets(text)?).ok()
 }
@@ -195,13 +220,28 @@ mod tests {
         assert!(p.smtputf8);
         assert_eq!(p.ret, Some(DsnRet::Headers));
         assert_eq!(p.envid.as_deref(), Some("a+2Bb"));
-        assert_eq!(mail("SIZE=99999999999999999999").expect("20 digits").size, Some(u64::MAX));
+        assert_eq!(
+            mail("SIZE=99999999999999999999").expect("20 digits").size,
+            Some(u64::MAX)
+        );
         assert_eq!(mail("SIZE= BODY=8bitmime").expect("blank").size, None);
         assert_eq!(mail("SIZE=0 RET=full").expect("none").size, Some(0));
         // As Exchange writes it, and as it goes on.
-        assert_eq!(mail("ENVID=x+3dy+2b").expect("lower case").envid.as_deref(), Some("x+3dy+2b"));
-        assert_eq!(mail("ENVID=QUJD==").expect("base64").envid.as_deref(), Some("QUJD+3D+3D"));
-        for auth in ["AUTH=alice", "AUTH=", "AUTH", "AUTH=a=b+", "AUTH=<> AUTH=alice+40acme.example"] {
+        assert_eq!(
+            mail("ENVID=x+3dy+2b").expect("lower case").envid.as_deref(),
+            Some("x+3dy+2b")
+        );
+        assert_eq!(
+            mail("ENVID=QUJD==").expect("base64").envid.as_deref(),
+            Some("QUJD+3D+3D")
+        );
+        for auth in [
+            "AUTH=alice",
+            "AUTH=",
+            "AUTH",
+            "AUTH=a=b+",
+            "AUTH=<> AUTH=alice+40acme.example",
+        ] {
             assert_eq!(mail(auth), Ok(MailParams::default()), "{auth}");
         }
     }
@@ -238,19 +278,43 @@ mod tests {
     #[test]
     fn recipient_parameters() {
         let p = rcpt("NOTIFY=success,DELAY ORCPT=rfc822;bob@x.example").expect("good");
-        assert_eq!(p.notify, Some(Notify { success: true, failure: false, delay: true }));
+        assert_eq!(
+            p.notify,
+            Some(Notify {
+                success: true,
+                failure: false,
+                delay: true
+            })
+        );
         assert_eq!(p.orcpt.as_deref(), Some("rfc822;bob@x.example"));
-        assert_eq!(rcpt("NOTIFY=NEVER").expect("good").notify, Some(Notify::NEVER));
+        assert_eq!(
+            rcpt("NOTIFY=NEVER").expect("good").notify,
+            Some(Notify::NEVER)
+        );
         assert!(rcpt("ORCPT=utf-8;b\\x{F6}b@x.example").is_ok());
         // As Exchange and list servers write them.
         for (given, orcpt) in [
-            ("ORCPT=rfc822;bob+2btag@x.example", "rfc822;bob+2btag@x.example"),
-            ("ORCPT=rfc822;prvs=1234=bob@x.example", "rfc822;prvs+3D1234+3Dbob@x.example"),
+            (
+                "ORCPT=rfc822;bob+2btag@x.example",
+                "rfc822;bob+2btag@x.example",
+            ),
+            (
+                "ORCPT=rfc822;prvs=1234=bob@x.example",
+                "rfc822;prvs+3D1234+3Dbob@x.example",
+            ),
             ("ORCPT=utf-8;a=b@x.example", "utf-8;a\\x{3D}b@x.example"),
         ] {
             assert_eq!(rcpt(given).expect("good").orcpt.as_deref(), Some(orcpt));
         }
-        for text in ["NOTIFY=NEVER,DELAY", "NOTIFY=", "NOTIFY=x", "ORCPT=bob", "ORCPT=;x", "ORCPT=rfc822;", "ORCPT=rfc822;a+b"] {
+        for text in [
+            "NOTIFY=NEVER,DELAY",
+            "NOTIFY=",
+            "NOTIFY=x",
+            "ORCPT=bob",
+            "ORCPT=;x",
+            "ORCPT=rfc822;",
+            "ORCPT=rfc822;a+b",
+        ] {
             assert!(rcpt(text).is_err(), "{text}");
         }
     }

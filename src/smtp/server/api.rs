@@ -3,7 +3,8 @@
 use crate::config::settings::Secret;
 use crate::types::{BodyType, DsnRet, Envelope, Recipient, Reply, ReversePath};
 
-/// What one session's server may do and must bear. Everything here is known before the first octet is sent.
+/// What one session's server may do and must bear. Everything here is known before the first octet
+/// is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerConfig {
     /// Name in the banner, in EHLO, and the domain of `<postmaster>`.
@@ -18,9 +19,10 @@ pub struct ServerConfig {
     pub auth_required: bool,
     /// XCLIENT and XFORWARD are offered and taken.
     pub trust_xclient: bool,
-    /// What is wrong with the mail counts as an error until AUTH has succeeded: bad addresses, too large or malformed
-    /// messages, and the shell's own permanent refusals of MAIL and RCPT. Meant for strangers: a listed mail server passes on
-    /// the mistakes of many users and must not be cut off for them. Errors of the dialog itself count always.
+    /// What is wrong with the mail counts as an error until AUTH has succeeded: bad addresses, too
+    /// large or malformed messages, and the shell's own permanent refusals of MAIL and RCPT. Meant
+    /// for strangers: a listed mail server passes on the mistakes of many users and must not be cut
+    /// off for them. Errors of the dialog itself count always.
     pub refusals_are_errors: bool,
     /// Largest message in octets (RFC 1870); 0 = no limit.
     pub message_size_bytes: u64,
@@ -43,10 +45,11 @@ pub enum Step {
     Read,
     /// Decide, then call `answer`. The output stays where it is.
     Ask(Question),
-    /// The transaction that MAIL opened is over without a message (RSET, EHLO, STARTTLS, refused message, end of
-    /// session): give back what was reserved for it. Wants no answer.
+    /// The transaction that MAIL opened is over without a message (RSET, EHLO, STARTTLS, refused
+    /// message, end of session): give back what was reserved for it. Wants no answer.
     Reset,
-    /// Write the output, run the TLS handshake, then call `tls_started`. If the handshake fails the session is over.
+    /// Write the output, run the TLS handshake, then call `tls_started`. If the handshake fails the
+    /// session is over.
     StartTls,
     /// Write the output and close. A transaction still open was reported by `Reset` before.
     Close,
@@ -57,7 +60,8 @@ pub enum Step {
 pub enum Question {
     /// May this peer talk to us? Any refusal closes the session (RFC 5321 section 3.1).
     Connect,
-    /// Is this login good? Refuse with 535 5.7.8, or 454 4.7.0 where it cannot be told now (RFC 4954 section 6).
+    /// Is this login good? Refuse with 535 5.7.8, or 454 4.7.0 where it cannot be told now (RFC
+    /// 4954 section 6).
     Auth {
         /// Mechanism, for the log.
         mechanism: crate::smtp::auth::Mechanism,
@@ -70,16 +74,17 @@ pub enum Question {
     Mail(Mail),
     /// May mail go to this recipient? A positive reply puts it into the envelope.
     Rcpt(Recipient),
-    /// Is this message taken? Whatever the answer, the transaction is over after it and no `Step::Reset` follows.
-    /// The body is dot-unstuffed, free of bare CR, bare LF and NUL; after BDAT it may lack the final CRLF.
+    /// Is this message taken? Whatever the answer, the transaction is over after it and no
+    /// `Step::Reset` follows. The body is dot-unstuffed, free of bare CR, bare LF and NUL; after
+    /// BDAT it may lack the final CRLF.
     Message {
         /// Sender, recipients (at least one), options.
         envelope: Envelope,
         /// The message.
         body: Vec<u8>,
     },
-    /// XCLIENT from a trusted peer; values are decoded, `None` = `[UNAVAILABLE]` or `[TEMPUNAVAIL]`. A positive answer
-    /// resets the session to its greeting.
+    /// XCLIENT from a trusted peer; values are decoded, `None` = `[UNAVAILABLE]` or
+    /// `[TEMPUNAVAIL]`. A positive answer resets the session to its greeting.
     Xclient(Vec<Attribute>),
     /// XFORWARD from a trusted peer.
     Xforward(Vec<Attribute>),
@@ -110,7 +115,8 @@ pub struct Mail {
 pub enum Answer {
     /// Yes, with the machine's own words: the banner, `235`, `250 2.1.0`, `250 2.1.5`, `250 2.0.0`.
     Accept,
-    /// This very reply. Positive means yes. 421 closes the session after it, whatever was asked (RFC 5321 section 3.8).
+    /// This very reply. Positive means yes. 421 closes the session after it, whatever was asked
+    /// (RFC 5321 section 3.8).
     Reply(Reply),
 }
 

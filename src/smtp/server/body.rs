@@ -24,15 +24,22 @@ impl Server {
         match &self.transaction {
             None if self.hello.is_none() => Some(replies::HELO_FIRST),
             None => Some(replies::MAIL_FIRST),
-            // RFC 5321 section 3.3: 503 or 554. Behind RCPTs that were all refused it is 554, never 354 (RFC 2920).
-            Some(t) if t.envelope.recipients.is_empty() && t.rcpt_seen => Some(replies::NO_RECIPIENTS),
+            // RFC 5321 section 3.3: 503 or 554. Behind RCPTs that were all refused it is 554, never
+            // 354 (RFC 2920).
+            Some(t) if t.envelope.recipients.is_empty() && t.rcpt_seen => {
+                Some(replies::NO_RECIPIENTS)
+            }
             Some(t) if t.envelope.recipients.is_empty() => Some(replies::RCPT_FIRST),
             Some(_) => None,
         }
     }
 
     pub(super) fn on_data(&mut self) {
-        if self.transaction.as_ref().is_some_and(|t| t.content.is_some()) {
+        if self
+            .transaction
+            .as_ref()
+            .is_some_and(|t| t.content.is_some())
+        {
             // DATA and BDAT do not mix in one message (RFC 3030 section 2).
             self.fail(replies::IN_BDAT);
         } else if let Some(reply) = self.no_message() {
@@ -44,7 +51,9 @@ impl Server {
     }
 
     pub(super) fn read_data(&mut self) -> Option<Step> {
-        let State::Data(reader) = &mut self.state else { return None };
+        let State::Data(reader) = &mut self.state else {
+            return None;
+        };
         let (rest, done) = reader.read(self.input.get(self.used..).unwrap_or_default());
         self.used = self.input.len().saturating_sub(rest.len());
         if let Some(reply) = reader.content().runaway().cloned() {
@@ -60,7 +69,8 @@ impl Server {
         }
     }
 
-    /// A chunk without a transaction to go to is read all the same (RFC 3030 section 2), and answered at its end.
+    /// A chunk without a transaction to go to is read all the same (RFC 3030 section 2), and
+    /// answered at its end.
     pub(super) fn on_bdat(&mut self, size: u64, last: bool) {
         if size > UNWANTED_CHUNK_OCTETS.max(self.config.message_size_bytes.saturating_mul(2)) {
             self.fail_and_close(replies::TOO_LARGE);
@@ -81,20 +91,29 @@ impl Server {
     }
 
     pub(super) fn read_chunk(&mut self) -> Option<Step> {
-        let State::Chunk(reader) = &mut self.state else { return None };
+        let State::Chunk(reader) = &mut self.state else {
+            return None;
+        };
         let (rest, done) = reader.read(self.input.get(self.used..).unwrap_or_default());
         self.used = self.input.len().saturating_sub(rest.len());
         if !done {
             return Some(self.want_more());
         }
-        let State::Chunk(reader) = std::mem::replace(&mut self.state, State::Command) else { return None };
+        let State::Chunk(reader) = std::mem::replace(&mut self.state, State::Command) else {
+            return None;
+        };
         let last = reader.is_last();
         let content = reader.into_content();
         if last || content.refusal().is_some() {
-            // After a refusal the rest of the chunks finds no transaction and is answered 503 (RFC 3030 section 2).
+            // After a refusal the rest of the chunks finds no transaction and is answered 503 (RFC
+            // 3030 section 2).
             return self.finish(content);
         }
-        self.write(&Reply::new(250, (2, 0, 0), format!("{} octets so far", content.octets())));
+        self.write(&Reply::new(
+            250,
+            (2, 0, 0),
+            format!("{} octets so far", content.octets()),
+        ));
         if let Some(transaction) = &mut self.transaction {
             transaction.content = Some(content);
         }
@@ -113,8 +132,11 @@ impl Server {
             }
             (Err(reply), transaction) => {
                 self.dropped = transaction.is_some();
-                // Want of memory on our side is no error of the client; nor are chunks behind a refused one, under way already.
-                self.count_refusal(self.is_stranger() && transaction.is_some() && reply.is_permanent());
+                // Want of memory on our side is no error of the client; nor are chunks behind a
+                // refused one, under way already.
+                self.count_refusal(
+                    self.is_stranger() && transaction.is_some() && reply.is_permanent(),
+                );
                 self.count_idle();
                 self.write(&reply);
                 self.refused = transaction.is_some().then_some(reply);

@@ -10,7 +10,10 @@ use crate::types::{Address, Recipient, Reply};
 impl Server {
     /// Acts on the line of `length` octets at `begin` of the input.
     pub(super) fn on_line(&mut self, begin: usize, length: usize) -> Option<Step> {
-        let line = self.input.get(begin..begin.saturating_add(length)).unwrap_or_default();
+        let line = self
+            .input
+            .get(begin..begin.saturating_add(length))
+            .unwrap_or_default();
         if let State::AuthLine(exchange) = &mut self.state {
             let progress = exchange.line(line);
             return self.on_auth_progress(progress);
@@ -54,8 +57,12 @@ impl Server {
     }
 
     fn on_command(&mut self, command: Command) -> Option<Step> {
-        // A recipient taken and the message itself bring mail forward. All else may be idle; a message sets it to 0.
-        if !matches!(command, Command::Rcpt(_) | Command::Postmaster(_) | Command::Data | Command::Bdat { .. }) {
+        // A recipient taken and the message itself bring mail forward. All else may be idle; a
+        // message sets it to 0.
+        if !matches!(
+            command,
+            Command::Rcpt(_) | Command::Postmaster(_) | Command::Data | Command::Bdat { .. }
+        ) {
             self.count_idle();
         }
         match command {
@@ -79,9 +86,15 @@ impl Server {
             Command::Expn => self.fail(replies::EXPN),
             Command::Help => self.say(replies::HELP),
             Command::StartTls => self.on_starttls(),
-            Command::Auth { mechanism, initial } => return self.on_auth(&mechanism, initial.as_ref().map(|i| i.0.as_str())),
-            Command::Xclient(list) => return self.on_proxied(Pending::Xclient, Question::Xclient(list)),
-            Command::Xforward(list) => return self.on_proxied(Pending::Xforward, Question::Xforward(list)),
+            Command::Auth { mechanism, initial } => {
+                return self.on_auth(&mechanism, initial.as_ref().map(|i| i.0.as_str()));
+            }
+            Command::Xclient(list) => {
+                return self.on_proxied(Pending::Xclient, Question::Xclient(list));
+            }
+            Command::Xforward(list) => {
+                return self.on_proxied(Pending::Xforward, Question::Xforward(list));
+            }
         }
         None
     }
@@ -101,9 +114,16 @@ impl Server {
         }
         if config.auth_required && !self.authenticated {
             // RFC 3207 section 4 and RFC 4954 section 6: 530 in either case.
-            return self.refuse(if self.tls { replies::AUTH_REQUIRED } else { replies::TLS_REQUIRED });
+            return self.refuse(if self.tls {
+                replies::AUTH_REQUIRED
+            } else {
+                replies::TLS_REQUIRED
+            });
         }
-        if mail.size.is_some_and(|size| size > config.message_size_bytes) {
+        if mail
+            .size
+            .is_some_and(|size| size > config.message_size_bytes)
+        {
             return self.refuse(replies::TOO_LARGE); // RFC 1870 section 6.1
         }
         if config.messages_per_session > 0 && self.messages >= config.messages_per_session {
@@ -115,9 +135,15 @@ impl Server {
     }
 
     fn on_rcpt(&mut self, recipient: Recipient) -> Option<Step> {
-        let limit = usize::try_from(self.config.recipients_per_message).unwrap_or(usize::MAX).max(1);
+        let limit = usize::try_from(self.config.recipients_per_message)
+            .unwrap_or(usize::MAX)
+            .max(1);
         let Some(transaction) = &mut self.transaction else {
-            return self.refuse(if self.hello.is_some() { replies::MAIL_FIRST } else { replies::HELO_FIRST });
+            return self.refuse(if self.hello.is_some() {
+                replies::MAIL_FIRST
+            } else {
+                replies::HELO_FIRST
+            });
         };
         if transaction.content.is_some() {
             return self.refuse(replies::IN_BDAT);
@@ -136,7 +162,11 @@ impl Server {
 
     fn on_postmaster(&mut self, params: RcptParams) -> Option<Step> {
         match Address::parse(&format!("postmaster@{}", self.config.hostname)) {
-            Some(address) => self.on_rcpt(Recipient { address, notify: params.notify, orcpt: params.orcpt }),
+            Some(address) => self.on_rcpt(Recipient {
+                address,
+                notify: params.notify,
+                orcpt: params.orcpt,
+            }),
             None => self.refuse(replies::BAD_RECIPIENT),
         }
     }
@@ -147,8 +177,8 @@ impl Server {
         } else if !self.config.tls_available {
             self.fail(replies::NO_TLS);
         } else if self.used < self.input.len() {
-            // Somebody in between may have put these octets there, to have them read as if they had come under TLS
-            // (CVE-2011-0411): they are dropped and the session ends.
+            // Somebody in between may have put these octets there, to have them read as if they had
+            // come under TLS (CVE-2011-0411): they are dropped and the session ends.
             self.fail_and_close(replies::TLS_INJECTION);
         } else {
             self.drop_transaction();
@@ -174,23 +204,32 @@ impl Server {
         if let Some(reply) = refusal {
             return self.refuse(reply);
         }
-        let Some(mut exchange) = Exchange::new(mechanism) else { return self.refuse(replies::NO_MECHANISM) };
+        let Some(mut exchange) = Exchange::new(mechanism) else {
+            return self.refuse(replies::NO_MECHANISM);
+        };
         let progress = exchange.begin(initial);
         self.state = State::AuthLine(exchange);
         self.on_auth_progress(progress)
     }
 
     fn on_auth_progress(&mut self, progress: Progress) -> Option<Step> {
-        let State::AuthLine(exchange) = &self.state else { return None };
+        let State::AuthLine(exchange) = &self.state else {
+            return None;
+        };
         let mechanism = exchange.mechanism();
         match progress {
             Progress::Challenge(text) => {
                 self.write(&Reply::plain(334, text));
                 None
             }
-            Progress::Credentials { user, password } => {
-                Some(self.ask(Pending::Auth, Question::Auth { mechanism, user, password }))
-            }
+            Progress::Credentials { user, password } => Some(self.ask(
+                Pending::Auth,
+                Question::Auth {
+                    mechanism,
+                    user,
+                    password,
+                },
+            )),
             Progress::Refused(reply) => {
                 self.state = State::Command;
                 self.refuse(reply)

@@ -13,7 +13,11 @@ impl Server {
         if extended {
             self.extensions(&mut lines);
         }
-        self.write(&Reply { code: 250, enhanced: None, lines });
+        self.write(&Reply {
+            code: 250,
+            enhanced: None,
+            lines,
+        });
     }
 
     fn extensions(&self, lines: &mut Vec<String>) {
@@ -35,7 +39,10 @@ impl Server {
             0 => String::new(),
             n => format!("MAILMAX={n} "),
         };
-        lines.push(format!("LIMITS {mail_max}RCPTMAX={}", config.recipients_per_message)); // RFC 9422
+        lines.push(format!(
+            "LIMITS {mail_max}RCPTMAX={}",
+            config.recipients_per_message
+        )); // RFC 9422
         if config.trust_xclient {
             lines.push(format!("XCLIENT {}", grammar::XCLIENT_ATTRIBUTES));
             lines.push(format!("XFORWARD {}", grammar::XFORWARD_ATTRIBUTES));

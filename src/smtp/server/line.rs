@@ -1,7 +1,8 @@
 //! Cuts command lines out of the input.
 //!
-//! A line ends with CRLF. A bare LF as line end is refused, and the session ends: a peer and a proxy before us that
-//! disagree about line ends would read different commands from the same octets.
+//! A line ends with CRLF. A bare LF as line end is refused, and the session ends: a peer and a
+//! proxy before us that disagree about line ends would read different commands from the same
+//! octets.
 
 use super::{Server, State, Step};
 use crate::smtp::grammar;
@@ -46,7 +47,8 @@ impl Server {
     }
 
     fn begins_bdat(&self) -> bool {
-        matches!(self.state, State::Command) && grammar::is_bdat(self.input.get(self.used..).unwrap_or_default())
+        matches!(self.state, State::Command)
+            && grammar::is_bdat(self.input.get(self.used..).unwrap_or_default())
     }
 
     fn cut(&self) -> Line {
@@ -56,7 +58,11 @@ impl Server {
         if !in_auth && input.first() == Some(&22) {
             return Line::Tls;
         }
-        let limit = if in_auth { grammar::AUTH_LINE_OCTETS } else { grammar::line_limit(input) };
+        let limit = if in_auth {
+            grammar::AUTH_LINE_OCTETS
+        } else {
+            grammar::line_limit(input)
+        };
         let window = input.get(..limit).unwrap_or(input);
         match memchr::memchr(b'\n', window) {
             Some(0) => Line::BareLf,
@@ -66,7 +72,9 @@ impl Server {
             },
             None if window.len() < limit => Line::None,
             // RFC 4954 section 4: 500 with 5.5.6 for a line of the exchange.
-            None if limit == grammar::AUTH_LINE_OCTETS => Line::TooLong(replies::AUTH_LINE_TOO_LONG),
+            None if limit == grammar::AUTH_LINE_OCTETS => {
+                Line::TooLong(replies::AUTH_LINE_TOO_LONG)
+            }
             None => Line::TooLong(replies::LINE_TOO_LONG),
         }
     }

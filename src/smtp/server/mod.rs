@@ -1,11 +1,13 @@
 //! The server side of an SMTP session as a pure state machine: no sockets, no clock.
 //!
-//! The shell feeds octets and calls [`Server::next`] until it says [`Step::Read`], [`Step::StartTls`] or [`Step::Close`]; only
-//! then it writes the output, so that pipelined commands are answered in one write (RFC 2920 section 3.2). At
-//! [`Step::Ask`] it decides and calls [`Server::answer`]; no command is looked at before the one before it is decided.
-//! Timeouts are the shell's; [`Server::awaits`] tells which one holds.
+//! The shell feeds octets and calls [`Server::next`] until it says [`Step::Read`],
+//! [`Step::StartTls`] or [`Step::Close`]; only then it writes the output, so that pipelined
+//! commands are answered in one write (RFC 2920 section 3.2). At [`Step::Ask`] it decides and calls
+//! [`Server::answer`]; no command is looked at before the one before it is decided. Timeouts are
+//! the shell's; [`Server::awaits`] tells which one holds.
 //!
-//! States are named by what they await. Commands are answered in `commands`, messages taken in `body`, lines cut in `line`.
+//! States are named by what they await. Commands are answered in `commands`, messages taken in
+//! `body`, lines cut in `line`.
 
 mod api;
 mod body;
@@ -118,7 +120,8 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// A session with a peer that has just connected. The PROXY header, if there is one, comes before this.
+    /// A session with a peer that has just connected. The PROXY header, if there is one, comes
+    /// before this.
     pub const fn new(config: ServerConfig) -> Self {
         Self {
             tls: config.tls_active,
@@ -140,8 +143,8 @@ impl Server {
         }
     }
 
-    /// Takes octets from the peer. To be called only after [`Step::Read`], so that what is kept stays bounded by one read
-    /// and one command line.
+    /// Takes octets from the peer. To be called only after [`Step::Read`], so that what is kept
+    /// stays bounded by one read and one command line.
     pub fn feed(&mut self, input: &[u8]) {
         if matches!(self.state, State::Closed) {
             return;
@@ -149,9 +152,12 @@ impl Server {
         self.input.extend_from_slice(input);
     }
 
-    /// Goes on as far as possible. Called while a question is open, it answers that question itself with 451: a
-    /// decision that was lost must not hang the session.
-    #[expect(clippy::should_implement_trait, reason = "it ends with Close for ever, not with None")]
+    /// Goes on as far as possible. Called while a question is open, it answers that question itself
+    /// with 451: a decision that was lost must not hang the session.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it ends with Close for ever, not with None"
+    )]
     pub fn next(&mut self) -> Step {
         loop {
             if std::mem::take(&mut self.dropped) {
@@ -180,14 +186,14 @@ impl Server {
         self.said.push((reply.code, reply.enhanced));
     }
 
-    /// The codes of the replies in the output, for the count of them. As many as there are: the output is bounded by what
-    /// one read of pipelined commands can ask for.
+    /// The codes of the replies in the output, for the count of them. As many as there are: the
+    /// output is bounded by what one read of pipelined commands can ask for.
     pub fn take_said(&mut self) -> std::vec::Drain<'_, (u16, Option<Enhanced>)> {
         self.said.drain(..)
     }
 
-    /// After [`Step::Reset`]: the reply to a message that was refused here, before the shell saw it (size, bare CR or LF, a
-    /// line too long, want of memory).
+    /// After [`Step::Reset`]: the reply to a message that was refused here, before the shell saw it
+    /// (size, bare CR or LF, a line too long, want of memory).
     pub const fn take_refused(&mut self) -> Option<Reply> {
         self.refused.take()
     }
@@ -210,7 +216,8 @@ impl Server {
             Answer::Accept => self.own_words(&pending),
             Answer::Reply(reply) => reply,
         };
-        let (yes, permanent, closing) = (reply.is_positive(), reply.is_permanent(), reply.code == 421);
+        let (yes, permanent, closing) =
+            (reply.is_positive(), reply.is_permanent(), reply.code == 421);
         self.write(&reply);
         self.decided(pending, yes, permanent);
         if closing {
@@ -221,7 +228,9 @@ impl Server {
     /// The words of [`Answer::Accept`].
     fn own_words(&self, pending: &Pending) -> Reply {
         match pending {
-            Pending::Connect | Pending::Xclient => Reply::plain(220, format!("{} ESMTP", self.config.hostname)),
+            Pending::Connect | Pending::Xclient => {
+                Reply::plain(220, format!("{} ESMTP", self.config.hostname))
+            }
             Pending::Auth => replies::AUTH_OK.into(),
             Pending::Mail(_) => replies::MAIL_OK.into(),
             Pending::Rcpt(_) => replies::RCPT_OK.into(),
@@ -244,7 +253,8 @@ impl Server {
                     transaction.envelope.recipients.push(recipient);
                 }
                 if !stranger {
-                    // Whoever passes on the mail of many has done its work with a recipient decided, taken or not.
+                    // Whoever passes on the mail of many has done its work with a recipient
+                    // decided, taken or not.
                     self.idle = 0;
                 } else if !yes {
                     self.count_idle();
@@ -265,7 +275,8 @@ impl Server {
         }
     }
 
-    /// Whether this peer answers for each piece of mail it brings; a mail server passes on the mistakes of many users.
+    /// Whether this peer answers for each piece of mail it brings; a mail server passes on the
+    /// mistakes of many users.
     const fn is_stranger(&self) -> bool {
         self.config.refusals_are_errors && !self.authenticated
     }
@@ -284,7 +295,8 @@ impl Server {
         }
     }
 
-    /// The TLS handshake is done: everything the client said in plain text is forgotten (RFC 3207 section 4.2).
+    /// The TLS handshake is done: everything the client said in plain text is forgotten (RFC 3207
+    /// section 4.2).
     pub fn tls_started(&mut self) {
         if !matches!(self.state, State::Tls) {
             return;
@@ -305,8 +317,8 @@ impl Server {
         }
     }
 
-    /// Refuses the message that is coming in, for want of memory: what is here is freed, the rest is read and dropped, then
-    /// comes this reply. Does nothing between messages.
+    /// Refuses the message that is coming in, for want of memory: what is here is freed, the rest
+    /// is read and dropped, then comes this reply. Does nothing between messages.
     pub fn refuse_body(&mut self, reply: Reply) {
         let between = self.transaction.as_mut().and_then(|t| t.content.as_mut());
         match &mut self.state {
@@ -327,7 +339,8 @@ impl Server {
 
     /// Whether the message coming in is refused already: its octets are read and dropped.
     pub fn body_is_refused(&self) -> bool {
-        self.content().is_some_and(|content| content.refusal().is_some())
+        self.content()
+            .is_some_and(|content| content.refusal().is_some())
     }
 
     fn content(&self) -> Option<&Content> {
@@ -365,7 +378,8 @@ impl Server {
         self.hello.as_ref().map(|hello| hello.name.as_str())
     }
 
-    /// What stands behind `with` in Received (RFC 5321 section 4.4, RFC 3848, RFC 6531 section 4.3).
+    /// What stands behind `with` in Received (RFC 5321 section 4.4, RFC 3848, RFC 6531 section
+    /// 4.3).
     pub fn protocol(&self, smtputf8: bool) -> &'static str {
         if self.hello.as_ref().is_some_and(|hello| !hello.extended) {
             return "SMTP";
@@ -397,8 +411,9 @@ impl Server {
         self.write(&Reply::from(fixed));
     }
 
-    /// Says what the client did wrong, and counts it. What is wrong with the mail, not with the dialog, counts for strangers
-    /// alone: addresses (X.1), size (X.3) and content (X.6) in RFC 3463.
+    /// Says what the client did wrong, and counts it. What is wrong with the mail, not with the
+    /// dialog, counts for strangers alone: addresses (X.1), size (X.3) and content (X.6) in RFC
+    /// 3463.
     fn fail(&mut self, fixed: Fixed) {
         let about_mail = matches!(fixed.enhanced.1, 1 | 3 | 6);
         self.count_refusal(!about_mail || self.is_stranger());
@@ -412,9 +427,28 @@ impl Server {
     }
 
     fn begin_transaction(&mut self, mail: Mail) {
-        let Mail { from, size, body, smtputf8, ret, envid } = mail;
-        let envelope = Envelope { from, recipients: Vec::new(), body, smtputf8, ret, envid };
-        self.transaction = Some(Transaction { envelope, rcpt_seen: false, size: size.unwrap_or(0), content: None });
+        let Mail {
+            from,
+            size,
+            body,
+            smtputf8,
+            ret,
+            envid,
+        } = mail;
+        let envelope = Envelope {
+            from,
+            recipients: Vec::new(),
+            body,
+            smtputf8,
+            ret,
+            envid,
+        };
+        self.transaction = Some(Transaction {
+            envelope,
+            rcpt_seen: false,
+            size: size.unwrap_or(0),
+            content: None,
+        });
     }
 
     /// Ends the transaction without a message.
@@ -431,7 +465,8 @@ impl Server {
         self.used = 0;
     }
 
-    /// What is here is used up, but for a piece of a line: wait for more, without holding a large buffer meanwhile.
+    /// What is here is used up, but for a piece of a line: wait for more, without holding a large
+    /// buffer meanwhile.
     fn want_more(&mut self) -> Step {
         self.input.drain(..self.used.min(self.input.len()));
         self.used = 0;

@@ -1,4 +1,5 @@
-//! What no transcript can tell: refusals by the shell in the middle of a message, bounds, and random input.
+//! What no transcript can tell: refusals by the shell in the middle of a message, bounds, and
+//! random input.
 
 use super::*;
 use proptest::prelude::*;
@@ -59,16 +60,23 @@ fn say(server: &mut Server, text: &str) -> String {
 
 #[test]
 fn every_reply_is_counted_and_a_message_refused_here_is_told_of() {
-    // Only what the shell had decided was counted: a 552 or the refusal of a bare LF was in no metric and no log.
+    // Only what the shell had decided was counted: a 552 or the refusal of a bare LF was in no
+    // metric and no log.
     let mut server = session(config());
     let greeting: Vec<_> = server.take_said().map(|(code, _)| code).collect();
     assert_eq!(greeting, [220]);
     say(&mut server, TO_DATA);
     let text = say(&mut server, "Subject: x\r\n\r\nbare\nLF\r\n.\r\n");
-    let codes: Vec<_> = server.take_said().map(|(code, enhanced)| (code, enhanced.map(|e| e.to_string()))).collect();
+    let codes: Vec<_> = server
+        .take_said()
+        .map(|(code, enhanced)| (code, enhanced.map(|e| e.to_string())))
+        .collect();
     let last = codes.last().expect("a reply");
     assert_eq!(codes.len(), 5, "EHLO, MAIL, RCPT, DATA, the dot: {codes:?}");
-    assert!(text.starts_with(&last.0.to_string()) && last.0 == 550, "{text}");
+    assert!(
+        text.starts_with(&last.0.to_string()) && last.0 == 550,
+        "{text}"
+    );
     assert_eq!(server.take_refused().map(|r| r.code), Some(550));
     assert_eq!(server.take_refused(), None);
 }
@@ -88,10 +96,20 @@ fn a_body_refused_for_memory_is_dropped_and_answered_at_its_end() {
     assert!(server.body_in_memory() > 0);
     server.refuse_body(Reply::new(452, (4, 3, 1), "Out of memory"));
     assert_eq!(server.body_in_memory(), 0);
-    assert_eq!(say(&mut server, "more\r\nQUIT\r\n"), "", "nothing is said before the end");
+    assert_eq!(
+        say(&mut server, "more\r\nQUIT\r\n"),
+        "",
+        "nothing is said before the end"
+    );
     assert_eq!(say(&mut server, ".\r\n"), "452 4.3.1 Out of memory\r\n");
-    assert_eq!((server.awaits(), server.in_transaction()), (Awaits::Command, false));
-    assert_eq!(server.errors, 0, "our want of memory is not the client's error");
+    assert_eq!(
+        (server.awaits(), server.in_transaction()),
+        (Awaits::Command, false)
+    );
+    assert_eq!(
+        server.errors, 0,
+        "our want of memory is not the client's error"
+    );
 }
 
 #[test]
@@ -105,7 +123,11 @@ fn chunks_are_refused_for_memory_too() {
     assert_eq!(say(&mut server, "BDAT 4\r\nab"), "");
     assert_eq!(say(&mut server, "\r\n"), "452 4.3.1 Out of memory\r\n");
     server.refuse_body(Reply::new(452, (4, 3, 1), "Out of memory"));
-    assert_eq!(say(&mut server, "NOOP\r\n"), "250 2.0.0 Ok\r\n", "no message: nothing to refuse");
+    assert_eq!(
+        say(&mut server, "NOOP\r\n"),
+        "250 2.0.0 Ok\r\n",
+        "no message: nothing to refuse"
+    );
 }
 
 #[test]
@@ -123,29 +145,55 @@ fn a_chunk_refused_in_its_middle_is_still_read_to_its_end() {
 
 #[test]
 fn a_session_put_into_a_log_shows_no_password_and_no_mail() {
-    let mut server = session(ServerConfig { tls_active: true, ..config() });
+    let mut server = session(ServerConfig {
+        tls_active: true,
+        ..config()
+    });
     say(&mut server, "EHLO client.test\r\n");
     server.feed(b"AUTH PLAIN AGFsaWNlAHNlc2FtZQ==");
     let shown = format!("{server:?}");
-    assert!(shown.contains("client.test") && shown.contains("authenticated: false"), "{shown}");
-    assert!(!shown.contains("AGFsaWNl") && !shown.contains("sesame"), "{shown}");
-    say(&mut server, "\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\n");
+    assert!(
+        shown.contains("client.test") && shown.contains("authenticated: false"),
+        "{shown}"
+    );
+    assert!(
+        !shown.contains("AGFsaWNl") && !shown.contains("sesame"),
+        "{shown}"
+    );
+    say(
+        &mut server,
+        "\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\n",
+    );
     say(&mut server, "Subject: private matter\r\n");
     let shown = format!("{server:?}");
-    assert!(shown.contains("awaits: Body") && shown.contains("in_transaction: true"), "{shown}");
-    assert!(!shown.contains("private") && !shown.contains("b.example"), "{shown}");
+    assert!(
+        shown.contains("awaits: Body") && shown.contains("in_transaction: true"),
+        "{shown}"
+    );
+    assert!(
+        !shown.contains("private") && !shown.contains("b.example"),
+        "{shown}"
+    );
 }
 
 #[test]
 fn received_names_the_protocol_as_registered() {
     // RFC 3848, and RFC 6531 section 4.3 for the names with UTF8.
-    for (tls, login, names) in
-        [(false, false, ["ESMTP", "UTF8SMTP"]), (true, false, ["ESMTPS", "UTF8SMTPS"]), (true, true, ["ESMTPSA", "UTF8SMTPSA"])]
-    {
-        let mut server = session(ServerConfig { tls_active: tls, ..config() });
+    for (tls, login, names) in [
+        (false, false, ["ESMTP", "UTF8SMTP"]),
+        (true, false, ["ESMTPS", "UTF8SMTPS"]),
+        (true, true, ["ESMTPSA", "UTF8SMTPSA"]),
+    ] {
+        let mut server = session(ServerConfig {
+            tls_active: tls,
+            ..config()
+        });
         say(&mut server, "EHLO x\r\n");
         if login {
-            assert_eq!(say(&mut server, "AUTH PLAIN AGEAYg==\r\n"), "235 2.7.0 Authentication successful\r\n");
+            assert_eq!(
+                say(&mut server, "AUTH PLAIN AGEAYg==\r\n"),
+                "235 2.7.0 Authentication successful\r\n"
+            );
         }
         assert_eq!([server.protocol(false), server.protocol(true)], names);
     }
@@ -184,7 +232,10 @@ fn no_reply_before_its_command_is_decided() {
     let mut server = session(config());
     server.feed(b"EHLO x\r\nMAIL FROM:<a@a.example>\r\nNOOP\r\n");
     assert!(matches!(server.next(), Step::Ask(Question::Mail(_))));
-    assert!(!String::from_utf8_lossy(server.output()).contains("2.0.0"), "NOOP waits for MAIL");
+    assert!(
+        !String::from_utf8_lossy(server.output()).contains("2.0.0"),
+        "NOOP waits for MAIL"
+    );
 }
 
 #[test]
@@ -194,27 +245,52 @@ fn the_shell_may_end_a_session_at_any_time() {
     server.end(&Reply::new(421, (4, 4, 2), "Timeout"));
     server.end(&Reply::new(421, (4, 4, 2), "Timeout"));
     assert_eq!(server.output().as_slice(), b"421 4.4.2 Timeout\r\n");
-    assert!(matches!(server.next(), Step::Reset), "what was reserved is given back");
+    assert!(
+        matches!(server.next(), Step::Reset),
+        "what was reserved is given back"
+    );
     assert!(matches!(server.next(), Step::Close));
     server.feed(b"NOOP\r\n");
-    assert_eq!(server.buffered(), server.output().len(), "nothing is kept any more");
+    assert_eq!(
+        server.buffered(),
+        server.output().len(),
+        "nothing is kept any more"
+    );
 }
 
 #[test]
 fn received_names_the_protocol() {
-    let mut server = Server::new(ServerConfig { tls_active: true, ..config() });
+    let mut server = Server::new(ServerConfig {
+        tls_active: true,
+        ..config()
+    });
     drive(&mut server, &mut Vec::new());
     say(&mut server, "HELO old.example\r\n");
-    assert_eq!((server.protocol(false), server.hello()), ("SMTP", Some("old.example")));
+    assert_eq!(
+        (server.protocol(false), server.hello()),
+        ("SMTP", Some("old.example"))
+    );
     say(&mut server, "EHLO new.example\r\n");
-    assert_eq!((server.protocol(false), server.protocol(true)), ("ESMTPS", "UTF8SMTPS"));
-    assert_eq!(say(&mut server, "AUTH PLAIN AGEAYg==\r\n"), "235 2.7.0 Authentication successful\r\n");
-    assert_eq!((server.protocol(false), server.protocol(true)), ("ESMTPSA", "UTF8SMTPSA"));
+    assert_eq!(
+        (server.protocol(false), server.protocol(true)),
+        ("ESMTPS", "UTF8SMTPS")
+    );
+    assert_eq!(
+        say(&mut server, "AUTH PLAIN AGEAYg==\r\n"),
+        "235 2.7.0 Authentication successful\r\n"
+    );
+    assert_eq!(
+        (server.protocol(false), server.protocol(true)),
+        ("ESMTPSA", "UTF8SMTPSA")
+    );
 }
 
 #[test]
 fn a_password_is_never_printed() {
-    let mut server = Server::new(ServerConfig { tls_active: true, ..config() });
+    let mut server = Server::new(ServerConfig {
+        tls_active: true,
+        ..config()
+    });
     let mut log = Vec::new();
     server.feed(b"EHLO x\r\nAUTH PLAIN AGFsaWNlAHNlc2FtZQ==\r\n");
     drive(&mut server, &mut log);
@@ -277,7 +353,11 @@ fn phrase() -> impl Strategy<Value = Vec<u8>> {
 /// Everything that is seen of a session in which `input` comes in these pieces.
 fn observe<'a>(tls_active: bool, pieces: impl Iterator<Item = &'a [u8]>) -> (String, Vec<String>) {
     // No STARTTLS: a cut behind it decides what is under TLS and what is not.
-    let mut server = Server::new(ServerConfig { tls_available: false, tls_active, ..config() });
+    let mut server = Server::new(ServerConfig {
+        tls_available: false,
+        tls_active,
+        ..config()
+    });
     let mut log = Vec::new();
     drive(&mut server, &mut log);
     let mut output = std::mem::take(server.output());
@@ -285,7 +365,11 @@ fn observe<'a>(tls_active: bool, pieces: impl Iterator<Item = &'a [u8]>) -> (Str
         server.feed(piece);
         drive(&mut server, &mut log);
         output.append(server.output());
-        assert!(server.buffered() <= crate::smtp::grammar::AUTH_LINE_OCTETS, "{}", server.buffered());
+        assert!(
+            server.buffered() <= crate::smtp::grammar::AUTH_LINE_OCTETS,
+            "{}",
+            server.buffered()
+        );
         assert!(server.body_in_memory() <= 16 * 1024);
     }
     log.dedup_by(|a, b| a == "close" && b == "close");

@@ -14,7 +14,8 @@ pub struct Segment {
     pub written: u64,
     /// Octets of live records.
     pub live: u64,
-    /// Octets of `Done` and `Aborted` records by the segment they refer to: they are needed until that one is gone.
+    /// Octets of `Done` and `Aborted` records by the segment they refer to: they are needed until
+    /// that one is gone.
     pub refs: BTreeMap<u32, u64>,
     /// When it was closed; `None` = still appended to.
     pub closed_at: Option<Instant>,
@@ -25,7 +26,13 @@ pub struct Segment {
 impl Segment {
     /// A segment just opened.
     pub const fn new() -> Self {
-        Self { written: 0, live: 0, refs: BTreeMap::new(), closed_at: None, keep: false }
+        Self {
+            written: 0,
+            live: 0,
+            refs: BTreeMap::new(),
+            closed_at: None,
+            keep: false,
+        }
     }
 
     /// Octets that must not go.
@@ -34,7 +41,12 @@ impl Segment {
     }
 
     /// Up to so many needed octets the segment is worth emptying.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a share of octets")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share of octets"
+    )]
     pub fn worth(&self) -> u64 {
         (self.written as f64 * crate::spool::clean::LIVE_SHARE_MAX) as u64
     }
@@ -73,7 +85,10 @@ impl Store {
         let place = Place::of(number, offset, record);
         match record.kind {
             Kind::Accepted => {
-                let entry = Entry { accepted: place, progress: Place::NONE };
+                let entry = Entry {
+                    accepted: place,
+                    progress: Place::NONE,
+                };
                 let former = self.shared.index().insert(record.id, entry);
                 if let Some(former) = former {
                     // The same id again: the newer message counts, and ending it ends both.
@@ -84,7 +99,11 @@ impl Store {
                 self.add_live(place);
             }
             Kind::Progress => {
-                let old = self.shared.index().get_mut(record.id).map(|e| std::mem::replace(&mut e.progress, place));
+                let old = self
+                    .shared
+                    .index()
+                    .get_mut(record.id)
+                    .map(|e| std::mem::replace(&mut e.progress, place));
                 if let Some(old) = old {
                     self.dead(old);
                     self.add_live(place);

@@ -10,8 +10,9 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 impl Store {
-    /// After a failed write or sync: the segment is given up, marks keep unacknowledged messages from reviving, what
-    /// nobody waited for is written again elsewhere, and only then the waiters hear of it.
+    /// After a failed write or sync: the segment is given up, marks keep unacknowledged messages
+    /// from reviving, what nobody waited for is written again elsewhere, and only then the waiters
+    /// hear of it.
     pub(super) fn failed(&mut self, plan: Plan, error: &io::Error) {
         tracing::error!(%error, records = plan.items.len(), "the spool could not write: messages are refused for now");
         let number = self.give_up_young();
@@ -19,7 +20,13 @@ impl Store {
         for Planned { record, waiter, .. } in plan.items {
             if record.kind == Kind::Accepted {
                 let front = encode_targets(number);
-                self.relog.push(Record { kind: Kind::Aborted, front: front.into(), body: Bytes::new(), body_crc: 0, ..record });
+                self.relog.push(Record {
+                    kind: Kind::Aborted,
+                    front: front.into(),
+                    body: Bytes::new(),
+                    body_crc: 0,
+                    ..record
+                });
                 refused.extend(waiter);
             } else {
                 self.relog.push(record);
@@ -28,9 +35,17 @@ impl Store {
         }
         self.retry_relog();
         let error = spool_error(error);
-        let rewrite = if self.relog.is_empty() { Ok(()) } else { Err(error.clone()) };
-        refused.into_iter().for_each(|w| answer(Some(w), Err(error.clone())));
-        rewritten.into_iter().for_each(|w| answer(Some(w), rewrite.clone()));
+        let rewrite = if self.relog.is_empty() {
+            Ok(())
+        } else {
+            Err(error.clone())
+        };
+        refused
+            .into_iter()
+            .for_each(|w| answer(Some(w), Err(error.clone())));
+        rewritten
+            .into_iter()
+            .for_each(|w| answer(Some(w), rewrite.clone()));
     }
 
     /// Abandons the open segment; what was in it unsynced is to be written again.
@@ -47,12 +62,20 @@ impl Store {
     /// Tries to write what a failure left behind; the spool is healthy again once that is on disk.
     pub(super) fn retry_relog(&mut self) {
         let nothing = self.relog.is_empty() && self.shared.healthy.load(Ordering::Relaxed);
-        if nothing || self.retry_not_before.is_some_and(|moment| Instant::now() < moment) {
+        if nothing
+            || self
+                .retry_not_before
+                .is_some_and(|moment| Instant::now() < moment)
+        {
             return;
         }
         self.retry_not_before = None;
         if let Err(error) = self.write_relog() {
-            tracing::error!(?error, records = self.relog.len(), "the spool cannot record progress: delivery pauses");
+            tracing::error!(
+                ?error,
+                records = self.relog.len(),
+                "the spool cannot record progress: delivery pauses"
+            );
             self.retry_not_before = Some(Instant::now() + self.options.retry_after);
             self.shared.healthy.store(false, Ordering::Relaxed);
         }

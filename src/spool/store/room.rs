@@ -1,4 +1,5 @@
-//! Room for what is written: segments are opened, closed and given up; a reserve for progress on a full disk.
+//! Room for what is written: segments are opened, closed and given up; a reserve for progress on a
+//! full disk.
 
 use super::{Plan, Segment, Store, spool_error};
 use crate::env::random_u64;
@@ -13,11 +14,20 @@ const LIST_BYTES_MAX: usize = 16 << 20;
 
 impl Store {
     /// Sees to it that the open segment takes `len` more octets behind what is planned.
-    pub(super) fn make_room(&mut self, plan: &mut Plan, len: u64, message: bool) -> Result<(), SpoolError> {
+    pub(super) fn make_room(
+        &mut self,
+        plan: &mut Plan,
+        len: u64,
+        message: bool,
+    ) -> Result<(), SpoolError> {
         if message && self.free_bytes < self.options.free_bytes_min {
             return Err(SpoolError::Full);
         }
-        if self.young.as_ref().is_some_and(|a| fits(a, plan.bytes + len, message)) {
+        if self
+            .young
+            .as_ref()
+            .is_some_and(|a| fits(a, plan.bytes + len, message))
+        {
             return Ok(());
         }
         self.flush(std::mem::take(plan));
@@ -50,7 +60,8 @@ impl Store {
         if free < capacity + options.free_bytes_min {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        let capacity = u32::try_from(capacity).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+        let capacity =
+            u32::try_from(capacity).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
         let message_limit = match generation {
             Generation::Young => capacity - capacity / options.headroom_share,
             Generation::Deferred => capacity,
@@ -58,10 +69,21 @@ impl Store {
         self.create(generation, capacity, message_limit)
     }
 
-    pub(super) fn create(&mut self, generation: Generation, capacity: u32, message_limit: u32) -> io::Result<Appender> {
+    pub(super) fn create(
+        &mut self,
+        generation: Generation,
+        capacity: u32,
+        message_limit: u32,
+    ) -> io::Result<Appender> {
         let number = self.next_number;
-        self.next_number = number.checked_add(1).ok_or_else(|| io::Error::other("segment numbers are used up"))?;
-        let head = FileHeader { number, generation, salt: random_u64() | 1 };
+        self.next_number = number
+            .checked_add(1)
+            .ok_or_else(|| io::Error::other("segment numbers are used up"))?;
+        let head = FileHeader {
+            number,
+            generation,
+            salt: random_u64() | 1,
+        };
         let made = Appender::create(self.disk(), self.dir(), head, capacity, message_limit)?;
         self.segments.insert(number, Segment::new());
         self.shared.index().salts.insert(number, head.salt);
@@ -78,11 +100,13 @@ impl Store {
         }
         // Half, so that the list of the segment and a second one find room.
         let capacity = u64::from(self.options.reserve_bytes / 2).max(u64::from(FILE_HEADER) + len);
-        let capacity = u32::try_from(capacity).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+        let capacity =
+            u32::try_from(capacity).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
         self.create(Generation::Young, capacity, FILE_HEADER)
     }
 
-    /// Puts the reserve file in place where there is ample room: it must not itself make the disk full for mail.
+    /// Puts the reserve file in place where there is ample room: it must not itself make the disk
+    /// full for mail.
     pub fn keep_reserve(&mut self) {
         if self.reserve {
             return;
@@ -94,7 +118,13 @@ impl Store {
         let path = self.dir().join("reserve");
         let made = self.disk().create(&path).and_then(|file| {
             if !file.allocate(size)? {
-                file.write_at(&[io::IoSlice::new(&vec![0; self.options.reserve_bytes as usize])], 0)?;
+                file.write_at(
+                    &[io::IoSlice::new(&vec![
+                        0;
+                        self.options.reserve_bytes as usize
+                    ])],
+                    0,
+                )?;
             }
             file.sync_data()?;
             self.disk().sync_dir(self.dir())
@@ -113,7 +143,8 @@ impl Store {
     pub fn close(&mut self, appender: Appender) {
         let number = appender.head.number;
         self.closed(number, appender.end);
-        // The seal only makes the next start faster; without it the segment is read record by record.
+        // The seal only makes the next start faster; without it the segment is read record by
+        // record.
         if let Err(error) = appender.seal() {
             tracing::warn!(segment = number, %error, "cannot seal a spool segment");
         }
@@ -129,13 +160,21 @@ impl Store {
     /// Gives up a segment after a failed write or sync. It is never synced again.
     pub fn abandon(&mut self, appender: Appender) {
         let (number, end) = (appender.head.number, appender.synced_to);
-        tracing::error!(segment = number, "giving up a spool segment after a failed write or sync");
+        tracing::error!(
+            segment = number,
+            "giving up a spool segment after a failed write or sync"
+        );
         self.closed(number, end);
         appender.abandon();
     }
 }
 
 fn fits(appender: &Appender, len: u64, message: bool) -> bool {
-    let limit = if message { appender.message_limit } else { appender.capacity };
-    u64::from(appender.end) + len <= u64::from(limit) && (!message || appender.list_len() <= LIST_BYTES_MAX)
+    let limit = if message {
+        appender.message_limit
+    } else {
+        appender.capacity
+    };
+    u64::from(appender.end) + len <= u64::from(limit)
+        && (!message || appender.list_len() <= LIST_BYTES_MAX)
 }

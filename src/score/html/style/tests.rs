@@ -12,7 +12,12 @@ fn styles_that_hide_are_known() {
     ] {
         assert!(Effect::read(style).gone, "{style}");
     }
-    for style in ["font-size:0", "font-size: 0px;", "font-size:0.0rem", "font:0/0 a"] {
+    for style in [
+        "font-size:0",
+        "font-size: 0px;",
+        "font-size:0.0rem",
+        "font:0/0 a",
+    ] {
         assert_eq!(Effect::read(style).font, Some(Font::Zero), "{style}");
     }
     assert_eq!(Effect::read("visibility: hidden").visible, Some(false));
@@ -55,7 +60,11 @@ fn colours_are_compared() {
         ("#333", "white", false),
         ("white", "hotpink", false),
     ] {
-        assert_eq!(same(paint(text), paint(ground)), hidden, "{text} on {ground}");
+        assert_eq!(
+            same(paint(text), paint(ground)),
+            hidden,
+            "{text} on {ground}"
+        );
     }
     assert_eq!(ground("url(x.png) #fff"), Paint::Unknown);
     assert_eq!(ground("#fff none repeat"), Paint::Rgb([255; 3]));
@@ -70,8 +79,14 @@ fn rules_say_what_they_hide_and_how_sure_that_is() {
          .h:after{content:\"put in\"} /* .x{display:none} */ u{visibility:hidden} -->",
         true,
     );
-    let effect = |tag: &str, id: Option<&str>, class: &str, attributes: &str| sheet.effect(tag, id, Some(class), attributes);
-    assert!(effect("td", None, "z A", "").gone && effect("p", None, "b", "").gone && !effect("div", None, "b", "").conceals());
+    let effect = |tag: &str, id: Option<&str>, class: &str, attributes: &str| {
+        sheet.effect(tag, id, Some(class), attributes)
+    };
+    assert!(
+        effect("td", None, "z A", "").gone
+            && effect("p", None, "b", "").gone
+            && !effect("div", None, "b", "").conceals()
+    );
     assert_eq!(effect("td", Some("c"), "", "").font, Some(Font::Zero));
     assert!(effect("td", None, "d", "").gone);
     for (class, attributes) in [("e", ""), ("f", ""), ("", "title=g")] {
@@ -90,9 +105,25 @@ fn sheets_are_bounded() {
     sheet.add(&".a{display:none}".repeat(10_000), true);
     assert!(sheet.cut && sheet.rules.len() <= MAX_RULES_OF_KEY);
     let mut sheet = Sheet::default();
-    sheet.add(&(0..10_000).map(|n| format!(".c{n}{{color:red}}")).collect::<String>(), true);
+    sheet.add(
+        &(0..10_000)
+            .map(|n| format!(".c{n}{{color:red}}"))
+            .collect::<String>(),
+        true,
+    );
     assert!(!sheet.cut && sheet.rules.len() == MAX_RULES);
-    for odd in ["{", "}", "@media{", ".a{display:none", "/*", "\\", "a{b:c}}}}", ",,,{x:y}", "[{}", ".{display:none}"] {
+    for odd in [
+        "{",
+        "}",
+        "@media{",
+        ".a{display:none",
+        "/*",
+        "\\",
+        "a{b:c}}}}",
+        ",,,{x:y}",
+        "[{}",
+        ".{display:none}",
+    ] {
         Sheet::default().add(odd, true);
     }
 }
