@@ -3,10 +3,11 @@
 //! senders are invented.
 #![allow(clippy::print_stdout, reason = "the report")]
 
-use outgate::judge::{Judge, MessageFacts, RecipientFacts, Reservation};
+use outgate::detector::{Judge, Reservation};
 use outgate::replay::reader;
-use outgate::reputation::mix;
+use outgate::types::hash::mix;
 use outgate::types::{Domain, Identity, MessageId, SenderKey, Strength, TenantId, Time};
+use outgate::types::{MessageFacts, RecipientFacts};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -2,9 +2,10 @@
 
 use divan::{Bencher, black_box};
 use outgate::config::{self, Settings};
-use outgate::judge::{Judge, MessageFacts, RecipientFacts, Reservation};
+use outgate::detector::{Judge, Reservation};
 use outgate::policy::scope::choose;
 use outgate::types::{Domain, Identity, MessageId, SenderKey, Strength, TenantId, Time};
+use outgate::types::{MessageFacts, RecipientFacts};
 use std::sync::Arc;
 
 fn main() {

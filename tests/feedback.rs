@@ -410,7 +410,7 @@ fn the_rate_of_reports_is_bounded() {
 
 /// The return path of a message made at this time, as the relay would make it.
 fn return_path(relay: &Relay, time: outgate::types::Time) -> String {
-    let key = outgate::feedback::ensure_key(&relay.dir.path().join("data")).expect("the key");
+    let key = outgate::message_token::ensure_key(&relay.dir.path().join("data")).expect("the key");
     let domain = outgate::types::Domain::parse("bounce.example").expect("a domain");
     key.return_path(outgate::types::MessageId::from_parts(time, 7), &domain)
 }

@@ -2,8 +2,8 @@
 
 use super::problem::Problem;
 use super::{Core, token};
-use crate::blocks::desk::Actor;
-use crate::records::Role;
+use crate::moderation::Actor;
+use crate::types::Role;
 use crate::types::TenantId;
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::header::AUTHORIZATION;

@@ -15,11 +15,11 @@ mod ui;
 
 pub use problem::Problem;
 
-use crate::blocks::desk::Desk;
 use crate::config::Settings;
+use crate::detector::Judge;
 use crate::env::Clock;
-use crate::judge::Judge;
 use crate::learn::Labels;
+use crate::moderation::Moderation;
 use crate::queue::Queue;
 use crate::records::{AuditEntry, Records};
 use axum::Router;
@@ -55,7 +55,7 @@ pub struct State {
     /// Queue.
     pub queue: Queue,
     /// Where blocks are opened and released.
-    pub desk: Arc<Desk>,
+    pub moderation: Arc<Moderation>,
     /// Teaches what a message was.
     pub labels: Labels,
     /// Metrics.
@@ -105,7 +105,7 @@ struct Relay {
     core: Arc<Core>,
     judge: Arc<Judge>,
     queue: Queue,
-    desk: Arc<Desk>,
+    moderation: Arc<Moderation>,
     labels: Labels,
 }
 
@@ -139,7 +139,7 @@ pub fn router(state: State) -> Router {
         core: Arc::clone(&core),
         judge: state.judge,
         queue: state.queue,
-        desk: state.desk,
+        moderation: state.moderation,
         labels: state.labels,
     };
     bounded(for_us(all_routes().with_state(relay), core))

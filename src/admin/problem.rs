@@ -1,6 +1,6 @@
 //! Errors of the HTTP API as problem objects (RFC 9457).
 
-use crate::blocks::desk::DeskError;
+use crate::moderation::ModerationError;
 use crate::records::RecordsError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -124,21 +124,21 @@ impl From<RecordsError> for Problem {
     }
 }
 
-impl From<DeskError> for Problem {
-    fn from(e: DeskError) -> Self {
+impl From<ModerationError> for Problem {
+    fn from(e: ModerationError) -> Self {
         match e {
-            DeskError::NotFound => Self::not_found("there is no such block"),
-            DeskError::NotActive => Self::conflict("this block has ended already"),
-            DeskError::QuotaUsedUp => Self::new(
+            ModerationError::NotFound => Self::not_found("there is no such block"),
+            ModerationError::NotActive => Self::conflict("this block has ended already"),
+            ModerationError::QuotaUsedUp => Self::new(
                 StatusCode::FORBIDDEN,
                 Some("release-quota"),
                 "the releases a tenant may make for this subject in 30 days are used up; an operator must release it",
             ),
-            DeskError::OperatorOnly(reference) => Self::forbidden(format!(
+            ModerationError::OperatorOnly(reference) => Self::forbidden(format!(
                 "block {reference} stops this message, and only an operator may end that block"
             )),
-            DeskError::BadSubject(why) => Self::field("subject", why),
-            DeskError::Failed(why) => Self::unavailable(&why),
+            ModerationError::BadSubject(why) => Self::field("subject", why),
+            ModerationError::Failed(why) => Self::unavailable(&why),
         }
     }
 }
@@ -173,21 +173,21 @@ mod tests {
     #[test]
     fn desk_errors_have_their_status_and_type() {
         let table = [
-            (DeskError::NotFound, 404, "/problems/not-found"),
-            (DeskError::NotActive, 409, "/problems/conflict"),
-            (DeskError::QuotaUsedUp, 403, "/problems/release-quota"),
+            (ModerationError::NotFound, 404, "/problems/not-found"),
+            (ModerationError::NotActive, 409, "/problems/conflict"),
+            (ModerationError::QuotaUsedUp, 403, "/problems/release-quota"),
             (
-                DeskError::OperatorOnly(crate::types::BlockRef::from_random(1)),
+                ModerationError::OperatorOnly(crate::types::BlockRef::from_random(1)),
                 403,
                 "/problems/forbidden",
             ),
             (
-                DeskError::BadSubject("no".into()),
+                ModerationError::BadSubject("no".into()),
                 422,
                 "/problems/invalid-field",
             ),
             (
-                DeskError::Failed("disk".into()),
+                ModerationError::Failed("disk".into()),
                 503,
                 "/problems/unavailable",
             ),

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::config::{self, Settings};
-use crate::records::{Judged, Role, Token, TraceEvent};
+use crate::records::{Judged, Token, TraceEvent};
+use crate::types::Role;
 use crate::types::{
     Action, Block, BlockKind, BlockRef, BlockState, Evidence, MessageId, Reason, SenderScope,
     Signal, TenantId, Time,

@@ -1,11 +1,11 @@
 //! What happens by the clock: blocks expire, evidence is saved, old records go.
 
 use super::keeping::Keeper;
-use crate::blocks::desk::Desk;
 use crate::config::Settings;
+use crate::detector::Judge;
 use crate::env::Clock;
-use crate::judge::Judge;
 use crate::learn::Learner;
+use crate::moderation::Moderation;
 use crate::records::Records;
 use crate::telemetry::metrics as names;
 use std::sync::Arc;
@@ -28,14 +28,14 @@ pub(super) async fn run(
     judge: Arc<Judge>,
     keeper: Arc<Keeper>,
     learner: Arc<Learner>,
-    desk: Arc<Desk>,
+    moderation: Arc<Moderation>,
     records: Records,
 ) {
     let mut tick = tokio::time::interval(TICK);
     let mut saving: Option<JoinHandle<()>> = None;
     for round in 1u64.. {
         tick.tick().await;
-        desk.expire_due().await;
+        moderation.expire_due().await;
         metrics::gauge!(names::TRACKED_SENDERS).set(judge.tracked() as f64);
         let current = Arc::clone(&settings.borrow());
         let kept = Arc::clone(&keeper);

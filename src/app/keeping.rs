@@ -2,7 +2,7 @@
 //! since, every second. A crash loses about a second of evidence, and no block: those are in the
 //! records before they are spoken of.
 
-use crate::judge::Judge;
+use crate::detector::Judge;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -162,8 +162,9 @@ fn remove(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::{MessageFacts, RecipientFacts, Reservation, testing};
+    use crate::detector::{Reservation, testing};
     use crate::types::{Domain, Identity, MessageId, SenderKey, Strength, TenantId, Time};
+    use crate::types::{MessageFacts, RecipientFacts};
     use std::net::IpAddr;
 
     fn judge() -> Arc<Judge> {

@@ -1,17 +1,19 @@
 //! What comes out of the queue goes to whom it concerns: reputation, trace, log, metrics, and the
 //! sender.
 
-use crate::blocks::desk::{Desk, RELAY};
 use crate::config::Settings;
+use crate::detector::{Addressee, Judge};
 use crate::env::Clock;
+use crate::env::IdSource;
 use crate::identity;
-use crate::intake::IdSource;
-use crate::judge::{Addressee, Judge, NewBlock};
+use crate::moderation::Moderation;
 use crate::ndr;
 use crate::queue::{Ack, FailedRecipient, FailureCause, Queue, QueueEvent};
 use crate::records::{Records, TraceEvent};
 use crate::spool::Spool;
 use crate::telemetry::{events, metrics as names};
+use crate::types::NewBlock;
+use crate::types::block::RELAY;
 use crate::types::{MessageId, MessageMeta, OutcomeClass, Pool, RecipientOutcome, RecipientStatus};
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +35,7 @@ pub(super) struct Outcomes {
     pub settings: watch::Receiver<Arc<Settings>>,
     pub clock: Arc<dyn Clock>,
     pub judge: Arc<Judge>,
-    pub desk: Arc<Desk>,
+    pub moderation: Arc<Moderation>,
     pub spool: Spool,
     pub queue: Queue,
     pub records: Records,
@@ -68,7 +70,7 @@ impl Outcomes {
                         // loop's way, nor take a permit.
                         let this = Arc::clone(&this);
                         opening.spawn(async move {
-                            if let Err(error) = this.desk.open(block, RELAY).await {
+                            if let Err(error) = this.moderation.open(block, RELAY).await {
                                 tracing::error!(?error, "a block could not be opened");
                             }
                         });

@@ -1,7 +1,7 @@
 //! Reports with the real spool, queue and records; nothing is delivered.
 
 use super::*;
-use crate::judge::testing;
+use crate::detector::testing;
 use crate::learn::{Labels, Learner};
 use crate::notify::Notifier;
 use crate::queue::tests::{Silent, message};
@@ -57,7 +57,7 @@ fn room() -> Room {
         dir.path().join("learned"),
     ));
     let labels = Labels::new(learner, clock.clone(), spool.clone());
-    let desk = Desk::start(
+    let moderation = Moderation::start(
         receiver.clone(),
         clock.clone(),
         judging,
@@ -71,7 +71,7 @@ fn room() -> Room {
         settings: receiver,
         clock: clock.clone(),
         judge,
-        desk: Arc::new(desk),
+        moderation: Arc::new(moderation),
         spool,
         queue,
         records,

@@ -106,7 +106,7 @@ impl Relay {
         let outcomes = rooms.vitals.spawn("outcomes", run);
         let mut tasks = rooms.side_tasks(streams.notices, metrics.clone());
         rooms
-            .desk
+            .moderation
             .resume()
             .await
             .map_err(|e| StartError(format!("blocks: {e:?}")))?;

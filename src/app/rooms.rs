@@ -5,17 +5,19 @@ use super::keeping::Keeper;
 use super::outcomes::Outcomes;
 use super::relay::{StartError, failed};
 use crate::admin;
-use crate::blocks::desk::Desk;
 use crate::config::Settings;
 use crate::delivery::Delivery;
+use crate::detector::Judge;
+use crate::env::IdSource;
 use crate::env::{Clock, Vitals, random_u64};
-use crate::feedback::{self, Feedback, Key};
-use crate::intake::{IdSource, Intake};
-use crate::judge::Judge;
+use crate::external_checks::Outside;
+use crate::feedback::{self, Feedback};
+use crate::intake::Intake;
 use crate::learn::{Labels, Learner};
+use crate::message_token::Key;
+use crate::moderation::Moderation;
 use crate::ndr;
 use crate::notify::{Inbox, Notifier, Outbox, run_webhook};
-use crate::outside::Outside;
 use crate::queue::{Backlog, Queue, QueueEvent};
 use crate::records::Records;
 use crate::score::Scorer;
@@ -44,7 +46,7 @@ pub(super) struct Rooms {
     pub delivery: Delivery,
     pub queue: Queue,
     pub notifier: Notifier,
-    pub desk: Arc<Desk>,
+    pub moderation: Arc<Moderation>,
     pub ids: Arc<IdSource>,
     pub feedback_key: Key,
     pub vitals: Vitals,
@@ -76,13 +78,13 @@ impl Rooms {
         let learner = Arc::new(Learner::new(scorer, dir.join("learned")));
         let labels = Labels::new(Arc::clone(&learner), Arc::clone(&clock), spool.clone());
         let outside = Arc::new(Outside::new(Arc::clone(&now)).map_err(failed("[outside]"))?);
-        let feedback_key = feedback::ensure_key(dir).map_err(failed("feedback.key"))?;
+        let feedback_key = crate::message_token::ensure_key(dir).map_err(failed("feedback.key"))?;
         let delivery = Delivery::new(now, feedback_key.clone()).map_err(failed("delivery"))?;
         let ids = Arc::new(IdSource::new(random_u64() as u32));
         let (queue, queue_events) =
             Queue::start(Arc::clone(&clock), spool.clone(), delivery.clone(), backlog);
         let (notifier, notices) = Notifier::new();
-        let desk = Desk::start(
+        let moderation = Moderation::start(
             settings.clone(),
             Arc::clone(&clock),
             Arc::clone(&judge),
@@ -92,7 +94,7 @@ impl Rooms {
             labels.clone(),
         )
         .map_err(|e| StartError(format!("blocks: {e:?}")))?;
-        let desk = Arc::new(desk);
+        let moderation = Arc::new(moderation);
         let rooms = Self {
             settings,
             clock,
@@ -106,7 +108,7 @@ impl Rooms {
             delivery,
             queue,
             notifier,
-            desk,
+            moderation,
             ids,
             feedback_key,
             vitals,
@@ -126,7 +128,7 @@ impl Rooms {
             settings: self.settings.clone(),
             clock: Arc::clone(&self.clock),
             judge: Arc::clone(&self.judge),
-            desk: Arc::clone(&self.desk),
+            moderation: Arc::clone(&self.moderation),
             spool: self.spool.clone(),
             queue: self.queue.clone(),
             records: self.records.clone(),
@@ -155,7 +157,7 @@ impl Rooms {
             Arc::clone(&self.judge),
             Arc::clone(&self.keeper),
             Arc::clone(&self.learner),
-            Arc::clone(&self.desk),
+            Arc::clone(&self.moderation),
             self.records.clone(),
         );
         vec![
@@ -184,7 +186,7 @@ impl Rooms {
             learner: Arc::clone(&self.learner),
             outside: Arc::clone(&self.outside),
             judge: Arc::clone(&self.judge),
-            desk: Arc::clone(&self.desk),
+            moderation: Arc::clone(&self.moderation),
             spool: self.spool.clone(),
             queue: self.queue.clone(),
             records: self.records.clone(),
@@ -203,7 +205,7 @@ impl Rooms {
             key: self.feedback_key.clone(),
             records: self.records.clone(),
             judge: Arc::clone(&self.judge),
-            desk: Arc::clone(&self.desk),
+            moderation: Arc::clone(&self.moderation),
             labels: self.labels.clone(),
             spool: self.spool.clone(),
             queue: self.queue.clone(),
@@ -227,7 +229,7 @@ impl Rooms {
             records: self.records.clone(),
             judge: Arc::clone(&self.judge),
             queue: self.queue.clone(),
-            desk: Arc::clone(&self.desk),
+            moderation: Arc::clone(&self.moderation),
             labels: self.labels.clone(),
             metrics,
             health: Arc::new(move || {

@@ -2,8 +2,8 @@
 //! lasts longer. Pure.
 
 use super::rules::QUOTA_DAYS;
-use crate::reputation::hash_text;
-use crate::reputation::table::{Evict, Table};
+use crate::collections::table::{Evict, Table};
+use crate::types::hash::hash_text;
 use crate::types::{Block, BlockKind, BlockRef, ReleaseVerdict, SenderScope, TenantId, Time};
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ fn key_of(block: &Block) -> u64 {
 impl Past {
     /// Notes a block by the relay, once; one that was released as a mistake is taken out again.
     pub fn note(&self, block: &Block) {
-        if block.opened_by != super::desk::RELAY {
+        if block.opened_by != crate::types::block::RELAY {
             return;
         }
         let mistake = block.verdict == Some(ReleaseVerdict::Mistake);

@@ -1,9 +1,8 @@
 //! The life of a block record: opened, released or expired, and who may release. Pure.
 
-use super::desk::DeskError;
 use crate::config::settings::BlockDuration;
-use crate::judge::NewBlock;
-use crate::records::Role;
+use crate::types::NewBlock;
+use crate::types::Role;
 use crate::types::{Block, BlockKind, BlockRef, BlockState, ReleaseVerdict, TenantId, Time};
 
 /// Days in which a tenant's releases of one subject are counted.
@@ -66,6 +65,17 @@ pub fn expired(block: &Block, now: Time) -> Block {
     }
 }
 
+/// Why an actor may not release a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReleaseRefused {
+    /// No such block, or not of this actor's tenant.
+    NotFound,
+    /// It has ended already.
+    NotActive,
+    /// The tenant's releases of this subject are used up; an operator must release.
+    QuotaUsedUp,
+}
+
 /// Whether that actor may release the block, `used` releases of its subject by the tenant in the
 /// last 30 days. A tenant's admin sees only blocks of the tenant, and cannot release the tenant
 /// itself: that takes an operator.
@@ -75,13 +85,13 @@ pub fn may_release(
     block: &Block,
     used: u32,
     quota: u32,
-) -> Result<(), DeskError> {
+) -> Result<(), ReleaseRefused> {
     let own = tenant.is_none() || (tenant == block.tenant.as_ref());
     match role {
-        Role::Operator | Role::Admin if !own => Err(DeskError::NotFound),
-        Role::Smtp | Role::Viewer => Err(DeskError::NotFound),
-        _ if block.state != BlockState::Active => Err(DeskError::NotActive),
-        Role::Admin if releases_left(block, used, quota) == 0 => Err(DeskError::QuotaUsedUp),
+        Role::Operator | Role::Admin if !own => Err(ReleaseRefused::NotFound),
+        Role::Smtp | Role::Viewer => Err(ReleaseRefused::NotFound),
+        _ if block.state != BlockState::Active => Err(ReleaseRefused::NotActive),
+        Role::Admin if releases_left(block, used, quota) == 0 => Err(ReleaseRefused::QuotaUsedUp),
         Role::Admin | Role::Operator => Ok(()),
     }
 }
@@ -169,35 +179,41 @@ pub(crate) mod tests {
         assert_eq!(expired(&active, Time(5)).state, BlockState::Expired);
         for (role, tenant, block, used, wanted) in [
             (Role::Operator, None, &active, 99, Ok(())),
-            (Role::Operator, None, &ended, 0, Err(DeskError::NotActive)),
+            (
+                Role::Operator,
+                None,
+                &ended,
+                0,
+                Err(ReleaseRefused::NotActive),
+            ),
             (Role::Admin, Some(&acme), &active, 2, Ok(())),
             (
                 Role::Admin,
                 Some(&acme),
                 &active,
                 3,
-                Err(DeskError::QuotaUsedUp),
+                Err(ReleaseRefused::QuotaUsedUp),
             ),
             (
                 Role::Admin,
                 Some(&other),
                 &active,
                 0,
-                Err(DeskError::NotFound),
+                Err(ReleaseRefused::NotFound),
             ),
             (
                 Role::Viewer,
                 Some(&acme),
                 &active,
                 0,
-                Err(DeskError::NotFound),
+                Err(ReleaseRefused::NotFound),
             ),
             (
                 Role::Admin,
                 Some(&acme),
                 &block(BlockKind::Tenant, "acme"),
                 0,
-                Err(DeskError::QuotaUsedUp),
+                Err(ReleaseRefused::QuotaUsedUp),
             ),
         ] {
             assert_eq!(

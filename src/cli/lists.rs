@@ -3,8 +3,8 @@
 use super::ConfigFile;
 use crate::config;
 use crate::config::Settings;
-use crate::outside::check::{self, Report};
-use crate::outside::lists::table;
+use crate::config::known_lists;
+use crate::external_checks::check::{self, Report};
 use clap::Subcommand;
 use serde_json::json;
 use std::io::Write;
@@ -75,7 +75,7 @@ fn as_json(reports: &[Report]) -> String {
 
 fn as_text(reports: &[Report]) -> String {
     if reports.is_empty() {
-        let known: Vec<String> = table::known().into_keys().collect();
+        let known: Vec<String> = known_lists::known().into_keys().collect();
         return format!(
             "no list or scanner is configured; config/lists.toml knows: {}\n",
             known.join(", ")

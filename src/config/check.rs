@@ -3,7 +3,7 @@
 
 use super::entries::{clients, listeners, pools, routes, tenants};
 use super::error::Wrong;
-use super::outside;
+use super::external_checks;
 use super::policies;
 use super::raw::{
     Place, Reader, Section, boolean, duration, in_range, integer, number, one_of, size, string,
@@ -12,8 +12,8 @@ use super::scopes::{self, Known};
 use super::settings::*;
 use super::units;
 use super::values::{self, Env, optional};
-use crate::feedback::sources::Sources;
-use crate::reputation::tuning::Tuning;
+use crate::config::feedback_loops::Sources;
+use crate::config::tuning::Tuning;
 use crate::score::{MAX_MIME_DEPTH, MAX_MIME_PARTS};
 use crate::types::{Address, Domain};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -96,7 +96,7 @@ pub(super) fn settings(reader: &Reader<'_>, root: Section<'_, '_>, env: Env<'_>)
         delivery,
         dns_servers: dns(root.section("dns")),
         scoring,
-        outside: Arc::new(outside::outside(&root, env)),
+        outside: Arc::new(external_checks::outside(&root, env)),
         detector: detector(root.section("detector")),
         policy,
         policies,

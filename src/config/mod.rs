@@ -8,13 +8,16 @@ mod check;
 mod cross;
 mod entries;
 pub mod error;
+mod external_checks;
+pub mod feedback_loops;
+pub mod known_lists;
 pub mod load;
-mod outside;
 pub mod policies;
 mod raw;
 pub mod scopes;
 pub mod settings;
 pub mod show;
+pub mod tuning;
 mod units;
 mod values;
 

@@ -5,7 +5,7 @@ use super::policies::plain;
 use super::raw::{Section, one_of, string};
 use super::settings::{RouteMatch, Tenant};
 use super::values;
-use crate::reputation::templates::read_template;
+use crate::types::fingerprint::read_template;
 use crate::types::{Address, Domain, TenantId, Time};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};

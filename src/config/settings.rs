@@ -1,14 +1,14 @@
 //! The checked settings every other room works with. Made by `config::check` from the raw file; all
 //! defaults stand there.
 
-use crate::types::{Domain, TenantId};
+use crate::types::{Domain, Secret, TenantId};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use super::outside::{List, Outside, Phishtank, Rspamd, Spamd};
+pub use super::external_checks::{List, Outside, Phishtank, Rspamd, Spamd};
 pub use super::policies::{Mode, NamedPolicy, Origin, Policy, Suspicious, WhenExceeded};
 pub use super::scopes::{Allowance, Allowed, EvidenceKind, Group, Scope};
 
@@ -42,7 +42,7 @@ pub struct Settings {
     /// `[outside]`, `[[list]]`, `[rspamd]`, `[spamd]`.
     pub outside: Arc<Outside>,
     /// `[detector]`.
-    pub detector: crate::reputation::tuning::Tuning,
+    pub detector: super::tuning::Tuning,
     /// `[policy.default]`.
     pub policy: Policy,
     /// All other `[policy.NAME]`: highest priority first, then by name.
@@ -301,16 +301,6 @@ impl Route {
     }
 }
 
-/// A secret value: never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
 /// `[delivery]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Delivery {
@@ -397,7 +387,7 @@ pub struct Reports {
     /// Who gets mail to `address` that is no complaint; `None` = it is refused.
     pub other_mail_to: Option<crate::types::Address>,
     /// Whose complaints count.
-    pub sources: crate::feedback::sources::Sources,
+    pub sources: crate::config::feedback_loops::Sources,
 }
 
 /// `[notify]`.

@@ -2,7 +2,7 @@
 
 use super::settings::*;
 use super::units::show_duration as time;
-use crate::reputation::templates::template_name;
+use crate::types::fingerprint::template_name;
 use std::fmt::{Display, Write as _};
 
 /// What stands in place of a secret. Not of the form `env:NAME`, so that it reads back without an
@@ -304,7 +304,7 @@ fn outside(out: &mut Out, o: &Outside) {
     out.text("phishtank", feed);
     out.raw(
         "phishtank_weight",
-        float(feed_weight.unwrap_or(super::outside::PHISHTANK_WEIGHT)),
+        float(feed_weight.unwrap_or(super::external_checks::PHISHTANK_WEIGHT)),
     );
     for list in &o.lists {
         out.section("[[list]]");
@@ -328,7 +328,7 @@ fn outside(out: &mut Out, o: &Outside) {
         float(
             o.rspamd
                 .as_ref()
-                .map_or(super::outside::SCANNER_WEIGHT, |r| r.weight),
+                .map_or(super::external_checks::SCANNER_WEIGHT, |r| r.weight),
         ),
     );
     out.section("[spamd]");
@@ -344,7 +344,7 @@ fn outside(out: &mut Out, o: &Outside) {
         float(
             o.spamd
                 .as_ref()
-                .map_or(super::outside::SCANNER_WEIGHT, |r| r.weight),
+                .map_or(super::external_checks::SCANNER_WEIGHT, |r| r.weight),
         ),
     );
 }

@@ -1,8 +1,9 @@
 //! Values that are more than a number or a word: addresses, networks, names, secrets.
 
 use super::error::Wrong;
-use super::settings::{BlockDuration, RouteMatch, Secret};
+use super::settings::{BlockDuration, RouteMatch};
 use super::units;
+use crate::types::Secret;
 use crate::types::{Address, Domain};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
@@ -32,7 +33,7 @@ pub(super) fn domain(text: &str) -> Result<Domain, Wrong> {
 
 /// A name out of the table of known feedback loops.
 pub(super) fn feedback_loop(text: &str) -> Result<String, Wrong> {
-    let known = crate::feedback::sources::known();
+    let known = crate::config::feedback_loops::known();
     if known.contains_key(text) {
         return Ok(text.to_owned());
     }

@@ -5,9 +5,10 @@ use super::connection::{Connection, Dial, OpenError, remote_name};
 use super::outcome::{is_one_too_many, may_be_of_session, outcome};
 use super::pool::Key;
 use super::resolve::{Own, Target, Unroutable};
+use super::return_path::return_path;
 use super::{Attempt, Destination, Reach, Shared, State, Tried, tls_policy};
 use crate::config::settings::{PoolSettings, TlsMode};
-use crate::feedback::return_path;
+use crate::mail::header;
 use crate::smtp::client::{Content, Login, Options, Step, Verdict};
 use crate::smtp::reply::shorten;
 use crate::types::{Envelope, OutcomeClass, RecipientOutcome, RecipientStatus, Reply};
@@ -102,7 +103,7 @@ pub(super) async fn run(shared: &Shared, state: &State, attempt: &Attempt) -> Tr
         shared,
         state,
         attempt,
-        content: Content::of(&attempt.body),
+        content: Content::of(&attempt.body, header::split_part(&attempt.body).0),
         envelope: envelope(shared, state, attempt),
         mode: tls_policy::demanded(&attempt.destination),
         end: Instant::now() + shared.limits.attempt,

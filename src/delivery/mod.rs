@@ -1,7 +1,6 @@
 //! Delivery: route → MX → TLS policy → pooled connection → outcome.
 
 mod address;
-mod apart;
 mod attempt;
 mod connection;
 mod limits;
@@ -9,13 +8,12 @@ pub mod outcome;
 mod pool;
 mod refusal;
 pub(crate) mod resolve;
+mod return_path;
 mod route;
 mod silence;
 mod tls;
 mod tls_policy;
 
-#[cfg(test)]
-pub(crate) mod dns;
 #[cfg(test)]
 mod sink;
 #[cfg(test)]
@@ -25,7 +23,7 @@ mod tests;
 
 use crate::config::Settings;
 use crate::config::settings::{Route, TlsMode};
-use crate::feedback::Key;
+use crate::message_token::Key;
 use crate::types::{Domain, MessageMeta, RecipientOutcome};
 use bytes::Bytes;
 pub use limits::TimeLimits;

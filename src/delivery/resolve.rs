@@ -1,17 +1,15 @@
 //! From a destination to the hosts and addresses to try, in order (RFC 5321 section 5.1).
 
 use super::address::{is_public, literal};
-use super::apart::apart;
 use super::silence::{Question, Silence};
 use crate::config::Settings;
+use crate::dns::{builder, each_server, limits};
 use crate::types::{Domain, OutcomeClass, RecipientStatus, Reply};
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::TokioResolver;
 use hickory_resolver::lookup::Lookup;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
-use hickory_resolver::{ResolverBuilder, TokioResolver};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -156,7 +154,7 @@ impl Resolver {
             .map_err(|e| format!("resolver: {e}"))?;
         Ok(Self {
             dns,
-            apart: apart(servers).into(),
+            apart: each_server(servers).into(),
             time_limit,
             silence: Arc::default(),
             late: Arc::new(Semaphore::new(LATE_LOOKUPS)),
@@ -437,46 +435,6 @@ impl Resolver {
             )),
         }
     }
-}
-
-/// How long what is found is believed.
-pub(super) fn limits(
-    mut builder: ResolverBuilder<TokioRuntimeProvider>,
-) -> ResolverBuilder<TokioRuntimeProvider> {
-    let options = builder.options_mut();
-    options.positive_max_ttl = Some(Duration::from_secs(86_400));
-    // RFC 2308 section 5: nothing is believed absent for longer than three hours.
-    options.negative_max_ttl = Some(Duration::from_secs(3 * 3600));
-    builder
-}
-
-/// A resolver that asks these name servers, or those of the system where there are none.
-pub(crate) fn builder(
-    servers: &[SocketAddr],
-) -> Result<ResolverBuilder<TokioRuntimeProvider>, String> {
-    if servers.is_empty() {
-        return TokioResolver::builder_tokio()
-            .map_err(|e| format!("name servers of the system: {e}; set [dns] servers"));
-    }
-    let config = ResolverConfig::from_parts(
-        None,
-        vec![],
-        servers.iter().map(|s| name_server(*s)).collect(),
-    );
-    Ok(TokioResolver::builder_with_config(
-        config,
-        TokioRuntimeProvider::default(),
-    ))
-}
-
-fn name_server(server: SocketAddr) -> NameServerConfig {
-    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()]
-        .into_iter()
-        .map(|mut c| {
-            c.port = server.port();
-            c
-        });
-    NameServerConfig::new(server.ip(), true, connections.collect())
 }
 
 fn absent<T>(error: &NetError) -> Answer<T> {

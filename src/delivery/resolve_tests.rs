@@ -1,8 +1,8 @@
 //! The resolver against a real name server on loopback.
 
 use super::*;
-use crate::delivery::dns::{Dns, serve};
 use crate::delivery::testing::{domain, loopback, settings};
+use crate::dns::testing::{Dns, serve};
 use std::sync::atomic::Ordering;
 
 fn resolver(dns: &Dns) -> Resolver {

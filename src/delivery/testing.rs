@@ -47,6 +47,6 @@ connections_per_destination = 20
 }
 
 /// The secret behind return paths.
-pub fn key() -> crate::feedback::Key {
-    crate::feedback::Key::new([7; crate::feedback::Key::OCTETS])
+pub fn key() -> crate::message_token::Key {
+    crate::message_token::Key::new([7; crate::message_token::Key::OCTETS])
 }

@@ -5,7 +5,7 @@ mod sessions;
 use super::sink::{Do, Sink, at, polite};
 use super::testing::{address, domain, key, route_to, settings};
 use super::*;
-use crate::config::settings::Secret;
+use crate::types::Secret;
 use crate::types::{
     BodyType, Envelope, MessageId, Notify, OutcomeClass, Pool, Recipient, RecipientStatus,
     ReversePath, Time,
@@ -807,7 +807,7 @@ async fn recipients_that_do_not_exist_still_get_an_outcome() {
 }
 
 /// Settings of a lab whose only name server is this one and whose mail exchangers listen at `port`.
-fn lab(dns: &super::dns::Dns, port: u16) -> Settings {
+fn lab(dns: &crate::dns::testing::Dns, port: u16) -> Settings {
     let mut s = settings();
     s.dns_servers = vec![dns.address];
     s.delivery.allow_private_addresses = true;
@@ -819,8 +819,8 @@ fn mx_attempt() -> Attempt {
     attempt_for(meta(1, Pool::Normal), Destination::Mx(domain("b.example")))
 }
 
-async fn two_exchangers() -> super::dns::Dns {
-    super::dns::serve(
+async fn two_exchangers() -> crate::dns::testing::Dns {
+    crate::dns::testing::serve(
         "b.example. MX 10 one.example.
          b.example. MX 20 two.example.
          one.example. A 127.0.0.1

@@ -9,12 +9,12 @@ mod fault;
 pub mod private;
 pub mod vitals;
 
-pub mod deliver;
+mod ids;
 mod replace;
 
 pub use clock::{Clock, SystemClock};
-pub use deliver::Deliver;
 pub use disk::{Disk, DiskFile, SystemDisk};
+pub use ids::IdSource;
 pub use replace::replace;
 pub use vitals::Vitals;
 

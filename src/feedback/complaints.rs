@@ -2,13 +2,13 @@
 
 use super::dkim::Signed;
 use super::report::{Complaint, FeedbackType};
-use super::token::Purpose;
 use super::{Feedback, Known, count};
 use crate::config::Settings;
-use crate::intake::Trace;
-use crate::judge::mailbox_hash;
+use crate::detector::mailbox_hash;
+use crate::detector::reports::SOMEBODY;
+use crate::mail::received::Trace;
+use crate::message_token::Purpose;
 use crate::records::TraceEvent;
-use crate::reputation::reports::SOMEBODY;
 use crate::telemetry::events;
 use crate::types::{Address, Domain, Reply};
 

@@ -1,7 +1,7 @@
 //! Who signed a report (DKIM, RFC 6376), as far as it is somebody whose complaints count.
 
-use super::sources::Sources;
-use crate::delivery::resolve::builder;
+use crate::config::feedback_loops::Sources;
+use crate::dns::builder;
 use crate::types::{Address, Domain};
 use mail_auth::common::crypto::Algorithm;
 use mail_auth::{AuthenticatedMessage, DkimResult, MessageAuthenticator};
@@ -138,7 +138,7 @@ fn claimed(report: &[u8]) -> Vec<Domain> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delivery::dns;
+    use crate::dns::testing as dns;
     use base64::Engine as _;
     use mail_auth::common::crypto::Ed25519Key;
     use mail_auth::common::headers::HeaderWriter as _;

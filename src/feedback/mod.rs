@@ -7,30 +7,29 @@
 
 mod complaints;
 mod dkim;
-mod key;
 mod parts;
 mod rate;
 pub mod report;
-pub mod sources;
-pub mod token;
 
+use crate::message_token::Key;
 pub use dkim::Dkim;
-pub use key::ensure as ensure_key;
-pub use token::Key;
 
-use crate::blocks::desk::{Desk, RELAY};
 use crate::config::Settings;
 use crate::delivery::outcome::outcome;
+use crate::detector::{Addressee, Judge};
 use crate::env::Clock;
+use crate::env::IdSource;
 use crate::identity;
-use crate::intake::{IdSource, Trace, received};
-use crate::judge::{Addressee, Judge, NewBlock};
 use crate::learn::Labels;
+use crate::mail::received::{Trace, received};
+use crate::moderation::Moderation;
 use crate::queue::Queue;
 use crate::records::{MessageTrace, Records, TraceEvent, TraceLine, TraceQuery};
 use crate::smtp::client::{Step, Verdict};
 use crate::spool::{Spool, SpoolError};
 use crate::telemetry::{events, metrics as names};
+use crate::types::NewBlock;
+use crate::types::block::RELAY;
 use crate::types::{
     Address, Envelope, Identity, MessageId, MessageMeta, Pool, Recipient, RecipientOutcome,
     RecipientStatus, Reply, ReversePath,
@@ -55,7 +54,7 @@ pub struct Feedback {
     /// Evidence.
     pub judge: Arc<Judge>,
     /// Opens blocks.
-    pub desk: Arc<Desk>,
+    pub moderation: Arc<Moderation>,
     /// Keeps what a message that is complained of looked like, for people who may label it.
     pub labels: Labels,
     /// Keeps what is passed on.
@@ -185,7 +184,7 @@ impl Feedback {
 
     async fn open(&self, block: Option<NewBlock>) {
         if let Some(block) = block
-            && let Err(error) = self.desk.open(block, RELAY).await
+            && let Err(error) = self.moderation.open(block, RELAY).await
         {
             tracing::error!(?error, "a block could not be opened");
         }
@@ -440,34 +439,4 @@ fn recipient_of(known: &Known, fate: &Fate) -> Option<(u32, Address)> {
 
 fn count(kind: &'static str, result: &'static str) {
     metrics::counter!(names::REPORTS_TOTAL, "kind" => kind, "result" => result).increment(1);
-}
-
-/// The return path under which a message leaves for these recipients, where its tenant wants it:
-/// not for forwarded mail, whose sender is not ours to speak for, and not for mail that stays
-/// inside. Pure.
-pub fn return_path(
-    settings: &Settings,
-    key: &Key,
-    meta: &MessageMeta,
-    recipients: &[u32],
-) -> Option<ReversePath> {
-    let identity = meta
-        .identity
-        .as_ref()
-        .filter(|identity| !identity.foreign)?;
-    let tenant = settings
-        .tenant(&identity.tenant)
-        .filter(|tenant| tenant.verp)?;
-    meta.envelope.from.0.as_ref()?;
-    let external = |index: &u32| {
-        let recipient = usize::try_from(*index)
-            .ok()
-            .and_then(|i| meta.envelope.recipients.get(i));
-        recipient.is_some_and(|r| !tenant.is_internal(r.address.domain()))
-    };
-    if !recipients.iter().any(external) {
-        return None;
-    }
-    Address::parse(&key.return_path(meta.id, &settings.reports.domain))
-        .map(|address| ReversePath(Some(address)))
 }

@@ -2,8 +2,8 @@
 //! neither. Pure. All of it is outside data: it names a message of ours only by a token.
 
 use super::parts::Entity;
-use super::token::FIELD;
 use crate::mail::header::{Field, Fields};
+use crate::message_token::FIELD;
 use crate::smtp::reply::{printable, shorten};
 use crate::types::{Enhanced, Reply};
 

@@ -9,7 +9,7 @@ mod tests;
 
 use crate::config::Settings;
 use crate::config::settings::Client;
-use crate::types::{Address, Identity, Reply, ReversePath, TenantId};
+use crate::types::{Address, Identity, ReversePath, TenantId};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -24,6 +24,19 @@ pub struct Login {
     pub may_send_as: Vec<String>,
     /// Wrong passwords for this name shortly before this login.
     pub failed_before: u32,
+}
+
+/// Why a sender is refused. The reply is in the table of `policy::reasons`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The peer may not relay through us.
+    RelayDenied,
+    /// The account may not use this address.
+    MayNotSendAs(Box<str>),
+    /// From, Sender or their Resent forms cannot be read, so they cannot be checked.
+    AuthorsUnreadable,
+    /// The envelope sender lies outside the tenant's domains, and the tenant refuses those.
+    ForeignSender,
 }
 
 /// What is known of the peer of one session.
@@ -104,19 +117,19 @@ pub fn read_headers(message: &[u8], client: Option<&Client>, fields_max: usize) 
     header::read(message, client, fields_max)
 }
 
-/// The identity as far as MAIL tells it; an error is the reply to MAIL (550 5.7.1 may not send as;
-/// foreign sender refused).
-pub fn at_mail(settings: &Settings, peer: &Peer, from: &ReversePath) -> Result<Identity, Reply> {
+/// The identity as far as MAIL tells it; an error says why the sender is refused.
+pub fn at_mail(settings: &Settings, peer: &Peer, from: &ReversePath) -> Result<Identity, Refusal> {
     resolve::resolve(settings, peer, from, None)
 }
 
-/// The identity after the dot, completed from the header; an error is the reply to the message.
+/// The identity after the dot, completed from the header; an error says why the sender is
+/// refused.
 pub fn at_data(
     settings: &Settings,
     peer: &Peer,
     from: &ReversePath,
     header: &HeaderFacts,
-) -> Result<Identity, Reply> {
+) -> Result<Identity, Refusal> {
     resolve::resolve(settings, peer, from, Some(header))
 }
 

@@ -2,11 +2,10 @@
 //! address.
 
 use super::address::{Normal, normalise, normalise_login, normalise_script};
-use super::{HeaderFacts, Login, Peer};
+use super::{HeaderFacts, Login, Peer, Refusal};
 use crate::config::Settings;
 use crate::config::settings::{Client, Tenant};
-use crate::policy::reasons;
-use crate::types::{Address, Domain, Identity, Reply, ReversePath, SenderKey, Strength, TenantId};
+use crate::types::{Address, Domain, Identity, ReversePath, SenderKey, Strength, TenantId};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -16,12 +15,12 @@ pub(super) fn resolve(
     peer: &Peer,
     from: &ReversePath,
     header: Option<&HeaderFacts>,
-) -> Result<Identity, Reply> {
+) -> Result<Identity, Refusal> {
     let envelope = from.0.as_ref().map(normalise);
     match (&peer.login, &peer.client) {
         (Some(login), _) => authenticated(settings, peer, login, from, envelope.as_ref(), header),
         (None, Some(client)) => relayed(settings, peer, client, envelope, header),
-        (None, None) => Err(reasons::relay_denied()),
+        (None, None) => Err(Refusal::RelayDenied),
     }
 }
 
@@ -32,31 +31,31 @@ fn authenticated(
     from: &ReversePath,
     envelope: Option<&Normal>,
     header: Option<&HeaderFacts>,
-) -> Result<Identity, Reply> {
+) -> Result<Identity, Refusal> {
     // An account outlives its tenant's place in the file: then nobody answers for its mail any
     // more.
     let Some(tenant) = settings.tenant(&login.tenant).map(Arc::as_ref) else {
-        return Err(reasons::relay_denied());
+        return Err(Refusal::RelayDenied);
     };
     let tenant = Some(tenant);
     let Some((name, domain)) = normalise_login(&login.name) else {
-        return Err(reasons::relay_denied());
+        return Err(Refusal::RelayDenied);
     };
     if let Some(address) = &from.0
         && !may_send_as(login, &name, tenant, address)
     {
-        return Err(reasons::may_not_send_as(address.as_str()));
+        return Err(Refusal::MayNotSendAs(address.as_str().into()));
     }
     if let Some(header) = header {
         if header.authors_unreadable {
-            return Err(reasons::authors_unreadable());
+            return Err(Refusal::AuthorsUnreadable);
         }
         if let Some(bad) = header
             .authors
             .iter()
             .find(|a| !may_send_as(login, &name, tenant, a))
         {
-            return Err(reasons::may_not_send_as(bad.as_str()));
+            return Err(Refusal::MayNotSendAs(bad.as_str().into()));
         }
     }
     Ok(Identity {
@@ -114,7 +113,7 @@ fn relayed(
     client: &Client,
     envelope: Option<Normal>,
     header: Option<&HeaderFacts>,
-) -> Result<Identity, Reply> {
+) -> Result<Identity, Refusal> {
     let asserted = asserted(peer, client, header);
     let domains = [
         asserted.as_ref().and_then(|(_, domain)| domain.as_ref()),
@@ -122,14 +121,14 @@ fn relayed(
         header.and_then(|h| h.from.as_ref()).map(Address::domain),
     ];
     let Some(id) = tenant_of(settings, client, &domains) else {
-        return Err(reasons::relay_denied());
+        return Err(Refusal::RelayDenied);
     };
     let tenant = settings.tenant(id).map(Arc::as_ref);
     if let (Some(e), Some(t)) = (&envelope, tenant)
         && !t.accept_foreign_senders
         && !t.is_internal(&e.domain)
     {
-        return Err(reasons::foreign_sender());
+        return Err(Refusal::ForeignSender);
     }
     // An account answers for all it sends, whatever it writes into the envelope.
     let foreign = asserted.is_none() && envelope.as_ref().is_some_and(|e| is_foreign(tenant, e));

@@ -1,14 +1,15 @@
 //! The final dot: what is found out about the message, what is decided, and what is done with it.
 
-use super::headers::{self, Trace};
+use super::headers;
 use super::{Intake, Transaction, is_internal};
-use crate::blocks::desk::{DeskError, RELAY};
 use crate::config::Settings;
+use crate::detector::{Judgement, Trial, Within};
+use crate::external_checks;
 use crate::identity::{self, HeaderFacts, Peer};
-use crate::judge::{Judgement, MessageFacts, RecipientFacts, Trial, Within};
 use crate::learn::{self, Lesson};
+use crate::mail::received::Trace;
+use crate::moderation::ModerationError;
 use crate::notify::Notice;
-use crate::outside;
 use crate::policy;
 use crate::queue::Select;
 use crate::records::{Judged, TraceEvent};
@@ -16,10 +17,12 @@ use crate::score::{ReturnPath, Score};
 use crate::spool::SpoolError;
 use crate::telemetry::events::{self, Refused};
 use crate::telemetry::metrics as names;
+use crate::types::block::RELAY;
 use crate::types::{
     Action, Block, BlockKind, Domain, Envelope, HoldReason, Identity, MessageId, MessageMeta, Pool,
     Reply, Signal, stable_hash,
 };
+use crate::types::{MessageFacts, RecipientFacts};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -156,7 +159,8 @@ impl Intake {
                 tracing::warn!(client = %peer.address, what, count, "several headers that name the sender: none is believed");
             }
         }
-        let identity = identity::at_data(settings, peer, &envelope.from, &header)?;
+        let identity = identity::at_data(settings, peer, &envelope.from, &header)
+            .map_err(|refusal| policy::reasons::refusal(&refusal))?;
         let started = std::time::Instant::now();
         let path = if envelope.from.is_null() {
             ReturnPath::Null
@@ -218,14 +222,14 @@ impl Intake {
                 .is_some_and(|(host, tenant)| tenant.domains.iter().any(|d| host.is_within(d)))
         };
         let client = peer.origin.unwrap_or(peer.address);
-        let message = outside::Message {
+        let message = external_checks::Message {
             body,
             from: &envelope.from,
             client,
             score: &facts.score,
         };
         let answers = self.outside.ask(now, message, own).await;
-        facts.listed = outside::combine::combine(&mut facts.score, &answers);
+        facts.listed = external_checks::combine::combine(&mut facts.score, &answers);
     }
 
     /// Does what was decided; gives the reply.
@@ -233,7 +237,7 @@ impl Intake {
         let judgement = arrival.judgement;
         let block = match &judgement.open {
             // A block record is durable before its reference is spoken.
-            Some(new) => match self.desk.open(new.clone(), RELAY).await {
+            Some(new) => match self.moderation.open(new.clone(), RELAY).await {
                 Ok(block) => Some(block),
                 Err(error) => {
                     let reply = desk_failed(&error);
@@ -312,8 +316,8 @@ impl Intake {
             )
             .await;
         if !held.is_empty() {
-            self.desk.note_held(&held, &block);
-            self.desk.catch_up(&block).await;
+            self.moderation.note_held(&held, &block);
+            self.moderation.catch_up(&block).await;
         }
     }
 
@@ -348,7 +352,7 @@ impl Intake {
                 .take(arrival, arrival.facts.id, arrival.envelope.clone(), kept)
                 .await;
             if reply.is_positive() {
-                self.desk.catch_up(block).await;
+                self.moderation.catch_up(block).await;
             }
             return reply;
         }
@@ -369,7 +373,7 @@ impl Intake {
             if !reply.is_positive() {
                 return reply;
             }
-            self.desk.catch_up(block).await;
+            self.moderation.catch_up(block).await;
         }
         let part = Part {
             action: Action::HighRisk,
@@ -476,7 +480,13 @@ impl Intake {
         if trial.action == judgement.action && !trial.opens {
             return;
         }
-        events::shadowed(id, &identity.address, judgement.action, trial);
+        events::shadowed(
+            id,
+            &identity.address,
+            judgement.action,
+            &trial.policy,
+            (trial.action, trial.reason, trial.opens),
+        );
         let block = if trial.opens {
             " and opened a block"
         } else {
@@ -571,7 +581,7 @@ fn log_refusal(
     events::refused(&what, reply);
 }
 
-fn desk_failed(error: &DeskError) -> Reply {
+fn desk_failed(error: &ModerationError) -> Reply {
     tracing::error!(?error, "a block could not be recorded");
     Reply::new(451, (4, 3, 0), "Local error, try again later")
 }

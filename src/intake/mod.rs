@@ -2,29 +2,26 @@
 //! Only then 250.
 
 mod headers;
-mod ids;
 mod message;
 mod review;
 #[cfg(test)]
 mod tests;
 mod transaction;
 
-pub use headers::Trace;
-pub(crate) use headers::received;
-pub use ids::IdSource;
+use crate::env::IdSource;
 pub use review::Reviews;
 pub use transaction::Transaction;
 
-use crate::blocks::desk::Desk;
 use crate::config::Settings;
 use crate::config::settings::Client;
+use crate::detector::{Judge, Reserve};
 use crate::env::Clock;
-use crate::feedback::Key;
+use crate::external_checks::Outside;
 use crate::identity::{self, Peer};
-use crate::judge::{Judge, Reserve};
 use crate::learn::Learner;
+use crate::message_token::Key;
+use crate::moderation::Moderation;
 use crate::notify::{Notice, Notifier};
-use crate::outside::Outside;
 use crate::policy;
 use crate::queue::Queue;
 use crate::records::Records;
@@ -52,7 +49,7 @@ pub struct Intake {
     /// Decisions.
     pub judge: Arc<Judge>,
     /// Opens blocks.
-    pub desk: Arc<Desk>,
+    pub moderation: Arc<Moderation>,
     /// Durability.
     pub spool: Spool,
     /// Delivery order.
@@ -83,7 +80,8 @@ impl Intake {
         }
         match identity::at_mail(&self.settings(), peer, from) {
             Ok(identity) => Ok(Transaction::new(identity, from.clone())),
-            Err(reply) => {
+            Err(refusal) => {
+                let reply = policy::reasons::refusal(&refusal);
                 let sender = peer.login.as_ref().map_or("", |login| login.name.as_str());
                 let what = Refused {
                     id: None,

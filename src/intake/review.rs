@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn what_may_be_a_copy_on_its_way_round_is_not_copied() {
-        let settings = crate::judge::testing::settings();
+        let settings = crate::detector::testing::settings();
         let reviewer = Address::parse("Review@acme.example").expect("an address");
         let who = |text: &str| stranger(&settings, text, None, None).expect("a sender");
         assert!(may_be_copied(&reviewer, &who("alice@acme.example")));

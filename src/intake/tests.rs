@@ -1,14 +1,16 @@
 //! The accept path with the real spool, queue and records; nothing is delivered.
 
 use super::*;
-use crate::blocks::desk::Actor;
 use crate::blocks::rules;
-use crate::judge::{NewBlock, testing};
+use crate::detector::testing;
 use crate::learn::{Labels, Learner};
+use crate::mail::received::Trace;
+use crate::moderation::Actor;
 use crate::queue::tests::Silent;
 use crate::queue::{Backlog, QueueState};
-use crate::records::Role;
 use crate::score::Scorer;
+use crate::types::NewBlock;
+use crate::types::Role;
 use crate::types::{
     BlockKind, BlockRef, BlockState, BodyType, Envelope, HoldReason, Reason, ReleaseVerdict,
     SenderScope, TenantId,
@@ -65,7 +67,7 @@ fn room() -> Room {
         dir.path().join("learned"),
     ));
     let labels = Labels::new(Arc::clone(&learner), clock.clone(), spool.clone());
-    let desk = Desk::start(
+    let moderation = Moderation::start(
         receiver.clone(),
         clock.clone(),
         judging,
@@ -83,7 +85,7 @@ fn room() -> Room {
         learner,
         outside: Arc::new(Outside::new(Arc::clone(&settings)).unwrap()),
         judge,
-        desk: Arc::new(desk),
+        moderation: Arc::new(moderation),
         spool,
         queue,
         records,
@@ -166,7 +168,12 @@ impl Room {
             until: None,
             evidence: vec![],
         };
-        self.intake.desk.open(new, "olaf").await.unwrap().reference
+        self.intake
+            .moderation
+            .open(new, "olaf")
+            .await
+            .unwrap()
+            .reference
     }
 
     async fn held(&self) -> usize {
@@ -306,7 +313,7 @@ async fn a_release_is_not_overwritten_by_the_end_of_its_time() {
         .await
         .unwrap();
     room.intake.judge.block(Arc::new(due.clone()));
-    room.intake.desk.expire_due().await;
+    room.intake.moderation.expire_due().await;
     let record = room.intake.records.block(due.reference).await.unwrap();
     assert_eq!(
         (record.state, record.released_by.as_deref()),
@@ -326,8 +333,9 @@ async fn mail_that_two_blocks_stop_is_not_sent_on_with_the_release_of_one() {
     let domains = room
         .block(BlockKind::Domain, "acme.example", SenderScope::Any)
         .await;
-    let desk = &room.intake.desk;
-    desk.release(hers, ReleaseVerdict::Mistake, "known", &operator())
+    let moderation = &room.intake.moderation;
+    moderation
+        .release(hers, ReleaseVerdict::Mistake, "known", &operator())
         .await
         .unwrap();
     let held = room
@@ -339,7 +347,8 @@ async fn mail_that_two_blocks_stop_is_not_sent_on_with_the_release_of_one() {
         held.iter().map(|m| m.hold.clone()).collect::<Vec<_>>(),
         [Some(HoldReason::Block(domains))]
     );
-    desk.release(domains, ReleaseVerdict::Mistake, "known", &operator())
+    moderation
+        .release(domains, ReleaseVerdict::Mistake, "known", &operator())
         .await
         .unwrap();
     assert_eq!(room.held().await, 0);
@@ -361,7 +370,7 @@ async fn mail_that_was_on_its_way_to_the_disk_when_its_block_was_released_is_not
                 SenderScope::Account,
             )
             .await;
-        let desk = Arc::clone(&room.intake.desk);
+        let moderation = Arc::clone(&room.intake.moderation);
         // The last readings of the clock are those of the two parts as they are written.
         let readings = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&readings);
@@ -380,7 +389,8 @@ async fn mail_that_was_on_its_way_to_the_disk_when_its_block_was_released_is_not
             left_to_read -= 1;
             if left_to_read == 0 {
                 let release = async {
-                    desk.release(reference, verdict, "known", &operator())
+                    moderation
+                        .release(reference, verdict, "known", &operator())
                         .await
                         .map(drop)
                 };

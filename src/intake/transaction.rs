@@ -1,6 +1,6 @@
 //! One mail transaction as the accept path sees it.
 
-use crate::judge::Reservation;
+use crate::detector::Reservation;
 use crate::types::{Identity, ReversePath};
 
 /// From MAIL to the end of the message.

@@ -132,7 +132,7 @@ impl Learner {
             self.teach(
                 now,
                 NODE,
-                Some(crate::reputation::hash_text(tenant.as_str())),
+                Some(crate::types::hash::hash_text(tenant.as_str())),
                 lesson,
                 Label::Unlabelled,
             );

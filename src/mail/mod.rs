@@ -3,3 +3,4 @@
 
 pub mod addresses;
 pub mod header;
+pub mod received;

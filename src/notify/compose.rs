@@ -388,8 +388,8 @@ fn block_json(block: &Block) -> Value {
 mod tests {
     use super::*;
     use crate::blocks::rules::tests::block;
-    use crate::judge::Alert;
-    use crate::judge::testing::settings;
+    use crate::detector::testing::settings;
+    use crate::policy::alert::Alert;
     use crate::types::{MessageId, Reason, SenderKey};
     use std::sync::Arc;
 

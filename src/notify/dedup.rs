@@ -117,7 +117,7 @@ impl Dedup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::Alert;
+    use crate::policy::alert::Alert;
     use crate::types::{BlockKind, BlockRef, Reason, SenderKey};
     use std::sync::Arc;
 

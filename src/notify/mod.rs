@@ -9,7 +9,7 @@ mod webhook;
 pub use task::{Inbox, Notifier, Outbox};
 pub use webhook::run as run_webhook;
 
-use crate::judge::Alert;
+use crate::policy::alert::Alert;
 use crate::types::{Block, TenantId};
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@ use super::dedup::{Dedup, Digest, Verdict};
 use super::{Notice, compose, webhook};
 use crate::config::Settings;
 use crate::env::Clock;
-use crate::intake::IdSource;
+use crate::env::IdSource;
 use crate::queue::Queue;
 use crate::records::Records;
 use crate::spool::Spool;
@@ -258,8 +258,8 @@ impl Outbox {
 mod tests {
     use super::*;
     use crate::blocks::rules::tests::block;
+    use crate::detector::testing;
     use crate::env::SystemClock;
-    use crate::judge::testing;
     use crate::queue::Backlog;
     use crate::queue::tests::Silent;
     use crate::types::BlockKind;

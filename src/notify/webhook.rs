@@ -1,9 +1,9 @@
 //! The signed webhook: calls are stored first, tried with growing waits, and survive a restart.
 
 use crate::config::Settings;
-use crate::config::settings::Secret;
 use crate::env::Clock;
 use crate::records::Records;
+use crate::types::Secret;
 use crate::types::Time;
 use hmac::{Hmac, Mac};
 use serde::Deserialize;

@@ -2,7 +2,7 @@
 
 use crate::config::Settings;
 use crate::config::scopes::{Allowance, Allowed, EvidenceKind};
-use crate::reputation::templates::is_near;
+use crate::types::fingerprint::is_near;
 use crate::types::{Identity, Time};
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Plain ceilings: rules that people can read.
 
 use crate::config::settings::{Policy, WhenExceeded};
-use crate::reputation::window::Counts;
+use crate::types::Counts;
 use crate::types::Reason;
 
 /// What a message, or a recipient at RCPT, would add.
@@ -216,7 +216,7 @@ pub const fn window_minutes(reason: Reason) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::testing::settings;
+    use crate::detector::testing::settings;
 
     #[test]
     fn each_ceiling_counts_what_comes() {

@@ -1,5 +1,6 @@
 //! Decisions and the table of reasons. Pure.
 
+pub mod alert;
 pub mod allowance;
 pub mod ceilings;
 pub mod decide;

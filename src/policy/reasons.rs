@@ -1,6 +1,7 @@
 //! The one table of reasons: what the client is answered, and what people are told.
 
 use crate::config::Settings;
+use crate::identity::Refusal;
 use crate::types::{Action, BlockRef, Reason, Reply};
 
 /// What a reason means in plain words and what to do about it: for notices, pages and delivery
@@ -124,7 +125,7 @@ pub fn reply(reason: Reason, action: Action) -> Option<Reply> {
         Reason::SuspiciousContent | Reason::Watched => {
             Some(Reply::new(550, (5, 7, 1), "Message refused as suspicious"))
         }
-        Reason::ForeignSender => Some(foreign_sender()),
+        Reason::ForeignSender => Some(refusal(&Refusal::ForeignSender)),
         Reason::Clean
         | Reason::UnusualMailing
         | Reason::Evidence
@@ -135,33 +136,24 @@ pub fn reply(reason: Reason, action: Action) -> Option<Reply> {
     }
 }
 
+/// The reply to a sender that is refused.
+pub fn refusal(refusal: &Refusal) -> Reply {
+    let text = match refusal {
+        Refusal::RelayDenied => "Relaying denied".to_owned(),
+        Refusal::ForeignSender => {
+            "Sender address is not in a domain that may send through this relay".to_owned()
+        }
+        Refusal::MayNotSendAs(address) => format!("You may not send as <{address}>"),
+        Refusal::AuthorsUnreadable => {
+            "From or Sender cannot be read; give one address you may send as".to_owned()
+        }
+    };
+    Reply::new(550, (5, 7, 1), text)
+}
+
 /// The peer may not relay through us.
 pub fn relay_denied() -> Reply {
-    Reply::new(550, (5, 7, 1), "Relaying denied")
-}
-
-/// The envelope sender lies outside the tenant's domains, and the tenant refuses those.
-pub fn foreign_sender() -> Reply {
-    Reply::new(
-        550,
-        (5, 7, 1),
-        "Sender address is not in a domain that may send through this relay",
-    )
-}
-
-/// The account may not use that address.
-pub fn may_not_send_as(address: &str) -> Reply {
-    Reply::new(550, (5, 7, 1), format!("You may not send as <{address}>"))
-}
-
-/// From, Sender or their Resent forms in the mail of an authenticated account cannot be read, so
-/// they cannot be checked.
-pub fn authors_unreadable() -> Reply {
-    Reply::new(
-        550,
-        (5, 7, 1),
-        "From or Sender cannot be read; give one address you may send as",
-    )
+    refusal(&Refusal::RelayDenied)
 }
 
 /// A submitted message has no header section that all readers read alike; `line` is the first that
@@ -174,7 +166,7 @@ pub fn no_header(line: usize) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::testing::settings;
+    use crate::detector::testing::settings;
 
     #[test]
     fn a_blocked_sender_reads_the_reference_and_where_to_ask() {

@@ -3,6 +3,7 @@
 //! `state` decides (pure), `task` carries out. Every change is in the spool first; what ends a
 //! recipient by a report is final only when the report has been taken over ([`Ack`]).
 
+pub mod deliver;
 mod destinations;
 mod entry;
 mod orders;
@@ -19,14 +20,15 @@ mod task_tests;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use crate::blocks::board;
 use crate::config::Settings;
-use crate::env::{Clock, Deliver};
-use crate::judge::Judge;
+use crate::env::Clock;
 use crate::spool::{Recovered, Spool};
 use crate::types::{
     Address, BlockRef, HoldReason, Identity, MessageId, MessageMeta, Pool, RecipientOutcome,
     RecipientStatus, Reply, TenantId, Time,
 };
+pub use deliver::Deliver;
 use orders::Order;
 use progress::{Progress, Stage};
 use serde::{Deserialize, Serialize};
@@ -121,13 +123,13 @@ pub enum FailureCause {
 pub enum Select {
     /// One message.
     Id(MessageId),
-    /// All not yet held whose identity this block covers (`Judge::covers`).
+    /// All not yet held whose identity this block covers (`board::covers`).
     CoveredBy(Arc<crate::types::Block>),
     /// All held under this block.
     HeldUnder(BlockRef),
 }
 
-/// The block in force that stops mail of this identity, if any: `Judge::gate`.
+/// The block in force that stops mail of this identity, if any.
 pub type Gate = Arc<dyn Fn(&Identity) -> Option<BlockRef> + Send + Sync>;
 
 /// What a release of much mail brought about.
@@ -264,7 +266,7 @@ impl Backlog {
                 settings,
                 Rules {
                     route: crate::delivery::route,
-                    covers: Judge::covers,
+                    covers: board::covers,
                 },
             ),
         }

@@ -31,7 +31,7 @@ const READ_AGAIN: Duration = Duration::from_secs(60);
 pub struct Rules {
     /// `delivery::route`.
     pub route: Route,
-    /// `Judge::covers`.
+    /// `board::covers`.
     pub covers: fn(&Block, &Identity) -> bool,
 }
 

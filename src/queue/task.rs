@@ -1,12 +1,13 @@
 //! The task that owns the state: commands in, effects out. Attempts and reads run beside it.
 
+use super::deliver::Deliver;
 use super::orders::Order;
 use super::progress::Progress;
 use super::reports::{Report, ReportKind};
 use super::state::{Effect, Input, Job, State};
 use super::{Ack, Gate, QueueEvent, QueueItem, QueueState, Released, Select};
 use crate::delivery::{Attempt, Delivery, Reach, Tried};
-use crate::env::{Clock, Deliver};
+use crate::env::Clock;
 use crate::spool::{Spool, SpoolError};
 use crate::types::{BlockRef, MessageId};
 use std::collections::VecDeque;

@@ -3,7 +3,8 @@
 use super::tests::{message, outcome, rules, settings, tried};
 use super::{Ack, Backlog, Queue, QueueEvent, QueueState, Select};
 use crate::delivery::{Attempt, Tried};
-use crate::env::{Clock, Deliver, SystemClock};
+use crate::env::{Clock, SystemClock};
+use crate::queue::Deliver;
 use crate::queue::state::State;
 use crate::spool::{Recovered, Spool};
 use crate::types::{HoldReason, MessageId, MessageMeta, RecipientStatus};

@@ -9,7 +9,7 @@ use super::{FailureCause, QueueState, Select};
 use crate::config::Settings;
 use crate::config::settings as s;
 use crate::delivery::{Attempt, Destination, Reach, Tried};
-use crate::env::Deliver;
+use crate::queue::Deliver;
 use crate::types::{
     Address, Block, BlockKind, BlockRef, BlockState, Domain, Envelope, HoldReason, Identity,
     MessageId, MessageMeta, Notify, OutcomeClass, Pool, Reason, Recipient, RecipientOutcome,

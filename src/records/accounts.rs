@@ -1,6 +1,7 @@
 //! Accounts, tokens and passwords.
 
-use super::{Account, RecordsError, Role, Token};
+use super::{Account, RecordsError, Token};
+use crate::types::Role;
 use crate::types::{TenantId, Time};
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};

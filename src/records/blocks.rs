@@ -1,6 +1,7 @@
 //! Block records in SQLite: the columns that are searched, and the record as JSON beside them.
 
-use super::{BlockQuery, RecordsError, Role, store};
+use super::{BlockQuery, RecordsError, store};
+use crate::types::Role;
 use crate::types::{Block, BlockKind, BlockRef, BlockState, Evidence, TenantId, Time};
 use rusqlite::{Connection, Row, Transaction, params, params_from_iter, types::Value};
 

@@ -22,8 +22,8 @@ pub use heads::Head;
 
 use crate::env::Vitals;
 use crate::types::{
-    Action, Block, BlockRef, BlockState, MessageId, Reason, RecipientOutcome, Signal, TenantId,
-    Time,
+    Action, Block, BlockRef, BlockState, MessageId, Reason, RecipientOutcome, Role, Signal,
+    TenantId, Time,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -190,39 +190,6 @@ pub struct TraceQuery {
     pub before: Option<MessageId>,
     /// At most so many (1-1000).
     pub limit: usize,
-}
-
-impl Role {
-    /// Name as in the contract.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Smtp => "smtp",
-            Self::Viewer => "viewer",
-            Self::Admin => "admin",
-            Self::Operator => "operator",
-        }
-    }
-
-    /// Reads the name; `None` if it is none of the four.
-    pub fn parse(name: &str) -> Option<Self> {
-        [Self::Smtp, Self::Viewer, Self::Admin, Self::Operator]
-            .into_iter()
-            .find(|r| r.as_str() == name)
-    }
-}
-
-/// Role of an account or token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// May send mail (AUTH), nothing else.
-    Smtp,
-    /// Reads its tenant.
-    Viewer,
-    /// Acts on its tenant.
-    Admin,
-    /// Acts on everything.
-    Operator,
 }
 
 /// An account.

@@ -2,12 +2,13 @@
 
 use crate::blocks::rules;
 use crate::config::Settings;
-use crate::judge::{Addressee, Judge, MessageFacts, NewBlock, Reservation, Reserve, Trial};
-use crate::reputation::mix;
+use crate::detector::{Addressee, Judge, Reservation, Reserve, Trial};
+use crate::types::hash::mix;
 use crate::types::{
     Action, Block, BlockRef, BlockState, Identity, MessageId, OutcomeClass, Reason, ReleaseVerdict,
     Reply, Time,
 };
+use crate::types::{MessageFacts, NewBlock};
 use std::sync::Arc;
 
 /// The relay itself, as the actor of its blocks.

@@ -1,9 +1,9 @@
 //! One line of a replay: an event as JSON.
 
 use super::log_line::{Answered, Judged, Released};
-use crate::judge::mailbox_hash;
-use crate::reputation::hash_text;
-use crate::reputation::templates::read_template;
+use crate::detector::mailbox_hash;
+use crate::types::fingerprint::read_template;
+use crate::types::hash::hash_text;
 use crate::types::{Address, ReleaseVerdict, Time};
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;

@@ -2,7 +2,8 @@
 //! became of it, who complained, what people released. All other lines say nothing here.
 
 use super::event::{Event, What};
-use crate::judge::{Addressee, RecipientFacts};
+use crate::detector::Addressee;
+use crate::types::RecipientFacts;
 use crate::types::{
     Action, Address, Domain, Identity, OutcomeClass, ReleaseVerdict, SenderKey, Strength, TenantId,
     Time, stable_hash,

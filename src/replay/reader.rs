@@ -7,17 +7,18 @@ use super::log_line::{self, Answered, Judged, Released};
 use super::translate::{class, make_identity, read, recipient};
 use crate::blocks::rules;
 use crate::config::Settings;
+use crate::detector::reports::SOMEBODY;
+use crate::detector::{Addressee, Trial, mailbox_hash};
 use crate::identity;
-use crate::judge::{Addressee, MessageFacts, RecipientFacts, Trial, mailbox_hash};
 use crate::learn::{self, Learner};
 use crate::policy::reasons;
-use crate::reputation::reports::SOMEBODY;
-use crate::reputation::{hash_text, mix};
 use crate::score::{ReturnPath, Scorer};
+use crate::types::hash::{hash_text, mix};
 use crate::types::{
     Action, Address, Block, BlockKind, Identity, MessageId, OutcomeClass, SenderKey, Time,
     stable_hash,
 };
+use crate::types::{MessageFacts, RecipientFacts};
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, BufRead, Read as _, Write};

@@ -5,9 +5,9 @@ use super::event::{Message, Outcome, Status};
 use crate::config::Settings;
 use crate::delivery::outcome as delivery;
 use crate::identity;
-use crate::judge::RecipientFacts;
 use crate::smtp::client::{Step, Verdict};
 use crate::smtp::grammar::is_rerouting;
+use crate::types::RecipientFacts;
 use crate::types::{
     Address, Domain, Enhanced, Identity, OutcomeClass, Reply, SenderKey, Strength, TenantId,
     stable_hash,

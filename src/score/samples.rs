@@ -379,7 +379,7 @@ Congratulations once again!
     (
         "gift cards for the chief",
         r##"From: "Susan Clark, CEO susan.clark@acme.example" <ceo.office.desk1@gmail.com>
-Reply-To: exec.desk.private@outlook.com
+Reply-To: exec.moderation.private@outlook.com
 To: bob@acme.example
 Subject: URGENT REQUEST
 
@@ -392,7 +392,7 @@ Sent from my iPhone
     ),
     (
         "a parcel that waits",
-        r##"From: "DHL Express" <noreply@parcel-desk.live>
+        r##"From: "DHL Express" <noreply@parcel-moderation.live>
 To: bob@partner.example
 Subject: Your parcel is waiting: action required
 MIME-Version: 1.0

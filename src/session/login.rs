@@ -3,7 +3,8 @@
 use super::penalties::{Admission, Attempt, Penalties};
 use super::turns::Turns;
 use crate::identity::Login;
-use crate::records::{self, Records, RecordsError, Role};
+use crate::records::{self, Records, RecordsError};
+use crate::types::Role;
 use crate::types::Time;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};

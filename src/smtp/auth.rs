@@ -1,7 +1,7 @@
 //! The AUTH exchange on the server's side: PLAIN (RFC 4616) and LOGIN within RFC 4954.
 
-use crate::config::settings::Secret;
 use crate::smtp::replies::{self, Fixed};
+use crate::types::Secret;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 

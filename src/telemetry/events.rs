@@ -1,7 +1,7 @@
 //! One function per event of a message's or a block's life. The field names are stable: people's
 //! log searches rely on them. `id` is the relay's message id wherever there is one.
 
-use crate::judge::{MessageFacts, Trial};
+use crate::types::MessageFacts;
 use crate::types::{
     Action, Address, Block, BlockRef, Identity, MessageId, MessageMeta, OutcomeClass, Reason,
     RecipientOutcome, RecipientStatus, Reply,
@@ -160,15 +160,21 @@ pub fn refused(what: &Refused<'_>, reply: &Reply) {
 }
 
 /// A policy in shadow mode would have done something else with a message than what was done.
-pub fn shadowed(id: MessageId, sender: &str, done: Action, trial: &Trial) {
+pub fn shadowed(
+    id: MessageId,
+    sender: &str,
+    done: Action,
+    policy: &str,
+    (action, reason, opens_block): (Action, Reason, bool),
+) {
     tracing::info!(
         event = "shadow",
         id = %id,
         sender,
-        policy = trial.policy,
-        action = trial.action.as_str(),
-        reason = trial.reason.as_str(),
-        opens_block = trial.opens,
+        policy,
+        action = action.as_str(),
+        reason = reason.as_str(),
+        opens_block,
         done = done.as_str(),
     );
 }

@@ -1,8 +1,8 @@
 //! Lines as they come out.
 
 use super::*;
-use crate::judge::{MessageFacts, RecipientFacts};
 use crate::types::*;
+use crate::types::{MessageFacts, RecipientFacts};
 use std::sync::Mutex;
 use std::time::Duration;
 

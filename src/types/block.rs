@@ -4,6 +4,9 @@ use super::{BlockRef, MessageId, Reason, SenderKey, TenantId, Time};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
+/// Who opens a block that the relay opens by itself.
+pub const RELAY: &str = "relay";
+
 /// What a block stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -145,4 +148,27 @@ pub struct Block {
 impl Block {
     /// Entries of evidence kept per block.
     pub const MAX_EVIDENCE: usize = 50;
+}
+
+/// A block that is to be opened; the caller draws the reference, makes it durable, then speaks it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewBlock {
+    /// Kind.
+    pub kind: BlockKind,
+    /// Subject as text.
+    pub subject: String,
+    /// Which senders of that address.
+    pub scope: SenderScope,
+    /// Tenant.
+    pub tenant: Option<TenantId>,
+    /// Reputation record behind it.
+    pub sender: Option<SenderKey>,
+    /// Reason.
+    pub reason: Reason,
+    /// Sentence with the counters that led here.
+    pub explanation: String,
+    /// End; `None` = until released.
+    pub until: Option<Time>,
+    /// Proof.
+    pub evidence: Vec<Evidence>,
 }

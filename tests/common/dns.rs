@@ -1,13 +1,7 @@
 //! A real name server on loopback: the one of the delivery's own tests, on a runtime of its own.
 
-#[path = "../../src/delivery/dns.rs"]
+#[path = "../../src/dns/testing.rs"]
 mod server;
-
-mod testing {
-    pub fn loopback(port: u16) -> std::net::SocketAddr {
-        std::net::SocketAddr::from(([127, 0, 0, 1], port))
-    }
-}
 
 /// Serves the zone `example.` until it is dropped; names that begin with `servfail` fail.
 pub struct NameServer {

@@ -7,8 +7,8 @@ use crate::admin::{Core, Problem, Relay};
 use crate::blocks::board::NULL_SENDER;
 use crate::blocks::subject;
 use crate::config::Settings;
-use crate::judge::NewBlock;
 use crate::records::{BlockQuery, RecordsError};
+use crate::types::NewBlock;
 use crate::types::{
     Address, Block, BlockKind, BlockRef, BlockState, Domain, Reason, ReleaseVerdict, SenderScope,
     TenantId, Time,
@@ -273,7 +273,7 @@ pub(super) async fn open(
     )?;
     let (why, until) = (new.explanation.clone(), new.until);
     let asked_at = relay.core.clock.now();
-    let block = relay.desk.open(new, &caller.0.name).await?;
+    let block = relay.moderation.open(new, &caller.0.name).await?;
     if block.opened_at < asked_at {
         // It was blocked before, and that record stays as it is: say so rather than pretend.
         if block.until != until {
@@ -335,7 +335,7 @@ pub(in crate::admin) async fn released(
     };
     let why = reason(why)?;
     let block = relay
-        .desk
+        .moderation
         .release(block.reference, verdict, &why, &caller.0)
         .await?;
     let name = if verdict == ReleaseVerdict::Mistake {
@@ -380,8 +380,8 @@ pub(super) async fn release(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blocks::desk::Actor;
-    use crate::records::Role;
+    use crate::moderation::Actor;
+    use crate::types::Role;
     use serde_json::json;
 
     fn caller(role: Role, tenant: Option<&str>) -> Caller {

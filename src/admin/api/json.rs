@@ -2,7 +2,7 @@
 
 use crate::admin::{Core, Problem};
 use crate::blocks::rules;
-use crate::judge::SenderView;
+use crate::detector::SenderView;
 use crate::records::MessageTrace;
 use crate::types::{Block, Evidence, Reason, Signal, Time};
 use serde_json::{Value, json};

@@ -324,7 +324,7 @@ pub(super) async fn act_on_held(
     } else {
         (
             "held.release",
-            relay.desk.release_message(item.id, &caller.0).await?,
+            relay.moderation.release_message(item.id, &caller.0).await?,
         )
     };
     if let (Some(tenant), false) = (&item.tenant, ids.is_empty()) {
@@ -356,7 +356,7 @@ pub(super) async fn act_on_queue(
         ),
         "release" => (
             "queue.release",
-            relay.desk.release_message(item.id, &caller.0).await?,
+            relay.moderation.release_message(item.id, &caller.0).await?,
         ),
         _ => ("queue.bounce", relay.queue.bounce(select).await),
     };

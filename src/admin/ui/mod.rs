@@ -5,8 +5,9 @@ pub(super) mod session;
 
 use super::auth::{self, Caller};
 use super::{Core, Problem, Relay, api, token};
-use crate::records::{BlockQuery, Role};
+use crate::records::BlockQuery;
 use crate::score::explain::sentence;
+use crate::types::Role;
 use crate::types::{Block, BlockRef, BlockState, Evidence, Time};
 use askama::Template;
 use axum::Router;

@@ -4,7 +4,7 @@
 use super::content::Content;
 use super::people::{DAY, Mails, Sender, To, near};
 use super::rng::Rng;
-use crate::reputation::mix;
+use crate::types::hash::mix;
 
 /// Kinds of attack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,12 +15,12 @@ pub mod rng;
 
 use super::engine::Engine;
 use crate::config::Settings;
-use crate::judge::{MessageFacts, RecipientFacts};
-use crate::reputation::mix;
+use crate::types::hash::mix;
 use crate::types::{
     Action, Block, Domain, Identity, MessageId, OutcomeClass, Reason, SenderKey, Strength,
     TenantId, Time,
 };
+use crate::types::{MessageFacts, RecipientFacts};
 use attack::Kind;
 use content::Content;
 use events::Events;

@@ -3,7 +3,7 @@
 
 use super::content::{Content, Voice};
 use super::rng::Rng;
-use crate::reputation::mix;
+use crate::types::hash::mix;
 
 /// Milliseconds of a day.
 pub const DAY: i64 = 86_400_000;

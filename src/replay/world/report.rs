@@ -3,7 +3,7 @@
 use super::attack::Kind;
 use super::people::{Class, Sender};
 use super::references::{COUNT, NAMES};
-use crate::judge::SenderView;
+use crate::detector::SenderView;
 use crate::types::{Action, Reason, TenantId, Time};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -8,7 +8,7 @@ pub struct Rng(u64);
 impl Rng {
     /// The stream of a seed; streams of different parts of one world differ in `part`.
     pub const fn new(seed: u64, part: u64) -> Self {
-        Self(crate::reputation::mix(seed, part ^ 0x6f75_7467_6174_6521))
+        Self(crate::types::hash::mix(seed, part ^ 0x6f75_7467_6174_6521))
     }
 
     /// 64 random bits.

@@ -2,7 +2,6 @@
 //! all.
 
 use super::caps::Capabilities;
-use crate::mail::header;
 use crate::types::{Address, BodyType, DsnRet, Envelope, Notify, Recipient, Reply};
 
 /// What matters of a message's content for its transport.
@@ -17,10 +16,9 @@ pub struct Content {
 }
 
 impl Content {
-    /// Looks through a message once.
-    pub fn of(message: &[u8]) -> Self {
+    /// Looks through a message once; `header` is its header section.
+    pub fn of(message: &[u8], header: &[u8]) -> Self {
         let eight_bit = !message.is_ascii();
-        let (header, _) = header::split_part(message);
         Self {
             octets: message.len() as u64,
             eight_bit,
@@ -268,9 +266,15 @@ mod tests {
 
     #[test]
     fn smtputf8_is_asked_for_only_where_needed() {
-        let ascii = Content::of(b"Subject: x\r\n\r\ny\r\n");
-        let body = Content::of("Subject: x\r\n\r\nü\r\n".as_bytes());
-        let header = Content::of("Subject: ü\r\n\r\ny\r\n".as_bytes());
+        let ascii = Content::of(b"Subject: x\r\n\r\ny\r\n", b"Subject: x\r\n");
+        let body = Content::of(
+            "Subject: x\r\n\r\nü\r\n".as_bytes(),
+            "Subject: x\r\n".as_bytes(),
+        );
+        let header = Content::of(
+            "Subject: ü\r\n\r\ny\r\n".as_bytes(),
+            "Subject: ü\r\n".as_bytes(),
+        );
         assert_eq!(
             (
                 ascii.eight_bit,

@@ -6,9 +6,9 @@ pub mod params;
 
 pub use address::is_rerouting;
 
-use crate::config::settings::Secret;
 use crate::smtp::replies::{self, Fixed};
 use crate::smtp::server::{Attribute, Mail};
+use crate::types::Secret;
 use crate::types::{Recipient, ReversePath};
 use address::Path;
 use std::borrow::Cow;

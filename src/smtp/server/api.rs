@@ -1,6 +1,6 @@
 //! What the shell gives to the machine and gets from it.
 
-use crate::config::settings::Secret;
+use crate::types::Secret;
 use crate::types::{BodyType, DsnRet, Envelope, Recipient, Reply, ReversePath};
 
 /// What one session's server may do and must bear. Everything here is known before the first octet

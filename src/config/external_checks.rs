@@ -1,0 +1,291 @@
+//! `[outside]`, `[[list]]`, `[rspamd]` and `[spamd]`: who is asked about a message beside the
+//! model.
+
+use super::error::Wrong;
+use super::raw::{Section, duration, number, string};
+use super::values::{self, Env, optional};
+use crate::config::known_lists::{self, Asks, Code, Form, Known, Refusal};
+use crate::types::Secret;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Nats a scanner's verdict is worth by default.
+pub(super) const SCANNER_WEIGHT: f64 = 2.0;
+/// Nats of a page in the feed by default.
+pub(super) const PHISHTANK_WEIGHT: f64 = 5.0;
+/// Weights that make sense.
+const WEIGHTS: RangeInclusive<f64> = 0.0..=20.0;
+
+/// Outside evidence; all of it off by default.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outside {
+    /// A message waits so long at most for all of it together.
+    pub deadline: Duration,
+    /// Who keeps failing, or refuses, is left alone so long.
+    pub pause: Duration,
+    /// Feed file.
+    pub phishtank: Option<Phishtank>,
+    /// DNS lists.
+    pub lists: Vec<Arc<List>>,
+    /// Scanner.
+    pub rspamd: Option<Rspamd>,
+    /// Scanner.
+    pub spamd: Option<Spamd>,
+}
+
+impl Default for Outside {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_millis(500),
+            pause: Duration::from_secs(60),
+            phishtank: None,
+            lists: Vec::new(),
+            rspamd: None,
+            spamd: None,
+        }
+    }
+}
+
+/// A feed file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Phishtank {
+    /// Where it lies.
+    pub file: PathBuf,
+    /// Nats of a page that stands in it.
+    pub weight: f64,
+}
+
+/// One `[[list]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct List {
+    /// Name in the configuration, metrics and logs.
+    pub name: String,
+    /// Name for people.
+    pub title: String,
+    /// Zone without key.
+    pub zone: String,
+    /// Subscription key, put in front of the zone.
+    pub key: Option<Secret>,
+    /// What it is asked about; at least one.
+    pub asks: Vec<Asks>,
+    /// How answers are read.
+    pub form: Form,
+    /// What answers mean; none = every answer is a listing.
+    pub codes: Vec<Code>,
+    /// Answers that are refusals.
+    pub refused: Vec<Refusal>,
+    /// Nats of a listing.
+    pub weight: f64,
+    /// Domain or address that is always listed.
+    pub listed_point: String,
+    /// Page where a removal is asked for; empty if not known.
+    pub removal: String,
+}
+
+/// `[rspamd]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rspamd {
+    /// Base address of its normal worker, without slash at the end.
+    pub url: String,
+    /// Nats at its own threshold.
+    pub weight: f64,
+}
+
+/// `[spamd]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spamd {
+    /// Host and port.
+    pub address: String,
+    /// Nats at its own threshold.
+    pub weight: f64,
+}
+
+/// Reads all of it.
+pub(super) fn outside(root: &Section<'_, '_>, env: Env<'_>) -> Outside {
+    let s = root.section("outside");
+    let feed = s.get("phishtank", None, |v| {
+        optional(string(v)?, |p| Ok(PathBuf::from(p)))
+    });
+    let feed_weight = s.get("phishtank_weight", PHISHTANK_WEIGHT, |v| {
+        number(v, &WEIGHTS)
+    });
+    let defaults = Outside::default();
+    let outside = Outside {
+        deadline: s.get("deadline", defaults.deadline, |v| {
+            duration(v, &(Duration::from_millis(10)..=Duration::from_secs(30)))
+        }),
+        pause: s.get("pause", defaults.pause, |v| {
+            duration(v, &(Duration::from_secs(1)..=Duration::from_secs(86_400)))
+        }),
+        phishtank: feed.map(|file| Phishtank {
+            file,
+            weight: feed_weight,
+        }),
+        lists: lists(root, env),
+        rspamd: rspamd(root.section("rspamd")),
+        spamd: spamd(root.section("spamd")),
+    };
+    s.finish();
+    outside
+}
+
+fn rspamd(s: Section<'_, '_>) -> Option<Rspamd> {
+    let url = s.get("url", None, |v| {
+        optional(string(v)?, |t| {
+            values::url(t).map(|u| u.trim_end_matches('/').to_owned())
+        })
+    });
+    let weight = s.get("weight", SCANNER_WEIGHT, |v| number(v, &WEIGHTS));
+    s.finish();
+    url.map(|url| Rspamd { url, weight })
+}
+
+fn spamd(s: Section<'_, '_>) -> Option<Spamd> {
+    let address = s.get("address", None, |v| optional(string(v)?, spamd_address));
+    let weight = s.get("weight", SCANNER_WEIGHT, |v| number(v, &WEIGHTS));
+    s.finish();
+    address.map(|address| Spamd { address, weight })
+}
+
+/// `host:port`; spamd's own port is 783, not that of mail.
+fn spamd_address(text: &str) -> Result<String, Wrong> {
+    let (host, port) = values::host_port(text)?;
+    if !text.ends_with(&format!(":{port}")) {
+        return Err(Wrong::new(
+            format!("\"{text}\" has no port"),
+            "write host and port, such as \"127.0.0.1:783\"",
+        ));
+    }
+    Ok(if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    })
+}
+
+fn lists(root: &Section<'_, '_>, env: Env<'_>) -> Vec<Arc<List>> {
+    let known = known_lists::known();
+    let mut names: Vec<String> = Vec::new();
+    let sections = root.sections("list").unwrap_or_default();
+    let lists = sections.into_iter().map(|s| {
+        let name = s.need(
+            "name",
+            "write a name of config/lists.toml, or one of your own",
+            |v| values::name(string(v)?),
+        );
+        let list = list(&s, name.unwrap_or_default(), &known, env);
+        if !list.name.is_empty() && names.contains(&list.name) {
+            s.error(
+                "name",
+                Wrong::new(
+                    format!("\"{}\" stands above already", list.name),
+                    "name every list once",
+                ),
+            );
+        }
+        names.push(list.name.clone());
+        s.finish();
+        Arc::new(list)
+    });
+    lists.collect()
+}
+
+/// A key becomes a part of a DNS name.
+fn label(key: Secret) -> Result<Secret, Wrong> {
+    let good = key.0.len() <= 63
+        && key
+            .0
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if good {
+        Ok(key)
+    } else {
+        Err(Wrong::new(
+            "cannot be a part of a DNS name",
+            "write the key alone, without the zone",
+        ))
+    }
+}
+
+fn list(s: &Section<'_, '_>, name: String, known: &BTreeMap<String, Known>, env: Env<'_>) -> List {
+    let base = known.get(&name);
+    let key = s.get("key", None, |v| {
+        optional(string(v)?, |t| values::secret(t, env).and_then(label))
+    });
+    let usual = base.map(|b| {
+        if key.is_some() && !b.zone_with_key.is_empty() {
+            &b.zone_with_key
+        } else {
+            &b.zone
+        }
+    });
+    let zone = s.get("zone", None, |v| {
+        values::domain(string(v)?).map(|d| Some(d.as_str().to_owned()))
+    });
+    let asks = s.list(
+        "asks",
+        base.map(|b| b.asks.clone()).unwrap_or_default(),
+        |text| {
+            let found = Asks::NAMES
+                .iter()
+                .find(|(n, _)| *n == text)
+                .map(|(_, a)| *a);
+            let names = Asks::NAMES.map(|(n, _)| n).join(", ");
+            found.ok_or_else(|| {
+                Wrong::new(
+                    format!("\"{text}\" is not known"),
+                    format!("write some of: {names}"),
+                )
+            })
+        },
+    );
+    s.refuse_empty("asks", "write what to ask about, or leave the key out");
+    let list = List {
+        title: base.map_or_else(|| name.clone(), |b| b.title.clone()),
+        zone: zone.or_else(|| usual.cloned()).unwrap_or_default(),
+        key,
+        asks,
+        form: base.map_or(Form::Codes, |b| b.form),
+        codes: base.map(|b| b.codes.clone()).unwrap_or_default(),
+        refused: base.map(|b| b.refused.clone()).unwrap_or_default(),
+        weight: s.get("weight", base.map_or(3.0, |b| b.weight), |v| {
+            number(v, &WEIGHTS)
+        }),
+        listed_point: s.get(
+            "listed_point",
+            base.map(|b| b.listed_point.clone()).unwrap_or_default(),
+            |v| Ok(string(v)?.to_owned()),
+        ),
+        removal: base.map(|b| b.removal.clone()).unwrap_or_default(),
+        name,
+    };
+    if list.name == "phishtank" {
+        s.error(
+            "name",
+            Wrong::new(
+                "PhishTank is no DNS list",
+                "name its feed file: phishtank in [outside]",
+            ),
+        );
+    } else if list.zone.is_empty() && !s.has("zone") {
+        s.error(
+            "zone",
+            Wrong::new(
+                "is missing",
+                "write the zone, such as \"dnsbl.example.com\"",
+            ),
+        );
+    } else if list.asks.is_empty() && !s.has("asks") {
+        s.error(
+            "asks",
+            Wrong::new(
+                "is missing",
+                "write what to ask about: link_domains, link_addresses, client_addresses",
+            ),
+        );
+    }
+    list
+}

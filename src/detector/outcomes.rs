@@ -1,0 +1,473 @@
+//! What the world answers: deliveries, unknown users, spam refusals, complaints.
+
+use super::Judge;
+use super::judging::{bounds_of, client_explanation, pile, volume_bounds};
+use super::ruling::explain;
+use crate::config::scopes::EvidenceKind;
+use crate::detector::evidence::Bounds;
+use crate::detector::group::{self, Group};
+use crate::detector::reports::{Reports, Saying, Word};
+use crate::detector::seen::Counted;
+use crate::detector::sender::{Ground, Sender, volume};
+use crate::identity::sender_address;
+use crate::policy::allowance::Allowances;
+use crate::policy::scope::choose;
+use crate::types::Counts;
+use crate::types::NewBlock;
+use crate::types::hash::{hash_text, mix};
+use crate::types::{
+    Address, Evidence, Identity, MessageId, OutcomeClass, Reason, Signal, Strength, Time,
+    stable_hash,
+};
+
+/// Keeps keys of outcomes apart from those of messages.
+const OUTCOME: u64 = 0x6f75_7463_6f6d_6531;
+/// The same for complaints.
+const COMPLAINT: u64 = 0x636f_6d70_6c61_696e;
+/// The same for what comes back after the first hop has taken the message.
+const RETURNED: u64 = 0x7265_7475_726e_6564;
+/// Keeps what is reported of a client's senders apart from what is reported of a sender.
+const CLIENT: u64 = 0x636c_6965_6e74_5f72;
+
+/// The recipient that an outcome is about, as hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addressee {
+    /// The address, as in [`RecipientFacts`](super::RecipientFacts).
+    pub recipient: u64,
+    /// The mailbox behind it: sub-addresses are one.
+    pub mailbox: u64,
+    /// The site that answers for it: the registrable domain.
+    pub site: u64,
+}
+
+impl Addressee {
+    /// Of an address.
+    pub fn of(address: &Address) -> Self {
+        let domain = address.domain().as_str();
+        let site = psl::domain_str(domain).unwrap_or(domain);
+        Self {
+            recipient: stable_hash(&[address.key().as_bytes()]),
+            mailbox: mailbox_hash(address),
+            site: stable_hash(&[site.as_bytes()]),
+        }
+    }
+}
+
+impl From<u64> for Addressee {
+    /// Of somebody of whom nothing but the hash is known.
+    fn from(recipient: u64) -> Self {
+        Self {
+            recipient,
+            mailbox: recipient,
+            site: recipient,
+        }
+    }
+}
+
+/// The hash of the mailbox behind an address: by it who complains is told apart.
+pub fn mailbox_hash(address: &Address) -> u64 {
+    stable_hash(&[sender_address(address).as_bytes()])
+}
+
+/// What came of a report.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heard {
+    /// In a word.
+    pub as_what: HeardAs,
+    /// The block it opens.
+    pub block: Option<NewBlock>,
+}
+
+/// See [`Heard`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeardAs {
+    /// Evidence against the sender.
+    Counted,
+    /// This was reported before, or by the same one of the same sender.
+    Repeated,
+    /// It adds nothing: few complaints among much mail, as much as reports may say already, or the
+    /// sender is blocked, was forgiven since, or has an allowance.
+    Nothing,
+}
+
+impl HeardAs {
+    /// The word in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counted => "counted",
+            Self::Repeated => "repeated",
+            Self::Nothing => "adds_nothing",
+        }
+    }
+}
+
+impl From<HeardAs> for Heard {
+    fn from(as_what: HeardAs) -> Self {
+        Self {
+            as_what,
+            block: None,
+        }
+    }
+}
+
+/// What an event says of the sender.
+#[derive(Clone, Copy, PartialEq)]
+enum What {
+    Delivered,
+    UnknownUser,
+    /// What somebody says; whether it is a refusal as spam or an unknown user.
+    Said(Saying, OutcomeClass),
+}
+
+impl What {
+    /// What an allowance calls it.
+    const fn kind(self) -> Option<EvidenceKind> {
+        match self {
+            Self::Delivered => None,
+            Self::UnknownUser | Self::Said(_, OutcomeClass::UnknownUser) => {
+                Some(EvidenceKind::Bounces)
+            }
+            Self::Said(..) => Some(EvidenceKind::Refusals),
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::UnknownUser => "unknown_user",
+            Self::Said(Saying::Complaint, _) => "complaint",
+            Self::Said(Saying::Refusal, _) => "spam_refusal",
+            Self::Said(Saying::Return, OutcomeClass::UnknownUser) => "unknown_user_reported",
+            Self::Said(Saying::Return, _) => "spam_refusal_reported",
+        }
+    }
+}
+
+/// One event about a message.
+#[derive(Clone, Copy)]
+struct Event {
+    id: MessageId,
+    what: What,
+    /// Who says it, and for which site.
+    reporter: u64,
+    site: u64,
+}
+
+impl Event {
+    /// When the message was accepted: its id tells.
+    fn sent(&self) -> Time {
+        Time(i64::try_from(self.id.0 >> 22).unwrap_or(i64::MAX))
+    }
+
+    fn word(&self, saying: Saying) -> Word {
+        Word {
+            saying,
+            reporter: self.reporter,
+            site: self.site,
+            sent: self.sent(),
+        }
+    }
+}
+
+/// Key of the outcome of one message at one recipient.
+fn outcome_key(id: MessageId, recipient_hash: u64) -> u64 {
+    mix(mix(id.0, OUTCOME), recipient_hash)
+}
+
+/// What came out under the sender's lock.
+#[derive(Default)]
+struct Step {
+    heard: bool,
+    nats: f64,
+    sum: f64,
+    explanation: Option<String>,
+    shadow_blocks: bool,
+}
+
+impl Judge {
+    /// The message `id` is a copy of one that went to this recipient before: what becomes of it
+    /// there says nothing new. Else good news could be had by sending one message to a friend again
+    /// and again.
+    pub(super) fn ignore_outcome(&self, id: MessageId, recipient_hash: u64) {
+        self.seen.mark(outcome_key(id, recipient_hash));
+    }
+
+    /// A delivery outcome of a message of this sender, once per message and recipient. May open a
+    /// block.
+    pub fn outcome(
+        &self,
+        now: Time,
+        identity: &Identity,
+        id: MessageId,
+        class: OutcomeClass,
+        to: impl Into<Addressee>,
+    ) -> Option<NewBlock> {
+        let to = to.into();
+        let what = match class {
+            OutcomeClass::Delivered => What::Delivered,
+            OutcomeClass::UnknownUser => What::UnknownUser,
+            OutcomeClass::SpamRefusal => What::Said(Saying::Refusal, class),
+            // These speak of the recipient or of the way there, not of the sender.
+            OutcomeClass::Reputation
+            | OutcomeClass::Recipient
+            | OutcomeClass::Transport
+            | OutcomeClass::Other => return None,
+        };
+        let event = Event {
+            id,
+            what,
+            reporter: to.mailbox,
+            site: to.site,
+        };
+        self.event(now, identity, event, outcome_key(id, to.recipient))
+            .block
+    }
+
+    /// A delivery report that came back about a recipient at whom the message had seemed delivered:
+    /// once per message and recipient, beside what the first hop said. Anybody can write one who
+    /// got the message, so it says little: see [`Reports`]. May open a block.
+    pub fn returned(
+        &self,
+        now: Time,
+        identity: &Identity,
+        id: MessageId,
+        class: OutcomeClass,
+        to: impl Into<Addressee>,
+    ) -> Heard {
+        let to = to.into();
+        match class {
+            OutcomeClass::UnknownUser | OutcomeClass::SpamRefusal => {}
+            // No good news comes from a report that anybody can write who got the message.
+            OutcomeClass::Delivered
+            | OutcomeClass::Reputation
+            | OutcomeClass::Recipient
+            | OutcomeClass::Transport
+            | OutcomeClass::Other => return HeardAs::Nothing.into(),
+        }
+        let event = Event {
+            id,
+            what: What::Said(Saying::Return, class),
+            reporter: to.mailbox,
+            site: to.site,
+        };
+        self.event(
+            now,
+            identity,
+            event,
+            mix(outcome_key(id, to.recipient), RETURNED),
+        )
+    }
+
+    /// A complaint of this reporter ([`mailbox_hash`], or
+    /// [`SOMEBODY`](crate::detector::reports::SOMEBODY)) about a message of this sender, once per
+    /// message and reporter. May open a block.
+    pub fn complaint(&self, now: Time, identity: &Identity, id: MessageId, reporter: u64) -> Heard {
+        let event = Event {
+            id,
+            what: What::Said(Saying::Complaint, OutcomeClass::SpamRefusal),
+            reporter,
+            site: 0,
+        };
+        self.event(now, identity, event, mix(id.0, COMPLAINT))
+    }
+
+    fn event(&self, now: Time, identity: &Identity, event: Event, key: u64) -> Heard {
+        if self.seen.mark(key) != Counted::Not {
+            return HeardAs::Repeated.into();
+        }
+        if self.board.gate(now, identity).is_some() {
+            return HeardAs::Nothing.into();
+        }
+        let settings = self.settings();
+        let choice = choose(&settings, identity);
+        let ground = self.ground(now, &settings, identity, &choice);
+        let bounds = bounds_of(choice.policy, &ground);
+        // Only what a site says in the dialog counts among the bounces: a share of them may be a
+        // ceiling.
+        let counts = Counts {
+            bounces: u32::from(event.what == What::UnknownUser),
+            ..Counts::default()
+        };
+        let step = self.senders.with(
+            &identity.key,
+            || Sender::new(identity, now),
+            |sender| {
+                let nothing = Step {
+                    heard: true,
+                    sum: sender.sum(),
+                    ..Step::default()
+                };
+                if event.sent() < sender.forgiven {
+                    return nothing;
+                }
+                sender.windows.add(now, counts);
+                let allowed = Allowances::new(&settings, identity, 0, now);
+                if event
+                    .what
+                    .kind()
+                    .is_some_and(|kind| allowed.leave_out(kind))
+                {
+                    return nothing;
+                }
+                let who = hash_text(identity.key.as_str());
+                let Some(nats) = self.weigh_event(now, sender, who, &event, &ground) else {
+                    return Step {
+                        heard: false,
+                        ..nothing
+                    };
+                };
+                let bounds = volume_bounds(now, sender, sender.sum(), &bounds, ground.tuning);
+                let shadow_blocks = choice.shadow.is_some_and(|shadow| {
+                    let bounds = volume_bounds(
+                        now,
+                        sender,
+                        sender.sum(),
+                        &bounds_of(shadow, &ground),
+                        ground.tuning,
+                    );
+                    nats > 0.0 && bounds.blocks(sender.sum())
+                });
+                // Good news never opens a block, even where the bound has been lowered since.
+                let opens = nats > 0.0 && bounds.blocks(sender.sum());
+                let explanation = opens.then(|| {
+                    explain(now, choice.policy, sender, Reason::Evidence, &bounds) + &allowed.note()
+                });
+                Step {
+                    heard: true,
+                    nats,
+                    sum: sender.sum(),
+                    explanation,
+                    shadow_blocks,
+                }
+            },
+        );
+        if !step.heard {
+            return HeardAs::Repeated.into();
+        }
+        // What the policy in shadow mode would have made of it.
+        if step.shadow_blocks {
+            self.would_block(now, &settings, identity, Reason::Evidence);
+        }
+        if step.nats > 0.0 {
+            let symbols = vec![Signal {
+                name: event.what.name().into(),
+                weight: step.nats as f32,
+            }];
+            let evidence = Evidence {
+                message_id: event.id,
+                time: now,
+                probability: 0.0,
+                llr: 0.0,
+                symbols,
+                recipients: 1,
+            };
+            self.trails.with(&identity.key, Default::default, |t| {
+                t.push(evidence, step.sum)
+            });
+        }
+        let by_client = step.nats != 0.0
+            && self.count_event(now, identity, &event, (counts, step.nats), &ground, &bounds);
+        let as_what = if step.nats > 0.0 {
+            HeardAs::Counted
+        } else {
+            HeardAs::Nothing
+        };
+        let client_text = || by_client.then(|| client_explanation(identity));
+        let by_client = by_client && step.explanation.is_none();
+        let text = step.explanation.or_else(client_text);
+        let block = text.map(|text| {
+            self.new_block(
+                now,
+                &settings,
+                identity,
+                Reason::Evidence,
+                None,
+                text,
+                by_client,
+            )
+        });
+        Heard { as_what, block }
+    }
+
+    /// The evidence of an event in nats, added to the sender's; `None` if the same one said it
+    /// before.
+    fn weigh_event(
+        &self,
+        now: Time,
+        sender: &mut Sender,
+        who: u64,
+        event: &Event,
+        ground: &Ground<'_>,
+    ) -> Option<f64> {
+        let What::Said(saying, _) = event.what else {
+            let bounced = event.what == What::UnknownUser;
+            if !bounced {
+                return Some(sender.weigh_outcome(now, false, 0.0, ground).1);
+            }
+            let mut added = 0.0;
+            self.reports.with(&who, Reports::default, |reports| {
+                reports.unknown_user(now, event.id, event.reporter, |already| {
+                    let (by_itself, more) = sender.weigh_outcome(now, true, already, ground);
+                    added = more;
+                    by_itself
+                });
+            });
+            return Some(added);
+        };
+        let volume = sender.volume(now);
+        let (word, piece) = (event.word(saying), ground.tuning.refusal);
+        let nats = self.reports.with(&who, Reports::default, |reports| {
+            reports.hear_of(now, event.id, &word, volume, piece)
+        })?;
+        sender.weigh_fixed(now, nats, ground);
+        Some(nats)
+    }
+
+    /// Counts an event for the sender's client, tenant and domain; true if the claimed senders of
+    /// the client together crossed its bound.
+    fn count_event(
+        &self,
+        now: Time,
+        identity: &Identity,
+        event: &Event,
+        (counts, nats): (Counts, f64),
+        ground: &Ground<'_>,
+        bounds: &Bounds,
+    ) -> bool {
+        let client = group::client_key(&identity.tenant, identity.client);
+        let mut piled = nats;
+        if let (What::Said(saying, _), Strength::Claimed | Strength::None) =
+            (event.what, identity.strength)
+        {
+            // One recipient of eight people's mail must not be able to speak against the client of
+            // all of them.
+            let volume = self
+                .groups
+                .read(&client, |g| volume(&g.windows, now))
+                .unwrap_or_default();
+            let word = event.word(saying);
+            let heard = self
+                .reports
+                .with(&mix(client, CLIENT), Reports::default, |reports| {
+                    reports.hear(now, &word, volume, 1.0)
+                });
+            piled = piled.min(heard.unwrap_or(0.0) * ground.tuning.refusal);
+        }
+        let by_client = self.groups.with(&client, Group::default, |g| {
+            g.windows.add(now, counts);
+            pile(g, identity, piled, bounds)
+        });
+        if counts.bounces > 0 {
+            self.groups.get(&group::tenant_key(&identity.tenant), |g| {
+                g.windows.add(now, counts)
+            });
+            if let Some(domain) = &identity.domain {
+                self.groups
+                    .get(&group::domain_key(&identity.tenant, domain), |g| {
+                        g.windows.add(now, counts)
+                    });
+            }
+        }
+        by_client
+    }
+}

@@ -1,0 +1,48 @@
+//! The newest proof against senders who have drawn suspicion, kept beside the table so that
+//! everybody else costs nothing.
+
+use crate::collections::table::Evict;
+use crate::types::{Evidence, Time};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// Entries kept per sender.
+const ENTRIES: usize = 20;
+
+/// The newest evidence of one sender.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Trail {
+    entries: VecDeque<Evidence>,
+    /// The detector's sum when the last entry came.
+    sum: f64,
+    last: Time,
+}
+
+impl Trail {
+    pub(super) fn push(&mut self, evidence: Evidence, sum: f64) {
+        self.last = self.last.max(evidence.time);
+        self.sum = sum;
+        if self.entries.len() >= ENTRIES {
+            self.entries.pop_back();
+        }
+        self.entries.push_front(evidence);
+    }
+
+    /// Newest first.
+    pub(super) fn list(&self) -> Vec<Evidence> {
+        self.entries.iter().cloned().collect()
+    }
+}
+
+impl Evict for Trail {
+    fn rank(&self) -> (u8, i64) {
+        (
+            if self.sum >= 5.0 {
+                2
+            } else {
+                u8::from(self.sum > 0.0)
+            },
+            self.last.0,
+        )
+    }
+}

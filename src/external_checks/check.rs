@@ -1,0 +1,56 @@
+//! Whether what is configured works, for `outgate lists check`.
+
+use super::lists;
+use super::phishtank::Feed;
+use super::scanners;
+use crate::config::Settings;
+
+/// One source and what came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// Name of the configuration.
+    pub name: String,
+    /// Zone, address or file; never a key.
+    pub place: String,
+    /// `Ok` = it works, in words; `Err` = what is wrong.
+    pub found: Result<String, String>,
+    /// Page where a removal is asked for; empty if not known.
+    pub removal: String,
+}
+
+/// Asks every configured source about its test points, one after the other.
+pub async fn run(settings: &Settings) -> Vec<Report> {
+    let outside = &settings.outside;
+    let mut reports = Vec::new();
+    for list in &outside.lists {
+        let found = lists::check(list, &settings.dns_servers).await;
+        reports.push(Report {
+            name: list.name.clone(),
+            place: list.zone.clone(),
+            found,
+            removal: list.removal.clone(),
+        });
+    }
+    if let Some(phishtank) = &outside.phishtank {
+        let found = Feed::load(&phishtank.file).map(|feed| format!("{} entries", feed.entries()));
+        let removal = crate::config::known_lists::known()
+            .remove("phishtank")
+            .map(|k| k.removal)
+            .unwrap_or_default();
+        reports.push(Report {
+            name: "phishtank".into(),
+            place: phishtank.file.display().to_string(),
+            found,
+            removal,
+        });
+    }
+    for (name, place, found) in scanners::check(outside).await {
+        reports.push(Report {
+            name: name.into(),
+            place,
+            found,
+            removal: String::new(),
+        });
+    }
+    reports
+}

@@ -1,0 +1,435 @@
+//! DNS lists: asked about the hosts and addresses of a message, all at once, within a deadline.
+
+pub mod name;
+
+use super::breaker::{Breaker, Gate};
+use super::combine::{Answer, Finding};
+use super::{Event, note};
+use crate::config::known_lists::{self, Asks, Reading};
+use crate::config::settings::List;
+use crate::dns;
+use crate::types::Time;
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::ResolveHosts;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use name::Subjects;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// Answers kept by their TTL.
+const CACHE_ENTRIES: u64 = 65_536;
+/// Longest time an answer is kept, whatever its TTL says.
+const MAX_TTL: Duration = Duration::from_secs(3600);
+/// How it is told that a list did not answer.
+const LATE: &str = "no answer in time";
+/// Longest time for one question of `outgate lists check`.
+pub const CHECK_TIME: Duration = Duration::from_secs(5);
+
+/// The configured lists with what is known of their health.
+pub struct Lists {
+    resolver: TokioResolver,
+    lists: Vec<Source>,
+    deadline: Duration,
+    pause: Duration,
+}
+
+/// One list.
+struct Source {
+    settings: Arc<List>,
+    breaker: Arc<Mutex<Breaker>>,
+}
+
+/// One question.
+struct Question {
+    /// Number of the list.
+    list: usize,
+    /// What is asked about, in words.
+    what: String,
+    name: Name,
+}
+
+/// What came of a question.
+enum Outcome {
+    Read(Reading),
+    /// No answer, and the resolver has given up before we did.
+    Late,
+    /// No answer that says anything.
+    Failed(String),
+}
+
+impl Lists {
+    /// For these lists and name servers (none: those of the system).
+    ///
+    /// # Errors
+    /// When the system's name servers cannot be read.
+    pub fn new(
+        lists: &[Arc<List>],
+        servers: &[SocketAddr],
+        deadline: Duration,
+        pause: Duration,
+    ) -> Result<Self, String> {
+        let lists = lists.iter().map(|l| Source {
+            settings: Arc::clone(l),
+            breaker: Arc::default(),
+        });
+        Ok(Self {
+            resolver: resolver(servers, deadline)?,
+            lists: lists.collect(),
+            deadline,
+            pause,
+        })
+    }
+
+    /// Asks every list about everything that concerns it. Answers within the deadline, whatever the
+    /// servers do.
+    pub async fn ask(&self, now: Time, subjects: &Subjects) -> Vec<Answer> {
+        let until = Instant::now() + self.deadline;
+        let mut answers = Vec::new();
+        let mut asked: Vec<Asked> = Vec::new();
+        let mut tasks = JoinSet::new();
+        for (number, source) in self.lists.iter().enumerate() {
+            let questions = questions(number, &source.settings, subjects);
+            let Some(first) = questions.first() else {
+                continue;
+            };
+            match source.lock().gate(now, self.pause) {
+                Gate::Open => {}
+                gate => {
+                    if gate == Gate::Probe {
+                        self.probe(source, first, now);
+                    }
+                    note(&source.settings.name, Event::Skipped);
+                    answers.push(source.absent("left alone for a while after failures"));
+                    continue;
+                }
+            }
+            asked.push(Asked {
+                list: number,
+                open: questions.len(),
+                read: false,
+                failed: None,
+            });
+            for question in questions {
+                let (resolver, list) = (self.resolver.clone(), Arc::clone(&source.settings));
+                tasks.spawn(async move {
+                    let outcome = look_up(&resolver, &list, question.name).await;
+                    (question.list, question.what, outcome)
+                });
+            }
+        }
+        while let Ok(Some(done)) = tokio::time::timeout_at(until, tasks.join_next()).await {
+            // A look-up that panicked would be a bug of ours; it counts as unanswered.
+            let Ok((number, what, outcome)) = done else {
+                continue;
+            };
+            if let (Some(source), Some(asked)) = (
+                self.lists.get(number),
+                asked.iter_mut().find(|a| a.list == number),
+            ) {
+                answers.extend(asked.take(source, what, outcome));
+            }
+        }
+        for asked in &asked {
+            if let Some(source) = self.lists.get(asked.list) {
+                answers.extend(self.conclude(source, asked, now));
+            }
+        }
+        answers
+    }
+
+    /// What the whole exchange with one list says of its health.
+    fn conclude(&self, source: &Source, asked: &Asked, now: Time) -> Option<Answer> {
+        let name = source.settings.name.as_str();
+        if let Some(Trouble { refused: true, why }) = &asked.failed {
+            if source.lock().shut(now, self.pause) {
+                super::told_shut(name, why);
+            }
+            return Some(source.absent(why));
+        }
+        let why = if asked.open > 0 {
+            note(name, Event::Late);
+            Some(LATE)
+        } else {
+            asked.failed.as_ref().map(|t| t.why.as_str())
+        };
+        // An answer to one question shows that the list is alive.
+        if asked.read {
+            if source.lock().succeeded() {
+                super::told_open(name);
+            }
+        } else if let Some(why) = why
+            && source.lock().failed(now, self.pause)
+        {
+            super::told_shut(name, why);
+        }
+        why.map(|why| source.absent(why))
+    }
+
+    /// Asks once beside the mail whether the list is back.
+    fn probe(&self, source: &Source, question: &Question, now: Time) {
+        let (resolver, list, breaker) = (
+            self.resolver.clone(),
+            Arc::clone(&source.settings),
+            Arc::clone(&source.breaker),
+        );
+        let (name, pause) = (question.name.clone(), self.pause);
+        tokio::spawn(async move {
+            let good = matches!(
+                tokio::time::timeout(CHECK_TIME, look_up(&resolver, &list, name)).await,
+                Ok(Outcome::Read(Reading::Listed(..) | Reading::Clear))
+            );
+            let mut breaker = breaker.lock().unwrap_or_else(PoisonError::into_inner);
+            if good {
+                breaker.succeeded();
+                super::told_open(&list.name);
+            } else {
+                breaker.shut(now, pause);
+            }
+        });
+    }
+}
+
+impl Source {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn absent(&self, why: &str) -> Answer {
+        Answer {
+            source: self.settings.title.as_str().into(),
+            finding: Finding::Absent(why.to_owned()),
+        }
+    }
+}
+
+/// What came of the questions to one list.
+struct Asked {
+    list: usize,
+    /// Questions without answer.
+    open: usize,
+    /// At least one answer said something.
+    read: bool,
+    failed: Option<Trouble>,
+}
+
+/// Why a list said nothing.
+struct Trouble {
+    refused: bool,
+    why: String,
+}
+
+impl Asked {
+    /// Takes one outcome; gives the finding if something is listed.
+    fn take(&mut self, source: &Source, what: String, outcome: Outcome) -> Option<Answer> {
+        self.open = self.open.saturating_sub(1);
+        let list = &source.settings;
+        let (event, trouble) = match outcome {
+            Outcome::Read(Reading::Listed(says, share)) => {
+                self.read = true;
+                note(&list.name, Event::Listed);
+                let finding = Finding::Listed {
+                    what,
+                    says,
+                    nats: list.weight * share,
+                };
+                return Some(Answer {
+                    source: list.title.as_str().into(),
+                    finding,
+                });
+            }
+            Outcome::Read(Reading::Clear) => {
+                self.read = true;
+                note(&list.name, Event::Clear);
+                return None;
+            }
+            Outcome::Late => (
+                Event::Late,
+                Trouble {
+                    refused: false,
+                    why: LATE.to_owned(),
+                },
+            ),
+            Outcome::Read(Reading::Refused(why)) => {
+                (Event::Refused, Trouble { refused: true, why })
+            }
+            Outcome::Read(Reading::Nonsense(why)) | Outcome::Failed(why) => (
+                Event::Failed,
+                Trouble {
+                    refused: false,
+                    why,
+                },
+            ),
+        };
+        note(&list.name, event);
+        // A refusal says more than a failure.
+        if trouble.refused || self.failed.is_none() {
+            self.failed = Some(trouble);
+        }
+        None
+    }
+}
+
+/// What is to be asked of one list.
+fn questions(number: usize, list: &List, subjects: &Subjects) -> Vec<Question> {
+    let mut out = Vec::new();
+    let mut add = |what: String, labels: &str| {
+        // A name that is too long for DNS cannot be listed.
+        if let Some(name) = full_name(list, labels) {
+            out.push(Question {
+                list: number,
+                what,
+                name,
+            });
+        }
+    };
+    for asks in &list.asks {
+        match asks {
+            Asks::LinkDomains => subjects
+                .domains
+                .iter()
+                .for_each(|(domain, host)| add(format!("link host {host}"), domain)),
+            Asks::LinkAddresses => {
+                subjects
+                    .link_addresses
+                    .iter()
+                    .for_each(|ip| add(format!("link address {ip}"), &name::reversed(*ip)));
+            }
+            Asks::ClientAddresses => {
+                subjects
+                    .client
+                    .iter()
+                    .for_each(|ip| add(format!("client address {ip}"), &name::reversed(*ip)));
+            }
+        }
+    }
+    out
+}
+
+/// The name asked for: labels, key, zone.
+fn full_name(list: &List, labels: &str) -> Option<Name> {
+    let key = list
+        .key
+        .as_ref()
+        .map(|k| format!("{}.", k.0))
+        .unwrap_or_default();
+    // With the dot at the end no search domain is tried.
+    Name::from_ascii(format!("{labels}.{key}{}.", list.zone)).ok()
+}
+
+fn resolver(servers: &[SocketAddr], deadline: Duration) -> Result<TokioResolver, String> {
+    let mut builder = dns::builder(servers)?;
+    let options = builder.options_mut();
+    // A lost packet is sent again once within the deadline.
+    (options.timeout, options.attempts) = (deadline / 2, 1);
+    (options.positive_max_ttl, options.negative_max_ttl) = (Some(MAX_TTL), Some(MAX_TTL));
+    options.cache_size = CACHE_ENTRIES;
+    options.use_hosts_file = ResolveHosts::Never;
+    builder.build().map_err(|e| format!("resolver: {e}"))
+}
+
+async fn look_up(resolver: &TokioResolver, list: &List, name: Name) -> Outcome {
+    let read = |answers: &[Ipv4Addr]| {
+        Outcome::Read(known_lists::read(
+            list.form,
+            &list.codes,
+            &list.refused,
+            answers,
+        ))
+    };
+    let address = |data: &RData| {
+        if let RData::A(a) = data {
+            Some(a.0)
+        } else {
+            None
+        }
+    };
+    match resolver.lookup(name, RecordType::A).await {
+        Ok(found) => read(
+            &found
+                .answers()
+                .iter()
+                .filter_map(|r| address(&r.data))
+                .collect::<Vec<_>>(),
+        ),
+        Err(NetError::Dns(DnsError::NoRecordsFound(none)))
+            if matches!(
+                none.response_code,
+                ResponseCode::NXDomain | ResponseCode::NoError
+            ) =>
+        {
+            read(&[])
+        }
+        // The error's own text holds the name that was asked for, which may hold a key.
+        Err(NetError::Dns(DnsError::ResponseCode(code))) => {
+            Outcome::Failed(format!("the name server answered {code}"))
+        }
+        Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
+            Outcome::Failed(format!("the name server answered {}", none.response_code))
+        }
+        Err(NetError::Timeout) => Outcome::Late,
+        Err(_) => Outcome::Failed("the name server could not be asked".to_owned()),
+    }
+}
+
+/// What `outgate lists check` found of one list; `Ok` = it works, in words.
+pub async fn check(list: &List, servers: &[SocketAddr]) -> Result<String, String> {
+    let resolver = resolver(servers, CHECK_TIME)?;
+    let addresses_only = !list.asks.contains(&Asks::LinkDomains);
+    let point = match list.listed_point.as_str() {
+        // RFC 5782 section 5: lists of addresses hold 127.0.0.2 and not 127.0.0.1; those of names
+        // "test" and not "invalid".
+        "" if addresses_only => "127.0.0.2",
+        "" => "test",
+        point => point,
+    };
+    let labels = |text: &str| {
+        text.parse::<IpAddr>()
+            .map_or_else(|_| text.to_owned(), name::reversed)
+    };
+    let read = async |point: &str| {
+        let name = full_name(list, &labels(point))
+            .ok_or_else(|| format!("{point} with the zone is no DNS name"))?;
+        match tokio::time::timeout(CHECK_TIME, look_up(&resolver, list, name)).await {
+            Err(_) | Ok(Outcome::Late) => Err(format!("{LATE}: check [dns] servers")),
+            Ok(Outcome::Failed(why)) => Err(why),
+            Ok(Outcome::Read(reading)) => Ok(reading),
+        }
+    };
+    let listed = match read(point).await? {
+        Reading::Listed(says, _) => format!("{point} is listed ({says})"),
+        Reading::Clear => {
+            return Err(format!(
+                "the test point {point} is not listed: is the zone {} right?",
+                list.zone
+            ));
+        }
+        Reading::Refused(why) => return Err(format!("it refuses to answer: {why}")),
+        Reading::Nonsense(why) => {
+            return Err(format!(
+                "{why}: is the zone {} right, does the resolver alter answers?",
+                list.zone
+            ));
+        }
+    };
+    let free = if addresses_only {
+        "127.0.0.1"
+    } else {
+        "invalid"
+    };
+    match read(free).await? {
+        Reading::Clear => Ok(format!("{listed}, {free} is not")),
+        Reading::Refused(why) => Err(format!("it refuses to answer: {why}")),
+        Reading::Listed(..) | Reading::Nonsense(_) => Err(format!(
+            "{free} is listed, which must never be: everything would be; the list may have been shut down"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;
