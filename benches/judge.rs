@@ -3,11 +3,11 @@
 //! senders are invented.
 #![allow(clippy::print_stdout, reason = "the report")]
 
-use outgate::detector::{Judge, Reservation};
-use outgate::replay::reader;
-use outgate::types::hash::mix;
-use outgate::types::{Domain, Identity, MessageId, SenderKey, Strength, TenantId, Time};
-use outgate::types::{MessageFacts, RecipientFacts};
+use outgate::exports as reader;
+use outgate::exports::mix;
+use outgate::exports::{Domain, Identity, MessageId, SenderKey, Strength, TenantId, Time};
+use outgate::exports::{Judge, Reservation};
+use outgate::exports::{MessageFacts, RecipientFacts};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -227,7 +227,7 @@ fn replay_rate() {
         );
     }
     let started = Stopwatch::start();
-    let done = reader::run(
+    let done = reader::replay(
         reader::detector_alone(),
         &mut lines.as_bytes(),
         &mut std::io::sink(),

@@ -1,11 +1,11 @@
 //! Cost of finding a sender's policy, and of judging a message with it.
 
 use divan::{Bencher, black_box};
-use outgate::config::{self, Settings};
-use outgate::detector::{Judge, Reservation};
-use outgate::policy::scope::choose;
-use outgate::types::{Domain, Identity, MessageId, SenderKey, Strength, TenantId, Time};
-use outgate::types::{MessageFacts, RecipientFacts};
+use outgate::exports::choose_policy;
+use outgate::exports::{Domain, Identity, MessageId, SenderKey, Strength, TenantId, Time};
+use outgate::exports::{Judge, Reservation};
+use outgate::exports::{MessageFacts, RecipientFacts};
+use outgate::exports::{Settings, config};
 use std::sync::Arc;
 
 fn main() {
@@ -63,7 +63,7 @@ fn alice() -> Identity {
 fn choice(bencher: Bencher<'_, '_>, policies: usize) {
     let (settings, alice) = (settings(policies), alice());
     bencher.bench_local(|| {
-        choose(black_box(&settings), black_box(&alice))
+        choose_policy(black_box(&settings), black_box(&alice))
             .policy
             .recipients_per_day
     });

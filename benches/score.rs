@@ -1,7 +1,7 @@
 //! Cost of scoring, parse included, on messages made here.
 
 use divan::Bencher;
-use outgate::score::Scorer;
+use outgate::exports::Scorer;
 
 fn main() {
     divan::main();
@@ -112,7 +112,7 @@ fn real() -> Vec<Vec<u8>> {
     ];
     let lists = names
         .iter()
-        .filter_map(|name| outgate::score::corpus::index(&root.join(name)).ok());
+        .filter_map(|name| outgate::exports::corpus_index(&root.join(name)).ok());
     let paths = lists.flat_map(|list| list.into_iter().step_by(7).map(|(_, path)| path));
     paths
         .filter_map(|path| std::fs::read(path).ok())

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use metrics::{
     Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
-use outgate::spool::Spool;
-use outgate::types::{
+use outgate::exports::Spool;
+use outgate::exports::{
     Address, BodyType, Envelope, MessageId, MessageMeta, Pool, Recipient, ReversePath, Time,
 };
 use std::sync::Arc;

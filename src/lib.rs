@@ -1,36 +1,46 @@
-//! Outgate, an outbound SMTP relay: it scores every message, keeps evidence on every sender, stops
-//! an account that turns bad within a handful of messages, and delivers all other mail durably and
+//! Outgate, an outbound SMTP relay: it scores every message, keeps evidence on every sender, stops an
+//! account that turns bad within a handful of messages, and delivers all other mail durably and
 //! fast.
 //!
-//! The rooms and their direction stand in `docs/life-of-a-message.md`.
+//! `docs/architecture.md` draws the rooms of this library and says what each holds;
+//! `docs/life-of-a-message.md` follows one message through them.
+//!
+//! The library is for its own program: everything is private but [`main`] and what [`exports`]
+//! hands to benchmarks, fuzz targets and tests.
 
-pub mod admin;
-pub mod app;
-pub mod blocks;
-pub mod cli;
-pub mod collections;
-pub mod config;
-pub mod delivery;
-pub mod detector;
-pub mod dns;
-pub mod env;
-pub mod external_checks;
-pub mod feedback;
-pub mod identity;
-pub mod intake;
-pub mod learn;
-pub mod mail;
-pub mod message_token;
-pub mod moderation;
-pub mod ndr;
-pub mod notify;
-pub mod policy;
-pub mod queue;
-pub mod records;
-pub mod replay;
-pub mod score;
-pub mod session;
-pub mod smtp;
-pub mod spool;
-pub mod telemetry;
-pub mod types;
+#![warn(clippy::missing_docs_in_private_items)]
+
+mod admin;
+mod app;
+mod blocks;
+mod cli;
+mod collections;
+mod config;
+mod delivery;
+mod detector;
+mod dns;
+mod env;
+mod external_checks;
+mod feedback;
+mod identity;
+mod intake;
+mod learn;
+mod mail;
+mod message_token;
+mod moderation;
+mod ndr;
+mod notify;
+mod policy;
+mod queue;
+mod records;
+mod replay;
+mod score;
+mod session;
+mod smtp;
+mod spool;
+mod telemetry;
+mod types;
+
+pub mod exports;
+
+pub use cli::main;

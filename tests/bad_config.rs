@@ -11,7 +11,7 @@ fn told_and_expected(path: &Path) -> (Vec<String>, Vec<String>) {
         .filter_map(|l| l.strip_prefix("# expect: "))
         .map(str::to_owned)
         .collect();
-    let told = match outgate::config::parse(&text, "F", &|_| None) {
+    let told = match outgate::exports::config::parse(&text, "F", &|_| None) {
         Ok(_) => vec!["accepted".to_owned()],
         Err(errors) => errors
             .0

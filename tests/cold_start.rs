@@ -94,7 +94,7 @@ fn mixed(corpora: &Path, names: &[&str]) -> Option<Vec<String>> {
 
 /// Letters that the shipped model takes for spam with a probability of .8 or more.
 fn letters(corpora: &Path) -> Vec<String> {
-    let scorer = outgate::score::Scorer::shipped().expect("the shipped model is sound");
+    let scorer = outgate::exports::Scorer::shipped().expect("the shipped model is sound");
     let mut letters = messages(corpora, "glitchy_spam_archive", "spam");
     letters.retain(|letter| scorer.score(letter.as_bytes()).llr > 1.386);
     letters

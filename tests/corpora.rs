@@ -107,7 +107,7 @@ fn one_taken_over_account_among_fifty_is_stopped_and_nobody_else() {
 /// ham may lie above even odds, and spam stays where it was.
 #[test]
 fn a_tenants_own_mail_is_learned_without_labels() {
-    use outgate::score::{Scorer, adapt, features::Extractor};
+    use outgate::exports::{Extractor, Scorer, adapt};
     let Some(corpora) = std::env::var_os("OUTGATE_CORPORA").map(PathBuf::from) else {
         eprintln!("skipped: OUTGATE_CORPORA is not set");
         return;

@@ -10,7 +10,7 @@
 mod common;
 
 use common::{Client, Relay, Sink, config, until};
-use outgate::spool::Spool;
+use outgate::exports::Spool;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;

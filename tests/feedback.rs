@@ -376,7 +376,7 @@ fn the_rate_of_reports_is_bounded() {
     let sink = Sink::start();
     let relay = relay(&sink, false, "per_minute = 4\n");
     let minute = || {
-        outgate::env::Clock::now(&outgate::env::SystemClock::default())
+        outgate::exports::Clock::now(&outgate::exports::SystemClock::default())
             .as_secs()
             .div_euclid(60)
     };
@@ -409,10 +409,10 @@ fn the_rate_of_reports_is_bounded() {
 }
 
 /// The return path of a message made at this time, as the relay would make it.
-fn return_path(relay: &Relay, time: outgate::types::Time) -> String {
-    let key = outgate::message_token::ensure_key(&relay.dir.path().join("data")).expect("the key");
-    let domain = outgate::types::Domain::parse("bounce.example").expect("a domain");
-    key.return_path(outgate::types::MessageId::from_parts(time, 7), &domain)
+fn return_path(relay: &Relay, time: outgate::exports::Time) -> String {
+    let key = outgate::exports::ensure_key(&relay.dir.path().join("data")).expect("the key");
+    let domain = outgate::exports::Domain::parse("bounce.example").expect("a domain");
+    key.return_path(outgate::exports::MessageId::from_parts(time, 7), &domain)
 }
 
 #[test]
@@ -420,7 +420,7 @@ fn a_bounce_whose_sender_cannot_be_told_waits_until_it_is_too_old() {
     let sink = Sink::start();
     let relay = relay(&sink, true, "");
     let bounce = delivery_report("gone@far.example", "5.1.1", "550 5.1.1 No such user here");
-    let young = outgate::env::Clock::now(&outgate::env::SystemClock::default());
+    let young = outgate::exports::Clock::now(&outgate::exports::SystemClock::default());
     let reply = report(&relay, "", &return_path(&relay, young), &bounce);
     assert!(
         reply.starts_with("451 4.3.0"),
@@ -429,7 +429,7 @@ fn a_bounce_whose_sender_cannot_be_told_waits_until_it_is_too_old() {
     let reply = report(
         &relay,
         "",
-        &return_path(&relay, outgate::types::Time::from_secs(1_000_000_000)),
+        &return_path(&relay, outgate::exports::Time::from_secs(1_000_000_000)),
         &bounce,
     );
     assert!(reply.starts_with("550 5.1.1"), "{reply}");
@@ -786,13 +786,13 @@ fn the_log_confirms_no_guess_of_a_text() {
     let sink = Sink::start();
     let relay = relay(&sink, false, "[log]\nformat = \"json\"\n");
     send(&relay, 1, &["bob@far.example"]);
-    let scorer = outgate::score::Scorer::shipped().expect("the model");
+    let scorer = outgate::exports::Scorer::shipped().expect("the model");
     let body_hash = scorer
         .score(mail::ham(1).replace('\n', "\r\n").as_bytes())
         .body_hash;
-    let guess = outgate::types::stable_hash(&[b"ham1@acme.example", &body_hash.to_le_bytes()]);
+    let guess = outgate::exports::stable_hash(&[b"ham1@acme.example", &body_hash.to_le_bytes()]);
     let guess_in_brackets =
-        outgate::types::stable_hash(&[b"<ham1@acme.example>", &body_hash.to_le_bytes()]);
+        outgate::exports::stable_hash(&[b"<ham1@acme.example>", &body_hash.to_le_bytes()]);
     let log = relay.log();
     assert!(log.contains("fingerprint"), "{log}");
     assert!(

@@ -11,11 +11,11 @@
 mod common;
 
 use common::{Client, Sink, until};
-use outgate::app::Relay;
-use outgate::config;
-use outgate::env::Clock;
-use outgate::telemetry;
-use outgate::types::Time;
+use outgate::exports::Clock;
+use outgate::exports::Relay;
+use outgate::exports::Time;
+use outgate::exports::config;
+use outgate::exports::metrics;
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::io::Write;
@@ -563,7 +563,7 @@ fn two_days_through_the_relay_and_through_the_replay_end_alike() {
         .build()
         .expect("a runtime");
     let settings = config::load(Some(&file)).expect("a good configuration");
-    let metrics = telemetry::metrics::install().expect("metrics");
+    let metrics = metrics::install().expect("metrics");
     let relay = runtime
         .block_on(Relay::start(
             settings,

@@ -6,8 +6,8 @@ mod common;
 
 use bytes::Bytes;
 use common::{Relay, Sink, config};
-use outgate::spool::Spool;
-use outgate::types::{
+use outgate::exports::Spool;
+use outgate::exports::{
     Address, BodyType, Envelope, Identity, MessageId, MessageMeta, Pool, Recipient, ReversePath,
     SenderKey, Strength, TenantId, Time,
 };

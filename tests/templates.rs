@@ -9,7 +9,7 @@
 #[path = "common/mail.rs"]
 mod mail;
 
-use outgate::replay::reader;
+use outgate::exports as reader;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -70,12 +70,15 @@ fn mailing(folder: &Path, name: &str, text: impl Fn(usize) -> String) -> String 
 }
 
 /// How many of the messages after the history went, and the explanations of the blocks.
-fn went(lines: &str, change: impl FnOnce(&mut outgate::config::Settings)) -> (usize, Vec<String>) {
+fn went(
+    lines: &str,
+    change: impl FnOnce(&mut outgate::exports::config::Settings),
+) -> (usize, Vec<String>) {
     let mut settings = reader::detector_alone();
     settings.scoring.learning_messages = 0;
     change(&mut settings);
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    reader::run(settings, &mut lines.as_bytes(), &mut out, &mut err).expect("memory");
+    reader::replay(settings, &mut lines.as_bytes(), &mut out, &mut err).expect("memory");
     assert_eq!(String::from_utf8_lossy(&err), "");
     let out: Vec<Value> = std::str::from_utf8(&out)
         .expect("text")

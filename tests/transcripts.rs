@@ -10,8 +10,8 @@
 
 mod story;
 
-use outgate::smtp::server::{Answer, Question, Server, ServerConfig, Step};
-use outgate::types::{Enhanced, Reply};
+use outgate::exports::{Answer, Question, Server, ServerConfig, Step};
+use outgate::exports::{Enhanced, Reply};
 use std::fmt::Write as _;
 use std::path::Path;
 use story::{Exchange, Story};

@@ -103,7 +103,7 @@ impl Dice {
 }
 
 /// Bodies of about one size, to be sent again and again with headers and a last line of their own.
-pub struct Corpus {
+pub(crate) struct Corpus {
     bodies: Vec<Body>,
     size: usize,
 }
@@ -115,7 +115,7 @@ struct Body {
 
 impl Corpus {
     /// Messages of about `size` octets.
-    pub fn new(size: usize) -> Self {
+    pub(crate) fn new(size: usize) -> Self {
         let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
         let count = (4 << 20) / size.max(1);
         let room = size.saturating_sub(900);
@@ -126,7 +126,7 @@ impl Corpus {
     }
 
     /// Message `n` as it goes over the wire, with the final dot: never two alike.
-    pub fn message(&self, n: usize, run: u64, sender: &str, recipient: &str) -> Vec<u8> {
+    pub(crate) fn message(&self, n: usize, run: u64, sender: &str, recipient: &str) -> Vec<u8> {
         let mut dice = Dice(0xd1b5_4a32_d192_ed03 ^ (n as u64 + 1).wrapping_mul(0x9e37_79b9));
         let Some(body) = self.bodies.get(n % self.bodies.len().max(1)) else {
             return Vec::new();

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What to send.
 #[derive(Clone)]
-pub struct Load {
+pub(crate) struct Load {
     /// Where to.
     pub target: SocketAddr,
     /// Messages in all.
@@ -34,7 +34,7 @@ pub struct Load {
 
 /// What came of it.
 #[derive(Default)]
-pub struct Sent {
+pub(crate) struct Sent {
     /// Messages answered 250.
     pub accepted: usize,
     /// Messages refused.
@@ -48,7 +48,7 @@ pub struct Sent {
 }
 
 /// Sends the load.
-pub async fn send(load: Load) -> Result<Sent, String> {
+pub(crate) async fn send(load: Load) -> Result<Sent, String> {
     let next = Arc::new(AtomicUsize::new(0));
     let opening = Arc::new(Semaphore::new(OPENING));
     let begin = Instant::now();

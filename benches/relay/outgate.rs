@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 /// A running relay.
-pub struct Outgate {
+pub(crate) struct Outgate {
     child: Child,
     pid: u32,
     /// Where it takes mail.
@@ -21,7 +21,7 @@ pub struct Outgate {
 }
 
 /// A port that was free a moment ago.
-pub fn free_port() -> Result<u16, String> {
+pub(crate) fn free_port() -> Result<u16, String> {
     let listener =
         std::net::TcpListener::bind("127.0.0.1:0").map_err(|e| format!("no free port: {e}"))?;
     listener
@@ -31,7 +31,7 @@ pub fn free_port() -> Result<u16, String> {
 }
 
 /// Waits until something listens there.
-pub async fn wait_for_listener(address: SocketAddr, within: Duration) -> Result<(), String> {
+pub(crate) async fn wait_for_listener(address: SocketAddr, within: Duration) -> Result<(), String> {
     let try_again = async {
         while TcpStream::connect(address).await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -44,7 +44,7 @@ pub async fn wait_for_listener(address: SocketAddr, within: Duration) -> Result<
 
 impl Outgate {
     /// Starts it in `dir`, with everything it delivers going to `sink`.
-    pub async fn start(dir: &Path, sink: SocketAddr) -> Result<Self, String> {
+    pub(crate) async fn start(dir: &Path, sink: SocketAddr) -> Result<Self, String> {
         let smtp = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let admin = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let file = dir.join("outgate.toml");
@@ -78,7 +78,7 @@ impl Outgate {
     }
 
     /// A message with the end of the relay's log.
-    pub fn with_log(&self, message: &str) -> String {
+    pub(crate) fn with_log(&self, message: &str) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let tail: Vec<&str> = log.lines().rev().take(5).collect();
         format!(
@@ -88,17 +88,17 @@ impl Outgate {
     }
 
     /// CPU time so far.
-    pub fn cpu(&self) -> Duration {
+    pub(crate) fn cpu(&self) -> Duration {
         process::cpu(self.pid)
     }
 
     /// Peak memory in octets.
-    pub fn peak_memory(&self) -> u64 {
+    pub(crate) fn peak_memory(&self) -> u64 {
         process::peak_memory(self.pid)
     }
 
     /// How often the spool was synced, from `/metrics`.
-    pub async fn syncs(&self) -> Result<u64, String> {
+    pub(crate) async fn syncs(&self) -> Result<u64, String> {
         let text = get(self.admin, "/metrics")
             .await
             .map_err(|e| format!("/metrics cannot be read: {e}"))?;
@@ -111,7 +111,7 @@ impl Outgate {
     }
 
     /// Ends it as an operator would.
-    pub async fn stop(mut self) -> Result<(), String> {
+    pub(crate) async fn stop(mut self) -> Result<(), String> {
         let pid = self.pid.to_string();
         Command::new("kill")
             .args(["-TERM", &pid])

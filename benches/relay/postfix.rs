@@ -15,7 +15,7 @@ const POSTFIX: &str = "/usr/sbin/postfix";
 const DAEMONS: &str = "/usr/lib/postfix/sbin";
 
 /// A running instance.
-pub struct Postfix {
+pub(crate) struct Postfix {
     config: PathBuf,
     pid: u32,
     /// Where it takes mail.
@@ -23,7 +23,7 @@ pub struct Postfix {
 }
 
 /// Why Postfix cannot take part, if it cannot.
-pub fn missing() -> Option<&'static str> {
+pub(crate) fn missing() -> Option<&'static str> {
     let root = fs::read_to_string("/proc/self/status")
         .unwrap_or_default()
         .lines()
@@ -40,7 +40,11 @@ pub fn missing() -> Option<&'static str> {
 impl Postfix {
     /// Starts it in `dir`, with everything it delivers going to `sink`; for so many sessions at
     /// once.
-    pub async fn start(dir: &Path, sink: SocketAddr, sessions: usize) -> Result<Self, String> {
+    pub(crate) async fn start(
+        dir: &Path,
+        sink: SocketAddr,
+        sessions: usize,
+    ) -> Result<Self, String> {
         let smtp = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let config = dir.join("etc");
         prepare(dir, &config, smtp, sink, sessions)
@@ -56,17 +60,17 @@ impl Postfix {
     }
 
     /// CPU time so far, of all its processes.
-    pub fn cpu(&self) -> Duration {
+    pub(crate) fn cpu(&self) -> Duration {
         process::cpu(self.pid)
     }
 
     /// Memory of all its processes now.
-    pub fn memory(&self) -> u64 {
+    pub(crate) fn memory(&self) -> u64 {
         process::family_memory(self.pid)
     }
 
     /// Ends it.
-    pub async fn stop(self) -> Result<(), String> {
+    pub(crate) async fn stop(self) -> Result<(), String> {
         run(&self.config, "stop").await
     }
 }

@@ -35,7 +35,7 @@ fn family(pid: u32) -> Vec<u32> {
 }
 
 /// CPU time of a process, its children that have ended, and those that live.
-pub fn cpu(pid: u32) -> Duration {
+pub(crate) fn cpu(pid: u32) -> Duration {
     let ended = stat(pid).map_or(0, |s| s.children_ticks);
     let living: u64 = family(pid)
         .into_iter()
@@ -46,12 +46,12 @@ pub fn cpu(pid: u32) -> Duration {
 }
 
 /// Peak memory of a single process in octets (VmHWM).
-pub fn peak_memory(pid: u32) -> u64 {
+pub(crate) fn peak_memory(pid: u32) -> u64 {
     kib(&format!("/proc/{pid}/status"), "VmHWM:")
 }
 
 /// Memory of a process and its children now, in octets; what they share counts once (Pss).
-pub fn family_memory(pid: u32) -> u64 {
+pub(crate) fn family_memory(pid: u32) -> u64 {
     family(pid)
         .into_iter()
         .map(|p| kib(&format!("/proc/{p}/smaps_rollup"), "Pss:"))

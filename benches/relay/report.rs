@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// What one run showed.
 #[derive(Debug, Clone, Copy)]
-pub struct Run {
+pub(crate) struct Run {
     /// Messages answered 250 per second.
     pub accepted_rate: f64,
     /// Messages arrived at the sink per second, from the first connection to the last arrival.
@@ -27,7 +27,7 @@ pub struct Run {
 
 impl Run {
     /// From what the generator saw and the time until the last arrival.
-    pub fn new(sent: &Sent, until_delivered: Duration) -> Self {
+    pub(crate) fn new(sent: &Sent, until_delivered: Duration) -> Self {
         let rate = |time: Duration| sent.accepted as f64 / time.as_secs_f64().max(1e-9);
         Self {
             accepted_rate: rate(sent.elapsed),
@@ -52,14 +52,14 @@ fn percentile(sorted: &[Duration], percent: usize) -> Duration {
 }
 
 /// The run in the middle by end-to-end rate: its numbers belong together.
-pub fn median(runs: &[Run]) -> Option<Run> {
+pub(crate) fn median(runs: &[Run]) -> Option<Run> {
     let mut sorted = runs.to_vec();
     sorted.sort_by(|a, b| a.delivered_rate.total_cmp(&b.delivered_rate));
     sorted.get(sorted.len() / 2).copied()
 }
 
 /// Results of one scenario.
-pub struct Row {
+pub(crate) struct Row {
     /// Its name.
     pub scenario: String,
     /// Generator straight to the sink.
@@ -71,7 +71,7 @@ pub struct Row {
 }
 
 /// The table.
-pub fn table(rows: &[Row]) -> String {
+pub(crate) fn table(rows: &[Row]) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(

@@ -14,7 +14,7 @@ const MAX_LINE: usize = 4096;
 
 /// What has arrived.
 #[derive(Default)]
-pub struct Counter {
+pub(crate) struct Counter {
     messages: AtomicU64,
     wanted: AtomicU64,
     reached: Notify,
@@ -22,7 +22,7 @@ pub struct Counter {
 
 impl Counter {
     /// Messages so far.
-    pub fn messages(&self) -> u64 {
+    pub(crate) fn messages(&self) -> u64 {
         self.messages.load(Ordering::Acquire)
     }
 
@@ -33,7 +33,7 @@ impl Counter {
     }
 
     /// Waits until `total` messages have arrived since the start, or none more for `patience`.
-    pub async fn wait_for(&self, total: u64, patience: Duration) -> Result<(), String> {
+    pub(crate) async fn wait_for(&self, total: u64, patience: Duration) -> Result<(), String> {
         self.wanted.store(total, Ordering::Release);
         loop {
             let before = self.messages();
@@ -51,7 +51,7 @@ impl Counter {
 }
 
 /// Starts a sink; gives its address and what arrives there.
-pub async fn start() -> Result<(SocketAddr, Arc<Counter>), String> {
+pub(crate) async fn start() -> Result<(SocketAddr, Arc<Counter>), String> {
     let (listener, address) = listen().map_err(|e| format!("the sink cannot listen: {e}"))?;
     let counter = Arc::new(Counter::default());
     let shared = Arc::clone(&counter);

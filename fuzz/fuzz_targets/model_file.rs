@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use outgate::score::{Scorer, model::Model};
+use outgate::exports::{Scorer, Model};
 
 fuzz_target!(|octets: &[u8]| {
     let _ = Model::from_bytes(octets);

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use outgate::feedback::report::{self, Report};
+use outgate::exports::{FeedbackReport as Report, feedback_report as report};
 
 fuzz_target!(|message: &[u8]| {
     if let Report::Delivery(fates) = report::read(message) {

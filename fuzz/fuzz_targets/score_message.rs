@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 
-static SCORER: LazyLock<outgate::score::Scorer> = LazyLock::new(|| outgate::score::Scorer::shipped().expect("the shipped model is sound"));
+static SCORER: LazyLock<outgate::exports::Scorer> = LazyLock::new(|| outgate::exports::Scorer::shipped().expect("the shipped model is sound"));
 
 fuzz_target!(|message: &[u8]| {
     let score = SCORER.score(message);

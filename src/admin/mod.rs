@@ -10,10 +10,10 @@ mod problem;
 mod public;
 #[cfg(test)]
 pub(crate) mod tests;
-pub mod token;
+pub(crate) mod token;
 mod ui;
 
-pub use problem::Problem;
+pub(crate) use problem::Problem;
 
 use crate::config::Settings;
 use crate::detector::Judge;
@@ -43,7 +43,7 @@ const REQUEST_TIME: Duration = Duration::from_secs(30);
 
 /// What the admin side works with.
 #[derive(Clone)]
-pub struct State {
+pub(crate) struct State {
     /// Settings in force.
     pub settings: watch::Receiver<Arc<Settings>>,
     /// Time.
@@ -133,7 +133,7 @@ fn core(state: &State) -> Arc<Core> {
 
 /// Everything on `[admin] bind`. Reads `<data_dir>/admin.token`, which [`token::ensure`] must have
 /// made before.
-pub fn router(state: State) -> Router {
+pub(crate) fn router(state: State) -> Router {
     let core = core(&state);
     let relay = Relay {
         core: Arc::clone(&core),
@@ -258,7 +258,7 @@ async fn ready(With(core): With<Arc<Core>>) -> Response {
 }
 
 /// Serves [`router`] until `shutdown` ends, then lets running requests finish.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: tokio::net::TcpListener,
     state: State,
     shutdown: impl Future<Output = ()> + Send + 'static,
@@ -269,7 +269,7 @@ pub async fn serve(
 }
 
 /// Serves [`public_router`] until `shutdown` ends, then lets running requests finish.
-pub async fn serve_public(
+pub(crate) async fn serve_public(
     listener: tokio::net::TcpListener,
     state: State,
     shutdown: impl Future<Output = ()> + Send + 'static,
@@ -280,6 +280,6 @@ pub async fn serve_public(
 }
 
 /// Everything on `[public] bind`: `/blocked/{ref}` and `/delist`, which show and never act.
-pub fn public_router(state: State) -> Router {
+pub(crate) fn public_router(state: State) -> Router {
     bounded(public::routes().with_state(core(&state)))
 }

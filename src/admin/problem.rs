@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 /// One problem object with its status.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// HTTP status.
     pub status: StatusCode,
     /// Last part of the type URI; `None` = `about:blank`.
@@ -30,12 +30,12 @@ impl Problem {
     }
 
     /// 400: the request cannot be read.
-    pub fn bad_request(detail: impl Into<String>) -> Self {
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, Some("bad-request"), detail)
     }
 
     /// 422: it can be read, but this field makes no sense.
-    pub fn field(field: &'static str, detail: impl Into<String>) -> Self {
+    pub(crate) fn field(field: &'static str, detail: impl Into<String>) -> Self {
         Self {
             field: Some(field),
             ..Self::new(
@@ -47,42 +47,42 @@ impl Problem {
     }
 
     /// 401: who are you?
-    pub fn unauthenticated(detail: impl Into<String>) -> Self {
+    pub(crate) fn unauthenticated(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, Some("unauthenticated"), detail)
     }
 
     /// 403: known, but not allowed.
-    pub fn forbidden(detail: impl Into<String>) -> Self {
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, Some("forbidden"), detail)
     }
 
     /// 404. Also for what belongs to another tenant.
-    pub fn not_found(detail: impl Into<String>) -> Self {
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, Some("not-found"), detail)
     }
 
     /// 409: it is no longer in the state that this needs.
-    pub fn conflict(detail: impl Into<String>) -> Self {
+    pub(crate) fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, Some("conflict"), detail)
     }
 
     /// 421: it came under a name that is not ours (RFC 9110 section 15.5.20).
-    pub fn misdirected(detail: impl Into<String>) -> Self {
+    pub(crate) fn misdirected(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::MISDIRECTED_REQUEST, Some("misdirected"), detail)
     }
 
     /// 413.
-    pub fn too_large(detail: impl Into<String>) -> Self {
+    pub(crate) fn too_large(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, Some("too-large"), detail)
     }
 
     /// A status of the framework's own, with nothing more to say.
-    pub fn of_status(status: StatusCode) -> Self {
+    pub(crate) fn of_status(status: StatusCode) -> Self {
         Self::new(status, None, "the request cannot be read")
     }
 
     /// 405.
-    pub fn method_not_allowed() -> Self {
+    pub(crate) fn method_not_allowed() -> Self {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             None,
@@ -91,7 +91,7 @@ impl Problem {
     }
 
     /// 503: ours, temporary; what went wrong stands in the log, not here.
-    pub fn unavailable(cause: &dyn std::fmt::Display) -> Self {
+    pub(crate) fn unavailable(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(error = %cause, "the admin API could not do its work");
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -101,7 +101,7 @@ impl Problem {
     }
 
     /// The object.
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let kind = self
             .kind
             .map_or_else(|| "about:blank".to_owned(), |k| format!("/problems/{k}"));
@@ -137,7 +137,6 @@ impl From<ModerationError> for Problem {
             ModerationError::OperatorOnly(reference) => Self::forbidden(format!(
                 "block {reference} stops this message, and only an operator may end that block"
             )),
-            ModerationError::BadSubject(why) => Self::field("subject", why),
             ModerationError::Failed(why) => Self::unavailable(&why),
         }
     }
@@ -180,11 +179,6 @@ mod tests {
                 ModerationError::OperatorOnly(crate::types::BlockRef::from_random(1)),
                 403,
                 "/problems/forbidden",
-            ),
-            (
-                ModerationError::BadSubject("no".into()),
-                422,
-                "/problems/invalid-field",
             ),
             (
                 ModerationError::Failed("disk".into()),

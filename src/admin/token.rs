@@ -8,17 +8,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Name under which the token of the file acts.
-pub const OPERATOR: &str = "operator";
+pub(crate) const OPERATOR: &str = "operator";
 const SECRET_OCTETS: usize = 32;
 
 /// Where the operator's token lies.
-pub fn path(data_dir: &Path) -> PathBuf {
+pub(crate) fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("admin.token")
 }
 
 /// A fresh secret: 32 random octets as base64url. It begins with no hyphen, so that it may stand
 /// behind `--token`.
-pub fn fresh() -> io::Result<String> {
+pub(crate) fn fresh() -> io::Result<String> {
     loop {
         let mut secret = [0u8; SECRET_OCTETS];
         getrandom::fill(&mut secret).map_err(io::Error::other)?;
@@ -30,14 +30,14 @@ pub fn fresh() -> io::Result<String> {
 }
 
 /// Whether this has the form of a [`fresh`] secret.
-pub fn is_fresh(text: &str) -> bool {
+pub(crate) fn is_fresh(text: &str) -> bool {
     URL_SAFE_NO_PAD
         .decode(text)
         .is_ok_and(|secret| secret.len() == SECRET_OCTETS)
 }
 
 /// SHA-256 of a secret, hex: what is stored.
-pub fn sha256_hex(secret: &str) -> String {
+pub(crate) fn sha256_hex(secret: &str) -> String {
     Sha256::digest(secret.as_bytes())
         .iter()
         .map(|b| format!("{b:02x}"))
@@ -45,7 +45,7 @@ pub fn sha256_hex(secret: &str) -> String {
 }
 
 /// The token in the file, without the line end.
-pub fn read(data_dir: &Path) -> io::Result<String> {
+pub(crate) fn read(data_dir: &Path) -> io::Result<String> {
     let text = std::fs::read_to_string(path(data_dir))?;
     let token = text.trim();
     if token.len() < 20 {
@@ -58,7 +58,7 @@ pub fn read(data_dir: &Path) -> io::Result<String> {
 }
 
 /// The operator's token; makes the file (mode 0600) on first start. It appears whole or not at all.
-pub fn ensure(data_dir: &Path) -> io::Result<String> {
+pub(crate) fn ensure(data_dir: &Path) -> io::Result<String> {
     match read(data_dir) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         other => return other,

@@ -1,11 +1,11 @@
 //! The one place that builds and wires everything, and knows the order of start and shutdown.
 
-pub mod demo;
+pub(crate) mod demo;
 mod housekeeping;
 mod keeping;
 mod outcomes;
 mod relay;
 mod rooms;
-pub mod serve;
+pub(crate) mod serve;
 
-pub use relay::{Listening, Relay, StartError};
+pub use relay::Relay;

@@ -19,7 +19,7 @@ const END: Duration = Duration::from_secs(60);
 
 /// Runs the relay until SIGTERM or SIGINT. Exit status: 0 drained, 1 could not start or a part of
 /// it ended by itself, 2 bad configuration.
-pub fn run(config: Option<&Path>) -> ExitCode {
+pub(crate) fn run(config: Option<&Path>) -> ExitCode {
     private::by_default();
     let loaded = match config::load::read(config) {
         Ok(loaded) => loaded,

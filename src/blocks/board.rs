@@ -10,11 +10,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 type List = Vec<Arc<Block>>;
 
 /// What a block of the null sender has as its subject.
-pub const NULL_SENDER: &str = "<>";
+pub(crate) const NULL_SENDER: &str = "<>";
 
 /// Blocks in force.
 #[derive(Default)]
-pub struct Board {
+pub(crate) struct Board {
     /// Number of blocks: without any, the gate takes no lock.
     count: AtomicUsize,
     inner: RwLock<Inner>,
@@ -47,7 +47,7 @@ fn network(subject: &str) -> Option<IpNet> {
 }
 
 /// Whether this block stops mail of that identity. Website blocks stop messages, not identities.
-pub fn covers(block: &Block, identity: &Identity) -> bool {
+pub(crate) fn covers(block: &Block, identity: &Identity) -> bool {
     let own_tenant = block.tenant.as_ref().is_none_or(|t| *t == identity.tenant);
     let claimed = identity.strength >= Strength::Claimed;
     let address = || match &*identity.address {
@@ -212,7 +212,7 @@ impl Inner {
 
 impl Board {
     /// The block that stops this identity now, if any: the narrowest first.
-    pub fn gate(&self, now: Time, identity: &Identity) -> Option<Arc<Block>> {
+    pub(crate) fn gate(&self, now: Time, identity: &Identity) -> Option<Arc<Block>> {
         if self.count.load(Ordering::Acquire) == 0 {
             return None;
         }
@@ -225,7 +225,7 @@ impl Board {
 
     /// The block on one of these hosts, or on a domain above it, that concerns the identity's
     /// tenant.
-    pub fn website(
+    pub(crate) fn website(
         &self,
         now: Time,
         identity: &Identity,
@@ -261,7 +261,7 @@ impl Board {
     }
 
     /// Puts a block in force; a block of the same reference is replaced.
-    pub fn insert(&self, block: Arc<Block>) {
+    pub(crate) fn insert(&self, block: Arc<Block>) {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         inner.remove(block.reference);
         if let Some(list) = inner.list(&block) {
@@ -288,7 +288,7 @@ impl Board {
     }
 
     /// Takes a block out of force; false if it was not.
-    pub fn remove(&self, reference: BlockRef) -> bool {
+    pub(crate) fn remove(&self, reference: BlockRef) -> bool {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         let was = inner.remove(reference);
         self.count.store(inner.all.len(), Ordering::Release);
@@ -296,7 +296,7 @@ impl Board {
     }
 
     /// Blocks whose end has come.
-    pub fn due(&self, now: Time) -> Vec<Arc<Block>> {
+    pub(crate) fn due(&self, now: Time) -> Vec<Arc<Block>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         inner
             .due

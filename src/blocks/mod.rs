@@ -1,6 +1,6 @@
 //! Blocks: matching, states, release rules. Pure.
 
-pub mod board;
-pub mod past;
-pub mod rules;
-pub mod subject;
+pub(crate) mod board;
+pub(crate) mod past;
+pub(crate) mod rules;
+pub(crate) mod subject;

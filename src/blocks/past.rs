@@ -25,7 +25,7 @@ impl Evict for Opened {
 }
 
 /// What was blocked lately, and how often.
-pub struct Past(Table<u64, Opened>);
+pub(crate) struct Past(Table<u64, Opened>);
 
 impl Default for Past {
     fn default() -> Self {
@@ -53,7 +53,7 @@ fn key_of(block: &Block) -> u64 {
 
 impl Past {
     /// Notes a block by the relay, once; one that was released as a mistake is taken out again.
-    pub fn note(&self, block: &Block) {
+    pub(crate) fn note(&self, block: &Block) {
         if block.opened_by != crate::types::block::RELAY {
             return;
         }
@@ -73,7 +73,7 @@ impl Past {
     }
 
     /// How many blocks of this subject the relay opened in the last 30 days.
-    pub fn earlier(
+    pub(crate) fn earlier(
         &self,
         now: Time,
         kind: BlockKind,
@@ -89,7 +89,7 @@ impl Past {
     }
 
     /// Since when blocks count.
-    pub fn since(now: Time) -> Time {
+    pub(crate) fn since(now: Time) -> Time {
         now.before(MEMORY)
     }
 }

@@ -6,11 +6,11 @@ use crate::types::Role;
 use crate::types::{Block, BlockKind, BlockRef, BlockState, ReleaseVerdict, TenantId, Time};
 
 /// Days in which a tenant's releases of one subject are counted.
-pub const QUOTA_DAYS: u64 = 30;
+pub(crate) const QUOTA_DAYS: u64 = 30;
 
 /// When a block of that duration, opened `now`, ends by itself; `None` = only by a release. `zone`
 /// is the tenant's.
-pub fn until(duration: BlockDuration, now: Time, zone: &str) -> Option<Time> {
+pub(crate) fn until(duration: BlockDuration, now: Time, zone: &str) -> Option<Time> {
     match duration {
         BlockDuration::UntilReleased => None,
         BlockDuration::UntilTomorrow => Some(now.next_midnight(zone)),
@@ -19,7 +19,7 @@ pub fn until(duration: BlockDuration, now: Time, zone: &str) -> Option<Time> {
 }
 
 /// The record of a block that comes into force `now`. Of too much evidence the newest stays.
-pub fn opened(new: NewBlock, reference: BlockRef, now: Time, opened_by: &str) -> Block {
+pub(crate) fn opened(new: NewBlock, reference: BlockRef, now: Time, opened_by: &str) -> Block {
     let mut evidence = new.evidence;
     evidence.sort_by_key(|e| std::cmp::Reverse(e.time));
     evidence.truncate(Block::MAX_EVIDENCE);
@@ -45,7 +45,13 @@ pub fn opened(new: NewBlock, reference: BlockRef, now: Time, opened_by: &str) ->
 }
 
 /// The record after a release.
-pub fn released(block: &Block, now: Time, verdict: ReleaseVerdict, note: &str, by: &str) -> Block {
+pub(crate) fn released(
+    block: &Block,
+    now: Time,
+    verdict: ReleaseVerdict,
+    note: &str,
+    by: &str,
+) -> Block {
     Block {
         state: BlockState::Released,
         ended_at: Some(now),
@@ -57,7 +63,7 @@ pub fn released(block: &Block, now: Time, verdict: ReleaseVerdict, note: &str, b
 }
 
 /// The record after its own end.
-pub fn expired(block: &Block, now: Time) -> Block {
+pub(crate) fn expired(block: &Block, now: Time) -> Block {
     Block {
         state: BlockState::Expired,
         ended_at: Some(now),
@@ -67,7 +73,7 @@ pub fn expired(block: &Block, now: Time) -> Block {
 
 /// Why an actor may not release a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReleaseRefused {
+pub(crate) enum ReleaseRefused {
     /// No such block, or not of this actor's tenant.
     NotFound,
     /// It has ended already.
@@ -79,7 +85,7 @@ pub enum ReleaseRefused {
 /// Whether that actor may release the block, `used` releases of its subject by the tenant in the
 /// last 30 days. A tenant's admin sees only blocks of the tenant, and cannot release the tenant
 /// itself: that takes an operator.
-pub fn may_release(
+pub(crate) fn may_release(
     role: Role,
     tenant: Option<&TenantId>,
     block: &Block,
@@ -97,7 +103,7 @@ pub fn may_release(
 }
 
 /// Releases the tenant's admins have left for the block's subject.
-pub fn releases_left(block: &Block, used: u32, quota: u32) -> u32 {
+pub(crate) fn releases_left(block: &Block, used: u32, quota: u32) -> u32 {
     if block.kind == BlockKind::Tenant {
         0
     } else {

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 const MAX: usize = 254;
 
 /// The subject in its one form; an error says what would be right.
-pub fn check(kind: BlockKind, text: &str) -> Result<String, String> {
+pub(crate) fn check(kind: BlockKind, text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty()
         || text.len() > MAX

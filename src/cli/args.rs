@@ -5,7 +5,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 /// Where the relay is and who we are.
 #[derive(Debug, Clone, Default, Args)]
-pub struct Connect {
+pub(crate) struct Connect {
     /// Address of the admin API [default: `[admin] bind` of the configuration].
     #[arg(long, env = "OUTGATE_URL", value_name = "URL")]
     pub url: Option<String>,
@@ -24,7 +24,7 @@ pub struct Connect {
 
 /// Options of commands that read.
 #[derive(Debug, Clone, Args)]
-pub struct Reading {
+pub(crate) struct Reading {
     /// The relay.
     #[command(flatten)]
     pub connect: Connect,
@@ -35,7 +35,7 @@ pub struct Reading {
 
 /// Options of commands that list.
 #[derive(Debug, Clone, Args)]
-pub struct Listing {
+pub(crate) struct Listing {
     /// Reading.
     #[command(flatten)]
     pub reading: Reading,
@@ -46,7 +46,7 @@ pub struct Listing {
 
 /// Options of commands that change one thing.
 #[derive(Debug, Clone, Args)]
-pub struct Changing {
+pub(crate) struct Changing {
     /// Reading.
     #[command(flatten)]
     pub reading: Reading,
@@ -57,7 +57,7 @@ pub struct Changing {
 
 /// `outgate blocks …`.
 #[derive(Debug, Subcommand)]
-pub enum BlocksCommand {
+pub(crate) enum BlocksCommand {
     /// List blocks, newest first.
     List {
         /// Only these.
@@ -119,7 +119,7 @@ pub enum BlocksCommand {
 
 /// Why a block is released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The relay was wrong.
     Mistake,
     /// The account had been taken over and is clean again.
@@ -128,7 +128,7 @@ pub enum Verdict {
 
 /// `outgate senders …`.
 #[derive(Debug, Subcommand)]
-pub enum SendersCommand {
+pub(crate) enum SendersCommand {
     /// List senders.
     List {
         /// Only these.
@@ -150,7 +150,7 @@ pub enum SendersCommand {
 
 /// `outgate policy …`.
 #[derive(Debug, Subcommand)]
-pub enum PolicyCommand {
+pub(crate) enum PolicyCommand {
     /// Tell which policy is a sender's, why the others are not, where each value comes from and
     /// what is used of it.
     Explain {
@@ -170,7 +170,7 @@ pub enum PolicyCommand {
 
 /// One message and why.
 #[derive(Debug, Clone, Args)]
-pub struct One {
+pub(crate) struct One {
     /// Message id.
     pub id: String,
     /// Options.
@@ -180,7 +180,7 @@ pub struct One {
 
 /// `outgate queue …`.
 #[derive(Debug, Subcommand)]
-pub enum QueueCommand {
+pub(crate) enum QueueCommand {
     /// List queued mail, oldest first.
     List {
         /// Only these.
@@ -210,7 +210,7 @@ pub enum QueueCommand {
 
 /// `outgate held …`.
 #[derive(Debug, Subcommand)]
-pub enum HeldCommand {
+pub(crate) enum HeldCommand {
     /// List held mail, oldest first.
     List {
         /// Options.
@@ -233,7 +233,7 @@ pub enum HeldCommand {
 
 /// `outgate messages …`.
 #[derive(Debug, Subcommand)]
-pub enum MessagesCommand {
+pub(crate) enum MessagesCommand {
     /// Search the trace, newest first; all that is given must fit.
     Search {
         /// The relay's id or the Message-ID header.
@@ -263,7 +263,7 @@ pub enum MessagesCommand {
 
 /// `outgate audit …`.
 #[derive(Debug, Subcommand)]
-pub enum AuditCommand {
+pub(crate) enum AuditCommand {
     /// Follow the chain of the audit in `records.db` from its start; fails if a line was changed,
     /// removed or cut from the end.
     Verify {
@@ -288,7 +288,7 @@ pub enum AuditCommand {
 
 /// Roles as arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum RoleName {
+pub(crate) enum RoleName {
     /// Sends mail.
     Smtp,
     /// Reads.
@@ -301,7 +301,7 @@ pub enum RoleName {
 
 /// `outgate account …`.
 #[derive(Debug, Subcommand)]
-pub enum AccountCommand {
+pub(crate) enum AccountCommand {
     /// Add an account.
     Add {
         /// Name; for smtp the login.
@@ -349,7 +349,7 @@ pub enum AccountCommand {
 
 /// `outgate token …`.
 #[derive(Debug, Subcommand)]
-pub enum TokenCommand {
+pub(crate) enum TokenCommand {
     /// Make a token; its secret is printed once and never again.
     Create {
         /// Name.

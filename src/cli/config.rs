@@ -8,7 +8,12 @@ use std::path::Path;
 /// Checks a file and says what is wrong with it or hardly meant; `None` = the file `serve` would
 /// take. With `json` one object: `ok`, `file`, `errors`, `warnings`. Gives the exit status: 0 fine,
 /// 2 wrong.
-pub fn run_check(path: Option<&Path>, json: bool, out: &mut dyn Write, err: &mut dyn Write) -> i32 {
+pub(crate) fn run_check(
+    path: Option<&Path>,
+    json: bool,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> i32 {
     let loaded = match load::read(path) {
         Ok(loaded) => loaded,
         Err(errors) => return wrong(json, out, err, &errors),
@@ -34,7 +39,12 @@ pub fn run_check(path: Option<&Path>, json: bool, out: &mut dyn Write, err: &mut
 
 /// Prints the effective settings as TOML, or the same as JSON; secrets redacted. Gives the exit
 /// status: 0 fine, 2 wrong.
-pub fn run_show(path: Option<&Path>, json: bool, out: &mut dyn Write, err: &mut dyn Write) -> i32 {
+pub(crate) fn run_show(
+    path: Option<&Path>,
+    json: bool,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> i32 {
     let text = match load::read(path) {
         Ok(loaded) => crate::config::show(&loaded.settings),
         Err(errors) => return wrong(json, out, err, &errors),

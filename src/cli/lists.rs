@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 /// `outgate lists …`.
 #[derive(Debug, Subcommand)]
-pub enum ListsCommand {
+pub(crate) enum ListsCommand {
     /// Ask each configured list and scanner about its test points and say what is wrong; exit
     /// status 1 if anything is.
     Check {
@@ -26,7 +26,7 @@ pub enum ListsCommand {
 }
 
 /// Runs the command.
-pub fn run(command: &ListsCommand) -> ExitCode {
+pub(crate) fn run(command: &ListsCommand) -> ExitCode {
     let ListsCommand::Check { json, file } = command;
     let (status, text) = match config::load(file.config.as_deref()) {
         Err(errors) => {

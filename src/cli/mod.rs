@@ -1,23 +1,24 @@
 //! Command line: arguments to admin commands, tables and JSON.
 //!
-//! `main` parses [`Cli`], runs what needs no relay itself, and hands the rest to [`run`].
+//! [`main`] runs what needs no relay itself, and hands the rest to [`run`].
 
 mod accounts;
-pub mod args;
+pub(crate) mod args;
 mod client;
 mod commands;
-pub mod config;
-pub mod lists;
-pub mod model;
+pub(crate) mod config;
+pub(crate) mod lists;
+pub(crate) mod model;
 mod policy;
-pub mod replay;
-pub mod score;
-pub mod simulate;
+pub(crate) mod replay;
+pub(crate) mod score;
+pub(crate) mod simulate;
 mod table;
 #[cfg(test)]
 mod tests;
 mod views;
 
+use crate::app;
 use crate::config::Settings;
 use args::{
     AccountCommand, AuditCommand, BlocksCommand, HeldCommand, MessagesCommand, PolicyCommand,
@@ -31,7 +32,7 @@ use std::process::ExitCode;
 /// Outbound SMTP relay that scores every message, judges every sender and stops the bad ones.
 #[derive(Debug, Parser)]
 #[command(name = "outgate", version, about)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -39,7 +40,7 @@ pub struct Cli {
 
 /// All commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run the relay.
     Serve(ConfigFile),
     /// Run the relay with a local sink and a story to watch.
@@ -69,9 +70,42 @@ pub enum Command {
     Admin(AdminCommand),
 }
 
+/// The whole program: reads the arguments and runs the command. Exit status: 0 done, 1 failed, 2
+/// wrong use.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(file) => app::serve::run(file.config.as_deref()),
+        Command::Demo => app::demo::run(),
+        Command::Config {
+            command: ConfigCommand::Check(args),
+        } => print_report(config::run_check, &args),
+        Command::Config {
+            command: ConfigCommand::Show(args),
+        } => print_report(config::run_show, &args),
+        Command::Score(args) => score::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
+        Command::Model(args) => model::run(&args),
+        Command::Lists { command } => lists::run(&command),
+        Command::Admin(command) => run(command, crate::config::load),
+    }
+}
+
+type Report = fn(Option<&Path>, bool, &mut dyn Write, &mut dyn Write) -> i32;
+
+fn print_report(report: Report, args: &ConfigReport) -> ExitCode {
+    let status = report(
+        args.file.config.as_deref(),
+        args.json,
+        &mut std::io::stdout().lock(),
+        &mut std::io::stderr().lock(),
+    );
+    ExitCode::from(u8::try_from(status).unwrap_or(1))
+}
+
 /// `--config`.
 #[derive(Debug, Clone, Default, Args)]
-pub struct ConfigFile {
+pub(crate) struct ConfigFile {
     /// Configuration file [default: config/outgate.toml if it is there, else the built-in
     /// defaults].
     #[arg(long, value_name = "FILE")]
@@ -80,7 +114,7 @@ pub struct ConfigFile {
 
 /// Arguments of `outgate config check|show`.
 #[derive(Debug, Clone, Default, Args)]
-pub struct ConfigReport {
+pub(crate) struct ConfigReport {
     /// The file.
     #[command(flatten)]
     pub file: ConfigFile,
@@ -91,7 +125,7 @@ pub struct ConfigReport {
 
 /// `outgate config …`.
 #[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
+pub(crate) enum ConfigCommand {
     /// Say what is wrong with the configuration; exit status 2 if anything is.
     Check(ConfigReport),
     /// Print the configuration in force, defaults included.
@@ -100,7 +134,7 @@ pub enum ConfigCommand {
 
 /// Commands that speak to a relay, or work on its records.
 #[derive(Debug, Subcommand)]
-pub enum AdminCommand {
+pub(crate) enum AdminCommand {
     /// Blocks: who is stopped, why, and how it ends.
     Blocks {
         /// Which.
@@ -167,10 +201,10 @@ enum Failure {
 }
 
 /// Reads the settings: `config::load`.
-pub type LoadSettings = fn(Option<&Path>) -> Result<Settings, String>;
+pub(crate) type LoadSettings = fn(Option<&Path>) -> Result<Settings, String>;
 
 /// Runs a command and prints what it has to say. Exit status: 0 done, 1 failed, 2 wrong use.
-pub fn run(command: AdminCommand, load: LoadSettings) -> ExitCode {
+pub(crate) fn run(command: AdminCommand, load: LoadSettings) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 /// `outgate model …`.
 #[derive(Debug, Args)]
-pub struct ModelArgs {
+pub(crate) struct ModelArgs {
     #[command(subcommand)]
     command: ModelCommand,
 }
@@ -66,7 +66,7 @@ struct EvalArgs {
 }
 
 /// Runs the command; problems go to standard error, exit 1.
-pub fn run(args: &ModelArgs) -> ExitCode {
+pub(crate) fn run(args: &ModelArgs) -> ExitCode {
     let done = match &args.command {
         ModelCommand::Train(args) => train(args),
         ModelCommand::Eval(args) => evaluate(args),

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 /// `outgate replay [--config FILE] [--summary]`, events as JSON lines on standard input, or the
 /// relay's own log in JSON.
 #[derive(Debug, Args)]
-pub struct ReplayArgs {
+pub(crate) struct ReplayArgs {
     /// Configuration; without it the detector alone decides, without ceilings and without the rule
     /// of the spam rate.
     #[command(flatten)]
@@ -22,7 +22,7 @@ pub struct ReplayArgs {
 
 /// Runs the command. Exit 1 if a line was no event, or the output could not be written; 2 for a bad
 /// configuration.
-pub fn run(args: &ReplayArgs) -> ExitCode {
+pub(crate) fn run(args: &ReplayArgs) -> ExitCode {
     let settings = match &args.file.config {
         Some(path) => match crate::config::load(Some(path)) {
             Ok(settings) => settings,

@@ -22,7 +22,7 @@ const NOW: Time = Time::from_secs(0);
 
 /// `outgate score [--json] FILE…|-` and `outgate score --stream`.
 #[derive(Debug, Args)]
-pub struct ScoreArgs {
+pub(crate) struct ScoreArgs {
     /// One line per message instead of indented JSON.
     #[arg(long)]
     json: bool,
@@ -39,7 +39,7 @@ pub struct ScoreArgs {
 }
 
 /// Runs the command. Exit 1 if a file could not be read or the output not be written.
-pub fn run(args: &ScoreArgs) -> ExitCode {
+pub(crate) fn run(args: &ScoreArgs) -> ExitCode {
     let scorer = match load(args.model.as_deref()) {
         Ok(scorer) => scorer,
         Err(problem) => {

@@ -23,7 +23,7 @@ const SENDERS: u64 = 1003;
 
 /// `outgate simulate`.
 #[derive(Debug, Args)]
-pub struct SimulateArgs {
+pub(crate) struct SimulateArgs {
     /// Configuration; without it the detector alone decides, with its defaults.
     #[command(flatten)]
     file: ConfigFile,
@@ -112,7 +112,7 @@ fn attack(text: &str) -> Result<Kind, String> {
 }
 
 /// Runs the command. Exit 1 if the output could not be written; 2 for a bad configuration.
-pub fn run(args: &SimulateArgs) -> ExitCode {
+pub(crate) fn run(args: &SimulateArgs) -> ExitCode {
     let settings = match &args.file.config {
         Some(path) => match crate::config::load(Some(path)) {
             Ok(settings) => settings,

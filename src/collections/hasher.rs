@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// Makes hashers that share one secret.
 #[derive(Debug, Clone, Copy)]
-pub struct Quick(u64);
+pub(crate) struct Quick(u64);
 
 impl Default for Quick {
     fn default() -> Self {
@@ -24,7 +24,7 @@ impl BuildHasher for Quick {
 
 /// The state of one hash.
 #[derive(Debug)]
-pub struct QuickHasher(u64);
+pub(crate) struct QuickHasher(u64);
 
 impl Hasher for QuickHasher {
     fn finish(&self) -> u64 {

@@ -1,4 +1,4 @@
 //! Bounded concurrent maps and the hasher they use.
 
-pub mod hasher;
-pub mod table;
+pub(crate) mod hasher;
+pub(crate) mod table;

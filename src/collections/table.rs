@@ -13,7 +13,7 @@ const SHARDS: usize = 64;
 const COPIES: usize = 64;
 
 /// What a full table gives up first.
-pub trait Evict {
+pub(crate) trait Evict {
     /// Smallest first: class (0 = invented a moment ago and harmless ... 3 = never while anything
     /// else is there), then the time it was last used.
     fn rank(&self) -> (u8, i64);
@@ -38,7 +38,7 @@ impl<K: Hash + Eq + Clone, V> Shard<K, V> {
 }
 
 /// The map.
-pub struct Table<K, V> {
+pub(crate) struct Table<K, V> {
     shards: Vec<Mutex<Shard<K, V>>>,
     hasher: Quick,
     per_shard: usize,
@@ -46,7 +46,7 @@ pub struct Table<K, V> {
 
 impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
     /// With room for about `capacity` entries.
-    pub fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Self {
             shards: (0..SHARDS)
                 .map(|_| {
@@ -73,7 +73,12 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
     }
 
     /// Runs `f` on the entry under its lock, which `new` makes if it is not there.
-    pub fn with<R>(&self, key: &K, new: impl FnOnce() -> V, f: impl FnOnce(&mut V) -> R) -> R {
+    pub(crate) fn with<R>(
+        &self,
+        key: &K,
+        new: impl FnOnce() -> V,
+        f: impl FnOnce(&mut V) -> R,
+    ) -> R {
         let mut shard = self.shard(key);
         shard.note(key);
         let map = &mut shard.map;
@@ -87,7 +92,7 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
     }
 
     /// Runs `f` on the entry if it is there.
-    pub fn get<Q, R>(&self, key: &Q, f: impl FnOnce(&mut V) -> R) -> Option<R>
+    pub(crate) fn get<Q, R>(&self, key: &Q, f: impl FnOnce(&mut V) -> R) -> Option<R>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -103,7 +108,7 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
     }
 
     /// Runs `f` on the entry if it is there, without a change.
-    pub fn read<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
+    pub(crate) fn read<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -112,7 +117,7 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
     }
 
     /// Removes the entry.
-    pub fn remove<Q>(&self, key: &Q)
+    pub(crate) fn remove<Q>(&self, key: &Q)
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -121,7 +126,7 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
     }
 
     /// Runs `f` on each entry, shard by shard.
-    pub fn each(&self, mut f: impl FnMut(&K, &mut V)) {
+    pub(crate) fn each(&self, mut f: impl FnMut(&K, &mut V)) {
         for shard in &self.shards {
             for (key, value) in &mut shard.lock().unwrap_or_else(PoisonError::into_inner).map {
                 f(key, value);
@@ -131,7 +136,7 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
 
     /// From now on notes which entries change, for [`Table::changes`]. What [`Table::each`] changes
     /// is not noted.
-    pub fn watch(&self) {
+    pub(crate) fn watch(&self) {
         for shard in &self.shards {
             shard
                 .lock()
@@ -143,7 +148,7 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
 
     /// Runs `f` on a copy of each entry that may have changed since the last call, as
     /// [`Table::copies`] does.
-    pub fn changes(&self, mut f: impl FnMut(K, V))
+    pub(crate) fn changes(&self, mut f: impl FnMut(K, V))
     where
         V: Clone,
     {
@@ -162,7 +167,7 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
     /// Runs `f` on a copy of each entry. No lock is held while `f` runs, and only for a few copies
     /// before: so `f` may write to a disk without holding up the mail of a sixty-fourth of all
     /// senders.
-    pub fn copies(&self, mut f: impl FnMut(K, V))
+    pub(crate) fn copies(&self, mut f: impl FnMut(K, V))
     where
         V: Clone,
     {
@@ -179,20 +184,15 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
     }
 
     /// Number of entries.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.shards
             .iter()
             .map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).map.len())
             .sum()
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Removes everything.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.shards
             .iter()
             .for_each(|s| s.lock().unwrap_or_else(PoisonError::into_inner).map.clear());

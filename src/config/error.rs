@@ -34,7 +34,7 @@ impl fmt::Display for Problem {
 }
 
 /// Settings that work but hardly mean what was wanted.
-pub type Warning = Problem;
+pub(crate) type Warning = Problem;
 
 /// Everything that is wrong, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub(super) struct Wrong {
 
 impl Wrong {
     /// Both parts.
-    pub fn new(problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(super) fn new(problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             problem: problem.into(),
             remedy: remedy.into(),

@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// The table of known feedback loops, part of the program.
-pub const TABLE: &str = include_str!("../../config/feedback_loops.toml");
+pub(crate) const TABLE: &str = include_str!("../../config/feedback_loops.toml");
 
 /// An entry of the table.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Loop {
+pub(crate) struct Loop {
     /// Name for people: whose users complain through it.
     pub title: String,
     /// Domains that sign its reports.
@@ -25,7 +25,7 @@ pub struct Loop {
 }
 
 /// The known feedback loops by name.
-pub fn known() -> BTreeMap<String, Loop> {
+pub(crate) fn known() -> BTreeMap<String, Loop> {
     toml::from_str(TABLE)
         .expect("the table of feedback loops is part of the program and a test reads it")
 }

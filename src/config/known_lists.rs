@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 /// The table of known lists, part of the program.
-pub const TABLE: &str = include_str!("../../config/lists.toml");
+pub(crate) const TABLE: &str = include_str!("../../config/lists.toml");
 
 /// What a list is asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -78,7 +78,7 @@ pub struct Refusal {
 /// An entry of the table.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Known {
+pub(crate) struct Known {
     /// Name for people.
     pub title: String,
     /// What stands on it.
@@ -109,13 +109,13 @@ pub struct Known {
 }
 
 /// The known lists by name.
-pub fn known() -> BTreeMap<String, Known> {
+pub(crate) fn known() -> BTreeMap<String, Known> {
     toml::from_str(TABLE).expect("the table of lists is part of the program and a test reads it")
 }
 
 /// One answer set of a list, read.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Reading {
+pub(crate) enum Reading {
     /// Listed: in words, and the share of the weight.
     Listed(String, f64),
     /// Not listed, or only in a way that says nothing about outgoing mail.
@@ -127,7 +127,12 @@ pub enum Reading {
 }
 
 /// Reads the A records of an answer; none = not listed.
-pub fn read(form: Form, codes: &[Code], refused: &[Refusal], answers: &[Ipv4Addr]) -> Reading {
+pub(crate) fn read(
+    form: Form,
+    codes: &[Code],
+    refused: &[Refusal],
+    answers: &[Ipv4Addr],
+) -> Reading {
     for answer in answers {
         if let Some(refusal) = refused.iter().find(|r| r.network.contains(answer)) {
             return Reading::Refused(refusal.says.clone());

@@ -7,17 +7,17 @@
 mod check;
 mod cross;
 mod entries;
-pub mod error;
+pub(crate) mod error;
 mod external_checks;
-pub mod feedback_loops;
-pub mod known_lists;
+pub(crate) mod feedback_loops;
+pub(crate) mod known_lists;
 pub mod load;
-pub mod policies;
+pub(crate) mod policies;
 mod raw;
-pub mod scopes;
-pub mod settings;
-pub mod show;
-pub mod tuning;
+pub(crate) mod scopes;
+pub(crate) mod settings;
+pub(crate) mod show;
+pub(crate) mod tuning;
 mod units;
 mod values;
 
@@ -26,13 +26,13 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use error::{Errors, Problem, Warning};
+pub(crate) use error::{Errors, Warning};
 pub use load::load;
 pub use settings::Settings;
-pub use show::show;
+pub(crate) use show::show;
 
 /// The file with every key, its default and one comment; also what runs without a file.
-pub const DEFAULT_TEXT: &str = include_str!("../../config/outgate.toml");
+pub(crate) const DEFAULT_TEXT: &str = include_str!("../../config/outgate.toml");
 
 /// Reads and checks a configuration. `file_name` stands in messages; `env` gives the variables
 /// behind `env:NAME`.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 /// Name of the policy that every other one inherits from and that applies where none of them does.
-pub const DEFAULT: &str = "default";
+pub(crate) const DEFAULT: &str = "default";
 
 /// What happens when a ceiling is passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -41,7 +41,7 @@ impl Place {
     }
 
     /// The place of a key below this one; where the key is left out, its section's line.
-    pub fn at(&self, key: &str) -> Self {
+    pub(super) fn at(&self, key: &str) -> Self {
         let line = self
             .keys
             .iter()
@@ -62,7 +62,7 @@ impl Place {
 
 impl<'a> Reader<'a> {
     /// For this text, named `file` in messages.
-    pub fn new(text: &'a str, file: &'a str) -> Self {
+    pub(super) fn new(text: &'a str, file: &'a str) -> Self {
         let line_ends = text
             .bytes()
             .enumerate()
@@ -79,7 +79,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The parsed table; errors of the TOML itself are recorded and leave what could be read.
-    pub fn parse(&self) -> Spanned<DeTable<'a>> {
+    pub(super) fn parse(&self) -> Spanned<DeTable<'a>> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
         for error in errors {
             let place = Place::new(
@@ -108,17 +108,17 @@ impl<'a> Reader<'a> {
     }
 
     /// Records an error.
-    pub fn error(&self, place: &Place, wrong: Wrong) {
+    pub(super) fn error(&self, place: &Place, wrong: Wrong) {
         self.errors.borrow_mut().push(self.problem(place, wrong));
     }
 
     /// Records a warning.
-    pub fn warning(&self, place: &Place, wrong: Wrong) {
+    pub(super) fn warning(&self, place: &Place, wrong: Wrong) {
         self.warnings.borrow_mut().push(self.problem(place, wrong));
     }
 
     /// Errors and warnings, each in the order of the file.
-    pub fn finish(self) -> (Vec<Problem>, Vec<Problem>) {
+    pub(super) fn finish(self) -> (Vec<Problem>, Vec<Problem>) {
         let (mut errors, mut warnings) = (self.errors.into_inner(), self.warnings.into_inner());
         errors.sort_by_key(|p| p.line);
         warnings.sort_by_key(|p| p.line);
@@ -137,7 +137,7 @@ pub(super) struct Section<'r, 't> {
 
 impl<'r, 't> Section<'r, 't> {
     /// The whole file.
-    pub fn root(reader: &'r Reader<'t>, table: &'r Spanned<DeTable<'t>>) -> Self {
+    pub(super) fn root(reader: &'r Reader<'t>, table: &'r Spanned<DeTable<'t>>) -> Self {
         Self::new(reader, Some(table.get_ref()), Place::new(String::new(), 1))
     }
 
@@ -167,7 +167,7 @@ impl<'r, 't> Section<'r, 't> {
     }
 
     /// Where a key stands; the section itself if it is left out.
-    pub fn place_of(&self, key: &str) -> Place {
+    pub(super) fn place_of(&self, key: &str) -> Place {
         let line = self
             .table
             .and_then(|t| t.get_key_value(key))
@@ -178,18 +178,18 @@ impl<'r, 't> Section<'r, 't> {
     }
 
     /// Whether the key is there.
-    pub fn has(&self, key: &str) -> bool {
+    pub(super) fn has(&self, key: &str) -> bool {
         self.table.is_some_and(|t| t.contains_key(key))
     }
 
     /// Records an error at a key.
-    pub fn error(&self, key: &str, wrong: Wrong) {
+    pub(super) fn error(&self, key: &str, wrong: Wrong) {
         self.reader.error(&self.place_of(key), wrong);
     }
 
     /// Reads one value; left out or wrong: `default` (what is wrong is recorded, so the default
     /// never takes effect then).
-    pub fn get<T>(
+    pub(super) fn get<T>(
         &self,
         key: &'static str,
         default: T,
@@ -205,7 +205,7 @@ impl<'r, 't> Section<'r, 't> {
     }
 
     /// Reads a value that has no default; left out, empty or wrong is an error and `None`.
-    pub fn need<T>(
+    pub(super) fn need<T>(
         &self,
         key: &'static str,
         remedy: &str,
@@ -221,7 +221,7 @@ impl<'r, 't> Section<'r, 't> {
     }
 
     /// Reads an array, element by element; every wrong element is recorded at its own line.
-    pub fn list<T>(
+    pub(super) fn list<T>(
         &self,
         key: &'static str,
         default: Vec<T>,
@@ -250,7 +250,7 @@ impl<'r, 't> Section<'r, 't> {
     }
 
     /// Records an error if the key is there with an empty list.
-    pub fn refuse_empty(&self, key: &str, remedy: &str) {
+    pub(super) fn refuse_empty(&self, key: &str, remedy: &str) {
         if self
             .table
             .and_then(|t| t.get(key))
@@ -262,7 +262,7 @@ impl<'r, 't> Section<'r, 't> {
     }
 
     /// The table `[key]`, empty if left out.
-    pub fn section(&self, key: &'static str) -> Self {
+    pub(super) fn section(&self, key: &'static str) -> Self {
         let Some((place, value)) = self.item(key) else {
             return Self::new(
                 self.reader,
@@ -285,7 +285,7 @@ impl<'r, 't> Section<'r, 't> {
     }
 
     /// The tables `[[key]]`; `None` if left out.
-    pub fn sections(&self, key: &'static str) -> Option<Vec<Self>> {
+    pub(super) fn sections(&self, key: &'static str) -> Option<Vec<Self>> {
         let (place, value) = self.item(key)?;
         let Some(array) = value.get_ref().as_array() else {
             self.reader.error(
@@ -315,7 +315,7 @@ impl<'r, 't> Section<'r, 't> {
 
     /// Every table below this one, by its name; all keys here are known by that. What is no table
     /// is an error.
-    pub fn sections_by_name(&self) -> Vec<(String, Self)> {
+    pub(super) fn sections_by_name(&self) -> Vec<(String, Self)> {
         let mut out = Vec::new();
         for (name, value) in self.table.into_iter().flatten() {
             let key = name.get_ref().to_string();
@@ -333,17 +333,17 @@ impl<'r, 't> Section<'r, 't> {
     }
 
     /// Records an error of the section as a whole.
-    pub fn error_here(&self, wrong: Wrong) {
+    pub(super) fn error_here(&self, wrong: Wrong) {
         self.reader.error(&self.place, wrong);
     }
 
     /// Records a warning of the section as a whole.
-    pub fn warn_here(&self, wrong: Wrong) {
+    pub(super) fn warn_here(&self, wrong: Wrong) {
         self.reader.warning(&self.place, wrong);
     }
 
     /// Records every key that nobody asked for.
-    pub fn finish(self) {
+    pub(super) fn finish(self) {
         let asked = self.asked.borrow();
         for (name, value) in self.table.into_iter().flatten() {
             let key = name.get_ref().as_ref();

@@ -14,10 +14,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Senders of one file read at most.
-pub const GROUP_MEMBERS: usize = 1_000_000;
+pub(crate) const GROUP_MEMBERS: usize = 1_000_000;
 
 /// Names of senders: addresses or logins in their one form.
-pub type Senders = BTreeSet<Box<str>>;
+pub(crate) type Senders = BTreeSet<Box<str>>;
 
 /// One `[group.NAME]`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -245,7 +245,7 @@ pub(super) fn groups(s: Section<'_, '_>) -> Vec<Arc<Group>> {
 ///
 /// # Errors
 /// The first line that is no sender, with its number; or too many of them.
-pub fn members(text: &str) -> Result<Senders, String> {
+pub(crate) fn members(text: &str) -> Result<Senders, String> {
     let mut found = Senders::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default().trim();

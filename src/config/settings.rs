@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use super::external_checks::{List, Outside, Phishtank, Rspamd, Spamd};
-pub use super::policies::{Mode, NamedPolicy, Origin, Policy, Suspicious, WhenExceeded};
-pub use super::scopes::{Allowance, Allowed, EvidenceKind, Group, Scope};
+pub(crate) use super::external_checks::{List, Outside, Phishtank};
+pub(crate) use super::policies::{NamedPolicy, Policy, Suspicious, WhenExceeded};
+pub(crate) use super::scopes::{Allowance, Allowed, Group};
 
 /// The whole configuration, checked and resolved.
 #[derive(Debug, Clone, PartialEq)]

@@ -10,7 +10,7 @@ use std::fmt::{Display, Write as _};
 const REDACTED: &str = "(redacted)";
 
 /// The effective settings as TOML, every key, secrets redacted.
-pub fn show(settings: &Settings) -> String {
+pub(crate) fn show(settings: &Settings) -> String {
     let mut out = Out(String::new());
     server_side(&mut out, settings);
     people(&mut out, settings);

@@ -2,6 +2,7 @@
 
 use super::settings::*;
 use super::*;
+use crate::config::policies::{Mode, Origin};
 use crate::types::Secret;
 use crate::types::{Domain, Pool, TenantId};
 use ipnet::IpNet;

@@ -59,7 +59,7 @@ pub struct Tuning {
 }
 
 /// Kinds of evidence and rules that the detector can be measured without.
-pub const KINDS: [&str; 13] = [
+pub(crate) const KINDS: [&str; 13] = [
     "content",
     "recipients",
     "bounces",

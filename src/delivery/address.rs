@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Whether an address belongs to the public internet: not loopback, private, shared (RFC 6598),
 /// link-local, unspecified, multicast or reserved; for IPv6 addresses that carry an IPv4 address,
 /// that one counts too.
-pub fn is_public(ip: IpAddr) -> bool {
+pub(super) fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => is_public_v4(v4),
         IpAddr::V6(v6) => is_public_v6(v6),
@@ -50,7 +50,7 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
 
 /// The address in an address literal (RFC 5321 section 4.1.3); `None` for a name or a literal of
 /// another kind.
-pub fn literal(domain: &Domain) -> Option<IpAddr> {
+pub(super) fn literal(domain: &Domain) -> Option<IpAddr> {
     let inner = domain.as_str().strip_prefix('[')?.strip_suffix(']')?;
     match inner.strip_prefix("ipv6:") {
         Some(v6) => v6.parse::<Ipv6Addr>().ok().map(IpAddr::V6),

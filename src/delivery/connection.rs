@@ -59,7 +59,7 @@ impl Stream {
 
 /// Where and how to connect.
 #[derive(Clone)]
-pub struct Dial<'a> {
+pub(super) struct Dial<'a> {
     /// Host and address.
     pub target: &'a Target,
     /// Our own address; `None` = the system's choice.
@@ -72,7 +72,7 @@ pub struct Dial<'a> {
 
 /// Why a connection could not be opened for mail.
 #[derive(Debug, Clone)]
-pub enum OpenError {
+pub(super) enum OpenError {
     /// Not reached, or refused by the server.
     Refused(Verdict),
     /// The TLS handshake failed.
@@ -80,7 +80,7 @@ pub enum OpenError {
 }
 
 /// A connection that has been opened for mail.
-pub struct Connection {
+pub(super) struct Connection {
     stream: Stream,
     client: Client,
     read: Vec<u8>,
@@ -95,7 +95,7 @@ pub struct Connection {
 }
 
 /// `mx.example[192.0.2.1]:25`
-pub fn remote_name(target: &Target) -> String {
+pub(super) fn remote_name(target: &Target) -> String {
     format!(
         "{}[{}]:{}",
         target.host,
@@ -151,7 +151,7 @@ async fn connect(dial: &Dial<'_>, limits: &TimeLimits, end: Instant) -> Result<T
 
 impl Connection {
     /// Connects and goes through greeting, EHLO, STARTTLS and AUTH.
-    pub async fn open(
+    pub(super) async fn open(
         dial: Dial<'_>,
         tls: &Tls,
         limits: TimeLimits,
@@ -214,33 +214,33 @@ impl Connection {
     }
 
     /// The machine, for what the server offers and is called.
-    pub const fn client(&self) -> &Client {
+    pub(super) const fn client(&self) -> &Client {
         &self.client
     }
 
     /// `mx.example[192.0.2.1]:25`
-    pub fn remote(&self) -> &str {
+    pub(super) fn remote(&self) -> &str {
         &self.remote
     }
 
     /// Transactions so far.
-    pub const fn transactions(&self) -> u32 {
+    pub(super) const fn transactions(&self) -> u32 {
         self.transactions
     }
 
     /// Both ends have the same address.
-    pub const fn is_to_ourselves(&self) -> bool {
+    pub(super) const fn is_to_ourselves(&self) -> bool {
         self.to_ourselves
     }
 
     /// No wait goes beyond `end` from now on.
-    pub const fn set_end(&mut self, end: Instant) {
+    pub(super) const fn set_end(&mut self, end: Instant) {
         self.end = end;
     }
 
     /// One transaction: how many recipients the server accepted at RCPT, and one verdict per
     /// recipient.
-    pub async fn transact(
+    pub(super) async fn transact(
         &mut self,
         envelope: &Envelope,
         recipients: &[u32],
@@ -256,7 +256,7 @@ impl Connection {
     }
 
     /// Whether the server has neither closed the connection nor said anything since the last reply.
-    pub async fn is_quiet(&mut self) -> bool {
+    pub(super) async fn is_quiet(&mut self) -> bool {
         let mut byte = [0; 1];
         let mut buffer = ReadBuf::new(&mut byte);
         poll_fn(|cx| {
@@ -271,7 +271,7 @@ impl Connection {
     }
 
     /// QUIT (RFC 5321 section 4.1.1.10), and a short wait for its reply.
-    pub async fn quit(mut self) {
+    pub(super) async fn quit(mut self) {
         self.end = Instant::now() + self.limits.quit;
         self.farewell().await;
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Time limits of delivery: those of RFC 5321 section 4.5.3.2 and some of our own. One struct, so
 /// that tests can shorten them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TimeLimits {
+pub(crate) struct TimeLimits {
     /// One question to the name servers, with all retries.
     pub dns: Duration,
     /// The TCP connection.
@@ -57,7 +57,7 @@ impl Default for TimeLimits {
 
 impl TimeLimits {
     /// Limit for what is awaited.
-    pub const fn of(&self, step: Step) -> Duration {
+    pub(crate) const fn of(&self, step: Step) -> Duration {
         match step {
             Step::Connect => self.connect,
             Step::Banner => self.banner,

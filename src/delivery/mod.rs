@@ -4,7 +4,7 @@ mod address;
 mod attempt;
 mod connection;
 mod limits;
-pub mod outcome;
+pub(crate) mod outcome;
 mod pool;
 mod refusal;
 pub(crate) mod resolve;
@@ -26,17 +26,17 @@ use crate::config::settings::{Route, TlsMode};
 use crate::message_token::Key;
 use crate::types::{Domain, MessageMeta, RecipientOutcome};
 use bytes::Bytes;
-pub use limits::TimeLimits;
+pub(crate) use limits::TimeLimits;
 use pool::ConnectionPool;
 use resolve::Resolver;
-pub use route::route;
+pub(crate) use route::route;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, PoisonError, RwLock};
 use tls::Tls;
 
 /// Where a recipient's mail goes next.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Destination {
+pub(crate) enum Destination {
     /// A configured smart host.
     Route(Arc<Route>),
     /// The MX of this domain.
@@ -44,8 +44,9 @@ pub enum Destination {
 }
 
 impl Destination {
+    #[cfg(test)]
     /// Name for grouping, logs and listings: `[127.0.0.1]:2526` or the domain.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self {
             Self::Route(route) => {
                 let host = route
@@ -62,7 +63,7 @@ impl Destination {
 
 /// One attempt: some recipients of one message that share a destination.
 #[derive(Debug, Clone)]
-pub struct Attempt {
+pub(crate) struct Attempt {
     /// The message.
     pub meta: Arc<MessageMeta>,
     /// The message as it leaves: CRLF lines, not dot-stuffed.
@@ -75,7 +76,7 @@ pub struct Attempt {
 
 /// What came of one attempt.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Tried {
+pub(crate) struct Tried {
     /// One per recipient.
     pub outcomes: Vec<RecipientOutcome>,
     /// How far the last host was reached.
@@ -84,7 +85,7 @@ pub struct Tried {
 
 /// How far a host was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
+pub(crate) enum Reach {
     /// Not at all: DNS, connection, TLS.
     Nowhere,
     /// It answered, and let us in to no transaction: it may have enough connections of ours
@@ -125,14 +126,14 @@ fn prepare_tls(tls: &Tls, settings: &Settings) {
 
 /// Delivers; cheap to clone.
 #[derive(Clone)]
-pub struct Delivery {
+pub(crate) struct Delivery {
     shared: Arc<Shared>,
 }
 
 impl Delivery {
     /// With resolver, TLS and empty connection pools. Fails where the system's name servers are
     /// wanted and cannot be found.
-    pub fn new(settings: Arc<Settings>, key: Key) -> Result<Self, String> {
+    pub(crate) fn new(settings: Arc<Settings>, key: Key) -> Result<Self, String> {
         Self::with(settings, TimeLimits::default(), Tls::new()?, key)
     }
 
@@ -168,7 +169,7 @@ impl Delivery {
 
     /// New settings from now on. Attempts that run go on with the old ones. Idle connections are
     /// dropped where routes, pools or the way to find hosts changed.
-    pub fn reload(&self, settings: Arc<Settings>) {
+    pub(crate) fn reload(&self, settings: Arc<Settings>) {
         let old = self.state();
         prepare_tls(&self.shared.tls, &settings);
         let resolver = if old.settings.dns_servers == settings.dns_servers {
@@ -199,7 +200,7 @@ impl Delivery {
 
     /// Tries once, within the time limits of RFC 5321 section 4.5.3.2. One outcome per recipient,
     /// always.
-    pub async fn try_once(&self, attempt: Attempt) -> Tried {
+    pub(crate) async fn try_once(&self, attempt: Attempt) -> Tried {
         let state = self.state();
         attempt::run(&self.shared, &state, &attempt).await
     }
@@ -211,7 +212,7 @@ impl Delivery {
     }
 
     /// Closes idle connections with QUIT and keeps none from now on.
-    pub async fn close(&self) {
+    pub(crate) async fn close(&self) {
         self.shared.pool.close().await;
     }
 }

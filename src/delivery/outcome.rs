@@ -50,7 +50,7 @@ const UNKNOWN_SURELY: &[&str] = &[
 ];
 
 /// Status of the recipient and class of the outcome for a reply at a step.
-pub fn outcome(verdict: &Verdict) -> (RecipientStatus, OutcomeClass) {
+pub(crate) fn outcome(verdict: &Verdict) -> (RecipientStatus, OutcomeClass) {
     let Verdict { step, reply, .. } = verdict;
     if *step == Step::Dot && reply.is_positive() {
         return (RecipientStatus::Delivered, OutcomeClass::Delivered);
@@ -90,7 +90,7 @@ fn is_final(step: Step, reply: &Reply) -> bool {
 /// Whether a refusal may be due to what its session has carried before, so that a new connection
 /// may get another answer. At MAIL and DATA any temporary one may; at RCPT and after the message,
 /// where most replies speak of a mailbox or of content, only one that says so.
-pub fn may_be_of_session(verdict: &Verdict) -> bool {
+pub(crate) fn may_be_of_session(verdict: &Verdict) -> bool {
     let Verdict { step, reply, lost } = verdict;
     if *lost || reply.is_positive() || !(Step::Mail..=Step::Dot).contains(step) {
         return false;
@@ -116,7 +116,7 @@ pub fn may_be_of_session(verdict: &Verdict) -> bool {
 
 /// Whether a recipient was refused for standing behind too many others (RFC 5321 section
 /// 4.5.3.1.10): it may have another transaction at once.
-pub fn is_one_too_many(verdict: &Verdict) -> bool {
+pub(crate) fn is_one_too_many(verdict: &Verdict) -> bool {
     let Verdict { step, reply, lost } = verdict;
     !lost
         && *step == Step::Rcpt

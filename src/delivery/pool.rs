@@ -15,7 +15,7 @@ const IDLE_TOTAL: usize = 2000;
 /// What two messages must have in common to share a connection. The source address is not part of
 /// it: any address of the pool will do for its mail.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key {
+pub(super) struct Key {
     /// Name of the host, which stands in its certificate.
     pub host: String,
     /// Address and port.
@@ -45,7 +45,7 @@ struct Shelf {
 
 /// The idle connections of all destinations.
 #[derive(Clone, Default)]
-pub struct ConnectionPool(Arc<Mutex<Shelf>>);
+pub(super) struct ConnectionPool(Arc<Mutex<Shelf>>);
 
 impl ConnectionPool {
     fn with<T>(&self, f: impl FnOnce(&mut Shelf) -> T) -> T {
@@ -53,13 +53,13 @@ impl ConnectionPool {
     }
 
     /// The generation that connections opened now belong to.
-    pub fn generation(&self) -> u64 {
+    pub(super) fn generation(&self) -> u64 {
         self.with(|s| s.generation)
     }
 
     /// The idle connection used last that is still quiet. One that is closed or has said something
     /// (a farewell) is dropped.
-    pub async fn take(&self, key: &Key) -> Option<Connection> {
+    pub(super) async fn take(&self, key: &Key) -> Option<Connection> {
         loop {
             let idle = self.with(|shelf| {
                 let list = shelf.idle.get_mut(key)?;
@@ -78,7 +78,7 @@ impl ConnectionPool {
     }
 
     /// Keeps a connection, or says QUIT where there are enough (`per_key`) or its time is over.
-    pub fn put(
+    pub(super) fn put(
         &self,
         key: Key,
         connection: Connection,
@@ -132,7 +132,7 @@ impl ConnectionPool {
     }
 
     /// Drops all idle connections with QUIT; those in use are not put back.
-    pub fn renew(&self) {
+    pub(super) fn renew(&self) {
         let old = self.with(|shelf| {
             shelf.generation += 1;
             shelf.remove(|_| true)
@@ -146,7 +146,7 @@ impl ConnectionPool {
     }
 
     /// Closes all idle connections with QUIT and keeps none from now on.
-    pub async fn close(&self) {
+    pub(super) async fn close(&self) {
         let old = self.with(|shelf| {
             shelf.closed = true;
             shelf.remove(|_| true)
@@ -157,7 +157,7 @@ impl ConnectionPool {
 
     /// Idle connections at present.
     #[cfg(test)]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.with(|s| s.count)
     }
 }

@@ -8,7 +8,7 @@
 
 /// Whom a refusal blames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Blame {
+pub(super) enum Blame {
     /// What the message says or links to, or its sender by name.
     Sender,
     /// The address or network it came from, or the standing of a whole domain: the relay and all
@@ -218,7 +218,7 @@ const CONTENT: &[&str] = &[
 
 /// Whom a refusal blames; `None` = it speaks of something else. `text` is in lower case. `seen`:
 /// the site had the message before it said so.
-pub fn blame(text: &str, seen: bool) -> Option<Blame> {
+pub(super) fn blame(text: &str, seen: bool) -> Option<Blame> {
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if let Some((_, blame)) = CODES.iter().find(|(code, _)| text.contains(code)) {
         return Some(*blame);

@@ -34,7 +34,7 @@ const LATE_LOOKUPS: usize = 256;
 
 /// One address to try.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub(crate) struct Target {
     /// Name of the host, without trailing dot; the address itself where there is no name.
     pub host: String,
     /// Where to connect.
@@ -43,7 +43,7 @@ pub struct Target {
 
 /// There is nowhere to connect to.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Unroutable {
+pub(crate) struct Unroutable {
     /// Failed, or try again later.
     pub status: RecipientStatus,
     /// What it says about the sender.
@@ -71,7 +71,7 @@ impl Unroutable {
 
     /// RFC 5321 section 5.1: we are the best mail exchanger ourselves and do not know where to
     /// deliver.
-    pub fn looped(domain: &Domain) -> Self {
+    pub(crate) fn looped(domain: &Domain) -> Self {
         Self::failed(
             OutcomeClass::Transport,
             554,
@@ -83,7 +83,7 @@ impl Unroutable {
 
 /// What tells us that a mail exchanger is ourselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Own {
+pub(crate) struct Own {
     /// Our host name.
     pub hostname: Domain,
     /// Addresses on which we listen at the port MX delivery goes to.
@@ -94,7 +94,7 @@ pub struct Own {
 
 impl Own {
     /// From the settings.
-    pub fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &Settings) -> Self {
         let at_port = || {
             settings
                 .listeners
@@ -136,7 +136,7 @@ enum Answer<T> {
 
 /// Looks up mail exchangers and addresses, with a cache.
 #[derive(Clone)]
-pub struct Resolver {
+pub(crate) struct Resolver {
     dns: TokioResolver,
     /// Each name server by itself, where there are several.
     apart: Arc<[TokioResolver]>,
@@ -148,7 +148,7 @@ pub struct Resolver {
 
 impl Resolver {
     /// With these name servers, or those of the system where there are none.
-    pub fn new(servers: &[SocketAddr], time_limit: Duration) -> Result<Self, String> {
+    pub(crate) fn new(servers: &[SocketAddr], time_limit: Duration) -> Result<Self, String> {
         let dns = limits(builder(servers)?)
             .build()
             .map_err(|e| format!("resolver: {e}"))?;
@@ -284,7 +284,7 @@ impl Resolver {
 
     /// Where mail for `domain` goes: its mail exchangers by preference, or itself where it has
     /// none.
-    pub async fn mx(
+    pub(crate) async fn mx(
         &self,
         domain: &Domain,
         settings: &Settings,
@@ -408,7 +408,11 @@ impl Resolver {
 
     /// Where a smart host is: its own address, or what its name says. Nothing is filtered: the
     /// operator named it. Every failure is temporary: it is ours to repair.
-    pub async fn smart_host(&self, host: &str, port: u16) -> Result<Vec<Target>, Unroutable> {
+    pub(crate) async fn smart_host(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> Result<Vec<Target>, Unroutable> {
         let target = |ip| Target {
             host: host.to_owned(),
             address: SocketAddr::new(ip, port),

@@ -7,7 +7,7 @@ use crate::types::{Address, MessageMeta, ReversePath};
 /// The return path under which a message leaves for these recipients, where its tenant wants it:
 /// not for forwarded mail, whose sender is not ours to speak for, and not for mail that stays
 /// inside. Pure.
-pub fn return_path(
+pub(super) fn return_path(
     settings: &Settings,
     key: &Key,
     meta: &MessageMeta,

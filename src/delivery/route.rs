@@ -6,7 +6,7 @@ use crate::config::settings::RouteMatch;
 use crate::types::Domain;
 
 /// The first matching `[[route]]`, else the MX of the domain.
-pub fn route(settings: &Settings, domain: &Domain) -> Destination {
+pub(crate) fn route(settings: &Settings, domain: &Domain) -> Destination {
     let matching = settings.routes.iter().find(|route| match &route.domain {
         RouteMatch::Any => true,
         RouteMatch::Exact(exact) => exact == domain,

@@ -14,7 +14,7 @@ const AT_MOST: usize = 4096;
 
 /// What was not answered.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Question {
+pub(super) enum Question {
     /// Records of this type, for names of this zone.
     Type(Name, RecordType),
     /// Any address of this host.
@@ -23,7 +23,7 @@ pub enum Question {
 
 /// The table.
 #[derive(Default)]
-pub struct Silence(Mutex<HashMap<Question, Instant>>);
+pub(super) struct Silence(Mutex<HashMap<Question, Instant>>);
 
 impl Silence {
     fn lock(&self) -> MutexGuard<'_, HashMap<Question, Instant>> {
@@ -31,14 +31,14 @@ impl Silence {
     }
 
     /// Whether this was not answered lately.
-    pub fn holds(&self, now: Instant, question: &Question) -> bool {
+    pub(super) fn holds(&self, now: Instant, question: &Question) -> bool {
         self.lock()
             .get(question)
             .is_some_and(|since| now.duration_since(*since) < REMEMBERED)
     }
 
     /// Not answered in time.
-    pub fn remember(&self, now: Instant, question: Question) {
+    pub(super) fn remember(&self, now: Instant, question: Question) {
         let mut all = self.lock();
         if all.len() >= AT_MOST {
             all.retain(|_, since| now.duration_since(*since) < REMEMBERED);
@@ -51,7 +51,7 @@ impl Silence {
     }
 
     /// Answered.
-    pub fn forget(&self, question: &Question) {
+    pub(super) fn forget(&self, question: &Question) {
         self.lock().remove(question);
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 /// What the sink does instead of being polite.
 #[derive(Debug, Clone)]
-pub enum Do {
+pub(super) enum Do {
     Say(&'static str),
     Hang,
     Close,
@@ -23,10 +23,10 @@ pub enum Do {
 
 /// Asked at every step: number of the connection (from 1), number of the transaction in it (from
 /// 1), and the command line, `BANNER`, or `.` for the end of a message.
-pub type Script = dyn Fn(usize, usize, &str) -> Option<Do> + Send + Sync;
+pub(super) type Script = dyn Fn(usize, usize, &str) -> Option<Do> + Send + Sync;
 
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
+pub(super) struct Seen {
     pub connections: usize,
     pub peers: Vec<SocketAddr>,
     /// `1 EHLO relay.test`: number of the connection, command line.
@@ -36,7 +36,7 @@ pub struct Seen {
 }
 
 #[derive(Clone)]
-pub struct Sink {
+pub(super) struct Sink {
     pub address: SocketAddr,
     seen: Arc<watch::Sender<Seen>>,
 }
@@ -55,14 +55,14 @@ enum End {
 
 impl Sink {
     /// `ehlo`: keywords offered, separated by commas.
-    pub async fn start(
+    pub(super) async fn start(
         ehlo: &'static str,
         script: impl Fn(usize, usize, &str) -> Option<Do> + Send + Sync + 'static,
     ) -> Self {
         Self::start_tls(ehlo, None, script).await
     }
 
-    pub async fn start_tls(
+    pub(super) async fn start_tls(
         ehlo: &'static str,
         tls: Option<tokio_rustls::TlsAcceptor>,
         script: impl Fn(usize, usize, &str) -> Option<Do> + Send + Sync + 'static,
@@ -104,12 +104,12 @@ impl Sink {
         Self { address, seen }
     }
 
-    pub fn seen(&self) -> Seen {
+    pub(super) fn seen(&self) -> Seen {
         self.seen.borrow().clone()
     }
 
     /// Waits until the sink has seen what `what` wants.
-    pub async fn wait(&self, what: impl FnMut(&Seen) -> bool) -> Seen {
+    pub(super) async fn wait(&self, what: impl FnMut(&Seen) -> bool) -> Seen {
         self.seen
             .subscribe()
             .wait_for(what)
@@ -118,7 +118,7 @@ impl Sink {
             .clone()
     }
 
-    pub fn commands(&self) -> Vec<String> {
+    pub(super) fn commands(&self) -> Vec<String> {
         self.seen().commands
     }
 }
@@ -240,12 +240,12 @@ async fn read_message(
 }
 
 /// Never asked for anything but politeness.
-pub fn polite(_: usize, _: usize, _: &str) -> Option<Do> {
+pub(super) fn polite(_: usize, _: usize, _: &str) -> Option<Do> {
     None
 }
 
 /// Does `what` where the step begins with `at`.
-pub fn at(
+pub(super) fn at(
     at: &'static str,
     what: Do,
 ) -> impl Fn(usize, usize, &str) -> Option<Do> + Send + Sync + 'static {

@@ -5,15 +5,15 @@ use crate::config::{self, Settings};
 use crate::types::{Address, Domain};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-pub fn domain(text: &str) -> Domain {
+pub(crate) fn domain(text: &str) -> Domain {
     Domain::parse(text).expect("test domain")
 }
 
-pub fn address(text: &str) -> Address {
+pub(crate) fn address(text: &str) -> Address {
     Address::parse(text).expect("test address")
 }
 
-pub fn route_to(host: &str, port: u16) -> Route {
+pub(crate) fn route_to(host: &str, port: u16) -> Route {
     Route {
         domain: RouteMatch::Any,
         host: host.into(),
@@ -25,12 +25,12 @@ pub fn route_to(host: &str, port: u16) -> Route {
     }
 }
 
-pub fn loopback(port: u16) -> SocketAddr {
+pub(crate) fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
 /// Two pools with names of their own, and no route.
-pub fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     // No test asks a name server it did not start: port 9 of loopback answers nobody.
     config::testing::settings(
         r#"
@@ -47,6 +47,6 @@ connections_per_destination = 20
 }
 
 /// The secret behind return paths.
-pub fn key() -> crate::message_token::Key {
+pub(crate) fn key() -> crate::message_token::Key {
     crate::message_token::Key::new([7; crate::message_token::Key::OCTETS])
 }

@@ -10,14 +10,14 @@ use std::sync::{Arc, OnceLock};
 use tokio_rustls::TlsConnector;
 
 /// Makes connectors; the trusted certificates of the system are read when they are needed first.
-pub struct Tls {
+pub(super) struct Tls {
     any: Arc<ClientConfig>,
     checked: OnceLock<Arc<ClientConfig>>,
 }
 
 impl Tls {
     /// With the certificates the system trusts.
-    pub fn new() -> Result<Self, String> {
+    pub(super) fn new() -> Result<Self, String> {
         let provider = Arc::new(ring::default_provider());
         let any = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
@@ -33,7 +33,7 @@ impl Tls {
 
     /// Trusts `roots` and nothing else.
     #[cfg(test)]
-    pub fn with_roots(roots: RootCertStore) -> Self {
+    pub(super) fn with_roots(roots: RootCertStore) -> Self {
         let this = Self::new().expect("TLS works");
         this.checked
             .set(checked(roots).expect("TLS works"))
@@ -42,7 +42,7 @@ impl Tls {
     }
 
     /// What makes a TLS connection under `mode`.
-    pub fn connector(&self, mode: TlsMode) -> Result<TlsConnector, String> {
+    pub(super) fn connector(&self, mode: TlsMode) -> Result<TlsConnector, String> {
         if mode != TlsMode::Required {
             return Ok(self.any.clone().into());
         }
@@ -70,7 +70,7 @@ fn checked(roots: RootCertStore) -> Result<Arc<ClientConfig>, String> {
 }
 
 /// Name for SNI and for the check: the host's, or else its address.
-pub fn server_name(host: &str, ip: IpAddr) -> ServerName<'static> {
+pub(super) fn server_name(host: &str, ip: IpAddr) -> ServerName<'static> {
     let host = host
         .strip_prefix('[')
         .and_then(|h| h.strip_suffix(']'))

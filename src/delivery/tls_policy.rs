@@ -7,7 +7,7 @@ use crate::types::Reply;
 
 /// The TLS demanded of a destination. An MX gets what it offers: its name comes from DNS that
 /// nobody vouches for, so a valid certificate would prove nothing (RFC 7435).
-pub fn demanded(destination: &Destination) -> TlsMode {
+pub(super) fn demanded(destination: &Destination) -> TlsMode {
     match destination {
         Destination::Route(route) => route.tls,
         Destination::Mx(_) => TlsMode::Opportunistic,
@@ -15,7 +15,7 @@ pub fn demanded(destination: &Destination) -> TlsMode {
 }
 
 /// What the client machine is told. `broken`: a handshake with this very host has just failed.
-pub const fn starttls(mode: TlsMode, broken: bool) -> StartTls {
+pub(super) const fn starttls(mode: TlsMode, broken: bool) -> StartTls {
     match mode {
         TlsMode::None => StartTls::Never,
         TlsMode::Opportunistic if broken => StartTls::Never,
@@ -26,7 +26,7 @@ pub const fn starttls(mode: TlsMode, broken: bool) -> StartTls {
 
 /// After a failed handshake: `None` = once more in plain text on a new connection; else the
 /// temporary failure.
-pub fn after_handshake_failure(mode: TlsMode, error: &str) -> Option<Reply> {
+pub(super) fn after_handshake_failure(mode: TlsMode, error: &str) -> Option<Reply> {
     (mode == TlsMode::Required).then(|| {
         Reply::new(
             451,
@@ -38,7 +38,7 @@ pub fn after_handshake_failure(mode: TlsMode, error: &str) -> Option<Reply> {
 
 /// Whether a password may go over an unencrypted connection: only where the operator wrote `tls =
 /// "none"`.
-pub const fn password_without_tls(mode: TlsMode) -> bool {
+pub(super) const fn password_without_tls(mode: TlsMode) -> bool {
     matches!(mode, TlsMode::None)
 }
 

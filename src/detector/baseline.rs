@@ -24,7 +24,7 @@ const CLASS_STRENGTH: f32 = 2000.0;
 /// What a sender behaves like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Class {
+pub(crate) enum Class {
     /// Too little is known.
     Newcomer,
     /// Now and then several recipients.
@@ -37,7 +37,7 @@ pub enum Class {
 
 /// What a class assumes of a sender before the sender's own mail has spoken.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Prior {
+pub(crate) struct Prior {
     /// Share of flagged messages, and its weight in messages: how much the senders of a class are
     /// alike.
     pub flagged: (f64, f64),
@@ -49,7 +49,7 @@ pub struct Prior {
 
 impl Class {
     /// The world's prior of a class.
-    pub const fn prior(self) -> Prior {
+    pub(crate) const fn prior(self) -> Prior {
         match self {
             // Everybody is new to somebody without a history.
             Self::Newcomer => Prior {
@@ -77,7 +77,7 @@ impl Class {
 }
 
 /// The prior of somebody in a tenant that has no population yet to borrow from: that of the pilot.
-pub const ALONE: Prior = Prior {
+pub(crate) const ALONE: Prior = Prior {
     flagged: (0.005, 200.0),
     new: (0.3, 50.0),
     bounced: (0.01, 100.0),
@@ -85,14 +85,14 @@ pub const ALONE: Prior = Prior {
 
 /// The same in a tenant whose mail the relay has just begun to see: there all recipients are new,
 /// and that says nothing.
-pub const NEW_TENANT: Prior = Prior {
+pub(crate) const NEW_TENANT: Prior = Prior {
     new: Class::Newcomer.prior().new,
     ..ALONE
 };
 
 /// What is usual for one sender. Learned only while the sender is in good standing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Baseline {
+pub(crate) struct Baseline {
     messages: f32,
     flagged: f32,
     recipients: f32,
@@ -113,7 +113,7 @@ fn day(now: Time) -> i32 {
 
 impl Baseline {
     /// Lets the past fade up to `now`, by `keep` a day; a clock that steps back changes nothing.
-    pub fn age(&mut self, now: Time, keep: f64) {
+    pub(crate) fn age(&mut self, now: Time, keep: f64) {
         let today = day(now);
         let passed = today.saturating_sub(self.day);
         if self.day != 0 && passed > 0 {
@@ -133,7 +133,7 @@ impl Baseline {
     }
 
     /// What this sender behaves like; `messages` in its life.
-    pub fn class(&self, messages: u32, newcomer_messages: f64) -> Class {
+    pub(crate) fn class(&self, messages: u32, newcomer_messages: f64) -> Class {
         if f64::from(messages) < newcomer_messages {
             Class::Newcomer
         } else if self.multi >= PERSON_MULTI * self.messages {
@@ -146,17 +146,17 @@ impl Baseline {
     }
 
     /// Share of flagged messages, drawn towards the prior.
-    pub fn flagged_share(&self, prior: &Prior) -> f64 {
+    pub(crate) fn flagged_share(&self, prior: &Prior) -> f64 {
         shrink(self.flagged, self.messages, prior.flagged).clamp(1e-5, 0.95)
     }
 
     /// Share of new recipients, drawn towards the prior.
-    pub fn new_share(&self, prior: &Prior) -> f64 {
+    pub(crate) fn new_share(&self, prior: &Prior) -> f64 {
         shrink(self.new, self.recipients, prior.new).clamp(0.01, MOST_NEW)
     }
 
     /// Share of new recipients as it was seen, or as the prior draws it if that is more.
-    pub fn new_share_at_most(&self, prior: &Prior) -> f64 {
+    pub(crate) fn new_share_at_most(&self, prior: &Prior) -> f64 {
         let own = if self.recipients > 0.0 {
             f64::from(self.new / self.recipients)
         } else {
@@ -166,30 +166,30 @@ impl Baseline {
     }
 
     /// By how many recipients the share of new ones is known, the prior's among them.
-    pub fn recipients_seen(&self, prior: &Prior) -> f64 {
+    pub(crate) fn recipients_seen(&self, prior: &Prior) -> f64 {
         f64::from(self.recipients) + prior.new.1
     }
 
     /// Share of unknown users, drawn towards the prior.
-    pub fn bounced_share(&self, prior: &Prior) -> f64 {
+    pub(crate) fn bounced_share(&self, prior: &Prior) -> f64 {
         shrink(self.bounced, self.outcomes, prior.bounced).clamp(1e-4, 0.99)
     }
 
     /// Whether a quarter of its messages are flagged: one by chance makes no suspicious mailing.
-    pub fn is_often_flagged(&self) -> bool {
+    pub(crate) fn is_often_flagged(&self) -> bool {
         self.flagged * 4.0 >= self.messages
     }
 
     /// Whether its mail is known not to look bad as a rule: ten messages were not flagged, and at
     /// most half as many were.
-    pub fn is_clean(&self) -> bool {
+    pub(crate) fn is_clean(&self) -> bool {
         let clean = self.messages - self.flagged;
         clean >= CLEAN && self.flagged * 2.0 <= clean
     }
 
     /// Messages that were flagged and that were not, without so many of the flagged ones, which are
     /// being judged.
-    pub fn own(&self, judged: f64) -> (f64, f64) {
+    pub(crate) fn own(&self, judged: f64) -> (f64, f64) {
         let (flagged, clean) = (
             f64::from(self.flagged),
             f64::from(self.messages - self.flagged),
@@ -199,18 +199,18 @@ impl Baseline {
 
     /// Whether its mail is known not to look bad in a new tenant, by the little that is known
     /// there: several ordinary texts, as only people write them.
-    pub fn began_clean(&self, texts: u32, judged: f64) -> bool {
+    pub(crate) fn began_clean(&self, texts: u32, judged: f64) -> bool {
         let (flagged, clean) = self.own(judged);
         texts >= ORDINARY_TEXTS && flagged * 2.0 <= clean
     }
 
     /// Messages that have not faded.
-    pub const fn messages(&self) -> f64 {
+    pub(crate) const fn messages(&self) -> f64 {
         self.messages as f64
     }
 
     /// Learns the content of one message.
-    pub fn learn_content(&mut self, llr: f64) {
+    pub(crate) fn learn_content(&mut self, llr: f64) {
         self.messages += 1.0;
         if llr > FLAG_NATS {
             self.flagged += 1.0;
@@ -218,7 +218,7 @@ impl Baseline {
     }
 
     /// Learns the recipients of one message, and that it was one of so many in its hour.
-    pub fn learn_recipients(&mut self, known: u32, new: u32, in_hour: u32) {
+    pub(crate) fn learn_recipients(&mut self, known: u32, new: u32, in_hour: u32) {
         if known + new > 1 {
             self.multi += 1.0;
         } else {
@@ -234,7 +234,7 @@ impl Baseline {
     }
 
     /// Learns one outcome.
-    pub fn learn_outcome(&mut self, bounced: bool) {
+    pub(crate) fn learn_outcome(&mut self, bounced: bool) {
         self.outcomes += 1.0;
         if bounced {
             self.bounced += 1.0;
@@ -249,7 +249,7 @@ fn shrink(hits: f32, of: f32, (mean, strength): (f64, f64)) -> f64 {
 /// Baselines of the classes of one tenant, learned from its senders in good standing: what a sender
 /// without much history of its own is measured by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Classes {
+pub(crate) struct Classes {
     person: Baseline,
     application: Baseline,
     bulk: Baseline,
@@ -266,7 +266,7 @@ impl Classes {
     }
 
     /// Learns a message of a sender of that class.
-    pub fn learn(&mut self, now: Time, class: Class, llr: f64, keep: f64) {
+    pub(crate) fn learn(&mut self, now: Time, class: Class, llr: f64, keep: f64) {
         if let Some(base) = self.of(class) {
             base.age(now, keep);
             base.learn_content(llr);
@@ -275,7 +275,7 @@ impl Classes {
 
     /// The tenant's prior of a class: the world's, until the class has spoken here, and never more
     /// than ten times as generous, so that nobody can teach a tenant that all mail is flagged.
-    pub fn prior(&self, class: Class) -> Prior {
+    pub(crate) fn prior(&self, class: Class) -> Prior {
         let world = class.prior();
         let base = match class {
             Class::Newcomer | Class::Application => &self.application,

@@ -3,16 +3,15 @@
 
 use super::baseline::{Baseline, Prior};
 use crate::config::tuning::Tuning;
-use serde::{Deserialize, Serialize};
 
 /// A message is flagged, and content speaks against its sender, only from this LLR on (p = 0.73).
 /// Below it a model that meets unfamiliar mail says nothing reliable, and a sender of such mail
 /// must not add up to a block.
-pub const FLAG_NATS: f64 = 1.0;
+pub(crate) const FLAG_NATS: f64 = 1.0;
 /// Share of flagged messages that is assumed of a campaign.
-pub const CAMPAIGN_FLAGGED: f64 = 0.95;
+pub(crate) const CAMPAIGN_FLAGGED: f64 = 0.95;
 /// The same of a campaign that the model hardly sees.
-pub const SPARSE_FLAGGED: f64 = 0.3;
+pub(crate) const SPARSE_FLAGGED: f64 = 0.3;
 /// Share of new recipients that is assumed of a campaign.
 const CAMPAIGN_NEW: f64 = 0.95;
 /// Share of unknown users that is assumed of a campaign.
@@ -37,7 +36,7 @@ const FLAG_BEGINS: f64 = 0.25;
 
 /// The bounds the detector works with, in nats.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     /// From here on a sender is blocked; `None` = the detector is off.
     pub block: Option<f64>,
     /// From here on it is watched.
@@ -48,7 +47,7 @@ pub struct Bounds {
 
 impl Bounds {
     /// From the configured false-block rate (0 = off) and whether the tenant is still new.
-    pub fn new(false_block_rate: f64, learning: bool, tuning: &Tuning) -> Self {
+    pub(crate) fn new(false_block_rate: f64, learning: bool, tuning: &Tuning) -> Self {
         let block = (false_block_rate > 0.0).then(|| (1.0 / false_block_rate).ln());
         let content = match block {
             Some(block) if learning => tuning.content_most.min(block / LEARNING_MESSAGES_TO_BLOCK),
@@ -63,7 +62,7 @@ impl Bounds {
 
     /// The bounds of a sender of so many messages in the last day.
     #[must_use]
-    pub fn for_volume(self, messages: u32, tuning: &Tuning) -> Self {
+    pub(crate) fn for_volume(self, messages: u32, tuning: &Tuning) -> Self {
         let more = tuning.more_for_volume(messages);
         Self {
             block: self.block.map(|b| b + more),
@@ -73,12 +72,12 @@ impl Bounds {
     }
 
     /// Whether this sum blocks.
-    pub fn blocks(&self, sum: f64) -> bool {
+    pub(crate) fn blocks(&self, sum: f64) -> bool {
         self.block.is_some_and(|b| sum >= b)
     }
 
     /// Whether this sum puts a sender under watch.
-    pub fn watches(&self, sum: f64) -> bool {
+    pub(crate) fn watches(&self, sum: f64) -> bool {
         sum >= self.watch
     }
 }
@@ -87,7 +86,7 @@ impl Bounds {
 /// absence) can say of a sender who is flagged so often anyway, held against a campaign of which
 /// this share is flagged ([`CAMPAIGN_FLAGGED`], [`SPARSE_FLAGGED`]): where it is small, a flag says
 /// less against the sender and ordinary mail between takes little away.
-pub fn content(
+pub(crate) fn content(
     base: &Baseline,
     prior: &Prior,
     llr: f64,
@@ -117,7 +116,7 @@ pub fn content(
 /// in a tenant whose mail the classifier does not know yet; that it is unlike all other mail says
 /// as much as ever. Nothing speaks against a sender where it is not flagged; what scores below even
 /// odds like the tenant's other mail speaks for it.
-pub fn by_rank(usual: f64, (flagged, clean): (f64, f64), llr: f64, tuning: &Tuning) -> f64 {
+pub(crate) fn by_rank(usual: f64, (flagged, clean): (f64, f64), llr: f64, tuning: &Tuning) -> f64 {
     let nats = RANK_SLOPE.mul_add(-usual.max(1e-9).ln(), RANK_SHARE.ln());
     if llr > FLAG_NATS {
         let share = RANK_OF_TENANT.mul_add(usual, flagged) / (RANK_OF_TENANT + flagged + clean);
@@ -134,7 +133,13 @@ pub fn by_rank(usual: f64, (flagged, clean): (f64, f64), llr: f64, tuning: &Tuni
 /// Evidence of the external recipients of one message, `new` of them new to the sender, before it
 /// is known whether the content bears it out. All of one message together stay within one bound,
 /// which grows with the logarithm of their number: a mailing to many is one event, not many.
-pub fn recipients(base: &Baseline, prior: &Prior, known: u32, new: u32, tuning: &Tuning) -> f64 {
+pub(crate) fn recipients(
+    base: &Baseline,
+    prior: &Prior,
+    known: u32,
+    new: u32,
+    tuning: &Tuning,
+) -> f64 {
     let share = base.new_share(prior);
     let each_new = (CAMPAIGN_NEW / share).ln();
     let each_known = ((1.0 - CAMPAIGN_NEW) / (1.0 - share)).ln();
@@ -145,7 +150,7 @@ pub fn recipients(base: &Baseline, prior: &Prior, known: u32, new: u32, tuning: 
 }
 
 /// Most that so many new recipients of one message say, in nats, where few say at most `most`.
-pub fn most_recipients(new: u32, most: f64) -> f64 {
+pub(crate) fn most_recipients(new: u32, most: f64) -> f64 {
     most * (1.0 + (f64::from(new) / FEW_NEW).max(1.0).ln())
 }
 
@@ -153,7 +158,7 @@ pub fn most_recipients(new: u32, most: f64) -> f64 {
 /// else speaks against it: strangers alone never do. Somebody who writes ordinary mail to strangers
 /// is a new employee or an application, and must never add up to a block; nor must a program or a
 /// mailing whose template always looks like that, so content counts here as far as it is news.
-pub fn corroboration(llr: f64, evidence: f64, most: f64) -> f64 {
+pub(crate) fn corroboration(llr: f64, evidence: f64, most: f64) -> f64 {
     let over = llr - FLAG_NATS;
     let usual = over.min(most);
     if usual > 0.0 {
@@ -164,7 +169,7 @@ pub fn corroboration(llr: f64, evidence: f64, most: f64) -> f64 {
 }
 
 /// Evidence of one outcome: an unknown user, or a delivery.
-pub fn outcome(base: &Baseline, prior: &Prior, bounced: bool, tuning: &Tuning) -> f64 {
+pub(crate) fn outcome(base: &Baseline, prior: &Prior, bounced: bool, tuning: &Tuning) -> f64 {
     let share = base.bounced_share(prior);
     let value = if bounced {
         CAMPAIGN_BOUNCES / share
@@ -178,7 +183,7 @@ pub fn outcome(base: &Baseline, prior: &Prior, bounced: bool, tuning: &Tuning) -
 /// `usual` is, as `seen` earlier recipients told: nats of the likelihood ratio between two shares
 /// and one common share, 0 where they are not more than usual. What is known of a sender by few
 /// recipients is not known well, and surprises less.
-pub fn surprise(new: f64, all: f64, usual: f64, seen: f64) -> f64 {
+pub(crate) fn surprise(new: f64, all: f64, usual: f64, seen: f64) -> f64 {
     if all <= 0.0 || seen <= 0.0 {
         return 0.0;
     }
@@ -199,59 +204,9 @@ fn divergence(p: f64, q: f64) -> f64 {
 
 /// One step of the sequential sum: it never falls below zero, so good mail buys no credit for
 /// later.
-pub fn cusum(sum: f64, evidence: f64) -> f64 {
+pub(crate) fn cusum(sum: f64, evidence: f64) -> f64 {
     let next = sum + evidence;
     if next > 0.0 { next } else { 0.0 }
-}
-
-/// What a stretch of evidence does to a sum that stood at `s` before: `max(s · factor + total,
-/// least)`. Such pairs join to pairs, exactly, so a stretch can be counted elsewhere and added
-/// later (max-plus algebra).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Stretch {
-    /// What time leaves of the sum before.
-    pub factor: f64,
-    /// Sum of the evidence, as far as time leaves it.
-    pub total: f64,
-    /// The sum that comes out where it stood at zero before, or lower than the stretch could lift
-    /// it.
-    pub least: f64,
-}
-
-impl Default for Stretch {
-    fn default() -> Self {
-        Self {
-            factor: 1.0,
-            total: 0.0,
-            least: 0.0,
-        }
-    }
-}
-
-impl Stretch {
-    /// One piece of evidence, after `factor` of what was there before is left.
-    pub const fn of(factor: f64, evidence: f64) -> Self {
-        Self {
-            factor,
-            total: evidence,
-            least: 0.0,
-        }
-    }
-
-    /// This stretch and then `next`.
-    #[must_use]
-    pub fn then(self, next: Self) -> Self {
-        Self {
-            factor: self.factor * next.factor,
-            total: self.total.mul_add(next.factor, next.total),
-            least: self.least.mul_add(next.factor, next.total).max(next.least),
-        }
-    }
-
-    /// The sum after it.
-    pub fn apply(&self, sum: f64) -> f64 {
-        sum.mul_add(self.factor, self.total).max(self.least)
-    }
 }
 
 #[cfg(test)]
@@ -424,20 +379,6 @@ mod tests {
                 base.learn_content(llr);
                 base.learn_recipients(known, new, 1);
                 base.learn_outcome(bounced);
-            }
-        }
-
-        /// Stretches of evidence that follow each other join exactly, wherever they are cut.
-        #[test]
-        fn consecutive_stretches_compose(
-            steps in prop::collection::vec((0.0_f64..=1.0, -10.0_f64..10.0), 0..60), start in 0.0_f64..30.0, cut in 0_usize..60
-        ) {
-            let straight = steps.iter().fold(start, |s, (keep, e)| cusum(s * keep, *e));
-            let join = |part: &[(f64, f64)]| part.iter().fold(Stretch::default(), |all, (keep, e)| all.then(Stretch::of(*keep, *e)));
-            let (first, second) = steps.split_at(cut.min(steps.len()));
-            for joined in [join(&steps), join(first).then(join(second))] {
-                prop_assert!((joined.apply(start) - straight).abs() < 1e-9 * (1.0 + straight), "{} {straight}", joined.apply(start));
-                prop_assert!(joined.apply(start) >= 0.0);
             }
         }
 

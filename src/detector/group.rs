@@ -22,7 +22,7 @@ const BOUND: f64 = 2.0;
 
 /// The record.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Group {
+pub(crate) struct Group {
     /// Counters.
     pub windows: Windows,
     /// Messages in its life: a tenant's first ones are its learning time.
@@ -46,12 +46,12 @@ pub struct Group {
 }
 
 /// Key of a tenant's record.
-pub fn tenant_key(tenant: &TenantId) -> u64 {
+pub(crate) fn tenant_key(tenant: &TenantId) -> u64 {
     mix(hash_text(tenant.as_str()), 1)
 }
 
 /// Key of the record of a domain within a tenant.
-pub fn domain_key(tenant: &TenantId, domain: &Domain) -> u64 {
+pub(crate) fn domain_key(tenant: &TenantId, domain: &Domain) -> u64 {
     mix(
         mix(hash_text(tenant.as_str()), 2),
         hash_text(domain.as_str()),
@@ -59,7 +59,7 @@ pub fn domain_key(tenant: &TenantId, domain: &Domain) -> u64 {
 }
 
 /// Key of the record of a client within a tenant.
-pub fn client_key(tenant: &TenantId, client: IpAddr) -> u64 {
+pub(crate) fn client_key(tenant: &TenantId, client: IpAddr) -> u64 {
     let address = match client {
         IpAddr::V4(v4) => u128::from(u32::from(v4)),
         IpAddr::V6(v6) => u128::from(v6),
@@ -70,19 +70,19 @@ pub fn client_key(tenant: &TenantId, client: IpAddr) -> u64 {
 
 /// Key of the record that holds the texts of a tenant; apart from the tenant's, which changes with
 /// every message.
-pub fn templates_key(tenant: &TenantId) -> u64 {
+pub(crate) fn templates_key(tenant: &TenantId) -> u64 {
     mix(hash_text(tenant.as_str()), 4)
 }
 
 /// Key of the record of what a blocked sender, or the blocked senders of a client, write within a
 /// tenant.
-pub fn within_key(tenant: &TenantId, who: u64) -> u64 {
+pub(crate) fn within_key(tenant: &TenantId, who: u64) -> u64 {
     mix(mix(hash_text(tenant.as_str()), 5), who)
 }
 
 impl Group {
     /// Counts at `now`.
-    pub fn count(&mut self, now: Time, counts: Counts) {
+    pub(crate) fn count(&mut self, now: Time, counts: Counts) {
         self.windows.add(now, counts);
         self.messages = self.messages.saturating_add(u64::from(counts.messages));
         self.last = self.last.max(now);
@@ -90,7 +90,7 @@ impl Group {
 
     /// Adds evidence of one claimed sender; true when the client's bound is reached. One sender
     /// alone never gets there, however bad: that sender is blocked by itself.
-    pub fn pile(&mut self, sender: u64, evidence: f64, block: f64) -> bool {
+    pub(crate) fn pile(&mut self, sender: u64, evidence: f64, block: f64) -> bool {
         let known = self.contributors.iter().position(|(who, _)| *who == sender);
         if evidence <= 0.0 {
             self.sum = (self.sum + evidence).max(0.0);
@@ -124,7 +124,7 @@ impl Group {
     }
 
     /// Forgets the evidence.
-    pub fn forgive(&mut self) {
+    pub(crate) fn forgive(&mut self) {
         self.sum = 0.0;
         self.contributors.clear();
         self.pool = None;

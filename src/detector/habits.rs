@@ -20,7 +20,7 @@ const TYPING_ERRORS: u32 = 2;
 
 /// The circumstances of one message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Setting {
+pub(crate) struct Setting {
     /// The network that its author's mail program or browser stood in ([`network`]); 0 = not known.
     pub network: u8,
     /// Hour of the day in UTC, 0-23.
@@ -30,7 +30,7 @@ pub struct Setting {
 }
 
 /// The circumstances of a message that comes now from this address.
-pub fn setting(now: Time, origin: Option<IpAddr>, failed_logins: u32) -> Setting {
+pub(crate) fn setting(now: Time, origin: Option<IpAddr>, failed_logins: u32) -> Setting {
     let hour = now.as_secs().div_euclid(3600).rem_euclid(24);
     Setting {
         network: origin.map_or(0, network),
@@ -50,7 +50,7 @@ fn network(address: IpAddr) -> u8 {
 
 /// What the circumstances say against a sender, in nats.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Circumstances {
+pub(crate) struct Circumstances {
     /// From a network unlike its own.
     pub place: f64,
     /// At an hour unlike its own.
@@ -61,13 +61,13 @@ pub struct Circumstances {
 
 impl Circumstances {
     /// All of them.
-    pub fn sum(&self) -> f64 {
+    pub(crate) fn sum(&self) -> f64 {
         self.place + self.hour + self.logins
     }
 
     /// The same as far as the content bears it out, which can itself say `most`.
     #[must_use]
-    pub fn at_most(self, most: f64) -> Self {
+    pub(crate) fn at_most(self, most: f64) -> Self {
         let part = if self.sum() > most {
             most.max(0.0) / self.sum()
         } else {
@@ -83,7 +83,7 @@ impl Circumstances {
 
 /// What is usual for one sender.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Habits {
+pub(crate) struct Habits {
     /// The newest first; 0 = none.
     networks: [u8; 4],
     /// Bit `n`: it has sent in hour `n`.
@@ -94,7 +94,7 @@ pub struct Habits {
 
 impl Habits {
     /// What the circumstances of a message say after so many messages that were learned.
-    pub fn weigh(&self, messages: u32, setting: Setting, tuning: &Tuning) -> Circumstances {
+    pub(crate) fn weigh(&self, messages: u32, setting: Setting, tuning: &Tuning) -> Circumstances {
         let logins = if setting.failed_logins > TYPING_ERRORS {
             tuning.failed_logins_most
         } else {
@@ -133,7 +133,7 @@ impl Habits {
     }
 
     /// Learns from a message of a sender in good standing.
-    pub fn learn(&mut self, setting: Setting) {
+    pub(crate) fn learn(&mut self, setting: Setting) {
         if let Some(bits) = self.hours.get_mut(usize::from(setting.hour / 8)) {
             *bits |= 1 << (setting.hour % 8);
         }

@@ -433,7 +433,6 @@ fn weighing(
 ) -> Weighing {
     let hour = sender.windows.sum(now, HOUR);
     Weighing {
-        fingerprint: facts.fingerprint,
         llr: facts.llr,
         listed: facts.listed,
         fresh,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// A part has at least so many recipients outside who have not had the letter. Postfix splits by
 /// 50.
-pub const PART: u32 = 20;
+pub(crate) const PART: u32 = 20;
 /// Letters of one sender remembered at a time: a mail server sends several at once.
 const LETTERS: usize = 4;
 /// Recipients of a letter from which on its content is evidence once more, and again at each
@@ -17,7 +17,7 @@ const LASTS: Duration = Duration::from_secs(86_400);
 
 /// A letter as far as its later parts need it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Letter {
+pub(crate) struct Letter {
     fingerprint: u64,
     begun: Time,
     /// Recipients outside so far.
@@ -32,7 +32,7 @@ pub struct Letter {
 
 /// The letters of one sender, the newest last.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Letters {
+pub(crate) struct Letters {
     list: Vec<Letter>,
 }
 
@@ -42,7 +42,7 @@ impl Letters {
     ///
     /// One part may be smaller than the others, and ends the letter: else single messages would
     /// follow a large one unseen.
-    pub fn part(&mut self, now: Time, fingerprint: u64, recipients: u32) -> Option<bool> {
+    pub(crate) fn part(&mut self, now: Time, fingerprint: u64, recipients: u32) -> Option<bool> {
         self.list.retain(|letter| now.since(letter.begun) < LASTS);
         let step = |recipients: u32| {
             (recipients / LONG)
@@ -81,12 +81,12 @@ impl Letters {
     }
 
     /// The same, to look at.
-    pub fn newest(&self) -> Option<&Letter> {
+    pub(crate) fn newest(&self) -> Option<&Letter> {
         self.list.last()
     }
 
     /// The letter of which [`Letters::part`] has just taken a part.
-    pub fn current(&mut self) -> Option<&mut Letter> {
+    pub(crate) fn current(&mut self) -> Option<&mut Letter> {
         self.list.last_mut()
     }
 }

@@ -3,24 +3,24 @@
 //! randomness stay with the caller.
 
 mod aside;
-pub mod baseline;
-pub mod evidence;
-pub mod fork;
-pub mod group;
-pub mod habits;
+pub(crate) mod baseline;
+pub(crate) mod evidence;
+pub(crate) mod fork;
+pub(crate) mod group;
+pub(crate) mod habits;
 mod judging;
-pub mod known;
-pub mod letters;
+pub(crate) mod known;
+pub(crate) mod letters;
 mod outcomes;
-pub mod pool;
+pub(crate) mod pool;
 mod repeats;
-pub mod reports;
+pub(crate) mod reports;
 mod ruling;
-pub mod scores;
-pub mod seen;
-pub mod sender;
+pub(crate) mod scores;
+pub(crate) mod seen;
+pub(crate) mod sender;
 mod snapshot;
-pub mod templates;
+pub(crate) mod templates;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -28,7 +28,7 @@ mod tests;
 mod texts;
 mod trail;
 mod views;
-pub mod window;
+pub(crate) mod window;
 mod within;
 
 use crate::blocks::board::{self, Board};
@@ -57,10 +57,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use trail::Trail;
 
-pub use aside::Trials;
-pub use outcomes::{Addressee, Heard, HeardAs, mailbox_hash};
-pub use views::PolicyView;
-pub use within::Within;
+pub(crate) use aside::Trials;
+pub(crate) use outcomes::{Addressee, mailbox_hash};
+pub(crate) use within::Within;
 
 /// Senders tracked at most.
 const SENDERS: usize = 1_000_000;

@@ -65,7 +65,7 @@ impl From<u64> for Addressee {
 }
 
 /// The hash of the mailbox behind an address: by it who complains is told apart.
-pub fn mailbox_hash(address: &Address) -> u64 {
+pub(crate) fn mailbox_hash(address: &Address) -> u64 {
     stable_hash(&[sender_address(address).as_bytes()])
 }
 

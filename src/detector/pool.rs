@@ -22,7 +22,7 @@ const HOT: f64 = 1.6;
 
 /// The pool.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Pool {
+pub(crate) struct Pool {
     sum: f32,
     at: Time,
     /// When an account was last blocked with what others had brought.
@@ -38,7 +38,7 @@ impl Pool {
     }
 
     /// Whether this heat is a campaign beyond chance; `most` is the most that the pool can say.
-    pub fn is_campaign(&self, now: Time, heat: f64, most: f64) -> bool {
+    pub(crate) fn is_campaign(&self, now: Time, heat: f64, most: f64) -> bool {
         most > 0.0 && heat >= most * if self.is_met(now) { HOT_MET } else { HOT }
     }
 
@@ -54,7 +54,7 @@ impl Pool {
     }
 
     /// What accounts other than `who` have brought lately, in nats.
-    pub fn heat(&self, now: Time, who: u64, half_life_minutes: f64) -> f64 {
+    pub(crate) fn heat(&self, now: Time, who: u64, half_life_minutes: f64) -> f64 {
         if self.sum <= 0.0 {
             return 0.0;
         }
@@ -68,7 +68,14 @@ impl Pool {
 
     /// Adds evidence of an account, which brings at most `share` nats at a time: one account alone
     /// never makes heat.
-    pub fn add(&mut self, now: Time, who: u64, nats: f64, share: f64, half_life_minutes: f64) {
+    pub(crate) fn add(
+        &mut self,
+        now: Time,
+        who: u64,
+        nats: f64,
+        share: f64,
+        half_life_minutes: f64,
+    ) {
         let keep = self.keep(now, half_life_minutes) as f32;
         self.at = self.at.max(now);
         self.sum *= keep;
@@ -103,17 +110,17 @@ impl Pool {
     }
 
     /// Accounts that have brought something lately.
-    pub const fn accounts(&self) -> usize {
+    pub(crate) const fn accounts(&self) -> usize {
         self.brought.len()
     }
 
     /// Whether this account is one of them.
-    pub fn has(&self, who: u64) -> bool {
+    pub(crate) fn has(&self, who: u64) -> bool {
         self.brought.iter().any(|(account, _)| *account == who)
     }
 
     /// What this account brought is taken back.
-    pub fn forget(&mut self, who: u64) {
+    pub(crate) fn forget(&mut self, who: u64) {
         if let Some(place) = self.brought.iter().position(|(account, _)| *account == who) {
             let (_, nats) = self.brought.swap_remove(place);
             self.sum = (self.sum - nats).max(0.0);
@@ -121,17 +128,17 @@ impl Pool {
     }
 
     /// Notes that an account was blocked with what others had brought.
-    pub const fn confirm(&mut self, now: Time) {
+    pub(crate) const fn confirm(&mut self, now: Time) {
         self.confirmed = Some(now);
     }
 
     /// That block ended: it says nothing more of others.
-    pub const fn doubt(&mut self) {
+    pub(crate) const fn doubt(&mut self) {
         self.confirmed = None;
     }
 
     /// Forgets everything.
-    pub fn forgive(&mut self) {
+    pub(crate) fn forgive(&mut self) {
         self.sum = 0.0;
         self.brought.clear();
     }

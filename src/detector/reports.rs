@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 
 /// The reporter of a complaint that does not tell which of several recipients complains: all these
 /// are one.
-pub const SOMEBODY: u64 = 0x736f_6d65_626f_6479;
+pub(crate) const SOMEBODY: u64 = 0x736f_6d65_626f_6479;
 
 /// Share of the mail of a day about which complaints are normal.
 const COMPLAINTS_NORMAL: f64 = 0.005;
@@ -49,7 +49,7 @@ const KEEP_PER_DAY: f32 = 0.97;
 
 /// What is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Saying {
+pub(crate) enum Saying {
     /// A complaint through a feedback loop.
     Complaint,
     /// A delivery report that came back after the message had been taken.
@@ -60,7 +60,7 @@ pub enum Saying {
 
 /// What a sender sent, in messages to outside.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Volume {
+pub(crate) struct Volume {
     /// In the last day.
     pub day: f64,
     /// Lately: what of its past has not faded. For what is said of older mail.
@@ -69,7 +69,7 @@ pub struct Volume {
 
 /// One report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Word {
+pub(crate) struct Word {
     /// What is said.
     pub saying: Saying,
     /// By whom: a mailbox.
@@ -132,7 +132,7 @@ impl Hour {
 
 /// All of it of one sender. Under 5 KB.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Reports {
+pub(crate) struct Reports {
     /// Who complained, and sites from which reports came back.
     reporters: VecDeque<Said>,
     /// Who refused.
@@ -153,7 +153,7 @@ fn minute(time: Time) -> u32 {
 impl Reports {
     /// Hears what somebody says of the message `id`; the nats that it adds, where a whole piece of
     /// evidence has `piece` of them. `None`: the same one has spoken already.
-    pub fn hear_of(
+    pub(crate) fn hear_of(
         &mut self,
         now: Time,
         id: MessageId,
@@ -172,7 +172,13 @@ impl Reports {
 
     /// Hears what somebody says; in pieces of evidence, at most `room`, what it says more than was
     /// said before. `None`: the same one has spoken already.
-    pub fn hear(&mut self, now: Time, word: &Word, volume: Volume, room: f64) -> Option<f64> {
+    pub(crate) fn hear(
+        &mut self,
+        now: Time,
+        word: &Word,
+        volume: Volume,
+        room: f64,
+    ) -> Option<f64> {
         let Word {
             saying,
             reporter,
@@ -251,7 +257,7 @@ impl Reports {
     /// message are one piece together. Whom nobody knew a while ago nobody knows today, so that
     /// says nothing. `weigh` is told how many of its nats are not news; it gives the nats of the
     /// unknown user by itself.
-    pub fn unknown_user(
+    pub(crate) fn unknown_user(
         &mut self,
         now: Time,
         id: MessageId,
@@ -293,7 +299,7 @@ impl Reports {
 
     /// Forgets what was said so far, but not by whom nor of which message: it does not count once
     /// more.
-    pub fn forgive(&mut self) {
+    pub(crate) fn forgive(&mut self) {
         self.hours.clear();
         self.earlier = Hour::default();
     }

@@ -27,14 +27,14 @@ const LEAST_SHARE: f64 = 0.3;
 
 /// The newest scores of a tenant's mail, each with the hash of its sender.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Scores {
+pub(crate) struct Scores {
     list: VecDeque<(u64, f32)>,
     last: Time,
 }
 
 impl Scores {
     /// Notes the log-likelihood ratio (nats) of a message that went.
-    pub fn learn(&mut self, now: Time, who: u64, llr: f64) {
+    pub(crate) fn learn(&mut self, now: Time, who: u64, llr: f64) {
         if !llr.is_finite() {
             return;
         }
@@ -63,13 +63,13 @@ impl Scores {
     }
 
     /// Forgets what this sender brought: it was no ordinary mail.
-    pub fn forget(&mut self, who: u64) {
+    pub(crate) fn forget(&mut self, who: u64) {
         self.list.retain(|(sender, _)| *sender != who);
     }
 
     /// Share of the mail of other senders that scores as high as this, above 0; `None` while too
     /// little is known of them.
-    pub fn share_above(&self, who: u64, llr: f64) -> Option<f64> {
+    pub(crate) fn share_above(&self, who: u64, llr: f64) -> Option<f64> {
         let (mut others, mut senders) = (
             Vec::with_capacity(self.list.len()),
             Vec::with_capacity(LEAST_SENDERS),

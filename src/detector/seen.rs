@@ -15,7 +15,7 @@ const PER_GENERATION: usize = 14_336;
 
 /// How far something has been counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Counted {
+pub(crate) enum Counted {
     /// Never met.
     Not,
     /// As evidence only: the mail did not go.
@@ -66,7 +66,7 @@ struct Shard {
 }
 
 /// The set.
-pub struct Seen {
+pub(crate) struct Seen {
     shards: Vec<Mutex<Shard>>,
 }
 
@@ -89,7 +89,7 @@ impl Seen {
     }
 
     /// How far `key` has been counted; from now on it is at least `Evidence`.
-    pub fn mark(&self, key: u64) -> Counted {
+    pub(crate) fn mark(&self, key: u64) -> Counted {
         let mark = Mark::new(key, false);
         self.with(key, |shard| {
             match shard.newer.get(&mark).or_else(|| shard.older.get(&mark)) {
@@ -105,7 +105,7 @@ impl Seen {
     }
 
     /// Sets how far `key` has been counted.
-    pub fn set(&self, key: u64, counted: Counted) {
+    pub(crate) fn set(&self, key: u64, counted: Counted) {
         self.with(key, |shard| {
             shard.note(key, counted);
             let mark = Mark::new(key, counted == Counted::Fully);
@@ -119,7 +119,7 @@ impl Seen {
     }
 
     /// All entries, for the snapshot; what comes twice counts as it comes last.
-    pub fn each(&self, mut f: impl FnMut(u64, bool)) {
+    pub(crate) fn each(&self, mut f: impl FnMut(u64, bool)) {
         for shard in &self.shards {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             shard
@@ -131,7 +131,7 @@ impl Seen {
     }
 
     /// From now on notes what is set, for [`Seen::changes`].
-    pub fn watch(&self) {
+    pub(crate) fn watch(&self) {
         for shard in &self.shards {
             shard
                 .lock()
@@ -142,7 +142,7 @@ impl Seen {
     }
 
     /// What was set since the last call, in order.
-    pub fn changes(&self) -> Vec<(u64, Counted)> {
+    pub(crate) fn changes(&self) -> Vec<(u64, Counted)> {
         let taken = self.shards.iter().filter_map(|shard| {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             shard.changed.as_mut().map(std::mem::take)
@@ -151,7 +151,7 @@ impl Seen {
     }
 
     /// Forgets everything.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             shard.newer.clear();

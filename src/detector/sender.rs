@@ -41,7 +41,7 @@ const ONE_OFF: u32 = 5;
 
 /// The record of one sender. Under 400 octets with its key while few of its minutes are in use.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Sender {
+pub(crate) struct Sender {
     /// Tenant.
     pub tenant: TenantId,
     /// Address or login; for forwarded mail the last one seen.
@@ -120,7 +120,7 @@ impl Sums {
 
 /// What a sender is judged against beside its own past.
 #[derive(Debug, Clone, Copy)]
-pub struct Ground<'a> {
+pub(crate) struct Ground<'a> {
     /// Where the lines are drawn.
     pub bounds: Bounds,
     /// The detector's numbers.
@@ -161,7 +161,7 @@ impl Ground<'_> {
 
 /// How many different texts a sender sent within a day, as far as they are remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Texts {
+pub(crate) struct Texts {
     /// Flagged ones, the present one among them; at least 1.
     pub flagged: u32,
     /// Others; told in a new tenant only.
@@ -170,9 +170,7 @@ pub struct Texts {
 
 /// One message as the detector sees it.
 #[derive(Debug, Clone, Copy)]
-pub struct Weighing {
-    /// Fingerprint of the message.
-    pub fingerprint: u64,
+pub(crate) struct Weighing {
     /// Content LLR in nats, with what outside sources said.
     pub llr: f64,
     /// The part of it that listings make, nats.
@@ -198,7 +196,7 @@ pub struct Weighing {
 
 /// What a message adds, in nats.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Weight {
+pub(crate) struct Weight {
     /// By its content.
     pub content: f64,
     /// By links and addresses that stand on lists: what they add to what the content alone says.
@@ -224,14 +222,14 @@ pub struct Weight {
 
 impl Weight {
     /// All of it.
-    pub fn sum(&self) -> f64 {
+    pub(crate) fn sum(&self) -> f64 {
         self.content + self.listed + self.recipients + self.circumstances.sum()
     }
 }
 
 impl Sender {
     /// A sender seen for the first time.
-    pub fn new(identity: &Identity, now: Time) -> Self {
+    pub(crate) fn new(identity: &Identity, now: Time) -> Self {
         Self {
             tenant: identity.tenant.clone(),
             address: identity.address.clone(),
@@ -255,7 +253,7 @@ impl Sender {
     }
 
     /// Notes that it was seen.
-    pub fn touch(&mut self, identity: &Identity, now: Time) {
+    pub(crate) fn touch(&mut self, identity: &Identity, now: Time) {
         self.last = self.last.max(now);
         self.client = identity.client;
         if self.address != identity.address {
@@ -264,17 +262,17 @@ impl Sender {
     }
 
     /// All sums together, in nats.
-    pub fn sum(&self) -> f64 {
+    pub(crate) fn sum(&self) -> f64 {
         self.sums.total()
     }
 
     /// What it behaves like.
-    pub fn class(&self, tuning: &Tuning) -> Class {
+    pub(crate) fn class(&self, tuning: &Tuning) -> Class {
         self.base.class(self.messages, tuning.newcomer_messages)
     }
 
     /// Adds the evidence of one message to the sums.
-    pub fn weigh(&mut self, now: Time, message: &Weighing, ground: &Ground<'_>) -> Weight {
+    pub(crate) fn weigh(&mut self, now: Time, message: &Weighing, ground: &Ground<'_>) -> Weight {
         if ground.bounds.block.is_none() {
             self.sums = Sums {
                 at: now,
@@ -488,7 +486,7 @@ impl Sender {
 
     /// Takes a message to so many people outside who have not had it from this sender: whether it
     /// is a part of a letter to many, and whether its content is evidence.
-    pub fn part(&mut self, now: Time, fingerprint: u64, recipients: u32) -> (bool, bool) {
+    pub(crate) fn part(&mut self, now: Time, fingerprint: u64, recipients: u32) -> (bool, bool) {
         if recipients < PART && self.letters.is_none() {
             return (false, true);
         }
@@ -566,7 +564,7 @@ impl Sender {
     /// Adds the evidence of one outcome to the sums: what an unknown user says beyond the nats that
     /// other reports about the same message have brought `already`. Gives the evidence by itself,
     /// and what was added.
-    pub fn weigh_outcome(
+    pub(crate) fn weigh_outcome(
         &mut self,
         now: Time,
         bounced: bool,
@@ -597,7 +595,7 @@ impl Sender {
     }
 
     /// What it sent to outside, for what is said of its mail.
-    pub fn volume(&self, now: Time) -> Volume {
+    pub(crate) fn volume(&self, now: Time) -> Volume {
         Volume {
             lately: self.base.messages(),
             ..volume(&self.windows, now)
@@ -605,7 +603,7 @@ impl Sender {
     }
 
     /// Adds strong evidence of a fixed weight.
-    pub fn weigh_fixed(&mut self, now: Time, nats: f64, ground: &Ground<'_>) {
+    pub(crate) fn weigh_fixed(&mut self, now: Time, nats: f64, ground: &Ground<'_>) {
         if ground.bounds.block.is_some() {
             self.sums.fade(now, ground.tuning.half_life_hours);
             self.sums.answers = cusum(self.sums.answers.into(), nats) as f32;
@@ -613,7 +611,7 @@ impl Sender {
     }
 
     /// Learns from a message that went, of a sender in good standing.
-    pub fn learn(&mut self, message: &Weighing) {
+    pub(crate) fn learn(&mut self, message: &Weighing) {
         if message.fresh {
             self.messages = self.messages.saturating_add(1);
             self.base.learn_content(message.llr);
@@ -629,7 +627,7 @@ impl Sender {
 
     /// Learns what the content of a newcomer's held mailing looks like: else what is let through
     /// between would pass for all of its mail, and the rest for ever for news. It stays a newcomer.
-    pub fn learn_held(&mut self, message: &Weighing) {
+    pub(crate) fn learn_held(&mut self, message: &Weighing) {
         if message.fresh {
             self.base.learn_content(message.llr);
         }
@@ -637,14 +635,14 @@ impl Sender {
 
     /// Learns from people what it was blocked for by mistake: its mail may look like that. Else it
     /// would be blocked for the same again, since nothing is learned from a sender who is watched.
-    pub fn learn_wanted(&mut self, llrs: impl Iterator<Item = f64>) {
+    pub(crate) fn learn_wanted(&mut self, llrs: impl Iterator<Item = f64>) {
         llrs.filter(|llr| *llr > FLAG_NATS)
             .for_each(|llr| self.base.learn_content(llr));
     }
 
     /// Forgets all evidence from before `now`; with `all` the ceilings start anew too. Known
     /// recipients stay known.
-    pub fn forgive(&mut self, now: Time, all: bool) {
+    pub(crate) fn forgive(&mut self, now: Time, all: bool) {
         self.sums = Sums {
             at: self.sums.at,
             ..Sums::default()
@@ -656,7 +654,7 @@ impl Sender {
 }
 
 /// Messages to outside in the last day.
-pub fn volume(windows: &Windows, now: Time) -> Volume {
+pub(crate) fn volume(windows: &Windows, now: Time) -> Volume {
     let day = windows.sum(now, DAY);
     let messages = f64::from(day.messages.min(day.external));
     Volume {

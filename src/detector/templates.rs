@@ -69,7 +69,7 @@ impl Template {
 
 /// The texts of one tenant that were flagged lately.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Templates {
+pub(crate) struct Templates {
     list: Vec<Template>,
 }
 
@@ -92,7 +92,7 @@ impl Templates {
 
     /// What accounts other than `who` have brought lately with this template, in nats, against a
     /// message to these recipients.
-    pub fn heat(
+    pub(crate) fn heat(
         &self,
         now: Time,
         who: u64,
@@ -111,7 +111,7 @@ impl Templates {
 
     /// Adds evidence of an account, which brings at most `most` nats at a time, by a message to
     /// these recipients.
-    pub fn add(
+    pub(crate) fn add(
         &mut self,
         now: Time,
         who: u64,
@@ -163,7 +163,7 @@ impl Templates {
     }
 
     /// Notes that an account was blocked while it sent this.
-    pub fn met(&mut self, fingerprint: u64) {
+    pub(crate) fn met(&mut self, fingerprint: u64) {
         if let Some(template) = self
             .nearest(fingerprint)
             .and_then(|place| self.list.get_mut(place))
@@ -173,12 +173,12 @@ impl Templates {
     }
 
     /// What this account brought says nothing: it was blocked by mistake.
-    pub fn forget(&mut self, who: u64) {
+    pub(crate) fn forget(&mut self, who: u64) {
         self.list.iter_mut().for_each(|t| t.pool.forget(who));
     }
 
     /// Notes that an account was blocked with what others had brought with this template.
-    pub fn confirm(&mut self, now: Time, fingerprint: u64) {
+    pub(crate) fn confirm(&mut self, now: Time, fingerprint: u64) {
         if let Some(template) = self
             .nearest(fingerprint)
             .and_then(|place| self.list.get_mut(place))
@@ -189,7 +189,7 @@ impl Templates {
     }
 
     /// The block of an account ended: what it sent says less of others.
-    pub fn doubt(&mut self, who: u64) {
+    pub(crate) fn doubt(&mut self, who: u64) {
         for template in self.list.iter_mut().filter(|t| t.pool.has(who)) {
             template.met = false;
             template.pool.doubt();

@@ -1,3 +1,4 @@
+use super::outcomes::HeardAs;
 use super::testing::settings;
 use super::*;
 use crate::blocks::rules;

@@ -13,7 +13,7 @@ const AT_MOST: usize = 3;
 
 /// One resolver for each of these name servers, or for each of those of the system where there are
 /// none; none where there is only one.
-pub fn each_server(servers: &[SocketAddr]) -> Vec<TokioResolver> {
+pub(crate) fn each_server(servers: &[SocketAddr]) -> Vec<TokioResolver> {
     let builders = if servers.is_empty() {
         // Where the system's cannot be read, that has been said before.
         let Ok((config, options)) = read_system_conf() else {

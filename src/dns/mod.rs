@@ -4,7 +4,7 @@ mod each_server;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use each_server::each_server;
+pub(crate) use each_server::each_server;
 
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How long what is found is believed.
-pub fn limits(
+pub(crate) fn limits(
     mut builder: ResolverBuilder<TokioRuntimeProvider>,
 ) -> ResolverBuilder<TokioRuntimeProvider> {
     let options = builder.options_mut();
@@ -24,7 +24,9 @@ pub fn limits(
 }
 
 /// A resolver that asks these name servers, or those of the system where there are none.
-pub fn builder(servers: &[SocketAddr]) -> Result<ResolverBuilder<TokioRuntimeProvider>, String> {
+pub(crate) fn builder(
+    servers: &[SocketAddr],
+) -> Result<ResolverBuilder<TokioRuntimeProvider>, String> {
     if servers.is_empty() {
         return TokioResolver::builder_tokio()
             .map_err(|e| format!("name servers of the system: {e}; set [dns] servers"));

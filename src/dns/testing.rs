@@ -95,7 +95,7 @@ impl RequestHandler for Handler {
     }
 }
 
-pub struct Dns {
+pub(crate) struct Dns {
     pub address: SocketAddr,
     pub questions: Arc<AtomicUsize>,
     /// Names about which something was asked that was not answered.
@@ -105,7 +105,7 @@ pub struct Dns {
 
 /// Starts a server for the zone `example.`; `records`: one per line, `name TYPE data`, names below
 /// `example.` in full with trailing dot.
-pub async fn serve(records: &str) -> Dns {
+pub(crate) async fn serve(records: &str) -> Dns {
     let origin = Name::from_ascii("example.").expect("name");
     let mut zone: InMemoryZoneHandler<TokioRuntimeProvider> =
         InMemoryZoneHandler::empty(origin.clone(), ZoneType::Primary, AxfrPolicy::Deny);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// A directory tree with files. Nothing counts as kept before `sync_data` (contents) and `sync_dir`
 /// (names).
-pub trait Disk: Send + Sync + 'static {
+pub(crate) trait Disk: Send + Sync + 'static {
     /// Makes a new file, open for reading and writing; one that exists already is an error.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Opens a file for reading and writing.
@@ -31,7 +31,7 @@ pub trait Disk: Send + Sync + 'static {
 }
 
 /// An open file.
-pub trait DiskFile: Send + Sync {
+pub(crate) trait DiskFile: Send + Sync {
     /// Writes all parts one after the other from `offset` on.
     fn write_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()>;
     /// Fills `buf` from `offset` on as far as the file goes; gives the octets read.
@@ -50,7 +50,7 @@ pub trait DiskFile: Send + Sync {
 
 /// The operating system's disk.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct SystemDisk;
+pub(crate) struct SystemDisk;
 
 /// The kernel takes at most so many parts in one call (`IOV_MAX`).
 const MAX_PARTS: usize = 1024;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What becomes of writes that were never synced when the power goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unsynced {
+pub(crate) enum Unsynced {
     /// All lost: the cautious view.
     Lost,
     /// All kept: the process was killed, not the machine.
@@ -79,63 +79,63 @@ impl State {
 
 /// The fake; clones share one disk.
 #[derive(Clone, Default)]
-pub struct FakeDisk(Arc<Mutex<State>>);
+pub(crate) struct FakeDisk(Arc<Mutex<State>>);
 
 impl FakeDisk {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// Changing operations so far.
-    pub fn operations(&self) -> u64 {
+    pub(crate) fn operations(&self) -> u64 {
         self.state().operations
     }
     /// Calls of `sync_data` so far.
-    pub fn syncs(&self) -> u64 {
+    pub(crate) fn syncs(&self) -> u64 {
         self.state().syncs
     }
     /// From this count of operations on, everything fails.
-    pub fn cut_after(&self, operations: u64) {
+    pub(crate) fn cut_after(&self, operations: u64) {
         self.state().cut_after = Some(operations);
     }
     /// Whether an operation has met the cut.
-    pub fn is_struck(&self) -> bool {
+    pub(crate) fn is_struck(&self) -> bool {
         self.state().struck
     }
     /// Whether `sync_data` fails from now on.
-    pub fn fail_syncs(&self, fail: bool) {
+    pub(crate) fn fail_syncs(&self, fail: bool) {
         self.state().fail_syncs = fail;
     }
     /// Whether a sync that fails has nevertheless kept what was written: nobody can know.
-    pub fn failed_syncs_keep(&self, keep: bool) {
+    pub(crate) fn failed_syncs_keep(&self, keep: bool) {
         self.state().failed_syncs_keep = keep;
     }
     /// Whether writes fail from now on.
-    pub fn fail_writes(&self, fail: bool) {
+    pub(crate) fn fail_writes(&self, fail: bool) {
         self.state().fail_writes = fail;
     }
     /// Size of the disk; `None` = without end.
-    pub fn set_capacity(&self, bytes: Option<u64>) {
+    pub(crate) fn set_capacity(&self, bytes: Option<u64>) {
         self.state().capacity = bytes;
     }
     /// Octets in use.
-    pub fn used(&self) -> u64 {
+    pub(crate) fn used(&self) -> u64 {
         self.state().used()
     }
     /// Makes `allocate` answer that it cannot.
-    pub fn without_allocate(&self) {
+    pub(crate) fn without_allocate(&self) {
         self.state().no_allocate = true;
     }
     /// The names of the files.
-    pub fn names(&self) -> Vec<PathBuf> {
+    pub(crate) fn names(&self) -> Vec<PathBuf> {
         self.state().names.keys().cloned().collect()
     }
     /// Contents of a file.
-    pub fn contents(&self, path: &Path) -> Vec<u8> {
+    pub(crate) fn contents(&self, path: &Path) -> Vec<u8> {
         let state = self.state();
         state.inodes[state.names[path]].now.clone()
     }
     /// Changes a file behind everybody's back, durably.
-    pub fn tamper(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn tamper(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();
         let inode = state.names[path];
         change(&mut state.inodes[inode].now);
@@ -143,7 +143,7 @@ impl FakeDisk {
     }
 
     /// The disk as it is found after the power came back.
-    pub fn after_crash(&self, unsynced: Unsynced) -> Self {
+    pub(crate) fn after_crash(&self, unsynced: Unsynced) -> Self {
         let state = self.state();
         let mut next = State {
             capacity: state.capacity,

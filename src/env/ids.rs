@@ -5,20 +5,20 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Draws message ids. The low bits start at a random place and count up, so that two ids of one
 /// millisecond differ, and two runs of the relay within one millisecond almost surely do.
-pub struct IdSource {
+pub(crate) struct IdSource {
     next: AtomicU32,
 }
 
 impl IdSource {
     /// Starts counting at `seed` (random).
-    pub const fn new(seed: u32) -> Self {
+    pub(crate) const fn new(seed: u32) -> Self {
         Self {
             next: AtomicU32::new(seed),
         }
     }
 
     /// The next id.
-    pub fn next(&self, now: Time) -> MessageId {
+    pub(crate) fn next(&self, now: Time) -> MessageId {
         MessageId::from_parts(now, self.next.fetch_add(1, Ordering::Relaxed))
     }
 }

@@ -13,12 +13,12 @@ const FILE: u32 = 0o600;
 const OTHERS: u32 = 0o077;
 
 /// From now on whatever this process creates is private to its user.
-pub fn by_default() {
+pub(crate) fn by_default() {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(OTHERS));
 }
 
 /// Makes a directory and its parents where they are missing, private to this user.
-pub fn create_dir(dir: &Path) -> io::Result<()> {
+pub(crate) fn create_dir(dir: &Path) -> io::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(DIRECTORY)
@@ -30,7 +30,7 @@ pub fn create_dir(dir: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// The first file whose mode cannot be changed, with what to do about it.
-pub fn tighten(dir: &Path) -> Result<(), String> {
+pub(crate) fn tighten(dir: &Path) -> Result<(), String> {
     let mode = fs::metadata(dir)
         .map_err(|e| told(dir, &e))?
         .permissions()

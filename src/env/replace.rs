@@ -7,7 +7,12 @@ use std::path::Path;
 /// Puts these octets in the place of `path`: whole or not at all, and for good once this returns,
 /// also over a power cut. `temporary` lies in the same directory; what an earlier attempt left
 /// there is overwritten.
-pub fn replace(disk: &dyn Disk, temporary: &Path, path: &Path, octets: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(
+    disk: &dyn Disk,
+    temporary: &Path,
+    path: &Path,
+    octets: &[u8],
+) -> io::Result<()> {
     match disk.remove(temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

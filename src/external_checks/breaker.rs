@@ -9,7 +9,7 @@ const FAILURES: u32 = 3;
 
 /// Whether something may be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gate {
+pub(super) enum Gate {
     /// Ask.
     Open,
     /// Do not ask.
@@ -20,7 +20,7 @@ pub enum Gate {
 
 /// The state of one source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Breaker {
+pub(super) struct Breaker {
     failures: u32,
     /// It is left alone until then.
     shut_until: Option<Time>,
@@ -29,7 +29,7 @@ pub struct Breaker {
 impl Breaker {
     /// Whether to ask now. After [`Gate::Probe`] it stays shut for another `pause` unless a success
     /// is reported.
-    pub fn gate(&mut self, now: Time, pause: Duration) -> Gate {
+    pub(super) fn gate(&mut self, now: Time, pause: Duration) -> Gate {
         match self.shut_until {
             None => Gate::Open,
             Some(until) if now < until => Gate::Shut,
@@ -41,19 +41,19 @@ impl Breaker {
     }
 
     /// It answered. True if it had been shut.
-    pub const fn succeeded(&mut self) -> bool {
+    pub(super) const fn succeeded(&mut self) -> bool {
         self.failures = 0;
         self.shut_until.take().is_some()
     }
 
     /// It did not answer. True if that shut it.
-    pub fn failed(&mut self, now: Time, pause: Duration) -> bool {
+    pub(super) fn failed(&mut self, now: Time, pause: Duration) -> bool {
         self.failures = self.failures.saturating_add(1);
         self.failures >= FAILURES && self.shut(now, pause)
     }
 
     /// It refuses: it is left alone at once. True if it had not been shut.
-    pub fn shut(&mut self, now: Time, pause: Duration) -> bool {
+    pub(super) fn shut(&mut self, now: Time, pause: Duration) -> bool {
         self.shut_until.replace(now.after(pause)).is_none()
     }
 }

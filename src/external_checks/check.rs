@@ -7,7 +7,7 @@ use crate::config::Settings;
 
 /// One source and what came of it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Report {
+pub(crate) struct Report {
     /// Name of the configuration.
     pub name: String,
     /// Zone, address or file; never a key.
@@ -19,7 +19,7 @@ pub struct Report {
 }
 
 /// Asks every configured source about its test points, one after the other.
-pub async fn run(settings: &Settings) -> Vec<Report> {
+pub(crate) async fn run(settings: &Settings) -> Vec<Report> {
     let outside = &settings.outside;
     let mut reports = Vec::new();
     for list in &outside.lists {

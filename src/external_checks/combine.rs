@@ -5,7 +5,7 @@ use crate::types::Signal;
 
 /// All listings of one message together, nats. Lists copy from each other: five of them are not
 /// five witnesses.
-pub const MAX_LISTED: f64 = 8.0;
+pub(crate) const MAX_LISTED: f64 = 8.0;
 /// All scanners together, nats, either way.
 const MAX_OPINION: f64 = 4.0;
 /// Symbols of a score with everything outside.
@@ -13,7 +13,7 @@ const MAX_SYMBOLS: usize = 24;
 
 /// What an outside source said of a message.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// Who was asked, for people: `Spamhaus DBL`.
     pub source: Box<str>,
     /// What it said.
@@ -22,7 +22,7 @@ pub struct Answer {
 
 /// What was said.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Finding {
+pub(crate) enum Finding {
     /// Something in the message is listed.
     Listed {
         /// What: `link host evil.example`.
@@ -45,7 +45,7 @@ pub enum Finding {
 
 /// Adds what outside sources said to a score. Gives the nats of listings, which are part of
 /// `score.llr` from now on.
-pub fn combine(score: &mut Score, answers: &[Answer]) -> f64 {
+pub(crate) fn combine(score: &mut Score, answers: &[Answer]) -> f64 {
     if answers.is_empty() {
         return 0.0;
     }

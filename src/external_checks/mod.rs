@@ -3,11 +3,11 @@
 //! failures left alone for a while.
 
 mod breaker;
-pub mod check;
-pub mod combine;
-pub mod lists;
+pub(crate) mod check;
+pub(crate) mod combine;
+pub(crate) mod lists;
 mod phishtank;
-pub mod scanners;
+pub(crate) mod scanners;
 
 use crate::config::Settings;
 use crate::config::settings::Phishtank;
@@ -28,7 +28,7 @@ const FEED_ROUND: Duration = Duration::from_secs(60);
 
 /// What outside sources are told of a message.
 #[derive(Clone, Copy)]
-pub struct Message<'a> {
+pub(crate) struct Message<'a> {
     /// As it came, without our own header fields.
     pub body: &'a [u8],
     /// Envelope sender.
@@ -40,12 +40,12 @@ pub struct Message<'a> {
 }
 
 /// All outside sources that are configured.
-pub struct Outside {
+pub(crate) struct Outside {
     state: RwLock<Arc<State>>,
 }
 
 /// Settings that can be taken over; without a state where nothing changes.
-pub struct Prepared(Option<State>);
+pub(crate) struct Prepared(Option<State>);
 
 /// What changes with a reload.
 struct State {
@@ -89,7 +89,7 @@ impl Outside {
     ///
     /// # Errors
     /// When a resolver or an HTTP client cannot be made.
-    pub fn new(settings: Arc<Settings>) -> Result<Self, String> {
+    pub(crate) fn new(settings: Arc<Settings>) -> Result<Self, String> {
         Ok(Self {
             state: RwLock::new(Arc::new(State::new(settings)?)),
         })
@@ -100,7 +100,7 @@ impl Outside {
     ///
     /// # Errors
     /// As [`Self::new`]; nothing has changed then.
-    pub fn prepare(&self, settings: &Arc<Settings>) -> Result<Prepared, String> {
+    pub(crate) fn prepare(&self, settings: &Arc<Settings>) -> Result<Prepared, String> {
         let old = self.state();
         if old.settings.outside == settings.outside
             && old.settings.dns_servers == settings.dns_servers
@@ -115,7 +115,7 @@ impl Outside {
     }
 
     /// Takes over new settings.
-    pub fn take_over(&self, prepared: Prepared) {
+    pub(crate) fn take_over(&self, prepared: Prepared) {
         if let Some(new) = prepared.0 {
             *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
         }
@@ -127,7 +127,7 @@ impl Outside {
 
     /// Asks everybody. Answers within the deadline, whatever they do; at once where nobody is
     /// configured. `own` tells which hosts are the sender's own: they are nobody's business.
-    pub async fn ask(
+    pub(crate) async fn ask(
         &self,
         now: Time,
         message: Message<'_>,
@@ -160,7 +160,7 @@ impl Outside {
     }
 
     /// Reads the feed file, and again whenever it changes. Runs until it is dropped.
-    pub async fn watch_feed(self: Arc<Self>) {
+    pub(crate) async fn watch_feed(self: Arc<Self>) {
         let mut tick = tokio::time::interval(FEED_ROUND);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut last: Option<(Phishtank, Option<SystemTime>)> = None;

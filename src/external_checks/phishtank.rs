@@ -14,7 +14,7 @@ const MAX_LINE: usize = 64 * 1024;
 
 /// The entries of a feed.
 #[derive(Debug, Default)]
-pub struct Feed {
+pub(super) struct Feed {
     pages: HashSet<u64>,
     /// Hosts whose entry names no page: all of them is phishing.
     hosts: HashSet<Box<str>>,
@@ -25,7 +25,7 @@ impl Feed {
     ///
     /// # Errors
     /// When it cannot be read, or holds no web address at all.
-    pub fn load(path: &Path) -> Result<Self, String> {
+    pub(super) fn load(path: &Path) -> Result<Self, String> {
         let wrong = |e: std::io::Error| format!("{}: {e}", path.display());
         let file = std::fs::File::open(path).map_err(wrong)?;
         let feed = Self::read(&mut BufReader::new(file.take(MAX_OCTETS))).map_err(wrong)?;
@@ -82,12 +82,12 @@ impl Feed {
     }
 
     /// How many entries it holds.
-    pub fn entries(&self) -> usize {
+    pub(super) fn entries(&self) -> usize {
         self.pages.len() + self.hosts.len()
     }
 
     /// What of a message stands in it, in words.
-    pub fn find(&self, hosts: &[Box<str>], pages: &[u64]) -> Option<String> {
+    pub(super) fn find(&self, hosts: &[Box<str>], pages: &[u64]) -> Option<String> {
         if let Some(host) = hosts.iter().find(|h| self.hosts.contains(*h)) {
             return Some(format!("link host {host}"));
         }

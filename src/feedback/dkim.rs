@@ -18,7 +18,7 @@ const CLAIMED: usize = 3;
 
 /// What the signatures of a report say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Signed {
+pub(crate) enum Signed {
     /// A domain whose complaints count has signed it.
     By(Domain),
     /// None has; it claims to be signed by these.
@@ -29,7 +29,7 @@ pub enum Signed {
 
 /// Looks signatures up, by the name servers of the settings, with a cache.
 #[derive(Default)]
-pub struct Dkim(Mutex<Option<(Vec<SocketAddr>, MessageAuthenticator)>>);
+pub(crate) struct Dkim(Mutex<Option<(Vec<SocketAddr>, MessageAuthenticator)>>);
 
 impl Dkim {
     fn authenticator(&self, servers: &[SocketAddr]) -> Result<MessageAuthenticator, String> {
@@ -48,7 +48,12 @@ impl Dkim {
     }
 
     /// Who signed this report. Only signatures of those whom `sources` names are looked up.
-    pub async fn signer(&self, servers: &[SocketAddr], sources: &Sources, report: &[u8]) -> Signed {
+    pub(crate) async fn signer(
+        &self,
+        servers: &[SocketAddr],
+        sources: &Sources,
+        report: &[u8],
+    ) -> Signed {
         let Some((message, from)) = tokio::task::block_in_place(|| read(sources, report)) else {
             return Signed::Unknown(claimed(report));
         };

@@ -12,7 +12,7 @@ mod rate;
 pub mod report;
 
 use crate::message_token::Key;
-pub use dkim::Dkim;
+pub(crate) use dkim::Dkim;
 
 use crate::config::Settings;
 use crate::delivery::outcome::outcome;
@@ -42,7 +42,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 /// Everything the reports listener needs. One for the whole relay.
-pub struct Feedback {
+pub(crate) struct Feedback {
     /// Settings in force.
     pub settings: watch::Receiver<Arc<Settings>>,
     /// Time.
@@ -71,7 +71,7 @@ pub struct Feedback {
 
 /// The count behind `[reports] per_minute`.
 #[derive(Debug, Default)]
-pub struct Limit(Rate);
+pub(crate) struct Limit(Rate);
 
 /// What a recipient address of the listener stands for.
 enum Mailbox {
@@ -87,7 +87,7 @@ impl Feedback {
     }
 
     /// MAIL: may this address (of IPv6: its network) bring one more report now?
-    pub fn mail(&self, address: IpAddr) -> Result<(), Reply> {
+    pub(crate) fn mail(&self, address: IpAddr) -> Result<(), Reply> {
         let per_minute = self.settings().reports.per_minute;
         let mut limit = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         if limit.0.take(self.clock.now(), address, per_minute) {
@@ -102,7 +102,7 @@ impl Feedback {
     }
 
     /// RCPT: only our report addresses.
-    pub fn rcpt(&self, recipient: &Address) -> Reply {
+    pub(crate) fn rcpt(&self, recipient: &Address) -> Reply {
         match self.addressed(recipient) {
             Some(_) => Reply::new(250, (2, 1, 5), "Ok"),
             None => {
@@ -128,7 +128,12 @@ impl Feedback {
 
     /// The final dot. Positive only once what is to be passed on is on disk; what counts as
     /// evidence counts then.
-    pub async fn message(&self, trace: &Trace<'_>, envelope: Envelope, body: Vec<u8>) -> Reply {
+    pub(crate) async fn message(
+        &self,
+        trace: &Trace<'_>,
+        envelope: Envelope,
+        body: Vec<u8>,
+    ) -> Reply {
         let settings = self.settings();
         // One recipient per transaction, so that the reply is about one report.
         let Some(to) = envelope

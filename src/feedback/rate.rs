@@ -9,7 +9,7 @@ const SHARE_OF_ADDRESS: u32 = 4;
 
 /// Counts the reports of the running minute. Holds no more addresses than reports are taken in one.
 #[derive(Debug, Default)]
-pub struct Rate {
+pub(super) struct Rate {
     minute: i64,
     total: u32,
     by_address: HashMap<IpAddr, u32>,
@@ -18,7 +18,7 @@ pub struct Rate {
 impl Rate {
     /// Whether one more may come from this address (of IPv6: its network) now; counts it if so.
     /// `per_minute`: 0 = no limit.
-    pub fn take(&mut self, now: Time, address: IpAddr, per_minute: u32) -> bool {
+    pub(super) fn take(&mut self, now: Time, address: IpAddr, per_minute: u32) -> bool {
         if per_minute == 0 {
             return true;
         }

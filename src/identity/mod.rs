@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 /// A login proven by AUTH, with what the account may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Login {
+pub(crate) struct Login {
     /// Account name.
     pub name: String,
     /// Tenant of the account.
@@ -28,7 +28,7 @@ pub struct Login {
 
 /// Why a sender is refused. The reply is in the table of `policy::reasons`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// The peer may not relay through us.
     RelayDenied,
     /// The account may not use this address.
@@ -41,7 +41,7 @@ pub enum Refusal {
 
 /// What is known of the peer of one session.
 #[derive(Debug, Clone)]
-pub struct Peer {
+pub(crate) struct Peer {
     /// Its address after PROXY, IPv4-mapped unmapped.
     pub address: IpAddr,
     /// The `[[client]]` entry it belongs to; `None` on submission listeners and for strangers.
@@ -56,7 +56,7 @@ pub struct Peer {
 
 /// The header fields that bear on identity, read from the raw message.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct HeaderFacts {
+pub(crate) struct HeaderFacts {
     /// `(Authenticated sender: x)` of the topmost Received field only.
     pub received_login: Option<String>,
     /// The client's identity header. `None` where there is more than one, or where it stands below
@@ -89,10 +89,10 @@ pub struct HeaderFacts {
     pub has_date: bool,
 }
 
-pub use resolve::recorded;
+pub(crate) use resolve::recorded;
 
 /// The most specific `[[client]]` for this address; of equals the first.
-pub fn find_client(settings: &Settings, address: IpAddr) -> Option<Arc<Client>> {
+pub(crate) fn find_client(settings: &Settings, address: IpAddr) -> Option<Arc<Client>> {
     let mut best: Option<(u8, &Arc<Client>)> = None;
     for client in &settings.clients {
         for network in client.networks.iter().filter(|n| n.contains(&address)) {
@@ -106,25 +106,33 @@ pub fn find_client(settings: &Settings, address: IpAddr) -> Option<Arc<Client>> 
 
 /// A sender address in the one form that identities and sender blocks have: lower case, A-label
 /// domain, without sub-address, VERP and BATV parts.
-pub fn sender_address(address: &Address) -> String {
+pub(crate) fn sender_address(address: &Address) -> String {
     address::normalise(address).address
 }
 
 /// Reads the header section, never fails. Identity fields are read only where `client` is trusted
 /// with them. Ends behind `fields_max` fields: `field_count` is then one more, and the message not
 /// worth the work that a header of millions of fields would make.
-pub fn read_headers(message: &[u8], client: Option<&Client>, fields_max: usize) -> HeaderFacts {
+pub(crate) fn read_headers(
+    message: &[u8],
+    client: Option<&Client>,
+    fields_max: usize,
+) -> HeaderFacts {
     header::read(message, client, fields_max)
 }
 
 /// The identity as far as MAIL tells it; an error says why the sender is refused.
-pub fn at_mail(settings: &Settings, peer: &Peer, from: &ReversePath) -> Result<Identity, Refusal> {
+pub(crate) fn at_mail(
+    settings: &Settings,
+    peer: &Peer,
+    from: &ReversePath,
+) -> Result<Identity, Refusal> {
     resolve::resolve(settings, peer, from, None)
 }
 
 /// The identity after the dot, completed from the header; an error says why the sender is
 /// refused.
-pub fn at_data(
+pub(crate) fn at_data(
     settings: &Settings,
     peer: &Peer,
     from: &ReversePath,
@@ -135,6 +143,6 @@ pub fn at_data(
 
 /// The message without the client's identity header fields; unchanged bytes otherwise, and not
 /// copied where there are none.
-pub fn strip_identity_headers(message: Vec<u8>, client: &Client) -> Vec<u8> {
+pub(crate) fn strip_identity_headers(message: Vec<u8>, client: &Client) -> Vec<u8> {
     header::strip(message, client)
 }

@@ -175,7 +175,7 @@ fn relayed(
 
 /// The identity of a message as it stands in the message trace: of the strength that its key shows,
 /// where an account counts as asserted. `from` is the envelope sender, empty for none.
-pub fn recorded(
+pub(crate) fn recorded(
     settings: &Settings,
     id: &TenantId,
     key: &str,

@@ -44,7 +44,7 @@ pub(super) struct Facts {
 
 impl Intake {
     /// The final dot. The reply is positive only once the message is on disk.
-    pub async fn message(
+    pub(crate) async fn message(
         &self,
         peer: &Peer,
         trace: &Trace<'_>,

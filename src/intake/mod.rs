@@ -9,8 +9,8 @@ mod tests;
 mod transaction;
 
 use crate::env::IdSource;
-pub use review::Reviews;
-pub use transaction::Transaction;
+pub(crate) use review::Reviews;
+pub(crate) use transaction::Transaction;
 
 use crate::config::Settings;
 use crate::config::settings::Client;
@@ -37,7 +37,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Everything the accept path needs. One for the whole relay.
-pub struct Intake {
+pub(crate) struct Intake {
     /// Settings in force.
     pub settings: watch::Receiver<Arc<Settings>>,
     /// Time.
@@ -68,12 +68,12 @@ pub struct Intake {
 
 impl Intake {
     /// The settings in force now.
-    pub fn settings(&self) -> Arc<Settings> {
+    pub(crate) fn settings(&self) -> Arc<Settings> {
         Arc::clone(&self.settings.borrow())
     }
 
     /// MAIL: the identity as far as it is known, or the refusal.
-    pub fn mail(&self, peer: &Peer, from: &ReversePath) -> Result<Transaction, Reply> {
+    pub(crate) fn mail(&self, peer: &Peer, from: &ReversePath) -> Result<Transaction, Reply> {
         if is_stranger(peer) {
             // Each recipient is refused: that way the log shows to whom mail was to be relayed.
             return Ok(Transaction::new(stranger(peer), from.clone()));
@@ -99,7 +99,12 @@ impl Intake {
 
     /// RCPT: may this peer relay, is anything blocked, is a ceiling reached? A positive reply has
     /// reserved the recipient.
-    pub fn rcpt(&self, peer: &Peer, transaction: &mut Transaction, recipient: &Recipient) -> Reply {
+    pub(crate) fn rcpt(
+        &self,
+        peer: &Peer,
+        transaction: &mut Transaction,
+        recipient: &Recipient,
+    ) -> Reply {
         let settings = self.settings();
         let now = self.clock.now();
         if is_stranger(peer) {
@@ -158,7 +163,7 @@ impl Intake {
 
     /// Log and count of a message that was refused while it came in: too large, malformed, or no
     /// memory for it.
-    pub fn refused_unread(&self, transaction: &Transaction, reply: &Reply) {
+    pub(crate) fn refused_unread(&self, transaction: &Transaction, reply: &Reply) {
         let action = if reply.is_permanent() {
             Action::Reject
         } else {
@@ -177,7 +182,7 @@ impl Intake {
     }
 
     /// The transaction ends without a message: what it reserved is given back.
-    pub fn abandon(&self, transaction: Transaction) {
+    pub(crate) fn abandon(&self, transaction: Transaction) {
         self.judge
             .give_back(&transaction.identity, transaction.reservation);
     }

@@ -28,7 +28,7 @@ const MARK: &str = "X-Outgate-Review";
 
 /// What the copies of one relay have in common.
 #[derive(Default)]
-pub struct Reviews {
+pub(crate) struct Reviews {
     /// Keyed anew at each start.
     secret: RandomState,
     /// Minute since the epoch, and copies made in it.

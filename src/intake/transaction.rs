@@ -4,7 +4,7 @@ use crate::detector::Reservation;
 use crate::types::{Identity, ReversePath};
 
 /// From MAIL to the end of the message.
-pub struct Transaction {
+pub(crate) struct Transaction {
     /// The sender as far as it was known at MAIL.
     pub identity: Identity,
     /// The envelope sender as given.

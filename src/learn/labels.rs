@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// Finds the message of a label and teaches it.
 #[derive(Clone)]
-pub struct Labels {
+pub(crate) struct Labels {
     learner: Arc<Learner>,
     clock: Arc<dyn Clock>,
     spool: Spool,
@@ -16,7 +16,7 @@ pub struct Labels {
 
 impl Labels {
     /// Looks for messages among the newest, then in `spool`.
-    pub fn new(learner: Arc<Learner>, clock: Arc<dyn Clock>, spool: Spool) -> Self {
+    pub(crate) fn new(learner: Arc<Learner>, clock: Arc<dyn Clock>, spool: Spool) -> Self {
         Self {
             learner,
             clock,
@@ -26,7 +26,7 @@ impl Labels {
 
     /// Teaches that this message of `tenant` is spam, or is not. An error if nothing is known of it
     /// any more.
-    pub async fn teach(
+    pub(crate) async fn teach(
         &self,
         id: MessageId,
         tenant: &TenantId,
@@ -46,7 +46,7 @@ impl Labels {
 
     /// Keeps what is needed to label this message, which may be gone from the spool when the label
     /// comes.
-    pub async fn keep(&self, id: MessageId, tenant: &TenantId) {
+    pub(crate) async fn keep(&self, id: MessageId, tenant: &TenantId) {
         if let Ok((_, body)) = self.spool.read(id).await {
             self.learner.keep(id, tenant, &body);
         }
@@ -54,7 +54,7 @@ impl Labels {
 
     /// The same where the label is a by-product: a message that is gone teaches nothing, and that
     /// is no failure.
-    pub async fn put(&self, id: MessageId, tenant: &TenantId, spam: bool) {
+    pub(crate) async fn put(&self, id: MessageId, tenant: &TenantId, spam: bool) {
         if self.teach(id, tenant, spam).await.is_err() {
             tracing::debug!(%id, "a label came too late to teach");
         }

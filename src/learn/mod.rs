@@ -16,7 +16,7 @@ use crate::score::features::Extractor;
 use crate::score::{ReturnPath, Score, Scorer};
 use crate::telemetry::metrics as names;
 use crate::types::{Identity, MessageId, Strength, TenantId, Time, stable_hash};
-pub use labels::Labels;
+pub(crate) use labels::Labels;
 use recent::Recent;
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -32,10 +32,10 @@ thread_local! {
 }
 
 /// What is needed to learn a scored message.
-pub type Lesson = Arc<adapt::Lesson>;
+pub(crate) type Lesson = Arc<adapt::Lesson>;
 
 /// Scores by what was learned, and learns. One for the whole relay.
-pub struct Learner {
+pub(crate) struct Learner {
     scorer: Scorer,
     store: Store,
     recent: Mutex<Recent>,
@@ -46,11 +46,11 @@ pub struct Learner {
 /// Nobody can label this message any more: its features are no longer kept, and it is no longer in
 /// the spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Forgotten;
+pub(crate) struct Forgotten;
 
 impl Learner {
     /// Keeps its files in `folder`, which is made when it is first written to.
-    pub fn new(scorer: Scorer, folder: PathBuf) -> Self {
+    pub(crate) fn new(scorer: Scorer, folder: PathBuf) -> Self {
         Self {
             scorer,
             store: Store::new(Some(folder)),
@@ -60,7 +60,7 @@ impl Learner {
     }
 
     /// Touches no disk: for a replay of events.
-    pub fn in_memory(scorer: Scorer) -> Self {
+    pub(crate) fn in_memory(scorer: Scorer) -> Self {
         Self {
             scorer,
             store: Store::new(None),
@@ -70,7 +70,7 @@ impl Learner {
     }
 
     /// The same with tenants strictly apart: nothing is learned for the node.
-    pub fn apart(scorer: Scorer) -> Self {
+    pub(crate) fn apart(scorer: Scorer) -> Self {
         Self {
             shares: false,
             ..Self::in_memory(scorer)
@@ -78,12 +78,17 @@ impl Learner {
     }
 
     /// Scores a message of a tenant by the shipped model and what was learned.
-    pub fn score(&self, tenant: &TenantId, message: &[u8]) -> (Score, Lesson) {
+    pub(crate) fn score(&self, tenant: &TenantId, message: &[u8]) -> (Score, Lesson) {
         self.score_of(tenant, message, ReturnPath::Unknown)
     }
 
     /// The same with what is known of its envelope sender.
-    pub fn score_of(&self, tenant: &TenantId, message: &[u8], path: ReturnPath) -> (Score, Lesson) {
+    pub(crate) fn score_of(
+        &self,
+        tenant: &TenantId,
+        message: &[u8],
+        path: ReturnPath,
+    ) -> (Score, Lesson) {
         let (own, node) = (self.store.get(tenant.as_str()), self.store.get(NODE));
         extracted(message, path, |extractor| {
             let own = own.read();
@@ -94,7 +99,7 @@ impl Learner {
     }
 
     /// Keeps the features of a message for a while, so that it can be labelled by its id.
-    pub fn remember(&self, id: MessageId, tenant: &TenantId, lesson: &Lesson) {
+    pub(crate) fn remember(&self, id: MessageId, tenant: &TenantId, lesson: &Lesson) {
         self.recent
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -117,12 +122,12 @@ impl Learner {
     /// Learns a message that went out and that nobody labelled, of a sender in good standing. The
     /// score guards, and no sender teaches its tenant, no tenant the node, more than a bounded
     /// share.
-    pub fn assume(&self, now: Time, tenant: &TenantId, sender: u64, lesson: &Lesson) {
+    pub(crate) fn assume(&self, now: Time, tenant: &TenantId, sender: u64, lesson: &Lesson) {
         self.assume_of(now, tenant, Some(sender), lesson);
     }
 
     /// The same guarded by the score alone, whoever sent it.
-    pub fn assume_of_anybody(&self, now: Time, tenant: &TenantId, lesson: &Lesson) {
+    pub(crate) fn assume_of_anybody(&self, now: Time, tenant: &TenantId, lesson: &Lesson) {
         self.assume_of(now, tenant, None, lesson);
     }
 
@@ -142,7 +147,7 @@ impl Learner {
 
     /// Learns a label: at once, and of anybody. `body` is the message if the spool still has it;
     /// its features are kept for a while after that.
-    pub fn label(
+    pub(crate) fn label(
         &self,
         now: Time,
         id: MessageId,
@@ -165,7 +170,7 @@ impl Learner {
     }
 
     /// Learns what somebody says of a message at hand.
-    pub fn tell(&self, now: Time, tenant: &TenantId, lesson: &Lesson, spam: bool) {
+    pub(crate) fn tell(&self, now: Time, tenant: &TenantId, lesson: &Lesson, spam: bool) {
         let label = if spam { Label::Spam } else { Label::Ham };
         self.teach(now, tenant.as_str(), None, lesson, label);
         if self.shares {
@@ -205,7 +210,7 @@ impl Learner {
     }
 
     /// Writes what has changed. Problems are logged and tried again at the next call.
-    pub fn save(&self) {
+    pub(crate) fn save(&self) {
         self.store.save();
         let (mut worst, mut fullest) = (0.0_f64, 0.0_f64);
         self.store.each(|entry| {
@@ -220,7 +225,7 @@ impl Learner {
 
 /// Who teaches, where each may teach a bounded share only. Merely claimed senders count as one with
 /// their client: anybody can invent them.
-pub fn teacher(identity: &Identity) -> u64 {
+pub(crate) fn teacher(identity: &Identity) -> u64 {
     match identity.strength {
         Strength::Authenticated | Strength::Asserted => {
             stable_hash(&[identity.key.as_str().as_bytes()])

@@ -10,7 +10,7 @@ use crate::types::Address;
 
 /// The addresses of a list, at most `max` and one; the flag says that something in it could not be
 /// read. Groups, comments and obsolete routes are understood (RFC 5322 sections 3.4 and 4.4).
-pub fn read(text: &str, max: usize) -> (Vec<Address>, bool) {
+pub(crate) fn read(text: &str, max: usize) -> (Vec<Address>, bool) {
     let mut list = ListReader::default();
     for c in text.chars() {
         list.take(c);

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 /// One header field with its place in the message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Field<'a> {
+pub(crate) struct Field<'a> {
     /// Printable ASCII, without the colon and blanks before it.
     pub name: &'a [u8],
     /// What follows the colon, as it stands: folding and line end are still inside.
@@ -24,13 +24,13 @@ pub struct Field<'a> {
 
 impl Field<'_> {
     /// Whether it has that name, in any case.
-    pub const fn is(&self, name: &str) -> bool {
+    pub(crate) const fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 
     /// The unfolded value as text, of at most the first `most` octets; what is no UTF-8 becomes
     /// U+FFFD.
-    pub fn text(&self, most: usize) -> String {
+    pub(crate) fn text(&self, most: usize) -> String {
         let value = self.value.get(..most).unwrap_or(self.value);
         let mut text = String::from_utf8_lossy(value.trim_ascii()).into_owned();
         text.retain(|c| c != '\r' && c != '\n');
@@ -40,7 +40,7 @@ impl Field<'_> {
 
 /// The fields of a header section, topmost first.
 #[derive(Debug, Clone, Copy)]
-pub struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     octets: &'a [u8],
     at: usize,
     is_message: bool,
@@ -51,7 +51,7 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Those of a message as it came in. One that does not begin with a field has no header
     /// section: it leaves with an empty line before it, and is body for everybody.
-    pub const fn of_message(octets: &'a [u8]) -> Self {
+    pub(crate) const fn of_message(octets: &'a [u8]) -> Self {
         Self {
             octets,
             at: 0,
@@ -63,7 +63,7 @@ impl<'a> Fields<'a> {
 
     /// Those of a part of a message, or of a message inside another: nobody puts an empty line
     /// before what is wrong.
-    pub const fn of_part(octets: &'a [u8]) -> Self {
+    pub(crate) const fn of_part(octets: &'a [u8]) -> Self {
         Self {
             is_message: false,
             ..Self::of_message(octets)
@@ -72,19 +72,19 @@ impl<'a> Fields<'a> {
 
     /// Where the first line stands, of those passed over so far, that is no field: for some readers
     /// the body begins here.
-    pub const fn flaw(&self) -> Option<usize> {
+    pub(crate) const fn flaw(&self) -> Option<usize> {
         self.flaw
     }
 
     /// Whether a line of an mbox file stands before the first field, which readers of mail skip
     /// there.
-    pub const fn begins_as_mbox(&self) -> bool {
+    pub(crate) const fn begins_as_mbox(&self) -> bool {
         self.mbox
     }
 
     /// The end of what was read: once there are no more fields, the place of the empty line, or the
     /// end of the octets.
-    pub const fn end(&self) -> usize {
+    pub(crate) const fn end(&self) -> usize {
         self.at
     }
 }
@@ -145,7 +145,7 @@ fn field_end(octets: &[u8], at: usize) -> usize {
 }
 
 /// Whether a line that continues no other one is a field.
-pub fn is_field(line: &[u8]) -> bool {
+pub(crate) fn is_field(line: &[u8]) -> bool {
     split(line).is_some()
 }
 
@@ -164,7 +164,7 @@ fn is_mbox(line: &[u8]) -> bool {
 
 /// Whether the message has no header section, so that an empty line must follow the fields that are
 /// put before it.
-pub fn is_missing(message: &[u8]) -> bool {
+pub(crate) fn is_missing(message: &[u8]) -> bool {
     let mut fields = Fields::of_message(message);
     // An empty line at the top ends the fields put before it as well.
     fields.next().is_none() && fields.flaw() == Some(0)
@@ -172,7 +172,7 @@ pub fn is_missing(message: &[u8]) -> bool {
 
 /// The header section with the line end of its last field, and the body behind the empty line.
 /// Without an empty line all is header.
-pub fn split_part(octets: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn split_part(octets: &[u8]) -> (&[u8], &[u8]) {
     let mut at = 0;
     while let Some(rest) = octets
         .get(at..)
@@ -190,7 +190,7 @@ pub fn split_part(octets: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// The same of a message as it came in: one that does not begin with a field is all body.
-pub fn split_message(message: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn split_message(message: &[u8]) -> (&[u8], &[u8]) {
     if is_missing(message) {
         (&[], message)
     } else {
@@ -199,7 +199,7 @@ pub fn split_message(message: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// The message without the fields that `cut` names; `None` if there are none.
-pub fn without(message: &[u8], cut: impl Fn(&Field<'_>) -> bool) -> Option<Vec<u8>> {
+pub(crate) fn without(message: &[u8], cut: impl Fn(&Field<'_>) -> bool) -> Option<Vec<u8>> {
     let mut out: Option<Vec<u8>> = None;
     let mut kept = 0;
     for field in Fields::of_message(message).filter(|field| cut(field)) {

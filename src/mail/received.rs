@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 /// What the Received field says of the session.
 #[derive(Debug, Clone, Copy)]
-pub struct Trace<'a> {
+pub(crate) struct Trace<'a> {
     /// What the client called itself in HELO or EHLO: any text.
     pub helo: &'a str,
     /// The address that connected.
@@ -18,7 +18,7 @@ pub struct Trace<'a> {
 
 /// RFC 5321 section 4.4: Received with from, by, with, id, for and date. `for` only with a single
 /// recipient, so that no recipient learns of another.
-pub fn received(
+pub(crate) fn received(
     hostname: &str,
     trace: &Trace<'_>,
     envelope: &Envelope,

@@ -11,7 +11,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 /// The header field that names a message of ours in a complaint about it. Added before signing.
-pub const FIELD: &str = "X-Outgate-Id";
+pub(crate) const FIELD: &str = "X-Outgate-Id";
 /// What stands before the token in the local part of a return path.
 const VERP_PREFIX: &str = "bounces+";
 /// Printed message id, in characters.

@@ -28,7 +28,7 @@ const SNAPSHOT_AGE: Duration = Duration::from_secs(6 * 3600);
 
 /// Who acts on a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Actor {
+pub(crate) struct Actor {
     /// `relay`, account or token name.
     pub name: String,
     /// Role; decides the quota.
@@ -39,7 +39,7 @@ pub struct Actor {
 
 /// Why the moderation refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ModerationError {
+pub(crate) enum ModerationError {
     /// No such block (or not of this actor's tenant).
     NotFound,
     /// It has ended already.
@@ -48,8 +48,6 @@ pub enum ModerationError {
     QuotaUsedUp,
     /// The message is stopped by a block that only an operator may end.
     OperatorOnly(BlockRef),
-    /// The subject is none of that kind; the text says what would be right.
-    BadSubject(String),
     /// Records failed; ours, temporary.
     Failed(String),
 }
@@ -77,7 +75,7 @@ impl From<RecordsError> for ModerationError {
 type Subject = (BlockKind, String, SenderScope, Option<TenantId>);
 
 /// The moderation. One for the whole relay.
-pub struct Moderation {
+pub(crate) struct Moderation {
     settings: watch::Receiver<Arc<Settings>>,
     clock: Arc<dyn Clock>,
     judge: Arc<Judge>,
@@ -95,7 +93,7 @@ pub struct Moderation {
 
 impl Moderation {
     /// Reads the active blocks back from records and puts them in force.
-    pub fn start(
+    pub(crate) fn start(
         settings: watch::Receiver<Arc<Settings>>,
         clock: Arc<dyn Clock>,
         judge: Arc<Judge>,
@@ -133,7 +131,7 @@ impl Moderation {
 
     /// Opens a block: record durable, gate closed, queued mail held, people told. If the same
     /// subject is blocked already, gives that block.
-    pub async fn open(
+    pub(crate) async fn open(
         &self,
         new: NewBlock,
         opened_by: &str,
@@ -187,7 +185,7 @@ impl Moderation {
 
     /// Finishes what the last run could not: a block may be on disk although the process ended
     /// before the sender's queued mail was held and anybody was told.
-    pub async fn resume(&self) -> Result<(), ModerationError> {
+    pub(crate) async fn resume(&self) -> Result<(), ModerationError> {
         for reference in self.records.untold().await? {
             let block = match self.records.block(reference).await {
                 Ok(block) if block.state == BlockState::Active => Arc::new(block),
@@ -214,7 +212,7 @@ impl Moderation {
 
     /// Releases a block. `Mistake` sends on the held mail that no other block stops, `Compromised`
     /// leaves it for review. Takes effect at once.
-    pub async fn release(
+    pub(crate) async fn release(
         &self,
         reference: BlockRef,
         verdict: ReleaseVerdict,
@@ -264,7 +262,7 @@ impl Moderation {
 
     /// Sends one held message on by hand; gives its id, or nothing if it is not held (any more).
     /// While a block stops it, this takes who might end that block.
-    pub async fn release_message(
+    pub(crate) async fn release_message(
         &self,
         id: MessageId,
         by: &Actor,
@@ -315,7 +313,7 @@ impl Moderation {
     /// there: if the block was released meanwhile, its order to the queue did not meet that mail,
     /// which would stay held under a block that has ended. What was released as `Mistake` is sent
     /// on here.
-    pub async fn catch_up(&self, block: &Block) {
+    pub(crate) async fn catch_up(&self, block: &Block) {
         // A release that is under way is waited for.
         let active = self.active.lock().await;
         if active
@@ -354,7 +352,7 @@ impl Moderation {
     }
 
     /// Log and trace of queued mail that a block holds from now on.
-    pub fn note_held(&self, ids: &[MessageId], block: &Block) {
+    pub(crate) fn note_held(&self, ids: &[MessageId], block: &Block) {
         for id in ids {
             events::held(*id, Some(block.reference), block.reason.as_str());
             self.trace_held(*id, block.reference);
@@ -386,7 +384,7 @@ impl Moderation {
     }
 
     /// Ends the blocks whose time has come. What is held under them stays for review.
-    pub async fn expire_due(&self) {
+    pub(crate) async fn expire_due(&self) {
         for block in self.judge.due(self.clock.now()) {
             let mut active = self.active.lock().await;
             // Somebody may have released it since: that record stays as it is.

@@ -20,7 +20,7 @@ const VALUE_MAX: usize = 600;
 
 /// A report, ready to be spooled.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NdrMessage {
+pub(crate) struct NdrMessage {
     /// From `<>` to the sender, `NOTIFY=NEVER`.
     pub envelope: Envelope,
     /// The message, CRLF lines.
@@ -28,7 +28,7 @@ pub struct NdrMessage {
 }
 
 /// Writes the report; `None` if there is nobody to write to.
-pub fn compose(facts: &Facts<'_>) -> Option<NdrMessage> {
+pub(crate) fn compose(facts: &Facts<'_>) -> Option<NdrMessage> {
     let sender = facts.meta.envelope.from.0.clone()?;
     let header = header_of(facts.original);
     // RFC 6533 section 3: the UTF-8 forms only where the sender's own address needs them. Else the

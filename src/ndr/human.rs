@@ -8,7 +8,7 @@ use crate::types::{BlockRef, HoldReason};
 const LISTED_MAX: usize = 50;
 
 /// Subject of the report.
-pub const fn subject(kind: &Kind) -> &'static str {
+pub(super) const fn subject(kind: &Kind) -> &'static str {
     match kind {
         Kind::Failed {
             cause: FailureCause::HeldReturned,
@@ -21,7 +21,7 @@ pub const fn subject(kind: &Kind) -> &'static str {
 }
 
 /// The text, LF lines.
-pub fn text(facts: &Facts<'_>) -> String {
+pub(super) fn text(facts: &Facts<'_>) -> String {
     let host = facts.settings.server.hostname.as_str();
     let mut out = format!("This is the mail system at {host}.\n\n");
     out.push_str(&what(facts));

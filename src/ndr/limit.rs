@@ -15,7 +15,7 @@ const REST: u32 = 10;
 /// Reports per sender and hour. A sender whose spam comes back by the thousand reads the first few
 /// at once.
 #[derive(Debug)]
-pub struct RateLimit {
+pub(crate) struct RateLimit {
     per_hour: u32,
     hour: i64,
     senders: HashMap<u64, Count>,
@@ -38,7 +38,7 @@ struct Tenant {
 
 /// Who gets a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reader {
+pub(crate) struct Reader {
     tenant: u64,
     sender: u64,
 }
@@ -46,7 +46,7 @@ pub struct Reader {
 impl Reader {
     /// A sender of a tenant; `sender` in its one form, without sub-address and the like, so that
     /// one does not pass for many.
-    pub fn new(tenant: &str, sender: &str) -> Self {
+    pub(crate) fn new(tenant: &str, sender: &str) -> Self {
         Self {
             tenant: stable_hash(&[tenant.as_bytes()]),
             sender: stable_hash(&[tenant.as_bytes(), sender.as_bytes()]),
@@ -56,7 +56,7 @@ impl Reader {
 
 impl RateLimit {
     /// At most `per_hour` reports for each sender.
-    pub fn new(per_hour: u32) -> Self {
+    pub(crate) fn new(per_hour: u32) -> Self {
         Self {
             per_hour,
             hour: i64::MIN,
@@ -81,7 +81,7 @@ impl RateLimit {
     }
 
     /// Whether this reader may get one more now; if so, it is counted.
-    pub fn take(&mut self, now: Time, reader: Reader) -> bool {
+    pub(crate) fn take(&mut self, now: Time, reader: Reader) -> bool {
         self.turn(now);
         let (count, most) = self.place(reader);
         let free = count.sent < most;
@@ -90,14 +90,14 @@ impl RateLimit {
     }
 
     /// The report that was counted could not be written: it does not count.
-    pub fn give_back(&mut self, reader: Reader) {
+    pub(crate) fn give_back(&mut self, reader: Reader) {
         let (count, _) = self.place(reader);
         count.sent = count.sent.saturating_sub(1);
     }
 
     /// When to ask again for a report that must not be dropped: the beginning of a later hour. Each
     /// hour is given to no more reports than it allows.
-    pub fn put_off(&mut self, now: Time, reader: Reader) -> Time {
+    pub(crate) fn put_off(&mut self, now: Time, reader: Reader) -> Time {
         self.turn(now);
         let (count, most) = self.place(reader);
         let before = count.put_off;

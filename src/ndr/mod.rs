@@ -6,8 +6,8 @@ mod limit;
 #[cfg(test)]
 mod tests;
 
-pub use compose::{NdrMessage, compose};
-pub use limit::{RateLimit, Reader};
+pub(crate) use compose::compose;
+pub(crate) use limit::{RateLimit, Reader};
 
 use crate::config::Settings;
 use crate::queue::{FailedRecipient, FailureCause};
@@ -15,7 +15,7 @@ use crate::types::{HoldReason, MessageId, MessageMeta, Notify, Time};
 
 /// What is to be reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Failed for good.
     Failed {
         /// Why.
@@ -34,7 +34,7 @@ pub enum Kind {
 
 /// Everything a report is made of.
 #[derive(Debug)]
-pub struct Facts<'a> {
+pub(crate) struct Facts<'a> {
     /// Settings: names, addresses, help.
     pub settings: &'a Settings,
     /// Now.
@@ -52,7 +52,7 @@ pub struct Facts<'a> {
 }
 
 /// The recipients of which the sender is to be told; none = no report is due.
-pub fn decide(
+pub(crate) fn decide(
     settings: &Settings,
     meta: &MessageMeta,
     kind: &Kind,

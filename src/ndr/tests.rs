@@ -1,6 +1,7 @@
 //! Goldens, decisions, hostile input. Each report is read back with a MIME parser of somebody
 //! else's.
 
+use super::compose::NdrMessage;
 use super::*;
 use crate::queue::tests::{message, settings};
 use crate::types::{BlockRef, DsnRet, Reason, Reply};

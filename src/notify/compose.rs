@@ -15,7 +15,7 @@ const EVIDENCE_IN_MAIL: usize = 10;
 
 /// A mail to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mail {
+pub(super) struct Mail {
     /// Subject line.
     pub subject: String,
     /// Plain text.
@@ -40,7 +40,7 @@ fn audience(settings: &Settings, tenant: Option<&TenantId>) -> Vec<Address> {
 }
 
 /// One line that stands for the notice in a digest and in the log.
-pub fn line(notice: &Notice) -> String {
+pub(super) fn line(notice: &Notice) -> String {
     match notice {
         Notice::Blocked { block, .. } => {
             format!(
@@ -65,7 +65,7 @@ pub fn line(notice: &Notice) -> String {
 }
 
 /// The mail for a notice.
-pub fn mail(settings: &Settings, notice: &Notice) -> Mail {
+pub(super) fn mail(settings: &Settings, notice: &Notice) -> Mail {
     let to = audience(settings, notice.tenant());
     match notice {
         Notice::Blocked { block, held } => Mail {
@@ -132,7 +132,7 @@ pub fn mail(settings: &Settings, notice: &Notice) -> Mail {
 }
 
 /// The mail to the sender itself, where the notice concerns it and it can be told.
-pub fn mail_to_sender(settings: &Settings, notice: &Notice) -> Option<Mail> {
+pub(super) fn mail_to_sender(settings: &Settings, notice: &Notice) -> Option<Mail> {
     let Notice::Alert(alert) = notice else {
         return None;
     };
@@ -186,7 +186,7 @@ const fn what_is_done(when_exceeded: WhenExceeded) -> &'static str {
 }
 
 /// The mail for a digest.
-pub fn digest(settings: &Settings, digest: &Digest) -> Mail {
+pub(super) fn digest(settings: &Settings, digest: &Digest) -> Mail {
     let mut text = format!(
         "In the last hour {} more notices came up that were not sent one by one.\n\n",
         digest.count
@@ -314,7 +314,7 @@ fn released_text(block: &Block) -> String {
 }
 
 /// The message as it goes into the queue.
-pub fn message(settings: &Settings, mail: &Mail, message_id: &str, now: Time) -> Vec<u8> {
+pub(super) fn message(settings: &Settings, mail: &Mail, message_id: &str, now: Time) -> Vec<u8> {
     let hostname = settings.server.hostname.as_str();
     let to: Vec<&str> = mail.to.iter().map(Address::as_str).collect();
     MessageBuilder::new()
@@ -338,7 +338,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// The body of a webhook call about what happened at `time`.
-pub fn webhook(notice: &Notice, time: Time) -> Value {
+pub(super) fn webhook(notice: &Notice, time: Time) -> Value {
     let detail = match notice {
         Notice::Blocked { block, held } => {
             json!({ "block": block_json(block), "held_messages": held })

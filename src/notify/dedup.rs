@@ -15,7 +15,7 @@ const MAX_KEYS: usize = 10_000;
 
 /// What is to be done with a notice.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// Send it now.
     Send,
     /// It counts towards the digest.
@@ -24,7 +24,7 @@ pub enum Verdict {
 
 /// Digest of what was only counted for one tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Digest {
+pub(super) struct Digest {
     /// Tenant; `None` = operators only.
     pub tenant: Option<TenantId>,
     /// Notices that were not sent one by one.
@@ -44,7 +44,7 @@ struct PerTenant {
 }
 
 /// Remembers what was sent in the running window.
-pub struct Dedup {
+pub(super) struct Dedup {
     started: Time,
     seen: HashMap<String, usize>,
     tenants: HashMap<Option<TenantId>, PerTenant>,
@@ -52,7 +52,7 @@ pub struct Dedup {
 
 impl Dedup {
     /// Empty, with the window starting now.
-    pub fn new(now: Time) -> Self {
+    pub(super) fn new(now: Time) -> Self {
         Self {
             started: now,
             seen: HashMap::new(),
@@ -61,7 +61,7 @@ impl Dedup {
     }
 
     /// Whether to send this notice. `line` stands for it in a digest.
-    pub fn check(&mut self, notice: &Notice, line: &str) -> Verdict {
+    pub(super) fn check(&mut self, notice: &Notice, line: &str) -> Verdict {
         let tenant = self.tenants.entry(notice.tenant().cloned()).or_default();
         let known = self.seen.len();
         let seen = self.seen.get_mut(&notice.key());
@@ -87,7 +87,7 @@ impl Dedup {
 
     /// When the window has ended: starts a new one and gives the digests of the old one, if
     /// anything was only counted.
-    pub fn turn(&mut self, now: Time) -> Vec<Digest> {
+    pub(super) fn turn(&mut self, now: Time) -> Vec<Digest> {
         if now.since(self.started) < WINDOW {
             Vec::new()
         } else {
@@ -96,7 +96,7 @@ impl Dedup {
     }
 
     /// Ends the window now, and starts a new one.
-    pub fn close(&mut self, now: Time) -> Vec<Digest> {
+    pub(super) fn close(&mut self, now: Time) -> Vec<Digest> {
         let old = std::mem::replace(self, Self::new(now));
         let mut digests: Vec<Digest> = old
             .tenants

@@ -6,8 +6,8 @@ mod dedup;
 mod task;
 mod webhook;
 
-pub use task::{Inbox, Notifier, Outbox};
-pub use webhook::run as run_webhook;
+pub(crate) use task::{Inbox, Notifier, Outbox};
+pub(crate) use webhook::run as run_webhook;
 
 use crate::policy::alert::Alert;
 use crate::types::{Block, TenantId};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 /// Something people should hear about.
 #[derive(Debug, Clone)]
-pub enum Notice {
+pub(crate) enum Notice {
     /// A block was opened.
     Blocked {
         /// The record.
@@ -42,7 +42,7 @@ pub enum Notice {
 
 impl Notice {
     /// The tenant whose admins are told; `None` = operators only.
-    pub fn tenant(&self) -> Option<&TenantId> {
+    pub(crate) fn tenant(&self) -> Option<&TenantId> {
         match self {
             Self::Blocked { block, .. } | Self::Released { block } => block.tenant.as_ref(),
             Self::Alert(alert) => Some(&alert.tenant),
@@ -51,7 +51,7 @@ impl Notice {
     }
 
     /// Name of the event in the webhook.
-    pub const fn event(&self) -> &'static str {
+    pub(crate) const fn event(&self) -> &'static str {
         match self {
             Self::Blocked { .. } => "block.opened",
             Self::Released { .. } => "block.released",

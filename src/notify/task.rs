@@ -25,12 +25,12 @@ const BACKLOG: usize = 4096;
 
 /// Where notices are handed in; cheap to clone, never blocks.
 #[derive(Clone)]
-pub struct Notifier {
+pub(crate) struct Notifier {
     sender: mpsc::Sender<Item>,
 }
 
 /// What [`Outbox::run`] reads.
-pub struct Inbox(mpsc::Receiver<Item>);
+pub(crate) struct Inbox(mpsc::Receiver<Item>);
 
 enum Item {
     Notice(Notice),
@@ -40,13 +40,13 @@ enum Item {
 
 impl Notifier {
     /// The notifier and the end that [`Outbox::run`] reads.
-    pub fn new() -> (Self, Inbox) {
+    pub(crate) fn new() -> (Self, Inbox) {
         let (sender, receiver) = mpsc::channel(BACKLOG);
         (Self { sender }, Inbox(receiver))
     }
 
     /// Tells whoever should know.
-    pub fn tell(&self, notice: Notice) {
+    pub(crate) fn tell(&self, notice: Notice) {
         if let Err(error) = self.sender.try_send(Item::Notice(notice)) {
             tracing::error!(%error, "a notice was dropped: too many are waiting");
         }
@@ -55,7 +55,7 @@ impl Notifier {
     /// Returns once everything that was told before is on disk: mails in the spool, webhook calls
     /// in records, and what was only counted so far as a digest. For the orderly end: what waits
     /// here in memory would be lost.
-    pub async fn flush(&self) {
+    pub(crate) async fn flush(&self) {
         let (done, flushed) = oneshot::channel();
         if self.sender.send(Item::Flush(done)).await.is_ok() {
             // Gone unanswered means that the task has ended: there is nobody left to wait for.
@@ -71,7 +71,7 @@ struct Outgoing {
 }
 
 /// What sending takes.
-pub struct Outbox {
+pub(crate) struct Outbox {
     /// Settings in force.
     pub settings: watch::Receiver<Arc<Settings>>,
     /// Time.
@@ -88,7 +88,7 @@ pub struct Outbox {
 
 impl Outbox {
     /// Runs until every [`Notifier`] is gone; what waits then is still sent.
-    pub async fn run(self, mut inbox: Inbox) {
+    pub(crate) async fn run(self, mut inbox: Inbox) {
         let mut dedup = Dedup::new(self.clock.now());
         let mut unsent = VecDeque::new();
         let mut minute = tokio::time::interval(Duration::from_secs(60));

@@ -105,7 +105,7 @@ async fn save(records: &Records, key: &str, pending: Option<&Pending>) {
 
 /// `sha256=` and the hex HMAC-SHA256 over `timestamp.body`: the receiver recomputes it and refuses
 /// old timestamps.
-pub fn signature(secret: &Secret, timestamp: i64, body: &str) -> String {
+pub(super) fn signature(secret: &Secret, timestamp: i64, body: &str) -> String {
     let mut text = String::from("sha256=");
     // An HMAC takes keys of any length (RFC 2104 section 2), so this never fails.
     if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.0.as_bytes()) {
@@ -118,7 +118,7 @@ pub fn signature(secret: &Secret, timestamp: i64, body: &str) -> String {
 }
 
 /// Sends what waits, forever. Aborted at shutdown; what is left is found again at the next start.
-pub async fn run(
+pub(crate) async fn run(
     settings: watch::Receiver<Arc<Settings>>,
     clock: Arc<dyn Clock>,
     records: Records,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// The allowances of a sender that hold now.
 #[derive(Debug, Clone, Copy)]
-pub struct Allowances<'a> {
+pub(crate) struct Allowances<'a> {
     settings: &'a Settings,
     identity: &'a Identity,
     template: u64,
@@ -18,7 +18,7 @@ pub struct Allowances<'a> {
 impl<'a> Allowances<'a> {
     /// Of this sender, for a message whose text has the fingerprint `template`; 0 = of no message,
     /// or a text too short to tell.
-    pub const fn new(
+    pub(crate) const fn new(
         settings: &'a Settings,
         identity: &'a Identity,
         template: u64,
@@ -33,7 +33,7 @@ impl<'a> Allowances<'a> {
     }
 
     /// The allowance that leaves out this kind of evidence, if there is one.
-    pub fn find(&self, kind: EvidenceKind) -> Option<&'a Allowance> {
+    pub(crate) fn find(&self, kind: EvidenceKind) -> Option<&'a Allowance> {
         if self.settings.allowances.is_empty() {
             return None;
         }
@@ -50,13 +50,13 @@ impl<'a> Allowances<'a> {
     }
 
     /// Whether this kind of evidence is left out.
-    pub fn leave_out(&self, kind: EvidenceKind) -> bool {
+    pub(crate) fn leave_out(&self, kind: EvidenceKind) -> bool {
         self.find(kind).is_some()
     }
 
     /// The sentences for the record of a block: what was left out when it was opened; empty where
     /// nothing was.
-    pub fn note(&self) -> String {
+    pub(crate) fn note(&self) -> String {
         let mut note = String::new();
         for (word, kind) in EvidenceKind::ALL {
             if let Some(allowance) = self.find(kind) {
@@ -72,7 +72,10 @@ impl<'a> Allowances<'a> {
 
 /// All allowances of a sender whatever it sends, also those whose time is over. Forwarded mail has
 /// none: its address is somebody else's.
-pub fn of<'a>(settings: &'a Settings, identity: &Identity) -> impl Iterator<Item = &'a Allowance> {
+pub(crate) fn of<'a>(
+    settings: &'a Settings,
+    identity: &Identity,
+) -> impl Iterator<Item = &'a Allowance> {
     settings
         .allowances
         .iter()

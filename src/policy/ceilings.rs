@@ -6,7 +6,7 @@ use crate::types::Reason;
 
 /// What a message, or a recipient at RCPT, would add.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Adding {
+pub(crate) struct Adding {
     /// External recipients.
     pub external: u32,
     /// Internal recipients.
@@ -21,7 +21,7 @@ pub struct Adding {
 
 /// What is there already, with what other transactions have reserved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Load {
+pub(crate) struct Load {
     /// Recipients of the same transaction.
     pub in_message: u32,
     /// Messages of the last minute.
@@ -34,7 +34,7 @@ pub struct Load {
 
 /// A ceiling with what there is of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Gauge {
+pub(crate) struct Gauge {
     /// Which.
     pub reason: Reason,
     /// Its figure; 0 = none.
@@ -59,7 +59,7 @@ pub struct Near {
 }
 
 /// Whether the policy has any ceiling, so that the sums are worth making.
-pub fn any(policy: &Policy) -> bool {
+pub(crate) fn any(policy: &Policy) -> bool {
     policy.bounce_share > 0.0
         || gauges(policy, &Load::default(), Adding::default())
             .iter()
@@ -67,7 +67,7 @@ pub fn any(policy: &Policy) -> bool {
 }
 
 /// All ceilings that are counts, in the order in which they are looked at.
-pub fn gauges(policy: &Policy, load: &Load, add: Adding) -> [Gauge; 8] {
+pub(crate) fn gauges(policy: &Policy, load: &Load, add: Adding) -> [Gauge; 8] {
     let gauge = |reason, limit, used: u64, adds: u32| Gauge {
         reason,
         limit,
@@ -130,7 +130,7 @@ pub fn gauges(policy: &Policy, load: &Load, add: Adding) -> [Gauge; 8] {
 
 /// The ceiling that this would pass, and its figure. Only what comes counts: internal mail goes on
 /// when the external ceiling is reached.
-pub fn exceeded(policy: &Policy, load: &Load, add: Adding) -> Option<(Reason, u64)> {
+pub(crate) fn exceeded(policy: &Policy, load: &Load, add: Adding) -> Option<(Reason, u64)> {
     let passed = gauges(policy, load, add)
         .into_iter()
         .find(|g| g.limit > 0 && g.adds > 0 && g.used + g.adds > g.limit);
@@ -151,7 +151,7 @@ fn bounced(policy: &Policy, load: &Load, add: Adding) -> Option<(Reason, u64)> {
 
 /// The ceilings of which this would use up 75 % or 90 % without passing them. Only those of an hour
 /// or a day, which can be used up.
-pub fn near(policy: &Policy, load: &Load, add: Adding) -> Vec<Near> {
+pub(crate) fn near(policy: &Policy, load: &Load, add: Adding) -> Vec<Near> {
     let level = |g: &Gauge| {
         let used = g.used + g.adds;
         let percent = [90_u8, 75]
@@ -172,7 +172,7 @@ pub fn near(policy: &Policy, load: &Load, add: Adding) -> Vec<Near> {
 }
 
 /// The figure of a ceiling; 0 = none. Sizes in KiB, the bounce share in percent.
-pub fn limit(policy: &Policy, reason: Reason) -> u64 {
+pub(crate) fn limit(policy: &Policy, reason: Reason) -> u64 {
     if reason == Reason::BounceShare {
         return (policy.bounce_share * 100.0).round() as u64;
     }
@@ -183,7 +183,7 @@ pub fn limit(policy: &Policy, reason: Reason) -> u64 {
 }
 
 /// The figure of a ceiling in words.
-pub fn figure(reason: Reason, limit: u64) -> String {
+pub(crate) fn figure(reason: Reason, limit: u64) -> String {
     match reason {
         Reason::BytesPerDay => format!("{limit} KiB"),
         Reason::BounceShare => format!("{limit} %"),
@@ -193,7 +193,7 @@ pub fn figure(reason: Reason, limit: u64) -> String {
 
 /// What the policy does beyond this ceiling. Mail that only comes too fast waits where other mail
 /// would get its sender blocked: it fits again within a minute, and a pace is no sign of misuse.
-pub const fn response(policy: &Policy, reason: Reason) -> WhenExceeded {
+pub(crate) const fn response(policy: &Policy, reason: Reason) -> WhenExceeded {
     match (reason, policy.when_exceeded) {
         (Reason::MessagesPerMinute, WhenExceeded::Block | WhenExceeded::BlockUntilTomorrow) => {
             WhenExceeded::Throttle
@@ -203,7 +203,7 @@ pub const fn response(policy: &Policy, reason: Reason) -> WhenExceeded {
 }
 
 /// Window of a ceiling in minutes: people are told of it once in that time.
-pub const fn window_minutes(reason: Reason) -> u32 {
+pub(crate) const fn window_minutes(reason: Reason) -> u32 {
     match reason {
         Reason::MessagesPerMinute => 1,
         Reason::RecipientsExternalPerHour

@@ -5,7 +5,7 @@ use crate::types::{Action, Reason};
 
 /// What speaks for and against a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// An active block covers the sender.
     pub blocked: bool,
     /// It links to a blocked website.
@@ -33,7 +33,7 @@ pub struct Facts {
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     /// With the message.
     pub action: Action,
     /// The one why.
@@ -69,7 +69,7 @@ const fn opens(reason: Reason, until_tomorrow: bool) -> Verdict {
 /// Block → website → ceilings → detector → spam rate → suspicious content → accept. A ceiling that
 /// only holds or tells does not hide a block that the detector opens, nor a refusal of the content;
 /// of hold and delivery the hold wins.
-pub fn decide(facts: &Facts) -> Verdict {
+pub(crate) fn decide(facts: &Facts) -> Verdict {
     if facts.blocked {
         return plain(Action::Reject, Reason::Blocked);
     }

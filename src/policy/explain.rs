@@ -86,7 +86,7 @@ pub struct Used {
 }
 
 /// Explains the choice for this sender.
-pub fn explain(settings: &Settings, identity: &Identity, now: Time) -> Explanation {
+pub(crate) fn explain(settings: &Settings, identity: &Identity, now: Time) -> Explanation {
     let choice = choose(settings, identity);
     Explanation {
         sender: identity.address.to_string(),
@@ -109,7 +109,7 @@ pub fn explain(settings: &Settings, identity: &Identity, now: Time) -> Explanati
 }
 
 /// What is used of the ceilings that the policy has.
-pub fn used(policy: &Policy, load: &Load) -> Vec<Used> {
+pub(crate) fn used(policy: &Policy, load: &Load) -> Vec<Used> {
     let set = ceilings::gauges(policy, load, ceilings::Adding::default())
         .into_iter()
         .filter(|g| g.limit > 0);
@@ -190,7 +190,7 @@ fn values(policy: &Policy) -> Vec<Value> {
 /// A sender that the relay has not seen: the account of that name, of the tenant that owns its
 /// domain, else of `tenant`, else of the first one. `None` if there is no such tenant, or the text
 /// names nobody.
-pub fn stranger(
+pub(crate) fn stranger(
     settings: &Settings,
     text: &str,
     tenant: Option<&TenantId>,

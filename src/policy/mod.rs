@@ -1,9 +1,9 @@
 //! Decisions and the table of reasons. Pure.
 
-pub mod alert;
-pub mod allowance;
-pub mod ceilings;
-pub mod decide;
-pub mod explain;
-pub mod reasons;
-pub mod scope;
+pub(crate) mod alert;
+pub(crate) mod allowance;
+pub(crate) mod ceilings;
+pub(crate) mod decide;
+pub(crate) mod explain;
+pub(crate) mod reasons;
+pub(crate) mod scope;

@@ -6,7 +6,7 @@ use crate::types::{Action, BlockRef, Reason, Reply};
 
 /// What a reason means in plain words and what to do about it: for notices, pages and delivery
 /// reports.
-pub const fn help(reason: Reason) -> &'static str {
+pub(crate) const fn help(reason: Reason) -> &'static str {
     match reason {
         Reason::Clean => "Nothing speaks against this message.",
         Reason::SuspiciousContent => "The content of this message looks like spam.",
@@ -50,13 +50,13 @@ pub const fn help(reason: Reason) -> &'static str {
 
 /// The reply for mail that an active block stops: always permanent, with the reference and, where
 /// configured, the page or whom to ask.
-pub fn blocked_reply(settings: &Settings, reference: BlockRef) -> Reply {
+pub(crate) fn blocked_reply(settings: &Settings, reference: BlockRef) -> Reply {
     blocked(settings, &format!("[{reference}]"), reference)
 }
 
 /// The reply for a message that links to a blocked website: the contract knows one reply for all
 /// blocks, so what is meant stands behind the reference.
-pub fn website_reply(settings: &Settings, reference: BlockRef) -> Reply {
+pub(crate) fn website_reply(settings: &Settings, reference: BlockRef) -> Reply {
     blocked(
         settings,
         &format!("[{reference}] (the message links to a blocked website)"),
@@ -79,7 +79,7 @@ fn blocked(settings: &Settings, what: &str, reference: BlockRef) -> Reply {
 
 /// The reply for a message or recipient that is not taken (`action` is `Defer` or `Reject`) for a
 /// reason other than a block; `None` where the mail goes.
-pub fn reply(reason: Reason, action: Action) -> Option<Reply> {
+pub(crate) fn reply(reason: Reason, action: Action) -> Option<Reply> {
     let permanent = action == Action::Reject;
     let ceiling = |what: &str| {
         Some(if permanent {
@@ -137,7 +137,7 @@ pub fn reply(reason: Reason, action: Action) -> Option<Reply> {
 }
 
 /// The reply to a sender that is refused.
-pub fn refusal(refusal: &Refusal) -> Reply {
+pub(crate) fn refusal(refusal: &Refusal) -> Reply {
     let text = match refusal {
         Refusal::RelayDenied => "Relaying denied".to_owned(),
         Refusal::ForeignSender => {
@@ -152,13 +152,13 @@ pub fn refusal(refusal: &Refusal) -> Reply {
 }
 
 /// The peer may not relay through us.
-pub fn relay_denied() -> Reply {
+pub(crate) fn relay_denied() -> Reply {
     refusal(&Refusal::RelayDenied)
 }
 
 /// A submitted message has no header section that all readers read alike; `line` is the first that
 /// is no field, counted from 1.
-pub fn no_header(line: usize) -> Reply {
+pub(crate) fn no_header(line: usize) -> Reply {
     let text = format!("Line {line} of the header is no header field (RFC 5322 section 2.2)");
     Reply::new(554, (5, 6, 0), text)
 }

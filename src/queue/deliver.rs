@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 /// Makes delivery attempts.
-pub trait Deliver: Clone + Send + Sync + 'static {
+pub(crate) trait Deliver: Clone + Send + Sync + 'static {
     /// Tries once, within bounded time. One outcome per recipient.
     fn attempt(&self, attempt: Attempt) -> Pin<Box<dyn Future<Output = Tried> + Send + '_>>;
 }

@@ -15,10 +15,10 @@ const IDLE_MAX: usize = 4096;
 const STREAK: u32 = 3;
 
 /// Finds the next hop of a domain: `delivery::route`.
-pub type Route = fn(&Settings, &Domain) -> Destination;
+pub(super) type Route = fn(&Settings, &Domain) -> Destination;
 
 /// One next hop as used by one pool.
-pub struct Dest {
+pub(super) struct Dest {
     /// Where to.
     pub destination: Arc<Destination>,
     /// The routes have changed since: its messages must be sorted anew.
@@ -57,7 +57,7 @@ impl Dest {
 }
 
 /// All destinations with mail, and some without.
-pub struct Destinations {
+pub(super) struct Destinations {
     route: Route,
     slots: Vec<Option<Dest>>,
     free: Vec<u32>,
@@ -71,7 +71,7 @@ pub struct Destinations {
 
 impl Destinations {
     /// None yet.
-    pub fn new(route: Route) -> Self {
+    pub(super) fn new(route: Route) -> Self {
         Self {
             route,
             slots: Vec::new(),
@@ -86,7 +86,7 @@ impl Destinations {
     }
 
     /// The destination for `domain` in `pool`, made if need be.
-    pub fn of(&mut self, settings: &Settings, domain: &Domain, pool: Pool) -> u32 {
+    pub(super) fn of(&mut self, settings: &Settings, domain: &Domain, pool: Pool) -> u32 {
         let known = match pool {
             Pool::Normal => self.normal.get(domain),
             Pool::HighRisk => self.high_risk.get(domain),
@@ -167,7 +167,7 @@ impl Destinations {
     }
 
     /// One destination.
-    pub fn get(&self, id: u32) -> Option<&Dest> {
+    pub(super) fn get(&self, id: u32) -> Option<&Dest> {
         self.slots.get(id as usize)?.as_ref()
     }
 
@@ -176,21 +176,21 @@ impl Destinations {
     }
 
     /// A message has got mail for it.
-    pub fn join(&mut self, id: u32) {
+    pub(super) fn join(&mut self, id: u32) {
         if let Some(dest) = self.get_mut(id) {
             dest.legs += 1;
         }
     }
 
     /// A message has no more mail for it.
-    pub fn leave(&mut self, id: u32) {
+    pub(super) fn leave(&mut self, id: u32) {
         if let Some(dest) = self.get_mut(id) {
             dest.legs = dest.legs.saturating_sub(1);
         }
     }
 
     /// Puts a message at the end of its line.
-    pub fn ready(&mut self, id: u32, message: MessageId) {
+    pub(super) fn ready(&mut self, id: u32, message: MessageId) {
         if let Some(dest) = self.get_mut(id) {
             dest.ready.push_back(message);
         }
@@ -207,7 +207,7 @@ impl Destinations {
     }
 
     /// Whose turn it is: one message of the next destination that may take one, round robin.
-    pub fn next(&mut self, settings: &Settings) -> Option<(u32, MessageId)> {
+    pub(super) fn next(&mut self, settings: &Settings) -> Option<(u32, MessageId)> {
         while let Some(id) = self.turn.pop_front() {
             let Some(dest) = self.get_mut(id) else {
                 continue;
@@ -226,7 +226,7 @@ impl Destinations {
     }
 
     /// An attempt starts.
-    pub fn started(&mut self, id: u32) {
+    pub(super) fn started(&mut self, id: u32) {
         if let Some(dest) = self.get_mut(id) {
             dest.running += 1;
         }
@@ -234,7 +234,7 @@ impl Destinations {
 
     /// An attempt ended. `None` = it never came to one (the spool could not be read): nothing is
     /// learnt.
-    pub fn ended(
+    pub(super) fn ended(
         &mut self,
         now: Time,
         id: u32,
@@ -279,7 +279,7 @@ impl Destinations {
 
     /// A host that takes others of ours at this moment has let one no further than its door: no
     /// more at once from now on than it takes. `false`: there are no others, so it is closed.
-    pub fn step_back(&mut self, id: u32) -> bool {
+    pub(super) fn step_back(&mut self, id: u32) -> bool {
         let Some(dest) = self
             .get_mut(id)
             .filter(|d| d.running > 1 && d.failures == 0)
@@ -292,7 +292,7 @@ impl Destinations {
     }
 
     /// Ends the rests that are over.
-    pub fn wake(&mut self, now: Time) {
+    pub(super) fn wake(&mut self, now: Time) {
         while let Some((until, id)) = self
             .rests
             .first()
@@ -308,7 +308,7 @@ impl Destinations {
     }
 
     /// Ends the rest of one destination at once.
-    pub fn open(&mut self, id: u32) {
+    pub(super) fn open(&mut self, id: u32) {
         if let Some(until) = self.get_mut(id).and_then(|d| d.rest.take()) {
             self.rests.remove(&(until, id));
         }
@@ -317,7 +317,7 @@ impl Destinations {
 
     /// Offers every destination a turn: limits may have changed. With `stale`, routes have changed
     /// too: what waits under the old ones comes out, to be sorted anew.
-    pub fn reload(&mut self, stale: bool) {
+    pub(super) fn reload(&mut self, stale: bool) {
         if stale {
             self.by_key.clear();
             self.normal.clear();
@@ -332,12 +332,12 @@ impl Destinations {
     }
 
     /// When the next rest ends.
-    pub fn next_wake(&self) -> Option<Time> {
+    pub(super) fn next_wake(&self) -> Option<Time> {
         self.rests.first().map(|(until, _)| *until)
     }
 
     /// Messages that are being tried or could be; roughly, for the gauge.
-    pub fn busy(&self) -> usize {
+    pub(super) fn busy(&self) -> usize {
         let count = |d: &Dest| {
             if d.rest.is_some() {
                 d.running as usize
@@ -351,7 +351,7 @@ impl Destinations {
 
 /// Tells destinations apart: what differs here must not share connections, limits or failures; what
 /// does not is one destination, whichever `[[route]]` led there.
-pub fn key(destination: &Destination) -> String {
+pub(super) fn key(destination: &Destination) -> String {
     match destination {
         Destination::Mx(domain) => domain.as_str().to_owned(),
         Destination::Route(r) => {

@@ -9,11 +9,11 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// Stands for "no timer".
-pub const NEVER: Time = Time(i64::MAX);
+pub(super) const NEVER: Time = Time(i64::MAX);
 
 /// Where the recipients of one destination stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LegState {
+pub(super) enum LegState {
     /// In its destination's line.
     Ready,
     /// Being tried.
@@ -26,7 +26,7 @@ pub enum LegState {
 
 /// The recipients of one message that share a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Leg {
+pub(super) struct Leg {
     /// Destination.
     pub dest: u32,
     /// Attempts that ended without a decision.
@@ -39,7 +39,7 @@ pub struct Leg {
 
 /// The legs of a message; nearly always one, which then needs no memory of its own.
 #[derive(Debug)]
-pub enum Legs {
+pub(super) enum Legs {
     /// One.
     One(Leg),
     /// None or several.
@@ -48,10 +48,10 @@ pub enum Legs {
 
 impl Legs {
     /// None: nothing is left to be tried.
-    pub const NONE: Self = Self::Many(Vec::new());
+    pub(super) const NONE: Self = Self::Many(Vec::new());
 
     /// All.
-    pub fn all(&self) -> &[Leg] {
+    pub(super) fn all(&self) -> &[Leg] {
         match self {
             Self::One(leg) => std::slice::from_ref(leg),
             Self::Many(legs) => legs,
@@ -59,7 +59,7 @@ impl Legs {
     }
 
     /// All, to change.
-    pub fn all_mut(&mut self) -> &mut [Leg] {
+    pub(super) fn all_mut(&mut self) -> &mut [Leg] {
         match self {
             Self::One(leg) => std::slice::from_mut(leg),
             Self::Many(legs) => legs,
@@ -67,12 +67,12 @@ impl Legs {
     }
 
     /// The one of that destination.
-    pub fn of(&mut self, dest: u32) -> Option<&mut Leg> {
+    pub(super) fn of(&mut self, dest: u32) -> Option<&mut Leg> {
         self.all_mut().iter_mut().find(|l| l.dest == dest)
     }
 
     /// Takes the one of that destination out.
-    pub fn remove(&mut self, dest: u32) {
+    pub(super) fn remove(&mut self, dest: u32) {
         match self {
             Self::One(leg) if leg.dest == dest => *self = Self::NONE,
             Self::One(_) => {}
@@ -93,7 +93,7 @@ impl From<Vec<Leg>> for Legs {
 
 /// A sender, shared by all its waiting messages.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Sender {
+pub(super) struct Sender {
     /// Envelope sender, empty for `<>`.
     pub from: Box<str>,
     /// Identity; `None` = mail of the relay itself.
@@ -113,7 +113,7 @@ impl Hash for Sender {
 /// Who sent it: with the whole meta before the first attempt, afterwards only what bulk orders and
 /// lists need.
 #[derive(Debug, Clone)]
-pub enum Source {
+pub(super) enum Source {
     /// Accepted just now.
     Fresh(Arc<MessageMeta>),
     /// Waits.
@@ -122,7 +122,7 @@ pub enum Source {
 
 /// The delay notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
+pub(super) enum Notice {
     /// Not due.
     None,
     /// Due.
@@ -133,7 +133,7 @@ pub enum Notice {
 
 /// One message.
 #[derive(Debug)]
-pub struct Entry {
+pub(super) struct Entry {
     /// Acceptance.
     pub accepted_at: Time,
     /// On its way, or held, since.
@@ -175,7 +175,7 @@ pub struct Entry {
 
 impl Entry {
     /// The identity it was judged under.
-    pub fn identity(&self) -> Option<&Identity> {
+    pub(super) fn identity(&self) -> Option<&Identity> {
         match &self.source {
             Source::Fresh(meta) => meta.identity.as_ref(),
             Source::Sender(sender) => sender.identity.as_ref(),
@@ -183,7 +183,7 @@ impl Entry {
     }
 
     /// Envelope sender, empty for `<>`.
-    pub fn from(&self) -> &str {
+    pub(super) fn from(&self) -> &str {
         match &self.source {
             Source::Fresh(meta) => meta.envelope.from.as_str(),
             Source::Sender(sender) => &sender.from,
@@ -191,7 +191,7 @@ impl Entry {
     }
 
     /// Its progress. A record that cannot be read counts as none: at least once, never lost.
-    pub fn progress(&self) -> Progress {
+    pub(super) fn progress(&self) -> Progress {
         let read = self.record.as_deref().and_then(Progress::decode);
         read.unwrap_or_else(|| {
             Progress::fresh(self.since, self.hold.clone(), self.recipients as usize)
@@ -199,7 +199,7 @@ impl Entry {
     }
 
     /// Brings hold, start and end into `progress` and keeps its bytes; gives them for the spool.
-    pub fn keep(&mut self, mut progress: Progress) -> bytes::Bytes {
+    pub(super) fn keep(&mut self, mut progress: Progress) -> bytes::Bytes {
         progress.hold.clone_from(&self.hold);
         (progress.since, progress.fate) = (self.since, self.fate);
         let record = progress.encode();
@@ -209,7 +209,7 @@ impl Entry {
     }
 
     /// Whether its meta must be read for what comes next.
-    pub fn needs_meta(&self) -> bool {
+    pub(super) fn needs_meta(&self) -> bool {
         let left = !self.legs.all().is_empty();
         self.owed
             || self.running == 0 && (self.regroup || left && self.fate.is_some())
@@ -217,7 +217,7 @@ impl Entry {
     }
 
     /// Takes all legs that do not run out of their lines.
-    pub fn park(&mut self) {
+    pub(super) fn park(&mut self) {
         for leg in self
             .legs
             .all_mut()
@@ -229,7 +229,7 @@ impl Entry {
     }
 
     /// As listed; `rest` gives the end of a destination's rest.
-    pub fn item(&self, id: MessageId, rest: impl Fn(u32) -> Option<Time>) -> QueueItem {
+    pub(super) fn item(&self, id: MessageId, rest: impl Fn(u32) -> Option<Time>) -> QueueItem {
         let planned = |l: &Leg| match l.state {
             LegState::Waiting => Some(l.next),
             LegState::Ready => rest(l.dest),
@@ -264,7 +264,7 @@ impl Entry {
     }
 
     /// Where it stands.
-    pub fn state(&self, rest: impl Fn(u32) -> Option<Time>) -> QueueState {
+    pub(super) fn state(&self, rest: impl Fn(u32) -> Option<Time>) -> QueueState {
         let active = |l: &Leg| match l.state {
             LegState::Running | LegState::Parked => true,
             LegState::Ready => rest(l.dest).is_none(),
@@ -281,7 +281,7 @@ impl Entry {
 }
 
 /// Gives each track that `pick` names the stage `to`.
-pub fn mark(progress: &mut Progress, recipients: impl Iterator<Item = u32>, to: Stage) {
+pub(super) fn mark(progress: &mut Progress, recipients: impl Iterator<Item = u32>, to: Stage) {
     for index in recipients {
         if let Some(track) = progress.recipients.get_mut(index as usize) {
             *track = Track {

@@ -3,7 +3,7 @@
 //! `state` decides (pure), `task` carries out. Every change is in the spool first; what ends a
 //! recipient by a report is final only when the report has been taken over ([`Ack`]).
 
-pub mod deliver;
+pub(crate) mod deliver;
 mod destinations;
 mod entry;
 mod orders;
@@ -28,7 +28,7 @@ use crate::types::{
     Address, BlockRef, HoldReason, Identity, MessageId, MessageMeta, Pool, RecipientOutcome,
     RecipientStatus, Reply, TenantId, Time,
 };
-pub use deliver::Deliver;
+pub(crate) use deliver::Deliver;
 use orders::Order;
 use progress::{Progress, Stage};
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ const EVENTS: usize = 1024;
 
 /// What the queue reports to the rest of the relay.
 #[derive(Debug)]
-pub enum QueueEvent {
+pub(crate) enum QueueEvent {
     /// An attempt ended for these recipients.
     Attempted {
         /// The message.
@@ -50,6 +50,7 @@ pub enum QueueEvent {
         /// One per recipient tried.
         outcomes: Vec<RecipientOutcome>,
         /// When the deferred ones are tried again.
+        #[cfg_attr(not(test), expect(dead_code, reason = "the tests wait for it"))]
         next_attempt: Option<Time>,
     },
     /// Recipients failed for good (refused, expired in the queue, bounced by an admin, held too
@@ -90,13 +91,14 @@ pub enum QueueEvent {
     /// Nothing is left to do for this message; it has left the spool.
     Done {
         /// The message.
+        #[cfg_attr(not(test), expect(dead_code, reason = "the tests wait for it"))]
         id: MessageId,
     },
 }
 
 /// A recipient in a report.
 #[derive(Debug, Clone, PartialEq)]
-pub struct FailedRecipient {
+pub(crate) struct FailedRecipient {
     /// Index into the envelope's recipients.
     pub recipient: u32,
     /// Last reply, ours or the remote's.
@@ -107,7 +109,7 @@ pub struct FailedRecipient {
 
 /// Why recipients failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailureCause {
+pub(crate) enum FailureCause {
     /// A next hop refused for good, or no next hop can exist.
     Refused,
     /// `delivery.expire` passed.
@@ -120,7 +122,7 @@ pub enum FailureCause {
 
 /// Which messages a bulk order means.
 #[derive(Debug, Clone)]
-pub enum Select {
+pub(crate) enum Select {
     /// One message.
     Id(MessageId),
     /// All not yet held whose identity this block covers (`board::covers`).
@@ -130,11 +132,11 @@ pub enum Select {
 }
 
 /// The block in force that stops mail of this identity, if any.
-pub type Gate = Arc<dyn Fn(&Identity) -> Option<BlockRef> + Send + Sync>;
+pub(crate) type Gate = Arc<dyn Fn(&Identity) -> Option<BlockRef> + Send + Sync>;
 
 /// What a release of much mail brought about.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Released {
+pub(crate) struct Released {
     /// On its way again.
     pub sent_on: Vec<MessageId>,
     /// Held on, now under this block.
@@ -143,7 +145,7 @@ pub struct Released {
 
 /// One message as listed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct QueueItem {
+pub(crate) struct QueueItem {
     /// Id.
     pub id: MessageId,
     /// Envelope sender.
@@ -171,7 +173,7 @@ pub struct QueueItem {
 
 /// A recipient as shown.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct QueueRecipient {
+pub(crate) struct QueueRecipient {
     /// Address.
     pub address: Address,
     /// State.
@@ -183,7 +185,7 @@ pub struct QueueRecipient {
 /// Where a message stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum QueueState {
+pub(crate) enum QueueState {
     /// Due or being tried.
     Active,
     /// Waits for its next attempt.
@@ -205,7 +207,7 @@ fn from_rfc3339<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Time, D::Error
 /// [`Ack::put_off`], the report comes again after a minute; after a crash, its recipients are tried
 /// again.
 #[derive(Debug)]
-pub struct Ack {
+pub(crate) struct Ack {
     token: u64,
     own: Option<mpsc::WeakUnboundedSender<Command>>,
 }
@@ -219,7 +221,7 @@ impl Ack {
     }
 
     /// The report is in the spool, or none is due.
-    pub fn done(mut self) {
+    pub(crate) fn done(mut self) {
         self.answer(Input::Acked {
             token: self.token,
             done: true,
@@ -227,7 +229,7 @@ impl Ack {
     }
 
     /// Nobody may be told before `until`: the event comes again then.
-    pub fn put_off(mut self, until: Time) {
+    pub(crate) fn put_off(mut self, until: Time) {
         self.answer(Input::PutOff {
             token: self.token,
             until,
@@ -252,14 +254,14 @@ impl Drop for Ack {
 
 /// What the spool held at start, taken in message by message so that a million of them need no
 /// million metas at once.
-pub struct Backlog {
+pub(crate) struct Backlog {
     state: State,
     now: Time,
 }
 
 impl Backlog {
     /// Empty; `now` is the time of the start.
-    pub fn new(settings: Arc<Settings>, now: Time) -> Self {
+    pub(crate) fn new(settings: Arc<Settings>, now: Time) -> Self {
         Self {
             now,
             state: State::new(
@@ -273,7 +275,7 @@ impl Backlog {
     }
 
     /// Takes in one message; oldest first is fastest.
-    pub fn add(&mut self, found: &Recovered) {
+    pub(crate) fn add(&mut self, found: &Recovered) {
         self.state
             .recover(self.now, &found.meta, found.progress.as_deref());
     }
@@ -281,7 +283,7 @@ impl Backlog {
 
 /// Handle to the queue; cheap to clone.
 #[derive(Clone)]
-pub struct Queue {
+pub(crate) struct Queue {
     commands: mpsc::UnboundedSender<Command>,
     spool: Spool,
 }
@@ -289,7 +291,7 @@ pub struct Queue {
 impl Queue {
     /// Starts the task with what the spool held. Events come out of the receiver; no new attempts
     /// start while it is full.
-    pub fn start(
+    pub(crate) fn start(
         clock: Arc<dyn Clock>,
         spool: Spool,
         deliver: impl Deliver,
@@ -314,51 +316,51 @@ impl Queue {
     }
 
     /// Takes over a message that the spool holds. Never blocks.
-    pub fn enqueue(&self, meta: Arc<MessageMeta>) {
+    pub(crate) fn enqueue(&self, meta: Arc<MessageMeta>) {
         let _ = self.commands.send(Command::Input(Input::Enqueue(meta)));
     }
 
     /// New settings from now on.
-    pub fn reload(&self, settings: Arc<Settings>) {
+    pub(crate) fn reload(&self, settings: Arc<Settings>) {
         let _ = self.commands.send(Command::Input(Input::Reload(settings)));
     }
 
     /// Holds what is selected; what is being tried at this moment is held as far as its attempt
     /// leaves it undecided. On disk when this returns. Gives the ids.
-    pub async fn hold(&self, select: Select, reason: HoldReason) -> Vec<MessageId> {
+    pub(crate) async fn hold(&self, select: Select, reason: HoldReason) -> Vec<MessageId> {
         self.order(Order::Hold(reason), select).await
     }
 
     /// Sends held mail on, except what `gate` stops: that is held on under the block which stops
     /// it. On disk when this returns.
-    pub async fn release_unless(&self, select: Select, gate: Gate) -> Released {
+    pub(crate) async fn release_unless(&self, select: Select, gate: Gate) -> Released {
         self.ask(|answer| Command::Release(select, gate, answer))
             .await
             .unwrap_or_default()
     }
 
     /// Sends held mail on, whoever sent it; gives the ids. On disk when this returns.
-    pub async fn release(&self, select: Select) -> Vec<MessageId> {
+    pub(crate) async fn release(&self, select: Select) -> Vec<MessageId> {
         self.order(Order::Release, select).await
     }
 
     /// Tries now, whatever was planned; gives the ids. Held mail is left alone.
-    pub async fn retry(&self, select: Select) -> Vec<MessageId> {
+    pub(crate) async fn retry(&self, select: Select) -> Vec<MessageId> {
         self.order(Order::Retry, select).await
     }
 
     /// Gives up and tells the sender; gives the ids. On disk when this returns.
-    pub async fn bounce(&self, select: Select) -> Vec<MessageId> {
+    pub(crate) async fn bounce(&self, select: Select) -> Vec<MessageId> {
         self.order(Order::Bounce, select).await
     }
 
     /// Drops held mail without telling anybody; gives the ids. Only held mail can be deleted.
-    pub async fn delete(&self, select: Select) -> Vec<MessageId> {
+    pub(crate) async fn delete(&self, select: Select) -> Vec<MessageId> {
         self.order(Order::Delete, select).await
     }
 
     /// Up to `limit` messages after `after`, oldest first, of one state or all.
-    pub async fn list(
+    pub(crate) async fn list(
         &self,
         state: Option<QueueState>,
         after: Option<MessageId>,
@@ -370,14 +372,14 @@ impl Queue {
     }
 
     /// How many messages are held under this block.
-    pub async fn held_under(&self, block: BlockRef) -> usize {
+    pub(crate) async fn held_under(&self, block: BlockRef) -> usize {
         self.ask(|answer| Command::HeldUnder(block, answer))
             .await
             .unwrap_or_default()
     }
 
     /// One message with its recipients.
-    pub async fn show(&self, id: MessageId) -> Option<QueueItem> {
+    pub(crate) async fn show(&self, id: MessageId) -> Option<QueueItem> {
         let (mut item, progress) = self.ask(|answer| Command::Show(id, answer)).await??;
         let (meta, _) = self.spool.read(id).await.ok()?;
         item.recipients = shown(&meta, &progress);
@@ -386,7 +388,7 @@ impl Queue {
 
     /// Why a message is held, and whose it is (`None` = the relay's own); `None` if it is not held,
     /// or cannot be read now.
-    pub async fn held_for(&self, id: MessageId) -> Option<(HoldReason, Option<Identity>)> {
+    pub(crate) async fn held_for(&self, id: MessageId) -> Option<(HoldReason, Option<Identity>)> {
         let (item, _) = self.ask(|answer| Command::Show(id, answer)).await??;
         let (meta, _) = self.spool.read(id).await.ok()?;
         Some((item.hold?, meta.identity))
@@ -394,7 +396,7 @@ impl Queue {
 
     /// No new attempts from now on; waits for the running ones and their reports up to the
     /// deadline.
-    pub async fn drain(&self, deadline: std::time::Duration) {
+    pub(crate) async fn drain(&self, deadline: std::time::Duration) {
         let _ = tokio::time::timeout(deadline, self.ask(Command::Drain)).await;
     }
 

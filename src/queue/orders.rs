@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 /// An order on what a [`Select`] means.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Order {
+pub(super) enum Order {
     /// Hold what is not held.
     Hold(HoldReason),
     /// Go on holding held mail, for this reason.
@@ -27,7 +27,7 @@ pub enum Order {
 impl State {
     /// Carries out an order; gives the messages it met. Their new records are among the effects,
     /// marked durable: the caller is answered once they are on disk.
-    pub fn order(
+    pub(super) fn order(
         &mut self,
         now: Time,
         order: &Order,
@@ -41,7 +41,7 @@ impl State {
 
     /// Sends on what the gate lets pass and holds the rest on under the block that stops it.
     /// Durable as [`State::order`].
-    pub fn release(
+    pub(super) fn release(
         &mut self,
         now: Time,
         select: &Select,
@@ -78,7 +78,7 @@ impl State {
     }
 
     /// How many messages are held under this block.
-    pub fn held_under(&self, block: BlockRef) -> usize {
+    pub(super) fn held_under(&self, block: BlockRef) -> usize {
         self.selected(&Select::HeldUnder(block)).len()
     }
 

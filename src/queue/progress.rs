@@ -25,7 +25,7 @@ const RECIPIENTS_MAX: usize = 1_000_000;
 
 /// Where a recipient stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub(super) enum Stage {
     /// Still to be tried.
     Pending,
     /// The next hop has it.
@@ -42,7 +42,7 @@ pub enum Stage {
 /// The last answer about a recipient that is still to be tried; text and host are cut to a bounded
 /// length.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Last {
+pub(super) struct Last {
     /// Reply in one line.
     pub reply: Reply,
     /// Who gave it; empty if none.
@@ -51,7 +51,7 @@ pub struct Last {
 
 impl Last {
     /// Cuts reply and host to what is kept.
-    pub fn new(reply: &Reply, remote: &str) -> Self {
+    pub(super) fn new(reply: &Reply, remote: &str) -> Self {
         let text = reply.lines.join(" ");
         let reply = Reply {
             code: reply.code,
@@ -72,7 +72,7 @@ fn cut(text: &str, most: usize) -> &str {
 
 /// One recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Track {
+pub(super) struct Track {
     /// Where it stands.
     pub stage: Stage,
     /// Attempts that ended without a decision.
@@ -94,7 +94,7 @@ impl Track {
 
 /// What is to become of a message that will not be tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub(super) enum Fate {
     /// Back to the sender.
     Return(FailureCause),
     /// Dropped in silence (held mail only).
@@ -103,7 +103,7 @@ pub enum Fate {
 
 /// The state of one message that must survive a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Progress {
+pub(super) struct Progress {
     /// Why it is held; `None` = it is not.
     pub hold: Option<HoldReason>,
     /// Since when it has been on its way, or held.
@@ -118,7 +118,7 @@ pub struct Progress {
 
 impl Progress {
     /// Of a message just accepted.
-    pub fn fresh(since: Time, hold: Option<HoldReason>, recipients: usize) -> Self {
+    pub(super) fn fresh(since: Time, hold: Option<HoldReason>, recipients: usize) -> Self {
         Self {
             hold,
             since,
@@ -129,7 +129,7 @@ impl Progress {
     }
 
     /// The bytes.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64);
         let flag = |on: bool, bit: u8| if on { bit } else { 0 };
         out.push(VERSION);
@@ -156,7 +156,7 @@ impl Progress {
     }
 
     /// Reads the bytes; `None` if they are damaged or of a version we do not know.
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut input = Input(bytes);
         if input.byte()? != VERSION {
             return None;
@@ -192,14 +192,14 @@ impl Progress {
     }
 
     /// Indexes of recipients still to be tried.
-    pub fn pending(&self) -> impl Iterator<Item = (u32, &Track)> {
+    pub(super) fn pending(&self) -> impl Iterator<Item = (u32, &Track)> {
         (0u32..)
             .zip(&self.recipients)
             .filter(|(_, t)| t.stage == Stage::Pending)
     }
 
     /// No recipient that is still to be tried is tried before `next`.
-    pub fn put_off(&mut self, next: Time) {
+    pub(super) fn put_off(&mut self, next: Time) {
         for track in self
             .recipients
             .iter_mut()
@@ -210,7 +210,7 @@ impl Progress {
     }
 
     /// Recipients whose report of success is owed to the sender, with the answer that says so.
-    pub fn relaying(&self) -> Vec<FailedRecipient> {
+    pub(super) fn relaying(&self) -> Vec<FailedRecipient> {
         let owed = (0u32..)
             .zip(&self.recipients)
             .filter(|(_, t)| t.stage == Stage::Relaying);
@@ -231,7 +231,7 @@ impl Progress {
 
     /// A report on these recipients is put off: they are to be tried once more, or told of once
     /// more, after `next`.
-    pub fn put_back(&mut self, told: &[FailedRecipient], next: Time) {
+    pub(super) fn put_back(&mut self, told: &[FailedRecipient], next: Time) {
         for told in told {
             let track = self
                 .recipients
@@ -252,7 +252,7 @@ impl Progress {
     /// After a restart: reports that were under way are lost, so their recipients are tried once
     /// more. A clock that was set back in between would leave the message waiting for a time that
     /// lies far ahead: it is on its way since now at the latest, and waits `longest_wait` at most.
-    pub fn recover(&mut self, recipients: usize, now: Time, longest_wait: Duration) {
+    pub(super) fn recover(&mut self, recipients: usize, now: Time, longest_wait: Duration) {
         self.since = self.since.min(now);
         self.recipients
             .resize(recipients.min(RECIPIENTS_MAX), Track::FRESH);

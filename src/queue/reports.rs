@@ -9,16 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Most reports being taken over at once; no new work starts beyond.
-pub const REPORTS_MAX: usize = 256;
+pub(super) const REPORTS_MAX: usize = 256;
 /// Most reports kept in memory that nobody could take over, as on a full disk; what comes beyond is
 /// put off.
-pub const WAITING_MAX: usize = 4096;
+pub(super) const WAITING_MAX: usize = 4096;
 /// A report nobody took over comes again after this time.
-pub const AGAIN: Duration = Duration::from_secs(60);
+pub(super) const AGAIN: Duration = Duration::from_secs(60);
 
 /// What is reported.
 #[derive(Debug, Clone, PartialEq)]
-pub enum ReportKind {
+pub(super) enum ReportKind {
     /// Failed for good; why, and what it was held for.
     Failed(FailureCause, Option<HoldReason>),
     /// Late; given up at that time.
@@ -29,7 +29,7 @@ pub enum ReportKind {
 
 /// One report.
 #[derive(Debug, Clone)]
-pub struct Report {
+pub(super) struct Report {
     /// The message.
     pub meta: Arc<MessageMeta>,
     /// What.
@@ -40,7 +40,7 @@ pub struct Report {
 
 /// Reports not acknowledged yet, by token.
 #[derive(Default)]
-pub struct Reports {
+pub(super) struct Reports {
     open: HashMap<u64, Arc<Report>>,
     again: BTreeSet<(Time, u64)>,
     last: u64,
@@ -48,7 +48,7 @@ pub struct Reports {
 
 impl Reports {
     /// Opens a report on this message; none if nobody is concerned.
-    pub fn open(&mut self, entry: &mut Entry, report: Report) -> Option<(u64, Arc<Report>)> {
+    pub(super) fn open(&mut self, entry: &mut Entry, report: Report) -> Option<(u64, Arc<Report>)> {
         if report.recipients.is_empty() {
             return None;
         }
@@ -60,19 +60,19 @@ impl Reports {
     }
 
     /// Somebody has taken it over.
-    pub fn close(&mut self, token: u64) -> Option<Arc<Report>> {
+    pub(super) fn close(&mut self, token: u64) -> Option<Arc<Report>> {
         self.open.remove(&token)
     }
 
     /// Nobody could take it over: it comes again.
-    pub fn refused(&mut self, now: Time, token: u64) {
+    pub(super) fn refused(&mut self, now: Time, token: u64) {
         if self.open.contains_key(&token) {
             self.again.insert((now.after(AGAIN), token));
         }
     }
 
     /// A report whose time has come again.
-    pub fn due(&mut self, now: Time) -> Option<(u64, Arc<Report>)> {
+    pub(super) fn due(&mut self, now: Time) -> Option<(u64, Arc<Report>)> {
         while let Some((time, token)) = self.again.first().copied().filter(|(time, _)| *time <= now)
         {
             self.again.remove(&(time, token));
@@ -84,23 +84,23 @@ impl Reports {
     }
 
     /// When the next one comes again.
-    pub fn next_wake(&self) -> Option<Time> {
+    pub(super) fn next_wake(&self) -> Option<Time> {
         self.again.first().map(|(time, _)| *time)
     }
 
     /// Being taken over. Those that wait to come again do not count: while nobody can take a report
     /// over, mail that can be delivered still is.
-    pub fn busy(&self) -> usize {
+    pub(super) fn busy(&self) -> usize {
         self.open.len().saturating_sub(self.again.len())
     }
 
     /// Whether there is room for more that nobody takes over.
-    pub fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         self.again.len() < WAITING_MAX
     }
 
     /// Whether all are acknowledged.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
 }

@@ -5,16 +5,16 @@ use crate::types::{MessageId, RecipientOutcome, RecipientStatus, Time};
 use std::time::Duration;
 
 /// Attempts at once with which a destination begins.
-pub const FIRST_WINDOW: u32 = 5;
+pub(super) const FIRST_WINDOW: u32 = 5;
 /// A destination that fails as a whole is probed at least this often.
-pub const LONGEST_BACKOFF: Duration = Duration::from_secs(15 * 60);
+pub(super) const LONGEST_BACKOFF: Duration = Duration::from_secs(15 * 60);
 /// Where the settings name no wait at all.
 const FALLBACK_WAIT: Duration = Duration::from_secs(60);
 
 /// The wait after the `attempts`-th failed attempt (1 = the first): `delivery.retry`, whose last
 /// entry repeats, plus up to a tenth more that depends on the message, so that what failed together
 /// does not come back together.
-pub fn wait(settings: &Delivery, attempts: u16, id: MessageId) -> Duration {
+pub(super) fn wait(settings: &Delivery, attempts: u16, id: MessageId) -> Duration {
     let base = step(&settings.retry, u32::from(attempts));
     // SplitMix64: spreads neighbouring ids; the same message and attempt give the same wait.
     let mut x = id.0 ^ (u64::from(attempts) << 56);
@@ -25,7 +25,7 @@ pub fn wait(settings: &Delivery, attempts: u16, id: MessageId) -> Duration {
 }
 
 /// The longest wait between two attempts.
-pub fn longest_wait(settings: &Delivery) -> Duration {
+pub(super) fn longest_wait(settings: &Delivery) -> Duration {
     let longest = settings
         .retry
         .iter()
@@ -36,7 +36,7 @@ pub fn longest_wait(settings: &Delivery) -> Duration {
 }
 
 /// How long a destination rests after it failed as a whole `failures` times in a row.
-pub fn backoff(settings: &Delivery, failures: u32) -> Duration {
+pub(super) fn backoff(settings: &Delivery, failures: u32) -> Duration {
     step(&settings.retry, failures).min(LONGEST_BACKOFF)
 }
 
@@ -50,20 +50,20 @@ fn step(retry: &[Duration], nth: u32) -> Duration {
 }
 
 /// When we give up on a message that has been on its way since `since`.
-pub fn expires(settings: &Delivery, since: Time) -> Time {
+pub(super) fn expires(settings: &Delivery, since: Time) -> Time {
     since.after(settings.expire)
 }
 
 /// When its sender is told of the delay; `None` = never. A notice that would come after the end is
 /// none.
-pub fn notice(settings: &Delivery, since: Time) -> Option<Time> {
+pub(super) fn notice(settings: &Delivery, since: Time) -> Option<Time> {
     (!settings.delay_notice.is_zero() && settings.delay_notice < settings.expire)
         .then(|| since.after(settings.delay_notice))
 }
 
 /// What an attempt says about its destination as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
+pub(super) enum Signal {
     /// It took or refused mail in an orderly way.
     Good,
     /// It answered a transaction, but asked us to come back later, or broke off: some less at once.
@@ -78,7 +78,7 @@ pub enum Signal {
 /// Only what comes before one is about the host as a whole: a single message, sender or recipient
 /// can bring about any answer after that, and must not stop the others. No outcome at all counts as
 /// down: unclear means temporary.
-pub fn signal(outcomes: &[RecipientOutcome], reached: bool) -> Signal {
+pub(super) fn signal(outcomes: &[RecipientOutcome], reached: bool) -> Signal {
     let deferred = |o: &RecipientOutcome| o.status == RecipientStatus::Pending;
     if !reached && outcomes.iter().all(deferred) {
         Signal::Down
@@ -94,7 +94,7 @@ pub fn signal(outcomes: &[RecipientOutcome], reached: bool) -> Signal {
 /// How many attempts may run at once at one destination: grows by one with each success until it
 /// first fails, then by one per window of successes; sinks when the other side shows strain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
+pub(super) struct Window {
     size: u32,
     credit: u32,
     careful: bool,
@@ -107,7 +107,7 @@ const MOST_PATIENCE: u32 = 64;
 
 impl Window {
     /// The start.
-    pub const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self {
             size: FIRST_WINDOW,
             credit: 0,
@@ -117,19 +117,19 @@ impl Window {
     }
 
     /// The host takes only so many: to try more takes twice the successes, until it works out.
-    pub fn fall_to(&mut self, running: u32) {
+    pub(super) fn fall_to(&mut self, running: u32) {
         self.patience = (self.patience * 2).min(MOST_PATIENCE);
         self.shrink(running.max(1));
     }
 
     /// Attempts allowed at once, at least 1.
-    pub const fn size(&self) -> u32 {
+    pub(super) const fn size(&self) -> u32 {
         self.size
     }
 
     /// Takes in a signal. `full` = the window was used up when the attempt ended: one that is not
     /// needed does not grow.
-    pub fn feed(&mut self, signal: Signal, full: bool, most: u32) {
+    pub(super) fn feed(&mut self, signal: Signal, full: bool, most: u32) {
         match signal {
             Signal::Good if full => {
                 self.credit += 1;

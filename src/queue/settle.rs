@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// The result of one attempt.
 #[derive(Debug, Default)]
-pub struct Settled {
+pub(super) struct Settled {
     /// Failed for good, not yet reported.
     pub failed: Vec<FailedRecipient>,
     /// Delivered where nobody else will report the success that was asked for.
@@ -20,7 +20,7 @@ pub struct Settled {
 
 /// Enters the outcomes of an attempt on `recipients` into `progress`. A recipient without outcome
 /// counts as deferred.
-pub fn settle(
+pub(super) fn settle(
     now: Time,
     settings: &Delivery,
     meta: &MessageMeta,
@@ -100,7 +100,7 @@ pub fn settle(
 
 /// Whether the sender asked for a report of success and the next hop will not send it (RFC 3461
 /// section 5.2.2).
-pub fn wants_success(meta: &MessageMeta, outcome: &RecipientOutcome) -> bool {
+pub(super) fn wants_success(meta: &MessageMeta, outcome: &RecipientOutcome) -> bool {
     let recipient = meta.envelope.recipients.get(outcome.recipient as usize);
     !outcome.relayed_dsn && recipient.and_then(|r| r.notify).is_some_and(|n| n.success)
 }
@@ -115,7 +115,7 @@ fn told(recipient: u32, outcome: &RecipientOutcome) -> FailedRecipient {
 
 /// The recipients still to be tried with the last answer about each; where there is none, that of
 /// the destination, or `otherwise`.
-pub fn pending_report(
+pub(super) fn pending_report(
     progress: &Progress,
     common: Option<&Last>,
     otherwise: &Reply,

@@ -28,7 +28,7 @@ const READ_AGAIN: Duration = Duration::from_secs(60);
 
 /// Other rooms' pure functions as the state uses them.
 #[derive(Clone, Copy)]
-pub struct Rules {
+pub(super) struct Rules {
     /// `delivery::route`.
     pub route: Route,
     /// `board::covers`.
@@ -37,7 +37,7 @@ pub struct Rules {
 
 /// One attempt to be made.
 #[derive(Debug)]
-pub struct Job {
+pub(super) struct Job {
     /// The message.
     pub id: MessageId,
     /// Destination in the state's table.
@@ -53,7 +53,7 @@ pub struct Job {
 
 impl Job {
     /// The recipients this attempt is for.
-    pub fn recipients(&self, meta: &MessageMeta) -> Vec<u32> {
+    pub(super) fn recipients(&self, meta: &MessageMeta) -> Vec<u32> {
         let recipients = &meta.envelope.recipients;
         // By the same key that sorted them: two routes may lead to one destination.
         let key = destinations::key(&self.destination);
@@ -79,7 +79,7 @@ impl Job {
 
 /// What happened.
 #[derive(Debug)]
-pub enum Input {
+pub(super) enum Input {
     /// The spool holds a new message.
     Enqueue(Arc<MessageMeta>),
     /// An attempt ended.
@@ -126,7 +126,7 @@ pub enum Input {
 
 /// What is to be done, in this order.
 #[derive(Debug)]
-pub enum Effect {
+pub(super) enum Effect {
     /// Make an attempt, answer with [`Input::Ended`] or [`Input::Unread`].
     Attempt(Box<Job>),
     /// Read a meta, answer with [`Input::Loaded`] or [`Input::Unread`].
@@ -145,7 +145,7 @@ pub enum Effect {
 
 /// Numbers for the gauges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
+pub(super) struct Counts {
     /// Due or being tried. A message for several destinations counts once for each that is busy.
     pub active: usize,
     /// The rest.
@@ -155,7 +155,7 @@ pub struct Counts {
 }
 
 /// Everything the queue knows.
-pub struct State {
+pub(super) struct State {
     pub(super) settings: Arc<Settings>,
     pub(super) rules: Rules,
     pub(super) messages: BTreeMap<MessageId, Box<Entry>>,
@@ -178,7 +178,7 @@ pub struct State {
 
 impl State {
     /// Empty.
-    pub fn new(settings: Arc<Settings>, rules: Rules) -> Self {
+    pub(super) fn new(settings: Arc<Settings>, rules: Rules) -> Self {
         Self {
             settings,
             rules,
@@ -199,7 +199,7 @@ impl State {
     }
 
     /// Takes in a message found in the spool at start.
-    pub fn recover(&mut self, now: Time, meta: &MessageMeta, record: Option<&[u8]>) {
+    pub(super) fn recover(&mut self, now: Time, meta: &MessageMeta, record: Option<&[u8]>) {
         let count = meta.envelope.recipients.len();
         let decoded = record.map(Progress::decode);
         if matches!(decoded, Some(None)) {
@@ -250,12 +250,12 @@ impl State {
     }
 
     /// Opens or closes the door for new attempts (spool not healthy, draining, events not taken).
-    pub const fn gate(&mut self, open: bool) {
+    pub(super) const fn gate(&mut self, open: bool) {
         self.open = open;
     }
 
     /// One step.
-    pub fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Effect>) {
+    pub(super) fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Effect>) {
         match input {
             Input::Enqueue(meta) => self.enqueue(meta),
             Input::Ended {
@@ -285,12 +285,12 @@ impl State {
     }
 
     /// Whether nothing is under way.
-    pub fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.running == 0 && self.loading == 0 && self.reports.is_empty()
     }
 
     /// For the gauges.
-    pub fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> Counts {
         let held = self.held.len();
         let waiting = self.messages.len().saturating_sub(held);
         let active = self.dests.busy().min(waiting);
@@ -302,7 +302,7 @@ impl State {
     }
 
     /// Up to `limit` messages after `after`.
-    pub fn list(
+    pub(super) fn list(
         &self,
         state: Option<QueueState>,
         after: Option<MessageId>,
@@ -329,7 +329,7 @@ impl State {
     }
 
     /// One message with its progress.
-    pub fn show(&self, id: MessageId) -> Option<(QueueItem, Progress)> {
+    pub(super) fn show(&self, id: MessageId) -> Option<(QueueItem, Progress)> {
         let entry = self.messages.get(&id)?;
         let rest = |dest| self.dests.get(dest).and_then(|d| d.rest);
         Some((entry.item(id, rest), entry.progress()))

@@ -32,7 +32,7 @@ impl Deliver for Delivery {
 }
 
 /// What is asked of the task.
-pub enum Command {
+pub(super) enum Command {
     /// A step of the state.
     Input(Input),
     /// An order, answered when it is durable.
@@ -55,7 +55,7 @@ pub enum Command {
 }
 
 /// The task.
-pub struct Task<D> {
+pub(super) struct Task<D> {
     /// State.
     pub state: State,
     /// Clock.
@@ -81,7 +81,7 @@ pub struct Task<D> {
 
 impl<D: Deliver> Task<D> {
     /// Runs until all handles are gone.
-    pub async fn run(mut self) {
+    pub(super) async fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut effects = Vec::new();
         let mut pulse = Instant::now();

@@ -16,7 +16,7 @@ const LANES: u32 = 1;
 const HASH_OCTETS: usize = 32;
 
 /// Passwords longer than this are refused before any work is done.
-pub const MAX_PASSWORD_OCTETS: usize = 1024;
+pub(crate) const MAX_PASSWORD_OCTETS: usize = 1024;
 
 fn argon2() -> Argon2<'static> {
     let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(HASH_OCTETS)).unwrap_or_default();
@@ -24,7 +24,7 @@ fn argon2() -> Argon2<'static> {
 }
 
 /// Hashes a password with a fresh salt; PHC form. Blocks for some 20 ms: not on an async thread.
-pub fn hash_password(password: &[u8]) -> Result<String, RecordsError> {
+pub(crate) fn hash_password(password: &[u8]) -> Result<String, RecordsError> {
     if password.is_empty() || password.len() > MAX_PASSWORD_OCTETS {
         return Err(RecordsError::Failed(format!(
             "a password has 1 to {MAX_PASSWORD_OCTETS} octets"
@@ -41,13 +41,13 @@ pub fn hash_password(password: &[u8]) -> Result<String, RecordsError> {
 
 /// Whether `password` is the one behind `hash` (PHC form, its own parameters). Blocks as
 /// [`hash_password`] does.
-pub fn verify_password(hash: &str, password: &[u8]) -> bool {
+pub(crate) fn verify_password(hash: &str, password: &[u8]) -> bool {
     PasswordHash::new(hash).is_ok_and(|hash| argon2().verify_password(password, &hash).is_ok())
 }
 
 /// Checks a login. Does the same work for an account that does not exist, so that time does not
 /// tell which names do. Blocks: not on an async thread.
-pub fn verify(account: Option<&Account>, password: &[u8]) -> bool {
+pub(crate) fn verify(account: Option<&Account>, password: &[u8]) -> bool {
     if password.len() > MAX_PASSWORD_OCTETS {
         return false;
     }

@@ -75,7 +75,7 @@ pub(super) fn list(
 
 /// What the audit was found to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verified {
+pub(crate) struct Verified {
     /// Lines.
     pub lines: u64,
     /// The newest of them.

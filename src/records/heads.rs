@@ -16,7 +16,7 @@ const LINE_OCTETS: u64 = 256;
 
 /// One line of the audit: its number and its hash. Written `12:5f…`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head {
+pub(crate) struct Head {
     /// Number of the line, from 1.
     pub line: i64,
     /// Its hash, which stands for all lines up to it.
@@ -34,7 +34,7 @@ impl fmt::Display for Head {
 
 impl Head {
     /// Reads what [`Display`](fmt::Display) writes.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (line, hex) = text.split_once(':')?;
         if hex.len() != 64 || !hex.is_ascii() {
             return None;

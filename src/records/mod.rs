@@ -6,7 +6,7 @@
 //! in `trace/`, in partitions that are dropped whole ([`trace`]); its load never delays a block
 //! record.
 
-pub mod accounts;
+pub(crate) mod accounts;
 mod audit;
 mod blocks;
 mod heads;
@@ -17,8 +17,8 @@ mod store;
 mod tests;
 mod trace;
 
-pub use audit::Verified;
-pub use heads::Head;
+pub(crate) use audit::Verified;
+pub(crate) use heads::Head;
 
 use crate::env::Vitals;
 use crate::types::{
@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 /// Why records could not do something.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RecordsError {
+pub(crate) enum RecordsError {
     /// Not there.
     NotFound,
     /// Exists already.
@@ -90,7 +90,7 @@ impl From<serde_json::Error> for RecordsError {
 
 /// What is traced of a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum TraceEvent {
+pub(crate) enum TraceEvent {
     /// A message was judged (accepted, held, deferred or refused).
     Judged(Box<Judged>),
     /// Outcomes of one attempt.
@@ -115,7 +115,7 @@ pub enum TraceEvent {
 
 /// The judgement of a message as traced.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Judged {
+pub(crate) struct Judged {
     /// Message.
     pub id: MessageId,
     /// When.
@@ -154,7 +154,7 @@ pub struct Judged {
 
 /// A traced message as found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MessageTrace {
+pub(crate) struct MessageTrace {
     /// Its judgement.
     #[serde(flatten)]
     pub judged: Judged,
@@ -164,7 +164,7 @@ pub struct MessageTrace {
 
 /// One line of a message's history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TraceLine {
+pub(crate) struct TraceLine {
     /// RFC 3339.
     pub time: String,
     /// Recipient, empty for the whole message.
@@ -177,7 +177,7 @@ pub struct TraceLine {
 
 /// What to search the trace for; all given must fit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TraceQuery {
+pub(crate) struct TraceQuery {
     /// The relay's id or the Message-ID header.
     pub id: Option<String>,
     /// Sender address, login or envelope sender.
@@ -194,7 +194,7 @@ pub struct TraceQuery {
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Account {
+pub(crate) struct Account {
     /// Name.
     pub name: String,
     /// Role.
@@ -210,7 +210,7 @@ pub struct Account {
 
 /// A bearer token; only its SHA-256 is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Token {
+pub(crate) struct Token {
     /// Name.
     pub name: String,
     /// Role.
@@ -226,7 +226,7 @@ pub struct Token {
 
 /// One line of the audit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuditEntry {
+pub(crate) struct AuditEntry {
     /// When.
     pub time: Time,
     /// Account, token, `relay` or `cli`.
@@ -241,7 +241,7 @@ pub struct AuditEntry {
 
 /// Which blocks to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct BlockQuery {
+pub(crate) struct BlockQuery {
     /// State.
     pub state: Option<BlockState>,
     /// Tenant.
@@ -259,7 +259,7 @@ const UNTOLD: &str = "untold";
 
 /// Handle; cheap to clone.
 #[derive(Clone)]
-pub struct Records {
+pub(crate) struct Records {
     store: Arc<store::Store>,
     trace: Arc<trace::Tracer>,
     heads: PathBuf,
@@ -267,12 +267,12 @@ pub struct Records {
 
 impl Records {
     /// Opens or creates `path`, runs migrations. The trace lies in the directory `trace` beside it.
-    pub fn open(path: &Path) -> Result<Self, RecordsError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, RecordsError> {
         Self::open_watched(path, &Vitals::default())
     }
 
     /// The same as a part of a relay, where the end of its threads is told.
-    pub fn open_watched(path: &Path, vitals: &Vitals) -> Result<Self, RecordsError> {
+    pub(crate) fn open_watched(path: &Path, vitals: &Vitals) -> Result<Self, RecordsError> {
         let store = store::Store::open(path, vitals)?;
         let trace = trace::Tracer::start(&path.with_file_name("trace"), vitals)?;
         Ok(Self {
@@ -283,13 +283,13 @@ impl Records {
     }
 
     /// Inserts or replaces a block record; returns once it is durable.
-    pub async fn put_block(&self, block: Arc<Block>) -> Result<(), RecordsError> {
+    pub(crate) async fn put_block(&self, block: Arc<Block>) -> Result<(), RecordsError> {
         self.store.write(move |tx| blocks::put(tx, &block)).await
     }
 
     /// Inserts the record of a block that opens, and with it, in one step, that people are still to
     /// be told of it.
-    pub async fn open_block(&self, block: Arc<Block>) -> Result<(), RecordsError> {
+    pub(crate) async fn open_block(&self, block: Arc<Block>) -> Result<(), RecordsError> {
         self.store
             .write(move |tx| {
                 blocks::put(tx, &block)?;
@@ -299,7 +299,7 @@ impl Records {
     }
 
     /// People have been told of these blocks: all in one step.
-    pub async fn told(&self, blocks: Vec<BlockRef>) -> Result<(), RecordsError> {
+    pub(crate) async fn told(&self, blocks: Vec<BlockRef>) -> Result<(), RecordsError> {
         let set = move |tx: &rusqlite::Transaction<'_>| {
             blocks
                 .iter()
@@ -309,7 +309,7 @@ impl Records {
     }
 
     /// Blocks of which nobody was told before the process ended.
-    pub async fn untold(&self) -> Result<Vec<BlockRef>, RecordsError> {
+    pub(crate) async fn untold(&self) -> Result<Vec<BlockRef>, RecordsError> {
         Ok(self
             .all(UNTOLD)
             .await?
@@ -319,27 +319,27 @@ impl Records {
     }
 
     /// All active blocks, for the start.
-    pub fn active_blocks(&self) -> Result<Vec<Block>, RecordsError> {
+    pub(crate) fn active_blocks(&self) -> Result<Vec<Block>, RecordsError> {
         self.store.read_now(blocks::active)
     }
 
     /// Blocks opened at or after `since`, for the start, oldest first and without their evidence.
-    pub fn opened_blocks(&self, since: Time) -> Result<Vec<Block>, RecordsError> {
+    pub(crate) fn opened_blocks(&self, since: Time) -> Result<Vec<Block>, RecordsError> {
         self.store.read_now(|c| blocks::opened(c, since))
     }
 
     /// Blocks that ended at or after `since`, for the start, in the order of their ends.
-    pub fn ended_blocks(&self, since: Time) -> Result<Vec<Block>, RecordsError> {
+    pub(crate) fn ended_blocks(&self, since: Time) -> Result<Vec<Block>, RecordsError> {
         self.store.read_now(|c| blocks::ended(c, since))
     }
 
     /// One block.
-    pub async fn block(&self, reference: BlockRef) -> Result<Block, RecordsError> {
+    pub(crate) async fn block(&self, reference: BlockRef) -> Result<Block, RecordsError> {
         self.store.read(move |c| blocks::get(c, reference)).await
     }
 
     /// Lists blocks, newest first.
-    pub async fn blocks(&self, query: BlockQuery) -> Result<Vec<Block>, RecordsError> {
+    pub(crate) async fn blocks(&self, query: BlockQuery) -> Result<Vec<Block>, RecordsError> {
         self.store.read(move |c| blocks::list(c, &query)).await
     }
 
@@ -347,7 +347,7 @@ impl Records {
     /// Two tenants may have a login of the same name: neither uses up the other's quota. Whether
     /// the person was a tenant admin is what their account or token said at the time of the
     /// release.
-    pub async fn tenant_releases(
+    pub(crate) async fn tenant_releases(
         &self,
         tenant: Option<&TenantId>,
         kind: crate::types::BlockKind,
@@ -363,20 +363,23 @@ impl Records {
     /// Adds to the trace; batched. Under overload the caller is slowed by a channel that is bounded
     /// in events and octets, 100 ms at most; then the event is dropped and counted
     /// (`outgate_trace_dropped_total`): mail matters more than its trace.
-    pub fn trace(&self, event: TraceEvent) {
+    pub(crate) fn trace(&self, event: TraceEvent) {
         self.trace.push(event);
     }
 
     /// Returns once all that was traced before the call outlives the process, or after a tenth of a
     /// second: mail matters more.
-    pub async fn settle_trace(&self) {
+    pub(crate) async fn settle_trace(&self) {
         // What is not written by then is written later.
         let _ =
             tokio::time::timeout(std::time::Duration::from_millis(100), self.trace.flush()).await;
     }
 
     /// Searches the trace, newest first. Sees all that was traced before the call.
-    pub async fn search(&self, query: TraceQuery) -> Result<Vec<MessageTrace>, RecordsError> {
+    pub(crate) async fn search(
+        &self,
+        query: TraceQuery,
+    ) -> Result<Vec<MessageTrace>, RecordsError> {
         self.trace.flush().await?;
         let dir = self.trace.dir().to_owned();
         self.store
@@ -386,7 +389,7 @@ impl Records {
 
     /// Adds an audit line; durable when it returns. Each line is chained to the one before by
     /// SHA-256, and its hash goes to a second file and into the log.
-    pub async fn audit(&self, entry: AuditEntry) -> Result<(), RecordsError> {
+    pub(crate) async fn audit(&self, entry: AuditEntry) -> Result<(), RecordsError> {
         let (actor, action) = (entry.actor.clone(), entry.action.clone());
         let head = self.store.write(move |tx| audit::add(tx, &entry)).await?;
         tracing::info!(%head, actor, action, "audit");
@@ -400,7 +403,7 @@ impl Records {
     }
 
     /// Audit lines, newest first, with their row ids, before `before`.
-    pub async fn audit_list(
+    pub(crate) async fn audit_list(
         &self,
         before: Option<i64>,
         limit: usize,
@@ -413,7 +416,7 @@ impl Records {
     /// Follows the chain of the audit from its start, and compares its end with `audit.heads` and
     /// with a line that is `known` from elsewhere. An error names the first line that was changed,
     /// removed or put in, or says which are missing at the end.
-    pub async fn audit_verify(&self, known: Option<Head>) -> Result<Verified, RecordsError> {
+    pub(crate) async fn audit_verify(&self, known: Option<Head>) -> Result<Verified, RecordsError> {
         let path = self.heads.clone();
         self.store
             .read(move |c| {
@@ -426,14 +429,14 @@ impl Records {
     }
 
     /// Adds an account.
-    pub async fn account_add(&self, account: Account) -> Result<(), RecordsError> {
+    pub(crate) async fn account_add(&self, account: Account) -> Result<(), RecordsError> {
         self.store
             .write(move |tx| accounts::add(tx, &account))
             .await
     }
 
     /// Removes an account.
-    pub async fn account_remove(&self, name: &str) -> Result<(), RecordsError> {
+    pub(crate) async fn account_remove(&self, name: &str) -> Result<(), RecordsError> {
         let name = name.to_owned();
         self.store
             .write(move |tx| accounts::remove(tx, &name))
@@ -441,25 +444,25 @@ impl Records {
     }
 
     /// One account. Names compare without regard to ASCII case.
-    pub async fn account(&self, name: &str) -> Result<Account, RecordsError> {
+    pub(crate) async fn account(&self, name: &str) -> Result<Account, RecordsError> {
         let name = name.to_owned();
         self.store.read(move |c| accounts::get(c, &name)).await
     }
 
     /// All accounts, by name.
-    pub async fn accounts(&self) -> Result<Vec<Account>, RecordsError> {
+    pub(crate) async fn accounts(&self) -> Result<Vec<Account>, RecordsError> {
         self.store.read(accounts::list).await
     }
 
     /// Adds a token.
-    pub async fn token_add(&self, token: Token) -> Result<(), RecordsError> {
+    pub(crate) async fn token_add(&self, token: Token) -> Result<(), RecordsError> {
         self.store
             .write(move |tx| accounts::token_add(tx, &token))
             .await
     }
 
     /// Revokes a token.
-    pub async fn token_remove(&self, name: &str) -> Result<(), RecordsError> {
+    pub(crate) async fn token_remove(&self, name: &str) -> Result<(), RecordsError> {
         let name = name.to_owned();
         self.store
             .write(move |tx| accounts::token_remove(tx, &name))
@@ -467,13 +470,13 @@ impl Records {
     }
 
     /// All tokens, by name.
-    pub async fn tokens(&self) -> Result<Vec<Token>, RecordsError> {
+    pub(crate) async fn tokens(&self) -> Result<Vec<Token>, RecordsError> {
         self.store.read(accounts::tokens).await
     }
 
     /// Stores a small value that must survive a restart (webhook outbox, notice counters); `None`
     /// removes it.
-    pub async fn put(
+    pub(crate) async fn put(
         &self,
         space: &'static str,
         key: &str,
@@ -486,7 +489,7 @@ impl Records {
     }
 
     /// Sets a value unless there is one.
-    pub async fn put_new(
+    pub(crate) async fn put_new(
         &self,
         space: &'static str,
         key: &str,
@@ -499,7 +502,7 @@ impl Records {
     }
 
     /// The first `limit` values of a space whose keys come behind `after`, by key.
-    pub async fn page(
+    pub(crate) async fn page(
         &self,
         space: &'static str,
         after: &str,
@@ -512,13 +515,16 @@ impl Records {
     }
 
     /// All values of a space, by key.
-    pub async fn all(&self, space: &'static str) -> Result<Vec<(String, String)>, RecordsError> {
+    pub(crate) async fn all(
+        &self,
+        space: &'static str,
+    ) -> Result<Vec<(String, String)>, RecordsError> {
         self.store.read(move |c| store::all_values(c, space)).await
     }
 
     /// Removes what is older than the limits: the evidence of blocks that ended long ago (the
     /// record itself stays), and the oldest partitions of the trace until it fits `trace_bytes`.
-    pub async fn prune(
+    pub(crate) async fn prune(
         &self,
         now: Time,
         limits: crate::config::settings::Records,
@@ -533,7 +539,7 @@ impl Records {
     }
 
     /// Writes what waits and closes. Whatever is asked afterwards fails.
-    pub async fn close(&self) {
+    pub(crate) async fn close(&self) {
         self.trace.close().await;
         self.store.close().await;
     }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 const RELAY: &str = "relay";
 
 /// Judge, clock and blocks.
-pub struct Engine {
+pub(crate) struct Engine {
     judge: Judge,
     settings: Arc<Settings>,
     now: Time,
@@ -24,7 +24,7 @@ pub struct Engine {
 
 /// What became of one message.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Ruling {
+pub(crate) struct Ruling {
     /// What is done with it; the message that opens a block: `Reject`.
     pub action: Action,
     /// The one why.
@@ -43,7 +43,7 @@ pub struct Ruling {
 
 impl Engine {
     /// With empty tables.
-    pub fn new(settings: Arc<Settings>) -> Self {
+    pub(crate) fn new(settings: Arc<Settings>) -> Self {
         Self {
             judge: Judge::new(Arc::clone(&settings)),
             settings,
@@ -53,18 +53,18 @@ impl Engine {
     }
 
     /// The judge.
-    pub const fn judge(&self) -> &Judge {
+    pub(crate) const fn judge(&self) -> &Judge {
         &self.judge
     }
 
     /// The settings.
-    pub const fn settings(&self) -> &Arc<Settings> {
+    pub(crate) const fn settings(&self) -> &Arc<Settings> {
         &self.settings
     }
 
     /// Moves the clock on (never back, as the relay's own) and ends the blocks whose end has come,
     /// oldest end first.
-    pub fn advance(&mut self, to: Time) -> Vec<Arc<Block>> {
+    pub(crate) fn advance(&mut self, to: Time) -> Vec<Arc<Block>> {
         self.now = self.now.max(to);
         let due = self.judge.due(self.now);
         due.into_iter()
@@ -77,13 +77,13 @@ impl Engine {
     }
 
     /// The time of the last event.
-    pub const fn now(&self) -> Time {
+    pub(crate) const fn now(&self) -> Time {
         self.now
     }
 
     /// Judges a message as the relay does from MAIL to the final dot: the gate and the ceilings at
     /// RCPT, then the rest.
-    pub fn message(&mut self, facts: &MessageFacts<'_>) -> Ruling {
+    pub(crate) fn message(&mut self, facts: &MessageFacts<'_>) -> Ruling {
         let identity = facts.identity;
         if let Some(block) = self.judge.gate(self.now, identity) {
             // At RCPT only external recipients are refused, and what is too much within the tenant;
@@ -184,7 +184,7 @@ impl Engine {
     }
 
     /// An outcome of a message of this sender; the block it opened.
-    pub fn outcome(
+    pub(crate) fn outcome(
         &mut self,
         identity: &Identity,
         id: MessageId,
@@ -197,7 +197,7 @@ impl Engine {
 
     /// A delivery report that came back after the next hop had taken the message; the block it
     /// opened.
-    pub fn returned(
+    pub(crate) fn returned(
         &mut self,
         identity: &Identity,
         id: MessageId,
@@ -212,7 +212,7 @@ impl Engine {
     }
 
     /// A complaint of this reporter about a message of this sender; the block it opened.
-    pub fn complaint(
+    pub(crate) fn complaint(
         &mut self,
         identity: &Identity,
         id: MessageId,
@@ -226,7 +226,7 @@ impl Engine {
     }
 
     /// Ends a block as a release with this verdict does.
-    pub fn release(&mut self, block: &Block, verdict: Option<ReleaseVerdict>) {
+    pub(crate) fn release(&mut self, block: &Block, verdict: Option<ReleaseVerdict>) {
         let ended = Block {
             state: BlockState::Released,
             ended_at: Some(self.now),
@@ -237,7 +237,7 @@ impl Engine {
     }
 
     /// Sets the clock back, for a simulation that tells many stories from the same day on.
-    pub const fn rewind(&mut self, to: Time) {
+    pub(crate) const fn rewind(&mut self, to: Time) {
         self.now = to;
     }
 

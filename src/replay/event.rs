@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 /// An event.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Event<'a> {
+pub(crate) struct Event<'a> {
     /// When.
     pub time: Time,
     /// The message it concerns, by its unique name.
@@ -22,7 +22,7 @@ pub struct Event<'a> {
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq)]
-pub enum What<'a> {
+pub(crate) enum What<'a> {
     /// A message came to the final dot.
     Message(Message<'a>),
     /// Something became of one recipient.
@@ -39,7 +39,7 @@ pub enum What<'a> {
 
 /// A message.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Message<'a> {
+pub(crate) struct Message<'a> {
     /// Tenant.
     pub tenant: Cow<'a, str>,
     /// Address or login; empty for the null sender.
@@ -57,7 +57,7 @@ pub struct Message<'a> {
 
 /// The content of a message.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Content<'a> {
+pub(crate) enum Content<'a> {
     /// A file with the message.
     Path(Cow<'a, str>),
     /// Its log-likelihood ratio in nats.
@@ -66,7 +66,7 @@ pub enum Content<'a> {
 
 /// An outcome.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome<'a> {
+pub(crate) struct Outcome<'a> {
     /// The recipient.
     pub recipient: Cow<'a, str>,
     /// What became of it.
@@ -82,7 +82,7 @@ pub struct Outcome<'a> {
 /// Status of a recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Status {
+pub(crate) enum Status {
     /// Taken by the next hop.
     Delivered,
     /// Failed for good.
@@ -128,7 +128,7 @@ struct Line<'a> {
 
 impl<'a> Event<'a> {
     /// Reads a line; the error says what is wrong with it.
-    pub fn parse(line: &'a [u8]) -> Result<Self, String> {
+    pub(crate) fn parse(line: &'a [u8]) -> Result<Self, String> {
         let line: Line<'a> =
             serde_json::from_slice(line).map_err(|e| format!("not an event: {e}"))?;
         if !line.time.is_finite() {

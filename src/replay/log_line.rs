@@ -19,7 +19,7 @@ const DIGITS: usize = 16;
 
 /// A message as the judge was told of it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Judged {
+pub(crate) struct Judged {
     /// Its sender.
     pub identity: Identity,
     /// Its recipients: external ones, then internal ones.
@@ -46,7 +46,7 @@ pub struct Judged {
 
 /// What became of one recipient, as the relay understood it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answered {
+pub(crate) struct Answered {
     /// The recipient.
     pub recipient: Addressee,
     /// What it says of the sender.
@@ -57,7 +57,7 @@ pub struct Answered {
 
 /// An active block that a person ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Released {
+pub(crate) struct Released {
     /// Kind, as in the contract.
     pub kind: String,
     /// Subject.
@@ -142,13 +142,13 @@ const EVENTS: [&str; 7] = [
 ];
 
 /// Whether the line comes from the relay's log.
-pub fn is_ours(line: &[u8]) -> bool {
+pub(crate) fn is_ours(line: &[u8]) -> bool {
     line.trim_ascii_start().starts_with(BEGINNING)
 }
 
 /// Reads a line of the log; `None` if it says nothing that the judge was told. The error says what
 /// is wrong with it.
-pub fn parse(line: &[u8]) -> Result<Option<Event<'_>>, String> {
+pub(crate) fn parse(line: &[u8]) -> Result<Option<Event<'_>>, String> {
     let not_ours = |e: serde_json::Error| format!("not a line of the log: {e}");
     let kind: Kind<'_> = serde_json::from_slice(line).map_err(not_ours)?;
     if !EVENTS.contains(&&*kind.event) {

@@ -2,9 +2,9 @@
 //! made-up world with known attacks (`outgate simulate`). Both drive the judge that serves live
 //! mail.
 
-pub mod engine;
-pub mod event;
-pub mod log_line;
-pub mod reader;
+pub(crate) mod engine;
+pub(crate) mod event;
+pub(crate) mod log_line;
+pub(crate) mod reader;
 mod translate;
-pub mod world;
+pub(crate) mod world;

@@ -10,7 +10,7 @@ use super::train::{self, Dice, Recipe, Weights};
 use std::sync::OnceLock;
 
 /// Corpora whose terms allow a shipped model. Others are for judging it only.
-pub const TRAINABLE: [&str; 5] = [
+pub(crate) const TRAINABLE: [&str; 5] = [
     "spamassassin",
     "cwl_email_corpus",
     "glitchy_spam_archive",
@@ -21,7 +21,7 @@ pub const TRAINABLE: [&str; 5] = [
 /// Nats taken off every log-likelihood ratio. The spam and ham held out from each other still come
 /// from the same folders; an unfamiliar sender's ordinary mail lies further towards spam than
 /// held-out ham does.
-pub const CAUTION: f32 = 0.4;
+pub(crate) const CAUTION: f32 = 0.4;
 
 /// Spam messages shipped for replay and for the calibration of tenants; fewer cost points
 /// (models/README.md).
@@ -29,7 +29,7 @@ const PROTOTYPES: usize = 800;
 
 /// Margins of every message by weights that saw neither the spam of its corpus nor, for ham, its
 /// fold.
-pub fn held_out_margins(items: &[&Item], recipe: &Recipe) -> Vec<Point> {
+pub(crate) fn held_out_margins(items: &[&Item], recipe: &Recipe) -> Vec<Point> {
     let mut spam_sources: Vec<u8> = items.iter().filter(|i| i.spam).map(|i| i.source).collect();
     spam_sources.sort_unstable();
     spam_sources.dedup();
@@ -65,7 +65,7 @@ pub fn held_out_margins(items: &[&Item], recipe: &Recipe) -> Vec<Point> {
 }
 
 /// Builds the model of `items`.
-pub fn build(corpora: &[Corpus], items: &[Item], recipe: &Recipe, date: &str) -> Model {
+pub(crate) fn build(corpora: &[Corpus], items: &[Item], recipe: &Recipe, date: &str) -> Model {
     let all: Vec<&Item> = items.iter().collect();
     let weights = train::fit(&all, recipe);
     let (slope, offset) = calibrate::platt(&held_out_margins(&all, recipe));

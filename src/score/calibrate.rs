@@ -2,11 +2,11 @@
 //! seen (Platt).
 
 /// One message: its margin, its label, how much it counts.
-pub type Point = (f32, bool, f32);
+pub(crate) type Point = (f32, bool, f32);
 
 /// Slope and offset so that sigmoid(slope · margin + offset) is the probability of spam at even
 /// odds. Newton's method on two parameters; both classes get the same total weight.
-pub fn platt(points: &[Point]) -> (f32, f32) {
+pub(crate) fn platt(points: &[Point]) -> (f32, f32) {
     let total = |spam: bool| {
         points
             .iter()

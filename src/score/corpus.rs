@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// One message of a corpus.
 #[derive(Debug, Clone)]
-pub struct Item {
+pub(crate) struct Item {
     /// Its features.
     pub sample: Sample,
     /// Its label.
@@ -18,7 +18,7 @@ pub struct Item {
 
 /// A folder that was read.
 #[derive(Debug, Clone)]
-pub struct Corpus {
+pub(crate) struct Corpus {
     /// Name of the folder.
     pub name: String,
     /// Spam messages.
@@ -57,7 +57,7 @@ pub fn index(folder: &Path) -> Result<Vec<(bool, PathBuf)>, String> {
 
 /// Reads the features of all messages of some corpora. Messages are numbered by the order of
 /// `folders`.
-pub fn load(folders: &[PathBuf]) -> Result<(Vec<Corpus>, Vec<Item>), String> {
+pub(crate) fn load(folders: &[PathBuf]) -> Result<(Vec<Corpus>, Vec<Item>), String> {
     let (mut corpora, mut items) = (Vec::new(), Vec::new());
     let mut extractor = Extractor::default();
     for (number, folder) in folders.iter().enumerate() {
@@ -105,7 +105,7 @@ fn submitted(extractor: &Extractor) -> Sample {
 const PADDING_WORDS: usize = 150;
 
 /// The spam of some corpora again, each with 150 words of somebody's ham behind its text.
-pub fn padded_spam(folders: &[PathBuf]) -> Result<Vec<Item>, String> {
+pub(crate) fn padded_spam(folders: &[PathBuf]) -> Result<Vec<Item>, String> {
     let mut extractor = Extractor::default();
     let (mut paddings, mut spam) = (Vec::new(), Vec::new());
     for (number, folder) in (0_u8..).zip(folders) {

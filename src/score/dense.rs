@@ -4,7 +4,7 @@
 /// Which way a feature may speak. Training may not turn it round: what points the other way in one
 /// corpus is an accident of that corpus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
+pub(crate) enum Direction {
     /// May only speak for spam.
     Spam,
     /// May only speak against spam.
@@ -17,31 +17,31 @@ macro_rules! dense {
     ($($variant:ident $name:literal $direction:ident $prior:literal $doc:literal;)+) => {
         /// A named feature.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Dense { $(#[doc = $doc] $variant,)+ }
+        pub(crate) enum Dense { $(#[doc = $doc] $variant,)+ }
 
         /// All of them, in the order of the model file.
-        pub const ALL: &[Dense] = &[$(Dense::$variant,)+];
+        pub(crate) const ALL: &[Dense] = &[$(Dense::$variant,)+];
 
         impl Dense {
             /// The name shown as a symbol.
-            pub const fn name(self) -> &'static str {
+            pub(crate) const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)+ }
             }
 
             /// The same as a sentence.
-            pub const fn sentence(self) -> &'static str {
+            pub(crate) const fn sentence(self) -> &'static str {
                 match self { $(Self::$variant => $doc,)+ }
             }
 
             /// Which way it may speak.
-            pub const fn direction(self) -> Direction {
+            pub(crate) const fn direction(self) -> Direction {
                 match self { $(Self::$variant => Direction::$direction,)+ }
             }
 
             /// What is known of it before any corpus was read: the weight of a full value, 0 or
             /// more, in the way it may speak. Training starts here and is held near it; for lures
             /// no corpus holds it is all there is.
-            pub const fn prior(self) -> f32 {
+            pub(crate) const fn prior(self) -> f32 {
                 match self { $(Self::$variant => $prior,)+ }
             }
         }
@@ -224,7 +224,7 @@ impl Dense {
     /// Whether corpora may teach it. On its way mail gains list fields and signatures, so that in a
     /// corpus they tell how it was gathered: such features keep the weight they have beforehand,
     /// and trees do not ask for them.
-    pub const fn is_learned(self) -> bool {
+    pub(crate) const fn is_learned(self) -> bool {
         !matches!(
             self,
             Self::BulkHeaders
@@ -238,7 +238,7 @@ impl Dense {
 }
 
 /// How many there are.
-pub const COUNT: usize = ALL.len();
+pub(crate) const COUNT: usize = ALL.len();
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ use super::train::{self, Recipe};
 
 /// The figures of ham held against spam.
 #[derive(Debug, Clone, serde::Serialize)]
-pub struct Figures {
+pub(crate) struct Figures {
     /// Whose ham.
     pub ham: String,
     /// Whose spam, or which protocol was followed.
@@ -36,7 +36,7 @@ pub struct Figures {
 
 /// Log-likelihood ratios that one model gave to ham and to spam.
 #[derive(Debug, Clone, Default)]
-pub struct Judged {
+pub(crate) struct Judged {
     /// Of ham.
     pub ham: Vec<f64>,
     /// Of spam.
@@ -75,7 +75,12 @@ impl Judged {
 /// The figures of messages judged by one model, or by several, each of which a tenant might have:
 /// then each has its own cut, and what is caught is counted together. `distinct` is the number of
 /// different spams, for the intervals.
-pub fn figures(ham_name: &str, spam_name: &str, judged: &[Judged], distinct: usize) -> Figures {
+pub(crate) fn figures(
+    ham_name: &str,
+    spam_name: &str,
+    judged: &[Judged],
+    distinct: usize,
+) -> Figures {
     let all = |of: &dyn Fn(&Judged) -> f64| judged.iter().map(of).sum::<f64>();
     let hams = all(&|j| j.ham.len() as f64).max(1.0);
     let spams = all(&|j| j.spam.len() as f64).max(1.0);
@@ -131,7 +136,7 @@ fn calibration_error(ham: &[f64], spam: &[f64]) -> f64 {
 /// without one corpus' spam; the margins of that spam and that ham are what counts. Calibration is
 /// fitted inside the training part. `padded` is spam with ham words behind it, for a row of its
 /// own; it may be empty.
-pub fn leave_one_out(
+pub(crate) fn leave_one_out(
     corpora: &[Corpus],
     items: &[Item],
     padded: &[Item],

@@ -5,7 +5,7 @@ use super::features::Source;
 use super::finding::Finding;
 
 /// A sentence for a symbol of a score.
-pub fn sentence(symbol: &str) -> String {
+pub(crate) fn sentence(symbol: &str) -> String {
     let (name, detail) = symbol.split_once(':').unwrap_or((symbol, ""));
     match name {
         "word" => format!("The word \"{detail}\"."),

@@ -403,13 +403,13 @@ impl<'u> Address<'u> {
 /// A key for the page of a web address, to look it up in a feed of addresses: host, path and query
 /// count; scheme, login, port, fragment and a slash at the end do not. `None` if it is no web
 /// address. Not for secrets.
-pub fn page_key(url: &str) -> Option<u64> {
+pub(crate) fn page_key(url: &str) -> Option<u64> {
     let address = Address::split(url)?;
     Some(address.page_key(&Link::read(address.authority)?.host))
 }
 
 /// The host of a web address in lower-case A-label form, and whether nothing follows it.
-pub fn host_and_bare(url: &str) -> Option<(String, bool)> {
+pub(crate) fn host_and_bare(url: &str) -> Option<(String, bool)> {
     let address = Address::split(url)?;
     let host = Link::read(address.authority)?.host;
     Some((host, address.page().is_empty()))

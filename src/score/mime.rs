@@ -16,10 +16,10 @@ use std::collections::HashMap;
 
 /// Open multiparts and embedded messages that are followed; deeper ones are read as plain leaves.
 /// `limits.mime_depth` can allow no more.
-pub const MAX_DEPTH: usize = 1000;
+pub(crate) const MAX_DEPTH: usize = 1000;
 /// Entities (leaves, multiparts, embedded messages) that are taken apart. `limits.mime_parts` can
 /// allow no more.
-pub const MAX_PARTS: usize = 1000;
+pub(crate) const MAX_PARTS: usize = 1000;
 /// Text outside the parts that is kept, octets.
 const MAX_ASIDE: usize = 64 * 1024;
 /// Longest delimiter line that is compared, octets.

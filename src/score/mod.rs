@@ -5,32 +5,32 @@
 //! `eval`) runs only from the command line.
 
 pub mod adapt;
-pub mod build;
+pub(crate) mod build;
 mod bulk;
-pub mod calibrate;
-pub mod corpus;
+pub(crate) mod calibrate;
+pub(crate) mod corpus;
 mod decode;
-pub mod dense;
-pub mod eval;
-pub mod explain;
-pub mod features;
-pub mod finding;
+pub(crate) mod dense;
+pub(crate) mod eval;
+pub(crate) mod explain;
+pub(crate) mod features;
+pub(crate) mod finding;
 mod headers;
 mod html;
 mod lexicon;
 mod links;
 mod mime;
-pub mod model;
+pub(crate) mod model;
 mod phrases;
-pub mod protocols;
+pub(crate) mod protocols;
 mod similar;
-pub mod text;
-pub mod train;
-pub mod trees;
+pub(crate) mod text;
+pub(crate) mod train;
+pub(crate) mod trees;
 
-pub use features::ReturnPath;
-pub use links::{host_and_bare, page_key};
-pub use mime::{MAX_DEPTH as MAX_MIME_DEPTH, MAX_PARTS as MAX_MIME_PARTS};
+pub(crate) use features::ReturnPath;
+pub(crate) use links::{host_and_bare, page_key};
+pub(crate) use mime::{MAX_DEPTH as MAX_MIME_DEPTH, MAX_PARTS as MAX_MIME_PARTS};
 
 use crate::types::Signal;
 use features::{Extractor, Sample};

@@ -16,14 +16,14 @@ use std::sync::OnceLock;
 
 const MAGIC: &[u8; 8] = b"OUTGATE\x01";
 /// Raised whenever features, hashing or layout change: an older model would be misread.
-pub const FORMAT: u32 = 5;
+pub(crate) const FORMAT: u32 = 5;
 /// Largest model file that is read, octets.
-pub const MAX_FILE: usize = 4 * 1024 * 1024;
+pub(crate) const MAX_FILE: usize = 4 * 1024 * 1024;
 const MAX_PROTOTYPES: u32 = 1024;
 const MAX_LIST: u32 = 1 << 16;
 
 /// No content is certain: the log-likelihood ratio stays within ± this (nats).
-pub const MAX_LLR: f64 = 12.0;
+pub(crate) const MAX_LLR: f64 = 12.0;
 
 /// A trained classifier.
 #[derive(Debug, Clone)]
@@ -71,7 +71,7 @@ impl Margin {
 }
 
 /// Length normalisation of a group with `n` features. The constant keeps short texts from shouting.
-pub fn norm(n: usize, group: usize) -> f32 {
+pub(crate) fn norm(n: usize, group: usize) -> f32 {
     const SOFTENING: [f32; 3] = [15.0, 15.0, 60.0];
     1.0 / (n as f32 + SOFTENING.get(group).copied().unwrap_or(15.0)).sqrt()
 }

@@ -99,7 +99,7 @@ type Rows = Vec<(String, Vec<Judged>, usize)>;
 /// Runs the protocols for every corpus with ham: `after N` own messages, `poisoned`, `mixed` and
 /// `mixed, cold`, in the order of its index unless a row says `shuffled`. `padded` is spam with ham
 /// words behind it, for rows of its own; it may be empty.
-pub fn adapted(
+pub(crate) fn adapted(
     corpora: &[Corpus],
     items: &[Item],
     padded: &[Item],
@@ -229,7 +229,7 @@ fn run(stage: &mut Stage, rows: &mut Rows) {
 
 /// Every message of a corpus is judged, then learned by its label, in the order of the index; by a
 /// model that saw nothing of it.
-pub fn online(corpora: &[Corpus], items: &[Item], recipe: &Recipe) -> Vec<Figures> {
+pub(crate) fn online(corpora: &[Corpus], items: &[Item], recipe: &Recipe) -> Vec<Figures> {
     let mut out = Vec::new();
     for (number, corpus) in (0_u8..)
         .zip(corpora)

@@ -13,7 +13,7 @@ use super::trees::{self, Boosting, Example, Tree};
 
 /// The knobs, written into the manifest.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
-pub struct Recipe {
+pub(crate) struct Recipe {
     /// Passes over the data.
     pub epochs: u32,
     /// Step of AdaGrad for hashed features.
@@ -55,7 +55,7 @@ impl Default for Recipe {
 
 /// Unquantised weights.
 #[derive(Debug, Clone)]
-pub struct Weights {
+pub(crate) struct Weights {
     /// Hashed features.
     pub hashed: Vec<f32>,
     /// Named features.
@@ -68,7 +68,7 @@ pub struct Weights {
 
 impl Weights {
     /// The margin of a message.
-    pub fn margin(&self, sample: &Sample) -> f32 {
+    pub(crate) fn margin(&self, sample: &Sample) -> f32 {
         let row = trees::row(&sample.dense);
         self.text(sample)
             + self.named(sample)
@@ -111,7 +111,7 @@ impl Weights {
 }
 
 /// The three hashed groups with their normalisation.
-pub fn groups(sample: &Sample) -> [(&[u32], f32); 3] {
+pub(crate) fn groups(sample: &Sample) -> [(&[u32], f32); 3] {
     [
         (&sample.words, norm(sample.words.len(), 0)),
         (&sample.pairs, norm(sample.pairs.len(), 1)),
@@ -120,16 +120,16 @@ pub fn groups(sample: &Sample) -> [(&[u32], f32); 3] {
 }
 
 /// SplitMix64: a small generator whose stream never changes with a library.
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
     /// From a seed.
-    pub const fn new(seed: u64) -> Self {
+    pub(crate) const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// The next number.
-    pub const fn roll(&mut self) -> u64 {
+    pub(crate) const fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -137,7 +137,7 @@ impl Dice {
     }
 
     /// Fisher-Yates.
-    pub fn shuffle<T>(&mut self, list: &mut [T]) {
+    pub(crate) fn shuffle<T>(&mut self, list: &mut [T]) {
         for i in (1..list.len()).rev() {
             list.swap(i, (self.roll() % (i as u64 + 1)) as usize);
         }
@@ -146,7 +146,7 @@ impl Dice {
 
 /// How much each message counts: both classes alike, and within a class each corpus by the square
 /// root of its size, so that neither the largest decides alone nor the smallest shouts.
-pub fn importance(items: &[&Item]) -> Vec<f32> {
+pub(crate) fn importance(items: &[&Item]) -> Vec<f32> {
     let mut counts = vec![[0_f32; 2]; 256];
     for item in items {
         if let Some(slot) = counts
@@ -202,7 +202,7 @@ fn supported(items: &[&Item], recipe: &Recipe) -> Vec<bool> {
 
 /// Trains on `items`. Hashed text and named features learn apart: together, the words of a corpus
 /// would explain away what holds everywhere. The trees then learn what the named weights miss.
-pub fn fit(items: &[&Item], recipe: &Recipe) -> Weights {
+pub(crate) fn fit(items: &[&Item], recipe: &Recipe) -> Weights {
     let keep = supported(items, recipe);
     let importance = importance(items);
     let known = priors();
@@ -313,6 +313,6 @@ fn step_named(
 const MAX_NAMED: f32 = 3.0;
 
 /// The logistic function.
-pub fn sigmoid(x: f32) -> f32 {
+pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }

@@ -7,16 +7,16 @@ use super::dense::{self, Direction};
 use super::train::Dice;
 
 /// Levels of questions in a tree.
-pub const DEPTH: usize = 3;
+pub(crate) const DEPTH: usize = 3;
 /// Inner nodes of a tree, laid out as a heap: the children of `n` are `2n + 1` and `2n + 2`.
 const INNER: usize = (1 << DEPTH) - 1;
 /// All nodes.
-pub const NODES: usize = (1 << (DEPTH + 1)) - 1;
+pub(crate) const NODES: usize = (1 << (DEPTH + 1)) - 1;
 /// Most trees in a model.
-pub const MAX_TREES: usize = 512;
+pub(crate) const MAX_TREES: usize = 512;
 
 /// Quantised values of the named features, 0-255.
-pub type Row = [u8; dense::COUNT];
+pub(crate) type Row = [u8; dense::COUNT];
 
 /// One question: is the value of `feature` above `threshold`?
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -73,12 +73,12 @@ impl Tree {
 
 /// Quantises one value (0-1).
 #[inline]
-pub fn quantise(value: f32) -> u8 {
+pub(crate) fn quantise(value: f32) -> u8 {
     (value * 255.0).round().clamp(0.0, 255.0) as u8
 }
 
 /// The row of a sparse list of values.
-pub fn row(dense: &[(u8, f32)]) -> Row {
+pub(crate) fn row(dense: &[(u8, f32)]) -> Row {
     let mut row = [0; dense::COUNT];
     for (feature, value) in dense {
         if let Some(slot) = row.get_mut(usize::from(*feature)) {
@@ -90,7 +90,7 @@ pub fn row(dense: &[(u8, f32)]) -> Row {
 
 /// The knobs.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
-pub struct Boosting {
+pub(crate) struct Boosting {
     /// Trees.
     pub trees: u32,
     /// Share of each tree's answer that is taken.
@@ -124,7 +124,7 @@ impl Default for Boosting {
 
 /// One message to learn from.
 #[derive(Debug, Clone)]
-pub struct Example {
+pub(crate) struct Example {
     /// Its quantised features.
     pub row: Row,
     /// Its label.
@@ -168,7 +168,7 @@ struct Growing {
 }
 
 /// Fits the trees.
-pub fn fit(examples: &[Example], boosting: &Boosting, seed: u64) -> Vec<Tree> {
+pub(crate) fn fit(examples: &[Example], boosting: &Boosting, seed: u64) -> Vec<Tree> {
     let mut margins: Vec<f32> = examples.iter().map(|e| e.margin).collect();
     let mut dice = Dice::new(seed ^ 0x7265_6573);
     let mut trees = Vec::new();

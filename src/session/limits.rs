@@ -10,14 +10,14 @@ use tokio::sync::watch;
 /// Open sessions, in all and per client address. IPv6 clients count by /64, which is what one host
 /// gets.
 #[derive(Debug, Default)]
-pub struct SessionCounts {
+pub(super) struct SessionCounts {
     per_address: Mutex<HashMap<IpAddr, usize>>,
     open: watch::Sender<usize>,
 }
 
 /// Why a session is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
+pub(super) enum Refused {
     /// Too many in all.
     Total,
     /// Too many of this address.
@@ -34,7 +34,7 @@ pub(super) fn counted_as(address: IpAddr) -> IpAddr {
 
 impl SessionCounts {
     /// Counts a session in, or says why not.
-    pub fn enter(&self, address: IpAddr, limits: &Limits) -> Result<Entered<'_>, Refused> {
+    pub(super) fn enter(&self, address: IpAddr, limits: &Limits) -> Result<Entered<'_>, Refused> {
         let mut counts = self
             .per_address
             .lock()
@@ -72,12 +72,12 @@ impl SessionCounts {
     }
 
     /// Sessions open now.
-    pub fn open(&self) -> usize {
+    pub(super) fn open(&self) -> usize {
         *self.open.borrow()
     }
 
     /// Returns once no session is open.
-    pub async fn wait_until_none(&self) {
+    pub(super) async fn wait_until_none(&self) {
         // The sender lives in self, so the wait cannot fail.
         let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
     }
@@ -86,7 +86,7 @@ impl SessionCounts {
 /// A session that is counted until this is dropped, even by a panic: a message that no session
 /// survives, brought again and again, must not use up its client's share for good.
 #[derive(Debug)]
-pub struct Entered<'a> {
+pub(super) struct Entered<'a> {
     counts: &'a SessionCounts,
     address: IpAddr,
 }

@@ -14,7 +14,7 @@ const PARALLEL_CHECKS: usize = 2;
 
 /// What became of a login.
 #[derive(Debug, PartialEq, Eq)]
-pub enum LoginResult {
+pub(super) enum LoginResult {
     /// Proven.
     Good(Login),
     /// Wrong name, password or role: 535.
@@ -26,7 +26,7 @@ pub enum LoginResult {
 }
 
 /// Checks logins.
-pub struct LoginGuard {
+pub(super) struct LoginGuard {
     turns: Turns,
     penalties: Mutex<Penalties>,
 }
@@ -48,7 +48,7 @@ impl LoginGuard {
     }
 
     /// Checks a login; slow after failures of the same network at the same name.
-    pub async fn check(
+    pub(super) async fn check(
         &self,
         records: &Records,
         client: IpAddr,

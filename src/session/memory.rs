@@ -61,7 +61,7 @@ const fn small(octets: u64) -> u64 {
 
 /// Octets of message bodies held by all sessions together.
 #[derive(Default)]
-pub struct BodyMemory {
+pub(super) struct BodyMemory {
     used: AtomicU64,
     holders: Mutex<HashMap<Holder, Arc<Held>>>,
     small_copies: Copies,
@@ -78,7 +78,7 @@ fn arriving(limits: &Limits) -> u64 {
 
 impl BodyMemory {
     /// What one session holds, for this client; nothing yet.
-    pub fn share(&self, client: IpAddr) -> Share<'_> {
+    pub(super) fn share(&self, client: IpAddr) -> Share<'_> {
         Share {
             memory: self,
             octets: 0,
@@ -108,7 +108,7 @@ impl BodyMemory {
 
     /// Waits for room for a copy of a message of so many octets. Whoever has it gives it back
     /// within bounded time. Small messages never wait for large ones.
-    pub async fn copy(&self, octets: usize, limits: &Limits) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn copy(&self, octets: usize, limits: &Limits) -> Option<SemaphorePermit<'_>> {
         let sixteenth = limits.body_memory_bytes / 16;
         let is_small = u64::try_from(octets).is_ok_and(|octets| octets <= SMALL);
         let (copies, room) = if is_small {
@@ -169,7 +169,7 @@ impl Copies {
 }
 
 /// What one session holds; given back when it is dropped.
-pub struct Share<'a> {
+pub(super) struct Share<'a> {
     memory: &'a BodyMemory,
     octets: u64,
     client: (Holder, Arc<Held>),
@@ -178,7 +178,7 @@ pub struct Share<'a> {
 
 impl Share<'_> {
     /// From now on the session's bodies count for this account too, and for none before it.
-    pub fn belongs_to(&mut self, account: Option<&str>) {
+    pub(super) fn belongs_to(&mut self, account: Option<&str>) {
         if let Some((who, held)) = self.account.take() {
             held.change(self.octets, 0);
             self.memory.forget(&who, 1);
@@ -198,7 +198,7 @@ impl Share<'_> {
 
     /// The session now holds so many octets; `false` (and unchanged) if that is more than there is
     /// for it.
-    pub fn resize(&mut self, octets: u64, limits: &Limits) -> bool {
+    pub(super) fn resize(&mut self, octets: u64, limits: &Limits) -> bool {
         let before = self.octets;
         if octets == before {
             return true;
@@ -228,7 +228,7 @@ impl Share<'_> {
     }
 
     /// The session holds so many octets, whether there is room or not: it cannot do with less.
-    pub fn set(&mut self, octets: u64) {
+    pub(super) fn set(&mut self, octets: u64) {
         change(&self.memory.used, self.octets, octets);
         for (_, held) in self.holders() {
             held.change(self.octets, octets);

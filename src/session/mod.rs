@@ -33,7 +33,7 @@ use tokio::sync::watch;
 const BACKLOG: u32 = 4096;
 
 /// What all sessions share.
-pub struct Sessions {
+pub(crate) struct Sessions {
     intake: Arc<Intake>,
     feedback: Arc<Feedback>,
     tls: watch::Sender<Option<Arc<rustls::ServerConfig>>>,
@@ -46,7 +46,7 @@ pub struct Sessions {
 
 impl Sessions {
     /// With the certificate of the settings loaded.
-    pub fn new(
+    pub(crate) fn new(
         intake: Arc<Intake>,
         feedback: Arc<Feedback>,
         vitals: Vitals,
@@ -65,14 +65,14 @@ impl Sessions {
     }
 
     /// Reads certificate and key again; on error the old ones stay.
-    pub fn reload_tls(&self, settings: &Settings) -> Result<(), String> {
+    pub(crate) fn reload_tls(&self, settings: &Settings) -> Result<(), String> {
         self.tls.send_replace(tls::load(settings)?);
         Ok(())
     }
 
     /// No new sessions; idle ones end with 421, running transactions finish or are cut at the
     /// deadline.
-    pub async fn drain(&self, deadline: Duration) {
+    pub(crate) async fn drain(&self, deadline: Duration) {
         self.draining.send_replace(true);
         if tokio::time::timeout(deadline, self.counts.wait_until_none())
             .await
@@ -84,7 +84,7 @@ impl Sessions {
 }
 
 /// Binds all listeners and serves them. Gives their addresses as bound.
-pub async fn listen(
+pub(crate) async fn listen(
     sessions: &Arc<Sessions>,
     settings: &Settings,
 ) -> Result<Vec<(ListenerKind, SocketAddr)>, String> {

@@ -15,7 +15,7 @@ const FIRST_WHOLE: u64 = STEPS as u64 - 1;
 
 /// What came in the last window. What came before buys no time.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub(super) struct Pace {
     step_millis: u64,
     /// Octets that each window must hold.
     least: u64,
@@ -29,7 +29,7 @@ pub struct Pace {
 
 impl Pace {
     /// Of a body that begins, in a session that may be silent for so long.
-    pub fn new(idle: Duration) -> Self {
+    pub(super) fn new(idle: Duration) -> Self {
         let millis = u64::try_from(idle.min(WINDOW).as_millis())
             .unwrap_or(u64::MAX)
             .max(1000);
@@ -43,7 +43,7 @@ impl Pace {
     }
 
     /// So many octets came when the body was `age` old.
-    pub fn add(&mut self, age: Duration, octets: u64) {
+    pub(super) fn add(&mut self, age: Duration, octets: u64) {
         self.turn(u64::try_from(age.as_millis()).unwrap_or(u64::MAX) / self.step_millis);
         if let Some(newest) = self.octets.first_mut() {
             *newest = newest.saturating_add(octets);
@@ -69,7 +69,7 @@ impl Pace {
 
     /// The age at which the body is given up if nothing more of it comes by then: the end of the
     /// first whole window that holds too little.
-    pub fn ends(&self) -> Duration {
+    pub(super) fn ends(&self) -> Duration {
         if self.late {
             return Duration::ZERO;
         }

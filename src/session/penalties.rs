@@ -45,7 +45,7 @@ const HOME_LOST: u32 = 100;
 
 /// Who tries to log in, as it is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Attempt {
+pub(super) struct Attempt {
     /// Keyed hash of the login, lower case: of invented names, which may be long, nothing else is
     /// kept.
     account: u64,
@@ -55,7 +55,7 @@ pub struct Attempt {
 
 /// What an attempt must wait before its password is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Admission {
+pub(super) struct Admission {
     /// So long.
     pub wait: Duration,
     /// It comes from a network where the right password was given lately.
@@ -89,7 +89,7 @@ impl Record {
 
 /// The network that one host or one site has: the /24 of an IPv4 address, the /64 of an IPv6
 /// address.
-pub fn network_of(address: IpAddr) -> IpAddr {
+pub(super) fn network_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & 0xffff_ff00)),
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
@@ -117,7 +117,7 @@ const fn pause_of_network(failures: u32) -> Duration {
 
 /// All that is remembered of failed logins.
 #[derive(Default)]
-pub struct Penalties {
+pub(super) struct Penalties {
     hasher: RandomState,
     attempts: HashMap<Attempt, Record>,
     networks: HashMap<IpAddr, Record>,
@@ -128,7 +128,7 @@ pub struct Penalties {
 
 impl Penalties {
     /// Who tries, as it is counted. Logins compare without regard to case.
-    pub fn attempt(&self, client: IpAddr, user: &str) -> Attempt {
+    pub(super) fn attempt(&self, client: IpAddr, user: &str) -> Attempt {
         Attempt {
             account: self.hasher.hash_one(user.to_lowercase()),
             network: network_of(client),
@@ -138,7 +138,7 @@ impl Penalties {
     /// What the attempt must wait; `None` = more than half a minute, it is put off unseen. Counts
     /// it as failed until [`Self::succeeded`] or [`Self::taken_back`] says otherwise, so that many
     /// at once gain nothing.
-    pub fn admit(&mut self, now: Time, who: Attempt) -> Option<Admission> {
+    pub(super) fn admit(&mut self, now: Time, who: Attempt) -> Option<Admission> {
         let own = self.attempts.get(&who).copied().unwrap_or_default();
         let failures = own.failures(now);
         let known = self.is_known(now, who, failures);
@@ -196,7 +196,7 @@ impl Penalties {
     }
 
     /// The password could not be looked at: the attempt that was admitted never was.
-    pub fn taken_back(&mut self, who: Attempt, admission: Admission) {
+    pub(super) fn taken_back(&mut self, who: Attempt, admission: Admission) {
         let less = |record: Option<&mut Record>| {
             if let Some(record) = record {
                 record.failures = record.failures.saturating_sub(1);
@@ -214,7 +214,7 @@ impl Penalties {
     /// The password was right: forgets what this network failed at this account, and nothing else.
     /// Gives how often it had failed before, where the network was not known as often as anybody
     /// had failed at this account.
-    pub fn succeeded(&mut self, now: Time, who: Attempt, admission: Admission) -> u32 {
+    pub(super) fn succeeded(&mut self, now: Time, who: Attempt, admission: Admission) -> u32 {
         self.taken_back(who, admission);
         let own = self
             .attempts

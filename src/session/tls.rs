@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// Reads certificate and key of the settings; `None` where none are configured. Errors name the
 /// file.
-pub fn load(settings: &Settings) -> Result<Option<Arc<rustls::ServerConfig>>, String> {
+pub(super) fn load(settings: &Settings) -> Result<Option<Arc<rustls::ServerConfig>>, String> {
     let Some(files) = &settings.tls else {
         return Ok(None);
     };

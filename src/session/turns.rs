@@ -15,7 +15,7 @@ const ROUNDS: u8 = 4;
 
 /// Turns to be taken.
 #[derive(Clone)]
-pub struct Turns(Arc<Mutex<State>>);
+pub(super) struct Turns(Arc<Mutex<State>>);
 
 struct State {
     free: usize,
@@ -66,7 +66,7 @@ impl Lane {
 }
 
 /// A turn; the next one begins when it is dropped.
-pub struct Turn(Turns);
+pub(super) struct Turn(Turns);
 
 impl Drop for Turn {
     fn drop(&mut self) {
@@ -99,7 +99,7 @@ impl State {
 
 impl Turns {
     /// So many at once.
-    pub fn new(at_once: usize) -> Self {
+    pub(super) fn new(at_once: usize) -> Self {
         Self(Arc::new(Mutex::new(State {
             free: at_once,
             known: Lane::default(),
@@ -113,7 +113,7 @@ impl Turns {
     }
 
     /// Waits for a turn; networks get theirs by turns. `None` = too many wait.
-    pub async fn take(&self, network: IpAddr, known: bool) -> Option<Turn> {
+    pub(super) async fn take(&self, network: IpAddr, known: bool) -> Option<Turn> {
         let receiver = {
             let mut state = self.lock();
             if state.free > 0 {

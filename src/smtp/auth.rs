@@ -16,14 +16,14 @@ pub enum Mechanism {
 
 /// One exchange.
 #[derive(Debug)]
-pub struct Exchange {
+pub(crate) struct Exchange {
     mechanism: Mechanism,
     user: Option<String>,
 }
 
 /// What comes after a line of the client.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Progress {
+pub(crate) enum Progress {
     /// Send `334` with this, in base64 already, and read on.
     Challenge(&'static str),
     /// The exchange is complete.
@@ -39,7 +39,7 @@ pub enum Progress {
 
 impl Exchange {
     /// An exchange by that mechanism (in upper case); `None` if it is not offered.
-    pub fn new(mechanism: &str) -> Option<Self> {
+    pub(crate) fn new(mechanism: &str) -> Option<Self> {
         let mechanism = match mechanism {
             "PLAIN" => Mechanism::Plain,
             "LOGIN" => Mechanism::Login,
@@ -52,12 +52,12 @@ impl Exchange {
     }
 
     /// The mechanism.
-    pub const fn mechanism(&self) -> Mechanism {
+    pub(crate) const fn mechanism(&self) -> Mechanism {
         self.mechanism
     }
 
     /// Begins, with the initial response of the AUTH command if there was one.
-    pub fn begin(&mut self, initial: Option<&str>) -> Progress {
+    pub(crate) fn begin(&mut self, initial: Option<&str>) -> Progress {
         match (initial, self.mechanism) {
             // `=` stands for an initial response of no octets (RFC 4954 section 4).
             (Some("="), _) => self.response(Vec::new()),
@@ -68,7 +68,7 @@ impl Exchange {
     }
 
     /// Takes the next line of the client, without its CRLF.
-    pub fn line(&mut self, line: &[u8]) -> Progress {
+    pub(crate) fn line(&mut self, line: &[u8]) -> Progress {
         if line == b"*" {
             return Progress::Refused(replies::AUTH_CANCELLED);
         }

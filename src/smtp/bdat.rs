@@ -7,7 +7,7 @@ use crate::smtp::content::Content;
 /// Reads one chunk into the message it belongs to. A chunk is read to its end even if the message
 /// is refused already, so that its octets are never taken for commands.
 #[derive(Debug)]
-pub struct ChunkReader {
+pub(crate) struct ChunkReader {
     left: u64,
     last: bool,
     content: Content,
@@ -15,7 +15,7 @@ pub struct ChunkReader {
 
 impl ChunkReader {
     /// Begins a chunk of `size` octets.
-    pub const fn new(content: Content, size: u64, last: bool) -> Self {
+    pub(crate) const fn new(content: Content, size: u64, last: bool) -> Self {
         Self {
             left: size,
             last,
@@ -25,7 +25,7 @@ impl ChunkReader {
 
     /// Reads on, at most to the end of the chunk. Gives the octets left over and whether the chunk
     /// is complete.
-    pub fn read<'a>(&mut self, input: &'a [u8]) -> (&'a [u8], bool) {
+    pub(crate) fn read<'a>(&mut self, input: &'a [u8]) -> (&'a [u8], bool) {
         let take = usize::try_from(self.left)
             .unwrap_or(usize::MAX)
             .min(input.len());
@@ -38,22 +38,22 @@ impl ChunkReader {
     }
 
     /// Whether this chunk ends the message.
-    pub const fn is_last(&self) -> bool {
+    pub(crate) const fn is_last(&self) -> bool {
         self.last
     }
 
     /// The message so far.
-    pub const fn content(&self) -> &Content {
+    pub(crate) const fn content(&self) -> &Content {
         &self.content
     }
 
     /// The message so far, to refuse it.
-    pub const fn content_mut(&mut self) -> &mut Content {
+    pub(crate) const fn content_mut(&mut self) -> &mut Content {
         &mut self.content
     }
 
     /// The message so far, after the chunk is complete.
-    pub fn into_content(self) -> Content {
+    pub(crate) fn into_content(self) -> Content {
         self.content
     }
 }

@@ -18,7 +18,7 @@ const PIECE_OCTETS: usize = 256 * 1024;
 /// A message on its way in. Once something is wrong, nothing is kept any more and only the framing
 /// goes on.
 #[derive(Debug)]
-pub struct Content {
+pub(crate) struct Content {
     /// Full pieces of what came so far, and the one that is being filled.
     full: Vec<Vec<u8>>,
     body: Vec<u8>,
@@ -37,7 +37,7 @@ pub struct Content {
 
 impl Content {
     /// An empty message. `size_limit` in octets, `line_limit` in octets without CRLF.
-    pub const fn new(size_limit: u64, line_limit: u64) -> Self {
+    pub(crate) const fn new(size_limit: u64, line_limit: u64) -> Self {
         Self {
             full: Vec::new(),
             body: Vec::new(),
@@ -56,14 +56,14 @@ impl Content {
     /// The same for a message of which the client says that it has so many octets (RFC 1870, or the
     /// chunk of BDAT): room is made for it in one go. It may be more or less all the same; 0 =
     /// unknown.
-    pub const fn expecting(mut self, octets: u64) -> Self {
+    pub(crate) const fn expecting(mut self, octets: u64) -> Self {
         self.expected = octets;
         self
     }
 
     /// Takes octets as they are, which may be cut anywhere; refuses bare CR, bare LF, NUL (RFC 5321
     /// sections 2.3.8 and 4.1.1.4).
-    pub fn take(&mut self, mut input: &[u8]) {
+    pub(crate) fn take(&mut self, mut input: &[u8]) {
         while !input.is_empty() {
             if self.cr {
                 self.cr = false;
@@ -82,7 +82,7 @@ impl Content {
 
     /// Takes octets up to the next CR, or beyond an LF or NUL, which stand where none belongs.
     /// Whether a CR was taken, which is not yet part of the message, and the rest behind it.
-    pub fn take_to_cr<'a>(&mut self, input: &'a [u8]) -> (bool, &'a [u8]) {
+    pub(crate) fn take_to_cr<'a>(&mut self, input: &'a [u8]) -> (bool, &'a [u8]) {
         let (run, special, rest) = split_at_special(input);
         self.text(run);
         match special {
@@ -107,7 +107,7 @@ impl Content {
     }
 
     /// Takes CRLF.
-    pub fn line_end(&mut self) {
+    pub(crate) fn line_end(&mut self) {
         self.line = 0;
         self.keep(b"\r\n");
     }
@@ -165,7 +165,7 @@ impl Content {
     }
 
     /// Refuses the message; the first refusal stands. Its memory is given back at once.
-    pub fn refuse(&mut self, reply: impl Into<Reply>) {
+    pub(crate) fn refuse(&mut self, reply: impl Into<Reply>) {
         if self.refusal.is_none() {
             self.refusal = Some(reply.into());
             self.discarded = self.kept();
@@ -176,29 +176,29 @@ impl Content {
     }
 
     /// Octets taken so far.
-    pub fn octets(&self) -> u64 {
+    pub(crate) fn octets(&self) -> u64 {
         self.kept().saturating_add(u64::from(self.cr))
     }
 
     /// Whether `more` octets would be too many.
-    pub fn would_exceed(&self, more: u64) -> bool {
+    pub(crate) fn would_exceed(&self, more: u64) -> bool {
         self.octets().saturating_add(more) > self.size_limit
     }
 
     /// The refusal, if so much was read past it that the session shall end now.
-    pub fn runaway(&self) -> Option<&Reply> {
+    pub(crate) fn runaway(&self) -> Option<&Reply> {
         self.refusal
             .as_ref()
             .filter(|_| self.discarded > RUNAWAY_OCTETS.max(self.size_limit.saturating_mul(2)))
     }
 
     /// Why it is refused, if it is.
-    pub const fn refusal(&self) -> Option<&Reply> {
+    pub(crate) const fn refusal(&self) -> Option<&Reply> {
         self.refusal.as_ref()
     }
 
     /// Memory held, in octets.
-    pub const fn in_memory(&self) -> usize {
+    pub(crate) const fn in_memory(&self) -> usize {
         self.full_memory.saturating_add(self.body.capacity())
     }
 
@@ -215,7 +215,7 @@ impl Content {
     }
 
     /// The message, or why it is refused.
-    pub fn finish(mut self) -> Result<Vec<u8>, Reply> {
+    pub(crate) fn finish(mut self) -> Result<Vec<u8>, Reply> {
         if self.cr {
             self.refuse(replies::BARE_CR);
         }

@@ -11,7 +11,7 @@ use crate::smtp::replies;
 
 /// Reads one message.
 #[derive(Debug)]
-pub struct DataReader {
+pub(crate) struct DataReader {
     place: Place,
     content: Content,
 }
@@ -34,7 +34,7 @@ enum Place {
 
 impl DataReader {
     /// Begins behind the 354.
-    pub const fn new(content: Content) -> Self {
+    pub(crate) const fn new(content: Content) -> Self {
         Self {
             place: Place::LineStart,
             content,
@@ -43,7 +43,7 @@ impl DataReader {
 
     /// Reads on, at most to the end of the message. Gives the octets left over and whether the end
     /// was found.
-    pub fn read<'a>(&mut self, mut input: &'a [u8]) -> (&'a [u8], bool) {
+    pub(crate) fn read<'a>(&mut self, mut input: &'a [u8]) -> (&'a [u8], bool) {
         loop {
             let Some((&first, behind)) = input.split_first() else {
                 return (input, false);
@@ -81,17 +81,17 @@ impl DataReader {
     }
 
     /// The message so far.
-    pub const fn content(&self) -> &Content {
+    pub(crate) const fn content(&self) -> &Content {
         &self.content
     }
 
     /// The message so far, to refuse it.
-    pub const fn content_mut(&mut self) -> &mut Content {
+    pub(crate) const fn content_mut(&mut self) -> &mut Content {
         &mut self.content
     }
 
     /// The message, after its end was found.
-    pub fn into_content(self) -> Content {
+    pub(crate) fn into_content(self) -> Content {
         self.content
     }
 }

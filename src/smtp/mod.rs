@@ -1,12 +1,12 @@
 //! The SMTP protocol, pure: grammar, framing, server and client state machines.
 
-pub mod auth;
-pub mod bdat;
-pub mod client;
-pub mod content;
-pub mod data;
-pub mod grammar;
-pub mod proxy;
-pub mod replies;
-pub mod reply;
-pub mod server;
+pub(crate) mod auth;
+pub(crate) mod bdat;
+pub(crate) mod client;
+pub(crate) mod content;
+pub(crate) mod data;
+pub(crate) mod grammar;
+pub(crate) mod proxy;
+pub(crate) mod replies;
+pub(crate) mod reply;
+pub(crate) mod server;

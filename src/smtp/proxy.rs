@@ -12,12 +12,9 @@ const V1_OCTETS: usize = 107;
 const V2_BLOCK_OCTETS: usize = 4096;
 const V2_SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// Octets that the longest header can take; a reader need not hold more.
-pub const MAX_OCTETS: usize = 16 + V2_BLOCK_OCTETS;
-
 /// A whole header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Header {
+pub(crate) struct Header {
     /// Octets of it; what follows belongs to TLS or SMTP.
     pub octets: usize,
     /// Who connected; IPv4-mapped addresses are unmapped. `None`: the balancer speaks for itself
@@ -27,7 +24,7 @@ pub struct Header {
 
 /// This is no PROXY header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotProxy(pub &'static str);
+pub(crate) struct NotProxy(pub &'static str);
 
 impl std::fmt::Display for NotProxy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -37,9 +34,8 @@ impl std::fmt::Display for NotProxy {
 
 impl std::error::Error for NotProxy {}
 
-/// Reads the header at the start of `input`. `Ok(None)`: more octets are needed, [`MAX_OCTETS`] at
-/// most.
-pub fn parse(input: &[u8]) -> Result<Option<Header>, NotProxy> {
+/// Reads the header at the start of `input`. `Ok(None)`: more octets are needed.
+pub(crate) fn parse(input: &[u8]) -> Result<Option<Header>, NotProxy> {
     if begins(input, V2_SIGNATURE) {
         v2(input)
     } else if begins(input, b"PROXY ") {

@@ -24,7 +24,7 @@ macro_rules! replies {
     ($($name:ident = $code:literal $a:literal $b:literal $c:literal $text:literal;)*) => {
         $(
             #[doc = concat!("`", stringify!($code), " ", $text, "`")]
-            pub const $name: Fixed = Fixed { code: $code, enhanced: ($a, $b, $c), text: $text };
+            pub(crate) const $name: Fixed = Fixed { code: $code, enhanced: ($a, $b, $c), text: $text };
         )*
     };
 }

@@ -6,18 +6,18 @@ use std::fmt;
 
 /// Longest reply line taken, in octets without its end. RFC 5321 section 4.5.3.1.5 allows 512; real
 /// servers write longer ones.
-pub const LINE_OCTETS: usize = 2048;
+pub(crate) const LINE_OCTETS: usize = 2048;
 /// Most lines of one reply.
-pub const REPLY_LINES: usize = 128;
+pub(crate) const REPLY_LINES: usize = 128;
 /// Most text of one reply, in octets.
-pub const REPLY_OCTETS: usize = 16 * 1024;
+pub(crate) const REPLY_OCTETS: usize = 16 * 1024;
 
 /// Most text of a reply that is kept per recipient, in octets: a thousand recipients must not store
 /// a thousand long replies.
-pub const KEPT_OCTETS: usize = 1000;
+pub(crate) const KEPT_OCTETS: usize = 1000;
 
 /// Cuts a reply down to [`KEPT_OCTETS`] of text; what is cut off is marked by an ellipsis.
-pub fn shorten(mut reply: Reply) -> Reply {
+pub(crate) fn shorten(mut reply: Reply) -> Reply {
     let mut left = KEPT_OCTETS;
     let mut kept = 0;
     for line in &mut reply.lines {
@@ -39,7 +39,7 @@ pub fn shorten(mut reply: Reply) -> Reply {
 /// Why what came is no reply. The remote is to blame; a retry may help, so all of these are
 /// temporary failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReplyError {
+pub(crate) enum ReplyError {
     /// A line longer than [`LINE_OCTETS`].
     LineTooLong,
     /// More than [`REPLY_LINES`] lines or [`REPLY_OCTETS`] octets.
@@ -64,7 +64,7 @@ impl fmt::Display for ReplyError {
 
 /// Puts replies together from bytes as they arrive. After an error it must not be used again.
 #[derive(Debug, Default)]
-pub struct ReplyReader {
+pub(crate) struct ReplyReader {
     /// The line that is not complete yet.
     line: Vec<u8>,
     /// The reply that is not complete yet.
@@ -75,7 +75,7 @@ pub struct ReplyReader {
 impl ReplyReader {
     /// Takes bytes from the front of `input` up to the end of one reply, or all of them; `input` is
     /// left with the rest.
-    pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Reply>, ReplyError> {
+    pub(crate) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Reply>, ReplyError> {
         while let Some(end) = memchr::memchr(b'\n', input) {
             // `end` was found in `input`, so both halves exist.
             let (head, rest) = input.split_at(end);
@@ -100,7 +100,7 @@ impl ReplyReader {
     }
 
     /// Whether a reply has begun to arrive and is not complete.
-    pub const fn is_partial(&self) -> bool {
+    pub(crate) const fn is_partial(&self) -> bool {
         !self.line.is_empty() || self.reply.is_some()
     }
 
@@ -181,7 +181,7 @@ fn split_enhanced(code: u16, text: String) -> (Option<Enhanced>, String) {
 }
 
 /// Text that is safe in logs, traces and reports: no control characters, valid UTF-8.
-pub fn printable(text: &[u8]) -> String {
+pub(crate) fn printable(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     if text.chars().any(char::is_control) {
         text.chars()

@@ -16,7 +16,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 /// A segment of which more than this share is needed is left alone.
-pub const LIVE_SHARE_MAX: f64 = 0.3;
+pub(super) const LIVE_SHARE_MAX: f64 = 0.3;
 /// Copies are synced in portions of so many octets.
 const SYNC_BYTES: u32 = 2 << 20;
 /// Deleted between two batches at most.
@@ -25,7 +25,7 @@ const DELETE_STEP: usize = 4;
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(10);
 
 /// A segment being emptied.
-pub struct Compaction {
+pub(super) struct Compaction {
     source: u32,
     salt: u64,
     file: Box<dyn DiskFile>,
@@ -47,7 +47,7 @@ struct Moved {
 impl Store {
     /// One step of cleaning. Only when everything written is durable: else a record might be
     /// deleted whose successor is not yet on disk.
-    pub fn clean(&mut self) {
+    pub(super) fn clean(&mut self) {
         if !self.is_synced()
             || self
                 .clean_not_before
@@ -87,7 +87,7 @@ impl Store {
     }
 
     /// Whether a segment is or may soon be worth cleaning.
-    pub fn has_garbage(&self) -> bool {
+    pub(super) fn has_garbage(&self) -> bool {
         self.segments
             .values()
             .any(|s| s.closed_at.is_some() && !s.keep && s.needed() <= s.worth())
@@ -344,7 +344,7 @@ impl Store {
 
     /// Gives up emptying a segment. What was copied stays behind as second copies, which the
     /// shadows remember.
-    pub fn drop_compaction(&mut self) {
+    pub(super) fn drop_compaction(&mut self) {
         let Some(job) = self.compaction.take() else {
             return;
         };

@@ -10,18 +10,18 @@
 //! astray by a message that contains one.
 
 /// Length of the file header; the first record begins here.
-pub const FILE_HEADER: u32 = 4096;
+pub(crate) const FILE_HEADER: u32 = 4096;
 /// Length of a record header.
-pub const RECORD_HEADER: u32 = 52;
+pub(crate) const RECORD_HEADER: u32 = 52;
 /// Length of the trailer of a sealed segment.
-pub const TRAILER: u32 = 16;
+pub(crate) const TRAILER: u32 = 16;
 const MAGIC: &[u8; 8] = b"OGSPOOL1";
 const SECOND_COPY: usize = 2048;
 
 /// What a record says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A message: front = meta as JSON, body = the message.
     Accepted = 1,
     /// Progress of a message: front = the queue's record.
@@ -49,7 +49,7 @@ impl Kind {
 
 /// Which messages a segment collects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Generation {
+pub(crate) enum Generation {
     /// Fresh mail, most of it gone within seconds.
     Young,
     /// What was left over when young segments were cleaned: it will probably stay.
@@ -58,7 +58,7 @@ pub enum Generation {
 
 /// The head of a segment file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileHeader {
+pub(crate) struct FileHeader {
     /// Number of the segment; never used twice in one spool.
     pub number: u32,
     /// Generation.
@@ -69,7 +69,7 @@ pub struct FileHeader {
 
 impl FileHeader {
     /// The first [`FILE_HEADER`] octets of the file.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut one = Vec::with_capacity(FILE_HEADER as usize);
         one.extend_from_slice(MAGIC);
         one.extend_from_slice(&self.number.to_le_bytes());
@@ -84,7 +84,7 @@ impl FileHeader {
     }
 
     /// Reads whichever copy is whole.
-    pub fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         Self::parse_copy(bytes).or_else(|| Self::parse_copy(bytes.get(SECOND_COPY..)?))
     }
 
@@ -108,7 +108,7 @@ impl FileHeader {
 
 /// The header of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Header {
+pub(crate) struct Header {
     /// Kind.
     pub kind: Kind,
     /// Octets of the front, which follows at once.
@@ -129,7 +129,7 @@ pub struct Header {
 
 impl Header {
     /// The octets, under the salt of the segment.
-    pub fn encode(&self, salt: u64) -> [u8; RECORD_HEADER as usize] {
+    pub(crate) fn encode(&self, salt: u64) -> [u8; RECORD_HEADER as usize] {
         let mut out = [0; RECORD_HEADER as usize];
         let words = [
             (salt & 0xffff_ffff) as u32,
@@ -154,7 +154,7 @@ impl Header {
     }
 
     /// Reads a header at the start of `bytes`; `None` if it is none of this segment or damaged.
-    pub fn parse(bytes: &[u8], salt: u64) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8], salt: u64) -> Option<Self> {
         if u64_at(bytes, 0)? != salt || u32_at(bytes, 48)? != crc32c::crc32c(bytes.get(..48)?) {
             return None;
         }
@@ -171,13 +171,13 @@ impl Header {
     }
 
     /// Octets of the whole record.
-    pub fn total_len(&self) -> u64 {
+    pub(crate) fn total_len(&self) -> u64 {
         u64::from(RECORD_HEADER) + u64::from(self.front_len) + u64::from(self.body_len)
     }
 }
 
 /// The last octets of a sealed segment.
-pub fn encode_trailer(salt: u64, seal_offset: u32) -> [u8; TRAILER as usize] {
+pub(crate) fn encode_trailer(salt: u64, seal_offset: u32) -> [u8; TRAILER as usize] {
     let mut out = [0; TRAILER as usize];
     let (head, crc) = out.split_at_mut(12);
     let (salt_part, offset_part) = head.split_at_mut(8);
@@ -188,27 +188,27 @@ pub fn encode_trailer(salt: u64, seal_offset: u32) -> [u8; TRAILER as usize] {
 }
 
 /// Where the seal begins, from the trailer.
-pub fn parse_trailer(bytes: &[u8], salt: u64) -> Option<u32> {
+pub(crate) fn parse_trailer(bytes: &[u8], salt: u64) -> Option<u32> {
     (u64_at(bytes, 0)? == salt && u32_at(bytes, 12)? == crc32c::crc32c(bytes.get(..12)?))
         .then(|| u32_at(bytes, 8))?
 }
 
 /// Adds a record to the list that a seal carries.
-pub fn list_record(list: &mut Vec<u8>, offset: u32, header: &[u8], front: &[u8]) {
+pub(crate) fn list_record(list: &mut Vec<u8>, offset: u32, header: &[u8], front: &[u8]) {
     list.extend_from_slice(&offset.to_le_bytes());
     list.extend_from_slice(header);
     list.extend_from_slice(front);
 }
 
 /// Goes through the list of a seal: offset, header and front of each record.
-pub struct Listed<'a> {
+pub(crate) struct Listed<'a> {
     rest: &'a [u8],
     salt: u64,
 }
 
 impl<'a> Listed<'a> {
     /// Over a list whose sum has been checked.
-    pub const fn new(list: &'a [u8], salt: u64) -> Self {
+    pub(crate) const fn new(list: &'a [u8], salt: u64) -> Self {
         Self { rest: list, salt }
     }
 }
@@ -227,12 +227,12 @@ impl<'a> Iterator for Listed<'a> {
 }
 
 /// The segments named in the front of a `Done` or `Aborted` record.
-pub fn targets(front: &[u8]) -> impl Iterator<Item = u32> + '_ {
+pub(crate) fn targets(front: &[u8]) -> impl Iterator<Item = u32> + '_ {
     front.chunks_exact(4).filter_map(|c| u32_at(c, 0))
 }
 
 /// The front of a `Done` or `Aborted` record.
-pub fn encode_targets(segments: impl IntoIterator<Item = u32>) -> Vec<u8> {
+pub(crate) fn encode_targets(segments: impl IntoIterator<Item = u32>) -> Vec<u8> {
     segments.into_iter().flat_map(u32::to_le_bytes).collect()
 }
 

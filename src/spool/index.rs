@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// The place of a record; `len` is that of the whole record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub(super) struct Place {
     /// Segment number.
     pub segment: u32,
     /// Offset in it.
@@ -19,14 +19,14 @@ pub struct Place {
 
 impl Place {
     /// No record: segment numbers begin at 1.
-    pub const NONE: Self = Self {
+    pub(super) const NONE: Self = Self {
         segment: 0,
         offset: 0,
         len: 0,
     };
 
     /// The place of a record that was just written.
-    pub fn of(segment: u32, offset: u32, record: &Record) -> Self {
+    pub(super) fn of(segment: u32, offset: u32, record: &Record) -> Self {
         Self {
             segment,
             offset,
@@ -37,7 +37,7 @@ impl Place {
 
 /// The records of one live message: 24 octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
+pub(super) struct Entry {
     /// Envelope and body.
     pub accepted: Place,
     /// Newest progress.
@@ -60,7 +60,7 @@ impl Key {
 
 /// All live messages.
 #[derive(Debug, Default)]
-pub struct Index {
+pub(super) struct Index {
     entries: HashMap<Key, Entry>,
     /// Salt of each segment, which a reader needs.
     pub salts: HashMap<u32, u64>,
@@ -68,27 +68,27 @@ pub struct Index {
 
 impl Index {
     /// The entry of a message.
-    pub fn get(&self, id: u64) -> Option<Entry> {
+    pub(super) fn get(&self, id: u64) -> Option<Entry> {
         self.entries.get(&Key::of(id)).copied()
     }
     /// The entry of a message, to change.
-    pub fn get_mut(&mut self, id: u64) -> Option<&mut Entry> {
+    pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Entry> {
         self.entries.get_mut(&Key::of(id))
     }
     /// Sets the entry of a message; gives the former one.
-    pub fn insert(&mut self, id: u64, entry: Entry) -> Option<Entry> {
+    pub(super) fn insert(&mut self, id: u64, entry: Entry) -> Option<Entry> {
         self.entries.insert(Key::of(id), entry)
     }
     /// Forgets a message.
-    pub fn remove(&mut self, id: u64) -> Option<Entry> {
+    pub(super) fn remove(&mut self, id: u64) -> Option<Entry> {
         self.entries.remove(&Key::of(id))
     }
     /// All messages in no order.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, Entry)> + '_ {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Entry)> + '_ {
         self.entries.iter().map(|(k, e)| (k.id(), *e))
     }
     /// Live messages.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 }
@@ -96,7 +96,7 @@ impl Index {
 /// Bodies of the newest messages, so that a first delivery at once reads nothing from disk. First
 /// in, first out.
 #[derive(Debug)]
-pub struct Cache {
+pub(super) struct Cache {
     limit_bytes: usize,
     bytes: usize,
     entries: HashMap<u64, (Arc<MessageMeta>, Bytes)>,
@@ -105,7 +105,7 @@ pub struct Cache {
 
 impl Cache {
     /// Holds at most `limit_bytes` of bodies.
-    pub fn new(limit_bytes: usize) -> Self {
+    pub(super) fn new(limit_bytes: usize) -> Self {
         Self {
             limit_bytes,
             bytes: 0,
@@ -115,7 +115,7 @@ impl Cache {
     }
 
     /// Adds a message; the oldest ones leave to make room.
-    pub fn insert(&mut self, id: u64, meta: Arc<MessageMeta>, body: Bytes) {
+    pub(super) fn insert(&mut self, id: u64, meta: Arc<MessageMeta>, body: Bytes) {
         let size = Self::weight(&body);
         if size > self.limit_bytes {
             return;
@@ -137,14 +137,14 @@ impl Cache {
     }
 
     /// Drops a message.
-    pub fn remove(&mut self, id: u64) {
+    pub(super) fn remove(&mut self, id: u64) {
         if let Some((_, body)) = self.entries.remove(&id) {
             self.bytes = self.bytes.saturating_sub(Self::weight(&body));
         }
     }
 
     /// A message, without copying its body.
-    pub fn get(&self, id: u64) -> Option<(Arc<MessageMeta>, Bytes)> {
+    pub(super) fn get(&self, id: u64) -> Option<(Arc<MessageMeta>, Bytes)> {
         self.entries.get(&id).cloned()
     }
 

@@ -5,7 +5,7 @@
 //! `progress` recorded, and it ends with `done`.
 
 mod clean;
-pub mod format;
+pub(crate) mod format;
 mod index;
 mod recover;
 mod segment;

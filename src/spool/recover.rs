@@ -49,7 +49,7 @@ struct Gathered {
 
 impl Store {
     /// Reads all segments and reports what is live in them.
-    pub fn recover(&mut self, found: &mut dyn FnMut(Recovered)) -> Result<(), SpoolError> {
+    pub(super) fn recover(&mut self, found: &mut dyn FnMut(Recovered)) -> Result<(), SpoolError> {
         let mut gathered = Gathered::default();
         let mut numbers: Vec<u32> = self
             .files()?

@@ -15,7 +15,7 @@ const SEARCH_READ: usize = 1 << 20;
 
 /// A record on its way into a segment.
 #[derive(Debug, Clone)]
-pub struct Record {
+pub(super) struct Record {
     /// Kind.
     pub kind: Kind,
     /// Message.
@@ -32,7 +32,7 @@ pub struct Record {
 
 impl Record {
     /// A record without body.
-    pub const fn small(kind: Kind, id: u64, seq: u64, front: Bytes) -> Self {
+    pub(super) const fn small(kind: Kind, id: u64, seq: u64, front: Bytes) -> Self {
         Self {
             kind,
             id,
@@ -44,7 +44,7 @@ impl Record {
     }
 
     /// Octets it takes in the file.
-    pub fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         u64::from(RECORD_HEADER) + self.front.len() as u64 + self.body.len() as u64
     }
 
@@ -67,18 +67,18 @@ fn len_u32(bytes: &[u8]) -> u32 {
 }
 
 /// The path of a segment.
-pub fn path(dir: &Path, number: u32) -> PathBuf {
+pub(super) fn path(dir: &Path, number: u32) -> PathBuf {
     dir.join(format!("{number:010}.seg"))
 }
 
 /// The number in the path of a segment; `None` if it is another file.
-pub fn number_of(path: &Path) -> Option<u32> {
+pub(super) fn number_of(path: &Path) -> Option<u32> {
     let digits = path.file_name()?.to_str()?.strip_suffix(".seg")?;
     (digits.len() == 10).then(|| digits.parse().ok())?
 }
 
 /// A segment open for appending.
-pub struct Appender {
+pub(super) struct Appender {
     /// Head of the file.
     pub head: FileHeader,
     /// First octet not written.
@@ -96,7 +96,7 @@ pub struct Appender {
 impl Appender {
     /// Makes a segment with room for `capacity` octets. Its name and head are durable when this
     /// returns.
-    pub fn create(
+    pub(super) fn create(
         disk: &dyn Disk,
         dir: &Path,
         head: FileHeader,
@@ -130,13 +130,13 @@ impl Appender {
     }
 
     /// Octets of the list for the seal.
-    pub fn list_len(&self) -> usize {
+    pub(super) fn list_len(&self) -> usize {
         self.list.len()
     }
 
     /// Writes the records with one call; gives the offset of each. After an error the segment must
     /// be abandoned.
-    pub fn append<'a>(
+    pub(super) fn append<'a>(
         &mut self,
         records: impl Iterator<Item = &'a Record> + Clone,
     ) -> io::Result<Vec<u32>> {
@@ -167,7 +167,7 @@ impl Appender {
     }
 
     /// Makes everything written durable. After an error the segment must be abandoned.
-    pub fn sync(&mut self) -> io::Result<()> {
+    pub(super) fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()?;
         self.synced_to = self.end;
         Ok(())
@@ -175,14 +175,14 @@ impl Appender {
 
     /// Ends the segment with the list of its records. Everything in it must have been synced; an
     /// error does no harm to that.
-    pub fn seal(mut self) -> io::Result<()> {
+    pub(super) fn seal(mut self) -> io::Result<()> {
         let list = std::mem::take(&mut self.list);
         write_seal(&*self.file, self.head.salt, self.end, list)
     }
 
     /// Gives up a segment after an error: cuts off what was not synced, as far as that still works.
     /// Never syncs.
-    pub fn abandon(self) {
+    pub(super) fn abandon(self) {
         if let Err(error) = self.file.set_len(u64::from(self.synced_to)) {
             tracing::warn!(segment = self.head.number, %error, "cannot cut an abandoned spool segment");
         }
@@ -190,7 +190,12 @@ impl Appender {
 }
 
 /// Writes seal and trailer at `end`, cuts the file behind them and syncs it.
-pub fn write_seal(file: &dyn DiskFile, salt: u64, end: u32, list: Vec<u8>) -> io::Result<()> {
+pub(super) fn write_seal(
+    file: &dyn DiskFile,
+    salt: u64,
+    end: u32,
+    list: Vec<u8>,
+) -> io::Result<()> {
     let seal = Record::small(Kind::Seal, 0, 0, list.into());
     let header = seal.header(end).encode(salt);
     let trailer = format::encode_trailer(salt, end);
@@ -217,7 +222,7 @@ pub fn write_seal(file: &dyn DiskFile, salt: u64, end: u32, list: Vec<u8>) -> io
 }
 
 /// Reads header and front of the record at `offset`; `None` if there is no whole one.
-pub fn read_head(
+pub(super) fn read_head(
     file: &dyn DiskFile,
     salt: u64,
     offset: u64,
@@ -243,7 +248,7 @@ pub fn read_head(
 }
 
 /// Reads exactly `len` octets, or what there is of them.
-pub fn read_range(file: &dyn DiskFile, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+pub(super) fn read_range(file: &dyn DiskFile, offset: u64, len: usize) -> io::Result<Vec<u8>> {
     let mut buf = vec![0; len];
     let got = file.read_at(&mut buf, offset)?;
     buf.truncate(got);
@@ -252,10 +257,10 @@ pub fn read_range(file: &dyn DiskFile, offset: u64, len: usize) -> io::Result<Ve
 
 /// Why a record could not be taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Broken(pub &'static str);
+pub(super) struct Broken(pub &'static str);
 
 /// Takes a whole record apart: header, range of the front, range of the body; checks both sums.
-pub fn check_record(
+pub(super) fn check_record(
     bytes: &[u8],
     salt: u64,
 ) -> Result<(Header, std::ops::Range<usize>, std::ops::Range<usize>), Broken> {
@@ -275,7 +280,7 @@ pub fn check_record(
 
 /// What a search of a segment found.
 #[derive(Debug, Default)]
-pub struct Scan {
+pub(super) struct Scan {
     /// Records in order, without the seal: offset, header, front.
     pub records: Vec<(u32, Header, Vec<u8>)>,
     /// Stretches between records that are no records.
@@ -289,7 +294,7 @@ pub struct Scan {
 /// Reads a segment record by record. What was certainly synced is believed for its header and
 /// front; behind that the body is checked too, since a power cut may have kept the header and lost
 /// the body.
-pub fn scan(file: &dyn DiskFile, salt: u64) -> io::Result<Scan> {
+pub(super) fn scan(file: &dyn DiskFile, salt: u64) -> io::Result<Scan> {
     let file_len = file.size()?;
     let mut found = Scan {
         end: FILE_HEADER,
@@ -357,7 +362,7 @@ fn drop_torn_bodies(file: &dyn DiskFile, found: &mut Scan) -> io::Result<()> {
 }
 
 /// The next place at or behind `from` where a whole record head stands.
-pub fn next_record(
+pub(super) fn next_record(
     file: &dyn DiskFile,
     salt: u64,
     from: u64,
@@ -386,7 +391,7 @@ pub fn next_record(
 }
 
 /// The octet behind the last one from `from` on that is not zero.
-pub fn last_octet(file: &dyn DiskFile, from: u64, file_len: u64) -> io::Result<u64> {
+pub(super) fn last_octet(file: &dyn DiskFile, from: u64, file_len: u64) -> io::Result<u64> {
     let (mut at, mut last) = (from, from);
     while at < file_len {
         let window = read_range(file, at, SEARCH_READ)?;
@@ -403,7 +408,7 @@ pub fn last_octet(file: &dyn DiskFile, from: u64, file_len: u64) -> io::Result<u
 
 /// The list of a sealed segment and where its seal begins; `None` if it is not sealed or the seal
 /// is damaged.
-pub fn read_list(file: &dyn DiskFile, salt: u64) -> io::Result<Option<(Vec<u8>, u32)>> {
+pub(super) fn read_list(file: &dyn DiskFile, salt: u64) -> io::Result<Option<(Vec<u8>, u32)>> {
     let file_len = file.size()?;
     let Some(trailer_at) = file_len.checked_sub(u64::from(TRAILER)) else {
         return Ok(None);
@@ -420,7 +425,7 @@ pub fn read_list(file: &dyn DiskFile, salt: u64) -> io::Result<Option<(Vec<u8>, 
 
 /// Reads the head of a segment. Where both copies are damaged, the salt of the first record stands
 /// in.
-pub fn read_file_header(file: &dyn DiskFile, number: u32) -> io::Result<Option<FileHeader>> {
+pub(super) fn read_file_header(file: &dyn DiskFile, number: u32) -> io::Result<Option<FileHeader>> {
     let bytes = read_range(file, 0, FILE_HEADER as usize)?;
     if let Some(head) = FileHeader::parse(&bytes).filter(|h| h.number == number) {
         return Ok(Some(head));
@@ -440,7 +445,7 @@ pub fn read_file_header(file: &dyn DiskFile, number: u32) -> io::Result<Option<F
 }
 
 /// Copies a stretch of a file into `damaged/` beside the segments, for a person to look at.
-pub fn set_aside(
+pub(super) fn set_aside(
     disk: &dyn Disk,
     dir: &Path,
     file: &dyn DiskFile,

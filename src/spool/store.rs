@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 /// Sizes and times; other than the defaults only in tests.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub(super) struct Options {
     /// Octets of a segment.
     pub segment_bytes: u32,
     /// Smallest segment on a small or nearly full disk.
@@ -68,10 +68,10 @@ impl Default for Options {
 /// Looking for garbage costs a walk over all segments: not after every batch.
 const CLEAN_EVERY: Duration = Duration::from_millis(100);
 
-pub use accounts::Segment;
+pub(super) use accounts::Segment;
 
 /// What readers and the writer share.
-pub struct Shared {
+pub(super) struct Shared {
     /// Live messages.
     pub index: Mutex<Index>,
     /// Fresh bodies.
@@ -88,11 +88,11 @@ pub struct Shared {
 
 impl Shared {
     /// The index, for a moment.
-    pub fn index(&self) -> MutexGuard<'_, Index> {
+    pub(super) fn index(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// The cache, for a moment.
-    pub fn cache(&self) -> MutexGuard<'_, Cache> {
+    pub(super) fn cache(&self) -> MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -112,7 +112,7 @@ struct Plan {
 }
 
 /// The state of the writer. Synchronous: a test drives it without thread.
-pub struct Store {
+pub(super) struct Store {
     /// Shared with readers.
     pub shared: Arc<Shared>,
     /// Sizes.
@@ -150,7 +150,7 @@ pub struct Store {
 
 impl Store {
     /// A store over what recovery found.
-    pub fn new(shared: Arc<Shared>, options: Options) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, options: Options) -> Self {
         Self {
             shared,
             options,
@@ -174,12 +174,12 @@ impl Store {
     }
 
     /// The disk.
-    pub fn disk(&self) -> &dyn Disk {
+    pub(super) fn disk(&self) -> &dyn Disk {
         &*self.shared.disk
     }
 
     /// Directory of the segments.
-    pub fn dir(&self) -> &Path {
+    pub(super) fn dir(&self) -> &Path {
         &self.shared.dir
     }
 
@@ -189,12 +189,12 @@ impl Store {
     }
 
     /// Learns how much room is left. Where that cannot be told, none is.
-    pub fn look_at_disk(&mut self) {
+    pub(super) fn look_at_disk(&mut self) {
         self.free_bytes = self.disk().free_bytes(self.dir()).unwrap_or(0);
     }
 
     /// Makes a batch durable and answers all who wait in it.
-    pub fn commit(&mut self, batch: Vec<Command>) {
+    pub(super) fn commit(&mut self, batch: Vec<Command>) {
         self.retry_relog();
         self.look_at_disk();
         let mut plan = Plan::default();
@@ -394,7 +394,7 @@ impl Store {
     }
 
     /// Syncs what nobody waits for.
-    pub fn sync_lazy(&mut self) {
+    pub(super) fn sync_lazy(&mut self) {
         if self.unsynced_since.is_none() {
             return;
         }
@@ -405,12 +405,12 @@ impl Store {
     }
 
     /// Whether everything written is durable.
-    pub const fn is_synced(&self) -> bool {
+    pub(super) const fn is_synced(&self) -> bool {
         self.unsynced_since.is_none() && self.relog.is_empty()
     }
 
     /// What is due between batches.
-    pub fn tick(&mut self) {
+    pub(super) fn tick(&mut self) {
         if self
             .unsynced_since
             .is_some_and(|since| since.elapsed() >= self.options.lazy_sync)
@@ -427,7 +427,7 @@ impl Store {
     }
 
     /// How long the writer may sleep while no command comes; `None` = until one comes.
-    pub fn sleep(&self) -> Option<Duration> {
+    pub(super) fn sleep(&self) -> Option<Duration> {
         if self.compaction.is_some() && self.is_synced() {
             return Some(Duration::ZERO);
         }
@@ -440,7 +440,7 @@ impl Store {
     }
 
     /// Writes and syncs everything and seals the open segments.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         self.sync_lazy();
         self.retry_relog();
         // Copies made so far stay as second copies, which the next start sees.
@@ -465,7 +465,7 @@ fn answer(waiter: Option<Waiter>, result: Result<(), SpoolError>) {
 }
 
 /// Whether the disk was full or failed.
-pub fn spool_error(error: &io::Error) -> SpoolError {
+pub(super) fn spool_error(error: &io::Error) -> SpoolError {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => SpoolError::Full,
         _ => SpoolError::Failed(error.to_string()),

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 const DIR: &str = "/spool";
 
-pub fn meta(id: u64) -> MessageMeta {
+pub(super) fn meta(id: u64) -> MessageMeta {
     MessageMeta {
         id: MessageId(id),
         accepted_at: Time(1),

@@ -13,7 +13,7 @@ const BATCH_BYTES_MAX: usize = 16 << 20;
 const BATCH_RECORDS_MAX: usize = 4096;
 
 /// Runs until the spool is closed or nobody holds it any more; then lets go of the lock.
-pub fn run(mut store: Store, inbox: &Receiver<Command>, lock: Box<dyn Send>, pulse: Pulse) {
+pub(super) fn run(mut store: Store, inbox: &Receiver<Command>, lock: Box<dyn Send>, pulse: Pulse) {
     let closing = loop {
         let first = match store.sleep() {
             None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),

@@ -21,7 +21,7 @@ pub(super) fn show_subjects(on: bool) {
 }
 
 /// Whether subject lines are logged: reading them is only worth the while then.
-pub fn subjects_shown() -> bool {
+pub(crate) fn subjects_shown() -> bool {
     SUBJECTS.load(Ordering::Relaxed)
 }
 
@@ -49,23 +49,23 @@ impl<T: Display> Display for OrEmpty<T> {
 
 /// A listener is open: `kind` is `relay`, `submission`, `submissions`, `reports`, `admin` or
 /// `public`.
-pub fn listening(kind: &str, address: SocketAddr) {
+pub(crate) fn listening(kind: &str, address: SocketAddr) {
     tracing::info!(event = "listening", kind, %address);
 }
 
 /// A session began.
-pub fn session_opened(listener: &str, client: IpAddr) {
+pub(crate) fn session_opened(listener: &str, client: IpAddr) {
     tracing::debug!(event = "session_opened", listener, %client);
 }
 
 /// A session ended: how many messages it brought and why it ended.
-pub fn session_closed(client: IpAddr, messages: u64, reason: &str) {
+pub(crate) fn session_closed(client: IpAddr, messages: u64, reason: &str) {
     tracing::debug!(event = "session_closed", %client, messages, reason);
 }
 
 /// A message was accepted (250): to be delivered, or held from the start. `subject` is logged only
 /// where the settings allow it.
-pub fn accepted(meta: &MessageMeta, action: Action, reason: Reason, subject: Option<&str>) {
+pub(crate) fn accepted(meta: &MessageMeta, action: Action, reason: Reason, subject: Option<&str>) {
     let identity = meta.identity.as_ref();
     tracing::info!(
         event = if meta.hold.is_some() { "held" } else { "accepted" },
@@ -89,7 +89,7 @@ pub fn accepted(meta: &MessageMeta, action: Action, reason: Reason, subject: Opt
 /// What the judge was told of a message and said: all that `outgate replay` needs to judge it once
 /// more. Recipients are named by the stable hashes of their addresses, 16 hexadecimal digits each
 /// without anything between.
-pub fn judged(facts: &MessageFacts<'_>, action: Action, reason: Reason) {
+pub(crate) fn judged(facts: &MessageFacts<'_>, action: Action, reason: Reason) {
     if !JUDGEMENTS.load(Ordering::Relaxed) {
         return;
     }
@@ -124,13 +124,13 @@ pub fn judged(facts: &MessageFacts<'_>, action: Action, reason: Reason) {
 }
 
 /// Where an accepted message came from, as the client itself says (XCLIENT or XFORWARD ADDR).
-pub fn came_from(id: MessageId, client: IpAddr, origin: IpAddr) {
+pub(crate) fn came_from(id: MessageId, client: IpAddr, origin: IpAddr) {
     tracing::info!(event = "came_from", %id, %client, %origin);
 }
 
 /// What is known of mail that was not taken.
 #[derive(Debug, Clone, Copy)]
-pub struct Refused<'a> {
+pub(crate) struct Refused<'a> {
     /// The id it was judged under, where it got that far.
     pub id: Option<MessageId>,
     /// The peer.
@@ -146,7 +146,7 @@ pub struct Refused<'a> {
 }
 
 /// A recipient or a message was refused, for good or for now.
-pub fn refused(what: &Refused<'_>, reply: &Reply) {
+pub(crate) fn refused(what: &Refused<'_>, reply: &Reply) {
     tracing::info!(
         event = "refused",
         id = %OrEmpty(what.id),
@@ -160,7 +160,7 @@ pub fn refused(what: &Refused<'_>, reply: &Reply) {
 }
 
 /// A policy in shadow mode would have done something else with a message than what was done.
-pub fn shadowed(
+pub(crate) fn shadowed(
     id: MessageId,
     sender: &str,
     done: Action,
@@ -181,7 +181,7 @@ pub fn shadowed(
 
 /// The outcome of an attempt for one recipient: `delivered`, `deferred` or `bounced`. `age` counts
 /// from acceptance.
-pub fn attempted(meta: &MessageMeta, outcome: &RecipientOutcome, age: Duration) {
+pub(crate) fn attempted(meta: &MessageMeta, outcome: &RecipientOutcome, age: Duration) {
     let event = match outcome.status {
         RecipientStatus::Delivered => "delivered",
         RecipientStatus::Pending => "deferred",
@@ -204,7 +204,7 @@ pub fn attempted(meta: &MessageMeta, outcome: &RecipientOutcome, age: Duration) 
 }
 
 /// A recipient was given up without an attempt: expired, held too long, or bounced by an admin.
-pub fn bounced(meta: &MessageMeta, recipient: u32, reply: &Reply, cause: &str) {
+pub(crate) fn bounced(meta: &MessageMeta, recipient: u32, reply: &Reply, cause: &str) {
     let to = usize::try_from(recipient)
         .ok()
         .and_then(|i| meta.envelope.recipients.get(i));
@@ -221,7 +221,13 @@ pub fn bounced(meta: &MessageMeta, recipient: u32, reply: &Reply, cause: &str) {
 /// Somebody complained about a message of this sender, by a report with a valid token through a
 /// feedback loop that the configuration names: a network or DKIM domain. `reporter` is the hash of
 /// the mailbox that complains.
-pub fn complained(id: MessageId, identity: &Identity, feedback: &str, source: &str, reporter: u64) {
+pub(crate) fn complained(
+    id: MessageId,
+    identity: &Identity,
+    feedback: &str,
+    source: &str,
+    reporter: u64,
+) {
     tracing::info!(
         event = "complaint",
         %id,
@@ -235,13 +241,13 @@ pub fn complained(id: MessageId, identity: &Identity, feedback: &str, source: &s
 
 /// A complaint with a valid token came from nobody whom the configuration names, so it counts
 /// nothing. `claims` are domains by which it claims to be signed, unverified.
-pub fn complaint_ignored(id: MessageId, client: IpAddr, claims: &str) {
+pub(crate) fn complaint_ignored(id: MessageId, client: IpAddr, claims: &str) {
     tracing::info!(event = "complaint_ignored", %id, %client, claims);
 }
 
 /// A delivery report with a valid token said that a recipient failed at whom the message had seemed
 /// delivered.
-pub fn came_back(
+pub(crate) fn came_back(
     id: MessageId,
     identity: &Identity,
     to: &Address,
@@ -263,18 +269,18 @@ pub fn came_back(
 
 /// A message in the queue was held, or held on: under a block (`reason` is the block's, or
 /// `another_block` where the one it was held under has ended), or by hand (`admin`).
-pub fn held(id: MessageId, block: Option<BlockRef>, reason: &str) {
+pub(crate) fn held(id: MessageId, block: Option<BlockRef>, reason: &str) {
     tracing::info!(event = "held", id = %id, block = %OrEmpty(block), reason);
 }
 
 /// A held message goes on, returns to its sender or is deleted: `outcome` is `released`, `returned`
 /// or `deleted`.
-pub fn unheld(id: MessageId, outcome: &str, by: &str) {
+pub(crate) fn unheld(id: MessageId, outcome: &str, by: &str) {
     tracing::info!(event = "unheld", id = %id, outcome, by);
 }
 
 /// A block came into force. `id` is the message that opened it, where one did.
-pub fn blocked(block: &Block, id: Option<MessageId>) {
+pub(crate) fn blocked(block: &Block, id: Option<MessageId>) {
     tracing::warn!(
         event = "blocked",
         id = %OrEmpty(id),
@@ -292,7 +298,7 @@ pub fn blocked(block: &Block, id: Option<MessageId>) {
 }
 
 /// A block ended: released by a person, or expired (`by` is then `expired`).
-pub fn released(block: &Block, by: &str) {
+pub(crate) fn released(block: &Block, by: &str) {
     let verdict = match block.verdict {
         Some(crate::types::ReleaseVerdict::Mistake) => "mistake",
         Some(crate::types::ReleaseVerdict::Compromised) => "compromised",
@@ -311,6 +317,6 @@ pub fn released(block: &Block, by: &str) {
 }
 
 /// An AUTH attempt ended: `outcome` is `accepted` or `refused`. The password is nowhere near.
-pub fn login(client: IpAddr, user: &str, outcome: &str) {
+pub(crate) fn login(client: IpAddr, user: &str, outcome: &str) {
     tracing::info!(event = "login", %client, user, outcome);
 }

@@ -24,7 +24,7 @@ pub(super) struct Form {
 
 impl Form {
     /// JSON from now on, or text.
-    pub fn set_json(&self, json: bool) {
+    pub(super) fn set_json(&self, json: bool) {
         self.json.store(json, Ordering::Relaxed);
     }
 }
@@ -37,7 +37,7 @@ pub(super) struct LineFormat {
 
 impl LineFormat {
     /// In the form that `form` says at each moment.
-    pub fn new(form: Arc<Form>, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(form: Arc<Form>, clock: Arc<dyn Clock>) -> Self {
         Self { form, clock }
     }
 

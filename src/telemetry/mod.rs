@@ -1,7 +1,7 @@
 //! Log fields, metrics, redaction.
 
-pub mod events;
-pub mod format;
+pub(crate) mod events;
+pub(crate) mod format;
 pub mod metrics;
 
 use crate::config::settings::{Log, LogFormat};
@@ -16,14 +16,14 @@ use tracing_subscriber::{Registry, fmt, reload};
 
 /// The running log; changes its level and form on a reload of the settings.
 #[derive(Debug, Clone)]
-pub struct LogControl {
+pub(crate) struct LogControl {
     filter: reload::Handle<Targets, Registry>,
     form: Arc<Form>,
 }
 
 impl LogControl {
     /// New settings from now on.
-    pub fn reload(&self, log: &Log) {
+    pub(crate) fn reload(&self, log: &Log) {
         self.form.set_json(log.format == LogFormat::Json);
         events::show_subjects(log.subjects);
         events::show_judgements(log.judgements && log.format == LogFormat::Json);
@@ -36,7 +36,7 @@ impl LogControl {
 ///
 /// # Errors
 /// When logging was started before.
-pub fn init(log: &Log, clock: Arc<dyn Clock>) -> Result<LogControl, String> {
+pub(crate) fn init(log: &Log, clock: Arc<dyn Clock>) -> Result<LogControl, String> {
     let (subscriber, control) = subscriber(log, clock, std::io::stderr);
     subscriber
         .try_init()

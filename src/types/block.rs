@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// Who opens a block that the relay opens by itself.
-pub const RELAY: &str = "relay";
+pub(crate) const RELAY: &str = "relay";
 
 /// What a block stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

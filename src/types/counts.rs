@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 /// Number of counters.
-pub const COUNTERS: usize = 7;
+pub(crate) const COUNTERS: usize = 7;
 /// What is counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Messages judged (retries left out).
     pub messages: u32,
     /// External recipients of mail that was taken.
@@ -26,7 +26,7 @@ pub struct Counts {
 
 impl Counts {
     /// In the order in which buckets hold them.
-    pub const fn array(self) -> [u32; COUNTERS] {
+    pub(crate) const fn array(self) -> [u32; COUNTERS] {
         [
             self.messages,
             self.external,
@@ -39,7 +39,7 @@ impl Counts {
     }
 
     /// From counters in that order.
-    pub const fn of(
+    pub(crate) const fn of(
         [messages, external, internal, new, spam, bounces, kib]: [u32; COUNTERS],
     ) -> Self {
         Self {
@@ -62,18 +62,18 @@ impl Counts {
     }
 
     /// Adds, staying at the far end instead of wrapping.
-    pub fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.each(other, u32::saturating_add);
     }
 
     /// Internal and external recipients.
-    pub fn recipients(&self) -> u64 {
+    pub(crate) fn recipients(&self) -> u64 {
         u64::from(self.external) + u64::from(self.internal)
     }
 
     /// Takes away from `self` what `other` has, as far as it is there; what was not there stays in
     /// `other`.
-    pub fn take(&mut self, other: &mut Self) {
+    pub(crate) fn take(&mut self, other: &mut Self) {
         let mut taken = *self;
         taken.each(*other, u32::min);
         self.each(taken, u32::saturating_sub);

@@ -2,15 +2,15 @@
 //! likeness.
 
 /// Bits in which two fingerprints of one template differ at most.
-pub const NEAR_BITS: u32 = 12;
+pub(crate) const NEAR_BITS: u32 = 12;
 
 /// A fingerprint as it stands in the proof of a block, and in an allowance.
-pub fn template_name(fingerprint: u64) -> String {
+pub(crate) fn template_name(fingerprint: u64) -> String {
     format!("template:0x{fingerprint:016x}")
 }
 
 /// Reads such a name, with or without the word before it.
-pub fn read_template(name: &str) -> Option<u64> {
+pub(crate) fn read_template(name: &str) -> Option<u64> {
     let digits = name
         .strip_prefix("template:")
         .unwrap_or(name)
@@ -24,7 +24,7 @@ pub fn read_template(name: &str) -> Option<u64> {
 
 /// Whether these are fingerprints of one template. That of a text too short to tell, 0, is near to
 /// none.
-pub const fn is_near(a: u64, b: u64) -> bool {
+pub(crate) const fn is_near(a: u64, b: u64) -> bool {
     a != 0 && b != 0 && (a ^ b).count_ones() <= NEAR_BITS
 }
 

@@ -26,7 +26,7 @@ pub const fn mix(a: u64, b: u64) -> u64 {
 }
 
 /// Hash of a text, eight octets at a time. Fixed for good, like [`mix`].
-pub fn hash_text(text: &str) -> u64 {
+pub(crate) fn hash_text(text: &str) -> u64 {
     let (words, rest) = text.as_bytes().as_chunks::<8>();
     let hash = words.iter().fold(text.len() as u64, |hash, word| {
         mix(hash, u64::from_le_bytes(*word))

@@ -1,34 +1,37 @@
 //! Values that every room of the relay speaks in. Pure: no sockets, files, clock or randomness.
 
-pub mod address;
-pub mod block;
-pub mod counts;
-pub mod envelope;
-pub mod facts;
-pub mod fingerprint;
-pub mod hash;
-pub mod id;
-pub mod identity;
-pub mod message;
-pub mod outcome;
-pub mod reply;
-pub mod role;
-pub mod secret;
-pub mod time;
+pub(crate) mod address;
+pub(crate) mod block;
+pub(crate) mod counts;
+pub(crate) mod envelope;
+pub(crate) mod facts;
+pub(crate) mod fingerprint;
+pub(crate) mod hash;
+pub(crate) mod id;
+pub(crate) mod identity;
+pub(crate) mod message;
+pub(crate) mod outcome;
+pub(crate) mod reply;
+pub(crate) mod role;
+pub(crate) mod secret;
+pub(crate) mod time;
 
 pub use address::{Address, Domain, ReversePath};
-pub use block::{
+pub(crate) use block::{
     Block, BlockKind, BlockState, Evidence, NewBlock, ReleaseVerdict, SenderScope, Signal,
 };
-pub use counts::{COUNTERS, Counts};
-pub use envelope::{BodyType, DsnRet, Envelope, Notify, Recipient};
+pub(crate) use counts::{COUNTERS, Counts};
+pub use envelope::{BodyType, Envelope, Recipient};
+pub(crate) use envelope::{DsnRet, Notify};
 pub use facts::{MessageFacts, RecipientFacts};
 pub use hash::stable_hash;
-pub use id::{BlockRef, MessageId};
+pub(crate) use id::BlockRef;
+pub use id::MessageId;
 pub use identity::{Identity, SenderKey, Strength, TenantId};
-pub use message::{Action, HoldReason, MessageMeta, Pool, Reason};
-pub use outcome::{OutcomeClass, RecipientOutcome, RecipientStatus};
+pub(crate) use message::{Action, HoldReason, Reason};
+pub use message::{MessageMeta, Pool};
+pub(crate) use outcome::{OutcomeClass, RecipientOutcome, RecipientStatus};
 pub use reply::{Enhanced, Reply};
-pub use role::Role;
-pub use secret::Secret;
+pub(crate) use role::Role;
+pub(crate) use secret::Secret;
 pub use time::Time;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// State of one recipient of a queued message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum RecipientStatus {
+pub(crate) enum RecipientStatus {
     /// Not yet decided: still to be tried.
     Pending,
     /// The next hop took responsibility.
@@ -54,7 +54,7 @@ impl OutcomeClass {
 
 /// Result of one attempt for one recipient.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RecipientOutcome {
+pub(crate) struct RecipientOutcome {
     /// Index into the envelope's recipients.
     pub recipient: u32,
     /// `Pending` = deferred: try again later.

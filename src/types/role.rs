@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Role of an account or token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Role {
+pub(crate) enum Role {
     /// May send mail (AUTH), nothing else.
     Smtp,
     /// Reads its tenant.
@@ -18,7 +18,7 @@ pub enum Role {
 
 impl Role {
     /// Name as in the contract.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Smtp => "smtp",
             Self::Viewer => "viewer",
@@ -28,7 +28,7 @@ impl Role {
     }
 
     /// Reads the name; `None` if it is none of the four.
-    pub fn parse(name: &str) -> Option<Self> {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
         [Self::Smtp, Self::Viewer, Self::Admin, Self::Operator]
             .into_iter()
             .find(|r| r.as_str() == name)

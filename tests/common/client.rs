@@ -5,13 +5,13 @@ use super::tls::{Certificate, Wire};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 
-pub struct Client {
+pub(crate) struct Client {
     stream: BufReader<Wire>,
 }
 
 impl Client {
     /// Connects and reads the banner.
-    pub fn connect(address: SocketAddr) -> Self {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
         let mut client = Self::silent(address);
         let banner = client.reply();
         assert!(banner.starts_with("220"), "banner: {banner}");
@@ -19,7 +19,7 @@ impl Client {
     }
 
     /// Connects without reading the banner.
-    pub fn silent(address: SocketAddr) -> Self {
+    pub(crate) fn silent(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("connect");
         stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
         stream.set_nodelay(true).expect("nodelay");
@@ -29,7 +29,7 @@ impl Client {
     }
 
     /// Connects with TLS from the first octet, trusting `certificate` alone, and reads the banner.
-    pub fn tls(address: SocketAddr, certificate: &Certificate) -> Self {
+    pub(crate) fn tls(address: SocketAddr, certificate: &Certificate) -> Self {
         let mut client = Self::silent(address);
         client.handshake(certificate);
         let banner = client.reply();
@@ -38,13 +38,13 @@ impl Client {
     }
 
     /// Goes over to TLS, trusting `certificate` alone.
-    pub fn handshake(&mut self, certificate: &Certificate) {
+    pub(crate) fn handshake(&mut self, certificate: &Certificate) {
         let socket = self.stream.get_ref().socket().try_clone().expect("socket");
         self.stream = BufReader::new(certificate.client(socket));
     }
 
     /// STARTTLS, the handshake and EHLO.
-    pub fn start_tls(&mut self, certificate: &Certificate) -> String {
+    pub(crate) fn start_tls(&mut self, certificate: &Certificate) -> String {
         let reply = self.cmd("STARTTLS");
         assert!(reply.starts_with("220"), "STARTTLS: {reply}");
         self.handshake(certificate);
@@ -52,7 +52,7 @@ impl Client {
     }
 
     /// Connects and says EHLO.
-    pub fn hello(address: SocketAddr) -> Self {
+    pub(crate) fn hello(address: SocketAddr) -> Self {
         let mut client = Self::connect(address);
         let reply = client.cmd("EHLO client.test");
         assert!(reply.starts_with("250"), "EHLO: {reply}");
@@ -60,7 +60,7 @@ impl Client {
     }
 
     /// The socket of a session in plain text, of which everything was read.
-    pub fn into_stream(self) -> TcpStream {
+    pub(crate) fn into_stream(self) -> TcpStream {
         assert!(
             self.stream.buffer().is_empty(),
             "unread: {:?}",
@@ -69,7 +69,7 @@ impl Client {
         self.stream.get_ref().socket().try_clone().expect("socket")
     }
 
-    pub fn raw(&mut self, bytes: &[u8]) {
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
         let wire = self.stream.get_mut();
         wire.write_all(bytes)
             .and_then(|()| wire.flush())
@@ -77,7 +77,7 @@ impl Client {
     }
 
     /// Reads one reply, its lines joined by newlines; empty at the end of the connection.
-    pub fn reply(&mut self) -> String {
+    pub(crate) fn reply(&mut self) -> String {
         let mut text = String::new();
         loop {
             let mut line = String::new();
@@ -92,14 +92,14 @@ impl Client {
         }
     }
 
-    pub fn cmd(&mut self, line: &str) -> String {
+    pub(crate) fn cmd(&mut self, line: &str) -> String {
         self.raw(format!("{line}\r\n").as_bytes());
         self.reply()
     }
 
     /// MAIL, RCPTs, DATA and the message; the reply to the dot, or the first refusal of MAIL or the
     /// last of RCPT if no recipient was taken.
-    pub fn send(&mut self, from: &str, to: &[&str], message: &str) -> String {
+    pub(crate) fn send(&mut self, from: &str, to: &[&str], message: &str) -> String {
         let reply = self.cmd(&format!("MAIL FROM:<{from}>"));
         if !reply.starts_with("250") {
             return reply;
@@ -126,7 +126,7 @@ impl Client {
 }
 
 /// CRLF lines, dots stuffed, the end of data behind it.
-pub fn stuffed(message: &str) -> String {
+pub(crate) fn stuffed(message: &str) -> String {
     let mut out = String::new();
     for line in message.lines() {
         if line.starts_with('.') {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// The messages of one class of one corpus, in the order of its index.
-pub fn messages(corpora: &Path, name: &str, class: &str) -> Vec<String> {
+pub(crate) fn messages(corpora: &Path, name: &str, class: &str) -> Vec<String> {
     let index = std::fs::read_to_string(corpora.join(name).join("index")).expect("an index");
     // A class, a path, and in some corpora a language.
     let wanted = |line: &str| {

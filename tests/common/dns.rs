@@ -4,7 +4,7 @@
 mod server;
 
 /// Serves the zone `example.` until it is dropped; names that begin with `servfail` fail.
-pub struct NameServer {
+pub(crate) struct NameServer {
     pub address: std::net::SocketAddr,
     _dns: server::Dns,
     _runtime: tokio::runtime::Runtime,
@@ -12,7 +12,7 @@ pub struct NameServer {
 
 impl NameServer {
     /// `records`: one per line, `name TYPE data`, names in full with trailing dot.
-    pub fn start(records: &str) -> Self {
+    pub(crate) fn start(records: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()

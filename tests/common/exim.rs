@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-pub struct Exim {
+pub(crate) struct Exim {
     pub smtp: SocketAddr,
     child: Child,
     dir: tempfile::TempDir,
@@ -33,7 +33,7 @@ fn snippet(relay: SocketAddr) -> (String, String) {
 impl Exim {
     /// `None` where Exim (`EXIM4` or `/usr/sbin/exim4`) and its user are not installed or we are
     /// not root.
-    pub fn start(relay: SocketAddr) -> Option<Self> {
+    pub(crate) fn start(relay: SocketAddr) -> Option<Self> {
         let program = std::env::var("EXIM4").unwrap_or_else(|_| "/usr/sbin/exim4".into());
         let root = Command::new("id").arg("-u").output().ok()?.stdout == b"0\n";
         let user = std::fs::read_to_string("/etc/passwd")
@@ -96,7 +96,7 @@ impl Exim {
     }
 
     /// Waits until the log has a line that holds all of `words`; gives it.
-    pub fn wait_log(&self, words: &[&str]) -> String {
+    pub(crate) fn wait_log(&self, words: &[&str]) -> String {
         let start = std::time::Instant::now();
         loop {
             let log =

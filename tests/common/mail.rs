@@ -3,7 +3,7 @@
 //! of its own.
 
 /// The n-th ordinary message.
-pub fn ham(n: usize) -> String {
+pub(crate) fn ham(n: usize) -> String {
     format!(
         "From: Alice <alice@acme.example>\nSubject: Minutes {n}\nMessage-ID: <ham{n}@acme.example>\n\nHi Bob,\n\nplease find \
          the minutes of meeting {n} below. We agreed to move the review to Thursday.\n\nRegards, Alice\n"
@@ -11,7 +11,7 @@ pub fn ham(n: usize) -> String {
 }
 
 /// The n-th message of a campaign.
-pub fn spam(n: usize) -> String {
+pub(crate) fn spam(n: usize) -> String {
     format!(
         "From: Alice <alice@acme.example>\nSubject: URGENT: Your account will be suspended, verify now!!!\n\
          Message-ID: <spam{n}@acme.example>\nMIME-Version: 1.0\nContent-Type: text/html; charset=utf-8\n\n\

@@ -12,18 +12,18 @@
     reason = "a test fails by panicking and may say why; this folder is nothing but tests"
 )]
 
-pub mod client;
-pub mod corpus;
-pub mod dns;
-pub mod exim;
-pub mod mail;
-pub mod postfix;
-pub mod scanner;
-pub mod sink;
-pub mod tls;
+pub(crate) mod client;
+pub(crate) mod corpus;
+pub(crate) mod dns;
+pub(crate) mod exim;
+pub(crate) mod mail;
+pub(crate) mod postfix;
+pub(crate) mod scanner;
+pub(crate) mod sink;
+pub(crate) mod tls;
 
-pub use client::Client;
-pub use sink::Sink;
+pub(crate) use client::Client;
+pub(crate) use sink::Sink;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -33,10 +33,10 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 /// Nothing that works takes longer, even on a loaded machine.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A running `outgate serve`.
-pub struct Relay {
+pub(crate) struct Relay {
     child: Child,
     pub dir: tempfile::TempDir,
     pub smtp: SocketAddr,
@@ -46,7 +46,7 @@ pub struct Relay {
 
 /// A configuration that suits most tests: one tenant, loopback client, everything routed to the
 /// sink.
-pub fn config(data_dir: &Path, sink: SocketAddr, extra: &str) -> String {
+pub(crate) fn config(data_dir: &Path, sink: SocketAddr, extra: &str) -> String {
     format!(
         r#"
 [server]
@@ -82,7 +82,7 @@ bind = "127.0.0.1:0"
 
 impl Relay {
     /// Starts with [`config`] and `extra` behind it.
-    pub fn start(sink: &Sink, extra: &str) -> Self {
+    pub(crate) fn start(sink: &Sink, extra: &str) -> Self {
         let dir = tempfile::tempdir().expect("temporary directory");
         let text = config(&dir.path().join("data"), sink.address, extra);
         std::fs::write(dir.path().join("outgate.toml"), text).expect("config written");
@@ -90,7 +90,7 @@ impl Relay {
     }
 
     /// Starts with the config that lies in `dir`.
-    pub fn start_in(dir: tempfile::TempDir) -> Self {
+    pub(crate) fn start_in(dir: tempfile::TempDir) -> Self {
         let config = dir.path().join("outgate.toml");
         let log = std::fs::OpenOptions::new()
             .create(true)
@@ -136,7 +136,7 @@ impl Relay {
         }
     }
 
-    pub fn address(&self, kind: &str) -> SocketAddr {
+    pub(crate) fn address(&self, kind: &str) -> SocketAddr {
         self.addresses
             .iter()
             .find(|(k, _)| k == kind)
@@ -144,15 +144,15 @@ impl Relay {
             .expect("that listener")
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
-    pub fn token(&self) -> String {
+    pub(crate) fn token(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("data/admin.token"))
             .expect("token")
             .trim()
@@ -160,7 +160,7 @@ impl Relay {
     }
 
     /// A plain HTTP request with the operator's token; status and body.
-    pub fn http(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+    pub(crate) fn http(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         http(
             self.admin,
             method,
@@ -170,14 +170,14 @@ impl Relay {
         )
     }
 
-    pub fn json(&self, path: &str) -> serde_json::Value {
+    pub(crate) fn json(&self, path: &str) -> serde_json::Value {
         let (status, body) = self.http("GET", path, "");
         assert_eq!(status, 200, "{path}: {body}");
         serde_json::from_str(&body).expect("JSON")
     }
 
     /// Runs the CLI against this relay; exit status, standard output, standard error.
-    pub fn cli(&self, arguments: &[&str]) -> (i32, String, String) {
+    pub(crate) fn cli(&self, arguments: &[&str]) -> (i32, String, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_outgate"))
             .args(arguments)
             .env("OUTGATE_URL", format!("http://{}", self.admin))
@@ -192,7 +192,7 @@ impl Relay {
     }
 
     /// Makes an account of tenant `acme` that may send mail, while the relay runs.
-    pub fn add_account(&self, name: &str, password: &str, may_send_as: &[&str]) {
+    pub(crate) fn add_account(&self, name: &str, password: &str, may_send_as: &[&str]) {
         let config = self.dir.path().join("outgate.toml");
         let mut command = Command::new(env!("CARGO_BIN_EXE_outgate"));
         command
@@ -231,7 +231,7 @@ impl Relay {
         );
     }
 
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .arg(format!("-{name}"))
             .arg(self.pid().to_string())
@@ -241,17 +241,17 @@ impl Relay {
     }
 
     /// Waits for the end of the process; its exit status.
-    pub fn wait(&mut self) -> Option<i32> {
+    pub(crate) fn wait(&mut self) -> Option<i32> {
         self.child.wait().expect("wait").code()
     }
 
     /// Has the part of that name panic at its next step (debug builds only).
-    pub fn strike(&self, part: &str) {
+    pub(crate) fn strike(&self, part: &str) {
         std::fs::write(self.dir.path().join("fault"), part).expect("fault written");
     }
 
     /// After its end: starts again on the same data, without the fault.
-    pub fn heal(mut self) -> Self {
+    pub(crate) fn heal(mut self) -> Self {
         let dir = std::mem::replace(
             &mut self.dir,
             tempfile::tempdir().expect("temporary directory"),
@@ -261,7 +261,7 @@ impl Relay {
     }
 
     /// kill -9, then start again on the same data.
-    pub fn crash_and_restart(mut self) -> Self {
+    pub(crate) fn crash_and_restart(mut self) -> Self {
         self.child.kill().expect("kill");
         self.child.wait().expect("wait");
         let dir = std::mem::replace(
@@ -272,7 +272,7 @@ impl Relay {
     }
 
     /// SIGTERM, wait, start again on the same data.
-    pub fn restart(mut self) -> Self {
+    pub(crate) fn restart(mut self) -> Self {
         self.signal("TERM");
         assert_eq!(self.wait(), Some(0));
         let dir = std::mem::replace(
@@ -283,7 +283,7 @@ impl Relay {
     }
 
     /// Asks until the condition holds.
-    pub fn until<T>(&self, what: &str, mut ask: impl FnMut(&Self) -> Option<T>) -> T {
+    pub(crate) fn until<T>(&self, what: &str, mut ask: impl FnMut(&Self) -> Option<T>) -> T {
         until(what, || ask(self))
     }
 }
@@ -299,7 +299,7 @@ impl Drop for Relay {
 }
 
 /// Polls a condition that has no event to wait for (state behind the HTTP API).
-pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let start = std::time::Instant::now();
     loop {
         if let Some(found) = ask() {
@@ -311,7 +311,7 @@ pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 }
 
 /// One HTTP/1.1 request; status and body.
-pub fn http(
+pub(crate) fn http(
     address: SocketAddr,
     method: &str,
     path: &str,
@@ -323,7 +323,7 @@ pub fn http(
 }
 
 /// One HTTP/1.1 request; status, header section and body.
-pub fn http_full(
+pub(crate) fn http_full(
     address: SocketAddr,
     method: &str,
     path: &str,
@@ -383,7 +383,7 @@ fn unchunk(body: &str) -> String {
 /// A port of loopback for a program that cannot be told to take any. Those that the kernel hands
 /// out by itself are left alone: some other socket might get it between this look and the program's
 /// own.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let range =
         std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
@@ -410,6 +410,6 @@ pub fn free_port() -> u16 {
         .expect("a free port")
 }
 
-pub fn path(relay: &Relay, name: &str) -> PathBuf {
+pub(crate) fn path(relay: &Relay, name: &str) -> PathBuf {
     relay.dir.path().join(name)
 }

@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output};
 
-pub struct Postfix {
+pub(crate) struct Postfix {
     pub smtp: SocketAddr,
     dir: tempfile::TempDir,
 }
 
 impl Postfix {
     /// `None` where Postfix is not installed or we are not root: its master process needs both.
-    pub fn start(relay: SocketAddr) -> Option<Self> {
+    pub(crate) fn start(relay: SocketAddr) -> Option<Self> {
         let root = Command::new("id").arg("-u").output().ok()?.stdout == b"0\n";
         if !root || !Path::new("/usr/sbin/postfix").exists() {
             eprintln!("skipped: needs root and Postfix");
@@ -85,12 +85,12 @@ impl Postfix {
             .expect("postfix runs")
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("mail.log")).unwrap_or_default()
     }
 
     /// Waits until the log has a line that holds all of `words`; gives it.
-    pub fn wait_log(&self, words: &[&str]) -> String {
+    pub(crate) fn wait_log(&self, words: &[&str]) -> String {
         let start = std::time::Instant::now();
         loop {
             let log = self.log();

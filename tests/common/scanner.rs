@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// Both read thousands of rules before they listen; on a loaded machine that takes its time.
 const START: Duration = Duration::from_secs(240);
 
-pub struct Scanner {
+pub(crate) struct Scanner {
     pub address: SocketAddr,
     child: Child,
     dir: tempfile::TempDir,
@@ -16,7 +16,7 @@ pub struct Scanner {
 
 impl Scanner {
     /// `rspamd` or `spamd`; `None` where it, or Python, is not installed.
-    pub fn start(name: &str) -> Option<Self> {
+    pub(crate) fn start(name: &str) -> Option<Self> {
         let installed = |program: &str| {
             ["/usr/bin", "/usr/sbin"]
                 .iter()

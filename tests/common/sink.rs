@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 /// A message as it arrived.
 #[derive(Debug, Clone)]
-pub struct Arrived {
+pub(crate) struct Arrived {
     pub from: String,
     pub to: Vec<String>,
     /// The MAIL and RCPT lines as written.
@@ -18,12 +18,12 @@ pub struct Arrived {
 }
 
 impl Arrived {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.data).into_owned()
     }
 
     /// The message without the Received field that the relay put on top.
-    pub fn without_trace(&self) -> Vec<u8> {
+    pub(crate) fn without_trace(&self) -> Vec<u8> {
         let mut lines = self
             .data
             .split_inclusive(|b| *b == b'\n')
@@ -48,26 +48,28 @@ struct Shared {
     certificate: Option<Certificate>,
 }
 
-pub struct Sink {
+pub(crate) struct Sink {
     pub address: SocketAddr,
     shared: Arc<Shared>,
 }
 
 impl Sink {
     /// Takes everything.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::scripted(|_| None)
     }
 
     /// `script` sees each command line (and `.` at the end of data) and may give another reply;
     /// `hang` never answers, `close` hangs up.
-    pub fn scripted(script: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+    pub(crate) fn scripted(
+        script: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
         Self::at(SocketAddr::from(([127, 0, 0, 1], 0)), None, script)
     }
 
     /// The same at an address of its own, and with STARTTLS if there is a certificate; offering it
     /// is up to the script.
-    pub fn at(
+    pub(crate) fn at(
         address: SocketAddr,
         certificate: Option<Certificate>,
         script: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
@@ -91,12 +93,12 @@ impl Sink {
         Self { address, shared }
     }
 
-    pub fn all(&self) -> Vec<Arrived> {
+    pub(crate) fn all(&self) -> Vec<Arrived> {
         self.shared.arrived.lock().expect("lock").clone()
     }
 
     /// Waits for the first message for which `wanted` holds.
-    pub fn wait(&self, what: &str, wanted: impl Fn(&Arrived) -> bool) -> Arrived {
+    pub(crate) fn wait(&self, what: &str, wanted: impl Fn(&Arrived) -> bool) -> Arrived {
         let guard = self.shared.arrived.lock().expect("lock");
         let (guard, timeout) = self
             .shared
@@ -112,7 +114,7 @@ impl Sink {
     }
 
     /// Waits until so many messages are there; gives these, in order of arrival.
-    pub fn wait_count(&self, count: usize) -> Vec<Arrived> {
+    pub(crate) fn wait_count(&self, count: usize) -> Vec<Arrived> {
         let guard = self.shared.arrived.lock().expect("lock");
         let (guard, timeout) = self
             .shared
@@ -127,7 +129,7 @@ impl Sink {
         guard.iter().take(count).cloned().collect()
     }
 
-    pub fn wait_for(&self, recipient: &str) -> Arrived {
+    pub(crate) fn wait_for(&self, recipient: &str) -> Arrived {
         self.wait(recipient, |m| m.to.iter().any(|t| t == recipient))
     }
 }

@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A certificate that only we trust, and its key.
-pub struct Certificate {
+pub(crate) struct Certificate {
     name: String,
     certificate: String,
     key: String,
 }
 
 impl Certificate {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let made =
             rcgen::generate_simple_self_signed(vec![name.to_owned()]).expect("a certificate");
         Self {
@@ -29,7 +29,7 @@ impl Certificate {
     }
 
     /// Writes both files into `dir`; their paths.
-    pub fn write(&self, dir: &Path) -> (PathBuf, PathBuf) {
+    pub(crate) fn write(&self, dir: &Path) -> (PathBuf, PathBuf) {
         let (certificate, key) = (dir.join("cert.pem"), dir.join("key.pem"));
         std::fs::write(&certificate, &self.certificate).expect("certificate written");
         std::fs::write(&key, &self.key).expect("key written");
@@ -37,7 +37,7 @@ impl Certificate {
     }
 
     /// Writes both files into `dir`; the section of the configuration that names them.
-    pub fn section(&self, dir: &Path) -> String {
+    pub(crate) fn section(&self, dir: &Path) -> String {
         let (certificate, key) = self.write(dir);
         format!("[tls]\ncertificate = {certificate:?}\nkey = {key:?}\n")
     }
@@ -48,7 +48,7 @@ impl Certificate {
 
     /// Client side: trusts this certificate and no other. The handshake comes with the first
     /// octets.
-    pub fn client(&self, stream: TcpStream) -> Wire {
+    pub(crate) fn client(&self, stream: TcpStream) -> Wire {
         let mut roots = RootCertStore::empty();
         roots.add(self.der()).expect("a root");
         let config =
@@ -63,7 +63,7 @@ impl Certificate {
     }
 
     /// Server side.
-    pub fn server(&self, stream: TcpStream) -> Wire {
+    pub(crate) fn server(&self, stream: TcpStream) -> Wire {
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("PEM");
         let config =
             ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -78,14 +78,14 @@ impl Certificate {
 }
 
 /// A connection, with TLS or without.
-pub enum Wire {
+pub(crate) enum Wire {
     Plain(TcpStream),
     Client(Box<StreamOwned<ClientConnection, TcpStream>>),
     Server(Box<StreamOwned<ServerConnection, TcpStream>>),
 }
 
 impl Wire {
-    pub fn socket(&self) -> &TcpStream {
+    pub(crate) fn socket(&self) -> &TcpStream {
         match self {
             Self::Plain(stream) => stream,
             Self::Client(tls) => &tls.sock,

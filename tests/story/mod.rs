@@ -41,7 +41,7 @@ use std::path::{Path, PathBuf};
 
 /// What is sent in one write, and what comes of it.
 #[derive(Debug, Default)]
-pub struct Exchange {
+pub(crate) struct Exchange {
     /// Octets of the client; none in the first exchange, which is the greeting.
     pub sent: Vec<u8>,
     /// Reply lines wanted, all of them.
@@ -57,7 +57,7 @@ pub struct Exchange {
 }
 
 /// One file.
-pub struct Story {
+pub(crate) struct Story {
     /// Name and value of each setting.
     pub settings: Vec<(String, String)>,
     /// The dialog.
@@ -65,7 +65,7 @@ pub struct Story {
 }
 
 /// Reads a file.
-pub fn parse(text: &str) -> Story {
+pub(crate) fn parse(text: &str) -> Story {
     let mut story = Story {
         settings: Vec::new(),
         exchanges: vec![Exchange::default()],
@@ -110,7 +110,7 @@ pub fn parse(text: &str) -> Story {
 }
 
 /// Octets of a text with escapes.
-pub fn unescape(text: &str) -> Vec<u8> {
+pub(crate) fn unescape(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = text;
     while let Some(i) = rest.find('\\') {
@@ -142,14 +142,14 @@ pub fn unescape(text: &str) -> Vec<u8> {
 }
 
 /// Whether a message, with its envelope in the form `<a@x> <b@y>,<c@y>`, is the one wanted.
-pub fn is_message(envelope: &str, body: &[u8], want: &str) -> bool {
+pub(crate) fn is_message(envelope: &str, body: &[u8], want: &str) -> bool {
     let (want_envelope, want_body) = want.split_once(" \"").expect("M: ENVELOPE \"BODY\"");
     let want_body = want_body.strip_suffix('"').expect("closing quote");
     envelope == want_envelope && (want_body == "*" || body == unescape(want_body))
 }
 
 /// Whether reply lines are those wanted.
-pub fn are_replies(got: &[&str], wanted: &[String]) -> bool {
+pub(crate) fn are_replies(got: &[&str], wanted: &[String]) -> bool {
     let fits = |want: &str, got: &str| {
         want.strip_suffix('*')
             .map_or(want == got, |head| got.starts_with(head))
@@ -159,7 +159,7 @@ pub fn are_replies(got: &[&str], wanted: &[String]) -> bool {
 
 /// All files, in order of their names; only those with `TRANSCRIPT` in their names if that is in
 /// the environment.
-pub fn files() -> Vec<PathBuf> {
+pub(crate) fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
     let only = std::env::var("TRANSCRIPT").unwrap_or_default();
     let mut paths: Vec<_> = std::fs::read_dir(folder)

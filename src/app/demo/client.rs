@@ -5,7 +5,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 /// Sends one message; gives the first refusal, or the reply to the dot.
-pub async fn send(
+pub(super) async fn send(
     relay: SocketAddr,
     from: &str,
     to: &[String],

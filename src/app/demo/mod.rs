@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const MOST_SPAM: usize = 15;
 
 /// Runs the story. Exit status 0 if all went as told.
-pub fn run() -> ExitCode {
+pub(crate) fn run() -> ExitCode {
     let dir = std::env::temp_dir().join(format!("outgate-demo-{}", std::process::id()));
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 /// A message that arrived.
 #[derive(Debug, Clone)]
-pub struct Arrived {
+pub(super) struct Arrived {
     /// Recipients accepted.
     pub recipients: Vec<String>,
     /// The message, dot-unstuffed.
@@ -14,7 +14,7 @@ pub struct Arrived {
 }
 
 /// Takes mail on this socket until it is dropped.
-pub async fn run(socket: TcpListener, arrived: mpsc::UnboundedSender<Arrived>) {
+pub(super) async fn run(socket: TcpListener, arrived: mpsc::UnboundedSender<Arrived>) {
     while let Ok((stream, _)) = socket.accept().await {
         let arrived = arrived.clone();
         tokio::spawn(async move {

@@ -1,7 +1,7 @@
 //! What the people of the demo write.
 
 /// Sender and recipient of the ordinary messages.
-pub const MORNING: [(&str, &str); 6] = [
+pub(super) const MORNING: [(&str, &str); 6] = [
     ("alice@acme.example", "bob@partner.example"),
     ("carol@acme.example", "orders@supplier.example"),
     ("dave@acme.example", "erin@customer.example"),
@@ -33,7 +33,7 @@ const BODIES: [(&str, &str); 4] = [
 ];
 
 /// The n-th ordinary message.
-pub fn ordinary(n: usize) -> String {
+pub(super) fn ordinary(n: usize) -> String {
     let (subject, body) = BODIES.get(n % BODIES.len()).copied().unwrap_or_default();
     format!(
         "From: Acme <office@acme.example>\nSubject: {subject}\nMessage-ID: <ham{n}@acme.example>\n\n{body}"
@@ -41,7 +41,7 @@ pub fn ordinary(n: usize) -> String {
 }
 
 /// The n-th message of the campaign.
-pub fn spam(n: usize) -> String {
+pub(super) fn spam(n: usize) -> String {
     format!(
         "From: Alice <alice@acme.example>\nSubject: URGENT: Your account will be suspended - verify now!!!\n\
          Message-ID: <spam{n}@acme.example>\nMIME-Version: 1.0\nContent-Type: text/html; charset=utf-8\n\n\
@@ -54,7 +54,7 @@ pub fn spam(n: usize) -> String {
 }
 
 /// Strangers, some of whom do not exist.
-pub fn victims(n: usize) -> Vec<String> {
+pub(super) fn victims(n: usize) -> Vec<String> {
     let mut to: Vec<String> = (0..4)
         .map(|i| format!("stranger{n}{i}@somewhere{i}.example"))
         .collect();

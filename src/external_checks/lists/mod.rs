@@ -1,6 +1,6 @@
 //! DNS lists: asked about the hosts and addresses of a message, all at once, within a deadline.
 
-pub mod name;
+pub(crate) mod name;
 
 use super::breaker::{Breaker, Gate};
 use super::combine::{Answer, Finding};
@@ -29,10 +29,10 @@ const MAX_TTL: Duration = Duration::from_secs(3600);
 /// How it is told that a list did not answer.
 const LATE: &str = "no answer in time";
 /// Longest time for one question of `outgate lists check`.
-pub const CHECK_TIME: Duration = Duration::from_secs(5);
+pub(crate) const CHECK_TIME: Duration = Duration::from_secs(5);
 
 /// The configured lists with what is known of their health.
-pub struct Lists {
+pub(crate) struct Lists {
     resolver: TokioResolver,
     lists: Vec<Source>,
     deadline: Duration,
@@ -68,7 +68,7 @@ impl Lists {
     ///
     /// # Errors
     /// When the system's name servers cannot be read.
-    pub fn new(
+    pub(crate) fn new(
         lists: &[Arc<List>],
         servers: &[SocketAddr],
         deadline: Duration,
@@ -88,7 +88,7 @@ impl Lists {
 
     /// Asks every list about everything that concerns it. Answers within the deadline, whatever the
     /// servers do.
-    pub async fn ask(&self, now: Time, subjects: &Subjects) -> Vec<Answer> {
+    pub(crate) async fn ask(&self, now: Time, subjects: &Subjects) -> Vec<Answer> {
         let until = Instant::now() + self.deadline;
         let mut answers = Vec::new();
         let mut asked: Vec<Asked> = Vec::new();
@@ -378,7 +378,7 @@ async fn look_up(resolver: &TokioResolver, list: &List, name: Name) -> Outcome {
 }
 
 /// What `outgate lists check` found of one list; `Ok` = it works, in words.
-pub async fn check(list: &List, servers: &[SocketAddr]) -> Result<String, String> {
+pub(crate) async fn check(list: &List, servers: &[SocketAddr]) -> Result<String, String> {
     let resolver = resolver(servers, CHECK_TIME)?;
     let addresses_only = !list.asks.contains(&Asks::LinkDomains);
     let point = match list.listed_point.as_str() {

@@ -9,7 +9,7 @@ const MAX_ADDRESSES: usize = 8;
 
 /// What lists are asked about one message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Subjects {
+pub(crate) struct Subjects {
     /// Registrable domains of links with the first host that led there, A-labels.
     pub domains: Vec<(Box<str>, Box<str>)>,
     /// Addresses that stand in links.
@@ -21,7 +21,11 @@ pub struct Subjects {
 impl Subjects {
     /// From the hosts of links and the client's address. Hosts that `own` says are the sender's own
     /// are nobody's business.
-    pub fn new(hosts: &[Box<str>], client: Option<IpAddr>, own: impl Fn(&str) -> bool) -> Self {
+    pub(crate) fn new(
+        hosts: &[Box<str>],
+        client: Option<IpAddr>,
+        own: impl Fn(&str) -> bool,
+    ) -> Self {
         let mut out = Self {
             client: client.map(|ip| ip.to_canonical()).filter(is_askable),
             ..Self::default()
@@ -48,7 +52,7 @@ impl Subjects {
 
 /// The part of a host name that somebody registered, by the public suffix list; `None` for a bare
 /// suffix, and for a name whose suffix the list does not know.
-pub fn registrable(host: &str) -> Option<&str> {
+pub(crate) fn registrable(host: &str) -> Option<&str> {
     let domain = psl::domain(host.as_bytes())?;
     domain.suffix().is_known().then_some(())?;
     std::str::from_utf8(domain.as_bytes()).ok()
@@ -91,7 +95,7 @@ const fn is_askable(ip: &IpAddr) -> bool {
 
 /// The name under which an address stands in a zone: octets (RFC 5782 section 2.1) or nibbles
 /// (section 2.4) in reverse.
-pub fn reversed(ip: IpAddr) -> String {
+pub(crate) fn reversed(ip: IpAddr) -> String {
     match ip {
         IpAddr::V4(v4) => {
             let [a, b, c, d] = v4.octets();

@@ -19,7 +19,7 @@ const RULES: usize = 3;
 
 /// What a scanner said of a message.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     /// Its score, in its own unit.
     pub score: f64,
     /// From there on it takes a message for spam.
@@ -32,7 +32,7 @@ impl Verdict {
     /// As evidence: `weight` nats at the scanner's own threshold, nothing at half of it, and
     /// bounded on both sides: a low score of local rules says little, and a high one is made of
     /// rules that fire together.
-    pub fn nats(&self, weight: f64) -> f64 {
+    pub(crate) fn nats(&self, weight: f64) -> f64 {
         if !(self.score.is_finite() && self.threshold > 0.0) {
             return 0.0;
         }
@@ -62,7 +62,7 @@ impl Verdict {
 }
 
 /// The configured scanners.
-pub struct Scanners {
+pub(crate) struct Scanners {
     rspamd: Option<(rspamd::Client, Source)>,
     spamd: Option<(spamd::Client, Source)>,
 }
@@ -82,7 +82,7 @@ impl Scanners {
     ///
     /// # Errors
     /// When no HTTP client can be made.
-    pub fn new(settings: &Outside) -> Result<Self, String> {
+    pub(crate) fn new(settings: &Outside) -> Result<Self, String> {
         let source = |name, title, weight| Source {
             name,
             title,
@@ -108,12 +108,12 @@ impl Scanners {
     }
 
     /// Whether there is none.
-    pub const fn is_off(&self) -> bool {
+    pub(crate) const fn is_off(&self) -> bool {
         self.rspamd.is_none() && self.spamd.is_none()
     }
 
     /// Asks all of them.
-    pub async fn ask(&self, now: Time, message: Message<'_>) -> Vec<Answer> {
+    pub(crate) async fn ask(&self, now: Time, message: Message<'_>) -> Vec<Answer> {
         let rspamd = async {
             match &self.rspamd {
                 Some((client, source)) => {
@@ -229,7 +229,9 @@ impl Source {
 }
 
 /// Whether the scanners answer, for `outgate lists check`: name, where it is, and what came of it.
-pub async fn check(settings: &Outside) -> Vec<(&'static str, String, Result<String, String>)> {
+pub(crate) async fn check(
+    settings: &Outside,
+) -> Vec<(&'static str, String, Result<String, String>)> {
     const TIME: Duration = Duration::from_secs(10);
     const SAMPLE: &[u8] = b"From: check@outgate.example\r\nTo: check@outgate.example\r\nSubject: check\r\n\r\ncheck\r\n";
     let said = |done: Result<Result<Verdict, String>, _>| match done {

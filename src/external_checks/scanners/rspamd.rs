@@ -39,7 +39,7 @@ struct Symbol {
 }
 
 impl Client {
-    pub fn new(url: &str) -> Result<Self, String> {
+    pub(super) fn new(url: &str) -> Result<Self, String> {
         let http = reqwest::Client::builder()
             .timeout(TIME_LIMIT)
             .no_proxy()
@@ -53,7 +53,7 @@ impl Client {
     }
 
     /// Its verdict on a message.
-    pub async fn check(&self, message: Message<'_>) -> Result<Verdict, String> {
+    pub(super) async fn check(&self, message: Message<'_>) -> Result<Verdict, String> {
         self.check_raw(
             message.body,
             Some((message.from.as_str(), message.client.to_string())),
@@ -62,7 +62,7 @@ impl Client {
     }
 
     /// Its verdict on these octets; envelope sender and client address where they are known.
-    pub async fn check_raw(
+    pub(super) async fn check_raw(
         &self,
         body: &[u8],
         envelope: Option<(&str, String)>,
@@ -86,7 +86,7 @@ impl Client {
     }
 
     /// Whether it answers at all.
-    pub async fn ping(&self) -> Result<(), String> {
+    pub(super) async fn ping(&self) -> Result<(), String> {
         let answer = self
             .http
             .get(format!("{}/ping", self.url))

@@ -15,19 +15,19 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub fn new(address: &str) -> Self {
+    pub(super) fn new(address: &str) -> Self {
         Self {
             address: address.to_owned(),
         }
     }
 
     /// Its verdict on a message. The caller sets the time limit.
-    pub async fn check(&self, message: &[u8]) -> Result<Verdict, String> {
+    pub(super) async fn check(&self, message: &[u8]) -> Result<Verdict, String> {
         read(&self.exchange("SYMBOLS", message).await?)
     }
 
     /// Whether it answers at all.
-    pub async fn ping(&self) -> Result<(), String> {
+    pub(super) async fn ping(&self) -> Result<(), String> {
         let answer = self.exchange("PING", b"").await?;
         if answer.starts_with(b"SPAMD/") {
             Ok(())

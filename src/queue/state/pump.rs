@@ -8,7 +8,7 @@ use crate::types::{MessageId, Time};
 
 impl State {
     /// Starts what may start now. Called once after a batch of inputs.
-    pub fn pump(&mut self, now: Time, out: &mut Vec<Effect>) {
+    pub(crate) fn pump(&mut self, now: Time, out: &mut Vec<Effect>) {
         self.dests.wake(now);
         // Attempts may turn out to need a meta first, and a meta at hand may make attempts.
         self.pump_attempts(out);

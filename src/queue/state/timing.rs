@@ -9,7 +9,7 @@ use crate::types::{MessageId, Time};
 
 impl State {
     /// When something becomes due by itself.
-    pub fn next_wake(&self) -> Option<Time> {
+    pub(crate) fn next_wake(&self) -> Option<Time> {
         let timer = self.timers.first().map(|(time, _)| *time);
         let later = self.later.first().map(|(time, _)| *time);
         [

@@ -8,7 +8,7 @@ use crate::types::hash::mix;
 
 /// Kinds of attack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// 30 messages a minute.
     Blast,
     /// 5 messages in an hour to 100-1,000 each.
@@ -31,7 +31,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Blast,
         Self::Bulk,
         Self::Medium,
@@ -44,7 +44,7 @@ impl Kind {
     ];
 
     /// Name in tables.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Blast => "blast",
             Self::Bulk => "bulk",
@@ -59,7 +59,7 @@ impl Kind {
     }
 
     /// Accounts it uses.
-    pub const fn accounts(self) -> usize {
+    pub(crate) const fn accounts(self) -> usize {
         if matches!(self, Self::Snowshoe | Self::Scattered) {
             50
         } else {
@@ -68,7 +68,7 @@ impl Kind {
     }
 
     /// Clients that they stand behind.
-    pub const fn clients(self) -> usize {
+    pub(crate) const fn clients(self) -> usize {
         if matches!(self, Self::Scattered) {
             10
         } else {
@@ -77,7 +77,7 @@ impl Kind {
     }
 
     /// Days of preparation, of which no message counts.
-    pub const fn preparation_days(self) -> i64 {
+    pub(crate) const fn preparation_days(self) -> i64 {
         if matches!(self, Self::Patient) { 14 } else { 0 }
     }
 
@@ -96,7 +96,7 @@ impl Kind {
 
 /// Messages that an attacker sends, in order of time, in `out`; their senders are places in
 /// `victims`.
-pub fn mails(
+pub(crate) fn mails(
     kind: Kind,
     start: i64,
     victims: &mut [Sender],
@@ -162,7 +162,7 @@ pub fn mails(
 
 /// The harmless mail by which a patient attacker prepares: 30 a day to people the owner never wrote
 /// to.
-pub fn preparation(
+pub(crate) fn preparation(
     start: i64,
     days: i64,
     victim: &mut Sender,

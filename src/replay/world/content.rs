@@ -11,7 +11,7 @@ const COPY_NATS: f64 = 0.2;
 
 /// Where the content of a tenant's mail comes from.
 #[derive(Debug, Clone)]
-pub enum Content {
+pub(crate) enum Content {
     /// Drawn for a classifier of this quality.
     Drawn(Quality),
     /// Real mail.
@@ -20,7 +20,7 @@ pub enum Content {
 
 /// What somebody writes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Voice {
+pub(crate) enum Voice {
     /// This share of it is flagged.
     Flagged(f64),
     /// The same with words of ordinary mail behind it, which take from the weight of what is
@@ -44,7 +44,7 @@ pub enum Voice {
 
 impl Content {
     /// The voice of a new sender.
-    pub fn voice(&self, class: Class, rng: &mut Rng) -> Voice {
+    pub(crate) fn voice(&self, class: Class, rng: &mut Rng) -> Voice {
         match self {
             Self::Drawn(quality) => Voice::Flagged(match class {
                 Class::Person | Class::List => rng.beta(quality.fpr, 20.0),
@@ -64,7 +64,7 @@ impl Content {
     }
 
     /// The voice of one mailing of a newsletter.
-    pub fn mailing(&self, voice: Voice, rng: &mut Rng) -> Voice {
+    pub(crate) fn mailing(&self, voice: Voice, rng: &mut Rng) -> Voice {
         match self {
             Self::Drawn(quality) => Voice::Flagged(rng.beta((10.0 * quality.fpr).min(0.5), 0.2)),
             Self::Real(_) => Voice::Template(self.llr(voice, rng)),
@@ -72,7 +72,7 @@ impl Content {
     }
 
     /// The voice of spam among forwarded mail: each a text of its own.
-    pub fn spam(&self, rng: &mut Rng) -> Voice {
+    pub(crate) fn spam(&self, rng: &mut Rng) -> Voice {
         match self {
             Self::Drawn(quality) => Voice::Flagged(quality.tpr),
             Self::Real(pool) => Voice::Campaign(pool.a_campaign(rng)),
@@ -80,7 +80,7 @@ impl Content {
     }
 
     /// The voice of a campaign.
-    pub fn campaign(&self, padded: bool, rng: &mut Rng) -> Voice {
+    pub(crate) fn campaign(&self, padded: bool, rng: &mut Rng) -> Voice {
         match self {
             // Words of ordinary mail hide a part of the campaigns.
             Self::Drawn(quality) if padded => Voice::Padded(rng.beta(quality.tpr * 0.95, 3.0)),
@@ -91,7 +91,7 @@ impl Content {
     }
 
     /// The voice of harmless mail by which an attacker prepares: what the owner might write.
-    pub const fn harmless(&self, owner: Voice) -> Voice {
+    pub(crate) const fn harmless(&self, owner: Voice) -> Voice {
         match self {
             Self::Drawn(quality) => Voice::Flagged(quality.fpr),
             Self::Real(_) => owner,
@@ -99,7 +99,7 @@ impl Content {
     }
 
     /// The LLR of one message, nats.
-    pub fn llr(&self, voice: Voice, rng: &mut Rng) -> f64 {
+    pub(crate) fn llr(&self, voice: Voice, rng: &mut Rng) -> f64 {
         match (self, voice) {
             (Self::Drawn(quality), Voice::Flagged(share)) => {
                 let flagged = rng.chance(share);

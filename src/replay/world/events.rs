@@ -7,14 +7,14 @@ use serde_json::json;
 use std::io::{self, Write};
 
 /// Writes events. The first error is kept, after it nothing is written.
-pub struct Events<'a> {
+pub(crate) struct Events<'a> {
     out: &'a mut dyn Write,
     failed: Option<io::Error>,
 }
 
 impl<'a> Events<'a> {
     /// To this writer.
-    pub fn new(out: &'a mut dyn Write) -> Self {
+    pub(crate) fn new(out: &'a mut dyn Write) -> Self {
         Self { out, failed: None }
     }
 
@@ -22,7 +22,7 @@ impl<'a> Events<'a> {
     ///
     /// # Errors
     /// Something could not be written.
-    pub fn finish(self) -> io::Result<()> {
+    pub(crate) fn finish(self) -> io::Result<()> {
         self.failed.map_or_else(|| self.out.flush(), Err)
     }
 

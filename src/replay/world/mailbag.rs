@@ -33,7 +33,7 @@ const FIELDS: usize = 1000;
 
 /// A tenant's real mail as one state of the model scores it: LLRs in nats.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Pool {
+pub(crate) struct Pool {
     /// Whose mail it is.
     pub name: String,
     authors: Vec<Vec<f32>>,
@@ -84,7 +84,7 @@ impl Pool {
     }
 
     /// One line: authors, and what is flagged at even odds.
-    pub fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         let share = |lists: &[Vec<f32>]| {
             let all = || lists.iter().flatten();
             100.0 * all().filter(|l| **l > 0.0).count() as f64 / all().count().max(1) as f64
@@ -128,7 +128,7 @@ struct Mailbag {
 }
 
 /// Tenants' mail by the shipped model as it comes, and after it has adapted itself.
-pub struct Scored {
+pub(crate) struct Scored {
     /// Nothing learned.
     pub cold: Vec<Content>,
     /// One half of each tenant's mail learned, unlabelled.
@@ -140,7 +140,7 @@ pub struct Scored {
 ///
 /// # Errors
 /// A file cannot be read, or there is no spam, or no tenant's ham.
-pub fn load(folders: &[PathBuf], scorer: &Scorer) -> Result<Scored, String> {
+pub(crate) fn load(folders: &[PathBuf], scorer: &Scorer) -> Result<Scored, String> {
     let mut all = Vec::new();
     for folder in folders {
         all.extend(corpora(folder)?);

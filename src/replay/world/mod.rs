@@ -2,16 +2,16 @@
 //! ordinary mail, and nine kinds of attack. It is fed to the relay's own judge, without JSON
 //! between, and to simple detectors beside it.
 
-pub mod attack;
+pub(crate) mod attack;
 mod campaigns;
-pub mod cold;
-pub mod content;
-pub mod events;
-pub mod mailbag;
-pub mod people;
-pub mod references;
-pub mod report;
-pub mod rng;
+pub(crate) mod cold;
+pub(crate) mod content;
+pub(crate) mod events;
+pub(crate) mod mailbag;
+pub(crate) mod people;
+pub(crate) mod references;
+pub(crate) mod report;
+pub(crate) mod rng;
 
 use super::engine::Engine;
 use crate::config::Settings;
@@ -36,7 +36,7 @@ use std::sync::{Arc, mpsc};
 /// First day of every tenant's life: 2026-06-01, a Monday.
 const FIRST_DAY: i64 = 20_605;
 /// Days a sender counts as cold.
-pub const COLD_DAYS: i64 = 5;
+pub(crate) const COLD_DAYS: i64 = 5;
 /// Senders of a tenant: persons, applications, newsletters, and beside them one forwarder, list and
 /// source of reports.
 const CLASSES: [(Class, usize); 6] = [
@@ -52,7 +52,7 @@ const ARRIVALS: f64 = 0.5;
 
 /// What is simulated.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Seeds; each is a world of its own.
     pub seeds: Vec<u64>,
     /// Days of each tenant before the attacks.
@@ -78,7 +78,11 @@ pub struct Plan {
 /// Runs the plan; the ordinary mail also goes to `events`, and behind it one campaign of each
 /// attack. Tenants are worlds of their own, so they are shared out to as many threads as there are
 /// cores, unless their events are to be written in order.
-pub fn run(settings: &Arc<Settings>, plan: &Plan, mut events: Option<&mut Events<'_>>) -> Report {
+pub(crate) fn run(
+    settings: &Arc<Settings>,
+    plan: &Plan,
+    mut events: Option<&mut Events<'_>>,
+) -> Report {
     let tenants: Vec<(u64, u64)> = plan
         .seeds
         .iter()

@@ -6,12 +6,12 @@ use super::rng::Rng;
 use crate::types::hash::mix;
 
 /// Milliseconds of a day.
-pub const DAY: i64 = 86_400_000;
+pub(crate) const DAY: i64 = 86_400_000;
 const HOUR: f64 = 3_600_000.0;
 
 /// How good the classifier is.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Quality {
+pub(crate) struct Quality {
     /// Share of spam that is flagged.
     pub tpr: f64,
     /// Share of ordinary mail that is flagged.
@@ -21,7 +21,7 @@ pub struct Quality {
 impl Quality {
     /// The LLR of a message, flagged or not: that of the flag, with noise that does not change its
     /// side.
-    pub fn llr(&self, flagged: bool, rng: &mut Rng) -> f64 {
+    pub(crate) fn llr(&self, flagged: bool, rng: &mut Rng) -> f64 {
         let noise = rng.normal();
         if flagged {
             ((self.tpr / self.fpr).ln() + noise).max(2.3)
@@ -33,7 +33,7 @@ impl Quality {
 
 /// What a sender is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
+pub(crate) enum Class {
     /// A person.
     Person,
     /// A program with one template.
@@ -50,7 +50,7 @@ pub enum Class {
 
 /// One message.
 #[derive(Debug, Clone, Copy)]
-pub struct Mail {
+pub(crate) struct Mail {
     /// Milliseconds since the epoch.
     pub time: i64,
     /// Place of the sender within its tenant.
@@ -69,7 +69,7 @@ pub struct Mail {
 
 /// One recipient of a message.
 #[derive(Debug, Clone, Copy)]
-pub struct To {
+pub(crate) struct To {
     /// Number of the address.
     pub address: u64,
     /// Never written to before by this sender, in truth.
@@ -80,7 +80,7 @@ pub struct To {
 
 /// The mail of some time.
 #[derive(Debug, Default)]
-pub struct Mails {
+pub(crate) struct Mails {
     /// Messages.
     pub mails: Vec<Mail>,
     /// Their recipients.
@@ -89,14 +89,14 @@ pub struct Mails {
 
 impl Mails {
     /// Recipients of a message.
-    pub fn recipients(&self, mail: &Mail) -> &[To] {
+    pub(crate) fn recipients(&self, mail: &Mail) -> &[To] {
         self.to
             .get(mail.first as usize..(mail.first + mail.count) as usize)
             .unwrap_or_default()
     }
 
     /// Adds a message whose recipients were pushed from `first` on.
-    pub fn push(
+    pub(crate) fn push(
         &mut self,
         time: i64,
         who: u32,
@@ -118,7 +118,7 @@ impl Mails {
     }
 
     /// Empties it and keeps the room.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.mails.clear();
         self.to.clear();
     }
@@ -126,7 +126,7 @@ impl Mails {
 
 /// A sender of the world.
 #[derive(Debug, Clone)]
-pub struct Sender {
+pub(crate) struct Sender {
     /// What it is.
     pub class: Class,
     /// Unique number: names its address.
@@ -148,7 +148,7 @@ const FOOTER: u64 = 0x5c3a_96f0_1b7d_e824;
 
 /// The fingerprint of a text that differs a little from one with `template`, by `variation`: in
 /// three bits at most.
-pub const fn near(template: u64, variation: u64) -> u64 {
+pub(crate) const fn near(template: u64, variation: u64) -> u64 {
     template
         ^ (1 << (variation & 63))
         ^ (1 << ((variation >> 6) & 63))
@@ -160,7 +160,13 @@ const CONTACTS: u64 = 160;
 
 impl Sender {
     /// A sender without history.
-    pub fn new(class: Class, number: u64, born: i64, content: &Content, rng: &mut Rng) -> Self {
+    pub(crate) fn new(
+        class: Class,
+        number: u64,
+        born: i64,
+        content: &Content,
+        rng: &mut Rng,
+    ) -> Self {
         let (voice, new_share, volume, contacts) = match class {
             Class::Person => {
                 let new = 0.25_f64.mul_add(rng.beta(0.264, 3.8), 0.02);
@@ -201,13 +207,13 @@ impl Sender {
     }
 
     /// An address never used before.
-    pub const fn fresh(&mut self) -> u64 {
+    pub(crate) const fn fresh(&mut self) -> u64 {
         self.fresh += 1;
         self.fresh
     }
 
     /// Somebody it has written to; the first contacts are written to most.
-    pub fn contact(&self, rng: &mut Rng) -> Option<u64> {
+    pub(crate) fn contact(&self, rng: &mut Rng) -> Option<u64> {
         let n = self.contacts.len() as f64;
         self.contacts
             .get((n * rng.unit().powi(2)) as usize)
@@ -246,7 +252,14 @@ impl Sender {
     }
 
     /// The mail of one day, not sorted by time.
-    pub fn day(&mut self, day: i64, who: u32, content: &Content, rng: &mut Rng, out: &mut Mails) {
+    pub(crate) fn day(
+        &mut self,
+        day: i64,
+        who: u32,
+        content: &Content,
+        rng: &mut Rng,
+        out: &mut Mails,
+    ) {
         let start = day * DAY;
         // Day 0 of the epoch was a Thursday.
         let weekend = (day + 3).rem_euclid(7) >= 5;

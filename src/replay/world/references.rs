@@ -1,7 +1,7 @@
 //! The simple detectors that ours is measured beside, on the same stream.
 
 /// Names, in the order of [`References::message`].
-pub const NAMES: [&str; COUNT] = [
+pub(crate) const NAMES: [&str; COUNT] = [
     "10,000 a day",
     "1,000 a day + 500 an hour",
     "30 spam an hour",
@@ -13,7 +13,7 @@ pub const NAMES: [&str; COUNT] = [
     "pilot CUSUM at 50",
 ];
 /// Number of detectors.
-pub const COUNT: usize = 9;
+pub(crate) const COUNT: usize = 9;
 
 /// From here on a message counts as spam for them, in nats.
 const FLAG_NATS: f64 = 1.0;
@@ -25,7 +25,7 @@ const SPOT_STEP: (f64, f64) = (1.504_077, -2.079_442);
 
 /// The state of all of them for one sender.
 #[derive(Debug, Clone, Default)]
-pub struct References {
+pub(crate) struct References {
     hour: i64,
     day: i64,
     hour_recipients: u32,
@@ -58,7 +58,7 @@ impl References {
     }
 
     /// Which of them block at this message; bit by place.
-    pub fn message(&mut self, time: i64, recipients: u32, new: u32, llr: f64) -> u32 {
+    pub(crate) fn message(&mut self, time: i64, recipients: u32, new: u32, llr: f64) -> u32 {
         self.age(time);
         let spam = llr > FLAG_NATS;
         self.hour_recipients += recipients;
@@ -112,7 +112,7 @@ impl References {
     }
 
     /// The same for an outcome.
-    pub fn outcome(&mut self, time: i64, bounced: bool) -> u32 {
+    pub(crate) fn outcome(&mut self, time: i64, bounced: bool) -> u32 {
         self.age(time);
         let [.., outcomes, bounces] = self.base;
         let b = ((bounces + 1.0) / (outcomes + 100.0)).clamp(1e-4, 0.99);
@@ -136,7 +136,7 @@ impl References {
     }
 
     /// A block of the detector at `place` ended: its evidence begins anew.
-    pub fn forgive(&mut self, place: u32) {
+    pub(crate) fn forgive(&mut self, place: u32) {
         match place {
             0 | 1 => (self.hour_recipients, self.day_recipients) = (0, 0),
             2 => self.hour_spam = 0,

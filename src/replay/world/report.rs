@@ -18,23 +18,23 @@ const ROWS: [&str; 5] = [
 ];
 
 /// Measures how long the judge takes.
-pub struct Stopwatch(std::time::Instant);
+pub(crate) struct Stopwatch(std::time::Instant);
 
 impl Stopwatch {
     /// From now on.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self(std::time::Instant::now())
     }
 
     /// Since then.
-    pub fn nanos(&self) -> u64 {
+    pub(crate) fn nanos(&self) -> u64 {
         u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 }
 
 /// Counts of a class of senders, warm and cold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Mistakes {
+pub(crate) struct Mistakes {
     /// Sender-days.
     pub days: u64,
     /// Sender-days with a false block.
@@ -59,7 +59,7 @@ impl Mistakes {
 
 /// All that was counted.
 #[derive(Debug, Clone, Default)]
-pub struct Report {
+pub(crate) struct Report {
     /// By class (person, application, newsletter, beside) and cold.
     pub mistakes: [[Mistakes; 2]; 4],
     /// Why mail was held by mistake.
@@ -158,7 +158,7 @@ impl Report {
     }
 
     /// The tables as text.
-    pub fn text(&self, references: bool) -> String {
+    pub(crate) fn text(&self, references: bool) -> String {
         let mut out = String::new();
         self.mistakes_table(&mut out, references);
         self.attacks_table(&mut out, references);
@@ -363,7 +363,7 @@ fn quantile(of: &[&Campaign], q: f64, f: &dyn Fn(&Campaign) -> u64) -> u64 {
 
 /// How one campaign went.
 #[derive(Debug, Clone)]
-pub struct Campaign {
+pub(crate) struct Campaign {
     /// Kind.
     pub kind: Kind,
     /// Messages that left.

@@ -3,16 +3,16 @@
 
 /// A stream of random numbers.
 #[derive(Debug, Clone)]
-pub struct Rng(u64);
+pub(crate) struct Rng(u64);
 
 impl Rng {
     /// The stream of a seed; streams of different parts of one world differ in `part`.
-    pub const fn new(seed: u64, part: u64) -> Self {
+    pub(crate) const fn new(seed: u64, part: u64) -> Self {
         Self(crate::types::hash::mix(seed, part ^ 0x6f75_7467_6174_6521))
     }
 
     /// 64 random bits.
-    pub const fn bits(&mut self) -> u64 {
+    pub(crate) const fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -21,7 +21,7 @@ impl Rng {
     }
 
     /// Uniform in [0, 1).
-    pub fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
@@ -31,33 +31,33 @@ impl Rng {
     }
 
     /// Uniform between the two.
-    pub fn between(&mut self, low: f64, high: f64) -> f64 {
+    pub(crate) fn between(&mut self, low: f64, high: f64) -> f64 {
         (high - low).mul_add(self.unit(), low)
     }
 
     /// Below `n`; 0 if `n` is 0.
-    pub fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         ((u128::from(self.bits()) * u128::from(n)) >> 64) as u64
     }
 
     /// True with that probability.
-    pub fn chance(&mut self, p: f64) -> bool {
+    pub(crate) fn chance(&mut self, p: f64) -> bool {
         self.unit() < p
     }
 
     /// Standard normal (Box and Muller 1958, one of the two).
-    pub fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         (-2.0 * self.open().ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
     }
 
     /// Lognormal of that median and sigma.
-    pub fn lognormal(&mut self, median: f64, sigma: f64) -> f64 {
+    pub(crate) fn lognormal(&mut self, median: f64, sigma: f64) -> f64 {
         median * (sigma * self.normal()).exp()
     }
 
     /// Beta of that mean and strength (alpha + beta). In logarithms, since the shapes here go down
     /// to 0.001.
-    pub fn beta(&mut self, mean: f64, strength: f64) -> f64 {
+    pub(crate) fn beta(&mut self, mean: f64, strength: f64) -> f64 {
         let (a, b) = (
             self.ln_gamma_variate(mean * strength),
             self.ln_gamma_variate((1.0 - mean) * strength),

@@ -28,7 +28,7 @@ use attached::Attachments;
 use lines::Lines;
 use reading::{Reading, View};
 
-pub use source::Source;
+pub(crate) use source::Source;
 
 /// Visible text that is read: the head, and the tail of a longer one (octets).
 const HEAD: usize = 8 * 1024;

@@ -77,30 +77,30 @@ impl Look {
 /// What kind of element it is, as far as its ends and its look go. One bit each.
 pub(super) mod kind {
     /// Never holds anything.
-    pub const VOID: u32 = 1;
+    pub(crate) const VOID: u32 = 1;
     /// Its start ends an open paragraph.
-    pub const BLOCK: u32 = 1 << 1;
-    pub const PARAGRAPH: u32 = 1 << 2;
-    pub const CELL: u32 = 1 << 3;
-    pub const ROW: u32 = 1 << 4;
-    pub const ITEM: u32 = 1 << 5;
-    pub const TERM: u32 = 1 << 6;
-    pub const OPTION: u32 = 1 << 7;
-    pub const TABLE: u32 = 1 << 8;
-    pub const LIST: u32 = 1 << 9;
-    pub const TERMS: u32 = 1 << 10;
-    pub const SELECT: u32 = 1 << 11;
+    pub(crate) const BLOCK: u32 = 1 << 1;
+    pub(crate) const PARAGRAPH: u32 = 1 << 2;
+    pub(crate) const CELL: u32 = 1 << 3;
+    pub(crate) const ROW: u32 = 1 << 4;
+    pub(crate) const ITEM: u32 = 1 << 5;
+    pub(crate) const TERM: u32 = 1 << 6;
+    pub(crate) const OPTION: u32 = 1 << 7;
+    pub(crate) const TABLE: u32 = 1 << 8;
+    pub(crate) const LIST: u32 = 1 << 9;
+    pub(crate) const TERMS: u32 = 1 << 10;
+    pub(crate) const SELECT: u32 = 1 << 11;
     /// An end tag does not reach beyond it from inside.
-    pub const WALL: u32 = 1 << 12;
+    pub(crate) const WALL: u32 = 1 << 12;
     /// Its look goes on behind the end of what it stands in, until it is closed itself.
-    pub const GOES_ON: u32 = 1 << 13;
+    pub(crate) const GOES_ON: u32 = 1 << 13;
     /// Its content is not shown.
-    pub const UNSEEN: u32 = 1 << 14;
+    pub(crate) const UNSEEN: u32 = 1 << 14;
     /// Its end tag reaches through walls.
-    pub const THROUGH: u32 = 1 << 15;
-    pub const LINK: u32 = 1 << 16;
+    pub(crate) const THROUGH: u32 = 1 << 15;
+    pub(crate) const LINK: u32 = 1 << 16;
     /// Its text stands on a line of its own.
-    pub const BREAK: u32 = 1 << 17;
+    pub(crate) const BREAK: u32 = 1 << 17;
 }
 
 /// The kind of an element by its name.

@@ -17,17 +17,17 @@ use fold::{
 };
 
 /// Bits of the index within each group.
-pub const WORD_BITS: u32 = 17;
+pub(crate) const WORD_BITS: u32 = 17;
 /// See [`WORD_BITS`].
-pub const PAIR_BITS: u32 = 18;
+pub(crate) const PAIR_BITS: u32 = 18;
 /// See [`WORD_BITS`].
-pub const GRAM_BITS: u32 = 17;
+pub(crate) const GRAM_BITS: u32 = 17;
 /// First index of pairs, of grams, and the size of the whole space.
-pub const PAIRS_AT: u32 = 1 << WORD_BITS;
+pub(crate) const PAIRS_AT: u32 = 1 << WORD_BITS;
 /// See [`PAIRS_AT`].
-pub const GRAMS_AT: u32 = PAIRS_AT + (1 << PAIR_BITS);
+pub(crate) const GRAMS_AT: u32 = PAIRS_AT + (1 << PAIR_BITS);
 /// Size of the index space of hashed features.
-pub const SPACE: usize = GRAMS_AT as usize + (1 << GRAM_BITS);
+pub(crate) const SPACE: usize = GRAMS_AT as usize + (1 << GRAM_BITS);
 
 /// Folded octets whose runs of four are hashed; longer texts speak through their words.
 const GRAM_TEXT: usize = 4 * 1024;

@@ -4,11 +4,11 @@ use crate::types::Reply;
 
 /// Most recipients put into one transaction where the server names no limit: every server must take
 /// 100 (RFC 5321 section 4.5.3.1.8).
-pub const DEFAULT_RECIPIENTS: usize = 100;
+pub(crate) const DEFAULT_RECIPIENTS: usize = 100;
 
 /// Extensions a server offers. Nothing is offered after HELO.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Capabilities {
+pub(crate) struct Capabilities {
     /// PIPELINING (RFC 2920).
     pub pipelining: bool,
     /// 8BITMIME (RFC 6152).
@@ -33,7 +33,7 @@ pub struct Capabilities {
 
 impl Capabilities {
     /// Reads a positive EHLO reply; its first line is the greeting. Unknown keywords mean nothing.
-    pub fn parse(reply: &Reply) -> Self {
+    pub(crate) fn parse(reply: &Reply) -> Self {
         let mut caps = Self::default();
         for line in reply.lines.iter().skip(1) {
             let mut words = line.split_ascii_whitespace();
@@ -82,7 +82,7 @@ impl Capabilities {
     }
 
     /// Most recipients of one transaction, 1-1000.
-    pub fn recipients_per_transaction(&self) -> usize {
+    pub(crate) fn recipients_per_transaction(&self) -> usize {
         self.rcpt_max.unwrap_or(DEFAULT_RECIPIENTS).clamp(1, 1000)
     }
 }

@@ -6,7 +6,7 @@ use crate::types::{Address, BodyType, DsnRet, Envelope, Notify, Recipient, Reply
 
 /// What matters of a message's content for its transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Content {
+pub(crate) struct Content {
     /// Octets before dot-stuffing (RFC 1870 section 3).
     pub octets: u64,
     /// Octets above 127 occur anywhere.
@@ -17,7 +17,7 @@ pub struct Content {
 
 impl Content {
     /// Looks through a message once; `header` is its header section.
-    pub fn of(message: &[u8], header: &[u8]) -> Self {
+    pub(crate) fn of(message: &[u8], header: &[u8]) -> Self {
         let eight_bit = !message.is_ascii();
         Self {
             octets: message.len() as u64,
@@ -30,13 +30,13 @@ impl Content {
 /// Whether a message needs SMTPUTF8 for all its recipients (RFC 6531 section 3.2): a sender outside
 /// ASCII, or a header outside ASCII in mail that was handed in under SMTPUTF8. Raw octets in the
 /// header of other mail are a flaw of that mail, not a wish.
-pub fn needs_smtputf8(envelope: &Envelope, content: Content) -> bool {
+pub(crate) fn needs_smtputf8(envelope: &Envelope, content: Content) -> bool {
     envelope.from.0.as_ref().is_some_and(Address::needs_utf8)
         || (envelope.smtputf8 && content.eight_bit_header)
 }
 
 /// The failure for want of SMTPUTF8 (RFC 6531 section 3.2).
-pub fn no_smtputf8() -> Reply {
+pub(crate) fn no_smtputf8() -> Reply {
     Reply::new(
         550,
         (5, 6, 7),
@@ -46,7 +46,11 @@ pub fn no_smtputf8() -> Reply {
 
 /// The failure of a message that this server cannot take unchanged; we return it, we do not mangle
 /// it.
-pub fn refusal(caps: &Capabilities, needs_smtputf8: bool, content: Content) -> Option<Reply> {
+pub(crate) fn refusal(
+    caps: &Capabilities,
+    needs_smtputf8: bool,
+    content: Content,
+) -> Option<Reply> {
     if let Some(limit) = caps.size.filter(|s| *s > 0)
         && content.octets > limit
     {
@@ -82,7 +86,7 @@ fn is_value(text: &str) -> bool {
 }
 
 /// `MAIL FROM`, with its CRLF.
-pub fn mail(
+pub(crate) fn mail(
     out: &mut Vec<u8>,
     caps: &Capabilities,
     envelope: &Envelope,
@@ -116,7 +120,7 @@ pub fn mail(
 }
 
 /// `RCPT TO`, with its CRLF.
-pub fn rcpt(out: &mut Vec<u8>, caps: &Capabilities, recipient: &Recipient) {
+pub(crate) fn rcpt(out: &mut Vec<u8>, caps: &Capabilities, recipient: &Recipient) {
     out.extend_from_slice(b"RCPT TO:<");
     out.extend_from_slice(recipient.address.as_str().as_bytes());
     out.push(b'>');

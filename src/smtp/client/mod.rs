@@ -3,9 +3,9 @@
 //! [`Client::action`] says what the shell has to do next. Time is the shell's: [`Client::step`]
 //! names what is awaited, so that it can apply that step's limit.
 
-pub mod caps;
-pub mod command;
-pub mod stuff;
+pub(crate) mod caps;
+pub(crate) mod command;
+pub(crate) mod stuff;
 mod transaction;
 
 #[cfg(test)]
@@ -15,13 +15,13 @@ use super::reply::ReplyReader;
 use crate::types::{Envelope, Reply};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-pub use caps::Capabilities;
-pub use command::Content;
+pub(crate) use caps::Capabilities;
+pub(crate) use command::Content;
 use transaction::{After, Transaction};
 
 /// When the connection is to be encrypted by STARTTLS (RFC 3207).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StartTls {
+pub(crate) enum StartTls {
     /// Never.
     Never,
     /// Where offered.
@@ -32,7 +32,7 @@ pub enum StartTls {
 
 /// User name and password for AUTH (RFC 4954).
 #[derive(Clone, PartialEq, Eq)]
-pub struct Login {
+pub(crate) struct Login {
     /// User name.
     pub user: String,
     /// Password.
@@ -43,7 +43,7 @@ pub struct Login {
 
 /// How a connection is to be opened.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Options {
+pub(crate) struct Options {
     /// Name for EHLO.
     pub ehlo: String,
     /// STARTTLS.
@@ -54,7 +54,7 @@ pub struct Options {
 
 /// What is awaited of the server, or where something went wrong. In the order in which they come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Step {
+pub(crate) enum Step {
     /// The TCP connection. Never awaited by the machine itself.
     Connect,
     /// The greeting.
@@ -83,7 +83,7 @@ pub enum Step {
 
 /// What the shell has to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// Write the output if there is any, then read.
     Read,
     /// Write the output, do the TLS handshake, then call [`Client::tls_started`].
@@ -101,7 +101,7 @@ pub enum Action {
 
 /// A reply and the step it was given at. The reply is ours where the server did not give one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     /// Where.
     pub step: Step,
     /// What.
@@ -127,7 +127,7 @@ enum State {
 }
 
 /// The machine. One per connection.
-pub struct Client {
+pub(crate) struct Client {
     options: Options,
     state: State,
     reader: ReplyReader,
@@ -145,7 +145,7 @@ pub struct Client {
 
 impl Client {
     /// A connection that has just been made; the greeting is awaited.
-    pub fn new(options: Options) -> Self {
+    pub(crate) fn new(options: Options) -> Self {
         Self {
             options,
             state: State::Banner,
@@ -163,7 +163,7 @@ impl Client {
     }
 
     /// Takes what the server sent. What it may not send at this point ends the connection.
-    pub fn feed(&mut self, bytes: &[u8]) {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
         let mut input = bytes;
         while !input.is_empty() && self.state != State::Closed {
             match self.reader.next(&mut input) {
@@ -186,12 +186,12 @@ impl Client {
     }
 
     /// Moves the bytes to be written to the end of `out`.
-    pub fn take_output(&mut self, out: &mut Vec<u8>) {
+    pub(crate) fn take_output(&mut self, out: &mut Vec<u8>) {
         out.append(&mut self.output);
     }
 
     /// What to do now.
-    pub fn action(&self) -> Action {
+    pub(crate) fn action(&self) -> Action {
         if let Some(verdict) = &self.failure {
             return Action::Failed(verdict.clone());
         }
@@ -205,7 +205,7 @@ impl Client {
     }
 
     /// What is awaited.
-    pub fn step(&self) -> Step {
+    pub(crate) fn step(&self) -> Step {
         match self.state {
             State::Banner => Step::Banner,
             State::Ehlo | State::Helo => Step::Ehlo,
@@ -221,32 +221,33 @@ impl Client {
     }
 
     /// Complete replies so far: a step's time limit begins anew with each.
-    pub const fn replies(&self) -> u64 {
+    pub(crate) const fn replies(&self) -> u64 {
         self.replies
     }
 
     /// What the server offers.
-    pub const fn capabilities(&self) -> &Capabilities {
+    pub(crate) const fn capabilities(&self) -> &Capabilities {
         &self.caps
     }
 
     /// The name the server gave itself in its EHLO reply, or else in its greeting.
-    pub fn server_name(&self) -> &str {
+    pub(crate) fn server_name(&self) -> &str {
         &self.server_name
     }
 
     /// Whether another transaction may follow.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.state == State::Ready
     }
 
     /// Whether the connection is encrypted.
-    pub const fn is_encrypted(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) const fn is_encrypted(&self) -> bool {
         self.tls
     }
 
     /// The handshake is done. Everything known of the server is forgotten (RFC 3207 section 4.2).
-    pub fn tls_started(&mut self) {
+    pub(crate) fn tls_started(&mut self) {
         self.tls = true;
         self.caps = Capabilities::default();
         self.say_hello(State::Ehlo);
@@ -255,7 +256,7 @@ impl Client {
     /// Begins a transaction for some recipients (indexes into the envelope), at most
     /// [`Capabilities::recipients_per_transaction`] of them, in state [`Action::Ready`]. A refusal
     /// that needs no word with the server comes out as [`Action::Done`] at once.
-    pub fn begin(&mut self, envelope: &Envelope, recipients: &[u32], content: Content) {
+    pub(crate) fn begin(&mut self, envelope: &Envelope, recipients: &[u32], content: Content) {
         let (transaction, after) = Transaction::begin(
             &self.caps,
             envelope,
@@ -270,19 +271,19 @@ impl Client {
     }
 
     /// The message and its end have been written.
-    pub fn body_sent(&mut self) {
+    pub(crate) fn body_sent(&mut self) {
         if let Some(t) = &mut self.transaction {
             t.body_sent();
         }
     }
 
     /// Recipients that the server had accepted at RCPT in the transaction that is over.
-    pub fn accepted(&self) -> usize {
+    pub(crate) fn accepted(&self) -> usize {
         self.transaction.as_ref().map_or(0, Transaction::accepted)
     }
 
     /// One verdict per recipient of the transaction that is over.
-    pub fn take_verdicts(&mut self) -> Vec<(u32, Verdict)> {
+    pub(crate) fn take_verdicts(&mut self) -> Vec<(u32, Verdict)> {
         self.transaction
             .take()
             .map(Transaction::into_verdicts)
@@ -291,7 +292,7 @@ impl Client {
 
     /// The connection is lost, or the shell gives up: `reply` says why and stands for everything
     /// not decided yet.
-    pub fn fail(&mut self, reply: Reply) {
+    pub(crate) fn fail(&mut self, reply: Reply) {
         self.end(reply, true);
     }
 
@@ -306,7 +307,7 @@ impl Client {
     }
 
     /// Puts QUIT into the output; nothing may follow.
-    pub fn quit(&mut self) {
+    pub(crate) fn quit(&mut self) {
         self.output.extend_from_slice(b"QUIT\r\n");
         self.state = State::Closed;
     }

@@ -1,20 +1,20 @@
 //! Dot-stuffing on sending (RFC 5321 section 4.5.2), without copying the message.
 
 /// What ends the data of a message whose last line is complete (RFC 5321 section 4.1.1.4).
-pub const END_OF_DATA: &[u8] = b".\r\n";
+pub(crate) const END_OF_DATA: &[u8] = b".\r\n";
 
 /// The slices that together are a message as it goes over the wire: every line that begins with a
 /// dot gets another one, and the end of data follows. A slice ends with the dot that the next slice
 /// begins with, so nothing is copied.
 #[derive(Debug, Clone)]
-pub struct Stuffed<'a> {
+pub(crate) struct Stuffed<'a> {
     rest: &'a [u8],
     at_line_start: bool,
     end: Option<&'static [u8]>,
 }
 
 /// Prepares `body`, whose lines end in CRLF.
-pub fn stuffed(body: &[u8]) -> Stuffed<'_> {
+pub(crate) fn stuffed(body: &[u8]) -> Stuffed<'_> {
     // A last line without its end gets one: without it the dot would not stand alone.
     let end: &'static [u8] = if body.is_empty() || body.ends_with(b"\r\n") {
         END_OF_DATA

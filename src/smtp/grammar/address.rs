@@ -8,7 +8,7 @@ const PATH_OCTETS: usize = 256;
 
 /// What stands between the angle brackets of MAIL or RCPT.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Path {
+pub(crate) enum Path {
     /// `<>` (RFC 5321 section 4.5.5).
     Null,
     /// `<postmaster>` without a domain, in any case (RFC 5321 section 4.1.1.3).
@@ -20,7 +20,7 @@ pub enum Path {
 
 /// Reads a path at the start of `text`; gives it and what follows the closing bracket. `None`: no
 /// path.
-pub fn take_path(text: &str) -> Option<(Path, &str)> {
+pub(crate) fn take_path(text: &str) -> Option<(Path, &str)> {
     let text = text.strip_prefix('<')?;
     let end = closing_bracket(text)?;
     // Blanks inside the brackets are wrong and harmless.
@@ -75,14 +75,14 @@ fn drop_source_route(text: &str) -> Option<&str> {
 
 /// A mailbox without brackets behind an obsolete source route or none, as header fields may have it
 /// (RFC 5322 section 4.4).
-pub fn routed_mailbox(text: &str) -> Option<Address> {
+pub(crate) fn routed_mailbox(text: &str) -> Option<Address> {
     mailbox(drop_source_route(text)?)
 }
 
 /// A mailbox without brackets: local part, `@`, domain or address literal. Octets above 127 pass
 /// here (RFC 6531); whether they are allowed depends on the SMTPUTF8 parameter. A dot at the end of
 /// the domain is dropped, as other servers do.
-pub fn mailbox(text: &str) -> Option<Address> {
+pub(crate) fn mailbox(text: &str) -> Option<Address> {
     if text.len() + 2 > PATH_OCTETS {
         return None;
     }
@@ -132,7 +132,7 @@ fn is_quoted_tail(text: &str) -> bool {
 }
 
 /// A domain name (A-labels or U-labels) or an address literal (RFC 5321 section 4.1.3).
-pub fn is_domain(text: &str) -> bool {
+pub(crate) fn is_domain(text: &str) -> bool {
     match text.strip_prefix('[') {
         Some(literal) => literal.strip_suffix(']').is_some_and(is_literal),
         // A trailing dot is no part of the SMTP grammar.
@@ -155,7 +155,7 @@ fn is_literal(text: &str) -> bool {
 /// to read (RFC 5321 section 2.3.11), so a relay passes these on to a foreign domain as they are
 /// and never acts on them; for a domain that is answered for here they are refused, since a server
 /// behind might act on them.
-pub fn is_rerouting(local: &str) -> bool {
+pub(crate) fn is_rerouting(local: &str) -> bool {
     local.contains(['%', '!', '@'])
 }
 

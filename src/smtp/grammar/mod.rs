@@ -1,10 +1,10 @@
 //! SMTP commands as they stand on the wire (RFC 5321 section 4.1 and the extensions the server
 //! offers).
 
-pub mod address;
-pub mod params;
+pub(crate) mod address;
+pub(crate) mod params;
 
-pub use address::is_rerouting;
+pub(crate) use address::is_rerouting;
 
 use crate::smtp::replies::{self, Fixed};
 use crate::smtp::server::{Attribute, Mail};
@@ -15,7 +15,7 @@ use std::borrow::Cow;
 
 /// A command, checked as far as its line alone allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
+pub(crate) enum Command {
     /// `EHLO name`: whatever the client said, at most 255 octets, empty for nothing; without
     /// control characters.
     Ehlo(String),
@@ -65,13 +65,13 @@ pub enum Command {
 }
 
 /// Attributes of XCLIENT, as offered in EHLO.
-pub const XCLIENT_ATTRIBUTES: &str = "NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT";
+pub(crate) const XCLIENT_ATTRIBUTES: &str = "NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT";
 /// Attributes of XFORWARD, as offered in EHLO.
-pub const XFORWARD_ATTRIBUTES: &str = "NAME ADDR PORT PROTO HELO IDENT SOURCE";
+pub(crate) const XFORWARD_ATTRIBUTES: &str = "NAME ADDR PORT PROTO HELO IDENT SOURCE";
 
 /// Longest command line in octets, CRLF included, for a line that begins with `start`: 512 (RFC
 /// 5321 section 4.5.3.1.4) and what each extension adds to its own command.
-pub fn line_limit(start: &[u8]) -> usize {
+pub(crate) fn line_limit(start: &[u8]) -> usize {
     const BASE: usize = 512;
     // " SIZE=" and 20 digits (RFC 1870 section 3); " BODY=8BITMIME" is within 17 (RFC 6152 section
     // 2); " SMTPUTF8" is within 10 (RFC 6531 section 3.4); " AUTH=" 500 (RFC 4954 section 3); "
@@ -100,11 +100,11 @@ pub fn line_limit(start: &[u8]) -> usize {
 }
 
 /// Longest line of AUTH and of its exchange, CRLF included (RFC 4954 section 4).
-pub const AUTH_LINE_OCTETS: usize = 12_288;
+pub(crate) const AUTH_LINE_OCTETS: usize = 12_288;
 
 /// Whether a line is what another protocol says first, so that nothing good can follow
 /// (cross-protocol requests).
-pub fn is_foreign_protocol(line: &[u8]) -> bool {
+pub(crate) fn is_foreign_protocol(line: &[u8]) -> bool {
     const VERBS: [&[u8]; 9] = [
         b"GET ",
         b"POST ",
@@ -121,13 +121,13 @@ pub fn is_foreign_protocol(line: &[u8]) -> bool {
 
 /// Whether a line is BDAT, in whatever shape. If it cannot be read, nobody knows how many octets
 /// follow that are no commands.
-pub fn is_bdat(line: &[u8]) -> bool {
+pub(crate) fn is_bdat(line: &[u8]) -> bool {
     line.get(..4)
         .is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"))
 }
 
 /// Reads one command line, without its CRLF.
-pub fn parse(line: &[u8]) -> Result<Command, Fixed> {
+pub(crate) fn parse(line: &[u8]) -> Result<Command, Fixed> {
     let line = text(line)?;
     // White space at the end is tolerated (RFC 5321 section 4.1.1), and more than one blank behind
     // the verb.

@@ -5,7 +5,7 @@ use crate::types::{BodyType, DsnRet, Notify};
 
 /// Parameters of MAIL.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MailParams {
+pub(crate) struct MailParams {
     /// `SIZE=` (RFC 1870 section 3).
     pub size: Option<u64>,
     /// `BODY=` (RFC 6152 section 2).
@@ -20,7 +20,7 @@ pub struct MailParams {
 
 /// Parameters of RCPT.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RcptParams {
+pub(crate) struct RcptParams {
     /// `NOTIFY=` (RFC 3461 section 4.1).
     pub notify: Option<Notify>,
     /// `ORCPT=` as given (RFC 3461 section 4.2).
@@ -68,7 +68,7 @@ fn flag(place: &mut bool, good: bool) -> Result<(), Fixed> {
 }
 
 /// Reads the parameters of MAIL.
-pub fn mail(text: &str) -> Result<MailParams, Fixed> {
+pub(crate) fn mail(text: &str) -> Result<MailParams, Fixed> {
     let mut params = MailParams::default();
     for param in each(text) {
         let (keyword, value) = param?;
@@ -93,7 +93,7 @@ pub fn mail(text: &str) -> Result<MailParams, Fixed> {
 }
 
 /// Reads the parameters of RCPT.
-pub fn rcpt(text: &str) -> Result<RcptParams, Fixed> {
+pub(crate) fn rcpt(text: &str) -> Result<RcptParams, Fixed> {
     let mut params = RcptParams::default();
     for param in each(text) {
         let (keyword, value) = param?;
@@ -181,12 +181,12 @@ fn orcpt(value: &str) -> Option<Box<str>> {
 /// Decodes xtext (RFC 3461 section 4): printable ASCII but `+`, and `+HH` in hexadecimal. Upper
 /// case is the rule, lower case what Exchange writes; a bare `=` is against the rule and common.
 /// `None` if it is not that, or the outcome is not UTF-8.
-pub fn xtext_decode(text: &str) -> Option<String> {
+pub(crate) fn xtext_decode(text: &str) -> Option<String> {
     String::from_utf8(xtext_octets(text)?).ok()
 }
 
 /// The same of whatever character set.
-pub fn xtext_octets(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn xtext_octets(text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(b) = bytes.next() {

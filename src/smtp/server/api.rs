@@ -91,7 +91,7 @@ pub enum Question {
 }
 
 /// One attribute of XCLIENT or XFORWARD: its name in upper case and its decoded value.
-pub type Attribute = (String, Option<String>);
+pub(crate) type Attribute = (String, Option<String>);
 
 /// The MAIL command, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]

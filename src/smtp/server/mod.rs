@@ -17,7 +17,8 @@ mod line;
 #[cfg(test)]
 mod tests;
 
-pub use api::{Answer, Attribute, Awaits, Mail, Question, ServerConfig, Step};
+pub use api::{Answer, Question, ServerConfig, Step};
+pub(crate) use api::{Attribute, Awaits, Mail};
 
 use crate::smtp::auth::Exchange;
 use crate::smtp::bdat::ChunkReader;

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 /// The account of one segment.
 #[derive(Debug)]
-pub struct Segment {
+pub(crate) struct Segment {
     /// Octets of records written.
     pub written: u64,
     /// Octets of live records.
@@ -25,7 +25,7 @@ pub struct Segment {
 
 impl Segment {
     /// A segment just opened.
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             written: 0,
             live: 0,
@@ -36,7 +36,7 @@ impl Segment {
     }
 
     /// Octets that must not go.
-    pub fn needed(&self) -> u64 {
+    pub(crate) fn needed(&self) -> u64 {
         self.live.saturating_add(self.refs.values().sum())
     }
 
@@ -47,28 +47,28 @@ impl Segment {
         clippy::cast_precision_loss,
         reason = "a share of octets"
     )]
-    pub fn worth(&self) -> u64 {
+    pub(crate) fn worth(&self) -> u64 {
         (self.written as f64 * crate::spool::clean::LIVE_SHARE_MAX) as u64
     }
 }
 
 impl Store {
     /// Takes the octets at `place` off the account of their segment.
-    pub fn dead(&mut self, place: Place) {
+    pub(crate) fn dead(&mut self, place: Place) {
         if let Some(segment) = self.segments.get_mut(&place.segment) {
             segment.live = segment.live.saturating_sub(u64::from(place.len));
         }
     }
 
     /// Puts the octets at `place` on the account of their segment.
-    pub fn add_live(&mut self, place: Place) {
+    pub(crate) fn add_live(&mut self, place: Place) {
         if let Some(segment) = self.segments.get_mut(&place.segment) {
             segment.live += u64::from(place.len);
         }
     }
 
     /// Notes that `number` holds a record that is needed while other segments exist.
-    pub fn add_refs(&mut self, number: u32, record: &Record) {
+    pub(crate) fn add_refs(&mut self, number: u32, record: &Record) {
         for target in targets(&record.front) {
             // What refers to its own segment goes with it.
             if target == number || !self.segments.contains_key(&target) {

@@ -48,7 +48,11 @@ impl Store {
     }
 
     /// Makes a segment that takes `len` octets and leaves `free_bytes_min` on the disk.
-    pub fn open_segment(&mut self, generation: Generation, len: u64) -> io::Result<Appender> {
+    pub(crate) fn open_segment(
+        &mut self,
+        generation: Generation,
+        len: u64,
+    ) -> io::Result<Appender> {
         let (options, free) = (&self.options, self.free_bytes);
         let smallest = u64::from(options.segment_bytes_min);
         let usual = (free / 16).clamp(smallest, u64::from(options.segment_bytes));
@@ -107,7 +111,7 @@ impl Store {
 
     /// Puts the reserve file in place where there is ample room: it must not itself make the disk
     /// full for mail.
-    pub fn keep_reserve(&mut self) {
+    pub(crate) fn keep_reserve(&mut self) {
         if self.reserve {
             return;
         }
@@ -140,7 +144,7 @@ impl Store {
     }
 
     /// Ends a segment that was synced.
-    pub fn close(&mut self, appender: Appender) {
+    pub(crate) fn close(&mut self, appender: Appender) {
         let number = appender.head.number;
         self.closed(number, appender.end);
         // The seal only makes the next start faster; without it the segment is read record by
@@ -158,7 +162,7 @@ impl Store {
     }
 
     /// Gives up a segment after a failed write or sync. It is never synced again.
-    pub fn abandon(&mut self, appender: Appender) {
+    pub(crate) fn abandon(&mut self, appender: Appender) {
         let (number, end) = (appender.head.number, appender.synced_to);
         tracing::error!(
             segment = number,

@@ -1,0 +1,29 @@
+//! What benchmarks, fuzz targets and the tests in `tests/` use. Nothing else of the library is
+//! public.
+
+pub use crate::app::Relay;
+pub use crate::config::Settings;
+pub use crate::detector::{Judge, Reservation};
+pub use crate::env::{Clock, SystemClock};
+pub use crate::feedback::report::{self as feedback_report, Report as FeedbackReport};
+pub use crate::message_token::ensure_key;
+pub use crate::policy::scope::choose as choose_policy;
+pub use crate::replay::reader::{detector_alone, run as replay};
+pub use crate::score::corpus::index as corpus_index;
+pub use crate::score::features::Extractor;
+pub use crate::score::model::Model;
+pub use crate::score::{Scorer, adapt};
+pub use crate::smtp::server::{Answer, Question, Server, ServerConfig, Step};
+pub use crate::spool::Spool;
+pub use crate::telemetry::metrics;
+pub use crate::types::hash::mix;
+pub use crate::types::{
+    Address, BodyType, Domain, Enhanced, Envelope, Identity, MessageFacts, MessageId, MessageMeta,
+    Pool, Recipient, RecipientFacts, Reply, ReversePath, SenderKey, Strength, TenantId, Time,
+    stable_hash,
+};
+
+/// Reading the configuration.
+pub mod config {
+    pub use crate::config::{Settings, defaults, load, parse};
+}
