@@ -24,6 +24,7 @@ mod external_checks;
 mod feedback;
 mod identity;
 mod intake;
+mod lab;
 mod learn;
 mod mail;
 mod message_token;

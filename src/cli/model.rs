@@ -1,11 +1,11 @@
 //! `outgate model train|eval`.
 
-use crate::score::build::{self, TRAINABLE};
-use crate::score::corpus;
-use crate::score::eval::{self, Figures, Judged};
+use crate::lab::build::{self, TRAINABLE};
+use crate::lab::corpus;
+use crate::lab::eval::{self, Figures, Judged};
+use crate::lab::protocols;
+use crate::lab::train::Recipe;
 use crate::score::model::Model;
-use crate::score::protocols;
-use crate::score::train::Recipe;
 use crate::score::{Scorer, features::Extractor};
 use clap::{Args, Subcommand};
 use sha2::{Digest, Sha256};

@@ -3,12 +3,12 @@
 use super::ConfigFile;
 use crate::config::Settings;
 use crate::config::tuning;
+use crate::lab::world::attack::Kind;
+use crate::lab::world::content::Content;
+use crate::lab::world::events::Events;
+use crate::lab::world::people::Quality;
+use crate::lab::world::{self, Plan, cold, mailbag};
 use crate::replay::reader;
-use crate::replay::world::attack::Kind;
-use crate::replay::world::content::Content;
-use crate::replay::world::events::Events;
-use crate::replay::world::people::Quality;
-use crate::replay::world::{self, Plan, cold, mailbag};
 use crate::score::Scorer;
 use crate::score::model::Model;
 use clap::Args;

@@ -7,4 +7,3 @@ pub(crate) mod event;
 pub(crate) mod log_line;
 pub(crate) mod reader;
 mod translate;
-pub(crate) mod world;

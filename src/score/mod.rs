@@ -5,13 +5,10 @@
 //! `eval`) runs only from the command line.
 
 pub mod adapt;
-pub(crate) mod build;
 mod bulk;
 pub(crate) mod calibrate;
-pub(crate) mod corpus;
 mod decode;
 pub(crate) mod dense;
-pub(crate) mod eval;
 pub(crate) mod explain;
 pub(crate) mod features;
 pub(crate) mod finding;
@@ -22,10 +19,8 @@ mod links;
 mod mime;
 pub(crate) mod model;
 mod phrases;
-pub(crate) mod protocols;
 mod similar;
 pub(crate) mod text;
-pub(crate) mod train;
 pub(crate) mod trees;
 
 pub(crate) use features::ReturnPath;

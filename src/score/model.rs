@@ -47,7 +47,7 @@ pub struct Model {
     /// How the model was made, JSON.
     pub manifest: String,
     /// See [`Model::prototype_llrs`].
-    pub(super) replayed: OnceLock<Box<[f32]>>,
+    pub(crate) replayed: OnceLock<Box<[f32]>>,
 }
 
 /// The parts of a margin.

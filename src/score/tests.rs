@@ -297,7 +297,7 @@ fn hostile_models_are_refused() {
 #[test]
 fn a_signed_but_wrong_model_is_refused() {
     use sha2::{Digest, Sha256};
-    let mut dice = train::Dice::new(1);
+    let mut dice = crate::lab::train::Dice::new(1);
     for _ in 0..60 {
         let mut bad = SHIPPED[..SHIPPED.len() - 32].to_vec();
         let at = bad.len() - 1 - (dice.roll() % 20_000) as usize;
@@ -311,7 +311,7 @@ fn a_signed_but_wrong_model_is_refused() {
 /// The fuzz target of the model file, driven by mutations of the shipped one.
 #[test]
 fn a_mutated_model_is_refused_or_scores() {
-    let mut dice = train::Dice::new(2);
+    let mut dice = crate::lab::train::Dice::new(2);
     let content = &SHIPPED[12..SHIPPED.len() - 32];
     let (mut read, mut refused) = (0, 0);
     for turn in 0..120 {
@@ -343,7 +343,7 @@ fn a_mutated_model_is_refused_or_scores() {
 /// The fuzz target of the features, driven by mutations of made-up mail.
 #[test]
 fn mutated_messages_are_scored() {
-    let mut dice = train::Dice::new(3);
+    let mut dice = crate::lab::train::Dice::new(3);
     let seeds: Vec<&str> = samples::ORDINARY
         .iter()
         .chain(samples::BAD)

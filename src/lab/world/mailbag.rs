@@ -5,9 +5,9 @@
 use super::content::{Content, Voice};
 use super::rng::Rng;
 use crate::identity;
+use crate::lab::corpus;
 use crate::score::Scorer;
 use crate::score::adapt::{Delta, Label, Learned, Lesson, Share};
-use crate::score::corpus;
 use crate::score::features::Extractor;
 use crate::types::stable_hash;
 use std::collections::HashMap;

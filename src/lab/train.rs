@@ -5,11 +5,12 @@
 //! the clock.
 
 use super::corpus::Item;
-use super::dense::{self, Direction};
-use super::features::Sample;
-use super::model::norm;
-use super::text::SPACE;
-use super::trees::{self, Boosting, Example, Tree};
+use crate::lab::boosting::{self, Boosting, Example};
+use crate::score::dense::{self, Direction};
+use crate::score::features::Sample;
+use crate::score::model::norm;
+use crate::score::text::SPACE;
+use crate::score::trees::{self, Tree};
 
 /// The knobs, written into the manifest.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
@@ -266,7 +267,7 @@ pub(crate) fn fit(items: &[&Item], recipe: &Recipe) -> Weights {
             margin: weights.named(&i.sample),
         })
         .collect();
-    weights.trees = trees::fit(&examples, &recipe.boosting, recipe.seed);
+    weights.trees = boosting::fit(&examples, &recipe.boosting, recipe.seed);
     weights
 }
 

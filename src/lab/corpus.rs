@@ -1,7 +1,7 @@
 //! Indexed corpora on disk: a folder with messages and an `index` of lines `spam|ham path`.
 
-use super::dense;
-use super::features::{Extractor, Sample};
+use crate::score::dense;
+use crate::score::features::{Extractor, Sample};
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -5,12 +5,12 @@
 //! its ham is held against that spam. A tenant has one model: each has its own cut, and what is
 //! caught is counted together.
 
-use super::adapt::{Delta, Label, Lesson};
 use super::build;
 use super::corpus::{Corpus, Item};
 use super::eval::{Figures, Judged, figures};
-use super::model::Model;
 use super::train::{Dice, Recipe};
+use crate::score::adapt::{Delta, Label, Lesson};
+use crate::score::model::Model;
 
 /// Own messages learned before the tenant is judged.
 const LEARNED: [usize; 4] = [0, 50, 200, 500];

@@ -13,8 +13,8 @@ pub(crate) mod references;
 pub(crate) mod report;
 pub(crate) mod rng;
 
-use super::engine::Engine;
 use crate::config::Settings;
+use crate::replay::engine::Engine;
 use crate::types::hash::mix;
 use crate::types::{
     Action, Block, Domain, Identity, MessageId, OutcomeClass, Reason, SenderKey, Strength,

@@ -1,12 +1,12 @@
 //! The whole recipe: weights, calibration on messages not trained on, quantised file with manifest.
 
-use super::calibrate::{self, Point};
 use super::corpus::{Corpus, Item};
-use super::dense;
-use super::features::Sample;
-use super::model::Model;
-use super::text::{GRAMS_AT, PAIRS_AT};
 use super::train::{self, Dice, Recipe, Weights};
+use crate::score::calibrate::{self, Point};
+use crate::score::dense;
+use crate::score::features::Sample;
+use crate::score::model::Model;
+use crate::score::text::{GRAMS_AT, PAIRS_AT};
 use std::sync::OnceLock;
 
 /// Corpora whose terms allow a shipped model. Others are for judging it only.

@@ -1,9 +1,9 @@
 //! What a model is worth: figures on held-out corpora.
 
 use super::build;
-use super::calibrate;
 use super::corpus::{Corpus, Item};
 use super::train::{self, Recipe};
+use crate::score::calibrate;
 
 /// The figures of ham held against spam.
 #[derive(Debug, Clone, serde::Serialize)]
