@@ -167,7 +167,7 @@ fn a_client_entry_that_is_changed_or_removed_ends_with_the_next_command_of_its_o
     assert!(trusted.cmd(xclient).starts_with("220"));
     // What has nothing to do with the session does not end it.
     reload(&relay, |file| {
-        file.replace("noc@relay.test", "moderation@relay.test")
+        file.replace("noc@relay.test", "desk@relay.test")
     });
     assert!(trusted.cmd("EHLO client.test").starts_with("250"));
     assert!(

@@ -61,7 +61,7 @@ impl Template {
     }
 
     /// Everybody whom this message goes to has had the text: several people who pass one letter on
-    /// to the same address (an abuse moderation, a colleague) are no campaign.
+    /// to the same address (an abuse desk, a colleague) are no campaign.
     fn knows_all(&self, to: &[u64]) -> bool {
         to.iter().all(|recipient| self.to.contains(recipient))
     }

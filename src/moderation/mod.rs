@@ -1,4 +1,4 @@
-//! The moderation where blocks are opened and released: durable first, then in force, then the queue,
+//! Opening and releasing blocks: durable first, then in force, then the queue,
 //! then people are told.
 
 use crate::blocks::past::Past;
@@ -37,7 +37,7 @@ pub(crate) struct Actor {
     pub tenant: Option<TenantId>,
 }
 
-/// Why the moderation refuses.
+/// Why an order is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ModerationError {
     /// No such block (or not of this actor's tenant).

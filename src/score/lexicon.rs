@@ -21,7 +21,7 @@ pub(super) const LISTS: &[(Dense, &str)] = &[
     (Dense::MailboxLimit, "mailbox is full|mailbox is almost full|mailbox storage|storage is full|storage is almost full|storage limit|storage quota|mailbox quota|email quota|exceeded the storage|\
         exceeded its storage|exceeded your mailbox|mailbox size|upgrade your mailbox|upgrade your email|upgrade your webmail|webmail upgrade|webmail team|mailbox upgrade|undelivered messages|\
         messages on hold|incoming mails|release messages|release your messages|quarantined messages|email administrator|mail administrator|webmail administrator|\
-        it helpdesk|it help moderation|cpanel|icloud storage|cloud storage|photos will be deleted|your files will be deleted|postfach ist voll|speicherplatz|\
+        it helpdesk|it help desk|cpanel|icloud storage|cloud storage|photos will be deleted|your files will be deleted|postfach ist voll|speicherplatz|\
         boite est pleine|espace de stockage|buzon esta lleno|caixa de entrada cheia|almacenamiento lleno"),
     (Dense::AccountThreat, "account has been limited|account has been suspended|account has been locked|account has been disabled|account has been blocked|account is limited|account suspended|account suspension|\
         account will be suspended|account will be closed|account will be deleted|account will be terminated|account will be deactivated|account deactivation|account termination|\
@@ -83,7 +83,7 @@ pub(super) const LISTS: &[(Dense, &str)] = &[
         raffle|ballot|claim your prize|claims agent|claim number|claim agent|batch number|promotion program|email ballot|randomly selected|\
         you have been selected|you've been selected|you have been chosen|you've been chosen|congratulations you|congratulations your|powerball|mega millions|euro millions|gewonnen|gewinner|gewinnspiel|\
         vous avez gagne|gagnant|loterie|ha ganado|ganador|loteria|voce ganhou|ganhador|sorteio|hai vinto|vincitore|gewonnen|winnaar"),
-    (Dense::ChiefFraud, "gift cards|gift card|apple gift|itunes card|itunes gift|google play card|steam card|steam gift|scratch off|scratch the|are you at your moderation|are you at the office|are you in the office|\
+    (Dense::ChiefFraud, "gift cards|gift card|apple gift|itunes card|itunes gift|google play card|steam card|steam gift|scratch off|scratch the|are you at your desk|are you at the office|are you in the office|\
         quick task|quick favor|quick favour|small favor|i need a favor|run an errand|discreetly handle|handle a task|task for you|can't talk|cannot talk|can't take calls|reimburse you|\
         change my bank|update my bank|new bank account|wire today|process a payment|process a wire|vendor payment|send me your cell|your cell number|your personal number|your mobile number|sent from my mobile|\
         let me know if you are available|geschenkkarten|cartes cadeaux|tarjetas de regalo"),

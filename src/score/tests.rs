@@ -7,7 +7,7 @@ static SCORER: LazyLock<Scorer> =
     LazyLock::new(|| Scorer::shipped().expect("the shipped model is sound"));
 
 const SPAM: &str = "From: \"PayPal Security\" <notice@account-review.top>\r\nTo: undisclosed-recipients:;\r\n\
-    Reply-To: claims.moderation@gmail.com\r\nSubject: URGENT: verify your account within 24 hours!!!\r\n\
+    Reply-To: claims.desk@gmail.com\r\nSubject: URGENT: verify your account within 24 hours!!!\r\n\
     MIME-Version: 1.0\r\nContent-Type: text/html; charset=utf-8\r\n\r\n\
     <html><body><p>Dear valued customer,</p><p>We noticed unusual activity. Your account has been limited and will be \
     suspended. Click here to verify your identity and confirm your billing information immediately:</p>\
