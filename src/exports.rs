@@ -3,7 +3,7 @@
 
 pub use crate::app::Relay;
 pub use crate::config::Settings;
-pub use crate::detector::{Judge, Reservation};
+pub use crate::detector::{Detector, Reservation};
 pub use crate::env::{Clock, SystemClock};
 pub use crate::feedback::report::{self as feedback_report, Report as FeedbackReport};
 pub use crate::lab::corpus::index as corpus_index;

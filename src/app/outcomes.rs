@@ -2,7 +2,7 @@
 //! sender.
 
 use crate::config::Settings;
-use crate::detector::{Addressee, Judge};
+use crate::detector::{Addressee, Detector};
 use crate::env::Clock;
 use crate::env::IdSource;
 use crate::identity;
@@ -34,7 +34,7 @@ const RECIPIENTS_NAMED: usize = 20;
 pub(super) struct Outcomes {
     pub settings: watch::Receiver<Arc<Settings>>,
     pub clock: Arc<dyn Clock>,
-    pub judge: Arc<Judge>,
+    pub detector: Arc<Detector>,
     pub moderation: Arc<Moderation>,
     pub spool: Spool,
     pub queue: Queue,
@@ -166,7 +166,7 @@ impl Outcomes {
             {
                 let to = Addressee::of(&recipient.address);
                 blocks.extend(
-                    self.judge
+                    self.detector
                         .outcome(now, identity, meta.id, outcome.class, to),
                 );
             }

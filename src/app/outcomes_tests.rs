@@ -43,7 +43,7 @@ fn room() -> Room {
     let (sender, receiver) = watch::channel(Arc::clone(&settings));
     let records = Records::open(&dir.path().join("records.db")).unwrap();
     let spool = open_spool(&dir.path().join("spool"));
-    let judge = Arc::new(Judge::new(Arc::clone(&settings)));
+    let detector = Arc::new(Detector::new(Arc::clone(&settings)));
     let (queue, events) = Queue::start(
         clock.clone(),
         spool.clone(),
@@ -51,7 +51,7 @@ fn room() -> Room {
         Backlog::new(Arc::clone(&settings), clock.now()),
     );
     let (notifier, _) = Notifier::new();
-    let (judging, queueing) = (Arc::clone(&judge), queue.clone());
+    let (judging, queueing) = (Arc::clone(&detector), queue.clone());
     let learner = Arc::new(Learner::new(
         Scorer::shipped().unwrap(),
         dir.path().join("learned"),
@@ -70,7 +70,7 @@ fn room() -> Room {
     let outcomes = Outcomes {
         settings: receiver,
         clock: clock.clone(),
-        judge,
+        detector,
         moderation: Arc::new(moderation),
         spool,
         queue,

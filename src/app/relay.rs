@@ -161,7 +161,7 @@ impl Relay {
         let outside = self.rooms.outside.prepare(&settings)?;
         self.sessions.reload_tls(&settings)?;
         self.rooms.outside.take_over(outside);
-        self.rooms.judge.reload(Arc::clone(&settings));
+        self.rooms.detector.reload(Arc::clone(&settings));
         self.rooms.queue.reload(Arc::clone(&settings));
         self.rooms.delivery.reload(Arc::clone(&settings));
         self.settings.send_replace(settings);

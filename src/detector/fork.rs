@@ -1,8 +1,8 @@
 //! Records put aside and back, so that a simulation can tell many stories that begin alike.
 
-use super::Judge;
-use super::aside::Aside;
-use super::trail::Trail;
+use super::Detector;
+use super::recent_messages::RecentMessages;
+use super::unsaved::UnsavedRecord;
 use crate::detector::group::{self, Group};
 use crate::detector::reports::Reports;
 use crate::detector::scores::Scores;
@@ -11,7 +11,12 @@ use crate::types::hash::hash_text;
 use crate::types::{Identity, SenderKey};
 
 /// What was kept of one sender.
-type Kept = (SenderKey, Option<Sender>, Option<Trail>, Option<Aside>);
+type Kept = (
+    SenderKey,
+    Option<Sender>,
+    Option<RecentMessages>,
+    Option<UnsavedRecord>,
+);
 
 /// The records of some senders and of their tenant, domains and clients as they were, with the
 /// texts they were flagged with.
@@ -22,7 +27,7 @@ pub struct Fork {
     scores: Vec<(u64, Option<Scores>)>,
 }
 
-impl Judge {
+impl Detector {
     /// Copies what is known of these senders and their groups.
     pub fn fork<'a>(&self, identities: impl Iterator<Item = &'a Identity>) -> Fork {
         let mut fork = Fork {
@@ -33,12 +38,12 @@ impl Judge {
         };
         for who in identities {
             let sender = self.senders.read(&who.key, |s| s.clone());
-            let trail = self.trails.read(&who.key, |t| t.clone());
+            let recent_messages = self.recent_messages.read(&who.key, |t| t.clone());
             fork.senders.push((
                 who.key.clone(),
                 sender,
-                trail,
-                self.asides.read(&who.key, |a| a.clone()),
+                recent_messages,
+                self.unsaved.read(&who.key, |a| a.clone()),
             ));
             let hash = hash_text(who.key.as_str());
             fork.reports
@@ -72,18 +77,19 @@ impl Judge {
 
     /// Puts the records back as they were.
     pub fn put_back(&self, fork: &Fork) {
-        for (key, sender, trail, aside) in &fork.senders {
-            self.asides.remove(key);
-            if let Some(aside) = aside {
-                self.asides.with(key, || aside.clone(), |_| ());
+        for (key, sender, recent_messages, unsaved) in &fork.senders {
+            self.unsaved.remove(key);
+            if let Some(unsaved) = unsaved {
+                self.unsaved.with(key, || unsaved.clone(), |_| ());
             }
             self.senders.remove(key);
-            self.trails.remove(key);
+            self.recent_messages.remove(key);
             if let Some(sender) = sender {
                 self.senders.with(key, || sender.clone(), |_| ());
             }
-            if let Some(trail) = trail {
-                self.trails.with(key, || trail.clone(), |_| ());
+            if let Some(recent_messages) = recent_messages {
+                self.recent_messages
+                    .with(key, || recent_messages.clone(), |_| ());
             }
         }
         for (key, scores) in &fork.scores {

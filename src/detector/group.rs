@@ -2,7 +2,7 @@
 //! that anybody could have invented.
 
 use super::baseline::Classes;
-use super::pool::Pool;
+use super::client_campaign::ClientCampaign;
 use super::templates::Templates;
 use super::window::Windows;
 use crate::collections::table::Evict;
@@ -35,7 +35,7 @@ pub(crate) struct Group {
     pub last: Time,
     /// For a client: what its accounts draw upon themselves together.
     #[serde(default)]
-    pub pool: Option<Box<Pool>>,
+    pub campaign: Option<Box<ClientCampaign>>,
     /// For a tenant: what is usual for the classes of its senders.
     #[serde(default)]
     pub classes: Option<Box<Classes>>,
@@ -90,7 +90,7 @@ impl Group {
 
     /// Adds evidence of one claimed sender; true when the client's bound is reached. One sender
     /// alone never gets there, however bad: that sender is blocked by itself.
-    pub(crate) fn pile(&mut self, sender: u64, evidence: f64, block: f64) -> bool {
+    pub(crate) fn add_claimed(&mut self, sender: u64, evidence: f64, block: f64) -> bool {
         let known = self.contributors.iter().position(|(who, _)| *who == sender);
         if evidence <= 0.0 {
             self.sum = (self.sum + evidence).max(0.0);
@@ -127,7 +127,7 @@ impl Group {
     pub(crate) fn forgive(&mut self) {
         self.sum = 0.0;
         self.contributors.clear();
-        self.pool = None;
+        self.campaign = None;
         self.windows.forget(false);
     }
 }
@@ -150,18 +150,18 @@ mod tests {
     #[test]
     fn one_sender_never_blocks_the_client_but_many_invented_ones_do() {
         let mut group = Group::default();
-        assert!((0..1000).all(|_| !group.pile(1, 3.0, 13.8)));
+        assert!((0..1000).all(|_| !group.add_claimed(1, 3.0, 13.8)));
         assert!(group.sum <= 13.8 * 0.25 + 0.01);
         let mut group = Group::default();
-        let crossed = (0..100).position(|sender| group.pile(sender, 4.0, 13.8));
+        let crossed = (0..100).position(|sender| group.add_claimed(sender, 4.0, 13.8));
         assert_eq!(crossed, Some(7));
     }
 
     #[test]
     fn good_mail_clears_the_client() {
         let mut group = Group::default();
-        (0..6).for_each(|sender| assert!(!group.pile(sender, 4.0, 13.8)));
-        (10..30).for_each(|sender| assert!(!group.pile(sender, -2.4, 13.8)));
+        (0..6).for_each(|sender| assert!(!group.add_claimed(sender, 4.0, 13.8)));
+        (10..30).for_each(|sender| assert!(!group.add_claimed(sender, -2.4, 13.8)));
         assert_eq!((group.sum, group.contributors.len()), (0.0, 0));
     }
 }

@@ -1,24 +1,24 @@
 //! The judgement of one message: everything about its sender happens in one step under the lock of
 //! the sender's record.
 
-use super::aside::Aside;
 use super::repeats::Before;
 use super::ruling::{explain, others_note};
-use super::{DAY, HOUR, Judge, Judgement, Reservation, Within};
+use super::unsaved::UnsavedRecord;
+use super::{DAY, Decision, Detector, HOUR, InternalPart, Reservation};
 use crate::config::Settings;
 use crate::config::policies::{Policy, Suspicious, WhenExceeded};
 use crate::config::scopes::EvidenceKind;
 use crate::config::tuning::Tuning;
 use crate::detector::baseline::Class;
+use crate::detector::client_campaign::ClientCampaign;
 use crate::detector::evidence::{Bounds, FLAG_NATS};
 use crate::detector::group::{self, Group};
 use crate::detector::habits::setting;
-use crate::detector::pool::Pool;
 use crate::detector::scores::Scores;
 use crate::detector::seen::Counted;
-use crate::detector::sender::{Ground, Sender, Texts, Weighing, Weight};
+use crate::detector::sender::{Context, Sender, Texts, Weighing, Weight};
 use crate::policy::allowance::Allowances;
-use crate::policy::decide::{self, Facts, Verdict, decide};
+use crate::policy::decide::{self, PolicyDecision, PolicyFacts, decide};
 use crate::policy::scope::{Choice, choose};
 use crate::policy::{ceilings, reasons};
 use crate::types::Counts;
@@ -32,7 +32,7 @@ const ESTABLISHED_MESSAGES: u64 = 500;
 
 /// What came out under the sender's lock.
 pub(super) struct Step {
-    pub(super) verdict: Verdict,
+    pub(super) verdict: PolicyDecision,
     pub(super) weight: Weight,
     pub(super) sum: f64,
     /// The block it opens takes what other accounts drew upon themselves.
@@ -49,38 +49,38 @@ pub(super) struct Step {
     /// Ceilings that are nearly used up.
     pub(super) near: Vec<ceilings::Near>,
     /// What the policy in shadow mode says.
-    pub(super) shadow: Option<Verdict>,
+    pub(super) shadow: Option<PolicyDecision>,
     /// It should be looked at.
     pub(super) review: bool,
     pub(super) explanation: String,
-    /// See [`Judgement::teaches`].
+    /// See [`Decision::teaches`].
     pub(super) teaches: bool,
 }
 
-impl Judge {
+impl Detector {
     /// Judges a message. The reservation, made under `reserved_as` (the identity known at RCPT), is
     /// taken over in the same step; nothing is counted for a message that does not go (`Defer`,
     /// `Reject`) but its evidence: a refused spam says as much of its sender as a delivered one,
     /// and a deferred message says it when it comes again.
-    pub fn judge(
+    pub fn decide(
         &self,
         now: Time,
         facts: &MessageFacts<'_>,
         reserved_as: &Identity,
         held: Reservation,
-    ) -> Judgement {
+    ) -> Decision {
         let identity = facts.identity;
-        let blocked = self.board.gate(now, identity);
+        let blocked = self.active_blocks.gate(now, identity);
         let website = if blocked.is_none() {
-            self.board.website(now, identity, facts.link_hosts)
+            self.active_blocks.website(now, identity, facts.link_hosts)
         } else {
             None
         };
         if let Some(block) = blocked.or(website) {
             self.give_back(reserved_as, held);
             let settings = self.settings();
-            let within = self.within(now, &settings, facts);
-            return refused_by(&settings, block, within);
+            let internal_part = self.internal_part(now, &settings, facts);
+            return refused_by(&settings, block, internal_part);
         }
         let settings = self.settings();
         // Under another key the reservation goes back where it was made.
@@ -91,14 +91,15 @@ impl Judge {
             Reservation::default()
         };
         let choice = choose(&settings, identity);
-        let mut ground = self.ground(now, &settings, identity, &choice);
-        ground.template_heat = self.template_heat(now, facts, ground.tuning);
-        ground.usual = self.usual(facts, &ground);
+        let mut context = self.context(now, &settings, identity, &choice);
+        context.suspicion_of_text = self.suspicion_of_text(now, facts, context.tuning);
+        context.usual = self.usual(facts, &context);
         let flagged = facts.llr > FLAG_NATS;
-        let texts = if flagged || ground.learning {
-            self.asides.with(&identity.key, Aside::default, |a| {
-                a.texts(now, facts.template, flagged)
-            })
+        let texts = if flagged || context.learning {
+            self.unsaved
+                .with(&identity.key, UnsavedRecord::default, |a| {
+                    a.texts(now, facts.template, flagged)
+                })
         } else {
             Texts {
                 flagged: 1,
@@ -125,12 +126,12 @@ impl Judge {
                     sender,
                     facts,
                     &before,
-                    &ground,
+                    &context,
                     (minute, texts),
                 );
                 if limited.is_some() && step.counts.messages > 0 {
-                    self.asides
-                        .with(&identity.key, Aside::default, |a| a.count(now));
+                    self.unsaved
+                        .with(&identity.key, UnsavedRecord::default, |a| a.count(now));
                 }
                 step
             },
@@ -140,20 +141,20 @@ impl Judge {
         } else {
             self.mark(&before, facts, goes(step.verdict.action));
         }
-        let acting = bounds_of(choice.policy, &ground);
-        let client_open = self.count_groups(now, &settings, facts, &step, &ground, &acting);
+        let acting = bounds_of(choice.policy, &context);
+        let client_open = self.count_groups(now, &settings, facts, &step, &context, &acting);
         self.conclude(now, &settings, &choice, facts, step, client_open)
     }
 
     /// What this identity is judged against: content counts less while its tenant is new, and a
     /// tenant that has sent little has no classes to borrow from.
-    pub(super) fn ground<'a>(
+    pub(super) fn context<'a>(
         &self,
         now: Time,
         settings: &'a Settings,
         identity: &Identity,
         choice: &Choice<'_>,
-    ) -> Ground<'a> {
+    ) -> Context<'a> {
         let needed = settings.scoring.learning_messages;
         let (messages, classes) = self
             .groups
@@ -162,18 +163,19 @@ impl Judge {
             })
             .unwrap_or_default();
         let tuning = &settings.detector;
-        let (heat, campaign) = if is_account(identity) {
+        let (suspicion_of_others, campaign) = if is_account(identity) {
             let who = hash_text(identity.key.as_str());
             let client = group::client_key(&identity.tenant, identity.client);
-            let of = |pool: &Pool| {
-                let heat = pool.heat(now, who, tuning.pool_half_life_minutes);
+            let of = |campaign: &ClientCampaign| {
+                let suspicion_of_others =
+                    campaign.suspicion_of_others(now, who, tuning.pool_half_life_minutes);
                 (
-                    heat.min(tuning.pool_hot),
-                    pool.is_campaign(now, heat, tuning.pool_hot),
+                    suspicion_of_others.min(tuning.pool_hot),
+                    campaign.is_campaign(now, suspicion_of_others, tuning.pool_hot),
                 )
             };
             self.groups
-                .read(&client, |g| g.pool.as_deref().map(of))
+                .read(&client, |g| g.campaign.as_deref().map(of))
                 .flatten()
                 .unwrap_or_default()
         } else {
@@ -187,23 +189,23 @@ impl Judge {
             .map(|p| p.false_block_rate)
             .find(|rate| *rate > 0.0);
         let learning = messages < needed;
-        Ground {
+        Context {
             bounds: Bounds::new(rate.unwrap_or(0.0), learning, tuning),
             tuning,
             learning,
             usual: None,
             classes: (messages >= needed.max(ESTABLISHED_MESSAGES))
                 .then(|| classes.unwrap_or_default()),
-            heat,
+            suspicion_of_others,
             campaign,
-            template_heat: 0.0,
+            suspicion_of_text: 0.0,
         }
     }
 
     /// Share of the mail of others in a new tenant that scores as high; not asked for delivery
     /// reports and forwarded mail, which quote what others wrote.
-    fn usual(&self, facts: &MessageFacts<'_>, ground: &Ground<'_>) -> Option<f64> {
-        if !ground.learning || facts.identity.strength == Strength::None {
+    fn usual(&self, facts: &MessageFacts<'_>, context: &Context<'_>) -> Option<f64> {
+        if !context.learning || facts.identity.strength == Strength::None {
             return None;
         }
         let who = hash_text(facts.identity.key.as_str());
@@ -237,14 +239,14 @@ impl Judge {
         settings: &Settings,
         facts: &MessageFacts<'_>,
         step: &Step,
-        ground: &Ground<'_>,
+        context: &Context<'_>,
         acting: &Bounds,
     ) -> bool {
-        let (identity, tuning) = (facts.identity, ground.tuning);
+        let (identity, tuning) = (facts.identity, context.tuning);
         let tenant = &identity.tenant;
         // What several accounts are flagged with is no measure either.
-        let shared = facts.llr > FLAG_NATS && ground.template_heat > 0.0;
-        if step.learned && ground.learning && !shared {
+        let shared = facts.llr > FLAG_NATS && context.suspicion_of_text > 0.0;
+        if step.learned && context.learning && !shared {
             self.learn_score(now, facts);
         }
         let messages = self
@@ -261,7 +263,7 @@ impl Judge {
                 }
                 g.messages
             });
-        if ground.learning && messages >= settings.scoring.learning_messages {
+        if context.learning && messages >= settings.scoring.learning_messages {
             self.scores.remove(&group::tenant_key(tenant));
         }
         // Only domains of the tenant: anybody can invent others.
@@ -284,10 +286,10 @@ impl Judge {
                 g.count(now, step.counts);
                 // Of merely claimed senders anybody could invent enough.
                 let joins = evidence - tuning.pool_floor - step.weight.common;
-                if joins > 0.0 && step.weight.telling && is_account(identity) {
+                if joins > 0.0 && step.weight.counts_for_others && is_account(identity) {
                     let who = hash_text(identity.key.as_str());
-                    let pool = g.pool.get_or_insert_default();
-                    pool.add(
+                    let campaign = g.campaign.get_or_insert_default();
+                    campaign.add(
                         now,
                         who,
                         joins,
@@ -296,11 +298,11 @@ impl Judge {
                     );
                 }
                 if step.by_others
-                    && let Some(pool) = &mut g.pool
+                    && let Some(campaign) = &mut g.campaign
                 {
-                    pool.confirm(now);
+                    campaign.confirm(now);
                 }
-                pile(g, identity, evidence, acting)
+                add_claimed(g, identity, evidence, acting)
             },
         )
     }
@@ -315,11 +317,16 @@ pub(super) const fn is_account(identity: &Identity) -> bool {
 }
 
 /// Evidence of merely claimed senders joins their client's; forwarded mail never does.
-pub(super) fn pile(group: &mut Group, identity: &Identity, evidence: f64, bounds: &Bounds) -> bool {
+pub(super) fn add_claimed(
+    group: &mut Group,
+    identity: &Identity,
+    evidence: f64,
+    bounds: &Bounds,
+) -> bool {
     let counts = identity.strength >= Strength::Claimed && !identity.foreign;
     match bounds.block {
         Some(block) if counts && evidence != 0.0 => {
-            group.pile(hash_text(identity.key.as_str()), evidence, block)
+            group.add_claimed(hash_text(identity.key.as_str()), evidence, block)
         }
         _ => false,
     }
@@ -337,10 +344,10 @@ pub(super) const fn goes(action: Action) -> bool {
 }
 
 /// The bounds that a policy sets, on the same ground.
-pub(super) fn bounds_of(policy: &Policy, ground: &Ground<'_>) -> Bounds {
+pub(super) fn bounds_of(policy: &Policy, context: &Context<'_>) -> Bounds {
     Bounds {
-        content: ground.bounds.content,
-        ..Bounds::new(policy.false_block_rate, false, ground.tuning)
+        content: context.bounds.content,
+        ..Bounds::new(policy.false_block_rate, false, context.tuning)
     }
 }
 
@@ -350,9 +357,9 @@ fn ceiling_facts(
     load: &ceilings::Load,
     add: ceilings::Adding,
     suspicious: bool,
-) -> (Facts, Option<(Reason, u64)>) {
+) -> (PolicyFacts, Option<(Reason, u64)>) {
     let over = ceilings::exceeded(policy, load, add);
-    let facts = Facts {
+    let facts = PolicyFacts {
         blocked: false,
         blocked_website: false,
         ceiling: over.map(|(why, _)| why),
@@ -450,7 +457,7 @@ fn weighing(
 }
 
 /// A message that is put off: nothing of it is counted.
-fn put_off(verdict: Verdict, sender: &Sender, ceiling: Option<(Reason, u64)>) -> Step {
+fn put_off(verdict: PolicyDecision, sender: &Sender, ceiling: Option<(Reason, u64)>) -> Step {
     Step {
         verdict,
         weight: Weight::default(),
@@ -481,11 +488,11 @@ fn step(
     sender: &mut Sender,
     facts: &MessageFacts<'_>,
     before: &Before,
-    ground: &Ground<'_>,
+    context: &Context<'_>,
     (minute_messages, texts): (u32, Texts),
 ) -> Step {
     let policy = choice.policy;
-    let bounds = &bounds_of(policy, ground);
+    let bounds = &bounds_of(policy, context);
     let (known_recipients, add) = adding(sender, facts, before, choice);
     let new = add.new;
     let has_ceilings = ceilings::any(policy) || choice.shadow.is_some_and(ceilings::any);
@@ -507,8 +514,8 @@ fn step(
         (false, false)
     };
     let message = weighing(now, sender, facts, part, (known_recipients, new), texts);
-    let class = sender.class(ground.tuning);
-    let weight = sender.weigh(now, &without(&message, &allowed), ground);
+    let class = sender.class(context.tuning);
+    let weight = sender.weigh(now, &without(&message, &allowed), context);
     let mut counts = Counts::default();
     let first = before.content == Counted::Not;
     if before.counts() {
@@ -517,10 +524,16 @@ fn step(
             u32::from(content_counts && facts.probability >= settings.scoring.spam_probability);
         sender.windows.add(now, counts);
     }
-    let (heat, by_text) = heat_of_others(&weight, class, ground);
-    let bounds = &volume_bounds(now, sender, sender.sum() + heat, bounds, ground.tuning);
-    known.crossed = bounds.blocks(sender.sum() + heat);
-    known.watched = bounds.watches(sender.sum() + heat);
+    let (suspicion_of_others, by_text) = heat_of_others(&weight, class, context);
+    let bounds = &volume_bounds(
+        now,
+        sender,
+        sender.sum() + suspicion_of_others,
+        bounds,
+        context.tuning,
+    );
+    known.crossed = bounds.blocks(sender.sum() + suspicion_of_others);
+    known.watched = bounds.watches(sender.sum() + suspicion_of_others);
     known.unusual = weight.unusual && !allowed.leave_out(EvidenceKind::Mailing);
     known.spam_rate = is_spam_rate(now, policy, sender);
     let verdict = decide(&known);
@@ -528,17 +541,17 @@ fn step(
         let bounds = volume_bounds(
             now,
             sender,
-            sender.sum() + heat,
-            &bounds_of(policy, ground),
-            ground.tuning,
+            sender.sum() + suspicion_of_others,
+            &bounds_of(policy, context),
+            context.tuning,
         );
         let (crossed, watched) = (
-            bounds.blocks(sender.sum() + heat),
-            bounds.watches(sender.sum() + heat),
+            bounds.blocks(sender.sum() + suspicion_of_others),
+            bounds.watches(sender.sum() + suspicion_of_others),
         );
         let spam_rate = is_spam_rate(now, policy, sender);
         let unusual = known.unusual;
-        decide(&Facts {
+        decide(&PolicyFacts {
             crossed,
             watched,
             spam_rate,
@@ -569,19 +582,19 @@ fn step(
     let review = first && (suspicious || odd);
     // Nothing is learned from a watched sender or from mail that is held: poison would be learned
     // with it.
-    let watched = known.watched || ground.bounds.watches(sender.sum() + heat);
+    let watched = known.watched || context.bounds.watches(sender.sum() + suspicion_of_others);
     let learned = !watched && learn(sender, facts, &message, &verdict, class);
     let by_others = known.crossed && !bounds.blocks(sender.sum());
     let explanation = if verdict.opens {
         explain(now, policy, sender, verdict.reason, bounds)
-            + &others_note(by_others, heat, by_text)
+            + &others_note(by_others, suspicion_of_others, by_text)
             + &allowed.note()
     } else {
         String::new()
     };
     // What is spam among the first mail of a tenant must not pass for its own: one bad message is
     // enough.
-    let doubtful = watched || (ground.learning && sender.sum() >= ground.tuning.content_most);
+    let doubtful = watched || (context.learning && sender.sum() >= context.tuning.content_most);
     let teaches = !doubtful
         && verdict.action == Action::Accept
         && first
@@ -612,7 +625,7 @@ fn learn(
     sender: &mut Sender,
     facts: &MessageFacts<'_>,
     message: &Weighing,
-    verdict: &Verdict,
+    verdict: &PolicyDecision,
     class: Class,
 ) -> bool {
     let went = matches!(verdict.action, Action::Accept | Action::HighRisk);
@@ -631,11 +644,11 @@ fn learn(
 
 /// What other accounts add in nats to mail that itself speaks against its sender, and the part of
 /// it that is by the text.
-fn heat_of_others(weight: &Weight, class: Class, ground: &Ground<'_>) -> (f64, f64) {
+fn heat_of_others(weight: &Weight, class: Class, context: &Context<'_>) -> (f64, f64) {
     let evidence = weight.content + weight.recipients;
-    let told = |floor: f64, heat: f64| {
-        if weight.told && evidence > floor {
-            heat
+    let others_count = |floor: f64, suspicion_of_others: f64| {
+        if weight.others_count && evidence > floor {
+            suspicion_of_others
         } else {
             0.0
         }
@@ -643,20 +656,20 @@ fn heat_of_others(weight: &Weight, class: Class, ground: &Ground<'_>) -> (f64, f
     // In a new tenant everybody writes for the first time: what several of them send is held, and
     // blocks nobody.
     let by_text = match weight.newcomer {
-        true if ground.learning => 0.0,
-        true => ground.template_heat,
-        false => told(ground.tuning.template_floor, ground.template_heat),
+        true if context.learning => 0.0,
+        true => context.suspicion_of_text,
+        false => others_count(context.tuning.template_floor, context.suspicion_of_text),
     };
     // Who writes for the first time is measured by the other accounts of the client only in a
     // campaign beyond chance.
-    let of_client = if class == Class::Newcomer && !ground.campaign {
+    let of_client = if class == Class::Newcomer && !context.campaign {
         0.0
     } else {
-        ground.heat
+        context.suspicion_of_others
     };
     // The same accounts may stand behind both: the one that says more counts.
     (
-        told(ground.tuning.pool_floor, of_client).max(by_text),
+        others_count(context.tuning.pool_floor, of_client).max(by_text),
         by_text,
     )
 }
@@ -690,9 +703,9 @@ fn is_spam_rate(now: Time, policy: &Policy, sender: &Sender) -> bool {
         && f64::from(sum.spam) >= policy.spam_rate * f64::from(sum.messages)
 }
 
-fn refused_by(settings: &Settings, block: Arc<Block>, within: Within) -> Judgement {
+fn refused_by(settings: &Settings, block: Arc<Block>, internal_part: InternalPart) -> Decision {
     let website = block.kind == BlockKind::Website;
-    let facts = Facts {
+    let facts = PolicyFacts {
         blocked: !website,
         blocked_website: website,
         ceiling: None,
@@ -706,17 +719,17 @@ fn refused_by(settings: &Settings, block: Arc<Block>, within: Within) -> Judgeme
         when_suspicious: Suspicious::Deliver,
     };
     let verdict = decide::decide(&facts);
-    Judgement {
+    Decision {
         action: verdict.action,
         reason: verdict.reason,
         reply: website.then(|| reasons::website_reply(settings, block.reference)),
         blocked_by: Some(block),
-        within,
+        internal_part,
         open: None,
         alerts: Vec::new(),
         signals: Vec::new(),
         teaches: false,
-        trial: None,
+        shadow_decision: None,
         review: None,
     }
 }

@@ -2,17 +2,18 @@
 //! live relay and by `replay`: it is given `now` and facts and returns values; sockets, disk and
 //! randomness stay with the caller.
 
-mod aside;
 pub(crate) mod baseline;
+pub(crate) mod client_campaign;
 pub(crate) mod evidence;
 pub(crate) mod fork;
 pub(crate) mod group;
 pub(crate) mod habits;
+mod internal_part;
 mod judging;
 pub(crate) mod known;
 pub(crate) mod letters;
 mod outcomes;
-pub(crate) mod pool;
+mod recent_messages;
 mod repeats;
 pub(crate) mod reports;
 mod ruling;
@@ -26,13 +27,12 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod texts;
-mod trail;
+mod unsaved;
 mod views;
 pub(crate) mod window;
-mod within;
 
-use crate::blocks::board::{self, Board};
-use crate::blocks::past::Past;
+use crate::blocks::active::{self, ActiveBlocks};
+use crate::blocks::history::BlockHistory;
 use crate::collections::table::Table;
 use crate::config::Settings;
 use crate::config::policies::{Policy, WhenExceeded};
@@ -46,8 +46,8 @@ use crate::types::{
     SenderKey, SenderScope, Signal, Strength, TenantId, Time,
 };
 use crate::types::{NewBlock, RecipientFacts};
-use aside::Aside;
 use group::Group;
+use recent_messages::RecentMessages;
 use reports::Reports;
 use scores::Scores;
 use seen::Seen;
@@ -55,11 +55,11 @@ use sender::Sender;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
-use trail::Trail;
+use unsaved::UnsavedRecord;
 
-pub(crate) use aside::Trials;
+pub(crate) use internal_part::InternalPart;
 pub(crate) use outcomes::{Addressee, mailbox_hash};
-pub(crate) use within::Within;
+pub(crate) use unsaved::ShadowCounts;
 
 /// Senders tracked at most.
 const SENDERS: usize = 1_000_000;
@@ -81,7 +81,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// What a policy in shadow mode would have done with a message.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Trial {
+pub struct ShadowDecision {
     /// The policy.
     pub policy: String,
     /// What it would have done.
@@ -94,7 +94,7 @@ pub struct Trial {
 
 /// The decision on one message.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Judgement {
+pub struct Decision {
     /// What to do. With `open` set: `Reject`.
     pub action: Action,
     /// The one why.
@@ -104,7 +104,7 @@ pub struct Judgement {
     /// An active block that stands in the way.
     pub blocked_by: Option<Arc<Block>>,
     /// Where such a block stands: what becomes of the part that stays within the tenant.
-    pub within: Within,
+    pub internal_part: InternalPart,
     /// A block this message opens.
     pub open: Option<NewBlock>,
     /// People to be told.
@@ -115,24 +115,24 @@ pub struct Judgement {
     /// of a sender in good standing.
     pub teaches: bool,
     /// What the sender's policy in shadow mode would have done.
-    pub trial: Option<Trial>,
+    pub shadow_decision: Option<ShadowDecision>,
     /// Who gets a copy of it for review: it is suspicious, and was not seen before.
     pub review: Option<Address>,
 }
 
-impl Judgement {
+impl Decision {
     /// What is done with the message as a whole: a block stops what leaves the tenant; where mail
     /// within it stays allowed, that part goes, through the high-risk pool, unless it is too much
     /// or looks like spam; of the message that opens the block the rest is held.
     pub fn done(&self, allow_internal: bool, recipients: &[RecipientFacts]) -> Action {
-        let within = allow_internal && recipients.iter().any(|r| r.internal);
+        let internal_part = allow_internal && recipients.iter().any(|r| r.internal);
         match (&self.blocked_by, &self.open) {
             (None, None) => self.action,
-            (_, Some(_)) if within => Action::Hold,
-            (Some(_), None) if within => match self.within {
-                Within::Goes => Action::HighRisk,
-                Within::Held => Action::Hold,
-                Within::Refused => Action::Reject,
+            (_, Some(_)) if internal_part => Action::Hold,
+            (Some(_), None) if internal_part => match self.internal_part {
+                InternalPart::Goes => Action::HighRisk,
+                InternalPart::Held => Action::Hold,
+                InternalPart::Refused => Action::Reject,
             },
             _ => Action::Reject,
         }
@@ -193,31 +193,31 @@ pub struct SenderView {
 }
 
 /// The judge.
-pub struct Judge {
+pub struct Detector {
     settings: RwLock<Arc<Settings>>,
-    board: Board,
-    past: Past,
+    active_blocks: ActiveBlocks,
+    block_history: BlockHistory,
     senders: Table<SenderKey, Sender>,
     groups: Table<u64, Group>,
-    trails: Table<SenderKey, Trail>,
-    asides: Table<SenderKey, Aside>,
+    recent_messages: Table<SenderKey, RecentMessages>,
+    unsaved: Table<SenderKey, UnsavedRecord>,
     scores: Table<u64, Scores>,
     reports: Table<u64, Reports>,
     seen: Seen,
     alerts: Mutex<Vec<Alert>>,
 }
 
-impl Judge {
+impl Detector {
     /// Empty tables.
     pub fn new(settings: Arc<Settings>) -> Self {
         Self {
             settings: RwLock::new(settings),
-            board: Board::default(),
-            past: Past::default(),
+            active_blocks: ActiveBlocks::default(),
+            block_history: BlockHistory::default(),
             senders: Table::new(SENDERS),
             groups: Table::new(GROUPS),
-            trails: Table::new(TRAILS),
-            asides: Table::new(ASIDES),
+            recent_messages: Table::new(TRAILS),
+            unsaved: Table::new(ASIDES),
             scores: Table::new(NEW_TENANTS),
             reports: Table::new(REPORTED),
             seen: Seen::default(),
@@ -239,7 +239,7 @@ impl Judge {
 
     /// The block that stops this identity now, if any (sender, domain, client, tenant).
     pub fn gate(&self, now: Time, identity: &Identity) -> Option<Arc<Block>> {
-        self.board.gate(now, identity)
+        self.active_blocks.gate(now, identity)
     }
 
     /// The gate at RCPT where a header may yet name the account behind a merely claimed sender, or
@@ -247,7 +247,7 @@ impl Judge {
     /// address or login is known: else whoever gets an invented envelope blocked would have the
     /// account of that name refused before it could show who it is.
     pub fn gate_before_header(&self, now: Time, identity: &Identity) -> Option<Arc<Block>> {
-        let block = self.board.gate(now, identity)?;
+        let block = self.active_blocks.gate(now, identity)?;
         // Behind a foreign envelope or none may be any account.
         let open = identity.strength == Strength::None || self.knows_account(identity);
         let waits = matches!(block.scope, SenderScope::Claimed(_)) && open;
@@ -315,8 +315,10 @@ impl Judge {
         // message.
         if why != Reason::RecipientsPerMessage
             && self
-                .asides
-                .with(&identity.key, Aside::default, |a| a.is_news(now, why, 100))
+                .unsaved
+                .with(&identity.key, UnsavedRecord::default, |a| {
+                    a.is_news(now, why, 100)
+                })
         {
             let mut alerts = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
             if alerts.len() < ALERTS {
@@ -330,7 +332,7 @@ impl Judge {
     fn minute_messages(&self, now: Time, key: &SenderKey, policy: &Policy) -> u32 {
         let limited = policy.messages_per_minute > 0;
         if limited {
-            self.asides
+            self.unsaved
                 .get(key, |a| a.minute_messages(now))
                 .unwrap_or(0)
         } else {
@@ -354,27 +356,27 @@ impl Judge {
 
     /// Puts a block in force (opened just now, or read at start).
     pub fn block(&self, block: Arc<Block>) {
-        self.past.note(&block);
+        self.block_history.note(&block);
         // What a blocked sender wrote is no measure for the rest of its tenant.
         if let (Some(tenant), Some(sender)) = (&block.tenant, &block.sender) {
             self.scores.get(&group::tenant_key(tenant), |s| {
                 s.forget(hash_text(sender.as_str()))
             });
         }
-        self.board.insert(block);
+        self.active_blocks.insert(block);
     }
 
     /// Notes a block of the past: the next one of its subject may last longer.
     pub fn remember(&self, block: &Block) {
-        self.past.note(block);
+        self.block_history.note(block);
     }
 
     /// Ends a block: it no longer stops anybody, and evidence from before `now` never counts again
     /// for what it covered. Known recipients stay known, and counters of recipients stay unless a
     /// ceiling opened the block: then it would open the next one at once.
     pub fn unblock(&self, now: Time, block: &Block) {
-        self.board.remove(block.reference);
-        self.past.note(block);
+        self.active_blocks.remove(block.reference);
+        self.block_history.note(block);
         self.forgive(now, block, false);
     }
 
@@ -388,23 +390,23 @@ impl Judge {
 
     /// What the end of a block says of the campaign that others may be part of: nothing where the
     /// mailbox was taken over.
-    fn doubt(&self, sender: &Sender, who: u64, verdict: Option<ReleaseVerdict>) {
+    fn unconfirm(&self, sender: &Sender, who: u64, verdict: Option<ReleaseVerdict>) {
         if verdict == Some(ReleaseVerdict::Compromised) {
             return;
         }
         let mistake = verdict == Some(ReleaseVerdict::Mistake);
         self.groups
             .get(&group::client_key(&sender.tenant, sender.client), |g| {
-                if let Some(pool) = &mut g.pool {
-                    pool.doubt();
+                if let Some(campaign) = &mut g.campaign {
+                    campaign.unconfirm();
                     if mistake {
-                        pool.forget(who);
+                        campaign.forget(who);
                     }
                 }
             });
         self.groups.get(&group::templates_key(&sender.tenant), |g| {
             if let Some(templates) = &mut g.templates {
-                templates.doubt(who);
+                templates.unconfirm(who);
                 if mistake {
                     templates.forget(who);
                 }
@@ -427,7 +429,7 @@ impl Judge {
                 if mistake && block.sender.as_ref() == Some(key) {
                     sender.learn_wanted(block.evidence.iter().map(|e| e.llr.into()));
                 }
-                self.doubt(sender, hash_text(key.as_str()), block.verdict);
+                self.unconfirm(sender, hash_text(key.as_str()), block.verdict);
             }
             due
         };
@@ -435,7 +437,7 @@ impl Judge {
             (block.kind, &block.scope, &block.sender)
         {
             if self.senders.get(key, |sender| forgive(key, sender)) == Some(true) {
-                self.trails.remove(key);
+                self.recent_messages.remove(key);
             }
             return;
         }
@@ -446,13 +448,13 @@ impl Judge {
         };
         self.senders.each(|key, sender| {
             if !other(&sender.address)
-                && board::covers(block, &sender.identity(key))
+                && active::covers(block, &sender.identity(key))
                 && forgive(key, sender)
             {
                 keys.push(key.clone());
             }
         });
-        keys.iter().for_each(|key| self.trails.remove(key));
+        keys.iter().for_each(|key| self.recent_messages.remove(key));
         if block.kind == BlockKind::Client
             && let (Some(tenant), Ok(client)) = (&block.tenant, block.subject.parse())
         {
@@ -465,14 +467,14 @@ impl Judge {
         }
     }
 
-    /// Active blocks whose end has come; the caller ends each with [`Judge::unblock`].
+    /// Active blocks whose end has come; the caller ends each with [`Detector::unblock`].
     pub fn due(&self, now: Time) -> Vec<Arc<Block>> {
-        self.board.due(now)
+        self.active_blocks.due(now)
     }
 
     /// Whether this block stops mail of that identity.
     pub fn covers(block: &Block, identity: &Identity) -> bool {
-        board::covers(block, identity)
+        active::covers(block, identity)
     }
 
     /// Number of senders tracked.

@@ -1,14 +1,14 @@
 //! What the world answers: deliveries, unknown users, spam refusals, complaints.
 
-use super::Judge;
-use super::judging::{bounds_of, client_explanation, pile, volume_bounds};
+use super::Detector;
+use super::judging::{add_claimed, bounds_of, client_explanation, volume_bounds};
 use super::ruling::explain;
 use crate::config::scopes::EvidenceKind;
 use crate::detector::evidence::Bounds;
 use crate::detector::group::{self, Group};
 use crate::detector::reports::{Reports, Saying, Word};
 use crate::detector::seen::Counted;
-use crate::detector::sender::{Ground, Sender, volume};
+use crate::detector::sender::{Context, Sender, volume};
 use crate::identity::sender_address;
 use crate::policy::allowance::Allowances;
 use crate::policy::scope::choose;
@@ -71,16 +71,16 @@ pub(crate) fn mailbox_hash(address: &Address) -> u64 {
 
 /// What came of a report.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Heard {
+pub struct ReportEffect {
     /// In a word.
-    pub as_what: HeardAs,
+    pub kind: ReportEffectKind,
     /// The block it opens.
     pub block: Option<NewBlock>,
 }
 
-/// See [`Heard`].
+/// See [`ReportEffect`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HeardAs {
+pub enum ReportEffectKind {
     /// Evidence against the sender.
     Counted,
     /// This was reported before, or by the same one of the same sender.
@@ -90,7 +90,7 @@ pub enum HeardAs {
     Nothing,
 }
 
-impl HeardAs {
+impl ReportEffectKind {
     /// The word in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -101,12 +101,9 @@ impl HeardAs {
     }
 }
 
-impl From<HeardAs> for Heard {
-    fn from(as_what: HeardAs) -> Self {
-        Self {
-            as_what,
-            block: None,
-        }
+impl From<ReportEffectKind> for ReportEffect {
+    fn from(kind: ReportEffectKind) -> Self {
+        Self { kind, block: None }
     }
 }
 
@@ -184,7 +181,7 @@ struct Step {
     shadow_blocks: bool,
 }
 
-impl Judge {
+impl Detector {
     /// The message `id` is a copy of one that went to this recipient before: what becomes of it
     /// there says nothing new. Else good news could be had by sending one message to a friend again
     /// and again.
@@ -233,7 +230,7 @@ impl Judge {
         id: MessageId,
         class: OutcomeClass,
         to: impl Into<Addressee>,
-    ) -> Heard {
+    ) -> ReportEffect {
         let to = to.into();
         match class {
             OutcomeClass::UnknownUser | OutcomeClass::SpamRefusal => {}
@@ -242,7 +239,7 @@ impl Judge {
             | OutcomeClass::Reputation
             | OutcomeClass::Recipient
             | OutcomeClass::Transport
-            | OutcomeClass::Other => return HeardAs::Nothing.into(),
+            | OutcomeClass::Other => return ReportEffectKind::Nothing.into(),
         }
         let event = Event {
             id,
@@ -261,7 +258,13 @@ impl Judge {
     /// A complaint of this reporter ([`mailbox_hash`], or
     /// [`SOMEBODY`](crate::detector::reports::SOMEBODY)) about a message of this sender, once per
     /// message and reporter. May open a block.
-    pub fn complaint(&self, now: Time, identity: &Identity, id: MessageId, reporter: u64) -> Heard {
+    pub fn complaint(
+        &self,
+        now: Time,
+        identity: &Identity,
+        id: MessageId,
+        reporter: u64,
+    ) -> ReportEffect {
         let event = Event {
             id,
             what: What::Said(Saying::Complaint, OutcomeClass::SpamRefusal),
@@ -271,17 +274,17 @@ impl Judge {
         self.event(now, identity, event, mix(id.0, COMPLAINT))
     }
 
-    fn event(&self, now: Time, identity: &Identity, event: Event, key: u64) -> Heard {
+    fn event(&self, now: Time, identity: &Identity, event: Event, key: u64) -> ReportEffect {
         if self.seen.mark(key) != Counted::Not {
-            return HeardAs::Repeated.into();
+            return ReportEffectKind::Repeated.into();
         }
-        if self.board.gate(now, identity).is_some() {
-            return HeardAs::Nothing.into();
+        if self.active_blocks.gate(now, identity).is_some() {
+            return ReportEffectKind::Nothing.into();
         }
         let settings = self.settings();
         let choice = choose(&settings, identity);
-        let ground = self.ground(now, &settings, identity, &choice);
-        let bounds = bounds_of(choice.policy, &ground);
+        let context = self.context(now, &settings, identity, &choice);
+        let bounds = bounds_of(choice.policy, &context);
         // Only what a site says in the dialog counts among the bounces: a share of them may be a
         // ceiling.
         let counts = Counts {
@@ -310,20 +313,20 @@ impl Judge {
                     return nothing;
                 }
                 let who = hash_text(identity.key.as_str());
-                let Some(nats) = self.weigh_event(now, sender, who, &event, &ground) else {
+                let Some(nats) = self.weigh_event(now, sender, who, &event, &context) else {
                     return Step {
                         heard: false,
                         ..nothing
                     };
                 };
-                let bounds = volume_bounds(now, sender, sender.sum(), &bounds, ground.tuning);
+                let bounds = volume_bounds(now, sender, sender.sum(), &bounds, context.tuning);
                 let shadow_blocks = choice.shadow.is_some_and(|shadow| {
                     let bounds = volume_bounds(
                         now,
                         sender,
                         sender.sum(),
-                        &bounds_of(shadow, &ground),
-                        ground.tuning,
+                        &bounds_of(shadow, &context),
+                        context.tuning,
                     );
                     nats > 0.0 && bounds.blocks(sender.sum())
                 });
@@ -342,7 +345,7 @@ impl Judge {
             },
         );
         if !step.heard {
-            return HeardAs::Repeated.into();
+            return ReportEffectKind::Repeated.into();
         }
         // What the policy in shadow mode would have made of it.
         if step.shadow_blocks {
@@ -361,16 +364,24 @@ impl Judge {
                 symbols,
                 recipients: 1,
             };
-            self.trails.with(&identity.key, Default::default, |t| {
-                t.push(evidence, step.sum)
-            });
+            self.recent_messages
+                .with(&identity.key, Default::default, |t| {
+                    t.push(evidence, step.sum)
+                });
         }
         let by_client = step.nats != 0.0
-            && self.count_event(now, identity, &event, (counts, step.nats), &ground, &bounds);
-        let as_what = if step.nats > 0.0 {
-            HeardAs::Counted
+            && self.count_event(
+                now,
+                identity,
+                &event,
+                (counts, step.nats),
+                &context,
+                &bounds,
+            );
+        let kind = if step.nats > 0.0 {
+            ReportEffectKind::Counted
         } else {
-            HeardAs::Nothing
+            ReportEffectKind::Nothing
         };
         let client_text = || by_client.then(|| client_explanation(identity));
         let by_client = by_client && step.explanation.is_none();
@@ -386,7 +397,7 @@ impl Judge {
                 by_client,
             )
         });
-        Heard { as_what, block }
+        ReportEffect { kind, block }
     }
 
     /// The evidence of an event in nats, added to the sender's; `None` if the same one said it
@@ -397,17 +408,17 @@ impl Judge {
         sender: &mut Sender,
         who: u64,
         event: &Event,
-        ground: &Ground<'_>,
+        context: &Context<'_>,
     ) -> Option<f64> {
         let What::Said(saying, _) = event.what else {
             let bounced = event.what == What::UnknownUser;
             if !bounced {
-                return Some(sender.weigh_outcome(now, false, 0.0, ground).1);
+                return Some(sender.weigh_outcome(now, false, 0.0, context).1);
             }
             let mut added = 0.0;
             self.reports.with(&who, Reports::default, |reports| {
                 reports.unknown_user(now, event.id, event.reporter, |already| {
-                    let (by_itself, more) = sender.weigh_outcome(now, true, already, ground);
+                    let (by_itself, more) = sender.weigh_outcome(now, true, already, context);
                     added = more;
                     by_itself
                 });
@@ -415,11 +426,11 @@ impl Judge {
             return Some(added);
         };
         let volume = sender.volume(now);
-        let (word, piece) = (event.word(saying), ground.tuning.refusal);
+        let (word, piece) = (event.word(saying), context.tuning.refusal);
         let nats = self.reports.with(&who, Reports::default, |reports| {
             reports.hear_of(now, event.id, &word, volume, piece)
         })?;
-        sender.weigh_fixed(now, nats, ground);
+        sender.weigh_fixed(now, nats, context);
         Some(nats)
     }
 
@@ -431,11 +442,11 @@ impl Judge {
         identity: &Identity,
         event: &Event,
         (counts, nats): (Counts, f64),
-        ground: &Ground<'_>,
+        context: &Context<'_>,
         bounds: &Bounds,
     ) -> bool {
         let client = group::client_key(&identity.tenant, identity.client);
-        let mut piled = nats;
+        let mut joined = nats;
         if let (What::Said(saying, _), Strength::Claimed | Strength::None) =
             (event.what, identity.strength)
         {
@@ -451,11 +462,11 @@ impl Judge {
                 .with(&mix(client, CLIENT), Reports::default, |reports| {
                     reports.hear(now, &word, volume, 1.0)
                 });
-            piled = piled.min(heard.unwrap_or(0.0) * ground.tuning.refusal);
+            joined = joined.min(heard.unwrap_or(0.0) * context.tuning.refusal);
         }
         let by_client = self.groups.with(&client, Group::default, |g| {
             g.windows.add(now, counts);
-            pile(g, identity, piled, bounds)
+            add_claimed(g, identity, joined, bounds)
         });
         if counts.bounces > 0 {
             self.groups.get(&group::tenant_key(&identity.tenant), |g| {

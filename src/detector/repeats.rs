@@ -1,7 +1,7 @@
 //! What has been counted of a message before: a message that is tried again because an earlier try
 //! was not accepted is no news.
 
-use super::Judge;
+use super::Detector;
 use super::judging::count;
 use crate::detector::group;
 use crate::detector::seen::Counted;
@@ -54,7 +54,7 @@ impl Before {
     }
 }
 
-impl Judge {
+impl Detector {
     /// What has been counted of this message; from now on it has been met.
     pub(super) fn before(&self, facts: &MessageFacts<'_>) -> Before {
         let message = mix(hash_text(facts.identity.key.as_str()), facts.fingerprint);

@@ -1,10 +1,10 @@
 //! What follows from a judgement: the block it opens, whom to tell, what a policy in shadow mode
 //! would have done.
 
-use super::aside::Aside;
 use super::judging::{Step, client_explanation, goes};
-use super::{DAY, HOUR, Judge, Judgement, Trial, Within};
-use crate::blocks::{board, rules};
+use super::unsaved::UnsavedRecord;
+use super::{DAY, Decision, Detector, HOUR, InternalPart, ShadowDecision};
+use crate::blocks::{active, rules};
 use crate::config::Settings;
 use crate::config::policies::Policy;
 use crate::config::settings::BlockDuration;
@@ -12,7 +12,7 @@ use crate::detector::evidence::Bounds;
 use crate::detector::habits::Circumstances;
 use crate::detector::sender::{Sender, Weight};
 use crate::policy::alert::Alert;
-use crate::policy::decide::Verdict;
+use crate::policy::decide::PolicyDecision;
 use crate::policy::scope::Choice;
 use crate::policy::{ceilings, reasons};
 use crate::types::fingerprint::template_name;
@@ -24,7 +24,7 @@ use crate::types::{MessageFacts, NewBlock};
 /// Content symbols kept in a piece of evidence.
 const SYMBOLS: usize = 8;
 
-impl Judge {
+impl Detector {
     pub(super) fn conclude(
         &self,
         now: Time,
@@ -33,11 +33,11 @@ impl Judge {
         facts: &MessageFacts<'_>,
         step: Step,
         client_open: bool,
-    ) -> Judgement {
+    ) -> Decision {
         let (identity, mut verdict) = (facts.identity, step.verdict);
         let by_client = client_open && !verdict.opens && verdict.action != Action::Defer;
         if by_client {
-            verdict = Verdict {
+            verdict = PolicyDecision {
                 action: Action::Reject,
                 reason: Reason::Evidence,
                 opens: true,
@@ -53,12 +53,13 @@ impl Judge {
             || (facts.probability >= settings.scoring.suspicious_probability
                 && step.counts.messages > 0);
         if proof && verdict.action != Action::Defer {
-            self.trails.with(&identity.key, Default::default, |t| {
-                t.push(evidence(now, facts, &signals, step.by_text), step.sum)
-            });
+            self.recent_messages
+                .with(&identity.key, Default::default, |t| {
+                    t.push(evidence(now, facts, &signals, step.by_text), step.sum)
+                });
         }
         let review = choice.policy.review_copy.clone().filter(|_| step.review);
-        let trial = self.trial(now, settings, choice, identity, &step);
+        let shadow_decision = self.shadow_decision(now, settings, choice, identity, &step);
         let alerts = self.alerts_of(now, settings, choice.policy, identity, &verdict, &step);
         let open = verdict.opens.then(|| {
             let until = verdict
@@ -86,17 +87,17 @@ impl Judge {
             None
         };
         let teaches = step.teaches && !by_client;
-        Judgement {
+        Decision {
             action: verdict.action,
             reason: verdict.reason,
             reply,
             blocked_by: None,
-            within: Within::Goes,
+            internal_part: InternalPart::Goes,
             open,
             alerts,
             signals,
             teaches,
-            trial,
+            shadow_decision,
             review,
         }
     }
@@ -108,13 +109,14 @@ impl Judge {
         settings: &Settings,
         policy: &Policy,
         identity: &Identity,
-        verdict: &Verdict,
+        verdict: &PolicyDecision,
         step: &Step,
     ) -> Vec<Alert> {
         let is_news = |reason, percent| {
-            self.asides.with(&identity.key, Aside::default, |a| {
-                a.is_news(now, reason, percent)
-            })
+            self.unsaved
+                .with(&identity.key, UnsavedRecord::default, |a| {
+                    a.is_news(now, reason, percent)
+                })
         };
         let mut alerts = Vec::new();
         if let Some((why, limit)) = step.ceiling
@@ -143,52 +145,54 @@ impl Judge {
         reason: Reason,
     ) {
         let until = rules::until(settings.blocks.duration, now, zone_of(settings, identity));
-        self.asides.with(&identity.key, Aside::default, |aside| {
-            if !aside.is_blocked(now) {
-                aside.would_block(now, until, reason);
-            }
-        });
+        self.unsaved
+            .with(&identity.key, UnsavedRecord::default, |unsaved| {
+                if !unsaved.is_blocked(now) {
+                    unsaved.would_block(now, until, reason);
+                }
+            });
     }
 
     /// What the policy in shadow mode would have done, noted for the sender. A block it would have
     /// opened stands: what comes while it would be in force would have been refused.
-    fn trial(
+    fn shadow_decision(
         &self,
         now: Time,
         settings: &Settings,
         choice: &Choice<'_>,
         identity: &Identity,
         step: &Step,
-    ) -> Option<Trial> {
+    ) -> Option<ShadowDecision> {
         let (policy, verdict) = (choice.shadow?, step.shadow?);
-        self.asides.with(&identity.key, Aside::default, |aside| {
-            let blocked = aside.is_blocked(now);
-            let (action, reason) = if blocked {
-                (Action::Reject, Reason::Blocked)
-            } else {
-                (verdict.action, verdict.reason)
-            };
-            let opens = verdict.opens && !blocked;
-            if opens {
-                let duration = if verdict.until_tomorrow {
-                    BlockDuration::UntilTomorrow
+        self.unsaved
+            .with(&identity.key, UnsavedRecord::default, |unsaved| {
+                let blocked = unsaved.is_blocked(now);
+                let (action, reason) = if blocked {
+                    (Action::Reject, Reason::Blocked)
                 } else {
-                    settings.blocks.duration
+                    (verdict.action, verdict.reason)
                 };
-                aside.would_block(
-                    now,
-                    rules::until(duration, now, zone_of(settings, identity)),
+                let opens = verdict.opens && !blocked;
+                if opens {
+                    let duration = if verdict.until_tomorrow {
+                        BlockDuration::UntilTomorrow
+                    } else {
+                        settings.blocks.duration
+                    };
+                    unsaved.would_block(
+                        now,
+                        rules::until(duration, now, zone_of(settings, identity)),
+                        reason,
+                    );
+                }
+                unsaved.would(now, action);
+                Some(ShadowDecision {
+                    policy: policy.name.to_string(),
+                    action,
                     reason,
-                );
-            }
-            aside.would(now, action);
-            Some(Trial {
-                policy: policy.name.to_string(),
-                action,
-                reason,
-                opens,
+                    opens,
+                })
             })
-        })
     }
 
     /// A block of this sender, or of its client for merely claimed senders, with the newest proof.
@@ -219,9 +223,9 @@ impl Judge {
         } else {
             subject(identity)
         };
-        let earlier = self
-            .past
-            .earlier(now, kind, &subject, &scope, Some(&identity.tenant));
+        let earlier =
+            self.block_history
+                .earlier(now, kind, &subject, &scope, Some(&identity.tenant));
         if earlier > 0 && !settings.blocks.repeated.is_empty() {
             explanation.push_str(&format!(
                 " Block number {} in 30 days.",
@@ -239,7 +243,7 @@ impl Judge {
             explanation,
             until: rules::until(duration, now, zone),
             evidence: self
-                .trails
+                .recent_messages
                 .read(&identity.key, |t| t.list())
                 .unwrap_or_default(),
         }
@@ -298,12 +302,12 @@ pub(super) fn explain(
 }
 
 /// The sentence about what others add; empty where the sender's own evidence was enough.
-pub(super) fn others_note(by_others: bool, heat: f64, by_text: f64) -> String {
+pub(super) fn others_note(by_others: bool, suspicion_of_others: f64, by_text: f64) -> String {
     match by_others {
-        true if by_text >= heat => {
-            format!(" Other accounts that sent this text add {heat:.1} nats to it.")
+        true if by_text >= suspicion_of_others => {
+            format!(" Other accounts that sent this text add {suspicion_of_others:.1} nats to it.")
         }
-        true => format!(" Other accounts of the client add {heat:.1} nats to it."),
+        true => format!(" Other accounts of the client add {suspicion_of_others:.1} nats to it."),
         false => String::new(),
     }
 }
@@ -313,7 +317,7 @@ fn subject(identity: &Identity) -> String {
     if identity.foreign && identity.strength == Strength::None {
         "forwarded".into()
     } else if identity.address.is_empty() {
-        board::NULL_SENDER.into()
+        active::NULL_SENDER.into()
     } else {
         identity.address.to_string()
     }

@@ -120,7 +120,7 @@ impl Sums {
 
 /// What a sender is judged against beside its own past.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ground<'a> {
+pub(crate) struct Context<'a> {
     /// Where the lines are drawn.
     pub bounds: Bounds,
     /// The detector's numbers.
@@ -133,16 +133,16 @@ pub(crate) struct Ground<'a> {
     /// What is usual for the classes of the tenant; `None` while there are too few to borrow from.
     pub classes: Option<Classes>,
     /// What other senders of the client have drawn upon themselves lately, in nats.
-    pub heat: f64,
+    pub suspicion_of_others: f64,
     /// They are so many that strangers are asked about whatever the content
-    /// ([`Pool::is_campaign`](super::pool::Pool)).
+    /// ([`ClientCampaign::is_campaign`](super::client_campaign::Pool)).
     pub campaign: bool,
     /// What other accounts of the tenant have drawn upon themselves lately with the text of this
     /// message, in nats.
-    pub template_heat: f64,
+    pub suspicion_of_text: f64,
 }
 
-impl Ground<'_> {
+impl Context<'_> {
     /// The prior of a class.
     fn prior(&self, class: Class) -> Prior {
         match self.classes {
@@ -209,9 +209,9 @@ pub(crate) struct Weight {
     pub unusual: bool,
     /// A flag on somebody who hardly ever draws one, so that it says something of the client's
     /// other accounts ...
-    pub telling: bool,
+    pub counts_for_others: bool,
     /// ... and they of it.
-    pub told: bool,
+    pub others_count: bool,
     /// A flag on somebody without a history: it says something of others who send this text, and
     /// they of it.
     pub newcomer: bool,
@@ -272,46 +272,50 @@ impl Sender {
     }
 
     /// Adds the evidence of one message to the sums.
-    pub(crate) fn weigh(&mut self, now: Time, message: &Weighing, ground: &Ground<'_>) -> Weight {
-        if ground.bounds.block.is_none() {
+    pub(crate) fn weigh(&mut self, now: Time, message: &Weighing, context: &Context<'_>) -> Weight {
+        if context.bounds.block.is_none() {
             self.sums = Sums {
                 at: now,
                 ..Sums::default()
             };
             return Weight::default();
         }
-        let tuning = ground.tuning;
+        let tuning = context.tuning;
         self.base.age(now, tuning.decay_per_day);
         self.sums.fade(now, tuning.half_life_hours);
         let class = self.class(tuning);
         // A newcomer that writes to several at once is no application whose template may always
         // look like that.
         let multi = message.known + message.new > 1;
-        let prior = ground.prior(if class == Class::Newcomer && multi {
+        let prior = context.prior(if class == Class::Newcomer && multi {
             Class::Person
         } else {
             class
         });
         let strangers =
             evidence::recipients(&self.base, &prior, message.known, message.new, tuning);
-        let content_of = |llr| self.content(llr, strangers, &prior, ground);
+        let content_of = |llr| self.content(llr, strangers, &prior, context);
         let news = content_of(message.llr);
         // Content and listings stay within one bound, relative to the sender's own past: a list
         // that errs, or a link that everybody quotes, must not be able to block anybody whose mail
         // is ordinary.
-        let within = |content| self.within_most(content, class, multi, message, ground);
-        let whole = if message.fresh { within(news) } else { 0.0 };
+        let internal_part = |content| self.within_most(content, class, multi, message, context);
+        let whole = if message.fresh {
+            internal_part(news)
+        } else {
+            0.0
+        };
         let alone = if message.fresh && message.listed > 0.0 {
-            within(content_of(message.llr - message.listed)).min(whole)
+            internal_part(content_of(message.llr - message.listed)).min(whole)
         } else {
             whole
         };
         // Content that is not trusted yet bears out no more than it may say itself.
-        let ranked = ground.usual.is_some();
+        let ranked = context.usual.is_some();
         let most = if ranked {
             tuning.content_most
         } else {
-            ground.bounds.content
+            context.bounds.content
         };
         let trust =
             (if ranked { news } else { most } / tuning.content_most.max(1e-9)).clamp(0.0, 1.0);
@@ -322,9 +326,9 @@ impl Sender {
         };
         let borne_out = evidence::corroboration(message.llr, news, most);
         let mut recipients = self.recipients(message, strangers, borne_out, tuning);
-        if class == Class::Bulk && !multi && ground.classes.is_some() && recipients > 0.0 {
+        if class == Class::Bulk && !multi && context.classes.is_some() && recipients > 0.0 {
             // The bounds rise with its volume, and so does this: a mailing that is held stays held.
-            let most = (ground.bounds.watch - tuning.bulk_content).max(0.0) + OVER_WATCH;
+            let most = (context.bounds.watch - tuning.bulk_content).max(0.0) + OVER_WATCH;
             let most = most + tuning.more_for_volume(self.windows.sum(now, DAY).messages);
             recipients = recipients.min((most - f64::from(self.sums.recipients)).max(0.0));
         }
@@ -337,26 +341,26 @@ impl Sender {
                 &self.base,
                 &prior,
                 message.llr,
-                ground.bounds.content,
+                context.bounds.content,
                 SPARSE_FLAGGED,
                 tuning,
             );
             let sparse = if ranked { sparse.min(news) } else { sparse };
             self.sums.sparse = cusum(self.sums.sparse.into(), sparse) as f32;
         }
-        let unusual = self.is_unusual(message, class, strangers, &prior, ground);
+        let unusual = self.is_unusual(message, class, strangers, &prior, context);
         // Only persons: a program whose template scores badly says nothing of the others.
         let flagged = class == Class::Person && message.llr > FLAG_NATS;
         let share = self.base.flagged_share(&prior);
-        let telling = flagged && share < TELLING;
+        let counts_for_others = flagged && share < TELLING;
         // Somebody who hardly ever sent anything is told too (of a client's other accounts in a
         // campaign): else accounts that nobody uses would be the best to take over.
         let newcomer =
             class == Class::Newcomer && message.llr > FLAG_NATS && message.known + message.new > 0;
-        let told =
+        let others_count =
             (flagged || (class == Class::Newcomer && message.llr > FLAG_NATS)) && share < TOLD;
         let usual = Class::Person.prior().flagged.0;
-        let common = ground.classes.map_or(0.0, |c| {
+        let common = context.classes.map_or(0.0, |c| {
             (c.prior(Class::Person).flagged.0 / usual).ln().max(0.0)
         });
         Weight {
@@ -365,8 +369,8 @@ impl Sender {
             recipients,
             circumstances,
             unusual,
-            telling,
-            told,
+            counts_for_others,
+            others_count,
             newcomer,
             common,
         }
@@ -395,17 +399,17 @@ impl Sender {
         (f64::from(self.sums.content) / JUDGED_NATS).ceil()
     }
 
-    fn content(&self, llr: f64, strangers: f64, prior: &Prior, ground: &Ground<'_>) -> f64 {
-        if let Some(usual) = ground.usual {
-            return evidence::by_rank(usual, self.base.own(self.judged()), llr, ground.tuning);
+    fn content(&self, llr: f64, strangers: f64, prior: &Prior, context: &Context<'_>) -> f64 {
+        if let Some(usual) = context.usual {
+            return evidence::by_rank(usual, self.base.own(self.judged()), llr, context.tuning);
         }
         let content = evidence::content(
             &self.base,
             prior,
             llr,
-            ground.bounds.content,
+            context.bounds.content,
             CAMPAIGN_FLAGGED,
-            ground.tuning,
+            context.tuning,
         );
         // Ordinary mail speaks for its sender less where it goes to strangers: half of a campaign
         // may look ordinary.
@@ -425,20 +429,20 @@ impl Sender {
         class: Class,
         multi: bool,
         message: &Weighing,
-        ground: &Ground<'_>,
+        context: &Context<'_>,
     ) -> f64 {
-        let tuning = ground.tuning;
+        let tuning = context.tuning;
         let clean = self.base.is_clean()
-            || (ground.learning && self.base.began_clean(message.texts.clean, self.judged()));
-        let newcomer = class == Class::Newcomer && ground.classes.is_some() && !multi;
+            || (context.learning && self.base.began_clean(message.texts.clean, self.judged()));
+        let newcomer = class == Class::Newcomer && context.classes.is_some() && !multi;
         // Without it the bound of a new tenant stands, and nobody would be asked about the mailing.
-        let ranked = ground.learning && ground.usual.is_some();
+        let ranked = context.learning && context.usual.is_some();
         let most = if !clean && (newcomer || ranked) {
             tuning.content_most.mul_add(
                 f64::from(message.texts.flagged.saturating_sub(1)),
                 tuning.newcomer_content,
             )
-        } else if class == Class::Bulk && ground.classes.is_some() {
+        } else if class == Class::Bulk && context.classes.is_some() {
             tuning.bulk_content
         } else {
             return content;
@@ -517,32 +521,33 @@ impl Sender {
         class: Class,
         strangers: f64,
         prior: &Prior,
-        ground: &Ground<'_>,
+        context: &Context<'_>,
     ) -> bool {
-        let tuning = ground.tuning;
+        let tuning = context.tuning;
         let flagged = message.llr > FLAG_NATS;
         if class == Class::Newcomer {
             // All parts of a letter together. Where too little is known of a new tenant's mail,
             // many strangers are rare enough.
             let many = tuning.mailing_recipients > 0.0
                 && f64::from(self.whole(message).1) > tuning.mailing_recipients
-                && (ground.is_rare() || ground.usual.is_none());
+                && (context.is_rare() || context.usual.is_none());
             let somebody = self.strength != Strength::None;
             // What others without a history are flagged with, too, is a campaign or a new program
             // on many hosts.
-            let shared = ground.template_heat >= TEXT_OF_SEVERAL && message.known + message.new > 0;
+            let shared =
+                context.suspicion_of_text >= TEXT_OF_SEVERAL && message.known + message.new > 0;
             return somebody
-                && (ground.classes.is_some() || ground.learning)
+                && (context.classes.is_some() || context.learning)
                 && flagged
                 && (many
-                    || ground.is_rare()
+                    || context.is_rare()
                         && (shared
                             || f64::from(message.in_hour) > tuning.newcomer_mailing
                                 && self.base.is_often_flagged()));
         }
         // While other accounts of the client send a campaign, strangers who are a surprise here are
         // so too.
-        if class == Class::Person && ground.campaign && strangers >= 1.2 {
+        if class == Class::Person && context.campaign && strangers >= 1.2 {
             return true;
         }
         let (usual, seen) = (
@@ -569,18 +574,18 @@ impl Sender {
         now: Time,
         bounced: bool,
         already: f64,
-        ground: &Ground<'_>,
+        context: &Context<'_>,
     ) -> (f64, f64) {
-        if ground.bounds.block.is_none() {
+        if context.bounds.block.is_none() {
             return (0.0, 0.0);
         }
-        self.base.age(now, ground.tuning.decay_per_day);
-        self.sums.fade(now, ground.tuning.half_life_hours);
+        self.base.age(now, context.tuning.decay_per_day);
+        self.sums.fade(now, context.tuning.half_life_hours);
         let evidence = evidence::outcome(
             &self.base,
-            &ground.prior(self.class(ground.tuning)),
+            &context.prior(self.class(context.tuning)),
             bounced,
-            ground.tuning,
+            context.tuning,
         );
         let more = if evidence > 0.0 {
             (evidence - already).max(0.0)
@@ -588,7 +593,7 @@ impl Sender {
             evidence
         };
         self.sums.answers = cusum(self.sums.answers.into(), more) as f32;
-        if !ground.bounds.watches(self.sum()) {
+        if !context.bounds.watches(self.sum()) {
             self.base.learn_outcome(bounced);
         }
         (evidence, more)
@@ -603,9 +608,9 @@ impl Sender {
     }
 
     /// Adds strong evidence of a fixed weight.
-    pub(crate) fn weigh_fixed(&mut self, now: Time, nats: f64, ground: &Ground<'_>) {
-        if ground.bounds.block.is_some() {
-            self.sums.fade(now, ground.tuning.half_life_hours);
+    pub(crate) fn weigh_fixed(&mut self, now: Time, nats: f64, context: &Context<'_>) {
+        if context.bounds.block.is_some() {
+            self.sums.fade(now, context.tuning.half_life_hours);
             self.sums.answers = cusum(self.sums.answers.into(), nats) as f32;
         }
     }

@@ -4,8 +4,8 @@
 //! written every second, read up to the first frame that is torn. A record that is read twice, or
 //! over a newer one of the snapshot, is at most as old as the last second before the crash.
 
-use super::Judge;
-use super::trail::Trail;
+use super::Detector;
+use super::recent_messages::RecentMessages;
 use crate::detector::group::Group;
 use crate::detector::known::Known;
 use crate::detector::reports::Reports;
@@ -27,7 +27,7 @@ const SEEN: usize = 4096;
 enum Record<'a> {
     Sender(SenderKey, Cow<'a, Sender>),
     Group(u64, Cow<'a, Group>),
-    Trail(SenderKey, Cow<'a, Trail>),
+    RecentMessages(SenderKey, Cow<'a, RecentMessages>),
     /// A sender with so many recipients that the journal leaves them out: those of the snapshot
     /// stand.
     WithoutRecipients(SenderKey, Cow<'a, Sender>),
@@ -86,7 +86,7 @@ fn bad(why: &str) -> io::Error {
     )
 }
 
-impl Judge {
+impl Detector {
     /// Writes the tables (not the blocks: those live in records). Mail goes on meanwhile.
     pub fn snapshot(&self, out: &mut dyn Write) -> io::Result<()> {
         out.write_all(MAGIC)?;
@@ -95,8 +95,9 @@ impl Judge {
             .copies(|key, sender| writer.put(&Record::Sender(key, Cow::Owned(sender))));
         self.groups
             .copies(|key, group| writer.put(&Record::Group(key, Cow::Owned(group))));
-        self.trails
-            .copies(|key, trail| writer.put(&Record::Trail(key, Cow::Owned(trail))));
+        self.recent_messages.copies(|key, recent_messages| {
+            writer.put(&Record::RecentMessages(key, Cow::Owned(recent_messages)))
+        });
         self.scores
             .copies(|key, scores| writer.put(&Record::Scores(key, Cow::Owned(scores))));
         self.reports
@@ -119,11 +120,11 @@ impl Judge {
         writer.failed.map_or(Ok(()), Err)
     }
 
-    /// From now on notes what changes, for [`Judge::journal`].
+    /// From now on notes what changes, for [`Detector::journal`].
     pub fn watch_changes(&self) {
         self.senders.watch();
         self.groups.watch();
-        self.trails.watch();
+        self.recent_messages.watch();
         self.scores.watch();
         self.reports.watch();
         self.seen.watch();
@@ -149,8 +150,9 @@ impl Judge {
         });
         self.groups
             .changes(|key, group| writer.put(&Record::Group(key, Cow::Owned(group))));
-        self.trails
-            .changes(|key, trail| writer.put(&Record::Trail(key, Cow::Owned(trail))));
+        self.recent_messages.changes(|key, recent_messages| {
+            writer.put(&Record::RecentMessages(key, Cow::Owned(recent_messages)))
+        });
         self.scores
             .changes(|key, scores| writer.put(&Record::Scores(key, Cow::Owned(scores))));
         self.reports
@@ -186,7 +188,7 @@ impl Judge {
     fn clear(&self) {
         self.senders.clear();
         self.groups.clear();
-        self.trails.clear();
+        self.recent_messages.clear();
         self.scores.clear();
         self.reports.clear();
         self.seen.clear();
@@ -229,9 +231,10 @@ impl Judge {
                 self.groups.remove(&key);
                 self.groups.with(&key, || value.into_owned(), |_| ());
             }
-            Record::Trail(key, value) => {
-                self.trails.remove(&key);
-                self.trails.with(&key, || value.into_owned(), |_| ());
+            Record::RecentMessages(key, value) => {
+                self.recent_messages.remove(&key);
+                self.recent_messages
+                    .with(&key, || value.into_owned(), |_| ());
             }
             Record::Scores(key, value) => {
                 self.scores.remove(&key);

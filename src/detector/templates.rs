@@ -6,7 +6,7 @@
 //! texts that matter at a time, so they are compared one by one; a banded index would cost more
 //! than it saves.
 
-use super::pool::Pool;
+use super::client_campaign::ClientCampaign;
 use crate::types::Time;
 use crate::types::fingerprint::NEAR_BITS;
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,7 @@ struct Template {
     last: Time,
     /// An account was blocked with it.
     met: bool,
-    pool: Pool,
+    campaign: ClientCampaign,
     /// Hashes of the first to whom it went.
     to: Vec<u64>,
 }
@@ -47,7 +47,7 @@ impl Template {
             several: now,
             last: now,
             met: false,
-            pool: Pool::default(),
+            campaign: ClientCampaign::default(),
             to: Vec::new(),
         }
     }
@@ -92,7 +92,7 @@ impl Templates {
 
     /// What accounts other than `who` have brought lately with this template, in nats, against a
     /// message to these recipients.
-    pub(crate) fn heat(
+    pub(crate) fn suspicion_of_others(
         &self,
         now: Time,
         who: u64,
@@ -104,9 +104,9 @@ impl Templates {
             .nearest(fingerprint)
             .and_then(|place| self.list.get(place));
         let counts = |t: &&Template| !t.is_over(now) && !t.is_familiar(now) && !t.knows_all(to);
-        template
-            .filter(counts)
-            .map_or(0.0, |t| t.pool.heat(now, who, half_life_minutes))
+        template.filter(counts).map_or(0.0, |t| {
+            t.campaign.suspicion_of_others(now, who, half_life_minutes)
+        })
     }
 
     /// Adds evidence of an account, which brings at most `most` nats at a time, by a message to
@@ -136,8 +136,10 @@ impl Templates {
             return;
         }
         template.last = template.last.max(now);
-        template.pool.add(now, who, nats, most, half_life_minutes);
-        if template.pool.accounts() < USERS {
+        template
+            .campaign
+            .add(now, who, nats, most, half_life_minutes);
+        if template.campaign.accounts() < USERS {
             template.several = now;
         }
         for recipient in to {
@@ -152,7 +154,7 @@ impl Templates {
     /// campaign with texts of his own, and the oldest first.
     fn insert(&mut self, now: Time, fingerprint: u64) -> usize {
         if self.list.len() >= TEMPLATES {
-            let rank = |t: &Template| (!t.is_over(now), t.met, t.pool.accounts() > 1, t.last);
+            let rank = |t: &Template| (!t.is_over(now), t.met, t.campaign.accounts() > 1, t.last);
             let least = self.list.iter().enumerate().min_by_key(|(_, t)| rank(t));
             if let Some((place, _)) = least {
                 self.list.swap_remove(place);
@@ -174,7 +176,7 @@ impl Templates {
 
     /// What this account brought says nothing: it was blocked by mistake.
     pub(crate) fn forget(&mut self, who: u64) {
-        self.list.iter_mut().for_each(|t| t.pool.forget(who));
+        self.list.iter_mut().for_each(|t| t.campaign.forget(who));
     }
 
     /// Notes that an account was blocked with what others had brought with this template.
@@ -184,15 +186,15 @@ impl Templates {
             .and_then(|place| self.list.get_mut(place))
         {
             template.met = true;
-            template.pool.confirm(now);
+            template.campaign.confirm(now);
         }
     }
 
     /// The block of an account ended: what it sent says less of others.
-    pub(crate) fn doubt(&mut self, who: u64) {
-        for template in self.list.iter_mut().filter(|t| t.pool.has(who)) {
+    pub(crate) fn unconfirm(&mut self, who: u64) {
+        for template in self.list.iter_mut().filter(|t| t.campaign.has(who)) {
             template.met = false;
-            template.pool.doubt();
+            template.campaign.unconfirm();
         }
     }
 }
@@ -217,23 +219,28 @@ mod tests {
     fn others_with_a_text_like_it_make_heat_oneself_and_other_texts_do_not() {
         let mut templates = Templates::default();
         (1..=4).for_each(|who| add(&mut templates, 0, who, TEXT ^ (1 << who)));
-        let heat = |who, text| templates.heat(at(60), who, text, &[1], 60.0);
+        let suspicion_of_others =
+            |who, text| templates.suspicion_of_others(at(60), who, text, &[1], 60.0);
         assert!(
-            heat(9, TEXT) > 11.0 && (8.0..9.1).contains(&heat(1, TEXT ^ 0b111)),
+            suspicion_of_others(9, TEXT) > 11.0
+                && (8.0..9.1).contains(&suspicion_of_others(1, TEXT ^ 0b111)),
             "{} {}",
-            heat(9, TEXT),
-            heat(1, TEXT)
+            suspicion_of_others(9, TEXT),
+            suspicion_of_others(1, TEXT)
         );
-        assert_eq!((heat(9, !TEXT), heat(9, 0)), (0.0, 0.0));
-        assert!(templates.heat(at(6 * HOUR), 9, TEXT, &[1], 60.0) < 0.2);
+        assert_eq!(
+            (suspicion_of_others(9, !TEXT), suspicion_of_others(9, 0)),
+            (0.0, 0.0)
+        );
+        assert!(templates.suspicion_of_others(at(6 * HOUR), 9, TEXT, &[1], 60.0) < 0.2);
         let mut alone = Templates::default();
         (0..50).for_each(|n| add(&mut alone, n, 1, TEXT));
         assert_eq!(
-            alone.heat(at(60), 1, TEXT, &[1], 60.0),
+            alone.suspicion_of_others(at(60), 1, TEXT, &[1], 60.0),
             0.0,
             "one account's mail never counts twice"
         );
-        assert!(alone.heat(at(60), 2, TEXT, &[1], 60.0) <= 3.0);
+        assert!(alone.suspicion_of_others(at(60), 2, TEXT, &[1], 60.0) <= 3.0);
     }
 
     #[test]
@@ -252,16 +259,22 @@ mod tests {
         for hour in 0..100 {
             (1..=5).for_each(|who| add(&mut templates, hour * HOUR, who, TEXT));
         }
-        assert_eq!(templates.heat(at(100 * HOUR), 9, TEXT, &[1], 60.0), 0.0);
+        assert_eq!(
+            templates.suspicion_of_others(at(100 * HOUR), 9, TEXT, &[1], 60.0),
+            0.0
+        );
         templates.confirm(at(100 * HOUR), TEXT);
-        assert!(templates.heat(at(100 * HOUR), 9, TEXT, &[1], 60.0) > 7.0);
-        templates.doubt(77);
+        assert!(templates.suspicion_of_others(at(100 * HOUR), 9, TEXT, &[1], 60.0) > 7.0);
+        templates.unconfirm(77);
         assert!(
-            templates.heat(at(100 * HOUR), 9, TEXT, &[1], 60.0) > 7.0,
+            templates.suspicion_of_others(at(100 * HOUR), 9, TEXT, &[1], 60.0) > 7.0,
             "somebody else's block"
         );
-        templates.doubt(3);
-        assert_eq!(templates.heat(at(100 * HOUR), 9, TEXT, &[1], 60.0), 0.0);
+        templates.unconfirm(3);
+        assert_eq!(
+            templates.suspicion_of_others(at(100 * HOUR), 9, TEXT, &[1], 60.0),
+            0.0
+        );
     }
 
     #[test]
@@ -277,7 +290,7 @@ mod tests {
             );
         }
         assert_eq!(templates.list.len(), TEMPLATES);
-        assert!(templates.heat(at(0), 9, TEXT, &[1], 60.0) > 11.0);
+        assert!(templates.suspicion_of_others(at(0), 9, TEXT, &[1], 60.0) > 11.0);
     }
 
     #[test]
@@ -286,12 +299,12 @@ mod tests {
         let mut templates = Templates::default();
         add(&mut templates, 0, 1, TEXT);
         (2..=5).for_each(|who| add(&mut templates, 96 * HOUR, who, TEXT));
-        assert!(templates.heat(at(96 * HOUR), 9, TEXT, &[1], 60.0) > 11.0);
+        assert!(templates.suspicion_of_others(at(96 * HOUR), 9, TEXT, &[1], 60.0) > 11.0);
         // Nor does one account alone that sends it every day.
         let mut templates = Templates::default();
         (0..100).for_each(|hour| add(&mut templates, hour * HOUR, 1, TEXT));
         (2..=5).for_each(|who| add(&mut templates, 100 * HOUR, who, TEXT));
-        assert!(templates.heat(at(100 * HOUR), 9, TEXT, &[1], 60.0) > 11.0);
+        assert!(templates.suspicion_of_others(at(100 * HOUR), 9, TEXT, &[1], 60.0) > 11.0);
     }
 
     #[test]
@@ -314,7 +327,7 @@ mod tests {
                 .for_each(|text| add(&mut templates, now, n.unsigned_abs(), text));
         }
         for text in [TEXT, !TEXT] {
-            assert!(templates.heat(at(1000 * HOUR), 9, text, &[1], 60.0) > 11.0);
+            assert!(templates.suspicion_of_others(at(1000 * HOUR), 9, text, &[1], 60.0) > 11.0);
         }
     }
 
@@ -322,9 +335,12 @@ mod tests {
     fn people_who_pass_a_letter_on_to_one_address_are_no_campaign() {
         let mut templates = Templates::default();
         (1..=9).for_each(|who| templates.add(at(0), who, TEXT, &[7], (3.0, 3.0), 60.0));
-        assert_eq!(templates.heat(at(1), 10, TEXT, &[7], 60.0), 0.0);
+        assert_eq!(
+            templates.suspicion_of_others(at(1), 10, TEXT, &[7], 60.0),
+            0.0
+        );
         assert!(
-            templates.heat(at(1), 10, TEXT, &[7, 8], 60.0) <= 3.0,
+            templates.suspicion_of_others(at(1), 10, TEXT, &[7, 8], 60.0) <= 3.0,
             "what the first of them brought"
         );
     }

@@ -1,6 +1,6 @@
 //! What the accounts of a tenant draw upon themselves with one text.
 
-use super::Judge;
+use super::Detector;
 use super::judging::{Step, is_account};
 use crate::config::tuning::Tuning;
 use crate::detector::evidence::FLAG_NATS;
@@ -9,10 +9,10 @@ use crate::types::MessageFacts;
 use crate::types::Time;
 use crate::types::hash::hash_text;
 
-impl Judge {
+impl Detector {
     /// What other accounts of the tenant have drawn upon themselves with the text of this message,
     /// in nats; asked only for flagged content.
-    pub(super) fn template_heat(
+    pub(super) fn suspicion_of_text(
         &self,
         now: Time,
         facts: &MessageFacts<'_>,
@@ -28,13 +28,13 @@ impl Judge {
         }
         let (who, to) = (hash_text(identity.key.as_str()), external(facts));
         let half_life = tuning.pool_half_life_minutes;
-        let heat = |g: &Group| {
-            g.templates
-                .as_ref()
-                .map_or(0.0, |t| t.heat(now, who, facts.template, &to, half_life))
+        let suspicion_of_others = |g: &Group| {
+            g.templates.as_ref().map_or(0.0, |t| {
+                t.suspicion_of_others(now, who, facts.template, &to, half_life)
+            })
         };
         self.groups
-            .read(&group::templates_key(&identity.tenant), heat)
+            .read(&group::templates_key(&identity.tenant), suspicion_of_others)
             .unwrap_or_default()
             .min(tuning.template_hot)
     }
@@ -49,7 +49,7 @@ impl Judge {
     ) {
         let (identity, text) = (facts.identity, facts.template);
         let nats = step.weight.sum() - tuning.template_floor - step.weight.common;
-        let joins = (step.weight.telling || step.weight.newcomer) && nats > 0.0;
+        let joins = (step.weight.counts_for_others || step.weight.newcomer) && nats > 0.0;
         // Of merely claimed senders anybody could invent enough.
         let says = joins || step.by_others || step.verdict.opens;
         if text == 0 || tuning.template_hot <= 0.0 || !says || !is_account(identity) {

@@ -1,6 +1,6 @@
 //! Senders as people see them.
 
-use super::{DAY, HOUR, Judge, SenderView, Trials};
+use super::{DAY, Detector, HOUR, SenderView, ShadowCounts};
 use crate::config::Settings;
 use crate::detector::evidence::Bounds;
 use crate::detector::sender::Sender;
@@ -20,13 +20,13 @@ pub struct PolicyView {
     /// What is used of its ceilings.
     pub used: Vec<Used>,
     /// What its policy in shadow mode would have done since the start.
-    pub shadow_counts: Option<Trials>,
+    pub shadow_counts: Option<ShadowCounts>,
     /// The sender, where it was seen.
     #[serde(skip)]
     pub sender: Option<SenderView>,
 }
 
-impl Judge {
+impl Detector {
     /// Senders in key order after `after`, at most `limit`; with `standing` only those of that
     /// standing.
     pub fn senders(
@@ -129,8 +129,8 @@ impl Judge {
             explanation: explain::explain(&settings, &identity, now),
             used: explain::used(choice.policy, &load.unwrap_or_default()),
             shadow_counts: self
-                .asides
-                .get(&identity.key, |a| a.trials.clone())
+                .unsaved
+                .get(&identity.key, |a| a.shadow_counts.clone())
                 .filter(|_| choice.shadow.is_some()),
             sender: self.view(now, &settings, &identity.key),
         })
@@ -158,7 +158,11 @@ impl Judge {
         sender: &Sender,
     ) -> &'static str {
         let bounds = bounds(now, settings, key, sender);
-        if self.board.gate(now, &sender.identity(key)).is_some() {
+        if self
+            .active_blocks
+            .gate(now, &sender.identity(key))
+            .is_some()
+        {
             "blocked"
         } else if bounds.watches(sender.sum()) {
             "watched"
@@ -189,7 +193,10 @@ impl Judge {
                 recent: Vec::new(),
             }
         })?;
-        view.recent = self.trails.read(key, |t| t.list()).unwrap_or_default();
+        view.recent = self
+            .recent_messages
+            .read(key, |t| t.list())
+            .unwrap_or_default();
         Some(view)
     }
 }

@@ -112,8 +112,8 @@ impl Feedback {
         source: &str,
     ) {
         let (now, id, identity) = (self.clock.now(), known.id, &known.identity);
-        let heard = self.judge.complaint(now, identity, id, reporter);
-        count("complaint", heard.as_what.as_str());
+        let heard = self.detector.complaint(now, identity, id, reporter);
+        count("complaint", heard.kind.as_str());
         events::complained(id, identity, feedback.as_str(), source, reporter);
         self.records.trace(TraceEvent::Note {
             id,

@@ -16,7 +16,7 @@ pub(crate) use dkim::Dkim;
 
 use crate::config::Settings;
 use crate::delivery::outcome::outcome;
-use crate::detector::{Addressee, Judge};
+use crate::detector::{Addressee, Detector};
 use crate::env::Clock;
 use crate::env::IdSource;
 use crate::identity;
@@ -52,7 +52,7 @@ pub(crate) struct Feedback {
     /// Who sent what.
     pub records: Records,
     /// Evidence.
-    pub judge: Arc<Judge>,
+    pub detector: Arc<Detector>,
     /// Opens blocks.
     pub moderation: Arc<Moderation>,
     /// Keeps what a message that is complained of looked like, for people who may label it.
@@ -270,9 +270,9 @@ impl Feedback {
                 lost: false,
             });
             let heard = self
-                .judge
+                .detector
                 .returned(now, identity, id, class, Addressee::of(&address));
-            count("bounce", heard.as_what.as_str());
+            count("bounce", heard.kind.as_str());
             blocks.extend(heard.block);
             events::came_back(id, identity, &address, class, &fate.reply, trace.address);
             outcomes.push(RecipientOutcome {

@@ -3,7 +3,7 @@
 use super::headers;
 use super::{Intake, Transaction, is_internal};
 use crate::config::Settings;
-use crate::detector::{Judgement, Trial, Within};
+use crate::detector::{Decision, InternalPart, ShadowDecision};
 use crate::external_checks;
 use crate::identity::{self, HeaderFacts, Peer};
 use crate::learn::{self, Lesson};
@@ -57,7 +57,7 @@ impl Intake {
         let mut facts = match self.examine(&settings, peer, trace, &envelope, &body) {
             Ok(facts) => facts,
             Err(reply) => {
-                self.judge.give_back(&transaction.identity, held);
+                self.detector.give_back(&transaction.identity, held);
                 count_message(Action::Reject);
                 log_refusal(None, &transaction.identity, &envelope, "message", &reply);
                 return reply;
@@ -84,12 +84,12 @@ impl Intake {
             octets: body.len() as u64,
             is_report: facts.score.is_report,
         };
-        let judgement = self
-            .judge
-            .judge(self.clock.now(), &judged, &transaction.identity, held);
-        let done = judgement.done(settings.blocks.allow_internal, &recipients);
-        events::judged(&judged, done, judgement.reason);
-        for alert in &judgement.alerts {
+        let decision = self
+            .detector
+            .decide(self.clock.now(), &judged, &transaction.identity, held);
+        let done = decision.done(settings.blocks.allow_internal, &recipients);
+        events::judged(&judged, done, decision.reason);
+        for alert in &decision.alerts {
             self.notifier.tell(Notice::Alert(alert.clone()));
         }
         let arrival = Arrival {
@@ -97,24 +97,24 @@ impl Intake {
             peer,
             trace,
             facts: &facts,
-            judgement: &judgement,
+            decision: &decision,
             envelope,
             body,
             recipients: &recipients,
         };
         let reply = self.carry_out(&arrival).await;
-        if let Some(reviewer) = &judgement.review
+        if let Some(reviewer) = &decision.review
             && (reply.is_positive() || reply.is_permanent())
         {
             self.send_review(&arrival, reviewer).await;
         }
-        if let Some(trial) = &judgement.trial {
-            self.note_trial(facts.id, &facts.identity, &judgement, trial);
+        if let Some(shadow_decision) = &decision.shadow_decision {
+            self.note_shadow_decision(facts.id, &facts.identity, &decision, shadow_decision);
         }
-        if !reply.is_positive() && !matches!(judgement.action, Action::Reject | Action::Defer) {
+        if !reply.is_positive() && !matches!(decision.action, Action::Reject | Action::Defer) {
             // Decided to go, but the spool could not take it: the client will come again with the
             // same message.
-            self.judge.undo(self.clock.now(), &judged);
+            self.detector.undo(self.clock.now(), &judged);
         }
         reply
     }
@@ -212,7 +212,7 @@ impl Intake {
         facts: &mut Facts,
     ) {
         let now = self.clock.now();
-        if self.judge.gate(now, &facts.identity).is_some() {
+        if self.detector.gate(now, &facts.identity).is_some() {
             return;
         }
         let tenant = settings.tenant(&facts.identity.tenant);
@@ -234,8 +234,8 @@ impl Intake {
 
     /// Does what was decided; gives the reply.
     async fn carry_out(&self, arrival: &Arrival<'_>) -> Reply {
-        let judgement = arrival.judgement;
-        let block = match &judgement.open {
+        let decision = arrival.decision;
+        let block = match &decision.open {
             // A block record is durable before its reference is spoken.
             Some(new) => match self.moderation.open(new.clone(), RELAY).await {
                 Ok(block) => Some(block),
@@ -245,12 +245,12 @@ impl Intake {
                     return reply;
                 }
             },
-            None => judgement.blocked_by.clone(),
+            None => decision.blocked_by.clone(),
         };
         if let Some(block) = block {
             return self.blocked(arrival, &block).await;
         }
-        let part = match judgement.action {
+        let part = match decision.action {
             Action::Accept => Part {
                 action: Action::Accept,
                 pool: Pool::Normal,
@@ -264,14 +264,14 @@ impl Intake {
             Action::Hold => Part {
                 action: Action::Hold,
                 pool: Pool::HighRisk,
-                hold: Some(HoldReason::Policy(judgement.reason)),
+                hold: Some(HoldReason::Policy(decision.reason)),
             },
             Action::Defer | Action::Reject => {
-                let reply = judgement
+                let reply = decision
                     .reply
                     .clone()
                     .unwrap_or_else(|| Reply::new(451, (4, 3, 0), "Try again later"));
-                self.refuse(arrival, judgement.action, None, &reply);
+                self.refuse(arrival, decision.action, None, &reply);
                 return reply;
             }
         };
@@ -279,7 +279,7 @@ impl Intake {
             .take(arrival, arrival.facts.id, arrival.envelope.clone(), part)
             .await;
         if reply.is_positive() {
-            if judgement.teaches {
+            if decision.teaches {
                 let facts = arrival.facts;
                 let teacher = learn::teacher(&facts.identity);
                 self.learner.assume(
@@ -298,7 +298,10 @@ impl Intake {
     /// The block's own order to the queue comes after the block is in force: so what that order did
     /// not find there yet is found blocked here.
     async fn hold_if_blocked_meanwhile(&self, arrival: &Arrival<'_>) {
-        let Some(block) = self.judge.gate(self.clock.now(), &arrival.facts.identity) else {
+        let Some(block) = self
+            .detector
+            .gate(self.clock.now(), &arrival.facts.identity)
+        else {
             return;
         };
         if arrival
@@ -325,12 +328,13 @@ impl Intake {
     /// held where the same message also has internal ones, which are delivered, or held with them
     /// where the message looks like spam.
     async fn blocked(&self, arrival: &Arrival<'_>, block: &Block) -> Reply {
-        let within = if arrival.judgement.blocked_by.is_some() {
-            arrival.judgement.within
+        let internal_part = if arrival.decision.blocked_by.is_some() {
+            arrival.decision.internal_part
         } else {
-            Within::Goes
+            InternalPart::Goes
         };
-        let allowed = arrival.settings.blocks.allow_internal && within != Within::Refused;
+        let allowed =
+            arrival.settings.blocks.allow_internal && internal_part != InternalPart::Refused;
         let passes = |r: &RecipientFacts| r.internal && allowed;
         if !arrival.recipients.iter().any(passes) {
             let refusal = match block.kind {
@@ -347,7 +351,7 @@ impl Intake {
             pool: Pool::HighRisk,
             hold: Some(HoldReason::Block(block.reference)),
         };
-        if within == Within::Held {
+        if internal_part == InternalPart::Held {
             let reply = self
                 .take(arrival, arrival.facts.id, arrival.envelope.clone(), kept)
                 .await;
@@ -445,7 +449,7 @@ impl Intake {
         events::accepted(
             &meta,
             part.action,
-            arrival.judgement.reason,
+            arrival.decision.reason,
             subject.as_deref(),
         );
         if let Some(origin) = arrival.peer.origin {
@@ -475,28 +479,38 @@ impl Intake {
 
     /// What a policy in shadow mode would have done: counted always, told where it is something
     /// else than what was done.
-    fn note_trial(&self, id: MessageId, identity: &Identity, judgement: &Judgement, trial: &Trial) {
-        metrics::counter!(names::SHADOW_TOTAL, "policy" => trial.policy.clone(), "action" => trial.action.as_str()).increment(1);
-        if trial.action == judgement.action && !trial.opens {
+    fn note_shadow_decision(
+        &self,
+        id: MessageId,
+        identity: &Identity,
+        decision: &Decision,
+        shadow_decision: &ShadowDecision,
+    ) {
+        metrics::counter!(names::SHADOW_TOTAL, "policy" => shadow_decision.policy.clone(), "action" => shadow_decision.action.as_str()).increment(1);
+        if shadow_decision.action == decision.action && !shadow_decision.opens {
             return;
         }
         events::shadowed(
             id,
             &identity.address,
-            judgement.action,
-            &trial.policy,
-            (trial.action, trial.reason, trial.opens),
+            decision.action,
+            &shadow_decision.policy,
+            (
+                shadow_decision.action,
+                shadow_decision.reason,
+                shadow_decision.opens,
+            ),
         );
-        let block = if trial.opens {
+        let block = if shadow_decision.opens {
             " and opened a block"
         } else {
             ""
         };
         let text = format!(
             "policy {} (shadow) would have said {}{block}: {}",
-            trial.policy,
-            trial.action.as_str(),
-            trial.reason.as_str()
+            shadow_decision.policy,
+            shadow_decision.action.as_str(),
+            shadow_decision.reason.as_str()
         );
         self.records.trace(TraceEvent::Note {
             id,
@@ -513,7 +527,7 @@ impl Intake {
             Some(facts.id),
             &facts.identity,
             &arrival.envelope,
-            arrival.judgement.reason.as_str(),
+            arrival.decision.reason.as_str(),
             reply,
         );
         let judged = arrival.judged(facts.id, &arrival.envelope, action, self.clock.now(), reply);
@@ -592,7 +606,7 @@ pub(super) struct Arrival<'a> {
     pub(super) peer: &'a Peer,
     pub(super) trace: &'a Trace<'a>,
     pub(super) facts: &'a Facts,
-    pub(super) judgement: &'a Judgement,
+    pub(super) decision: &'a Decision,
     pub(super) envelope: Envelope,
     pub(super) body: Vec<u8>,
     pub(super) recipients: &'a [RecipientFacts],
@@ -621,7 +635,7 @@ impl Arrival<'_> {
             .score
             .symbols
             .iter()
-            .chain(&self.judgement.signals)
+            .chain(&self.decision.signals)
     }
 
     /// The line of the trace.
@@ -651,7 +665,7 @@ impl Arrival<'_> {
             header_message_id: facts.header.message_id.clone(),
             size: u32::try_from(self.body.len()).unwrap_or(u32::MAX),
             action,
-            reason: self.judgement.reason,
+            reason: self.decision.reason,
             block: None,
             probability: facts.score.probability as f32,
             llr: facts.score.llr as f32,

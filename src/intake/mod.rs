@@ -14,7 +14,7 @@ pub(crate) use transaction::Transaction;
 
 use crate::config::Settings;
 use crate::config::settings::Client;
-use crate::detector::{Judge, Reserve};
+use crate::detector::{Detector, Reserve};
 use crate::env::Clock;
 use crate::external_checks::Outside;
 use crate::identity::{self, Peer};
@@ -47,7 +47,7 @@ pub(crate) struct Intake {
     /// Lists and scanners.
     pub outside: Arc<Outside>,
     /// Decisions.
-    pub judge: Arc<Judge>,
+    pub detector: Arc<Detector>,
     /// Opens blocks.
     pub moderation: Arc<Moderation>,
     /// Durability.
@@ -117,19 +117,21 @@ impl Intake {
         let may_write_within = internal && settings.blocks.allow_internal;
         if let Some(block) = &block
             && !(may_write_within
-                && self
-                    .judge
-                    .fits_within(now, &transaction.identity, transaction.within))
+                && self.detector.fits_internal_limits(
+                    now,
+                    &transaction.identity,
+                    transaction.internal_part,
+                ))
         {
             return self.blocked_at_rcpt(&settings, transaction, recipient, block);
         }
-        if let Reserve::Throttled(reply) = self.judge.reserve(
+        if let Reserve::Throttled(reply) = self.detector.reserve(
             now,
             &transaction.identity,
             internal,
             &mut transaction.reservation,
         ) {
-            for alert in self.judge.take_alerts() {
+            for alert in self.detector.take_alerts() {
                 self.notifier.tell(Notice::Alert(alert));
             }
             // Never a temporary code for a block.
@@ -141,8 +143,8 @@ impl Intake {
                 }
             };
         }
-        transaction.within = transaction
-            .within
+        transaction.internal_part = transaction
+            .internal_part
             .saturating_add(u32::from(block.is_some()));
         Reply::new(250, (2, 1, 5), "Ok")
     }
@@ -155,9 +157,9 @@ impl Intake {
         if identity.strength >= Strength::Claimed
             && peer.client.as_ref().is_some_and(header_may_name)
         {
-            self.judge.gate_before_header(now, identity)
+            self.detector.gate_before_header(now, identity)
         } else {
-            self.judge.gate(now, identity)
+            self.detector.gate(now, identity)
         }
     }
 
@@ -183,7 +185,7 @@ impl Intake {
 
     /// The transaction ends without a message: what it reserved is given back.
     pub(crate) fn abandon(&self, transaction: Transaction) {
-        self.judge
+        self.detector
             .give_back(&transaction.identity, transaction.reservation);
     }
 

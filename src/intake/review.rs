@@ -150,7 +150,7 @@ fn compose(
          Content-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\nContent-Disposition: attachment\r\n\r\n",
         arrival.settings.notify.from,
         arrival.facts.id,
-        arrival.judgement.reason.as_str(),
+        arrival.decision.reason.as_str(),
         now.rfc5322(),
     )
     .into_bytes();
@@ -161,7 +161,7 @@ fn compose(
 
 /// What the reviewer should know, CRLF lines.
 fn words(arrival: &Arrival<'_>) -> String {
-    let (facts, judgement) = (arrival.facts, arrival.judgement);
+    let (facts, decision) = (arrival.facts, arrival.decision);
     let recipients = &arrival.envelope.recipients;
     let named: Vec<&str> = recipients
         .iter()
@@ -172,8 +172,8 @@ fn words(arrival: &Arrival<'_>) -> String {
     let mut text = format!(
         "The attached message looked suspicious. What was done with it: {}, because of {}.\r\nThis copy changes nothing about \
          that.\r\n\r\nMessage:     {}\r\nSender:      {}\r\nFrom:        {}\r\nClient:      {}\r\nRecipients:  {}",
-        judgement.action.as_str(),
-        judgement.reason.as_str(),
+        decision.action.as_str(),
+        decision.reason.as_str(),
         facts.id,
         plain(&facts.identity.address),
         arrival.envelope.from.as_str(),

@@ -12,7 +12,7 @@ pub(crate) struct Transaction {
     /// Recipients reserved under that identity.
     pub reservation: Reservation,
     /// Recipients within the tenant that were taken although the sender is blocked.
-    pub within: u32,
+    pub internal_part: u32,
 }
 
 impl Transaction {
@@ -21,7 +21,7 @@ impl Transaction {
             identity,
             from,
             reservation: Reservation::default(),
-            within: 0,
+            internal_part: 0,
         }
     }
 }

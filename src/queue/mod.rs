@@ -20,7 +20,7 @@ mod task_tests;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use crate::blocks::board;
+use crate::blocks::active;
 use crate::config::Settings;
 use crate::env::Clock;
 use crate::spool::{Recovered, Spool};
@@ -125,7 +125,7 @@ pub(crate) enum FailureCause {
 pub(crate) enum Select {
     /// One message.
     Id(MessageId),
-    /// All not yet held whose identity this block covers (`board::covers`).
+    /// All not yet held whose identity this block covers (`active::covers`).
     CoveredBy(Arc<crate::types::Block>),
     /// All held under this block.
     HeldUnder(BlockRef),
@@ -268,7 +268,7 @@ impl Backlog {
                 settings,
                 Rules {
                     route: crate::delivery::route,
-                    covers: board::covers,
+                    covers: active::covers,
                 },
             ),
         }

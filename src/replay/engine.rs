@@ -2,7 +2,7 @@
 
 use crate::blocks::rules;
 use crate::config::Settings;
-use crate::detector::{Addressee, Judge, Reservation, Reserve, Trial};
+use crate::detector::{Addressee, Detector, Reservation, Reserve, ShadowDecision};
 use crate::types::hash::mix;
 use crate::types::{
     Action, Block, BlockRef, BlockState, Identity, MessageId, OutcomeClass, Reason, ReleaseVerdict,
@@ -16,7 +16,7 @@ const RELAY: &str = "relay";
 
 /// Judge, clock and blocks.
 pub(crate) struct Engine {
-    judge: Judge,
+    detector: Detector,
     settings: Arc<Settings>,
     now: Time,
     blocks: u64,
@@ -38,14 +38,14 @@ pub(crate) struct Ruling {
     /// The content may be learned as the tenant's ordinary mail.
     pub teaches: bool,
     /// What a policy in shadow mode would have done.
-    pub trial: Option<Trial>,
+    pub shadow_decision: Option<ShadowDecision>,
 }
 
 impl Engine {
     /// With empty tables.
     pub(crate) fn new(settings: Arc<Settings>) -> Self {
         Self {
-            judge: Judge::new(Arc::clone(&settings)),
+            detector: Detector::new(Arc::clone(&settings)),
             settings,
             now: Time(i64::MIN),
             blocks: 0,
@@ -53,8 +53,8 @@ impl Engine {
     }
 
     /// The judge.
-    pub(crate) const fn judge(&self) -> &Judge {
-        &self.judge
+    pub(crate) const fn detector(&self) -> &Detector {
+        &self.detector
     }
 
     /// The settings.
@@ -66,11 +66,11 @@ impl Engine {
     /// oldest end first.
     pub(crate) fn advance(&mut self, to: Time) -> Vec<Arc<Block>> {
         self.now = self.now.max(to);
-        let due = self.judge.due(self.now);
+        let due = self.detector.due(self.now);
         due.into_iter()
             .map(|block| {
                 let ended = Arc::new(rules::expired(&block, block.until.unwrap_or(self.now)));
-                self.judge.unblock(self.now, &block);
+                self.detector.unblock(self.now, &block);
                 ended
             })
             .collect()
@@ -85,7 +85,7 @@ impl Engine {
     /// RCPT, then the rest.
     pub(crate) fn message(&mut self, facts: &MessageFacts<'_>) -> Ruling {
         let identity = facts.identity;
-        if let Some(block) = self.judge.gate(self.now, identity) {
+        if let Some(block) = self.detector.gate(self.now, identity) {
             // At RCPT only external recipients are refused, and what is too much within the tenant;
             // the rest is counted, held or goes as in the relay.
             let mut internal = Vec::new();
@@ -94,7 +94,7 @@ impl Engine {
                 .iter()
                 .filter(|r| r.internal && self.settings.blocks.allow_internal)
             {
-                if self.judge.fits_within(
+                if self.detector.fits_internal_limits(
                     self.now,
                     identity,
                     u32::try_from(internal.len()).unwrap_or(u32::MAX),
@@ -109,8 +109,8 @@ impl Engine {
                     recipients: &internal,
                     ..facts.clone()
                 };
-                self.judge
-                    .judge(self.now, &facts, identity, Reservation::default())
+                self.detector
+                    .decide(self.now, &facts, identity, Reservation::default())
                     .done(true, &internal)
             };
             return Ruling {
@@ -120,7 +120,7 @@ impl Engine {
                 opened: None,
                 reply: None,
                 teaches: false,
-                trial: None,
+                shadow_decision: None,
             };
         }
         let mut held = Reservation::default();
@@ -128,7 +128,7 @@ impl Engine {
         let mut throttled = None;
         for recipient in facts.recipients {
             match self
-                .judge
+                .detector
                 .reserve(self.now, identity, recipient.internal, &mut held)
             {
                 Reserve::Granted if throttled.is_none() => {}
@@ -145,10 +145,10 @@ impl Engine {
                 Reserve::Throttled(_) => {}
             }
         }
-        let judgement = match throttled {
-            None => self.judge.judge(self.now, facts, identity, held),
+        let decision = match throttled {
+            None => self.detector.decide(self.now, facts, identity, held),
             Some(reply) if taken.is_empty() => {
-                self.judge.give_back(identity, held);
+                self.detector.give_back(identity, held);
                 let reason = Reason::RecipientsPerDay;
                 return Ruling {
                     action: Action::Defer,
@@ -157,10 +157,10 @@ impl Engine {
                     opened: None,
                     reply: Some(reply),
                     teaches: false,
-                    trial: None,
+                    shadow_decision: None,
                 };
             }
-            Some(_) => self.judge.judge(
+            Some(_) => self.detector.decide(
                 self.now,
                 &MessageFacts {
                     recipients: &taken,
@@ -170,16 +170,16 @@ impl Engine {
                 held,
             ),
         };
-        let action = judgement.done(self.settings.blocks.allow_internal, facts.recipients);
-        let opened = judgement.open.map(|new| self.open(new));
+        let action = decision.done(self.settings.blocks.allow_internal, facts.recipients);
+        let opened = decision.open.map(|new| self.open(new));
         Ruling {
             action,
-            reason: judgement.reason,
-            blocked_by: judgement.blocked_by,
+            reason: decision.reason,
+            blocked_by: decision.blocked_by,
             opened,
-            reply: judgement.reply,
-            teaches: judgement.teaches,
-            trial: judgement.trial,
+            reply: decision.reply,
+            teaches: decision.teaches,
+            shadow_decision: decision.shadow_decision,
         }
     }
 
@@ -191,7 +191,7 @@ impl Engine {
         class: OutcomeClass,
         to: impl Into<Addressee>,
     ) -> Option<Arc<Block>> {
-        let new = self.judge.outcome(self.now, identity, id, class, to)?;
+        let new = self.detector.outcome(self.now, identity, id, class, to)?;
         Some(self.open(new))
     }
 
@@ -205,7 +205,7 @@ impl Engine {
         to: Addressee,
     ) -> Option<Arc<Block>> {
         let new = self
-            .judge
+            .detector
             .returned(self.now, identity, id, class, to)
             .block?;
         Some(self.open(new))
@@ -219,7 +219,7 @@ impl Engine {
         reporter: u64,
     ) -> Option<Arc<Block>> {
         let new = self
-            .judge
+            .detector
             .complaint(self.now, identity, id, reporter)
             .block?;
         Some(self.open(new))
@@ -233,7 +233,7 @@ impl Engine {
             verdict,
             ..block.clone()
         };
-        self.judge.unblock(self.now, &ended);
+        self.detector.unblock(self.now, &ended);
     }
 
     /// Sets the clock back, for a simulation that tells many stories from the same day on.
@@ -250,7 +250,7 @@ impl Engine {
             self.now,
             RELAY,
         ));
-        self.judge.block(Arc::clone(&block));
+        self.detector.block(Arc::clone(&block));
         block
     }
 }

@@ -8,7 +8,7 @@ use super::translate::{class, make_identity, read, recipient};
 use crate::blocks::rules;
 use crate::config::Settings;
 use crate::detector::reports::SOMEBODY;
-use crate::detector::{Addressee, Trial, mailbox_hash};
+use crate::detector::{Addressee, ShadowDecision, mailbox_hash};
 use crate::identity;
 use crate::learn::{self, Learner};
 use crate::policy::reasons;
@@ -475,32 +475,35 @@ impl Replay {
             self.out
                 .extend_from_slice(format!(",\"done\":\"{}\"", done.as_str()).as_bytes());
         }
-        if let Some(trial) = &ruling.trial {
-            self.shadow(who, trial);
+        if let Some(shadow_decision) = &ruling.shadow_decision {
+            self.shadow(who, shadow_decision);
         }
         self.out.extend_from_slice(b"}\n");
     }
 
     /// What a policy in shadow mode would have done, in the line of the message and in the summary.
-    fn shadow(&mut self, who: &Identity, trial: &Trial) {
-        let word = json!({ "policy": trial.policy, "action": trial.action, "reason": trial.reason, "opens_block": trial.opens });
+    fn shadow(&mut self, who: &Identity, shadow_decision: &ShadowDecision) {
+        let word = json!({ "policy": shadow_decision.policy, "action": shadow_decision.action, "reason": shadow_decision.reason, "opens_block": shadow_decision.opens });
         self.out
             .extend_from_slice(format!(",\"shadow\":{word}").as_bytes());
         let shadow = self
             .summary
             .shadows
-            .entry(trial.policy.clone())
+            .entry(shadow_decision.policy.clone())
             .or_default();
-        if let Some(count) = shadow.actions.get_mut(place(trial.action)) {
+        if let Some(count) = shadow.actions.get_mut(place(shadow_decision.action)) {
             *count += 1;
         }
-        if trial.action != Action::Accept {
-            *shadow.reasons.entry(trial.reason.as_str()).or_default() += 1;
+        if shadow_decision.action != Action::Accept {
+            *shadow
+                .reasons
+                .entry(shadow_decision.reason.as_str())
+                .or_default() += 1;
         }
-        if trial.opens && shadow.blocks.len() < SHADOW_BLOCKS {
+        if shadow_decision.opens && shadow.blocks.len() < SHADOW_BLOCKS {
             shadow
                 .blocks
-                .push((who.address.to_string(), trial.reason.as_str()));
+                .push((who.address.to_string(), shadow_decision.reason.as_str()));
         }
     }
 

@@ -68,13 +68,13 @@ impl Tenant<'_> {
     pub(super) fn campaign(&mut self, kind: Kind, day: i64) -> Campaign {
         let places = self.victims(kind, day, &[]);
         let identities = self.accounts(kind, &places);
-        let fork = self.engine.judge().fork(identities.iter().map(|i| &**i));
+        let fork = self.engine.detector().fork(identities.iter().map(|i| &**i));
         let begun = self.engine.now();
         let (Story { campaign, open, .. }, _) = self.tell(kind, day, &places, None, &mut None);
         for block in open {
             self.engine.release(&block, None);
         }
-        self.engine.judge().put_back(&fork);
+        self.engine.detector().put_back(&fork);
         self.engine.rewind(begun);
         // Those who never sent before are gone with it.
         self.senders.truncate(self.counted.len());

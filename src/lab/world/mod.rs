@@ -152,8 +152,8 @@ fn run_tenant(
     for day in 0..plan.days {
         tenant.day(FIRST_DAY + day, &mut report, events);
     }
-    let (records, all) = tenant.engine.judge().memory();
-    report.tracked += tenant.engine.judge().tracked() as u64;
+    let (records, all) = tenant.engine.detector().memory();
+    report.tracked += tenant.engine.detector().tracked() as u64;
     report.octets.0 += records as u64;
     report.octets.1 += all as u64;
     let share = plan.campaigns / plan.tenants + u64::from(number < plan.campaigns % plan.tenants);
@@ -466,7 +466,7 @@ impl<'a> Tenant<'a> {
         };
         let view = self
             .engine
-            .judge()
+            .detector()
             .sender(self.engine.now(), identity.key.as_str());
         report.cases.push(report::case(
             what,

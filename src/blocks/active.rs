@@ -14,7 +14,7 @@ pub(crate) const NULL_SENDER: &str = "<>";
 
 /// Blocks in force.
 #[derive(Default)]
-pub(crate) struct Board {
+pub(crate) struct ActiveBlocks {
     /// Number of blocks: without any, the gate takes no lock.
     count: AtomicUsize,
     inner: RwLock<Inner>,
@@ -210,7 +210,7 @@ impl Inner {
     }
 }
 
-impl Board {
+impl ActiveBlocks {
     /// The block that stops this identity now, if any: the narrowest first.
     pub(crate) fn gate(&self, now: Time, identity: &Identity) -> Option<Arc<Block>> {
         if self.count.load(Ordering::Acquire) == 0 {
@@ -381,16 +381,16 @@ mod tests {
             let mut b = block(BlockKind::Sender, subject);
             b.scope = scope;
             b.sender = sender.cloned();
-            let board = Board::default();
-            board.insert(Arc::new(b.clone()));
+            let active = ActiveBlocks::default();
+            active.insert(Arc::new(b.clone()));
             for (who, want) in [&account, &claimed, &elsewhere, &null]
                 .into_iter()
                 .zip(wanted)
             {
                 assert_eq!(covers(&b, who), want, "{b:?} {who:?}");
-                assert_eq!(board.gate(Time(0), who).is_some(), want);
+                assert_eq!(active.gate(Time(0), who).is_some(), want);
             }
-            assert!(board.remove(b.reference) && board.gate(Time(0), &account).is_none());
+            assert!(active.remove(b.reference) && active.gate(Time(0), &account).is_none());
         }
     }
 
@@ -410,8 +410,8 @@ mod tests {
             (b.tenant.as_ref().map(TenantId::as_str), &b.scope),
             (Some("acme"), &SenderScope::Any)
         );
-        let board = Board::default();
-        board.insert(Arc::new(b.clone()));
+        let active = ActiveBlocks::default();
+        active.insert(Arc::new(b.clone()));
         for (who, want) in [
             (&login, true),
             (&full, true),
@@ -419,12 +419,12 @@ mod tests {
             (&stranger, false),
         ] {
             assert_eq!(
-                (covers(&b, who), board.gate(Time(0), who).is_some()),
+                (covers(&b, who), active.gate(Time(0), who).is_some()),
                 (want, want),
                 "{who:?}"
             );
         }
-        assert!(board.remove(b.reference) && board.gate(Time(0), &login).is_none());
+        assert!(active.remove(b.reference) && active.gate(Time(0), &login).is_none());
     }
 
     #[test]
@@ -441,23 +441,23 @@ mod tests {
             (BlockKind::Tenant, "other", false),
             (BlockKind::Website, "acme.example", false),
         ] {
-            let board = Board::default();
-            board.insert(Arc::new(block(kind, subject)));
+            let active = ActiveBlocks::default();
+            active.insert(Arc::new(block(kind, subject)));
             assert_eq!(
-                board.gate(Time(0), &who).is_some(),
+                active.gate(Time(0), &who).is_some(),
                 wanted,
                 "{kind:?} {subject}"
             );
         }
-        let board = Board::default();
+        let active = ActiveBlocks::default();
         let mut b = block(BlockKind::Client, "2001:db8::/32");
         b.tenant = None;
-        board.insert(Arc::new(b.clone()));
-        assert!(board.gate(Time(0), &six).is_some());
+        active.insert(Arc::new(b.clone()));
+        assert!(active.gate(Time(0), &six).is_some());
         b.tenant = Some(TenantId::new("other"));
-        board.insert(Arc::new(b));
+        active.insert(Arc::new(b));
         assert!(
-            board.gate(Time(0), &six).is_none(),
+            active.gate(Time(0), &six).is_none(),
             "another tenant's block"
         );
     }
@@ -479,10 +479,10 @@ mod tests {
     #[test]
     fn websites_cover_what_is_below_them() {
         let who = identity("alice@acme.example", Strength::Asserted, "192.0.2.1");
-        let board = Board::default();
-        board.insert(Arc::new(block(BlockKind::Website, "bad.example")));
+        let active = ActiveBlocks::default();
+        active.insert(Arc::new(block(BlockKind::Website, "bad.example")));
         let hit = |host: &str| {
-            board
+            active
                 .website(Time(0), &who, &["ok.example".into(), host.into()])
                 .is_some()
         };
@@ -495,10 +495,10 @@ mod tests {
         let who = identity("alice@acme.example", Strength::Asserted, "192.0.2.1");
         let mut b = block(BlockKind::Sender, "alice@acme.example");
         b.until = Some(Time(100));
-        let board = Board::default();
-        board.insert(Arc::new(b));
-        assert!(board.gate(Time(99), &who).is_some() && board.due(Time(99)).is_empty());
-        assert!(board.gate(Time(100), &who).is_none());
-        assert_eq!(board.due(Time(100)).len(), 1);
+        let active = ActiveBlocks::default();
+        active.insert(Arc::new(b));
+        assert!(active.gate(Time(99), &who).is_some() && active.due(Time(99)).is_empty());
+        assert!(active.gate(Time(100), &who).is_none());
+        assert_eq!(active.due(Time(100)).len(), 1);
     }
 }

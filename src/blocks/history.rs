@@ -25,9 +25,9 @@ impl Evict for Opened {
 }
 
 /// What was blocked lately, and how often.
-pub(crate) struct Past(Table<u64, Opened>);
+pub(crate) struct BlockHistory(Table<u64, Opened>);
 
-impl Default for Past {
+impl Default for BlockHistory {
     fn default() -> Self {
         Self(Table::new(SUBJECTS))
     }
@@ -51,7 +51,7 @@ fn key_of(block: &Block) -> u64 {
     )
 }
 
-impl Past {
+impl BlockHistory {
     /// Notes a block by the relay, once; one that was released as a mistake is taken out again.
     pub(crate) fn note(&self, block: &Block) {
         if block.opened_by != crate::types::block::RELAY {
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn each_block_counts_once_for_thirty_days_and_a_mistake_never() {
-        let past = Past::default();
+        let history = BlockHistory::default();
         let opened = |n: u64, day: u64| {
             let mut block = block(BlockKind::Sender, "alice@acme.example");
             block.reference = BlockRef::from_random(n);
@@ -114,7 +114,7 @@ mod tests {
                 TenantId::new("acme"),
                 Time(0).after(Duration::from_secs(day * 86_400)),
             );
-            past.earlier(
+            history.earlier(
                 now,
                 BlockKind::Sender,
                 "alice@acme.example",
@@ -124,11 +124,11 @@ mod tests {
         };
         assert_eq!(count(1), 0);
         let (first, second) = (opened(1, 1), opened(2, 20));
-        past.note(&second);
-        past.note(&first);
-        past.note(&first);
+        history.note(&second);
+        history.note(&first);
+        history.note(&first);
         assert_eq!((count(20), count(40), count(51)), (2, 1, 0));
-        past.note(&released(
+        history.note(&released(
             &second,
             second.opened_at,
             ReleaseVerdict::Mistake,
@@ -140,12 +140,12 @@ mod tests {
             opened_by: "olaf".into(),
             ..opened(3, 20)
         };
-        past.note(&by_hand);
+        history.note(&by_hand);
         let other = Block {
             scope: SenderScope::Account,
             ..opened(4, 20)
         };
-        past.note(&other);
+        history.note(&other);
         assert_eq!(count(20), 1);
     }
 }

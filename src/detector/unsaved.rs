@@ -49,7 +49,7 @@ impl Pace {
 
 /// What a policy in shadow mode would have done with the mail of one sender since the start.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Trials {
+pub struct ShadowCounts {
     /// Messages it would have delivered through the high-risk pool.
     pub high_risk: u64,
     /// Messages it would have held.
@@ -74,18 +74,18 @@ struct Text {
 
 /// All of it for one sender.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Aside {
+pub(super) struct UnsavedRecord {
     pace: Pace,
     /// Ceiling, percent reached (100 = passed), minute since the epoch.
-    told: Vec<(Reason, u8, u32)>,
-    pub(super) trials: Trials,
+    alerted: Vec<(Reason, u8, u32)>,
+    pub(super) shadow_counts: ShadowCounts,
     texts: Vec<Text>,
     /// Until when the shadow's block would stand; `None` = none, `Some(None)` = until released.
     blocked: Option<Option<Time>>,
     last: Time,
 }
 
-impl Aside {
+impl UnsavedRecord {
     /// Notes a text of the sender; how many different ones there were within a day, as far as they
     /// are remembered: of those it was flagged with, this one among them, and of the others. Those
     /// too short to tell are one text.
@@ -146,17 +146,17 @@ impl Aside {
     pub(super) fn is_news(&mut self, now: Time, reason: Reason, percent: u8) -> bool {
         self.last = self.last.max(now);
         let minute = u32::try_from(now.as_secs().div_euclid(60)).unwrap_or(0);
-        self.told.retain(|(reason, _, at)| {
+        self.alerted.retain(|(reason, _, at)| {
             minute < at.saturating_add(ceilings::window_minutes(*reason))
         });
-        let told = self
-            .told
+        let alerted = self
+            .alerted
             .iter()
             .any(|(r, p, _)| *r == reason && *p >= percent);
-        if !told {
-            self.told.push((reason, percent, minute));
+        if !alerted {
+            self.alerted.push((reason, percent, minute));
         }
-        !told
+        !alerted
     }
 
     /// Whether the shadow would have this sender blocked.
@@ -171,8 +171,8 @@ impl Aside {
     pub(super) fn would_block(&mut self, now: Time, until: Option<Time>, reason: Reason) {
         self.last = self.last.max(now);
         self.blocked = Some(until);
-        self.trials.blocks += 1;
-        self.trials.last_block = Some(reason);
+        self.shadow_counts.blocks += 1;
+        self.shadow_counts.last_block = Some(reason);
     }
 
     /// Notes what the shadow would have done with a message.
@@ -180,17 +180,20 @@ impl Aside {
         self.last = self.last.max(now);
         match action {
             Action::Accept => {}
-            Action::HighRisk => self.trials.high_risk += 1,
-            Action::Hold => self.trials.hold += 1,
-            Action::Defer => self.trials.defer += 1,
-            Action::Reject => self.trials.reject += 1,
+            Action::HighRisk => self.shadow_counts.high_risk += 1,
+            Action::Hold => self.shadow_counts.hold += 1,
+            Action::Defer => self.shadow_counts.defer += 1,
+            Action::Reject => self.shadow_counts.reject += 1,
         }
     }
 }
 
-impl Evict for Aside {
+impl Evict for UnsavedRecord {
     fn rank(&self) -> (u8, i64) {
-        (u8::from(self.trials != Trials::default()), self.last.0)
+        (
+            u8::from(self.shadow_counts != ShadowCounts::default()),
+            self.last.0,
+        )
     }
 }
 
@@ -200,50 +203,50 @@ mod tests {
 
     #[test]
     fn no_minute_holds_more_than_was_counted_and_old_ones_go() {
-        let mut aside = Aside::default();
+        let mut unsaved = UnsavedRecord::default();
         let at = |second: i64| Time::from_secs(1_795_356_000 + second);
-        (0..5_i64).for_each(|n| aside.count(at(n * 10)));
-        assert_eq!(aside.minute_messages(at(49)), 5);
+        (0..5_i64).for_each(|n| unsaved.count(at(n * 10)));
+        assert_eq!(unsaved.minute_messages(at(49)), 5);
         assert_eq!(
-            aside.minute_messages(at(69)),
+            unsaved.minute_messages(at(69)),
             5,
             "the first may be 60 seconds old"
         );
-        assert_eq!(aside.minute_messages(at(70)), 4);
+        assert_eq!(unsaved.minute_messages(at(70)), 4);
         assert_eq!(
-            aside.minute_messages(at(40)),
+            unsaved.minute_messages(at(40)),
             4,
             "a clock that steps back brings nothing back"
         );
-        assert_eq!(aside.minute_messages(at(1000)), 0);
-        aside.count(at(0));
-        assert_eq!(aside.minute_messages(at(0)), 1, "and counts on");
+        assert_eq!(unsaved.minute_messages(at(1000)), 0);
+        unsaved.count(at(0));
+        assert_eq!(unsaved.minute_messages(at(0)), 1, "and counts on");
     }
 
     #[test]
     fn texts_are_told_apart_and_bounded() {
-        let mut aside = Aside::default();
+        let mut unsaved = UnsavedRecord::default();
         let at = |second: i64| Time::from_secs(1_795_356_000 + second);
         let text = 0x0123_4567_89ab_cdef_u64;
         assert_eq!(
-            [text, text ^ 3, 0, 0, !text].map(|t| aside.texts(at(0), t, true).flagged),
+            [text, text ^ 3, 0, 0, !text].map(|t| unsaved.texts(at(0), t, true).flagged),
             [1, 1, 2, 2, 3]
         );
         let clean = |n: u64| crate::types::hash::mix(n, 2);
         assert_eq!(
-            [1, 1, 2, 3].map(|n| aside.texts(at(0), clean(n), false).clean),
+            [1, 1, 2, 3].map(|n| unsaved.texts(at(0), clean(n), false).clean),
             [1, 1, 2, 3]
         );
         // A mailing of which one copy is flagged is no ordinary mail.
         assert_eq!(
-            aside.texts(at(0), clean(2), true),
+            unsaved.texts(at(0), clean(2), true),
             Texts {
                 flagged: 4,
                 clean: 2
             }
         );
         assert_eq!(
-            aside.texts(at(0), clean(2), false),
+            unsaved.texts(at(0), clean(2), false),
             Texts {
                 flagged: 4,
                 clean: 2
@@ -251,11 +254,11 @@ mod tests {
         );
         for n in 0..1000 {
             let Texts { flagged, clean } =
-                aside.texts(at(0), crate::types::hash::mix(n, 1), n % 2 == 0);
+                unsaved.texts(at(0), crate::types::hash::mix(n, 1), n % 2 == 0);
             assert!(flagged <= 8 && clean <= 8);
         }
         assert_eq!(
-            aside.texts(at(86_400), text, true),
+            unsaved.texts(at(86_400), text, true),
             Texts {
                 flagged: 1,
                 clean: 0
@@ -266,16 +269,16 @@ mod tests {
 
     #[test]
     fn people_are_told_once_in_a_window_and_of_more_when_it_gets_worse() {
-        let mut aside = Aside::default();
+        let mut unsaved = UnsavedRecord::default();
         let (hour, day) = (Reason::RecipientsExternalPerHour, Reason::RecipientsPerDay);
         let at = |minutes: i64| Time::from_secs(1_795_356_000 + minutes * 60);
-        assert!(aside.is_news(at(0), hour, 75) && !aside.is_news(at(1), hour, 75));
+        assert!(unsaved.is_news(at(0), hour, 75) && !unsaved.is_news(at(1), hour, 75));
         assert!(
-            aside.is_news(at(2), hour, 90) && !aside.is_news(at(3), hour, 75),
+            unsaved.is_news(at(2), hour, 90) && !unsaved.is_news(at(3), hour, 75),
             "who knows of 90 % is not told of 75 %"
         );
-        assert!(aside.is_news(at(3), hour, 100) && aside.is_news(at(3), day, 75));
-        assert!(aside.is_news(at(64), hour, 75) && !aside.is_news(at(64), day, 75));
-        assert!(aside.is_news(at(3 + 24 * 60), day, 75));
+        assert!(unsaved.is_news(at(3), hour, 100) && unsaved.is_news(at(3), day, 75));
+        assert!(unsaved.is_news(at(64), hour, 75) && !unsaved.is_news(at(64), day, 75));
+        assert!(unsaved.is_news(at(3 + 24 * 60), day, 75));
     }
 }

@@ -11,14 +11,14 @@ const ENTRIES: usize = 20;
 
 /// The newest evidence of one sender.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Trail {
+pub(super) struct RecentMessages {
     entries: VecDeque<Evidence>,
     /// The detector's sum when the last entry came.
     sum: f64,
     last: Time,
 }
 
-impl Trail {
+impl RecentMessages {
     pub(super) fn push(&mut self, evidence: Evidence, sum: f64) {
         self.last = self.last.max(evidence.time);
         self.sum = sum;
@@ -34,7 +34,7 @@ impl Trail {
     }
 }
 
-impl Evict for Trail {
+impl Evict for RecentMessages {
     fn rank(&self) -> (u8, i64) {
         (
             if self.sum >= 5.0 {

@@ -22,7 +22,7 @@ const HOT: f64 = 1.6;
 
 /// The pool.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Pool {
+pub(crate) struct ClientCampaign {
     sum: f32,
     at: Time,
     /// When an account was last blocked with what others had brought.
@@ -32,14 +32,14 @@ pub(crate) struct Pool {
     brought: Vec<(u64, f32)>,
 }
 
-impl Pool {
+impl ClientCampaign {
     fn is_met(&self, now: Time) -> bool {
         self.confirmed.is_some_and(|at| now.since(at) < CAMPAIGN)
     }
 
     /// Whether this heat is a campaign beyond chance; `most` is the most that the pool can say.
-    pub(crate) fn is_campaign(&self, now: Time, heat: f64, most: f64) -> bool {
-        most > 0.0 && heat >= most * if self.is_met(now) { HOT_MET } else { HOT }
+    pub(crate) fn is_campaign(&self, now: Time, suspicion_of_others: f64, most: f64) -> bool {
+        most > 0.0 && suspicion_of_others >= most * if self.is_met(now) { HOT_MET } else { HOT }
     }
 
     fn keep(&self, now: Time, half_life_minutes: f64) -> f64 {
@@ -54,7 +54,7 @@ impl Pool {
     }
 
     /// What accounts other than `who` have brought lately, in nats.
-    pub(crate) fn heat(&self, now: Time, who: u64, half_life_minutes: f64) -> f64 {
+    pub(crate) fn suspicion_of_others(&self, now: Time, who: u64, half_life_minutes: f64) -> f64 {
         if self.sum <= 0.0 {
             return 0.0;
         }
@@ -133,7 +133,7 @@ impl Pool {
     }
 
     /// That block ended: it says nothing more of others.
-    pub(crate) const fn doubt(&mut self) {
+    pub(crate) const fn unconfirm(&mut self) {
         self.confirmed = None;
     }
 
@@ -152,35 +152,41 @@ mod tests {
     fn a_few_accounts_are_no_campaign_until_one_was_met() {
         // Three persons whose letters to strangers were flagged within an hour: all 900 of the
         // house were asked about theirs.
-        let mut pool = Pool::default();
+        let mut campaign = ClientCampaign::default();
         let now = Time::from_secs(0);
-        let is = |pool: &Pool| pool.is_campaign(now, pool.heat(now, 9, 60.0), 10.0);
-        (1..4).for_each(|who| pool.add(now, who, 9.0, 5.0, 60.0));
-        assert!(!is(&pool));
-        pool.confirm(now);
-        assert!(is(&pool), "an account was blocked for it");
-        pool.doubt();
-        pool.add(now, 4, 9.0, 5.0, 60.0);
-        assert!(is(&pool), "more than chance");
+        let is = |campaign: &ClientCampaign| {
+            campaign.is_campaign(now, campaign.suspicion_of_others(now, 9, 60.0), 10.0)
+        };
+        (1..4).for_each(|who| campaign.add(now, who, 9.0, 5.0, 60.0));
+        assert!(!is(&campaign));
+        campaign.confirm(now);
+        assert!(is(&campaign), "an account was blocked for it");
+        campaign.unconfirm();
+        campaign.add(now, 4, 9.0, 5.0, 60.0);
+        assert!(is(&campaign), "more than chance");
     }
 
     #[test]
     fn one_account_makes_no_heat_many_do_and_it_passes() {
-        let mut pool = Pool::default();
+        let mut campaign = ClientCampaign::default();
         let at = Time::from_secs;
-        (0..100).for_each(|n| pool.add(at(n), 1, 3.0, 3.0, 30.0));
-        assert_eq!(pool.heat(at(100), 1, 30.0), 0.0);
-        assert!(pool.heat(at(100), 2, 30.0) <= 3.0);
-        (2..5).for_each(|who| pool.add(at(100), who, 3.0, 3.0, 30.0));
-        assert!(pool.heat(at(100), 9, 30.0) > 11.0);
+        (0..100).for_each(|n| campaign.add(at(n), 1, 3.0, 3.0, 30.0));
+        assert_eq!(campaign.suspicion_of_others(at(100), 1, 30.0), 0.0);
+        assert!(campaign.suspicion_of_others(at(100), 2, 30.0) <= 3.0);
+        (2..5).for_each(|who| campaign.add(at(100), who, 3.0, 3.0, 30.0));
+        assert!(campaign.suspicion_of_others(at(100), 9, 30.0) > 11.0);
         assert!(
-            pool.heat(at(0), 9, 30.0) < 12.1,
+            campaign.suspicion_of_others(at(0), 9, 30.0) < 12.1,
             "a clock that steps back makes no heat"
         );
-        assert!(pool.heat(at(100 + 4 * 3600), 9, 30.0) < 0.1);
-        (1..5).for_each(|who| pool.forget(who));
-        assert_eq!(pool.heat(at(100), 9, 30.0), 0.0, "taken back");
-        (0..10_000).for_each(|who| pool.add(at(200), who, 3.0, 3.0, 30.0));
-        assert!(pool.brought.len() <= ACCOUNTS);
+        assert!(campaign.suspicion_of_others(at(100 + 4 * 3600), 9, 30.0) < 0.1);
+        (1..5).for_each(|who| campaign.forget(who));
+        assert_eq!(
+            campaign.suspicion_of_others(at(100), 9, 30.0),
+            0.0,
+            "taken back"
+        );
+        (0..10_000).for_each(|who| campaign.add(at(200), who, 3.0, 3.0, 30.0));
+        assert!(campaign.brought.len() <= ACCOUNTS);
     }
 }

@@ -1,7 +1,7 @@
 //! What a blocked sender may still write within its own tenant: little, counted, and nothing that
 //! looks like spam.
 
-use super::{DAY, HOUR, Judge};
+use super::{DAY, Detector, HOUR};
 use crate::config::Settings;
 use crate::config::policies::WhenExceeded;
 use crate::detector::group::{self, Group};
@@ -16,7 +16,7 @@ use crate::types::{Identity, Time};
 
 /// What becomes of the part of a blocked sender's message that stays within its tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Within {
+pub enum InternalPart {
     /// It is delivered.
     Goes,
     /// It looks like spam: it is held under the block.
@@ -50,10 +50,15 @@ fn fits(settings: &Settings, now: Time, windows: &Windows, times: u64, more: u32
     })
 }
 
-impl Judge {
+impl Detector {
     /// RCPT of a blocked sender: whether it may write to one more of its own tenant, after so many
     /// in this transaction. What fits here is counted, and may be refused, at the final dot.
-    pub fn fits_within(&self, now: Time, identity: &Identity, in_transaction: u32) -> bool {
+    pub fn fits_internal_limits(
+        &self,
+        now: Time,
+        identity: &Identity,
+        in_transaction: u32,
+    ) -> bool {
         let settings = self.settings();
         let more = in_transaction.saturating_add(1);
         let fits_in = |(key, times): (u64, u64)| {
@@ -67,16 +72,16 @@ impl Judge {
 
     /// The final dot of a blocked sender: counts what stays within its tenant and says what becomes
     /// of it. The ceilings of the sender's policy hold as well, except where they only tell people.
-    pub(super) fn within(
+    pub(super) fn internal_part(
         &self,
         now: Time,
         settings: &Settings,
         facts: &MessageFacts<'_>,
-    ) -> Within {
+    ) -> InternalPart {
         let internal = u32::try_from(facts.recipients.iter().filter(|r| r.internal).count())
             .unwrap_or(u32::MAX);
         if internal == 0 || !settings.blocks.allow_internal {
-            return Within::Refused;
+            return InternalPart::Refused;
         }
         let counts = Counts {
             messages: 1,
@@ -109,15 +114,15 @@ impl Judge {
         };
         let taken = !over && counters(identity).all(take);
         if !taken {
-            return Within::Refused;
+            return InternalPart::Refused;
         }
         self.senders
             .get(&identity.key, |sender| sender.windows.add(now, counts));
         let suspicious = facts.probability >= settings.scoring.suspicious_probability;
         if suspicious {
-            Within::Held
+            InternalPart::Held
         } else {
-            Within::Goes
+            InternalPart::Goes
         }
     }
 }
