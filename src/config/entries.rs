@@ -4,6 +4,7 @@
 use super::check::{count, end};
 use super::error::Wrong;
 use super::raw::{Place, Reader, Section, boolean, one_of, string};
+use super::route_auth;
 use super::settings::*;
 use super::values::{self, Env, optional};
 use crate::types::{Domain, TenantId};
@@ -220,34 +221,18 @@ pub(super) fn routes(root: &Section<'_, '_>, env: Env<'_>) -> (Vec<Arc<Route>>, 
                 |v| values::host_port(string(v)?),
             );
             let (host, port) = host.unwrap_or_default();
+            let auth = route_auth::read(&s, env);
             let route = Route {
                 domain: domain.unwrap_or(RouteMatch::Any),
                 host,
                 port,
                 tls: s.get("tls", TlsMode::Opportunistic, |v| one_of(v, &modes)),
-                username: s.get("username", None, |v| {
-                    optional(string(v)?, |t| Ok(t.to_owned()))
-                }),
-                password: s.get("password", None, |v| {
-                    optional(string(v)?, |t| values::secret(t, env))
-                }),
+                username: auth.username,
+                password: auth.password,
+                token: auth.token,
+                auth: auth.mechanism,
                 allow_unverified: s.get("allow_unverified", false, boolean),
             };
-            if route.username.is_some() && route.password.is_none() && !s.has("password") {
-                s.error(
-                    "password",
-                    Wrong::new(
-                        "is missing, while username is given",
-                        "write it, or \"env:NAME\"",
-                    ),
-                );
-            }
-            if route.username.is_none() && route.password.is_some() {
-                s.error(
-                    "username",
-                    Wrong::new("is missing, while password is given", "write it"),
-                );
-            }
             (Arc::new(route), end(s))
         })
         .unzip()

@@ -14,6 +14,7 @@ pub(crate) mod known_lists;
 pub mod load;
 pub(crate) mod policies;
 mod raw;
+mod route_auth;
 pub(crate) mod scopes;
 pub(crate) mod settings;
 pub(crate) mod show;

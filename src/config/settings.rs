@@ -1,7 +1,7 @@
 //! The checked settings every other room works with. Made by `config::check` from the raw file; all
 //! defaults stand there.
 
-use crate::types::{Domain, Secret, TenantId};
+use crate::types::{AuthMechanism, Domain, Secret, TenantId};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 pub(crate) use super::external_checks::{List, Outside, Phishtank};
 pub(crate) use super::policies::{NamedPolicy, Policy, Suspicious, WhenExceeded};
+pub(crate) use super::route_auth::{RouteToken, TokenSource};
 pub(crate) use super::scopes::{Allowance, Allowed, Group};
 
 /// The whole configuration, checked and resolved.
@@ -288,16 +289,21 @@ pub struct Route {
     pub username: Option<String>,
     /// AUTH password.
     pub password: Option<Secret>,
-    /// The password may go to a host whose certificate proves nothing, or in the clear.
+    /// Access tokens instead of a password.
+    pub token: Option<RouteToken>,
+    /// Mechanism of AUTH; `None` = the first that both sides know.
+    pub auth: Option<AuthMechanism>,
+    /// The password or token may go to a host whose certificate proves nothing, or in the clear.
     pub allow_unverified: bool,
 }
 
 impl Route {
-    /// Whether the password would leave this machine for a host that has proved nothing: whoever
+    /// Whether the password or token would leave this machine for a host that has proved nothing: whoever
     /// sits between, or answers for the name, would read it.
     pub fn exposes_password(&self) -> bool {
         let here = self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        self.password.is_some() && self.tls != TlsMode::Required && !here
+        let proof = self.password.is_some() || self.token.is_some();
+        proof && self.tls != TlsMode::Required && !here
     }
 }
 

@@ -1,5 +1,6 @@
 //! The effective settings as TOML that reads back to the same settings; secrets are left out.
 
+use super::route_auth::MECHANISMS;
 use super::settings::*;
 use super::units::show_duration as time;
 use crate::types::fingerprint::template_name;
@@ -174,6 +175,7 @@ fn delivery_side(out: &mut Out, s: &Settings) {
                 ""
             },
         );
+        route_token(out, route);
         out.raw("allow_unverified", route.allow_unverified);
     }
     let d = &s.delivery;
@@ -283,6 +285,20 @@ fn policies(out: &mut Out, s: &Settings) {
         out.text("until", &allowance.until);
         out.text("reason", &allowance.reason);
     }
+}
+
+/// How the route proves who we are, beside its password.
+fn route_token(out: &mut Out, route: &Route) {
+    let auth = MECHANISMS.iter().find(|(_, m)| *m == route.auth);
+    out.text("auth", auth.map_or("auto", |(name, _)| name));
+    let Some(token) = &route.token else {
+        return;
+    };
+    match &token.source {
+        TokenSource::Command(words) => out.list("token_command", words),
+        TokenSource::File(path) => out.text("token_file", path.display()),
+    }
+    out.text("token_refresh", time(token.refresh));
 }
 
 /// Domains as a route or a policy names them.

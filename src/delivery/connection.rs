@@ -4,6 +4,7 @@
 use super::limits::TimeLimits;
 use super::resolve::Target;
 use super::tls::{Tls, server_name};
+use super::token::TokenError;
 use crate::config::settings::TlsMode;
 use crate::smtp::client::stuff::stuffed;
 use crate::smtp::client::{Action, Client, Content, Options, Step, Verdict};
@@ -71,12 +72,20 @@ pub(super) struct Dial<'a> {
 }
 
 /// Why a connection could not be opened for mail.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) enum OpenError {
     /// Not reached, or refused by the server.
     Refused(Verdict),
     /// The TLS handshake failed.
     Handshake(String),
+    /// There is no access token to log in with.
+    NoToken(TokenError),
+}
+
+impl From<TokenError> for OpenError {
+    fn from(error: TokenError) -> Self {
+        Self::NoToken(error)
+    }
 }
 
 /// A connection that has been opened for mail.

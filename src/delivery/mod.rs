@@ -13,6 +13,7 @@ mod route;
 mod silence;
 mod tls;
 mod tls_policy;
+mod token;
 
 #[cfg(test)]
 mod sink;
@@ -33,6 +34,7 @@ pub(crate) use route::route;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, PoisonError, RwLock};
 use tls::Tls;
+use token::Tokens;
 
 /// Where a recipient's mail goes next.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,6 +109,7 @@ struct Shared {
     state: RwLock<Arc<State>>,
     tls: Tls,
     pool: ConnectionPool,
+    tokens: Tokens,
     limits: TimeLimits,
     /// The secret behind the return paths of tenants that want delivery reports to come back here.
     key: Key,
@@ -150,6 +153,7 @@ impl Delivery {
             state,
             tls,
             pool: ConnectionPool::default(),
+            tokens: Tokens::default(),
             limits,
             key,
             turn: AtomicUsize::new(0),
@@ -195,6 +199,7 @@ impl Delivery {
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(State { settings, resolver });
         if !same_way {
             self.shared.pool.renew();
+            self.shared.tokens.clear();
         }
     }
 
