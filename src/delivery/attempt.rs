@@ -12,6 +12,7 @@ use crate::config::settings::TlsMode;
 use crate::mail::header;
 use crate::smtp::client::{Content, Verdict};
 use crate::smtp::reply::shorten;
+use crate::types::replies;
 use crate::types::{Envelope, OutcomeClass, RecipientOutcome, RecipientStatus, Reply};
 use opening::is_at_door;
 use std::borrow::Cow;
@@ -98,7 +99,7 @@ pub(super) async fn run(shared: &Shared, state: &State, attempt: &Attempt) -> Tr
     job.give_up(
         RecipientStatus::Pending,
         OutcomeClass::Other,
-        &Reply::new(451, (4, 3, 0), "no such recipient in the envelope"),
+        &replies::NO_SUCH_RECIPIENT.into(),
         "",
     );
     job.undecided = good;
@@ -143,7 +144,7 @@ impl Job<'_> {
             let (status, class) = outcome(&verdict);
             self.give_up(status, class, &verdict.reply, &remote);
         }
-        let none = Reply::new(451, (4, 4, 1), "no host could be tried");
+        let none = replies::NO_HOST_TRIED.into();
         self.give_up(RecipientStatus::Pending, OutcomeClass::Transport, &none, "");
     }
 

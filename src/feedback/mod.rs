@@ -30,6 +30,7 @@ use crate::spool::{Spool, SpoolError};
 use crate::telemetry::{events, metrics as names};
 use crate::types::NewBlock;
 use crate::types::block::RELAY;
+use crate::types::replies;
 use crate::types::{
     Address, Envelope, Identity, MessageId, MessageMeta, Pool, Recipient, RecipientOutcome,
     RecipientStatus, Reply, ReversePath,
@@ -94,24 +95,16 @@ impl Feedback {
             return Ok(());
         }
         count("any", "too_many");
-        Err(Reply::new(
-            450,
-            (4, 7, 1),
-            "Too many reports, try again later",
-        ))
+        Err(replies::TOO_MANY_REPORTS.into())
     }
 
     /// RCPT: only our report addresses.
     pub(crate) fn rcpt(&self, recipient: &Address) -> Reply {
         match self.addressed(recipient) {
-            Some(_) => Reply::new(250, (2, 1, 5), "Ok"),
+            Some(_) => replies::RCPT_OK.into(),
             None => {
                 count("any", "no_such_address");
-                Reply::new(
-                    550,
-                    (5, 7, 1),
-                    "Only reports are taken here, at the addresses made for them",
-                )
+                replies::ONLY_REPORTS.into()
             }
         }
     }
@@ -141,16 +134,12 @@ impl Feedback {
             .first()
             .and_then(|r| self.addressed(&r.address))
         else {
-            return Reply::new(
-                550,
-                (5, 7, 1),
-                "Only reports are taken here, at the addresses made for them",
-            );
+            return replies::ONLY_REPORTS.into();
         };
         if identity::read_headers(&body, None, settings.limits.header_fields).received_count
             > settings.limits.received_fields
         {
-            return Reply::new(554, (5, 4, 6), "Too many hops, the message is looping");
+            return replies::LOOPING.into();
         }
         let report = tokio::task::block_in_place(|| report::read(&body));
         match to {
@@ -178,7 +167,7 @@ impl Feedback {
         };
         let found = self.records.search(query).await.map_err(|error| {
             tracing::error!(%id, %error, "a report waits: the message trace cannot be read");
-            Reply::new(451, (4, 3, 0), "Local error, try again later")
+            Reply::from(replies::LOCAL_ERROR)
         })?;
         if let Some(message) = found.into_iter().find(|m| m.judged.id == id) {
             return Ok(Known::traced(settings, message));
@@ -209,31 +198,23 @@ impl Feedback {
             // RFC 3464 section 2: a delivery report has a null sender. Anything else would make of
             // us a way to our users.
             count("bounce", "not_a_report");
-            return Reply::new(
-                550,
-                (5, 7, 1),
-                "Only delivery reports from <> are taken at this address",
-            );
+            return replies::ONLY_DELIVERY_REPORTS.into();
         }
         let known = match self.find(settings, id).await {
             Ok(Some(known)) => known,
             Ok(None) if self.clock.now().since(id.time()) > settings.records.trace => {
                 count("bounce", "message_forgotten");
-                return Reply::new(550, (5, 1, 1), "This return path has expired");
+                return replies::RETURN_PATH_EXPIRED.into();
             }
             Ok(None) => {
                 count("bounce", "message_unknown");
-                return Reply::new(
-                    451,
-                    (4, 3, 0),
-                    "The sender of that message is not known at the moment, try again later",
-                );
+                return replies::SENDER_NOT_KNOWN.into();
             }
             Err(reply) => return reply,
         };
         let Some(sender) = Address::parse(&known.from) else {
             count("bounce", "message_unknown");
-            return Reply::new(550, (5, 1, 1), "That message had no sender");
+            return replies::NO_SENDER.into();
         };
         let reply = self.pass_on(settings, trace, sender, envelope, body).await;
         if reply.is_positive() {
@@ -313,11 +294,7 @@ impl Feedback {
             }
             None => {
                 count("other", "not_a_report");
-                Reply::new(
-                    550,
-                    (5, 7, 1),
-                    "Only feedback reports (RFC 5965) are taken at this address",
-                )
+                replies::ONLY_FEEDBACK.into()
             }
         }
     }
@@ -355,16 +332,12 @@ impl Feedback {
         match self.spool.accept(&meta, body).await {
             Ok(()) => {
                 self.queue.enqueue(meta);
-                Reply::new(250, (2, 0, 0), format!("Ok: queued as {id}"))
+                replies::queued(id)
             }
-            Err(SpoolError::Full) => Reply::new(
-                452,
-                (4, 3, 1),
-                "Insufficient system storage, try again later",
-            ),
+            Err(SpoolError::Full) => replies::STORAGE_FULL.into(),
             Err(error) => {
                 tracing::error!(%id, ?error, "spool failed");
-                Reply::new(451, (4, 3, 0), "Local error, try again later")
+                replies::LOCAL_ERROR.into()
             }
         }
     }

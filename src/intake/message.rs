@@ -18,6 +18,7 @@ use crate::spool::SpoolError;
 use crate::telemetry::events::{self, Refused};
 use crate::telemetry::metrics as names;
 use crate::types::block::RELAY;
+use crate::types::replies;
 use crate::types::{
     Action, Block, BlockKind, Domain, Envelope, HoldReason, Identity, MessageId, MessageMeta, Pool,
     Reply, Signal, stable_hash,
@@ -132,14 +133,10 @@ impl Intake {
             identity::read_headers(body, peer.client.as_deref(), settings.limits.header_fields);
         if header.received_count > settings.limits.received_fields {
             // RFC 5321 section 6.3: loops are found by counting Received fields.
-            return Err(Reply::new(
-                554,
-                (5, 4, 6),
-                "Too many hops, the message is looping",
-            ));
+            return Err(replies::LOOPING.into());
         }
         if header.field_count > settings.limits.header_fields {
-            return Err(Reply::new(554, (5, 6, 0), "Too many header fields"));
+            return Err(replies::TOO_MANY_FIELDS.into());
         }
         // RFC 6409 section 4 lets a submission server refuse what is not well-formed. A mail server
         // that relays may not be its author, and its mail shall not be lost.
@@ -147,7 +144,7 @@ impl Intake {
             && let Some(flaw) = header.flaw
         {
             let before = body.get(..flaw).unwrap_or_default();
-            return Err(policy::reasons::no_header(
+            return Err(replies::no_header(
                 memchr::memchr_iter(b'\n', before).count() + 1,
             ));
         }
@@ -174,14 +171,10 @@ impl Intake {
         };
         metrics::histogram!(names::SCORE_SECONDS).record(started.elapsed().as_secs_f64());
         if score.mime_depth > settings.limits.mime_depth {
-            return Err(Reply::new(
-                554,
-                (5, 6, 0),
-                "MIME structure nested too deeply",
-            ));
+            return Err(replies::NESTED_TOO_DEEPLY.into());
         }
         if score.mime_parts > settings.limits.mime_parts {
-            return Err(Reply::new(554, (5, 6, 0), "Too many MIME parts"));
+            return Err(replies::TOO_MANY_PARTS.into());
         }
         let message_id = header.message_id.as_deref().unwrap_or_default();
         let fingerprint = self
@@ -270,7 +263,7 @@ impl Intake {
                 let reply = decision
                     .reply
                     .clone()
-                    .unwrap_or_else(|| Reply::new(451, (4, 3, 0), "Try again later"));
+                    .unwrap_or_else(|| replies::TRY_AGAIN_LATER.into());
                 self.refuse(arrival, decision.action, None, &reply);
                 return reply;
             }
@@ -426,15 +419,11 @@ impl Intake {
             size: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
         });
         let reply = match self.spool.accept(&meta, bytes).await {
-            Ok(()) => Reply::new(250, (2, 0, 0), format!("Ok: queued as {id}")),
-            Err(SpoolError::Full) => Reply::new(
-                452,
-                (4, 3, 1),
-                "Insufficient system storage, try again later",
-            ),
+            Ok(()) => replies::queued(id),
+            Err(SpoolError::Full) => replies::STORAGE_FULL.into(),
             Err(error) => {
                 tracing::error!(%id, ?error, "spool failed");
-                Reply::new(451, (4, 3, 0), "Local error, try again later")
+                replies::LOCAL_ERROR.into()
             }
         };
         if !reply.is_positive() {
@@ -597,7 +586,7 @@ fn log_refusal(
 
 fn desk_failed(error: &ModerationError) -> Reply {
     tracing::error!(?error, "a block could not be recorded");
-    Reply::new(451, (4, 3, 0), "Local error, try again later")
+    replies::LOCAL_ERROR.into()
 }
 
 /// A message in the last step, borrowed together.

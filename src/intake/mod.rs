@@ -29,6 +29,7 @@ use crate::smtp::grammar;
 use crate::spool::Spool;
 use crate::telemetry::events::{self, Refused};
 use crate::telemetry::metrics as names;
+use crate::types::replies;
 use crate::types::{
     Action, Address, Block, Identity, Recipient, Reply, ReversePath, SenderKey, Strength, TenantId,
     Time,
@@ -108,7 +109,7 @@ impl Intake {
         let settings = self.settings();
         let now = self.clock.now();
         if is_stranger(peer) {
-            let reply = policy::reasons::relay_denied();
+            let reply = replies::RELAYING_DENIED.into();
             self.refused_at_rcpt(transaction, recipient, "relay_denied", &reply);
             return reply;
         }
@@ -146,7 +147,7 @@ impl Intake {
         transaction.internal_part = transaction
             .internal_part
             .saturating_add(u32::from(block.is_some()));
-        Reply::new(250, (2, 1, 5), "Ok")
+        replies::RCPT_OK.into()
     }
 
     /// The block that refuses recipients of this sender, as far as MAIL tells who it is.

@@ -12,6 +12,7 @@ pub(crate) mod id;
 pub(crate) mod identity;
 pub(crate) mod message;
 pub(crate) mod outcome;
+pub(crate) mod replies;
 pub(crate) mod reply;
 pub(crate) mod role;
 pub(crate) mod secret;

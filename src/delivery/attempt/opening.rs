@@ -9,7 +9,7 @@ use crate::delivery::resolve::{Own, Target, Unroutable};
 use crate::delivery::token::TokenError;
 use crate::delivery::{Destination, Reach, tls_policy};
 use crate::smtp::client::{Login, Options, Proof, Step, Verdict};
-use crate::types::{Reply, Secret};
+use crate::types::{Secret, replies};
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
@@ -25,12 +25,8 @@ fn is_of_token(verdict: &Verdict) -> bool {
 
 /// A fresh token is refused as well: the operator of this relay has to look. The mail waits.
 fn refused_token(verdict: Verdict) -> Verdict {
-    let text = format!(
-        "the next hop refuses the route's token, and a fresh one too: {}",
-        verdict.reply.one_line()
-    );
     Verdict {
-        reply: Reply::new(451, (4, 7, 0), text),
+        reply: replies::token_refused(&verdict.reply),
         ..verdict
     }
 }
@@ -54,17 +50,10 @@ impl Job<'_> {
         };
         let turn = self.shared.turn.fetch_add(1, Ordering::Relaxed);
         let chosen = fitting().nth(turn.checked_rem(fitting().count()).unwrap_or(0));
-        chosen.map(|ip| Some(*ip)).ok_or_else(|| {
-            let reply = Reply::new(
-                451,
-                (4, 3, 5),
-                "the pool has no source address of this family",
-            );
-            Verdict {
-                step: Step::Connect,
-                reply,
-                lost: true,
-            }
+        chosen.map(|ip| Some(*ip)).ok_or_else(|| Verdict {
+            step: Step::Connect,
+            reply: replies::NO_SOURCE_ADDRESS.into(),
+            lost: true,
         })
     }
 
@@ -176,7 +165,7 @@ impl Job<'_> {
                 tracing::warn!(message = %self.attempt.meta.id, remote, %error, "no token to log in");
                 let verdict = Verdict {
                     step: Step::Auth,
-                    reply: Reply::new(451, (4, 7, 0), error.to_string()),
+                    reply: replies::no_token(error),
                     lost: true,
                 };
                 // The other addresses of the route want the same token.

@@ -13,6 +13,7 @@ mod transaction;
 mod tests;
 
 use super::reply::ReplyReader;
+use crate::types::replies;
 use crate::types::{AuthMechanism, Envelope, Reply};
 pub(crate) use auth::{Login, Proof};
 pub(crate) use caps::Capabilities;
@@ -162,11 +163,7 @@ impl Client {
                     self.take_reply(reply, !input.is_empty());
                 }
                 Ok(None) => {}
-                Err(error) => self.fail(Reply::new(
-                    451,
-                    (4, 5, 0),
-                    format!("{error} from the next hop"),
-                )),
+                Err(error) => self.fail(replies::protocol_error(error)),
             }
         }
         if matches!(self.state, State::Ready) && self.reader.is_partial() {
@@ -328,11 +325,7 @@ impl Client {
                 if more || self.reader.is_partial() {
                     // Plain text behind the 220 would be read as if it had come encrypted (RFC 3207
                     // section 6, CVE-2011-0411).
-                    self.fail(Reply::new(
-                        451,
-                        (4, 7, 5),
-                        "the next hop sent text behind its STARTTLS reply",
-                    ));
+                    self.fail(replies::TEXT_BEHIND_STARTTLS.into());
                 } else {
                     self.state = State::TlsHandshake;
                 }
@@ -399,11 +392,7 @@ impl Client {
         }
         if !self.tls && self.options.starttls == StartTls::Must {
             self.state = State::StartTlsReply;
-            self.fail(Reply::new(
-                451,
-                (4, 7, 5),
-                "TLS is required and the next hop does not offer STARTTLS",
-            ));
+            self.fail(replies::STARTTLS_MISSING.into());
             return;
         }
         match self.options.login.clone() {
@@ -428,9 +417,8 @@ impl Client {
             }
             Err(missing) => {
                 let proof = login.proof.name();
-                let text =
-                    format!("the route has a {proof} and the next hop does not offer {missing}");
-                self.end_at(Step::Auth, Reply::new(451, (4, 7, 0), text), true);
+                let reply = replies::login_not_offered(proof, &missing);
+                self.end_at(Step::Auth, reply, true);
             }
         }
     }
