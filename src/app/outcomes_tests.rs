@@ -144,7 +144,7 @@ async fn held_mail_beyond_the_limit_of_reports_is_returned_later_and_not_dropped
     let mut room = room();
     room.hold(1, "alice@acme.example").await;
     room.hold(2, "Alice@ACME.example").await;
-    room.clock.add(testing::settings().held_expire);
+    room.clock.add(testing::settings().held.expire);
     for _ in 0..2 {
         let report = room.failure().await;
         room.outcomes.report(report).await;
@@ -168,7 +168,7 @@ async fn a_report_that_the_spool_refuses_uses_up_nothing() {
     let closed = open_spool(&room.dir.path().join("closed"));
     closed.close().await;
     room.hold(1, "alice@acme.example").await;
-    room.clock.add(testing::settings().held_expire);
+    room.clock.add(testing::settings().held.expire);
     let report = room.failure().await;
     let good = std::mem::replace(&mut room.outcomes.spool, closed);
     room.outcomes.report(report).await;

@@ -10,10 +10,12 @@ mod entries;
 pub(crate) mod error;
 mod external_checks;
 pub(crate) mod feedback_loops;
+mod form;
 pub(crate) mod known_lists;
 pub mod load;
 pub(crate) mod policies;
 mod raw;
+mod reports;
 mod route_auth;
 pub(crate) mod scopes;
 pub(crate) mod settings;
@@ -45,9 +47,9 @@ pub fn parse(
     file_name: &str,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(Settings, Vec<Warning>), Errors> {
-    let reader = raw::Reader::new(text, file_name);
+    let reader = raw::Reader::new(text, file_name, env);
     let table = reader.parse();
-    let checked = check::settings(&reader, raw::Section::root(&reader, &table), env);
+    let checked = check::settings(&reader, raw::Section::root(&reader, &table));
     cross::check(&reader, &checked);
     let settings = checked.settings;
     let (errors, warnings) = reader.finish();

@@ -4,6 +4,7 @@
 
 use super::error::{Problem, Wrong};
 use super::units;
+use super::values::Env;
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use toml::de::{DeTable, DeValue};
 /// A file under inspection.
 pub(super) struct Reader<'a> {
     file: &'a str,
+    /// Values of `env:NAME`.
+    env: Env<'a>,
     text: &'a str,
     /// Offsets of the line ends, ascending.
     line_ends: Vec<usize>,
@@ -62,7 +65,7 @@ impl Place {
 
 impl<'a> Reader<'a> {
     /// For this text, named `file` in messages.
-    pub(super) fn new(text: &'a str, file: &'a str) -> Self {
+    pub(super) fn new(text: &'a str, file: &'a str, env: Env<'a>) -> Self {
         let line_ends = text
             .bytes()
             .enumerate()
@@ -71,6 +74,7 @@ impl<'a> Reader<'a> {
             .collect();
         Self {
             file,
+            env,
             text,
             line_ends,
             errors: RefCell::new(Vec::new()),
@@ -212,12 +216,21 @@ impl<'r, 't> Section<'r, 't> {
         read: impl FnOnce(&DeValue<'_>) -> Result<T, Wrong>,
     ) -> Option<T> {
         if !self.has(key) {
-            self.asked.borrow_mut().push(key);
-            self.reader
-                .error(&self.place_of(key), Wrong::new("is missing", remedy));
+            self.missing(key, remedy);
             return None;
         }
         self.get(key, None, |value| read(value).map(Some))
+    }
+
+    /// Records that a key which has no default is left out.
+    pub(super) fn missing(&self, key: &'static str, remedy: &str) {
+        self.asked.borrow_mut().push(key);
+        self.error(key, Wrong::new("is missing", remedy));
+    }
+
+    /// Where secrets given as `env:NAME` come from.
+    pub(super) const fn env(&self) -> Env<'_> {
+        self.reader.env
     }
 
     /// Reads an array, element by element; every wrong element is recorded at its own line.

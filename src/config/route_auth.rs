@@ -1,8 +1,9 @@
 //! How a `[[route]]` proves who we are: user and password, or user and access token.
 
 use super::error::Wrong;
-use super::raw::{Section, duration, one_of, string};
-use super::values::{self, Env, optional};
+use super::form::{Form, Out, duration, list, one_of, optional, secret};
+use super::raw::{Section, string};
+use super::values;
 use crate::types::{AuthMechanism, Secret};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,39 +44,48 @@ pub(super) const MECHANISMS: [(&str, Option<AuthMechanism>); 6] = [
     ("oauthbearer", Some(AuthMechanism::OauthBearer)),
 ];
 
-fn token(s: &Section<'_, '_>) -> Option<RouteToken> {
-    let command = s.list("token_command", Vec::new(), |t| Ok(t.to_owned()));
-    let file = s.get("token_file", None, |v| {
-        optional(string(v)?, |t| Ok(PathBuf::from(t)))
-    });
-    let range = Duration::from_secs(10)..=Duration::from_hours(24 * 30);
-    let refresh = s.get("token_refresh", Duration::from_mins(30), |v| {
-        duration(v, &range)
-    });
-    if !command.is_empty() && file.is_some() {
-        s.error(
-            "token_file",
-            Wrong::new("stands beside token_command", "keep one of the two"),
-        );
+impl RouteToken {
+    fn read(s: &Section<'_, '_>) -> Option<Self> {
+        let command = list(|t| Ok(t.to_owned())).read(s, "token_command", Vec::new());
+        let file = s.get("token_file", None, |v| {
+            values::optional(string(v)?, |t| Ok(PathBuf::from(t)))
+        });
+        let refresh = refresh().read(s, "token_refresh", Duration::from_mins(30));
+        if !command.is_empty() && file.is_some() {
+            s.error(
+                "token_file",
+                Wrong::new("stands beside token_command", "keep one of the two"),
+            );
+        }
+        let source = if command.is_empty() {
+            TokenSource::File(file?)
+        } else {
+            TokenSource::Command(command)
+        };
+        Some(Self { source, refresh })
     }
-    let source = if command.is_empty() {
-        TokenSource::File(file?)
-    } else {
-        TokenSource::Command(command)
-    };
-    Some(RouteToken { source, refresh })
+
+    /// Writes the keys.
+    pub(super) fn show(&self, out: &mut Out) {
+        match &self.source {
+            TokenSource::Command(words) => out.list("token_command", words),
+            TokenSource::File(path) => out.text("token_file", path.display()),
+        }
+        out.raw("token_refresh", refresh().show(&self.refresh));
+    }
 }
 
-pub(super) fn read(s: &Section<'_, '_>, env: Env<'_>) -> RouteAuth {
+fn refresh() -> Form<Duration> {
+    duration(Duration::from_secs(10)..=Duration::from_hours(24 * 30))
+}
+
+/// Reads the keys and checks that they fit together.
+pub(super) fn read(s: &Section<'_, '_>) -> RouteAuth {
     let auth = RouteAuth {
-        username: s.get("username", None, |v| {
-            optional(string(v)?, |t| Ok(t.to_owned()))
-        }),
-        password: s.get("password", None, |v| {
-            optional(string(v)?, |t| values::secret(t, env))
-        }),
-        token: token(s),
-        mechanism: s.get("auth", None, |v| one_of(v, &MECHANISMS)),
+        username: optional(|t| Ok(t.to_owned())).read(s, "username", None),
+        password: secret().read(s, "password", None),
+        token: RouteToken::read(s),
+        mechanism: one_of(&MECHANISMS).read(s, "auth", None),
     };
     check(s, &auth);
     auth

@@ -1,5 +1,6 @@
 //! What files mean.
 
+use super::scopes::Allowed;
 use super::settings::*;
 use super::*;
 use crate::config::policies::{Mode, Origin};
@@ -72,7 +73,7 @@ fn without_a_file_nothing_listens_beyond_this_machine() {
             .iter()
             .all(|l| l.bind.ip().is_loopback() && l.kind == ListenerKind::Relay)
     );
-    assert!(s.admin_bind.ip().is_loopback());
+    assert!(s.admin.bind.ip().is_loopback());
     assert_eq!(
         (s.public.bind, s.tls.clone(), s.server.data_dir.clone()),
         (None, None, PathBuf::from("data"))
@@ -110,10 +111,10 @@ fn the_contract_means_what_its_comments_say() {
     );
     assert_eq!(s.delivery.retry.last(), Some(&(4 * HOUR)));
     assert_eq!(s.delivery.expire, 120 * HOUR);
-    assert_eq!(s.dns_servers, []);
+    assert_eq!(s.dns.servers, []);
     assert_eq!(s.policy.false_block_rate, 1e-6);
     assert_eq!(s.policy.when_exceeded, WhenExceeded::Alert);
-    assert_eq!(s.blocks.duration, BlockDuration::UntilReleased);
+    assert_eq!(s.blocks.durations, [BlockDuration::UntilReleased]);
     assert!(s.blocks.allow_internal);
     assert_eq!((s.notify.webhook, s.notify.webhook_secret), (None, None));
     assert_eq!(s.records.trace, 720 * HOUR);

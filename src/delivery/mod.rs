@@ -146,7 +146,7 @@ impl Delivery {
         tls: Tls,
         key: Key,
     ) -> Result<Self, String> {
-        let resolver = Resolver::new(&settings.dns_servers, limits.dns)?;
+        let resolver = Resolver::new(&settings.dns.servers, limits.dns)?;
         prepare_tls(&tls, &settings);
         let state = RwLock::new(Arc::new(State { settings, resolver }));
         let shared = Shared {
@@ -176,10 +176,10 @@ impl Delivery {
     pub(crate) fn reload(&self, settings: Arc<Settings>) {
         let old = self.state();
         prepare_tls(&self.shared.tls, &settings);
-        let resolver = if old.settings.dns_servers == settings.dns_servers {
+        let resolver = if old.settings.dns.servers == settings.dns.servers {
             old.resolver.clone()
         } else {
-            match Resolver::new(&settings.dns_servers, self.shared.limits.dns) {
+            match Resolver::new(&settings.dns.servers, self.shared.limits.dns) {
                 Ok(resolver) => resolver,
                 Err(error) => {
                     tracing::error!(%error, "reload: the old name servers stay in use");
@@ -191,7 +191,7 @@ impl Delivery {
             && old.settings.pool_normal == settings.pool_normal
             && old.settings.pool_high_risk == settings.pool_high_risk
             && old.settings.delivery == settings.delivery
-            && old.settings.dns_servers == settings.dns_servers;
+            && old.settings.dns.servers == settings.dns.servers;
         *self
             .shared
             .state

@@ -317,7 +317,7 @@ async fn endless_replies_are_given_up_at_any_step() {
 fn it_can_be_built_before_the_runtime() {
     let delivery = Delivery::new(Arc::new(settings()), key()).expect("delivery");
     let mut other = settings();
-    other.dns_servers = vec![super::testing::loopback(10)];
+    other.dns.servers = vec![super::testing::loopback(10)];
     delivery.reload(Arc::new(other));
 }
 
@@ -762,7 +762,7 @@ async fn recipients_that_do_not_exist_still_get_an_outcome() {
 /// Settings of a lab whose only name server is this one and whose mail exchangers listen at `port`.
 fn lab(dns: &crate::dns::testing::Dns, port: u16) -> Settings {
     let mut s = settings();
-    s.dns_servers = vec![dns.address];
+    s.dns.servers = vec![dns.address];
     s.delivery.allow_private_addresses = true;
     s.delivery.mx_port = port;
     s

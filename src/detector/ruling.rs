@@ -144,7 +144,11 @@ impl Detector {
         identity: &Identity,
         reason: Reason,
     ) {
-        let until = rules::until(settings.blocks.duration, now, zone_of(settings, identity));
+        let until = rules::until(
+            settings.blocks.duration_after(0),
+            now,
+            zone_of(settings, identity),
+        );
         self.unsaved
             .with(&identity.key, UnsavedRecord::default, |unsaved| {
                 if !unsaved.is_blocked(now) {
@@ -177,7 +181,7 @@ impl Detector {
                     let duration = if verdict.until_tomorrow {
                         BlockDuration::UntilTomorrow
                     } else {
-                        settings.blocks.duration
+                        settings.blocks.duration_after(0)
                     };
                     unsaved.would_block(
                         now,
@@ -226,7 +230,7 @@ impl Detector {
         let earlier =
             self.block_history
                 .earlier(now, kind, &subject, &scope, Some(&identity.tenant));
-        if earlier > 0 && !settings.blocks.repeated.is_empty() {
+        if earlier > 0 && settings.blocks.has_steps() {
             explanation.push_str(&format!(
                 " Block number {} in 30 days.",
                 earlier.saturating_add(1)

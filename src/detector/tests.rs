@@ -606,7 +606,7 @@ fn each_way_to_exceed_a_ceiling() {
         let detector = detector_with(|s| {
             s.policy.recipients_per_day = 2;
             s.policy.when_exceeded = when;
-            s.blocks.duration = BlockDuration::For(Duration::from_secs(60));
+            s.blocks.durations = vec![BlockDuration::For(Duration::from_secs(60))];
         });
         let before = send(&detector, &alice(), 1, -5.0, &[external(1), internal(2)]);
         assert_eq!((before.action, before.alerts.len()), (Action::Accept, 0));

@@ -92,7 +92,7 @@ impl Feedback {
         }
         match self
             .dkim
-            .signer(&settings.dns_servers, sources, report)
+            .signer(&settings.dns.servers, sources, report)
             .await
         {
             Signed::By(domain) => Source::Believed(domain.to_string()),

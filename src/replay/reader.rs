@@ -746,7 +746,7 @@ mod tests {
         let change = |s: &mut Settings| {
             s.policy.recipients_external_per_hour = 2;
             s.policy.when_exceeded = WhenExceeded::Block;
-            s.blocks.duration = BlockDuration::For(std::time::Duration::from_secs(3600));
+            s.blocks.durations = vec![BlockDuration::For(std::time::Duration::from_secs(3600))];
         };
         let lines: String = (0..3)
             .map(|n| message(n, &n.to_string(), "a@acme.example", "x@y.example", -4.0))

@@ -28,7 +28,7 @@ impl LogControl {
         events::show_subjects(log.subjects);
         events::show_judgements(log.judgements && log.format == LogFormat::Json);
         // Fails only when the subscriber is gone, and with it all logging.
-        let _ = self.filter.reload(filter(&log.level));
+        let _ = self.filter.reload(filter(log.level));
     }
 }
 
@@ -55,7 +55,7 @@ where
     O: Write,
 {
     let form = Arc::new(Form::default());
-    let (filter, handle) = reload::Layer::new(filter(&log.level));
+    let (filter, handle) = reload::Layer::new(filter(log.level));
     let control = LogControl {
         filter: handle,
         form: Arc::clone(&form),

@@ -35,7 +35,7 @@ static TURN: Mutex<()> = Mutex::new(());
 
 fn lines(
     format: LogFormat,
-    level: &str,
+    level: &'static str,
     subjects: bool,
     run: impl FnOnce(&LogControl),
 ) -> Vec<String> {
@@ -45,7 +45,7 @@ fn lines(
     let sink = Sink::default();
     let log = Log {
         format,
-        level: level.into(),
+        level,
         subjects,
         judgements: true,
     };
@@ -231,7 +231,7 @@ fn sessions_show_only_when_debugging_and_a_reload_changes_level_and_form() {
         events::session_opened("relay", [127, 0, 0, 1].into());
         control.reload(&Log {
             format: LogFormat::Json,
-            level: "debug".into(),
+            level: "debug",
             subjects: false,
             judgements: false,
         });
