@@ -1,14 +1,16 @@
 //! The one table of reasons: what the client is answered, and what people are told.
 
+use super::ceilings;
 use crate::config::Settings;
 use crate::identity::Refusal;
 use crate::types::replies;
 use crate::types::{Action, BlockRef, Reason, Reply};
+use std::borrow::Cow;
 
 /// What a reason means in plain words and what to do about it: for notices, pages and delivery
 /// reports.
-pub(crate) const fn help(reason: Reason) -> &'static str {
-    match reason {
+pub(crate) fn help(reason: Reason) -> Cow<'static, str> {
+    let text = match reason {
         Reason::Clean => "Nothing speaks against this message.",
         Reason::SuspiciousContent => "The content of this message looks like spam.",
         Reason::Watched => {
@@ -25,18 +27,6 @@ pub(crate) const fn help(reason: Reason) -> &'static str {
             "Too large a share of the sender's recent messages is spam. \
              Change the account's password and look for misuse before you release it."
         }
-        Reason::RecipientsExternalPerHour => {
-            "The sender reached the limit of external recipients per hour."
-        }
-        Reason::RecipientsInternalPerHour => {
-            "The sender reached the limit of internal recipients per hour."
-        }
-        Reason::RecipientsPerDay => "The sender reached the limit of recipients per day.",
-        Reason::RecipientsNewPerDay => "The sender reached the limit of new recipients per day.",
-        Reason::RecipientsPerMessage => "The sender reached the limit of recipients per message.",
-        Reason::MessagesPerMinute => "The sender reached the limit of messages per minute.",
-        Reason::MessagesPerDay => "The sender reached the limit of messages per day.",
-        Reason::BytesPerDay => "The sender reached the limit of message size per day.",
         Reason::BounceShare => {
             "Too many of the addresses the sender wrote to in the last day do not exist. Is an old or bought list in use?"
         }
@@ -46,7 +36,15 @@ pub(crate) const fn help(reason: Reason) -> &'static str {
         Reason::ForeignSender => {
             "The sender address does not belong to a domain that may send through this relay."
         }
-    }
+        ceiling => {
+            return format!(
+                "The sender reached the limit of {}.",
+                ceilings::what(ceiling)
+            )
+            .into();
+        }
+    };
+    text.into()
 }
 
 /// The reply for mail that an active block stops: always permanent, with the reference and, where
@@ -81,14 +79,7 @@ pub(crate) fn reply(reason: Reason, action: Action) -> Option<Reply> {
         })
     };
     match reason {
-        Reason::RecipientsExternalPerHour => ceiling("external recipients per hour"),
-        Reason::RecipientsInternalPerHour => ceiling("internal recipients per hour"),
-        Reason::RecipientsPerDay => ceiling("recipients per day"),
-        Reason::RecipientsNewPerDay => ceiling("new recipients per day"),
-        Reason::RecipientsPerMessage if permanent => ceiling("recipients per message"),
-        Reason::RecipientsPerMessage => Some(replies::SEND_THE_REST.into()),
-        Reason::MessagesPerMinute => ceiling("messages per minute"),
-        Reason::MessagesPerDay => ceiling("messages per day"),
+        Reason::RecipientsPerMessage if !permanent => Some(replies::SEND_THE_REST.into()),
         Reason::BytesPerDay if permanent => Some(replies::LARGER_THAN_A_DAY.into()),
         Reason::BytesPerDay => ceiling("octets per day"),
         Reason::BounceShare => Some(replies::TOO_MANY_BOUNCES.into()),
@@ -101,6 +92,7 @@ pub(crate) fn reply(reason: Reason, action: Action) -> Option<Reply> {
         | Reason::Blocked
         | Reason::BlockedWebsite
         | Reason::Admin => None,
+        count => ceiling(ceilings::what(count)),
     }
 }
 
@@ -118,6 +110,7 @@ pub(crate) fn refusal(refusal: &Refusal) -> Reply {
 mod tests {
     use super::*;
     use crate::detector::testing::settings;
+    use std::collections::HashSet;
 
     #[test]
     fn a_blocked_sender_reads_the_reference_and_where_to_ask() {
@@ -183,29 +176,12 @@ mod tests {
 
     #[test]
     fn people_can_tell_the_reasons_apart() {
-        let reasons = [
-            Reason::Clean,
-            Reason::SuspiciousContent,
-            Reason::UnusualMailing,
-            Reason::Watched,
-            Reason::Evidence,
-            Reason::SpamRate,
-            Reason::RecipientsExternalPerHour,
-            Reason::RecipientsInternalPerHour,
-            Reason::RecipientsPerDay,
-            Reason::RecipientsNewPerDay,
-            Reason::RecipientsPerMessage,
-            Reason::MessagesPerMinute,
-            Reason::MessagesPerDay,
-            Reason::BytesPerDay,
-            Reason::BounceShare,
-            Reason::Blocked,
-            Reason::BlockedWebsite,
-            Reason::Admin,
-            Reason::ForeignSender,
-        ];
-        let texts: std::collections::HashSet<&str> = reasons.into_iter().map(help).collect();
-        assert_eq!(texts.len(), reasons.len());
+        let texts: HashSet<_> = Reason::ALL.iter().map(|reason| help(*reason)).collect();
+        assert_eq!(texts.len(), Reason::ALL.len());
+        assert!(
+            texts.iter().all(|text| !text.ends_with(" of .")),
+            "{texts:?}"
+        );
         // Whoever is told that an account was misused is told what to do first.
         assert!(
             [Reason::Evidence, Reason::SpamRate]
