@@ -10,22 +10,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "tidy/names.rs"]
+mod names;
+
 /// The rooms, from the ground up. A room imports from lower floors only, never from its own floor
 /// or from above.
 const FLOORS: [&[&str]; 15] = [
     &["types"],
     &["collections", "env", "smtp"],
-    &["mail"],
+    &["mail", "telemetry"],
     &["score"],
     &["config"],
-    &[
-        "dns",
-        "identity",
-        "message_token",
-        "records",
-        "spool",
-        "telemetry",
-    ],
+    &["dns", "identity", "message_token", "records", "spool"],
     &["blocks", "delivery", "external_checks", "learn", "policy"],
     &["detector"],
     &["queue"],

@@ -9,6 +9,7 @@ use super::raw::{in_range, string};
 use super::units::{self, show_duration};
 use super::values;
 use crate::score::{MAX_MIME_DEPTH, MAX_MIME_PARTS};
+use crate::telemetry::LogOptions;
 use crate::types::{Address, Domain, Secret, TenantId};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -375,5 +376,17 @@ section! {
         /// In JSON: a line per message of what the judge was told, recipients as hashes, for
         /// `outgate replay`.
         judgements: bool = true, truth();
+    }
+}
+
+impl Log {
+    /// What the log itself needs to know.
+    pub(crate) fn options(&self) -> LogOptions {
+        LogOptions {
+            json: self.format == LogFormat::Json,
+            level: self.level,
+            subjects: self.subjects,
+            judgements: self.judgements,
+        }
     }
 }
