@@ -8,7 +8,7 @@ use super::form::{
 use super::raw::{in_range, string};
 use super::units::{self, show_duration};
 use super::values;
-use crate::score::{MAX_MIME_DEPTH, MAX_MIME_PARTS};
+use crate::mail::mime::{MAX_MIME_DEPTH, MAX_MIME_PARTS};
 use crate::telemetry::LogOptions;
 use crate::types::{Address, Domain, Secret, TenantId};
 use std::net::{Ipv4Addr, SocketAddr};

@@ -7,7 +7,6 @@
 
 mod complaints;
 mod dkim;
-mod parts;
 mod rate;
 pub mod report;
 

@@ -4,6 +4,7 @@
 
 use super::message::Arrival;
 use crate::identity;
+use crate::mail::charset;
 use crate::mail::header::{self, Field, Fields};
 use crate::mail::received::received;
 use crate::message_token::Key;
@@ -14,10 +15,7 @@ use crate::types::{Envelope, MessageId, Time};
 pub(super) fn subject(message: &[u8]) -> Option<String> {
     let head = message.get(..64 << 10).unwrap_or(message);
     let field = Fields::of_message(head).find(|field| field.is("subject"))?;
-    mail_parser::MessageParser::default()
-        .parse_headers(head.get(field.place)?)?
-        .subject()
-        .map(str::to_owned)
+    Some(charset::words(field.value))
 }
 
 /// Builds the outgoing bytes.

@@ -7,7 +7,6 @@
 pub mod adapt;
 mod bulk;
 pub(crate) mod calibrate;
-mod decode;
 pub(crate) mod dense;
 pub(crate) mod explain;
 pub(crate) mod features;
@@ -16,7 +15,6 @@ mod headers;
 mod html;
 mod lexicon;
 mod links;
-mod mime;
 pub(crate) mod model;
 mod phrases;
 mod similar;
@@ -25,7 +23,6 @@ pub(crate) mod trees;
 
 pub(crate) use features::ReturnPath;
 pub(crate) use links::{host_and_bare, page_key};
-pub(crate) use mime::{MAX_DEPTH as MAX_MIME_DEPTH, MAX_PARTS as MAX_MIME_PARTS};
 
 use crate::types::Signal;
 use features::{Extractor, Sample};
@@ -383,9 +380,5 @@ fn strongest<'a>(model: &Model, extractor: &'a Extractor) -> Vec<&'a text::Word>
     best.into_iter().map(|(_, word)| word).collect()
 }
 
-#[cfg(test)]
-mod forms_tests;
-#[cfg(test)]
-mod samples;
 #[cfg(test)]
 mod tests;

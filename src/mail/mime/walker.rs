@@ -1,162 +1,16 @@
-//! A bounded walk over the MIME structure of a message (RFC 2045, RFC 2046).
-//!
-//! One forward scan with a stack of open boundaries: each octet is looked at once or twice, and
-//! memory is bounded, whatever the nesting. A tree-building parser is not used here because
-//! messages nested in messages would make it recurse. Where programs differ in how they read a
-//! structure, that is noted ([`Tree::ambiguous`]).
+//! The walk itself.
 
-mod head;
-mod typed;
-
-use super::decode::{self, Encoding};
-use crate::mail::header;
-use head::{Head, read_as};
+use super::entity::{Head, read_as};
+use super::{Kind, MAX_MIME_PARTS, Part, Place, Rival, Tree};
+use crate::mail::encoding::{Encoding, looks_written};
+use crate::mail::header::{self, Fields};
 use memchr::memmem;
 use std::collections::HashMap;
 
-/// Open multiparts and embedded messages that are followed; deeper ones are read as plain leaves.
-/// `limits.mime_depth` can allow no more.
-pub(crate) const MAX_DEPTH: usize = 1000;
-/// Entities (leaves, multiparts, embedded messages) that are taken apart. `limits.mime_parts` can
-/// allow no more.
-pub(crate) const MAX_PARTS: usize = 1000;
 /// Text outside the parts that is kept, octets.
 const MAX_ASIDE: usize = 64 * 1024;
 /// Longest delimiter line that is compared, octets.
 const MAX_DELIMITER: usize = 16 * 1024 + 4;
-
-/// What a leaf holds, as far as scoring cares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// `text/plain`, no type given, and text of types that are not known.
-    Plain,
-    /// `text/html`.
-    Html,
-    /// `text/calendar` (RFC 5545).
-    Calendar,
-    /// Rich Text Format.
-    Rtf,
-    /// A message, or a multipart, that is encoded as a whole: walked when it is decoded.
-    Message,
-    /// A signed message in one block (RFC 8551 section 3.5.2): the message stands inside.
-    Signed,
-    /// `image/*`.
-    Image,
-    /// Everything else.
-    Other,
-}
-
-/// Where a leaf stands for who reads the message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Shown with the message.
-    Inline,
-    /// Shown when it is opened, or by some programs.
-    Attached,
-    /// For programs: a delivery status and the like.
-    Machine,
-}
-
-/// One leaf of the MIME tree.
-#[derive(Debug)]
-pub(super) struct Part<'a> {
-    pub kind: Kind,
-    pub place: Place,
-    /// `type/subtype`, lower case.
-    pub ctype: String,
-    pub charset: Option<String>,
-    pub encoding: Encoding,
-    /// The encoding has a name that nobody knows.
-    pub odd_encoding: bool,
-    /// The body begins with a line where a field should stand: some programs pass over it, and read
-    /// on in the header.
-    pub broken: bool,
-    /// A field that is there a second time says something else: the other way to read the leaf.
-    pub rival: Option<Rival>,
-    /// Decoded file name, empty if none was given.
-    pub file_name: String,
-    /// The leaf is declared an attachment.
-    pub attachment: bool,
-    /// Number of the innermost `multipart/alternative` around it.
-    pub alternative: Option<usize>,
-    /// Number of the embedded message it belongs to, 0 for the message itself.
-    pub message: usize,
-    /// Still encoded.
-    pub body: &'a [u8],
-    /// For a multipart that is encoded as a whole: its Content-Type.
-    pub head: &'a [u8],
-}
-
-/// How else a leaf may be read.
-#[derive(Debug, Clone)]
-pub(super) struct Rival {
-    pub kind: Kind,
-    pub charset: Option<String>,
-    pub encoding: Encoding,
-}
-
-/// The leaves of a message.
-#[derive(Debug, Default)]
-pub(super) struct Tree<'a> {
-    pub parts: Vec<Part<'a>>,
-    /// Header sections of the messages embedded, the first is message number 1.
-    pub messages: Vec<Fields<'a>>,
-    /// Text outside the parts: before the first delimiter, behind the last, in a header section
-    /// that is none.
-    pub aside: Vec<&'a [u8]>,
-    /// The root is a `multipart/report` (RFC 6522).
-    pub is_report: bool,
-    /// Deepest nesting, 1 for a message without parts.
-    pub depth: usize,
-    /// Entities met.
-    pub entities: usize,
-    /// There are more parts than are taken apart.
-    pub too_many: bool,
-    /// It is nested deeper than is followed.
-    pub too_deep: bool,
-    /// Programs read the structure in different ways.
-    pub ambiguous: bool,
-    /// A part is a piece of a message that the reader puts together (RFC 2046 section 5.2.2).
-    pub in_pieces: bool,
-}
-
-/// A header section: names and values one by one, folding still inside the value.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Fields<'a> {
-    fields: header::Fields<'a>,
-}
-
-impl<'a> Fields<'a> {
-    /// Those of a message as it came in, and its body. One that does not begin with a field is all
-    /// body.
-    pub(super) fn split_message(message: &'a [u8]) -> (Self, &'a [u8]) {
-        let (section, body) = header::split_message(message);
-        (Self::section(section), body)
-    }
-
-    /// Splits an entity into its header section and its body. Without a blank line everything is
-    /// header.
-    pub(super) fn split(entity: &'a [u8]) -> (Self, &'a [u8]) {
-        let (section, body) = header::split_part(entity);
-        (Self::section(section), body)
-    }
-
-    /// The fields of a header section that was cut out already.
-    pub(super) const fn section(octets: &'a [u8]) -> Self {
-        Self {
-            fields: header::Fields::of_part(octets),
-        }
-    }
-}
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = (&'a [u8], &'a [u8]);
-    fn next(&mut self) -> Option<Self::Item> {
-        self.fields
-            .next()
-            .map(|field| (field.name, field.value.trim_ascii()))
-    }
-}
 
 /// A field of an entity, or the white space that continues one: what is neither ends a header
 /// section for most programs.
@@ -215,8 +69,10 @@ struct Delimiter {
 }
 
 /// The walk as far as it is.
-struct Walker<'a> {
+pub(super) struct Walker<'a> {
     raw: &'a [u8],
+    /// Levels that are followed.
+    max_depth: usize,
     dashes: memmem::Finder<'static>,
     stack: Vec<Open>,
     /// The innermost open multipart of each boundary.
@@ -231,35 +87,38 @@ struct Walker<'a> {
     tree: Tree<'a>,
 }
 
-/// Walks the whole message. `null_sender`: its envelope sender is known to be null, so that of a
-/// report the status and the returned message are left out (RFC 6522 section 3). `around`: levels
-/// of messages it was found in.
-pub(super) fn walk(raw: &[u8], null_sender: bool, around: usize) -> Tree<'_> {
-    let mut walker = Walker {
-        raw,
-        dashes: memmem::Finder::new(b"\n--"),
-        stack: Vec::new(),
-        by_boundary: HashMap::new(),
-        alternatives: 0,
-        left_out: if null_sender { 2 } else { 0 },
-        aside: 0,
-        doubtful_body: None,
-        tree: Tree::default(),
-    };
-    walker.run(around);
-    if let Some(at) = walker
-        .doubtful_body
-        .filter(|at| decode::looks_written(walker.slice(*at, raw.len())))
-    {
-        // To who takes that line for the first of the body, all of it is text, whatever type the
-        // header gives.
-        walker.note_aside(at, raw.len());
-    }
-    walker.tree
-}
-
 impl<'a> Walker<'a> {
-    fn run(&mut self, around: usize) {
+    /// Before the first entity.
+    pub(super) fn new(raw: &'a [u8], null_sender: bool, max_depth: usize) -> Self {
+        Self {
+            raw,
+            max_depth,
+            dashes: memmem::Finder::new(b"\n--"),
+            stack: Vec::new(),
+            by_boundary: HashMap::new(),
+            alternatives: 0,
+            left_out: if null_sender { 2 } else { 0 },
+            aside: 0,
+            doubtful_body: None,
+            tree: Tree::default(),
+        }
+    }
+
+    /// Reads all entities; the message stands in `around` others.
+    pub(super) fn run(mut self, around: usize) -> Tree<'a> {
+        self.read_all(around);
+        if let Some(at) = self
+            .doubtful_body
+            .filter(|at| looks_written(self.slice(*at, self.raw.len())))
+        {
+            // To who takes that line for the first of the body, all of it is text, whatever type the
+            // header gives.
+            self.note_aside(at, self.raw.len());
+        }
+        self.tree
+    }
+
+    fn read_all(&mut self, around: usize) {
         let mut next = Some((
             0,
             Context {
@@ -270,7 +129,7 @@ impl<'a> Walker<'a> {
         ));
         while let Some((at, context)) = next {
             self.tree.entities += 1;
-            if self.tree.entities > MAX_PARTS {
+            if self.tree.entities > MAX_MIME_PARTS {
                 self.tree.too_many = true;
                 return;
             }
@@ -295,6 +154,7 @@ impl<'a> Walker<'a> {
             ..Head::read(fields)
         };
         if at == 0 {
+            self.tree.content_type = head.field;
             self.tree.is_report = head.ctype.value == "multipart/report";
             if let Some(odd) = odd.filter(|odd| *odd < body_at) {
                 self.note_aside(odd, body_at);
@@ -317,12 +177,12 @@ impl<'a> Walker<'a> {
         let nests = head.ctype.value.starts_with("multipart/") && head.ctype.boundary.is_some();
         self.tree.ambiguous |= head.ambiguous;
         self.tree.in_pieces |= head.ctype.value == "message/partial";
-        if (embeds || nests) && context.level >= MAX_DEPTH {
+        if (embeds || nests) && context.level >= self.max_depth {
             self.tree.too_deep = true;
-            self.tree.depth = MAX_DEPTH + 1;
+            self.tree.depth = self.max_depth + 1;
         } else if embeds && head.encoding == Encoding::Identity {
-            let (fields, _) = Fields::split(self.slice(body_at, self.raw.len()));
-            self.tree.messages.push(fields);
+            let message = Fields::of_part(self.slice(body_at, self.raw.len()));
+            self.tree.messages.push(message);
             let message = self.tree.messages.len();
             return Some((
                 body_at,
@@ -409,23 +269,18 @@ impl<'a> Walker<'a> {
             // It leaves with an empty line before it, and is all body. Nobody puts one before a
             // message inside another.
             return Section {
-                fields: Fields::section(&[]),
+                fields: Fields::of_part(&[]),
                 body_at: 0,
                 delimiter: None,
                 odd: Some(0),
             };
         }
         while let Some(rest) = self.raw.get(line_at..).filter(|rest| !rest.is_empty()) {
-            let blank = if rest.starts_with(b"\r\n") {
-                2
-            } else {
-                usize::from(rest.starts_with(b"\n"))
-            };
-            let fields = Fields::section(self.slice(at, line_at));
-            if blank > 0 {
+            let fields = Fields::of_part(self.slice(at, line_at));
+            if let Some(body) = header::behind_separator(rest) {
                 return Section {
                     fields,
-                    body_at: line_at + blank,
+                    body_at: self.raw.len() - body.len(),
                     delimiter: None,
                     odd,
                 };
@@ -458,7 +313,7 @@ impl<'a> Walker<'a> {
             line_at += end;
         }
         Section {
-            fields: Fields::section(self.slice(at, self.raw.len())),
+            fields: Fields::of_part(self.slice(at, self.raw.len())),
             body_at: self.raw.len(),
             delimiter: None,
             odd,
@@ -592,6 +447,3 @@ impl<'a> Walker<'a> {
         });
     }
 }
-
-#[cfg(test)]
-mod tests;

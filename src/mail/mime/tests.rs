@@ -97,7 +97,7 @@ fn nesting_and_missing_delimiters_are_bounded() {
         "--x\n\n1\n".repeat(5_000)
     );
     let tree = walk(flat.as_bytes(), false, 0);
-    assert!(tree.too_many && tree.parts.len() == MAX_PARTS - 1);
+    assert!(tree.too_many && tree.parts.len() == MAX_MIME_PARTS - 1);
     // Parts without a blank line must not make each look for one to the end of the message.
     let headless = format!(
         "Content-Type: multipart/mixed; boundary=x\n\n{}",
@@ -225,4 +225,36 @@ fn what_programs_read_differently_is_noted() {
         )
         .in_pieces
     );
+}
+
+#[test]
+fn the_direct_parts_of_a_message_are_not_taken_apart() {
+    let inner = "--b 1\nContent-Type: multipart/mixed; boundary=in\n\n--in\n\nx\n--in--\n";
+    let returned = "--b 1\nContent-Type: message/rfc822\n\nSubject: y\n\nz\n";
+    for (body, expected) in [
+        (
+            "--b 1\n\none\n--b 1\r\nX: y\r\n\r\ntwo\r\n\r\n--b 1--\nafter\n",
+            vec!["one", "two"],
+        ),
+        (
+            "before --b 1\n--b 12\n--b 1 \t\n\none\n--b 1--x\n--b 1--",
+            vec!["one\n--b 1--x"],
+        ),
+        ("--b 1\n\ncut of", vec!["cut of"]),
+        ("--b 1\n--b 1--\n", vec![""]),
+        (inner, vec!["--in\n\nx\n--in--"]),
+        (returned, vec!["Subject: y\n\nz"]),
+        // Without a delimiter there is the message alone.
+        ("none", vec!["none"]),
+    ] {
+        let raw = format!("Content-Type: multipart/mixed; boundary=\"b 1\"\n\n{body}");
+        let tree = direct_parts(raw.as_bytes());
+        let bodies: Vec<_> = tree
+            .parts
+            .iter()
+            .map(|part| String::from_utf8_lossy(part.body.trim_ascii()).into_owned())
+            .collect();
+        assert_eq!(bodies, expected, "{body}");
+        assert_eq!(tree.content_type, b"multipart/mixed; boundary=\"b 1\"");
+    }
 }

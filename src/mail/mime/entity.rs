@@ -1,8 +1,9 @@
 //! How an entity is read: by its fields, and by the name of its file.
 
-use super::typed::Typed;
-use super::{Fields, Kind, Place};
-use crate::score::decode::Encoding;
+use super::structured::Structured;
+use super::{Kind, Place};
+use crate::mail::encoding::Encoding;
+use crate::mail::header::Fields;
 
 /// How a leaf of that type is read, and where it stands unless it is declared an attachment.
 pub(super) fn read_as(ctype: &str, file_name: &str, encoding: Encoding) -> (Kind, Place) {
@@ -72,15 +73,15 @@ fn by_extension(file_name: &str) -> Option<Kind> {
 /// The fields of an entity that decide how it is read.
 #[derive(Debug, Default)]
 pub(super) struct Head<'a> {
-    pub ctype: Typed,
+    pub ctype: Structured,
     /// Content-Type as it stands.
     pub field: &'a [u8],
-    pub disposition: Typed,
+    pub disposition: Structured,
     pub encoding: Encoding,
     pub odd_encoding: bool,
     pub broken: bool,
     /// A second Content-Type that says something else.
-    pub rival_type: Option<Typed>,
+    pub rival_type: Option<Structured>,
     pub rival_encoding: Option<Encoding>,
     /// Programs take different structures from it.
     pub ambiguous: bool,
@@ -90,7 +91,8 @@ impl<'a> Head<'a> {
     pub(super) fn read(fields: Fields<'a>) -> Self {
         let mut head = Self::default();
         let mut encoded = false;
-        for (name, value) in fields {
+        for field in fields {
+            let (name, value) = (field.name, field.trimmed());
             if name.len() < 12
                 || !name
                     .get(..8)
@@ -101,7 +103,7 @@ impl<'a> Head<'a> {
             if name.eq_ignore_ascii_case(b"content-type") {
                 head.content_type(value);
             } else if name.eq_ignore_ascii_case(b"content-disposition") {
-                head.disposition = Typed::parse(value);
+                head.disposition = Structured::parse(value);
             } else if name.eq_ignore_ascii_case(b"content-transfer-encoding") {
                 let encoding = Encoding::named(value);
                 if encoded && encoding != head.encoding {
@@ -121,7 +123,7 @@ impl<'a> Head<'a> {
     /// The first one counts. Of a later one with another boundary nobody knows which counts for the
     /// reader.
     fn content_type(&mut self, value: &'a [u8]) {
-        let typed = Typed::parse(value);
+        let typed = Structured::parse(value);
         if self.ctype.value.is_empty() {
             self.ambiguous |= typed.ambiguous && typed.value.starts_with("multipart/");
             (self.ctype, self.field) = (typed, value);
@@ -134,7 +136,7 @@ impl<'a> Head<'a> {
             return;
         }
         let nests =
-            |t: &Typed| t.value.starts_with("multipart/") || t.value.starts_with("message/");
+            |t: &Structured| t.value.starts_with("multipart/") || t.value.starts_with("message/");
         self.ambiguous |= nests(&typed) || nests(&self.ctype);
         self.rival_type = Some(typed);
     }

@@ -1,7 +1,7 @@
 //! Structured fields such as Content-Type, as strictly as RFC 2045 has them and as leniently as
 //! mail programs read them.
 
-use crate::score::decode;
+use crate::mail::charset;
 
 /// Octets of a field that are read.
 const MAX_FIELD: usize = 16 * 1024;
@@ -10,12 +10,14 @@ const MAX_PARAMETERS: usize = 64;
 
 /// A structured field: its value and the parameters we know.
 #[derive(Debug, Default)]
-pub(super) struct Typed {
+pub(crate) struct Structured {
     /// Lower case.
     pub value: String,
     pub boundary: Option<Vec<u8>>,
     pub charset: Option<String>,
     pub name: Option<String>,
+    /// Which report a multipart/report is (RFC 6522).
+    pub report_type: Option<String>,
     /// It names several boundaries, or is longer than what is read.
     pub ambiguous: bool,
 }
@@ -28,10 +30,10 @@ struct Parameter {
     value: String,
 }
 
-impl Typed {
+impl Structured {
     /// Reads `value; key=token; key="quoted"` (RFC 2045 section 5.1) with comments (RFC 822), and
     /// RFC 2231 parameters.
-    pub(super) fn parse(raw: &[u8]) -> Self {
+    pub(crate) fn parse(raw: &[u8]) -> Self {
         let mut typed = Self {
             ambiguous: raw.len() > MAX_FIELD,
             ..Self::default()
@@ -59,6 +61,7 @@ impl Typed {
             .map(|b| b.trim_end().as_bytes().to_vec())
             .filter(|b| !b.is_empty());
         typed.charset = forms("charset").pop();
+        typed.report_type = forms("report-type").pop();
         let named = |p: &&Parameter| p.base == "name" || p.base == "filename";
         for p in parameters.iter().filter(named) {
             let decoded = p.decoded();
@@ -94,7 +97,7 @@ impl Parameter {
         if self.coded {
             percent_decode(&self.value, self.piece.unwrap_or_default() == 0)
         } else {
-            decode::words(self.value.as_bytes())
+            charset::words(self.value.as_bytes())
         }
     }
 }
@@ -269,7 +272,7 @@ mod tests {
             "multipart/mixed; title=\"; boundary=x\"; boundary=\"a\\b\"",
             "multipart/mixed;;; boundary=\"ab \"",
         ] {
-            let typed = Typed::parse(field.as_bytes());
+            let typed = Structured::parse(field.as_bytes());
             let seen = (
                 typed.value.as_str(),
                 typed.boundary.as_deref(),
@@ -290,15 +293,19 @@ mod tests {
             "multipart/mixed; boundary=ab; boundary*=''cd",
             &long,
         ] {
-            assert!(Typed::parse(field.as_bytes()).ambiguous, "{}", &field[..40]);
+            assert!(
+                Structured::parse(field.as_bytes()).ambiguous,
+                "{}",
+                &field[..40]
+            );
         }
         assert_eq!(
-            Typed::parse(b"multipart/mixed; boundary=a(b)")
+            Structured::parse(b"multipart/mixed; boundary=a(b)")
                 .boundary
                 .as_deref(),
             Some(&b"a(b)"[..])
         );
-        let name = |field: &str| Typed::parse(field.as_bytes()).name.unwrap_or_default();
+        let name = |field: &str| Structured::parse(field.as_bytes()).name.unwrap_or_default();
         assert_eq!(
             name("a/b; filename*0=\"in\"; filename*1=voice.pdf"),
             "invoice.pdf"
@@ -315,7 +322,7 @@ mod tests {
             "\u{e9}/\u{e9}; \u{e9}=\u{e9}",
             "a/b;x*y*=z",
         ] {
-            Typed::parse(odd.as_bytes());
+            Structured::parse(odd.as_bytes());
         }
     }
 }
