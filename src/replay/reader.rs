@@ -366,7 +366,9 @@ impl Replay {
     /// message with text comes.
     fn learner(&mut self) -> Result<&Learner, String> {
         if self.learner.is_none() {
-            self.learner = Some(Learner::in_memory(Scorer::shipped()?));
+            self.learner = Some(Learner::in_memory(
+                Scorer::shipped().map_err(|e| e.to_string())?,
+            ));
         }
         self.learner.as_ref().ok_or_else(|| "no model".into())
     }

@@ -8,6 +8,7 @@ pub mod adapt;
 mod bulk;
 pub(crate) mod calibrate;
 pub(crate) mod dense;
+mod errors;
 pub(crate) mod explain;
 pub(crate) mod features;
 pub(crate) mod finding;
@@ -21,6 +22,8 @@ mod similar;
 pub(crate) mod text;
 pub(crate) mod trees;
 
+pub(crate) use errors::DeltaError;
+pub use errors::ModelError;
 pub(crate) use features::ReturnPath;
 pub(crate) use links::{host_and_bare, page_key};
 
@@ -132,7 +135,7 @@ thread_local! {
 
 impl Scorer {
     /// The model built into the binary; an error if it is damaged.
-    pub fn shipped() -> Result<Self, String> {
+    pub fn shipped() -> Result<Self, ModelError> {
         let scorer = Self::new(Model::from_bytes(SHIPPED)?);
         // Tables are built before the first message waits for them.
         scorer.score(b"Subject: x\r\n\r\nhttps://a.example/b?c\r\n");

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 fn hostile_models_are_refused() {
     let good = SHIPPED.to_vec();
     assert!(Model::from_bytes(&good).is_ok_and(|m| m.to_bytes() == good));
-    let problem = |octets: &[u8]| Model::from_bytes(octets).expect_err("refused");
+    let problem = |octets: &[u8]| Model::from_bytes(octets).expect_err("refused").to_string();
     assert!(problem(b"").contains("not an outgate model"));
     for cut in [8, 12, 40, 1000, good.len() - 1] {
         problem(&good[..cut]);
