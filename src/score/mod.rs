@@ -22,8 +22,7 @@ mod similar;
 pub(crate) mod text;
 pub(crate) mod trees;
 
-pub(crate) use errors::DeltaError;
-pub use errors::ModelError;
+pub use errors::{DeltaError, ModelError};
 pub(crate) use features::ReturnPath;
 pub(crate) use links::{host_and_bare, page_key};
 
