@@ -22,7 +22,7 @@ use crate::identity;
 use crate::learn::Labels;
 use crate::mail::received::{Trace, received};
 use crate::moderation::Moderation;
-use crate::queue::Queue;
+use crate::queue::{OwnMail, Queue};
 use crate::records::{MessageTrace, Records, TraceEvent, TraceLine, TraceQuery};
 use crate::smtp::client::{Step, Verdict};
 use crate::spool::{Spool, SpoolError};
@@ -32,9 +32,8 @@ use crate::types::block::RELAY;
 use crate::types::replies;
 use crate::types::{
     Address, Envelope, Identity, MessageId, MessageMeta, Pool, Recipient, RecipientOutcome,
-    RecipientStatus, Reply, ReversePath,
+    RecipientStatus, Reply,
 };
-use bytes::Bytes;
 use rate::Rate;
 use report::{Fate, Report};
 use std::net::IpAddr;
@@ -310,29 +309,19 @@ impl Feedback {
     ) -> Reply {
         let now = self.clock.now();
         let id = self.ids.next(now);
-        let envelope = Envelope {
-            from: ReversePath::NULL,
-            smtputf8: envelope.smtputf8 || to.needs_utf8(),
-            recipients: vec![Recipient::new(to)],
-            ret: None,
-            envid: None,
-            ..envelope
-        };
+        let smtputf8 = envelope.smtputf8 || to.needs_utf8();
+        let envelope = Envelope::of_ours(vec![Recipient::new(to)], envelope.body, smtputf8);
         let mut message = received(settings.server.hostname.as_str(), trace, &envelope, id, now);
         message.extend_from_slice(&body);
-        let body = Bytes::from(message);
-        let meta = Arc::new(MessageMeta::of_ours(
+        let own = OwnMail {
             id,
             now,
             envelope,
-            Pool::Normal,
-            body.len(),
-        ));
-        match self.spool.accept(&meta, body).await {
-            Ok(()) => {
-                self.queue.enqueue(meta);
-                replies::queued(id)
-            }
+            pool: Pool::Normal,
+            message,
+        };
+        match own.submit(&self.spool, &self.queue).await {
+            Ok(()) => replies::queued(id),
             Err(SpoolError::Full) => replies::STORAGE_FULL.into(),
             Err(error) => {
                 tracing::error!(%id, ?error, "spool failed");

@@ -5,14 +5,13 @@
 use super::Intake;
 use super::message::Arrival;
 use crate::mail::header::Fields;
+use crate::queue::OwnMail;
 use crate::types::{
-    Address, BodyType, Envelope, Identity, MessageId, MessageMeta, Notify, Pool, Recipient,
-    ReversePath, Time,
+    Address, BodyType, Envelope, Identity, MessageId, Notify, Pool, Recipient, Time,
 };
-use bytes::Bytes;
 use std::fmt::Write as _;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// Copies made in a minute at most: whatever floods the relay shall not flood the reviewer as well.
 const COPIES_PER_MINUTE: u32 = 60;
@@ -86,32 +85,26 @@ impl Intake {
             return;
         }
         let id = self.ids.next(now);
-        let body = Bytes::from(compose(arrival, reviewer, id, self.reviews.mark(id), now));
-        let eight = if body.is_ascii() {
+        let message = compose(arrival, reviewer, id, self.reviews.mark(id), now);
+        let recipient = Recipient {
+            notify: Some(Notify::NEVER),
+            ..Recipient::new(reviewer.clone())
+        };
+        let body_type = if message.is_ascii() {
             BodyType::SevenBit
         } else {
             BodyType::EightBit
         };
-        let envelope = Envelope {
-            from: ReversePath::NULL,
-            recipients: vec![Recipient {
-                notify: Some(Notify::NEVER),
-                ..Recipient::new(reviewer.clone())
-            }],
-            body: eight,
-            smtputf8: arrival.envelope.smtputf8 || reviewer.needs_utf8(),
-            ret: None,
-            envid: None,
-        };
-        let meta = Arc::new(MessageMeta::of_ours(
+        let smtputf8 = arrival.envelope.smtputf8 || reviewer.needs_utf8();
+        let own = OwnMail {
             id,
             now,
-            envelope,
-            Pool::HighRisk,
-            body.len(),
-        ));
-        match self.spool.accept(&meta, body).await {
-            Ok(()) => self.queue.enqueue(meta),
+            envelope: Envelope::of_ours(vec![recipient], body_type, smtputf8),
+            pool: Pool::HighRisk,
+            message,
+        };
+        match own.submit(&self.spool, &self.queue).await {
+            Ok(()) => {}
             Err(error) => {
                 tracing::warn!(id = %arrival.facts.id, ?error, "no copy for review: it could not be spooled")
             }

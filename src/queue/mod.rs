@@ -7,6 +7,7 @@ pub(crate) mod deliver;
 mod destinations;
 mod entry;
 mod orders;
+mod own_mail;
 mod progress;
 mod reports;
 mod schedule;
@@ -30,6 +31,7 @@ use crate::types::{
 };
 pub(crate) use deliver::Deliver;
 use orders::Order;
+pub(crate) use own_mail::OwnMail;
 use progress::{Progress, Stage};
 use serde::{Deserialize, Serialize};
 use state::{Input, Rules, State};
