@@ -6,8 +6,9 @@ use super::form::{
     self, count, empty_is_default, list, one_of, optional, redacted, section, shown_or_empty, text,
     truth,
 };
-use super::raw::{self, Place, Reader, Section, string};
+use super::raw::{Place, Reader, Section};
 use super::route_auth::{self, MECHANISMS, RouteToken};
+use super::typed::{self, string};
 use super::values;
 use crate::types::{Address, AuthMechanism, Domain, Secret, TenantId};
 use ipnet::IpNet;
@@ -222,7 +223,7 @@ pub(super) fn pools(
     let mut seen = Vec::new();
     for s in root.sections("pool").unwrap_or_default() {
         let name = s.need("name", "write \"normal\" or \"high_risk\"", |v| {
-            raw::one_of(v, &[("normal", false), ("high_risk", true)])
+            typed::one_of(v, &[("normal", false), ("high_risk", true)])
         });
         let target = if name == Some(true) {
             &mut high_risk

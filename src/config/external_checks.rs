@@ -3,7 +3,8 @@
 
 use super::error::Wrong;
 use super::form::{Out, float, redacted, shown_or_empty};
-use super::raw::{Section, duration, number, string};
+use super::raw::Section;
+use super::typed::{duration, number, string};
 use super::units::show_duration;
 use super::values::{self, optional};
 use crate::config::known_lists::{self, Asks, Code, Form, Known, Refusal};

@@ -2,7 +2,8 @@
 //! says how the value is read from the file and how `config show` writes it.
 
 use super::error::Wrong;
-use super::raw::{self, Section, boolean, integer, number, string};
+use super::raw::Section;
+use super::typed::{self, boolean, integer, number, string};
 use super::units::show_duration;
 use super::values::{self, optional as empty_is_none};
 use crate::types::Secret;
@@ -130,7 +131,7 @@ where
 
 /// A size in octets.
 pub(super) fn size(range: RangeInclusive<u64>) -> Form<u64> {
-    Form::new(move |v| raw::size(v, &range), u64::to_string)
+    Form::new(move |v| typed::size(v, &range), u64::to_string)
 }
 
 /// A number.
@@ -141,7 +142,7 @@ pub(super) fn real(range: RangeInclusive<f64>) -> Form<f64> {
 /// A duration.
 pub(super) fn duration(range: RangeInclusive<Duration>) -> Form<Duration> {
     Form::new(
-        move |v| raw::duration(v, &range),
+        move |v| typed::duration(v, &range),
         |value| quoted(show_duration(*value)),
     )
 }
@@ -149,7 +150,7 @@ pub(super) fn duration(range: RangeInclusive<Duration>) -> Form<Duration> {
 /// One of the words of a table.
 pub(super) fn one_of<T: Copy + PartialEq>(words: &'static [(&'static str, T)]) -> Form<T> {
     Form::new(
-        |v| raw::one_of(v, words),
+        |v| typed::one_of(v, words),
         |value| quoted(word(words, *value)),
     )
 }

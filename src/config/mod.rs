@@ -21,13 +21,20 @@ pub(crate) mod scopes;
 pub(crate) mod settings;
 pub(crate) mod show;
 pub(crate) mod tuning;
+mod typed;
 mod units;
 mod values;
 
 #[cfg(test)]
+mod policy_tests;
+#[cfg(test)]
+mod show_tests;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod warning_tests;
 
 pub(crate) use error::{Errors, Warning};
 pub use load::load;

@@ -2,8 +2,9 @@
 
 use super::error::Wrong;
 use super::form::{Form, Out, count, duration, float, one_of, optional, real, size, truth, word};
-use super::raw::{self, Reader, Section, integer, number};
+use super::raw::{Reader, Section};
 use super::scopes::{Known, Scope, scope};
+use super::typed::{self, integer, number};
 use super::values;
 use crate::types::Address;
 use serde::{Deserialize, Serialize};
@@ -325,7 +326,7 @@ suspicious = "high_risk"
 
 /// Reads the keys of one policy over what it inherits.
 fn policy(s: &Section<'_, '_>, mut p: Policy) -> Policy {
-    if let Some((name, text)) = s.get("preset", None, |v| raw::one_of(v, &PRESETS).map(Some)) {
+    if let Some((name, text)) = s.get("preset", None, |v| typed::one_of(v, &PRESETS).map(Some)) {
         let reader = Reader::new(text, name, &|_| None);
         let table = reader.parse();
         p.read(&Section::root(&reader, &table), Origin::Preset(name));

@@ -2,7 +2,8 @@
 
 use super::error::Wrong;
 use super::form::{Form, Out, duration, list, one_of, optional, secret};
-use super::raw::{Section, string};
+use super::raw::Section;
+use super::typed::string;
 use super::values;
 use crate::types::{AuthMechanism, Secret};
 use std::path::PathBuf;

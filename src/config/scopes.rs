@@ -2,8 +2,9 @@
 
 use super::error::Wrong;
 use super::form::{Out, shown_or_empty, word};
-use super::raw::{Section, one_of, string};
+use super::raw::Section;
 use super::settings::{RouteMatch, Tenant};
+use super::typed::{one_of, string};
 use super::values;
 use crate::types::fingerprint::{read_template, template_name};
 use crate::types::{Address, Domain, TenantId, Time};

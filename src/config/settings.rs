@@ -5,7 +5,7 @@ use super::form::{
     Form, count, duration, empty_is_default, list, list_of, one_of, optional, path, quoted,
     quoted_list, real, secret, section, size, text, truth,
 };
-use super::raw::{in_range, string};
+use super::typed::{in_range, string};
 use super::units::{self, show_duration};
 use super::values;
 use crate::mail::mime::{MAX_MIME_DEPTH, MAX_MIME_PARTS};
