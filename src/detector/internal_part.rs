@@ -1,12 +1,13 @@
 //! What a blocked sender may still write within its own tenant: little, counted, and nothing that
 //! looks like spam.
 
-use super::{DAY, Detector, HOUR};
+use super::{DAY, Detector, HOUR, count};
 use crate::config::Settings;
 use crate::config::policies::WhenExceeded;
-use crate::detector::group::{self, Group};
-use crate::detector::sender::Sender;
-use crate::detector::window::Windows;
+use crate::config::tuning::Tuning;
+use crate::detector::state::group::{self, Group};
+use crate::detector::state::sender::Sender;
+use crate::detector::state::window::Windows;
 use crate::policy::ceilings::{self, Adding};
 use crate::policy::scope::choose;
 use crate::types::Counts;
@@ -25,16 +26,12 @@ pub enum InternalPart {
     Refused,
 }
 
-/// All merely claimed senders of one client together may write so many times as much as one:
-/// anybody could invent enough of them.
-const CLAIMED_TOGETHER: u64 = 10;
-
 /// Where this is counted, with how many times the limits hold there.
 fn counters(identity: &Identity) -> impl Iterator<Item = (u64, u64)> {
     let own = group::within_key(&identity.tenant, hash_text(identity.key.as_str()));
     let together = group::within_key(&identity.tenant, hash_text(&identity.client.to_string()));
-    let claimed = !super::judging::is_account(identity);
-    std::iter::once((own, 1)).chain(claimed.then_some((together, CLAIMED_TOGETHER)))
+    let claimed = !identity.strength.is_account();
+    std::iter::once((own, 1)).chain(claimed.then_some((together, Tuning::CLAIMED_INTERNAL)))
 }
 
 fn fits(settings: &Settings, now: Time, windows: &Windows, times: u64, more: u32) -> bool {
@@ -78,8 +75,7 @@ impl Detector {
         settings: &Settings,
         facts: &MessageFacts<'_>,
     ) -> InternalPart {
-        let internal = u32::try_from(facts.recipients.iter().filter(|r| r.internal).count())
-            .unwrap_or(u32::MAX);
+        let internal = count(facts.recipients.iter().filter(|r| r.internal));
         if internal == 0 || !settings.blocks.allow_internal {
             return InternalPart::Refused;
         }

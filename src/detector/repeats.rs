@@ -2,12 +2,11 @@
 //! was not accepted is no news.
 
 use super::Detector;
-use super::judging::count;
-use crate::detector::group;
-use crate::detector::seen::Counted;
+use super::count;
+use crate::detector::state::group;
+use crate::detector::state::seen::Counted;
 use crate::types::Counts;
 use crate::types::MessageFacts;
-use crate::types::Time;
 use crate::types::hash::{hash_text, mix};
 
 /// What has been counted of a message before.
@@ -101,11 +100,11 @@ impl Detector {
 
     /// The spool could not take a message that was judged to go: its recipients are taken back. Its
     /// evidence stands, once: when the message comes again, only the recipients are counted anew.
-    pub fn undo(&self, now: Time, facts: &MessageFacts<'_>) {
-        self.take_back(now, facts);
+    pub fn undo(&self, facts: &MessageFacts<'_>) {
+        self.take_back(facts);
     }
 
-    pub(super) fn take_back(&self, _now: Time, facts: &MessageFacts<'_>) {
+    pub(super) fn take_back(&self, facts: &MessageFacts<'_>) {
         let identity = facts.identity;
         let message = mix(hash_text(identity.key.as_str()), facts.fingerprint);
         let mut counts = Counts::default();

@@ -1,15 +1,50 @@
 //! Senders as people see them.
 
-use super::{DAY, Detector, HOUR, SenderView, ShadowCounts};
+use super::{DAY, Detector, HOUR, ShadowCounts};
 use crate::config::Settings;
 use crate::detector::evidence::Bounds;
-use crate::detector::sender::Sender;
+use crate::detector::state::sender::Sender;
 use crate::policy::explain::{self, Explanation, Used};
 use crate::policy::scope::choose;
-use crate::types::{SenderKey, TenantId, Time};
-use serde::Serialize;
+use crate::types::{Evidence, SenderKey, TenantId, Time};
+use serde::{Deserialize, Serialize};
 use std::collections::BinaryHeap;
 use std::net::IpAddr;
+
+/// A sender as listed by the API.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SenderView {
+    /// Key.
+    pub key: SenderKey,
+    /// Tenant.
+    pub tenant: TenantId,
+    /// Address or login.
+    pub address: String,
+    /// `good`, `watched`, `held`, `blocked`.
+    pub standing: String,
+    /// The detector's sum S in nats.
+    pub evidence_nats: f64,
+    /// The bound at which it blocks; 0 = off.
+    pub block_at_nats: f64,
+    /// Messages in the last hour.
+    pub messages_hour: u64,
+    /// Messages in the last day.
+    pub messages_day: u64,
+    /// External recipients in the last hour.
+    pub recipients_external_hour: u64,
+    /// Internal recipients in the last hour.
+    pub recipients_internal_hour: u64,
+    /// Recipients in the last day.
+    pub recipients_day: u64,
+    /// New recipients in the last day.
+    pub recipients_new_day: u64,
+    /// Messages counted as spam in the last day.
+    pub spam_day: u64,
+    /// Bounces in the last day.
+    pub bounces_day: u64,
+    /// Newest evidence first, at most 20.
+    pub recent: Vec<Evidence>,
+}
 
 /// A sender's policy as people see it.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -115,7 +115,7 @@ impl Intake {
         if !reply.is_positive() && !matches!(decision.action, Action::Reject | Action::Defer) {
             // Decided to go, but the spool could not take it: the client will come again with the
             // same message.
-            self.detector.undo(self.clock.now(), &judged);
+            self.detector.undo(&judged);
         }
         reply
     }

@@ -46,6 +46,25 @@ pub(crate) struct PolicyDecision {
     pub alert: Option<Reason>,
 }
 
+impl Default for PolicyFacts {
+    /// Nothing speaks against the message.
+    fn default() -> Self {
+        Self {
+            blocked: false,
+            blocked_website: false,
+            ceiling: None,
+            never_fits: false,
+            when_exceeded: WhenExceeded::Alert,
+            crossed: false,
+            spam_rate: false,
+            suspicious: false,
+            watched: false,
+            unusual: false,
+            when_suspicious: Suspicious::Deliver,
+        }
+    }
+}
+
 const fn plain(action: Action, reason: Reason) -> PolicyDecision {
     PolicyDecision {
         action,
@@ -257,19 +276,7 @@ mod tests {
 
     #[test]
     fn websites_and_spam_rate() {
-        let calm = PolicyFacts {
-            blocked: false,
-            blocked_website: false,
-            ceiling: None,
-            never_fits: false,
-            when_exceeded: WhenExceeded::Alert,
-            crossed: false,
-            spam_rate: false,
-            suspicious: false,
-            watched: false,
-            unusual: false,
-            when_suspicious: Suspicious::Deliver,
-        };
+        let calm = PolicyFacts::default();
         assert_eq!(decide(&calm), plain(Action::Accept, Reason::Clean));
         let website = PolicyFacts {
             blocked_website: true,

@@ -7,7 +7,7 @@ use super::log_line::{self, Answered, Judged, Released};
 use super::translate::{class, make_identity, read, recipient};
 use crate::blocks::rules;
 use crate::config::Settings;
-use crate::detector::reports::SOMEBODY;
+use crate::detector::SOMEBODY;
 use crate::detector::{Addressee, ShadowDecision, mailbox_hash};
 use crate::identity;
 use crate::learn::{self, Learner};

@@ -30,6 +30,11 @@ impl Action {
             Self::Reject => "reject",
         }
     }
+
+    /// Whether the message is taken.
+    pub(crate) const fn goes(self) -> bool {
+        matches!(self, Self::Accept | Self::HighRisk | Self::Hold)
+    }
 }
 
 /// Declares the reasons: each with its name in JSON and metrics, and with `ceiling` where it is a

@@ -21,7 +21,7 @@ const PER_WORD: usize = 9;
 
 /// Recipients known to one sender.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Known {
+pub(in crate::detector) enum Known {
     /// Sorted hashes, three octets each, the highest first.
     Exact(Vec<u8>),
     /// Too many for that.
@@ -30,7 +30,7 @@ pub(crate) enum Known {
 
 /// Generations of a Bloom filter; when the newest is full the oldest goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Sketch {
+pub(in crate::detector) struct Sketch {
     newest: Box<[u64]>,
     older: Box<[u64]>,
     oldest: Box<[u64]>,
@@ -108,7 +108,7 @@ impl Sketch {
 
 impl Known {
     /// Whether the sender has written to this recipient.
-    pub(crate) fn contains(&self, hash: u64) -> bool {
+    pub(in crate::detector) fn contains(&self, hash: u64) -> bool {
         let short = short(hash);
         match self {
             Self::Exact(list) => list.as_chunks().0.binary_search(&short).is_ok(),
@@ -117,12 +117,12 @@ impl Known {
     }
 
     /// Whether they are few enough to be kept one by one.
-    pub(crate) const fn is_exact(&self) -> bool {
+    pub(in crate::detector) const fn is_exact(&self) -> bool {
         matches!(self, Self::Exact(_))
     }
 
     /// Memory beside the record itself, in octets.
-    pub(crate) fn heap_octets(&self) -> usize {
+    pub(in crate::detector) fn heap_octets(&self) -> usize {
         match self {
             Self::Exact(list) => list.capacity(),
             Self::Sketch(sketch) => {
@@ -133,7 +133,7 @@ impl Known {
     }
 
     /// Remembers a recipient.
-    pub(crate) fn insert(&mut self, hash: u64) {
+    pub(in crate::detector) fn insert(&mut self, hash: u64) {
         let short = short(hash);
         match self {
             Self::Exact(list) => {

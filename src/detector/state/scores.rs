@@ -2,46 +2,32 @@
 //! know says little; that a message scores unlike the rest of its tenant's mail says much.
 
 use crate::collections::table::Evict;
+use crate::config::tuning::Tuning;
 use crate::types::Time;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// Scores remembered of a tenant, the newest.
-const SCORES: usize = 300;
-/// Of one sender at most so many: a mailing must not become the measure of everybody else.
-const OF_ONE: usize = 15;
-/// And of those above even odds: mail that looks bad is usual where several people write it.
-const HIGH_OF_ONE: usize = 2;
-/// Scores of one sender that differ by less, in nats, are copies of one text and count once.
-const COPY: f32 = 0.01;
-/// So many scores of others are needed to compare with, and so many others.
-const LEAST: usize = 25;
-const LEAST_SENDERS: usize = 4;
-/// Beyond this quantile of the scores an exponential tail is fitted.
-const TAIL: f64 = 0.1;
-/// Least mean of that tail in nats: scores that lie close together must not make the next one a
-/// wonder.
-const LEAST_SCALE: f64 = 0.3;
-/// No share is taken for smaller than this part of one message among those compared with.
-const LEAST_SHARE: f64 = 0.3;
-
 /// The newest scores of a tenant's mail, each with the hash of its sender.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Scores {
+pub(in crate::detector) struct Scores {
     list: VecDeque<(u64, f32)>,
     last: Time,
 }
 
 impl Scores {
     /// Notes the log-likelihood ratio (nats) of a message that went.
-    pub(crate) fn learn(&mut self, now: Time, who: u64, llr: f64) {
+    pub(in crate::detector) fn learn(&mut self, now: Time, who: u64, llr: f64) {
         if !llr.is_finite() {
             return;
         }
         self.last = self.last.max(now);
         let score = llr as f32;
         let high = score > 0.0;
-        let most = if high { HIGH_OF_ONE } else { OF_ONE };
+        let most = if high {
+            Tuning::HIGH_SCORES_OF_ONE
+        } else {
+            Tuning::SCORES_OF_ONE
+        };
         let (mut oldest, mut count, mut copy) = (None, 0, None);
         let own = self
             .list
@@ -51,40 +37,40 @@ impl Scores {
         for (place, (_, own)) in own {
             oldest = oldest.or(Some(place));
             count += 1;
-            if (own - score).abs() < COPY {
+            if (own - score).abs() < Tuning::SCORE_COPY {
                 copy = Some(place);
             }
         }
         let surplus = copy.or_else(|| oldest.filter(|_| count >= most));
-        if let Some(place) = surplus.or((self.list.len() >= SCORES).then_some(0)) {
+        if let Some(place) = surplus.or((self.list.len() >= Tuning::SCORES).then_some(0)) {
             self.list.remove(place);
         }
         self.list.push_back((who, score));
     }
 
     /// Forgets what this sender brought: it was no ordinary mail.
-    pub(crate) fn forget(&mut self, who: u64) {
+    pub(in crate::detector) fn forget(&mut self, who: u64) {
         self.list.retain(|(sender, _)| *sender != who);
     }
 
     /// Share of the mail of other senders that scores as high as this, above 0; `None` while too
     /// little is known of them.
-    pub(crate) fn share_above(&self, who: u64, llr: f64) -> Option<f64> {
+    pub(in crate::detector) fn share_above(&self, who: u64, llr: f64) -> Option<f64> {
         let (mut others, mut senders) = (
             Vec::with_capacity(self.list.len()),
-            Vec::with_capacity(LEAST_SENDERS),
+            Vec::with_capacity(Tuning::SCORES_LEAST_SENDERS),
         );
         for (sender, score) in self.list.iter().filter(|(sender, _)| *sender != who) {
             others.push(f64::from(*score));
-            if senders.len() < LEAST_SENDERS && !senders.contains(sender) {
+            if senders.len() < Tuning::SCORES_LEAST_SENDERS && !senders.contains(sender) {
                 senders.push(*sender);
             }
         }
-        if others.len() < LEAST || senders.len() < LEAST_SENDERS {
+        if others.len() < Tuning::SCORES_LEAST || senders.len() < Tuning::SCORES_LEAST_SENDERS {
             return None;
         }
         let all = others.len() as f64;
-        let place = ((1.0 - TAIL) * all) as usize;
+        let place = ((1.0 - Tuning::SCORE_TAIL) * all) as usize;
         let (_, tenth, above) = others.select_nth_unstable_by(place, f64::total_cmp);
         let tenth = *tenth;
         let scale = if above.is_empty() {
@@ -93,11 +79,11 @@ impl Scores {
             above.iter().map(|s| s - tenth).sum::<f64>() / above.len() as f64
         };
         let share = if llr > tenth {
-            TAIL * (-(llr - tenth) / scale.max(LEAST_SCALE)).exp()
+            Tuning::SCORE_TAIL * (-(llr - tenth) / scale.max(Tuning::SCORE_TAIL_LEAST)).exp()
         } else {
             (1 + others.iter().filter(|s| **s >= llr).count()) as f64 / (all + 1.0)
         };
-        Some(share.max(LEAST_SHARE / (all + 1.0)))
+        Some(share.max(Tuning::SCORE_SHARE_LEAST / (all + 1.0)))
     }
 }
 
@@ -183,7 +169,7 @@ mod tests {
     #[test]
     fn bounded_and_what_is_no_number_is_no_score() {
         let mut scores = ordinary(1000, 2, |n| -4.0 - n as f64 * 0.1);
-        assert_eq!(scores.list.len(), SCORES);
+        assert_eq!(scores.list.len(), Tuning::SCORES);
         [f64::NAN, f64::INFINITY]
             .iter()
             .for_each(|llr| scores.learn(Time(0), 5000, *llr));

@@ -1,7 +1,7 @@
 //! What has been counted already: a message that is tried twenty times moves the counters once. Two
 //! generations of hashes in bounded memory; the older one is dropped when the newer is full.
 
-use crate::collections::hasher::Quick;
+use ahash::RandomState;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
@@ -15,7 +15,7 @@ const PER_GENERATION: usize = 14_336;
 
 /// How far something has been counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Counted {
+pub(in crate::detector) enum Counted {
     /// Never met.
     Not,
     /// As evidence only: the mail did not go.
@@ -60,13 +60,13 @@ impl Hash for Mark {
 struct Shard {
     /// What was set since it was last asked for; `None` while nobody asks.
     changed: Option<Vec<(u64, Counted)>>,
-    newer: HashSet<Mark, Quick>,
+    newer: HashSet<Mark, RandomState>,
     /// What the newer one has as well is out of date here.
-    older: HashSet<Mark, Quick>,
+    older: HashSet<Mark, RandomState>,
 }
 
 /// The set.
-pub(crate) struct Seen {
+pub(in crate::detector) struct Seen {
     shards: Vec<Mutex<Shard>>,
 }
 
@@ -89,7 +89,7 @@ impl Seen {
     }
 
     /// How far `key` has been counted; from now on it is at least `Evidence`.
-    pub(crate) fn mark(&self, key: u64) -> Counted {
+    pub(in crate::detector) fn mark(&self, key: u64) -> Counted {
         let mark = Mark::new(key, false);
         self.with(key, |shard| {
             match shard.newer.get(&mark).or_else(|| shard.older.get(&mark)) {
@@ -105,7 +105,7 @@ impl Seen {
     }
 
     /// Sets how far `key` has been counted.
-    pub(crate) fn set(&self, key: u64, counted: Counted) {
+    pub(in crate::detector) fn set(&self, key: u64, counted: Counted) {
         self.with(key, |shard| {
             shard.note(key, counted);
             let mark = Mark::new(key, counted == Counted::Fully);
@@ -119,7 +119,7 @@ impl Seen {
     }
 
     /// All entries, for the snapshot; what comes twice counts as it comes last.
-    pub(crate) fn each(&self, mut f: impl FnMut(u64, bool)) {
+    pub(in crate::detector) fn each(&self, mut f: impl FnMut(u64, bool)) {
         for shard in &self.shards {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             shard
@@ -131,7 +131,7 @@ impl Seen {
     }
 
     /// From now on notes what is set, for [`Seen::changes`].
-    pub(crate) fn watch(&self) {
+    pub(in crate::detector) fn watch(&self) {
         for shard in &self.shards {
             shard
                 .lock()
@@ -142,7 +142,7 @@ impl Seen {
     }
 
     /// What was set since the last call, in order.
-    pub(crate) fn changes(&self) -> Vec<(u64, Counted)> {
+    pub(in crate::detector) fn changes(&self) -> Vec<(u64, Counted)> {
         let taken = self.shards.iter().filter_map(|shard| {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             shard.changed.as_mut().map(std::mem::take)
@@ -151,7 +151,7 @@ impl Seen {
     }
 
     /// Forgets everything.
-    pub(crate) fn clear(&self) {
+    pub(in crate::detector) fn clear(&self) {
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             shard.newer.clear();

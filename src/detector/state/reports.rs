@@ -12,6 +12,7 @@
 //!   recipients cannot block somebody who writes little by reports alone, whatever they do.
 
 use crate::collections::table::Evict;
+use crate::config::tuning::Tuning;
 use crate::types::{MessageId, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -20,36 +21,16 @@ use std::collections::VecDeque;
 /// are one.
 pub(crate) const SOMEBODY: u64 = 0x736f_6d65_626f_6479;
 
-/// Share of the mail of a day about which complaints are normal.
-const COMPLAINTS_NORMAL: f64 = 0.005;
-/// The same of delivery reports that come back, each of another site.
-const RETURNS_NORMAL: f64 = 0.02;
-/// A delivery report that comes back says this part of what an answer in the dialog says: its text
-/// is anybody's.
-const RETURN_WEIGHT: f64 = 0.5;
-/// All of them together say no more than so many answers.
-const RETURNS_MOST: f64 = 2.0;
-/// So many pieces of evidence count in full of a sender of little mail: less than what puts it
-/// under watch.
-const FEW: f64 = 3.0;
-/// Beyond, each complaint, or each refusal, counts this part: it takes ten mailboxes of feedback
-/// loops, or of one site that refuses, to block somebody by that alone.
-const BEYOND_FEW: f64 = 1.0 / 3.0;
-/// One more for each so many messages of the day.
-const MESSAGES_PER_PIECE: f64 = 40.0;
 /// Minutes after which the same one is heard again.
-const REMEMBERED: u32 = 30 * 24 * 60;
+const REMEMBERED: u32 = Tuning::REPORTER_DAYS * DAY;
 /// Minutes of a day.
 const DAY: u32 = 24 * 60;
 /// Reporters and messages remembered of one sender.
 const ENTRIES: usize = 64;
-/// What is left after a day of what was said about older mail, as of the baseline it is weighed
-/// against.
-const KEEP_PER_DAY: f32 = 0.97;
 
 /// What is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Saying {
+pub(in crate::detector) enum Saying {
     /// A complaint through a feedback loop.
     Complaint,
     /// A delivery report that came back after the message had been taken.
@@ -60,7 +41,7 @@ pub(crate) enum Saying {
 
 /// What a sender sent, in messages to outside.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Volume {
+pub(in crate::detector) struct Volume {
     /// In the last day.
     pub day: f64,
     /// Lately: what of its past has not faded. For what is said of older mail.
@@ -69,7 +50,7 @@ pub(crate) struct Volume {
 
 /// One report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Word {
+pub(in crate::detector) struct Word {
     /// What is said.
     pub saying: Saying,
     /// By whom: a mailbox.
@@ -132,7 +113,7 @@ impl Hour {
 
 /// All of it of one sender. Under 5 KB.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Reports {
+pub(in crate::detector) struct Reports {
     /// Who complained, and sites from which reports came back.
     reporters: VecDeque<Said>,
     /// Who refused.
@@ -153,7 +134,7 @@ fn minute(time: Time) -> u32 {
 impl Reports {
     /// Hears what somebody says of the message `id`; the nats that it adds, where a whole piece of
     /// evidence has `piece` of them. `None`: the same one has spoken already.
-    pub(crate) fn hear_of(
+    pub(in crate::detector) fn hear_of(
         &mut self,
         now: Time,
         id: MessageId,
@@ -172,7 +153,7 @@ impl Reports {
 
     /// Hears what somebody says; in pieces of evidence, at most `room`, what it says more than was
     /// said before. `None`: the same one has spoken already.
-    pub(crate) fn hear(
+    pub(in crate::detector) fn hear(
         &mut self,
         now: Time,
         word: &Word,
@@ -237,8 +218,9 @@ impl Reports {
     /// In how many pieces of evidence all that was said results for a sender of so many messages.
     fn worth(&self, all: &Hour, messages: f64, at: u32) -> f64 {
         let beyond = |count: f32, normal: f64| normal.mul_add(-messages, f64::from(count)).max(0.0);
-        let complaints = beyond(all.complaints, COMPLAINTS_NORMAL);
-        let returns = (beyond(all.returns, RETURNS_NORMAL) * RETURN_WEIGHT).min(RETURNS_MOST);
+        let complaints = beyond(all.complaints, Tuning::COMPLAINTS_NORMAL);
+        let returns = (beyond(all.returns, Tuning::RETURNS_NORMAL) * Tuning::RETURN_WEIGHT)
+            .min(Tuning::RETURNS_MOST);
         let mut sites: Vec<u64> = self
             .refusers
             .iter()
@@ -247,9 +229,12 @@ impl Reports {
             .collect();
         sites.sort_unstable();
         sites.dedup();
-        let many = BEYOND_FEW * (complaints.max(f64::from(all.refusals)) - FEW).max(0.0);
-        let most =
-            FEW + many + messages / MESSAGES_PER_PIECE + sites.len().saturating_sub(1) as f64;
+        let many = Tuning::REPORTS_BEYOND_FEW
+            * (complaints.max(f64::from(all.refusals)) - Tuning::REPORTS_FEW).max(0.0);
+        let most = Tuning::REPORTS_FEW
+            + many
+            + messages / Tuning::MESSAGES_PER_REPORT
+            + sites.len().saturating_sub(1) as f64;
         (complaints + returns + f64::from(all.refusals)).min(most)
     }
 
@@ -257,7 +242,7 @@ impl Reports {
     /// message are one piece together. Whom nobody knew a while ago nobody knows today, so that
     /// says nothing. `weigh` is told how many of its nats are not news; it gives the nats of the
     /// unknown user by itself.
-    pub(crate) fn unknown_user(
+    pub(in crate::detector) fn unknown_user(
         &mut self,
         now: Time,
         id: MessageId,
@@ -299,7 +284,7 @@ impl Reports {
 
     /// Forgets what was said so far, but not by whom nor of which message: it does not count once
     /// more.
-    pub(crate) fn forgive(&mut self) {
+    pub(in crate::detector) fn forgive(&mut self) {
         self.hours.clear();
         self.earlier = Hour::default();
     }
@@ -335,7 +320,7 @@ impl Reports {
         let today = at / DAY;
         let passed = today.saturating_sub(self.day);
         self.earlier
-            .scale(KEEP_PER_DAY.powi(i32::try_from(passed).unwrap_or(i32::MAX)));
+            .scale(Tuning::REPORTS_KEPT_PER_DAY.powi(i32::try_from(passed).unwrap_or(i32::MAX)));
         self.day = self.day.max(today);
         let hours = std::mem::take(&mut self.hours);
         let (young, old): (Vec<Hour>, Vec<Hour>) =
@@ -362,7 +347,7 @@ fn note(list: &mut VecDeque<Said>, new: Said) -> bool {
 const fn of_one(saying: Saying) -> f64 {
     match saying {
         Saying::Complaint | Saying::Refusal => 1.0,
-        Saying::Return => RETURN_WEIGHT,
+        Saying::Return => Tuning::RETURN_WEIGHT,
     }
 }
 

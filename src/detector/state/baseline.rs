@@ -1,30 +1,13 @@
 //! What is usual for one sender, and for all senders of a class in a tenant.
 
-use super::evidence::FLAG_NATS;
+use crate::config::tuning::{Prior, Tuning};
 use crate::types::Time;
 use serde::{Deserialize, Serialize};
-
-/// Recipients after which the older half of them counts half: the share of new ones follows within
-/// two hundred.
-const RECIPIENTS_REMEMBERED: f32 = 128.0;
-/// From this share of messages to several recipients on, a sender is taken for a person.
-const PERSON_MULTI: f32 = 0.03;
-/// Messages in one hour that a bulk sender has been seen to send.
-const BULK_PEAK: f32 = 30.0;
-/// Messages that were not flagged, after which a newcomer is nobody whose mail always looks bad.
-const CLEAN: f32 = 10.0;
-/// Different texts that were not flagged, after which this is so in a new tenant.
-const ORDINARY_TEXTS: u32 = 3;
-/// Of somebody who writes to new people only, another one says nothing, and a known one nothing
-/// against.
-const MOST_NEW: f64 = 0.95;
-/// A class needs so many messages in a tenant before its own share outweighs the world's.
-const CLASS_STRENGTH: f32 = 2000.0;
 
 /// What a sender behaves like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Class {
+pub(in crate::detector) enum Class {
     /// Too little is known.
     Newcomer,
     /// Now and then several recipients.
@@ -35,64 +18,21 @@ pub(crate) enum Class {
     Bulk,
 }
 
-/// What a class assumes of a sender before the sender's own mail has spoken.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Prior {
-    /// Share of flagged messages, and its weight in messages: how much the senders of a class are
-    /// alike.
-    pub flagged: (f64, f64),
-    /// Share of new recipients, and its weight in recipients.
-    pub new: (f64, f64),
-    /// Share of unknown users, and its weight in outcomes.
-    pub bounced: (f64, f64),
-}
-
 impl Class {
-    /// The world's prior of a class.
-    pub(crate) const fn prior(self) -> Prior {
+    /// What the class assumes where its tenant has not taught anything else.
+    pub(in crate::detector) const fn prior(self) -> Prior {
         match self {
-            // Everybody is new to somebody without a history.
-            Self::Newcomer => Prior {
-                flagged: (0.003, 1.0),
-                new: (0.9, 5.0),
-                bounced: (0.01, 100.0),
-            },
-            Self::Person => Prior {
-                flagged: (0.001, 20.0),
-                new: (0.2, 10.0),
-                bounced: (0.01, 100.0),
-            },
-            Self::Application => Prior {
-                flagged: (0.003, 1.0),
-                new: (0.5, 5.0),
-                bounced: (0.02, 100.0),
-            },
-            Self::Bulk => Prior {
-                flagged: (0.01, 1.0),
-                new: (0.05, 5.0),
-                bounced: (0.01, 100.0),
-            },
+            Self::Newcomer => Tuning::PRIOR_NEWCOMER,
+            Self::Person => Tuning::PRIOR_PERSON,
+            Self::Application => Tuning::PRIOR_APPLICATION,
+            Self::Bulk => Tuning::PRIOR_BULK,
         }
     }
 }
 
-/// The prior of somebody in a tenant that has no population yet to borrow from: that of the pilot.
-pub(crate) const ALONE: Prior = Prior {
-    flagged: (0.005, 200.0),
-    new: (0.3, 50.0),
-    bounced: (0.01, 100.0),
-};
-
-/// The same in a tenant whose mail the relay has just begun to see: there all recipients are new,
-/// and that says nothing.
-pub(crate) const NEW_TENANT: Prior = Prior {
-    new: Class::Newcomer.prior().new,
-    ..ALONE
-};
-
 /// What is usual for one sender. Learned only while the sender is in good standing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Baseline {
+pub(in crate::detector) struct Baseline {
     messages: f32,
     flagged: f32,
     recipients: f32,
@@ -113,7 +53,7 @@ fn day(now: Time) -> i32 {
 
 impl Baseline {
     /// Lets the past fade up to `now`, by `keep` a day; a clock that steps back changes nothing.
-    pub(crate) fn age(&mut self, now: Time, keep: f64) {
+    pub(in crate::detector) fn age(&mut self, now: Time, keep: f64) {
         let today = day(now);
         let passed = today.saturating_sub(self.day);
         if self.day != 0 && passed > 0 {
@@ -133,12 +73,12 @@ impl Baseline {
     }
 
     /// What this sender behaves like; `messages` in its life.
-    pub(crate) fn class(&self, messages: u32, newcomer_messages: f64) -> Class {
+    pub(in crate::detector) fn class(&self, messages: u32, newcomer_messages: f64) -> Class {
         if f64::from(messages) < newcomer_messages {
             Class::Newcomer
-        } else if self.multi >= PERSON_MULTI * self.messages {
+        } else if self.multi >= Tuning::PERSON_MULTI * self.messages {
             Class::Person
-        } else if self.peak >= BULK_PEAK {
+        } else if self.peak >= Tuning::BULK_PEAK {
             Class::Bulk
         } else {
             Class::Application
@@ -146,17 +86,18 @@ impl Baseline {
     }
 
     /// Share of flagged messages, drawn towards the prior.
-    pub(crate) fn flagged_share(&self, prior: &Prior) -> f64 {
-        shrink(self.flagged, self.messages, prior.flagged).clamp(1e-5, 0.95)
+    pub(in crate::detector) fn flagged_share(&self, prior: &Prior) -> f64 {
+        shrink(self.flagged, self.messages, prior.flagged)
+            .clamp(Tuning::FLAGGED_LEAST, Tuning::FLAGGED_MOST)
     }
 
     /// Share of new recipients, drawn towards the prior.
-    pub(crate) fn new_share(&self, prior: &Prior) -> f64 {
-        shrink(self.new, self.recipients, prior.new).clamp(0.01, MOST_NEW)
+    pub(in crate::detector) fn new_share(&self, prior: &Prior) -> f64 {
+        shrink(self.new, self.recipients, prior.new).clamp(Tuning::NEW_LEAST, Tuning::NEW_MOST)
     }
 
     /// Share of new recipients as it was seen, or as the prior draws it if that is more.
-    pub(crate) fn new_share_at_most(&self, prior: &Prior) -> f64 {
+    pub(in crate::detector) fn new_share_at_most(&self, prior: &Prior) -> f64 {
         let own = if self.recipients > 0.0 {
             f64::from(self.new / self.recipients)
         } else {
@@ -166,30 +107,31 @@ impl Baseline {
     }
 
     /// By how many recipients the share of new ones is known, the prior's among them.
-    pub(crate) fn recipients_seen(&self, prior: &Prior) -> f64 {
+    pub(in crate::detector) fn recipients_seen(&self, prior: &Prior) -> f64 {
         f64::from(self.recipients) + prior.new.1
     }
 
     /// Share of unknown users, drawn towards the prior.
-    pub(crate) fn bounced_share(&self, prior: &Prior) -> f64 {
-        shrink(self.bounced, self.outcomes, prior.bounced).clamp(1e-4, 0.99)
+    pub(in crate::detector) fn bounced_share(&self, prior: &Prior) -> f64 {
+        shrink(self.bounced, self.outcomes, prior.bounced)
+            .clamp(Tuning::BOUNCED_LEAST, Tuning::BOUNCED_MOST)
     }
 
     /// Whether a quarter of its messages are flagged: one by chance makes no suspicious mailing.
-    pub(crate) fn is_often_flagged(&self) -> bool {
-        self.flagged * 4.0 >= self.messages
+    pub(in crate::detector) fn is_often_flagged(&self) -> bool {
+        self.flagged * Tuning::OFTEN_FLAGGED_RATIO >= self.messages
     }
 
     /// Whether its mail is known not to look bad as a rule: ten messages were not flagged, and at
     /// most half as many were.
-    pub(crate) fn is_clean(&self) -> bool {
+    pub(in crate::detector) fn is_clean(&self) -> bool {
         let clean = self.messages - self.flagged;
-        clean >= CLEAN && self.flagged * 2.0 <= clean
+        clean >= Tuning::CLEAN_MESSAGES && self.flagged * Tuning::CLEAN_RATIO <= clean
     }
 
     /// Messages that were flagged and that were not, without so many of the flagged ones, which are
     /// being judged.
-    pub(crate) fn own(&self, judged: f64) -> (f64, f64) {
+    pub(in crate::detector) fn own(&self, judged: f64) -> (f64, f64) {
         let (flagged, clean) = (
             f64::from(self.flagged),
             f64::from(self.messages - self.flagged),
@@ -199,26 +141,26 @@ impl Baseline {
 
     /// Whether its mail is known not to look bad in a new tenant, by the little that is known
     /// there: several ordinary texts, as only people write them.
-    pub(crate) fn began_clean(&self, texts: u32, judged: f64) -> bool {
+    pub(in crate::detector) fn began_clean(&self, texts: u32, judged: f64) -> bool {
         let (flagged, clean) = self.own(judged);
-        texts >= ORDINARY_TEXTS && flagged * 2.0 <= clean
+        texts >= Tuning::ORDINARY_TEXTS && flagged * f64::from(Tuning::CLEAN_RATIO) <= clean
     }
 
     /// Messages that have not faded.
-    pub(crate) const fn messages(&self) -> f64 {
+    pub(in crate::detector) const fn messages(&self) -> f64 {
         self.messages as f64
     }
 
     /// Learns the content of one message.
-    pub(crate) fn learn_content(&mut self, llr: f64) {
+    pub(in crate::detector) fn learn_content(&mut self, llr: f64) {
         self.messages += 1.0;
-        if llr > FLAG_NATS {
+        if llr > Tuning::FLAG_NATS {
             self.flagged += 1.0;
         }
     }
 
     /// Learns the recipients of one message, and that it was one of so many in its hour.
-    pub(crate) fn learn_recipients(&mut self, known: u32, new: u32, in_hour: u32) {
+    pub(in crate::detector) fn learn_recipients(&mut self, known: u32, new: u32, in_hour: u32) {
         if known + new > 1 {
             self.multi += 1.0;
         } else {
@@ -226,15 +168,15 @@ impl Baseline {
         }
         self.recipients += (known as f32) + (new as f32);
         self.new += new as f32;
-        if self.recipients > RECIPIENTS_REMEMBERED {
-            let keep = RECIPIENTS_REMEMBERED / 2.0 / self.recipients;
+        if self.recipients > Tuning::RECIPIENTS_REMEMBERED {
+            let keep = Tuning::RECIPIENTS_REMEMBERED / 2.0 / self.recipients;
             self.recipients *= keep;
             self.new *= keep;
         }
     }
 
     /// Learns one outcome.
-    pub(crate) fn learn_outcome(&mut self, bounced: bool) {
+    pub(in crate::detector) fn learn_outcome(&mut self, bounced: bool) {
         self.outcomes += 1.0;
         if bounced {
             self.bounced += 1.0;
@@ -249,7 +191,7 @@ fn shrink(hits: f32, of: f32, (mean, strength): (f64, f64)) -> f64 {
 /// Baselines of the classes of one tenant, learned from its senders in good standing: what a sender
 /// without much history of its own is measured by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Classes {
+pub(in crate::detector) struct Classes {
     person: Baseline,
     application: Baseline,
     bulk: Baseline,
@@ -266,7 +208,7 @@ impl Classes {
     }
 
     /// Learns a message of a sender of that class.
-    pub(crate) fn learn(&mut self, now: Time, class: Class, llr: f64, keep: f64) {
+    pub(in crate::detector) fn learn(&mut self, now: Time, class: Class, llr: f64, keep: f64) {
         if let Some(base) = self.of(class) {
             base.age(now, keep);
             base.learn_content(llr);
@@ -275,7 +217,7 @@ impl Classes {
 
     /// The tenant's prior of a class: the world's, until the class has spoken here, and never more
     /// than ten times as generous, so that nobody can teach a tenant that all mail is flagged.
-    pub(crate) fn prior(&self, class: Class) -> Prior {
+    pub(in crate::detector) fn prior(&self, class: Class) -> Prior {
         let world = class.prior();
         let base = match class {
             Class::Newcomer | Class::Application => &self.application,
@@ -285,11 +227,14 @@ impl Classes {
         let mean = shrink(
             base.flagged,
             base.messages,
-            (world.flagged.0, f64::from(CLASS_STRENGTH)),
+            (world.flagged.0, f64::from(Tuning::CLASS_STRENGTH)),
         );
         Prior {
             flagged: (
-                mean.clamp(world.flagged.0 / 10.0, world.flagged.0 * 10.0),
+                mean.clamp(
+                    world.flagged.0 / Tuning::CLASS_RANGE,
+                    world.flagged.0 * Tuning::CLASS_RANGE,
+                ),
                 world.flagged.1,
             ),
             ..world

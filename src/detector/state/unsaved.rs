@@ -3,17 +3,17 @@
 //! have done. None of it outlives a restart.
 
 use crate::collections::table::Evict;
-use crate::detector::sender::Texts;
+use crate::config::tuning::Tuning;
 use crate::policy::ceilings;
 use crate::types::fingerprint::is_near;
 use crate::types::{Action, Reason, Time};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Texts remembered of a sender that were flagged, and as many that were not.
+/// TextCount remembered of a sender that were flagged, and as many that were not.
 const TEXTS: usize = 8;
 /// A text that was not met for so long makes room.
-const TEXT_LASTS: Duration = Duration::from_secs(86_400);
+const TEXT_LASTS: Duration = Duration::from_secs(Tuning::TEXT_HOURS * 3600);
 
 /// Seconds of one bucket of the pace.
 const STEP_SECS: i64 = 10;
@@ -64,6 +64,24 @@ pub struct ShadowCounts {
     pub last_block: Option<Reason>,
 }
 
+/// How many different texts a sender sent within a day, as far as they are remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::detector) struct TextCount {
+    /// Flagged ones, the present one among them; at least 1.
+    pub flagged: u32,
+    /// Others; counted in a new tenant only.
+    pub clean: u32,
+}
+
+impl Default for TextCount {
+    fn default() -> Self {
+        Self {
+            flagged: 1,
+            clean: 0,
+        }
+    }
+}
+
 /// A text of a sender.
 #[derive(Debug, Clone, Copy)]
 struct Text {
@@ -74,11 +92,11 @@ struct Text {
 
 /// All of it for one sender.
 #[derive(Debug, Clone, Default)]
-pub(super) struct UnsavedRecord {
+pub(in crate::detector) struct UnsavedRecord {
     pace: Pace,
     /// Ceiling, percent reached (100 = passed), minute since the epoch.
     alerted: Vec<(Reason, u8, u32)>,
-    pub(super) shadow_counts: ShadowCounts,
+    pub(in crate::detector) shadow_counts: ShadowCounts,
     texts: Vec<Text>,
     /// Until when the shadow's block would stand; `None` = none, `Some(None)` = until released.
     blocked: Option<Option<Time>>,
@@ -89,7 +107,12 @@ impl UnsavedRecord {
     /// Notes a text of the sender; how many different ones there were within a day, as far as they
     /// are remembered: of those it was flagged with, this one among them, and of the others. Those
     /// too short to tell are one text.
-    pub(super) fn texts(&mut self, now: Time, fingerprint: u64, flagged: bool) -> Texts {
+    pub(in crate::detector) fn texts(
+        &mut self,
+        now: Time,
+        fingerprint: u64,
+        flagged: bool,
+    ) -> TextCount {
         self.last = self.last.max(now);
         self.texts.retain(|text| now.since(text.last) < TEXT_LASTS);
         let near =
@@ -120,20 +143,20 @@ impl UnsavedRecord {
             )
             .unwrap_or(1)
         };
-        Texts {
+        TextCount {
             flagged: count(true).max(1),
             clean: count(false),
         }
     }
 
     /// Messages of the last minute.
-    pub(super) fn minute_messages(&mut self, now: Time) -> u32 {
+    pub(in crate::detector) fn minute_messages(&mut self, now: Time) -> u32 {
         self.pace.turn(now);
         self.pace.sum()
     }
 
     /// Counts a message.
-    pub(super) fn count(&mut self, now: Time) {
+    pub(in crate::detector) fn count(&mut self, now: Time) {
         self.last = self.last.max(now);
         self.pace.turn(now);
         if let Some(count) = self.pace.counts.first_mut() {
@@ -143,7 +166,7 @@ impl UnsavedRecord {
 
     /// Whether people are to be told now that `percent` of a ceiling is reached: once in its
     /// window. Who was told of more needs not be told of less.
-    pub(super) fn is_news(&mut self, now: Time, reason: Reason, percent: u8) -> bool {
+    pub(in crate::detector) fn is_news(&mut self, now: Time, reason: Reason, percent: u8) -> bool {
         self.last = self.last.max(now);
         let minute = u32::try_from(now.as_secs().div_euclid(60)).unwrap_or(0);
         self.alerted.retain(|(reason, _, at)| {
@@ -160,7 +183,7 @@ impl UnsavedRecord {
     }
 
     /// Whether the shadow would have this sender blocked.
-    pub(super) fn is_blocked(&mut self, now: Time) -> bool {
+    pub(in crate::detector) fn is_blocked(&mut self, now: Time) -> bool {
         if self.blocked.flatten().is_some_and(|until| until <= now) {
             self.blocked = None;
         }
@@ -168,7 +191,12 @@ impl UnsavedRecord {
     }
 
     /// Notes a block that the shadow would have opened.
-    pub(super) fn would_block(&mut self, now: Time, until: Option<Time>, reason: Reason) {
+    pub(in crate::detector) fn would_block(
+        &mut self,
+        now: Time,
+        until: Option<Time>,
+        reason: Reason,
+    ) {
         self.last = self.last.max(now);
         self.blocked = Some(until);
         self.shadow_counts.blocks += 1;
@@ -176,7 +204,7 @@ impl UnsavedRecord {
     }
 
     /// Notes what the shadow would have done with a message.
-    pub(super) fn would(&mut self, now: Time, action: Action) {
+    pub(in crate::detector) fn would(&mut self, now: Time, action: Action) {
         self.last = self.last.max(now);
         match action {
             Action::Accept => {}
@@ -240,26 +268,26 @@ mod tests {
         // A mailing of which one copy is flagged is no ordinary mail.
         assert_eq!(
             unsaved.texts(at(0), clean(2), true),
-            Texts {
+            TextCount {
                 flagged: 4,
                 clean: 2
             }
         );
         assert_eq!(
             unsaved.texts(at(0), clean(2), false),
-            Texts {
+            TextCount {
                 flagged: 4,
                 clean: 2
             }
         );
         for n in 0..1000 {
-            let Texts { flagged, clean } =
+            let TextCount { flagged, clean } =
                 unsaved.texts(at(0), crate::types::hash::mix(n, 1), n % 2 == 0);
             assert!(flagged <= 8 && clean <= 8);
         }
         assert_eq!(
             unsaved.texts(at(86_400), text, true),
-            Texts {
+            TextCount {
                 flagged: 1,
                 clean: 0
             },

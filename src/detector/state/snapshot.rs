@@ -4,14 +4,14 @@
 //! written every second, read up to the first frame that is torn. A record that is read twice, or
 //! over a newer one of the snapshot, is at most as old as the last second before the crash.
 
-use super::Detector;
 use super::recent_messages::RecentMessages;
-use crate::detector::group::Group;
-use crate::detector::known::Known;
-use crate::detector::reports::Reports;
-use crate::detector::scores::Scores;
-use crate::detector::seen::Counted;
-use crate::detector::sender::Sender;
+use crate::detector::Detector;
+use crate::detector::state::group::Group;
+use crate::detector::state::known::Known;
+use crate::detector::state::reports::Reports;
+use crate::detector::state::scores::Scores;
+use crate::detector::state::seen::Counted;
+use crate::detector::state::sender::Sender;
 use crate::types::SenderKey;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -104,14 +104,12 @@ impl Detector {
             .copies(|key, reports| writer.put(&Record::Reports(key, Cow::Owned(reports))));
         let mut seen = Vec::new();
         self.seen.each(|key, fully| {
-            seen.push((
-                key,
-                if fully {
-                    Counted::Fully
-                } else {
-                    Counted::Evidence
-                },
-            ))
+            let counted = if fully {
+                Counted::Fully
+            } else {
+                Counted::Evidence
+            };
+            seen.push((key, counted));
         });
         seen.chunks(SEEN)
             .for_each(|chunk| writer.put(&Record::Seen(chunk.to_vec())));
@@ -215,8 +213,7 @@ impl Detector {
     fn take(&self, record: Record<'_>) -> bool {
         match record {
             Record::Sender(key, value) => {
-                self.senders.remove(&key);
-                self.senders.with(&key, || value.into_owned(), |_| ());
+                self.senders.replace(&key, value.into_owned());
             }
             Record::WithoutRecipients(key, value) => {
                 let mut value = value.into_owned();
@@ -224,12 +221,10 @@ impl Detector {
                     .senders
                     .read(&key, |old| old.known.clone())
                     .unwrap_or_default();
-                self.senders.remove(&key);
-                self.senders.with(&key, || value, |_| ());
+                self.senders.replace(&key, value);
             }
             Record::Group(key, value) => {
-                self.groups.remove(&key);
-                self.groups.with(&key, || value.into_owned(), |_| ());
+                self.groups.replace(&key, value.into_owned());
             }
             Record::RecentMessages(key, value) => {
                 self.recent_messages.remove(&key);
@@ -237,12 +232,10 @@ impl Detector {
                     .with(&key, || value.into_owned(), |_| ());
             }
             Record::Scores(key, value) => {
-                self.scores.remove(&key);
-                self.scores.with(&key, || value.into_owned(), |_| ());
+                self.scores.replace(&key, value.into_owned());
             }
             Record::Reports(key, value) => {
-                self.reports.remove(&key);
-                self.reports.with(&key, || value.into_owned(), |_| ());
+                self.reports.replace(&key, value.into_owned());
             }
             Record::Seen(list) => list
                 .into_iter()

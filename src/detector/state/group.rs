@@ -6,6 +6,7 @@ use super::client_campaign::ClientCampaign;
 use super::templates::Templates;
 use super::window::Windows;
 use crate::collections::table::Evict;
+use crate::config::tuning::Tuning;
 use crate::types::Counts;
 use crate::types::hash::{hash_text, mix};
 use crate::types::{Domain, TenantId, Time};
@@ -14,15 +15,10 @@ use std::net::IpAddr;
 
 /// Contributors remembered per client; more push out the smallest.
 const CONTRIBUTORS: usize = 12;
-/// One sender may bring this share of the sender's bound against its client ...
-const SHARE: f64 = 0.25;
-/// ... and a client is blocked at this many times the sender's bound: so at least eight senders
-/// must speak against it.
-const BOUND: f64 = 2.0;
 
 /// The record.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Group {
+pub(in crate::detector) struct Group {
     /// Counters.
     pub windows: Windows,
     /// Messages in its life: a tenant's first ones are its learning time.
@@ -46,12 +42,12 @@ pub(crate) struct Group {
 }
 
 /// Key of a tenant's record.
-pub(crate) fn tenant_key(tenant: &TenantId) -> u64 {
+pub(in crate::detector) fn tenant_key(tenant: &TenantId) -> u64 {
     mix(hash_text(tenant.as_str()), 1)
 }
 
 /// Key of the record of a domain within a tenant.
-pub(crate) fn domain_key(tenant: &TenantId, domain: &Domain) -> u64 {
+pub(in crate::detector) fn domain_key(tenant: &TenantId, domain: &Domain) -> u64 {
     mix(
         mix(hash_text(tenant.as_str()), 2),
         hash_text(domain.as_str()),
@@ -59,7 +55,7 @@ pub(crate) fn domain_key(tenant: &TenantId, domain: &Domain) -> u64 {
 }
 
 /// Key of the record of a client within a tenant.
-pub(crate) fn client_key(tenant: &TenantId, client: IpAddr) -> u64 {
+pub(in crate::detector) fn client_key(tenant: &TenantId, client: IpAddr) -> u64 {
     let address = match client {
         IpAddr::V4(v4) => u128::from(u32::from(v4)),
         IpAddr::V6(v6) => u128::from(v6),
@@ -70,19 +66,19 @@ pub(crate) fn client_key(tenant: &TenantId, client: IpAddr) -> u64 {
 
 /// Key of the record that holds the texts of a tenant; apart from the tenant's, which changes with
 /// every message.
-pub(crate) fn templates_key(tenant: &TenantId) -> u64 {
+pub(in crate::detector) fn templates_key(tenant: &TenantId) -> u64 {
     mix(hash_text(tenant.as_str()), 4)
 }
 
 /// Key of the record of what a blocked sender, or the blocked senders of a client, write within a
 /// tenant.
-pub(crate) fn within_key(tenant: &TenantId, who: u64) -> u64 {
+pub(in crate::detector) fn within_key(tenant: &TenantId, who: u64) -> u64 {
     mix(mix(hash_text(tenant.as_str()), 5), who)
 }
 
 impl Group {
     /// Counts at `now`.
-    pub(crate) fn count(&mut self, now: Time, counts: Counts) {
+    pub(in crate::detector) fn count(&mut self, now: Time, counts: Counts) {
         self.windows.add(now, counts);
         self.messages = self.messages.saturating_add(u64::from(counts.messages));
         self.last = self.last.max(now);
@@ -90,7 +86,12 @@ impl Group {
 
     /// Adds evidence of one claimed sender; true when the client's bound is reached. One sender
     /// alone never gets there, however bad: that sender is blocked by itself.
-    pub(crate) fn add_claimed(&mut self, sender: u64, evidence: f64, block: f64) -> bool {
+    pub(in crate::detector) fn add_claimed(
+        &mut self,
+        sender: u64,
+        evidence: f64,
+        block: f64,
+    ) -> bool {
         let known = self.contributors.iter().position(|(who, _)| *who == sender);
         if evidence <= 0.0 {
             self.sum = (self.sum + evidence).max(0.0);
@@ -115,16 +116,20 @@ impl Group {
             self.contributors.push((sender, 0.0));
         }
         if let Some((_, brought)) = self.contributors.iter_mut().find(|(who, _)| *who == sender) {
-            let more = evidence.min(block.mul_add(SHARE, -f64::from(*brought)).max(0.0));
+            let more = evidence.min(
+                block
+                    .mul_add(Tuning::CLAIMED_SHARE, -f64::from(*brought))
+                    .max(0.0),
+            );
             *brought += more as f32;
             self.sum += more;
         }
         // Shares are kept in single precision: the last bits do not matter.
-        self.sum >= block.mul_add(BOUND, -0.01)
+        self.sum >= block.mul_add(Tuning::CLAIMED_BOUND, -0.01)
     }
 
     /// Forgets the evidence.
-    pub(crate) fn forgive(&mut self) {
+    pub(in crate::detector) fn forgive(&mut self) {
         self.sum = 0.0;
         self.contributors.clear();
         self.campaign = None;

@@ -1,6 +1,7 @@
-//! What the accounts of one client draw upon themselves together: a campaign that is spread over
-//! many of them, a little from each, is seen here while each of them alone still looks harmless.
+//! Evidence against several accounts together: those of one client, or those that send one text. A
+//! campaign over many accounts shows here while each of them alone still looks harmless.
 
+use crate::config::tuning::Tuning;
 use crate::types::Time;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -8,21 +9,11 @@ use std::time::Duration;
 /// Accounts remembered; more push out the smallest.
 const ACCOUNTS: usize = 64;
 
-/// A campaign over many accounts is expected to go on for so long after it was met last ...
-const CAMPAIGN: Duration = Duration::from_secs(86_400);
-/// ... and its heat to last so many times longer.
-const LONGER: f64 = 8.0;
+const CAMPAIGN: Duration = Duration::from_secs(Tuning::CAMPAIGN_HOURS * 3600);
 
-/// From this part of the most that the pool can say on, strangers are asked about whatever the
-/// content: once a campaign was met ...
-const HOT_MET: f64 = 0.8;
-/// ... and before. Three accounts can come together by chance, and a whole house would be asked
-/// about its letters for it.
-const HOT: f64 = 1.6;
-
-/// The pool.
+/// Evidence that accounts have brought lately, as a sum that fades.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct ClientCampaign {
+pub(in crate::detector) struct ClientCampaign {
     sum: f32,
     at: Time,
     /// When an account was last blocked with what others had brought.
@@ -33,20 +24,34 @@ pub(crate) struct ClientCampaign {
 }
 
 impl ClientCampaign {
+    /// An account was blocked for this campaign lately.
     fn is_met(&self, now: Time) -> bool {
         self.confirmed.is_some_and(|at| now.since(at) < CAMPAIGN)
     }
 
-    /// Whether this heat is a campaign beyond chance; `most` is the most that the pool can say.
-    pub(crate) fn is_campaign(&self, now: Time, suspicion_of_others: f64, most: f64) -> bool {
-        most > 0.0 && suspicion_of_others >= most * if self.is_met(now) { HOT_MET } else { HOT }
+    /// Whether this suspicion is a campaign beyond chance, where the accounts of a client add at
+    /// most `most` nats to one of them.
+    pub(in crate::detector) fn is_campaign(
+        &self,
+        now: Time,
+        suspicion_of_others: f64,
+        most: f64,
+    ) -> bool {
+        most > 0.0
+            && suspicion_of_others
+                >= most
+                    * if self.is_met(now) {
+                        Tuning::CAMPAIGN_CONFIRMED
+                    } else {
+                        Tuning::CAMPAIGN_UNCONFIRMED
+                    }
     }
 
+    /// The part of the sum that is left at `now`.
     fn keep(&self, now: Time, half_life_minutes: f64) -> f64 {
-        // A campaign that has been met goes on for a day; blocked accounts add nothing any more,
-        // and the next ones wait.
+        // Blocked accounts add nothing any more while the next ones wait.
         let half_life_minutes = if self.is_met(now) {
-            half_life_minutes * LONGER
+            half_life_minutes * Tuning::CAMPAIGN_LASTS_LONGER
         } else {
             half_life_minutes
         };
@@ -54,7 +59,12 @@ impl ClientCampaign {
     }
 
     /// What accounts other than `who` have brought lately, in nats.
-    pub(crate) fn suspicion_of_others(&self, now: Time, who: u64, half_life_minutes: f64) -> f64 {
+    pub(in crate::detector) fn suspicion_of_others(
+        &self,
+        now: Time,
+        who: u64,
+        half_life_minutes: f64,
+    ) -> f64 {
         if self.sum <= 0.0 {
             return 0.0;
         }
@@ -66,9 +76,8 @@ impl ClientCampaign {
         f64::from((self.sum - own).max(0.0)) * self.keep(now, half_life_minutes)
     }
 
-    /// Adds evidence of an account, which brings at most `share` nats at a time: one account alone
-    /// never makes heat.
-    pub(crate) fn add(
+    /// Adds evidence of an account, which brings at most `share` nats at a time.
+    pub(in crate::detector) fn add(
         &mut self,
         now: Time,
         who: u64,
@@ -82,7 +91,7 @@ impl ClientCampaign {
         self.brought
             .iter_mut()
             .for_each(|(_, brought)| *brought *= keep);
-        if self.sum < 0.1 {
+        if self.sum < Tuning::CAMPAIGN_OVER_NATS {
             self.forgive();
         }
         let place = self
@@ -110,17 +119,17 @@ impl ClientCampaign {
     }
 
     /// Accounts that have brought something lately.
-    pub(crate) const fn accounts(&self) -> usize {
+    pub(in crate::detector) const fn accounts(&self) -> usize {
         self.brought.len()
     }
 
     /// Whether this account is one of them.
-    pub(crate) fn has(&self, who: u64) -> bool {
+    pub(in crate::detector) fn has(&self, who: u64) -> bool {
         self.brought.iter().any(|(account, _)| *account == who)
     }
 
     /// What this account brought is taken back.
-    pub(crate) fn forget(&mut self, who: u64) {
+    pub(in crate::detector) fn forget(&mut self, who: u64) {
         if let Some(place) = self.brought.iter().position(|(account, _)| *account == who) {
             let (_, nats) = self.brought.swap_remove(place);
             self.sum = (self.sum - nats).max(0.0);
@@ -128,17 +137,17 @@ impl ClientCampaign {
     }
 
     /// Notes that an account was blocked with what others had brought.
-    pub(crate) const fn confirm(&mut self, now: Time) {
+    pub(in crate::detector) const fn confirm(&mut self, now: Time) {
         self.confirmed = Some(now);
     }
 
     /// That block ended: it says nothing more of others.
-    pub(crate) const fn unconfirm(&mut self) {
+    pub(in crate::detector) const fn unconfirm(&mut self) {
         self.confirmed = None;
     }
 
     /// Forgets everything.
-    pub(crate) fn forgive(&mut self) {
+    pub(in crate::detector) fn forgive(&mut self) {
         self.sum = 0.0;
         self.brought.clear();
     }

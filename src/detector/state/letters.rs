@@ -1,23 +1,18 @@
 //! Letters to many, which a mail server splits into transactions: all parts together say what the
 //! letter says in one.
 
+use crate::config::tuning::Tuning;
 use crate::types::Time;
 use std::time::Duration;
 
-/// A part has at least so many recipients outside who have not had the letter. Postfix splits by
-/// 50.
-pub(crate) const PART: u32 = 20;
 /// Letters of one sender remembered at a time: a mail server sends several at once.
 const LETTERS: usize = 4;
-/// Recipients of a letter from which on its content is evidence once more, and again at each
-/// fourfold of that.
-const LONG: u32 = 200;
 /// After so long it is another letter.
-const LASTS: Duration = Duration::from_secs(86_400);
+const LASTS: Duration = Duration::from_secs(Tuning::LETTER_HOURS * 3600);
 
 /// A letter as far as its later parts need it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Letter {
+pub(in crate::detector) struct Letter {
     fingerprint: u64,
     begun: Time,
     /// Recipients outside so far.
@@ -32,7 +27,7 @@ pub(crate) struct Letter {
 
 /// The letters of one sender, the newest last.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Letters {
+pub(in crate::detector) struct Letters {
     list: Vec<Letter>,
 }
 
@@ -42,10 +37,15 @@ impl Letters {
     ///
     /// One part may be smaller than the others, and ends the letter: else single messages would
     /// follow a large one unseen.
-    pub(crate) fn part(&mut self, now: Time, fingerprint: u64, recipients: u32) -> Option<bool> {
+    pub(in crate::detector) fn part(
+        &mut self,
+        now: Time,
+        fingerprint: u64,
+        recipients: u32,
+    ) -> Option<bool> {
         self.list.retain(|letter| now.since(letter.begun) < LASTS);
         let step = |recipients: u32| {
-            (recipients / LONG)
+            (recipients / Tuning::LETTER_LONG)
                 .checked_ilog(4)
                 .map_or(0, |step| step + 1)
         };
@@ -59,7 +59,7 @@ impl Letters {
                 letter.all = before.saturating_add(recipients);
                 (letter, step(letter.all) > step(before))
             }
-            None if recipients < PART => return None,
+            None if recipients < Tuning::LETTER_PART => return None,
             None => (
                 Letter {
                     fingerprint,
@@ -72,7 +72,7 @@ impl Letters {
                 true,
             ),
         };
-        letter.ended = recipients < PART;
+        letter.ended = recipients < Tuning::LETTER_PART;
         if self.list.len() >= LETTERS {
             self.list.remove(0);
         }
@@ -81,12 +81,12 @@ impl Letters {
     }
 
     /// The same, to look at.
-    pub(crate) fn newest(&self) -> Option<&Letter> {
+    pub(in crate::detector) fn newest(&self) -> Option<&Letter> {
         self.list.last()
     }
 
     /// The letter of which [`Letters::part`] has just taken a part.
-    pub(crate) fn current(&mut self) -> Option<&mut Letter> {
+    pub(in crate::detector) fn current(&mut self) -> Option<&mut Letter> {
         self.list.last_mut()
     }
 }

@@ -2,6 +2,7 @@
 //! everybody else costs nothing.
 
 use crate::collections::table::Evict;
+use crate::config::tuning::Tuning;
 use crate::types::{Evidence, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -11,7 +12,7 @@ const ENTRIES: usize = 20;
 
 /// The newest evidence of one sender.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct RecentMessages {
+pub(in crate::detector) struct RecentMessages {
     entries: VecDeque<Evidence>,
     /// The detector's sum when the last entry came.
     sum: f64,
@@ -19,7 +20,7 @@ pub(super) struct RecentMessages {
 }
 
 impl RecentMessages {
-    pub(super) fn push(&mut self, evidence: Evidence, sum: f64) {
+    pub(in crate::detector) fn push(&mut self, evidence: Evidence, sum: f64) {
         self.last = self.last.max(evidence.time);
         self.sum = sum;
         if self.entries.len() >= ENTRIES {
@@ -29,7 +30,7 @@ impl RecentMessages {
     }
 
     /// Newest first.
-    pub(super) fn list(&self) -> Vec<Evidence> {
+    pub(in crate::detector) fn list(&self) -> Vec<Evidence> {
         self.entries.iter().cloned().collect()
     }
 }
@@ -37,7 +38,7 @@ impl RecentMessages {
 impl Evict for RecentMessages {
     fn rank(&self) -> (u8, i64) {
         (
-            if self.sum >= 5.0 {
+            if self.sum >= Tuning::KEEP_PROOF_NATS {
                 2
             } else {
                 u8::from(self.sum > 0.0)

@@ -28,7 +28,7 @@ struct Bucket {
 /// first, each with its start in minutes since the epoch (4 octets), its length in minutes (2
 /// octets) and its counters, all of one width: 1 octet while they are small, else 2 or 4.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Windows {
+pub(in crate::detector) struct Windows {
     packed: Vec<u8>,
     width: Width,
 }
@@ -148,7 +148,7 @@ impl Windows {
     /// Counts at `now`. Where the clock has stepped back (over a restart), everything moves back
     /// with it: else all that is counted until the old time is reached again would lie in one
     /// bucket, and an hour's ceiling would hold for days.
-    pub(crate) fn add(&mut self, now: Time, counts: Counts) {
+    pub(in crate::detector) fn add(&mut self, now: Time, counts: Counts) {
         if counts == Counts::default() {
             return;
         }
@@ -235,7 +235,7 @@ impl Windows {
     }
 
     /// Sum over the last `window`.
-    pub(crate) fn sum(&self, now: Time, window: Duration) -> Counts {
+    pub(in crate::detector) fn sum(&self, now: Time, window: Duration) -> Counts {
         // A clock that has stepped back stands where the newest bucket is, as in `add`.
         let newest = self
             .newest_first()
@@ -255,7 +255,7 @@ impl Windows {
     }
 
     /// Takes back what was counted and did not happen after all, newest first.
-    pub(crate) fn take_back(&mut self, mut counts: Counts) {
+    pub(in crate::detector) fn take_back(&mut self, mut counts: Counts) {
         if counts != Counts::default() {
             self.rewrite(|all| {
                 all.iter_mut()
@@ -266,7 +266,7 @@ impl Windows {
     }
 
     /// Forgets spam and bounces; with `all` every counter.
-    pub(crate) fn forget(&mut self, all: bool) {
+    pub(in crate::detector) fn forget(&mut self, all: bool) {
         if all {
             *self = Self::default();
         }
@@ -279,13 +279,13 @@ impl Windows {
     }
 
     /// Memory beside the record itself, in octets.
-    pub(crate) const fn heap_octets(&self) -> usize {
+    pub(in crate::detector) const fn heap_octets(&self) -> usize {
         self.packed.capacity()
     }
 
     /// Whether nothing is counted.
     #[cfg(test)]
-    pub(crate) const fn is_empty(&self) -> bool {
+    pub(in crate::detector) const fn is_empty(&self) -> bool {
         self.packed.is_empty()
     }
 }

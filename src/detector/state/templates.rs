@@ -7,6 +7,7 @@
 //! than it saves.
 
 use super::client_campaign::ClientCampaign;
+use crate::config::tuning::Tuning;
 use crate::types::Time;
 use crate::types::fingerprint::NEAR_BITS;
 use serde::{Deserialize, Serialize};
@@ -16,11 +17,9 @@ use std::time::Duration;
 const TEMPLATES: usize = 64;
 /// A template that accounts have been flagged with for so long, day by day, and with which nobody
 /// was blocked, is how people's mail always looks ...
-const FAMILIAR: Duration = Duration::from_secs(3 * 86_400);
-/// ... where at least so many of them use it: one alone cannot make a text familiar for others.
-const USERS: usize = 3;
+const FAMILIAR: Duration = Duration::from_secs(Tuning::TEXT_FAMILIAR_HOURS * 3600);
 /// What has not been flagged for so long is over; the same text later is a new story.
-const OVER: Duration = Duration::from_secs(86_400);
+const OVER: Duration = Duration::from_secs(Tuning::TEXT_OVER_HOURS * 3600);
 /// Recipients remembered of a template.
 const RECIPIENTS: usize = 32;
 
@@ -69,7 +68,7 @@ impl Template {
 
 /// The texts of one tenant that were flagged lately.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Templates {
+pub(in crate::detector) struct Templates {
     list: Vec<Template>,
 }
 
@@ -92,7 +91,7 @@ impl Templates {
 
     /// What accounts other than `who` have brought lately with this template, in nats, against a
     /// message to these recipients.
-    pub(crate) fn suspicion_of_others(
+    pub(in crate::detector) fn suspicion_of_others(
         &self,
         now: Time,
         who: u64,
@@ -111,7 +110,7 @@ impl Templates {
 
     /// Adds evidence of an account, which brings at most `most` nats at a time, by a message to
     /// these recipients.
-    pub(crate) fn add(
+    pub(in crate::detector) fn add(
         &mut self,
         now: Time,
         who: u64,
@@ -139,7 +138,7 @@ impl Templates {
         template
             .campaign
             .add(now, who, nats, most, half_life_minutes);
-        if template.campaign.accounts() < USERS {
+        if template.campaign.accounts() < Tuning::TEXT_FAMILIAR_ACCOUNTS {
             template.several = now;
         }
         for recipient in to {
@@ -165,7 +164,7 @@ impl Templates {
     }
 
     /// Notes that an account was blocked while it sent this.
-    pub(crate) fn met(&mut self, fingerprint: u64) {
+    pub(in crate::detector) fn met(&mut self, fingerprint: u64) {
         if let Some(template) = self
             .nearest(fingerprint)
             .and_then(|place| self.list.get_mut(place))
@@ -175,12 +174,12 @@ impl Templates {
     }
 
     /// What this account brought says nothing: it was blocked by mistake.
-    pub(crate) fn forget(&mut self, who: u64) {
+    pub(in crate::detector) fn forget(&mut self, who: u64) {
         self.list.iter_mut().for_each(|t| t.campaign.forget(who));
     }
 
     /// Notes that an account was blocked with what others had brought with this template.
-    pub(crate) fn confirm(&mut self, now: Time, fingerprint: u64) {
+    pub(in crate::detector) fn confirm(&mut self, now: Time, fingerprint: u64) {
         if let Some(template) = self
             .nearest(fingerprint)
             .and_then(|place| self.list.get_mut(place))
@@ -191,7 +190,7 @@ impl Templates {
     }
 
     /// The block of an account ended: what it sent says less of others.
-    pub(crate) fn unconfirm(&mut self, who: u64) {
+    pub(in crate::detector) fn unconfirm(&mut self, who: u64) {
         for template in self.list.iter_mut().filter(|t| t.campaign.has(who)) {
             template.met = false;
             template.campaign.unconfirm();

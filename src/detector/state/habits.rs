@@ -7,20 +7,9 @@ use crate::types::hash::mix;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
-/// Messages after which it is known what is usual.
-const KNOWN_AFTER: u32 = 20;
-/// Share of mail of a taken-over account that comes from a place unlike its owner's.
-const CAMPAIGN_STRANGE: f64 = 0.8;
-/// The share of mail from new places changes by this part with each message.
-const PACE: f64 = 1.0 / 16.0;
-/// Nobody is known to stay at his places more surely than this.
-const LEAST_STRANGE: f64 = 0.02;
-/// Wrong passwords that anybody may have typed.
-const TYPING_ERRORS: u32 = 2;
-
 /// The circumstances of one message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Setting {
+pub(in crate::detector) struct Setting {
     /// The network that its author's mail program or browser stood in ([`network`]); 0 = not known.
     pub network: u8,
     /// Hour of the day in UTC, 0-23.
@@ -30,7 +19,11 @@ pub(crate) struct Setting {
 }
 
 /// The circumstances of a message that comes now from this address.
-pub(crate) fn setting(now: Time, origin: Option<IpAddr>, failed_logins: u32) -> Setting {
+pub(in crate::detector) fn setting(
+    now: Time,
+    origin: Option<IpAddr>,
+    failed_logins: u32,
+) -> Setting {
     let hour = now.as_secs().div_euclid(3600).rem_euclid(24);
     Setting {
         network: origin.map_or(0, network),
@@ -50,7 +43,7 @@ fn network(address: IpAddr) -> u8 {
 
 /// What the circumstances say against a sender, in nats.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Circumstances {
+pub(in crate::detector) struct Circumstances {
     /// From a network unlike its own.
     pub place: f64,
     /// At an hour unlike its own.
@@ -61,13 +54,13 @@ pub(crate) struct Circumstances {
 
 impl Circumstances {
     /// All of them.
-    pub(crate) fn sum(&self) -> f64 {
+    pub(in crate::detector) fn sum(&self) -> f64 {
         self.place + self.hour + self.logins
     }
 
     /// The same as far as the content bears it out, which can itself say `most`.
     #[must_use]
-    pub(crate) fn at_most(self, most: f64) -> Self {
+    pub(in crate::detector) fn at_most(self, most: f64) -> Self {
         let part = if self.sum() > most {
             most.max(0.0) / self.sum()
         } else {
@@ -83,7 +76,7 @@ impl Circumstances {
 
 /// What is usual for one sender.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Habits {
+pub(in crate::detector) struct Habits {
     /// The newest first; 0 = none.
     networks: [u8; 4],
     /// Bit `n`: it has sent in hour `n`.
@@ -94,13 +87,18 @@ pub(crate) struct Habits {
 
 impl Habits {
     /// What the circumstances of a message say after so many messages that were learned.
-    pub(crate) fn weigh(&self, messages: u32, setting: Setting, tuning: &Tuning) -> Circumstances {
-        let logins = if setting.failed_logins > TYPING_ERRORS {
+    pub(in crate::detector) fn weigh(
+        &self,
+        messages: u32,
+        setting: Setting,
+        tuning: &Tuning,
+    ) -> Circumstances {
+        let logins = if setting.failed_logins > Tuning::TYPING_ERRORS {
             tuning.failed_logins_most
         } else {
             0.0
         };
-        if messages < KNOWN_AFTER {
+        if messages < Tuning::HABITS_KNOWN {
             return Circumstances {
                 logins,
                 ..Circumstances::default()
@@ -108,8 +106,8 @@ impl Habits {
         }
         let somewhere = setting.network != 0 && self.networks != [0; 4];
         let place = if somewhere && !self.networks.contains(&setting.network) {
-            let share = (f64::from(self.strange) / 255.0).max(LEAST_STRANGE);
-            (CAMPAIGN_STRANGE / share)
+            let share = (f64::from(self.strange) / 255.0).max(Tuning::NETWORK_STRANGE_LEAST);
+            (Tuning::CAMPAIGN_STRANGE / share)
                 .ln()
                 .clamp(0.0, tuning.place_most)
         } else {
@@ -133,7 +131,7 @@ impl Habits {
     }
 
     /// Learns from a message of a sender in good standing.
-    pub(crate) fn learn(&mut self, setting: Setting) {
+    pub(in crate::detector) fn learn(&mut self, setting: Setting) {
         if let Some(bits) = self.hours.get_mut(usize::from(setting.hour / 8)) {
             *bits |= 1 << (setting.hour % 8);
         }
@@ -145,9 +143,9 @@ impl Habits {
         // The first place of all is nothing strange.
         let strange = place.is_none() && self.networks != [0; 4];
         let now = if strange {
-            was + (255.0 - was) * PACE
+            was + (255.0 - was) * Tuning::NETWORK_PACE
         } else {
-            was - was * PACE
+            was - was * Tuning::NETWORK_PACE
         };
         // Rounded towards the side it moves to, so that it gets there.
         self.strange = if strange { now.ceil() } else { now.floor() } as u8;
