@@ -24,7 +24,7 @@ const FLOORS: [&[&str]; 15] = [
     &["dns", "identity", "message_token", "records", "spool"],
     &["blocks", "delivery", "external_checks", "learn", "policy"],
     &["detector"],
-    &["queue"],
+    &["decisions", "queue"],
     &["ndr", "notify"],
     &["moderation"],
     &["feedback", "intake"],

@@ -46,7 +46,7 @@ pub(super) fn outgoing(
         .unwrap_or((&arrival.body, &[]));
     let mut section = std::borrow::Cow::Borrowed(section);
     if let Some(client) = arrival.peer.client.as_deref()
-        && arrival.facts.header.identity_header_count > 0
+        && arrival.findings.header.identity_header_count > 0
     {
         section = identity::strip_identity_headers(section.into_owned(), client).into();
     }
@@ -55,10 +55,10 @@ pub(super) fn outgoing(
         // (RFC 5322 3.6.3, 3.6.6).
         let hidden = |field: &Field<'_>| field.is("bcc") || field.is("resent-bcc");
         section = header::without(&section, hidden).map_or(section, Into::into);
-        if !arrival.facts.header.has_date {
+        if !arrival.findings.header.has_date {
             head.extend_from_slice(format!("Date: {}\r\n", now.rfc5322()).as_bytes());
         }
-        if arrival.facts.header.message_id.is_none() {
+        if arrival.findings.header.message_id.is_none() {
             head.extend_from_slice(
                 format!(
                     "Message-ID: <{id}@{}>\r\n",

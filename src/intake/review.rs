@@ -76,12 +76,13 @@ impl Intake {
     /// Sends the copy that the policy asks for. What fails here is logged, and nothing else.
     pub(super) async fn send_review(&self, arrival: &Arrival<'_>, reviewer: &Address) {
         let now = self.clock.now();
-        if !may_be_copied(reviewer, &arrival.facts.identity) || self.reviews.is_copy(&arrival.body)
+        if !may_be_copied(reviewer, &arrival.findings.identity)
+            || self.reviews.is_copy(&arrival.body)
         {
             return;
         }
         if !self.reviews.admit(now) {
-            tracing::warn!(id = %arrival.facts.id, "no copy for review: too many in this minute");
+            tracing::warn!(id = %arrival.findings.id, "no copy for review: too many in this minute");
             return;
         }
         let id = self.ids.next(now);
@@ -106,7 +107,7 @@ impl Intake {
         match own.submit(&self.spool, &self.queue).await {
             Ok(()) => {}
             Err(error) => {
-                tracing::warn!(id = %arrival.facts.id, ?error, "no copy for review: it could not be spooled")
+                tracing::warn!(id = %arrival.findings.id, ?error, "no copy for review: it could not be spooled")
             }
         }
     }
@@ -142,7 +143,7 @@ fn compose(
          Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: {words_encoding}\r\n\r\n{words}\r\n--{boundary}\r\n\
          Content-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\nContent-Disposition: attachment\r\n\r\n",
         arrival.settings.notify.from,
-        arrival.facts.id,
+        arrival.findings.id,
         arrival.decision.reason.as_str(),
         now.rfc5322(),
     )
@@ -154,7 +155,7 @@ fn compose(
 
 /// What the reviewer should know, CRLF lines.
 fn words(arrival: &Arrival<'_>) -> String {
-    let (facts, decision) = (arrival.facts, arrival.decision);
+    let (findings, decision) = (arrival.findings, arrival.decision);
     let recipients = &arrival.envelope.recipients;
     let named: Vec<&str> = recipients
         .iter()
@@ -167,10 +168,10 @@ fn words(arrival: &Arrival<'_>) -> String {
          that.\r\n\r\nMessage:     {}\r\nSender:      {}\r\nFrom:        {}\r\nClient:      {}\r\nRecipients:  {}",
         decision.action.as_str(),
         decision.reason.as_str(),
-        facts.id,
-        plain(&facts.identity.address),
+        findings.id,
+        plain(&findings.identity.address),
         arrival.envelope.from.as_str(),
-        facts.identity.client,
+        findings.identity.client,
         named.join(", "),
     );
     if more > 0 {

@@ -10,7 +10,7 @@ use crate::queue::tests::Silent;
 use crate::queue::{Backlog, QueueState};
 use crate::score::Scorer;
 use crate::types::NewBlock;
-use crate::types::Role;
+use crate::types::{Block, Role, Time};
 use crate::types::{
     BlockKind, BlockRef, BlockState, BodyType, Envelope, HoldReason, Reason, ReleaseVerdict,
     SenderScope, TenantId,

@@ -11,7 +11,6 @@ use crate::detector::SOMEBODY;
 use crate::detector::{Addressee, ShadowDecision, mailbox_hash};
 use crate::identity;
 use crate::learn::{self, Learner};
-use crate::policy::reasons;
 use crate::score::{ReturnPath, Scorer};
 use crate::types::hash::{hash_text, mix};
 use crate::types::{
@@ -452,16 +451,9 @@ impl Replay {
                 entry.4 += 1;
             }
         }
-        let settings = self.engine.settings();
-        let block = ruling.opened.as_ref().or(ruling.blocked_by.as_ref());
-        let reply = match (ruling.action, block, &ruling.reply) {
-            (Action::Accept | Action::HighRisk | Action::Hold, ..) => {
-                "250 2.0.0 Accepted".to_owned()
-            }
-            (_, _, Some(reply)) => reply.one_line(),
-            (_, Some(block), None) => reasons::blocked_reply(settings, block.reference).one_line(),
-            (_, None, None) => reasons::reply(ruling.reason, ruling.action)
-                .map_or_else(|| "451 4.3.0 Try again later".into(), |r| r.one_line()),
+        let reply = match &ruling.reply {
+            Some(reply) => reply.one_line(),
+            None => "250 2.0.0 Accepted".to_owned(),
         };
         if let Some(count) = self.summary.actions.get_mut(place(ruling.action)) {
             *count += 1;
