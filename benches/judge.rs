@@ -5,8 +5,8 @@
 
 use outgate::exports as reader;
 use outgate::exports::mix;
+use outgate::exports::{Detector, Reservation};
 use outgate::exports::{Domain, Identity, MessageId, SenderKey, Strength, TenantId, Time};
-use outgate::exports::{Judge, Reservation};
 use outgate::exports::{MessageFacts, RecipientFacts};
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -64,7 +64,7 @@ fn identity(tenant: &TenantId, name: &str, strength: Strength) -> Identity {
     }
 }
 
-fn send(judge: &Judge, who: &Identity, n: u64, seconds: u64, llr: f64, to: u64) {
+fn send(detector: &Detector, who: &Identity, n: u64, seconds: u64, llr: f64, to: u64) {
     let now = Time::from_secs(START + i64::try_from(seconds).unwrap_or(0));
     let facts = MessageFacts {
         id: MessageId::from_parts(now, n as u32),
@@ -85,17 +85,17 @@ fn send(judge: &Judge, who: &Identity, n: u64, seconds: u64, llr: f64, to: u64) 
         link_hosts: &[],
         is_report: false,
     };
-    std::hint::black_box(judge.judge(now, &facts, who, Reservation::default()));
+    std::hint::black_box(detector.decide(now, &facts, who, Reservation::default()));
 }
 
-fn judge() -> Judge {
-    Judge::new(Arc::new(reader::detector_alone()))
+fn detector() -> Detector {
+    Detector::new(Arc::new(reader::detector_alone()))
 }
 
 /// Two million messages of 20,000 senders at random, ten a second, one in a thousand flagged.
 fn time_of_a_message() {
     const MESSAGES: u64 = 2_000_000;
-    let (judge, tenant) = (judge(), TenantId::new("acme"));
+    let (detector, tenant) = (detector(), TenantId::new("acme"));
     let who: Vec<Identity> = (0..20_000)
         .map(|n| identity(&tenant, &format!("u{n}"), Strength::Authenticated))
         .collect();
@@ -105,7 +105,7 @@ fn time_of_a_message() {
             continue;
         };
         send(
-            &judge,
+            &detector,
             who,
             n,
             n / 10,
@@ -123,7 +123,7 @@ fn time_of_a_message() {
 /// people.
 fn memory_of_a_sender() {
     const SENDERS: u64 = 1_000_000;
-    let (judge, tenant) = (judge(), TenantId::new("acme"));
+    let (detector, tenant) = (detector(), TenantId::new("acme"));
     let started = Stopwatch::start();
     for day in 0..10 {
         for n in 0..SENDERS {
@@ -134,7 +134,7 @@ fn memory_of_a_sender() {
                 mix(day, n) % 8
             };
             send(
-                &judge,
+                &detector,
                 &who,
                 day * SENDERS + n,
                 day * 86_400 + n * 86_400 / SENDERS,
@@ -143,8 +143,8 @@ fn memory_of_a_sender() {
             );
         }
     }
-    let (records, all) = judge.memory();
-    let tracked = judge.tracked();
+    let (records, all) = detector.memory();
+    let tracked = detector.tracked();
     println!(
         "memory: {tracked} senders, {} octets each and {} more for recipients; {} ns a message",
         records / tracked,
@@ -156,7 +156,7 @@ fn memory_of_a_sender() {
 /// Ten million invented senders after a hundred with a history, half of them watched.
 fn flood() {
     const INVENTED: u64 = 10_000_000;
-    let (judge, tenant) = (judge(), TenantId::new("acme"));
+    let (detector, tenant) = (detector(), TenantId::new("acme"));
     let known = |n: u64| identity(&tenant, &format!("user{n}"), Strength::Authenticated);
     // Three days of people who write to fifteen others; then a half of them sends what is flagged,
     // until the judge itself says that it watches them.
@@ -165,7 +165,7 @@ fn flood() {
     for n in 0..200 * PEOPLE {
         number += 1;
         send(
-            &judge,
+            &detector,
             &known(n % PEOPLE),
             number,
             n * 30,
@@ -176,7 +176,7 @@ fn flood() {
     let seconds = 200 * PEOPLE * 30;
     let standing = |n: u64, seconds: u64| {
         let now = Time::from_secs(START + i64::try_from(seconds).unwrap_or(0));
-        judge
+        detector
             .sender(now, known(n).key.as_str())
             .map(|sender| sender.standing)
     };
@@ -184,7 +184,14 @@ fn flood() {
         for _ in 0..20 {
             if standing(n, seconds).as_deref() == Some("good") {
                 number += 1;
-                send(&judge, &known(n), number, seconds, 6.0, 1_000_000 + number);
+                send(
+                    &detector,
+                    &known(n),
+                    number,
+                    seconds,
+                    6.0,
+                    1_000_000 + number,
+                );
             }
         }
     }
@@ -194,9 +201,9 @@ fn flood() {
     let started = Stopwatch::start();
     for n in 0..INVENTED {
         let who = identity(&tenant, &format!("x{:x}", mix(n, 77)), Strength::Claimed);
-        send(&judge, &who, number + n, seconds + n / 10_000, -3.5, n);
+        send(&detector, &who, number + n, seconds + n / 10_000, -3.5, n);
     }
-    let (tracked, after) = (judge.tracked(), seconds + INVENTED / 10_000);
+    let (tracked, after) = (detector.tracked(), seconds + INVENTED / 10_000);
     let stay = (0..PEOPLE)
         .filter(|n| standing(*n, after).is_some())
         .count();
@@ -206,7 +213,7 @@ fn flood() {
         .count();
     println!(
         "flood of {INVENTED}: {tracked} tracked, {} MB, {still} of {} still watched, {stay} of {PEOPLE} people known; {} ns a message",
-        judge.memory().1 / 1_000_000,
+        detector.memory().1 / 1_000_000,
         watched.len(),
         started.elapsed().as_nanos() / u128::from(INVENTED)
     );

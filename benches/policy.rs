@@ -2,8 +2,8 @@
 
 use divan::{Bencher, black_box};
 use outgate::exports::choose_policy;
+use outgate::exports::{Detector, Reservation};
 use outgate::exports::{Domain, Identity, MessageId, SenderKey, Strength, TenantId, Time};
-use outgate::exports::{Judge, Reservation};
 use outgate::exports::{MessageFacts, RecipientFacts};
 use outgate::exports::{Settings, config};
 use std::sync::Arc;
@@ -70,8 +70,8 @@ fn choice(bencher: Bencher<'_, '_>, policies: usize) {
 }
 
 #[divan::bench(args = [0, 5])]
-fn judgement(bencher: Bencher<'_, '_>, policies: usize) {
-    let judge = Judge::new(Arc::new(settings(policies)));
+fn decision(bencher: Bencher<'_, '_>, policies: usize) {
+    let detector = Detector::new(Arc::new(settings(policies)));
     let (alice, to) = (
         alice(),
         [RecipientFacts {
@@ -100,6 +100,6 @@ fn judgement(bencher: Bencher<'_, '_>, policies: usize) {
             octets: 4000,
             is_report: false,
         };
-        judge.judge(now, &facts, &alice, Reservation::default())
+        detector.decide(now, &facts, &alice, Reservation::default())
     });
 }

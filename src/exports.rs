@@ -3,16 +3,16 @@
 
 pub use crate::app::Relay;
 pub use crate::config::Settings;
-pub use crate::detector::{Judge, Reservation};
+pub use crate::detector::{Detector, Reservation};
 pub use crate::env::{Clock, SystemClock};
 pub use crate::feedback::report::{self as feedback_report, Report as FeedbackReport};
-pub use crate::lab::corpus::index as corpus_index;
+pub use crate::lab::corpus::{CorpusError, index as corpus_index};
 pub use crate::message_token::ensure_key;
 pub use crate::policy::scope::choose as choose_policy;
 pub use crate::replay::reader::{detector_alone, run as replay};
 pub use crate::score::features::Extractor;
 pub use crate::score::model::Model;
-pub use crate::score::{Scorer, adapt};
+pub use crate::score::{DeltaError, ModelError, Scorer, adapt};
 pub use crate::smtp::server::{Answer, Question, Server, ServerConfig, Step};
 pub use crate::spool::Spool;
 pub use crate::telemetry::metrics;

@@ -16,6 +16,7 @@ mod blocks;
 mod cli;
 mod collections;
 mod config;
+mod decisions;
 mod delivery;
 mod detector;
 mod dns;

@@ -10,25 +10,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "tidy/names.rs"]
+mod names;
+
 /// The rooms, from the ground up. A room imports from lower floors only, never from its own floor
 /// or from above.
 const FLOORS: [&[&str]; 15] = [
     &["types"],
     &["collections", "env", "smtp"],
-    &["mail"],
+    &["mail", "telemetry"],
     &["score"],
     &["config"],
-    &[
-        "dns",
-        "identity",
-        "message_token",
-        "records",
-        "spool",
-        "telemetry",
-    ],
+    &["dns", "identity", "message_token", "records", "spool"],
     &["blocks", "delivery", "external_checks", "learn", "policy"],
     &["detector"],
-    &["queue"],
+    &["decisions", "queue"],
     &["ndr", "notify"],
     &["moderation"],
     &["feedback", "intake"],
@@ -232,6 +228,67 @@ fn an_import_from_above_is_found() {
     }
     assert_eq!(wrong_imports(&[source("unheard_of", "")]).len(), 1);
     assert!(code("a\n// crate::app\n#[cfg(test)]\nmod tests {\n  crate::app\n}").trim() == "a");
+}
+
+/// Where a reply may be put together: the table, the type, and those who read replies of others
+/// from the wire, from reports and from saved progress.
+const REPLY_MAKERS: [&str; 6] = [
+    "types/replies.rs",
+    "types/reply.rs",
+    "smtp/reply.rs",
+    "feedback/report.rs",
+    "queue/progress.rs",
+    "replay/translate.rs",
+];
+
+/// Lines that put a reply together outside the table.
+fn inline_replies(sources: &[Source]) -> Vec<String> {
+    let mut found = Vec::new();
+    let elsewhere = |s: &&Source| !REPLY_MAKERS.contains(&s.path.as_str());
+    for source in sources.iter().filter(elsewhere) {
+        for line in source.code.lines() {
+            let literal = line.contains("Reply {")
+                && !["->", "struct ", "impl ", "for "]
+                    .iter()
+                    .any(|word| line.contains(word));
+            if literal || line.contains("Reply::new(") || line.contains("Reply::plain(") {
+                found.push(format!("{}: {}", source.path, line.trim()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn replies_stand_in_the_table() {
+    let found = inline_replies(&sources());
+    assert!(
+        found.is_empty(),
+        "a reply of ours is a constant or a function of src/types/replies.rs, with its RFC section \
+         and when it is given. Put it there and name it here:\n{}",
+        found.join("\n")
+    );
+}
+
+#[test]
+fn an_inline_reply_is_found() {
+    let source = |path: &str, code: &str| Source {
+        path: path.into(),
+        room: "intake".into(),
+        code: code.into(),
+    };
+    for (code, count) in [
+        ("Err(Reply::new(450, (4, 2, 1), text))", 1),
+        ("&Reply::plain(250, \"Ok\")", 1),
+        ("let reply = Reply {", 1),
+        ("fn rcpt(&self) -> Reply {", 0),
+        ("impl From<FixedReply> for Reply {", 0),
+        ("replies::LOCAL_ERROR.into()", 0),
+    ] {
+        let found = inline_replies(&[source("intake/mod.rs", code)]);
+        assert_eq!(found.len(), count, "{code}: {found:?}");
+        assert!(inline_replies(&[source("types/replies.rs", code)]).is_empty());
+    }
 }
 
 /// All Rust files of the project.

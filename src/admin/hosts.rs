@@ -51,12 +51,13 @@ fn is_ours(settings: &Settings, authority: &str) -> bool {
     };
     let from_url = || {
         settings
-            .admin_url
+            .admin
+            .url
             .as_deref()
             .and_then(origin_of)
             .and_then(|(_, authority)| bare(authority.as_str()))
     };
-    let bind = settings.admin_bind.ip();
+    let bind = settings.admin.bind.ip();
     let near = match host.parse::<IpAddr>() {
         Ok(ip) => ip.is_loopback() || bind.is_unspecified() || ip == bind,
         // RFC 6761 section 6.3: these names are loopback, whatever DNS says.
@@ -66,7 +67,7 @@ fn is_ours(settings: &Settings, authority: &str) -> bool {
                 || host == settings.server.hostname.as_str()
         }
     };
-    near || settings.admin_hosts.contains(&host) || from_url().is_some_and(|ours| ours == host)
+    near || settings.admin.hosts.contains(&host) || from_url().is_some_and(|ours| ours == host)
 }
 
 /// The name a request is for; `None` where it says none or several. HTTP/2 says it in the target
@@ -97,7 +98,7 @@ fn is_from_us(settings: &Settings, headers: &HeaderMap, host: &str) -> bool {
     let Some((scheme, authority)) = origin_of(origin) else {
         return false;
     };
-    let known = settings.admin_url.as_deref().and_then(origin_of);
+    let known = settings.admin.url.as_deref().and_then(origin_of);
     authority.as_str().eq_ignore_ascii_case(host)
         || known.is_some_and(|(s, a)| {
             s == scheme && a.as_str().eq_ignore_ascii_case(authority.as_str())

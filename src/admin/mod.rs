@@ -16,7 +16,7 @@ mod ui;
 pub(crate) use problem::Problem;
 
 use crate::config::Settings;
-use crate::detector::Judge;
+use crate::detector::Detector;
 use crate::env::Clock;
 use crate::learn::Labels;
 use crate::moderation::Moderation;
@@ -51,7 +51,7 @@ pub(crate) struct State {
     /// Records.
     pub records: Records,
     /// Judge: standing of senders.
-    pub judge: Arc<Judge>,
+    pub detector: Arc<Detector>,
     /// Queue.
     pub queue: Queue,
     /// Where blocks are opened and released.
@@ -103,7 +103,7 @@ impl Core {
 #[derive(Clone)]
 struct Relay {
     core: Arc<Core>,
-    judge: Arc<Judge>,
+    detector: Arc<Detector>,
     queue: Queue,
     moderation: Arc<Moderation>,
     labels: Labels,
@@ -137,7 +137,7 @@ pub(crate) fn router(state: State) -> Router {
     let core = core(&state);
     let relay = Relay {
         core: Arc::clone(&core),
-        judge: state.judge,
+        detector: state.detector,
         queue: state.queue,
         moderation: state.moderation,
         labels: state.labels,

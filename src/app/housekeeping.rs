@@ -2,7 +2,7 @@
 
 use super::keeping::Keeper;
 use crate::config::Settings;
-use crate::detector::Judge;
+use crate::detector::Detector;
 use crate::env::Clock;
 use crate::learn::Learner;
 use crate::moderation::Moderation;
@@ -25,7 +25,7 @@ const PRUNE_TICKS: u64 = 600;
 pub(super) async fn run(
     settings: watch::Receiver<Arc<Settings>>,
     clock: Arc<dyn Clock>,
-    judge: Arc<Judge>,
+    detector: Arc<Detector>,
     keeper: Arc<Keeper>,
     learner: Arc<Learner>,
     moderation: Arc<Moderation>,
@@ -36,7 +36,7 @@ pub(super) async fn run(
     for round in 1u64.. {
         tick.tick().await;
         moderation.expire_due().await;
-        metrics::gauge!(names::TRACKED_SENDERS).set(judge.tracked() as f64);
+        metrics::gauge!(names::TRACKED_SENDERS).set(detector.tracked() as f64);
         let current = Arc::clone(&settings.borrow());
         let kept = Arc::clone(&keeper);
         let whole = done(tokio::task::spawn_blocking(move || kept.append()).await);

@@ -2,7 +2,7 @@
 //! since, every second. A crash loses about a second of evidence, and no block: those are in the
 //! records before they are spoken of.
 
-use crate::detector::Judge;
+use crate::detector::Detector;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ const OLD_JOURNAL: &str = "reputation.journal.old";
 
 /// Keeps the tables.
 pub(super) struct Keeper {
-    judge: Arc<Judge>,
+    detector: Arc<Detector>,
     dir: PathBuf,
     journal: Mutex<Journal>,
     /// One snapshot is written at a time: that of the orderly end may meet one that is still under
@@ -35,15 +35,15 @@ struct Journal {
 impl Keeper {
     /// Reads what the last run left. Nothing there is a first start; a damaged snapshot is kept
     /// aside, loudly.
-    pub(super) fn open(judge: Arc<Judge>, dir: &Path) -> Self {
+    pub(super) fn open(detector: Arc<Detector>, dir: &Path) -> Self {
         let keeper = Self {
-            judge,
+            detector,
             dir: dir.to_owned(),
             journal: Mutex::default(),
             saving: Mutex::default(),
         };
         keeper.restore();
-        keeper.judge.watch_changes();
+        keeper.detector.watch_changes();
         if [JOURNAL, OLD_JOURNAL]
             .into_iter()
             .any(|name| keeper.dir.join(name).exists())
@@ -62,7 +62,7 @@ impl Keeper {
     fn restore(&self) {
         let path = self.dir.join(SNAPSHOT);
         if let Ok(file) = File::open(&path)
-            && let Err(error) = self.judge.restore(&mut BufReader::new(file))
+            && let Err(error) = self.detector.restore(&mut BufReader::new(file))
         {
             tracing::error!(%error, path = %path.display(), "reputation snapshot not readable: starting without it, kept as .damaged");
             if let Err(error) = fs::rename(&path, path.with_extension("damaged")) {
@@ -71,7 +71,7 @@ impl Keeper {
         }
         for name in [OLD_JOURNAL, JOURNAL] {
             if let Ok(file) = File::open(self.dir.join(name)) {
-                let records = self.judge.restore_journal(&mut BufReader::new(file));
+                let records = self.detector.restore_journal(&mut BufReader::new(file));
                 tracing::info!(
                     records,
                     file = name,
@@ -109,7 +109,7 @@ impl Keeper {
             ),
         };
         let mut out = BufWriter::new(file);
-        if self.judge.journal(&mut out)? > 0 {
+        if self.detector.journal(&mut out)? > 0 {
             out.flush()?;
             out.get_ref().sync_data()?;
         }
@@ -137,7 +137,7 @@ impl Keeper {
             }
         }
         let mut out = BufWriter::new(File::create(path(NEW))?);
-        self.judge.snapshot(&mut out)?;
+        self.detector.snapshot(&mut out)?;
         out.flush()?;
         out.get_ref().sync_data()?;
         fs::rename(path(NEW), path(SNAPSHOT))?;
@@ -167,11 +167,11 @@ mod tests {
     use crate::types::{MessageFacts, RecipientFacts};
     use std::net::IpAddr;
 
-    fn judge() -> Arc<Judge> {
-        Arc::new(Judge::new(Arc::new(testing::settings())))
+    fn detector() -> Arc<Detector> {
+        Arc::new(Detector::new(Arc::new(testing::settings())))
     }
 
-    fn send(judge: &Judge, name: &str, n: u32) {
+    fn send(detector: &Detector, name: &str, n: u32) {
         let tenant = TenantId::new("acme");
         let address = format!("{name}@acme.example");
         let identity = Identity {
@@ -203,11 +203,11 @@ mod tests {
             link_hosts: &[],
             is_report: false,
         };
-        judge.judge(now, &facts, &identity, Reservation::default());
+        detector.decide(now, &facts, &identity, Reservation::default());
     }
 
-    fn nats(judge: &Judge, name: &str) -> f64 {
-        judge
+    fn nats(detector: &Detector, name: &str) -> f64 {
+        detector
             .sender(
                 Time::from_secs(1_795_356_100),
                 &format!("acme:{name}@acme.example"),
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn a_crash_loses_what_was_not_appended_and_no_more() {
         let dir = tempfile::tempdir().expect("a directory");
-        let first = judge();
+        let first = detector();
         let keeper = Keeper::open(Arc::clone(&first), dir.path());
         send(&first, "before", 1);
         keeper.save();
@@ -233,7 +233,7 @@ mod tests {
             .open(dir.path().join(JOURNAL))
             .expect("there");
         journal.write_all(&[77, 0, 0, 0, 1, 2]).expect("written");
-        let second = judge();
+        let second = detector();
         let keeper = Keeper::open(Arc::clone(&second), dir.path());
         for name in ["before", "after", "lost"] {
             let expected = if name == "lost" {
@@ -248,7 +248,7 @@ mod tests {
         assert!(!dir.path().join(JOURNAL).exists());
         send(&second, "lost", 5);
         assert!(keeper.append());
-        let third = judge();
+        let third = detector();
         Keeper::open(Arc::clone(&third), dir.path());
         assert_eq!(nats(&third, "lost"), nats(&second, "lost"));
     }
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn a_snapshot_that_fails_keeps_both_journals_and_a_gap_in_the_journal_asks_for_a_snapshot() {
         let dir = tempfile::tempdir().expect("a directory");
-        let first = judge();
+        let first = detector();
         let keeper = Keeper::open(Arc::clone(&first), dir.path());
         send(&first, "a", 1);
         assert!(keeper.append());
@@ -266,7 +266,7 @@ mod tests {
         send(&first, "b", 2);
         assert!(keeper.append());
         keeper.save();
-        let second = judge();
+        let second = detector();
         let other = Keeper::open(Arc::clone(&second), dir.path());
         assert!(nats(&second, "a") > 0.0 && nats(&second, "b") > 0.0);
         // Nothing is appended to journals that may be torn until a snapshot has been written.
@@ -275,7 +275,7 @@ mod tests {
         send(&second, "c", 3);
         other.save();
         assert!(other.append());
-        let third = judge();
+        let third = detector();
         Keeper::open(Arc::clone(&third), dir.path());
         assert!(
             ["a", "b", "c"]

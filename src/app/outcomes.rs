@@ -2,13 +2,13 @@
 //! sender.
 
 use crate::config::Settings;
-use crate::detector::{Addressee, Judge};
+use crate::detector::{Addressee, Detector};
 use crate::env::Clock;
 use crate::env::IdSource;
 use crate::identity;
 use crate::moderation::Moderation;
 use crate::ndr;
-use crate::queue::{Ack, FailedRecipient, FailureCause, Queue, QueueEvent};
+use crate::queue::{Ack, FailedRecipient, FailureCause, OwnMail, Queue, QueueEvent};
 use crate::records::{Records, TraceEvent};
 use crate::spool::Spool;
 use crate::telemetry::{events, metrics as names};
@@ -34,7 +34,7 @@ const RECIPIENTS_NAMED: usize = 20;
 pub(super) struct Outcomes {
     pub settings: watch::Receiver<Arc<Settings>>,
     pub clock: Arc<dyn Clock>,
-    pub judge: Arc<Judge>,
+    pub detector: Arc<Detector>,
     pub moderation: Arc<Moderation>,
     pub spool: Spool,
     pub queue: Queue,
@@ -166,7 +166,7 @@ impl Outcomes {
             {
                 let to = Addressee::of(&recipient.address);
                 blocks.extend(
-                    self.judge
+                    self.detector
                         .outcome(now, identity, meta.id, outcome.class, to),
                 );
             }
@@ -222,17 +222,15 @@ impl Outcomes {
         let Some(ndr) = ndr::compose(&facts) else {
             return self.finish(report);
         };
-        let body = Bytes::from(ndr.body);
-        let meta = Arc::new(MessageMeta::of_ours(
+        let own = OwnMail {
             id,
             now,
-            ndr.envelope,
-            Pool::HighRisk,
-            body.len(),
-        ));
-        match self.spool.accept(&meta, body).await {
+            envelope: ndr.envelope,
+            pool: Pool::HighRisk,
+            message: ndr.body,
+        };
+        match own.submit(&self.spool, &self.queue).await {
             Ok(()) => {
-                self.queue.enqueue(meta);
                 self.note(report.meta.id, format!("sender told by report {id}"));
                 self.finish(report);
             }

@@ -43,7 +43,7 @@ fn room() -> Room {
     let (sender, receiver) = watch::channel(Arc::clone(&settings));
     let records = Records::open(&dir.path().join("records.db")).unwrap();
     let spool = open_spool(&dir.path().join("spool"));
-    let judge = Arc::new(Judge::new(Arc::clone(&settings)));
+    let detector = Arc::new(Detector::new(Arc::clone(&settings)));
     let (queue, events) = Queue::start(
         clock.clone(),
         spool.clone(),
@@ -51,7 +51,7 @@ fn room() -> Room {
         Backlog::new(Arc::clone(&settings), clock.now()),
     );
     let (notifier, _) = Notifier::new();
-    let (judging, queueing) = (Arc::clone(&judge), queue.clone());
+    let (judging, queueing) = (Arc::clone(&detector), queue.clone());
     let learner = Arc::new(Learner::new(
         Scorer::shipped().unwrap(),
         dir.path().join("learned"),
@@ -70,7 +70,7 @@ fn room() -> Room {
     let outcomes = Outcomes {
         settings: receiver,
         clock: clock.clone(),
-        judge,
+        detector,
         moderation: Arc::new(moderation),
         spool,
         queue,
@@ -144,7 +144,7 @@ async fn held_mail_beyond_the_limit_of_reports_is_returned_later_and_not_dropped
     let mut room = room();
     room.hold(1, "alice@acme.example").await;
     room.hold(2, "Alice@ACME.example").await;
-    room.clock.add(testing::settings().held_expire);
+    room.clock.add(testing::settings().held.expire);
     for _ in 0..2 {
         let report = room.failure().await;
         room.outcomes.report(report).await;
@@ -168,7 +168,7 @@ async fn a_report_that_the_spool_refuses_uses_up_nothing() {
     let closed = open_spool(&room.dir.path().join("closed"));
     closed.close().await;
     room.hold(1, "alice@acme.example").await;
-    room.clock.add(testing::settings().held_expire);
+    room.clock.add(testing::settings().held.expire);
     let report = room.failure().await;
     let good = std::mem::replace(&mut room.outcomes.spool, closed);
     room.outcomes.report(report).await;

@@ -89,9 +89,9 @@ impl Relay {
         // The data directory first: a second relay on it must be told so, not that a port is taken.
         let dir = settings.server.data_dir.clone();
         let lock = take_data_dir(&dir)?;
-        let admin_listener = bind_http(settings.admin_bind, "[admin] bind").await?;
+        let admin_listener = bind_http(settings.admin.bind, "[admin] bind").await?;
         // Notices name the admin page: by the port that the kernel chose, if it was to choose.
-        settings.admin_bind = admin_listener
+        settings.admin.bind = admin_listener
             .local_addr()
             .map_err(failed("[admin] bind"))?;
         let settings = Arc::new(settings);
@@ -130,7 +130,7 @@ impl Relay {
             .map_err(StartError)?;
         let listening = Listening {
             smtp,
-            admin: settings.admin_bind,
+            admin: settings.admin.bind,
             public,
         };
         listening.log();
@@ -161,7 +161,7 @@ impl Relay {
         let outside = self.rooms.outside.prepare(&settings)?;
         self.sessions.reload_tls(&settings)?;
         self.rooms.outside.take_over(outside);
-        self.rooms.judge.reload(Arc::clone(&settings));
+        self.rooms.detector.reload(Arc::clone(&settings));
         self.rooms.queue.reload(Arc::clone(&settings));
         self.rooms.delivery.reload(Arc::clone(&settings));
         self.settings.send_replace(settings);
@@ -284,7 +284,7 @@ fn keep_places(new: &mut Settings, old: &Settings) {
             new.server.data_dir != old.server.data_dir,
         ),
         ("listener", bound(&new.listeners) != bound(&old.listeners)),
-        ("admin.bind", moved(new.admin_bind, old.admin_bind)),
+        ("admin.bind", moved(new.admin.bind, old.admin.bind)),
         ("public.bind", new.public.bind != old.public.bind),
     ];
     for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
@@ -295,7 +295,7 @@ fn keep_places(new: &mut Settings, old: &Settings) {
     }
     new.server.data_dir.clone_from(&old.server.data_dir);
     new.listeners = kept_listeners(&new.listeners, &old.listeners);
-    new.admin_bind = old.admin_bind;
+    new.admin.bind = old.admin.bind;
     new.public.bind = old.public.bind;
 }
 

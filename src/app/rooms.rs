@@ -7,7 +7,7 @@ use super::relay::{StartError, failed};
 use crate::admin;
 use crate::config::Settings;
 use crate::delivery::Delivery;
-use crate::detector::Judge;
+use crate::detector::Detector;
 use crate::env::IdSource;
 use crate::env::{Clock, Vitals, random_u64};
 use crate::external_checks::Outside;
@@ -38,7 +38,7 @@ pub(super) struct Rooms {
     pub clock: Arc<dyn Clock>,
     pub records: Records,
     pub spool: Spool,
-    pub judge: Arc<Judge>,
+    pub detector: Arc<Detector>,
     pub keeper: Arc<Keeper>,
     pub learner: Arc<Learner>,
     pub labels: Labels,
@@ -72,8 +72,8 @@ impl Rooms {
         let records = Records::open_watched(&database, &vitals)
             .map_err(failed(&database.display().to_string()))?;
         let (spool, backlog) = open_spool(dir, &now, clock.now(), &vitals)?;
-        let judge = Arc::new(Judge::new(Arc::clone(&now)));
-        let keeper = Arc::new(Keeper::open(Arc::clone(&judge), dir));
+        let detector = Arc::new(Detector::new(Arc::clone(&now)));
+        let keeper = Arc::new(Keeper::open(Arc::clone(&detector), dir));
         let scorer = Scorer::shipped().map_err(failed("model"))?;
         let learner = Arc::new(Learner::new(scorer, dir.join("learned")));
         let labels = Labels::new(Arc::clone(&learner), Arc::clone(&clock), spool.clone());
@@ -87,7 +87,7 @@ impl Rooms {
         let moderation = Moderation::start(
             settings.clone(),
             Arc::clone(&clock),
-            Arc::clone(&judge),
+            Arc::clone(&detector),
             records.clone(),
             queue.clone(),
             notifier.clone(),
@@ -100,7 +100,7 @@ impl Rooms {
             clock,
             records,
             spool,
-            judge,
+            detector,
             keeper,
             learner,
             labels,
@@ -127,7 +127,7 @@ impl Rooms {
         Outcomes {
             settings: self.settings.clone(),
             clock: Arc::clone(&self.clock),
-            judge: Arc::clone(&self.judge),
+            detector: Arc::clone(&self.detector),
             moderation: Arc::clone(&self.moderation),
             spool: self.spool.clone(),
             queue: self.queue.clone(),
@@ -154,7 +154,7 @@ impl Rooms {
         let upkeep = housekeeping::run(
             self.settings.clone(),
             Arc::clone(&self.clock),
-            Arc::clone(&self.judge),
+            Arc::clone(&self.detector),
             Arc::clone(&self.keeper),
             Arc::clone(&self.learner),
             Arc::clone(&self.moderation),
@@ -185,7 +185,7 @@ impl Rooms {
             clock: Arc::clone(&self.clock),
             learner: Arc::clone(&self.learner),
             outside: Arc::clone(&self.outside),
-            judge: Arc::clone(&self.judge),
+            detector: Arc::clone(&self.detector),
             moderation: Arc::clone(&self.moderation),
             spool: self.spool.clone(),
             queue: self.queue.clone(),
@@ -204,7 +204,7 @@ impl Rooms {
             clock: Arc::clone(&self.clock),
             key: self.feedback_key.clone(),
             records: self.records.clone(),
-            judge: Arc::clone(&self.judge),
+            detector: Arc::clone(&self.detector),
             moderation: Arc::clone(&self.moderation),
             labels: self.labels.clone(),
             spool: self.spool.clone(),
@@ -227,7 +227,7 @@ impl Rooms {
             settings: self.settings.clone(),
             clock: Arc::clone(&self.clock),
             records: self.records.clone(),
-            judge: Arc::clone(&self.judge),
+            detector: Arc::clone(&self.detector),
             queue: self.queue.clone(),
             moderation: Arc::clone(&self.moderation),
             labels: self.labels.clone(),

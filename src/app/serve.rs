@@ -41,8 +41,10 @@ pub(crate) fn run(config: Option<&Path>) -> ExitCode {
 /// Logging, metrics and the runtime; then the relay itself.
 fn start(settings: Settings, config: Option<&Path>) -> Result<ExitCode, String> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let log = telemetry::init(&settings.log, Arc::clone(&clock))?;
-    let metrics = telemetry::metrics::install()?;
+    let log = telemetry::init(settings.log.options(), Arc::clone(&clock))
+        .map_err(|e| format!("logging cannot start: {e}"))?;
+    let metrics =
+        telemetry::metrics::install().map_err(|e| format!("metrics cannot start: {e}"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -102,9 +104,9 @@ async fn serve(
 /// A bad file is refused and the old settings stay.
 fn reload_settings(relay: &Relay, config: Option<&Path>, log: &LogControl) {
     let reloaded = config::load(config).and_then(|settings| {
-        let log_settings = settings.log.clone();
+        let log_options = settings.log.options();
         relay.reload(settings)?;
-        log.reload(&log_settings);
+        log.reload(log_options);
         Ok(())
     });
     match reloaded {

@@ -1,6 +1,6 @@
 //! Blocks: matching, states, release rules. Pure.
 
-pub(crate) mod board;
-pub(crate) mod past;
+pub(crate) mod active;
+pub(crate) mod history;
 pub(crate) mod rules;
 pub(crate) mod subject;

@@ -45,7 +45,7 @@ const fn what(kind: BlockKind) -> &'static str {
 }
 
 fn sender(text: &str) -> Option<String> {
-    if text == super::board::NULL_SENDER {
+    if text == super::active::NULL_SENDER {
         return Some(text.to_owned());
     }
     let text = text

@@ -41,7 +41,7 @@ impl Client {
         };
         let url = match (&connect.url, &settings) {
             (Some(url), _) => url.clone(),
-            (None, Some(settings)) => format!("http://{}", reachable(settings.admin_bind)),
+            (None, Some(settings)) => format!("http://{}", reachable(settings.admin.bind)),
             (None, None) => return Err(Failure::Usage("--url is missing".into())),
         };
         let base = Url::parse(&url)

@@ -85,10 +85,10 @@ fn train(args: &TrainArgs) -> Result<(), String> {
         .iter()
         .map(|name| args.corpora.join(name))
         .collect();
-    let (corpora, items) = corpus::load(&folders)?;
+    let (corpora, items) = corpus::load(&folders).map_err(|e| e.to_string())?;
     let model = build::build(&corpora, &items, &Recipe::default(), &args.date);
     let file = model.to_bytes();
-    Model::from_bytes(&file)?;
+    Model::from_bytes(&file).map_err(|e| e.to_string())?;
     let write = |path: &Path, octets: &[u8]| {
         std::fs::write(path, octets).map_err(|e| format!("{}: {e}", path.display()))
     };
@@ -118,18 +118,18 @@ fn evaluate(args: &EvalArgs) -> Result<(), String> {
     let recipe = Recipe::default();
     let padded = || {
         if args.padded {
-            corpus::padded_spam(&args.corpora)
+            corpus::padded_spam(&args.corpora).map_err(|e| e.to_string())
         } else {
             Ok(Vec::new())
         }
     };
     let figures = if args.adapt {
-        let (corpora, items) = corpus::load(&args.corpora)?;
+        let (corpora, items) = corpus::load(&args.corpora).map_err(|e| e.to_string())?;
         let mut rows = protocols::adapted(&corpora, &items, &padded()?, &recipe);
         rows.extend(protocols::online(&corpora, &items, &recipe));
         rows
     } else if args.leave_one_out {
-        let (corpora, items) = corpus::load(&args.corpora)?;
+        let (corpora, items) = corpus::load(&args.corpora).map_err(|e| e.to_string())?;
         eval::leave_one_out(&corpora, &items, &padded()?, &recipe)
     } else {
         judge(args)?
@@ -151,16 +151,18 @@ fn evaluate(args: &EvalArgs) -> Result<(), String> {
 /// The given model on the given corpora: each corpus' ham against all their spam.
 fn judge(args: &EvalArgs) -> Result<Vec<Figures>, String> {
     let scorer = match &args.model {
-        Some(path) => Scorer::new(Model::from_bytes(
-            &std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?,
-        )?),
-        None => Scorer::shipped()?,
-    };
+        Some(path) => {
+            let file = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+            Model::from_bytes(&file).map(Scorer::new)
+        }
+        None => Scorer::shipped(),
+    }
+    .map_err(|e| e.to_string())?;
     let (mut spam, mut hams) = (Vec::new(), Vec::new());
     let mut extractor = Extractor::default();
     for folder in &args.corpora {
         let mut ham = Vec::new();
-        for (is_spam, path) in corpus::index(folder)? {
+        for (is_spam, path) in corpus::index(folder).map_err(|e| e.to_string())? {
             let raw = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
             extractor.extract(&raw);
             let llr = scorer.judge(&extractor, None).llr;

@@ -66,7 +66,7 @@ pub(crate) fn run(args: &ScoreArgs) -> ExitCode {
 /// The model in that file, or the built-in one.
 fn load(model: Option<&Path>) -> Result<Scorer, String> {
     let Some(path) = model else {
-        return Scorer::shipped();
+        return Scorer::shipped().map_err(|e| e.to_string());
     };
     let wrong = |problem: String| format!("{}: {problem}", path.display());
     let size = std::fs::metadata(path)
@@ -76,7 +76,9 @@ fn load(model: Option<&Path>) -> Result<Scorer, String> {
         return Err(wrong(format!("{size} octets are no model file")));
     }
     let octets = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
-    Model::from_bytes(&octets).map(Scorer::new).map_err(wrong)
+    Model::from_bytes(&octets)
+        .map(Scorer::new)
+        .map_err(|e| wrong(e.to_string()))
 }
 
 /// Scores each file. `false` if one could not be read.

@@ -145,9 +145,9 @@ fn contents(args: &SimulateArgs) -> Result<Vec<Titled>, String> {
             let file = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
             Scorer::new(Model::from_bytes(&file).map_err(|e| format!("{}: {e}", path.display()))?)
         }
-        None => Scorer::shipped()?,
+        None => Scorer::shipped().map_err(|e| e.to_string())?,
     };
-    let scored = mailbag::load(&args.mail, &scorer)?;
+    let scored = mailbag::load(&args.mail, &scorer).map_err(|e| e.to_string())?;
     let titled = |how: &str, contents: Vec<Content>| {
         let of = |content: &Content| {
             if let Content::Real(pool) = content {

@@ -1,4 +1,3 @@
-//! Bounded concurrent maps and the hasher they use.
+//! A bounded concurrent map.
 
-pub(crate) mod hasher;
 pub(crate) mod table;

@@ -1,46 +1,29 @@
-//! A bounded concurrent map: 64 shards, each with its own lock and its own bound, so that making
-//! room costs one short walk over one shard. Locks are never held across an await: everything here
-//! is synchronous.
+//! A bounded concurrent map: a `DashMap` each of whose shards has its own bound, so that making
+//! room costs one walk over one shard. Entries are reached by closures only: no guard leaves this
+//! file, so none lives across an await.
 
-use super::hasher::Quick;
-use std::borrow::Borrow;
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, Hash};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use ahash::RandomState;
+use dashmap::{DashMap, DashSet, SharedValue};
+use std::hash::Hash;
+use std::sync::OnceLock;
 
 const SHARDS: usize = 64;
-/// Entries copied under one hold of a lock.
+/// Entries that [`Table::copies`] copies before it hands them out.
 const COPIES: usize = 64;
 
 /// What a full table gives up first.
 pub(crate) trait Evict {
-    /// Smallest first: class (0 = invented a moment ago and harmless ... 3 = never while anything
-    /// else is there), then the time it was last used.
+    /// The smallest goes first: a class (0 = harmless and seen once or twice, 3 = never while
+    /// anything else is there), then the time of the last use.
     fn rank(&self) -> (u8, i64);
 }
 
-struct Shard<K, V> {
-    map: HashMap<K, V, Quick>,
-    /// Keys of entries that may have changed since they were last handed out; `None` while nobody
-    /// asks.
-    changed: Option<HashSet<K, Quick>>,
-}
-
-impl<K: Hash + Eq + Clone, V> Shard<K, V> {
-    /// Notes that the entry may change.
-    fn note(&mut self, key: &K) {
-        if let Some(changed) = &mut self.changed
-            && !changed.contains(key)
-        {
-            changed.insert(key.clone());
-        }
-    }
-}
-
-/// The map.
+/// A concurrent map with a bound. Its hasher is keyed with a secret drawn per table: nobody outside
+/// can aim at one shard.
 pub(crate) struct Table<K, V> {
-    shards: Vec<Mutex<Shard<K, V>>>,
-    hasher: Quick,
+    map: DashMap<K, V, RandomState>,
+    /// Keys of entries that may have changed since [`Table::changes`]; not set while nobody asks.
+    changed: OnceLock<DashSet<K, RandomState>>,
     per_shard: usize,
 }
 
@@ -48,102 +31,87 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
     /// With room for about `capacity` entries.
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
-            shards: (0..SHARDS)
-                .map(|_| {
-                    Mutex::new(Shard {
-                        map: HashMap::default(),
-                        changed: None,
-                    })
-                })
-                .collect(),
-            hasher: Quick::default(),
+            map: DashMap::with_hasher_and_shard_amount(RandomState::new(), SHARDS),
+            changed: OnceLock::new(),
             per_shard: (capacity / SHARDS).max(1),
         }
     }
 
-    fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> MutexGuard<'_, Shard<K, V>> {
-        let place = (self.hasher.hash_one(key) % SHARDS as u64) as usize;
-        #[expect(
-            clippy::indexing_slicing,
-            reason = "there are SHARDS shards, and the place is a remainder by SHARDS"
-        )]
-        self.shards[place]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// Notes that the entry may change. The caller holds the entry's shard: whoever takes the note
+    /// and then copies the entry waits for the change.
+    fn note(&self, key: &K) {
+        if let Some(changed) = self.changed.get()
+            && !changed.contains(key)
+        {
+            changed.insert(key.clone());
+        }
     }
 
-    /// Runs `f` on the entry under its lock, which `new` makes if it is not there.
+    /// Runs `f` on the entry under the lock of its shard; `new` makes the entry if it is not there.
     pub(crate) fn with<R>(
         &self,
         key: &K,
         new: impl FnOnce() -> V,
         f: impl FnOnce(&mut V) -> R,
     ) -> R {
-        let mut shard = self.shard(key);
-        shard.note(key);
-        let map = &mut shard.map;
-        if let Some(value) = map.get_mut(key) {
-            return f(value);
+        let hash_of = |key: &K| self.map.hasher().hash_one(key);
+        let hash = hash_of(key);
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "the map tells the place of one of its own shards"
+        )]
+        let mut shard = self.map.shards()[self.map.determine_shard(hash as usize)].write();
+        self.note(key);
+        if let Some((_, value)) = shard.get_mut(hash, |(other, _)| other == key) {
+            return f(value.get_mut());
         }
-        if map.len() >= self.per_shard {
-            make_room(map, self.per_shard);
+        let rehash = |(key, _): &(K, SharedValue<V>)| hash_of(key);
+        if shard.len() >= self.per_shard {
+            let all = shard.drain().collect();
+            for entry in without_lowest(all, self.per_shard, |(_, value)| value.get().rank()) {
+                shard.insert_entry(hash_of(&entry.0), entry, rehash);
+            }
         }
-        f(map.entry(key.clone()).or_insert_with(new))
+        let entry = (key.clone(), SharedValue::new(new()));
+        f(shard.insert_entry(hash, entry, rehash).1.get_mut())
     }
 
     /// Runs `f` on the entry if it is there.
-    pub(crate) fn get<Q, R>(&self, key: &Q, f: impl FnOnce(&mut V) -> R) -> Option<R>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let mut shard = self.shard(key);
-        if shard.changed.is_some()
-            && let Some((key, _)) = shard.map.get_key_value(key)
-        {
-            let key = key.clone();
-            shard.note(&key);
-        }
-        shard.map.get_mut(key).map(f)
+    pub(crate) fn get<R>(&self, key: &K, f: impl FnOnce(&mut V) -> R) -> Option<R> {
+        let mut entry = self.map.get_mut(key)?;
+        self.note(key);
+        Some(f(entry.value_mut()))
     }
 
     /// Runs `f` on the entry if it is there, without a change.
-    pub(crate) fn read<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.shard(key).map.get(key).map(f)
+    pub(crate) fn read<R>(&self, key: &K, f: impl FnOnce(&V) -> R) -> Option<R> {
+        self.map.get(key).map(|entry| f(entry.value()))
     }
 
     /// Removes the entry.
-    pub(crate) fn remove<Q>(&self, key: &Q)
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.shard(key).map.remove(key);
+    pub(crate) fn remove(&self, key: &K) {
+        self.map.remove(key);
     }
 
-    /// Runs `f` on each entry, shard by shard.
+    /// Puts `value` in the place of the entry.
+    pub(crate) fn replace(&self, key: &K, value: V) {
+        self.remove(key);
+        self.with(key, || value, |_| ());
+    }
+
+    /// Runs `f` on each entry, shard by shard. [`Table::changes`] does not hand out what `f`
+    /// changes.
     pub(crate) fn each(&self, mut f: impl FnMut(&K, &mut V)) {
-        for shard in &self.shards {
-            for (key, value) in &mut shard.lock().unwrap_or_else(PoisonError::into_inner).map {
-                f(key, value);
-            }
+        for mut entry in self.map.iter_mut() {
+            let (key, value) = entry.pair_mut();
+            f(key, value);
         }
     }
 
-    /// From now on notes which entries change, for [`Table::changes`]. What [`Table::each`] changes
-    /// is not noted.
+    /// From now on notes which entries change, for [`Table::changes`].
     pub(crate) fn watch(&self) {
-        for shard in &self.shards {
-            shard
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .changed
-                .get_or_insert_default();
-        }
+        self.changed
+            .get_or_init(|| DashSet::with_hasher(RandomState::new()));
     }
 
     /// Runs `f` on a copy of each entry that may have changed since the last call, as
@@ -152,83 +120,74 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
     where
         V: Clone,
     {
-        for shard in &self.shards {
-            let changed = shard
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .changed
-                .as_mut()
-                .map(std::mem::take);
-            let keys: Vec<K> = changed.into_iter().flatten().collect();
-            copy_some(shard, &keys, &mut f);
-        }
+        let Some(changed) = self.changed.get() else {
+            return;
+        };
+        let keys: Vec<K> = changed.iter().map(|key| key.clone()).collect();
+        keys.iter().for_each(|key| {
+            changed.remove(key);
+        });
+        self.copy_some(&keys, &mut f);
     }
 
-    /// Runs `f` on a copy of each entry. No lock is held while `f` runs, and only for a few copies
-    /// before: so `f` may write to a disk without holding up the mail of a sixty-fourth of all
-    /// senders.
+    /// Runs `f` on a copy of each entry. No lock is held while `f` runs: `f` may write to a disk
+    /// without holding up mail.
     pub(crate) fn copies(&self, mut f: impl FnMut(K, V))
     where
         V: Clone,
     {
-        for shard in &self.shards {
-            let keys: Vec<K> = shard
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .map
-                .keys()
-                .cloned()
-                .collect();
-            copy_some(shard, &keys, &mut f);
+        let hash_of = |key: &K| self.map.hasher().hash_one(key);
+        for shard in self.map.shards() {
+            let mut shard = shard.write();
+            // The keys of one shard; a raw shard can be walked only by taking it apart.
+            let all: Vec<_> = shard.drain().collect();
+            let keys: Vec<K> = all.iter().map(|(key, _)| key.clone()).collect();
+            for entry in all {
+                shard.insert_entry(hash_of(&entry.0), entry, |(key, _)| hash_of(key));
+            }
+            drop(shard);
+            self.copy_some(&keys, &mut f);
+        }
+    }
+
+    /// Copies some entries at a time, then hands them out.
+    fn copy_some(&self, keys: &[K], f: &mut impl FnMut(K, V))
+    where
+        V: Clone,
+    {
+        for some in keys.chunks(COPIES) {
+            let copy = |key: &K| Some((key.clone(), self.map.get(key)?.value().clone()));
+            let copied: Vec<(K, V)> = some.iter().filter_map(copy).collect();
+            copied.into_iter().for_each(|(key, value)| f(key, value));
         }
     }
 
     /// Number of entries.
     pub(crate) fn len(&self) -> usize {
-        self.shards
-            .iter()
-            .map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).map.len())
-            .sum()
+        self.map.len()
     }
 
     /// Removes everything.
     pub(crate) fn clear(&self) {
-        self.shards
-            .iter()
-            .for_each(|s| s.lock().unwrap_or_else(PoisonError::into_inner).map.clear());
+        self.map.clear();
     }
 }
 
-fn copy_some<K: Hash + Eq + Clone, V: Clone>(
-    shard: &Mutex<Shard<K, V>>,
-    keys: &[K],
-    f: &mut impl FnMut(K, V),
-) {
-    for some in keys.chunks(COPIES) {
-        let copied: Vec<(K, V)> = {
-            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            some.iter()
-                .filter_map(|key| Some((key.clone(), shard.map.get(key)?.clone())))
-                .collect()
-        };
-        copied.into_iter().for_each(|(key, value)| f(key, value));
-    }
-}
-
-/// Removes the lowest sixteenth (at least one), so that the walk is paid for once in many
-/// insertions.
-fn make_room<K: Hash + Eq, V: Evict>(shard: &mut HashMap<K, V, Quick>, bound: usize) {
-    let mut ranks: Vec<(u8, i64)> = shard.values().map(Evict::rank).collect();
-    let surplus = shard.len().saturating_sub(bound) + 1;
+/// The entries of a full shard without the lowest sixteenth of its bound (at least one): so the
+/// walk is paid for once in many insertions.
+fn without_lowest<E>(mut entries: Vec<E>, bound: usize, rank: impl Fn(&E) -> (u8, i64)) -> Vec<E> {
+    let mut ranks: Vec<(u8, i64)> = entries.iter().map(&rank).collect();
+    let surplus = entries.len().saturating_sub(bound) + 1;
     let place = surplus.max(bound / 16).min(ranks.len()).saturating_sub(1);
     let (_, limit, _) = ranks.select_nth_unstable(place);
     let limit = *limit;
     let mut left = place + 1;
-    shard.retain(|_, value| {
-        let goes = left > 0 && value.rank() <= limit;
+    entries.retain(|entry| {
+        let goes = left > 0 && rank(entry) <= limit;
         left -= usize::from(goes);
         !goes
     });
+    entries
 }
 
 #[cfg(test)]
@@ -266,12 +225,35 @@ mod tests {
         // The snapshot once wrote to disk under a lock, and mail waited for the disk.
         let table: Table<u64, Entry> = Table::new(6400);
         (0..1000).for_each(|key| table.with(&key, || Entry(1, 0), |_| ()));
-        let mut sum = 0;
-        table.copies(|key, _| {
-            sum += table
-                .get(&key, |e| u64::from(e.0))
-                .expect("free to be used")
-        });
-        assert_eq!(sum, 1000);
+        for _ in 0..2 {
+            let mut sum = 0;
+            table.copies(|key, _| {
+                sum += table
+                    .get(&key, |e| u64::from(e.0))
+                    .expect("free to be used")
+            });
+            assert_eq!(sum, 1000);
+        }
+    }
+
+    #[test]
+    fn changes_are_handed_out_once_each() {
+        let table: Table<u64, Entry> = Table::new(6400);
+        let changes = || {
+            let mut keys = Vec::new();
+            table.changes(|key, _| keys.push(key));
+            keys.sort_unstable();
+            keys
+        };
+        table.with(&1, || Entry(1, 0), |_| ());
+        assert!(changes().is_empty(), "nobody has asked");
+        table.watch();
+        table.with(&2, || Entry(1, 0), |_| ());
+        table.with(&2, || Entry(1, 0), |_| ());
+        table.get(&1, |_| ());
+        table.get(&9, |_| ());
+        table.read(&1, |_| ());
+        assert_eq!(changes(), [1, 2]);
+        assert!(changes().is_empty());
     }
 }

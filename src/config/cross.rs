@@ -42,7 +42,7 @@ fn listeners(reader: &Reader<'_>, checked: &Checked) {
         }
     }
     let others = [
-        (Some(settings.admin_bind), &checked.sections.admin),
+        (Some(settings.admin.bind), &checked.sections.admin),
         (settings.public.bind, &checked.sections.public),
     ];
     let mut taken: Vec<_> = settings.listeners.iter().map(|l| l.bind).collect();
@@ -289,11 +289,11 @@ fn surroundings(reader: &Reader<'_>, checked: &Checked) {
         );
         reader.warning(&places.server.at("hostname"), wrong);
     }
-    if !s.admin_bind.ip().is_loopback() {
+    if !s.admin.bind.ip().is_loopback() {
         let wrong = Wrong::new(
             format!(
                 "{} can be reached from other machines, without TLS",
-                s.admin_bind
+                s.admin.bind
             ),
             "keep it on 127.0.0.1, or behind a proxy with TLS in a private network",
         );

@@ -1,54 +1,114 @@
-//! The entries that come in numbers: listeners, tenants, clients, pools, routes. As in `check`,
-//! every key with its range and its default.
+//! The entries that come in numbers: listeners, tenants, clients, pools, routes.
 
-use super::check::{count, end};
+use super::check::end;
 use super::error::Wrong;
-use super::raw::{Place, Reader, Section, boolean, one_of, string};
-use super::settings::*;
-use super::values::{self, Env, optional};
-use crate::types::{Domain, TenantId};
+use super::form::{
+    self, count, empty_is_default, list, one_of, optional, redacted, section, shown_or_empty, text,
+    truth,
+};
+use super::raw::{Place, Reader, Section};
+use super::route_auth::{self, MECHANISMS, RouteToken};
+use super::typed::{self, string};
+use super::values;
+use crate::types::{Address, AuthMechanism, Domain, Secret, TenantId};
 use ipnet::IpNet;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+/// What a listener is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListenerKind {
+    /// Mail servers listed in `[[client]]`; AUTH optional.
+    Relay,
+    /// Port 587: STARTTLS, then AUTH, always.
+    Submission,
+    /// Port 465: TLS from the first octet, AUTH always.
+    Submissions,
+    /// Complaint reports (ARF) to our own report addresses.
+    Reports,
+}
+
+impl ListenerKind {
+    const ALL: [(&'static str, Self); 4] = [
+        ("relay", Self::Relay),
+        ("submission", Self::Submission),
+        ("submissions", Self::Submissions),
+        ("reports", Self::Reports),
+    ];
+
+    /// Name as in the configuration.
+    pub fn as_str(self) -> &'static str {
+        form::word(&Self::ALL, self)
+    }
+
+    /// Whether people hand in their own mail here, after AUTH (RFC 6409, RFC 8314).
+    pub const fn is_submission(self) -> bool {
+        matches!(self, Self::Submission | Self::Submissions)
+    }
+}
+
+section! {
+    /// One `[[listener]]`.
+    pub struct Listener {
+        /// Address and port; port 0 lets the kernel choose.
+        bind: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 2525)), text(values::socket)
+            .required("write the address and port to listen on, such as \"127.0.0.1:2525\"");
+        /// What it is for.
+        kind: ListenerKind = ListenerKind::Relay, one_of(&ListenerKind::ALL);
+        /// Peers whose PROXY v1/v2 header is required and believed.
+        proxy_protocol: Vec<IpNet> = Vec::new(), list(values::network);
+    }
+}
+
 pub(super) fn listeners(root: &Section<'_, '_>) -> (Vec<Listener>, Vec<Place>) {
-    let default_bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 2525));
     let Some(sections) = root.sections("listener") else {
-        return (
-            vec![Listener {
-                bind: default_bind,
-                kind: ListenerKind::Relay,
-                proxy_protocol: Vec::new(),
-            }],
-            Vec::new(),
-        );
+        let listener = Listener {
+            bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 2525)),
+            kind: ListenerKind::Relay,
+            proxy_protocol: Vec::new(),
+        };
+        return (vec![listener], Vec::new());
     };
     root.refuse_empty(
         "listener",
         "write at least one [[listener]], or leave the key out",
     );
-    let kinds = [
-        ("relay", ListenerKind::Relay),
-        ("submission", ListenerKind::Submission),
-        ("submissions", ListenerKind::Submissions),
-        ("reports", ListenerKind::Reports),
-    ];
-    sections
-        .into_iter()
-        .map(|s| {
-            let bind = s.need(
-                "bind",
-                "write the address and port to listen on, such as \"127.0.0.1:2525\"",
-                |v| values::socket(string(v)?),
-            );
-            let listener = Listener {
-                bind: bind.unwrap_or(default_bind),
-                kind: s.get("kind", ListenerKind::Relay, |v| one_of(v, &kinds)),
-                proxy_protocol: s.list("proxy_protocol", Vec::new(), values::network),
-            };
-            (listener, end(s))
-        })
-        .unzip()
+    let listeners = sections.into_iter().map(|s| (Listener::read(&s), end(s)));
+    listeners.unzip()
+}
+
+section! {
+    /// One `[[tenant]]`.
+    pub struct Tenant {
+        /// Name.
+        id as "name": TenantId = TenantId::new(""),
+            text(tenant_name).required("write the tenant's name, such as \"acme\"");
+        /// Internal domains. A subdomain is not included unless listed.
+        domains: Vec<Domain> = Vec::new(), list(values::domain);
+        /// Told about blocks.
+        admins: Vec<Address> = Vec::new(), list(values::address);
+        /// IANA zone.
+        time_zone: String = "UTC".to_owned(), text(values::time_zone);
+        /// Envelope senders outside `domains` are accepted (forwarded mail).
+        accept_foreign_senders as "foreign_senders": bool = true, one_of(&FOREIGN_SENDERS);
+        /// External mail leaves under a return path of ours, so that delivery reports come back
+        /// here first.
+        verp: bool = false, truth();
+    }
+}
+
+const FOREIGN_SENDERS: [(&str, bool); 2] = [("accept", true), ("reject", false)];
+
+fn tenant_name(text: &str) -> Result<TenantId, Wrong> {
+    values::name(text).map(|name| TenantId::new(&name))
+}
+
+impl Tenant {
+    /// Whether `domain` is one of this tenant's own.
+    pub fn is_internal(&self, domain: &Domain) -> bool {
+        self.domains.contains(domain)
+    }
 }
 
 pub(super) fn tenants(root: &Section<'_, '_>, hostname: &Domain) -> (Vec<Arc<Tenant>>, Vec<Place>) {
@@ -68,27 +128,40 @@ pub(super) fn tenants(root: &Section<'_, '_>, hostname: &Domain) -> (Vec<Arc<Ten
         "tenant",
         "write at least one [[tenant]], or leave the key out",
     );
-    sections
+    let tenants = sections
         .into_iter()
-        .map(|s| {
-            let name = s.need("name", "write the tenant's name, such as \"acme\"", |v| {
-                values::name(string(v)?)
-            });
-            let tenant = Tenant {
-                id: TenantId::new(name.as_deref().unwrap_or_default()),
-                domains: s.list("domains", Vec::new(), values::domain),
-                admins: s.list("admins", Vec::new(), values::address),
-                time_zone: s.get("time_zone", "UTC".to_owned(), |v| {
-                    values::time_zone(string(v)?)
-                }),
-                accept_foreign_senders: s.get("foreign_senders", true, |v| {
-                    one_of(v, &[("accept", true), ("reject", false)])
-                }),
-                verp: s.get("verp", false, boolean),
-            };
-            (Arc::new(tenant), end(s))
-        })
-        .unzip()
+        .map(|s| (Arc::new(Tenant::read(&s)), end(s)));
+    tenants.unzip()
+}
+
+section! {
+    /// One `[[client]]`: mail servers that may relay through us.
+    pub struct Client(all_tenants: Vec<TenantId>) {
+        /// Networks; the most specific one over all clients wins.
+        networks: Vec<IpNet> = Vec::new(), list(values::network)
+            .required("write the networks of the client, such as [\"192.0.2.0/24\"]");
+        /// Names of tenants; at least one.
+        tenants: Vec<TenantId> = all_tenants, list(|name| Ok(TenantId::new(name)));
+        /// XCLIENT and XFORWARD accepted.
+        trust_xclient: bool = false, truth();
+        /// `(Authenticated sender: x)` in its own topmost Received names the user.
+        trust_received: bool = false, truth();
+        /// Header fields believed from this client, lower case.
+        identity_headers: Vec<String> = Vec::new(), list(values::header_name);
+        /// Header field that names a sending script (`X-PHP-Originating-Script`), lower case;
+        /// `None` = not believed.
+        script_header: Option<String> = None, optional(values::header_name);
+    }
+}
+
+impl Client {
+    /// Whether what it writes into mail or says by XCLIENT names the sender.
+    pub const fn trusts_headers(&self) -> bool {
+        self.trust_xclient
+            || self.trust_received
+            || !self.identity_headers.is_empty()
+            || self.script_header.is_some()
+    }
 }
 
 pub(super) fn clients(
@@ -112,36 +185,27 @@ pub(super) fn clients(
         };
         return (vec![Arc::new(client)], Vec::new());
     };
-    sections
-        .into_iter()
-        .map(|s| {
-            if !s.has("networks") {
-                s.error(
-                    "networks",
-                    Wrong::new(
-                        "is missing",
-                        "write the networks of the client, such as [\"192.0.2.0/24\"]",
-                    ),
-                );
-            }
-            s.refuse_empty("networks", "write at least one network");
-            s.refuse_empty(
-                "tenants",
-                "write at least one tenant, or leave the key out for all",
-            );
-            let client = Client {
-                networks: s.list("networks", Vec::new(), values::network),
-                tenants: s.list("tenants", all(), |t| Ok(TenantId::new(t))),
-                trust_xclient: s.get("trust_xclient", false, boolean),
-                trust_received: s.get("trust_received", false, boolean),
-                identity_headers: s.list("identity_headers", Vec::new(), values::header_name),
-                script_header: s.get("script_header", None, |v| {
-                    optional(string(v)?, values::header_name)
-                }),
-            };
-            (Arc::new(client), end(s))
-        })
-        .unzip()
+    let read = |s: Section<'_, '_>| {
+        s.refuse_empty("networks", "write at least one network");
+        s.refuse_empty(
+            "tenants",
+            "write at least one tenant, or leave the key out for all",
+        );
+        (Arc::new(Client::read(&s, all())), end(s))
+    };
+    sections.into_iter().map(read).unzip()
+}
+
+section! {
+    /// One `[[pool]]`, without its name.
+    pub struct PoolSettings(hostname: &Domain, connections: usize) {
+        /// Source addresses, used in turn; empty = the system's choice.
+        addresses: Vec<IpAddr> = Vec::new(), list(values::ip);
+        /// EHLO name.
+        ehlo: Domain = hostname.clone(), empty_is_default(values::domain);
+        /// Most connections of this pool to one destination.
+        connections_per_destination: usize = connections, count(1..=10_000);
+    }
 }
 
 pub(super) fn pools(
@@ -159,26 +223,14 @@ pub(super) fn pools(
     let mut seen = Vec::new();
     for s in root.sections("pool").unwrap_or_default() {
         let name = s.need("name", "write \"normal\" or \"high_risk\"", |v| {
-            one_of(v, &[("normal", false), ("high_risk", true)])
+            typed::one_of(v, &[("normal", false), ("high_risk", true)])
         });
         let target = if name == Some(true) {
             &mut high_risk
         } else {
             &mut normal
         };
-        let pool = PoolSettings {
-            addresses: s.list("addresses", Vec::new(), values::ip),
-            ehlo: s.get("ehlo", hostname.clone(), |v| {
-                optional(string(v)?, values::domain).map(|d| d.unwrap_or_else(|| hostname.clone()))
-            }),
-            connections_per_destination: count(
-                &s,
-                "connections_per_destination",
-                target.connections_per_destination,
-                1,
-                10_000,
-            ),
-        };
+        let pool = PoolSettings::read(&s, hostname, target.connections_per_destination);
         let Some(name) = name else {
             s.finish();
             continue;
@@ -199,56 +251,127 @@ pub(super) fn pools(
     (normal, high_risk, high_risk_at)
 }
 
-pub(super) fn routes(root: &Section<'_, '_>, env: Env<'_>) -> (Vec<Arc<Route>>, Vec<Place>) {
-    let modes = [
-        ("none", TlsMode::None),
-        ("opportunistic", TlsMode::Opportunistic),
-        ("required", TlsMode::Required),
+/// How much TLS a next hop must offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Never used.
+    None,
+    /// Used where offered, any certificate; plain text if not offered or broken.
+    Opportunistic,
+    /// Valid certificate or no delivery.
+    Required,
+}
+
+impl TlsMode {
+    const ALL: [(&'static str, Self); 3] = [
+        ("none", Self::None),
+        ("opportunistic", Self::Opportunistic),
+        ("required", Self::Required),
     ];
-    root.sections("route")
-        .unwrap_or_default()
+}
+
+/// Which recipient domains a route takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouteMatch {
+    /// `*`.
+    Any,
+    /// `.example.com`: all below it, not itself.
+    Below(Domain),
+    /// Exactly that domain.
+    Exact(Domain),
+}
+
+impl fmt::Display for RouteMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Below(parent) => write!(f, ".{parent}"),
+            Self::Exact(domain) => write!(f, "{domain}"),
+        }
+    }
+}
+
+/// One `[[route]]`: a smart host instead of MX. The key `host` gives two fields, so its keys are
+/// read and shown by hand.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    /// Recipient domains it takes.
+    pub domain: RouteMatch,
+    /// Host name or IP address without port.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// TLS demanded of it.
+    pub tls: TlsMode,
+    /// AUTH user; `None` = no AUTH.
+    pub username: Option<String>,
+    /// AUTH password.
+    pub password: Option<Secret>,
+    /// Access tokens instead of a password.
+    pub token: Option<RouteToken>,
+    /// Mechanism of AUTH; `None` = the first that both sides know.
+    pub auth: Option<AuthMechanism>,
+    /// The password or token may go to a host whose certificate proves nothing, or in the clear.
+    pub allow_unverified: bool,
+}
+
+impl Route {
+    /// Whether the password or token would leave this machine for a host that has proved nothing:
+    /// whoever sits between, or answers for the name, would read it.
+    pub fn exposes_password(&self) -> bool {
+        let here = self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let proof = self.password.is_some() || self.token.is_some();
+        proof && self.tls != TlsMode::Required && !here
+    }
+
+    fn read(s: &Section<'_, '_>) -> Self {
+        let domain = text(values::route_match)
+            .required("write \"*\" for all domains, or the recipient domain")
+            .read(s, "domain", RouteMatch::Any);
+        let host = s.need(
+            "host",
+            "write the next hop, such as \"smtp.example.com:587\"",
+            |v| values::host_port(string(v)?),
+        );
+        let (host, port) = host.unwrap_or_default();
+        let auth = route_auth::read(s);
+        Self {
+            domain,
+            host,
+            port,
+            tls: one_of(&TlsMode::ALL).read(s, "tls", TlsMode::Opportunistic),
+            username: auth.username,
+            password: auth.password,
+            token: auth.token,
+            auth: auth.mechanism,
+            allow_unverified: truth().read(s, "allow_unverified", false),
+        }
+    }
+
+    /// Writes all keys.
+    pub(super) fn show(&self, out: &mut form::Out) {
+        out.text("domain", &self.domain);
+        let host = if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        };
+        out.text("host", host);
+        out.raw("tls", one_of(&TlsMode::ALL).show(&self.tls));
+        out.raw("username", shown_or_empty(self.username.as_ref()));
+        out.text("password", redacted(self.password.as_ref()));
+        out.raw("auth", one_of(&MECHANISMS).show(&self.auth));
+        if let Some(token) = &self.token {
+            token.show(out);
+        }
+        out.raw("allow_unverified", self.allow_unverified);
+    }
+}
+
+pub(super) fn routes(root: &Section<'_, '_>) -> (Vec<Arc<Route>>, Vec<Place>) {
+    let sections = root.sections("route").unwrap_or_default();
+    let routes = sections
         .into_iter()
-        .map(|s| {
-            let domain = s.need(
-                "domain",
-                "write \"*\" for all domains, or the recipient domain",
-                |v| values::route_match(string(v)?),
-            );
-            let host = s.need(
-                "host",
-                "write the next hop, such as \"smtp.example.com:587\"",
-                |v| values::host_port(string(v)?),
-            );
-            let (host, port) = host.unwrap_or_default();
-            let route = Route {
-                domain: domain.unwrap_or(RouteMatch::Any),
-                host,
-                port,
-                tls: s.get("tls", TlsMode::Opportunistic, |v| one_of(v, &modes)),
-                username: s.get("username", None, |v| {
-                    optional(string(v)?, |t| Ok(t.to_owned()))
-                }),
-                password: s.get("password", None, |v| {
-                    optional(string(v)?, |t| values::secret(t, env))
-                }),
-                allow_unverified: s.get("allow_unverified", false, boolean),
-            };
-            if route.username.is_some() && route.password.is_none() && !s.has("password") {
-                s.error(
-                    "password",
-                    Wrong::new(
-                        "is missing, while username is given",
-                        "write it, or \"env:NAME\"",
-                    ),
-                );
-            }
-            if route.username.is_none() && route.password.is_some() {
-                s.error(
-                    "username",
-                    Wrong::new("is missing, while password is given", "write it"),
-                );
-            }
-            (Arc::new(route), end(s))
-        })
-        .unzip()
+        .map(|s| (Arc::new(Route::read(&s)), end(s)));
+    routes.unzip()
 }

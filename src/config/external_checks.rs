@@ -2,8 +2,11 @@
 //! model.
 
 use super::error::Wrong;
-use super::raw::{Section, duration, number, string};
-use super::values::{self, Env, optional};
+use super::form::{Out, float, redacted, shown_or_empty};
+use super::raw::Section;
+use super::typed::{duration, number, string};
+use super::units::show_duration;
+use super::values::{self, optional};
 use crate::config::known_lists::{self, Asks, Code, Form, Known, Refusal};
 use crate::types::Secret;
 use std::collections::BTreeMap;
@@ -13,9 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Nats a scanner's verdict is worth by default.
-pub(super) const SCANNER_WEIGHT: f64 = 2.0;
+const SCANNER_WEIGHT: f64 = 2.0;
 /// Nats of a page in the feed by default.
-pub(super) const PHISHTANK_WEIGHT: f64 = 5.0;
+const PHISHTANK_WEIGHT: f64 = 5.0;
 /// Weights that make sense.
 const WEIGHTS: RangeInclusive<f64> = 0.0..=20.0;
 
@@ -104,7 +107,7 @@ pub struct Spamd {
 }
 
 /// Reads all of it.
-pub(super) fn outside(root: &Section<'_, '_>, env: Env<'_>) -> Outside {
+pub(super) fn outside(root: &Section<'_, '_>) -> Outside {
     let s = root.section("outside");
     let feed = s.get("phishtank", None, |v| {
         optional(string(v)?, |p| Ok(PathBuf::from(p)))
@@ -124,12 +127,44 @@ pub(super) fn outside(root: &Section<'_, '_>, env: Env<'_>) -> Outside {
             file,
             weight: feed_weight,
         }),
-        lists: lists(root, env),
+        lists: lists(root),
         rspamd: rspamd(root.section("rspamd")),
         spamd: spamd(root.section("spamd")),
     };
     s.finish();
     outside
+}
+
+impl Outside {
+    /// Writes all sections.
+    pub(super) fn show(&self, out: &mut Out) {
+        out.section("[outside]");
+        out.text("deadline", show_duration(self.deadline));
+        out.text("pause", show_duration(self.pause));
+        let feed = self.phishtank.as_ref();
+        out.raw("phishtank", shown_or_empty(feed.map(|p| p.file.display())));
+        let weight = |own: Option<f64>, default| float(own.unwrap_or(default));
+        out.raw(
+            "phishtank_weight",
+            weight(feed.map(|p| p.weight), PHISHTANK_WEIGHT),
+        );
+        for list in &self.lists {
+            out.section("[[list]]");
+            out.text("name", &list.name);
+            out.text("zone", &list.zone);
+            out.text("key", redacted(list.key.as_ref()));
+            out.list("asks", list.asks.iter().map(|a| a.as_str()));
+            out.raw("weight", float(list.weight));
+            out.text("listed_point", &list.listed_point);
+        }
+        let (rspamd, spamd) = (self.rspamd.as_ref(), self.spamd.as_ref());
+        out.section("[rspamd]");
+        out.raw("url", shown_or_empty(rspamd.map(|r| &r.url)));
+        out.raw("weight", weight(rspamd.map(|r| r.weight), SCANNER_WEIGHT));
+        out.section("[spamd]");
+        out.raw("address", shown_or_empty(spamd.map(|s| &s.address)));
+        out.raw("weight", weight(spamd.map(|s| s.weight), SCANNER_WEIGHT));
+    }
 }
 
 fn rspamd(s: Section<'_, '_>) -> Option<Rspamd> {
@@ -166,7 +201,7 @@ fn spamd_address(text: &str) -> Result<String, Wrong> {
     })
 }
 
-fn lists(root: &Section<'_, '_>, env: Env<'_>) -> Vec<Arc<List>> {
+fn lists(root: &Section<'_, '_>) -> Vec<Arc<List>> {
     let known = known_lists::known();
     let mut names: Vec<String> = Vec::new();
     let sections = root.sections("list").unwrap_or_default();
@@ -176,7 +211,7 @@ fn lists(root: &Section<'_, '_>, env: Env<'_>) -> Vec<Arc<List>> {
             "write a name of config/lists.toml, or one of your own",
             |v| values::name(string(v)?),
         );
-        let list = list(&s, name.unwrap_or_default(), &known, env);
+        let list = list(&s, name.unwrap_or_default(), &known);
         if !list.name.is_empty() && names.contains(&list.name) {
             s.error(
                 "name",
@@ -210,10 +245,10 @@ fn label(key: Secret) -> Result<Secret, Wrong> {
     }
 }
 
-fn list(s: &Section<'_, '_>, name: String, known: &BTreeMap<String, Known>, env: Env<'_>) -> List {
+fn list(s: &Section<'_, '_>, name: String, known: &BTreeMap<String, Known>) -> List {
     let base = known.get(&name);
     let key = s.get("key", None, |v| {
-        optional(string(v)?, |t| values::secret(t, env).and_then(label))
+        optional(string(v)?, |t| values::secret(t, s.env()).and_then(label))
     });
     let usual = base.map(|b| {
         if key.is_some() && !b.zone_with_key.is_empty() {

@@ -10,21 +10,31 @@ mod entries;
 pub(crate) mod error;
 mod external_checks;
 pub(crate) mod feedback_loops;
+mod form;
 pub(crate) mod known_lists;
 pub mod load;
 pub(crate) mod policies;
 mod raw;
+mod reports;
+mod route_auth;
 pub(crate) mod scopes;
 pub(crate) mod settings;
 pub(crate) mod show;
 pub(crate) mod tuning;
+mod typed;
 mod units;
 mod values;
 
 #[cfg(test)]
+mod policy_tests;
+#[cfg(test)]
+mod show_tests;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod warning_tests;
 
 pub(crate) use error::{Errors, Warning};
 pub use load::load;
@@ -44,9 +54,9 @@ pub fn parse(
     file_name: &str,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(Settings, Vec<Warning>), Errors> {
-    let reader = raw::Reader::new(text, file_name);
+    let reader = raw::Reader::new(text, file_name, env);
     let table = reader.parse();
-    let checked = check::settings(&reader, raw::Section::root(&reader, &table), env);
+    let checked = check::settings(&reader, raw::Section::root(&reader, &table));
     cross::check(&reader, &checked);
     let settings = checked.settings;
     let (errors, warnings) = reader.finish();

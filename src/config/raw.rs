@@ -3,16 +3,17 @@
 //! thrown, so that all are told at once.
 
 use super::error::{Problem, Wrong};
-use super::units;
+use super::typed::{string, wrong_type};
+use super::values::Env;
 use std::cell::RefCell;
-use std::ops::RangeInclusive;
-use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// A file under inspection.
 pub(super) struct Reader<'a> {
     file: &'a str,
+    /// Values of `env:NAME`.
+    env: Env<'a>,
     text: &'a str,
     /// Offsets of the line ends, ascending.
     line_ends: Vec<usize>,
@@ -62,7 +63,7 @@ impl Place {
 
 impl<'a> Reader<'a> {
     /// For this text, named `file` in messages.
-    pub(super) fn new(text: &'a str, file: &'a str) -> Self {
+    pub(super) fn new(text: &'a str, file: &'a str, env: Env<'a>) -> Self {
         let line_ends = text
             .bytes()
             .enumerate()
@@ -71,6 +72,7 @@ impl<'a> Reader<'a> {
             .collect();
         Self {
             file,
+            env,
             text,
             line_ends,
             errors: RefCell::new(Vec::new()),
@@ -212,12 +214,21 @@ impl<'r, 't> Section<'r, 't> {
         read: impl FnOnce(&DeValue<'_>) -> Result<T, Wrong>,
     ) -> Option<T> {
         if !self.has(key) {
-            self.asked.borrow_mut().push(key);
-            self.reader
-                .error(&self.place_of(key), Wrong::new("is missing", remedy));
+            self.missing(key, remedy);
             return None;
         }
         self.get(key, None, |value| read(value).map(Some))
+    }
+
+    /// Records that a key which has no default is left out.
+    pub(super) fn missing(&self, key: &'static str, remedy: &str) {
+        self.asked.borrow_mut().push(key);
+        self.error(key, Wrong::new("is missing", remedy));
+    }
+
+    /// Where secrets given as `env:NAME` come from.
+    pub(super) const fn env(&self) -> Env<'_> {
+        self.reader.env
     }
 
     /// Reads an array, element by element; every wrong element is recorded at its own line.
@@ -375,7 +386,7 @@ fn is_section(value: &DeValue<'_>) -> bool {
 }
 
 /// The known key that differs least, if it is close enough to be what was meant.
-fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
+pub(super) fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     // Longer keys than any of ours are no slips of the finger; this also bounds the work.
     if key.len() > 64 {
         return None;
@@ -405,142 +416,4 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row.last().copied().unwrap_or(0)
-}
-
-/// A value of the wrong type.
-fn wrong_type(value: &DeValue<'_>, wanted: &str, example: &str) -> Wrong {
-    let found = match value {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(_) => "an integer",
-        DeValue::Float(_) => "a number",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a section",
-    };
-    Wrong::new(
-        format!("is {found}, not {wanted}"),
-        format!("write {example}"),
-    )
-}
-
-/// A string.
-pub(super) fn string<'v>(value: &'v DeValue<'_>) -> Result<&'v str, Wrong> {
-    value
-        .as_str()
-        .ok_or_else(|| wrong_type(value, "a string", "\"…\""))
-}
-
-/// `true` or `false`.
-pub(super) fn boolean(value: &DeValue<'_>) -> Result<bool, Wrong> {
-    value
-        .as_bool()
-        .ok_or_else(|| wrong_type(value, "true or false", "true or false"))
-}
-
-/// An integer in a range.
-pub(super) fn integer(value: &DeValue<'_>, range: &RangeInclusive<u64>) -> Result<u64, Wrong> {
-    let remedy = || format!("write an integer from {} to {}", range.start(), range.end());
-    let Some(number) = value.as_integer() else {
-        return Err(Wrong {
-            remedy: remedy(),
-            ..wrong_type(value, "an integer", "")
-        });
-    };
-    u64::from_str_radix(number.as_str(), number.radix())
-        .ok()
-        .filter(|n| range.contains(n))
-        .ok_or_else(|| Wrong::new(format!("{} is out of range", number.as_str()), remedy()))
-}
-
-/// A finite number in a range.
-pub(super) fn number(value: &DeValue<'_>, range: &RangeInclusive<f64>) -> Result<f64, Wrong> {
-    let remedy = || format!("write a number from {} to {}", range.start(), range.end());
-    let text = match value {
-        DeValue::Float(float) => float.as_str().to_owned(),
-        DeValue::Integer(integer) => integer.as_str().to_owned(),
-        other => {
-            return Err(Wrong {
-                remedy: remedy(),
-                ..wrong_type(other, "a number", "")
-            });
-        }
-    };
-    // NaN lies in no range.
-    text.parse::<f64>()
-        .ok()
-        .filter(|n| range.contains(n))
-        .ok_or_else(|| Wrong::new(format!("{text} is out of range"), remedy()))
-}
-
-/// A duration in a range.
-pub(super) fn duration(
-    value: &DeValue<'_>,
-    range: &RangeInclusive<Duration>,
-) -> Result<Duration, Wrong> {
-    let Some(text) = value.as_str() else {
-        return Err(wrong_type(
-            value,
-            "a duration",
-            "a string with a number and a unit, such as \"5m\" or \"24h\"",
-        ));
-    };
-    units::duration(text).and_then(|d| in_range(d, range))
-}
-
-/// Refuses a duration outside the range.
-pub(super) fn in_range(
-    value: Duration,
-    range: &RangeInclusive<Duration>,
-) -> Result<Duration, Wrong> {
-    if range.contains(&value) {
-        return Ok(value);
-    }
-    let (low, high) = (
-        units::show_duration(*range.start()),
-        units::show_duration(*range.end()),
-    );
-    Err(Wrong::new(
-        format!("\"{}\" is out of range", units::show_duration(value)),
-        format!("write a duration from \"{low}\" to \"{high}\""),
-    ))
-}
-
-/// A size: bytes as an integer, or a string with a unit.
-pub(super) fn size(value: &DeValue<'_>, range: &RangeInclusive<u64>) -> Result<u64, Wrong> {
-    let Some(text) = value.as_str() else {
-        return integer(value, range).map_err(|w| Wrong {
-            remedy: format!("{} bytes, or a size such as \"50 MiB\"", w.remedy),
-            ..w
-        });
-    };
-    let bytes = units::size(text)?;
-    if range.contains(&bytes) {
-        return Ok(bytes);
-    }
-    Err(Wrong::new(
-        format!("\"{text}\" is out of range"),
-        format!(
-            "write a size from {} to {} bytes",
-            range.start(),
-            range.end()
-        ),
-    ))
-}
-
-/// One of some words.
-pub(super) fn one_of<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Result<T, Wrong> {
-    let text = string(value)?;
-    words
-        .iter()
-        .find(|(word, _)| *word == text)
-        .map(|(_, t)| *t)
-        .ok_or_else(|| {
-            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-            let remedy = nearest(text, &known).map_or_else(
-                || format!("write one of: {}", known.join(", ")),
-                |near| format!("did you mean \"{near}\"?"),
-            );
-            Wrong::new(format!("\"{text}\" is not known"), remedy)
-        })
 }

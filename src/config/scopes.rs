@@ -1,11 +1,12 @@
 //! Whom a policy is for, named groups of senders, and allowances.
 
 use super::error::Wrong;
-use super::policies::plain;
-use super::raw::{Section, one_of, string};
+use super::form::{Out, shown_or_empty, word};
+use super::raw::Section;
 use super::settings::{RouteMatch, Tenant};
+use super::typed::{one_of, string};
 use super::values;
-use crate::types::fingerprint::read_template;
+use crate::types::fingerprint::{read_template, template_name};
 use crate::types::{Address, Domain, TenantId, Time};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,15 @@ impl Group {
     /// Whether that sender belongs to it.
     pub fn contains(&self, sender: &str) -> bool {
         self.addresses.contains(sender) || self.from_file.contains(sender)
+    }
+
+    /// Writes all keys.
+    pub(super) fn show(&self, out: &mut Out) {
+        out.list("addresses", &self.addresses);
+        out.raw(
+            "file",
+            shown_or_empty(self.file.as_ref().map(|f| f.display())),
+        );
     }
 }
 
@@ -69,6 +79,19 @@ impl Scope {
             && self.clients.is_empty()
             && self.tenants.is_empty()
     }
+
+    /// Writes all keys.
+    pub(super) fn show(&self, out: &mut Out) {
+        let names =
+            |groups: &[Arc<Group>]| groups.iter().map(|g| g.name.clone()).collect::<Vec<_>>();
+        out.list("senders", &self.senders);
+        out.list("groups", names(&self.groups));
+        out.list("domains", &self.domains);
+        out.list("clients", &self.clients);
+        out.list("tenants", &self.tenants);
+        out.list("except_senders", &self.except_senders);
+        out.list("except_groups", names(&self.except_groups));
+    }
 }
 
 /// One kind of evidence that an allowance may leave out.
@@ -99,10 +122,7 @@ impl EvidenceKind {
 
     /// Name as in the configuration.
     pub fn as_str(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|(_, kind)| *kind == self)
-            .map_or("", |(word, _)| word)
+        word(&Self::ALL, self)
     }
 }
 
@@ -133,6 +153,20 @@ pub struct Allowance {
     pub ends: Time,
     /// Why, for those who read it later.
     pub reason: String,
+}
+
+impl Allowance {
+    /// Writes all keys.
+    pub(super) fn show(&self, out: &mut Out) {
+        match &self.who {
+            Allowed::Sender(sender) => out.text("sender", sender),
+            Allowed::Domain(domain) => out.text("domain", domain),
+            Allowed::Template(fingerprint) => out.text("template", template_name(*fingerprint)),
+        }
+        out.text("evidence", self.evidence.as_str());
+        out.text("until", &self.until);
+        out.text("reason", &self.reason);
+    }
 }
 
 /// What scopes may name.
@@ -344,8 +378,8 @@ fn allowed(s: &Section<'_, '_>) -> Option<Allowed> {
                 "more than one of sender, domain and template is given",
                 ONE_OF_THEM,
             ));
-            let _known =
-                ["sender", "domain", "template"].map(|key| s.get(key, String::new(), plain));
+            let _known = ["sender", "domain", "template"]
+                .map(|key| s.get(key, (), |v| string(v).map(|_| ())));
             None
         }
     }

@@ -1,16 +1,35 @@
-//! The checked settings every other room works with. Made by `config::check` from the raw file; all
-//! defaults stand there.
+//! The checked settings that every other room works with. Each section declares its keys with
+//! type, default and form; `read` and `show` come from that.
 
-use crate::types::{Domain, Secret, TenantId};
-use ipnet::IpNet;
-use std::net::{IpAddr, SocketAddr};
+use super::form::{
+    Form, count, duration, empty_is_default, list, list_of, one_of, optional, path, quoted,
+    quoted_list, real, secret, section, size, text, truth,
+};
+use super::typed::{in_range, string};
+use super::units::{self, show_duration};
+use super::values;
+use crate::mail::mime::{MAX_MIME_DEPTH, MAX_MIME_PARTS};
+use crate::telemetry::LogOptions;
+use crate::types::{Address, Domain, Secret, TenantId};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use super::entries::{
+    Client, Listener, ListenerKind, PoolSettings, Route, RouteMatch, Tenant, TlsMode,
+};
 pub(crate) use super::external_checks::{List, Outside, Phishtank};
 pub(crate) use super::policies::{NamedPolicy, Policy, Suspicious, WhenExceeded};
-pub(crate) use super::scopes::{Allowance, Allowed, Group};
+pub(crate) use super::reports::Reports;
+pub(crate) use super::route_auth::{RouteToken, TokenSource};
+pub(crate) use super::scopes::{Allowance, Group};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
 /// The whole configuration, checked and resolved.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,8 +54,8 @@ pub struct Settings {
     pub routes: Vec<Arc<Route>>,
     /// `[delivery]`.
     pub delivery: Delivery,
-    /// `[dns] servers`; empty = those of the system.
-    pub dns_servers: Vec<SocketAddr>,
+    /// `[dns]`.
+    pub dns: Dns,
     /// `[scoring]`.
     pub scoring: Scoring,
     /// `[outside]`, `[[list]]`, `[rspamd]`, `[spamd]`.
@@ -53,22 +72,16 @@ pub struct Settings {
     pub allowances: Vec<Arc<Allowance>>,
     /// `[blocks]`.
     pub blocks: Blocks,
-    /// `[held] expire`: held mail returns to its sender after this time.
-    pub held_expire: Duration,
+    /// `[held]`.
+    pub held: Held,
     /// `[reports]`.
     pub reports: Reports,
     /// `[notify]`.
     pub notify: NotifySettings,
     /// `[records]`.
     pub records: Records,
-    /// `[admin] bind`.
-    pub admin_bind: SocketAddr,
-    /// `[admin] url`: how people reach the pages, without trailing slash; https makes the session
-    /// cookie `Secure`.
-    pub admin_url: Option<String>,
-    /// `[admin] hosts`: further names and addresses under which browsers may reach the pages, lower
-    /// case, without port.
-    pub admin_hosts: Vec<String>,
+    /// `[admin]`.
+    pub admin: Admin,
     /// `[public]`.
     pub public: Public,
     /// `[log]`.
@@ -83,9 +96,10 @@ impl Settings {
 
     /// How people reach the admin pages, without trailing slash.
     pub fn admin_page(&self) -> String {
-        self.admin_url
+        self.admin
+            .url
             .clone()
-            .unwrap_or_else(|| format!("http://{}", self.admin_bind))
+            .unwrap_or_else(|| format!("http://{}", self.admin.bind))
     }
 
     /// The settings of a pool.
@@ -97,54 +111,19 @@ impl Settings {
     }
 }
 
-/// `[server]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Server {
-    /// Banner, EHLO, Received, Message-ID of our own mail.
-    pub hostname: Domain,
-    /// Spool, records, admin token, snapshots.
-    pub data_dir: PathBuf,
-}
-
-/// What a listener is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ListenerKind {
-    /// Mail servers listed in `[[client]]`; AUTH optional.
-    Relay,
-    /// Port 587: STARTTLS, then AUTH, always.
-    Submission,
-    /// Port 465: TLS from the first octet, AUTH always.
-    Submissions,
-    /// Complaint reports (ARF) to our own report addresses.
-    Reports,
-}
-
-impl ListenerKind {
-    /// Name as in the configuration.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Relay => "relay",
-            Self::Submission => "submission",
-            Self::Submissions => "submissions",
-            Self::Reports => "reports",
-        }
-    }
-
-    /// Whether people hand in their own mail here, after AUTH (RFC 6409, RFC 8314).
-    pub const fn is_submission(self) -> bool {
-        matches!(self, Self::Submission | Self::Submissions)
+section! {
+    /// `[server]`.
+    pub struct Server {
+        /// Banner, EHLO, Received, Message-ID of our own mail.
+        // A name below .localhost can never be somebody else's (RFC 6761 section 6.3).
+        hostname: Domain = default_hostname(), text(values::domain);
+        /// Spool, records, admin token, snapshots.
+        data_dir: PathBuf = PathBuf::from("data"), path();
     }
 }
 
-/// One `[[listener]]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Listener {
-    /// Address and port; port 0 lets the kernel choose.
-    pub bind: SocketAddr,
-    /// What it is for.
-    pub kind: ListenerKind,
-    /// Peers whose PROXY v1/v2 header is required and believed.
-    pub proxy_protocol: Vec<IpNet>,
+fn default_hostname() -> Domain {
+    Domain::parse("outgate.localhost").expect("the default host name is a domain")
 }
 
 /// `[tls]`, both given.
@@ -156,178 +135,83 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// `[limits]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Limits {
-    /// Largest message, in octets (SIZE).
-    pub message_size_bytes: u64,
-    /// Most recipients of one transaction; more get 452 4.5.3.
-    pub recipients_per_message: u32,
-    /// Longest body line passed on.
-    pub line_bytes: u64,
-    /// Idle time after which a session is closed with 421.
-    pub idle_timeout: Duration,
-    /// Sessions in all.
-    pub sessions: usize,
-    /// Sessions per client address.
-    pub sessions_per_address: usize,
-    /// Memory for bodies of messages in flight, in octets; then 452 4.3.1.
-    pub body_memory_bytes: u64,
-    /// Header fields of one message.
-    pub header_fields: usize,
-    /// MIME nesting depth.
-    pub mime_depth: usize,
-    /// MIME entities (parts, multiparts, embedded messages) of one message.
-    pub mime_parts: usize,
-    /// Rejected commands after which a session ends with 421.
-    pub errors_per_session: u32,
-    /// Commands without a message after which a session ends with 421.
-    pub idle_commands: u32,
-    /// Received fields from which on a message counts as looping (554 5.4.6).
-    pub received_fields: usize,
-}
-
-/// One `[[client]]`: mail servers that may relay through us.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Client {
-    /// Networks; the most specific one over all clients wins.
-    pub networks: Vec<IpNet>,
-    /// Names of tenants; at least one.
-    pub tenants: Vec<TenantId>,
-    /// XCLIENT and XFORWARD accepted.
-    pub trust_xclient: bool,
-    /// `(Authenticated sender: x)` in its own topmost Received names the user.
-    pub trust_received: bool,
-    /// Header fields believed from this client, lower case.
-    pub identity_headers: Vec<String>,
-    /// Header field that names a sending script (`X-PHP-Originating-Script`), lower case; `None` =
-    /// not believed.
-    pub script_header: Option<String>,
-}
-
-impl Client {
-    /// Whether what it writes into mail or says by XCLIENT names the sender.
-    pub const fn trusts_headers(&self) -> bool {
-        self.trust_xclient
-            || self.trust_received
-            || !self.identity_headers.is_empty()
-            || self.script_header.is_some()
+section! {
+    /// `[limits]`.
+    pub struct Limits {
+        /// Largest message, in octets (SIZE).
+        // Sizes are kept in 32 bits.
+        message_size_bytes: u64 = 50 << 20, size(1 << 10..=1 << 30);
+        /// Most recipients of one transaction; more get 452 4.5.3.
+        recipients_per_message: u32 = 1000, count(1..=100_000);
+        /// Longest body line passed on, in octets.
+        // RFC 5321 section 4.5.3.1.6: at least 1000 octets.
+        line_bytes: u64 = 1 << 20, size(1000..=1 << 30);
+        /// Idle time after which a session is closed with 421.
+        idle_timeout: Duration = 5 * MINUTE, duration(SECOND..=HOUR);
+        /// Sessions in all.
+        sessions: usize = 10_000, count(1..=1_000_000);
+        /// Sessions per client address.
+        sessions_per_address: usize = 200, count(1..=1_000_000);
+        /// Memory for bodies of messages in flight, in octets; then 452 4.3.1.
+        body_memory_bytes: u64 = message_size_bytes.max(256 << 20), size(1 << 20..=1 << 40);
+        /// Header fields of one message.
+        header_fields: usize = 1000, count(10..=100_000);
+        /// MIME nesting depth.
+        mime_depth: usize = 50, count(5..=MAX_MIME_DEPTH as u64);
+        /// MIME entities (parts, multiparts, embedded messages) of one message.
+        mime_parts: usize = MAX_MIME_PARTS, count(10..=MAX_MIME_PARTS as u64);
+        /// Rejected commands after which a session ends with 421.
+        errors_per_session: u32 = 20, count(1..=10_000);
+        /// Commands without a message after which a session ends with 421.
+        idle_commands: u32 = 100, count(5..=100_000);
+        /// Received fields from which on a message counts as looping (554 5.4.6).
+        // RFC 5321 section 6.3: the limit should be no lower than 100.
+        received_fields: usize = 100, count(10..=10_000);
     }
 }
 
-/// One `[[tenant]]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tenant {
-    /// Name.
-    pub id: TenantId,
-    /// Internal domains. A subdomain is not included unless listed.
-    pub domains: Vec<Domain>,
-    /// Told about blocks.
-    pub admins: Vec<crate::types::Address>,
-    /// IANA zone.
-    pub time_zone: String,
-    /// Envelope senders outside `domains` are accepted (forwarded mail).
-    pub accept_foreign_senders: bool,
-    /// External mail leaves under a return path of ours, so that delivery reports come back here
-    /// first.
-    pub verp: bool,
-}
-
-impl Tenant {
-    /// Whether `domain` is one of this tenant's own.
-    pub fn is_internal(&self, domain: &Domain) -> bool {
-        self.domains.contains(domain)
+section! {
+    /// `[delivery]`.
+    pub struct Delivery {
+        /// Waits between attempts; the last one repeats. At least one.
+        retry: Vec<Duration> = vec![MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR],
+            list_of(retry_wait, |wait| show_duration(*wait));
+        /// A message is returned after this time in the queue.
+        expire: Duration = 5 * DAY, duration(SECOND..=30 * DAY);
+        /// A delay notice goes out after this time; zero = none.
+        delay_notice: Duration = 4 * HOUR, duration(Duration::ZERO..=30 * DAY);
+        /// Whether mail goes to loopback or private addresses found in DNS. A route may name such
+        /// an address in any case.
+        allow_private_addresses: bool = false, truth();
+        /// Port used for MX delivery (25; others for tests and labs).
+        mx_port: u16 = 25, count(1..=65_535);
+        /// Most attempts running at once.
+        connections: usize = 500, count(1..=100_000);
     }
 }
 
-/// One `[[pool]]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PoolSettings {
-    /// Source addresses, used in turn; empty = the system's choice.
-    pub addresses: Vec<IpAddr>,
-    /// EHLO name.
-    pub ehlo: Domain,
-    /// Most connections of this pool to one destination.
-    pub connections_per_destination: usize,
+fn retry_wait(text: &str) -> Result<Duration, super::error::Wrong> {
+    units::duration(text).and_then(|d| in_range(d, &(Duration::from_millis(1)..=7 * DAY)))
 }
 
-/// How much TLS a next hop must offer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TlsMode {
-    /// Never used.
-    None,
-    /// Used where offered, any certificate; plain text if not offered or broken.
-    Opportunistic,
-    /// Valid certificate or no delivery.
-    Required,
-}
-
-/// Which recipient domains a route takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RouteMatch {
-    /// `*`.
-    Any,
-    /// `.example.com`: all below it, not itself.
-    Below(Domain),
-    /// Exactly that domain.
-    Exact(Domain),
-}
-
-/// One `[[route]]`: a smart host instead of MX.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Route {
-    /// Recipient domains it takes.
-    pub domain: RouteMatch,
-    /// Host name or IP address without port.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// TLS demanded of it.
-    pub tls: TlsMode,
-    /// AUTH user; `None` = no AUTH.
-    pub username: Option<String>,
-    /// AUTH password.
-    pub password: Option<Secret>,
-    /// The password may go to a host whose certificate proves nothing, or in the clear.
-    pub allow_unverified: bool,
-}
-
-impl Route {
-    /// Whether the password would leave this machine for a host that has proved nothing: whoever
-    /// sits between, or answers for the name, would read it.
-    pub fn exposes_password(&self) -> bool {
-        let here = self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        self.password.is_some() && self.tls != TlsMode::Required && !here
+section! {
+    /// `[dns]`.
+    pub struct Dns {
+        /// Servers to ask; empty = those of the system.
+        servers: Vec<SocketAddr> = Vec::new(), list(values::dns_server);
     }
 }
 
-/// `[delivery]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Delivery {
-    /// Waits between attempts; the last one repeats. At least one.
-    pub retry: Vec<Duration>,
-    /// A message is returned after this time in the queue.
-    pub expire: Duration,
-    /// A delay notice goes out after this time; zero = none.
-    pub delay_notice: Duration,
-    /// Delivery to loopback or private addresses found in DNS. Routes that name an address are not
-    /// touched by this.
-    pub allow_private_addresses: bool,
-    /// Port used for MX delivery (25; others for tests and labs).
-    pub mx_port: u16,
-    /// Most attempts running at once.
-    pub connections: usize,
-}
-
-/// `[scoring]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Scoring {
-    /// From here on a message is "suspicious" (0-1).
-    pub suspicious_probability: f64,
-    /// From here on it counts as spam (0-1).
-    pub spam_probability: f64,
-    /// Until a tenant has sent so many messages, content evidence is bounded tighter.
-    pub learning_messages: u64,
+section! {
+    /// `[scoring]`.
+    pub struct Scoring {
+        /// From here on a message is "suspicious" (0-1).
+        suspicious_probability: f64 = 0.9, real(0.0..=1.0);
+        /// From here on it counts as spam (0-1).
+        spam_probability: f64 = 0.99, real(0.0..=1.0);
+        /// Until a tenant has sent so many messages, content evidence is bounded tighter.
+        learning_messages: u64 = 500, count(0..=1_000_000);
+    }
 }
 
 /// How long a block lasts.
@@ -341,88 +225,124 @@ pub enum BlockDuration {
     For(Duration),
 }
 
-/// `[blocks]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Blocks {
-    /// Duration of blocks opened by the relay.
-    pub duration: BlockDuration,
-    /// Of the second within 30 days, the third ...; the last one repeats. Empty = all last
-    /// `duration`.
-    pub repeated: Vec<BlockDuration>,
-    /// Releases a tenant admin may make per subject in 30 days.
-    pub releases_by_tenant: u32,
-    /// A blocked sender may still write to the tenant's own domains.
-    pub allow_internal: bool,
-    /// To so many recipients in an hour; 0 = no limit.
-    pub internal_recipients_per_hour: u64,
-    /// To so many recipients in a day; 0 = no limit.
-    pub internal_recipients_per_day: u64,
+section! {
+    /// `[blocks]`.
+    pub struct Blocks {
+        /// Durations of blocks that the relay opens: of a subject's first block within 30 days,
+        /// its second, and so on; the last one repeats. At least one.
+        durations as "duration": Vec<BlockDuration> = vec![BlockDuration::UntilReleased],
+            block_durations();
+        /// Releases a tenant admin may make per subject in 30 days.
+        releases_by_tenant: u32 = 3, count(0..=1000);
+        /// A blocked sender may still write to the tenant's own domains.
+        allow_internal: bool = true, truth();
+        /// To so many recipients in an hour; 0 = no limit.
+        internal_recipients_per_hour: u64 = 30, count(0..=1_000_000);
+        /// To so many recipients in a day; 0 = no limit.
+        internal_recipients_per_day: u64 = 100, count(0..=1_000_000);
+    }
 }
 
 impl Blocks {
     /// How long a block lasts after `earlier` ones of the same subject.
     pub fn duration_after(&self, earlier: usize) -> BlockDuration {
-        let place = earlier.min(self.repeated.len()).checked_sub(1);
-        place
-            .and_then(|place| self.repeated.get(place))
-            .copied()
-            .unwrap_or(self.duration)
+        let place = earlier.min(self.durations.len().saturating_sub(1));
+        let duration = self.durations.get(place).copied();
+        duration.unwrap_or(BlockDuration::UntilReleased)
+    }
+
+    /// Whether blocks of one subject last longer each time.
+    pub const fn has_steps(&self) -> bool {
+        self.durations.len() > 1
     }
 }
 
-/// `[reports]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Reports {
-    /// There is a listener for reports here, or the address is named (the listener may be another
-    /// machine's): outgoing mail carries the token that complaints bring back.
-    pub active: bool,
-    /// Complaints (ARF) are taken for this address.
-    pub address: crate::types::Address,
-    /// Domain of the return paths.
-    pub domain: Domain,
-    /// Largest report, in octets.
-    pub message_size_bytes: u64,
-    /// Reports taken in a minute, a quarter of them from one address; 0 = no limit.
-    pub per_minute: u32,
-    /// Who gets mail to `address` that is no complaint; `None` = it is refused.
-    pub other_mail_to: Option<crate::types::Address>,
-    /// Whose complaints count.
-    pub sources: crate::config::feedback_loops::Sources,
+/// One duration as a string, or a list of them.
+fn block_durations() -> Form<Vec<BlockDuration>> {
+    let show = |duration: &BlockDuration| match duration {
+        BlockDuration::UntilReleased => "until_released".to_owned(),
+        BlockDuration::UntilTomorrow => "until_tomorrow".to_owned(),
+        BlockDuration::For(duration) => show_duration(*duration),
+    };
+    Form::new(
+        |v| match v.as_array() {
+            None => values::block_duration(string(v)?).map(|one| vec![one]),
+            Some(list) => list
+                .iter()
+                .map(|one| values::block_duration(string(one.get_ref())?))
+                .collect(),
+        },
+        move |durations: &Vec<BlockDuration>| match durations.as_slice() {
+            [one] => quoted(show(one)),
+            many => quoted_list(many.iter().map(show)),
+        },
+    )
 }
 
-/// `[notify]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NotifySettings {
-    /// From address of notices and delivery reports.
-    pub from: crate::types::Address,
-    /// Operators, told about everything.
-    pub operators: Vec<crate::types::Address>,
-    /// Webhook URL.
-    pub webhook: Option<String>,
-    /// HMAC-SHA256 key of the webhook.
-    pub webhook_secret: Option<Secret>,
+section! {
+    /// `[held]`.
+    pub struct Held {
+        /// Held mail returns to its sender after this time.
+        expire: Duration = 5 * DAY, duration(SECOND..=YEAR);
+    }
 }
 
-/// `[records]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Records {
-    /// The message trace is kept so long ...
-    pub trace: Duration,
-    /// ... and so large at most.
-    pub trace_bytes: u64,
-    /// Evidence of blocks is kept so long after their end.
-    pub evidence: Duration,
+section! {
+    /// `[notify]`.
+    pub struct NotifySettings(hostname: &Domain) {
+        /// From address of notices and delivery reports.
+        from: Address = own_address("outgate", hostname), empty_is_default(values::address);
+        /// Operators, told about everything.
+        operators: Vec<Address> = Vec::new(), list(values::address);
+        /// Webhook URL.
+        webhook: Option<String> = None, optional(values::url);
+        /// HMAC-SHA256 key of the webhook.
+        webhook_secret: Option<Secret> = None, secret();
+    }
 }
 
-/// `[public]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Public {
-    /// Address of the public pages; `None` = off.
-    pub bind: Option<SocketAddr>,
-    /// How the outside reaches them; stands in replies and bounces.
-    pub url: Option<String>,
-    /// Whom a blocked sender may ask: address or URL.
-    pub help: Option<String>,
+/// An address of ours at the relay's own name.
+pub(super) fn own_address(local: &str, hostname: &Domain) -> Address {
+    Address::parse(&format!("{local}@{hostname}"))
+        .expect("a short local part at a checked domain is an address")
+}
+
+section! {
+    /// `[records]`.
+    pub struct Records {
+        /// The message trace is kept this long.
+        trace: Duration = 30 * DAY, duration(SECOND..=10 * YEAR);
+        /// Largest message trace, in octets; the oldest part goes first.
+        trace_bytes: u64 = 10 << 30, size(64 << 10..=1 << 50);
+        /// Evidence of blocks is kept this long after their end.
+        evidence: Duration = 90 * DAY, duration(SECOND..=10 * YEAR);
+    }
+}
+
+section! {
+    /// `[admin]`.
+    pub struct Admin {
+        /// Address of API, metrics and admin pages.
+        bind: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8025)), text(values::socket);
+        /// How people reach the pages, without trailing slash; https makes the session cookie
+        /// `Secure`.
+        url: Option<String> = None, optional(values::base_url);
+        /// Further names and addresses under which browsers may reach the pages, lower case,
+        /// without port.
+        hosts: Vec<String> = Vec::new(), list(values::host);
+    }
+}
+
+section! {
+    /// `[public]`.
+    pub struct Public {
+        /// Address of the public pages; `None` = off.
+        bind: Option<SocketAddr> = None, optional(values::socket);
+        /// How the outside reaches them, without trailing slash; stands in replies and bounces.
+        url: Option<String> = None, optional(values::base_url);
+        /// Whom a blocked sender may ask: address or URL.
+        help: Option<String> = None, optional(values::help);
+    }
 }
 
 /// Form of the log.
@@ -434,16 +354,39 @@ pub enum LogFormat {
     Json,
 }
 
-/// `[log]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Log {
-    /// Text or JSON, to standard error.
-    pub format: LogFormat,
-    /// error | warn | info | debug | trace.
-    pub level: String,
-    /// Subject lines in the log (off: they are the sender's private matter).
-    pub subjects: bool,
-    /// In JSON: a line per message of what the judge was told, recipients as hashes, for `outgate
-    /// replay`.
-    pub judgements: bool,
+const LOG_FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+
+const LOG_LEVELS: [(&str, &str); 5] = [
+    ("error", "error"),
+    ("warn", "warn"),
+    ("info", "info"),
+    ("debug", "debug"),
+    ("trace", "trace"),
+];
+
+section! {
+    /// `[log]`.
+    pub struct Log {
+        /// Text or JSON, to standard error.
+        format: LogFormat = LogFormat::Text, one_of(&LOG_FORMATS);
+        /// error | warn | info | debug | trace.
+        level: &'static str = "info", one_of(&LOG_LEVELS);
+        /// Subject lines in the log (off: they are the sender's private matter).
+        subjects: bool = false, truth();
+        /// In JSON: a line per message of what the judge was told, recipients as hashes, for
+        /// `outgate replay`.
+        judgements: bool = true, truth();
+    }
+}
+
+impl Log {
+    /// What the log itself needs to know.
+    pub(crate) fn options(&self) -> LogOptions {
+        LogOptions {
+            json: self.format == LogFormat::Json,
+            level: self.level,
+            subjects: self.subjects,
+            judgements: self.judgements,
+        }
+    }
 }

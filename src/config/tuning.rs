@@ -1,5 +1,10 @@
 //! Every number of the detector in one place. The defaults come from `outgate simulate`, not from
-//! taste; they stand, key by key, in `[detector]` of `config/outgate.toml`.
+//! taste. Operators set those of [`Tuning::keys`], in `[detector]` of `config/outgate.toml`; the
+//! others are fixed. `docs/detector.md` lists all of them and is tested against this room.
+
+mod fixed;
+
+pub(crate) use fixed::Prior;
 
 /// What the detector assumes and where it draws its lines. All evidence is in nats.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -8,28 +13,28 @@ pub struct Tuning {
     pub watch_share: f64,
     /// Hours after which half of the evidence is forgotten.
     pub half_life_hours: f64,
-    /// Most that the content of one message can say against its sender ...
+    /// Most that the content of one message can say against its sender, in nats.
     pub content_most: f64,
-    /// ... and most it can say for it.
+    /// Most that the content of one message can say for its sender, in nats.
     pub content_least: f64,
-    /// Most that the recipients of one message can say.
+    /// Most that a few recipients of one message can say, in nats.
     pub recipients_most: f64,
-    /// Most that one unknown user can say.
+    /// Most that one unknown user can say, in nats.
     pub bounce_most: f64,
-    /// A spam refusal by a remote site, or a complaint.
+    /// What a spam refusal by a remote site, or a complaint, says, in nats.
     pub refusal: f64,
     /// Part of a baseline that is left after a day.
     pub decay_per_day: f64,
-    /// A sender is a newcomer for so many messages.
+    /// Learned messages for which a sender is a newcomer.
     pub newcomer_messages: f64,
-    /// Most that the content of a newcomer's single mails can say: its template may always look
-    /// like that.
+    /// Most that the content of a newcomer's single mails can say, in nats: its template may always
+    /// look bad.
     pub newcomer_content: f64,
-    /// Most that the content of one mailing of a bulk sender can say: it is one template.
+    /// Most that the content of one mailing of a bulk sender can say, in nats: it is one template.
     pub bulk_content: f64,
     /// New recipients within an hour from which on a mailing may be unusual.
     pub mailing_recipients: f64,
-    /// Surprise from which on such a mailing is held.
+    /// Surprise, in nats, from which on such a mailing is held.
     pub mailing_nats: f64,
     /// Suspicious messages of a newcomer within an hour that are let through.
     pub newcomer_mailing: f64,
@@ -37,24 +42,25 @@ pub struct Tuning {
     /// it sends: the false-block rate is one of senders and days, and each message is one more
     /// chance to be wrong.
     pub busy_messages: f64,
-    /// Minutes after which half of a client's or a text's pool is forgotten.
+    /// Minutes after which half of what accounts brought to their client or text is forgotten.
     pub pool_half_life_minutes: f64,
-    /// Evidence of one message below this does not join its client's pool.
+    /// Evidence of one message below this, in nats, does not count for other accounts of the client.
     pub pool_floor: f64,
-    /// Most that one sender brings into the pool.
+    /// Most that one account brings to its client or text, in nats.
     pub pool_share: f64,
-    /// Most that the pool adds to one sender's evidence; from here on it is hot.
+    /// Most that other accounts of the client add to one sender's evidence, in nats.
     pub pool_hot: f64,
-    /// Evidence of one message below this does not count for other accounts with the same text.
+    /// Evidence of one message below this, in nats, does not count for other accounts with the same
+    /// text.
     pub template_floor: f64,
-    /// Most that other accounts with the same text add to one sender's evidence; 0 = texts are not
-    /// compared.
+    /// Most that other accounts with the same text add to one sender's evidence, in nats; 0 = texts
+    /// are not compared.
     pub template_hot: f64,
-    /// Most that a network unlike a person's past adds to flagged content ...
+    /// Most that a network unlike a person's past adds to flagged content, in nats.
     pub place_most: f64,
-    /// ... an hour of the day unlike it ...
+    /// What an hour of the day unlike a person's past adds to flagged content, in nats.
     pub hour_most: f64,
-    /// ... and several wrong passwords just before the login.
+    /// What several wrong passwords just before the login add to flagged content, in nats.
     pub failed_logins_most: f64,
 }
 
@@ -170,6 +176,73 @@ impl Default for Tuning {
             place_most: 1.0,
             hour_most: 0.5,
             failed_logins_most: 1.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    /// The rows of the page's tables: the name and the cells after it.
+    fn rows() -> HashMap<String, Vec<String>> {
+        include_str!("../../docs/detector.md")
+            .lines()
+            .filter_map(|line| {
+                line.strip_prefix("| `")?
+                    .strip_suffix(" |")?
+                    .split_once("` | ")
+            })
+            .map(|(name, cells)| {
+                let cells = cells.split(" | ").map(str::to_owned).collect();
+                (name.to_owned(), cells)
+            })
+            .collect()
+    }
+
+    /// Numbers that are kept in single precision are compared so.
+    fn same(cell: Option<&String>, value: f64) -> bool {
+        cell.and_then(|cell| cell.parse::<f64>().ok())
+            .is_some_and(|told| told as f32 == value as f32)
+    }
+
+    #[test]
+    fn the_page_tells_every_number() {
+        let rows = rows();
+        let mut tuning = Tuning::default();
+        let keys = tuning
+            .keys()
+            .map(|(name, value, ..)| (name, *value))
+            .into_iter();
+        for (name, value) in keys.chain(fixed::FIXED.iter().copied()) {
+            let cell = rows.get(name).and_then(|cells| cells.first());
+            assert!(
+                same(cell, value),
+                "docs/detector.md must have the row `{name}` with {value}, not {cell:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_page_tells_every_prior() {
+        let rows = rows();
+        let priors = [
+            ("PRIOR_NEWCOMER", Tuning::PRIOR_NEWCOMER),
+            ("PRIOR_PERSON", Tuning::PRIOR_PERSON),
+            ("PRIOR_APPLICATION", Tuning::PRIOR_APPLICATION),
+            ("PRIOR_BULK", Tuning::PRIOR_BULK),
+            ("PRIOR_SMALL_TENANT", Tuning::PRIOR_SMALL_TENANT),
+            ("PRIOR_NEW_TENANT", Tuning::PRIOR_NEW_TENANT),
+        ];
+        for (name, prior) in priors {
+            let cells = [prior.flagged, prior.new, prior.bounced]
+                .map(|(mean, weight)| format!("{mean} / {weight}"));
+            assert_eq!(
+                rows.get(name).map(Vec::as_slice),
+                Some(&cells[..]),
+                "docs/detector.md, row `{name}`"
+            );
         }
     }
 }

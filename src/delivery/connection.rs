@@ -4,9 +4,11 @@
 use super::limits::TimeLimits;
 use super::resolve::Target;
 use super::tls::{Tls, server_name};
+use super::token::TokenError;
 use crate::config::settings::TlsMode;
 use crate::smtp::client::stuff::stuffed;
 use crate::smtp::client::{Action, Client, Content, Options, Step, Verdict};
+use crate::types::replies;
 use crate::types::{Envelope, Reply};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -71,12 +73,20 @@ pub(super) struct Dial<'a> {
 }
 
 /// Why a connection could not be opened for mail.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) enum OpenError {
     /// Not reached, or refused by the server.
     Refused(Verdict),
     /// The TLS handshake failed.
     Handshake(String),
+    /// There is no access token to log in with.
+    NoToken(TokenError),
+}
+
+impl From<TokenError> for OpenError {
+    fn from(error: TokenError) -> Self {
+        Self::NoToken(error)
+    }
 }
 
 /// A connection that has been opened for mail.
@@ -104,10 +114,6 @@ pub(super) fn remote_name(target: &Target) -> String {
     )
 }
 
-fn lost(enhanced: (u8, u16, u16), text: impl Into<String>) -> Reply {
-    Reply::new(451, enhanced, text)
-}
-
 /// What was awaited, in words for logs and reports.
 const fn awaited(step: Step) -> &'static str {
     match step {
@@ -126,21 +132,22 @@ const fn awaited(step: Step) -> &'static str {
 }
 
 async fn connect(dial: &Dial<'_>, limits: &TimeLimits, end: Instant) -> Result<TcpStream, Reply> {
-    let local = |error: io::Error| lost((4, 3, 5), format!("source address: {error}"));
     let remote = dial.target.address;
     let socket = if remote.is_ipv4() {
         TcpSocket::new_v4()
     } else {
         TcpSocket::new_v6()
     };
-    let socket = socket.map_err(|e| lost((4, 3, 2), format!("no socket: {e}")))?;
+    let socket = socket.map_err(replies::no_socket)?;
     if let Some(source) = dial.source {
-        socket.bind(SocketAddr::new(source, 0)).map_err(local)?;
+        socket
+            .bind(SocketAddr::new(source, 0))
+            .map_err(replies::bad_source_address)?;
     }
     let deadline = end.min(Instant::now() + limits.connect);
     match timeout_at(deadline, socket.connect(remote)).await {
-        Err(_) => Err(lost((4, 4, 1), "connection timed out")),
-        Ok(Err(error)) => Err(lost((4, 4, 1), format!("cannot connect: {error}"))),
+        Err(_) => Err(replies::CONNECTION_TIMED_OUT.into()),
+        Ok(Err(error)) => Err(replies::cannot_connect(error)),
         Ok(Ok(stream)) => {
             // Commands are small and wait for replies: Nagle's algorithm would only delay them.
             let _ = stream.set_nodelay(true);
@@ -313,17 +320,11 @@ impl Connection {
                 deadline = self.deadline(self.limits.of(step));
             }
             match timeout_at(deadline, self.stream.read(&mut self.read)).await {
-                Err(_) => self
+                Err(_) => self.client.fail(replies::timed_out(awaited(step))),
+                Ok(Err(error)) => self
                     .client
-                    .fail(lost((4, 4, 2), format!("timed out {}", awaited(step)))),
-                Ok(Err(error)) => self.client.fail(lost(
-                    (4, 4, 2),
-                    format!("connection lost {}: {error}", awaited(step)),
-                )),
-                Ok(Ok(0)) => self.client.fail(lost(
-                    (4, 4, 2),
-                    format!("connection closed by the next hop {}", awaited(step)),
-                )),
+                    .fail(replies::connection_lost(awaited(step), error)),
+                Ok(Ok(0)) => self.client.fail(replies::connection_closed(awaited(step))),
                 Ok(Ok(n)) => self.client.feed(self.read.get(..n).unwrap_or_default()),
             }
         }
@@ -384,10 +385,8 @@ impl Connection {
             }
         }
         if self.client.step() != Step::Closed {
-            self.client.fail(lost(
-                (4, 4, 2),
-                format!("connection lost {}: {error}", awaited(step)),
-            ));
+            self.client
+                .fail(replies::connection_lost(awaited(step), error));
         }
         self.client.action()
     }

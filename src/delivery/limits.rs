@@ -9,6 +9,8 @@ use std::time::Duration;
 pub(crate) struct TimeLimits {
     /// One question to the name servers, with all retries.
     pub dns: Duration,
+    /// The run of a route's token command.
+    pub token: Duration,
     /// The TCP connection.
     pub connect: Duration,
     /// The greeting (4.5.3.2.1).
@@ -40,6 +42,7 @@ impl Default for TimeLimits {
         let minutes = |n: u64| Duration::from_secs(n * 60);
         Self {
             dns: Duration::from_secs(30),
+            token: Duration::from_secs(30),
             connect: Duration::from_secs(30),
             banner: minutes(5),
             session: minutes(5),

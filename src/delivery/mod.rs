@@ -13,6 +13,7 @@ mod route;
 mod silence;
 mod tls;
 mod tls_policy;
+mod token;
 
 #[cfg(test)]
 mod sink;
@@ -33,6 +34,7 @@ pub(crate) use route::route;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, PoisonError, RwLock};
 use tls::Tls;
+use token::Tokens;
 
 /// Where a recipient's mail goes next.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,6 +109,7 @@ struct Shared {
     state: RwLock<Arc<State>>,
     tls: Tls,
     pool: ConnectionPool,
+    tokens: Tokens,
     limits: TimeLimits,
     /// The secret behind the return paths of tenants that want delivery reports to come back here.
     key: Key,
@@ -143,13 +146,14 @@ impl Delivery {
         tls: Tls,
         key: Key,
     ) -> Result<Self, String> {
-        let resolver = Resolver::new(&settings.dns_servers, limits.dns)?;
+        let resolver = Resolver::new(&settings.dns.servers, limits.dns)?;
         prepare_tls(&tls, &settings);
         let state = RwLock::new(Arc::new(State { settings, resolver }));
         let shared = Shared {
             state,
             tls,
             pool: ConnectionPool::default(),
+            tokens: Tokens::default(),
             limits,
             key,
             turn: AtomicUsize::new(0),
@@ -172,10 +176,10 @@ impl Delivery {
     pub(crate) fn reload(&self, settings: Arc<Settings>) {
         let old = self.state();
         prepare_tls(&self.shared.tls, &settings);
-        let resolver = if old.settings.dns_servers == settings.dns_servers {
+        let resolver = if old.settings.dns.servers == settings.dns.servers {
             old.resolver.clone()
         } else {
-            match Resolver::new(&settings.dns_servers, self.shared.limits.dns) {
+            match Resolver::new(&settings.dns.servers, self.shared.limits.dns) {
                 Ok(resolver) => resolver,
                 Err(error) => {
                     tracing::error!(%error, "reload: the old name servers stay in use");
@@ -187,7 +191,7 @@ impl Delivery {
             && old.settings.pool_normal == settings.pool_normal
             && old.settings.pool_high_risk == settings.pool_high_risk
             && old.settings.delivery == settings.delivery
-            && old.settings.dns_servers == settings.dns_servers;
+            && old.settings.dns.servers == settings.dns.servers;
         *self
             .shared
             .state
@@ -195,6 +199,7 @@ impl Delivery {
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(State { settings, resolver });
         if !same_way {
             self.shared.pool.renew();
+            self.shared.tokens.clear();
         }
     }
 

@@ -4,6 +4,7 @@ use super::address::{is_public, literal};
 use super::silence::{Question, Silence};
 use crate::config::Settings;
 use crate::dns::{builder, each_server, limits};
+use crate::types::replies;
 use crate::types::{Domain, OutcomeClass, RecipientStatus, Reply};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::lookup::Lookup;
@@ -53,31 +54,26 @@ pub(crate) struct Unroutable {
 }
 
 impl Unroutable {
-    fn failed(class: OutcomeClass, code: u16, enhanced: (u8, u16, u16), text: String) -> Self {
+    fn failed(class: OutcomeClass, reply: Reply) -> Self {
         Self {
             status: RecipientStatus::Failed,
             class,
-            reply: Reply::new(code, enhanced, text),
+            reply,
         }
     }
 
-    fn later(enhanced: (u8, u16, u16), text: String) -> Self {
+    fn later(reply: Reply) -> Self {
         Self {
             status: RecipientStatus::Pending,
             class: OutcomeClass::Transport,
-            reply: Reply::new(451, enhanced, text),
+            reply,
         }
     }
 
     /// RFC 5321 section 5.1: we are the best mail exchanger ourselves and do not know where to
     /// deliver.
     pub(crate) fn looped(domain: &Domain) -> Self {
-        Self::failed(
-            OutcomeClass::Transport,
-            554,
-            (5, 4, 6),
-            format!("mail for {domain} loops back to this relay"),
-        )
+        Self::failed(OutcomeClass::Transport, replies::loops_back(domain))
     }
 }
 
@@ -297,14 +293,8 @@ impl Resolver {
         if domain.is_literal() {
             return literal_target(domain, port, private, own);
         }
-        let no_such = || {
-            Unroutable::failed(
-                OutcomeClass::UnknownUser,
-                550,
-                (5, 1, 2),
-                format!("domain {domain} does not exist"),
-            )
-        };
+        let no_such =
+            || Unroutable::failed(OutcomeClass::UnknownUser, replies::no_such_domain(domain));
         let name = Name::from_ascii(format!("{domain}.")).map_err(|_| no_such())?;
         let pick = |data: &RData| {
             if let RData::MX(mx) = data {
@@ -321,10 +311,9 @@ impl Resolver {
             Answer::Empty => vec![(0, name)],
             Answer::NoSuchName => return Err(no_such()),
             Answer::Failed(why) => {
-                return Err(Unroutable::later(
-                    (4, 4, 3),
-                    format!("MX of {domain}: {why}"),
-                ));
+                return Err(Unroutable::later(replies::lookup_failed(format!(
+                    "MX of {domain}: {why}"
+                ))));
             }
         };
         let found = self.addresses_of(&hosts).await;
@@ -424,19 +413,14 @@ impl Resolver {
         if let Ok(ip) = bare.parse::<IpAddr>() {
             return Ok(vec![target(ip)]);
         }
-        let name = Name::from_ascii(host).map_err(|_| {
-            Unroutable::later((4, 3, 5), format!("smart host {host} is no host name"))
-        })?;
+        let name =
+            Name::from_ascii(host).map_err(|_| Unroutable::later(replies::bad_smart_host(host)))?;
         match self.addresses(name).await {
             Answer::Found(list) => Ok(list.into_iter().take(TARGETS).map(target).collect()),
-            Answer::Failed(why) => Err(Unroutable::later(
-                (4, 4, 3),
-                format!("smart host {host}: {why}"),
-            )),
-            _ => Err(Unroutable::later(
-                (4, 4, 4),
-                format!("smart host {host} has no address"),
-            )),
+            Answer::Failed(why) => Err(Unroutable::later(replies::lookup_failed(format!(
+                "smart host {host}: {why}"
+            )))),
+            _ => Err(Unroutable::later(replies::smart_host_without_address(host))),
         }
     }
 }
@@ -504,12 +488,9 @@ fn exchangers(
     if records.is_empty() {
         // RFC 7505 section 3: a null MX says that the domain takes no mail; section 4.1 gives the
         // code.
-        let text = format!("domain {domain} accepts no mail (null MX)");
         return Err(Unroutable::failed(
             OutcomeClass::UnknownUser,
-            556,
-            (5, 1, 10),
-            text,
+            replies::null_mx(domain),
         ));
     }
     let ourselves = records
@@ -575,27 +556,15 @@ fn choose(
     match (targets.is_empty(), left, failed, private) {
         (false, ..) => Ok(targets),
         (_, 0, ..) => Err(Unroutable::looped(domain)),
-        (_, _, Some(why), _) => Err(Unroutable::later((4, 4, 3), why)),
-        (_, _, None, Some(ip)) => {
-            // Permanent: such records are parked domains or attempts to reach into this network;
-            // days of waiting help nobody.
-            let text = format!("mail exchanger of {domain} has the private address {ip}");
-            Err(Unroutable::failed(
-                OutcomeClass::UnknownUser,
-                550,
-                (5, 4, 4),
-                text,
-            ))
-        }
-        (_, _, None, None) => {
-            let text = format!("no mail exchanger of {domain} has an address");
-            Err(Unroutable::failed(
-                OutcomeClass::UnknownUser,
-                550,
-                (5, 4, 4),
-                text,
-            ))
-        }
+        (_, _, Some(why), _) => Err(Unroutable::later(replies::lookup_failed(why))),
+        (_, _, None, Some(ip)) => Err(Unroutable::failed(
+            OutcomeClass::UnknownUser,
+            replies::private_mail_exchanger(domain, ip),
+        )),
+        (_, _, None, None) => Err(Unroutable::failed(
+            OutcomeClass::UnknownUser,
+            replies::no_mail_exchanger(domain),
+        )),
     }
 }
 
@@ -607,14 +576,13 @@ fn literal_target(
     allow_private: bool,
     own: &Own,
 ) -> Result<Vec<Target>, Unroutable> {
-    let bad = |text: String| Unroutable::failed(OutcomeClass::UnknownUser, 550, (5, 1, 2), text);
-    let ip = literal(domain)
-        .ok_or_else(|| bad(format!("{domain} is no address this relay can reach")))?;
+    let bad = |reply| Unroutable::failed(OutcomeClass::UnknownUser, reply);
+    let ip = literal(domain).ok_or_else(|| bad(replies::unreachable_literal(domain)))?;
     if own.addresses.contains(&ip) {
         return Err(Unroutable::looped(domain));
     }
     if !allow_private && !is_public(ip) {
-        return Err(bad(format!("{domain} is a private address")));
+        return Err(bad(replies::private_literal(domain)));
     }
     Ok(vec![Target {
         host: ip.to_string(),

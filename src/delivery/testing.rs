@@ -21,6 +21,8 @@ pub(crate) fn route_to(host: &str, port: u16) -> Route {
         tls: TlsMode::None,
         username: None,
         password: None,
+        token: None,
+        auth: None,
         allow_unverified: false,
     }
 }

@@ -1,5 +1,6 @@
 //! Delivery to scripted servers over loopback.
 
+mod login;
 mod sessions;
 
 use super::sink::{Do, Sink, at, polite};
@@ -75,6 +76,7 @@ fn patient() -> TimeLimits {
         idle: long,
         quit: long,
         dns: long,
+        token: long,
         ..TimeLimits::default()
     }
 }
@@ -315,7 +317,7 @@ async fn endless_replies_are_given_up_at_any_step() {
 fn it_can_be_built_before_the_runtime() {
     let delivery = Delivery::new(Arc::new(settings()), key()).expect("delivery");
     let mut other = settings();
-    other.dns_servers = vec![super::testing::loopback(10)];
+    other.dns.servers = vec![super::testing::loopback(10)];
     delivery.reload(Arc::new(other));
 }
 
@@ -742,55 +744,6 @@ async fn broken_opportunistic_tls_falls_back_to_plain_text() {
 }
 
 #[tokio::test]
-async fn passwords_go_over_tls_or_where_it_is_switched_off() {
-    let (acceptor, _) = self_signed();
-    let with = |sink: &Sink, mode| Route {
-        username: Some("u".into()),
-        password: Some(Secret("p".into())),
-        ..to(sink, mode)
-    };
-    for (mode, offers, expected) in [
-        (
-            TlsMode::None,
-            "AUTH PLAIN",
-            "r0 Delivered Delivered 250 2.0.0 queued",
-        ),
-        (
-            TlsMode::Opportunistic,
-            "AUTH PLAIN,STARTTLS",
-            "r0 Delivered Delivered 250 2.0.0 queued",
-        ),
-        (
-            TlsMode::Opportunistic,
-            "AUTH PLAIN",
-            "r0 Pending Transport 451 4.7.0 the route has a password and the next hop does not offer TLS to protect it",
-        ),
-    ] {
-        let sink = Sink::start_tls(offers, Some(acceptor.clone()), polite).await;
-        let a = attempt_for(
-            meta(1, Pool::Normal),
-            Destination::Route(Arc::new(with(&sink, mode))),
-        );
-        assert_eq!(show(&delivery().attempt(a).await), [expected]);
-        let said = sink.commands().iter().any(|c| c == "1 AUTH PLAIN AHUAcA==");
-        assert_eq!(said, expected.contains("Delivered"));
-    }
-    let sink = Sink::start(
-        "AUTH PLAIN",
-        at("AUTH", Do::Say("535 5.7.8 wrong password")),
-    )
-    .await;
-    let a = attempt_for(
-        meta(1, Pool::Normal),
-        Destination::Route(Arc::new(with(&sink, TlsMode::None))),
-    );
-    assert_eq!(
-        show(&delivery().attempt(a).await),
-        ["r0 Pending Transport 535 5.7.8 wrong password"]
-    );
-}
-
-#[tokio::test]
 async fn recipients_that_do_not_exist_still_get_an_outcome() {
     let sink = Sink::start("PIPELINING", polite).await;
     let mut a = attempt(&sink, 1);
@@ -809,7 +762,7 @@ async fn recipients_that_do_not_exist_still_get_an_outcome() {
 /// Settings of a lab whose only name server is this one and whose mail exchangers listen at `port`.
 fn lab(dns: &crate::dns::testing::Dns, port: u16) -> Settings {
     let mut s = settings();
-    s.dns_servers = vec![dns.address];
+    s.dns.servers = vec![dns.address];
     s.delivery.allow_private_addresses = true;
     s.delivery.mx_port = port;
     s

@@ -4,6 +4,7 @@ use super::Destination;
 use crate::config::settings::TlsMode;
 use crate::smtp::client::StartTls;
 use crate::types::Reply;
+use crate::types::replies;
 
 /// The TLS demanded of a destination. An MX gets what it offers: its name comes from DNS that
 /// nobody vouches for, so a valid certificate would prove nothing (RFC 7435).
@@ -27,13 +28,7 @@ pub(super) const fn starttls(mode: TlsMode, broken: bool) -> StartTls {
 /// After a failed handshake: `None` = once more in plain text on a new connection; else the
 /// temporary failure.
 pub(super) fn after_handshake_failure(mode: TlsMode, error: &str) -> Option<Reply> {
-    (mode == TlsMode::Required).then(|| {
-        Reply::new(
-            451,
-            (4, 7, 5),
-            format!("TLS is required and failed: {error}"),
-        )
-    })
+    (mode == TlsMode::Required).then(|| replies::tls_failed(error))
 }
 
 /// Whether a password may go over an unencrypted connection: only where the operator wrote `tls =

@@ -1,17 +1,21 @@
 //! What the world answers: deliveries, unknown users, spam refusals, complaints.
 
-use super::Judge;
-use super::judging::{bounds_of, client_explanation, pile, volume_bounds};
-use super::ruling::explain;
+use super::Detector;
+use super::assess::volume_bounds;
+use super::conclude::Opening;
+use super::context::Context;
+use super::decide::add_claimed;
+use super::explanation::{client_explanation, explain};
+use crate::config::Settings;
 use crate::config::scopes::EvidenceKind;
 use crate::detector::evidence::Bounds;
-use crate::detector::group::{self, Group};
-use crate::detector::reports::{Reports, Saying, Word};
-use crate::detector::seen::Counted;
-use crate::detector::sender::{Ground, Sender, volume};
+use crate::detector::state::group::{self, Group};
+use crate::detector::state::reports::{Reports, Saying, Word};
+use crate::detector::state::seen::Counted;
+use crate::detector::state::sender::{Sender, volume};
 use crate::identity::sender_address;
 use crate::policy::allowance::Allowances;
-use crate::policy::scope::choose;
+use crate::policy::scope::{Choice, choose};
 use crate::types::Counts;
 use crate::types::NewBlock;
 use crate::types::hash::{hash_text, mix};
@@ -71,16 +75,16 @@ pub(crate) fn mailbox_hash(address: &Address) -> u64 {
 
 /// What came of a report.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Heard {
+pub struct ReportEffect {
     /// In a word.
-    pub as_what: HeardAs,
+    pub kind: ReportEffectKind,
     /// The block it opens.
     pub block: Option<NewBlock>,
 }
 
-/// See [`Heard`].
+/// See [`ReportEffect`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HeardAs {
+pub enum ReportEffectKind {
     /// Evidence against the sender.
     Counted,
     /// This was reported before, or by the same one of the same sender.
@@ -90,7 +94,7 @@ pub enum HeardAs {
     Nothing,
 }
 
-impl HeardAs {
+impl ReportEffectKind {
     /// The word in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -101,12 +105,9 @@ impl HeardAs {
     }
 }
 
-impl From<HeardAs> for Heard {
-    fn from(as_what: HeardAs) -> Self {
-        Self {
-            as_what,
-            block: None,
-        }
+impl From<ReportEffectKind> for ReportEffect {
+    fn from(kind: ReportEffectKind) -> Self {
+        Self { kind, block: None }
     }
 }
 
@@ -145,7 +146,9 @@ impl What {
 
 /// One event about a message.
 #[derive(Clone, Copy)]
-struct Event {
+struct Event<'a> {
+    /// Its sender.
+    identity: &'a Identity,
     id: MessageId,
     what: What,
     /// Who says it, and for which site.
@@ -153,10 +156,34 @@ struct Event {
     site: u64,
 }
 
-impl Event {
+impl Event<'_> {
     /// When the message was accepted: its id tells.
     fn sent(&self) -> Time {
         Time(i64::try_from(self.id.0 >> 22).unwrap_or(i64::MAX))
+    }
+
+    /// Only what a site says in the dialog counts among the bounces: a share of them may be a
+    /// ceiling.
+    fn counts(&self) -> Counts {
+        Counts {
+            bounces: u32::from(self.what == What::UnknownUser),
+            ..Counts::default()
+        }
+    }
+
+    /// The event as proof, with the nats that it added.
+    fn proof(&self, now: Time, nats: f64) -> Evidence {
+        Evidence {
+            message_id: self.id,
+            time: now,
+            probability: 0.0,
+            llr: 0.0,
+            symbols: vec![Signal {
+                name: self.what.name().into(),
+                weight: nats as f32,
+            }],
+            recipients: 1,
+        }
     }
 
     fn word(&self, saying: Saying) -> Word {
@@ -174,17 +201,22 @@ fn outcome_key(id: MessageId, recipient_hash: u64) -> u64 {
     mix(mix(id.0, OUTCOME), recipient_hash)
 }
 
-/// What came out under the sender's lock.
+/// What an event did to its sender's record.
 #[derive(Default)]
-struct Step {
-    heard: bool,
+struct Applied {
+    /// The same one said it before.
+    repeated: bool,
+    /// What was added, in nats.
     nats: f64,
+    /// The sender's sum afterwards, in nats.
     sum: f64,
+    /// The sentence for the block that it opens.
     explanation: Option<String>,
+    /// The policy in shadow mode would open a block.
     shadow_blocks: bool,
 }
 
-impl Judge {
+impl Detector {
     /// The message `id` is a copy of one that went to this recipient before: what becomes of it
     /// there says nothing new. Else good news could be had by sending one message to a friend again
     /// and again.
@@ -214,13 +246,13 @@ impl Judge {
             | OutcomeClass::Other => return None,
         };
         let event = Event {
+            identity,
             id,
             what,
             reporter: to.mailbox,
             site: to.site,
         };
-        self.event(now, identity, event, outcome_key(id, to.recipient))
-            .block
+        self.event(now, &event, outcome_key(id, to.recipient)).block
     }
 
     /// A delivery report that came back about a recipient at whom the message had seemed delivered:
@@ -233,7 +265,7 @@ impl Judge {
         id: MessageId,
         class: OutcomeClass,
         to: impl Into<Addressee>,
-    ) -> Heard {
+    ) -> ReportEffect {
         let to = to.into();
         match class {
             OutcomeClass::UnknownUser | OutcomeClass::SpamRefusal => {}
@@ -242,151 +274,147 @@ impl Judge {
             | OutcomeClass::Reputation
             | OutcomeClass::Recipient
             | OutcomeClass::Transport
-            | OutcomeClass::Other => return HeardAs::Nothing.into(),
+            | OutcomeClass::Other => return ReportEffectKind::Nothing.into(),
         }
         let event = Event {
+            identity,
             id,
             what: What::Said(Saying::Return, class),
             reporter: to.mailbox,
             site: to.site,
         };
-        self.event(
-            now,
-            identity,
-            event,
-            mix(outcome_key(id, to.recipient), RETURNED),
-        )
+        self.event(now, &event, mix(outcome_key(id, to.recipient), RETURNED))
     }
 
     /// A complaint of this reporter ([`mailbox_hash`], or
-    /// [`SOMEBODY`](crate::detector::reports::SOMEBODY)) about a message of this sender, once per
+    /// [`SOMEBODY`](crate::detector::SOMEBODY)) about a message of this sender, once per
     /// message and reporter. May open a block.
-    pub fn complaint(&self, now: Time, identity: &Identity, id: MessageId, reporter: u64) -> Heard {
+    pub fn complaint(
+        &self,
+        now: Time,
+        identity: &Identity,
+        id: MessageId,
+        reporter: u64,
+    ) -> ReportEffect {
         let event = Event {
+            identity,
             id,
             what: What::Said(Saying::Complaint, OutcomeClass::SpamRefusal),
             reporter,
             site: 0,
         };
-        self.event(now, identity, event, mix(id.0, COMPLAINT))
+        self.event(now, &event, mix(id.0, COMPLAINT))
     }
 
-    fn event(&self, now: Time, identity: &Identity, event: Event, key: u64) -> Heard {
+    fn event(&self, now: Time, event: &Event<'_>, key: u64) -> ReportEffect {
+        let identity = event.identity;
         if self.seen.mark(key) != Counted::Not {
-            return HeardAs::Repeated.into();
+            return ReportEffectKind::Repeated.into();
         }
-        if self.board.gate(now, identity).is_some() {
-            return HeardAs::Nothing.into();
+        if self.active_blocks.gate(now, identity).is_some() {
+            return ReportEffectKind::Nothing.into();
         }
         let settings = self.settings();
         let choice = choose(&settings, identity);
-        let ground = self.ground(now, &settings, identity, &choice);
-        let bounds = bounds_of(choice.policy, &ground);
-        // Only what a site says in the dialog counts among the bounces: a share of them may be a
-        // ceiling.
-        let counts = Counts {
-            bounces: u32::from(event.what == What::UnknownUser),
-            ..Counts::default()
-        };
-        let step = self.senders.with(
+        let context = self.context(now, &settings, identity, &choice);
+        let applied = self.senders.with(
             &identity.key,
             || Sender::new(identity, now),
-            |sender| {
-                let nothing = Step {
-                    heard: true,
-                    sum: sender.sum(),
-                    ..Step::default()
-                };
-                if event.sent() < sender.forgiven {
-                    return nothing;
-                }
-                sender.windows.add(now, counts);
-                let allowed = Allowances::new(&settings, identity, 0, now);
-                if event
-                    .what
-                    .kind()
-                    .is_some_and(|kind| allowed.leave_out(kind))
-                {
-                    return nothing;
-                }
-                let who = hash_text(identity.key.as_str());
-                let Some(nats) = self.weigh_event(now, sender, who, &event, &ground) else {
-                    return Step {
-                        heard: false,
-                        ..nothing
-                    };
-                };
-                let bounds = volume_bounds(now, sender, sender.sum(), &bounds, ground.tuning);
-                let shadow_blocks = choice.shadow.is_some_and(|shadow| {
-                    let bounds = volume_bounds(
-                        now,
-                        sender,
-                        sender.sum(),
-                        &bounds_of(shadow, &ground),
-                        ground.tuning,
-                    );
-                    nats > 0.0 && bounds.blocks(sender.sum())
-                });
-                // Good news never opens a block, even where the bound has been lowered since.
-                let opens = nats > 0.0 && bounds.blocks(sender.sum());
-                let explanation = opens.then(|| {
-                    explain(now, choice.policy, sender, Reason::Evidence, &bounds) + &allowed.note()
-                });
-                Step {
-                    heard: true,
-                    nats,
-                    sum: sender.sum(),
-                    explanation,
-                    shadow_blocks,
-                }
-            },
+            |sender| self.apply(now, &settings, &choice, &context, event, sender),
         );
-        if !step.heard {
-            return HeardAs::Repeated.into();
+        if applied.repeated {
+            return ReportEffectKind::Repeated.into();
         }
         // What the policy in shadow mode would have made of it.
-        if step.shadow_blocks {
+        if applied.shadow_blocks {
             self.would_block(now, &settings, identity, Reason::Evidence);
         }
-        if step.nats > 0.0 {
-            let symbols = vec![Signal {
-                name: event.what.name().into(),
-                weight: step.nats as f32,
-            }];
-            let evidence = Evidence {
-                message_id: event.id,
-                time: now,
-                probability: 0.0,
-                llr: 0.0,
-                symbols,
-                recipients: 1,
-            };
-            self.trails.with(&identity.key, Default::default, |t| {
-                t.push(evidence, step.sum)
-            });
+        if applied.nats > 0.0 {
+            self.recent_messages
+                .with(&identity.key, Default::default, |kept| {
+                    kept.push(event.proof(now, applied.nats), applied.sum)
+                });
         }
-        let by_client = step.nats != 0.0
-            && self.count_event(now, identity, &event, (counts, step.nats), &ground, &bounds);
-        let as_what = if step.nats > 0.0 {
-            HeardAs::Counted
-        } else {
-            HeardAs::Nothing
-        };
-        let client_text = || by_client.then(|| client_explanation(identity));
-        let by_client = by_client && step.explanation.is_none();
-        let text = step.explanation.or_else(client_text);
-        let block = text.map(|text| {
-            self.new_block(
+        let client_blocks = applied.nats != 0.0
+            && self.count_event(
                 now,
-                &settings,
-                identity,
-                Reason::Evidence,
-                None,
-                text,
-                by_client,
-            )
+                event,
+                applied.nats,
+                &context,
+                &context.bounds_of(choice.policy),
+            );
+        let kind = if applied.nats > 0.0 {
+            ReportEffectKind::Counted
+        } else {
+            ReportEffectKind::Nothing
+        };
+        let client = client_blocks && applied.explanation.is_none();
+        let explanation = applied
+            .explanation
+            .or_else(|| client_blocks.then(|| client_explanation(identity)));
+        let block = explanation.map(|explanation| {
+            let opening = Opening {
+                reason: Reason::Evidence,
+                explanation,
+                duration: None,
+                client,
+            };
+            self.new_block(now, &settings, identity, opening)
         });
-        Heard { as_what, block }
+        ReportEffect { kind, block }
+    }
+
+    /// Counts and weighs an event under the lock of its sender's record.
+    fn apply(
+        &self,
+        now: Time,
+        settings: &Settings,
+        choice: &Choice<'_>,
+        context: &Context<'_>,
+        event: &Event<'_>,
+        sender: &mut Sender,
+    ) -> Applied {
+        let identity = event.identity;
+        let nothing = Applied {
+            sum: sender.sum(),
+            ..Applied::default()
+        };
+        if event.sent() < sender.forgiven {
+            return nothing;
+        }
+        sender.windows.add(now, event.counts());
+        let allowed = Allowances::new(settings, identity, 0, now);
+        let left_out = event
+            .what
+            .kind()
+            .is_some_and(|kind| allowed.leave_out(kind));
+        if left_out {
+            return nothing;
+        }
+        let who = hash_text(identity.key.as_str());
+        let Some(nats) = self.weigh_event(now, sender, who, event, context) else {
+            return Applied {
+                repeated: true,
+                ..nothing
+            };
+        };
+        let sum = sender.sum();
+        let bounds =
+            |policy| volume_bounds(now, sender, sum, &context.bounds_of(policy), context.tuning);
+        let acting = bounds(choice.policy);
+        // Good news never opens a block, even where the bound has been lowered since.
+        let opens = nats > 0.0 && acting.blocks(sum);
+        Applied {
+            repeated: false,
+            nats,
+            sum,
+            explanation: opens.then(|| {
+                explain(now, choice.policy, sender, Reason::Evidence, &acting) + &allowed.note()
+            }),
+            shadow_blocks: choice
+                .shadow
+                .is_some_and(|shadow| nats > 0.0 && bounds(shadow).blocks(sum)),
+        }
     }
 
     /// The evidence of an event in nats, added to the sender's; `None` if the same one said it
@@ -396,18 +424,18 @@ impl Judge {
         now: Time,
         sender: &mut Sender,
         who: u64,
-        event: &Event,
-        ground: &Ground<'_>,
+        event: &Event<'_>,
+        context: &Context<'_>,
     ) -> Option<f64> {
         let What::Said(saying, _) = event.what else {
             let bounced = event.what == What::UnknownUser;
             if !bounced {
-                return Some(sender.weigh_outcome(now, false, 0.0, ground).1);
+                return Some(sender.weigh_outcome(now, false, 0.0, context).1);
             }
             let mut added = 0.0;
             self.reports.with(&who, Reports::default, |reports| {
                 reports.unknown_user(now, event.id, event.reporter, |already| {
-                    let (by_itself, more) = sender.weigh_outcome(now, true, already, ground);
+                    let (by_itself, more) = sender.weigh_outcome(now, true, already, context);
                     added = more;
                     by_itself
                 });
@@ -415,11 +443,11 @@ impl Judge {
             return Some(added);
         };
         let volume = sender.volume(now);
-        let (word, piece) = (event.word(saying), ground.tuning.refusal);
+        let (word, piece) = (event.word(saying), context.tuning.refusal);
         let nats = self.reports.with(&who, Reports::default, |reports| {
             reports.hear_of(now, event.id, &word, volume, piece)
         })?;
-        sender.weigh_fixed(now, nats, ground);
+        sender.weigh_fixed(now, nats, context);
         Some(nats)
     }
 
@@ -428,14 +456,14 @@ impl Judge {
     fn count_event(
         &self,
         now: Time,
-        identity: &Identity,
-        event: &Event,
-        (counts, nats): (Counts, f64),
-        ground: &Ground<'_>,
+        event: &Event<'_>,
+        nats: f64,
+        context: &Context<'_>,
         bounds: &Bounds,
     ) -> bool {
+        let (identity, counts) = (event.identity, event.counts());
         let client = group::client_key(&identity.tenant, identity.client);
-        let mut piled = nats;
+        let mut joined = nats;
         if let (What::Said(saying, _), Strength::Claimed | Strength::None) =
             (event.what, identity.strength)
         {
@@ -451,11 +479,11 @@ impl Judge {
                 .with(&mix(client, CLIENT), Reports::default, |reports| {
                     reports.hear(now, &word, volume, 1.0)
                 });
-            piled = piled.min(heard.unwrap_or(0.0) * ground.tuning.refusal);
+            joined = joined.min(heard.unwrap_or(0.0) * context.tuning.refusal);
         }
         let by_client = self.groups.with(&client, Group::default, |g| {
             g.windows.add(now, counts);
-            pile(g, identity, piled, bounds)
+            add_claimed(g, identity, joined, bounds)
         });
         if counts.bounces > 0 {
             self.groups.get(&group::tenant_key(&identity.tenant), |g| {

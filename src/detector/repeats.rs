@@ -1,13 +1,12 @@
 //! What has been counted of a message before: a message that is tried again because an earlier try
 //! was not accepted is no news.
 
-use super::Judge;
-use super::judging::count;
-use crate::detector::group;
-use crate::detector::seen::Counted;
+use super::Detector;
+use super::count;
+use crate::detector::state::group;
+use crate::detector::state::seen::Counted;
 use crate::types::Counts;
 use crate::types::MessageFacts;
-use crate::types::Time;
 use crate::types::hash::{hash_text, mix};
 
 /// What has been counted of a message before.
@@ -54,7 +53,7 @@ impl Before {
     }
 }
 
-impl Judge {
+impl Detector {
     /// What has been counted of this message; from now on it has been met.
     pub(super) fn before(&self, facts: &MessageFacts<'_>) -> Before {
         let message = mix(hash_text(facts.identity.key.as_str()), facts.fingerprint);
@@ -101,11 +100,11 @@ impl Judge {
 
     /// The spool could not take a message that was judged to go: its recipients are taken back. Its
     /// evidence stands, once: when the message comes again, only the recipients are counted anew.
-    pub fn undo(&self, now: Time, facts: &MessageFacts<'_>) {
-        self.take_back(now, facts);
+    pub fn undo(&self, facts: &MessageFacts<'_>) {
+        self.take_back(facts);
     }
 
-    pub(super) fn take_back(&self, _now: Time, facts: &MessageFacts<'_>) {
+    pub(super) fn take_back(&self, facts: &MessageFacts<'_>) {
         let identity = facts.identity;
         let message = mix(hash_text(identity.key.as_str()), facts.fingerprint);
         let mut counts = Counts::default();

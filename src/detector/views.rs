@@ -1,15 +1,50 @@
 //! Senders as people see them.
 
-use super::{DAY, HOUR, Judge, SenderView, Trials};
+use super::{DAY, Detector, HOUR, ShadowCounts};
 use crate::config::Settings;
 use crate::detector::evidence::Bounds;
-use crate::detector::sender::Sender;
+use crate::detector::state::sender::Sender;
 use crate::policy::explain::{self, Explanation, Used};
 use crate::policy::scope::choose;
-use crate::types::{SenderKey, TenantId, Time};
-use serde::Serialize;
+use crate::types::{Evidence, SenderKey, TenantId, Time};
+use serde::{Deserialize, Serialize};
 use std::collections::BinaryHeap;
 use std::net::IpAddr;
+
+/// A sender as listed by the API.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SenderView {
+    /// Key.
+    pub key: SenderKey,
+    /// Tenant.
+    pub tenant: TenantId,
+    /// Address or login.
+    pub address: String,
+    /// `good`, `watched`, `held`, `blocked`.
+    pub standing: String,
+    /// The detector's sum S in nats.
+    pub evidence_nats: f64,
+    /// The bound at which it blocks; 0 = off.
+    pub block_at_nats: f64,
+    /// Messages in the last hour.
+    pub messages_hour: u64,
+    /// Messages in the last day.
+    pub messages_day: u64,
+    /// External recipients in the last hour.
+    pub recipients_external_hour: u64,
+    /// Internal recipients in the last hour.
+    pub recipients_internal_hour: u64,
+    /// Recipients in the last day.
+    pub recipients_day: u64,
+    /// New recipients in the last day.
+    pub recipients_new_day: u64,
+    /// Messages counted as spam in the last day.
+    pub spam_day: u64,
+    /// Bounces in the last day.
+    pub bounces_day: u64,
+    /// Newest evidence first, at most 20.
+    pub recent: Vec<Evidence>,
+}
 
 /// A sender's policy as people see it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -20,13 +55,13 @@ pub struct PolicyView {
     /// What is used of its ceilings.
     pub used: Vec<Used>,
     /// What its policy in shadow mode would have done since the start.
-    pub shadow_counts: Option<Trials>,
+    pub shadow_counts: Option<ShadowCounts>,
     /// The sender, where it was seen.
     #[serde(skip)]
     pub sender: Option<SenderView>,
 }
 
-impl Judge {
+impl Detector {
     /// Senders in key order after `after`, at most `limit`; with `standing` only those of that
     /// standing.
     pub fn senders(
@@ -129,8 +164,8 @@ impl Judge {
             explanation: explain::explain(&settings, &identity, now),
             used: explain::used(choice.policy, &load.unwrap_or_default()),
             shadow_counts: self
-                .asides
-                .get(&identity.key, |a| a.trials.clone())
+                .unsaved
+                .get(&identity.key, |a| a.shadow_counts.clone())
                 .filter(|_| choice.shadow.is_some()),
             sender: self.view(now, &settings, &identity.key),
         })
@@ -158,7 +193,11 @@ impl Judge {
         sender: &Sender,
     ) -> &'static str {
         let bounds = bounds(now, settings, key, sender);
-        if self.board.gate(now, &sender.identity(key)).is_some() {
+        if self
+            .active_blocks
+            .gate(now, &sender.identity(key))
+            .is_some()
+        {
             "blocked"
         } else if bounds.watches(sender.sum()) {
             "watched"
@@ -189,7 +228,10 @@ impl Judge {
                 recent: Vec::new(),
             }
         })?;
-        view.recent = self.trails.read(key, |t| t.list()).unwrap_or_default();
+        view.recent = self
+            .recent_messages
+            .read(key, |t| t.list())
+            .unwrap_or_default();
         Some(view)
     }
 }

@@ -23,7 +23,7 @@ pub(crate) async fn run(settings: &Settings) -> Vec<Report> {
     let outside = &settings.outside;
     let mut reports = Vec::new();
     for list in &outside.lists {
-        let found = lists::check(list, &settings.dns_servers).await;
+        let found = lists::check(list, &settings.dns.servers).await;
         reports.push(Report {
             name: list.name.clone(),
             place: list.zone.clone(),

@@ -62,7 +62,7 @@ impl State {
             [] => None,
             lists => Some(Lists::new(
                 lists,
-                &settings.dns_servers,
+                &settings.dns.servers,
                 o.deadline,
                 o.pause,
             )?),
@@ -103,7 +103,7 @@ impl Outside {
     pub(crate) fn prepare(&self, settings: &Arc<Settings>) -> Result<Prepared, String> {
         let old = self.state();
         if old.settings.outside == settings.outside
-            && old.settings.dns_servers == settings.dns_servers
+            && old.settings.dns.servers == settings.dns.servers
         {
             return Ok(Prepared(None));
         }

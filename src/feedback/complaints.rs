@@ -4,12 +4,13 @@ use super::dkim::Signed;
 use super::report::{Complaint, FeedbackType};
 use super::{Feedback, Known, count};
 use crate::config::Settings;
+use crate::detector::SOMEBODY;
 use crate::detector::mailbox_hash;
-use crate::detector::reports::SOMEBODY;
 use crate::mail::received::Trace;
 use crate::message_token::Purpose;
 use crate::records::TraceEvent;
 use crate::telemetry::events;
+use crate::types::replies;
 use crate::types::{Address, Domain, Reply};
 
 /// How the note of a complaint begins in the message trace. By it a repetition is known.
@@ -26,7 +27,7 @@ impl Feedback {
         complaint: Complaint,
         report: &[u8],
     ) -> Option<Reply> {
-        let taken = Reply::new(250, (2, 0, 0), "Ok: thank you");
+        let taken = Reply::from(replies::COMPLAINT_TAKEN);
         let otherwise = (!complaint.bare).then(|| taken.clone());
         if !complaint.feedback.is_complaint() {
             count("complaint", "not_against_sender");
@@ -54,11 +55,7 @@ impl Feedback {
             }
             Source::Later => {
                 count("complaint", "waits_for_dns");
-                return Some(Reply::new(
-                    451,
-                    (4, 4, 3),
-                    "The signature of this report cannot be looked up now, try again later",
-                ));
+                return Some(replies::SIGNATURE_WAITS.into());
             }
         };
         let known = match self.find(settings, id).await {
@@ -95,7 +92,7 @@ impl Feedback {
         }
         match self
             .dkim
-            .signer(&settings.dns_servers, sources, report)
+            .signer(&settings.dns.servers, sources, report)
             .await
         {
             Signed::By(domain) => Source::Believed(domain.to_string()),
@@ -112,8 +109,8 @@ impl Feedback {
         source: &str,
     ) {
         let (now, id, identity) = (self.clock.now(), known.id, &known.identity);
-        let heard = self.judge.complaint(now, identity, id, reporter);
-        count("complaint", heard.as_what.as_str());
+        let heard = self.detector.complaint(now, identity, id, reporter);
+        count("complaint", heard.kind.as_str());
         events::complained(id, identity, feedback.as_str(), source, reporter);
         self.records.trace(TraceEvent::Note {
             id,

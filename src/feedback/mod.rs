@@ -7,7 +7,6 @@
 
 mod complaints;
 mod dkim;
-mod parts;
 mod rate;
 pub mod report;
 
@@ -16,25 +15,25 @@ pub(crate) use dkim::Dkim;
 
 use crate::config::Settings;
 use crate::delivery::outcome::outcome;
-use crate::detector::{Addressee, Judge};
+use crate::detector::{Addressee, Detector};
 use crate::env::Clock;
 use crate::env::IdSource;
 use crate::identity;
 use crate::learn::Labels;
 use crate::mail::received::{Trace, received};
 use crate::moderation::Moderation;
-use crate::queue::Queue;
+use crate::queue::{OwnMail, Queue};
 use crate::records::{MessageTrace, Records, TraceEvent, TraceLine, TraceQuery};
 use crate::smtp::client::{Step, Verdict};
 use crate::spool::{Spool, SpoolError};
 use crate::telemetry::{events, metrics as names};
 use crate::types::NewBlock;
 use crate::types::block::RELAY;
+use crate::types::replies;
 use crate::types::{
     Address, Envelope, Identity, MessageId, MessageMeta, Pool, Recipient, RecipientOutcome,
-    RecipientStatus, Reply, ReversePath,
+    RecipientStatus, Reply,
 };
-use bytes::Bytes;
 use rate::Rate;
 use report::{Fate, Report};
 use std::net::IpAddr;
@@ -52,7 +51,7 @@ pub(crate) struct Feedback {
     /// Who sent what.
     pub records: Records,
     /// Evidence.
-    pub judge: Arc<Judge>,
+    pub detector: Arc<Detector>,
     /// Opens blocks.
     pub moderation: Arc<Moderation>,
     /// Keeps what a message that is complained of looked like, for people who may label it.
@@ -94,24 +93,16 @@ impl Feedback {
             return Ok(());
         }
         count("any", "too_many");
-        Err(Reply::new(
-            450,
-            (4, 7, 1),
-            "Too many reports, try again later",
-        ))
+        Err(replies::TOO_MANY_REPORTS.into())
     }
 
     /// RCPT: only our report addresses.
     pub(crate) fn rcpt(&self, recipient: &Address) -> Reply {
         match self.addressed(recipient) {
-            Some(_) => Reply::new(250, (2, 1, 5), "Ok"),
+            Some(_) => replies::RCPT_OK.into(),
             None => {
                 count("any", "no_such_address");
-                Reply::new(
-                    550,
-                    (5, 7, 1),
-                    "Only reports are taken here, at the addresses made for them",
-                )
+                replies::ONLY_REPORTS.into()
             }
         }
     }
@@ -141,16 +132,12 @@ impl Feedback {
             .first()
             .and_then(|r| self.addressed(&r.address))
         else {
-            return Reply::new(
-                550,
-                (5, 7, 1),
-                "Only reports are taken here, at the addresses made for them",
-            );
+            return replies::ONLY_REPORTS.into();
         };
         if identity::read_headers(&body, None, settings.limits.header_fields).received_count
             > settings.limits.received_fields
         {
-            return Reply::new(554, (5, 4, 6), "Too many hops, the message is looping");
+            return replies::LOOPING.into();
         }
         let report = tokio::task::block_in_place(|| report::read(&body));
         match to {
@@ -178,7 +165,7 @@ impl Feedback {
         };
         let found = self.records.search(query).await.map_err(|error| {
             tracing::error!(%id, %error, "a report waits: the message trace cannot be read");
-            Reply::new(451, (4, 3, 0), "Local error, try again later")
+            Reply::from(replies::LOCAL_ERROR)
         })?;
         if let Some(message) = found.into_iter().find(|m| m.judged.id == id) {
             return Ok(Known::traced(settings, message));
@@ -209,31 +196,23 @@ impl Feedback {
             // RFC 3464 section 2: a delivery report has a null sender. Anything else would make of
             // us a way to our users.
             count("bounce", "not_a_report");
-            return Reply::new(
-                550,
-                (5, 7, 1),
-                "Only delivery reports from <> are taken at this address",
-            );
+            return replies::ONLY_DELIVERY_REPORTS.into();
         }
         let known = match self.find(settings, id).await {
             Ok(Some(known)) => known,
             Ok(None) if self.clock.now().since(id.time()) > settings.records.trace => {
                 count("bounce", "message_forgotten");
-                return Reply::new(550, (5, 1, 1), "This return path has expired");
+                return replies::RETURN_PATH_EXPIRED.into();
             }
             Ok(None) => {
                 count("bounce", "message_unknown");
-                return Reply::new(
-                    451,
-                    (4, 3, 0),
-                    "The sender of that message is not known at the moment, try again later",
-                );
+                return replies::SENDER_NOT_KNOWN.into();
             }
             Err(reply) => return reply,
         };
         let Some(sender) = Address::parse(&known.from) else {
             count("bounce", "message_unknown");
-            return Reply::new(550, (5, 1, 1), "That message had no sender");
+            return replies::NO_SENDER.into();
         };
         let reply = self.pass_on(settings, trace, sender, envelope, body).await;
         if reply.is_positive() {
@@ -270,9 +249,9 @@ impl Feedback {
                 lost: false,
             });
             let heard = self
-                .judge
+                .detector
                 .returned(now, identity, id, class, Addressee::of(&address));
-            count("bounce", heard.as_what.as_str());
+            count("bounce", heard.kind.as_str());
             blocks.extend(heard.block);
             events::came_back(id, identity, &address, class, &fate.reply, trace.address);
             outcomes.push(RecipientOutcome {
@@ -313,11 +292,7 @@ impl Feedback {
             }
             None => {
                 count("other", "not_a_report");
-                Reply::new(
-                    550,
-                    (5, 7, 1),
-                    "Only feedback reports (RFC 5965) are taken at this address",
-                )
+                replies::ONLY_FEEDBACK.into()
             }
         }
     }
@@ -334,37 +309,23 @@ impl Feedback {
     ) -> Reply {
         let now = self.clock.now();
         let id = self.ids.next(now);
-        let envelope = Envelope {
-            from: ReversePath::NULL,
-            smtputf8: envelope.smtputf8 || to.needs_utf8(),
-            recipients: vec![Recipient::new(to)],
-            ret: None,
-            envid: None,
-            ..envelope
-        };
+        let smtputf8 = envelope.smtputf8 || to.needs_utf8();
+        let envelope = Envelope::of_ours(vec![Recipient::new(to)], envelope.body, smtputf8);
         let mut message = received(settings.server.hostname.as_str(), trace, &envelope, id, now);
         message.extend_from_slice(&body);
-        let body = Bytes::from(message);
-        let meta = Arc::new(MessageMeta::of_ours(
+        let own = OwnMail {
             id,
             now,
             envelope,
-            Pool::Normal,
-            body.len(),
-        ));
-        match self.spool.accept(&meta, body).await {
-            Ok(()) => {
-                self.queue.enqueue(meta);
-                Reply::new(250, (2, 0, 0), format!("Ok: queued as {id}"))
-            }
-            Err(SpoolError::Full) => Reply::new(
-                452,
-                (4, 3, 1),
-                "Insufficient system storage, try again later",
-            ),
+            pool: Pool::Normal,
+            message,
+        };
+        match own.submit(&self.spool, &self.queue).await {
+            Ok(()) => replies::queued(id),
+            Err(SpoolError::Full) => replies::STORAGE_FULL.into(),
             Err(error) => {
                 tracing::error!(%id, ?error, "spool failed");
-                Reply::new(451, (4, 3, 0), "Local error, try again later")
+                replies::LOCAL_ERROR.into()
             }
         }
     }

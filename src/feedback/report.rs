@@ -1,11 +1,12 @@
 //! What a message to a report address is: a complaint (RFC 5965), a delivery report (RFC 3464), or
 //! neither. Pure. All of it is outside data: it names a message of ours only by a token.
 
-use super::parts::Entity;
 use crate::mail::header::{Field, Fields};
+use crate::mail::mime::{self, Part, Structured};
 use crate::message_token::FIELD;
 use crate::smtp::reply::{printable, shorten};
 use crate::types::{Enhanced, Reply};
+use std::borrow::Cow;
 
 /// Recipients of one delivery report that are looked at.
 const RECIPIENTS: usize = 1000;
@@ -93,17 +94,18 @@ pub struct Fate {
 
 /// Reads a message.
 pub fn read(message: &[u8]) -> Report {
-    let message = Entity::read(message);
-    let is_report = message.is("multipart", "report");
-    if !is_report && !message.is("multipart", "mixed") {
+    let tree = mime::direct_parts(message);
+    let kind = Structured::parse(tree.content_type);
+    let is_report = tree.is_report;
+    if !is_report && kind.value != "multipart/mixed" {
         return Report::Other;
     }
     // The parts decide, not the parameter report-type, which some generators leave out. One level
     // deep: the reports inside a returned message are not about mail of ours.
-    let parts = message.parts();
-    let find = |name: &str| parts.iter().find(|part| part.is("message", name));
-    if is_report && let Some(part) = find("feedback-report") {
-        let fields = fields(&part.contents(PART_OCTETS));
+    let parts = tree.parts.as_slice();
+    let find = |ctype: &str| parts.iter().find(|part| part.ctype == ctype);
+    if is_report && let Some(part) = find("message/feedback-report") {
+        let fields = fields(&contents(part));
         let feedback = fields
             .iter()
             .find(|(name, _)| name == "feedback-type")
@@ -113,28 +115,30 @@ pub fn read(message: &[u8]) -> Report {
             .filter(|(name, _)| name == "original-rcpt-to")
             .map(|(_, v)| bare_address(v));
         let recipients = recipients.take(RECIPIENTS).collect();
-        return Report::Complaint(complaint(&parts, feedback, recipients, false));
+        return Report::Complaint(complaint(parts, feedback, recipients, false));
     }
     if is_report
-        && let Some(part) = find("delivery-status").or_else(|| find("global-delivery-status"))
+        && let Some(part) =
+            find("message/delivery-status").or_else(|| find("message/global-delivery-status"))
     {
-        return Report::Delivery(fates(&part.contents(PART_OCTETS)));
+        return Report::Delivery(fates(&contents(part)));
     }
     // Microsoft returns the message in a multipart/mixed, or calls it a report that it is not.
     let bare = if is_report {
-        message.attribute_is("report-type", "feedback-report")
+        kind.report_type
+            .is_some_and(|kind| kind.eq_ignore_ascii_case("feedback-report"))
     } else {
         parts.iter().any(is_returned)
     };
     if bare {
-        Report::Complaint(complaint(&parts, FeedbackType::Abuse, Vec::new(), true))
+        Report::Complaint(complaint(parts, FeedbackType::Abuse, Vec::new(), true))
     } else {
         Report::Other
     }
 }
 
 fn complaint(
-    parts: &[Entity<'_>],
+    parts: &[Part<'_>],
     feedback: FeedbackType,
     mut recipients: Vec<String>,
     bare: bool,
@@ -156,24 +160,25 @@ fn complaint(
 }
 
 /// Whether a part is a message that is returned, whole or its header only.
-fn is_returned(part: &Entity<'_>) -> bool {
-    let returned = [
-        ("message", "rfc822"),
-        ("message", "global"),
-        ("text", "rfc822-headers"),
-        ("message", "rfc822-headers"),
-    ];
-    returned.iter().any(|(main, sub)| part.is(main, sub))
+fn is_returned(part: &Part<'_>) -> bool {
+    matches!(
+        part.ctype.as_str(),
+        "message/rfc822" | "message/global" | "text/rfc822-headers" | "message/rfc822-headers"
+    )
+}
+
+/// The first octets of a part, decoded (RFC 2045 section 6).
+fn contents<'a>(part: &Part<'a>) -> Cow<'a, [u8]> {
+    let body = part.body.get(..PART_OCTETS).unwrap_or(part.body);
+    part.encoding.decode(body)
 }
 
 /// The topmost field of this name of the message that a part returns.
-fn returned_field(part: &Entity<'_>, name: &str) -> Option<String> {
+fn returned_field(part: &Part<'_>, name: &str) -> Option<String> {
     if !is_returned(part) {
         return None;
     }
-    let contents = part.contents(PART_OCTETS);
-    let value = Entity::read(&contents)
-        .fields()
+    let value = Fields::of_part(&contents(part))
         .find(|field| field.is(name))?
         .text(FIELD_OCTETS);
     Some(value).filter(|value| !value.is_empty())

@@ -182,6 +182,50 @@ fn what_is_no_report_is_none() {
     }
 }
 
+/// Reports were read by a walker of their own, which saw other parts in each of these than the score
+/// did.
+#[test]
+fn parts_are_those_that_the_score_sees() {
+    let returned = "Content-Type: message/rfc822\r\n\r\nX-Outgate-Id: TOKEN\r\n\r\nBuy\r\n";
+    let mail = multipart("feedback-report", &[HUMAN, ABUSE, returned]);
+    let encoded = "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64 (as usual)\r\n\r\n\
+        *WC1PdXRnYXRlLUlkOiBUT0tFTg0KU3ViamVjdDogb2ZmZXINCg0KQnV5DQo=\r\n";
+    for (what, mail) in [
+        (
+            "a part after the closing delimiter",
+            mail.replacen(
+                "--b1\r\nContent-Type: message/rfc822",
+                "--b1--\r\n--b1\r\nContent-Type: message/rfc822",
+                1,
+            ),
+        ),
+        (
+            "a boundary in pieces",
+            mail.replace("boundary=\"b1\"", "boundary*0=b; boundary*1=1"),
+        ),
+        (
+            "comments in the type",
+            mail.replace("multipart/report;", "multipart (x) / report (y);"),
+        ),
+        (
+            "a line that is no field, which ends the header of a part",
+            mail.replace("message/rfc822\r\n\r\n", "message/rfc822\r\nno field\r\n"),
+        ),
+        (
+            "an encoding with a comment, and an octet that is no digit",
+            multipart("feedback-report", &[HUMAN, ABUSE, encoded]),
+        ),
+    ] {
+        let wanted = complaint(FeedbackType::Abuse, Some("TOKEN"));
+        assert_eq!(read(mail.as_bytes()), wanted, "{what}");
+    }
+    assert_eq!(
+        read(format!("no field\r\n{mail}").as_bytes()),
+        Report::Other,
+        "a message that does not begin with a field is all body"
+    );
+}
+
 #[test]
 fn a_report_cut_anywhere_is_borne() {
     let returned = "Content-Type: message/rfc822\r\n\r\nX-Outgate-Id: TOKEN\r\n\r\nBuy\r\n";

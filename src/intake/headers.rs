@@ -4,6 +4,7 @@
 
 use super::message::Arrival;
 use crate::identity;
+use crate::mail::charset;
 use crate::mail::header::{self, Field, Fields};
 use crate::mail::received::received;
 use crate::message_token::Key;
@@ -14,10 +15,7 @@ use crate::types::{Envelope, MessageId, Time};
 pub(super) fn subject(message: &[u8]) -> Option<String> {
     let head = message.get(..64 << 10).unwrap_or(message);
     let field = Fields::of_message(head).find(|field| field.is("subject"))?;
-    mail_parser::MessageParser::default()
-        .parse_headers(head.get(field.place)?)?
-        .subject()
-        .map(str::to_owned)
+    Some(charset::words(field.value))
 }
 
 /// Builds the outgoing bytes.
@@ -48,7 +46,7 @@ pub(super) fn outgoing(
         .unwrap_or((&arrival.body, &[]));
     let mut section = std::borrow::Cow::Borrowed(section);
     if let Some(client) = arrival.peer.client.as_deref()
-        && arrival.facts.header.identity_header_count > 0
+        && arrival.findings.header.identity_header_count > 0
     {
         section = identity::strip_identity_headers(section.into_owned(), client).into();
     }
@@ -57,10 +55,10 @@ pub(super) fn outgoing(
         // (RFC 5322 3.6.3, 3.6.6).
         let hidden = |field: &Field<'_>| field.is("bcc") || field.is("resent-bcc");
         section = header::without(&section, hidden).map_or(section, Into::into);
-        if !arrival.facts.header.has_date {
+        if !arrival.findings.header.has_date {
             head.extend_from_slice(format!("Date: {}\r\n", now.rfc5322()).as_bytes());
         }
-        if arrival.facts.header.message_id.is_none() {
+        if arrival.findings.header.message_id.is_none() {
             head.extend_from_slice(
                 format!(
                     "Message-ID: <{id}@{}>\r\n",

@@ -1,8 +1,11 @@
 //! The accept path: gate at RCPT, and at the dot identity, score, judgement, block, spool, queue.
 //! Only then 250.
 
+mod accept;
+mod examine;
 mod headers;
 mod message;
+mod report;
 mod review;
 #[cfg(test)]
 mod tests;
@@ -13,8 +16,8 @@ pub(crate) use review::Reviews;
 pub(crate) use transaction::Transaction;
 
 use crate::config::Settings;
-use crate::config::settings::Client;
-use crate::detector::{Judge, Reserve};
+use crate::decisions::{RcptDecision, RcptFacts, decide_rcpt, header_may_name};
+use crate::detector::Detector;
 use crate::env::Clock;
 use crate::external_checks::Outside;
 use crate::identity::{self, Peer};
@@ -29,9 +32,9 @@ use crate::smtp::grammar;
 use crate::spool::Spool;
 use crate::telemetry::events::{self, Refused};
 use crate::telemetry::metrics as names;
+use crate::types::replies;
 use crate::types::{
-    Action, Address, Block, Identity, Recipient, Reply, ReversePath, SenderKey, Strength, TenantId,
-    Time,
+    Action, Address, Identity, Recipient, Reply, ReversePath, SenderKey, Strength, TenantId,
 };
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -47,7 +50,7 @@ pub(crate) struct Intake {
     /// Lists and scanners.
     pub outside: Arc<Outside>,
     /// Decisions.
-    pub judge: Arc<Judge>,
+    pub detector: Arc<Detector>,
     /// Opens blocks.
     pub moderation: Arc<Moderation>,
     /// Durability.
@@ -106,59 +109,33 @@ impl Intake {
         recipient: &Recipient,
     ) -> Reply {
         let settings = self.settings();
-        let now = self.clock.now();
         if is_stranger(peer) {
-            let reply = policy::reasons::relay_denied();
+            let reply = replies::RELAYING_DENIED.into();
             self.refused_at_rcpt(transaction, recipient, "relay_denied", &reply);
             return reply;
         }
-        let internal = is_internal(&settings, &transaction.identity, &recipient.address);
-        let block = self.gate_at_rcpt(now, peer, &transaction.identity);
-        let may_write_within = internal && settings.blocks.allow_internal;
-        if let Some(block) = &block
-            && !(may_write_within
-                && self
-                    .judge
-                    .fits_within(now, &transaction.identity, transaction.within))
-        {
-            return self.blocked_at_rcpt(&settings, transaction, recipient, block);
-        }
-        if let Reserve::Throttled(reply) = self.judge.reserve(
-            now,
-            &transaction.identity,
-            internal,
-            &mut transaction.reservation,
-        ) {
-            for alert in self.judge.take_alerts() {
-                self.notifier.tell(Notice::Alert(alert));
-            }
-            // Never a temporary code for a block.
-            return match &block {
-                Some(block) => self.blocked_at_rcpt(&settings, transaction, recipient, block),
-                None => {
-                    self.refused_at_rcpt(transaction, recipient, "throttled", &reply);
-                    reply
-                }
-            };
-        }
-        transaction.within = transaction
-            .within
-            .saturating_add(u32::from(block.is_some()));
-        Reply::new(250, (2, 1, 5), "Ok")
-    }
-
-    /// The block that refuses recipients of this sender, as far as MAIL tells who it is.
-    fn gate_at_rcpt(&self, now: Time, peer: &Peer, identity: &Identity) -> Option<Arc<Block>> {
-        let header_may_name = |c: &Arc<Client>| {
-            c.trust_received || !c.identity_headers.is_empty() || c.script_header.is_some()
+        let facts = RcptFacts {
+            identity: &transaction.identity,
+            header_may_name: peer.client.as_deref().is_some_and(header_may_name),
+            internal: is_internal(&settings, &transaction.identity, &recipient.address),
         };
-        if identity.strength >= Strength::Claimed
-            && peer.client.as_ref().is_some_and(header_may_name)
-        {
-            self.judge.gate_before_header(now, identity)
-        } else {
-            self.judge.gate(now, identity)
+        let decision = decide_rcpt(
+            &settings,
+            &self.detector,
+            self.clock.now(),
+            facts,
+            &mut transaction.taken,
+        );
+        let (reason, reply) = match decision {
+            RcptDecision::Taken => return replies::RCPT_OK.into(),
+            RcptDecision::Blocked(block, reply) => (block.reason.as_str(), reply),
+            RcptDecision::Throttled(reply) => ("throttled", reply),
+        };
+        for alert in self.detector.take_alerts() {
+            self.notifier.tell(Notice::Alert(alert));
         }
+        self.refused_at_rcpt(transaction, recipient, reason, &reply);
+        reply
     }
 
     /// Log and count of a message that was refused while it came in: too large, malformed, or no
@@ -183,21 +160,8 @@ impl Intake {
 
     /// The transaction ends without a message: what it reserved is given back.
     pub(crate) fn abandon(&self, transaction: Transaction) {
-        self.judge
-            .give_back(&transaction.identity, transaction.reservation);
-    }
-
-    /// Refuses a recipient of a blocked sender.
-    fn blocked_at_rcpt(
-        &self,
-        settings: &Settings,
-        transaction: &Transaction,
-        recipient: &Recipient,
-        block: &Block,
-    ) -> Reply {
-        let reply = policy::reasons::blocked_reply(settings, block.reference);
-        self.refused_at_rcpt(transaction, recipient, block.reason.as_str(), &reply);
-        reply
+        self.detector
+            .give_back(&transaction.identity, transaction.taken.reservation);
     }
 
     fn refused_at_rcpt(

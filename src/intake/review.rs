@@ -5,14 +5,13 @@
 use super::Intake;
 use super::message::Arrival;
 use crate::mail::header::Fields;
+use crate::queue::OwnMail;
 use crate::types::{
-    Address, BodyType, Envelope, Identity, MessageId, MessageMeta, Notify, Pool, Recipient,
-    ReversePath, Time,
+    Address, BodyType, Envelope, Identity, MessageId, Notify, Pool, Recipient, Time,
 };
-use bytes::Bytes;
 use std::fmt::Write as _;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// Copies made in a minute at most: whatever floods the relay shall not flood the reviewer as well.
 const COPIES_PER_MINUTE: u32 = 60;
@@ -77,43 +76,38 @@ impl Intake {
     /// Sends the copy that the policy asks for. What fails here is logged, and nothing else.
     pub(super) async fn send_review(&self, arrival: &Arrival<'_>, reviewer: &Address) {
         let now = self.clock.now();
-        if !may_be_copied(reviewer, &arrival.facts.identity) || self.reviews.is_copy(&arrival.body)
+        if !may_be_copied(reviewer, &arrival.findings.identity)
+            || self.reviews.is_copy(&arrival.body)
         {
             return;
         }
         if !self.reviews.admit(now) {
-            tracing::warn!(id = %arrival.facts.id, "no copy for review: too many in this minute");
+            tracing::warn!(id = %arrival.findings.id, "no copy for review: too many in this minute");
             return;
         }
         let id = self.ids.next(now);
-        let body = Bytes::from(compose(arrival, reviewer, id, self.reviews.mark(id), now));
-        let eight = if body.is_ascii() {
+        let message = compose(arrival, reviewer, id, self.reviews.mark(id), now);
+        let recipient = Recipient {
+            notify: Some(Notify::NEVER),
+            ..Recipient::new(reviewer.clone())
+        };
+        let body_type = if message.is_ascii() {
             BodyType::SevenBit
         } else {
             BodyType::EightBit
         };
-        let envelope = Envelope {
-            from: ReversePath::NULL,
-            recipients: vec![Recipient {
-                notify: Some(Notify::NEVER),
-                ..Recipient::new(reviewer.clone())
-            }],
-            body: eight,
-            smtputf8: arrival.envelope.smtputf8 || reviewer.needs_utf8(),
-            ret: None,
-            envid: None,
-        };
-        let meta = Arc::new(MessageMeta::of_ours(
+        let smtputf8 = arrival.envelope.smtputf8 || reviewer.needs_utf8();
+        let own = OwnMail {
             id,
             now,
-            envelope,
-            Pool::HighRisk,
-            body.len(),
-        ));
-        match self.spool.accept(&meta, body).await {
-            Ok(()) => self.queue.enqueue(meta),
+            envelope: Envelope::of_ours(vec![recipient], body_type, smtputf8),
+            pool: Pool::HighRisk,
+            message,
+        };
+        match own.submit(&self.spool, &self.queue).await {
+            Ok(()) => {}
             Err(error) => {
-                tracing::warn!(id = %arrival.facts.id, ?error, "no copy for review: it could not be spooled")
+                tracing::warn!(id = %arrival.findings.id, ?error, "no copy for review: it could not be spooled")
             }
         }
     }
@@ -149,8 +143,8 @@ fn compose(
          Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: {words_encoding}\r\n\r\n{words}\r\n--{boundary}\r\n\
          Content-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\nContent-Disposition: attachment\r\n\r\n",
         arrival.settings.notify.from,
-        arrival.facts.id,
-        arrival.judgement.reason.as_str(),
+        arrival.findings.id,
+        arrival.decision.reason.as_str(),
         now.rfc5322(),
     )
     .into_bytes();
@@ -161,7 +155,7 @@ fn compose(
 
 /// What the reviewer should know, CRLF lines.
 fn words(arrival: &Arrival<'_>) -> String {
-    let (facts, judgement) = (arrival.facts, arrival.judgement);
+    let (findings, decision) = (arrival.findings, arrival.decision);
     let recipients = &arrival.envelope.recipients;
     let named: Vec<&str> = recipients
         .iter()
@@ -172,12 +166,12 @@ fn words(arrival: &Arrival<'_>) -> String {
     let mut text = format!(
         "The attached message looked suspicious. What was done with it: {}, because of {}.\r\nThis copy changes nothing about \
          that.\r\n\r\nMessage:     {}\r\nSender:      {}\r\nFrom:        {}\r\nClient:      {}\r\nRecipients:  {}",
-        judgement.action.as_str(),
-        judgement.reason.as_str(),
-        facts.id,
-        plain(&facts.identity.address),
+        decision.action.as_str(),
+        decision.reason.as_str(),
+        findings.id,
+        plain(&findings.identity.address),
         arrival.envelope.from.as_str(),
-        facts.identity.client,
+        findings.identity.client,
         named.join(", "),
     );
     if more > 0 {

@@ -10,7 +10,7 @@ use crate::queue::tests::Silent;
 use crate::queue::{Backlog, QueueState};
 use crate::score::Scorer;
 use crate::types::NewBlock;
-use crate::types::Role;
+use crate::types::{Block, Role, Time};
 use crate::types::{
     BlockKind, BlockRef, BlockState, BodyType, Envelope, HoldReason, Reason, ReleaseVerdict,
     SenderScope, TenantId,
@@ -51,7 +51,7 @@ fn room() -> Room {
     let (sender, receiver) = watch::channel(Arc::clone(&settings));
     let records = Records::open(&dir.path().join("records.db")).unwrap();
     let spool = Spool::open(&dir.path().join("spool"), &mut |_| ()).unwrap();
-    let judge = Arc::new(Judge::new(Arc::clone(&settings)));
+    let detector = Arc::new(Detector::new(Arc::clone(&settings)));
     // With a clock of its own: what happens between two readings is to happen in the session.
     let backlog = Backlog::new(Arc::clone(&settings), clock.now());
     let (queue, _) = Queue::start(
@@ -61,7 +61,7 @@ fn room() -> Room {
         backlog,
     );
     let (notifier, _) = Notifier::new();
-    let (judging, queueing) = (Arc::clone(&judge), queue.clone());
+    let (judging, queueing) = (Arc::clone(&detector), queue.clone());
     let learner = Arc::new(Learner::new(
         Scorer::shipped().unwrap(),
         dir.path().join("learned"),
@@ -84,7 +84,7 @@ fn room() -> Room {
         clock: clock.clone(),
         learner,
         outside: Arc::new(Outside::new(Arc::clone(&settings)).unwrap()),
-        judge,
+        detector,
         moderation: Arc::new(moderation),
         spool,
         queue,
@@ -203,11 +203,11 @@ fn block(scope: SenderScope) -> Block {
 #[tokio::test]
 async fn mail_that_was_on_its_way_to_the_disk_when_its_sender_was_blocked_is_held() {
     let room = room();
-    let judge = Arc::clone(&room.intake.judge);
+    let detector = Arc::clone(&room.intake.detector);
     *room.clock.0.lock().unwrap() = Some(Box::new(move || {
-        let judged = judge.tracked() > 0;
+        let judged = detector.tracked() > 0;
         if judged {
-            judge.block(Arc::new(block(SenderScope::Any)));
+            detector.block(Arc::new(block(SenderScope::Any)));
         }
         judged
     }));
@@ -218,9 +218,9 @@ async fn mail_that_was_on_its_way_to_the_disk_when_its_sender_was_blocked_is_hel
 #[tokio::test]
 async fn internal_mail_on_its_way_to_the_disk_goes_on() {
     let room = room();
-    let judge = Arc::clone(&room.intake.judge);
+    let detector = Arc::clone(&room.intake.detector);
     *room.clock.0.lock().unwrap() = Some(Box::new(move || {
-        judge.block(Arc::new(block(SenderScope::Any)));
+        detector.block(Arc::new(block(SenderScope::Any)));
         true
     }));
     assert_eq!(room.send(1, ACCOUNT, &["bob@acme.example"]).await.code, 250);
@@ -232,7 +232,7 @@ async fn an_invented_envelope_that_got_blocked_does_not_stop_the_account_of_that
     let room = room();
     assert_eq!(room.send(1, ACCOUNT, &["bob@far.example"]).await.code, 250);
     room.intake
-        .judge
+        .detector
         .block(Arc::new(block(SenderScope::Claimed(room.peer.address))));
     let reply = room.send(2, ACCOUNT, &["bob@far.example"]).await;
     assert_eq!(
@@ -261,7 +261,7 @@ async fn mail_of_an_account_goes_under_any_envelope_although_mail_of_nobody_is_b
         .unwrap();
         let mut block = block(SenderScope::Claimed(room.peer.address));
         (block.subject, block.sender) = (subject.into(), Some(who.key));
-        room.intake.judge.block(Arc::new(block));
+        room.intake.detector.block(Arc::new(block));
         let reply = room
             .send_from(envelope, 1, ACCOUNT, &["bob@far.example"])
             .await;
@@ -284,7 +284,7 @@ async fn mail_of_an_account_goes_under_any_envelope_although_mail_of_nobody_is_b
 async fn a_claimed_sender_without_account_is_refused_at_rcpt() {
     let room = room();
     room.intake
-        .judge
+        .detector
         .block(Arc::new(block(SenderScope::Claimed(room.peer.address))));
     let from = ReversePath(Address::parse("alice@acme.example"));
     let mut transaction = room.intake.mail(&room.peer, &from).unwrap();
@@ -312,7 +312,7 @@ async fn a_release_is_not_overwritten_by_the_end_of_its_time() {
         .put_block(Arc::new(released))
         .await
         .unwrap();
-    room.intake.judge.block(Arc::new(due.clone()));
+    room.intake.detector.block(Arc::new(due.clone()));
     room.intake.moderation.expire_due().await;
     let record = room.intake.records.block(due.reference).await.unwrap();
     assert_eq!(

@@ -1,18 +1,16 @@
 //! One mail transaction as the accept path sees it.
 
-use crate::detector::Reservation;
+use crate::decisions::TakenRecipients;
 use crate::types::{Identity, ReversePath};
 
 /// From MAIL to the end of the message.
 pub(crate) struct Transaction {
-    /// The sender as far as it was known at MAIL.
-    pub identity: Identity,
+    /// The sender as far as MAIL names it.
+    pub(super) identity: Identity,
     /// The envelope sender as given.
-    pub from: ReversePath,
-    /// Recipients reserved under that identity.
-    pub reservation: Reservation,
-    /// Recipients within the tenant that were taken although the sender is blocked.
-    pub within: u32,
+    pub(super) from: ReversePath,
+    /// The recipients that RCPT took.
+    pub(super) taken: TakenRecipients,
 }
 
 impl Transaction {
@@ -20,8 +18,7 @@ impl Transaction {
         Self {
             identity,
             from,
-            reservation: Reservation::default(),
-            within: 0,
+            taken: TakenRecipients::default(),
         }
     }
 }

@@ -124,19 +124,7 @@ fn grow(
     boosting: &Boosting,
 ) -> Tree {
     let mut tree = Tree::default();
-    let slopes: Vec<Sums> = shown
-        .iter()
-        .map(|at| match (examples.get(*at), margins.get(*at)) {
-            (Some(e), Some(margin)) => {
-                let p = 1.0 / (1.0 + (-margin).exp());
-                [
-                    (p - if e.spam { 1.0 } else { 0.0 }) * e.share,
-                    (p * (1.0 - p)).max(1e-4) * e.share,
-                ]
-            }
-            _ => [0.0; 2],
-        })
-        .collect();
+    let slopes = slopes(examples, margins, shown);
     let mut nodes = [Growing {
         sums: [0.0; 2],
         bounds: [f32::NEG_INFINITY, f32::INFINITY],
@@ -159,30 +147,7 @@ fn grow(
             match best {
                 Some(found) => {
                     tree.splits[at] = found.split;
-                    let mut children = [
-                        Growing {
-                            sums: found.low,
-                            bounds: node.bounds,
-                        },
-                        Growing {
-                            sums: found.high,
-                            bounds: node.bounds,
-                        },
-                    ];
-                    let middle = (value_of(&children[0]) + value_of(&children[1])) / 2.0;
-                    match dense::ALL
-                        .get(usize::from(found.split.feature))
-                        .map(|d| d.direction())
-                    {
-                        Some(Direction::Spam) => {
-                            (children[0].bounds[1], children[1].bounds[0]) = (middle, middle)
-                        }
-                        Some(Direction::Ham) => {
-                            (children[0].bounds[0], children[1].bounds[1]) = (middle, middle)
-                        }
-                        _ => {}
-                    }
-                    (nodes[low], nodes[high]) = (children[0], children[1]);
+                    [nodes[low], nodes[high]] = children(&node, &found, value_of);
                 }
                 None => (nodes[low], nodes[high]) = (node, node),
             }
@@ -204,6 +169,41 @@ fn grow(
         *value *= boosting.rate;
     }
     tree
+}
+
+/// Slope and curvature of the loss at each message shown.
+fn slopes(examples: &[Example], margins: &[f32], shown: &[usize]) -> Vec<Sums> {
+    let of = |at: &usize| match (examples.get(*at), margins.get(*at)) {
+        (Some(e), Some(margin)) => {
+            let p = 1.0 / (1.0 + (-margin).exp());
+            [
+                (p - if e.spam { 1.0 } else { 0.0 }) * e.share,
+                (p * (1.0 - p)).max(1e-4) * e.share,
+            ]
+        }
+        _ => [0.0; 2],
+    };
+    shown.iter().map(of).collect()
+}
+
+/// The two nodes below a split. A feature that may speak in one direction only bounds the answers
+/// on both sides.
+fn children(node: &Growing, found: &Found, value_of: impl Fn(&Growing) -> f32) -> [Growing; 2] {
+    let child = |sums| Growing {
+        sums,
+        bounds: node.bounds,
+    };
+    let [mut low, mut high] = [child(found.low), child(found.high)];
+    let middle = (value_of(&low) + value_of(&high)) / 2.0;
+    match dense::ALL
+        .get(usize::from(found.split.feature))
+        .map(|d| d.direction())
+    {
+        Some(Direction::Spam) => (low.bounds[1], high.bounds[0]) = (middle, middle),
+        Some(Direction::Ham) => (low.bounds[0], high.bounds[1]) = (middle, middle),
+        _ => {}
+    }
+    [low, high]
 }
 
 fn add(a: Sums, b: Sums) -> Sums {

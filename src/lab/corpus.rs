@@ -3,6 +3,7 @@
 use crate::score::dense;
 use crate::score::features::{Extractor, Sample};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// One message of a corpus.
@@ -27,22 +28,62 @@ pub(crate) struct Corpus {
     pub ham: usize,
 }
 
+/// Why corpora cannot be used. Who named the folders can mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum CorpusError {
+    /// A file or folder cannot be read.
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line of an index is wrong.
+    #[error("{}:{line}: expected `spam PATH` or `ham PATH`", file.display())]
+    Line {
+        /// The index.
+        file: PathBuf,
+        /// Number of the line, from 1.
+        line: usize,
+    },
+    /// More corpora are named than can be told apart.
+    #[error("more than 255 corpora")]
+    TooMany,
+    /// Nothing below a folder is a corpus.
+    #[error("{}: no folder with an index", .0.display())]
+    NoIndex(PathBuf),
+    /// The corpora cannot make a world of mail.
+    #[error("neither spam nor a corpus with {ham} ham messages may be missing")]
+    TooLittle {
+        /// Ham messages of which one corpus has so many at least.
+        ham: usize,
+    },
+}
+
+impl CorpusError {
+    /// What becomes of an error of the disk at `path`.
+    pub(super) fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        |source| Self::Unreadable {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
 /// The lines of an index: label and path, in order.
-pub fn index(folder: &Path) -> Result<Vec<(bool, PathBuf)>, String> {
+pub fn index(folder: &Path) -> Result<Vec<(bool, PathBuf)>, CorpusError> {
     let file = folder.join("index");
-    let text = fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+    let text = fs::read_to_string(&file).map_err(CorpusError::unreadable(&file))?;
     let mut entries = Vec::new();
     for (number, line) in text
         .lines()
         .enumerate()
         .filter(|(_, l)| !l.trim().is_empty())
     {
-        let wrong = || {
-            format!(
-                "{}:{}: expected `spam PATH` or `ham PATH`",
-                file.display(),
-                number + 1
-            )
+        let wrong = || CorpusError::Line {
+            file: file.clone(),
+            line: number + 1,
         };
         let (label, path) = line.split_once(' ').ok_or_else(wrong)?;
         let spam = match label {
@@ -57,11 +98,11 @@ pub fn index(folder: &Path) -> Result<Vec<(bool, PathBuf)>, String> {
 
 /// Reads the features of all messages of some corpora. Messages are numbered by the order of
 /// `folders`.
-pub(crate) fn load(folders: &[PathBuf]) -> Result<(Vec<Corpus>, Vec<Item>), String> {
+pub(crate) fn load(folders: &[PathBuf]) -> Result<(Vec<Corpus>, Vec<Item>), CorpusError> {
     let (mut corpora, mut items) = (Vec::new(), Vec::new());
     let mut extractor = Extractor::default();
     for (number, folder) in folders.iter().enumerate() {
-        let source = u8::try_from(number).map_err(|_| "more than 255 corpora".to_owned())?;
+        let source = u8::try_from(number).map_err(|_| CorpusError::TooMany)?;
         let name = folder
             .file_name()
             .map(|n| n.to_string_lossy().into_owned())
@@ -72,7 +113,7 @@ pub(crate) fn load(folders: &[PathBuf]) -> Result<(Vec<Corpus>, Vec<Item>), Stri
             ham: 0,
         };
         for (spam, path) in index(folder)? {
-            let raw = fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+            let raw = fs::read(&path).map_err(CorpusError::unreadable(&path))?;
             extractor.extract(&raw);
             items.push(Item {
                 sample: submitted(&extractor),
@@ -105,7 +146,7 @@ fn submitted(extractor: &Extractor) -> Sample {
 const PADDING_WORDS: usize = 150;
 
 /// The spam of some corpora again, each with 150 words of somebody's ham behind its text.
-pub(crate) fn padded_spam(folders: &[PathBuf]) -> Result<Vec<Item>, String> {
+pub(crate) fn padded_spam(folders: &[PathBuf]) -> Result<Vec<Item>, CorpusError> {
     let mut extractor = Extractor::default();
     let (mut paddings, mut spam) = (Vec::new(), Vec::new());
     for (number, folder) in (0_u8..).zip(folders) {
@@ -113,7 +154,7 @@ pub(crate) fn padded_spam(folders: &[PathBuf]) -> Result<Vec<Item>, String> {
             if is_spam {
                 spam.push((number, path));
             } else if at % 37 == 0 {
-                let raw = fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+                let raw = fs::read(&path).map_err(CorpusError::unreadable(&path))?;
                 extractor.extract(&raw);
                 let words: Vec<String> = extractor.visible_words().take(PADDING_WORDS).collect();
                 if words.len() == PADDING_WORDS {
@@ -124,7 +165,7 @@ pub(crate) fn padded_spam(folders: &[PathBuf]) -> Result<Vec<Item>, String> {
     }
     let mut items = Vec::new();
     for ((source, path), padding) in spam.into_iter().zip(paddings.iter().cycle()) {
-        let raw = fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let raw = fs::read(&path).map_err(CorpusError::unreadable(&path))?;
         extractor.extract_padded(&raw, padding);
         items.push(Item {
             sample: submitted(&extractor),

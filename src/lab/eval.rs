@@ -142,76 +142,29 @@ pub(crate) fn leave_one_out(
     padded: &[Item],
     recipe: &Recipe,
 ) -> Vec<Figures> {
-    let trainable = |i: &Item| {
-        corpora
-            .get(usize::from(i.source))
-            .is_some_and(|c| build::TRAINABLE.contains(&c.name.as_str()))
-    };
-    let with = |f: &dyn Fn(&Corpus) -> usize| {
-        (0_u8..)
-            .zip(corpora)
-            .filter(|(_, c)| f(c) > 0)
-            .map(|(n, _)| n)
-            .collect::<Vec<u8>>()
-    };
-    let spam_sources: Vec<u8> = with(&|c| c.spam);
-    let name = |n: u8| {
-        corpora
-            .get(usize::from(n))
-            .map(|c| c.name.clone())
-            .unwrap_or_default()
-    };
-    let mut tenants: Vec<(Vec<u8>, bool)> = Vec::new();
-    for n in with(&|c| c.ham) {
-        // Tenants that were never trained on share their runs.
-        if build::TRAINABLE.contains(&name(n).as_str()) {
-            tenants.push((vec![n], true));
-        } else if let Some((list, _)) = tenants.iter_mut().find(|(_, trained)| !trained) {
-            list.push(n);
-        } else {
-            tenants.push((vec![n], false));
-        }
-    }
+    let spam_sources = sources_with(corpora, |c| c.spam);
     let mut out = Vec::new();
-    for (tenants, trained) in tenants {
+    for tenants in tenant_groups(corpora) {
         // Per tenant: judged by each model; and the same ham against padded spam.
-        let mut pooled: Vec<[Vec<Judged>; 2]> = vec![[Vec::new(), Vec::new()]; tenants.len()];
+        let mut pooled: Vec<[Vec<Judged>; 2]> =
+            vec![[Vec::new(), Vec::new()]; tenants.sources.len()];
         for source in &spam_sources {
-            let held = |i: &Item| {
-                if i.spam {
-                    i.source == *source
-                } else {
-                    trained && tenants.contains(&i.source)
-                }
+            let llr = model_without(corpora, items, recipe, &tenants, *source);
+            let of = |list: &[Item], spam: bool, source: u8| -> Vec<f64> {
+                let of_source = |i: &&Item| i.spam == spam && i.source == source;
+                list.iter().filter(of_source).map(&llr).collect()
             };
-            let train: Vec<&Item> = items.iter().filter(|i| trainable(i) && !held(i)).collect();
-            let weights = train::fit(&train, recipe);
-            let (slope, offset) = calibrate::platt(&build::held_out_margins(&train, recipe));
-            let llr =
-                |i: &Item| f64::from(slope * weights.margin(&i.sample) + offset - build::CAUTION);
-            let spam: Vec<f64> = items
-                .iter()
-                .filter(|i| i.spam && i.source == *source)
-                .map(llr)
-                .collect();
-            let padded: Vec<f64> = padded
-                .iter()
-                .filter(|i| i.source == *source)
-                .map(llr)
-                .collect();
-            for (tenant, [plain, behind]) in tenants.iter().zip(&mut pooled) {
-                let ham: Vec<f64> = items
-                    .iter()
-                    .filter(|i| !i.spam && i.source == *tenant)
-                    .map(llr)
-                    .collect();
+            let spam = of(items, true, *source);
+            let padded = of(padded, true, *source);
+            for (tenant, [plain, behind]) in tenants.sources.iter().zip(&mut pooled) {
+                let ham = of(items, false, *tenant);
                 let judged = Judged {
                     ham: ham.clone(),
                     spam: spam.clone(),
                 };
                 out.push(figures(
-                    &name(*tenant),
-                    &name(*source),
+                    name(corpora, *tenant),
+                    name(corpora, *source),
                     std::slice::from_ref(&judged),
                     spam.len(),
                 ));
@@ -222,20 +175,74 @@ pub(crate) fn leave_one_out(
                 });
             }
         }
-        for (tenant, [plain, behind]) in tenants.iter().zip(&pooled) {
+        for (tenant, [plain, behind]) in tenants.sources.iter().zip(&pooled) {
             let spams = |list: &[Judged]| list.iter().map(|j| j.spam.len()).sum();
-            out.push(figures(&name(*tenant), "all held out", plain, spams(plain)));
+            let tenant = name(corpora, *tenant);
+            out.push(figures(tenant, "all held out", plain, spams(plain)));
             if spams(behind) > 0 {
-                out.push(figures(
-                    &name(*tenant),
-                    "all, 150 ham words",
-                    behind,
-                    spams(behind),
-                ));
+                out.push(figures(tenant, "all, 150 ham words", behind, spams(behind)));
             }
         }
     }
     out
+}
+
+/// Corpora whose ham is held out together.
+struct TenantGroup {
+    /// Their numbers.
+    sources: Vec<u8>,
+    /// Their ham may feed a shipped model, so it is taken out of the training.
+    trained: bool,
+}
+
+/// Each corpus with ham by itself; those that are never trained on share their runs.
+fn tenant_groups(corpora: &[Corpus]) -> Vec<TenantGroup> {
+    let mut groups: Vec<TenantGroup> = Vec::new();
+    for source in sources_with(corpora, |c| c.ham) {
+        let trained = build::TRAINABLE.contains(&name(corpora, source));
+        match groups.iter_mut().find(|group| !trained && !group.trained) {
+            Some(group) => group.sources.push(source),
+            None => groups.push(TenantGroup {
+                sources: vec![source],
+                trained,
+            }),
+        }
+    }
+    groups
+}
+
+/// What a model trained without a group's ham and without the spam of one corpus says of a message,
+/// nats.
+fn model_without(
+    corpora: &[Corpus],
+    items: &[Item],
+    recipe: &Recipe,
+    tenants: &TenantGroup,
+    spam_source: u8,
+) -> impl Fn(&Item) -> f64 {
+    let held = |i: &Item| {
+        if i.spam {
+            i.source == spam_source
+        } else {
+            tenants.trained && tenants.sources.contains(&i.source)
+        }
+    };
+    let trainable = |i: &Item| build::TRAINABLE.contains(&name(corpora, i.source));
+    let train: Vec<&Item> = items.iter().filter(|i| trainable(i) && !held(i)).collect();
+    let weights = train::fit(&train, recipe);
+    let (slope, offset) = calibrate::platt(&build::held_out_margins(&train, recipe));
+    move |i: &Item| f64::from(slope * weights.margin(&i.sample) + offset - build::CAUTION)
+}
+
+/// The numbers of the corpora that hold messages of a kind.
+fn sources_with(corpora: &[Corpus], count: impl Fn(&Corpus) -> usize) -> Vec<u8> {
+    let some = (0_u8..).zip(corpora).filter(|(_, c)| count(c) > 0);
+    some.map(|(n, _)| n).collect()
+}
+
+/// The name of a corpus by its number.
+fn name(corpora: &[Corpus], source: u8) -> &str {
+    corpora.get(usize::from(source)).map_or("", |c| &c.name)
 }
 
 #[cfg(test)]

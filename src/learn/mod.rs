@@ -45,7 +45,8 @@ pub(crate) struct Learner {
 
 /// Nobody can label this message any more: its features are no longer kept, and it is no longer in
 /// the spool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("nothing is known of this message any more")]
 pub(crate) struct Forgotten;
 
 impl Learner {

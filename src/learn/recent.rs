@@ -5,7 +5,7 @@ use crate::types::{MessageId, TenantId};
 use std::collections::{HashMap, VecDeque};
 
 /// Octets kept in all. At 8 KB for a usual message these are the last 8000.
-const OCTETS: usize = 64 * 1024 * 1024;
+pub(super) const OCTETS: usize = 64 * 1024 * 1024;
 
 #[derive(Default)]
 pub(super) struct Recent {

@@ -1,6 +1,7 @@
 //! Deltas by tenant: the newest in memory, all on disk.
 
 use crate::env::{Disk, SystemDisk, replace};
+use crate::score::DeltaError;
 use crate::score::adapt::{Delta, LARGEST_FILE, Share};
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -13,7 +14,7 @@ use std::sync::{
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// Tenants in memory at most; about 400 KB each.
-const IN_MEMORY: usize = 384;
+pub(super) const IN_MEMORY: usize = 384;
 
 /// What was learned from one tenant.
 #[derive(Default)]
@@ -206,6 +207,17 @@ fn write(folder: &Path, made: &mut bool, path: &Path, octets: &[u8]) -> std::io:
     replace(&SystemDisk, &path.with_extension("new"), path, octets)
 }
 
+/// Why a tenant's file is not read.
+#[derive(Debug, thiserror::Error)]
+enum LoadError {
+    #[error(transparent)]
+    Io(std::io::Error),
+    #[error("file is larger than any that was saved")]
+    TooLarge,
+    #[error(transparent)]
+    Delta(DeltaError),
+}
+
 /// A missing file is a tenant never seen; a damaged one is set aside, loudly, and learning starts
 /// anew.
 fn load(path: &Path) -> Entry {
@@ -214,11 +226,9 @@ fn load(path: &Path) -> Entry {
         .and_then(|file| file.take(LARGEST_FILE as u64 + 1).read_to_end(&mut octets));
     let parsed = match read {
         Err(error) if error.kind() == ErrorKind::NotFound => return Entry::default(),
-        Err(error) => Err(error.to_string()),
-        Ok(length) if length > LARGEST_FILE => {
-            Err("file is larger than any that was saved".to_owned())
-        }
-        Ok(_) => Delta::from_bytes(&octets),
+        Err(error) => Err(LoadError::Io(error)),
+        Ok(length) if length > LARGEST_FILE => Err(LoadError::TooLarge),
+        Ok(_) => Delta::from_bytes(&octets).map_err(LoadError::Delta),
     };
     match parsed {
         Ok((delta, share, day)) => Entry {

@@ -287,3 +287,33 @@ fn tenants_beyond_what_memory_holds_are_put_back_and_read_again() {
         [100, 101, 102, 103]
     );
 }
+
+/// The page is what people trust; its numbers are those of the code, all of them.
+#[test]
+fn the_page_states_the_numbers_of_the_code() {
+    let own = [
+        ("IN_MEMORY", store::IN_MEMORY as f64),
+        ("OCTETS", recent::OCTETS as f64),
+    ];
+    let known = adapt::numbers::NUMBERS.iter().chain(&own);
+    let mut wanted: Vec<(String, String)> = known
+        .map(|(path, value)| {
+            let name = path.rsplit("::").next().unwrap_or(path).trim();
+            // A number that is kept in 32 bits is printed as such.
+            (name.to_owned(), (*value as f32).to_string())
+        })
+        .collect();
+    let page = include_str!("../../docs/learning.md");
+    let (_, table) = page.split_once("## Numbers").expect("the table");
+    let mut stated: Vec<(String, String)> = table
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split('|').map(str::trim);
+            let name = cells.next()?.trim_end_matches('`');
+            Some((name.to_owned(), cells.next()?.to_owned()))
+        })
+        .collect();
+    wanted.sort();
+    stated.sort();
+    assert_eq!(stated, wanted);
+}

@@ -22,7 +22,12 @@ pub(crate) struct Field<'a> {
     pub spaced: bool,
 }
 
-impl Field<'_> {
+impl<'a> Field<'a> {
+    /// The value without white space around it, folding still inside.
+    pub(crate) const fn trimmed(&self) -> &'a [u8] {
+        self.value.trim_ascii()
+    }
+
     /// Whether it has that name, in any case.
     pub(crate) const fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name.as_bytes())
@@ -96,7 +101,7 @@ impl<'a> Iterator for Fields<'a> {
         loop {
             let start = self.at;
             let rest = self.octets.get(start..)?;
-            if rest.is_empty() || is_separator(rest) {
+            if rest.is_empty() || behind_separator(rest).is_some() {
                 return None;
             }
             let end = field_end(self.octets, start);
@@ -123,9 +128,10 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// Whether the empty line between header and body stands here.
-fn is_separator(rest: &[u8]) -> bool {
-    rest.starts_with(b"\r\n") || rest.starts_with(b"\n")
+/// What follows the empty line between header and body, if that stands here.
+pub(super) fn behind_separator(rest: &[u8]) -> Option<&[u8]> {
+    rest.strip_prefix(b"\r\n")
+        .or_else(|| rest.strip_prefix(b"\n"))
 }
 
 /// Index just behind the line that starts at `at`.
@@ -145,7 +151,7 @@ fn field_end(octets: &[u8], at: usize) -> usize {
 }
 
 /// Whether a line that continues no other one is a field.
-pub(crate) fn is_field(line: &[u8]) -> bool {
+pub(super) fn is_field(line: &[u8]) -> bool {
     split(line).is_some()
 }
 
@@ -176,17 +182,12 @@ pub(crate) fn split_part(octets: &[u8]) -> (&[u8], &[u8]) {
     let mut at = 0;
     while let Some(rest) = octets
         .get(at..)
-        .filter(|rest| !rest.is_empty() && !is_separator(rest))
+        .filter(|rest| !rest.is_empty() && behind_separator(rest).is_none())
     {
         at += memchr::memchr(b'\n', rest).map_or(rest.len(), |n| n + 1);
     }
     let (header, rest) = octets.split_at_checked(at).unwrap_or((octets, &[]));
-    (
-        header,
-        rest.strip_prefix(b"\r\n")
-            .or_else(|| rest.strip_prefix(b"\n"))
-            .unwrap_or_default(),
-    )
+    (header, behind_separator(rest).unwrap_or_default())
 }
 
 /// The same of a message as it came in: one that does not begin with a field is all body.

@@ -1,6 +1,9 @@
-//! How a message is read, wherever it is read: header sections and the address lists in them. Pure,
-//! bounded, without recursion.
+//! How a message is read, wherever it is read: where its header ends, where its parts begin, how
+//! they are encoded, and who its addresses name. Pure, bounded, without recursion.
 
 pub(crate) mod addresses;
+pub(crate) mod charset;
+pub(crate) mod encoding;
 pub(crate) mod header;
+pub(crate) mod mime;
 pub(crate) mod received;

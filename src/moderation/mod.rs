@@ -1,10 +1,10 @@
 //! Opening and releasing blocks: durable first, then in force, then the queue,
 //! then people are told.
 
-use crate::blocks::past::Past;
+use crate::blocks::history::BlockHistory;
 use crate::blocks::rules::{self, ReleaseRefused};
 use crate::config::Settings;
-use crate::detector::Judge;
+use crate::detector::Detector;
 use crate::env::{Clock, random_u64};
 use crate::learn::Labels;
 use crate::notify::{Notice, Notifier};
@@ -78,7 +78,7 @@ type Subject = (BlockKind, String, SenderScope, Option<TenantId>);
 pub(crate) struct Moderation {
     settings: watch::Receiver<Arc<Settings>>,
     clock: Arc<dyn Clock>,
-    judge: Arc<Judge>,
+    detector: Arc<Detector>,
     records: Records,
     queue: Queue,
     notifier: Notifier,
@@ -96,7 +96,7 @@ impl Moderation {
     pub(crate) fn start(
         settings: watch::Receiver<Arc<Settings>>,
         clock: Arc<dyn Clock>,
-        judge: Arc<Judge>,
+        detector: Arc<Detector>,
         records: Records,
         queue: Queue,
         notifier: Notifier,
@@ -105,22 +105,22 @@ impl Moderation {
         let mut active = HashMap::new();
         for block in records.active_blocks()? {
             let block = Arc::new(block);
-            judge.block(Arc::clone(&block));
+            detector.block(Arc::clone(&block));
             count_active(block.kind, 1.0);
             active.insert(subject(&block), block);
         }
-        for block in records.opened_blocks(Past::since(clock.now()))? {
-            judge.remember(&block);
+        for block in records.opened_blocks(BlockHistory::since(clock.now()))? {
+            detector.remember(&block);
         }
         // The snapshot of the judge may be older than the last releases: a sender released just
         // before a crash must not be blocked again by what was forgiven.
         for block in records.ended_blocks(clock.now().before(SNAPSHOT_AGE))? {
-            judge.forgive_again(&block);
+            detector.forgive_again(&block);
         }
         Ok(Self {
             settings,
             clock,
-            judge,
+            detector,
             records,
             queue,
             notifier,
@@ -154,7 +154,7 @@ impl Moderation {
         let reference = BlockRef::from_random(random_u64());
         let block = Arc::new(rules::opened(new, reference, self.clock.now(), opened_by));
         self.records.open_block(Arc::clone(&block)).await?;
-        self.judge.block(Arc::clone(&block));
+        self.detector.block(Arc::clone(&block));
         active.insert(key, Arc::clone(&block));
         let trouble = self.trouble(&active, &block);
         let held = self
@@ -302,7 +302,7 @@ impl Moderation {
                 Err(error) => return Err(error.into()),
             }
         }
-        let met = identity.and_then(|identity| self.judge.gate(self.clock.now(), identity));
+        let met = identity.and_then(|identity| self.detector.gate(self.clock.now(), identity));
         if let Some(block) = met.filter(|met| blocks.iter().all(|b| b.reference != met.reference)) {
             blocks.push(Block::clone(&block));
         }
@@ -343,9 +343,9 @@ impl Moderation {
 
     /// Sends on what is held under a block that has ended, except what another block stops.
     async fn send_on(&self, reference: BlockRef) -> Released {
-        let (judge, now) = (Arc::clone(&self.judge), self.clock.now());
+        let (detector, now) = (Arc::clone(&self.detector), self.clock.now());
         let gate =
-            move |identity: &Identity| judge.gate(now, identity).map(|block| block.reference);
+            move |identity: &Identity| detector.gate(now, identity).map(|block| block.reference);
         self.queue
             .release_unless(Select::HeldUnder(reference), Arc::new(gate))
             .await
@@ -385,7 +385,7 @@ impl Moderation {
 
     /// Ends the blocks whose time has come. What is held under them stays for review.
     pub(crate) async fn expire_due(&self) {
-        for block in self.judge.due(self.clock.now()) {
+        for block in self.detector.due(self.clock.now()) {
             let mut active = self.active.lock().await;
             // Somebody may have released it since: that record stays as it is.
             if self
@@ -435,7 +435,7 @@ impl Moderation {
         ended: &Arc<Block>,
     ) -> Result<(), ModerationError> {
         self.records.put_block(Arc::clone(ended)).await?;
-        self.judge.unblock(self.clock.now(), ended);
+        self.detector.unblock(self.clock.now(), ended);
         let key = subject(ended);
         if active
             .get(&key)

@@ -4,7 +4,7 @@
 use super::{Facts, Kind, human};
 use crate::mail::header;
 use crate::queue::{FailedRecipient, FailureCause};
-use crate::types::{BodyType, DsnRet, Enhanced, Envelope, Notify, Recipient, ReversePath, Time};
+use crate::types::{BodyType, DsnRet, Enhanced, Envelope, Notify, Recipient, Time};
 use std::fmt::Write as _;
 
 /// An original up to this size comes back whole even where nobody asked for it.
@@ -69,14 +69,7 @@ pub(crate) fn compose(facts: &Facts<'_>) -> Option<NdrMessage> {
     } else {
         BodyType::SevenBit
     };
-    let envelope = Envelope {
-        from: ReversePath::NULL,
-        recipients: vec![recipient],
-        body: body_type,
-        smtputf8: utf8,
-        ret: None,
-        envid: None,
-    };
+    let envelope = Envelope::of_ours(vec![recipient], body_type, utf8);
     Some(NdrMessage {
         envelope,
         body: out,

@@ -4,6 +4,8 @@ mod compose;
 mod human;
 mod limit;
 #[cfg(test)]
+mod limit_tests;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use compose::compose;

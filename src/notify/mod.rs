@@ -1,7 +1,10 @@
 //! Telling people: mail through our own queue, webhook. Deduplicated: a storm gives one notice and
 //! a count.
 
+mod call;
 mod compose;
+#[cfg(test)]
+mod compose_tests;
 mod dedup;
 mod task;
 mod webhook;

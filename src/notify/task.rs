@@ -1,17 +1,14 @@
 //! The task that sends notices, one after the other, so that the mail path never waits for them.
 
 use super::dedup::{Dedup, Digest, Verdict};
-use super::{Notice, compose, webhook};
+use super::{Notice, call, compose, webhook};
 use crate::config::Settings;
 use crate::env::Clock;
 use crate::env::IdSource;
-use crate::queue::Queue;
+use crate::queue::{OwnMail, Queue};
 use crate::records::Records;
 use crate::spool::Spool;
-use crate::types::{
-    Address, BlockRef, BodyType, Envelope, MessageMeta, Notify, Pool, Recipient, ReversePath,
-};
-use bytes::Bytes;
+use crate::types::{Address, BlockRef, BodyType, Envelope, Notify, Pool, Recipient};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -136,13 +133,7 @@ impl Outbox {
                 Notice::Blocked { block, .. } => (block.opened_at, block.reference.to_string()),
                 _ => (now, self.ids.next(now).to_string()),
             };
-            webhook::store(
-                &self.records,
-                now,
-                (time, &name),
-                &compose::webhook(notice, time),
-            )
-            .await;
+            webhook::store(&self.records, now, (time, &name), &call::body(notice, time)).await;
         }
         if let Some(mail) = compose::mail_to_sender(&settings, notice) {
             self.send_or_keep(
@@ -215,37 +206,25 @@ impl Outbox {
 
     /// Queues a mail from the null sender: never judged, never blocked, never bounced back to us.
     async fn spool_mail(&self, settings: &Settings, mail: &compose::Mail) -> bool {
-        let id = self.ids.next(self.clock.now());
-        let body = Bytes::from(compose::message(
-            settings,
-            mail,
-            &id.to_string(),
-            self.clock.now(),
-        ));
+        let now = self.clock.now();
+        let id = self.ids.next(now);
         let recipient = |address: &Address| Recipient {
             notify: Some(Notify::NEVER),
             ..Recipient::new(address.clone())
         };
-        let envelope = Envelope {
-            from: ReversePath::NULL,
-            recipients: mail.to.iter().map(recipient).collect(),
-            body: BodyType::SevenBit,
-            smtputf8: mail.to.iter().any(Address::needs_utf8),
-            ret: None,
-            envid: None,
-        };
-        let meta = Arc::new(MessageMeta::of_ours(
+        let own = OwnMail {
             id,
-            self.clock.now(),
-            envelope,
-            Pool::Normal,
-            body.len(),
-        ));
-        match self.spool.accept(&meta, body).await {
-            Ok(()) => {
-                self.queue.enqueue(meta);
-                true
-            }
+            now,
+            envelope: Envelope::of_ours(
+                mail.to.iter().map(recipient).collect(),
+                BodyType::SevenBit,
+                mail.to.iter().any(Address::needs_utf8),
+            ),
+            pool: Pool::Normal,
+            message: compose::message(settings, mail, &id.to_string(), now),
+        };
+        match own.submit(&self.spool, &self.queue).await {
+            Ok(()) => true,
             Err(error) => {
                 tracing::error!(subject = %mail.subject, ?error, "a notice could not be spooled, tried again");
                 false

@@ -19,6 +19,13 @@ pub(crate) struct Adding {
     pub kib: u32,
 }
 
+impl Adding {
+    /// Internal and external recipients.
+    const fn recipients(&self) -> u32 {
+        self.external.saturating_add(self.internal)
+    }
+}
+
 /// What is there already, with what other transactions have reserved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Load {
@@ -66,66 +73,120 @@ pub(crate) fn any(policy: &Policy) -> bool {
             .any(|g| g.limit > 0)
 }
 
-/// All ceilings that are counts, in the order in which they are looked at.
-pub(crate) fn gauges(policy: &Policy, load: &Load, add: Adding) -> [Gauge; 8] {
-    let gauge = |reason, limit, used: u64, adds: u32| Gauge {
-        reason,
-        limit,
-        used,
-        adds: adds.into(),
-    };
-    let all = add.external.saturating_add(add.internal);
-    let (hour, day) = (load.hour, load.day);
-    [
-        gauge(
-            Reason::RecipientsExternalPerHour,
-            policy.recipients_external_per_hour,
-            hour.external.into(),
-            add.external,
-        ),
-        gauge(
-            Reason::RecipientsInternalPerHour,
-            policy.recipients_internal_per_hour,
-            hour.internal.into(),
-            add.internal,
-        ),
-        gauge(
-            Reason::RecipientsPerDay,
-            policy.recipients_per_day,
-            day.recipients(),
-            all,
-        ),
-        gauge(
-            Reason::RecipientsNewPerDay,
-            policy.recipients_new_per_day,
-            day.new.into(),
-            add.new,
-        ),
-        gauge(
-            Reason::RecipientsPerMessage,
-            policy.recipients_per_message,
-            load.in_message.into(),
-            all,
-        ),
-        gauge(
-            Reason::MessagesPerMinute,
-            policy.messages_per_minute,
-            load.minute_messages.into(),
-            add.messages,
-        ),
-        gauge(
-            Reason::MessagesPerDay,
-            policy.messages_per_day,
-            day.messages.into(),
-            add.messages,
-        ),
-        gauge(
-            Reason::BytesPerDay,
-            policy.bytes_per_day.div_ceil(1024),
-            day.kib.into(),
-            add.kib,
-        ),
-    ]
+/// One ceiling that is a count.
+struct Ceiling {
+    reason: Reason,
+    /// What it bounds, as replies and notices say it.
+    what: &'static str,
+    /// For how many minutes people are told of it once.
+    window_minutes: u32,
+    /// Whether it can be used up little by little, so that people can be warned before.
+    is_budget: bool,
+    /// Its figure; 0 = none.
+    limit: fn(&Policy) -> u64,
+    used: fn(&Load) -> u64,
+    adds: fn(&Adding) -> u32,
+}
+
+/// All ceilings that are counts, in the order in which they are looked at. The bounce share is a
+/// ceiling too, but a share.
+static CEILINGS: [Ceiling; 8] = [
+    Ceiling {
+        reason: Reason::RecipientsExternalPerHour,
+        what: "external recipients per hour",
+        window_minutes: HOUR,
+        is_budget: true,
+        limit: |policy| policy.recipients_external_per_hour,
+        used: |load| load.hour.external.into(),
+        adds: |add| add.external,
+    },
+    Ceiling {
+        reason: Reason::RecipientsInternalPerHour,
+        what: "internal recipients per hour",
+        window_minutes: HOUR,
+        is_budget: true,
+        limit: |policy| policy.recipients_internal_per_hour,
+        used: |load| load.hour.internal.into(),
+        adds: |add| add.internal,
+    },
+    Ceiling {
+        reason: Reason::RecipientsPerDay,
+        what: "recipients per day",
+        window_minutes: DAY,
+        is_budget: true,
+        limit: |policy| policy.recipients_per_day,
+        used: |load| load.day.recipients(),
+        adds: |add| add.recipients(),
+    },
+    Ceiling {
+        reason: Reason::RecipientsNewPerDay,
+        what: "new recipients per day",
+        window_minutes: DAY,
+        is_budget: true,
+        limit: |policy| policy.recipients_new_per_day,
+        used: |load| load.day.new.into(),
+        adds: |add| add.new,
+    },
+    Ceiling {
+        reason: Reason::RecipientsPerMessage,
+        what: "recipients per message",
+        window_minutes: HOUR,
+        is_budget: false,
+        limit: |policy| policy.recipients_per_message,
+        used: |load| load.in_message.into(),
+        adds: |add| add.recipients(),
+    },
+    Ceiling {
+        reason: Reason::MessagesPerMinute,
+        what: "messages per minute",
+        window_minutes: 1,
+        is_budget: false,
+        limit: |policy| policy.messages_per_minute,
+        used: |load| load.minute_messages.into(),
+        adds: |add| add.messages,
+    },
+    Ceiling {
+        reason: Reason::MessagesPerDay,
+        what: "messages per day",
+        window_minutes: DAY,
+        is_budget: true,
+        limit: |policy| policy.messages_per_day,
+        used: |load| load.day.messages.into(),
+        adds: |add| add.messages,
+    },
+    Ceiling {
+        reason: Reason::BytesPerDay,
+        what: "message size per day",
+        window_minutes: DAY,
+        is_budget: true,
+        // In KiB.
+        limit: |policy| policy.bytes_per_day.div_ceil(1024),
+        used: |load| load.day.kib.into(),
+        adds: |add| add.kib,
+    },
+];
+
+const HOUR: u32 = 60;
+const DAY: u32 = 24 * 60;
+
+/// Every ceiling that is a count with what there is of it, in the order in which they are looked
+/// at.
+pub(crate) fn gauges(policy: &Policy, load: &Load, add: Adding) -> [Gauge; CEILINGS.len()] {
+    CEILINGS.each_ref().map(|ceiling| Gauge {
+        reason: ceiling.reason,
+        limit: (ceiling.limit)(policy),
+        used: (ceiling.used)(load),
+        adds: (ceiling.adds)(&add).into(),
+    })
+}
+
+fn ceiling(reason: Reason) -> Option<&'static Ceiling> {
+    CEILINGS.iter().find(|c| c.reason == reason)
+}
+
+/// What a ceiling that is a count bounds: "recipients per day"; empty for other reasons.
+pub(super) fn what(reason: Reason) -> &'static str {
+    ceiling(reason).map_or("", |c| c.what)
 }
 
 /// The ceiling that this would pass, and its figure. Only what comes counts: internal mail goes on
@@ -157,11 +218,8 @@ pub(crate) fn near(policy: &Policy, load: &Load, add: Adding) -> Vec<Near> {
         let percent = [90_u8, 75]
             .into_iter()
             .find(|p| g.limit > 0 && used * 100 >= g.limit * u64::from(*p))?;
-        let budget = !matches!(
-            g.reason,
-            Reason::RecipientsPerMessage | Reason::MessagesPerMinute
-        );
-        (budget && g.adds > 0 && used <= g.limit).then_some(Near {
+        let is_budget = ceiling(g.reason).is_some_and(|c| c.is_budget);
+        (is_budget && g.adds > 0 && used <= g.limit).then_some(Near {
             reason: g.reason,
             percent,
             limit: g.limit,
@@ -203,14 +261,8 @@ pub(crate) const fn response(policy: &Policy, reason: Reason) -> WhenExceeded {
 }
 
 /// Window of a ceiling in minutes: people are told of it once in that time.
-pub(crate) const fn window_minutes(reason: Reason) -> u32 {
-    match reason {
-        Reason::MessagesPerMinute => 1,
-        Reason::RecipientsExternalPerHour
-        | Reason::RecipientsInternalPerHour
-        | Reason::RecipientsPerMessage => 60,
-        _ => 24 * 60,
-    }
+pub(crate) fn window_minutes(reason: Reason) -> u32 {
+    ceiling(reason).map_or(DAY, |c| c.window_minutes)
 }
 
 #[cfg(test)]

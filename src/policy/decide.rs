@@ -5,7 +5,7 @@ use crate::types::{Action, Reason};
 
 /// What speaks for and against a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Facts {
+pub(crate) struct PolicyFacts {
     /// An active block covers the sender.
     pub blocked: bool,
     /// It links to a blocked website.
@@ -33,7 +33,7 @@ pub(crate) struct Facts {
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Verdict {
+pub(crate) struct PolicyDecision {
     /// With the message.
     pub action: Action,
     /// The one why.
@@ -46,8 +46,27 @@ pub(crate) struct Verdict {
     pub alert: Option<Reason>,
 }
 
-const fn plain(action: Action, reason: Reason) -> Verdict {
-    Verdict {
+impl Default for PolicyFacts {
+    /// Nothing speaks against the message.
+    fn default() -> Self {
+        Self {
+            blocked: false,
+            blocked_website: false,
+            ceiling: None,
+            never_fits: false,
+            when_exceeded: WhenExceeded::Alert,
+            crossed: false,
+            spam_rate: false,
+            suspicious: false,
+            watched: false,
+            unusual: false,
+            when_suspicious: Suspicious::Deliver,
+        }
+    }
+}
+
+const fn plain(action: Action, reason: Reason) -> PolicyDecision {
+    PolicyDecision {
         action,
         reason,
         opens: false,
@@ -56,8 +75,8 @@ const fn plain(action: Action, reason: Reason) -> Verdict {
     }
 }
 
-const fn opens(reason: Reason, until_tomorrow: bool) -> Verdict {
-    Verdict {
+const fn opens(reason: Reason, until_tomorrow: bool) -> PolicyDecision {
+    PolicyDecision {
         action: Action::Reject,
         reason,
         opens: true,
@@ -69,7 +88,7 @@ const fn opens(reason: Reason, until_tomorrow: bool) -> Verdict {
 /// Block → website → ceilings → detector → spam rate → suspicious content → accept. A ceiling that
 /// only holds or tells does not hide a block that the detector opens, nor a refusal of the content;
 /// of hold and delivery the hold wins.
-pub(crate) fn decide(facts: &Facts) -> Verdict {
+pub(crate) fn decide(facts: &PolicyFacts) -> PolicyDecision {
     if facts.blocked {
         return plain(Action::Reject, Reason::Blocked);
     }
@@ -78,13 +97,13 @@ pub(crate) fn decide(facts: &Facts) -> Verdict {
     }
     match (facts.ceiling, facts.when_exceeded) {
         (Some(why), WhenExceeded::Throttle) if facts.never_fits => {
-            return Verdict {
+            return PolicyDecision {
                 alert: Some(why),
                 ..plain(Action::Reject, why)
             };
         }
         (Some(why), WhenExceeded::Throttle) => {
-            return Verdict {
+            return PolicyDecision {
                 alert: Some(why),
                 ..plain(Action::Defer, why)
             };
@@ -106,13 +125,13 @@ pub(crate) fn decide(facts: &Facts) -> Verdict {
         }
         _ => content,
     };
-    Verdict {
+    PolicyDecision {
         alert: facts.ceiling,
         ..verdict
     }
 }
 
-fn content(facts: &Facts) -> Verdict {
+fn content(facts: &PolicyFacts) -> PolicyDecision {
     if !facts.suspicious {
         // Held with a question, not refused: it may well be an honest mailing.
         let unusual = plain(Action::Hold, Reason::UnusualMailing);
@@ -177,7 +196,7 @@ mod tests {
                     for (over, suspicious) in
                         [(false, false), (false, true), (true, false), (true, true)]
                     {
-                        let facts = Facts {
+                        let facts = PolicyFacts {
                             blocked: standing == Standing::Blocked,
                             blocked_website: false,
                             ceiling: over.then_some(Reason::RecipientsPerDay),
@@ -211,7 +230,7 @@ mod tests {
         assert_eq!(cases, 320);
     }
 
-    fn expect(f: &Facts, standing: Standing) -> (Action, Reason, bool) {
+    fn expect(f: &PolicyFacts, standing: Standing) -> (Action, Reason, bool) {
         let over = f.ceiling.is_some();
         if standing == Standing::Blocked {
             return (Action::Reject, Reason::Blocked, false);
@@ -257,21 +276,9 @@ mod tests {
 
     #[test]
     fn websites_and_spam_rate() {
-        let calm = Facts {
-            blocked: false,
-            blocked_website: false,
-            ceiling: None,
-            never_fits: false,
-            when_exceeded: WhenExceeded::Alert,
-            crossed: false,
-            spam_rate: false,
-            suspicious: false,
-            watched: false,
-            unusual: false,
-            when_suspicious: Suspicious::Deliver,
-        };
+        let calm = PolicyFacts::default();
         assert_eq!(decide(&calm), plain(Action::Accept, Reason::Clean));
-        let website = Facts {
+        let website = PolicyFacts {
             blocked_website: true,
             crossed: true,
             ..calm
@@ -281,14 +288,14 @@ mod tests {
             plain(Action::Reject, Reason::BlockedWebsite)
         );
         assert_eq!(
-            decide(&Facts {
+            decide(&PolicyFacts {
                 spam_rate: true,
                 ..calm
             }),
             opens(Reason::SpamRate, false)
         );
         assert_eq!(
-            decide(&Facts {
+            decide(&PolicyFacts {
                 spam_rate: true,
                 crossed: true,
                 ..calm

@@ -1,13 +1,16 @@
 //! The one table of reasons: what the client is answered, and what people are told.
 
+use super::ceilings;
 use crate::config::Settings;
 use crate::identity::Refusal;
+use crate::types::replies;
 use crate::types::{Action, BlockRef, Reason, Reply};
+use std::borrow::Cow;
 
 /// What a reason means in plain words and what to do about it: for notices, pages and delivery
 /// reports.
-pub(crate) const fn help(reason: Reason) -> &'static str {
-    match reason {
+pub(crate) fn help(reason: Reason) -> Cow<'static, str> {
+    let text = match reason {
         Reason::Clean => "Nothing speaks against this message.",
         Reason::SuspiciousContent => "The content of this message looks like spam.",
         Reason::Watched => {
@@ -24,18 +27,6 @@ pub(crate) const fn help(reason: Reason) -> &'static str {
             "Too large a share of the sender's recent messages is spam. \
              Change the account's password and look for misuse before you release it."
         }
-        Reason::RecipientsExternalPerHour => {
-            "The sender reached the limit of external recipients per hour."
-        }
-        Reason::RecipientsInternalPerHour => {
-            "The sender reached the limit of internal recipients per hour."
-        }
-        Reason::RecipientsPerDay => "The sender reached the limit of recipients per day.",
-        Reason::RecipientsNewPerDay => "The sender reached the limit of new recipients per day.",
-        Reason::RecipientsPerMessage => "The sender reached the limit of recipients per message.",
-        Reason::MessagesPerMinute => "The sender reached the limit of messages per minute.",
-        Reason::MessagesPerDay => "The sender reached the limit of messages per day.",
-        Reason::BytesPerDay => "The sender reached the limit of message size per day.",
         Reason::BounceShare => {
             "Too many of the addresses the sender wrote to in the last day do not exist. Is an old or bought list in use?"
         }
@@ -45,36 +36,35 @@ pub(crate) const fn help(reason: Reason) -> &'static str {
         Reason::ForeignSender => {
             "The sender address does not belong to a domain that may send through this relay."
         }
-    }
+        ceiling => {
+            return format!(
+                "The sender reached the limit of {}.",
+                ceilings::what(ceiling)
+            )
+            .into();
+        }
+    };
+    text.into()
 }
 
 /// The reply for mail that an active block stops: always permanent, with the reference and, where
 /// configured, the page or whom to ask.
 pub(crate) fn blocked_reply(settings: &Settings, reference: BlockRef) -> Reply {
-    blocked(settings, &format!("[{reference}]"), reference)
+    replies::blocked(reference, &where_to_ask(settings, reference))
 }
 
-/// The reply for a message that links to a blocked website: the contract knows one reply for all
-/// blocks, so what is meant stands behind the reference.
+/// The reply for a message that links to a blocked website.
 pub(crate) fn website_reply(settings: &Settings, reference: BlockRef) -> Reply {
-    blocked(
-        settings,
-        &format!("[{reference}] (the message links to a blocked website)"),
-        reference,
-    )
+    replies::blocked_website(reference, &where_to_ask(settings, reference))
 }
 
-fn blocked(settings: &Settings, what: &str, reference: BlockRef) -> Reply {
-    let base = format!("Access denied, bad outbound sender {what}");
-    let text = match (&settings.public.url, &settings.public.help) {
-        (Some(url), _) => format!(
-            "{base} see {}/blocked/{reference}",
-            url.trim_end_matches('/')
-        ),
-        (None, Some(help)) => format!("{base} ask {help}"),
-        (None, None) => base,
-    };
-    Reply::new(550, (5, 1, 8), text)
+/// The page of the block, or whom to ask, with a space before it; empty where neither is configured.
+fn where_to_ask(settings: &Settings, reference: BlockRef) -> String {
+    match (&settings.public.url, &settings.public.help) {
+        (Some(url), _) => format!(" see {}/blocked/{reference}", url.trim_end_matches('/')),
+        (None, Some(help)) => format!(" ask {help}"),
+        (None, None) => String::new(),
+    }
 }
 
 /// The reply for a message or recipient that is not taken (`action` is `Defer` or `Reject`) for a
@@ -83,48 +73,17 @@ pub(crate) fn reply(reason: Reason, action: Action) -> Option<Reply> {
     let permanent = action == Action::Reject;
     let ceiling = |what: &str| {
         Some(if permanent {
-            // RFC 3463 section 3.6, X.5.3: the sender's server may split it; a temporary code would
-            // only delay the bounce.
-            Reply::new(
-                550,
-                (5, 5, 3),
-                format!(
-                    "Too many recipients at once: this sender's limit is on {what}; send it in parts"
-                ),
-            )
+            replies::over_ceiling_at_once(what)
         } else {
-            Reply::new(450, (4, 2, 1), format!("Too many {what}, try again later"))
+            replies::ceiling_reached(what)
         })
     };
     match reason {
-        Reason::RecipientsExternalPerHour => ceiling("external recipients per hour"),
-        Reason::RecipientsInternalPerHour => ceiling("internal recipients per hour"),
-        Reason::RecipientsPerDay => ceiling("recipients per day"),
-        Reason::RecipientsNewPerDay => ceiling("new recipients per day"),
-        Reason::RecipientsPerMessage if permanent => ceiling("recipients per message"),
-        // RFC 5321 section 4.5.3.1.10: the client sends the rest in another transaction.
-        Reason::RecipientsPerMessage => Some(Reply::new(
-            452,
-            (4, 5, 3),
-            "Too many recipients, send the rest in another message",
-        )),
-        Reason::MessagesPerMinute => ceiling("messages per minute"),
-        Reason::MessagesPerDay => ceiling("messages per day"),
-        // RFC 3463 section 3.4, X.3.4.
-        Reason::BytesPerDay if permanent => Some(Reply::new(
-            552,
-            (5, 3, 4),
-            "Message larger than this sender may send in a day",
-        )),
+        Reason::RecipientsPerMessage if !permanent => Some(replies::SEND_THE_REST.into()),
+        Reason::BytesPerDay if permanent => Some(replies::LARGER_THAN_A_DAY.into()),
         Reason::BytesPerDay => ceiling("octets per day"),
-        Reason::BounceShare => Some(Reply::new(
-            450,
-            (4, 2, 1),
-            "Too many recipients of this sender do not exist, try again later",
-        )),
-        Reason::SuspiciousContent | Reason::Watched => {
-            Some(Reply::new(550, (5, 7, 1), "Message refused as suspicious"))
-        }
+        Reason::BounceShare => Some(replies::TOO_MANY_BOUNCES.into()),
+        Reason::SuspiciousContent | Reason::Watched => Some(replies::SUSPICIOUS.into()),
         Reason::ForeignSender => Some(refusal(&Refusal::ForeignSender)),
         Reason::Clean
         | Reason::UnusualMailing
@@ -133,40 +92,25 @@ pub(crate) fn reply(reason: Reason, action: Action) -> Option<Reply> {
         | Reason::Blocked
         | Reason::BlockedWebsite
         | Reason::Admin => None,
+        count => ceiling(ceilings::what(count)),
     }
 }
 
 /// The reply to a sender that is refused.
 pub(crate) fn refusal(refusal: &Refusal) -> Reply {
-    let text = match refusal {
-        Refusal::RelayDenied => "Relaying denied".to_owned(),
-        Refusal::ForeignSender => {
-            "Sender address is not in a domain that may send through this relay".to_owned()
-        }
-        Refusal::MayNotSendAs(address) => format!("You may not send as <{address}>"),
-        Refusal::AuthorsUnreadable => {
-            "From or Sender cannot be read; give one address you may send as".to_owned()
-        }
-    };
-    Reply::new(550, (5, 7, 1), text)
-}
-
-/// The peer may not relay through us.
-pub(crate) fn relay_denied() -> Reply {
-    refusal(&Refusal::RelayDenied)
-}
-
-/// A submitted message has no header section that all readers read alike; `line` is the first that
-/// is no field, counted from 1.
-pub(crate) fn no_header(line: usize) -> Reply {
-    let text = format!("Line {line} of the header is no header field (RFC 5322 section 2.2)");
-    Reply::new(554, (5, 6, 0), text)
+    match refusal {
+        Refusal::RelayDenied => replies::RELAYING_DENIED.into(),
+        Refusal::ForeignSender => replies::FOREIGN_SENDER.into(),
+        Refusal::MayNotSendAs(address) => replies::may_not_send_as(address),
+        Refusal::AuthorsUnreadable => replies::AUTHORS_UNREADABLE.into(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::detector::testing::settings;
+    use std::collections::HashSet;
 
     #[test]
     fn a_blocked_sender_reads_the_reference_and_where_to_ask() {
@@ -232,29 +176,12 @@ mod tests {
 
     #[test]
     fn people_can_tell_the_reasons_apart() {
-        let reasons = [
-            Reason::Clean,
-            Reason::SuspiciousContent,
-            Reason::UnusualMailing,
-            Reason::Watched,
-            Reason::Evidence,
-            Reason::SpamRate,
-            Reason::RecipientsExternalPerHour,
-            Reason::RecipientsInternalPerHour,
-            Reason::RecipientsPerDay,
-            Reason::RecipientsNewPerDay,
-            Reason::RecipientsPerMessage,
-            Reason::MessagesPerMinute,
-            Reason::MessagesPerDay,
-            Reason::BytesPerDay,
-            Reason::BounceShare,
-            Reason::Blocked,
-            Reason::BlockedWebsite,
-            Reason::Admin,
-            Reason::ForeignSender,
-        ];
-        let texts: std::collections::HashSet<&str> = reasons.into_iter().map(help).collect();
-        assert_eq!(texts.len(), reasons.len());
+        let texts: HashSet<_> = Reason::ALL.iter().map(|reason| help(*reason)).collect();
+        assert_eq!(texts.len(), Reason::ALL.len());
+        assert!(
+            texts.iter().all(|text| !text.ends_with(" of .")),
+            "{texts:?}"
+        );
         // Whoever is told that an account was misused is told what to do first.
         assert!(
             [Reason::Evidence, Reason::SpamRate]

@@ -17,6 +17,13 @@ pub struct Choice<'a> {
     pub shadow: Option<&'a Policy>,
 }
 
+impl<'a> Choice<'a> {
+    /// The policy that acts, then the one in shadow mode.
+    pub(crate) fn policies(&self) -> impl Iterator<Item = &'a Policy> {
+        [Some(self.policy), self.shadow].into_iter().flatten()
+    }
+}
+
 /// How narrowly a scope names a sender, narrowest first: by name, group, domain or not at all; then
 /// by client; then by tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

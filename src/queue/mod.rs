@@ -7,6 +7,7 @@ pub(crate) mod deliver;
 mod destinations;
 mod entry;
 mod orders;
+mod own_mail;
 mod progress;
 mod reports;
 mod schedule;
@@ -20,7 +21,7 @@ mod task_tests;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use crate::blocks::board;
+use crate::blocks::active;
 use crate::config::Settings;
 use crate::env::Clock;
 use crate::spool::{Recovered, Spool};
@@ -30,6 +31,7 @@ use crate::types::{
 };
 pub(crate) use deliver::Deliver;
 use orders::Order;
+pub(crate) use own_mail::OwnMail;
 use progress::{Progress, Stage};
 use serde::{Deserialize, Serialize};
 use state::{Input, Rules, State};
@@ -125,7 +127,7 @@ pub(crate) enum FailureCause {
 pub(crate) enum Select {
     /// One message.
     Id(MessageId),
-    /// All not yet held whose identity this block covers (`board::covers`).
+    /// All not yet held whose identity this block covers (`active::covers`).
     CoveredBy(Arc<crate::types::Block>),
     /// All held under this block.
     HeldUnder(BlockRef),
@@ -268,7 +270,7 @@ impl Backlog {
                 settings,
                 Rules {
                     route: crate::delivery::route,
-                    covers: board::covers,
+                    covers: active::covers,
                 },
             ),
         }

@@ -8,6 +8,7 @@
 //! much as one.
 
 use super::{FailedRecipient, FailureCause};
+use crate::types::replies;
 use crate::types::{Enhanced, HoldReason, Reply, Time};
 use std::sync::Arc;
 use std::time::Duration;
@@ -222,7 +223,7 @@ impl Progress {
             },
             None => FailedRecipient {
                 recipient,
-                reply: Reply::plain(250, "Ok"),
+                reply: replies::taken_by_next_hop(),
                 remote: String::new(),
             },
         })

@@ -9,6 +9,7 @@ use super::{Ack, Gate, QueueEvent, QueueItem, QueueState, Released, Select};
 use crate::delivery::{Attempt, Delivery, Reach, Tried};
 use crate::env::Clock;
 use crate::spool::{Spool, SpoolError};
+use crate::telemetry::metrics as names;
 use crate::types::{BlockRef, MessageId};
 use std::collections::VecDeque;
 use std::future::Future;
@@ -289,7 +290,7 @@ impl<D: Deliver> Task<D> {
             ("deferred", counts.deferred),
             ("held", counts.held),
         ] {
-            metrics::gauge!("outgate_queue_messages", "state" => state).set(count as f64);
+            metrics::gauge!(names::QUEUE_MESSAGES, "state" => state).set(count as f64);
         }
     }
 }

@@ -90,6 +90,8 @@ pub(super) fn smart_host() -> Arc<s::Route> {
         tls: s::TlsMode::None,
         username: None,
         password: None,
+        token: None,
+        auth: None,
         allow_unverified: false,
     })
 }

@@ -7,6 +7,7 @@
 //! nothing, a power cut may damage the partition being written, which is then set aside.
 
 use super::{Judged, MessageTrace, RecordsError, TraceLine, TraceQuery, store};
+use crate::telemetry::metrics as names;
 use crate::types::{MessageId, Time};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
@@ -177,7 +178,7 @@ impl Partitions {
                 .partition(|f| millis(f.id) < end && (oldest || millis(f.id) >= start));
             folds = elsewhere;
             if let Err(e) = self.write_to(start, &here) {
-                metrics::counter!("outgate_trace_dropped_total")
+                metrics::counter!(names::TRACE_DROPPED_TOTAL)
                     .increment(u64::try_from(here.len()).unwrap_or(0));
                 tracing::error!(error = %e, messages = here.len(), "cannot write the message trace");
             }

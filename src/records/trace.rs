@@ -6,6 +6,7 @@ use super::partition::{Fold, Line, Partitions};
 use super::{RecordsError, TraceEvent};
 use crate::env::Vitals;
 use crate::env::vitals::Pulse;
+use crate::telemetry::metrics as names;
 use crate::types::{MessageId, RecipientStatus, Time};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -114,7 +115,7 @@ impl Tracer {
         }
         if waiting.is_full() || waiting.closed {
             waiting.behind = true;
-            metrics::counter!("outgate_trace_dropped_total").increment(1);
+            metrics::counter!(names::TRACE_DROPPED_TOTAL).increment(1);
             return;
         }
         waiting.octets = waiting.octets.saturating_add(octets);

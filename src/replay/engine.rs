@@ -1,12 +1,17 @@
-//! The judge on virtual time: blocks open, stop mail and end without disk, queue or people.
+//! The detector on virtual time: blocks open, stop mail and end without disk, queue or people.
 
 use crate::blocks::rules;
 use crate::config::Settings;
-use crate::detector::{Addressee, Judge, Reservation, Reserve, Trial};
+use crate::decisions::{
+    Disposition, MessageDecision, RcptDecision, RcptFacts, TakenRecipients, decide_message,
+    decide_rcpt, header_may_name,
+};
+use crate::detector::{Addressee, Detector, Reservation, ShadowDecision};
+use crate::identity;
 use crate::types::hash::mix;
 use crate::types::{
     Action, Block, BlockRef, BlockState, Identity, MessageId, OutcomeClass, Reason, ReleaseVerdict,
-    Reply, Time,
+    Reply, Strength, Time,
 };
 use crate::types::{MessageFacts, NewBlock};
 use std::sync::Arc;
@@ -14,9 +19,9 @@ use std::sync::Arc;
 /// The relay itself, as the actor of its blocks.
 const RELAY: &str = "relay";
 
-/// Judge, clock and blocks.
+/// Detector, clock and blocks.
 pub(crate) struct Engine {
-    judge: Judge,
+    detector: Detector,
     settings: Arc<Settings>,
     now: Time,
     blocks: u64,
@@ -33,28 +38,55 @@ pub(crate) struct Ruling {
     pub blocked_by: Option<Arc<Block>>,
     /// The block it opened.
     pub opened: Option<Arc<Block>>,
-    /// For `Defer` and `Reject` without a block: the reply.
+    /// For a refusal: the reply.
     pub reply: Option<Reply>,
     /// The content may be learned as the tenant's ordinary mail.
     pub teaches: bool,
     /// What a policy in shadow mode would have done.
-    pub trial: Option<Trial>,
+    pub shadow_decision: Option<ShadowDecision>,
+}
+
+impl Ruling {
+    /// Every recipient is refused for a block.
+    fn blocked(block: Arc<Block>, reply: Reply) -> Self {
+        Self {
+            blocked_by: Some(block),
+            ..Self::refused(Action::Reject, Reason::Blocked, reply)
+        }
+    }
+
+    /// Every recipient is refused for a ceiling.
+    fn throttled(reply: Reply) -> Self {
+        Self::refused(Action::Defer, Reason::RecipientsPerDay, reply)
+    }
+
+    fn refused(action: Action, reason: Reason, reply: Reply) -> Self {
+        Self {
+            action,
+            reason,
+            blocked_by: None,
+            opened: None,
+            reply: Some(reply),
+            teaches: false,
+            shadow_decision: None,
+        }
+    }
 }
 
 impl Engine {
     /// With empty tables.
     pub(crate) fn new(settings: Arc<Settings>) -> Self {
         Self {
-            judge: Judge::new(Arc::clone(&settings)),
+            detector: Detector::new(Arc::clone(&settings)),
             settings,
             now: Time(i64::MIN),
             blocks: 0,
         }
     }
 
-    /// The judge.
-    pub(crate) const fn judge(&self) -> &Judge {
-        &self.judge
+    /// The detector.
+    pub(crate) const fn detector(&self) -> &Detector {
+        &self.detector
     }
 
     /// The settings.
@@ -66,11 +98,11 @@ impl Engine {
     /// oldest end first.
     pub(crate) fn advance(&mut self, to: Time) -> Vec<Arc<Block>> {
         self.now = self.now.max(to);
-        let due = self.judge.due(self.now);
+        let due = self.detector.due(self.now);
         due.into_iter()
             .map(|block| {
                 let ended = Arc::new(rules::expired(&block, block.until.unwrap_or(self.now)));
-                self.judge.unblock(self.now, &block);
+                self.detector.unblock(self.now, &block);
                 ended
             })
             .collect()
@@ -81,105 +113,75 @@ impl Engine {
         self.now
     }
 
-    /// Judges a message as the relay does from MAIL to the final dot: the gate and the ceilings at
-    /// RCPT, then the rest.
+    /// Decides on a message as the relay does: on each recipient at RCPT, then on the message for
+    /// those that were taken.
     pub(crate) fn message(&mut self, facts: &MessageFacts<'_>) -> Ruling {
         let identity = facts.identity;
-        if let Some(block) = self.judge.gate(self.now, identity) {
-            // At RCPT only external recipients are refused, and what is too much within the tenant;
-            // the rest is counted, held or goes as in the relay.
-            let mut internal = Vec::new();
-            for recipient in facts
-                .recipients
-                .iter()
-                .filter(|r| r.internal && self.settings.blocks.allow_internal)
-            {
-                if self.judge.fits_within(
-                    self.now,
-                    identity,
-                    u32::try_from(internal.len()).unwrap_or(u32::MAX),
-                ) {
-                    internal.push(*recipient);
-                }
-            }
-            let action = if internal.is_empty() {
-                Action::Reject
-            } else {
-                let facts = MessageFacts {
-                    recipients: &internal,
-                    ..facts.clone()
-                };
-                self.judge
-                    .judge(self.now, &facts, identity, Reservation::default())
-                    .done(true, &internal)
-            };
-            return Ruling {
-                action,
-                reason: Reason::Blocked,
-                blocked_by: Some(block),
-                opened: None,
-                reply: None,
-                teaches: false,
-                trial: None,
-            };
-        }
-        let mut held = Reservation::default();
-        let mut taken = Vec::new();
-        let mut throttled = None;
+        // Only of a claimed sender the relay waits for the header.
+        let header_may_name = identity.strength >= Strength::Claimed
+            && identity::find_client(&self.settings, identity.client)
+                .is_some_and(|client| header_may_name(&client));
+        let mut transaction = TakenRecipients::default();
+        let mut taken = Vec::with_capacity(facts.recipients.len());
+        let mut refusal = None;
         for recipient in facts.recipients {
-            match self
-                .judge
-                .reserve(self.now, identity, recipient.internal, &mut held)
-            {
-                Reserve::Granted if throttled.is_none() => {}
-                Reserve::Granted => taken.push(*recipient),
-                Reserve::Throttled(reply) if throttled.is_none() => {
-                    taken = facts
-                        .recipients
-                        .iter()
-                        .take_while(|r| !std::ptr::eq(*r, recipient))
-                        .copied()
-                        .collect();
-                    throttled = Some(reply);
+            let at_rcpt = RcptFacts {
+                identity,
+                header_may_name,
+                internal: recipient.internal,
+            };
+            match decide_rcpt(
+                &self.settings,
+                &self.detector,
+                self.now,
+                at_rcpt,
+                &mut transaction,
+            ) {
+                RcptDecision::Taken => taken.push(*recipient),
+                RcptDecision::Blocked(block, reply) => {
+                    refusal = refusal.or(Some(Ruling::blocked(block, reply)));
                 }
-                Reserve::Throttled(_) => {}
+                RcptDecision::Throttled(reply) => {
+                    refusal = refusal.or(Some(Ruling::throttled(reply)));
+                }
             }
         }
-        let judgement = match throttled {
-            None => self.judge.judge(self.now, facts, identity, held),
-            Some(reply) if taken.is_empty() => {
-                self.judge.give_back(identity, held);
-                let reason = Reason::RecipientsPerDay;
-                return Ruling {
-                    action: Action::Defer,
-                    reason,
-                    blocked_by: None,
-                    opened: None,
-                    reply: Some(reply),
-                    teaches: false,
-                    trial: None,
-                };
-            }
-            Some(_) => self.judge.judge(
-                self.now,
-                &MessageFacts {
-                    recipients: &taken,
-                    ..facts.clone()
-                },
-                identity,
-                held,
-            ),
+        if let Some(refusal) = refusal.filter(|_| taken.is_empty()) {
+            // No recipient, no message: the detector never sees it.
+            return refusal;
+        }
+        let facts = MessageFacts {
+            recipients: &taken,
+            ..facts.clone()
         };
-        let action = judgement.done(self.settings.blocks.allow_internal, facts.recipients);
-        let opened = judgement.open.map(|new| self.open(new));
+        self.at_dot(&facts, transaction.reservation)
+    }
+
+    /// The final dot.
+    fn at_dot(&mut self, facts: &MessageFacts<'_>, reservation: Reservation) -> Ruling {
+        let decided = decide_message(
+            &self.settings,
+            &self.detector,
+            self.now,
+            facts,
+            (facts.identity, reservation),
+        );
+        let opened = decided.decision.open.clone().map(|new| self.open(new));
+        let disposition = decided.disposition(&self.settings, opened.clone(), facts.recipients);
+        let (reply, teaches) = match disposition {
+            Disposition::Refuse { reply, .. } => (Some(reply), false),
+            Disposition::Take { learn, .. } => (None, learn),
+            Disposition::HoldAll(_) | Disposition::DeliverInternal(_) => (None, false),
+        };
+        let MessageDecision { decision, done } = decided;
         Ruling {
-            action,
-            reason: judgement.reason,
-            blocked_by: judgement.blocked_by,
+            action: done,
+            reason: decision.reason,
+            blocked_by: decision.blocked_by,
             opened,
-            reply: judgement.reply,
-            teaches: judgement.teaches,
-            trial: judgement.trial,
+            reply,
+            teaches,
+            shadow_decision: decision.shadow_decision,
         }
     }
 
@@ -191,7 +193,7 @@ impl Engine {
         class: OutcomeClass,
         to: impl Into<Addressee>,
     ) -> Option<Arc<Block>> {
-        let new = self.judge.outcome(self.now, identity, id, class, to)?;
+        let new = self.detector.outcome(self.now, identity, id, class, to)?;
         Some(self.open(new))
     }
 
@@ -205,7 +207,7 @@ impl Engine {
         to: Addressee,
     ) -> Option<Arc<Block>> {
         let new = self
-            .judge
+            .detector
             .returned(self.now, identity, id, class, to)
             .block?;
         Some(self.open(new))
@@ -219,7 +221,7 @@ impl Engine {
         reporter: u64,
     ) -> Option<Arc<Block>> {
         let new = self
-            .judge
+            .detector
             .complaint(self.now, identity, id, reporter)
             .block?;
         Some(self.open(new))
@@ -233,7 +235,7 @@ impl Engine {
             verdict,
             ..block.clone()
         };
-        self.judge.unblock(self.now, &ended);
+        self.detector.unblock(self.now, &ended);
     }
 
     /// Sets the clock back, for a simulation that tells many stories from the same day on.
@@ -250,7 +252,7 @@ impl Engine {
             self.now,
             RELAY,
         ));
-        self.judge.block(Arc::clone(&block));
+        self.detector.block(Arc::clone(&block));
         block
     }
 }

@@ -7,11 +7,10 @@ use super::log_line::{self, Answered, Judged, Released};
 use super::translate::{class, make_identity, read, recipient};
 use crate::blocks::rules;
 use crate::config::Settings;
-use crate::detector::reports::SOMEBODY;
-use crate::detector::{Addressee, Trial, mailbox_hash};
+use crate::detector::SOMEBODY;
+use crate::detector::{Addressee, ShadowDecision, mailbox_hash};
 use crate::identity;
 use crate::learn::{self, Learner};
-use crate::policy::reasons;
 use crate::score::{ReturnPath, Scorer};
 use crate::types::hash::{hash_text, mix};
 use crate::types::{
@@ -366,7 +365,9 @@ impl Replay {
     /// message with text comes.
     fn learner(&mut self) -> Result<&Learner, String> {
         if self.learner.is_none() {
-            self.learner = Some(Learner::in_memory(Scorer::shipped()?));
+            self.learner = Some(Learner::in_memory(
+                Scorer::shipped().map_err(|e| e.to_string())?,
+            ));
         }
         self.learner.as_ref().ok_or_else(|| "no model".into())
     }
@@ -450,16 +451,9 @@ impl Replay {
                 entry.4 += 1;
             }
         }
-        let settings = self.engine.settings();
-        let block = ruling.opened.as_ref().or(ruling.blocked_by.as_ref());
-        let reply = match (ruling.action, block, &ruling.reply) {
-            (Action::Accept | Action::HighRisk | Action::Hold, ..) => {
-                "250 2.0.0 Accepted".to_owned()
-            }
-            (_, _, Some(reply)) => reply.one_line(),
-            (_, Some(block), None) => reasons::blocked_reply(settings, block.reference).one_line(),
-            (_, None, None) => reasons::reply(ruling.reason, ruling.action)
-                .map_or_else(|| "451 4.3.0 Try again later".into(), |r| r.one_line()),
+        let reply = match &ruling.reply {
+            Some(reply) => reply.one_line(),
+            None => "250 2.0.0 Accepted".to_owned(),
         };
         if let Some(count) = self.summary.actions.get_mut(place(ruling.action)) {
             *count += 1;
@@ -475,32 +469,35 @@ impl Replay {
             self.out
                 .extend_from_slice(format!(",\"done\":\"{}\"", done.as_str()).as_bytes());
         }
-        if let Some(trial) = &ruling.trial {
-            self.shadow(who, trial);
+        if let Some(shadow_decision) = &ruling.shadow_decision {
+            self.shadow(who, shadow_decision);
         }
         self.out.extend_from_slice(b"}\n");
     }
 
     /// What a policy in shadow mode would have done, in the line of the message and in the summary.
-    fn shadow(&mut self, who: &Identity, trial: &Trial) {
-        let word = json!({ "policy": trial.policy, "action": trial.action, "reason": trial.reason, "opens_block": trial.opens });
+    fn shadow(&mut self, who: &Identity, shadow_decision: &ShadowDecision) {
+        let word = json!({ "policy": shadow_decision.policy, "action": shadow_decision.action, "reason": shadow_decision.reason, "opens_block": shadow_decision.opens });
         self.out
             .extend_from_slice(format!(",\"shadow\":{word}").as_bytes());
         let shadow = self
             .summary
             .shadows
-            .entry(trial.policy.clone())
+            .entry(shadow_decision.policy.clone())
             .or_default();
-        if let Some(count) = shadow.actions.get_mut(place(trial.action)) {
+        if let Some(count) = shadow.actions.get_mut(place(shadow_decision.action)) {
             *count += 1;
         }
-        if trial.action != Action::Accept {
-            *shadow.reasons.entry(trial.reason.as_str()).or_default() += 1;
+        if shadow_decision.action != Action::Accept {
+            *shadow
+                .reasons
+                .entry(shadow_decision.reason.as_str())
+                .or_default() += 1;
         }
-        if trial.opens && shadow.blocks.len() < SHADOW_BLOCKS {
+        if shadow_decision.opens && shadow.blocks.len() < SHADOW_BLOCKS {
             shadow
                 .blocks
-                .push((who.address.to_string(), trial.reason.as_str()));
+                .push((who.address.to_string(), shadow_decision.reason.as_str()));
         }
     }
 
@@ -743,7 +740,7 @@ mod tests {
         let change = |s: &mut Settings| {
             s.policy.recipients_external_per_hour = 2;
             s.policy.when_exceeded = WhenExceeded::Block;
-            s.blocks.duration = BlockDuration::For(std::time::Duration::from_secs(3600));
+            s.blocks.durations = vec![BlockDuration::For(std::time::Duration::from_secs(3600))];
         };
         let lines: String = (0..3)
             .map(|n| message(n, &n.to_string(), "a@acme.example", "x@y.example", -4.0))

@@ -1,11 +1,11 @@
 //! What the writer's own header fields say.
 
 use super::bulk::Bulk;
-use super::decode;
 use super::links::base_domain;
-use super::mime::Fields;
 use super::phrases::{self, BRANDS, CHEAP_TLDS, FREE_MAIL, ROLES};
 use super::text::is_pictograph;
+use crate::mail::charset;
+use crate::mail::header::Fields;
 
 /// Recipients that are counted.
 const MAX_RECIPIENTS: usize = 1000;
@@ -50,7 +50,8 @@ impl Headers {
         let mut headers = Self::default();
         let (mut from, mut reply): (Option<&[u8]>, Option<&[u8]>) = (None, None);
         let (mut subject, mut to): (Option<&[u8]>, Option<&[u8]>) = (None, None);
-        for (name, value) in fields {
+        for field in fields {
+            let (name, value) = (field.name, field.trimmed());
             let is = |n: &str| name.eq_ignore_ascii_case(n.as_bytes());
             match name.len() {
                 2 if is("to") => {
@@ -69,7 +70,7 @@ impl Headers {
                 _ => headers.bulk.read(name, value),
             }
         }
-        headers.subject = subject.map(decode::words).unwrap_or_default();
+        headers.subject = subject.map(charset::words).unwrap_or_default();
         let (name, address) = from.map(mailbox).unwrap_or_default();
         headers.judge_sender(&name, &address);
         headers.to = to
@@ -185,11 +186,9 @@ pub(super) fn from_nobody(fields: Fields<'_>, from: &str) -> bool {
                 .iter()
                 .any(|name| local.eq_ignore_ascii_case(name))
     };
-    let path = fields
-        .into_iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(b"return-path"));
+    let path = { fields }.find(|field| field.is("return-path"));
     match path {
-        Some((_, path)) => daemon(String::from_utf8_lossy(path).trim_matches(['<', '>', ' '])),
+        Some(path) => daemon(String::from_utf8_lossy(path.trimmed()).trim_matches(['<', '>', ' '])),
         None => daemon(from),
     }
 }
@@ -226,7 +225,7 @@ fn count_addresses(value: &[u8]) -> usize {
 
 /// Display name and lower-case address of the first mailbox in a field (RFC 5322 section 3.4).
 fn mailbox(value: &[u8]) -> (String, String) {
-    let text = decode::words(value);
+    let text = charset::words(value);
     let (name, address) = match (text.rfind('<'), text.rfind('>')) {
         (Some(open), Some(close)) if open < close => (
             text.get(..open).unwrap_or_default(),
@@ -249,7 +248,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Headers {
-        Headers::read(Fields::split(text.as_bytes()).0)
+        Headers::read(Fields::of_part(text.as_bytes()))
     }
 
     #[test]
@@ -280,7 +279,7 @@ mod tests {
                 false,
             ),
         ] {
-            let fields = Fields::split(header.as_bytes()).0;
+            let fields = Fields::of_part(header.as_bytes());
             assert_eq!(
                 from_nobody(fields, &Headers::read(fields).from.1),
                 nobody,

@@ -7,8 +7,8 @@
 pub mod adapt;
 mod bulk;
 pub(crate) mod calibrate;
-mod decode;
 pub(crate) mod dense;
+mod errors;
 pub(crate) mod explain;
 pub(crate) mod features;
 pub(crate) mod finding;
@@ -16,16 +16,15 @@ mod headers;
 mod html;
 mod lexicon;
 mod links;
-mod mime;
 pub(crate) mod model;
 mod phrases;
 mod similar;
 pub(crate) mod text;
 pub(crate) mod trees;
 
+pub use errors::{DeltaError, ModelError};
 pub(crate) use features::ReturnPath;
 pub(crate) use links::{host_and_bare, page_key};
-pub(crate) use mime::{MAX_DEPTH as MAX_MIME_DEPTH, MAX_PARTS as MAX_MIME_PARTS};
 
 use crate::types::Signal;
 use features::{Extractor, Sample};
@@ -135,7 +134,7 @@ thread_local! {
 
 impl Scorer {
     /// The model built into the binary; an error if it is damaged.
-    pub fn shipped() -> Result<Self, String> {
+    pub fn shipped() -> Result<Self, ModelError> {
         let scorer = Self::new(Model::from_bytes(SHIPPED)?);
         // Tables are built before the first message waits for them.
         scorer.score(b"Subject: x\r\n\r\nhttps://a.example/b?c\r\n");
@@ -383,9 +382,5 @@ fn strongest<'a>(model: &Model, extractor: &'a Extractor) -> Vec<&'a text::Word>
     best.into_iter().map(|(_, word)| word).collect()
 }
 
-#[cfg(test)]
-mod forms_tests;
-#[cfg(test)]
-mod samples;
 #[cfg(test)]
 mod tests;

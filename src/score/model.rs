@@ -8,6 +8,7 @@
 //! everything before it.
 
 use super::dense;
+use super::errors::ModelError;
 use super::features::Sample;
 use super::text::{GRAMS_AT, PAIRS_AT, SPACE};
 use super::trees::{self, MAX_TREES, Split, Tree};
@@ -205,19 +206,14 @@ impl Model {
     }
 
     /// Reads a model file. The error says what is wrong with it.
-    pub fn from_bytes(file: &[u8]) -> Result<Self, String> {
+    pub fn from_bytes(file: &[u8]) -> Result<Self, ModelError> {
         if file.len() > MAX_FILE {
-            return Err(format!(
-                "model file of {} octets is larger than {MAX_FILE}",
-                file.len()
-            ));
+            return Err(ModelError::TooLarge(file.len()));
         }
-        let body = file
-            .strip_prefix(MAGIC)
-            .ok_or("not an outgate model file")?;
+        let body = file.strip_prefix(MAGIC).ok_or(ModelError::NotAModel)?;
         let (content, sum) = file
             .split_at_checked(file.len().saturating_sub(32))
-            .ok_or("model file is too short")?;
+            .ok_or(ModelError::Truncated)?;
         let mut r = Reader {
             rest: body
                 .get(..body.len().saturating_sub(32))
@@ -225,25 +221,21 @@ impl Model {
         };
         let format = r.u32()?;
         if format != FORMAT {
-            return Err(format!(
-                "model file has format {format}, this version reads {FORMAT}"
-            ));
+            return Err(ModelError::OtherFormat(format));
         }
         if Sha256::digest(content).as_slice() != sum {
-            return Err("model file is damaged: its checksum does not match".into());
+            return Err(ModelError::Checksum);
         }
         Self::from_unsigned(r.rest)
     }
 
     /// Reads what stands between format version and checksum: every count, index and weight is
     /// checked by itself.
-    pub fn from_unsigned(content: &[u8]) -> Result<Self, String> {
+    pub fn from_unsigned(content: &[u8]) -> Result<Self, ModelError> {
         let mut r = Reader { rest: content };
-        let (space, count) = (r.u32()?, r.u32()?);
-        if space as usize != SPACE || count as usize != dense::COUNT {
-            return Err(format!(
-                "model file is made for other features ({space} hashed, {count} named)"
-            ));
+        let (hashed, named) = (r.u32()?, r.u32()?);
+        if hashed as usize != SPACE || named as usize != dense::COUNT {
+            return Err(ModelError::OtherFeatures { hashed, named });
         }
         let scales = [r.f32()?, r.f32()?, r.f32()?];
         let (bias, slope, offset) = (r.f32()?, r.f32()?, r.f32()?);
@@ -264,9 +256,9 @@ impl Model {
             .collect::<Result<_, _>>()?;
         let length = r.bounded(MAX_LIST)? as usize;
         let manifest = String::from_utf8(r.take(length)?.to_vec())
-            .map_err(|_| "manifest of the model is no text")?;
+            .map_err(|_| ModelError::Impossible("has a manifest that is no text"))?;
         if !r.rest.is_empty() {
-            return Err("model file has octets behind its end".into());
+            return Err(ModelError::Impossible("has octets behind its end"));
         }
         Ok(Self {
             weights,
@@ -303,56 +295,44 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, n: usize) -> Result<&'a [u8], String> {
-        let (head, rest) = self
-            .rest
-            .split_at_checked(n)
-            .ok_or("model file ends too early")?;
+    fn take(&mut self, n: usize) -> Result<&'a [u8], ModelError> {
+        let (head, rest) = self.rest.split_at_checked(n).ok_or(ModelError::Truncated)?;
         self.rest = rest;
         Ok(head)
     }
 
-    fn u8(&mut self) -> Result<u8, String> {
-        self.take(1)?
-            .first()
-            .copied()
-            .ok_or_else(|| "model file ends too early".into())
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], ModelError> {
+        let (head, rest) = self.rest.split_first_chunk().ok_or(ModelError::Truncated)?;
+        self.rest = rest;
+        Ok(*head)
     }
 
-    fn u32(&mut self) -> Result<u32, String> {
-        Ok(u32::from_le_bytes(
-            self.take(4)?
-                .try_into()
-                .map_err(|_| "model file ends too early")?,
-        ))
+    fn u8(&mut self) -> Result<u8, ModelError> {
+        self.array::<1>().map(|[octet]| octet)
     }
 
-    fn bounded(&mut self, limit: u32) -> Result<u32, String> {
-        self.u32().and_then(|n| {
-            if n <= limit {
-                Ok(n)
-            } else {
-                Err(format!(
-                    "model file names {n} entries, at most {limit} are read"
-                ))
-            }
-        })
+    fn u32(&mut self) -> Result<u32, ModelError> {
+        self.array().map(u32::from_le_bytes)
     }
 
-    fn f32(&mut self) -> Result<f32, String> {
-        let value = f32::from_le_bytes(
-            self.take(4)?
-                .try_into()
-                .map_err(|_| "model file ends too early")?,
-        );
+    fn bounded(&mut self, most: u32) -> Result<u32, ModelError> {
+        let found = self.u32()?;
+        if found > most {
+            return Err(ModelError::TooMany { found, most });
+        }
+        Ok(found)
+    }
+
+    fn f32(&mut self) -> Result<f32, ModelError> {
+        let value = f32::from_le_bytes(self.array()?);
         if value.is_finite() && value.abs() < 1e4 {
             Ok(value)
         } else {
-            Err("model file holds an impossible weight".into())
+            Err(ModelError::Impossible("holds an impossible weight"))
         }
     }
 
-    fn list(&mut self) -> Result<Vec<u32>, String> {
+    fn list(&mut self) -> Result<Vec<u32>, ModelError> {
         let count = self.bounded(MAX_LIST)?;
         let mut list = Vec::with_capacity((count as usize).min(self.rest.len()));
         let mut last = 0_u32;
@@ -368,14 +348,16 @@ impl<'a> Reader<'a> {
             }
             last = last.wrapping_add(gap);
             if last as usize >= SPACE {
-                return Err("model file names a feature that does not exist".into());
+                return Err(ModelError::Impossible(
+                    "names a feature that does not exist",
+                ));
             }
             list.push(last);
         }
         Ok(list)
     }
 
-    fn tree(&mut self) -> Result<Tree, String> {
+    fn tree(&mut self) -> Result<Tree, ModelError> {
         let mut tree = Tree::default();
         for split in &mut tree.splits {
             *split = Split {
@@ -383,7 +365,9 @@ impl<'a> Reader<'a> {
                 threshold: self.u8()?,
             };
             if usize::from(split.feature) >= dense::COUNT {
-                return Err("model file asks for a feature that does not exist".into());
+                return Err(ModelError::Impossible(
+                    "asks for a feature that does not exist",
+                ));
             }
         }
         for value in &mut tree.values {
@@ -392,11 +376,11 @@ impl<'a> Reader<'a> {
         Ok(tree)
     }
 
-    fn sample(&mut self) -> Result<Sample, String> {
+    fn sample(&mut self) -> Result<Sample, ModelError> {
         let (words, pairs, grams) = (self.list()?, self.list()?, self.list()?);
         let in_place = words.iter().all(|i| *i < PAIRS_AT) && pairs.iter().all(|i| *i < GRAMS_AT);
         if !in_place {
-            return Err("model file mixes up its groups of features".into());
+            return Err(ModelError::Impossible("mixes up its groups of features"));
         }
         let mut named = Vec::new();
         for _ in 0..self.bounded(dense::COUNT as u32)? {

@@ -11,7 +11,7 @@ use crate::identity::{self, Peer};
 use crate::smtp::proxy;
 use crate::smtp::server::ServerConfig;
 use crate::telemetry::events;
-use crate::types::Reply;
+use crate::types::replies;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -54,11 +54,11 @@ pub(super) async fn serve(
     let _entered = match sessions.counts.enter(address, &settings.limits) {
         Ok(entered) => entered,
         Err(refused) => {
-            let text = match refused {
-                Refused::Total => "Too many sessions, try again later",
-                Refused::Address => "Too many sessions from your address, try again later",
+            let reply = match refused {
+                Refused::Total => replies::TOO_MANY_SESSIONS,
+                Refused::Address => replies::TOO_MANY_SESSIONS_OF_ADDRESS,
             };
-            return turn_away(stream, &Reply::new(421, (4, 3, 2), text)).await;
+            return turn_away(stream, &reply.into()).await;
         }
     };
     events::session_opened(door.kind.as_str(), address);

@@ -13,6 +13,7 @@ use crate::intake::Transaction;
 use crate::mail::received::Trace;
 use crate::smtp::server::{Answer, Attribute, Awaits, Question, Server, ServerConfig, Step};
 use crate::telemetry::{events, metrics as names};
+use crate::types::replies;
 use crate::types::{Enhanced, Envelope, Reply};
 use std::io;
 use std::net::IpAddr;
@@ -155,18 +156,11 @@ impl<'a> Driver<'a> {
                         Input::HungUp => return Ok(End::Closed),
                         Input::Late => {
                             return self
-                                .farewell(
-                                    stream,
-                                    &Reply::new(421, (4, 4, 2), "Waited for too long, closing"),
-                                )
+                                .farewell(stream, &replies::WAITED_TOO_LONG.into())
                                 .await;
                         }
                         Input::Draining => {
-                            let reply = Reply::new(
-                                421,
-                                (4, 3, 2),
-                                "Service shutting down, try again later",
-                            );
+                            let reply = replies::SHUTTING_DOWN.into();
                             return self.farewell(stream, &reply).await;
                         }
                     }
@@ -291,11 +285,7 @@ impl<'a> Driver<'a> {
             .share
             .resize(held, &self.sessions.intake.settings.borrow().limits);
         if !fits {
-            self.server.refuse_body(Reply::new(
-                452,
-                (4, 3, 1),
-                "Too much mail in flight, try again later",
-            ));
+            self.server.refuse_body(replies::TOO_MUCH_IN_FLIGHT.into());
             // The body is gone; what it takes to read the rest stays.
             self.share
                 .set((self.read_buffer() + self.server.input_in_memory()) as u64);
@@ -316,11 +306,9 @@ impl<'a> Driver<'a> {
         {
             // What would be taken now might not go anywhere until the next start.
             self.reset();
-            return self.server.answer(Answer::Reply(Reply::new(
-                451,
-                (4, 3, 0),
-                "Local error, try again later",
-            )));
+            return self
+                .server
+                .answer(Answer::Reply(replies::LOCAL_ERROR.into()));
         }
         if self.kind == ListenerKind::Reports {
             let answer = self.decide_report(question).await;
@@ -343,7 +331,7 @@ impl<'a> Driver<'a> {
                 Some(transaction) => {
                     Answer::Reply(intake.rcpt(&self.peer, transaction, &recipient))
                 }
-                None => Answer::Reply(Reply::new(503, (5, 5, 1), "MAIL first")),
+                None => Answer::Reply(replies::NO_TRANSACTION.into()),
             },
             Question::Message { envelope, body } => {
                 Answer::Reply(self.message_of_who_still_may(envelope, body).await)
@@ -386,7 +374,7 @@ impl<'a> Driver<'a> {
             }
             // Not offered here, so never asked.
             Question::Auth { .. } | Question::Xclient(_) | Question::Xforward(_) => {
-                Answer::Reply(Reply::new(502, (5, 5, 1), "Not here"))
+                Answer::Reply(replies::NOT_HERE.into())
             }
         }
     }
@@ -416,7 +404,7 @@ impl<'a> Driver<'a> {
 
     async fn message(&mut self, envelope: Envelope, body: Vec<u8>) -> Reply {
         let Some(transaction) = self.transaction.take() else {
-            return Reply::new(503, (5, 5, 1), "MAIL first");
+            return replies::NO_TRANSACTION.into();
         };
         self.arriving = None;
         self.messages += 1;
@@ -459,25 +447,13 @@ impl<'a> Driver<'a> {
             }
             LoginResult::Bad => {
                 events::login(self.peer.address, user, "refused");
-                Answer::Reply(Reply::new(
-                    535,
-                    (5, 7, 8),
-                    "Authentication credentials invalid",
-                ))
+                Answer::Reply(replies::BAD_LOGIN.into())
             }
             LoginResult::Busy => {
                 events::login(self.peer.address, user, "put off");
-                Answer::Reply(Reply::new(
-                    454,
-                    (4, 7, 0),
-                    "Too many attempts to log in, try again later",
-                ))
+                Answer::Reply(replies::TOO_MANY_LOGINS.into())
             }
-            LoginResult::Unknown => Answer::Reply(Reply::new(
-                454,
-                (4, 7, 0),
-                "Temporary authentication failure",
-            )),
+            LoginResult::Unknown => Answer::Reply(replies::LOGIN_UNKNOWN.into()),
         }
     }
 }

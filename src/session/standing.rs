@@ -7,6 +7,7 @@ use crate::config::settings::ListenerKind;
 use crate::identity::{self, Peer};
 use crate::records::{Account, RecordsError};
 use crate::types::Reply;
+use crate::types::replies;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -72,13 +73,7 @@ impl<'a> Standing<'a> {
     /// The reply that ends the session, where what it was let in by holds no more. 421: whoever is
     /// still welcome comes again.
     pub(super) async fn lost(&mut self, peer: &Peer) -> Option<Reply> {
-        let ended = |what: &str| {
-            Some(Reply::new(
-                421,
-                (4, 7, 0),
-                format!("{what} was changed or removed, closing; connect again"),
-            ))
-        };
+        let ended = |what: &str| Some(replies::grant_changed(what));
         if let Some(what) = self.lost_by_settings(peer) {
             return ended(what);
         }
@@ -88,11 +83,7 @@ impl<'a> Standing<'a> {
             Ok(_) | Err(RecordsError::NotFound) => ended("Your login"),
             Err(error) => {
                 tracing::error!(?error, "accounts not readable");
-                Some(Reply::new(
-                    421,
-                    (4, 3, 0),
-                    "Local error, closing; connect again",
-                ))
+                Some(replies::LOCAL_ERROR_CLOSING.into())
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The AUTH exchange on the server's side: PLAIN (RFC 4616) and LOGIN within RFC 4954.
 
-use crate::smtp::replies::{self, Fixed};
 use crate::types::Secret;
+use crate::types::replies::{self, FixedReply};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -34,7 +34,7 @@ pub(crate) enum Progress {
         password: Secret,
     },
     /// The exchange is over.
-    Refused(Fixed),
+    Refused(FixedReply),
 }
 
 impl Exchange {

@@ -1,8 +1,8 @@
 //! The message as it comes in, whichever way it is framed: its one buffer, its limits, and what is
 //! wrong with it.
 
-use crate::smtp::replies;
 use crate::types::Reply;
+use crate::types::replies;
 
 /// Octets of a refused message after which the session is cut: nobody may feed us for ever. This,
 /// or twice the size limit where that is more.

@@ -7,7 +7,7 @@
 //! end.
 
 use crate::smtp::content::Content;
-use crate::smtp::replies;
+use crate::types::replies;
 
 /// Reads one message.
 #[derive(Debug)]

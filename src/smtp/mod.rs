@@ -7,6 +7,5 @@ pub(crate) mod content;
 pub(crate) mod data;
 pub(crate) mod grammar;
 pub(crate) mod proxy;
-pub(crate) mod replies;
 pub(crate) mod reply;
 pub(crate) mod server;

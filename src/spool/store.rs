@@ -11,6 +11,7 @@ use super::index::{Cache, Index};
 use super::segment::{Appender, Record};
 use super::{Command, SpoolError, Waiter};
 use crate::env::Disk;
+use crate::telemetry::metrics as names;
 use crate::types::MessageMeta;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -249,7 +250,7 @@ impl Store {
         }
         self.flush(plan);
         if accepted > 0 {
-            metrics::histogram!("outgate_spool_batch_messages").record(f64::from(accepted));
+            metrics::histogram!(names::SPOOL_BATCH_MESSAGES).record(f64::from(accepted));
         }
     }
 
@@ -340,7 +341,7 @@ impl Store {
         if sync {
             let begun = Instant::now();
             young.sync()?;
-            metrics::histogram!("outgate_spool_sync_seconds").record(begun.elapsed().as_secs_f64());
+            metrics::histogram!(names::SPOOL_SYNC_SECONDS).record(begun.elapsed().as_secs_f64());
         }
         Ok(offsets)
     }

@@ -1,5 +1,12 @@
-//! One function per event of a message's or a block's life. The field names are stable: people's
-//! log searches rely on them. `id` is the relay's message id wherever there is one.
+//! The events of the log: one table of their names, one function for each.
+//!
+//! What happens to a message, a block, a session, a login or a person's complaint is an event. Its
+//! name and its field names are stable, because people's log searches rely on them; `id` is the
+//! relay's message id wherever there is one. `docs/log.md` lists them.
+//!
+//! How the relay itself fares is no event: that it started, or that a disk is in trouble. Such a
+//! line is a sentence without the field `event`, written with `tracing` where it happens, and may
+//! change.
 
 use crate::types::MessageFacts;
 use crate::types::{
@@ -10,6 +17,37 @@ use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+macro_rules! table {
+    ($($name:ident = $text:literal, $fields:literal;)+) => {
+        $(const $name: &str = $text;)+
+        /// Every event with its fields.
+        #[cfg(test)]
+        pub(super) const ALL: &[(&str, &str)] = &[$(($text, $fields)),+];
+    };
+}
+
+table! {
+    LISTENING = "listening", "kind address";
+    SESSION_OPENED = "session_opened", "listener client";
+    SESSION_CLOSED = "session_closed", "client messages reason";
+    LOGIN = "login", "client user outcome";
+    ACCEPTED = "accepted", "id tenant sender client from recipients size action reason pool probability llr message_id subject";
+    HELD = "held", "id block tenant sender client from recipients size action reason pool probability llr message_id subject";
+    JUDGED = "judged", "id tenant sender key domain strength foreign client origin failed_logins action reason llr listed octets report fingerprint template to_hashes internal_hashes";
+    CAME_FROM = "came_from", "id client origin";
+    REFUSED = "refused", "id client sender from to reason reply";
+    SHADOW = "shadow", "id sender policy action reason opens_block done";
+    DELIVERED = "delivered", "id from to remote pool delay_seconds class reply";
+    DEFERRED = "deferred", "id from to remote pool delay_seconds class reply";
+    BOUNCED = "bounced", "id from to remote pool delay_seconds class cause reply";
+    UNHELD = "unheld", "id outcome by";
+    BLOCKED = "blocked", "id block kind subject_of_block tenant sender reason explanation by until evidence";
+    RELEASED = "released", "block kind subject_of_block tenant by verdict note";
+    COMPLAINT = "complaint", "id tenant sender feedback reporter reporter_hash";
+    COMPLAINT_IGNORED = "complaint_ignored", "id client claims";
+    CAME_BACK = "came_back", "id tenant sender to class reply reporter";
+}
 
 /// Whether subject lines may be logged. They are the sender's private matter: off unless the
 /// settings say otherwise.
@@ -50,17 +88,17 @@ impl<T: Display> Display for OrEmpty<T> {
 /// A listener is open: `kind` is `relay`, `submission`, `submissions`, `reports`, `admin` or
 /// `public`.
 pub(crate) fn listening(kind: &str, address: SocketAddr) {
-    tracing::info!(event = "listening", kind, %address);
+    tracing::info!(event = LISTENING, kind, %address);
 }
 
 /// A session began.
 pub(crate) fn session_opened(listener: &str, client: IpAddr) {
-    tracing::debug!(event = "session_opened", listener, %client);
+    tracing::debug!(event = SESSION_OPENED, listener, %client);
 }
 
 /// A session ended: how many messages it brought and why it ended.
 pub(crate) fn session_closed(client: IpAddr, messages: u64, reason: &str) {
-    tracing::debug!(event = "session_closed", %client, messages, reason);
+    tracing::debug!(event = SESSION_CLOSED, %client, messages, reason);
 }
 
 /// A message was accepted (250): to be delivered, or held from the start. `subject` is logged only
@@ -68,7 +106,7 @@ pub(crate) fn session_closed(client: IpAddr, messages: u64, reason: &str) {
 pub(crate) fn accepted(meta: &MessageMeta, action: Action, reason: Reason, subject: Option<&str>) {
     let identity = meta.identity.as_ref();
     tracing::info!(
-        event = if meta.hold.is_some() { "held" } else { "accepted" },
+        event = if meta.hold.is_some() { HELD } else { ACCEPTED },
         id = %meta.id,
         tenant = %OrEmpty(identity.map(|i| &i.tenant)),
         sender = identity.map_or("", |i| &i.address),
@@ -99,7 +137,7 @@ pub(crate) fn judged(facts: &MessageFacts<'_>, action: Action, reason: Reason) {
         of.fold(String::new(), |text, r| text + &format!("{:016x}", r.hash))
     };
     tracing::info!(
-        event = "judged",
+        event = JUDGED,
         id = %facts.id,
         tenant = %identity.tenant,
         sender = %identity.address,
@@ -125,7 +163,7 @@ pub(crate) fn judged(facts: &MessageFacts<'_>, action: Action, reason: Reason) {
 
 /// Where an accepted message came from, as the client itself says (XCLIENT or XFORWARD ADDR).
 pub(crate) fn came_from(id: MessageId, client: IpAddr, origin: IpAddr) {
-    tracing::info!(event = "came_from", %id, %client, %origin);
+    tracing::info!(event = CAME_FROM, %id, %client, %origin);
 }
 
 /// What is known of mail that was not taken.
@@ -148,7 +186,7 @@ pub(crate) struct Refused<'a> {
 /// A recipient or a message was refused, for good or for now.
 pub(crate) fn refused(what: &Refused<'_>, reply: &Reply) {
     tracing::info!(
-        event = "refused",
+        event = REFUSED,
         id = %OrEmpty(what.id),
         client = %what.client,
         sender = what.sender,
@@ -168,7 +206,7 @@ pub(crate) fn shadowed(
     (action, reason, opens_block): (Action, Reason, bool),
 ) {
     tracing::info!(
-        event = "shadow",
+        event = SHADOW,
         id = %id,
         sender,
         policy,
@@ -183,9 +221,9 @@ pub(crate) fn shadowed(
 /// from acceptance.
 pub(crate) fn attempted(meta: &MessageMeta, outcome: &RecipientOutcome, age: Duration) {
     let event = match outcome.status {
-        RecipientStatus::Delivered => "delivered",
-        RecipientStatus::Pending => "deferred",
-        RecipientStatus::Failed => "bounced",
+        RecipientStatus::Delivered => DELIVERED,
+        RecipientStatus::Pending => DEFERRED,
+        RecipientStatus::Failed => BOUNCED,
     };
     let to = usize::try_from(outcome.recipient)
         .ok()
@@ -209,7 +247,7 @@ pub(crate) fn bounced(meta: &MessageMeta, recipient: u32, reply: &Reply, cause: 
         .ok()
         .and_then(|i| meta.envelope.recipients.get(i));
     tracing::info!(
-        event = "bounced",
+        event = BOUNCED,
         id = %meta.id,
         from = meta.envelope.from.as_str(),
         to = to.map_or("", |r| r.address.as_str()),
@@ -229,7 +267,7 @@ pub(crate) fn complained(
     reporter: u64,
 ) {
     tracing::info!(
-        event = "complaint",
+        event = COMPLAINT,
         %id,
         tenant = %identity.tenant,
         sender = %identity.address,
@@ -242,7 +280,7 @@ pub(crate) fn complained(
 /// A complaint with a valid token came from nobody whom the configuration names, so it counts
 /// nothing. `claims` are domains by which it claims to be signed, unverified.
 pub(crate) fn complaint_ignored(id: MessageId, client: IpAddr, claims: &str) {
-    tracing::info!(event = "complaint_ignored", %id, %client, claims);
+    tracing::info!(event = COMPLAINT_IGNORED, %id, %client, claims);
 }
 
 /// A delivery report with a valid token said that a recipient failed at whom the message had seemed
@@ -256,7 +294,7 @@ pub(crate) fn came_back(
     reporter: IpAddr,
 ) {
     tracing::info!(
-        event = "came_back",
+        event = CAME_BACK,
         %id,
         tenant = %identity.tenant,
         sender = %identity.address,
@@ -270,19 +308,19 @@ pub(crate) fn came_back(
 /// A message in the queue was held, or held on: under a block (`reason` is the block's, or
 /// `another_block` where the one it was held under has ended), or by hand (`admin`).
 pub(crate) fn held(id: MessageId, block: Option<BlockRef>, reason: &str) {
-    tracing::info!(event = "held", id = %id, block = %OrEmpty(block), reason);
+    tracing::info!(event = HELD, id = %id, block = %OrEmpty(block), reason);
 }
 
 /// A held message goes on, returns to its sender or is deleted: `outcome` is `released`, `returned`
 /// or `deleted`.
 pub(crate) fn unheld(id: MessageId, outcome: &str, by: &str) {
-    tracing::info!(event = "unheld", id = %id, outcome, by);
+    tracing::info!(event = UNHELD, id = %id, outcome, by);
 }
 
 /// A block came into force. `id` is the message that opened it, where one did.
 pub(crate) fn blocked(block: &Block, id: Option<MessageId>) {
     tracing::warn!(
-        event = "blocked",
+        event = BLOCKED,
         id = %OrEmpty(id),
         block = %block.reference,
         kind = block.kind.as_str(),
@@ -305,7 +343,7 @@ pub(crate) fn released(block: &Block, by: &str) {
         None => "",
     };
     tracing::info!(
-        event = "released",
+        event = RELEASED,
         block = %block.reference,
         kind = block.kind.as_str(),
         subject_of_block = block.subject,
@@ -318,5 +356,5 @@ pub(crate) fn released(block: &Block, by: &str) {
 
 /// An AUTH attempt ended: `outcome` is `accepted` or `refused`. The password is nowhere near.
 pub(crate) fn login(client: IpAddr, user: &str, outcome: &str) {
-    tracing::info!(event = "login", %client, user, outcome);
+    tracing::info!(event = LOGIN, %client, user, outcome);
 }

@@ -1,7 +1,7 @@
 //! The metrics: names, kinds and one line about each, all in one table. No label ever holds an
 //! address.
 
-use metrics::Unit;
+use metrics::{Label, Unit};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::time::Duration;
 
@@ -80,6 +80,90 @@ table! {
     TRACE_DROPPED_TOTAL = "outgate_trace_dropped_total", Counter;
 }
 
+type Labels = &'static [(&'static str, &'static str)];
+
+/// Counters that begin at zero, with their labels.
+const KNOWN_COUNTERS: &[(&str, Labels)] = &[
+    (MESSAGES_TOTAL, &[("action", "accept")]),
+    (MESSAGES_TOTAL, &[("action", "high_risk")]),
+    (MESSAGES_TOTAL, &[("action", "hold")]),
+    (MESSAGES_TOTAL, &[("action", "defer")]),
+    (MESSAGES_TOTAL, &[("action", "reject")]),
+    (RECIPIENTS_TOTAL, &[("scope", "internal")]),
+    (RECIPIENTS_TOTAL, &[("scope", "external")]),
+    (
+        DELIVERY_TOTAL,
+        &[("outcome", "delivered"), ("pool", "normal")],
+    ),
+    (
+        DELIVERY_TOTAL,
+        &[("outcome", "delivered"), ("pool", "high_risk")],
+    ),
+    (
+        DELIVERY_TOTAL,
+        &[("outcome", "deferred"), ("pool", "normal")],
+    ),
+    (
+        DELIVERY_TOTAL,
+        &[("outcome", "deferred"), ("pool", "high_risk")],
+    ),
+    (
+        DELIVERY_TOTAL,
+        &[("outcome", "bounced"), ("pool", "normal")],
+    ),
+    (
+        DELIVERY_TOTAL,
+        &[("outcome", "bounced"), ("pool", "high_risk")],
+    ),
+    (REFUSALS_TOTAL, &[("blame", "sender")]),
+    (REFUSALS_TOTAL, &[("blame", "reputation")]),
+    (RELEASES_TOTAL, &[("by", "tenant")]),
+    (RELEASES_TOTAL, &[("by", "operator")]),
+    (RELEASES_TOTAL, &[("by", "expiry")]),
+    (REPLIES_TOTAL, &[("code", "250"), ("enhanced", "2.0.0")]),
+    (BLOCKS_TOTAL, &[("kind", "sender"), ("reason", "admin")]),
+    (BLOCKS_TOTAL, &[("kind", "sender"), ("reason", "evidence")]),
+    (BLOCKS_TOTAL, &[("kind", "sender"), ("reason", "spam_rate")]),
+    (LEARNED_TOTAL, &[("as", "assumed")]),
+    (LEARNED_TOTAL, &[("as", "label_spam")]),
+    (LEARNED_TOTAL, &[("as", "label_ham")]),
+    (LEARNED_TOTAL, &[("as", "refused_by_model")]),
+    (LEARNED_TOTAL, &[("as", "refused_by_own_mail")]),
+    (LEARNED_TOTAL, &[("as", "refused_by_share")]),
+    (
+        REPORTS_TOTAL,
+        &[("kind", "complaint"), ("result", "counted")],
+    ),
+    (
+        REPORTS_TOTAL,
+        &[("kind", "complaint"), ("result", "no_valid_token")],
+    ),
+    (
+        REPORTS_TOTAL,
+        &[("kind", "complaint"), ("result", "unknown_reporter")],
+    ),
+    (REPORTS_TOTAL, &[("kind", "bounce"), ("result", "counted")]),
+    (REPORTS_TOTAL, &[("kind", "any"), ("result", "too_many")]),
+    (TRACE_DROPPED_TOTAL, &[]),
+];
+
+/// Gauges that begin at zero, with their labels.
+const KNOWN_GAUGES: &[(&str, Labels)] = &[
+    (BLOCKS_ACTIVE, &[("kind", "sender")]),
+    (BLOCKS_ACTIVE, &[("kind", "domain")]),
+    (BLOCKS_ACTIVE, &[("kind", "client")]),
+    (BLOCKS_ACTIVE, &[("kind", "tenant")]),
+    (BLOCKS_ACTIVE, &[("kind", "website")]),
+    (QUEUE_MESSAGES, &[("state", "active")]),
+    (QUEUE_MESSAGES, &[("state", "deferred")]),
+    (QUEUE_MESSAGES, &[("state", "held")]),
+    (LEARNED_TENANTS, &[]),
+    (LEARNED_DISAGREEMENT, &[]),
+    (LEARNED_STRAIN, &[]),
+    (SESSIONS_OPEN, &[]),
+    (TRACKED_SENDERS, &[]),
+];
+
 /// From a tenth of a millisecond to ten seconds.
 const SECONDS: &[f64] = &[
     0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
@@ -119,75 +203,26 @@ fn describe() {
             Kind::Size => metrics::describe_histogram!(*name, Unit::Count, doc),
         }
     }
-    for action in ["accept", "high_risk", "hold", "defer", "reject"] {
-        metrics::counter!(MESSAGES_TOTAL, "action" => action).absolute(0);
+    for (name, labels) in KNOWN_COUNTERS {
+        let labels: Vec<Label> = labels.iter().map(Label::from).collect();
+        metrics::counter!(*name, labels).absolute(0);
     }
-    for scope in ["internal", "external"] {
-        metrics::counter!(RECIPIENTS_TOTAL, "scope" => scope).absolute(0);
+    for (name, labels) in KNOWN_GAUGES {
+        let labels: Vec<Label> = labels.iter().map(Label::from).collect();
+        metrics::gauge!(*name, labels).set(0.0);
     }
-    for kind in ["sender", "domain", "client", "tenant", "website"] {
-        metrics::gauge!(BLOCKS_ACTIVE, "kind" => kind).set(0.0);
-    }
-    for state in ["active", "deferred", "held"] {
-        metrics::gauge!(QUEUE_MESSAGES, "state" => state).set(0.0);
-    }
-    for (outcome, pool) in ["delivered", "deferred", "bounced"]
-        .iter()
-        .flat_map(|o| [(*o, "normal"), (*o, "high_risk")])
-    {
-        metrics::counter!(DELIVERY_TOTAL, "outcome" => outcome, "pool" => pool).absolute(0);
-    }
-    for blame in ["sender", "reputation"] {
-        metrics::counter!(REFUSALS_TOTAL, "blame" => blame).absolute(0);
-    }
-    for by in ["tenant", "operator", "expiry"] {
-        metrics::counter!(RELEASES_TOTAL, "by" => by).absolute(0);
-    }
-    metrics::counter!(REPLIES_TOTAL, "code" => "250", "enhanced" => "2.0.0").absolute(0);
-    for reason in ["admin", "evidence", "spam_rate"] {
-        metrics::counter!(BLOCKS_TOTAL, "kind" => "sender", "reason" => reason).absolute(0);
-    }
-    for what in [
-        "assumed",
-        "label_spam",
-        "label_ham",
-        "refused_by_model",
-        "refused_by_own_mail",
-        "refused_by_share",
-    ] {
-        metrics::counter!(LEARNED_TOTAL, "as" => what).absolute(0);
-    }
-    for gauge in [LEARNED_TENANTS, LEARNED_DISAGREEMENT, LEARNED_STRAIN] {
-        metrics::gauge!(gauge).set(0.0);
-    }
-    for (kind, result) in [
-        ("complaint", "counted"),
-        ("complaint", "no_valid_token"),
-        ("complaint", "unknown_reporter"),
-        ("bounce", "counted"),
-        ("any", "too_many"),
-    ] {
-        metrics::counter!(REPORTS_TOTAL, "kind" => kind, "result" => result).absolute(0);
-    }
-    metrics::gauge!(SESSIONS_OPEN).set(0.0);
-    metrics::gauge!(TRACKED_SENDERS).set(0.0);
-    metrics::counter!(TRACE_DROPPED_TOTAL).absolute(0);
     // Registering is enough for an empty histogram to be shown.
-    let _ = (
-        metrics::histogram!(SCORE_SECONDS),
-        metrics::histogram!(SPOOL_SYNC_SECONDS),
-        metrics::histogram!(SPOOL_BATCH_MESSAGES),
-    );
+    for name in [SCORE_SECONDS, SPOOL_SYNC_SECONDS, SPOOL_BATCH_MESSAGES] {
+        let _ = metrics::histogram!(name);
+    }
 }
 
 /// Starts collecting, for the whole process. The handle renders `/metrics`.
 ///
 /// # Errors
 /// When a recorder was installed before.
-pub fn install() -> Result<PrometheusHandle, String> {
-    let handle = builder()
-        .and_then(PrometheusBuilder::install_recorder)
-        .map_err(|e| format!("metrics cannot start: {e}"))?;
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let handle = builder().and_then(PrometheusBuilder::install_recorder)?;
     describe();
     Ok(handle)
 }

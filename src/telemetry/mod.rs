@@ -1,18 +1,30 @@
-//! Log fields, metrics, redaction.
+//! The log and the metrics, each with one table of names: `events` and `metrics`.
 
 pub(crate) mod events;
 pub(crate) mod format;
 pub mod metrics;
 
-use crate::config::settings::{Log, LogFormat};
 use crate::env::Clock;
 use format::{Form, LineFormat};
 use std::io::Write;
 use std::sync::Arc;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Registry, fmt, reload};
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LogOptions {
+    /// One JSON object per event instead of one readable line.
+    pub json: bool,
+    /// error | warn | info | debug | trace.
+    pub level: &'static str,
+    /// Subject lines are logged.
+    pub subjects: bool,
+    /// In JSON: what the detector was told of each message is logged.
+    pub judgements: bool,
+}
 
 /// The running log; changes its level and form on a reload of the settings.
 #[derive(Debug, Clone)]
@@ -23,12 +35,12 @@ pub(crate) struct LogControl {
 
 impl LogControl {
     /// New settings from now on.
-    pub(crate) fn reload(&self, log: &Log) {
-        self.form.set_json(log.format == LogFormat::Json);
+    pub(crate) fn reload(&self, log: LogOptions) {
+        self.form.set_json(log.json);
         events::show_subjects(log.subjects);
-        events::show_judgements(log.judgements && log.format == LogFormat::Json);
+        events::show_judgements(log.judgements && log.json);
         // Fails only when the subscriber is gone, and with it all logging.
-        let _ = self.filter.reload(filter(&log.level));
+        let _ = self.filter.reload(filter(log.level));
     }
 }
 
@@ -36,17 +48,15 @@ impl LogControl {
 ///
 /// # Errors
 /// When logging was started before.
-pub(crate) fn init(log: &Log, clock: Arc<dyn Clock>) -> Result<LogControl, String> {
+pub(crate) fn init(log: LogOptions, clock: Arc<dyn Clock>) -> Result<LogControl, TryInitError> {
     let (subscriber, control) = subscriber(log, clock, std::io::stderr);
-    subscriber
-        .try_init()
-        .map_err(|e| format!("logging cannot start: {e}"))?;
+    subscriber.try_init()?;
     Ok(control)
 }
 
 /// A subscriber that writes one line per event to `writer`.
 fn subscriber<W, O>(
-    log: &Log,
+    log: LogOptions,
     clock: Arc<dyn Clock>,
     writer: W,
 ) -> (impl tracing::Subscriber + Send + Sync, LogControl)
@@ -55,7 +65,7 @@ where
     O: Write,
 {
     let form = Arc::new(Form::default());
-    let (filter, handle) = reload::Layer::new(filter(&log.level));
+    let (filter, handle) = reload::Layer::new(filter(log.level));
     let control = LogControl {
         filter: handle,
         form: Arc::clone(&form),

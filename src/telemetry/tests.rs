@@ -33,9 +33,15 @@ impl Write for Sink {
 /// The flag for subject lines belongs to the whole process: tests that set it take turns.
 static TURN: Mutex<()> = Mutex::new(());
 
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
 fn lines(
     format: LogFormat,
-    level: &str,
+    level: &'static str,
     subjects: bool,
     run: impl FnOnce(&LogControl),
 ) -> Vec<String> {
@@ -43,22 +49,50 @@ fn lines(
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     let sink = Sink::default();
-    let log = Log {
-        format,
-        level: level.into(),
+    let log = LogOptions {
+        json: format == LogFormat::Json,
+        level,
         subjects,
         judgements: true,
     };
     let out = sink.clone();
     let (subscriber, control) =
-        subscriber(&log, Arc::new(At(1_795_356_000_007)), move || out.clone());
+        subscriber(log, Arc::new(At(1_795_356_000_007)), move || out.clone());
     tracing::subscriber::with_default(subscriber, || run(&control));
     let bytes = sink.0.lock().expect("no other test holds it").clone();
-    String::from_utf8(bytes)
-        .expect("UTF-8")
+    let text = String::from_utf8(bytes).expect("UTF-8");
+    for line in text.lines().filter(|line| line.starts_with('{')) {
+        let line: serde_json::Map<String, _> = serde_json::from_str(line).expect("JSON");
+        if let Some(event) = line.get("event").and_then(|e| e.as_str()) {
+            let known = events::ALL.iter().find(|(name, _)| *name == event);
+            let (_, fields) = known.expect("an event of the table");
+            let own = |key: &&String| !["time", "level", "event"].contains(&key.as_str());
+            for key in line.keys().filter(own) {
+                assert!(fields.split(' ').any(|f| f == key), "{event}: {key}");
+            }
+        }
+    }
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_page_of_the_log_lists_every_event_once_with_its_fields() {
+    let page = include_str!("../../docs/log.md");
+    let rows: Vec<(&str, String)> = page
         .lines()
-        .map(str::to_owned)
-        .collect()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+        .map(|(event, rest)| {
+            let fields = rest.rsplit(" | ").next().unwrap_or_default();
+            (event, fields.trim_end_matches(" |").replace('`', ""))
+        })
+        .collect();
+    let table: Vec<_> = events::ALL
+        .iter()
+        .map(|(event, fields)| (*event, (*fields).to_owned()))
+        .collect();
+    assert_eq!(rows, table);
+    let names: std::collections::HashSet<_> = events::ALL.iter().map(|(name, _)| name).collect();
+    assert_eq!(names.len(), events::ALL.len());
 }
 
 fn meta() -> MessageMeta {
@@ -229,9 +263,9 @@ fn long_values_are_cut() {
 fn sessions_show_only_when_debugging_and_a_reload_changes_level_and_form() {
     let text = lines(LogFormat::Text, "info", false, |control| {
         events::session_opened("relay", [127, 0, 0, 1].into());
-        control.reload(&Log {
-            format: LogFormat::Json,
-            level: "debug".into(),
+        control.reload(LogOptions {
+            json: true,
+            level: "debug",
             subjects: false,
             judgements: false,
         });

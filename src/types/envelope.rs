@@ -89,3 +89,22 @@ pub struct Envelope {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub envid: Option<Box<str>>,
 }
+
+impl Envelope {
+    /// Of mail that the relay writes or passes on itself: from the null sender, so that it brings
+    /// about no report (RFC 5321 section 4.5.5).
+    pub(crate) const fn of_ours(
+        recipients: Vec<Recipient>,
+        body: BodyType,
+        smtputf8: bool,
+    ) -> Self {
+        Self {
+            from: ReversePath::NULL,
+            recipients,
+            body,
+            smtputf8,
+            ret: None,
+            envid: None,
+        }
+    }
+}

@@ -54,6 +54,11 @@ impl Strength {
             Self::None => "none",
         }
     }
+
+    /// Whether an account stands behind it: nobody can invent one, whatever the envelope says.
+    pub(crate) const fn is_account(self) -> bool {
+        matches!(self, Self::Authenticated | Self::Asserted)
+    }
 }
 
 /// The key of a sender in the reputation table, unique over tenants and clients:

@@ -30,102 +30,87 @@ impl Action {
             Self::Reject => "reject",
         }
     }
+
+    /// Whether the message is taken.
+    pub(crate) const fn goes(self) -> bool {
+        matches!(self, Self::Accept | Self::HighRisk | Self::Hold)
+    }
 }
 
+/// Declares the reasons: each with its name in JSON and metrics, and with `ceiling` where it is a
+/// ceiling of the policy.
+macro_rules! reasons {
+    (
+        $(#[$attribute:meta])*
+        pub enum Reason { $($(#[$doc:meta])* $name:ident = $text:literal $($ceiling:ident)?,)+ }
+    ) => {
+        $(#[$attribute])*
+        pub enum Reason { $($(#[$doc])* $name,)+ }
+
+        impl Reason {
+            /// Name as in JSON and metrics.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+
+            /// Whether it is a ceiling of the policy.
+            pub const fn is_ceiling(self) -> bool {
+                match self { $(Self::$name => reasons!(@ceiling $($ceiling)?),)+ }
+            }
+
+            /// All of them.
+            #[cfg(test)]
+            pub(crate) const ALL: &[Self] = &[$(Self::$name,)+];
+        }
+    };
+    (@ceiling) => { false };
+    (@ceiling ceiling) => { true };
+}
+
+reasons! {
 /// Why a decision, a block or an alert came about. The table of texts stands in `policy::reasons`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// Nothing speaks against it.
-    Clean,
+    Clean = "clean",
     /// The content is suspicious, the sender in good standing.
-    SuspiciousContent,
+    SuspiciousContent = "suspicious_content",
     /// The sender is between watch and block.
-    Watched,
+    Watched = "watched",
     /// A mailing unlike the sender's past: held until somebody says whose it is.
-    UnusualMailing,
+    UnusualMailing = "unusual_mailing",
     /// The sequential detector crossed its bound.
-    Evidence,
+    Evidence = "evidence",
     /// Share of spam in the window.
-    SpamRate,
+    SpamRate = "spam_rate",
     /// External recipients per hour.
-    RecipientsExternalPerHour,
+    RecipientsExternalPerHour = "recipients_external_per_hour" ceiling,
     /// Internal recipients per hour.
-    RecipientsInternalPerHour,
+    RecipientsInternalPerHour = "recipients_internal_per_hour" ceiling,
     /// Recipients per day.
-    RecipientsPerDay,
+    RecipientsPerDay = "recipients_per_day" ceiling,
     /// Recipients per day that are new to the sender.
-    RecipientsNewPerDay,
+    RecipientsNewPerDay = "recipients_new_per_day" ceiling,
     /// Recipients of one message.
-    RecipientsPerMessage,
+    RecipientsPerMessage = "recipients_per_message" ceiling,
     /// Messages per minute.
-    MessagesPerMinute,
+    MessagesPerMinute = "messages_per_minute" ceiling,
     /// Messages per day.
-    MessagesPerDay,
+    MessagesPerDay = "messages_per_day" ceiling,
     /// Size of all messages per day.
-    BytesPerDay,
+    BytesPerDay = "bytes_per_day" ceiling,
     /// Share of unknown users among the recipients of a day.
-    BounceShare,
+    BounceShare = "bounce_share" ceiling,
     /// An active block stands in the way.
-    Blocked,
+    Blocked = "blocked",
     /// A link to a blocked website.
-    BlockedWebsite,
+    BlockedWebsite = "blocked_website",
     /// An admin opened it.
-    Admin,
+    Admin = "admin",
     /// Envelope sender outside the tenant's domains where those are refused.
-    ForeignSender,
+    ForeignSender = "foreign_sender",
 }
-
-impl Reason {
-    /// Name as in JSON and metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Clean => "clean",
-            Self::SuspiciousContent => "suspicious_content",
-            Self::Watched => "watched",
-            Self::UnusualMailing => "unusual_mailing",
-            Self::Evidence => "evidence",
-            Self::SpamRate => "spam_rate",
-            Self::RecipientsExternalPerHour => "recipients_external_per_hour",
-            Self::RecipientsInternalPerHour => "recipients_internal_per_hour",
-            Self::RecipientsPerDay => "recipients_per_day",
-            Self::RecipientsNewPerDay => "recipients_new_per_day",
-            Self::RecipientsPerMessage => "recipients_per_message",
-            Self::MessagesPerMinute => "messages_per_minute",
-            Self::MessagesPerDay => "messages_per_day",
-            Self::BytesPerDay => "bytes_per_day",
-            Self::BounceShare => "bounce_share",
-            Self::Blocked => "blocked",
-            Self::BlockedWebsite => "blocked_website",
-            Self::Admin => "admin",
-            Self::ForeignSender => "foreign_sender",
-        }
-    }
-
-    /// Whether it is a ceiling of the policy.
-    pub const fn is_ceiling(self) -> bool {
-        match self {
-            Self::RecipientsExternalPerHour
-            | Self::RecipientsInternalPerHour
-            | Self::RecipientsPerDay
-            | Self::RecipientsNewPerDay
-            | Self::RecipientsPerMessage
-            | Self::MessagesPerMinute
-            | Self::MessagesPerDay
-            | Self::BytesPerDay
-            | Self::BounceShare => true,
-            Self::Clean
-            | Self::SuspiciousContent
-            | Self::Watched
-            | Self::UnusualMailing
-            | Self::Evidence
-            | Self::SpamRate
-            | Self::Blocked
-            | Self::BlockedWebsite
-            | Self::Admin
-            | Self::ForeignSender => false,
-        }
-    }
 }
 
 /// Which pool of source addresses carries a message.
@@ -231,27 +216,7 @@ mod tests {
         ] {
             check(serde_json::to_value(action), action.as_str());
         }
-        for reason in [
-            Reason::Clean,
-            Reason::SuspiciousContent,
-            Reason::UnusualMailing,
-            Reason::Watched,
-            Reason::Evidence,
-            Reason::SpamRate,
-            Reason::RecipientsExternalPerHour,
-            Reason::RecipientsInternalPerHour,
-            Reason::RecipientsPerDay,
-            Reason::RecipientsNewPerDay,
-            Reason::RecipientsPerMessage,
-            Reason::MessagesPerMinute,
-            Reason::MessagesPerDay,
-            Reason::BytesPerDay,
-            Reason::BounceShare,
-            Reason::Blocked,
-            Reason::BlockedWebsite,
-            Reason::Admin,
-            Reason::ForeignSender,
-        ] {
+        for reason in Reason::ALL {
             check(serde_json::to_value(reason), reason.as_str());
         }
         for pool in [Pool::Normal, Pool::HighRisk] {

@@ -1,6 +1,7 @@
 //! Values that every room of the relay speaks in. Pure: no sockets, files, clock or randomness.
 
 pub(crate) mod address;
+pub(crate) mod auth;
 pub(crate) mod block;
 pub(crate) mod counts;
 pub(crate) mod envelope;
@@ -11,12 +12,14 @@ pub(crate) mod id;
 pub(crate) mod identity;
 pub(crate) mod message;
 pub(crate) mod outcome;
+pub(crate) mod replies;
 pub(crate) mod reply;
 pub(crate) mod role;
 pub(crate) mod secret;
 pub(crate) mod time;
 
 pub use address::{Address, Domain, ReversePath};
+pub(crate) use auth::AuthMechanism;
 pub(crate) use block::{
     Block, BlockKind, BlockState, Evidence, NewBlock, ReleaseVerdict, SenderScope, Signal,
 };

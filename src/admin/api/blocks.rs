@@ -4,7 +4,7 @@ use super::json;
 use super::request::{Body, Params, cursor, limit, page};
 use crate::admin::auth::Caller;
 use crate::admin::{Core, Problem, Relay};
-use crate::blocks::board::NULL_SENDER;
+use crate::blocks::active::NULL_SENDER;
 use crate::blocks::subject;
 use crate::config::Settings;
 use crate::records::{BlockQuery, RecordsError};

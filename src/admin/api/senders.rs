@@ -47,7 +47,9 @@ pub(super) async fn list(
         } else {
             STEP
         };
-        let views = relay.judge.senders(now, after.as_deref(), step, standing);
+        let views = relay
+            .detector
+            .senders(now, after.as_deref(), step, standing);
         looked_at += views.len();
         let last = views.len() < step;
         for view in views {
@@ -98,7 +100,7 @@ pub(super) async fn policy(
         Some(Err(_)) => return Err(Problem::field("client", "client is an IP address")),
     };
     let view = relay
-        .judge
+        .detector
         .explain(relay.core.clock.now(), &sender, tenant.as_ref(), client)
         .ok_or_else(unknown)?;
     let mut value = serde_json::to_value(&view).unwrap_or_default();
@@ -125,7 +127,7 @@ pub(super) async fn show(
     Path(key): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let view = relay
-        .judge
+        .detector
         .sender_of(relay.core.clock.now(), &key, caller.0.tenant.as_ref());
     view.map(|view| Json(json::sender(&view)))
         .ok_or_else(|| Problem::not_found("no sender of that key or address is known"))

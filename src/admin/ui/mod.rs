@@ -244,7 +244,8 @@ fn login_page(
 fn set_cookie(core: &Core, name: &str, value: &str) -> String {
     let https = core
         .settings()
-        .admin_url
+        .admin
+        .url
         .as_deref()
         .is_some_and(|url| url.starts_with("https://"));
     format!(

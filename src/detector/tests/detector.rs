@@ -3,7 +3,7 @@
 use super::*;
 
 /// Warms up a tenant with some persons of a client, each with a history of ordinary mail.
-pub(super) fn established(judge: &Judge, persons: u64) -> Vec<Identity> {
+pub(super) fn established(detector: &Detector, persons: u64) -> Vec<Identity> {
     let people: Vec<Identity> = (0..persons)
         .map(|p| identity(&format!("p{p}@acme.example"), Strength::Authenticated))
         .collect();
@@ -17,7 +17,10 @@ pub(super) fn established(judge: &Judge, persons: u64) -> Vec<Identity> {
             } else {
                 &friends[..1]
             };
-            assert_eq!(send(judge, who, n, -4.0, recipients).action, Action::Accept);
+            assert_eq!(
+                send(detector, who, n, -4.0, recipients).action,
+                Action::Accept
+            );
         }
     }
     people
@@ -26,18 +29,18 @@ pub(super) fn established(judge: &Judge, persons: u64) -> Vec<Identity> {
 #[test]
 fn a_campaign_spread_over_accounts_is_stopped_as_if_it_came_from_one() {
     // Each account alone sent two messages before it was noticed: fifty of them a hundred.
-    let judge = judge_with(|_| ());
-    let people = established(&judge, 20);
+    let detector = detector_with(|_| ());
+    let people = established(&detector, 20);
     let mut left = 0;
     for (n, who) in (10_000..).zip(&people) {
-        let verdict = send(&judge, who, n, 7.0, &[external(n)]);
+        let verdict = send(&detector, who, n, 7.0, &[external(n)]);
         left += u32::from(matches!(verdict.action, Action::Accept | Action::HighRisk));
     }
     assert!(left <= 4, "{left}");
     // Ordinary mail of the others goes on.
     assert_eq!(
         send(
-            &judge,
+            &detector,
             &identity("p0@acme.example", Strength::Authenticated),
             11_000,
             -4.0,
@@ -53,14 +56,14 @@ fn whoever_writes_for_the_first_time_is_measured_by_others_only_in_a_campaign() 
     // Three accounts that drew a flag in the same hour by chance had forwarded letters held that
     // looked odd.
     let after = |accounts: usize| {
-        let judge = judge_with(|_| ());
-        let people = established(&judge, 20);
+        let detector = detector_with(|_| ());
+        let people = established(&detector, 20);
         for (n, who) in (10_000..).zip(people.iter().take(accounts)) {
-            send(&judge, who, n, 7.0, &[external(n)]);
+            send(&detector, who, n, 7.0, &[external(n)]);
         }
         let first = identity("first@acme.example", Strength::Authenticated);
         send(
-            &judge,
+            &detector,
             &first,
             11_000,
             9.0,
@@ -79,10 +82,10 @@ fn whoever_writes_for_the_first_time_is_measured_by_others_only_in_a_campaign() 
 fn phishing_to_known_people_is_no_less_phishing() {
     // Known recipients once took away what the content had said, and such a campaign was never
     // stopped.
-    let judge = judge_with(|_| ());
-    let who = &established(&judge, 10)[3];
+    let detector = detector_with(|_| ());
+    let who = &established(&detector, 10)[3];
     let opened = (0..20).position(|n| {
-        send(&judge, who, 10_000 + n, 7.0, &[external(300 + n % 7)])
+        send(&detector, who, 10_000 + n, 7.0, &[external(300 + n % 7)])
             .open
             .is_some()
     });
@@ -91,25 +94,25 @@ fn phishing_to_known_people_is_no_less_phishing() {
 
 #[test]
 fn an_unusual_mailing_is_held_with_a_question_before_it_is_accepted() {
-    let judge = judge_with(|_| ());
-    let who = &established(&judge, 10)[0];
+    let detector = detector_with(|_| ());
+    let who = &established(&detector, 10)[0];
     let strangers: Vec<RecipientFacts> = (0..100).map(|r| external(5000 + r)).collect();
-    let verdict = send(&judge, who, 10_000, -4.0, &strangers);
+    let verdict = send(&detector, who, 10_000, -4.0, &strangers);
     assert_eq!(
         (verdict.action, verdict.reason, verdict.open),
         (Action::Hold, Reason::UnusualMailing, None)
     );
     let friends: Vec<RecipientFacts> = (0..8).map(external).collect();
     assert_eq!(
-        send(&judge, who, 10_001, -4.0, &friends).action,
+        send(&detector, who, 10_001, -4.0, &friends).action,
         Action::Accept
     );
 }
 
 #[test]
 fn a_template_that_always_looks_bad_is_learned_and_not_blocked() {
-    let judge = judge_with(|_| ());
-    established(&judge, 10);
+    let detector = detector_with(|_| ());
+    established(&detector, 10);
     let shop = identity("shop@acme.example", Strength::Authenticated);
     for n in 0..400 {
         let to = if n % 2 == 0 {
@@ -117,7 +120,7 @@ fn a_template_that_always_looks_bad_is_learned_and_not_blocked() {
         } else {
             external(9000)
         };
-        let verdict = send(&judge, &shop, 10_000 + n * 600, 6.0, &[to]);
+        let verdict = send(&detector, &shop, 10_000 + n * 600, 6.0, &[to]);
         assert!(
             verdict.open.is_none() && verdict.action == Action::HighRisk,
             "{n}: {verdict:?}"
@@ -130,13 +133,13 @@ fn listings_are_told_apart_and_stay_within_the_bound_of_content() {
     let to = [external(1)];
     let who = alice();
     let judged = |listed: f64, llr: f64| {
-        let judge = judge_with(|_| ());
+        let detector = detector_with(|_| ());
         let facts = MessageFacts {
             listed,
             ..facts(&who, 1, llr, &to)
         };
-        let signals = judge
-            .judge(at(1), &facts, &who, Reservation::default())
+        let signals = detector
+            .decide(at(1), &facts, &who, Reservation::default())
             .signals;
         let weight = |name: &str| {
             signals
@@ -162,14 +165,20 @@ fn listings_are_told_apart_and_stay_within_the_bound_of_content() {
 /// One message after the other, `seconds` apart, of the same suspicious kind, to one recipient
 /// each: how many left before the first that was held, and before the block.
 fn until_stopped(
-    judge: &Judge,
+    detector: &Detector,
     who: &Identity,
     seconds: u64,
     to: impl Fn(u64) -> u64,
 ) -> (Option<u64>, Option<u64>) {
     let (mut held, mut blocked) = (None, None);
     for n in 0..100 {
-        let verdict = send(judge, who, 2_000_000 + n * seconds, 6.0, &[external(to(n))]);
+        let verdict = send(
+            detector,
+            who,
+            2_000_000 + n * seconds,
+            6.0,
+            &[external(to(n))],
+        );
         if verdict.action == Action::Hold {
             held = held.or(Some(n));
         }
@@ -185,13 +194,13 @@ fn until_stopped(
 fn a_mailbox_that_is_hardly_used_is_blocked_when_it_turns_bad() {
     // Twenty messages of single recipients make nobody an application, but they are a clean past:
     // such an account once sent spam for ever, since a newcomer's template may always look bad.
-    let judge = judge_with(|_| ());
-    established(&judge, 20);
+    let detector = detector_with(|_| ());
+    established(&detector, 20);
     let quiet = identity("quiet@acme.example", Strength::Authenticated);
     (0..20).for_each(|n| {
         assert_eq!(
             send(
-                &judge,
+                &detector,
                 &quiet,
                 10_000 + n * 86_400,
                 -4.0,
@@ -201,7 +210,7 @@ fn a_mailbox_that_is_hardly_used_is_blocked_when_it_turns_bad() {
             Action::Accept
         )
     });
-    let (held, blocked) = until_stopped(&judge, &quiet, 5, |n| n % 7);
+    let (held, blocked) = until_stopped(&detector, &quiet, 5, |n| n % 7);
     assert!(
         held.is_some_and(|n| n <= 5) && blocked.is_some_and(|n| n <= 8),
         "{held:?} {blocked:?}"
@@ -219,13 +228,13 @@ fn a_program_that_turns_to_strangers_is_held_and_unknown_users_block_it() {
 
 /// Wherever the policy draws the lines.
 fn turn_a_program(false_block_rate: f64) {
-    let judge = judge_with(|s| s.policy.false_block_rate = false_block_rate);
-    established(&judge, 20);
+    let detector = detector_with(|s| s.policy.false_block_rate = false_block_rate);
+    established(&detector, 20);
     let program = identity("program@acme.example", Strength::Authenticated);
     for n in 0..400 {
         let day = n / 100;
         let verdict = send(
-            &judge,
+            &detector,
             &program,
             10_000 + day * 86_400 + n % 100 * 30,
             -4.0,
@@ -233,14 +242,14 @@ fn turn_a_program(false_block_rate: f64) {
         );
         assert_eq!(verdict.action, Action::Accept);
     }
-    let (held, blocked) = until_stopped(&judge, &program, 5, |n| 900_000 + n);
+    let (held, blocked) = until_stopped(&detector, &program, 5, |n| 900_000 + n);
     assert!(
         held.is_some_and(|n| n <= 6) && blocked.is_none(),
         "{false_block_rate} {held:?} {blocked:?}"
     );
     let bounced = |n: u64| {
         let id = MessageId::from_parts(at(i64::try_from(2_000_000 + n * 5).expect("small")), 0);
-        judge.outcome(
+        detector.outcome(
             at(2_000_600),
             &program,
             id,
@@ -253,13 +262,19 @@ fn turn_a_program(false_block_rate: f64) {
 
 #[test]
 fn a_new_account_that_only_sends_spam_waits_for_an_answer() {
-    let judge = judge_with(|_| ());
-    established(&judge, 20);
+    let detector = detector_with(|_| ());
+    established(&detector, 20);
     let fresh = identity("fresh@acme.example", Strength::Authenticated);
-    let (held, _) = until_stopped(&judge, &fresh, 60, |n| 900_000 + n);
+    let (held, _) = until_stopped(&detector, &fresh, 60, |n| 900_000 + n);
     assert!(held.is_some_and(|n| n <= 10), "{held:?}");
     // What is held makes nobody an old acquaintance: nothing of it leaves in the hour.
-    let more = send(&judge, &fresh, 2_000_000 + 3600, 6.0, &[external(990_000)]);
+    let more = send(
+        &detector,
+        &fresh,
+        2_000_000 + 3600,
+        6.0,
+        &[external(990_000)],
+    );
     assert_eq!(
         (more.action, more.reason),
         (Action::Hold, Reason::UnusualMailing)
@@ -269,12 +284,12 @@ fn a_new_account_that_only_sends_spam_waits_for_an_answer() {
 #[test]
 fn a_block_that_people_call_a_mistake_teaches_what_is_usual() {
     let left_after = |verdict: Option<ReleaseVerdict>| {
-        let judge = judge_with(|_| ());
-        let who = established(&judge, 10)[3].clone();
+        let detector = detector_with(|_| ());
+        let who = established(&detector, 10)[3].clone();
         let (mut start, mut left) = (1_000_000, Vec::new());
         for _ in 0..3 {
             let opened_at = (0..200).find_map(|n| {
-                send(&judge, &who, start + n, 4.0, &[external(300 + n % 7)])
+                send(&detector, &who, start + n, 4.0, &[external(300 + n % 7)])
                     .open
                     .map(|b| (n, b))
             });
@@ -284,7 +299,7 @@ fn a_block_that_people_call_a_mistake_teaches_what_is_usual() {
             };
             let mut block = Block::clone(&opened(open, at(2_000_000)));
             block.verdict = verdict;
-            judge.unblock(at(i64::try_from(start).expect("small") + 500), &block);
+            detector.unblock(at(i64::try_from(start).expect("small") + 500), &block);
             left.push(n);
             start += 100_000;
         }

@@ -19,31 +19,35 @@ fn to(recipient: u64) -> Addressee {
 }
 
 /// An ordinary message of `who` at second `n`; its id.
-fn ordinary(judge: &Judge, who: &Identity, n: u64, recipient: u64) -> MessageId {
-    let judged = send(judge, who, n, -4.0, &[external(recipient)]);
+fn ordinary(detector: &Detector, who: &Identity, n: u64, recipient: u64) -> MessageId {
+    let judged = send(detector, who, n, -4.0, &[external(recipient)]);
     assert_eq!(judged.action, Action::Accept, "{judged:?}");
     facts(who, n, -4.0, &[]).id
 }
 
-fn sum(judge: &Judge, who: &Identity, n: u64) -> f64 {
+fn sum(detector: &Detector, who: &Identity, n: u64) -> f64 {
     let now = at(i64::try_from(n).expect("small"));
-    judge
+    detector
         .sender(now, who.key.as_str())
         .map_or(0.0, |view| view.evidence_nats)
 }
 
 /// Everything that a recipient with a token, a mailbox at a named feedback loop and a mail server
 /// can say of a message.
-fn all_of_it(judge: &Judge, who: &Identity, now: Time, id: MessageId) -> Vec<NewBlock> {
+fn all_of_it(detector: &Detector, who: &Identity, now: Time, id: MessageId) -> Vec<NewBlock> {
     let mut blocks = Vec::new();
     for class in [OutcomeClass::SpamRefusal, OutcomeClass::UnknownUser] {
-        blocks.extend(judge.returned(now, who, id, class, to(MALLORY)).block);
+        blocks.extend(detector.returned(now, who, id, class, to(MALLORY)).block);
         // Another one in the same message, whom it may never have seen.
-        blocks.extend(judge.returned(now, who, id, class, to(MALLORY + 1)).block);
-        blocks.extend(judge.outcome(now, who, id, class, to(MALLORY)));
+        blocks.extend(
+            detector
+                .returned(now, who, id, class, to(MALLORY + 1))
+                .block,
+        );
+        blocks.extend(detector.outcome(now, who, id, class, to(MALLORY)));
     }
     for _ in 0..10 {
-        blocks.extend(judge.complaint(now, who, id, MALLORY).block);
+        blocks.extend(detector.complaint(now, who, id, MALLORY).block);
     }
     blocks
 }
@@ -52,43 +56,43 @@ fn all_of_it(judge: &Judge, who: &Identity, now: Time, id: MessageId) -> Vec<New
 #[test]
 fn a_recipient_cannot_block_who_writes_to_it_by_any_mix_of_reports() {
     for step in [60, DAY_SECONDS / 8, DAY_SECONDS] {
-        let judge = judge_with(|_| ());
+        let detector = detector_with(|_| ());
         for n in 1..=20 {
             let second = n * step;
-            let id = ordinary(&judge, &bob(), second, MALLORY);
+            let id = ordinary(&detector, &bob(), second, MALLORY);
             let now = at(i64::try_from(second + 10).expect("small"));
-            assert_eq!(all_of_it(&judge, &bob(), now, id), [], "message {n}");
-            let sum = sum(&judge, &bob(), second + 20);
+            assert_eq!(all_of_it(&detector, &bob(), now, id), [], "message {n}");
+            let sum = sum(&detector, &bob(), second + 20);
             assert!(sum < 7.0, "message {n} of one every {step} s: {sum}");
         }
-        assert_eq!(sum(&judge, &alice(), 20 * step), 0.0);
+        assert_eq!(sum(&detector, &alice(), 20 * step), 0.0);
     }
 }
 
 #[test]
 fn even_several_mailboxes_of_one_hand_do_not_block_who_writes_little() {
-    let judge = judge_with(|_| ());
+    let detector = detector_with(|_| ());
     for n in 0..30 {
-        let id = ordinary(&judge, &bob(), n * 600, n % 6);
+        let id = ordinary(&detector, &bob(), n * 600, n % 6);
         let now = at(i64::try_from(n * 600 + 10).expect("small"));
         // Each complains, and their one mail server refuses some and sends reports about others.
         let site = Addressee {
             site: 1,
             ..to(n % 6)
         };
-        assert_eq!(judge.complaint(now, &bob(), id, n % 6).block, None);
+        assert_eq!(detector.complaint(now, &bob(), id, n % 6).block, None);
         assert_eq!(
-            judge.outcome(now, &bob(), id, OutcomeClass::SpamRefusal, site),
+            detector.outcome(now, &bob(), id, OutcomeClass::SpamRefusal, site),
             None
         );
         assert_eq!(
-            judge
+            detector
                 .returned(now, &bob(), id, OutcomeClass::SpamRefusal, site)
                 .block,
             None
         );
     }
-    let sum = sum(&judge, &bob(), 30 * 600);
+    let sum = sum(&detector, &bob(), 30 * 600);
     assert!((5.0..12.0).contains(&sum), "it says something: {sum}");
 }
 
@@ -97,20 +101,20 @@ fn a_message_gives_one_piece_of_evidence_whatever_is_reported_about_it() {
     let refusal = settings().detector.refusal;
     let now = at(100);
     let close = |a: f64, b: f64| assert!((a - b).abs() < 0.1, "{a} {b}");
-    let judge = judge_with(|_| ());
-    let id = ordinary(&judge, &bob(), 50, 1);
-    judge.returned(now, &bob(), id, OutcomeClass::SpamRefusal, to(1));
-    close(sum(&judge, &bob(), 100), refusal / 2.0);
-    judge.outcome(now, &bob(), id, OutcomeClass::SpamRefusal, to(2));
-    close(sum(&judge, &bob(), 100), refusal);
-    judge.complaint(now, &bob(), id, 3);
-    judge.returned(now, &bob(), id, OutcomeClass::UnknownUser, to(4));
-    close(sum(&judge, &bob(), 100), refusal);
+    let detector = detector_with(|_| ());
+    let id = ordinary(&detector, &bob(), 50, 1);
+    detector.returned(now, &bob(), id, OutcomeClass::SpamRefusal, to(1));
+    close(sum(&detector, &bob(), 100), refusal / 2.0);
+    detector.outcome(now, &bob(), id, OutcomeClass::SpamRefusal, to(2));
+    close(sum(&detector, &bob(), 100), refusal);
+    detector.complaint(now, &bob(), id, 3);
+    detector.returned(now, &bob(), id, OutcomeClass::UnknownUser, to(4));
+    close(sum(&detector, &bob(), 100), refusal);
     // Fifty recipients at one site whose server refuses the text are one refusal.
-    let judge = judge_with(|_| ());
-    let id = ordinary(&judge, &bob(), 50, 1);
+    let detector = detector_with(|_| ());
+    let id = ordinary(&detector, &bob(), 50, 1);
     (0..50).for_each(|n| {
-        drop(judge.outcome(
+        drop(detector.outcome(
             now,
             &bob(),
             id,
@@ -118,25 +122,25 @@ fn a_message_gives_one_piece_of_evidence_whatever_is_reported_about_it() {
             Addressee { site: 9, ..to(n) },
         ))
     });
-    close(sum(&judge, &bob(), 100), refusal);
+    close(sum(&detector, &bob(), 100), refusal);
 }
 
 #[test]
 fn reports_about_the_thirty_recipients_of_one_message_are_one() {
-    let judge = judge_with(|_| ());
+    let detector = detector_with(|_| ());
     let everybody: Vec<_> = (0..30).map(external).collect();
-    send(&judge, &bob(), 50, -4.0, &everybody);
+    send(&detector, &bob(), 50, -4.0, &everybody);
     let id = facts(&bob(), 50, -4.0, &[]).id;
     for n in 0..30 {
         assert_eq!(
-            judge
+            detector
                 .returned(at(60), &bob(), id, OutcomeClass::UnknownUser, to(n))
                 .block,
             None
         );
     }
-    assert!(sum(&judge, &bob(), 61) < 1.3);
-    let view = judge.sender(at(61), bob().key.as_str()).expect("known");
+    assert!(sum(&detector, &bob(), 61) < 1.3);
+    let view = detector.sender(at(61), bob().key.as_str()).expect("known");
     assert_eq!(
         view.bounces_day, 0,
         "nor do they come near a ceiling of bounces"
@@ -146,9 +150,9 @@ fn reports_about_the_thirty_recipients_of_one_message_are_one() {
 #[test]
 fn a_spam_run_with_ten_complaints_is_stopped_and_a_newsletter_with_three_is_not() {
     let run = |messages: u64, complaints: u64| {
-        let judge = judge_with(|_| ());
+        let detector = detector_with(|_| ());
         let ids: Vec<_> = (0..messages)
-            .map(|n| ordinary(&judge, &bob(), n, n))
+            .map(|n| ordinary(&detector, &bob(), n, n))
             .collect();
         let now = at(i64::try_from(messages).expect("small") + 3600);
         let every = ids.len() / usize::try_from(complaints).expect("small");
@@ -156,14 +160,14 @@ fn a_spam_run_with_ten_complaints_is_stopped_and_a_newsletter_with_three_is_not(
             .iter()
             .step_by(every)
             .zip(0..complaints)
-            .map(|(id, n)| judge.complaint(now, &bob(), *id, n))
+            .map(|(id, n)| detector.complaint(now, &bob(), *id, n))
             .collect();
         let counted = heard
             .iter()
-            .filter(|h| h.as_what == HeardAs::Counted)
+            .filter(|h| h.kind == ReportEffectKind::Counted)
             .count();
         (
-            sum(&judge, &bob(), messages + 3600),
+            sum(&detector, &bob(), messages + 3600),
             counted,
             heard.into_iter().find_map(|h| h.block),
         )
@@ -186,41 +190,41 @@ fn a_spam_run_with_ten_complaints_is_stopped_and_a_newsletter_with_three_is_not(
 /// server of all of them.
 #[test]
 fn one_recipient_does_not_speak_against_the_mail_server_of_all_who_write_to_it() {
-    let judge = judge_with(|_| ());
+    let detector = detector_with(|_| ());
     for n in 0..40 {
         let who = identity(&format!("u{n}@acme.example"), Strength::Claimed);
-        let id = ordinary(&judge, &who, n * 60, MALLORY);
+        let id = ordinary(&detector, &who, n * 60, MALLORY);
         let now = at(i64::try_from(n * 60 + 10).expect("small"));
-        assert_eq!(all_of_it(&judge, &who, now, id), [], "sender {n}");
+        assert_eq!(all_of_it(&detector, &who, now, id), [], "sender {n}");
     }
 }
 
 #[test]
 fn a_reporter_is_known_again_after_a_restart_and_after_a_release() {
-    let judge = judge_with(|_| ());
-    let id = ordinary(&judge, &bob(), 50, MALLORY);
+    let detector = detector_with(|_| ());
+    let id = ordinary(&detector, &bob(), 50, MALLORY);
     assert_eq!(
-        judge.complaint(at(60), &bob(), id, MALLORY).as_what,
-        HeardAs::Counted
+        detector.complaint(at(60), &bob(), id, MALLORY).kind,
+        ReportEffectKind::Counted
     );
     let (mut snapshot, mut journal) = (Vec::new(), Vec::new());
-    judge.watch_changes();
-    judge.snapshot(&mut snapshot).expect("written");
+    detector.watch_changes();
+    detector.snapshot(&mut snapshot).expect("written");
     assert_eq!(
-        judge
-            .complaint(at(61), &bob(), ordinary(&judge, &bob(), 55, 7), 7)
-            .as_what,
-        HeardAs::Counted
+        detector
+            .complaint(at(61), &bob(), ordinary(&detector, &bob(), 55, 7), 7)
+            .kind,
+        ReportEffectKind::Counted
     );
-    judge.journal(&mut journal).expect("written");
-    let again = judge_with(|_| ());
+    detector.journal(&mut journal).expect("written");
+    let again = detector_with(|_| ());
     again.restore(&mut snapshot.as_slice()).expect("read");
     again.restore_journal(&mut journal.as_slice());
     for reporter in [MALLORY, 7] {
         let next = ordinary(&again, &bob(), 70 + reporter, reporter);
         assert_eq!(
-            again.complaint(at(6000), &bob(), next, reporter).as_what,
-            HeardAs::Repeated
+            again.complaint(at(6000), &bob(), next, reporter).kind,
+            ReportEffectKind::Repeated
         );
     }
     let block = opened(run_campaign(&again, &bob(), 7000).0, at(7100));
@@ -228,27 +232,27 @@ fn a_reporter_is_known_again_after_a_restart_and_after_a_release() {
     again.unblock(at(7200), &rules::expired(&block, at(7200)));
     let next = ordinary(&again, &bob(), 7300, MALLORY);
     assert_eq!(
-        again.complaint(at(7310), &bob(), next, MALLORY).as_what,
-        HeardAs::Repeated
+        again.complaint(at(7310), &bob(), next, MALLORY).kind,
+        ReportEffectKind::Repeated
     );
     let next = ordinary(&again, &bob(), 7400, 8);
     assert_eq!(
-        again.complaint(at(7410), &bob(), next, 8).as_what,
-        HeardAs::Counted,
+        again.complaint(at(7410), &bob(), next, 8).kind,
+        ReportEffectKind::Counted,
         "somebody else is heard"
     );
 }
 
 #[test]
 fn an_address_that_does_not_exist_is_no_news_the_next_time() {
-    let judge = judge_with(|_| ());
+    let detector = detector_with(|_| ());
     for n in 0..24 {
-        let id = ordinary(&judge, &bob(), n * 3600, 5);
+        let id = ordinary(&detector, &bob(), n * 3600, 5);
         let now = at(i64::try_from(n * 3600 + 1).expect("small"));
         assert_eq!(
-            judge.outcome(now, &bob(), id, OutcomeClass::UnknownUser, to(5)),
+            detector.outcome(now, &bob(), id, OutcomeClass::UnknownUser, to(5)),
             None
         );
-        assert!(sum(&judge, &bob(), n * 3600 + 2) < 2.5);
+        assert!(sum(&detector, &bob(), n * 3600 + 2) < 2.5);
     }
 }

@@ -6,7 +6,8 @@ use super::events::Events;
 use super::people::{Class, DAY, Mail, Mails, Sender, To};
 use super::references::References;
 use super::report::{Campaign, Report};
-use super::{COLD_DAYS, FIRST_DAY, Tenant, recipient_hash};
+use super::tenant::{Tenant, recipient_hash};
+use super::{COLD_DAYS, FIRST_DAY};
 use crate::types::{Action, Block, Identity, MessageId, OutcomeClass, Time};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -28,6 +29,37 @@ pub(super) struct Story {
     open: Vec<Arc<Block>>,
     /// Answers that are to come.
     answers: BinaryHeap<Reverse<Answer>>,
+}
+
+/// What passes the relay during a campaign.
+struct Traffic {
+    /// The attacker's mail.
+    bad: Mails,
+    /// That of the accounts' owners.
+    own: Mails,
+    /// When the attacker's last message comes.
+    last_bad: Option<i64>,
+}
+
+impl Traffic {
+    /// The attacker's messages, and the owners' from `since` on, until the attacker's last.
+    fn in_order(&self, since: i64) -> Vec<(bool, Mail)> {
+        let own = self.own.mails.iter().filter(|m| m.time >= since);
+        let mut all: Vec<(bool, Mail)> = own.map(|m| (false, *m)).collect();
+        all.extend(self.bad.mails.iter().map(|m| (true, *m)));
+        all.sort_by_key(|(_, m)| m.time);
+        let last_bad = self.last_bad.unwrap_or_default();
+        all.truncate(all.partition_point(|(_, m)| m.time <= last_bad));
+        all
+    }
+
+    fn recipients(&self, is_bad: bool, mail: &Mail) -> &[To] {
+        if is_bad {
+            self.bad.recipients(mail)
+        } else {
+            self.own.recipients(mail)
+        }
+    }
 }
 
 /// An account behind one of so many clients; the first is the one it always had.
@@ -68,13 +100,13 @@ impl Tenant<'_> {
     pub(super) fn campaign(&mut self, kind: Kind, day: i64) -> Campaign {
         let places = self.victims(kind, day, &[]);
         let identities = self.accounts(kind, &places);
-        let fork = self.engine.judge().fork(identities.iter().map(|i| &**i));
+        let fork = self.engine.detector().fork(identities.iter().map(|i| &**i));
         let begun = self.engine.now();
         let (Story { campaign, open, .. }, _) = self.tell(kind, day, &places, None, &mut None);
         for block in open {
             self.engine.release(&block, None);
         }
-        self.engine.judge().put_back(&fork);
+        self.engine.detector().put_back(&fork);
         self.engine.rewind(begun);
         // Those who never sent before are gone with it.
         self.senders.truncate(self.counted.len());
@@ -150,40 +182,9 @@ impl Tenant<'_> {
         } else {
             since
         };
-        let mut bad = Mails::default();
-        let mut own = Mails::default();
-        if let (true, Some(victim)) = (days > 0, victims.first_mut()) {
-            attack::preparation(
-                day * DAY,
-                days,
-                victim,
-                &self.content,
-                &mut self.rng,
-                &mut own,
-            );
-        }
-        attack::mails(
-            kind,
-            start,
-            &mut victims,
-            &self.content,
-            &mut self.rng,
-            &mut bad,
-        );
-        let end = bad.mails.last().map_or(start, |m| m.time);
-        for (who, victim) in (0_u32..).zip(&mut victims) {
-            for d in day..=end.div_euclid(DAY) {
-                victim.day(d, who, &self.content, &mut self.rng, &mut own);
-            }
-        }
-        let mut all: Vec<(bool, Mail)> = own
-            .mails
-            .iter()
-            .filter(|m| m.time >= since)
-            .map(|m| (false, *m))
-            .collect();
-        all.extend(bad.mails.iter().map(|m| (true, *m)));
-        all.sort_by_key(|(_, m)| m.time);
+        let traffic = self.traffic(kind, day, start, &mut victims);
+        let end = traffic.last_bad.unwrap_or(start);
+        let all = traffic.in_order(since);
         let campaign = Campaign::new(kind, accounts.len());
         let (open, answers) = (Vec::new(), BinaryHeap::new());
         let mut story = Story {
@@ -195,22 +196,40 @@ impl Tenant<'_> {
             open,
             answers,
         };
-        let last_bad = bad.mails.last().map_or(0, |m| m.time);
-        for (is_bad, mail) in all
-            .into_iter()
-            .take_while(|(_, mail)| mail.time <= last_bad)
-        {
+        for (is_bad, mail) in all {
             self.answers_until(mail.time, &mut story, events);
-            let to = if is_bad {
-                bad.recipients(&mail)
-            } else {
-                own.recipients(&mail)
-            };
+            let to = traffic.recipients(is_bad, &mail);
             if !to.is_empty() {
                 self.sent(is_bad, &mail, to, &mut story, events);
             }
         }
         (story, end)
+    }
+
+    /// The mail of a campaign that begins at `start`, and what its accounts' owners write from that
+    /// day on until it ends.
+    fn traffic(&mut self, kind: Kind, day: i64, start: i64, victims: &mut [Sender]) -> Traffic {
+        let (mut bad, mut own) = (Mails::default(), Mails::default());
+        let days = kind.preparation_days();
+        if let (true, Some(victim)) = (days > 0, victims.first_mut()) {
+            attack::preparation(
+                day * DAY,
+                days,
+                victim,
+                &self.content,
+                &mut self.rng,
+                &mut own,
+            );
+        }
+        attack::mails(kind, start, victims, &self.content, &mut self.rng, &mut bad);
+        let last_bad = bad.mails.last().map(|m| m.time);
+        let end = last_bad.unwrap_or(start);
+        for (who, victim) in (0_u32..).zip(victims) {
+            for d in day..=end.div_euclid(DAY) {
+                victim.day(d, who, &self.content, &mut self.rng, &mut own);
+            }
+        }
+        Traffic { bad, own, last_bad }
     }
 
     /// Tells what the world answers by this time.

@@ -5,7 +5,8 @@ use super::attack::Kind;
 use super::people::{Class, DAY};
 use super::report::{Campaign, Report};
 use super::rng::Rng;
-use super::{FIRST_DAY, Plan, Tenant};
+use super::tenant::Tenant;
+use super::{FIRST_DAY, Plan};
 use crate::config::Settings;
 use std::sync::Arc;
 

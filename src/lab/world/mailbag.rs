@@ -5,7 +5,7 @@
 use super::content::{Content, Voice};
 use super::rng::Rng;
 use crate::identity;
-use crate::lab::corpus;
+use crate::lab::corpus::{self, CorpusError};
 use crate::score::Scorer;
 use crate::score::adapt::{Delta, Label, Learned, Lesson, Share};
 use crate::score::features::Extractor;
@@ -140,7 +140,7 @@ pub(crate) struct Scored {
 ///
 /// # Errors
 /// A file cannot be read, or there is no spam, or no tenant's ham.
-pub(crate) fn load(folders: &[PathBuf], scorer: &Scorer) -> Result<Scored, String> {
+pub(crate) fn load(folders: &[PathBuf], scorer: &Scorer) -> Result<Scored, CorpusError> {
     let mut all = Vec::new();
     for folder in folders {
         all.extend(corpora(folder)?);
@@ -148,9 +148,7 @@ pub(crate) fn load(folders: &[PathBuf], scorer: &Scorer) -> Result<Scored, Strin
     let bag = read(&all, scorer)?;
     let tenants = || bag.corpora.iter().filter(|c| c.ham.len() >= TENANT_HAM);
     if bag.campaigns.is_empty() || tenants().next().is_none() {
-        return Err(format!(
-            "neither spam nor a corpus with {TENANT_HAM} ham messages may be missing"
-        ));
+        return Err(CorpusError::TooLittle { ham: TENANT_HAM });
     }
     let pools = |learned: bool| {
         tenants()
@@ -163,11 +161,11 @@ pub(crate) fn load(folders: &[PathBuf], scorer: &Scorer) -> Result<Scored, Strin
     })
 }
 
-fn corpora(folder: &Path) -> Result<Vec<PathBuf>, String> {
+fn corpora(folder: &Path) -> Result<Vec<PathBuf>, CorpusError> {
     if folder.join("index").exists() {
         return Ok(vec![folder.to_owned()]);
     }
-    let entries = fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let entries = fs::read_dir(folder).map_err(CorpusError::unreadable(folder))?;
     let mut found: Vec<PathBuf> = entries
         .flatten()
         .map(|e| e.path())
@@ -175,13 +173,13 @@ fn corpora(folder: &Path) -> Result<Vec<PathBuf>, String> {
         .collect();
     found.sort();
     if found.is_empty() {
-        Err(format!("{}: no folder with an index", folder.display()))
+        Err(CorpusError::NoIndex(folder.to_owned()))
     } else {
         Ok(found)
     }
 }
 
-fn read(folders: &[PathBuf], scorer: &Scorer) -> Result<Mailbag, String> {
+fn read(folders: &[PathBuf], scorer: &Scorer) -> Result<Mailbag, CorpusError> {
     let mut extractor = Extractor::default();
     let mut bag = Mailbag {
         corpora: Vec::new(),
@@ -199,7 +197,7 @@ fn read(folders: &[PathBuf], scorer: &Scorer) -> Result<Mailbag, String> {
             ham: Vec::new(),
         };
         for (at, (is_spam, path)) in corpus::index(folder)?.into_iter().enumerate() {
-            let raw = fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+            let raw = fs::read(&path).map_err(CorpusError::unreadable(&path))?;
             if is_spam {
                 spam.push(raw);
                 continue;
@@ -468,6 +466,6 @@ mod tests {
         let error = load(&[dir.path().join("lures")], &scorer)
             .err()
             .expect("no tenant");
-        assert!(error.contains("ham"), "{error}");
+        assert!(error.to_string().contains("ham"), "{error}");
     }
 }

@@ -281,9 +281,13 @@ impl Report {
                 quantile(&of, 0.99, &|c| c.seconds()),
             );
         }
-        if !references {
-            return;
+        if references {
+            self.references_table(out);
         }
+    }
+
+    /// What the simple detectors let through of each attack.
+    fn references_table(&self, out: &mut String) {
         let _infallible = writeln!(
             out,
             "\nMessages that left before the block, p50 / p99 (share never stopped)\n"

@@ -6,6 +6,7 @@ use crate::queue::entry::{Entry, Leg, LegState, Legs, NEVER, Notice, Sender, Sou
 use crate::queue::progress::{Fate, Last, Progress, Stage};
 use crate::queue::reports::{Report, ReportKind};
 use crate::queue::{FailedRecipient, FailureCause, schedule, settle};
+use crate::types::replies;
 use crate::types::{MessageId, MessageMeta, RecipientOutcome, RecipientStatus, Reply, Time};
 use std::sync::Arc;
 
@@ -188,7 +189,7 @@ impl State {
             && entry.fate.is_none()
         {
             // RFC 3463 X.4.7: delivery time expired; used here for "not yet".
-            let otherwise = Reply::new(451, (4, 4, 7), "Not delivered yet");
+            let otherwise = replies::NOT_DELIVERED_YET.into();
             let recipients = settle::pending_report(progress, common.as_deref(), &otherwise);
             let kind = ReportKind::Delayed(schedule::expires(delivery, entry.since));
             told.extend(self.reports.open(
@@ -403,10 +404,8 @@ impl State {
 /// What is told of a recipient about whom nobody ever answered.
 fn last_word(fate: Fate) -> Reply {
     match fate {
-        Fate::Return(FailureCause::Expired) => Reply::new(554, (5, 4, 7), "Not delivered in time"),
-        Fate::Return(FailureCause::HeldReturned) => {
-            Reply::new(550, (5, 7, 1), "Held and not released")
-        }
-        _ => Reply::new(550, (5, 0, 0), "Returned by an administrator"),
+        Fate::Return(FailureCause::Expired) => replies::EXPIRED.into(),
+        Fate::Return(FailureCause::HeldReturned) => replies::HELD_NOT_RELEASED.into(),
+        _ => replies::RETURNED_BY_ADMIN.into(),
     }
 }

@@ -69,7 +69,7 @@ impl State {
     fn fire(&mut self, now: Time, id: MessageId, entry: &mut Entry) {
         let delivery = &self.settings.delivery;
         if entry.hold.is_some() {
-            if now >= entry.since.after(self.settings.held_expire) {
+            if now >= entry.since.after(self.settings.held.expire) {
                 entry.fate = Some(Fate::Return(FailureCause::HeldReturned));
             }
         } else if now >= schedule::expires(delivery, entry.since) {
@@ -102,7 +102,7 @@ fn timer(entry: &Entry, settings: &Settings) -> Time {
         return NEVER;
     }
     if entry.hold.is_some() {
-        return entry.since.after(settings.held_expire);
+        return entry.since.after(settings.held.expire);
     }
     let notice =
         schedule::notice(&settings.delivery, entry.since).filter(|_| entry.notice == Notice::None);

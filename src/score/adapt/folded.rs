@@ -8,12 +8,12 @@ use crate::score::model::norm;
 
 /// How much runs of four octets and named features count beside words. Pairs of words gained
 /// nothing.
-const GRAMS: f32 = 1.5;
+pub(super) const GRAMS: f32 = 1.5;
 /// See [`GRAMS`].
-const NAMED: f32 = 2.0;
+pub(super) const NAMED: f32 = 2.0;
 /// An everyday feature (direction ham) weaker than this is not there for the delta: words put
 /// beside a text call up many, each weakly, since the weakest stretch decides about them.
-const LEAST_EVERYDAY: f32 = 0.05;
+pub(super) const LEAST_EVERYDAY: f32 = 0.05;
 /// So many words are put behind a prototype, and runs of four octets: about what 150 words of text
 /// hold.
 const PADDING: (usize, usize) = (150, 750);

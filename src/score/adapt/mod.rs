@@ -8,6 +8,8 @@
 //! message that is judged well teaches nothing.
 
 mod folded;
+#[cfg(test)]
+pub(crate) mod numbers;
 mod own;
 mod saved;
 mod tail;
@@ -87,8 +89,10 @@ const TRUST_SETTLED: f32 = -1.0;
 const LATELY: f32 = 128.0;
 /// ... and, of what the shipped model took for spam, a day or two: so much is left after each.
 const DISAGREEMENT_PER_DAY: f32 = 0.5;
-/// What of a weight, and of the memory of its slopes, is left after a day.
-const KEEP_PER_DAY: (f32, f32) = (0.99, 0.97);
+/// What is left of a weight after a day.
+const KEEP_PER_DAY: f32 = 0.99;
+/// The same of the memory of its slopes.
+const KEEP_SQUARES_PER_DAY: f32 = 0.97;
 
 /// What is known about a message that is to be learned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -431,14 +435,14 @@ impl Delta {
     /// Lets what was learned fade.
     pub fn fade(&mut self, days: u32) {
         let keep = |share: f32| share.powi(i32::try_from(days).unwrap_or(i32::MAX));
-        let left = keep(KEEP_PER_DAY.0);
+        let left = keep(KEEP_PER_DAY);
         self.weights
             .iter_mut()
             .chain(&mut self.mean)
             .for_each(|w| *w *= left);
         self.squares
             .iter_mut()
-            .for_each(|s| *s *= keep(KEEP_PER_DAY.1));
+            .for_each(|s| *s *= keep(KEEP_SQUARES_PER_DAY));
         // An outbreak is over some day, also where too little is sent to show it.
         self.disagreement *= keep(DISAGREEMENT_PER_DAY);
     }

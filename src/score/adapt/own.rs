@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 /// Messages any sender may teach, whatever the others do.
-const FREE: f32 = 50.0;
+pub(super) const FREE: f32 = 50.0;
 /// Beyond that: share of all that was learned.
-const SHARE: f32 = 0.1;
+pub(super) const SHARE: f32 = 0.1;
 /// Counts are halved when this many were learned, so that old teaching gives room to new.
-const WINDOW: f32 = 2000.0;
+pub(super) const WINDOW: f32 = 2000.0;
 /// Senders remembered. More than fit into a window with one message each.
-const SENDERS: usize = 4096;
+pub(super) const SENDERS: usize = 4096;
 
 /// How much each sender taught lately.
 #[derive(Debug, Clone, Default)]

@@ -4,6 +4,7 @@
 use super::own::Share;
 use super::tail::{Map, Recent};
 use super::{Delta, SLOTS};
+use crate::score::errors::DeltaError;
 use crate::score::model;
 
 const MAGIC: &[u8; 8] = b"OUTGATE\x02";
@@ -59,20 +60,18 @@ impl Delta {
     }
 
     /// Reads them back. The error says why what was learned is lost.
-    pub fn from_bytes(file: &[u8]) -> Result<(Self, Share, i64), String> {
-        let body = file
-            .strip_prefix(MAGIC)
-            .ok_or("not a file of learned weights")?;
+    pub fn from_bytes(file: &[u8]) -> Result<(Self, Share, i64), DeltaError> {
+        let body = file.strip_prefix(MAGIC).ok_or(DeltaError::NotADelta)?;
         let (content, sum) = file
             .split_at_checked(file.len().saturating_sub(4))
-            .ok_or("file is too short")?;
+            .ok_or(DeltaError::Truncated)?;
         let mut r = Reader(body.get(..body.len().saturating_sub(4)).unwrap_or_default());
         if crc32c::crc32c(content).to_le_bytes() != *sum {
-            return Err("file is damaged: its checksum does not match".into());
+            return Err(DeltaError::Checksum);
         }
         let found = (r.u32()?, r.u32()?, r.u32()?);
         if found != (VERSION, model::FORMAT, SLOTS as u32) {
-            return Err("file was learned with other features than this version has".into());
+            return Err(DeltaError::OtherFeatures);
         }
         let (assumed, labelled, refused, turn) = (r.u64()?, r.u64()?, r.u64()?, r.u64()?);
         let day = i64::from_le_bytes(r.take()?);
@@ -101,7 +100,7 @@ impl Delta {
         let possible =
             (0.0..=1.0).contains(&disagreement) && excess >= 0.0 && slope > 0.0 && even >= open;
         if !r.0.is_empty() || squares.iter().any(|s| *s < 0.0) || !possible {
-            return Err("file holds impossible values".into());
+            return Err(DeltaError::Impossible);
         }
         let delta = Self {
             weights,
@@ -124,41 +123,41 @@ impl Delta {
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], String> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], DeltaError> {
         let (head, rest) = self
             .0
             .split_first_chunk::<N>()
-            .ok_or("file ends too early")?;
+            .ok_or(DeltaError::Truncated)?;
         self.0 = rest;
         Ok(*head)
     }
 
-    fn u32(&mut self) -> Result<u32, String> {
+    fn u32(&mut self) -> Result<u32, DeltaError> {
         self.take().map(u32::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Result<u64, String> {
+    fn u64(&mut self) -> Result<u64, DeltaError> {
         self.take().map(u64::from_le_bytes)
     }
 
-    fn f32(&mut self) -> Result<f32, String> {
+    fn f32(&mut self) -> Result<f32, DeltaError> {
         let value = f32::from_le_bytes(self.take()?);
         if value.is_finite() {
             Ok(value)
         } else {
-            Err("file holds impossible values".into())
+            Err(DeltaError::Impossible)
         }
     }
 
-    fn floats(&mut self, count: usize) -> Result<Vec<f32>, String> {
+    fn floats(&mut self, count: usize) -> Result<Vec<f32>, DeltaError> {
         // Nothing is reserved that the file does not hold.
         if count.saturating_mul(4) > self.0.len() {
-            return Err("file ends too early".into());
+            return Err(DeltaError::Truncated);
         }
         (0..count).map(|_| self.f32()).collect()
     }
 
-    fn recent(&mut self) -> Result<Recent, String> {
+    fn recent(&mut self) -> Result<Recent, DeltaError> {
         let count = self.u32()? as usize;
         let mut recent = Recent::default();
         self.floats(count)?

@@ -4,24 +4,24 @@
 use crate::score::calibrate;
 
 /// Scores kept.
-const KEPT: usize = 384;
+pub(super) const KEPT: usize = 384;
 /// Own ham that may lie above even odds.
-const ABOVE: f32 = 0.0016;
+pub(super) const ABOVE: f32 = 0.0016;
 /// Added to that where the shipped model takes all mail offered lately for spam, in proportion
 /// below: one own message more for every 200 such ones. The fewer of a tenant's messages are its
 /// own mail, the less is "own mail is ham" worth.
-const ABOVE_PER_SPAM: f32 = 0.005;
+pub(super) const ABOVE_PER_SPAM: f32 = 0.005;
 /// Share of own ham whose excess measures the tail.
-const TAIL: f32 = 0.1;
+pub(super) const TAIL: f32 = 0.1;
 /// The bend never hides more than this (nats): what was learned from a bad tenant must not excuse
 /// everything.
-const MAX_BEND: f32 = 5.0;
+pub(super) const MAX_BEND: f32 = 5.0;
 /// Where the ratio is left open, it creeps from this to zero (nats).
-const UNSURE: f32 = -0.2;
+pub(super) const UNSURE: f32 = -0.2;
 /// Beyond either end of what is left open, the ratio returns to the line this many times as fast.
-const RETURN: f32 = 4.0;
+pub(super) const RETURN: f32 = 4.0;
 /// So many labelled spams make the bend superfluous.
-const LABELS: f32 = 50.0;
+pub(super) const LABELS: f32 = 50.0;
 /// Bounds of the slope.
 const SLOPE: (f32, f32) = (0.2, 3.0);
 

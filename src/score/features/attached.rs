@@ -1,6 +1,6 @@
 //! What a message carries beside its text.
 
-use crate::score::mime::{Kind, Tree};
+use crate::mail::mime::{Kind, Tree};
 use memchr::memmem;
 
 /// What is attached.

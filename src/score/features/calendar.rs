@@ -1,6 +1,6 @@
 //! The text of calendar entries (RFC 5545): what programs show of an invitation.
 
-use crate::score::decode::Encoding;
+use crate::mail::encoding::Encoding;
 
 /// Properties whose value is shown.
 const SHOWN: [&str; 13] = [

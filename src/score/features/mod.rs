@@ -9,6 +9,7 @@
 
 mod attached;
 mod calendar;
+mod legible;
 mod lines;
 mod naming;
 mod reading;
@@ -21,9 +22,10 @@ use super::finding::Finding;
 use super::headers::{self, Headers};
 use super::html;
 use super::links::Links;
-use super::mime::{self, Fields};
 use super::phrases;
 use super::text::{self, Segment, TextFeatures, Word};
+use crate::mail::header::{self, Fields};
+use crate::mail::mime;
 use attached::Attachments;
 use lines::Lines;
 use reading::{Reading, View};
@@ -153,7 +155,8 @@ impl Extractor {
 
     /// Reads `raw` with what is known of its envelope sender.
     pub fn extract_of(&mut self, raw: &[u8], path: ReturnPath, padding: &str) {
-        let (fields, body) = Fields::split_message(raw);
+        let fields = Fields::of_message(raw);
+        let (_, body) = header::split_message(raw);
         self.headers = Headers::read(fields);
         self.main = None;
         self.hosts.clear();

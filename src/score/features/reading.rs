@@ -5,11 +5,11 @@
 //! middle of a long text) becomes a view of its own, and the worst view counts. A view that says
 //! nothing new against the main one is passed over, so that ordinary mail costs what it did.
 
-use super::{Extractor, HEAD, Shown, Source, TAIL, calendar, looks_like_html, rtf};
-use crate::score::decode::{self, Encoding};
+use super::{Extractor, HEAD, Shown, Source, TAIL, calendar, legible, looks_like_html, rtf};
+use crate::mail::encoding::{self, Encoding};
+use crate::mail::mime::{Kind, Part, Place, Tree};
 use crate::score::finding::Finding;
 use crate::score::html::{self, Link, Page};
-use crate::score::mime::{Kind, Part, Place, Tree};
 use crate::score::text;
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -107,7 +107,7 @@ impl Reading {
         if body.len() > most && (!aside || most == 0) {
             self.find(Finding::Text);
         }
-        decode::text(body, encoding, charset, most)
+        legible::text(body, encoding, charset, most)
     }
 
     /// What may be read of a part that is walked as a message of its own; `None` if there are too
@@ -357,15 +357,15 @@ impl Extractor {
 
 /// A text that cannot be read, in neither way, is found suspicious.
 pub(super) fn doubt(reading: &mut Reading, part: &Part<'_>, decoded: &str) {
-    let foreign = part.charset.as_deref().is_some_and(decode::is_ebcdic);
+    let foreign = part.charset.as_deref().is_some_and(legible::is_ebcdic);
     if part.rival.is_none()
-        && (foreign || decode::unreadable(decoded))
-        && !decode::looks_written(part.body)
+        && (foreign || legible::unreadable(decoded))
+        && !encoding::looks_written(part.body)
     {
         let head = part
             .encoding
             .decode(part.body.get(..part.body.len().min(64)).unwrap_or_default());
-        if !decode::is_known_file(&head) {
+        if !legible::is_known_file(&head) {
             reading.find(Finding::Unreadable);
         }
     }

@@ -3,12 +3,14 @@
 use super::reading::{
     MAX_ATTACHED, MAX_HTML, MAX_OF_ATTACHMENT, MAX_PLAIN, Piece, Reading, WINDOW, doubt,
 };
-use super::{Extractor, HEAD, Shown, Source, TAIL, calendar, looks_like_html, rtf};
-use crate::score::decode::{self, Encoding};
+use super::{Extractor, HEAD, Shown, Source, TAIL, calendar, legible, looks_like_html, rtf};
+use crate::mail::charset;
+use crate::mail::encoding::{self, Encoding};
+use crate::mail::header::Fields;
+use crate::mail::mime::{self, Kind, Part, Place, Tree};
 use crate::score::finding::Finding;
 use crate::score::headers::Headers;
 use crate::score::html::{self, Page};
-use crate::score::mime::{self, Kind, Part, Place, Tree};
 use crate::score::text;
 
 /// Pairs of words that make a text another one than the main view.
@@ -187,11 +189,7 @@ impl Extractor {
                     reading.view(Source::Decoded, &decoded, Vec::new(), plain);
                 }
             }
-            if part.broken
-                && mime::Fields::split(part.body)
-                    .0
-                    .any(|(name, _)| begins_content(name))
-            {
+            if part.broken && Fields::of_part(part.body).any(|field| begins_content(field.name)) {
                 // Who passes over the line reads the fields below it, and decodes by them.
                 if let Some(body) = reading.source(part) {
                     reading.add_source(body.to_vec(), tree.depth + 1);
@@ -237,7 +235,7 @@ impl Extractor {
         if part.kind == Kind::Html && part.body.len() > most {
             reading.find(Finding::Text);
         }
-        if decode::unreadable(&decoded) {
+        if legible::unreadable(&decoded) {
             return;
         }
         let source = if part.place == Place::Machine {
@@ -299,8 +297,7 @@ impl Extractor {
         reading.depth = reading.depth.max(tree.depth);
         reading.entities += tree.entities;
         note_structure(&tree, reading);
-        let (fields, _) = mime::Fields::split(raw);
-        let subject = Headers::read(fields).subject;
+        let subject = Headers::read(Fields::of_part(raw)).subject;
         let mut all = subject.clone();
         let mut count = 0;
         for part in tree
@@ -365,11 +362,13 @@ impl Extractor {
             return;
         }
         let other = match part.encoding {
-            Encoding::Base64 | Encoding::Uuencode if decode::looks_written(part.body) => {
+            Encoding::Base64 | Encoding::Uuencode if encoding::looks_written(part.body) => {
                 Encoding::Identity
             }
             Encoding::Identity
-                if part.rival.is_none() && part.odd_encoding && decode::looks_base64(part.body) =>
+                if part.rival.is_none()
+                    && part.odd_encoding
+                    && encoding::looks_base64(part.body) =>
             {
                 Encoding::Base64
             }
@@ -408,13 +407,13 @@ impl Extractor {
             {
                 continue;
             }
-            let octets = decode::uuencoded(
+            let octets = encoding::uuencoded(
                 rest.as_bytes()
                     .get(..rest.len().min(MAX_ATTACHED))
                     .unwrap_or_default(),
             );
-            let decoded = decode::in_charset(octets.into(), None);
-            if decode::unreadable(&decoded) {
+            let decoded = charset::in_charset(octets.into(), None);
+            if legible::unreadable(&decoded) {
                 continue;
             }
             if looks_like_html(&decoded) {

@@ -1,6 +1,6 @@
 //! What a server offers in its EHLO reply (RFC 5321 section 4.1.1.1).
 
-use crate::types::Reply;
+use crate::types::{AuthMechanism, Reply};
 
 /// Most recipients put into one transaction where the server names no limit: every server must take
 /// 100 (RFC 5321 section 4.5.3.1.8).
@@ -21,10 +21,8 @@ pub(crate) struct Capabilities {
     pub starttls: bool,
     /// SIZE (RFC 1870): `None` = not offered, 0 = offered without a fixed maximum.
     pub size: Option<u64>,
-    /// AUTH PLAIN (RFC 4616).
-    pub auth_plain: bool,
-    /// AUTH LOGIN.
-    pub auth_login: bool,
+    /// Mechanisms of AUTH (RFC 4954) that we know.
+    pub auth: Vec<AuthMechanism>,
     /// LIMITS RCPTMAX (RFC 9422).
     pub rcpt_max: Option<usize>,
     /// LIMITS MAILMAX (RFC 9422).
@@ -62,8 +60,9 @@ impl Capabilities {
 
     fn read_auth<'a>(&mut self, words: impl Iterator<Item = &'a str>) {
         for word in words {
-            self.auth_plain |= word.eq_ignore_ascii_case("PLAIN");
-            self.auth_login |= word.eq_ignore_ascii_case("LOGIN");
+            let mut known = AuthMechanism::NAMES.iter();
+            let known = known.find(|(name, _)| word.eq_ignore_ascii_case(name));
+            self.auth.extend(known.map(|(_, mechanism)| *mechanism));
         }
     }
 
@@ -115,14 +114,14 @@ mod tests {
             "AUTH CRAM-MD5 login PLAIN",
             "X-OTHER y",
         ]);
-        assert!(
-            c.pipelining
-                && c.eight_bit_mime
-                && c.smtputf8
-                && c.dsn
-                && c.starttls
-                && c.auth_plain
-                && c.auth_login
+        assert!(c.pipelining && c.eight_bit_mime && c.smtputf8 && c.dsn && c.starttls);
+        assert_eq!(
+            c.auth,
+            [
+                AuthMechanism::CramMd5,
+                AuthMechanism::Login,
+                AuthMechanism::Plain
+            ]
         );
         assert_eq!(c.size, Some(1000));
         assert_eq!(caps(&[]), Capabilities::default());
@@ -157,6 +156,6 @@ mod tests {
             1000
         );
         assert_eq!(caps(&[]).recipients_per_transaction(), DEFAULT_RECIPIENTS);
-        assert!(caps(&["AUTH=LOGIN"]).auth_login);
+        assert_eq!(caps(&["AUTH=LOGIN"]).auth, [AuthMechanism::Login]);
     }
 }

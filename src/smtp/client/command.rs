@@ -2,6 +2,7 @@
 //! all.
 
 use super::caps::Capabilities;
+use crate::types::replies;
 use crate::types::{Address, BodyType, DsnRet, Envelope, Notify, Recipient, Reply};
 
 /// What matters of a message's content for its transport.
@@ -35,15 +36,6 @@ pub(crate) fn needs_smtputf8(envelope: &Envelope, content: Content) -> bool {
         || (envelope.smtputf8 && content.eight_bit_header)
 }
 
-/// The failure for want of SMTPUTF8 (RFC 6531 section 3.2).
-pub(crate) fn no_smtputf8() -> Reply {
-    Reply::new(
-        550,
-        (5, 6, 7),
-        "address or header needs SMTPUTF8, which the next hop does not offer",
-    )
-}
-
 /// The failure of a message that this server cannot take unchanged; we return it, we do not mangle
 /// it.
 pub(crate) fn refusal(
@@ -54,24 +46,14 @@ pub(crate) fn refusal(
     if let Some(limit) = caps.size.filter(|s| *s > 0)
         && content.octets > limit
     {
-        // RFC 1870 section 6.1
-        let text = format!(
-            "message of {} octets is larger than the {limit} the next hop takes",
-            content.octets
-        );
-        return Some(Reply::new(552, (5, 3, 4), text));
+        return Some(replies::larger_than_next_hop_takes(content.octets, limit));
     }
     if needs_smtputf8 && !caps.smtputf8 {
-        return Some(no_smtputf8());
+        return Some(replies::NO_SMTPUTF8.into());
     }
     // An SMTPUTF8 server offers 8BITMIME as well (RFC 6531 section 3.1 item 7).
     if content.eight_bit && !caps.eight_bit_mime && !caps.smtputf8 {
-        // RFC 6152 section 3
-        return Some(Reply::new(
-            554,
-            (5, 6, 3),
-            "8-bit content, and the next hop does not offer 8BITMIME",
-        ));
+        return Some(replies::NO_8BITMIME.into());
     }
     None
 }

@@ -3,6 +3,7 @@
 //! [`Client::action`] says what the shell has to do next. Time is the shell's: [`Client::step`]
 //! names what is awaited, so that it can apply that step's limit.
 
+mod auth;
 pub(crate) mod caps;
 pub(crate) mod command;
 pub(crate) mod stuff;
@@ -12,9 +13,9 @@ mod transaction;
 mod tests;
 
 use super::reply::ReplyReader;
-use crate::types::{Envelope, Reply};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use crate::types::replies;
+use crate::types::{AuthMechanism, Envelope, Reply};
+pub(crate) use auth::{Login, Proof};
 pub(crate) use caps::Capabilities;
 pub(crate) use command::Content;
 use transaction::{After, Transaction};
@@ -28,17 +29,6 @@ pub(crate) enum StartTls {
     IfOffered,
     /// Or no mail.
     Must,
-}
-
-/// User name and password for AUTH (RFC 4954).
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Login {
-    /// User name.
-    pub user: String,
-    /// Password.
-    pub password: String,
-    /// May be sent over an unencrypted connection.
-    pub without_tls: bool,
 }
 
 /// How a connection is to be opened.
@@ -118,9 +108,10 @@ enum State {
     Helo,
     StartTlsReply,
     TlsHandshake,
-    AuthResult,
-    LoginUser,
-    LoginPassword,
+    Auth {
+        mechanism: AuthMechanism,
+        challenges: usize,
+    },
     Ready,
     Transaction,
     Closed,
@@ -172,11 +163,7 @@ impl Client {
                     self.take_reply(reply, !input.is_empty());
                 }
                 Ok(None) => {}
-                Err(error) => self.fail(Reply::new(
-                    451,
-                    (4, 5, 0),
-                    format!("{error} from the next hop"),
-                )),
+                Err(error) => self.fail(replies::protocol_error(error)),
             }
         }
         if matches!(self.state, State::Ready) && self.reader.is_partial() {
@@ -210,7 +197,7 @@ impl Client {
             State::Banner => Step::Banner,
             State::Ehlo | State::Helo => Step::Ehlo,
             State::StartTlsReply | State::TlsHandshake => Step::StartTls,
-            State::AuthResult | State::LoginUser | State::LoginPassword => Step::Auth,
+            State::Auth { .. } => Step::Auth,
             State::Ready => Step::Ready,
             State::Transaction => self
                 .transaction
@@ -297,7 +284,10 @@ impl Client {
     }
 
     fn end(&mut self, reply: Reply, lost: bool) {
-        let step = self.step();
+        self.end_at(self.step(), reply, lost);
+    }
+
+    fn end_at(&mut self, step: Step, reply: Reply, lost: bool) {
         self.state = State::Closed;
         match &mut self.transaction {
             Some(t) if t.is_done() => {}
@@ -308,7 +298,7 @@ impl Client {
 
     /// Puts QUIT into the output; nothing may follow.
     pub(crate) fn quit(&mut self) {
-        self.output.extend_from_slice(b"QUIT\r\n");
+        self.say("QUIT");
         self.state = State::Closed;
     }
 
@@ -335,11 +325,7 @@ impl Client {
                 if more || self.reader.is_partial() {
                     // Plain text behind the 220 would be read as if it had come encrypted (RFC 3207
                     // section 6, CVE-2011-0411).
-                    self.fail(Reply::new(
-                        451,
-                        (4, 7, 5),
-                        "the next hop sent text behind its STARTTLS reply",
-                    ));
+                    self.fail(replies::TEXT_BEHIND_STARTTLS.into());
                 } else {
                     self.state = State::TlsHandshake;
                 }
@@ -350,9 +336,11 @@ impl Client {
                 self.tls_refused = true;
                 self.after_hello();
             }
-            State::AuthResult if reply.code == 235 => self.state = State::Ready,
-            State::LoginUser if reply.code == 334 => self.answer_login(State::LoginPassword),
-            State::LoginPassword if reply.code == 334 => self.answer_login(State::AuthResult),
+            State::Auth { .. } if reply.code == 235 => self.state = State::Ready,
+            State::Auth {
+                mechanism,
+                challenges,
+            } if reply.code == 334 => self.answer_challenge(mechanism, challenges, reply),
             State::Transaction => {
                 let Some(t) = &mut self.transaction else {
                     return;
@@ -386,14 +374,8 @@ impl Client {
     }
 
     fn say_hello(&mut self, state: State) {
-        let verb = if state == State::Helo {
-            "HELO "
-        } else {
-            "EHLO "
-        };
-        self.output.extend_from_slice(verb.as_bytes());
-        self.output.extend_from_slice(self.options.ehlo.as_bytes());
-        self.output.extend_from_slice(b"\r\n");
+        let verb = if state == State::Helo { "HELO" } else { "EHLO" };
+        self.say(&format!("{verb} {}", self.options.ehlo));
         self.state = state;
     }
 
@@ -404,17 +386,13 @@ impl Client {
             && self.caps.starttls
             && !self.tls_refused
         {
-            self.output.extend_from_slice(b"STARTTLS\r\n");
+            self.say("STARTTLS");
             self.state = State::StartTlsReply;
             return;
         }
         if !self.tls && self.options.starttls == StartTls::Must {
             self.state = State::StartTlsReply;
-            self.fail(Reply::new(
-                451,
-                (4, 7, 5),
-                "TLS is required and the next hop does not offer STARTTLS",
-            ));
+            self.fail(replies::STARTTLS_MISSING.into());
             return;
         }
         match self.options.login.clone() {
@@ -424,43 +402,46 @@ impl Client {
     }
 
     fn log_in(&mut self, login: &Login) {
-        self.state = State::AuthResult;
-        if !self.tls && !login.without_tls {
-            self.fail(Reply::new(
-                451,
-                (4, 7, 0),
-                "the route has a password and the next hop does not offer TLS to protect it",
-            ));
-        } else if self.caps.auth_plain {
-            // RFC 4616 section 2, with an initial response (RFC 4954 section 4)
-            let response = STANDARD.encode(format!("\0{}\0{}", login.user, login.password));
-            self.output
-                .extend_from_slice(format!("AUTH PLAIN {response}\r\n").as_bytes());
-        } else if self.caps.auth_login {
-            self.output.extend_from_slice(b"AUTH LOGIN\r\n");
-            self.state = State::LoginUser;
+        let chosen = if self.tls || login.without_tls {
+            login.choose(&self.caps.auth)
         } else {
-            self.fail(Reply::new(
-                451,
-                (4, 7, 0),
-                "the route has a password and the next hop offers neither AUTH PLAIN nor LOGIN",
-            ));
+            Err("TLS to protect it".to_owned())
+        };
+        match chosen {
+            Ok(mechanism) => {
+                self.say(&login.command(mechanism));
+                self.state = State::Auth {
+                    mechanism,
+                    challenges: 0,
+                };
+            }
+            Err(missing) => {
+                let proof = login.proof.name();
+                let reply = replies::login_not_offered(proof, &missing);
+                self.end_at(Step::Auth, reply, true);
+            }
         }
     }
 
-    fn answer_login(&mut self, next: State) {
-        let Some(login) = &self.options.login else {
+    /// A challenge that nobody can answer ends the connection: the reply stands as it is.
+    fn answer_challenge(&mut self, mechanism: AuthMechanism, challenges: usize, reply: Reply) {
+        let challenge = reply.lines.first().map_or("", String::as_str);
+        let login = self.options.login.as_ref();
+        let answer = login.and_then(|login| login.answer(mechanism, challenges, challenge));
+        let Some(answer) = answer else {
+            self.end(reply, false);
             return;
         };
-        let word = if self.state == State::LoginUser {
-            &login.user
-        } else {
-            &login.password
+        self.say(&answer);
+        self.state = State::Auth {
+            mechanism,
+            challenges: challenges + 1,
         };
-        self.output
-            .extend_from_slice(STANDARD.encode(word).as_bytes());
+    }
+
+    fn say(&mut self, line: &str) {
+        self.output.extend_from_slice(line.as_bytes());
         self.output.extend_from_slice(b"\r\n");
-        self.state = next;
     }
 }
 

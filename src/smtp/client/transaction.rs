@@ -4,6 +4,7 @@ use super::caps::Capabilities;
 use super::command::{self, Content};
 use super::stuff::END_OF_DATA;
 use super::{Step, Verdict};
+use crate::types::replies;
 use crate::types::{Envelope, Recipient, Reply};
 use std::collections::VecDeque;
 
@@ -87,7 +88,7 @@ impl Transaction {
             if recipient.address.needs_utf8() && !caps.smtputf8 {
                 slot.get_or_insert_with(|| Verdict {
                     step: Step::Rcpt,
-                    reply: command::no_smtputf8(),
+                    reply: replies::NO_SMTPUTF8.into(),
                     lost: false,
                 });
             }
@@ -162,7 +163,7 @@ impl Transaction {
     pub(super) fn into_verdicts(self) -> Vec<(u32, Verdict)> {
         let lost = || Verdict {
             step: Step::Mail,
-            reply: Reply::new(451, (4, 3, 0), "transaction given up"),
+            reply: replies::TRANSACTION_GIVEN_UP.into(),
             lost: true,
         };
         self.recipients
@@ -202,10 +203,7 @@ impl Transaction {
     pub(super) fn take_reply(&mut self, reply: Reply, output: &mut Vec<u8>) -> After {
         let step = self.step();
         let Some(expect) = self.pending.pop_front() else {
-            return self.close(
-                step,
-                Reply::new(451, (4, 5, 0), "the next hop sent a reply nobody asked for"),
-            );
+            return self.close(step, replies::UNASKED.into());
         };
         if reply.code == 421 {
             // RFC 5321 section 3.8: the server closes; temporary for all that is not decided yet.
@@ -214,10 +212,7 @@ impl Transaction {
         match expect {
             Expect::Rset => {
                 if !reply.is_positive() {
-                    return self.close(
-                        step,
-                        Reply::new(451, (4, 5, 0), "the next hop refused RSET"),
-                    );
+                    return self.close(step, replies::RSET_REFUSED.into());
                 }
             }
             Expect::Mail => {
@@ -269,14 +264,7 @@ impl Transaction {
                 self.decide_all(Step::Data, &reply);
                 self.go_on(output)
             }
-            _ => self.close(
-                Step::Data,
-                Reply::new(
-                    451,
-                    (4, 5, 0),
-                    format!("the next hop answered DATA with {}", reply.one_line()),
-                ),
-            ),
+            _ => self.close(Step::Data, replies::bad_answer_to_data(&reply)),
         }
     }
 
@@ -284,14 +272,11 @@ impl Transaction {
         if self.wants_body {
             // The server spoke before it had the whole message: a refusal counts, anything else is
             // nonsense.
-            let early = || {
-                Reply::new(
-                    451,
-                    (4, 5, 0),
-                    "the next hop answered before the end of the message",
-                )
+            let reply = if reply.code >= 400 {
+                reply
+            } else {
+                replies::ANSWERED_TOO_EARLY.into()
             };
-            let reply = if reply.code >= 400 { reply } else { early() };
             return self.close(Step::Dot, reply);
         }
         self.decide_all(Step::Dot, &reply);

@@ -6,9 +6,9 @@ pub(crate) mod params;
 
 pub(crate) use address::is_rerouting;
 
-use crate::smtp::replies::{self, Fixed};
 use crate::smtp::server::{Attribute, Mail};
 use crate::types::Secret;
+use crate::types::replies::{self, FixedReply};
 use crate::types::{Recipient, ReversePath};
 use address::Path;
 use std::borrow::Cow;
@@ -127,7 +127,7 @@ pub(crate) fn is_bdat(line: &[u8]) -> bool {
 }
 
 /// Reads one command line, without its CRLF.
-pub(crate) fn parse(line: &[u8]) -> Result<Command, Fixed> {
+pub(crate) fn parse(line: &[u8]) -> Result<Command, FixedReply> {
     let line = text(line)?;
     // White space at the end is tolerated (RFC 5321 section 4.1.1), and more than one blank behind
     // the verb.
@@ -171,7 +171,7 @@ pub(crate) fn parse(line: &[u8]) -> Result<Command, Fixed> {
 
 /// The line as text, tabs between its words as the blanks they are meant for. Not within a path: an
 /// address with a tab in it would become another one.
-fn text(line: &[u8]) -> Result<Cow<'_, str>, Fixed> {
+fn text(line: &[u8]) -> Result<Cow<'_, str>, FixedReply> {
     let in_path = || {
         let (open, close) = (
             line.iter().position(|b| *b == b'<'),
@@ -223,7 +223,7 @@ fn after_keyword<'a>(rest: &'a str, keyword: &str) -> Option<&'a str> {
 }
 
 /// The path and the parameter text behind it, which must be set off by a space.
-fn path(text: &str, bad: Fixed) -> Result<(Path, &str), Fixed> {
+fn path(text: &str, bad: FixedReply) -> Result<(Path, &str), FixedReply> {
     let (path, rest) = address::take_path(text).ok_or(bad)?;
     if rest.is_empty() || rest.starts_with(' ') {
         Ok((path, rest))
@@ -232,7 +232,7 @@ fn path(text: &str, bad: Fixed) -> Result<(Path, &str), Fixed> {
     }
 }
 
-fn mail(rest: &str) -> Result<Command, Fixed> {
+fn mail(rest: &str) -> Result<Command, FixedReply> {
     let text = after_keyword(rest, "FROM:").ok_or(replies::MAIL_SYNTAX)?;
     let (path, text) = path(text, replies::BAD_SENDER)?;
     let from = match path {
@@ -261,7 +261,7 @@ fn mail(rest: &str) -> Result<Command, Fixed> {
     }))
 }
 
-fn rcpt(rest: &str) -> Result<Command, Fixed> {
+fn rcpt(rest: &str) -> Result<Command, FixedReply> {
     let text = after_keyword(rest, "TO:").ok_or(replies::RCPT_SYNTAX)?;
     let (path, text) = path(text, replies::BAD_RECIPIENT)?;
     let address = match path {
@@ -277,7 +277,7 @@ fn rcpt(rest: &str) -> Result<Command, Fixed> {
     }))
 }
 
-fn bdat(rest: &str) -> Result<Command, Fixed> {
+fn bdat(rest: &str) -> Result<Command, FixedReply> {
     let (size, last) = match rest.split_once(' ') {
         Some((size, last)) if last.eq_ignore_ascii_case("LAST") => (size, true),
         Some(_) => return Err(replies::BDAT_SYNTAX),
@@ -292,7 +292,7 @@ fn bdat(rest: &str) -> Result<Command, Fixed> {
     Ok(Command::Bdat { size, last })
 }
 
-fn auth(rest: &str) -> Result<Command, Fixed> {
+fn auth(rest: &str) -> Result<Command, FixedReply> {
     let (mechanism, initial) = match rest.split_once(' ') {
         Some((mechanism, initial)) => (
             mechanism,
@@ -310,7 +310,7 @@ fn auth(rest: &str) -> Result<Command, Fixed> {
 }
 
 /// `NAME=value ...` of XCLIENT and XFORWARD; values are xtext.
-fn attributes(rest: &str, known: &str) -> Result<Vec<Attribute>, Fixed> {
+fn attributes(rest: &str, known: &str) -> Result<Vec<Attribute>, FixedReply> {
     let mut out: Vec<Attribute> = Vec::new();
     for word in rest.split(' ').filter(|word| !word.is_empty()) {
         let (name, value) = word.split_once('=').ok_or(replies::BAD_ATTRIBUTE)?;

@@ -1,6 +1,6 @@
 //! Parameters of MAIL and RCPT, and xtext.
 
-use crate::smtp::replies::{self, Fixed};
+use crate::types::replies::{self, FixedReply};
 use crate::types::{BodyType, DsnRet, Notify};
 
 /// Parameters of MAIL.
@@ -29,7 +29,7 @@ pub(crate) struct RcptParams {
 
 /// Splits `text` into `KEYWORD[=value]` (RFC 5321 section 4.1.1.11). What a value may hold is for
 /// its parameter to say.
-fn each(text: &str) -> impl Iterator<Item = Result<(String, Option<&str>), Fixed>> {
+fn each(text: &str) -> impl Iterator<Item = Result<(String, Option<&str>), FixedReply>> {
     text.split(' ').filter(|word| !word.is_empty()).map(|word| {
         let (keyword, value) = match word.split_once('=') {
             Some((keyword, value)) => (keyword, Some(value)),
@@ -51,7 +51,7 @@ fn each(text: &str) -> impl Iterator<Item = Result<(String, Option<&str>), Fixed
 }
 
 /// Puts a value into its place; twice is an error.
-fn set<T>(place: &mut Option<T>, value: Option<T>) -> Result<(), Fixed> {
+fn set<T>(place: &mut Option<T>, value: Option<T>) -> Result<(), FixedReply> {
     if place.is_some() {
         return Err(replies::PARAMETER_TWICE);
     }
@@ -60,7 +60,7 @@ fn set<T>(place: &mut Option<T>, value: Option<T>) -> Result<(), Fixed> {
 }
 
 /// The same for a parameter without a place of its own but a flag.
-fn flag(place: &mut bool, good: bool) -> Result<(), Fixed> {
+fn flag(place: &mut bool, good: bool) -> Result<(), FixedReply> {
     let mut slot = place.then_some(());
     set(&mut slot, good.then_some(()))?;
     *place = true;
@@ -68,7 +68,7 @@ fn flag(place: &mut bool, good: bool) -> Result<(), Fixed> {
 }
 
 /// Reads the parameters of MAIL.
-pub(crate) fn mail(text: &str) -> Result<MailParams, Fixed> {
+pub(crate) fn mail(text: &str) -> Result<MailParams, FixedReply> {
     let mut params = MailParams::default();
     for param in each(text) {
         let (keyword, value) = param?;
@@ -93,7 +93,7 @@ pub(crate) fn mail(text: &str) -> Result<MailParams, Fixed> {
 }
 
 /// Reads the parameters of RCPT.
-pub(crate) fn rcpt(text: &str) -> Result<RcptParams, Fixed> {
+pub(crate) fn rcpt(text: &str) -> Result<RcptParams, FixedReply> {
     let mut params = RcptParams::default();
     for param in each(text) {
         let (keyword, value) = param?;
@@ -113,7 +113,7 @@ fn size(value: &str) -> Option<u64> {
 }
 
 /// 7BIT or 8BITMIME. BINARYMIME (RFC 3030 section 3) is not offered.
-fn body(value: Option<&str>) -> Result<Option<BodyType>, Fixed> {
+fn body(value: Option<&str>) -> Result<Option<BodyType>, FixedReply> {
     match value.map(str::to_ascii_uppercase).as_deref() {
         Some("7BIT") => Ok(Some(BodyType::SevenBit)),
         Some("8BITMIME") => Ok(Some(BodyType::EightBit)),

@@ -4,8 +4,7 @@ use super::{Pending, Question, Server, State, Step, Transaction};
 use crate::smtp::bdat::ChunkReader;
 use crate::smtp::content::Content;
 use crate::smtp::data::DataReader;
-use crate::smtp::replies::{self, Fixed};
-use crate::types::Reply;
+use crate::types::replies::{self, FixedReply};
 
 /// Largest chunk that is read to its end although nobody wants it.
 const UNWANTED_CHUNK_OCTETS: u64 = 128 * 1024 * 1024;
@@ -20,7 +19,7 @@ impl Server {
     }
 
     /// Why no message can come now; `None` if one can.
-    fn no_message(&self) -> Option<Fixed> {
+    fn no_message(&self) -> Option<FixedReply> {
         match &self.transaction {
             None if self.hello.is_none() => Some(replies::HELO_FIRST),
             None => Some(replies::MAIL_FIRST),
@@ -45,7 +44,7 @@ impl Server {
         } else if let Some(reply) = self.no_message() {
             self.fail(reply);
         } else {
-            self.write(&Reply::plain(354, "End data with <CR><LF>.<CR><LF>"));
+            self.write(&replies::data_go());
             self.state = State::Data(DataReader::new(self.new_content()));
         }
     }
@@ -109,11 +108,7 @@ impl Server {
             // 3030 section 2).
             return self.finish(content);
         }
-        self.write(&Reply::new(
-            250,
-            (2, 0, 0),
-            format!("{} octets so far", content.octets()),
-        ));
+        self.write(&replies::octets_so_far(content.octets()));
         if let Some(transaction) = &mut self.transaction {
             transaction.content = Some(content);
         }

@@ -4,8 +4,8 @@ use super::{Mail, Pending, Question, Server, State, Step};
 use crate::smtp::auth::{Exchange, Progress};
 use crate::smtp::grammar::params::RcptParams;
 use crate::smtp::grammar::{self, Command};
-use crate::smtp::replies::{self, Fixed};
-use crate::types::{Address, Recipient, Reply};
+use crate::types::replies::{self, FixedReply};
+use crate::types::{Address, Recipient};
 
 impl Server {
     /// Acts on the line of `length` octets at `begin` of the input.
@@ -45,7 +45,7 @@ impl Server {
     }
 
     /// Why the session shall end before the next command, if it shall.
-    const fn out_of_patience(&self) -> Option<Fixed> {
+    const fn out_of_patience(&self) -> Option<FixedReply> {
         let config = &self.config;
         if config.errors_per_session > 0 && self.errors >= config.errors_per_session {
             Some(replies::TOO_MANY_ERRORS)
@@ -99,7 +99,7 @@ impl Server {
         None
     }
 
-    fn refuse(&mut self, reply: Fixed) -> Option<Step> {
+    fn refuse(&mut self, reply: FixedReply) -> Option<Step> {
         self.fail(reply);
         None
     }
@@ -219,7 +219,7 @@ impl Server {
         let mechanism = exchange.mechanism();
         match progress {
             Progress::Challenge(text) => {
-                self.write(&Reply::plain(334, text));
+                self.write(&replies::auth_challenge(&text));
                 None
             }
             Progress::Credentials { user, password } => Some(self.ask(

@@ -2,7 +2,7 @@
 
 use super::{Hello, Server};
 use crate::smtp::grammar;
-use crate::types::Reply;
+use crate::types::replies;
 
 impl Server {
     /// A new EHLO ends the transaction (RFC 5321 section 4.1.4).
@@ -13,11 +13,7 @@ impl Server {
         if extended {
             self.extensions(&mut lines);
         }
-        self.write(&Reply {
-            code: 250,
-            enhanced: None,
-            lines,
-        });
+        self.write(&replies::hello(lines));
     }
 
     fn extensions(&self, lines: &mut Vec<String>) {

@@ -6,7 +6,7 @@
 
 use super::{Server, State, Step};
 use crate::smtp::grammar;
-use crate::smtp::replies::{self, Fixed};
+use crate::types::replies::{self, FixedReply};
 
 /// Octets of one endless line after which the session is cut.
 const ENDLESS_OCTETS: usize = 1024 * 1024;
@@ -18,7 +18,7 @@ enum Line {
     /// A line of so many octets, CRLF not counted.
     Of(usize),
     /// Too long: no CRLF within the limit.
-    TooLong(Fixed),
+    TooLong(FixedReply),
     /// It ends with LF alone.
     BareLf,
     /// A TLS record.

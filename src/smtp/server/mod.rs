@@ -24,7 +24,7 @@ use crate::smtp::auth::Exchange;
 use crate::smtp::bdat::ChunkReader;
 use crate::smtp::content::Content;
 use crate::smtp::data::DataReader;
-use crate::smtp::replies::{self, Fixed};
+use crate::types::replies::{self, FixedReply};
 use crate::types::{Enhanced, Envelope, Recipient, Reply};
 
 /// Input buffer an idle session may keep.
@@ -43,7 +43,7 @@ pub struct Server {
     /// The reply to a message refused here.
     refused: Option<Reply>,
     /// A command line too long: octets of it dropped so far, and the reply at its end.
-    overlong: Option<(usize, Fixed)>,
+    overlong: Option<(usize, FixedReply)>,
     hello: Option<Hello>,
     tls: bool,
     authenticated: bool,
@@ -229,9 +229,7 @@ impl Server {
     /// The words of [`Answer::Accept`].
     fn own_words(&self, pending: &Pending) -> Reply {
         match pending {
-            Pending::Connect | Pending::Xclient => {
-                Reply::plain(220, format!("{} ESMTP", self.config.hostname))
-            }
+            Pending::Connect | Pending::Xclient => replies::banner(&self.config.hostname),
             Pending::Auth => replies::AUTH_OK.into(),
             Pending::Mail(_) => replies::MAIL_OK.into(),
             Pending::Rcpt(_) => replies::RCPT_OK.into(),
@@ -408,21 +406,21 @@ impl Server {
     }
 
     /// Says something that is no error of the client.
-    fn say(&mut self, fixed: Fixed) {
+    fn say(&mut self, fixed: FixedReply) {
         self.write(&Reply::from(fixed));
     }
 
     /// Says what the client did wrong, and counts it. What is wrong with the mail, not with the
     /// dialog, counts for strangers alone: addresses (X.1), size (X.3) and content (X.6) in RFC
     /// 3463.
-    fn fail(&mut self, fixed: Fixed) {
+    fn fail(&mut self, fixed: FixedReply) {
         let about_mail = matches!(fixed.enhanced.1, 1 | 3 | 6);
         self.count_refusal(!about_mail || self.is_stranger());
         self.say(fixed);
     }
 
     /// Says why, and ends the session.
-    fn fail_and_close(&mut self, fixed: Fixed) {
+    fn fail_and_close(&mut self, fixed: FixedReply) {
         self.say(fixed);
         self.close();
     }

@@ -1,3 +1,4 @@
+use super::sheet::{MAX_RULES, MAX_RULES_OF_KEY};
 use super::*;
 
 #[test]

@@ -1,0 +1,504 @@
+//! All blocks in force, indexed so that the gate costs a few hash look-ups.
+
+use crate::types::{Block, BlockKind, BlockRef, Identity, SenderKey, SenderScope, Strength, Time};
+use ipnet::IpNet;
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+type List = Vec<Arc<Block>>;
+
+/// What a block of the null sender has as its subject.
+pub(crate) const NULL_SENDER: &str = "<>";
+
+/// Blocks in force.
+#[derive(Default)]
+pub(crate) struct ActiveBlocks {
+    /// Number of blocks: without any, the gate takes no lock.
+    count: AtomicUsize,
+    inner: RwLock<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    all: HashMap<BlockRef, Arc<Block>>,
+    by_key: HashMap<SenderKey, List>,
+    senders: HashMap<String, List>,
+    /// Blocks of whoever uses an address, by its local part: a login without a domain stands for
+    /// that mailbox in each domain of its tenant.
+    mailboxes: HashMap<String, List>,
+    domains: HashMap<String, List>,
+    tenants: HashMap<String, List>,
+    networks: HashMap<IpNet, List>,
+    /// Prefix lengths in use, with how many blocks use each.
+    lengths: HashMap<(bool, u8), usize>,
+    websites: HashMap<String, List>,
+    due: BTreeSet<(Time, BlockRef)>,
+}
+
+/// The network of a client block's subject.
+fn network(subject: &str) -> Option<IpNet> {
+    subject
+        .parse::<IpNet>()
+        .ok()
+        .or_else(|| subject.parse::<IpAddr>().ok().map(IpNet::from))
+        .map(|n| n.trunc())
+}
+
+/// Whether this block stops mail of that identity. Website blocks stop messages, not identities.
+pub(crate) fn covers(block: &Block, identity: &Identity) -> bool {
+    let own_tenant = block.tenant.as_ref().is_none_or(|t| *t == identity.tenant);
+    let claimed = identity.strength >= Strength::Claimed;
+    let address = || match &*identity.address {
+        "" => block.subject == NULL_SENDER,
+        login if !login.contains('@') && block.tenant.is_some() => {
+            block.subject == login || mailbox(block) == Some(login)
+        }
+        address => block.subject == address,
+    };
+    own_tenant
+        && match block.kind {
+            BlockKind::Sender => match (&block.scope, &block.sender) {
+                (SenderScope::Any, _) => address(),
+                (_, Some(key)) => *key == identity.key,
+                (SenderScope::Account, None) => !claimed && address(),
+                (SenderScope::Claimed(client), None) => {
+                    claimed && *client == identity.client && address()
+                }
+            },
+            BlockKind::Domain => identity
+                .domain
+                .as_ref()
+                .is_some_and(|d| d.as_str() == block.subject),
+            // Opened by the evidence of claimed senders it stops only such: what others invent does
+            // not stop an account.
+            BlockKind::Client => {
+                let meant = match block.scope {
+                    SenderScope::Any => true,
+                    SenderScope::Account => !claimed,
+                    SenderScope::Claimed(_) => claimed,
+                };
+                meant && network(&block.subject).is_some_and(|n| n.contains(&identity.client))
+            }
+            BlockKind::Tenant => block.subject == identity.tenant.as_str(),
+            BlockKind::Website => false,
+        }
+}
+
+/// The local part of the address that a block stops whoever uses it. Its tenant is the one that
+/// owns the domain.
+fn mailbox(block: &Block) -> Option<&str> {
+    let meant = block.kind == BlockKind::Sender
+        && block.scope == SenderScope::Any
+        && block.tenant.is_some();
+    block
+        .subject
+        .rsplit_once('@')
+        .map(|(local, _)| local)
+        .filter(|_| meant)
+}
+
+fn is_in_force(block: &Block, now: Time) -> bool {
+    block.until.is_none_or(|until| now < until)
+}
+
+impl Inner {
+    /// The list of its index that a block stands in; `None` for a client subject that is no
+    /// network.
+    fn list(&mut self, block: &Block) -> Option<&mut List> {
+        let subject = block.subject.clone();
+        Some(match (block.kind, &block.scope, &block.sender) {
+            (BlockKind::Sender, SenderScope::Account | SenderScope::Claimed(_), Some(key)) => {
+                self.by_key.entry(key.clone()).or_default()
+            }
+            (BlockKind::Sender, _, _) => self.senders.entry(subject).or_default(),
+            (BlockKind::Domain, _, _) => self.domains.entry(subject).or_default(),
+            (BlockKind::Tenant, _, _) => self.tenants.entry(subject).or_default(),
+            (BlockKind::Website, _, _) => self.websites.entry(subject).or_default(),
+            (BlockKind::Client, _, _) => self.networks.entry(network(&subject)?).or_default(),
+        })
+    }
+
+    fn remove(&mut self, reference: BlockRef) -> bool {
+        let Some(block) = self.all.remove(&reference) else {
+            return false;
+        };
+        if let Some(list) = self.list(&block) {
+            list.retain(|b| b.reference != reference);
+        }
+        if let Some(list) = mailbox(&block).and_then(|local| self.mailboxes.get_mut(local)) {
+            list.retain(|b| b.reference != reference);
+            self.mailboxes.retain(|_, list| !list.is_empty());
+        }
+        if let Some(until) = block.until {
+            self.due.remove(&(until, reference));
+        }
+        if block.kind == BlockKind::Client
+            && let Some(n) = network(&block.subject)
+        {
+            if let Some(users) = self.lengths.get_mut(&(n.addr().is_ipv6(), n.prefix_len())) {
+                *users = users.saturating_sub(1);
+            }
+            self.lengths.retain(|_, users| *users > 0);
+        }
+        // Empty lists cost memory only.
+        for map in [
+            &mut self.senders,
+            &mut self.domains,
+            &mut self.tenants,
+            &mut self.websites,
+        ] {
+            if map.get(&block.subject).is_some_and(Vec::is_empty) {
+                map.remove(&block.subject);
+            }
+        }
+        if let Some(key) = &block.sender
+            && self.by_key.get(key).is_some_and(Vec::is_empty)
+        {
+            self.by_key.remove(key);
+        }
+        true
+    }
+
+    fn find(&self, now: Time, identity: &Identity) -> Option<&Arc<Block>> {
+        let hit = |list: Option<&'_ List>| -> Option<BlockRef> {
+            list?
+                .iter()
+                .find(|b| is_in_force(b, now) && covers(b, identity))
+                .map(|b| b.reference)
+        };
+        let address = if identity.address.is_empty() {
+            NULL_SENDER
+        } else {
+            &identity.address
+        };
+        let found = hit(self.by_key.get(&identity.key))
+            .or_else(|| {
+                if self.senders.is_empty() {
+                    None
+                } else {
+                    hit(self.senders.get(address))
+                }
+            })
+            .or_else(|| {
+                if self.mailboxes.is_empty() {
+                    None
+                } else {
+                    hit(self.mailboxes.get(address))
+                }
+            })
+            .or_else(|| {
+                identity
+                    .domain
+                    .as_ref()
+                    .and_then(|d| hit(self.domains.get(d.as_str())))
+            })
+            .or_else(|| hit(self.tenants.get(identity.tenant.as_str())))
+            .or_else(|| {
+                let six = identity.client.is_ipv6();
+                self.lengths
+                    .keys()
+                    .filter(|(v6, _)| *v6 == six)
+                    .find_map(|(_, length)| {
+                        hit(self
+                            .networks
+                            .get(&IpNet::new(identity.client, *length).ok()?.trunc()))
+                    })
+            })?;
+        self.all.get(&found)
+    }
+}
+
+impl ActiveBlocks {
+    /// The block that stops this identity now, if any: the narrowest first.
+    pub(crate) fn gate(&self, now: Time, identity: &Identity) -> Option<Arc<Block>> {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        self.inner
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .find(now, identity)
+            .cloned()
+    }
+
+    /// The block on one of these hosts, or on a domain above it, that concerns the identity's
+    /// tenant.
+    pub(crate) fn website(
+        &self,
+        now: Time,
+        identity: &Identity,
+        hosts: &[Box<str>],
+    ) -> Option<Arc<Block>> {
+        if hosts.is_empty() || self.count.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        if inner.websites.is_empty() {
+            return None;
+        }
+        let mine = |b: &&Arc<Block>| {
+            is_in_force(b, now) && b.tenant.as_ref().is_none_or(|t| *t == identity.tenant)
+        };
+        for host in hosts {
+            let mut rest: &str = host;
+            loop {
+                if let Some(block) = inner
+                    .websites
+                    .get(rest)
+                    .and_then(|list| list.iter().find(mine))
+                {
+                    return Some(Arc::clone(block));
+                }
+                let Some((_, parent)) = rest.split_once('.') else {
+                    break;
+                };
+                rest = parent;
+            }
+        }
+        None
+    }
+
+    /// Puts a block in force; a block of the same reference is replaced.
+    pub(crate) fn insert(&self, block: Arc<Block>) {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        inner.remove(block.reference);
+        if let Some(list) = inner.list(&block) {
+            list.push(Arc::clone(&block));
+        }
+        if let Some(local) = mailbox(&block) {
+            inner
+                .mailboxes
+                .entry(local.to_owned())
+                .or_default()
+                .push(Arc::clone(&block));
+        }
+        if let (BlockKind::Client, Some(n)) = (block.kind, network(&block.subject)) {
+            *inner
+                .lengths
+                .entry((n.addr().is_ipv6(), n.prefix_len()))
+                .or_default() += 1;
+        }
+        if let Some(until) = block.until {
+            inner.due.insert((until, block.reference));
+        }
+        inner.all.insert(block.reference, block);
+        self.count.store(inner.all.len(), Ordering::Release);
+    }
+
+    /// Takes a block out of force; false if it was not.
+    pub(crate) fn remove(&self, reference: BlockRef) -> bool {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let was = inner.remove(reference);
+        self.count.store(inner.all.len(), Ordering::Release);
+        was
+    }
+
+    /// Blocks whose end has come.
+    pub(crate) fn due(&self, now: Time) -> Vec<Arc<Block>> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        inner
+            .due
+            .iter()
+            .take_while(|(until, _)| *until <= now)
+            .filter_map(|(_, r)| inner.all.get(r).cloned())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blocks::rules::tests::block;
+    use crate::types::{Domain, TenantId};
+
+    fn identity(address: &str, strength: Strength, client: &str) -> Identity {
+        let tenant = TenantId::new("acme");
+        let client: IpAddr = client.parse().expect("ip");
+        let key = match strength {
+            Strength::Authenticated | Strength::Asserted => SenderKey::account(&tenant, address),
+            Strength::Claimed | Strength::None => SenderKey::claimed(&tenant, address, client),
+        };
+        let domain = address.rsplit_once('@').and_then(|(_, d)| Domain::parse(d));
+        Identity {
+            tenant,
+            key,
+            address: address.into(),
+            domain,
+            strength,
+            client,
+            foreign: false,
+        }
+    }
+
+    #[test]
+    fn scopes_reach_whom_they_mean() {
+        let account = identity("alice@acme.example", Strength::Authenticated, "192.0.2.1");
+        let claimed = identity("alice@acme.example", Strength::Claimed, "192.0.2.1");
+        let elsewhere = identity("alice@acme.example", Strength::Claimed, "192.0.2.2");
+        let null = identity("", Strength::None, "192.0.2.1");
+        let ip: IpAddr = "192.0.2.1".parse().expect("ip");
+        for (scope, subject, sender, wanted) in [
+            (
+                SenderScope::Any,
+                "alice@acme.example",
+                None,
+                [true, true, true, false],
+            ),
+            (
+                SenderScope::Account,
+                "alice@acme.example",
+                None,
+                [true, false, false, false],
+            ),
+            (
+                SenderScope::Account,
+                "alice@acme.example",
+                Some(&account.key),
+                [true, false, false, false],
+            ),
+            (
+                SenderScope::Claimed(ip),
+                "alice@acme.example",
+                None,
+                [false, true, false, false],
+            ),
+            (
+                SenderScope::Claimed(ip),
+                "alice@acme.example",
+                Some(&claimed.key),
+                [false, true, false, false],
+            ),
+            (
+                SenderScope::Claimed(ip),
+                "<>",
+                Some(&null.key),
+                [false, false, false, true],
+            ),
+            (SenderScope::Any, "bob@acme.example", None, [false; 4]),
+        ] {
+            let mut b = block(BlockKind::Sender, subject);
+            b.scope = scope;
+            b.sender = sender.cloned();
+            let active = ActiveBlocks::default();
+            active.insert(Arc::new(b.clone()));
+            for (who, want) in [&account, &claimed, &elsewhere, &null]
+                .into_iter()
+                .zip(wanted)
+            {
+                assert_eq!(covers(&b, who), want, "{b:?} {who:?}");
+                assert_eq!(active.gate(Time(0), who).is_some(), want);
+            }
+            assert!(active.remove(b.reference) && active.gate(Time(0), &account).is_none());
+        }
+    }
+
+    #[test]
+    fn a_block_of_an_address_stops_the_login_that_is_that_mailbox() {
+        // Behind a Postfix whose users log in as "alice", a block of alice@acme.example was shown
+        // active and stopped nothing.
+        let login = identity("alice", Strength::Asserted, "192.0.2.1");
+        let full = identity("alice@acme.example", Strength::Asserted, "192.0.2.1");
+        let bob = identity("bob", Strength::Asserted, "192.0.2.1");
+        let stranger = Identity {
+            tenant: TenantId::new("other"),
+            ..login.clone()
+        };
+        let b = block(BlockKind::Sender, "alice@acme.example");
+        assert_eq!(
+            (b.tenant.as_ref().map(TenantId::as_str), &b.scope),
+            (Some("acme"), &SenderScope::Any)
+        );
+        let active = ActiveBlocks::default();
+        active.insert(Arc::new(b.clone()));
+        for (who, want) in [
+            (&login, true),
+            (&full, true),
+            (&bob, false),
+            (&stranger, false),
+        ] {
+            assert_eq!(
+                (covers(&b, who), active.gate(Time(0), who).is_some()),
+                (want, want),
+                "{who:?}"
+            );
+        }
+        assert!(active.remove(b.reference) && active.gate(Time(0), &login).is_none());
+    }
+
+    #[test]
+    fn kinds_of_blocks() {
+        let who = identity("alice@acme.example", Strength::Asserted, "192.0.2.1");
+        let six = identity("alice@acme.example", Strength::Claimed, "2001:db8::1");
+        for (kind, subject, wanted) in [
+            (BlockKind::Domain, "acme.example", true),
+            (BlockKind::Domain, "example", false),
+            (BlockKind::Client, "192.0.2.1", true),
+            (BlockKind::Client, "192.0.0.0/16", true),
+            (BlockKind::Client, "2001:db8::/32", false),
+            (BlockKind::Tenant, "acme", true),
+            (BlockKind::Tenant, "other", false),
+            (BlockKind::Website, "acme.example", false),
+        ] {
+            let active = ActiveBlocks::default();
+            active.insert(Arc::new(block(kind, subject)));
+            assert_eq!(
+                active.gate(Time(0), &who).is_some(),
+                wanted,
+                "{kind:?} {subject}"
+            );
+        }
+        let active = ActiveBlocks::default();
+        let mut b = block(BlockKind::Client, "2001:db8::/32");
+        b.tenant = None;
+        active.insert(Arc::new(b.clone()));
+        assert!(active.gate(Time(0), &six).is_some());
+        b.tenant = Some(TenantId::new("other"));
+        active.insert(Arc::new(b));
+        assert!(
+            active.gate(Time(0), &six).is_none(),
+            "another tenant's block"
+        );
+    }
+
+    #[test]
+    fn claimed_evidence_against_a_client_does_not_stop_its_accounts() {
+        let mut b = block(BlockKind::Client, "192.0.2.1");
+        b.scope = SenderScope::Claimed("192.0.2.1".parse().expect("ip"));
+        assert!(!covers(
+            &b,
+            &identity("alice@acme.example", Strength::Asserted, "192.0.2.1")
+        ));
+        assert!(covers(
+            &b,
+            &identity("x@acme.example", Strength::Claimed, "192.0.2.1")
+        ));
+    }
+
+    #[test]
+    fn websites_cover_what_is_below_them() {
+        let who = identity("alice@acme.example", Strength::Asserted, "192.0.2.1");
+        let active = ActiveBlocks::default();
+        active.insert(Arc::new(block(BlockKind::Website, "bad.example")));
+        let hit = |host: &str| {
+            active
+                .website(Time(0), &who, &["ok.example".into(), host.into()])
+                .is_some()
+        };
+        assert!(hit("bad.example") && hit("a.b.bad.example"));
+        assert!(!hit("notbad.example") && !hit("example"));
+    }
+
+    #[test]
+    fn an_end_comes_by_itself() {
+        let who = identity("alice@acme.example", Strength::Asserted, "192.0.2.1");
+        let mut b = block(BlockKind::Sender, "alice@acme.example");
+        b.until = Some(Time(100));
+        let active = ActiveBlocks::default();
+        active.insert(Arc::new(b));
+        assert!(active.gate(Time(99), &who).is_some() && active.due(Time(99)).is_empty());
+        assert!(active.gate(Time(100), &who).is_none());
+        assert_eq!(active.due(Time(100)).len(), 1);
+    }
+}

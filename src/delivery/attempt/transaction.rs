@@ -1,0 +1,166 @@
+//! A message over one open connection: transactions, and what their verdicts mean for the
+//! recipients and for the connection.
+
+use super::{FAREWELL, Job, MESSAGES_PER_CONNECTION, Next};
+use crate::delivery::Reach;
+use crate::delivery::connection::Connection;
+use crate::delivery::outcome::{is_one_too_many, may_be_of_session, outcome};
+use crate::delivery::pool::Key;
+use crate::smtp::client::{Step, Verdict};
+use crate::smtp::reply::shorten;
+use crate::types::{RecipientOutcome, RecipientStatus};
+
+/// What a transaction said about its connection.
+enum Trouble {
+    None,
+    /// It broke before the end of the message was out.
+    Broken,
+    /// It has carried mail before, and the server may have had enough of it: a new one may do
+    /// better.
+    Worn,
+    /// The server ended it at a recipient after it had accepted others: fewer may pass on a new
+    /// one.
+    Crowded,
+    /// The server said 421.
+    Closing(Verdict),
+}
+
+impl Job<'_> {
+    /// Sends the message over this connection, in as many transactions as the server's limits
+    /// demand.
+    pub(super) async fn use_connection(
+        &mut self,
+        mut connection: Connection,
+        key: &Key,
+        generation: u64,
+    ) -> Next {
+        let caps = connection.client().capabilities();
+        let (relayed_dsn, per_transaction) = (caps.dsn, caps.recipients_per_transaction());
+        let most = caps
+            .mail_max
+            .unwrap_or(MESSAGES_PER_CONNECTION)
+            .min(MESSAGES_PER_CONNECTION);
+        let mut trouble = Trouble::None;
+        while matches!(trouble, Trouble::None)
+            && !self.undecided.is_empty()
+            && connection.client().is_open()
+            && connection.transactions() < most
+        {
+            let count = self.undecided.len().min(per_transaction).min(self.crowd);
+            let chunk: Vec<u32> = self.undecided.drain(..count).collect();
+            let (accepted, verdicts) = connection
+                .transact(&self.envelope, &chunk, self.content, &self.attempt.body)
+                .await;
+            trouble = self.take_verdicts(verdicts, &connection, relayed_dsn, accepted);
+        }
+        let (remote, fresh) = (
+            connection.remote().to_owned(),
+            connection.transactions() == 1,
+        );
+        if connection.client().is_open() {
+            if matches!(trouble, Trouble::Worn) {
+                // Told first: a server that counts connections must not take the next one for a
+                // second one.
+                let farewell = tokio::spawn(connection.quit());
+                let _ = tokio::time::timeout(FAREWELL, farewell).await;
+            } else if connection.transactions() < most {
+                let per_key = self.pool_settings().connections_per_destination;
+                self.shared.pool.put(
+                    key.clone(),
+                    connection,
+                    generation,
+                    per_key,
+                    self.shared.limits.idle,
+                );
+            } else {
+                tokio::spawn(connection.quit());
+            }
+        }
+        match trouble {
+            _ if self.undecided.is_empty() => Next::Stop,
+            // Nothing is wrong with the host: the connection has carried as much as it may.
+            Trouble::None | Trouble::Worn | Trouble::Crowded => Next::Again {
+                in_plain_text: false,
+            },
+            // A connection that was good before may have died unnoticed: its failure says nothing
+            // about the host.
+            Trouble::Broken if !fresh => Next::Again {
+                in_plain_text: false,
+            },
+            Trouble::Broken => Next::OtherTarget,
+            // RFC 5321 section 3.8: temporary for all that is left.
+            Trouble::Closing(verdict) => {
+                let (status, class) = outcome(&verdict);
+                self.give_up(status, class, &verdict.reply, &remote);
+                Next::Stop
+            }
+        }
+    }
+
+    /// Books verdicts. Undecided stay recipients whose connection broke before the end of the
+    /// message was out (the server cannot have taken the message), and those that another
+    /// connection or transaction may get through. After the end of the message they are deferred
+    /// here and now, since another host might deliver it twice.
+    fn take_verdicts(
+        &mut self,
+        verdicts: Vec<(u32, Verdict)>,
+        connection: &Connection,
+        dsn: bool,
+        accepted: usize,
+    ) -> Trouble {
+        let fresh = connection.transactions() == 1;
+        let given = verdicts.len();
+        // A crowd that is too large is no trouble as long as those let in get an answer that stays.
+        let decided =
+            |v: &Verdict| v.step >= Step::Data && outcome(v).0 != RecipientStatus::Pending;
+        let goes_on = verdicts.iter().any(|(_, v)| is_one_too_many(v))
+            && verdicts.iter().any(|(_, v)| decided(v));
+        let mut trouble = Trouble::None;
+        if fresh {
+            self.reach = Reach::Transaction;
+        }
+        for (recipient, verdict) in verdicts {
+            let ended = verdict.lost || verdict.reply.code == 421;
+            let retry = if goes_on && is_one_too_many(&verdict) {
+                Some(Trouble::None)
+            } else if fresh && ended && verdict.step == Step::Rcpt && (1..given).contains(&accepted)
+            {
+                Some(Trouble::Crowded)
+            } else if verdict.lost && verdict.step < Step::Dot {
+                Some(Trouble::Broken)
+            } else {
+                (!fresh && may_be_of_session(&verdict)).then_some(Trouble::Worn)
+            };
+            if let Some(retry) = retry {
+                match retry {
+                    Trouble::None | Trouble::Crowded => {
+                        self.crowd = self.crowd.min(accepted.max(1))
+                    }
+                    _ => {}
+                }
+                if !matches!(retry, Trouble::None) {
+                    trouble = retry;
+                }
+                self.undecided.push(recipient);
+                self.last = Some((verdict, connection.remote().to_owned()));
+                continue;
+            }
+            self.reach = Reach::Transaction;
+            if verdict.reply.code == 421 {
+                trouble = Trouble::Closing(verdict.clone());
+            }
+            let (status, class) = outcome(&verdict);
+            let relayed_dsn = dsn && status == RecipientStatus::Delivered;
+            let remote = connection.remote().to_owned();
+            self.outcomes.push(RecipientOutcome {
+                recipient,
+                status,
+                class,
+                reply: shorten(verdict.reply),
+                remote,
+                relayed_dsn,
+            });
+        }
+        trouble
+    }
+}

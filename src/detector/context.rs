@@ -1,0 +1,184 @@
+//! What a message is measured by beside its sender's own past: the bounds, its tenant, and what other
+//! accounts have drawn upon themselves.
+
+use super::Detector;
+use super::evidence::Bounds;
+use super::state::baseline::{Class, Classes};
+use super::state::client_campaign::ClientCampaign;
+use super::state::group::{self, Group};
+use crate::config::Settings;
+use crate::config::policies::Policy;
+use crate::config::tuning::{Prior, Tuning};
+use crate::policy::scope::Choice;
+use crate::types::hash::hash_text;
+use crate::types::{Identity, MessageFacts, Strength, Time};
+
+/// What a sender is measured by beside its own past.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Context<'a> {
+    /// Where the lines are drawn.
+    pub bounds: Bounds,
+    /// The detector's numbers.
+    pub tuning: &'a Tuning,
+    /// The tenant is new: the level of its scores says little.
+    pub learning: bool,
+    /// Share of the mail of others in a new tenant that scores as high as this message; `None`
+    /// where too little is known, or where the tenant is not new.
+    pub usual: Option<f64>,
+    /// What is usual for the classes of the tenant; `None` while it has too few senders.
+    pub classes: Option<Classes>,
+    /// What other accounts of the client have drawn upon themselves lately, in nats.
+    pub suspicion_of_others: f64,
+    /// They are a campaign beyond chance ([`ClientCampaign::is_campaign`]).
+    pub campaign: bool,
+    /// What other accounts of the tenant have drawn upon themselves lately with the text of this
+    /// message, in nats.
+    pub suspicion_of_text: f64,
+}
+
+impl Context<'_> {
+    /// The prior of a class.
+    pub(super) fn prior(&self, class: Class) -> Prior {
+        match self.classes {
+            _ if self.learning => Tuning::PRIOR_NEW_TENANT,
+            Some(classes) => classes.prior(class),
+            None => Tuning::PRIOR_SMALL_TENANT,
+        }
+    }
+
+    /// Whether this message is unlike the tenant's other mail, as far as that is known: always so
+    /// where the tenant is not new.
+    pub(super) fn is_rare(&self) -> bool {
+        !self.learning || self.usual.is_some_and(|share| share <= Tuning::RARE_SHARE)
+    }
+
+    /// The bounds that a policy sets.
+    pub(super) fn bounds_of(&self, policy: &Policy) -> Bounds {
+        Bounds {
+            content: self.bounds.content,
+            ..Bounds::new(policy.false_block_rate, false, self.tuning)
+        }
+    }
+}
+
+impl Detector {
+    /// What this identity is measured by: content counts less while its tenant is new, and a tenant
+    /// that has sent little has no classes.
+    pub(super) fn context<'a>(
+        &self,
+        now: Time,
+        settings: &'a Settings,
+        identity: &Identity,
+        choice: &Choice<'_>,
+    ) -> Context<'a> {
+        let needed = settings.scoring.learning_messages;
+        let (messages, classes) = self
+            .groups
+            .read(&group::tenant_key(&identity.tenant), |g| {
+                (g.messages, g.classes.as_deref().copied())
+            })
+            .unwrap_or_default();
+        let tuning = &settings.detector;
+        let (suspicion_of_others, campaign) = self.suspicion_of_client(now, identity, tuning);
+        // Where only the policy in shadow mode has a detector, its evidence is gathered.
+        let rate = choice
+            .policies()
+            .map(|p| p.false_block_rate)
+            .find(|rate| *rate > 0.0);
+        let learning = messages < needed;
+        Context {
+            bounds: Bounds::new(rate.unwrap_or(0.0), learning, tuning),
+            tuning,
+            learning,
+            usual: None,
+            classes: (messages >= needed.max(Tuning::ESTABLISHED_MESSAGES))
+                .then(|| classes.unwrap_or_default()),
+            suspicion_of_others,
+            campaign,
+            suspicion_of_text: 0.0,
+        }
+    }
+
+    /// The same for a message: with what its score and its text say.
+    pub(super) fn context_of_message<'a>(
+        &self,
+        now: Time,
+        settings: &'a Settings,
+        facts: &MessageFacts<'_>,
+        choice: &Choice<'_>,
+    ) -> Context<'a> {
+        let mut context = self.context(now, settings, facts.identity, choice);
+        context.suspicion_of_text = self.suspicion_of_text(now, facts, context.tuning);
+        context.usual = self.usual(facts, context.learning);
+        context
+    }
+
+    /// What the other accounts of the client have drawn upon themselves lately, in nats, and whether
+    /// that is a campaign. Merely claimed senders neither add to it nor meet it.
+    fn suspicion_of_client(&self, now: Time, identity: &Identity, tuning: &Tuning) -> (f64, bool) {
+        if !identity.strength.is_account() {
+            return (0.0, false);
+        }
+        let who = hash_text(identity.key.as_str());
+        let client = group::client_key(&identity.tenant, identity.client);
+        let of = |campaign: &ClientCampaign| {
+            let nats = campaign.suspicion_of_others(now, who, tuning.pool_half_life_minutes);
+            (
+                nats.min(tuning.pool_hot),
+                campaign.is_campaign(now, nats, tuning.pool_hot),
+            )
+        };
+        self.groups
+            .read(&client, |g| g.campaign.as_deref().map(of))
+            .flatten()
+            .unwrap_or_default()
+    }
+
+    /// What other accounts of the tenant have drawn upon themselves with the text of this message,
+    /// in nats; asked only for flagged content.
+    fn suspicion_of_text(&self, now: Time, facts: &MessageFacts<'_>, tuning: &Tuning) -> f64 {
+        let identity = facts.identity;
+        let asked = facts.template != 0
+            && tuning.template_hot > 0.0
+            && facts.llr > Tuning::FLAG_NATS
+            && identity.strength.is_account();
+        if !asked {
+            return 0.0;
+        }
+        let (who, to) = (hash_text(identity.key.as_str()), external(facts));
+        let half_life = tuning.pool_half_life_minutes;
+        let suspicion = |g: &Group| {
+            g.templates.as_ref().map_or(0.0, |t| {
+                t.suspicion_of_others(now, who, facts.template, &to, half_life)
+            })
+        };
+        self.groups
+            .read(&group::templates_key(&identity.tenant), suspicion)
+            .unwrap_or_default()
+            .min(tuning.template_hot)
+    }
+
+    /// Share of the mail of others in a new tenant that scores as high; not asked for delivery
+    /// reports and forwarded mail, which quote what others wrote.
+    fn usual(&self, facts: &MessageFacts<'_>, learning: bool) -> Option<f64> {
+        if !learning || facts.identity.strength == Strength::None {
+            return None;
+        }
+        let who = hash_text(facts.identity.key.as_str());
+        self.scores
+            .read(&group::tenant_key(&facts.identity.tenant), |s| {
+                s.share_above(who, facts.llr)
+            })
+            .flatten()
+    }
+}
+
+/// Hashes of the external recipients.
+pub(super) fn external(facts: &MessageFacts<'_>) -> Vec<u64> {
+    facts
+        .recipients
+        .iter()
+        .filter(|r| !r.internal)
+        .map(|r| r.hash)
+        .collect()
+}

@@ -1,0 +1,188 @@
+//! What the content of a message says.
+
+use super::Case;
+use crate::config::tuning::{Prior, Tuning};
+use crate::detector::state::baseline::{Baseline, Class};
+use crate::detector::state::sender::Sender;
+
+/// What the content of one message says of its sender, in nats.
+pub(super) struct Content {
+    /// Against this very sender, before the bound of its class.
+    pub news: f64,
+    /// What is added to the sum.
+    pub whole: f64,
+    /// The part of `whole` that the content says without listings.
+    pub alone: f64,
+    /// How far content is trusted, 0-1: it bears strangers out no more than that.
+    pub trust: f64,
+    /// Most that it bears out of what else speaks against the sender.
+    pub borne_out: f64,
+}
+
+impl Sender {
+    /// Content and listings stay within one bound, relative to the sender's own past: a list that
+    /// errs must not be able to block anybody whose mail is ordinary.
+    pub(super) fn weigh_content(&self, case: &Case<'_>, strangers: f64) -> Content {
+        let (message, context) = (case.message, case.context);
+        let content_most = context.tuning.content_most;
+        let news = self.news(case, message.llr, strangers);
+        let whole = if message.fresh {
+            self.within_class_bound(case, news)
+        } else {
+            0.0
+        };
+        let alone = if message.fresh && message.listed > 0.0 {
+            let without_lists = self.news(case, message.llr - message.listed, strangers);
+            self.within_class_bound(case, without_lists).min(whole)
+        } else {
+            whole
+        };
+        let ranked = context.usual.is_some();
+        let most = if ranked {
+            content_most
+        } else {
+            context.bounds.content
+        };
+        let trusted = if ranked { news } else { most };
+        Content {
+            news,
+            whole,
+            alone,
+            trust: (trusted / content_most.max(1e-9)).clamp(0.0, 1.0),
+            borne_out: corroboration(message.llr, news, most),
+        }
+    }
+
+    /// Content of this LLR against this sender, before the bound of its class.
+    fn news(&self, case: &Case<'_>, llr: f64, strangers: f64) -> f64 {
+        let context = case.context;
+        if let Some(usual) = context.usual {
+            return by_rank(usual, self.base.own(self.judged()), llr, context.tuning);
+        }
+        let content = by_level(
+            &self.base,
+            &case.prior,
+            llr,
+            context.bounds.content,
+            Tuning::CAMPAIGN_FLAGGED,
+            context.tuning,
+        );
+        // Ordinary mail speaks for its sender less where it goes to strangers: half of a campaign
+        // may look ordinary.
+        if content <= 0.0 {
+            (content + strangers.max(0.0)).min(0.0)
+        } else {
+            content
+        }
+    }
+
+    /// Content against a campaign that the model hardly sees.
+    pub(super) fn weigh_sparse(&self, case: &Case<'_>, news: f64) -> f64 {
+        let sparse = by_level(
+            &self.base,
+            &case.prior,
+            case.message.llr,
+            case.context.bounds.content,
+            Tuning::SPARSE_FLAGGED,
+            case.context.tuning,
+        );
+        if case.context.usual.is_some() {
+            sparse.min(news)
+        } else {
+            sparse
+        }
+    }
+
+    /// Flagged messages that may have brought the content sum up to where it stands: they are under
+    /// judgement, and no past yet.
+    fn judged(&self) -> f64 {
+        (f64::from(self.sums.content()) / Tuning::NATS_PER_JUDGED_FLAG).ceil()
+    }
+
+    /// As much of the content as may still count against a sender of this class: one template is no
+    /// better a witness the thousandth time, several texts are.
+    fn within_class_bound(&self, case: &Case<'_>, content: f64) -> f64 {
+        let (context, texts) = (case.context, case.message.texts);
+        let tuning = context.tuning;
+        let clean = self.base.is_clean()
+            || (context.learning && self.base.began_clean(texts.clean, self.judged()));
+        let newcomer = case.class == Class::Newcomer && context.classes.is_some() && !case.multi;
+        // In a new tenant of which too little is known, the bound of `Bounds::content` stands alone.
+        let ranked = context.learning && context.usual.is_some();
+        let most = if !clean && (newcomer || ranked) {
+            tuning.content_most.mul_add(
+                f64::from(texts.flagged.saturating_sub(1)),
+                tuning.newcomer_content,
+            )
+        } else if case.class == Class::Bulk && context.classes.is_some() {
+            tuning.bulk_content
+        } else {
+            return content;
+        };
+        content.min((most - f64::from(self.sums.content())).max(0.0))
+    }
+}
+
+/// Content evidence: the calibrated LLR within its bounds, and never more than a flag (or its
+/// absence) can say of a sender who is flagged so often anyway, held against a campaign of which
+/// this share is flagged (`CAMPAIGN_FLAGGED` or `SPARSE_FLAGGED`): where it is small, a flag says
+/// less against the sender and ordinary mail between takes little away.
+pub(super) fn by_level(
+    base: &Baseline,
+    prior: &Prior,
+    llr: f64,
+    most: f64,
+    campaign: f64,
+    tuning: &Tuning,
+) -> f64 {
+    if llr.is_nan() {
+        return 0.0;
+    }
+    let share = base.flagged_share(prior);
+    if llr > Tuning::FLAG_NATS {
+        (llr - Tuning::FLAG_NATS)
+            .min(most)
+            .min((campaign / share).ln())
+            .max(0.0)
+    } else {
+        llr.max(tuning.content_least)
+            .max(((1.0 - campaign) / (1.0 - share)).ln())
+            .min(0.0)
+    }
+}
+
+/// Content evidence by rank, in nats: how unusual it is that a message scores so high, where the
+/// share `usual` of the tenant's other mail does, and no more than a flag can say of a sender of
+/// whose own messages `flagged` were flagged and `clean` were not. The level of a score says little
+/// in a tenant whose mail the classifier does not know yet; that it is unlike all other mail says
+/// as much as ever. Nothing speaks against a sender where it is not flagged; what scores below even
+/// odds like the tenant's other mail speaks for it.
+pub(super) fn by_rank(usual: f64, (flagged, clean): (f64, f64), llr: f64, tuning: &Tuning) -> f64 {
+    let nats = Tuning::RANK_SLOPE.mul_add(-usual.max(1e-9).ln(), Tuning::RANK_SHARE.ln());
+    if llr > Tuning::FLAG_NATS {
+        let share = Tuning::RANK_OF_TENANT.mul_add(usual, flagged)
+            / (Tuning::RANK_OF_TENANT + flagged + clean);
+        let own = (Tuning::CAMPAIGN_FLAGGED / share.max(1e-9)).ln();
+        // From nothing where the flag begins.
+        nats.min(own).clamp(0.0, tuning.content_most)
+            * ((llr - Tuning::FLAG_NATS) / Tuning::RANK_WHOLE_ABOVE_FLAG).min(1.0)
+    } else if llr <= 0.0 {
+        nats.clamp(tuning.content_least, 0.0)
+    } else {
+        0.0
+    }
+}
+
+/// How far content of this LLR, which came to `evidence` against this very sender, bears out what
+/// else speaks against it: strangers alone never do. Somebody who writes ordinary mail to strangers
+/// is a new employee or an application, and must never add up to a block; nor must a program or a
+/// mailing whose template always looks like that, so content counts here as far as it is news.
+pub(super) fn corroboration(llr: f64, evidence: f64, most: f64) -> f64 {
+    let over = llr - Tuning::FLAG_NATS;
+    let usual = over.min(most);
+    if usual > 0.0 {
+        over * (evidence / usual).clamp(0.0, 1.0)
+    } else {
+        0.0
+    }
+}

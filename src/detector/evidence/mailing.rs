@@ -1,0 +1,88 @@
+//! Mailings that a person should be asked about before they go.
+
+use super::Case;
+use crate::config::tuning::Tuning;
+use crate::detector::state::baseline::Class;
+use crate::detector::state::sender::Sender;
+use crate::types::Strength;
+
+impl Sender {
+    /// Whether a person should be asked about this message before it goes.
+    pub(super) fn is_unusual(&self, case: &Case<'_>, strangers: f64) -> bool {
+        match case.class {
+            Class::Newcomer => self.is_unusual_of_newcomer(case),
+            // While other accounts of the client send a campaign, strangers who are a surprise are
+            // asked about, too.
+            Class::Person
+                if case.context.campaign && strangers >= Tuning::CAMPAIGN_STRANGERS_NATS =>
+            {
+                true
+            }
+            _ => self.is_surprising(case),
+        }
+    }
+
+    /// A suspicious mailing of a sender without a history.
+    fn is_unusual_of_newcomer(&self, case: &Case<'_>) -> bool {
+        let (message, context) = (case.message, case.context);
+        let known_tenant = context.classes.is_some() || context.learning;
+        if self.strength == Strength::None || !known_tenant || !message.is_flagged() {
+            return false;
+        }
+        let tuning = context.tuning;
+        // All parts of a letter together. Where too little is known of a new tenant's mail, many
+        // strangers are rare enough.
+        let many = tuning.mailing_recipients > 0.0
+            && f64::from(self.whole_letter(message).1) > tuning.mailing_recipients
+            && (context.is_rare() || context.usual.is_none());
+        // What other newcomers are flagged with, too, is a campaign or a new program on many hosts.
+        let shared =
+            context.suspicion_of_text >= Tuning::TEXT_OF_SEVERAL_NATS && message.recipients() > 0;
+        let often =
+            f64::from(message.in_hour) > tuning.newcomer_mailing && self.base.is_often_flagged();
+        many || context.is_rare() && (shared || often)
+    }
+
+    /// Many strangers at once from a sender that hardly writes to any.
+    fn is_surprising(&self, case: &Case<'_>) -> bool {
+        let (message, tuning) = (case.message, case.context.tuning);
+        let usual = self.base.new_share_at_most(&case.prior);
+        let seen = self.base.recipients_seen(&case.prior);
+        let surprising = |(all, new): (u32, u32)| {
+            f64::from(new) > tuning.mailing_recipients
+                && surprise(new.into(), all.into(), usual, seen) > tuning.mailing_nats
+        };
+        // A message mostly to people it knows goes, also while a mailing waits. Other mail of the
+        // hour does not hide one.
+        message.new > message.known
+            && tuning.mailing_recipients > 0.0
+            && (surprising(message.recipients_hour)
+                || message.letter && surprising(self.whole_letter(message)))
+    }
+}
+
+/// How surprising it is that `new` of `all` recipients are new to a sender of whom the share
+/// `usual` is, as `seen` earlier recipients told: nats of the likelihood ratio between two shares
+/// and one common share, 0 where they are not more than usual. What is known of a sender by few
+/// recipients is not known well, and surprises less.
+pub(super) fn surprise(new: f64, all: f64, usual: f64, seen: f64) -> f64 {
+    if all <= 0.0 || seen <= 0.0 {
+        return 0.0;
+    }
+    let (p, q) = (
+        (new / all).min(1.0),
+        usual.clamp(Tuning::SURPRISE_USUAL_LEAST, Tuning::SURPRISE_USUAL_MOST),
+    );
+    // Where nearly all are new anyway nothing is surprising.
+    if p <= q || q > Tuning::SURPRISE_ENDS {
+        return 0.0;
+    }
+    let common = all.mul_add(p, seen * q) / (all + seen);
+    all.mul_add(divergence(p, common), seen * divergence(q, common))
+}
+
+/// Kullback-Leibler divergence of two shares in nats; `q` is neither 0 nor 1.
+fn divergence(p: f64, q: f64) -> f64 {
+    let part = |p: f64, q: f64| if p > 0.0 { p * (p / q).ln() } else { 0.0 };
+    part(p, q) + part(1.0 - p, 1.0 - q)
+}

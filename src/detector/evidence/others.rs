@@ -1,0 +1,86 @@
+//! What a flagged message says of other accounts, and they of it.
+
+use super::{Case, Weight};
+use crate::config::tuning::Tuning;
+use crate::detector::context::Context;
+use crate::detector::state::baseline::Class;
+use crate::detector::state::sender::Sender;
+
+/// What a flag on this sender says of other accounts.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(in crate::detector) struct Flag {
+    /// A person who is hardly ever flagged: the evidence counts for other accounts of the client
+    /// and for others with this text.
+    pub counts_for_others: bool,
+    /// A sender that is hardly ever flagged, or never wrote before: what others have brought counts
+    /// for it.
+    pub others_count: bool,
+    /// A sender without a history: its evidence counts for others with this text, and theirs for
+    /// it.
+    pub newcomer: bool,
+    /// How much more common flags are among the tenant's persons than usual, in nats: by so much
+    /// less each of them counts for others.
+    pub common: f64,
+}
+
+impl Sender {
+    /// Only persons count for others: a program whose template scores badly says nothing of them. A
+    /// newcomer counts by its text: accounts that nobody uses would be the best to take over.
+    pub(super) fn flag(&self, case: &Case<'_>) -> Flag {
+        let flagged = case.message.is_flagged();
+        let (person, newcomer) = (
+            flagged && case.class == Class::Person,
+            flagged && case.class == Class::Newcomer,
+        );
+        let share = self.base.flagged_share(&case.prior);
+        let usual = Class::Person.prior().flagged.0;
+        Flag {
+            counts_for_others: person && share < Tuning::COUNTS_FOR_OTHERS_BELOW,
+            others_count: (person || newcomer) && share < Tuning::OTHERS_COUNT_BELOW,
+            newcomer: newcomer && case.message.recipients() > 0,
+            common: case.context.classes.map_or(0.0, |c| {
+                (c.prior(Class::Person).flagged.0 / usual).ln().max(0.0)
+            }),
+        }
+    }
+}
+
+/// What other accounts add, in nats, to mail that itself speaks against its sender.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(in crate::detector) struct Others {
+    /// All of it.
+    pub nats: f64,
+    /// What others with the same text add; at most `nats`.
+    pub by_text: f64,
+}
+
+impl Others {
+    /// The same accounts may stand behind client and text: the one that says more counts.
+    pub(in crate::detector) fn of(weight: &Weight, class: Class, context: &Context<'_>) -> Self {
+        let evidence = weight.content + weight.recipients;
+        let above = |floor: f64, nats: f64| {
+            if weight.flag.others_count && evidence > floor {
+                nats
+            } else {
+                0.0
+            }
+        };
+        // In a new tenant everybody is a newcomer: what several of them send is held, and blocks
+        // nobody.
+        let by_text = match weight.flag.newcomer {
+            true if context.learning => 0.0,
+            true => context.suspicion_of_text,
+            false => above(context.tuning.template_floor, context.suspicion_of_text),
+        };
+        // Other accounts of the client count against a newcomer only in a campaign beyond chance.
+        let of_client = if class == Class::Newcomer && !context.campaign {
+            0.0
+        } else {
+            context.suspicion_of_others
+        };
+        Self {
+            nats: above(context.tuning.pool_floor, of_client).max(by_text),
+            by_text,
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The tables on disk. A snapshot holds all of them, one frame per record (length, CRC32C, the
+//! record as postcard) behind eight octets that name the format; torn or altered it is refused
+//! whole. A journal holds in such frames what has changed since, record by record as it then stood:
+//! written every second, read up to the first frame that is torn. A record that is read twice, or
+//! over a newer one of the snapshot, is at most as old as the last second before the crash.
+
+use super::recent_messages::RecentMessages;
+use crate::detector::Detector;
+use crate::detector::state::group::Group;
+use crate::detector::state::known::Known;
+use crate::detector::state::reports::Reports;
+use crate::detector::state::scores::Scores;
+use crate::detector::state::seen::Counted;
+use crate::detector::state::sender::Sender;
+use crate::types::SenderKey;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::io::{self, Read, Write};
+
+const MAGIC: &[u8; 8] = b"OGREP\x03\r\n";
+/// Largest record believed, in octets: a sender with a full sketch is under 0.1 MB.
+const MAX_RECORD: u32 = 8 << 20;
+/// Entries of what has been counted in one record.
+const SEEN: usize = 4096;
+
+#[derive(Serialize, Deserialize)]
+enum Record<'a> {
+    Sender(SenderKey, Cow<'a, Sender>),
+    Group(u64, Cow<'a, Group>),
+    RecentMessages(SenderKey, Cow<'a, RecentMessages>),
+    /// A sender with so many recipients that the journal leaves them out: those of the snapshot
+    /// stand.
+    WithoutRecipients(SenderKey, Cow<'a, Sender>),
+    Seen(Vec<(u64, Counted)>),
+    /// The last record: how many came before it.
+    End(u64),
+    /// Scores of a new tenant. It and what follows stand behind the end, since the place of a kind
+    /// is its number on disk.
+    Scores(u64, Cow<'a, Scores>),
+    /// What was reported of a sender's mail, by the hash of its key.
+    Reports(u64, Cow<'a, Reports>),
+}
+
+struct Writer<'a> {
+    out: &'a mut dyn Write,
+    buffer: Vec<u8>,
+    records: u64,
+    failed: Option<io::Error>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(out: &'a mut dyn Write) -> Self {
+        Self {
+            out,
+            buffer: Vec::new(),
+            records: 0,
+            failed: None,
+        }
+    }
+
+    fn put(&mut self, record: &Record<'_>) {
+        if self.failed.is_none()
+            && let Err(error) = self.try_put(record)
+        {
+            self.failed = Some(error);
+        }
+    }
+
+    fn try_put(&mut self, record: &Record<'_>) -> io::Result<()> {
+        self.buffer.clear();
+        postcard::to_io(record, &mut self.buffer).map_err(io::Error::other)?;
+        let length = u32::try_from(self.buffer.len()).map_err(io::Error::other)?;
+        self.out.write_all(&length.to_le_bytes())?;
+        self.out
+            .write_all(&crc32c::crc32c(&self.buffer).to_le_bytes())?;
+        self.out.write_all(&self.buffer)?;
+        self.records += 1;
+        Ok(())
+    }
+}
+
+fn bad(why: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("reputation snapshot: {why}"),
+    )
+}
+
+impl Detector {
+    /// Writes the tables (not the blocks: those live in records). Mail goes on meanwhile.
+    pub fn snapshot(&self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(MAGIC)?;
+        let mut writer = Writer::new(out);
+        self.senders
+            .copies(|key, sender| writer.put(&Record::Sender(key, Cow::Owned(sender))));
+        self.groups
+            .copies(|key, group| writer.put(&Record::Group(key, Cow::Owned(group))));
+        self.recent_messages.copies(|key, recent_messages| {
+            writer.put(&Record::RecentMessages(key, Cow::Owned(recent_messages)))
+        });
+        self.scores
+            .copies(|key, scores| writer.put(&Record::Scores(key, Cow::Owned(scores))));
+        self.reports
+            .copies(|key, reports| writer.put(&Record::Reports(key, Cow::Owned(reports))));
+        let mut seen = Vec::new();
+        self.seen.each(|key, fully| {
+            let counted = if fully {
+                Counted::Fully
+            } else {
+                Counted::Evidence
+            };
+            seen.push((key, counted));
+        });
+        seen.chunks(SEEN)
+            .for_each(|chunk| writer.put(&Record::Seen(chunk.to_vec())));
+        let records = writer.records;
+        writer.put(&Record::End(records));
+        writer.failed.map_or(Ok(()), Err)
+    }
+
+    /// From now on notes what changes, for [`Detector::journal`].
+    pub fn watch_changes(&self) {
+        self.senders.watch();
+        self.groups.watch();
+        self.recent_messages.watch();
+        self.scores.watch();
+        self.reports.watch();
+        self.seen.watch();
+    }
+
+    /// Appends what has changed since the last call; how many records.
+    ///
+    /// # Errors
+    /// Something could not be written: what had changed is in no journal then, and a snapshot is due.
+    pub fn journal(&self, out: &mut dyn Write) -> io::Result<u64> {
+        let mut writer = Writer::new(out);
+        self.seen
+            .changes()
+            .chunks(SEEN)
+            .for_each(|chunk| writer.put(&Record::Seen(chunk.to_vec())));
+        self.senders.changes(|key, mut sender| {
+            if sender.known.is_exact() {
+                writer.put(&Record::Sender(key, Cow::Owned(sender)));
+            } else {
+                sender.known = Known::default();
+                writer.put(&Record::WithoutRecipients(key, Cow::Owned(sender)));
+            }
+        });
+        self.groups
+            .changes(|key, group| writer.put(&Record::Group(key, Cow::Owned(group))));
+        self.recent_messages.changes(|key, recent_messages| {
+            writer.put(&Record::RecentMessages(key, Cow::Owned(recent_messages)))
+        });
+        self.scores
+            .changes(|key, scores| writer.put(&Record::Scores(key, Cow::Owned(scores))));
+        self.reports
+            .changes(|key, reports| writer.put(&Record::Reports(key, Cow::Owned(reports))));
+        writer.failed.map_or(Ok(writer.records), Err)
+    }
+
+    /// Reads what `journal` wrote over what is there, up to the first frame that is torn or
+    /// altered; how many records.
+    pub fn restore_journal(&self, input: &mut dyn Read) -> u64 {
+        let mut buffer = Vec::new();
+        let mut records = 0;
+        while let Ok(record) = read_frame(input, &mut buffer) {
+            if !self.take(record) {
+                break;
+            }
+            records += 1;
+        }
+        records
+    }
+
+    /// Reads what `snapshot` wrote; a damaged or foreign snapshot is an error and leaves the tables
+    /// empty.
+    pub fn restore(&self, input: &mut dyn Read) -> io::Result<()> {
+        self.clear();
+        let result = self.read_all(input);
+        if result.is_err() {
+            self.clear();
+        }
+        result
+    }
+
+    fn clear(&self) {
+        self.senders.clear();
+        self.groups.clear();
+        self.recent_messages.clear();
+        self.scores.clear();
+        self.reports.clear();
+        self.seen.clear();
+    }
+
+    fn read_all(&self, input: &mut dyn Read) -> io::Result<()> {
+        let mut magic = [0; 8];
+        input.read_exact(&mut magic).map_err(|_| bad("too short"))?;
+        if magic != *MAGIC {
+            return Err(bad("not of this version"));
+        }
+        let mut buffer = Vec::new();
+        for records in 0_u64.. {
+            match read_frame(input, &mut buffer)? {
+                Record::End(n) if n == records => return Ok(()),
+                Record::End(_) => return Err(bad("incomplete")),
+                record => self.take(record),
+            };
+        }
+        Err(bad("without an end"))
+    }
+
+    /// Puts a record into its table; false for the end of a snapshot.
+    fn take(&self, record: Record<'_>) -> bool {
+        match record {
+            Record::Sender(key, value) => {
+                self.senders.replace(&key, value.into_owned());
+            }
+            Record::WithoutRecipients(key, value) => {
+                let mut value = value.into_owned();
+                value.known = self
+                    .senders
+                    .read(&key, |old| old.known.clone())
+                    .unwrap_or_default();
+                self.senders.replace(&key, value);
+            }
+            Record::Group(key, value) => {
+                self.groups.replace(&key, value.into_owned());
+            }
+            Record::RecentMessages(key, value) => {
+                self.recent_messages.remove(&key);
+                self.recent_messages
+                    .with(&key, || value.into_owned(), |_| ());
+            }
+            Record::Scores(key, value) => {
+                self.scores.replace(&key, value.into_owned());
+            }
+            Record::Reports(key, value) => {
+                self.reports.replace(&key, value.into_owned());
+            }
+            Record::Seen(list) => list
+                .into_iter()
+                .for_each(|(key, counted)| self.seen.set(key, counted)),
+            Record::End(_) => return false,
+        }
+        true
+    }
+}
+
+fn read_frame(input: &mut dyn Read, buffer: &mut Vec<u8>) -> io::Result<Record<'static>> {
+    let (mut length, mut crc) = ([0; 4], [0; 4]);
+    input.read_exact(&mut length).map_err(|_| bad("torn"))?;
+    input.read_exact(&mut crc).map_err(|_| bad("torn"))?;
+    let length = u32::from_le_bytes(length);
+    if length > MAX_RECORD {
+        return Err(bad("damaged"));
+    }
+    buffer.clear();
+    buffer.resize(length as usize, 0);
+    input.read_exact(buffer).map_err(|_| bad("torn"))?;
+    if crc32c::crc32c(buffer) != u32::from_le_bytes(crc) {
+        return Err(bad("damaged"));
+    }
+    postcard::from_bytes(buffer).map_err(|e| bad(&e.to_string()))
+}

@@ -1,0 +1,143 @@
+//! How an entity is read: by its fields, and by the name of its file.
+
+use super::structured::Structured;
+use super::{Kind, Place};
+use crate::mail::encoding::Encoding;
+use crate::mail::header::Fields;
+
+/// How a leaf of that type is read, and where it stands unless it is declared an attachment.
+pub(super) fn read_as(ctype: &str, file_name: &str, encoding: Encoding) -> (Kind, Place) {
+    let named = !file_name.is_empty();
+    let by_name = if named { by_extension(file_name) } else { None };
+    match ctype {
+        "text/html" | "application/xhtml+xml" => (Kind::Html, Place::Inline),
+        // A type nobody understands is text to whoever reads it.
+        "" | "text" | "text/plain" => (Kind::Plain, Place::Inline),
+        "text/calendar" | "application/ics" => (Kind::Calendar, Place::Attached),
+        "text/rtf" | "application/rtf" => (Kind::Rtf, Place::Attached),
+        "text/enriched" | "text/richtext" => (
+            Kind::Html,
+            if named {
+                Place::Attached
+            } else {
+                Place::Inline
+            },
+        ),
+        // For programs, not shown as they stand by most.
+        "text/vcard" | "text/x-vcard" | "text/directory" | "text/css" | "text/csv" => {
+            (Kind::Plain, Place::Attached)
+        }
+        "text/rfc822-headers" => (Kind::Plain, Place::Machine),
+        "image/svg+xml" => (Kind::Html, Place::Attached),
+        "application/pkcs7-mime" | "application/x-pkcs7-mime" => (Kind::Signed, Place::Attached),
+        t if t.starts_with("multipart/") => (
+            if encoding == Encoding::Identity {
+                Kind::Plain
+            } else {
+                Kind::Message
+            },
+            Place::Inline,
+        ),
+        "message/rfc822" | "message/global" | "message/news" => (Kind::Message, Place::Attached),
+        t if t.starts_with("message/") => (Kind::Plain, Place::Machine),
+        t if t.starts_with("text/") => (
+            by_name.unwrap_or(Kind::Plain),
+            if named {
+                Place::Attached
+            } else {
+                Place::Inline
+            },
+        ),
+        t if t.starts_with("image/") => (Kind::Image, Place::Attached),
+        _ => (by_name.unwrap_or(Kind::Other), Place::Attached),
+    }
+}
+
+/// What a file holds that programs open by its name.
+fn by_extension(file_name: &str) -> Option<Kind> {
+    let (_, extension) = file_name
+        .trim()
+        .trim_end_matches(['.', ' '])
+        .rsplit_once('.')?;
+    Some(match extension.to_ascii_lowercase().as_str() {
+        "html" | "htm" | "shtml" | "xhtml" | "xht" | "svg" => Kind::Html,
+        "txt" | "text" | "md" | "asc" | "log" => Kind::Plain,
+        "ics" | "ical" | "ifb" | "vcs" => Kind::Calendar,
+        "rtf" => Kind::Rtf,
+        "eml" | "mht" | "mhtml" => Kind::Message,
+        "p7m" => Kind::Signed,
+        _ => return None,
+    })
+}
+
+/// The fields of an entity that decide how it is read.
+#[derive(Debug, Default)]
+pub(super) struct Head<'a> {
+    pub ctype: Structured,
+    /// Content-Type as it stands.
+    pub field: &'a [u8],
+    pub disposition: Structured,
+    pub encoding: Encoding,
+    pub odd_encoding: bool,
+    pub broken: bool,
+    /// A second Content-Type that says something else.
+    pub rival_type: Option<Structured>,
+    pub rival_encoding: Option<Encoding>,
+    /// Programs take different structures from it.
+    pub ambiguous: bool,
+}
+
+impl<'a> Head<'a> {
+    pub(super) fn read(fields: Fields<'a>) -> Self {
+        let mut head = Self::default();
+        let mut encoded = false;
+        for field in fields {
+            let (name, value) = (field.name, field.trimmed());
+            if name.len() < 12
+                || !name
+                    .get(..8)
+                    .is_some_and(|n| n.eq_ignore_ascii_case(b"content-"))
+            {
+                continue;
+            }
+            if name.eq_ignore_ascii_case(b"content-type") {
+                head.content_type(value);
+            } else if name.eq_ignore_ascii_case(b"content-disposition") {
+                head.disposition = Structured::parse(value);
+            } else if name.eq_ignore_ascii_case(b"content-transfer-encoding") {
+                let encoding = Encoding::named(value);
+                if encoded && encoding != head.encoding {
+                    head.rival_encoding = Some(head.encoding);
+                }
+                head.encoding = encoding;
+                let usual = [&b"7bit"[..], b"8bit", b"binary"]
+                    .iter()
+                    .any(|n| value.eq_ignore_ascii_case(n));
+                head.odd_encoding = encoding == Encoding::Identity && !usual;
+                encoded = true;
+            }
+        }
+        head
+    }
+
+    /// The first one counts. Of a later one with another boundary nobody knows which counts for the
+    /// reader.
+    fn content_type(&mut self, value: &'a [u8]) {
+        let typed = Structured::parse(value);
+        if self.ctype.value.is_empty() {
+            self.ambiguous |= typed.ambiguous && typed.value.starts_with("multipart/");
+            (self.ctype, self.field) = (typed, value);
+            return;
+        }
+        if typed.value == self.ctype.value
+            && typed.boundary == self.ctype.boundary
+            && typed.charset == self.ctype.charset
+        {
+            return;
+        }
+        let nests =
+            |t: &Structured| t.value.starts_with("multipart/") || t.value.starts_with("message/");
+        self.ambiguous |= nests(&typed) || nests(&self.ctype);
+        self.rival_type = Some(typed);
+    }
+}

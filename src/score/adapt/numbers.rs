@@ -1,0 +1,59 @@
+//! The numbers of the table in `docs/learning.md`, as the code has them.
+
+use super::*;
+
+macro_rules! numbers {
+    ($($path:path),* $(,)?) => {
+        &[$((stringify!($path), $path as f64)),*]
+    };
+}
+
+/// Paths of constants, the last part of each as the page names it, and their values.
+pub(crate) const NUMBERS: &[(&str, f64)] = numbers![
+    SLOTS,
+    MAX_NATS,
+    SHIPPED_NATS,
+    KNOWN_MESSAGES,
+    MARGIN,
+    LEAST_ERROR,
+    RATE_ASSUMED,
+    RATE_SETTLED,
+    RATE_LABEL,
+    EASE,
+    PASSES,
+    MEAN_EVERY,
+    MEAN_STEP,
+    PADDED_EVERY,
+    KEPT_BACK,
+    OPTIMISM,
+    EXCUSE_NATS,
+    EXCUSE_NATS_PER_LABEL,
+    TRUST_SHIPPED,
+    TRUST_SETTLED,
+    HALF_TRUST,
+    TRUST_SLOPE,
+    SETTLED,
+    SETTLED_ASSUMED,
+    FIT_EVERY,
+    FIT_FROM,
+    LATELY,
+    DISAGREEMENT_PER_DAY,
+    KEEP_PER_DAY,
+    KEEP_SQUARES_PER_DAY,
+    LARGEST_FILE,
+    tail::KEPT,
+    tail::TAIL,
+    tail::ABOVE,
+    tail::ABOVE_PER_SPAM,
+    tail::MAX_BEND,
+    tail::LABELS,
+    tail::UNSURE,
+    tail::RETURN,
+    folded::GRAMS,
+    folded::NAMED,
+    folded::LEAST_EVERYDAY,
+    own::FREE,
+    own::SHARE,
+    own::WINDOW,
+    own::SENDERS,
+];
