@@ -3,9 +3,9 @@
 
 /// A message with a finding lies at least here (nats): above `scoring.suspicious_probability` as
 /// shipped.
-pub(crate) const LEAST_LLR: f64 = 2.5;
+pub(in crate::score) const LEAST_LLR: f64 = 2.5;
 /// What a finding adds to a message that lies there anyway (nats).
-pub(crate) const LEAST_NATS: f64 = 0.5;
+pub(in crate::score) const LEAST_NATS: f64 = 0.5;
 
 /// Why a message was not read whole, or not for certain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
