@@ -29,6 +29,7 @@ const FLOORS: [&[&str]; 15] = [
     &["moderation"],
     &["feedback", "intake"],
     &["admin", "replay", "session"],
+    // Only the command line imports the lab: what is not the relay.
     &["app", "lab"],
     &["cli"],
 ];

@@ -69,13 +69,11 @@ pub(super) fn settings(reader: &Reader<'_>, root: Section<'_, '_>) -> Checked {
     let s = section("public");
     let (public, public_at) = (Public::read(&s), end(s));
     let groups = scopes::groups(section("group"));
-    let (policy, policies) = policies::policies(
-        section("policy"),
-        &Known {
-            groups: &groups,
-            tenants: &tenants,
-        },
-    );
+    let known = Known {
+        groups: &groups,
+        tenants: &tenants,
+    };
+    let (policy, policies) = policies::policies(section("policy"), &known);
     let listening = listeners.iter().any(|l| l.kind == ListenerKind::Reports);
     let s = section("reports");
     let reports = Reports::read(&s, &server.hostname, listening);

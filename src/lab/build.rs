@@ -21,7 +21,7 @@ pub(crate) const TRAINABLE: [&str; 5] = [
 /// Nats taken off every log-likelihood ratio. The spam and ham held out from each other still come
 /// from the same folders; an unfamiliar sender's ordinary mail lies further towards spam than
 /// held-out ham does.
-pub(crate) const CAUTION: f32 = 0.4;
+pub(in crate::lab) const CAUTION: f32 = 0.4;
 
 /// Spam messages shipped for replay and for the calibration of tenants; fewer cost points
 /// (models/README.md).
@@ -29,7 +29,7 @@ const PROTOTYPES: usize = 800;
 
 /// Margins of every message by weights that saw neither the spam of its corpus nor, for ham, its
 /// fold.
-pub(crate) fn held_out_margins(items: &[&Item], recipe: &Recipe) -> Vec<Point> {
+pub(in crate::lab) fn held_out_margins(items: &[&Item], recipe: &Recipe) -> Vec<Point> {
     let mut spam_sources: Vec<u8> = items.iter().filter(|i| i.spam).map(|i| i.source).collect();
     spam_sources.sort_unstable();
     spam_sources.dedup();

@@ -138,7 +138,7 @@ impl Dice {
     }
 
     /// Fisher-Yates.
-    pub(crate) fn shuffle<T>(&mut self, list: &mut [T]) {
+    pub(in crate::lab) fn shuffle<T>(&mut self, list: &mut [T]) {
         for i in (1..list.len()).rev() {
             list.swap(i, (self.roll() % (i as u64 + 1)) as usize);
         }
@@ -147,7 +147,7 @@ impl Dice {
 
 /// How much each message counts: both classes alike, and within a class each corpus by the square
 /// root of its size, so that neither the largest decides alone nor the smallest shouts.
-pub(crate) fn importance(items: &[&Item]) -> Vec<f32> {
+pub(in crate::lab) fn importance(items: &[&Item]) -> Vec<f32> {
     let mut counts = vec![[0_f32; 2]; 256];
     for item in items {
         if let Some(slot) = counts

@@ -216,7 +216,7 @@ impl Learner {
         let (mut worst, mut fullest) = (0.0_f64, 0.0_f64);
         self.store.each(|entry| {
             worst = worst.max(entry.delta.disagreement());
-            fullest = fullest.max(entry.delta.strain());
+            fullest = fullest.max(entry.delta.cap_nearness());
         });
         metrics::gauge!(names::LEARNED_DISAGREEMENT).set(worst);
         metrics::gauge!(names::LEARNED_STRAIN).set(fullest);

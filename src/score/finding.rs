@@ -3,13 +3,13 @@
 
 /// A message with a finding lies at least here (nats): above `scoring.suspicious_probability` as
 /// shipped.
-pub(crate) const LEAST_LLR: f64 = 2.5;
+pub(in crate::score) const LEAST_LLR: f64 = 2.5;
 /// What a finding adds to a message that lies there anyway (nats).
-pub(crate) const LEAST_NATS: f64 = 0.5;
+pub(in crate::score) const LEAST_NATS: f64 = 0.5;
 
 /// Why a message was not read whole, or not for certain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Finding {
+pub(crate) enum Finding {
     /// More parts than are taken apart.
     Parts,
     /// Parts nested deeper than is followed.
@@ -31,7 +31,7 @@ pub enum Finding {
 
 impl Finding {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Parts,
         Self::Depth,
         Self::Text,
@@ -43,7 +43,7 @@ impl Finding {
     ];
 
     /// The name shown as a symbol.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Parts => "more_parts_than_are_read",
             Self::Depth => "nested_deeper_than_is_read",
@@ -57,7 +57,7 @@ impl Finding {
     }
 
     /// The same as a sentence.
-    pub const fn sentence(self) -> &'static str {
+    pub(crate) const fn sentence(self) -> &'static str {
         match self {
             Self::Parts => "The message has more parts than are read.",
             Self::Depth => "Parts are nested deeper than is read.",

@@ -1,8 +1,8 @@
 //! The content score: features → classifier → calibrated log-likelihood ratio.
 //!
 //! `features` reads a message once into hashed text and named facts; `model` weighs them; `Scorer`
-//! joins the two and explains the result. Training (`corpus`, `train`, `calibrate`, `build`,
-//! `eval`) runs only from the command line.
+//! joins the two and explains the result; `adapt` is what a tenant's own mail adds. Training and
+//! evaluation are in the room `lab`.
 
 pub mod adapt;
 mod bulk;
@@ -99,14 +99,14 @@ fn sigmoid(llr: f64) -> f64 {
 }
 
 /// Puts symbols among the strongest, whatever they weigh.
-fn tell(symbols: &mut Vec<Signal>, more: Vec<Signal>) {
+fn add_symbols(symbols: &mut Vec<Signal>, more: Vec<Signal>) {
     symbols.truncate(MAX_SYMBOLS.saturating_sub(more.len()));
     symbols.extend(more);
     symbols.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
 }
 
 /// What was not read, or not for certain, is never neutral: the message counts as suspicious.
-fn doubt(score: &mut Score, worst: &mut Weighed, findings: &[Finding]) {
+fn lift_for_findings(score: &mut Score, worst: &mut Weighed, findings: &[Finding]) {
     if findings.is_empty() {
         return;
     }
@@ -122,7 +122,7 @@ fn doubt(score: &mut Score, worst: &mut Weighed, findings: &[Finding]) {
             name: finding.name().into(),
             weight,
         });
-    tell(&mut score.symbols, signals.collect());
+    add_symbols(&mut score.symbols, signals.collect());
     worst.shipped += lifted - score.llr;
     (score.llr, score.probability) = (lifted, sigmoid(lifted));
 }
@@ -217,7 +217,7 @@ impl Scorer {
             extractor.turn_to(number);
             score = self.explained(extractor, &worst);
             let name = format!("read_in:{}", source.name()).into();
-            tell(
+            add_symbols(
                 &mut score.symbols,
                 vec![Signal {
                     name,
@@ -227,7 +227,7 @@ impl Scorer {
         } else {
             (score.link_hosts, score.link_pages) = (extractor.link_hosts(), extractor.link_pages());
         }
-        doubt(&mut score, &mut worst, extractor.findings());
+        lift_for_findings(&mut score, &mut worst, extractor.findings());
         (score, worst)
     }
 

@@ -17,14 +17,14 @@ use std::sync::OnceLock;
 
 const MAGIC: &[u8; 8] = b"OUTGATE\x01";
 /// Raised whenever features, hashing or layout change: an older model would be misread.
-pub(crate) const FORMAT: u32 = 5;
+pub(in crate::score) const FORMAT: u32 = 5;
 /// Largest model file that is read, octets.
-pub(crate) const MAX_FILE: usize = 4 * 1024 * 1024;
+pub(in crate::score) const MAX_FILE: usize = 4 * 1024 * 1024;
 const MAX_PROTOTYPES: u32 = 1024;
 const MAX_LIST: u32 = 1 << 16;
 
 /// No content is certain: the log-likelihood ratio stays within ± this (nats).
-pub(crate) const MAX_LLR: f64 = 12.0;
+pub(in crate::score) const MAX_LLR: f64 = 12.0;
 
 /// A trained classifier.
 #[derive(Debug, Clone)]
@@ -130,7 +130,7 @@ impl Model {
     }
 
     /// The margin of kept features.
-    pub fn margin_of(&self, sample: &Sample) -> Margin {
+    pub(in crate::score) fn margin_of(&self, sample: &Sample) -> Margin {
         self.margin(
             sample.words.iter().copied(),
             &sample.pairs,
@@ -141,7 +141,7 @@ impl Model {
 
     /// The log-likelihood ratio of each prototype, nats: computed when something is learned for the
     /// first time.
-    pub fn prototype_llrs(&self) -> &[f32] {
+    pub(in crate::score) fn prototype_llrs(&self) -> &[f32] {
         self.replayed.get_or_init(|| {
             self.prototypes
                 .iter()

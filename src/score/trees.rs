@@ -12,7 +12,7 @@ const INNER: usize = (1 << DEPTH) - 1;
 /// All nodes.
 pub(crate) const NODES: usize = (1 << (DEPTH + 1)) - 1;
 /// Most trees in a model.
-pub(crate) const MAX_TREES: usize = 512;
+pub(in crate::score) const MAX_TREES: usize = 512;
 
 /// Quantised values of the named features, 0-255.
 pub(crate) type Row = [u8; dense::COUNT];

@@ -77,7 +77,7 @@ impl Kind {
     }
 
     /// Days of preparation, of which no message counts.
-    pub(crate) const fn preparation_days(self) -> i64 {
+    pub(in crate::lab) const fn preparation_days(self) -> i64 {
         if matches!(self, Self::Patient) { 14 } else { 0 }
     }
 
@@ -162,7 +162,7 @@ pub(crate) fn mails(
 
 /// The harmless mail by which a patient attacker prepares: 30 a day to people the owner never wrote
 /// to.
-pub(crate) fn preparation(
+pub(in crate::lab) fn preparation(
     start: i64,
     days: i64,
     victim: &mut Sender,

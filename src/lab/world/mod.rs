@@ -28,7 +28,7 @@ use tenant::Tenant;
 /// First day of every tenant's life: 2026-06-01, a Monday.
 const FIRST_DAY: i64 = 20_605;
 /// Days a sender counts as cold.
-pub(crate) const COLD_DAYS: i64 = 5;
+pub(in crate::lab) const COLD_DAYS: i64 = 5;
 /// What is simulated.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {

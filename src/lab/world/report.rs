@@ -27,7 +27,7 @@ impl Stopwatch {
     }
 
     /// Since then.
-    pub(crate) fn nanos(&self) -> u64 {
+    pub(in crate::lab) fn nanos(&self) -> u64 {
         u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 }

@@ -51,13 +51,13 @@ impl Rng {
     }
 
     /// Lognormal of that median and sigma.
-    pub(crate) fn lognormal(&mut self, median: f64, sigma: f64) -> f64 {
+    pub(in crate::lab) fn lognormal(&mut self, median: f64, sigma: f64) -> f64 {
         median * (sigma * self.normal()).exp()
     }
 
     /// Beta of that mean and strength (alpha + beta). In logarithms, since the shapes here go down
     /// to 0.001.
-    pub(crate) fn beta(&mut self, mean: f64, strength: f64) -> f64 {
+    pub(in crate::lab) fn beta(&mut self, mean: f64, strength: f64) -> f64 {
         let (a, b) = (
             self.ln_gamma_variate(mean * strength),
             self.ln_gamma_variate((1.0 - mean) * strength),

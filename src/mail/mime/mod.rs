@@ -98,7 +98,7 @@ pub(crate) struct Tree<'a> {
     pub messages: Vec<Fields<'a>>,
     /// Text outside the parts: before the first delimiter, behind the last, in a header section
     /// that is none.
-    pub aside: Vec<&'a [u8]>,
+    pub outside: Vec<&'a [u8]>,
     /// Content-Type of the message, as it stands.
     pub content_type: &'a [u8],
     /// The message is a `multipart/report` (RFC 6522).

@@ -39,7 +39,7 @@ fn a_mixed_message_gives_its_leaves() {
         (tree.depth, tree.is_report, tree.ambiguous),
         (3, false, false)
     );
-    assert_eq!(tree.aside, [&b"ignored"[..], b"last"]);
+    assert_eq!(tree.outside, [&b"ignored"[..], b"last"]);
 }
 
 #[test]
@@ -152,12 +152,12 @@ fn a_part_without_a_blank_line_has_no_body_unless_a_line_is_no_field() {
         [(Kind::Html, "Buy <b>this".to_owned()), plain]
     );
     assert_eq!(
-        walk(b"Subject: x\nno field here\nFrom: y\n\nbody\n", false, 0).aside,
+        walk(b"Subject: x\nno field here\nFrom: y\n\nbody\n", false, 0).outside,
         [b"no field here\nFrom: y"]
     );
     assert!(
         walk(b"From me Thu Jan  1 1970\nSubject: x\n\nbody\n", false, 0)
-            .aside
+            .outside
             .is_empty()
     );
 }

@@ -8,7 +8,7 @@ use memchr::memmem;
 use std::collections::HashMap;
 
 /// Text outside the parts that is kept, octets.
-const MAX_ASIDE: usize = 64 * 1024;
+const MAX_OUTSIDE: usize = 64 * 1024;
 /// Longest delimiter line that is compared, octets.
 const MAX_DELIMITER: usize = 16 * 1024 + 4;
 
@@ -81,7 +81,8 @@ pub(super) struct Walker<'a> {
     /// Parts of a report from the null sender that may still be left out: the status and the
     /// returned message.
     left_out: usize,
-    aside: usize,
+    /// Octets of text outside the parts kept so far.
+    outside_octets: usize,
     /// Where the body of the message begins, if a line of its header is no field.
     doubtful_body: Option<usize>,
     tree: Tree<'a>,
@@ -98,7 +99,7 @@ impl<'a> Walker<'a> {
             by_boundary: HashMap::new(),
             alternatives: 0,
             left_out: if null_sender { 2 } else { 0 },
-            aside: 0,
+            outside_octets: 0,
             doubtful_body: None,
             tree: Tree::default(),
         }
@@ -113,7 +114,7 @@ impl<'a> Walker<'a> {
         {
             // To who takes that line for the first of the body, all of it is text, whatever type the
             // header gives.
-            self.note_aside(at, self.raw.len());
+            self.note_outside(at, self.raw.len());
         }
         self.tree
     }
@@ -157,7 +158,7 @@ impl<'a> Walker<'a> {
             self.tree.content_type = head.field;
             self.tree.is_report = head.ctype.value == "multipart/report";
             if let Some(odd) = odd.filter(|odd| *odd < body_at) {
-                self.note_aside(odd, body_at);
+                self.note_outside(odd, body_at);
                 self.doubtful_body = Some(body_at);
             }
         }
@@ -250,7 +251,7 @@ impl<'a> Walker<'a> {
         let found = self.find(body_at);
         let end = found.as_ref().map_or(self.raw.len(), |d| d.start);
         if found.as_ref().is_some_and(|d| d.of == own) {
-            self.note_aside(body_at, end);
+            self.note_outside(body_at, end);
         } else {
             // Its first delimiter never comes: it is read as text, or decoded and walked then, so
             // that nothing hides in it.
@@ -382,7 +383,7 @@ impl<'a> Walker<'a> {
                 return Some((delimiter.next, open.inside));
             }
             let found = self.find(delimiter.next);
-            self.note_aside(
+            self.note_outside(
                 delimiter.next,
                 found.as_ref().map_or(self.raw.len(), |d| d.start),
             );
@@ -390,16 +391,16 @@ impl<'a> Walker<'a> {
         }
     }
 
-    fn note_aside(&mut self, from: usize, to: usize) {
+    fn note_outside(&mut self, from: usize, to: usize) {
         let text = self.slice(from, to).trim_ascii();
-        if text.is_empty() || self.aside >= MAX_ASIDE {
+        if text.is_empty() || self.outside_octets >= MAX_OUTSIDE {
             return;
         }
         let text = text
-            .get(..text.len().min(MAX_ASIDE - self.aside))
+            .get(..text.len().min(MAX_OUTSIDE - self.outside_octets))
             .unwrap_or_default();
-        self.aside += text.len();
-        self.tree.aside.push(text);
+        self.outside_octets += text.len();
+        self.tree.outside.push(text);
     }
 
     fn keep(&mut self, head: Head<'a>, context: Context, body: &'a [u8], whole: &'a [u8]) {

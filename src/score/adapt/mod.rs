@@ -24,7 +24,7 @@ use tail::{Map, Recent};
 
 /// Weights of a delta; hashed features fold into them. Twice as many gain next to nothing
 /// (models/README.md).
-pub const SLOTS: usize = 1 << 15;
+pub(in crate::score) const SLOTS: usize = 1 << 15;
 /// What the delta adds stays within ± this (nats).
 const MAX_NATS: f32 = 8.0;
 /// What the words of own mail alone take off (nats): spam would drown in them.
@@ -146,7 +146,7 @@ pub struct Delta {
     spam: Recent,
     map: Map,
     disagreement: f32,
-    strain: f32,
+    cap_nearness: f32,
 }
 
 /// A message to be learned.
@@ -195,7 +195,7 @@ impl Default for Delta {
             spam: Recent::default(),
             map: Map::default(),
             disagreement: 0.0,
-            strain: 0.0,
+            cap_nearness: 0.0,
         }
     }
 }
@@ -218,12 +218,12 @@ impl Delta {
     }
 
     /// How near the delta comes to its cap on messages learned lately, 0-1.
-    pub fn strain(&self) -> f64 {
-        f64::from(self.strain)
+    pub fn cap_nearness(&self) -> f64 {
+        f64::from(self.cap_nearness)
     }
 
     /// How much of its full say the delta has, 0-1.
-    pub fn influence(&self) -> f32 {
+    pub(in crate::score) fn influence(&self) -> f32 {
         (self.learned() as f32 / KNOWN_MESSAGES).min(1.0)
     }
 
@@ -257,9 +257,9 @@ impl Delta {
         folded.sum(&self.mean).joined(shipped, self.excuse())
     }
 
-    /// One bounded step of `rate` towards spam or ham. What was `told` judges at once.
-    fn step(&mut self, shipped: f32, folded: &Folded<'_>, spam: bool, rate: f32, told: bool) {
-        self.step_of(shipped, [folded, folded], spam, rate, told);
+    /// One bounded step of `rate` towards spam or ham. What is learned `by_label` judges at once.
+    fn step(&mut self, shipped: f32, folded: &Folded<'_>, spam: bool, rate: f32, by_label: bool) {
+        self.step_of(shipped, [folded, folded], spam, rate, by_label);
     }
 
     /// The same, judging by a `whole` but moving only the weights of a `part` of it.
@@ -269,10 +269,10 @@ impl Delta {
         [whole, part]: [&Folded<'_>; 2],
         spam: bool,
         rate: f32,
-        told: bool,
+        by_label: bool,
     ) {
         // A label is about what was judged, and that is the mean.
-        let sum = whole.sum(if told { &self.mean } else { &self.weights });
+        let sum = whole.sum(if by_label { &self.mean } else { &self.weights });
         let (target, aim) = if spam { (1.0, MARGIN) } else { (0.0, -MARGIN) };
         // Without the caps of the sum: capped, a message would be learned again and again to no
         // effect.
@@ -292,7 +292,7 @@ impl Delta {
                 *square += slope * slope;
                 let change = rate * slope / (square.sqrt() + EASE);
                 *weight -= change;
-                *mean -= if told { change } else { 0.0 };
+                *mean -= if by_label { change } else { 0.0 };
             }
         };
         part.each_of_text(&mut move_weight);
@@ -305,7 +305,7 @@ impl Delta {
         let folded = Folded::new(&lesson.sample);
         let sum = folded.sum(&self.mean);
         let raw = sum.joined(shipped, self.excuse());
-        let (settled, told) = (self.is_settled(), label != Label::Unlabelled);
+        let (settled, by_label) = (self.is_settled(), label != Label::Unlabelled);
         let (spam, rate, passes) = match label {
             Label::Spam => (true, RATE_LABEL, 1),
             Label::Ham => (false, RATE_LABEL, 1),
@@ -327,31 +327,31 @@ impl Delta {
             }
         };
         lately(
-            &mut self.strain,
+            &mut self.cap_nearness,
             ((sum.text + sum.named).abs() / MAX_NATS).min(1.0),
         );
-        let calibrates = told || !settled;
+        let calibrates = by_label || !settled;
         if calibrates {
             (if spam { &mut self.spam } else { &mut self.own }).push(raw);
         }
         for _ in 0..passes {
-            self.step(shipped, &folded, spam, rate, told);
+            self.step(shipped, &folded, spam, rate, by_label);
             if !spam {
-                self.replay(model, &lesson.sample, rate, told);
+                self.replay(model, &lesson.sample, rate, by_label);
             }
         }
-        *(if told {
+        *(if by_label {
             &mut self.labelled
         } else {
             &mut self.assumed
         }) += 1;
-        if !told && self.assumed.is_multiple_of(MEAN_EVERY) {
+        if !by_label && self.assumed.is_multiple_of(MEAN_EVERY) {
             self.follow();
         }
         if calibrates && self.learned().is_multiple_of(FIT_EVERY) {
             self.fit(model);
         }
-        if told {
+        if by_label {
             Learned::Labelled
         } else {
             Learned::Assumed
@@ -389,7 +389,7 @@ impl Delta {
         }
     }
 
-    fn replay(&mut self, model: &Model, own: &Sample, rate: f32, told: bool) {
+    fn replay(&mut self, model: &Model, own: &Sample, rate: f32, by_label: bool) {
         let Some(turn) = self.turn.checked_rem(model.prototypes.len() as u64) else {
             return;
         };
@@ -403,14 +403,20 @@ impl Delta {
         if let (Some(prototype), Some(llr)) =
             (model.prototypes.get(at), model.prototype_llrs().get(at))
         {
-            if !told && self.turn.is_multiple_of(PADDED_EVERY) {
+            if !by_label && self.turn.is_multiple_of(PADDED_EVERY) {
                 // Only the padding's weights move: else own words would go on excusing, and spam
                 // only weigh more. Behind a label its own words stay as it says.
                 let padded = Padded::new(prototype, own);
                 let [whole, padding] = padded.folded(prototype);
-                self.step_of(llr - OPTIMISM, [&whole, &padding], true, rate, told);
+                self.step_of(llr - OPTIMISM, [&whole, &padding], true, rate, by_label);
             } else {
-                self.step(llr - OPTIMISM, &Folded::new(prototype), true, rate, told);
+                self.step(
+                    llr - OPTIMISM,
+                    &Folded::new(prototype),
+                    true,
+                    rate,
+                    by_label,
+                );
             }
         }
     }

@@ -225,7 +225,7 @@ impl Extractor {
 
     /// Reads another view in place of the one read last. Gives where it comes from, and the nats
     /// that chance takes off its score; `None` if there is no such view.
-    pub fn turn_to(&mut self, number: usize) -> Option<(Source, f64)> {
+    pub(in crate::score) fn turn_to(&mut self, number: usize) -> Option<(Source, f64)> {
         let main = self.main.unwrap_or_else(|| Main {
             scarce: self.text.stats.words < SCARCE,
             kept: KEPT.map(|feature| {
@@ -265,7 +265,7 @@ impl Extractor {
     }
 
     /// What was not read, or not for certain.
-    pub fn findings(&self) -> &[Finding] {
+    pub(in crate::score) fn findings(&self) -> &[Finding] {
         &self.findings
     }
 

@@ -246,7 +246,7 @@ impl Extractor {
                 break;
             }
             let decoded = reading.text(part, MAX_HTML);
-            doubt(reading, part, &decoded);
+            note_unreadable(reading, part, &decoded);
             let before = self.gathered.len();
             self.show_page(part, &decoded, &mut shown, reading);
             if self
@@ -276,7 +276,7 @@ impl Extractor {
                 continue;
             }
             let decoded = reading.text(part, MAX_PLAIN);
-            doubt(reading, part, &decoded);
+            note_unreadable(reading, part, &decoded);
             if looks_like_html(&decoded) {
                 self.show_page(part, &decoded, &mut shown, reading);
             } else {
@@ -356,7 +356,7 @@ impl Extractor {
 }
 
 /// A text that cannot be read, in neither way, is found suspicious.
-pub(super) fn doubt(reading: &mut Reading, part: &Part<'_>, decoded: &str) {
+pub(super) fn note_unreadable(reading: &mut Reading, part: &Part<'_>, decoded: &str) {
     let foreign = part.charset.as_deref().is_some_and(legible::is_ebcdic);
     if part.rival.is_none()
         && (foreign || legible::unreadable(decoded))

@@ -2,7 +2,7 @@
 
 /// Where the text of a view comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub(crate) enum Source {
     /// Another form of what is shown.
     Alternative,
     /// What is shown, without words that many programs hide.
@@ -27,7 +27,7 @@ pub enum Source {
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Alternative,
         Self::Visible,
         Self::Hidden,
@@ -41,7 +41,7 @@ impl Source {
     ];
 
     /// The name shown in a symbol.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Alternative => "other_alternative",
             Self::Visible => "text_without_hidden_words",
@@ -57,7 +57,7 @@ impl Source {
     }
 
     /// The same in words.
-    pub const fn words(self) -> &'static str {
+    pub(crate) const fn words(self) -> &'static str {
         match self {
             Self::Alternative => "in another alternative than most programs show",
             Self::Visible => "in the text without the words that programs hide",

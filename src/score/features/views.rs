@@ -1,7 +1,7 @@
 //! The views beside the main one: what else of a message some reader sees.
 
 use super::reading::{
-    MAX_ATTACHED, MAX_HTML, MAX_OF_ATTACHMENT, MAX_PLAIN, Piece, Reading, WINDOW, doubt,
+    MAX_ATTACHED, MAX_HTML, MAX_OF_ATTACHMENT, MAX_PLAIN, Piece, Reading, WINDOW, note_unreadable,
 };
 use super::{Extractor, HEAD, Shown, Source, TAIL, calendar, legible, looks_like_html, rtf};
 use crate::mail::charset;
@@ -53,7 +53,7 @@ impl Extractor {
             .iter()
             .any(|p| p.place != Place::Inline || odd(p));
         let alternatives = pieces.iter().any(|p| p.alternative.is_some());
-        if extra || alternatives || !tree.aside.is_empty() {
+        if extra || alternatives || !tree.outside.is_empty() {
             self.view_parts(tree, &pieces, reading);
         }
         self.view_uuencoded(&gathered, reading);
@@ -159,7 +159,7 @@ impl Extractor {
             match (part.kind, part.place) {
                 (Kind::Plain, Place::Inline) if shown_html(part) => {
                     let decoded = reading.text(part, MAX_PLAIN);
-                    doubt(reading, part, &decoded);
+                    note_unreadable(reading, part, &decoded);
                     if !looks_like_html(&decoded) && self.is_news(&decoded) {
                         reading.view(
                             Source::Alternative,
@@ -198,7 +198,7 @@ impl Extractor {
             self.view_misdeclared(part, reading);
         }
         let aside = tree
-            .aside
+            .outside
             .iter()
             .map(|text| String::from_utf8_lossy(text))
             .collect::<Vec<_>>()
@@ -313,7 +313,7 @@ impl Extractor {
                     MAX_PLAIN
                 },
             );
-            doubt(reading, part, &decoded);
+            note_unreadable(reading, part, &decoded);
             let (text, links, shown) = if part.kind == Kind::Html || looks_like_html(&decoded) {
                 let page = html::render(&text::undo_redaction(&decoded));
                 if page.cut {

@@ -16,11 +16,11 @@ use distinct::Distinct;
 use fold::{Octets, index};
 
 /// Bits of the index within each group.
-pub(crate) const WORD_BITS: u32 = 17;
+pub(in crate::score) const WORD_BITS: u32 = 17;
 /// See [`WORD_BITS`].
-pub(crate) const PAIR_BITS: u32 = 18;
+pub(in crate::score) const PAIR_BITS: u32 = 18;
 /// See [`WORD_BITS`].
-pub(crate) const GRAM_BITS: u32 = 17;
+pub(in crate::score) const GRAM_BITS: u32 = 17;
 /// First index of pairs, of grams, and the size of the whole space.
 pub(crate) const PAIRS_AT: u32 = 1 << WORD_BITS;
 /// See [`PAIRS_AT`].

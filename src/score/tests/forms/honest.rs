@@ -4,16 +4,18 @@ use super::*;
 use crate::score::finding::{Finding, LEAST_LLR};
 use crate::score::{Extractor, ReturnPath, adapt};
 
+/// An honest text below so many multiparts.
+fn nest(n: usize) -> String {
+    let mut text = HEAD.to_owned();
+    for i in 0..n {
+        text += &format!("Content-Type: multipart/mixed; boundary=q{i}\r\n\r\n--q{i}\r\n");
+    }
+    text + "\r\n" + HONEST
+}
+
 /// What was not read is named and makes any message suspicious, however good the rest looks.
 #[test]
 fn what_runs_out_of_a_budget_is_suspicious_by_name() {
-    let nest = |n: usize| {
-        let mut text = HEAD.to_owned();
-        for i in 0..n {
-            text += &format!("Content-Type: multipart/mixed; boundary=q{i}\r\n\r\n--q{i}\r\n");
-        }
-        text + "\r\n" + HONEST
-    };
     let binary: String = base64::engine::general_purpose::STANDARD.encode(
         (0..2000_u32)
             .map(|n| (n * 7 % 32) as u8)
