@@ -2,7 +2,7 @@
 
 use crate::lab::build::{self, TRAINABLE};
 use crate::lab::corpus;
-use crate::lab::eval::{self, Figures, Judged};
+use crate::lab::eval::{self, Figures, Ratios};
 use crate::lab::protocols;
 use crate::lab::train::Recipe;
 use crate::score::model::Model;
@@ -182,7 +182,7 @@ fn judge(args: &EvalArgs) -> Result<Vec<Figures>, String> {
             eval::figures(
                 &name,
                 "all given",
-                &[Judged {
+                &[Ratios {
                     ham,
                     spam: spam.clone(),
                 }],

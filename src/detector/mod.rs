@@ -6,11 +6,12 @@
 //!   the lock of its sender's record; `conclude` and `explanation`: what follows; `decision`: the
 //!   answer.
 //! - `evidence/`: what a message or an outcome adds to the sums of its sender, one file per kind.
-//! - `outcomes`: deliveries, bounces, refusals and complaints.
+//! - `outcomes`: deliveries, bounces, refusals and complaints; `addressee`: whom they are about.
 //! - `reservation`: recipients at RCPT; `repeats`: messages that come again; `internal_part`: mail
 //!   of a blocked sender within its tenant; `blocks`: blocks that begin and end.
 //! - `state/`: the records, with snapshot and journal; `views`: what people see of them.
 
+mod addressee;
 mod assess;
 mod blocks;
 mod conclude;
@@ -46,9 +47,9 @@ use state::unsaved::UnsavedRecord;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+pub(crate) use addressee::{Addressee, mailbox_hash};
 pub(crate) use decision::{Decision, ShadowDecision};
 pub(crate) use internal_part::InternalPart;
-pub(crate) use outcomes::{Addressee, mailbox_hash};
 pub use reservation::Reservation;
 pub(crate) use reservation::Reserve;
 pub(crate) use state::reports::SOMEBODY;

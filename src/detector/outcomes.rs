@@ -1,28 +1,24 @@
 //! What the world answers: deliveries, unknown users, spam refusals, complaints.
 
-use super::Detector;
 use super::assess::volume_bounds;
 use super::conclude::Opening;
 use super::context::Context;
 use super::decide::add_claimed;
 use super::explanation::{client_explanation, explain};
+use super::{Addressee, Detector};
 use crate::config::Settings;
 use crate::config::scopes::EvidenceKind;
 use crate::detector::evidence::Bounds;
 use crate::detector::state::group::{self, Group};
-use crate::detector::state::reports::{Reports, Saying, Word};
+use crate::detector::state::reports::{ReportKind, Reports, SingleReport};
 use crate::detector::state::seen::Counted;
 use crate::detector::state::sender::{Sender, volume};
-use crate::identity::sender_address;
 use crate::policy::allowance::Allowances;
 use crate::policy::scope::{Choice, choose};
 use crate::types::Counts;
 use crate::types::NewBlock;
 use crate::types::hash::{hash_text, mix};
-use crate::types::{
-    Address, Evidence, Identity, MessageId, OutcomeClass, Reason, Signal, Strength, Time,
-    stable_hash,
-};
+use crate::types::{Evidence, Identity, MessageId, OutcomeClass, Reason, Signal, Strength, Time};
 
 /// Keeps keys of outcomes apart from those of messages.
 const OUTCOME: u64 = 0x6f75_7463_6f6d_6531;
@@ -32,46 +28,6 @@ const COMPLAINT: u64 = 0x636f_6d70_6c61_696e;
 const RETURNED: u64 = 0x7265_7475_726e_6564;
 /// Keeps what is reported of a client's senders apart from what is reported of a sender.
 const CLIENT: u64 = 0x636c_6965_6e74_5f72;
-
-/// The recipient that an outcome is about, as hashes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Addressee {
-    /// The address, as in [`RecipientFacts`](super::RecipientFacts).
-    pub recipient: u64,
-    /// The mailbox behind it: sub-addresses are one.
-    pub mailbox: u64,
-    /// The site that answers for it: the registrable domain.
-    pub site: u64,
-}
-
-impl Addressee {
-    /// Of an address.
-    pub fn of(address: &Address) -> Self {
-        let domain = address.domain().as_str();
-        let site = psl::domain_str(domain).unwrap_or(domain);
-        Self {
-            recipient: stable_hash(&[address.key().as_bytes()]),
-            mailbox: mailbox_hash(address),
-            site: stable_hash(&[site.as_bytes()]),
-        }
-    }
-}
-
-impl From<u64> for Addressee {
-    /// Of somebody of whom nothing but the hash is known.
-    fn from(recipient: u64) -> Self {
-        Self {
-            recipient,
-            mailbox: recipient,
-            site: recipient,
-        }
-    }
-}
-
-/// The hash of the mailbox behind an address: by it who complains is told apart.
-pub(crate) fn mailbox_hash(address: &Address) -> u64 {
-    stable_hash(&[sender_address(address).as_bytes()])
-}
 
 /// What came of a report.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,7 +73,7 @@ enum What {
     Delivered,
     UnknownUser,
     /// What somebody says; whether it is a refusal as spam or an unknown user.
-    Said(Saying, OutcomeClass),
+    Reported(ReportKind, OutcomeClass),
 }
 
 impl What {
@@ -125,10 +81,10 @@ impl What {
     const fn kind(self) -> Option<EvidenceKind> {
         match self {
             Self::Delivered => None,
-            Self::UnknownUser | Self::Said(_, OutcomeClass::UnknownUser) => {
+            Self::UnknownUser | Self::Reported(_, OutcomeClass::UnknownUser) => {
                 Some(EvidenceKind::Bounces)
             }
-            Self::Said(..) => Some(EvidenceKind::Refusals),
+            Self::Reported(..) => Some(EvidenceKind::Refusals),
         }
     }
 
@@ -136,10 +92,12 @@ impl What {
         match self {
             Self::Delivered => "delivered",
             Self::UnknownUser => "unknown_user",
-            Self::Said(Saying::Complaint, _) => "complaint",
-            Self::Said(Saying::Refusal, _) => "spam_refusal",
-            Self::Said(Saying::Return, OutcomeClass::UnknownUser) => "unknown_user_reported",
-            Self::Said(Saying::Return, _) => "spam_refusal_reported",
+            Self::Reported(ReportKind::Complaint, _) => "complaint",
+            Self::Reported(ReportKind::Refusal, _) => "spam_refusal",
+            Self::Reported(ReportKind::Return, OutcomeClass::UnknownUser) => {
+                "unknown_user_reported"
+            }
+            Self::Reported(ReportKind::Return, _) => "spam_refusal_reported",
         }
     }
 }
@@ -186,9 +144,9 @@ impl Event<'_> {
         }
     }
 
-    fn word(&self, saying: Saying) -> Word {
-        Word {
-            saying,
+    fn report(&self, report_kind: ReportKind) -> SingleReport {
+        SingleReport {
+            kind: report_kind,
             reporter: self.reporter,
             site: self.site,
             sent: self.sent(),
@@ -238,7 +196,7 @@ impl Detector {
         let what = match class {
             OutcomeClass::Delivered => What::Delivered,
             OutcomeClass::UnknownUser => What::UnknownUser,
-            OutcomeClass::SpamRefusal => What::Said(Saying::Refusal, class),
+            OutcomeClass::SpamRefusal => What::Reported(ReportKind::Refusal, class),
             // These speak of the recipient or of the way there, not of the sender.
             OutcomeClass::Reputation
             | OutcomeClass::Recipient
@@ -279,7 +237,7 @@ impl Detector {
         let event = Event {
             identity,
             id,
-            what: What::Said(Saying::Return, class),
+            what: What::Reported(ReportKind::Return, class),
             reporter: to.mailbox,
             site: to.site,
         };
@@ -299,7 +257,7 @@ impl Detector {
         let event = Event {
             identity,
             id,
-            what: What::Said(Saying::Complaint, OutcomeClass::SpamRefusal),
+            what: What::Reported(ReportKind::Complaint, OutcomeClass::SpamRefusal),
             reporter,
             site: 0,
         };
@@ -427,7 +385,7 @@ impl Detector {
         event: &Event<'_>,
         context: &Context<'_>,
     ) -> Option<f64> {
-        let What::Said(saying, _) = event.what else {
+        let What::Reported(report_kind, _) = event.what else {
             let bounced = event.what == What::UnknownUser;
             if !bounced {
                 return Some(sender.weigh_outcome(now, false, 0.0, context).1);
@@ -443,9 +401,9 @@ impl Detector {
             return Some(added);
         };
         let volume = sender.volume(now);
-        let (word, piece) = (event.word(saying), context.tuning.refusal);
+        let (report, piece) = (event.report(report_kind), context.tuning.refusal);
         let nats = self.reports.with(&who, Reports::default, |reports| {
-            reports.hear_of(now, event.id, &word, volume, piece)
+            reports.count_of_message(now, event.id, &report, volume, piece)
         })?;
         sender.weigh_fixed(now, nats, context);
         Some(nats)
@@ -464,7 +422,7 @@ impl Detector {
         let (identity, counts) = (event.identity, event.counts());
         let client = group::client_key(&identity.tenant, identity.client);
         let mut joined = nats;
-        if let (What::Said(saying, _), Strength::Claimed | Strength::None) =
+        if let (What::Reported(report_kind, _), Strength::Claimed | Strength::None) =
             (event.what, identity.strength)
         {
             // One recipient of eight people's mail must not be able to speak against the client of
@@ -473,13 +431,13 @@ impl Detector {
                 .groups
                 .read(&client, |g| volume(&g.windows, now))
                 .unwrap_or_default();
-            let word = event.word(saying);
-            let heard = self
+            let report = event.report(report_kind);
+            let counted = self
                 .reports
                 .with(&mix(client, CLIENT), Reports::default, |reports| {
-                    reports.hear(now, &word, volume, 1.0)
+                    reports.count(now, &report, volume, 1.0)
                 });
-            joined = joined.min(heard.unwrap_or(0.0) * context.tuning.refusal);
+            joined = joined.min(counted.unwrap_or(0.0) * context.tuning.refusal);
         }
         let by_client = self.groups.with(&client, Group::default, |g| {
             g.windows.add(now, counts);

@@ -5,10 +5,10 @@ use super::train::Dice;
 use crate::score::dense::{self, Direction};
 use crate::score::trees::{DEPTH, NODES, Row, Split, Tree};
 
-/// The knobs.
+/// The settings that the trees are grown by; written into the manifest of the model.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
 pub(crate) struct Boosting {
-    /// Trees.
+    /// How many trees are grown, one after the other.
     pub trees: u32,
     /// Share of each tree's answer that is taken.
     pub rate: f32,
@@ -42,9 +42,9 @@ impl Default for Boosting {
 /// One message to learn from.
 #[derive(Debug, Clone)]
 pub(crate) struct Example {
-    /// Its quantised features.
+    /// Its named features, each quantised to an octet.
     pub row: Row,
-    /// Its label.
+    /// Whether it is spam.
     pub spam: bool,
     /// How much it counts.
     pub share: f32,
@@ -84,7 +84,7 @@ struct Growing {
     bounds: [f32; 2],
 }
 
-/// Fits the trees.
+/// Grows the trees one after the other, each on what the ones before it leave wrong.
 pub(crate) fn fit(examples: &[Example], boosting: &Boosting, seed: u64) -> Vec<Tree> {
     let mut margins: Vec<f32> = examples.iter().map(|e| e.margin).collect();
     let mut dice = Dice::new(seed ^ 0x7265_6573);

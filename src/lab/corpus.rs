@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 /// One message of a corpus.
 #[derive(Debug, Clone)]
 pub(crate) struct Item {
-    /// Its features.
+    /// The features of the message as it was submitted.
     pub sample: Sample,
-    /// Its label.
+    /// Whether it is spam.
     pub spam: bool,
     /// Number of its corpus.
     pub source: u8,
@@ -22,9 +22,9 @@ pub(crate) struct Item {
 pub(crate) struct Corpus {
     /// Name of the folder.
     pub name: String,
-    /// Spam messages.
+    /// How many spam messages it holds.
     pub spam: usize,
-    /// Ham messages.
+    /// How many ham messages it holds.
     pub ham: usize,
 }
 
@@ -34,15 +34,15 @@ pub enum CorpusError {
     /// A file or folder cannot be read.
     #[error("{}: {source}", path.display())]
     Unreadable {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// What the system says of it.
         source: io::Error,
     },
     /// A line of an index is wrong.
     #[error("{}:{line}: expected `spam PATH` or `ham PATH`", file.display())]
     Line {
-        /// The index.
+        /// The index that the line stands in.
         file: PathBuf,
         /// Number of the line, from 1.
         line: usize,

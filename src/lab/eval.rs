@@ -8,7 +8,7 @@ use crate::score::calibrate;
 /// The figures of ham held against spam.
 #[derive(Debug, Clone, serde::Serialize)]
 pub(crate) struct Figures {
-    /// Whose ham.
+    /// Name of the corpus whose ham is judged.
     pub ham: String,
     /// Whose spam, or which protocol was followed.
     pub spam: String,
@@ -36,14 +36,14 @@ pub(crate) struct Figures {
 
 /// Log-likelihood ratios that one model gave to ham and to spam.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Judged {
-    /// Of ham.
+pub(crate) struct Ratios {
+    /// Ratios of ham messages, nats.
     pub ham: Vec<f64>,
-    /// Of spam.
+    /// Ratios of spam messages, nats.
     pub spam: Vec<f64>,
 }
 
-impl Judged {
+impl Ratios {
     /// Spam above the cut that this share of ham may exceed.
     fn caught(&self, share: f64) -> f64 {
         let mut sorted = self.ham.clone();
@@ -78,10 +78,10 @@ impl Judged {
 pub(crate) fn figures(
     ham_name: &str,
     spam_name: &str,
-    judged: &[Judged],
+    judged: &[Ratios],
     distinct: usize,
 ) -> Figures {
-    let all = |of: &dyn Fn(&Judged) -> f64| judged.iter().map(of).sum::<f64>();
+    let all = |of: &dyn Fn(&Ratios) -> f64| judged.iter().map(of).sum::<f64>();
     let hams = all(&|j| j.ham.len() as f64).max(1.0);
     let spams = all(&|j| j.spam.len() as f64).max(1.0);
     let positive = |list: &[f64]| list.iter().filter(|x| **x > 0.0).count() as f64;
@@ -93,7 +93,7 @@ pub(crate) fn figures(
         ham: ham_name.into(),
         spam: spam_name.into(),
         messages: [ham.len(), spam.len()],
-        one_minus_auc_percent: 100.0 * (1.0 - all(&Judged::ranked) / spams),
+        one_minus_auc_percent: 100.0 * (1.0 - all(&Ratios::ranked) / spams),
         false_positives_at_half: 100.0 * all(&|j| positive(&j.ham)) / hams,
         caught_at_half: 100.0 * all(&|j| positive(&j.spam)) / spams,
         caught_at_0_1: 100.0 * caught(0.001),
@@ -146,7 +146,7 @@ pub(crate) fn leave_one_out(
     let mut out = Vec::new();
     for tenants in tenant_groups(corpora) {
         // Per tenant: judged by each model; and the same ham against padded spam.
-        let mut pooled: Vec<[Vec<Judged>; 2]> =
+        let mut pooled: Vec<[Vec<Ratios>; 2]> =
             vec![[Vec::new(), Vec::new()]; tenants.sources.len()];
         for source in &spam_sources {
             let llr = model_without(corpora, items, recipe, &tenants, *source);
@@ -158,7 +158,7 @@ pub(crate) fn leave_one_out(
             let padded = of(padded, true, *source);
             for (tenant, [plain, behind]) in tenants.sources.iter().zip(&mut pooled) {
                 let ham = of(items, false, *tenant);
-                let judged = Judged {
+                let judged = Ratios {
                     ham: ham.clone(),
                     spam: spam.clone(),
                 };
@@ -169,14 +169,14 @@ pub(crate) fn leave_one_out(
                     spam.len(),
                 ));
                 plain.push(judged);
-                behind.push(Judged {
+                behind.push(Ratios {
                     ham,
                     spam: padded.clone(),
                 });
             }
         }
         for (tenant, [plain, behind]) in tenants.sources.iter().zip(&pooled) {
-            let spams = |list: &[Judged]| list.iter().map(|j| j.spam.len()).sum();
+            let spams = |list: &[Ratios]| list.iter().map(|j| j.spam.len()).sum();
             let tenant = name(corpora, *tenant);
             out.push(figures(tenant, "all held out", plain, spams(plain)));
             if spams(behind) > 0 {
@@ -189,7 +189,7 @@ pub(crate) fn leave_one_out(
 
 /// Corpora whose ham is held out together.
 struct TenantGroup {
-    /// Their numbers.
+    /// Numbers of the corpora in the list of all.
     sources: Vec<u8>,
     /// Their ham may feed a shipped model, so it is taken out of the training.
     trained: bool,
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn figures_of_known_scores() {
-        let one = |ham: &[f64], spam: &[f64]| Judged {
+        let one = |ham: &[f64], spam: &[f64]| Ratios {
             ham: ham.to_vec(),
             spam: spam.to_vec(),
         };

@@ -7,7 +7,7 @@
 
 use super::build;
 use super::corpus::{Corpus, Item};
-use super::eval::{Figures, Judged, figures};
+use super::eval::{Figures, Ratios, figures};
 use super::train::{Dice, Recipe};
 use crate::score::adapt::{Delta, Label, Lesson};
 use crate::score::model::Model;
@@ -34,7 +34,7 @@ impl Stage {
     }
 
     /// The first messages are learned, the others judged, against `spam`.
-    fn after(&self, learned: usize, spam: &[Lesson]) -> Judged {
+    fn after(&self, learned: usize, spam: &[Lesson]) -> Ratios {
         let mut delta = Delta::default();
         let (first, rest) = self.ham.split_at(learned.min(self.ham.len()));
         first
@@ -44,7 +44,7 @@ impl Stage {
     }
 
     /// A fifth of the first messages is spam.
-    fn poisoned(&self) -> Judged {
+    fn poisoned(&self) -> Ratios {
         let spams = (POISONED.0 / POISONED.1).min(self.spam.len() / 2);
         let (poison, spam) = self.spam.split_at(spams);
         let (first, ham) = self
@@ -61,8 +61,8 @@ impl Stage {
 
     /// After 500 messages every second one is spam, and all of it is offered for learning as it
     /// comes: as judged then, and by the unadapted model.
-    fn mixed(&self) -> (Judged, Judged) {
-        let (mut warm, mut cold) = (Judged::default(), Judged::default());
+    fn mixed(&self) -> (Ratios, Ratios) {
+        let (mut warm, mut cold) = (Ratios::default(), Ratios::default());
         let mut delta = Delta::default();
         let (first, rest) = self.ham.split_at(POISONED.0.min(self.ham.len()));
         first
@@ -84,9 +84,9 @@ fn llr(delta: &Delta, lesson: &Lesson) -> f64 {
     delta.llr(f64::from(lesson.shipped), &lesson.sample)
 }
 
-fn judge(delta: &Delta, ham: &[Lesson], spam: &[Lesson]) -> Judged {
+fn judge(delta: &Delta, ham: &[Lesson], spam: &[Lesson]) -> Ratios {
     let all = |list: &[Lesson]| list.iter().map(|lesson| llr(delta, lesson)).collect();
-    Judged {
+    Ratios {
         ham: all(ham),
         spam: all(spam),
     }
@@ -94,7 +94,7 @@ fn judge(delta: &Delta, ham: &[Lesson], spam: &[Lesson]) -> Judged {
 
 /// What the models of a tenant judged, by protocol: the name, one entry per model and order, the
 /// orders.
-type Rows = Vec<(String, Vec<Judged>, usize)>;
+type Rows = Vec<(String, Vec<Ratios>, usize)>;
 
 /// Runs the protocols for every corpus with ham: `after N` own messages, `poisoned`, `mixed` and
 /// `mixed, cold`, in the order of its index unless a row says `shuffled`. `padded` is spam with ham
@@ -170,7 +170,7 @@ pub(crate) fn adapted(
     out
 }
 
-fn note(rows: &mut Rows, protocol: &str, orders: usize, judged: Judged) {
+fn note(rows: &mut Rows, protocol: &str, orders: usize, judged: Ratios) {
     match rows.iter_mut().find(|(name, ..)| name == protocol) {
         Some((_, list, _)) => list.push(judged),
         None => rows.push((protocol.to_owned(), vec![judged], orders)),
@@ -243,7 +243,7 @@ pub(crate) fn online(corpora: &[Corpus], items: &[Item], recipe: &Recipe) -> Vec
         };
         let part: Vec<Item> = items.iter().filter(|i| trainable(i)).cloned().collect();
         let model = build::build(corpora, &part, recipe, "");
-        let (mut delta, mut judged) = (Delta::default(), Judged::default());
+        let (mut delta, mut judged) = (Delta::default(), Ratios::default());
         for item in items.iter().filter(|i| i.source == number) {
             let lesson = Lesson::new(&model, item.sample.clone());
             (if item.spam {

@@ -33,7 +33,7 @@ pub(crate) struct Recipe {
     pub min_sources: u32,
     /// Order of the messages.
     pub seed: u64,
-    /// The trees.
+    /// Settings of the boosted trees.
     pub boosting: Boosting,
 }
 
@@ -54,16 +54,16 @@ impl Default for Recipe {
     }
 }
 
-/// Unquantised weights.
+/// What training yields, before it is quantised for the model file.
 #[derive(Debug, Clone)]
 pub(crate) struct Weights {
-    /// Hashed features.
+    /// A weight for each hashed feature.
     pub hashed: Vec<f32>,
-    /// Named features.
+    /// A weight for each named feature.
     pub dense: [f32; dense::COUNT],
-    /// Bias.
+    /// Added to the margin of every message.
     pub bias: f32,
-    /// The second opinion.
+    /// Boosted trees over the named features; their answers join the margin.
     pub trees: Vec<Tree>,
 }
 
@@ -124,12 +124,12 @@ pub(crate) fn groups(sample: &Sample) -> [(&[u32], f32); 3] {
 pub(crate) struct Dice(u64);
 
 impl Dice {
-    /// From a seed.
+    /// Dice that roll the same for the same seed.
     pub(crate) const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// The next number.
+    /// The next 64 random bits.
     pub(crate) const fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -137,7 +137,7 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    /// Fisher-Yates.
+    /// Puts a list in random order (Fisher and Yates 1938).
     pub(in crate::lab) fn shuffle<T>(&mut self, list: &mut [T]) {
         for i in (1..list.len()).rev() {
             list.swap(i, (self.roll() % (i as u64 + 1)) as usize);
@@ -313,7 +313,7 @@ fn step_named(
 /// No named feature alone may decide: each is easily imitated or met by accident.
 const MAX_NAMED: f32 = 3.0;
 
-/// The logistic function.
+/// The logistic function, from log odds to a probability.
 pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }

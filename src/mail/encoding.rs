@@ -12,14 +12,16 @@ pub(crate) enum Encoding {
     /// 7bit, 8bit, binary and whatever we do not know.
     #[default]
     Identity,
+    /// RFC 2045 section 6.8.
     Base64,
+    /// RFC 2045 section 6.7.
     QuotedPrintable,
     /// What mail programs of old made (`x-uuencode`).
     Uuencode,
 }
 
 impl Encoding {
-    /// By name.
+    /// The encoding that a Content-Transfer-Encoding field names.
     pub(crate) fn named(value: &[u8]) -> Self {
         let end = value
             .iter()
@@ -41,7 +43,7 @@ impl Encoding {
         }
     }
 
-    /// Decodes octets.
+    /// The octets of a body with its encoding undone.
     pub(crate) fn decode(self, body: &[u8]) -> Cow<'_, [u8]> {
         match self {
             Self::Identity => body.into(),

@@ -15,7 +15,7 @@ pub(crate) enum Direction {
 
 macro_rules! dense {
     ($($variant:ident $name:literal $direction:ident $prior:literal $doc:literal;)+) => {
-        /// A named feature.
+        /// A feature that has a name and a direction, and is a reason that people read.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Dense { $(#[doc = $doc] $variant,)+ }
 

@@ -26,13 +26,13 @@ pub enum ModelError {
     /// Its octets are not those that were written.
     #[error("model file is damaged: its checksum does not match")]
     Checksum,
-    /// Something is missing.
+    /// It is shorter than its own counts say.
     #[error("model file ends too early")]
     Truncated,
     /// A list in it is longer than any that is written.
     #[error("model file names {found} entries, at most {most} are read")]
     TooMany {
-        /// Entries it names.
+        /// How many entries it names.
         found: u32,
         /// Entries that are read.
         most: u32,
@@ -54,7 +54,7 @@ pub enum DeltaError {
     /// It was written by another version of the program.
     #[error("file was learned with other features than this version has")]
     OtherFeatures,
-    /// Something is missing.
+    /// It is shorter than its own counts say.
     #[error("file ends too early")]
     Truncated,
     /// A number in it cannot be.

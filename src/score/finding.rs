@@ -30,7 +30,7 @@ pub(crate) enum Finding {
 }
 
 impl Finding {
-    /// All of them.
+    /// All findings, for tables and tests.
     pub(crate) const ALL: [Self; 8] = [
         Self::Parts,
         Self::Depth,

@@ -31,7 +31,7 @@ pub(super) struct Page {
     pub doubtful: Vec<Range<usize>>,
     /// Text that is not shown.
     pub concealed: String,
-    /// Links in it.
+    /// Links that stand in concealed text.
     pub concealed_links: Vec<Link>,
     /// Where the pieces of `concealed` stood: an offset in `text`, and the piece.
     pub concealed_at: Vec<(usize, Range<usize>)>,

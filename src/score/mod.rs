@@ -53,7 +53,7 @@ pub struct Score {
     pub template: u64,
     /// The message is a multipart/report. For the null sender only its human part was scored.
     pub is_report: bool,
-    /// Deepest MIME nesting.
+    /// Levels of multiparts and messages within each other, at least 1.
     pub mime_depth: usize,
     /// Entities: leaves, multiparts, embedded messages.
     pub mime_parts: usize,
@@ -146,7 +146,7 @@ impl Scorer {
         Self { model }
     }
 
-    /// The model.
+    /// The model that it scores by.
     pub const fn model(&self) -> &Model {
         &self.model
     }

@@ -26,7 +26,7 @@ const MAX_LIST: u32 = 1 << 16;
 /// No content is certain: the log-likelihood ratio stays within ± this (nats).
 pub(in crate::score) const MAX_LLR: f64 = 12.0;
 
-/// A trained classifier.
+/// A trained classifier: weights, trees and the calibration of their margin.
 #[derive(Debug, Clone)]
 pub struct Model {
     /// Hashed weights in units of the scale of their group.
@@ -60,12 +60,12 @@ pub struct Margin {
     pub named: f32,
     /// What the trees make of the named features together.
     pub trees: f32,
-    /// The bias.
+    /// The part that every message has.
     pub bias: f32,
 }
 
 impl Margin {
-    /// The sum.
+    /// The margin of the message: all parts added.
     pub fn total(self) -> f32 {
         self.text + self.named + self.trees + self.bias
     }
@@ -160,7 +160,7 @@ impl Model {
         }
     }
 
-    /// The file's octets.
+    /// The model as the octets of a file.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
         for number in [FORMAT, SPACE as u32, dense::COUNT as u32] {

@@ -9,7 +9,7 @@ use super::dense;
 pub(crate) const DEPTH: usize = 3;
 /// Inner nodes of a tree, laid out as a heap: the children of `n` are `2n + 1` and `2n + 2`.
 const INNER: usize = (1 << DEPTH) - 1;
-/// All nodes.
+/// Nodes of a tree, leaves included.
 pub(crate) const NODES: usize = (1 << (DEPTH + 1)) - 1;
 /// Most trees in a model.
 pub(in crate::score) const MAX_TREES: usize = 512;

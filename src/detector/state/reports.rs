@@ -11,6 +11,9 @@
 //!   of sites that refuse, and slowly with the number of those who complain or refuse: a handful of
 //!   recipients cannot block somebody who writes little by reports alone, whatever they do.
 
+#[cfg(test)]
+mod tests;
+
 use crate::collections::table::Evict;
 use crate::config::tuning::Tuning;
 use crate::types::{MessageId, Time};
@@ -30,7 +33,7 @@ const ENTRIES: usize = 64;
 
 /// What is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::detector) enum Saying {
+pub(in crate::detector) enum ReportKind {
     /// A complaint through a feedback loop.
     Complaint,
     /// A delivery report that came back after the message had been taken.
@@ -50,9 +53,9 @@ pub(in crate::detector) struct Volume {
 
 /// One report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::detector) struct Word {
+pub(in crate::detector) struct SingleReport {
     /// What is said.
-    pub saying: Saying,
+    pub kind: ReportKind,
     /// By whom: a mailbox.
     pub reporter: u64,
     /// At which site.
@@ -63,7 +66,7 @@ pub(in crate::detector) struct Word {
 
 /// Somebody who said something.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Said {
+struct Reporter {
     who: u64,
     site: u64,
     minute: u32,
@@ -115,11 +118,11 @@ impl Hour {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(in crate::detector) struct Reports {
     /// Who complained, and sites from which reports came back.
-    reporters: VecDeque<Said>,
+    reporters: VecDeque<Reporter>,
     /// Who refused.
-    refusers: VecDeque<Said>,
+    refusers: VecDeque<Reporter>,
     /// Recipients that there are not.
-    unknown: VecDeque<Said>,
+    unknown: VecDeque<Reporter>,
     messages: VecDeque<Piece>,
     hours: Vec<Hour>,
     earlier: Hour,
@@ -134,18 +137,18 @@ fn minute(time: Time) -> u32 {
 impl Reports {
     /// Hears what somebody says of the message `id`; the nats that it adds, where a whole piece of
     /// evidence has `piece` of them. `None`: the same one has spoken already.
-    pub(in crate::detector) fn hear_of(
+    pub(in crate::detector) fn count_of_message(
         &mut self,
         now: Time,
         id: MessageId,
-        word: &Word,
+        report: &SingleReport,
         volume: Volume,
         piece: f64,
     ) -> Option<f64> {
         let of_message = self.piece(now, id);
         let before = f64::from(of_message.strongest.max(of_message.unknown));
-        let room = (of_one(word.saying) - before / piece.max(1e-9)).max(0.0);
-        let nats = self.hear(now, word, volume, room)? * piece;
+        let room = (of_one(report.kind) - before / piece.max(1e-9)).max(0.0);
+        let nats = self.count(now, report, volume, room)? * piece;
         let of_message = self.piece(now, id);
         of_message.strongest = of_message.strongest.max((before + nats) as f32);
         Some(nats)
@@ -153,26 +156,26 @@ impl Reports {
 
     /// Hears what somebody says; in pieces of evidence, at most `room`, what it says more than was
     /// said before. `None`: the same one has spoken already.
-    pub(in crate::detector) fn hear(
+    pub(in crate::detector) fn count(
         &mut self,
         now: Time,
-        word: &Word,
+        report: &SingleReport,
         volume: Volume,
         room: f64,
     ) -> Option<f64> {
-        let Word {
-            saying,
+        let SingleReport {
+            kind,
             reporter,
             site,
             sent,
-        } = *word;
+        } = *report;
         self.last = self.last.max(now);
         // What comes back is told by a site, whatever it says of whom.
-        let who = match saying {
-            Saying::Complaint | Saying::Refusal => reporter,
-            Saying::Return => !site,
+        let who = match kind {
+            ReportKind::Complaint | ReportKind::Refusal => reporter,
+            ReportKind::Return => !site,
         };
-        let list = if saying == Saying::Refusal {
+        let list = if kind == ReportKind::Refusal {
             &mut self.refusers
         } else {
             &mut self.reporters
@@ -180,7 +183,7 @@ impl Reports {
         let at = minute(now);
         if !note(
             list,
-            Said {
+            Reporter {
                 who,
                 site,
                 minute: at,
@@ -192,10 +195,10 @@ impl Reports {
         let hour = minute(sent).min(at) / 60;
         let recent = self.is_recent(hour, at);
         let place = self.hour(hour, recent);
-        match saying {
-            Saying::Complaint => place.complaints += 1.0,
-            Saying::Return => place.returns += 1.0,
-            Saying::Refusal => place.refusals += 1.0,
+        match kind {
+            ReportKind::Complaint => place.complaints += 1.0,
+            ReportKind::Return => place.returns += 1.0,
+            ReportKind::Refusal => place.refusals += 1.0,
         }
         let (mut all, messages) = (
             Hour::default(),
@@ -210,7 +213,7 @@ impl Reports {
             all.add(&self.earlier);
         }
         let more = (self.worth(&all, messages, at) - f64::from(all.granted))
-            .clamp(0.0, room.min(of_one(saying)));
+            .clamp(0.0, room.min(of_one(kind)));
         self.hour(hour, recent).granted += more as f32;
         Some(more)
     }
@@ -251,7 +254,7 @@ impl Reports {
     ) {
         if !note(
             &mut self.unknown,
-            Said {
+            Reporter {
                 who: recipient,
                 site: 0,
                 minute: minute(now),
@@ -331,7 +334,7 @@ impl Reports {
 }
 
 /// Notes who says something; false if the same one is remembered.
-fn note(list: &mut VecDeque<Said>, new: Said) -> bool {
+fn note(list: &mut VecDeque<Reporter>, new: Reporter) -> bool {
     list.retain(|said| said.minute.saturating_add(REMEMBERED) > new.minute);
     if list.iter().any(|said| said.who == new.who) {
         return false;
@@ -344,212 +347,15 @@ fn note(list: &mut VecDeque<Said>, new: Said) -> bool {
 }
 
 /// Most that one report says, in pieces.
-const fn of_one(saying: Saying) -> f64 {
-    match saying {
-        Saying::Complaint | Saying::Refusal => 1.0,
-        Saying::Return => Tuning::RETURN_WEIGHT,
+const fn of_one(kind: ReportKind) -> f64 {
+    match kind {
+        ReportKind::Complaint | ReportKind::Refusal => 1.0,
+        ReportKind::Return => Tuning::RETURN_WEIGHT,
     }
 }
 
 impl Evict for Reports {
     fn rank(&self) -> (u8, i64) {
         (u8::from(!self.hours.is_empty()), self.last.0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    fn at(hours: i64) -> Time {
-        Time::from_secs(1_795_356_000).after(Duration::from_secs(
-            3600 * u64::try_from(hours).expect("later"),
-        ))
-    }
-
-    fn word(saying: Saying, (reporter, site): (u64, u64), sent: Time) -> Word {
-        Word {
-            saying,
-            reporter,
-            site,
-            sent,
-        }
-    }
-
-    fn sum(kinds: &[(Saying, u64, u64)], messages: f64) -> f64 {
-        let mut reports = Reports::default();
-        let volume = Volume {
-            day: messages,
-            lately: messages,
-        };
-        let words = kinds
-            .iter()
-            .map(|(saying, who, site)| word(*saying, (*who, *site), at(0)));
-        words
-            .filter_map(|word| reports.hear(at(5), &word, volume, 1.0))
-            .sum()
-    }
-
-    fn complaints(count: u64, messages: f64) -> f64 {
-        sum(
-            &(0..count)
-                .map(|n| (Saying::Complaint, n, n))
-                .collect::<Vec<_>>(),
-            messages,
-        )
-    }
-
-    #[test]
-    fn complaints_weigh_against_what_was_sent() {
-        let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-3, "{a} {b}");
-        close(complaints(1, 1000.0), 0.0);
-        close(complaints(5, 1000.0), 0.0);
-        close(complaints(1, 3.0), 0.985);
-        close(complaints(3, 3.0), 2.985);
-        close(complaints(10, 200.0), 9.0);
-        close(complaints(9, 10.0), 3.25 + 5.95 / 3.0);
-        assert!(
-            complaints(9, 10.0) * 2.5 < 13.8 && complaints(10, 10.0) * 2.5 > 13.8,
-            "ten mailboxes block"
-        );
-        close(complaints(60, 100_000.0), 0.0);
-        assert!(
-            complaints(2000, 100_000.0) > 100.0,
-            "beyond what is remembered of reporters, too"
-        );
-    }
-
-    #[test]
-    fn the_same_one_is_heard_once_in_a_month() {
-        let mut reports = Reports::default();
-        let volume = Volume {
-            day: 3.0,
-            lately: 20.0,
-        };
-        let mut hear = |hours| {
-            reports.hear(
-                at(hours),
-                &word(Saying::Complaint, (7, 7), at(hours - 1)),
-                volume,
-                1.0,
-            )
-        };
-        assert!(hear(1).is_some_and(|more| more > 0.9));
-        assert!((1..30).all(|day| hear(24 * day).is_none()));
-        assert!(hear(24 * 31 + 2).is_some());
-    }
-
-    #[test]
-    fn who_writes_little_is_not_blocked_by_any_mix_of_reports_from_one_site() {
-        let mix: Vec<_> = (0..9)
-            .map(|n| {
-                (
-                    [Saying::Complaint, Saying::Refusal, Saying::Return][n % 3],
-                    n as u64,
-                    if n % 3 == 1 { 1 } else { n as u64 },
-                )
-            })
-            .collect();
-        // 2.5 nats each: 10 of the 13.8 that block, and under the 11 from which on a sender is
-        // watched.
-        assert!(
-            sum(&mix, 40.0) <= 4.0 && sum(&mix, 3.0) <= 3.1,
-            "{} {}",
-            sum(&mix, 40.0),
-            sum(&mix, 3.0)
-        );
-        let returns: Vec<_> = (0..500).map(|n| (Saying::Return, n, n)).collect();
-        assert!((sum(&returns, 10.0) - 2.0).abs() < 1e-3);
-        let sites: Vec<_> = (0..6).map(|n| (Saying::Refusal, n, n)).collect();
-        assert!(
-            (sum(&sites, 6.0) - 6.0).abs() < 1e-3,
-            "six sites that refuse are six witnesses"
-        );
-        let at_one_site: Vec<_> = (0..12).map(|n| (Saying::Refusal, n, 1)).collect();
-        assert!(
-            (sum(&at_one_site, 12.0) - 6.3).abs() < 1e-3,
-            "a run to one large site is stopped, too"
-        );
-    }
-
-    /// Day after day with the same cap: what is left of the days before stays below the line of the
-    /// block, too.
-    #[test]
-    fn reports_that_come_every_day_do_not_add_up_to_a_block() {
-        let (mut reports, mut sum) = (Reports::default(), 0.0_f64);
-        for day in 0..60 {
-            sum *= 0.25;
-            for n in 0..4 {
-                let volume = Volume {
-                    day: 10.0,
-                    lately: 200.0,
-                };
-                let complaint = word(
-                    Saying::Complaint,
-                    (10 * day as u64 + n, 0),
-                    at(24 * day + 7),
-                );
-                let more = reports.hear(at(24 * day + 8), &complaint, volume, 1.0);
-                sum += 2.5 * more.expect("somebody else each time");
-                assert!(sum < 13.0, "day {day}: {sum}");
-            }
-        }
-    }
-
-    #[test]
-    fn one_message_is_one_piece_whatever_is_said_of_it() {
-        let mut reports = Reports::default();
-        let (now, id, other) = (at(0), MessageId(1), MessageId(2));
-        let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a} {b}");
-        let volume = Volume::default();
-        let hear = |reports: &mut Reports, saying, who, id| {
-            reports
-                .hear_of(now, id, &word(saying, (who, who), now), volume, 2.5)
-                .expect("not heard before")
-        };
-        close(hear(&mut reports, Saying::Return, 0, id), 1.25);
-        close(hear(&mut reports, Saying::Refusal, 1, id), 1.25);
-        close(hear(&mut reports, Saying::Refusal, 2, id), 0.0);
-        reports.unknown_user(now, id, 1, |already| {
-            close(already, 2.5);
-            2.0
-        });
-        reports.unknown_user(now, id, 2, |already| {
-            close(already, 0.5);
-            2.0
-        });
-        reports.unknown_user(now, id, 1, |already| {
-            assert!(already.is_infinite(), "the same recipient again");
-            2.0
-        });
-        close(hear(&mut reports, Saying::Refusal, 3, id), 0.0);
-        close(hear(&mut reports, Saying::Refusal, 4, other), 2.5);
-        assert!(reports.messages.len() <= ENTRIES);
-    }
-
-    #[test]
-    fn what_is_said_of_last_weeks_newsletter_weighs_against_that_newsletter() {
-        let mut reports = Reports::default();
-        let volume = Volume {
-            day: 0.0,
-            lately: 10_000.0,
-        };
-        let heard = (0..40)
-            .filter_map(|n| {
-                reports.hear(at(60), &word(Saying::Complaint, (n, n), at(0)), volume, 1.0)
-            })
-            .sum::<f64>();
-        assert!(heard < 1e-6, "{heard}");
-        let fresh = Volume {
-            day: 5.0,
-            lately: 10_000.0,
-        };
-        let heard = (100..104)
-            .filter_map(|n| {
-                reports.hear(at(61), &word(Saying::Complaint, (n, n), at(60)), fresh, 1.0)
-            })
-            .sum::<f64>();
-        assert!(heard > 2.9, "and of today's against today's: {heard}");
     }
 }

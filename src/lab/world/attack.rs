@@ -6,14 +6,14 @@ use super::people::{DAY, Mails, Sender, To, near};
 use super::rng::Rng;
 use crate::types::hash::mix;
 
-/// Kinds of attack.
+/// An attack on accounts of the made-up world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// 30 messages a minute.
     Blast,
     /// 5 messages in an hour to 100-1,000 each.
     Bulk,
-    /// 300 an hour.
+    /// 300 messages an hour.
     Medium,
     /// 300 a day, among the owner's mail.
     Slow,
@@ -30,7 +30,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds, in the order of the tables.
     pub(crate) const ALL: [Self; 9] = [
         Self::Blast,
         Self::Bulk,
@@ -58,7 +58,7 @@ impl Kind {
         }
     }
 
-    /// Accounts it uses.
+    /// How many accounts it uses.
     pub(crate) const fn accounts(self) -> usize {
         if matches!(self, Self::Snowshoe | Self::Scattered) {
             50

@@ -1,11 +1,11 @@
-//! Campaigns of the attacks, told to the judge and to the references, with the mail of the
+//! Campaigns of the attacks, played to the detector and to the simple ones, with the mail of the
 //! accounts' owners between.
 
 use super::attack::{self, Kind};
 use super::events::Events;
 use super::people::{Class, DAY, Mail, Mails, Sender, To};
 use super::references::References;
-use super::report::{Campaign, Report};
+use super::report::{Campaign, SimulationReport};
 use super::tenant::{Tenant, recipient_hash};
 use super::{COLD_DAYS, FIRST_DAY};
 use crate::types::{Action, Block, Identity, MessageId, OutcomeClass, Time};
@@ -79,7 +79,7 @@ impl Tenant<'_> {
     /// back or released.
     pub(super) fn written_campaigns(
         &mut self,
-        report: &mut Report,
+        report: &mut SimulationReport,
         events: &mut Option<&mut Events<'_>>,
     ) {
         let mut day = FIRST_DAY + self.plan.days.max(2 * COLD_DAYS + 1);

@@ -3,7 +3,7 @@
 
 use super::attack::Kind;
 use super::people::{Class, DAY};
-use super::report::{Campaign, Report};
+use super::report::{Campaign, SimulationReport};
 use super::rng::Rng;
 use super::tenant::Tenant;
 use super::{FIRST_DAY, Plan};
@@ -53,7 +53,7 @@ pub(super) fn campaign(
     let (mut sent, mut day) = (0, FIRST_DAY);
     // A tenant of a few people takes some days for it.
     while sent < wanted && day < FIRST_DAY + DAYS {
-        sent += tenant.first_of_day(day, wanted - sent, &mut Report::default());
+        sent += tenant.first_of_day(day, wanted - sent, &mut SimulationReport::default());
         day += 1;
     }
     let now = tenant.engine.now().0.max(FIRST_DAY * DAY);

@@ -14,11 +14,11 @@ const COPY_NATS: f64 = 0.2;
 pub(crate) enum Content {
     /// Drawn for a classifier of this quality.
     Drawn(Quality),
-    /// Real mail.
+    /// Scores of real mail, by author.
     Real(Arc<Pool>),
 }
 
-/// What somebody writes.
+/// Whose mail a sender's scores are taken from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Voice {
     /// This share of it is flagged.
@@ -30,9 +30,9 @@ pub(crate) enum Voice {
     Author(usize),
     /// Mailings of one real author, by number.
     Newsletter(usize),
-    /// Real delivery reports.
+    /// The scores of real delivery reports.
     Reports,
-    /// Whatever people write.
+    /// The scores of mail by any person.
     Anybody,
     /// Copies of one text of this LLR.
     Template(f64),

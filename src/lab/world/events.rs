@@ -13,7 +13,7 @@ pub(crate) struct Events<'a> {
 }
 
 impl<'a> Events<'a> {
-    /// To this writer.
+    /// Writes events to `out`, one line each.
     pub(crate) fn new(out: &'a mut dyn Write) -> Self {
         Self { out, failed: None }
     }
@@ -45,7 +45,7 @@ impl<'a> Events<'a> {
         }));
     }
 
-    /// An outcome.
+    /// Writes what became of one recipient.
     pub(super) fn outcome(&mut self, time: i64, id: MessageId, to: &To) {
         let (status, code, enhanced, text) = if to.bounces {
             ("bounced", 550, "5.1.1", "User unknown")

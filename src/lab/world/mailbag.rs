@@ -102,7 +102,7 @@ impl Pool {
     }
 }
 
-/// A ham message.
+/// A ham message with its author and its features.
 struct Ham {
     author: u64,
     /// It tells how to unsubscribe. So do posts to lists, but their authors also answer others.
@@ -129,7 +129,7 @@ struct Mailbag {
 
 /// Tenants' mail by the shipped model as it comes, and after it has adapted itself.
 pub(crate) struct Scored {
-    /// Nothing learned.
+    /// Scored by the shipped model alone.
     pub cold: Vec<Content>,
     /// One half of each tenant's mail learned, unlabelled.
     pub adapted: Vec<Content>,

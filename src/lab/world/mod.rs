@@ -1,5 +1,5 @@
 //! A made-up world in which every message's truth is known: tenants of a thousand senders, their
-//! ordinary mail, and nine kinds of attack. It is fed to the relay's own judge, without JSON
+//! ordinary mail, and nine kinds of attack. It is fed to the relay's own detector, without JSON
 //! between, and to simple detectors beside it.
 
 pub(crate) mod attack;
@@ -19,7 +19,7 @@ use crate::types::hash::mix;
 use attack::Kind;
 use content::Content;
 use events::Events;
-use report::Report;
+use report::SimulationReport;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -29,7 +29,7 @@ use tenant::Tenant;
 const FIRST_DAY: i64 = 20_605;
 /// Days a sender counts as cold.
 pub(in crate::lab) const COLD_DAYS: i64 = 5;
-/// What is simulated.
+/// What `outgate simulate` is asked to simulate.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     /// Seeds; each is a world of its own.
@@ -46,7 +46,7 @@ pub(crate) struct Plan {
     pub references: bool,
     /// Every false block and hold is told with its proof.
     pub cases: bool,
-    /// Attacks to run.
+    /// Which attacks are run, in this order.
     pub attacks: Vec<Kind>,
     /// Small tenants in their first days, and attacks among their first messages.
     pub cold: bool,
@@ -61,13 +61,13 @@ pub(crate) fn run(
     settings: &Arc<Settings>,
     plan: &Plan,
     mut events: Option<&mut Events<'_>>,
-) -> Report {
+) -> SimulationReport {
     let tenants: Vec<(u64, u64)> = plan
         .seeds
         .iter()
         .flat_map(|seed| (0..plan.tenants).map(|n| (*seed, n)))
         .collect();
-    let mut report = Report::default();
+    let mut report = SimulationReport::default();
     if events.is_some() {
         for (seed, number) in tenants {
             report.join(run_tenant(settings, plan, seed, number, &mut events));
@@ -118,8 +118,8 @@ fn run_tenant(
     seed: u64,
     number: u64,
     events: &mut Option<&mut Events<'_>>,
-) -> Report {
-    let mut report = Report::default();
+) -> SimulationReport {
+    let mut report = SimulationReport::default();
     let turn = seed
         .wrapping_add(number)
         .checked_rem(plan.contents.len() as u64)

@@ -34,11 +34,11 @@ impl Quality {
 /// What a sender is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// A person.
+    /// Somebody who writes to people they mostly know.
     Person,
     /// A program with one template.
     Application,
-    /// Bursts to subscribers.
+    /// A newsletter: bursts of one text to its subscribers.
     Newsletter,
     /// Mail forwarded from outside, from many addresses, spam among it.
     Forwarder,
@@ -48,7 +48,7 @@ pub(crate) enum Class {
     Bounces,
 }
 
-/// One message.
+/// One message of a day, its recipients apart.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mail {
     /// Milliseconds since the epoch.
@@ -57,9 +57,9 @@ pub(crate) struct Mail {
     pub who: u32,
     /// For forwarded mail: number of the outside sender; else 0.
     pub outside: u64,
-    /// First of its recipients in the day's list ...
+    /// Where its recipients begin in the list of the day.
     pub first: u32,
-    /// ... and how many.
+    /// How many recipients it has.
     pub count: u32,
     /// LLR of the content.
     pub llr: f64,
@@ -74,16 +74,16 @@ pub(crate) struct To {
     pub address: u64,
     /// Never written to before by this sender, in truth.
     pub new: bool,
-    /// An unknown user.
+    /// The address does not exist: mail to it bounces.
     pub bounces: bool,
 }
 
 /// The mail of some time.
 #[derive(Debug, Default)]
 pub(crate) struct Mails {
-    /// Messages.
+    /// The messages of one day, by time once they are sorted.
     pub mails: Vec<Mail>,
-    /// Their recipients.
+    /// The recipients of all messages, in runs.
     pub to: Vec<To>,
 }
 
@@ -127,13 +127,13 @@ impl Mails {
 /// A sender of the world.
 #[derive(Debug, Clone)]
 pub(crate) struct Sender {
-    /// What it is.
+    /// The class it belongs to, which decides how it sends.
     pub class: Class,
     /// Unique number: names its address.
     pub number: u64,
-    /// Its first day.
+    /// Its first day, in days since the epoch.
     pub born: i64,
-    /// What it writes.
+    /// Where the scores of its mail come from.
     pub voice: Voice,
     new_share: f64,
     volume: f64,

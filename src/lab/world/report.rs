@@ -17,16 +17,16 @@ const ROWS: [&str; 5] = [
     "all",
 ];
 
-/// Measures how long the judge takes.
+/// Measures how long the detector takes.
 pub(crate) struct Stopwatch(std::time::Instant);
 
 impl Stopwatch {
-    /// From now on.
+    /// Starts to measure.
     pub(crate) fn start() -> Self {
         Self(std::time::Instant::now())
     }
 
-    /// Since then.
+    /// Nanoseconds since it was started.
     pub(in crate::lab) fn nanos(&self) -> u64 {
         u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
@@ -35,7 +35,7 @@ impl Stopwatch {
 /// Counts of a class of senders, warm and cold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Mistakes {
-    /// Sender-days.
+    /// Days that senders of the class lived, summed.
     pub days: u64,
     /// Sender-days with a false block.
     pub blocks: u64,
@@ -59,12 +59,12 @@ impl Mistakes {
 
 /// All that was counted.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Report {
+pub(crate) struct SimulationReport {
     /// By class (person, application, newsletter, beside) and cold.
     pub mistakes: [[Mistakes; 2]; 4],
     /// Why mail was held by mistake.
     pub hold_reasons: BTreeMap<(usize, &'static str), u64>,
-    /// Campaigns.
+    /// The campaigns that were run, in order.
     pub campaigns: Vec<Campaign>,
     /// Messages of ordinary mail.
     pub events: u64,
@@ -87,8 +87,8 @@ const fn row(class: Class) -> usize {
     }
 }
 
-impl Report {
-    /// Adds another tenant's.
+impl SimulationReport {
+    /// Adds the figures of another tenant.
     pub(super) fn join(&mut self, other: Self) {
         let pairs = self
             .mistakes
@@ -368,13 +368,13 @@ fn quantile(of: &[&Campaign], q: f64, f: &dyn Fn(&Campaign) -> u64) -> u64 {
 /// How one campaign went.
 #[derive(Debug, Clone)]
 pub(crate) struct Campaign {
-    /// Kind.
+    /// The attack it belongs to.
     pub kind: Kind,
-    /// Messages that left.
+    /// Messages of the attacker that were delivered.
     pub leaked: u64,
-    /// Their recipients.
+    /// Recipients of the messages that were delivered.
     pub recipients: u64,
-    /// Messages held.
+    /// Messages of the attacker that were held.
     pub held: u64,
     /// Per account: milliseconds to its block.
     accounts: Vec<Option<i64>>,

@@ -11,7 +11,7 @@ impl Rng {
         Self(crate::types::hash::mix(seed, part ^ 0x6f75_7467_6174_6521))
     }
 
-    /// 64 random bits.
+    /// The next 64 random bits.
     pub(crate) const fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

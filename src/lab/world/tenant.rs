@@ -5,7 +5,7 @@ use super::content::Content;
 use super::events::Events;
 use super::people::{Class, Mail, Mails, Sender, To};
 use super::references::{self, References};
-use super::report::{self, Report};
+use super::report::{self, SimulationReport};
 use super::rng::Rng;
 use super::{COLD_DAYS, FIRST_DAY, Plan, cold};
 use crate::config::Settings;
@@ -156,7 +156,7 @@ impl<'a> Tenant<'a> {
     pub(super) fn day(
         &mut self,
         day: i64,
-        report: &mut Report,
+        report: &mut SimulationReport,
         events: &mut Option<&mut Events<'_>>,
     ) {
         if self.rng.chance(ARRIVALS) {
@@ -183,7 +183,12 @@ impl<'a> Tenant<'a> {
     }
 
     /// The first messages of a day, so many at most; how many there were.
-    pub(super) fn first_of_day(&mut self, day: i64, most: u64, report: &mut Report) -> u64 {
+    pub(super) fn first_of_day(
+        &mut self,
+        day: i64,
+        most: u64,
+        report: &mut SimulationReport,
+    ) -> u64 {
         let mut mails = Mails::default();
         for (who, sender) in (0_u32..).zip(&mut self.senders) {
             sender.day(day, who, &self.content, &mut self.rng, &mut mails);
@@ -200,7 +205,7 @@ impl<'a> Tenant<'a> {
         day: i64,
         mails: &Mails,
         count: usize,
-        report: &mut Report,
+        report: &mut SimulationReport,
         events: &mut Option<&mut Events<'_>>,
     ) {
         for mail in mails.mails.iter().take(count) {
@@ -236,7 +241,7 @@ impl<'a> Tenant<'a> {
         day: i64,
         mail: &Mail,
         to: &[To],
-        report: &mut Report,
+        report: &mut SimulationReport,
         events: &mut Option<&mut Events<'_>>,
     ) {
         let who = mail.who as usize;
@@ -290,7 +295,7 @@ impl<'a> Tenant<'a> {
     pub(super) fn outcome(
         &mut self,
         day: i64,
-        report: &mut Report,
+        report: &mut SimulationReport,
         events: &mut Option<&mut Events<'_>>,
     ) {
         let Some(due) = self.outcomes.pop_front() else {
@@ -330,7 +335,14 @@ impl<'a> Tenant<'a> {
     }
 
     /// Tells one mistake with what is known of its sender.
-    fn case(&self, what: &str, who: usize, day: i64, identity: &Identity, report: &mut Report) {
+    fn case(
+        &self,
+        what: &str,
+        who: usize,
+        day: i64,
+        identity: &Identity,
+        report: &mut SimulationReport,
+    ) {
         let (true, Some(sender)) = (self.plan.cases, self.senders.get(who)) else {
             return;
         };
@@ -355,7 +367,7 @@ impl<'a> Tenant<'a> {
         day: i64,
         class: Class,
         cold: bool,
-        report: &mut Report,
+        report: &mut SimulationReport,
     ) {
         if hits == 0 {
             return;

@@ -75,12 +75,12 @@ fn the_same_comes_out_however_the_tenants_are_shared_out() {
         cases: true,
         ..plan()
     };
-    let told = |mut report: Report| {
+    let told = |mut report: SimulationReport| {
         report.nanos = 0;
         report.text(false)
     };
     let together = told(run(&settings, &plan, None));
-    let (mut written, mut none) = (Vec::new(), Report::default());
+    let (mut written, mut none) = (Vec::new(), SimulationReport::default());
     let mut events = Events::new(&mut written);
     none.join(run(&settings, &plan, Some(&mut events)));
     assert_eq!(together, told(none));

@@ -55,11 +55,15 @@ pub(crate) enum Place {
 /// One leaf of the MIME tree.
 #[derive(Debug)]
 pub(crate) struct Part<'a> {
+    /// What it holds.
     pub kind: Kind,
+    /// Where it stands for who reads the message.
     pub place: Place,
     /// `type/subtype`, lower case.
     pub ctype: String,
+    /// The charset it names.
     pub charset: Option<String>,
+    /// How its body is encoded for transfer.
     pub encoding: Encoding,
     /// The encoding has a name that nobody knows.
     pub odd_encoding: bool,
@@ -76,7 +80,7 @@ pub(crate) struct Part<'a> {
     pub alternative: Option<usize>,
     /// Number of the embedded message it belongs to, 0 for the message itself.
     pub message: usize,
-    /// Still encoded.
+    /// The body as it stands, its transfer encoding not undone.
     pub body: &'a [u8],
     /// For a multipart that is encoded as a whole: its Content-Type.
     pub head: &'a [u8],
@@ -85,14 +89,18 @@ pub(crate) struct Part<'a> {
 /// How else a leaf may be read.
 #[derive(Debug, Clone)]
 pub(crate) struct Rival {
+    /// What it holds by the other field.
     pub kind: Kind,
+    /// The charset that the other field names.
     pub charset: Option<String>,
+    /// The encoding that the other field names.
     pub encoding: Encoding,
 }
 
 /// The leaves of a message.
 #[derive(Debug, Default)]
 pub(crate) struct Tree<'a> {
+    /// The leaves in the order of the message.
     pub parts: Vec<Part<'a>>,
     /// Header sections of the messages embedded, the first is message number 1.
     pub messages: Vec<Fields<'a>>,
@@ -105,7 +113,7 @@ pub(crate) struct Tree<'a> {
     pub is_report: bool,
     /// Deepest nesting, 1 for a message without parts.
     pub depth: usize,
-    /// Entities met.
+    /// How many entities were met: leaves, multiparts, embedded messages.
     pub entities: usize,
     /// There are more parts than are taken apart.
     pub too_many: bool,

@@ -11,10 +11,13 @@ const MAX_PARAMETERS: usize = 64;
 /// A structured field: its value and the parameters we know.
 #[derive(Debug, Default)]
 pub(crate) struct Structured {
-    /// Lower case.
+    /// What stands before the parameters, lower case.
     pub value: String,
+    /// What stands in the delimiters of a multipart.
     pub boundary: Option<Vec<u8>>,
+    /// The charset of a text.
     pub charset: Option<String>,
+    /// The name of a file, decoded.
     pub name: Option<String>,
     /// Which report a multipart/report is (RFC 6522).
     pub report_type: Option<String>,

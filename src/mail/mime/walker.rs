@@ -1,4 +1,4 @@
-//! The walk itself.
+//! The walk over the entities of a message: where each begins and ends.
 
 use super::entity::{Head, read_as};
 use super::{Kind, MAX_MIME_PARTS, Part, Place, Rival, Tree};
@@ -22,7 +22,7 @@ fn is_field(line: &[u8], first: bool) -> bool {
     }
 }
 
-/// An open multipart.
+/// A multipart whose last delimiter was not met yet.
 struct Open {
     boundary: Vec<u8>,
     inside: Context,
@@ -45,7 +45,7 @@ struct Context {
     begins: bool,
 }
 
-/// A header section.
+/// The header section of an entity, and where it ends.
 struct Section<'a> {
     fields: Fields<'a>,
     /// Where the body begins.

@@ -9,7 +9,7 @@ use crate::score::model::norm;
 /// How much runs of four octets and named features count beside words. Pairs of words gained
 /// nothing.
 pub(super) const GRAMS: f32 = 1.5;
-/// See [`GRAMS`].
+/// How much named features count beside words.
 pub(super) const NAMED: f32 = 2.0;
 /// An everyday feature (direction ham) weaker than this is not there for the delta: words put
 /// beside a text call up many, each weakly, since the weakest stretch decides about them.

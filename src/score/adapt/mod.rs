@@ -43,7 +43,7 @@ const MARGIN: f32 = 1.0;
 const LEAST_ERROR: f32 = 0.05;
 /// AdaGrad steps: for assumptions, and for labels, which outweigh them.
 const RATE_ASSUMED: f32 = 0.2;
-/// See [`RATE_ASSUMED`].
+/// Step for labels, which outweigh assumptions.
 const RATE_LABEL: f32 = 0.5;
 /// Added to the root of a slot's squared slopes.
 const EASE: f32 = 0.02;
@@ -81,13 +81,13 @@ const FIT_FROM: usize = 50;
 const SETTLED: u64 = 500;
 /// Of which so many were learned.
 const SETTLED_ASSUMED: u64 = 200;
-/// See [`SETTLED`].
+/// Step for assumptions once the tenant is settled.
 const RATE_SETTLED: f32 = 0.05;
 /// The same for the shipped model, see [`TRUST_SHIPPED`].
 const TRUST_SETTLED: f32 = -1.0;
-/// "Lately" means about so many messages ...
+/// "Lately" means about so many messages.
 const LATELY: f32 = 128.0;
-/// ... and, of what the shipped model took for spam, a day or two: so much is left after each.
+/// What is left, after a day, of the share of mail that the shipped model took for spam.
 const DISAGREEMENT_PER_DAY: f32 = 0.5;
 /// What is left of a weight after a day.
 const KEEP_PER_DAY: f32 = 0.99;
@@ -101,7 +101,7 @@ pub enum Label {
     Spam,
     /// The same, not spam.
     Ham,
-    /// Nobody said anything.
+    /// Nobody said what the message is.
     Unlabelled,
 }
 
@@ -152,7 +152,7 @@ pub struct Delta {
 /// A message to be learned.
 #[derive(Debug, Clone, Default)]
 pub struct Lesson {
-    /// Its features.
+    /// The features that the weights are learned for.
     pub sample: Sample,
     /// The shipped model's log-likelihood ratio of it, nats.
     pub shipped: f32,
@@ -252,7 +252,7 @@ impl Delta {
         EXCUSE_NATS + EXCUSE_NATS_PER_LABEL * self.labelled as f32
     }
 
-    /// Before calibration.
+    /// The score before it is calibrated.
     fn raw(&self, shipped: f32, folded: &Folded<'_>) -> f32 {
         folded.sum(&self.mean).joined(shipped, self.excuse())
     }

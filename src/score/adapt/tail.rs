@@ -3,7 +3,7 @@
 
 use crate::score::calibrate;
 
-/// Scores kept.
+/// How many of the newest scores are kept.
 pub(super) const KEPT: usize = 384;
 /// Own ham that may lie above even odds.
 pub(super) const ABOVE: f32 = 0.0016;
@@ -65,7 +65,7 @@ pub(super) struct Map {
     pub(super) usual: f32,
     /// How far the others lie above that, on average.
     pub(super) excess: f32,
-    /// Something was fitted.
+    /// Whether anything was fitted yet; until then scores stay as they are.
     pub(super) fitted: bool,
 }
 

@@ -3,7 +3,7 @@
 use crate::mail::mime::{Kind, Tree};
 use memchr::memmem;
 
-/// What is attached.
+/// What kinds of files are attached, by their types and names.
 #[derive(Debug, Default)]
 pub(super) struct Attachments {
     pub any: bool,

@@ -26,7 +26,7 @@ const MAX_TEXT: usize = 1024 * 1024;
 pub(super) struct Entry {
     /// Plain values, one in a line.
     pub text: String,
-    /// Values in HTML.
+    /// Descriptions that are written in HTML.
     pub html: String,
 }
 

@@ -40,9 +40,9 @@ const TAIL: usize = 4 * 1024;
 /// sender alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReturnPath {
-    /// `<>`.
+    /// It is null: `<>`.
     Null,
-    /// An address.
+    /// It is an address.
     Named,
     /// No envelope: a Return-Path field tells, and where there is none, whether From is a mailer
     /// daemon or postmaster.
@@ -83,7 +83,7 @@ pub struct Facts {
     pub body_hash: u64,
     /// The root is a multipart/report.
     pub is_report: bool,
-    /// Deepest nesting.
+    /// Levels of multiparts and messages within each other, at least 1.
     pub depth: usize,
     /// Entities: leaves, multiparts, embedded messages.
     pub parts: usize,

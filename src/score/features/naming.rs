@@ -316,9 +316,9 @@ impl Extractor {
 /// How often the phrases of one feature were found.
 #[derive(Debug, Default, Clone, Copy)]
 struct Tally {
-    /// In this stretch.
+    /// How often it occurs in this stretch of the text.
     here: u32,
-    /// In all.
+    /// How often it occurs in the whole text.
     whole: u32,
     /// Stretches that hold one.
     stretches: u32,

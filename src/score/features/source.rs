@@ -26,7 +26,7 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// All of them.
+    /// All sources, for tables and tests.
     pub(crate) const ALL: [Self; 10] = [
         Self::Alternative,
         Self::Visible,

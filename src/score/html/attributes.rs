@@ -1,4 +1,4 @@
-//! Tags taken apart.
+//! Takes the tags of a page apart: where one ends, and its attributes.
 
 /// The attributes that matter here, each as it was written first (HTML: a repeated attribute is
 /// passed over).

@@ -1,4 +1,4 @@
-//! Character references.
+//! Undoes character references such as `&amp;` and `&#64;`.
 
 /// Longest reference that is read, octets: numbers may begin with many zeros.
 const MAX_REFERENCE: usize = 40;

@@ -143,7 +143,7 @@ pub(super) fn kind_of(name: &str) -> u32 {
     }
 }
 
-/// An open element.
+/// An element that is open where the page is read.
 #[derive(Debug, Clone, Copy)]
 struct Element<'a> {
     name: &'a str,

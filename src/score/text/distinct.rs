@@ -51,7 +51,7 @@ impl<T: Copy + Default, const N: usize> Distinct<T, N> {
             .is_some_and(|bits| bits >> (index % 64) & 1 == 1)
     }
 
-    /// What was added.
+    /// The values added, each once, in order.
     pub(super) fn items(&self) -> &[T] {
         self.places.get(..self.count).unwrap_or_default()
     }

@@ -57,7 +57,7 @@ pub(super) struct Octets {
 
 /// A word of ASCII text.
 pub(super) struct AsciiWord {
-    /// Octets.
+    /// Its length in octets.
     pub length: usize,
     /// [`word_hash`] of its folded form.
     pub hash: u64,

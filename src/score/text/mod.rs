@@ -162,7 +162,7 @@ impl TextFeatures {
         self.before = Before::default();
     }
 
-    /// Words, each once.
+    /// Words of two octets or more, each once, in order.
     pub(super) fn words(&self) -> &[Word] {
         self.words.items()
     }

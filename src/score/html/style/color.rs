@@ -2,7 +2,7 @@
 
 use super::{begins, number};
 
-/// A colour.
+/// A colour, as far as it can be told from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::score::html) enum Paint {
     Rgb([u8; 3]),
