@@ -39,7 +39,7 @@ impl Handling {
         hold: None,
     };
 
-    /// It goes.
+    /// It goes from the addresses for ordinary mail.
     const NORMAL: Self = Self {
         action: Action::Accept,
         pool: Pool::Normal,
@@ -63,9 +63,9 @@ impl Handling {
 /// What becomes of the recipients of a message.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Disposition {
-    /// Nobody gets it.
+    /// No recipient gets it.
     Refuse {
-        /// `Reject` or `Defer`.
+        /// `Reject`, or `Defer`: the client comes again.
         action: Action,
         /// The reply to the client.
         reply: Reply,
@@ -74,7 +74,7 @@ pub(crate) enum Disposition {
     },
     /// All recipients, as one message.
     Take {
-        /// How it goes.
+        /// How it goes into the queue.
         handling: Handling,
         /// Once it is on disk, its content is learned as the tenant's ordinary mail.
         learn: bool,

@@ -577,12 +577,17 @@ fn literal_target(
     own: &Own,
 ) -> Result<Vec<Target>, Unroutable> {
     let bad = |reply| Unroutable::failed(OutcomeClass::UnknownUser, reply);
-    let ip = literal(domain).ok_or_else(|| bad(replies::unreachable_literal(domain)))?;
+    let ip = literal(domain).ok_or_else(|| {
+        bad(replies::bad_literal(
+            domain,
+            "no address this relay can reach",
+        ))
+    })?;
     if own.addresses.contains(&ip) {
         return Err(Unroutable::looped(domain));
     }
     if !allow_private && !is_public(ip) {
-        return Err(bad(replies::private_literal(domain)));
+        return Err(bad(replies::bad_literal(domain, "a private address")));
     }
     Ok(vec![Target {
         host: ip.to_string(),

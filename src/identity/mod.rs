@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// A login proven by AUTH, with what the account may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Login {
-    /// Account name.
+    /// Name of the account.
     pub name: String,
     /// Tenant of the account.
     pub tenant: TenantId,
@@ -46,7 +46,7 @@ pub(crate) struct Peer {
     pub address: IpAddr,
     /// The `[[client]]` entry it belongs to; `None` on submission listeners and for strangers.
     pub client: Option<Arc<Client>>,
-    /// AUTH.
+    /// What AUTH proved.
     pub login: Option<Login>,
     /// XCLIENT LOGIN from a trusted client.
     pub xclient_login: Option<String>,
@@ -79,13 +79,13 @@ pub(crate) struct HeaderFacts {
     /// Where the first line stands that is no field as RFC 5322 section 2.2 has it: some readers
     /// end the header there.
     pub flaw: Option<usize>,
-    /// Received fields.
+    /// Number of Received fields.
     pub received_count: usize,
-    /// All header fields.
+    /// Number of all header fields.
     pub field_count: usize,
     /// Message-ID, without angle brackets, at most 256 octets.
     pub message_id: Option<String>,
-    /// Date is there.
+    /// There is a Date field.
     pub has_date: bool,
 }
 

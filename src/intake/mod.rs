@@ -1,4 +1,4 @@
-//! The accept path: gate at RCPT, and at the dot identity, score, judgement, block, spool, queue.
+//! The accept path: gate at RCPT, and at the dot identity, score, decision, block, spool, queue.
 //! Only then 250.
 
 mod accept;
@@ -41,29 +41,29 @@ use tokio::sync::watch;
 
 /// Everything the accept path needs. One for the whole relay.
 pub(crate) struct Intake {
-    /// Settings in force.
+    /// The settings, which a reload replaces.
     pub settings: watch::Receiver<Arc<Settings>>,
-    /// Time.
+    /// The clock by which everything is decided.
     pub clock: Arc<dyn Clock>,
     /// The model, and what is learned from the relay's own mail.
     pub learner: Arc<Learner>,
-    /// Lists and scanners.
+    /// DNS lists, feeds and other scanners.
     pub outside: Arc<Outside>,
-    /// Decisions.
+    /// What is known of all senders; decides.
     pub detector: Arc<Detector>,
-    /// Opens blocks.
+    /// Opens blocks and holds queued mail.
     pub moderation: Arc<Moderation>,
-    /// Durability.
+    /// The disk: a message is accepted once it is there.
     pub spool: Spool,
-    /// Delivery order.
+    /// Takes accepted mail for delivery.
     pub queue: Queue,
-    /// Trace.
+    /// Keeps the message trace.
     pub records: Records,
-    /// People.
+    /// Tells people of alerts.
     pub notifier: Notifier,
-    /// Message ids.
+    /// Gives each message an id of its own.
     pub ids: Arc<IdSource>,
-    /// Copies for review.
+    /// Marks and counts the copies for reviewers.
     pub reviews: Arc<Reviews>,
     /// The secret behind the field that ties complaints to messages.
     pub feedback_key: Key,

@@ -32,7 +32,7 @@ pub(crate) struct Engine {
 pub(crate) struct Ruling {
     /// What is done with it; the message that opens a block: `Reject`.
     pub action: Action,
-    /// The one why.
+    /// Why, in one word of the contract.
     pub reason: Reason,
     /// A block that stood in the way already.
     pub blocked_by: Option<Arc<Block>>,
@@ -74,7 +74,7 @@ impl Ruling {
 }
 
 impl Engine {
-    /// With empty tables.
+    /// Starts with nothing known of anybody.
     pub(crate) fn new(settings: Arc<Settings>) -> Self {
         Self {
             detector: Detector::new(Arc::clone(&settings)),
@@ -84,12 +84,12 @@ impl Engine {
         }
     }
 
-    /// The detector.
+    /// What is known of the senders.
     pub(crate) const fn detector(&self) -> &Detector {
         &self.detector
     }
 
-    /// The settings.
+    /// The settings of this run.
     pub(crate) const fn settings(&self) -> &Arc<Settings> {
         &self.settings
     }
@@ -157,7 +157,7 @@ impl Engine {
         self.at_dot(&facts, transaction.reservation)
     }
 
-    /// The final dot.
+    /// Decides on a message with the recipients that were taken.
     fn at_dot(&mut self, facts: &MessageFacts<'_>, reservation: Reservation) -> Ruling {
         let decided = decide_message(
             &self.settings,

@@ -1,5 +1,6 @@
 //! One line of a replay: an event as JSON.
 
+use super::error::LineError;
 use super::log_line::{Answered, Judged, Released};
 use crate::detector::mailbox_hash;
 use crate::types::fingerprint::read_template;
@@ -9,18 +10,18 @@ use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-/// An event.
+/// One event of a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Event<'a> {
-    /// When.
+    /// When it happened.
     pub time: Time,
     /// The message it concerns, by its unique name.
     pub id: Cow<'a, str>,
-    /// What.
+    /// What happened to it.
     pub what: What<'a>,
 }
 
-/// What happened.
+/// The kinds of events.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum What<'a> {
     /// A message came to the final dot.
@@ -37,18 +38,18 @@ pub(crate) enum What<'a> {
     Released(Released, Option<ReleaseVerdict>),
 }
 
-/// A message.
+/// A message that came to the final dot.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Message<'a> {
-    /// Tenant.
+    /// Id of the tenant.
     pub tenant: Cow<'a, str>,
     /// Address or login; empty for the null sender.
     pub sender: Cow<'a, str>,
     /// Address of the mail server that handed it in.
     pub client: IpAddr,
-    /// Envelope recipients.
+    /// Recipients as in the envelope.
     pub recipients: Vec<Cow<'a, str>>,
-    /// Its content.
+    /// Its text or the score of it.
     pub content: Content<'a>,
     /// For a message without a file: fingerprint of its text, as `Score::template` gives it; 0 =
     /// not told.
@@ -64,18 +65,18 @@ pub(crate) enum Content<'a> {
     Llr(f64),
 }
 
-/// An outcome.
+/// What became of one recipient.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Outcome<'a> {
-    /// The recipient.
+    /// Address of the recipient.
     pub recipient: Cow<'a, str>,
     /// What became of it.
     pub status: Status,
     /// Reply code of the remote site.
     pub code: Option<u16>,
-    /// Its enhanced code.
+    /// Enhanced code of the remote site.
     pub enhanced: Option<Cow<'a, str>>,
-    /// Its text.
+    /// Text of its reply.
     pub text: Cow<'a, str>,
 }
 
@@ -85,7 +86,7 @@ pub(crate) struct Outcome<'a> {
 pub(crate) enum Status {
     /// Taken by the next hop.
     Delivered,
-    /// Failed for good.
+    /// It failed for good.
     Bounced,
     /// To be tried again.
     Deferred,
@@ -128,37 +129,37 @@ struct Line<'a> {
 
 impl<'a> Event<'a> {
     /// Reads a line; the error says what is wrong with it.
-    pub(crate) fn parse(line: &'a [u8]) -> Result<Self, String> {
-        let line: Line<'a> =
-            serde_json::from_slice(line).map_err(|e| format!("not an event: {e}"))?;
+    pub(crate) fn parse(line: &'a [u8]) -> Result<Self, LineError> {
+        let line: Line<'a> = serde_json::from_slice(line).map_err(LineError::NoEvent)?;
         if !line.time.is_finite() {
-            return Err("time is not a number".into());
+            return Err(LineError::BadField("time is not a number"));
         }
         // Seconds in doubles are exact to the microsecond; the cast stays at the ends.
         let time = Time((line.time * 1000.0).round() as i64);
-        let need = |what: &str| format!("{what} is missing");
         let what = match &*line.kind.0 {
             "message" => What::Message(Message {
-                tenant: line.tenant.ok_or_else(|| need("tenant"))?.0,
-                sender: line.sender.ok_or_else(|| need("sender"))?.0,
-                client: line.client_ip.ok_or_else(|| need("client_ip"))?,
+                tenant: line.tenant.ok_or(LineError::Missing("tenant"))?.0,
+                sender: line.sender.ok_or(LineError::Missing("sender"))?.0,
+                client: line.client_ip.ok_or(LineError::Missing("client_ip"))?,
                 recipients: line
                     .recipients
-                    .ok_or_else(|| need("recipients"))?
+                    .ok_or(LineError::Missing("recipients"))?
                     .into_iter()
                     .map(|r| r.0)
                     .collect(),
                 content: match (line.path, line.llr) {
-                    (Some(_), Some(_)) => return Err("path and llr are both given".into()),
+                    (Some(_), Some(_)) => {
+                        return Err(LineError::BadField("path and llr are both given"));
+                    }
                     (Some(path), None) => Content::Path(path.0),
                     (None, Some(llr)) => Content::Llr(llr),
-                    (None, None) => return Err("path or llr is missing".into()),
+                    (None, None) => return Err(LineError::Missing("path or llr")),
                 },
                 template: line.template.as_ref().map_or(0, template),
             }),
             "outcome" => What::Outcome(Outcome {
-                recipient: line.recipient.ok_or_else(|| need("recipient"))?.0,
-                status: line.status.ok_or_else(|| need("status"))?,
+                recipient: line.recipient.ok_or(LineError::Missing("recipient"))?.0,
+                status: line.status.ok_or(LineError::Missing("status"))?,
                 code: line.code,
                 enhanced: line.enhanced.map(|e| e.0),
                 text: line.text.unwrap_or_default().0,
@@ -169,9 +170,7 @@ impl<'a> Event<'a> {
                     .map(|r| mailbox_hash(&r)),
             ),
             other => {
-                return Err(format!(
-                    "type is {other:?}, not message, outcome or complaint"
-                ));
+                return Err(LineError::UnknownType(other.to_owned()));
             }
         };
         Ok(Self {

@@ -1,6 +1,7 @@
-//! One line of the relay's own JSON log as an event: what the judge was told of a message, what
+//! One line of the relay's own JSON log as an event: what the detector was told of a message, what
 //! became of it, who complained, what people released. All other lines say nothing here.
 
+use super::error::LineError;
 use super::event::{Event, What};
 use crate::detector::Addressee;
 use crate::types::RecipientFacts;
@@ -17,10 +18,10 @@ const BEGINNING: &[u8] = b"{\"time\":\"";
 /// Hexadecimal digits of a hash.
 const DIGITS: usize = 16;
 
-/// A message as the judge was told of it.
+/// A message as the detector was told of it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Judged {
-    /// Its sender.
+    /// Its sender, as the header completed it.
     pub identity: Identity,
     /// Its recipients: external ones, then internal ones.
     pub recipients: Vec<RecipientFacts>,
@@ -28,9 +29,9 @@ pub(crate) struct Judged {
     pub llr: f64,
     /// The part of it that listings make, nats.
     pub listed: f64,
-    /// Octets.
+    /// Size in octets.
     pub octets: u64,
-    /// A multipart/report.
+    /// It is a multipart/report.
     pub is_report: bool,
     /// Hash over Message-ID and body.
     pub fingerprint: u64,
@@ -47,7 +48,7 @@ pub(crate) struct Judged {
 /// What became of one recipient, as the relay understood it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Answered {
-    /// The recipient.
+    /// Whom the site answered about.
     pub recipient: Addressee,
     /// What it says of the sender.
     pub class: OutcomeClass,
@@ -60,7 +61,7 @@ pub(crate) struct Answered {
 pub(crate) struct Released {
     /// Kind, as in the contract.
     pub kind: String,
-    /// Subject.
+    /// What is blocked.
     pub subject: String,
     /// Tenant; empty for none.
     pub tenant: String,
@@ -146,18 +147,17 @@ pub(crate) fn is_ours(line: &[u8]) -> bool {
     line.trim_ascii_start().starts_with(BEGINNING)
 }
 
-/// Reads a line of the log; `None` if it says nothing that the judge was told. The error says what
+/// Reads a line of the log; `None` if it says nothing that the detector was told. The error says what
 /// is wrong with it.
-pub(crate) fn parse(line: &[u8]) -> Result<Option<Event<'_>>, String> {
-    let not_ours = |e: serde_json::Error| format!("not a line of the log: {e}");
-    let kind: Kind<'_> = serde_json::from_slice(line).map_err(not_ours)?;
+pub(crate) fn parse(line: &[u8]) -> Result<Option<Event<'_>>, LineError> {
+    let kind: Kind<'_> = serde_json::from_slice(line).map_err(LineError::NoLogLine)?;
     if !EVENTS.contains(&&*kind.event) {
         return Ok(None);
     }
-    let line: Line<'_> = serde_json::from_slice(line).map_err(not_ours)?;
+    let line: Line<'_> = serde_json::from_slice(line).map_err(LineError::NoLogLine)?;
     let what = match &*line.event {
         "judged" => What::Judged(Box::new(judged(&line)?)),
-        // Given up without an attempt, a line has no class: the judge was not told either. Nor of
+        // Given up without an attempt, a line has no class: the detector was not told either. Nor of
         // delays but for spam.
         "delivered" | "bounced" | "deferred" | "came_back" => match line.class {
             Some(class) if *line.event != *"deferred" || class == OutcomeClass::SpamRefusal => {
@@ -189,7 +189,8 @@ pub(crate) fn parse(line: &[u8]) -> Result<Option<Event<'_>>, String> {
         }
         _ => return Ok(None),
     };
-    let time = Time::parse_rfc3339(&line.time).ok_or("time is not RFC 3339")?;
+    let time =
+        Time::parse_rfc3339(&line.time).ok_or(LineError::BadField("time is not RFC 3339"))?;
     Ok(Some(Event {
         time,
         id: line.id,
@@ -197,12 +198,11 @@ pub(crate) fn parse(line: &[u8]) -> Result<Option<Event<'_>>, String> {
     }))
 }
 
-fn judged(line: &Line<'_>) -> Result<Judged, String> {
-    let need = |what: &str| format!("{what} is missing");
+fn judged(line: &Line<'_>) -> Result<Judged, LineError> {
     let client: IpAddr = line
         .client
         .parse()
-        .map_err(|_| "client is no address".to_owned())?;
+        .map_err(|_| LineError::BadField("client is no address"))?;
     let of = |text: &str, internal| {
         hashes(text)
             .map(move |hash| RecipientFacts { hash, internal })
@@ -216,21 +216,21 @@ fn judged(line: &Line<'_>) -> Result<Judged, String> {
             key: SenderKey((*line.key).into()),
             address: (*line.sender).into(),
             domain: Domain::parse(&line.domain),
-            strength: line.strength.ok_or_else(|| need("strength"))?,
+            strength: line.strength.ok_or(LineError::Missing("strength"))?,
             client,
             foreign: line.foreign,
         },
         recipients,
-        llr: line.llr.ok_or_else(|| need("llr"))?,
+        llr: line.llr.ok_or(LineError::Missing("llr"))?,
         listed: line.listed,
         octets: line.octets,
         is_report: line.report,
         fingerprint: u64::from_str_radix(&line.fingerprint, 16)
-            .map_err(|_| "fingerprint is no hash".to_owned())?,
+            .map_err(|_| LineError::BadField("fingerprint is no hash"))?,
         template: u64::from_str_radix(&line.template, 16).unwrap_or_default(),
         origin: line.origin.parse().ok(),
         failed_logins: line.failed_logins,
-        done: line.action.ok_or_else(|| need("action"))?,
+        done: line.action.ok_or(LineError::Missing("action"))?,
     })
 }
 
@@ -341,6 +341,7 @@ mod tests {
         assert!(
             parse(broken.as_bytes())
                 .expect_err("broken")
+                .to_string()
                 .contains("client")
         );
         assert!(!is_ours(br#"{"time":1,"type":"complaint","id":"m"}"#));

@@ -1,6 +1,7 @@
 //! What the events of a replay stand for in the relay: senders, recipients, outcomes, message
 //! files.
 
+use super::error::LineError;
 use super::event::{Message, Outcome, Status};
 use crate::config::Settings;
 use crate::delivery::outcome as delivery;
@@ -125,12 +126,14 @@ pub(super) fn class(outcome: &Outcome<'_>) -> OutcomeClass {
     .1
 }
 
-pub(super) fn read(path: &str) -> Result<Vec<u8>, String> {
+pub(super) fn read(path: &str) -> Result<Vec<u8>, LineError> {
     let mut message = Vec::new();
     match std::fs::File::open(path).and_then(|f| f.take(MAX_MESSAGE + 1).read_to_end(&mut message))
     {
-        Ok(n) if n as u64 > MAX_MESSAGE => Err(format!("{path}: larger than {MAX_MESSAGE} octets")),
+        Ok(n) if n as u64 > MAX_MESSAGE => {
+            Err(LineError::FileTooLarge(path.to_owned(), MAX_MESSAGE))
+        }
         Ok(_) => Ok(message),
-        Err(e) => Err(format!("{path}: {e}")),
+        Err(e) => Err(LineError::File(path.to_owned(), e)),
     }
 }

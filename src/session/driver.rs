@@ -1,25 +1,23 @@
-//! The loop that drives the pure server over a stream: reads, writes, deadlines, and the answers to
-//! its questions.
+//! The loop that drives the pure server over a stream: reads, writes and deadlines. `answers` has
+//! the answers to its questions.
 
 use super::Sessions;
 use super::limits::counted_as;
-use super::login::LoginResult;
 use super::memory::Share;
 use super::pace::Pace;
 use super::standing::Standing;
 use crate::config::settings::ListenerKind;
 use crate::identity::Peer;
 use crate::intake::Transaction;
-use crate::mail::received::Trace;
-use crate::smtp::server::{Answer, Attribute, Awaits, Question, Server, ServerConfig, Step};
-use crate::telemetry::{events, metrics as names};
+use crate::smtp::server::{Awaits, Server, ServerConfig, Step};
+use crate::telemetry::metrics as names;
 use crate::types::replies;
-use crate::types::{Enhanced, Envelope, Reply};
+use crate::types::{Enhanced, Reply};
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{SemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Read buffer while commands are awaited: an idle session stays small.
@@ -43,28 +41,28 @@ pub(super) enum End {
 
 /// The pure server with what its questions need.
 pub(super) struct Driver<'a> {
-    sessions: &'a Sessions,
-    server: Server,
-    peer: Peer,
-    transaction: Option<Transaction>,
-    kind: ListenerKind,
-    standing: Standing<'a>,
+    pub(super) sessions: &'a Sessions,
+    pub(super) server: Server,
+    pub(super) peer: Peer,
+    pub(super) transaction: Option<Transaction>,
+    pub(super) kind: ListenerKind,
+    pub(super) standing: Standing<'a>,
     /// XCLIENT ADDR, which holds for the session; XFORWARD ADDR holds for the next transaction
     /// only.
-    session_origin: Option<IpAddr>,
+    pub(super) session_origin: Option<IpAddr>,
     /// What this session holds of the memory for bodies.
-    share: Share<'a>,
+    pub(super) share: Share<'a>,
     /// Since when the body of this transaction has been coming in, and how fast it comes.
-    arriving: Option<(Instant, Pace)>,
+    pub(super) arriving: Option<(Instant, Pace)>,
     /// Messages offered so far.
-    messages: u64,
+    pub(super) messages: u64,
 }
 
 /// What waiting for the peer came to.
 enum Input {
     /// So many octets lie in the buffer.
     Octets(usize),
-    /// The peer closed.
+    /// The peer closed the connection.
     HungUp,
     /// Nothing, or too little, came in time.
     Late,
@@ -292,194 +290,13 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn reset(&mut self) {
+    /// The transaction ends without a message.
+    pub(super) fn reset(&mut self) {
         self.arriving = None;
         if let Some(transaction) = self.transaction.take() {
             self.sessions.intake.abandon(transaction);
         }
         self.peer.origin = self.session_origin;
-    }
-
-    async fn decide(&mut self, question: Question) {
-        if matches!(question, Question::Mail(_) | Question::Message { .. })
-            && self.sessions.vitals.ended().is_some()
-        {
-            // What would be taken now might not go anywhere until the next start.
-            self.reset();
-            return self
-                .server
-                .answer(Answer::Reply(replies::LOCAL_ERROR.into()));
-        }
-        if self.kind == ListenerKind::Reports {
-            let answer = self.decide_report(question).await;
-            return self.server.answer(answer);
-        }
-        let intake = &self.sessions.intake;
-        let answer = match question {
-            Question::Connect => Answer::Accept,
-            Question::Auth { user, password, .. } => self.login(&user, &password.0).await,
-            Question::Mail(mail) => match intake.mail(&self.peer, &mail.from) {
-                Ok(transaction) => {
-                    // A chunk that came without a transaction is no part of this one.
-                    self.arriving = None;
-                    self.transaction = Some(transaction);
-                    Answer::Accept
-                }
-                Err(reply) => Answer::Reply(reply),
-            },
-            Question::Rcpt(recipient) => match &mut self.transaction {
-                Some(transaction) => {
-                    Answer::Reply(intake.rcpt(&self.peer, transaction, &recipient))
-                }
-                None => Answer::Reply(replies::NO_TRANSACTION.into()),
-            },
-            Question::Message { envelope, body } => {
-                Answer::Reply(self.message_of_who_still_may(envelope, body).await)
-            }
-            Question::Xclient(attributes) => {
-                xclient(&mut self.peer, &attributes);
-                self.share.belongs_to(self.peer.xclient_login.as_deref());
-                self.session_origin = self.peer.origin;
-                Answer::Accept
-            }
-            Question::Xforward(attributes) => {
-                origin(&mut self.peer, &attributes);
-                Answer::Accept
-            }
-        };
-        self.server.answer(answer);
-    }
-
-    /// The same on a listener for reports, where nobody is a client and nothing is judged.
-    async fn decide_report(&mut self, question: Question) -> Answer {
-        let feedback = &self.sessions.feedback;
-        match question {
-            Question::Connect => Answer::Accept,
-            Question::Mail(_) => {
-                self.arriving = None;
-                feedback
-                    .mail(counted_as(self.peer.address))
-                    .map_or_else(Answer::Reply, |()| Answer::Accept)
-            }
-            Question::Rcpt(recipient) => Answer::Reply(feedback.rcpt(&recipient.address)),
-            Question::Message { envelope, body } => {
-                self.arriving = None;
-                self.messages += 1;
-                let _room = self.room_for_copy(&body).await;
-                Answer::Reply(
-                    feedback
-                        .message(&self.trace(&envelope), envelope, body)
-                        .await,
-                )
-            }
-            // Not offered here, so never asked.
-            Question::Auth { .. } | Question::Xclient(_) | Question::Xforward(_) => {
-                Answer::Reply(replies::NOT_HERE.into())
-            }
-        }
-    }
-
-    /// The final dot, also of what was let in by something that was taken away while the message
-    /// came.
-    async fn message_of_who_still_may(&mut self, envelope: Envelope, body: Vec<u8>) -> Reply {
-        let Some(reply) = self.standing.lost(&self.peer).await else {
-            return self.message(envelope, body).await;
-        };
-        if let Some(transaction) = &self.transaction {
-            self.sessions.intake.refused_unread(transaction, &reply);
-        }
-        self.reset();
-        reply
-    }
-
-    /// What Received says of this session.
-    fn trace(&self, envelope: &Envelope) -> Trace<'_> {
-        Trace {
-            helo: self.server.hello().unwrap_or_default(),
-            address: self.peer.address,
-            protocol: self.server.protocol(envelope.smtputf8),
-            submission: self.kind.is_submission(),
-        }
-    }
-
-    async fn message(&mut self, envelope: Envelope, body: Vec<u8>) -> Reply {
-        let Some(transaction) = self.transaction.take() else {
-            return replies::NO_TRANSACTION.into();
-        };
-        self.arriving = None;
-        self.messages += 1;
-        let reply = {
-            let _room = self.room_for_copy(&body).await;
-            let trace = self.trace(&envelope);
-            self.sessions
-                .intake
-                .message(&self.peer, &trace, transaction, envelope, body)
-                .await
-        };
-        self.peer.origin = self.session_origin;
-        reply
-    }
-
-    /// Waits for room for the copy that is made of the message as it goes out. The message itself
-    /// is counted until the next octets are read.
-    async fn room_for_copy(&self, body: &[u8]) -> Option<SemaphorePermit<'a>> {
-        let limits = self.sessions.intake.settings.borrow().limits.clone();
-        self.sessions.bodies.copy(body.len(), &limits).await
-    }
-
-    async fn login(&mut self, user: &str, password: &str) -> Answer {
-        let intake = &self.sessions.intake;
-        let now = intake.clock.now();
-        // Before the password is checked: what changes meanwhile ends the session.
-        let account = intake.records.account(user).await.ok();
-        let result = self
-            .sessions
-            .logins
-            .check(&intake.records, self.peer.address, user, password, now)
-            .await;
-        match result {
-            LoginResult::Good(login) => {
-                events::login(self.peer.address, user, "accepted");
-                self.share.belongs_to(Some(&login.name));
-                self.peer.login = Some(login);
-                self.standing.logged_in(account);
-                Answer::Accept
-            }
-            LoginResult::Bad => {
-                events::login(self.peer.address, user, "refused");
-                Answer::Reply(replies::BAD_LOGIN.into())
-            }
-            LoginResult::Busy => {
-                events::login(self.peer.address, user, "put off");
-                Answer::Reply(replies::TOO_MANY_LOGINS.into())
-            }
-            LoginResult::Unknown => Answer::Reply(replies::LOGIN_UNKNOWN.into()),
-        }
-    }
-}
-
-/// XCLIENT LOGIN names the user; ADDR is evidence and never re-matches `[[client]]`. The session
-/// begins anew: what the proxy itself had proven by AUTH does not speak for the user it now brings,
-/// and no user named before stays: a front end hands one connection from client to client.
-fn xclient(peer: &mut Peer, attributes: &[Attribute]) {
-    peer.login = None;
-    peer.xclient_login = attributes
-        .iter()
-        .find(|(name, _)| name == "LOGIN")
-        .and_then(|(_, value)| value.clone());
-    origin(peer, attributes);
-}
-
-fn origin(peer: &mut Peer, attributes: &[Attribute]) {
-    for (name, value) in attributes {
-        if name == "ADDR" {
-            let text = value.as_deref().unwrap_or_default();
-            let text = text
-                .strip_prefix("IPV6:")
-                .or_else(|| text.strip_prefix("IPv6:"))
-                .unwrap_or(text);
-            peer.origin = text.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
-        }
     }
 }
 
@@ -504,48 +321,4 @@ pub(super) fn count_reply(code: u16, enhanced: Option<Enhanced>) {
     let enhanced = enhanced.map_or_else(String::new, |e| e.to_string());
     metrics::counter!(names::REPLIES_TOTAL, "code" => code.to_string(), "enhanced" => enhanced)
         .increment(1);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::identity::Login;
-    use crate::types::TenantId;
-
-    #[test]
-    fn after_xclient_the_proxys_own_login_speaks_for_nobody() {
-        let login = Login {
-            name: "proxy".into(),
-            tenant: TenantId::new("acme"),
-            may_send_as: vec![],
-            failed_before: 0,
-        };
-        let address: IpAddr = "192.0.2.1".parse().unwrap();
-        let mut peer = Peer {
-            address,
-            client: None,
-            login: Some(login),
-            xclient_login: None,
-            origin: None,
-        };
-        let attribute =
-            |name: &str, value: Option<&str>| (name.to_owned(), value.map(str::to_owned));
-        xclient(
-            &mut peer,
-            &[
-                attribute("LOGIN", Some("alice")),
-                attribute("ADDR", Some("IPv6:2001:db8::1")),
-            ],
-        );
-        assert_eq!(
-            (peer.login.as_ref(), peer.xclient_login.as_deref()),
-            (None, Some("alice"))
-        );
-        assert_eq!(
-            (peer.address, peer.origin),
-            (address, "2001:db8::1".parse().ok())
-        );
-        xclient(&mut peer, &[attribute("LOGIN", None)]);
-        assert_eq!(peer.xclient_login, None);
-    }
 }

@@ -71,7 +71,7 @@ impl SessionCounts {
         self.open.send_modify(|open| *open = open.saturating_sub(1));
     }
 
-    /// Sessions open now.
+    /// How many sessions are open now.
     pub(super) fn open(&self) -> usize {
         *self.open.borrow()
     }

@@ -15,7 +15,7 @@ const PARALLEL_CHECKS: usize = 2;
 /// What became of a login.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum LoginResult {
-    /// Proven.
+    /// The password is right.
     Good(Login),
     /// Wrong name, password or role: 535.
     Bad,
@@ -25,7 +25,7 @@ pub(super) enum LoginResult {
     Busy,
 }
 
-/// Checks logins.
+/// Checks passwords, few at once, and slows down guessing.
 pub(super) struct LoginGuard {
     turns: Turns,
     penalties: Mutex<Penalties>,

@@ -1,5 +1,6 @@
 //! Sockets, TLS and limits around the pure SMTP server.
 
+mod answers;
 mod connection;
 mod driver;
 mod limits;

@@ -6,18 +6,18 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
-/// Attempts that wait at most, in each lane ...
+/// Attempts that wait at most in each lane.
 const WAITING: usize = 1024;
-/// ... and of one network.
+/// Attempts that wait at most of one network.
 const WAITING_OF_NETWORK: usize = 32;
-/// Of so many turns one goes to those who are not known, if both wait.
+/// One turn in so many goes to those who are not known, if both wait.
 const ROUNDS: u8 = 4;
 
 /// Turns to be taken.
 #[derive(Clone)]
-pub(super) struct Turns(Arc<Mutex<State>>);
+pub(super) struct Turns(Arc<Mutex<TurnState>>);
 
-struct State {
+struct TurnState {
     free: usize,
     /// Who is known for the account it names, and everybody else.
     known: Lane,
@@ -78,7 +78,7 @@ impl Drop for Turn {
     }
 }
 
-impl State {
+impl TurnState {
     /// Who is next; with nobody waiting the turn is free again.
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
         self.round = (self.round + 1) % ROUNDS;
@@ -100,7 +100,7 @@ impl State {
 impl Turns {
     /// So many at once.
     pub(super) fn new(at_once: usize) -> Self {
-        Self(Arc::new(Mutex::new(State {
+        Self(Arc::new(Mutex::new(TurnState {
             free: at_once,
             known: Lane::default(),
             others: Lane::default(),
@@ -108,7 +108,7 @@ impl Turns {
         })))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, TurnState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -8,13 +8,13 @@ use base64::engine::general_purpose::STANDARD;
 /// A mechanism that is offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mechanism {
-    /// RFC 4616.
+    /// Name and password in one line (RFC 4616).
     Plain,
     /// Never standardised, much used: user name, then password, each asked for.
     Login,
 }
 
-/// One exchange.
+/// One exchange of AUTH.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     mechanism: Mechanism,
@@ -51,7 +51,7 @@ impl Exchange {
         })
     }
 
-    /// The mechanism.
+    /// The mechanism that the client asked for.
     pub(crate) const fn mechanism(&self) -> Mechanism {
         self.mechanism
     }

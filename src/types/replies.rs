@@ -5,30 +5,10 @@
 //! Replies of other servers are read from the wire (`smtp::reply`), from delivery reports
 //! (`feedback::report`) and from saved progress (`queue::progress`), and are not in this table.
 
+pub(crate) use super::reply::FixedReply;
 use super::{BlockRef, Domain, Enhanced, MessageId, Reply};
 use std::fmt::Display;
 use std::net::IpAddr;
-
-/// A reply whose text never changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FixedReply {
-    /// Basic code.
-    code: u16,
-    /// Enhanced code.
-    pub(crate) enhanced: Enhanced,
-    /// Text after both codes.
-    text: &'static str,
-}
-
-impl From<FixedReply> for Reply {
-    fn from(fixed: FixedReply) -> Self {
-        Self {
-            code: fixed.code,
-            enhanced: Some(fixed.enhanced),
-            lines: vec![fixed.text.to_owned()],
-        }
-    }
-}
 
 macro_rules! replies {
     ($($(#[doc = $when:literal])+ $name:ident = $code:literal $a:literal $b:literal $c:literal $text:literal;)*) => {
@@ -434,14 +414,18 @@ pub(crate) fn timed_out(awaited: &str) -> Reply {
 
 /// The connection broke; `awaited` says what was awaited.
 pub(crate) fn connection_lost(awaited: &str, error: impl Display) -> Reply {
-    let text = format!("connection lost {awaited}: {error}");
-    reply(451, 4, 4, 2, text)
+    reply(451, 4, 4, 2, format!("connection lost {awaited}: {error}"))
 }
 
 /// The next hop hung up; `awaited` says what was awaited.
 pub(crate) fn connection_closed(awaited: &str) -> Reply {
-    let text = format!("connection closed by the next hop {awaited}");
-    reply(451, 4, 4, 2, text)
+    reply(
+        451,
+        4,
+        4,
+        2,
+        format!("connection closed by the next hop {awaited}"),
+    )
 }
 
 /// We are the best mail exchanger of the domain and have no other route (RFC 5321 section 5.1).
@@ -455,15 +439,10 @@ pub(crate) fn no_such_domain(domain: &Domain) -> Reply {
     reply(550, 5, 1, 2, format!("domain {domain} does not exist"))
 }
 
-/// The domain of the recipient is an address literal that leads nowhere (RFC 5321 section 4.1.3).
-pub(crate) fn unreachable_literal(domain: &Domain) -> Reply {
-    let text = format!("{domain} is no address this relay can reach");
-    reply(550, 5, 1, 2, text)
-}
-
-/// The domain of the recipient is an address literal within a private network.
-pub(crate) fn private_literal(domain: &Domain) -> Reply {
-    reply(550, 5, 1, 2, format!("{domain} is a private address"))
+/// The domain of the recipient is an address literal that leads nowhere, or into a private network
+/// (RFC 5321 section 4.1.3); `what` says which.
+pub(crate) fn bad_literal(domain: &Domain, what: &str) -> Reply {
+    reply(550, 5, 1, 2, format!("{domain} is {what}"))
 }
 
 /// The domain has a null MX (RFC 7505 section 4.2).

@@ -107,6 +107,27 @@ impl Reply {
     }
 }
 
+/// A reply whose text never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FixedReply {
+    /// Basic code.
+    pub(super) code: u16,
+    /// Enhanced code.
+    pub(crate) enhanced: Enhanced,
+    /// Text after both codes.
+    pub(super) text: &'static str,
+}
+
+impl From<FixedReply> for Reply {
+    fn from(fixed: FixedReply) -> Self {
+        Self {
+            code: fixed.code,
+            enhanced: Some(fixed.enhanced),
+            lines: vec![fixed.text.to_owned()],
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

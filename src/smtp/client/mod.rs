@@ -23,22 +23,22 @@ use transaction::{After, Transaction};
 /// When the connection is to be encrypted by STARTTLS (RFC 3207).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StartTls {
-    /// Never.
+    /// It is never used.
     Never,
-    /// Where offered.
+    /// It is used where it is offered.
     IfOffered,
-    /// Or no mail.
+    /// Without it no mail goes.
     Must,
 }
 
 /// How a connection is to be opened.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Options {
-    /// Name for EHLO.
+    /// The name we give with EHLO.
     pub ehlo: String,
-    /// STARTTLS.
+    /// When STARTTLS is used.
     pub starttls: StartTls,
-    /// AUTH.
+    /// What we log in with.
     pub login: Option<Login>,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Options {
 pub(crate) enum Step {
     /// The TCP connection. Never awaited by the machine itself.
     Connect,
-    /// The greeting.
+    /// The greeting of the server.
     Banner,
     /// Reply to EHLO or HELO.
     Ehlo,
@@ -59,9 +59,9 @@ pub(crate) enum Step {
     Ready,
     /// Reply to MAIL (or the RSET before it).
     Mail,
-    /// Reply to RCPT.
+    /// The reply to RCPT.
     Rcpt,
-    /// Reply to DATA.
+    /// The reply to DATA.
     Data,
     /// The message is being sent: its end is not out yet, so the server cannot have taken it.
     Body,
@@ -92,9 +92,9 @@ pub(crate) enum Action {
 /// A reply and the step it was given at. The reply is ours where the server did not give one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// Where.
+    /// Where it was said.
     pub step: Step,
-    /// What.
+    /// What was said.
     pub reply: Reply,
     /// The connection broke, timed out or brought nonsense, and `reply` is ours: another connection
     /// may do better.
@@ -191,7 +191,7 @@ impl Client {
         }
     }
 
-    /// What is awaited.
+    /// What the client waits for.
     pub(crate) fn step(&self) -> Step {
         match self.state {
             State::Banner => Step::Banner,
