@@ -17,7 +17,7 @@ mod names;
 /// or from above.
 const FLOORS: [&[&str]; 15] = [
     &["types"],
-    &["collections", "env", "smtp"],
+    &["api", "collections", "env", "smtp"],
     &["mail", "telemetry"],
     &["score"],
     &["config"],
