@@ -21,7 +21,7 @@ mod visibility;
 /// or from above.
 const FLOORS: [&[&str]; 15] = [
     &["types"],
-    &["collections", "env", "smtp"],
+    &["api", "collections", "env", "smtp"],
     &["mail", "telemetry"],
     &["score"],
     &["config"],

@@ -5,7 +5,6 @@ mod api;
 mod auth;
 mod hosts;
 mod listener;
-mod openapi;
 mod problem;
 mod public;
 #[cfg(test)]
@@ -152,12 +151,10 @@ fn for_us(router: Router, core: Arc<Core>) -> Router {
 }
 
 fn all_routes() -> Router<Relay> {
-    core_routes()
-        .merge(api::relay_routes())
-        .merge(ui::relay_routes())
+    core_routes().merge(api::routes()).merge(ui::relay_routes())
 }
 
-/// Routes that need records only.
+/// Routes that need records only, without those of the API.
 fn core_routes<S: Clone + Send + Sync + 'static>() -> Router<S>
 where
     Arc<Core>: FromRef<S>,
@@ -166,7 +163,6 @@ where
         .route("/metrics", get(metrics_text))
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
-        .merge(api::core_routes())
         .merge(ui::core_routes())
 }
 

@@ -1,10 +1,10 @@
 //! Errors of the HTTP API as problem objects (RFC 9457).
 
+use crate::api::ProblemObject;
 use crate::moderation::ModerationError;
 use crate::records::RecordsError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
 
 /// One problem object with its status.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,17 +100,18 @@ impl Problem {
         )
     }
 
-    /// The object.
-    pub(crate) fn to_json(&self) -> Value {
+    /// As it goes over the wire.
+    fn object(&self) -> ProblemObject {
         let kind = self
             .kind
             .map_or_else(|| "about:blank".to_owned(), |k| format!("/problems/{k}"));
-        let title = self.status.canonical_reason().unwrap_or("Error");
-        let mut object = json!({ "type": kind, "title": title, "status": self.status.as_u16(), "detail": self.detail });
-        if let (Some(field), Some(map)) = (self.field, object.as_object_mut()) {
-            map.insert("field".into(), field.into());
+        ProblemObject {
+            kind,
+            title: self.status.canonical_reason().unwrap_or("Error").into(),
+            status: self.status.as_u16(),
+            detail: self.detail.clone(),
+            field: self.field.map(Into::into),
         }
-        object
     }
 }
 
@@ -144,7 +145,7 @@ impl From<ModerationError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = (self.status, self.to_json().to_string()).into_response();
+        let mut response = (self.status, axum::Json(self.object())).into_response();
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
@@ -170,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn desk_errors_have_their_status_and_type() {
+    fn moderation_errors_have_their_status_and_type() {
         let table = [
             (ModerationError::NotFound, 404, "/problems/not-found"),
             (ModerationError::NotActive, 409, "/problems/conflict"),
@@ -187,16 +188,13 @@ mod tests {
             ),
         ];
         for (error, status, kind) in table {
-            let problem = Problem::from(error.clone()).to_json();
+            let problem = Problem::from(error.clone()).object();
             assert_eq!(
-                (problem["status"].as_u64(), problem["type"].as_str()),
-                (Some(status), Some(kind)),
+                (problem.status, problem.kind.as_str()),
+                (status, kind),
                 "{error:?}"
             );
-            assert!(
-                !problem["detail"].as_str().expect("detail").contains("disk"),
-                "causes stay in the log"
-            );
+            assert!(!problem.detail.contains("disk"), "causes stay in the log");
         }
     }
 }

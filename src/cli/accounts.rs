@@ -1,9 +1,13 @@
 //! Accounts, tokens and the audit's chain: straight into `records.db`, so that they can be made
 //! before the relay runs for the first time. Whoever may write that file needs no token.
 
-use super::args::{AccountCommand, RoleName, TokenCommand};
-use super::{ConfigFile, Failure, LoadSettings, views};
+use super::args::{
+    AccountCommand, ListRecords, NewAccount, NewRecord, RemoveRecord, RoleName, TokenCommand,
+};
+use super::views::{list, text};
+use super::{ConfigFile, Failure, LoadSettings};
 use crate::admin::token;
+use crate::api::Page;
 use crate::config::Settings;
 use crate::env::{Clock, SystemClock};
 use crate::records::accounts::{MAX_PASSWORD_OCTETS, hash_password};
@@ -27,8 +31,10 @@ impl From<RoleName> for Role {
     }
 }
 
-fn failed(e: &RecordsError) -> Failure {
-    Failure::Failed(e.to_string())
+impl From<RecordsError> for Failure {
+    fn from(e: RecordsError) -> Self {
+        Self::Failed(e.to_string())
+    }
 }
 
 fn settings(file: &ConfigFile, load: LoadSettings) -> Result<Settings, Failure> {
@@ -36,7 +42,7 @@ fn settings(file: &ConfigFile, load: LoadSettings) -> Result<Settings, Failure> 
 }
 
 fn open(settings: &Settings) -> Result<Records, Failure> {
-    Records::open(&settings.server.data_dir.join("records.db")).map_err(|e| failed(&e))
+    Ok(Records::open(&settings.server.data_dir.join("records.db"))?)
 }
 
 async fn audit(
@@ -52,12 +58,12 @@ async fn audit(
         subject: subject.into(),
         detail: reason.into(),
     };
-    records.audit(entry).await.map_err(|e| failed(&e))
+    Ok(records.audit(entry).await?)
 }
 
 /// Checks that the tenant fits the role. Operators have none, everybody else one that is
 /// configured.
-fn tenant(
+fn checked_tenant(
     settings: &Settings,
     role: Role,
     given: Option<&str>,
@@ -137,13 +143,19 @@ fn password(input: impl Read) -> Result<Vec<u8>, Failure> {
     }
 }
 
-fn listed(items: &[Value], json: bool, view: fn(&Value) -> String) -> String {
-    let answer = json!({ "items": items, "next": null });
-    if json {
-        format!("{answer}\n")
-    } else {
-        view(&answer)
-    }
+/// A list as JSON in the API's form, or as a table.
+fn listed<T, const N: usize>(
+    items: Vec<T>,
+    as_json: Option<fn(&T) -> Value>,
+    headers: [&str; N],
+    row: fn(&T) -> [String; N],
+    nothing: &str,
+) -> String {
+    let Some(as_json) = as_json else {
+        return list(&Page { items, next: None }, headers, row, nothing);
+    };
+    let items: Vec<Value> = items.iter().map(as_json).collect();
+    format!("{}\n", json!({ "items": items, "next": null }))
 }
 
 /// `outgate account …`.
@@ -152,65 +164,25 @@ pub(super) async fn account(
     load: LoadSettings,
 ) -> Result<String, Failure> {
     match command {
-        AccountCommand::Add {
-            name,
-            role,
-            tenant: of,
-            may_send_as,
-            password_stdin: _,
-            reason,
-            file,
-        } => {
-            let (settings, role) = (settings(&file, load)?, Role::from(role));
-            check_name(&name)?;
-            check_send_as(&may_send_as)?;
-            let tenant = tenant(&settings, role, of.as_deref())?;
-            let password_hash =
-                hash_password(&password(std::io::stdin().lock())?).map_err(|e| failed(&e))?;
-            let records = open(&settings)?;
-            let account = Account {
-                name: name.clone(),
-                role,
-                tenant,
-                may_send_as,
-                password_hash,
-            };
-            records.account_add(account).await.map_err(|e| match e {
-                RecordsError::Exists => Failure::Failed(format!(
-                    "there is an account {name} already; remove it first"
-                )),
-                other => failed(&other),
-            })?;
-            audit(&records, "account.add", &name, &reason).await?;
-            records.close().await;
-            Ok(format!("account {name} added\n"))
-        }
-        AccountCommand::List { json, file } => {
-            let accounts = open(&settings(&file, load)?)?
-                .accounts()
-                .await
-                .map_err(|e| failed(&e))?;
-            let item = |a: &Account| {
-                let send_as = a.may_send_as.join(" ");
-                let send_as = if json {
-                    json!(a.may_send_as)
-                } else {
-                    json!(send_as)
-                };
-                json!({ "name": a.name, "role": a.role, "tenant": a.tenant, "may_send_as": send_as })
-            };
+        AccountCommand::Add(new) => add_account(new, load).await,
+        AccountCommand::List(ListRecords { json, file }) => {
+            let accounts = open(&settings(&file, load)?)?.accounts().await?;
+            let as_json = |a: &Account| json!({ "name": a.name, "role": a.role, "tenant": a.tenant, "may_send_as": a.may_send_as });
             Ok(listed(
-                &accounts.iter().map(item).collect::<Vec<_>>(),
-                json,
-                views::accounts,
+                accounts,
+                json.then_some(as_json),
+                ["NAME", "ROLE", "TENANT", "MAY SEND AS"],
+                |a| {
+                    let send_as = a.may_send_as.join(" ");
+                    [a.name.clone(), text(&a.role), text(&a.tenant), send_as]
+                },
+                "no accounts",
             ))
         }
-        AccountCommand::Remove { name, reason, file } => {
+        AccountCommand::Remove(RemoveRecord { name, reason, file }) => {
             let records = open(&settings(&file, load)?)?;
-            records
-                .account_remove(&name)
-                .await
-                .map_err(|e| missing(e, &format!("there is no account {name}")))?;
+            let removed = records.account_remove(&name).await;
+            removed.map_err(|e| missing(e, format!("there is no account {name}")))?;
             audit(&records, "account.remove", &name, &reason).await?;
             records.close().await;
             Ok(format!("account {name} removed\n"))
@@ -218,78 +190,114 @@ pub(super) async fn account(
     }
 }
 
-fn missing(e: RecordsError, text: &str) -> Failure {
+async fn add_account(new: NewAccount, load: LoadSettings) -> Result<String, Failure> {
+    let NewRecord {
+        name,
+        role,
+        tenant,
+        reason,
+        file,
+    } = new.record;
+    let (settings, role) = (settings(&file, load)?, Role::from(role));
+    check_name(&name)?;
+    check_send_as(&new.may_send_as)?;
+    let account = Account {
+        name: name.clone(),
+        role,
+        tenant: checked_tenant(&settings, role, tenant.as_deref())?,
+        may_send_as: new.may_send_as,
+        password_hash: hash_password(&password(std::io::stdin().lock())?)?,
+    };
+    let records = open(&settings)?;
+    records.account_add(account).await.map_err(|e| {
+        let text = format!("there is an account {name} already; remove it first");
+        exists(e, text)
+    })?;
+    audit(&records, "account.add", &name, &reason).await?;
+    records.close().await;
+    Ok(format!("account {name} added\n"))
+}
+
+fn exists(e: RecordsError, text: String) -> Failure {
     match e {
-        RecordsError::NotFound => Failure::Failed(text.into()),
-        other => failed(&other),
+        RecordsError::Exists => Failure::Failed(text),
+        other => other.into(),
+    }
+}
+
+fn missing(e: RecordsError, text: String) -> Failure {
+    match e {
+        RecordsError::NotFound => Failure::Failed(text),
+        other => other.into(),
     }
 }
 
 /// `outgate token …`.
 pub(super) async fn token(command: TokenCommand, load: LoadSettings) -> Result<String, Failure> {
     match command {
-        TokenCommand::Create {
-            name,
-            role,
-            tenant: of,
-            reason,
-            file,
-        } => {
-            let (settings, role) = (settings(&file, load)?, Role::from(role));
-            check_name(&name)?;
-            if role == Role::Smtp {
-                return Err(Failure::Usage(
-                    "a token of role smtp could do nothing; make an account instead".into(),
-                ));
-            }
-            if name.eq_ignore_ascii_case(token::OPERATOR) {
-                return Err(Failure::Usage(
-                    "that name belongs to the token in admin.token".into(),
-                ));
-            }
-            let tenant = tenant(&settings, role, of.as_deref())?;
-            let secret = token::fresh().map_err(|e| Failure::Failed(e.to_string()))?;
-            let records = open(&settings)?;
-            let made = Token {
-                name: name.clone(),
-                role,
-                tenant,
-                sha256: token::sha256_hex(&secret),
-                created_at: SystemClock::new().now(),
-            };
-            records.token_add(made).await.map_err(|e| match e {
-                RecordsError::Exists => {
-                    Failure::Failed(format!("there is a token {name} already; revoke it first"))
-                }
-                other => failed(&other),
-            })?;
-            audit(&records, "token.create", &name, &reason).await?;
-            records.close().await;
-            Ok(format!("{secret}\n"))
-        }
-        TokenCommand::List { json, file } => {
-            let tokens = open(&settings(&file, load)?)?
-                .tokens()
-                .await
-                .map_err(|e| failed(&e))?;
-            let item = |t: &Token| json!({ "name": t.name, "role": t.role, "tenant": t.tenant, "created_at": t.created_at.rfc3339() });
+        TokenCommand::Create(new) => create_token(new, load).await,
+        TokenCommand::List(ListRecords { json, file }) => {
+            let tokens = open(&settings(&file, load)?)?.tokens().await?;
+            let as_json = |t: &Token| json!({ "name": t.name, "role": t.role, "tenant": t.tenant, "created_at": t.created_at.rfc3339() });
             Ok(listed(
-                &tokens.iter().map(item).collect::<Vec<_>>(),
-                json,
-                views::tokens,
+                tokens,
+                json.then_some(as_json),
+                ["NAME", "ROLE", "TENANT", "CREATED"],
+                |t| {
+                    let created = t.created_at.rfc3339();
+                    [t.name.clone(), text(&t.role), text(&t.tenant), created]
+                },
+                "no tokens",
             ))
         }
-        TokenCommand::Revoke { name, reason, file } => {
+        TokenCommand::Revoke(RemoveRecord { name, reason, file }) => {
             let records = open(&settings(&file, load)?)?;
-            records
-                .token_remove(&name)
-                .await
-                .map_err(|e| missing(e, &format!("there is no token {name}")))?;
+            let removed = records.token_remove(&name).await;
+            removed.map_err(|e| missing(e, format!("there is no token {name}")))?;
             audit(&records, "token.revoke", &name, &reason).await?;
             records.close().await;
             Ok(format!("token {name} revoked\n"))
         }
     }
+}
+
+async fn create_token(new: NewRecord, load: LoadSettings) -> Result<String, Failure> {
+    let NewRecord {
+        name,
+        role,
+        tenant,
+        reason,
+        file,
+    } = new;
+    let (settings, role) = (settings(&file, load)?, Role::from(role));
+    check_name(&name)?;
+    if role == Role::Smtp {
+        return Err(Failure::Usage(
+            "a token of role smtp could do nothing; make an account instead".into(),
+        ));
+    }
+    if name.eq_ignore_ascii_case(token::OPERATOR) {
+        return Err(Failure::Usage(
+            "that name belongs to the token in admin.token".into(),
+        ));
+    }
+    let tenant = checked_tenant(&settings, role, tenant.as_deref())?;
+    let secret = token::fresh().map_err(|e| Failure::Failed(e.to_string()))?;
+    let records = open(&settings)?;
+    let made = Token {
+        name: name.clone(),
+        role,
+        tenant,
+        sha256: token::sha256_hex(&secret),
+        created_at: SystemClock::new().now(),
+    };
+    records.token_add(made).await.map_err(|e| {
+        let text = format!("there is a token {name} already; revoke it first");
+        exists(e, text)
+    })?;
+    audit(&records, "token.create", &name, &reason).await?;
+    records.close().await;
+    Ok(format!("{secret}\n"))
 }
 
 /// `outgate audit verify`: reads the files itself, since a relay under suspicion is no witness.
@@ -312,7 +320,7 @@ pub(super) async fn audit_verify(
         .await
         .map_err(|e| match e {
             RecordsError::Failed(why) => Failure::Failed(why),
-            other => failed(&other),
+            other => other.into(),
         })?;
     let head = found.head.map(|head| head.to_string());
     if json {

@@ -303,88 +303,77 @@ pub(crate) enum RoleName {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AccountCommand {
     /// Add an account.
-    Add {
-        /// Name; for smtp the login.
-        name: String,
-        /// What it may do.
-        #[arg(long, value_enum)]
-        role: RoleName,
-        /// Tenant it belongs to; operators have none.
-        #[arg(long)]
-        tenant: Option<String>,
-        /// Address or @domain it may send as, beside its own name; may be given more than once.
-        #[arg(long, value_name = "ADDRESS|@DOMAIN")]
-        may_send_as: Vec<String>,
-        /// Read the password from standard input.
-        #[arg(long, required = true)]
-        password_stdin: bool,
-        /// Why; stands in the audit.
-        #[arg(long, default_value = "")]
-        reason: String,
-        /// Where the configuration is.
-        #[command(flatten)]
-        file: ConfigFile,
-    },
+    Add(NewAccount),
     /// List accounts.
-    List {
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-        /// Where the configuration is.
-        #[command(flatten)]
-        file: ConfigFile,
-    },
+    List(ListRecords),
     /// Remove an account.
-    Remove {
-        /// Name.
-        name: String,
-        /// Why; stands in the audit.
-        #[arg(long, default_value = "")]
-        reason: String,
-        /// Where the configuration is.
-        #[command(flatten)]
-        file: ConfigFile,
-    },
+    Remove(RemoveRecord),
 }
 
 /// `outgate token …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
     /// Make a token; its secret is printed once and never again.
-    Create {
-        /// Name.
-        name: String,
-        /// What it may do.
-        #[arg(long, value_enum)]
-        role: RoleName,
-        /// Tenant it is limited to; operators have none.
-        #[arg(long)]
-        tenant: Option<String>,
-        /// Why; stands in the audit.
-        #[arg(long, default_value = "")]
-        reason: String,
-        /// Where the configuration is.
-        #[command(flatten)]
-        file: ConfigFile,
-    },
+    Create(NewRecord),
     /// List tokens, without their secrets.
-    List {
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-        /// Where the configuration is.
-        #[command(flatten)]
-        file: ConfigFile,
-    },
+    List(ListRecords),
     /// Revoke a token.
-    Revoke {
-        /// Name.
-        name: String,
-        /// Why; stands in the audit.
-        #[arg(long, default_value = "")]
-        reason: String,
-        /// Where the configuration is.
-        #[command(flatten)]
-        file: ConfigFile,
-    },
+    Revoke(RemoveRecord),
+}
+
+/// The name and rights of a new account or token.
+#[derive(Debug, Args)]
+pub(crate) struct NewRecord {
+    /// Name; for an account of role smtp the login.
+    pub name: String,
+    /// What it may do.
+    #[arg(long, value_enum)]
+    pub role: RoleName,
+    /// Tenant it belongs to; operators have none.
+    #[arg(long)]
+    pub tenant: Option<String>,
+    /// Why; stands in the audit.
+    #[arg(long, default_value = "")]
+    pub reason: String,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub file: ConfigFile,
+}
+
+/// A new account.
+#[derive(Debug, Args)]
+pub(crate) struct NewAccount {
+    /// Its name and rights.
+    #[command(flatten)]
+    pub record: NewRecord,
+    /// Address or @domain it may send as, beside its own name; may be given more than once.
+    #[arg(long, value_name = "ADDRESS|@DOMAIN")]
+    pub may_send_as: Vec<String>,
+    /// Read the password from standard input.
+    #[arg(long, required = true)]
+    pub password_stdin: bool,
+}
+
+/// How to list accounts or tokens.
+#[derive(Debug, Args)]
+pub(crate) struct ListRecords {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub file: ConfigFile,
+}
+
+/// Which account or token to remove.
+#[derive(Debug, Args)]
+pub(crate) struct RemoveRecord {
+    /// Name.
+    pub name: String,
+    /// Why; stands in the audit.
+    #[arg(long, default_value = "")]
+    pub reason: String,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub file: ConfigFile,
 }

@@ -3,8 +3,10 @@
 use super::args::Connect;
 use super::{Failure, LoadSettings};
 use crate::admin::token;
-use reqwest::header::CONTENT_TYPE;
-use reqwest::{Method, StatusCode, Url};
+use crate::api::{Page, PageFilter, ProblemObject};
+use reqwest::{RequestBuilder, StatusCode, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -13,6 +15,15 @@ const CONNECT_TIME: Duration = Duration::from_secs(5);
 const ANSWER_TIME: Duration = Duration::from_secs(40);
 /// Items of one page.
 const PAGE: u32 = 1000;
+
+/// What the relay answered.
+#[derive(Debug)]
+pub(super) struct Answer<T> {
+    /// As it came, for `--json`.
+    pub(super) json: Value,
+    /// As it is read.
+    pub(super) value: T,
+}
 
 /// A connection to one relay.
 #[derive(Debug)]
@@ -82,37 +93,27 @@ impl Client {
         Ok(url)
     }
 
-    async fn send(
+    async fn send<T: DeserializeOwned>(
         &self,
-        method: Method,
-        path: &[&str],
-        query: &[(&str, String)],
-        body: Option<Value>,
-    ) -> Result<Value, Failure> {
-        let mut request = self
-            .http
-            .request(method, self.url(path)?)
-            .bearer_auth(&self.token)
-            .query(query);
-        if let Some(body) = body {
-            request = request
-                .header(CONTENT_TYPE, "application/json")
-                .body(body.to_string());
-        }
+        request: RequestBuilder,
+    ) -> Result<Answer<T>, Failure> {
+        let request = request.bearer_auth(&self.token);
         let response = request.send().await.map_err(|e| self.unreachable(&e))?;
         let status = response.status();
         let text = response.text().await.map_err(|e| self.unreachable(&e))?;
-        let value: Option<Value> = serde_json::from_str(&text).ok();
-        match value {
-            Some(value) if status.is_success() => Ok(value),
-            Some(problem) if problem.get("detail").is_some() => {
-                Err(Failure::Failed(explain(status, &problem)))
-            }
-            _ => Err(Failure::Failed(format!(
+        if status.is_success()
+            && let Ok(json) = serde_json::from_str::<Value>(&text)
+            && let Ok(value) = serde_json::from_str(&text)
+        {
+            return Ok(Answer { json, value });
+        }
+        Err(Failure::Failed(match serde_json::from_str(&text) {
+            Ok(problem) if !status.is_success() => explain(status, problem),
+            _ => format!(
                 "{} answered {status}, but not as an outgate relay does",
                 self.base
-            ))),
-        }
+            ),
+        }))
     }
 
     fn unreachable(&self, e: &reqwest::Error) -> Failure {
@@ -124,53 +125,62 @@ impl Client {
     }
 
     /// Reads one thing.
-    pub(super) async fn get(&self, path: &[&str]) -> Result<Value, Failure> {
-        self.send(Method::GET, path, &[], None).await
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+    ) -> Result<Answer<T>, Failure> {
+        self.send(self.http.get(self.url(path)?)).await
     }
 
     /// Reads one thing with these parameters; `None` if nobody listens there.
-    pub(super) async fn get_if_running(
+    pub(super) async fn get_if_running<T: DeserializeOwned>(
         &self,
         path: &[&str],
-        query: &[(&str, String)],
-    ) -> Result<Option<Value>, Failure> {
+        query: &impl Serialize,
+    ) -> Result<Option<Answer<T>>, Failure> {
         let probe = self.http.get(self.base.clone()).send().await;
         if probe.is_err_and(|e| e.is_connect()) {
             return Ok(None);
         }
-        self.send(Method::GET, path, query, None).await.map(Some)
+        let request = self.http.get(self.url(path)?).query(query);
+        self.send(request).await.map(Some)
     }
 
     /// Changes something.
-    pub(super) async fn post(&self, path: &[&str], body: Value) -> Result<Value, Failure> {
-        self.send(Method::POST, path, &[], Some(body)).await
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+    ) -> Result<Answer<T>, Failure> {
+        self.send(self.http.post(self.url(path)?).json(body)).await
     }
 
     /// Reads a list up to `limit` items, page by page; gives it in the API's form.
-    pub(super) async fn list(
+    pub(super) async fn list<T: DeserializeOwned>(
         &self,
         path: &[&str],
-        filters: &[(&str, Option<String>)],
+        filter: &impl Serialize,
         limit: u32,
-    ) -> Result<Value, Failure> {
-        let given: Vec<(&str, String)> = filters
-            .iter()
-            .filter_map(|(k, v)| v.clone().map(|v| (*k, v)))
-            .collect();
-        let (mut items, mut cursor, mut left) = (Vec::new(), None::<String>, limit);
+    ) -> Result<Answer<Page<T>>, Failure> {
+        let (mut items, mut json, mut cursor) = (Vec::new(), Vec::new(), None);
+        let mut left = limit;
         loop {
-            let mut query = given.clone();
-            query.push(("limit", left.min(PAGE).to_string()));
-            query.extend(cursor.take().map(|c| ("cursor", c)));
-            let mut page = self.send(Method::GET, path, &query, None).await?;
-            let next = page.get("next").and_then(Value::as_str).map(str::to_owned);
-            let Some(Value::Array(some)) = page.get_mut("items").map(Value::take) else {
-                return Err(Failure::Failed(format!("{} gave no list", self.base)));
+            let page = PageFilter {
+                limit: usize::try_from(left.min(PAGE)).ok(),
+                cursor,
             };
+            let request = self.http.get(self.url(path)?).query(filter).query(&page);
+            let page: Answer<Page<T>> = self.send(request).await?;
+            if let Some(Value::Array(some)) = page.json.get("items") {
+                json.extend(some.iter().cloned());
+            }
+            let (some, next) = (page.value.items, page.value.next);
             left = left.saturating_sub(u32::try_from(some.len()).unwrap_or(u32::MAX));
             items.extend(some);
             if next.is_none() || left == 0 {
-                return Ok(json!({ "items": items, "next": next }));
+                let json = json!({ "items": json, "next": next });
+                let value = Page { items, next };
+                return Ok(Answer { json, value });
             }
             cursor = next;
         }
@@ -178,16 +188,12 @@ impl Client {
 }
 
 /// A problem object in plain words.
-fn explain(status: StatusCode, problem: &Value) -> String {
-    let detail = problem
-        .get("detail")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    let field = problem.get("field").and_then(Value::as_str);
-    match (status, field) {
+fn explain(status: StatusCode, problem: ProblemObject) -> String {
+    let detail = problem.detail;
+    match (status, problem.field) {
         (StatusCode::UNAUTHORIZED, _) => format!("the relay does not know this token: {detail}"),
         (StatusCode::FORBIDDEN, _) => format!("not allowed: {detail}"),
         (_, Some(field)) => format!("{field}: {detail}"),
-        (_, None) => detail.to_owned(),
+        (_, None) => detail,
     }
 }

@@ -4,9 +4,15 @@ use super::args::{
     AuditCommand, BlocksCommand, HeldCommand, Listing, MessagesCommand, One, QueueCommand, Reading,
     SendersCommand, Verdict,
 };
-use super::client::Client;
+use super::client::{Answer, Client};
 use super::{AdminCommand, Failure, LoadSettings, accounts, policy, views};
-use serde_json::{Value, json};
+use crate::api::{
+    ActReason, Acted, BlockFilter, BlockItem, LabelMessage, Labelled, MessageFilter, MessageItem,
+    OpenBlock, Page, PageFilter, QueueFilter, QueueItem, QueueState, ReleaseBlock, SenderFilter,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
 
 /// Runs the command; gives what goes to standard output.
 pub(super) async fn run(command: AdminCommand, load: LoadSettings) -> Result<String, Failure> {
@@ -16,31 +22,10 @@ pub(super) async fn run(command: AdminCommand, load: LoadSettings) -> Result<Str
         AdminCommand::Policy { command } => policy::run(command, load).await,
         AdminCommand::Queue { command } => queue(command, load).await,
         AdminCommand::Held { command } => held(command, load).await,
-        AdminCommand::Messages {
-            command:
-                MessagesCommand::Search {
-                    id,
-                    sender,
-                    recipient,
-                    listing,
-                },
-        } => {
-            let filters = [("id", id), ("sender", sender), ("recipient", recipient)];
-            list(&listing, load, "messages", &filters, views::messages).await
-        }
-        AdminCommand::Messages {
-            command: MessagesCommand::Label { what, label },
-        } => {
-            let client = Client::new(&what.changing.reading.connect, load)?;
-            let body = json!({ "label": label, "reason": what.changing.reason });
-            let answer = client.post(&["messages", &what.id, "label"], body).await?;
-            Ok(show(what.changing.reading.json, &answer, |_| {
-                format!("{} is learned as {label}\n", what.id)
-            }))
-        }
+        AdminCommand::Messages { command } => messages(command, load).await,
         AdminCommand::Audit {
             command: AuditCommand::List { listing },
-        } => list(&listing, load, "audit", &[], views::audit).await,
+        } => list(&listing, load, "audit", PageFilter::default(), views::audit).await,
         AdminCommand::Audit {
             command: AuditCommand::Verify { head, json, file },
         } => accounts::audit_verify(head.as_deref(), json, &file, load).await,
@@ -49,33 +34,46 @@ pub(super) async fn run(command: AdminCommand, load: LoadSettings) -> Result<Str
     }
 }
 
-fn show(json: bool, value: &Value, view: impl Fn(&Value) -> String) -> String {
+/// The answer as the relay gave it, or as people read it.
+fn show<T>(json: bool, answer: &Answer<T>, view: impl Fn(&T) -> String) -> String {
     if json {
-        format!("{value}\n")
+        format!("{}\n", answer.json)
     } else {
-        view(value)
+        view(&answer.value)
     }
 }
 
-async fn list(
+async fn list<T: DeserializeOwned>(
     listing: &Listing,
     load: LoadSettings,
     path: &str,
-    filters: &[(&str, Option<String>)],
-    view: impl Fn(&Value) -> String,
+    filter: impl Serialize,
+    view: impl Fn(&Page<T>) -> String,
 ) -> Result<String, Failure> {
     let client = Client::new(&listing.reading.connect, load)?;
-    let answer = client.list(&[path], filters, listing.limit).await?;
+    let answer = client.list(&[path], &filter, listing.limit).await?;
     Ok(show(listing.reading.json, &answer, view))
 }
 
-async fn one(
+async fn one<T: DeserializeOwned>(
     reading: &Reading,
     load: LoadSettings,
     path: &[&str],
-    view: impl Fn(&Value) -> String,
+    view: impl Fn(&T) -> String,
 ) -> Result<String, Failure> {
     let answer = Client::new(&reading.connect, load)?.get(path).await?;
+    Ok(show(reading.json, &answer, view))
+}
+
+async fn change<T: DeserializeOwned>(
+    reading: &Reading,
+    load: LoadSettings,
+    path: &[&str],
+    body: impl Serialize,
+    view: impl Fn(&T) -> String,
+) -> Result<String, Failure> {
+    let client = Client::new(&reading.connect, load)?;
+    let answer = client.post(path, &body).await?;
     Ok(show(reading.json, &answer, view))
 }
 
@@ -87,14 +85,13 @@ async fn blocks(command: BlocksCommand, load: LoadSettings) -> Result<String, Fa
             tenant,
             listing,
         } => {
-            list(
-                &listing,
-                load,
-                "blocks",
-                &[("state", state), ("subject", subject), ("tenant", tenant)],
-                views::blocks,
-            )
-            .await
+            let filter = BlockFilter {
+                state,
+                subject,
+                tenant,
+                ..BlockFilter::default()
+            };
+            list(&listing, load, "blocks", filter, views::blocks).await
         }
         BlocksCommand::Show { reference, reading } => {
             one(&reading, load, &["blocks", &reference], views::block).await
@@ -107,14 +104,14 @@ async fn blocks(command: BlocksCommand, load: LoadSettings) -> Result<String, Fa
             tenant,
             reading,
         } => {
-            let client = Client::new(&reading.connect, load)?;
-            let mut body = json!({ "kind": kind, "subject": subject, "reason": reason });
-            if let Some(map) = body.as_object_mut() {
-                map.extend(until.map(|t| ("until".to_owned(), t.into())));
-                map.extend(tenant.map(|t| ("tenant".to_owned(), t.into())));
-            }
-            let block = client.post(&["blocks"], body).await?;
-            Ok(show(reading.json, &block, views::block))
+            let body = OpenBlock {
+                kind: Some(kind),
+                subject: Some(subject),
+                reason: Some(reason),
+                until,
+                tenant,
+            };
+            change(&reading, load, &["blocks"], body, views::block).await
         }
         BlocksCommand::Release {
             reference,
@@ -122,16 +119,16 @@ async fn blocks(command: BlocksCommand, load: LoadSettings) -> Result<String, Fa
             reason,
             reading,
         } => {
-            let client = Client::new(&reading.connect, load)?;
             let verdict = match verdict {
                 Verdict::Mistake => "mistake",
                 Verdict::Compromised => "compromised",
             };
-            let body = json!({ "verdict": verdict, "reason": reason });
-            let block = client
-                .post(&["blocks", &reference, "release"], body)
-                .await?;
-            Ok(show(reading.json, &block, views::block))
+            let body = ReleaseBlock {
+                verdict: Some(verdict.into()),
+                reason: Some(reason),
+            };
+            let path = ["blocks", &reference, "release"];
+            change::<BlockItem>(&reading, load, &path, body, views::block).await
         }
     }
 }
@@ -139,17 +136,43 @@ async fn blocks(command: BlocksCommand, load: LoadSettings) -> Result<String, Fa
 async fn senders(command: SendersCommand, load: LoadSettings) -> Result<String, Failure> {
     match command {
         SendersCommand::List { standing, listing } => {
-            list(
-                &listing,
-                load,
-                "senders",
-                &[("standing", standing)],
-                views::senders,
-            )
-            .await
+            let filter = SenderFilter {
+                standing,
+                ..SenderFilter::default()
+            };
+            list(&listing, load, "senders", filter, views::senders).await
         }
         SendersCommand::Show { sender, reading } => {
             one(&reading, load, &["senders", &sender], views::sender).await
+        }
+    }
+}
+
+async fn messages(command: MessagesCommand, load: LoadSettings) -> Result<String, Failure> {
+    match command {
+        MessagesCommand::Search {
+            id,
+            sender,
+            recipient,
+            listing,
+        } => {
+            let filter = MessageFilter {
+                id,
+                sender,
+                recipient,
+                ..MessageFilter::default()
+            };
+            list(&listing, load, "messages", filter, views::messages).await
+        }
+        MessagesCommand::Label { what, label } => {
+            let One { id, changing } = what;
+            let body = LabelMessage {
+                label: label.clone(),
+                reason: changing.reason,
+            };
+            let done = |_: &Labelled| format!("{id} is learned as {label}\n");
+            let path = ["messages", &id, "label"];
+            change(&changing.reading, load, &path, body, done).await
         }
     }
 }
@@ -161,25 +184,23 @@ async fn act(
     verb: &str,
     done: &str,
 ) -> Result<String, Failure> {
-    let client = Client::new(&what.changing.reading.connect, load)?;
-    let answer = client
-        .post(
-            &[path, &what.id, verb],
-            json!({ "reason": what.changing.reason }),
-        )
-        .await?;
-    Ok(show(what.changing.reading.json, &answer, |_| {
-        format!("{} {done}\n", what.id)
-    }))
+    let One { id, changing } = what;
+    let body = ActReason {
+        reason: changing.reason,
+    };
+    let view = |_: &Acted| format!("{id} {done}\n");
+    change(&changing.reading, load, &[path, &id, verb], body, view).await
 }
 
 async fn queue(command: QueueCommand, load: LoadSettings) -> Result<String, Failure> {
     match command {
         QueueCommand::List { state, listing } => {
-            list(&listing, load, "queue", &[("state", state)], |a| {
-                views::queue(a, "the queue is empty")
-            })
-            .await
+            let filter = QueueFilter {
+                state,
+                ..QueueFilter::default()
+            };
+            let view = |page: &_| views::queue(page, "the queue is empty");
+            list(&listing, load, "queue", filter, view).await
         }
         QueueCommand::Show { id, reading } => {
             one(&reading, load, &["queue", &id], views::queued).await
@@ -196,31 +217,33 @@ async fn queue(command: QueueCommand, load: LoadSettings) -> Result<String, Fail
 async fn held(command: HeldCommand, load: LoadSettings) -> Result<String, Failure> {
     match command {
         HeldCommand::List { listing } => {
-            list(&listing, load, "held", &[], |a| {
-                views::queue(a, "nothing is held")
-            })
-            .await
+            let view = |page: &_| views::queue(page, "nothing is held");
+            list(&listing, load, "held", PageFilter::default(), view).await
         }
-        HeldCommand::Show { id, reading } => held_show(&id, &reading, load).await,
+        HeldCommand::Show { id, reading } => held_show(id, &reading, load).await,
         HeldCommand::Release(what) => act(what, load, "held", "release", "goes on").await,
         HeldCommand::Delete(what) => act(what, load, "held", "delete", "is deleted").await,
     }
 }
 
-async fn held_show(id: &str, reading: &Reading, load: LoadSettings) -> Result<String, Failure> {
+/// The queued message with its judgement from the trace.
+async fn held_show(id: String, reading: &Reading, load: LoadSettings) -> Result<String, Failure> {
     let client = Client::new(&reading.connect, load)?;
-    let mut item = client.get(&["queue", id]).await?;
-    if item.get("state").and_then(Value::as_str) != Some("held") {
+    let mut item: Answer<QueueItem> = client.get(&["queue", &id]).await?;
+    if item.value.state != QueueState::Held {
         return Err(Failure::Failed(format!(
             "{id} is not held; see: outgate queue show {id}"
         )));
     }
-    let traced = client
-        .list(&["messages"], &[("id", Some(id.to_owned()))], 1)
-        .await?;
-    let judgement = traced.pointer("/items/0").cloned().unwrap_or_default();
-    if let Some(map) = item.as_object_mut() {
-        map.insert("judgement".into(), judgement);
+    let filter = MessageFilter {
+        id: Some(id),
+        ..MessageFilter::default()
+    };
+    let traced: Answer<Page<MessageItem>> = client.list(&["messages"], &filter, 1).await?;
+    if let Some(map) = item.json.as_object_mut() {
+        let judgement = traced.json.pointer("/items/0").cloned();
+        map.insert("judgement".into(), json!(judgement));
     }
-    Ok(show(reading.json, &item, views::held))
+    let judged = traced.value.items.first();
+    Ok(show(reading.json, &item, |item| views::held(item, judged)))
 }

@@ -1,14 +1,14 @@
 //! `outgate policy explain`: asks the relay; where none runs here, the configuration alone.
 
 use super::args::{PolicyCommand, Reading};
-use super::client::Client;
+use super::client::{Answer, Client};
 use super::table::{facts, table};
 use super::views::text;
 use super::{Failure, LoadSettings};
+use crate::api::{PolicyAnswer, PolicyFilter, PolicySource, ShadowCountsItem};
 use crate::env::{Clock as _, SystemClock};
 use crate::policy::explain;
 use crate::types::TenantId;
-use serde_json::Value;
 use std::net::IpAddr;
 
 pub(super) async fn run(command: PolicyCommand, load: LoadSettings) -> Result<String, Failure> {
@@ -23,9 +23,9 @@ pub(super) async fn run(command: PolicyCommand, load: LoadSettings) -> Result<St
         None => from_configuration(&sender, tenant.as_deref(), client, &reading, load)?,
     };
     Ok(if reading.json {
-        format!("{answer}\n")
+        format!("{}\n", answer.json)
     } else {
-        view(&answer)
+        view(&answer.value)
     })
 }
 
@@ -36,7 +36,7 @@ async fn from_relay(
     client: Option<IpAddr>,
     reading: &Reading,
     load: LoadSettings,
-) -> Result<Option<Value>, Failure> {
+) -> Result<Option<Answer<PolicyAnswer>>, Failure> {
     let named = reading.connect.url.is_some();
     let relay = match Client::new(&reading.connect, load) {
         Ok(relay) => relay,
@@ -44,9 +44,10 @@ async fn from_relay(
         Err(Failure::Failed(_)) if !named => return Ok(None),
         Err(failure) => return Err(failure),
     };
-    let mut query: Vec<(&str, String)> = Vec::new();
-    query.extend(tenant.map(|t| ("tenant", t.to_owned())));
-    query.extend(client.map(|c| ("client", c.to_string())));
+    let query = PolicyFilter {
+        tenant: tenant.map(Into::into),
+        client: client.map(|c| c.to_string()),
+    };
     let answer = relay.get_if_running(&["policy", sender], &query).await?;
     match answer {
         None if named => Err(Failure::Failed(
@@ -62,98 +63,109 @@ fn from_configuration(
     client: Option<IpAddr>,
     reading: &Reading,
     load: LoadSettings,
-) -> Result<Value, Failure> {
+) -> Result<Answer<PolicyAnswer>, Failure> {
     let settings = load(reading.connect.file.config.as_deref()).map_err(Failure::Usage)?;
     let tenant = tenant.map(TenantId::new);
     let identity = explain::stranger(&settings, sender, tenant.as_ref(), client)
         .ok_or_else(|| Failure::Failed("no such sender or tenant".into()))?;
-    let now = SystemClock::new().now();
-    let mut answer =
-        serde_json::to_value(explain::explain(&settings, &identity, now)).unwrap_or_default();
-    if let Some(map) = answer.as_object_mut() {
-        map.insert("used".into(), Value::Array(Vec::new()));
-        map.insert("counters".into(), Value::Null);
-        map.insert("source".into(), "configuration".into());
+    let value = PolicyAnswer {
+        explanation: explain::explain(&settings, &identity, SystemClock::new().now()),
+        used: Vec::new(),
+        shadow_counts: None,
+        counters: None,
+        source: PolicySource::Configuration,
+    };
+    let mut json = serde_json::to_value(&value).unwrap_or_default();
+    if let Some(map) = json.as_object_mut() {
+        // Only a relay counts.
+        map.remove("shadow_counts");
     }
-    Ok(answer)
+    Ok(Answer { json, value })
 }
 
-fn rows(answer: &Value, list: &str, columns: &[(&str, &str)], title: &str) -> String {
-    let items = answer
-        .get(list)
-        .and_then(Value::as_array)
-        .map_or(&[][..], Vec::as_slice);
+/// A list with its title; empty if there is nothing in it.
+fn section<T, const N: usize>(
+    title: &str,
+    headers: [&str; N],
+    items: &[T],
+    row: impl Fn(&T) -> [String; N],
+) -> String {
     if items.is_empty() {
         return String::new();
     }
-    let heads: Vec<&str> = columns.iter().map(|(head, _)| *head).collect();
-    let rows: Vec<Vec<String>> = items
-        .iter()
-        .map(|item| columns.iter().map(|(_, key)| text(item, key)).collect())
-        .collect();
-    format!("\n{title}\n{}", table(&heads, &rows))
+    format!("\n{title}\n{}", table(&headers, items.iter().map(row)))
 }
 
-fn view(answer: &Value) -> String {
-    let running = text(answer, "source") == "relay";
-    let counters = answer.get("counters").filter(|c| !c.is_null());
-    let standing = match (running, counters) {
-        (false, _) => "the relay does not run: by the configuration alone".to_owned(),
-        (true, None) => "not seen yet".to_owned(),
-        (true, Some(c)) => {
-            format!(
-                "{}, evidence {} nats, blocks at {}",
-                text(c, "standing"),
-                text(c, "evidence_nats"),
-                text(c, "block_at_nats")
-            )
+fn standing(answer: &PolicyAnswer) -> String {
+    match (answer.source, &answer.counters) {
+        (PolicySource::Configuration, _) => {
+            "the relay does not run: by the configuration alone".into()
         }
-    };
-    let mut out = facts(&[
-        ("Sender", text(answer, "sender")),
-        ("Tenant", text(answer, "tenant")),
-        ("Client", text(answer, "client")),
-        ("Standing", standing),
-        ("Policy", text(answer, "policy")),
-        ("In shadow mode", text(answer, "shadow")),
-    ]);
-    let policies = [
-        ("POLICY", "policy"),
-        ("MODE", "mode"),
-        ("PRIORITY", "priority"),
-        ("APPLIES", "applies"),
-        ("WHY", "why"),
-    ];
-    out += &rows(answer, "policies", &policies, "Policies");
-    out += &rows(
-        answer,
-        "values",
-        &[("KEY", "key"), ("VALUE", "value"), ("FROM", "from")],
-        "Values",
-    );
-    out += &rows(
-        answer,
-        "used",
-        &[("CEILING", "ceiling"), ("USED", "used"), ("LIMIT", "limit")],
-        "Used",
-    );
-    let allowances = [
-        ("NOT COUNTED", "evidence"),
-        ("UNTIL", "until"),
-        ("EXPIRED", "expired"),
-        ("REASON", "reason"),
-    ];
-    out += &rows(answer, "allowances", &allowances, "Allowances");
-    if let Some(counts) = answer.get("shadow_counts").filter(|c| !c.is_null()) {
-        out += "\nThe policy in shadow mode would have, since the start\n";
-        out += &facts(&[
-            ("Delivered as high risk", text(counts, "high_risk")),
-            ("Held", text(counts, "hold")),
-            ("Put off", text(counts, "defer")),
-            ("Refused", text(counts, "reject")),
-            ("Blocks opened", text(counts, "blocks")),
-            ("The last because of", text(counts, "last_block")),
-        ]);
+        (PolicySource::Relay, None) => "not seen yet".into(),
+        (PolicySource::Relay, Some(c)) => format!(
+            "{}, evidence {} nats, blocks at {}",
+            c.standing,
+            text(&c.evidence_nats),
+            text(&c.block_at_nats)
+        ),
     }
-    out
+}
+
+fn would_have(counts: &ShadowCountsItem) -> String {
+    let counted = facts(&[
+        ("Delivered as high risk", counts.high_risk.to_string()),
+        ("Held", counts.hold.to_string()),
+        ("Put off", counts.defer.to_string()),
+        ("Refused", counts.reject.to_string()),
+        ("Blocks opened", counts.blocks.to_string()),
+        ("The last because of", text(&counts.last_block)),
+    ]);
+    format!("\nThe policy in shadow mode would have, since the start\n{counted}")
+}
+
+fn view(answer: &PolicyAnswer) -> String {
+    let told = &answer.explanation;
+    let mut out = facts(&[
+        ("Sender", told.sender.clone()),
+        ("Tenant", told.tenant.clone()),
+        ("Client", text(&told.client)),
+        ("Standing", standing(answer)),
+        ("Policy", told.policy.clone()),
+        ("In shadow mode", text(&told.shadow)),
+    ]);
+    let headers = ["POLICY", "MODE", "PRIORITY", "APPLIES", "WHY"];
+    out += &section("Policies", headers, &told.policies, |p| {
+        let priority = text(&p.priority);
+        [
+            p.policy.clone(),
+            p.mode.clone(),
+            priority,
+            p.applies.clone(),
+            p.why.clone(),
+        ]
+    });
+    out += &section("Values", ["KEY", "VALUE", "FROM"], &told.values, |v| {
+        [v.key.clone(), v.value.clone(), v.from.clone()]
+    });
+    out += &section("Used", ["CEILING", "USED", "LIMIT"], &answer.used, |u| {
+        [
+            u.ceiling.as_str().into(),
+            u.used.to_string(),
+            u.limit.to_string(),
+        ]
+    });
+    let headers = ["NOT COUNTED", "UNTIL", "EXPIRED", "REASON"];
+    out += &section("Allowances", headers, &told.allowances, |a| {
+        [
+            a.evidence.clone(),
+            a.until.clone(),
+            a.expired.to_string(),
+            a.reason.clone(),
+        ]
+    });
+    out + &answer
+        .shadow_counts
+        .as_ref()
+        .map(would_have)
+        .unwrap_or_default()
 }

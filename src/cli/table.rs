@@ -2,19 +2,17 @@
 
 /// Lays out rows under headers; ends with a line end. Control characters (a terminal would obey
 /// them) become `?`.
-pub(super) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
+pub(super) fn table<const N: usize>(
+    headers: &[&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
     let clean = |cell: &str| {
         cell.chars()
             .map(|c| if c.is_control() { '?' } else { c })
             .collect::<String>()
     };
-    let lines: Vec<Vec<String>> =
-        std::iter::once(headers.iter().map(|h| (*h).to_owned()).collect())
-            .chain(
-                rows.iter()
-                    .map(|row| row.iter().map(|c| clean(c)).collect()),
-            )
-            .collect();
+    let mut lines = vec![headers.map(str::to_owned)];
+    lines.extend(rows.into_iter().map(|row| row.map(|cell| clean(&cell))));
     let width = |column: usize| {
         lines
             .iter()

@@ -1,5 +1,6 @@
 use super::*;
 use crate::admin::tests::{Site, settings};
+use crate::api::{BlockItem, MessageItem, Page, QueueItem};
 use clap::CommandFactory;
 use serde_json::json;
 
@@ -328,9 +329,18 @@ async fn tokens_are_made_listed_and_revoked_without_a_relay() {
 
 #[test]
 fn a_terminal_is_not_told_what_to_do() {
-    let answer = json!({ "items": [{ "ref": "OG-1", "subject": "a\u{1b}[31m\n" }], "next": null });
-    assert!(views::blocks(&answer).contains("a?[31m?"));
-    assert!(views::block(&json!({ "subject": "a\u{7}" })).contains("a?"));
+    let block = |subject: &str| -> BlockItem {
+        let item = json!({ "ref": "OG-0000000001", "kind": "sender", "subject": subject, "tenant": null,
+            "state": "active", "reason": "admin", "opened_at": "", "until": null, "opened_by": "", "evidence": [],
+            "releases_left": 0, "reason_code": "admin", "explanation": "", "scope": "any" });
+        serde_json::from_value(item).expect("a block")
+    };
+    let page = Page {
+        items: vec![block("a\u{1b}[31m\n")],
+        next: None,
+    };
+    assert!(views::blocks(&page).contains("a?[31m?"));
+    assert!(views::block(&block("a\u{7}")).contains("a?"));
 }
 
 #[test]
@@ -340,11 +350,18 @@ fn queued_and_held_mail_golden() {
         "hold": { "block": "OG-0000000001" }, "accepted_at": "2026-11-22T14:00:00Z", "next_attempt": null, "size": 1234,
         "attempts": 1, "pool": "normal",
         "recipients": [{ "address": "bob@far.example", "status": "pending", "last_reply": "451 4.3.0 later" }],
-        "judgement": { "id": "0DG9Z8Z8Z8Z8Z", "sender": "alice@acme.example", "recipients": ["bob@far.example"], "action": "hold",
-            "reason": "blocked", "probability": 0.97, "llr": 3.5, "symbols": [{ "name": "money", "weight": 1.25 }] },
     });
+    let judged = json!({ "id": "0DG9Z8Z8Z8Z8Z", "sender": "alice@acme.example", "recipients": ["bob@far.example"], "action": "hold",
+            "reason": "blocked", "probability": 0.97, "llr": 3.5, "symbols": [{ "name": "money", "weight": 1.25 }],
+        "time": "", "tenant": null, "sender_key": "", "from": "", "client": "", "size": 1, "reply": "", "history": [],
+    });
+    let item: QueueItem = serde_json::from_value(item).expect("a message");
+    let judged: MessageItem = serde_json::from_value(judged).expect("a message");
     let list = views::queue(
-        &json!({ "items": [item.clone()], "next": null }),
+        &Page {
+            items: vec![item.clone()],
+            next: None,
+        },
         "nothing is held",
     );
     assert_eq!(
@@ -355,7 +372,7 @@ ID             STATE  FROM                TENANT  ACCEPTED              NEXT ATT
 "
     );
     assert_eq!(
-        views::held(&item),
+        views::held(&item, Some(&judged)),
         "\
 Id        0DG9Z8Z8Z8Z8Z
 State     held

@@ -1,374 +1,314 @@
 //! What the API answers, as people read it.
 
 use super::table::{facts, table};
+use crate::api::{
+    AuditItem, BlockItem, EvidenceItem, MessageItem, Page, QueueItem, SenderItem, SymbolWeight,
+};
+use crate::types::HoldReason;
+use serde::Serialize;
 use serde_json::Value;
+use std::fmt::Display;
 
-/// A field as text; nested fields by `/`. Absent and null are empty.
-pub(super) fn text(value: &Value, path: &str) -> String {
-    let found = path.split('/').try_fold(value, |v, name| v.get(name));
-    match found {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
+/// A number, name or enum as it stands in JSON, without quotes; `None` is empty.
+pub(super) fn text(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(text)) => text,
+        Ok(Value::Null) | Err(_) => String::new(),
+        Ok(other) => other.to_string(),
     }
 }
 
-fn items(value: &Value) -> &[Value] {
-    value
-        .get("items")
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
+fn or_empty(value: Option<&impl Display>) -> String {
+    value.map(ToString::to_string).unwrap_or_default()
 }
 
-fn list(answer: &Value, columns: &[(&str, &str)], nothing: &str) -> String {
-    if items(answer).is_empty() {
+/// A page as a table of these columns.
+pub(super) fn list<T, const N: usize>(
+    page: &Page<T>,
+    headers: [&str; N],
+    row: impl Fn(&T) -> [String; N],
+    nothing: &str,
+) -> String {
+    if page.items.is_empty() {
         return format!("{nothing}\n");
     }
-    let headers: Vec<&str> = columns.iter().map(|(h, _)| *h).collect();
-    let rows: Vec<Vec<String>> = items(answer)
-        .iter()
-        .map(|item| columns.iter().map(|(_, path)| text(item, path)).collect())
-        .collect();
-    let mut out = table(&headers, &rows);
-    if answer.get("next").is_some_and(|n| !n.is_null()) {
+    let mut out = table(&headers, page.items.iter().map(row));
+    if page.next.is_some() {
         out.push_str("… there is more: raise --limit\n");
     }
     out
 }
 
-fn symbols(value: &Value) -> String {
-    let one = |s: &Value| {
-        let weight = s.get("weight").and_then(Value::as_f64).unwrap_or_default();
-        format!("{} {weight:+.1}", text(s, "name"))
-    };
-    let all = value
-        .get("symbols")
-        .and_then(Value::as_array)
-        .map_or(&[][..], Vec::as_slice);
-    all.iter().map(one).collect::<Vec<_>>().join(", ")
+fn symbols(list: &[SymbolWeight]) -> String {
+    let one = |s: &SymbolWeight| format!("{} {:+.1}", s.name, s.weight);
+    list.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-fn evidence(list: Option<&Value>) -> String {
-    let list = list
-        .and_then(Value::as_array)
-        .map_or(&[][..], Vec::as_slice);
+fn evidence(list: &[EvidenceItem]) -> String {
     if list.is_empty() {
         return String::new();
     }
-    let number = |v: &Value, name: &str| v.get(name).and_then(Value::as_f64).unwrap_or_default();
-    let row = |e: &Value| {
-        vec![
-            text(e, "message_id"),
-            text(e, "time"),
-            format!("{:.3}", number(e, "probability")),
-            format!("{:+.1}", number(e, "llr")),
-            text(e, "recipients"),
-            symbols(e),
+    let headers = [
+        "MESSAGE",
+        "TIME",
+        "PROBABILITY",
+        "LLR",
+        "RECIPIENTS",
+        "SYMBOLS",
+    ];
+    let row = |e: &EvidenceItem| {
+        [
+            e.message_id.to_string(),
+            e.time.clone(),
+            format!("{:.3}", e.probability),
+            format!("{:+.1}", e.llr),
+            e.recipients.to_string(),
+            symbols(&e.symbols),
         ]
     };
-    let rows: Vec<_> = list.iter().map(row).collect();
-    format!(
-        "\nEvidence\n{}",
-        table(
-            &[
-                "MESSAGE",
-                "TIME",
-                "PROBABILITY",
-                "LLR",
-                "RECIPIENTS",
-                "SYMBOLS"
-            ],
-            &rows
-        )
-    )
+    format!("\nEvidence\n{}", table(&headers, list.iter().map(row)))
 }
 
 /// `blocks list`.
-pub(super) fn blocks(answer: &Value) -> String {
-    let columns = [
-        ("REFERENCE", "ref"),
-        ("STATE", "state"),
-        ("KIND", "kind"),
-        ("SUBJECT", "subject"),
-        ("TENANT", "tenant"),
-        ("REASON", "reason"),
-        ("OPENED", "opened_at"),
-        ("UNTIL", "until"),
+pub(super) fn blocks(page: &Page<BlockItem>) -> String {
+    let headers = [
+        "REFERENCE",
+        "STATE",
+        "KIND",
+        "SUBJECT",
+        "TENANT",
+        "REASON",
+        "OPENED",
+        "UNTIL",
     ];
-    list(answer, &columns, "no blocks")
+    let row = |b: &BlockItem| {
+        [
+            b.reference.to_string(),
+            text(&b.state),
+            text(&b.kind),
+            b.subject.clone(),
+            or_empty(b.tenant.as_ref()),
+            b.reason.clone(),
+            b.opened_at.clone(),
+            or_empty(b.until.as_ref()),
+        ]
+    };
+    list(page, headers, row, "no blocks")
 }
 
 /// `blocks show`.
-pub(super) fn block(b: &Value) -> String {
+pub(super) fn block(b: &BlockItem) -> String {
+    let explanation = Some(&b.explanation).filter(|e| **e != b.reason);
     let head = facts(&[
-        ("Reference", text(b, "ref")),
-        ("State", text(b, "state")),
-        ("Kind", text(b, "kind")),
-        ("Subject", text(b, "subject")),
-        ("Tenant", text(b, "tenant")),
-        ("Reason", text(b, "reason")),
-        (
-            "Explanation",
-            Some(text(b, "explanation"))
-                .filter(|e| *e != text(b, "reason"))
-                .unwrap_or_default(),
-        ),
-        (
-            "Opened",
-            format!("{} by {}", text(b, "opened_at"), text(b, "opened_by")),
-        ),
-        ("Until", text(b, "until")),
-        ("Ended", text(b, "ended_at")),
-        ("Released by", text(b, "released_by")),
-        ("Verdict", text(b, "verdict")),
-        ("Note", text(b, "note")),
-        ("Releases left", text(b, "releases_left")),
+        ("Reference", b.reference.to_string()),
+        ("State", text(&b.state)),
+        ("Kind", text(&b.kind)),
+        ("Subject", b.subject.clone()),
+        ("Tenant", or_empty(b.tenant.as_ref())),
+        ("Reason", b.reason.clone()),
+        ("Explanation", or_empty(explanation)),
+        ("Opened", format!("{} by {}", b.opened_at, b.opened_by)),
+        ("Until", or_empty(b.until.as_ref())),
+        ("Ended", or_empty(b.ended_at.as_ref())),
+        ("Released by", or_empty(b.released_by.as_ref())),
+        ("Verdict", text(&b.verdict)),
+        ("Note", or_empty(b.note.as_ref())),
+        ("Releases left", b.releases_left.to_string()),
     ]);
-    head + &evidence(b.get("evidence"))
+    head + &evidence(&b.evidence)
 }
 
 /// `senders list`.
-pub(super) fn senders(answer: &Value) -> String {
-    let columns = [
-        ("SENDER", "address"),
-        ("STANDING", "standing"),
-        ("TENANT", "tenant"),
-        ("EVIDENCE", "evidence_nats"),
-        ("BLOCK AT", "block_at_nats"),
-        ("MESSAGES/H", "messages_hour"),
-        ("EXTERNAL/H", "recipients_external_hour"),
-        ("SPAM/D", "spam_day"),
-        ("BOUNCES/D", "bounces_day"),
-        ("KEY", "key"),
+pub(super) fn senders(page: &Page<SenderItem>) -> String {
+    let headers = [
+        "SENDER",
+        "STANDING",
+        "TENANT",
+        "EVIDENCE",
+        "BLOCK AT",
+        "MESSAGES/H",
+        "EXTERNAL/H",
+        "SPAM/D",
+        "BOUNCES/D",
+        "KEY",
     ];
-    list(answer, &columns, "no senders")
+    let row = |s: &SenderItem| {
+        [
+            s.address.clone(),
+            s.standing.clone(),
+            s.tenant.to_string(),
+            text(&s.evidence_nats),
+            text(&s.block_at_nats),
+            s.messages_hour.to_string(),
+            s.recipients_external_hour.to_string(),
+            s.spam_day.to_string(),
+            s.bounces_day.to_string(),
+            s.key.to_string(),
+        ]
+    };
+    list(page, headers, row, "no senders")
 }
 
 /// `senders show`.
-pub(super) fn sender(s: &Value) -> String {
+pub(super) fn sender(s: &SenderItem) -> String {
+    let (sum, bound) = (text(&s.evidence_nats), text(&s.block_at_nats));
     let head = facts(&[
-        ("Sender", text(s, "address")),
-        ("Key", text(s, "key")),
-        ("Tenant", text(s, "tenant")),
-        ("Standing", text(s, "standing")),
-        (
-            "Evidence",
-            format!(
-                "{} nats, blocks at {}",
-                text(s, "evidence_nats"),
-                text(s, "block_at_nats")
-            ),
-        ),
+        ("Sender", s.address.clone()),
+        ("Key", s.key.to_string()),
+        ("Tenant", s.tenant.to_string()),
+        ("Standing", s.standing.clone()),
+        ("Evidence", format!("{sum} nats, blocks at {bound}")),
         (
             "Messages",
             format!(
                 "{} in the last hour, {} in the last day",
-                text(s, "messages_hour"),
-                text(s, "messages_day")
+                s.messages_hour, s.messages_day
             ),
         ),
         (
             "Recipients",
             format!(
                 "{} external and {} internal in the last hour, {} in the last day, {} of them new",
-                text(s, "recipients_external_hour"),
-                text(s, "recipients_internal_hour"),
-                text(s, "recipients_day"),
-                text(s, "recipients_new_day")
+                s.recipients_external_hour,
+                s.recipients_internal_hour,
+                s.recipients_day,
+                s.recipients_new_day
             ),
         ),
-        (
-            "Spam",
-            format!("{} messages in the last day", text(s, "spam_day")),
-        ),
-        (
-            "Bounces",
-            format!("{} in the last day", text(s, "bounces_day")),
-        ),
+        ("Spam", format!("{} messages in the last day", s.spam_day)),
+        ("Bounces", format!("{} in the last day", s.bounces_day)),
     ]);
-    head + &evidence(s.get("recent"))
+    head + &evidence(&s.recent)
 }
 
 /// Why a message is held: `block OG-…`, `policy watched` or `admin`.
-fn hold(item: &Value) -> String {
-    match item.get("hold") {
-        Some(Value::Object(map)) => map
-            .iter()
-            .map(|(k, v)| format!("{k} {}", v.as_str().unwrap_or_default()))
-            .collect(),
-        Some(Value::String(word)) => word.clone(),
-        _ => String::new(),
+fn hold(item: &QueueItem) -> String {
+    match &item.hold {
+        Some(HoldReason::Block(reference)) => format!("block {reference}"),
+        Some(HoldReason::Policy(reason)) => format!("policy {}", reason.as_str()),
+        Some(HoldReason::Admin) => "admin".into(),
+        None => String::new(),
     }
 }
 
 /// `queue list` and `held list`.
-pub(super) fn queue(answer: &Value, nothing: &str) -> String {
-    let mut answer = answer.clone();
-    if let Some(Value::Array(items)) = answer.get_mut("items") {
-        for item in items {
-            let why = hold(item);
-            if let Some(map) = item.as_object_mut() {
-                map.insert("hold".into(), why.into());
-            }
-        }
-    }
-    let columns = [
-        ("ID", "id"),
-        ("STATE", "state"),
-        ("FROM", "from"),
-        ("TENANT", "tenant"),
-        ("ACCEPTED", "accepted_at"),
-        ("NEXT ATTEMPT", "next_attempt"),
-        ("ATTEMPTS", "attempts"),
-        ("OCTETS", "size"),
-        ("HELD FOR", "hold"),
+pub(super) fn queue(page: &Page<QueueItem>, nothing: &str) -> String {
+    let headers = [
+        "ID",
+        "STATE",
+        "FROM",
+        "TENANT",
+        "ACCEPTED",
+        "NEXT ATTEMPT",
+        "ATTEMPTS",
+        "OCTETS",
+        "HELD FOR",
     ];
-    list(&answer, &columns, nothing)
+    let row = |item: &QueueItem| {
+        [
+            item.id.to_string(),
+            text(&item.state),
+            item.from.clone(),
+            or_empty(item.tenant.as_ref()),
+            item.accepted_at.clone(),
+            or_empty(item.next_attempt.as_ref()),
+            item.attempts.to_string(),
+            item.size.to_string(),
+            hold(item),
+        ]
+    };
+    list(page, headers, row, nothing)
 }
 
 /// `queue show`.
-pub(super) fn queued(item: &Value) -> String {
+pub(super) fn queued(item: &QueueItem) -> String {
     let mut out = facts(&[
-        ("Id", text(item, "id")),
-        ("State", text(item, "state")),
+        ("Id", item.id.to_string()),
+        ("State", text(&item.state)),
         ("Held for", hold(item)),
-        ("From", text(item, "from")),
-        ("Tenant", text(item, "tenant")),
-        ("Accepted", text(item, "accepted_at")),
-        ("Next attempt", text(item, "next_attempt")),
-        ("Attempts", text(item, "attempts")),
-        ("Pool", text(item, "pool")),
-        ("Octets", text(item, "size")),
+        ("From", item.from.clone()),
+        ("Tenant", or_empty(item.tenant.as_ref())),
+        ("Accepted", item.accepted_at.clone()),
+        ("Next attempt", or_empty(item.next_attempt.as_ref())),
+        ("Attempts", item.attempts.to_string()),
+        ("Pool", text(&item.pool)),
+        ("Octets", item.size.to_string()),
     ]);
-    let recipients = item
-        .get("recipients")
-        .and_then(Value::as_array)
-        .map_or(&[][..], Vec::as_slice);
-    if !recipients.is_empty() {
-        let row = |r: &Value| vec![text(r, "address"), text(r, "status"), text(r, "last_reply")];
-        let rows: Vec<_> = recipients.iter().map(row).collect();
-        out.push_str(&format!(
-            "\nRecipients\n{}",
-            table(&["ADDRESS", "STATUS", "LAST REPLY"], &rows)
-        ));
+    if !item.recipients.is_empty() {
+        let rows = item
+            .recipients
+            .iter()
+            .map(|r| [r.address.to_string(), text(&r.status), r.last_reply.clone()]);
+        let recipients = table(&["ADDRESS", "STATUS", "LAST REPLY"], rows);
+        out.push_str(&format!("\nRecipients\n{recipients}"));
     }
     out
 }
 
-/// The judgement of a message, as it stands in the trace.
-fn judgement(m: &Value) -> String {
-    let recipients = m
-        .get("recipients")
-        .and_then(Value::as_array)
-        .map_or(&[][..], Vec::as_slice);
-    let recipients: Vec<&str> = recipients.iter().filter_map(Value::as_str).collect();
+/// How a message was judged, as it stands in the trace.
+fn judgement(m: &MessageItem) -> String {
+    let (probability, llr) = (text(&m.probability), text(&m.llr));
     facts(&[
-        ("Id", text(m, "id")),
-        ("Message-ID", text(m, "header_message_id")),
-        ("Time", text(m, "time")),
-        ("Sender", text(m, "sender")),
-        ("From", text(m, "from")),
-        ("Client", text(m, "client")),
-        ("Recipients", recipients.join(", ")),
+        ("Id", m.id.to_string()),
+        ("Message-ID", or_empty(m.header_message_id.as_ref())),
+        ("Time", m.time.clone()),
+        ("Sender", m.sender.clone()),
+        ("From", m.from.clone()),
+        ("Client", m.client.clone()),
+        ("Recipients", m.recipients.join(", ")),
         (
             "Action",
-            format!("{} ({})", text(m, "action"), text(m, "reason")),
+            format!("{} ({})", text(&m.action), m.reason.as_str()),
         ),
-        ("Block", text(m, "block")),
-        (
-            "Score",
-            format!(
-                "probability {}, {} nats",
-                text(m, "probability"),
-                text(m, "llr")
-            ),
-        ),
-        ("Symbols", symbols(m)),
-        ("Reply", text(m, "reply")),
+        ("Block", or_empty(m.block.as_ref())),
+        ("Score", format!("probability {probability}, {llr} nats")),
+        ("Symbols", symbols(&m.symbols)),
+        ("Reply", m.reply.clone()),
     ])
 }
 
 /// `messages search`.
-pub(super) fn messages(answer: &Value) -> String {
-    if items(answer).is_empty() {
+pub(super) fn messages(page: &Page<MessageItem>) -> String {
+    if page.items.is_empty() {
         return "no messages found\n".into();
     }
     let mut parts: Vec<String> = Vec::new();
-    for message in items(answer) {
+    for message in &page.items {
         let mut part = judgement(message);
-        let history = message
-            .get("history")
-            .and_then(Value::as_array)
-            .map_or(&[][..], Vec::as_slice);
-        if !history.is_empty() {
-            let row = |l: &Value| {
-                vec![
-                    text(l, "time"),
-                    text(l, "status"),
-                    text(l, "recipient"),
-                    text(l, "text"),
-                ]
-            };
-            let rows: Vec<_> = history.iter().map(row).collect();
-            part.push_str(&table(&["TIME", "STATUS", "RECIPIENT", "TEXT"], &rows));
+        if !message.history.is_empty() {
+            let rows = message.history.iter().map(|line| {
+                [&line.time, &line.status, &line.recipient, &line.text].map(Clone::clone)
+            });
+            part.push_str(&table(&["TIME", "STATUS", "RECIPIENT", "TEXT"], rows));
         }
         parts.push(part);
     }
-    if answer.get("next").is_some_and(|n| !n.is_null()) {
+    if page.next.is_some() {
         parts.push("… there is more: raise --limit\n".into());
     }
     parts.join("\n")
 }
 
 /// `held show`: where it stands and how it was judged.
-pub(super) fn held(item: &Value) -> String {
-    let judged = item
-        .get("judgement")
-        .filter(|j| !j.is_null())
-        .map_or_else(String::new, judgement);
-    if judged.is_empty() {
-        queued(item)
-    } else {
-        format!("{}\nJudgement\n{judged}", queued(item))
+pub(super) fn held(item: &QueueItem, judged: Option<&MessageItem>) -> String {
+    match judged {
+        Some(judged) => format!("{}\nJudgement\n{}", queued(item), judgement(judged)),
+        None => queued(item),
     }
 }
 
 /// `audit list`.
-pub(super) fn audit(answer: &Value) -> String {
-    let columns = [
-        ("TIME", "time"),
-        ("ACTOR", "actor"),
-        ("ACTION", "action"),
-        ("SUBJECT", "subject"),
-        ("DETAIL", "detail"),
-    ];
-    list(answer, &columns, "nothing was done yet")
-}
-
-/// `account list`.
-pub(super) fn accounts(answer: &Value) -> String {
-    list(
-        answer,
-        &[
-            ("NAME", "name"),
-            ("ROLE", "role"),
-            ("TENANT", "tenant"),
-            ("MAY SEND AS", "may_send_as"),
-        ],
-        "no accounts",
-    )
-}
-
-/// `token list`.
-pub(super) fn tokens(answer: &Value) -> String {
-    list(
-        answer,
-        &[
-            ("NAME", "name"),
-            ("ROLE", "role"),
-            ("TENANT", "tenant"),
-            ("CREATED", "created_at"),
-        ],
-        "no tokens",
-    )
+pub(super) fn audit(page: &Page<AuditItem>) -> String {
+    let headers = ["TIME", "ACTOR", "ACTION", "SUBJECT", "DETAIL"];
+    let row = |line: &AuditItem| {
+        [
+            &line.time,
+            &line.actor,
+            &line.action,
+            &line.subject,
+            &line.detail,
+        ]
+        .map(Clone::clone)
+    };
+    list(page, headers, row, "nothing was done yet")
 }

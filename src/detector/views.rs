@@ -1,18 +1,18 @@
 //! Senders as people see them.
 
 use super::{DAY, Detector, HOUR, ShadowCounts};
+use crate::api::{CeilingUse, PolicyExplanation};
 use crate::config::Settings;
 use crate::detector::evidence::Bounds;
 use crate::detector::state::sender::Sender;
-use crate::policy::explain::{self, Explanation, Used};
+use crate::policy::explain;
 use crate::policy::scope::choose;
 use crate::types::{Evidence, SenderKey, TenantId, Time};
-use serde::{Deserialize, Serialize};
 use std::collections::BinaryHeap;
 use std::net::IpAddr;
 
 /// A sender as listed by the API.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SenderView {
     /// Key.
     pub key: SenderKey,
@@ -47,17 +47,15 @@ pub struct SenderView {
 }
 
 /// A sender's policy as people see it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PolicyView {
     /// Which policy and why.
-    #[serde(flatten)]
-    pub explanation: Explanation,
+    pub(crate) explanation: PolicyExplanation,
     /// What is used of its ceilings.
-    pub used: Vec<Used>,
+    pub(crate) used: Vec<CeilingUse>,
     /// What its policy in shadow mode would have done since the start.
     pub shadow_counts: Option<ShadowCounts>,
     /// The sender, where it was seen.
-    #[serde(skip)]
     pub sender: Option<SenderView>,
 }
 

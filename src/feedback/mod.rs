@@ -10,6 +10,7 @@ mod dkim;
 mod rate;
 pub mod report;
 
+use crate::api::TraceLine;
 use crate::message_token::Key;
 pub(crate) use dkim::Dkim;
 
@@ -23,7 +24,7 @@ use crate::learn::Labels;
 use crate::mail::received::{Trace, received};
 use crate::moderation::Moderation;
 use crate::queue::{OwnMail, Queue};
-use crate::records::{MessageTrace, Records, TraceEvent, TraceLine, TraceQuery};
+use crate::records::{MessageTrace, Records, TraceEvent, TraceQuery};
 use crate::smtp::client::{Step, Verdict};
 use crate::spool::{Spool, SpoolError};
 use crate::telemetry::{events, metrics as names};

@@ -1,13 +1,14 @@
 //! The accept path with the real spool, queue and records; nothing is delivered.
 
 use super::*;
+use crate::api::QueueState;
 use crate::blocks::rules;
 use crate::detector::testing;
 use crate::learn::{Labels, Learner};
 use crate::mail::received::Trace;
 use crate::moderation::Actor;
+use crate::queue::Backlog;
 use crate::queue::tests::Silent;
-use crate::queue::{Backlog, QueueState};
 use crate::score::Scorer;
 use crate::types::NewBlock;
 use crate::types::{Block, Role, Time};

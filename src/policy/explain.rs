@@ -3,92 +3,17 @@
 use super::allowance;
 use super::ceilings::{self, Load};
 use super::scope::{Choice, choose};
+use crate::api::{AllowanceInForce, CeilingUse, PolicyCandidate, PolicyExplanation, PolicyValue};
 use crate::config::Settings;
 use crate::config::policies::{DEFAULT, Mode, Origin, Policy};
-use crate::config::scopes::EvidenceKind;
 use crate::identity;
-use crate::types::{Address, Identity, Reason, SenderKey, Strength, TenantId, Time};
-use serde::Serialize;
+use crate::types::{Address, Identity, SenderKey, Strength, TenantId, Time};
 use std::net::{IpAddr, Ipv4Addr};
 
-/// The answer to "which policy, and why?".
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Explanation {
-    /// Address or login.
-    pub sender: String,
-    /// Its tenant.
-    pub tenant: String,
-    /// The client it was last seen through, or asked for; `None` = not known.
-    pub client: Option<IpAddr>,
-    /// The policy that acts.
-    pub policy: String,
-    /// The policy in shadow mode that would act otherwise.
-    pub shadow: Option<String>,
-    /// All policies in the order in which they are tried.
-    pub policies: Vec<Candidate>,
-    /// Every value in force.
-    pub values: Vec<Value>,
-    /// The same of the policy in shadow mode.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub shadow_values: Vec<Value>,
-    /// What is not held against the sender.
-    pub allowances: Vec<Allowed>,
-}
-
-/// One policy and why it is the sender's, or not.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Candidate {
-    /// Its name.
-    pub policy: String,
-    /// `enforce` or `shadow`.
-    pub mode: &'static str,
-    /// Its priority; `None` = that of the default policy, below all others.
-    pub priority: Option<i64>,
-    /// `acts`, `shadow` (it would act) or `no`.
-    pub applies: &'static str,
-    /// In plain words.
-    pub why: String,
-}
-
-/// One value of a policy.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Value {
-    /// Key as in the configuration.
-    pub key: &'static str,
-    /// As it would stand there.
-    pub value: String,
-    /// Where it comes from.
-    pub from: String,
-}
-
-/// One allowance of the sender.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Allowed {
-    /// What does not count.
-    pub evidence: EvidenceKind,
-    /// Its last day.
-    pub until: String,
-    /// That day is over.
-    pub expired: bool,
-    /// Why it was given.
-    pub reason: String,
-}
-
-/// How much of a ceiling is used.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Used {
-    /// Which.
-    pub ceiling: Reason,
-    /// Used so far; sizes in KiB.
-    pub used: u64,
-    /// The ceiling.
-    pub limit: u64,
-}
-
 /// Explains the choice for this sender.
-pub(crate) fn explain(settings: &Settings, identity: &Identity, now: Time) -> Explanation {
+pub(crate) fn explain(settings: &Settings, identity: &Identity, now: Time) -> PolicyExplanation {
     let choice = choose(settings, identity);
-    Explanation {
+    PolicyExplanation {
         sender: identity.address.to_string(),
         tenant: identity.tenant.to_string(),
         client: Some(identity.client).filter(|ip| !ip.is_unspecified()),
@@ -98,8 +23,8 @@ pub(crate) fn explain(settings: &Settings, identity: &Identity, now: Time) -> Ex
         values: values(choice.policy),
         shadow_values: choice.shadow.map(values).unwrap_or_default(),
         allowances: allowance::of(settings, identity)
-            .map(|a| Allowed {
-                evidence: a.evidence,
+            .map(|a| AllowanceInForce {
+                evidence: a.evidence.as_str().into(),
                 until: a.until.clone(),
                 expired: a.ends <= now,
                 reason: a.reason.clone(),
@@ -109,11 +34,11 @@ pub(crate) fn explain(settings: &Settings, identity: &Identity, now: Time) -> Ex
 }
 
 /// What is used of the ceilings that the policy has.
-pub(crate) fn used(policy: &Policy, load: &Load) -> Vec<Used> {
+pub(crate) fn used(policy: &Policy, load: &Load) -> Vec<CeilingUse> {
     let set = ceilings::gauges(policy, load, ceilings::Adding::default())
         .into_iter()
         .filter(|g| g.limit > 0);
-    set.map(|g| Used {
+    set.map(|g| CeilingUse {
         ceiling: g.reason,
         used: g.used,
         limit: g.limit,
@@ -121,7 +46,11 @@ pub(crate) fn used(policy: &Policy, load: &Load) -> Vec<Used> {
     .collect()
 }
 
-fn candidates(settings: &Settings, identity: &Identity, choice: &Choice<'_>) -> Vec<Candidate> {
+fn candidates(
+    settings: &Settings,
+    identity: &Identity,
+    choice: &Choice<'_>,
+) -> Vec<PolicyCandidate> {
     let is = |policy: &Policy, chosen: &Policy| std::ptr::eq(policy, chosen);
     let applies = |policy: &Policy| {
         if is(policy, choice.policy) {
@@ -133,7 +62,7 @@ fn candidates(settings: &Settings, identity: &Identity, choice: &Choice<'_>) -> 
         }
     };
     let winner = &choice.policy.name;
-    let mut list: Vec<Candidate> = settings
+    let mut list: Vec<PolicyCandidate> = settings
         .policies
         .iter()
         .map(|named| {
@@ -149,7 +78,13 @@ fn candidates(settings: &Settings, identity: &Identity, choice: &Choice<'_>) -> 
                 Ok(narrow) => narrow.text(),
             };
             let (policy, mode) = (named.policy.name.to_string(), named.policy.mode.as_str());
-            Candidate { policy, mode, priority: Some(named.priority), applies, why }
+            PolicyCandidate {
+                policy,
+                mode: mode.into(),
+                priority: Some(named.priority),
+                applies: applies.into(),
+                why,
+            }
         })
         .collect();
     let default = &settings.policy;
@@ -159,17 +94,17 @@ fn candidates(settings: &Settings, identity: &Identity, choice: &Choice<'_>) -> 
         (_, Mode::Enforce) => "no other policy is for this sender".to_owned(),
     };
     let (policy, mode) = (DEFAULT.to_owned(), default.mode.as_str());
-    list.push(Candidate {
+    list.push(PolicyCandidate {
         policy,
-        mode,
+        mode: mode.into(),
         priority: None,
-        applies: applies(default),
+        applies: applies(default).into(),
         why,
     });
     list
 }
 
-fn values(policy: &Policy) -> Vec<Value> {
+fn values(policy: &Policy) -> Vec<PolicyValue> {
     let from = |key| match policy.origins.of(key) {
         Origin::BuiltIn => "built-in default".to_owned(),
         Origin::Default => format!("policy.{DEFAULT}"),
@@ -179,8 +114,8 @@ fn values(policy: &Policy) -> Vec<Value> {
     policy
         .values()
         .into_iter()
-        .map(|(key, value)| Value {
-            key,
+        .map(|(key, value)| PolicyValue {
+            key: key.into(),
             value,
             from: from(key),
         })
@@ -269,7 +204,7 @@ mod tests {
         let why: Vec<_> = told
             .policies
             .iter()
-            .map(|p| (p.policy.as_str(), p.applies))
+            .map(|p| (p.policy.as_str(), p.applies.as_str()))
             .collect();
         assert_eq!(
             why,
@@ -305,9 +240,9 @@ mod tests {
         assert_eq!(
             told.allowances
                 .iter()
-                .map(|a| (a.evidence, a.expired))
+                .map(|a| (a.evidence.as_str(), a.expired))
                 .collect::<Vec<_>>(),
-            [(EvidenceKind::Recipients, false)]
+            [("recipients", false)]
         );
         let bob = stranger(
             &s,

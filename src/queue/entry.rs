@@ -248,7 +248,7 @@ impl Entry {
             tenant: self.identity().map(|i| i.tenant.clone()),
             state: self.state(rest),
             hold: self.hold.clone(),
-            accepted_at: self.accepted_at,
+            accepted_at: self.accepted_at.rfc3339(),
             next_attempt: next.map(Time::rfc3339),
             size: self.size,
             attempts: self

@@ -21,19 +21,19 @@ mod task_tests;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use crate::api::{QueueItem, QueueRecipient, QueueState};
 use crate::blocks::active;
 use crate::config::Settings;
 use crate::env::Clock;
 use crate::spool::{Recovered, Spool};
 use crate::types::{
-    Address, BlockRef, HoldReason, Identity, MessageId, MessageMeta, Pool, RecipientOutcome,
-    RecipientStatus, Reply, TenantId, Time,
+    BlockRef, HoldReason, Identity, MessageId, MessageMeta, RecipientOutcome, RecipientStatus,
+    Reply, Time,
 };
 pub(crate) use deliver::Deliver;
 use orders::Order;
 pub(crate) use own_mail::OwnMail;
 use progress::{Progress, Stage};
-use serde::{Deserialize, Serialize};
 use state::{Input, Rules, State};
 use std::sync::Arc;
 use task::{Command, Task};
@@ -143,66 +143,6 @@ pub(crate) struct Released {
     pub sent_on: Vec<MessageId>,
     /// Held on, now under this block.
     pub kept: Vec<(MessageId, BlockRef)>,
-}
-
-/// One message as listed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct QueueItem {
-    /// Id.
-    pub id: MessageId,
-    /// Envelope sender.
-    pub from: String,
-    /// Tenant; absent for the relay's own mail.
-    pub tenant: Option<TenantId>,
-    /// `active`, `deferred` or `held`.
-    pub state: QueueState,
-    /// Why it is held.
-    pub hold: Option<HoldReason>,
-    /// When it was accepted.
-    #[serde(serialize_with = "as_rfc3339", deserialize_with = "from_rfc3339")]
-    pub accepted_at: Time,
-    /// Next attempt, where one is planned.
-    pub next_attempt: Option<String>,
-    /// Octets.
-    pub size: u32,
-    /// Attempts so far.
-    pub attempts: u32,
-    /// Pool.
-    pub pool: Pool,
-    /// Recipients with their state and last reply. Filled by `show`, empty in lists.
-    pub recipients: Vec<QueueRecipient>,
-}
-
-/// A recipient as shown.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct QueueRecipient {
-    /// Address.
-    pub address: Address,
-    /// State.
-    pub status: RecipientStatus,
-    /// Last reply, one line; empty if none.
-    pub last_reply: String,
-}
-
-/// Where a message stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum QueueState {
-    /// Due or being tried.
-    Active,
-    /// Waits for its next attempt.
-    Deferred,
-    /// Held.
-    Held,
-}
-
-fn as_rfc3339<S: serde::Serializer>(t: &Time, s: S) -> Result<S::Ok, S::Error> {
-    s.serialize_str(&t.rfc3339())
-}
-
-fn from_rfc3339<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Time, D::Error> {
-    let text = String::deserialize(d)?;
-    Time::parse_rfc3339(&text).ok_or_else(|| serde::de::Error::custom("not an RFC 3339 time"))
 }
 
 /// Somebody must take over what a report says before it is final. Dropped without [`Ack::done`] or

@@ -20,6 +20,7 @@ mod trace;
 pub(crate) use audit::Verified;
 pub(crate) use heads::Head;
 
+use crate::api::TraceLine;
 use crate::env::Vitals;
 use crate::types::{
     Action, Block, BlockRef, BlockState, MessageId, Reason, RecipientOutcome, Role, Signal,
@@ -153,26 +154,12 @@ pub(crate) struct Judged {
 }
 
 /// A traced message as found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MessageTrace {
     /// Its judgement.
-    #[serde(flatten)]
     pub judged: Judged,
     /// What happened since, oldest first: time, recipient or empty, text.
     pub history: Vec<TraceLine>,
-}
-
-/// One line of a message's history.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct TraceLine {
-    /// RFC 3339.
-    pub time: String,
-    /// Recipient, empty for the whole message.
-    pub recipient: String,
-    /// `delivered`, `deferred`, `failed` or `note`.
-    pub status: String,
-    /// Reply or note.
-    pub text: String,
 }
 
 /// What to search the trace for; all given must fit.

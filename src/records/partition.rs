@@ -6,7 +6,8 @@
 //! partition of the time in its id, for all of its life. `synchronous=OFF`: a killed process loses
 //! nothing, a power cut may damage the partition being written, which is then set aside.
 
-use super::{Judged, MessageTrace, RecordsError, TraceLine, TraceQuery, store};
+use super::{Judged, MessageTrace, RecordsError, TraceQuery, store};
+use crate::api::TraceLine;
 use crate::telemetry::metrics as names;
 use crate::types::{MessageId, Time};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};

@@ -3,12 +3,15 @@
 use super::{BlockRef, MessageId, Reason, SenderKey, TenantId, Time};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use utoipa::ToSchema;
 
 /// Who opens a block that the relay opens by itself.
 pub(crate) const RELAY: &str = "relay";
 
 /// What a block stops.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum BlockKind {
     /// One sender (address or login).
@@ -50,7 +53,7 @@ pub enum SenderScope {
 }
 
 /// Where a block stands in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BlockState {
     /// In force.
@@ -62,7 +65,7 @@ pub enum BlockState {
 }
 
 /// Why a block was released.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReleaseVerdict {
     /// The relay was wrong: held mail goes on, the evidence is labelled "not spam".

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use utoipa::ToSchema;
 
 /// Crockford base 32: no I, L, O, U, so that it can be read out on the telephone.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -38,7 +39,8 @@ fn decode(text: &str, digits: usize) -> Option<u64> {
 
 /// The relay's own id of one accepted message: 42 bits of milliseconds, 22 bits of counter and
 /// randomness, so that ids sort by time of acceptance. Printed as 13 base-32 characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String)]
 pub struct MessageId(pub u64);
 
 impl MessageId {
@@ -65,7 +67,8 @@ impl fmt::Display for MessageId {
 }
 
 /// The public reference of a block: `OG-` and ten base-32 characters of randomness (50 bits).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String, pattern = "^OG-[0-9A-HJKMNP-TV-Z]{10}$")]
 pub struct BlockRef(u64);
 
 impl BlockRef {

@@ -2,9 +2,10 @@
 
 use super::{BlockRef, Envelope, Identity, MessageId, Signal, Time};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What is done with a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Delivered through the normal pool.
@@ -69,7 +70,9 @@ macro_rules! reasons {
 
 reasons! {
 /// Why a decision, a block or an alert came about. The table of texts stands in `policy::reasons`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// Nothing speaks against it.
@@ -114,7 +117,7 @@ pub enum Reason {
 }
 
 /// Which pool of source addresses carries a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Pool {
     /// Ordinary mail.
@@ -135,7 +138,7 @@ impl Pool {
 }
 
 /// Why a message is held.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HoldReason {
     /// Its sender (or domain, client, tenant, a website in it) is blocked under this reference.

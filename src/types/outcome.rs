@@ -2,9 +2,10 @@
 
 use super::Reply;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// State of one recipient of a queued message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RecipientStatus {
     /// Not yet decided: still to be tried.

@@ -1,10 +1,11 @@
 //! Blocks: list, show, open, release.
 
-use super::json;
 use super::request::{Body, Params, cursor, limit, page};
 use crate::admin::auth::Caller;
 use crate::admin::{Core, Problem, Relay};
+use crate::api::{BlockFilter, BlockItem, OpenBlock, Page, ReleaseBlock};
 use crate::blocks::active::NULL_SENDER;
+use crate::blocks::rules;
 use crate::blocks::subject;
 use crate::config::Settings;
 use crate::records::{BlockQuery, RecordsError};
@@ -17,35 +18,49 @@ use axum::Json;
 use axum::extract::{Path, State as With};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Longest reason a person may give.
 const REASON_OCTETS: usize = 2000;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ListParams {
-    state: Option<String>,
-    tenant: Option<String>,
-    subject: Option<String>,
-    limit: Option<usize>,
-    cursor: Option<String>,
-}
 
 fn parse_cursor(text: &str) -> Option<(Time, BlockRef)> {
     let (time, reference) = text.split_once('~')?;
     Some((Time(time.parse().ok()?), BlockRef::parse(reference)?))
 }
 
-/// `GET blocks`.
-pub(super) async fn list(
+/// Releases that tenant admins have left for this block's subject.
+pub(in crate::admin) async fn releases_left(core: &Core, block: &Block) -> Result<u32, Problem> {
+    let since = core
+        .clock
+        .now()
+        .before(Duration::from_secs(rules::QUOTA_DAYS * 86_400));
+    let used = core
+        .records
+        .tenant_releases(block.tenant.as_ref(), block.kind, &block.subject, since)
+        .await?;
+    let quota = core.settings().blocks.releases_by_tenant;
+    Ok(rules::releases_left(block, used, quota))
+}
+
+async fn shown(core: &Core, block: &Block) -> Result<BlockItem, Problem> {
+    Ok(BlockItem::new(block, releases_left(core, block).await?))
+}
+
+/// Blocks, newest first.
+#[utoipa::path(
+    get,
+    path = "/blocks",
+    params(BlockFilter),
+    responses((status = 200, body = Page<BlockItem>))
+)]
+pub(super) async fn list_blocks(
     caller: Caller,
     With(core): With<Arc<Core>>,
-    Params(params): Params<ListParams>,
-) -> Result<Json<Value>, Problem> {
-    let state = match params.state.as_deref() {
+    Params(filter): Params<BlockFilter>,
+) -> Result<Json<Page<BlockItem>>, Problem> {
+    let state = match filter.state.as_deref() {
         None => None,
         Some("active") => Some(BlockState::Active),
         Some("released") => Some(BlockState::Released),
@@ -57,18 +72,18 @@ pub(super) async fn list(
             ));
         }
     };
-    let asked = params.tenant.as_deref().map(TenantId::new);
+    let asked = filter.tenant.as_deref().map(TenantId::new);
     let tenant = match (&caller.0.tenant, asked) {
         (Some(own), Some(asked)) if *own != asked => return Ok(page(Vec::new(), 1, None)),
         (Some(own), _) => Some(own.clone()),
         (None, asked) => asked,
     };
-    let limit = limit(params.limit)?;
-    let after = cursor(params.cursor.as_deref(), parse_cursor)?;
+    let limit = limit(filter.limit)?;
+    let after = cursor(filter.cursor.as_deref(), parse_cursor)?;
     let query = BlockQuery {
         state,
         tenant,
-        subject: params.subject,
+        subject: filter.subject,
         after,
         limit,
     };
@@ -78,7 +93,7 @@ pub(super) async fn list(
         .map(|b| format!("{}~{}", b.opened_at.0, b.reference));
     let mut items = Vec::with_capacity(blocks.len());
     for block in &blocks {
-        items.push(json::block(block, json::releases_left(&core, block).await?));
+        items.push(shown(&core, block).await?);
     }
     Ok(page(items, limit, next))
 }
@@ -102,27 +117,20 @@ pub(in crate::admin) async fn visible_block(
     }
 }
 
-/// `GET blocks/{ref}`.
-pub(super) async fn show(
+/// One block with its evidence.
+#[utoipa::path(
+    get,
+    path = "/blocks/{ref}",
+    params(("ref" = BlockRef, Path)),
+    responses((status = 200, body = BlockItem))
+)]
+pub(super) async fn show_block(
     caller: Caller,
     With(core): With<Arc<Core>>,
     Path(reference): Path<String>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<BlockItem>, Problem> {
     let block = visible_block(&core, &caller, &reference).await?;
-    Ok(Json(json::block(
-        &block,
-        json::releases_left(&core, &block).await?,
-    )))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct OpenBody {
-    kind: Option<String>,
-    subject: Option<String>,
-    reason: Option<String>,
-    until: Option<String>,
-    tenant: Option<String>,
+    Ok(Json(shown(&core, &block).await?))
 }
 
 fn reason(given: Option<String>) -> Result<String, Problem> {
@@ -219,7 +227,7 @@ fn new_block(
     settings: &Settings,
     now: Time,
     caller: &Caller,
-    body: OpenBody,
+    body: OpenBlock,
 ) -> Result<NewBlock, Problem> {
     let kind = body
         .kind
@@ -258,11 +266,20 @@ fn new_block(
     })
 }
 
-/// `POST blocks`.
-pub(super) async fn open(
+/// Open a block (admin, operator).
+#[utoipa::path(
+    post,
+    path = "/blocks",
+    request_body = OpenBlock,
+    responses(
+        (status = 201, body = BlockItem, headers(("Location", description = "The block"))),
+        (status = 200, body = BlockItem, description = "The subject was blocked already"),
+    )
+)]
+pub(super) async fn open_block(
     caller: Caller,
     With(relay): With<Relay>,
-    Body(body): Body<OpenBody>,
+    Body(body): Body<OpenBlock>,
 ) -> Result<Response, Problem> {
     caller.may_act()?;
     let new = new_block(
@@ -286,8 +303,7 @@ pub(super) async fn open(
                 block.reference
             )));
         }
-        let left = json::releases_left(&relay.core, &block).await?;
-        return Ok((StatusCode::OK, Json(json::block(&block, left))).into_response());
+        return Ok((StatusCode::OK, Json(shown(&relay.core, &block).await?)).into_response());
     }
     relay
         .core
@@ -298,19 +314,12 @@ pub(super) async fn open(
             &format!("{}: {why}", block.subject),
         )
         .await?;
-    let left = json::releases_left(&relay.core, &block).await?;
+    let item = shown(&relay.core, &block).await?;
     let at = [(
         header::LOCATION,
         format!("/api/v1/blocks/{}", block.reference),
     )];
-    Ok((StatusCode::CREATED, at, Json(json::block(&block, left))).into_response())
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ReleaseBody {
-    verdict: Option<String>,
-    reason: Option<String>,
+    Ok((StatusCode::CREATED, at, Json(item)).into_response())
 }
 
 /// Releases for the API and the page alike.
@@ -356,13 +365,20 @@ pub(in crate::admin) async fn released(
     Ok(block)
 }
 
-/// `POST blocks/{ref}/release`.
-pub(super) async fn release(
+/// End a block (admin, operator).
+#[utoipa::path(
+    post,
+    path = "/blocks/{ref}/release",
+    params(("ref" = BlockRef, Path)),
+    request_body = ReleaseBlock,
+    responses((status = 200, body = BlockItem))
+)]
+pub(super) async fn release_block(
     caller: Caller,
     With(relay): With<Relay>,
     Path(reference): Path<String>,
-    Body(body): Body<ReleaseBody>,
-) -> Result<Json<Value>, Problem> {
+    Body(body): Body<ReleaseBlock>,
+) -> Result<Json<BlockItem>, Problem> {
     let block = released(
         &relay,
         &caller,
@@ -371,10 +387,7 @@ pub(super) async fn release(
         body.reason,
     )
     .await?;
-    Ok(Json(json::block(
-        &block,
-        json::releases_left(&relay.core, &block).await?,
-    )))
+    Ok(Json(shown(&relay.core, &block).await?))
 }
 
 #[cfg(test)]
@@ -397,7 +410,7 @@ mod tests {
         body: Value,
     ) -> Result<Option<String>, (u16, Option<&'static str>)> {
         let settings = crate::admin::tests::settings(std::path::Path::new("data"));
-        let body: OpenBody = serde_json::from_value(body).expect("fields");
+        let body: OpenBlock = serde_json::from_value(body).expect("fields");
         new_block(&settings, Time::from_secs(1_795_356_000), caller, body)
             .map(|new| new.tenant.map(|t| t.to_string()))
             .map_err(|p| (p.status.as_u16(), p.field))

@@ -1,45 +1,66 @@
-//! `/api/v1`: handlers turn requests into typed commands and values into JSON.
+//! `/api/v1`: handlers turn requests into commands, and values into the structs of `crate::api`.
+//! Each route stands here once; its handler says what the OpenAPI document says of it.
 
+mod audit;
 mod blocks;
-mod json;
-mod mail;
+mod messages;
+mod openapi;
+mod queue;
 mod request;
 mod senders;
 
-pub(super) use blocks::{released, visible_block};
-pub(super) use json::releases_left;
+pub(super) use blocks::{released, releases_left, visible_block};
 
-use super::{Core, Relay, openapi};
+use super::{Core, Relay};
 use axum::Router;
 use axum::extract::FromRef;
-use axum::routing::{get, post};
 use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Where the routes lie.
+const BASE: &str = "/api/v1";
 
 /// Routes that need records only.
-pub(super) fn core_routes<S: Clone + Send + Sync + 'static>() -> Router<S>
+fn core_api<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S>
 where
     Arc<Core>: FromRef<S>,
 {
-    Router::new()
-        .route("/api/v1/openapi.json", get(openapi::document))
-        .route("/api/v1/blocks", get(blocks::list))
-        .route("/api/v1/blocks/{ref}", get(blocks::show))
-        .route("/api/v1/messages", get(mail::messages))
-        .route("/api/v1/audit", get(mail::audit))
+    OpenApiRouter::new()
+        .routes(routes!(openapi::show_document))
+        .routes(routes!(blocks::list_blocks))
+        .routes(routes!(blocks::show_block))
+        .routes(routes!(messages::search_messages))
+        .routes(routes!(audit::list_audit))
 }
 
 /// Routes that act on the running relay.
-pub(super) fn relay_routes() -> Router<Relay> {
-    Router::new()
-        .route("/api/v1/blocks", post(blocks::open))
-        .route("/api/v1/blocks/{ref}/release", post(blocks::release))
-        .route("/api/v1/senders", get(senders::list))
-        .route("/api/v1/senders/{key}", get(senders::show))
-        .route("/api/v1/policy/{sender}", get(senders::policy))
-        .route("/api/v1/held", get(mail::held))
-        .route("/api/v1/held/{id}/{verb}", post(mail::act_on_held))
-        .route("/api/v1/messages/{id}/label", post(mail::label))
-        .route("/api/v1/queue", get(mail::queue))
-        .route("/api/v1/queue/{id}", get(mail::show))
-        .route("/api/v1/queue/{id}/{verb}", post(mail::act_on_queue))
+fn relay_api() -> OpenApiRouter<Relay> {
+    OpenApiRouter::new()
+        .routes(routes!(blocks::open_block))
+        .routes(routes!(blocks::release_block))
+        .routes(routes!(senders::list_senders))
+        .routes(routes!(senders::show_sender))
+        .routes(routes!(senders::explain_policy))
+        .routes(routes!(messages::label_message))
+        .routes(routes!(queue::list_held))
+        .routes(routes!(queue::release_held))
+        .routes(routes!(queue::delete_held))
+        .routes(routes!(queue::list_queue))
+        .routes(routes!(queue::show_queued))
+        .routes(routes!(queue::retry_queued))
+        .routes(routes!(queue::hold_queued))
+        .routes(routes!(queue::release_queued))
+        .routes(routes!(queue::bounce_queued))
+}
+
+/// All routes below [`BASE`].
+pub(super) fn routes() -> Router<Relay> {
+    Router::new().nest(BASE, core_api().merge(relay_api()).into())
+}
+
+/// Those of the routes that need records only.
+#[cfg(test)]
+pub(super) fn core_routes() -> Router<Arc<Core>> {
+    Router::new().nest(BASE, core_api().into())
 }

@@ -1,13 +1,14 @@
 //! Reading requests: query strings and JSON bodies, with problem objects for what is wrong in them.
 
 use crate::admin::problem::Problem;
+use crate::api::Page;
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
 
 /// Items of a page where no `limit` is given.
 const DEFAULT_LIMIT: usize = 100;
@@ -75,7 +76,7 @@ pub(super) fn cursor<T>(
 }
 
 /// A page of a list. `next` is given only when the page is full: there may be more.
-pub(super) fn page(items: Vec<Value>, limit: usize, next: Option<String>) -> axum::Json<Value> {
+pub(super) fn page<T>(items: Vec<T>, limit: usize, next: Option<String>) -> Json<Page<T>> {
     let next = next.filter(|_| items.len() >= limit);
-    axum::Json(json!({ "items": items, "next": next }))
+    Json(Page { items, next })
 }

@@ -1,15 +1,16 @@
 //! Senders as the judge sees them.
 
-use super::json;
 use super::request::{Params, limit, page};
 use crate::admin::auth::Caller;
 use crate::admin::{Problem, Relay};
+use crate::api::{
+    Page, PolicyAnswer, PolicyFilter, PolicySource, SenderFilter, SenderItem, ShadowCountsItem,
+};
 use crate::config::policies::DEFAULT;
+use crate::detector::SenderView;
 use crate::types::TenantId;
 use axum::Json;
 use axum::extract::{Path, State as With};
-use serde::Deserialize;
-use serde_json::Value;
 use std::net::IpAddr;
 
 /// A tenant's page is gathered from the senders of all tenants; at most so many are looked at for
@@ -17,22 +18,40 @@ use std::net::IpAddr;
 const LOOKED_AT: usize = 100_000;
 const STEP: usize = 1000;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ListParams {
-    standing: Option<String>,
-    limit: Option<usize>,
-    cursor: Option<String>,
+fn shown(view: SenderView) -> SenderItem {
+    SenderItem {
+        key: view.key,
+        tenant: view.tenant,
+        address: view.address,
+        standing: view.standing,
+        evidence_nats: view.evidence_nats,
+        block_at_nats: view.block_at_nats,
+        messages_hour: view.messages_hour,
+        messages_day: view.messages_day,
+        recipients_external_hour: view.recipients_external_hour,
+        recipients_internal_hour: view.recipients_internal_hour,
+        recipients_day: view.recipients_day,
+        recipients_new_day: view.recipients_new_day,
+        spam_day: view.spam_day,
+        bounces_day: view.bounces_day,
+        recent: view.recent.iter().map(Into::into).collect(),
+    }
 }
 
-/// `GET senders`.
-pub(super) async fn list(
+/// Senders by key.
+#[utoipa::path(
+    get,
+    path = "/senders",
+    params(SenderFilter),
+    responses((status = 200, body = Page<SenderItem>))
+)]
+pub(super) async fn list_senders(
     caller: Caller,
     With(relay): With<Relay>,
-    Params(params): Params<ListParams>,
-) -> Result<Json<Value>, Problem> {
-    let limit = limit(params.limit)?;
-    let standing = params.standing.as_deref();
+    Params(filter): Params<SenderFilter>,
+) -> Result<Json<Page<SenderItem>>, Problem> {
+    let limit = limit(filter.limit)?;
+    let standing = filter.standing.as_deref();
     if standing.is_some_and(|s| !matches!(s, "good" | "watched" | "held" | "blocked")) {
         return Err(Problem::field(
             "standing",
@@ -40,7 +59,7 @@ pub(super) async fn list(
         ));
     }
     let now = relay.core.clock.now();
-    let (mut items, mut after, mut looked_at) = (Vec::new(), params.cursor, 0);
+    let (mut items, mut after, mut looked_at) = (Vec::new(), filter.cursor, 0);
     loop {
         let step = if caller.0.tenant.is_none() {
             limit
@@ -55,7 +74,7 @@ pub(super) async fn list(
         for view in views {
             after = Some(view.key.as_str().to_owned());
             if caller.sees(Some(&view.tenant)) {
-                items.push(json::sender(&view));
+                items.push(shown(view));
             }
             if items.len() >= limit {
                 return Ok(page(items, limit, after));
@@ -71,22 +90,21 @@ pub(super) async fn list(
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ExplainParams {
-    tenant: Option<String>,
-    client: Option<String>,
-}
-
-/// `GET policy/{sender}`.
-pub(super) async fn policy(
+/// Which policy is a sender's, why, and what is used of it.
+#[utoipa::path(
+    get,
+    path = "/policy/{sender}",
+    params(("sender" = String, Path, description = "Key, address or login"), PolicyFilter),
+    responses((status = 200, body = PolicyAnswer))
+)]
+pub(super) async fn explain_policy(
     caller: Caller,
     With(relay): With<Relay>,
     Path(sender): Path<String>,
-    Params(params): Params<ExplainParams>,
-) -> Result<Json<Value>, Problem> {
+    Params(filter): Params<PolicyFilter>,
+) -> Result<Json<PolicyAnswer>, Problem> {
     let unknown = || Problem::not_found("no such sender or tenant");
-    let asked = params.tenant.as_deref().map(TenantId::new);
+    let asked = filter.tenant.as_deref().map(TenantId::new);
     if asked
         .as_ref()
         .is_some_and(|asked| !caller.sees(Some(asked)))
@@ -94,7 +112,7 @@ pub(super) async fn policy(
         return Err(unknown());
     }
     let tenant = caller.0.tenant.clone().or(asked);
-    let client = match params.client.as_deref().map(str::parse::<IpAddr>) {
+    let client = match filter.client.as_deref().map(str::parse::<IpAddr>) {
         None => None,
         Some(Ok(client)) => Some(client),
         Some(Err(_)) => return Err(Problem::field("client", "client is an IP address")),
@@ -103,32 +121,44 @@ pub(super) async fn policy(
         .detector
         .explain(relay.core.clock.now(), &sender, tenant.as_ref(), client)
         .ok_or_else(unknown)?;
-    let mut value = serde_json::to_value(&view).unwrap_or_default();
-    if let Some(map) = value.as_object_mut() {
-        if caller.0.tenant.is_some()
-            && let Some(Value::Array(policies)) = map.get_mut("policies")
-        {
-            // What others' policies are called is no business of a tenant's people.
-            policies.retain(|p| p["applies"] != "no" || p["policy"] == DEFAULT);
-        }
-        map.insert(
-            "counters".into(),
-            view.sender.as_ref().map_or(Value::Null, json::sender),
-        );
-        map.insert("source".into(), "relay".into());
+    let mut explanation = view.explanation;
+    if caller.0.tenant.is_some() {
+        // What others' policies are called is no business of a tenant's people.
+        explanation
+            .policies
+            .retain(|p| p.applies != "no" || p.policy == DEFAULT);
     }
-    Ok(Json(value))
+    Ok(Json(PolicyAnswer {
+        explanation,
+        used: view.used,
+        shadow_counts: view.shadow_counts.map(|counts| ShadowCountsItem {
+            high_risk: counts.high_risk,
+            hold: counts.hold,
+            defer: counts.defer,
+            reject: counts.reject,
+            blocks: counts.blocks,
+            last_block: counts.last_block,
+        }),
+        counters: view.sender.map(shown),
+        source: PolicySource::Relay,
+    }))
 }
 
-/// `GET senders/{key}`.
-pub(super) async fn show(
+/// One sender by key or address.
+#[utoipa::path(
+    get,
+    path = "/senders/{key}",
+    params(("key" = String, Path, description = "Key, address or login")),
+    responses((status = 200, body = SenderItem))
+)]
+pub(super) async fn show_sender(
     caller: Caller,
     With(relay): With<Relay>,
     Path(key): Path<String>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<SenderItem>, Problem> {
     let view = relay
         .detector
         .sender_of(relay.core.clock.now(), &key, caller.0.tenant.as_ref());
-    view.map(|view| Json(json::sender(&view)))
+    view.map(|view| Json(shown(view)))
         .ok_or_else(|| Problem::not_found("no sender of that key or address is known"))
 }
