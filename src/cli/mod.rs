@@ -12,6 +12,7 @@ pub(crate) mod model;
 mod policy;
 pub(crate) mod replay;
 pub(crate) mod score;
+mod send;
 pub(crate) mod simulate;
 mod table;
 #[cfg(test)]
@@ -51,6 +52,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Send a test message through the relay and show what is said on the wire.
+    Send(send::SendArgs),
     /// Score messages; learns nothing that lasts, needs no configuration.
     Score(score::ScoreArgs),
     /// Run a record of events (JSON lines on standard input) through the relay's own decisions.
@@ -82,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Config {
             command: ConfigCommand::Show(args),
         } => print_report(config::run_show, &args),
+        Command::Send(args) => run_send(&args),
         Command::Score(args) => score::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Simulate(args) => simulate::run(&args),
@@ -214,6 +218,28 @@ pub(crate) fn run(command: AdminCommand, load: LoadSettings) -> ExitCode {
     };
     match runtime.block_on(commands::run(command, load)) {
         Ok(text) => print(&text),
+        Err(Failure::Failed(why)) => fail(1, &why),
+        Err(Failure::Usage(why)) => fail(2, &why),
+    }
+}
+
+/// Sends a test message. Exit status: 0 accepted, 1 refused, 2 wrong use.
+fn run_send(args: &send::SendArgs) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let sent = match runtime {
+        Ok(runtime) => runtime.block_on(send::run(
+            args,
+            crate::config::load,
+            std::io::stdin(),
+            std::io::stdout(),
+        )),
+        Err(error) => return fail(1, &error.to_string()),
+    };
+    match sent {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => fail(1, "the message was refused"),
         Err(Failure::Failed(why)) => fail(1, &why),
         Err(Failure::Usage(why)) => fail(2, &why),
     }

@@ -11,7 +11,7 @@ pub(crate) mod resolve;
 mod return_path;
 mod route;
 mod silence;
-mod tls;
+pub(crate) mod tls;
 mod tls_policy;
 mod token;
 

@@ -10,14 +10,14 @@ use std::sync::{Arc, OnceLock};
 use tokio_rustls::TlsConnector;
 
 /// Makes connectors; the trusted certificates of the system are read when they are needed first.
-pub(super) struct Tls {
+pub(crate) struct Tls {
     any: Arc<ClientConfig>,
     checked: OnceLock<Arc<ClientConfig>>,
 }
 
 impl Tls {
     /// With the certificates the system trusts.
-    pub(super) fn new() -> Result<Self, String> {
+    pub(crate) fn new() -> Result<Self, String> {
         let provider = Arc::new(ring::default_provider());
         let any = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
@@ -42,7 +42,7 @@ impl Tls {
     }
 
     /// What makes a TLS connection under `mode`.
-    pub(super) fn connector(&self, mode: TlsMode) -> Result<TlsConnector, String> {
+    pub(crate) fn connector(&self, mode: TlsMode) -> Result<TlsConnector, String> {
         if mode != TlsMode::Required {
             return Ok(self.any.clone().into());
         }
@@ -70,7 +70,7 @@ fn checked(roots: RootCertStore) -> Result<Arc<ClientConfig>, String> {
 }
 
 /// Name for SNI and for the check: the host's, or else its address.
-pub(super) fn server_name(host: &str, ip: IpAddr) -> ServerName<'static> {
+pub(crate) fn server_name(host: &str, ip: IpAddr) -> ServerName<'static> {
     let host = host
         .strip_prefix('[')
         .and_then(|h| h.strip_suffix(']'))

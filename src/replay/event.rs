@@ -322,7 +322,7 @@ mod tests {
             ),
         ] {
             let error = Event::parse(line.as_bytes()).expect_err(line);
-            assert!(error.contains(said), "{error}");
+            assert!(error.to_string().contains(said), "{error}");
         }
     }
 }

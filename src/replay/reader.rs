@@ -15,9 +15,7 @@ use crate::identity;
 use crate::learn::{self, Learner};
 use crate::score::{ReturnPath, Scorer};
 use crate::types::hash::{hash_text, mix};
-use crate::types::{
-    Action, Address, Block, Identity, MessageId, OutcomeClass, SenderKey, stable_hash,
-};
+use crate::types::{Address, Block, Identity, MessageId, OutcomeClass, SenderKey, stable_hash};
 use crate::types::{MessageFacts, RecipientFacts};
 use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead, Read as _, Write};

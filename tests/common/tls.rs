@@ -46,9 +46,8 @@ impl Certificate {
         CertificateDer::from_pem_slice(self.certificate.as_bytes()).expect("PEM")
     }
 
-    /// Client side: trusts this certificate and no other. The handshake comes with the first
-    /// octets.
-    pub(crate) fn client(&self, stream: TcpStream) -> Wire {
+    /// Trusts this certificate and no other.
+    pub(crate) fn trust(&self) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.der()).expect("a root");
         let config =
@@ -57,8 +56,14 @@ impl Certificate {
                 .expect("versions")
                 .with_root_certificates(roots)
                 .with_no_client_auth();
+        Arc::new(config)
+    }
+
+    /// Client side: trusts this certificate and no other. The handshake comes with the first
+    /// octets.
+    pub(crate) fn client(&self, stream: TcpStream) -> Wire {
         let name = ServerName::try_from(self.name.clone()).expect("a name");
-        let connection = ClientConnection::new(Arc::new(config), name).expect("a client");
+        let connection = ClientConnection::new(self.trust(), name).expect("a client");
         Wire::Client(Box::new(StreamOwned::new(connection, stream)))
     }
 

@@ -1,6 +1,5 @@
 //! `outgate demo`: the same relay with a sink of its own, and a story to watch in a minute.
 
-mod client;
 mod sink;
 mod texts;
 
@@ -9,6 +8,8 @@ use crate::config;
 use crate::config::Settings;
 use crate::env::SystemClock;
 use crate::telemetry;
+use mail_send::SmtpClient;
+use mail_send::smtp::message::Message;
 use sink::Arrived;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -125,7 +126,7 @@ async fn deliver(
     text: &str,
     arrived: &mut mpsc::UnboundedReceiver<Arrived>,
 ) -> Result<(), String> {
-    let reply = client::send(smtp, from, &[to.to_owned()], text)
+    let reply = send(smtp, from, &[to.to_owned()], text)
         .await
         .map_err(|e| e.to_string())?;
     say(&format!("   {from} -> {to}: {reply}"));
@@ -135,6 +136,35 @@ async fn deliver(
     wait_for(arrived, |mail| mail.recipients.iter().any(|r| r == to))
         .await
         .map(drop)
+}
+
+/// Sends one message as the mail server of acme.example; gives the first refusal, or the reply to
+/// the message.
+async fn send(
+    relay: SocketAddr,
+    from: &str,
+    to: &[String],
+    text: &str,
+) -> mail_send::Result<String> {
+    let mut client = SmtpClient::connect(relay, PATIENCE).await?;
+    client.read().await?;
+    client.ehlo("mail.acme.example").await?;
+    let message = Message::new(
+        from,
+        to.iter().map(String::as_str),
+        text.replace('\n', "\r\n").into_bytes(),
+    );
+    let sent = match client.send(message).await {
+        Ok(reply) | Err(mail_send::Error::UnexpectedReply(reply)) => reply,
+        Err(error) => return Err(error),
+    };
+    // The relay has answered: how the connection ends is of no consequence.
+    let _ = client.quit().await;
+    let [class, subject, detail] = sent.esc;
+    Ok(format!(
+        "{} {class}.{subject}.{detail} {}",
+        sent.code, sent.message
+    ))
 }
 
 async fn wait_for(
@@ -158,7 +188,7 @@ async fn takeover(smtp: SocketAddr) -> Result<String, String> {
     say("\n2. Somebody has got hold of Alice's password and starts a campaign.");
     for count in 1..=MOST_SPAM {
         let to = texts::victims(count);
-        let reply = client::send(smtp, "alice@acme.example", &to, &texts::spam(count))
+        let reply = send(smtp, "alice@acme.example", &to, &texts::spam(count))
             .await
             .map_err(|e| e.to_string())?;
         say(&format!(

@@ -219,7 +219,7 @@ impl Server {
         let mechanism = exchange.mechanism();
         match progress {
             Progress::Challenge(text) => {
-                self.write(&replies::auth_challenge(&text));
+                self.write(&replies::auth_challenge(text));
                 None
             }
             Progress::Credentials { user, password } => Some(self.ask(
