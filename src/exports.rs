@@ -27,3 +27,17 @@ pub use crate::types::{
 pub mod config {
     pub use crate::config::{Settings, defaults, load, parse};
 }
+
+/// Sets `[scoring] learning_messages`: a tenant is new for so many messages.
+pub fn set_learning_messages(settings: &mut Settings, messages: u64) {
+    settings.scoring.learning_messages = messages;
+}
+
+/// Takes one kind of evidence out of the detector. False: there is no kind of that name.
+pub fn take_evidence_out(settings: &mut Settings, kind: &str) -> bool {
+    let without = settings.detector.without(kind);
+    without.is_some_and(|tuning| {
+        settings.detector = tuning;
+        true
+    })
+}

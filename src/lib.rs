@@ -8,8 +8,6 @@
 //! The library is for its own program: everything is private but [`main`] and what [`exports`]
 //! hands to benchmarks, fuzz targets and tests.
 
-#![warn(clippy::missing_docs_in_private_items)]
-
 mod admin;
 mod api;
 mod app;

@@ -75,7 +75,7 @@ fn went(
     change: impl FnOnce(&mut outgate::exports::config::Settings),
 ) -> (usize, Vec<String>) {
     let mut settings = reader::detector_alone();
-    settings.scoring.learning_messages = 0;
+    outgate::exports::set_learning_messages(&mut settings, 0);
     change(&mut settings);
     let (mut out, mut err) = (Vec::new(), Vec::new());
     reader::replay(settings, &mut lines.as_bytes(), &mut out, &mut err).expect("memory");
@@ -113,7 +113,10 @@ fn one_text_from_many_accounts_is_stopped_though_no_client_sees_two_of_it() {
         "{blocks:?}"
     );
     let (left, blocks) = went(&lines, |s| {
-        s.detector = s.detector.without("templates").expect("a kind")
+        assert!(
+            outgate::exports::take_evidence_out(s, "templates"),
+            "a kind"
+        )
     });
     assert_eq!(
         (left, blocks.len()),

@@ -43,21 +43,16 @@ const REQUEST_TIME: Duration = Duration::from_secs(30);
 /// What the admin side works with.
 #[derive(Clone)]
 pub(crate) struct State {
-    /// Settings in force.
     pub settings: watch::Receiver<Arc<Settings>>,
-    /// Time.
     pub clock: Arc<dyn Clock>,
-    /// Records.
     pub records: Records,
     /// Judge: standing of senders.
     pub detector: Arc<Detector>,
-    /// Queue.
     pub queue: Queue,
     /// Where blocks are opened and released.
     pub moderation: Arc<Moderation>,
     /// Teaches what a message was.
     pub labels: Labels,
-    /// Metrics.
     pub metrics: PrometheusHandle,
     /// Why the relay is not ready; empty = ready.
     pub health: Arc<dyn Fn() -> Vec<String> + Send + Sync>,

@@ -9,7 +9,6 @@ use axum::response::{IntoResponse, Response};
 /// One problem object with its status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
-    /// HTTP status.
     pub status: StatusCode,
     /// Last part of the type URI; `None` = `about:blank`.
     pub kind: Option<&'static str>,

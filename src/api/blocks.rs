@@ -70,7 +70,6 @@ pub(crate) struct BlockItem {
     /// Tenant it belongs to.
     #[schema(value_type = Option<String>, required)]
     pub tenant: Option<TenantId>,
-    /// Where it stands.
     pub state: BlockState,
     /// `reason_code`, or what the admin said who opened it.
     pub reason: String,
@@ -97,10 +96,8 @@ pub(crate) struct BlockItem {
     /// The account it was opened for.
     #[schema(value_type = Option<String>)]
     pub sender: Option<SenderKey>,
-    /// When it ended.
     #[schema(format = DateTime)]
     pub ended_at: Option<String>,
-    /// Who released it.
     pub released_by: Option<String>,
     /// Why it was released.
     pub verdict: Option<ReleaseVerdict>,
@@ -147,9 +144,7 @@ pub(crate) struct BlockFilter {
     /// `active`, `released` or `expired`.
     #[param(value_type = Option<BlockState>)]
     pub state: Option<String>,
-    /// Only this tenant.
     pub tenant: Option<String>,
-    /// Exactly this subject.
     pub subject: Option<String>,
     /// Items of a page, 1-1000 (100).
     #[param(minimum = 1, maximum = 1000)]

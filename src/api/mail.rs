@@ -11,7 +11,6 @@ use utoipa::{IntoParams, ToSchema};
 /// A message in the trace: how it was judged, and what became of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct MessageItem {
-    /// The relay's id.
     pub id: MessageId,
     /// When it was judged.
     #[schema(format = DateTime)]
@@ -23,17 +22,12 @@ pub(crate) struct MessageItem {
     pub sender_key: String,
     /// Address or login of the sender.
     pub sender: String,
-    /// Envelope sender.
     pub from: String,
-    /// Client address.
     pub client: String,
     /// Recipients of the envelope.
     pub recipients: Vec<String>,
-    /// The Message-ID header.
     pub header_message_id: Option<String>,
-    /// Octets.
     pub size: u32,
-    /// What was decided.
     pub action: Action,
     /// Why it was decided.
     pub reason: Reason,
@@ -66,14 +60,12 @@ impl MessageItem {
 /// One line of a message's history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct TraceLine {
-    /// When it happened.
     #[schema(format = DateTime)]
     pub time: String,
     /// Recipient, empty for the whole message.
     pub recipient: String,
     /// `delivered`, `deferred`, `failed` or `note`.
     pub status: String,
-    /// Reply or note.
     pub text: String,
 }
 
@@ -86,9 +78,7 @@ pub(crate) struct MessageFilter {
     pub id: Option<String>,
     /// Address, login, envelope sender or sender key.
     pub sender: Option<String>,
-    /// Recipient address.
     pub recipient: Option<String>,
-    /// Only this tenant.
     pub tenant: Option<String>,
     /// Items of a page, 1-1000 (100).
     #[param(minimum = 1, maximum = 1000)]
@@ -101,7 +91,6 @@ pub(crate) struct MessageFilter {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LabelMessage {
-    /// `spam` or `ham`.
     pub label: String,
     /// Why; it stands in the audit.
     #[serde(default)]
@@ -111,23 +100,18 @@ pub(crate) struct LabelMessage {
 /// A message that was labelled.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Labelled {
-    /// The message.
     pub id: MessageId,
-    /// `spam` or `ham`.
     pub label: String,
 }
 
 /// A message in the queue.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct QueueItem {
-    /// The relay's id.
     pub id: MessageId,
-    /// Envelope sender.
     pub from: String,
     /// Tenant of the sender; null for the relay's own mail.
     #[schema(value_type = Option<String>)]
     pub tenant: Option<TenantId>,
-    /// Where it stands.
     pub state: QueueState,
     /// Why it is held.
     pub hold: Option<HoldReason>,
@@ -137,9 +121,7 @@ pub(crate) struct QueueItem {
     /// Next attempt, where one is planned.
     #[schema(format = DateTime)]
     pub next_attempt: Option<String>,
-    /// Octets.
     pub size: u32,
-    /// Attempts so far.
     pub attempts: u32,
     /// The pool of source addresses it leaves from.
     pub pool: Pool,
@@ -150,10 +132,8 @@ pub(crate) struct QueueItem {
 /// A recipient of a message in the queue.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct QueueRecipient {
-    /// Its address.
     #[schema(value_type = String)]
     pub address: Address,
-    /// Where it stands.
     pub status: RecipientStatus,
     /// The last reply, one line; empty if none.
     pub last_reply: String,
@@ -198,7 +178,6 @@ pub(crate) struct ActReason {
 /// The messages something was done to.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Acted {
-    /// Their ids.
     pub ids: Vec<MessageId>,
 }
 
@@ -210,11 +189,9 @@ pub(crate) struct AuditItem {
     /// When it was done.
     #[schema(format = DateTime)]
     pub time: String,
-    /// Who did it.
     pub actor: String,
     /// What was done, such as `block.release`.
     pub action: String,
-    /// To what.
     pub subject: String,
     /// Details, often the reason given.
     pub detail: String,

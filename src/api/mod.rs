@@ -25,7 +25,6 @@ use utoipa::{IntoParams, ToSchema};
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Page<T> {
-    /// The items.
     pub items: Vec<T>,
     /// What to give as `cursor` for the next page; null at the end of the list.
     pub next: Option<String>,
@@ -46,13 +45,11 @@ pub(crate) struct PageFilter {
 /// Why a request failed (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ProblemObject {
-    /// `/problems/…`, or `about:blank`.
     #[serde(rename = "type")]
     pub kind: String,
     /// The status in words.
     #[serde(default)]
     pub title: String,
-    /// HTTP status.
     #[serde(default)]
     pub status: u16,
     /// What this occurrence is about, for people.

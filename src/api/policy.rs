@@ -18,7 +18,6 @@ pub(crate) struct PolicyAnswer {
     pub shadow_counts: Option<ShadowCountsItem>,
     /// The sender, where it was seen.
     pub counters: Option<SenderItem>,
-    /// Who answers.
     pub source: PolicySource,
 }
 
@@ -26,18 +25,14 @@ pub(crate) struct PolicyAnswer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum PolicySource {
-    /// The running relay.
     Relay,
-    /// The configuration alone.
     Configuration,
 }
 
 /// Which policy acts on a sender, why every other does not, and where each value comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct PolicyExplanation {
-    /// Address or login.
     pub sender: String,
-    /// Its tenant.
     pub tenant: String,
     /// The client it was last seen through, or asked for; null = not known.
     #[schema(value_type = Option<String>)]
@@ -60,9 +55,7 @@ pub(crate) struct PolicyExplanation {
 /// One policy and why it is the sender's, or not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct PolicyCandidate {
-    /// Its name.
     pub policy: String,
-    /// `enforce` or `shadow`.
     pub mode: String,
     /// Its priority; null = that of the default policy, below all others.
     pub priority: Option<i64>,
@@ -88,7 +81,6 @@ pub(crate) struct PolicyValue {
 pub(crate) struct AllowanceInForce {
     /// The kind of evidence that does not count.
     pub evidence: String,
-    /// Its last day.
     pub until: String,
     /// That day is over.
     pub expired: bool,
@@ -103,7 +95,6 @@ pub(crate) struct CeilingUse {
     pub ceiling: Reason,
     /// Used so far; sizes in KiB.
     pub used: u64,
-    /// The ceiling.
     pub limit: u64,
 }
 
@@ -129,7 +120,6 @@ pub(crate) struct ShadowCountsItem {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PolicyFilter {
-    /// The tenant meant.
     pub tenant: Option<String>,
     /// As if it sent through this client address.
     pub client: Option<String>,

@@ -11,10 +11,8 @@ pub(crate) struct SenderItem {
     /// The key of the sender.
     #[schema(value_type = String)]
     pub key: SenderKey,
-    /// Its tenant.
     #[schema(value_type = String)]
     pub tenant: TenantId,
-    /// Address or login.
     pub address: String,
     /// `good`, `watched`, `held` or `blocked`.
     pub standing: String,

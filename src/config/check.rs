@@ -19,19 +19,14 @@ const MOST_DURATIONS: usize = 20;
 /// Settings with the places their parts came from, for the checks that look at several parts
 /// together.
 pub(super) struct Checked {
-    /// The settings.
     pub settings: Settings,
     /// `[[listener]]`, in order; empty where the default stands.
     pub listeners: Vec<Place>,
-    /// `[[client]]`, likewise.
     pub clients: Vec<Place>,
-    /// `[[tenant]]`, likewise.
     pub tenants: Vec<Place>,
-    /// `[[route]]`, likewise.
     pub routes: Vec<Place>,
     /// `[[pool]] name = "high_risk"`, or the file.
     pub high_risk: Place,
-    /// Single sections.
     pub sections: Sections,
 }
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// What a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ListenerKind {
+pub(crate) enum ListenerKind {
     /// Mail servers listed in `[[client]]`; AUTH optional.
     Relay,
     /// Port 587: STARTTLS, then AUTH, always.
@@ -38,12 +38,12 @@ impl ListenerKind {
     ];
 
     /// Name as in the configuration.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         form::word(&Self::ALL, self)
     }
 
     /// Whether people hand in their own mail here, after AUTH (RFC 6409, RFC 8314).
-    pub const fn is_submission(self) -> bool {
+    pub(crate) const fn is_submission(self) -> bool {
         matches!(self, Self::Submission | Self::Submissions)
     }
 }
@@ -81,14 +81,11 @@ pub(super) fn listeners(root: &Section<'_, '_>) -> (Vec<Listener>, Vec<Place>) {
 section! {
     /// One `[[tenant]]`.
     pub struct Tenant {
-        /// Name.
         id as "name": TenantId = TenantId::new(""),
             text(tenant_name).required("write the tenant's name, such as \"acme\"");
         /// Internal domains. A subdomain is not included unless listed.
         domains: Vec<Domain> = Vec::new(), list(values::domain);
-        /// Told about blocks.
         admins: Vec<Address> = Vec::new(), list(values::address);
-        /// IANA zone.
         time_zone: String = "UTC".to_owned(), text(values::time_zone);
         /// Envelope senders outside `domains` are accepted (forwarded mail).
         accept_foreign_senders as "foreign_senders": bool = true, one_of(&FOREIGN_SENDERS);
@@ -106,7 +103,7 @@ fn tenant_name(text: &str) -> Result<TenantId, Wrong> {
 
 impl Tenant {
     /// Whether `domain` is one of this tenant's own.
-    pub fn is_internal(&self, domain: &Domain) -> bool {
+    pub(crate) fn is_internal(&self, domain: &Domain) -> bool {
         self.domains.contains(domain)
     }
 }
@@ -156,7 +153,7 @@ section! {
 
 impl Client {
     /// Whether what it writes into mail or says by XCLIENT names the sender.
-    pub const fn trusts_headers(&self) -> bool {
+    pub(crate) const fn trusts_headers(&self) -> bool {
         self.trust_xclient
             || self.trust_received
             || !self.identity_headers.is_empty()
@@ -201,7 +198,6 @@ section! {
     pub struct PoolSettings(hostname: &Domain, connections: usize) {
         /// Source addresses, used in turn; empty = the system's choice.
         addresses: Vec<IpAddr> = Vec::new(), list(values::ip);
-        /// EHLO name.
         ehlo: Domain = hostname.clone(), empty_is_default(values::domain);
         /// Most connections of this pool to one destination.
         connections_per_destination: usize = connections, count(1..=10_000);
@@ -254,7 +250,6 @@ pub(super) fn pools(
 /// How much TLS a next hop must offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsMode {
-    /// Never used.
     None,
     /// Used where offered, any certificate; plain text if not offered or broken.
     Opportunistic,
@@ -273,11 +268,9 @@ impl TlsMode {
 /// Which recipient domains a route takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RouteMatch {
-    /// `*`.
     Any,
     /// `.example.com`: all below it, not itself.
     Below(Domain),
-    /// Exactly that domain.
     Exact(Domain),
 }
 
@@ -299,13 +292,11 @@ pub struct Route {
     pub domain: RouteMatch,
     /// Host name or IP address without port.
     pub host: String,
-    /// Port.
     pub port: u16,
     /// TLS demanded of it.
     pub tls: TlsMode,
     /// AUTH user; `None` = no AUTH.
     pub username: Option<String>,
-    /// AUTH password.
     pub password: Option<Secret>,
     /// Access tokens instead of a password.
     pub token: Option<RouteToken>,

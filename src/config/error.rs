@@ -13,7 +13,6 @@ pub struct Problem {
     /// Full key, `limits.idle_timeout`; entries of `[[…]]` count from 1, `listener[2].kind`. Empty
     /// for broken TOML.
     pub key: String,
-    /// What is wrong.
     pub problem: String,
     /// What would be right.
     pub remedy: String,
@@ -57,7 +56,6 @@ impl std::error::Error for Errors {}
 /// What is wrong with one value, before its place is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wrong {
-    /// What is wrong.
     pub problem: String,
     /// What would be right.
     pub remedy: String,

@@ -29,13 +29,9 @@ pub struct Outside {
     pub deadline: Duration,
     /// Who keeps failing, or refuses, is left alone so long.
     pub pause: Duration,
-    /// Feed file.
     pub phishtank: Option<Phishtank>,
-    /// DNS lists.
     pub lists: Vec<Arc<List>>,
-    /// Scanner.
     pub rspamd: Option<Rspamd>,
-    /// Scanner.
     pub spamd: Option<Spamd>,
 }
 
@@ -55,7 +51,6 @@ impl Default for Outside {
 /// A feed file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Phishtank {
-    /// Where it lies.
     pub file: PathBuf,
     /// Nats of a page that stands in it.
     pub weight: f64,
@@ -66,9 +61,7 @@ pub struct Phishtank {
 pub struct List {
     /// Name in the configuration, metrics and logs.
     pub name: String,
-    /// Name for people.
     pub title: String,
-    /// Zone without key.
     pub zone: String,
     /// Subscription key, put in front of the zone.
     pub key: Option<Secret>,
@@ -100,7 +93,6 @@ pub struct Rspamd {
 /// `[spamd]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spamd {
-    /// Host and port.
     pub address: String,
     /// Nats at its own threshold.
     pub weight: f64,

@@ -32,7 +32,7 @@ pub(crate) fn known() -> BTreeMap<String, Loop> {
 
 /// Who is believed when complaints come, as the configuration names them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sources {
+pub(crate) struct Sources {
     /// Names out of the table.
     pub loops: Vec<String>,
     /// Networks from which reports are brought.
@@ -45,7 +45,7 @@ pub struct Sources {
 
 impl Sources {
     /// From what the configuration says; names that the table does not know sign nothing.
-    pub fn new(loops: Vec<String>, networks: Vec<IpNet>, dkim_domains: Vec<Domain>) -> Self {
+    pub(crate) fn new(loops: Vec<String>, networks: Vec<IpNet>, dkim_domains: Vec<Domain>) -> Self {
         let known = known();
         let signers = loops
             .iter()
@@ -71,12 +71,12 @@ impl Sources {
     }
 
     /// Whether nobody is named: no complaint counts.
-    pub const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.loops.is_empty() && self.networks.is_empty() && self.dkim_domains.is_empty()
     }
 
     /// Whether a report that this address brings is believed.
-    pub fn has_network(&self, address: IpAddr) -> bool {
+    pub(crate) fn has_network(&self, address: IpAddr) -> bool {
         self.networks
             .iter()
             .any(|network| network.contains(&address))
@@ -84,7 +84,7 @@ impl Sources {
 
     /// Whether a report with a valid signature of `domain` and this From is believed. Without
     /// `from`: whether it may be.
-    pub fn has_signer(&self, domain: &Domain, from: Option<&Address>) -> bool {
+    pub(crate) fn has_signer(&self, domain: &Domain, from: Option<&Address>) -> bool {
         let by_loop = |(signer, senders): &(Domain, Vec<Address>)| {
             let right = |from: &Address| {
                 senders.is_empty() || senders.iter().any(|s| s.key() == from.key())

@@ -33,7 +33,7 @@ macro_rules! section {
     ) => {
         $(#[$attribute])*
         #[derive(Debug, Clone, PartialEq)]
-        pub struct $name {
+        pub(crate) struct $name {
             $($(#[$doc])* pub $field: $type,)+
         }
 

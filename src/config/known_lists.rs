@@ -54,7 +54,6 @@ pub enum Form {
 pub struct Code {
     /// The answer; of a mask: the bit.
     pub code: Ipv4Addr,
-    /// In words.
     pub says: String,
     /// Share of the list's weight, 0-1; 0 = says nothing about outgoing mail.
     #[serde(default = "whole")]
@@ -69,9 +68,7 @@ const fn whole() -> f64 {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Refusal {
-    /// Which answers.
     pub network: Ipv4Net,
-    /// Why, in words.
     pub says: String,
 }
 
@@ -79,7 +76,6 @@ pub struct Refusal {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Known {
-    /// Name for people.
     pub title: String,
     /// What stands on it.
     pub lists: String,
@@ -92,7 +88,6 @@ pub(crate) struct Known {
     pub zone_with_key: String,
     /// How answers are read.
     pub form: Form,
-    /// What answers mean.
     pub codes: Vec<Code>,
     /// Which answers are refusals.
     pub refused: Vec<Refusal>,
@@ -100,7 +95,6 @@ pub(crate) struct Known {
     pub weight: f64,
     /// A domain or address that is always listed, for tests.
     pub listed_point: String,
-    /// Terms of use.
     pub terms: String,
     /// Page to look somebody up.
     pub lookup: String,

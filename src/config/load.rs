@@ -18,10 +18,8 @@ const MAX_GROUP_BYTES: u64 = 64 << 20;
 /// Settings with what is to be said about them.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The settings.
-    pub settings: Settings,
-    /// Warnings.
-    pub warnings: Vec<Warning>,
+    pub(crate) settings: Settings,
+    pub(crate) warnings: Vec<Warning>,
     /// The file; `None` = the built-in defaults.
     pub path: Option<PathBuf>,
 }

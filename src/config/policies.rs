@@ -48,9 +48,7 @@ pub enum Suspicious {
     Deliver,
     /// Delivered through the high-risk pool.
     HighRisk,
-    /// Held.
     Hold,
-    /// Refused (550 5.7.1).
     Reject,
 }
 
@@ -90,7 +88,6 @@ pub enum Origin {
     Default,
     /// The policy's own preset.
     Preset(&'static str),
-    /// The policy itself.
     Own,
 }
 
@@ -123,7 +120,6 @@ impl Origins {
 /// A policy beside the default one, with those it is for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedPolicy {
-    /// What it says.
     pub policy: Policy,
     /// Of the policies that fit a sender those of the highest priority count.
     pub priority: i64,
@@ -138,7 +134,6 @@ macro_rules! policy {
         /// One `[policy.NAME]`, with everything it inherits.
         #[derive(Debug, Clone, PartialEq)]
         pub struct Policy {
-            /// Its name.
             pub name: Box<str>,
             $($(#[$doc])* pub $key: $type,)+
             /// Where each value comes from.
@@ -175,11 +170,9 @@ macro_rules! policy {
 }
 
 policy! {
-    /// Whether it acts.
     mode: Mode = Mode::Enforce, one_of(&Mode::ALL);
     /// External recipients; 0 = no limit, as for all ceilings.
     recipients_external_per_hour: u64 = 500, ceiling();
-    /// Internal recipients.
     recipients_internal_per_hour: u64 = 1000, ceiling();
     /// Internal and external together.
     recipients_per_day: u64 = 1000, ceiling();
@@ -190,7 +183,6 @@ policy! {
     /// Beyond it mail waits where [`Policy::when_exceeded`] would block: a pace is no sign of
     /// misuse.
     messages_per_minute: u64 = 0, ceiling();
-    /// Messages.
     messages_per_day: u64 = 0, ceiling();
     /// Octets of all messages, each counted in whole KiB.
     // Counted in KiB in 32 bits.

@@ -12,7 +12,6 @@ use toml::de::{DeTable, DeValue};
 /// A file under inspection.
 pub(super) struct Reader<'a> {
     file: &'a str,
-    /// Values of `env:NAME`.
     env: Env<'a>,
     text: &'a str,
     /// Offsets of the line ends, ascending.
@@ -24,9 +23,7 @@ pub(super) struct Reader<'a> {
 /// Where something stands.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
-    /// Full key.
     pub key: String,
-    /// Line, from 1.
     pub line: usize,
     /// Lines of the keys below it; empty for a single value.
     keys: Vec<(String, usize)>,
@@ -132,7 +129,6 @@ impl<'a> Reader<'a> {
 pub(super) struct Section<'r, 't> {
     reader: &'r Reader<'t>,
     table: Option<&'r DeTable<'t>>,
-    /// Where it begins.
     pub place: Place,
     asked: RefCell<Vec<&'static str>>,
 }
@@ -376,7 +372,6 @@ impl<'r, 't> Section<'r, 't> {
     }
 }
 
-/// `[key]` or `[[key]]`.
 fn is_section(value: &DeValue<'_>) -> bool {
     let table = |v: &Spanned<DeValue<'_>>| v.get_ref().is_table();
     value.is_table()

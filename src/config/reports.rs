@@ -10,7 +10,7 @@ use crate::types::{Address, Domain};
 
 /// `[reports]`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Reports {
+pub(crate) struct Reports {
     /// Whether outgoing mail carries the token that complaints bring back: there is a listener for
     /// reports here, or the address is named (the listener may be another machine's).
     pub active: bool,
@@ -24,7 +24,6 @@ pub struct Reports {
     pub per_minute: u32,
     /// Who gets mail to `address` that is no complaint; `None` = it is refused.
     pub other_mail_to: Option<Address>,
-    /// Whose complaints count.
     pub sources: Sources,
 }
 

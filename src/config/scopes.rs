@@ -23,13 +23,11 @@ pub(crate) type Senders = BTreeSet<Box<str>>;
 /// One `[group.NAME]`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Group {
-    /// Its name.
     pub name: String,
     /// Members named in the configuration itself.
     pub addresses: Senders,
     /// File with one member a line, read at start and at each reload.
     pub file: Option<PathBuf>,
-    /// Members named there.
     pub from_file: Senders,
 }
 
@@ -54,19 +52,13 @@ impl Group {
 /// exception does.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scope {
-    /// Addresses or logins.
     pub senders: Senders,
-    /// Groups.
     pub groups: Vec<Arc<Group>>,
-    /// Sender domains.
     pub domains: Vec<RouteMatch>,
-    /// Networks of clients.
     pub clients: Vec<IpNet>,
-    /// Tenants.
     pub tenants: Vec<TenantId>,
     /// Never these addresses or logins.
     pub except_senders: Senders,
-    /// Never these groups.
     pub except_groups: Vec<Arc<Group>>,
 }
 
@@ -97,14 +89,12 @@ impl Scope {
 /// One kind of evidence that an allowance may leave out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum EvidenceKind {
+pub(crate) enum EvidenceKind {
     /// What the text looks like, and listed links in it.
     Content,
-    /// New recipients.
     Recipients,
     /// A mailing unlike the sender's past, which is held with a question.
     Mailing,
-    /// Unknown users.
     Bounces,
     /// Refusals as spam by remote sites, and complaints.
     Refusals,
@@ -112,7 +102,7 @@ pub enum EvidenceKind {
 
 impl EvidenceKind {
     /// All of them.
-    pub const ALL: [(&'static str, Self); 5] = [
+    pub(crate) const ALL: [(&'static str, Self); 5] = [
         ("content", Self::Content),
         ("recipients", Self::Recipients),
         ("mailing", Self::Mailing),
@@ -121,7 +111,7 @@ impl EvidenceKind {
     ];
 
     /// Name as in the configuration.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         word(&Self::ALL, self)
     }
 }
@@ -131,7 +121,7 @@ const ONE_OF_THEM: &str = "write sender = \"alice@example.com\", domain = \"exam
 
 /// Who has an allowance.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Allowed {
+pub(crate) enum Allowed {
     /// One address or login.
     Sender(Box<str>),
     /// All senders of exactly that domain.
@@ -142,8 +132,7 @@ pub enum Allowed {
 
 /// One `[[allowance]]`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Allowance {
-    /// Who has it.
+pub(crate) struct Allowance {
     pub who: Allowed,
     /// What does not count against them.
     pub evidence: EvidenceKind,

@@ -34,63 +34,44 @@ const YEAR: Duration = Duration::from_secs(365 * 86_400);
 /// The whole configuration, checked and resolved.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// `[server]`.
-    pub server: Server,
+    pub(crate) server: Server,
     /// `[[listener]]`; at least one.
-    pub listeners: Vec<Listener>,
+    pub(crate) listeners: Vec<Listener>,
     /// `[tls]`; `None` = no STARTTLS, no implicit TLS.
     pub tls: Option<TlsFiles>,
-    /// `[limits]`.
-    pub limits: Limits,
-    /// `[[client]]`.
-    pub clients: Vec<Arc<Client>>,
-    /// `[[tenant]]`.
-    pub tenants: Vec<Arc<Tenant>>,
+    pub(crate) limits: Limits,
+    pub(crate) clients: Vec<Arc<Client>>,
+    pub(crate) tenants: Vec<Arc<Tenant>>,
     /// Pool for ordinary mail.
-    pub pool_normal: PoolSettings,
+    pub(crate) pool_normal: PoolSettings,
     /// Pool for suspicious mail and our own delivery reports.
-    pub pool_high_risk: PoolSettings,
+    pub(crate) pool_high_risk: PoolSettings,
     /// `[[route]]`, first match wins; none matches: MX.
     pub routes: Vec<Arc<Route>>,
-    /// `[delivery]`.
-    pub delivery: Delivery,
-    /// `[dns]`.
-    pub dns: Dns,
-    /// `[scoring]`.
-    pub scoring: Scoring,
+    pub(crate) delivery: Delivery,
+    pub(crate) dns: Dns,
+    pub(crate) scoring: Scoring,
     /// `[outside]`, `[[list]]`, `[rspamd]`, `[spamd]`.
     pub outside: Arc<Outside>,
-    /// `[detector]`.
-    pub detector: super::tuning::Tuning,
-    /// `[policy.default]`.
-    pub policy: Policy,
+    pub(crate) detector: super::tuning::Tuning,
+    pub(crate) policy: Policy,
     /// All other `[policy.NAME]`: highest priority first, then by name.
     pub policies: Vec<Arc<NamedPolicy>>,
-    /// `[group.NAME]`, by name.
-    pub groups: Vec<Arc<Group>>,
-    /// `[[allowance]]`.
-    pub allowances: Vec<Arc<Allowance>>,
-    /// `[blocks]`.
-    pub blocks: Blocks,
-    /// `[held]`.
-    pub held: Held,
-    /// `[reports]`.
-    pub reports: Reports,
-    /// `[notify]`.
-    pub notify: NotifySettings,
-    /// `[records]`.
-    pub records: Records,
-    /// `[admin]`.
-    pub admin: Admin,
-    /// `[public]`.
-    pub public: Public,
-    /// `[log]`.
-    pub log: Log,
+    pub(crate) groups: Vec<Arc<Group>>,
+    pub(crate) allowances: Vec<Arc<Allowance>>,
+    pub(crate) blocks: Blocks,
+    pub(crate) held: Held,
+    pub(crate) reports: Reports,
+    pub(crate) notify: NotifySettings,
+    pub(crate) records: Records,
+    pub(crate) admin: Admin,
+    pub(crate) public: Public,
+    pub(crate) log: Log,
 }
 
 impl Settings {
     /// The tenant of that name.
-    pub fn tenant(&self, id: &TenantId) -> Option<&Arc<Tenant>> {
+    pub(crate) fn tenant(&self, id: &TenantId) -> Option<&Arc<Tenant>> {
         self.tenants.iter().find(|t| t.id == *id)
     }
 
@@ -103,7 +84,7 @@ impl Settings {
     }
 
     /// The settings of a pool.
-    pub const fn pool(&self, pool: crate::types::Pool) -> &PoolSettings {
+    pub(crate) const fn pool(&self, pool: crate::types::Pool) -> &PoolSettings {
         match pool {
             crate::types::Pool::Normal => &self.pool_normal,
             crate::types::Pool::HighRisk => &self.pool_high_risk,
@@ -129,9 +110,7 @@ fn default_hostname() -> Domain {
 /// `[tls]`, both given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// PEM chain.
     pub certificate: PathBuf,
-    /// PEM private key.
     pub key: PathBuf,
 }
 
@@ -148,7 +127,6 @@ section! {
         line_bytes: u64 = 1 << 20, size(1000..=1 << 30);
         /// Idle time after which a session is closed with 421.
         idle_timeout: Duration = 5 * MINUTE, duration(SECOND..=HOUR);
-        /// Sessions in all.
         sessions: usize = 10_000, count(1..=1_000_000);
         /// Sessions per client address.
         sessions_per_address: usize = 200, count(1..=1_000_000);
@@ -156,7 +134,6 @@ section! {
         body_memory_bytes: u64 = message_size_bytes.max(256 << 20), size(1 << 20..=1 << 40);
         /// Header fields of one message.
         header_fields: usize = 1000, count(10..=100_000);
-        /// MIME nesting depth.
         mime_depth: usize = 50, count(5..=MAX_MIME_DEPTH as u64);
         /// MIME entities (parts, multiparts, embedded messages) of one message.
         mime_parts: usize = MAX_MIME_PARTS, count(10..=MAX_MIME_PARTS as u64);
@@ -216,12 +193,11 @@ section! {
 
 /// How long a block lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BlockDuration {
+pub(crate) enum BlockDuration {
     /// Only a release ends it.
     UntilReleased,
     /// Until midnight in the tenant's zone.
     UntilTomorrow,
-    /// A fixed time.
     For(Duration),
 }
 
@@ -245,14 +221,14 @@ section! {
 
 impl Blocks {
     /// How long a block lasts after `earlier` ones of the same subject.
-    pub fn duration_after(&self, earlier: usize) -> BlockDuration {
+    pub(crate) fn duration_after(&self, earlier: usize) -> BlockDuration {
         let place = earlier.min(self.durations.len().saturating_sub(1));
         let duration = self.durations.get(place).copied();
         duration.unwrap_or(BlockDuration::UntilReleased)
     }
 
     /// Whether blocks of one subject last longer each time.
-    pub const fn has_steps(&self) -> bool {
+    pub(crate) const fn has_steps(&self) -> bool {
         self.durations.len() > 1
     }
 }
@@ -294,7 +270,6 @@ section! {
         from: Address = own_address("outgate", hostname), empty_is_default(values::address);
         /// Operators, told about everything.
         operators: Vec<Address> = Vec::new(), list(values::address);
-        /// Webhook URL.
         webhook: Option<String> = None, optional(values::url);
         /// HMAC-SHA256 key of the webhook.
         webhook_secret: Option<Secret> = None, secret();
@@ -347,7 +322,7 @@ section! {
 
 /// Form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// One readable line per event.
     Text,
     /// One JSON object per event.

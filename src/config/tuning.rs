@@ -8,7 +8,7 @@ pub(crate) use fixed::Prior;
 
 /// What the detector assumes and where it draws its lines. All evidence is in nats.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Tuning {
+pub(crate) struct Tuning {
     /// Share of the block's bound from which on a sender is watched.
     pub watch_share: f64,
     /// Hours after which half of the evidence is forgotten.
@@ -83,7 +83,7 @@ pub(crate) const KINDS: [&str; 13] = [
 
 impl Tuning {
     /// The same numbers with one of [`KINDS`] taken out; `None` for another name.
-    pub fn without(mut self, kind: &str) -> Option<Self> {
+    pub(crate) fn without(mut self, kind: &str) -> Option<Self> {
         match kind {
             "content" => self.content_most = 0.0,
             "recipients" => self.recipients_most = 0.0,
@@ -104,12 +104,12 @@ impl Tuning {
     }
 
     /// By how many nats the bounds of a sender of so many messages in the last day are higher.
-    pub fn more_for_volume(&self, messages: u32) -> f64 {
+    pub(crate) fn more_for_volume(&self, messages: u32) -> f64 {
         (f64::from(messages) / self.busy_messages).max(1.0).ln()
     }
 
     /// Every number with its key, its least and its greatest value.
-    pub fn keys(&mut self) -> [(&'static str, &mut f64, f64, f64); 24] {
+    pub(crate) fn keys(&mut self) -> [(&'static str, &mut f64, f64, f64); 24] {
         [
             ("watch_share", &mut self.watch_share, 0.1, 1.0),
             ("half_life_hours", &mut self.half_life_hours, 0.1, 10_000.0),

@@ -51,10 +51,11 @@ struct Job<'a> {
 enum Next {
     /// Every recipient has its outcome, or another host would not help.
     Stop,
-    /// The next address.
     OtherTarget,
     /// The same address once more, on a new connection.
-    Again { in_plain_text: bool },
+    Again {
+        in_plain_text: bool,
+    },
 }
 
 fn envelope<'a>(shared: &Shared, state: &State, attempt: &'a Attempt) -> Cow<'a, Envelope> {

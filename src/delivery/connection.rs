@@ -62,13 +62,10 @@ impl Stream {
 /// Where and how to connect.
 #[derive(Clone)]
 pub(super) struct Dial<'a> {
-    /// Host and address.
     pub target: &'a Target,
     /// Our own address; `None` = the system's choice.
     pub source: Option<IpAddr>,
-    /// TLS demanded.
     pub mode: TlsMode,
-    /// For the machine.
     pub options: Options,
 }
 
@@ -99,7 +96,6 @@ pub(super) struct Connection {
     /// No wait goes beyond this.
     end: Instant,
     remote: String,
-    /// Transactions so far.
     transactions: u32,
     to_ourselves: bool,
 }

@@ -11,9 +11,7 @@ pub(crate) struct TimeLimits {
     pub dns: Duration,
     /// The run of a route's token command.
     pub token: Duration,
-    /// The TCP connection.
     pub connect: Duration,
-    /// The greeting (4.5.3.2.1).
     pub banner: Duration,
     /// Replies to EHLO, STARTTLS and AUTH, and the TLS handshake. RFC 5321 names none; that of MAIL
     /// is taken.

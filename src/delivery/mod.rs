@@ -66,20 +66,17 @@ impl Destination {
 /// One attempt: some recipients of one message that share a destination.
 #[derive(Debug, Clone)]
 pub(crate) struct Attempt {
-    /// The message.
     pub meta: Arc<MessageMeta>,
     /// The message as it leaves: CRLF lines, not dot-stuffed.
     pub body: Bytes,
     /// Indexes into the envelope's recipients, at least one.
     pub recipients: Vec<u32>,
-    /// Where to.
     pub destination: Destination,
 }
 
 /// What came of one attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Tried {
-    /// One per recipient.
     pub outcomes: Vec<RecipientOutcome>,
     /// How far the last host was reached.
     pub reach: Reach,
@@ -210,7 +207,6 @@ impl Delivery {
         attempt::run(&self.shared, &state, &attempt).await
     }
 
-    /// The outcomes alone.
     #[cfg(test)]
     async fn attempt(&self, attempt: Attempt) -> Vec<RecipientOutcome> {
         self.try_once(attempt).await.outcomes

@@ -18,13 +18,11 @@ const IDLE_TOTAL: usize = 2000;
 pub(super) struct Key {
     /// Name of the host, which stands in its certificate.
     pub host: String,
-    /// Address and port.
     pub address: SocketAddr,
     /// TLS demanded, as a number (`TlsMode`).
     pub tls: u8,
     /// Pool of source addresses, with its own EHLO name.
     pub pool: Pool,
-    /// AUTH user.
     pub user: Option<String>,
 }
 

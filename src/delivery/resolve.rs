@@ -38,7 +38,6 @@ const LATE_LOOKUPS: usize = 256;
 pub(crate) struct Target {
     /// Name of the host, without trailing dot; the address itself where there is no name.
     pub host: String,
-    /// Where to connect.
     pub address: SocketAddr,
 }
 
@@ -80,7 +79,6 @@ impl Unroutable {
 /// What tells us that a mail exchanger is ourselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Own {
-    /// Our host name.
     pub hostname: Domain,
     /// Addresses on which we listen at the port MX delivery goes to.
     pub addresses: Vec<IpAddr>,

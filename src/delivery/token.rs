@@ -23,7 +23,6 @@ pub(super) enum TokenError {
     /// The program is not there, or may not be run.
     #[error("the token command of the route cannot be started: {0}")]
     Start(std::io::Error),
-    /// It was stopped.
     #[error("the token command of the route took too long")]
     TimedOut,
     /// It said that it failed.

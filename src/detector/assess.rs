@@ -37,7 +37,6 @@ pub(super) struct Assessment {
     pub(super) by_others: bool,
     /// The sender's class, if the message taught what is usual for it.
     pub(super) learned: Option<Class>,
-    /// What was counted.
     pub(super) counts: Counts,
     /// A passed ceiling and its figure.
     pub(super) ceiling: Option<(Reason, u64)>,
@@ -47,7 +46,6 @@ pub(super) struct Assessment {
     pub(super) review: bool,
     /// For a block that it opens: the sentence with the counters.
     pub(super) explanation: String,
-    /// See [`Decision::teaches`](super::Decision).
     pub(super) teaches: bool,
 }
 

@@ -20,7 +20,6 @@ use crate::types::{
 
 /// A block that is to be opened.
 pub(super) struct Opening {
-    /// Why.
     pub(super) reason: Reason,
     /// The sentence with the counters.
     pub(super) explanation: String,

@@ -18,7 +18,6 @@ use crate::types::{Identity, MessageFacts, Strength, Time};
 pub(super) struct Context<'a> {
     /// Where the lines are drawn.
     pub bounds: Bounds,
-    /// The detector's numbers.
     pub tuning: &'a Tuning,
     /// The tenant is new: the level of its scores says little.
     pub learning: bool,

@@ -8,11 +8,9 @@ use std::sync::Arc;
 /// What a policy in shadow mode would have done with a message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShadowDecision {
-    /// The policy.
     pub policy: String,
     /// What it would have done.
     pub action: Action,
-    /// Why.
     pub reason: Reason,
     /// It would have opened a block.
     pub opens: bool,
@@ -23,7 +21,6 @@ pub struct ShadowDecision {
 pub struct Decision {
     /// What to do. With `open` set: `Reject`.
     pub action: Action,
-    /// The one why.
     pub reason: Reason,
     /// For `Defer` and `Reject` without a block: the reply.
     pub reply: Option<Reply>,

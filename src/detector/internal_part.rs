@@ -18,7 +18,6 @@ use crate::types::{Identity, Time};
 /// What becomes of the part of a blocked sender's message that stays within its tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InternalPart {
-    /// It is delivered.
     Goes,
     /// It looks like spam: it is held under the block.
     Held,

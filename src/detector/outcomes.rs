@@ -32,7 +32,6 @@ const CLIENT: u64 = 0x636c_6965_6e74_5f72;
 /// What came of a report.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReportEffect {
-    /// In a word.
     pub kind: ReportEffectKind,
     /// The block it opens.
     pub block: Option<NewBlock>,
@@ -105,7 +104,6 @@ impl What {
 /// One event about a message.
 #[derive(Clone, Copy)]
 struct Event<'a> {
-    /// Its sender.
     identity: &'a Identity,
     id: MessageId,
     what: What,

@@ -13,7 +13,6 @@ use crate::types::hash::{hash_text, mix};
 pub(super) struct Before {
     /// Key of sender and fingerprint.
     message: u64,
-    /// As a message.
     pub(super) content: Counted,
     /// Per recipient, in order.
     pub(super) recipients: Vec<Counted>,

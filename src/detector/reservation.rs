@@ -16,7 +16,6 @@ const ALERTS: usize = 1000;
 /// Answer to a reservation at RCPT.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reserve {
-    /// Go on.
     Granted,
     /// 450 4.2.1 (`when_exceeded = "throttle"`): this recipient is surplus.
     Throttled(Reply),
@@ -25,10 +24,8 @@ pub enum Reserve {
 /// Recipients reserved by one transaction; given back unless committed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reservation {
-    /// External recipients.
-    pub external: u32,
-    /// Internal recipients.
-    pub internal: u32,
+    pub(crate) external: u32,
+    pub(crate) internal: u32,
 }
 
 impl Detector {

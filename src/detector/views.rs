@@ -14,11 +14,8 @@ use std::net::IpAddr;
 /// A sender as listed by the API.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SenderView {
-    /// Key.
     pub key: SenderKey,
-    /// Tenant.
     pub tenant: TenantId,
-    /// Address or login.
     pub address: String,
     /// `good`, `watched`, `held`, `blocked`.
     pub standing: String,

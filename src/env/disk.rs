@@ -13,7 +13,6 @@ pub(crate) trait Disk: Send + Sync + 'static {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Opens a file for reading and writing.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
-    /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Renames a file within the tree.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -44,7 +43,6 @@ pub(crate) trait DiskFile: Send + Sync {
     /// Reserves room for the first `len` octets, which read as zero until written. `false` = this
     /// file system cannot.
     fn allocate(&self, len: u64) -> io::Result<bool>;
-    /// Length in octets.
     fn size(&self) -> io::Result<u64>;
 }
 

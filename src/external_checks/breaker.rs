@@ -10,9 +10,7 @@ const FAILURES: u32 = 3;
 /// Whether something may be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Gate {
-    /// Ask.
     Open,
-    /// Do not ask.
     Shut,
     /// Do not wait for it, but ask once beside the mail to see whether it is back.
     Probe,

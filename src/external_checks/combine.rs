@@ -16,7 +16,6 @@ const MAX_SYMBOLS: usize = 24;
 pub(crate) struct Answer {
     /// Who was asked, for people: `Spamhaus DBL`.
     pub source: Box<str>,
-    /// What it said.
     pub finding: Finding,
 }
 
@@ -27,16 +26,13 @@ pub(crate) enum Finding {
     Listed {
         /// What: `link host evil.example`.
         what: String,
-        /// As what: `phishing`.
         says: String,
-        /// Evidence, above zero.
         nats: f64,
     },
     /// A scanner's second opinion.
     Opinion {
         /// In words, such as its score.
         says: String,
-        /// Evidence either way.
         nats: f64,
     },
     /// No answer: neutral, and visible. Why, in words.

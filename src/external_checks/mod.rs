@@ -31,7 +31,6 @@ const FEED_ROUND: Duration = Duration::from_secs(60);
 pub(crate) struct Message<'a> {
     /// As it came, without our own header fields.
     pub body: &'a [u8],
-    /// Envelope sender.
     pub from: &'a ReversePath,
     /// Where it was submitted from, as far as known.
     pub client: IpAddr,

@@ -7,7 +7,6 @@ use std::path::Path;
 
 /// Most octets of a file that are read.
 const MAX_OCTETS: u64 = 256 << 20;
-/// Most entries kept.
 const MAX_ENTRIES: usize = 2_000_000;
 /// Longest line that is read; a longer one is skipped.
 const MAX_LINE: usize = 64 * 1024;

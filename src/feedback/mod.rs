@@ -43,17 +43,12 @@ use tokio::sync::watch;
 
 /// Everything the reports listener needs. One for the whole relay.
 pub(crate) struct Feedback {
-    /// Settings in force.
     pub settings: watch::Receiver<Arc<Settings>>,
-    /// Time.
     pub clock: Arc<dyn Clock>,
     /// The secret of the tokens.
     pub key: Key,
-    /// Who sent what.
     pub records: Records,
-    /// Evidence.
     pub detector: Arc<Detector>,
-    /// Opens blocks.
     pub moderation: Arc<Moderation>,
     /// Keeps what a message that is complained of looked like, for people who may label it.
     pub labels: Labels,
@@ -61,7 +56,6 @@ pub(crate) struct Feedback {
     pub spool: Spool,
     /// Sends what is passed on.
     pub queue: Queue,
-    /// Message ids.
     pub ids: Arc<IdSource>,
     /// Looks up who signed a complaint.
     pub dkim: Dkim,
@@ -75,7 +69,6 @@ pub(crate) struct Limit(Rate);
 
 /// What a recipient address of the listener stands for.
 enum Mailbox {
-    /// The report address.
     Reports,
     /// The return path of this message.
     ReturnPath(MessageId),

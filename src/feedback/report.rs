@@ -25,18 +25,18 @@ pub enum Report {
     Complaint(Complaint),
     /// A delivery report: what became of recipients.
     Delivery(Vec<Fate>),
-    /// Anything else.
+    /// Any other kind, or none that is told.
     Other,
 }
 
 /// `Feedback-Type` (RFC 5965 section 3.1; 6430, 6591), as far as it bears on the sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeedbackType {
-    /// Unsolicited mail.
+    /// Unwanted mail (RFC 5965 section 7.3).
     Abuse,
-    /// Phishing.
+    /// Phishing or another deceit.
     Fraud,
-    /// Malware.
+    /// Mail with a malicious program.
     Virus,
     /// `not-spam`, `opt-out`, `auth-failure`, `other` and whatever comes later: says nothing
     /// against the sender.

@@ -91,7 +91,6 @@ fn is_srs(local: &str) -> bool {
             .is_some_and(|(user, rest)| !user.is_empty() && is_srs_tail(rest))
 }
 
-/// `hash=tt=domain=local`.
 fn is_srs_tail(text: &str) -> bool {
     let mut parts = text.splitn(4, '=');
     let full = |part: Option<&str>| part.is_some_and(|part| !part.is_empty());

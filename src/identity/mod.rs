@@ -46,7 +46,6 @@ pub(crate) struct Peer {
     pub address: IpAddr,
     /// The `[[client]]` entry it belongs to; `None` on submission listeners and for strangers.
     pub client: Option<Arc<Client>>,
-    /// What AUTH proved.
     pub login: Option<Login>,
     /// XCLIENT LOGIN from a trusted client.
     pub xclient_login: Option<String>,

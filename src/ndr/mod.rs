@@ -18,9 +18,7 @@ use crate::types::{HoldReason, MessageId, MessageMeta, Notify, Time};
 /// What is to be reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Failed for good.
     Failed {
-        /// Why.
         cause: FailureCause,
         /// What it was held for when it ended.
         hold: Option<HoldReason>,
@@ -39,7 +37,6 @@ pub(crate) enum Kind {
 pub(crate) struct Facts<'a> {
     /// Settings: names, addresses, help.
     pub settings: &'a Settings,
-    /// Now.
     pub now: Time,
     /// Id of the report itself.
     pub id: MessageId,
@@ -47,7 +44,6 @@ pub(crate) struct Facts<'a> {
     pub meta: &'a MessageMeta,
     /// The message as spooled.
     pub original: &'a [u8],
-    /// What happened.
     pub kind: &'a Kind,
     /// To whom: what [`decide`] gave.
     pub recipients: &'a [FailedRecipient],

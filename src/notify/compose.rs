@@ -16,11 +16,8 @@ const EVIDENCE_IN_MAIL: usize = 10;
 /// A mail to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mail {
-    /// Subject line.
     pub subject: String,
-    /// Plain text.
     pub text: String,
-    /// Recipients, without duplicates.
     pub to: Vec<Address>,
 }
 

@@ -16,7 +16,6 @@ const MAX_KEYS: usize = 10_000;
 /// What is to be done with a notice.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Send it now.
     Send,
     /// It counts towards the digest.
     Count,

@@ -21,22 +21,17 @@ use std::sync::Arc;
 pub(crate) enum Notice {
     /// A block was opened.
     Blocked {
-        /// The record.
         block: Arc<Block>,
         /// Messages of the subject that were in the queue and are held now.
         held: usize,
     },
     /// A block was released by a person.
-    Released {
-        /// The record.
-        block: Arc<Block>,
-    },
+    Released { block: Arc<Block> },
     /// A ceiling was passed without a block, or is nearly reached (then its sender is told too).
     Alert(Alert),
     /// Several accounts of one tenant turned bad within a day: rather a leak of passwords than one
     /// careless user.
     Trouble {
-        /// The tenant.
         tenant: TenantId,
         /// Blocks the relay opened for it in the last 24 hours that are still in force.
         blocked: usize,

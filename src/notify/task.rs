@@ -69,17 +69,13 @@ struct Outgoing {
 
 /// What sending takes.
 pub(crate) struct Outbox {
-    /// Settings in force.
     pub settings: watch::Receiver<Arc<Settings>>,
-    /// Time.
     pub clock: Arc<dyn Clock>,
     /// Durability of the mails.
     pub spool: Spool,
-    /// Their delivery.
     pub queue: Queue,
     /// Durability of the webhook calls.
     pub records: Records,
-    /// Message ids.
     pub ids: Arc<IdSource>,
 }
 

@@ -9,9 +9,7 @@ use serde::{Deserialize, Serialize};
 /// Something the admins should hear about that is not a block.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
-    /// Tenant concerned.
     pub tenant: TenantId,
-    /// Sender concerned.
     pub sender: SenderKey,
     /// Address or login, for people.
     pub address: String,

@@ -7,13 +7,10 @@ use crate::types::Reason;
 /// What a message, or a recipient at RCPT, would add.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Adding {
-    /// External recipients.
     pub external: u32,
-    /// Internal recipients.
     pub internal: u32,
     /// External recipients that are new to the sender.
     pub new: u32,
-    /// Messages.
     pub messages: u32,
     /// Their size in KiB, rounded up.
     pub kib: u32,
@@ -33,33 +30,25 @@ pub(crate) struct Load {
     pub in_message: u32,
     /// Messages of the last minute.
     pub minute_messages: u32,
-    /// The last hour.
     pub hour: Counts,
-    /// The last day.
     pub day: Counts,
 }
 
 /// A ceiling with what there is of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Gauge {
-    /// Which.
     pub reason: Reason,
     /// Its figure; 0 = none.
     pub limit: u64,
-    /// What is used.
     pub used: u64,
-    /// What would come.
     adds: u64,
 }
 
 /// How near a message came to a ceiling without passing it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Near {
-    /// Which ceiling.
     pub reason: Reason,
-    /// 75 or 90.
     pub percent: u8,
-    /// Its figure.
     pub limit: u64,
     /// What is used with the message.
     pub used: u64,

@@ -34,9 +34,7 @@ pub(crate) struct PolicyFacts {
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PolicyDecision {
-    /// With the message.
     pub action: Action,
-    /// The one why.
     pub reason: Reason,
     /// A block is opened for `reason`.
     pub opens: bool,

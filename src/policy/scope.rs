@@ -11,7 +11,6 @@ use std::sync::Arc;
 /// The policies that judge a sender.
 #[derive(Debug, Clone, Copy)]
 pub struct Choice<'a> {
-    /// What is done.
     pub policy: &'a Policy,
     /// A policy in shadow mode that would be the sender's if it acted.
     pub shadow: Option<&'a Policy>,
@@ -29,9 +28,7 @@ impl<'a> Choice<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Narrowness {
     who: Who,
-    /// Not by client.
     any_client: bool,
-    /// Not by tenant.
     any_tenant: bool,
 }
 

@@ -19,7 +19,6 @@ pub(super) type Route = fn(&Settings, &Domain) -> Destination;
 
 /// One next hop as used by one pool.
 pub(super) struct Dest {
-    /// Where to.
     pub destination: Arc<Destination>,
     /// The routes have changed since: its messages must be sorted anew.
     pub stale: bool,

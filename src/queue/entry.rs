@@ -16,9 +16,7 @@ pub(super) const NEVER: Time = Time(i64::MAX);
 pub(super) enum LegState {
     /// In its destination's line.
     Ready,
-    /// Being tried.
     Running,
-    /// Waits for `next`.
     Waiting,
     /// Taken out: held, ended, or to be sorted anew.
     Parked,
@@ -27,22 +25,17 @@ pub(super) enum LegState {
 /// The recipients of one message that share a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Leg {
-    /// Destination.
     pub dest: u32,
     /// Attempts that ended without a decision.
     pub attempts: u16,
-    /// Where it stands.
     pub state: LegState,
-    /// Next attempt.
     pub next: Time,
 }
 
 /// The legs of a message; nearly always one, which then needs no memory of its own.
 #[derive(Debug)]
 pub(super) enum Legs {
-    /// One.
     One(Leg),
-    /// None or several.
     Many(Vec<Leg>),
 }
 
@@ -114,18 +107,14 @@ impl Hash for Sender {
 /// lists need.
 #[derive(Debug, Clone)]
 pub(super) enum Source {
-    /// Accepted just now.
     Fresh(Arc<MessageMeta>),
-    /// Waits.
     Sender(Arc<Sender>),
 }
 
 /// The delay notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Notice {
-    /// Not due.
     None,
-    /// Due.
     Wanted,
     /// Out, or on its way out.
     Sent,
@@ -134,13 +123,11 @@ pub(super) enum Notice {
 /// One message.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// Acceptance.
     pub accepted_at: Time,
     /// On its way, or held, since.
     pub since: Time,
     /// Its place in the timers; [`NEVER`] = none.
     pub timer: Time,
-    /// Who sent it.
     pub source: Source,
     /// Newest progress record; `None` = nothing has happened yet.
     pub record: Option<Box<[u8]>>,
@@ -148,17 +135,13 @@ pub(super) struct Entry {
     pub hold: Option<HoldReason>,
     /// Recipients still to be tried.
     pub legs: Legs,
-    /// Octets.
     pub size: u32,
     /// Recipients in the envelope.
     pub recipients: u32,
     /// Reports that nobody has acknowledged yet.
     pub reports: u16,
-    /// Legs being tried.
     pub running: u16,
-    /// Pool.
     pub pool: Pool,
-    /// Delay notice.
     pub notice: Notice,
     /// It has ended, but is not yet gone.
     pub fate: Option<Fate>,

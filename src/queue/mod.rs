@@ -47,7 +47,6 @@ const EVENTS: usize = 1024;
 pub(crate) enum QueueEvent {
     /// An attempt ended for these recipients.
     Attempted {
-        /// The message.
         meta: Arc<MessageMeta>,
         /// One per recipient tried.
         outcomes: Vec<RecipientOutcome>,
@@ -58,11 +57,9 @@ pub(crate) enum QueueEvent {
     /// Recipients failed for good (refused, expired in the queue, bounced by an admin, held too
     /// long): tell the sender.
     Failed {
-        /// The message.
         meta: Arc<MessageMeta>,
         /// Index, last reply, remote host.
         recipients: Vec<FailedRecipient>,
-        /// Why it ended.
         cause: FailureCause,
         /// What the message was held for when it ended.
         hold: Option<HoldReason>,
@@ -71,9 +68,7 @@ pub(crate) enum QueueEvent {
     },
     /// Still undelivered after `delay_notice`: tell the sender once.
     Delayed {
-        /// The message.
         meta: Arc<MessageMeta>,
-        /// Recipients still pending.
         recipients: Vec<FailedRecipient>,
         /// When we give up.
         expires: Time,
@@ -83,16 +78,13 @@ pub(crate) enum QueueEvent {
     /// Delivered to a next hop without DSN although the sender asked for `NOTIFY=SUCCESS` (RFC 3461
     /// section 5.2.2): report "relayed".
     Relayed {
-        /// The message.
         meta: Arc<MessageMeta>,
-        /// Recipients concerned.
         recipients: Vec<FailedRecipient>,
         /// To be given once the report is spooled (or none is due).
         ack: Ack,
     },
     /// Nothing is left to do for this message; it has left the spool.
     Done {
-        /// The message.
         #[cfg_attr(not(test), expect(dead_code, reason = "the tests wait for it"))]
         id: MessageId,
     },
@@ -114,7 +106,6 @@ pub(crate) struct FailedRecipient {
 pub(crate) enum FailureCause {
     /// A next hop refused for good, or no next hop can exist.
     Refused,
-    /// `delivery.expire` passed.
     Expired,
     /// Held until `held.expire` passed, or a reviewer returned it.
     HeldReturned,
@@ -125,7 +116,6 @@ pub(crate) enum FailureCause {
 /// Which messages a bulk order means.
 #[derive(Debug, Clone)]
 pub(crate) enum Select {
-    /// One message.
     Id(MessageId),
     /// All not yet held whose identity this block covers (`active::covers`).
     CoveredBy(Arc<crate::types::Block>),

@@ -16,11 +16,9 @@ pub(super) enum Order {
     Keep(HoldReason),
     /// Send held mail on.
     Release,
-    /// Try now.
     Retry,
     /// Give up and tell the sender.
     Bounce,
-    /// Drop held mail.
     Delete,
 }
 

@@ -13,7 +13,6 @@ pub(crate) struct OwnMail {
     pub id: MessageId,
     /// When it was written.
     pub now: Time,
-    /// See [`Envelope::of_ours`].
     pub envelope: Envelope,
     /// Which pool carries it.
     pub pool: Pool,

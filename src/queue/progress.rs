@@ -74,13 +74,11 @@ fn cut(text: &str, most: usize) -> &str {
 /// One recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Track {
-    /// Where it stands.
     pub stage: Stage,
     /// Attempts that ended without a decision.
     pub attempts: u16,
     /// Next attempt; zero = at once.
     pub next: Time,
-    /// Last answer.
     pub last: Option<Arc<Last>>,
 }
 

@@ -30,11 +30,8 @@ pub(super) enum ReportKind {
 /// One report.
 #[derive(Debug, Clone)]
 pub(super) struct Report {
-    /// The message.
     pub meta: Arc<MessageMeta>,
-    /// What.
     pub kind: ReportKind,
-    /// About whom.
     pub recipients: Vec<FailedRecipient>,
 }
 

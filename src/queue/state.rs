@@ -29,20 +29,16 @@ const READ_AGAIN: Duration = Duration::from_secs(60);
 /// Other rooms' pure functions as the state uses them.
 #[derive(Clone, Copy)]
 pub(super) struct Rules {
-    /// `delivery::route`.
     pub route: Route,
-    /// `board::covers`.
     pub covers: fn(&Block, &Identity) -> bool,
 }
 
 /// One attempt to be made.
 #[derive(Debug)]
 pub(super) struct Job {
-    /// The message.
     pub id: MessageId,
     /// Destination in the state's table.
     pub dest: u32,
-    /// Where to.
     pub destination: Arc<Destination>,
     /// Meta, if it is still in memory.
     pub meta: Option<Arc<MessageMeta>>,
@@ -82,13 +78,10 @@ impl Job {
 pub(super) enum Input {
     /// The spool holds a new message.
     Enqueue(Arc<MessageMeta>),
-    /// An attempt ended.
     Ended {
         /// Destination in the state's table.
         dest: u32,
-        /// The message.
         meta: Arc<MessageMeta>,
-        /// Recipients tried.
         recipients: Vec<u32>,
         /// What came of them.
         tried: Tried,
@@ -97,7 +90,6 @@ pub(super) enum Input {
     Loaded(Arc<MessageMeta>),
     /// The spool could not be read, for an attempt (`dest`) or a meta.
     Unread {
-        /// The message.
         id: MessageId,
         /// Destination of the attempt.
         dest: Option<u32>,
@@ -106,21 +98,15 @@ pub(super) enum Input {
     },
     /// A report was taken over, or nobody could.
     Acked {
-        /// Its token.
         token: u64,
-        /// Taken over.
         done: bool,
     },
     /// Nobody takes a report over before that time.
     PutOff {
-        /// Its token.
         token: u64,
-        /// Not before.
         until: Time,
     },
-    /// New settings.
     Reload(Arc<Settings>),
-    /// Time has passed.
     Tick,
 }
 
@@ -148,9 +134,7 @@ pub(super) enum Effect {
 pub(super) struct Counts {
     /// Due or being tried. A message for several destinations counts once for each that is busy.
     pub active: usize,
-    /// The rest.
     pub deferred: usize,
-    /// Held.
     pub held: usize,
 }
 

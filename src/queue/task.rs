@@ -40,14 +40,12 @@ pub(super) enum Command {
     Order(Order, Select, oneshot::Sender<Vec<MessageId>>),
     /// A release with a gate, answered when it is durable.
     Release(Select, Gate, oneshot::Sender<Released>),
-    /// A page.
     List(
         Option<QueueState>,
         Option<MessageId>,
         usize,
         oneshot::Sender<Vec<QueueItem>>,
     ),
-    /// One message.
     Show(MessageId, oneshot::Sender<Option<(QueueItem, Progress)>>),
     /// How many are held under a block.
     HeldUnder(BlockRef, oneshot::Sender<usize>),
@@ -57,20 +55,14 @@ pub(super) enum Command {
 
 /// The task.
 pub(super) struct Task<D> {
-    /// State.
     pub state: State,
-    /// Clock.
     pub clock: Arc<dyn Clock>,
-    /// Spool.
     pub spool: Spool,
-    /// Next hops.
     pub deliver: D,
     /// For answers of attempts, reads and acknowledgements. Weak: the task ends when the last
     /// handle is gone.
     pub own: mpsc::WeakUnboundedSender<Command>,
-    /// Commands.
     pub commands: mpsc::UnboundedReceiver<Command>,
-    /// Events.
     pub events: mpsc::Sender<QueueEvent>,
     /// Events that did not fit yet.
     pub outbox: VecDeque<QueueEvent>,

@@ -76,7 +76,6 @@ pub(super) fn list(
 /// What the audit was found to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Verified {
-    /// Lines.
     pub lines: u64,
     /// The newest of them.
     pub head: Option<Head>,

@@ -34,9 +34,7 @@ use std::sync::Arc;
 /// Why records could not do something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RecordsError {
-    /// Not there.
     NotFound,
-    /// Exists already.
     Exists,
     /// SQLite or the disk said so; ours, temporary.
     Failed(String),
@@ -96,20 +94,14 @@ pub(crate) enum TraceEvent {
     Judged(Box<Judged>),
     /// Outcomes of one attempt.
     Attempted {
-        /// Message.
         id: MessageId,
-        /// When.
         time: Time,
-        /// Per recipient.
         outcomes: Vec<RecipientOutcome>,
     },
     /// Any other event of its life: released, deleted, bounced, expired, NDR sent.
     Note {
-        /// Message.
         id: MessageId,
-        /// When.
         time: Time,
-        /// One line.
         text: String,
     },
 }
@@ -117,35 +109,22 @@ pub(crate) enum TraceEvent {
 /// The judgement of a message as traced.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Judged {
-    /// Message.
     pub id: MessageId,
-    /// When.
     pub time: Time,
-    /// Tenant.
     pub tenant: Option<TenantId>,
     /// Sender key and address.
     pub sender_key: String,
-    /// Address or login.
     pub sender: String,
-    /// Envelope sender.
     pub from: String,
-    /// Client address.
     pub client: String,
-    /// Recipients.
     pub recipients: Vec<String>,
-    /// Message-ID header.
     pub header_message_id: Option<String>,
-    /// Octets.
     pub size: u32,
-    /// Decision.
     pub action: Action,
-    /// Why.
     pub reason: Reason,
     /// Block that stood in the way or was opened.
     pub block: Option<BlockRef>,
-    /// Probability.
     pub probability: f32,
-    /// LLR in nats.
     pub llr: f32,
     /// Content symbols and sender signals.
     pub symbols: Vec<Signal>,
@@ -156,7 +135,6 @@ pub(crate) struct Judged {
 /// A traced message as found.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MessageTrace {
-    /// Its judgement.
     pub judged: Judged,
     /// What happened since, oldest first: time, recipient or empty, text.
     pub history: Vec<TraceLine>,
@@ -169,9 +147,7 @@ pub(crate) struct TraceQuery {
     pub id: Option<String>,
     /// Sender address, login or envelope sender.
     pub sender: Option<String>,
-    /// Recipient address.
     pub recipient: Option<String>,
-    /// Only this tenant.
     pub tenant: Option<TenantId>,
     /// Only ids before this one (newest first).
     pub before: Option<MessageId>,
@@ -182,9 +158,7 @@ pub(crate) struct TraceQuery {
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Account {
-    /// Name.
     pub name: String,
-    /// Role.
     pub role: Role,
     /// Tenant; `None` only for operators.
     pub tenant: Option<TenantId>,
@@ -198,23 +172,19 @@ pub(crate) struct Account {
 /// A bearer token; only its SHA-256 is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Token {
-    /// Name.
     pub name: String,
-    /// Role.
     pub role: Role,
     /// Tenant; `None` = all (operators).
     pub tenant: Option<TenantId>,
     /// SHA-256 of the secret, hex.
     #[serde(skip_serializing, default)]
     pub sha256: String,
-    /// When made.
     pub created_at: Time,
 }
 
 /// One line of the audit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AuditEntry {
-    /// When.
     pub time: Time,
     /// Account, token, `relay` or `cli`.
     pub actor: String,
@@ -222,18 +192,14 @@ pub(crate) struct AuditEntry {
     pub action: String,
     /// What it was done to.
     pub subject: String,
-    /// Reason given, details.
     pub detail: String,
 }
 
 /// Which blocks to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct BlockQuery {
-    /// State.
     pub state: Option<BlockState>,
-    /// Tenant.
     pub tenant: Option<TenantId>,
-    /// Subject, exactly.
     pub subject: Option<String>,
     /// After this (opened_at, reference), newest first.
     pub after: Option<(Time, BlockRef)>,

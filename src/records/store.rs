@@ -10,7 +10,6 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Writes that may wait for the writer thread; more wait at the caller.
 const WRITES_WAITING: usize = 256;
-/// Reads at once.
 const READERS: usize = 4;
 /// How long a write waits for another process (the command line) that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

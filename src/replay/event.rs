@@ -13,7 +13,6 @@ use std::net::IpAddr;
 /// One event of a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Event<'a> {
-    /// When it happened.
     pub time: Time,
     /// The message it concerns, by its unique name.
     pub id: Cow<'a, str>,

@@ -29,7 +29,6 @@ pub(crate) struct Judged {
     pub llr: f64,
     /// The part of it that listings make, nats.
     pub listed: f64,
-    /// Size in octets.
     pub octets: u64,
     /// It is a multipart/report.
     pub is_report: bool,
@@ -61,7 +60,6 @@ pub(crate) struct Answered {
 pub(crate) struct Released {
     /// Kind, as in the contract.
     pub kind: String,
-    /// What is blocked.
     pub subject: String,
     /// Tenant; empty for none.
     pub tenant: String,

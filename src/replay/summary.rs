@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 pub struct Summary {
     /// Messages by action: accept, high_risk, hold, defer, reject.
     pub actions: [u64; 5],
-    /// Outcomes and complaints.
     pub answers: u64,
     /// Outcomes and complaints of messages that are not (or no longer) known.
     pub unknown: u64,

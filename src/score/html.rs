@@ -37,7 +37,6 @@ pub(super) struct Page {
     pub concealed_at: Vec<(usize, Range<usize>)>,
     /// There is more than was read.
     pub cut: bool,
-    /// `<img>` elements.
     pub images: usize,
     /// `<form>` or password fields.
     pub forms: usize,
@@ -51,7 +50,6 @@ pub(super) struct Page {
     pub split_words: usize,
     /// Plain letters and digits written as numbers.
     pub coded_letters: usize,
-    /// Scripts, frames, refreshes.
     pub scripts: usize,
     /// A picture stands inside a link.
     pub picture_links: usize,

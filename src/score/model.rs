@@ -41,13 +41,11 @@ pub struct Model {
     pub bias: f32,
     /// Calibration: nats per unit of margin.
     pub slope: f32,
-    /// Calibration: nats added.
-    pub offset: f32,
+    pub(crate) offset: f32,
     /// Spam to replay when a tenant's ordinary mail is learned.
     pub prototypes: Vec<Sample>,
     /// How the model was made, JSON.
     pub manifest: String,
-    /// See [`Model::prototype_llrs`].
     pub(crate) replayed: OnceLock<Box<[f32]>>,
 }
 

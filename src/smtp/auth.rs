@@ -27,12 +27,7 @@ pub(crate) enum Progress {
     /// Send `334` with this, in base64 already, and read on.
     Challenge(&'static str),
     /// The exchange is complete.
-    Credentials {
-        /// Account name.
-        user: String,
-        /// Password.
-        password: Secret,
-    },
+    Credentials { user: String, password: Secret },
     /// The exchange is over.
     Refused(FixedReply),
 }

@@ -26,7 +26,6 @@ enum Place {
     Dot,
     /// Behind CRLF `.` CR.
     DotCr,
-    /// Inside a line.
     Line,
     /// Behind a CR inside a line.
     Cr,

@@ -61,7 +61,6 @@ pub(crate) enum Generation {
 pub(crate) struct FileHeader {
     /// Number of the segment; never used twice in one spool.
     pub number: u32,
-    /// Generation.
     pub generation: Generation,
     /// Random, unknown to the outside.
     pub salt: u64,
@@ -109,7 +108,6 @@ impl FileHeader {
 /// The header of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
-    /// Kind.
     pub kind: Kind,
     /// Octets of the front, which follows at once.
     pub front_len: u32,

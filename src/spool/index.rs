@@ -9,9 +9,7 @@ use std::sync::Arc;
 /// The place of a record; `len` is that of the whole record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
-    /// Segment number.
     pub segment: u32,
-    /// Offset in it.
     pub offset: u32,
     /// Octets of the record.
     pub len: u32,
@@ -38,9 +36,7 @@ impl Place {
 /// The records of one live message: 24 octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// Envelope and body.
     pub accepted: Place,
-    /// Newest progress.
     pub progress: Place,
 }
 

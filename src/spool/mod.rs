@@ -50,11 +50,9 @@ impl std::fmt::Display for SpoolError {
 /// A message found at start.
 #[derive(Debug, Clone)]
 pub struct Recovered {
-    /// Id.
     pub id: MessageId,
     /// The newest progress record, as the queue wrote it; `None` = none yet.
     pub progress: Option<Bytes>,
-    /// Meta as accepted.
     pub meta: MessageMeta,
 }
 

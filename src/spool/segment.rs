@@ -16,13 +16,10 @@ const SEARCH_READ: usize = 1 << 20;
 /// A record on its way into a segment.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
-    /// Kind.
     pub kind: Kind,
-    /// Message.
     pub id: u64,
     /// Order over all segments.
     pub seq: u64,
-    /// Front.
     pub front: Bytes,
     /// Body; empty unless `Accepted`.
     pub body: Bytes,

@@ -73,15 +73,12 @@ pub(super) use accounts::Segment;
 
 /// What readers and the writer share.
 pub(super) struct Shared {
-    /// Live messages.
     pub index: Mutex<Index>,
-    /// Fresh bodies.
     pub cache: Mutex<Cache>,
     /// Whether progress can be recorded.
     pub healthy: AtomicBool,
     /// With less free space no message is accepted once the open segment is full.
     pub free_bytes_needed: u64,
-    /// The disk.
     pub disk: Arc<dyn Disk>,
     /// Where the segments lie.
     pub dir: PathBuf,
@@ -114,24 +111,19 @@ struct Plan {
 
 /// The state of the writer. Synchronous: a test drives it without thread.
 pub(super) struct Store {
-    /// Shared with readers.
     pub shared: Arc<Shared>,
-    /// Sizes.
     pub options: Options,
-    /// Accounts by number.
     pub segments: BTreeMap<u32, Segment>,
     /// Open segment of fresh mail.
     pub young: Option<Appender>,
     /// Open segment of what cleaning left.
     pub deferred: Option<Appender>,
-    /// Next segment number.
     pub next_number: u32,
     /// Next record's place in the order of all.
     pub next_seq: u64,
     /// Segments that may hold a second copy of a live message: a record that ends a message refers
     /// to them too.
     pub shadows: BTreeSet<u32>,
-    /// Cleaning in progress.
     pub compaction: Option<Compaction>,
     /// Octets copied by cleaning since the start.
     pub rewritten: u64,

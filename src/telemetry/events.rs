@@ -171,7 +171,6 @@ pub(crate) fn came_from(id: MessageId, client: IpAddr, origin: IpAddr) {
 pub(crate) struct Refused<'a> {
     /// The id it was judged under, where it got that far.
     pub id: Option<MessageId>,
-    /// The peer.
     pub client: IpAddr,
     /// Sender as known: address or login; may be empty.
     pub sender: &'a str,

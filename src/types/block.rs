@@ -20,7 +20,6 @@ pub enum BlockKind {
     Domain,
     /// One client address or network (`192.0.2.0/24`).
     Client,
-    /// A whole tenant.
     Tenant,
     /// Messages with a link to this host or below it.
     Website,
@@ -56,7 +55,6 @@ pub enum SenderScope {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BlockState {
-    /// In force.
     Active,
     /// Ended by a person.
     Released,
@@ -124,9 +122,7 @@ pub struct Block {
     pub tenant: Option<TenantId>,
     /// The reputation record whose evidence led to it, where there is one.
     pub sender: Option<SenderKey>,
-    /// State now.
     pub state: BlockState,
-    /// Machine-readable reason.
     pub reason: Reason,
     /// Human sentence with the counters that led here.
     pub explanation: String,
@@ -136,11 +132,9 @@ pub struct Block {
     pub until: Option<Time>,
     /// `relay`, or the name of the admin account.
     pub opened_by: String,
-    /// The proof.
     pub evidence: Vec<Evidence>,
     /// When it ended (released or expired).
     pub ended_at: Option<Time>,
-    /// Who released it.
     pub released_by: Option<String>,
     /// Why it was released.
     pub verdict: Option<ReleaseVerdict>,
@@ -156,22 +150,17 @@ impl Block {
 /// A block that is to be opened; the caller draws the reference, makes it durable, then speaks it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewBlock {
-    /// Kind.
     pub kind: BlockKind,
-    /// Subject as text.
     pub subject: String,
     /// Which senders of that address.
     pub scope: SenderScope,
-    /// Tenant.
     pub tenant: Option<TenantId>,
     /// Reputation record behind it.
     pub sender: Option<SenderKey>,
-    /// Reason.
     pub reason: Reason,
     /// Sentence with the counters that led here.
     pub explanation: String,
     /// End; `None` = until released.
     pub until: Option<Time>,
-    /// Proof.
     pub evidence: Vec<Evidence>,
 }

@@ -17,7 +17,6 @@ pub(crate) struct Counts {
     pub new: u32,
     /// Messages that counted as spam.
     pub spam: u32,
-    /// Unknown users bounced.
     pub bounces: u32,
     /// Size of mail that was taken, in KiB, each message rounded up; only where a policy limits it.
     #[serde(default)]

@@ -10,7 +10,7 @@ pub enum BodyType {
     /// `BODY=7BIT` or none given.
     #[default]
     SevenBit,
-    /// `BODY=8BITMIME`.
+    /// `BODY=8BITMIME` (RFC 6152).
     EightBit,
 }
 
@@ -28,11 +28,8 @@ pub enum DsnRet {
 /// delays where we send such notices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Notify {
-    /// `SUCCESS`.
     pub success: bool,
-    /// `FAILURE`.
     pub failure: bool,
-    /// `DELAY`.
     pub delay: bool,
 }
 
@@ -72,8 +69,7 @@ impl Recipient {
 /// Sender, recipients and options of one message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
-    /// Envelope sender.
-    pub from: ReversePath,
+    pub(crate) from: ReversePath,
     /// At least one recipient.
     pub recipients: Vec<Recipient>,
     /// Body type the client declared.
@@ -82,9 +78,8 @@ pub struct Envelope {
     /// SMTPUTF8 was asked for (RFC 6531).
     #[serde(default)]
     pub smtputf8: bool,
-    /// `RET=`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ret: Option<DsnRet>,
+    pub(crate) ret: Option<DsnRet>,
     /// `ENVID=`, xtext still encoded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub envid: Option<Box<str>>,

@@ -15,9 +15,9 @@ pub struct RecipientFacts {
 /// What the judge is told of a message at the final dot.
 #[derive(Debug, Clone)]
 pub struct MessageFacts<'a> {
-    /// The relay's id.
+    /// The id the relay gave it.
     pub id: MessageId,
-    /// Final identity.
+    /// Who sent it, as far as the header tells, too.
     pub identity: &'a Identity,
     /// Where its author was, as far as it is known: the peer of a session with AUTH, or what a
     /// trusted client said by XCLIENT.
@@ -37,7 +37,7 @@ pub struct MessageFacts<'a> {
     pub listed: f64,
     /// Probability at even odds.
     pub probability: f64,
-    /// Strongest content symbols.
+    /// The strongest symbols of the content score.
     pub symbols: &'a [Signal],
     /// Hosts of links in the message, normalised.
     pub link_hosts: &'a [Box<str>],

@@ -16,7 +16,6 @@ pub enum Action {
     Hold,
     /// Refused for now (450 4.2.1).
     Defer,
-    /// Refused for good.
     Reject,
 }
 
@@ -91,15 +90,12 @@ pub enum Reason {
     RecipientsExternalPerHour = "recipients_external_per_hour" ceiling,
     /// Internal recipients per hour.
     RecipientsInternalPerHour = "recipients_internal_per_hour" ceiling,
-    /// Recipients per day.
     RecipientsPerDay = "recipients_per_day" ceiling,
     /// Recipients per day that are new to the sender.
     RecipientsNewPerDay = "recipients_new_per_day" ceiling,
     /// Recipients of one message.
     RecipientsPerMessage = "recipients_per_message" ceiling,
-    /// Messages per minute.
     MessagesPerMinute = "messages_per_minute" ceiling,
-    /// Messages per day.
     MessagesPerDay = "messages_per_day" ceiling,
     /// Size of all messages per day.
     BytesPerDay = "bytes_per_day" ceiling,
@@ -120,8 +116,8 @@ pub enum Reason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Pool {
-    /// Ordinary mail.
     #[default]
+    /// The addresses for ordinary mail.
     Normal,
     /// Suspicious mail and our own delivery reports.
     HighRisk,
@@ -153,8 +149,7 @@ pub enum HoldReason {
 /// what changes later stands in progress records.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MessageMeta {
-    /// The relay's id.
-    pub id: MessageId,
+    pub(crate) id: MessageId,
     /// When it was accepted.
     pub accepted_at: Time,
     /// Envelope as it leaves.
@@ -171,9 +166,8 @@ pub struct MessageMeta {
     pub probability: f32,
     /// Log-likelihood ratio in nats.
     pub llr: f32,
-    /// Strongest symbols.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub symbols: Vec<Signal>,
+    pub(crate) symbols: Vec<Signal>,
     /// The Message-ID header of the message, for the trace; at most 256 octets.
     #[serde(default)]
     pub header_message_id: Option<Box<str>>,

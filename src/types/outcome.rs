@@ -34,7 +34,6 @@ pub enum OutcomeClass {
     Recipient,
     /// Connection, DNS, TLS or protocol trouble.
     Transport,
-    /// Anything else.
     Other,
 }
 

@@ -37,8 +37,7 @@ impl fmt::Display for Enhanced {
 /// A reply of an SMTP server: ours to a client or a remote's to us.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
-    /// 200-599.
-    pub code: u16,
+    pub(crate) code: u16,
     /// Absent on the banner, EHLO and 3xx replies, and where a remote gives none.
     pub enhanced: Option<Enhanced>,
     /// Text, one entry per reply line, without code and enhanced code. At least one line.
@@ -110,9 +109,7 @@ impl Reply {
 /// A reply whose text never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FixedReply {
-    /// Basic code.
     pub(super) code: u16,
-    /// Enhanced code.
     pub(crate) enhanced: Enhanced,
     /// Text after both codes.
     pub(super) text: &'static str,

@@ -8,11 +8,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Role {
     /// May send mail (AUTH), nothing else.
     Smtp,
-    /// Reads its tenant.
     Viewer,
     /// Acts on its tenant.
     Admin,
-    /// Acts on everything.
     Operator,
 }
 

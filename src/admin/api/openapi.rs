@@ -61,7 +61,6 @@ fn add_problems(operation: &mut Operation, is_open: bool, acts: bool) {
     }
 }
 
-/// The whole document.
 static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| {
     let mut document = Base::openapi();
     document.merge(super::core_api::<super::Relay>().into_openapi());

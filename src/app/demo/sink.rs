@@ -7,9 +7,7 @@ use tokio::sync::mpsc;
 /// A message that arrived.
 #[derive(Debug, Clone)]
 pub(super) struct Arrived {
-    /// Recipients accepted.
     pub recipients: Vec<String>,
-    /// The message, dot-unstuffed.
     pub text: String,
 }
 

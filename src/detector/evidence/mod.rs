@@ -115,7 +115,6 @@ pub(super) struct Weight {
     pub content: f64,
     /// By links and addresses that stand on lists, beyond what the content alone says.
     pub listed: f64,
-    /// By its recipients.
     pub recipients: f64,
     /// By the circumstances in which flagged content comes.
     pub circumstances: Circumstances,

@@ -48,7 +48,6 @@ impl Sender {
 /// What other accounts add, in nats, to mail that itself speaks against its sender.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(in crate::detector) struct Others {
-    /// All of it.
     pub nats: f64,
     /// What others with the same text add; at most `nats`.
     pub by_text: f64,

@@ -19,7 +19,6 @@ const CONTRIBUTORS: usize = 12;
 /// The record.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(in crate::detector) struct Group {
-    /// Counters.
     pub windows: Windows,
     /// Messages in its life: a tenant's first ones are its learning time.
     pub messages: u64,

@@ -48,7 +48,6 @@ pub(in crate::detector) struct Circumstances {
     pub place: f64,
     /// At an hour unlike its own.
     pub hour: f64,
-    /// After wrong passwords.
     pub logins: f64,
 }
 

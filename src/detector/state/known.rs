@@ -34,7 +34,6 @@ pub(in crate::detector) struct Sketch {
     newest: Box<[u64]>,
     older: Box<[u64]>,
     oldest: Box<[u64]>,
-    /// In the newest.
     filled: u32,
 }
 

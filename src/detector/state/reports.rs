@@ -54,11 +54,9 @@ pub(in crate::detector) struct Volume {
 /// One report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::detector) struct SingleReport {
-    /// What is said.
     pub kind: ReportKind,
     /// By whom: a mailbox.
     pub reporter: u64,
-    /// At which site.
     pub site: u64,
     /// When the message was sent.
     pub sent: Time,
@@ -119,7 +117,6 @@ impl Hour {
 pub(in crate::detector) struct Reports {
     /// Who complained, and sites from which reports came back.
     reporters: VecDeque<Reporter>,
-    /// Who refused.
     refusers: VecDeque<Reporter>,
     /// Recipients that there are not.
     unknown: VecDeque<Reporter>,

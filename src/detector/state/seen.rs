@@ -16,7 +16,6 @@ const PER_GENERATION: usize = 14_336;
 /// How far something has been counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::detector) enum Counted {
-    /// Never met.
     Not,
     /// As evidence only: the mail did not go.
     Evidence,

@@ -20,7 +20,6 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// The record of one sender. Under 400 octets with its key while few of its minutes are in use.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(in crate::detector) struct Sender {
-    /// Tenant.
     pub tenant: TenantId,
     /// Address or login; for forwarded mail the last one seen.
     pub address: Box<str>,
@@ -28,7 +27,6 @@ pub(in crate::detector) struct Sender {
     pub strength: Strength,
     /// Client it was last seen through.
     pub client: IpAddr,
-    /// Counters.
     pub windows: Windows,
     /// Recipients it has written to.
     pub known: Known,
@@ -48,7 +46,6 @@ pub(in crate::detector) struct Sender {
     /// Recipients reserved by open transactions; not kept over a restart.
     #[serde(skip)]
     pub reserved_external: u32,
-    /// The same, internal.
     #[serde(skip)]
     pub reserved_internal: u32,
     /// Letters to many that are on their way; nothing for most senders.

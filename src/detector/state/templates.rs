@@ -23,7 +23,6 @@ const OVER: Duration = Duration::from_secs(Tuning::TEXT_OVER_HOURS * 3600);
 /// Recipients remembered of a template.
 const RECIPIENTS: usize = 32;
 
-/// One text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Template {
     /// Its fingerprint when it was met first: what comes later is near to this one, so that a text

@@ -39,13 +39,11 @@ pub(crate) struct Lists {
     pause: Duration,
 }
 
-/// One list.
 struct Source {
     settings: Arc<List>,
     breaker: Arc<Mutex<Breaker>>,
 }
 
-/// One question.
 struct Question {
     /// Number of the list.
     list: usize,
@@ -211,7 +209,6 @@ impl Source {
 /// What came of the questions to one list.
 struct Asked {
     list: usize,
-    /// Questions without answer.
     open: usize,
     /// At least one answer said something.
     read: bool,

@@ -24,7 +24,6 @@ pub(crate) struct Verdict {
     pub score: f64,
     /// From there on it takes a message for spam.
     pub threshold: f64,
-    /// Its strongest rules.
     pub rules: Vec<String>,
 }
 
@@ -39,7 +38,6 @@ impl Verdict {
         weight * (2.0 * self.score / self.threshold - 1.0).clamp(-0.5, 1.5)
     }
 
-    /// In words.
     fn says(&self) -> String {
         let rules = if self.rules.is_empty() {
             String::new()

@@ -33,7 +33,6 @@ pub(super) struct Story {
 
 /// What passes the relay during a campaign.
 struct Traffic {
-    /// The attacker's mail.
     bad: Mails,
     /// That of the accounts' owners.
     own: Mails,

@@ -25,19 +25,14 @@ pub(crate) const MAX_MIME_PARTS: usize = 1000;
 pub(crate) enum Kind {
     /// `text/plain`, no type given, and text of types that are not known.
     Plain,
-    /// `text/html`.
     Html,
-    /// `text/calendar` (RFC 5545).
     Calendar,
-    /// Rich Text Format.
     Rtf,
     /// A message, or a multipart, that is encoded as a whole: walked when it is decoded.
     Message,
     /// A signed message in one block (RFC 8551 section 3.5.2): the message stands inside.
     Signed,
-    /// `image/*`.
     Image,
-    /// Everything else.
     Other,
 }
 
@@ -55,11 +50,9 @@ pub(crate) enum Place {
 /// One leaf of the MIME tree.
 #[derive(Debug)]
 pub(crate) struct Part<'a> {
-    /// What it holds.
     pub kind: Kind,
     /// Where it stands for who reads the message.
     pub place: Place,
-    /// `type/subtype`, lower case.
     pub ctype: String,
     /// The charset it names.
     pub charset: Option<String>,

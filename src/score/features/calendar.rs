@@ -18,7 +18,6 @@ const SHOWN: [&str; 13] = [
     "X-WR-CALNAME",
     "X-WR-CALDESC",
 ];
-/// Values kept, octets.
 const MAX_TEXT: usize = 1024 * 1024;
 
 /// What an entry shows.

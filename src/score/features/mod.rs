@@ -34,7 +34,6 @@ pub(crate) use source::Source;
 
 /// Visible text that is read: the head, and the tail of a longer one (octets).
 const HEAD: usize = 8 * 1024;
-/// See [`HEAD`].
 const TAIL: usize = 4 * 1024;
 /// What is known of the envelope sender. The message that a report returns is left out for the null
 /// sender alone.
@@ -130,7 +129,6 @@ impl Default for Extractor {
 /// once, by group.
 #[derive(Debug, Clone, Default)]
 pub struct Sample {
-    /// Hashed words.
     pub words: Vec<u32>,
     /// Hashed pairs of words.
     pub pairs: Vec<u32>,

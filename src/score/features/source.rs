@@ -13,9 +13,7 @@ pub(crate) enum Source {
     Everything,
     /// A message in the message.
     Message,
-    /// An attached text.
     Attached,
-    /// A calendar entry.
     Calendar,
     /// Text outside the parts, and in parts for programs.
     Aside,

@@ -11,7 +11,6 @@ const LOGIN_QUESTIONS: [&str; 2] = ["VXNlcm5hbWU6", "UGFzc3dvcmQ6"];
 /// What proves who we are.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Proof {
-    /// A password.
     Password(Secret),
     /// An OAuth access token.
     Token(Secret),
@@ -30,7 +29,6 @@ impl Proof {
 /// Who we are, and how we prove it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Login {
-    /// User name.
     pub user: String,
     /// Password or access token.
     pub proof: Proof,

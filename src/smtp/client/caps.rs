@@ -9,15 +9,10 @@ pub(crate) const DEFAULT_RECIPIENTS: usize = 100;
 /// Extensions a server offers. Nothing is offered after HELO.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Capabilities {
-    /// PIPELINING (RFC 2920).
     pub pipelining: bool,
-    /// 8BITMIME (RFC 6152).
     pub eight_bit_mime: bool,
-    /// SMTPUTF8 (RFC 6531).
     pub smtputf8: bool,
-    /// DSN (RFC 3461).
     pub dsn: bool,
-    /// STARTTLS (RFC 3207).
     pub starttls: bool,
     /// SIZE (RFC 1870): `None` = not offered, 0 = offered without a fixed maximum.
     pub size: Option<u64>,

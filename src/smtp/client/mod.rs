@@ -94,7 +94,6 @@ pub(crate) enum Action {
 pub(crate) struct Verdict {
     /// Where it was said.
     pub step: Step,
-    /// What was said.
     pub reply: Reply,
     /// The connection broke, timed out or brought nonsense, and `reply` is ours: another connection
     /// may do better.

@@ -21,14 +21,11 @@ pub(crate) enum Command {
     Ehlo(String),
     /// `HELO name`, the same.
     Helo(String),
-    /// `MAIL FROM:<...>`.
     Mail(Mail),
-    /// `RCPT TO:<...>`.
     Rcpt(Recipient),
     /// `RCPT TO:<postmaster>` without a domain: that of the server itself (RFC 5321 section
     /// 4.1.1.3).
     Postmaster(params::RcptParams),
-    /// `DATA`.
     Data,
     /// `BDAT size [LAST]` (RFC 3030 section 2).
     Bdat {
@@ -37,19 +34,12 @@ pub(crate) enum Command {
         /// This chunk ends the message.
         last: bool,
     },
-    /// `RSET`.
     Rset,
-    /// `NOOP [anything]`.
     Noop,
-    /// `QUIT`.
     Quit,
-    /// `VRFY something`.
     Vrfy,
-    /// `EXPN something`.
     Expn,
-    /// `HELP [anything]`.
     Help,
-    /// `STARTTLS` (RFC 3207).
     StartTls,
     /// `AUTH mechanism [initial response]` (RFC 4954).
     Auth {
@@ -58,9 +48,7 @@ pub(crate) enum Command {
         /// Initial response, still in base64.
         initial: Option<Secret>,
     },
-    /// `XCLIENT name=value ...`.
     Xclient(Vec<Attribute>),
-    /// `XFORWARD name=value ...`.
     Xforward(Vec<Attribute>),
 }
 

@@ -67,7 +67,7 @@ pub enum Question {
         mechanism: crate::smtp::auth::Mechanism,
         /// Account name as sent.
         user: String,
-        /// Password as sent.
+        /// The password to check, never printed.
         password: Secret,
     },
     /// May this sender begin a transaction?
@@ -80,7 +80,7 @@ pub enum Question {
     Message {
         /// Sender, recipients (at least one), options.
         envelope: Envelope,
-        /// The message.
+        /// The message as it came, dot-stuffing undone.
         body: Vec<u8>,
     },
     /// XCLIENT from a trusted peer; values are decoded, `None` = `[UNAVAILABLE]` or
@@ -96,15 +96,11 @@ pub(crate) type Attribute = (String, Option<String>);
 /// The MAIL command, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
-    /// Envelope sender.
     pub from: ReversePath,
     /// `SIZE=`, within the limit.
     pub size: Option<u64>,
-    /// `BODY=`.
     pub body: BodyType,
-    /// `SMTPUTF8`.
     pub smtputf8: bool,
-    /// `RET=`.
     pub ret: Option<DsnRet>,
     /// `ENVID=`, xtext still encoded.
     pub envid: Option<Box<str>>,
@@ -131,7 +127,6 @@ pub enum Awaits {
     Body,
     /// A line of an AUTH exchange.
     Auth,
-    /// The TLS handshake.
     Tls,
     /// Nothing: the session is over.
     Nothing,

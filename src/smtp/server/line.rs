@@ -21,7 +21,6 @@ enum Line {
     TooLong(FixedReply),
     /// It ends with LF alone.
     BareLf,
-    /// A TLS record.
     Tls,
 }
 

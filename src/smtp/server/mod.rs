@@ -77,21 +77,14 @@ struct Transaction {
 /// What the session awaits.
 #[derive(Debug)]
 enum State {
-    /// The first call.
     Start,
-    /// The shell's answer.
     Answer(Pending),
-    /// A command.
     Command,
     /// The next line of an AUTH exchange.
     AuthLine(Exchange),
-    /// Octets after DATA.
     Data(DataReader),
-    /// Octets after BDAT.
     Chunk(ChunkReader),
-    /// The TLS handshake.
     Tls,
-    /// Nothing more.
     Closed,
 }
 
