@@ -18,10 +18,16 @@ pub(crate) trait Evict {
     fn rank(&self) -> (u8, i64);
 }
 
+/// A value with the hash of its key: a full shard is walked and put back without reading the keys.
+struct Slot<V> {
+    hash: u64,
+    value: V,
+}
+
 /// A concurrent map with a bound. Its hasher is keyed with a secret drawn per table: nobody outside
 /// can aim at one shard.
 pub(crate) struct Table<K, V> {
-    map: DashMap<K, V, RandomState>,
+    map: DashMap<K, Slot<V>, RandomState>,
     /// Keys of entries that may have changed since [`Table::changes`]; not set while nobody asks.
     changed: OnceLock<DashSet<K, RandomState>>,
     per_shard: usize,
@@ -54,8 +60,7 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
         new: impl FnOnce() -> V,
         f: impl FnOnce(&mut V) -> R,
     ) -> R {
-        let hash_of = |key: &K| self.map.hasher().hash_one(key);
-        let hash = hash_of(key);
+        let hash = self.map.hasher().hash_one(key);
         #[expect(
             clippy::indexing_slicing,
             reason = "the map tells the place of one of its own shards"
@@ -63,29 +68,30 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
         let mut shard = self.map.shards()[self.map.determine_shard(hash as usize)].write();
         self.note(key);
         if let Some((_, value)) = shard.get_mut(hash, |(other, _)| other == key) {
-            return f(value.get_mut());
+            return f(&mut value.get_mut().value);
         }
-        let rehash = |(key, _): &(K, SharedValue<V>)| hash_of(key);
+        let rehash = |(_, slot): &(K, SharedValue<Slot<V>>)| slot.get().hash;
         if shard.len() >= self.per_shard {
             let all = shard.drain().collect();
-            for entry in without_lowest(all, self.per_shard, |(_, value)| value.get().rank()) {
-                shard.insert_entry(hash_of(&entry.0), entry, rehash);
+            for entry in without_lowest(all, self.per_shard, |(_, slot)| slot.get().value.rank()) {
+                shard.insert_entry(rehash(&entry), entry, rehash);
             }
         }
-        let entry = (key.clone(), SharedValue::new(new()));
-        f(shard.insert_entry(hash, entry, rehash).1.get_mut())
+        let slot = Slot { hash, value: new() };
+        let entry = (key.clone(), SharedValue::new(slot));
+        f(&mut shard.insert_entry(hash, entry, rehash).1.get_mut().value)
     }
 
     /// Runs `f` on the entry if it is there.
     pub(crate) fn get<R>(&self, key: &K, f: impl FnOnce(&mut V) -> R) -> Option<R> {
         let mut entry = self.map.get_mut(key)?;
         self.note(key);
-        Some(f(entry.value_mut()))
+        Some(f(&mut entry.value_mut().value))
     }
 
     /// Runs `f` on the entry if it is there, without a change.
     pub(crate) fn read<R>(&self, key: &K, f: impl FnOnce(&V) -> R) -> Option<R> {
-        self.map.get(key).map(|entry| f(entry.value()))
+        self.map.get(key).map(|entry| f(&entry.value().value))
     }
 
     /// Removes the entry.
@@ -103,8 +109,8 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
     /// changes.
     pub(crate) fn each(&self, mut f: impl FnMut(&K, &mut V)) {
         for mut entry in self.map.iter_mut() {
-            let (key, value) = entry.pair_mut();
-            f(key, value);
+            let (key, slot) = entry.pair_mut();
+            f(key, &mut slot.value);
         }
     }
 
@@ -136,14 +142,14 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
     where
         V: Clone,
     {
-        let hash_of = |key: &K| self.map.hasher().hash_one(key);
         for shard in self.map.shards() {
             let mut shard = shard.write();
             // The keys of one shard; a raw shard can be walked only by taking it apart.
             let all: Vec<_> = shard.drain().collect();
             let keys: Vec<K> = all.iter().map(|(key, _)| key.clone()).collect();
             for entry in all {
-                shard.insert_entry(hash_of(&entry.0), entry, |(key, _)| hash_of(key));
+                let hash = entry.1.get().hash;
+                shard.insert_entry(hash, entry, |(_, slot)| slot.get().hash);
             }
             drop(shard);
             self.copy_some(&keys, &mut f);
@@ -156,7 +162,7 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
         V: Clone,
     {
         for some in keys.chunks(COPIES) {
-            let copy = |key: &K| Some((key.clone(), self.map.get(key)?.value().clone()));
+            let copy = |key: &K| Some((key.clone(), self.map.get(key)?.value().value.clone()));
             let copied: Vec<(K, V)> = some.iter().filter_map(copy).collect();
             copied.into_iter().for_each(|(key, value)| f(key, value));
         }
