@@ -40,7 +40,7 @@ pub(super) fn failed<E: fmt::Display>(what: &str) -> impl Fn(E) -> StartError + 
 
 /// Where the relay listens, as bound (port 0 is resolved).
 #[derive(Debug, Clone)]
-pub(crate) struct Listening {
+pub struct Listening {
     /// SMTP listeners in the order of the configuration.
     pub smtp: Vec<(ListenerKind, SocketAddr)>,
     /// API, metrics, health, pages.
@@ -64,7 +64,8 @@ impl Listening {
 /// A running relay.
 pub struct Relay {
     settings: watch::Sender<Arc<Settings>>,
-    pub(crate) listening: Listening,
+    /// Where it listens.
+    pub listening: Listening,
     /// The bearer token of the operator.
     pub admin_token: String,
     rooms: Rooms,

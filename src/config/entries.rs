@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// What a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ListenerKind {
+pub enum ListenerKind {
     /// Mail servers listed in `[[client]]`; AUTH optional.
     Relay,
     /// Port 587: STARTTLS, then AUTH, always.

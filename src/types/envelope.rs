@@ -69,7 +69,8 @@ impl Recipient {
 /// Sender, recipients and options of one message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
-    pub(crate) from: ReversePath,
+    /// The envelope sender.
+    pub from: ReversePath,
     /// At least one recipient.
     pub recipients: Vec<Recipient>,
     /// Body type the client declared.
@@ -79,7 +80,8 @@ pub struct Envelope {
     #[serde(default)]
     pub smtputf8: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) ret: Option<DsnRet>,
+    /// `RET=` (RFC 3461 section 4.3).
+    pub ret: Option<DsnRet>,
     /// `ENVID=`, xtext still encoded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub envid: Option<Box<str>>,

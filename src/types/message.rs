@@ -149,7 +149,8 @@ pub enum HoldReason {
 /// what changes later stands in progress records.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MessageMeta {
-    pub(crate) id: MessageId,
+    /// The id the relay gave it.
+    pub id: MessageId,
     /// When it was accepted.
     pub accepted_at: Time,
     /// Envelope as it leaves.
@@ -167,7 +168,8 @@ pub struct MessageMeta {
     /// Log-likelihood ratio in nats.
     pub llr: f32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) symbols: Vec<Signal>,
+    /// The strongest symbols of the content score.
+    pub symbols: Vec<Signal>,
     /// The Message-ID header of the message, for the trace; at most 256 octets.
     #[serde(default)]
     pub header_message_id: Option<Box<str>>,

@@ -37,7 +37,8 @@ impl fmt::Display for Enhanced {
 /// A reply of an SMTP server: ours to a client or a remote's to us.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
-    pub(crate) code: u16,
+    /// The reply code (RFC 5321 section 4.2).
+    pub code: u16,
     /// Absent on the banner, EHLO and 3xx replies, and where a remote gives none.
     pub enhanced: Option<Enhanced>,
     /// Text, one entry per reply line, without code and enhanced code. At least one line.
