@@ -318,10 +318,12 @@ mod tests {
         #[test]
         fn what_is_found_stands_in_the_text(text in "[ab@.<>\",:; ()\\\\]{0,40}") {
             let squeezed: String = text.chars().filter(|c| *c != ' ').collect();
-            for address in read(&text, 16).0 {
+            // A list that cannot be read whole is marked: what is found in it proves nothing.
+            let (found, bad) = read(&text, 16);
+            for address in found {
                 let without: String = address.as_str().chars().filter(|c| *c != ' ').collect();
                 // Comments may stand inside; then its last label at least is there.
-                proptest::prop_assert!(squeezed.contains(&without) || text.contains('('), "{}", address);
+                proptest::prop_assert!(bad || squeezed.contains(&without) || text.contains('('), "{}", address);
             }
         }
     }
