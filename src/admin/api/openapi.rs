@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn every_route_is_in_the_document_and_every_path_of_it_is_a_route() {
         // The router tells its paths by Debug alone. Their methods stand in the same list as the
-        // document's, see `routes!` in `api`; tests/admin.rs calls each of them.
+        // document's, see `routes!` in `api`.
         let routes = format!("{:?}", crate::admin::api::routes());
         let quoted = routes
             .split('"')
