@@ -44,7 +44,12 @@ fn panics(part: &str) {
     if matches!(part, "spool" | "records" | "trace") {
         // A thread meets its fault with its next piece of work.
         let mut other = Client::hello(relay.smtp);
-        let reply = other.send("bob@acme.example", &["work@other.example"], &ham(1));
+        let mut work = || other.send("bob@acme.example", &["work@other.example"], &ham(1));
+        let mut reply = work();
+        if part == "spool" && reply.starts_with("250") {
+            // It looked for its fault just before the fault was there: it meets it with the next.
+            reply = work();
+        }
         assert!(
             part != "spool" || reply.starts_with("451") || reply.starts_with("421"),
             "{part}: {reply}"
