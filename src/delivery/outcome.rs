@@ -193,78 +193,24 @@ mod tests {
     use OutcomeClass as C;
     use RecipientStatus as S;
 
-    fn of(step: Step, line: &str) -> (S, C) {
+    fn verdict(step: Step, line: &str) -> Verdict {
         let mut reader = crate::smtp::reply::ReplyReader::default();
         let wire = format!("{line}\r\n");
         let reply = reader
             .next(&mut wire.as_bytes())
             .expect("a reply")
             .expect("complete");
-        outcome(&Verdict {
+        Verdict {
             step,
             reply,
             lost: false,
-        })
+        }
     }
 
-    #[test]
-    fn what_a_new_connection_or_transaction_may_mend() {
-        let verdict = |step, line: &str| {
-            let mut reader = crate::smtp::reply::ReplyReader::default();
-            let reply = reader
-                .next(&mut format!("{line}\r\n").as_bytes())
-                .expect("a reply")
-                .expect("complete");
-            Verdict {
-                step,
-                reply,
-                lost: false,
-            }
-        };
-        for (step, line, of_session, one_too_many) in [
-            (Step::Mail, "452 4.4.5 system congestion", true, false),
-            (
-                Step::Mail,
-                "451 4.1.8 sender cannot be verified",
-                true,
-                false,
-            ),
-            (Step::Mail, "421 4.7.0 closing", true, false),
-            (Step::Data, "450 try later", true, false),
-            (Step::Mail, "550 5.7.1 no", false, false),
-            (
-                Step::Mail,
-                "550 5.7.0 too many messages in this session",
-                true,
-                false,
-            ),
-            (Step::Rcpt, "450 4.7.1 greylisted", false, false),
-            (Step::Rcpt, "452 4.2.2 mailbox full", false, false),
-            (Step::Rcpt, "452 4.4.5 system congestion", true, false),
-            (Step::Rcpt, "421 4.3.2 closing", true, false),
-            (Step::Rcpt, "452 4.5.3 too many recipients", true, true),
-            (Step::Rcpt, "452 too many", true, true),
-            (Step::Rcpt, "552 too many recipients", true, true),
-            (Step::Rcpt, "550 5.5.3 enough", true, true),
-            (
-                Step::Rcpt,
-                "550 5.4.1 Recipient address rejected: Access denied",
-                false,
-                false,
-            ),
-            (
-                Step::Rcpt,
-                "550 5.1.1 <too-many@b.example> unknown",
-                false,
-                false,
-            ),
-            (Step::Rcpt, "250 too many cooks", false, false),
-            (Step::Dot, "451 4.7.1 scan failed", false, false),
-            (Step::Dot, "421 4.4.5 enough for this session", true, false),
-            (Step::Dot, "250 2.0.0 queued", false, false),
-            (Step::Banner, "421 too many connections", false, false),
-        ] {
-            let verdict = verdict(step, line);
+    /// Whether it may be of the session, and whether it is one recipient too many.
+    fn may_mend((of_session, one_too_many): (bool, bool), cases: &[(Step, &str)]) {
+        for (step, line) in cases {
+            let verdict = verdict(*step, line);
             assert_eq!(may_be_of_session(&verdict), of_session, "{step:?} {line}");
             assert_eq!(is_one_too_many(&verdict), one_too_many, "{step:?} {line}");
             let lost = Verdict {
@@ -279,163 +225,184 @@ mod tests {
     }
 
     #[test]
-    fn replies_and_what_they_mean() {
-        for (step, line, expected) in [
-            (Step::Dot, "250 2.0.0 queued", (S::Delivered, C::Delivered)),
-            (
-                Step::Rcpt,
-                "550 5.1.1 <x@y.example>: User unknown",
-                (S::Failed, C::UnknownUser),
-            ),
-            (
-                Step::Rcpt,
-                "550 5.1.1 <spam@blocked.example>: Recipient address rejected",
-                (S::Failed, C::UnknownUser),
-            ),
-            (
-                Step::Rcpt,
-                "550 No such user here",
-                (S::Failed, C::UnknownUser),
-            ),
-            (
-                Step::Rcpt,
-                "550 Requested action not taken: mailbox unavailable",
-                (S::Failed, C::UnknownUser),
-            ),
-            (
-                Step::Dot,
-                "550 5.1.1 The email account that you tried to reach does not exist",
-                (S::Failed, C::UnknownUser),
-            ),
-            (
-                Step::Rcpt,
-                "550 5.7.1 <x@y.example>: Recipient address rejected: User unknown",
-                (S::Failed, C::UnknownUser),
-            ),
-            (
-                Step::Rcpt,
-                "550 5.2.0 No such mailbox",
-                (S::Failed, C::UnknownUser),
-            ),
-            (
-                Step::Rcpt,
-                "550 5.4.1 [x@y.example]: Recipient address rejected: Access denied [X.protection.outlook.com]",
-                (S::Failed, C::UnknownUser),
-            ),
-            (
-                Step::Rcpt,
-                "550 5.7.1 sender domain does not exist",
-                (S::Failed, C::Recipient),
-            ),
-            (
-                Step::Rcpt,
-                "450 4.1.1 User unknown in local table",
-                (S::Pending, C::Other),
-            ),
-            (
+    fn what_a_new_connection_or_transaction_may_mend() {
+        may_mend(
+            (true, false),
+            &[
+                (Step::Mail, "452 4.4.5 system congestion"),
+                (Step::Mail, "451 4.1.8 sender cannot be verified"),
+                (Step::Mail, "421 4.7.0 closing"),
+                (Step::Data, "450 try later"),
+                (Step::Mail, "550 5.7.0 too many messages in this session"),
+                (Step::Rcpt, "452 4.4.5 system congestion"),
+                (Step::Rcpt, "421 4.3.2 closing"),
+                (Step::Dot, "421 4.4.5 enough for this session"),
+            ],
+        );
+        may_mend(
+            (true, true),
+            &[
+                (Step::Rcpt, "452 4.5.3 too many recipients"),
+                (Step::Rcpt, "452 too many"),
+                (Step::Rcpt, "552 too many recipients"),
+                (Step::Rcpt, "550 5.5.3 enough"),
+            ],
+        );
+        may_mend(
+            (false, false),
+            &[
+                (Step::Mail, "550 5.7.1 no"),
+                (Step::Rcpt, "450 4.7.1 greylisted"),
+                (Step::Rcpt, "452 4.2.2 mailbox full"),
+                (
+                    Step::Rcpt,
+                    "550 5.4.1 Recipient address rejected: Access denied",
+                ),
+                (Step::Rcpt, "550 5.1.1 <too-many@b.example> unknown"),
+                (Step::Rcpt, "250 too many cooks"),
+                (Step::Dot, "451 4.7.1 scan failed"),
+                (Step::Dot, "250 2.0.0 queued"),
+                (Step::Banner, "421 too many connections"),
+            ],
+        );
+    }
+
+    fn means(expected: (S, C), cases: &[(Step, &str)]) {
+        for (step, line) in cases {
+            assert_eq!(outcome(&verdict(*step, line)), expected, "{step:?} {line}");
+        }
+    }
+
+    #[test]
+    fn a_mailbox_that_does_not_exist_is_an_unknown_user() {
+        means(
+            (S::Failed, C::UnknownUser),
+            &[
+                (Step::Rcpt, "550 5.1.1 <x@y.example>: User unknown"),
+                (
+                    Step::Rcpt,
+                    "550 5.1.1 <spam@blocked.example>: Recipient address rejected",
+                ),
+                (Step::Rcpt, "550 No such user here"),
+                (
+                    Step::Rcpt,
+                    "550 Requested action not taken: mailbox unavailable",
+                ),
+                (
+                    Step::Dot,
+                    "550 5.1.1 The email account that you tried to reach does not exist",
+                ),
+                (
+                    Step::Rcpt,
+                    "550 5.7.1 <x@y.example>: Recipient address rejected: User unknown",
+                ),
+                (Step::Rcpt, "550 5.2.0 No such mailbox"),
+                (
+                    Step::Rcpt,
+                    "550 5.4.1 [x@y.example]: Recipient address rejected: Access denied [X.protection.outlook.com]",
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn refusals_for_reputation_and_for_spam_are_told_apart() {
+        means(
+            (S::Failed, C::Reputation),
+            &[(
                 Step::Rcpt,
                 "550 5.7.1 Service unavailable; client host blocked using zen.spamhaus.org",
-                (S::Failed, C::Reputation),
-            ),
-            (
-                Step::Dot,
-                "550 5.7.1 Our system has detected that this message is likely unsolicited mail",
-                (S::Failed, C::SpamRefusal),
-            ),
-            (
-                Step::Dot,
-                "554 Message rejected as spam",
-                (S::Failed, C::SpamRefusal),
-            ),
-            (
-                Step::Mail,
-                "421 4.7.0 Try again later, IP reputation",
-                (S::Pending, C::Reputation),
-            ),
-            (Step::Dot, "421 4.7.28 rate", (S::Pending, C::Reputation)),
-            (
-                Step::Banner,
-                "554 5.7.1 No SMTP service here, you are on a blocklist",
-                (S::Pending, C::Reputation),
-            ),
-            (
-                Step::Banner,
-                "554 no SMTP service here",
-                (S::Pending, C::Transport),
-            ),
-            (Step::Ehlo, "550 go away", (S::Pending, C::Transport)),
-            (
-                Step::Auth,
-                "535 5.7.8 wrong password",
-                (S::Pending, C::Transport),
-            ),
-            (
-                Step::Rcpt,
-                "452 4.2.2 Mailbox full",
-                (S::Pending, C::Recipient),
-            ),
-            (
-                Step::Rcpt,
-                "552 5.2.2 Over quota",
-                (S::Failed, C::Recipient),
-            ),
-            (
-                Step::Rcpt,
-                "552 too many recipients",
-                (S::Pending, C::Other),
-            ),
-            (
-                Step::Rcpt,
-                "550 5.5.3 too many recipients",
-                (S::Pending, C::Transport),
-            ),
-            (
-                Step::Rcpt,
-                "450 4.7.1 Greylisted, see http://greylisting.org/spam",
-                (S::Pending, C::Recipient),
-            ),
-            (
-                Step::Rcpt,
-                "550 5.7.1 Relaying denied",
-                (S::Failed, C::Other),
-            ),
-            (
-                Step::Rcpt,
-                "550 5.7.1 Delivery not authorized",
-                (S::Failed, C::Recipient),
-            ),
-            (Step::Mail, "552 5.3.4 too large", (S::Failed, C::Recipient)),
-            (
-                Step::Mail,
-                "530 5.7.0 Must issue a STARTTLS command first",
-                (S::Pending, C::Recipient),
-            ),
-            (
-                Step::Data,
-                "503 5.5.1 no valid recipients",
-                (S::Pending, C::Transport),
-            ),
-            (Step::Rcpt, "421 4.3.2 closing", (S::Pending, C::Transport)),
-            (Step::Rcpt, "354 what", (S::Pending, C::Other)),
-            (Step::Data, "250 what", (S::Pending, C::Other)),
-            (
-                Step::Dot,
-                "451 4.4.2 connection lost",
-                (S::Pending, C::Transport),
-            ),
-            (
-                Step::Dot,
-                "550 5.7.26 This mail has been blocked because the sender is unauthenticated",
-                (S::Failed, C::Recipient),
-            ),
-            (
-                Step::Rcpt,
-                "550 5.1.8 Access denied, bad outbound sender",
-                (S::Failed, C::SpamRefusal),
-            ),
-            (Step::Rcpt, "599 odd", (S::Failed, C::Other)),
-        ] {
-            assert_eq!(of(step, line), expected, "{step:?} {line}");
-        }
+            )],
+        );
+        means(
+            (S::Pending, C::Reputation),
+            &[
+                (Step::Mail, "421 4.7.0 Try again later, IP reputation"),
+                (Step::Dot, "421 4.7.28 rate"),
+                (
+                    Step::Banner,
+                    "554 5.7.1 No SMTP service here, you are on a blocklist",
+                ),
+            ],
+        );
+        means(
+            (S::Failed, C::SpamRefusal),
+            &[
+                (
+                    Step::Dot,
+                    "550 5.7.1 Our system has detected that this message is likely unsolicited mail",
+                ),
+                (Step::Dot, "554 Message rejected as spam"),
+                (Step::Rcpt, "550 5.1.8 Access denied, bad outbound sender"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_recipient_is_delivered_refused_or_told_to_wait() {
+        means(
+            (S::Delivered, C::Delivered),
+            &[(Step::Dot, "250 2.0.0 queued")],
+        );
+        means(
+            (S::Failed, C::Recipient),
+            &[
+                (Step::Rcpt, "550 5.7.1 sender domain does not exist"),
+                (Step::Rcpt, "552 5.2.2 Over quota"),
+                (Step::Rcpt, "550 5.7.1 Delivery not authorized"),
+                (Step::Mail, "552 5.3.4 too large"),
+                (
+                    Step::Dot,
+                    "550 5.7.26 This mail has been blocked because the sender is unauthenticated",
+                ),
+            ],
+        );
+        means(
+            (S::Pending, C::Recipient),
+            &[
+                (Step::Rcpt, "452 4.2.2 Mailbox full"),
+                (
+                    Step::Rcpt,
+                    "450 4.7.1 Greylisted, see http://greylisting.org/spam",
+                ),
+                (Step::Mail, "530 5.7.0 Must issue a STARTTLS command first"),
+            ],
+        );
+    }
+
+    #[test]
+    fn trouble_of_the_connection_means_later() {
+        means(
+            (S::Pending, C::Transport),
+            &[
+                (Step::Banner, "554 no SMTP service here"),
+                (Step::Ehlo, "550 go away"),
+                (Step::Auth, "535 5.7.8 wrong password"),
+                (Step::Rcpt, "550 5.5.3 too many recipients"),
+                (Step::Data, "503 5.5.1 no valid recipients"),
+                (Step::Rcpt, "421 4.3.2 closing"),
+                (Step::Dot, "451 4.4.2 connection lost"),
+            ],
+        );
+    }
+
+    #[test]
+    fn replies_that_tell_little_are_of_the_class_other() {
+        means(
+            (S::Failed, C::Other),
+            &[
+                (Step::Rcpt, "550 5.7.1 Relaying denied"),
+                (Step::Rcpt, "599 odd"),
+            ],
+        );
+        means(
+            (S::Pending, C::Other),
+            &[
+                (Step::Rcpt, "450 4.1.1 User unknown in local table"),
+                (Step::Rcpt, "552 too many recipients"),
+                (Step::Rcpt, "354 what"),
+                (Step::Data, "250 what"),
+            ],
+        );
     }
 }

@@ -594,5 +594,4 @@ fn literal_target(
 }
 
 #[cfg(test)]
-#[path = "resolve_tests.rs"]
 mod tests;
