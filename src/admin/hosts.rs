@@ -209,121 +209,83 @@ mod tests {
         map
     }
 
-    #[test]
-    fn what_may_pass() {
+    /// The status with which a request is refused, if it is.
+    fn refused(method: &Method, uri: &str, lines: &[(&'static str, &'static str)]) -> Option<u16> {
         let s = settings("bind = \"127.0.0.1:8025\"\nurl = \"https://admin.example\"");
-        let home = ("host", "127.0.0.1:8025");
-        let away = ("host", "evil.example:8025");
+        let found = refusal(&s, method, &uri.parse().expect("uri"), &headers(lines));
+        found.map(|p| p.status.as_u16())
+    }
+
+    const HOME: (&str, &str) = ("host", "127.0.0.1:8025");
+    const AWAY: (&str, &str) = ("host", "evil.example:8025");
+
+    #[test]
+    fn a_request_passes_for_our_names_or_with_a_token() {
         let token = ("authorization", "bearer abc");
         for (method, uri, lines, expected) in [
-            (Method::GET, "/", vec![home], None),
-            (Method::GET, "/", vec![away], Some(421)),
+            (Method::GET, "/", vec![HOME], None),
+            (Method::GET, "/", vec![AWAY], Some(421)),
             (Method::GET, "/", vec![], Some(421)),
-            (Method::GET, "/", vec![home, away], Some(421)),
-            (Method::GET, "http://evil.example/", vec![home], Some(421)),
-            (Method::GET, "http://127.0.0.1:8025/", vec![home], None),
+            (Method::GET, "/", vec![HOME, AWAY], Some(421)),
+            (Method::GET, "http://evil.example/", vec![HOME], Some(421)),
+            (Method::GET, "http://127.0.0.1:8025/", vec![HOME], None),
             (Method::GET, "http://127.0.0.1:8025/", vec![], None),
             (Method::GET, "http://evil.example/", vec![], Some(421)),
             // Pages take no bearer token, so it opens no door to them.
-            (Method::GET, "/", vec![away, token], Some(421)),
-            (Method::POST, "/login", vec![away], Some(421)),
-            (Method::GET, "/api/v1/blocks", vec![away], Some(421)),
-            (Method::GET, "/api/v1/openapi.json", vec![away], Some(421)),
-            (Method::GET, "/api/v1/blocks", vec![away, token], None),
+            (Method::GET, "/", vec![AWAY, token], Some(421)),
+            (Method::POST, "/login", vec![AWAY], Some(421)),
+            (Method::GET, "/api/v1/blocks", vec![AWAY], Some(421)),
+            (Method::GET, "/api/v1/openapi.json", vec![AWAY], Some(421)),
+            (Method::GET, "/api/v1/blocks", vec![AWAY, token], None),
             (
                 Method::POST,
                 "/api/v1/blocks",
-                vec![away, token, ("origin", "https://evil.example")],
+                vec![AWAY, token, ("origin", "https://evil.example")],
                 None,
             ),
-            (Method::GET, "/health/ready", vec![away], None),
+            (Method::GET, "/health/ready", vec![AWAY], None),
             (Method::GET, "/metrics", vec![], None),
-            // Forms.
-            (Method::POST, "/login", vec![home], None),
+            // A link from elsewhere may be followed: nothing acts on a GET.
             (
-                Method::POST,
-                "/login",
-                vec![home, ("origin", "http://127.0.0.1:8025")],
+                Method::GET,
+                "/blocks/OG-0000000001",
+                vec![HOME, ("sec-fetch-site", "cross-site")],
                 None,
             ),
+        ] {
+            let found = refused(&method, uri, &lines);
+            assert_eq!(found, expected, "{method} {uri} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_form_passes_from_our_own_pages_only() {
+        for (lines, expected) in [
+            (vec![HOME], None),
+            (vec![HOME, ("origin", "http://127.0.0.1:8025")], None),
+            (vec![HOME, ("origin", "https://admin.example")], None),
+            (vec![HOME, ("origin", "http://admin.example")], Some(403)),
+            (vec![HOME, ("origin", "http://127.0.0.1:9")], Some(403)),
+            (vec![HOME, ("origin", "https://evil.example")], Some(403)),
+            (vec![HOME, ("origin", "null")], Some(403)),
+            (vec![HOME, ("origin", "")], Some(403)),
             (
-                Method::POST,
-                "/login",
-                vec![home, ("origin", "https://admin.example")],
+                vec![HOME, ("sec-fetch-site", "same-origin"), ("origin", "null")],
                 None,
             ),
+            (vec![HOME, ("sec-fetch-site", "none")], None),
+            (vec![HOME, ("sec-fetch-site", "same-site")], Some(403)),
             (
-                Method::POST,
-                "/login",
-                vec![home, ("origin", "http://admin.example")],
-                Some(403),
-            ),
-            (
-                Method::POST,
-                "/login",
-                vec![home, ("origin", "http://127.0.0.1:9")],
-                Some(403),
-            ),
-            (
-                Method::POST,
-                "/login",
-                vec![home, ("origin", "https://evil.example")],
-                Some(403),
-            ),
-            (
-                Method::POST,
-                "/login",
-                vec![home, ("origin", "null")],
-                Some(403),
-            ),
-            (
-                Method::POST,
-                "/login",
-                vec![home, ("origin", "")],
-                Some(403),
-            ),
-            (
-                Method::POST,
-                "/login",
-                vec![home, ("sec-fetch-site", "same-origin"), ("origin", "null")],
-                None,
-            ),
-            (
-                Method::POST,
-                "/login",
-                vec![home, ("sec-fetch-site", "none")],
-                None,
-            ),
-            (
-                Method::POST,
-                "/login",
-                vec![home, ("sec-fetch-site", "same-site")],
-                Some(403),
-            ),
-            (
-                Method::POST,
-                "/login",
                 vec![
-                    home,
+                    HOME,
                     ("sec-fetch-site", "cross-site"),
                     ("origin", "http://127.0.0.1:8025"),
                 ],
                 Some(403),
             ),
-            // A link from elsewhere may be followed: nothing acts on a GET.
-            (
-                Method::GET,
-                "/blocks/OG-0000000001",
-                vec![home, ("sec-fetch-site", "cross-site")],
-                None,
-            ),
         ] {
-            let found = refusal(&s, &method, &uri.parse().expect("uri"), &headers(&lines));
-            assert_eq!(
-                found.map(|p| p.status.as_u16()),
-                expected,
-                "{method} {uri} {lines:?}"
-            );
+            let found = refused(&Method::POST, "/login", &lines);
+            assert_eq!(found, expected, "{lines:?}");
         }
     }
 }
