@@ -165,10 +165,7 @@ mod tests {
     use super::*;
     use crate::config::testing::settings;
 
-    #[test]
-    fn it_tells_which_why_and_from_where() {
-        let s = settings(
-            r#"
+    const CONFIG: &str = r#"
             [[tenant]]
             name = "acme"
             domains = ["acme.example"]
@@ -192,11 +189,14 @@ mod tests {
             evidence = "recipients"
             until = 2026-12-31
             reason = "fair"
-            "#,
-        );
-        let now = Time::from_secs(1_795_356_000);
+            "#;
+    const NOW: Time = Time::from_secs(1_795_356_000);
+
+    #[test]
+    fn it_tells_which_policy_acts_and_why_the_others_do_not() {
+        let s = settings(CONFIG);
         let alice = stranger(&s, "Alice+x@acme.example", None, None).expect("an address");
-        let told = explain(&s, &alice, now);
+        let told = explain(&s, &alice, NOW);
         assert_eq!(
             (told.policy.as_str(), told.shadow.as_deref(), told.client),
             ("sales", Some("trial"), None)
@@ -225,6 +225,13 @@ mod tests {
             told.policies[3].why,
             "the sender's client is in none of its networks"
         );
+    }
+
+    #[test]
+    fn it_tells_where_each_value_is_from() {
+        let s = settings(CONFIG);
+        let alice = stranger(&s, "Alice+x@acme.example", None, None).expect("an address");
+        let told = explain(&s, &alice, NOW);
         let value = |key| {
             told.values
                 .iter()
@@ -244,6 +251,11 @@ mod tests {
                 .collect::<Vec<_>>(),
             [("recipients", false)]
         );
+    }
+
+    #[test]
+    fn it_tells_of_a_sender_behind_a_client_at_a_later_time() {
+        let s = settings(CONFIG);
         let bob = stranger(
             &s,
             "bob@acme.example",
@@ -254,7 +266,7 @@ mod tests {
         let told = explain(
             &s,
             &bob,
-            now.after(std::time::Duration::from_secs(90 * 86_400)),
+            NOW.after(std::time::Duration::from_secs(90 * 86_400)),
         );
         assert_eq!((told.policy.as_str(), told.shadow), ("house", None));
         assert!(told.allowances[0].expired);
