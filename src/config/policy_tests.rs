@@ -5,10 +5,7 @@ use super::scopes::Allowed;
 use super::settings::*;
 use super::tests::settings;
 
-#[test]
-fn a_policy_takes_what_it_does_not_say_from_its_preset_and_then_from_the_default_one() {
-    let s = settings(
-        r#"
+const TWO_POLICIES: &str = r#"
         [policy.default]
         recipients_per_day = 50
         when_exceeded = "throttle"
@@ -19,16 +16,20 @@ fn a_policy_takes_what_it_does_not_say_from_its_preset_and_then_from_the_default
         preset = "microsoft"
         senders = ["c@b.example"]
         recipients_external_per_hour = 9
-        "#,
-    );
-    let named = |name: &str| {
-        &s.policies
-            .iter()
-            .find(|p| &*p.policy.name == name)
-            .expect("that policy")
-            .policy
-    };
-    let (office, firm) = (named("office"), named("firm"));
+        "#;
+
+fn named<'a>(s: &'a Settings, name: &str) -> &'a Policy {
+    &s.policies
+        .iter()
+        .find(|p| &*p.policy.name == name)
+        .expect("that policy")
+        .policy
+}
+
+#[test]
+fn a_policy_takes_what_it_does_not_say_from_its_preset_and_then_from_the_default_one() {
+    let s = settings(TWO_POLICIES);
+    let (office, firm) = (named(&s, "office"), named(&s, "firm"));
     assert_eq!(
         (
             office.recipients_per_day,
@@ -46,6 +47,12 @@ fn a_policy_takes_what_it_does_not_say_from_its_preset_and_then_from_the_default
         (1000, 9, 30)
     );
     assert_eq!(firm.when_exceeded, WhenExceeded::Block);
+}
+
+#[test]
+fn each_value_of_a_policy_knows_where_it_is_from() {
+    let s = settings(TWO_POLICIES);
+    let (office, firm) = (named(&s, "office"), named(&s, "firm"));
     let origins = |p: &Policy| {
         [
             "recipients_per_day",

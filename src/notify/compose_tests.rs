@@ -367,7 +367,12 @@ fn a_webhook_call_tells_programs_the_same() {
             held: 4
         })
     );
+}
 
+#[test]
+fn a_webhook_call_tells_of_a_release() {
+    let now = Time::from_secs(1_795_356_000);
+    let alice = Arc::new(proven(1));
     let call = webhook(
         &Notice::Released {
             block: Arc::clone(&alice),
@@ -376,9 +381,16 @@ fn a_webhook_call_tells_programs_the_same() {
     );
     assert_eq!(
         (&call["event"], &call["detail"]["block"]["ref"]),
-        (&json!("block.released"), &block["ref"])
+        (
+            &json!("block.released"),
+            &json!(alice.reference.to_string())
+        )
     );
+}
 
+#[test]
+fn a_webhook_call_tells_of_an_alert() {
+    let now = Time::from_secs(1_795_356_000);
     let tenant = TenantId::new("acme");
     let sender = SenderKey::account(&tenant, "alice");
     let (address, explanation) = ("alice".into(), "The limit is 5.".into());

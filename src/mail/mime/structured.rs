@@ -287,6 +287,10 @@ mod tests {
                 "{field}"
             );
         }
+    }
+
+    #[test]
+    fn two_boundaries_or_a_field_too_long_are_ambiguous() {
         let long = format!(
             "multipart/mixed; a=\"{}\"; boundary=ab",
             "x".repeat(MAX_FIELD)
@@ -302,6 +306,10 @@ mod tests {
                 &field[..40]
             );
         }
+    }
+
+    #[test]
+    fn names_are_joined_and_decoded_and_nothing_odd_panics() {
         assert_eq!(
             Structured::parse(b"multipart/mixed; boundary=a(b)")
                 .boundary

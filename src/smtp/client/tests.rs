@@ -202,8 +202,8 @@ fn without_pipelining_each_command_waits() {
 }
 
 #[test]
-fn all_recipients_refused() {
-    // Without pipelining DATA is not sent; RSET goes before the next message.
+fn without_pipelining_data_is_not_sent_once_all_recipients_are_refused() {
+    // RSET goes before the next message.
     check(
         &options(),
         &[
@@ -228,8 +228,12 @@ fn all_recipients_refused() {
             "ready",
         ],
     );
-    // With it, DATA is on its way: an empty message ends it (RFC 2920 section 3.1), whatever the
-    // server says to it.
+}
+
+#[test]
+fn with_pipelining_an_empty_message_follows_once_all_recipients_are_refused() {
+    // DATA is on its way: an empty message ends it (RFC 2920 section 3.1), whatever the server
+    // says to it.
     for last in ["250 queued\r\n", "554 no valid recipients\r\n"] {
         check(
             &options(),
