@@ -22,6 +22,29 @@ fn submit(postfix: &Postfix, user: &str, to: &str, message: &str) {
     assert!(reply.starts_with("250"), "{reply}");
 }
 
+fn blocks(relay: &Relay) -> Vec<serde_json::Value> {
+    relay.json("/api/v1/blocks")["items"]
+        .as_array()
+        .expect("items")
+        .clone()
+}
+
+/// The account hears of its block by a bounce, the tenant by a notice; the line of Postfix's log.
+fn everybody_is_told(sink: &Sink, postfix: &Postfix, reference: &str) -> String {
+    let line = postfix.wait_log(&[
+        "status=bounced",
+        "550 5.1.8 Access denied, bad outbound sender",
+        reference,
+    ]);
+    sink.wait("Postfix's bounce", |m| {
+        m.from.is_empty() && m.to == ["alice@acme.example"] && m.text().contains(reference)
+    });
+    sink.wait("the notice", |m| {
+        m.to.iter().any(|t| t == "postmaster@acme.example") && m.text().contains(reference)
+    });
+    line
+}
+
 #[test]
 fn one_taken_over_account_among_fifty_is_stopped_and_nobody_else() {
     let Some(corpora) = std::env::var_os("OUTGATE_CORPORA").map(PathBuf::from) else {
@@ -49,12 +72,7 @@ fn one_taken_over_account_among_fifty_is_stopped_and_nobody_else() {
     for name in ["a", "b", "c"] {
         round(name);
     }
-    let blocks = || {
-        relay.json("/api/v1/blocks")["items"]
-            .as_array()
-            .expect("items")
-            .clone()
-    };
+    let blocks = || blocks(&relay);
     let mut sent = 0;
     while blocks().is_empty() {
         let to = format!("stranger{sent}@elsewhere.example");
@@ -72,17 +90,7 @@ fn one_taken_over_account_among_fifty_is_stopped_and_nobody_else() {
     assert_eq!(blocks.len(), 1, "{blocks:?}");
     assert_eq!(blocks[0]["subject"], "alice@acme.example");
     let reference = blocks[0]["ref"].as_str().expect("a reference");
-    let line = postfix.wait_log(&[
-        "status=bounced",
-        "550 5.1.8 Access denied, bad outbound sender",
-        reference,
-    ]);
-    sink.wait("Postfix's bounce", |m| {
-        m.from.is_empty() && m.to == ["alice@acme.example"] && m.text().contains(reference)
-    });
-    sink.wait("the notice", |m| {
-        m.to.iter().any(|t| t == "postmaster@acme.example") && m.text().contains(reference)
-    });
+    let line = everybody_is_told(&sink, &postfix, reference);
     let (status, _, error) = relay.cli(&[
         "blocks",
         "release",

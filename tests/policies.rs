@@ -30,6 +30,30 @@ fn explain(relay: &Relay, sender: &str) -> Value {
     serde_json::from_str(&out).expect("JSON")
 }
 
+/// Waits until alice is in the group `sales`; what is told of her then.
+fn explained_by_its_group(relay: &Relay) {
+    let told = relay.until("the new member", |r| {
+        Some(explain(r, ALICE)).filter(|told| told["policy"] == "sales")
+    });
+    assert_eq!(
+        told["used"][0],
+        serde_json::json!({ "ceiling": "recipients_external_per_hour", "used": 2, "limit": 4 })
+    );
+    assert_eq!(
+        (&told["source"], &told["counters"]["messages_day"]),
+        (&"relay".into(), &2.into())
+    );
+    let default = told["policies"]
+        .as_array()
+        .expect("policies")
+        .last()
+        .expect("the default");
+    assert_eq!(
+        (&default["applies"], &default["why"]),
+        (&"no".into(), &"\"sales\" comes before it".into())
+    );
+}
+
 #[test]
 fn a_group_is_read_again_on_reload_and_explain_tells_what_is_used() {
     let sink = Sink::start();
@@ -57,26 +81,7 @@ fn a_group_is_read_again_on_reload_and_explain_tells_what_is_used() {
             .expect("kill")
             .success()
     );
-    let told = relay.until("the new member", |r| {
-        Some(explain(r, ALICE)).filter(|told| told["policy"] == "sales")
-    });
-    assert_eq!(
-        told["used"][0],
-        serde_json::json!({ "ceiling": "recipients_external_per_hour", "used": 2, "limit": 4 })
-    );
-    assert_eq!(
-        (&told["source"], &told["counters"]["messages_day"]),
-        (&"relay".into(), &2.into())
-    );
-    let default = told["policies"]
-        .as_array()
-        .expect("policies")
-        .last()
-        .expect("the default");
-    assert_eq!(
-        (&default["applies"], &default["why"]),
-        (&"no".into(), &"\"sales\" comes before it".into())
-    );
+    explained_by_its_group(&relay);
     assert!(send(&mut client, ALICE, 2).starts_with("250"));
     for n in 0..2 {
         assert!(send(&mut client, BOB, n).starts_with("250"));
@@ -335,6 +340,17 @@ fn a_replay_sums_up_what_a_shadow_would_have_done() {
     );
 }
 
+/// Waits until nothing but held mail is left in the queue.
+fn settled(relay: &Relay) {
+    relay.until("a queue at rest", |r| {
+        r.json("/api/v1/queue")["items"]
+            .as_array()?
+            .iter()
+            .all(|m| m["state"] == "held")
+            .then_some(())
+    });
+}
+
 #[test]
 fn suspicious_mail_is_copied_to_a_reviewer_and_no_copy_leads_to_another() {
     let sink = Sink::start();
@@ -384,18 +400,9 @@ fn suspicious_mail_is_copied_to_a_reviewer_and_no_copy_leads_to_another() {
                 .starts_with("250")
         );
         sink.wait_for(&format!("last-{what}@elsewhere.example"));
-        relay.until("a queue at rest", |r| {
-            r.json("/api/v1/queue")["items"]
-                .as_array()?
-                .iter()
-                .all(|m| m["state"] == "held")
-                .then_some(())
-        });
-        let copies = sink
-            .all()
-            .iter()
-            .filter(|m| m.to.contains(&reviewer))
-            .count();
+        settled(&relay);
+        let mails = sink.all();
+        let copies = mails.iter().filter(|m| m.to.contains(&reviewer)).count();
         assert_eq!(
             copies, 1,
             "{what}: one of a message that came three times, none of ordinary mail and of copies"

@@ -13,34 +13,8 @@ use common::{Client, Relay, Sink};
 
 const HAM: &str = "From: alice@acme.example\nSubject: Minutes\nMessage-ID: <m@acme.example>\n\nSee you on Thursday.\n";
 
-#[test]
-fn messages_beyond_a_limit_are_refused_with_its_own_code() {
-    let sink = Sink::start();
-    let relay = Relay::start(
-        &sink,
-        "[limits]\nmessage_size_bytes = 70000\nrecipients_per_message = 2\nline_bytes = 5000\nheader_fields = 50\n\
-         received_fields = 10\nmime_depth = 5\nmime_parts = 20\n",
-    );
-    let mut client = Client::hello(relay.smtp);
-    assert!(
-        client
-            .cmd("MAIL FROM:<a@acme.example> SIZE=70001")
-            .starts_with("552 5.3.4")
-    );
-    assert!(
-        client
-            .cmd("MAIL FROM:<a@acme.example> SIZE=70000")
-            .starts_with("250")
-    );
-    assert!(client.cmd("RCPT TO:<b@other.example>").starts_with("250"));
-    assert!(client.cmd("RCPT TO:<c@other.example>").starts_with("250"));
-    assert!(
-        client
-            .cmd("RCPT TO:<d@other.example>")
-            .starts_with("452 4.5.3")
-    );
-    assert!(client.cmd("RSET").starts_with("250"));
-
+/// Messages that are each beyond one limit: which, the message, the reply.
+fn beyond_limits() -> [(&'static str, String, &'static str); 6] {
     let nested = (0..7).fold(
         "Content-Type: text/plain\n\nhello\n".to_owned(),
         |inner, n| {
@@ -51,7 +25,7 @@ fn messages_beyond_a_limit_are_refused_with_its_own_code() {
     let many = format!(
         "From: a@acme.example\nContent-Type: multipart/mixed; boundary=b\n\n{parts}--b--\n"
     );
-    for (what, message, reply) in [
+    [
         (
             "size",
             format!("{HAM}{}", format!("{}\n", "x".repeat(70)).repeat(1000)),
@@ -77,7 +51,26 @@ fn messages_beyond_a_limit_are_refused_with_its_own_code() {
             "554 5.6.0",
         ),
         ("parts", many, "554 5.6.0"),
-    ] {
+    ]
+}
+
+#[test]
+fn messages_beyond_a_limit_are_refused_with_its_own_code() {
+    let sink = Sink::start();
+    let relay = Relay::start(
+        &sink,
+        "[limits]\nmessage_size_bytes = 70000\nrecipients_per_message = 2\nline_bytes = 5000\nheader_fields = 50\n\
+         received_fields = 10\nmime_depth = 5\nmime_parts = 20\n",
+    );
+    let mut client = Client::hello(relay.smtp);
+    client.expect("MAIL FROM:<a@acme.example> SIZE=70001", "552 5.3.4");
+    client.expect("MAIL FROM:<a@acme.example> SIZE=70000", "250");
+    client.expect("RCPT TO:<b@other.example>", "250");
+    client.expect("RCPT TO:<c@other.example>", "250");
+    client.expect("RCPT TO:<d@other.example>", "452 4.5.3");
+    client.expect("RSET", "250");
+
+    for (what, message, reply) in beyond_limits() {
         let got = client.send("a@acme.example", &["b@other.example"], &message);
         assert!(got.starts_with(reply), "{what}: {got}");
     }
@@ -164,12 +157,8 @@ fn memory_for_bodies_is_bounded_and_comes_back() {
     );
     let body = format!("{HAM}{}", format!("{}\n", "x".repeat(59)).repeat(10_000));
     let mut first = Client::hello(relay.smtp);
-    assert!(first.cmd("MAIL FROM:<a@acme.example>").starts_with("250"));
-    assert!(
-        first
-            .cmd("RCPT TO:<first@other.example>")
-            .starts_with("250")
-    );
+    first.expect("MAIL FROM:<a@acme.example>", "250");
+    first.expect("RCPT TO:<first@other.example>", "250");
     let chunk = body.replace('\n', "\r\n");
     first.raw(format!("BDAT {}\r\n{chunk}", chunk.len()).as_bytes());
     assert!(first.reply().starts_with("250"));
@@ -182,7 +171,7 @@ fn memory_for_bodies_is_bounded_and_comes_back() {
             .starts_with("250"),
         "small ones have room"
     );
-    assert!(first.cmd("BDAT 0 LAST").starts_with("250"));
+    first.expect("BDAT 0 LAST", "250");
     // A message that was just taken may still be held for its first delivery.
     relay.until("room for the second", |_| {
         second
@@ -200,12 +189,8 @@ fn memory_for_bodies_is_bounded_and_comes_back() {
     // A session that goes away in the middle gives back what it held.
     let third = relay.until("room for the third", |_| {
         let mut third = Client::hello(relay.smtp);
-        assert!(third.cmd("MAIL FROM:<a@acme.example>").starts_with("250"));
-        assert!(
-            third
-                .cmd("RCPT TO:<third@other.example>")
-                .starts_with("250")
-        );
+        third.expect("MAIL FROM:<a@acme.example>", "250");
+        third.expect("RCPT TO:<third@other.example>", "250");
         third.raw(format!("BDAT {}\r\n{chunk}", chunk.len()).as_bytes());
         third.reply().starts_with("250").then_some(third)
     });
@@ -235,23 +220,11 @@ fn an_address_the_next_hop_cannot_take_is_returned_not_mangled() {
     let sink = poor_sink("PIPELINING");
     let relay = Relay::start(&sink, "");
     let mut client = Client::hello(relay.smtp);
-    assert!(
-        client
-            .cmd("MAIL FROM:<alice@acme.example> SMTPUTF8")
-            .starts_with("250")
-    );
-    assert!(
-        client
-            .cmd("RCPT TO:<b\u{fc}cher@other.example>")
-            .starts_with("250")
-    );
-    assert!(
-        client
-            .cmd("RCPT TO:<plain@other.example>")
-            .starts_with("250")
-    );
-    assert!(client.cmd("DATA").starts_with("354"));
-    assert!(client.cmd("Subject: x\r\n\r\nx\r\n.").starts_with("250"));
+    client.expect("MAIL FROM:<alice@acme.example> SMTPUTF8", "250");
+    client.expect("RCPT TO:<b\u{fc}cher@other.example>", "250");
+    client.expect("RCPT TO:<plain@other.example>", "250");
+    client.expect("DATA", "354");
+    client.expect("Subject: x\r\n\r\nx\r\n.", "250");
     let report = sink.wait("the report", is_report);
     assert_eq!(report.to, ["alice@acme.example"]);
     let text = report.text();
@@ -274,20 +247,12 @@ fn octets_the_next_hop_cannot_take_are_returned_not_mangled() {
     let sink = poor_sink("PIPELINING");
     let relay = Relay::start(&sink, "");
     let mut client = Client::hello(relay.smtp);
-    assert!(
-        client
-            .cmd("MAIL FROM:<alice@acme.example> BODY=8BITMIME")
-            .starts_with("250")
-    );
-    assert!(
-        client
-            .cmd("RCPT TO:<eight@other.example>")
-            .starts_with("250")
-    );
-    assert!(client.cmd("DATA").starts_with("354"));
+    client.expect("MAIL FROM:<alice@acme.example> BODY=8BITMIME", "250");
+    client.expect("RCPT TO:<eight@other.example>", "250");
+    client.expect("DATA", "354");
     let message = "From: alice@acme.example\r\nSubject: x\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\
                    Content-Transfer-Encoding: 8bit\r\n\r\ngr\u{fc}n\r\n.";
-    assert!(client.cmd(message).starts_with("250"));
+    client.expect(message, "250");
     let report = sink.wait("the report", is_report);
     assert!(
         report.text().contains("Status: 5.6.") && report.data.is_ascii(),
@@ -295,18 +260,10 @@ fn octets_the_next_hop_cannot_take_are_returned_not_mangled() {
         report.text()
     );
     // Declared as eight bits, but seven is what it has: it goes.
-    assert!(
-        client
-            .cmd("MAIL FROM:<alice@acme.example> BODY=8BITMIME")
-            .starts_with("250")
-    );
-    assert!(
-        client
-            .cmd("RCPT TO:<seven@other.example>")
-            .starts_with("250")
-    );
-    assert!(client.cmd("DATA").starts_with("354"));
-    assert!(client.cmd("Subject: x\r\n\r\nx\r\n.").starts_with("250"));
+    client.expect("MAIL FROM:<alice@acme.example> BODY=8BITMIME", "250");
+    client.expect("RCPT TO:<seven@other.example>", "250");
+    client.expect("DATA", "354");
+    client.expect("Subject: x\r\n\r\nx\r\n.", "250");
     sink.wait_for("seven@other.example");
     assert!(
         sink.all()

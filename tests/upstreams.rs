@@ -18,37 +18,33 @@ use std::process::Command;
 /// its own Received field names the user as it does after SASL.
 fn submit(postfix: &Postfix, login: &str, from: &str, to: &str, message: &str) -> String {
     let mut client = Client::connect(postfix.smtp);
-    assert!(client.cmd("EHLO user.test").starts_with("250"));
+    client.expect("EHLO user.test", "250");
     let reply = client.cmd(&format!("XCLIENT LOGIN={login}"));
     assert!(reply.starts_with("220"), "{reply}");
-    assert!(client.cmd("EHLO user.test").starts_with("250"));
+    client.expect("EHLO user.test", "250");
     client.send(from, &[to], message)
 }
 
-#[test]
-fn a_taken_over_account_behind_postfix_is_stopped_and_everybody_is_told() {
-    let sink = Sink::start();
-    let relay = Relay::start(&sink, "[scoring]\nlearning_messages = 0\n");
-    let Some(postfix) = Postfix::start(relay.smtp) else {
-        return;
-    };
-    for n in 0..10 {
+/// Ordinary mail of ten users, numbered from `first`; the recipients.
+fn ten_users_write(postfix: &Postfix, name: &str, first: usize) -> Vec<String> {
+    let write = |n| {
         let user = format!("user{n}@acme.example");
-        let reply = submit(
-            &postfix,
-            &user,
-            &user,
-            &format!("friend{n}@partner.example"),
-            &ham(n),
-        );
-        assert!(reply.starts_with("250"), "{reply}");
-    }
+        let to = format!("{name}{n}@partner.example");
+        let reply = submit(postfix, &user, &user, &to, &ham(first + n));
+        assert!(reply.starts_with("250"), "{to}: {reply}");
+        to
+    };
+    (0..10).map(write).collect()
+}
+
+/// Alice's account sends spam until the relay blocks it; the block.
+fn block_after_spam(relay: &Relay, postfix: &Postfix) -> serde_json::Value {
     let mut count = 0;
-    let block = loop {
+    loop {
         let to = format!("stranger{count}@elsewhere.example");
         assert!(
             submit(
-                &postfix,
+                postfix,
                 "alice@acme.example",
                 "alice@acme.example",
                 &to,
@@ -59,11 +55,22 @@ fn a_taken_over_account_behind_postfix_is_stopped_and_everybody_is_told() {
         postfix.wait_log(&[&format!("to=<{to}>"), "status="]);
         let blocks = relay.json("/api/v1/blocks");
         if let Some(block) = blocks["items"].as_array().and_then(|items| items.first()) {
-            break block.clone();
+            return block.clone();
         }
         count += 1;
         assert!(count < 12, "still not stopped");
+    }
+}
+
+#[test]
+fn a_taken_over_account_behind_postfix_is_stopped_and_everybody_is_told() {
+    let sink = Sink::start();
+    let relay = Relay::start(&sink, "[scoring]\nlearning_messages = 0\n");
+    let Some(postfix) = Postfix::start(relay.smtp) else {
+        return;
     };
+    ten_users_write(&postfix, "friend", 0);
+    let block = block_after_spam(&relay, &postfix);
     assert_eq!(
         (block["kind"].as_str(), block["subject"].as_str()),
         (Some("sender"), Some("alice@acme.example"))
@@ -83,10 +90,7 @@ fn a_taken_over_account_behind_postfix_is_stopped_and_everybody_is_told() {
     sink.wait("the notice", |m| {
         m.to.iter().any(|t| t == "postmaster@acme.example") && m.text().contains(reference)
     });
-    for n in 0..10 {
-        let user = format!("user{n}@acme.example");
-        let to = format!("again{n}@partner.example");
-        assert!(submit(&postfix, &user, &user, &to, &ham(100 + n)).starts_with("250"));
+    for to in ten_users_write(&postfix, "again", 100) {
         sink.wait_for(&to);
     }
     let (status, _, error) = relay.cli(&[
@@ -171,6 +175,18 @@ fn postfix_names_the_user_in_received_and_a_forged_envelope_does_not_touch_him()
     );
 }
 
+const EIGHT_BIT: &str = "From: x@acme.example\r\nDate: Sun, 22 Nov 2026 10:00:00 +0000\r\nMessage-ID: <e@acme.example>\r\n\
+                Subject: gr\u{fc}\u{df}e\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\
+                Content-Transfer-Encoding: 8bit\r\n\r\nz\u{e4}hler\r\n.dot\r\n..dots\r\n\ttab and trailing space \r\nend\r\n";
+
+/// A session with Exim in which alice has logged in.
+fn alice_at(exim: &Exim) -> Client {
+    let mut client = Client::hello(exim.smtp);
+    // \0alice@acme.example\0secret
+    client.expect("AUTH PLAIN AGFsaWNlQGFjbWUuZXhhbXBsZQBzZWNyZXQ=", "235");
+    client
+}
+
 #[test]
 fn exim_set_up_by_the_book_names_the_user_and_passes_mail_unchanged() {
     let sink = Sink::start();
@@ -178,37 +194,26 @@ fn exim_set_up_by_the_book_names_the_user_and_passes_mail_unchanged() {
     let Some(exim) = Exim::start(relay.smtp) else {
         return;
     };
-    let mut client = Client::hello(exim.smtp);
-    // \0alice@acme.example\0secret
-    assert!(
-        client
-            .cmd("AUTH PLAIN AGFsaWNlQGFjbWUuZXhhbXBsZQBzZWNyZXQ=")
-            .starts_with("235")
+    let mut client = alice_at(&exim);
+    client.expect(
+        "MAIL FROM:<carol@acme.example> BODY=8BITMIME RET=HDRS ENVID=QQ314",
+        "250",
     );
-    let body = "From: x@acme.example\r\nDate: Sun, 22 Nov 2026 10:00:00 +0000\r\nMessage-ID: <e@acme.example>\r\n\
-                Subject: gr\u{fc}\u{df}e\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\
-                Content-Transfer-Encoding: 8bit\r\n\r\nz\u{e4}hler\r\n.dot\r\n..dots\r\n\ttab and trailing space \r\nend\r\n";
-    assert!(
-        client
-            .cmd("MAIL FROM:<carol@acme.example> BODY=8BITMIME RET=HDRS ENVID=QQ314")
-            .starts_with("250")
+    client.expect(
+        "RCPT TO:<bob@partner.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;b@p.example",
+        "250",
     );
-    assert!(
-        client
-            .cmd("RCPT TO:<bob@partner.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;b@p.example")
-            .starts_with("250")
-    );
-    assert!(client.cmd("DATA").starts_with("354"));
+    client.expect("DATA", "354");
     client.raw(
         common::client::stuffed(&format!(
-            "X-Authenticated-Sender: forged@acme.example\r\n{body}"
+            "X-Authenticated-Sender: forged@acme.example\r\n{EIGHT_BIT}"
         ))
         .as_bytes(),
     );
     assert!(client.reply().starts_with("250"));
     let mail = sink.wait_for("bob@partner.example");
     assert!(
-        mail.text().ends_with(&format!(" +0000\r\n{body}")),
+        mail.text().ends_with(&format!(" +0000\r\n{EIGHT_BIT}")),
         "{}",
         mail.text()
     );
@@ -237,7 +242,16 @@ fn exim_set_up_by_the_book_names_the_user_and_passes_mail_unchanged() {
         .map(|s| s["key"].as_str())
         .collect();
     assert_eq!(keys, [Some("acme:alice@acme.example")], "{senders}");
+}
 
+#[test]
+fn exim_set_up_by_the_book_tells_the_user_of_a_block() {
+    let sink = Sink::start();
+    let relay = Relay::start(&sink, "");
+    let Some(exim) = Exim::start(relay.smtp) else {
+        return;
+    };
+    let mut client = alice_at(&exim);
     let (status, _, error) = relay.cli(&[
         "blocks",
         "add",
@@ -247,11 +261,7 @@ fn exim_set_up_by_the_book_names_the_user_and_passes_mail_unchanged() {
         "taken over",
     ]);
     assert_eq!(status, 0, "{error}");
-    assert!(
-        client
-            .send("alice@acme.example", &["no@partner.example"], body)
-            .starts_with("250")
-    );
+    client.accepted("alice@acme.example", &["no@partner.example"], EIGHT_BIT);
     exim.wait_log(&[
         "** no@partner.example",
         "550 5.1.8 Access denied, bad outbound sender [OG-",
@@ -314,47 +324,27 @@ fn clients_of_all_kinds_are_served_byte_for_byte() {
         address.port(),
         to("python")
     );
+    let words = |line: String| line.split(' ').map(str::to_owned).collect();
+    let mail = "--mail-from a@acme.example --mail-rcpt";
+    let curl = format!(
+        "-sS --crlf smtp://{address}/client.test {mail} {} -T -",
+        to("curl")
+    );
+    let swaks = format!(
+        "--server {address} --from a@acme.example --to {} --data -",
+        to("swaks")
+    );
+    let msmtp = format!(
+        "--host={} --port={} --from=a@acme.example {}",
+        address.ip(),
+        address.port(),
+        to("msmtp")
+    );
     let clients: [(&str, &str, Vec<String>); 4] = [
         ("python", "python3", vec!["-c".into(), python]),
-        (
-            "curl",
-            "curl",
-            vec![
-                "-sS".into(),
-                "--crlf".into(),
-                format!("smtp://{address}/client.test"),
-                "--mail-from".into(),
-                "a@acme.example".into(),
-                "--mail-rcpt".into(),
-                to("curl"),
-                "-T".into(),
-                "-".into(),
-            ],
-        ),
-        (
-            "swaks",
-            "swaks",
-            vec![
-                "--server".into(),
-                address.to_string(),
-                "--from".into(),
-                "a@acme.example".into(),
-                "--to".into(),
-                to("swaks"),
-                "--data".into(),
-                "-".into(),
-            ],
-        ),
-        (
-            "msmtp",
-            "msmtp",
-            vec![
-                format!("--host={}", address.ip()),
-                format!("--port={}", address.port()),
-                "--from=a@acme.example".into(),
-                to("msmtp"),
-            ],
-        ),
+        ("curl", "curl", words(curl)),
+        ("swaks", "swaks", words(swaks)),
+        ("msmtp", "msmtp", words(msmtp)),
     ];
     for (name, program, arguments) in clients {
         // curl and msmtp read LF lines and make CRLF of them; Python wants CRLF as it is; swaks

@@ -97,6 +97,18 @@ impl Client {
         self.reply()
     }
 
+    /// A command whose reply begins with `want`.
+    pub(crate) fn expect(&mut self, line: &str, want: &str) {
+        let reply = self.cmd(line);
+        assert!(reply.starts_with(want), "{line}: {reply}");
+    }
+
+    /// A message that is taken.
+    pub(crate) fn accepted(&mut self, from: &str, to: &[&str], message: &str) {
+        let reply = self.send(from, to, message);
+        assert!(reply.starts_with("250"), "{from} to {to:?}: {reply}");
+    }
+
     /// MAIL, RCPTs, DATA and the message; the reply to the dot, or the first refusal of MAIL or the
     /// last of RCPT if no recipient was taken.
     pub(crate) fn send(&mut self, from: &str, to: &[&str], message: &str) -> String {

@@ -30,6 +30,19 @@ fn snippet(relay: SocketAddr) -> (String, String) {
     (routers.to_owned(), format!("begin transports{transports}"))
 }
 
+fn config(program: &str, base: &str, port: u16, relay: SocketAddr) -> String {
+    let (routers, transports) = snippet(relay);
+    format!(
+        "primary_hostname = upstream.test\nexim_path = {program}\nexim_user = Debian-exim\nexim_group = Debian-exim\n\
+             spool_directory = {base}/spool\nlog_file_path = {base}/log/%slog\npid_file_path = {base}/pid\nkeep_environment =\n\
+             daemon_smtp_ports = {port}\nlocal_interfaces = 127.0.0.1\ntls_advertise_hosts =\nsmtputf8_advertise_hosts = *\n\
+             dsn_advertise_hosts = *\nacl_smtp_rcpt = accept\nacl_smtp_data = accept\ndomainlist local_domains = upstream.test\n\
+             {routers}\n{transports}\nbegin retry\n* * F,1h,1s\n\nbegin authenticators\nplain:\n  driver = plaintext\n\
+             \x20 public_name = PLAIN\n  server_prompts = :\n  server_condition = ${{if eq{{$auth3}}{{secret}}}}\n\
+             \x20 server_set_id = $auth2\n"
+    )
+}
+
 impl Exim {
     /// `None` where Exim (`EXIM4` or `/usr/sbin/exim4`) and its user are not installed or we are
     /// not root.
@@ -52,18 +65,8 @@ impl Exim {
         for part in ["spool", "log"] {
             std::fs::create_dir(dir.path().join(part)).expect("directory");
         }
-        let (routers, transports) = snippet(relay);
-        let config = format!(
-            "primary_hostname = upstream.test\nexim_path = {program}\nexim_user = Debian-exim\nexim_group = Debian-exim\n\
-             spool_directory = {base}/spool\nlog_file_path = {base}/log/%slog\npid_file_path = {base}/pid\nkeep_environment =\n\
-             daemon_smtp_ports = {port}\nlocal_interfaces = 127.0.0.1\ntls_advertise_hosts =\nsmtputf8_advertise_hosts = *\n\
-             dsn_advertise_hosts = *\nacl_smtp_rcpt = accept\nacl_smtp_data = accept\ndomainlist local_domains = upstream.test\n\
-             {routers}\n{transports}\nbegin retry\n* * F,1h,1s\n\nbegin authenticators\nplain:\n  driver = plaintext\n\
-             \x20 public_name = PLAIN\n  server_prompts = :\n  server_condition = ${{if eq{{$auth3}}{{secret}}}}\n\
-             \x20 server_set_id = $auth2\n"
-        );
         let file = dir.path().join("exim.conf");
-        std::fs::write(&file, config).expect("configuration");
+        std::fs::write(&file, config(&program, base, port, relay)).expect("configuration");
         let chmod = Command::new("chmod")
             .args(["755", base])
             .status()

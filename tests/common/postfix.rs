@@ -5,9 +5,33 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output};
 
+/// The lines of master.cf behind that of the SMTP server.
+const SERVICES: &str = "pickup unix n - n 60 1 pickup\ncleanup unix n - n - 0 cleanup\nqmgr unix n - n 1 1 qmgr\n\
+             tlsmgr unix - - n 1000? 1 tlsmgr\nrewrite unix - - n - - trivial-rewrite\nbounce unix - - n - 0 bounce\n\
+             defer unix - - n - 0 bounce\ntrace unix - - n - 0 bounce\nverify unix - - n - 1 verify\n\
+             flush unix n - n 1000? 0 flush\nproxymap unix - - n - - proxymap\nsmtp unix - - n - - smtp\n\
+             relay unix - - n - - smtp\nshowq unix n - n - - showq\nerror unix - - n - - error\nretry unix - - n - - error\n\
+             discard unix - - n - - discard\nlocal unix - n n - - local\nanvil unix - - n - 1 anvil\n\
+             scache unix - - n - 1 scache\npostlog unix-dgram n - n - 1 postlogd\n";
+
 pub(crate) struct Postfix {
     pub smtp: SocketAddr,
     dir: tempfile::TempDir,
+}
+
+/// `relay` is the port of ours.
+fn main_cf(base: &str, relay: u16) -> String {
+    format!(
+        "compatibility_level = 3.6\nmyhostname = upstream.test\nmydestination = localhost.test\nmynetworks = 127.0.0.0/8\n\
+             inet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nqueue_directory = {base}/queue\ndata_directory = {base}/data\n\
+             relayhost = [127.0.0.1]:{relay}\nmaillog_file = {base}/mail.log\nmaillog_file_prefixes = {base}\n\
+             smtpd_sasl_authenticated_header = yes\nsmtpd_authorized_xclient_hosts = 127.0.0.0/8\n\
+             smtp_send_xforward_command = yes\nsmtpd_relay_restrictions = permit_mynetworks, reject\nalias_maps =\n\
+             alias_database =\nlocal_recipient_maps =\nmultiple_bounce_recipient =\nminimal_backoff_time = 1s\n\
+             queue_run_delay = 1s\nsmtp_tls_security_level = none\nmulti_instance_enable = no\n\
+             syslog_name = postfix-test\nsmtputf8_enable = yes\nbounce_size_limit = 50000\n\
+             transport_maps = inline:{{ {{ acme.example = relay:[127.0.0.1]:{relay} }} }}\n"
+    )
 }
 
 impl Postfix {
@@ -36,28 +60,9 @@ impl Postfix {
             .status()
             .expect("chown");
         assert!(chmod.success() && chown.success());
-        let main = format!(
-            "compatibility_level = 3.6\nmyhostname = upstream.test\nmydestination = localhost.test\nmynetworks = 127.0.0.0/8\n\
-             inet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nqueue_directory = {base}/queue\ndata_directory = {base}/data\n\
-             relayhost = [127.0.0.1]:{}\nmaillog_file = {base}/mail.log\nmaillog_file_prefixes = {base}\n\
-             smtpd_sasl_authenticated_header = yes\nsmtpd_authorized_xclient_hosts = 127.0.0.0/8\n\
-             smtp_send_xforward_command = yes\nsmtpd_relay_restrictions = permit_mynetworks, reject\nalias_maps =\n\
-             alias_database =\nlocal_recipient_maps =\nmultiple_bounce_recipient =\nminimal_backoff_time = 1s\n\
-             queue_run_delay = 1s\nsmtp_tls_security_level = none\nmulti_instance_enable = no\n\
-             syslog_name = postfix-test\nsmtputf8_enable = yes\nbounce_size_limit = 50000\n\
-             transport_maps = inline:{{ {{ acme.example = relay:[127.0.0.1]:{} }} }}\n",
-            relay.port(),
-            relay.port()
-        );
-        let services = "pickup unix n - n 60 1 pickup\ncleanup unix n - n - 0 cleanup\nqmgr unix n - n 1 1 qmgr\n\
-             tlsmgr unix - - n 1000? 1 tlsmgr\nrewrite unix - - n - - trivial-rewrite\nbounce unix - - n - 0 bounce\n\
-             defer unix - - n - 0 bounce\ntrace unix - - n - 0 bounce\nverify unix - - n - 1 verify\n\
-             flush unix n - n 1000? 0 flush\nproxymap unix - - n - - proxymap\nsmtp unix - - n - - smtp\n\
-             relay unix - - n - - smtp\nshowq unix n - n - - showq\nerror unix - - n - - error\nretry unix - - n - - error\n\
-             discard unix - - n - - discard\nlocal unix - n n - - local\nanvil unix - - n - 1 anvil\n\
-             scache unix - - n - 1 scache\npostlog unix-dgram n - n - 1 postlogd\n";
-        std::fs::write(dir.path().join("etc/main.cf"), main).expect("main.cf");
-        let master = format!("127.0.0.1:{port} inet n - n - - smtpd\n{services}");
+        std::fs::write(dir.path().join("etc/main.cf"), main_cf(base, relay.port()))
+            .expect("main.cf");
+        let master = format!("127.0.0.1:{port} inet n - n - - smtpd\n{SERVICES}");
         std::fs::write(dir.path().join("etc/master.cf"), master).expect("master.cf");
         let postfix = Self {
             smtp: SocketAddr::from(([127, 0, 0, 1], port)),

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 
 /// A message as it arrived.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Arrived {
     pub from: String,
     pub to: Vec<String>,
@@ -134,56 +134,35 @@ impl Sink {
     }
 }
 
+fn say(stream: &mut BufReader<Wire>, text: &str) -> Option<()> {
+    let wire = stream.get_mut();
+    wire.write_all(text.as_bytes())
+        .and_then(|()| wire.flush())
+        .ok()
+}
+
 fn serve(stream: TcpStream, shared: &Shared) -> Option<()> {
     let mut stream = BufReader::new(Wire::Plain(stream));
-    let say = |stream: &mut BufReader<Wire>, text: &str| {
-        let wire = stream.get_mut();
-        wire.write_all(text.as_bytes())
-            .and_then(|()| wire.flush())
-            .ok()
-    };
     say(&mut stream, "220 sink.test ESMTP\r\n")?;
-    let mut message = Arrived {
-        from: String::new(),
-        to: Vec::new(),
-        commands: Vec::new(),
-        data: Vec::new(),
-    };
+    let mut message = Arrived::default();
     loop {
         let mut line = String::new();
         if stream.read_line(&mut line).ok()? == 0 {
             return None;
         }
         let line = line.trim_end();
-        let verb = line
-            .split(' ')
-            .next()
-            .unwrap_or_default()
-            .to_ascii_uppercase();
+        let verb = line.split(' ').next()?.to_ascii_uppercase();
         let mut reply = (shared.script)(line);
         if verb == "MAIL" && reply.is_some() {
             // Refused: what a pipelining client has sent behind it belongs to no transaction.
-            message = Arrived {
-                from: String::new(),
-                to: Vec::new(),
-                commands: Vec::new(),
-                data: Vec::new(),
-            };
+            message = Arrived::default();
         }
         if verb == "DATA" && reply.is_none() && !message.to.is_empty() {
             say(&mut stream, "354 Go ahead\r\n")?;
             message.data = read_data(&mut stream)?;
             reply = (shared.script)(".");
             if reply.as_deref().is_none_or(|r| r.starts_with('2')) {
-                let done = std::mem::replace(
-                    &mut message,
-                    Arrived {
-                        from: String::new(),
-                        to: Vec::new(),
-                        commands: Vec::new(),
-                        data: Vec::new(),
-                    },
-                );
+                let done = std::mem::take(&mut message);
                 shared.arrived.lock().expect("lock").push(done);
                 shared.changed.notify_all();
             }
@@ -202,36 +181,37 @@ fn serve(stream: TcpStream, shared: &Shared) -> Option<()> {
             },
             Some("close") => return None,
             Some(text) => say(&mut stream, &format!("{text}\r\n"))?,
-            None => match verb.as_str() {
-                "EHLO" => say(
-                    &mut stream,
-                    "250-sink.test\r\n250-PIPELINING\r\n250-SIZE 104857600\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250 ENHANCEDSTATUSCODES\r\n",
-                )?,
-                "MAIL" => {
-                    message = Arrived {
-                        from: path(line),
-                        to: Vec::new(),
-                        commands: vec![line.to_owned()],
-                        data: Vec::new(),
-                    };
-                    say(&mut stream, "250 2.1.0 Ok\r\n")?;
-                }
-                "RCPT" if message.commands.is_empty() => {
-                    say(&mut stream, "503 5.5.1 MAIL first\r\n")?
-                }
-                "RCPT" => {
-                    message.to.push(path(line));
-                    message.commands.push(line.to_owned());
-                    say(&mut stream, "250 2.1.5 Ok\r\n")?;
-                }
-                "DATA" => say(&mut stream, "554 5.5.1 No valid recipients\r\n")?,
-                "QUIT" => {
-                    say(&mut stream, "221 2.0.0 Bye\r\n")?;
-                    return Some(());
-                }
-                _ => say(&mut stream, "250 2.0.0 Ok\r\n")?,
-            },
+            None => say(&mut stream, answer(&verb, line, &mut message))?,
         }
+        if verb == "QUIT" && reply.is_none() {
+            return Some(());
+        }
+    }
+}
+
+/// What a next hop says that takes everything; the envelope goes into `message`.
+fn answer(verb: &str, line: &str, message: &mut Arrived) -> &'static str {
+    match verb {
+        "EHLO" => {
+            "250-sink.test\r\n250-PIPELINING\r\n250-SIZE 104857600\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250 ENHANCEDSTATUSCODES\r\n"
+        }
+        "MAIL" => {
+            *message = Arrived {
+                from: path(line),
+                commands: vec![line.to_owned()],
+                ..Arrived::default()
+            };
+            "250 2.1.0 Ok\r\n"
+        }
+        "RCPT" if message.commands.is_empty() => "503 5.5.1 MAIL first\r\n",
+        "RCPT" => {
+            message.to.push(path(line));
+            message.commands.push(line.to_owned());
+            "250 2.1.5 Ok\r\n"
+        }
+        "DATA" => "554 5.5.1 No valid recipients\r\n",
+        "QUIT" => "221 2.0.0 Bye\r\n",
+        _ => "250 2.0.0 Ok\r\n",
     }
 }
 

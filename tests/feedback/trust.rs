@@ -19,6 +19,38 @@ fn scores(relay: &Relay, ids: &[String]) -> Vec<f64> {
     ids.iter().map(of).collect()
 }
 
+/// Ordinary mail of five accounts to one recipient; the ids.
+fn five_to(relay: &Relay, to: &str) -> Vec<String> {
+    (0..5)
+        .map(|n| send_as(relay, &format!("u{n}@acme.example"), n, &[to]))
+        .collect()
+}
+
+/// Mallory reports a message she has received in every way there is.
+fn forge_reports(relay: &Relay, message: &common::sink::Arrived) {
+    for feedback in ["abuse", "fraud", "virus", "abuse"] {
+        let reply = report(
+            relay,
+            "m@far.example",
+            "reports@bounce.example",
+            &complaint(feedback, &message.text()),
+        );
+        assert!(reply.starts_with("250"), "{reply}");
+    }
+    for (status, text) in [
+        ("5.7.1", "554 5.7.1 refused as spam"),
+        ("5.1.1", "550 5.1.1 No such user"),
+    ] {
+        let reply = report(
+            relay,
+            "",
+            &message.from,
+            &delivery_report("mallory@far.example", status, text),
+        );
+        assert!(reply.starts_with("250"), "{reply}");
+    }
+}
+
 /// Three ordinary mails were enough: their recipient forged complaints with the tokens in them, and
 /// bob was blocked; one of them, learned as spam, moved the scores of the whole tenant.
 #[test]
@@ -26,16 +58,7 @@ fn the_recipient_of_three_ordinary_mails_cannot_have_their_sender_blocked_nor_mo
  {
     let sink = Sink::start();
     let relay = relay(&sink, true, "");
-    let before: Vec<String> = (0..5)
-        .map(|n| {
-            send_as(
-                &relay,
-                &format!("u{n}@acme.example"),
-                n,
-                &["bob@far.example"],
-            )
-        })
-        .collect();
+    let before = five_to(&relay, "bob@far.example");
     for n in 10..13 {
         send_as(&relay, "bob@acme.example", n, &["mallory@far.example"]);
     }
@@ -48,27 +71,7 @@ fn the_recipient_of_three_ordinary_mails_cannot_have_their_sender_blocked_nor_mo
         (got.len() == 3).then_some(got)
     });
     for message in &got {
-        for feedback in ["abuse", "fraud", "virus", "abuse"] {
-            let reply = report(
-                &relay,
-                "m@far.example",
-                "reports@bounce.example",
-                &complaint(feedback, &message.text()),
-            );
-            assert!(reply.starts_with("250"), "{reply}");
-        }
-        for (status, text) in [
-            ("5.7.1", "554 5.7.1 refused as spam"),
-            ("5.1.1", "550 5.1.1 No such user"),
-        ] {
-            let reply = report(
-                &relay,
-                "",
-                &message.from,
-                &delivery_report("mallory@far.example", status, text),
-            );
-            assert!(reply.starts_with("250"), "{reply}");
-        }
+        forge_reports(&relay, message);
     }
     assert_eq!(blocks(&relay), Vec::<serde_json::Value>::new());
     // One complaint of one mailbox, through a network that is named; the report of its site about
@@ -84,16 +87,7 @@ fn the_recipient_of_three_ordinary_mails_cannot_have_their_sender_blocked_nor_mo
     let nats = sender["evidence_nats"].as_f64().expect("bob is known");
     assert!((1.0..5.0).contains(&nats), "{sender}");
     // The same mail again: what the tenant's other accounts write looks as it did.
-    let after: Vec<String> = (0..5)
-        .map(|n| {
-            send_as(
-                &relay,
-                &format!("u{n}@acme.example"),
-                n,
-                &["carol@far.example"],
-            )
-        })
-        .collect();
+    let after = five_to(&relay, "carol@far.example");
     sink.wait_for("carol@far.example");
     relay.until("the trace", |relay| {
         (!history(relay, &after[4]).is_empty()).then_some(())
@@ -158,8 +152,12 @@ fn complaints_from_nobody_who_is_named_count_nothing_and_the_log_says_whom_they_
             && l.contains("isp.example")),
         "{log}"
     );
-    // What comes back without a word of feedback is a complaint only from a feedback loop; else it
-    // is a mail like any other.
+    without_feedback_it_is_mail(&relay, &sink);
+}
+
+/// What comes back without a word of feedback is a complaint only from a feedback loop; else it is
+/// a mail like any other.
+fn without_feedback_it_is_mail(relay: &Relay, sink: &Sink) {
     let sent = sink.wait_for("last@far.example").text();
     let bare = complaint("abuse", &sent).replace(
         "multipart/report; report-type=feedback-report",
@@ -169,7 +167,7 @@ fn complaints_from_nobody_who_is_named_count_nothing_and_the_log_says_whom_they_
         "Content-Type: message/feedback-report",
         "Content-Type: text/plain",
     );
-    assert!(report(&relay, "eve@far.example", "reports@bounce.example", &bare).starts_with("250"));
+    assert!(report(relay, "eve@far.example", "reports@bounce.example", &bare).starts_with("250"));
     assert!(
         sink.wait_for("postmaster@acme.example")
             .text()
