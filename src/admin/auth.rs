@@ -22,7 +22,6 @@ impl Caller {
         self.0.tenant.is_none() || self.0.tenant.as_ref() == tenant
     }
 
-    /// Sees all tenants.
     pub(super) fn sees_all(&self) -> Result<(), Problem> {
         match self.0.tenant {
             None => Ok(()),
@@ -41,7 +40,6 @@ impl Caller {
         }
     }
 
-    /// Is an operator.
     pub(super) fn is_operator(&self) -> bool {
         self.0.role == Role::Operator
     }

@@ -20,7 +20,6 @@ const IDLE: Duration = Duration::from_secs(60);
 /// Pause after a failed accept (no file descriptors left, for example).
 const AFTER_FAILURE: Duration = Duration::from_millis(200);
 
-/// The listener.
 pub(super) struct Limited {
     inner: TcpListener,
     free: Arc<Semaphore>,

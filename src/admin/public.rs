@@ -109,7 +109,6 @@ async fn delist(
     }
 }
 
-/// The public routes.
 pub(super) fn routes() -> Router<Arc<Core>> {
     Router::new()
         .route("/blocked/{ref}", get(blocked))

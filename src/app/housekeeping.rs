@@ -21,7 +21,6 @@ const SAVE_TICKS: u64 = 30;
 const SNAPSHOT_TICKS: u64 = 300;
 const PRUNE_TICKS: u64 = 600;
 
-/// Runs until aborted.
 pub(super) async fn run(
     settings: watch::Receiver<Arc<Settings>>,
     clock: Arc<dyn Clock>,

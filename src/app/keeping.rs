@@ -15,7 +15,6 @@ const NEW: &str = "reputation.new";
 const JOURNAL: &str = "reputation.journal";
 const OLD_JOURNAL: &str = "reputation.journal.old";
 
-/// Keeps the tables.
 pub(super) struct Keeper {
     detector: Arc<Detector>,
     dir: PathBuf,

@@ -15,7 +15,6 @@ type List = Vec<Arc<Block>>;
 /// What a block of the null sender has as its subject.
 pub(crate) const NULL_SENDER: &str = "<>";
 
-/// Blocks in force.
 #[derive(Default)]
 pub(crate) struct ActiveBlocks {
     /// Number of blocks: without any, the gate takes no lock.

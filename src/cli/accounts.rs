@@ -158,7 +158,6 @@ fn listed<T, const N: usize>(
     format!("{}\n", json!({ "items": items, "next": null }))
 }
 
-/// `outgate account …`.
 pub(super) async fn account(
     command: AccountCommand,
     load: LoadSettings,
@@ -232,7 +231,6 @@ fn missing(e: RecordsError, text: String) -> Failure {
     }
 }
 
-/// `outgate token …`.
 pub(super) async fn token(command: TokenCommand, load: LoadSettings) -> Result<String, Failure> {
     match command {
         TokenCommand::Create(new) => create_token(new, load).await,

@@ -25,7 +25,6 @@ pub(crate) struct Connect {
 /// Options of commands that read.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Reading {
-    /// The relay.
     #[command(flatten)]
     pub connect: Connect,
     /// Print JSON as the API gives it.
@@ -36,7 +35,6 @@ pub(crate) struct Reading {
 /// Options of commands that list.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Listing {
-    /// Reading.
     #[command(flatten)]
     pub reading: Reading,
     /// At most so many.
@@ -47,7 +45,6 @@ pub(crate) struct Listing {
 /// Options of commands that change one thing.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Changing {
-    /// Reading.
     #[command(flatten)]
     pub reading: Reading,
     /// Why; stands in the audit.
@@ -55,21 +52,19 @@ pub(crate) struct Changing {
     pub reason: String,
 }
 
-/// `outgate blocks …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BlocksCommand {
     /// List blocks, newest first.
     List {
-        /// Only these.
+        /// Only blocks in this state.
         #[arg(long, value_parser = ["active", "released", "expired"])]
         state: Option<String>,
-        /// Only this subject.
+        /// Only blocks of this subject.
         #[arg(long)]
         subject: Option<String>,
-        /// Only this tenant.
+        /// Only blocks of this tenant.
         #[arg(long)]
         tenant: Option<String>,
-        /// Options.
         #[command(flatten)]
         listing: Listing,
     },
@@ -77,7 +72,6 @@ pub(crate) enum BlocksCommand {
     Show {
         /// Reference, OG-XXXXXXXXXX.
         reference: String,
-        /// Options.
         #[command(flatten)]
         reading: Reading,
     },
@@ -97,7 +91,6 @@ pub(crate) enum BlocksCommand {
         /// Tenant, where the subject does not tell.
         #[arg(long)]
         tenant: Option<String>,
-        /// Options.
         #[command(flatten)]
         reading: Reading,
     },
@@ -111,7 +104,6 @@ pub(crate) enum BlocksCommand {
         /// Why; stands in the record.
         #[arg(long)]
         reason: String,
-        /// Options.
         #[command(flatten)]
         reading: Reading,
     },
@@ -126,15 +118,13 @@ pub(crate) enum Verdict {
     Compromised,
 }
 
-/// `outgate senders …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SendersCommand {
     /// List senders.
     List {
-        /// Only these.
+        /// Only senders in this state.
         #[arg(long, value_parser = ["good", "watched", "held", "blocked"])]
         standing: Option<String>,
-        /// Options.
         #[command(flatten)]
         listing: Listing,
     },
@@ -142,13 +132,11 @@ pub(crate) enum SendersCommand {
     Show {
         /// Key or address.
         sender: String,
-        /// Options.
         #[command(flatten)]
         reading: Reading,
     },
 }
 
-/// `outgate policy …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
     /// Tell which policy is a sender's, why the others are not, where each value comes from and
@@ -162,7 +150,6 @@ pub(crate) enum PolicyCommand {
         /// As if it sent through this client address.
         #[arg(long, value_name = "ADDRESS")]
         client: Option<std::net::IpAddr>,
-        /// Options.
         #[command(flatten)]
         reading: Reading,
     },
@@ -173,20 +160,17 @@ pub(crate) enum PolicyCommand {
 pub(crate) struct One {
     /// Message id.
     pub id: String,
-    /// Options.
     #[command(flatten)]
     pub changing: Changing,
 }
 
-/// `outgate queue …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum QueueCommand {
     /// List queued mail, oldest first.
     List {
-        /// Only these.
+        /// Only messages in this state.
         #[arg(long, value_parser = ["active", "deferred", "held"])]
         state: Option<String>,
-        /// Options.
         #[command(flatten)]
         listing: Listing,
     },
@@ -194,7 +178,6 @@ pub(crate) enum QueueCommand {
     Show {
         /// Message id.
         id: String,
-        /// Options.
         #[command(flatten)]
         reading: Reading,
     },
@@ -208,12 +191,10 @@ pub(crate) enum QueueCommand {
     Bounce(One),
 }
 
-/// `outgate held …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum HeldCommand {
     /// List held mail, oldest first.
     List {
-        /// Options.
         #[command(flatten)]
         listing: Listing,
     },
@@ -221,7 +202,6 @@ pub(crate) enum HeldCommand {
     Show {
         /// Message id.
         id: String,
-        /// Options.
         #[command(flatten)]
         reading: Reading,
     },
@@ -231,7 +211,6 @@ pub(crate) enum HeldCommand {
     Delete(One),
 }
 
-/// `outgate messages …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum MessagesCommand {
     /// Search the trace, newest first; all that is given must fit.
@@ -245,14 +224,12 @@ pub(crate) enum MessagesCommand {
         /// Recipient address.
         #[arg(long)]
         recipient: Option<String>,
-        /// Options.
         #[command(flatten)]
         listing: Listing,
     },
     /// Teach that a message was spam, or was not. Works for the newest messages and for what is
     /// still queued or held.
     Label {
-        /// Which message.
         #[command(flatten)]
         what: One,
         /// What it was.
@@ -261,7 +238,6 @@ pub(crate) enum MessagesCommand {
     },
 }
 
-/// `outgate audit …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
     /// Follow the chain of the audit in `records.db` from its start; fails if a line was changed,
@@ -280,13 +256,11 @@ pub(crate) enum AuditCommand {
     },
     /// List what was done, newest first.
     List {
-        /// Options.
         #[command(flatten)]
         listing: Listing,
     },
 }
 
-/// Roles as arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RoleName {
     /// Sends mail.
@@ -299,7 +273,6 @@ pub(crate) enum RoleName {
     Operator,
 }
 
-/// `outgate account …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AccountCommand {
     /// Add an account.
@@ -310,7 +283,6 @@ pub(crate) enum AccountCommand {
     Remove(RemoveRecord),
 }
 
-/// `outgate token …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
     /// Make a token; its secret is printed once and never again.
@@ -340,7 +312,6 @@ pub(crate) struct NewRecord {
     pub file: ConfigFile,
 }
 
-/// A new account.
 #[derive(Debug, Args)]
 pub(crate) struct NewAccount {
     /// Its name and rights.

@@ -124,7 +124,6 @@ impl Client {
         })
     }
 
-    /// Reads one thing.
     pub(super) async fn get<T: DeserializeOwned>(
         &self,
         path: &[&str],
@@ -146,7 +145,6 @@ impl Client {
         self.send(request).await.map(Some)
     }
 
-    /// Changes something.
     pub(super) async fn post<T: DeserializeOwned>(
         &self,
         path: &[&str],

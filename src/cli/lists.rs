@@ -10,7 +10,6 @@ use serde_json::json;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// `outgate lists …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ListsCommand {
     /// Ask each configured list and scanner about its test points and say what is wrong; exit
@@ -25,7 +24,6 @@ pub(crate) enum ListsCommand {
     },
 }
 
-/// Runs the command.
 pub(crate) fn run(command: &ListsCommand) -> ExitCode {
     let ListsCommand::Check { json, file } = command;
     let (status, text) = match config::load(file.config.as_deref()) {

@@ -34,12 +34,10 @@ use std::process::ExitCode;
 #[derive(Debug, Parser)]
 #[command(name = "outgate", version, about)]
 pub(crate) struct Cli {
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// All commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the relay.
@@ -48,7 +46,6 @@ pub(crate) enum Command {
     Demo,
     /// Check or show the configuration.
     Config {
-        /// Which.
         #[command(subcommand)]
         command: ConfigCommand,
     },
@@ -64,7 +61,6 @@ pub(crate) enum Command {
     Model(model::ModelArgs),
     /// Outside lists and scanners.
     Lists {
-        /// Which.
         #[command(subcommand)]
         command: lists::ListsCommand,
     },
@@ -107,7 +103,6 @@ fn print_report(report: Report, args: &ConfigReport) -> ExitCode {
     ExitCode::from(u8::try_from(status).unwrap_or(1))
 }
 
-/// `--config`.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ConfigFile {
     /// Configuration file [default: config/outgate.toml if it is there, else the built-in
@@ -119,7 +114,6 @@ pub(crate) struct ConfigFile {
 /// Arguments of `outgate config check|show`.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ConfigReport {
-    /// The file.
     #[command(flatten)]
     pub file: ConfigFile,
     /// Answer in JSON.
@@ -127,7 +121,6 @@ pub(crate) struct ConfigReport {
     pub json: bool,
 }
 
-/// `outgate config …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Say what is wrong with the configuration; exit status 2 if anything is.
@@ -141,55 +134,46 @@ pub(crate) enum ConfigCommand {
 pub(crate) enum AdminCommand {
     /// Blocks: who is stopped, why, and how it ends.
     Blocks {
-        /// Which.
         #[command(subcommand)]
         command: BlocksCommand,
     },
     /// Senders and their standing.
     Senders {
-        /// Which.
         #[command(subcommand)]
         command: SendersCommand,
     },
     /// Policies: which one judges a sender, and why.
     Policy {
-        /// Which.
         #[command(subcommand)]
         command: PolicyCommand,
     },
     /// Mail that waits for delivery.
     Queue {
-        /// Which.
         #[command(subcommand)]
         command: QueueCommand,
     },
     /// Mail that waits for a decision.
     Held {
-        /// Which.
         #[command(subcommand)]
         command: HeldCommand,
     },
     /// What became of messages.
     Messages {
-        /// Which.
         #[command(subcommand)]
         command: MessagesCommand,
     },
     /// Who did what, when and why.
     Audit {
-        /// Which.
         #[command(subcommand)]
         command: AuditCommand,
     },
     /// Accounts for SMTP AUTH and the admin side; works with the relay running or stopped.
     Account {
-        /// Which.
         #[command(subcommand)]
         command: AccountCommand,
     },
     /// Bearer tokens for the API; works with the relay running or stopped.
     Token {
-        /// Which.
         #[command(subcommand)]
         command: TokenCommand,
     },

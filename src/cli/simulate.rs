@@ -21,7 +21,6 @@ use std::sync::Arc;
 /// Senders of one simulated tenant.
 const SENDERS: u64 = 1003;
 
-/// `outgate simulate`.
 #[derive(Debug, Args)]
 pub(crate) struct SimulateArgs {
     /// Configuration; without it the detector alone decides, with its defaults.

@@ -69,7 +69,6 @@ fn evidence(list: &[EvidenceItem]) -> String {
     format!("\nEvidence\n{}", table(&headers, list.iter().map(row)))
 }
 
-/// `blocks list`.
 pub(super) fn blocks(page: &Page<BlockItem>) -> String {
     let headers = [
         "REFERENCE",
@@ -96,7 +95,6 @@ pub(super) fn blocks(page: &Page<BlockItem>) -> String {
     list(page, headers, row, "no blocks")
 }
 
-/// `blocks show`.
 pub(super) fn block(b: &BlockItem) -> String {
     let explanation = Some(&b.explanation).filter(|e| **e != b.reason);
     let head = facts(&[
@@ -118,7 +116,6 @@ pub(super) fn block(b: &BlockItem) -> String {
     head + &evidence(&b.evidence)
 }
 
-/// `senders list`.
 pub(super) fn senders(page: &Page<SenderItem>) -> String {
     let headers = [
         "SENDER",
@@ -149,7 +146,6 @@ pub(super) fn senders(page: &Page<SenderItem>) -> String {
     list(page, headers, row, "no senders")
 }
 
-/// `senders show`.
 pub(super) fn sender(s: &SenderItem) -> String {
     let (sum, bound) = (text(&s.evidence_nats), text(&s.block_at_nats));
     let head = facts(&[
@@ -220,7 +216,6 @@ pub(super) fn queue(page: &Page<QueueItem>, nothing: &str) -> String {
     list(page, headers, row, nothing)
 }
 
-/// `queue show`.
 pub(super) fn queued(item: &QueueItem) -> String {
     let mut out = facts(&[
         ("Id", item.id.to_string()),
@@ -267,7 +262,6 @@ fn judgement(m: &MessageItem) -> String {
     ])
 }
 
-/// `messages search`.
 pub(super) fn messages(page: &Page<MessageItem>) -> String {
     if page.items.is_empty() {
         return "no messages found\n".into();
@@ -297,7 +291,6 @@ pub(super) fn held(item: &QueueItem, judged: Option<&MessageItem>) -> String {
     }
 }
 
-/// `audit list`.
 pub(super) fn audit(page: &Page<AuditItem>) -> String {
     let headers = ["TIME", "ACTOR", "ACTION", "SUBJECT", "DETAIL"];
     let row = |line: &AuditItem| {

@@ -87,7 +87,6 @@ pub(crate) struct Own {
 }
 
 impl Own {
-    /// From the settings.
     pub(crate) fn new(settings: &Settings) -> Self {
         let at_port = || {
             settings

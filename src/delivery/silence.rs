@@ -21,7 +21,6 @@ pub(super) enum Question {
     Host(Name),
 }
 
-/// The table.
 #[derive(Default)]
 pub(super) struct Silence(Mutex<HashMap<Question, Instant>>);
 
@@ -50,7 +49,6 @@ impl Silence {
         all.insert(question, now);
     }
 
-    /// Answered.
     pub(super) fn forget(&self, question: &Question) {
         self.lock().remove(question);
     }

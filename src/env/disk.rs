@@ -29,7 +29,6 @@ pub(crate) trait Disk: Send + Sync + 'static {
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send>>;
 }
 
-/// An open file.
 pub(crate) trait DiskFile: Send + Sync {
     /// Writes all parts one after the other from `offset` on.
     fn write_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()>;

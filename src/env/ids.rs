@@ -17,7 +17,6 @@ impl IdSource {
         }
     }
 
-    /// The next id.
     pub(crate) fn next(&self, now: Time) -> MessageId {
         MessageId::from_parts(now, self.next.fetch_add(1, Ordering::Relaxed))
     }

@@ -19,7 +19,6 @@ pub(crate) struct Answer {
     pub finding: Finding,
 }
 
-/// What was said.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Finding {
     /// Something in the message is listed.

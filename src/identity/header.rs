@@ -30,7 +30,6 @@ fn cut(mut text: String, octets: usize) -> String {
     text
 }
 
-/// See [`super::read_headers`].
 pub(super) fn read(message: &[u8], client: Option<&Client>, fields_max: usize) -> HeaderFacts {
     let mut facts = HeaderFacts::default();
     let mut fields = Fields::of_message(message);
@@ -164,7 +163,6 @@ fn received_login(value: &str) -> Option<String> {
     found.filter(|login| !login.is_empty())
 }
 
-/// See [`super::strip_identity_headers`].
 pub(super) fn strip(message: Vec<u8>, client: &Client) -> Vec<u8> {
     if client.identity_headers.is_empty() {
         return message;

@@ -26,7 +26,6 @@ pub(crate) struct Notifier {
     sender: mpsc::Sender<Item>,
 }
 
-/// What [`Outbox::run`] reads.
 pub(crate) struct Inbox(mpsc::Receiver<Item>);
 
 enum Item {
@@ -67,7 +66,6 @@ struct Outgoing {
     blocks: Vec<BlockRef>,
 }
 
-/// What sending takes.
 pub(crate) struct Outbox {
     pub settings: watch::Receiver<Arc<Settings>>,
     pub clock: Arc<dyn Clock>,

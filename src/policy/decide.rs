@@ -31,7 +31,6 @@ pub(crate) struct PolicyFacts {
     pub when_suspicious: Suspicious,
 }
 
-/// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PolicyDecision {
     pub action: Action,

@@ -4,7 +4,6 @@ use crate::delivery::{Attempt, Tried};
 use std::future::Future;
 use std::pin::Pin;
 
-/// Makes delivery attempts.
 pub(crate) trait Deliver: Clone + Send + Sync + 'static {
     /// Tries once, within bounded time. One outcome per recipient.
     fn attempt(&self, attempt: Attempt) -> Pin<Box<dyn Future<Output = Tried> + Send + '_>>;

@@ -69,7 +69,6 @@ pub(super) struct Destinations {
 }
 
 impl Destinations {
-    /// None yet.
     pub(super) fn new(route: Route) -> Self {
         Self {
             route,
@@ -165,7 +164,6 @@ impl Destinations {
         self.sweep_at = (2 * (self.slots.len() - self.free.len())).max(IDLE_MAX);
     }
 
-    /// One destination.
     pub(super) fn get(&self, id: u32) -> Option<&Dest> {
         self.slots.get(id as usize)?.as_ref()
     }
@@ -224,7 +222,6 @@ impl Destinations {
         None
     }
 
-    /// An attempt starts.
     pub(super) fn started(&mut self, id: u32) {
         if let Some(dest) = self.get_mut(id) {
             dest.running += 1;

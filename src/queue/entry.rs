@@ -43,7 +43,6 @@ impl Legs {
     /// None: nothing is left to be tried.
     pub(super) const NONE: Self = Self::Many(Vec::new());
 
-    /// All.
     pub(super) fn all(&self) -> &[Leg] {
         match self {
             Self::One(leg) => std::slice::from_ref(leg),
@@ -51,7 +50,6 @@ impl Legs {
         }
     }
 
-    /// All, to change.
     pub(super) fn all_mut(&mut self) -> &mut [Leg] {
         match self {
             Self::One(leg) => std::slice::from_mut(leg),
@@ -111,7 +109,6 @@ pub(super) enum Source {
     Sender(Arc<Sender>),
 }
 
-/// The delay notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Notice {
     None,
@@ -120,7 +117,6 @@ pub(super) enum Notice {
     Sent,
 }
 
-/// One message.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub accepted_at: Time,
@@ -246,7 +242,6 @@ impl Entry {
         }
     }
 
-    /// Where it stands.
     pub(super) fn state(&self, rest: impl Fn(u32) -> Option<Time>) -> QueueState {
         let active = |l: &Leg| match l.state {
             LegState::Running | LegState::Parked => true,

@@ -101,7 +101,6 @@ pub(crate) struct FailedRecipient {
     pub remote: String,
 }
 
-/// Why recipients failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FailureCause {
     /// A next hop refused for good, or no next hop can exist.

@@ -71,7 +71,6 @@ fn cut(text: &str, most: usize) -> &str {
         .unwrap_or_default()
 }
 
-/// One recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Track {
     pub stage: Stage,
@@ -127,7 +126,6 @@ impl Progress {
         }
     }
 
-    /// The bytes.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64);
         let flag = |on: bool, bit: u8| if on { bit } else { 0 };

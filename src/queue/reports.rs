@@ -16,7 +16,6 @@ pub(super) const WAITING_MAX: usize = 4096;
 /// A report nobody took over comes again after this time.
 pub(super) const AGAIN: Duration = Duration::from_secs(60);
 
-/// What is reported.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum ReportKind {
     /// Failed for good; why, and what it was held for.
@@ -27,7 +26,6 @@ pub(super) enum ReportKind {
     Relayed,
 }
 
-/// One report.
 #[derive(Debug, Clone)]
 pub(super) struct Report {
     pub meta: Arc<MessageMeta>,

@@ -106,7 +106,6 @@ pub(super) struct Window {
 const MOST_PATIENCE: u32 = 64;
 
 impl Window {
-    /// The start.
     pub(super) const fn new() -> Self {
         Self {
             size: FIRST_WINDOW,

@@ -73,7 +73,6 @@ impl Job {
     }
 }
 
-/// What happened.
 #[derive(Debug)]
 pub(super) enum Input {
     /// The spool holds a new message.
@@ -161,7 +160,6 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Empty.
     pub(super) fn new(settings: Arc<Settings>, rules: Rules) -> Self {
         Self {
             settings,
@@ -238,7 +236,6 @@ impl State {
         self.open = open;
     }
 
-    /// One step.
     pub(super) fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Effect>) {
         match input {
             Input::Enqueue(meta) => self.enqueue(meta),
@@ -273,7 +270,6 @@ impl State {
         self.running == 0 && self.loading == 0 && self.reports.is_empty()
     }
 
-    /// For the gauges.
     pub(super) fn counts(&self) -> Counts {
         let held = self.held.len();
         let waiting = self.messages.len().saturating_sub(held);

@@ -53,7 +53,6 @@ pub(super) enum Command {
     Drain(oneshot::Sender<()>),
 }
 
-/// The task.
 pub(super) struct Task<D> {
     pub state: State,
     pub clock: Arc<dyn Clock>,

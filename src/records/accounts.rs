@@ -66,7 +66,6 @@ fn role(text: &str) -> Result<Role, RecordsError> {
         .ok_or_else(|| RecordsError::Failed(format!("unknown role {text} in records.db")))
 }
 
-/// Adds an account.
 pub(super) fn add(tx: &Transaction<'_>, account: &Account) -> Result<(), RecordsError> {
     tx.execute(
         "INSERT INTO account(name, role, tenant, may_send_as, password_hash) VALUES(?1, ?2, ?3, ?4, ?5)",
@@ -81,7 +80,6 @@ pub(super) fn add(tx: &Transaction<'_>, account: &Account) -> Result<(), Records
     Ok(())
 }
 
-/// Removes an account.
 pub(super) fn remove(tx: &Transaction<'_>, name: &str) -> Result<(), RecordsError> {
     match tx.execute("DELETE FROM account WHERE name = ?1", [name])? {
         0 => Err(RecordsError::NotFound),
@@ -101,7 +99,6 @@ fn read_account(row: &Row<'_>) -> Result<Account, RecordsError> {
     })
 }
 
-/// One account.
 pub(super) fn get(connection: &Connection, name: &str) -> Result<Account, RecordsError> {
     let mut query = connection.prepare_cached(
         "SELECT name, role, tenant, may_send_as, password_hash FROM account WHERE name = ?1",
@@ -110,7 +107,6 @@ pub(super) fn get(connection: &Connection, name: &str) -> Result<Account, Record
     read_account(rows.next()?.ok_or(RecordsError::NotFound)?)
 }
 
-/// All accounts.
 pub(super) fn list(connection: &Connection) -> Result<Vec<Account>, RecordsError> {
     let mut query = connection.prepare_cached(
         "SELECT name, role, tenant, may_send_as, password_hash FROM account ORDER BY name",
@@ -122,7 +118,6 @@ pub(super) fn list(connection: &Connection) -> Result<Vec<Account>, RecordsError
     Ok(accounts)
 }
 
-/// Adds a token.
 pub(super) fn token_add(tx: &Transaction<'_>, token: &Token) -> Result<(), RecordsError> {
     tx.execute(
         "INSERT INTO token(name, role, tenant, sha256, created_at) VALUES(?1, ?2, ?3, ?4, ?5)",
@@ -137,7 +132,6 @@ pub(super) fn token_add(tx: &Transaction<'_>, token: &Token) -> Result<(), Recor
     Ok(())
 }
 
-/// Revokes a token.
 pub(super) fn token_remove(tx: &Transaction<'_>, name: &str) -> Result<(), RecordsError> {
     match tx.execute("DELETE FROM token WHERE name = ?1", [name])? {
         0 => Err(RecordsError::NotFound),
@@ -145,7 +139,6 @@ pub(super) fn token_remove(tx: &Transaction<'_>, name: &str) -> Result<(), Recor
     }
 }
 
-/// All tokens.
 pub(super) fn tokens(connection: &Connection) -> Result<Vec<Token>, RecordsError> {
     let mut query = connection
         .prepare_cached("SELECT name, role, tenant, sha256, created_at FROM token ORDER BY name")?;

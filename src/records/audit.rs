@@ -28,7 +28,6 @@ fn chain(previous: &[u8], entry: &AuditEntry) -> [u8; 32] {
 const SPACE: &str = "audit";
 const HAS_HEADS: &str = "heads";
 
-/// Adds a line.
 pub(super) fn add(tx: &Transaction<'_>, entry: &AuditEntry) -> Result<Head, RecordsError> {
     let previous: Option<Vec<u8>> = tx
         .query_row("SELECT hash FROM audit ORDER BY id DESC LIMIT 1", [], |r| {

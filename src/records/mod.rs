@@ -155,7 +155,6 @@ pub(crate) struct TraceQuery {
     pub limit: usize,
 }
 
-/// An account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Account {
     pub name: String,
@@ -286,7 +285,6 @@ impl Records {
         self.store.read_now(|c| blocks::ended(c, since))
     }
 
-    /// One block.
     pub(crate) async fn block(&self, reference: BlockRef) -> Result<Block, RecordsError> {
         self.store.read(move |c| blocks::get(c, reference)).await
     }
@@ -381,14 +379,12 @@ impl Records {
             .await
     }
 
-    /// Adds an account.
     pub(crate) async fn account_add(&self, account: Account) -> Result<(), RecordsError> {
         self.store
             .write(move |tx| accounts::add(tx, &account))
             .await
     }
 
-    /// Removes an account.
     pub(crate) async fn account_remove(&self, name: &str) -> Result<(), RecordsError> {
         let name = name.to_owned();
         self.store
@@ -407,14 +403,12 @@ impl Records {
         self.store.read(accounts::list).await
     }
 
-    /// Adds a token.
     pub(crate) async fn token_add(&self, token: Token) -> Result<(), RecordsError> {
         self.store
             .write(move |tx| accounts::token_add(tx, &token))
             .await
     }
 
-    /// Revokes a token.
     pub(crate) async fn token_remove(&self, name: &str) -> Result<(), RecordsError> {
         let name = name.to_owned();
         self.store

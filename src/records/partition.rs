@@ -155,7 +155,6 @@ impl Partitions {
         }
     }
 
-    /// Closes all files.
     pub(super) fn close(&mut self) {
         self.open.clear();
     }

@@ -19,7 +19,6 @@ enum Job {
     Close(oneshot::Sender<()>),
 }
 
-/// The open database.
 pub(super) struct Store {
     path: PathBuf,
     jobs: mpsc::Sender<Job>,

@@ -106,7 +106,6 @@ impl Content {
         self.keep(run);
     }
 
-    /// Takes CRLF.
     pub(crate) fn line_end(&mut self) {
         self.line = 0;
         self.keep(b"\r\n");

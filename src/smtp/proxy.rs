@@ -12,7 +12,6 @@ const V1_OCTETS: usize = 107;
 const V2_BLOCK_OCTETS: usize = 4096;
 const V2_SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// A whole header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
     /// Octets of it; what follows belongs to TLS or SMTP.

@@ -54,7 +54,6 @@ impl Key {
     }
 }
 
-/// All live messages.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     entries: HashMap<Key, Entry>,
@@ -75,7 +74,6 @@ impl Index {
     pub(super) fn insert(&mut self, id: u64, entry: Entry) -> Option<Entry> {
         self.entries.insert(Key::of(id), entry)
     }
-    /// Forgets a message.
     pub(super) fn remove(&mut self, id: u64) -> Option<Entry> {
         self.entries.remove(&Key::of(id))
     }
@@ -83,7 +81,6 @@ impl Index {
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Entry)> + '_ {
         self.entries.iter().map(|(k, e)| (k.id(), *e))
     }
-    /// Live messages.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -132,7 +129,6 @@ impl Cache {
         self.entries.insert(id, (meta, body));
     }
 
-    /// Drops a message.
     pub(super) fn remove(&mut self, id: u64) {
         if let Some((_, body)) = self.entries.remove(&id) {
             self.bytes = self.bytes.saturating_sub(Self::weight(&body));

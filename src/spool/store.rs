@@ -166,7 +166,6 @@ impl Store {
         }
     }
 
-    /// The disk.
     pub(super) fn disk(&self) -> &dyn Disk {
         &*self.shared.disk
     }

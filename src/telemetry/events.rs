@@ -91,7 +91,6 @@ pub(crate) fn listening(kind: &str, address: SocketAddr) {
     tracing::info!(event = LISTENING, kind, %address);
 }
 
-/// A session began.
 pub(crate) fn session_opened(listener: &str, client: IpAddr) {
     tracing::debug!(event = SESSION_OPENED, listener, %client);
 }

@@ -29,7 +29,6 @@ impl Form {
     }
 }
 
-/// Formats events.
 pub(super) struct LineFormat {
     form: Arc<Form>,
     clock: Arc<dyn Clock>,

@@ -2,9 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Number of counters.
 pub(crate) const COUNTERS: usize = 7;
-/// What is counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Counts {
     /// Messages judged (retries left out).

@@ -31,7 +31,6 @@ const SHOWN: usize = 200;
 /// pages.
 pub(super) const STYLE: &str = include_str!("style.css");
 
-/// Renders a page.
 pub(super) fn html(page: &impl Template) -> Response {
     match page.render() {
         Ok(text) => Html(text).into_response(),
@@ -449,7 +448,6 @@ where
         .route("/blocks/{ref}", get(show_block))
 }
 
-/// Pages that act.
 pub(super) fn relay_routes() -> Router<Relay> {
     Router::new().route("/blocks/{ref}/release", post(release))
 }

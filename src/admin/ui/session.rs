@@ -63,7 +63,6 @@ impl Sessions {
         Some(session.clone())
     }
 
-    /// Ends a session.
     pub(super) fn close(&self, cookie: &str) {
         self.lock().remove(cookie);
     }

@@ -175,7 +175,6 @@ impl Baseline {
         }
     }
 
-    /// Learns one outcome.
     pub(in crate::detector) fn learn_outcome(&mut self, bounced: bool) {
         self.outcomes += 1.0;
         if bounced {

@@ -146,7 +146,6 @@ impl ClientCampaign {
         self.confirmed = None;
     }
 
-    /// Forgets everything.
     pub(in crate::detector) fn forgive(&mut self) {
         self.sum = 0.0;
         self.brought.clear();

@@ -16,7 +16,6 @@ use std::net::IpAddr;
 /// Contributors remembered per client; more push out the smallest.
 const CONTRIBUTORS: usize = 12;
 
-/// The record.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(in crate::detector) struct Group {
     pub windows: Windows,
@@ -76,7 +75,6 @@ pub(in crate::detector) fn within_key(tenant: &TenantId, who: u64) -> u64 {
 }
 
 impl Group {
-    /// Counts at `now`.
     pub(in crate::detector) fn count(&mut self, now: Time, counts: Counts) {
         self.windows.add(now, counts);
         self.messages = self.messages.saturating_add(u64::from(counts.messages));
@@ -127,7 +125,6 @@ impl Group {
         self.sum >= block.mul_add(Tuning::CLAIMED_BOUND, -0.01)
     }
 
-    /// Forgets the evidence.
     pub(in crate::detector) fn forgive(&mut self) {
         self.sum = 0.0;
         self.contributors.clear();

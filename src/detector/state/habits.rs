@@ -52,7 +52,6 @@ pub(in crate::detector) struct Circumstances {
 }
 
 impl Circumstances {
-    /// All of them.
     pub(in crate::detector) fn sum(&self) -> f64 {
         self.place + self.hour + self.logins
     }

@@ -131,7 +131,6 @@ impl Known {
         }
     }
 
-    /// Remembers a recipient.
     pub(in crate::detector) fn insert(&mut self, hash: u64) {
         let short = short(hash);
         match self {

@@ -29,7 +29,6 @@ impl RecentMessages {
         self.entries.push_front(evidence);
     }
 
-    /// Newest first.
     pub(in crate::detector) fn list(&self) -> Vec<Evidence> {
         self.entries.iter().cloned().collect()
     }

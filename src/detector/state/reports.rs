@@ -31,7 +31,6 @@ const DAY: u32 = 24 * 60;
 /// Reporters and messages remembered of one sender.
 const ENTRIES: usize = 64;
 
-/// What is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::detector) enum ReportKind {
     /// A complaint through a feedback loop.
@@ -51,7 +50,6 @@ pub(in crate::detector) struct Volume {
     pub lately: f64,
 }
 
-/// One report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::detector) struct SingleReport {
     pub kind: ReportKind,

@@ -64,7 +64,6 @@ struct Shard {
     older: HashSet<Mark, RandomState>,
 }
 
-/// The set.
 pub(in crate::detector) struct Seen {
     shards: Vec<Mutex<Shard>>,
 }
@@ -149,7 +148,6 @@ impl Seen {
         taken.flatten().collect()
     }
 
-    /// Forgets everything.
     pub(in crate::detector) fn clear(&self) {
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);

@@ -155,7 +155,6 @@ impl UnsavedRecord {
         self.pace.sum()
     }
 
-    /// Counts a message.
     pub(in crate::detector) fn count(&mut self, now: Time) {
         self.last = self.last.max(now);
         self.pace.turn(now);

@@ -59,7 +59,6 @@ impl Verdict {
     }
 }
 
-/// The configured scanners.
 pub(crate) struct Scanners {
     rspamd: Option<(rspamd::Client, Source)>,
     spamd: Option<(spamd::Client, Source)>,

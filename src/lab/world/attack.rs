@@ -43,7 +43,6 @@ impl Kind {
         Self::Padded,
     ];
 
-    /// Name in tables.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Blast => "blast",

@@ -12,7 +12,6 @@ pub(crate) const NAMES: [&str; COUNT] = [
     "pilot CUSUM at 25",
     "pilot CUSUM at 50",
 ];
-/// Number of detectors.
 pub(crate) const COUNT: usize = 9;
 
 /// From here on a message counts as spam for them, in nats.

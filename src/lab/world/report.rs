@@ -21,7 +21,6 @@ const ROWS: [&str; 5] = [
 pub(crate) struct Stopwatch(std::time::Instant);
 
 impl Stopwatch {
-    /// Starts to measure.
     pub(crate) fn start() -> Self {
         Self(std::time::Instant::now())
     }

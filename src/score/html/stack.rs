@@ -76,7 +76,6 @@ impl Look {
 
 /// What kind of element it is, as far as its ends and its look go. One bit each.
 pub(super) mod kind {
-    /// Never holds anything.
     pub(crate) const VOID: u32 = 1;
     /// Its start ends an open paragraph.
     pub(crate) const BLOCK: u32 = 1 << 1;

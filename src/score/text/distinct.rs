@@ -12,7 +12,6 @@ pub(super) struct Distinct<T, const N: usize> {
 }
 
 impl<T: Copy + Default, const N: usize> Distinct<T, N> {
-    /// An empty collection.
     pub(super) fn new() -> Self {
         Self {
             seen: Box::new([0; N]),
@@ -21,7 +20,6 @@ impl<T: Copy + Default, const N: usize> Distinct<T, N> {
         }
     }
 
-    /// Forgets everything.
     pub(super) fn clear(&mut self) {
         self.seen.fill(0);
         self.count = 0;

@@ -17,13 +17,10 @@ use fold::{Octets, index};
 
 /// Bits of the index within each group.
 pub(in crate::score) const WORD_BITS: u32 = 17;
-/// See [`WORD_BITS`].
 pub(in crate::score) const PAIR_BITS: u32 = 18;
-/// See [`WORD_BITS`].
 pub(in crate::score) const GRAM_BITS: u32 = 17;
 /// First index of pairs, of grams, and the size of the whole space.
 pub(crate) const PAIRS_AT: u32 = 1 << WORD_BITS;
-/// See [`PAIRS_AT`].
 pub(crate) const GRAMS_AT: u32 = PAIRS_AT + (1 << PAIR_BITS);
 /// Size of the index space of hashed features.
 pub(crate) const SPACE: usize = GRAMS_AT as usize + (1 << GRAM_BITS);

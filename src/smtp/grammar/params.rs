@@ -3,7 +3,6 @@
 use crate::types::replies::{self, FixedReply};
 use crate::types::{BodyType, DsnRet, Notify};
 
-/// Parameters of MAIL.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct MailParams {
     /// `SIZE=` (RFC 1870 section 3).
@@ -18,7 +17,6 @@ pub(crate) struct MailParams {
     pub envid: Option<Box<str>>,
 }
 
-/// Parameters of RCPT.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct RcptParams {
     /// `NOTIFY=` (RFC 3461 section 4.1).
