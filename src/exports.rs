@@ -5,7 +5,7 @@ pub use crate::app::Relay;
 pub use crate::config::Settings;
 pub use crate::detector::{Detector, Reservation};
 pub use crate::env::{Clock, SystemClock};
-pub use crate::feedback::report::{self as feedback_report, Report as FeedbackReport};
+pub use crate::feedback::report::{self as feedback_report, FeedbackReport};
 pub use crate::lab::corpus::{CorpusError, index as corpus_index};
 pub use crate::message_token::ensure_key;
 pub use crate::policy::scope::choose as choose_policy;

@@ -37,10 +37,10 @@ impl Limited {
 }
 
 impl axum::serve::Listener for Limited {
-    type Io = Connection;
+    type Io = AdminConnection;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+    async fn accept(&mut self) -> (AdminConnection, SocketAddr) {
         loop {
             // The semaphore is never closed; without a permit there is nothing better than to go on
             // without.
@@ -49,7 +49,7 @@ impl axum::serve::Listener for Limited {
                 Ok((io, address)) => {
                     let quiet = Box::pin(tokio::time::sleep(self.idle));
                     return (
-                        Connection {
+                        AdminConnection {
                             io,
                             quiet,
                             idle: self.idle,
@@ -72,14 +72,14 @@ impl axum::serve::Listener for Limited {
 }
 
 /// One connection with its place among the others.
-pub(super) struct Connection {
+pub(super) struct AdminConnection {
     io: TcpStream,
     quiet: Pin<Box<Sleep>>,
     idle: Duration,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Connection {
+impl AdminConnection {
     /// Passes a result on; a wait that has lasted too long becomes an error.
     fn timed<T>(
         &mut self,
@@ -97,7 +97,7 @@ impl Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for AdminConnection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -108,7 +108,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for AdminConnection {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

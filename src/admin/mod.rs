@@ -42,7 +42,7 @@ const REQUEST_TIME: Duration = Duration::from_secs(30);
 
 /// What the admin side works with.
 #[derive(Clone)]
-pub(crate) struct State {
+pub(crate) struct AdminState {
     pub settings: watch::Receiver<Arc<Settings>>,
     pub clock: Arc<dyn Clock>,
     pub records: Records,
@@ -67,7 +67,7 @@ struct Core {
     health: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// SHA-256 of the token in `<data_dir>/admin.token`, read when the server starts.
     operator_sha256: Option<String>,
-    sessions: ui::session::Sessions,
+    sessions: ui::session::UiSessions,
 }
 
 impl Core {
@@ -95,7 +95,7 @@ impl Core {
 
 /// State of the routes that act on the running relay.
 #[derive(Clone)]
-struct Relay {
+struct RelayRoutes {
     core: Arc<Core>,
     detector: Arc<Detector>,
     queue: Queue,
@@ -103,13 +103,13 @@ struct Relay {
     labels: Labels,
 }
 
-impl FromRef<Relay> for Arc<Core> {
-    fn from_ref(relay: &Relay) -> Self {
+impl FromRef<RelayRoutes> for Arc<Core> {
+    fn from_ref(relay: &RelayRoutes) -> Self {
         Self::clone(&relay.core)
     }
 }
 
-fn core(state: &State) -> Arc<Core> {
+fn core(state: &AdminState) -> Arc<Core> {
     let settings = Arc::clone(&state.settings.borrow());
     let operator = token::read(&settings.server.data_dir).map_err(|e| {
         tracing::warn!(path = %token::path(&settings.server.data_dir).display(), error = %e, "no operator token");
@@ -121,15 +121,15 @@ fn core(state: &State) -> Arc<Core> {
         metrics: state.metrics.clone(),
         health: Arc::clone(&state.health),
         operator_sha256: operator.ok().map(|t| token::sha256_hex(&t)),
-        sessions: ui::session::Sessions::default(),
+        sessions: ui::session::UiSessions::default(),
     })
 }
 
 /// Everything on `[admin] bind`. Reads `<data_dir>/admin.token`, which [`token::ensure`] must have
 /// made before.
-pub(crate) fn router(state: State) -> Router {
+pub(crate) fn router(state: AdminState) -> Router {
     let core = core(&state);
-    let relay = Relay {
+    let relay = RelayRoutes {
         core: Arc::clone(&core),
         detector: state.detector,
         queue: state.queue,
@@ -145,7 +145,7 @@ fn for_us(router: Router, core: Arc<Core>) -> Router {
     router.layer(middleware::from_fn_with_state(core, hosts::guard))
 }
 
-fn all_routes() -> Router<Relay> {
+fn all_routes() -> Router<RelayRoutes> {
     core_routes().merge(api::routes()).merge(ui::relay_routes())
 }
 
@@ -251,7 +251,7 @@ async fn ready(With(core): With<Arc<Core>>) -> Response {
 /// Serves [`router`] until `shutdown` ends, then lets running requests finish.
 pub(crate) async fn serve(
     listener: tokio::net::TcpListener,
-    state: State,
+    state: AdminState,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     axum::serve(listener::Limited::new(listener), router(state))
@@ -262,7 +262,7 @@ pub(crate) async fn serve(
 /// Serves [`public_router`] until `shutdown` ends, then lets running requests finish.
 pub(crate) async fn serve_public(
     listener: tokio::net::TcpListener,
-    state: State,
+    state: AdminState,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     axum::serve(listener::Limited::new(listener), public_router(state))
@@ -271,6 +271,6 @@ pub(crate) async fn serve_public(
 }
 
 /// Everything on `[public] bind`: `/blocked/{ref}` and `/delist`, which show and never act.
-pub(crate) fn public_router(state: State) -> Router {
+pub(crate) fn public_router(state: AdminState) -> Router {
     bounded(public::routes().with_state(core(&state)))
 }

@@ -91,14 +91,14 @@ async fn blocked(With(core): With<Arc<Core>>, Path(reference): Path<String>) -> 
 }
 
 #[derive(Deserialize)]
-struct Asked {
+struct DelistQuery {
     #[serde(default, rename = "ref")]
     reference: String,
 }
 
 async fn delist(
     With(core): With<Arc<Core>>,
-    query: Result<Query<Asked>, QueryRejection>,
+    query: Result<Query<DelistQuery>, QueryRejection>,
 ) -> Response {
     match query
         .ok()

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::{self, Settings};
-use crate::records::{Judged, Token, TraceEvent};
+use crate::records::{Token, TraceEvent, TracedJudgement};
 use crate::types::Role;
 use crate::types::{
     Action, Block, BlockKind, BlockRef, BlockState, Evidence, MessageId, Reason, SenderScope,
@@ -100,7 +100,7 @@ impl Site {
                 .handle(),
             health: Arc::new(|| vec!["the spool cannot be written".into()]),
             operator_sha256: Some(token::sha256_hex(&operator)),
-            sessions: ui::session::Sessions::default(),
+            sessions: ui::session::UiSessions::default(),
         });
         let public = Router::new().nest("/public", public::routes());
         let routes = bounded(for_us(

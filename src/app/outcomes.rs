@@ -86,10 +86,10 @@ impl Outcomes {
                 } => {
                     this.spawn_report(
                         &parallel,
-                        Report {
+                        WrittenReport {
                             meta,
                             recipients,
-                            kind: ndr::Kind::Failed { cause, hold },
+                            kind: ndr::DsnKind::Failed { cause, hold },
                             ack,
                         },
                     )
@@ -103,10 +103,10 @@ impl Outcomes {
                 } => {
                     this.spawn_report(
                         &parallel,
-                        Report {
+                        WrittenReport {
                             meta,
                             recipients,
-                            kind: ndr::Kind::Delayed { expires },
+                            kind: ndr::DsnKind::Delayed { expires },
                             ack,
                         },
                     )
@@ -119,10 +119,10 @@ impl Outcomes {
                 } => {
                     this.spawn_report(
                         &parallel,
-                        Report {
+                        WrittenReport {
                             meta,
                             recipients,
-                            kind: ndr::Kind::Relayed,
+                            kind: ndr::DsnKind::Relayed,
                             ack,
                         },
                     )
@@ -180,7 +180,7 @@ impl Outcomes {
     }
 
     /// Writing a report waits for the disk; the next event does not wait for that.
-    async fn spawn_report(self: &Arc<Self>, parallel: &Arc<Semaphore>, report: Report) {
+    async fn spawn_report(self: &Arc<Self>, parallel: &Arc<Semaphore>, report: WrittenReport) {
         let (this, permit) = (Arc::clone(self), Arc::clone(parallel).acquire_owned().await);
         tokio::spawn(async move {
             this.report(report).await;
@@ -190,7 +190,7 @@ impl Outcomes {
 
     /// Tells the sender, if one is to be told. The queue hears "done" only when the report is on
     /// disk; when it cannot be written, the queue brings the event again.
-    async fn report(&self, report: Report) {
+    async fn report(&self, report: WrittenReport) {
         let settings = Arc::clone(&self.settings.borrow());
         let now = self.clock.now();
         let recipients = ndr::decide(&settings, &report.meta, &report.kind, &report.recipients);
@@ -210,7 +210,7 @@ impl Outcomes {
             }
         };
         let id = self.ids.next(now);
-        let facts = ndr::Facts {
+        let facts = ndr::ReportFacts {
             settings: &settings,
             now,
             id,
@@ -243,18 +243,18 @@ impl Outcomes {
 
     /// The sender has had an hour's worth of reports: this one comes in a later hour, as long as
     /// that makes sense.
-    fn too_many(&self, settings: &Settings, report: Report, reader: ndr::Reader) {
+    fn too_many(&self, settings: &Settings, report: WrittenReport, reader: ndr::ReportReader) {
         let now = self.clock.now();
         // What was kept from going its way must go back: later, but never without a word.
         let held = matches!(
             report.kind,
-            ndr::Kind::Failed {
+            ndr::DsnKind::Failed {
                 cause: FailureCause::HeldReturned,
                 ..
             }
         );
         // That something is late is soon told by its end.
-        let late = matches!(report.kind, ndr::Kind::Delayed { .. });
+        let late = matches!(report.kind, ndr::DsnKind::Delayed { .. });
         let until = self.limit().put_off(now, reader);
         let in_time =
             until.since(report.meta.accepted_at) < settings.delivery.expire + REPORTS_WAIT;
@@ -278,14 +278,14 @@ impl Outcomes {
 
     /// The report is out, or none is due: what it is about has come to its end. An attempt's own
     /// refusal was logged, counted and traced as the attempt.
-    fn finish(&self, report: Report) {
-        let Report {
+    fn finish(&self, report: WrittenReport) {
+        let WrittenReport {
             meta,
             recipients,
             kind,
             ack,
         } = report;
-        if let ndr::Kind::Failed { cause, .. } = kind
+        if let ndr::DsnKind::Failed { cause, .. } = kind
             && cause != FailureCause::Refused
         {
             for failed in &recipients {
@@ -317,16 +317,16 @@ impl Outcomes {
 }
 
 /// A report to be written.
-struct Report {
+struct WrittenReport {
     meta: Arc<MessageMeta>,
     recipients: Vec<FailedRecipient>,
-    kind: ndr::Kind,
+    kind: ndr::DsnKind,
     ack: Ack,
 }
 
 /// Who reads the reports about this message. Sub-addresses and the like do not make many readers of
 /// one.
-fn reader(meta: &MessageMeta) -> ndr::Reader {
+fn reader(meta: &MessageMeta) -> ndr::ReportReader {
     let tenant = meta
         .identity
         .as_ref()
@@ -338,7 +338,7 @@ fn reader(meta: &MessageMeta) -> ndr::Reader {
         .as_ref()
         .map(identity::sender_address)
         .unwrap_or_default();
-    ndr::Reader::new(tenant, &sender)
+    ndr::ReportReader::new(tenant, &sender)
 }
 
 /// The first few of these recipients.

@@ -107,7 +107,7 @@ impl Room {
     }
 
     /// The next failure that the queue reports.
-    async fn failure(&mut self) -> Report {
+    async fn failure(&mut self) -> WrittenReport {
         loop {
             let event = tokio::time::timeout(Duration::from_secs(120), self.events.recv()).await;
             if let QueueEvent::Failed {
@@ -118,10 +118,10 @@ impl Room {
                 ack,
             } = event.expect("in time").expect("an event")
             {
-                return Report {
+                return WrittenReport {
                     meta,
                     recipients,
-                    kind: ndr::Kind::Failed { cause, hold },
+                    kind: ndr::DsnKind::Failed { cause, hold },
                     ack,
                 };
             }
@@ -197,7 +197,7 @@ async fn reports_of_failures_beyond_the_limit_come_in_a_later_hour() {
         let report = room.failure().await;
         assert!(matches!(
             report.kind,
-            ndr::Kind::Failed {
+            ndr::DsnKind::Failed {
                 cause: FailureCause::Admin,
                 ..
             }

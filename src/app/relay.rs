@@ -3,7 +3,7 @@
 use super::rooms::Rooms;
 use crate::admin;
 use crate::config::Settings;
-use crate::config::settings::{Listener, ListenerKind};
+use crate::config::settings::{ListenerKind, ListenerSettings};
 use crate::env::{Clock, Disk, SystemDisk, Vitals, private};
 use crate::session::{self, Sessions};
 use crate::telemetry::events;
@@ -244,7 +244,7 @@ async fn bind_http(address: SocketAddr, key: &str) -> Result<TcpListener, StartE
 async fn serve_http(
     settings: &Settings,
     admin_listener: TcpListener,
-    state: admin::State,
+    state: admin::AdminState,
     vitals: &Vitals,
     tasks: &mut Vec<JoinHandle<()>>,
 ) -> Result<Option<SocketAddr>, StartError> {
@@ -269,7 +269,7 @@ async fn serve_http(
 
 /// Keeps what only a start can change, and says so where the file asks for something else.
 fn keep_places(new: &mut Settings, old: &Settings) {
-    let bound = |listeners: &[Listener]| {
+    let bound = |listeners: &[ListenerSettings]| {
         listeners
             .iter()
             .map(|l| (l.bind, l.kind))
@@ -301,8 +301,8 @@ fn keep_places(new: &mut Settings, old: &Settings) {
 
 /// The listeners as they are bound, in their places, each with the `proxy_protocol` that the file
 /// now has for it. One that the file no longer has keeps its own.
-fn kept_listeners(new: &[Listener], old: &[Listener]) -> Vec<Listener> {
-    let mut left: Vec<&Listener> = new.iter().collect();
+fn kept_listeners(new: &[ListenerSettings], old: &[ListenerSettings]) -> Vec<ListenerSettings> {
+    let mut left: Vec<&ListenerSettings> = new.iter().collect();
     let mut kept = old.to_vec();
     for listener in &mut kept {
         let same = left
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn listeners_stay_in_their_places_and_take_the_proxies_of_the_file() {
-        let listener = |bind: &str, kind, proxy: &str| Listener {
+        let listener = |bind: &str, kind, proxy: &str| ListenerSettings {
             bind: bind.parse().expect("an address"),
             kind,
             proxy_protocol: proxy

@@ -10,11 +10,11 @@ use crate::delivery::Delivery;
 use crate::detector::Detector;
 use crate::env::IdSource;
 use crate::env::{Clock, Vitals, random_u64};
-use crate::external_checks::Outside;
+use crate::external_checks::ExternalChecks;
 use crate::feedback::{self, Feedback};
 use crate::intake::Intake;
 use crate::learn::{Labels, Learner};
-use crate::message_token::Key;
+use crate::message_token::TokenKey;
 use crate::moderation::Moderation;
 use crate::ndr;
 use crate::notify::{Inbox, Notifier, Outbox, run_webhook};
@@ -42,13 +42,13 @@ pub(super) struct Rooms {
     pub keeper: Arc<Keeper>,
     pub learner: Arc<Learner>,
     pub labels: Labels,
-    pub outside: Arc<Outside>,
+    pub outside: Arc<ExternalChecks>,
     pub delivery: Delivery,
     pub queue: Queue,
     pub notifier: Notifier,
     pub moderation: Arc<Moderation>,
     pub ids: Arc<IdSource>,
-    pub feedback_key: Key,
+    pub feedback_key: TokenKey,
     pub vitals: Vitals,
 }
 
@@ -77,7 +77,7 @@ impl Rooms {
         let scorer = Scorer::shipped().map_err(failed("model"))?;
         let learner = Arc::new(Learner::new(scorer, dir.join("learned")));
         let labels = Labels::new(Arc::clone(&learner), Arc::clone(&clock), spool.clone());
-        let outside = Arc::new(Outside::new(Arc::clone(&now)).map_err(failed("[outside]"))?);
+        let outside = Arc::new(ExternalChecks::new(Arc::clone(&now)).map_err(failed("[outside]"))?);
         let feedback_key = crate::message_token::ensure_key(dir).map_err(failed("feedback.key"))?;
         let delivery = Delivery::new(now, feedback_key.clone()).map_err(failed("delivery"))?;
         let ids = Arc::new(IdSource::new(random_u64() as u32));
@@ -216,14 +216,14 @@ impl Rooms {
     }
 
     /// What the admin side works with.
-    pub(super) fn admin_state(&self, metrics: PrometheusHandle) -> admin::State {
+    pub(super) fn admin_state(&self, metrics: PrometheusHandle) -> admin::AdminState {
         let (spool, vitals) = (self.spool.clone(), self.vitals.clone());
         let ended = move || {
             vitals
                 .ended()
                 .map(|part| format!("{part}: has ended, the relay stops"))
         };
-        admin::State {
+        admin::AdminState {
             settings: self.settings.clone(),
             clock: Arc::clone(&self.clock),
             records: self.records.clone(),

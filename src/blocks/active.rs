@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-type List = Vec<Arc<Block>>;
+type BlockList = Vec<Arc<Block>>;
 
 /// What a block of the null sender has as its subject.
 pub(crate) const NULL_SENDER: &str = "<>";
@@ -19,23 +19,23 @@ pub(crate) const NULL_SENDER: &str = "<>";
 pub(crate) struct ActiveBlocks {
     /// Number of blocks: without any, the gate takes no lock.
     count: AtomicUsize,
-    inner: RwLock<Inner>,
+    inner: RwLock<ActiveTables>,
 }
 
 #[derive(Default)]
-struct Inner {
+struct ActiveTables {
     all: HashMap<BlockRef, Arc<Block>>,
-    by_key: HashMap<SenderKey, List>,
-    senders: HashMap<String, List>,
+    by_key: HashMap<SenderKey, BlockList>,
+    senders: HashMap<String, BlockList>,
     /// Blocks of whoever uses an address, by its local part: a login without a domain stands for
     /// that mailbox in each domain of its tenant.
-    mailboxes: HashMap<String, List>,
-    domains: HashMap<String, List>,
-    tenants: HashMap<String, List>,
-    networks: HashMap<IpNet, List>,
+    mailboxes: HashMap<String, BlockList>,
+    domains: HashMap<String, BlockList>,
+    tenants: HashMap<String, BlockList>,
+    networks: HashMap<IpNet, BlockList>,
     /// Prefix lengths in use, with how many blocks use each.
     lengths: HashMap<(bool, u8), usize>,
-    websites: HashMap<String, List>,
+    websites: HashMap<String, BlockList>,
     due: BTreeSet<(Time, BlockRef)>,
 }
 
@@ -105,10 +105,10 @@ fn is_in_force(block: &Block, now: Time) -> bool {
     block.until.is_none_or(|until| now < until)
 }
 
-impl Inner {
+impl ActiveTables {
     /// The list of its index that a block stands in; `None` for a client subject that is no
     /// network.
-    fn list(&mut self, block: &Block) -> Option<&mut List> {
+    fn list(&mut self, block: &Block) -> Option<&mut BlockList> {
         let subject = block.subject.clone();
         Some(match (block.kind, &block.scope, &block.sender) {
             (BlockKind::Sender, SenderScope::Account | SenderScope::Claimed(_), Some(key)) => {
@@ -164,7 +164,7 @@ impl Inner {
     }
 
     fn find(&self, now: Time, identity: &Identity) -> Option<&Arc<Block>> {
-        let hit = |list: Option<&'_ List>| -> Option<BlockRef> {
+        let hit = |list: Option<&'_ BlockList>| -> Option<BlockRef> {
             list?
                 .iter()
                 .find(|b| is_in_force(b, now) && covers(b, identity))

@@ -11,7 +11,7 @@ use crate::api::Page;
 use crate::config::Settings;
 use crate::env::{Clock, SystemClock};
 use crate::records::accounts::{MAX_PASSWORD_OCTETS, hash_password};
-use crate::records::{Account, AuditEntry, Head, Records, RecordsError, Token};
+use crate::records::{Account, AuditEntry, AuditHead, Records, RecordsError, Token};
 use crate::types::Role;
 use crate::types::{Address, Domain, TenantId};
 use serde_json::{Value, json};
@@ -311,7 +311,7 @@ pub(super) async fn audit_verify(
         ))
     };
     let known = head
-        .map(|head| Head::parse(head).ok_or_else(|| wrong(head)))
+        .map(|head| AuditHead::parse(head).ok_or_else(|| wrong(head)))
         .transpose()?;
     let found = open(&settings(file, load)?)?
         .audit_verify(known)

@@ -24,7 +24,7 @@ pub(crate) struct Connect {
 
 /// Options of commands that read.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Reading {
+pub(crate) struct ReadOptions {
     #[command(flatten)]
     pub connect: Connect,
     /// Print JSON as the API gives it.
@@ -36,7 +36,7 @@ pub(crate) struct Reading {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Listing {
     #[command(flatten)]
-    pub reading: Reading,
+    pub reading: ReadOptions,
     /// At most so many.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub limit: u32,
@@ -46,7 +46,7 @@ pub(crate) struct Listing {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Changing {
     #[command(flatten)]
-    pub reading: Reading,
+    pub reading: ReadOptions,
     /// Why; stands in the audit.
     #[arg(long, default_value = "")]
     pub reason: String,
@@ -73,7 +73,7 @@ pub(crate) enum BlocksCommand {
         /// Reference, OG-XXXXXXXXXX.
         reference: String,
         #[command(flatten)]
-        reading: Reading,
+        reading: ReadOptions,
     },
     /// Block somebody.
     Add {
@@ -92,7 +92,7 @@ pub(crate) enum BlocksCommand {
         #[arg(long)]
         tenant: Option<String>,
         #[command(flatten)]
-        reading: Reading,
+        reading: ReadOptions,
     },
     /// End a block.
     Release {
@@ -100,18 +100,18 @@ pub(crate) enum BlocksCommand {
         reference: String,
         /// What it was: held mail goes out (mistake) or stays for review (compromised).
         #[arg(long, value_enum)]
-        verdict: Verdict,
+        verdict: VerdictArg,
         /// Why; stands in the record.
         #[arg(long)]
         reason: String,
         #[command(flatten)]
-        reading: Reading,
+        reading: ReadOptions,
     },
 }
 
 /// Why a block is released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Verdict {
+pub(crate) enum VerdictArg {
     /// The relay was wrong.
     Mistake,
     /// The account had been taken over and is clean again.
@@ -133,7 +133,7 @@ pub(crate) enum SendersCommand {
         /// Key or address.
         sender: String,
         #[command(flatten)]
-        reading: Reading,
+        reading: ReadOptions,
     },
 }
 
@@ -151,7 +151,7 @@ pub(crate) enum PolicyCommand {
         #[arg(long, value_name = "ADDRESS")]
         client: Option<std::net::IpAddr>,
         #[command(flatten)]
-        reading: Reading,
+        reading: ReadOptions,
     },
 }
 
@@ -179,7 +179,7 @@ pub(crate) enum QueueCommand {
         /// Message id.
         id: String,
         #[command(flatten)]
-        reading: Reading,
+        reading: ReadOptions,
     },
     /// Try now.
     Retry(One),
@@ -203,7 +203,7 @@ pub(crate) enum HeldCommand {
         /// Message id.
         id: String,
         #[command(flatten)]
-        reading: Reading,
+        reading: ReadOptions,
     },
     /// Send it on.
     Release(One),

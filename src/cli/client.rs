@@ -18,7 +18,7 @@ const PAGE: u32 = 1000;
 
 /// What the relay answered.
 #[derive(Debug)]
-pub(super) struct Answer<T> {
+pub(super) struct ApiAnswer<T> {
     /// As it came, for `--json`.
     pub(super) json: Value,
     /// As it is read.
@@ -27,7 +27,7 @@ pub(super) struct Answer<T> {
 
 /// A connection to one relay.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(super) struct ApiClient {
     http: reqwest::Client,
     base: Url,
     token: String,
@@ -43,7 +43,7 @@ fn reachable(bind: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, bind.port())
 }
 
-impl Client {
+impl ApiClient {
     /// From options, environment and, for what those do not tell, the configuration.
     pub(super) fn new(connect: &Connect, load: LoadSettings) -> Result<Self, Failure> {
         let settings = match (&connect.url, &connect.token) {
@@ -96,7 +96,7 @@ impl Client {
     async fn send<T: DeserializeOwned>(
         &self,
         request: RequestBuilder,
-    ) -> Result<Answer<T>, Failure> {
+    ) -> Result<ApiAnswer<T>, Failure> {
         let request = request.bearer_auth(&self.token);
         let response = request.send().await.map_err(|e| self.unreachable(&e))?;
         let status = response.status();
@@ -105,7 +105,7 @@ impl Client {
             && let Ok(json) = serde_json::from_str::<Value>(&text)
             && let Ok(value) = serde_json::from_str(&text)
         {
-            return Ok(Answer { json, value });
+            return Ok(ApiAnswer { json, value });
         }
         Err(Failure::Failed(match serde_json::from_str(&text) {
             Ok(problem) if !status.is_success() => explain(status, problem),
@@ -127,7 +127,7 @@ impl Client {
     pub(super) async fn get<T: DeserializeOwned>(
         &self,
         path: &[&str],
-    ) -> Result<Answer<T>, Failure> {
+    ) -> Result<ApiAnswer<T>, Failure> {
         self.send(self.http.get(self.url(path)?)).await
     }
 
@@ -136,7 +136,7 @@ impl Client {
         &self,
         path: &[&str],
         query: &impl Serialize,
-    ) -> Result<Option<Answer<T>>, Failure> {
+    ) -> Result<Option<ApiAnswer<T>>, Failure> {
         let probe = self.http.get(self.base.clone()).send().await;
         if probe.is_err_and(|e| e.is_connect()) {
             return Ok(None);
@@ -149,7 +149,7 @@ impl Client {
         &self,
         path: &[&str],
         body: &impl Serialize,
-    ) -> Result<Answer<T>, Failure> {
+    ) -> Result<ApiAnswer<T>, Failure> {
         self.send(self.http.post(self.url(path)?).json(body)).await
     }
 
@@ -159,7 +159,7 @@ impl Client {
         path: &[&str],
         filter: &impl Serialize,
         limit: u32,
-    ) -> Result<Answer<Page<T>>, Failure> {
+    ) -> Result<ApiAnswer<Page<T>>, Failure> {
         let (mut items, mut json, mut cursor) = (Vec::new(), Vec::new(), None);
         let mut left = limit;
         loop {
@@ -168,7 +168,7 @@ impl Client {
                 cursor,
             };
             let request = self.http.get(self.url(path)?).query(filter).query(&page);
-            let page: Answer<Page<T>> = self.send(request).await?;
+            let page: ApiAnswer<Page<T>> = self.send(request).await?;
             if let Some(Value::Array(some)) = page.json.get("items") {
                 json.extend(some.iter().cloned());
             }
@@ -178,7 +178,7 @@ impl Client {
             if next.is_none() || left == 0 {
                 let json = json!({ "items": json, "next": next });
                 let value = Page { items, next };
-                return Ok(Answer { json, value });
+                return Ok(ApiAnswer { json, value });
             }
             cursor = next;
         }

@@ -1,10 +1,10 @@
 //! Each command: a request, and what to print of the answer.
 
 use super::args::{
-    AuditCommand, BlocksCommand, HeldCommand, Listing, MessagesCommand, One, QueueCommand, Reading,
-    SendersCommand, Verdict,
+    AuditCommand, BlocksCommand, HeldCommand, Listing, MessagesCommand, One, QueueCommand,
+    ReadOptions, SendersCommand, VerdictArg,
 };
-use super::client::{Answer, Client};
+use super::client::{ApiAnswer, ApiClient};
 use super::{AdminCommand, Failure, LoadSettings, accounts, policy, views};
 use crate::api::{
     ActReason, Acted, BlockFilter, BlockItem, LabelMessage, Labelled, MessageFilter, MessageItem,
@@ -35,7 +35,7 @@ pub(super) async fn run(command: AdminCommand, load: LoadSettings) -> Result<Str
 }
 
 /// The answer as the relay gave it, or as people read it.
-fn show<T>(json: bool, answer: &Answer<T>, view: impl Fn(&T) -> String) -> String {
+fn show<T>(json: bool, answer: &ApiAnswer<T>, view: impl Fn(&T) -> String) -> String {
     if json {
         format!("{}\n", answer.json)
     } else {
@@ -50,29 +50,29 @@ async fn list<T: DeserializeOwned>(
     filter: impl Serialize,
     view: impl Fn(&Page<T>) -> String,
 ) -> Result<String, Failure> {
-    let client = Client::new(&listing.reading.connect, load)?;
+    let client = ApiClient::new(&listing.reading.connect, load)?;
     let answer = client.list(&[path], &filter, listing.limit).await?;
     Ok(show(listing.reading.json, &answer, view))
 }
 
 async fn one<T: DeserializeOwned>(
-    reading: &Reading,
+    reading: &ReadOptions,
     load: LoadSettings,
     path: &[&str],
     view: impl Fn(&T) -> String,
 ) -> Result<String, Failure> {
-    let answer = Client::new(&reading.connect, load)?.get(path).await?;
+    let answer = ApiClient::new(&reading.connect, load)?.get(path).await?;
     Ok(show(reading.json, &answer, view))
 }
 
 async fn change<T: DeserializeOwned>(
-    reading: &Reading,
+    reading: &ReadOptions,
     load: LoadSettings,
     path: &[&str],
     body: impl Serialize,
     view: impl Fn(&T) -> String,
 ) -> Result<String, Failure> {
-    let client = Client::new(&reading.connect, load)?;
+    let client = ApiClient::new(&reading.connect, load)?;
     let answer = client.post(path, &body).await?;
     Ok(show(reading.json, &answer, view))
 }
@@ -120,8 +120,8 @@ async fn blocks(command: BlocksCommand, load: LoadSettings) -> Result<String, Fa
             reading,
         } => {
             let verdict = match verdict {
-                Verdict::Mistake => "mistake",
-                Verdict::Compromised => "compromised",
+                VerdictArg::Mistake => "mistake",
+                VerdictArg::Compromised => "compromised",
             };
             let body = ReleaseBlock {
                 verdict: Some(verdict.into()),
@@ -227,9 +227,13 @@ async fn held(command: HeldCommand, load: LoadSettings) -> Result<String, Failur
 }
 
 /// The queued message with its judgement from the trace.
-async fn held_show(id: String, reading: &Reading, load: LoadSettings) -> Result<String, Failure> {
-    let client = Client::new(&reading.connect, load)?;
-    let mut item: Answer<QueueItem> = client.get(&["queue", &id]).await?;
+async fn held_show(
+    id: String,
+    reading: &ReadOptions,
+    load: LoadSettings,
+) -> Result<String, Failure> {
+    let client = ApiClient::new(&reading.connect, load)?;
+    let mut item: ApiAnswer<QueueItem> = client.get(&["queue", &id]).await?;
     if item.value.state != QueueState::Held {
         return Err(Failure::Failed(format!(
             "{id} is not held; see: outgate queue show {id}"
@@ -239,7 +243,7 @@ async fn held_show(id: String, reading: &Reading, load: LoadSettings) -> Result<
         id: Some(id),
         ..MessageFilter::default()
     };
-    let traced: Answer<Page<MessageItem>> = client.list(&["messages"], &filter, 1).await?;
+    let traced: ApiAnswer<Page<MessageItem>> = client.list(&["messages"], &filter, 1).await?;
     if let Some(map) = item.json.as_object_mut() {
         let judgement = traced.json.pointer("/items/0").cloned();
         map.insert("judgement".into(), json!(judgement));

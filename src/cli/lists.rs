@@ -4,7 +4,7 @@ use super::ConfigFile;
 use crate::config;
 use crate::config::Settings;
 use crate::config::known_lists;
-use crate::external_checks::check::{self, Report};
+use crate::external_checks::check::{self, CheckReport};
 use clap::Subcommand;
 use serde_json::json;
 use std::io::Write;
@@ -60,8 +60,8 @@ async fn check(settings: &Settings, json: bool) -> (u8, String) {
     )
 }
 
-fn as_json(reports: &[Report]) -> String {
-    let item = |r: &Report| {
+fn as_json(reports: &[CheckReport]) -> String {
+    let item = |r: &CheckReport| {
         let detail = r.found.as_ref().unwrap_or_else(|why| why);
         json!({ "name": r.name, "place": r.place, "ok": r.found.is_ok(), "detail": detail, "removal": r.removal })
     };
@@ -71,7 +71,7 @@ fn as_json(reports: &[Report]) -> String {
     )
 }
 
-fn as_text(reports: &[Report]) -> String {
+fn as_text(reports: &[CheckReport]) -> String {
     if reports.is_empty() {
         let known: Vec<String> = known_lists::known().into_keys().collect();
         return format!(

@@ -35,11 +35,11 @@ use std::process::ExitCode;
 #[command(name = "outgate", version, about)]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum CliCommand {
     /// Run the relay.
     Serve(ConfigFile),
     /// Run the relay with a local sink and a story to watch.
@@ -73,27 +73,27 @@ pub(crate) enum Command {
 /// wrong use.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Serve(file) => app::serve::run(file.config.as_deref()),
-        Command::Demo => app::demo::run(),
-        Command::Config {
+        CliCommand::Serve(file) => app::serve::run(file.config.as_deref()),
+        CliCommand::Demo => app::demo::run(),
+        CliCommand::Config {
             command: ConfigCommand::Check(args),
         } => print_report(config::run_check, &args),
-        Command::Config {
+        CliCommand::Config {
             command: ConfigCommand::Show(args),
         } => print_report(config::run_show, &args),
-        Command::Send(args) => run_send(&args),
-        Command::Score(args) => score::run(&args),
-        Command::Replay(args) => replay::run(&args),
-        Command::Simulate(args) => simulate::run(&args),
-        Command::Model(args) => model::run(&args),
-        Command::Lists { command } => lists::run(&command),
-        Command::Admin(command) => run(command, crate::config::load),
+        CliCommand::Send(args) => run_send(&args),
+        CliCommand::Score(args) => score::run(&args),
+        CliCommand::Replay(args) => replay::run(&args),
+        CliCommand::Simulate(args) => simulate::run(&args),
+        CliCommand::Model(args) => model::run(&args),
+        CliCommand::Lists { command } => lists::run(&command),
+        CliCommand::Admin(command) => run(command, crate::config::load),
     }
 }
 
-type Report = fn(Option<&Path>, bool, &mut dyn Write, &mut dyn Write) -> i32;
+type PrintReport = fn(Option<&Path>, bool, &mut dyn Write, &mut dyn Write) -> i32;
 
-fn print_report(report: Report, args: &ConfigReport) -> ExitCode {
+fn print_report(report: PrintReport, args: &ConfigReport) -> ExitCode {
     let status = report(
         args.file.config.as_deref(),
         args.json,

@@ -1,7 +1,7 @@
 //! `outgate policy explain`: asks the relay; where none runs here, the configuration alone.
 
-use super::args::{PolicyCommand, Reading};
-use super::client::{Answer, Client};
+use super::args::{PolicyCommand, ReadOptions};
+use super::client::{ApiAnswer, ApiClient};
 use super::table::{facts, table};
 use super::views::text;
 use super::{Failure, LoadSettings};
@@ -34,11 +34,11 @@ async fn from_relay(
     sender: &str,
     tenant: Option<&str>,
     client: Option<IpAddr>,
-    reading: &Reading,
+    reading: &ReadOptions,
     load: LoadSettings,
-) -> Result<Option<Answer<PolicyAnswer>>, Failure> {
+) -> Result<Option<ApiAnswer<PolicyAnswer>>, Failure> {
     let named = reading.connect.url.is_some();
-    let relay = match Client::new(&reading.connect, load) {
+    let relay = match ApiClient::new(&reading.connect, load) {
         Ok(relay) => relay,
         // It was never started here: there is no token yet.
         Err(Failure::Failed(_)) if !named => return Ok(None),
@@ -61,9 +61,9 @@ fn from_configuration(
     sender: &str,
     tenant: Option<&str>,
     client: Option<IpAddr>,
-    reading: &Reading,
+    reading: &ReadOptions,
     load: LoadSettings,
-) -> Result<Answer<PolicyAnswer>, Failure> {
+) -> Result<ApiAnswer<PolicyAnswer>, Failure> {
     let settings = load(reading.connect.file.config.as_deref()).map_err(Failure::Usage)?;
     let tenant = tenant.map(TenantId::new);
     let identity = explain::stranger(&settings, sender, tenant.as_ref(), client)
@@ -80,7 +80,7 @@ fn from_configuration(
         // Only a relay counts.
         map.remove("shadow_counts");
     }
-    Ok(Answer { json, value })
+    Ok(ApiAnswer { json, value })
 }
 
 /// A list with its title; empty if there is nothing in it.

@@ -64,7 +64,7 @@ pub(crate) struct SendArgs {
 }
 
 /// What is to be sent, and where.
-struct Job {
+struct SendJob {
     host: String,
     port: u16,
     from: String,
@@ -81,7 +81,7 @@ pub(super) async fn run<W: Write + Unpin>(
     password: impl Read,
     out: W,
 ) -> Result<bool, Failure> {
-    let job = Job::new(args, load, password)?;
+    let job = SendJob::new(args, load, password)?;
     let failed = |error: &dyn std::fmt::Display| {
         Failure::Failed(format!("{}:{}: {error}", job.host, job.port))
     };
@@ -171,7 +171,7 @@ fn test_message(from: &str, to: &[String], subject: &str) -> Result<Vec<u8>, Fai
         .map_err(|e| Failure::Failed(e.to_string()))
 }
 
-impl Job {
+impl SendJob {
     fn new(
         args: &SendArgs,
         load: super::LoadSettings,

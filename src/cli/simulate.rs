@@ -3,11 +3,11 @@
 use super::ConfigFile;
 use crate::config::Settings;
 use crate::config::tuning;
-use crate::lab::world::attack::Kind;
-use crate::lab::world::content::Content;
+use crate::lab::world::attack::AttackKind;
+use crate::lab::world::content::WorldContent;
 use crate::lab::world::events::Events;
 use crate::lab::world::people::Quality;
-use crate::lab::world::{self, Plan, cold, mailbag};
+use crate::lab::world::{self, SimulationPlan, cold, mailbag};
 use crate::replay::reader;
 use crate::score::Scorer;
 use crate::score::model::Model;
@@ -44,7 +44,7 @@ pub(crate) struct SimulateArgs {
     grid: Vec<Quality>,
     /// Attacks to run; all if left out.
     #[arg(long, value_delimiter = ',', value_parser = attack)]
-    attacks: Vec<Kind>,
+    attacks: Vec<AttackKind>,
     /// Small tenants of several kinds in their first five days instead, and attacks among their
     /// first 50 to 450 messages.
     #[arg(long, conflicts_with_all = ["days", "events"])]
@@ -103,11 +103,16 @@ fn quality(text: &str) -> Result<Quality, String> {
     }
 }
 
-fn attack(text: &str) -> Result<Kind, String> {
-    Kind::ALL
+fn attack(text: &str) -> Result<AttackKind, String> {
+    AttackKind::ALL
         .into_iter()
         .find(|k| k.name() == text)
-        .ok_or_else(|| format!("one of {}", Kind::ALL.map(Kind::name).join(", ")))
+        .ok_or_else(|| {
+            format!(
+                "one of {}",
+                AttackKind::ALL.map(AttackKind::name).join(", ")
+            )
+        })
 }
 
 /// Runs the command. Exit 1 if the output could not be written; 2 for a bad configuration.
@@ -127,14 +132,14 @@ pub(crate) fn run(args: &SimulateArgs) -> ExitCode {
 }
 
 /// What the mail of one table says, and how it is called.
-type Titled = (String, Vec<Content>);
+type Titled = (String, Vec<WorldContent>);
 
 fn contents(args: &SimulateArgs) -> Result<Vec<Titled>, String> {
     if args.mail.is_empty() {
         let drawn = |q: &Quality| {
             (
                 format!("TPR {} / FPR {}", q.tpr, q.fpr),
-                vec![Content::Drawn(*q)],
+                vec![WorldContent::Drawn(*q)],
             )
         };
         return Ok(args.grid.iter().map(drawn).collect());
@@ -147,9 +152,9 @@ fn contents(args: &SimulateArgs) -> Result<Vec<Titled>, String> {
         None => Scorer::shipped().map_err(|e| e.to_string())?,
     };
     let scored = mailbag::load(&args.mail, &scorer).map_err(|e| e.to_string())?;
-    let titled = |how: &str, contents: Vec<Content>| {
-        let of = |content: &Content| {
-            if let Content::Real(pool) = content {
+    let titled = |how: &str, contents: Vec<WorldContent>| {
+        let of = |content: &WorldContent| {
+            if let WorldContent::Real(pool) = content {
                 format!("\n{}", pool.summary())
             } else {
                 String::new()
@@ -209,7 +214,7 @@ fn tables(
         .map(BufWriter::new);
     let mut events = file.as_mut().map(|f| Events::new(f));
     for (title, contents) in contents {
-        let plan = Plan {
+        let plan = SimulationPlan {
             seeds: (first..=last).collect(),
             days,
             tenants: (args.sender_days / seeds).div_ceil(per_tenant).max(1),
@@ -220,7 +225,7 @@ fn tables(
             cold: args.cold,
             newcomers: args.newcomers,
             attacks: if args.attacks.is_empty() {
-                Kind::ALL.to_vec()
+                AttackKind::ALL.to_vec()
             } else {
                 args.attacks.clone()
             },

@@ -12,7 +12,7 @@ fn parse(line: &str) -> Result<Cli, clap::Error> {
 }
 
 async fn does(line: &str) -> Result<String, Failure> {
-    let Command::Admin(command) = parse(line).expect("a good command").command else {
+    let CliCommand::Admin(command) = parse(line).expect("a good command").command else {
         panic!("{line} is no admin command")
     };
     commands::run(command, load).await

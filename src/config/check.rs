@@ -4,8 +4,8 @@ use super::entries::{clients, listeners, pools, routes, tenants};
 use super::error::Wrong;
 use super::external_checks;
 use super::policies;
-use super::raw::{Place, Reader, Section};
-use super::scopes::{self, Known};
+use super::raw::{ConfigPlace, ConfigReader, ConfigSection};
+use super::scopes::{self, KnownNames};
 use super::settings::*;
 use super::tuning::Tuning;
 use super::typed::{number, string};
@@ -21,36 +21,36 @@ const MOST_DURATIONS: usize = 20;
 pub(super) struct Checked {
     pub settings: Settings,
     /// `[[listener]]`, in order; empty where the default stands.
-    pub listeners: Vec<Place>,
-    pub clients: Vec<Place>,
-    pub tenants: Vec<Place>,
-    pub routes: Vec<Place>,
+    pub listeners: Vec<ConfigPlace>,
+    pub clients: Vec<ConfigPlace>,
+    pub tenants: Vec<ConfigPlace>,
+    pub routes: Vec<ConfigPlace>,
     /// `[[pool]] name = "high_risk"`, or the file.
-    pub high_risk: Place,
+    pub high_risk: ConfigPlace,
     pub sections: Sections,
 }
 
 /// Places of single sections.
 pub(super) struct Sections {
-    pub server: Place,
-    pub limits: Place,
-    pub delivery: Place,
-    pub scoring: Place,
-    pub admin: Place,
-    pub public: Place,
-    pub reports: Place,
+    pub server: ConfigPlace,
+    pub limits: ConfigPlace,
+    pub delivery: ConfigPlace,
+    pub scoring: ConfigPlace,
+    pub admin: ConfigPlace,
+    pub public: ConfigPlace,
+    pub reports: ConfigPlace,
 }
 
 /// Reads the whole file. What is wrong stands in the reader; the settings mean something only if
 /// nothing is.
-pub(super) fn settings(reader: &Reader<'_>, root: Section<'_, '_>) -> Checked {
+pub(super) fn settings(reader: &ConfigReader<'_>, root: ConfigSection<'_, '_>) -> Checked {
     let section = |name| root.section(name);
     let s = section("server");
-    let (server, server_at) = (Server::read(&s), end(s));
+    let (server, server_at) = (ServerSettings::read(&s), end(s));
     let (listeners, listeners_at) = listeners(&root);
     let tls = whole(section("tls"), tls);
     let s = section("limits");
-    let (limits, limits_at) = (Limits::read(&s), end(s));
+    let (limits, limits_at) = (LimitSettings::read(&s), end(s));
     let (tenants, tenants_at) = tenants(&root, &server.hostname);
     let (clients, clients_at) = clients(&root, &tenants);
     let (pool_normal, pool_high_risk, high_risk) = pools(reader, &root, &server.hostname);
@@ -58,20 +58,20 @@ pub(super) fn settings(reader: &Reader<'_>, root: Section<'_, '_>) -> Checked {
     let s = section("delivery");
     let (delivery, delivery_at) = (delivery(&s), end(s));
     let s = section("scoring");
-    let (scoring, scoring_at) = (Scoring::read(&s), end(s));
+    let (scoring, scoring_at) = (ScoringSettings::read(&s), end(s));
     let s = section("admin");
-    let (admin, admin_at) = (Admin::read(&s), end(s));
+    let (admin, admin_at) = (AdminSettings::read(&s), end(s));
     let s = section("public");
-    let (public, public_at) = (Public::read(&s), end(s));
+    let (public, public_at) = (PublicSettings::read(&s), end(s));
     let groups = scopes::groups(section("group"));
-    let known = Known {
+    let known = KnownNames {
         groups: &groups,
         tenants: &tenants,
     };
     let (policy, policies) = policies::policies(section("policy"), &known);
     let listening = listeners.iter().any(|l| l.kind == ListenerKind::Reports);
     let s = section("reports");
-    let reports = Reports::read(&s, &server.hostname, listening);
+    let reports = ReportSettings::read(&s, &server.hostname, listening);
     let reports_at = end(s);
     let settings = Settings {
         listeners,
@@ -82,7 +82,7 @@ pub(super) fn settings(reader: &Reader<'_>, root: Section<'_, '_>) -> Checked {
         pool_high_risk,
         routes,
         delivery,
-        dns: whole(section("dns"), Dns::read),
+        dns: whole(section("dns"), DnsSettings::read),
         scoring,
         outside: Arc::new(external_checks::outside(&root)),
         detector: whole(section("detector"), detector),
@@ -92,15 +92,15 @@ pub(super) fn settings(reader: &Reader<'_>, root: Section<'_, '_>) -> Checked {
         groups,
         tenants,
         blocks: whole(section("blocks"), blocks),
-        held: whole(section("held"), Held::read),
+        held: whole(section("held"), HeldSettings::read),
         reports,
         notify: whole(section("notify"), |s| {
             NotifySettings::read(s, &server.hostname)
         }),
-        records: whole(section("records"), Records::read),
+        records: whole(section("records"), RecordsSettings::read),
         admin,
         public,
-        log: whole(section("log"), Log::read),
+        log: whole(section("log"), LogSettings::read),
         server,
     };
     root.finish();
@@ -124,20 +124,20 @@ pub(super) fn settings(reader: &Reader<'_>, root: Section<'_, '_>) -> Checked {
 }
 
 /// Reads a section and ends it.
-fn whole<T>(section: Section<'_, '_>, read: impl FnOnce(&Section<'_, '_>) -> T) -> T {
+fn whole<T>(section: ConfigSection<'_, '_>, read: impl FnOnce(&ConfigSection<'_, '_>) -> T) -> T {
     let value = read(&section);
     section.finish();
     value
 }
 
 /// Ends a section: its unknown keys are recorded; gives its place.
-pub(super) fn end(section: Section<'_, '_>) -> Place {
+pub(super) fn end(section: ConfigSection<'_, '_>) -> ConfigPlace {
     let place = section.place.clone();
     section.finish();
     place
 }
 
-fn tls(s: &Section<'_, '_>) -> Option<TlsFiles> {
+fn tls(s: &ConfigSection<'_, '_>) -> Option<TlsFiles> {
     let path = |key| {
         s.get(key, None, |v| {
             optional(string(v)?, |p| Ok(PathBuf::from(p)))
@@ -167,14 +167,14 @@ fn tls(s: &Section<'_, '_>) -> Option<TlsFiles> {
     }
 }
 
-fn delivery(s: &Section<'_, '_>) -> Delivery {
-    let delivery = Delivery::read(s);
+fn delivery(s: &ConfigSection<'_, '_>) -> DeliverySettings {
+    let delivery = DeliverySettings::read(s);
     s.refuse_empty("retry", "write at least one wait, such as [\"5m\"]");
     delivery
 }
 
-fn blocks(s: &Section<'_, '_>) -> Blocks {
-    let blocks = Blocks::read(s);
+fn blocks(s: &ConfigSection<'_, '_>) -> BlockSettings {
+    let blocks = BlockSettings::read(s);
     s.refuse_empty(
         "duration",
         "write at least one, such as [\"1h\", \"24h\", \"until_released\"]",
@@ -191,7 +191,7 @@ fn blocks(s: &Section<'_, '_>) -> Blocks {
     blocks
 }
 
-fn detector(s: &Section<'_, '_>) -> Tuning {
+fn detector(s: &ConfigSection<'_, '_>) -> Tuning {
     let mut tuning = Tuning::default();
     for (key, value, least, most) in tuning.keys() {
         *value = s.get(key, *value, |v| number(v, &(least..=most)));

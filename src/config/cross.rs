@@ -3,13 +3,13 @@
 
 use super::check::Checked;
 use super::error::Wrong;
-use super::raw::Reader;
+use super::raw::ConfigReader;
 use super::settings::{ListenerKind, RouteMatch};
 use ipnet::IpNet;
 use std::collections::HashMap;
 
 /// Runs all of them.
-pub(super) fn check(reader: &Reader<'_>, checked: &Checked) {
+pub(super) fn check(reader: &ConfigReader<'_>, checked: &Checked) {
     listeners(reader, checked);
     tenants(reader, checked);
     clients(reader, checked);
@@ -19,7 +19,7 @@ pub(super) fn check(reader: &Reader<'_>, checked: &Checked) {
     surroundings(reader, checked);
 }
 
-fn listeners(reader: &Reader<'_>, checked: &Checked) {
+fn listeners(reader: &ConfigReader<'_>, checked: &Checked) {
     let settings = &checked.settings;
     let mut seen = HashMap::new();
     for (listener, place) in settings.listeners.iter().zip(&checked.listeners) {
@@ -63,7 +63,7 @@ fn listeners(reader: &Reader<'_>, checked: &Checked) {
     }
 }
 
-fn tenants(reader: &Reader<'_>, checked: &Checked) {
+fn tenants(reader: &ConfigReader<'_>, checked: &Checked) {
     let (mut names, mut domains) = (HashMap::new(), HashMap::new());
     for (tenant, place) in checked.settings.tenants.iter().zip(&checked.tenants) {
         if let Some(first) = names.insert(tenant.id.clone(), place)
@@ -101,7 +101,7 @@ fn tenants(reader: &Reader<'_>, checked: &Checked) {
     }
 }
 
-fn clients(reader: &Reader<'_>, checked: &Checked) {
+fn clients(reader: &ConfigReader<'_>, checked: &Checked) {
     let mut networks = HashMap::new();
     for (client, place) in checked.settings.clients.iter().zip(&checked.clients) {
         for network in &client.networks {
@@ -168,7 +168,7 @@ fn too_wide(network: &IpNet) -> Option<&'static str> {
     }
 }
 
-fn routes(reader: &Reader<'_>, checked: &Checked) {
+fn routes(reader: &ConfigReader<'_>, checked: &Checked) {
     let routes = &checked.settings.routes;
     for (i, (route, place)) in routes.iter().zip(&checked.routes).enumerate() {
         let earlier = routes.iter().take(i);
@@ -199,7 +199,7 @@ fn routes(reader: &Reader<'_>, checked: &Checked) {
     }
 }
 
-fn numbers(reader: &Reader<'_>, checked: &Checked) {
+fn numbers(reader: &ConfigReader<'_>, checked: &Checked) {
     let (s, places) = (&checked.settings, &checked.sections);
     if s.limits.body_memory_bytes < s.limits.message_size_bytes {
         let wrong = Wrong::new(
@@ -245,7 +245,7 @@ fn numbers(reader: &Reader<'_>, checked: &Checked) {
     }
 }
 
-fn reports(reader: &Reader<'_>, checked: &Checked) {
+fn reports(reader: &ConfigReader<'_>, checked: &Checked) {
     let (s, place) = (&checked.settings, &checked.sections.reports);
     if s.reports
         .other_mail_to
@@ -275,7 +275,7 @@ fn reports(reader: &Reader<'_>, checked: &Checked) {
     }
 }
 
-fn surroundings(reader: &Reader<'_>, checked: &Checked) {
+fn surroundings(reader: &ConfigReader<'_>, checked: &Checked) {
     let (s, places) = (&checked.settings, &checked.sections);
     if !s.server.hostname.as_str().contains('.')
         || s.server.hostname.as_str().ends_with(".localhost")

@@ -6,7 +6,7 @@ use super::form::{
     self, count, empty_is_default, list, one_of, optional, redacted, section, shown_or_empty, text,
     truth,
 };
-use super::raw::{Place, Reader, Section};
+use super::raw::{ConfigPlace, ConfigReader, ConfigSection};
 use super::route_auth::{self, MECHANISMS, RouteToken};
 use super::typed::{self, string};
 use super::values;
@@ -50,7 +50,7 @@ impl ListenerKind {
 
 section! {
     /// One `[[listener]]`.
-    pub struct Listener {
+    pub struct ListenerSettings {
         /// Address and port; port 0 lets the kernel choose.
         bind: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 2525)), text(values::socket)
             .required("write the address and port to listen on, such as \"127.0.0.1:2525\"");
@@ -61,9 +61,9 @@ section! {
     }
 }
 
-pub(super) fn listeners(root: &Section<'_, '_>) -> (Vec<Listener>, Vec<Place>) {
+pub(super) fn listeners(root: &ConfigSection<'_, '_>) -> (Vec<ListenerSettings>, Vec<ConfigPlace>) {
     let Some(sections) = root.sections("listener") else {
-        let listener = Listener {
+        let listener = ListenerSettings {
             bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 2525)),
             kind: ListenerKind::Relay,
             proxy_protocol: Vec::new(),
@@ -74,13 +74,15 @@ pub(super) fn listeners(root: &Section<'_, '_>) -> (Vec<Listener>, Vec<Place>) {
         "listener",
         "write at least one [[listener]], or leave the key out",
     );
-    let listeners = sections.into_iter().map(|s| (Listener::read(&s), end(s)));
+    let listeners = sections
+        .into_iter()
+        .map(|s| (ListenerSettings::read(&s), end(s)));
     listeners.unzip()
 }
 
 section! {
     /// One `[[tenant]]`.
-    pub struct Tenant {
+    pub struct TenantSettings {
         id as "name": TenantId = TenantId::new(""),
             text(tenant_name).required("write the tenant's name, such as \"acme\"");
         /// Internal domains. A subdomain is not included unless listed.
@@ -101,17 +103,20 @@ fn tenant_name(text: &str) -> Result<TenantId, Wrong> {
     values::name(text).map(|name| TenantId::new(&name))
 }
 
-impl Tenant {
+impl TenantSettings {
     /// Whether `domain` is one of this tenant's own.
     pub(crate) fn is_internal(&self, domain: &Domain) -> bool {
         self.domains.contains(domain)
     }
 }
 
-pub(super) fn tenants(root: &Section<'_, '_>, hostname: &Domain) -> (Vec<Arc<Tenant>>, Vec<Place>) {
+pub(super) fn tenants(
+    root: &ConfigSection<'_, '_>,
+    hostname: &Domain,
+) -> (Vec<Arc<TenantSettings>>, Vec<ConfigPlace>) {
     let Some(sections) = root.sections("tenant") else {
         // Without any, one tenant takes all mail; only our own name is internal.
-        let tenant = Tenant {
+        let tenant = TenantSettings {
             id: TenantId::new("default"),
             domains: vec![hostname.clone()],
             admins: Vec::new(),
@@ -127,13 +132,13 @@ pub(super) fn tenants(root: &Section<'_, '_>, hostname: &Domain) -> (Vec<Arc<Ten
     );
     let tenants = sections
         .into_iter()
-        .map(|s| (Arc::new(Tenant::read(&s)), end(s)));
+        .map(|s| (Arc::new(TenantSettings::read(&s)), end(s)));
     tenants.unzip()
 }
 
 section! {
     /// One `[[client]]`: mail servers that may relay through us.
-    pub struct Client(all_tenants: Vec<TenantId>) {
+    pub struct ClientSettings(all_tenants: Vec<TenantId>) {
         /// Networks; the most specific one over all clients wins.
         networks: Vec<IpNet> = Vec::new(), list(values::network)
             .required("write the networks of the client, such as [\"192.0.2.0/24\"]");
@@ -151,7 +156,7 @@ section! {
     }
 }
 
-impl Client {
+impl ClientSettings {
     /// Whether what it writes into mail or says by XCLIENT names the sender.
     pub(crate) const fn trusts_headers(&self) -> bool {
         self.trust_xclient
@@ -162,9 +167,9 @@ impl Client {
 }
 
 pub(super) fn clients(
-    root: &Section<'_, '_>,
-    tenants: &[Arc<Tenant>],
-) -> (Vec<Arc<Client>>, Vec<Place>) {
+    root: &ConfigSection<'_, '_>,
+    tenants: &[Arc<TenantSettings>],
+) -> (Vec<Arc<ClientSettings>>, Vec<ConfigPlace>) {
     let all = || tenants.iter().map(|t| t.id.clone()).collect::<Vec<_>>();
     let Some(sections) = root.sections("client") else {
         // Without any, only this machine itself may relay.
@@ -172,7 +177,7 @@ pub(super) fn clients(
             IpNet::new(Ipv4Addr::new(127, 0, 0, 0).into(), 8),
             IpNet::new(Ipv6Addr::LOCALHOST.into(), 128),
         ];
-        let client = Client {
+        let client = ClientSettings {
             networks: loopback.into_iter().flatten().collect(),
             tenants: all(),
             trust_xclient: false,
@@ -182,13 +187,13 @@ pub(super) fn clients(
         };
         return (vec![Arc::new(client)], Vec::new());
     };
-    let read = |s: Section<'_, '_>| {
+    let read = |s: ConfigSection<'_, '_>| {
         s.refuse_empty("networks", "write at least one network");
         s.refuse_empty(
             "tenants",
             "write at least one tenant, or leave the key out for all",
         );
-        (Arc::new(Client::read(&s, all())), end(s))
+        (Arc::new(ClientSettings::read(&s, all())), end(s))
     };
     sections.into_iter().map(read).unzip()
 }
@@ -205,10 +210,10 @@ section! {
 }
 
 pub(super) fn pools(
-    reader: &Reader<'_>,
-    root: &Section<'_, '_>,
+    reader: &ConfigReader<'_>,
+    root: &ConfigSection<'_, '_>,
     hostname: &Domain,
-) -> (PoolSettings, PoolSettings, Place) {
+) -> (PoolSettings, PoolSettings, ConfigPlace) {
     let default = |connections| PoolSettings {
         addresses: Vec::new(),
         ehlo: hostname.clone(),
@@ -287,7 +292,7 @@ impl fmt::Display for RouteMatch {
 /// One `[[route]]`: a smart host instead of MX. The key `host` gives two fields, so its keys are
 /// read and shown by hand.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Route {
+pub struct RouteSettings {
     /// Recipient domains it takes.
     pub domain: RouteMatch,
     /// Host name or IP address without port.
@@ -306,7 +311,7 @@ pub struct Route {
     pub allow_unverified: bool,
 }
 
-impl Route {
+impl RouteSettings {
     /// Whether the password or token would leave this machine for a host that has proved nothing:
     /// whoever sits between, or answers for the name, would read it.
     pub fn exposes_password(&self) -> bool {
@@ -315,7 +320,7 @@ impl Route {
         proof && self.tls != TlsMode::Required && !here
     }
 
-    fn read(s: &Section<'_, '_>) -> Self {
+    fn read(s: &ConfigSection<'_, '_>) -> Self {
         let domain = text(values::route_match)
             .required("write \"*\" for all domains, or the recipient domain")
             .read(s, "domain", RouteMatch::Any);
@@ -359,10 +364,10 @@ impl Route {
     }
 }
 
-pub(super) fn routes(root: &Section<'_, '_>) -> (Vec<Arc<Route>>, Vec<Place>) {
+pub(super) fn routes(root: &ConfigSection<'_, '_>) -> (Vec<Arc<RouteSettings>>, Vec<ConfigPlace>) {
     let sections = root.sections("route").unwrap_or_default();
     let routes = sections
         .into_iter()
-        .map(|s| (Arc::new(Route::read(&s)), end(s)));
+        .map(|s| (Arc::new(RouteSettings::read(&s)), end(s)));
     routes.unzip()
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 /// One finding: an error, or a warning about settings that work but hardly mean what was wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct ConfigProblem {
     /// File as it was named to us.
     pub file: String,
     /// Line in that file, from 1.
@@ -18,7 +18,7 @@ pub struct Problem {
     pub remedy: String,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: ", self.file, self.line)?;
         if !self.key.is_empty() {
@@ -33,11 +33,11 @@ impl fmt::Display for Problem {
 }
 
 /// Settings that work but hardly mean what was wanted.
-pub(crate) type Warning = Problem;
+pub(crate) type Warning = ConfigProblem;
 
 /// Everything that is wrong, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Errors(pub Vec<Problem>);
+pub struct Errors(pub Vec<ConfigProblem>);
 
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

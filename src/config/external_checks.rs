@@ -3,11 +3,11 @@
 
 use super::error::Wrong;
 use super::form::{Out, float, redacted, shown_or_empty};
-use super::raw::Section;
+use super::raw::ConfigSection;
 use super::typed::{duration, number, string};
 use super::units::show_duration;
 use super::values::{self, optional};
-use crate::config::known_lists::{self, Asks, Code, Form, Known, Refusal};
+use crate::config::known_lists::{self, AnswerForm, Asks, Code, KnownList, ListRefusal};
 use crate::types::Secret;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -24,18 +24,18 @@ const WEIGHTS: RangeInclusive<f64> = 0.0..=20.0;
 
 /// Outside evidence; all of it off by default.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outside {
+pub struct ExternalCheckSettings {
     /// A message waits so long at most for all of it together.
     pub deadline: Duration,
     /// Who keeps failing, or refuses, is left alone so long.
     pub pause: Duration,
-    pub phishtank: Option<Phishtank>,
-    pub lists: Vec<Arc<List>>,
-    pub rspamd: Option<Rspamd>,
-    pub spamd: Option<Spamd>,
+    pub phishtank: Option<PhishtankSettings>,
+    pub lists: Vec<Arc<ListSettings>>,
+    pub rspamd: Option<RspamdSettings>,
+    pub spamd: Option<SpamdSettings>,
 }
 
-impl Default for Outside {
+impl Default for ExternalCheckSettings {
     fn default() -> Self {
         Self {
             deadline: Duration::from_millis(500),
@@ -50,7 +50,7 @@ impl Default for Outside {
 
 /// A feed file.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Phishtank {
+pub struct PhishtankSettings {
     pub file: PathBuf,
     /// Nats of a page that stands in it.
     pub weight: f64,
@@ -58,7 +58,7 @@ pub struct Phishtank {
 
 /// One `[[list]]`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct List {
+pub struct ListSettings {
     /// Name in the configuration, metrics and logs.
     pub name: String,
     pub title: String,
@@ -68,11 +68,11 @@ pub struct List {
     /// What it is asked about; at least one.
     pub asks: Vec<Asks>,
     /// How answers are read.
-    pub form: Form,
+    pub form: AnswerForm,
     /// What answers mean; none = every answer is a listing.
     pub codes: Vec<Code>,
     /// Answers that are refusals.
-    pub refused: Vec<Refusal>,
+    pub refused: Vec<ListRefusal>,
     /// Nats of a listing.
     pub weight: f64,
     /// Domain or address that is always listed.
@@ -83,7 +83,7 @@ pub struct List {
 
 /// `[rspamd]`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Rspamd {
+pub struct RspamdSettings {
     /// Base address of its normal worker, without slash at the end.
     pub url: String,
     /// Nats at its own threshold.
@@ -92,14 +92,14 @@ pub struct Rspamd {
 
 /// `[spamd]`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Spamd {
+pub struct SpamdSettings {
     pub address: String,
     /// Nats at its own threshold.
     pub weight: f64,
 }
 
 /// Reads all of it.
-pub(super) fn outside(root: &Section<'_, '_>) -> Outside {
+pub(super) fn outside(root: &ConfigSection<'_, '_>) -> ExternalCheckSettings {
     let s = root.section("outside");
     let feed = s.get("phishtank", None, |v| {
         optional(string(v)?, |p| Ok(PathBuf::from(p)))
@@ -107,15 +107,15 @@ pub(super) fn outside(root: &Section<'_, '_>) -> Outside {
     let feed_weight = s.get("phishtank_weight", PHISHTANK_WEIGHT, |v| {
         number(v, &WEIGHTS)
     });
-    let defaults = Outside::default();
-    let outside = Outside {
+    let defaults = ExternalCheckSettings::default();
+    let outside = ExternalCheckSettings {
         deadline: s.get("deadline", defaults.deadline, |v| {
             duration(v, &(Duration::from_millis(10)..=Duration::from_secs(30)))
         }),
         pause: s.get("pause", defaults.pause, |v| {
             duration(v, &(Duration::from_secs(1)..=Duration::from_secs(86_400)))
         }),
-        phishtank: feed.map(|file| Phishtank {
+        phishtank: feed.map(|file| PhishtankSettings {
             file,
             weight: feed_weight,
         }),
@@ -127,7 +127,7 @@ pub(super) fn outside(root: &Section<'_, '_>) -> Outside {
     outside
 }
 
-impl Outside {
+impl ExternalCheckSettings {
     /// Writes all sections.
     pub(super) fn show(&self, out: &mut Out) {
         out.section("[outside]");
@@ -159,7 +159,7 @@ impl Outside {
     }
 }
 
-fn rspamd(s: Section<'_, '_>) -> Option<Rspamd> {
+fn rspamd(s: ConfigSection<'_, '_>) -> Option<RspamdSettings> {
     let url = s.get("url", None, |v| {
         optional(string(v)?, |t| {
             values::url(t).map(|u| u.trim_end_matches('/').to_owned())
@@ -167,14 +167,14 @@ fn rspamd(s: Section<'_, '_>) -> Option<Rspamd> {
     });
     let weight = s.get("weight", SCANNER_WEIGHT, |v| number(v, &WEIGHTS));
     s.finish();
-    url.map(|url| Rspamd { url, weight })
+    url.map(|url| RspamdSettings { url, weight })
 }
 
-fn spamd(s: Section<'_, '_>) -> Option<Spamd> {
+fn spamd(s: ConfigSection<'_, '_>) -> Option<SpamdSettings> {
     let address = s.get("address", None, |v| optional(string(v)?, spamd_address));
     let weight = s.get("weight", SCANNER_WEIGHT, |v| number(v, &WEIGHTS));
     s.finish();
-    address.map(|address| Spamd { address, weight })
+    address.map(|address| SpamdSettings { address, weight })
 }
 
 /// `host:port`; spamd's own port is 783, not that of mail.
@@ -193,7 +193,7 @@ fn spamd_address(text: &str) -> Result<String, Wrong> {
     })
 }
 
-fn lists(root: &Section<'_, '_>) -> Vec<Arc<List>> {
+fn lists(root: &ConfigSection<'_, '_>) -> Vec<Arc<ListSettings>> {
     let known = known_lists::known();
     let mut names: Vec<String> = Vec::new();
     let sections = root.sections("list").unwrap_or_default();
@@ -237,7 +237,11 @@ fn label(key: Secret) -> Result<Secret, Wrong> {
     }
 }
 
-fn list(s: &Section<'_, '_>, name: String, known: &BTreeMap<String, Known>) -> List {
+fn list(
+    s: &ConfigSection<'_, '_>,
+    name: String,
+    known: &BTreeMap<String, KnownList>,
+) -> ListSettings {
     let base = known.get(&name);
     let key = s.get("key", None, |v| {
         optional(string(v)?, |t| values::secret(t, s.env()).and_then(label))
@@ -270,12 +274,12 @@ fn list(s: &Section<'_, '_>, name: String, known: &BTreeMap<String, Known>) -> L
         },
     );
     s.refuse_empty("asks", "write what to ask about, or leave the key out");
-    let list = List {
+    let list = ListSettings {
         title: base.map_or_else(|| name.clone(), |b| b.title.clone()),
         zone: zone.or_else(|| usual.cloned()).unwrap_or_default(),
         key,
         asks,
-        form: base.map_or(Form::Codes, |b| b.form),
+        form: base.map_or(AnswerForm::Codes, |b| b.form),
         codes: base.map(|b| b.codes.clone()).unwrap_or_default(),
         refused: base.map(|b| b.refused.clone()).unwrap_or_default(),
         weight: s.get("weight", base.map_or(3.0, |b| b.weight), |v| {

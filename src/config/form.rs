@@ -2,7 +2,7 @@
 //! says how the value is read from the file and how `config show` writes it.
 
 use super::error::Wrong;
-use super::raw::Section;
+use super::raw::ConfigSection;
 use super::typed::{self, boolean, integer, number, string};
 use super::units::show_duration;
 use super::values::{self, optional as empty_is_none};
@@ -40,7 +40,7 @@ macro_rules! section {
         impl $name {
             /// Reads all keys; what is left out or wrong has its default.
             pub(in crate::config) fn read(
-                section: &$crate::config::raw::Section<'_, '_>,
+                section: &$crate::config::raw::ConfigSection<'_, '_>,
                 $($($parameter: $parameter_type),+)?
             ) -> Self {
                 $(
@@ -64,15 +64,15 @@ macro_rules! section {
 }
 pub(super) use section;
 
-type Read<T> = Box<dyn Fn(&Section<'_, '_>, &'static str, T) -> T>;
+type Read<T> = Box<dyn Fn(&ConfigSection<'_, '_>, &'static str, T) -> T>;
 
 /// How the value of a key is read and shown.
-pub(super) struct Form<T> {
+pub(super) struct KeyForm<T> {
     read: Read<T>,
     show: Box<dyn Fn(&T) -> String>,
 }
 
-impl<T: 'static> Form<T> {
+impl<T: 'static> KeyForm<T> {
     /// A single value: `show` writes it as TOML.
     pub(super) fn new(
         read: impl Fn(&DeValue<'_>) -> Result<T, Wrong> + 'static,
@@ -85,7 +85,7 @@ impl<T: 'static> Form<T> {
     }
 
     /// The value of `key`, or `default` where it is left out. A wrong value is recorded.
-    pub(super) fn read(&self, s: &Section<'_, '_>, key: &'static str, default: T) -> T {
+    pub(super) fn read(&self, s: &ConfigSection<'_, '_>, key: &'static str, default: T) -> T {
         (self.read)(s, key, default)
     }
 
@@ -96,7 +96,7 @@ impl<T: 'static> Form<T> {
 
     /// The same for a key that must not be left out; `remedy` says what to write.
     pub(super) fn required(self, remedy: &'static str) -> Self {
-        let read = move |s: &Section<'_, '_>, key, default| {
+        let read = move |s: &ConfigSection<'_, '_>, key, default| {
             if s.has(key) {
                 (self.read)(s, key, default)
             } else {
@@ -112,12 +112,12 @@ impl<T: 'static> Form<T> {
 }
 
 /// `true` or `false`.
-pub(super) fn truth() -> Form<bool> {
-    Form::new(boolean, bool::to_string)
+pub(super) fn truth() -> KeyForm<bool> {
+    KeyForm::new(boolean, bool::to_string)
 }
 
 /// An integer in a range, which `N` holds.
-pub(super) fn count<N>(range: RangeInclusive<u64>) -> Form<N>
+pub(super) fn count<N>(range: RangeInclusive<u64>) -> KeyForm<N>
 where
     N: TryFrom<u64> + Display + 'static,
 {
@@ -126,45 +126,45 @@ where
             N::try_from(n).map_err(|_| Wrong::new(format!("{n} is out of range"), "write less"))
         })
     };
-    Form::new(read, N::to_string)
+    KeyForm::new(read, N::to_string)
 }
 
 /// A size in octets.
-pub(super) fn size(range: RangeInclusive<u64>) -> Form<u64> {
-    Form::new(move |v| typed::size(v, &range), u64::to_string)
+pub(super) fn size(range: RangeInclusive<u64>) -> KeyForm<u64> {
+    KeyForm::new(move |v| typed::size(v, &range), u64::to_string)
 }
 
 /// A number.
-pub(super) fn real(range: RangeInclusive<f64>) -> Form<f64> {
-    Form::new(move |v| number(v, &range), |value| float(*value))
+pub(super) fn real(range: RangeInclusive<f64>) -> KeyForm<f64> {
+    KeyForm::new(move |v| number(v, &range), |value| float(*value))
 }
 
 /// A duration.
-pub(super) fn duration(range: RangeInclusive<Duration>) -> Form<Duration> {
-    Form::new(
+pub(super) fn duration(range: RangeInclusive<Duration>) -> KeyForm<Duration> {
+    KeyForm::new(
         move |v| typed::duration(v, &range),
         |value| quoted(show_duration(*value)),
     )
 }
 
 /// One of the words of a table.
-pub(super) fn one_of<T: Copy + PartialEq>(words: &'static [(&'static str, T)]) -> Form<T> {
-    Form::new(
+pub(super) fn one_of<T: Copy + PartialEq>(words: &'static [(&'static str, T)]) -> KeyForm<T> {
+    KeyForm::new(
         |v| typed::one_of(v, words),
         |value| quoted(word(words, *value)),
     )
 }
 
 /// A string with a meaning.
-pub(super) fn text<T: Display + 'static>(read: fn(&str) -> Result<T, Wrong>) -> Form<T> {
-    Form::new(move |v| read(string(v)?), |value| quoted(value))
+pub(super) fn text<T: Display + 'static>(read: fn(&str) -> Result<T, Wrong>) -> KeyForm<T> {
+    KeyForm::new(move |v| read(string(v)?), |value| quoted(value))
 }
 
 /// A string with a meaning; the empty one means none.
 pub(super) fn optional<T: Display + 'static>(
     read: fn(&str) -> Result<T, Wrong>,
-) -> Form<Option<T>> {
-    Form::new(
+) -> KeyForm<Option<T>> {
+    KeyForm::new(
         move |v| empty_is_none(string(v)?, read),
         |value| shown_or_empty(value.as_ref()),
     )
@@ -173,8 +173,8 @@ pub(super) fn optional<T: Display + 'static>(
 /// A string with a meaning; the empty one means the default.
 pub(super) fn empty_is_default<T: Display + 'static>(
     read: fn(&str) -> Result<T, Wrong>,
-) -> Form<T> {
-    Form {
+) -> KeyForm<T> {
+    KeyForm {
         read: Box::new(move |s, key, default| {
             s.get(key, None, |v| empty_is_none(string(v)?, read))
                 .unwrap_or(default)
@@ -184,7 +184,7 @@ pub(super) fn empty_is_default<T: Display + 'static>(
 }
 
 /// A list of strings with a meaning.
-pub(super) fn list<T: Display + 'static>(read: fn(&str) -> Result<T, Wrong>) -> Form<Vec<T>> {
+pub(super) fn list<T: Display + 'static>(read: fn(&str) -> Result<T, Wrong>) -> KeyForm<Vec<T>> {
     list_of(read, T::to_string)
 }
 
@@ -192,15 +192,15 @@ pub(super) fn list<T: Display + 'static>(read: fn(&str) -> Result<T, Wrong>) -> 
 pub(super) fn list_of<T: 'static>(
     read: fn(&str) -> Result<T, Wrong>,
     show: fn(&T) -> String,
-) -> Form<Vec<T>> {
-    Form {
+) -> KeyForm<Vec<T>> {
+    KeyForm {
         read: Box::new(move |s, key, default| s.list(key, default, read)),
         show: Box::new(move |values| quoted_list(values.iter().map(show))),
     }
 }
 
 /// A path; the empty one is refused.
-pub(super) fn path() -> Form<PathBuf> {
+pub(super) fn path() -> KeyForm<PathBuf> {
     let read = |v: &DeValue<'_>| match string(v)? {
         "" => Err(Wrong::new(
             "is empty",
@@ -208,12 +208,12 @@ pub(super) fn path() -> Form<PathBuf> {
         )),
         path => Ok(PathBuf::from(path)),
     };
-    Form::new(read, |value| quoted(value.display()))
+    KeyForm::new(read, |value| quoted(value.display()))
 }
 
 /// A secret: as it stands, or `env:NAME`; the empty one means none.
-pub(super) fn secret() -> Form<Option<Secret>> {
-    Form {
+pub(super) fn secret() -> KeyForm<Option<Secret>> {
+    KeyForm {
         read: Box::new(|s, key, default| {
             s.get(key, default, |v| {
                 empty_is_none(string(v)?, |text| values::secret(text, s.env()))

@@ -41,7 +41,7 @@ impl Asks {
 /// How answers are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Form {
+pub enum AnswerForm {
     /// Each answer is one of the codes.
     Codes,
     /// The last octet is a mask of the codes' last octets.
@@ -67,7 +67,7 @@ const fn whole() -> f64 {
 /// Answers that are a refusal, not a listing.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Refusal {
+pub struct ListRefusal {
     pub network: Ipv4Net,
     pub says: String,
 }
@@ -75,7 +75,7 @@ pub struct Refusal {
 /// An entry of the table.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Known {
+pub(crate) struct KnownList {
     pub title: String,
     /// What stands on it.
     pub lists: String,
@@ -87,10 +87,10 @@ pub(crate) struct Known {
     #[serde(default)]
     pub zone_with_key: String,
     /// How answers are read.
-    pub form: Form,
+    pub form: AnswerForm,
     pub codes: Vec<Code>,
     /// Which answers are refusals.
-    pub refused: Vec<Refusal>,
+    pub refused: Vec<ListRefusal>,
     /// Nats of a listing.
     pub weight: f64,
     /// A domain or address that is always listed, for tests.
@@ -103,13 +103,13 @@ pub(crate) struct Known {
 }
 
 /// The known lists by name.
-pub(crate) fn known() -> BTreeMap<String, Known> {
+pub(crate) fn known() -> BTreeMap<String, KnownList> {
     toml::from_str(TABLE).expect("the table of lists is part of the program and a test reads it")
 }
 
 /// One answer set of a list, read.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Reading {
+pub(crate) enum ListReading {
     /// Listed: in words, and the share of the weight.
     Listed(String, f64),
     /// Not listed, or only in a way that says nothing about outgoing mail.
@@ -122,19 +122,19 @@ pub(crate) enum Reading {
 
 /// Reads the A records of an answer; none = not listed.
 pub(crate) fn read(
-    form: Form,
+    form: AnswerForm,
     codes: &[Code],
-    refused: &[Refusal],
+    refused: &[ListRefusal],
     answers: &[Ipv4Addr],
-) -> Reading {
+) -> ListReading {
     for answer in answers {
         if let Some(refusal) = refused.iter().find(|r| r.network.contains(answer)) {
-            return Reading::Refused(refusal.says.clone());
+            return ListReading::Refused(refusal.says.clone());
         }
         // RFC 5782 section 2.1: entries lie in 127.0.0.0/8. A resolver that leads everywhere
         // answers with something else.
         if answer.octets().first() != Some(&127) {
-            return Reading::Nonsense(format!("answered {answer}, which no list does"));
+            return ListReading::Nonsense(format!("answered {answer}, which no list does"));
         }
     }
     let mut says: Vec<&str> = Vec::new();
@@ -155,18 +155,20 @@ pub(crate) fn read(
         }
     }
     match unknown {
-        _ if !says.is_empty() => Reading::Listed(says.join(", "), share),
+        _ if !says.is_empty() => ListReading::Listed(says.join(", "), share),
         // Without a table of codes any entry is a listing (RFC 5782 section 2.3).
-        Some(answer) if codes.is_empty() => Reading::Listed(answer.to_string(), 1.0),
-        Some(answer) => Reading::Nonsense(format!("answered {answer}, a code that is not known")),
-        None => Reading::Clear,
+        Some(answer) if codes.is_empty() => ListReading::Listed(answer.to_string(), 1.0),
+        Some(answer) => {
+            ListReading::Nonsense(format!("answered {answer}, a code that is not known"))
+        }
+        None => ListReading::Clear,
     }
 }
 
-fn matches(form: Form, code: &Code, answer: Ipv4Addr) -> bool {
+fn matches(form: AnswerForm, code: &Code, answer: Ipv4Addr) -> bool {
     match form {
-        Form::Codes => code.code == answer,
-        Form::Bits => {
+        AnswerForm::Codes => code.code == answer,
+        AnswerForm::Bits => {
             let [.., bit] = code.code.octets();
             let [.., mask] = answer.octets();
             mask & bit != 0
@@ -178,7 +180,7 @@ fn matches(form: Form, code: &Code, answer: Ipv4Addr) -> bool {
 mod tests {
     use super::*;
 
-    fn reading(list: &str, answers: &[[u8; 4]]) -> Reading {
+    fn reading(list: &str, answers: &[[u8; 4]]) -> ListReading {
         let list = known().remove(list).expect("known");
         let answers: Vec<Ipv4Addr> = answers.iter().map(|a| Ipv4Addr::from(*a)).collect();
         read(list.form, &list.codes, &list.refused, &answers)
@@ -186,7 +188,7 @@ mod tests {
 
     #[test]
     fn answers_of_the_known_lists() {
-        let listed = |says: &str, share| Reading::Listed(says.into(), share);
+        let listed = |says: &str, share| ListReading::Listed(says.into(), share);
         for (list, answers, wanted) in [
             ("uribl", &[[127, 0, 0, 2]][..], listed("black", 1.0)),
             (
@@ -206,8 +208,8 @@ mod tests {
                 &[[127, 0, 0, 11], [127, 0, 0, 4]],
                 listed("XBL, infected machine", 1.0),
             ),
-            ("spamhaus_zen", &[[127, 0, 0, 10]], Reading::Clear),
-            ("spamhaus_zen", &[], Reading::Clear),
+            ("spamhaus_zen", &[[127, 0, 0, 10]], ListReading::Clear),
+            ("spamhaus_zen", &[], ListReading::Clear),
         ] {
             assert_eq!(reading(list, answers), wanted, "{list} {answers:?}");
         }
@@ -225,7 +227,7 @@ mod tests {
             ("spamhaus_zen", [127, 255, 255, 250]),
         ] {
             assert!(
-                matches!(reading(list, &[answers]), Reading::Refused(_)),
+                matches!(reading(list, &[answers]), ListReading::Refused(_)),
                 "{list} {answers:?}"
             );
         }
@@ -235,22 +237,22 @@ mod tests {
             ("spamhaus_dbl", [127, 0, 0, 2]),
         ] {
             assert!(
-                matches!(reading(list, &[answers]), Reading::Nonsense(_)),
+                matches!(reading(list, &[answers]), ListReading::Nonsense(_)),
                 "{list} {answers:?}"
             );
         }
         // A refusal among listings is still one.
         assert!(matches!(
             reading("uribl", &[[127, 0, 0, 2], [127, 0, 0, 1]]),
-            Reading::Refused(_)
+            ListReading::Refused(_)
         ));
     }
 
     #[test]
     fn a_list_without_codes_lists_by_any_entry() {
         assert_eq!(
-            read(Form::Codes, &[], &[], &[Ipv4Addr::new(127, 0, 0, 9)]),
-            Reading::Listed("127.0.0.9".into(), 1.0)
+            read(AnswerForm::Codes, &[], &[], &[Ipv4Addr::new(127, 0, 0, 9)]),
+            ListReading::Listed("127.0.0.9".into(), 1.0)
         );
     }
 

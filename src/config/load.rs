@@ -1,7 +1,7 @@
 //! The shell around the pure rest: reads the file and the environment, and looks at the files the
 //! settings name.
 
-use super::scopes::{self, Group};
+use super::scopes::{self, GroupSettings};
 use super::{Errors, Settings, Warning, parse};
 use crate::env::{Clock as _, SystemClock};
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ fn read_groups(settings: &mut Settings, text: &str, path: &Path) -> Result<(), S
         return Ok(());
     }
     let mut problems = Vec::new();
-    let mut read = |group: &Arc<Group>| {
+    let mut read = |group: &Arc<GroupSettings>| {
         let file = group.file.as_ref()?;
         let members = match std::fs::metadata(file) {
             Ok(meta) if meta.len() > MAX_GROUP_BYTES => {
@@ -80,9 +80,9 @@ fn read_groups(settings: &mut Settings, text: &str, path: &Path) -> Result<(), S
         };
         let problem = match members {
             Ok(from_file) => {
-                return Some(Arc::new(Group {
+                return Some(Arc::new(GroupSettings {
                     from_file,
-                    ..Group::clone(group)
+                    ..GroupSettings::clone(group)
                 }));
             }
             Err(problem) => problem,
@@ -108,7 +108,7 @@ fn read_groups(settings: &mut Settings, text: &str, path: &Path) -> Result<(), S
         ));
         None
     };
-    let groups: Vec<Arc<Group>> = settings
+    let groups: Vec<Arc<GroupSettings>> = settings
         .groups
         .iter()
         .map(|g| read(g).unwrap_or_else(|| Arc::clone(g)))

@@ -54,9 +54,9 @@ pub fn parse(
     file_name: &str,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(Settings, Vec<Warning>), Errors> {
-    let reader = raw::Reader::new(text, file_name, env);
+    let reader = raw::ConfigReader::new(text, file_name, env);
     let table = reader.parse();
-    let checked = check::settings(&reader, raw::Section::root(&reader, &table));
+    let checked = check::settings(&reader, raw::ConfigSection::root(&reader, &table));
     cross::check(&reader, &checked);
     let settings = checked.settings;
     let (errors, warnings) = reader.finish();

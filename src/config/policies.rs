@@ -1,9 +1,11 @@
 //! `[policy.NAME]`: the ceilings, what is done beyond them, and where each value comes from.
 
 use super::error::Wrong;
-use super::form::{Form, Out, count, duration, float, one_of, optional, real, size, truth, word};
-use super::raw::{Reader, Section};
-use super::scopes::{Known, Scope, scope};
+use super::form::{
+    KeyForm, Out, count, duration, float, one_of, optional, real, size, truth, word,
+};
+use super::raw::{ConfigReader, ConfigSection};
+use super::scopes::{KnownNames, Scope, scope};
 use super::typed::{self, integer, number};
 use super::values;
 use crate::types::Address;
@@ -156,7 +158,7 @@ macro_rules! policy {
             }
 
             /// Takes over the keys that the section says.
-            fn read(&mut self, section: &Section<'_, '_>, origin: Origin) {
+            fn read(&mut self, section: &ConfigSection<'_, '_>, origin: Origin) {
                 $(
                     let key = stringify!($key);
                     self.$key = $form.read(section, key, self.$key.clone());
@@ -210,11 +212,11 @@ policy! {
     review_copy: Option<Address> = None, optional(values::address);
 }
 
-fn ceiling() -> Form<u64> {
+fn ceiling() -> KeyForm<u64> {
     count(0..=1_000_000_000)
 }
 
-fn spam_rate() -> Form<f64> {
+fn spam_rate() -> KeyForm<f64> {
     let read = |v: &DeValue<'_>| match number(v, &(0.0..=1.0))? {
         rate if rate > 0.0 => Ok(rate),
         _ => Err(Wrong::new(
@@ -222,7 +224,7 @@ fn spam_rate() -> Form<f64> {
             "write a share above 0 and up to 1; spam_rate_min_messages = 0 is off",
         )),
     };
-    Form::new(read, |rate| float(*rate))
+    KeyForm::new(read, |rate| float(*rate))
 }
 
 impl Policy {
@@ -317,11 +319,11 @@ suspicious = "high_risk"
 "#;
 
 /// Reads the keys of one policy over what it inherits.
-fn policy(s: &Section<'_, '_>, mut p: Policy) -> Policy {
+fn policy(s: &ConfigSection<'_, '_>, mut p: Policy) -> Policy {
     if let Some((name, text)) = s.get("preset", None, |v| typed::one_of(v, &PRESETS).map(Some)) {
-        let reader = Reader::new(text, name, &|_| None);
+        let reader = ConfigReader::new(text, name, &|_| None);
         let table = reader.parse();
-        p.read(&Section::root(&reader, &table), Origin::Preset(name));
+        p.read(&ConfigSection::root(&reader, &table), Origin::Preset(name));
     }
     p.read(s, Origin::Own);
     p
@@ -329,7 +331,10 @@ fn policy(s: &Section<'_, '_>, mut p: Policy) -> Policy {
 
 /// `[policy.default]` and all others, these in the order in which they are tried: highest priority,
 /// then name.
-pub(super) fn policies(s: Section<'_, '_>, known: &Known<'_>) -> (Policy, Vec<Arc<NamedPolicy>>) {
+pub(super) fn policies(
+    s: ConfigSection<'_, '_>,
+    known: &KnownNames<'_>,
+) -> (Policy, Vec<Arc<NamedPolicy>>) {
     let default = s.section(DEFAULT);
     let policy_default = policy(&default, Policy::built_in());
     default.finish();
@@ -369,9 +374,9 @@ mod tests {
     #[test]
     fn presets_are_read_without_a_word() {
         for (_, (name, text)) in PRESETS {
-            let reader = Reader::new(text, name, &|_| None);
+            let reader = ConfigReader::new(text, name, &|_| None);
             let table = reader.parse();
-            let section = Section::root(&reader, &table);
+            let section = ConfigSection::root(&reader, &table);
             let mut policy = Policy::built_in();
             policy.read(&section, Origin::Preset(name));
             section.finish();

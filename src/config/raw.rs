@@ -2,7 +2,7 @@
 //! asked for is an unknown key: strict without a second list of names. Problems are collected, not
 //! thrown, so that all are told at once.
 
-use super::error::{Problem, Wrong};
+use super::error::{ConfigProblem, Wrong};
 use super::typed::{string, wrong_type};
 use super::values::Env;
 use std::cell::RefCell;
@@ -10,26 +10,26 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// A file under inspection.
-pub(super) struct Reader<'a> {
+pub(super) struct ConfigReader<'a> {
     file: &'a str,
     env: Env<'a>,
     text: &'a str,
     /// Offsets of the line ends, ascending.
     line_ends: Vec<usize>,
-    errors: RefCell<Vec<Problem>>,
-    warnings: RefCell<Vec<Problem>>,
+    errors: RefCell<Vec<ConfigProblem>>,
+    warnings: RefCell<Vec<ConfigProblem>>,
 }
 
 /// Where something stands.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct ConfigPlace {
     pub key: String,
     pub line: usize,
     /// Lines of the keys below it; empty for a single value.
     keys: Vec<(String, usize)>,
 }
 
-impl Place {
+impl ConfigPlace {
     const fn new(key: String, line: usize) -> Self {
         Self {
             key,
@@ -58,7 +58,7 @@ impl Place {
     }
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ConfigReader<'a> {
     /// For this text, named `file` in messages.
     pub(super) fn new(text: &'a str, file: &'a str, env: Env<'a>) -> Self {
         let line_ends = text
@@ -81,7 +81,7 @@ impl<'a> Reader<'a> {
     pub(super) fn parse(&self) -> Spanned<DeTable<'a>> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
         for error in errors {
-            let place = Place::new(
+            let place = ConfigPlace::new(
                 String::new(),
                 self.line(error.span().map_or(0, |s| s.start)),
             );
@@ -96,8 +96,8 @@ impl<'a> Reader<'a> {
         self.line_ends.partition_point(|end| *end < offset) + 1
     }
 
-    fn problem(&self, place: &Place, wrong: Wrong) -> Problem {
-        Problem {
+    fn problem(&self, place: &ConfigPlace, wrong: Wrong) -> ConfigProblem {
+        ConfigProblem {
             file: self.file.to_owned(),
             line: place.line,
             key: place.key.clone(),
@@ -107,17 +107,17 @@ impl<'a> Reader<'a> {
     }
 
     /// Records an error.
-    pub(super) fn error(&self, place: &Place, wrong: Wrong) {
+    pub(super) fn error(&self, place: &ConfigPlace, wrong: Wrong) {
         self.errors.borrow_mut().push(self.problem(place, wrong));
     }
 
     /// Records a warning.
-    pub(super) fn warning(&self, place: &Place, wrong: Wrong) {
+    pub(super) fn warning(&self, place: &ConfigPlace, wrong: Wrong) {
         self.warnings.borrow_mut().push(self.problem(place, wrong));
     }
 
     /// Errors and warnings, each in the order of the file.
-    pub(super) fn finish(self) -> (Vec<Problem>, Vec<Problem>) {
+    pub(super) fn finish(self) -> (Vec<ConfigProblem>, Vec<ConfigProblem>) {
         let (mut errors, mut warnings) = (self.errors.into_inner(), self.warnings.into_inner());
         errors.sort_by_key(|p| p.line);
         warnings.sort_by_key(|p| p.line);
@@ -126,20 +126,28 @@ impl<'a> Reader<'a> {
 }
 
 /// One table of the file, or one that was left out.
-pub(super) struct Section<'r, 't> {
-    reader: &'r Reader<'t>,
+pub(super) struct ConfigSection<'r, 't> {
+    reader: &'r ConfigReader<'t>,
     table: Option<&'r DeTable<'t>>,
-    pub place: Place,
+    pub place: ConfigPlace,
     asked: RefCell<Vec<&'static str>>,
 }
 
-impl<'r, 't> Section<'r, 't> {
+impl<'r, 't> ConfigSection<'r, 't> {
     /// The whole file.
-    pub(super) fn root(reader: &'r Reader<'t>, table: &'r Spanned<DeTable<'t>>) -> Self {
-        Self::new(reader, Some(table.get_ref()), Place::new(String::new(), 1))
+    pub(super) fn root(reader: &'r ConfigReader<'t>, table: &'r Spanned<DeTable<'t>>) -> Self {
+        Self::new(
+            reader,
+            Some(table.get_ref()),
+            ConfigPlace::new(String::new(), 1),
+        )
     }
 
-    fn new(reader: &'r Reader<'t>, table: Option<&'r DeTable<'t>>, mut place: Place) -> Self {
+    fn new(
+        reader: &'r ConfigReader<'t>,
+        table: Option<&'r DeTable<'t>>,
+        mut place: ConfigPlace,
+    ) -> Self {
         let lines = |name: &Spanned<_>| reader.line(name.span().start);
         place.keys = table
             .into_iter()
@@ -155,24 +163,24 @@ impl<'r, 't> Section<'r, 't> {
     }
 
     /// The raw value of a key and its place; from now on the key is a known one.
-    fn item(&self, key: &'static str) -> Option<(Place, &'r Spanned<DeValue<'t>>)> {
+    fn item(&self, key: &'static str) -> Option<(ConfigPlace, &'r Spanned<DeValue<'t>>)> {
         self.asked.borrow_mut().push(key);
         let (name, value) = self.table?.get_key_value(key)?;
         Some((
-            Place::new(self.place.below(key), self.reader.line(name.span().start)),
+            ConfigPlace::new(self.place.below(key), self.reader.line(name.span().start)),
             value,
         ))
     }
 
     /// Where a key stands; the section itself if it is left out.
-    pub(super) fn place_of(&self, key: &str) -> Place {
+    pub(super) fn place_of(&self, key: &str) -> ConfigPlace {
         let line = self
             .table
             .and_then(|t| t.get_key_value(key))
             .map_or(self.place.line, |(name, _)| {
                 self.reader.line(name.span().start)
             });
-        Place::new(self.place.below(key), line)
+        ConfigPlace::new(self.place.below(key), line)
     }
 
     /// Whether the key is there.
@@ -247,7 +255,7 @@ impl<'r, 't> Section<'r, 't> {
         let mut out = Vec::new();
         for (i, element) in array.iter().enumerate() {
             let line = self.reader.line(element.span().start);
-            let place = Place::new(format!("{}[{}]", place.key, i + 1), line);
+            let place = ConfigPlace::new(format!("{}[{}]", place.key, i + 1), line);
             match string(element.get_ref()).and_then(&read) {
                 Ok(value) => out.push(value),
                 Err(wrong) => self.reader.error(&place, wrong),
@@ -274,7 +282,7 @@ impl<'r, 't> Section<'r, 't> {
             return Self::new(
                 self.reader,
                 None,
-                Place::new(self.place.below(key), self.place.line),
+                ConfigPlace::new(self.place.below(key), self.place.line),
             );
         };
         let table = value.get_ref().as_table();
@@ -308,7 +316,7 @@ impl<'r, 't> Section<'r, 't> {
         let mut out = Vec::new();
         for (i, element) in array.iter().enumerate() {
             let line = self.reader.line(element.span().start);
-            let place = Place::new(format!("{}[{}]", place.key, i + 1), line);
+            let place = ConfigPlace::new(format!("{}[{}]", place.key, i + 1), line);
             match element.get_ref().as_table() {
                 Some(table) => out.push(Self::new(self.reader, Some(table), place)),
                 None => self.reader.error(
@@ -326,7 +334,8 @@ impl<'r, 't> Section<'r, 't> {
         let mut out = Vec::new();
         for (name, value) in self.table.into_iter().flatten() {
             let key = name.get_ref().to_string();
-            let place = Place::new(self.place.below(&key), self.reader.line(name.span().start));
+            let place =
+                ConfigPlace::new(self.place.below(&key), self.reader.line(name.span().start));
             match value.get_ref().as_table() {
                 Some(table) => out.push((key, Self::new(self.reader, Some(table), place))),
                 None => {
@@ -357,7 +366,8 @@ impl<'r, 't> Section<'r, 't> {
             if asked.contains(&key) {
                 continue;
             }
-            let place = Place::new(self.place.below(key), self.reader.line(name.span().start));
+            let place =
+                ConfigPlace::new(self.place.below(key), self.reader.line(name.span().start));
             let remedy = nearest(key, &asked).map_or_else(
                 || format!("known here: {}", asked.join(", ")),
                 |near| format!("did you mean \"{near}\"?"),

@@ -3,14 +3,14 @@
 
 use super::feedback_loops::Sources;
 use super::form::{Out, count, list, optional, shown_or_empty, size};
-use super::raw::Section;
+use super::raw::ConfigSection;
 use super::settings::own_address;
 use super::values;
 use crate::types::{Address, Domain};
 
 /// `[reports]`.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Reports {
+pub(crate) struct ReportSettings {
     /// Whether outgoing mail carries the token that complaints bring back: there is a listener for
     /// reports here, or the address is named (the listener may be another machine's).
     pub active: bool,
@@ -27,9 +27,9 @@ pub(crate) struct Reports {
     pub sources: Sources,
 }
 
-impl Reports {
+impl ReportSettings {
     /// Reads all keys. `listening`: there is a listener for reports.
-    pub(super) fn read(s: &Section<'_, '_>, hostname: &Domain, listening: bool) -> Self {
+    pub(super) fn read(s: &ConfigSection<'_, '_>, hostname: &Domain, listening: bool) -> Self {
         let named = optional(values::address).read(s, "address", None);
         let active = listening || named.is_some();
         let address = named.unwrap_or_else(|| own_address("reports", hostname));

@@ -1,8 +1,8 @@
 //! How a `[[route]]` proves who we are: user and password, or user and access token.
 
 use super::error::Wrong;
-use super::form::{Form, Out, duration, list, one_of, optional, secret};
-use super::raw::Section;
+use super::form::{KeyForm, Out, duration, list, one_of, optional, secret};
+use super::raw::ConfigSection;
 use super::typed::string;
 use super::values;
 use crate::types::{AuthMechanism, Secret};
@@ -46,7 +46,7 @@ pub(super) const MECHANISMS: [(&str, Option<AuthMechanism>); 6] = [
 ];
 
 impl RouteToken {
-    fn read(s: &Section<'_, '_>) -> Option<Self> {
+    fn read(s: &ConfigSection<'_, '_>) -> Option<Self> {
         let command = list(|t| Ok(t.to_owned())).read(s, "token_command", Vec::new());
         let file = s.get("token_file", None, |v| {
             values::optional(string(v)?, |t| Ok(PathBuf::from(t)))
@@ -76,12 +76,12 @@ impl RouteToken {
     }
 }
 
-fn refresh() -> Form<Duration> {
+fn refresh() -> KeyForm<Duration> {
     duration(Duration::from_secs(10)..=Duration::from_hours(24 * 30))
 }
 
 /// Reads the keys and checks that they fit together.
-pub(super) fn read(s: &Section<'_, '_>) -> RouteAuth {
+pub(super) fn read(s: &ConfigSection<'_, '_>) -> RouteAuth {
     let auth = RouteAuth {
         username: optional(|t| Ok(t.to_owned())).read(s, "username", None),
         password: secret().read(s, "password", None),
@@ -92,7 +92,7 @@ pub(super) fn read(s: &Section<'_, '_>) -> RouteAuth {
     auth
 }
 
-fn check(s: &Section<'_, '_>, auth: &RouteAuth) {
+fn check(s: &ConfigSection<'_, '_>, auth: &RouteAuth) {
     let proof = match (&auth.password, &auth.token) {
         (Some(_), Some(_)) => {
             let wrong = Wrong::new("stands beside a token", "keep one of the two");

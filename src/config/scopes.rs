@@ -2,8 +2,8 @@
 
 use super::error::Wrong;
 use super::form::{Out, shown_or_empty, word};
-use super::raw::Section;
-use super::settings::{RouteMatch, Tenant};
+use super::raw::ConfigSection;
+use super::settings::{RouteMatch, TenantSettings};
 use super::typed::{one_of, string};
 use super::values;
 use crate::types::fingerprint::{read_template, template_name};
@@ -22,7 +22,7 @@ pub(crate) type Senders = BTreeSet<Box<str>>;
 
 /// One `[group.NAME]`.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Group {
+pub struct GroupSettings {
     pub name: String,
     /// Members named in the configuration itself.
     pub addresses: Senders,
@@ -31,7 +31,7 @@ pub struct Group {
     pub from_file: Senders,
 }
 
-impl Group {
+impl GroupSettings {
     /// Whether that sender belongs to it.
     pub fn contains(&self, sender: &str) -> bool {
         self.addresses.contains(sender) || self.from_file.contains(sender)
@@ -53,13 +53,13 @@ impl Group {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scope {
     pub senders: Senders,
-    pub groups: Vec<Arc<Group>>,
+    pub groups: Vec<Arc<GroupSettings>>,
     pub domains: Vec<RouteMatch>,
     pub clients: Vec<IpNet>,
     pub tenants: Vec<TenantId>,
     /// Never these addresses or logins.
     pub except_senders: Senders,
-    pub except_groups: Vec<Arc<Group>>,
+    pub except_groups: Vec<Arc<GroupSettings>>,
 }
 
 impl Scope {
@@ -74,8 +74,9 @@ impl Scope {
 
     /// Writes all keys.
     pub(super) fn show(&self, out: &mut Out) {
-        let names =
-            |groups: &[Arc<Group>]| groups.iter().map(|g| g.name.clone()).collect::<Vec<_>>();
+        let names = |groups: &[Arc<GroupSettings>]| {
+            groups.iter().map(|g| g.name.clone()).collect::<Vec<_>>()
+        };
         out.list("senders", &self.senders);
         out.list("groups", names(&self.groups));
         out.list("domains", &self.domains);
@@ -159,9 +160,9 @@ impl Allowance {
 }
 
 /// What scopes may name.
-pub(super) struct Known<'a> {
-    pub groups: &'a [Arc<Group>],
-    pub tenants: &'a [Arc<Tenant>],
+pub(super) struct KnownNames<'a> {
+    pub groups: &'a [Arc<GroupSettings>],
+    pub tenants: &'a [Arc<TenantSettings>],
 }
 
 /// An address or a login in its one form.
@@ -182,11 +183,15 @@ pub(super) fn sender(text: &str) -> Result<Box<str>, Wrong> {
         .into())
 }
 
-fn senders(s: &Section<'_, '_>, key: &'static str) -> Senders {
+fn senders(s: &ConfigSection<'_, '_>, key: &'static str) -> Senders {
     s.list(key, Vec::new(), sender).into_iter().collect()
 }
 
-fn groups_named(s: &Section<'_, '_>, key: &'static str, known: &[Arc<Group>]) -> Vec<Arc<Group>> {
+fn groups_named(
+    s: &ConfigSection<'_, '_>,
+    key: &'static str,
+    known: &[Arc<GroupSettings>],
+) -> Vec<Arc<GroupSettings>> {
     s.list(key, Vec::new(), |name| {
         known
             .iter()
@@ -203,7 +208,7 @@ fn groups_named(s: &Section<'_, '_>, key: &'static str, known: &[Arc<Group>]) ->
 }
 
 /// The scope keys of a policy.
-pub(super) fn scope(s: &Section<'_, '_>, known: &Known<'_>) -> Scope {
+pub(super) fn scope(s: &ConfigSection<'_, '_>, known: &KnownNames<'_>) -> Scope {
     Scope {
         senders: senders(s, "senders"),
         groups: groups_named(s, "groups", known.groups),
@@ -235,7 +240,7 @@ pub(super) fn scope(s: &Section<'_, '_>, known: &Known<'_>) -> Scope {
 }
 
 /// All `[group.NAME]`, by name. Their files are read by who loads the configuration.
-pub(super) fn groups(s: Section<'_, '_>) -> Vec<Arc<Group>> {
+pub(super) fn groups(s: ConfigSection<'_, '_>) -> Vec<Arc<GroupSettings>> {
     let mut groups = Vec::new();
     for (name, section) in s.sections_by_name() {
         if let Err(wrong) = values::name(&name) {
@@ -251,7 +256,7 @@ pub(super) fn groups(s: Section<'_, '_>) -> Vec<Arc<Group>> {
             values::optional(string(v)?, |path| Ok(PathBuf::from(path)))
         });
         let addresses = senders(&section, "addresses");
-        groups.push(Arc::new(Group {
+        groups.push(Arc::new(GroupSettings {
             name,
             addresses,
             file,
@@ -286,7 +291,10 @@ pub(crate) fn members(text: &str) -> Result<Senders, String> {
 }
 
 /// All `[[allowance]]`.
-pub(super) fn allowances(root: &Section<'_, '_>, tenants: &[Arc<Tenant>]) -> Vec<Arc<Allowance>> {
+pub(super) fn allowances(
+    root: &ConfigSection<'_, '_>,
+    tenants: &[Arc<TenantSettings>],
+) -> Vec<Arc<Allowance>> {
     let mut found = Vec::new();
     for s in root.sections("allowance").unwrap_or_default() {
         let who = allowed(&s);
@@ -349,7 +357,7 @@ pub(super) fn allowances(root: &Section<'_, '_>, tenants: &[Arc<Tenant>]) -> Vec
 }
 
 /// Who has it: exactly one of the keys.
-fn allowed(s: &Section<'_, '_>) -> Option<Allowed> {
+fn allowed(s: &ConfigSection<'_, '_>) -> Option<Allowed> {
     match (s.has("sender"), s.has("domain"), s.has("template")) {
         (true, false, false) => s.need("sender", "", |v| sender(string(v)?).map(Allowed::Sender)),
         (false, true, false) => s.need("domain", "", |v| {
@@ -381,7 +389,7 @@ fn template(text: &str) -> Result<u64, Wrong> {
         .ok_or_else(|| Wrong::new(format!("\"{text}\" is no template"), remedy))
 }
 
-fn zone_of<'t>(who: &Allowed, tenants: &'t [Arc<Tenant>]) -> &'t str {
+fn zone_of<'t>(who: &Allowed, tenants: &'t [Arc<TenantSettings>]) -> &'t str {
     let of_address = |text: &str| Address::parse(text).map(|a| a.domain().clone());
     let domain = match who {
         Allowed::Sender(text) => of_address(text),

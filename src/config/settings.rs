@@ -2,7 +2,7 @@
 //! type, default and form; `read` and `show` come from that.
 
 use super::form::{
-    Form, count, duration, empty_is_default, list, list_of, one_of, optional, path, quoted,
+    KeyForm, count, duration, empty_is_default, list, list_of, one_of, optional, path, quoted,
     quoted_list, real, secret, section, size, text, truth,
 };
 use super::typed::{in_range, string};
@@ -17,13 +17,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use super::entries::{
-    Client, Listener, ListenerKind, PoolSettings, Route, RouteMatch, Tenant, TlsMode,
+    ClientSettings, ListenerKind, ListenerSettings, PoolSettings, RouteMatch, RouteSettings,
+    TenantSettings, TlsMode,
 };
-pub(crate) use super::external_checks::{List, Outside, Phishtank};
+pub(crate) use super::external_checks::{ExternalCheckSettings, ListSettings, PhishtankSettings};
 pub(crate) use super::policies::{NamedPolicy, Policy, Suspicious, WhenExceeded};
-pub(crate) use super::reports::Reports;
+pub(crate) use super::reports::ReportSettings;
 pub(crate) use super::route_auth::{RouteToken, TokenSource};
-pub(crate) use super::scopes::{Allowance, Group};
+pub(crate) use super::scopes::{Allowance, GroupSettings};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -34,44 +35,44 @@ const YEAR: Duration = Duration::from_secs(365 * 86_400);
 /// The whole configuration, checked and resolved.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    pub(crate) server: Server,
+    pub(crate) server: ServerSettings,
     /// `[[listener]]`; at least one.
-    pub(crate) listeners: Vec<Listener>,
+    pub(crate) listeners: Vec<ListenerSettings>,
     /// `[tls]`; `None` = no STARTTLS, no implicit TLS.
     pub tls: Option<TlsFiles>,
-    pub(crate) limits: Limits,
-    pub(crate) clients: Vec<Arc<Client>>,
-    pub(crate) tenants: Vec<Arc<Tenant>>,
+    pub(crate) limits: LimitSettings,
+    pub(crate) clients: Vec<Arc<ClientSettings>>,
+    pub(crate) tenants: Vec<Arc<TenantSettings>>,
     /// Pool for ordinary mail.
     pub(crate) pool_normal: PoolSettings,
     /// Pool for suspicious mail and our own delivery reports.
     pub(crate) pool_high_risk: PoolSettings,
     /// `[[route]]`, first match wins; none matches: MX.
-    pub routes: Vec<Arc<Route>>,
-    pub(crate) delivery: Delivery,
-    pub(crate) dns: Dns,
-    pub(crate) scoring: Scoring,
+    pub routes: Vec<Arc<RouteSettings>>,
+    pub(crate) delivery: DeliverySettings,
+    pub(crate) dns: DnsSettings,
+    pub(crate) scoring: ScoringSettings,
     /// `[outside]`, `[[list]]`, `[rspamd]`, `[spamd]`.
-    pub outside: Arc<Outside>,
+    pub outside: Arc<ExternalCheckSettings>,
     pub(crate) detector: super::tuning::Tuning,
     pub(crate) policy: Policy,
     /// All other `[policy.NAME]`: highest priority first, then by name.
     pub policies: Vec<Arc<NamedPolicy>>,
-    pub(crate) groups: Vec<Arc<Group>>,
+    pub(crate) groups: Vec<Arc<GroupSettings>>,
     pub(crate) allowances: Vec<Arc<Allowance>>,
-    pub(crate) blocks: Blocks,
-    pub(crate) held: Held,
-    pub(crate) reports: Reports,
+    pub(crate) blocks: BlockSettings,
+    pub(crate) held: HeldSettings,
+    pub(crate) reports: ReportSettings,
     pub(crate) notify: NotifySettings,
-    pub(crate) records: Records,
-    pub(crate) admin: Admin,
-    pub(crate) public: Public,
-    pub(crate) log: Log,
+    pub(crate) records: RecordsSettings,
+    pub(crate) admin: AdminSettings,
+    pub(crate) public: PublicSettings,
+    pub(crate) log: LogSettings,
 }
 
 impl Settings {
     /// The tenant of that name.
-    pub(crate) fn tenant(&self, id: &TenantId) -> Option<&Arc<Tenant>> {
+    pub(crate) fn tenant(&self, id: &TenantId) -> Option<&Arc<TenantSettings>> {
         self.tenants.iter().find(|t| t.id == *id)
     }
 
@@ -94,7 +95,7 @@ impl Settings {
 
 section! {
     /// `[server]`.
-    pub struct Server {
+    pub struct ServerSettings {
         /// Banner, EHLO, Received, Message-ID of our own mail.
         // A name below .localhost can never be somebody else's (RFC 6761 section 6.3).
         hostname: Domain = default_hostname(), text(values::domain);
@@ -116,7 +117,7 @@ pub struct TlsFiles {
 
 section! {
     /// `[limits]`.
-    pub struct Limits {
+    pub struct LimitSettings {
         /// Largest message, in octets (SIZE).
         // Sizes are kept in 32 bits.
         message_size_bytes: u64 = 50 << 20, size(1 << 10..=1 << 30);
@@ -149,7 +150,7 @@ section! {
 
 section! {
     /// `[delivery]`.
-    pub struct Delivery {
+    pub struct DeliverySettings {
         /// Waits between attempts; the last one repeats. At least one.
         retry: Vec<Duration> = vec![MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR],
             list_of(retry_wait, |wait| show_duration(*wait));
@@ -173,7 +174,7 @@ fn retry_wait(text: &str) -> Result<Duration, super::error::Wrong> {
 
 section! {
     /// `[dns]`.
-    pub struct Dns {
+    pub struct DnsSettings {
         /// Servers to ask; empty = those of the system.
         servers: Vec<SocketAddr> = Vec::new(), list(values::dns_server);
     }
@@ -181,7 +182,7 @@ section! {
 
 section! {
     /// `[scoring]`.
-    pub struct Scoring {
+    pub struct ScoringSettings {
         /// From here on a message is "suspicious" (0-1).
         suspicious_probability: f64 = 0.9, real(0.0..=1.0);
         /// From here on it counts as spam (0-1).
@@ -203,7 +204,7 @@ pub(crate) enum BlockDuration {
 
 section! {
     /// `[blocks]`.
-    pub struct Blocks {
+    pub struct BlockSettings {
         /// Durations of blocks that the relay opens: of a subject's first block within 30 days,
         /// its second, and so on; the last one repeats. At least one.
         durations as "duration": Vec<BlockDuration> = vec![BlockDuration::UntilReleased],
@@ -219,7 +220,7 @@ section! {
     }
 }
 
-impl Blocks {
+impl BlockSettings {
     /// How long a block lasts after `earlier` ones of the same subject.
     pub(crate) fn duration_after(&self, earlier: usize) -> BlockDuration {
         let place = earlier.min(self.durations.len().saturating_sub(1));
@@ -234,13 +235,13 @@ impl Blocks {
 }
 
 /// One duration as a string, or a list of them.
-fn block_durations() -> Form<Vec<BlockDuration>> {
+fn block_durations() -> KeyForm<Vec<BlockDuration>> {
     let show = |duration: &BlockDuration| match duration {
         BlockDuration::UntilReleased => "until_released".to_owned(),
         BlockDuration::UntilTomorrow => "until_tomorrow".to_owned(),
         BlockDuration::For(duration) => show_duration(*duration),
     };
-    Form::new(
+    KeyForm::new(
         |v| match v.as_array() {
             None => values::block_duration(string(v)?).map(|one| vec![one]),
             Some(list) => list
@@ -257,7 +258,7 @@ fn block_durations() -> Form<Vec<BlockDuration>> {
 
 section! {
     /// `[held]`.
-    pub struct Held {
+    pub struct HeldSettings {
         /// Held mail returns to its sender after this time.
         expire: Duration = 5 * DAY, duration(SECOND..=YEAR);
     }
@@ -284,7 +285,7 @@ pub(super) fn own_address(local: &str, hostname: &Domain) -> Address {
 
 section! {
     /// `[records]`.
-    pub struct Records {
+    pub struct RecordsSettings {
         /// The message trace is kept this long.
         trace: Duration = 30 * DAY, duration(SECOND..=10 * YEAR);
         /// Largest message trace, in octets; the oldest part goes first.
@@ -296,7 +297,7 @@ section! {
 
 section! {
     /// `[admin]`.
-    pub struct Admin {
+    pub struct AdminSettings {
         /// Address of API, metrics and admin pages.
         bind: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8025)), text(values::socket);
         /// How people reach the pages, without trailing slash; https makes the session cookie
@@ -310,7 +311,7 @@ section! {
 
 section! {
     /// `[public]`.
-    pub struct Public {
+    pub struct PublicSettings {
         /// Address of the public pages; `None` = off.
         bind: Option<SocketAddr> = None, optional(values::socket);
         /// How the outside reaches them, without trailing slash; stands in replies and bounces.
@@ -341,7 +342,7 @@ const LOG_LEVELS: [(&str, &str); 5] = [
 
 section! {
     /// `[log]`.
-    pub struct Log {
+    pub struct LogSettings {
         /// Text or JSON, to standard error.
         format: LogFormat = LogFormat::Text, one_of(&LOG_FORMATS);
         /// error | warn | info | debug | trace.
@@ -354,7 +355,7 @@ section! {
     }
 }
 
-impl Log {
+impl LogSettings {
     /// What the log itself needs to know.
     pub(crate) fn options(&self) -> LogOptions {
         LogOptions {

@@ -1,7 +1,7 @@
 //! RCPT: is the sender blocked, is a ceiling reached?
 
 use crate::config::Settings;
-use crate::config::settings::Client;
+use crate::config::settings::ClientSettings;
 use crate::detector::{Detector, Reservation, Reserve};
 use crate::policy::reasons;
 use crate::types::{Block, Identity, Reply, Strength, Time};
@@ -39,7 +39,7 @@ pub(crate) enum RcptDecision {
 }
 
 /// Whether a header of this client's mail may name the sender.
-pub(crate) fn header_may_name(client: &Client) -> bool {
+pub(crate) fn header_may_name(client: &ClientSettings) -> bool {
     client.trust_received || !client.identity_headers.is_empty() || client.script_header.is_some()
 }
 

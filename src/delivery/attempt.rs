@@ -7,10 +7,10 @@ mod transaction;
 use super::outcome::outcome;
 use super::resolve::{Own, Target, Unroutable};
 use super::return_path::return_path;
-use super::{Attempt, Destination, Reach, Shared, State, Tried, tls_policy};
+use super::{Attempt, AttemptShared, DeliveryState, Destination, Reach, Tried, tls_policy};
 use crate::config::settings::TlsMode;
 use crate::mail::header;
-use crate::smtp::client::{Content, Verdict};
+use crate::smtp::client::{OutgoingContent, StepReply};
 use crate::smtp::reply::shorten;
 use crate::types::replies;
 use crate::types::{Envelope, OutcomeClass, RecipientOutcome, RecipientStatus, Reply};
@@ -29,11 +29,11 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// So often a host is asked again that refuses the connection that follows on another.
 const WAITS_AT_DOOR: u32 = 2;
 
-struct Job<'a> {
-    shared: &'a Shared,
-    state: &'a State,
+struct AttemptJob<'a> {
+    shared: &'a AttemptShared,
+    state: &'a DeliveryState,
     attempt: &'a Attempt,
-    content: Content,
+    content: OutgoingContent,
     /// As it goes out: under the message's own return path where its tenant wants that.
     envelope: Cow<'a, Envelope>,
     mode: TlsMode,
@@ -41,7 +41,7 @@ struct Job<'a> {
     undecided: Vec<u32>,
     outcomes: Vec<RecipientOutcome>,
     /// Why the last host did not take the undecided ones, and its name.
-    last: Option<(Verdict, String)>,
+    last: Option<(StepReply, String)>,
     /// Most recipients of one transaction, as learnt from a server that refused more.
     crowd: usize,
     reach: Reach,
@@ -58,7 +58,11 @@ enum Next {
     },
 }
 
-fn envelope<'a>(shared: &Shared, state: &State, attempt: &'a Attempt) -> Cow<'a, Envelope> {
+fn envelope<'a>(
+    shared: &AttemptShared,
+    state: &DeliveryState,
+    attempt: &'a Attempt,
+) -> Cow<'a, Envelope> {
     let given = &attempt.meta.envelope;
     match return_path(
         &state.settings,
@@ -75,17 +79,17 @@ fn envelope<'a>(shared: &Shared, state: &State, attempt: &'a Attempt) -> Cow<'a,
 }
 
 /// Tries once. One outcome per recipient, always.
-pub(super) async fn run(shared: &Shared, state: &State, attempt: &Attempt) -> Tried {
+pub(super) async fn run(shared: &AttemptShared, state: &DeliveryState, attempt: &Attempt) -> Tried {
     let known = attempt.meta.envelope.recipients.len();
     let (good, bad): (Vec<u32>, Vec<u32>) = attempt
         .recipients
         .iter()
         .partition(|i| (**i as usize) < known);
-    let mut job = Job {
+    let mut job = AttemptJob {
         shared,
         state,
         attempt,
-        content: Content::of(&attempt.body, header::split_part(&attempt.body).0),
+        content: OutgoingContent::of(&attempt.body, header::split_part(&attempt.body).0),
         envelope: envelope(shared, state, attempt),
         mode: tls_policy::demanded(&attempt.destination),
         end: Instant::now() + shared.limits.attempt,
@@ -113,7 +117,7 @@ pub(super) async fn run(shared: &Shared, state: &State, attempt: &Attempt) -> Tr
     }
 }
 
-impl Job<'_> {
+impl AttemptJob<'_> {
     async fn deliver(&mut self) {
         let settings = &self.state.settings;
         let own = Own::new(settings);

@@ -7,7 +7,9 @@ use super::tls::{Tls, server_name};
 use super::token::TokenError;
 use crate::config::settings::TlsMode;
 use crate::smtp::client::stuff::stuffed;
-use crate::smtp::client::{Action, Client, Content, Options, Step, Verdict};
+use crate::smtp::client::{
+    Client, ClientAction, ClientStep, ConnectOptions, OutgoingContent, StepReply,
+};
 use crate::types::replies;
 use crate::types::{Envelope, Reply};
 use std::future::poll_fn;
@@ -66,14 +68,14 @@ pub(super) struct Dial<'a> {
     /// Our own address; `None` = the system's choice.
     pub source: Option<IpAddr>,
     pub mode: TlsMode,
-    pub options: Options,
+    pub options: ConnectOptions,
 }
 
 /// Why a connection could not be opened for mail.
 #[derive(Debug)]
 pub(super) enum OpenError {
     /// Not reached, or refused by the server.
-    Refused(Verdict),
+    Refused(StepReply),
     /// The TLS handshake failed.
     Handshake(String),
     /// There is no access token to log in with.
@@ -111,19 +113,21 @@ pub(super) fn remote_name(target: &Target) -> String {
 }
 
 /// What was awaited, in words for logs and reports.
-const fn awaited(step: Step) -> &'static str {
+const fn awaited(step: ClientStep) -> &'static str {
     match step {
-        Step::Connect => "connecting",
-        Step::Banner => "waiting for the greeting",
-        Step::Ehlo => "waiting for the reply to EHLO",
-        Step::StartTls => "starting TLS",
-        Step::Auth => "authenticating",
-        Step::Mail => "waiting for the reply to MAIL",
-        Step::Rcpt => "waiting for the reply to RCPT",
-        Step::Data => "waiting for the reply to DATA",
-        Step::Body => "sending the message",
-        Step::Dot => "waiting for the reply to the end of the message (it may have been delivered)",
-        Step::Ready | Step::Closed => "idle",
+        ClientStep::Connect => "connecting",
+        ClientStep::Banner => "waiting for the greeting",
+        ClientStep::Ehlo => "waiting for the reply to EHLO",
+        ClientStep::StartTls => "starting TLS",
+        ClientStep::Auth => "authenticating",
+        ClientStep::Mail => "waiting for the reply to MAIL",
+        ClientStep::Rcpt => "waiting for the reply to RCPT",
+        ClientStep::Data => "waiting for the reply to DATA",
+        ClientStep::Body => "sending the message",
+        ClientStep::Dot => {
+            "waiting for the reply to the end of the message (it may have been delivered)"
+        }
+        ClientStep::Ready | ClientStep::Closed => "idle",
     }
 }
 
@@ -161,7 +165,7 @@ impl Connection {
         end: Instant,
     ) -> Result<Self, OpenError> {
         let refused = |step, reply| {
-            OpenError::Refused(Verdict {
+            OpenError::Refused(StepReply {
                 step,
                 reply,
                 lost: true,
@@ -169,7 +173,7 @@ impl Connection {
         };
         let stream = connect(&dial, &limits, end)
             .await
-            .map_err(|reply| refused(Step::Connect, reply))?;
+            .map_err(|reply| refused(ClientStep::Connect, reply))?;
         let to_ourselves =
             matches!((stream.local_addr(), stream.peer_addr()), (Ok(a), Ok(b)) if a.ip() == b.ip());
         let mut this = Self {
@@ -185,8 +189,8 @@ impl Connection {
         };
         loop {
             match this.run().await {
-                Action::StartTls => this.start_tls(&dial, tls).await?,
-                Action::Failed(verdict) => {
+                ClientAction::StartTls => this.start_tls(&dial, tls).await?,
+                ClientAction::Failed(verdict) => {
                     // A server that spoke gets a farewell; nobody waits for it.
                     if !verdict.lost {
                         tokio::spawn(this.quit());
@@ -247,12 +251,12 @@ impl Connection {
         &mut self,
         envelope: &Envelope,
         recipients: &[u32],
-        content: Content,
+        content: OutgoingContent,
         body: &[u8],
-    ) -> (usize, Vec<(u32, Verdict)>) {
+    ) -> (usize, Vec<(u32, StepReply)>) {
         self.transactions = self.transactions.saturating_add(1);
         self.client.begin(envelope, recipients, content);
-        while self.run().await == Action::SendBody {
+        while self.run().await == ClientAction::SendBody {
             self.send_body(body).await;
         }
         (self.client.accepted(), self.client.take_verdicts())
@@ -294,7 +298,7 @@ impl Connection {
     }
 
     /// Writes and reads until the machine wants something else.
-    async fn run(&mut self) -> Action {
+    async fn run(&mut self) -> ClientAction {
         let mut seen = None;
         let mut deadline = self.end;
         loop {
@@ -306,7 +310,7 @@ impl Connection {
                 return self.last_words(&error).await;
             }
             let action = self.client.action();
-            if action != Action::Read {
+            if action != ClientAction::Read {
                 return action;
             }
             let step = self.client.step();
@@ -371,16 +375,16 @@ impl Connection {
     }
 
     /// After a failed write: reads what the server said before it closed, then gives up.
-    async fn last_words(&mut self, error: &io::Error) -> Action {
+    async fn last_words(&mut self, error: &io::Error) -> ClientAction {
         let step = self.client.step();
         let deadline = self.deadline(self.limits.quit);
-        while step != Step::Closed && self.client.step() != Step::Closed {
+        while step != ClientStep::Closed && self.client.step() != ClientStep::Closed {
             match timeout_at(deadline, self.stream.read(&mut self.read)).await {
                 Ok(Ok(n)) if n > 0 => self.client.feed(self.read.get(..n).unwrap_or_default()),
                 _ => break,
             }
         }
-        if self.client.step() != Step::Closed {
+        if self.client.step() != ClientStep::Closed {
             self.client
                 .fail(replies::connection_lost(awaited(step), error));
         }

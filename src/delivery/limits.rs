@@ -1,6 +1,6 @@
 //! How long each step may take.
 
-use crate::smtp::client::Step;
+use crate::smtp::client::ClientStep;
 use std::time::Duration;
 
 /// Time limits of delivery: those of RFC 5321 section 4.5.3.2 and some of our own. One struct, so
@@ -58,17 +58,17 @@ impl Default for TimeLimits {
 
 impl TimeLimits {
     /// Limit for what is awaited.
-    pub(crate) const fn of(&self, step: Step) -> Duration {
+    pub(crate) const fn of(&self, step: ClientStep) -> Duration {
         match step {
-            Step::Connect => self.connect,
-            Step::Banner => self.banner,
-            Step::Ehlo | Step::StartTls | Step::Auth => self.session,
-            Step::Mail => self.mail,
-            Step::Rcpt => self.rcpt,
-            Step::Data => self.data,
-            Step::Body => self.block,
-            Step::Dot => self.dot,
-            Step::Ready | Step::Closed => self.quit,
+            ClientStep::Connect => self.connect,
+            ClientStep::Banner => self.banner,
+            ClientStep::Ehlo | ClientStep::StartTls | ClientStep::Auth => self.session,
+            ClientStep::Mail => self.mail,
+            ClientStep::Rcpt => self.rcpt,
+            ClientStep::Data => self.data,
+            ClientStep::Body => self.block,
+            ClientStep::Dot => self.dot,
+            ClientStep::Ready | ClientStep::Closed => self.quit,
         }
     }
 }

@@ -23,8 +23,8 @@ pub(crate) mod testing;
 mod tests;
 
 use crate::config::Settings;
-use crate::config::settings::{Route, TlsMode};
-use crate::message_token::Key;
+use crate::config::settings::{RouteSettings, TlsMode};
+use crate::message_token::TokenKey;
 use crate::types::{Domain, MessageMeta, RecipientOutcome};
 use bytes::Bytes;
 pub(crate) use limits::TimeLimits;
@@ -40,7 +40,7 @@ use token::Tokens;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Destination {
     /// A configured smart host.
-    Route(Arc<Route>),
+    Route(Arc<RouteSettings>),
     /// The MX of this domain.
     Mx(Domain),
 }
@@ -96,20 +96,20 @@ pub(crate) enum Reach {
 }
 
 /// What changes with a reload.
-struct State {
+struct DeliveryState {
     settings: Arc<Settings>,
     resolver: Resolver,
 }
 
 /// What all attempts share.
-struct Shared {
-    state: RwLock<Arc<State>>,
+struct AttemptShared {
+    state: RwLock<Arc<DeliveryState>>,
     tls: Tls,
     pool: ConnectionPool,
     tokens: Tokens,
     limits: TimeLimits,
     /// The secret behind the return paths of tenants that want delivery reports to come back here.
-    key: Key,
+    key: TokenKey,
     /// Counts connections, so that source addresses take turns.
     turn: AtomicUsize,
 }
@@ -127,13 +127,13 @@ fn prepare_tls(tls: &Tls, settings: &Settings) {
 /// Delivers; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Delivery {
-    shared: Arc<Shared>,
+    shared: Arc<AttemptShared>,
 }
 
 impl Delivery {
     /// With resolver, TLS and empty connection pools. Fails where the system's name servers are
     /// wanted and cannot be found.
-    pub(crate) fn new(settings: Arc<Settings>, key: Key) -> Result<Self, String> {
+    pub(crate) fn new(settings: Arc<Settings>, key: TokenKey) -> Result<Self, String> {
         Self::with(settings, TimeLimits::default(), Tls::new()?, key)
     }
 
@@ -141,12 +141,12 @@ impl Delivery {
         settings: Arc<Settings>,
         limits: TimeLimits,
         tls: Tls,
-        key: Key,
+        key: TokenKey,
     ) -> Result<Self, String> {
         let resolver = Resolver::new(&settings.dns.servers, limits.dns)?;
         prepare_tls(&tls, &settings);
-        let state = RwLock::new(Arc::new(State { settings, resolver }));
-        let shared = Shared {
+        let state = RwLock::new(Arc::new(DeliveryState { settings, resolver }));
+        let shared = AttemptShared {
             state,
             tls,
             pool: ConnectionPool::default(),
@@ -160,7 +160,7 @@ impl Delivery {
         })
     }
 
-    fn state(&self) -> Arc<State> {
+    fn state(&self) -> Arc<DeliveryState> {
         self.shared
             .state
             .read()
@@ -193,7 +193,8 @@ impl Delivery {
             .shared
             .state
             .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(State { settings, resolver });
+            .unwrap_or_else(PoisonError::into_inner) =
+            Arc::new(DeliveryState { settings, resolver });
         if !same_way {
             self.shared.pool.renew();
             self.shared.tokens.clear();

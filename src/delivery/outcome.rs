@@ -2,7 +2,7 @@
 //! Pure.
 
 use super::refusal::{Blame, blame};
-use crate::smtp::client::{Step, Verdict};
+use crate::smtp::client::{ClientStep, StepReply};
 use crate::types::{OutcomeClass, RecipientStatus, Reply};
 
 /// Words of remote sites that do not know a mailbox. Lower case.
@@ -50,9 +50,9 @@ const UNKNOWN_SURELY: &[&str] = &[
 ];
 
 /// Status of the recipient and class of the outcome for a reply at a step.
-pub(crate) fn outcome(verdict: &Verdict) -> (RecipientStatus, OutcomeClass) {
-    let Verdict { step, reply, .. } = verdict;
-    if *step == Step::Dot && reply.is_positive() {
+pub(crate) fn outcome(verdict: &StepReply) -> (RecipientStatus, OutcomeClass) {
+    let StepReply { step, reply, .. } = verdict;
+    if *step == ClientStep::Dot && reply.is_positive() {
         return (RecipientStatus::Delivered, OutcomeClass::Delivered);
     }
     if verdict.lost {
@@ -67,8 +67,8 @@ pub(crate) fn outcome(verdict: &Verdict) -> (RecipientStatus, OutcomeClass) {
 }
 
 /// Whether a refusal ends the recipient's hopes. Unclear means temporary.
-fn is_final(step: Step, reply: &Reply) -> bool {
-    if !reply.is_permanent() || step < Step::Mail {
+fn is_final(step: ClientStep, reply: &Reply) -> bool {
+    if !reply.is_permanent() || step < ClientStep::Mail {
         // RFC 5321 section 3.1: a 554 greeting speaks of the host, not of the recipient; so do
         // EHLO, STARTTLS and AUTH.
         return false;
@@ -79,7 +79,7 @@ fn is_final(step: Step, reply: &Reply) -> bool {
         503 | 530 | 534 | 535 | 538 => false,
         // RFC 5321 section 4.5.3.1.10: "too many recipients", written as 552 by old servers, means
         // 452.
-        552 if step == Step::Rcpt => {
+        552 if step == ClientStep::Rcpt => {
             let detail = reply.enhanced.map(|e| (e.1, e.2));
             detail != Some((5, 3)) && !text(reply).contains("too many")
         }
@@ -90,9 +90,9 @@ fn is_final(step: Step, reply: &Reply) -> bool {
 /// Whether a refusal may be due to what its session has carried before, so that a new connection
 /// may get another answer. At MAIL and DATA any temporary one may; at RCPT and after the message,
 /// where most replies speak of a mailbox or of content, only one that says so.
-pub(crate) fn may_be_of_session(verdict: &Verdict) -> bool {
-    let Verdict { step, reply, lost } = verdict;
-    if *lost || reply.is_positive() || !(Step::Mail..=Step::Dot).contains(step) {
+pub(crate) fn may_be_of_session(verdict: &StepReply) -> bool {
+    let StepReply { step, reply, lost } = verdict;
+    if *lost || reply.is_positive() || !(ClientStep::Mail..=ClientStep::Dot).contains(step) {
         return false;
     }
     let temporary = !is_final(*step, reply);
@@ -111,15 +111,15 @@ pub(crate) fn may_be_of_session(verdict: &Verdict) -> bool {
             || (temporary && detail(reply).is_some_and(|(subject, _)| subject == 4))
             || words.iter().any(|w| text.contains(w))
     };
-    (temporary && matches!(step, Step::Mail | Step::Data)) || says_so()
+    (temporary && matches!(step, ClientStep::Mail | ClientStep::Data)) || says_so()
 }
 
 /// Whether a recipient was refused for standing behind too many others (RFC 5321 section
 /// 4.5.3.1.10): it may have another transaction at once.
-pub(crate) fn is_one_too_many(verdict: &Verdict) -> bool {
-    let Verdict { step, reply, lost } = verdict;
+pub(crate) fn is_one_too_many(verdict: &StepReply) -> bool {
+    let StepReply { step, reply, lost } = verdict;
     !lost
-        && *step == Step::Rcpt
+        && *step == ClientStep::Rcpt
         && reply.code >= 400
         && reply.code != 421
         && !is_final(*step, reply)
@@ -140,13 +140,15 @@ fn text(reply: &Reply) -> String {
         .join(" ")
 }
 
-fn class(step: Step, status: RecipientStatus, reply: &Reply) -> OutcomeClass {
+fn class(step: ClientStep, status: RecipientStatus, reply: &Reply) -> OutcomeClass {
     let text = text(reply);
     let has = |words: &[&str]| words.iter().any(|w| text.contains(w));
     let detail = detail(reply);
     let unknown_code = matches!(detail, Some((1, 1 | 2 | 3 | 6 | 10)));
-    let about_recipient = matches!(step, Step::Rcpt | Step::Data | Step::Body | Step::Dot)
-        && status == RecipientStatus::Failed;
+    let about_recipient = matches!(
+        step,
+        ClientStep::Rcpt | ClientStep::Data | ClientStep::Body | ClientStep::Dot
+    ) && status == RecipientStatus::Failed;
     // Exchange Online says so of addresses that are not in its directory.
     let not_in_directory =
         detail == Some((4, 1)) && text.contains("recipient address rejected: access denied");
@@ -159,7 +161,7 @@ fn class(step: Step, status: RecipientStatus, reply: &Reply) -> OutcomeClass {
     if text.contains("greylist") || text.contains("graylist") {
         return OutcomeClass::Recipient;
     }
-    match blame(&text, step >= Step::Data && step <= Step::Dot) {
+    match blame(&text, step >= ClientStep::Data && step <= ClientStep::Dot) {
         Some(Blame::Sender) => return OutcomeClass::SpamRefusal,
         Some(Blame::Reputation) => return OutcomeClass::Reputation,
         Some(Blame::Authentication) => return OutcomeClass::Recipient,
@@ -175,7 +177,7 @@ fn class(step: Step, status: RecipientStatus, reply: &Reply) -> OutcomeClass {
     if about_recipient && unknown_code {
         return OutcomeClass::UnknownUser;
     }
-    if step < Step::Mail || reply.code == 421 {
+    if step < ClientStep::Mail || reply.code == 421 {
         return OutcomeClass::Transport;
     }
     match detail {
@@ -193,14 +195,14 @@ mod tests {
     use OutcomeClass as C;
     use RecipientStatus as S;
 
-    fn verdict(step: Step, line: &str) -> Verdict {
+    fn verdict(step: ClientStep, line: &str) -> StepReply {
         let mut reader = crate::smtp::reply::ReplyReader::default();
         let wire = format!("{line}\r\n");
         let reply = reader
             .next(&mut wire.as_bytes())
             .expect("a reply")
             .expect("complete");
-        Verdict {
+        StepReply {
             step,
             reply,
             lost: false,
@@ -208,12 +210,12 @@ mod tests {
     }
 
     /// Whether it may be of the session, and whether it is one recipient too many.
-    fn may_mend((of_session, one_too_many): (bool, bool), cases: &[(Step, &str)]) {
+    fn may_mend((of_session, one_too_many): (bool, bool), cases: &[(ClientStep, &str)]) {
         for (step, line) in cases {
             let verdict = verdict(*step, line);
             assert_eq!(may_be_of_session(&verdict), of_session, "{step:?} {line}");
             assert_eq!(is_one_too_many(&verdict), one_too_many, "{step:?} {line}");
-            let lost = Verdict {
+            let lost = StepReply {
                 lost: true,
                 ..verdict
             };
@@ -229,45 +231,48 @@ mod tests {
         may_mend(
             (true, false),
             &[
-                (Step::Mail, "452 4.4.5 system congestion"),
-                (Step::Mail, "451 4.1.8 sender cannot be verified"),
-                (Step::Mail, "421 4.7.0 closing"),
-                (Step::Data, "450 try later"),
-                (Step::Mail, "550 5.7.0 too many messages in this session"),
-                (Step::Rcpt, "452 4.4.5 system congestion"),
-                (Step::Rcpt, "421 4.3.2 closing"),
-                (Step::Dot, "421 4.4.5 enough for this session"),
+                (ClientStep::Mail, "452 4.4.5 system congestion"),
+                (ClientStep::Mail, "451 4.1.8 sender cannot be verified"),
+                (ClientStep::Mail, "421 4.7.0 closing"),
+                (ClientStep::Data, "450 try later"),
+                (
+                    ClientStep::Mail,
+                    "550 5.7.0 too many messages in this session",
+                ),
+                (ClientStep::Rcpt, "452 4.4.5 system congestion"),
+                (ClientStep::Rcpt, "421 4.3.2 closing"),
+                (ClientStep::Dot, "421 4.4.5 enough for this session"),
             ],
         );
         may_mend(
             (true, true),
             &[
-                (Step::Rcpt, "452 4.5.3 too many recipients"),
-                (Step::Rcpt, "452 too many"),
-                (Step::Rcpt, "552 too many recipients"),
-                (Step::Rcpt, "550 5.5.3 enough"),
+                (ClientStep::Rcpt, "452 4.5.3 too many recipients"),
+                (ClientStep::Rcpt, "452 too many"),
+                (ClientStep::Rcpt, "552 too many recipients"),
+                (ClientStep::Rcpt, "550 5.5.3 enough"),
             ],
         );
         may_mend(
             (false, false),
             &[
-                (Step::Mail, "550 5.7.1 no"),
-                (Step::Rcpt, "450 4.7.1 greylisted"),
-                (Step::Rcpt, "452 4.2.2 mailbox full"),
+                (ClientStep::Mail, "550 5.7.1 no"),
+                (ClientStep::Rcpt, "450 4.7.1 greylisted"),
+                (ClientStep::Rcpt, "452 4.2.2 mailbox full"),
                 (
-                    Step::Rcpt,
+                    ClientStep::Rcpt,
                     "550 5.4.1 Recipient address rejected: Access denied",
                 ),
-                (Step::Rcpt, "550 5.1.1 <too-many@b.example> unknown"),
-                (Step::Rcpt, "250 too many cooks"),
-                (Step::Dot, "451 4.7.1 scan failed"),
-                (Step::Dot, "250 2.0.0 queued"),
-                (Step::Banner, "421 too many connections"),
+                (ClientStep::Rcpt, "550 5.1.1 <too-many@b.example> unknown"),
+                (ClientStep::Rcpt, "250 too many cooks"),
+                (ClientStep::Dot, "451 4.7.1 scan failed"),
+                (ClientStep::Dot, "250 2.0.0 queued"),
+                (ClientStep::Banner, "421 too many connections"),
             ],
         );
     }
 
-    fn means(expected: (S, C), cases: &[(Step, &str)]) {
+    fn means(expected: (S, C), cases: &[(ClientStep, &str)]) {
         for (step, line) in cases {
             assert_eq!(outcome(&verdict(*step, line)), expected, "{step:?} {line}");
         }
@@ -278,27 +283,27 @@ mod tests {
         means(
             (S::Failed, C::UnknownUser),
             &[
-                (Step::Rcpt, "550 5.1.1 <x@y.example>: User unknown"),
+                (ClientStep::Rcpt, "550 5.1.1 <x@y.example>: User unknown"),
                 (
-                    Step::Rcpt,
+                    ClientStep::Rcpt,
                     "550 5.1.1 <spam@blocked.example>: Recipient address rejected",
                 ),
-                (Step::Rcpt, "550 No such user here"),
+                (ClientStep::Rcpt, "550 No such user here"),
                 (
-                    Step::Rcpt,
+                    ClientStep::Rcpt,
                     "550 Requested action not taken: mailbox unavailable",
                 ),
                 (
-                    Step::Dot,
+                    ClientStep::Dot,
                     "550 5.1.1 The email account that you tried to reach does not exist",
                 ),
                 (
-                    Step::Rcpt,
+                    ClientStep::Rcpt,
                     "550 5.7.1 <x@y.example>: Recipient address rejected: User unknown",
                 ),
-                (Step::Rcpt, "550 5.2.0 No such mailbox"),
+                (ClientStep::Rcpt, "550 5.2.0 No such mailbox"),
                 (
-                    Step::Rcpt,
+                    ClientStep::Rcpt,
                     "550 5.4.1 [x@y.example]: Recipient address rejected: Access denied [X.protection.outlook.com]",
                 ),
             ],
@@ -310,17 +315,17 @@ mod tests {
         means(
             (S::Failed, C::Reputation),
             &[(
-                Step::Rcpt,
+                ClientStep::Rcpt,
                 "550 5.7.1 Service unavailable; client host blocked using zen.spamhaus.org",
             )],
         );
         means(
             (S::Pending, C::Reputation),
             &[
-                (Step::Mail, "421 4.7.0 Try again later, IP reputation"),
-                (Step::Dot, "421 4.7.28 rate"),
+                (ClientStep::Mail, "421 4.7.0 Try again later, IP reputation"),
+                (ClientStep::Dot, "421 4.7.28 rate"),
                 (
-                    Step::Banner,
+                    ClientStep::Banner,
                     "554 5.7.1 No SMTP service here, you are on a blocklist",
                 ),
             ],
@@ -329,11 +334,14 @@ mod tests {
             (S::Failed, C::SpamRefusal),
             &[
                 (
-                    Step::Dot,
+                    ClientStep::Dot,
                     "550 5.7.1 Our system has detected that this message is likely unsolicited mail",
                 ),
-                (Step::Dot, "554 Message rejected as spam"),
-                (Step::Rcpt, "550 5.1.8 Access denied, bad outbound sender"),
+                (ClientStep::Dot, "554 Message rejected as spam"),
+                (
+                    ClientStep::Rcpt,
+                    "550 5.1.8 Access denied, bad outbound sender",
+                ),
             ],
         );
     }
@@ -342,17 +350,17 @@ mod tests {
     fn a_recipient_is_delivered_refused_or_told_to_wait() {
         means(
             (S::Delivered, C::Delivered),
-            &[(Step::Dot, "250 2.0.0 queued")],
+            &[(ClientStep::Dot, "250 2.0.0 queued")],
         );
         means(
             (S::Failed, C::Recipient),
             &[
-                (Step::Rcpt, "550 5.7.1 sender domain does not exist"),
-                (Step::Rcpt, "552 5.2.2 Over quota"),
-                (Step::Rcpt, "550 5.7.1 Delivery not authorized"),
-                (Step::Mail, "552 5.3.4 too large"),
+                (ClientStep::Rcpt, "550 5.7.1 sender domain does not exist"),
+                (ClientStep::Rcpt, "552 5.2.2 Over quota"),
+                (ClientStep::Rcpt, "550 5.7.1 Delivery not authorized"),
+                (ClientStep::Mail, "552 5.3.4 too large"),
                 (
-                    Step::Dot,
+                    ClientStep::Dot,
                     "550 5.7.26 This mail has been blocked because the sender is unauthenticated",
                 ),
             ],
@@ -360,12 +368,15 @@ mod tests {
         means(
             (S::Pending, C::Recipient),
             &[
-                (Step::Rcpt, "452 4.2.2 Mailbox full"),
+                (ClientStep::Rcpt, "452 4.2.2 Mailbox full"),
                 (
-                    Step::Rcpt,
+                    ClientStep::Rcpt,
                     "450 4.7.1 Greylisted, see http://greylisting.org/spam",
                 ),
-                (Step::Mail, "530 5.7.0 Must issue a STARTTLS command first"),
+                (
+                    ClientStep::Mail,
+                    "530 5.7.0 Must issue a STARTTLS command first",
+                ),
             ],
         );
     }
@@ -375,13 +386,13 @@ mod tests {
         means(
             (S::Pending, C::Transport),
             &[
-                (Step::Banner, "554 no SMTP service here"),
-                (Step::Ehlo, "550 go away"),
-                (Step::Auth, "535 5.7.8 wrong password"),
-                (Step::Rcpt, "550 5.5.3 too many recipients"),
-                (Step::Data, "503 5.5.1 no valid recipients"),
-                (Step::Rcpt, "421 4.3.2 closing"),
-                (Step::Dot, "451 4.4.2 connection lost"),
+                (ClientStep::Banner, "554 no SMTP service here"),
+                (ClientStep::Ehlo, "550 go away"),
+                (ClientStep::Auth, "535 5.7.8 wrong password"),
+                (ClientStep::Rcpt, "550 5.5.3 too many recipients"),
+                (ClientStep::Data, "503 5.5.1 no valid recipients"),
+                (ClientStep::Rcpt, "421 4.3.2 closing"),
+                (ClientStep::Dot, "451 4.4.2 connection lost"),
             ],
         );
     }
@@ -391,17 +402,17 @@ mod tests {
         means(
             (S::Failed, C::Other),
             &[
-                (Step::Rcpt, "550 5.7.1 Relaying denied"),
-                (Step::Rcpt, "599 odd"),
+                (ClientStep::Rcpt, "550 5.7.1 Relaying denied"),
+                (ClientStep::Rcpt, "599 odd"),
             ],
         );
         means(
             (S::Pending, C::Other),
             &[
-                (Step::Rcpt, "450 4.1.1 User unknown in local table"),
-                (Step::Rcpt, "552 too many recipients"),
-                (Step::Rcpt, "354 what"),
-                (Step::Data, "250 what"),
+                (ClientStep::Rcpt, "450 4.1.1 User unknown in local table"),
+                (ClientStep::Rcpt, "552 too many recipients"),
+                (ClientStep::Rcpt, "354 what"),
+                (ClientStep::Data, "250 what"),
             ],
         );
     }

@@ -15,7 +15,7 @@ const IDLE_TOTAL: usize = 2000;
 /// What two messages must have in common to share a connection. The source address is not part of
 /// it: any address of the pool will do for its mail.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(super) struct PoolKey {
     /// Name of the host, which stands in its certificate.
     pub host: String,
     pub address: SocketAddr,
@@ -33,7 +33,7 @@ struct Idle {
 
 #[derive(Default)]
 struct Shelf {
-    idle: HashMap<Key, Vec<Idle>>,
+    idle: HashMap<PoolKey, Vec<Idle>>,
     count: usize,
     /// Raised by each reload: connections opened before are not put back.
     generation: u64,
@@ -57,7 +57,7 @@ impl ConnectionPool {
 
     /// The idle connection used last that is still quiet. One that is closed or has said something
     /// (a farewell) is dropped.
-    pub(super) async fn take(&self, key: &Key) -> Option<Connection> {
+    pub(super) async fn take(&self, key: &PoolKey) -> Option<Connection> {
         loop {
             let idle = self.with(|shelf| {
                 let list = shelf.idle.get_mut(key)?;
@@ -78,7 +78,7 @@ impl ConnectionPool {
     /// Keeps a connection, or says QUIT where there are enough (`per_key`) or its time is over.
     pub(super) fn put(
         &self,
-        key: Key,
+        key: PoolKey,
         connection: Connection,
         generation: u64,
         per_key: usize,

@@ -1,7 +1,7 @@
 //! From a destination to the hosts and addresses to try, in order (RFC 5321 section 5.1).
 
 use super::address::{is_public, literal};
-use super::silence::{Question, Silence};
+use super::silence::{Silence, SilentQuestion};
 use crate::config::Settings;
 use crate::dns::{builder, each_server, limits};
 use crate::types::replies;
@@ -118,7 +118,7 @@ impl Own {
 }
 
 /// Answer to one question.
-enum Answer<T> {
+enum LookupAnswer<T> {
     Found(T),
     /// The name exists, without such records.
     Empty,
@@ -159,9 +159,9 @@ impl Resolver {
         name: Name,
         kind: RecordType,
         pick: impl Fn(&RData) -> Option<T>,
-    ) -> Answer<Vec<T>> {
+    ) -> LookupAnswer<Vec<T>> {
         let lookup = match timeout(self.time_limit, self.lookup(name, kind)).await {
-            Err(_) => return Answer::Failed("no answer in time".into()),
+            Err(_) => return LookupAnswer::Failed("no answer in time".into()),
             Ok(Err(error)) => return absent(&error),
             Ok(Ok(lookup)) => lookup,
         };
@@ -173,16 +173,16 @@ impl Resolver {
             .filter_map(|r| pick(&r.data))
             .collect();
         if found.is_empty() {
-            Answer::Empty
+            LookupAnswer::Empty
         } else {
-            Answer::Found(found)
+            LookupAnswer::Found(found)
         }
     }
 
     /// Asks all name servers together, and where one of them answers that it cannot, each by
     /// itself.
     async fn lookup(&self, name: Name, kind: RecordType) -> Result<Lookup, NetError> {
-        let says_nothing = |e: &NetError| matches!(absent::<()>(e), Answer::Failed(_));
+        let says_nothing = |e: &NetError| matches!(absent::<()>(e), LookupAnswer::Failed(_));
         let together = self.dns.lookup(name.clone(), kind).await;
         if !together
             .as_ref()
@@ -209,34 +209,37 @@ impl Resolver {
     /// senders are still kept by IPv4 address in most places. Who has got one family does not wait
     /// long for the other: some name servers never answer about it. What they leave unanswered is
     /// asked next time only where the other family is of no use.
-    async fn addresses(&self, name: Name) -> Answer<Vec<IpAddr>> {
+    async fn addresses(&self, name: Name) -> LookupAnswer<Vec<IpAddr>> {
         let zone = name.base_name();
         let now = Instant::now();
-        let quiet = |kind| self.silence.holds(now, &Question::Type(zone.clone(), kind));
+        let quiet = |kind| {
+            self.silence
+                .holds(now, &SilentQuestion::Type(zone.clone(), kind))
+        };
         let (first, second) = match (quiet(RecordType::A), quiet(RecordType::AAAA)) {
             (true, false) => (RecordType::AAAA, RecordType::A),
             (false, true) => (RecordType::A, RecordType::AAAA),
             _ => return self.both_families(name).await,
         };
         match self.clone().family(name.clone(), first).await {
-            Answer::Found(list) => Answer::Found(list),
+            LookupAnswer::Found(list) => LookupAnswer::Found(list),
             other => together(other, self.clone().family(name, second).await),
         }
     }
 
-    async fn both_families(&self, name: Name) -> Answer<Vec<IpAddr>> {
+    async fn both_families(&self, name: Name) -> LookupAnswer<Vec<IpAddr>> {
         let mut v4 = Box::pin(self.clone().family(name.clone(), RecordType::A));
         let mut v6 = Box::pin(self.clone().family(name.clone(), RecordType::AAAA));
         let (first, mut other, late, delay) = tokio::select! {
             first = &mut v4 => (first, v6, RecordType::AAAA, FAMILY_DELAY),
             first = &mut v6 => (first, v4, RecordType::A, HOST_DELAY),
         };
-        if !matches!(first, Answer::Found(_)) {
+        if !matches!(first, LookupAnswer::Found(_)) {
             return together(first, other.await);
         }
         let Ok(second) = timeout(delay, &mut other).await else {
             self.silence
-                .remember(Instant::now(), Question::Type(name.base_name(), late));
+                .remember(Instant::now(), SilentQuestion::Type(name.base_name(), late));
             self.go_on(async move {
                 other.await;
             });
@@ -250,7 +253,7 @@ impl Resolver {
     }
 
     /// Addresses of one family.
-    async fn family(self, name: Name, kind: RecordType) -> Answer<Vec<IpAddr>> {
+    async fn family(self, name: Name, kind: RecordType) -> LookupAnswer<Vec<IpAddr>> {
         let pick = |data: &RData| match data {
             RData::A(a) if kind == RecordType::A => Some(IpAddr::V4(a.0)),
             RData::AAAA(a) if kind == RecordType::AAAA => Some(IpAddr::V6(a.0)),
@@ -258,8 +261,8 @@ impl Resolver {
         };
         let zone = name.base_name();
         let answer = self.ask(name, kind, pick).await;
-        if !matches!(answer, Answer::Failed(_)) {
-            self.silence.forget(&Question::Type(zone, kind));
+        if !matches!(answer, LookupAnswer::Failed(_)) {
+            self.silence.forget(&SilentQuestion::Type(zone, kind));
         }
         answer
     }
@@ -301,13 +304,13 @@ impl Resolver {
             }
         };
         let hosts = match self.ask(name.clone(), RecordType::MX, pick).await {
-            Answer::Found(records) => {
+            LookupAnswer::Found(records) => {
                 exchangers(domain, records, own, &mut crate::env::random_u64)?
             }
             // RFC 5321 section 5.1: no MX, so the domain itself is its mail exchanger.
-            Answer::Empty => vec![(0, name)],
-            Answer::NoSuchName => return Err(no_such()),
-            Answer::Failed(why) => {
+            LookupAnswer::Empty => vec![(0, name)],
+            LookupAnswer::NoSuchName => return Err(no_such()),
+            LookupAnswer::Failed(why) => {
                 return Err(Unroutable::later(replies::lookup_failed(format!(
                     "MX of {domain}: {why}"
                 ))));
@@ -319,13 +322,15 @@ impl Resolver {
 
     /// Asks for all hosts at once; answers in the order of `hosts`. Hosts nobody answered about
     /// lately are asked only where the others are of no use.
-    async fn addresses_of(&self, hosts: &[(u16, Name)]) -> Vec<Answer<Vec<IpAddr>>> {
+    async fn addresses_of(&self, hosts: &[(u16, Name)]) -> Vec<LookupAnswer<Vec<IpAddr>>> {
         if let [(_, only)] = hosts {
             return vec![self.addresses(only.clone()).await];
         }
         let now = Instant::now();
-        let is_quiet =
-            |(_, name): &(usize, &Name)| self.silence.holds(now, &Question::Host((*name).clone()));
+        let is_quiet = |(_, name): &(usize, &Name)| {
+            self.silence
+                .holds(now, &SilentQuestion::Host((*name).clone()))
+        };
         let (quiet, others): (Vec<_>, Vec<_>) = hosts
             .iter()
             .map(|(_, name)| name)
@@ -336,13 +341,15 @@ impl Resolver {
         if !answers
             .iter()
             .flatten()
-            .any(|answer| matches!(answer, Answer::Found(_)))
+            .any(|answer| matches!(answer, LookupAnswer::Found(_)))
         {
             self.ask_hosts(quiet, &mut answers).await;
         }
         answers
             .into_iter()
-            .map(|answer| answer.unwrap_or_else(|| Answer::Failed("no answer in time".to_owned())))
+            .map(|answer| {
+                answer.unwrap_or_else(|| LookupAnswer::Failed("no answer in time".to_owned()))
+            })
             .collect()
     }
 
@@ -351,15 +358,15 @@ impl Resolver {
     async fn ask_hosts(
         &self,
         hosts: Vec<(usize, &Name)>,
-        answers: &mut [Option<Answer<Vec<IpAddr>>>],
+        answers: &mut [Option<LookupAnswer<Vec<IpAddr>>>],
     ) {
         let mut tasks = JoinSet::new();
         for (index, name) in &hosts {
             let (this, index, name) = (self.clone(), *index, (*name).clone());
             tasks.spawn(async move {
                 let answer = this.addresses(name.clone()).await;
-                if !matches!(answer, Answer::Failed(_)) {
-                    this.silence.forget(&Question::Host(name));
+                if !matches!(answer, LookupAnswer::Failed(_)) {
+                    this.silence.forget(&SilentQuestion::Host(name));
                 }
                 (index, answer)
             });
@@ -375,7 +382,7 @@ impl Resolver {
             };
             let Some(done) = next else { return };
             let Ok((index, answer)) = done else { continue };
-            if matches!(answer, Answer::Found(_)) {
+            if matches!(answer, LookupAnswer::Found(_)) {
                 deadline.get_or_insert_with(|| Instant::now() + HOST_DELAY);
             }
             if let Some(slot) = answers.get_mut(index) {
@@ -387,7 +394,8 @@ impl Resolver {
             .iter()
             .filter(|(index, _)| answers.get(*index).is_some_and(Option::is_none))
         {
-            self.silence.remember(now, Question::Host((*name).clone()));
+            self.silence
+                .remember(now, SilentQuestion::Host((*name).clone()));
         }
         self.go_on(async move { while tasks.join_next().await.is_some() {} });
     }
@@ -413,8 +421,8 @@ impl Resolver {
         let name =
             Name::from_ascii(host).map_err(|_| Unroutable::later(replies::bad_smart_host(host)))?;
         match self.addresses(name).await {
-            Answer::Found(list) => Ok(list.into_iter().take(TARGETS).map(target).collect()),
-            Answer::Failed(why) => Err(Unroutable::later(replies::lookup_failed(format!(
+            LookupAnswer::Found(list) => Ok(list.into_iter().take(TARGETS).map(target).collect()),
+            LookupAnswer::Failed(why) => Err(Unroutable::later(replies::lookup_failed(format!(
                 "smart host {host}: {why}"
             )))),
             _ => Err(Unroutable::later(replies::smart_host_without_address(host))),
@@ -422,12 +430,12 @@ impl Resolver {
     }
 }
 
-fn absent<T>(error: &NetError) -> Answer<T> {
+fn absent<T>(error: &NetError) -> LookupAnswer<T> {
     match error {
         NetError::Dns(DnsError::NoRecordsFound(none))
             if none.response_code == ResponseCode::NXDomain =>
         {
-            Answer::NoSuchName
+            LookupAnswer::NoSuchName
         }
         // RFC 2308 section 2.2.1: name servers without an SOA are a referral, which says "ask
         // there", not that there is nothing. A name server that was to look there itself has not
@@ -435,25 +443,30 @@ fn absent<T>(error: &NetError) -> Answer<T> {
         NetError::Dns(DnsError::NoRecordsFound(none))
             if none.ns.is_some() && none.soa.is_none() =>
         {
-            Answer::Failed("the name server only names other ones".to_owned())
+            LookupAnswer::Failed("the name server only names other ones".to_owned())
         }
         NetError::Dns(DnsError::NoRecordsFound(none))
             if none.response_code == ResponseCode::NoError =>
         {
-            Answer::Empty
+            LookupAnswer::Empty
         }
-        other => Answer::Failed(other.to_string()),
+        other => LookupAnswer::Failed(other.to_string()),
     }
 }
 
 /// What both families have to say, IPv4 first.
-fn together(v4: Answer<Vec<IpAddr>>, v6: Answer<Vec<IpAddr>>) -> Answer<Vec<IpAddr>> {
+fn together(
+    v4: LookupAnswer<Vec<IpAddr>>,
+    v6: LookupAnswer<Vec<IpAddr>>,
+) -> LookupAnswer<Vec<IpAddr>> {
     match (v4, v6) {
-        (Answer::Found(a), Answer::Found(b)) => Answer::Found(alternate(a, b)),
-        (Answer::Found(one), _) | (_, Answer::Found(one)) => Answer::Found(one),
-        (Answer::Failed(why), _) | (_, Answer::Failed(why)) => Answer::Failed(why),
-        (Answer::NoSuchName, _) | (_, Answer::NoSuchName) => Answer::NoSuchName,
-        (Answer::Empty, Answer::Empty) => Answer::Empty,
+        (LookupAnswer::Found(a), LookupAnswer::Found(b)) => LookupAnswer::Found(alternate(a, b)),
+        (LookupAnswer::Found(one), _) | (_, LookupAnswer::Found(one)) => LookupAnswer::Found(one),
+        (LookupAnswer::Failed(why), _) | (_, LookupAnswer::Failed(why)) => {
+            LookupAnswer::Failed(why)
+        }
+        (LookupAnswer::NoSuchName, _) | (_, LookupAnswer::NoSuchName) => LookupAnswer::NoSuchName,
+        (LookupAnswer::Empty, LookupAnswer::Empty) => LookupAnswer::Empty,
     }
 }
 
@@ -514,12 +527,12 @@ fn exchangers(
 fn choose(
     domain: &Domain,
     hosts: &[(u16, Name)],
-    found: Vec<Answer<Vec<IpAddr>>>,
+    found: Vec<LookupAnswer<Vec<IpAddr>>>,
     port: u16,
     allow_private: bool,
     own: &Own,
 ) -> Result<Vec<Target>, Unroutable> {
-    let is_own = |answer: &Answer<Vec<IpAddr>>| matches!(answer, Answer::Found(list) if list.iter().any(|ip| own.addresses.contains(ip)));
+    let is_own = |answer: &LookupAnswer<Vec<IpAddr>>| matches!(answer, LookupAnswer::Found(list) if list.iter().any(|ip| own.addresses.contains(ip)));
     let ourselves = hosts
         .iter()
         .zip(&found)
@@ -534,7 +547,7 @@ fn choose(
         }
         left += 1;
         match answer {
-            Answer::Found(list) => {
+            LookupAnswer::Found(list) => {
                 private = private.or_else(|| list.iter().find(|ip| !is_public(**ip)).copied());
                 let good = list
                     .into_iter()
@@ -545,8 +558,10 @@ fn choose(
                     address: SocketAddr::new(ip, port),
                 }));
             }
-            Answer::Failed(why) => failed = Some(format!("address of {}: {why}", text_of(name))),
-            Answer::Empty | Answer::NoSuchName => {}
+            LookupAnswer::Failed(why) => {
+                failed = Some(format!("address of {}: {why}", text_of(name)))
+            }
+            LookupAnswer::Empty | LookupAnswer::NoSuchName => {}
         }
     }
     targets.truncate(TARGETS);

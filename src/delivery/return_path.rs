@@ -1,7 +1,7 @@
 //! The return path under which a message leaves.
 
 use crate::config::Settings;
-use crate::message_token::Key;
+use crate::message_token::TokenKey;
 use crate::types::{Address, MessageMeta, ReversePath};
 
 /// The return path under which a message leaves for these recipients, where its tenant wants it:
@@ -9,7 +9,7 @@ use crate::types::{Address, MessageMeta, ReversePath};
 /// inside. Pure.
 pub(super) fn return_path(
     settings: &Settings,
-    key: &Key,
+    key: &TokenKey,
     meta: &MessageMeta,
     recipients: &[u32],
 ) -> Option<ReversePath> {

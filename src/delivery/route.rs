@@ -28,7 +28,7 @@ mod tests {
     fn the_first_match_wins_and_none_means_mx() {
         let mut s = settings();
         let with = |m, host: &str| {
-            Arc::new(crate::config::settings::Route {
+            Arc::new(crate::config::settings::RouteSettings {
                 domain: m,
                 ..route_to(host, 25)
             })

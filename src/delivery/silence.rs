@@ -14,7 +14,7 @@ const AT_MOST: usize = 4096;
 
 /// What was not answered.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Question {
+pub(super) enum SilentQuestion {
     /// Records of this type, for names of this zone.
     Type(Name, RecordType),
     /// Any address of this host.
@@ -22,22 +22,22 @@ pub(super) enum Question {
 }
 
 #[derive(Default)]
-pub(super) struct Silence(Mutex<HashMap<Question, Instant>>);
+pub(super) struct Silence(Mutex<HashMap<SilentQuestion, Instant>>);
 
 impl Silence {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Question, Instant>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SilentQuestion, Instant>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this was not answered lately.
-    pub(super) fn holds(&self, now: Instant, question: &Question) -> bool {
+    pub(super) fn holds(&self, now: Instant, question: &SilentQuestion) -> bool {
         self.lock()
             .get(question)
             .is_some_and(|since| now.duration_since(*since) < REMEMBERED)
     }
 
     /// Not answered in time.
-    pub(super) fn remember(&self, now: Instant, question: Question) {
+    pub(super) fn remember(&self, now: Instant, question: SilentQuestion) {
         let mut all = self.lock();
         if all.len() >= AT_MOST {
             all.retain(|_, since| now.duration_since(*since) < REMEMBERED);
@@ -49,7 +49,7 @@ impl Silence {
         all.insert(question, now);
     }
 
-    pub(super) fn forget(&self, question: &Question) {
+    pub(super) fn forget(&self, question: &SilentQuestion) {
         self.lock().remove(question);
     }
 }
@@ -58,8 +58,8 @@ impl Silence {
 mod tests {
     use super::*;
 
-    fn host(n: usize) -> Question {
-        Question::Host(Name::from_ascii(format!("h{n}.example.")).expect("name"))
+    fn host(n: usize) -> SilentQuestion {
+        SilentQuestion::Host(Name::from_ascii(format!("h{n}.example.")).expect("name"))
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Helpers of this room's tests.
 
-use crate::config::settings::{Route, RouteMatch, TlsMode};
+use crate::config::settings::{RouteMatch, RouteSettings, TlsMode};
 use crate::config::{self, Settings};
 use crate::types::{Address, Domain};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,8 +13,8 @@ pub(crate) fn address(text: &str) -> Address {
     Address::parse(text).expect("test address")
 }
 
-pub(crate) fn route_to(host: &str, port: u16) -> Route {
-    Route {
+pub(crate) fn route_to(host: &str, port: u16) -> RouteSettings {
+    RouteSettings {
         domain: RouteMatch::Any,
         host: host.into(),
         port,
@@ -49,6 +49,6 @@ connections_per_destination = 20
 }
 
 /// The secret behind return paths.
-pub(crate) fn key() -> crate::message_token::Key {
-    crate::message_token::Key::new([7; crate::message_token::Key::OCTETS])
+pub(crate) fn key() -> crate::message_token::TokenKey {
+    crate::message_token::TokenKey::new([7; crate::message_token::TokenKey::OCTETS])
 }

@@ -58,8 +58,8 @@ fn attempt_for(meta: MessageMeta, destination: Destination) -> Attempt {
     }
 }
 
-fn to(sink: &Sink, mode: TlsMode) -> Route {
-    Route {
+fn to(sink: &Sink, mode: TlsMode) -> RouteSettings {
+    RouteSettings {
         tls: mode,
         ..route_to("127.0.0.1", sink.address.port())
     }

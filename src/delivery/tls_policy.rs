@@ -40,7 +40,7 @@ pub(super) const fn password_without_tls(mode: TlsMode) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::settings::Route;
+    use crate::config::settings::RouteSettings;
     use crate::delivery::testing::{domain, route_to};
     use std::sync::Arc;
 
@@ -50,7 +50,7 @@ mod tests {
             demanded(&Destination::Mx(domain("a.example"))),
             TlsMode::Opportunistic
         );
-        let route = Route {
+        let route = RouteSettings {
             tls: TlsMode::Required,
             ..route_to("h", 25)
         };

@@ -37,20 +37,20 @@ pub(super) enum TokenError {
 }
 
 /// A token and its age.
-struct Kept {
+struct KeptToken {
     token: Secret,
     since: Instant,
 }
 
 /// One lock per source: whoever needs a token waits for the one that fetches it.
-type Slot = Arc<tokio::sync::Mutex<Option<Kept>>>;
+type TokenSlot = Arc<tokio::sync::Mutex<Option<KeptToken>>>;
 
 /// The tokens of all routes.
 #[derive(Default)]
-pub(super) struct Tokens(Mutex<HashMap<TokenSource, Slot>>);
+pub(super) struct Tokens(Mutex<HashMap<TokenSource, TokenSlot>>);
 
 impl Tokens {
-    fn slot(&self, source: &TokenSource) -> Slot {
+    fn slot(&self, source: &TokenSource) -> TokenSlot {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         slots.entry(source.clone()).or_default().clone()
     }
@@ -65,7 +65,7 @@ impl Tokens {
     ) -> Result<Secret, TokenError> {
         let slot = self.slot(&route.source);
         let mut kept = slot.lock().await;
-        let usable = |k: &Kept| k.since.elapsed() < route.refresh && refused != Some(&k.token);
+        let usable = |k: &KeptToken| k.since.elapsed() < route.refresh && refused != Some(&k.token);
         if let Some(kept) = kept.as_ref().filter(|k| usable(k)) {
             return Ok(kept.token.clone());
         }
@@ -76,7 +76,7 @@ impl Tokens {
                 .map_err(|_| TokenError::TimedOut)??,
             TokenSource::File(path) => read_file(path).await?,
         };
-        *kept = Some(Kept {
+        *kept = Some(KeptToken {
             token: token.clone(),
             since: Instant::now(),
         });

@@ -2,10 +2,10 @@
 //! In several steps, parallel sessions would pass a ceiling together.
 
 use super::context::Context;
-use super::evidence::{Bounds, Message, Others, Weight};
+use super::evidence::{AssessedMessage, Bounds, Others, Weight};
 use super::explanation::{explain, others_note};
-use super::repeats::Before;
-use super::state::baseline::Class;
+use super::repeats::EarlierCounts;
+use super::state::baseline::SenderClass;
 use super::state::habits::setting;
 use super::state::seen::Counted;
 use super::state::sender::Sender;
@@ -36,7 +36,7 @@ pub(super) struct Assessment {
     /// The message blocks only with what other accounts add.
     pub(super) by_others: bool,
     /// The sender's class, if the message taught what is usual for it.
-    pub(super) learned: Option<Class>,
+    pub(super) learned: Option<SenderClass>,
     pub(super) counts: Counts,
     /// A passed ceiling and its figure.
     pub(super) ceiling: Option<(Reason, u64)>,
@@ -77,7 +77,7 @@ pub(super) struct Assessor<'a> {
     pub(super) choice: &'a Choice<'a>,
     pub(super) facts: &'a MessageFacts<'a>,
     /// What has been counted of the message before.
-    pub(super) before: &'a Before,
+    pub(super) before: &'a EarlierCounts,
     pub(super) context: &'a Context<'a>,
     /// The sender's messages of the last minute.
     pub(super) minute_messages: u32,
@@ -207,7 +207,7 @@ impl Assessor<'_> {
     }
 
     /// The message as the detector sees it.
-    fn message(&self, sender: &mut Sender, ceilings: &Ceilings) -> Message {
+    fn message(&self, sender: &mut Sender, ceilings: &Ceilings) -> AssessedMessage {
         let (now, facts) = (self.now, self.facts);
         let (letter, fresh) = if self.before.counts() {
             sender.part(now, facts.fingerprint, self.before.outside(facts))
@@ -216,7 +216,7 @@ impl Assessor<'_> {
         };
         let hour = sender.windows.sum(now, HOUR);
         let (known, new) = (ceilings.known, ceilings.add.new);
-        Message {
+        AssessedMessage {
             llr: facts.llr,
             listed: facts.listed,
             fresh,
@@ -276,16 +276,16 @@ impl Assessor<'_> {
     fn learn(
         &self,
         sender: &mut Sender,
-        message: &Message,
+        message: &AssessedMessage,
         decision: &PolicyDecision,
-        class: Class,
+        class: SenderClass,
     ) -> bool {
         let went = matches!(decision.action, Action::Accept | Action::HighRisk);
         if went {
             sender.learn(message);
             let external = self.facts.recipients.iter().filter(|r| !r.internal);
             external.for_each(|r| sender.known.insert(r.hash));
-        } else if decision.reason == Reason::UnusualMailing && class == Class::Newcomer {
+        } else if decision.reason == Reason::UnusualMailing && class == SenderClass::Newcomer {
             sender.learn_held(message);
         }
         went
@@ -323,7 +323,7 @@ impl Ceilings {
 }
 
 /// The message as it counts, without what the sender's allowances leave out.
-fn without(message: &Message, allowed: &Allowances<'_>) -> Message {
+fn without(message: &AssessedMessage, allowed: &Allowances<'_>) -> AssessedMessage {
     let mut counts = *message;
     if allowed.leave_out(EvidenceKind::Content) {
         (counts.fresh, counts.llr, counts.listed) = (false, 0.0, 0.0);

@@ -2,7 +2,7 @@
 
 use super::Detector;
 use super::state::group::{self, Group};
-use super::state::reports::Reports;
+use super::state::reports::SenderReports;
 use super::state::sender::Sender;
 use crate::blocks::active;
 use crate::types::hash::hash_text;
@@ -111,7 +111,8 @@ impl Detector {
             let due = !again || (sender.forgiven < now && sender.last <= now);
             if due {
                 sender.forgive(now, all);
-                self.reports.get(&hash_text(key.as_str()), Reports::forgive);
+                self.reports
+                    .get(&hash_text(key.as_str()), SenderReports::forgive);
                 let mistake = block.verdict == Some(ReleaseVerdict::Mistake);
                 if mistake && block.sender.as_ref() == Some(key) {
                     sender.learn_wanted(block.evidence.iter().map(|e| e.llr.into()));

@@ -3,7 +3,7 @@
 
 use super::Detector;
 use super::evidence::Bounds;
-use super::state::baseline::{Class, Classes};
+use super::state::baseline::{Classes, SenderClass};
 use super::state::client_campaign::ClientCampaign;
 use super::state::group::{self, Group};
 use crate::config::Settings;
@@ -37,7 +37,7 @@ pub(super) struct Context<'a> {
 
 impl Context<'_> {
     /// The prior of a class.
-    pub(super) fn prior(&self, class: Class) -> Prior {
+    pub(super) fn prior(&self, class: SenderClass) -> Prior {
         match self.classes {
             _ if self.learning => Tuning::PRIOR_NEW_TENANT,
             Some(classes) => classes.prior(class),

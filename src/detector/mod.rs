@@ -39,9 +39,9 @@ use crate::policy::alert::Alert;
 use crate::types::SenderKey;
 use state::group::Group;
 use state::recent_messages::RecentMessages;
-use state::reports::Reports;
+use state::reports::SenderReports;
 use state::scores::Scores;
-use state::seen::Seen;
+use state::seen::SeenSet;
 use state::sender::Sender;
 use state::unsaved::UnsavedRecord;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -82,8 +82,8 @@ pub struct Detector {
     recent_messages: Table<SenderKey, RecentMessages>,
     unsaved: Table<SenderKey, UnsavedRecord>,
     scores: Table<u64, Scores>,
-    reports: Table<u64, Reports>,
-    seen: Seen,
+    reports: Table<u64, SenderReports>,
+    seen: SeenSet,
     alerts: Mutex<Vec<Alert>>,
 }
 
@@ -100,7 +100,7 @@ impl Detector {
             unsaved: Table::new(UNSAVED),
             scores: Table::new(NEW_TENANTS),
             reports: Table::new(REPORTED),
-            seen: Seen::default(),
+            seen: SeenSet::default(),
             alerts: Mutex::default(),
         }
     }

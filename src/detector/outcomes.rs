@@ -10,7 +10,7 @@ use crate::config::Settings;
 use crate::config::scopes::EvidenceKind;
 use crate::detector::evidence::Bounds;
 use crate::detector::state::group::{self, Group};
-use crate::detector::state::reports::{ReportKind, Reports, SingleReport};
+use crate::detector::state::reports::{ReportKind, SenderReports, SingleReport};
 use crate::detector::state::seen::Counted;
 use crate::detector::state::sender::{Sender, volume};
 use crate::policy::allowance::Allowances;
@@ -68,14 +68,14 @@ impl From<ReportEffectKind> for ReportEffect {
 
 /// What an event says of the sender.
 #[derive(Clone, Copy, PartialEq)]
-enum What {
+enum OutcomeKind {
     Delivered,
     UnknownUser,
     /// What somebody says; whether it is a refusal as spam or an unknown user.
     Reported(ReportKind, OutcomeClass),
 }
 
-impl What {
+impl OutcomeKind {
     /// What an allowance calls it.
     const fn kind(self) -> Option<EvidenceKind> {
         match self {
@@ -103,16 +103,16 @@ impl What {
 
 /// One event about a message.
 #[derive(Clone, Copy)]
-struct Event<'a> {
+struct OutcomeEvent<'a> {
     identity: &'a Identity,
     id: MessageId,
-    what: What,
+    what: OutcomeKind,
     /// Who says it, and for which site.
     reporter: u64,
     site: u64,
 }
 
-impl Event<'_> {
+impl OutcomeEvent<'_> {
     /// When the message was accepted: its id tells.
     fn sent(&self) -> Time {
         Time(i64::try_from(self.id.0 >> 22).unwrap_or(i64::MAX))
@@ -122,7 +122,7 @@ impl Event<'_> {
     /// ceiling.
     fn counts(&self) -> Counts {
         Counts {
-            bounces: u32::from(self.what == What::UnknownUser),
+            bounces: u32::from(self.what == OutcomeKind::UnknownUser),
             ..Counts::default()
         }
     }
@@ -192,16 +192,16 @@ impl Detector {
     ) -> Option<NewBlock> {
         let to = to.into();
         let what = match class {
-            OutcomeClass::Delivered => What::Delivered,
-            OutcomeClass::UnknownUser => What::UnknownUser,
-            OutcomeClass::SpamRefusal => What::Reported(ReportKind::Refusal, class),
+            OutcomeClass::Delivered => OutcomeKind::Delivered,
+            OutcomeClass::UnknownUser => OutcomeKind::UnknownUser,
+            OutcomeClass::SpamRefusal => OutcomeKind::Reported(ReportKind::Refusal, class),
             // These speak of the recipient or of the way there, not of the sender.
             OutcomeClass::Reputation
             | OutcomeClass::Recipient
             | OutcomeClass::Transport
             | OutcomeClass::Other => return None,
         };
-        let event = Event {
+        let event = OutcomeEvent {
             identity,
             id,
             what,
@@ -213,7 +213,7 @@ impl Detector {
 
     /// A delivery report that came back about a recipient at whom the message had seemed delivered:
     /// once per message and recipient, beside what the first hop said. Anybody can write one who
-    /// got the message, so it says little: see [`Reports`]. May open a block.
+    /// got the message, so it says little: see [`SenderReports`]. May open a block.
     pub fn returned(
         &self,
         now: Time,
@@ -232,10 +232,10 @@ impl Detector {
             | OutcomeClass::Transport
             | OutcomeClass::Other => return ReportEffectKind::Nothing.into(),
         }
-        let event = Event {
+        let event = OutcomeEvent {
             identity,
             id,
-            what: What::Reported(ReportKind::Return, class),
+            what: OutcomeKind::Reported(ReportKind::Return, class),
             reporter: to.mailbox,
             site: to.site,
         };
@@ -252,17 +252,17 @@ impl Detector {
         id: MessageId,
         reporter: u64,
     ) -> ReportEffect {
-        let event = Event {
+        let event = OutcomeEvent {
             identity,
             id,
-            what: What::Reported(ReportKind::Complaint, OutcomeClass::SpamRefusal),
+            what: OutcomeKind::Reported(ReportKind::Complaint, OutcomeClass::SpamRefusal),
             reporter,
             site: 0,
         };
         self.event(now, &event, mix(id.0, COMPLAINT))
     }
 
-    fn event(&self, now: Time, event: &Event<'_>, key: u64) -> ReportEffect {
+    fn event(&self, now: Time, event: &OutcomeEvent<'_>, key: u64) -> ReportEffect {
         let identity = event.identity;
         if self.seen.mark(key) != Counted::Not {
             return ReportEffectKind::Repeated.into();
@@ -327,7 +327,7 @@ impl Detector {
         settings: &Settings,
         choice: &Choice<'_>,
         context: &Context<'_>,
-        event: &Event<'_>,
+        event: &OutcomeEvent<'_>,
         sender: &mut Sender,
     ) -> Applied {
         let identity = event.identity;
@@ -380,16 +380,16 @@ impl Detector {
         now: Time,
         sender: &mut Sender,
         who: u64,
-        event: &Event<'_>,
+        event: &OutcomeEvent<'_>,
         context: &Context<'_>,
     ) -> Option<f64> {
-        let What::Reported(report_kind, _) = event.what else {
-            let bounced = event.what == What::UnknownUser;
+        let OutcomeKind::Reported(report_kind, _) = event.what else {
+            let bounced = event.what == OutcomeKind::UnknownUser;
             if !bounced {
                 return Some(sender.weigh_outcome(now, false, 0.0, context).1);
             }
             let mut added = 0.0;
-            self.reports.with(&who, Reports::default, |reports| {
+            self.reports.with(&who, SenderReports::default, |reports| {
                 reports.unknown_user(now, event.id, event.reporter, |already| {
                     let (by_itself, more) = sender.weigh_outcome(now, true, already, context);
                     added = more;
@@ -400,7 +400,7 @@ impl Detector {
         };
         let volume = sender.volume(now);
         let (report, piece) = (event.report(report_kind), context.tuning.refusal);
-        let nats = self.reports.with(&who, Reports::default, |reports| {
+        let nats = self.reports.with(&who, SenderReports::default, |reports| {
             reports.count_of_message(now, event.id, &report, volume, piece)
         })?;
         sender.weigh_fixed(now, nats, context);
@@ -412,7 +412,7 @@ impl Detector {
     fn count_event(
         &self,
         now: Time,
-        event: &Event<'_>,
+        event: &OutcomeEvent<'_>,
         nats: f64,
         context: &Context<'_>,
         bounds: &Bounds,
@@ -420,7 +420,7 @@ impl Detector {
         let (identity, counts) = (event.identity, event.counts());
         let client = group::client_key(&identity.tenant, identity.client);
         let mut joined = nats;
-        if let (What::Reported(report_kind, _), Strength::Claimed | Strength::None) =
+        if let (OutcomeKind::Reported(report_kind, _), Strength::Claimed | Strength::None) =
             (event.what, identity.strength)
         {
             // One recipient of eight people's mail must not be able to speak against the client of
@@ -430,11 +430,11 @@ impl Detector {
                 .read(&client, |g| volume(&g.windows, now))
                 .unwrap_or_default();
             let report = event.report(report_kind);
-            let counted = self
-                .reports
-                .with(&mix(client, CLIENT), Reports::default, |reports| {
-                    reports.count(now, &report, volume, 1.0)
-                });
+            let counted =
+                self.reports
+                    .with(&mix(client, CLIENT), SenderReports::default, |reports| {
+                        reports.count(now, &report, volume, 1.0)
+                    });
             joined = joined.min(counted.unwrap_or(0.0) * context.tuning.refusal);
         }
         let by_client = self.groups.with(&client, Group::default, |g| {

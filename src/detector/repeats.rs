@@ -10,7 +10,7 @@ use crate::types::MessageFacts;
 use crate::types::hash::{hash_text, mix};
 
 /// What has been counted of a message before.
-pub(super) struct Before {
+pub(super) struct EarlierCounts {
     /// Key of sender and fingerprint.
     message: u64,
     pub(super) content: Counted,
@@ -18,7 +18,7 @@ pub(super) struct Before {
     pub(super) recipients: Vec<Counted>,
 }
 
-impl Before {
+impl EarlierCounts {
     /// The message was accepted before and comes again. Only a try that was not accepted is no news
     /// when it is repeated.
     pub(super) fn is_repeat(&self) -> bool {
@@ -54,14 +54,14 @@ impl Before {
 
 impl Detector {
     /// What has been counted of this message; from now on it has been met.
-    pub(super) fn before(&self, facts: &MessageFacts<'_>) -> Before {
+    pub(super) fn before(&self, facts: &MessageFacts<'_>) -> EarlierCounts {
         let message = mix(hash_text(facts.identity.key.as_str()), facts.fingerprint);
         let recipients = facts
             .recipients
             .iter()
             .map(|r| self.seen.mark(mix(message, r.hash)))
             .collect();
-        Before {
+        EarlierCounts {
             message,
             content: self.seen.mark(message),
             recipients,
@@ -69,7 +69,7 @@ impl Detector {
     }
 
     /// A deferred message leaves no trace.
-    pub(super) fn forget(&self, before: &Before, facts: &MessageFacts<'_>) {
+    pub(super) fn forget(&self, before: &EarlierCounts, facts: &MessageFacts<'_>) {
         if before.content == Counted::Not {
             self.seen.set(before.message, Counted::Not);
         }
@@ -81,7 +81,7 @@ impl Detector {
     }
 
     /// A message that goes is counted fully.
-    pub(super) fn mark(&self, before: &Before, facts: &MessageFacts<'_>, goes: bool) {
+    pub(super) fn mark(&self, before: &EarlierCounts, facts: &MessageFacts<'_>, goes: bool) {
         if !goes {
             return;
         }

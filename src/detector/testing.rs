@@ -29,16 +29,16 @@ fn client_text(networks: &[&str], tenants: &[&str]) -> String {
 }
 
 /// A tenant that takes foreign senders.
-pub(crate) fn tenant(name: &str, domains: &[&str]) -> Tenant {
+pub(crate) fn tenant(name: &str, domains: &[&str]) -> TenantSettings {
     let settings = settings_of(&tenant_text(name, domains));
-    Tenant::clone(settings.tenants.first().expect("one tenant"))
+    TenantSettings::clone(settings.tenants.first().expect("one tenant"))
 }
 
 /// A client trusted with everything.
-pub(crate) fn client(networks: &[&str], tenants: &[&str]) -> Client {
+pub(crate) fn client(networks: &[&str], tenants: &[&str]) -> ClientSettings {
     let names: String = tenants.iter().map(|name| tenant_text(name, &[])).collect();
     let settings = settings_of(&(names + &client_text(networks, tenants)));
-    Client::clone(settings.clients.first().expect("one client"))
+    ClientSettings::clone(settings.clients.first().expect("one client"))
 }
 
 /// Two tenants, one client at 192.0.2.0/24 for both, and a policy without ceilings.

@@ -10,10 +10,10 @@ use tokio::task::JoinHandle;
 
 /// The parts of one relay that run until it ends; cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Vitals(Arc<Inner>);
+pub struct Vitals(Arc<VitalsInner>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct VitalsInner {
     /// The first part that ended.
     ended: watch::Sender<Option<&'static str>>,
     /// The relay ends: so do its parts.

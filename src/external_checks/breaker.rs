@@ -9,7 +9,7 @@ const FAILURES: u32 = 3;
 
 /// Whether something may be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Gate {
+pub(super) enum BreakerGate {
     Open,
     Shut,
     /// Do not wait for it, but ask once beside the mail to see whether it is back.
@@ -27,13 +27,13 @@ pub(super) struct Breaker {
 impl Breaker {
     /// Whether to ask now. After [`Gate::Probe`] it stays shut for another `pause` unless a success
     /// is reported.
-    pub(super) fn gate(&mut self, now: Time, pause: Duration) -> Gate {
+    pub(super) fn gate(&mut self, now: Time, pause: Duration) -> BreakerGate {
         match self.shut_until {
-            None => Gate::Open,
-            Some(until) if now < until => Gate::Shut,
+            None => BreakerGate::Open,
+            Some(until) if now < until => BreakerGate::Shut,
             Some(_) => {
                 self.shut_until = Some(now.after(pause));
-                Gate::Probe
+                BreakerGate::Probe
             }
         }
     }
@@ -70,18 +70,18 @@ mod tests {
         }
         breaker.succeeded();
         for n in 0..3 {
-            assert_eq!(breaker.gate(now, PAUSE), Gate::Open);
+            assert_eq!(breaker.gate(now, PAUSE), BreakerGate::Open);
             assert_eq!(breaker.failed(now, PAUSE), n == 2);
         }
-        assert_eq!(breaker.gate(now, PAUSE), Gate::Shut);
+        assert_eq!(breaker.gate(now, PAUSE), BreakerGate::Shut);
         let later = now.after(PAUSE);
-        assert_eq!(breaker.gate(later, PAUSE), Gate::Probe);
+        assert_eq!(breaker.gate(later, PAUSE), BreakerGate::Probe);
         assert_eq!(
             breaker.gate(later, PAUSE),
-            Gate::Shut,
+            BreakerGate::Shut,
             "one probe per pause"
         );
         assert!(breaker.succeeded(), "it had been shut");
-        assert_eq!(breaker.gate(later, PAUSE), Gate::Open);
+        assert_eq!(breaker.gate(later, PAUSE), BreakerGate::Open);
     }
 }

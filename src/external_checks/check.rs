@@ -7,7 +7,7 @@ use crate::config::Settings;
 
 /// One source and what came of it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Report {
+pub(crate) struct CheckReport {
     /// Name of the configuration.
     pub name: String,
     /// Zone, address or file; never a key.
@@ -19,12 +19,12 @@ pub(crate) struct Report {
 }
 
 /// Asks every configured source about its test points, one after the other.
-pub(crate) async fn run(settings: &Settings) -> Vec<Report> {
+pub(crate) async fn run(settings: &Settings) -> Vec<CheckReport> {
     let outside = &settings.outside;
     let mut reports = Vec::new();
     for list in &outside.lists {
         let found = lists::check(list, &settings.dns.servers).await;
-        reports.push(Report {
+        reports.push(CheckReport {
             name: list.name.clone(),
             place: list.zone.clone(),
             found,
@@ -37,7 +37,7 @@ pub(crate) async fn run(settings: &Settings) -> Vec<Report> {
             .remove("phishtank")
             .map(|k| k.removal)
             .unwrap_or_default();
-        reports.push(Report {
+        reports.push(CheckReport {
             name: "phishtank".into(),
             place: phishtank.file.display().to_string(),
             found,
@@ -45,7 +45,7 @@ pub(crate) async fn run(settings: &Settings) -> Vec<Report> {
         });
     }
     for (name, place, found) in scanners::check(outside).await {
-        reports.push(Report {
+        reports.push(CheckReport {
             name: name.into(),
             place,
             found,

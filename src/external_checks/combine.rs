@@ -13,14 +13,14 @@ const MAX_SYMBOLS: usize = 24;
 
 /// What an outside source said of a message.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Answer {
+pub(crate) struct CheckAnswer {
     /// Who was asked, for people: `Spamhaus DBL`.
     pub source: Box<str>,
-    pub finding: Finding,
+    pub finding: CheckFinding,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Finding {
+pub(crate) enum CheckFinding {
     /// Something in the message is listed.
     Listed {
         /// What: `link host evil.example`.
@@ -40,7 +40,7 @@ pub(crate) enum Finding {
 
 /// Adds what outside sources said to a score. Gives the nats of listings, which are part of
 /// `score.llr` from now on.
-pub(crate) fn combine(score: &mut Score, answers: &[Answer]) -> f64 {
+pub(crate) fn combine(score: &mut Score, answers: &[CheckAnswer]) -> f64 {
     if answers.is_empty() {
         return 0.0;
     }
@@ -48,7 +48,7 @@ pub(crate) fn combine(score: &mut Score, answers: &[Answer]) -> f64 {
     let listed = listings(answers, &mut symbols);
     let opinion = opinions(answers, &mut symbols);
     for answer in answers {
-        if let Finding::Absent(why) = &answer.finding {
+        if let CheckFinding::Absent(why) = &answer.finding {
             let name: Box<str> = format!("{}: {why}", answer.source).into();
             if !symbols.iter().any(|s| s.name == name) {
                 symbols.push(Signal { name, weight: 0.0 });
@@ -66,11 +66,11 @@ pub(crate) fn combine(score: &mut Score, answers: &[Answer]) -> f64 {
 }
 
 /// The strongest listing counts whole, each further one half as much as the one before.
-fn listings(answers: &[Answer], symbols: &mut Vec<Signal>) -> f64 {
+fn listings(answers: &[CheckAnswer], symbols: &mut Vec<Signal>) -> f64 {
     let mut found: Vec<(f64, String)> = answers
         .iter()
         .filter_map(|a| match &a.finding {
-            Finding::Listed { what, says, nats } => {
+            CheckFinding::Listed { what, says, nats } => {
                 Some((nats.max(0.0), format!("{what} is on {} ({says})", a.source)))
             }
             _ => None,
@@ -90,10 +90,10 @@ fn listings(answers: &[Answer], symbols: &mut Vec<Signal>) -> f64 {
     sum
 }
 
-fn opinions(answers: &[Answer], symbols: &mut Vec<Signal>) -> f64 {
+fn opinions(answers: &[CheckAnswer], symbols: &mut Vec<Signal>) -> f64 {
     let mut sum = 0.0_f64;
     for answer in answers {
-        if let Finding::Opinion { says, nats } = &answer.finding
+        if let CheckFinding::Opinion { says, nats } = &answer.finding
             && nats.is_finite()
         {
             let counts = (sum + nats).clamp(-MAX_OPINION, MAX_OPINION) - sum;
@@ -129,22 +129,22 @@ mod tests {
         }
     }
 
-    fn listed(source: &str, nats: f64) -> Answer {
-        let finding = Finding::Listed {
+    fn listed(source: &str, nats: f64) -> CheckAnswer {
+        let finding = CheckFinding::Listed {
             what: "link host evil.example".into(),
             says: "phishing".into(),
             nats,
         };
-        Answer {
+        CheckAnswer {
             source: source.into(),
             finding,
         }
     }
 
-    fn absent(source: &str) -> Answer {
-        Answer {
+    fn absent(source: &str) -> CheckAnswer {
+        CheckAnswer {
             source: source.into(),
-            finding: Finding::Absent("no answer in time".into()),
+            finding: CheckFinding::Absent("no answer in time".into()),
         }
     }
 
@@ -190,16 +190,16 @@ mod tests {
         let mut s = score(0.0);
         assert_eq!(combine(&mut s, &[listed("A", 2.0), listed("B", 4.0)]), 5.0);
         let mut s = score(0.0);
-        let all: Vec<Answer> = (0..100).map(|i| listed(&i.to_string(), 20.0)).collect();
+        let all: Vec<CheckAnswer> = (0..100).map(|i| listed(&i.to_string(), 20.0)).collect();
         assert_eq!(combine(&mut s, &all), MAX_LISTED);
         assert_eq!(s.symbols.len(), MAX_SYMBOLS);
     }
 
     #[test]
     fn opinions_are_bounded_either_way() {
-        let opinion = |nats| Answer {
+        let opinion = |nats| CheckAnswer {
             source: "rspamd".into(),
-            finding: Finding::Opinion {
+            finding: CheckFinding::Opinion {
                 says: "12.0 of 15.0".into(),
                 nats,
             },

@@ -10,11 +10,11 @@ mod phishtank;
 pub(crate) mod scanners;
 
 use crate::config::Settings;
-use crate::config::settings::Phishtank;
+use crate::config::settings::PhishtankSettings;
 use crate::score::Score;
 use crate::telemetry::metrics as names;
 use crate::types::{ReversePath, Time};
-use combine::{Answer, Finding};
+use combine::{CheckAnswer, CheckFinding};
 use lists::Lists;
 use lists::name::Subjects;
 use phishtank::Feed;
@@ -28,7 +28,7 @@ const FEED_ROUND: Duration = Duration::from_secs(60);
 
 /// What outside sources are told of a message.
 #[derive(Clone, Copy)]
-pub(crate) struct Message<'a> {
+pub(crate) struct CheckedMessage<'a> {
     /// As it came, without our own header fields.
     pub body: &'a [u8],
     pub from: &'a ReversePath,
@@ -39,22 +39,22 @@ pub(crate) struct Message<'a> {
 }
 
 /// All outside sources that are configured.
-pub(crate) struct Outside {
-    state: RwLock<Arc<State>>,
+pub(crate) struct ExternalChecks {
+    state: RwLock<Arc<ChecksState>>,
 }
 
 /// Settings that can be taken over; without a state where nothing changes.
-pub(crate) struct Prepared(Option<State>);
+pub(crate) struct Prepared(Option<ChecksState>);
 
 /// What changes with a reload.
-struct State {
+struct ChecksState {
     settings: Arc<Settings>,
     lists: Option<Lists>,
     scanners: Scanners,
     feed: RwLock<Arc<Feed>>,
 }
 
-impl State {
+impl ChecksState {
     fn new(settings: Arc<Settings>) -> Result<Self, String> {
         let o = &settings.outside;
         let lists = match o.lists.as_slice() {
@@ -83,14 +83,14 @@ impl State {
     }
 }
 
-impl Outside {
+impl ExternalChecks {
     /// From the settings; the feed file is read by [`Self::watch_feed`].
     ///
     /// # Errors
     /// When a resolver or an HTTP client cannot be made.
     pub(crate) fn new(settings: Arc<Settings>) -> Result<Self, String> {
         Ok(Self {
-            state: RwLock::new(Arc::new(State::new(settings)?)),
+            state: RwLock::new(Arc::new(ChecksState::new(settings)?)),
         })
     }
 
@@ -106,7 +106,7 @@ impl Outside {
         {
             return Ok(Prepared(None));
         }
-        let new = State::new(Arc::clone(settings))?;
+        let new = ChecksState::new(Arc::clone(settings))?;
         if old.settings.outside.phishtank == new.settings.outside.phishtank {
             *new.feed.write().unwrap_or_else(PoisonError::into_inner) = old.feed();
         }
@@ -120,7 +120,7 @@ impl Outside {
         }
     }
 
-    fn state(&self) -> Arc<State> {
+    fn state(&self) -> Arc<ChecksState> {
         Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -129,11 +129,11 @@ impl Outside {
     pub(crate) async fn ask(
         &self,
         now: Time,
-        message: Message<'_>,
+        message: CheckedMessage<'_>,
         own: impl Fn(&str) -> bool,
-    ) -> Vec<Answer> {
+    ) -> Vec<CheckAnswer> {
         let state = self.state();
-        let mut answers: Vec<Answer> = state.in_feed(message.score).into_iter().collect();
+        let mut answers: Vec<CheckAnswer> = state.in_feed(message.score).into_iter().collect();
         if state.is_off() {
             return answers;
         }
@@ -162,7 +162,7 @@ impl Outside {
     pub(crate) async fn watch_feed(self: Arc<Self>) {
         let mut tick = tokio::time::interval(FEED_ROUND);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut last: Option<(Phishtank, Option<SystemTime>)> = None;
+        let mut last: Option<(PhishtankSettings, Option<SystemTime>)> = None;
         loop {
             tick.tick().await;
             let state = self.state();
@@ -181,40 +181,40 @@ impl Outside {
     }
 }
 
-impl State {
+impl ChecksState {
     /// What of a message stands in the feed.
-    fn in_feed(&self, score: &Score) -> Option<Answer> {
+    fn in_feed(&self, score: &Score) -> Option<CheckAnswer> {
         let phishtank = self.settings.outside.phishtank.as_ref()?;
         let feed = self.feed();
         if feed.entries() == 0 {
-            note("phishtank", Event::Skipped);
-            return Some(Answer {
+            note("phishtank", CheckEvent::Skipped);
+            return Some(CheckAnswer {
                 source: "PhishTank".into(),
-                finding: Finding::Absent("the feed could not be read yet".into()),
+                finding: CheckFinding::Absent("the feed could not be read yet".into()),
             });
         }
         let found = feed.find(&score.link_hosts, &score.link_pages);
         note(
             "phishtank",
             if found.is_some() {
-                Event::Listed
+                CheckEvent::Listed
             } else {
-                Event::Clear
+                CheckEvent::Clear
             },
         );
-        let finding = Finding::Listed {
+        let finding = CheckFinding::Listed {
             what: found?,
             says: "phishing".to_owned(),
             nats: phishtank.weight,
         };
-        Some(Answer {
+        Some(CheckAnswer {
             source: "PhishTank".into(),
             finding,
         })
     }
 
     /// Reads the feed off the async threads. A file that cannot be read leaves what was known.
-    async fn read_feed(&self, phishtank: &Phishtank) {
+    async fn read_feed(&self, phishtank: &PhishtankSettings) {
         let file = phishtank.file.clone();
         match tokio::task::spawn_blocking(move || Feed::load(&file)).await {
             Ok(Ok(feed)) => {
@@ -231,7 +231,7 @@ impl State {
 
 /// What came of a question, for the metric.
 #[derive(Debug, Clone, Copy)]
-enum Event {
+enum CheckEvent {
     Listed,
     Clear,
     Late,
@@ -241,14 +241,14 @@ enum Event {
 }
 
 /// Counts a question. `source` is a name of the configuration, of which there are few.
-fn note(source: &str, event: Event) {
+fn note(source: &str, event: CheckEvent) {
     let result = match event {
-        Event::Listed => "listed",
-        Event::Clear => "clear",
-        Event::Late => "late",
-        Event::Failed => "failed",
-        Event::Refused => "refused",
-        Event::Skipped => "skipped",
+        CheckEvent::Listed => "listed",
+        CheckEvent::Clear => "clear",
+        CheckEvent::Late => "late",
+        CheckEvent::Failed => "failed",
+        CheckEvent::Refused => "refused",
+        CheckEvent::Skipped => "skipped",
     };
     metrics::counter!(names::OUTSIDE_TOTAL, "source" => source.to_owned(), "result" => result)
         .increment(1);

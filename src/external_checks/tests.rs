@@ -12,21 +12,21 @@ fn settings(text: &str) -> Arc<Settings> {
     Arc::new(crate::config::parse(text, "test", &|_| None).unwrap().0)
 }
 
-async fn ask(outside: &Outside, body: &[u8]) -> Vec<String> {
+async fn ask(outside: &ExternalChecks, body: &[u8]) -> Vec<String> {
     let score = Scorer::shipped().unwrap().score(body);
     let from = ReversePath(Address::parse("a@acme.example"));
-    let message = Message {
+    let message = CheckedMessage {
         body,
         from: &from,
         client: "192.0.2.1".parse().unwrap(),
         score: &score,
     };
-    let shown = |a: Answer| match a.finding {
-        Finding::Listed { what, says, nats } => {
+    let shown = |a: CheckAnswer| match a.finding {
+        CheckFinding::Listed { what, says, nats } => {
             format!("{what} is on {} ({says}) {nats}", a.source)
         }
-        Finding::Opinion { says, nats } => format!("{}: {says} {nats}", a.source),
-        Finding::Absent(why) => format!("{}: {why}", a.source),
+        CheckFinding::Opinion { says, nats } => format!("{}: {says} {nats}", a.source),
+        CheckFinding::Absent(why) => format!("{}: {why}", a.source),
     };
     outside
         .ask(NOW, message, |_| false)
@@ -66,7 +66,7 @@ async fn server(answer: &'static [u8]) -> (String, Arc<std::sync::atomic::Atomic
 
 #[tokio::test]
 async fn nothing_is_asked_before_it_is_configured() {
-    let outside = Outside::new(settings("")).unwrap();
+    let outside = ExternalChecks::new(settings("")).unwrap();
     assert_eq!(ask(&outside, MAIL).await, Vec::<String>::new());
 }
 
@@ -75,7 +75,7 @@ async fn both_scanners_have_their_say() {
     let json = b"HTTP/1.1 200 OK\r\nContent-Length: 73\r\nConnection: close\r\n\r\n{\"score\":6.0,\"required_score\":15.0,\"symbols\":{\"BAD_THING\":{\"score\":6.0}}}\n";
     let (rspamd, _) = server(json).await;
     let (spamd, _) = server(b"SPAMD/1.1 0 EX_OK\r\nSpam: False ; 0.0 / 5.0\r\n\r\n\r\n").await;
-    let outside = Outside::new(settings(&format!(
+    let outside = ExternalChecks::new(settings(&format!(
         "[rspamd]\nurl = \"http://{rspamd}/\"\n[spamd]\naddress = \"{spamd}\"\nweight = 1\n"
     )))
     .unwrap();
@@ -95,7 +95,7 @@ async fn scanners_that_hang_or_lie_are_neutral_and_soon_left_alone() {
     let config = format!(
         "[outside]\ndeadline = \"60ms\"\n[rspamd]\nurl = \"http://{hangs}\"\n[spamd]\naddress = \"{lies}\"\n"
     );
-    let outside = Outside::new(settings(&config)).unwrap();
+    let outside = ExternalChecks::new(settings(&config)).unwrap();
     for _ in 0..3 {
         let said = ask(&outside, MAIL).await;
         assert_eq!(said[0], "rspamd: no answer in time");
@@ -129,7 +129,7 @@ async fn nobody_listens() {
     let taken = tokio::net::TcpSocket::new_v4().unwrap();
     taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = taken.local_addr().unwrap();
-    let outside = Outside::new(settings(&format!(
+    let outside = ExternalChecks::new(settings(&format!(
         "[rspamd]\nurl = \"http://{address}\"\n[spamd]\naddress = \"{address}\"\n"
     )))
     .unwrap();
@@ -145,7 +145,8 @@ async fn nobody_listens() {
 #[tokio::test]
 async fn a_large_message_goes_to_no_scanner() {
     let (spamd, asked) = server(b"").await;
-    let outside = Outside::new(settings(&format!("[spamd]\naddress = \"{spamd}\"\n"))).unwrap();
+    let outside =
+        ExternalChecks::new(settings(&format!("[spamd]\naddress = \"{spamd}\"\n"))).unwrap();
     let large = [MAIL, "x".repeat(600 * 1024).as_bytes()].concat();
     assert_eq!(
         ask(&outside, &large).await,
@@ -164,7 +165,7 @@ async fn the_feed_names_the_page() {
     )
     .unwrap();
     let config = format!("[outside]\nphishtank = {file:?}\n");
-    let outside = Arc::new(Outside::new(settings(&config)).unwrap());
+    let outside = Arc::new(ExternalChecks::new(settings(&config)).unwrap());
     assert_eq!(
         ask(&outside, MAIL).await,
         ["PhishTank: the feed could not be read yet"]

@@ -2,7 +2,7 @@
 
 use super::dkim::Signed;
 use super::report::{Complaint, FeedbackType};
-use super::{Feedback, Known, count};
+use super::{Feedback, KnownMessage, count};
 use crate::config::Settings;
 use crate::detector::SOMEBODY;
 use crate::detector::mailbox_hash;
@@ -46,14 +46,14 @@ impl Feedback {
             return otherwise;
         };
         let source = match self.source(settings, trace, report).await {
-            Source::Believed(source) => source,
-            Source::Unknown(claimed) => {
+            ComplaintSource::Believed(source) => source,
+            ComplaintSource::Unknown(claimed) => {
                 count("complaint", "unknown_reporter");
                 let claimed: Vec<&str> = claimed.iter().map(Domain::as_str).collect();
                 events::complaint_ignored(id, trace.address, &claimed.join(" "));
                 return otherwise;
             }
-            Source::Later => {
+            ComplaintSource::Later => {
                 count("complaint", "waits_for_dns");
                 return Some(replies::SIGNATURE_WAITS.into());
             }
@@ -85,25 +85,30 @@ impl Feedback {
     }
 
     /// Who stands for this report: the network it comes from, or who signed it.
-    async fn source(&self, settings: &Settings, trace: &Trace<'_>, report: &[u8]) -> Source {
+    async fn source(
+        &self,
+        settings: &Settings,
+        trace: &Trace<'_>,
+        report: &[u8],
+    ) -> ComplaintSource {
         let sources = &settings.reports.sources;
         if sources.has_network(trace.address) {
-            return Source::Believed(trace.address.to_string());
+            return ComplaintSource::Believed(trace.address.to_string());
         }
         match self
             .dkim
             .signer(&settings.dns.servers, sources, report)
             .await
         {
-            Signed::By(domain) => Source::Believed(domain.to_string()),
-            Signed::Unknown(claimed) => Source::Unknown(claimed),
-            Signed::Later => Source::Later,
+            Signed::By(domain) => ComplaintSource::Believed(domain.to_string()),
+            Signed::Unknown(claimed) => ComplaintSource::Unknown(claimed),
+            Signed::Later => ComplaintSource::Later,
         }
     }
 
     async fn count_complaint(
         &self,
-        known: &Known,
+        known: &KnownMessage,
         feedback: FeedbackType,
         reporter: u64,
         source: &str,
@@ -125,7 +130,7 @@ impl Feedback {
 }
 
 /// Whether a complaint is believed.
-enum Source {
+enum ComplaintSource {
     /// It comes from this network or domain.
     Believed(String),
     /// It comes from nobody who is named; it claims to be signed by these.
@@ -136,7 +141,7 @@ enum Source {
 
 /// Who complains: the mailbox to which the message went. Of several it is the one that the report
 /// names, or somebody.
-fn reporter(known: &Known, named: &[String]) -> u64 {
+fn reporter(known: &KnownMessage, named: &[String]) -> u64 {
     let mailboxes = |all: &[String]| {
         all.iter()
             .filter_map(|text| Address::parse(text))

@@ -11,7 +11,7 @@ mod rate;
 pub mod report;
 
 use crate::api::TraceLine;
-use crate::message_token::Key;
+use crate::message_token::TokenKey;
 pub(crate) use dkim::Dkim;
 
 use crate::config::Settings;
@@ -25,7 +25,7 @@ use crate::mail::received::{Trace, received};
 use crate::moderation::Moderation;
 use crate::queue::{OwnMail, Queue};
 use crate::records::{MessageTrace, Records, TraceEvent, TraceQuery};
-use crate::smtp::client::{Step, Verdict};
+use crate::smtp::client::{ClientStep, StepReply};
 use crate::spool::{Spool, SpoolError};
 use crate::telemetry::{events, metrics as names};
 use crate::types::NewBlock;
@@ -36,7 +36,7 @@ use crate::types::{
     RecipientStatus, Reply,
 };
 use rate::Rate;
-use report::{Fate, Report};
+use report::{FeedbackReport, ReportedFailure};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
@@ -46,7 +46,7 @@ pub(crate) struct Feedback {
     pub settings: watch::Receiver<Arc<Settings>>,
     pub clock: Arc<dyn Clock>,
     /// The secret of the tokens.
-    pub key: Key,
+    pub key: TokenKey,
     pub records: Records,
     pub detector: Arc<Detector>,
     pub moderation: Arc<Moderation>,
@@ -140,7 +140,7 @@ impl Feedback {
                     .await
             }
             Mailbox::Reports => {
-                if let Report::Complaint(complaint) = report
+                if let FeedbackReport::Complaint(complaint) = report
                     && let Some(reply) = self.complained(&settings, trace, complaint, &body).await
                 {
                     return reply;
@@ -151,7 +151,11 @@ impl Feedback {
     }
 
     /// What is known of the message: from the trace, or from the spool while it is there.
-    async fn find(&self, settings: &Settings, id: MessageId) -> Result<Option<Known>, Reply> {
+    async fn find(
+        &self,
+        settings: &Settings,
+        id: MessageId,
+    ) -> Result<Option<KnownMessage>, Reply> {
         let query = TraceQuery {
             id: Some(id.to_string()),
             limit: 1,
@@ -162,10 +166,10 @@ impl Feedback {
             Reply::from(replies::LOCAL_ERROR)
         })?;
         if let Some(message) = found.into_iter().find(|m| m.judged.id == id) {
-            return Ok(Known::traced(settings, message));
+            return Ok(KnownMessage::traced(settings, message));
         }
         let spooled = self.spool.read(id).await.ok();
-        Ok(spooled.and_then(|(meta, _)| Known::spooled(&meta)))
+        Ok(spooled.and_then(|(meta, _)| KnownMessage::spooled(&meta)))
     }
 
     async fn open(&self, block: Option<NewBlock>) {
@@ -184,7 +188,7 @@ impl Feedback {
         id: MessageId,
         envelope: Envelope,
         body: Vec<u8>,
-        report: Report,
+        report: FeedbackReport,
     ) -> Reply {
         if !envelope.from.is_null() {
             // RFC 3464 section 2: a delivery report has a null sender. Anything else would make of
@@ -211,15 +215,22 @@ impl Feedback {
         let reply = self.pass_on(settings, trace, sender, envelope, body).await;
         if reply.is_positive() {
             match report {
-                Report::Delivery(fates) => self.count_fates(&known, &fates, trace).await,
-                Report::Complaint(_) | Report::Other => count("bounce", "passed_on_only"),
+                FeedbackReport::Delivery(fates) => self.count_fates(&known, &fates, trace).await,
+                FeedbackReport::Complaint(_) | FeedbackReport::Other => {
+                    count("bounce", "passed_on_only")
+                }
             }
         }
         reply
     }
 
     /// Failures become outcomes of the message: once per recipient, and only of those it went to.
-    async fn count_fates(&self, known: &Known, fates: &[Fate], trace: &Trace<'_>) {
+    async fn count_fates(
+        &self,
+        known: &KnownMessage,
+        fates: &[ReportedFailure],
+        trace: &Trace<'_>,
+    ) {
         let now = self.clock.now();
         let (id, identity) = (known.id, &known.identity);
         let mut outcomes: Vec<RecipientOutcome> = Vec::new();
@@ -237,8 +248,8 @@ impl Feedback {
                 count("bounce", "repeated");
                 continue;
             }
-            let (_, class) = outcome(&Verdict {
-                step: Step::Dot,
+            let (_, class) = outcome(&StepReply {
+                step: ClientStep::Dot,
                 reply: fate.reply.clone(),
                 lost: false,
             });
@@ -326,7 +337,7 @@ impl Feedback {
 }
 
 /// A message of ours that a report is about.
-struct Known {
+struct KnownMessage {
     id: MessageId,
     /// Envelope sender; empty for none.
     from: String,
@@ -336,7 +347,7 @@ struct Known {
     identity: Identity,
 }
 
-impl Known {
+impl KnownMessage {
     fn traced(settings: &Settings, message: MessageTrace) -> Option<Self> {
         let MessageTrace { judged, history } = message;
         let client = judged.client.parse().ok()?;
@@ -375,7 +386,7 @@ impl Known {
 
 /// The recipient of the message that a report speaks of. A message to one can only have failed for
 /// that one, whatever name its site knows it by.
-fn recipient_of(known: &Known, fate: &Fate) -> Option<(u32, Address)> {
+fn recipient_of(known: &KnownMessage, fate: &ReportedFailure) -> Option<(u32, Address)> {
     let all: Vec<Address> = known
         .recipients
         .iter()

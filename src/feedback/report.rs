@@ -20,11 +20,11 @@ const MICROSOFT_RECIPIENT: &str = "X-HmXmrOriginalRecipient";
 
 /// A message to a report address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Report {
+pub enum FeedbackReport {
     /// Somebody's feedback about a message.
     Complaint(Complaint),
     /// A delivery report: what became of recipients.
-    Delivery(Vec<Fate>),
+    Delivery(Vec<ReportedFailure>),
     /// Any other kind, or none that is told.
     Other,
 }
@@ -85,7 +85,7 @@ pub struct Complaint {
 
 /// What a delivery report says of one recipient, if it failed for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fate {
+pub struct ReportedFailure {
     /// `Original-Recipient`, then `Final-Recipient`, as far as given.
     pub recipients: Vec<String>,
     /// The reply of the far end, or one made from `Status`.
@@ -93,12 +93,12 @@ pub struct Fate {
 }
 
 /// Reads a message.
-pub fn read(message: &[u8]) -> Report {
+pub fn read(message: &[u8]) -> FeedbackReport {
     let tree = mime::direct_parts(message);
     let kind = Structured::parse(tree.content_type);
     let is_report = tree.is_report;
     if !is_report && kind.value != "multipart/mixed" {
-        return Report::Other;
+        return FeedbackReport::Other;
     }
     // The parts decide, not the parameter report-type, which some generators leave out. One level
     // deep: the reports inside a returned message are not about mail of ours.
@@ -115,13 +115,13 @@ pub fn read(message: &[u8]) -> Report {
             .filter(|(name, _)| name == "original-rcpt-to")
             .map(|(_, v)| bare_address(v));
         let recipients = recipients.take(RECIPIENTS).collect();
-        return Report::Complaint(complaint(parts, feedback, recipients, false));
+        return FeedbackReport::Complaint(complaint(parts, feedback, recipients, false));
     }
     if is_report
         && let Some(part) =
             find("message/delivery-status").or_else(|| find("message/global-delivery-status"))
     {
-        return Report::Delivery(fates(&contents(part)));
+        return FeedbackReport::Delivery(fates(&contents(part)));
     }
     // Microsoft returns the message in a multipart/mixed, or calls it a report that it is not.
     let bare = if is_report {
@@ -131,9 +131,9 @@ pub fn read(message: &[u8]) -> Report {
         parts.iter().any(is_returned)
     };
     if bare {
-        Report::Complaint(complaint(parts, FeedbackType::Abuse, Vec::new(), true))
+        FeedbackReport::Complaint(complaint(parts, FeedbackType::Abuse, Vec::new(), true))
     } else {
-        Report::Other
+        FeedbackReport::Other
     }
 }
 
@@ -219,7 +219,7 @@ fn fields(block: &[u8]) -> Vec<(String, String)> {
 
 /// The recipients that failed. The first block is about the message (RFC 3464 section 2.1), so it
 /// names none.
-fn fates(status: &[u8]) -> Vec<Fate> {
+fn fates(status: &[u8]) -> Vec<ReportedFailure> {
     let text = String::from_utf8_lossy(status).replace("\r\n", "\n");
     text.split("\n\n")
         .filter_map(|block| fate(&fields(block.as_bytes())))
@@ -227,7 +227,7 @@ fn fates(status: &[u8]) -> Vec<Fate> {
         .collect()
 }
 
-fn fate(fields: &[(String, String)]) -> Option<Fate> {
+fn fate(fields: &[(String, String)]) -> Option<ReportedFailure> {
     let get = |wanted: &str| {
         fields
             .iter()
@@ -257,7 +257,7 @@ fn fate(fields: &[(String, String)]) -> Option<Fate> {
                 lines: vec!["reported by the next hop".into()],
             })
         })?;
-    (!recipients.is_empty()).then_some(Fate { recipients, reply })
+    (!recipients.is_empty()).then_some(ReportedFailure { recipients, reply })
 }
 
 /// `smtp; 550 5.1.1 No such user`: the reply that the far end got. `Status` stands in where it has

@@ -16,8 +16,8 @@ const HUMAN: &str = "Content-Type: text/plain\r\n\r\nThis is a report.\r\n";
 const ABUSE: &str = "Content-Type: message/feedback-report\r\n\r\n\
     Feedback-Type: abuse\r\nUser-Agent: SomeLoop/1.0\r\nVersion: 1\r\nReported-Domain: acme.example\r\n";
 
-fn complaint(feedback: FeedbackType, token: Option<&str>) -> Report {
-    Report::Complaint(Complaint {
+fn complaint(feedback: FeedbackType, token: Option<&str>) -> FeedbackReport {
+    FeedbackReport::Complaint(Complaint {
         feedback,
         token: token.map(str::to_owned),
         recipients: vec![],
@@ -43,15 +43,23 @@ fn a_message_that_is_returned_without_a_word_is_a_complaint_too() {
             recipients,
             bare: true,
         };
-        assert_eq!(read(mail.as_bytes()), Report::Complaint(expected), "{mail}");
+        assert_eq!(
+            read(mail.as_bytes()),
+            FeedbackReport::Complaint(expected),
+            "{mail}"
+        );
     }
     let without = mixed.replace("message/rfc822", "text/plain");
-    assert_eq!(read(without.as_bytes()), Report::Other, "an ordinary mail");
+    assert_eq!(
+        read(without.as_bytes()),
+        FeedbackReport::Other,
+        "an ordinary mail"
+    );
     let read_receipt = report.replace(
         "report-type=feedback-report",
         "report-type=disposition-notification",
     );
-    assert_eq!(read(read_receipt.as_bytes()), Report::Other);
+    assert_eq!(read(read_receipt.as_bytes()), FeedbackReport::Other);
 }
 
 #[test]
@@ -59,7 +67,8 @@ fn a_complaint_may_name_who_complains() {
     let part = format!(
         "{ABUSE}Original-Rcpt-To: <bob@isp.example>\r\nOriginal-Rcpt-To: eve@isp.example\r\n"
     );
-    let Report::Complaint(found) = read(multipart("feedback-report", &[HUMAN, &part]).as_bytes())
+    let FeedbackReport::Complaint(found) =
+        read(multipart("feedback-report", &[HUMAN, &part]).as_bytes())
     else {
         panic!("a complaint")
     };
@@ -115,7 +124,7 @@ fn only_some_kinds_of_feedback_speak_against_the_sender() {
         let part = format!(
             "Content-Type: message/feedback-report\r\n\r\nVersion: 1\r\nFeedback-Type: {word}\r\n"
         );
-        let Report::Complaint(found) =
+        let FeedbackReport::Complaint(found) =
             read(multipart("feedback-report", &[HUMAN, &part]).as_bytes())
         else {
             panic!("{word} is feedback")
@@ -134,7 +143,8 @@ fn a_delivery_report_names_who_failed_and_why() {
         Final-Recipient: rfc822;<full@far.example>\r\nAction: Failed\r\nStatus: 5.2.2 (mailbox full)\r\n\r\n\
         Final-Recipient: rfc822;spam@far.example\r\nAction: failed\r\nStatus: 5.0.0\r\n\
         Diagnostic-Code: smtp; 554-5.7.1 refused as spam\r\n";
-    let Report::Delivery(fates) = read(multipart("delivery-status", &[HUMAN, status]).as_bytes())
+    let FeedbackReport::Delivery(fates) =
+        read(multipart("delivery-status", &[HUMAN, status]).as_bytes())
     else {
         panic!("a delivery report")
     };
@@ -178,7 +188,7 @@ fn what_is_no_report_is_none() {
             ],
         ),
     ] {
-        assert_eq!(read(mail.as_bytes()), Report::Other, "{mail}");
+        assert_eq!(read(mail.as_bytes()), FeedbackReport::Other, "{mail}");
     }
 }
 
@@ -221,7 +231,7 @@ fn parts_are_those_that_the_score_sees() {
     }
     assert_eq!(
         read(format!("no field\r\n{mail}").as_bytes()),
-        Report::Other,
+        FeedbackReport::Other,
         "a message that does not begin with a field is all body"
     );
 }
@@ -243,8 +253,14 @@ fn messages_in_messages_in_messages_are_borne() {
     let mail = multipart("feedback-report", &[HUMAN, ABUSE, &deep]);
     assert_eq!(read(mail.as_bytes()), complaint(FeedbackType::Abuse, None));
     let digests = "Content-Type: multipart/digest; boundary=x\r\n\r\n--x\r\n\r\n".repeat(50_000);
-    assert_eq!(read(multipart("x", &[&digests]).as_bytes()), Report::Other);
-    assert_eq!(read(format!("{deep}{mail}").as_bytes()), Report::Other);
+    assert_eq!(
+        read(multipart("x", &[&digests]).as_bytes()),
+        FeedbackReport::Other
+    );
+    assert_eq!(
+        read(format!("{deep}{mail}").as_bytes()),
+        FeedbackReport::Other
+    );
 }
 
 proptest! {
@@ -254,7 +270,7 @@ proptest! {
             let part = format!("Content-Type: {kind}\r\n\r\n{status}\r\n");
             let mut mail = multipart("x", &[HUMAN, &part, "Content-Type: message/rfc822\r\n\r\nX-Outgate-Id: "]).into_bytes();
             mail.extend_from_slice(&returned);
-            let Report::Delivery(fates) = read(&mail) else { continue };
+            let FeedbackReport::Delivery(fates) = read(&mail) else { continue };
             prop_assert!(fates.iter().all(|f| f.reply.lines.iter().flat_map(|l| l.chars()).all(|c| !c.is_control())));
         }
     }

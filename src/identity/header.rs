@@ -2,7 +2,7 @@
 //! before delivery.
 
 use super::HeaderFacts;
-use crate::config::settings::Client;
+use crate::config::settings::ClientSettings;
 use crate::mail::addresses;
 use crate::mail::header::{self, Field, Fields};
 
@@ -30,7 +30,11 @@ fn cut(mut text: String, octets: usize) -> String {
     text
 }
 
-pub(super) fn read(message: &[u8], client: Option<&Client>, fields_max: usize) -> HeaderFacts {
+pub(super) fn read(
+    message: &[u8],
+    client: Option<&ClientSettings>,
+    fields_max: usize,
+) -> HeaderFacts {
     let mut facts = HeaderFacts::default();
     let mut fields = Fields::of_message(message);
     while let Some(field) = fields.next() {
@@ -84,7 +88,7 @@ pub(super) fn read(message: &[u8], client: Option<&Client>, fields_max: usize) -
 /// field: above the first line that is none, and with its colon right behind its name. A server
 /// that reads a header otherwise has not known such a field for one, and has passed it on as its
 /// user wrote it.
-fn read_trusted(facts: &mut HeaderFacts, client: &Client, field: &Field<'_>, sound: bool) {
+fn read_trusted(facts: &mut HeaderFacts, client: &ClientSettings, field: &Field<'_>, sound: bool) {
     if is_one_of(field.name, &client.identity_headers) {
         facts.identity_header_count += 1;
         let first = facts.identity_header_count == 1 && sound;
@@ -163,7 +167,7 @@ fn received_login(value: &str) -> Option<String> {
     found.filter(|login| !login.is_empty())
 }
 
-pub(super) fn strip(message: Vec<u8>, client: &Client) -> Vec<u8> {
+pub(super) fn strip(message: Vec<u8>, client: &ClientSettings) -> Vec<u8> {
     if client.identity_headers.is_empty() {
         return message;
     }

@@ -8,7 +8,7 @@ mod resolve;
 mod tests;
 
 use crate::config::Settings;
-use crate::config::settings::Client;
+use crate::config::settings::ClientSettings;
 use crate::types::{Address, Identity, ReversePath, TenantId};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub(crate) struct Peer {
     /// Its address after PROXY, IPv4-mapped unmapped.
     pub address: IpAddr,
     /// The `[[client]]` entry it belongs to; `None` on submission listeners and for strangers.
-    pub client: Option<Arc<Client>>,
+    pub client: Option<Arc<ClientSettings>>,
     pub login: Option<Login>,
     /// XCLIENT LOGIN from a trusted client.
     pub xclient_login: Option<String>,
@@ -91,8 +91,8 @@ pub(crate) struct HeaderFacts {
 pub(crate) use resolve::recorded;
 
 /// The most specific `[[client]]` for this address; of equals the first.
-pub(crate) fn find_client(settings: &Settings, address: IpAddr) -> Option<Arc<Client>> {
-    let mut best: Option<(u8, &Arc<Client>)> = None;
+pub(crate) fn find_client(settings: &Settings, address: IpAddr) -> Option<Arc<ClientSettings>> {
+    let mut best: Option<(u8, &Arc<ClientSettings>)> = None;
     for client in &settings.clients {
         for network in client.networks.iter().filter(|n| n.contains(&address)) {
             if best.is_none_or(|(length, _)| network.prefix_len() > length) {
@@ -114,7 +114,7 @@ pub(crate) fn sender_address(address: &Address) -> String {
 /// worth the work that a header of millions of fields would make.
 pub(crate) fn read_headers(
     message: &[u8],
-    client: Option<&Client>,
+    client: Option<&ClientSettings>,
     fields_max: usize,
 ) -> HeaderFacts {
     header::read(message, client, fields_max)
@@ -142,6 +142,6 @@ pub(crate) fn at_data(
 
 /// The message without the client's identity header fields; unchanged bytes otherwise, and not
 /// copied where there are none.
-pub(crate) fn strip_identity_headers(message: Vec<u8>, client: &Client) -> Vec<u8> {
+pub(crate) fn strip_identity_headers(message: Vec<u8>, client: &ClientSettings) -> Vec<u8> {
     header::strip(message, client)
 }

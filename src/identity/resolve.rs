@@ -4,7 +4,7 @@
 use super::address::{Normal, normalise, normalise_login, normalise_script};
 use super::{HeaderFacts, Login, Peer, Refusal};
 use crate::config::Settings;
-use crate::config::settings::{Client, Tenant};
+use crate::config::settings::{ClientSettings, TenantSettings};
 use crate::types::{Address, Domain, Identity, ReversePath, SenderKey, Strength, TenantId};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -73,7 +73,12 @@ fn authenticated(
 /// Whether the account may use that address in the envelope or From: its own name (a name without
 /// domain stands for that mailbox in each domain of its tenant), a listed address, a listed
 /// `@domain`. Sub-addresses and bounce tags are ignored.
-fn may_send_as(login: &Login, name: &str, tenant: Option<&Tenant>, address: &Address) -> bool {
+fn may_send_as(
+    login: &Login,
+    name: &str,
+    tenant: Option<&TenantSettings>,
+    address: &Address,
+) -> bool {
     let plain = address.key();
     // A sub-address that needs its quotes may show as another address.
     let needs_quotes = address
@@ -110,7 +115,7 @@ fn may_send_as(login: &Login, name: &str, tenant: Option<&Tenant>, address: &Add
 fn relayed(
     settings: &Settings,
     peer: &Peer,
-    client: &Client,
+    client: &ClientSettings,
     envelope: Option<Normal>,
     header: Option<&HeaderFacts>,
 ) -> Result<Identity, Refusal> {
@@ -209,7 +214,7 @@ pub(crate) fn recorded(
 /// What the trusted client itself says of the user, the firmest first.
 fn asserted(
     peer: &Peer,
-    client: &Client,
+    client: &ClientSettings,
     header: Option<&HeaderFacts>,
 ) -> Option<(String, Option<Domain>)> {
     let xclient = peer
@@ -245,7 +250,7 @@ fn asserted(
 /// first tenant.
 fn tenant_of<'a>(
     settings: &Settings,
-    client: &'a Client,
+    client: &'a ClientSettings,
     domains: &[Option<&Domain>],
 ) -> Option<&'a TenantId> {
     if client.tenants.len() == 1 {
@@ -265,13 +270,13 @@ fn tenant_of<'a>(
 }
 
 /// Outside the tenant's domains, or a rewritten sender of forwarded mail.
-fn is_foreign(tenant: Option<&Tenant>, envelope: &Normal) -> bool {
+fn is_foreign(tenant: Option<&TenantSettings>, envelope: &Normal) -> bool {
     envelope.srs || !tenant.is_some_and(|t| t.is_internal(&envelope.domain))
 }
 
 /// The domain under which a login without one sends: its tenant's only one, else that of the
 /// envelope sender if it is one of the tenant's.
-fn own_domain(tenant: Option<&Tenant>, envelope: Option<&Normal>) -> Option<Domain> {
+fn own_domain(tenant: Option<&TenantSettings>, envelope: Option<&Normal>) -> Option<Domain> {
     let tenant = tenant?;
     match tenant.domains.as_slice() {
         [only] => Some(only.clone()),

@@ -36,7 +36,7 @@ fn login(name: &str, more: &[&str]) -> Login {
     }
 }
 
-fn read_headers(message: &[u8], client: Option<&Client>) -> HeaderFacts {
+fn read_headers(message: &[u8], client: Option<&ClientSettings>) -> HeaderFacts {
     super::read_headers(message, client, usize::MAX)
 }
 

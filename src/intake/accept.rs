@@ -3,7 +3,7 @@
 use super::message::Arrival;
 use super::{Intake, headers};
 use crate::decisions::Handling;
-use crate::records::{Judged, TraceEvent};
+use crate::records::{TraceEvent, TracedJudgement};
 use crate::spool::SpoolError;
 use crate::telemetry::events;
 use crate::types::{Action, Envelope, HoldReason, MessageId, MessageMeta, Reply, Time, replies};
@@ -46,7 +46,7 @@ impl Intake {
             Some(HoldReason::Block(reference)) => Some(reference),
             _ => None,
         };
-        let judged = Judged {
+        let judged = TracedJudgement {
             block,
             ..arrival.judged(id, &meta.envelope, action, now, &reply)
         };

@@ -4,7 +4,7 @@ use super::Intake;
 use crate::config::Settings;
 use crate::external_checks;
 use crate::identity::{self, HeaderFacts, Peer};
-use crate::learn::Lesson;
+use crate::learn::SharedLesson;
 use crate::mail::received::Trace;
 use crate::policy;
 use crate::score::{ReturnPath, Score};
@@ -24,7 +24,7 @@ pub(super) struct Findings {
     /// The part of the score that comes from listings, in nats.
     pub(super) listed: f64,
     /// What the learner keeps of the content.
-    pub(super) lesson: Lesson,
+    pub(super) lesson: SharedLesson,
     /// Hash over Message-ID and body, by which a repeated message is known.
     pub(super) fingerprint: u64,
 }
@@ -70,7 +70,12 @@ impl Intake {
     }
 
     /// The score of the content, and what may be learned from it.
-    fn score(&self, identity: &Identity, envelope: &Envelope, body: &[u8]) -> (Score, Lesson) {
+    fn score(
+        &self,
+        identity: &Identity,
+        envelope: &Envelope,
+        body: &[u8],
+    ) -> (Score, SharedLesson) {
         let started = std::time::Instant::now();
         let path = if envelope.from.is_null() {
             ReturnPath::Null
@@ -108,7 +113,7 @@ impl Intake {
                 .is_some_and(|(host, tenant)| tenant.domains.iter().any(|d| host.is_within(d)))
         };
         let client = peer.origin.unwrap_or(peer.address);
-        let message = external_checks::Message {
+        let message = external_checks::CheckedMessage {
             body,
             from: &envelope.from,
             client,

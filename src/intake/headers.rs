@@ -7,7 +7,7 @@ use crate::identity;
 use crate::mail::charset;
 use crate::mail::header::{self, Field, Fields};
 use crate::mail::received::received;
-use crate::message_token::Key;
+use crate::message_token::TokenKey;
 use crate::message_token::{FIELD, Purpose};
 use crate::types::{Envelope, MessageId, Time};
 
@@ -21,7 +21,7 @@ pub(super) fn subject(message: &[u8]) -> Option<String> {
 /// Builds the outgoing bytes.
 pub(super) fn outgoing(
     arrival: &Arrival<'_>,
-    key: &Key,
+    key: &TokenKey,
     id: MessageId,
     envelope: &Envelope,
     now: Time,

@@ -19,10 +19,10 @@ use crate::config::Settings;
 use crate::decisions::{RcptDecision, RcptFacts, decide_rcpt, header_may_name};
 use crate::detector::Detector;
 use crate::env::Clock;
-use crate::external_checks::Outside;
+use crate::external_checks::ExternalChecks;
 use crate::identity::{self, Peer};
 use crate::learn::Learner;
-use crate::message_token::Key;
+use crate::message_token::TokenKey;
 use crate::moderation::Moderation;
 use crate::notify::{Notice, Notifier};
 use crate::policy;
@@ -30,7 +30,7 @@ use crate::queue::Queue;
 use crate::records::Records;
 use crate::smtp::grammar;
 use crate::spool::Spool;
-use crate::telemetry::events::{self, Refused};
+use crate::telemetry::events::{self, RefusedMail};
 use crate::telemetry::metrics as names;
 use crate::types::replies;
 use crate::types::{
@@ -48,7 +48,7 @@ pub(crate) struct Intake {
     /// The model, and what is learned from the relay's own mail.
     pub learner: Arc<Learner>,
     /// DNS lists, feeds and other scanners.
-    pub outside: Arc<Outside>,
+    pub outside: Arc<ExternalChecks>,
     /// What is known of all senders; decides.
     pub detector: Arc<Detector>,
     /// Opens blocks and holds queued mail.
@@ -66,7 +66,7 @@ pub(crate) struct Intake {
     /// Marks and counts the copies for reviewers.
     pub reviews: Arc<Reviews>,
     /// The secret behind the field that ties complaints to messages.
-    pub feedback_key: Key,
+    pub feedback_key: TokenKey,
 }
 
 impl Intake {
@@ -86,7 +86,7 @@ impl Intake {
             Err(refusal) => {
                 let reply = policy::reasons::refusal(&refusal);
                 let sender = peer.login.as_ref().map_or("", |login| login.name.as_str());
-                let what = Refused {
+                let what = RefusedMail {
                     id: None,
                     client: peer.address,
                     sender,
@@ -147,7 +147,7 @@ impl Intake {
             Action::Defer
         };
         metrics::counter!(names::MESSAGES_TOTAL, "action" => action.as_str()).increment(1);
-        let what = Refused {
+        let what = RefusedMail {
             id: None,
             client: transaction.identity.client,
             sender: &transaction.identity.address,
@@ -171,7 +171,7 @@ impl Intake {
         reason: &str,
         reply: &Reply,
     ) {
-        let what = Refused {
+        let what = RefusedMail {
             id: None,
             client: transaction.identity.client,
             sender: &transaction.identity.address,

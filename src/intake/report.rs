@@ -3,8 +3,8 @@
 use super::message::Arrival;
 use super::{Intake, is_internal};
 use crate::detector::{Decision, ShadowDecision};
-use crate::records::{Judged, TraceEvent};
-use crate::telemetry::events::{self, Refused};
+use crate::records::{TraceEvent, TracedJudgement};
+use crate::telemetry::events::{self, RefusedMail};
 use crate::telemetry::metrics as names;
 use crate::types::{Action, Block, Envelope, Identity, MessageId, Recipient, Reply, Signal, Time};
 
@@ -75,7 +75,7 @@ impl Intake {
             self.clock.now(),
             reply,
         );
-        let judged = Judged {
+        let judged = TracedJudgement {
             block: block.map(|b| b.reference),
             ..judged
         };
@@ -115,10 +115,10 @@ impl Arrival<'_> {
         action: Action,
         now: Time,
         reply: &Reply,
-    ) -> Judged {
+    ) -> TracedJudgement {
         let findings = self.findings;
         let symbols = self.symbols().cloned().collect();
-        Judged {
+        TracedJudgement {
             id,
             time: now,
             tenant: Some(findings.identity.tenant.clone()),
@@ -157,7 +157,7 @@ pub(super) fn log_refusal(
     reason: &str,
     reply: &Reply,
 ) {
-    let what = Refused {
+    let what = RefusedMail {
         id,
         client: identity.client,
         sender: &identity.address,

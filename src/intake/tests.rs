@@ -84,7 +84,7 @@ fn room() -> Room {
         settings: receiver,
         clock: clock.clone(),
         learner,
-        outside: Arc::new(Outside::new(Arc::clone(&settings)).unwrap()),
+        outside: Arc::new(ExternalChecks::new(Arc::clone(&settings)).unwrap()),
         detector,
         moderation: Arc::new(moderation),
         spool,
@@ -93,7 +93,7 @@ fn room() -> Room {
         notifier,
         ids: Arc::new(IdSource::new(1)),
         reviews: Arc::default(),
-        feedback_key: Key::new([7; Key::OCTETS]),
+        feedback_key: TokenKey::new([7; TokenKey::OCTETS]),
     };
     let peer = Peer {
         address,

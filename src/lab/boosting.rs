@@ -3,7 +3,7 @@
 
 use super::train::Dice;
 use crate::score::dense::{self, Direction};
-use crate::score::trees::{DEPTH, NODES, Row, Split, Tree};
+use crate::score::trees::{DEPTH, FeatureRow, NODES, Split, Tree};
 
 /// The settings that the trees are grown by; written into the manifest of the model.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
@@ -43,7 +43,7 @@ impl Default for Boosting {
 #[derive(Debug, Clone)]
 pub(crate) struct Example {
     /// Its named features, each quantised to an octet.
-    pub row: Row,
+    pub row: FeatureRow,
     /// Whether it is spam.
     pub spam: bool,
     /// How much it counts.
@@ -74,12 +74,12 @@ const fn top_of(bin: usize) -> u8 {
 }
 
 /// Slope and curvature of the loss.
-type Sums = [f32; 2];
+type LossSums = [f32; 2];
 
 /// A node while its tree grows.
 #[derive(Clone, Copy)]
 struct Growing {
-    sums: Sums,
+    sums: LossSums,
     /// Answers allowed here by questions above about features of one direction.
     bounds: [f32; 2],
 }
@@ -172,7 +172,7 @@ fn grow(
 }
 
 /// Slope and curvature of the loss at each message shown.
-fn slopes(examples: &[Example], margins: &[f32], shown: &[usize]) -> Vec<Sums> {
+fn slopes(examples: &[Example], margins: &[f32], shown: &[usize]) -> Vec<LossSums> {
     let of = |at: &usize| match (examples.get(*at), margins.get(*at)) {
         (Some(e), Some(margin)) => {
             let p = 1.0 / (1.0 + (-margin).exp());
@@ -206,7 +206,7 @@ fn children(node: &Growing, found: &Found, value_of: impl Fn(&Growing) -> f32) -
     [low, high]
 }
 
-fn add(a: Sums, b: Sums) -> Sums {
+fn add(a: LossSums, b: LossSums) -> LossSums {
     [a[0] + b[0], a[1] + b[1]]
 }
 
@@ -215,11 +215,11 @@ fn histograms(
     examples: &[Example],
     shown: &[usize],
     places: &[usize],
-    slopes: &[Sums],
+    slopes: &[LossSums],
     features: &[u8],
     first: usize,
     width: usize,
-) -> Vec<Sums> {
+) -> Vec<LossSums> {
     let mut out = vec![[0.0; 2]; width * features.len() * BINS];
     for ((at, place), slope) in shown.iter().zip(places).zip(slopes) {
         let Some(example) = examples.get(*at) else {
@@ -243,12 +243,12 @@ fn histograms(
 struct Found {
     split: Split,
     gain: f32,
-    low: Sums,
-    high: Sums,
+    low: LossSums,
+    high: LossSums,
 }
 
 fn best_split(
-    histogram: &[Sums],
+    histogram: &[LossSums],
     features: &[u8],
     slot: usize,
     width: usize,
@@ -256,8 +256,8 @@ fn best_split(
     boosting: &Boosting,
 ) -> Option<Found> {
     debug_assert!(slot < width);
-    let score = |s: Sums| s[0] * s[0] / (s[1] + boosting.lambda);
-    let answer = |s: Sums| -s[0] / (s[1] + boosting.lambda);
+    let score = |s: LossSums| s[0] * s[0] / (s[1] + boosting.lambda);
+    let answer = |s: LossSums| -s[0] / (s[1] + boosting.lambda);
     let whole = score(node.sums);
     let mut best: Option<Found> = None;
     for (n, feature) in features.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! The whole recipe: weights, calibration on messages not trained on, quantised file with manifest.
 
-use super::corpus::{Corpus, Item};
+use super::corpus::{Corpus, CorpusMessage};
 use super::train::{self, Dice, Recipe, Weights};
 use crate::score::calibrate::{self, Point};
 use crate::score::dense;
@@ -29,7 +29,7 @@ const PROTOTYPES: usize = 800;
 
 /// Margins of every message by weights that saw neither the spam of its corpus nor, for ham, its
 /// fold.
-pub(in crate::lab) fn held_out_margins(items: &[&Item], recipe: &Recipe) -> Vec<Point> {
+pub(in crate::lab) fn held_out_margins(items: &[&CorpusMessage], recipe: &Recipe) -> Vec<Point> {
     let mut spam_sources: Vec<u8> = items.iter().filter(|i| i.spam).map(|i| i.source).collect();
     spam_sources.sort_unstable();
     spam_sources.dedup();
@@ -38,14 +38,14 @@ pub(in crate::lab) fn held_out_margins(items: &[&Item], recipe: &Recipe) -> Vec<
     let mut points = Vec::new();
     for (fold, source) in spam_sources.iter().enumerate() {
         // Ham is cut into runs, since neighbours in a corpus are often of one thread.
-        let tested = |at: usize, item: &Item| {
+        let tested = |at: usize, item: &CorpusMessage| {
             if item.spam {
                 item.source == *source
             } else {
                 at / 50 % folds == fold
             }
         };
-        let train: Vec<&Item> = items
+        let train: Vec<&CorpusMessage> = items
             .iter()
             .enumerate()
             .filter(|(at, i)| !tested(*at, i))
@@ -65,8 +65,13 @@ pub(in crate::lab) fn held_out_margins(items: &[&Item], recipe: &Recipe) -> Vec<
 }
 
 /// Builds the model of `items`.
-pub(crate) fn build(corpora: &[Corpus], items: &[Item], recipe: &Recipe, date: &str) -> Model {
-    let all: Vec<&Item> = items.iter().collect();
+pub(crate) fn build(
+    corpora: &[Corpus],
+    items: &[CorpusMessage],
+    recipe: &Recipe,
+    date: &str,
+) -> Model {
+    let all: Vec<&CorpusMessage> = items.iter().collect();
     let weights = train::fit(&all, recipe);
     let (slope, offset) = calibrate::platt(&held_out_margins(&all, recipe));
     let mut model = quantise(&weights);
@@ -111,14 +116,14 @@ fn quantise(weights: &Weights) -> Model {
 }
 
 /// Spam to replay: the same number from each corpus, of middling length.
-fn prototypes(items: &[Item], seed: u64) -> Vec<Sample> {
+fn prototypes(items: &[CorpusMessage], seed: u64) -> Vec<Sample> {
     let mut dice = Dice::new(seed ^ 0x9e37);
     let mut sources: Vec<u8> = items.iter().filter(|i| i.spam).map(|i| i.source).collect();
     sources.sort_unstable();
     sources.dedup();
     let mut picked = Vec::new();
     for source in &sources {
-        let mut fitting: Vec<&Item> = items
+        let mut fitting: Vec<&CorpusMessage> = items
             .iter()
             .filter(|i| i.spam && i.source == *source && (30..=400).contains(&i.sample.words.len()))
             .collect();

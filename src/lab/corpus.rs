@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// One message of a corpus.
 #[derive(Debug, Clone)]
-pub(crate) struct Item {
+pub(crate) struct CorpusMessage {
     /// The features of the message as it was submitted.
     pub sample: Sample,
     /// Whether it is spam.
@@ -98,7 +98,7 @@ pub fn index(folder: &Path) -> Result<Vec<(bool, PathBuf)>, CorpusError> {
 
 /// Reads the features of all messages of some corpora. Messages are numbered by the order of
 /// `folders`.
-pub(crate) fn load(folders: &[PathBuf]) -> Result<(Vec<Corpus>, Vec<Item>), CorpusError> {
+pub(crate) fn load(folders: &[PathBuf]) -> Result<(Vec<Corpus>, Vec<CorpusMessage>), CorpusError> {
     let (mut corpora, mut items) = (Vec::new(), Vec::new());
     let mut extractor = Extractor::default();
     for (number, folder) in folders.iter().enumerate() {
@@ -115,7 +115,7 @@ pub(crate) fn load(folders: &[PathBuf]) -> Result<(Vec<Corpus>, Vec<Item>), Corp
         for (spam, path) in index(folder)? {
             let raw = fs::read(&path).map_err(CorpusError::unreadable(&path))?;
             extractor.extract(&raw);
-            items.push(Item {
+            items.push(CorpusMessage {
                 sample: submitted(&extractor),
                 spam,
                 source,
@@ -146,7 +146,7 @@ fn submitted(extractor: &Extractor) -> Sample {
 const PADDING_WORDS: usize = 150;
 
 /// The spam of some corpora again, each with 150 words of somebody's ham behind its text.
-pub(crate) fn padded_spam(folders: &[PathBuf]) -> Result<Vec<Item>, CorpusError> {
+pub(crate) fn padded_spam(folders: &[PathBuf]) -> Result<Vec<CorpusMessage>, CorpusError> {
     let mut extractor = Extractor::default();
     let (mut paddings, mut spam) = (Vec::new(), Vec::new());
     for (number, folder) in (0_u8..).zip(folders) {
@@ -167,7 +167,7 @@ pub(crate) fn padded_spam(folders: &[PathBuf]) -> Result<Vec<Item>, CorpusError>
     for ((source, path), padding) in spam.into_iter().zip(paddings.iter().cycle()) {
         let raw = fs::read(&path).map_err(CorpusError::unreadable(&path))?;
         extractor.extract_padded(&raw, padding);
-        items.push(Item {
+        items.push(CorpusMessage {
             sample: submitted(&extractor),
             spam: true,
             source,

@@ -1,7 +1,7 @@
 //! What a model is worth: figures on held-out corpora.
 
 use super::build;
-use super::corpus::{Corpus, Item};
+use super::corpus::{Corpus, CorpusMessage};
 use super::train::{self, Recipe};
 use crate::score::calibrate;
 
@@ -138,8 +138,8 @@ fn calibration_error(ham: &[f64], spam: &[f64]) -> f64 {
 /// own; it may be empty.
 pub(crate) fn leave_one_out(
     corpora: &[Corpus],
-    items: &[Item],
-    padded: &[Item],
+    items: &[CorpusMessage],
+    padded: &[CorpusMessage],
     recipe: &Recipe,
 ) -> Vec<Figures> {
     let spam_sources = sources_with(corpora, |c| c.spam);
@@ -150,8 +150,8 @@ pub(crate) fn leave_one_out(
             vec![[Vec::new(), Vec::new()]; tenants.sources.len()];
         for source in &spam_sources {
             let llr = model_without(corpora, items, recipe, &tenants, *source);
-            let of = |list: &[Item], spam: bool, source: u8| -> Vec<f64> {
-                let of_source = |i: &&Item| i.spam == spam && i.source == source;
+            let of = |list: &[CorpusMessage], spam: bool, source: u8| -> Vec<f64> {
+                let of_source = |i: &&CorpusMessage| i.spam == spam && i.source == source;
                 list.iter().filter(of_source).map(&llr).collect()
             };
             let spam = of(items, true, *source);
@@ -215,23 +215,23 @@ fn tenant_groups(corpora: &[Corpus]) -> Vec<TenantGroup> {
 /// nats.
 fn model_without(
     corpora: &[Corpus],
-    items: &[Item],
+    items: &[CorpusMessage],
     recipe: &Recipe,
     tenants: &TenantGroup,
     spam_source: u8,
-) -> impl Fn(&Item) -> f64 {
-    let held = |i: &Item| {
+) -> impl Fn(&CorpusMessage) -> f64 {
+    let held = |i: &CorpusMessage| {
         if i.spam {
             i.source == spam_source
         } else {
             tenants.trained && tenants.sources.contains(&i.source)
         }
     };
-    let trainable = |i: &Item| build::TRAINABLE.contains(&name(corpora, i.source));
-    let train: Vec<&Item> = items.iter().filter(|i| trainable(i) && !held(i)).collect();
+    let trainable = |i: &CorpusMessage| build::TRAINABLE.contains(&name(corpora, i.source));
+    let train: Vec<&CorpusMessage> = items.iter().filter(|i| trainable(i) && !held(i)).collect();
     let weights = train::fit(&train, recipe);
     let (slope, offset) = calibrate::platt(&build::held_out_margins(&train, recipe));
-    move |i: &Item| f64::from(slope * weights.margin(&i.sample) + offset - build::CAUTION)
+    move |i: &CorpusMessage| f64::from(slope * weights.margin(&i.sample) + offset - build::CAUTION)
 }
 
 /// The numbers of the corpora that hold messages of a kind.

@@ -6,7 +6,7 @@
 //! caught is counted together.
 
 use super::build;
-use super::corpus::{Corpus, Item};
+use super::corpus::{Corpus, CorpusMessage};
 use super::eval::{Figures, Ratios, figures};
 use super::train::{Dice, Recipe};
 use crate::score::adapt::{Delta, Label, Lesson};
@@ -20,7 +20,7 @@ const POISONED: (usize, usize) = (500, 5);
 const SHUFFLED: u64 = 3;
 
 /// One model, the messages, and the order in which they come.
-struct Stage {
+struct ProtocolStage {
     model: Model,
     ham: Vec<Lesson>,
     spam: Vec<Lesson>,
@@ -28,7 +28,7 @@ struct Stage {
     padded: Vec<Lesson>,
 }
 
-impl Stage {
+impl ProtocolStage {
     fn assume(&self, delta: &mut Delta, lesson: &Lesson) {
         delta.learn(&self.model, lesson, Label::Unlabelled);
     }
@@ -101,8 +101,8 @@ type Rows = Vec<(String, Vec<Ratios>, usize)>;
 /// words behind it, for rows of its own; it may be empty.
 pub(crate) fn adapted(
     corpora: &[Corpus],
-    items: &[Item],
-    padded: &[Item],
+    items: &[CorpusMessage],
+    padded: &[CorpusMessage],
     recipe: &Recipe,
 ) -> Vec<Figures> {
     let name = |n: u8| {
@@ -111,7 +111,7 @@ pub(crate) fn adapted(
             .map(|c| c.name.clone())
             .unwrap_or_default()
     };
-    let trainable = |i: &Item| build::TRAINABLE.contains(&name(i.source).as_str());
+    let trainable = |i: &CorpusMessage| build::TRAINABLE.contains(&name(i.source).as_str());
     let sources = |spam: bool| {
         let mut list: Vec<u8> = items
             .iter()
@@ -130,9 +130,11 @@ pub(crate) fn adapted(
         let trained = build::TRAINABLE.contains(&name(tenant).as_str());
         let mut rows = Rows::new();
         for source in sources(true) {
-            let held = |i: &Item| (i.spam && i.source == source) || (!i.spam && i.source == tenant);
+            let held = |i: &CorpusMessage| {
+                (i.spam && i.source == source) || (!i.spam && i.source == tenant)
+            };
             let train = || -> Model {
-                let part: Vec<Item> = items
+                let part: Vec<CorpusMessage> = items
                     .iter()
                     .filter(|i| trainable(i) && !held(i))
                     .cloned()
@@ -143,7 +145,7 @@ pub(crate) fn adapted(
                 Some(slot) if !trained => slot.get_or_insert_with(train).clone(),
                 _ => train(),
             };
-            let lessons = |of: &[Item], spam: bool, source: u8| -> Vec<Lesson> {
+            let lessons = |of: &[CorpusMessage], spam: bool, source: u8| -> Vec<Lesson> {
                 let wanted = of.iter().filter(|i| i.spam == spam && i.source == source);
                 wanted
                     .map(|i| Lesson::new(&model, i.sample.clone()))
@@ -153,7 +155,7 @@ pub(crate) fn adapted(
             let padded = lessons(padded, true, source);
             Dice::new(recipe.seed).shuffle(&mut spam);
             run(
-                &mut Stage {
+                &mut ProtocolStage {
                     model,
                     ham,
                     spam,
@@ -177,7 +179,7 @@ fn note(rows: &mut Rows, protocol: &str, orders: usize, judged: Ratios) {
     }
 }
 
-fn run(stage: &mut Stage, rows: &mut Rows) {
+fn run(stage: &mut ProtocolStage, rows: &mut Rows) {
     // A small corpus keeps half of its ham to be judged.
     for learned in LEARNED
         .into_iter()
@@ -229,19 +231,19 @@ fn run(stage: &mut Stage, rows: &mut Rows) {
 
 /// Every message of a corpus is judged, then learned by its label, in the order of the index; by a
 /// model that saw nothing of it.
-pub(crate) fn online(corpora: &[Corpus], items: &[Item], recipe: &Recipe) -> Vec<Figures> {
+pub(crate) fn online(corpora: &[Corpus], items: &[CorpusMessage], recipe: &Recipe) -> Vec<Figures> {
     let mut out = Vec::new();
     for (number, corpus) in (0_u8..)
         .zip(corpora)
         .filter(|(_, c)| c.spam > 0 && c.ham > 0)
     {
-        let trainable = |i: &Item| {
+        let trainable = |i: &CorpusMessage| {
             i.source != number
                 && corpora
                     .get(usize::from(i.source))
                     .is_some_and(|c| build::TRAINABLE.contains(&c.name.as_str()))
         };
-        let part: Vec<Item> = items.iter().filter(|i| trainable(i)).cloned().collect();
+        let part: Vec<CorpusMessage> = items.iter().filter(|i| trainable(i)).cloned().collect();
         let model = build::build(corpora, &part, recipe, "");
         let (mut delta, mut judged) = (Delta::default(), Ratios::default());
         for item in items.iter().filter(|i| i.source == number) {

@@ -4,7 +4,7 @@
 //! The same corpora, recipe and seed give the same octets. Nothing here runs in parallel or asks
 //! the clock.
 
-use super::corpus::Item;
+use super::corpus::CorpusMessage;
 use crate::lab::boosting::{self, Boosting, Example};
 use crate::score::dense::{self, Direction};
 use crate::score::features::Sample;
@@ -147,7 +147,7 @@ impl Dice {
 
 /// How much each message counts: both classes alike, and within a class each corpus by the square
 /// root of its size, so that neither the largest decides alone nor the smallest shouts.
-pub(in crate::lab) fn importance(items: &[&Item]) -> Vec<f32> {
+pub(in crate::lab) fn importance(items: &[&CorpusMessage]) -> Vec<f32> {
     let mut counts = vec![[0_f32; 2]; 256];
     for item in items {
         if let Some(slot) = counts
@@ -181,7 +181,7 @@ pub(in crate::lab) fn importance(items: &[&Item]) -> Vec<f32> {
 }
 
 /// Hashed features worth a weight: seen often enough and in enough corpora.
-fn supported(items: &[&Item], recipe: &Recipe) -> Vec<bool> {
+fn supported(items: &[&CorpusMessage], recipe: &Recipe) -> Vec<bool> {
     let (mut messages, mut sources) = (vec![0_u16; SPACE], vec![0_u32; SPACE]);
     for item in items {
         for index in groups(&item.sample).into_iter().flat_map(|(list, _)| list) {
@@ -203,7 +203,7 @@ fn supported(items: &[&Item], recipe: &Recipe) -> Vec<bool> {
 
 /// Trains on `items`. Hashed text and named features learn apart: together, the words of a corpus
 /// would explain away what holds everywhere. The trees then learn what the named weights miss.
-pub(crate) fn fit(items: &[&Item], recipe: &Recipe) -> Weights {
+pub(crate) fn fit(items: &[&CorpusMessage], recipe: &Recipe) -> Weights {
     let keep = supported(items, recipe);
     let importance = importance(items);
     let known = priors();
@@ -284,7 +284,7 @@ fn step_named(
     weights: &mut Weights,
     squares: &mut [f32; dense::COUNT],
     priors: &[f32; dense::COUNT],
-    item: &Item,
+    item: &CorpusMessage,
     error: f32,
     share: f32,
     recipe: &Recipe,

@@ -11,17 +11,17 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use crate::score::adapt::{self, Delta, Label, Learned, Share};
+use crate::score::adapt::{self, Delta, Label, LearnOutcome, SenderShares};
 use crate::score::features::Extractor;
 use crate::score::{ReturnPath, Score, Scorer};
 use crate::telemetry::metrics as names;
 use crate::types::{Identity, MessageId, Strength, TenantId, Time, stable_hash};
 pub(crate) use labels::Labels;
-use recent::Recent;
+use recent::RecentLessons;
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use store::{Entry, Store};
+use store::{LearnStore, LearnedEntry};
 
 /// Name of the node's own delta; no tenant has an empty name.
 const NODE: &str = "";
@@ -32,13 +32,13 @@ thread_local! {
 }
 
 /// What is needed to learn a scored message.
-pub(crate) type Lesson = Arc<adapt::Lesson>;
+pub(crate) type SharedLesson = Arc<adapt::Lesson>;
 
 /// Scores by what was learned, and learns. One for the whole relay.
 pub(crate) struct Learner {
     scorer: Scorer,
-    store: Store,
-    recent: Mutex<Recent>,
+    store: LearnStore,
+    recent: Mutex<RecentLessons>,
     /// What tenants teach is learned for the whole node, too.
     shares: bool,
 }
@@ -54,7 +54,7 @@ impl Learner {
     pub(crate) fn new(scorer: Scorer, folder: PathBuf) -> Self {
         Self {
             scorer,
-            store: Store::new(Some(folder)),
+            store: LearnStore::new(Some(folder)),
             recent: Mutex::default(),
             shares: true,
         }
@@ -64,7 +64,7 @@ impl Learner {
     pub(crate) fn in_memory(scorer: Scorer) -> Self {
         Self {
             scorer,
-            store: Store::new(None),
+            store: LearnStore::new(None),
             recent: Mutex::default(),
             shares: true,
         }
@@ -79,7 +79,7 @@ impl Learner {
     }
 
     /// Scores a message of a tenant by the shipped model and what was learned.
-    pub(crate) fn score(&self, tenant: &TenantId, message: &[u8]) -> (Score, Lesson) {
+    pub(crate) fn score(&self, tenant: &TenantId, message: &[u8]) -> (Score, SharedLesson) {
         self.score_of(tenant, message, ReturnPath::Unknown)
     }
 
@@ -89,7 +89,7 @@ impl Learner {
         tenant: &TenantId,
         message: &[u8],
         path: ReturnPath,
-    ) -> (Score, Lesson) {
+    ) -> (Score, SharedLesson) {
         let (own, node) = (self.store.get(tenant.as_str()), self.store.get(NODE));
         extracted(message, path, |extractor| {
             let own = own.read();
@@ -100,7 +100,7 @@ impl Learner {
     }
 
     /// Keeps the features of a message for a while, so that it can be labelled by its id.
-    pub(crate) fn remember(&self, id: MessageId, tenant: &TenantId, lesson: &Lesson) {
+    pub(crate) fn remember(&self, id: MessageId, tenant: &TenantId, lesson: &SharedLesson) {
         self.recent
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -113,7 +113,7 @@ impl Learner {
     }
 
     /// What is needed to learn a message that is not scored now.
-    fn lesson(&self, body: &[u8]) -> Lesson {
+    fn lesson(&self, body: &[u8]) -> SharedLesson {
         let nothing = Delta::default();
         extracted(body, ReturnPath::Unknown, |extractor| {
             Arc::new(self.scorer.judge_among(extractor, &nothing, &nothing).1)
@@ -123,18 +123,18 @@ impl Learner {
     /// Learns a message that went out and that nobody labelled, of a sender in good standing. The
     /// score guards, and no sender teaches its tenant, no tenant the node, more than a bounded
     /// share.
-    pub(crate) fn assume(&self, now: Time, tenant: &TenantId, sender: u64, lesson: &Lesson) {
+    pub(crate) fn assume(&self, now: Time, tenant: &TenantId, sender: u64, lesson: &SharedLesson) {
         self.assume_of(now, tenant, Some(sender), lesson);
     }
 
     /// The same guarded by the score alone, whoever sent it.
-    pub(crate) fn assume_of_anybody(&self, now: Time, tenant: &TenantId, lesson: &Lesson) {
+    pub(crate) fn assume_of_anybody(&self, now: Time, tenant: &TenantId, lesson: &SharedLesson) {
         self.assume_of(now, tenant, None, lesson);
     }
 
-    fn assume_of(&self, now: Time, tenant: &TenantId, sender: Option<u64>, lesson: &Lesson) {
+    fn assume_of(&self, now: Time, tenant: &TenantId, sender: Option<u64>, lesson: &SharedLesson) {
         let learned = self.teach(now, tenant.as_str(), sender, lesson, Label::Unlabelled);
-        if self.shares && learned == Some(Learned::Assumed) {
+        if self.shares && learned == Some(LearnOutcome::Assumed) {
             self.teach(
                 now,
                 NODE,
@@ -143,7 +143,7 @@ impl Learner {
                 Label::Unlabelled,
             );
         }
-        metrics::counter!(names::LEARNED_TOTAL, "as" => learned.map_or("refused_by_share", Learned::as_str)).increment(1);
+        metrics::counter!(names::LEARNED_TOTAL, "as" => learned.map_or("refused_by_share", LearnOutcome::as_str)).increment(1);
     }
 
     /// Learns a label: at once, and of anybody. `body` is the message if the spool still has it;
@@ -171,7 +171,7 @@ impl Learner {
     }
 
     /// Learns what somebody says of a message at hand.
-    pub(crate) fn tell(&self, now: Time, tenant: &TenantId, lesson: &Lesson, spam: bool) {
+    pub(crate) fn tell(&self, now: Time, tenant: &TenantId, lesson: &SharedLesson, spam: bool) {
         let label = if spam { Label::Spam } else { Label::Ham };
         self.teach(now, tenant.as_str(), None, lesson, label);
         if self.shares {
@@ -188,10 +188,10 @@ impl Learner {
         sender: Option<u64>,
         lesson: &adapt::Lesson,
         label: Label,
-    ) -> Option<Learned> {
+    ) -> Option<LearnOutcome> {
         let slot = self.store.get(name);
         let mut entry = slot.write();
-        let Entry {
+        let LearnedEntry {
             delta,
             share,
             day,
@@ -202,7 +202,7 @@ impl Learner {
             return None;
         }
         let learned = delta.learn(self.scorer.model(), lesson, label);
-        if let (Some(sender), Learned::Assumed) = (sender, learned) {
+        if let (Some(sender), LearnOutcome::Assumed) = (sender, learned) {
             share.note(sender);
         }
         *changed = true;
@@ -247,7 +247,7 @@ fn extracted<T>(message: &[u8], path: ReturnPath, read: impl FnOnce(&mut Extract
 }
 
 /// Lets the past fade once a day; a clock that steps back changes nothing.
-fn age(delta: &mut Delta, share: &mut Share, day: &mut i64, now: Time) {
+fn age(delta: &mut Delta, share: &mut SenderShares, day: &mut i64, now: Time) {
     let today = now.as_secs().div_euclid(86_400);
     let passed = today.saturating_sub(*day);
     if *day != 0 && passed > 0 {

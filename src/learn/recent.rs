@@ -1,6 +1,6 @@
 //! Features of the newest messages, so that a label that comes later still teaches.
 
-use super::Lesson;
+use super::SharedLesson;
 use crate::types::{MessageId, TenantId};
 use std::collections::{HashMap, VecDeque};
 
@@ -8,21 +8,21 @@ use std::collections::{HashMap, VecDeque};
 pub(super) const OCTETS: usize = 64 * 1024 * 1024;
 
 #[derive(Default)]
-pub(super) struct Recent {
-    lessons: HashMap<MessageId, (TenantId, Lesson)>,
+pub(super) struct RecentLessons {
+    lessons: HashMap<MessageId, (TenantId, SharedLesson)>,
     order: VecDeque<MessageId>,
     octets: usize,
 }
 
-fn octets(lesson: &Lesson) -> usize {
+fn octets(lesson: &SharedLesson) -> usize {
     let sample = &lesson.sample;
     4 * (sample.words.len() + sample.pairs.len() + sample.grams.len())
         + 8 * sample.dense.len()
         + 128
 }
 
-impl Recent {
-    pub(super) fn push(&mut self, id: MessageId, tenant: &TenantId, lesson: &Lesson) {
+impl RecentLessons {
+    pub(super) fn push(&mut self, id: MessageId, tenant: &TenantId, lesson: &SharedLesson) {
         self.octets += octets(lesson);
         if let Some((_, old)) = self.lessons.insert(id, (tenant.clone(), lesson.clone())) {
             self.octets -= octets(&old);
@@ -39,7 +39,7 @@ impl Recent {
     }
 
     /// The features, if it was a message of that tenant.
-    pub(super) fn get(&self, id: MessageId, tenant: &TenantId) -> Option<Lesson> {
+    pub(super) fn get(&self, id: MessageId, tenant: &TenantId) -> Option<SharedLesson> {
         self.lessons
             .get(&id)
             .filter(|(owner, _)| owner == tenant)

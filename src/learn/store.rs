@@ -2,7 +2,7 @@
 
 use crate::env::{Disk, SystemDisk, replace};
 use crate::score::DeltaError;
-use crate::score::adapt::{Delta, LARGEST_FILE, Share};
+use crate::score::adapt::{Delta, LARGEST_FILE, SenderShares};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -18,9 +18,9 @@ pub(super) const IN_MEMORY: usize = 384;
 
 /// What was learned from one tenant.
 #[derive(Default)]
-pub(super) struct Entry {
+pub(super) struct LearnedEntry {
     pub(super) delta: Delta,
-    pub(super) share: Share,
+    pub(super) share: SenderShares,
     /// Day since the epoch up to which it has faded.
     pub(super) day: i64,
     /// Something in it is not on disk.
@@ -29,8 +29,8 @@ pub(super) struct Entry {
 
 /// An entry with its lock.
 #[derive(Default)]
-pub(super) struct Slot {
-    entry: RwLock<Entry>,
+pub(super) struct LearnedSlot {
+    entry: RwLock<LearnedEntry>,
     used: AtomicU64,
     /// Set once it was read from disk.
     loaded: OnceLock<()>,
@@ -38,27 +38,27 @@ pub(super) struct Slot {
     leaving: AtomicBool,
 }
 
-impl Slot {
-    pub(super) fn read(&self) -> RwLockReadGuard<'_, Entry> {
+impl LearnedSlot {
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, LearnedEntry> {
         self.entry.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Entry> {
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, LearnedEntry> {
         self.entry.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-pub(super) struct Store {
+pub(super) struct LearnStore {
     /// `None`: nothing is read or written, and what memory has no room for is forgotten.
     folder: Option<PathBuf>,
-    slots: Mutex<HashMap<Box<str>, Arc<Slot>>>,
+    slots: Mutex<HashMap<Box<str>, Arc<LearnedSlot>>>,
     uses: AtomicU64,
     /// One file is written at a time: at the end a save may meet one that is still under way. True
     /// once the folder is there.
     saving: Mutex<bool>,
 }
 
-impl Store {
+impl LearnStore {
     pub(super) fn new(folder: Option<PathBuf>) -> Self {
         Self {
             folder,
@@ -68,14 +68,14 @@ impl Store {
         }
     }
 
-    fn slots(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Slot>>> {
+    fn slots(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<LearnedSlot>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was learned from this tenant; read from disk the first time. The lock of all slots is
     /// never held while a disk is waited for: who sends for a tenant that is in memory waits for
     /// nobody.
-    pub(super) fn get(&self, name: &str) -> Arc<Slot> {
+    pub(super) fn get(&self, name: &str) -> Arc<LearnedSlot> {
         let use_number = self.uses.fetch_add(1, Ordering::Relaxed);
         let (slot, leaving) = self.find(name, use_number);
         if slot.loaded.get().is_none() || leaving.is_some() {
@@ -94,7 +94,7 @@ impl Store {
     }
 
     /// The slot, and the one that must leave for it.
-    fn find(&self, name: &str, use_number: u64) -> (Arc<Slot>, Option<Box<str>>) {
+    fn find(&self, name: &str, use_number: u64) -> (Arc<LearnedSlot>, Option<Box<str>>) {
         let mut slots = self.slots();
         if let Some(slot) = slots.get(name) {
             slot.used.store(use_number, Ordering::Relaxed);
@@ -105,9 +105,9 @@ impl Store {
         } else {
             None
         };
-        let slot = Arc::new(Slot {
+        let slot = Arc::new(LearnedSlot {
             used: AtomicU64::new(use_number),
-            ..Slot::default()
+            ..LearnedSlot::default()
         });
         slots.insert(name.into(), Arc::clone(&slot));
         (slot, leaving)
@@ -127,7 +127,7 @@ impl Store {
         slot.leaving.store(false, Ordering::Relaxed);
     }
 
-    pub(super) fn each(&self, mut look: impl FnMut(&Entry)) {
+    pub(super) fn each(&self, mut look: impl FnMut(&LearnedEntry)) {
         let slots: Vec<_> = self.slots().values().cloned().collect();
         slots.iter().for_each(|slot| look(&slot.read()));
     }
@@ -147,7 +147,7 @@ impl Store {
             .for_each(|(name, slot)| self.save_one(name, slot));
     }
 
-    fn save_one(&self, name: &str, slot: &Slot) {
+    fn save_one(&self, name: &str, slot: &LearnedSlot) {
         let (Some(folder), Some(path)) = (&self.folder, self.path(name)) else {
             return;
         };
@@ -177,8 +177,8 @@ impl Store {
 
 /// The tenant used longest ago with which nobody works right now: what it learns would be lost. It
 /// is marked as leaving.
-fn oldest(slots: &HashMap<Box<str>, Arc<Slot>>) -> Option<Box<str>> {
-    let idle = |slot: &Slot| !slot.leaving.load(Ordering::Relaxed);
+fn oldest(slots: &HashMap<Box<str>, Arc<LearnedSlot>>) -> Option<Box<str>> {
+    let idle = |slot: &LearnedSlot| !slot.leaving.load(Ordering::Relaxed);
     let idle = slots
         .iter()
         .filter(|(_, slot)| Arc::strong_count(slot) == 1 && idle(slot));
@@ -220,18 +220,18 @@ enum LoadError {
 
 /// A missing file is a tenant never seen; a damaged one is set aside, loudly, and learning starts
 /// anew.
-fn load(path: &Path) -> Entry {
+fn load(path: &Path) -> LearnedEntry {
     let mut octets = Vec::new();
     let read = File::open(path)
         .and_then(|file| file.take(LARGEST_FILE as u64 + 1).read_to_end(&mut octets));
     let parsed = match read {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Entry::default(),
+        Err(error) if error.kind() == ErrorKind::NotFound => return LearnedEntry::default(),
         Err(error) => Err(LoadError::Io(error)),
         Ok(length) if length > LARGEST_FILE => Err(LoadError::TooLarge),
         Ok(_) => Delta::from_bytes(&octets).map_err(LoadError::Delta),
     };
     match parsed {
-        Ok((delta, share, day)) => Entry {
+        Ok((delta, share, day)) => LearnedEntry {
             delta,
             share,
             day,
@@ -242,7 +242,7 @@ fn load(path: &Path) -> Entry {
             if let Err(error) = fs::rename(path, path.with_extension("damaged")) {
                 tracing::error!(%error, "the damaged file could not be set aside");
             }
-            Entry::default()
+            LearnedEntry::default()
         }
     }
 }

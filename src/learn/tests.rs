@@ -193,7 +193,7 @@ fn hostile_files_are_refused_not_obeyed() {
     let model = Model::clone(scorer().model());
     let mut delta = Delta::default();
     delta.learn(&model, &adapt::Lesson::default(), Label::Ham);
-    let good = delta.to_bytes(&Share::default(), 3);
+    let good = delta.to_bytes(&SenderShares::default(), 3);
     assert!(Delta::from_bytes(&good).is_ok_and(|(d, _, day)| d.learned() == 1 && day == 3));
     for cut in (0..good.len()).step_by(4099) {
         assert!(Delta::from_bytes(&good[..cut]).is_err());
@@ -272,7 +272,7 @@ fn a_tenant_whose_file_is_slow_to_read_holds_up_nobody_else() {
 #[test]
 fn tenants_beyond_what_memory_holds_are_put_back_and_read_again() {
     let dir = tempfile::tempdir().expect("folder");
-    let store = Store::new(Some(dir.path().join("learned")));
+    let store = LearnStore::new(Some(dir.path().join("learned")));
     for n in 0..4 {
         let slot = store.get(&n.to_string());
         let mut entry = slot.write();

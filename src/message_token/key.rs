@@ -1,6 +1,6 @@
 //! The secret of the tokens: `feedback.key` in the data directory, mode 0600, made on first start.
 
-use super::Key;
+use super::TokenKey;
 use crate::env::{SystemDisk, replace};
 use std::io;
 use std::path::Path;
@@ -10,13 +10,13 @@ const FILE: &str = "feedback.key";
 
 /// The key of this data directory; made where there is none. A file that is no key is an error:
 /// another key would turn every report under way into one without a valid token.
-pub fn ensure(data_dir: &Path) -> io::Result<Key> {
+pub fn ensure(data_dir: &Path) -> io::Result<TokenKey> {
     let path = data_dir.join(FILE);
     match read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         other => return other,
     }
-    let mut octets = [0u8; Key::OCTETS];
+    let mut octets = [0u8; TokenKey::OCTETS];
     getrandom::fill(&mut octets).map_err(io::Error::other)?;
     // It appears whole or not at all, and is there before the first token is made with it.
     replace(
@@ -28,15 +28,19 @@ pub fn ensure(data_dir: &Path) -> io::Result<Key> {
     read(&path)
 }
 
-fn read(path: &Path) -> io::Result<Key> {
+fn read(path: &Path) -> io::Result<TokenKey> {
     let octets = std::fs::read(path)?;
     let wrong = || {
         io::Error::new(
             io::ErrorKind::InvalidData,
-            format!("{}: not a key of {} octets", path.display(), Key::OCTETS),
+            format!(
+                "{}: not a key of {} octets",
+                path.display(),
+                TokenKey::OCTETS
+            ),
         )
     };
-    octets.try_into().map(Key::new).map_err(|_| wrong())
+    octets.try_into().map(TokenKey::new).map_err(|_| wrong())
 }
 
 #[cfg(test)]

@@ -39,15 +39,15 @@ impl Purpose {
 
 /// The secret of this data directory. Never printed.
 #[derive(Clone)]
-pub struct Key([u8; Key::OCTETS]);
+pub struct TokenKey([u8; TokenKey::OCTETS]);
 
-impl std::fmt::Debug for Key {
+impl std::fmt::Debug for TokenKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Key(…)")
     }
 }
 
-impl Key {
+impl TokenKey {
     /// Octets of a key.
     pub const OCTETS: usize = 32;
 
@@ -124,8 +124,8 @@ mod tests {
 
     const ID: MessageId = MessageId(0x0123_4567_89ab_cdef);
 
-    fn key(octet: u8) -> Key {
-        Key::new([octet; Key::OCTETS])
+    fn key(octet: u8) -> TokenKey {
+        TokenKey::new([octet; TokenKey::OCTETS])
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::detector::Detector;
 use crate::env::{Clock, random_u64};
 use crate::learn::Labels;
 use crate::notify::{Notice, Notifier};
-use crate::queue::{Queue, Released, Select};
+use crate::queue::{Queue, ReleasedMail, Select};
 use crate::records::{AuditEntry, Records, RecordsError, TraceEvent};
 use crate::telemetry::{events, metrics as names};
 use crate::types::NewBlock;
@@ -234,7 +234,7 @@ impl Moderation {
         self.end(&mut active, &released).await?;
         let mail = match verdict {
             ReleaseVerdict::Mistake => self.send_on(reference).await,
-            ReleaseVerdict::Compromised => Released::default(),
+            ReleaseVerdict::Compromised => ReleasedMail::default(),
         };
         drop(active);
         // After a mistake the messages of the proof and those that waited are not spam; after a
@@ -342,7 +342,7 @@ impl Moderation {
     }
 
     /// Sends on what is held under a block that has ended, except what another block stops.
-    async fn send_on(&self, reference: BlockRef) -> Released {
+    async fn send_on(&self, reference: BlockRef) -> ReleasedMail {
         let (detector, now) = (Arc::clone(&self.detector), self.clock.now());
         let gate =
             move |identity: &Identity| detector.gate(now, identity).map(|block| block.reference);
@@ -367,7 +367,7 @@ impl Moderation {
         });
     }
 
-    fn note_released(&self, reference: BlockRef, by: &str, mail: &Released) {
+    fn note_released(&self, reference: BlockRef, by: &str, mail: &ReleasedMail) {
         for id in &mail.sent_on {
             events::unheld(*id, "released", by);
             let text = format!("released with block {reference} by {by}");

@@ -1,7 +1,7 @@
 //! The report as a message (RFC 6522 multipart/report, RFC 3464 message/delivery-status, RFC 6533
 //! for UTF-8). Pure.
 
-use super::{Facts, Kind, human};
+use super::{DsnKind, ReportFacts, human};
 use crate::mail::header;
 use crate::queue::{FailedRecipient, FailureCause};
 use crate::types::{BodyType, DsnRet, Enhanced, Envelope, Notify, Recipient, Time};
@@ -28,7 +28,7 @@ pub(crate) struct NdrMessage {
 }
 
 /// Writes the report; `None` if there is nobody to write to.
-pub(crate) fn compose(facts: &Facts<'_>) -> Option<NdrMessage> {
+pub(crate) fn compose(facts: &ReportFacts<'_>) -> Option<NdrMessage> {
     let sender = facts.meta.envelope.from.0.clone()?;
     let header = header_of(facts.original);
     // RFC 6533 section 3: the UTF-8 forms only where the sender's own address needs them. Else the
@@ -147,7 +147,7 @@ fn lines(text: &str, utf8: bool) -> String {
 }
 
 /// A boundary that does not occur in the original: it holds an id nobody could know before.
-fn boundary(facts: &Facts<'_>) -> String {
+fn boundary(facts: &ReportFacts<'_>) -> String {
     let mut boundary = format!("=_report_{}", facts.id);
     while facts
         .original
@@ -159,7 +159,7 @@ fn boundary(facts: &Facts<'_>) -> String {
     boundary
 }
 
-fn top(facts: &Facts<'_>, to: &str, boundary: &str) -> String {
+fn top(facts: &ReportFacts<'_>, to: &str, boundary: &str) -> String {
     let host = facts.settings.server.hostname.as_str();
     let mut out = format!(
         "From: Mail Delivery System <{}>\r\nTo: {to}\r\nSubject: {}\r\nDate: {}\r\nMessage-ID: <{}@{host}>\r\n",
@@ -196,7 +196,7 @@ fn part(out: &mut Vec<u8>, boundary: &str, kind: &str, encoding: &str, descripti
 }
 
 /// The fields of RFC 3464 section 2, LF lines.
-fn status(facts: &Facts<'_>, utf8: bool) -> String {
+fn status(facts: &ReportFacts<'_>, utf8: bool) -> String {
     let mut out = format!("Reporting-MTA: dns; {}\n", facts.settings.server.hostname);
     if let Some(envid) = facts.meta.envelope.envid.as_deref() {
         // RFC 3464 section 2.2.1: the id as the sender meant it, so decoded.
@@ -210,7 +210,7 @@ fn status(facts: &Facts<'_>, utf8: bool) -> String {
     out
 }
 
-fn recipient(out: &mut String, facts: &Facts<'_>, told: &FailedRecipient, utf8: bool) {
+fn recipient(out: &mut String, facts: &ReportFacts<'_>, told: &FailedRecipient, utf8: bool) {
     let Some(to) = facts.meta.envelope.recipients.get(told.recipient as usize) else {
         return;
     };
@@ -243,9 +243,9 @@ fn recipient(out: &mut String, facts: &Facts<'_>, told: &FailedRecipient, utf8: 
         );
     }
     let action = match facts.kind {
-        Kind::Failed { .. } => "failed",
-        Kind::Delayed { .. } => "delayed",
-        Kind::Relayed => "relayed",
+        DsnKind::Failed { .. } => "failed",
+        DsnKind::Delayed { .. } => "delayed",
+        DsnKind::Relayed => "relayed",
     };
     let _ = writeln!(out, "Action: {action}\nStatus: {}", code(facts.kind, told));
     let said = clean(&told.reply.one_line());
@@ -257,27 +257,27 @@ fn recipient(out: &mut String, facts: &Facts<'_>, told: &FailedRecipient, utf8: 
         let _ = writeln!(out, "Diagnostic-Code: smtp; {said}");
         let _ = writeln!(out, "Last-Attempt-Date: {}", facts.now.rfc5322());
     }
-    if let Kind::Delayed { expires } = facts.kind {
+    if let DsnKind::Delayed { expires } = facts.kind {
         let _ = writeln!(out, "Will-Retry-Until: {}", Time::rfc5322(*expires));
     }
 }
 
 /// The status of RFC 3463 that fits the action.
-fn code(kind: &Kind, told: &FailedRecipient) -> Enhanced {
+fn code(kind: &DsnKind, told: &FailedRecipient) -> Enhanced {
     let of_class = |class: u8| told.reply.enhanced.filter(|e| e.0 == class);
     match kind {
         // RFC 3463 section 3.5: useful only as a persistent transient error.
-        Kind::Failed {
+        DsnKind::Failed {
             cause: FailureCause::Expired,
             ..
         } => Enhanced(4, 4, 7),
-        Kind::Failed {
+        DsnKind::Failed {
             cause: FailureCause::HeldReturned,
             ..
         } => Enhanced(5, 7, 1),
-        Kind::Failed { .. } => of_class(5).unwrap_or(Enhanced(5, 0, 0)),
-        Kind::Delayed { .. } => of_class(4).unwrap_or(Enhanced(4, 0, 0)),
-        Kind::Relayed => of_class(2).unwrap_or(Enhanced(2, 0, 0)),
+        DsnKind::Failed { .. } => of_class(5).unwrap_or(Enhanced(5, 0, 0)),
+        DsnKind::Delayed { .. } => of_class(4).unwrap_or(Enhanced(4, 0, 0)),
+        DsnKind::Relayed => of_class(2).unwrap_or(Enhanced(2, 0, 0)),
     }
 }
 
@@ -327,9 +327,9 @@ fn header_of(original: &[u8]) -> &[u8] {
     cut.get(..whole).unwrap_or_default()
 }
 
-fn wants_full(facts: &Facts<'_>) -> bool {
+fn wants_full(facts: &ReportFacts<'_>) -> bool {
     // RFC 3461 section 4.3: RET speaks of failures only; other reports bring the header.
-    let failed = matches!(facts.kind, Kind::Failed { .. });
+    let failed = matches!(facts.kind, DsnKind::Failed { .. });
     let asked = match facts.meta.envelope.ret {
         Some(DsnRet::Full) => facts.original.len() <= FULL_MAX,
         Some(DsnRet::Headers) => false,
@@ -359,7 +359,7 @@ fn has_legal_lines(bytes: &[u8]) -> bool {
 /// The third part: the original or its header.
 fn returned(
     out: &mut Vec<u8>,
-    facts: &Facts<'_>,
+    facts: &ReportFacts<'_>,
     boundary: &str,
     header: &[u8],
     full: bool,

@@ -1,6 +1,6 @@
 //! The part of a report that people read. Pure.
 
-use super::{Facts, Kind};
+use super::{DsnKind, ReportFacts};
 use crate::queue::{FailedRecipient, FailureCause};
 use crate::types::{BlockRef, HoldReason};
 
@@ -8,20 +8,20 @@ use crate::types::{BlockRef, HoldReason};
 const LISTED_MAX: usize = 50;
 
 /// Subject of the report.
-pub(super) const fn subject(kind: &Kind) -> &'static str {
+pub(super) const fn subject(kind: &DsnKind) -> &'static str {
     match kind {
-        Kind::Failed {
+        DsnKind::Failed {
             cause: FailureCause::HeldReturned,
             ..
         } => "Your message was not sent",
-        Kind::Failed { .. } => "Your message could not be delivered",
-        Kind::Delayed { .. } => "Your message is delayed",
-        Kind::Relayed => "Your message was passed on",
+        DsnKind::Failed { .. } => "Your message could not be delivered",
+        DsnKind::Delayed { .. } => "Your message is delayed",
+        DsnKind::Relayed => "Your message was passed on",
     }
 }
 
 /// The text, LF lines.
-pub(super) fn text(facts: &Facts<'_>) -> String {
+pub(super) fn text(facts: &ReportFacts<'_>) -> String {
     let host = facts.settings.server.hostname.as_str();
     let mut out = format!("This is the mail system at {host}.\n\n");
     out.push_str(&what(facts));
@@ -49,7 +49,7 @@ pub(super) fn text(facts: &Facts<'_>) -> String {
     out
 }
 
-fn line(facts: &Facts<'_>, told: &FailedRecipient) -> String {
+fn line(facts: &ReportFacts<'_>, told: &FailedRecipient) -> String {
     let address = facts
         .meta
         .envelope
@@ -58,7 +58,7 @@ fn line(facts: &Facts<'_>, told: &FailedRecipient) -> String {
         .map_or("", |r| r.address.as_str());
     let said = super::compose::clean(&told.reply.one_line());
     match facts.kind {
-        Kind::Failed {
+        DsnKind::Failed {
             cause: FailureCause::HeldReturned | FailureCause::Admin,
             ..
         } => format!("  <{address}>\n"),
@@ -70,48 +70,48 @@ fn line(facts: &Facts<'_>, told: &FailedRecipient) -> String {
     }
 }
 
-fn what(facts: &Facts<'_>) -> String {
+fn what(facts: &ReportFacts<'_>) -> String {
     match facts.kind {
-        Kind::Failed { cause: FailureCause::Refused, .. } => {
+        DsnKind::Failed { cause: FailureCause::Refused, .. } => {
             "Your message could not be delivered to the recipients below. We will not\ntry again.\n".to_owned()
         }
-        Kind::Failed { cause: FailureCause::Expired, .. } => {
+        DsnKind::Failed { cause: FailureCause::Expired, .. } => {
             "We have tried to deliver your message for a long time without success and\nhave given up. These recipients did not get it:\n"
                 .to_owned()
         }
-        Kind::Failed { cause: FailureCause::Admin, .. } => {
+        DsnKind::Failed { cause: FailureCause::Admin, .. } => {
             "An administrator of the mail system took your message out of the queue.\nThese recipients did not get it:\n".to_owned()
         }
-        Kind::Failed { cause: FailureCause::HeldReturned, hold } => match hold {
+        DsnKind::Failed { cause: FailureCause::HeldReturned, hold } => match hold {
             Some(HoldReason::Block(_)) => "Your message was not sent, because sending from your account to other\norganisations was stopped: mail that left it looked like spam. These\nrecipients did not get it:\n".to_owned(),
             _ => "Your message was kept back for review and nobody released it in time. It\nwas not sent. These recipients did not get it:\n".to_owned(),
         },
-        Kind::Delayed { expires } => format!(
+        DsnKind::Delayed { expires } => format!(
             "Your message has not been delivered yet. YOU NEED NOT SEND IT AGAIN: we go\non trying until {}.\nStill waiting:\n",
             expires.rfc5322()
         ),
-        Kind::Relayed => "As you asked: your message was handed to the next mail server for these\nrecipients. That server does not report deliveries, so you may hear nothing\nfurther.\n".to_owned(),
+        DsnKind::Relayed => "As you asked: your message was handed to the next mail server for these\nrecipients. That server does not report deliveries, so you may hear nothing\nfurther.\n".to_owned(),
     }
 }
 
-fn advice(facts: &Facts<'_>) -> String {
+fn advice(facts: &ReportFacts<'_>) -> String {
     match facts.kind {
-        Kind::Failed { cause: FailureCause::HeldReturned, hold: Some(HoldReason::Block(reference)) } => {
+        DsnKind::Failed { cause: FailureCause::HeldReturned, hold: Some(HoldReason::Block(reference)) } => {
             blocked(facts, *reference)
         }
-        Kind::Failed { cause: FailureCause::HeldReturned | FailureCause::Admin, .. } => {
+        DsnKind::Failed { cause: FailureCause::HeldReturned | FailureCause::Admin, .. } => {
             format!("If the message matters, {}\nbefore you send it again.\n", ask(facts))
         }
-        Kind::Failed { .. } => {
+        DsnKind::Failed { .. } => {
             "Please check the addresses and what the other side answered. If an address\nis right, tell its owner in another way; their administrator can see why\nmail is refused.\n"
                 .to_owned()
         }
-        Kind::Delayed { .. } => "Mostly the other side is out of order for a while. There is nothing you need\nto do.\n".to_owned(),
-        Kind::Relayed => String::new(),
+        DsnKind::Delayed { .. } => "Mostly the other side is out of order for a while. There is nothing you need\nto do.\n".to_owned(),
+        DsnKind::Relayed => String::new(),
     }
 }
 
-fn blocked(facts: &Facts<'_>, reference: BlockRef) -> String {
+fn blocked(facts: &ReportFacts<'_>, reference: BlockRef) -> String {
     let mut out = String::from(
         "If you did not send such mail, somebody else may be using your account. Do\nthis first, from a device you trust:\n\n\
          \x20 1. Change your password, and wherever else you use the same one.\n\
@@ -132,7 +132,7 @@ fn blocked(facts: &Facts<'_>, reference: BlockRef) -> String {
     out
 }
 
-fn ask(facts: &Facts<'_>) -> String {
+fn ask(facts: &ReportFacts<'_>) -> String {
     match &facts.settings.public.help {
         Some(help) => format!("ask {help}"),
         None => "ask the mail administrator of your organisation".to_owned(),

@@ -19,7 +19,7 @@ pub(crate) struct RateLimit {
     per_hour: u32,
     hour: i64,
     senders: HashMap<u64, Count>,
-    tenants: HashMap<u64, Tenant>,
+    tenants: HashMap<u64, TenantHour>,
 }
 
 /// Of one sender in the running hour.
@@ -31,19 +31,19 @@ struct Count {
 
 /// Of one tenant in the running hour. There are no more than are configured.
 #[derive(Debug, Default)]
-struct Tenant {
+struct TenantHour {
     senders: usize,
     rest: Count,
 }
 
 /// Who gets a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Reader {
+pub(crate) struct ReportReader {
     tenant: u64,
     sender: u64,
 }
 
-impl Reader {
+impl ReportReader {
     /// A sender of a tenant; `sender` in its one form, without sub-address and the like, so that
     /// one does not pass for many.
     pub(crate) fn new(tenant: &str, sender: &str) -> Self {
@@ -66,7 +66,7 @@ impl RateLimit {
     }
 
     /// Where this reader is counted, and how much it may have there.
-    fn place(&mut self, reader: Reader) -> (&mut Count, u32) {
+    fn place(&mut self, reader: ReportReader) -> (&mut Count, u32) {
         let tenant = self.tenants.entry(reader.tenant).or_default();
         let room =
             self.senders.len() < SENDERS_MAX && tenant.senders < SENDERS_MAX / SHARE_OF_TENANT;
@@ -81,7 +81,7 @@ impl RateLimit {
     }
 
     /// Whether this reader may get one more now; if so, it is counted.
-    pub(crate) fn take(&mut self, now: Time, reader: Reader) -> bool {
+    pub(crate) fn take(&mut self, now: Time, reader: ReportReader) -> bool {
         self.turn(now);
         let (count, most) = self.place(reader);
         let free = count.sent < most;
@@ -90,14 +90,14 @@ impl RateLimit {
     }
 
     /// The report that was counted could not be written: it does not count.
-    pub(crate) fn give_back(&mut self, reader: Reader) {
+    pub(crate) fn give_back(&mut self, reader: ReportReader) {
         let (count, _) = self.place(reader);
         count.sent = count.sent.saturating_sub(1);
     }
 
     /// When to ask again for a report that must not be dropped: the beginning of a later hour. Each
     /// hour is given to no more reports than it allows.
-    pub(crate) fn put_off(&mut self, now: Time, reader: Reader) -> Time {
+    pub(crate) fn put_off(&mut self, now: Time, reader: ReportReader) -> Time {
         self.turn(now);
         let (count, most) = self.place(reader);
         let before = count.put_off;

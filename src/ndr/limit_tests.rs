@@ -4,8 +4,8 @@ use super::*;
 
 const NOW: Time = Time::from_secs(1_795_363_200);
 
-fn reader(sender: &str) -> Reader {
-    Reader::new("acme", sender)
+fn reader(sender: &str) -> ReportReader {
+    ReportReader::new("acme", sender)
 }
 
 #[test]
@@ -23,7 +23,7 @@ fn reports_are_limited_per_sender_and_hour() {
         [true, true, false, true]
     );
     assert!(
-        limit.take(NOW, Reader::new("other", "a")),
+        limit.take(NOW, ReportReader::new("other", "a")),
         "the same name in another tenant is somebody else"
     );
     assert!(limit.take(later, a));
@@ -60,7 +60,7 @@ fn what_must_not_be_dropped_is_spread_over_the_hours_to_come() {
 fn senders_invented_by_the_thousand_cost_other_tenants_no_report_and_their_own_tenant_not_all() {
     let mut limit = RateLimit::new(60);
     let taken = (0..60_000)
-        .filter(|n| limit.take(NOW, Reader::new("bad", &format!("x{n}@bad.example"))))
+        .filter(|n| limit.take(NOW, ReportReader::new("bad", &format!("x{n}@bad.example"))))
         .count();
     assert_eq!(
         taken,
@@ -70,7 +70,7 @@ fn senders_invented_by_the_thousand_cost_other_tenants_no_report_and_their_own_t
     assert!(limit.take(NOW, reader("alice@acme.example")));
     for n in 0..4 {
         (0..13_000).for_each(|k| {
-            limit.take(NOW, Reader::new(&format!("bad{n}"), &format!("{k}")));
+            limit.take(NOW, ReportReader::new(&format!("bad{n}"), &format!("{k}")));
         });
     }
     assert!(

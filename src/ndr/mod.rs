@@ -9,7 +9,7 @@ mod limit_tests;
 mod tests;
 
 pub(crate) use compose::compose;
-pub(crate) use limit::{RateLimit, Reader};
+pub(crate) use limit::{RateLimit, ReportReader};
 
 use crate::config::Settings;
 use crate::queue::{FailedRecipient, FailureCause};
@@ -17,7 +17,7 @@ use crate::types::{HoldReason, MessageId, MessageMeta, Notify, Time};
 
 /// What is to be reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum DsnKind {
     Failed {
         cause: FailureCause,
         /// What it was held for when it ended.
@@ -34,7 +34,7 @@ pub(crate) enum Kind {
 
 /// Everything a report is made of.
 #[derive(Debug)]
-pub(crate) struct Facts<'a> {
+pub(crate) struct ReportFacts<'a> {
     /// Settings: names, addresses, help.
     pub settings: &'a Settings,
     pub now: Time,
@@ -44,7 +44,7 @@ pub(crate) struct Facts<'a> {
     pub meta: &'a MessageMeta,
     /// The message as spooled.
     pub original: &'a [u8],
-    pub kind: &'a Kind,
+    pub kind: &'a DsnKind,
     /// To whom: what [`decide`] gave.
     pub recipients: &'a [FailedRecipient],
 }
@@ -53,7 +53,7 @@ pub(crate) struct Facts<'a> {
 pub(crate) fn decide(
     settings: &Settings,
     meta: &MessageMeta,
-    kind: &Kind,
+    kind: &DsnKind,
     recipients: &[FailedRecipient],
 ) -> Vec<FailedRecipient> {
     // RFC 5321 section 4.5.5, RFC 3464 section 2: never a report on a report.
@@ -69,11 +69,11 @@ pub(crate) fn decide(
         match (kind, notify) {
             (_, None) => false,
             // RFC 3461 section 4.1: not given means failures, and delays as we see fit.
-            (Kind::Failed { .. } | Kind::Delayed { .. }, Some(None)) => true,
-            (Kind::Relayed, Some(None)) => false,
-            (Kind::Failed { .. }, Some(Some(Notify { failure, .. }))) => failure,
-            (Kind::Delayed { .. }, Some(Some(Notify { delay, .. }))) => delay,
-            (Kind::Relayed, Some(Some(Notify { success, .. }))) => success,
+            (DsnKind::Failed { .. } | DsnKind::Delayed { .. }, Some(None)) => true,
+            (DsnKind::Relayed, Some(None)) => false,
+            (DsnKind::Failed { .. }, Some(Some(Notify { failure, .. }))) => failure,
+            (DsnKind::Delayed { .. }, Some(Some(Notify { delay, .. }))) => delay,
+            (DsnKind::Relayed, Some(Some(Notify { success, .. }))) => success,
         }
     };
     recipients.iter().filter(wanted).cloned().collect()
@@ -81,8 +81,8 @@ pub(crate) fn decide(
 
 /// A sender outside the tenant's domains may be forged; what looked like spam, or was held, is not
 /// thrown at them.
-fn is_backscatter(settings: &Settings, meta: &MessageMeta, kind: &Kind) -> bool {
-    let held = meta.hold.is_some() || matches!(kind, Kind::Failed { hold: Some(_), .. });
+fn is_backscatter(settings: &Settings, meta: &MessageMeta, kind: &DsnKind) -> bool {
+    let held = meta.hold.is_some() || matches!(kind, DsnKind::Failed { hold: Some(_), .. });
     let spam = f64::from(meta.probability) >= settings.scoring.spam_probability;
     meta.identity.as_ref().is_some_and(|i| i.foreign) && (held || spam)
 }

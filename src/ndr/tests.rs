@@ -26,12 +26,12 @@ fn unknown(recipient: u32) -> FailedRecipient {
     )
 }
 
-fn failed(cause: FailureCause) -> Kind {
-    Kind::Failed { cause, hold: None }
+fn failed(cause: FailureCause) -> DsnKind {
+    DsnKind::Failed { cause, hold: None }
 }
 
-fn blocked() -> Kind {
-    Kind::Failed {
+fn blocked() -> DsnKind {
+    DsnKind::Failed {
         cause: FailureCause::HeldReturned,
         hold: Some(HoldReason::Block(BlockRef::from_random(0x1234_5678_9abc))),
     }
@@ -40,14 +40,14 @@ fn blocked() -> Kind {
 fn write(
     meta: &MessageMeta,
     original: &[u8],
-    kind: &Kind,
+    kind: &DsnKind,
     recipients: &[FailedRecipient],
 ) -> NdrMessage {
     let mut settings = settings();
     settings.public.url = Some("https://relay.test/".into());
     settings.public.help = Some("help@relay.test".into());
     let id = MessageId::from_parts(NOW, 5);
-    compose(&Facts {
+    compose(&ReportFacts {
         settings: &settings,
         now: NOW,
         id,
@@ -133,7 +133,7 @@ fn goldens() {
     );
     golden(
         "ndr_delayed",
-        &write(&meta, ORIGINAL, &Kind::Delayed { expires }, &slow),
+        &write(&meta, ORIGINAL, &DsnKind::Delayed { expires }, &slow),
     );
     golden(
         "ndr_blocked",
@@ -153,7 +153,7 @@ fn goldens() {
         &write(
             &meta,
             ORIGINAL,
-            &Kind::Relayed,
+            &DsnKind::Relayed,
             &[told(
                 0,
                 Reply::plain(250, "ok"),
@@ -188,8 +188,8 @@ fn every_kind_is_legal_and_names_action_and_status() {
         (failed(FailureCause::Expired), "failed", "4.4.7"),
         (failed(FailureCause::Admin), "failed", "5.0.0"),
         (blocked(), "failed", "5.7.1"),
-        (Kind::Delayed { expires: NOW }, "delayed", "4.7.1"),
-        (Kind::Relayed, "relayed", "2.0.0"),
+        (DsnKind::Delayed { expires: NOW }, "delayed", "4.7.1"),
+        (DsnKind::Relayed, "relayed", "2.0.0"),
     ] {
         let fields = check(&write(&meta, ORIGINAL, &kind, &one));
         assert!(
@@ -348,7 +348,7 @@ fn what_comes_back_follows_ret_and_size() {
     let delayed = write(
         &meta,
         ORIGINAL,
-        &Kind::Delayed { expires: NOW },
+        &DsnKind::Delayed { expires: NOW },
         &[unknown(0)],
     );
     assert!(
@@ -417,15 +417,15 @@ fn who_is_told() {
             delay,
         })
     };
-    let delayed = Kind::Delayed { expires: NOW };
+    let delayed = DsnKind::Delayed { expires: NOW };
     for (given, kind, want) in [
         (None, failed(C::Refused), true),
         (None, delayed.clone(), true),
-        (None, Kind::Relayed, false),
+        (None, DsnKind::Relayed, false),
         (Some(Notify::NEVER), failed(C::Refused), false),
         (Some(Notify::NEVER), delayed.clone(), false),
         (notify(true, false, false), failed(C::Expired), false),
-        (notify(true, false, false), Kind::Relayed, true),
+        (notify(true, false, false), DsnKind::Relayed, true),
         (notify(false, true, false), failed(C::Admin), true),
         (notify(false, true, false), delayed.clone(), false),
         (notify(false, false, true), delayed.clone(), true),
@@ -460,7 +460,7 @@ fn the_null_sender_and_forged_spam_get_nothing() {
         meta.identity.as_mut().expect("identity").foreign = foreign;
         meta.probability = probability;
         meta.hold = hold.then_some(HoldReason::Policy(Reason::SuspiciousContent));
-        let kind = Kind::Failed {
+        let kind = DsnKind::Failed {
             cause: FailureCause::HeldReturned,
             hold: held_now.then_some(HoldReason::Admin),
         };

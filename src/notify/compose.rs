@@ -15,7 +15,7 @@ const EVIDENCE_IN_MAIL: usize = 10;
 
 /// A mail to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mail {
+pub(super) struct NoticeMail {
     pub subject: String,
     pub text: String,
     pub to: Vec<Address>,
@@ -51,7 +51,7 @@ pub(super) fn line(notice: &Notice) -> String {
 }
 
 /// The mail for a notice.
-pub(super) fn mail(settings: &Settings, notice: &Notice) -> Mail {
+pub(super) fn mail(settings: &Settings, notice: &Notice) -> NoticeMail {
     let (subject, text) = match notice {
         Notice::Blocked { block, held } => (
             format!("Blocked: {}", name_of(block)),
@@ -78,7 +78,7 @@ pub(super) fn mail(settings: &Settings, notice: &Notice) -> Mail {
             ),
         ),
     };
-    Mail {
+    NoticeMail {
         subject,
         text,
         to: audience(settings, notice.tenant()),
@@ -121,7 +121,7 @@ fn passed_text(alert: &Alert) -> String {
 }
 
 /// The mail to the sender itself, where the notice concerns it and it can be told.
-pub(super) fn mail_to_sender(settings: &Settings, notice: &Notice) -> Option<Mail> {
+pub(super) fn mail_to_sender(settings: &Settings, notice: &Notice) -> Option<NoticeMail> {
     let Notice::Alert(alert) = notice else {
         return None;
     };
@@ -139,7 +139,7 @@ pub(super) fn mail_to_sender(settings: &Settings, notice: &Notice) -> Option<Mai
         .help
         .as_ref()
         .map_or_else(String::new, |help| format!(" Questions? {help}"));
-    Some(Mail {
+    Some(NoticeMail {
         subject: "You have nearly reached a sending limit".into(),
         text: format!(
             "You have sent much mail lately.\n\n  {}\n\n{then} If it was not you who sent so much, change your password and tell \
@@ -175,7 +175,7 @@ const fn what_is_done(when_exceeded: WhenExceeded) -> &'static str {
 }
 
 /// The mail for a digest.
-pub(super) fn digest(settings: &Settings, digest: &Digest) -> Mail {
+pub(super) fn digest(settings: &Settings, digest: &Digest) -> NoticeMail {
     let mut text = format!(
         "In the last hour {} more notices came up that were not sent one by one.\n\n",
         digest.count
@@ -184,7 +184,7 @@ pub(super) fn digest(settings: &Settings, digest: &Digest) -> Mail {
         let _ = writeln!(text, "- {line}");
     }
     text.push_str("\nAll blocks: outgate blocks list\n");
-    Mail {
+    NoticeMail {
         subject: format!("{} more notices", digest.count),
         text,
         to: audience(settings, digest.tenant.as_ref()),
@@ -295,7 +295,12 @@ fn released_text(block: &Block) -> String {
 }
 
 /// The message as it goes into the queue.
-pub(super) fn message(settings: &Settings, mail: &Mail, message_id: &str, now: Time) -> Vec<u8> {
+pub(super) fn message(
+    settings: &Settings,
+    mail: &NoticeMail,
+    message_id: &str,
+    now: Time,
+) -> Vec<u8> {
     let hostname = settings.server.hostname.as_str();
     let to: Vec<&str> = mail.to.iter().map(Address::as_str).collect();
     MessageBuilder::new()

@@ -2,7 +2,7 @@
 
 use super::Notice;
 use super::call::body as webhook;
-use super::compose::{self, Mail, digest, line, mail, message, shell_word};
+use super::compose::{self, NoticeMail, digest, line, mail, message, shell_word};
 use super::dedup::Digest;
 use crate::blocks::rules::tests::block;
 use crate::config::Settings;
@@ -103,7 +103,7 @@ operators = ["noc@RELAY.test", "night@relay.test"]
     )
 }
 
-fn addresses(mail: &Mail) -> Vec<String> {
+fn addresses(mail: &NoticeMail) -> Vec<String> {
     mail.to.iter().map(|a| a.key().to_lowercase()).collect()
 }
 
@@ -294,7 +294,7 @@ fn a_digest_names_what_it_counts_for_the_same_people() {
 #[test]
 fn nothing_from_outside_becomes_a_header_field() {
     // Subject and text name the sender, whose address or login is what the sender made it.
-    let mail = Mail {
+    let mail = NoticeMail {
         subject: "Unusual sending: x\r\nBcc: victim@elsewhere.example\r\n\r\nclick".into(),
         text: "x\n.\nBcc: no field\n".into(),
         to: vec![Address::parse("boss@acme.example").expect("address")],

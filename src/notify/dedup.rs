@@ -15,7 +15,7 @@ const MAX_KEYS: usize = 10_000;
 
 /// What is to be done with a notice.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum DedupVerdict {
     Send,
     /// It counts towards the digest.
     Count,
@@ -60,7 +60,7 @@ impl Dedup {
     }
 
     /// Whether to send this notice. `line` stands for it in a digest.
-    pub(super) fn check(&mut self, notice: &Notice, line: &str) -> Verdict {
+    pub(super) fn check(&mut self, notice: &Notice, line: &str) -> DedupVerdict {
         let tenant = self.tenants.entry(notice.tenant().cloned()).or_default();
         let known = self.seen.len();
         let seen = self.seen.get_mut(&notice.key());
@@ -69,7 +69,7 @@ impl Dedup {
             self.seen.insert(notice.key(), 1);
             if tenant.sent < BURST {
                 tenant.sent += 1;
-                return Verdict::Send;
+                return DedupVerdict::Send;
             }
         }
         tenant.counted += 1;
@@ -81,7 +81,7 @@ impl Dedup {
         {
             tenant.blocks.push(block.reference);
         }
-        Verdict::Count
+        DedupVerdict::Count
     }
 
     /// When the window has ended: starts a new one and gives the digests of the old one, if
@@ -138,22 +138,33 @@ mod tests {
     #[test]
     fn a_repeated_notice_is_counted_and_reported_once_at_the_end_of_the_window() {
         let mut dedup = Dedup::new(Time(0));
-        assert_eq!(dedup.check(&alert("a@acme.example"), "a"), Verdict::Send);
+        assert_eq!(
+            dedup.check(&alert("a@acme.example"), "a"),
+            DedupVerdict::Send
+        );
         for _ in 0..17 {
-            assert_eq!(dedup.check(&alert("a@acme.example"), "a"), Verdict::Count);
+            assert_eq!(
+                dedup.check(&alert("a@acme.example"), "a"),
+                DedupVerdict::Count
+            );
         }
         assert_eq!(dedup.turn(Time(1000)), vec![]);
         let digests = dedup.turn(Time(0).after(WINDOW));
         assert_eq!(digests.len(), 1);
         assert_eq!((digests[0].count, digests[0].lines.len()), (17, 0));
-        assert_eq!(dedup.check(&alert("a@acme.example"), "a"), Verdict::Send);
+        assert_eq!(
+            dedup.check(&alert("a@acme.example"), "a"),
+            DedupVerdict::Send
+        );
     }
 
     #[test]
     fn a_storm_of_different_notices_becomes_one_digest() {
         let mut dedup = Dedup::new(Time(0));
         let sent = (0..100)
-            .filter(|i| dedup.check(&alert(&format!("u{i}@acme.example")), "x") == Verdict::Send)
+            .filter(|i| {
+                dedup.check(&alert(&format!("u{i}@acme.example")), "x") == DedupVerdict::Send
+            })
             .count();
         assert_eq!(sent, BURST);
         let digests = dedup.turn(Time(0).after(WINDOW));
@@ -174,9 +185,9 @@ mod tests {
                 held: 0,
             }
         };
-        assert_eq!(dedup.check(&blocked(1), "first"), Verdict::Send);
-        assert_eq!(dedup.check(&blocked(2), "again"), Verdict::Send);
-        assert_eq!(dedup.check(&blocked(2), "the same"), Verdict::Count);
+        assert_eq!(dedup.check(&blocked(1), "first"), DedupVerdict::Send);
+        assert_eq!(dedup.check(&blocked(2), "again"), DedupVerdict::Send);
+        assert_eq!(dedup.check(&blocked(2), "the same"), DedupVerdict::Count);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The task that sends notices, one after the other, so that the mail path never waits for them.
 
-use super::dedup::{Dedup, Digest, Verdict};
+use super::dedup::{Dedup, DedupVerdict, Digest};
 use super::{Notice, call, compose, webhook};
 use crate::config::Settings;
 use crate::env::Clock;
@@ -23,12 +23,12 @@ const BACKLOG: usize = 4096;
 /// Where notices are handed in; cheap to clone, never blocks.
 #[derive(Clone)]
 pub(crate) struct Notifier {
-    sender: mpsc::Sender<Item>,
+    sender: mpsc::Sender<OutboxItem>,
 }
 
-pub(crate) struct Inbox(mpsc::Receiver<Item>);
+pub(crate) struct Inbox(mpsc::Receiver<OutboxItem>);
 
-enum Item {
+enum OutboxItem {
     Notice(Notice),
     /// Answered once everything before it is on disk.
     Flush(oneshot::Sender<()>),
@@ -43,7 +43,7 @@ impl Notifier {
 
     /// Tells whoever should know.
     pub(crate) fn tell(&self, notice: Notice) {
-        if let Err(error) = self.sender.try_send(Item::Notice(notice)) {
+        if let Err(error) = self.sender.try_send(OutboxItem::Notice(notice)) {
             tracing::error!(%error, "a notice was dropped: too many are waiting");
         }
     }
@@ -53,7 +53,7 @@ impl Notifier {
     /// here in memory would be lost.
     pub(crate) async fn flush(&self) {
         let (done, flushed) = oneshot::channel();
-        if self.sender.send(Item::Flush(done)).await.is_ok() {
+        if self.sender.send(OutboxItem::Flush(done)).await.is_ok() {
             // Gone unanswered means that the task has ended: there is nobody left to wait for.
             let _ = flushed.await;
         }
@@ -62,7 +62,7 @@ impl Notifier {
 
 /// A mail that is to go out, and the blocks of which people are then told.
 struct Outgoing {
-    mail: compose::Mail,
+    mail: compose::NoticeMail,
     blocks: Vec<BlockRef>,
 }
 
@@ -86,8 +86,8 @@ impl Outbox {
         loop {
             tokio::select! {
                 item = inbox.0.recv() => match item {
-                    Some(Item::Notice(notice)) => self.handle(&mut dedup, &mut unsent, &notice).await,
-                    Some(Item::Flush(done)) => {
+                    Some(OutboxItem::Notice(notice)) => self.handle(&mut dedup, &mut unsent, &notice).await,
+                    Some(OutboxItem::Flush(done)) => {
                         self.try_again(&mut unsent).await;
                         self.send_digests(&mut unsent, dedup.close(self.clock.now())).await;
                         // Whoever asked may have given up waiting.
@@ -139,7 +139,7 @@ impl Outbox {
             )
             .await;
         }
-        if dedup.check(notice, &compose::line(notice)) == Verdict::Send {
+        if dedup.check(notice, &compose::line(notice)) == DedupVerdict::Send {
             let blocks = match notice {
                 Notice::Blocked { block, .. } => vec![block.reference],
                 _ => Vec::new(),
@@ -199,7 +199,7 @@ impl Outbox {
     }
 
     /// Queues a mail from the null sender: never judged, never blocked, never bounced back to us.
-    async fn spool_mail(&self, settings: &Settings, mail: &compose::Mail) -> bool {
+    async fn spool_mail(&self, settings: &Settings, mail: &compose::NoticeMail) -> bool {
         let now = self.clock.now();
         let id = self.ids.next(now);
         let recipient = |address: &Address| Recipient {

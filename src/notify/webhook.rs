@@ -40,14 +40,14 @@ const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// A call that waits.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-struct Pending {
+struct PendingCall {
     body: String,
     created: Time,
     tries: u32,
     next: Time,
 }
 
-impl Pending {
+impl PendingCall {
     fn to_json(&self) -> String {
         json!({ "body": self.body, "created": self.created, "tries": self.tries, "next": self.next }).to_string()
     }
@@ -71,7 +71,7 @@ impl Pending {
 /// of earlier times. One of the same time and name that still waits stays as it is.
 pub(super) async fn store(records: &Records, now: Time, (time, name): (Time, &str), body: &Value) {
     let key = format!("{:020}-{name}", time.0);
-    let pending = Pending {
+    let pending = PendingCall {
         body: body.to_string(),
         created: now,
         tries: 0,
@@ -97,8 +97,11 @@ pub(super) async fn waiting(records: &Records, after: &str) -> Vec<(String, Stri
         })
 }
 
-async fn save(records: &Records, key: &str, pending: Option<&Pending>) {
-    if let Err(error) = records.put(SPACE, key, pending.map(Pending::to_json)).await {
+async fn save(records: &Records, key: &str, pending: Option<&PendingCall>) {
+    if let Err(error) = records
+        .put(SPACE, key, pending.map(PendingCall::to_json))
+        .await
+    {
         tracing::error!(key, ?error, "webhook store failed");
     }
 }
@@ -172,7 +175,7 @@ where
         };
         after.clone_from(last);
         for (key, value) in page {
-            let Ok(pending) = serde_json::from_str::<Pending>(&value) else {
+            let Ok(pending) = serde_json::from_str::<PendingCall>(&value) else {
                 save(records, &key, None).await;
                 continue;
             };
@@ -225,7 +228,7 @@ impl Rest {
 async fn settle(
     records: &Records,
     key: &str,
-    pending: &Pending,
+    pending: &PendingCall,
     outcome: Result<(), String>,
     now: Time,
 ) {
@@ -311,7 +314,7 @@ mod tests {
         let take = |calls: Vec<(String, String)>| {
             (
                 calls[0].0.clone(),
-                serde_json::from_str::<Pending>(&calls[0].1).unwrap(),
+                serde_json::from_str::<PendingCall>(&calls[0].1).unwrap(),
             )
         };
         let (key, pending) = take(waiting(&records, "").await);
@@ -405,7 +408,7 @@ mod tests {
 
     #[test]
     fn waits_grow_and_end() {
-        let first = Pending {
+        let first = PendingCall {
             body: String::new(),
             created: Time(1),
             tries: 0,

@@ -2,7 +2,7 @@
 
 use crate::config::Settings;
 use crate::config::policies::{Mode, NamedPolicy, Policy};
-use crate::config::scopes::{Group, Scope};
+use crate::config::scopes::{GroupSettings, Scope};
 use crate::config::settings::RouteMatch;
 use crate::types::Identity;
 use std::borrow::Cow;
@@ -74,7 +74,7 @@ impl<'a> Names<'a> {
         is(self.0) || self.1.as_deref().is_some_and(is)
     }
 
-    fn group<'g>(&self, groups: &'g [Arc<Group>]) -> Option<&'g Arc<Group>> {
+    fn group<'g>(&self, groups: &'g [Arc<GroupSettings>]) -> Option<&'g Arc<GroupSettings>> {
         groups
             .iter()
             .find(|group| self.any(|name| group.contains(name)))

@@ -1,7 +1,7 @@
 //! Destinations: what is ready for each, how much at once, and who is next. Pure.
 
 use super::progress::Last;
-use super::schedule::{self, Signal, Window};
+use super::schedule::{self, DestinationSignal, Window};
 use crate::config::Settings;
 use crate::delivery::Destination;
 use crate::types::{Domain, MessageId, Pool, Time, stable_hash};
@@ -15,7 +15,7 @@ const IDLE_MAX: usize = 4096;
 const STREAK: u32 = 3;
 
 /// Finds the next hop of a domain: `delivery::route`.
-pub(super) type Route = fn(&Settings, &Domain) -> Destination;
+pub(super) type FindRoute = fn(&Settings, &Domain) -> Destination;
 
 /// One next hop as used by one pool.
 pub(super) struct Dest {
@@ -57,7 +57,7 @@ impl Dest {
 
 /// All destinations with mail, and some without.
 pub(super) struct Destinations {
-    route: Route,
+    route: FindRoute,
     slots: Vec<Option<Dest>>,
     free: Vec<u32>,
     sweep_at: usize,
@@ -69,7 +69,7 @@ pub(super) struct Destinations {
 }
 
 impl Destinations {
-    pub(super) fn new(route: Route) -> Self {
+    pub(super) fn new(route: FindRoute) -> Self {
         Self {
             route,
             slots: Vec::new(),
@@ -235,7 +235,7 @@ impl Destinations {
         now: Time,
         id: u32,
         settings: &Settings,
-        signal: Option<(Signal, Option<Last>)>,
+        signal: Option<(DestinationSignal, Option<Last>)>,
     ) {
         let Some(dest) = self.slots.get_mut(id as usize).and_then(Option::as_mut) else {
             return;
@@ -245,19 +245,24 @@ impl Destinations {
         let full = dest.running >= dest.window.size();
         dest.running = dest.running.saturating_sub(1);
         match signal {
-            Some((signal @ (Signal::Good | Signal::Slow | Signal::Shed), _)) => {
+            Some((
+                signal @ (DestinationSignal::Good
+                | DestinationSignal::Slow
+                | DestinationSignal::Shed),
+                _,
+            )) => {
                 let probed = std::mem::take(&mut dest.failures) > 0;
                 if probed {
                     // The probe got through: begin again, carefully.
                     dest.window = Window::new();
                     dest.last = None;
                 }
-                if !probed || signal == Signal::Shed {
+                if !probed || signal == DestinationSignal::Shed {
                     dest.window.feed(signal, full, most);
                 }
                 dest.streak = 0;
             }
-            Some((signal @ Signal::Down, last)) => {
+            Some((signal @ DestinationSignal::Down, last)) => {
                 dest.window.feed(signal, full, most);
                 dest.streak += 1;
                 dest.last = last.map(Arc::new);
@@ -379,7 +384,7 @@ mod tests {
         dests.join(waiting);
         let dead = dests.of(&settings, &domain(1), Pool::Normal);
         dests.started(dead);
-        dests.ended(T0, dead, &settings, Some((Signal::Down, None)));
+        dests.ended(T0, dead, &settings, Some((DestinationSignal::Down, None)));
         assert!(dests.next_wake().is_some(), "it rests");
         for n in 2..5 * IDLE_MAX {
             dests.of(

@@ -2,7 +2,7 @@
 //! an attempt, a report or a listing of one message needs beyond this is read back from the spool.
 //! Pure.
 
-use super::progress::{Fate, Progress, Stage, Track};
+use super::progress::{FinalAction, MessageProgress, Stage, Track};
 use super::{QueueItem, QueueState};
 use crate::types::{HoldReason, Identity, MessageId, MessageMeta, Pool, Time};
 use std::hash::{Hash, Hasher};
@@ -24,7 +24,7 @@ pub(super) enum LegState {
 
 /// The recipients of one message that share a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Leg {
+pub(super) struct RecipientGroup {
     pub dest: u32,
     /// Attempts that ended without a decision.
     pub attempts: u16,
@@ -34,23 +34,23 @@ pub(super) struct Leg {
 
 /// The legs of a message; nearly always one, which then needs no memory of its own.
 #[derive(Debug)]
-pub(super) enum Legs {
-    One(Leg),
-    Many(Vec<Leg>),
+pub(super) enum RecipientGroups {
+    One(RecipientGroup),
+    Many(Vec<RecipientGroup>),
 }
 
-impl Legs {
+impl RecipientGroups {
     /// None: nothing is left to be tried.
     pub(super) const NONE: Self = Self::Many(Vec::new());
 
-    pub(super) fn all(&self) -> &[Leg] {
+    pub(super) fn all(&self) -> &[RecipientGroup] {
         match self {
             Self::One(leg) => std::slice::from_ref(leg),
             Self::Many(legs) => legs,
         }
     }
 
-    pub(super) fn all_mut(&mut self) -> &mut [Leg] {
+    pub(super) fn all_mut(&mut self) -> &mut [RecipientGroup] {
         match self {
             Self::One(leg) => std::slice::from_mut(leg),
             Self::Many(legs) => legs,
@@ -58,7 +58,7 @@ impl Legs {
     }
 
     /// The one of that destination.
-    pub(super) fn of(&mut self, dest: u32) -> Option<&mut Leg> {
+    pub(super) fn of(&mut self, dest: u32) -> Option<&mut RecipientGroup> {
         self.all_mut().iter_mut().find(|l| l.dest == dest)
     }
 
@@ -72,8 +72,8 @@ impl Legs {
     }
 }
 
-impl From<Vec<Leg>> for Legs {
-    fn from(legs: Vec<Leg>) -> Self {
+impl From<Vec<RecipientGroup>> for RecipientGroups {
+    fn from(legs: Vec<RecipientGroup>) -> Self {
         if let [leg] = legs.as_slice() {
             Self::One(*leg)
         } else {
@@ -84,14 +84,14 @@ impl From<Vec<Leg>> for Legs {
 
 /// A sender, shared by all its waiting messages.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Sender {
+pub(super) struct QueueSender {
     /// Envelope sender, empty for `<>`.
     pub from: Box<str>,
     /// Identity; `None` = mail of the relay itself.
     pub identity: Option<Identity>,
 }
 
-impl Hash for Sender {
+impl Hash for QueueSender {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.from.hash(state);
         self.identity
@@ -104,13 +104,13 @@ impl Hash for Sender {
 /// Who sent it: with the whole meta before the first attempt, afterwards only what bulk orders and
 /// lists need.
 #[derive(Debug, Clone)]
-pub(super) enum Source {
+pub(super) enum EntrySource {
     Fresh(Arc<MessageMeta>),
-    Sender(Arc<Sender>),
+    Sender(Arc<QueueSender>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Notice {
+pub(super) enum DelayNotice {
     None,
     Wanted,
     /// Out, or on its way out.
@@ -118,19 +118,19 @@ pub(super) enum Notice {
 }
 
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct QueueEntry {
     pub accepted_at: Time,
     /// On its way, or held, since.
     pub since: Time,
     /// Its place in the timers; [`NEVER`] = none.
     pub timer: Time,
-    pub source: Source,
+    pub source: EntrySource,
     /// Newest progress record; `None` = nothing has happened yet.
     pub record: Option<Box<[u8]>>,
     /// Why it is held.
     pub hold: Option<HoldReason>,
     /// Recipients still to be tried.
-    pub legs: Legs,
+    pub legs: RecipientGroups,
     pub size: u32,
     /// Recipients in the envelope.
     pub recipients: u32,
@@ -138,9 +138,9 @@ pub(super) struct Entry {
     pub reports: u16,
     pub running: u16,
     pub pool: Pool,
-    pub notice: Notice,
+    pub notice: DelayNotice,
     /// It has ended, but is not yet gone.
-    pub fate: Option<Fate>,
+    pub fate: Option<FinalAction>,
     /// Its meta is being read.
     pub loading: bool,
     /// It waits for its meta to be read.
@@ -152,33 +152,33 @@ pub(super) struct Entry {
     pub owed: bool,
 }
 
-impl Entry {
+impl QueueEntry {
     /// The identity it was judged under.
     pub(super) fn identity(&self) -> Option<&Identity> {
         match &self.source {
-            Source::Fresh(meta) => meta.identity.as_ref(),
-            Source::Sender(sender) => sender.identity.as_ref(),
+            EntrySource::Fresh(meta) => meta.identity.as_ref(),
+            EntrySource::Sender(sender) => sender.identity.as_ref(),
         }
     }
 
     /// Envelope sender, empty for `<>`.
     pub(super) fn from(&self) -> &str {
         match &self.source {
-            Source::Fresh(meta) => meta.envelope.from.as_str(),
-            Source::Sender(sender) => &sender.from,
+            EntrySource::Fresh(meta) => meta.envelope.from.as_str(),
+            EntrySource::Sender(sender) => &sender.from,
         }
     }
 
     /// Its progress. A record that cannot be read counts as none: at least once, never lost.
-    pub(super) fn progress(&self) -> Progress {
-        let read = self.record.as_deref().and_then(Progress::decode);
+    pub(super) fn progress(&self) -> MessageProgress {
+        let read = self.record.as_deref().and_then(MessageProgress::decode);
         read.unwrap_or_else(|| {
-            Progress::fresh(self.since, self.hold.clone(), self.recipients as usize)
+            MessageProgress::fresh(self.since, self.hold.clone(), self.recipients as usize)
         })
     }
 
     /// Brings hold, start and end into `progress` and keeps its bytes; gives them for the spool.
-    pub(super) fn keep(&mut self, mut progress: Progress) -> bytes::Bytes {
+    pub(super) fn keep(&mut self, mut progress: MessageProgress) -> bytes::Bytes {
         progress.hold.clone_from(&self.hold);
         (progress.since, progress.fate) = (self.since, self.fate);
         let record = progress.encode();
@@ -192,7 +192,10 @@ impl Entry {
         let left = !self.legs.all().is_empty();
         self.owed
             || self.running == 0 && (self.regroup || left && self.fate.is_some())
-            || left && self.notice == Notice::Wanted && self.hold.is_none() && self.fate.is_none()
+            || left
+                && self.notice == DelayNotice::Wanted
+                && self.hold.is_none()
+                && self.fate.is_none()
     }
 
     /// Takes all legs that do not run out of their lines.
@@ -209,7 +212,7 @@ impl Entry {
 
     /// As listed; `rest` gives the end of a destination's rest.
     pub(super) fn item(&self, id: MessageId, rest: impl Fn(u32) -> Option<Time>) -> QueueItem {
-        let planned = |l: &Leg| match l.state {
+        let planned = |l: &RecipientGroup| match l.state {
             LegState::Waiting => Some(l.next),
             LegState::Ready => rest(l.dest),
             LegState::Running | LegState::Parked => None,
@@ -243,7 +246,7 @@ impl Entry {
     }
 
     pub(super) fn state(&self, rest: impl Fn(u32) -> Option<Time>) -> QueueState {
-        let active = |l: &Leg| match l.state {
+        let active = |l: &RecipientGroup| match l.state {
             LegState::Running | LegState::Parked => true,
             LegState::Ready => rest(l.dest).is_none(),
             LegState::Waiting => false,
@@ -259,7 +262,11 @@ impl Entry {
 }
 
 /// Gives each track that `pick` names the stage `to`.
-pub(super) fn mark(progress: &mut Progress, recipients: impl Iterator<Item = u32>, to: Stage) {
+pub(super) fn mark(
+    progress: &mut MessageProgress,
+    recipients: impl Iterator<Item = u32>,
+    to: Stage,
+) {
     for index in recipients {
         if let Some(track) = progress.recipients.get_mut(index as usize) {
             *track = Track {

@@ -33,10 +33,10 @@ use crate::types::{
 pub(crate) use deliver::Deliver;
 use orders::Order;
 pub(crate) use own_mail::OwnMail;
-use progress::{Progress, Stage};
-use state::{Input, Rules, State};
+use progress::{MessageProgress, Stage};
+use state::{QueueInput, QueueMachine, Rules};
 use std::sync::Arc;
-use task::{Command, Task};
+use task::{Task, TaskCommand};
 use tokio::sync::{mpsc, oneshot};
 
 /// Events between the queue and their consumer.
@@ -123,11 +123,11 @@ pub(crate) enum Select {
 }
 
 /// The block in force that stops mail of this identity, if any.
-pub(crate) type Gate = Arc<dyn Fn(&Identity) -> Option<BlockRef> + Send + Sync>;
+pub(crate) type FindBlock = Arc<dyn Fn(&Identity) -> Option<BlockRef> + Send + Sync>;
 
 /// What a release of much mail brought about.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Released {
+pub(crate) struct ReleasedMail {
     /// On its way again.
     pub sent_on: Vec<MessageId>,
     /// Held on, now under this block.
@@ -140,11 +140,11 @@ pub(crate) struct Released {
 #[derive(Debug)]
 pub(crate) struct Ack {
     token: u64,
-    own: Option<mpsc::WeakUnboundedSender<Command>>,
+    own: Option<mpsc::WeakUnboundedSender<TaskCommand>>,
 }
 
 impl Ack {
-    const fn new(token: u64, own: mpsc::WeakUnboundedSender<Command>) -> Self {
+    const fn new(token: u64, own: mpsc::WeakUnboundedSender<TaskCommand>) -> Self {
         Self {
             token,
             own: Some(own),
@@ -153,7 +153,7 @@ impl Ack {
 
     /// The report is in the spool, or none is due.
     pub(crate) fn done(mut self) {
-        self.answer(Input::Acked {
+        self.answer(QueueInput::Acked {
             token: self.token,
             done: true,
         });
@@ -161,22 +161,22 @@ impl Ack {
 
     /// Nobody may be told before `until`: the event comes again then.
     pub(crate) fn put_off(mut self, until: Time) {
-        self.answer(Input::PutOff {
+        self.answer(QueueInput::PutOff {
             token: self.token,
             until,
         });
     }
 
-    fn answer(&mut self, input: Input) {
+    fn answer(&mut self, input: QueueInput) {
         if let Some(own) = self.own.take().and_then(|own| own.upgrade()) {
-            let _ = own.send(Command::Input(input));
+            let _ = own.send(TaskCommand::Input(input));
         }
     }
 }
 
 impl Drop for Ack {
     fn drop(&mut self) {
-        self.answer(Input::Acked {
+        self.answer(QueueInput::Acked {
             token: self.token,
             done: false,
         });
@@ -186,7 +186,7 @@ impl Drop for Ack {
 /// What the spool held at start, taken in message by message so that a million of them need no
 /// million metas at once.
 pub(crate) struct Backlog {
-    state: State,
+    state: QueueMachine,
     now: Time,
 }
 
@@ -195,7 +195,7 @@ impl Backlog {
     pub(crate) fn new(settings: Arc<Settings>, now: Time) -> Self {
         Self {
             now,
-            state: State::new(
+            state: QueueMachine::new(
                 settings,
                 Rules {
                     route: crate::delivery::route,
@@ -215,7 +215,7 @@ impl Backlog {
 /// Handle to the queue; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Queue {
-    commands: mpsc::UnboundedSender<Command>,
+    commands: mpsc::UnboundedSender<TaskCommand>,
     spool: Spool,
 }
 
@@ -248,12 +248,16 @@ impl Queue {
 
     /// Takes over a message that the spool holds. Never blocks.
     pub(crate) fn enqueue(&self, meta: Arc<MessageMeta>) {
-        let _ = self.commands.send(Command::Input(Input::Enqueue(meta)));
+        let _ = self
+            .commands
+            .send(TaskCommand::Input(QueueInput::Enqueue(meta)));
     }
 
     /// New settings from now on.
     pub(crate) fn reload(&self, settings: Arc<Settings>) {
-        let _ = self.commands.send(Command::Input(Input::Reload(settings)));
+        let _ = self
+            .commands
+            .send(TaskCommand::Input(QueueInput::Reload(settings)));
     }
 
     /// Holds what is selected; what is being tried at this moment is held as far as its attempt
@@ -264,8 +268,8 @@ impl Queue {
 
     /// Sends held mail on, except what `gate` stops: that is held on under the block which stops
     /// it. On disk when this returns.
-    pub(crate) async fn release_unless(&self, select: Select, gate: Gate) -> Released {
-        self.ask(|answer| Command::Release(select, gate, answer))
+    pub(crate) async fn release_unless(&self, select: Select, gate: FindBlock) -> ReleasedMail {
+        self.ask(|answer| TaskCommand::Release(select, gate, answer))
             .await
             .unwrap_or_default()
     }
@@ -297,21 +301,21 @@ impl Queue {
         after: Option<MessageId>,
         limit: usize,
     ) -> Vec<QueueItem> {
-        self.ask(|answer| Command::List(state, after, limit, answer))
+        self.ask(|answer| TaskCommand::List(state, after, limit, answer))
             .await
             .unwrap_or_default()
     }
 
     /// How many messages are held under this block.
     pub(crate) async fn held_under(&self, block: BlockRef) -> usize {
-        self.ask(|answer| Command::HeldUnder(block, answer))
+        self.ask(|answer| TaskCommand::HeldUnder(block, answer))
             .await
             .unwrap_or_default()
     }
 
     /// One message with its recipients.
     pub(crate) async fn show(&self, id: MessageId) -> Option<QueueItem> {
-        let (mut item, progress) = self.ask(|answer| Command::Show(id, answer)).await??;
+        let (mut item, progress) = self.ask(|answer| TaskCommand::Show(id, answer)).await??;
         let (meta, _) = self.spool.read(id).await.ok()?;
         item.recipients = shown(&meta, &progress);
         Some(item)
@@ -320,7 +324,7 @@ impl Queue {
     /// Why a message is held, and whose it is (`None` = the relay's own); `None` if it is not held,
     /// or cannot be read now.
     pub(crate) async fn held_for(&self, id: MessageId) -> Option<(HoldReason, Option<Identity>)> {
-        let (item, _) = self.ask(|answer| Command::Show(id, answer)).await??;
+        let (item, _) = self.ask(|answer| TaskCommand::Show(id, answer)).await??;
         let (meta, _) = self.spool.read(id).await.ok()?;
         Some((item.hold?, meta.identity))
     }
@@ -328,24 +332,24 @@ impl Queue {
     /// No new attempts from now on; waits for the running ones and their reports up to the
     /// deadline.
     pub(crate) async fn drain(&self, deadline: std::time::Duration) {
-        let _ = tokio::time::timeout(deadline, self.ask(Command::Drain)).await;
+        let _ = tokio::time::timeout(deadline, self.ask(TaskCommand::Drain)).await;
     }
 
     async fn order(&self, order: Order, select: Select) -> Vec<MessageId> {
-        self.ask(|answer| Command::Order(order, select, answer))
+        self.ask(|answer| TaskCommand::Order(order, select, answer))
             .await
             .unwrap_or_default()
     }
 
     /// `None` = the task is gone, as at the end of the process.
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> TaskCommand) -> Option<T> {
         let (answer, answered) = oneshot::channel();
         self.commands.send(command(answer)).ok()?;
         answered.await.ok()
     }
 }
 
-fn shown(meta: &MessageMeta, progress: &Progress) -> Vec<QueueRecipient> {
+fn shown(meta: &MessageMeta, progress: &MessageProgress) -> Vec<QueueRecipient> {
     let recipients = meta.envelope.recipients.iter().zip(&progress.recipients);
     let one = |(recipient, track): (&crate::types::Recipient, &progress::Track)| QueueRecipient {
         address: recipient.address.clone(),

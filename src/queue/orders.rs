@@ -1,9 +1,9 @@
 //! What people and blocks order: hold, release, retry, bounce, delete. Pure.
 
-use super::entry::{Entry, LegState, Notice};
-use super::progress::Fate;
-use super::state::{Effect, State};
-use super::{FailureCause, Gate, Released, Select};
+use super::entry::{DelayNotice, LegState, QueueEntry};
+use super::progress::FinalAction;
+use super::state::{QueueEffect, QueueMachine};
+use super::{FailureCause, FindBlock, ReleasedMail, Select};
 use crate::types::{BlockRef, HoldReason, Identity, MessageId, Time};
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ pub(super) enum Order {
     Delete,
 }
 
-impl State {
+impl QueueMachine {
     /// Carries out an order; gives the messages it met. Their new records are among the effects,
     /// marked durable: the caller is answered once they are on disk.
     pub(super) fn order(
@@ -30,7 +30,7 @@ impl State {
         now: Time,
         order: &Order,
         select: &Select,
-        out: &mut Vec<Effect>,
+        out: &mut Vec<QueueEffect>,
     ) -> Vec<MessageId> {
         let mut met = self.selected(select);
         met.retain(|id| self.carry_out(now, *id, order, out));
@@ -43,9 +43,9 @@ impl State {
         &mut self,
         now: Time,
         select: &Select,
-        gate: &Gate,
-        out: &mut Vec<Effect>,
-    ) -> Released {
+        gate: &FindBlock,
+        out: &mut Vec<QueueEffect>,
+    ) -> ReleasedMail {
         // Messages of one sender share one identity: each is looked at once. All before anything
         // changes, as identities are told apart by where they lie.
         let mut seen: HashMap<*const Identity, Option<BlockRef>> = HashMap::new();
@@ -60,7 +60,7 @@ impl State {
             .into_iter()
             .map(|id| (id, stop(&id)))
             .collect();
-        let mut released = Released::default();
+        let mut released = ReleasedMail::default();
         for (id, stop) in selected {
             let order = stop.map_or(Order::Release, |reference| {
                 Order::Keep(HoldReason::Block(reference))
@@ -95,7 +95,7 @@ impl State {
             Select::CoveredBy(block) => {
                 // Messages of one sender share one identity: each is looked at once.
                 let mut seen: HashMap<*const Identity, bool> = HashMap::new();
-                let mut is_covered = |entry: &Entry| {
+                let mut is_covered = |entry: &QueueEntry| {
                     entry.identity().is_some_and(|identity| {
                         let covers = || (self.rules.covers)(block, identity);
                         *seen
@@ -121,7 +121,7 @@ impl State {
         now: Time,
         id: MessageId,
         order: &Order,
-        out: &mut Vec<Effect>,
+        out: &mut Vec<QueueEffect>,
     ) -> bool {
         let Some(mut entry) = self.messages.remove(&id) else {
             return false;
@@ -142,14 +142,14 @@ impl State {
         self.change(now, id, order, &mut entry);
         if *order != Order::Retry {
             let progress = entry.progress();
-            out.push(Effect::Progress(id, entry.keep(progress), true));
+            out.push(QueueEffect::Progress(id, entry.keep(progress), true));
         }
         self.resume(id, &mut entry);
         self.messages.insert(id, entry);
         true
     }
 
-    fn change(&mut self, now: Time, id: MessageId, order: &Order, entry: &mut Entry) {
+    fn change(&mut self, now: Time, id: MessageId, order: &Order, entry: &mut QueueEntry) {
         match order {
             Order::Hold(reason) => {
                 entry.hold = Some(reason.clone());
@@ -164,8 +164,8 @@ impl State {
                 entry.hold = None;
                 // Its time on the way begins now: it must not expire before it was ever tried.
                 entry.since = now;
-                if entry.notice == Notice::Wanted {
-                    entry.notice = Notice::None;
+                if entry.notice == DelayNotice::Wanted {
+                    entry.notice = DelayNotice::None;
                 }
                 self.held.remove(&id);
                 for leg in entry.legs.all() {
@@ -179,8 +179,8 @@ impl State {
                 }
                 at_once(entry);
             }
-            Order::Bounce => entry.fate = Some(Fate::Return(FailureCause::Admin)),
-            Order::Delete => entry.fate = Some(Fate::Delete),
+            Order::Bounce => entry.fate = Some(FinalAction::Return(FailureCause::Admin)),
+            Order::Delete => entry.fate = Some(FinalAction::Delete),
         }
         if entry.fate.is_some() {
             entry.park();
@@ -189,7 +189,7 @@ impl State {
 }
 
 /// Makes every leg that waits due; those in line or being tried stay where they are.
-fn at_once(entry: &mut Entry) {
+fn at_once(entry: &mut QueueEntry) {
     for leg in entry.legs.all_mut() {
         if matches!(leg.state, LegState::Waiting | LegState::Parked) {
             (leg.state, leg.next) = (LegState::Parked, Time(0));

@@ -92,7 +92,7 @@ impl Track {
 
 /// What is to become of a message that will not be tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum FinalAction {
     /// Back to the sender.
     Return(FailureCause),
     /// Dropped in silence (held mail only).
@@ -101,7 +101,7 @@ pub(super) enum Fate {
 
 /// The state of one message that must survive a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Progress {
+pub(super) struct MessageProgress {
     /// Why it is held; `None` = it is not.
     pub hold: Option<HoldReason>,
     /// Since when it has been on its way, or held.
@@ -109,12 +109,12 @@ pub(super) struct Progress {
     /// The delay notice is out.
     pub notice_sent: bool,
     /// It has ended, but the sender is not yet told.
-    pub fate: Option<Fate>,
+    pub fate: Option<FinalAction>,
     /// By index into the envelope's recipients.
     pub recipients: Vec<Track>,
 }
 
-impl Progress {
+impl MessageProgress {
     /// Of a message just accepted.
     pub(super) fn fresh(since: Time, hold: Option<HoldReason>, recipients: usize) -> Self {
         Self {
@@ -154,7 +154,7 @@ impl Progress {
 
     /// Reads the bytes; `None` if they are damaged or of a version we do not know.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut input = Input(bytes);
+        let mut input = ProgressReader(bytes);
         if input.byte()? != VERSION {
             return None;
         }
@@ -270,23 +270,23 @@ impl Progress {
     }
 }
 
-const fn fate_code(fate: Fate) -> u8 {
+const fn fate_code(fate: FinalAction) -> u8 {
     match fate {
-        Fate::Delete => 0,
-        Fate::Return(FailureCause::Refused) => 1,
-        Fate::Return(FailureCause::Expired) => 2,
-        Fate::Return(FailureCause::HeldReturned) => 3,
-        Fate::Return(FailureCause::Admin) => 4,
+        FinalAction::Delete => 0,
+        FinalAction::Return(FailureCause::Refused) => 1,
+        FinalAction::Return(FailureCause::Expired) => 2,
+        FinalAction::Return(FailureCause::HeldReturned) => 3,
+        FinalAction::Return(FailureCause::Admin) => 4,
     }
 }
 
-const fn fate_of(code: u8) -> Option<Fate> {
+const fn fate_of(code: u8) -> Option<FinalAction> {
     Some(match code {
-        0 => Fate::Delete,
-        1 => Fate::Return(FailureCause::Refused),
-        2 => Fate::Return(FailureCause::Expired),
-        3 => Fate::Return(FailureCause::HeldReturned),
-        4 => Fate::Return(FailureCause::Admin),
+        0 => FinalAction::Delete,
+        1 => FinalAction::Return(FailureCause::Refused),
+        2 => FinalAction::Return(FailureCause::Expired),
+        3 => FinalAction::Return(FailureCause::HeldReturned),
+        4 => FinalAction::Return(FailureCause::Admin),
         _ => return None,
     })
 }
@@ -326,9 +326,9 @@ fn put_track(out: &mut Vec<u8>, track: &Track) {
     }
 }
 
-struct Input<'a>(&'a [u8]);
+struct ProgressReader<'a>(&'a [u8]);
 
-impl Input<'_> {
+impl ProgressReader<'_> {
     fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
@@ -454,32 +454,32 @@ mod tests {
             hold in 0u8..4, since: i64, notice_sent: bool, fate in prop::option::of(0u8..5),
             recipients in prop::collection::vec((track(), 1usize..4), 0..6),
         ) {
-            let progress = Progress {
+            let progress = MessageProgress {
                 hold: [None, Some(HoldReason::Admin), Some(HoldReason::Policy(Reason::Watched)),
                     Some(HoldReason::Block(BlockRef::from_random(77)))][usize::from(hold)].clone(),
                 since: Time(since), notice_sent, fate: fate.and_then(fate_of),
                 recipients: recipients.into_iter().flat_map(|(t, n)| vec![t; n]).collect(),
             };
             let bytes = progress.encode();
-            prop_assert_eq!(Progress::decode(&bytes), Some(progress));
+            prop_assert_eq!(MessageProgress::decode(&bytes), Some(progress));
             for end in 0..bytes.len() {
-                prop_assert_eq!(Progress::decode(&bytes[..end]), None, "cut at {}", end);
+                prop_assert_eq!(MessageProgress::decode(&bytes[..end]), None, "cut at {}", end);
             }
         }
 
         #[test]
         fn no_bytes_do_harm(mut bytes in prop::collection::vec(any::<u8>(), 0..80)) {
-            let _ = Progress::decode(&bytes);
+            let _ = MessageProgress::decode(&bytes);
             if let Some(first) = bytes.first_mut() {
                 *first = VERSION;
             }
-            let _ = Progress::decode(&bytes);
+            let _ = MessageProgress::decode(&bytes);
         }
     }
 
     #[test]
     fn a_thousand_recipients_in_one_state_take_one_run() {
-        assert!(Progress::fresh(Time(5), None, 1000).encode().len() < 30);
+        assert!(MessageProgress::fresh(Time(5), None, 1000).encode().len() < 30);
     }
 
     #[test]
@@ -491,7 +491,7 @@ mod tests {
 
     #[test]
     fn a_report_under_way_is_pending_after_a_crash() {
-        let mut progress = Progress::fresh(Time(5), None, 2);
+        let mut progress = MessageProgress::fresh(Time(5), None, 2);
         progress.recipients[1] = Track {
             stage: Stage::Reporting,
             attempts: 3,

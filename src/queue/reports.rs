@@ -1,7 +1,7 @@
 //! Reports to the rest of the relay that somebody must take over before what they tell is final.
 //! Pure.
 
-use super::entry::Entry;
+use super::entry::QueueEntry;
 use super::{FailedRecipient, FailureCause};
 use crate::types::{HoldReason, MessageMeta, Time};
 use std::collections::{BTreeSet, HashMap};
@@ -17,7 +17,7 @@ pub(super) const WAITING_MAX: usize = 4096;
 pub(super) const AGAIN: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum ReportKind {
+pub(super) enum QueueReportKind {
     /// Failed for good; why, and what it was held for.
     Failed(FailureCause, Option<HoldReason>),
     /// Late; given up at that time.
@@ -27,23 +27,27 @@ pub(super) enum ReportKind {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Report {
+pub(super) struct QueueReport {
     pub meta: Arc<MessageMeta>,
-    pub kind: ReportKind,
+    pub kind: QueueReportKind,
     pub recipients: Vec<FailedRecipient>,
 }
 
 /// Reports not acknowledged yet, by token.
 #[derive(Default)]
-pub(super) struct Reports {
-    open: HashMap<u64, Arc<Report>>,
+pub(super) struct PendingReports {
+    open: HashMap<u64, Arc<QueueReport>>,
     again: BTreeSet<(Time, u64)>,
     last: u64,
 }
 
-impl Reports {
+impl PendingReports {
     /// Opens a report on this message; none if nobody is concerned.
-    pub(super) fn open(&mut self, entry: &mut Entry, report: Report) -> Option<(u64, Arc<Report>)> {
+    pub(super) fn open(
+        &mut self,
+        entry: &mut QueueEntry,
+        report: QueueReport,
+    ) -> Option<(u64, Arc<QueueReport>)> {
         if report.recipients.is_empty() {
             return None;
         }
@@ -55,7 +59,7 @@ impl Reports {
     }
 
     /// Somebody has taken it over.
-    pub(super) fn close(&mut self, token: u64) -> Option<Arc<Report>> {
+    pub(super) fn close(&mut self, token: u64) -> Option<Arc<QueueReport>> {
         self.open.remove(&token)
     }
 
@@ -67,7 +71,7 @@ impl Reports {
     }
 
     /// A report whose time has come again.
-    pub(super) fn due(&mut self, now: Time) -> Option<(u64, Arc<Report>)> {
+    pub(super) fn due(&mut self, now: Time) -> Option<(u64, Arc<QueueReport>)> {
         while let Some((time, token)) = self.again.first().copied().filter(|(time, _)| *time <= now)
         {
             self.again.remove(&(time, token));

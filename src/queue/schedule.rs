@@ -1,6 +1,6 @@
 //! When to try again, and how many at once. Pure.
 
-use crate::config::settings::Delivery;
+use crate::config::settings::DeliverySettings;
 use crate::types::{MessageId, RecipientOutcome, RecipientStatus, Time};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const FALLBACK_WAIT: Duration = Duration::from_secs(60);
 /// The wait after the `attempts`-th failed attempt (1 = the first): `delivery.retry`, whose last
 /// entry repeats, plus up to a tenth more that depends on the message, so that what failed together
 /// does not come back together.
-pub(super) fn wait(settings: &Delivery, attempts: u16, id: MessageId) -> Duration {
+pub(super) fn wait(settings: &DeliverySettings, attempts: u16, id: MessageId) -> Duration {
     let base = step(&settings.retry, u32::from(attempts));
     // SplitMix64: spreads neighbouring ids; the same message and attempt give the same wait.
     let mut x = id.0 ^ (u64::from(attempts) << 56);
@@ -25,7 +25,7 @@ pub(super) fn wait(settings: &Delivery, attempts: u16, id: MessageId) -> Duratio
 }
 
 /// The longest wait between two attempts.
-pub(super) fn longest_wait(settings: &Delivery) -> Duration {
+pub(super) fn longest_wait(settings: &DeliverySettings) -> Duration {
     let longest = settings
         .retry
         .iter()
@@ -36,7 +36,7 @@ pub(super) fn longest_wait(settings: &Delivery) -> Duration {
 }
 
 /// How long a destination rests after it failed as a whole `failures` times in a row.
-pub(super) fn backoff(settings: &Delivery, failures: u32) -> Duration {
+pub(super) fn backoff(settings: &DeliverySettings, failures: u32) -> Duration {
     step(&settings.retry, failures).min(LONGEST_BACKOFF)
 }
 
@@ -50,20 +50,20 @@ fn step(retry: &[Duration], nth: u32) -> Duration {
 }
 
 /// When we give up on a message that has been on its way since `since`.
-pub(super) fn expires(settings: &Delivery, since: Time) -> Time {
+pub(super) fn expires(settings: &DeliverySettings, since: Time) -> Time {
     since.after(settings.expire)
 }
 
 /// When its sender is told of the delay; `None` = never. A notice that would come after the end is
 /// none.
-pub(super) fn notice(settings: &Delivery, since: Time) -> Option<Time> {
+pub(super) fn notice(settings: &DeliverySettings, since: Time) -> Option<Time> {
     (!settings.delay_notice.is_zero() && settings.delay_notice < settings.expire)
         .then(|| since.after(settings.delay_notice))
 }
 
 /// What an attempt says about its destination as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signal {
+pub(super) enum DestinationSignal {
     /// It took or refused mail in an orderly way.
     Good,
     /// It answered a transaction, but asked us to come back later, or broke off: some less at once.
@@ -78,16 +78,16 @@ pub(super) enum Signal {
 /// Only what comes before one is about the host as a whole: a single message, sender or recipient
 /// can bring about any answer after that, and must not stop the others. No outcome at all counts as
 /// down: unclear means temporary.
-pub(super) fn signal(outcomes: &[RecipientOutcome], reached: bool) -> Signal {
+pub(super) fn signal(outcomes: &[RecipientOutcome], reached: bool) -> DestinationSignal {
     let deferred = |o: &RecipientOutcome| o.status == RecipientStatus::Pending;
     if !reached && outcomes.iter().all(deferred) {
-        Signal::Down
+        DestinationSignal::Down
     } else if outcomes.iter().any(|o| deferred(o) && o.reply.code == 421) {
-        Signal::Shed
+        DestinationSignal::Shed
     } else if outcomes.iter().any(deferred) {
-        Signal::Slow
+        DestinationSignal::Slow
     } else {
-        Signal::Good
+        DestinationSignal::Good
     }
 }
 
@@ -128,9 +128,9 @@ impl Window {
 
     /// Takes in a signal. `full` = the window was used up when the attempt ended: one that is not
     /// needed does not grow.
-    pub(super) fn feed(&mut self, signal: Signal, full: bool, most: u32) {
+    pub(super) fn feed(&mut self, signal: DestinationSignal, full: bool, most: u32) {
         match signal {
-            Signal::Good if full => {
+            DestinationSignal::Good if full => {
                 self.credit += 1;
                 if !self.careful || self.credit >= self.size * self.patience {
                     self.size += 1;
@@ -138,9 +138,9 @@ impl Window {
                     self.patience = (self.patience / 2).max(1);
                 }
             }
-            Signal::Good => {}
-            Signal::Slow => self.shrink(self.size.saturating_sub(1)),
-            Signal::Shed | Signal::Down => self.shrink(self.size / 2),
+            DestinationSignal::Good => {}
+            DestinationSignal::Slow => self.shrink(self.size.saturating_sub(1)),
+            DestinationSignal::Shed | DestinationSignal::Down => self.shrink(self.size / 2),
         }
         self.size = self.size.clamp(1, most.max(1));
     }
@@ -157,8 +157,8 @@ mod tests {
     use super::*;
     use crate::types::{OutcomeClass, Reply};
 
-    fn settings() -> Delivery {
-        Delivery {
+    fn settings() -> DeliverySettings {
+        DeliverySettings {
             retry: vec![
                 Duration::from_secs(60),
                 Duration::from_secs(300),
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn no_retry_list_still_waits() {
-        let s = Delivery {
+        let s = DeliverySettings {
             retry: vec![],
             ..settings()
         };
@@ -220,7 +220,7 @@ mod tests {
         );
         assert_eq!(
             notice(
-                &Delivery {
+                &DeliverySettings {
                     delay_notice: Duration::ZERO,
                     ..settings()
                 },
@@ -230,7 +230,7 @@ mod tests {
         );
         assert_eq!(
             notice(
-                &Delivery {
+                &DeliverySettings {
                     expire: Duration::from_secs(60),
                     ..settings()
                 },
@@ -261,26 +261,34 @@ mod tests {
         let ok = outcome(Delivered, C::Delivered, 250);
         let shed = outcome(Pending, C::Transport, 421);
         for (outcomes, reached, want) in [
-            (vec![ok.clone()], true, Signal::Good),
+            (vec![ok.clone()], true, DestinationSignal::Good),
             (
                 vec![outcome(Failed, C::UnknownUser, 550)],
                 true,
-                Signal::Good,
+                DestinationSignal::Good,
             ),
             // DNS said so.
             (
                 vec![outcome(Failed, C::UnknownUser, 550)],
                 false,
-                Signal::Good,
+                DestinationSignal::Good,
             ),
-            (vec![ok.clone(), grey], true, Signal::Slow),
-            (vec![shed.clone()], true, Signal::Shed),
-            (vec![shed], false, Signal::Down),
-            (vec![refused.clone(), refused.clone()], false, Signal::Down),
+            (vec![ok.clone(), grey], true, DestinationSignal::Slow),
+            (vec![shed.clone()], true, DestinationSignal::Shed),
+            (vec![shed], false, DestinationSignal::Down),
+            (
+                vec![refused.clone(), refused.clone()],
+                false,
+                DestinationSignal::Down,
+            ),
             // What looks like trouble on the way and came in a transaction is about that session.
-            (vec![refused.clone(), refused.clone()], true, Signal::Slow),
-            (vec![refused, ok], true, Signal::Slow),
-            (vec![], false, Signal::Down),
+            (
+                vec![refused.clone(), refused.clone()],
+                true,
+                DestinationSignal::Slow,
+            ),
+            (vec![refused, ok], true, DestinationSignal::Slow),
+            (vec![], false, DestinationSignal::Down),
         ] {
             assert_eq!(signal(&outcomes, reached), want, "{outcomes:?}");
         }
@@ -290,27 +298,27 @@ mod tests {
     fn the_window_grows_with_success_and_sinks_with_strain() {
         let mut w = Window::new();
         for _ in 0..100 {
-            w.feed(Signal::Good, true, 20);
+            w.feed(DestinationSignal::Good, true, 20);
         }
         assert_eq!(w.size(), 20);
-        w.feed(Signal::Down, true, 20);
+        w.feed(DestinationSignal::Down, true, 20);
         assert_eq!(w.size(), 10);
-        w.feed(Signal::Slow, true, 20);
+        w.feed(DestinationSignal::Slow, true, 20);
         assert_eq!(w.size(), 9);
         for _ in 0..8 {
-            w.feed(Signal::Good, true, 20);
+            w.feed(DestinationSignal::Good, true, 20);
         }
         assert_eq!(
             w.size(),
             9,
             "after a failure it takes a whole window of successes"
         );
-        w.feed(Signal::Good, true, 20);
+        w.feed(DestinationSignal::Good, true, 20);
         assert_eq!(w.size(), 10);
-        w.feed(Signal::Good, false, 20);
+        w.feed(DestinationSignal::Good, false, 20);
         assert_eq!(w.size(), 10, "not needed, not grown");
         for _ in 0..100 {
-            w.feed(Signal::Shed, true, 20);
+            w.feed(DestinationSignal::Shed, true, 20);
         }
         assert_eq!(w.size(), 1);
         w.fall_to(0);
@@ -318,7 +326,7 @@ mod tests {
         let grows_after = |w: &mut Window| {
             let size = w.size();
             (1..1000).find(|_| {
-                w.feed(Signal::Good, true, 20);
+                w.feed(DestinationSignal::Good, true, 20);
                 w.size() > size
             })
         };

@@ -1,9 +1,9 @@
 //! What an attempt changes in a message's progress. Pure.
 
 use super::FailedRecipient;
-use super::progress::{Last, Progress, Stage, Track};
+use super::progress::{Last, MessageProgress, Stage, Track};
 use super::schedule;
-use crate::config::settings::Delivery;
+use crate::config::settings::DeliverySettings;
 use crate::types::{MessageMeta, RecipientOutcome, RecipientStatus, Reply, Time};
 use std::sync::Arc;
 
@@ -22,9 +22,9 @@ pub(super) struct Settled {
 /// counts as deferred.
 pub(super) fn settle(
     now: Time,
-    settings: &Delivery,
+    settings: &DeliverySettings,
     meta: &MessageMeta,
-    progress: &mut Progress,
+    progress: &mut MessageProgress,
     recipients: &[u32],
     outcomes: &[RecipientOutcome],
 ) -> Settled {
@@ -116,7 +116,7 @@ fn told(recipient: u32, outcome: &RecipientOutcome) -> FailedRecipient {
 /// The recipients still to be tried with the last answer about each; where there is none, that of
 /// the destination, or `otherwise`.
 pub(super) fn pending_report(
-    progress: &Progress,
+    progress: &MessageProgress,
     common: Option<&Last>,
     otherwise: &Reply,
 ) -> Vec<FailedRecipient> {

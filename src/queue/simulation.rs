@@ -2,8 +2,8 @@
 //! Every run is made by its seed alone; a failure names it.
 
 use super::orders::Order;
-use super::reports::{Report, ReportKind};
-use super::state::{Effect, Input, Job, State};
+use super::reports::{QueueReport, QueueReportKind};
+use super::state::{DeliveryJob, QueueEffect, QueueInput, QueueMachine};
 use super::tests::{message, outcome, rules, settings, smart_host, tried};
 use super::{FailureCause, Select};
 use crate::types::{HoldReason, MessageId, MessageMeta, Notify, RecipientOutcome, Time};
@@ -25,16 +25,16 @@ impl Random {
 }
 
 enum Coming {
-    Attempt(Box<Job>),
+    Attempt(Box<DeliveryJob>),
     Load(MessageId),
-    Report(u64, Arc<Report>),
+    Report(u64, Arc<QueueReport>),
 }
 
 struct World {
     seed: u64,
     random: Random,
     now: Time,
-    state: State,
+    state: QueueMachine,
     spool: BTreeMap<MessageId, (Arc<MessageMeta>, Option<Bytes>)>,
     coming: BTreeMap<(Time, u64), Coming>,
     order: u64,
@@ -51,7 +51,7 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let state = State::new(Arc::new(settings()), rules());
+        let state = QueueMachine::new(Arc::new(settings()), rules());
         Self {
             seed,
             random: Random(seed),
@@ -106,13 +106,13 @@ impl World {
         let meta = Arc::new(meta);
         self.accepted.push(meta.clone());
         self.spool.insert(meta.id, (meta.clone(), None));
-        self.feed(Input::Enqueue(meta));
+        self.feed(QueueInput::Enqueue(meta));
     }
 
-    fn feed(&mut self, input: Input) {
+    fn feed(&mut self, input: QueueInput) {
         let mut out = Vec::new();
         self.state.handle(self.now, input, &mut out);
-        self.state.handle(self.now, Input::Tick, &mut out);
+        self.state.handle(self.now, QueueInput::Tick, &mut out);
         self.state.pump(self.now, &mut out);
         self.carry_out(out);
     }
@@ -125,11 +125,11 @@ impl World {
         self.coming.insert((at, self.order), what);
     }
 
-    fn carry_out(&mut self, effects: Vec<Effect>) {
+    fn carry_out(&mut self, effects: Vec<QueueEffect>) {
         let seed = self.seed;
         for effect in effects {
             match effect {
-                Effect::Attempt(job) => {
+                QueueEffect::Attempt(job) => {
                     let running = self.running.entry(job.dest).or_default();
                     *running += 1;
                     assert!(
@@ -138,23 +138,23 @@ impl World {
                     );
                     self.come(30, Coming::Attempt(job));
                 }
-                Effect::Load(id) => self.come(1, Coming::Load(id)),
-                Effect::Progress(id, record, _) => {
+                QueueEffect::Load(id) => self.come(1, Coming::Load(id)),
+                QueueEffect::Progress(id, record, _) => {
                     let slot = self
                         .spool
                         .get_mut(&id)
                         .unwrap_or_else(|| panic!("seed {seed}: progress after done, {id}"));
                     slot.1 = Some(record);
                 }
-                Effect::Done(id) => {
+                QueueEffect::Done(id) => {
                     assert!(
                         self.spool.remove(&id).is_some(),
                         "seed {seed}: done twice, {id}"
                     );
                 }
-                Effect::Lost(id) => panic!("seed {seed}: lost {id}"),
-                Effect::Attempted(..) => {}
-                Effect::Report(token, report) => self.come(5, Coming::Report(token, report)),
+                QueueEffect::Lost(id) => panic!("seed {seed}: lost {id}"),
+                QueueEffect::Attempted(..) => {}
+                QueueEffect::Report(token, report) => self.come(5, Coming::Report(token, report)),
             }
         }
         assert!(
@@ -168,33 +168,33 @@ impl World {
             Coming::Attempt(job) => self.attempt(&job),
             Coming::Load(id) => {
                 let input = match self.random.below(10) {
-                    0 => Input::Unread {
+                    0 => QueueInput::Unread {
                         id,
                         dest: None,
                         lost: false,
                     },
-                    _ => Input::Loaded(self.spool[&id].0.clone()),
+                    _ => QueueInput::Loaded(self.spool[&id].0.clone()),
                 };
                 self.feed(input);
             }
             Coming::Report(token, report) => {
                 if self.random.below(10) == 0 {
                     let until = self.now.after(Duration::from_secs(self.random.below(7200)));
-                    return self.feed(Input::PutOff { token, until });
+                    return self.feed(QueueInput::PutOff { token, until });
                 }
                 let done = self.random.below(5) > 0;
                 if done {
                     self.reported(&report);
                 }
-                self.feed(Input::Acked { token, done });
+                self.feed(QueueInput::Acked { token, done });
             }
         }
     }
 
-    fn attempt(&mut self, job: &Job) {
+    fn attempt(&mut self, job: &DeliveryJob) {
         *self.running.get_mut(&job.dest).expect("it runs") -= 1;
         if self.random.below(20) == 0 {
-            return self.feed(Input::Unread {
+            return self.feed(QueueInput::Unread {
                 id: job.id,
                 dest: Some(job.dest),
                 lost: false,
@@ -231,7 +231,7 @@ impl World {
             }
             outcomes.push(outcome(*r, code));
         }
-        self.feed(Input::Ended {
+        self.feed(QueueInput::Ended {
             dest: job.dest,
             meta,
             recipients,
@@ -239,10 +239,10 @@ impl World {
         });
     }
 
-    fn reported(&mut self, report: &Report) {
+    fn reported(&mut self, report: &QueueReport) {
         let id = report.meta.id;
         match &report.kind {
-            ReportKind::Failed(cause, _) => {
+            QueueReportKind::Failed(cause, _) => {
                 for told in &report.recipients {
                     assert!(
                         self.failed.insert((id, told.recipient)),
@@ -257,12 +257,12 @@ impl World {
                     self.seed
                 );
             }
-            ReportKind::Delayed(_) => assert!(
+            QueueReportKind::Delayed(_) => assert!(
                 self.noticed.insert(id),
                 "seed {}: {id} noticed twice",
                 self.seed
             ),
-            ReportKind::Relayed => self
+            QueueReportKind::Relayed => self
                 .relayed
                 .extend(report.recipients.iter().map(|told| (id, told.recipient))),
         }
@@ -292,7 +292,7 @@ impl World {
             7 => return self.crash(),
             _ => {
                 self.routed = !self.routed;
-                return self.feed(Input::Reload(self.settings()));
+                return self.feed(QueueInput::Reload(self.settings()));
             }
         };
         let mut out = Vec::new();
@@ -309,11 +309,11 @@ impl World {
     fn crash(&mut self) {
         self.coming.clear();
         self.running.clear();
-        self.state = State::new(self.settings(), rules());
+        self.state = QueueMachine::new(self.settings(), rules());
         for (meta, record) in self.spool.values() {
             self.state.recover(self.now, meta, record.as_deref());
         }
-        self.feed(Input::Tick);
+        self.feed(QueueInput::Tick);
     }
 
     /// Goes on to whatever comes next; false if nothing does.
@@ -329,7 +329,7 @@ impl World {
             }
             (_, Some(wake)) => {
                 self.now = self.now.max(wake);
-                self.feed(Input::Tick);
+                self.feed(QueueInput::Tick);
             }
             _ => return false,
         }

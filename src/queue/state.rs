@@ -5,10 +5,13 @@ mod ending;
 mod pump;
 mod timing;
 
-use super::destinations::{self, Destinations, Route};
-use super::entry::{Entry, Leg, LegState, Legs, NEVER, Notice, Sender, Source};
-use super::progress::{Progress, Stage};
-use super::reports::{AGAIN, Report, Reports};
+use super::destinations::{self, Destinations, FindRoute};
+use super::entry::{
+    DelayNotice, EntrySource, LegState, NEVER, QueueEntry, QueueSender, RecipientGroup,
+    RecipientGroups,
+};
+use super::progress::{MessageProgress, Stage};
+use super::reports::{AGAIN, PendingReports, QueueReport};
 use super::schedule;
 use super::{QueueItem, QueueState};
 use crate::config::Settings;
@@ -29,13 +32,13 @@ const READ_AGAIN: Duration = Duration::from_secs(60);
 /// Other rooms' pure functions as the state uses them.
 #[derive(Clone, Copy)]
 pub(super) struct Rules {
-    pub route: Route,
+    pub route: FindRoute,
     pub covers: fn(&Block, &Identity) -> bool,
 }
 
 /// One attempt to be made.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(super) struct DeliveryJob {
     pub id: MessageId,
     /// Destination in the state's table.
     pub dest: u32,
@@ -44,10 +47,10 @@ pub(super) struct Job {
     pub meta: Option<Arc<MessageMeta>>,
     record: Option<Box<[u8]>>,
     settings: Option<Arc<Settings>>,
-    route: Route,
+    route: FindRoute,
 }
 
-impl Job {
+impl DeliveryJob {
     /// The recipients this attempt is for.
     pub(super) fn recipients(&self, meta: &MessageMeta) -> Vec<u32> {
         let recipients = &meta.envelope.recipients;
@@ -60,7 +63,7 @@ impl Job {
                 destinations::key(&(self.route)(settings, r.address.domain())) == key
             }
         };
-        match self.record.as_deref().and_then(Progress::decode) {
+        match self.record.as_deref().and_then(MessageProgress::decode) {
             Some(progress) => progress
                 .pending()
                 .map(|(index, _)| index)
@@ -74,7 +77,7 @@ impl Job {
 }
 
 #[derive(Debug)]
-pub(super) enum Input {
+pub(super) enum QueueInput {
     /// The spool holds a new message.
     Enqueue(Arc<MessageMeta>),
     Ended {
@@ -111,9 +114,9 @@ pub(super) enum Input {
 
 /// What is to be done, in this order.
 #[derive(Debug)]
-pub(super) enum Effect {
+pub(super) enum QueueEffect {
     /// Make an attempt, answer with [`Input::Ended`] or [`Input::Unread`].
-    Attempt(Box<Job>),
+    Attempt(Box<DeliveryJob>),
     /// Read a meta, answer with [`Input::Loaded`] or [`Input::Unread`].
     Load(MessageId),
     /// Write a progress record; `durable` = on disk before anybody is answered.
@@ -125,12 +128,12 @@ pub(super) enum Effect {
     /// Tell what an attempt brought.
     Attempted(Arc<MessageMeta>, Vec<RecipientOutcome>, Option<Time>),
     /// Report, answer with [`Input::Acked`].
-    Report(u64, Arc<Report>),
+    Report(u64, Arc<QueueReport>),
 }
 
 /// Numbers for the gauges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Counts {
+pub(super) struct QueueCounts {
     /// Due or being tried. A message for several destinations counts once for each that is busy.
     pub active: usize,
     pub deferred: usize,
@@ -138,15 +141,15 @@ pub(super) struct Counts {
 }
 
 /// Everything the queue knows.
-pub(super) struct State {
+pub(super) struct QueueMachine {
     pub(super) settings: Arc<Settings>,
     pub(super) rules: Rules,
-    pub(super) messages: BTreeMap<MessageId, Box<Entry>>,
+    pub(super) messages: BTreeMap<MessageId, Box<QueueEntry>>,
     pub(super) held: BTreeSet<MessageId>,
     pub(super) dests: Destinations,
     timers: BTreeSet<(Time, MessageId)>,
-    senders: HashSet<Arc<Sender>>,
-    reports: Reports,
+    senders: HashSet<Arc<QueueSender>>,
+    reports: PendingReports,
     /// Messages whose meta is needed.
     work: VecDeque<MessageId>,
     /// Messages whose meta could not be read, or whose report was put off.
@@ -159,7 +162,7 @@ pub(super) struct State {
     open: bool,
 }
 
-impl State {
+impl QueueMachine {
     pub(super) fn new(settings: Arc<Settings>, rules: Rules) -> Self {
         Self {
             settings,
@@ -169,7 +172,7 @@ impl State {
             dests: Destinations::new(rules.route),
             timers: BTreeSet::new(),
             senders: HashSet::new(),
-            reports: Reports::default(),
+            reports: PendingReports::default(),
             work: VecDeque::new(),
             later: BTreeSet::new(),
             ended: Vec::new(),
@@ -183,7 +186,7 @@ impl State {
     /// Takes in a message found in the spool at start.
     pub(super) fn recover(&mut self, now: Time, meta: &MessageMeta, record: Option<&[u8]>) {
         let count = meta.envelope.recipients.len();
-        let decoded = record.map(Progress::decode);
+        let decoded = record.map(MessageProgress::decode);
         if matches!(decoded, Some(None)) {
             tracing::error!(id = %meta.id, "the progress record cannot be read; the message starts anew");
         }
@@ -191,7 +194,7 @@ impl State {
             progress.recover(count, now, schedule::longest_wait(&self.settings.delivery));
             progress
         });
-        let fresh = || Progress::fresh(meta.accepted_at.min(now), meta.hold.clone(), count);
+        let fresh = || MessageProgress::fresh(meta.accepted_at.min(now), meta.hold.clone(), count);
         let is_known = known.is_some();
         let progress = known.unwrap_or_else(fresh);
         let owed = progress
@@ -205,24 +208,24 @@ impl State {
             return;
         }
         let legs = self.sort(meta, &progress);
-        let sender = Sender {
+        let sender = QueueSender {
             from: meta.envelope.from.as_str().into(),
             identity: meta.identity.clone(),
         };
-        let mut entry = Entry {
+        let mut entry = QueueEntry {
             since: progress.since,
-            source: Source::Sender(intern(&mut self.senders, sender)),
+            source: EntrySource::Sender(intern(&mut self.senders, sender)),
             record: is_known.then(|| progress.encode().into_boxed_slice()),
             hold: progress.hold.clone(),
             legs,
             notice: if progress.notice_sent {
-                Notice::Sent
+                DelayNotice::Sent
             } else {
-                Notice::None
+                DelayNotice::None
             },
             fate: progress.fate,
             owed,
-            ..Entry::fresh(meta)
+            ..QueueEntry::fresh(meta)
         };
         if entry.hold.is_some() {
             self.held.insert(meta.id);
@@ -236,32 +239,32 @@ impl State {
         self.open = open;
     }
 
-    pub(super) fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Effect>) {
+    pub(super) fn handle(&mut self, now: Time, input: QueueInput, out: &mut Vec<QueueEffect>) {
         match input {
-            Input::Enqueue(meta) => self.enqueue(meta),
-            Input::Ended {
+            QueueInput::Enqueue(meta) => self.enqueue(meta),
+            QueueInput::Ended {
                 dest,
                 meta,
                 recipients,
                 tried,
             } => self.ended(now, dest, meta, &recipients, tried, out),
-            Input::Loaded(meta) => {
+            QueueInput::Loaded(meta) => {
                 self.loading = self.loading.saturating_sub(1);
                 self.loaded(now, &meta, out);
             }
-            Input::Unread { id, dest, lost } => self.unread(now, id, dest, lost, out),
-            Input::Acked { token, done: false } if self.reports.has_room() => {
+            QueueInput::Unread { id, dest, lost } => self.unread(now, id, dest, lost, out),
+            QueueInput::Acked { token, done: false } if self.reports.has_room() => {
                 self.reports.refused(now, token)
             }
-            Input::Acked { token, done: false } => self.put_off(token, now.after(AGAIN), out),
-            Input::PutOff { token, until } => self.put_off(token, until, out),
-            Input::Acked { token, done: true } => self.acked(now, token, out),
-            Input::Reload(settings) => {
+            QueueInput::Acked { token, done: false } => self.put_off(token, now.after(AGAIN), out),
+            QueueInput::PutOff { token, until } => self.put_off(token, until, out),
+            QueueInput::Acked { token, done: true } => self.acked(now, token, out),
+            QueueInput::Reload(settings) => {
                 let stale = self.settings.routes != settings.routes;
                 self.settings = settings;
                 self.dests.reload(stale);
             }
-            Input::Tick => self.tick(now, out),
+            QueueInput::Tick => self.tick(now, out),
         }
     }
 
@@ -270,11 +273,11 @@ impl State {
         self.running == 0 && self.loading == 0 && self.reports.is_empty()
     }
 
-    pub(super) fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> QueueCounts {
         let held = self.held.len();
         let waiting = self.messages.len().saturating_sub(held);
         let active = self.dests.busy().min(waiting);
-        Counts {
+        QueueCounts {
             active,
             deferred: waiting - active,
             held,
@@ -301,7 +304,7 @@ impl State {
                 .map(|(id, entry)| entry.item(*id, rest))
                 .collect();
         }
-        let fits = |entry: &Entry| state.is_none_or(|s| entry.state(rest) == s);
+        let fits = |entry: &QueueEntry| state.is_none_or(|s| entry.state(rest) == s);
         let all = self.messages.range(from).filter(|(_, entry)| fits(entry));
         all.take(limit)
             .map(|(id, entry)| entry.item(*id, rest))
@@ -309,7 +312,7 @@ impl State {
     }
 
     /// One message with its progress.
-    pub(super) fn show(&self, id: MessageId) -> Option<(QueueItem, Progress)> {
+    pub(super) fn show(&self, id: MessageId) -> Option<(QueueItem, MessageProgress)> {
         let entry = self.messages.get(&id)?;
         let rest = |dest| self.dests.get(dest).and_then(|d| d.rest);
         Some((entry.item(id, rest), entry.progress()))
@@ -320,18 +323,19 @@ impl State {
         if self.messages.contains_key(&id) {
             return;
         }
-        let mut entry = Entry::fresh(&meta);
-        let progress = Progress::fresh(meta.accepted_at, None, meta.envelope.recipients.len());
+        let mut entry = QueueEntry::fresh(&meta);
+        let progress =
+            MessageProgress::fresh(meta.accepted_at, None, meta.envelope.recipients.len());
         entry.legs = self.sort(&meta, &progress);
         entry.source = if self.fresh < FRESH_MAX && meta.hold.is_none() {
             self.fresh += 1;
-            Source::Fresh(meta)
+            EntrySource::Fresh(meta)
         } else {
-            let sender = Sender {
+            let sender = QueueSender {
                 from: meta.envelope.from.as_str().into(),
                 identity: meta.identity.clone(),
             };
-            Source::Sender(intern(&mut self.senders, sender))
+            EntrySource::Sender(intern(&mut self.senders, sender))
         };
         if entry.hold.is_some() {
             self.held.insert(id);
@@ -341,8 +345,8 @@ impl State {
     }
 
     /// Parked legs for the recipients still to be tried, one per destination.
-    fn sort(&mut self, meta: &MessageMeta, progress: &Progress) -> Legs {
-        let mut legs: Vec<Leg> = Vec::with_capacity(1);
+    fn sort(&mut self, meta: &MessageMeta, progress: &MessageProgress) -> RecipientGroups {
+        let mut legs: Vec<RecipientGroup> = Vec::with_capacity(1);
         for (recipient, track) in meta.envelope.recipients.iter().zip(&progress.recipients) {
             if track.stage != Stage::Pending {
                 continue;
@@ -357,7 +361,7 @@ impl State {
                 }
                 None => {
                     self.dests.join(dest);
-                    legs.push(Leg {
+                    legs.push(RecipientGroup {
                         dest,
                         attempts: track.attempts,
                         state: LegState::Parked,
@@ -370,7 +374,7 @@ impl State {
     }
 
     /// Puts every parked leg of an entry where it belongs, and its timer.
-    pub(super) fn resume(&mut self, id: MessageId, entry: &mut Entry) {
+    pub(super) fn resume(&mut self, id: MessageId, entry: &mut QueueEntry) {
         if entry.hold.is_none() && entry.fate.is_none() {
             for leg in entry
                 .legs
@@ -394,7 +398,7 @@ impl State {
     pub(super) fn with<T>(
         &mut self,
         id: MessageId,
-        change: impl FnOnce(&mut Self, &mut Entry) -> T,
+        change: impl FnOnce(&mut Self, &mut QueueEntry) -> T,
     ) -> Option<T> {
         let mut entry = self.messages.remove(&id)?;
         let result = change(self, &mut entry);
@@ -404,20 +408,20 @@ impl State {
     }
 }
 
-impl Entry {
+impl QueueEntry {
     /// Of a message as it was accepted, without legs.
     fn fresh(meta: &MessageMeta) -> Self {
         Self {
             accepted_at: meta.accepted_at,
             since: meta.accepted_at,
             timer: NEVER,
-            source: Source::Sender(Arc::new(Sender {
+            source: EntrySource::Sender(Arc::new(QueueSender {
                 from: Box::default(),
                 identity: None,
             })),
             record: None,
             hold: meta.hold.clone(),
-            legs: Legs::NONE,
+            legs: RecipientGroups::NONE,
             size: meta.size,
             recipients: u32::try_from(meta.envelope.recipients.len()).unwrap_or(u32::MAX),
             reports: 0,
@@ -425,9 +429,9 @@ impl Entry {
             pool: meta.pool,
             // Nobody to be told (RFC 5321 section 4.5.5).
             notice: if meta.envelope.from.is_null() {
-                Notice::Sent
+                DelayNotice::Sent
             } else {
-                Notice::None
+                DelayNotice::None
             },
             fate: None,
             loading: false,
@@ -438,7 +442,7 @@ impl Entry {
     }
 }
 
-fn intern(senders: &mut HashSet<Arc<Sender>>, sender: Sender) -> Arc<Sender> {
+fn intern(senders: &mut HashSet<Arc<QueueSender>>, sender: QueueSender) -> Arc<QueueSender> {
     if let Some(known) = senders.get(&sender) {
         return known.clone();
     }

@@ -2,10 +2,10 @@
 
 use super::deliver::Deliver;
 use super::orders::Order;
-use super::progress::Progress;
-use super::reports::{Report, ReportKind};
-use super::state::{Effect, Input, Job, State};
-use super::{Ack, Gate, QueueEvent, QueueItem, QueueState, Released, Select};
+use super::progress::MessageProgress;
+use super::reports::{QueueReport, QueueReportKind};
+use super::state::{DeliveryJob, QueueEffect, QueueInput, QueueMachine};
+use super::{Ack, FindBlock, QueueEvent, QueueItem, QueueState, ReleasedMail, Select};
 use crate::delivery::{Attempt, Delivery, Reach, Tried};
 use crate::env::Clock;
 use crate::spool::{Spool, SpoolError};
@@ -33,20 +33,23 @@ impl Deliver for Delivery {
 }
 
 /// What is asked of the task.
-pub(super) enum Command {
+pub(super) enum TaskCommand {
     /// A step of the state.
-    Input(Input),
+    Input(QueueInput),
     /// An order, answered when it is durable.
     Order(Order, Select, oneshot::Sender<Vec<MessageId>>),
     /// A release with a gate, answered when it is durable.
-    Release(Select, Gate, oneshot::Sender<Released>),
+    Release(Select, FindBlock, oneshot::Sender<ReleasedMail>),
     List(
         Option<QueueState>,
         Option<MessageId>,
         usize,
         oneshot::Sender<Vec<QueueItem>>,
     ),
-    Show(MessageId, oneshot::Sender<Option<(QueueItem, Progress)>>),
+    Show(
+        MessageId,
+        oneshot::Sender<Option<(QueueItem, MessageProgress)>>,
+    ),
     /// How many are held under a block.
     HeldUnder(BlockRef, oneshot::Sender<usize>),
     /// No new attempts; answered when nothing runs any more.
@@ -54,14 +57,14 @@ pub(super) enum Command {
 }
 
 pub(super) struct Task<D> {
-    pub state: State,
+    pub state: QueueMachine,
     pub clock: Arc<dyn Clock>,
     pub spool: Spool,
     pub deliver: D,
     /// For answers of attempts, reads and acknowledgements. Weak: the task ends when the last
     /// handle is gone.
-    pub own: mpsc::WeakUnboundedSender<Command>,
-    pub commands: mpsc::UnboundedReceiver<Command>,
+    pub own: mpsc::WeakUnboundedSender<TaskCommand>,
+    pub commands: mpsc::UnboundedReceiver<TaskCommand>,
     pub events: mpsc::Sender<QueueEvent>,
     /// Events that did not fit yet.
     pub outbox: VecDeque<QueueEvent>,
@@ -79,7 +82,7 @@ impl<D: Deliver> Task<D> {
         let mut pulse = Instant::now();
         loop {
             let now = self.clock.now();
-            self.state.handle(now, Input::Tick, &mut effects);
+            self.state.handle(now, QueueInput::Tick, &mut effects);
             self.state
                 .gate(!self.closed && self.outbox.len() < OUTBOX_MAX && self.spool.is_healthy());
             self.state.pump(now, &mut effects);
@@ -112,32 +115,32 @@ impl<D: Deliver> Task<D> {
         }
     }
 
-    async fn command(&mut self, command: Command, effects: &mut Vec<Effect>) {
+    async fn command(&mut self, command: TaskCommand, effects: &mut Vec<QueueEffect>) {
         let now = self.clock.now();
         match command {
-            Command::Input(input) => self.state.handle(now, input, effects),
-            Command::Order(order, select, answer) => {
+            TaskCommand::Input(input) => self.state.handle(now, input, effects),
+            TaskCommand::Order(order, select, answer) => {
                 self.carry_out(effects).await;
                 let met = self.state.order(now, &order, &select, effects);
                 self.carry_out(effects).await;
                 let _ = answer.send(met);
             }
-            Command::Release(select, gate, answer) => {
+            TaskCommand::Release(select, gate, answer) => {
                 self.carry_out(effects).await;
                 let released = self.state.release(now, &select, &gate, effects);
                 self.carry_out(effects).await;
                 let _ = answer.send(released);
             }
-            Command::List(state, after, limit, answer) => {
+            TaskCommand::List(state, after, limit, answer) => {
                 let _ = answer.send(self.state.list(state, after, limit));
             }
-            Command::Show(id, answer) => {
+            TaskCommand::Show(id, answer) => {
                 let _ = answer.send(self.state.show(id));
             }
-            Command::HeldUnder(block, answer) => {
+            TaskCommand::HeldUnder(block, answer) => {
                 let _ = answer.send(self.state.held_under(block));
             }
-            Command::Drain(done) => {
+            TaskCommand::Drain(done) => {
                 self.closed = true;
                 self.draining.push(done);
             }
@@ -145,35 +148,35 @@ impl<D: Deliver> Task<D> {
     }
 
     /// Carries effects out in their order; returns once every durable record among them is on disk.
-    async fn carry_out(&mut self, effects: &mut Vec<Effect>) {
+    async fn carry_out(&mut self, effects: &mut Vec<QueueEffect>) {
         // The spool writes in order: the sync of the last record covers those before.
         let mut durable = None;
         for effect in effects.drain(..) {
             match effect {
-                Effect::Attempt(job) => self.attempt(job),
-                Effect::Load(id) => self.load(id),
-                Effect::Progress(id, record, false) => self.spool.progress_lazy(id, record),
-                Effect::Progress(id, record, true) => {
+                QueueEffect::Attempt(job) => self.attempt(job),
+                QueueEffect::Load(id) => self.load(id),
+                QueueEffect::Progress(id, record, false) => self.spool.progress_lazy(id, record),
+                QueueEffect::Progress(id, record, true) => {
                     if let Some((id, record)) = durable.replace((id, record)) {
                         self.spool.progress_lazy(id, record);
                     }
                 }
-                Effect::Done(id) => {
+                QueueEffect::Done(id) => {
                     self.spool.done(id);
                     self.tell(QueueEvent::Done { id });
                 }
-                Effect::Lost(id) => {
+                QueueEffect::Lost(id) => {
                     tracing::error!(%id, "the spool no longer holds this message; it has left the queue");
                     self.tell(QueueEvent::Done { id });
                 }
-                Effect::Attempted(meta, outcomes, next_attempt) => {
+                QueueEffect::Attempted(meta, outcomes, next_attempt) => {
                     self.tell(QueueEvent::Attempted {
                         meta,
                         outcomes,
                         next_attempt,
                     });
                 }
-                Effect::Report(token, report) => {
+                QueueEffect::Report(token, report) => {
                     let ack = Ack::new(token, self.own.clone());
                     self.tell(event(&report, ack));
                 }
@@ -197,15 +200,15 @@ impl<D: Deliver> Task<D> {
         }
     }
 
-    fn attempt(&self, job: Box<Job>) {
+    fn attempt(&self, job: Box<DeliveryJob>) {
         let Some(own) = self.own.upgrade() else {
             return;
         };
         let (spool, deliver) = (self.spool.clone(), self.deliver.clone());
         // Should the attempt panic, the message must not hang: it is tried again.
-        let answer = Answer {
+        let answer = AnswerOnDrop {
             own,
-            input: Some(Input::Unread {
+            input: Some(QueueInput::Unread {
                 id: job.id,
                 dest: Some(job.dest),
                 lost: false,
@@ -215,7 +218,7 @@ impl<D: Deliver> Task<D> {
             let (read, body) = match spool.read(job.id).await {
                 Ok(found) => found,
                 Err(error) => {
-                    return answer.give(Input::Unread {
+                    return answer.give(QueueInput::Unread {
                         id: job.id,
                         dest: Some(job.dest),
                         lost: is_lost(job.id, &error),
@@ -240,7 +243,7 @@ impl<D: Deliver> Task<D> {
                     })
                     .await
             };
-            answer.give(Input::Ended {
+            answer.give(QueueInput::Ended {
                 dest: job.dest,
                 meta,
                 recipients,
@@ -254,9 +257,9 @@ impl<D: Deliver> Task<D> {
             return;
         };
         let spool = self.spool.clone();
-        let answer = Answer {
+        let answer = AnswerOnDrop {
             own,
-            input: Some(Input::Unread {
+            input: Some(QueueInput::Unread {
                 id,
                 dest: None,
                 lost: false,
@@ -264,8 +267,8 @@ impl<D: Deliver> Task<D> {
         };
         tokio::spawn(async move {
             answer.give(match spool.read(id).await {
-                Ok((meta, _)) => Input::Loaded(Arc::new(meta)),
-                Err(error) => Input::Unread {
+                Ok((meta, _)) => QueueInput::Loaded(Arc::new(meta)),
+                Err(error) => QueueInput::Unread {
                     id,
                     dest: None,
                     lost: is_lost(id, &error),
@@ -287,21 +290,21 @@ impl<D: Deliver> Task<D> {
 }
 
 /// Sends its input to the task when it is dropped, however that comes about.
-struct Answer {
-    own: mpsc::UnboundedSender<Command>,
-    input: Option<Input>,
+struct AnswerOnDrop {
+    own: mpsc::UnboundedSender<TaskCommand>,
+    input: Option<QueueInput>,
 }
 
-impl Answer {
-    fn give(mut self, input: Input) {
+impl AnswerOnDrop {
+    fn give(mut self, input: QueueInput) {
         self.input = Some(input);
     }
 }
 
-impl Drop for Answer {
+impl Drop for AnswerOnDrop {
     fn drop(&mut self) {
         if let Some(input) = self.input.take() {
-            let _ = self.own.send(Command::Input(input));
+            let _ = self.own.send(TaskCommand::Input(input));
         }
     }
 }
@@ -311,23 +314,23 @@ fn is_lost(id: MessageId, error: &SpoolError) -> bool {
     matches!(error, SpoolError::NotFound | SpoolError::Damaged(_))
 }
 
-fn event(report: &Report, ack: Ack) -> QueueEvent {
+fn event(report: &QueueReport, ack: Ack) -> QueueEvent {
     let (meta, recipients) = (report.meta.clone(), report.recipients.clone());
     match report.kind.clone() {
-        ReportKind::Failed(cause, hold) => QueueEvent::Failed {
+        QueueReportKind::Failed(cause, hold) => QueueEvent::Failed {
             meta,
             recipients,
             cause,
             hold,
             ack,
         },
-        ReportKind::Delayed(expires) => QueueEvent::Delayed {
+        QueueReportKind::Delayed(expires) => QueueEvent::Delayed {
             meta,
             recipients,
             expires,
             ack,
         },
-        ReportKind::Relayed => QueueEvent::Relayed {
+        QueueReportKind::Relayed => QueueEvent::Relayed {
             meta,
             recipients,
             ack,

@@ -5,7 +5,7 @@ use super::{Ack, Backlog, Queue, QueueEvent, QueueState, Select};
 use crate::delivery::{Attempt, Tried};
 use crate::env::{Clock, SystemClock};
 use crate::queue::Deliver;
-use crate::queue::state::State;
+use crate::queue::state::QueueMachine;
 use crate::spool::{Recovered, Spool};
 use crate::types::{HoldReason, MessageId, MessageMeta, RecipientStatus};
 use bytes::Bytes;
@@ -56,7 +56,7 @@ struct Relay {
 fn open(dir: &Path, deliver: Script) -> Relay {
     let mut backlog = Backlog {
         now: SystemClock::new().now(),
-        state: State::new(Arc::new(settings()), rules()),
+        state: QueueMachine::new(Arc::new(settings()), rules()),
     };
     let mut found = Vec::new();
     let spool = Spool::open(dir, &mut |recovered: Recovered| {

@@ -1,10 +1,10 @@
 //! Directed tests of the state: one behaviour each.
 
 use super::orders::Order;
-use super::progress::Progress;
-use super::reports::ReportKind;
+use super::progress::MessageProgress;
+use super::reports::QueueReportKind;
 use super::schedule;
-use super::state::{Effect, Input, Job, Rules, State};
+use super::state::{DeliveryJob, QueueEffect, QueueInput, QueueMachine, Rules};
 use super::{FailureCause, QueueState, Select};
 use crate::config::Settings;
 use crate::config::settings as s;
@@ -77,7 +77,7 @@ pub(crate) fn message(n: u32, from: &str, to: &[&str]) -> MessageMeta {
 }
 
 pub(super) fn rules() -> Rules {
-    let route: super::destinations::Route = |settings, domain| match settings.routes.first() {
+    let route: super::destinations::FindRoute = |settings, domain| match settings.routes.first() {
         Some(route) => Destination::Route(route.clone()),
         None => Destination::Mx(domain.clone()),
     };
@@ -87,9 +87,9 @@ pub(super) fn rules() -> Rules {
     }
 }
 
-pub(super) fn smart_host() -> Arc<s::Route> {
+pub(super) fn smart_host() -> Arc<s::RouteSettings> {
     let host = "192.0.2.9".to_owned();
-    Arc::new(s::Route {
+    Arc::new(s::RouteSettings {
         domain: s::RouteMatch::Any,
         host,
         port: 25,
@@ -145,34 +145,34 @@ impl Deliver for Silent {
 }
 
 struct Bench {
-    state: State,
+    state: QueueMachine,
     now: Time,
 }
 
 impl Bench {
     fn new(settings: Settings) -> Self {
         Self {
-            state: State::new(Arc::new(settings), rules()),
+            state: QueueMachine::new(Arc::new(settings), rules()),
             now: T0,
         }
     }
 
-    fn step(&mut self, input: Input) -> Vec<Effect> {
+    fn step(&mut self, input: QueueInput) -> Vec<QueueEffect> {
         let mut out = Vec::new();
         self.state.handle(self.now, input, &mut out);
-        self.state.handle(self.now, Input::Tick, &mut out);
+        self.state.handle(self.now, QueueInput::Tick, &mut out);
         self.state.pump(self.now, &mut out);
         out
     }
 
-    fn enqueue(&mut self, meta: &MessageMeta) -> Vec<Effect> {
-        self.step(Input::Enqueue(Arc::new(meta.clone())))
+    fn enqueue(&mut self, meta: &MessageMeta) -> Vec<QueueEffect> {
+        self.step(QueueInput::Enqueue(Arc::new(meta.clone())))
     }
 
-    fn end(&mut self, job: &Job, meta: &MessageMeta, code: u16) -> Vec<Effect> {
+    fn end(&mut self, job: &DeliveryJob, meta: &MessageMeta, code: u16) -> Vec<QueueEffect> {
         let recipients = job.recipients(meta);
         let outcomes = recipients.iter().map(|r| outcome(*r, code)).collect();
-        self.step(Input::Ended {
+        self.step(QueueInput::Ended {
             dest: job.dest,
             meta: Arc::new(meta.clone()),
             recipients,
@@ -180,16 +180,16 @@ impl Bench {
         })
     }
 
-    fn order(&mut self, order: Order, select: Select) -> (Vec<MessageId>, Vec<Effect>) {
+    fn order(&mut self, order: Order, select: Select) -> (Vec<MessageId>, Vec<QueueEffect>) {
         let mut out = Vec::new();
         let met = self.state.order(self.now, &order, &select, &mut out);
         self.state.pump(self.now, &mut out);
         (met, out)
     }
 
-    fn wait(&mut self, secs: u64) -> Vec<Effect> {
+    fn wait(&mut self, secs: u64) -> Vec<QueueEffect> {
         self.now = self.now.after(Duration::from_secs(secs));
-        self.step(Input::Tick)
+        self.step(QueueInput::Tick)
     }
 
     fn state_of(&self, id: MessageId) -> Option<QueueState> {
@@ -197,11 +197,11 @@ impl Bench {
     }
 }
 
-fn jobs(effects: Vec<Effect>) -> Vec<Job> {
+fn jobs(effects: Vec<QueueEffect>) -> Vec<DeliveryJob> {
     effects
         .into_iter()
         .filter_map(|e| {
-            if let Effect::Attempt(job) = e {
+            if let QueueEffect::Attempt(job) = e {
                 Some(*job)
             } else {
                 None
@@ -210,23 +210,23 @@ fn jobs(effects: Vec<Effect>) -> Vec<Job> {
         .collect()
 }
 
-fn names(effects: &[Effect]) -> Vec<&'static str> {
-    let name = |e: &Effect| match e {
-        Effect::Attempt(_) => "attempt",
-        Effect::Load(_) => "load",
-        Effect::Progress(_, _, false) => "progress",
-        Effect::Progress(_, _, true) => "durable",
-        Effect::Done(_) => "done",
-        Effect::Lost(_) => "lost",
-        Effect::Attempted(..) => "attempted",
-        Effect::Report(..) => "report",
+fn names(effects: &[QueueEffect]) -> Vec<&'static str> {
+    let name = |e: &QueueEffect| match e {
+        QueueEffect::Attempt(_) => "attempt",
+        QueueEffect::Load(_) => "load",
+        QueueEffect::Progress(_, _, false) => "progress",
+        QueueEffect::Progress(_, _, true) => "durable",
+        QueueEffect::Done(_) => "done",
+        QueueEffect::Lost(_) => "lost",
+        QueueEffect::Attempted(..) => "attempted",
+        QueueEffect::Report(..) => "report",
     };
     effects.iter().map(name).collect()
 }
 
-fn report(effects: &[Effect]) -> (u64, ReportKind, Vec<u32>) {
+fn report(effects: &[QueueEffect]) -> (u64, QueueReportKind, Vec<u32>) {
     let found = effects.iter().find_map(|e| {
-        if let Effect::Report(t, r) = e {
+        if let QueueEffect::Report(t, r) = e {
             Some((*t, r.clone()))
         } else {
             None
@@ -243,8 +243,8 @@ fn report(effects: &[Effect]) -> (u64, ReportKind, Vec<u32>) {
 #[test]
 fn a_waiting_message_is_small() {
     assert!(
-        size_of::<super::entry::Entry>() <= 160,
+        size_of::<super::entry::QueueEntry>() <= 160,
         "{}",
-        size_of::<super::entry::Entry>()
+        size_of::<super::entry::QueueEntry>()
     );
 }

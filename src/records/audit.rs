@@ -2,7 +2,7 @@
 //! before and its own content, so that a change in the middle shows; that the end is missing shows
 //! by what [`heads`](super::heads) remembers.
 
-use super::heads::Head;
+use super::heads::AuditHead;
 use super::{AuditEntry, RecordsError, store};
 use crate::types::Time;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
@@ -28,7 +28,7 @@ fn chain(previous: &[u8], entry: &AuditEntry) -> [u8; 32] {
 const SPACE: &str = "audit";
 const HAS_HEADS: &str = "heads";
 
-pub(super) fn add(tx: &Transaction<'_>, entry: &AuditEntry) -> Result<Head, RecordsError> {
+pub(super) fn add(tx: &Transaction<'_>, entry: &AuditEntry) -> Result<AuditHead, RecordsError> {
     let previous: Option<Vec<u8>> = tx
         .query_row("SELECT hash FROM audit ORDER BY id DESC LIMIT 1", [], |r| {
             r.get(0)
@@ -40,7 +40,7 @@ pub(super) fn add(tx: &Transaction<'_>, entry: &AuditEntry) -> Result<Head, Reco
         params![entry.time.0, entry.actor, entry.action, entry.subject, entry.detail, hash.as_slice()],
     )?;
     store::put_new_value(tx, SPACE, HAS_HEADS, "")?;
-    Ok(Head {
+    Ok(AuditHead {
         line: tx.last_insert_rowid(),
         hash,
     })
@@ -77,7 +77,7 @@ pub(super) fn list(
 pub(crate) struct Verified {
     pub lines: u64,
     /// The newest of them.
-    pub head: Option<Head>,
+    pub head: Option<AuditHead>,
 }
 
 /// Follows the chain and compares it with what is known of it from elsewhere: `heads` as
@@ -85,7 +85,7 @@ pub(crate) struct Verified {
 pub(super) fn verify(
     connection: &Connection,
     heads: Option<&HashMap<i64, [u8; 32]>>,
-    known: Option<Head>,
+    known: Option<AuditHead>,
 ) -> Result<Verified, RecordsError> {
     let failed = |why: String| Err(RecordsError::Failed(why));
     let mut query = connection
@@ -119,7 +119,7 @@ pub(super) fn verify(
         }
         found = Verified {
             lines: found.lines + 1,
-            head: Some(Head { line, hash }),
+            head: Some(AuditHead { line, hash }),
         };
     }
     let last = found.head.map_or(0, |head| head.line);

@@ -16,14 +16,14 @@ const LINE_OCTETS: u64 = 256;
 
 /// One line of the audit: its number and its hash. Written `12:5f…`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Head {
+pub(crate) struct AuditHead {
     /// Number of the line, from 1.
     pub line: i64,
     /// Its hash, which stands for all lines up to it.
     pub hash: [u8; 32],
 }
 
-impl fmt::Display for Head {
+impl fmt::Display for AuditHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.line)?;
         self.hash
@@ -32,7 +32,7 @@ impl fmt::Display for Head {
     }
 }
 
-impl Head {
+impl AuditHead {
     /// Reads what [`Display`](fmt::Display) writes.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (line, hex) = text.split_once(':')?;
@@ -57,7 +57,7 @@ pub(super) fn path(records: &Path) -> PathBuf {
 
 /// Adds a line; it is on disk when this returns. Several processes may write at once: each line
 /// goes out whole.
-pub(super) fn add(path: &Path, head: Head) -> io::Result<()> {
+pub(super) fn add(path: &Path, head: AuditHead) -> io::Result<()> {
     let is_new = !path.exists();
     let mut file = OpenOptions::new()
         .append(true)
@@ -93,7 +93,7 @@ pub(super) fn read(path: &Path) -> Result<Option<HashMap<i64, [u8; 32]>>, Record
         }
         let Some(head) = std::str::from_utf8(&line)
             .ok()
-            .and_then(|l| Head::parse(l.trim_end()))
+            .and_then(|l| AuditHead::parse(l.trim_end()))
         else {
             continue;
         };
@@ -121,7 +121,7 @@ mod tests {
         for n in 1..=3u8 {
             add(
                 &path,
-                Head {
+                AuditHead {
                     line: n.into(),
                     hash: [n; 32],
                 },
@@ -134,7 +134,7 @@ mod tests {
         file.write_all(b"\n").expect("noise");
         add(
             &path,
-            Head {
+            AuditHead {
                 line: 5,
                 hash: [5; 32],
             },
@@ -147,7 +147,7 @@ mod tests {
         );
         add(
             &path,
-            Head {
+            AuditHead {
                 line: 3,
                 hash: [9; 32],
             },
@@ -169,7 +169,7 @@ mod tests {
             &format!("1:{}", "é".repeat(32)),
             &format!("1:{}", "0".repeat(66)),
         ] {
-            assert_eq!(Head::parse(wrong), None, "{wrong}");
+            assert_eq!(AuditHead::parse(wrong), None, "{wrong}");
         }
     }
 }

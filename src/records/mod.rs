@@ -18,7 +18,7 @@ mod tests;
 mod trace;
 
 pub(crate) use audit::Verified;
-pub(crate) use heads::Head;
+pub(crate) use heads::AuditHead;
 
 use crate::api::TraceLine;
 use crate::env::Vitals;
@@ -91,7 +91,7 @@ impl From<serde_json::Error> for RecordsError {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum TraceEvent {
     /// A message was judged (accepted, held, deferred or refused).
-    Judged(Box<Judged>),
+    Judged(Box<TracedJudgement>),
     /// Outcomes of one attempt.
     Attempted {
         id: MessageId,
@@ -108,7 +108,7 @@ pub(crate) enum TraceEvent {
 
 /// The judgement of a message as traced.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Judged {
+pub(crate) struct TracedJudgement {
     pub id: MessageId,
     pub time: Time,
     pub tenant: Option<TenantId>,
@@ -135,7 +135,7 @@ pub(crate) struct Judged {
 /// A traced message as found.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MessageTrace {
-    pub judged: Judged,
+    pub judged: TracedJudgement,
     /// What happened since, oldest first: time, recipient or empty, text.
     pub history: Vec<TraceLine>,
 }
@@ -212,7 +212,7 @@ const UNTOLD: &str = "untold";
 /// Handle; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Records {
-    store: Arc<store::Store>,
+    store: Arc<store::RecordsStore>,
     trace: Arc<trace::Tracer>,
     heads: PathBuf,
 }
@@ -225,7 +225,7 @@ impl Records {
 
     /// The same as a part of a relay, where the end of its threads is told.
     pub(crate) fn open_watched(path: &Path, vitals: &Vitals) -> Result<Self, RecordsError> {
-        let store = store::Store::open(path, vitals)?;
+        let store = store::RecordsStore::open(path, vitals)?;
         let trace = trace::Tracer::start(&path.with_file_name("trace"), vitals)?;
         Ok(Self {
             store: Arc::new(store),
@@ -367,7 +367,10 @@ impl Records {
     /// Follows the chain of the audit from its start, and compares its end with `audit.heads` and
     /// with a line that is `known` from elsewhere. An error names the first line that was changed,
     /// removed or put in, or says which are missing at the end.
-    pub(crate) async fn audit_verify(&self, known: Option<Head>) -> Result<Verified, RecordsError> {
+    pub(crate) async fn audit_verify(
+        &self,
+        known: Option<AuditHead>,
+    ) -> Result<Verified, RecordsError> {
         let path = self.heads.clone();
         self.store
             .read(move |c| {
@@ -474,7 +477,7 @@ impl Records {
     pub(crate) async fn prune(
         &self,
         now: Time,
-        limits: crate::config::settings::Records,
+        limits: crate::config::settings::RecordsSettings,
     ) -> Result<(), RecordsError> {
         let ended_before = now.before(limits.evidence);
         self.store

@@ -6,7 +6,7 @@
 //! partition of the time in its id, for all of its life. `synchronous=OFF`: a killed process loses
 //! nothing, a power cut may damage the partition being written, which is then set aside.
 
-use super::{Judged, MessageTrace, RecordsError, TraceQuery, store};
+use super::{MessageTrace, RecordsError, TraceQuery, TracedJudgement, store};
 use crate::api::TraceLine;
 use crate::telemetry::metrics as names;
 use crate::types::{MessageId, Time};
@@ -33,13 +33,13 @@ const SCANNED_AT_MOST: usize = 200_000;
 
 /// One line of history as stored: milliseconds, recipient's index or -1, status, text.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Line(pub i64, pub i64, pub Box<str>, pub String);
+pub(super) struct HistoryLine(pub i64, pub i64, pub Box<str>, pub String);
 
 /// What one batch has to say about one message.
 pub(super) struct Fold {
     pub id: MessageId,
-    pub judged: Option<Box<Judged>>,
-    pub lines: Vec<Line>,
+    pub judged: Option<Box<TracedJudgement>>,
+    pub lines: Vec<HistoryLine>,
 }
 
 /// SQLite has signed integers only; this keeps the order.
@@ -70,7 +70,7 @@ const BY_RECIPIENT: u8 = b'r';
 const BY_HEADER_ID: u8 = b'm';
 const BY_TENANT: u8 = b't';
 
-fn lookups(judged: &Judged, out: &mut Vec<(i64, i64)>) {
+fn lookups(judged: &TracedJudgement, out: &mut Vec<(i64, i64)>) {
     let id = row_id(judged.id);
     out.push((key(BY_SENDER, &judged.sender), id));
     if judged.from != judged.sender && !judged.from.is_empty() {
@@ -306,7 +306,7 @@ fn insert(tx: &Transaction<'_>, folds: &[Fold]) -> rusqlite::Result<()> {
 }
 
 /// Whether all that was asked for fits; the keys only narrow the choice.
-fn fits(judged: &Judged, query: &TraceQuery) -> bool {
+fn fits(judged: &TracedJudgement, query: &TraceQuery) -> bool {
     let same = |a: &str, b: &str| a.to_lowercase() == b.to_lowercase();
     query.id.as_ref().is_none_or(|id| {
         MessageId::parse(id) == Some(judged.id)
@@ -405,7 +405,7 @@ fn search_one(
             )
             .optional()?;
         if let Some((judged, history)) = row {
-            let judged: Judged = serde_json::from_slice(&judged)?;
+            let judged: TracedJudgement = serde_json::from_slice(&judged)?;
             if fits(&judged, query) {
                 return Ok(vec![complete(&connection, judged, history)?]);
             }
@@ -427,7 +427,7 @@ fn search_one(
         }
         *left -= 1;
         let judged: Vec<u8> = row.get(0)?;
-        let judged: Judged = serde_json::from_slice(&judged)?;
+        let judged: TracedJudgement = serde_json::from_slice(&judged)?;
         if fits(&judged, query) {
             found.push(complete(&connection, judged, row.get(1)?)?);
         }
@@ -438,22 +438,22 @@ fn search_one(
 /// Adds the history: what was folded into the row, then what came later.
 fn complete(
     connection: &Connection,
-    judged: Judged,
+    judged: TracedJudgement,
     folded: Option<Vec<u8>>,
 ) -> Result<MessageTrace, RecordsError> {
-    let mut lines: Vec<Line> =
+    let mut lines: Vec<HistoryLine> =
         folded.map_or_else(|| Ok(Vec::new()), |bytes| serde_json::from_slice(&bytes))?;
     let mut later =
         connection.prepare_cached("SELECT lines FROM event WHERE id = ?1 ORDER BY seq")?;
     let mut rows = later.query([row_id(judged.id)])?;
     while let Some(row) = rows.next()? {
         let bytes: Vec<u8> = row.get(0)?;
-        lines.extend(serde_json::from_slice::<Vec<Line>>(&bytes)?);
+        lines.extend(serde_json::from_slice::<Vec<HistoryLine>>(&bytes)?);
     }
     lines.sort_by_key(|line| line.0);
     let history = lines
         .into_iter()
-        .map(|Line(time, recipient, status, text)| TraceLine {
+        .map(|HistoryLine(time, recipient, status, text)| TraceLine {
             time: Time(time).rfc3339(),
             recipient: usize::try_from(recipient)
                 .ok()

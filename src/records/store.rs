@@ -14,14 +14,14 @@ const READERS: usize = 4;
 /// How long a write waits for another process (the command line) that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-enum Job {
+enum StoreJob {
     Run(Box<dyn FnOnce(&mut Connection) + Send>),
     Close(oneshot::Sender<()>),
 }
 
-pub(super) struct Store {
+pub(super) struct RecordsStore {
     path: PathBuf,
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<StoreJob>,
     idle: Arc<Mutex<Vec<Connection>>>,
     readers: Arc<Semaphore>,
 }
@@ -66,13 +66,13 @@ fn check(connection: Connection) -> Result<Connection, RecordsError> {
     }
 }
 
-impl Store {
+impl RecordsStore {
     /// Opens or creates the file and starts its writer.
     pub(super) fn open(path: &Path, vitals: &Vitals) -> Result<Self, RecordsError> {
         create_private(path)?;
         let mut connection = connect(path).and_then(check)?;
         schema::migrate(&mut connection)?;
-        let (jobs, mut waiting) = mpsc::channel::<Job>(WRITES_WAITING);
+        let (jobs, mut waiting) = mpsc::channel::<StoreJob>(WRITES_WAITING);
         let pulse = vitals.watch("records");
         std::thread::Builder::new()
             .name("records".into())
@@ -80,8 +80,8 @@ impl Store {
                 while let Some(job) = waiting.blocking_recv() {
                     pulse.beat();
                     match job {
-                        Job::Run(run) => run(&mut connection),
-                        Job::Close(done) => {
+                        StoreJob::Run(run) => run(&mut connection),
+                        StoreJob::Close(done) => {
                             drop(connection);
                             let _gone = done.send(());
                             break;
@@ -107,7 +107,7 @@ impl Store {
         change: impl FnOnce(&Transaction<'_>) -> Result<T, RecordsError> + Send + 'static,
     ) -> Result<T, RecordsError> {
         let (answer, result) = oneshot::channel();
-        let job = Job::Run(Box::new(move |connection| {
+        let job = StoreJob::Run(Box::new(move |connection| {
             let run = || {
                 // IMMEDIATE: another process must not slip in between what this reads and what it
                 // writes.
@@ -161,7 +161,7 @@ impl Store {
     /// Ends the writer after what waits.
     pub(super) async fn close(&self) {
         let (done, ended) = oneshot::channel();
-        if self.jobs.send(Job::Close(done)).await.is_ok() {
+        if self.jobs.send(StoreJob::Close(done)).await.is_ok() {
             drop(ended.await);
         }
         self.readers.close();

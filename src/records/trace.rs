@@ -2,7 +2,7 @@
 //! transaction. Events of one message that meet in a batch become one row, so that a message
 //! delivered at once costs one insert.
 
-use super::partition::{Fold, Line, Partitions};
+use super::partition::{Fold, HistoryLine, Partitions};
 use super::{RecordsError, TraceEvent};
 use crate::env::Vitals;
 use crate::env::vitals::Pulse;
@@ -25,16 +25,16 @@ const LINGER: Duration = Duration::from_millis(250);
 /// How long a caller is slowed when the channel is full, before its event is dropped.
 const SLOWED_AT_MOST: Duration = Duration::from_millis(100);
 
-type Job = Box<dyn FnOnce(&mut Partitions) + Send>;
+type PartitionJob = Box<dyn FnOnce(&mut Partitions) + Send>;
 
-enum Item {
+enum TraceItem {
     Event(TraceEvent),
-    Job(Job),
+    Job(PartitionJob),
 }
 
 #[derive(Default)]
 struct Waiting {
-    items: Vec<Item>,
+    items: Vec<TraceItem>,
     octets: usize,
     /// Somebody waits for what is in here.
     urgent: bool,
@@ -51,13 +51,13 @@ impl Waiting {
 }
 
 #[derive(Default)]
-struct Shared {
+struct TraceShared {
     waiting: Mutex<Waiting>,
     filled: Condvar,
     drained: Condvar,
 }
 
-impl Shared {
+impl TraceShared {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -65,7 +65,7 @@ impl Shared {
 
 /// Handle to the writer.
 pub(super) struct Tracer {
-    shared: Arc<Shared>,
+    shared: Arc<TraceShared>,
     dir: PathBuf,
 }
 
@@ -80,7 +80,7 @@ impl Drop for Tracer {
 impl Tracer {
     /// Starts the thread; files are made only when there is something to trace.
     pub(super) fn start(dir: &Path, vitals: &Vitals) -> Result<Self, RecordsError> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(TraceShared::default());
         let (for_thread, at, pulse) = (
             Ended(Arc::clone(&shared)),
             dir.to_owned(),
@@ -119,7 +119,7 @@ impl Tracer {
             return;
         }
         waiting.octets = waiting.octets.saturating_add(octets);
-        waiting.items.push(Item::Event(event));
+        waiting.items.push(TraceItem::Event(event));
         // The writer sleeps on "anything at all" and on "a batch"; only these two moments are worth
         // a wake-up.
         if matches!(waiting.items.len(), 1 | BATCH_EVENTS) {
@@ -137,9 +137,11 @@ impl Tracer {
             if waiting.closed {
                 return Err(RecordsError::Failed("records are closed".into()));
             }
-            waiting.items.push(Item::Job(Box::new(move |partitions| {
-                drop(answer.send(work(partitions)))
-            })));
+            waiting
+                .items
+                .push(TraceItem::Job(Box::new(move |partitions| {
+                    drop(answer.send(work(partitions)))
+                })));
             waiting.urgent = true;
         }
         self.shared.filled.notify_one();
@@ -169,7 +171,7 @@ impl Tracer {
 }
 
 /// However the thread ends, whoever waits for it is told, and nothing is kept for it any more.
-struct Ended(Arc<Shared>);
+struct Ended(Arc<TraceShared>);
 
 impl Drop for Ended {
     fn drop(&mut self) {
@@ -204,7 +206,7 @@ fn octets(event: &TraceEvent) -> usize {
     }
 }
 
-fn run(shared: &Shared, mut partitions: Partitions, pulse: Pulse) {
+fn run(shared: &TraceShared, mut partitions: Partitions, pulse: Pulse) {
     loop {
         let (items, closed) = {
             let mut waiting = shared.lock();
@@ -236,12 +238,12 @@ fn run(shared: &Shared, mut partitions: Partitions, pulse: Pulse) {
 }
 
 /// Writes the events up to each job, then does the job.
-fn write(items: Vec<Item>, partitions: &mut Partitions) {
+fn write(items: Vec<TraceItem>, partitions: &mut Partitions) {
     let mut batch = Batch::default();
     for item in items {
         match item {
-            Item::Event(event) => batch.add(event),
-            Item::Job(job) => {
+            TraceItem::Event(event) => batch.add(event),
+            TraceItem::Job(job) => {
                 partitions.write(std::mem::take(&mut batch).folds);
                 job(partitions);
             }
@@ -292,13 +294,14 @@ impl Batch {
                         } else {
                             format!("{reply} ({})", o.remote)
                         };
-                        Line(time.0, i64::from(o.recipient), status.into(), text)
+                        HistoryLine(time.0, i64::from(o.recipient), status.into(), text)
                     }));
                 }
             }
             TraceEvent::Note { id, time, text } => {
                 if let Some(fold) = self.of(id) {
-                    fold.lines.push(Line(time.0, -1, "note".into(), text));
+                    fold.lines
+                        .push(HistoryLine(time.0, -1, "note".into(), text));
                 }
             }
         }

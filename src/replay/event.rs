@@ -1,7 +1,7 @@
 //! One line of a replay: an event as JSON.
 
 use super::error::LineError;
-use super::log_line::{Answered, Judged, Released};
+use super::log_line::{Answered, LoggedMessage, LoggedRelease};
 use crate::detector::mailbox_hash;
 use crate::types::fingerprint::read_template;
 use crate::types::hash::hash_text;
@@ -12,34 +12,34 @@ use std::net::IpAddr;
 
 /// One event of a stream.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Event<'a> {
+pub(crate) struct ReplayEvent<'a> {
     pub time: Time,
     /// The message it concerns, by its unique name.
     pub id: Cow<'a, str>,
     /// What happened to it.
-    pub what: What<'a>,
+    pub what: EventKind<'a>,
 }
 
 /// The kinds of events.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum What<'a> {
+pub(crate) enum EventKind<'a> {
     /// A message came to the final dot.
-    Message(Message<'a>),
+    Message(EventMessage<'a>),
     /// Something became of one recipient.
-    Outcome(Outcome<'a>),
+    Outcome(EventOutcome<'a>),
     /// Somebody complained of it: who, as a hash, where that is told.
     Complaint(Option<u64>),
     /// From the relay's log: a message that was judged.
-    Judged(Box<Judged>),
+    Judged(Box<LoggedMessage>),
     /// From the relay's log: something became of one recipient.
     Answered(Answered),
     /// From the relay's log: somebody ended a block. `id` says nothing.
-    Released(Released, Option<ReleaseVerdict>),
+    Released(LoggedRelease, Option<ReleaseVerdict>),
 }
 
 /// A message that came to the final dot.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Message<'a> {
+pub(crate) struct EventMessage<'a> {
     /// Id of the tenant.
     pub tenant: Cow<'a, str>,
     /// Address or login; empty for the null sender.
@@ -49,7 +49,7 @@ pub(crate) struct Message<'a> {
     /// Recipients as in the envelope.
     pub recipients: Vec<Cow<'a, str>>,
     /// Its text or the score of it.
-    pub content: Content<'a>,
+    pub content: EventContent<'a>,
     /// For a message without a file: fingerprint of its text, as `Score::template` gives it; 0 =
     /// not told.
     pub template: u64,
@@ -57,7 +57,7 @@ pub(crate) struct Message<'a> {
 
 /// The content of a message.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Content<'a> {
+pub(crate) enum EventContent<'a> {
     /// A file with the message.
     Path(Cow<'a, str>),
     /// Its log-likelihood ratio in nats.
@@ -66,7 +66,7 @@ pub(crate) enum Content<'a> {
 
 /// What became of one recipient.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Outcome<'a> {
+pub(crate) struct EventOutcome<'a> {
     /// Address of the recipient.
     pub recipient: Cow<'a, str>,
     /// What became of it.
@@ -93,50 +93,50 @@ pub(crate) enum Status {
 
 /// Text that is copied only where the JSON has escapes in it.
 #[derive(Debug, Default)]
-struct Text<'a>(Cow<'a, str>);
+struct EventText<'a>(Cow<'a, str>);
 
 /// The line as it stands, before it is known what kind it is: one pass over the JSON. Unknown
 /// fields are passed over.
 #[derive(Deserialize)]
-struct Line<'a> {
+struct EventLine<'a> {
     #[serde(rename = "type", borrow)]
-    kind: Text<'a>,
+    kind: EventText<'a>,
     time: f64,
     #[serde(borrow)]
-    id: Text<'a>,
+    id: EventText<'a>,
     #[serde(borrow, default)]
-    tenant: Option<Text<'a>>,
+    tenant: Option<EventText<'a>>,
     #[serde(borrow, default)]
-    sender: Option<Text<'a>>,
+    sender: Option<EventText<'a>>,
     client_ip: Option<IpAddr>,
     #[serde(borrow, default)]
-    recipients: Option<Vec<Text<'a>>>,
+    recipients: Option<Vec<EventText<'a>>>,
     #[serde(borrow, default)]
-    path: Option<Text<'a>>,
+    path: Option<EventText<'a>>,
     llr: Option<f64>,
     /// Whatever stands there: a field that nobody reads must not make the line a bad one.
     template: Option<serde_json::Value>,
     #[serde(borrow, default)]
-    recipient: Option<Text<'a>>,
+    recipient: Option<EventText<'a>>,
     status: Option<Status>,
     code: Option<u16>,
     #[serde(borrow, default)]
-    enhanced: Option<Text<'a>>,
+    enhanced: Option<EventText<'a>>,
     #[serde(borrow, default)]
-    text: Option<Text<'a>>,
+    text: Option<EventText<'a>>,
 }
 
-impl<'a> Event<'a> {
+impl<'a> ReplayEvent<'a> {
     /// Reads a line; the error says what is wrong with it.
     pub(crate) fn parse(line: &'a [u8]) -> Result<Self, LineError> {
-        let line: Line<'a> = serde_json::from_slice(line).map_err(LineError::NoEvent)?;
+        let line: EventLine<'a> = serde_json::from_slice(line).map_err(LineError::NoEvent)?;
         if !line.time.is_finite() {
             return Err(LineError::BadField("time is not a number"));
         }
         // Seconds in doubles are exact to the microsecond; the cast stays at the ends.
         let time = Time((line.time * 1000.0).round() as i64);
         let what = match &*line.kind.0 {
-            "message" => What::Message(Message {
+            "message" => EventKind::Message(EventMessage {
                 tenant: line.tenant.ok_or(LineError::Missing("tenant"))?.0,
                 sender: line.sender.ok_or(LineError::Missing("sender"))?.0,
                 client: line.client_ip.ok_or(LineError::Missing("client_ip"))?,
@@ -150,20 +150,20 @@ impl<'a> Event<'a> {
                     (Some(_), Some(_)) => {
                         return Err(LineError::BadField("path and llr are both given"));
                     }
-                    (Some(path), None) => Content::Path(path.0),
-                    (None, Some(llr)) => Content::Llr(llr),
+                    (Some(path), None) => EventContent::Path(path.0),
+                    (None, Some(llr)) => EventContent::Llr(llr),
                     (None, None) => return Err(LineError::Missing("path or llr")),
                 },
                 template: line.template.as_ref().map_or(0, template),
             }),
-            "outcome" => What::Outcome(Outcome {
+            "outcome" => EventKind::Outcome(EventOutcome {
                 recipient: line.recipient.ok_or(LineError::Missing("recipient"))?.0,
                 status: line.status.ok_or(LineError::Missing("status"))?,
                 code: line.code,
                 enhanced: line.enhanced.map(|e| e.0),
                 text: line.text.unwrap_or_default().0,
             }),
-            "complaint" => What::Complaint(
+            "complaint" => EventKind::Complaint(
                 line.recipient
                     .and_then(|r| Address::parse(&r.0))
                     .map(|r| mailbox_hash(&r)),
@@ -195,7 +195,7 @@ fn template(value: &serde_json::Value) -> u64 {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for EventText<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(TextVisitor)
     }
@@ -204,32 +204,32 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 struct TextVisitor;
 
 impl<'de> serde::de::Visitor<'de> for TextVisitor {
-    type Value = Text<'de>;
+    type Value = EventText<'de>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a text")
     }
 
     fn visit_borrowed_str<E>(self, v: &'de str) -> Result<Self::Value, E> {
-        Ok(Text(Cow::Borrowed(v)))
+        Ok(EventText(Cow::Borrowed(v)))
     }
 
     fn visit_str<E>(self, v: &str) -> Result<Self::Value, E> {
-        Ok(Text(Cow::Owned(v.to_owned())))
+        Ok(EventText(Cow::Owned(v.to_owned())))
     }
 
     // An id may be a number.
     fn visit_u64<E>(self, v: u64) -> Result<Self::Value, E> {
-        Ok(Text(Cow::Owned(v.to_string())))
+        Ok(EventText(Cow::Owned(v.to_string())))
     }
 
     fn visit_i64<E>(self, v: i64) -> Result<Self::Value, E> {
-        Ok(Text(Cow::Owned(v.to_string())))
+        Ok(EventText(Cow::Owned(v.to_string())))
     }
 
     // An enhanced code may have been written as null.
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Text(Cow::Borrowed("")))
+        Ok(EventText(Cow::Borrowed("")))
     }
 }
 
@@ -240,18 +240,18 @@ mod tests {
     #[test]
     fn the_lines_of_the_contract() {
         let line = br#"{"type":"message","time":1795356000.25,"id":7,"tenant":"acme","sender":"a@acme.example","client_ip":"192.0.2.1","recipients":["x@y.example"],"llr":-2.5,"more":[1]}"#;
-        let event = Event::parse(line).expect("good");
+        let event = ReplayEvent::parse(line).expect("good");
         assert_eq!((event.time, &*event.id), (Time(1_795_356_000_250), "7"));
-        let What::Message(m) = event.what else {
+        let EventKind::Message(m) = event.what else {
             panic!("a message")
         };
         assert_eq!(
             (m.content, m.recipients.len(), &*m.sender),
-            (Content::Llr(-2.5), 1, "a@acme.example")
+            (EventContent::Llr(-2.5), 1, "a@acme.example")
         );
         let line = br#"{"type":"outcome","time":1,"id":"m\u0031","recipient":"x@y.example","status":"bounced","code":550,"enhanced":null,"text":"No \"x\""}"#;
-        let event = Event::parse(line).expect("good");
-        let What::Outcome(o) = event.what else {
+        let event = ReplayEvent::parse(line).expect("good");
+        let EventKind::Outcome(o) = event.what else {
             panic!("an outcome")
         };
         assert_eq!(
@@ -260,18 +260,19 @@ mod tests {
         );
         assert!(o.enhanced.is_none_or(|e| e.is_empty()));
         assert_eq!(
-            Event::parse(br#"{"type":"complaint","time":1,"id":"m"}"#)
+            ReplayEvent::parse(br#"{"type":"complaint","time":1,"id":"m"}"#)
                 .expect("good")
                 .what,
-            What::Complaint(None)
+            EventKind::Complaint(None)
         );
-        let told =
-            Event::parse(br#"{"type":"complaint","time":1,"id":"m","recipient":"x@y.example"}"#)
-                .expect("good")
-                .what;
+        let told = ReplayEvent::parse(
+            br#"{"type":"complaint","time":1,"id":"m","recipient":"x@y.example"}"#,
+        )
+        .expect("good")
+        .what;
         assert_eq!(
             told,
-            What::Complaint(Address::parse("x+news@Y.example").map(|a| mailbox_hash(&a))),
+            EventKind::Complaint(Address::parse("x+news@Y.example").map(|a| mailbox_hash(&a))),
             "one mailbox"
         );
     }
@@ -282,7 +283,9 @@ mod tests {
             let line = format!(
                 r#"{{"type":"message","time":1,"id":"m","tenant":"t","sender":"s","client_ip":"::1","recipients":[],"llr":1,"template":{value}}}"#
             );
-            let What::Message(message) = Event::parse(line.as_bytes()).expect(value).what else {
+            let EventKind::Message(message) =
+                ReplayEvent::parse(line.as_bytes()).expect(value).what
+            else {
                 panic!("a message")
             };
             message.template
@@ -320,7 +323,7 @@ mod tests {
                 "unknown variant",
             ),
         ] {
-            let error = Event::parse(line.as_bytes()).expect_err(line);
+            let error = ReplayEvent::parse(line.as_bytes()).expect_err(line);
             assert!(error.to_string().contains(said), "{error}");
         }
     }

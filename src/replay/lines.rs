@@ -1,7 +1,7 @@
 //! The lines that a replay writes: of messages and of blocks.
 
 use super::engine::Ruling;
-use super::log_line::Released;
+use super::log_line::LoggedRelease;
 use super::reader::Replay;
 use super::summary::{SHADOW_BLOCKS, place};
 use crate::detector::ShadowDecision;
@@ -142,13 +142,13 @@ impl Replay {
 }
 
 /// How a log names a block.
-fn named(block: &Block) -> Released {
+fn named(block: &Block) -> LoggedRelease {
     let tenant = block
         .tenant
         .as_ref()
         .map(ToString::to_string)
         .unwrap_or_default();
-    Released {
+    LoggedRelease {
         kind: block.kind.as_str().to_owned(),
         subject: block.subject.clone(),
         tenant,

@@ -2,7 +2,7 @@
 //! became of it, who complained, what people released. All other lines say nothing here.
 
 use super::error::LineError;
-use super::event::{Event, What};
+use super::event::{EventKind, ReplayEvent};
 use crate::detector::Addressee;
 use crate::types::RecipientFacts;
 use crate::types::{
@@ -20,7 +20,7 @@ const DIGITS: usize = 16;
 
 /// A message as the detector was told of it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Judged {
+pub(crate) struct LoggedMessage {
     /// Its sender, as the header completed it.
     pub identity: Identity,
     /// Its recipients: external ones, then internal ones.
@@ -57,7 +57,7 @@ pub(crate) struct Answered {
 
 /// An active block that a person ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Released {
+pub(crate) struct LoggedRelease {
     /// Kind, as in the contract.
     pub kind: String,
     pub subject: String,
@@ -67,7 +67,7 @@ pub(crate) struct Released {
 
 /// The fields that matter, of any line.
 #[derive(Deserialize)]
-struct Line<'a> {
+struct LogLine<'a> {
     #[serde(borrow)]
     time: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -124,7 +124,7 @@ struct Line<'a> {
 
 /// What kind of line it is; in lines of other kinds the fields above may be anything.
 #[derive(Deserialize)]
-struct Kind<'a> {
+struct LineKind<'a> {
     #[serde(borrow, default)]
     event: Cow<'a, str>,
 }
@@ -147,14 +147,14 @@ pub(crate) fn is_ours(line: &[u8]) -> bool {
 
 /// Reads a line of the log; `None` if it says nothing that the detector was told. The error says what
 /// is wrong with it.
-pub(crate) fn parse(line: &[u8]) -> Result<Option<Event<'_>>, LineError> {
-    let kind: Kind<'_> = serde_json::from_slice(line).map_err(LineError::NoLogLine)?;
+pub(crate) fn parse(line: &[u8]) -> Result<Option<ReplayEvent<'_>>, LineError> {
+    let kind: LineKind<'_> = serde_json::from_slice(line).map_err(LineError::NoLogLine)?;
     if !EVENTS.contains(&&*kind.event) {
         return Ok(None);
     }
-    let line: Line<'_> = serde_json::from_slice(line).map_err(LineError::NoLogLine)?;
+    let line: LogLine<'_> = serde_json::from_slice(line).map_err(LineError::NoLogLine)?;
     let what = match &*line.event {
-        "judged" => What::Judged(Box::new(judged(&line)?)),
+        "judged" => EventKind::Judged(Box::new(judged(&line)?)),
         // Given up without an attempt, a line has no class: the detector was not told either. Nor of
         // delays but for spam.
         "delivered" | "bounced" | "deferred" | "came_back" => match line.class {
@@ -162,7 +162,7 @@ pub(crate) fn parse(line: &[u8]) -> Result<Option<Event<'_>>, LineError> {
                 let unread = || stable_hash(&[line.to.as_bytes()]).into();
                 let recipient =
                     Address::parse(&line.to).map_or_else(unread, |to| Addressee::of(&to));
-                What::Answered(Answered {
+                EventKind::Answered(Answered {
                     recipient,
                     class,
                     returned: line.event == "came_back",
@@ -170,7 +170,7 @@ pub(crate) fn parse(line: &[u8]) -> Result<Option<Event<'_>>, LineError> {
             }
             _ => return Ok(None),
         },
-        "complaint" => What::Complaint(u64::from_str_radix(&line.reporter_hash, 16).ok()),
+        "complaint" => EventKind::Complaint(u64::from_str_radix(&line.reporter_hash, 16).ok()),
         "released" if line.by != "expired" => {
             let verdict = match &*line.verdict {
                 "mistake" => Some(ReleaseVerdict::Mistake),
@@ -178,25 +178,25 @@ pub(crate) fn parse(line: &[u8]) -> Result<Option<Event<'_>>, LineError> {
                 _ => None,
             };
             let (kind, subject, tenant) = (line.kind, line.subject_of_block, line.tenant);
-            let released = Released {
+            let released = LoggedRelease {
                 kind: kind.into_owned(),
                 subject: subject.into_owned(),
                 tenant: tenant.into_owned(),
             };
-            What::Released(released, verdict)
+            EventKind::Released(released, verdict)
         }
         _ => return Ok(None),
     };
     let time =
         Time::parse_rfc3339(&line.time).ok_or(LineError::BadField("time is not RFC 3339"))?;
-    Ok(Some(Event {
+    Ok(Some(ReplayEvent {
         time,
         id: line.id,
         what,
     }))
 }
 
-fn judged(line: &Line<'_>) -> Result<Judged, LineError> {
+fn judged(line: &LogLine<'_>) -> Result<LoggedMessage, LineError> {
     let client: IpAddr = line
         .client
         .parse()
@@ -208,7 +208,7 @@ fn judged(line: &Line<'_>) -> Result<Judged, LineError> {
     };
     let mut recipients = of(&line.to_hashes, false);
     recipients.extend(of(&line.internal_hashes, true));
-    Ok(Judged {
+    Ok(LoggedMessage {
         identity: Identity {
             tenant: TenantId::new(&line.tenant),
             key: SenderKey((*line.key).into()),
@@ -246,7 +246,7 @@ fn hashes(text: &str) -> impl Iterator<Item = u64> {
 mod tests {
     use super::*;
 
-    fn event(line: &str) -> Option<Event<'_>> {
+    fn event(line: &str) -> Option<ReplayEvent<'_>> {
         assert!(is_ours(line.as_bytes()));
         parse(line.as_bytes()).expect("a line of the log")
     }
@@ -260,7 +260,7 @@ mod tests {
             (event.time, &*event.id),
             (Time(1_795_356_000_007), "0000000000001")
         );
-        let What::Judged(judged) = event.what else {
+        let EventKind::Judged(judged) = event.what else {
             panic!("a judgement")
         };
         let who = &judged.identity;
@@ -282,7 +282,7 @@ mod tests {
         );
         // Cut off at the bound of a value.
         let cut = JUDGED.replace("00000000000000ff\"", "0000\u{2026}\"");
-        let What::Judged(judged) = self::event(&cut).expect("an event").what else {
+        let EventKind::Judged(judged) = self::event(&cut).expect("an event").what else {
             panic!("a judgement")
         };
         assert_eq!(judged.recipients.len(), 2);
@@ -296,7 +296,7 @@ mod tests {
             r#""event":"bounced","id":"m","to":"Bob@Example.NET","remote":"","delay_seconds":1.5,"class":"unknown_user","reply":"550 5.1.1 x""#,
         );
         let recipient = Addressee::of(&Address::parse("Bob@Example.NET").expect("an address"));
-        let expected = What::Answered(Answered {
+        let expected = EventKind::Answered(Answered {
             recipient,
             class: OutcomeClass::UnknownUser,
             returned: false,
@@ -318,17 +318,18 @@ mod tests {
             event(&line(r#""event":"complaint","id":"m""#))
                 .expect("an event")
                 .what,
-            What::Complaint(None)
+            EventKind::Complaint(None)
         );
         let told = line(r#""event":"complaint","id":"m","reporter_hash":"00000000000000ff""#);
         assert_eq!(
             event(&told).expect("an event").what,
-            What::Complaint(Some(255))
+            EventKind::Complaint(Some(255))
         );
         let released = line(
             r#""event":"released","kind":"sender","subject_of_block":"a@b.example","tenant":"t","by":"vera","verdict":"mistake""#,
         );
-        let What::Released(released, verdict) = event(&released).expect("an event").what else {
+        let EventKind::Released(released, verdict) = event(&released).expect("an event").what
+        else {
             panic!("a release")
         };
         assert_eq!(

@@ -3,8 +3,8 @@
 
 use super::engine::Engine;
 use super::error::LineError;
-use super::event::{Content, Event, Message, Outcome, Status, What};
-use super::log_line::{self, Answered, Judged, Released};
+use super::event::{EventContent, EventKind, EventMessage, EventOutcome, ReplayEvent, Status};
+use super::log_line::{self, Answered, LoggedMessage, LoggedRelease};
 pub(crate) use super::summary::Summary;
 use super::translate::{class, make_identity, read, recipient};
 use crate::blocks::rules;
@@ -81,11 +81,11 @@ pub fn run(
 }
 
 /// The event of a line, where it says anything: of the contract, or of the relay's own log.
-fn event(line: &[u8]) -> Result<Option<Event<'_>>, LineError> {
+fn event(line: &[u8]) -> Result<Option<ReplayEvent<'_>>, LineError> {
     if log_line::is_ours(line) {
         log_line::parse(line)
     } else {
-        Event::parse(line).map(Some)
+        ReplayEvent::parse(line).map(Some)
     }
 }
 
@@ -107,7 +107,7 @@ fn skip_line(input: &mut dyn BufRead) -> io::Result<()> {
 }
 
 /// The message a later outcome speaks of, and who complains of it unless that is told.
-type Known = (Arc<Identity>, MessageId, u64);
+type EarlierMessage = (Arc<Identity>, MessageId, u64);
 
 /// A replay under way.
 pub(super) struct Replay {
@@ -116,12 +116,12 @@ pub(super) struct Replay {
     pub(super) summary: Summary,
     /// Place of a block in the summary.
     pub(super) places: HashMap<String, usize>,
-    pub(super) messages: [HashMap<u64, Known>; 2],
+    pub(super) messages: [HashMap<u64, EarlierMessage>; 2],
     pub(super) identities: HashMap<u64, Arc<Identity>>,
     /// Accounts told of a wider block.
     pub(super) told: HashSet<(String, SenderKey)>,
     /// Blocks in force, as a log names them.
-    pub(super) open: HashMap<Released, Arc<Block>>,
+    pub(super) open: HashMap<LoggedRelease, Arc<Block>>,
     pub(super) learner: Option<Learner>,
     pub(super) turn: u32,
 }
@@ -142,29 +142,29 @@ impl Replay {
         }
     }
 
-    fn event(&mut self, event: &Event<'_>) -> Result<(), LineError> {
+    fn event(&mut self, event: &ReplayEvent<'_>) -> Result<(), LineError> {
         for ended in self.engine.advance(event.time) {
             self.ended(&ended);
         }
         match &event.what {
-            What::Message(message) => self.message(&event.id, message),
-            What::Outcome(outcome) => {
+            EventKind::Message(message) => self.message(&event.id, message),
+            EventKind::Outcome(outcome) => {
                 self.outcome(&event.id, outcome);
                 Ok(())
             }
-            What::Complaint(reporter) => {
+            EventKind::Complaint(reporter) => {
                 self.complaint(&event.id, *reporter);
                 Ok(())
             }
-            What::Judged(judged) => {
+            EventKind::Judged(judged) => {
                 self.judged(&event.id, judged);
                 Ok(())
             }
-            What::Answered(answered) => {
+            EventKind::Answered(answered) => {
                 self.answered(&event.id, answered);
                 Ok(())
             }
-            What::Released(released, verdict) => {
+            EventKind::Released(released, verdict) => {
                 if let Some(block) = self.open.get(released).cloned() {
                     self.engine.release(&block, *verdict);
                     self.ended(&rules::expired(&block, self.engine.now()));
@@ -189,7 +189,7 @@ impl Replay {
     }
 
     /// A message as the log tells it.
-    fn judged(&mut self, name: &str, judged: &Judged) {
+    fn judged(&mut self, name: &str, judged: &LoggedMessage) {
         let who = Arc::new(judged.identity.clone());
         let id = self.next_id();
         let ruling = self.engine.message(&MessageFacts {
@@ -246,7 +246,7 @@ impl Replay {
         MessageId::from_parts(self.engine.now(), self.turn)
     }
 
-    fn message(&mut self, name: &str, message: &Message<'_>) -> Result<(), LineError> {
+    fn message(&mut self, name: &str, message: &EventMessage<'_>) -> Result<(), LineError> {
         let who = self.identity(message);
         let recipients: Vec<RecipientFacts> = message
             .recipients
@@ -273,11 +273,11 @@ impl Replay {
         let (score, lesson);
         let mut content = None;
         match &message.content {
-            Content::Llr(llr) => {
+            EventContent::Llr(llr) => {
                 facts.llr = *llr;
                 facts.probability = 1.0 / (1.0 + (-llr).exp());
             }
-            Content::Path(path) => {
+            EventContent::Path(path) => {
                 let raw = read(path)?;
                 let path = if message.sender.is_empty() {
                     ReturnPath::Null
@@ -326,7 +326,7 @@ impl Replay {
         Ok(self.learner.insert(learner))
     }
 
-    fn outcome(&mut self, name: &str, outcome: &Outcome<'_>) {
+    fn outcome(&mut self, name: &str, outcome: &EventOutcome<'_>) {
         self.summary.answers += 1;
         let Some((who, id, _)) = self.known(name) else {
             return;
@@ -352,7 +352,7 @@ impl Replay {
         newer.insert(hash_text(name), (Arc::clone(who), id, reporter));
     }
 
-    fn known(&mut self, name: &str) -> Option<Known> {
+    fn known(&mut self, name: &str) -> Option<EarlierMessage> {
         let key = hash_text(name);
         let known = self
             .messages
@@ -363,7 +363,7 @@ impl Replay {
         known
     }
 
-    fn identity(&mut self, message: &Message<'_>) -> Arc<Identity> {
+    fn identity(&mut self, message: &EventMessage<'_>) -> Arc<Identity> {
         let client = match message.client {
             std::net::IpAddr::V4(v4) => u64::from(u32::from(v4)),
             std::net::IpAddr::V6(v6) => mix((u128::from(v6) >> 64) as u64, u128::from(v6) as u64),

@@ -2,11 +2,11 @@
 //! files.
 
 use super::error::LineError;
-use super::event::{Message, Outcome, Status};
+use super::event::{EventMessage, EventOutcome, Status};
 use crate::config::Settings;
 use crate::delivery::outcome as delivery;
 use crate::identity;
-use crate::smtp::client::{Step, Verdict};
+use crate::smtp::client::{ClientStep, StepReply};
 use crate::smtp::grammar::is_rerouting;
 use crate::types::RecipientFacts;
 use crate::types::{
@@ -20,7 +20,7 @@ const MAX_MESSAGE: u64 = 256 << 20;
 
 /// A sender of a replay counts as authenticated; the null sender is nobody's account, it goes by
 /// its client.
-pub(super) fn make_identity(settings: &Settings, message: &Message<'_>) -> Identity {
+pub(super) fn make_identity(settings: &Settings, message: &EventMessage<'_>) -> Identity {
     let tenant = TenantId::new(&message.tenant);
     let text = message.sender.trim_matches(['<', '>', ' ']);
     let client = message.client.to_canonical();
@@ -90,7 +90,7 @@ pub(super) fn recipient(settings: &Settings, tenant: &TenantId, text: &str) -> R
 }
 
 /// What an outcome says, by the words of the remote site; without words, by its status alone.
-pub(super) fn class(outcome: &Outcome<'_>) -> OutcomeClass {
+pub(super) fn class(outcome: &EventOutcome<'_>) -> OutcomeClass {
     if outcome.status == Status::Delivered {
         return OutcomeClass::Delivered;
     }
@@ -118,8 +118,8 @@ pub(super) fn class(outcome: &Outcome<'_>) -> OutcomeClass {
     };
     // At which step it was said is not told: at the end of the message all that can be meant may be
     // meant.
-    delivery::outcome(&Verdict {
-        step: Step::Dot,
+    delivery::outcome(&StepReply {
+        step: ClientStep::Dot,
         reply,
         lost: false,
     })

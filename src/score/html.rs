@@ -13,26 +13,26 @@ mod style;
 use attributes::{Attributes, TagEnds};
 use raw::{after, comment_end, conditional, raw_end};
 use stack::kind::BREAK;
-use stack::{Seen, Stack, kind_of};
+use stack::{Stack, Visibility, kind_of};
 use std::ops::Range;
 use style::Sheet;
 
 /// A link: where it leads, and the text shown for it.
-pub(super) type Link = (String, Range<usize>);
+pub(super) type HtmlLink = (String, Range<usize>);
 
 /// What a document shows and holds.
 #[derive(Debug, Default)]
-pub(super) struct Page {
+pub(super) struct HtmlPage {
     /// Visible text; blocks are separated by line breaks.
     pub text: String,
     /// Link targets with the text shown for them (the text as a byte range of `text`).
-    pub links: Vec<Link>,
+    pub links: Vec<HtmlLink>,
     /// Pieces of `text` that many programs do not show, in order.
     pub doubtful: Vec<Range<usize>>,
     /// Text that is not shown.
     pub concealed: String,
     /// Links that stand in concealed text.
-    pub concealed_links: Vec<Link>,
+    pub concealed_links: Vec<HtmlLink>,
     /// Where the pieces of `concealed` stood: an offset in `text`, and the piece.
     pub concealed_at: Vec<(usize, Range<usize>)>,
     /// There is more than was read.
@@ -65,7 +65,7 @@ const MAX_PIECES: usize = 16 * 1024;
 const SHORT_ALT: usize = 200;
 
 /// Renders a document in one pass.
-pub(super) fn render(html: &str) -> Page {
+pub(super) fn render(html: &str) -> HtmlPage {
     let mut renderer = Renderer {
         sheet: raw::sheets(html),
         ..Renderer::default()
@@ -89,7 +89,7 @@ const RAW: [(&str, Option<bool>); 9] = [
 
 #[derive(Default)]
 struct Renderer<'a> {
-    page: Page,
+    page: HtmlPage,
     sheet: Sheet,
     stack: Stack<'a>,
     ends: TagEnds,
@@ -134,7 +134,7 @@ impl<'a> Renderer<'a> {
 
     /// What an element hides that is never closed is shown, and doubtful: it would hide the rest
     /// from us, not from every reader.
-    fn finish(mut self) -> Page {
+    fn finish(mut self) -> HtmlPage {
         self.end_link();
         let mut page = self.page;
         page.cut |= self.stack.cut || self.sheet.cut || self.sheet.exhausted();
@@ -237,7 +237,7 @@ impl<'a> Renderer<'a> {
 
     /// An element whose content is no markup.
     fn raw(&mut self, at: usize, name: &'a str, rest: &'a str) -> &'a str {
-        let shown = self.stack.seen() == Seen::Shown;
+        let shown = self.stack.seen() == Visibility::Shown;
         let counts = ["script", "iframe"]
             .iter()
             .any(|n| name.eq_ignore_ascii_case(n));
@@ -277,7 +277,7 @@ impl<'a> Renderer<'a> {
             self.page.concealed.len(),
         );
         let is = |n: &str| name.eq_ignore_ascii_case(n);
-        let hidden = self.stack.seen() == Seen::Hidden;
+        let hidden = self.stack.seen() == Visibility::Hidden;
         if is("a") || is("area") {
             self.end_link();
             if let Some(href) = attributes.href {
@@ -320,7 +320,7 @@ impl<'a> Renderer<'a> {
 
     /// Text in place of a picture, and on a button.
     fn replaced(&mut self, attributes: &Attributes<'a>, picture: bool) {
-        let hidden = self.stack.seen() == Seen::Hidden;
+        let hidden = self.stack.seen() == Visibility::Hidden;
         if picture && !hidden {
             self.page.images += 1;
             self.page.picture_links += usize::from(self.link.is_some());
@@ -371,11 +371,11 @@ impl<'a> Renderer<'a> {
             return;
         }
         let seen = self.stack.seen();
-        if seen == Seen::Hidden && self.stack.look().counts {
+        if seen == Visibility::Hidden && self.stack.look().counts {
             self.page.hidden += text.trim().len();
         }
         if memchr::memchr(b'&', text.as_bytes()).is_some() {
-            if seen != Seen::Hidden {
+            if seen != Visibility::Hidden {
                 self.page.coded_letters += entities::coded_letters(text);
             }
             self.push(&entities::decoded(text));
@@ -388,8 +388,8 @@ impl<'a> Renderer<'a> {
     fn push(&mut self, text: &str) {
         let page = &mut self.page;
         match self.stack.seen() {
-            Seen::Shown => page.text.push_str(text),
-            Seen::Doubtful => {
+            Visibility::Shown => page.text.push_str(text),
+            Visibility::Doubtful => {
                 let start = page.text.len();
                 page.text.push_str(text);
                 if let Some(last) = page.doubtful.last_mut().filter(|last| last.end == start) {
@@ -400,7 +400,7 @@ impl<'a> Renderer<'a> {
                     page.cut = true;
                 }
             }
-            Seen::Hidden => {
+            Visibility::Hidden => {
                 let (place, start) = (page.text.len(), page.concealed.len());
                 if text.is_ascii() {
                     page.concealed.push_str(text);
@@ -425,7 +425,7 @@ impl<'a> Renderer<'a> {
     }
 }
 
-impl Page {
+impl HtmlPage {
     /// The text as those see it to whom doubtful text is hidden.
     pub(super) fn without_doubtful(&self) -> String {
         let (mut out, mut at) = (String::with_capacity(self.text.len()), 0);

@@ -77,7 +77,7 @@ pub struct Scorer {
 
 /// What a tenant's own mail adds to the model.
 #[derive(Clone, Copy)]
-enum Learned<'a> {
+enum TenantLearning<'a> {
     Nothing,
     /// Its own, and until that is known what the whole node learned.
     Among(&'a adapt::Delta, &'a adapt::Delta),
@@ -157,20 +157,20 @@ impl Scorer {
         EXTRACTOR.with(|cell| match cell.try_borrow_mut() {
             Ok(mut extractor) => {
                 extractor.extract(message);
-                self.worst(&mut extractor, Learned::Nothing).0
+                self.worst(&mut extractor, TenantLearning::Nothing).0
             }
             // Only if scoring called itself; fresh buffers do as well.
             Err(_) => {
                 let mut extractor = Extractor::default();
                 extractor.extract(message);
-                self.worst(&mut extractor, Learned::Nothing).0
+                self.worst(&mut extractor, TenantLearning::Nothing).0
             }
         })
     }
 
     /// Weighs the view that was read last; `learned` is what a tenant's own mail adds to the model.
     pub fn judge(&self, extractor: &Extractor, learned: Option<&adapt::Delta>) -> Score {
-        let mut weighed = self.weigh(extractor, Learned::Nothing);
+        let mut weighed = self.weigh(extractor, TenantLearning::Nothing);
         if let Some(delta) = learned.filter(|delta| delta.learned() > 0) {
             weighed.llr = delta.llr(weighed.shipped, &extractor.sample());
         }
@@ -186,7 +186,7 @@ impl Scorer {
         own: &adapt::Delta,
         node: &adapt::Delta,
     ) -> (Score, adapt::Lesson) {
-        let (score, weighed) = self.worst(extractor, Learned::Among(own, node));
+        let (score, weighed) = self.worst(extractor, TenantLearning::Among(own, node));
         (
             score,
             adapt::Lesson {
@@ -196,7 +196,7 @@ impl Scorer {
         )
     }
 
-    fn worst(&self, extractor: &mut Extractor, learned: Learned<'_>) -> (Score, Weighed) {
+    fn worst(&self, extractor: &mut Extractor, learned: TenantLearning<'_>) -> (Score, Weighed) {
         let mut worst = self.weigh(extractor, learned);
         let mut score = self.explained(extractor, &worst);
         let main = worst.llr;
@@ -231,7 +231,7 @@ impl Scorer {
         (score, worst)
     }
 
-    fn weigh(&self, extractor: &Extractor, learned: Learned<'_>) -> Weighed {
+    fn weigh(&self, extractor: &Extractor, learned: TenantLearning<'_>) -> Weighed {
         let words = extractor.text.words();
         let named = (0_u8..)
             .zip(extractor.dense())
@@ -250,7 +250,7 @@ impl Scorer {
             llr: shipped,
             sample: None,
         };
-        if let Learned::Among(own, node) = learned {
+        if let TenantLearning::Among(own, node) = learned {
             let sample = weighed.sample.insert(extractor.sample());
             let by = |delta: &adapt::Delta| delta.llr(shipped, sample);
             let known = f64::from(own.influence());

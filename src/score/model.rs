@@ -212,7 +212,7 @@ impl Model {
         let (content, sum) = file
             .split_at_checked(file.len().saturating_sub(32))
             .ok_or(ModelError::Truncated)?;
-        let mut r = Reader {
+        let mut r = ModelReader {
             rest: body
                 .get(..body.len().saturating_sub(32))
                 .unwrap_or_default(),
@@ -230,7 +230,7 @@ impl Model {
     /// Reads what stands between format version and checksum: every count, index and weight is
     /// checked by itself.
     pub fn from_unsigned(content: &[u8]) -> Result<Self, ModelError> {
-        let mut r = Reader { rest: content };
+        let mut r = ModelReader { rest: content };
         let (hashed, named) = (r.u32()?, r.u32()?);
         if hashed as usize != SPACE || named as usize != dense::COUNT {
             return Err(ModelError::OtherFeatures { hashed, named });
@@ -288,11 +288,11 @@ fn write_list(out: &mut Vec<u8>, list: &[u32]) {
     }
 }
 
-struct Reader<'a> {
+struct ModelReader<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ModelReader<'a> {
     fn take(&mut self, n: usize) -> Result<&'a [u8], ModelError> {
         let (head, rest) = self.rest.split_at_checked(n).ok_or(ModelError::Truncated)?;
         self.rest = rest;

@@ -459,7 +459,7 @@ pub(super) const FREE_MAIL: &[&str] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::score::text::{Segment, TextFeatures};
+    use crate::score::text::{TextFeatures, TextSegment};
 
     #[test]
     fn every_phrase_is_found_in_a_text() {
@@ -475,7 +475,7 @@ mod tests {
             } else {
                 phrase.to_owned()
             };
-            text.read(&format!("so {written} then"), Segment::Body, |_| {});
+            text.read(&format!("so {written} then"), TextSegment::Body, |_| {});
             text.finish();
             if !text.phrases.iter().any(|(found, _)| *found == symbol) {
                 missed.push((symbol, phrase));

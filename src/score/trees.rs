@@ -15,7 +15,7 @@ pub(crate) const NODES: usize = (1 << (DEPTH + 1)) - 1;
 pub(in crate::score) const MAX_TREES: usize = 512;
 
 /// Quantised values of the named features, 0-255.
-pub(crate) type Row = [u8; dense::COUNT];
+pub(crate) type FeatureRow = [u8; dense::COUNT];
 
 /// One question: is the value of `feature` above `threshold`?
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Default for Tree {
 impl Tree {
     /// The answer; `reason` gets each feature asked with what its answer changed.
     #[inline]
-    pub fn answer(&self, row: &Row, mut reason: impl FnMut(u8, f32)) -> f32 {
+    pub fn answer(&self, row: &FeatureRow, mut reason: impl FnMut(u8, f32)) -> f32 {
         let mut node = 0;
         let mut value = self.values.first().copied().unwrap_or_default();
         for _ in 0..DEPTH {
@@ -77,7 +77,7 @@ pub(crate) fn quantise(value: f32) -> u8 {
 }
 
 /// The row of a sparse list of values.
-pub(crate) fn row(dense: &[(u8, f32)]) -> Row {
+pub(crate) fn row(dense: &[(u8, f32)]) -> FeatureRow {
     let mut row = [0; dense::COUNT];
     for (feature, value) in dense {
         if let Some(slot) = row.get_mut(usize::from(*feature)) {

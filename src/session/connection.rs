@@ -2,7 +2,7 @@
 //! pure server has it.
 
 use super::driver::{Driver, End};
-use super::limits::Refused;
+use super::limits::RefusedSession;
 use super::standing::{Door, Entrance, Standing};
 use super::{Sessions, turn_away};
 use crate::config::Settings;
@@ -55,8 +55,8 @@ pub(super) async fn serve(
         Ok(entered) => entered,
         Err(refused) => {
             let reply = match refused {
-                Refused::Total => replies::TOO_MANY_SESSIONS,
-                Refused::Address => replies::TOO_MANY_SESSIONS_OF_ADDRESS,
+                RefusedSession::Total => replies::TOO_MANY_SESSIONS,
+                RefusedSession::Address => replies::TOO_MANY_SESSIONS_OF_ADDRESS,
             };
             return turn_away(stream, &reply.into()).await;
         }

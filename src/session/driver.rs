@@ -3,7 +3,7 @@
 
 use super::Sessions;
 use super::limits::counted_as;
-use super::memory::Share;
+use super::memory::MemoryShare;
 use super::pace::Pace;
 use super::standing::Standing;
 use crate::config::settings::ListenerKind;
@@ -51,7 +51,7 @@ pub(super) struct Driver<'a> {
     /// only.
     pub(super) session_origin: Option<IpAddr>,
     /// What this session holds of the memory for bodies.
-    pub(super) share: Share<'a>,
+    pub(super) share: MemoryShare<'a>,
     /// Since when the body of this transaction has been coming in, and how fast it comes.
     pub(super) arriving: Option<(Instant, Pace)>,
     /// Messages offered so far.
@@ -59,7 +59,7 @@ pub(super) struct Driver<'a> {
 }
 
 /// What waiting for the peer came to.
-enum Input {
+enum PeerInput {
     /// So many octets lie in the buffer.
     Octets(usize),
     /// The peer closed the connection.
@@ -141,7 +141,7 @@ impl<'a> Driver<'a> {
                     }
                     self.account_body();
                     match self.read(stream, &mut buffer, asked, &mut draining).await? {
-                        Input::Octets(count) => {
+                        PeerInput::Octets(count) => {
                             let octets = buffer.get(..count).unwrap_or_default();
                             let is_command =
                                 self.server.awaits() != Awaits::Body && octets.contains(&b'\n');
@@ -151,13 +151,13 @@ impl<'a> Driver<'a> {
                             }
                             self.server.feed(octets);
                         }
-                        Input::HungUp => return Ok(End::Closed),
-                        Input::Late => {
+                        PeerInput::HungUp => return Ok(End::Closed),
+                        PeerInput::Late => {
                             return self
                                 .farewell(stream, &replies::WAITED_TOO_LONG.into())
                                 .await;
                         }
-                        Input::Draining => {
+                        PeerInput::Draining => {
                             let reply = replies::SHUTTING_DOWN.into();
                             return self.farewell(stream, &reply).await;
                         }
@@ -184,7 +184,7 @@ impl<'a> Driver<'a> {
         buffer: &mut Vec<u8>,
         asked: Instant,
         draining: &mut watch::Receiver<bool>,
-    ) -> io::Result<Input> {
+    ) -> io::Result<PeerInput> {
         let in_body = self.server.awaits() == Awaits::Body;
         let wanted = self.read_buffer();
         if buffer.len() != wanted {
@@ -193,26 +193,26 @@ impl<'a> Driver<'a> {
         let deadline = self.deadline(in_body, asked);
         if deadline <= Instant::now() {
             // What lies ready all the same came too late.
-            return Ok(Input::Late);
+            return Ok(PeerInput::Late);
         }
         let may_drain = self.transaction.is_none() && !in_body;
         let read = tokio::select! {
             biased;
             read = tokio::time::timeout_at(deadline, stream.read(buffer)) => read,
             // Only the wake-up counts: the guard it comes with must not live across an await.
-            () = async { drop(draining.wait_for(|d| *d).await) }, if may_drain => return Ok(Input::Draining),
+            () = async { drop(draining.wait_for(|d| *d).await) }, if may_drain => return Ok(PeerInput::Draining),
         };
         let Ok(read) = read else {
-            return Ok(Input::Late);
+            return Ok(PeerInput::Late);
         };
         let count = read?;
         if let Some((since, pace)) = &mut self.arriving {
             pace.add(since.elapsed(), count as u64);
         }
         Ok(if count == 0 {
-            Input::HungUp
+            PeerInput::HungUp
         } else {
-            Input::Octets(count)
+            PeerInput::Octets(count)
         })
     }
 

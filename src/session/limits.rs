@@ -1,6 +1,6 @@
 //! How many sessions.
 
-use crate::config::settings::Limits;
+use crate::config::settings::LimitSettings;
 use crate::telemetry::metrics::SESSIONS_OPEN;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -17,7 +17,7 @@ pub(super) struct SessionCounts {
 
 /// Why a session is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(super) enum RefusedSession {
     /// Too many in all.
     Total,
     /// Too many of this address.
@@ -34,17 +34,21 @@ pub(super) fn counted_as(address: IpAddr) -> IpAddr {
 
 impl SessionCounts {
     /// Counts a session in, or says why not.
-    pub(super) fn enter(&self, address: IpAddr, limits: &Limits) -> Result<Entered<'_>, Refused> {
+    pub(super) fn enter(
+        &self,
+        address: IpAddr,
+        limits: &LimitSettings,
+    ) -> Result<Entered<'_>, RefusedSession> {
         let mut counts = self
             .per_address
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         if *self.open.borrow() >= limits.sessions {
-            return Err(Refused::Total);
+            return Err(RefusedSession::Total);
         }
         let count = counts.entry(counted_as(address)).or_default();
         if *count >= limits.sessions_per_address {
-            return Err(Refused::Address);
+            return Err(RefusedSession::Address);
         }
         *count += 1;
         self.open.send_modify(|open| *open += 1);
@@ -102,7 +106,7 @@ impl Drop for Entered<'_> {
 mod tests {
     use super::*;
 
-    fn limits(sessions: usize, per_address: usize) -> Limits {
+    fn limits(sessions: usize, per_address: usize) -> LimitSettings {
         let mut limits = crate::config::defaults().limits;
         limits.sessions = sessions;
         limits.sessions_per_address = per_address;
@@ -115,13 +119,16 @@ mod tests {
         let (a, b): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         let limits = limits(2, 1);
         let first = counts.enter(a, &limits).unwrap();
-        assert_eq!(counts.enter(a, &limits).unwrap_err(), Refused::Address);
+        assert_eq!(
+            counts.enter(a, &limits).unwrap_err(),
+            RefusedSession::Address
+        );
         let _other = counts.enter(b, &limits).unwrap();
         assert_eq!(
             counts
                 .enter("192.0.2.3".parse().unwrap(), &limits)
                 .unwrap_err(),
-            Refused::Total
+            RefusedSession::Total
         );
         drop(first);
         assert!(counts.enter(a, &limits).is_ok());
@@ -151,7 +158,7 @@ mod tests {
             counts
                 .enter("2001:db8::2".parse().unwrap(), &limits)
                 .unwrap_err(),
-            Refused::Address
+            RefusedSession::Address
         );
         assert!(
             counts

@@ -1,6 +1,6 @@
 //! AUTH: checked off the async threads, few at once, and guesses slowed down where they come from.
 
-use super::penalties::{Admission, Attempt, Penalties};
+use super::penalties::{Admission, LoginAttempt, Penalties};
 use super::turns::Turns;
 use crate::identity::Login;
 use crate::records::{self, Records, RecordsError};
@@ -84,7 +84,7 @@ impl LoginGuard {
     async fn look(
         &self,
         records: &Records,
-        who: Attempt,
+        who: LoginAttempt,
         admission: Admission,
         user: &str,
         password: &str,

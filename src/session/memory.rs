@@ -4,7 +4,7 @@
 //! for everybody else, so that bodies which never end leave room for all others. No lock is taken
 //! while octets come in.
 
-use crate::config::settings::Limits;
+use crate::config::settings::LimitSettings;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -27,12 +27,12 @@ enum Holder {
 
 /// What somebody holds, in octets: in all, and of that in small bodies.
 #[derive(Debug, Default)]
-struct Held {
+struct HeldOctets {
     all: AtomicU64,
     small: AtomicU64,
 }
 
-impl Held {
+impl HeldOctets {
     /// One body goes from `old` to `new` octets; gives what is held then, in all and in small
     /// bodies.
     fn change(&self, old: u64, new: u64) -> (u64, u64) {
@@ -63,7 +63,7 @@ const fn small(octets: u64) -> u64 {
 #[derive(Default)]
 pub(super) struct BodyMemory {
     used: AtomicU64,
-    holders: Mutex<HashMap<Holder, Arc<Held>>>,
+    holders: Mutex<HashMap<Holder, Arc<HeldOctets>>>,
     small_copies: Copies,
     large_copies: Copies,
 }
@@ -71,15 +71,15 @@ pub(super) struct BodyMemory {
 /// What all bodies that come in may hold together: half of the limit. A quarter is for copies, and
 /// the rest is left to the spool, which keeps fresh messages for their first delivery. But a
 /// message of the largest size must fit.
-fn arriving(limits: &Limits) -> u64 {
+fn arriving(limits: &LimitSettings) -> u64 {
     let all = limits.body_memory_bytes;
     (all / 2).max(limits.message_size_bytes.saturating_add(BESIDE).min(all))
 }
 
 impl BodyMemory {
     /// What one session holds, for this client; nothing yet.
-    pub(super) fn share(&self, client: IpAddr) -> Share<'_> {
-        Share {
+    pub(super) fn share(&self, client: IpAddr) -> MemoryShare<'_> {
+        MemoryShare {
             memory: self,
             octets: 0,
             client: self.holder(Holder::Client(client)),
@@ -87,7 +87,7 @@ impl BodyMemory {
         }
     }
 
-    fn holder(&self, who: Holder) -> (Holder, Arc<Held>) {
+    fn holder(&self, who: Holder) -> (Holder, Arc<HeldOctets>) {
         let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
         let octets = Arc::clone(holders.entry(who.clone()).or_default());
         (who, octets)
@@ -108,7 +108,11 @@ impl BodyMemory {
 
     /// Waits for room for a copy of a message of so many octets. Whoever has it gives it back
     /// within bounded time. Small messages never wait for large ones.
-    pub(super) async fn copy(&self, octets: usize, limits: &Limits) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn copy(
+        &self,
+        octets: usize,
+        limits: &LimitSettings,
+    ) -> Option<SemaphorePermit<'_>> {
         let sixteenth = limits.body_memory_bytes / 16;
         let is_small = u64::try_from(octets).is_ok_and(|octets| octets <= SMALL);
         let (copies, room) = if is_small {
@@ -169,14 +173,14 @@ impl Copies {
 }
 
 /// What one session holds; given back when it is dropped.
-pub(super) struct Share<'a> {
+pub(super) struct MemoryShare<'a> {
     memory: &'a BodyMemory,
     octets: u64,
-    client: (Holder, Arc<Held>),
-    account: Option<(Holder, Arc<Held>)>,
+    client: (Holder, Arc<HeldOctets>),
+    account: Option<(Holder, Arc<HeldOctets>)>,
 }
 
-impl Share<'_> {
+impl MemoryShare<'_> {
     /// From now on the session's bodies count for this account too, and for none before it.
     pub(super) fn belongs_to(&mut self, account: Option<&str>) {
         if let Some((who, held)) = self.account.take() {
@@ -191,14 +195,14 @@ impl Share<'_> {
     }
 
     /// Who holds it, with how many times as much must be left for others.
-    fn holders(&self) -> impl Iterator<Item = (u64, &Held)> {
+    fn holders(&self) -> impl Iterator<Item = (u64, &HeldOctets)> {
         std::iter::once((1, &*self.client.1))
             .chain(self.account.iter().map(|(_, held)| (2, &**held)))
     }
 
     /// The session now holds so many octets; `false` (and unchanged) if that is more than there is
     /// for it.
-    pub(super) fn resize(&mut self, octets: u64, limits: &Limits) -> bool {
+    pub(super) fn resize(&mut self, octets: u64, limits: &LimitSettings) -> bool {
         let before = self.octets;
         if octets == before {
             return true;
@@ -251,7 +255,7 @@ struct Holding {
 /// Whether it may be held. No client gets more than what is left for the others then, and no
 /// account more than half of that, so that it leaves room within its client too; but for one single
 /// body. Small bodies find room all the same, a little of each client and account.
-fn may_hold(held: &Holding, limits: &Limits) -> bool {
+fn may_hold(held: &Holding, limits: &LimitSettings) -> bool {
     let all = arriving(limits);
     let largest = limits.message_size_bytes.saturating_add(BESIDE).min(all);
     let for_large = (all / 8 * 7).max(largest);
@@ -262,7 +266,7 @@ fn may_hold(held: &Holding, limits: &Limits) -> bool {
     fair || (held.own <= SMALL && held.in_small <= of_small && held.total <= all)
 }
 
-impl Drop for Share<'_> {
+impl Drop for MemoryShare<'_> {
     fn drop(&mut self) {
         self.set(0);
         self.belongs_to(None);
@@ -276,7 +280,7 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    fn limits() -> Limits {
+    fn limits() -> LimitSettings {
         crate::config::defaults().limits
     }
 
@@ -285,7 +289,7 @@ mod tests {
     }
 
     /// Grows in steps as a body does; how much it got.
-    fn grow(share: &mut Share<'_>, to: u64, limits: &Limits) -> u64 {
+    fn grow(share: &mut MemoryShare<'_>, to: u64, limits: &LimitSettings) -> u64 {
         let mut held = share.octets;
         while held < to && share.resize((held + 64 * 1024).min(to), limits) {
             held = (held + 64 * 1024).min(to);
@@ -296,7 +300,7 @@ mod tests {
     #[test]
     fn stalled_bodies_of_one_client_leave_as_much_to_everybody_else() {
         let (memory, limits) = (BodyMemory::default(), limits());
-        let mut stalled: Vec<Share<'_>> = (0..8).map(|_| memory.share(ip(1))).collect();
+        let mut stalled: Vec<MemoryShare<'_>> = (0..8).map(|_| memory.share(ip(1))).collect();
         for _ in 0..40 {
             for share in stalled.iter_mut().filter(|share| {
                 share.octets > 0 || share.memory.used.load(Ordering::Relaxed) < 8 * MIB
@@ -330,7 +334,8 @@ mod tests {
     #[test]
     fn however_many_clients_stall_a_new_one_finds_room() {
         let (memory, limits) = (BodyMemory::default(), limits());
-        let mut stalled: Vec<Share<'_>> = (0..240).map(|n| memory.share(ip(n / 20))).collect();
+        let mut stalled: Vec<MemoryShare<'_>> =
+            (0..240).map(|n| memory.share(ip(n / 20))).collect();
         for share in &mut stalled {
             grow(share, 49 * MIB, &limits);
         }
@@ -345,7 +350,7 @@ mod tests {
     #[test]
     fn an_account_has_one_share_from_wherever_it_comes() {
         let (memory, limits) = (BodyMemory::default(), limits());
-        let mut stalled: Vec<Share<'_>> = (0..50).map(|n| memory.share(ip(n))).collect();
+        let mut stalled: Vec<MemoryShare<'_>> = (0..50).map(|n| memory.share(ip(n))).collect();
         let mut held = 0;
         for share in &mut stalled {
             share.belongs_to(Some("Alice"));
@@ -361,7 +366,7 @@ mod tests {
     #[test]
     fn the_largest_message_fits_even_where_there_is_room_for_no_other() {
         let memory = BodyMemory::default();
-        let limits = Limits {
+        let limits = LimitSettings {
             message_size_bytes: 900_000,
             body_memory_bytes: 1 << 20,
             ..limits()
@@ -406,14 +411,14 @@ mod tests {
             memory.copy(10_000, &limits).await.is_some(),
             "small mail does not wait for it"
         );
-        let wider = Limits {
+        let wider = LimitSettings {
             body_memory_bytes: 512 << 20,
             ..limits.clone()
         };
         assert!(memory.copy(30 << 20, &wider).await.is_some());
         drop(first);
         // Larger than all there is: it has it for itself alone.
-        let narrow = Limits {
+        let narrow = LimitSettings {
             body_memory_bytes: 1 << 20,
             ..limits
         };

@@ -45,7 +45,7 @@ const HOME_LOST: u32 = 100;
 
 /// Who tries to log in, as it is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Attempt {
+pub(super) struct LoginAttempt {
     /// Keyed hash of the login, lower case: of invented names, which may be long, nothing else is
     /// kept.
     account: u64,
@@ -65,14 +65,14 @@ pub(super) struct Admission {
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Record {
+struct PenaltyRecord {
     failures: u32,
     /// When the last one was, or will have been: an attempt under way counts as failed until it is
     /// proven.
     last: Time,
 }
 
-impl Record {
+impl PenaltyRecord {
     fn failures(&self, now: Time) -> u32 {
         if now.since(self.last) < MEMORY {
             self.failures
@@ -119,17 +119,17 @@ const fn pause_of_network(failures: u32) -> Duration {
 #[derive(Default)]
 pub(super) struct Penalties {
     hasher: RandomState,
-    attempts: HashMap<Attempt, Record>,
-    networks: HashMap<IpAddr, Record>,
-    accounts: HashMap<u64, Record>,
+    attempts: HashMap<LoginAttempt, PenaltyRecord>,
+    networks: HashMap<IpAddr, PenaltyRecord>,
+    accounts: HashMap<u64, PenaltyRecord>,
     /// Where the right password was given, by account: only accounts that exist have an entry.
     known: HashMap<u64, Vec<(IpAddr, Time)>>,
 }
 
 impl Penalties {
     /// Who tries, as it is counted. Logins compare without regard to case.
-    pub(super) fn attempt(&self, client: IpAddr, user: &str) -> Attempt {
-        Attempt {
+    pub(super) fn attempt(&self, client: IpAddr, user: &str) -> LoginAttempt {
+        LoginAttempt {
             account: self.hasher.hash_one(user.to_lowercase()),
             network: network_of(client),
         }
@@ -138,7 +138,7 @@ impl Penalties {
     /// What the attempt must wait; `None` = more than half a minute, it is put off unseen. Counts
     /// it as failed until [`Self::succeeded`] or [`Self::taken_back`] says otherwise, so that many
     /// at once gain nothing.
-    pub(super) fn admit(&mut self, now: Time, who: Attempt) -> Option<Admission> {
+    pub(super) fn admit(&mut self, now: Time, who: LoginAttempt) -> Option<Admission> {
         let own = self.attempts.get(&who).copied().unwrap_or_default();
         let failures = own.failures(now);
         let known = self.is_known(now, who, failures);
@@ -187,7 +187,7 @@ impl Penalties {
         })
     }
 
-    fn is_known(&self, now: Time, who: Attempt, failures: u32) -> bool {
+    fn is_known(&self, now: Time, who: LoginAttempt, failures: u32) -> bool {
         let known = self.known.get(&who.account).into_iter().flatten();
         failures < HOME_LOST
             && known
@@ -196,8 +196,8 @@ impl Penalties {
     }
 
     /// The password could not be looked at: the attempt that was admitted never was.
-    pub(super) fn taken_back(&mut self, who: Attempt, admission: Admission) {
-        let less = |record: Option<&mut Record>| {
+    pub(super) fn taken_back(&mut self, who: LoginAttempt, admission: Admission) {
+        let less = |record: Option<&mut PenaltyRecord>| {
             if let Some(record) = record {
                 record.failures = record.failures.saturating_sub(1);
             }
@@ -214,7 +214,7 @@ impl Penalties {
     /// The password was right: forgets what this network failed at this account, and nothing else.
     /// Gives how often it had failed before, where the network was not known as often as anybody
     /// had failed at this account.
-    pub(super) fn succeeded(&mut self, now: Time, who: Attempt, admission: Admission) -> u32 {
+    pub(super) fn succeeded(&mut self, now: Time, who: LoginAttempt, admission: Admission) -> u32 {
         self.taken_back(who, admission);
         let own = self
             .attempts
@@ -242,7 +242,7 @@ impl Penalties {
 /// Sees to it that one record more has room: first those that no longer count go, then those with
 /// the fewest failures, an eighth at once, so that a flood does not look through all of them each
 /// time.
-fn make_room<K: Eq + Hash + Copy>(records: &mut HashMap<K, Record>, now: Time, key: &K) {
+fn make_room<K: Eq + Hash + Copy>(records: &mut HashMap<K, PenaltyRecord>, now: Time, key: &K) {
     if records.len() < RECORDS || records.contains_key(key) {
         return;
     }

@@ -23,7 +23,7 @@ pub(crate) struct Exchange {
 
 /// What comes after a line of the client.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
+pub(crate) enum AuthProgress {
     /// Send `334` with this, in base64 already, and read on.
     Challenge(&'static str),
     /// The exchange is complete.
@@ -52,35 +52,35 @@ impl Exchange {
     }
 
     /// Begins, with the initial response of the AUTH command if there was one.
-    pub(crate) fn begin(&mut self, initial: Option<&str>) -> Progress {
+    pub(crate) fn begin(&mut self, initial: Option<&str>) -> AuthProgress {
         match (initial, self.mechanism) {
             // `=` stands for an initial response of no octets (RFC 4954 section 4).
             (Some("="), _) => self.response(Vec::new()),
             (Some(initial), _) => self.decode(initial.as_bytes()),
-            (None, Mechanism::Plain) => Progress::Challenge(""),
-            (None, Mechanism::Login) => Progress::Challenge("VXNlcm5hbWU6"), // "Username:"
+            (None, Mechanism::Plain) => AuthProgress::Challenge(""),
+            (None, Mechanism::Login) => AuthProgress::Challenge("VXNlcm5hbWU6"), // "Username:"
         }
     }
 
     /// Takes the next line of the client, without its CRLF.
-    pub(crate) fn line(&mut self, line: &[u8]) -> Progress {
+    pub(crate) fn line(&mut self, line: &[u8]) -> AuthProgress {
         if line == b"*" {
-            return Progress::Refused(replies::AUTH_CANCELLED);
+            return AuthProgress::Refused(replies::AUTH_CANCELLED);
         }
         self.decode(line)
     }
 
     /// Strict base64: canonical padding, no white space (RFC 4954 section 4).
-    fn decode(&mut self, line: &[u8]) -> Progress {
+    fn decode(&mut self, line: &[u8]) -> AuthProgress {
         match STANDARD.decode(line) {
             Ok(response) => self.response(response),
-            Err(_) => Progress::Refused(replies::AUTH_SYNTAX),
+            Err(_) => AuthProgress::Refused(replies::AUTH_SYNTAX),
         }
     }
 
-    fn response(&mut self, response: Vec<u8>) -> Progress {
+    fn response(&mut self, response: Vec<u8>) -> AuthProgress {
         let Ok(text) = String::from_utf8(response) else {
-            return Progress::Refused(replies::AUTH_SYNTAX);
+            return AuthProgress::Refused(replies::AUTH_SYNTAX);
         };
         match self.mechanism {
             Mechanism::Plain => plain(&text),
@@ -88,34 +88,34 @@ impl Exchange {
         }
     }
 
-    fn login(&mut self, text: String) -> Progress {
+    fn login(&mut self, text: String) -> AuthProgress {
         match self.user.take() {
-            _ if text.contains('\0') => Progress::Refused(replies::AUTH_SYNTAX),
-            Some(user) => Progress::Credentials {
+            _ if text.contains('\0') => AuthProgress::Refused(replies::AUTH_SYNTAX),
+            Some(user) => AuthProgress::Credentials {
                 user,
                 password: Secret(text),
             },
-            None if text.is_empty() => Progress::Refused(replies::BAD_LOGIN),
+            None if text.is_empty() => AuthProgress::Refused(replies::BAD_LOGIN),
             None => {
                 self.user = Some(text);
-                Progress::Challenge("UGFzc3dvcmQ6") // "Password:"
+                AuthProgress::Challenge("UGFzc3dvcmQ6") // "Password:"
             }
         }
     }
 }
 
 /// `[authzid] NUL authcid NUL passwd` (RFC 4616 section 2). Nobody may act as somebody else.
-fn plain(text: &str) -> Progress {
+fn plain(text: &str) -> AuthProgress {
     let mut parts = text.split('\0');
     let (Some(identity), Some(user), Some(password), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
-        return Progress::Refused(replies::AUTH_SYNTAX);
+        return AuthProgress::Refused(replies::AUTH_SYNTAX);
     };
     if user.is_empty() || (!identity.is_empty() && identity != user) {
-        return Progress::Refused(replies::BAD_LOGIN);
+        return AuthProgress::Refused(replies::BAD_LOGIN);
     }
-    Progress::Credentials {
+    AuthProgress::Credentials {
         user: user.to_owned(),
         password: Secret(password.to_owned()),
     }
@@ -125,8 +125,8 @@ fn plain(text: &str) -> Progress {
 mod tests {
     use super::*;
 
-    fn good(user: &str, password: &str) -> Progress {
-        Progress::Credentials {
+    fn good(user: &str, password: &str) -> AuthProgress {
+        AuthProgress::Credentials {
             user: user.into(),
             password: Secret(password.into()),
         }
@@ -137,15 +137,15 @@ mod tests {
         for (text, want) in [
             ("\0alice\0pw", good("alice", "pw")),
             ("alice\0alice\0pw", good("alice", "pw")),
-            ("bob\0alice\0pw", Progress::Refused(replies::BAD_LOGIN)),
-            ("\0\0pw", Progress::Refused(replies::BAD_LOGIN)),
+            ("bob\0alice\0pw", AuthProgress::Refused(replies::BAD_LOGIN)),
+            ("\0\0pw", AuthProgress::Refused(replies::BAD_LOGIN)),
             ("\0alice\0", good("alice", "")),
-            ("alice\0pw", Progress::Refused(replies::AUTH_SYNTAX)),
-            ("\0alice\0pw\0", Progress::Refused(replies::AUTH_SYNTAX)),
-            ("", Progress::Refused(replies::AUTH_SYNTAX)),
+            ("alice\0pw", AuthProgress::Refused(replies::AUTH_SYNTAX)),
+            ("\0alice\0pw\0", AuthProgress::Refused(replies::AUTH_SYNTAX)),
+            ("", AuthProgress::Refused(replies::AUTH_SYNTAX)),
         ] {
             let mut exchange = Exchange::new("PLAIN").expect("offered");
-            assert_eq!(exchange.begin(None), Progress::Challenge(""));
+            assert_eq!(exchange.begin(None), AuthProgress::Challenge(""));
             assert_eq!(
                 exchange.line(STANDARD.encode(text).as_bytes()),
                 want,
@@ -157,8 +157,11 @@ mod tests {
     #[test]
     fn login_asks_twice() {
         let mut exchange = Exchange::new("LOGIN").expect("offered");
-        assert!(matches!(exchange.begin(None), Progress::Challenge(_)));
-        assert!(matches!(exchange.line(b"YWxpY2U="), Progress::Challenge(_)));
+        assert!(matches!(exchange.begin(None), AuthProgress::Challenge(_)));
+        assert!(matches!(
+            exchange.line(b"YWxpY2U="),
+            AuthProgress::Challenge(_)
+        ));
         assert_eq!(exchange.line(b"cHc="), good("alice", "pw"));
     }
 
@@ -176,14 +179,14 @@ mod tests {
             let mut exchange = Exchange::new("LOGIN").expect("offered");
             assert_eq!(
                 exchange.line(line.as_bytes()),
-                Progress::Refused(replies::AUTH_SYNTAX),
+                AuthProgress::Refused(replies::AUTH_SYNTAX),
                 "{line}"
             );
         }
         let mut exchange = Exchange::new("LOGIN").expect("offered");
         assert_eq!(
             exchange.line(b"*"),
-            Progress::Refused(replies::AUTH_CANCELLED)
+            AuthProgress::Refused(replies::AUTH_CANCELLED)
         );
         assert_eq!(Exchange::new("CRAM-MD5").map(|e| e.mechanism()), None);
     }

@@ -12,13 +12,13 @@ use crate::types::replies;
 /// Reads one message.
 #[derive(Debug)]
 pub(crate) struct DataReader {
-    place: Place,
+    place: FramingPlace,
     content: Content,
 }
 
 /// Where in the framing the next octet stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum FramingPlace {
     /// Behind CRLF, or at the very beginning: the CRLF of the DATA command counts (RFC 5321 section
     /// 4.1.1.4).
     LineStart,
@@ -35,7 +35,7 @@ impl DataReader {
     /// Begins behind the 354.
     pub(crate) const fn new(content: Content) -> Self {
         Self {
-            place: Place::LineStart,
+            place: FramingPlace::LineStart,
             content,
         }
     }
@@ -48,30 +48,30 @@ impl DataReader {
                 return (input, false);
             };
             match (self.place, first) {
-                (Place::LineStart, b'.') => {
-                    self.place = Place::Dot;
+                (FramingPlace::LineStart, b'.') => {
+                    self.place = FramingPlace::Dot;
                     input = behind;
                 }
-                (Place::LineStart, _) => self.place = Place::Line,
-                (Place::Dot, b'\r') => {
-                    self.place = Place::DotCr;
+                (FramingPlace::LineStart, _) => self.place = FramingPlace::Line,
+                (FramingPlace::Dot, b'\r') => {
+                    self.place = FramingPlace::DotCr;
                     input = behind;
                 }
-                (Place::Dot, _) => self.place = Place::Line,
-                (Place::DotCr, b'\n') => return (behind, true),
-                (Place::Cr, b'\n') => {
+                (FramingPlace::Dot, _) => self.place = FramingPlace::Line,
+                (FramingPlace::DotCr, b'\n') => return (behind, true),
+                (FramingPlace::Cr, b'\n') => {
                     self.content.line_end();
-                    self.place = Place::LineStart;
+                    self.place = FramingPlace::LineStart;
                     input = behind;
                 }
-                (Place::DotCr | Place::Cr, _) => {
+                (FramingPlace::DotCr | FramingPlace::Cr, _) => {
                     self.content.refuse(replies::BARE_CR);
-                    self.place = Place::Line;
+                    self.place = FramingPlace::Line;
                 }
-                (Place::Line, _) => {
+                (FramingPlace::Line, _) => {
                     let (cr, rest) = self.content.take_to_cr(input);
                     if cr {
-                        self.place = Place::Cr;
+                        self.place = FramingPlace::Cr;
                     }
                     input = rest;
                 }

@@ -13,7 +13,7 @@ const V2_BLOCK_OCTETS: usize = 4096;
 const V2_SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Header {
+pub(crate) struct ProxyHeader {
     /// Octets of it; what follows belongs to TLS or SMTP.
     pub octets: usize,
     /// Who connected; IPv4-mapped addresses are unmapped. `None`: the balancer speaks for itself
@@ -34,7 +34,7 @@ impl std::fmt::Display for NotProxy {
 impl std::error::Error for NotProxy {}
 
 /// Reads the header at the start of `input`. `Ok(None)`: more octets are needed.
-pub(crate) fn parse(input: &[u8]) -> Result<Option<Header>, NotProxy> {
+pub(crate) fn parse(input: &[u8]) -> Result<Option<ProxyHeader>, NotProxy> {
     if begins(input, V2_SIGNATURE) {
         v2(input)
     } else if begins(input, b"PROXY ") {
@@ -50,7 +50,7 @@ fn begins(input: &[u8], mark: &[u8]) -> bool {
     input.get(..n) == mark.get(..n)
 }
 
-fn v1(input: &[u8]) -> Result<Option<Header>, NotProxy> {
+fn v1(input: &[u8]) -> Result<Option<ProxyHeader>, NotProxy> {
     let window = input.get(..V1_OCTETS).unwrap_or(input);
     let Some(end) = memchr::memmem::find(window, b"\r\n") else {
         return if window.len() < V1_OCTETS {
@@ -68,7 +68,7 @@ fn v1(input: &[u8]) -> Result<Option<Header>, NotProxy> {
     words.next();
     let family = words.next();
     if family == Some("UNKNOWN") {
-        return Ok(Some(Header {
+        return Ok(Some(ProxyHeader {
             octets,
             source: None,
         }));
@@ -94,7 +94,7 @@ fn v1(input: &[u8]) -> Result<Option<Header>, NotProxy> {
     ) else {
         return Err(NotProxy("bad port"));
     };
-    Ok(Some(Header {
+    Ok(Some(ProxyHeader {
         octets,
         source: Some(SocketAddr::new(source.to_canonical(), port)),
     }))
@@ -108,7 +108,7 @@ fn port(text: &str) -> Option<u16> {
         .flatten()
 }
 
-fn v2(input: &[u8]) -> Result<Option<Header>, NotProxy> {
+fn v2(input: &[u8]) -> Result<Option<ProxyHeader>, NotProxy> {
     let Some((fixed, rest)) = input.split_at_checked(16) else {
         return Ok(None);
     };
@@ -144,7 +144,7 @@ fn v2(input: &[u8]) -> Result<Option<Header>, NotProxy> {
         0x00 => None,
         _ => return Err(NotProxy("not TCP over IP")),
     };
-    Ok(Some(Header {
+    Ok(Some(ProxyHeader {
         octets: 16 + length,
         source,
     }))
@@ -179,7 +179,7 @@ mod tests {
     /// Whole, with something behind it, and cut everywhere.
     fn check(header: &[u8], source: Option<&str>) {
         let source = source.map(|s| s.parse().expect("test address"));
-        let want = Ok(Some(Header {
+        let want = Ok(Some(ProxyHeader {
             octets: header.len(),
             source,
         }));

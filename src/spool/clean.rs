@@ -6,10 +6,10 @@
 //! rewritten: R <= s (A + R), which is R <= 0.43 A for 0.3. What stays alive longer, such as a
 //! million messages behind a dead destination, is copied once at most and then lies still.
 
-use super::format::{Generation, Kind, encode_targets, targets};
-use super::index::Place;
+use super::format::{Generation, RecordKind, encode_targets, targets};
+use super::index::RecordPlace;
 use super::segment::{self, Record};
-use super::store::Store;
+use super::store::SpoolStore;
 use crate::env::DiskFile;
 use bytes::Bytes;
 use std::io;
@@ -39,12 +39,12 @@ pub(super) struct Compaction {
 /// A record that was copied; it counts once the copy is durable.
 struct Moved {
     id: u64,
-    kind: Kind,
-    from: Place,
-    to: Place,
+    kind: RecordKind,
+    from: RecordPlace,
+    to: RecordPlace,
 }
 
-impl Store {
+impl SpoolStore {
     /// One step of cleaning. Only when everything written is durable: else a record might be
     /// deleted whose successor is not yet on disk.
     pub(super) fn clean(&mut self) {
@@ -161,7 +161,7 @@ impl Store {
 
     /// Copies about `compact_step` octets; `false` at the end of the segment.
     fn copy_some(&mut self, job: &mut Compaction) -> io::Result<bool> {
-        let mut batch: Vec<(Record, Place)> = Vec::new();
+        let mut batch: Vec<(Record, RecordPlace)> = Vec::new();
         let (mut bytes, mut looked_at, mut more) = (0, 0, true);
         while bytes < self.options.compact_step && looked_at < self.options.compact_step / 512 {
             looked_at += 1;
@@ -171,7 +171,7 @@ impl Store {
                 more = self.skip_damage(job)?;
                 if more { continue } else { break }
             };
-            if header.kind == Kind::Seal {
+            if header.kind == RecordKind::Seal {
                 more = false;
                 break;
             }
@@ -179,7 +179,7 @@ impl Store {
             else {
                 return Err(io::Error::other("a spool segment is too large"));
             };
-            let place = Place {
+            let place = RecordPlace {
                 segment: job.source,
                 offset,
                 len,
@@ -212,11 +212,11 @@ impl Store {
         &mut self,
         job: &Compaction,
         mut record: Record,
-        place: Place,
+        place: RecordPlace,
     ) -> io::Result<Option<Record>> {
         let entry = self.shared.index().get(record.id);
         match record.kind {
-            Kind::Accepted if entry.is_some_and(|e| e.accepted == place) => {
+            RecordKind::Accepted if entry.is_some_and(|e| e.accepted == place) => {
                 let whole =
                     segment::read_range(&*job.file, u64::from(place.offset), place.len as usize)?;
                 match segment::check_record(&whole, job.salt) {
@@ -229,8 +229,8 @@ impl Store {
                 }
                 Ok(Some(record))
             }
-            Kind::Progress if entry.is_some_and(|e| e.progress == place) => Ok(Some(record)),
-            Kind::Done | Kind::Aborted => {
+            RecordKind::Progress if entry.is_some_and(|e| e.progress == place) => Ok(Some(record)),
+            RecordKind::Done | RecordKind::Aborted => {
                 let left: Vec<u32> = targets(&record.front)
                     .filter(|t| *t != job.source && self.segments.contains_key(t))
                     .collect();
@@ -241,7 +241,7 @@ impl Store {
         }
     }
 
-    fn copy(&mut self, job: &mut Compaction, batch: &[(Record, Place)]) -> io::Result<()> {
+    fn copy(&mut self, job: &mut Compaction, batch: &[(Record, RecordPlace)]) -> io::Result<()> {
         let mut rest = batch;
         while let Some(((first, _), _)) = rest.split_first() {
             self.deferred_room(job, first.len())?;
@@ -260,10 +260,10 @@ impl Store {
             let offsets = deferred.append(now.iter().map(|(r, _)| r))?;
             for ((record, from), offset) in now.iter().zip(offsets) {
                 self.rewritten += record.len();
-                if matches!(record.kind, Kind::Done | Kind::Aborted) {
+                if matches!(record.kind, RecordKind::Done | RecordKind::Aborted) {
                     self.add_refs(number, record);
                 } else {
-                    let to = Place::of(number, offset, record);
+                    let to = RecordPlace::of(number, offset, record);
                     job.moved.push(Moved {
                         id: record.id,
                         kind: record.kind,
@@ -316,7 +316,7 @@ impl Store {
         }
         for moved in &job.moved {
             let switched = self.shared.index().get_mut(moved.id).is_some_and(|entry| {
-                let slot = if moved.kind == Kind::Accepted {
+                let slot = if moved.kind == RecordKind::Accepted {
                     &mut entry.accepted
                 } else {
                     &mut entry.progress
@@ -373,7 +373,7 @@ impl Store {
     fn report_damage(&mut self, job: &Compaction, from: u64, to: u64, why: &str) -> io::Result<()> {
         let copy = segment::set_aside(self.disk(), self.dir(), &*job.file, job.source, from, to)?;
         let inside =
-            |p: Place| p.segment == job.source && (from..to).contains(&u64::from(p.offset));
+            |p: RecordPlace| p.segment == job.source && (from..to).contains(&u64::from(p.offset));
         let lost: Vec<u64> = self
             .shared
             .index()

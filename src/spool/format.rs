@@ -21,7 +21,7 @@ const SECOND_COPY: usize = 2048;
 /// What a record says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
-pub(crate) enum Kind {
+pub(crate) enum RecordKind {
     /// A message: front = meta as JSON, body = the message.
     Accepted = 1,
     /// Progress of a message: front = the queue's record.
@@ -34,7 +34,7 @@ pub(crate) enum Kind {
     Seal = 5,
 }
 
-impl Kind {
+impl RecordKind {
     const fn from_u8(value: u8) -> Option<Self> {
         match value {
             1 => Some(Self::Accepted),
@@ -107,8 +107,8 @@ impl FileHeader {
 
 /// The header of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Header {
-    pub kind: Kind,
+pub(crate) struct RecordHeader {
+    pub kind: RecordKind,
     /// Octets of the front, which follows at once.
     pub front_len: u32,
     /// Octets of the body behind the front.
@@ -125,7 +125,7 @@ pub(crate) struct Header {
     pub seq: u64,
 }
 
-impl Header {
+impl RecordHeader {
     /// The octets, under the salt of the segment.
     pub(crate) fn encode(&self, salt: u64) -> [u8; RECORD_HEADER as usize] {
         let mut out = [0; RECORD_HEADER as usize];
@@ -157,7 +157,7 @@ impl Header {
             return None;
         }
         Some(Self {
-            kind: Kind::from_u8(u8::try_from(u32_at(bytes, 8)?).ok()?)?,
+            kind: RecordKind::from_u8(u8::try_from(u32_at(bytes, 8)?).ok()?)?,
             front_len: u32_at(bytes, 12)?,
             body_len: u32_at(bytes, 16)?,
             front_crc: u32_at(bytes, 20)?,
@@ -212,11 +212,11 @@ impl<'a> Listed<'a> {
 }
 
 impl<'a> Iterator for Listed<'a> {
-    type Item = (u32, Header, &'a [u8]);
+    type Item = (u32, RecordHeader, &'a [u8]);
     fn next(&mut self) -> Option<Self::Item> {
         let offset = u32_at(self.rest, 0)?;
         let record = self.rest.get(4..)?;
-        let header = Header::parse(record, self.salt)?;
+        let header = RecordHeader::parse(record, self.salt)?;
         let (record, rest) = record
             .split_at_checked((RECORD_HEADER as usize).checked_add(header.front_len as usize)?)?;
         self.rest = rest;
@@ -251,9 +251,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn header() -> Header {
-        Header {
-            kind: Kind::Accepted,
+    fn header() -> RecordHeader {
+        RecordHeader {
+            kind: RecordKind::Accepted,
             front_len: 3,
             body_len: 4,
             front_crc: 5,
@@ -267,12 +267,12 @@ mod tests {
     #[test]
     fn a_record_header_reads_back_and_every_flipped_bit_is_seen() {
         let bytes = header().encode(42);
-        assert_eq!(Header::parse(&bytes, 42), Some(header()));
-        assert_eq!(Header::parse(&bytes, 43), None);
+        assert_eq!(RecordHeader::parse(&bytes, 42), Some(header()));
+        assert_eq!(RecordHeader::parse(&bytes, 43), None);
         for bit in 0..bytes.len() * 8 {
             let mut bad = bytes;
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Header::parse(&bad, 42), None, "bit {bit}");
+            assert_eq!(RecordHeader::parse(&bad, 42), None, "bit {bit}");
         }
     }
 
@@ -306,7 +306,7 @@ mod tests {
         #[test]
         fn nothing_read_from_disk_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let salt = u64_at(&bytes, 4).unwrap_or(0);
-            let _ = (FileHeader::parse(&bytes), Header::parse(&bytes, salt), parse_trailer(&bytes, salt));
+            let _ = (FileHeader::parse(&bytes), RecordHeader::parse(&bytes, salt), parse_trailer(&bytes, salt));
             prop_assert!(Listed::new(&bytes, salt).count() <= bytes.len());
         }
     }

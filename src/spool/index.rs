@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 /// The place of a record; `len` is that of the whole record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct RecordPlace {
     pub segment: u32,
     pub offset: u32,
     /// Octets of the record.
     pub len: u32,
 }
 
-impl Place {
+impl RecordPlace {
     /// No record: segment numbers begin at 1.
     pub(super) const NONE: Self = Self {
         segment: 0,
@@ -35,16 +35,16 @@ impl Place {
 
 /// The records of one live message: 24 octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub accepted: Place,
-    pub progress: Place,
+pub(super) struct IndexEntry {
+    pub accepted: RecordPlace,
+    pub progress: RecordPlace,
 }
 
 /// A message id in halves, so that key and entry pack into 32 octets without padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Key([u32; 2]);
+struct IndexKey([u32; 2]);
 
-impl Key {
+impl IndexKey {
     const fn of(id: u64) -> Self {
         Self([(id >> 32) as u32, (id & 0xffff_ffff) as u32])
     }
@@ -56,29 +56,29 @@ impl Key {
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    entries: HashMap<Key, Entry>,
+    entries: HashMap<IndexKey, IndexEntry>,
     /// Salt of each segment, which a reader needs.
     pub salts: HashMap<u32, u64>,
 }
 
 impl Index {
     /// The entry of a message.
-    pub(super) fn get(&self, id: u64) -> Option<Entry> {
-        self.entries.get(&Key::of(id)).copied()
+    pub(super) fn get(&self, id: u64) -> Option<IndexEntry> {
+        self.entries.get(&IndexKey::of(id)).copied()
     }
     /// The entry of a message, to change.
-    pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Entry> {
-        self.entries.get_mut(&Key::of(id))
+    pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut IndexEntry> {
+        self.entries.get_mut(&IndexKey::of(id))
     }
     /// Sets the entry of a message; gives the former one.
-    pub(super) fn insert(&mut self, id: u64, entry: Entry) -> Option<Entry> {
-        self.entries.insert(Key::of(id), entry)
+    pub(super) fn insert(&mut self, id: u64, entry: IndexEntry) -> Option<IndexEntry> {
+        self.entries.insert(IndexKey::of(id), entry)
     }
-    pub(super) fn remove(&mut self, id: u64) -> Option<Entry> {
-        self.entries.remove(&Key::of(id))
+    pub(super) fn remove(&mut self, id: u64) -> Option<IndexEntry> {
+        self.entries.remove(&IndexKey::of(id))
     }
     /// All messages in no order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Entry)> + '_ {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, IndexEntry)> + '_ {
         self.entries.iter().map(|(k, e)| (k.id(), *e))
     }
     pub(super) fn len(&self) -> usize {
@@ -153,9 +153,9 @@ mod tests {
 
     #[test]
     fn an_entry_takes_thirty_two_octets() {
-        assert_eq!(size_of::<(Key, Entry)>(), 32);
+        assert_eq!(size_of::<(IndexKey, IndexEntry)>(), 32);
         let id = 0xfedc_ba98_7654_3210;
-        assert_eq!(Key::of(id).id(), id);
+        assert_eq!(IndexKey::of(id).id(), id);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
-use store::{Options, Shared, Store};
+use store::{SpoolOptions, SpoolShared, SpoolStore};
 use tokio::sync::{Semaphore, oneshot};
 
 /// Why the spool could not do something. All of these are ours, none the client's.
@@ -60,7 +60,7 @@ pub struct Recovered {
 type Waiter = oneshot::Sender<Result<(), SpoolError>>;
 
 /// What the writer is asked to do.
-enum Command {
+enum WriterCommand {
     Accept {
         id: u64,
         meta: Arc<MessageMeta>,
@@ -89,8 +89,8 @@ const WAITING_BYTES_MAX: usize = 64 << 20;
 /// waits and ends.
 #[derive(Clone)]
 pub struct Spool {
-    commands: mpsc::Sender<Command>,
-    shared: Arc<Shared>,
+    commands: mpsc::Sender<WriterCommand>,
+    shared: Arc<SpoolShared>,
     /// Room for waiting bodies, in KiB.
     room: Arc<Semaphore>,
     vitals: Vitals,
@@ -116,13 +116,19 @@ impl Spool {
         vitals: &Vitals,
         found: &mut dyn FnMut(Recovered),
     ) -> Result<Self, SpoolError> {
-        Self::open_with(Arc::new(SystemDisk), dir, Options::default(), vitals, found)
+        Self::open_with(
+            Arc::new(SystemDisk),
+            dir,
+            SpoolOptions::default(),
+            vitals,
+            found,
+        )
     }
 
     fn open_with(
         disk: Arc<dyn Disk>,
         dir: &Path,
-        options: Options,
+        options: SpoolOptions,
         vitals: &Vitals,
         found: &mut dyn FnMut(Recovered),
     ) -> Result<Self, SpoolError> {
@@ -135,7 +141,7 @@ impl Spool {
             std::io::ErrorKind::WouldBlock => failed("another process uses the spool", &e),
             _ => failed("cannot lock the spool", &e),
         })?;
-        let store = Store::open(disk, dir, options, found)?;
+        let store = SpoolStore::open(disk, dir, options, found)?;
         let shared = Arc::clone(&store.shared);
         let (commands, inbox) = mpsc::channel();
         let pulse = vitals.watch("spool");
@@ -170,7 +176,7 @@ impl Spool {
             .map_err(|e| failed(&e))?;
         let (waiter, answer) = oneshot::channel();
         let id = meta.id.0;
-        self.send(Command::Accept {
+        self.send(WriterCommand::Accept {
             id,
             meta: Arc::new(meta.clone()),
             front,
@@ -189,7 +195,7 @@ impl Spool {
     /// `NotFound` for a message that is done; `Full` or `Failed`: the old record may or may not have been replaced.
     pub async fn progress(&self, id: MessageId, record: Bytes) -> Result<(), SpoolError> {
         let (waiter, answer) = oneshot::channel();
-        self.send(Command::Progress {
+        self.send(WriterCommand::Progress {
             id: id.0,
             front: record,
             waiter: Some(waiter),
@@ -201,7 +207,7 @@ impl Spool {
     /// second, nobody waits.
     pub fn progress_lazy(&self, id: MessageId, record: Bytes) {
         if self
-            .send(Command::Progress {
+            .send(WriterCommand::Progress {
                 id: id.0,
                 front: record,
                 waiter: None,
@@ -215,7 +221,7 @@ impl Spool {
     /// Marks a message as done; written at once, synced with the next batch or within a second,
     /// nobody waits.
     pub fn done(&self, id: MessageId) {
-        if self.send(Command::Done { id: id.0 }).is_err() {
+        if self.send(WriterCommand::Done { id: id.0 }).is_err() {
             tracing::warn!(%id, "a message done after the spool was closed will be delivered again");
         }
     }
@@ -262,13 +268,13 @@ impl Spool {
     /// Writes and syncs everything that waits and ends the writer. What comes later fails.
     pub async fn close(&self) {
         let (waiter, answer) = oneshot::channel();
-        if self.send(Command::Close { waiter }).is_ok() {
+        if self.send(WriterCommand::Close { waiter }).is_ok() {
             // No answer means that the writer has ended before.
             let _ = answer.await;
         }
     }
 
-    fn send(&self, command: Command) -> Result<(), SpoolError> {
+    fn send(&self, command: WriterCommand) -> Result<(), SpoolError> {
         self.commands.send(command).map_err(|_| closed())
     }
 }
@@ -277,15 +283,15 @@ fn closed() -> SpoolError {
     SpoolError::Failed("the spool is closed".into())
 }
 
-impl Store {
+impl SpoolStore {
     /// Reads what lies in `dir`, which must be locked.
     fn open(
         disk: Arc<dyn Disk>,
         dir: &Path,
-        options: Options,
+        options: SpoolOptions,
         found: &mut dyn FnMut(Recovered),
     ) -> Result<Self, SpoolError> {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SpoolShared {
             index: Mutex::default(),
             cache: Mutex::new(index::Cache::new(options.cache_bytes)),
             healthy: AtomicBool::new(true),
@@ -301,7 +307,7 @@ impl Store {
     }
 }
 
-impl Shared {
+impl SpoolShared {
     /// Reads a message from its segment. The flag says that it was damaged and has been set aside.
     fn read(&self, id: MessageId) -> (Result<(MessageMeta, Bytes), SpoolError>, bool) {
         // Cleaning may move the record between the look-up and the opening of the file; then its

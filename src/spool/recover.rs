@@ -6,10 +6,12 @@
 //! the one written last counts; of two copies of a message (a crash during cleaning) the one in the
 //! newer segment, and the older segment becomes a shadow.
 
-use super::format::{FILE_HEADER, FileHeader, Header, Kind, Listed, list_record, targets};
-use super::index::{Entry, Place};
+use super::format::{
+    FILE_HEADER, FileHeader, Listed, RecordHeader, RecordKind, list_record, targets,
+};
+use super::index::{IndexEntry, RecordPlace};
 use super::segment::{self, Scan};
-use super::store::{Segment, Store};
+use super::store::{SegmentAccount, SpoolStore};
 use super::{Recovered, SpoolError};
 use crate::env::DiskFile;
 use crate::types::{MessageId, MessageMeta};
@@ -24,21 +26,21 @@ use std::time::Instant;
 const PROGRESS_BYTES_MAX: usize = 128 << 20;
 
 /// What is known of a message's newest progress while segments are read.
-struct Progress {
+struct NewestProgress {
     seq: u64,
-    place: Place,
+    place: RecordPlace,
     record: Option<Box<[u8]>>,
 }
 
 /// Progress records by id of their message, in the order in which the messages are reported; each
 /// is handed over once, so that a million of them are not in memory twice.
-type Records = std::iter::Peekable<std::vec::IntoIter<(u64, Box<[u8]>)>>;
+type ProgressRecords = std::iter::Peekable<std::vec::IntoIter<(u64, Box<[u8]>)>>;
 
 /// What the first pass gathers.
 #[derive(Default)]
 struct Gathered {
     ended: HashSet<u64>,
-    progress: HashMap<u64, Progress>,
+    progress: HashMap<u64, NewestProgress>,
     progress_bytes: usize,
     /// Records that end a message: holder, length, targets.
     ends: Vec<(u32, u64, Vec<u32>)>,
@@ -47,7 +49,7 @@ struct Gathered {
     seq: u64,
 }
 
-impl Store {
+impl SpoolStore {
     /// Reads all segments and reports what is live in them.
     pub(super) fn recover(&mut self, found: &mut dyn FnMut(Recovered)) -> Result<(), SpoolError> {
         let mut gathered = Gathered::default();
@@ -87,7 +89,7 @@ impl Store {
         let Some(head) = segment::read_file_header(&*file, number)? else {
             return self.headless(number, &*file);
         };
-        let mut account = Segment::new();
+        let mut account = SegmentAccount::new();
         let (list, end) = match segment::read_list(&*file, head.salt)? {
             Some(sealed) => sealed,
             None => self.search(&*file, head, &mut account, gathered)?,
@@ -131,7 +133,7 @@ impl Store {
         &self,
         file: &dyn DiskFile,
         head: FileHeader,
-        account: &mut Segment,
+        account: &mut SegmentAccount,
         gathered: &mut Gathered,
     ) -> io::Result<(Vec<u8>, u32)> {
         let Scan {
@@ -188,28 +190,28 @@ impl Store {
         &mut self,
         number: u32,
         offset: u32,
-        header: &Header,
+        header: &RecordHeader,
         front: &[u8],
         gathered: &mut Gathered,
     ) {
         gathered.seq = gathered.seq.max(header.seq);
-        let place = Place {
+        let place = RecordPlace {
             segment: number,
             offset,
             len: u32::try_from(header.total_len()).unwrap_or(u32::MAX),
         };
         match header.kind {
-            Kind::Accepted if !gathered.ended.contains(&header.id) => {
-                let entry = Entry {
+            RecordKind::Accepted if !gathered.ended.contains(&header.id) => {
+                let entry = IndexEntry {
                     accepted: place,
-                    progress: Place::NONE,
+                    progress: RecordPlace::NONE,
                 };
                 if let Some(older) = self.shared.index().insert(header.id, entry) {
                     self.shadows.insert(older.accepted.segment);
                 }
             }
-            Kind::Progress => gathered.progress(header, place, front),
-            Kind::Done | Kind::Aborted => {
+            RecordKind::Progress => gathered.progress(header, place, front),
+            RecordKind::Done | RecordKind::Aborted => {
                 gathered.ended.insert(header.id);
                 gathered.progress.remove(&header.id);
                 self.shared.index().remove(header.id);
@@ -217,12 +219,12 @@ impl Store {
                     .ends
                     .push((number, header.total_len(), targets(front).collect()));
             }
-            Kind::Accepted | Kind::Seal => {}
+            RecordKind::Accepted | RecordKind::Seal => {}
         }
     }
 
     /// Accounts, once all records are known; gives the progress of live messages.
-    fn settle(&mut self, gathered: &mut Gathered) -> Records {
+    fn settle(&mut self, gathered: &mut Gathered) -> ProgressRecords {
         let shared = std::sync::Arc::clone(&self.shared);
         let mut index = shared.index();
         let mut records = Vec::with_capacity(gathered.progress.len());
@@ -258,7 +260,7 @@ impl Store {
     fn report(
         &self,
         lists: &HashMap<u32, Vec<u8>>,
-        mut records: Records,
+        mut records: ProgressRecords,
         found: &mut dyn FnMut(Recovered),
     ) -> Result<(), SpoolError> {
         let mut first: BTreeMap<u32, u64> = BTreeMap::new();
@@ -317,8 +319,9 @@ impl Store {
         let index = self.shared.index();
         let mut fronts: Vec<(u64, Vec<u8>)> = Listed::new(list, salt)
             .filter(|(offset, header, _)| {
-                let here = |e: Entry| e.accepted.segment == number && e.accepted.offset == *offset;
-                header.kind == Kind::Accepted && index.get(header.id).is_some_and(here)
+                let here =
+                    |e: IndexEntry| e.accepted.segment == number && e.accepted.offset == *offset;
+                header.kind == RecordKind::Accepted && index.get(header.id).is_some_and(here)
             })
             .map(|(_, header, front)| (header.id, front.to_vec()))
             .collect();
@@ -330,7 +333,7 @@ impl Store {
         &self,
         id: u64,
         front: &[u8],
-        records: &mut Records,
+        records: &mut ProgressRecords,
     ) -> Result<Option<Recovered>, SpoolError> {
         let meta: MessageMeta = match serde_json::from_slice(front) {
             Ok(meta) => meta,
@@ -346,10 +349,10 @@ impl Store {
             .shared
             .index()
             .get(id)
-            .map_or(Place::NONE, |entry| entry.progress);
+            .map_or(RecordPlace::NONE, |entry| entry.progress);
         let progress = match records.next_if(|(other, _)| *other == id) {
             Some((_, record)) => Some(Bytes::from(record)),
-            None if place == Place::NONE => None,
+            None if place == RecordPlace::NONE => None,
             None => self
                 .read_progress(place)
                 .map_err(|e| at_start(place.segment, &e))?,
@@ -361,7 +364,7 @@ impl Store {
         }))
     }
 
-    fn read_progress(&self, place: Place) -> io::Result<Option<Bytes>> {
+    fn read_progress(&self, place: RecordPlace) -> io::Result<Option<Bytes>> {
         let salt = self
             .shared
             .index()
@@ -389,7 +392,7 @@ impl Store {
 }
 
 impl Gathered {
-    fn progress(&mut self, header: &Header, place: Place, front: &[u8]) {
+    fn progress(&mut self, header: &RecordHeader, place: RecordPlace, front: &[u8]) {
         if self.ended.contains(&header.id) {
             return;
         }
@@ -402,7 +405,7 @@ impl Gathered {
             let record = (self.progress_bytes <= PROGRESS_BYTES_MAX).then(|| front.into());
             let old = self.progress.insert(
                 header.id,
-                Progress {
+                NewestProgress {
                     seq: header.seq,
                     place,
                     record,

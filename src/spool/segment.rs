@@ -1,7 +1,7 @@
 //! One segment file: appending to it, reading it, and searching it after a crash.
 
 use super::format::{
-    self, FILE_HEADER, FileHeader, Generation, Header, Kind, RECORD_HEADER, TRAILER,
+    self, FILE_HEADER, FileHeader, Generation, RECORD_HEADER, RecordHeader, RecordKind, TRAILER,
 };
 use crate::env::{Disk, DiskFile};
 use bytes::Bytes;
@@ -16,7 +16,7 @@ const SEARCH_READ: usize = 1 << 20;
 /// A record on its way into a segment.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
-    pub kind: Kind,
+    pub kind: RecordKind,
     pub id: u64,
     /// Order over all segments.
     pub seq: u64,
@@ -29,7 +29,7 @@ pub(super) struct Record {
 
 impl Record {
     /// A record without body.
-    pub(super) const fn small(kind: Kind, id: u64, seq: u64, front: Bytes) -> Self {
+    pub(super) const fn small(kind: RecordKind, id: u64, seq: u64, front: Bytes) -> Self {
         Self {
             kind,
             id,
@@ -45,8 +45,8 @@ impl Record {
         u64::from(RECORD_HEADER) + self.front.len() as u64 + self.body.len() as u64
     }
 
-    fn header(&self, synced_to: u32) -> Header {
-        Header {
+    fn header(&self, synced_to: u32) -> RecordHeader {
+        RecordHeader {
             kind: self.kind,
             front_len: len_u32(&self.front),
             body_len: len_u32(&self.body),
@@ -193,7 +193,7 @@ pub(super) fn write_seal(
     end: u32,
     list: Vec<u8>,
 ) -> io::Result<()> {
-    let seal = Record::small(Kind::Seal, 0, 0, list.into());
+    let seal = Record::small(RecordKind::Seal, 0, 0, list.into());
     let header = seal.header(end).encode(salt);
     let trailer = format::encode_trailer(salt, end);
     let total = u64::from(end) + seal.len() + u64::from(TRAILER);
@@ -224,11 +224,12 @@ pub(super) fn read_head(
     salt: u64,
     offset: u64,
     file_len: u64,
-) -> io::Result<Option<(Header, Vec<u8>)>> {
+) -> io::Result<Option<(RecordHeader, Vec<u8>)>> {
     let mut buf = vec![0; HEAD_READ];
     let got = file.read_at(&mut buf, offset)?;
     buf.truncate(got);
-    let Some(header) = Header::parse(&buf, salt).filter(|h| offset + h.total_len() <= file_len)
+    let Some(header) =
+        RecordHeader::parse(&buf, salt).filter(|h| offset + h.total_len() <= file_len)
     else {
         return Ok(None);
     };
@@ -260,8 +261,8 @@ pub(super) struct Broken(pub &'static str);
 pub(super) fn check_record(
     bytes: &[u8],
     salt: u64,
-) -> Result<(Header, std::ops::Range<usize>, std::ops::Range<usize>), Broken> {
-    let header = Header::parse(bytes, salt).ok_or(Broken("its header is damaged"))?;
+) -> Result<(RecordHeader, std::ops::Range<usize>, std::ops::Range<usize>), Broken> {
+    let header = RecordHeader::parse(bytes, salt).ok_or(Broken("its header is damaged"))?;
     let front = RECORD_HEADER as usize..RECORD_HEADER as usize + header.front_len as usize;
     let body = front.end..front.end + header.body_len as usize;
     let front_bytes = bytes.get(front.clone()).ok_or(Broken("it is cut short"))?;
@@ -279,7 +280,7 @@ pub(super) fn check_record(
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     /// Records in order, without the seal: offset, header, front.
-    pub records: Vec<(u32, Header, Vec<u8>)>,
+    pub records: Vec<(u32, RecordHeader, Vec<u8>)>,
     /// Stretches between records that are no records.
     pub damaged: Vec<(u32, u32)>,
     /// End of the last record.
@@ -300,7 +301,7 @@ pub(super) fn scan(file: &dyn DiskFile, salt: u64) -> io::Result<Scan> {
     let mut at = u64::from(FILE_HEADER);
     loop {
         match read_head(file, salt, at, file_len)? {
-            Some((header, _)) if header.kind == Kind::Seal => break,
+            Some((header, _)) if header.kind == RecordKind::Seal => break,
             Some((header, front)) => {
                 let Ok(offset) = u32::try_from(at) else { break };
                 at += header.total_len();
@@ -333,7 +334,8 @@ pub(super) fn scan(file: &dyn DiskFile, salt: u64) -> io::Result<Scan> {
 
 fn seal_at(file: &dyn DiskFile, salt: u64, at: u64, file_len: u64) -> io::Result<bool> {
     let head = read_range(file, at, RECORD_HEADER as usize)?;
-    Ok(at < file_len && Header::parse(&head, salt).is_some_and(|h| h.kind == Kind::Seal))
+    Ok(at < file_len
+        && RecordHeader::parse(&head, salt).is_some_and(|h| h.kind == RecordKind::Seal))
 }
 
 fn drop_torn_bodies(file: &dyn DiskFile, found: &mut Scan) -> io::Result<()> {
@@ -416,7 +418,7 @@ pub(super) fn read_list(file: &dyn DiskFile, salt: u64) -> io::Result<Option<(Ve
     };
     let head = read_head(file, salt, u64::from(offset), file_len)?;
     Ok(head
-        .filter(|(h, _)| h.kind == Kind::Seal)
+        .filter(|(h, _)| h.kind == RecordKind::Seal)
         .map(|(_, list)| (list, offset)))
 }
 
@@ -433,7 +435,7 @@ pub(super) fn read_file_header(file: &dyn DiskFile, number: u32) -> io::Result<O
         .and_then(|b| b.try_into().ok())
         .map(u64::from_le_bytes);
     Ok(salt
-        .filter(|salt| Header::parse(&first, *salt).is_some())
+        .filter(|salt| RecordHeader::parse(&first, *salt).is_some())
         .map(|salt| FileHeader {
             number,
             generation: Generation::Young,

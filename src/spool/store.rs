@@ -6,10 +6,10 @@ mod mend;
 mod room;
 
 use super::clean::Compaction;
-use super::format::{Kind, encode_targets};
+use super::format::{RecordKind, encode_targets};
 use super::index::{Cache, Index};
 use super::segment::{Appender, Record};
-use super::{Command, SpoolError, Waiter};
+use super::{SpoolError, Waiter, WriterCommand};
 use crate::env::Disk;
 use crate::telemetry::metrics as names;
 use crate::types::MessageMeta;
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 /// Sizes and times; other than the defaults only in tests.
 #[derive(Debug, Clone)]
-pub(super) struct Options {
+pub(super) struct SpoolOptions {
     /// Octets of a segment.
     pub segment_bytes: u32,
     /// Smallest segment on a small or nearly full disk.
@@ -49,7 +49,7 @@ pub(super) struct Options {
     pub compact_step: usize,
 }
 
-impl Default for Options {
+impl Default for SpoolOptions {
     fn default() -> Self {
         Self {
             segment_bytes: 64 << 20,
@@ -69,10 +69,10 @@ impl Default for Options {
 /// Looking for garbage costs a walk over all segments: not after every batch.
 const CLEAN_EVERY: Duration = Duration::from_millis(100);
 
-pub(super) use accounts::Segment;
+pub(super) use accounts::SegmentAccount;
 
 /// What readers and the writer share.
-pub(super) struct Shared {
+pub(super) struct SpoolShared {
     pub index: Mutex<Index>,
     pub cache: Mutex<Cache>,
     /// Whether progress can be recorded.
@@ -84,7 +84,7 @@ pub(super) struct Shared {
     pub dir: PathBuf,
 }
 
-impl Shared {
+impl SpoolShared {
     /// The index, for a moment.
     pub(super) fn index(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
@@ -104,16 +104,16 @@ struct Planned {
 
 /// Records to be written with one call.
 #[derive(Default)]
-struct Plan {
+struct WritePlan {
     items: Vec<Planned>,
     bytes: u64,
 }
 
 /// The state of the writer. Synchronous: a test drives it without thread.
-pub(super) struct Store {
-    pub shared: Arc<Shared>,
-    pub options: Options,
-    pub segments: BTreeMap<u32, Segment>,
+pub(super) struct SpoolStore {
+    pub shared: Arc<SpoolShared>,
+    pub options: SpoolOptions,
+    pub segments: BTreeMap<u32, SegmentAccount>,
     /// Open segment of fresh mail.
     pub young: Option<Appender>,
     /// Open segment of what cleaning left.
@@ -141,9 +141,9 @@ pub(super) struct Store {
     free_bytes: u64,
 }
 
-impl Store {
+impl SpoolStore {
     /// A store over what recovery found.
-    pub(super) fn new(shared: Arc<Shared>, options: Options) -> Self {
+    pub(super) fn new(shared: Arc<SpoolShared>, options: SpoolOptions) -> Self {
         Self {
             shared,
             options,
@@ -186,14 +186,14 @@ impl Store {
     }
 
     /// Makes a batch durable and answers all who wait in it.
-    pub(super) fn commit(&mut self, batch: Vec<Command>) {
+    pub(super) fn commit(&mut self, batch: Vec<WriterCommand>) {
         self.retry_relog();
         self.look_at_disk();
-        let mut plan = Plan::default();
+        let mut plan = WritePlan::default();
         let mut accepted = 0u32;
         for command in batch {
             match command {
-                Command::Accept {
+                WriterCommand::Accept {
                     id,
                     meta,
                     front,
@@ -204,7 +204,7 @@ impl Store {
                     accepted += 1;
                     let seq = self.seq();
                     let record = Record {
-                        kind: Kind::Accepted,
+                        kind: RecordKind::Accepted,
                         id,
                         seq,
                         front,
@@ -220,12 +220,12 @@ impl Store {
                         },
                     );
                 }
-                Command::Progress { id, front, waiter } => {
+                WriterCommand::Progress { id, front, waiter } => {
                     if self.shared.index().get(id).is_none() {
                         answer(waiter, Err(SpoolError::NotFound));
                         continue;
                     }
-                    let record = Record::small(Kind::Progress, id, self.seq(), front);
+                    let record = Record::small(RecordKind::Progress, id, self.seq(), front);
                     self.plan(
                         &mut plan,
                         Planned {
@@ -235,8 +235,8 @@ impl Store {
                         },
                     );
                 }
-                Command::Done { id } => self.end_message(&mut plan, id),
-                Command::Close { .. } => {}
+                WriterCommand::Done { id } => self.end_message(&mut plan, id),
+                WriterCommand::Close { .. } => {}
             }
         }
         self.flush(plan);
@@ -246,7 +246,7 @@ impl Store {
     }
 
     /// Forgets a message and plans the record that says so.
-    fn end_message(&mut self, plan: &mut Plan, id: u64) {
+    fn end_message(&mut self, plan: &mut WritePlan, id: u64) {
         let Some(record) = self.forget(id) else {
             return;
         };
@@ -274,7 +274,7 @@ impl Store {
             .chain([entry.accepted.segment])
             .collect();
         Some(Record::small(
-            Kind::Done,
+            RecordKind::Done,
             id,
             self.seq(),
             encode_targets(targets).into(),
@@ -282,8 +282,8 @@ impl Store {
     }
 
     /// Adds a record to the batch, after making room for it.
-    fn plan(&mut self, plan: &mut Plan, planned: Planned) {
-        let message = planned.record.kind == Kind::Accepted;
+    fn plan(&mut self, plan: &mut WritePlan, planned: Planned) {
+        let message = planned.record.kind == RecordKind::Accepted;
         let room = if self.relog.is_empty() {
             self.make_room(plan, planned.record.len(), message)
         } else {
@@ -308,7 +308,7 @@ impl Store {
     }
 
     /// Writes the plan, syncs where somebody waits, answers.
-    fn flush(&mut self, plan: Plan) {
+    fn flush(&mut self, plan: WritePlan) {
         if plan.items.is_empty() {
             return;
         }
@@ -337,7 +337,7 @@ impl Store {
         Ok(offsets)
     }
 
-    fn flushed(&mut self, plan: Plan, offsets: &[u32], synced: bool) {
+    fn flushed(&mut self, plan: WritePlan, offsets: &[u32], synced: bool) {
         let Some(number) = self.young.as_ref().map(|y| y.head.number) else {
             return;
         };
@@ -371,7 +371,7 @@ impl Store {
         }
         // Nobody was told of these, so the client will send them again.
         for id in unwanted {
-            let mut plan = Plan::default();
+            let mut plan = WritePlan::default();
             self.end_message(&mut plan, id);
             self.flush(plan);
         }
@@ -392,7 +392,7 @@ impl Store {
         }
         match self.write(std::iter::empty(), true) {
             Ok(_) => self.synced(),
-            Err(error) => self.failed(Plan::default(), &error),
+            Err(error) => self.failed(WritePlan::default(), &error),
         }
     }
 

@@ -1,8 +1,8 @@
 //! The spool against the fake disk: the store is driven without its thread, so that every operation
 //! can be counted.
 
-use super::store::{Options, Store};
-use super::{Command, Recovered, Spool, SpoolError, segment};
+use super::store::{SpoolOptions, SpoolStore};
+use super::{Recovered, Spool, SpoolError, WriterCommand, segment};
 use crate::env::fake_disk::{FakeDisk, Unsynced};
 use crate::types::{
     Address, BodyType, Envelope, MessageId, MessageMeta, Pool, Recipient, ReversePath, Time,
@@ -56,8 +56,8 @@ fn body(id: u64, len: usize) -> Bytes {
         .into()
 }
 
-fn options() -> Options {
-    Options {
+fn options() -> SpoolOptions {
+    SpoolOptions {
         segment_bytes: 40 << 10,
         segment_bytes_min: 16 << 10,
         headroom_share: 8,
@@ -71,9 +71,9 @@ fn options() -> Options {
     }
 }
 
-fn try_open(disk: &FakeDisk) -> Result<(Store, Vec<Recovered>), SpoolError> {
+fn try_open(disk: &FakeDisk) -> Result<(SpoolStore, Vec<Recovered>), SpoolError> {
     let mut found = Vec::new();
-    let store = Store::open(
+    let store = SpoolStore::open(
         Arc::new(disk.clone()),
         Path::new(DIR),
         options(),
@@ -82,17 +82,17 @@ fn try_open(disk: &FakeDisk) -> Result<(Store, Vec<Recovered>), SpoolError> {
     Ok((store, found))
 }
 
-fn open(disk: &FakeDisk) -> (Store, Vec<Recovered>) {
+fn open(disk: &FakeDisk) -> (SpoolStore, Vec<Recovered>) {
     try_open(disk).expect("the spool opens")
 }
 
-fn command(id: u64, len: usize) -> (Command, oneshot::Receiver<Result<(), SpoolError>>) {
+fn command(id: u64, len: usize) -> (WriterCommand, oneshot::Receiver<Result<(), SpoolError>>) {
     let (waiter, answer) = oneshot::channel();
     let front = serde_json::to_vec(&meta(id)).expect("json").into();
     let body = body(id, len);
     let body_crc = crc32c::crc32c(&body);
     (
-        Command::Accept {
+        WriterCommand::Accept {
             id,
             meta: Arc::new(meta(id)),
             front,
@@ -104,7 +104,7 @@ fn command(id: u64, len: usize) -> (Command, oneshot::Receiver<Result<(), SpoolE
     )
 }
 
-fn accept_all(store: &mut Store, ids: &[u64], len: usize) -> Vec<Result<(), SpoolError>> {
+fn accept_all(store: &mut SpoolStore, ids: &[u64], len: usize) -> Vec<Result<(), SpoolError>> {
     let (commands, mut answers): (Vec<_>, Vec<_>) = ids.iter().map(|id| command(*id, len)).unzip();
     store.commit(commands);
     answers
@@ -113,13 +113,13 @@ fn accept_all(store: &mut Store, ids: &[u64], len: usize) -> Vec<Result<(), Spoo
         .collect()
 }
 
-fn accept(store: &mut Store, id: u64, len: usize) -> Result<(), SpoolError> {
+fn accept(store: &mut SpoolStore, id: u64, len: usize) -> Result<(), SpoolError> {
     accept_all(store, &[id], len).remove(0)
 }
 
-fn progress(store: &mut Store, id: u64, record: &str) -> Result<(), SpoolError> {
+fn progress(store: &mut SpoolStore, id: u64, record: &str) -> Result<(), SpoolError> {
     let (waiter, mut answer) = oneshot::channel();
-    store.commit(vec![Command::Progress {
+    store.commit(vec![WriterCommand::Progress {
         id,
         front: record.to_owned().into(),
         waiter: Some(waiter),
@@ -127,20 +127,20 @@ fn progress(store: &mut Store, id: u64, record: &str) -> Result<(), SpoolError> 
     answer.try_recv().expect("answered")
 }
 
-fn progress_lazy(store: &mut Store, id: u64, record: &str) {
-    store.commit(vec![Command::Progress {
+fn progress_lazy(store: &mut SpoolStore, id: u64, record: &str) {
+    store.commit(vec![WriterCommand::Progress {
         id,
         front: record.to_owned().into(),
         waiter: None,
     }]);
 }
 
-fn done(store: &mut Store, id: u64) {
-    store.commit(vec![Command::Done { id }]);
+fn done(store: &mut SpoolStore, id: u64) {
+    store.commit(vec![WriterCommand::Done { id }]);
 }
 
 /// Cleans until nothing is left to clean.
-fn clean(store: &mut Store) {
+fn clean(store: &mut SpoolStore) {
     store.sync_lazy();
     for _ in 0..10_000 {
         store.clean();
@@ -155,7 +155,7 @@ fn ids(found: &[Recovered]) -> Vec<u64> {
     found.iter().map(|r| r.id.0).collect()
 }
 
-fn read(store: &Store, id: u64) -> Result<Bytes, SpoolError> {
+fn read(store: &SpoolStore, id: u64) -> Result<Bytes, SpoolError> {
     store.shared.read(MessageId(id)).0.map(|(m, b)| {
         assert_eq!(m, meta(id));
         b
@@ -242,7 +242,7 @@ fn one_sync_serves_a_batch_and_a_record_nobody_waits_for_causes_none() {
 }
 
 /// Messages that come and go at once, so that their segments die.
-fn filler(store: &mut Store, first: u64) {
+fn filler(store: &mut SpoolStore, first: u64) {
     for id in first..first + 80 {
         accept(store, id, 1000).expect("accept");
         done(store, id);

@@ -1,8 +1,8 @@
 //! The writer thread: takes all that waits, makes it durable with one sync, answers. While it
 //! syncs, the next batch forms.
 
-use super::store::Store;
-use super::{Command, Waiter};
+use super::store::SpoolStore;
+use super::{Waiter, WriterCommand};
 use crate::env::vitals::Pulse;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
@@ -13,7 +13,12 @@ const BATCH_BYTES_MAX: usize = 16 << 20;
 const BATCH_RECORDS_MAX: usize = 4096;
 
 /// Runs until the spool is closed or nobody holds it any more; then lets go of the lock.
-pub(super) fn run(mut store: Store, inbox: &Receiver<Command>, lock: Box<dyn Send>, pulse: Pulse) {
+pub(super) fn run(
+    mut store: SpoolStore,
+    inbox: &Receiver<WriterCommand>,
+    lock: Box<dyn Send>,
+    pulse: Pulse,
+) {
     let closing = loop {
         let first = match store.sleep() {
             None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -46,12 +51,15 @@ pub(super) fn run(mut store: Store, inbox: &Receiver<Command>, lock: Box<dyn Sen
 }
 
 /// What waits now, up to the bounds of a batch; and who asked for the end, if somebody did.
-fn gather(first: Command, inbox: &Receiver<Command>) -> (Vec<Command>, Option<Waiter>) {
+fn gather(
+    first: WriterCommand,
+    inbox: &Receiver<WriterCommand>,
+) -> (Vec<WriterCommand>, Option<Waiter>) {
     let (mut batch, mut bytes, mut next) = (Vec::new(), 0usize, Some(first));
     while let Some(command) = next {
         match command {
-            Command::Close { waiter } => return (batch, Some(waiter)),
-            Command::Accept { ref body, .. } => bytes = bytes.saturating_add(body.len()),
+            WriterCommand::Close { waiter } => return (batch, Some(waiter)),
+            WriterCommand::Accept { ref body, .. } => bytes = bytes.saturating_add(body.len()),
             _ => {}
         }
         batch.push(command);

@@ -167,7 +167,7 @@ pub(crate) fn came_from(id: MessageId, client: IpAddr, origin: IpAddr) {
 
 /// What is known of mail that was not taken.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Refused<'a> {
+pub(crate) struct RefusedMail<'a> {
     /// The id it was judged under, where it got that far.
     pub id: Option<MessageId>,
     pub client: IpAddr,
@@ -182,7 +182,7 @@ pub(crate) struct Refused<'a> {
 }
 
 /// A recipient or a message was refused, for good or for now.
-pub(crate) fn refused(what: &Refused<'_>, reply: &Reply) {
+pub(crate) fn refused(what: &RefusedMail<'_>, reply: &Reply) {
     tracing::info!(
         event = REFUSED,
         id = %OrEmpty(what.id),

@@ -18,11 +18,11 @@ const MAX_HASHES_BYTES: usize = 1 << 18;
 
 /// Text or JSON; can change while running.
 #[derive(Debug, Default)]
-pub(super) struct Form {
+pub(super) struct LogForm {
     json: AtomicBool,
 }
 
-impl Form {
+impl LogForm {
     /// JSON from now on, or text.
     pub(super) fn set_json(&self, json: bool) {
         self.json.store(json, Ordering::Relaxed);
@@ -30,13 +30,13 @@ impl Form {
 }
 
 pub(super) struct LineFormat {
-    form: Arc<Form>,
+    form: Arc<LogForm>,
     clock: Arc<dyn Clock>,
 }
 
 impl LineFormat {
     /// In the form that `form` says at each moment.
-    pub(super) fn new(form: Arc<Form>, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(form: Arc<LogForm>, clock: Arc<dyn Clock>) -> Self {
         Self { form, clock }
     }
 
@@ -65,7 +65,7 @@ where
     ) -> fmt::Result {
         let level = event.metadata().level();
         let json = self.form.json.load(Ordering::Relaxed);
-        let mut line = Line {
+        let mut line = LineFields {
             out: String::with_capacity(256),
             json,
             scratch: String::new(),
@@ -85,13 +85,13 @@ where
     }
 }
 
-struct Line {
+struct LineFields {
     out: String,
     json: bool,
     scratch: String,
 }
 
-impl Line {
+impl LineFields {
     /// A value that needs no quotes in JSON.
     fn bare(&mut self, field: &Field, value: impl fmt::Display) {
         let key = field.name();
@@ -141,7 +141,7 @@ impl Line {
     }
 }
 
-impl Visit for Line {
+impl Visit for LineFields {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.text(field, value);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// Kind of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum MetricKind {
     Counter,
     Gauge,
     Seconds,
@@ -18,7 +18,7 @@ macro_rules! table {
     ($($(#[doc = $doc:literal])+ $name:ident = $text:literal, $kind:ident;)+) => {
         $($(#[doc = $doc])+ pub const $name: &str = $text;)+
         /// Every metric with its kind and its line.
-        const ALL: &[(&str, Kind, &str)] = &[$(($text, Kind::$kind, concat!($($doc),+))),+];
+        const ALL: &[(&str, MetricKind, &str)] = &[$(($text, MetricKind::$kind, concat!($($doc),+))),+];
     };
 }
 
@@ -80,10 +80,10 @@ table! {
     TRACE_DROPPED_TOTAL = "outgate_trace_dropped_total", Counter;
 }
 
-type Labels = &'static [(&'static str, &'static str)];
+type MetricLabels = &'static [(&'static str, &'static str)];
 
 /// Counters that begin at zero, with their labels.
-const KNOWN_COUNTERS: &[(&str, Labels)] = &[
+const KNOWN_COUNTERS: &[(&str, MetricLabels)] = &[
     (MESSAGES_TOTAL, &[("action", "accept")]),
     (MESSAGES_TOTAL, &[("action", "high_risk")]),
     (MESSAGES_TOTAL, &[("action", "hold")]),
@@ -148,7 +148,7 @@ const KNOWN_COUNTERS: &[(&str, Labels)] = &[
 ];
 
 /// Gauges that begin at zero, with their labels.
-const KNOWN_GAUGES: &[(&str, Labels)] = &[
+const KNOWN_GAUGES: &[(&str, MetricLabels)] = &[
     (BLOCKS_ACTIVE, &[("kind", "sender")]),
     (BLOCKS_ACTIVE, &[("kind", "domain")]),
     (BLOCKS_ACTIVE, &[("kind", "client")]),
@@ -181,11 +181,13 @@ fn builder() -> Result<PrometheusBuilder, BuildError> {
     ALL.iter().try_fold(
         PrometheusBuilder::new(),
         |builder, (name, kind, _)| match kind {
-            Kind::Seconds => {
+            MetricKind::Seconds => {
                 builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), SECONDS)
             }
-            Kind::Size => builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), SIZES),
-            Kind::Counter | Kind::Gauge => Ok(builder),
+            MetricKind::Size => {
+                builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), SIZES)
+            }
+            MetricKind::Counter | MetricKind::Gauge => Ok(builder),
         },
     )
 }
@@ -196,10 +198,10 @@ fn describe() {
     for (name, kind, doc) in ALL {
         let doc = doc.trim();
         match kind {
-            Kind::Counter => metrics::describe_counter!(*name, Unit::Count, doc),
-            Kind::Gauge => metrics::describe_gauge!(*name, Unit::Count, doc),
-            Kind::Seconds => metrics::describe_histogram!(*name, Unit::Seconds, doc),
-            Kind::Size => metrics::describe_histogram!(*name, Unit::Count, doc),
+            MetricKind::Counter => metrics::describe_counter!(*name, Unit::Count, doc),
+            MetricKind::Gauge => metrics::describe_gauge!(*name, Unit::Count, doc),
+            MetricKind::Seconds => metrics::describe_histogram!(*name, Unit::Seconds, doc),
+            MetricKind::Size => metrics::describe_histogram!(*name, Unit::Count, doc),
         }
     }
     for (name, labels) in KNOWN_COUNTERS {

@@ -5,7 +5,7 @@ pub(crate) mod format;
 pub mod metrics;
 
 use crate::env::Clock;
-use format::{Form, LineFormat};
+use format::{LineFormat, LogForm};
 use std::io::Write;
 use std::sync::Arc;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -30,7 +30,7 @@ pub(crate) struct LogOptions {
 #[derive(Debug, Clone)]
 pub(crate) struct LogControl {
     filter: reload::Handle<Targets, Registry>,
-    form: Arc<Form>,
+    form: Arc<LogForm>,
 }
 
 impl LogControl {
@@ -64,7 +64,7 @@ where
     W: Fn() -> O + Send + Sync + 'static,
     O: Write,
 {
-    let form = Arc::new(Form::default());
+    let form = Arc::new(LogForm::default());
     let (filter, handle) = reload::Layer::new(filter(log.level));
     let control = LogControl {
         filter: handle,

@@ -220,7 +220,7 @@ fn a_judgement_is_a_line_of_json_only_and_names_its_recipients_by_hashes() {
 #[test]
 fn nobody_can_forge_a_line() {
     let text = lines(LogFormat::Text, "info", false, |_| {
-        let what = events::Refused {
+        let what = events::RefusedMail {
             id: None,
             client: [127, 0, 0, 1].into(),
             sender: "",

@@ -2,7 +2,7 @@
 
 use super::request::{Body, Params, cursor, limit, page};
 use crate::admin::auth::Caller;
-use crate::admin::{Core, Problem, Relay};
+use crate::admin::{Core, Problem, RelayRoutes};
 use crate::api::{BlockFilter, BlockItem, OpenBlock, Page, ReleaseBlock};
 use crate::blocks::active::NULL_SENDER;
 use crate::blocks::rules;
@@ -278,7 +278,7 @@ fn new_block(
 )]
 pub(super) async fn open_block(
     caller: Caller,
-    With(relay): With<Relay>,
+    With(relay): With<RelayRoutes>,
     Body(body): Body<OpenBlock>,
 ) -> Result<Response, Problem> {
     caller.may_act()?;
@@ -324,7 +324,7 @@ pub(super) async fn open_block(
 
 /// Releases for the API and the page alike.
 pub(in crate::admin) async fn released(
-    relay: &Relay,
+    relay: &RelayRoutes,
     caller: &Caller,
     reference: &str,
     verdict: Option<&str>,
@@ -375,7 +375,7 @@ pub(in crate::admin) async fn released(
 )]
 pub(super) async fn release_block(
     caller: Caller,
-    With(relay): With<Relay>,
+    With(relay): With<RelayRoutes>,
     Path(reference): Path<String>,
     Body(body): Body<ReleaseBlock>,
 ) -> Result<Json<BlockItem>, Problem> {

@@ -2,7 +2,7 @@
 
 use super::request::{Body, Params, cursor, limit, page};
 use crate::admin::auth::Caller;
-use crate::admin::{Core, Problem, Relay};
+use crate::admin::{Core, Problem, RelayRoutes};
 use crate::api::{LabelMessage, Labelled, MessageFilter, MessageItem, Page};
 use crate::records::{MessageTrace, TraceEvent, TraceQuery};
 use crate::types::{MessageId, TenantId};
@@ -74,7 +74,7 @@ pub(super) async fn search_messages(
 }
 
 /// The tenant of a message, from the trace or, where that is not written yet, from the queue.
-async fn tenant_of(relay: &Relay, id: MessageId) -> Result<Option<TenantId>, Problem> {
+async fn tenant_of(relay: &RelayRoutes, id: MessageId) -> Result<Option<TenantId>, Problem> {
     // Anybody may write another message's id into Message-ID, which is searched as well.
     let query = TraceQuery {
         id: Some(id.to_string()),
@@ -99,7 +99,7 @@ async fn tenant_of(relay: &Relay, id: MessageId) -> Result<Option<TenantId>, Pro
 )]
 pub(super) async fn label_message(
     caller: Caller,
-    With(relay): With<Relay>,
+    With(relay): With<RelayRoutes>,
     Path(id): Path<String>,
     Body(body): Body<LabelMessage>,
 ) -> Result<Json<Labelled>, Problem> {

@@ -11,7 +11,7 @@ mod senders;
 
 pub(super) use blocks::{released, releases_left, visible_block};
 
-use super::{Core, Relay};
+use super::{Core, RelayRoutes};
 use axum::Router;
 use axum::extract::FromRef;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ where
 }
 
 /// Routes that act on the running relay.
-fn relay_api() -> OpenApiRouter<Relay> {
+fn relay_api() -> OpenApiRouter<RelayRoutes> {
     OpenApiRouter::new()
         .routes(routes!(blocks::open_block))
         .routes(routes!(blocks::release_block))
@@ -55,7 +55,7 @@ fn relay_api() -> OpenApiRouter<Relay> {
 }
 
 /// All routes below [`BASE`].
-pub(super) fn routes() -> Router<Relay> {
+pub(super) fn routes() -> Router<RelayRoutes> {
     Router::new().nest(BASE, core_api().merge(relay_api()).into())
 }
 

@@ -63,7 +63,7 @@ fn add_problems(operation: &mut Operation, is_open: bool, acts: bool) {
 
 static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| {
     let mut document = Base::openapi();
-    document.merge(super::core_api::<super::Relay>().into_openapi());
+    document.merge(super::core_api::<super::RelayRoutes>().into_openapi());
     document.merge(super::relay_api().into_openapi());
     for item in document.paths.paths.values_mut() {
         for operation in item.get.iter_mut() {

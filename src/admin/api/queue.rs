@@ -2,7 +2,7 @@
 
 use super::request::{Body, Params, cursor, limit, page};
 use crate::admin::auth::Caller;
-use crate::admin::{Problem, Relay};
+use crate::admin::{Problem, RelayRoutes};
 use crate::api::{ActReason, Acted, Page, QueueFilter, QueueItem, QueueState};
 use crate::queue::Select;
 use crate::records::TraceEvent;
@@ -17,7 +17,7 @@ const LOOKED_AT: usize = 100_000;
 const STEP: usize = 1000;
 
 async fn queue_page(
-    relay: &Relay,
+    relay: &RelayRoutes,
     caller: &Caller,
     state: Option<QueueState>,
     filter: &QueueFilter,
@@ -62,7 +62,7 @@ async fn queue_page(
 )]
 pub(super) async fn list_queue(
     caller: Caller,
-    With(relay): With<Relay>,
+    With(relay): With<RelayRoutes>,
     Params(filter): Params<QueueFilter>,
 ) -> Result<Json<Page<QueueItem>>, Problem> {
     let state = match filter.state.as_deref() {
@@ -84,14 +84,14 @@ pub(super) async fn list_queue(
 )]
 pub(super) async fn list_held(
     caller: Caller,
-    With(relay): With<Relay>,
+    With(relay): With<RelayRoutes>,
     Params(filter): Params<QueueFilter>,
 ) -> Result<Json<Page<QueueItem>>, Problem> {
     queue_page(&relay, &caller, Some(QueueState::Held), &filter).await
 }
 
 /// The message of that id, if this caller may know of it.
-async fn visible(relay: &Relay, caller: &Caller, id: &str) -> Result<QueueItem, Problem> {
+async fn visible(relay: &RelayRoutes, caller: &Caller, id: &str) -> Result<QueueItem, Problem> {
     let unknown = || Problem::not_found("there is no such message in the queue");
     let id = MessageId::parse(id).ok_or_else(unknown)?;
     relay
@@ -111,7 +111,7 @@ async fn visible(relay: &Relay, caller: &Caller, id: &str) -> Result<QueueItem, 
 )]
 pub(super) async fn show_queued(
     caller: Caller,
-    With(relay): With<Relay>,
+    With(relay): With<RelayRoutes>,
     Path(id): Path<String>,
 ) -> Result<Json<QueueItem>, Problem> {
     Ok(Json(visible(&relay, &caller, &id).await?))
@@ -155,7 +155,7 @@ impl QueueAct {
     /// Does it; gives the messages it was done to.
     async fn apply(
         self,
-        relay: &Relay,
+        relay: &RelayRoutes,
         caller: &Caller,
         id: MessageId,
     ) -> Result<Vec<MessageId>, Problem> {
@@ -174,7 +174,7 @@ impl QueueAct {
 
 /// Writes what was done into the log, the trace and the audit.
 async fn record(
-    relay: &Relay,
+    relay: &RelayRoutes,
     caller: &Caller,
     item: &QueueItem,
     act: QueueAct,
@@ -215,7 +215,7 @@ async fn record(
 }
 
 async fn act_on_held(
-    relay: &Relay,
+    relay: &RelayRoutes,
     caller: &Caller,
     id: &str,
     act: QueueAct,
@@ -239,7 +239,7 @@ async fn act_on_held(
 }
 
 async fn act_on_queued(
-    relay: &Relay,
+    relay: &RelayRoutes,
     caller: &Caller,
     id: &str,
     act: QueueAct,
@@ -264,7 +264,7 @@ macro_rules! act {
         )]
         pub(super) async fn $name(
             caller: Caller,
-            With(relay): With<Relay>,
+            With(relay): With<RelayRoutes>,
             Path(id): Path<String>,
             Body(body): Body<ActReason>,
         ) -> Result<Json<Acted>, Problem> {

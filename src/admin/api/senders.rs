@@ -2,7 +2,7 @@
 
 use super::request::{Params, limit, page};
 use crate::admin::auth::Caller;
-use crate::admin::{Problem, Relay};
+use crate::admin::{Problem, RelayRoutes};
 use crate::api::{
     Page, PolicyAnswer, PolicyFilter, PolicySource, SenderFilter, SenderItem, ShadowCountsItem,
 };
@@ -47,7 +47,7 @@ fn shown(view: SenderView) -> SenderItem {
 )]
 pub(super) async fn list_senders(
     caller: Caller,
-    With(relay): With<Relay>,
+    With(relay): With<RelayRoutes>,
     Params(filter): Params<SenderFilter>,
 ) -> Result<Json<Page<SenderItem>>, Problem> {
     let limit = limit(filter.limit)?;
@@ -99,7 +99,7 @@ pub(super) async fn list_senders(
 )]
 pub(super) async fn explain_policy(
     caller: Caller,
-    With(relay): With<Relay>,
+    With(relay): With<RelayRoutes>,
     Path(sender): Path<String>,
     Params(filter): Params<PolicyFilter>,
 ) -> Result<Json<PolicyAnswer>, Problem> {
@@ -153,7 +153,7 @@ pub(super) async fn explain_policy(
 )]
 pub(super) async fn show_sender(
     caller: Caller,
-    With(relay): With<Relay>,
+    With(relay): With<RelayRoutes>,
     Path(key): Path<String>,
 ) -> Result<Json<SenderItem>, Problem> {
     let view = relay

@@ -130,7 +130,7 @@ async fn lists_are_paged_and_say_what_is_wrong_with_a_question() {
 #[tokio::test]
 async fn messages_are_found_within_the_tenant() {
     let site = Site::start().await;
-    let judged = Judged {
+    let judged = TracedJudgement {
         id: MessageId::from_parts(NOW, 1),
         time: NOW,
         tenant: Some(TenantId::new("acme")),

@@ -4,7 +4,7 @@
 pub(super) mod session;
 
 use super::auth::{self, Caller};
-use super::{Core, Problem, Relay, api, token};
+use super::{Core, Problem, RelayRoutes, api, token};
 use crate::records::BlockQuery;
 use crate::score::explain::sentence;
 use crate::types::Role;
@@ -59,7 +59,7 @@ fn shown(time: Time) -> String {
 }
 
 /// A row of the first page.
-struct Row {
+struct BlockRow {
     reference: String,
     kind: &'static str,
     subject: String,
@@ -70,7 +70,7 @@ struct Row {
     state: &'static str,
 }
 
-impl Row {
+impl BlockRow {
     fn of(block: &Block) -> Self {
         Self {
             reference: block.reference.to_string(),
@@ -102,12 +102,12 @@ impl Row {
 struct BlocksPage {
     name: String,
     csrf: String,
-    rows: Vec<Row>,
+    rows: Vec<BlockRow>,
     more: bool,
 }
 
 /// One piece of evidence as shown.
-struct Proof {
+struct EvidenceRow {
     message_id: String,
     time: String,
     percent: String,
@@ -116,7 +116,7 @@ struct Proof {
     symbols: String,
 }
 
-impl Proof {
+impl EvidenceRow {
     fn of(e: &Evidence) -> Self {
         Self {
             message_id: e.message_id.to_string(),
@@ -147,12 +147,12 @@ impl Proof {
 struct BlockPage {
     name: String,
     csrf: String,
-    row: Row,
+    row: BlockRow,
     opened_by: String,
     ended: String,
     released_by: String,
     note: String,
-    proofs: Vec<Proof>,
+    proofs: Vec<EvidenceRow>,
     releases_left: u32,
     may_release: bool,
     error: Option<String>,
@@ -360,7 +360,7 @@ async fn first_page(visitor: Visitor, With(core): With<Arc<Core>>) -> Result<Res
         name: visitor.caller.0.name,
         csrf: visitor.session.csrf,
         more: blocks.len() >= SHOWN,
-        rows: blocks.iter().map(Row::of).collect(),
+        rows: blocks.iter().map(BlockRow::of).collect(),
     }))
 }
 
@@ -373,12 +373,12 @@ async fn block_page(
     let releases_left = api::releases_left(core, block).await?;
     let acts = visitor.caller.may_act().is_ok();
     Ok(html(&BlockPage {
-        row: Row::of(block),
+        row: BlockRow::of(block),
         opened_by: block.opened_by.clone(),
         ended: block.ended_at.map(shown).unwrap_or_default(),
         released_by: block.released_by.clone().unwrap_or_default(),
         note: block.note.clone().unwrap_or_default(),
-        proofs: block.evidence.iter().map(Proof::of).collect(),
+        proofs: block.evidence.iter().map(EvidenceRow::of).collect(),
         may_release: acts
             && block.state == BlockState::Active
             && (visitor.caller.0.role == Role::Operator || releases_left > 0),
@@ -409,7 +409,7 @@ struct ReleaseForm {
 
 async fn release(
     visitor: Visitor,
-    With(relay): With<Relay>,
+    With(relay): With<RelayRoutes>,
     Path(reference): Path<String>,
     form: Result<Form<ReleaseForm>, FormRejection>,
 ) -> Result<Response, Problem> {
@@ -448,6 +448,6 @@ where
         .route("/blocks/{ref}", get(show_block))
 }
 
-pub(super) fn relay_routes() -> Router<Relay> {
+pub(super) fn relay_routes() -> Router<RelayRoutes> {
     Router::new().route("/blocks/{ref}/release", post(release))
 }

@@ -24,9 +24,9 @@ pub(in crate::admin) struct Session {
 
 /// All sessions by cookie.
 #[derive(Default)]
-pub(in crate::admin) struct Sessions(Mutex<HashMap<String, Session>>);
+pub(in crate::admin) struct UiSessions(Mutex<HashMap<String, Session>>);
 
-impl Sessions {
+impl UiSessions {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Session>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn sessions_end_when_unused_and_are_bounded() {
-        let sessions = Sessions::default();
+        let sessions = UiSessions::default();
         let cookie = sessions.open(Time(0), "h".into()).expect("open");
         let later = Time(0).after(IDLE).before(Duration::from_secs(1));
         assert!(

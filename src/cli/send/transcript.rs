@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What the client's next line is.
-enum Client {
+enum ClientLine {
     Command,
     /// A word of an AUTH exchange: a secret.
     Secret,
@@ -18,7 +18,7 @@ enum Client {
 /// Writes down both sides.
 pub(super) struct Transcript<W> {
     out: W,
-    client: Client,
+    client: ClientLine,
     /// The verb of the last command.
     verb: String,
     /// Of each side, the line that has not ended yet.
@@ -30,7 +30,7 @@ impl<W: Write> Transcript<W> {
     pub(super) const fn new(out: W) -> Self {
         Self {
             out,
-            client: Client::Command,
+            client: ClientLine::Command,
             verb: String::new(),
             said: [const { Vec::new() }; 2],
         }
@@ -55,15 +55,15 @@ impl<W: Write> Transcript<W> {
 
     fn client_line(&mut self, line: &str) {
         match &mut self.client {
-            Client::Message(octets) if line == "." => {
+            ClientLine::Message(octets) if line == "." => {
                 let text = format!("({octets} octets of message)");
-                self.client = Client::Command;
+                self.client = ClientLine::Command;
                 self.line("C:", &text);
                 self.line("C:", ".");
             }
-            Client::Message(octets) => *octets += line.len() + 2,
-            Client::Secret => self.line("C:", "(secret)"),
-            Client::Command => {
+            ClientLine::Message(octets) => *octets += line.len() + 2,
+            ClientLine::Secret => self.line("C:", "(secret)"),
+            ClientLine::Command => {
                 let mut words = line.split(' ');
                 self.verb = words.next().unwrap_or_default().to_ascii_uppercase();
                 match (self.verb.as_str(), words.next(), words.next()) {
@@ -81,9 +81,9 @@ impl<W: Write> Transcript<W> {
         for line in lines(pending, octets) {
             self.line("S:", &line);
             self.client = match (self.verb.as_str(), line.get(..3)) {
-                ("AUTH", Some("334")) => Client::Secret,
-                ("DATA", Some("354")) => Client::Message(0),
-                _ => Client::Command,
+                ("AUTH", Some("334")) => ClientLine::Secret,
+                ("DATA", Some("354")) => ClientLine::Message(0),
+                _ => ClientLine::Command,
             };
         }
     }

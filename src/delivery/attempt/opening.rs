@@ -1,44 +1,44 @@
 //! A connection to one address of the next hop: source address, TLS, login, and whether we have met
 //! ourselves.
 
-use super::{Job, Next};
+use super::{AttemptJob, Next};
 use crate::config::settings::{PoolSettings, TlsMode};
 use crate::delivery::connection::{Connection, Dial, OpenError, remote_name};
-use crate::delivery::pool::Key;
+use crate::delivery::pool::PoolKey;
 use crate::delivery::resolve::{Own, Target, Unroutable};
 use crate::delivery::token::TokenError;
 use crate::delivery::{Destination, Reach, tls_policy};
-use crate::smtp::client::{Login, Options, Proof, Step, Verdict};
+use crate::smtp::client::{ClientLogin, ClientStep, ConnectOptions, Proof, StepReply};
 use crate::types::{Secret, replies};
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
 /// A refusal of the connection itself.
-pub(super) const fn is_at_door(verdict: &Verdict) -> bool {
-    !verdict.lost && matches!(verdict.step, Step::Banner | Step::Ehlo)
+pub(super) const fn is_at_door(verdict: &StepReply) -> bool {
+    !verdict.lost && matches!(verdict.step, ClientStep::Banner | ClientStep::Ehlo)
 }
 
 /// The next hop refuses what we logged in with.
-fn is_of_token(verdict: &Verdict) -> bool {
-    verdict.step == Step::Auth && !verdict.lost && verdict.reply.is_permanent()
+fn is_of_token(verdict: &StepReply) -> bool {
+    verdict.step == ClientStep::Auth && !verdict.lost && verdict.reply.is_permanent()
 }
 
 /// A fresh token is refused as well: the operator of this relay has to look. The mail waits.
-fn refused_token(verdict: Verdict) -> Verdict {
-    Verdict {
+fn refused_token(verdict: StepReply) -> StepReply {
+    StepReply {
         reply: replies::token_refused(&verdict.reply),
         ..verdict
     }
 }
 
-impl Job<'_> {
+impl AttemptJob<'_> {
     pub(super) fn pool_settings(&self) -> &PoolSettings {
         self.state.settings.pool(self.attempt.meta.pool)
     }
 
     /// The next source address of the pool in the target's family. `Err`: the pool has addresses,
     /// none of this family.
-    fn source(&self, target: &Target) -> Result<Option<IpAddr>, Verdict> {
+    fn source(&self, target: &Target) -> Result<Option<IpAddr>, StepReply> {
         let addresses = &self.pool_settings().addresses;
         if addresses.is_empty() {
             return Ok(None);
@@ -50,19 +50,19 @@ impl Job<'_> {
         };
         let turn = self.shared.turn.fetch_add(1, Ordering::Relaxed);
         let chosen = fitting().nth(turn.checked_rem(fitting().count()).unwrap_or(0));
-        chosen.map(|ip| Some(*ip)).ok_or_else(|| Verdict {
-            step: Step::Connect,
+        chosen.map(|ip| Some(*ip)).ok_or_else(|| StepReply {
+            step: ClientStep::Connect,
             reply: replies::NO_SOURCE_ADDRESS.into(),
             lost: true,
         })
     }
 
-    pub(super) fn key(&self, target: &Target) -> Key {
+    pub(super) fn key(&self, target: &Target) -> PoolKey {
         let user = match &self.attempt.destination {
             Destination::Route(route) => route.username.clone(),
             Destination::Mx(_) => None,
         };
-        Key {
+        PoolKey {
             host: target.host.clone(),
             address: target.address,
             tls: self.mode as u8,
@@ -73,7 +73,7 @@ impl Job<'_> {
 
     /// How to log in at a route that wants it. `refused`: a token that the next hop has just
     /// refused.
-    async fn login(&self, refused: Option<&Secret>) -> Result<Option<Login>, TokenError> {
+    async fn login(&self, refused: Option<&Secret>) -> Result<Option<ClientLogin>, TokenError> {
         let Destination::Route(route) = &self.attempt.destination else {
             return Ok(None);
         };
@@ -88,7 +88,7 @@ impl Job<'_> {
             }
             (None, None) => return Ok(None),
         };
-        Ok(Some(Login {
+        Ok(Some(ClientLogin {
             user: user.clone(),
             proof,
             mechanism: route.auth,
@@ -115,7 +115,7 @@ impl Job<'_> {
                 target,
                 source,
                 mode: self.mode,
-                options: Options {
+                options: ConnectOptions {
                     ehlo: self.pool_settings().ehlo.as_str().to_owned(),
                     starttls: tls_policy::starttls(self.mode, in_plain_text),
                     login,
@@ -150,7 +150,7 @@ impl Job<'_> {
             Ok(connection) => Ok(connection),
             // A server that ends the connection over STARTTLS is as good as a failed handshake.
             Err(OpenError::Refused(verdict))
-                if verdict.step == Step::StartTls && self.mode == TlsMode::Opportunistic =>
+                if verdict.step == ClientStep::StartTls && self.mode == TlsMode::Opportunistic =>
             {
                 Err(self.remember_for(
                     Next::Again {
@@ -163,8 +163,8 @@ impl Job<'_> {
             Err(OpenError::Refused(verdict)) => Err(self.remember(verdict, &remote)),
             Err(OpenError::NoToken(error)) => {
                 tracing::warn!(message = %self.attempt.meta.id, remote, %error, "no token to log in");
-                let verdict = Verdict {
-                    step: Step::Auth,
+                let verdict = StepReply {
+                    step: ClientStep::Auth,
                     reply: replies::no_token(error),
                     lost: true,
                 };
@@ -177,8 +177,8 @@ impl Job<'_> {
                         in_plain_text: true,
                     }),
                     Some(reply) => Err(self.remember(
-                        Verdict {
-                            step: Step::StartTls,
+                        StepReply {
+                            step: ClientStep::StartTls,
                             reply,
                             lost: true,
                         },
@@ -189,11 +189,11 @@ impl Job<'_> {
         }
     }
 
-    fn remember(&mut self, verdict: Verdict, remote: &str) -> Next {
+    fn remember(&mut self, verdict: StepReply, remote: &str) -> Next {
         self.remember_for(Next::OtherTarget, verdict, remote)
     }
 
-    fn remember_for(&mut self, next: Next, verdict: Verdict, remote: &str) -> Next {
+    fn remember_for(&mut self, next: Next, verdict: StepReply, remote: &str) -> Next {
         tracing::debug!(message = %self.attempt.meta.id, remote, reply = %verdict.reply.one_line(), "next hop not usable");
         if self.reach != Reach::Transaction {
             self.reach = if is_at_door(&verdict) {

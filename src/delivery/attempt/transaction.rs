@@ -1,17 +1,17 @@
 //! A message over one open connection: transactions, and what their verdicts mean for the
 //! recipients and for the connection.
 
-use super::{FAREWELL, Job, MESSAGES_PER_CONNECTION, Next};
+use super::{AttemptJob, FAREWELL, MESSAGES_PER_CONNECTION, Next};
 use crate::delivery::Reach;
 use crate::delivery::connection::Connection;
 use crate::delivery::outcome::{is_one_too_many, may_be_of_session, outcome};
-use crate::delivery::pool::Key;
-use crate::smtp::client::{Step, Verdict};
+use crate::delivery::pool::PoolKey;
+use crate::smtp::client::{ClientStep, StepReply};
 use crate::smtp::reply::shorten;
 use crate::types::{RecipientOutcome, RecipientStatus};
 
 /// What a transaction said about its connection.
-enum Trouble {
+enum ConnectionTrouble {
     None,
     /// It broke before the end of the message was out.
     Broken,
@@ -22,16 +22,16 @@ enum Trouble {
     /// one.
     Crowded,
     /// The server said 421.
-    Closing(Verdict),
+    Closing(StepReply),
 }
 
-impl Job<'_> {
+impl AttemptJob<'_> {
     /// Sends the message over this connection, in as many transactions as the server's limits
     /// demand.
     pub(super) async fn use_connection(
         &mut self,
         mut connection: Connection,
-        key: &Key,
+        key: &PoolKey,
         generation: u64,
     ) -> Next {
         let caps = connection.client().capabilities();
@@ -40,8 +40,8 @@ impl Job<'_> {
             .mail_max
             .unwrap_or(MESSAGES_PER_CONNECTION)
             .min(MESSAGES_PER_CONNECTION);
-        let mut trouble = Trouble::None;
-        while matches!(trouble, Trouble::None)
+        let mut trouble = ConnectionTrouble::None;
+        while matches!(trouble, ConnectionTrouble::None)
             && !self.undecided.is_empty()
             && connection.client().is_open()
             && connection.transactions() < most
@@ -58,7 +58,7 @@ impl Job<'_> {
             connection.transactions() == 1,
         );
         if connection.client().is_open() {
-            if matches!(trouble, Trouble::Worn) {
+            if matches!(trouble, ConnectionTrouble::Worn) {
                 // Told first: a server that counts connections must not take the next one for a
                 // second one.
                 let farewell = tokio::spawn(connection.quit());
@@ -79,17 +79,19 @@ impl Job<'_> {
         match trouble {
             _ if self.undecided.is_empty() => Next::Stop,
             // Nothing is wrong with the host: the connection has carried as much as it may.
-            Trouble::None | Trouble::Worn | Trouble::Crowded => Next::Again {
-                in_plain_text: false,
-            },
+            ConnectionTrouble::None | ConnectionTrouble::Worn | ConnectionTrouble::Crowded => {
+                Next::Again {
+                    in_plain_text: false,
+                }
+            }
             // A connection that was good before may have died unnoticed: its failure says nothing
             // about the host.
-            Trouble::Broken if !fresh => Next::Again {
+            ConnectionTrouble::Broken if !fresh => Next::Again {
                 in_plain_text: false,
             },
-            Trouble::Broken => Next::OtherTarget,
+            ConnectionTrouble::Broken => Next::OtherTarget,
             // RFC 5321 section 3.8: temporary for all that is left.
-            Trouble::Closing(verdict) => {
+            ConnectionTrouble::Closing(verdict) => {
                 let (status, class) = outcome(&verdict);
                 self.give_up(status, class, &verdict.reply, &remote);
                 Next::Stop
@@ -103,42 +105,45 @@ impl Job<'_> {
     /// here and now, since another host might deliver it twice.
     fn take_verdicts(
         &mut self,
-        verdicts: Vec<(u32, Verdict)>,
+        verdicts: Vec<(u32, StepReply)>,
         connection: &Connection,
         dsn: bool,
         accepted: usize,
-    ) -> Trouble {
+    ) -> ConnectionTrouble {
         let fresh = connection.transactions() == 1;
         let given = verdicts.len();
         // A crowd that is too large is no trouble as long as those let in get an answer that stays.
         let decided =
-            |v: &Verdict| v.step >= Step::Data && outcome(v).0 != RecipientStatus::Pending;
+            |v: &StepReply| v.step >= ClientStep::Data && outcome(v).0 != RecipientStatus::Pending;
         let goes_on = verdicts.iter().any(|(_, v)| is_one_too_many(v))
             && verdicts.iter().any(|(_, v)| decided(v));
-        let mut trouble = Trouble::None;
+        let mut trouble = ConnectionTrouble::None;
         if fresh {
             self.reach = Reach::Transaction;
         }
         for (recipient, verdict) in verdicts {
             let ended = verdict.lost || verdict.reply.code == 421;
             let retry = if goes_on && is_one_too_many(&verdict) {
-                Some(Trouble::None)
-            } else if fresh && ended && verdict.step == Step::Rcpt && (1..given).contains(&accepted)
+                Some(ConnectionTrouble::None)
+            } else if fresh
+                && ended
+                && verdict.step == ClientStep::Rcpt
+                && (1..given).contains(&accepted)
             {
-                Some(Trouble::Crowded)
-            } else if verdict.lost && verdict.step < Step::Dot {
-                Some(Trouble::Broken)
+                Some(ConnectionTrouble::Crowded)
+            } else if verdict.lost && verdict.step < ClientStep::Dot {
+                Some(ConnectionTrouble::Broken)
             } else {
-                (!fresh && may_be_of_session(&verdict)).then_some(Trouble::Worn)
+                (!fresh && may_be_of_session(&verdict)).then_some(ConnectionTrouble::Worn)
             };
             if let Some(retry) = retry {
                 match retry {
-                    Trouble::None | Trouble::Crowded => {
+                    ConnectionTrouble::None | ConnectionTrouble::Crowded => {
                         self.crowd = self.crowd.min(accepted.max(1))
                     }
                     _ => {}
                 }
-                if !matches!(retry, Trouble::None) {
+                if !matches!(retry, ConnectionTrouble::None) {
                     trouble = retry;
                 }
                 self.undecided.push(recipient);
@@ -147,7 +152,7 @@ impl Job<'_> {
             }
             self.reach = Reach::Transaction;
             if verdict.reply.code == 421 {
-                trouble = Trouble::Closing(verdict.clone());
+                trouble = ConnectionTrouble::Closing(verdict.clone());
             }
             let (status, class) = outcome(&verdict);
             let relayed_dsn = dsn && status == RecipientStatus::Delivered;

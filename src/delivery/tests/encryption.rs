@@ -108,7 +108,7 @@ async fn a_password_is_not_given_to_a_host_that_does_not_prove_its_name() {
     )
     .expect("delivery");
     let sink = Sink::start_tls("AUTH PLAIN,STARTTLS", Some(acceptor), polite).await;
-    let login = Route {
+    let login = RouteSettings {
         username: Some("u".into()),
         password: Some(Secret("p".into())),
         ..to(&sink, TlsMode::Required)

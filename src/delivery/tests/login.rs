@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Mutex;
 
 /// A route to the sink with a token from this file.
-fn with_token(sink: &Sink, file: &Path) -> Route {
-    Route {
+fn with_token(sink: &Sink, file: &Path) -> RouteSettings {
+    RouteSettings {
         username: Some("u".into()),
         token: Some(RouteToken {
             source: TokenSource::File(file.to_owned()),
@@ -18,7 +18,7 @@ fn with_token(sink: &Sink, file: &Path) -> Route {
     }
 }
 
-fn by(route: &Route) -> Attempt {
+fn by(route: &RouteSettings) -> Attempt {
     attempt_for(
         meta(1, Pool::Normal),
         Destination::Route(Arc::new(route.clone())),
@@ -34,7 +34,7 @@ fn auth_commands(sink: &Sink) -> Vec<String> {
 #[tokio::test]
 async fn passwords_go_over_tls_or_where_it_is_switched_off() {
     let (acceptor, _) = self_signed();
-    let with = |sink: &Sink, mode| Route {
+    let with = |sink: &Sink, mode| RouteSettings {
         username: Some("u".into()),
         password: Some(Secret("p".into())),
         ..to(sink, mode)

@@ -1,7 +1,7 @@
 //! What the circumstances of a message say: network, hour and wrong passwords.
 
 use super::Case;
-use crate::detector::state::baseline::Class;
+use crate::detector::state::baseline::SenderClass;
 use crate::detector::state::habits::Circumstances;
 use crate::detector::state::sender::Sender;
 
@@ -9,7 +9,7 @@ impl Sender {
     /// At most `most` nats: alone, circumstances say nothing. Only of persons: programs move from
     /// host to host and send at all hours.
     pub(super) fn weigh_circumstances(&self, case: &Case<'_>, most: f64) -> Circumstances {
-        if case.class != Class::Person || most <= 0.0 {
+        if case.class != SenderClass::Person || most <= 0.0 {
             return Circumstances::default();
         }
         self.habits

@@ -2,11 +2,11 @@
 
 use super::Case;
 use crate::config::tuning::{Prior, Tuning};
-use crate::detector::state::baseline::{Baseline, Class};
+use crate::detector::state::baseline::{Baseline, SenderClass};
 use crate::detector::state::sender::Sender;
 
 /// What the content of one message says of its sender, in nats.
-pub(super) struct Content {
+pub(super) struct ContentEvidence {
     /// Against this very sender, before the bound of its class.
     pub news: f64,
     /// What is added to the sum.
@@ -22,7 +22,7 @@ pub(super) struct Content {
 impl Sender {
     /// Content and listings stay within one bound, relative to the sender's own past: a list that
     /// errs must not be able to block anybody whose mail is ordinary.
-    pub(super) fn weigh_content(&self, case: &Case<'_>, strangers: f64) -> Content {
+    pub(super) fn weigh_content(&self, case: &Case<'_>, strangers: f64) -> ContentEvidence {
         let (message, context) = (case.message, case.context);
         let content_most = context.tuning.content_most;
         let news = self.news(case, message.llr, strangers);
@@ -44,7 +44,7 @@ impl Sender {
             context.bounds.content
         };
         let trusted = if ranked { news } else { most };
-        Content {
+        ContentEvidence {
             news,
             whole,
             alone,
@@ -106,7 +106,8 @@ impl Sender {
         let tuning = context.tuning;
         let clean = self.base.is_clean()
             || (context.learning && self.base.began_clean(texts.clean, self.judged()));
-        let newcomer = case.class == Class::Newcomer && context.classes.is_some() && !case.multi;
+        let newcomer =
+            case.class == SenderClass::Newcomer && context.classes.is_some() && !case.multi;
         // In a new tenant of which too little is known, the bound of `Bounds::content` stands alone.
         let ranked = context.learning && context.usual.is_some();
         let most = if !clean && (newcomer || ranked) {
@@ -114,7 +115,7 @@ impl Sender {
                 f64::from(texts.flagged.saturating_sub(1)),
                 tuning.newcomer_content,
             )
-        } else if case.class == Class::Bulk && context.classes.is_some() {
+        } else if case.class == SenderClass::Bulk && context.classes.is_some() {
             tuning.bulk_content
         } else {
             return content;

@@ -2,7 +2,7 @@
 
 use super::Case;
 use crate::config::tuning::Tuning;
-use crate::detector::state::baseline::Class;
+use crate::detector::state::baseline::SenderClass;
 use crate::detector::state::sender::Sender;
 use crate::types::Strength;
 
@@ -10,10 +10,10 @@ impl Sender {
     /// Whether a person should be asked about this message before it goes.
     pub(super) fn is_unusual(&self, case: &Case<'_>, strangers: f64) -> bool {
         match case.class {
-            Class::Newcomer => self.is_unusual_of_newcomer(case),
+            SenderClass::Newcomer => self.is_unusual_of_newcomer(case),
             // While other accounts of the client send a campaign, strangers who are a surprise are
             // asked about, too.
-            Class::Person
+            SenderClass::Person
                 if case.context.campaign && strangers >= Tuning::CAMPAIGN_STRANGERS_NATS =>
             {
                 true

@@ -11,7 +11,7 @@ mod recipients;
 mod tests;
 
 use super::context::Context;
-use super::state::baseline::Class;
+use super::state::baseline::SenderClass;
 use super::state::habits::{Circumstances, Setting};
 use super::state::sender::Sender;
 use super::state::unsaved::TextCount;
@@ -71,7 +71,7 @@ impl Bounds {
 
 /// One message as the detector sees it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Message {
+pub(super) struct AssessedMessage {
     /// Content LLR in nats, with what outside sources said.
     pub llr: f64,
     /// The part of it that listings make, in nats.
@@ -96,7 +96,7 @@ pub(super) struct Message {
     pub recipients_hour: (u32, u32),
 }
 
-impl Message {
+impl AssessedMessage {
     /// The content speaks against its sender.
     pub(super) fn is_flagged(&self) -> bool {
         self.llr > Tuning::FLAG_NATS
@@ -133,9 +133,9 @@ impl Weight {
 
 /// A message with what every kind of evidence needs to know of its sender.
 struct Case<'a> {
-    message: &'a Message,
+    message: &'a AssessedMessage,
     context: &'a Context<'a>,
-    class: Class,
+    class: SenderClass,
     /// It goes to several recipients.
     multi: bool,
     /// What is assumed of the sender.
@@ -143,13 +143,13 @@ struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    fn new(sender: &Sender, message: &'a Message, context: &'a Context<'a>) -> Self {
+    fn new(sender: &Sender, message: &'a AssessedMessage, context: &'a Context<'a>) -> Self {
         let class = sender.class(context.tuning);
         // A newcomer that writes to several at once is no application whose template may always
         // look bad.
         let multi = message.recipients() > 1;
-        let assumed = if class == Class::Newcomer && multi {
-            Class::Person
+        let assumed = if class == SenderClass::Newcomer && multi {
+            SenderClass::Person
         } else {
             class
         };
@@ -165,7 +165,12 @@ impl<'a> Case<'a> {
 
 impl Sender {
     /// Adds the evidence of one message to the sums.
-    pub(super) fn weigh(&mut self, now: Time, message: &Message, context: &Context<'_>) -> Weight {
+    pub(super) fn weigh(
+        &mut self,
+        now: Time,
+        message: &AssessedMessage,
+        context: &Context<'_>,
+    ) -> Weight {
         if context.bounds.block.is_none() {
             self.forget_sums(now);
             return Weight::default();
@@ -187,7 +192,7 @@ impl Sender {
         let circumstances = self.weigh_circumstances(&case, most);
         self.sums.add_content(content.whole + circumstances.sum());
         self.sums.add_recipients(recipients);
-        if message.fresh && case.class == Class::Person {
+        if message.fresh && case.class == SenderClass::Person {
             self.sums.add_sparse(self.weigh_sparse(&case, content.news));
         }
         Weight {

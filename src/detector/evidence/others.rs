@@ -3,7 +3,7 @@
 use super::{Case, Weight};
 use crate::config::tuning::Tuning;
 use crate::detector::context::Context;
-use crate::detector::state::baseline::Class;
+use crate::detector::state::baseline::SenderClass;
 use crate::detector::state::sender::Sender;
 
 /// What a flag on this sender says of other accounts.
@@ -29,17 +29,19 @@ impl Sender {
     pub(super) fn flag(&self, case: &Case<'_>) -> Flag {
         let flagged = case.message.is_flagged();
         let (person, newcomer) = (
-            flagged && case.class == Class::Person,
-            flagged && case.class == Class::Newcomer,
+            flagged && case.class == SenderClass::Person,
+            flagged && case.class == SenderClass::Newcomer,
         );
         let share = self.base.flagged_share(&case.prior);
-        let usual = Class::Person.prior().flagged.0;
+        let usual = SenderClass::Person.prior().flagged.0;
         Flag {
             counts_for_others: person && share < Tuning::COUNTS_FOR_OTHERS_BELOW,
             others_count: (person || newcomer) && share < Tuning::OTHERS_COUNT_BELOW,
             newcomer: newcomer && case.message.recipients() > 0,
             common: case.context.classes.map_or(0.0, |c| {
-                (c.prior(Class::Person).flagged.0 / usual).ln().max(0.0)
+                (c.prior(SenderClass::Person).flagged.0 / usual)
+                    .ln()
+                    .max(0.0)
             }),
         }
     }
@@ -55,7 +57,11 @@ pub(in crate::detector) struct Others {
 
 impl Others {
     /// The same accounts may stand behind client and text: the one that says more counts.
-    pub(in crate::detector) fn of(weight: &Weight, class: Class, context: &Context<'_>) -> Self {
+    pub(in crate::detector) fn of(
+        weight: &Weight,
+        class: SenderClass,
+        context: &Context<'_>,
+    ) -> Self {
         let evidence = weight.content + weight.recipients;
         let above = |floor: f64, nats: f64| {
             if weight.flag.others_count && evidence > floor {
@@ -72,7 +78,7 @@ impl Others {
             false => above(context.tuning.template_floor, context.suspicion_of_text),
         };
         // Other accounts of the client count against a newcomer only in a campaign beyond chance.
-        let of_client = if class == Class::Newcomer && !context.campaign {
+        let of_client = if class == SenderClass::Newcomer && !context.campaign {
             0.0
         } else {
             context.suspicion_of_others

@@ -2,7 +2,7 @@
 
 use super::Case;
 use crate::config::tuning::{Prior, Tuning};
-use crate::detector::state::baseline::{Baseline, Class};
+use crate::detector::state::baseline::{Baseline, SenderClass};
 use crate::detector::state::sender::Sender;
 use crate::types::Time;
 
@@ -18,7 +18,7 @@ impl Sender {
     ) -> f64 {
         let recipients = self.of_whole_letter(case, strangers, borne_out);
         let context = case.context;
-        let bulk = case.class == Class::Bulk && !case.multi && context.classes.is_some();
+        let bulk = case.class == SenderClass::Bulk && !case.multi && context.classes.is_some();
         if !bulk || recipients <= 0.0 {
             return recipients;
         }

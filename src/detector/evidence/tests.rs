@@ -85,7 +85,7 @@ fn what_is_usual_is_no_news() {
     assert!(recipients_of(&base, 0, 1) < 0.3);
     assert!(outcome(&base, &ALONE, true, &Tuning::default()) < 0.0);
     assert!(
-        recipients(&base, &Class::Bulk.prior(), 1, 0, &Tuning::default()) <= 0.0,
+        recipients(&base, &SenderClass::Bulk.prior(), 1, 0, &Tuning::default()) <= 0.0,
         "a known recipient never speaks against"
     );
 }

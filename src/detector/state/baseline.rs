@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// What a sender behaves like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::detector) enum Class {
+pub(in crate::detector) enum SenderClass {
     /// Too little is known.
     Newcomer,
     /// Now and then several recipients.
@@ -18,7 +18,7 @@ pub(in crate::detector) enum Class {
     Bulk,
 }
 
-impl Class {
+impl SenderClass {
     /// What the class assumes where its tenant has not taught anything else.
     pub(in crate::detector) const fn prior(self) -> Prior {
         match self {
@@ -73,15 +73,15 @@ impl Baseline {
     }
 
     /// What this sender behaves like; `messages` in its life.
-    pub(in crate::detector) fn class(&self, messages: u32, newcomer_messages: f64) -> Class {
+    pub(in crate::detector) fn class(&self, messages: u32, newcomer_messages: f64) -> SenderClass {
         if f64::from(messages) < newcomer_messages {
-            Class::Newcomer
+            SenderClass::Newcomer
         } else if self.multi >= Tuning::PERSON_MULTI * self.messages {
-            Class::Person
+            SenderClass::Person
         } else if self.peak >= Tuning::BULK_PEAK {
-            Class::Bulk
+            SenderClass::Bulk
         } else {
-            Class::Application
+            SenderClass::Application
         }
     }
 
@@ -197,17 +197,23 @@ pub(in crate::detector) struct Classes {
 }
 
 impl Classes {
-    fn of(&mut self, class: Class) -> Option<&mut Baseline> {
+    fn of(&mut self, class: SenderClass) -> Option<&mut Baseline> {
         match class {
-            Class::Newcomer => None,
-            Class::Person => Some(&mut self.person),
-            Class::Application => Some(&mut self.application),
-            Class::Bulk => Some(&mut self.bulk),
+            SenderClass::Newcomer => None,
+            SenderClass::Person => Some(&mut self.person),
+            SenderClass::Application => Some(&mut self.application),
+            SenderClass::Bulk => Some(&mut self.bulk),
         }
     }
 
     /// Learns a message of a sender of that class.
-    pub(in crate::detector) fn learn(&mut self, now: Time, class: Class, llr: f64, keep: f64) {
+    pub(in crate::detector) fn learn(
+        &mut self,
+        now: Time,
+        class: SenderClass,
+        llr: f64,
+        keep: f64,
+    ) {
         if let Some(base) = self.of(class) {
             base.age(now, keep);
             base.learn_content(llr);
@@ -216,12 +222,12 @@ impl Classes {
 
     /// The tenant's prior of a class: the world's, until the class has spoken here, and never more
     /// than ten times as generous, so that nobody can teach a tenant that all mail is flagged.
-    pub(in crate::detector) fn prior(&self, class: Class) -> Prior {
+    pub(in crate::detector) fn prior(&self, class: SenderClass) -> Prior {
         let world = class.prior();
         let base = match class {
-            Class::Newcomer | Class::Application => &self.application,
-            Class::Person => &self.person,
-            Class::Bulk => &self.bulk,
+            SenderClass::Newcomer | SenderClass::Application => &self.application,
+            SenderClass::Person => &self.person,
+            SenderClass::Bulk => &self.bulk,
         };
         let mean = shrink(
             base.flagged,
@@ -272,31 +278,34 @@ mod tests {
             });
         };
         let mut base = Baseline::default();
-        assert_eq!(base.class(10, 50.0), Class::Newcomer);
+        assert_eq!(base.class(10, 50.0), SenderClass::Newcomer);
         learn(&mut base, &[(1, 0); 95], 3);
-        assert_eq!(base.class(95, 50.0), Class::Application);
+        assert_eq!(base.class(95, 50.0), SenderClass::Application);
         learn(&mut base, &[(4, 1); 5], 3);
-        assert_eq!(base.class(100, 50.0), Class::Person);
+        assert_eq!(base.class(100, 50.0), SenderClass::Person);
         let mut base = Baseline::default();
         learn(&mut base, &[(0, 1); 500], 400);
-        assert_eq!(base.class(500, 50.0), Class::Bulk);
+        assert_eq!(base.class(500, 50.0), SenderClass::Bulk);
     }
 
     #[test]
     fn a_tenant_teaches_its_classes_within_bounds() {
         let now = Time::from_secs(86_400 * 20_000);
         let mut classes = Classes::default();
-        assert_eq!(classes.prior(Class::Person), Class::Person.prior());
+        assert_eq!(
+            classes.prior(SenderClass::Person),
+            SenderClass::Person.prior()
+        );
         (0..100_000).for_each(|i| {
             classes.learn(
                 now,
-                Class::Person,
+                SenderClass::Person,
                 if i % 200 == 0 { 5.0 } else { -3.0 },
                 0.97,
             )
         });
-        assert!((classes.prior(Class::Person).flagged.0 - 0.005).abs() < 2e-4);
-        (0..1_000_000).for_each(|_| classes.learn(now, Class::Person, 5.0, 0.97));
-        assert!((classes.prior(Class::Person).flagged.0 - 0.01).abs() < 1e-9);
+        assert!((classes.prior(SenderClass::Person).flagged.0 - 0.005).abs() < 2e-4);
+        (0..1_000_000).for_each(|_| classes.learn(now, SenderClass::Person, 5.0, 0.97));
+        assert!((classes.prior(SenderClass::Person).flagged.0 - 0.01).abs() < 1e-9);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::group::{self, Group};
 use super::recent_messages::RecentMessages;
-use super::reports::Reports;
+use super::reports::SenderReports;
 use super::scores::Scores;
 use super::sender::Sender;
 use super::unsaved::UnsavedRecord;
@@ -13,22 +13,22 @@ use crate::types::{Identity, SenderKey};
 use std::hash::Hash;
 
 /// Entries of a table as they were; `None` = there was none.
-type Kept<K, V> = Vec<(K, Option<V>)>;
+type KeptEntries<K, V> = Vec<(K, Option<V>)>;
 
 /// The records of some senders and of their tenant, domains and clients as they were, with the
 /// texts they were flagged with.
 pub(crate) struct Fork {
-    senders: Kept<SenderKey, Sender>,
-    recent_messages: Kept<SenderKey, RecentMessages>,
-    unsaved: Kept<SenderKey, UnsavedRecord>,
-    reports: Kept<u64, Reports>,
-    groups: Kept<u64, Group>,
-    scores: Kept<u64, Scores>,
+    senders: KeptEntries<SenderKey, Sender>,
+    recent_messages: KeptEntries<SenderKey, RecentMessages>,
+    unsaved: KeptEntries<SenderKey, UnsavedRecord>,
+    reports: KeptEntries<u64, SenderReports>,
+    groups: KeptEntries<u64, Group>,
+    scores: KeptEntries<u64, Scores>,
 }
 
 /// Copies an entry, once.
 fn keep<K: Hash + Eq + Clone, V: Evict + Clone>(
-    kept: &mut Kept<K, V>,
+    kept: &mut KeptEntries<K, V>,
     table: &Table<K, V>,
     key: &K,
 ) {
@@ -37,7 +37,7 @@ fn keep<K: Hash + Eq + Clone, V: Evict + Clone>(
     }
 }
 
-fn put_back<K: Hash + Eq + Clone, V: Evict + Clone>(kept: &Kept<K, V>, table: &Table<K, V>) {
+fn put_back<K: Hash + Eq + Clone, V: Evict + Clone>(kept: &KeptEntries<K, V>, table: &Table<K, V>) {
     for (key, value) in kept {
         match value {
             Some(value) => table.replace(key, value.clone()),

@@ -21,7 +21,7 @@ const PER_WORD: usize = 9;
 
 /// Recipients known to one sender.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::detector) enum Known {
+pub(in crate::detector) enum KnownRecipients {
     /// Sorted hashes, three octets each, the highest first.
     Exact(Vec<u8>),
     /// Too many for that.
@@ -37,7 +37,7 @@ pub(in crate::detector) struct Sketch {
     filled: u32,
 }
 
-impl Default for Known {
+impl Default for KnownRecipients {
     fn default() -> Self {
         Self::Exact(Vec::new())
     }
@@ -105,7 +105,7 @@ impl Sketch {
     }
 }
 
-impl Known {
+impl KnownRecipients {
     /// Whether the sender has written to this recipient.
     pub(in crate::detector) fn contains(&self, hash: u64) -> bool {
         let short = short(hash);
@@ -166,11 +166,11 @@ mod tests {
 
     #[test]
     fn few_are_exact_many_are_nearly_so() {
-        let mut known = Known::default();
+        let mut known = KnownRecipients::default();
         for n in 0..20_000 {
             known.insert(hash(n));
             assert!(known.contains(hash(n)));
-            let wrong = |known: &Known| {
+            let wrong = |known: &KnownRecipients| {
                 (100_000..101_000)
                     .filter(|n| known.contains(hash(*n)))
                     .count()
@@ -197,7 +197,7 @@ mod tests {
                 newest[quarter * 16 + bit / 64] |= 1 << (bit % 64);
             }
         }
-        let mut known = Known::Sketch(Box::new(Sketch {
+        let mut known = KnownRecipients::Sketch(Box::new(Sketch {
             newest,
             older: Box::default(),
             oldest: Box::default(),
@@ -213,7 +213,7 @@ mod tests {
         // A newsletter of 1,500: its second issue filled the second generation, the first went, and
         // 475 subscribers with it.
         for subscribers in [300, 800, 1_500, 3_000_u64] {
-            let mut known = Known::default();
+            let mut known = KnownRecipients::default();
             for issue in 0..6 {
                 let unknown = (0..subscribers)
                     .filter(|n| !known.contains(hash(*n)))
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_the_latest_are_remembered() {
-        let mut known = Known::default();
+        let mut known = KnownRecipients::default();
         (0..200_000).for_each(|n| known.insert(hash(n)));
         assert!((180_000..200_000).all(|n| known.contains(hash(n))));
         let wrong = (300_000..310_000)

@@ -70,7 +70,7 @@ struct Reporter {
 
 /// What the reports about one message have brought, in nats.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Piece {
+struct MessageReports {
     id: MessageId,
     /// The strongest of complaint, return and refusal.
     strongest: f32,
@@ -112,13 +112,13 @@ impl Hour {
 
 /// All of it of one sender. Under 5 KB.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(in crate::detector) struct Reports {
+pub(in crate::detector) struct SenderReports {
     /// Who complained, and sites from which reports came back.
     reporters: VecDeque<Reporter>,
     refusers: VecDeque<Reporter>,
     /// Recipients that there are not.
     unknown: VecDeque<Reporter>,
-    messages: VecDeque<Piece>,
+    messages: VecDeque<MessageReports>,
     hours: Vec<Hour>,
     earlier: Hour,
     day: u32,
@@ -129,7 +129,7 @@ fn minute(time: Time) -> u32 {
     u32::try_from(time.as_secs().div_euclid(60)).unwrap_or(0)
 }
 
-impl Reports {
+impl SenderReports {
     /// Hears what somebody says of the message `id`; the nats that it adds, where a whole piece of
     /// evidence has `piece` of them. `None`: the same one has spoken already.
     pub(in crate::detector) fn count_of_message(
@@ -263,14 +263,16 @@ impl Reports {
         piece.unknown += nats.max(0.0) as f32;
     }
 
-    fn piece(&mut self, now: Time, id: MessageId) -> &mut Piece {
+    fn piece(&mut self, now: Time, id: MessageId) -> &mut MessageReports {
         self.last = self.last.max(now);
         let at = self.messages.iter().position(|piece| piece.id == id);
-        let piece = at.and_then(|at| self.messages.remove(at)).unwrap_or(Piece {
-            id,
-            strongest: 0.0,
-            unknown: 0.0,
-        });
+        let piece = at
+            .and_then(|at| self.messages.remove(at))
+            .unwrap_or(MessageReports {
+                id,
+                strongest: 0.0,
+                unknown: 0.0,
+            });
         if self.messages.len() >= ENTRIES {
             self.messages.pop_front();
         }
@@ -349,7 +351,7 @@ const fn of_one(kind: ReportKind) -> f64 {
     }
 }
 
-impl Evict for Reports {
+impl Evict for SenderReports {
     fn rank(&self) -> (u8, i64) {
         (u8::from(!self.hours.is_empty()), self.last.0)
     }

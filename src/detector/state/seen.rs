@@ -64,11 +64,11 @@ struct Shard {
     older: HashSet<Mark, RandomState>,
 }
 
-pub(in crate::detector) struct Seen {
+pub(in crate::detector) struct SeenSet {
     shards: Vec<Mutex<Shard>>,
 }
 
-impl Default for Seen {
+impl Default for SeenSet {
     fn default() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -76,7 +76,7 @@ impl Default for Seen {
     }
 }
 
-impl Seen {
+impl SeenSet {
     fn with<R>(&self, key: u64, f: impl FnOnce(&mut Shard) -> R) -> R {
         #[expect(
             clippy::indexing_slicing,
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn counted_once_and_bounded() {
-        let seen = Seen::default();
+        let seen = SeenSet::default();
         assert_eq!(seen.mark(1), Counted::Not);
         assert_eq!(seen.mark(1), Counted::Evidence);
         seen.set(1, Counted::Fully);
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn tables_never_grow_beyond_a_generation() {
-        let seen = Seen::default();
+        let seen = SeenSet::default();
         let hash = |n: u64| crate::types::hash::mix(n, 11);
         for n in 0..2_000_000 {
             seen.mark(hash(n));
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn what_was_set_last_counts_in_either_generation_and_in_a_snapshot() {
-        let seen = Seen::default();
+        let seen = SeenSet::default();
         let hash = |n: u64| crate::types::hash::mix(n, 3);
         (0..100).for_each(|n| seen.set(hash(n), Counted::Fully));
         // Enough others that the first ones lie in the older generation.
@@ -234,7 +234,7 @@ mod tests {
         (0..100).for_each(|n| assert_eq!(seen.mark(hash(n)), Counted::Fully));
         (0..50).for_each(|n| seen.set(hash(n), Counted::Evidence));
         (50..70).for_each(|n| seen.set(hash(n), Counted::Not));
-        let again = Seen::default();
+        let again = SeenSet::default();
         seen.each(|key, fully| {
             again.set(
                 key,

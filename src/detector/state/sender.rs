@@ -1,14 +1,14 @@
 //! The record of one sender.
 
-use super::baseline::{Baseline, Class};
+use super::baseline::{Baseline, SenderClass};
 use super::habits::Habits;
-use super::known::Known;
+use super::known::KnownRecipients;
 use super::letters::{Letter, Letters};
 use super::reports::Volume;
 use super::window::Windows;
 use crate::collections::table::Evict;
 use crate::config::tuning::Tuning;
-use crate::detector::evidence::{Message, cusum};
+use crate::detector::evidence::{AssessedMessage, cusum};
 use crate::types::{Identity, Strength, TenantId, Time};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -29,7 +29,7 @@ pub(in crate::detector) struct Sender {
     pub client: IpAddr,
     pub windows: Windows,
     /// Recipients it has written to.
-    pub known: Known,
+    pub known: KnownRecipients,
     /// What is usual for it.
     pub base: Baseline,
     /// From where and when it sends.
@@ -139,7 +139,7 @@ impl Sender {
             strength: identity.strength,
             client: identity.client,
             windows: Windows::default(),
-            known: Known::default(),
+            known: KnownRecipients::default(),
             base: Baseline::default(),
             habits: Habits::default(),
             sums: Sums::none(now),
@@ -167,7 +167,7 @@ impl Sender {
     }
 
     /// What it behaves like.
-    pub(in crate::detector) fn class(&self, tuning: &Tuning) -> Class {
+    pub(in crate::detector) fn class(&self, tuning: &Tuning) -> SenderClass {
         self.base.class(self.messages, tuning.newcomer_messages)
     }
 
@@ -200,7 +200,7 @@ impl Sender {
 
     /// External recipients, and those of them who are new to the sender: of all parts so far where
     /// it is a letter.
-    pub(in crate::detector) fn whole_letter(&self, message: &Message) -> (u32, u32) {
+    pub(in crate::detector) fn whole_letter(&self, message: &AssessedMessage) -> (u32, u32) {
         let letter = self
             .letters
             .as_ref()
@@ -225,7 +225,7 @@ impl Sender {
     }
 
     /// Learns from a message that went, of a sender in good standing.
-    pub(in crate::detector) fn learn(&mut self, message: &Message) {
+    pub(in crate::detector) fn learn(&mut self, message: &AssessedMessage) {
         if message.fresh {
             self.messages = self.messages.saturating_add(1);
             self.base.learn_content(message.llr);
@@ -241,7 +241,7 @@ impl Sender {
 
     /// Learns what the content of a newcomer's held mailing looks like: else what is let through
     /// between would pass for all of its mail, and the rest for ever for news. It stays a newcomer.
-    pub(in crate::detector) fn learn_held(&mut self, message: &Message) {
+    pub(in crate::detector) fn learn_held(&mut self, message: &AssessedMessage) {
         if message.fresh {
             self.base.learn_content(message.llr);
         }

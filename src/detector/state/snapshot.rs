@@ -7,8 +7,8 @@
 use super::recent_messages::RecentMessages;
 use crate::detector::Detector;
 use crate::detector::state::group::Group;
-use crate::detector::state::known::Known;
-use crate::detector::state::reports::Reports;
+use crate::detector::state::known::KnownRecipients;
+use crate::detector::state::reports::SenderReports;
 use crate::detector::state::scores::Scores;
 use crate::detector::state::seen::Counted;
 use crate::detector::state::sender::Sender;
@@ -24,7 +24,7 @@ const MAX_RECORD: u32 = 8 << 20;
 const SEEN: usize = 4096;
 
 #[derive(Serialize, Deserialize)]
-enum Record<'a> {
+enum SnapshotRecord<'a> {
     Sender(SenderKey, Cow<'a, Sender>),
     Group(u64, Cow<'a, Group>),
     RecentMessages(SenderKey, Cow<'a, RecentMessages>),
@@ -38,7 +38,7 @@ enum Record<'a> {
     /// is its number on disk.
     Scores(u64, Cow<'a, Scores>),
     /// What was reported of a sender's mail, by the hash of its key.
-    Reports(u64, Cow<'a, Reports>),
+    Reports(u64, Cow<'a, SenderReports>),
 }
 
 struct Writer<'a> {
@@ -58,7 +58,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn put(&mut self, record: &Record<'_>) {
+    fn put(&mut self, record: &SnapshotRecord<'_>) {
         if self.failed.is_none()
             && let Err(error) = self.try_put(record)
         {
@@ -66,7 +66,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn try_put(&mut self, record: &Record<'_>) -> io::Result<()> {
+    fn try_put(&mut self, record: &SnapshotRecord<'_>) -> io::Result<()> {
         self.buffer.clear();
         postcard::to_io(record, &mut self.buffer).map_err(io::Error::other)?;
         let length = u32::try_from(self.buffer.len()).map_err(io::Error::other)?;
@@ -92,16 +92,19 @@ impl Detector {
         out.write_all(MAGIC)?;
         let mut writer = Writer::new(out);
         self.senders
-            .copies(|key, sender| writer.put(&Record::Sender(key, Cow::Owned(sender))));
+            .copies(|key, sender| writer.put(&SnapshotRecord::Sender(key, Cow::Owned(sender))));
         self.groups
-            .copies(|key, group| writer.put(&Record::Group(key, Cow::Owned(group))));
+            .copies(|key, group| writer.put(&SnapshotRecord::Group(key, Cow::Owned(group))));
         self.recent_messages.copies(|key, recent_messages| {
-            writer.put(&Record::RecentMessages(key, Cow::Owned(recent_messages)))
+            writer.put(&SnapshotRecord::RecentMessages(
+                key,
+                Cow::Owned(recent_messages),
+            ))
         });
         self.scores
-            .copies(|key, scores| writer.put(&Record::Scores(key, Cow::Owned(scores))));
+            .copies(|key, scores| writer.put(&SnapshotRecord::Scores(key, Cow::Owned(scores))));
         self.reports
-            .copies(|key, reports| writer.put(&Record::Reports(key, Cow::Owned(reports))));
+            .copies(|key, reports| writer.put(&SnapshotRecord::Reports(key, Cow::Owned(reports))));
         let mut seen = Vec::new();
         self.seen.each(|key, fully| {
             let counted = if fully {
@@ -112,9 +115,9 @@ impl Detector {
             seen.push((key, counted));
         });
         seen.chunks(SEEN)
-            .for_each(|chunk| writer.put(&Record::Seen(chunk.to_vec())));
+            .for_each(|chunk| writer.put(&SnapshotRecord::Seen(chunk.to_vec())));
         let records = writer.records;
-        writer.put(&Record::End(records));
+        writer.put(&SnapshotRecord::End(records));
         writer.failed.map_or(Ok(()), Err)
     }
 
@@ -137,24 +140,27 @@ impl Detector {
         self.seen
             .changes()
             .chunks(SEEN)
-            .for_each(|chunk| writer.put(&Record::Seen(chunk.to_vec())));
+            .for_each(|chunk| writer.put(&SnapshotRecord::Seen(chunk.to_vec())));
         self.senders.changes(|key, mut sender| {
             if sender.known.is_exact() {
-                writer.put(&Record::Sender(key, Cow::Owned(sender)));
+                writer.put(&SnapshotRecord::Sender(key, Cow::Owned(sender)));
             } else {
-                sender.known = Known::default();
-                writer.put(&Record::WithoutRecipients(key, Cow::Owned(sender)));
+                sender.known = KnownRecipients::default();
+                writer.put(&SnapshotRecord::WithoutRecipients(key, Cow::Owned(sender)));
             }
         });
         self.groups
-            .changes(|key, group| writer.put(&Record::Group(key, Cow::Owned(group))));
+            .changes(|key, group| writer.put(&SnapshotRecord::Group(key, Cow::Owned(group))));
         self.recent_messages.changes(|key, recent_messages| {
-            writer.put(&Record::RecentMessages(key, Cow::Owned(recent_messages)))
+            writer.put(&SnapshotRecord::RecentMessages(
+                key,
+                Cow::Owned(recent_messages),
+            ))
         });
         self.scores
-            .changes(|key, scores| writer.put(&Record::Scores(key, Cow::Owned(scores))));
+            .changes(|key, scores| writer.put(&SnapshotRecord::Scores(key, Cow::Owned(scores))));
         self.reports
-            .changes(|key, reports| writer.put(&Record::Reports(key, Cow::Owned(reports))));
+            .changes(|key, reports| writer.put(&SnapshotRecord::Reports(key, Cow::Owned(reports))));
         writer.failed.map_or(Ok(writer.records), Err)
     }
 
@@ -201,8 +207,8 @@ impl Detector {
         let mut buffer = Vec::new();
         for records in 0_u64.. {
             match read_frame(input, &mut buffer)? {
-                Record::End(n) if n == records => return Ok(()),
-                Record::End(_) => return Err(bad("incomplete")),
+                SnapshotRecord::End(n) if n == records => return Ok(()),
+                SnapshotRecord::End(_) => return Err(bad("incomplete")),
                 record => self.take(record),
             };
         }
@@ -210,12 +216,12 @@ impl Detector {
     }
 
     /// Puts a record into its table; false for the end of a snapshot.
-    fn take(&self, record: Record<'_>) -> bool {
+    fn take(&self, record: SnapshotRecord<'_>) -> bool {
         match record {
-            Record::Sender(key, value) => {
+            SnapshotRecord::Sender(key, value) => {
                 self.senders.replace(&key, value.into_owned());
             }
-            Record::WithoutRecipients(key, value) => {
+            SnapshotRecord::WithoutRecipients(key, value) => {
                 let mut value = value.into_owned();
                 value.known = self
                     .senders
@@ -223,30 +229,30 @@ impl Detector {
                     .unwrap_or_default();
                 self.senders.replace(&key, value);
             }
-            Record::Group(key, value) => {
+            SnapshotRecord::Group(key, value) => {
                 self.groups.replace(&key, value.into_owned());
             }
-            Record::RecentMessages(key, value) => {
+            SnapshotRecord::RecentMessages(key, value) => {
                 self.recent_messages.remove(&key);
                 self.recent_messages
                     .with(&key, || value.into_owned(), |_| ());
             }
-            Record::Scores(key, value) => {
+            SnapshotRecord::Scores(key, value) => {
                 self.scores.replace(&key, value.into_owned());
             }
-            Record::Reports(key, value) => {
+            SnapshotRecord::Reports(key, value) => {
                 self.reports.replace(&key, value.into_owned());
             }
-            Record::Seen(list) => list
+            SnapshotRecord::Seen(list) => list
                 .into_iter()
                 .for_each(|(key, counted)| self.seen.set(key, counted)),
-            Record::End(_) => return false,
+            SnapshotRecord::End(_) => return false,
         }
         true
     }
 }
 
-fn read_frame(input: &mut dyn Read, buffer: &mut Vec<u8>) -> io::Result<Record<'static>> {
+fn read_frame(input: &mut dyn Read, buffer: &mut Vec<u8>) -> io::Result<SnapshotRecord<'static>> {
     let (mut length, mut crc) = ([0; 4], [0; 4]);
     input.read_exact(&mut length).map_err(|_| bad("torn"))?;
     input.read_exact(&mut crc).map_err(|_| bad("torn"))?;

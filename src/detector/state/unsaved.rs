@@ -23,12 +23,12 @@ const STEPS: usize = 7;
 /// Messages of the last minute in buckets of ten seconds; one that reaches into the minute counts
 /// whole, so that no true minute ever holds more than the ceiling.
 #[derive(Debug, Clone, Copy, Default)]
-struct Pace {
+struct MinuteCounts {
     newest: i64,
     counts: [u32; STEPS],
 }
 
-impl Pace {
+impl MinuteCounts {
     fn turn(&mut self, now: Time) {
         // A clock that has stepped back stands where the newest bucket is.
         let step = now.as_secs().div_euclid(STEP_SECS).max(self.newest);
@@ -84,7 +84,7 @@ impl Default for TextCount {
 
 /// A text of a sender.
 #[derive(Debug, Clone, Copy)]
-struct Text {
+struct SenderText {
     fingerprint: u64,
     flagged: bool,
     last: Time,
@@ -93,11 +93,11 @@ struct Text {
 /// All of it for one sender.
 #[derive(Debug, Clone, Default)]
 pub(in crate::detector) struct UnsavedRecord {
-    pace: Pace,
+    pace: MinuteCounts,
     /// Ceiling, percent reached (100 = passed), minute since the epoch.
     alerted: Vec<(Reason, u8, u32)>,
     pub(in crate::detector) shadow_counts: ShadowCounts,
-    texts: Vec<Text>,
+    texts: Vec<SenderText>,
     /// Until when the shadow's block would stand; `None` = none, `Some(None)` = until released.
     blocked: Option<Option<Time>>,
     last: Time,
@@ -115,8 +115,9 @@ impl UnsavedRecord {
     ) -> TextCount {
         self.last = self.last.max(now);
         self.texts.retain(|text| now.since(text.last) < TEXT_LASTS);
-        let near =
-            |text: &Text| text.fingerprint == fingerprint || is_near(text.fingerprint, fingerprint);
+        let near = |text: &SenderText| {
+            text.fingerprint == fingerprint || is_near(text.fingerprint, fingerprint)
+        };
         let room = self
             .texts
             .iter()
@@ -128,7 +129,7 @@ impl UnsavedRecord {
             // What was flagged once is a text that looks bad, however its copies score.
             text.flagged |= flagged;
         } else if room {
-            self.texts.push(Text {
+            self.texts.push(SenderText {
                 fingerprint,
                 flagged,
                 last: now,

@@ -2,11 +2,11 @@
 
 pub(crate) mod name;
 
-use super::breaker::{Breaker, Gate};
-use super::combine::{Answer, Finding};
-use super::{Event, note};
-use crate::config::known_lists::{self, Asks, Reading};
-use crate::config::settings::List;
+use super::breaker::{Breaker, BreakerGate};
+use super::combine::{CheckAnswer, CheckFinding};
+use super::{CheckEvent, note};
+use crate::config::known_lists::{self, Asks, ListReading};
+use crate::config::settings::ListSettings;
 use crate::dns;
 use crate::types::Time;
 use hickory_resolver::TokioResolver;
@@ -34,17 +34,17 @@ pub(crate) const CHECK_TIME: Duration = Duration::from_secs(5);
 /// The configured lists with what is known of their health.
 pub(crate) struct Lists {
     resolver: TokioResolver,
-    lists: Vec<Source>,
+    lists: Vec<ListSource>,
     deadline: Duration,
     pause: Duration,
 }
 
-struct Source {
-    settings: Arc<List>,
+struct ListSource {
+    settings: Arc<ListSettings>,
     breaker: Arc<Mutex<Breaker>>,
 }
 
-struct Question {
+struct ListQuestion {
     /// Number of the list.
     list: usize,
     /// What is asked about, in words.
@@ -53,8 +53,8 @@ struct Question {
 }
 
 /// What came of a question.
-enum Outcome {
-    Read(Reading),
+enum QueryOutcome {
+    Read(ListReading),
     /// No answer, and the resolver has given up before we did.
     Late,
     /// No answer that says anything.
@@ -67,12 +67,12 @@ impl Lists {
     /// # Errors
     /// When the system's name servers cannot be read.
     pub(crate) fn new(
-        lists: &[Arc<List>],
+        lists: &[Arc<ListSettings>],
         servers: &[SocketAddr],
         deadline: Duration,
         pause: Duration,
     ) -> Result<Self, String> {
-        let lists = lists.iter().map(|l| Source {
+        let lists = lists.iter().map(|l| ListSource {
             settings: Arc::clone(l),
             breaker: Arc::default(),
         });
@@ -86,10 +86,10 @@ impl Lists {
 
     /// Asks every list about everything that concerns it. Answers within the deadline, whatever the
     /// servers do.
-    pub(crate) async fn ask(&self, now: Time, subjects: &Subjects) -> Vec<Answer> {
+    pub(crate) async fn ask(&self, now: Time, subjects: &Subjects) -> Vec<CheckAnswer> {
         let until = Instant::now() + self.deadline;
         let mut answers = Vec::new();
-        let mut asked: Vec<Asked> = Vec::new();
+        let mut asked: Vec<ListProgress> = Vec::new();
         let mut tasks = JoinSet::new();
         for (number, source) in self.lists.iter().enumerate() {
             let questions = questions(number, &source.settings, subjects);
@@ -97,17 +97,17 @@ impl Lists {
                 continue;
             };
             match source.lock().gate(now, self.pause) {
-                Gate::Open => {}
+                BreakerGate::Open => {}
                 gate => {
-                    if gate == Gate::Probe {
+                    if gate == BreakerGate::Probe {
                         self.probe(source, first, now);
                     }
-                    note(&source.settings.name, Event::Skipped);
+                    note(&source.settings.name, CheckEvent::Skipped);
                     answers.push(source.absent("left alone for a while after failures"));
                     continue;
                 }
             }
-            asked.push(Asked {
+            asked.push(ListProgress {
                 list: number,
                 open: questions.len(),
                 read: false,
@@ -142,16 +142,21 @@ impl Lists {
     }
 
     /// What the whole exchange with one list says of its health.
-    fn conclude(&self, source: &Source, asked: &Asked, now: Time) -> Option<Answer> {
+    fn conclude(
+        &self,
+        source: &ListSource,
+        asked: &ListProgress,
+        now: Time,
+    ) -> Option<CheckAnswer> {
         let name = source.settings.name.as_str();
-        if let Some(Trouble { refused: true, why }) = &asked.failed {
+        if let Some(ListTrouble { refused: true, why }) = &asked.failed {
             if source.lock().shut(now, self.pause) {
                 super::told_shut(name, why);
             }
             return Some(source.absent(why));
         }
         let why = if asked.open > 0 {
-            note(name, Event::Late);
+            note(name, CheckEvent::Late);
             Some(LATE)
         } else {
             asked.failed.as_ref().map(|t| t.why.as_str())
@@ -170,7 +175,7 @@ impl Lists {
     }
 
     /// Asks once beside the mail whether the list is back.
-    fn probe(&self, source: &Source, question: &Question, now: Time) {
+    fn probe(&self, source: &ListSource, question: &ListQuestion, now: Time) {
         let (resolver, list, breaker) = (
             self.resolver.clone(),
             Arc::clone(&source.settings),
@@ -180,7 +185,9 @@ impl Lists {
         tokio::spawn(async move {
             let good = matches!(
                 tokio::time::timeout(CHECK_TIME, look_up(&resolver, &list, name)).await,
-                Ok(Outcome::Read(Reading::Listed(..) | Reading::Clear))
+                Ok(QueryOutcome::Read(
+                    ListReading::Listed(..) | ListReading::Clear
+                ))
             );
             let mut breaker = breaker.lock().unwrap_or_else(PoisonError::into_inner);
             if good {
@@ -193,71 +200,76 @@ impl Lists {
     }
 }
 
-impl Source {
+impl ListSource {
     fn lock(&self) -> std::sync::MutexGuard<'_, Breaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn absent(&self, why: &str) -> Answer {
-        Answer {
+    fn absent(&self, why: &str) -> CheckAnswer {
+        CheckAnswer {
             source: self.settings.title.as_str().into(),
-            finding: Finding::Absent(why.to_owned()),
+            finding: CheckFinding::Absent(why.to_owned()),
         }
     }
 }
 
 /// What came of the questions to one list.
-struct Asked {
+struct ListProgress {
     list: usize,
     open: usize,
     /// At least one answer said something.
     read: bool,
-    failed: Option<Trouble>,
+    failed: Option<ListTrouble>,
 }
 
 /// Why a list said nothing.
-struct Trouble {
+struct ListTrouble {
     refused: bool,
     why: String,
 }
 
-impl Asked {
+impl ListProgress {
     /// Takes one outcome; gives the finding if something is listed.
-    fn take(&mut self, source: &Source, what: String, outcome: Outcome) -> Option<Answer> {
+    fn take(
+        &mut self,
+        source: &ListSource,
+        what: String,
+        outcome: QueryOutcome,
+    ) -> Option<CheckAnswer> {
         self.open = self.open.saturating_sub(1);
         let list = &source.settings;
         let (event, trouble) = match outcome {
-            Outcome::Read(Reading::Listed(says, share)) => {
+            QueryOutcome::Read(ListReading::Listed(says, share)) => {
                 self.read = true;
-                note(&list.name, Event::Listed);
-                let finding = Finding::Listed {
+                note(&list.name, CheckEvent::Listed);
+                let finding = CheckFinding::Listed {
                     what,
                     says,
                     nats: list.weight * share,
                 };
-                return Some(Answer {
+                return Some(CheckAnswer {
                     source: list.title.as_str().into(),
                     finding,
                 });
             }
-            Outcome::Read(Reading::Clear) => {
+            QueryOutcome::Read(ListReading::Clear) => {
                 self.read = true;
-                note(&list.name, Event::Clear);
+                note(&list.name, CheckEvent::Clear);
                 return None;
             }
-            Outcome::Late => (
-                Event::Late,
-                Trouble {
+            QueryOutcome::Late => (
+                CheckEvent::Late,
+                ListTrouble {
                     refused: false,
                     why: LATE.to_owned(),
                 },
             ),
-            Outcome::Read(Reading::Refused(why)) => {
-                (Event::Refused, Trouble { refused: true, why })
+            QueryOutcome::Read(ListReading::Refused(why)) => {
+                (CheckEvent::Refused, ListTrouble { refused: true, why })
             }
-            Outcome::Read(Reading::Nonsense(why)) | Outcome::Failed(why) => (
-                Event::Failed,
-                Trouble {
+            QueryOutcome::Read(ListReading::Nonsense(why)) | QueryOutcome::Failed(why) => (
+                CheckEvent::Failed,
+                ListTrouble {
                     refused: false,
                     why,
                 },
@@ -273,12 +285,12 @@ impl Asked {
 }
 
 /// What is to be asked of one list.
-fn questions(number: usize, list: &List, subjects: &Subjects) -> Vec<Question> {
+fn questions(number: usize, list: &ListSettings, subjects: &Subjects) -> Vec<ListQuestion> {
     let mut out = Vec::new();
     let mut add = |what: String, labels: &str| {
         // A name that is too long for DNS cannot be listed.
         if let Some(name) = full_name(list, labels) {
-            out.push(Question {
+            out.push(ListQuestion {
                 list: number,
                 what,
                 name,
@@ -309,7 +321,7 @@ fn questions(number: usize, list: &List, subjects: &Subjects) -> Vec<Question> {
 }
 
 /// The name asked for: labels, key, zone.
-fn full_name(list: &List, labels: &str) -> Option<Name> {
+fn full_name(list: &ListSettings, labels: &str) -> Option<Name> {
     let key = list
         .key
         .as_ref()
@@ -330,9 +342,9 @@ fn resolver(servers: &[SocketAddr], deadline: Duration) -> Result<TokioResolver,
     builder.build().map_err(|e| format!("resolver: {e}"))
 }
 
-async fn look_up(resolver: &TokioResolver, list: &List, name: Name) -> Outcome {
+async fn look_up(resolver: &TokioResolver, list: &ListSettings, name: Name) -> QueryOutcome {
     let read = |answers: &[Ipv4Addr]| {
-        Outcome::Read(known_lists::read(
+        QueryOutcome::Read(known_lists::read(
             list.form,
             &list.codes,
             &list.refused,
@@ -364,18 +376,18 @@ async fn look_up(resolver: &TokioResolver, list: &List, name: Name) -> Outcome {
         }
         // The error's own text holds the name that was asked for, which may hold a key.
         Err(NetError::Dns(DnsError::ResponseCode(code))) => {
-            Outcome::Failed(format!("the name server answered {code}"))
+            QueryOutcome::Failed(format!("the name server answered {code}"))
         }
         Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
-            Outcome::Failed(format!("the name server answered {}", none.response_code))
+            QueryOutcome::Failed(format!("the name server answered {}", none.response_code))
         }
-        Err(NetError::Timeout) => Outcome::Late,
-        Err(_) => Outcome::Failed("the name server could not be asked".to_owned()),
+        Err(NetError::Timeout) => QueryOutcome::Late,
+        Err(_) => QueryOutcome::Failed("the name server could not be asked".to_owned()),
     }
 }
 
 /// What `outgate lists check` found of one list; `Ok` = it works, in words.
-pub(crate) async fn check(list: &List, servers: &[SocketAddr]) -> Result<String, String> {
+pub(crate) async fn check(list: &ListSettings, servers: &[SocketAddr]) -> Result<String, String> {
     let resolver = resolver(servers, CHECK_TIME)?;
     let addresses_only = !list.asks.contains(&Asks::LinkDomains);
     let point = match list.listed_point.as_str() {
@@ -393,21 +405,21 @@ pub(crate) async fn check(list: &List, servers: &[SocketAddr]) -> Result<String,
         let name = full_name(list, &labels(point))
             .ok_or_else(|| format!("{point} with the zone is no DNS name"))?;
         match tokio::time::timeout(CHECK_TIME, look_up(&resolver, list, name)).await {
-            Err(_) | Ok(Outcome::Late) => Err(format!("{LATE}: check [dns] servers")),
-            Ok(Outcome::Failed(why)) => Err(why),
-            Ok(Outcome::Read(reading)) => Ok(reading),
+            Err(_) | Ok(QueryOutcome::Late) => Err(format!("{LATE}: check [dns] servers")),
+            Ok(QueryOutcome::Failed(why)) => Err(why),
+            Ok(QueryOutcome::Read(reading)) => Ok(reading),
         }
     };
     let listed = match read(point).await? {
-        Reading::Listed(says, _) => format!("{point} is listed ({says})"),
-        Reading::Clear => {
+        ListReading::Listed(says, _) => format!("{point} is listed ({says})"),
+        ListReading::Clear => {
             return Err(format!(
                 "the test point {point} is not listed: is the zone {} right?",
                 list.zone
             ));
         }
-        Reading::Refused(why) => return Err(format!("it refuses to answer: {why}")),
-        Reading::Nonsense(why) => {
+        ListReading::Refused(why) => return Err(format!("it refuses to answer: {why}")),
+        ListReading::Nonsense(why) => {
             return Err(format!(
                 "{why}: is the zone {} right, does the resolver alter answers?",
                 list.zone
@@ -420,9 +432,9 @@ pub(crate) async fn check(list: &List, servers: &[SocketAddr]) -> Result<String,
         "invalid"
     };
     match read(free).await? {
-        Reading::Clear => Ok(format!("{listed}, {free} is not")),
-        Reading::Refused(why) => Err(format!("it refuses to answer: {why}")),
-        Reading::Listed(..) | Reading::Nonsense(_) => Err(format!(
+        ListReading::Clear => Ok(format!("{listed}, {free} is not")),
+        ListReading::Refused(why) => Err(format!("it refuses to answer: {why}")),
+        ListReading::Listed(..) | ListReading::Nonsense(_) => Err(format!(
             "{free} is listed, which must never be: everything would be; the list may have been shut down"
         )),
     }

@@ -26,7 +26,7 @@ const ZONES: &str = "evil.com.dbl.example. A 127.0.1.4
     dbltest.com.shy.example. A 127.255.255.254";
 
 /// Lists by the configuration's text; `NAME ZONE` each.
-fn configured(lists: &[(&str, &str)], more: &str) -> Vec<Arc<List>> {
+fn configured(lists: &[(&str, &str)], more: &str) -> Vec<Arc<ListSettings>> {
     let text: String = lists
         .iter()
         .map(|(name, zone)| format!("[[list]]\nname = \"{name}\"\nzone = \"{zone}\"\n{more}\n"))
@@ -56,15 +56,15 @@ fn subjects(hosts: &[&str], client: &str) -> Subjects {
 }
 
 /// Answers in one line each, sorted.
-fn show(answers: &[Answer]) -> Vec<String> {
+fn show(answers: &[CheckAnswer]) -> Vec<String> {
     let mut lines: Vec<String> = answers
         .iter()
         .map(|a| match &a.finding {
-            Finding::Listed { what, says, nats } => {
+            CheckFinding::Listed { what, says, nats } => {
                 format!("{what} on {} as {says}: {nats}", a.source)
             }
-            Finding::Absent(why) => format!("{} absent: {why}", a.source),
-            Finding::Opinion { .. } => "an opinion".to_owned(),
+            CheckFinding::Absent(why) => format!("{} absent: {why}", a.source),
+            CheckFinding::Opinion { .. } => "an opinion".to_owned(),
         })
         .collect();
     lines.sort();

@@ -4,10 +4,10 @@
 mod rspamd;
 mod spamd;
 
-use super::breaker::{Breaker, Gate};
-use super::combine::{Answer, Finding};
-use super::{Event, Message, note, told_open, told_shut};
-use crate::config::settings::Outside;
+use super::breaker::{Breaker, BreakerGate};
+use super::combine::{CheckAnswer, CheckFinding};
+use super::{CheckEvent, CheckedMessage, note, told_open, told_shut};
+use crate::config::settings::ExternalCheckSettings;
 use crate::types::Time;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,7 +19,7 @@ const RULES: usize = 3;
 
 /// What a scanner said of a message.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Verdict {
+pub(crate) struct ScannerVerdict {
     /// Its score, in its own unit.
     pub score: f64,
     /// From there on it takes a message for spam.
@@ -27,7 +27,7 @@ pub(crate) struct Verdict {
     pub rules: Vec<String>,
 }
 
-impl Verdict {
+impl ScannerVerdict {
     /// As evidence: `weight` nats at the scanner's own threshold, nothing at half of it, and
     /// bounded on both sides: a low score of local rules says little, and a high one is made of
     /// rules that fire together.
@@ -60,12 +60,12 @@ impl Verdict {
 }
 
 pub(crate) struct Scanners {
-    rspamd: Option<(rspamd::Client, Source)>,
-    spamd: Option<(spamd::Client, Source)>,
+    rspamd: Option<(rspamd::RspamdClient, ScannerSource)>,
+    spamd: Option<(spamd::SpamdClient, ScannerSource)>,
 }
 
 /// What both have in common.
-struct Source {
+struct ScannerSource {
     name: &'static str,
     title: &'static str,
     weight: f64,
@@ -79,8 +79,8 @@ impl Scanners {
     ///
     /// # Errors
     /// When no HTTP client can be made.
-    pub(crate) fn new(settings: &Outside) -> Result<Self, String> {
-        let source = |name, title, weight| Source {
+    pub(crate) fn new(settings: &ExternalCheckSettings) -> Result<Self, String> {
+        let source = |name, title, weight| ScannerSource {
             name,
             title,
             weight,
@@ -90,14 +90,14 @@ impl Scanners {
         };
         let rspamd = match &settings.rspamd {
             Some(r) => Some((
-                rspamd::Client::new(&r.url)?,
+                rspamd::RspamdClient::new(&r.url)?,
                 source("rspamd", "rspamd", r.weight),
             )),
             None => None,
         };
         let spamd = settings.spamd.as_ref().map(|s| {
             (
-                spamd::Client::new(&s.address),
+                spamd::SpamdClient::new(&s.address),
                 source("spamd", "SpamAssassin", s.weight),
             )
         });
@@ -110,7 +110,7 @@ impl Scanners {
     }
 
     /// Asks all of them.
-    pub(crate) async fn ask(&self, now: Time, message: Message<'_>) -> Vec<Answer> {
+    pub(crate) async fn ask(&self, now: Time, message: CheckedMessage<'_>) -> Vec<CheckAnswer> {
         let rspamd = async {
             match &self.rspamd {
                 Some((client, source)) => {
@@ -144,16 +144,16 @@ impl Scanners {
     }
 }
 
-impl Source {
+impl ScannerSource {
     /// Waits for one opinion, unless the scanner is left alone; `probe` sees beside the mail
     /// whether it is back.
     async fn ask<P>(
         &self,
         now: Time,
-        message: Message<'_>,
-        check: impl Future<Output = Result<Verdict, String>>,
+        message: CheckedMessage<'_>,
+        check: impl Future<Output = Result<ScannerVerdict, String>>,
         probe: impl FnOnce() -> P,
-    ) -> Answer
+    ) -> CheckAnswer
     where
         P: Future<Output = Result<(), String>> + Send + 'static,
     {
@@ -161,11 +161,11 @@ impl Source {
             return self.absent("not asked: the message is too large");
         }
         let gate = self.lock().gate(now, self.pause);
-        if gate != Gate::Open {
-            if gate == Gate::Probe {
+        if gate != BreakerGate::Open {
+            if gate == BreakerGate::Probe {
                 self.probe(probe());
             }
-            note(self.name, Event::Skipped);
+            note(self.name, CheckEvent::Skipped);
             return self.absent("left alone for a while after failures");
         }
         let (event, why) = match tokio::time::timeout(self.deadline, check).await {
@@ -177,21 +177,21 @@ impl Source {
                 note(
                     self.name,
                     if nats > 0.0 {
-                        Event::Listed
+                        CheckEvent::Listed
                     } else {
-                        Event::Clear
+                        CheckEvent::Clear
                     },
                 );
-                return Answer {
+                return CheckAnswer {
                     source: self.title.into(),
-                    finding: Finding::Opinion {
+                    finding: CheckFinding::Opinion {
                         says: verdict.says(),
                         nats,
                     },
                 };
             }
-            Ok(Err(why)) => (Event::Failed, why),
-            Err(_) => (Event::Late, "no answer in time".to_owned()),
+            Ok(Err(why)) => (CheckEvent::Failed, why),
+            Err(_) => (CheckEvent::Late, "no answer in time".to_owned()),
         };
         note(self.name, event);
         if self.lock().failed(now, self.pause) {
@@ -217,21 +217,21 @@ impl Source {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn absent(&self, why: &str) -> Answer {
-        Answer {
+    fn absent(&self, why: &str) -> CheckAnswer {
+        CheckAnswer {
             source: self.title.into(),
-            finding: Finding::Absent(why.to_owned()),
+            finding: CheckFinding::Absent(why.to_owned()),
         }
     }
 }
 
 /// Whether the scanners answer, for `outgate lists check`: name, where it is, and what came of it.
 pub(crate) async fn check(
-    settings: &Outside,
+    settings: &ExternalCheckSettings,
 ) -> Vec<(&'static str, String, Result<String, String>)> {
     const TIME: Duration = Duration::from_secs(10);
     const SAMPLE: &[u8] = b"From: check@outgate.example\r\nTo: check@outgate.example\r\nSubject: check\r\n\r\ncheck\r\n";
-    let said = |done: Result<Result<Verdict, String>, _>| match done {
+    let said = |done: Result<Result<ScannerVerdict, String>, _>| match done {
         Ok(Ok(verdict)) => Ok(format!(
             "answers; a test message got {:.1} of {:.1}",
             verdict.score, verdict.threshold
@@ -241,14 +241,14 @@ pub(crate) async fn check(
     };
     let mut out = Vec::new();
     if let Some(r) = &settings.rspamd {
-        let found = match rspamd::Client::new(&r.url) {
+        let found = match rspamd::RspamdClient::new(&r.url) {
             Ok(client) => said(tokio::time::timeout(TIME, client.check_raw(SAMPLE, None)).await),
             Err(why) => Err(why),
         };
         out.push(("rspamd", r.url.clone(), found));
     }
     if let Some(s) = &settings.spamd {
-        let client = spamd::Client::new(&s.address);
+        let client = spamd::SpamdClient::new(&s.address);
         out.push((
             "spamd",
             s.address.clone(),
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn a_verdict_is_worth_its_weight_at_the_threshold_and_is_bounded() {
         let nats = |score| {
-            Verdict {
+            ScannerVerdict {
                 score,
                 threshold: 6.0,
                 rules: vec![],
@@ -284,7 +284,7 @@ mod tests {
             assert_eq!(nats(score), wanted, "{score}");
         }
         assert_eq!(
-            Verdict {
+            ScannerVerdict {
                 score: 1.0,
                 threshold: 0.0,
                 rules: vec![]
@@ -297,7 +297,9 @@ mod tests {
     #[test]
     fn only_names_of_rules_become_words() {
         assert_eq!(
-            Verdict::name_rules(["A_1", "", "x y", "\u{1b}[2J", "B-2", "C", "D"].into_iter()),
+            ScannerVerdict::name_rules(
+                ["A_1", "", "x y", "\u{1b}[2J", "B-2", "C", "D"].into_iter()
+            ),
             ["A_1", "B-2", "C"]
         );
     }

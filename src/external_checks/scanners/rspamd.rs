@@ -1,7 +1,7 @@
 //! rspamd's `/checkv2`: the message in a POST, the judgement in JSON.
 
-use super::super::Message;
-use super::Verdict;
+use super::super::CheckedMessage;
+use super::ScannerVerdict;
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,14 +16,14 @@ const SPAM_SHARE: f64 = 0.4;
 
 /// Talks to one rspamd.
 #[derive(Clone)]
-pub(super) struct Client {
+pub(super) struct RspamdClient {
     http: reqwest::Client,
     url: String,
 }
 
 /// What of its answer is read.
 #[derive(Debug, Deserialize)]
-struct Reply {
+struct RspamdReply {
     #[serde(default)]
     is_skipped: bool,
     score: f64,
@@ -38,7 +38,7 @@ struct Symbol {
     score: f64,
 }
 
-impl Client {
+impl RspamdClient {
     pub(super) fn new(url: &str) -> Result<Self, String> {
         let http = reqwest::Client::builder()
             .timeout(TIME_LIMIT)
@@ -53,7 +53,10 @@ impl Client {
     }
 
     /// Its verdict on a message.
-    pub(super) async fn check(&self, message: Message<'_>) -> Result<Verdict, String> {
+    pub(super) async fn check(
+        &self,
+        message: CheckedMessage<'_>,
+    ) -> Result<ScannerVerdict, String> {
         self.check_raw(
             message.body,
             Some((message.from.as_str(), message.client.to_string())),
@@ -66,7 +69,7 @@ impl Client {
         &self,
         body: &[u8],
         envelope: Option<(&str, String)>,
-    ) -> Result<Verdict, String> {
+    ) -> Result<ScannerVerdict, String> {
         let mut request = self
             .http
             .post(format!("{}/checkv2", self.url))
@@ -121,8 +124,8 @@ async fn bounded(mut answer: reqwest::Response) -> Result<Vec<u8>, String> {
     Ok(body)
 }
 
-fn read(body: &[u8]) -> Result<Verdict, String> {
-    let reply: Reply =
+fn read(body: &[u8]) -> Result<ScannerVerdict, String> {
+    let reply: RspamdReply =
         serde_json::from_slice(body).map_err(|_| "answered what is no judgement".to_owned())?;
     if reply.is_skipped {
         return Err("skipped the message by its own rules".to_owned());
@@ -134,8 +137,8 @@ fn read(body: &[u8]) -> Result<Verdict, String> {
         .filter(|(_, score)| *score > 0.0)
         .collect();
     rules.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
-    let rules = Verdict::name_rules(rules.into_iter().map(|(name, _)| name));
-    Ok(Verdict {
+    let rules = ScannerVerdict::name_rules(rules.into_iter().map(|(name, _)| name));
+    Ok(ScannerVerdict {
         score: reply.score,
         threshold: reply.required_score * SPAM_SHARE,
         rules,

@@ -1,7 +1,7 @@
 //! SpamAssassin's spamd: `SYMBOLS` of the spamc protocol (version 1.5, `spamd/PROTOCOL` of its
 //! source).
 
-use super::Verdict;
+use super::ScannerVerdict;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -10,11 +10,11 @@ const MAX_ANSWER: u64 = 64 * 1024;
 
 /// Talks to one spamd.
 #[derive(Clone)]
-pub(super) struct Client {
+pub(super) struct SpamdClient {
     address: String,
 }
 
-impl Client {
+impl SpamdClient {
     pub(super) fn new(address: &str) -> Self {
         Self {
             address: address.to_owned(),
@@ -22,7 +22,7 @@ impl Client {
     }
 
     /// Its verdict on a message. The caller sets the time limit.
-    pub(super) async fn check(&self, message: &[u8]) -> Result<Verdict, String> {
+    pub(super) async fn check(&self, message: &[u8]) -> Result<ScannerVerdict, String> {
         read(&self.exchange("SYMBOLS", message).await?)
     }
 
@@ -58,7 +58,7 @@ impl Client {
 
 /// Reads `SPAMD/1.1 0 EX_OK`, the line `Spam: True ; 6.7 / 5.0`, and the rules behind the empty
 /// line.
-fn read(answer: &[u8]) -> Result<Verdict, String> {
+fn read(answer: &[u8]) -> Result<ScannerVerdict, String> {
     let text = String::from_utf8_lossy(answer);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let mut lines = head.split("\r\n");
@@ -85,8 +85,8 @@ fn read(answer: &[u8]) -> Result<Verdict, String> {
             .filter(|n| n.is_finite())
             .ok_or_else(wrong)
     };
-    let rules = Verdict::name_rules(body.trim().split(',').map(str::trim));
-    Ok(Verdict {
+    let rules = ScannerVerdict::name_rules(body.trim().split(',').map(str::trim));
+    Ok(ScannerVerdict {
         score: number(score)?,
         threshold: number(threshold)?,
         rules,

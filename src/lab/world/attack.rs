@@ -1,14 +1,14 @@
 //! The attacks of the simulated world: what a taken-over account sends, apart from its owner's own
 //! mail.
 
-use super::content::Content;
-use super::people::{DAY, Mails, Sender, To, near};
+use super::content::WorldContent;
+use super::people::{DAY, Mails, To, WorldSender, near};
 use super::rng::Rng;
 use crate::types::hash::mix;
 
 /// An attack on accounts of the made-up world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum AttackKind {
     /// 30 messages a minute.
     Blast,
     /// 5 messages in an hour to 100-1,000 each.
@@ -29,7 +29,7 @@ pub(crate) enum Kind {
     Padded,
 }
 
-impl Kind {
+impl AttackKind {
     /// All kinds, in the order of the tables.
     pub(crate) const ALL: [Self; 9] = [
         Self::Blast,
@@ -96,15 +96,15 @@ impl Kind {
 /// Messages that an attacker sends, in order of time, in `out`; their senders are places in
 /// `victims`.
 pub(crate) fn mails(
-    kind: Kind,
+    kind: AttackKind,
     start: i64,
-    victims: &mut [Sender],
-    content: &Content,
+    victims: &mut [WorldSender],
+    content: &WorldContent,
     rng: &mut Rng,
     out: &mut Mails,
 ) {
     let (messages, gap) = kind.pace();
-    let voice = content.campaign(kind == Kind::Padded, rng);
+    let voice = content.campaign(kind == AttackKind::Padded, rng);
     let bounces = rng.between(0.05, 0.3);
     let spread = [1, 5, 20].get(rng.below(3) as usize).copied().unwrap_or(1);
     // One text with small changes.
@@ -123,7 +123,7 @@ pub(crate) fn mails(
         };
         let first = out.to.len();
         match kind {
-            Kind::Lateral => {
+            AttackKind::Lateral => {
                 let mut to = victim.contact(rng);
                 // Each contact once, as far as there are enough.
                 for _ in 0..20 {
@@ -139,7 +139,7 @@ pub(crate) fn mails(
                 }));
             }
             _ => {
-                let count = if kind == Kind::Bulk {
+                let count = if kind == AttackKind::Bulk {
                     100 + rng.below(901)
                 } else {
                     spread
@@ -164,8 +164,8 @@ pub(crate) fn mails(
 pub(in crate::lab) fn preparation(
     start: i64,
     days: i64,
-    victim: &mut Sender,
-    content: &Content,
+    victim: &mut WorldSender,
+    content: &WorldContent,
     rng: &mut Rng,
     out: &mut Mails,
 ) {

@@ -1,12 +1,12 @@
 //! Campaigns of the attacks, played to the detector and to the simple ones, with the mail of the
 //! accounts' owners between.
 
-use super::attack::{self, Kind};
+use super::attack::{self, AttackKind};
 use super::events::Events;
-use super::people::{Class, DAY, Mail, Mails, Sender, To};
+use super::people::{DAY, Mails, PlannedMail, To, WorldClass, WorldSender};
 use super::references::References;
 use super::report::{Campaign, SimulationReport};
-use super::tenant::{Tenant, recipient_hash};
+use super::tenant::{WorldTenant, recipient_hash};
 use super::{COLD_DAYS, FIRST_DAY};
 use crate::types::{Action, Block, Identity, MessageId, OutcomeClass, Time};
 use std::cmp::Reverse;
@@ -15,11 +15,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 /// An answer to a campaign's message: time, message, account, address, unknown user.
-type Answer = (i64, u64, u32, u64, bool);
+type CampaignAnswer = (i64, u64, u32, u64, bool);
 
 /// One campaign as it is told.
 pub(super) struct Story {
-    kind: Kind,
+    kind: AttackKind,
     start: i64,
     /// The accounts it uses, and what the references know of each.
     accounts: Vec<Arc<Identity>>,
@@ -28,7 +28,7 @@ pub(super) struct Story {
     pub(super) campaign: Campaign,
     open: Vec<Arc<Block>>,
     /// Answers that are to come.
-    answers: BinaryHeap<Reverse<Answer>>,
+    answers: BinaryHeap<Reverse<CampaignAnswer>>,
 }
 
 /// What passes the relay during a campaign.
@@ -42,9 +42,9 @@ struct Traffic {
 
 impl Traffic {
     /// The attacker's messages, and the owners' from `since` on, until the attacker's last.
-    fn in_order(&self, since: i64) -> Vec<(bool, Mail)> {
+    fn in_order(&self, since: i64) -> Vec<(bool, PlannedMail)> {
         let own = self.own.mails.iter().filter(|m| m.time >= since);
-        let mut all: Vec<(bool, Mail)> = own.map(|m| (false, *m)).collect();
+        let mut all: Vec<(bool, PlannedMail)> = own.map(|m| (false, *m)).collect();
         all.extend(self.bad.mails.iter().map(|m| (true, *m)));
         all.sort_by_key(|(_, m)| m.time);
         let last_bad = self.last_bad.unwrap_or_default();
@@ -52,7 +52,7 @@ impl Traffic {
         all
     }
 
-    fn recipients(&self, is_bad: bool, mail: &Mail) -> &[To] {
+    fn recipients(&self, is_bad: bool, mail: &PlannedMail) -> &[To] {
         if is_bad {
             self.bad.recipients(mail)
         } else {
@@ -72,7 +72,7 @@ fn behind(clients: usize, place: usize, who: &Arc<Identity>) -> Arc<Identity> {
     }
 }
 
-impl Tenant<'_> {
+impl WorldTenant<'_> {
     /// One campaign of each attack for those who read the events: one after the other from the
     /// first day on which accounts have a history, each from accounts of its own, and none is put
     /// back or released.
@@ -96,7 +96,7 @@ impl Tenant<'_> {
 
     /// One campaign from accounts with a history, on the day after the last; everything is put back
     /// afterwards.
-    pub(super) fn campaign(&mut self, kind: Kind, day: i64) -> Campaign {
+    pub(super) fn campaign(&mut self, kind: AttackKind, day: i64) -> Campaign {
         let places = self.victims(kind, day, &[]);
         let identities = self.accounts(kind, &places);
         let fork = self.engine.detector().fork(identities.iter().map(|i| &**i));
@@ -117,17 +117,17 @@ impl Tenant<'_> {
     /// Accounts of persons, none of them `used`: with a history, or without one where the plan says
     /// so. A new tenant's are as they are, and where there are too few the others never sent
     /// before.
-    pub(super) fn victims(&mut self, kind: Kind, day: i64, used: &[usize]) -> Vec<usize> {
+    pub(super) fn victims(&mut self, kind: AttackKind, day: i64, used: &[usize]) -> Vec<usize> {
         let mut places: Vec<usize> = Vec::new();
         let persons = self
             .senders
             .iter()
-            .filter(|s| s.class == Class::Person)
+            .filter(|s| s.class == WorldClass::Person)
             .count();
         while places.len() < kind.accounts() {
             if self.plan.newcomers || (self.plan.cold && places.len() >= persons) {
                 places.push(self.senders.len());
-                let sender = self.make(Class::Person, day);
+                let sender = self.make(WorldClass::Person, day);
                 self.identities.push(self.identity(&sender, 0));
                 self.senders.push(sender);
                 self.references.push(References::default());
@@ -135,7 +135,7 @@ impl Tenant<'_> {
             }
             let who = self.rng.below(persons as u64) as usize;
             let taken = places.contains(&who) || used.contains(&who);
-            let old = |s: &Sender| self.plan.cold || day - s.born > 2 * COLD_DAYS;
+            let old = |s: &WorldSender| self.plan.cold || day - s.born > 2 * COLD_DAYS;
             if !taken && self.senders.get(who).is_some_and(old) {
                 places.push(who);
             }
@@ -144,7 +144,7 @@ impl Tenant<'_> {
     }
 
     /// Those accounts as the attack uses them.
-    fn accounts(&self, kind: Kind, places: &[usize]) -> Vec<Arc<Identity>> {
+    fn accounts(&self, kind: AttackKind, places: &[usize]) -> Vec<Arc<Identity>> {
         let known = places.iter().filter_map(|p| self.identities.get(*p));
         known
             .enumerate()
@@ -156,13 +156,13 @@ impl Tenant<'_> {
     /// the blocks that stand, and when its last message came.
     pub(super) fn tell(
         &mut self,
-        kind: Kind,
+        kind: AttackKind,
         day: i64,
         places: &[usize],
         start: Option<i64>,
         events: &mut Option<&mut Events<'_>>,
     ) -> (Story, i64) {
-        let mut victims: Vec<Sender> = places
+        let mut victims: Vec<WorldSender> = places
             .iter()
             .filter_map(|p| self.senders.get(*p).cloned())
             .collect();
@@ -207,7 +207,13 @@ impl Tenant<'_> {
 
     /// The mail of a campaign that begins at `start`, and what its accounts' owners write from that
     /// day on until it ends.
-    fn traffic(&mut self, kind: Kind, day: i64, start: i64, victims: &mut [Sender]) -> Traffic {
+    fn traffic(
+        &mut self,
+        kind: AttackKind,
+        day: i64,
+        start: i64,
+        victims: &mut [WorldSender],
+    ) -> Traffic {
         let (mut bad, mut own) = (Mails::default(), Mails::default());
         let days = kind.preparation_days();
         if let (true, Some(victim)) = (days > 0, victims.first_mut()) {
@@ -284,7 +290,7 @@ impl Tenant<'_> {
     fn sent(
         &mut self,
         is_bad: bool,
-        mail: &Mail,
+        mail: &PlannedMail,
         to: &[To],
         story: &mut Story,
         events: &mut Option<&mut Events<'_>>,

@@ -1,12 +1,12 @@
 //! The first days of a relay: small tenants without a past, of several compositions, and attacks
 //! while they are new.
 
-use super::attack::Kind;
-use super::people::{Class, DAY};
+use super::attack::AttackKind;
+use super::people::{DAY, WorldClass};
 use super::report::{Campaign, SimulationReport};
 use super::rng::Rng;
-use super::tenant::Tenant;
-use super::{FIRST_DAY, Plan};
+use super::tenant::WorldTenant;
+use super::{FIRST_DAY, SimulationPlan};
 use crate::config::Settings;
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const BEFORE: (u64, u64) = (50, 450);
 
 /// Senders of a new tenant: in two thirds of them mostly persons, in the others a house of
 /// newsletters or a shop.
-pub(super) fn classes(rng: &mut Rng) -> Vec<(Class, usize)> {
+pub(super) fn classes(rng: &mut Rng) -> Vec<(WorldClass, usize)> {
     let persons = (5.0 * 20_f64.powf(rng.unit())) as usize;
     let (persons, applications, newsletters) = match rng.below(6) {
         0 => (3 + persons / 10, 1, 3 + persons / 10),
@@ -27,19 +27,19 @@ pub(super) fn classes(rng: &mut Rng) -> Vec<(Class, usize)> {
         _ => (persons, 1 + persons / 10, usize::from(rng.chance(0.5))),
     };
     vec![
-        (Class::Person, persons),
-        (Class::Application, applications),
-        (Class::Newsletter, newsletters),
+        (WorldClass::Person, persons),
+        (WorldClass::Application, applications),
+        (WorldClass::Newsletter, newsletters),
     ]
 }
 
 /// One campaign against a tenant of its own, which has sent a few hundred messages before.
 pub(super) fn campaign(
     settings: &Arc<Settings>,
-    plan: &Plan,
+    plan: &SimulationPlan,
     seed: u64,
     number: u64,
-    kind: Kind,
+    kind: AttackKind,
 ) -> Campaign {
     let turn = seed
         .wrapping_add(number)
@@ -48,7 +48,7 @@ pub(super) fn campaign(
     let Some(content) = plan.contents.get(turn as usize) else {
         return Campaign::new(kind, kind.accounts());
     };
-    let mut tenant = Tenant::new(settings, seed, number, plan, content);
+    let mut tenant = WorldTenant::new(settings, seed, number, plan, content);
     let wanted = BEFORE.0 + tenant.rng.below(BEFORE.1 - BEFORE.0);
     let (mut sent, mut day) = (0, FIRST_DAY);
     // A tenant of a few people takes some days for it.

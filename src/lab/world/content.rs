@@ -1,8 +1,8 @@
 //! What the mail of the world says, as log-likelihood ratios: drawn for a classifier of stated
 //! quality, or those that the shipped model gave to real mail.
 
-use super::mailbag::Pool;
-use super::people::{Class, Quality};
+use super::mailbag::ScoredMail;
+use super::people::{Quality, WorldClass};
 use super::rng::Rng;
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ const COPY_NATS: f64 = 0.2;
 
 /// Where the content of a tenant's mail comes from.
 #[derive(Debug, Clone)]
-pub(crate) enum Content {
+pub(crate) enum WorldContent {
     /// Drawn for a classifier of this quality.
     Drawn(Quality),
     /// Scores of real mail, by author.
-    Real(Arc<Pool>),
+    Real(Arc<ScoredMail>),
 }
 
 /// Whose mail a sender's scores are taken from.
@@ -42,23 +42,23 @@ pub(crate) enum Voice {
     PaddedCampaign(usize),
 }
 
-impl Content {
+impl WorldContent {
     /// The voice of a new sender.
-    pub(crate) fn voice(&self, class: Class, rng: &mut Rng) -> Voice {
+    pub(crate) fn voice(&self, class: WorldClass, rng: &mut Rng) -> Voice {
         match self {
             Self::Drawn(quality) => Voice::Flagged(match class {
-                Class::Person | Class::List => rng.beta(quality.fpr, 20.0),
-                Class::Application => rng.beta((3.0 * quality.fpr).min(0.5), 1.0),
-                Class::Newsletter => 0.0,
-                Class::Forwarder => quality.fpr,
-                Class::Bounces => 0.3,
+                WorldClass::Person | WorldClass::List => rng.beta(quality.fpr, 20.0),
+                WorldClass::Application => rng.beta((3.0 * quality.fpr).min(0.5), 1.0),
+                WorldClass::Newsletter => 0.0,
+                WorldClass::Forwarder => quality.fpr,
+                WorldClass::Bounces => 0.3,
             }),
             Self::Real(pool) => match class {
-                Class::Person => Voice::Author(pool.an_author(rng)),
-                Class::Application => Voice::Template(pool.a_template(rng)),
-                Class::Newsletter => Voice::Newsletter(pool.a_newsletter(rng)),
-                Class::Forwarder | Class::List => Voice::Anybody,
-                Class::Bounces => Voice::Reports,
+                WorldClass::Person => Voice::Author(pool.an_author(rng)),
+                WorldClass::Application => Voice::Template(pool.a_template(rng)),
+                WorldClass::Newsletter => Voice::Newsletter(pool.a_newsletter(rng)),
+                WorldClass::Forwarder | WorldClass::List => Voice::Anybody,
+                WorldClass::Bounces => Voice::Reports,
             },
         }
     }

@@ -1,7 +1,7 @@
 //! The mail of a simulated world as the JSON lines that `outgate replay` reads.
 
-use super::attack::Kind;
-use super::people::{Mail, To};
+use super::attack::AttackKind;
+use super::people::{PlannedMail, To};
 use crate::types::{Action, Identity, MessageId};
 use serde_json::json;
 use std::io::{self, Write};
@@ -30,18 +30,18 @@ impl<'a> Events<'a> {
     /// over.
     pub(super) fn message(
         &mut self,
-        mail: &Mail,
+        mail: &PlannedMail,
         id: MessageId,
         who: &Identity,
         to: &[To],
         decided: Action,
-        attack: Option<Kind>,
+        attack: Option<AttackKind>,
     ) {
         let recipients: Vec<String> = to.iter().map(address).collect();
         self.line(&json!({
             "type": "message", "time": seconds(mail.time), "id": id, "tenant": who.tenant, "sender": who.address,
             "client_ip": who.client, "recipients": recipients, "llr": mail.llr, "template": format!("0x{:016x}", mail.template), "decided": decided,
-            "attack": attack.map(Kind::name),
+            "attack": attack.map(AttackKind::name),
         }));
     }
 

@@ -2,12 +2,12 @@
 //! as it has adapted itself to one half of a tenant's mail. Only the other half is sent in the
 //! world.
 
-use super::content::{Content, Voice};
+use super::content::{Voice, WorldContent};
 use super::rng::Rng;
 use crate::identity;
 use crate::lab::corpus::{self, CorpusError};
 use crate::score::Scorer;
-use crate::score::adapt::{Delta, Label, Learned, Lesson, Share};
+use crate::score::adapt::{Delta, Label, LearnOutcome, Lesson, SenderShares};
 use crate::score::features::Extractor;
 use crate::types::stable_hash;
 use std::collections::HashMap;
@@ -33,7 +33,7 @@ const FIELDS: usize = 1000;
 
 /// A tenant's real mail as one state of the model scores it: LLRs in nats.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Pool {
+pub(crate) struct ScoredMail {
     /// Whose mail it is.
     pub name: String,
     authors: Vec<Vec<f32>>,
@@ -48,7 +48,7 @@ fn any<T: Copy>(of: &[T], rng: &mut Rng) -> Option<T> {
     of.get(rng.below(of.len() as u64) as usize).copied()
 }
 
-impl Pool {
+impl ScoredMail {
     pub(super) fn an_author(&self, rng: &mut Rng) -> usize {
         rng.below(self.authors.len() as u64) as usize
     }
@@ -115,14 +115,14 @@ struct Ham {
 }
 
 /// A corpus as read.
-struct Corpus {
+struct MailbagCorpus {
     name: String,
     ham: Vec<Ham>,
 }
 
 /// All that was read.
 struct Mailbag {
-    corpora: Vec<Corpus>,
+    corpora: Vec<MailbagCorpus>,
     campaigns: Vec<Vec<Lesson>>,
     padded: Vec<Vec<Lesson>>,
 }
@@ -130,9 +130,9 @@ struct Mailbag {
 /// Tenants' mail by the shipped model as it comes, and after it has adapted itself.
 pub(crate) struct Scored {
     /// Scored by the shipped model alone.
-    pub cold: Vec<Content>,
+    pub cold: Vec<WorldContent>,
     /// One half of each tenant's mail learned, unlabelled.
-    pub adapted: Vec<Content>,
+    pub adapted: Vec<WorldContent>,
 }
 
 /// Reads and scores the corpora below these folders (or these themselves): each with an `index` of
@@ -152,7 +152,7 @@ pub(crate) fn load(folders: &[PathBuf], scorer: &Scorer) -> Result<Scored, Corpu
     }
     let pools = |learned: bool| {
         tenants()
-            .map(|t| Content::Real(Arc::new(pool(&bag, t, scorer, learned))))
+            .map(|t| WorldContent::Real(Arc::new(pool(&bag, t, scorer, learned))))
             .collect()
     };
     Ok(Scored {
@@ -192,7 +192,7 @@ fn read(folders: &[PathBuf], scorer: &Scorer) -> Result<Mailbag, CorpusError> {
             .file_name()
             .map(|n| n.to_string_lossy().into_owned())
             .unwrap_or_default();
-        let mut corpus = Corpus {
+        let mut corpus = MailbagCorpus {
             name,
             ham: Vec::new(),
         };
@@ -296,8 +296,8 @@ fn varied(
 
 /// What the tenant's mail taught, as the relay learns it: unlabelled, each author no more than a
 /// share.
-fn learn(mail: &[&Corpus], scorer: &Scorer) -> Delta {
-    let (mut delta, mut share) = (Delta::default(), Share::default());
+fn learn(mail: &[&MailbagCorpus], scorer: &Scorer) -> Delta {
+    let (mut delta, mut share) = (Delta::default(), SenderShares::default());
     // Each corpus in its order, evenly mixed.
     let mut lessons: Vec<(f64, &Ham)> = Vec::new();
     for corpus in mail {
@@ -318,7 +318,8 @@ fn learn(mail: &[&Corpus], scorer: &Scorer) -> Delta {
             share.halve();
         }
         if share.allows(message.author)
-            && delta.learn(scorer.model(), &message.lesson, Label::Unlabelled) == Learned::Assumed
+            && delta.learn(scorer.model(), &message.lesson, Label::Unlabelled)
+                == LearnOutcome::Assumed
         {
             share.note(message.author);
         }
@@ -326,9 +327,9 @@ fn learn(mail: &[&Corpus], scorer: &Scorer) -> Delta {
     delta
 }
 
-fn pool(bag: &Mailbag, tenant: &Corpus, scorer: &Scorer, learned: bool) -> Pool {
+fn pool(bag: &Mailbag, tenant: &MailbagCorpus, scorer: &Scorer, learned: bool) -> ScoredMail {
     // Small corpora belong to everybody.
-    let mail: Vec<&Corpus> = bag
+    let mail: Vec<&MailbagCorpus> = bag
         .corpora
         .iter()
         .filter(|c| c.name == tenant.name || c.ham.len() < TENANT_HAM)
@@ -342,11 +343,11 @@ fn pool(bag: &Mailbag, tenant: &Corpus, scorer: &Scorer, learned: bool) -> Pool 
     };
     let scored =
         |lists: &[Vec<Lesson>]| lists.iter().map(|l| l.iter().map(llr).collect()).collect();
-    let mut pool = Pool {
+    let mut pool = ScoredMail {
         name: tenant.name.clone(),
         campaigns: scored(&bag.campaigns),
         padded: scored(&bag.padded),
-        ..Pool::default()
+        ..ScoredMail::default()
     };
     for corpus in mail {
         let own = corpus.name == tenant.name;
@@ -438,7 +439,8 @@ mod tests {
         corpus(dir.path(), "lures", &[("spam", lure.to_owned())]);
         let scorer = Scorer::shipped().expect("the model");
         let scored = load(&[dir.path().to_owned()], &scorer).expect("read");
-        let ([Content::Real(cold)], [Content::Real(adapted)]) = (&*scored.cold, &*scored.adapted)
+        let ([WorldContent::Real(cold)], [WorldContent::Real(adapted)]) =
+            (&*scored.cold, &*scored.adapted)
         else {
             panic!("one tenant")
         };
@@ -451,7 +453,8 @@ mod tests {
             (100, 4, 1)
         );
         assert!(cold.authors.iter().all(|a| a.len() == 5), "half of ten");
-        let mean = |pool: &Pool| pool.templates.iter().sum::<f32>() / pool.templates.len() as f32;
+        let mean =
+            |pool: &ScoredMail| pool.templates.iter().sum::<f32>() / pool.templates.len() as f32;
         assert!(
             mean(adapted) < mean(cold) - 0.1,
             "{} {}",

@@ -16,14 +16,14 @@ mod tenant;
 
 use crate::config::Settings;
 use crate::types::hash::mix;
-use attack::Kind;
-use content::Content;
+use attack::AttackKind;
+use content::WorldContent;
 use events::Events;
 use report::SimulationReport;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
-use tenant::Tenant;
+use tenant::WorldTenant;
 
 /// First day of every tenant's life: 2026-06-01, a Monday.
 const FIRST_DAY: i64 = 20_605;
@@ -31,7 +31,7 @@ const FIRST_DAY: i64 = 20_605;
 pub(in crate::lab) const COLD_DAYS: i64 = 5;
 /// What `outgate simulate` is asked to simulate.
 #[derive(Debug, Clone)]
-pub(crate) struct Plan {
+pub(crate) struct SimulationPlan {
     /// Seeds; each is a world of its own.
     pub seeds: Vec<u64>,
     /// Days of each tenant before the attacks.
@@ -41,13 +41,13 @@ pub(crate) struct Plan {
     /// Campaigns per attack and seed.
     pub campaigns: u64,
     /// Content of mail; tenants take turns. Without any there is no mail.
-    pub contents: Vec<Content>,
+    pub contents: Vec<WorldContent>,
     /// The simple detectors run too.
     pub references: bool,
     /// Every false block and hold is told with its proof.
     pub cases: bool,
     /// Which attacks are run, in this order.
-    pub attacks: Vec<Kind>,
+    pub attacks: Vec<AttackKind>,
     /// Small tenants in their first days, and attacks among their first messages.
     pub cold: bool,
     /// The attacks use accounts that never sent before.
@@ -59,7 +59,7 @@ pub(crate) struct Plan {
 /// cores, unless their events are to be written in order.
 pub(crate) fn run(
     settings: &Arc<Settings>,
-    plan: &Plan,
+    plan: &SimulationPlan,
     mut events: Option<&mut Events<'_>>,
 ) -> SimulationReport {
     let tenants: Vec<(u64, u64)> = plan
@@ -114,7 +114,7 @@ fn turn(next: &AtomicUsize, tenants: &[(u64, u64)]) -> Option<(usize, (u64, u64)
 /// The life of one tenant, and the attacks on it.
 fn run_tenant(
     settings: &Arc<Settings>,
-    plan: &Plan,
+    plan: &SimulationPlan,
     seed: u64,
     number: u64,
     events: &mut Option<&mut Events<'_>>,
@@ -127,7 +127,7 @@ fn run_tenant(
     let Some(content) = plan.contents.get(turn as usize) else {
         return report;
     };
-    let mut tenant = Tenant::new(settings, seed, number, plan, content);
+    let mut tenant = WorldTenant::new(settings, seed, number, plan, content);
     for day in 0..plan.days {
         tenant.day(FIRST_DAY + day, &mut report, events);
     }

@@ -1,7 +1,7 @@
 //! The senders of a tenant and their ordinary mail, as the page of the simulated world describes
 //! them.
 
-use super::content::{Content, Voice};
+use super::content::{Voice, WorldContent};
 use super::rng::Rng;
 use crate::types::hash::mix;
 
@@ -33,7 +33,7 @@ impl Quality {
 
 /// What a sender is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Class {
+pub(crate) enum WorldClass {
     /// Somebody who writes to people they mostly know.
     Person,
     /// A program with one template.
@@ -50,7 +50,7 @@ pub(crate) enum Class {
 
 /// One message of a day, its recipients apart.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Mail {
+pub(crate) struct PlannedMail {
     /// Milliseconds since the epoch.
     pub time: i64,
     /// Place of the sender within its tenant.
@@ -82,14 +82,14 @@ pub(crate) struct To {
 #[derive(Debug, Default)]
 pub(crate) struct Mails {
     /// The messages of one day, by time once they are sorted.
-    pub mails: Vec<Mail>,
+    pub mails: Vec<PlannedMail>,
     /// The recipients of all messages, in runs.
     pub to: Vec<To>,
 }
 
 impl Mails {
     /// Recipients of a message.
-    pub(crate) fn recipients(&self, mail: &Mail) -> &[To] {
+    pub(crate) fn recipients(&self, mail: &PlannedMail) -> &[To] {
         self.to
             .get(mail.first as usize..(mail.first + mail.count) as usize)
             .unwrap_or_default()
@@ -106,7 +106,7 @@ impl Mails {
         template: u64,
     ) {
         let count = self.to.len() - first;
-        self.mails.push(Mail {
+        self.mails.push(PlannedMail {
             time,
             who,
             outside,
@@ -126,9 +126,9 @@ impl Mails {
 
 /// A sender of the world.
 #[derive(Debug, Clone)]
-pub(crate) struct Sender {
+pub(crate) struct WorldSender {
     /// The class it belongs to, which decides how it sends.
-    pub class: Class,
+    pub class: WorldClass,
     /// Unique number: names its address.
     pub number: u64,
     /// Its first day, in days since the epoch.
@@ -158,17 +158,17 @@ pub(crate) const fn near(template: u64, variation: u64) -> u64 {
 /// Contacts a person has from the start.
 const CONTACTS: u64 = 160;
 
-impl Sender {
+impl WorldSender {
     /// A sender without history.
     pub(crate) fn new(
-        class: Class,
+        class: WorldClass,
         number: u64,
         born: i64,
-        content: &Content,
+        content: &WorldContent,
         rng: &mut Rng,
     ) -> Self {
         let (voice, new_share, volume, contacts) = match class {
-            Class::Person => {
+            WorldClass::Person => {
                 let new = 0.25_f64.mul_add(rng.beta(0.264, 3.8), 0.02);
                 (
                     content.voice(class, rng),
@@ -177,21 +177,21 @@ impl Sender {
                     CONTACTS,
                 )
             }
-            Class::Application => (
+            WorldClass::Application => (
                 content.voice(class, rng),
                 0.5,
                 rng.lognormal(100.0, 1.0),
                 20,
             ),
-            Class::Newsletter => (
+            WorldClass::Newsletter => (
                 content.voice(class, rng),
                 0.03,
                 rng.lognormal(500.0, 0.8).clamp(10.0, 20_000.0),
                 0,
             ),
-            Class::Forwarder => (content.voice(class, rng), 0.0, 900.0, 30),
-            Class::List => (content.voice(class, rng), 0.01, 900.0, 200),
-            Class::Bounces => (content.voice(class, rng), 1.0, 900.0, 0),
+            WorldClass::Forwarder => (content.voice(class, rng), 0.0, 900.0, 30),
+            WorldClass::List => (content.voice(class, rng), 0.01, 900.0, 200),
+            WorldClass::Bounces => (content.voice(class, rng), 1.0, 900.0, 0),
         };
         let contacts = (0..contacts).map(|i| number << 24 | i).collect::<Vec<_>>();
         Self {
@@ -244,9 +244,11 @@ impl Sender {
         let own = mix(self.number, 0x7465_7874);
         let variation = mix(own, time.unsigned_abs());
         match self.class {
-            Class::Person if variation.is_multiple_of(FOOTERS) => near(FOOTER, variation / FOOTERS),
-            Class::Application => near(own, variation),
-            Class::Newsletter => near(mix(own, (time / DAY).unsigned_abs()), variation),
+            WorldClass::Person if variation.is_multiple_of(FOOTERS) => {
+                near(FOOTER, variation / FOOTERS)
+            }
+            WorldClass::Application => near(own, variation),
+            WorldClass::Newsletter => near(mix(own, (time / DAY).unsigned_abs()), variation),
             _ => variation,
         }
     }
@@ -256,7 +258,7 @@ impl Sender {
         &mut self,
         day: i64,
         who: u32,
-        content: &Content,
+        content: &WorldContent,
         rng: &mut Rng,
         out: &mut Mails,
     ) {
@@ -264,7 +266,7 @@ impl Sender {
         // Day 0 of the epoch was a Thursday.
         let weekend = (day + 3).rem_euclid(7) >= 5;
         match self.class {
-            Class::Person => {
+            WorldClass::Person => {
                 let mean =
                     self.volume * rng.lognormal(1.0, 0.763) * if weekend { 0.05 } else { 1.0 };
                 for _ in 0..whole(mean, rng) {
@@ -284,18 +286,18 @@ impl Sender {
                     self.message(time, who, count, 0.01, content, rng, out);
                 }
             }
-            Class::Application => {
+            WorldClass::Application => {
                 let mean = self.volume * rng.lognormal(1.0, 0.663);
                 for _ in 0..whole(mean, rng) {
                     let time = start + rng.below(DAY as u64) as i64;
                     self.message(time, who, 1, 0.02, content, rng, out);
                 }
             }
-            Class::Newsletter if (day + self.number as i64) % 5 == 0 => {
+            WorldClass::Newsletter if (day + self.number as i64) % 5 == 0 => {
                 self.burst(start, who, content, rng, out)
             }
-            Class::Newsletter => {}
-            Class::Forwarder | Class::List | Class::Bounces => {
+            WorldClass::Newsletter => {}
+            WorldClass::Forwarder | WorldClass::List | WorldClass::Bounces => {
                 self.beside(start, who, content, rng, out)
             }
         }
@@ -308,7 +310,7 @@ impl Sender {
         who: u32,
         count: u64,
         bounces: f64,
-        content: &Content,
+        content: &WorldContent,
         rng: &mut Rng,
         out: &mut Mails,
     ) {
@@ -336,7 +338,14 @@ impl Sender {
     }
 
     /// One mailing: one template, one recipient each, within minutes to an hour.
-    fn burst(&mut self, start: i64, who: u32, content: &Content, rng: &mut Rng, out: &mut Mails) {
+    fn burst(
+        &mut self,
+        start: i64,
+        who: u32,
+        content: &WorldContent,
+        rng: &mut Rng,
+        out: &mut Mails,
+    ) {
         let import = !self.contacts.is_empty() && rng.chance(0.01);
         let voice = content.mailing(self.voice, rng);
         let begins = start + (HOUR * rng.between(7.0, 18.0)) as i64;
@@ -373,15 +382,22 @@ impl Sender {
         }
     }
 
-    fn beside(&mut self, start: i64, who: u32, content: &Content, rng: &mut Rng, out: &mut Mails) {
+    fn beside(
+        &mut self,
+        start: i64,
+        who: u32,
+        content: &WorldContent,
+        rng: &mut Rng,
+        out: &mut Mails,
+    ) {
         for _ in 0..self.volume as u64 {
             let time = start + rng.below(DAY as u64) as i64;
-            if self.class != Class::Forwarder {
+            if self.class != WorldClass::Forwarder {
                 self.message(
                     time,
                     who,
                     1,
-                    if self.class == Class::Bounces {
+                    if self.class == WorldClass::Bounces {
                         0.0
                     } else {
                         0.01

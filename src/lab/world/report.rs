@@ -1,7 +1,7 @@
 //! What is counted in a simulated world, and the tables it ends in.
 
-use super::attack::Kind;
-use super::people::{Class, Sender};
+use super::attack::AttackKind;
+use super::people::{WorldClass, WorldSender};
 use super::references::{COUNT, NAMES};
 use crate::detector::SenderView;
 use crate::types::{Action, Reason, TenantId, Time};
@@ -77,12 +77,12 @@ pub(crate) struct SimulationReport {
     pub cases: Vec<String>,
 }
 
-const fn row(class: Class) -> usize {
+const fn row(class: WorldClass) -> usize {
     match class {
-        Class::Person => 0,
-        Class::Application => 1,
-        Class::Newsletter => 2,
-        Class::Forwarder | Class::List | Class::Bounces => 3,
+        WorldClass::Person => 0,
+        WorldClass::Application => 1,
+        WorldClass::Newsletter => 2,
+        WorldClass::Forwarder | WorldClass::List | WorldClass::Bounces => 3,
     }
 }
 
@@ -107,7 +107,7 @@ impl SimulationReport {
         self.cases.extend(other.cases);
     }
 
-    fn at(&mut self, class: Class, cold: bool) -> &mut Mistakes {
+    fn at(&mut self, class: WorldClass, cold: bool) -> &mut Mistakes {
         let [person, application, newsletter, beside] = &mut self.mistakes;
         let [warm, fresh] = [person, application, newsletter, beside]
             .into_iter()
@@ -116,15 +116,15 @@ impl SimulationReport {
         if cold { fresh } else { warm }
     }
 
-    pub(super) fn sender_day(&mut self, class: Class, cold: bool) {
+    pub(super) fn sender_day(&mut self, class: WorldClass, cold: bool) {
         self.at(class, cold).days += 1;
     }
 
-    pub(super) fn false_block(&mut self, class: Class, cold: bool) {
+    pub(super) fn false_block(&mut self, class: WorldClass, cold: bool) {
         self.at(class, cold).blocks += 1;
     }
 
-    pub(super) fn false_hold(&mut self, class: Class, cold: bool, reason: Reason) {
+    pub(super) fn false_hold(&mut self, class: WorldClass, cold: bool, reason: Reason) {
         self.at(class, cold).holds += 1;
         *self
             .hold_reasons
@@ -132,7 +132,7 @@ impl SimulationReport {
             .or_default() += 1;
     }
 
-    pub(super) fn reference_block(&mut self, place: usize, class: Class, cold: bool) {
+    pub(super) fn reference_block(&mut self, place: usize, class: WorldClass, cold: bool) {
         if let Some(count) = self.at(class, cold).references.get_mut(place) {
             *count += 1;
         }
@@ -249,7 +249,7 @@ impl SimulationReport {
             "never",
             "extra: mean m/r"
         );
-        for kind in Kind::ALL {
+        for kind in AttackKind::ALL {
             let of: Vec<&Campaign> = self.campaigns.iter().filter(|c| c.kind == kind).collect();
             if of.is_empty() {
                 continue;
@@ -293,7 +293,7 @@ impl SimulationReport {
         );
         for (place, name) in NAMES.iter().enumerate() {
             let _infallible = write!(out, "{name:28}");
-            for kind in Kind::ALL {
+            for kind in AttackKind::ALL {
                 let of: Vec<&Campaign> = self.campaigns.iter().filter(|c| c.kind == kind).collect();
                 if of.is_empty() {
                     continue;
@@ -325,7 +325,7 @@ impl SimulationReport {
 pub(super) fn case(
     what: &str,
     tenant: &TenantId,
-    sender: &Sender,
+    sender: &WorldSender,
     day: i64,
     now: Time,
     view: Option<SenderView>,
@@ -368,7 +368,7 @@ fn quantile(of: &[&Campaign], q: f64, f: &dyn Fn(&Campaign) -> u64) -> u64 {
 #[derive(Debug, Clone)]
 pub(crate) struct Campaign {
     /// The attack it belongs to.
-    pub kind: Kind,
+    pub kind: AttackKind,
     /// Messages of the attacker that were delivered.
     pub leaked: u64,
     /// Recipients of the messages that were delivered.
@@ -383,7 +383,7 @@ pub(crate) struct Campaign {
 }
 
 impl Campaign {
-    pub(super) fn new(kind: Kind, accounts: usize) -> Self {
+    pub(super) fn new(kind: AttackKind, accounts: usize) -> Self {
         Self {
             kind,
             leaked: 0,

@@ -1,13 +1,13 @@
 //! One tenant of the made-up world: its senders, its days of ordinary mail, and what the relay under
 //! test makes of them.
 
-use super::content::Content;
+use super::content::WorldContent;
 use super::events::Events;
-use super::people::{Class, Mail, Mails, Sender, To};
+use super::people::{Mails, PlannedMail, To, WorldClass, WorldSender};
 use super::references::{self, References};
 use super::report::{self, SimulationReport};
 use super::rng::Rng;
-use super::{COLD_DAYS, FIRST_DAY, Plan, cold};
+use super::{COLD_DAYS, FIRST_DAY, SimulationPlan, cold};
 use crate::config::Settings;
 use crate::replay::engine::Engine;
 use crate::types::hash::mix;
@@ -21,13 +21,13 @@ use std::sync::Arc;
 
 /// Senders of a tenant: persons, applications, newsletters, and beside them one forwarder, list and
 /// source of reports.
-const CLASSES: [(Class, usize); 6] = [
-    (Class::Person, 900),
-    (Class::Application, 80),
-    (Class::Newsletter, 20),
-    (Class::Forwarder, 1),
-    (Class::List, 1),
-    (Class::Bounces, 1),
+const CLASSES: [(WorldClass, usize); 6] = [
+    (WorldClass::Person, 900),
+    (WorldClass::Application, 80),
+    (WorldClass::Newsletter, 20),
+    (WorldClass::Forwarder, 1),
+    (WorldClass::List, 1),
+    (WorldClass::Bounces, 1),
 ];
 /// Chance per day that one sender of a tenant leaves and one without history comes.
 const ARRIVALS: f64 = 0.5;
@@ -38,14 +38,14 @@ pub(super) fn recipient_hash(address: u64) -> u64 {
 }
 
 /// One simulated tenant: its senders, its relay, and what is still to come back.
-pub(super) struct Tenant<'a> {
-    pub(super) plan: &'a Plan,
-    pub(super) content: Content,
+pub(super) struct WorldTenant<'a> {
+    pub(super) plan: &'a SimulationPlan,
+    pub(super) content: WorldContent,
     pub(super) engine: Engine,
     pub(super) rng: Rng,
     pub(super) id: TenantId,
     client: IpAddr,
-    pub(super) senders: Vec<Sender>,
+    pub(super) senders: Vec<WorldSender>,
     pub(super) identities: Vec<Arc<Identity>>,
     pub(super) references: Vec<References>,
     mails: Mails,
@@ -69,13 +69,13 @@ pub(super) struct Due {
     to: To,
 }
 
-impl<'a> Tenant<'a> {
+impl<'a> WorldTenant<'a> {
     pub(super) fn new(
         settings: &Arc<Settings>,
         seed: u64,
         number: u64,
-        plan: &'a Plan,
-        content: &Content,
+        plan: &'a SimulationPlan,
+        content: &WorldContent,
     ) -> Self {
         let mut tenant = Self {
             plan,
@@ -112,15 +112,15 @@ impl<'a> Tenant<'a> {
         tenant
     }
 
-    pub(super) fn make(&mut self, class: Class, born: i64) -> Sender {
+    pub(super) fn make(&mut self, class: WorldClass, born: i64) -> WorldSender {
         let number = self.next_number;
         self.next_number += 1;
-        Sender::new(class, number, born, &self.content, &mut self.rng)
+        WorldSender::new(class, number, born, &self.content, &mut self.rng)
     }
 
-    pub(super) fn identity(&self, sender: &Sender, outside: u64) -> Arc<Identity> {
+    pub(super) fn identity(&self, sender: &WorldSender, outside: u64) -> Arc<Identity> {
         let (local, domain) = match sender.class {
-            Class::Bounces => {
+            WorldClass::Bounces => {
                 let key = SenderKey::claimed(&self.id, "", self.client);
                 let (tenant, client) = (self.id.clone(), self.client);
                 return Arc::new(Identity {
@@ -133,7 +133,7 @@ impl<'a> Tenant<'a> {
                     foreign: false,
                 });
             }
-            Class::Forwarder => (format!("o{outside:x}"), "outside.example".to_owned()),
+            WorldClass::Forwarder => (format!("o{outside:x}"), "outside.example".to_owned()),
             _ => (
                 format!("u{}", sender.number),
                 format!("{}.example", self.id),
@@ -239,7 +239,7 @@ impl<'a> Tenant<'a> {
     fn mail(
         &mut self,
         day: i64,
-        mail: &Mail,
+        mail: &PlannedMail,
         to: &[To],
         report: &mut SimulationReport,
         events: &mut Option<&mut Events<'_>>,
@@ -365,7 +365,7 @@ impl<'a> Tenant<'a> {
         who: usize,
         hits: u32,
         day: i64,
-        class: Class,
+        class: WorldClass,
         cold: bool,
         report: &mut SimulationReport,
     ) {
@@ -404,7 +404,7 @@ impl<'a> Tenant<'a> {
         id: MessageId,
         identity: &Identity,
         to: &[To],
-        mail: &Mail,
+        mail: &PlannedMail,
     ) -> (Action, Option<Arc<Block>>, Reason) {
         self.hashes.clear();
         self.hashes.extend(to.iter().map(|t| RecipientFacts {

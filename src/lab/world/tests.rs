@@ -1,12 +1,12 @@
 use super::*;
 use crate::replay::reader;
 
-fn plan() -> Plan {
-    let contents = vec![Content::Drawn(people::Quality {
+fn plan() -> SimulationPlan {
+    let contents = vec![WorldContent::Drawn(people::Quality {
         tpr: 0.98,
         fpr: 0.001,
     })];
-    Plan {
+    SimulationPlan {
         seeds: vec![7],
         days: 1,
         tenants: 1,
@@ -25,8 +25,12 @@ fn a_replay_of_the_written_events_decides_as_the_simulation_did() {
     let settings = Arc::new(reader::detector_alone());
     let mut written = Vec::new();
     let mut events = Events::new(&mut written);
-    let attacks = vec![Kind::Blast, Kind::Lateral];
-    run(&settings, &Plan { attacks, ..plan() }, Some(&mut events));
+    let attacks = vec![AttackKind::Blast, AttackKind::Lateral];
+    run(
+        &settings,
+        &SimulationPlan { attacks, ..plan() },
+        Some(&mut events),
+    );
     events.finish().expect("memory");
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let summary =
@@ -70,7 +74,7 @@ fn a_replay_of_the_written_events_decides_as_the_simulation_did() {
 #[test]
 fn the_same_comes_out_however_the_tenants_are_shared_out() {
     let settings = Arc::new(reader::detector_alone());
-    let plan = Plan {
+    let plan = SimulationPlan {
         seeds: vec![3, 4],
         cases: true,
         ..plan()
@@ -89,8 +93,8 @@ fn the_same_comes_out_however_the_tenants_are_shared_out() {
 #[test]
 fn attacks_are_stopped_and_leave_no_trace_in_the_next_one() {
     let settings = Arc::new(reader::detector_alone());
-    let attacks = vec![Kind::Blast, Kind::Bulk, Kind::Lateral];
-    let plan = Plan {
+    let attacks = vec![AttackKind::Blast, AttackKind::Bulk, AttackKind::Lateral];
+    let plan = SimulationPlan {
         days: 12,
         campaigns: 6,
         attacks,
@@ -111,15 +115,15 @@ fn attacks_are_stopped_and_leave_no_trace_in_the_next_one() {
 #[test]
 fn new_tenants_and_new_accounts_are_simulated() {
     let settings = Arc::new(reader::detector_alone());
-    let plan = Plan {
+    let plan = SimulationPlan {
         tenants: 4,
         campaigns: 8,
-        attacks: vec![Kind::Blast, Kind::Patient],
+        attacks: vec![AttackKind::Blast, AttackKind::Patient],
         ..plan()
     };
     let cold = run(
         &settings,
-        &Plan {
+        &SimulationPlan {
             days: cold::DAYS,
             cold: true,
             ..plan.clone()
@@ -136,7 +140,7 @@ fn new_tenants_and_new_accounts_are_simulated() {
     );
     let new = run(
         &settings,
-        &Plan {
+        &SimulationPlan {
             newcomers: true,
             tenants: 1,
             ..plan

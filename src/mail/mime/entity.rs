@@ -1,78 +1,82 @@
 //! How an entity is read: by its fields, and by the name of its file.
 
 use super::structured::Structured;
-use super::{Kind, Place};
+use super::{LeafKind, LeafPlace};
 use crate::mail::encoding::Encoding;
 use crate::mail::header::Fields;
 
 /// How a leaf of that type is read, and where it stands unless it is declared an attachment.
-pub(super) fn read_as(ctype: &str, file_name: &str, encoding: Encoding) -> (Kind, Place) {
+pub(super) fn read_as(ctype: &str, file_name: &str, encoding: Encoding) -> (LeafKind, LeafPlace) {
     let named = !file_name.is_empty();
     let by_name = if named { by_extension(file_name) } else { None };
     match ctype {
-        "text/html" | "application/xhtml+xml" => (Kind::Html, Place::Inline),
+        "text/html" | "application/xhtml+xml" => (LeafKind::Html, LeafPlace::Inline),
         // A type nobody understands is text to whoever reads it.
-        "" | "text" | "text/plain" => (Kind::Plain, Place::Inline),
-        "text/calendar" | "application/ics" => (Kind::Calendar, Place::Attached),
-        "text/rtf" | "application/rtf" => (Kind::Rtf, Place::Attached),
+        "" | "text" | "text/plain" => (LeafKind::Plain, LeafPlace::Inline),
+        "text/calendar" | "application/ics" => (LeafKind::Calendar, LeafPlace::Attached),
+        "text/rtf" | "application/rtf" => (LeafKind::Rtf, LeafPlace::Attached),
         "text/enriched" | "text/richtext" => (
-            Kind::Html,
+            LeafKind::Html,
             if named {
-                Place::Attached
+                LeafPlace::Attached
             } else {
-                Place::Inline
+                LeafPlace::Inline
             },
         ),
         // For programs, not shown as they stand by most.
         "text/vcard" | "text/x-vcard" | "text/directory" | "text/css" | "text/csv" => {
-            (Kind::Plain, Place::Attached)
+            (LeafKind::Plain, LeafPlace::Attached)
         }
-        "text/rfc822-headers" => (Kind::Plain, Place::Machine),
-        "image/svg+xml" => (Kind::Html, Place::Attached),
-        "application/pkcs7-mime" | "application/x-pkcs7-mime" => (Kind::Signed, Place::Attached),
+        "text/rfc822-headers" => (LeafKind::Plain, LeafPlace::Machine),
+        "image/svg+xml" => (LeafKind::Html, LeafPlace::Attached),
+        "application/pkcs7-mime" | "application/x-pkcs7-mime" => {
+            (LeafKind::Signed, LeafPlace::Attached)
+        }
         t if t.starts_with("multipart/") => (
             if encoding == Encoding::Identity {
-                Kind::Plain
+                LeafKind::Plain
             } else {
-                Kind::Message
+                LeafKind::Message
             },
-            Place::Inline,
+            LeafPlace::Inline,
         ),
-        "message/rfc822" | "message/global" | "message/news" => (Kind::Message, Place::Attached),
-        t if t.starts_with("message/") => (Kind::Plain, Place::Machine),
+        "message/rfc822" | "message/global" | "message/news" => {
+            (LeafKind::Message, LeafPlace::Attached)
+        }
+        t if t.starts_with("message/") => (LeafKind::Plain, LeafPlace::Machine),
         t if t.starts_with("text/") => (
-            by_name.unwrap_or(Kind::Plain),
+            by_name.unwrap_or(LeafKind::Plain),
             if named {
-                Place::Attached
+                LeafPlace::Attached
             } else {
-                Place::Inline
+                LeafPlace::Inline
             },
         ),
-        t if t.starts_with("image/") => (Kind::Image, Place::Attached),
-        _ => (by_name.unwrap_or(Kind::Other), Place::Attached),
+        t if t.starts_with("image/") => (LeafKind::Image, LeafPlace::Attached),
+        _ => (by_name.unwrap_or(LeafKind::Other), LeafPlace::Attached),
     }
 }
 
 /// What a file holds that programs open by its name.
-fn by_extension(file_name: &str) -> Option<Kind> {
+fn by_extension(file_name: &str) -> Option<LeafKind> {
     let (_, extension) = file_name
         .trim()
         .trim_end_matches(['.', ' '])
         .rsplit_once('.')?;
     Some(match extension.to_ascii_lowercase().as_str() {
-        "html" | "htm" | "shtml" | "xhtml" | "xht" | "svg" => Kind::Html,
-        "txt" | "text" | "md" | "asc" | "log" => Kind::Plain,
-        "ics" | "ical" | "ifb" | "vcs" => Kind::Calendar,
-        "rtf" => Kind::Rtf,
-        "eml" | "mht" | "mhtml" => Kind::Message,
-        "p7m" => Kind::Signed,
+        "html" | "htm" | "shtml" | "xhtml" | "xht" | "svg" => LeafKind::Html,
+        "txt" | "text" | "md" | "asc" | "log" => LeafKind::Plain,
+        "ics" | "ical" | "ifb" | "vcs" => LeafKind::Calendar,
+        "rtf" => LeafKind::Rtf,
+        "eml" | "mht" | "mhtml" => LeafKind::Message,
+        "p7m" => LeafKind::Signed,
         _ => return None,
     })
 }
 
 /// The fields of an entity that decide how it is read.
 #[derive(Debug, Default)]
-pub(super) struct Head<'a> {
+pub(super) struct EntityHead<'a> {
     pub ctype: Structured,
     /// Content-Type as it stands.
     pub field: &'a [u8],
@@ -87,7 +91,7 @@ pub(super) struct Head<'a> {
     pub ambiguous: bool,
 }
 
-impl<'a> Head<'a> {
+impl<'a> EntityHead<'a> {
     pub(super) fn read(fields: Fields<'a>) -> Self {
         let mut head = Self::default();
         let mut encoded = false;

@@ -22,7 +22,7 @@ pub(crate) const MAX_MIME_DEPTH: usize = 1000;
 pub(crate) const MAX_MIME_PARTS: usize = 1000;
 /// What a leaf holds, as far as a reader of mail cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum LeafKind {
     /// `text/plain`, no type given, and text of types that are not known.
     Plain,
     Html,
@@ -38,7 +38,7 @@ pub(crate) enum Kind {
 
 /// Where a leaf stands for who reads the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum LeafPlace {
     /// Shown with the message.
     Inline,
     /// Shown when it is opened, or by some programs.
@@ -50,9 +50,9 @@ pub(crate) enum Place {
 /// One leaf of the MIME tree.
 #[derive(Debug)]
 pub(crate) struct Part<'a> {
-    pub kind: Kind,
+    pub kind: LeafKind,
     /// Where it stands for who reads the message.
-    pub place: Place,
+    pub place: LeafPlace,
     pub ctype: String,
     /// The charset it names.
     pub charset: Option<String>,
@@ -83,7 +83,7 @@ pub(crate) struct Part<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct Rival {
     /// What it holds by the other field.
-    pub kind: Kind,
+    pub kind: LeafKind,
     /// The charset that the other field names.
     pub charset: Option<String>,
     /// The encoding that the other field names.
@@ -92,7 +92,7 @@ pub(crate) struct Rival {
 
 /// The leaves of a message.
 #[derive(Debug, Default)]
-pub(crate) struct Tree<'a> {
+pub(crate) struct MimeTree<'a> {
     /// The leaves in the order of the message.
     pub parts: Vec<Part<'a>>,
     /// Header sections of the messages embedded, the first is message number 1.
@@ -121,13 +121,13 @@ pub(crate) struct Tree<'a> {
 /// Walks the whole message. `null_sender`: its envelope sender is known to be null, so that of a
 /// report the status and the returned message are left out (RFC 6522 section 3). `around`: levels
 /// of messages it was found in.
-pub(crate) fn walk(raw: &[u8], null_sender: bool, around: usize) -> Tree<'_> {
+pub(crate) fn walk(raw: &[u8], null_sender: bool, around: usize) -> MimeTree<'_> {
     Walker::new(raw, null_sender, MAX_MIME_DEPTH).run(around)
 }
 
 /// The same of a message and its own parts only: a part that holds parts is a leaf, whatever its
 /// transfer encoding.
-pub(crate) fn direct_parts(raw: &[u8]) -> Tree<'_> {
+pub(crate) fn direct_parts(raw: &[u8]) -> MimeTree<'_> {
     Walker::new(raw, false, 1).run(0)
 }
 

@@ -43,7 +43,7 @@ impl Structured {
         };
         let raw = raw.get(..raw.len().min(MAX_FIELD)).unwrap_or_default();
         let text = String::from_utf8_lossy(raw);
-        let mut rest = Reader { rest: &text };
+        let mut rest = FieldReader { rest: &text };
         typed.value = rest.value();
         let mut parameters = Vec::new();
         while let Some(parameter) = rest.parameter() {
@@ -105,11 +105,11 @@ impl Parameter {
     }
 }
 
-struct Reader<'t> {
+struct FieldReader<'t> {
     rest: &'t str,
 }
 
-impl<'t> Reader<'t> {
+impl<'t> FieldReader<'t> {
     /// Passes over white space and comments, which may be nested.
     fn skip(&mut self) {
         loop {

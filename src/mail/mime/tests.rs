@@ -1,6 +1,6 @@
 use super::*;
 
-fn bodies(raw: &[u8]) -> Vec<(Kind, String)> {
+fn bodies(raw: &[u8]) -> Vec<(LeafKind, String)> {
     let text = |p: &Part<'_>| String::from_utf8_lossy(p.body.trim_ascii()).into_owned();
     walk(raw, false, 0)
         .parts
@@ -30,9 +30,9 @@ fn a_mixed_message_gives_its_leaves() {
     assert_eq!(
         seen,
         [
-            (Kind::Plain, &b"plain"[..], Some(1), ""),
-            (Kind::Html, &b"<b>x</b>"[..], Some(1), ""),
-            (Kind::Other, &b"xx"[..], None, "a b.pdf")
+            (LeafKind::Plain, &b"plain"[..], Some(1), ""),
+            (LeafKind::Html, &b"<b>x</b>"[..], Some(1), ""),
+            (LeafKind::Other, &b"xx"[..], None, "a b.pdf")
         ]
     );
     assert_eq!(
@@ -90,7 +90,7 @@ fn nesting_and_missing_delimiters_are_bounded() {
     assert!(walk(nested(5_000).as_bytes(), false, 0).too_many);
     assert_eq!(
         bodies(b"Content-Type: multipart/mixed; boundary=x\n\nthe text\n"),
-        [(Kind::Plain, "the text".to_owned())]
+        [(LeafKind::Plain, "the text".to_owned())]
     );
     let flat = format!(
         "Content-Type: multipart/mixed; boundary=x\n\n{}",
@@ -134,22 +134,22 @@ fn a_part_without_a_blank_line_has_no_body_unless_a_line_is_no_field() {
             .as_bytes(),
         )
     };
-    let plain = (Kind::Plain, "plain".to_owned());
+    let plain = (LeafKind::Plain, "plain".to_owned());
     assert_eq!(
         part("Content-Type: text/html\n"),
-        [(Kind::Html, String::new()), plain.clone()]
+        [(LeafKind::Html, String::new()), plain.clone()]
     );
     assert_eq!(
         part("Buy this now\n"),
-        [(Kind::Plain, "Buy this now".to_owned()), plain.clone()]
+        [(LeafKind::Plain, "Buy this now".to_owned()), plain.clone()]
     );
     assert_eq!(
         part(" folded\n"),
-        [(Kind::Plain, "folded".to_owned()), plain.clone()]
+        [(LeafKind::Plain, "folded".to_owned()), plain.clone()]
     );
     assert_eq!(
         part("Content-Type: text/html\nBuy <b>this\n"),
-        [(Kind::Html, "Buy <b>this".to_owned()), plain]
+        [(LeafKind::Html, "Buy <b>this".to_owned()), plain]
     );
     assert_eq!(
         walk(b"Subject: x\nno field here\nFrom: y\n\nbody\n", false, 0).outside,
@@ -177,7 +177,7 @@ fn delimiters_are_found_however_they_are_announced() {
             format!("Content-Type: {announced}\n\n--{line}\nContent-Type: text/html\n\nbad\n");
         assert_eq!(
             bodies(raw.as_bytes()),
-            [(Kind::Html, "bad".to_owned())],
+            [(LeafKind::Html, "bad".to_owned())],
             "{announced}"
         );
     }
@@ -185,7 +185,7 @@ fn delimiters_are_found_however_they_are_announced() {
         b"Content-Type: multipart/mixed; boundary=x\n\n--x\n\ngood\n--x--\n--x\nContent-Type: text/html\n\nbad\n--x--\n";
     assert_eq!(
         bodies(reopened).last(),
-        Some(&(Kind::Html, "bad".to_owned()))
+        Some(&(LeafKind::Html, "bad".to_owned()))
     );
     let inner = b"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: multipart/mixed; boundary=b--\n\n--b--\n\nbad\n--b----\n--b\n\nmore\n";
     assert_eq!(
@@ -215,7 +215,7 @@ fn what_programs_read_differently_is_noted() {
         .expect("another reading");
     assert_eq!(
         (rival.kind, rival.encoding, tree.ambiguous),
-        (Kind::Html, Encoding::Identity, false)
+        (LeafKind::Html, Encoding::Identity, false)
     );
     assert!(
         walk(

@@ -1,7 +1,7 @@
 //! The walk over the entities of a message: where each begins and ends.
 
-use super::entity::{Head, read_as};
-use super::{Kind, MAX_MIME_PARTS, Part, Place, Rival, Tree};
+use super::entity::{EntityHead, read_as};
+use super::{LeafKind, LeafPlace, MAX_MIME_PARTS, MimeTree, Part, Rival};
 use crate::mail::encoding::{Encoding, looks_written};
 use crate::mail::header::{self, Fields};
 use memchr::memmem;
@@ -25,7 +25,7 @@ fn is_field(line: &[u8], first: bool) -> bool {
 /// A multipart whose last delimiter was not met yet.
 struct Open {
     boundary: Vec<u8>,
-    inside: Context,
+    inside: EntityContext,
     /// The multipart further out that has the same boundary.
     shadows: Option<usize>,
     /// Its closing delimiter was met. Some programs go on at the next one.
@@ -34,7 +34,7 @@ struct Open {
 
 /// Where an entity stands.
 #[derive(Debug, Default, Clone, Copy)]
-struct Context {
+struct EntityContext {
     /// Multiparts and messages around it.
     level: usize,
     alternative: Option<usize>,
@@ -46,7 +46,7 @@ struct Context {
 }
 
 /// The header section of an entity, and where it ends.
-struct Section<'a> {
+struct HeaderSection<'a> {
     fields: Fields<'a>,
     /// Where the body begins.
     body_at: usize,
@@ -85,7 +85,7 @@ pub(super) struct Walker<'a> {
     outside_octets: usize,
     /// Where the body of the message begins, if a line of its header is no field.
     doubtful_body: Option<usize>,
-    tree: Tree<'a>,
+    tree: MimeTree<'a>,
 }
 
 impl<'a> Walker<'a> {
@@ -101,12 +101,12 @@ impl<'a> Walker<'a> {
             left_out: if null_sender { 2 } else { 0 },
             outside_octets: 0,
             doubtful_body: None,
-            tree: Tree::default(),
+            tree: MimeTree::default(),
         }
     }
 
     /// Reads all entities; the message stands in `around` others.
-    pub(super) fn run(mut self, around: usize) -> Tree<'a> {
+    pub(super) fn run(mut self, around: usize) -> MimeTree<'a> {
         self.read_all(around);
         if let Some(at) = self
             .doubtful_body
@@ -122,10 +122,10 @@ impl<'a> Walker<'a> {
     fn read_all(&mut self, around: usize) {
         let mut next = Some((
             0,
-            Context {
+            EntityContext {
                 level: around,
                 begins: true,
-                ..Context::default()
+                ..EntityContext::default()
             },
         ));
         while let Some((at, context)) = next {
@@ -143,16 +143,16 @@ impl<'a> Walker<'a> {
     }
 
     /// Reads the entity that begins at `at`. Gives the next one.
-    fn entity(&mut self, at: usize, context: Context) -> Option<(usize, Context)> {
-        let Section {
+    fn entity(&mut self, at: usize, context: EntityContext) -> Option<(usize, EntityContext)> {
+        let HeaderSection {
             fields,
             body_at,
             delimiter,
             odd,
         } = self.header(at, context);
-        let head = Head {
+        let head = EntityHead {
             broken: odd == Some(body_at),
-            ..Head::read(fields)
+            ..EntityHead::read(fields)
         };
         if at == 0 {
             self.tree.content_type = head.field;
@@ -187,7 +187,7 @@ impl<'a> Walker<'a> {
             let message = self.tree.messages.len();
             return Some((
                 body_at,
-                Context {
+                EntityContext {
                     level: context.level + 1,
                     message,
                     begins: true,
@@ -205,7 +205,7 @@ impl<'a> Walker<'a> {
     }
 
     /// A part of a report that is left out. Counts it.
-    fn leaves_out(&mut self, head: &Head<'_>, context: Context) -> bool {
+    fn leaves_out(&mut self, head: &EntityHead<'_>, context: EntityContext) -> bool {
         let left = context.returned
             && self.left_out > 0
             && (head.ctype.value.starts_with("message/")
@@ -216,10 +216,10 @@ impl<'a> Walker<'a> {
 
     fn multipart(
         &mut self,
-        head: Head<'a>,
-        context: Context,
+        head: EntityHead<'a>,
+        context: EntityContext,
         body_at: usize,
-    ) -> Option<(usize, Context)> {
+    ) -> Option<(usize, EntityContext)> {
         let boundary = head.ctype.boundary.clone().unwrap_or_default();
         let alternative = if head.ctype.value == "multipart/alternative" {
             self.alternatives += 1;
@@ -228,7 +228,7 @@ impl<'a> Walker<'a> {
             context.alternative
         };
         let returned = self.stack.is_empty() && context.message == 0 && self.tree.is_report;
-        let inside = Context {
+        let inside = EntityContext {
             level: context.level + 1,
             alternative,
             returned,
@@ -264,12 +264,12 @@ impl<'a> Walker<'a> {
 
     /// The header section of an entity. A line that is no field ends it, except that of the message
     /// itself: some programs pass over such a line there, and what it says is read apart.
-    fn header(&self, at: usize, context: Context) -> Section<'a> {
+    fn header(&self, at: usize, context: EntityContext) -> HeaderSection<'a> {
         let (mut line_at, mut odd) = (at, None);
         if at == 0 && context.level == 0 && header::is_missing(self.raw) {
             // It leaves with an empty line before it, and is all body. Nobody puts one before a
             // message inside another.
-            return Section {
+            return HeaderSection {
                 fields: Fields::of_part(&[]),
                 body_at: 0,
                 delimiter: None,
@@ -279,7 +279,7 @@ impl<'a> Walker<'a> {
         while let Some(rest) = self.raw.get(line_at..).filter(|rest| !rest.is_empty()) {
             let fields = Fields::of_part(self.slice(at, line_at));
             if let Some(body) = header::behind_separator(rest) {
-                return Section {
+                return HeaderSection {
                     fields,
                     body_at: self.raw.len() - body.len(),
                     delimiter: None,
@@ -287,7 +287,7 @@ impl<'a> Walker<'a> {
                 };
             }
             if let Some(delimiter) = self.delimiter(line_at) {
-                return Section {
+                return HeaderSection {
                     fields,
                     body_at: line_at,
                     delimiter: Some(delimiter),
@@ -303,7 +303,7 @@ impl<'a> Walker<'a> {
                     && first
                     && (line.starts_with(b"From ") || line.starts_with(b">From "));
             if !allowed && at > 0 {
-                return Section {
+                return HeaderSection {
                     fields,
                     body_at: line_at,
                     delimiter: None,
@@ -313,7 +313,7 @@ impl<'a> Walker<'a> {
             odd = odd.or((!allowed).then_some(line_at));
             line_at += end;
         }
-        Section {
+        HeaderSection {
             fields: Fields::of_part(self.slice(at, self.raw.len())),
             body_at: self.raw.len(),
             delimiter: None,
@@ -373,7 +373,7 @@ impl<'a> Walker<'a> {
     }
 
     /// What follows a delimiter: the next entity. What follows a closing one belongs to no part.
-    fn go_on(&mut self, delimiter: Delimiter) -> Option<(usize, Context)> {
+    fn go_on(&mut self, delimiter: Delimiter) -> Option<(usize, EntityContext)> {
         let mut delimiter = delimiter;
         loop {
             self.truncate(delimiter.of + 1);
@@ -403,8 +403,14 @@ impl<'a> Walker<'a> {
         self.tree.outside.push(text);
     }
 
-    fn keep(&mut self, head: Head<'a>, context: Context, body: &'a [u8], whole: &'a [u8]) {
-        let Head {
+    fn keep(
+        &mut self,
+        head: EntityHead<'a>,
+        context: EntityContext,
+        body: &'a [u8],
+        whole: &'a [u8],
+    ) {
+        let EntityHead {
             ctype,
             disposition,
             encoding,
@@ -417,11 +423,11 @@ impl<'a> Walker<'a> {
         let file_name = disposition.name.or(ctype.name).unwrap_or_default();
         let attachment = disposition.value == "attachment";
         let (mut kind, mut place) = read_as(&ctype.value, &file_name, encoding);
-        if kind == Kind::Message && ctype.value.starts_with("multipart/") && whole.is_empty() {
-            kind = Kind::Plain;
+        if kind == LeafKind::Message && ctype.value.starts_with("multipart/") && whole.is_empty() {
+            kind = LeafKind::Plain;
         }
-        if attachment && place == Place::Inline {
-            place = Place::Attached;
+        if attachment && place == LeafPlace::Inline {
+            place = LeafPlace::Attached;
         }
         let rival = (rival_type.is_some() || rival_encoding.is_some()).then(|| Rival {
             kind: rival_type

@@ -1,16 +1,19 @@
 //! What ends: attempts, reports, messages. Pure.
 
-use super::{Effect, READ_AGAIN, State, intern};
+use super::{QueueEffect, QueueMachine, READ_AGAIN, intern};
 use crate::delivery::{Reach, Tried};
-use crate::queue::entry::{Entry, Leg, LegState, Legs, NEVER, Notice, Sender, Source, mark};
-use crate::queue::progress::{Fate, Last, Progress, Stage};
-use crate::queue::reports::{Report, ReportKind};
+use crate::queue::entry::{
+    DelayNotice, EntrySource, LegState, NEVER, QueueEntry, QueueSender, RecipientGroup,
+    RecipientGroups, mark,
+};
+use crate::queue::progress::{FinalAction, Last, MessageProgress, Stage};
+use crate::queue::reports::{QueueReport, QueueReportKind};
 use crate::queue::{FailedRecipient, FailureCause, schedule, settle};
 use crate::types::replies;
 use crate::types::{MessageId, MessageMeta, RecipientOutcome, RecipientStatus, Reply, Time};
 use std::sync::Arc;
 
-impl State {
+impl QueueMachine {
     pub(super) fn ended(
         &mut self,
         now: Time,
@@ -18,7 +21,7 @@ impl State {
         meta: Arc<MessageMeta>,
         recipients: &[u32],
         tried: Tried,
-        out: &mut Vec<Effect>,
+        out: &mut Vec<QueueEffect>,
     ) {
         let Tried { outcomes, reach } = tried;
         self.running = self.running.saturating_sub(1);
@@ -51,7 +54,7 @@ impl State {
         };
         if plain && outcomes.len() == meta.envelope.recipients.len() && outcomes.iter().all(through)
         {
-            out.push(Effect::Attempted(meta, outcomes, None));
+            out.push(QueueEffect::Attempted(meta, outcomes, None));
             self.finish(id, *entry, out);
             return;
         }
@@ -71,7 +74,7 @@ impl State {
             }
             Some((attempts, next)) => {
                 if let Some(leg) = entry.legs.of(dest) {
-                    *leg = Leg {
+                    *leg = RecipientGroup {
                         dest,
                         attempts,
                         state: LegState::Parked,
@@ -84,14 +87,14 @@ impl State {
             .left
             .map(|(_, next)| next)
             .filter(|_| entry.hold.is_none());
-        out.push(Effect::Attempted(meta.clone(), outcomes, next));
-        let refused = ReportKind::Failed(FailureCause::Refused, entry.hold.clone());
-        let relayed = Report {
+        out.push(QueueEffect::Attempted(meta.clone(), outcomes, next));
+        let refused = QueueReportKind::Failed(FailureCause::Refused, entry.hold.clone());
+        let relayed = QueueReport {
             meta: meta.clone(),
-            kind: ReportKind::Relayed,
+            kind: QueueReportKind::Relayed,
             recipients: settled.relayed,
         };
-        let failed = Report {
+        let failed = QueueReport {
             meta: meta.clone(),
             kind: refused,
             recipients: settled.failed,
@@ -104,7 +107,7 @@ impl State {
             && entry.fate.is_none()
             && now >= schedule::expires(&self.settings.delivery, entry.since)
         {
-            entry.fate = Some(Fate::Return(FailureCause::Expired));
+            entry.fate = Some(FinalAction::Return(FailureCause::Expired));
         }
         self.slim(&mut entry);
         self.conclude(now, &meta, &mut entry, &mut progress, &mut told);
@@ -126,7 +129,12 @@ impl State {
     }
 
     /// A meta that was needed is here.
-    pub(super) fn loaded(&mut self, now: Time, meta: &Arc<MessageMeta>, out: &mut Vec<Effect>) {
+    pub(super) fn loaded(
+        &mut self,
+        now: Time,
+        meta: &Arc<MessageMeta>,
+        out: &mut Vec<QueueEffect>,
+    ) {
         let Some(mut entry) = self.messages.remove(&meta.id) else {
             return;
         };
@@ -142,9 +150,9 @@ impl State {
         &mut self,
         now: Time,
         meta: &Arc<MessageMeta>,
-        entry: &mut Entry,
-        progress: &mut Progress,
-        told: &mut Vec<(u64, Arc<Report>)>,
+        entry: &mut QueueEntry,
+        progress: &mut MessageProgress,
+        told: &mut Vec<(u64, Arc<QueueReport>)>,
     ) {
         if entry.regroup && entry.running == 0 {
             entry.regroup = false;
@@ -163,9 +171,9 @@ impl State {
                 .collect();
             told.extend(self.reports.open(
                 entry,
-                Report {
+                QueueReport {
                     meta: meta.clone(),
-                    kind: ReportKind::Relayed,
+                    kind: QueueReportKind::Relayed,
                     recipients,
                 },
             ));
@@ -177,55 +185,55 @@ impl State {
             _ => None,
         };
         if late
-            && entry.notice != Notice::Sent
+            && entry.notice != DelayNotice::Sent
             && entry.hold.is_none()
             && entry.fate.is_none()
             && !self.reports.has_room()
         {
-            entry.notice = Notice::Wanted;
+            entry.notice = DelayNotice::Wanted;
         } else if late
-            && entry.notice != Notice::Sent
+            && entry.notice != DelayNotice::Sent
             && entry.hold.is_none()
             && entry.fate.is_none()
         {
             // RFC 3463 X.4.7: delivery time expired; used here for "not yet".
             let otherwise = replies::NOT_DELIVERED_YET.into();
             let recipients = settle::pending_report(progress, common.as_deref(), &otherwise);
-            let kind = ReportKind::Delayed(schedule::expires(delivery, entry.since));
+            let kind = QueueReportKind::Delayed(schedule::expires(delivery, entry.since));
             told.extend(self.reports.open(
                 entry,
-                Report {
+                QueueReport {
                     meta: meta.clone(),
                     kind,
                     recipients,
                 },
             ));
-            entry.notice = Notice::Sent;
-        } else if entry.notice == Notice::Wanted {
-            entry.notice = Notice::None;
+            entry.notice = DelayNotice::Sent;
+        } else if entry.notice == DelayNotice::Wanted {
+            entry.notice = DelayNotice::None;
         }
         let Some(fate) = entry.fate.filter(|_| entry.running == 0) else {
             return;
         };
         let mut recipients = settle::pending_report(progress, common.as_deref(), &last_word(fate));
-        if fate == Fate::Return(FailureCause::HeldReturned) {
+        if fate == FinalAction::Return(FailureCause::HeldReturned) {
             // Whatever a remote once said: it is we who did not let it go.
             for told in &mut recipients {
                 (told.reply, told.remote) = (last_word(fate), String::new());
             }
         }
-        let stage = if matches!(fate, Fate::Return(_)) {
+        let stage = if matches!(fate, FinalAction::Return(_)) {
             Stage::Reporting
         } else {
             Stage::Failed
         };
         mark(progress, recipients.iter().map(|r| r.recipient), stage);
         self.leave_all(entry);
-        if let Fate::Return(cause) = fate {
-            let kind = ReportKind::Failed(cause, entry.hold.clone());
+        if let FinalAction::Return(cause) = fate {
+            let kind = QueueReportKind::Failed(cause, entry.hold.clone());
             told.extend(self.reports.open(
                 entry,
-                Report {
+                QueueReport {
                     meta: meta.clone(),
                     kind,
                     recipients,
@@ -234,11 +242,11 @@ impl State {
         }
     }
 
-    fn leave_all(&mut self, entry: &mut Entry) {
+    fn leave_all(&mut self, entry: &mut QueueEntry) {
         for leg in entry.legs.all() {
             self.dests.leave(leg.dest);
         }
-        entry.legs = Legs::NONE;
+        entry.legs = RecipientGroups::NONE;
     }
 
     /// Records an entry after a step, or ends it; reports go out after the record that says they
@@ -247,10 +255,10 @@ impl State {
         &mut self,
         now: Time,
         id: MessageId,
-        mut entry: Entry,
-        mut progress: Progress,
-        told: Vec<(u64, Arc<Report>)>,
-        out: &mut Vec<Effect>,
+        mut entry: QueueEntry,
+        mut progress: MessageProgress,
+        told: Vec<(u64, Arc<QueueReport>)>,
+        out: &mut Vec<QueueEffect>,
     ) {
         if entry.legs.all().is_empty() && entry.reports == 0 && !entry.owed {
             if progress.pending().next().is_none() {
@@ -264,16 +272,16 @@ impl State {
                 entry.regroup = true;
             }
         }
-        out.push(Effect::Progress(id, entry.keep(progress), false));
+        out.push(QueueEffect::Progress(id, entry.keep(progress), false));
         out.extend(
             told.into_iter()
-                .map(|(token, report)| Effect::Report(token, report)),
+                .map(|(token, report)| QueueEffect::Report(token, report)),
         );
         self.resume(id, &mut entry);
         self.messages.insert(id, Box::new(entry));
     }
 
-    pub(super) fn acked(&mut self, now: Time, token: u64, out: &mut Vec<Effect>) {
+    pub(super) fn acked(&mut self, now: Time, token: u64, out: &mut Vec<QueueEffect>) {
         let Some(report) = self.reports.close(token) else {
             return;
         };
@@ -284,13 +292,13 @@ impl State {
         entry.reports = entry.reports.saturating_sub(1);
         let mut progress = entry.progress();
         match report.kind {
-            ReportKind::Failed(..) => mark(
+            QueueReportKind::Failed(..) => mark(
                 &mut progress,
                 report.recipients.iter().map(|r| r.recipient),
                 Stage::Failed,
             ),
-            ReportKind::Delayed(_) => progress.notice_sent = true,
-            ReportKind::Relayed => mark(
+            QueueReportKind::Delayed(_) => progress.notice_sent = true,
+            QueueReportKind::Relayed => mark(
                 &mut progress,
                 report.recipients.iter().map(|r| r.recipient),
                 Stage::Delivered,
@@ -301,7 +309,7 @@ impl State {
 
     /// A report is given up for now. What it says stays open, in little memory: it is found anew at
     /// `until`. The record on disk need not change, as it means the same after a crash.
-    pub(super) fn put_off(&mut self, token: u64, until: Time, out: &mut Vec<Effect>) {
+    pub(super) fn put_off(&mut self, token: u64, until: Time, out: &mut Vec<QueueEffect>) {
         let Some(report) = self.reports.close(token) else {
             return;
         };
@@ -311,14 +319,14 @@ impl State {
         };
         entry.reports = entry.reports.saturating_sub(1);
         match report.kind {
-            ReportKind::Failed(..) => {
+            QueueReportKind::Failed(..) => {
                 let mut progress = entry.progress();
                 progress.put_back(&report.recipients, until);
                 entry.keep(progress);
                 entry.regroup = true;
             }
-            ReportKind::Delayed(_) => entry.notice = Notice::Wanted,
-            ReportKind::Relayed => entry.owed = true,
+            QueueReportKind::Delayed(_) => entry.notice = DelayNotice::Wanted,
+            QueueReportKind::Relayed => entry.owed = true,
         }
         if entry.legs.all().is_empty() && entry.reports == 0 && !entry.regroup && !entry.owed {
             // A notice of delay, but nothing is delayed any more.
@@ -335,7 +343,7 @@ impl State {
         id: MessageId,
         dest: Option<u32>,
         lost: bool,
-        out: &mut Vec<Effect>,
+        out: &mut Vec<QueueEffect>,
     ) {
         if let Some(dest) = dest {
             self.running = self.running.saturating_sub(1);
@@ -347,7 +355,7 @@ impl State {
             return;
         };
         if lost {
-            out.push(Effect::Lost(id));
+            out.push(QueueEffect::Lost(id));
             self.forget(id, *entry);
             return;
         }
@@ -365,12 +373,17 @@ impl State {
         self.messages.insert(id, entry);
     }
 
-    pub(in crate::queue) fn finish(&mut self, id: MessageId, entry: Entry, out: &mut Vec<Effect>) {
-        out.push(Effect::Done(id));
+    pub(in crate::queue) fn finish(
+        &mut self,
+        id: MessageId,
+        entry: QueueEntry,
+        out: &mut Vec<QueueEffect>,
+    ) {
+        out.push(QueueEffect::Done(id));
         self.forget(id, entry);
     }
 
-    fn forget(&mut self, id: MessageId, mut entry: Entry) {
+    fn forget(&mut self, id: MessageId, mut entry: QueueEntry) {
         if entry.timer != NEVER {
             self.timers.remove(&(entry.timer, id));
         }
@@ -379,33 +392,33 @@ impl State {
         }
         self.leave_all(&mut entry);
         match entry.source {
-            Source::Fresh(_) => self.fresh = self.fresh.saturating_sub(1),
+            EntrySource::Fresh(_) => self.fresh = self.fresh.saturating_sub(1),
             // Two left: the set's own and this one.
-            Source::Sender(sender) if Arc::strong_count(&sender) == 2 => {
+            EntrySource::Sender(sender) if Arc::strong_count(&sender) == 2 => {
                 self.senders.remove(&sender);
             }
-            Source::Sender(_) => {}
+            EntrySource::Sender(_) => {}
         }
     }
 
     /// A message that waits does so without its meta.
-    pub(in crate::queue) fn slim(&mut self, entry: &mut Entry) {
-        if let Source::Fresh(meta) = &entry.source {
+    pub(in crate::queue) fn slim(&mut self, entry: &mut QueueEntry) {
+        if let EntrySource::Fresh(meta) = &entry.source {
             self.fresh = self.fresh.saturating_sub(1);
-            let sender = Sender {
+            let sender = QueueSender {
                 from: meta.envelope.from.as_str().into(),
                 identity: meta.identity.clone(),
             };
-            entry.source = Source::Sender(intern(&mut self.senders, sender));
+            entry.source = EntrySource::Sender(intern(&mut self.senders, sender));
         }
     }
 }
 
 /// What is told of a recipient about whom nobody ever answered.
-fn last_word(fate: Fate) -> Reply {
+fn last_word(fate: FinalAction) -> Reply {
     match fate {
-        Fate::Return(FailureCause::Expired) => replies::EXPIRED.into(),
-        Fate::Return(FailureCause::HeldReturned) => replies::HELD_NOT_RELEASED.into(),
+        FinalAction::Return(FailureCause::Expired) => replies::EXPIRED.into(),
+        FinalAction::Return(FailureCause::HeldReturned) => replies::HELD_NOT_RELEASED.into(),
         _ => replies::RETURNED_BY_ADMIN.into(),
     }
 }

@@ -1,14 +1,14 @@
 //! What may start now: attempts by the turns of their destinations, and reads of metas that are
 //! needed.
 
-use super::{Effect, Job, LOADS_MAX, State};
-use crate::queue::entry::{LegState, Source};
+use super::{DeliveryJob, LOADS_MAX, QueueEffect, QueueMachine};
+use crate::queue::entry::{EntrySource, LegState};
 use crate::queue::reports::REPORTS_MAX;
 use crate::types::{MessageId, Time};
 
-impl State {
+impl QueueMachine {
     /// Starts what may start now. Called once after a batch of inputs.
-    pub(crate) fn pump(&mut self, now: Time, out: &mut Vec<Effect>) {
+    pub(crate) fn pump(&mut self, now: Time, out: &mut Vec<QueueEffect>) {
         self.dests.wake(now);
         // Attempts may turn out to need a meta first, and a meta at hand may make attempts.
         self.pump_attempts(out);
@@ -17,7 +17,7 @@ impl State {
         }
     }
 
-    fn pump_attempts(&mut self, out: &mut Vec<Effect>) {
+    fn pump_attempts(&mut self, out: &mut Vec<QueueEffect>) {
         while self.open
             && self.running < self.settings.delivery.connections
             && self.reports.busy() < REPORTS_MAX
@@ -29,7 +29,7 @@ impl State {
         }
     }
 
-    fn pump_work(&mut self, now: Time, out: &mut Vec<Effect>) -> bool {
+    fn pump_work(&mut self, now: Time, out: &mut Vec<QueueEffect>) -> bool {
         let mut any = false;
         while self.open
             && self.loading < LOADS_MAX
@@ -47,19 +47,19 @@ impl State {
                 continue;
             }
             any = true;
-            if let Source::Fresh(meta) = &entry.source {
+            if let EntrySource::Fresh(meta) = &entry.source {
                 let meta = meta.clone();
                 self.loaded(now, &meta, out);
             } else {
                 entry.loading = true;
                 self.loading += 1;
-                out.push(Effect::Load(id));
+                out.push(QueueEffect::Load(id));
             }
         }
         any
     }
 
-    fn start(&mut self, dest: u32, id: MessageId, out: &mut Vec<Effect>) {
+    fn start(&mut self, dest: u32, id: MessageId, out: &mut Vec<QueueEffect>) {
         let Some(entry) = self.messages.get_mut(&id) else {
             return;
         };
@@ -86,14 +86,14 @@ impl State {
         entry.running += 1;
         self.running += 1;
         self.dests.started(dest);
-        let meta = if let Source::Fresh(meta) = &entry.source {
+        let meta = if let EntrySource::Fresh(meta) = &entry.source {
             Some(meta.clone())
         } else {
             None
         };
         let settings = (!only).then(|| self.settings.clone());
         let (record, route) = (entry.record.clone(), self.rules.route);
-        out.push(Effect::Attempt(Box::new(Job {
+        out.push(QueueEffect::Attempt(Box::new(DeliveryJob {
             id,
             dest,
             destination,

@@ -1,13 +1,13 @@
 //! What becomes due by itself: next attempts, the delay notice, the end.
 
-use super::{Effect, State};
+use super::{QueueEffect, QueueMachine};
 use crate::config::Settings;
-use crate::queue::entry::{Entry, LegState, NEVER, Notice};
-use crate::queue::progress::Fate;
+use crate::queue::entry::{DelayNotice, LegState, NEVER, QueueEntry};
+use crate::queue::progress::FinalAction;
 use crate::queue::{FailureCause, schedule};
 use crate::types::{MessageId, Time};
 
-impl State {
+impl QueueMachine {
     /// When something becomes due by itself.
     pub(crate) fn next_wake(&self) -> Option<Time> {
         let timer = self.timers.first().map(|(time, _)| *time);
@@ -24,7 +24,7 @@ impl State {
     }
 
     /// After any change of an entry: its timer, and its place in the line for its meta.
-    pub(in crate::queue) fn rest(&mut self, id: MessageId, entry: &mut Entry) {
+    pub(in crate::queue) fn rest(&mut self, id: MessageId, entry: &mut QueueEntry) {
         let time = timer(entry, &self.settings);
         if time != entry.timer {
             if entry.timer != NEVER {
@@ -41,8 +41,8 @@ impl State {
         }
     }
 
-    pub(super) fn tick(&mut self, now: Time, out: &mut Vec<Effect>) {
-        out.extend(self.ended.drain(..).map(Effect::Done));
+    pub(super) fn tick(&mut self, now: Time, out: &mut Vec<QueueEffect>) {
+        out.extend(self.ended.drain(..).map(QueueEffect::Done));
         while let Some((time, id)) = self
             .timers
             .first()
@@ -62,22 +62,22 @@ impl State {
             self.with(id, |_, _| ());
         }
         while let Some((token, report)) = self.reports.due(now) {
-            out.push(Effect::Report(token, report));
+            out.push(QueueEffect::Report(token, report));
         }
     }
 
-    fn fire(&mut self, now: Time, id: MessageId, entry: &mut Entry) {
+    fn fire(&mut self, now: Time, id: MessageId, entry: &mut QueueEntry) {
         let delivery = &self.settings.delivery;
         if entry.hold.is_some() {
             if now >= entry.since.after(self.settings.held.expire) {
-                entry.fate = Some(Fate::Return(FailureCause::HeldReturned));
+                entry.fate = Some(FinalAction::Return(FailureCause::HeldReturned));
             }
         } else if now >= schedule::expires(delivery, entry.since) {
-            entry.fate = Some(Fate::Return(FailureCause::Expired));
-        } else if entry.notice == Notice::None
+            entry.fate = Some(FinalAction::Return(FailureCause::Expired));
+        } else if entry.notice == DelayNotice::None
             && schedule::notice(delivery, entry.since).is_some_and(|due| now >= due)
         {
-            entry.notice = Notice::Wanted;
+            entry.notice = DelayNotice::Wanted;
         }
         if entry.fate.is_some() {
             entry.park();
@@ -97,15 +97,15 @@ impl State {
 }
 
 /// When an entry must be looked at next.
-fn timer(entry: &Entry, settings: &Settings) -> Time {
+fn timer(entry: &QueueEntry, settings: &Settings) -> Time {
     if entry.fate.is_some() || entry.legs.all().is_empty() {
         return NEVER;
     }
     if entry.hold.is_some() {
         return entry.since.after(settings.held.expire);
     }
-    let notice =
-        schedule::notice(&settings.delivery, entry.since).filter(|_| entry.notice == Notice::None);
+    let notice = schedule::notice(&settings.delivery, entry.since)
+        .filter(|_| entry.notice == DelayNotice::None);
     let legs = entry
         .legs
         .all()

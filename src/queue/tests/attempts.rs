@@ -37,7 +37,7 @@ fn two_routes_to_one_next_hop_lose_no_recipient() {
     // `example.com` and `.example.com` led to the same host and so to one destination, which bore
     // the first one's name: the recipient below was in no attempt, and the message ended without
     // it, undelivered and unreported.
-    let route: crate::queue::destinations::Route = |settings, domain| {
+    let route: crate::queue::destinations::FindRoute = |settings, domain| {
         let found = settings.routes.iter().find(|r| match &r.domain {
             s::RouteMatch::Any => true,
             s::RouteMatch::Exact(name) => name == domain,
@@ -50,7 +50,7 @@ fn two_routes_to_one_next_hop_lose_no_recipient() {
     };
     let name = || Domain::parse("example.com").expect("domain");
     let to_host = |domain| {
-        Arc::new(s::Route {
+        Arc::new(s::RouteSettings {
             domain,
             ..(*smart_host()).clone()
         })
@@ -59,7 +59,7 @@ fn two_routes_to_one_next_hop_lose_no_recipient() {
         to_host(s::RouteMatch::Exact(name())),
         to_host(s::RouteMatch::Below(name())),
     ];
-    let state = State::new(
+    let state = QueueMachine::new(
         Arc::new(Settings {
             routes,
             ..settings()
@@ -84,7 +84,7 @@ fn a_message_does_not_end_while_a_recipient_is_left() {
     let mut b = Bench::new(settings());
     let m = message(1, "alice@acme.example", &["x@a.example", "y@b.example"]);
     let started = jobs(b.enqueue(&m));
-    let left_out = Input::Ended {
+    let left_out = QueueInput::Ended {
         dest: started[0].dest,
         meta: Arc::new(m.clone()),
         recipients: vec![],
@@ -96,7 +96,7 @@ fn a_message_does_not_end_while_a_recipient_is_left() {
         ["attempted", "progress", "load"]
     );
     assert!(
-        jobs(b.step(Input::Loaded(Arc::new(m.clone())))).is_empty(),
+        jobs(b.step(QueueInput::Loaded(Arc::new(m.clone())))).is_empty(),
         "not in a circle"
     );
     let job = jobs(b.wait(60)).remove(0);
@@ -112,7 +112,7 @@ fn a_deferred_message_comes_back_after_its_wait() {
     let out = b.end(&job, &m, 450);
     assert_eq!(names(&out), ["attempted", "progress"]);
     assert!(
-        matches!(&out[0], Effect::Attempted(_, _, Some(next)) if *next >= T0.after(Duration::from_secs(60)))
+        matches!(&out[0], QueueEffect::Attempted(_, _, Some(next)) if *next >= T0.after(Duration::from_secs(60)))
     );
     assert_eq!(b.state_of(m.id), Some(QueueState::Deferred));
     assert!(jobs(b.wait(59)).is_empty());
@@ -139,7 +139,7 @@ fn destinations_take_turns_under_the_overall_limit() {
         ));
     }
     b.state.gate(true);
-    let started = jobs(b.step(Input::Tick));
+    let started = jobs(b.step(QueueInput::Tick));
     let hosts: std::collections::HashSet<u32> = started.iter().map(|j| j.dest).collect();
     assert_eq!((started.len(), hosts.len()), (4, 4));
 }
@@ -153,7 +153,7 @@ fn nothing_starts_while_the_gate_is_closed() {
             .is_empty()
     );
     b.state.gate(true);
-    assert_eq!(jobs(b.step(Input::Tick)).len(), 1);
+    assert_eq!(jobs(b.step(QueueInput::Tick)).len(), 1);
 }
 
 #[test]
@@ -167,9 +167,9 @@ fn changed_routes_sort_waiting_mail_anew() {
         routes: vec![smart_host()],
         ..settings()
     };
-    b.step(Input::Reload(Arc::new(new)));
+    b.step(QueueInput::Reload(Arc::new(new)));
     assert!(names(&b.wait(120)).contains(&"load"));
-    let out = jobs(b.step(Input::Loaded(Arc::new(m.clone()))));
+    let out = jobs(b.step(QueueInput::Loaded(Arc::new(m.clone()))));
     let out = if out.is_empty() {
         jobs(b.wait(120))
     } else {
@@ -186,7 +186,7 @@ fn an_unreadable_message_is_tried_later_and_a_lost_one_dropped() {
     let m = message(1, "alice@acme.example", &["x@far.example"]);
     let job = jobs(b.enqueue(&m)).remove(0);
     assert!(
-        b.step(Input::Unread {
+        b.step(QueueInput::Unread {
             id: m.id,
             dest: Some(job.dest),
             lost: false
@@ -195,7 +195,7 @@ fn an_unreadable_message_is_tried_later_and_a_lost_one_dropped() {
     );
     let job = jobs(b.wait(61)).remove(0);
     assert_eq!(
-        names(&b.step(Input::Unread {
+        names(&b.step(QueueInput::Unread {
             id: m.id,
             dest: Some(job.dest),
             lost: true

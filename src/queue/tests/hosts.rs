@@ -8,7 +8,7 @@ fn a_dead_destination_is_probed_by_one_attempt_not_by_all() {
     let metas: Vec<_> = (0..500)
         .map(|n| message(n, "alice@acme.example", &["x@dead.example"]))
         .collect();
-    let mut running: Vec<Job> = metas.iter().flat_map(|m| jobs(b.enqueue(m))).collect();
+    let mut running: Vec<DeliveryJob> = metas.iter().flat_map(|m| jobs(b.enqueue(m))).collect();
     assert_eq!(running.len(), 5, "it starts low");
     for job in running.drain(..) {
         let m = metas.iter().find(|m| m.id == job.id).expect("known");
@@ -37,7 +37,8 @@ fn what_is_said_in_a_transaction_never_makes_a_destination_rest() {
         let metas: Vec<_> = (0..40)
             .map(|n| message(n, "alice@acme.example", &["x@far.example"]))
             .collect();
-        let mut waiting: VecDeque<Job> = metas.iter().flat_map(|m| jobs(b.enqueue(m))).collect();
+        let mut waiting: VecDeque<DeliveryJob> =
+            metas.iter().flat_map(|m| jobs(b.enqueue(m))).collect();
         let mut tried = 0;
         while let Some(job) = waiting.pop_front() {
             let m = metas.iter().find(|m| m.id == job.id).expect("known");
@@ -65,7 +66,8 @@ fn a_host_that_takes_few_connections_is_used_with_so_many_and_nobody_waits_for_t
     let metas: Vec<_> = (0..60)
         .map(|n| message(n, "alice@acme.example", &["x@far.example"]))
         .collect();
-    let mut waiting: VecDeque<Job> = metas.iter().flat_map(|m| jobs(b.enqueue(m))).collect();
+    let mut waiting: VecDeque<DeliveryJob> =
+        metas.iter().flat_map(|m| jobs(b.enqueue(m))).collect();
     let (mut open, mut refused, mut delivered) = (VecDeque::new(), 0, 0);
     while delivered < metas.len() {
         while let Some(job) = waiting.pop_front() {
@@ -89,7 +91,7 @@ fn a_host_that_takes_few_connections_is_used_with_so_many_and_nobody_waits_for_t
                     .expect("known")
                     .clone(),
             );
-            let out = b.step(Input::Ended {
+            let out = b.step(QueueInput::Ended {
                 dest: job.dest,
                 meta,
                 recipients: vec![0],
@@ -118,7 +120,8 @@ fn a_host_that_lets_nobody_in_rests_as_one_that_is_down() {
     let metas: Vec<_> = (0..20)
         .map(|n| message(n, "alice@acme.example", &["x@far.example"]))
         .collect();
-    let mut waiting: VecDeque<Job> = metas.iter().flat_map(|m| jobs(b.enqueue(m))).collect();
+    let mut waiting: VecDeque<DeliveryJob> =
+        metas.iter().flat_map(|m| jobs(b.enqueue(m))).collect();
     let mut tries = 0;
     while let Some(job) = waiting.pop_front() {
         tries += 1;
@@ -133,7 +136,7 @@ fn a_host_that_lets_nobody_in_rests_as_one_that_is_down() {
                 .expect("known")
                 .clone(),
         );
-        waiting.extend(jobs(b.step(Input::Ended {
+        waiting.extend(jobs(b.step(QueueInput::Ended {
             dest: job.dest,
             meta,
             recipients: vec![0],

@@ -69,7 +69,7 @@ fn a_release_keeps_what_another_block_stops_and_does_not_begin_its_time_anew() {
     b.wait(86_400);
     let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let count = asked.clone();
-    let gate: crate::queue::Gate = Arc::new(move |identity| {
+    let gate: crate::queue::FindBlock = Arc::new(move |identity| {
         count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         (&*identity.address == "bad@acme.example").then_some(second)
     });
@@ -98,10 +98,10 @@ fn a_release_keeps_what_another_block_stops_and_does_not_begin_its_time_anew() {
         names(&b.wait(4 * 86_400)).contains(&"load"),
         "held for five days in all"
     );
-    let out = b.step(Input::Loaded(Arc::new(metas[0].clone())));
+    let out = b.step(QueueInput::Loaded(Arc::new(metas[0].clone())));
     assert_eq!(
         report(&out).1,
-        ReportKind::Failed(FailureCause::HeldReturned, Some(HoldReason::Block(second)))
+        QueueReportKind::Failed(FailureCause::HeldReturned, Some(HoldReason::Block(second)))
     );
 }
 
@@ -126,10 +126,10 @@ fn held_mail_goes_back_after_its_time_with_the_reference() {
     m.hold = Some(hold.clone());
     assert!(b.enqueue(&m).is_empty());
     assert!(names(&b.wait(5 * 86_400)).contains(&"load"));
-    let out = b.step(Input::Loaded(Arc::new(m.clone())));
+    let out = b.step(QueueInput::Loaded(Arc::new(m.clone())));
     assert_eq!(
         report(&out).1,
-        ReportKind::Failed(FailureCause::HeldReturned, Some(hold))
+        QueueReportKind::Failed(FailureCause::HeldReturned, Some(hold))
     );
 }
 
@@ -153,16 +153,16 @@ fn a_bounce_survives_a_crash_and_is_told() {
     let job = jobs(b.enqueue(&m)).remove(0);
     b.end(&job, &m, 450);
     let (_, out) = b.order(Order::Bounce, Select::Id(m.id));
-    let Effect::Progress(_, record, true) = &out[0] else {
+    let QueueEffect::Progress(_, record, true) = &out[0] else {
         panic!("{out:?}")
     };
     let mut b = Bench::new(settings());
     b.state.recover(b.now, &m, Some(record));
-    assert_eq!(names(&b.step(Input::Tick)), ["load"]);
-    let out = b.step(Input::Loaded(Arc::new(m.clone())));
+    assert_eq!(names(&b.step(QueueInput::Tick)), ["load"]);
+    let out = b.step(QueueInput::Loaded(Arc::new(m.clone())));
     assert_eq!(
         report(&out).1,
-        ReportKind::Failed(FailureCause::Admin, None)
+        QueueReportKind::Failed(FailureCause::Admin, None)
     );
 }
 

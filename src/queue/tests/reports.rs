@@ -12,13 +12,19 @@ fn a_failure_is_final_only_when_its_report_is_taken_over() {
     let (token, kind, who) = report(&out);
     assert_eq!(
         (kind, who),
-        (ReportKind::Failed(FailureCause::Refused, None), vec![0])
+        (
+            QueueReportKind::Failed(FailureCause::Refused, None),
+            vec![0]
+        )
     );
     // Nobody could take it: it comes again.
-    assert!(b.step(Input::Acked { token, done: false }).is_empty());
+    assert!(b.step(QueueInput::Acked { token, done: false }).is_empty());
     assert_eq!(report(&b.wait(61)).0, token);
-    assert_eq!(names(&b.step(Input::Acked { token, done: true })), ["done"]);
-    assert!(b.step(Input::Acked { token, done: true }).is_empty());
+    assert_eq!(
+        names(&b.step(QueueInput::Acked { token, done: true })),
+        ["done"]
+    );
+    assert!(b.step(QueueInput::Acked { token, done: true }).is_empty());
 }
 
 /// A message whose only recipient is refused, and nobody can take the report over.
@@ -30,7 +36,7 @@ fn refuse_unreported(b: &mut Bench, n: u32) -> MessageMeta {
     );
     let job = jobs(b.enqueue(&m)).remove(0);
     let (token, ..) = report(&b.end(&job, &m, 550));
-    b.step(Input::Acked { token, done: false });
+    b.step(QueueInput::Acked { token, done: false });
     m
 }
 
@@ -58,7 +64,7 @@ fn of_many_reports_that_nobody_can_take_over_only_so_many_stay_in_memory() {
     let mut out = b.wait(60);
     assert_eq!(
         out.iter()
-            .filter(|e| matches!(e, Effect::Report(..)))
+            .filter(|e| matches!(e, QueueEffect::Report(..)))
             .count(),
         metas.len() - 20
     );
@@ -72,10 +78,14 @@ fn of_many_reports_that_nobody_can_take_over_only_so_many_stay_in_memory() {
         for effect in out {
             let of = |id: MessageId| metas.iter().find(|m| m.id == id).expect("known");
             match effect {
-                Effect::Report(token, _) => next.extend(b.step(Input::Acked { token, done: true })),
-                Effect::Load(id) => next.extend(b.step(Input::Loaded(Arc::new(of(id).clone())))),
-                Effect::Attempt(job) => next.extend(b.end(&job, of(job.id), 550)),
-                Effect::Done(_) => done += 1,
+                QueueEffect::Report(token, _) => {
+                    next.extend(b.step(QueueInput::Acked { token, done: true }))
+                }
+                QueueEffect::Load(id) => {
+                    next.extend(b.step(QueueInput::Loaded(Arc::new(of(id).clone()))))
+                }
+                QueueEffect::Attempt(job) => next.extend(b.end(&job, of(job.id), 550)),
+                QueueEffect::Done(_) => done += 1,
                 _ => {}
             }
         }
@@ -94,17 +104,20 @@ fn a_return_that_is_put_off_comes_again_then_and_not_before() {
     };
     b.enqueue(&m);
     assert!(names(&b.wait(5 * 86_400)).contains(&"load"));
-    let (token, kind, _) = report(&b.step(Input::Loaded(Arc::new(m.clone()))));
+    let (token, kind, _) = report(&b.step(QueueInput::Loaded(Arc::new(m.clone()))));
     let until = b.now.after(Duration::from_secs(3600));
-    assert!(b.step(Input::PutOff { token, until }).is_empty());
+    assert!(b.step(QueueInput::PutOff { token, until }).is_empty());
     assert_eq!(b.state_of(m.id), Some(QueueState::Held));
     assert!(b.state.is_idle(), "an orderly end does not wait for it");
     assert!(b.wait(3599).is_empty());
     assert_eq!(names(&b.wait(1)), ["load"]);
-    let out = b.step(Input::Loaded(Arc::new(m.clone())));
+    let out = b.step(QueueInput::Loaded(Arc::new(m.clone())));
     let (token, again, who) = report(&out);
     assert_eq!((&again, who), (&kind, vec![0]));
-    assert_eq!(names(&b.step(Input::Acked { token, done: true })), ["done"]);
+    assert_eq!(
+        names(&b.step(QueueInput::Acked { token, done: true })),
+        ["done"]
+    );
 }
 
 #[test]
@@ -115,20 +128,20 @@ fn the_delay_notice_goes_out_once() {
     b.end(&job, &m, 450);
     let out = b.wait(4 * 3600);
     assert!(names(&out).contains(&"load"), "{out:?}");
-    let out = b.step(Input::Loaded(Arc::new(m.clone())));
+    let out = b.step(QueueInput::Loaded(Arc::new(m.clone())));
     let (token, kind, who) = report(&out);
     assert_eq!(
         (kind, who),
         (
-            ReportKind::Delayed(T0.after(Duration::from_secs(5 * 86_400))),
+            QueueReportKind::Delayed(T0.after(Duration::from_secs(5 * 86_400))),
             vec![0]
         )
     );
-    let out = b.step(Input::Acked { token, done: true });
-    let Effect::Progress(_, record, _) = &out[0] else {
+    let out = b.step(QueueInput::Acked { token, done: true });
+    let QueueEffect::Progress(_, record, _) = &out[0] else {
         panic!("{out:?}")
     };
-    assert!(Progress::decode(record).expect("record").notice_sent);
+    assert!(MessageProgress::decode(record).expect("record").notice_sent);
     assert!(!names(&b.wait(3600)).contains(&"load"));
 }
 
@@ -139,17 +152,24 @@ fn an_expired_message_goes_back_with_the_last_reply() {
     let job = jobs(b.enqueue(&m)).remove(0);
     b.end(&job, &m, 450);
     b.wait(5 * 86_400);
-    let out = b.step(Input::Loaded(Arc::new(m.clone())));
+    let out = b.step(QueueInput::Loaded(Arc::new(m.clone())));
     let (token, kind, who) = report(&out);
     assert_eq!(
         (kind, who),
-        (ReportKind::Failed(FailureCause::Expired, None), vec![0])
+        (
+            QueueReportKind::Failed(FailureCause::Expired, None),
+            vec![0]
+        )
     );
-    let Some(Effect::Report(_, r)) = out.iter().find(|e| matches!(e, Effect::Report(..))) else {
+    let Some(QueueEffect::Report(_, r)) = out.iter().find(|e| matches!(e, QueueEffect::Report(..)))
+    else {
         panic!("{out:?}")
     };
     assert_eq!(r.recipients[0].reply.code, 450);
-    assert_eq!(names(&b.step(Input::Acked { token, done: true })), ["done"]);
+    assert_eq!(
+        names(&b.step(QueueInput::Acked { token, done: true })),
+        ["done"]
+    );
 }
 
 #[test]
@@ -171,7 +191,7 @@ fn success_is_reported_only_where_asked_for_and_nobody_else_does() {
             relayed_dsn: dsn,
             ..outcome(0, 250)
         }];
-        let out = b.step(Input::Ended {
+        let out = b.step(QueueInput::Ended {
             dest: job.dest,
             meta: Arc::new(m.clone()),
             recipients: vec![0],

@@ -9,14 +9,14 @@ fn a_crash_before_the_report_tries_the_recipient_again() {
     let job = jobs(b.enqueue(&m)).remove(0);
     let recipients = job.recipients(&m);
     let outcomes = vec![outcome(0, 250), outcome(1, 550)];
-    let out = b.step(Input::Ended {
+    let out = b.step(QueueInput::Ended {
         dest: job.dest,
         meta: Arc::new(m.clone()),
         recipients,
         tried: tried(outcomes),
     });
     let record = out.iter().find_map(|e| {
-        if let Effect::Progress(_, r, _) = e {
+        if let QueueEffect::Progress(_, r, _) = e {
             Some(r.clone())
         } else {
             None
@@ -24,13 +24,13 @@ fn a_crash_before_the_report_tries_the_recipient_again() {
     });
     let mut b = Bench::new(settings());
     b.state.recover(b.now, &m, record.as_deref());
-    let job = jobs(b.step(Input::Tick)).remove(0);
+    let job = jobs(b.step(QueueInput::Tick)).remove(0);
     assert_eq!(job.recipients(&m), [1], "not the one that was delivered");
 }
 
-fn record(effects: &[Effect]) -> bytes::Bytes {
+fn record(effects: &[QueueEffect]) -> bytes::Bytes {
     let found = effects.iter().rev().find_map(|e| {
-        if let Effect::Progress(_, r, _) = e {
+        if let QueueEffect::Progress(_, r, _) = e {
             Some(r.clone())
         } else {
             None
@@ -56,11 +56,14 @@ fn a_crash_before_the_report_of_success_reports_it_then() {
     assert_eq!(names(&out), ["attempted", "progress", "report"]);
     let mut b = Bench::new(settings());
     b.state.recover(b.now, &m, Some(&record(&out)));
-    assert_eq!(names(&b.step(Input::Tick)), ["load"]);
-    let out = b.step(Input::Loaded(Arc::new(m.clone())));
+    assert_eq!(names(&b.step(QueueInput::Tick)), ["load"]);
+    let out = b.step(QueueInput::Loaded(Arc::new(m.clone())));
     let (token, kind, who) = report(&out);
-    assert_eq!((kind, who), (ReportKind::Relayed, vec![1]));
-    assert_eq!(names(&b.step(Input::Acked { token, done: true })), ["done"]);
+    assert_eq!((kind, who), (QueueReportKind::Relayed, vec![1]));
+    assert_eq!(
+        names(&b.step(QueueInput::Acked { token, done: true })),
+        ["done"]
+    );
 }
 
 #[test]
@@ -73,7 +76,7 @@ fn a_crash_after_the_last_delivery_leaves_nothing_behind() {
     b.end(&job, &m, 450);
     let due = jobs(b.wait(5 * 3600)).remove(0);
     let late = b.end(&due, &m, 450);
-    assert!(matches!(report(&late).1, ReportKind::Delayed(_)));
+    assert!(matches!(report(&late).1, QueueReportKind::Delayed(_)));
     let out = jobs(b.wait(2 * 3600)).remove(0);
     let out = b.end(&out, &m, 250);
     assert_eq!(
@@ -83,7 +86,7 @@ fn a_crash_after_the_last_delivery_leaves_nothing_behind() {
     );
     let mut b = Bench::new(settings());
     b.state.recover(b.now, &m, Some(&record(&out)));
-    assert_eq!(names(&b.step(Input::Tick)), ["done"]);
+    assert_eq!(names(&b.step(QueueInput::Tick)), ["done"]);
     assert!(b.state.show(m.id).is_none() && b.state.next_wake().is_none());
 }
 
@@ -96,7 +99,7 @@ fn a_clock_set_back_over_a_restart_does_not_make_mail_wait_for_the_old_time() {
     let job = jobs(b.enqueue(&m)).remove(0);
     let out = b.end(&job, &m, 450);
     let record = out.iter().find_map(|e| {
-        if let Effect::Progress(_, r, _) = e {
+        if let QueueEffect::Progress(_, r, _) = e {
             Some(r.clone())
         } else {
             None
@@ -107,12 +110,12 @@ fn a_clock_set_back_over_a_restart_does_not_make_mail_wait_for_the_old_time() {
     let mut b = Bench::new(settings());
     b.now = year_before;
     b.state.recover(b.now, &m, record.as_deref());
-    b.step(Input::Tick);
+    b.step(QueueInput::Tick);
     let wake = b.state.next_wake().expect("it waits");
     assert!(
         wake <= year_before.after(schedule::longest_wait(&settings().delivery)),
         "{wake:?}"
     );
     b.now = wake;
-    assert_eq!(jobs(b.step(Input::Tick)).len(), 1);
+    assert_eq!(jobs(b.step(QueueInput::Tick)).len(), 1);
 }

@@ -191,7 +191,7 @@ async fn evidence_is_forgotten_long_after_the_end_and_not_before() {
     put(&records, released(1, NOW - 100 * DAY, "nina")).await;
     put(&records, released(2, NOW - 10 * DAY, "nina")).await;
     put(&records, block(3, NOW - 100 * DAY)).await;
-    let limits = settings::Records {
+    let limits = settings::RecordsSettings {
         trace: Duration::from_secs(1),
         trace_bytes: 1 << 30,
         evidence: Duration::from_secs(90 * 86_400),

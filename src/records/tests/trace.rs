@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn judged(secs: i64, low: u32, sender: &str, recipients: &[&str]) -> Judged {
-    Judged {
+fn judged(secs: i64, low: u32, sender: &str, recipients: &[&str]) -> TracedJudgement {
+    TracedJudgement {
         id: MessageId::from_parts(Time::from_secs(secs), low),
         time: Time::from_secs(secs),
         tenant: Some(TenantId::new("acme")),
@@ -27,7 +27,7 @@ fn judged(secs: i64, low: u32, sender: &str, recipients: &[&str]) -> Judged {
     }
 }
 
-fn attempted(of: &Judged, status: RecipientStatus, reply: Reply) -> TraceEvent {
+fn attempted(of: &TracedJudgement, status: RecipientStatus, reply: Reply) -> TraceEvent {
     TraceEvent::Attempted {
         id: of.id,
         time: of.time.after(Duration::from_secs(1)),
@@ -110,7 +110,7 @@ fn two_traced() -> (tempfile::TempDir, Records, MessageId, MessageId) {
     let dir = tempfile::tempdir().expect("dir");
     let records = open(&dir);
     let one = judged(NOW, 1, "alice@acme.example", &["Bob@far.example"]);
-    let two = Judged {
+    let two = TracedJudgement {
         tenant: None,
         from: "bounce@x.example".into(),
         sender_key: "acme:forwarded;192.0.2.7".into(),
@@ -292,7 +292,7 @@ async fn the_trace_survives_a_restart_and_is_pruned_by_age_and_octets() {
         days(records.search(query(9)).await.expect("search")),
         [3, 2, 1, 0]
     );
-    let limits = |days: u64, octets| settings::Records {
+    let limits = |days: u64, octets| settings::RecordsSettings {
         trace: Duration::from_secs(days * 86_400),
         trace_bytes: octets,
         evidence: Duration::from_secs(90 * 86_400),

@@ -20,7 +20,7 @@ const PADDING: (usize, usize) = (150, 750);
 
 /// A message's folded features: slots by group, each group with its scale.
 #[derive(Clone, Copy)]
-pub(super) struct Folded<'a> {
+pub(super) struct FoldedFeatures<'a> {
     groups: [(&'a [u32], f32); 2],
     named: (&'a [(u8, f32)], f32),
 }
@@ -48,9 +48,9 @@ impl Padded {
     }
 
     /// The whole with the prototype's named features, and of it what is padding.
-    pub(super) fn folded<'a>(&'a self, prototype: &'a Sample) -> [Folded<'a>; 2] {
-        let mut whole = Folded::new(prototype);
-        whole.groups = Folded::text(&self.words, &self.grams);
+    pub(super) fn folded<'a>(&'a self, prototype: &'a Sample) -> [FoldedFeatures<'a>; 2] {
+        let mut whole = FoldedFeatures::new(prototype);
+        whole.groups = FoldedFeatures::text(&self.words, &self.grams);
         let mut padding = whole;
         for ((list, _), text) in padding
             .groups
@@ -85,7 +85,7 @@ fn counts(feature: u8, value: f32) -> bool {
     !everyday || value >= LEAST_EVERYDAY
 }
 
-impl<'a> Folded<'a> {
+impl<'a> FoldedFeatures<'a> {
     pub(super) fn new(sample: &'a Sample) -> Self {
         let named = sample
             .dense

@@ -14,13 +14,13 @@ mod own;
 mod saved;
 mod tail;
 
-pub use own::Share;
+pub use own::SenderShares;
 pub use saved::LARGEST_FILE;
 
 use super::features::Sample;
 use super::model::Model;
-use folded::{Folded, Padded};
-use tail::{Map, Recent};
+use folded::{FoldedFeatures, Padded};
+use tail::{Map, RecentScores};
 
 /// Weights of a delta; hashed features fold into them. Twice as many gain next to nothing
 /// (models/README.md).
@@ -107,7 +107,7 @@ pub enum Label {
 
 /// What became of a message offered for learning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Learned {
+pub enum LearnOutcome {
     /// Learned as ham, assumed.
     Assumed,
     /// Learned by its label.
@@ -118,7 +118,7 @@ pub enum Learned {
     RefusedByTail,
 }
 
-impl Learned {
+impl LearnOutcome {
     /// The word in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -142,8 +142,8 @@ pub struct Delta {
     labelled: u64,
     refused: u64,
     turn: u64,
-    own: Recent,
-    spam: Recent,
+    own: RecentScores,
+    spam: RecentScores,
     map: Map,
     disagreement: f32,
     cap_nearness: f32,
@@ -191,8 +191,8 @@ impl Default for Delta {
             labelled: 0,
             refused: 0,
             turn: 0,
-            own: Recent::default(),
-            spam: Recent::default(),
+            own: RecentScores::default(),
+            spam: RecentScores::default(),
             map: Map::default(),
             disagreement: 0.0,
             cap_nearness: 0.0,
@@ -236,7 +236,7 @@ impl Delta {
         let learned = f64::from(
             self.map
                 .eased(self.disagreement)
-                .apply(self.raw(shipped as f32, &Folded::new(sample))),
+                .apply(self.raw(shipped as f32, &FoldedFeatures::new(sample))),
         );
         let joined = known * learned + (1.0 - known) * shipped;
         // Replays outweigh the few messages learned at first: until that is calibrated, assumptions
@@ -253,12 +253,19 @@ impl Delta {
     }
 
     /// The score before it is calibrated.
-    fn raw(&self, shipped: f32, folded: &Folded<'_>) -> f32 {
+    fn raw(&self, shipped: f32, folded: &FoldedFeatures<'_>) -> f32 {
         folded.sum(&self.mean).joined(shipped, self.excuse())
     }
 
     /// One bounded step of `rate` towards spam or ham. What is learned `by_label` judges at once.
-    fn step(&mut self, shipped: f32, folded: &Folded<'_>, spam: bool, rate: f32, by_label: bool) {
+    fn step(
+        &mut self,
+        shipped: f32,
+        folded: &FoldedFeatures<'_>,
+        spam: bool,
+        rate: f32,
+        by_label: bool,
+    ) {
         self.step_of(shipped, [folded, folded], spam, rate, by_label);
     }
 
@@ -266,7 +273,7 @@ impl Delta {
     fn step_of(
         &mut self,
         shipped: f32,
-        [whole, part]: [&Folded<'_>; 2],
+        [whole, part]: [&FoldedFeatures<'_>; 2],
         spam: bool,
         rate: f32,
         by_label: bool,
@@ -300,9 +307,9 @@ impl Delta {
     }
 
     /// Learns one message by its label, unless it is unlabelled and looks like spam.
-    pub fn learn(&mut self, model: &Model, lesson: &Lesson, label: Label) -> Learned {
+    pub fn learn(&mut self, model: &Model, lesson: &Lesson, label: Label) -> LearnOutcome {
         let shipped = lesson.shipped;
-        let folded = Folded::new(&lesson.sample);
+        let folded = FoldedFeatures::new(&lesson.sample);
         let sum = folded.sum(&self.mean);
         let raw = sum.joined(shipped, self.excuse());
         let (settled, by_label) = (self.is_settled(), label != Label::Unlabelled);
@@ -352,9 +359,9 @@ impl Delta {
             self.fit(model);
         }
         if by_label {
-            Learned::Labelled
+            LearnOutcome::Labelled
         } else {
-            Learned::Assumed
+            LearnOutcome::Assumed
         }
     }
 
@@ -373,7 +380,7 @@ impl Delta {
     }
 
     /// Why an unlabelled message is not learned.
-    fn refusal(&self, shipped: f32, raw: f32, settled: bool) -> Option<Learned> {
+    fn refusal(&self, shipped: f32, raw: f32, settled: bool) -> Option<LearnOutcome> {
         if shipped
             > if settled {
                 TRUST_SETTLED
@@ -381,9 +388,9 @@ impl Delta {
                 TRUST_SHIPPED
             }
         {
-            Some(Learned::RefusedByModel)
+            Some(LearnOutcome::RefusedByModel)
         } else if settled && self.map.is_unusual(raw) {
-            Some(Learned::RefusedByTail)
+            Some(LearnOutcome::RefusedByTail)
         } else {
             None
         }
@@ -412,7 +419,7 @@ impl Delta {
             } else {
                 self.step(
                     llr - OPTIMISM,
-                    &Folded::new(prototype),
+                    &FoldedFeatures::new(prototype),
                     true,
                     rate,
                     by_label,
@@ -433,7 +440,7 @@ impl Delta {
             .skip(KEPT_BACK - 1)
             .step_by(KEPT_BACK);
         let kept_back: Vec<f32> = kept_back
-            .map(|(p, llr)| self.raw(llr - OPTIMISM, &Folded::new(p)))
+            .map(|(p, llr)| self.raw(llr - OPTIMISM, &FoldedFeatures::new(p)))
             .collect();
         self.map = Map::fit(self.own.values(), &kept_back, self.spam.values());
     }

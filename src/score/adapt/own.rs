@@ -13,12 +13,12 @@ pub(super) const SENDERS: usize = 4096;
 
 /// How much each sender taught lately.
 #[derive(Debug, Clone, Default)]
-pub struct Share {
+pub struct SenderShares {
     taught: HashMap<u64, f32>,
     total: f32,
 }
 
-impl Share {
+impl SenderShares {
     /// Whether this sender may teach one more message.
     pub fn allows(&self, sender: u64) -> bool {
         let taught = self.taught.get(&sender).copied().unwrap_or_default();
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn one_sender_teaches_a_bounded_share() {
-        let mut share = Share::default();
+        let mut share = SenderShares::default();
         let mut offer = |sender| {
             let may = share.allows(sender);
             if may {
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn invented_senders_fill_no_memory() {
-        let mut share = Share::default();
+        let mut share = SenderShares::default();
         for sender in 0..100_000 {
             share.note(sender);
         }

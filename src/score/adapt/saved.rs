@@ -1,8 +1,8 @@
 //! The form of a delta on disk: magic, version, format of the model's features, counters, weights,
 //! recent scores, shares, CRC32C of all before. Numbers are little-endian.
 
-use super::own::Share;
-use super::tail::{Map, Recent};
+use super::own::SenderShares;
+use super::tail::{Map, RecentScores};
 use super::{Delta, SLOTS};
 use crate::score::errors::DeltaError;
 use crate::score::model;
@@ -14,7 +14,7 @@ pub const LARGEST_FILE: usize = 512 * 1024;
 
 impl Delta {
     /// The octets to keep; `day` is the day since the epoch up to which it has faded.
-    pub fn to_bytes(&self, share: &Share, day: i64) -> Vec<u8> {
+    pub fn to_bytes(&self, share: &SenderShares, day: i64) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
         for number in [VERSION, model::FORMAT, SLOTS as u32] {
             out.extend(number.to_le_bytes());
@@ -60,12 +60,12 @@ impl Delta {
     }
 
     /// Reads them back. The error says why what was learned is lost.
-    pub fn from_bytes(file: &[u8]) -> Result<(Self, Share, i64), DeltaError> {
+    pub fn from_bytes(file: &[u8]) -> Result<(Self, SenderShares, i64), DeltaError> {
         let body = file.strip_prefix(MAGIC).ok_or(DeltaError::NotADelta)?;
         let (content, sum) = file
             .split_at_checked(file.len().saturating_sub(4))
             .ok_or(DeltaError::Truncated)?;
-        let mut r = Reader(body.get(..body.len().saturating_sub(4)).unwrap_or_default());
+        let mut r = SavedReader(body.get(..body.len().saturating_sub(4)).unwrap_or_default());
         if crc32c::crc32c(content).to_le_bytes() != *sum {
             return Err(DeltaError::Checksum);
         }
@@ -116,13 +116,13 @@ impl Delta {
             disagreement,
             ..Self::default()
         };
-        Ok((delta, Share::from_entries(entries.into_iter()), day))
+        Ok((delta, SenderShares::from_entries(entries.into_iter()), day))
     }
 }
 
-struct Reader<'a>(&'a [u8]);
+struct SavedReader<'a>(&'a [u8]);
 
-impl Reader<'_> {
+impl SavedReader<'_> {
     fn take<const N: usize>(&mut self) -> Result<[u8; N], DeltaError> {
         let (head, rest) = self
             .0
@@ -157,9 +157,9 @@ impl Reader<'_> {
         (0..count).map(|_| self.f32()).collect()
     }
 
-    fn recent(&mut self) -> Result<Recent, DeltaError> {
+    fn recent(&mut self) -> Result<RecentScores, DeltaError> {
         let count = self.u32()? as usize;
-        let mut recent = Recent::default();
+        let mut recent = RecentScores::default();
         self.floats(count)?
             .into_iter()
             .for_each(|value| recent.push(value));

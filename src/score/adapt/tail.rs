@@ -27,12 +27,12 @@ const SLOPE: (f32, f32) = (0.2, 3.0);
 
 /// The newest scores, the oldest overwritten.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Recent {
+pub(super) struct RecentScores {
     values: Vec<f32>,
     next: usize,
 }
 
-impl Recent {
+impl RecentScores {
     pub(super) fn push(&mut self, value: f32) {
         if self.values.len() < KEPT {
             self.values.push(value);

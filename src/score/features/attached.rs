@@ -1,6 +1,6 @@
 //! What a message carries beside its text.
 
-use crate::mail::mime::{Kind, Tree};
+use crate::mail::mime::{LeafKind, MimeTree};
 use memchr::memmem;
 
 /// What kinds of files are attached, by their types and names.
@@ -20,7 +20,7 @@ pub(super) struct Attachments {
 }
 
 impl Attachments {
-    pub(super) fn read(tree: &Tree<'_>) -> Self {
+    pub(super) fn read(tree: &MimeTree<'_>) -> Self {
         const PROGRAMS: [&str; 19] = [
             "exe", "scr", "pif", "com", "bat", "cmd", "js", "jse", "vbs", "vbe", "wsf", "hta",
             "lnk", "ps1", "jar", "msi", "cpl", "chm", "xll",
@@ -62,8 +62,8 @@ impl Attachments {
             let before = pieces.next().unwrap_or_default().trim();
             let program = PROGRAMS.contains(&extension);
             let archive = ARCHIVES.contains(&extension);
-            seen.any |= part.kind != Kind::Image;
-            seen.html |= part.kind == Kind::Html
+            seen.any |= part.kind != LeafKind::Image;
+            seen.html |= part.kind == LeafKind::Html
                 || matches!(
                     extension,
                     "htm" | "html" | "shtml" | "xhtml" | "svg" | "mht"

@@ -22,7 +22,7 @@ const MAX_TEXT: usize = 1024 * 1024;
 
 /// What an entry shows.
 #[derive(Debug, Default)]
-pub(super) struct Entry {
+pub(super) struct CalendarEntry {
     /// Plain values, one in a line.
     pub text: String,
     /// Descriptions that are written in HTML.
@@ -30,8 +30,8 @@ pub(super) struct Entry {
 }
 
 /// Reads the lines of an entry, folded ones joined (section 3.1).
-pub(super) fn read(calendar: &str) -> Entry {
-    let mut entry = Entry::default();
+pub(super) fn read(calendar: &str) -> CalendarEntry {
+    let mut entry = CalendarEntry::default();
     let mut lines = calendar.lines().peekable();
     let mut whole = String::new();
     while let Some(line) = lines.next() {
@@ -60,7 +60,7 @@ pub(super) fn read(calendar: &str) -> Entry {
     entry
 }
 
-impl Entry {
+impl CalendarEntry {
     fn property(&mut self, line: &str) {
         let mut quoted = false;
         let colon = line.bytes().position(|b| {

@@ -23,7 +23,7 @@ use super::headers::{self, Headers};
 use super::html;
 use super::links::Links;
 use super::phrases;
-use super::text::{self, Segment, TextFeatures, Word};
+use super::text::{self, TextFeatures, TextSegment, Word};
 use crate::mail::header::{self, Fields};
 use crate::mail::mime;
 use attached::Attachments;
@@ -336,13 +336,13 @@ impl Extractor {
         let (text, links) = (&mut self.text, &mut self.links);
         text.read(
             &text::undo_redaction(&headers.subject),
-            Segment::Subject,
+            TextSegment::Subject,
             |url| links.add(url, ""),
         );
         let gathered = self.gathered.as_str();
         let (head, tail) = head_and_tail(gathered);
-        text.read(head, Segment::Body, |url| links.add(url, ""));
-        text.read(tail, Segment::Body, |url| links.add(url, ""));
+        text.read(head, TextSegment::Body, |url| links.add(url, ""));
+        text.read(tail, TextSegment::Body, |url| links.add(url, ""));
         text.finish();
         let (name, address) = &headers.from;
         let a_person =
@@ -387,7 +387,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn of(page: &html::Page, octets: usize) -> Self {
+    fn of(page: &html::HtmlPage, octets: usize) -> Self {
         Self {
             plain: false,
             html_octets: octets,

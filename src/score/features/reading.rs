@@ -7,9 +7,9 @@
 
 use super::{Extractor, HEAD, Shown, Source, TAIL, calendar, legible, looks_like_html, rtf};
 use crate::mail::encoding::{self, Encoding};
-use crate::mail::mime::{Kind, Part, Place, Tree};
+use crate::mail::mime::{LeafKind, LeafPlace, MimeTree, Part};
 use crate::score::finding::Finding;
-use crate::score::html::{self, Link, Page};
+use crate::score::html::{self, HtmlLink, HtmlPage};
 use crate::score::text;
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -41,7 +41,7 @@ const MAX_SOURCES: usize = 32;
 pub(super) struct View {
     pub source: Source,
     pub text: String,
-    pub links: Vec<Link>,
+    pub links: Vec<HtmlLink>,
     pub shown: Shown,
     /// The links of the main view stand beside this text, too.
     pub beside: bool,
@@ -52,11 +52,11 @@ pub(super) struct View {
 /// A part that the main view shows: where it stands in the gathered text, and what of its page
 /// others may see.
 #[derive(Debug)]
-pub(super) struct Piece {
+pub(super) struct TextPiece {
     pub range: Range<usize>,
     pub alternative: Option<usize>,
     pub message: usize,
-    pub page: Option<Page>,
+    pub page: Option<HtmlPage>,
     pub shown: Shown,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Piece {
 pub(super) struct Reading {
     pub views: Vec<View>,
     pub findings: Vec<Finding>,
-    pub pieces: Vec<Piece>,
+    pub pieces: Vec<TextPiece>,
     hashes: Vec<u64>,
     decoded: usize,
     /// Messages to be walked yet, decoded, and the levels around each.
@@ -90,7 +90,7 @@ impl Reading {
             part.encoding,
             part.charset.as_deref(),
             most,
-            part.place != Place::Inline,
+            part.place != LeafPlace::Inline,
         )
     }
 
@@ -136,7 +136,7 @@ impl Reading {
 
     /// Adds a view, in windows where it is long. What was added already, word for word, is not
     /// added again.
-    pub(super) fn view(&mut self, source: Source, text: &str, links: Vec<Link>, shown: Shown) {
+    pub(super) fn view(&mut self, source: Source, text: &str, links: Vec<HtmlLink>, shown: Shown) {
         let text = text.trim();
         if text.is_empty() {
             return;
@@ -230,16 +230,17 @@ fn windows(text: &str, most: usize) -> Vec<Range<usize>> {
 impl Extractor {
     /// Decodes the text parts that are shown into `gathered`, notes links, pictures and hidden
     /// text. Returns what the pages held.
-    pub(super) fn gather(&mut self, tree: &Tree<'_>, reading: &mut Reading) -> Shown {
+    pub(super) fn gather(&mut self, tree: &MimeTree<'_>, reading: &mut Reading) -> Shown {
         let mut shown = Shown::default();
         let mut shown_as_html = Vec::new();
-        let texts =
-            |p: &&Part<'_>| p.place == Place::Inline && matches!(p.kind, Kind::Plain | Kind::Html);
+        let texts = |p: &&Part<'_>| {
+            p.place == LeafPlace::Inline && matches!(p.kind, LeafKind::Plain | LeafKind::Html)
+        };
         for part in tree
             .parts
             .iter()
             .filter(texts)
-            .filter(|p| p.kind == Kind::Html)
+            .filter(|p| p.kind == LeafKind::Html)
         {
             if self.gathered.len() >= MAX_GATHERED {
                 reading.find(Finding::Text);
@@ -263,7 +264,7 @@ impl Extractor {
             .parts
             .iter()
             .filter(texts)
-            .filter(|p| p.kind == Kind::Plain)
+            .filter(|p| p.kind == LeafKind::Plain)
         {
             // Of two forms of the same text a person sees the HTML one.
             if part.alternative.is_some_and(|g| shown_as_html.contains(&g)) {
@@ -289,10 +290,10 @@ impl Extractor {
             for part in tree
                 .parts
                 .iter()
-                .filter(|p| matches!(p.kind, Kind::Calendar | Kind::Rtf))
+                .filter(|p| matches!(p.kind, LeafKind::Calendar | LeafKind::Rtf))
             {
                 let decoded = reading.text(part, MAX_ATTACHED);
-                let text = if part.kind == Kind::Calendar {
+                let text = if part.kind == LeafKind::Calendar {
                     calendar::read(&decoded).text
                 } else {
                     rtf::text(&decoded)
@@ -300,7 +301,11 @@ impl Extractor {
                 self.show_text(part, &text, reading);
             }
         }
-        shown.images += tree.parts.iter().filter(|p| p.kind == Kind::Image).count();
+        shown.images += tree
+            .parts
+            .iter()
+            .filter(|p| p.kind == LeafKind::Image)
+            .count();
         shown
     }
 
@@ -313,7 +318,7 @@ impl Extractor {
             plain: true,
             ..Shown::default()
         };
-        reading.pieces.push(Piece {
+        reading.pieces.push(TextPiece {
             range,
             alternative: part.alternative,
             message: part.message,
@@ -345,7 +350,7 @@ impl Extractor {
         let range = before..self.gathered.len();
         self.gathered.push('\n');
         let page = Some(page);
-        reading.pieces.push(Piece {
+        reading.pieces.push(TextPiece {
             range,
             alternative: part.alternative,
             message: part.message,

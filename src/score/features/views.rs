@@ -1,16 +1,17 @@
 //! The views beside the main one: what else of a message some reader sees.
 
 use super::reading::{
-    MAX_ATTACHED, MAX_HTML, MAX_OF_ATTACHMENT, MAX_PLAIN, Piece, Reading, WINDOW, note_unreadable,
+    MAX_ATTACHED, MAX_HTML, MAX_OF_ATTACHMENT, MAX_PLAIN, Reading, TextPiece, WINDOW,
+    note_unreadable,
 };
 use super::{Extractor, HEAD, Shown, Source, TAIL, calendar, legible, looks_like_html, rtf};
 use crate::mail::charset;
 use crate::mail::encoding::{self, Encoding};
 use crate::mail::header::Fields;
-use crate::mail::mime::{self, Kind, Part, Place, Tree};
+use crate::mail::mime::{self, LeafKind, LeafPlace, MimeTree, Part};
 use crate::score::finding::Finding;
 use crate::score::headers::Headers;
-use crate::score::html::{self, Page};
+use crate::score::html::{self, HtmlPage};
 use crate::score::text;
 
 /// Pairs of words that make a text another one than the main view.
@@ -30,7 +31,12 @@ const LEAST_DOUBTFUL_SHARE: usize = 8;
 
 impl Extractor {
     /// Adds all that the main view does not show. Call when the main view has been read.
-    pub(super) fn gather_views(&mut self, tree: &Tree<'_>, shown: Shown, reading: &mut Reading) {
+    pub(super) fn gather_views(
+        &mut self,
+        tree: &MimeTree<'_>,
+        shown: Shown,
+        reading: &mut Reading,
+    ) {
         note_structure(tree, reading);
         let gathered = std::mem::take(&mut self.gathered);
         if gathered.len() > WINDOW {
@@ -51,7 +57,7 @@ impl Extractor {
         let extra = tree
             .parts
             .iter()
-            .any(|p| p.place != Place::Inline || odd(p));
+            .any(|p| p.place != LeafPlace::Inline || odd(p));
         let alternatives = pieces.iter().any(|p| p.alternative.is_some());
         if extra || alternatives || !tree.outside.is_empty() {
             self.view_parts(tree, &pieces, reading);
@@ -68,8 +74,8 @@ impl Extractor {
     fn view_pieces(
         &self,
         gathered: &str,
-        pieces: &[Piece],
-        tree: &Tree<'_>,
+        pieces: &[TextPiece],
+        tree: &MimeTree<'_>,
         reading: &mut Reading,
     ) {
         for piece in pieces {
@@ -110,7 +116,7 @@ impl Extractor {
     }
 
     /// What a page shows to some and not to others.
-    fn view_page(&self, page: &Page, shown: Shown, reading: &mut Reading) {
+    fn view_page(&self, page: &HtmlPage, shown: Shown, reading: &mut Reading) {
         let doubtful: usize = page.doubtful.iter().map(ExactSizeIterator::len).sum();
         if doubtful >= LEAST_DOUBTFUL && doubtful * LEAST_DOUBTFUL_SHARE >= page.text.len() {
             reading.view(Source::Visible, &page.without_doubtful(), Vec::new(), shown);
@@ -144,7 +150,7 @@ impl Extractor {
     }
 
     /// Parts that the main view does not show.
-    fn view_parts(&mut self, tree: &Tree<'_>, pieces: &[Piece], reading: &mut Reading) {
+    fn view_parts(&mut self, tree: &MimeTree<'_>, pieces: &[TextPiece], reading: &mut Reading) {
         let plain = Shown {
             plain: true,
             ..Shown::default()
@@ -157,7 +163,7 @@ impl Extractor {
         };
         for part in &tree.parts {
             match (part.kind, part.place) {
-                (Kind::Plain, Place::Inline) if shown_html(part) => {
+                (LeafKind::Plain, LeafPlace::Inline) if shown_html(part) => {
                     let decoded = reading.text(part, MAX_PLAIN);
                     note_unreadable(reading, part, &decoded);
                     if !looks_like_html(&decoded) && self.is_news(&decoded) {
@@ -171,8 +177,9 @@ impl Extractor {
                         self.view_html(Source::Alternative, &decoded, reading);
                     }
                 }
-                (Kind::Plain | Kind::Html, Place::Inline) | (Kind::Image | Kind::Other, _) => {}
-                (Kind::Message | Kind::Signed, _) => self.view_encoded(part, tree, reading),
+                (LeafKind::Plain | LeafKind::Html, LeafPlace::Inline)
+                | (LeafKind::Image | LeafKind::Other, _) => {}
+                (LeafKind::Message | LeafKind::Signed, _) => self.view_encoded(part, tree, reading),
                 _ => self.view_attached(part, reading),
             }
             if let Some(rival) = &part.rival {
@@ -183,7 +190,7 @@ impl Extractor {
                     MAX_PLAIN,
                     true,
                 );
-                if rival.kind == Kind::Html {
+                if rival.kind == LeafKind::Html {
                     self.view_html(Source::Decoded, &decoded, reading);
                 } else if self.is_news(&decoded) {
                     reading.view(Source::Decoded, &decoded, Vec::new(), plain);
@@ -226,26 +233,26 @@ impl Extractor {
             plain: true,
             ..Shown::default()
         };
-        let most = if part.kind == Kind::Html {
+        let most = if part.kind == LeafKind::Html {
             MAX_HTML
         } else {
             MAX_ATTACHED
         };
         let decoded = reading.text(part, most);
-        if part.kind == Kind::Html && part.body.len() > most {
+        if part.kind == LeafKind::Html && part.body.len() > most {
             reading.find(Finding::Text);
         }
         if legible::unreadable(&decoded) {
             return;
         }
-        let source = if part.place == Place::Machine {
+        let source = if part.place == LeafPlace::Machine {
             Source::Aside
         } else {
             Source::Attached
         };
         match part.kind {
-            Kind::Html => self.view_html(source, &decoded, reading),
-            Kind::Calendar => {
+            LeafKind::Html => self.view_html(source, &decoded, reading),
+            LeafKind::Calendar => {
                 let entry = calendar::read(&decoded);
                 if self.is_news(&entry.text) {
                     reading.view(Source::Calendar, &entry.text, Vec::new(), plain);
@@ -254,7 +261,7 @@ impl Extractor {
                     self.view_html(Source::Calendar, &entry.html, reading);
                 }
             }
-            Kind::Rtf => {
+            LeafKind::Rtf => {
                 let text = rtf::text(&decoded);
                 if self.is_news(&text) {
                     reading.view(source, &text, Vec::new(), plain);
@@ -267,12 +274,12 @@ impl Extractor {
     }
 
     /// A message, or a multipart, that is encoded as a whole, and a message inside a signature.
-    fn view_encoded(&self, part: &Part<'_>, tree: &Tree<'_>, reading: &mut Reading) {
+    fn view_encoded(&self, part: &Part<'_>, tree: &MimeTree<'_>, reading: &mut Reading) {
         let Some(body) = reading.source(part) else {
             return;
         };
         let mut decoded = part.encoding.decode(body).into_owned();
-        if part.kind == Kind::Signed {
+        if part.kind == LeafKind::Signed {
             // The message stands in the structure as it is: its header is looked for.
             let at = decoded
                 .get(..decoded.len().min(4096))
@@ -300,21 +307,19 @@ impl Extractor {
         let subject = Headers::read(Fields::of_part(raw)).subject;
         let mut all = subject.clone();
         let mut count = 0;
-        for part in tree
-            .parts
-            .iter()
-            .filter(|p| p.place == Place::Inline && matches!(p.kind, Kind::Plain | Kind::Html))
-        {
+        for part in tree.parts.iter().filter(|p| {
+            p.place == LeafPlace::Inline && matches!(p.kind, LeafKind::Plain | LeafKind::Html)
+        }) {
             let decoded = reading.text(
                 part,
-                if part.kind == Kind::Html {
+                if part.kind == LeafKind::Html {
                     MAX_HTML
                 } else {
                     MAX_PLAIN
                 },
             );
             note_unreadable(reading, part, &decoded);
-            let (text, links, shown) = if part.kind == Kind::Html || looks_like_html(&decoded) {
+            let (text, links, shown) = if part.kind == LeafKind::Html || looks_like_html(&decoded) {
                 let page = html::render(&text::undo_redaction(&decoded));
                 if page.cut {
                     reading.find(Finding::Markup);
@@ -358,7 +363,8 @@ impl Extractor {
 
     /// Text that says it is encoded and is not, or is and does not say so.
     fn view_misdeclared(&self, part: &Part<'_>, reading: &mut Reading) {
-        if part.place != Place::Inline || !matches!(part.kind, Kind::Plain | Kind::Html) {
+        if part.place != LeafPlace::Inline || !matches!(part.kind, LeafKind::Plain | LeafKind::Html)
+        {
             return;
         }
         let other = match part.encoding {
@@ -375,7 +381,7 @@ impl Extractor {
             _ => return,
         };
         let decoded = reading.text_as(part.body, other, part.charset.as_deref(), MAX_PLAIN, true);
-        if part.kind == Kind::Html || looks_like_html(&decoded) {
+        if part.kind == LeafKind::Html || looks_like_html(&decoded) {
             self.view_html(Source::Decoded, &decoded, reading);
         } else if self.is_news(&decoded) {
             reading.view(
@@ -439,7 +445,7 @@ fn begins_content(name: &[u8]) -> bool {
         .is_some_and(|n| n.eq_ignore_ascii_case(b"content-"))
 }
 
-fn note_structure(tree: &Tree<'_>, reading: &mut Reading) {
+fn note_structure(tree: &MimeTree<'_>, reading: &mut Reading) {
     for (on, finding) in [
         (tree.too_many, Finding::Parts),
         (tree.too_deep, Finding::Depth),

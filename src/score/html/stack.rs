@@ -1,7 +1,7 @@
 //! The open elements of a document, and how far what stands in them is seen.
 
 use super::attributes::Attributes;
-use super::style::{Effect, Font, Paint, Sheet, paint, same};
+use super::style::{Font, Paint, Sheet, StyleEffect, paint, same};
 
 /// Elements that are kept open. Programs go no deeper than about this, either.
 const MAX_OPEN: usize = 512;
@@ -12,7 +12,7 @@ const STYLES: usize = 32;
 
 /// How far text is seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(super) enum Visibility {
     Shown,
     /// Shown by some programs: faint, tiny, off the screen, hidden by a rule that may not apply.
     Doubtful,
@@ -48,18 +48,18 @@ impl Default for Look {
 }
 
 impl Look {
-    pub(super) fn seen(&self) -> Seen {
+    pub(super) fn seen(&self) -> Visibility {
         if self.gone || self.invisible || self.font == Font::Zero {
-            Seen::Hidden
+            Visibility::Hidden
         } else if self.doubtful || self.font == Font::Tiny || same(self.text, self.ground) {
-            Seen::Doubtful
+            Visibility::Doubtful
         } else {
-            Seen::Shown
+            Visibility::Shown
         }
     }
 
-    fn with(mut self, effect: &Effect, inline: bool) -> Self {
-        let counts = inline && !self.counts && self.seen() != Seen::Hidden;
+    fn with(mut self, effect: &StyleEffect, inline: bool) -> Self {
+        let counts = inline && !self.counts && self.seen() != Visibility::Hidden;
         self.gone |= effect.gone;
         self.doubtful |= effect.doubtful;
         self.font = effect.font.unwrap_or(self.font);
@@ -69,7 +69,7 @@ impl Look {
             None | Some(Paint::Transparent) => self.ground,
             Some(ground) => ground,
         };
-        self.counts |= counts && self.seen() == Seen::Hidden;
+        self.counts |= counts && self.seen() == Visibility::Hidden;
         self
     }
 }
@@ -149,7 +149,7 @@ struct Element<'a> {
     kind: u32,
     look: Look,
     /// What `look` comes to.
-    seen: Seen,
+    seen: Visibility,
     /// It looks otherwise than what it stands in.
     styled: bool,
     /// Octets of hidden text before it.
@@ -164,7 +164,7 @@ pub(super) struct Stack<'a> {
     pub cut: bool,
     steps: usize,
     /// Styles read last, by their length: a document writes the same ones over and over.
-    styles: [(&'a str, Effect); STYLES],
+    styles: [(&'a str, StyleEffect); STYLES],
 }
 
 impl<'a> Stack<'a> {
@@ -174,8 +174,8 @@ impl<'a> Stack<'a> {
     }
 
     /// Whether text is seen here.
-    pub(super) fn seen(&self) -> Seen {
-        self.open.last().map_or(Seen::Shown, |e| e.seen)
+    pub(super) fn seen(&self) -> Visibility {
+        self.open.last().map_or(Visibility::Shown, |e| e.seen)
     }
 
     /// Opens an element. `before`: octets of hidden text so far.
@@ -221,12 +221,12 @@ impl<'a> Stack<'a> {
         });
     }
 
-    fn style(&mut self, style: &'a str) -> Effect {
+    fn style(&mut self, style: &'a str) -> StyleEffect {
         let Some(slot) = self.styles.get_mut(place_of(style)) else {
-            return Effect::read(style);
+            return StyleEffect::read(style);
         };
         if slot.0 != style {
-            *slot = (style, Effect::read(style));
+            *slot = (style, StyleEffect::read(style));
         }
         slot.1
     }
@@ -235,7 +235,7 @@ impl<'a> Stack<'a> {
     /// name.
     pub(super) fn push_hidden(&mut self, name: &'a str, counts: bool, before: usize) {
         let around = self.look();
-        let counts = around.counts || counts && self.seen() != Seen::Hidden;
+        let counts = around.counts || counts && self.seen() != Visibility::Hidden;
         let look = Look {
             gone: true,
             counts,
@@ -245,7 +245,7 @@ impl<'a> Stack<'a> {
             name,
             kind: kind_of(name),
             look,
-            seen: Seen::Hidden,
+            seen: Visibility::Hidden,
             styled: true,
             hidden_before: before,
         });
@@ -335,7 +335,7 @@ impl<'a> Stack<'a> {
     pub(super) fn never_closed(&self) -> Option<usize> {
         self.open
             .iter()
-            .find(|e| e.seen == Seen::Hidden)
+            .find(|e| e.seen == Visibility::Hidden)
             .map(|e| e.hidden_before)
     }
 }
@@ -357,7 +357,7 @@ fn dressed(
     tag: &str,
     attributes: &Attributes<'_>,
     sheet: &Sheet,
-    own: &Effect,
+    own: &StyleEffect,
 ) -> Look {
     let mut look = around;
     if kind & kind::LINK != 0 {
@@ -374,9 +374,9 @@ fn dressed(
         look.ground = Paint::Unknown;
     }
     if kind & kind::UNSEEN != 0 || attributes.hidden {
-        let effect = Effect {
+        let effect = StyleEffect {
             gone: true,
-            ..Effect::default()
+            ..StyleEffect::default()
         };
         look = look.with(&effect, name.eq_ignore_ascii_case("object"));
     }
@@ -384,7 +384,7 @@ fn dressed(
         return look.with(own, true);
     }
     let by_rule = sheet.effect(name, attributes.id, attributes.class, tag);
-    if by_rule == Effect::default() {
+    if by_rule == StyleEffect::default() {
         return look.with(own, true);
     }
     look.with(own, true).with(&by_rule.over(own), false)

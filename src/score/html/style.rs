@@ -23,7 +23,7 @@ pub(super) enum Font {
 
 /// What declarations do to the text of an element.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Effect {
+pub(super) struct StyleEffect {
     /// Nothing inside is seen, whatever it says itself.
     pub gone: bool,
     /// Most programs do not show it: off the screen, clipped, faint.
@@ -36,7 +36,7 @@ pub(super) struct Effect {
     pub ground: Option<Paint>,
 }
 
-impl Effect {
+impl StyleEffect {
     fn conceals(&self) -> bool {
         self.gone
             || self.doubtful

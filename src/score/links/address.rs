@@ -5,7 +5,7 @@ use crate::types::Domain;
 use std::net::IpAddr;
 
 /// A web address (RFC 3986, leniently).
-pub(super) struct Address<'u> {
+pub(super) struct WebAddress<'u> {
     /// Login, host and port.
     pub authority: &'u str,
     pub path: &'u str,
@@ -15,7 +15,7 @@ pub(super) struct Address<'u> {
     tail: &'u str,
 }
 
-impl<'u> Address<'u> {
+impl<'u> WebAddress<'u> {
     pub(super) fn split(url: &'u str) -> Option<Self> {
         let url = url.trim();
         let url = url.get(..url.floor_char_boundary(4096)).unwrap_or_default();
@@ -70,19 +70,19 @@ impl<'u> Address<'u> {
 /// count; scheme, login, port, fragment and a slash at the end do not. `None` if it is no web
 /// address. Not for secrets.
 pub(crate) fn page_key(url: &str) -> Option<u64> {
-    let address = Address::split(url)?;
-    Some(address.page_key(&Link::read(address.authority)?.host))
+    let address = WebAddress::split(url)?;
+    Some(address.page_key(&Authority::read(address.authority)?.host))
 }
 
 /// The host of a web address in lower-case A-label form, and whether nothing follows it.
 pub(crate) fn host_and_bare(url: &str) -> Option<(String, bool)> {
-    let address = Address::split(url)?;
-    let host = Link::read(address.authority)?.host;
+    let address = WebAddress::split(url)?;
+    let host = Authority::read(address.authority)?.host;
     Some((host, address.page().is_empty()))
 }
 
 /// The authority of a web address taken apart.
-pub(super) struct Link {
+pub(super) struct Authority {
     pub host: String,
     /// The host is an IP address.
     pub is_address: bool,
@@ -92,9 +92,9 @@ pub(super) struct Link {
     pub port: bool,
 }
 
-impl Link {
+impl Authority {
     fn parse(url: &str) -> Option<Self> {
-        Self::read(Address::split(url)?.authority)
+        Self::read(WebAddress::split(url)?.authority)
     }
 
     pub(super) fn read(authority: &str) -> Option<Self> {
@@ -144,7 +144,7 @@ pub(super) fn host_in_text(shown: &str) -> Option<String> {
     {
         return None;
     }
-    if let Some(link) = Link::parse(shown) {
+    if let Some(link) = Authority::parse(shown) {
         return Some(link.host);
     }
     let host = shown.split('/').next()?;

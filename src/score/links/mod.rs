@@ -8,7 +8,7 @@ pub(crate) use address::{host_and_bare, page_key};
 use super::dense::Dense;
 use super::headers::is_random_token;
 use super::phrases::{self, CHEAP_TLDS, FREE_HOSTING, SHORTENERS, WELL_KNOWN};
-use address::{Address, Link, host_in_text};
+use address::{Authority, WebAddress, host_in_text};
 use aho_corasick::AhoCorasick;
 use memchr::memmem::Finder;
 use std::sync::LazyLock;
@@ -32,12 +32,12 @@ pub(super) struct Links {
     notes: Vec<(Dense, u32)>,
     /// The host a link's text named, and the one it went to.
     disguise: Option<(String, String)>,
-    last: Option<Place>,
+    last: Option<LastLink>,
 }
 
 /// The place of the link before: many links of a message lead to the same one.
 #[derive(Debug, Clone)]
-struct Place {
+struct LastLink {
     /// As it was written: login, host and port.
     authority: String,
     host: String,
@@ -75,7 +75,7 @@ impl Links {
         if self.seen >= MAX_LINKS {
             return;
         }
-        let Some(address) = Address::split(url) else {
+        let Some(address) = WebAddress::split(url) else {
             return;
         };
         let place = match self
@@ -114,8 +114,8 @@ impl Links {
     }
 
     /// A place that was not the last one: what is odd about it is noted, and its host kept.
-    fn visit(&mut self, authority: &str) -> Option<Place> {
-        let link = Link::read(authority)?;
+    fn visit(&mut self, authority: &str) -> Option<LastLink> {
+        let link = Authority::read(authority)?;
         let (own, known) = if link.is_address {
             self.note(Dense::LinkToAddress);
             (None, false)
@@ -132,7 +132,7 @@ impl Links {
         if self.hosts.len() < MAX_HOSTS && !self.hosts.iter().any(|h| **h == *link.host) {
             self.hosts.push(link.host.as_str().into());
         }
-        Some(Place {
+        Some(LastLink {
             authority: authority.to_owned(),
             host: link.host,
             own,

@@ -20,13 +20,13 @@ fn own_mail_is_learned_and_spam_is_not_taken_for_it() {
     let learned = delta.learned();
     assert_eq!(
         delta.learn(SCORER.model(), &spam, adapt::Label::Unlabelled),
-        adapt::Learned::RefusedByModel
+        adapt::LearnOutcome::RefusedByModel
     );
     assert_eq!(delta.learned(), learned);
     assert!(SCORER.judge(&extractor, Some(&delta)).probability > 0.5);
     assert_eq!(
         delta.learn(SCORER.model(), &spam, adapt::Label::Spam),
-        adapt::Learned::Labelled
+        adapt::LearnOutcome::Labelled
     );
 }
 
@@ -156,12 +156,12 @@ fn the_more_is_refused_the_earlier_a_message_counts_as_spam() {
                     ..own(n)
                 }
             ),
-            adapt::Learned::RefusedByModel
+            adapt::LearnOutcome::RefusedByModel
         );
     }
     let loud = least(&delta);
     assert!(loud + 50 < quiet, "{loud} {quiet}");
-    let (kept, ..) = adapt::Delta::from_bytes(&delta.to_bytes(&adapt::Share::default(), 0))
+    let (kept, ..) = adapt::Delta::from_bytes(&delta.to_bytes(&adapt::SenderShares::default(), 0))
         .expect("just written");
     assert_eq!(least(&kept), loud, "a restart forgets nothing");
     let mut idle = delta.clone();

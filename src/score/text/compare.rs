@@ -1,7 +1,7 @@
 //! Compares a text with the one that was read.
 
 use super::fold::{
-    Folded, HIGH, INNER, Octets, SPECIAL, WORD, chain, fold_foreign, index, word_hash,
+    FoldedChar, HIGH, INNER, Octets, SPECIAL, WORD, chain, fold_foreign, index, word_hash,
 };
 use super::{MAX_WORD, PAIR_BITS, TextFeatures, shapes};
 
@@ -74,11 +74,11 @@ impl TextFeatures {
 fn fold_word(word: &str, out: &mut Vec<u8>) {
     for c in word.chars() {
         let folded = if c.is_ascii() {
-            Folded::LookAlike(c)
+            FoldedChar::LookAlike(c)
         } else {
             fold_foreign(c)
         };
-        let (Folded::LookAlike(c) | Folded::Itself(c)) = folded else {
+        let (FoldedChar::LookAlike(c) | FoldedChar::Itself(c)) = folded else {
             continue;
         };
         if c.is_ascii() {

@@ -241,13 +241,13 @@ pub(super) const fn index(hash: u64, bits: u32) -> u32 {
 }
 
 /// What is left of a character that is not ASCII.
-pub(super) enum Folded {
+pub(super) enum FoldedChar {
     Nothing,
     LookAlike(char),
     Itself(char),
 }
 
-pub(super) fn fold_foreign(c: char) -> Folded {
+pub(super) fn fold_foreign(c: char) -> FoldedChar {
     let code = c as u32;
     match code {
         // Zero-width and soft characters that split words for filters only.
@@ -260,18 +260,18 @@ pub(super) fn fold_foreign(c: char) -> Folded {
         | 0x202a..=0x202e
         | 0x2060..=0x2064
         | 0xfe00..=0xfe0f
-        | 0xfeff => Folded::Nothing,
-        0xff01..=0xff5e => Folded::LookAlike(char::from_u32(code - 0xfee0).unwrap_or(' ')),
-        0x1d7ce..=0x1d7ff => Folded::LookAlike('0'),
+        | 0xfeff => FoldedChar::Nothing,
+        0xff01..=0xff5e => FoldedChar::LookAlike(char::from_u32(code - 0xfee0).unwrap_or(' ')),
+        0x1d7ce..=0x1d7ff => FoldedChar::LookAlike('0'),
         0x1d400..=0x1d6a3 => {
             let place = (code - 0x1d400) % 52 % 26;
-            Folded::LookAlike(char::from_u32(u32::from(b'a') + place).unwrap_or(' '))
+            FoldedChar::LookAlike(char::from_u32(u32::from(b'a') + place).unwrap_or(' '))
         }
-        0xa0 | 0x2000..=0x200a | 0x202f | 0x3000 => Folded::Itself(' '),
-        0x2018 | 0x2019 | 0x2bc => Folded::Itself('\''),
-        0x201c | 0x201d => Folded::Itself('"'),
-        0x2010..=0x2014 => Folded::Itself('-'),
-        _ => Folded::Itself(without_accent(c.to_lowercase().next().unwrap_or(c))),
+        0xa0 | 0x2000..=0x200a | 0x202f | 0x3000 => FoldedChar::Itself(' '),
+        0x2018 | 0x2019 | 0x2bc => FoldedChar::Itself('\''),
+        0x201c | 0x201d => FoldedChar::Itself('"'),
+        0x2010..=0x2014 => FoldedChar::Itself('-'),
+        _ => FoldedChar::Itself(without_accent(c.to_lowercase().next().unwrap_or(c))),
     }
 }
 

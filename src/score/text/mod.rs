@@ -59,13 +59,13 @@ pub(super) struct TextFeatures {
     seen_phrases: Vec<u64>,
     /// The next word begins a new stretch.
     cut: bool,
-    before: Before,
+    before: PrecedingWords,
     octets: Octets,
 }
 
 /// The words before the next one.
 #[derive(Debug, Default, Clone, Copy)]
-struct Before {
+struct PrecedingWords {
     /// How many there are in this piece of text, at most as many as a phrase may have before its
     /// last word.
     words: usize,
@@ -116,7 +116,7 @@ pub(super) struct Stats {
 
 /// Where the words come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Segment {
+pub(super) enum TextSegment {
     Subject,
     Body,
 }
@@ -134,7 +134,7 @@ impl Default for TextFeatures {
             cuts: Vec::new(),
             seen_phrases: vec![0; phrases::ALL.count().div_ceil(64)],
             cut: false,
-            before: Before::default(),
+            before: PrecedingWords::default(),
             octets: Octets::default(),
         }
     }
@@ -156,7 +156,7 @@ impl TextFeatures {
         self.cuts.clear();
         self.cut = false;
         self.stats = Stats::default();
-        self.before = Before::default();
+        self.before = PrecedingWords::default();
     }
 
     /// Words of two octets or more, each once, in order.
@@ -175,7 +175,7 @@ impl TextFeatures {
     }
 
     /// Takes a word whose folded form begins at `start`.
-    fn word(&mut self, hash: u64, start: usize, segment: Segment) {
+    fn word(&mut self, hash: u64, start: usize, segment: TextSegment) {
         self.stats.words += 1;
         let end = self.folded.len();
         let word = |index| Word {
@@ -187,14 +187,14 @@ impl TextFeatures {
             let index = index(hash, WORD_BITS);
             self.words.add(index, word(index));
         }
-        if segment == Segment::Subject {
+        if segment == TextSegment::Subject {
             let index = index(chain(hash, hash), WORD_BITS);
             self.words.add(index, word(index));
         }
         if std::mem::take(&mut self.cut) {
             self.end_stretch(self.stats.words - 1);
         }
-        let Before {
+        let PrecedingWords {
             words,
             last,
             chains: [one, two, three, four],
@@ -212,7 +212,7 @@ impl TextFeatures {
             chain(four, hash),
         ];
         let [one, two, three, four, _] = chains;
-        self.before = Before {
+        self.before = PrecedingWords {
             words: (words + 1).min(MAX_WORDS - 1),
             last: hash,
             chains: [one, two, three, four],

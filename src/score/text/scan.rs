@@ -2,11 +2,11 @@
 //! the same.
 
 use super::fold::{
-    AsciiWord, BLANK, FIGURE, Folded, HIGH, INNER, LOWER, Octets, SPECIAL, WORD, fold_foreign,
+    AsciiWord, BLANK, FIGURE, FoldedChar, HIGH, INNER, LOWER, Octets, SPECIAL, WORD, fold_foreign,
     is_confusable_script, word_hash,
 };
 use super::shapes::{self, is_pictograph};
-use super::{Before, MAX_WORD, Segment, TextFeatures};
+use super::{MAX_WORD, PrecedingWords, TextFeatures, TextSegment};
 
 /// A run of text without ASCII white space: octets `start` to `end` of a text, and which kinds
 /// stand among them.
@@ -30,10 +30,10 @@ impl TextFeatures {
     pub(in crate::score) fn read(
         &mut self,
         text: &str,
-        segment: Segment,
+        segment: TextSegment,
         mut link: impl FnMut(&str),
     ) {
-        self.before = Before::default();
+        self.before = PrecedingWords::default();
         let mut octets = std::mem::take(&mut self.octets);
         octets.take(text);
         let mut at = 0;
@@ -64,7 +64,7 @@ impl TextFeatures {
     /// Most runs are one word of letters and at most one mark behind it: reads such a run and tells
     /// where it ends. `None` if it is another one, which is then still unread.
     #[inline]
-    fn lone_word(&mut self, octets: &Octets, start: usize, segment: Segment) -> Option<usize> {
+    fn lone_word(&mut self, octets: &Octets, start: usize, segment: TextSegment) -> Option<usize> {
         let folded = self.folded.len();
         let word = octets.word(start, &mut self.folded);
         let mut end = start + word.length;
@@ -85,7 +85,7 @@ impl TextFeatures {
     }
 
     /// One run of text without ASCII white space.
-    fn run(&mut self, mut run: Run<'_>, segment: Segment, link: &mut impl FnMut(&str)) {
+    fn run(&mut self, mut run: Run<'_>, segment: TextSegment, link: &mut impl FnMut(&str)) {
         let first = run.octets.octet(run.start);
         if run.kinds & (SPECIAL | FIGURE) != 0 || first == b'w' || !first.is_ascii_alphanumeric() {
             let Some(rest) = self.shapes(run, segment, link) else {
@@ -101,7 +101,7 @@ impl TextFeatures {
     fn shapes<'t>(
         &mut self,
         run: Run<'t>,
-        segment: Segment,
+        segment: TextSegment,
         link: &mut impl FnMut(&str),
     ) -> Option<Run<'t>> {
         let mut rest = run;
@@ -137,14 +137,14 @@ impl TextFeatures {
         Some(rest)
     }
 
-    fn mark(&mut self, word: &str, segment: Segment) {
+    fn mark(&mut self, word: &str, segment: TextSegment) {
         let start = self.folded.len();
         self.folded.extend_from_slice(word.as_bytes());
         self.word(word_hash(word.as_bytes()), start, segment);
         self.folded.push(b' ');
     }
 
-    fn letters(&mut self, run: Run<'_>, segment: Segment) {
+    fn letters(&mut self, run: Run<'_>, segment: TextSegment) {
         if run.kinds & HIGH == 0 {
             self.ascii_letters(run, segment);
         } else {
@@ -154,7 +154,7 @@ impl TextFeatures {
 
     /// Most text is ASCII: words are cut out whole and folded at once. Tells the same as
     /// [`Self::any_letters`].
-    fn ascii_letters(&mut self, run: Run<'_>, segment: Segment) {
+    fn ascii_letters(&mut self, run: Run<'_>, segment: TextSegment) {
         let mut at = run.start;
         while at < run.end {
             let kind = run.octets.kind(at);
@@ -201,7 +201,7 @@ impl TextFeatures {
 
     /// A word of ASCII letters alone: what takes time to find out about others is known of it.
     #[inline]
-    fn letters_only(&mut self, word: &AsciiWord, start: usize, segment: Segment) {
+    fn letters_only(&mut self, word: &AsciiWord, start: usize, segment: TextSegment) {
         if word.kinds & LOWER == 0
             || word.length > MAX_WORD
             || matches!(word.head as u8, b'r' | b'x' | b'y')
@@ -223,7 +223,7 @@ impl TextFeatures {
         }
     }
 
-    pub(super) fn any_letters(&mut self, chunk: &str, segment: Segment) {
+    pub(super) fn any_letters(&mut self, chunk: &str, segment: TextSegment) {
         let mut start = self.folded.len();
         let (mut upper, mut lower) = (0_u32, 0_u32);
         let (mut latin, mut foreign) = (false, false);
@@ -231,15 +231,15 @@ impl TextFeatures {
             let mut c = c;
             if !c.is_ascii() {
                 match fold_foreign(c) {
-                    Folded::Nothing => {
+                    FoldedChar::Nothing => {
                         self.stats.invisible += 1;
                         continue;
                     }
-                    Folded::LookAlike(plain) => {
+                    FoldedChar::LookAlike(plain) => {
                         self.stats.lookalikes += 1;
                         c = plain;
                     }
-                    Folded::Itself(plain) => {
+                    FoldedChar::Itself(plain) => {
                         foreign |= is_confusable_script(plain);
                         c = plain;
                     }
@@ -293,7 +293,14 @@ impl TextFeatures {
         self.stats.sentences += u32::from(matches!(mark, b'.' | b'!' | b'?'));
     }
 
-    fn end_word(&mut self, start: usize, upper: u32, lower: u32, mixed: bool, segment: Segment) {
+    fn end_word(
+        &mut self,
+        start: usize,
+        upper: u32,
+        lower: u32,
+        mixed: bool,
+        segment: TextSegment,
+    ) {
         let word = self.folded.get(start..).unwrap_or_default();
         let length = word.len();
         if length == 0 {

@@ -27,12 +27,12 @@ proptest! {
         runs in proptest::collection::vec("[!-9;-?A-~]{1,12}|[A-Za-z'%$-]{1,40}[.,!]?|your|webcam|FREE|gift|xxxx|[rxyqw]{1,9}", 0..30)
     ) {
         let (mut quick, mut general) = (TextFeatures::default(), TextFeatures::default());
-        quick.read(&runs.join("\r\n"), Segment::Body, |_| {});
+        quick.read(&runs.join("\r\n"), TextSegment::Body, |_| {});
         for run in &runs {
             if !matches!(general.folded.last(), None | Some(b' ')) {
                 general.folded.push(b' ');
             }
-            general.any_letters(run, Segment::Body);
+            general.any_letters(run, TextSegment::Body);
         }
         general.folded.push(b' ');
         prop_assert_eq!(facts(&quick), facts(&general));
@@ -44,7 +44,7 @@ fn links_and_addresses_become_marks_and_what_stands_around_them_is_read() {
     let mut text = TextFeatures::default();
     let mut links = Vec::new();
     let line = "see-https://a.example/x?y (www.b.example), or_ask: Ada@c.example now www.d.example/z caf\u{e9}:";
-    text.read(line, Segment::Body, |link| links.push(link.to_owned()));
+    text.read(line, TextSegment::Body, |link| links.push(link.to_owned()));
     assert_eq!(
         links,
         ["https://a.example/x?y", "www.b.example", "www.d.example/z"]
@@ -62,7 +62,7 @@ fn links_and_addresses_become_marks_and_what_stands_around_them_is_read() {
 fn links_are_found_however_they_are_glued() {
     let find = |run: &str| {
         let mut links = Vec::new();
-        TextFeatures::default().read(run, Segment::Body, |link| links.push(link.to_owned()));
+        TextFeatures::default().read(run, TextSegment::Body, |link| links.push(link.to_owned()));
         links
     };
     assert_eq!(
@@ -96,7 +96,7 @@ fn links_are_found_however_they_are_glued() {
 #[test]
 fn another_text_is_told_from_another_form_of_the_same() {
     let mut text = TextFeatures::default();
-    text.read("We met on Thursday to discuss the draft. Caf\u{e9} \u{43f}\u{440}\u{438}\u{432}\u{435}\u{442} \u{43c}\u{438}\u{440}, see @x https://a.example/b now", Segment::Body, |_| {});
+    text.read("We met on Thursday to discuss the draft. Caf\u{e9} \u{43f}\u{440}\u{438}\u{432}\u{435}\u{442} \u{43c}\u{438}\u{440}, see @x https://a.example/b now", TextSegment::Body, |_| {});
     let other = "we  MET\r\non thursday, to discuss the (draft) cafe \u{43f}\u{440}\u{438}\u{432}\u{435}\u{442} \u{43c}\u{438}\u{440} see";
     assert_eq!(text.new_pairs(other, 100), (0, 11));
     assert_eq!(
@@ -110,7 +110,7 @@ fn another_text_is_told_from_another_form_of_the_same() {
 #[test]
 fn a_phrase_at_the_start_counts_once() {
     let mut text = TextFeatures::default();
-    text.read("congratulations", Segment::Body, |_| {});
-    text.read("congratulations", Segment::Body, |_| {});
+    text.read("congratulations", TextSegment::Body, |_| {});
+    text.read("congratulations", TextSegment::Body, |_| {});
     assert_eq!(text.hits.iter().sum::<u32>(), 2);
 }

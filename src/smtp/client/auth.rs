@@ -28,7 +28,7 @@ impl Proof {
 
 /// Who we are, and how we prove it.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Login {
+pub(crate) struct ClientLogin {
     pub user: String,
     /// Password or access token.
     pub proof: Proof,
@@ -40,7 +40,7 @@ pub(crate) struct Login {
     pub without_tls: bool,
 }
 
-impl Login {
+impl ClientLogin {
     /// The mechanism to use of those the server offers; `Err`: what it would have to offer.
     pub(super) fn choose(&self, offered: &[AuthMechanism]) -> Result<AuthMechanism, String> {
         use AuthMechanism::{CramMd5, Login, OauthBearer, Plain, XOauth2};

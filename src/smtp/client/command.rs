@@ -7,7 +7,7 @@ use crate::types::{Address, BodyType, DsnRet, Envelope, Notify, Recipient, Reply
 
 /// What matters of a message's content for its transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Content {
+pub(crate) struct OutgoingContent {
     /// Octets before dot-stuffing (RFC 1870 section 3).
     pub octets: u64,
     /// Octets above 127 occur anywhere.
@@ -16,7 +16,7 @@ pub(crate) struct Content {
     pub eight_bit_header: bool,
 }
 
-impl Content {
+impl OutgoingContent {
     /// Looks through a message once; `header` is its header section.
     pub(crate) fn of(message: &[u8], header: &[u8]) -> Self {
         let eight_bit = !message.is_ascii();
@@ -31,7 +31,7 @@ impl Content {
 /// Whether a message needs SMTPUTF8 for all its recipients (RFC 6531 section 3.2): a sender outside
 /// ASCII, or a header outside ASCII in mail that was handed in under SMTPUTF8. Raw octets in the
 /// header of other mail are a flaw of that mail, not a wish.
-pub(crate) fn needs_smtputf8(envelope: &Envelope, content: Content) -> bool {
+pub(crate) fn needs_smtputf8(envelope: &Envelope, content: OutgoingContent) -> bool {
     envelope.from.0.as_ref().is_some_and(Address::needs_utf8)
         || (envelope.smtputf8 && content.eight_bit_header)
 }
@@ -41,7 +41,7 @@ pub(crate) fn needs_smtputf8(envelope: &Envelope, content: Content) -> bool {
 pub(crate) fn refusal(
     caps: &Capabilities,
     needs_smtputf8: bool,
-    content: Content,
+    content: OutgoingContent,
 ) -> Option<Reply> {
     if let Some(limit) = caps.size.filter(|s| *s > 0)
         && content.octets > limit
@@ -73,7 +73,7 @@ pub(crate) fn mail(
     caps: &Capabilities,
     envelope: &Envelope,
     needs_smtputf8: bool,
-    content: Content,
+    content: OutgoingContent,
 ) {
     out.extend_from_slice(b"MAIL FROM:<");
     out.extend_from_slice(envelope.from.as_str().as_bytes());
@@ -167,7 +167,12 @@ mod tests {
         }
     }
 
-    fn mail_line(caps: &Capabilities, envelope: &Envelope, utf8: bool, content: Content) -> String {
+    fn mail_line(
+        caps: &Capabilities,
+        envelope: &Envelope,
+        utf8: bool,
+        content: OutgoingContent,
+    ) -> String {
         let mut out = Vec::new();
         mail(&mut out, caps, envelope, utf8, content);
         String::from_utf8(out).expect("utf-8")
@@ -179,9 +184,9 @@ mod tests {
         e.ret = Some(DsnRet::Headers);
         e.envid = Some("id+2B1".into());
         e.body = BodyType::EightBit;
-        let content = Content {
+        let content = OutgoingContent {
             octets: 77,
-            ..Content::default()
+            ..OutgoingContent::default()
         };
         assert_eq!(
             mail_line(&all(), &e, true, content),
@@ -224,11 +229,11 @@ mod tests {
         let code = |caps: &Capabilities, utf8, content| {
             refusal(caps, utf8, content).map(|r| r.one_line()[..9].to_owned())
         };
-        let ascii = Content {
+        let ascii = OutgoingContent {
             octets: 11,
-            ..Content::default()
+            ..OutgoingContent::default()
         };
-        let eight = Content {
+        let eight = OutgoingContent {
             octets: 5,
             eight_bit: true,
             eight_bit_header: false,
@@ -252,12 +257,12 @@ mod tests {
 
     #[test]
     fn smtputf8_is_asked_for_only_where_needed() {
-        let ascii = Content::of(b"Subject: x\r\n\r\ny\r\n", b"Subject: x\r\n");
-        let body = Content::of(
+        let ascii = OutgoingContent::of(b"Subject: x\r\n\r\ny\r\n", b"Subject: x\r\n");
+        let body = OutgoingContent::of(
             "Subject: x\r\n\r\nü\r\n".as_bytes(),
             "Subject: x\r\n".as_bytes(),
         );
-        let header = Content::of(
+        let header = OutgoingContent::of(
             "Subject: ü\r\n\r\ny\r\n".as_bytes(),
             "Subject: ü\r\n".as_bytes(),
         );

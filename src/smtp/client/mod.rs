@@ -15,10 +15,10 @@ mod tests;
 use super::reply::ReplyReader;
 use crate::types::replies;
 use crate::types::{AuthMechanism, Envelope, Reply};
-pub(crate) use auth::{Login, Proof};
+pub(crate) use auth::{ClientLogin, Proof};
 pub(crate) use caps::Capabilities;
-pub(crate) use command::Content;
-use transaction::{After, Transaction};
+pub(crate) use command::OutgoingContent;
+use transaction::{After, ClientTransaction};
 
 /// When the connection is to be encrypted by STARTTLS (RFC 3207).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,18 +33,18 @@ pub(crate) enum StartTls {
 
 /// How a connection is to be opened.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Options {
+pub(crate) struct ConnectOptions {
     /// The name we give with EHLO.
     pub ehlo: String,
     /// When STARTTLS is used.
     pub starttls: StartTls,
     /// What we log in with.
-    pub login: Option<Login>,
+    pub login: Option<ClientLogin>,
 }
 
 /// What is awaited of the server, or where something went wrong. In the order in which they come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Step {
+pub(crate) enum ClientStep {
     /// The TCP connection. Never awaited by the machine itself.
     Connect,
     /// The greeting of the server.
@@ -73,7 +73,7 @@ pub(crate) enum Step {
 
 /// What the shell has to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Action {
+pub(crate) enum ClientAction {
     /// Write the output if there is any, then read.
     Read,
     /// Write the output, do the TLS handshake, then call [`Client::tls_started`].
@@ -86,14 +86,14 @@ pub(crate) enum Action {
     /// [`Client::is_open`].
     Done,
     /// The connection could not be opened for mail: close it.
-    Failed(Verdict),
+    Failed(StepReply),
 }
 
 /// A reply and the step it was given at. The reply is ours where the server did not give one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Verdict {
+pub(crate) struct StepReply {
     /// Where it was said.
-    pub step: Step,
+    pub step: ClientStep,
     pub reply: Reply,
     /// The connection broke, timed out or brought nonsense, and `reply` is ours: another connection
     /// may do better.
@@ -101,7 +101,7 @@ pub(crate) struct Verdict {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum ClientState {
     Banner,
     Ehlo,
     Helo,
@@ -118,16 +118,16 @@ enum State {
 
 /// The machine. One per connection.
 pub(crate) struct Client {
-    options: Options,
-    state: State,
+    options: ConnectOptions,
+    state: ClientState,
     reader: ReplyReader,
     output: Vec<u8>,
     caps: Capabilities,
     server_name: String,
     tls: bool,
     tls_refused: bool,
-    failure: Option<Verdict>,
-    transaction: Option<Transaction>,
+    failure: Option<StepReply>,
+    transaction: Option<ClientTransaction>,
     /// A transaction was left open at the server: RSET goes before the next MAIL.
     dirty: bool,
     replies: u64,
@@ -135,10 +135,10 @@ pub(crate) struct Client {
 
 impl Client {
     /// A connection that has just been made; the greeting is awaited.
-    pub(crate) fn new(options: Options) -> Self {
+    pub(crate) fn new(options: ConnectOptions) -> Self {
         Self {
             options,
-            state: State::Banner,
+            state: ClientState::Banner,
             reader: ReplyReader::default(),
             output: Vec::new(),
             caps: Capabilities::default(),
@@ -155,7 +155,7 @@ impl Client {
     /// Takes what the server sent. What it may not send at this point ends the connection.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         let mut input = bytes;
-        while !input.is_empty() && self.state != State::Closed {
+        while !input.is_empty() && self.state != ClientState::Closed {
             match self.reader.next(&mut input) {
                 Ok(Some(reply)) => {
                     self.replies += 1;
@@ -165,9 +165,9 @@ impl Client {
                 Err(error) => self.fail(replies::protocol_error(error)),
             }
         }
-        if matches!(self.state, State::Ready) && self.reader.is_partial() {
+        if matches!(self.state, ClientState::Ready) && self.reader.is_partial() {
             // Nobody asked for it: what follows could be taken for the reply to our next command.
-            self.state = State::Closed;
+            self.state = ClientState::Closed;
         }
     }
 
@@ -177,32 +177,32 @@ impl Client {
     }
 
     /// What to do now.
-    pub(crate) fn action(&self) -> Action {
+    pub(crate) fn action(&self) -> ClientAction {
         if let Some(verdict) = &self.failure {
-            return Action::Failed(verdict.clone());
+            return ClientAction::Failed(verdict.clone());
         }
         match (self.state, &self.transaction) {
-            (State::TlsHandshake, _) => Action::StartTls,
-            (_, Some(t)) if t.is_done() => Action::Done,
-            (State::Transaction, Some(t)) if t.wants_body() => Action::SendBody,
-            (State::Ready, _) => Action::Ready,
-            _ => Action::Read,
+            (ClientState::TlsHandshake, _) => ClientAction::StartTls,
+            (_, Some(t)) if t.is_done() => ClientAction::Done,
+            (ClientState::Transaction, Some(t)) if t.wants_body() => ClientAction::SendBody,
+            (ClientState::Ready, _) => ClientAction::Ready,
+            _ => ClientAction::Read,
         }
     }
 
     /// What the client waits for.
-    pub(crate) fn step(&self) -> Step {
+    pub(crate) fn step(&self) -> ClientStep {
         match self.state {
-            State::Banner => Step::Banner,
-            State::Ehlo | State::Helo => Step::Ehlo,
-            State::StartTlsReply | State::TlsHandshake => Step::StartTls,
-            State::Auth { .. } => Step::Auth,
-            State::Ready => Step::Ready,
-            State::Transaction => self
+            ClientState::Banner => ClientStep::Banner,
+            ClientState::Ehlo | ClientState::Helo => ClientStep::Ehlo,
+            ClientState::StartTlsReply | ClientState::TlsHandshake => ClientStep::StartTls,
+            ClientState::Auth { .. } => ClientStep::Auth,
+            ClientState::Ready => ClientStep::Ready,
+            ClientState::Transaction => self
                 .transaction
                 .as_ref()
-                .map_or(Step::Ready, Transaction::step),
-            State::Closed => Step::Closed,
+                .map_or(ClientStep::Ready, ClientTransaction::step),
+            ClientState::Closed => ClientStep::Closed,
         }
     }
 
@@ -223,7 +223,7 @@ impl Client {
 
     /// Whether another transaction may follow.
     pub(crate) fn is_open(&self) -> bool {
-        self.state == State::Ready
+        self.state == ClientState::Ready
     }
 
     /// Whether the connection is encrypted.
@@ -236,14 +236,19 @@ impl Client {
     pub(crate) fn tls_started(&mut self) {
         self.tls = true;
         self.caps = Capabilities::default();
-        self.say_hello(State::Ehlo);
+        self.say_hello(ClientState::Ehlo);
     }
 
     /// Begins a transaction for some recipients (indexes into the envelope), at most
     /// [`Capabilities::recipients_per_transaction`] of them, in state [`Action::Ready`]. A refusal
     /// that needs no word with the server comes out as [`Action::Done`] at once.
-    pub(crate) fn begin(&mut self, envelope: &Envelope, recipients: &[u32], content: Content) {
-        let (transaction, after) = Transaction::begin(
+    pub(crate) fn begin(
+        &mut self,
+        envelope: &Envelope,
+        recipients: &[u32],
+        content: OutgoingContent,
+    ) {
+        let (transaction, after) = ClientTransaction::begin(
             &self.caps,
             envelope,
             recipients,
@@ -252,7 +257,7 @@ impl Client {
             &mut self.output,
         );
         self.transaction = Some(transaction);
-        self.state = State::Transaction;
+        self.state = ClientState::Transaction;
         self.go_on(after);
     }
 
@@ -265,14 +270,16 @@ impl Client {
 
     /// Recipients that the server had accepted at RCPT in the transaction that is over.
     pub(crate) fn accepted(&self) -> usize {
-        self.transaction.as_ref().map_or(0, Transaction::accepted)
+        self.transaction
+            .as_ref()
+            .map_or(0, ClientTransaction::accepted)
     }
 
     /// One verdict per recipient of the transaction that is over.
-    pub(crate) fn take_verdicts(&mut self) -> Vec<(u32, Verdict)> {
+    pub(crate) fn take_verdicts(&mut self) -> Vec<(u32, StepReply)> {
         self.transaction
             .take()
-            .map(Transaction::into_verdicts)
+            .map(ClientTransaction::into_verdicts)
             .unwrap_or_default()
     }
 
@@ -286,61 +293,61 @@ impl Client {
         self.end_at(self.step(), reply, lost);
     }
 
-    fn end_at(&mut self, step: Step, reply: Reply, lost: bool) {
-        self.state = State::Closed;
+    fn end_at(&mut self, step: ClientStep, reply: Reply, lost: bool) {
+        self.state = ClientState::Closed;
         match &mut self.transaction {
             Some(t) if t.is_done() => {}
-            Some(t) => t.abort(&Verdict { step, reply, lost }),
-            None => self.failure = Some(Verdict { step, reply, lost }),
+            Some(t) => t.abort(&StepReply { step, reply, lost }),
+            None => self.failure = Some(StepReply { step, reply, lost }),
         }
     }
 
     /// Puts QUIT into the output; nothing may follow.
     pub(crate) fn quit(&mut self) {
         self.say("QUIT");
-        self.state = State::Closed;
+        self.state = ClientState::Closed;
     }
 
     fn take_reply(&mut self, reply: Reply, more: bool) {
         match self.state {
-            State::Banner if reply.code == 220 => {
+            ClientState::Banner if reply.code == 220 => {
                 self.server_name = first_word(&reply);
-                self.say_hello(State::Ehlo);
+                self.say_hello(ClientState::Ehlo);
             }
-            State::Ehlo if reply.code == 250 => {
+            ClientState::Ehlo if reply.code == 250 => {
                 self.caps = Capabilities::parse(&reply);
                 self.take_server_name(&reply);
                 self.after_hello();
             }
             // RFC 5321 section 3.2: a server that does not know EHLO gets HELO. 421 is a farewell,
             // not an answer.
-            State::Ehlo if reply.is_permanent() => self.say_hello(State::Helo),
-            State::Helo if reply.code == 250 => {
+            ClientState::Ehlo if reply.is_permanent() => self.say_hello(ClientState::Helo),
+            ClientState::Helo if reply.code == 250 => {
                 self.caps = Capabilities::default();
                 self.take_server_name(&reply);
                 self.after_hello();
             }
-            State::StartTlsReply if reply.code == 220 => {
+            ClientState::StartTlsReply if reply.code == 220 => {
                 if more || self.reader.is_partial() {
                     // Plain text behind the 220 would be read as if it had come encrypted (RFC 3207
                     // section 6, CVE-2011-0411).
                     self.fail(replies::TEXT_BEHIND_STARTTLS.into());
                 } else {
-                    self.state = State::TlsHandshake;
+                    self.state = ClientState::TlsHandshake;
                 }
             }
-            State::StartTlsReply
+            ClientState::StartTlsReply
                 if self.options.starttls == StartTls::IfOffered && reply.code != 421 =>
             {
                 self.tls_refused = true;
                 self.after_hello();
             }
-            State::Auth { .. } if reply.code == 235 => self.state = State::Ready,
-            State::Auth {
+            ClientState::Auth { .. } if reply.code == 235 => self.state = ClientState::Ready,
+            ClientState::Auth {
                 mechanism,
                 challenges,
             } if reply.code == 334 => self.answer_challenge(mechanism, challenges, reply),
-            State::Transaction => {
+            ClientState::Transaction => {
                 let Some(t) = &mut self.transaction else {
                     return;
                 };
@@ -349,7 +356,9 @@ impl Client {
             }
             // A farewell or nonsense that nobody asked for: not to be used again, nothing is
             // undecided.
-            State::Ready | State::Closed | State::TlsHandshake => self.state = State::Closed,
+            ClientState::Ready | ClientState::Closed | ClientState::TlsHandshake => {
+                self.state = ClientState::Closed
+            }
             _ => self.end(reply, false),
         }
     }
@@ -359,9 +368,9 @@ impl Client {
             After::Wait => {}
             After::Reuse { dirty } => {
                 self.dirty = dirty;
-                self.state = State::Ready;
+                self.state = ClientState::Ready;
             }
-            After::Close => self.state = State::Closed,
+            After::Close => self.state = ClientState::Closed,
         }
     }
 
@@ -372,8 +381,12 @@ impl Client {
         }
     }
 
-    fn say_hello(&mut self, state: State) {
-        let verb = if state == State::Helo { "HELO" } else { "EHLO" };
+    fn say_hello(&mut self, state: ClientState) {
+        let verb = if state == ClientState::Helo {
+            "HELO"
+        } else {
+            "EHLO"
+        };
         self.say(&format!("{verb} {}", self.options.ehlo));
         self.state = state;
     }
@@ -386,21 +399,21 @@ impl Client {
             && !self.tls_refused
         {
             self.say("STARTTLS");
-            self.state = State::StartTlsReply;
+            self.state = ClientState::StartTlsReply;
             return;
         }
         if !self.tls && self.options.starttls == StartTls::Must {
-            self.state = State::StartTlsReply;
+            self.state = ClientState::StartTlsReply;
             self.fail(replies::STARTTLS_MISSING.into());
             return;
         }
         match self.options.login.clone() {
             Some(login) => self.log_in(&login),
-            None => self.state = State::Ready,
+            None => self.state = ClientState::Ready,
         }
     }
 
-    fn log_in(&mut self, login: &Login) {
+    fn log_in(&mut self, login: &ClientLogin) {
         let chosen = if self.tls || login.without_tls {
             login.choose(&self.caps.auth)
         } else {
@@ -409,7 +422,7 @@ impl Client {
         match chosen {
             Ok(mechanism) => {
                 self.say(&login.command(mechanism));
-                self.state = State::Auth {
+                self.state = ClientState::Auth {
                     mechanism,
                     challenges: 0,
                 };
@@ -417,7 +430,7 @@ impl Client {
             Err(missing) => {
                 let proof = login.proof.name();
                 let reply = replies::login_not_offered(proof, &missing);
-                self.end_at(Step::Auth, reply, true);
+                self.end_at(ClientStep::Auth, reply, true);
             }
         }
     }
@@ -432,7 +445,7 @@ impl Client {
             return;
         };
         self.say(&answer);
-        self.state = State::Auth {
+        self.state = ClientState::Auth {
             mechanism,
             challenges: challenges + 1,
         };

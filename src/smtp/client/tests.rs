@@ -6,16 +6,16 @@ use crate::types::{Address, AuthMechanism, Recipient, ReversePath, Secret};
 mod misbehaving;
 mod tls_and_login;
 
-fn options() -> Options {
-    Options {
+fn options() -> ConnectOptions {
+    ConnectOptions {
         ehlo: "relay.test".into(),
         starttls: StartTls::Never,
         login: None,
     }
 }
 
-fn login(without_tls: bool) -> Option<Login> {
-    Some(Login {
+fn login(without_tls: bool) -> Option<ClientLogin> {
+    Some(ClientLogin {
         user: "u".into(),
         proof: Proof::Password(Secret("p".into())),
         mechanism: None,
@@ -42,7 +42,12 @@ fn envelope(recipients: usize) -> Envelope {
 /// Runs one connection with a transaction per entry of `messages` (their numbers of recipients).
 /// `script` is what the server says: one entry per write of ours that needs an answer. Gives a
 /// transcript.
-fn run(options: Options, script: &[&str], messages: &[usize], cut: Option<usize>) -> Vec<String> {
+fn run(
+    options: ConnectOptions,
+    script: &[&str],
+    messages: &[usize],
+    cut: Option<usize>,
+) -> Vec<String> {
     let mut client = Client::new(options);
     let mut log = Vec::new();
     let mut script = script.iter();
@@ -58,28 +63,28 @@ fn run(options: Options, script: &[&str], messages: &[usize], cut: Option<usize>
             ));
         }
         match client.action() {
-            Action::Read => match script.next() {
+            ClientAction::Read => match script.next() {
                 Some(said) => feed(&mut client, said.as_bytes(), cut),
                 None => {
                     log.push(format!("awaits {:?}", client.step()));
                     client.fail(Reply::new(451, (4, 4, 2), "lost"));
                 }
             },
-            Action::StartTls => {
+            ClientAction::StartTls => {
                 log.push("TLS".into());
                 client.tls_started();
             }
-            Action::SendBody => {
-                assert_eq!(client.step(), Step::Body);
+            ClientAction::SendBody => {
+                assert_eq!(client.step(), ClientStep::Body);
                 log.push("BODY".into());
                 client.body_sent();
-                assert_eq!(client.step(), Step::Dot);
+                assert_eq!(client.step(), ClientStep::Dot);
             }
-            Action::Failed(verdict) => {
+            ClientAction::Failed(verdict) => {
                 log.push(format!("failed {}", show(&verdict)));
                 return log;
             }
-            Action::Done => {
+            ClientAction::Done => {
                 for (index, verdict) in client.take_verdicts() {
                     log.push(format!("r{index}: {}", show(&verdict)));
                 }
@@ -88,7 +93,7 @@ fn run(options: Options, script: &[&str], messages: &[usize], cut: Option<usize>
                     return log;
                 }
             }
-            Action::Ready => match messages.next() {
+            ClientAction::Ready => match messages.next() {
                 Some(count) => {
                     begun += 1;
                     assert!(begun < 10, "endless");
@@ -96,9 +101,9 @@ fn run(options: Options, script: &[&str], messages: &[usize], cut: Option<usize>
                     client.begin(
                         &envelope(*count),
                         &all,
-                        Content {
+                        OutgoingContent {
                             octets: 5,
-                            ..Content::default()
+                            ..OutgoingContent::default()
                         },
                     );
                 }
@@ -121,13 +126,13 @@ fn feed(client: &mut Client, said: &[u8], cut: Option<usize>) {
     }
 }
 
-fn show(verdict: &Verdict) -> String {
+fn show(verdict: &StepReply) -> String {
     let lost = if verdict.lost { " (lost)" } else { "" };
     format!("{:?} {}{lost}", verdict.step, verdict.reply.one_line())
 }
 
 /// The same transcript must come out however the server's bytes are cut.
-fn check(options: &Options, script: &[&str], messages: &[usize], expected: &[&str]) {
+fn check(options: &ConnectOptions, script: &[&str], messages: &[usize], expected: &[&str]) {
     assert_eq!(
         run(options.clone(), script, messages, None),
         expected,
@@ -363,10 +368,10 @@ fn a_farewell_is_temporary_for_all_that_is_left() {
 fn a_lost_connection_is_marked_at_each_step() {
     let all = ["220 mx\r\n", PIPE, "250 ok\r\n", "250 ok\r\n", "354 go\r\n"];
     for (length, step) in [
-        (2, Step::Mail),
-        (3, Step::Rcpt),
-        (4, Step::Data),
-        (5, Step::Dot),
+        (2, ClientStep::Mail),
+        (3, ClientStep::Rcpt),
+        (4, ClientStep::Data),
+        (5, ClientStep::Dot),
     ] {
         let log = run(options(), &all[..length], &[1], None);
         assert!(log.contains(&format!("awaits {step:?}")), "{log:?}");
@@ -376,7 +381,7 @@ fn a_lost_connection_is_marked_at_each_step() {
         );
         assert_eq!(log.last().map(String::as_str), Some("closed"));
     }
-    for (length, step) in [(0, Step::Banner), (1, Step::Ehlo)] {
+    for (length, step) in [(0, ClientStep::Banner), (1, ClientStep::Ehlo)] {
         let log = run(options(), &all[..length], &[1], None);
         assert_eq!(
             log.last().map(String::as_str),
@@ -430,7 +435,7 @@ fn a_recipient_outside_ascii_fails_alone_or_makes_the_transaction_smtputf8() {
         let mut out = Vec::new();
         client.take_output(&mut out);
         out.clear();
-        client.begin(&e, &[0, 1], Content::default());
+        client.begin(&e, &[0, 1], OutgoingContent::default());
         client.take_output(&mut out);
         (String::from_utf8(out).expect("utf-8"), client)
     };

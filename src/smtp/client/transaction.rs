@@ -1,9 +1,9 @@
 //! One mail transaction (RFC 5321 section 3.3), pipelined where the server offers it (RFC 2920).
 
 use super::caps::Capabilities;
-use super::command::{self, Content};
+use super::command::{self, OutgoingContent};
 use super::stuff::END_OF_DATA;
-use super::{Step, Verdict};
+use super::{ClientStep, StepReply};
 use crate::types::replies;
 use crate::types::{Envelope, Recipient, Reply};
 use std::collections::VecDeque;
@@ -36,8 +36,8 @@ pub(super) enum After {
     Close,
 }
 
-pub(super) struct Transaction {
-    recipients: Vec<(u32, Option<Verdict>)>,
+pub(super) struct ClientTransaction {
+    recipients: Vec<(u32, Option<StepReply>)>,
     accepted: Vec<usize>,
     mail_accepted: bool,
     /// Commands not sent yet, and where each ends: they go one at a time without PIPELINING, else
@@ -52,12 +52,12 @@ pub(super) struct Transaction {
     done: bool,
 }
 
-impl Transaction {
+impl ClientTransaction {
     pub(super) fn begin(
         caps: &Capabilities,
         envelope: &Envelope,
         recipients: &[u32],
-        content: Content,
+        content: OutgoingContent,
         dirty: bool,
         output: &mut Vec<u8>,
     ) -> (Self, After) {
@@ -79,15 +79,15 @@ impl Transaction {
             .collect();
         let all_need_utf8 = command::needs_smtputf8(envelope, content);
         if let Some(reply) = command::refusal(caps, all_need_utf8, content) {
-            this.decide_all(Step::Mail, &reply);
+            this.decide_all(ClientStep::Mail, &reply);
         }
         // A recipient outside ASCII fails alone where the server does not know SMTPUTF8; with it,
         // it decides for all.
         let some_need_utf8 = chosen.iter().any(|r| r.address.needs_utf8());
         for ((_, slot), recipient) in this.recipients.iter_mut().zip(&chosen) {
             if recipient.address.needs_utf8() && !caps.smtputf8 {
-                slot.get_or_insert_with(|| Verdict {
-                    step: Step::Rcpt,
+                slot.get_or_insert_with(|| StepReply {
+                    step: ClientStep::Rcpt,
                     reply: replies::NO_SMTPUTF8.into(),
                     lost: false,
                 });
@@ -134,13 +134,13 @@ impl Transaction {
         }
     }
 
-    pub(super) fn step(&self) -> Step {
+    pub(super) fn step(&self) -> ClientStep {
         match self.pending.front() {
-            Some(Expect::Rset | Expect::Mail) | None => Step::Mail,
-            Some(Expect::Rcpt(_)) => Step::Rcpt,
-            Some(Expect::Data) => Step::Data,
-            Some(Expect::Dot) if self.wants_body => Step::Body,
-            Some(Expect::Dot | Expect::EmptyDot) => Step::Dot,
+            Some(Expect::Rset | Expect::Mail) | None => ClientStep::Mail,
+            Some(Expect::Rcpt(_)) => ClientStep::Rcpt,
+            Some(Expect::Data) => ClientStep::Data,
+            Some(Expect::Dot) if self.wants_body => ClientStep::Body,
+            Some(Expect::Dot | Expect::EmptyDot) => ClientStep::Dot,
         }
     }
 
@@ -160,9 +160,9 @@ impl Transaction {
         self.accepted.len()
     }
 
-    pub(super) fn into_verdicts(self) -> Vec<(u32, Verdict)> {
-        let lost = || Verdict {
-            step: Step::Mail,
+    pub(super) fn into_verdicts(self) -> Vec<(u32, StepReply)> {
+        let lost = || StepReply {
+            step: ClientStep::Mail,
             reply: replies::TRANSACTION_GIVEN_UP.into(),
             lost: true,
         };
@@ -173,7 +173,7 @@ impl Transaction {
     }
 
     /// Ends the transaction: `verdict` stands for every recipient not decided yet.
-    pub(super) fn abort(&mut self, verdict: &Verdict) {
+    pub(super) fn abort(&mut self, verdict: &StepReply) {
         for (_, slot) in &mut self.recipients {
             slot.get_or_insert_with(|| verdict.clone());
         }
@@ -181,9 +181,9 @@ impl Transaction {
         self.wants_body = false;
     }
 
-    fn decide_all(&mut self, step: Step, reply: &Reply) {
+    fn decide_all(&mut self, step: ClientStep, reply: &Reply) {
         for (_, slot) in &mut self.recipients {
-            slot.get_or_insert_with(|| Verdict {
+            slot.get_or_insert_with(|| StepReply {
                 step,
                 reply: reply.clone(),
                 lost: false,
@@ -191,8 +191,8 @@ impl Transaction {
         }
     }
 
-    fn close(&mut self, step: Step, reply: Reply) -> After {
-        self.abort(&Verdict {
+    fn close(&mut self, step: ClientStep, reply: Reply) -> After {
+        self.abort(&StepReply {
             step,
             reply,
             lost: false,
@@ -235,8 +235,8 @@ impl Transaction {
             self.accepted.push(slot);
         } else if let Some((_, verdict)) = self.recipients.get_mut(slot) {
             // Where MAIL was refused, that refusal stands: what RCPT got then is only its echo.
-            verdict.get_or_insert(Verdict {
-                step: Step::Rcpt,
+            verdict.get_or_insert(StepReply {
+                step: ClientStep::Rcpt,
                 reply,
                 lost: false,
             });
@@ -261,10 +261,10 @@ impl Transaction {
                 After::Wait
             }
             400.. => {
-                self.decide_all(Step::Data, &reply);
+                self.decide_all(ClientStep::Data, &reply);
                 self.go_on(output)
             }
-            _ => self.close(Step::Data, replies::bad_answer_to_data(&reply)),
+            _ => self.close(ClientStep::Data, replies::bad_answer_to_data(&reply)),
         }
     }
 
@@ -277,9 +277,9 @@ impl Transaction {
             } else {
                 replies::ANSWERED_TOO_EARLY.into()
             };
-            return self.close(Step::Dot, reply);
+            return self.close(ClientStep::Dot, reply);
         }
-        self.decide_all(Step::Dot, &reply);
+        self.decide_all(ClientStep::Dot, &reply);
         self.mail_accepted = false;
         self.done = true;
         After::Reuse { dirty: false }

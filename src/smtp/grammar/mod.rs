@@ -6,7 +6,7 @@ pub(crate) mod params;
 
 pub(crate) use address::is_rerouting;
 
-use crate::smtp::server::{Attribute, Mail};
+use crate::smtp::server::{Attribute, MailCommand};
 use crate::types::Secret;
 use crate::types::replies::{self, FixedReply};
 use crate::types::{Recipient, ReversePath};
@@ -21,7 +21,7 @@ pub(crate) enum Command {
     Ehlo(String),
     /// `HELO name`, the same.
     Helo(String),
-    Mail(Mail),
+    Mail(MailCommand),
     Rcpt(Recipient),
     /// `RCPT TO:<postmaster>` without a domain: that of the server itself (RFC 5321 section
     /// 4.1.1.3).
@@ -239,7 +239,7 @@ fn mail(rest: &str) -> Result<Command, FixedReply> {
     {
         return Err(replies::NEEDS_SMTPUTF8);
     }
-    Ok(Command::Mail(Mail {
+    Ok(Command::Mail(MailCommand {
         from,
         size: params.size,
         body: params.body.unwrap_or_default(),

@@ -71,7 +71,7 @@ pub enum Question {
         password: Secret,
     },
     /// May this sender begin a transaction?
-    Mail(Mail),
+    Mail(MailCommand),
     /// May mail go to this recipient? A positive reply puts it into the envelope.
     Rcpt(Recipient),
     /// Is this message taken? Whatever the answer, the transaction is over after it and no
@@ -95,7 +95,7 @@ pub(crate) type Attribute = (String, Option<String>);
 
 /// The MAIL command, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mail {
+pub struct MailCommand {
     pub from: ReversePath,
     /// `SIZE=`, within the limit.
     pub size: Option<u64>,

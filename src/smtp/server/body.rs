@@ -1,6 +1,6 @@
 //! Takes messages in, after DATA and in chunks.
 
-use super::{Pending, Question, Server, State, Step, Transaction};
+use super::{OpenTransaction, PendingQuestion, Question, Server, SessionState, Step};
 use crate::smtp::bdat::ChunkReader;
 use crate::smtp::content::Content;
 use crate::smtp::data::DataReader;
@@ -45,12 +45,12 @@ impl Server {
             self.fail(reply);
         } else {
             self.write(&replies::data_go());
-            self.state = State::Data(DataReader::new(self.new_content()));
+            self.state = SessionState::Data(DataReader::new(self.new_content()));
         }
     }
 
     pub(super) fn read_data(&mut self) -> Option<Step> {
-        let State::Data(reader) = &mut self.state else {
+        let SessionState::Data(reader) = &mut self.state else {
             return None;
         };
         let (rest, done) = reader.read(self.input.get(self.used..).unwrap_or_default());
@@ -62,8 +62,8 @@ impl Server {
         if !done {
             return Some(self.want_more());
         }
-        match std::mem::replace(&mut self.state, State::Command) {
-            State::Data(reader) => self.finish(reader.into_content()),
+        match std::mem::replace(&mut self.state, SessionState::Command) {
+            SessionState::Data(reader) => self.finish(reader.into_content()),
             _ => None,
         }
     }
@@ -86,11 +86,11 @@ impl Server {
         } else if content.would_exceed(size) {
             content.refuse(replies::TOO_LARGE);
         }
-        self.state = State::Chunk(ChunkReader::new(content, size, last));
+        self.state = SessionState::Chunk(ChunkReader::new(content, size, last));
     }
 
     pub(super) fn read_chunk(&mut self) -> Option<Step> {
-        let State::Chunk(reader) = &mut self.state else {
+        let SessionState::Chunk(reader) = &mut self.state else {
             return None;
         };
         let (rest, done) = reader.read(self.input.get(self.used..).unwrap_or_default());
@@ -98,7 +98,8 @@ impl Server {
         if !done {
             return Some(self.want_more());
         }
-        let State::Chunk(reader) = std::mem::replace(&mut self.state, State::Command) else {
+        let SessionState::Chunk(reader) = std::mem::replace(&mut self.state, SessionState::Command)
+        else {
             return None;
         };
         let last = reader.is_last();
@@ -118,9 +119,10 @@ impl Server {
     /// The message is whole, or refused.
     fn finish(&mut self, content: Content) -> Option<Step> {
         match (content.finish(), self.transaction.take()) {
-            (Ok(body), Some(Transaction { envelope, .. })) => {
-                Some(self.ask(Pending::Message, Question::Message { envelope, body }))
-            }
+            (Ok(body), Some(OpenTransaction { envelope, .. })) => Some(self.ask(
+                PendingQuestion::Message,
+                Question::Message { envelope, body },
+            )),
             (Ok(_), None) => {
                 self.fail(replies::MAIL_FIRST);
                 None

@@ -1,7 +1,7 @@
 //! Answers commands.
 
-use super::{Mail, Pending, Question, Server, State, Step};
-use crate::smtp::auth::{Exchange, Progress};
+use super::{MailCommand, PendingQuestion, Question, Server, SessionState, Step};
+use crate::smtp::auth::{AuthProgress, Exchange};
 use crate::smtp::grammar::params::RcptParams;
 use crate::smtp::grammar::{self, Command};
 use crate::types::replies::{self, FixedReply};
@@ -14,7 +14,7 @@ impl Server {
             .input
             .get(begin..begin.saturating_add(length))
             .unwrap_or_default();
-        if let State::AuthLine(exchange) = &mut self.state {
+        if let SessionState::AuthLine(exchange) = &mut self.state {
             let progress = exchange.line(line);
             return self.on_auth_progress(progress);
         }
@@ -90,10 +90,10 @@ impl Server {
                 return self.on_auth(&mechanism, initial.as_ref().map(|i| i.0.as_str()));
             }
             Command::Xclient(list) => {
-                return self.on_proxied(Pending::Xclient, Question::Xclient(list));
+                return self.on_proxied(PendingQuestion::Xclient, Question::Xclient(list));
             }
             Command::Xforward(list) => {
-                return self.on_proxied(Pending::Xforward, Question::Xforward(list));
+                return self.on_proxied(PendingQuestion::Xforward, Question::Xforward(list));
             }
         }
         None
@@ -104,7 +104,7 @@ impl Server {
         None
     }
 
-    fn on_mail(&mut self, mail: Mail) -> Option<Step> {
+    fn on_mail(&mut self, mail: MailCommand) -> Option<Step> {
         let config = &self.config;
         if self.hello.is_none() {
             return self.refuse(replies::HELO_FIRST);
@@ -131,7 +131,7 @@ impl Server {
             return None;
         }
         let question = Question::Mail(mail.clone());
-        Some(self.ask(Pending::Mail(mail), question))
+        Some(self.ask(PendingQuestion::Mail(mail), question))
     }
 
     fn on_rcpt(&mut self, recipient: Recipient) -> Option<Step> {
@@ -157,7 +157,7 @@ impl Server {
             return None;
         }
         let question = Question::Rcpt(recipient.clone());
-        Some(self.ask(Pending::Rcpt(recipient), question))
+        Some(self.ask(PendingQuestion::Rcpt(recipient), question))
     }
 
     fn on_postmaster(&mut self, params: RcptParams) -> Option<Step> {
@@ -183,7 +183,7 @@ impl Server {
         } else {
             self.drop_transaction();
             self.say(replies::TLS_GO);
-            self.state = State::Tls;
+            self.state = SessionState::Tls;
         }
     }
 
@@ -208,37 +208,37 @@ impl Server {
             return self.refuse(replies::NO_MECHANISM);
         };
         let progress = exchange.begin(initial);
-        self.state = State::AuthLine(exchange);
+        self.state = SessionState::AuthLine(exchange);
         self.on_auth_progress(progress)
     }
 
-    fn on_auth_progress(&mut self, progress: Progress) -> Option<Step> {
-        let State::AuthLine(exchange) = &self.state else {
+    fn on_auth_progress(&mut self, progress: AuthProgress) -> Option<Step> {
+        let SessionState::AuthLine(exchange) = &self.state else {
             return None;
         };
         let mechanism = exchange.mechanism();
         match progress {
-            Progress::Challenge(text) => {
+            AuthProgress::Challenge(text) => {
                 self.write(&replies::auth_challenge(text));
                 None
             }
-            Progress::Credentials { user, password } => Some(self.ask(
-                Pending::Auth,
+            AuthProgress::Credentials { user, password } => Some(self.ask(
+                PendingQuestion::Auth,
                 Question::Auth {
                     mechanism,
                     user,
                     password,
                 },
             )),
-            Progress::Refused(reply) => {
-                self.state = State::Command;
+            AuthProgress::Refused(reply) => {
+                self.state = SessionState::Command;
                 self.refuse(reply)
             }
         }
     }
 
     /// XCLIENT and XFORWARD: from trusted peers, outside of transactions.
-    fn on_proxied(&mut self, pending: Pending, question: Question) -> Option<Step> {
+    fn on_proxied(&mut self, pending: PendingQuestion, question: Question) -> Option<Step> {
         if !self.config.trust_xclient {
             return self.refuse(replies::NOT_TRUSTED);
         }

@@ -4,7 +4,7 @@
 //! proxy before us that disagree about line ends would read different commands from the same
 //! octets.
 
-use super::{Server, State, Step};
+use super::{Server, SessionState, Step};
 use crate::smtp::grammar;
 use crate::types::replies::{self, FixedReply};
 
@@ -12,7 +12,7 @@ use crate::types::replies::{self, FixedReply};
 const ENDLESS_OCTETS: usize = 1024 * 1024;
 
 /// What the input begins with.
-enum Line {
+enum InputLine {
     /// No whole line yet.
     None,
     /// A line of so many octets, CRLF not counted.
@@ -31,12 +31,14 @@ impl Server {
             return self.skip_overlong();
         }
         match self.cut() {
-            Line::None => return Some(self.want_more()),
-            Line::Tls => self.fail_and_close(replies::TLS_TOO_EARLY),
-            Line::BareLf => self.fail_and_close(replies::BARE_LF_COMMAND),
-            Line::TooLong(_) if self.begins_bdat() => self.fail_and_close(replies::BDAT_SYNTAX),
-            Line::TooLong(reply) => self.overlong = Some((0, reply)),
-            Line::Of(length) => {
+            InputLine::None => return Some(self.want_more()),
+            InputLine::Tls => self.fail_and_close(replies::TLS_TOO_EARLY),
+            InputLine::BareLf => self.fail_and_close(replies::BARE_LF_COMMAND),
+            InputLine::TooLong(_) if self.begins_bdat() => {
+                self.fail_and_close(replies::BDAT_SYNTAX)
+            }
+            InputLine::TooLong(reply) => self.overlong = Some((0, reply)),
+            InputLine::Of(length) => {
                 let begin = self.used;
                 self.used = self.used.saturating_add(length).saturating_add(2);
                 return self.on_line(begin, length);
@@ -46,16 +48,16 @@ impl Server {
     }
 
     fn begins_bdat(&self) -> bool {
-        matches!(self.state, State::Command)
+        matches!(self.state, SessionState::Command)
             && grammar::is_bdat(self.input.get(self.used..).unwrap_or_default())
     }
 
-    fn cut(&self) -> Line {
+    fn cut(&self) -> InputLine {
         let input = self.input.get(self.used..).unwrap_or_default();
-        let in_auth = matches!(self.state, State::AuthLine(_));
+        let in_auth = matches!(self.state, SessionState::AuthLine(_));
         // A TLS handshake record begins with 22 (RFC 8446 section 5.1); no command does.
         if !in_auth && input.first() == Some(&22) {
-            return Line::Tls;
+            return InputLine::Tls;
         }
         let limit = if in_auth {
             grammar::AUTH_LINE_OCTETS
@@ -64,17 +66,17 @@ impl Server {
         };
         let window = input.get(..limit).unwrap_or(input);
         match memchr::memchr(b'\n', window) {
-            Some(0) => Line::BareLf,
+            Some(0) => InputLine::BareLf,
             Some(i) => match window.get(i - 1) {
-                Some(b'\r') => Line::Of(i - 1),
-                _ => Line::BareLf,
+                Some(b'\r') => InputLine::Of(i - 1),
+                _ => InputLine::BareLf,
             },
-            None if window.len() < limit => Line::None,
+            None if window.len() < limit => InputLine::None,
             // RFC 4954 section 4: 500 with 5.5.6 for a line of the exchange.
             None if limit == grammar::AUTH_LINE_OCTETS => {
-                Line::TooLong(replies::AUTH_LINE_TOO_LONG)
+                InputLine::TooLong(replies::AUTH_LINE_TOO_LONG)
             }
-            None => Line::TooLong(replies::LINE_TOO_LONG),
+            None => InputLine::TooLong(replies::LINE_TOO_LONG),
         }
     }
 
@@ -86,7 +88,7 @@ impl Server {
             Some(i) => {
                 self.used = self.used.saturating_add(i).saturating_add(1);
                 self.fail(reply);
-                self.state = State::Command;
+                self.state = SessionState::Command;
                 None
             }
             None if dropped.saturating_add(input.len()) > ENDLESS_OCTETS => {

@@ -18,7 +18,7 @@ mod line;
 mod tests;
 
 pub use api::{Answer, Question, ServerConfig, Step};
-pub(crate) use api::{Attribute, Awaits, Mail};
+pub(crate) use api::{Attribute, Awaits, MailCommand};
 
 use crate::smtp::auth::Exchange;
 use crate::smtp::bdat::ChunkReader;
@@ -33,7 +33,7 @@ const IDLE_BUFFER_OCTETS: usize = 4096;
 /// One session.
 pub struct Server {
     config: ServerConfig,
-    state: State,
+    state: SessionState,
     /// Octets fed and not yet used, from `used` on.
     input: Vec<u8>,
     used: usize,
@@ -47,7 +47,7 @@ pub struct Server {
     hello: Option<Hello>,
     tls: bool,
     authenticated: bool,
-    transaction: Option<Transaction>,
+    transaction: Option<OpenTransaction>,
     /// A transaction has ended without a message and the shell does not know yet.
     dropped: bool,
     errors: u32,
@@ -64,7 +64,7 @@ struct Hello {
 
 /// What MAIL has opened.
 #[derive(Debug)]
-struct Transaction {
+struct OpenTransaction {
     envelope: Envelope,
     /// RCPT was tried at least once.
     rcpt_seen: bool,
@@ -76,9 +76,9 @@ struct Transaction {
 
 /// What the session awaits.
 #[derive(Debug)]
-enum State {
+enum SessionState {
     Start,
-    Answer(Pending),
+    Answer(PendingQuestion),
     Command,
     /// The next line of an AUTH exchange.
     AuthLine(Exchange),
@@ -90,10 +90,10 @@ enum State {
 
 /// What the shell was asked.
 #[derive(Debug)]
-enum Pending {
+enum PendingQuestion {
     Connect,
     Auth,
-    Mail(Mail),
+    Mail(MailCommand),
     Rcpt(Recipient),
     Message,
     Xclient,
@@ -120,7 +120,7 @@ impl Server {
         Self {
             tls: config.tls_active,
             config,
-            state: State::Start,
+            state: SessionState::Start,
             input: Vec::new(),
             used: 0,
             output: Vec::new(),
@@ -140,7 +140,7 @@ impl Server {
     /// Takes octets from the peer. To be called only after [`Step::Read`], so that what is kept
     /// stays bounded by one read and one command line.
     pub fn feed(&mut self, input: &[u8]) {
-        if matches!(self.state, State::Closed) {
+        if matches!(self.state, SessionState::Closed) {
             return;
         }
         self.input.extend_from_slice(input);
@@ -158,16 +158,16 @@ impl Server {
                 return Step::Reset;
             }
             let step = match self.state {
-                State::Start => Some(self.ask(Pending::Connect, Question::Connect)),
-                State::Answer(_) => {
+                SessionState::Start => Some(self.ask(PendingQuestion::Connect, Question::Connect)),
+                SessionState::Answer(_) => {
                     self.answer(Answer::Reply(replies::UNDECIDED.into()));
                     None
                 }
-                State::Command | State::AuthLine(_) => self.read_line(),
-                State::Data(_) => self.read_data(),
-                State::Chunk(_) => self.read_chunk(),
-                State::Tls => Some(Step::StartTls),
-                State::Closed => Some(Step::Close),
+                SessionState::Command | SessionState::AuthLine(_) => self.read_line(),
+                SessionState::Data(_) => self.read_data(),
+                SessionState::Chunk(_) => self.read_chunk(),
+                SessionState::Tls => Some(Step::StartTls),
+                SessionState::Closed => Some(Step::Close),
             };
             if let Some(step) = step {
                 return step;
@@ -199,8 +199,8 @@ impl Server {
 
     /// Takes the shell's decision on the open question; without one it does nothing.
     pub fn answer(&mut self, answer: Answer) {
-        let pending = match std::mem::replace(&mut self.state, State::Command) {
-            State::Answer(pending) => pending,
+        let pending = match std::mem::replace(&mut self.state, SessionState::Command) {
+            SessionState::Answer(pending) => pending,
             other => {
                 self.state = other;
                 return;
@@ -220,27 +220,29 @@ impl Server {
     }
 
     /// The words of [`Answer::Accept`].
-    fn own_words(&self, pending: &Pending) -> Reply {
+    fn own_words(&self, pending: &PendingQuestion) -> Reply {
         match pending {
-            Pending::Connect | Pending::Xclient => replies::banner(&self.config.hostname),
-            Pending::Auth => replies::AUTH_OK.into(),
-            Pending::Mail(_) => replies::MAIL_OK.into(),
-            Pending::Rcpt(_) => replies::RCPT_OK.into(),
-            Pending::Message | Pending::Xforward => replies::OK.into(),
+            PendingQuestion::Connect | PendingQuestion::Xclient => {
+                replies::banner(&self.config.hostname)
+            }
+            PendingQuestion::Auth => replies::AUTH_OK.into(),
+            PendingQuestion::Mail(_) => replies::MAIL_OK.into(),
+            PendingQuestion::Rcpt(_) => replies::RCPT_OK.into(),
+            PendingQuestion::Message | PendingQuestion::Xforward => replies::OK.into(),
         }
     }
 
     /// What a decision changes, after its reply.
-    fn decided(&mut self, pending: Pending, yes: bool, permanent: bool) {
+    fn decided(&mut self, pending: PendingQuestion, yes: bool, permanent: bool) {
         let stranger = self.is_stranger();
         match pending {
-            Pending::Connect if !yes => self.close(),
-            Pending::Connect | Pending::Xforward => {}
-            Pending::Auth if yes => self.authenticated = true,
-            Pending::Auth => self.count_error(),
-            Pending::Mail(mail) if yes => self.begin_transaction(mail),
-            Pending::Mail(_) => self.count_refusal(stranger && permanent),
-            Pending::Rcpt(recipient) => {
+            PendingQuestion::Connect if !yes => self.close(),
+            PendingQuestion::Connect | PendingQuestion::Xforward => {}
+            PendingQuestion::Auth if yes => self.authenticated = true,
+            PendingQuestion::Auth => self.count_error(),
+            PendingQuestion::Mail(mail) if yes => self.begin_transaction(mail),
+            PendingQuestion::Mail(_) => self.count_refusal(stranger && permanent),
+            PendingQuestion::Rcpt(recipient) => {
                 if let Some(transaction) = self.transaction.as_mut().filter(|_| yes) {
                     transaction.envelope.recipients.push(recipient);
                 }
@@ -253,17 +255,17 @@ impl Server {
                     self.count_refusal(permanent);
                 }
             }
-            Pending::Message if yes => {
+            PendingQuestion::Message if yes => {
                 self.messages = self.messages.saturating_add(1);
                 self.idle = 0;
             }
-            Pending::Message => {}
-            Pending::Xclient if yes => {
+            PendingQuestion::Message => {}
+            PendingQuestion::Xclient if yes => {
                 // As if the client had just connected.
                 self.hello = None;
                 self.authenticated = false;
             }
-            Pending::Xclient => {}
+            PendingQuestion::Xclient => {}
         }
     }
 
@@ -290,7 +292,7 @@ impl Server {
     /// The TLS handshake is done: everything the client said in plain text is forgotten (RFC 3207
     /// section 4.2).
     pub fn tls_started(&mut self) {
-        if !matches!(self.state, State::Tls) {
+        if !matches!(self.state, SessionState::Tls) {
             return;
         }
         self.input.clear();
@@ -298,12 +300,12 @@ impl Server {
         self.tls = true;
         self.hello = None;
         self.authenticated = false;
-        self.state = State::Command;
+        self.state = SessionState::Command;
     }
 
     /// Ends the session with this reply: 421 4.4.2 after a timeout, 421 4.3.2 at shutdown.
     pub fn end(&mut self, reply: &Reply) {
-        if !matches!(self.state, State::Closed) {
+        if !matches!(self.state, SessionState::Closed) {
             self.write(reply);
             self.close();
         }
@@ -314,8 +316,8 @@ impl Server {
     pub fn refuse_body(&mut self, reply: Reply) {
         let between = self.transaction.as_mut().and_then(|t| t.content.as_mut());
         match &mut self.state {
-            State::Data(reader) => reader.content_mut().refuse(reply),
-            State::Chunk(reader) => reader.content_mut().refuse(reply),
+            SessionState::Data(reader) => reader.content_mut().refuse(reply),
+            SessionState::Chunk(reader) => reader.content_mut().refuse(reply),
             _ => {
                 if let Some(content) = between {
                     content.refuse(reply);
@@ -337,8 +339,8 @@ impl Server {
 
     fn content(&self) -> Option<&Content> {
         match &self.state {
-            State::Data(reader) => Some(reader.content()),
-            State::Chunk(reader) => Some(reader.content()),
+            SessionState::Data(reader) => Some(reader.content()),
+            SessionState::Chunk(reader) => Some(reader.content()),
             _ => self.transaction.as_ref().and_then(|t| t.content.as_ref()),
         }
     }
@@ -351,12 +353,12 @@ impl Server {
     /// What the session waits for.
     pub const fn awaits(&self) -> Awaits {
         match self.state {
-            State::Start | State::Answer(_) => Awaits::Decision,
-            State::Command => Awaits::Command,
-            State::AuthLine(_) => Awaits::Auth,
-            State::Data(_) | State::Chunk(_) => Awaits::Body,
-            State::Tls => Awaits::Tls,
-            State::Closed => Awaits::Nothing,
+            SessionState::Start | SessionState::Answer(_) => Awaits::Decision,
+            SessionState::Command => Awaits::Command,
+            SessionState::AuthLine(_) => Awaits::Auth,
+            SessionState::Data(_) | SessionState::Chunk(_) => Awaits::Body,
+            SessionState::Tls => Awaits::Tls,
+            SessionState::Closed => Awaits::Nothing,
         }
     }
 
@@ -393,8 +395,8 @@ impl Server {
         self.input.len() + self.output.len()
     }
 
-    fn ask(&mut self, pending: Pending, question: Question) -> Step {
-        self.state = State::Answer(pending);
+    fn ask(&mut self, pending: PendingQuestion, question: Question) -> Step {
+        self.state = SessionState::Answer(pending);
         Step::Ask(question)
     }
 
@@ -418,8 +420,8 @@ impl Server {
         self.close();
     }
 
-    fn begin_transaction(&mut self, mail: Mail) {
-        let Mail {
+    fn begin_transaction(&mut self, mail: MailCommand) {
+        let MailCommand {
             from,
             size,
             body,
@@ -435,7 +437,7 @@ impl Server {
             ret,
             envid,
         };
-        self.transaction = Some(Transaction {
+        self.transaction = Some(OpenTransaction {
             envelope,
             rcpt_seen: false,
             size: size.unwrap_or(0),
@@ -452,7 +454,7 @@ impl Server {
 
     fn close(&mut self) {
         self.drop_transaction();
-        self.state = State::Closed;
+        self.state = SessionState::Closed;
         self.input = Vec::new();
         self.used = 0;
     }
@@ -464,7 +466,10 @@ impl Server {
         self.used = 0;
         if self.input.is_empty()
             && self.input.capacity() > IDLE_BUFFER_OCTETS
-            && (matches!(self.state, State::Command | State::AuthLine(_)) || self.body_is_refused())
+            && (matches!(
+                self.state,
+                SessionState::Command | SessionState::AuthLine(_)
+            ) || self.body_is_refused())
         {
             self.input = Vec::new();
         }

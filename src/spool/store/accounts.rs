@@ -1,15 +1,15 @@
 //! How much of each segment is needed: what cleaning goes by.
 
-use super::Store;
-use crate::spool::format::{Kind, targets};
-use crate::spool::index::{Entry, Place};
+use super::SpoolStore;
+use crate::spool::format::{RecordKind, targets};
+use crate::spool::index::{IndexEntry, RecordPlace};
 use crate::spool::segment::Record;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// The account of one segment.
 #[derive(Debug)]
-pub(crate) struct Segment {
+pub(crate) struct SegmentAccount {
     /// Octets of records written.
     pub written: u64,
     /// Octets of live records.
@@ -23,7 +23,7 @@ pub(crate) struct Segment {
     pub keep: bool,
 }
 
-impl Segment {
+impl SegmentAccount {
     /// A segment just opened.
     pub(crate) const fn new() -> Self {
         Self {
@@ -52,16 +52,16 @@ impl Segment {
     }
 }
 
-impl Store {
+impl SpoolStore {
     /// Takes the octets at `place` off the account of their segment.
-    pub(crate) fn dead(&mut self, place: Place) {
+    pub(crate) fn dead(&mut self, place: RecordPlace) {
         if let Some(segment) = self.segments.get_mut(&place.segment) {
             segment.live = segment.live.saturating_sub(u64::from(place.len));
         }
     }
 
     /// Puts the octets at `place` on the account of their segment.
-    pub(crate) fn add_live(&mut self, place: Place) {
+    pub(crate) fn add_live(&mut self, place: RecordPlace) {
         if let Some(segment) = self.segments.get_mut(&place.segment) {
             segment.live += u64::from(place.len);
         }
@@ -82,12 +82,12 @@ impl Store {
 
     /// Brings a written record into index and accounts.
     pub(super) fn account(&mut self, number: u32, offset: u32, record: &Record) {
-        let place = Place::of(number, offset, record);
+        let place = RecordPlace::of(number, offset, record);
         match record.kind {
-            Kind::Accepted => {
-                let entry = Entry {
+            RecordKind::Accepted => {
+                let entry = IndexEntry {
                     accepted: place,
-                    progress: Place::NONE,
+                    progress: RecordPlace::NONE,
                 };
                 let former = self.shared.index().insert(record.id, entry);
                 if let Some(former) = former {
@@ -98,7 +98,7 @@ impl Store {
                 }
                 self.add_live(place);
             }
-            Kind::Progress => {
+            RecordKind::Progress => {
                 let old = self
                     .shared
                     .index()
@@ -109,8 +109,8 @@ impl Store {
                     self.add_live(place);
                 }
             }
-            Kind::Done | Kind::Aborted => self.add_refs(number, record),
-            Kind::Seal => {}
+            RecordKind::Done | RecordKind::Aborted => self.add_refs(number, record),
+            RecordKind::Seal => {}
         }
     }
 }

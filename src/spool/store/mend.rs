@@ -1,27 +1,27 @@
 //! After a failed write or sync: what must come to the disk all the same, and who hears what.
 
-use super::{Plan, Planned, Store, answer, spool_error};
+use super::{Planned, SpoolStore, WritePlan, answer, spool_error};
 use crate::spool::SpoolError;
-use crate::spool::format::{Kind, encode_targets};
+use crate::spool::format::{RecordKind, encode_targets};
 use crate::spool::segment::Record;
 use bytes::Bytes;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-impl Store {
+impl SpoolStore {
     /// After a failed write or sync: the segment is given up, marks keep unacknowledged messages
     /// from reviving, what nobody waited for is written again elsewhere, and only then the waiters
     /// hear of it.
-    pub(super) fn failed(&mut self, plan: Plan, error: &io::Error) {
+    pub(super) fn failed(&mut self, plan: WritePlan, error: &io::Error) {
         tracing::error!(%error, records = plan.items.len(), "the spool could not write: messages are refused for now");
         let number = self.give_up_young();
         let (mut refused, mut rewritten) = (Vec::new(), Vec::new());
         for Planned { record, waiter, .. } in plan.items {
-            if record.kind == Kind::Accepted {
+            if record.kind == RecordKind::Accepted {
                 let front = encode_targets(number);
                 self.relog.push(Record {
-                    kind: Kind::Aborted,
+                    kind: RecordKind::Aborted,
                     front: front.into(),
                     body: Bytes::new(),
                     body_crc: 0,
@@ -84,7 +84,7 @@ impl Store {
     pub(super) fn write_relog(&mut self) -> Result<(), SpoolError> {
         // At least one record's worth of room is asked for: that is what healthy means.
         let len: u64 = self.relog.iter().map(Record::len).sum::<u64>().max(1024);
-        self.make_room(&mut Plan::default(), len, false)?;
+        self.make_room(&mut WritePlan::default(), len, false)?;
         let records = std::mem::take(&mut self.relog);
         let written = self.write(records.iter(), true);
         match written {

@@ -1,7 +1,7 @@
 //! Room for what is written: segments are opened, closed and given up; a reserve for progress on a
 //! full disk.
 
-use super::{Plan, Segment, Store, spool_error};
+use super::{SegmentAccount, SpoolStore, WritePlan, spool_error};
 use crate::env::random_u64;
 use crate::spool::SpoolError;
 use crate::spool::format::{FILE_HEADER, FileHeader, Generation};
@@ -12,11 +12,11 @@ use std::time::Instant;
 /// A list for the seal larger than this closes the segment: bounds memory where messages are tiny.
 const LIST_BYTES_MAX: usize = 16 << 20;
 
-impl Store {
+impl SpoolStore {
     /// Sees to it that the open segment takes `len` more octets behind what is planned.
     pub(super) fn make_room(
         &mut self,
-        plan: &mut Plan,
+        plan: &mut WritePlan,
         len: u64,
         message: bool,
     ) -> Result<(), SpoolError> {
@@ -89,7 +89,7 @@ impl Store {
             salt: random_u64() | 1,
         };
         let made = Appender::create(self.disk(), self.dir(), head, capacity, message_limit)?;
-        self.segments.insert(number, Segment::new());
+        self.segments.insert(number, SegmentAccount::new());
         self.shared.index().salts.insert(number, head.salt);
         Ok(made)
     }

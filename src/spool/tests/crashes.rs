@@ -16,7 +16,7 @@ struct Truth {
 }
 
 impl Truth {
-    fn check(&self, disk: &FakeDisk, what: &str) -> Store {
+    fn check(&self, disk: &FakeDisk, what: &str) -> SpoolStore {
         let (store, found) = open(disk);
         let there: BTreeSet<u64> = ids(&found).into_iter().collect();
         let lost: Vec<_> = self.live.difference(&there).collect();
@@ -62,7 +62,7 @@ enum Step {
 
 struct Run {
     disk: FakeDisk,
-    store: Store,
+    store: SpoolStore,
     truth: Truth,
     next_id: u64,
     next_progress: u32,
@@ -70,7 +70,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(disk: FakeDisk, store: Store) -> Self {
+    fn new(disk: FakeDisk, store: SpoolStore) -> Self {
         Self {
             disk,
             store,

@@ -110,7 +110,7 @@ fn a_stray_record_in_a_body_is_not_believed() {
     let (waiter, _answer) = oneshot::channel();
     let front: Bytes = serde_json::to_vec(&meta(2)).expect("json").into();
     let body_crc = crc32c::crc32c(&stolen);
-    store.commit(vec![Command::Accept {
+    store.commit(vec![WriterCommand::Accept {
         id: 2,
         meta: Arc::new(meta(2)),
         front,

@@ -134,7 +134,7 @@ fn a_disk_that_has_room_takes_mail_to_the_last_of_it() {
     // would do.
     for free_bytes_min in [64 << 10, 256 << 10] {
         for above in 0..64 {
-            let options = Options {
+            let options = SpoolOptions {
                 free_bytes_min,
                 ..options()
             };
@@ -143,7 +143,7 @@ fn a_disk_that_has_room_takes_mail_to_the_last_of_it() {
                 free_bytes_min + u64::from(options.segment_bytes_min) + (above << 10),
             ));
             let mut store =
-                Store::open(Arc::new(disk.clone()), Path::new(DIR), options, &mut |_| ())
+                SpoolStore::open(Arc::new(disk.clone()), Path::new(DIR), options, &mut |_| ())
                     .expect("the spool opens");
             store.tick();
             assert_eq!(

@@ -86,8 +86,13 @@ async fn a_body_damaged_on_disk_is_set_aside_when_it_is_read() {
 fn a_hundred_thousand_messages_restart() {
     let dir = tempfile::tempdir().expect("temp dir");
     let disk = Arc::new(crate::env::SystemDisk);
-    let mut store =
-        Store::open(disk.clone(), dir.path(), Options::default(), &mut |_| ()).expect("open");
+    let mut store = SpoolStore::open(
+        disk.clone(),
+        dir.path(),
+        SpoolOptions::default(),
+        &mut |_| (),
+    )
+    .expect("open");
     for chunk in (1..=100_000u64).collect::<Vec<_>>().chunks(500) {
         assert!(
             accept_all(&mut store, chunk, 10_000)
@@ -106,8 +111,10 @@ fn a_hundred_thousand_messages_restart() {
     drop(store);
     let begun = std::time::Instant::now();
     let mut count = 0;
-    let store =
-        Store::open(disk, dir.path(), Options::default(), &mut |_| count += 1).expect("open");
+    let store = SpoolStore::open(disk, dir.path(), SpoolOptions::default(), &mut |_| {
+        count += 1
+    })
+    .expect("open");
     println!(
         "{count} messages in {:?}, {} segments",
         begun.elapsed(),

@@ -51,7 +51,7 @@ async fn a_name_server_that_leaves_one_family_unanswered_holds_up_nothing() {
         assert!(
             resolver
                 .silence
-                .holds(Instant::now(), &Question::Type(zone, kind)),
+                .holds(Instant::now(), &SilentQuestion::Type(zone, kind)),
             "remembered: {name}"
         );
     }
@@ -89,7 +89,7 @@ async fn a_family_whose_answer_is_late_is_there_for_the_next_message() {
     let zone = Name::from_ascii("a.example.").expect("name");
     while resolver.silence.holds(
         Instant::now(),
-        &Question::Type(zone.clone(), RecordType::AAAA),
+        &SilentQuestion::Type(zone.clone(), RecordType::AAAA),
     ) {
         tokio::task::yield_now().await;
     }
@@ -150,7 +150,7 @@ async fn an_exchanger_nobody_answers_about_holds_up_the_others_once_and_briefly(
     );
     assert!(resolver.silence.holds(
         Instant::now(),
-        &Question::Host(Name::from_ascii("mute.a.example.").expect("name"))
+        &SilentQuestion::Host(Name::from_ascii("mute.a.example.").expect("name"))
     ));
     let begun = std::time::Instant::now();
     for _ in 0..20 {

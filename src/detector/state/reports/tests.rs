@@ -19,7 +19,7 @@ fn report(kind: ReportKind, (reporter, site): (u64, u64), sent: Time) -> SingleR
 }
 
 fn sum(kinds: &[(ReportKind, u64, u64)], messages: f64) -> f64 {
-    let mut reports = Reports::default();
+    let mut reports = SenderReports::default();
     let volume = Volume {
         day: messages,
         lately: messages,
@@ -63,7 +63,7 @@ fn complaints_weigh_against_what_was_sent() {
 
 #[test]
 fn the_same_one_is_heard_once_in_a_month() {
-    let mut reports = Reports::default();
+    let mut reports = SenderReports::default();
     let volume = Volume {
         day: 3.0,
         lately: 20.0,
@@ -122,7 +122,7 @@ fn who_writes_little_is_not_blocked_by_any_mix_of_reports_from_one_site() {
 /// block, too.
 #[test]
 fn reports_that_come_every_day_do_not_add_up_to_a_block() {
-    let (mut reports, mut sum) = (Reports::default(), 0.0_f64);
+    let (mut reports, mut sum) = (SenderReports::default(), 0.0_f64);
     for day in 0..60 {
         sum *= 0.25;
         for n in 0..4 {
@@ -144,11 +144,11 @@ fn reports_that_come_every_day_do_not_add_up_to_a_block() {
 
 #[test]
 fn one_message_is_one_piece_whatever_is_said_of_it() {
-    let mut reports = Reports::default();
+    let mut reports = SenderReports::default();
     let (now, id, other) = (at(0), MessageId(1), MessageId(2));
     let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a} {b}");
     let volume = Volume::default();
-    let count = |reports: &mut Reports, kind, who, id| {
+    let count = |reports: &mut SenderReports, kind, who, id| {
         reports
             .count_of_message(now, id, &report(kind, (who, who), now), volume, 2.5)
             .expect("not heard before")
@@ -175,7 +175,7 @@ fn one_message_is_one_piece_whatever_is_said_of_it() {
 
 #[test]
 fn what_is_said_of_last_weeks_newsletter_weighs_against_that_newsletter() {
-    let mut reports = Reports::default();
+    let mut reports = SenderReports::default();
     let volume = Volume {
         day: 0.0,
         lately: 10_000.0,

@@ -1,6 +1,6 @@
 //! The rules of style sheets, and what they do to an element.
 
-use super::{Effect, begins, plain};
+use super::{StyleEffect, begins, plain};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -25,7 +25,7 @@ pub(super) struct Rule {
     /// Name and value of an attribute, lower case.
     attribute: Option<(Box<str>, Box<str>)>,
     sure: bool,
-    effect: Effect,
+    effect: StyleEffect,
 }
 
 /// The rules of a document's style sheets.
@@ -108,12 +108,12 @@ impl Sheet {
         if self.generated.len() < MAX_GENERATED && CONTENT.find(block.as_bytes()).is_some() {
             self.generate(block);
         }
-        let effect = Effect::read(block);
-        if effect == Effect::default()
+        let effect = StyleEffect::read(block);
+        if effect == StyleEffect::default()
             || effect
-                == (Effect {
+                == (StyleEffect {
                     displayed: true,
-                    ..Effect::default()
+                    ..StyleEffect::default()
                 })
         {
             return;
@@ -163,8 +163,8 @@ impl Sheet {
         id: Option<&str>,
         class: Option<&str>,
         attributes: &str,
-    ) -> Effect {
-        let mut effect = Effect::default();
+    ) -> StyleEffect {
+        let mut effect = StyleEffect::default();
         let class = class.unwrap_or_default();
         let keys = [key(b'*', ""), key(b'<', tag)];
         let keys = keys
@@ -220,7 +220,7 @@ fn applies(rule: &str) -> bool {
 impl Rule {
     /// Reads the last compound of a selector: what stands before it is context, and makes it
     /// doubtful.
-    fn read(selector: &str, sure: bool, effect: Effect) -> Option<Self> {
+    fn read(selector: &str, sure: bool, effect: StyleEffect) -> Option<Self> {
         let selector = selector.trim();
         let last = selector
             .rsplit([' ', '\t', '\n', '\r', '>', '+', '~'])

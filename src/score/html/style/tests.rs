@@ -11,7 +11,7 @@ fn styles_that_hide_are_known() {
         "d\\69 splay:n\\6fne",
         "display:/**/none",
     ] {
-        assert!(Effect::read(style).gone, "{style}");
+        assert!(StyleEffect::read(style).gone, "{style}");
     }
     for style in [
         "font-size:0",
@@ -19,9 +19,9 @@ fn styles_that_hide_are_known() {
         "font-size:0.0rem",
         "font:0/0 a",
     ] {
-        assert_eq!(Effect::read(style).font, Some(Font::Zero), "{style}");
+        assert_eq!(StyleEffect::read(style).font, Some(Font::Zero), "{style}");
     }
-    assert_eq!(Effect::read("visibility: hidden").visible, Some(false));
+    assert_eq!(StyleEffect::read("visibility: hidden").visible, Some(false));
     for style in [
         "text-indent:-9999px",
         "position:absolute;left:-5000px",
@@ -32,7 +32,7 @@ fn styles_that_hide_are_known() {
         "opacity:.01",
         "margin:-999em 0",
     ] {
-        assert!(Effect::read(style).doubtful, "{style}");
+        assert!(StyleEffect::read(style).doubtful, "{style}");
     }
     for style in [
         "",
@@ -45,7 +45,7 @@ fn styles_that_hide_are_known() {
         "height:0",
         "transform:scale(0.9)",
     ] {
-        let effect = Effect::read(style);
+        let effect = StyleEffect::read(style);
         assert!(!effect.conceals(), "{style}");
     }
 }

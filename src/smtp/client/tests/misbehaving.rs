@@ -14,11 +14,11 @@ fn nonsense_and_unasked_replies_end_the_connection() {
     let mut client = Client::new(options());
     client.feed(b"220 mx\r\n");
     client.feed(PIPE.as_bytes());
-    client.begin(&envelope(1), &[0], Content::default());
+    client.begin(&envelope(1), &[0], OutgoingContent::default());
     client.feed(b"250 a\r\n250 b\r\n354 c\r\n");
     client.body_sent();
     client.feed(b"250 ok\r\n421 bye\r\n");
-    assert_eq!(client.action(), Action::Done);
+    assert_eq!(client.action(), ClientAction::Done);
     assert_eq!(client.take_verdicts()[0].1.reply.one_line(), "250 ok");
     assert!(!client.is_open());
 }
@@ -35,10 +35,10 @@ fn an_answer_before_the_message_is_out_is_never_a_delivery() {
         let mut client = Client::new(options());
         client.feed(b"220 mx\r\n");
         client.feed(PIPE.as_bytes());
-        client.begin(&envelope(1), &[0], Content::default());
+        client.begin(&envelope(1), &[0], OutgoingContent::default());
         client.feed(b"250 a\r\n250 b\r\n354 c\r\n");
         client.feed(said.as_bytes());
-        assert_eq!(client.action(), Action::Done);
+        assert_eq!(client.action(), ClientAction::Done);
         assert_eq!(show(&client.take_verdicts()[0].1), expected);
         assert!(!client.is_open());
     }

@@ -5,11 +5,11 @@ use super::*;
 #[test]
 fn starttls() {
     let offers = "250-mx\r\n250 STARTTLS\r\n";
-    let may = Options {
+    let may = ConnectOptions {
         starttls: StartTls::IfOffered,
         ..options()
     };
-    let must = Options {
+    let must = ConnectOptions {
         starttls: StartTls::Must,
         ..options()
     };
@@ -48,7 +48,7 @@ fn starttls() {
 fn text_behind_the_starttls_reply_is_not_believed() {
     // CVE-2011-0411 and kin: what an attacker puts behind the 220 would later count as encrypted.
     for behind in ["250-mx\r\n250 AUTH PLAIN\r\n", "2", "250 "] {
-        let mut client = Client::new(Options {
+        let mut client = Client::new(ConnectOptions {
             starttls: StartTls::IfOffered,
             ..options()
         });
@@ -56,7 +56,7 @@ fn text_behind_the_starttls_reply_is_not_believed() {
         client.feed(b"250-mx\r\n250 STARTTLS\r\n");
         client.feed(format!("220 go\r\n{behind}").as_bytes());
         assert!(
-            matches!(client.action(), Action::Failed(v) if v.step == Step::StartTls),
+            matches!(client.action(), ClientAction::Failed(v) if v.step == ClientStep::StartTls),
             "{behind:?}"
         );
     }
@@ -64,7 +64,7 @@ fn text_behind_the_starttls_reply_is_not_believed() {
 
 #[test]
 fn what_was_offered_before_tls_is_forgotten() {
-    let mut client = Client::new(Options {
+    let mut client = Client::new(ConnectOptions {
         starttls: StartTls::Must,
         ..options()
     });
@@ -82,7 +82,7 @@ fn what_was_offered_before_tls_is_forgotten() {
 
 #[test]
 fn authentication() {
-    let plain = Options {
+    let plain = ConnectOptions {
         login: login(true),
         ..options()
     };
@@ -113,7 +113,7 @@ fn authentication() {
     );
     let none = "failed Auth 451 4.7.0 the route has a password and the next hop does not offer AUTH PLAIN or LOGIN or CRAM-MD5 (lost)";
     check(&plain, &["220 mx\r\n", "250 mx\r\n"], &[], &[HELLO, none]);
-    let guarded = Options {
+    let guarded = ConnectOptions {
         login: login(false),
         starttls: StartTls::IfOffered,
         ..options()
@@ -139,8 +139,8 @@ fn authentication() {
 const REFUSED: &str = "failed Auth 535 5.7.8 no";
 
 /// What the client says where the server offers all mechanisms, wants this one and replies so.
-fn logs_in(login: Login, replies: &[&str], said: &[&str]) {
-    let options = Options {
+fn logs_in(login: ClientLogin, replies: &[&str], said: &[&str]) {
+    let options = ConnectOptions {
         login: Some(login),
         ..options()
     };
@@ -195,7 +195,7 @@ fn each_mechanism_with_a_password() {
             ],
         ),
     ] {
-        let login = Login {
+        let login = ClientLogin {
             user: "tim".into(),
             proof: Proof::Password(Secret("tanstaaftanstaaf".into())),
             mechanism: Some(mechanism),
@@ -227,7 +227,7 @@ fn each_mechanism_with_a_token() {
             vec![bearer, "C: AQ==|", REFUSED],
         ),
     ] {
-        let login = Login {
+        let login = ClientLogin {
             user: "someuser@example.com".into(),
             proof: Proof::Token(Secret(token.into())),
             mechanism: Some(mechanism),
