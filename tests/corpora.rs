@@ -1,6 +1,11 @@
 //! With real mail: wants the unpacked corpora in the directory that `OUTGATE_CORPORA` names, and
 //! says so where it is not set.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking; this file is nothing but tests"
+)]
+
 mod common;
 
 use common::corpus::messages;

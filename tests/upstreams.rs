@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::print_stderr,
+    clippy::indexing_slicing,
     reason = "a test that is skipped says why; this file is nothing but tests"
 )]
 
