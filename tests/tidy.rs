@@ -252,7 +252,10 @@ fn inline_replies(sources: &[Source]) -> Vec<String> {
     let elsewhere = |s: &&Source| !REPLY_MAKERS.contains(&s.path.as_str());
     for source in sources.iter().filter(elsewhere) {
         for line in source.code.lines() {
-            let literal = line.contains("Reply {")
+            // A type whose name only ends so is another one.
+            let literal = line
+                .split_once("Reply {")
+                .is_some_and(|(before, _)| !before.ends_with(char::is_alphanumeric))
                 && !["->", "struct ", "impl ", "for "]
                     .iter()
                     .any(|word| line.contains(word));
@@ -306,7 +309,6 @@ fn all_files() -> Vec<PathBuf> {
 }
 
 #[test]
-#[ignore = "until the long files are split"]
 fn files_are_short() {
     let mut long = Vec::new();
     for file in all_files() {
@@ -362,7 +364,6 @@ fn long_functions(text: &str) -> Vec<(String, usize)> {
 }
 
 #[test]
-#[ignore = "until the long functions are split"]
 fn functions_are_short() {
     let mut long = Vec::new();
     for file in all_files() {

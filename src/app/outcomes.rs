@@ -62,77 +62,61 @@ impl Outcomes {
                 _ = ending.wait_for(|ending| *ending) => None,
             };
             let Some(event) = event else { break };
-            match event {
+            let report = match event {
                 QueueEvent::Attempted { meta, outcomes, .. } => {
                     for block in this.attempted(&meta, outcomes) {
-                        // Opening waits for the disk and then for the queue, which may itself be
-                        // waiting for us to take the next event: so it must never stand in this
-                        // loop's way, nor take a permit.
-                        let this = Arc::clone(&this);
-                        opening.spawn(async move {
-                            if let Err(error) = this.moderation.open(block, RELAY).await {
-                                tracing::error!(?error, "a block could not be opened");
-                            }
-                        });
+                        opening.spawn(Arc::clone(&this).open(block));
                     }
+                    continue;
                 }
-                QueueEvent::Done { .. } => {}
+                QueueEvent::Done { .. } => continue,
                 QueueEvent::Failed {
                     meta,
                     recipients,
                     cause,
                     hold,
                     ack,
-                } => {
-                    this.spawn_report(
-                        &parallel,
-                        WrittenReport {
-                            meta,
-                            recipients,
-                            kind: ndr::DsnKind::Failed { cause, hold },
-                            ack,
-                        },
-                    )
-                    .await;
-                }
+                } => WrittenReport {
+                    meta,
+                    recipients,
+                    kind: ndr::DsnKind::Failed { cause, hold },
+                    ack,
+                },
                 QueueEvent::Delayed {
                     meta,
                     recipients,
                     expires,
                     ack,
-                } => {
-                    this.spawn_report(
-                        &parallel,
-                        WrittenReport {
-                            meta,
-                            recipients,
-                            kind: ndr::DsnKind::Delayed { expires },
-                            ack,
-                        },
-                    )
-                    .await;
-                }
+                } => WrittenReport {
+                    meta,
+                    recipients,
+                    kind: ndr::DsnKind::Delayed { expires },
+                    ack,
+                },
                 QueueEvent::Relayed {
                     meta,
                     recipients,
                     ack,
-                } => {
-                    this.spawn_report(
-                        &parallel,
-                        WrittenReport {
-                            meta,
-                            recipients,
-                            kind: ndr::DsnKind::Relayed,
-                            ack,
-                        },
-                    )
-                    .await;
-                }
-            }
+                } => WrittenReport {
+                    meta,
+                    recipients,
+                    kind: ndr::DsnKind::Relayed,
+                    ack,
+                },
+            };
+            this.spawn_report(&parallel, report).await;
         }
         while opening.join_next().await.is_some() {}
         // Every report under way holds one.
         drop(parallel.acquire_many(PARALLEL_REPORTS).await);
+    }
+
+    /// Opens a block. That waits for the disk and then for the queue, which may itself wait for us
+    /// to take its next event: so it must neither stand in the way of that nor take a permit.
+    async fn open(self: Arc<Self>, block: NewBlock) {
+        if let Err(error) = self.moderation.open(block, RELAY).await {
+            tracing::error!(?error, "a block could not be opened");
+        }
     }
 
     /// Feeds reputation, trace, log and metrics; gives the blocks that the outcomes opened.

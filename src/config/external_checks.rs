@@ -293,6 +293,12 @@ fn list(
         removal: base.map(|b| b.removal.clone()).unwrap_or_default(),
         name,
     };
+    check_list(s, &list);
+    list
+}
+
+/// Records what no list can do without.
+fn check_list(s: &ConfigSection<'_, '_>, list: &ListSettings) {
     if list.name == "phishtank" {
         s.error(
             "name",
@@ -302,21 +308,10 @@ fn list(
             ),
         );
     } else if list.zone.is_empty() && !s.has("zone") {
-        s.error(
-            "zone",
-            Wrong::new(
-                "is missing",
-                "write the zone, such as \"dnsbl.example.com\"",
-            ),
-        );
+        let remedy = "write the zone, such as \"dnsbl.example.com\"";
+        s.error("zone", Wrong::new("is missing", remedy));
     } else if list.asks.is_empty() && !s.has("asks") {
-        s.error(
-            "asks",
-            Wrong::new(
-                "is missing",
-                "write what to ask about: link_domains, link_addresses, client_addresses",
-            ),
-        );
+        let remedy = "write what to ask about: link_domains, link_addresses, client_addresses";
+        s.error("asks", Wrong::new("is missing", remedy));
     }
-    list
 }

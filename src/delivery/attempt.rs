@@ -7,7 +7,9 @@ mod transaction;
 use super::outcome::outcome;
 use super::resolve::{Own, Target, Unroutable};
 use super::return_path::return_path;
-use super::{Attempt, AttemptShared, DeliveryState, Destination, Reach, Tried, tls_policy};
+use super::{
+    Attempt, AttemptResult, AttemptShared, DeliveryState, Destination, Reached, tls_policy,
+};
 use crate::config::settings::TlsMode;
 use crate::mail::header;
 use crate::smtp::client::{OutgoingContent, StepReply};
@@ -44,7 +46,7 @@ struct AttemptJob<'a> {
     last: Option<(StepReply, String)>,
     /// Most recipients of one transaction, as learnt from a server that refused more.
     crowd: usize,
-    reach: Reach,
+    reach: Reached,
 }
 
 /// What to do after one connection.
@@ -79,7 +81,11 @@ fn envelope<'a>(
 }
 
 /// Tries once. One outcome per recipient, always.
-pub(super) async fn run(shared: &AttemptShared, state: &DeliveryState, attempt: &Attempt) -> Tried {
+pub(super) async fn run(
+    shared: &AttemptShared,
+    state: &DeliveryState,
+    attempt: &Attempt,
+) -> AttemptResult {
     let known = attempt.meta.envelope.recipients.len();
     let (good, bad): (Vec<u32>, Vec<u32>) = attempt
         .recipients
@@ -97,7 +103,7 @@ pub(super) async fn run(shared: &AttemptShared, state: &DeliveryState, attempt: 
         outcomes: Vec::with_capacity(attempt.recipients.len()),
         last: None,
         crowd: usize::MAX,
-        reach: Reach::Nowhere,
+        reach: Reached::Nowhere,
     };
     // The queue asks only for recipients that exist; should it err, nothing is lost by trying
     // later.
@@ -111,7 +117,7 @@ pub(super) async fn run(shared: &AttemptShared, state: &DeliveryState, attempt: 
     if !job.undecided.is_empty() {
         job.deliver().await;
     }
-    Tried {
+    AttemptResult {
         outcomes: job.outcomes,
         reach: job.reach,
     }

@@ -76,20 +76,20 @@ pub(crate) struct Attempt {
 
 /// What came of one attempt.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Tried {
+pub(crate) struct AttemptResult {
     pub outcomes: Vec<RecipientOutcome>,
     /// How far the last host was reached.
-    pub reach: Reach,
+    pub reach: Reached,
 }
 
 /// How far a host was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach {
+pub(crate) enum Reached {
     /// Not at all: DNS, connection, TLS.
     Nowhere,
     /// It answered, and let us in to no transaction: it may have enough connections of ours
     /// already.
-    Door,
+    Host,
     /// It took part in a transaction. What it said there, or that it broke off, is about this
     /// message, its recipients or that one session: never proof that the host is down.
     Transaction,
@@ -203,7 +203,7 @@ impl Delivery {
 
     /// Tries once, within the time limits of RFC 5321 section 4.5.3.2. One outcome per recipient,
     /// always.
-    pub(crate) async fn try_once(&self, attempt: Attempt) -> Tried {
+    pub(crate) async fn try_once(&self, attempt: Attempt) -> AttemptResult {
         let state = self.state();
         attempt::run(&self.shared, &state, &attempt).await
     }

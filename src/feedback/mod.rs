@@ -215,7 +215,9 @@ impl Feedback {
         let reply = self.pass_on(settings, trace, sender, envelope, body).await;
         if reply.is_positive() {
             match report {
-                FeedbackReport::Delivery(fates) => self.count_fates(&known, &fates, trace).await,
+                FeedbackReport::Delivery(failures) => {
+                    self.count_failures(&known, &failures, trace).await
+                }
                 FeedbackReport::Complaint(_) | FeedbackReport::Other => {
                     count("bounce", "passed_on_only")
                 }
@@ -225,18 +227,18 @@ impl Feedback {
     }
 
     /// Failures become outcomes of the message: once per recipient, and only of those it went to.
-    async fn count_fates(
+    async fn count_failures(
         &self,
         known: &KnownMessage,
-        fates: &[ReportedFailure],
+        failures: &[ReportedFailure],
         trace: &Trace<'_>,
     ) {
         let now = self.clock.now();
         let (id, identity) = (known.id, &known.identity);
         let mut outcomes: Vec<RecipientOutcome> = Vec::new();
         let mut blocks = Vec::new();
-        for fate in fates {
-            let Some((index, address)) = recipient_of(known, fate) else {
+        for failure in failures {
+            let Some((index, address)) = recipient_of(known, failure) else {
                 count("bounce", "no_such_recipient");
                 continue;
             };
@@ -250,7 +252,7 @@ impl Feedback {
             }
             let (_, class) = outcome(&StepReply {
                 step: ClientStep::Dot,
-                reply: fate.reply.clone(),
+                reply: failure.reply.clone(),
                 lost: false,
             });
             let heard = self
@@ -258,12 +260,12 @@ impl Feedback {
                 .returned(now, identity, id, class, Addressee::of(&address));
             count("bounce", heard.kind.as_str());
             blocks.extend(heard.block);
-            events::came_back(id, identity, &address, class, &fate.reply, trace.address);
+            events::came_back(id, identity, &address, class, &failure.reply, trace.address);
             outcomes.push(RecipientOutcome {
                 recipient: index,
                 status: RecipientStatus::Failed,
                 class,
-                reply: fate.reply.clone(),
+                reply: failure.reply.clone(),
                 remote: format!("delivery report from {}", trace.address),
                 relayed_dsn: false,
             });
@@ -386,13 +388,13 @@ impl KnownMessage {
 
 /// The recipient of the message that a report speaks of. A message to one can only have failed for
 /// that one, whatever name its site knows it by.
-fn recipient_of(known: &KnownMessage, fate: &ReportedFailure) -> Option<(u32, Address)> {
+fn recipient_of(known: &KnownMessage, failure: &ReportedFailure) -> Option<(u32, Address)> {
     let all: Vec<Address> = known
         .recipients
         .iter()
         .filter_map(|r| Address::parse(r))
         .collect();
-    let named = fate
+    let named = failure
         .recipients
         .iter()
         .filter_map(|text| Address::parse(text))

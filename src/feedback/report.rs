@@ -121,7 +121,7 @@ pub fn read(message: &[u8]) -> FeedbackReport {
         && let Some(part) =
             find("message/delivery-status").or_else(|| find("message/global-delivery-status"))
     {
-        return FeedbackReport::Delivery(fates(&contents(part)));
+        return FeedbackReport::Delivery(failures(&contents(part)));
     }
     // Microsoft returns the message in a multipart/mixed, or calls it a report that it is not.
     let bare = if is_report {
@@ -219,15 +219,15 @@ fn fields(block: &[u8]) -> Vec<(String, String)> {
 
 /// The recipients that failed. The first block is about the message (RFC 3464 section 2.1), so it
 /// names none.
-fn fates(status: &[u8]) -> Vec<ReportedFailure> {
+fn failures(status: &[u8]) -> Vec<ReportedFailure> {
     let text = String::from_utf8_lossy(status).replace("\r\n", "\n");
     text.split("\n\n")
-        .filter_map(|block| fate(&fields(block.as_bytes())))
+        .filter_map(|block| failure(&fields(block.as_bytes())))
         .take(RECIPIENTS)
         .collect()
 }
 
-fn fate(fields: &[(String, String)]) -> Option<ReportedFailure> {
+fn failure(fields: &[(String, String)]) -> Option<ReportedFailure> {
     let get = |wanted: &str| {
         fields
             .iter()

@@ -143,12 +143,12 @@ fn a_delivery_report_names_who_failed_and_why() {
         Final-Recipient: rfc822;<full@far.example>\r\nAction: Failed\r\nStatus: 5.2.2 (mailbox full)\r\n\r\n\
         Final-Recipient: rfc822;spam@far.example\r\nAction: failed\r\nStatus: 5.0.0\r\n\
         Diagnostic-Code: smtp; 554-5.7.1 refused as spam\r\n";
-    let FeedbackReport::Delivery(fates) =
+    let FeedbackReport::Delivery(failures) =
         read(multipart("delivery-status", &[HUMAN, status]).as_bytes())
     else {
         panic!("a delivery report")
     };
-    let lines: Vec<_> = fates
+    let lines: Vec<_> = failures
         .iter()
         .map(|f| (f.recipients.join(" "), f.reply.one_line()))
         .collect();
@@ -270,8 +270,8 @@ proptest! {
             let part = format!("Content-Type: {kind}\r\n\r\n{status}\r\n");
             let mut mail = multipart("x", &[HUMAN, &part, "Content-Type: message/rfc822\r\n\r\nX-Outgate-Id: "]).into_bytes();
             mail.extend_from_slice(&returned);
-            let FeedbackReport::Delivery(fates) = read(&mail) else { continue };
-            prop_assert!(fates.iter().all(|f| f.reply.lines.iter().flat_map(|l| l.chars()).all(|c| !c.is_control())));
+            let FeedbackReport::Delivery(failures) = read(&mail) else { continue };
+            prop_assert!(failures.iter().all(|f| f.reply.lines.iter().flat_map(|l| l.chars()).all(|c| !c.is_control())));
         }
     }
 }

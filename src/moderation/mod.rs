@@ -190,7 +190,7 @@ impl Moderation {
             let block = match self.records.block(reference).await {
                 Ok(block) if block.state == BlockState::Active => Arc::new(block),
                 Ok(_) | Err(RecordsError::NotFound) => {
-                    self.records.told(vec![reference]).await?;
+                    self.records.notified(vec![reference]).await?;
                     continue;
                 }
                 Err(error) => return Err(error.into()),

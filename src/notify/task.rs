@@ -180,9 +180,9 @@ impl Outbox {
     }
 
     /// The records of blocks say that people know of them.
-    async fn told(&self, blocks: &[BlockRef]) {
+    async fn mark_notified(&self, blocks: &[BlockRef]) {
         if let Some(block) = blocks.first()
-            && let Err(error) = self.records.told(blocks.to_vec()).await
+            && let Err(error) = self.records.notified(blocks.to_vec()).await
         {
             tracing::error!(%block, blocks = blocks.len(), ?error, "people may be told of these blocks a second time");
         }
@@ -194,7 +194,7 @@ impl Outbox {
         if !unsent.mail.to.is_empty() && !self.spool_mail(&settings, &unsent.mail).await {
             return false;
         }
-        self.told(&unsent.blocks).await;
+        self.mark_notified(&unsent.blocks).await;
         true
     }
 

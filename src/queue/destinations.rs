@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// Destinations without mail that are remembered (for their window) before the idle ones are
 /// dropped.
 const IDLE_MAX: usize = 4096;
-/// Attempts in a row that did not get through before a destination rests although others still run.
+/// Attempts in a row that did not get through before a destination backs off although others still run.
 const STREAK: u32 = 3;
 
 /// Finds the next hop of a domain: `delivery::route`.
@@ -24,15 +24,15 @@ pub(super) struct Dest {
     pub stale: bool,
     /// The last answer of a destination that failed as a whole: holds for all that wait for it.
     pub last: Option<Arc<Last>>,
-    /// It rests until then.
-    pub rest: Option<Time>,
+    /// It gets no attempt before then.
+    pub backoff_until: Option<Time>,
     pool: Pool,
     key: Arc<str>,
     ready: VecDeque<MessageId>,
     window: Window,
     running: u32,
-    legs: u32,
-    /// Rests in a row; while above zero, one attempt at a time probes.
+    groups: u32,
+    /// Backoffs in a row; while above zero, one attempt at a time probes.
     failures: u32,
     streak: u32,
     in_turn: bool,
@@ -51,7 +51,7 @@ impl Dest {
     }
 
     fn is_open(&self, settings: &Settings) -> bool {
-        self.stale || (self.rest.is_none() && self.running < self.limit(settings))
+        self.stale || (self.backoff_until.is_none() && self.running < self.limit(settings))
     }
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Destinations {
     normal: HashMap<Domain, u32>,
     high_risk: HashMap<Domain, u32>,
     turn: VecDeque<u32>,
-    rests: BTreeSet<(Time, u32)>,
+    backoffs: BTreeSet<(Time, u32)>,
 }
 
 impl Destinations {
@@ -79,7 +79,7 @@ impl Destinations {
             normal: HashMap::new(),
             high_risk: HashMap::new(),
             turn: VecDeque::new(),
-            rests: BTreeSet::new(),
+            backoffs: BTreeSet::new(),
         }
     }
 
@@ -101,13 +101,13 @@ impl Destinations {
                 destination: Arc::new(destination),
                 stale: false,
                 last: None,
-                rest: None,
+                backoff_until: None,
                 pool,
                 key,
                 ready: VecDeque::new(),
                 window: Window::new(),
                 running: 0,
-                legs: 0,
+                groups: 0,
                 failures: 0,
                 streak: 0,
                 in_turn: false,
@@ -147,10 +147,10 @@ impl Destinations {
         for (id, slot) in (0u32..).zip(&mut self.slots) {
             if let Some(dest) = slot
                 .as_ref()
-                .filter(|d| d.legs == 0 && d.running == 0 && !d.in_turn)
+                .filter(|d| d.groups == 0 && d.running == 0 && !d.in_turn)
             {
-                if let Some(until) = dest.rest {
-                    self.rests.remove(&(until, id));
+                if let Some(until) = dest.backoff_until {
+                    self.backoffs.remove(&(until, id));
                 }
                 if !dest.stale {
                     self.by_key.remove(&(dest.key.clone(), dest.pool));
@@ -175,14 +175,14 @@ impl Destinations {
     /// A message has got mail for it.
     pub(super) fn join(&mut self, id: u32) {
         if let Some(dest) = self.get_mut(id) {
-            dest.legs += 1;
+            dest.groups += 1;
         }
     }
 
     /// A message has no more mail for it.
     pub(super) fn leave(&mut self, id: u32) {
         if let Some(dest) = self.get_mut(id) {
-            dest.legs = dest.legs.saturating_sub(1);
+            dest.groups = dest.groups.saturating_sub(1);
         }
     }
 
@@ -197,7 +197,7 @@ impl Destinations {
     /// Gives it a turn if it has none.
     fn offer(&mut self, id: u32) {
         let Some(dest) = self.get_mut(id) else { return };
-        if !dest.in_turn && !dest.ready.is_empty() && (dest.rest.is_none() || dest.stale) {
+        if !dest.in_turn && !dest.ready.is_empty() && (dest.backoff_until.is_none() || dest.stale) {
             dest.in_turn = true;
             self.turn.push_back(id);
         }
@@ -266,11 +266,11 @@ impl Destinations {
                 dest.window.feed(signal, full, most);
                 dest.streak += 1;
                 dest.last = last.map(Arc::new);
-                if dest.rest.is_none() && (dest.running == 0 || dest.streak >= STREAK) {
+                if dest.backoff_until.is_none() && (dest.running == 0 || dest.streak >= STREAK) {
                     dest.failures = dest.failures.saturating_add(1);
                     let until = now.after(schedule::backoff(&settings.delivery, dest.failures));
-                    dest.rest = Some(until);
-                    self.rests.insert((until, id));
+                    dest.backoff_until = Some(until);
+                    self.backoffs.insert((until, id));
                 }
             }
             None => {}
@@ -292,26 +292,26 @@ impl Destinations {
         true
     }
 
-    /// Ends the rests that are over.
+    /// Ends the backoffs that are over.
     pub(super) fn wake(&mut self, now: Time) {
         while let Some((until, id)) = self
-            .rests
+            .backoffs
             .first()
             .copied()
             .filter(|(until, _)| *until <= now)
         {
-            self.rests.remove(&(until, id));
+            self.backoffs.remove(&(until, id));
             if let Some(dest) = self.get_mut(id) {
-                dest.rest = None;
+                dest.backoff_until = None;
             }
             self.offer(id);
         }
     }
 
-    /// Ends the rest of one destination at once.
+    /// Ends the backoff of one destination at once.
     pub(super) fn open(&mut self, id: u32) {
-        if let Some(until) = self.get_mut(id).and_then(|d| d.rest.take()) {
-            self.rests.remove(&(until, id));
+        if let Some(until) = self.get_mut(id).and_then(|d| d.backoff_until.take()) {
+            self.backoffs.remove(&(until, id));
         }
         self.offer(id);
     }
@@ -332,15 +332,15 @@ impl Destinations {
         }
     }
 
-    /// When the next rest ends.
+    /// When the next backoff ends.
     pub(super) fn next_wake(&self) -> Option<Time> {
-        self.rests.first().map(|(until, _)| *until)
+        self.backoffs.first().map(|(until, _)| *until)
     }
 
     /// Messages that are being tried or could be; roughly, for the gauge.
     pub(super) fn busy(&self) -> usize {
         let count = |d: &Dest| {
-            if d.rest.is_some() {
+            if d.backoff_until.is_some() {
                 d.running as usize
             } else {
                 d.running as usize + d.ready.len()
@@ -385,7 +385,7 @@ mod tests {
         let dead = dests.of(&settings, &domain(1), Pool::Normal);
         dests.started(dead);
         dests.ended(T0, dead, &settings, Some((DestinationSignal::Down, None)));
-        assert!(dests.next_wake().is_some(), "it rests");
+        assert!(dests.next_wake().is_some(), "it backs off");
         for n in 2..5 * IDLE_MAX {
             dests.of(
                 &settings,

@@ -13,7 +13,7 @@ pub(super) const NEVER: Time = Time(i64::MAX);
 
 /// Where the recipients of one destination stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LegState {
+pub(super) enum GroupState {
     /// In its destination's line.
     Ready,
     Running,
@@ -28,11 +28,11 @@ pub(super) struct RecipientGroup {
     pub dest: u32,
     /// Attempts that ended without a decision.
     pub attempts: u16,
-    pub state: LegState,
+    pub state: GroupState,
     pub next: Time,
 }
 
-/// The legs of a message; nearly always one, which then needs no memory of its own.
+/// The groups of a message; nearly always one, which then needs no memory of its own.
 #[derive(Debug)]
 pub(super) enum RecipientGroups {
     One(RecipientGroup),
@@ -45,15 +45,15 @@ impl RecipientGroups {
 
     pub(super) fn all(&self) -> &[RecipientGroup] {
         match self {
-            Self::One(leg) => std::slice::from_ref(leg),
-            Self::Many(legs) => legs,
+            Self::One(group) => std::slice::from_ref(group),
+            Self::Many(groups) => groups,
         }
     }
 
     pub(super) fn all_mut(&mut self) -> &mut [RecipientGroup] {
         match self {
-            Self::One(leg) => std::slice::from_mut(leg),
-            Self::Many(legs) => legs,
+            Self::One(group) => std::slice::from_mut(group),
+            Self::Many(groups) => groups,
         }
     }
 
@@ -65,19 +65,19 @@ impl RecipientGroups {
     /// Takes the one of that destination out.
     pub(super) fn remove(&mut self, dest: u32) {
         match self {
-            Self::One(leg) if leg.dest == dest => *self = Self::NONE,
+            Self::One(group) if group.dest == dest => *self = Self::NONE,
             Self::One(_) => {}
-            Self::Many(legs) => legs.retain(|l| l.dest != dest),
+            Self::Many(groups) => groups.retain(|l| l.dest != dest),
         }
     }
 }
 
 impl From<Vec<RecipientGroup>> for RecipientGroups {
-    fn from(legs: Vec<RecipientGroup>) -> Self {
-        if let [leg] = legs.as_slice() {
-            Self::One(*leg)
+    fn from(groups: Vec<RecipientGroup>) -> Self {
+        if let [group] = groups.as_slice() {
+            Self::One(*group)
         } else {
-            Self::Many(legs)
+            Self::Many(groups)
         }
     }
 }
@@ -130,7 +130,7 @@ pub(super) struct QueueEntry {
     /// Why it is held.
     pub hold: Option<HoldReason>,
     /// Recipients still to be tried.
-    pub legs: RecipientGroups,
+    pub groups: RecipientGroups,
     pub size: u32,
     /// Recipients in the envelope.
     pub recipients: u32,
@@ -140,7 +140,7 @@ pub(super) struct QueueEntry {
     pub pool: Pool,
     pub notice: DelayNotice,
     /// It has ended, but is not yet gone.
-    pub fate: Option<FinalAction>,
+    pub final_action: Option<FinalAction>,
     /// Its meta is being read.
     pub loading: bool,
     /// It waits for its meta to be read.
@@ -149,7 +149,7 @@ pub(super) struct QueueEntry {
     /// off.
     pub regroup: bool,
     /// A report of success must be opened again.
-    pub owed: bool,
+    pub success_report_due: bool,
 }
 
 impl QueueEntry {
@@ -180,7 +180,7 @@ impl QueueEntry {
     /// Brings hold, start and end into `progress` and keeps its bytes; gives them for the spool.
     pub(super) fn keep(&mut self, mut progress: MessageProgress) -> bytes::Bytes {
         progress.hold.clone_from(&self.hold);
-        (progress.since, progress.fate) = (self.since, self.fate);
+        (progress.since, progress.final_action) = (self.since, self.final_action);
         let record = progress.encode();
         let bytes = bytes::Bytes::copy_from_slice(&record);
         self.record = Some(record.into_boxed_slice());
@@ -189,36 +189,36 @@ impl QueueEntry {
 
     /// Whether its meta must be read for what comes next.
     pub(super) fn needs_meta(&self) -> bool {
-        let left = !self.legs.all().is_empty();
-        self.owed
-            || self.running == 0 && (self.regroup || left && self.fate.is_some())
+        let left = !self.groups.all().is_empty();
+        self.success_report_due
+            || self.running == 0 && (self.regroup || left && self.final_action.is_some())
             || left
                 && self.notice == DelayNotice::Wanted
                 && self.hold.is_none()
-                && self.fate.is_none()
+                && self.final_action.is_none()
     }
 
-    /// Takes all legs that do not run out of their lines.
+    /// Takes all groups that do not run out of their lines.
     pub(super) fn park(&mut self) {
-        for leg in self
-            .legs
+        for group in self
+            .groups
             .all_mut()
             .iter_mut()
-            .filter(|l| l.state != LegState::Running)
+            .filter(|l| l.state != GroupState::Running)
         {
-            leg.state = LegState::Parked;
+            group.state = GroupState::Parked;
         }
     }
 
-    /// As listed; `rest` gives the end of a destination's rest.
-    pub(super) fn item(&self, id: MessageId, rest: impl Fn(u32) -> Option<Time>) -> QueueItem {
+    /// As listed; `backoff` gives when the backoff of a destination ends.
+    pub(super) fn item(&self, id: MessageId, backoff: impl Fn(u32) -> Option<Time>) -> QueueItem {
         let planned = |l: &RecipientGroup| match l.state {
-            LegState::Waiting => Some(l.next),
-            LegState::Ready => rest(l.dest),
-            LegState::Running | LegState::Parked => None,
+            GroupState::Waiting => Some(l.next),
+            GroupState::Ready => backoff(l.dest),
+            GroupState::Running | GroupState::Parked => None,
         };
         let next = self
-            .legs
+            .groups
             .all()
             .iter()
             .filter_map(planned)
@@ -228,13 +228,13 @@ impl QueueEntry {
             id,
             from: self.from().to_owned(),
             tenant: self.identity().map(|i| i.tenant.clone()),
-            state: self.state(rest),
+            state: self.state(backoff),
             hold: self.hold.clone(),
             accepted_at: self.accepted_at.rfc3339(),
             next_attempt: next.map(Time::rfc3339),
             size: self.size,
             attempts: self
-                .legs
+                .groups
                 .all()
                 .iter()
                 .map(|l| u32::from(l.attempts))
@@ -245,15 +245,15 @@ impl QueueEntry {
         }
     }
 
-    pub(super) fn state(&self, rest: impl Fn(u32) -> Option<Time>) -> QueueState {
+    pub(super) fn state(&self, backoff: impl Fn(u32) -> Option<Time>) -> QueueState {
         let active = |l: &RecipientGroup| match l.state {
-            LegState::Running | LegState::Parked => true,
-            LegState::Ready => rest(l.dest).is_none(),
-            LegState::Waiting => false,
+            GroupState::Running | GroupState::Parked => true,
+            GroupState::Ready => backoff(l.dest).is_none(),
+            GroupState::Waiting => false,
         };
         if self.hold.is_some() {
             QueueState::Held
-        } else if self.legs.all().is_empty() || self.legs.all().iter().any(active) {
+        } else if self.groups.all().is_empty() || self.groups.all().iter().any(active) {
             QueueState::Active
         } else {
             QueueState::Deferred

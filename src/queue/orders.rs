@@ -1,6 +1,6 @@
 //! What people and blocks order: hold, release, retry, bounce, delete. Pure.
 
-use super::entry::{DelayNotice, LegState, QueueEntry};
+use super::entry::{DelayNotice, GroupState, QueueEntry};
 use super::progress::FinalAction;
 use super::state::{QueueEffect, QueueMachine};
 use super::{FailureCause, FindBlock, ReleasedMail, Select};
@@ -131,11 +131,15 @@ impl QueueMachine {
             Order::Keep(_) | Order::Release | Order::Delete => entry.hold.is_some(),
             Order::Bounce => true,
         };
-        if !fits || entry.fate.is_some() || entry.legs.all().is_empty() {
+        if !fits || entry.final_action.is_some() || entry.groups.all().is_empty() {
             self.messages.insert(id, entry);
             return false;
         }
-        if *order == Order::Delete && entry.running == 0 && entry.reports == 0 && !entry.owed {
+        if *order == Order::Delete
+            && entry.running == 0
+            && entry.reports == 0
+            && !entry.success_report_due
+        {
             self.finish(id, *entry, out);
             return true;
         }
@@ -155,7 +159,7 @@ impl QueueMachine {
                 entry.hold = Some(reason.clone());
                 entry.since = now;
                 self.held.insert(id);
-                self.slim(entry);
+                self.drop_meta(entry);
                 entry.park();
             }
             // Its time in the hold goes on: who moves from block to block is not held for ever.
@@ -168,31 +172,31 @@ impl QueueMachine {
                     entry.notice = DelayNotice::None;
                 }
                 self.held.remove(&id);
-                for leg in entry.legs.all() {
-                    self.dests.open(leg.dest);
+                for group in entry.groups.all() {
+                    self.dests.open(group.dest);
                 }
                 at_once(entry);
             }
             Order::Retry => {
-                for leg in entry.legs.all() {
-                    self.dests.open(leg.dest);
+                for group in entry.groups.all() {
+                    self.dests.open(group.dest);
                 }
                 at_once(entry);
             }
-            Order::Bounce => entry.fate = Some(FinalAction::Return(FailureCause::Admin)),
-            Order::Delete => entry.fate = Some(FinalAction::Delete),
+            Order::Bounce => entry.final_action = Some(FinalAction::Return(FailureCause::Admin)),
+            Order::Delete => entry.final_action = Some(FinalAction::Delete),
         }
-        if entry.fate.is_some() {
+        if entry.final_action.is_some() {
             entry.park();
         }
     }
 }
 
-/// Makes every leg that waits due; those in line or being tried stay where they are.
+/// Makes every group that waits due; those in line or being tried stay where they are.
 fn at_once(entry: &mut QueueEntry) {
-    for leg in entry.legs.all_mut() {
-        if matches!(leg.state, LegState::Waiting | LegState::Parked) {
-            (leg.state, leg.next) = (LegState::Parked, Time(0));
+    for group in entry.groups.all_mut() {
+        if matches!(group.state, GroupState::Waiting | GroupState::Parked) {
+            (group.state, group.next) = (GroupState::Parked, Time(0));
         }
     }
 }

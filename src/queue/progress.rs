@@ -2,7 +2,7 @@
 //! memory. Pure.
 //!
 //! Layout, version 1; numbers are LEB128 unless said otherwise: `version u8, flags u8, since i64
-//! LE, [hold: length, JSON], [fate u8], recipients, runs…`, where a run is `length, status u8,
+//! LE, [hold: length, JSON], [final action u8], recipients, runs…`, where a run is `length, status u8,
 //! attempts, next i64 LE` and, where there is a last answer, `code, enhanced (3), text, remote`.
 //! Neighbours in the same state share one run: a thousand recipients of one destination cost as
 //! much as one.
@@ -16,7 +16,7 @@ use std::time::Duration;
 const VERSION: u8 = 1;
 const HELD: u8 = 1;
 const NOTICE_SENT: u8 = 2;
-const FATE: u8 = 4;
+const FINAL_ACTION: u8 = 4;
 /// Reply text kept per recipient, in octets.
 const TEXT_MAX: usize = 240;
 /// Host name kept per recipient, in octets.
@@ -109,7 +109,7 @@ pub(super) struct MessageProgress {
     /// The delay notice is out.
     pub notice_sent: bool,
     /// It has ended, but the sender is not yet told.
-    pub fate: Option<FinalAction>,
+    pub final_action: Option<FinalAction>,
     /// By index into the envelope's recipients.
     pub recipients: Vec<Track>,
 }
@@ -121,7 +121,7 @@ impl MessageProgress {
             hold,
             since,
             notice_sent: false,
-            fate: None,
+            final_action: None,
             recipients: vec![Track::FRESH; recipients.min(RECIPIENTS_MAX)],
         }
     }
@@ -133,14 +133,14 @@ impl MessageProgress {
         out.push(
             flag(self.hold.is_some(), HELD)
                 | flag(self.notice_sent, NOTICE_SENT)
-                | flag(self.fate.is_some(), FATE),
+                | flag(self.final_action.is_some(), FINAL_ACTION),
         );
         out.extend_from_slice(&self.since.0.to_le_bytes());
         if let Some(hold) = &self.hold {
             put_text(&mut out, &serde_json::to_string(hold).unwrap_or_default());
         }
-        if let Some(fate) = self.fate {
-            out.push(fate_code(fate));
+        if let Some(action) = self.final_action {
+            out.push(final_action_code(action));
         }
         put(&mut out, self.recipients.len() as u64);
         for run in self.recipients.chunk_by(|a, b| a == b) {
@@ -165,10 +165,10 @@ impl MessageProgress {
         } else {
             Some(serde_json::from_str(&input.text()?).ok()?)
         };
-        let fate = if flags & FATE == 0 {
+        let action = if flags & FINAL_ACTION == 0 {
             None
         } else {
-            Some(fate_of(input.byte()?)?)
+            Some(final_action_of(input.byte()?)?)
         };
         let count = input.size().filter(|n| *n <= RECIPIENTS_MAX)?;
         let mut recipients = Vec::new();
@@ -183,7 +183,7 @@ impl MessageProgress {
             hold,
             since,
             notice_sent: flags & NOTICE_SENT != 0,
-            fate,
+            final_action: action,
             recipients,
         })
     }
@@ -270,8 +270,8 @@ impl MessageProgress {
     }
 }
 
-const fn fate_code(fate: FinalAction) -> u8 {
-    match fate {
+const fn final_action_code(action: FinalAction) -> u8 {
+    match action {
         FinalAction::Delete => 0,
         FinalAction::Return(FailureCause::Refused) => 1,
         FinalAction::Return(FailureCause::Expired) => 2,
@@ -280,7 +280,7 @@ const fn fate_code(fate: FinalAction) -> u8 {
     }
 }
 
-const fn fate_of(code: u8) -> Option<FinalAction> {
+const fn final_action_of(code: u8) -> Option<FinalAction> {
     Some(match code {
         0 => FinalAction::Delete,
         1 => FinalAction::Return(FailureCause::Refused),
@@ -410,99 +410,4 @@ impl ProgressReader<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::types::{BlockRef, Reason};
-    use proptest::prelude::*;
-
-    fn track() -> impl Strategy<Value = Track> {
-        let last = (
-            200u16..600,
-            prop::option::of((2u8..6, 0u16..999, 0u16..999)),
-            ".{0,300}",
-            ".{0,200}",
-        );
-        (0u8..5, any::<u16>(), any::<i64>(), prop::option::of(last)).prop_map(
-            |(stage, attempts, next, last)| Track {
-                stage: [
-                    Stage::Pending,
-                    Stage::Delivered,
-                    Stage::Failed,
-                    Stage::Reporting,
-                    Stage::Relaying,
-                ][usize::from(stage)],
-                attempts,
-                next: Time(next),
-                last: last.map(|(code, enhanced, text, remote)| {
-                    let enhanced = enhanced.map(|(a, b, c)| Enhanced(a, b, c));
-                    Arc::new(Last::new(
-                        &Reply {
-                            code,
-                            enhanced,
-                            lines: vec![text],
-                        },
-                        &remote,
-                    ))
-                }),
-            },
-        )
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_written_reads_back(
-            hold in 0u8..4, since: i64, notice_sent: bool, fate in prop::option::of(0u8..5),
-            recipients in prop::collection::vec((track(), 1usize..4), 0..6),
-        ) {
-            let progress = MessageProgress {
-                hold: [None, Some(HoldReason::Admin), Some(HoldReason::Policy(Reason::Watched)),
-                    Some(HoldReason::Block(BlockRef::from_random(77)))][usize::from(hold)].clone(),
-                since: Time(since), notice_sent, fate: fate.and_then(fate_of),
-                recipients: recipients.into_iter().flat_map(|(t, n)| vec![t; n]).collect(),
-            };
-            let bytes = progress.encode();
-            prop_assert_eq!(MessageProgress::decode(&bytes), Some(progress));
-            for end in 0..bytes.len() {
-                prop_assert_eq!(MessageProgress::decode(&bytes[..end]), None, "cut at {}", end);
-            }
-        }
-
-        #[test]
-        fn no_bytes_do_harm(mut bytes in prop::collection::vec(any::<u8>(), 0..80)) {
-            let _ = MessageProgress::decode(&bytes);
-            if let Some(first) = bytes.first_mut() {
-                *first = VERSION;
-            }
-            let _ = MessageProgress::decode(&bytes);
-        }
-    }
-
-    #[test]
-    fn a_thousand_recipients_in_one_state_take_one_run() {
-        assert!(MessageProgress::fresh(Time(5), None, 1000).encode().len() < 30);
-    }
-
-    #[test]
-    fn texts_are_cut_between_characters() {
-        let last = Last::new(&Reply::plain(450, "ä".repeat(500)), &"x".repeat(500));
-        assert_eq!(last.reply.lines[0], "ä".repeat(TEXT_MAX / 2));
-        assert_eq!(last.remote.len(), REMOTE_MAX);
-    }
-
-    #[test]
-    fn a_report_under_way_is_pending_after_a_crash() {
-        let mut progress = MessageProgress::fresh(Time(5), None, 2);
-        progress.recipients[1] = Track {
-            stage: Stage::Reporting,
-            attempts: 3,
-            next: Time(9),
-            last: None,
-        };
-        progress.recover(2, Time(i64::MAX), Duration::ZERO);
-        assert_eq!(
-            progress.pending().map(|(i, _)| i).collect::<Vec<_>>(),
-            [0, 1]
-        );
-        assert_eq!(progress.recipients[1].next, Time(0));
-    }
-}
+mod tests;

@@ -35,7 +35,7 @@ pub(super) fn longest_wait(settings: &DeliverySettings) -> Duration {
     longest + longest / 10
 }
 
-/// How long a destination rests after it failed as a whole `failures` times in a row.
+/// How long a destination backs off after it failed as a whole `failures` times in a row.
 pub(super) fn backoff(settings: &DeliverySettings, failures: u32) -> Duration {
     step(&settings.retry, failures).min(LONGEST_BACKOFF)
 }
@@ -70,7 +70,7 @@ pub(super) enum DestinationSignal {
     Slow,
     /// 421 in a transaction (RFC 5321 section 3.8): it is about to shed us. Half as many at once.
     Shed,
-    /// We never got through to a transaction (DNS, connection, greeting, TLS): it rests.
+    /// We never got through to a transaction (DNS, connection, greeting, TLS): it backs off.
     Down,
 }
 

@@ -69,7 +69,7 @@ pub(super) fn settle(
                         Stage::Relaying,
                         Some(Arc::new(Last::new(&o.reply, &o.remote))),
                     );
-                    settled.relayed.push(told(*index, o));
+                    settled.relayed.push(failed(*index, o));
                 }
             }
             Some(o) if o.status == RecipientStatus::Failed => {
@@ -79,7 +79,7 @@ pub(super) fn settle(
                     next: Time(0),
                     last: None,
                 };
-                settled.failed.push(told(*index, o));
+                settled.failed.push(failed(*index, o));
             }
             other => {
                 if let Some(o) = other {
@@ -105,7 +105,7 @@ pub(super) fn wants_success(meta: &MessageMeta, outcome: &RecipientOutcome) -> b
     !outcome.relayed_dsn && recipient.and_then(|r| r.notify).is_some_and(|n| n.success)
 }
 
-fn told(recipient: u32, outcome: &RecipientOutcome) -> FailedRecipient {
+fn failed(recipient: u32, outcome: &RecipientOutcome) -> FailedRecipient {
     FailedRecipient {
         recipient,
         reply: outcome.reply.clone(),

@@ -4,7 +4,7 @@
 use super::orders::Order;
 use super::reports::{QueueReport, QueueReportKind};
 use super::state::{DeliveryJob, QueueEffect, QueueInput, QueueMachine};
-use super::tests::{message, outcome, rules, settings, smart_host, tried};
+use super::tests::{message, outcome, result, rules, settings, smart_host};
 use super::{FailureCause, Select};
 use crate::types::{HoldReason, MessageId, MessageMeta, Notify, RecipientOutcome, Time};
 use bytes::Bytes;
@@ -235,7 +235,7 @@ impl World {
             dest: job.dest,
             meta,
             recipients,
-            tried: tried(outcomes),
+            result: result(outcomes),
         });
     }
 

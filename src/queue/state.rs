@@ -7,7 +7,7 @@ mod timing;
 
 use super::destinations::{self, Destinations, FindRoute};
 use super::entry::{
-    DelayNotice, EntrySource, LegState, NEVER, QueueEntry, QueueSender, RecipientGroup,
+    DelayNotice, EntrySource, GroupState, NEVER, QueueEntry, QueueSender, RecipientGroup,
     RecipientGroups,
 };
 use super::progress::{MessageProgress, Stage};
@@ -15,7 +15,7 @@ use super::reports::{AGAIN, PendingReports, QueueReport};
 use super::schedule;
 use super::{QueueItem, QueueState};
 use crate::config::Settings;
-use crate::delivery::{Destination, Tried};
+use crate::delivery::{AttemptResult, Destination};
 use crate::types::{Block, Identity, MessageId, MessageMeta, RecipientOutcome, Time};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
@@ -86,7 +86,7 @@ pub(super) enum QueueInput {
         meta: Arc<MessageMeta>,
         recipients: Vec<u32>,
         /// What came of them.
-        tried: Tried,
+        result: AttemptResult,
     },
     /// A meta that was asked for.
     Loaded(Arc<MessageMeta>),
@@ -207,7 +207,7 @@ impl QueueMachine {
             self.ended.push(meta.id);
             return;
         }
-        let legs = self.sort(meta, &progress);
+        let groups = self.sort(meta, &progress);
         let sender = QueueSender {
             from: meta.envelope.from.as_str().into(),
             identity: meta.identity.clone(),
@@ -217,14 +217,14 @@ impl QueueMachine {
             source: EntrySource::Sender(intern(&mut self.senders, sender)),
             record: is_known.then(|| progress.encode().into_boxed_slice()),
             hold: progress.hold.clone(),
-            legs,
+            groups: groups,
             notice: if progress.notice_sent {
                 DelayNotice::Sent
             } else {
                 DelayNotice::None
             },
-            fate: progress.fate,
-            owed,
+            final_action: progress.final_action,
+            success_report_due: owed,
             ..QueueEntry::fresh(meta)
         };
         if entry.hold.is_some() {
@@ -246,8 +246,8 @@ impl QueueMachine {
                 dest,
                 meta,
                 recipients,
-                tried,
-            } => self.ended(now, dest, meta, &recipients, tried, out),
+                result,
+            } => self.ended(now, dest, meta, &recipients, result, out),
             QueueInput::Loaded(meta) => {
                 self.loading = self.loading.saturating_sub(1);
                 self.loaded(now, &meta, out);
@@ -293,7 +293,7 @@ impl QueueMachine {
     ) -> Vec<QueueItem> {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = (after.map_or(Unbounded, Excluded), Unbounded);
-        let rest = |dest| self.dests.get(dest).and_then(|d| d.rest);
+        let backoff = |dest| self.dests.get(dest).and_then(|d| d.backoff_until);
         if state == Some(QueueState::Held) {
             let held = self
                 .held
@@ -301,21 +301,21 @@ impl QueueMachine {
                 .filter_map(|id| Some((id, self.messages.get(id)?)));
             return held
                 .take(limit)
-                .map(|(id, entry)| entry.item(*id, rest))
+                .map(|(id, entry)| entry.item(*id, backoff))
                 .collect();
         }
-        let fits = |entry: &QueueEntry| state.is_none_or(|s| entry.state(rest) == s);
+        let fits = |entry: &QueueEntry| state.is_none_or(|s| entry.state(backoff) == s);
         let all = self.messages.range(from).filter(|(_, entry)| fits(entry));
         all.take(limit)
-            .map(|(id, entry)| entry.item(*id, rest))
+            .map(|(id, entry)| entry.item(*id, backoff))
             .collect()
     }
 
     /// One message with its progress.
     pub(super) fn show(&self, id: MessageId) -> Option<(QueueItem, MessageProgress)> {
         let entry = self.messages.get(&id)?;
-        let rest = |dest| self.dests.get(dest).and_then(|d| d.rest);
-        Some((entry.item(id, rest), entry.progress()))
+        let backoff = |dest| self.dests.get(dest).and_then(|d| d.backoff_until);
+        Some((entry.item(id, backoff), entry.progress()))
     }
 
     fn enqueue(&mut self, meta: Arc<MessageMeta>) {
@@ -326,7 +326,7 @@ impl QueueMachine {
         let mut entry = QueueEntry::fresh(&meta);
         let progress =
             MessageProgress::fresh(meta.accepted_at, None, meta.envelope.recipients.len());
-        entry.legs = self.sort(&meta, &progress);
+        entry.groups = self.sort(&meta, &progress);
         entry.source = if self.fresh < FRESH_MAX && meta.hold.is_none() {
             self.fresh += 1;
             EntrySource::Fresh(meta)
@@ -344,9 +344,9 @@ impl QueueMachine {
         self.messages.insert(id, Box::new(entry));
     }
 
-    /// Parked legs for the recipients still to be tried, one per destination.
+    /// Parked groups for the recipients still to be tried, one per destination.
     fn sort(&mut self, meta: &MessageMeta, progress: &MessageProgress) -> RecipientGroups {
-        let mut legs: Vec<RecipientGroup> = Vec::with_capacity(1);
+        let mut groups: Vec<RecipientGroup> = Vec::with_capacity(1);
         for (recipient, track) in meta.envelope.recipients.iter().zip(&progress.recipients) {
             if track.stage != Stage::Pending {
                 continue;
@@ -354,43 +354,43 @@ impl QueueMachine {
             let dest = self
                 .dests
                 .of(&self.settings, recipient.address.domain(), meta.pool);
-            match legs.iter_mut().find(|l| l.dest == dest) {
-                Some(leg) => {
-                    leg.attempts = leg.attempts.max(track.attempts);
-                    leg.next = leg.next.min(track.next);
+            match groups.iter_mut().find(|l| l.dest == dest) {
+                Some(group) => {
+                    group.attempts = group.attempts.max(track.attempts);
+                    group.next = group.next.min(track.next);
                 }
                 None => {
                     self.dests.join(dest);
-                    legs.push(RecipientGroup {
+                    groups.push(RecipientGroup {
                         dest,
                         attempts: track.attempts,
-                        state: LegState::Parked,
+                        state: GroupState::Parked,
                         next: track.next,
                     });
                 }
             }
         }
-        legs.into()
+        groups.into()
     }
 
-    /// Puts every parked leg of an entry where it belongs, and its timer.
+    /// Puts every parked group of an entry where it belongs, and its timer.
     pub(super) fn resume(&mut self, id: MessageId, entry: &mut QueueEntry) {
-        if entry.hold.is_none() && entry.fate.is_none() {
-            for leg in entry
-                .legs
+        if entry.hold.is_none() && entry.final_action.is_none() {
+            for group in entry
+                .groups
                 .all_mut()
                 .iter_mut()
-                .filter(|l| l.state == LegState::Parked)
+                .filter(|l| l.state == GroupState::Parked)
             {
-                if leg.next == Time(0) {
-                    leg.state = LegState::Ready;
-                    self.dests.ready(leg.dest, id);
+                if group.next == Time(0) {
+                    group.state = GroupState::Ready;
+                    self.dests.ready(group.dest, id);
                 } else {
-                    leg.state = LegState::Waiting;
+                    group.state = GroupState::Waiting;
                 }
             }
         }
-        self.rest(id, entry);
+        self.reschedule(id, entry);
     }
 
     /// Runs `change` on an entry that is out of the map meanwhile, then brings its timer up to
@@ -402,14 +402,14 @@ impl QueueMachine {
     ) -> Option<T> {
         let mut entry = self.messages.remove(&id)?;
         let result = change(self, &mut entry);
-        self.rest(id, &mut entry);
+        self.reschedule(id, &mut entry);
         self.messages.insert(id, entry);
         Some(result)
     }
 }
 
 impl QueueEntry {
-    /// Of a message as it was accepted, without legs.
+    /// Of a message as it was accepted, without groups.
     fn fresh(meta: &MessageMeta) -> Self {
         Self {
             accepted_at: meta.accepted_at,
@@ -421,7 +421,7 @@ impl QueueEntry {
             })),
             record: None,
             hold: meta.hold.clone(),
-            legs: RecipientGroups::NONE,
+            groups: RecipientGroups::NONE,
             size: meta.size,
             recipients: u32::try_from(meta.envelope.recipients.len()).unwrap_or(u32::MAX),
             reports: 0,
@@ -433,11 +433,11 @@ impl QueueEntry {
             } else {
                 DelayNotice::None
             },
-            fate: None,
+            final_action: None,
             loading: false,
             queued: false,
             regroup: false,
-            owed: false,
+            success_report_due: false,
         }
     }
 }

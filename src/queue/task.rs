@@ -6,7 +6,7 @@ use super::progress::MessageProgress;
 use super::reports::{QueueReport, QueueReportKind};
 use super::state::{DeliveryJob, QueueEffect, QueueInput, QueueMachine};
 use super::{Ack, FindBlock, QueueEvent, QueueItem, QueueState, ReleasedMail, Select};
-use crate::delivery::{Attempt, Delivery, Reach, Tried};
+use crate::delivery::{Attempt, AttemptResult, Delivery, Reached};
 use crate::env::Clock;
 use crate::spool::{Spool, SpoolError};
 use crate::telemetry::metrics as names;
@@ -27,7 +27,10 @@ const BATCH: usize = 256;
 const PULSE: Duration = Duration::from_secs(1);
 
 impl Deliver for Delivery {
-    fn attempt(&self, attempt: Attempt) -> Pin<Box<dyn Future<Output = Tried> + Send + '_>> {
+    fn attempt(
+        &self,
+        attempt: Attempt,
+    ) -> Pin<Box<dyn Future<Output = AttemptResult> + Send + '_>> {
         Box::pin(self.try_once(attempt))
     }
 }
@@ -227,10 +230,10 @@ impl<D: Deliver> Task<D> {
             };
             let meta = job.meta.clone().unwrap_or_else(|| Arc::new(read));
             let recipients = job.recipients(&meta);
-            let tried = if recipients.is_empty() {
-                Tried {
+            let result = if recipients.is_empty() {
+                AttemptResult {
                     outcomes: Vec::new(),
-                    reach: Reach::Nowhere,
+                    reach: Reached::Nowhere,
                 }
             } else {
                 let destination = (*job.destination).clone();
@@ -247,7 +250,7 @@ impl<D: Deliver> Task<D> {
                 dest: job.dest,
                 meta,
                 recipients,
-                tried,
+                result,
             });
         });
     }

@@ -1,8 +1,8 @@
 //! The task with the real spool and scripted next hops.
 
-use super::tests::{message, outcome, rules, settings, tried};
+use super::tests::{message, outcome, result, rules, settings};
 use super::{Ack, Backlog, Queue, QueueEvent, QueueState, Select};
-use crate::delivery::{Attempt, Tried};
+use crate::delivery::{Attempt, AttemptResult};
 use crate::env::{Clock, SystemClock};
 use crate::queue::Deliver;
 use crate::queue::state::QueueMachine;
@@ -24,11 +24,14 @@ struct Script {
 }
 
 impl Deliver for Script {
-    fn attempt(&self, attempt: Attempt) -> Pin<Box<dyn Future<Output = Tried> + Send + '_>> {
+    fn attempt(
+        &self,
+        attempt: Attempt,
+    ) -> Pin<Box<dyn Future<Output = AttemptResult> + Send + '_>> {
         Box::pin(async move {
             self.gate.acquire().await.expect("never closed").forget();
             assert_eq!(&attempt.body[..], b"Subject: x\r\n\r\nbody\r\n");
-            tried(
+            result(
                 attempt
                     .recipients
                     .iter()

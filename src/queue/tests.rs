@@ -8,7 +8,7 @@ use super::state::{DeliveryJob, QueueEffect, QueueInput, QueueMachine, Rules};
 use super::{FailureCause, QueueState, Select};
 use crate::config::Settings;
 use crate::config::settings as s;
-use crate::delivery::{Attempt, Destination, Reach, Tried};
+use crate::delivery::{Attempt, AttemptResult, Destination, Reached};
 use crate::queue::Deliver;
 use crate::types::{
     Address, Block, BlockKind, BlockRef, BlockState, Domain, Envelope, HoldReason, Identity,
@@ -122,14 +122,14 @@ pub(super) fn outcome(recipient: u32, code: u16) -> RecipientOutcome {
 }
 
 /// A host took part unless nobody was found.
-pub(super) fn tried(outcomes: Vec<RecipientOutcome>) -> Tried {
+pub(super) fn result(outcomes: Vec<RecipientOutcome>) -> AttemptResult {
     let reached = outcomes.iter().any(|o| o.class != OutcomeClass::Transport);
-    Tried {
+    AttemptResult {
         outcomes,
         reach: if reached {
-            Reach::Transaction
+            Reached::Transaction
         } else {
-            Reach::Nowhere
+            Reached::Nowhere
         },
     }
 }
@@ -139,7 +139,7 @@ pub(super) fn tried(outcomes: Vec<RecipientOutcome>) -> Tried {
 pub(crate) struct Silent;
 
 impl Deliver for Silent {
-    fn attempt(&self, _: Attempt) -> Pin<Box<dyn Future<Output = Tried> + Send + '_>> {
+    fn attempt(&self, _: Attempt) -> Pin<Box<dyn Future<Output = AttemptResult> + Send + '_>> {
         Box::pin(std::future::pending())
     }
 }
@@ -176,7 +176,7 @@ impl Bench {
             dest: job.dest,
             meta: Arc::new(meta.clone()),
             recipients,
-            tried: tried(outcomes),
+            result: result(outcomes),
         })
     }
 

@@ -251,7 +251,7 @@ impl Records {
     }
 
     /// People have been told of these blocks: all in one step.
-    pub(crate) async fn told(&self, blocks: Vec<BlockRef>) -> Result<(), RecordsError> {
+    pub(crate) async fn notified(&self, blocks: Vec<BlockRef>) -> Result<(), RecordsError> {
         let set = move |tx: &rusqlite::Transaction<'_>| {
             blocks
                 .iter()

@@ -7,7 +7,7 @@ use crate::delivery::connection::{Connection, Dial, OpenError, remote_name};
 use crate::delivery::pool::PoolKey;
 use crate::delivery::resolve::{Own, Target, Unroutable};
 use crate::delivery::token::TokenError;
-use crate::delivery::{Destination, Reach, tls_policy};
+use crate::delivery::{Destination, Reached, tls_policy};
 use crate::smtp::client::{ClientLogin, ClientStep, ConnectOptions, Proof, StepReply};
 use crate::types::{Secret, replies};
 use std::net::IpAddr;
@@ -195,11 +195,11 @@ impl AttemptJob<'_> {
 
     fn remember_for(&mut self, next: Next, verdict: StepReply, remote: &str) -> Next {
         tracing::debug!(message = %self.attempt.meta.id, remote, reply = %verdict.reply.one_line(), "next hop not usable");
-        if self.reach != Reach::Transaction {
+        if self.reach != Reached::Transaction {
             self.reach = if is_at_door(&verdict) {
-                Reach::Door
+                Reached::Host
             } else {
-                Reach::Nowhere
+                Reached::Nowhere
             };
         }
         self.last = Some((verdict, remote.to_owned()));

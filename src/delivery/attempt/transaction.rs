@@ -2,7 +2,7 @@
 //! recipients and for the connection.
 
 use super::{AttemptJob, FAREWELL, MESSAGES_PER_CONNECTION, Next};
-use crate::delivery::Reach;
+use crate::delivery::Reached;
 use crate::delivery::connection::Connection;
 use crate::delivery::outcome::{is_one_too_many, may_be_of_session, outcome};
 use crate::delivery::pool::PoolKey;
@@ -119,7 +119,7 @@ impl AttemptJob<'_> {
             && verdicts.iter().any(|(_, v)| decided(v));
         let mut trouble = ConnectionTrouble::None;
         if fresh {
-            self.reach = Reach::Transaction;
+            self.reach = Reached::Transaction;
         }
         for (recipient, verdict) in verdicts {
             let ended = verdict.lost || verdict.reply.code == 421;
@@ -150,7 +150,7 @@ impl AttemptJob<'_> {
                 self.last = Some((verdict, connection.remote().to_owned()));
                 continue;
             }
-            self.reach = Reach::Transaction;
+            self.reach = Reached::Transaction;
             if verdict.reply.code == 421 {
                 trouble = ConnectionTrouble::Closing(verdict.clone());
             }

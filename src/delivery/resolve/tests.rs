@@ -1,5 +1,6 @@
 //! The resolver against a real name server on loopback.
 
+use super::choice::{ADDRESSES_PER_HOST, text_of};
 use super::*;
 use crate::delivery::testing::{domain, loopback, settings};
 use crate::dns::testing::{Dns, serve};

@@ -54,7 +54,7 @@ async fn a_server_that_takes_few_messages_over_one_connection_gets_the_next_ones
                     "{here}"
                 );
                 assert!(
-                    tried.outcomes.len() == 2 && tried.reach == Reach::Transaction,
+                    tried.outcomes.len() == 2 && tried.reach == Reached::Transaction,
                     "{here}"
                 );
             }
@@ -99,9 +99,9 @@ async fn a_server_that_still_counts_the_connection_before_is_asked_once_more() {
         assert_eq!(
             tried.reach,
             if delivered {
-                Reach::Transaction
+                Reached::Transaction
             } else {
-                Reach::Door
+                Reached::Host
             }
         );
     }
@@ -177,7 +177,7 @@ async fn a_new_connection_that_refuses_at_once_too_has_the_last_word() {
         assert_eq!(tried.outcomes[0].status, RecipientStatus::Pending, "{said}");
         assert_eq!(
             tried.reach,
-            Reach::Transaction,
+            Reached::Transaction,
             "{said}: the host is not down"
         );
         // Greylisting speaks of the recipient: another connection would hear the same.
@@ -196,14 +196,14 @@ async fn a_new_connection_that_refuses_at_once_too_has_the_last_word() {
 #[tokio::test]
 async fn how_far_a_host_was_reached() {
     for (step, what, expected) in [
-        ("BANNER", Do::Say("421 4.7.0 busy"), Reach::Door),
-        ("BANNER", Do::Say("554 no"), Reach::Door),
-        ("EHLO", Do::Leave("421 4.7.0 busy"), Reach::Door),
-        ("BANNER", Do::Close, Reach::Nowhere),
-        ("EHLO", Do::Close, Reach::Nowhere),
-        ("MAIL", Do::Close, Reach::Transaction),
-        ("RCPT", Do::Say("421 4.4.1 no"), Reach::Transaction),
-        (".", Do::Close, Reach::Transaction),
+        ("BANNER", Do::Say("421 4.7.0 busy"), Reached::Host),
+        ("BANNER", Do::Say("554 no"), Reached::Host),
+        ("EHLO", Do::Leave("421 4.7.0 busy"), Reached::Host),
+        ("BANNER", Do::Close, Reached::Nowhere),
+        ("EHLO", Do::Close, Reached::Nowhere),
+        ("MAIL", Do::Close, Reached::Transaction),
+        ("RCPT", Do::Say("421 4.4.1 no"), Reached::Transaction),
+        (".", Do::Close, Reached::Transaction),
     ] {
         let sink = Sink::start("PIPELINING", at(step, what)).await;
         assert_eq!(

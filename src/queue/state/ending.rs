@@ -1,9 +1,9 @@
 //! What ends: attempts, reports, messages. Pure.
 
 use super::{QueueEffect, QueueMachine, READ_AGAIN, intern};
-use crate::delivery::{Reach, Tried};
+use crate::delivery::{AttemptResult, Reached};
 use crate::queue::entry::{
-    DelayNotice, EntrySource, LegState, NEVER, QueueEntry, QueueSender, RecipientGroup,
+    DelayNotice, EntrySource, GroupState, NEVER, QueueEntry, QueueSender, RecipientGroup,
     RecipientGroups, mark,
 };
 use crate::queue::progress::{FinalAction, Last, MessageProgress, Stage};
@@ -13,33 +13,32 @@ use crate::types::replies;
 use crate::types::{MessageId, MessageMeta, RecipientOutcome, RecipientStatus, Reply, Time};
 use std::sync::Arc;
 
+/// Reports opened in one step, with their tokens.
+type Opened = Vec<(u64, Arc<QueueReport>)>;
+
 impl QueueMachine {
+    /// An attempt on these recipients has ended.
     pub(super) fn ended(
         &mut self,
         now: Time,
         dest: u32,
         meta: Arc<MessageMeta>,
         recipients: &[u32],
-        tried: Tried,
+        result: AttemptResult,
         out: &mut Vec<QueueEffect>,
     ) {
-        let Tried { outcomes, reach } = tried;
+        let AttemptResult { outcomes, reach } = result;
         self.running = self.running.saturating_sub(1);
-        let nobody = !outcomes.is_empty()
-            && outcomes
-                .iter()
-                .all(|o| o.status == RecipientStatus::Pending);
-        if reach == Reach::Door && nobody && self.dests.step_back(dest) {
+        let pending = |o: &RecipientOutcome| o.status == RecipientStatus::Pending;
+        let nobody = !outcomes.is_empty() && outcomes.iter().all(pending);
+        if reach == Reached::Host && nobody && self.dests.step_back(dest) {
             return self.step_back(meta.id, dest);
         }
-        let last = outcomes
-            .iter()
-            .find(|o| o.status == RecipientStatus::Pending)
-            .map(|o| Last::new(&o.reply, &o.remote));
         let signal = (!recipients.is_empty()).then(|| {
+            let last = outcomes.iter().find(|o| pending(o));
             (
-                schedule::signal(&outcomes, reach == Reach::Transaction),
-                last,
+                schedule::signal(&outcomes, reach == Reached::Transaction),
+                last.map(|o| Last::new(&o.reply, &o.remote)),
             )
         });
         self.dests.ended(now, dest, &self.settings, signal);
@@ -48,70 +47,65 @@ impl QueueMachine {
             return;
         };
         entry.running = entry.running.saturating_sub(1);
-        let plain = entry.record.is_none() && entry.legs.all().len() == 1 && entry.reports == 0;
-        let through = |o: &RecipientOutcome| {
-            o.status == RecipientStatus::Delivered && !settle::wants_success(&meta, o)
-        };
-        if plain && outcomes.len() == meta.envelope.recipients.len() && outcomes.iter().all(through)
-        {
+        if is_delivered_at_once(&entry, &meta, &outcomes) {
             out.push(QueueEffect::Attempted(meta, outcomes, None));
-            self.finish(id, *entry, out);
-            return;
+            return self.finish(id, *entry, out);
         }
         let mut progress = entry.progress();
-        let settled = settle::settle(
-            now,
-            &self.settings.delivery,
-            &meta,
-            &mut progress,
-            recipients,
-            &outcomes,
-        );
-        match settled.left {
-            None => {
-                entry.legs.remove(dest);
-                self.dests.leave(dest);
-            }
-            Some((attempts, next)) => {
-                if let Some(leg) = entry.legs.of(dest) {
-                    *leg = RecipientGroup {
-                        dest,
-                        attempts,
-                        state: LegState::Parked,
-                        next,
-                    };
-                }
-            }
-        }
-        let next = settled
-            .left
-            .map(|(_, next)| next)
-            .filter(|_| entry.hold.is_none());
+        let delivery = &self.settings.delivery;
+        let settled = settle::settle(now, delivery, &meta, &mut progress, recipients, &outcomes);
+        self.park_or_leave(&mut entry, dest, settled.left);
+        let held = entry.hold.is_some();
+        let next = settled.left.filter(|_| !held).map(|(_, next)| next);
         out.push(QueueEffect::Attempted(meta.clone(), outcomes, next));
+        let mut opened = Opened::new();
         let refused = QueueReportKind::Failed(FailureCause::Refused, entry.hold.clone());
-        let relayed = QueueReport {
-            meta: meta.clone(),
-            kind: QueueReportKind::Relayed,
-            recipients: settled.relayed,
-        };
-        let failed = QueueReport {
-            meta: meta.clone(),
-            kind: refused,
-            recipients: settled.failed,
-        };
-        let mut told: Vec<_> = [relayed, failed]
-            .into_iter()
-            .filter_map(|r| self.reports.open(&mut entry, r))
-            .collect();
-        if entry.hold.is_none()
-            && entry.fate.is_none()
-            && now >= schedule::expires(&self.settings.delivery, entry.since)
-        {
-            entry.fate = Some(FinalAction::Return(FailureCause::Expired));
+        for (kind, recipients) in [
+            (QueueReportKind::Relayed, settled.relayed),
+            (refused, settled.failed),
+        ] {
+            self.open(&mut entry, &meta, kind, recipients, &mut opened);
         }
-        self.slim(&mut entry);
-        self.conclude(now, &meta, &mut entry, &mut progress, &mut told);
-        self.settle_down(now, id, *entry, progress, told, out);
+        let expires = schedule::expires(&self.settings.delivery, entry.since);
+        if !held && entry.final_action.is_none() && now >= expires {
+            entry.final_action = Some(FinalAction::Return(FailureCause::Expired));
+        }
+        self.drop_meta(&mut entry);
+        self.conclude(now, &meta, &mut entry, &mut progress, &mut opened);
+        self.settle_down(now, id, *entry, progress, opened, out);
+    }
+
+    /// After an attempt: the recipients left wait for the next one, given with the attempts so far.
+    fn park_or_leave(&mut self, entry: &mut QueueEntry, dest: u32, left: Option<(u16, Time)>) {
+        let Some((attempts, next)) = left else {
+            entry.groups.remove(dest);
+            return self.dests.leave(dest);
+        };
+        if let Some(group) = entry.groups.of(dest) {
+            *group = RecipientGroup {
+                dest,
+                attempts,
+                state: GroupState::Parked,
+                next,
+            };
+        }
+    }
+
+    /// Opens a report on this message, unless it concerns nobody.
+    fn open(
+        &mut self,
+        entry: &mut QueueEntry,
+        meta: &Arc<MessageMeta>,
+        kind: QueueReportKind,
+        recipients: Vec<FailedRecipient>,
+        opened: &mut Opened,
+    ) {
+        let report = QueueReport {
+            meta: meta.clone(),
+            kind,
+            recipients,
+        };
+        opened.extend(self.reports.open(entry, report));
     }
 
     /// The host takes no more connections at once than are open. The message has not been tried: it
@@ -121,8 +115,8 @@ impl QueueMachine {
             return;
         };
         entry.running = entry.running.saturating_sub(1);
-        if let Some(leg) = entry.legs.of(dest) {
-            (leg.state, leg.next) = (LegState::Parked, Time(0));
+        if let Some(group) = entry.groups.of(dest) {
+            (group.state, group.next) = (GroupState::Parked, Time(0));
         }
         self.resume(id, &mut entry);
         self.messages.insert(id, entry);
@@ -140,113 +134,127 @@ impl QueueMachine {
         };
         entry.loading = false;
         let mut progress = entry.progress();
-        let mut told = Vec::new();
-        self.conclude(now, meta, &mut entry, &mut progress, &mut told);
-        self.settle_down(now, meta.id, *entry, progress, told, out);
+        let mut opened = Opened::new();
+        self.conclude(now, meta, &mut entry, &mut progress, &mut opened);
+        self.settle_down(now, meta.id, *entry, progress, opened, out);
     }
 
-    /// Does what waited for the meta: sort anew, notice of delay, the end.
+    /// Does what waited for the meta: sort anew, report of success, notice of delay, the end.
     fn conclude(
         &mut self,
         now: Time,
         meta: &Arc<MessageMeta>,
         entry: &mut QueueEntry,
         progress: &mut MessageProgress,
-        told: &mut Vec<(u64, Arc<QueueReport>)>,
+        opened: &mut Opened,
     ) {
         if entry.regroup && entry.running == 0 {
             entry.regroup = false;
             self.leave_all(entry);
-            entry.legs = self.sort(meta, progress);
+            entry.groups = self.sort(meta, progress);
         }
-        if std::mem::take(&mut entry.owed) {
-            let under_way = |r: &FailedRecipient| {
-                told.iter()
-                    .any(|(_, t)| t.recipients.iter().any(|o| o.recipient == r.recipient))
-            };
-            let recipients: Vec<_> = progress
-                .relaying()
-                .into_iter()
-                .filter(|r| !under_way(r))
-                .collect();
-            told.extend(self.reports.open(
-                entry,
-                QueueReport {
-                    meta: meta.clone(),
-                    kind: QueueReportKind::Relayed,
-                    recipients,
-                },
-            ));
+        if std::mem::take(&mut entry.success_report_due) {
+            self.report_success(meta, entry, progress, opened);
         }
-        let delivery = &self.settings.delivery;
-        let late = schedule::notice(delivery, entry.since).is_some_and(|due| now >= due);
-        let common = match entry.legs.all() {
-            [leg] => self.dests.get(leg.dest).and_then(|d| d.last.clone()),
-            _ => None,
-        };
-        if late
-            && entry.notice != DelayNotice::Sent
-            && entry.hold.is_none()
-            && entry.fate.is_none()
-            && !self.reports.has_room()
-        {
-            entry.notice = DelayNotice::Wanted;
-        } else if late
-            && entry.notice != DelayNotice::Sent
-            && entry.hold.is_none()
-            && entry.fate.is_none()
-        {
-            // RFC 3463 X.4.7: delivery time expired; used here for "not yet".
-            let otherwise = replies::NOT_DELIVERED_YET.into();
-            let recipients = settle::pending_report(progress, common.as_deref(), &otherwise);
-            let kind = QueueReportKind::Delayed(schedule::expires(delivery, entry.since));
-            told.extend(self.reports.open(
-                entry,
-                QueueReport {
-                    meta: meta.clone(),
-                    kind,
-                    recipients,
-                },
-            ));
-            entry.notice = DelayNotice::Sent;
-        } else if entry.notice == DelayNotice::Wanted {
-            entry.notice = DelayNotice::None;
-        }
-        let Some(fate) = entry.fate.filter(|_| entry.running == 0) else {
-            return;
-        };
-        let mut recipients = settle::pending_report(progress, common.as_deref(), &last_word(fate));
-        if fate == FinalAction::Return(FailureCause::HeldReturned) {
-            // Whatever a remote once said: it is we who did not let it go.
-            for told in &mut recipients {
-                (told.reply, told.remote) = (last_word(fate), String::new());
-            }
-        }
-        let stage = if matches!(fate, FinalAction::Return(_)) {
-            Stage::Reporting
-        } else {
-            Stage::Failed
-        };
-        mark(progress, recipients.iter().map(|r| r.recipient), stage);
-        self.leave_all(entry);
-        if let FinalAction::Return(cause) = fate {
-            let kind = QueueReportKind::Failed(cause, entry.hold.clone());
-            told.extend(self.reports.open(
-                entry,
-                QueueReport {
-                    meta: meta.clone(),
-                    kind,
-                    recipients,
-                },
-            ));
+        self.report_delay(now, meta, entry, progress, opened);
+        if let Some(action) = entry.final_action.filter(|_| entry.running == 0) {
+            self.end(action, meta, entry, progress, opened);
         }
     }
 
-    fn leave_all(&mut self, entry: &mut QueueEntry) {
-        for leg in entry.legs.all() {
-            self.dests.leave(leg.dest);
+    /// Opens the report of success again, for whom no report is under way.
+    fn report_success(
+        &mut self,
+        meta: &Arc<MessageMeta>,
+        entry: &mut QueueEntry,
+        progress: &MessageProgress,
+        opened: &mut Opened,
+    ) {
+        let mut recipients = progress.relaying();
+        recipients.retain(|r| {
+            let mut under_way = opened.iter().flat_map(|(_, report)| &report.recipients);
+            !under_way.any(|o| o.recipient == r.recipient)
+        });
+        self.open(entry, meta, QueueReportKind::Relayed, recipients, opened);
+    }
+
+    /// Opens the notice of delay if it is due, or notes that it is wanted.
+    fn report_delay(
+        &mut self,
+        now: Time,
+        meta: &Arc<MessageMeta>,
+        entry: &mut QueueEntry,
+        progress: &MessageProgress,
+        opened: &mut Opened,
+    ) {
+        let delivery = &self.settings.delivery;
+        let due = schedule::notice(delivery, entry.since).is_some_and(|due| now >= due)
+            && entry.notice != DelayNotice::Sent
+            && entry.hold.is_none()
+            && entry.final_action.is_none();
+        if due && self.reports.has_room() {
+            // RFC 3463 X.4.7: delivery time expired; used here for "not yet".
+            let otherwise = replies::NOT_DELIVERED_YET.into();
+            let kind = QueueReportKind::Delayed(schedule::expires(delivery, entry.since));
+            let recipients = self.pending_report(entry, progress, &otherwise);
+            self.open(entry, meta, kind, recipients, opened);
+            entry.notice = DelayNotice::Sent;
+        } else if due {
+            entry.notice = DelayNotice::Wanted;
+        } else if entry.notice == DelayNotice::Wanted {
+            entry.notice = DelayNotice::None;
         }
-        entry.legs = RecipientGroups::NONE;
+    }
+
+    /// Ends the message for all recipients that are still to be tried.
+    fn end(
+        &mut self,
+        action: FinalAction,
+        meta: &Arc<MessageMeta>,
+        entry: &mut QueueEntry,
+        progress: &mut MessageProgress,
+        opened: &mut Opened,
+    ) {
+        let reply = final_reply(action);
+        let mut recipients = self.pending_report(entry, progress, &reply);
+        if action == FinalAction::Return(FailureCause::HeldReturned) {
+            // Whatever a remote once said: it is we who did not let it go.
+            for failed in &mut recipients {
+                (failed.reply, failed.remote) = (reply.clone(), String::new());
+            }
+        }
+        let stage = match action {
+            FinalAction::Return(_) => Stage::Reporting,
+            FinalAction::Delete => Stage::Failed,
+        };
+        mark(progress, recipients.iter().map(|r| r.recipient), stage);
+        self.leave_all(entry);
+        if let FinalAction::Return(cause) = action {
+            let kind = QueueReportKind::Failed(cause, entry.hold.clone());
+            self.open(entry, meta, kind, recipients, opened);
+        }
+    }
+
+    /// The recipients still to be tried with the last answer about each. The last answer of the
+    /// only destination holds for those that have none; else it is `otherwise`.
+    fn pending_report(
+        &self,
+        entry: &QueueEntry,
+        progress: &MessageProgress,
+        otherwise: &Reply,
+    ) -> Vec<FailedRecipient> {
+        let common = match entry.groups.all() {
+            [group] => self.dests.get(group.dest).and_then(|d| d.last.as_deref()),
+            _ => None,
+        };
+        settle::pending_report(progress, common, otherwise)
+    }
+
+    fn leave_all(&mut self, entry: &mut QueueEntry) {
+        for group in entry.groups.all() {
+            self.dests.leave(group.dest);
+        }
+        entry.groups = RecipientGroups::NONE;
     }
 
     /// Records an entry after a step, or ends it; reports go out after the record that says they
@@ -257,10 +265,10 @@ impl QueueMachine {
         id: MessageId,
         mut entry: QueueEntry,
         mut progress: MessageProgress,
-        told: Vec<(u64, Arc<QueueReport>)>,
+        opened: Opened,
         out: &mut Vec<QueueEffect>,
     ) {
-        if entry.legs.all().is_empty() && entry.reports == 0 && !entry.owed {
+        if entry.groups.all().is_empty() && entry.reports == 0 && !entry.success_report_due {
             if progress.pending().next().is_none() {
                 self.finish(id, entry, out);
                 return;
@@ -274,7 +282,8 @@ impl QueueMachine {
         }
         out.push(QueueEffect::Progress(id, entry.keep(progress), false));
         out.extend(
-            told.into_iter()
+            opened
+                .into_iter()
                 .map(|(token, report)| QueueEffect::Report(token, report)),
         );
         self.resume(id, &mut entry);
@@ -326,9 +335,13 @@ impl QueueMachine {
                 entry.regroup = true;
             }
             QueueReportKind::Delayed(_) => entry.notice = DelayNotice::Wanted,
-            QueueReportKind::Relayed => entry.owed = true,
+            QueueReportKind::Relayed => entry.success_report_due = true,
         }
-        if entry.legs.all().is_empty() && entry.reports == 0 && !entry.regroup && !entry.owed {
+        if entry.groups.all().is_empty()
+            && entry.reports == 0
+            && !entry.regroup
+            && !entry.success_report_due
+        {
             // A notice of delay, but nothing is delayed any more.
             return self.finish(id, *entry, out);
         }
@@ -362,8 +375,8 @@ impl QueueMachine {
         let again = now.after(READ_AGAIN);
         if let Some(dest) = dest {
             entry.running = entry.running.saturating_sub(1);
-            if let Some(leg) = entry.legs.of(dest) {
-                (leg.state, leg.next) = (LegState::Parked, again);
+            if let Some(group) = entry.groups.of(dest) {
+                (group.state, group.next) = (GroupState::Parked, again);
             }
             self.resume(id, &mut entry);
         } else {
@@ -402,7 +415,7 @@ impl QueueMachine {
     }
 
     /// A message that waits does so without its meta.
-    pub(in crate::queue) fn slim(&mut self, entry: &mut QueueEntry) {
+    pub(in crate::queue) fn drop_meta(&mut self, entry: &mut QueueEntry) {
         if let EntrySource::Fresh(meta) = &entry.source {
             self.fresh = self.fresh.saturating_sub(1);
             let sender = QueueSender {
@@ -414,9 +427,25 @@ impl QueueMachine {
     }
 }
 
+/// Whether this one attempt delivered a message to all its recipients, and no report is due.
+fn is_delivered_at_once(
+    entry: &QueueEntry,
+    meta: &MessageMeta,
+    outcomes: &[RecipientOutcome],
+) -> bool {
+    let through = |o: &RecipientOutcome| {
+        o.status == RecipientStatus::Delivered && !settle::wants_success(meta, o)
+    };
+    entry.record.is_none()
+        && entry.groups.all().len() == 1
+        && entry.reports == 0
+        && outcomes.len() == meta.envelope.recipients.len()
+        && outcomes.iter().all(through)
+}
+
 /// What is told of a recipient about whom nobody ever answered.
-fn last_word(fate: FinalAction) -> Reply {
-    match fate {
+fn final_reply(action: FinalAction) -> Reply {
+    match action {
         FinalAction::Return(FailureCause::Expired) => replies::EXPIRED.into(),
         FinalAction::Return(FailureCause::HeldReturned) => replies::HELD_NOT_RELEASED.into(),
         _ => replies::RETURNED_BY_ADMIN.into(),

@@ -2,7 +2,7 @@
 //! needed.
 
 use super::{DeliveryJob, LOADS_MAX, QueueEffect, QueueMachine};
-use crate::queue::entry::{EntrySource, LegState};
+use crate::queue::entry::{EntrySource, GroupState};
 use crate::queue::reports::REPORTS_MAX;
 use crate::types::{MessageId, Time};
 
@@ -63,12 +63,12 @@ impl QueueMachine {
         let Some(entry) = self.messages.get_mut(&id) else {
             return;
         };
-        let only = entry.legs.all().len() == 1;
-        let (hold, fate) = (entry.hold.is_some(), entry.fate.is_some());
-        let Some(leg) = entry
-            .legs
+        let only = entry.groups.all().len() == 1;
+        let (held, ending) = (entry.hold.is_some(), entry.final_action.is_some());
+        let Some(group) = entry
+            .groups
             .of(dest)
-            .filter(|l| l.state == LegState::Ready && !hold && !fate)
+            .filter(|l| l.state == GroupState::Ready && !held && !ending)
         else {
             return;
         };
@@ -76,13 +76,13 @@ impl QueueMachine {
             return;
         };
         if target.stale {
-            leg.state = LegState::Parked;
+            group.state = GroupState::Parked;
             entry.regroup = true;
             self.with(id, |_, _| ());
             return;
         }
         let destination = target.destination.clone();
-        leg.state = LegState::Running;
+        group.state = GroupState::Running;
         entry.running += 1;
         self.running += 1;
         self.dests.started(dest);

@@ -2,7 +2,7 @@
 
 use super::{QueueEffect, QueueMachine};
 use crate::config::Settings;
-use crate::queue::entry::{DelayNotice, LegState, NEVER, QueueEntry};
+use crate::queue::entry::{DelayNotice, GroupState, NEVER, QueueEntry};
 use crate::queue::progress::FinalAction;
 use crate::queue::{FailureCause, schedule};
 use crate::types::{MessageId, Time};
@@ -24,7 +24,7 @@ impl QueueMachine {
     }
 
     /// After any change of an entry: its timer, and its place in the line for its meta.
-    pub(in crate::queue) fn rest(&mut self, id: MessageId, entry: &mut QueueEntry) {
+    pub(in crate::queue) fn reschedule(&mut self, id: MessageId, entry: &mut QueueEntry) {
         let time = timer(entry, &self.settings);
         if time != entry.timer {
             if entry.timer != NEVER {
@@ -70,35 +70,35 @@ impl QueueMachine {
         let delivery = &self.settings.delivery;
         if entry.hold.is_some() {
             if now >= entry.since.after(self.settings.held.expire) {
-                entry.fate = Some(FinalAction::Return(FailureCause::HeldReturned));
+                entry.final_action = Some(FinalAction::Return(FailureCause::HeldReturned));
             }
         } else if now >= schedule::expires(delivery, entry.since) {
-            entry.fate = Some(FinalAction::Return(FailureCause::Expired));
+            entry.final_action = Some(FinalAction::Return(FailureCause::Expired));
         } else if entry.notice == DelayNotice::None
             && schedule::notice(delivery, entry.since).is_some_and(|due| now >= due)
         {
             entry.notice = DelayNotice::Wanted;
         }
-        if entry.fate.is_some() {
+        if entry.final_action.is_some() {
             entry.park();
         } else if entry.hold.is_none() {
-            for leg in entry
-                .legs
+            for group in entry
+                .groups
                 .all_mut()
                 .iter_mut()
-                .filter(|l| l.state == LegState::Waiting && l.next <= now)
+                .filter(|l| l.state == GroupState::Waiting && l.next <= now)
             {
-                leg.state = LegState::Ready;
-                self.dests.ready(leg.dest, id);
+                group.state = GroupState::Ready;
+                self.dests.ready(group.dest, id);
             }
         }
-        self.rest(id, entry);
+        self.reschedule(id, entry);
     }
 }
 
 /// When an entry must be looked at next.
 fn timer(entry: &QueueEntry, settings: &Settings) -> Time {
-    if entry.fate.is_some() || entry.legs.all().is_empty() {
+    if entry.final_action.is_some() || entry.groups.all().is_empty() {
         return NEVER;
     }
     if entry.hold.is_some() {
@@ -106,13 +106,14 @@ fn timer(entry: &QueueEntry, settings: &Settings) -> Time {
     }
     let notice = schedule::notice(&settings.delivery, entry.since)
         .filter(|_| entry.notice == DelayNotice::None);
-    let legs = entry
-        .legs
+    let groups = entry
+        .groups
         .all()
         .iter()
-        .filter(|l| l.state == LegState::Waiting)
+        .filter(|l| l.state == GroupState::Waiting)
         .map(|l| l.next);
-    legs.chain(notice)
+    groups
+        .chain(notice)
         .chain([schedule::expires(&settings.delivery, entry.since)])
         .min()
         .unwrap_or(NEVER)

@@ -88,7 +88,7 @@ fn a_message_does_not_end_while_a_recipient_is_left() {
         dest: started[0].dest,
         meta: Arc::new(m.clone()),
         recipients: vec![],
-        tried: tried(vec![]),
+        result: result(vec![]),
     };
     assert_eq!(names(&b.step(left_out)), ["attempted", "progress"]);
     assert_eq!(

@@ -80,9 +80,9 @@ fn a_host_that_takes_few_connections_is_used_with_so_many_and_nobody_waits_for_t
                 reply: Reply::plain(421, "enough"),
                 ..outcome(0, 499)
             }];
-            let tried = Tried {
+            let result = AttemptResult {
                 outcomes,
-                reach: Reach::Door,
+                reach: Reached::Host,
             };
             let meta = Arc::new(
                 metas
@@ -95,7 +95,7 @@ fn a_host_that_takes_few_connections_is_used_with_so_many_and_nobody_waits_for_t
                 dest: job.dest,
                 meta,
                 recipients: vec![0],
-                tried,
+                result,
             });
             assert!(
                 !names(&out).contains(&"attempted"),
@@ -125,9 +125,9 @@ fn a_host_that_lets_nobody_in_rests_as_one_that_is_down() {
     let mut tries = 0;
     while let Some(job) = waiting.pop_front() {
         tries += 1;
-        let tried = Tried {
+        let result = AttemptResult {
             outcomes: vec![outcome(0, 499)],
-            reach: Reach::Door,
+            reach: Reached::Host,
         };
         let meta = Arc::new(
             metas
@@ -140,7 +140,7 @@ fn a_host_that_lets_nobody_in_rests_as_one_that_is_down() {
             dest: job.dest,
             meta,
             recipients: vec![0],
-            tried,
+            result,
         })));
     }
     assert_eq!(tries, 5, "those that had begun, and no more");
@@ -156,7 +156,7 @@ fn a_probe_that_meets_a_farewell_in_a_transaction_has_found_the_host() {
     assert!(jobs(b.end(&job, &m, 499)).is_empty());
     assert!(
         jobs(b.enqueue(&message(2, "alice@acme.example", &["x@far.example"]))).is_empty(),
-        "it rests"
+        "it backs off"
     );
     let probe = jobs(b.wait(70)).remove(0);
     let probed = message(

@@ -195,7 +195,7 @@ fn success_is_reported_only_where_asked_for_and_nobody_else_does() {
             dest: job.dest,
             meta: Arc::new(m.clone()),
             recipients: vec![0],
-            tried: tried(outcomes),
+            result: result(outcomes),
         });
         assert_eq!(names(&out).contains(&"report"), want, "{notify} {dsn}");
     }

@@ -13,7 +13,7 @@ fn a_crash_before_the_report_tries_the_recipient_again() {
         dest: job.dest,
         meta: Arc::new(m.clone()),
         recipients,
-        tried: tried(outcomes),
+        result: result(outcomes),
     });
     let record = out.iter().find_map(|e| {
         if let QueueEffect::Progress(_, r, _) = e {
