@@ -1,11 +1,12 @@
-//! The door to the next hops, so that the queue can be run against scripted ones.
+//! The trait by which the queue reaches the next hops, so that tests can run the queue against
+//! scripted ones.
 
 use crate::delivery::{Attempt, AttemptResult};
 use std::future::Future;
 use std::pin::Pin;
 
 pub(crate) trait Deliver: Clone + Send + Sync + 'static {
-    /// Tries once, within bounded time. One outcome per recipient.
+    /// Makes one attempt within bounded time. Returns one outcome per recipient.
     fn attempt(&self, attempt: Attempt)
     -> Pin<Box<dyn Future<Output = AttemptResult> + Send + '_>>;
 }

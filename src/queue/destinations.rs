@@ -8,23 +8,25 @@ use crate::types::{Domain, MessageId, Pool, Time, stable_hash};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-/// Destinations without mail that are remembered (for their window) before the idle ones are
-/// dropped.
+/// Most idle destinations (without mail) kept for the sake of their window; beyond it, the idle
+/// ones are dropped.
 const IDLE_MAX: usize = 4096;
-/// Attempts in a row that did not get through before a destination backs off although others still run.
+/// Attempts in a row that fail for the destination as a whole before it backs off, even if other
+/// attempts still run.
 const STREAK: u32 = 3;
 
 /// Finds the next hop of a domain: `delivery::route`.
 pub(super) type FindRoute = fn(&Settings, &Domain) -> Destination;
 
-/// One next hop as used by one pool.
+/// One next hop as one pool uses it.
 pub(super) struct Dest {
     pub destination: Arc<Destination>,
-    /// The routes have changed since: its messages must be sorted anew.
+    /// The routes have changed: its messages must be sorted again.
     pub stale: bool,
-    /// The last answer of a destination that failed as a whole: holds for all that wait for it.
+    /// The last answer of a destination that failed as a whole. It holds for all messages that wait
+    /// for it.
     pub last: Option<Arc<Last>>,
-    /// It gets no attempt before then.
+    /// Until this time it gets no attempt.
     pub backoff_until: Option<Time>,
     pool: Pool,
     key: Arc<str>,
@@ -55,7 +57,7 @@ impl Dest {
     }
 }
 
-/// All destinations with mail, and some without.
+/// All destinations with mail, and some without mail.
 pub(super) struct Destinations {
     route: FindRoute,
     slots: Vec<Option<Dest>>,
@@ -83,7 +85,7 @@ impl Destinations {
         }
     }
 
-    /// The destination for `domain` in `pool`, made if need be.
+    /// The destination for `domain` in `pool`; created if it does not exist.
     pub(super) fn of(&mut self, settings: &Settings, domain: &Domain, pool: Pool) -> u32 {
         let known = match pool {
             Pool::Normal => self.normal.get(domain),
@@ -136,7 +138,7 @@ impl Destinations {
         id
     }
 
-    /// Drops destinations without mail once there are many; the next sweep comes when their number
+    /// Drops destinations without mail once there are many. The next sweep runs when their number
     /// has doubled.
     fn sweep(&mut self) {
         if self.slots.len() - self.free.len() < self.sweep_at
@@ -172,21 +174,21 @@ impl Destinations {
         self.slots.get_mut(id as usize)?.as_mut()
     }
 
-    /// A message has got mail for it.
+    /// Counts one more message with mail for this destination.
     pub(super) fn join(&mut self, id: u32) {
         if let Some(dest) = self.get_mut(id) {
             dest.groups += 1;
         }
     }
 
-    /// A message has no more mail for it.
+    /// Counts one message less with mail for this destination.
     pub(super) fn leave(&mut self, id: u32) {
         if let Some(dest) = self.get_mut(id) {
             dest.groups = dest.groups.saturating_sub(1);
         }
     }
 
-    /// Puts a message at the end of its line.
+    /// Puts a message at the end of the destination's line.
     pub(super) fn ready(&mut self, id: u32, message: MessageId) {
         if let Some(dest) = self.get_mut(id) {
             dest.ready.push_back(message);
@@ -194,7 +196,7 @@ impl Destinations {
         self.offer(id);
     }
 
-    /// Gives it a turn if it has none.
+    /// Puts the destination into the round robin if it is not in it.
     fn offer(&mut self, id: u32) {
         let Some(dest) = self.get_mut(id) else { return };
         if !dest.in_turn && !dest.ready.is_empty() && (dest.backoff_until.is_none() || dest.stale) {
@@ -203,7 +205,7 @@ impl Destinations {
         }
     }
 
-    /// Whose turn it is: one message of the next destination that may take one, round robin.
+    /// Takes one message of the next destination that may start an attempt, round robin.
     pub(super) fn next(&mut self, settings: &Settings) -> Option<(u32, MessageId)> {
         while let Some(id) = self.turn.pop_front() {
             let Some(dest) = self.get_mut(id) else {
@@ -228,8 +230,8 @@ impl Destinations {
         }
     }
 
-    /// An attempt ended. `None` = it never came to one (the spool could not be read): nothing is
-    /// learnt.
+    /// Takes in the end of an attempt. `None` = no attempt was made, because the spool could not be
+    /// read: the destination learns nothing from it.
     pub(super) fn ended(
         &mut self,
         now: Time,
@@ -253,7 +255,7 @@ impl Destinations {
             )) => {
                 let probed = std::mem::take(&mut dest.failures) > 0;
                 if probed {
-                    // The probe got through: begin again, carefully.
+                    // The probe got through: start again with a small window.
                     dest.window = Window::new();
                     dest.last = None;
                 }
@@ -278,8 +280,8 @@ impl Destinations {
         self.offer(id);
     }
 
-    /// A host that takes others of ours at this moment has let one no further than its door: no
-    /// more at once from now on than it takes. `false`: there are no others, so it is closed.
+    /// The host refused a connection while it serves other connections of ours: shrinks the window
+    /// to the number of those. `false`: there are no others, so the destination counts as down.
     pub(super) fn step_back(&mut self, id: u32) -> bool {
         let Some(dest) = self
             .get_mut(id)
@@ -308,7 +310,7 @@ impl Destinations {
         }
     }
 
-    /// Ends the backoff of one destination at once.
+    /// Ends the backoff of one destination now.
     pub(super) fn open(&mut self, id: u32) {
         if let Some(until) = self.get_mut(id).and_then(|d| d.backoff_until.take()) {
             self.backoffs.remove(&(until, id));
@@ -316,8 +318,8 @@ impl Destinations {
         self.offer(id);
     }
 
-    /// Offers every destination a turn: limits may have changed. With `stale`, routes have changed
-    /// too: what waits under the old ones comes out, to be sorted anew.
+    /// Puts every destination into the round robin, because limits may have changed. With `stale`,
+    /// routes have changed too: waiting messages leave their lines, to be sorted again.
     pub(super) fn reload(&mut self, stale: bool) {
         if stale {
             self.by_key.clear();
@@ -337,7 +339,7 @@ impl Destinations {
         self.backoffs.first().map(|(until, _)| *until)
     }
 
-    /// Messages that are being tried or could be; roughly, for the gauge.
+    /// The number of messages being tried or ready, roughly; for the gauge.
     pub(super) fn busy(&self) -> usize {
         let count = |d: &Dest| {
             if d.backoff_until.is_some() {
@@ -350,15 +352,15 @@ impl Destinations {
     }
 }
 
-/// Tells destinations apart: what differs here must not share connections, limits or failures; what
-/// does not is one destination, whichever `[[route]]` led there.
+/// The key of a destination. Destinations that differ in it must not share connections, limits or
+/// failures. Two routes with the same key are one destination.
 pub(super) fn key(destination: &Destination) -> String {
     match destination {
         Destination::Mx(domain) => domain.as_str().to_owned(),
         Destination::Route(r) => {
             let user = r.username.as_deref().unwrap_or_default();
-            // With the wrong password nothing gets through: two passwords are two ways. Hashed, so
-            // that it stands in one place.
+            // A wrong password fails every attempt, so two passwords are two destinations. It is
+            // hashed, so that the password itself is not stored twice.
             let password = stable_hash(&[r.password.as_ref().map_or("", |p| &p.0).as_bytes()]);
             format!("{}:{}/{:?}/{password:x}/{user}", r.host, r.port, r.tls)
         }

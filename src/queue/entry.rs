@@ -1,5 +1,5 @@
-//! What is kept in memory of one message. A million of them wait in little memory: everything that
-//! an attempt, a report or a listing of one message needs beyond this is read back from the spool.
+//! What the queue keeps in memory of one message. A million waiting messages must fit in little
+//! memory: everything else that an attempt, a report or a listing needs is read from the spool.
 //! Pure.
 
 use super::progress::{FinalAction, MessageProgress, Stage, Track};
@@ -8,17 +8,17 @@ use crate::types::{HoldReason, Identity, MessageId, MessageMeta, Pool, Time};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// Stands for "no timer".
+/// Means "no timer".
 pub(super) const NEVER: Time = Time(i64::MAX);
 
-/// Where the recipients of one destination stand.
+/// The state of the recipients of one destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GroupState {
     /// In its destination's line.
     Ready,
     Running,
     Waiting,
-    /// Taken out: held, ended, or to be sorted anew.
+    /// Not in a line: held, ended, or to be sorted again.
     Parked,
 }
 
@@ -26,13 +26,13 @@ pub(super) enum GroupState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RecipientGroup {
     pub dest: u32,
-    /// Attempts that ended without a decision.
+    /// Attempts that ended without a final outcome.
     pub attempts: u16,
     pub state: GroupState,
     pub next: Time,
 }
 
-/// The groups of a message; nearly always one, which then needs no memory of its own.
+/// The groups of a message. Nearly always there is one, which then needs no allocation.
 #[derive(Debug)]
 pub(super) enum RecipientGroups {
     One(RecipientGroup),
@@ -40,7 +40,7 @@ pub(super) enum RecipientGroups {
 }
 
 impl RecipientGroups {
-    /// None: nothing is left to be tried.
+    /// No group: no recipient is left to be tried.
     pub(super) const NONE: Self = Self::Many(Vec::new());
 
     pub(super) fn all(&self) -> &[RecipientGroup] {
@@ -57,12 +57,12 @@ impl RecipientGroups {
         }
     }
 
-    /// The one of that destination.
+    /// The group of that destination.
     pub(super) fn of(&mut self, dest: u32) -> Option<&mut RecipientGroup> {
         self.all_mut().iter_mut().find(|l| l.dest == dest)
     }
 
-    /// Takes the one of that destination out.
+    /// Removes the group of that destination.
     pub(super) fn remove(&mut self, dest: u32) {
         match self {
             Self::One(group) if group.dest == dest => *self = Self::NONE,
@@ -101,8 +101,8 @@ impl Hash for QueueSender {
     }
 }
 
-/// Who sent it: with the whole meta before the first attempt, afterwards only what bulk orders and
-/// lists need.
+/// Who sent the message: the whole meta before the first attempt, afterwards only what bulk orders
+/// and lists need.
 #[derive(Debug, Clone)]
 pub(super) enum EntrySource {
     Fresh(Arc<MessageMeta>),
@@ -113,16 +113,16 @@ pub(super) enum EntrySource {
 pub(super) enum DelayNotice {
     None,
     Wanted,
-    /// Out, or on its way out.
+    /// The notice is sent, or its report is open.
     Sent,
 }
 
 #[derive(Debug)]
 pub(super) struct QueueEntry {
     pub accepted_at: Time,
-    /// On its way, or held, since.
+    /// Since when it is in delivery, or held.
     pub since: Time,
-    /// Its place in the timers; [`NEVER`] = none.
+    /// Its time in the timers; [`NEVER`] = none.
     pub timer: Time,
     pub source: EntrySource,
     /// Newest progress record; `None` = nothing has happened yet.
@@ -134,19 +134,19 @@ pub(super) struct QueueEntry {
     pub size: u32,
     /// Recipients in the envelope.
     pub recipients: u32,
-    /// Reports that nobody has acknowledged yet.
+    /// Reports not acknowledged yet.
     pub reports: u16,
     pub running: u16,
     pub pool: Pool,
     pub notice: DelayNotice,
-    /// It has ended, but is not yet gone.
+    /// It has ended, but is still in the queue.
     pub final_action: Option<FinalAction>,
     /// Its meta is being read.
     pub loading: bool,
     /// It waits for its meta to be read.
     pub queued: bool,
-    /// Its recipients are to be sorted anew: their routes are no more, or a report on them was put
-    /// off.
+    /// Its recipients must be sorted again: their routes are gone, or a report on them is
+    /// postponed.
     pub regroup: bool,
     /// A report of success must be opened again.
     pub success_report_due: bool,
@@ -169,7 +169,8 @@ impl QueueEntry {
         }
     }
 
-    /// Its progress. A record that cannot be read counts as none: at least once, never lost.
+    /// Its progress. A record that cannot be read counts as none: mail may be sent twice, but is
+    /// never lost.
     pub(super) fn progress(&self) -> MessageProgress {
         let read = self.record.as_deref().and_then(MessageProgress::decode);
         read.unwrap_or_else(|| {
@@ -177,7 +178,7 @@ impl QueueEntry {
         })
     }
 
-    /// Brings hold, start and end into `progress` and keeps its bytes; gives them for the spool.
+    /// Copies hold, start and end into `progress` and keeps its bytes; returns them for the spool.
     pub(super) fn keep(&mut self, mut progress: MessageProgress) -> bytes::Bytes {
         progress.hold.clone_from(&self.hold);
         (progress.since, progress.final_action) = (self.since, self.final_action);
@@ -187,7 +188,7 @@ impl QueueEntry {
         bytes
     }
 
-    /// Whether its meta must be read for what comes next.
+    /// Whether the next step needs its meta.
     pub(super) fn needs_meta(&self) -> bool {
         let left = !self.groups.all().is_empty();
         self.success_report_due
@@ -198,7 +199,7 @@ impl QueueEntry {
                 && self.final_action.is_none()
     }
 
-    /// Takes all groups that do not run out of their lines.
+    /// Takes all groups out of their lines, except those with a running attempt.
     pub(super) fn park(&mut self) {
         for group in self
             .groups
@@ -210,7 +211,7 @@ impl QueueEntry {
         }
     }
 
-    /// As listed; `backoff` gives when the backoff of a destination ends.
+    /// The message as lists show it; `backoff` returns when the backoff of a destination ends.
     pub(super) fn item(&self, id: MessageId, backoff: impl Fn(u32) -> Option<Time>) -> QueueItem {
         let planned = |l: &RecipientGroup| match l.state {
             GroupState::Waiting => Some(l.next),

@@ -1,7 +1,7 @@
-//! The queue: what is to be tried when, by destination. One task owns the state.
+//! The queue: what to try when, by destination. One task owns the state.
 //!
-//! `state` decides (pure), `task` carries out. Every change is in the spool first; what ends a
-//! recipient by a report is final only when the report has been taken over ([`Ack`]).
+//! `state` decides (pure), `task` carries out. Every change is written to the spool first. A
+//! recipient that ends with a report is final only when the report has been acknowledged ([`Ack`]).
 
 pub(crate) mod deliver;
 mod destinations;
@@ -48,31 +48,31 @@ pub(crate) enum QueueEvent {
     /// An attempt ended for these recipients.
     Attempted {
         meta: Arc<MessageMeta>,
-        /// One per recipient tried.
+        /// One outcome per recipient tried.
         outcomes: Vec<RecipientOutcome>,
         /// When the deferred ones are tried again.
         #[cfg_attr(not(test), expect(dead_code, reason = "the tests wait for it"))]
         next_attempt: Option<Time>,
     },
-    /// Recipients failed for good (refused, expired in the queue, bounced by an admin, held too
-    /// long): tell the sender.
+    /// Recipients failed permanently (refused, expired in the queue, bounced by an admin, held too
+    /// long): report it to the sender.
     Failed {
         meta: Arc<MessageMeta>,
-        /// Index, last reply, remote host.
+        /// The failed recipients.
         recipients: Vec<FailedRecipient>,
         cause: FailureCause,
-        /// What the message was held for when it ended.
+        /// Why the message was held when it ended.
         hold: Option<HoldReason>,
-        /// To be given once the report is spooled (or none is due).
+        /// To be acknowledged once the report is spooled (or none is due).
         ack: Ack,
     },
-    /// Still undelivered after `delay_notice`: tell the sender once.
+    /// Still undelivered after `delay_notice`: report it to the sender once.
     Delayed {
         meta: Arc<MessageMeta>,
         recipients: Vec<FailedRecipient>,
-        /// When we give up.
+        /// When the queue gives up.
         expires: Time,
-        /// To be given once the report is spooled (or none is due).
+        /// To be acknowledged once the report is spooled (or none is due).
         ack: Ack,
     },
     /// Delivered to a next hop without DSN although the sender asked for `NOTIFY=SUCCESS` (RFC 3461
@@ -80,7 +80,7 @@ pub(crate) enum QueueEvent {
     Relayed {
         meta: Arc<MessageMeta>,
         recipients: Vec<FailedRecipient>,
-        /// To be given once the report is spooled (or none is due).
+        /// To be acknowledged once the report is spooled (or none is due).
         ack: Ack,
     },
     /// Nothing is left to do for this message; it has left the spool.
@@ -95,15 +95,15 @@ pub(crate) enum QueueEvent {
 pub(crate) struct FailedRecipient {
     /// Index into the envelope's recipients.
     pub recipient: u32,
-    /// Last reply, ours or the remote's.
+    /// Last reply, from us or from the remote host.
     pub reply: Reply,
-    /// Host that gave it; empty if none.
+    /// Host that sent the reply; empty if none.
     pub remote: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FailureCause {
-    /// A next hop refused for good, or no next hop can exist.
+    /// A next hop refused permanently, or no next hop can exist.
     Refused,
     Expired,
     /// Held until `held.expire` passed, or a reviewer returned it.
@@ -112,31 +112,31 @@ pub(crate) enum FailureCause {
     Admin,
 }
 
-/// Which messages a bulk order means.
+/// The messages that a bulk order applies to.
 #[derive(Debug, Clone)]
 pub(crate) enum Select {
     Id(MessageId),
-    /// All not yet held whose identity this block covers (`active::covers`).
+    /// All messages not held whose identity this block covers (`active::covers`).
     CoveredBy(Arc<crate::types::Block>),
-    /// All held under this block.
+    /// All messages held under this block.
     HeldUnder(BlockRef),
 }
 
 /// The block in force that stops mail of this identity, if any.
 pub(crate) type FindBlock = Arc<dyn Fn(&Identity) -> Option<BlockRef> + Send + Sync>;
 
-/// What a release of much mail brought about.
+/// The result of a bulk release.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReleasedMail {
-    /// On its way again.
+    /// In delivery again.
     pub sent_on: Vec<MessageId>,
-    /// Held on, now under this block.
+    /// Still held, now under this block.
     pub kept: Vec<(MessageId, BlockRef)>,
 }
 
-/// Somebody must take over what a report says before it is final. Dropped without [`Ack::done`] or
-/// [`Ack::put_off`], the report comes again after a minute; after a crash, its recipients are tried
-/// again.
+/// Acknowledges a report; until then its content is not final. If it is dropped without
+/// [`Ack::done`] or [`Ack::put_off`], the report is sent again after a minute. After a crash, its
+/// recipients are tried again.
 #[derive(Debug)]
 pub(crate) struct Ack {
     token: u64,
@@ -159,7 +159,7 @@ impl Ack {
         });
     }
 
-    /// Nobody may be told before `until`: the event comes again then.
+    /// The report may not be sent before `until`: the event is sent again then.
     pub(crate) fn put_off(mut self, until: Time) {
         self.answer(QueueInput::PutOff {
             token: self.token,
@@ -183,15 +183,15 @@ impl Drop for Ack {
     }
 }
 
-/// What the spool held at start, taken in message by message so that a million of them need no
-/// million metas at once.
+/// What the spool held at start. It is taken in message by message, so that a million messages do
+/// not need a million metas in memory at once.
 pub(crate) struct Backlog {
     state: QueueMachine,
     now: Time,
 }
 
 impl Backlog {
-    /// Empty; `now` is the time of the start.
+    /// An empty backlog; `now` is the time of the start.
     pub(crate) fn new(settings: Arc<Settings>, now: Time) -> Self {
         Self {
             now,
@@ -220,8 +220,8 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Starts the task with what the spool held. Events come out of the receiver; no new attempts
-    /// start while it is full.
+    /// Starts the task with the backlog of the spool. Events come out of the receiver; no new
+    /// attempts start while it is full.
     pub(crate) fn start(
         clock: Arc<dyn Clock>,
         spool: Spool,
@@ -253,20 +253,20 @@ impl Queue {
             .send(TaskCommand::Input(QueueInput::Enqueue(meta)));
     }
 
-    /// New settings from now on.
+    /// Applies new settings.
     pub(crate) fn reload(&self, settings: Arc<Settings>) {
         let _ = self
             .commands
             .send(TaskCommand::Input(QueueInput::Reload(settings)));
     }
 
-    /// Holds what is selected; what is being tried at this moment is held as far as its attempt
-    /// leaves it undecided. On disk when this returns. Gives the ids.
+    /// Holds the selected messages. If an attempt is running, only the recipients that it leaves
+    /// undecided are held. On disk when this returns. Returns the ids.
     pub(crate) async fn hold(&self, select: Select, reason: HoldReason) -> Vec<MessageId> {
         self.order(Order::Hold(reason), select).await
     }
 
-    /// Sends held mail on, except what `gate` stops: that is held on under the block which stops
+    /// Releases held mail, except what `gate` stops: that stays held, under the block that stops
     /// it. On disk when this returns.
     pub(crate) async fn release_unless(&self, select: Select, gate: FindBlock) -> ReleasedMail {
         self.ask(|answer| TaskCommand::Release(select, gate, answer))
@@ -274,22 +274,22 @@ impl Queue {
             .unwrap_or_default()
     }
 
-    /// Sends held mail on, whoever sent it; gives the ids. On disk when this returns.
+    /// Releases held mail of any sender; returns the ids. On disk when this returns.
     pub(crate) async fn release(&self, select: Select) -> Vec<MessageId> {
         self.order(Order::Release, select).await
     }
 
-    /// Tries now, whatever was planned; gives the ids. Held mail is left alone.
+    /// Tries now instead of at the planned time; returns the ids. Held mail is not touched.
     pub(crate) async fn retry(&self, select: Select) -> Vec<MessageId> {
         self.order(Order::Retry, select).await
     }
 
-    /// Gives up and tells the sender; gives the ids. On disk when this returns.
+    /// Gives up and reports to the sender; returns the ids. On disk when this returns.
     pub(crate) async fn bounce(&self, select: Select) -> Vec<MessageId> {
         self.order(Order::Bounce, select).await
     }
 
-    /// Drops held mail without telling anybody; gives the ids. Only held mail can be deleted.
+    /// Drops held mail without a report; returns the ids. Only held mail can be deleted.
     pub(crate) async fn delete(&self, select: Select) -> Vec<MessageId> {
         self.order(Order::Delete, select).await
     }
@@ -321,16 +321,15 @@ impl Queue {
         Some(item)
     }
 
-    /// Why a message is held, and whose it is (`None` = the relay's own); `None` if it is not held,
-    /// or cannot be read now.
+    /// Why a message is held, and the identity of its sender (`None` = the relay's own mail).
+    /// `None` if it is not held, or cannot be read now.
     pub(crate) async fn held_for(&self, id: MessageId) -> Option<(HoldReason, Option<Identity>)> {
         let (item, _) = self.ask(|answer| TaskCommand::Show(id, answer)).await??;
         let (meta, _) = self.spool.read(id).await.ok()?;
         Some((item.hold?, meta.identity))
     }
 
-    /// No new attempts from now on; waits for the running ones and their reports up to the
-    /// deadline.
+    /// Starts no new attempts; waits for the running ones and their reports until the deadline.
     pub(crate) async fn drain(&self, deadline: std::time::Duration) {
         let _ = tokio::time::timeout(deadline, self.ask(TaskCommand::Drain)).await;
     }
@@ -341,7 +340,7 @@ impl Queue {
             .unwrap_or_default()
     }
 
-    /// `None` = the task is gone, as at the end of the process.
+    /// `None` = the task has ended, as at the end of the process.
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> TaskCommand) -> Option<T> {
         let (answer, answered) = oneshot::channel();
         self.commands.send(command(answer)).ok()?;

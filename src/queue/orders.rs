@@ -1,4 +1,4 @@
-//! What people and blocks order: hold, release, retry, bounce, delete. Pure.
+//! Orders of admins and of blocks: hold, release, retry, bounce, delete. Pure.
 
 use super::entry::{DelayNotice, GroupState, QueueEntry};
 use super::progress::FinalAction;
@@ -7,24 +7,24 @@ use super::{FailureCause, FindBlock, ReleasedMail, Select};
 use crate::types::{BlockRef, HoldReason, Identity, MessageId, Time};
 use std::collections::HashMap;
 
-/// An order on what a [`Select`] means.
+/// An order on the messages of a [`Select`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Order {
-    /// Hold what is not held.
+    /// Hold mail that is not held.
     Hold(HoldReason),
-    /// Go on holding held mail, for this reason.
+    /// Keep held mail held, for this reason.
     Keep(HoldReason),
-    /// Send held mail on.
+    /// Release held mail.
     Release,
     Retry,
-    /// Give up and tell the sender.
+    /// Give up and report to the sender.
     Bounce,
     Delete,
 }
 
 impl QueueMachine {
-    /// Carries out an order; gives the messages it met. Their new records are among the effects,
-    /// marked durable: the caller is answered once they are on disk.
+    /// Carries out an order; returns the messages it changed. Their new records are among the
+    /// effects, marked durable: the caller gets its answer once they are on disk.
     pub(super) fn order(
         &mut self,
         now: Time,
@@ -37,8 +37,8 @@ impl QueueMachine {
         met
     }
 
-    /// Sends on what the gate lets pass and holds the rest on under the block that stops it.
-    /// Durable as [`State::order`].
+    /// Releases what the gate lets pass; keeps everything else held under the block that stops it.
+    /// Durable like [`QueueMachine::order`].
     pub(super) fn release(
         &mut self,
         now: Time,
@@ -46,8 +46,8 @@ impl QueueMachine {
         gate: &FindBlock,
         out: &mut Vec<QueueEffect>,
     ) -> ReleasedMail {
-        // Messages of one sender share one identity: each is looked at once. All before anything
-        // changes, as identities are told apart by where they lie.
+        // Messages of one sender share one identity, so the gate runs once for each. It runs before
+        // any change, because an identity is recognized by its address in memory.
         let mut seen: HashMap<*const Identity, Option<BlockRef>> = HashMap::new();
         let mut stop = |id: &MessageId| {
             let identity = self.messages.get(id)?.identity()?;
@@ -93,7 +93,7 @@ impl QueueMachine {
                 self.held.iter().filter(is_under).copied().collect()
             }
             Select::CoveredBy(block) => {
-                // Messages of one sender share one identity: each is looked at once.
+                // Messages of one sender share one identity, so each is checked once.
                 let mut seen: HashMap<*const Identity, bool> = HashMap::new();
                 let mut is_covered = |entry: &QueueEntry| {
                     entry.identity().is_some_and(|identity| {
@@ -114,8 +114,8 @@ impl QueueMachine {
         }
     }
 
-    /// Whether the order met the message. One that has ended, or of which only reports are left, is
-    /// met by none.
+    /// Returns whether the order changed the message. It never changes one that has ended or has
+    /// only reports left.
     fn carry_out(
         &mut self,
         now: Time,
@@ -162,11 +162,12 @@ impl QueueMachine {
                 self.drop_meta(entry);
                 entry.park();
             }
-            // Its time in the hold goes on: who moves from block to block is not held for ever.
+            // The time of the hold continues: mail that moves from block to block must not be held
+            // for ever.
             Order::Keep(reason) => entry.hold = Some(reason.clone()),
             Order::Release => {
                 entry.hold = None;
-                // Its time on the way begins now: it must not expire before it was ever tried.
+                // Its delivery time begins now: it must not expire before the first attempt.
                 entry.since = now;
                 if entry.notice == DelayNotice::Wanted {
                     entry.notice = DelayNotice::None;
@@ -192,7 +193,7 @@ impl QueueMachine {
     }
 }
 
-/// Makes every group that waits due; those in line or being tried stay where they are.
+/// Makes every waiting group due now; groups in line or being tried do not change.
 fn at_once(entry: &mut QueueEntry) {
     for group in entry.groups.all_mut() {
         if matches!(group.state, GroupState::Waiting | GroupState::Parked) {

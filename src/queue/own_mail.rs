@@ -1,5 +1,5 @@
-//! The way of mail that the relay writes itself: reports, notices, copies for review, forwarded
-//! complaints.
+//! How mail that the relay writes itself enters the queue: reports, notices, copies for review,
+//! forwarded complaints.
 
 use super::Queue;
 use crate::spool::{Spool, SpoolError};
@@ -7,22 +7,22 @@ use crate::types::{Envelope, MessageId, MessageMeta, Pool, Time};
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// A mail of our own, complete but for its way out.
+/// A mail of our own, ready to be spooled.
 pub(crate) struct OwnMail {
-    /// Drawn before, because the mail names itself by it.
+    /// Drawn beforehand, because the mail contains its own id.
     pub id: MessageId,
     /// When it was written.
     pub now: Time,
     pub envelope: Envelope,
     /// Which pool carries it.
     pub pool: Pool,
-    /// Header and body, CRLF lines. The header says `Auto-Submitted` (RFC 3834), unless the mail is
-    /// somebody else's that is passed on.
+    /// Header and body, CRLF lines. The header has `Auto-Submitted` (RFC 3834), unless the relay
+    /// only forwards someone else's mail.
     pub message: Vec<u8>,
 }
 
 impl OwnMail {
-    /// Spools the mail and queues it. It is never judged nor blocked.
+    /// Spools the mail and queues it. No decision or block applies to it.
     ///
     /// # Errors
     /// The spool does not take it; nothing is sent then.

@@ -1,11 +1,11 @@
-//! The progress record: what has become of each recipient so far, as bytes for the spool and for
-//! memory. Pure.
+//! The progress record: the state of each recipient so far, as bytes for the spool and for memory.
+//! Pure.
 //!
 //! Layout, version 1; numbers are LEB128 unless said otherwise: `version u8, flags u8, since i64
-//! LE, [hold: length, JSON], [final action u8], recipients, runs…`, where a run is `length, status u8,
-//! attempts, next i64 LE` and, where there is a last answer, `code, enhanced (3), text, remote`.
-//! Neighbours in the same state share one run: a thousand recipients of one destination cost as
-//! much as one.
+//! LE, [hold: length, JSON], [final action u8], recipients, runs…`, where a run is `length, status
+//! u8, attempts, next i64 LE` and, where there is a last answer, `code, enhanced (3), text,
+//! remote`. Consecutive recipients in the same state share one run: a thousand recipients of one
+//! destination take as much space as one.
 
 use super::{FailedRecipient, FailureCause};
 use crate::types::replies;
@@ -21,22 +21,24 @@ const FINAL_ACTION: u8 = 4;
 const TEXT_MAX: usize = 240;
 /// Host name kept per recipient, in octets.
 const REMOTE_MAX: usize = 120;
-/// No envelope has more recipients; bounds what a damaged record can make us allocate.
+/// No envelope has more recipients. It bounds the memory that a damaged record can make us
+/// allocate.
 const RECIPIENTS_MAX: usize = 1_000_000;
 
-/// Where a recipient stands.
+/// The state of a recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Still to be tried.
     Pending,
-    /// The next hop has it.
+    /// The next hop has accepted it.
     Delivered,
-    /// The next hop has it; the report of success that was asked for is not yet in the spool.
+    /// The next hop has accepted it; the report of success that the sender asked for is not yet in
+    /// the spool.
     Relaying,
-    /// Failed, and the sender has been told (or is not to be).
+    /// Failed, and the report is in the spool (or none is due).
     Failed,
-    /// Failed, the report is not yet in the spool. After a crash it counts as pending: better tried
-    /// again than lost.
+    /// Failed, and the report is not yet in the spool. After a crash it counts as pending: a second
+    /// attempt is better than lost mail.
     Reporting,
 }
 
@@ -46,12 +48,12 @@ pub(super) enum Stage {
 pub(super) struct Last {
     /// Reply in one line.
     pub reply: Reply,
-    /// Who gave it; empty if none.
+    /// Host that sent it; empty if none.
     pub remote: String,
 }
 
 impl Last {
-    /// Cuts reply and host to what is kept.
+    /// Cuts reply and host to the length that is kept.
     pub(super) fn new(reply: &Reply, remote: &str) -> Self {
         let text = reply.lines.join(" ");
         let reply = Reply {
@@ -74,7 +76,7 @@ fn cut(text: &str, most: usize) -> &str {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Track {
     pub stage: Stage,
-    /// Attempts that ended without a decision.
+    /// Attempts that ended without a final outcome.
     pub attempts: u16,
     /// Next attempt; zero = at once.
     pub next: Time,
@@ -90,12 +92,12 @@ impl Track {
     };
 }
 
-/// What is to become of a message that will not be tried again.
+/// The end of a message that will not be tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FinalAction {
-    /// Back to the sender.
+    /// Report to the sender.
     Return(FailureCause),
-    /// Dropped in silence (held mail only).
+    /// Drop without a report (held mail only).
     Delete,
 }
 
@@ -104,18 +106,18 @@ pub(super) enum FinalAction {
 pub(super) struct MessageProgress {
     /// Why it is held; `None` = it is not.
     pub hold: Option<HoldReason>,
-    /// Since when it has been on its way, or held.
+    /// Since when it is in delivery, or held.
     pub since: Time,
-    /// The delay notice is out.
+    /// The delay notice is sent.
     pub notice_sent: bool,
-    /// It has ended, but the sender is not yet told.
+    /// It has ended, but the report to the sender is not yet in the spool.
     pub final_action: Option<FinalAction>,
     /// By index into the envelope's recipients.
     pub recipients: Vec<Track>,
 }
 
 impl MessageProgress {
-    /// Of a message just accepted.
+    /// The progress of a message just accepted.
     pub(super) fn fresh(since: Time, hold: Option<HoldReason>, recipients: usize) -> Self {
         Self {
             hold,
@@ -195,7 +197,7 @@ impl MessageProgress {
             .filter(|(_, t)| t.stage == Stage::Pending)
     }
 
-    /// No recipient that is still to be tried is tried before `next`.
+    /// Delays the next attempt of every pending recipient to `next` at the earliest.
     pub(super) fn put_off(&mut self, next: Time) {
         for track in self
             .recipients
@@ -206,7 +208,7 @@ impl MessageProgress {
         }
     }
 
-    /// Recipients whose report of success is owed to the sender, with the answer that says so.
+    /// Recipients that a report of success is still due for, each with the answer of the next hop.
     pub(super) fn relaying(&self) -> Vec<FailedRecipient> {
         let owed = (0u32..)
             .zip(&self.recipients)
@@ -226,8 +228,8 @@ impl MessageProgress {
         .collect()
     }
 
-    /// A report on these recipients is put off: they are to be tried once more, or told of once
-    /// more, after `next`.
+    /// A report on these recipients is postponed: they are tried again, or reported again, after
+    /// `next`.
     pub(super) fn put_back(&mut self, told: &[FailedRecipient], next: Time) {
         for told in told {
             let track = self
@@ -246,9 +248,9 @@ impl MessageProgress {
         }
     }
 
-    /// After a restart: reports that were under way are lost, so their recipients are tried once
-    /// more. A clock that was set back in between would leave the message waiting for a time that
-    /// lies far ahead: it is on its way since now at the latest, and waits `longest_wait` at most.
+    /// Adjusts the progress after a restart. Open reports are lost, so their recipients are tried
+    /// again. If the clock was set back, the message would wait for a time far ahead: so `since` is
+    /// at most `now`, and the wait is at most `longest_wait`.
     pub(super) fn recover(&mut self, recipients: usize, now: Time, longest_wait: Duration) {
         self.since = self.since.min(now);
         self.recipients

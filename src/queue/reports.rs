@@ -1,5 +1,4 @@
-//! Reports to the rest of the relay that somebody must take over before what they tell is final.
-//! Pure.
+//! Reports to other rooms. What a report says is final only when it is acknowledged. Pure.
 
 use super::entry::QueueEntry;
 use super::{FailedRecipient, FailureCause};
@@ -8,21 +7,20 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Most reports being taken over at once; no new work starts beyond.
+/// Most reports sent and not yet acknowledged; beyond it, no new work starts.
 pub(super) const REPORTS_MAX: usize = 256;
-/// Most reports kept in memory that nobody could take over, as on a full disk; what comes beyond is
-/// put off.
+/// Most unacknowledged reports kept in memory, as on a full disk; beyond it, reports are postponed.
 pub(super) const WAITING_MAX: usize = 4096;
-/// A report nobody took over comes again after this time.
+/// A report that was not acknowledged is sent again after this time.
 pub(super) const AGAIN: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum QueueReportKind {
-    /// Failed for good; why, and what it was held for.
+    /// Failed permanently; the cause, and why it was held.
     Failed(FailureCause, Option<HoldReason>),
-    /// Late; given up at that time.
+    /// Delayed; the queue gives up at that time.
     Delayed(Time),
-    /// Handed to a next hop that will not report.
+    /// Handed to a next hop that will not report success.
     Relayed,
 }
 
@@ -42,7 +40,7 @@ pub(super) struct PendingReports {
 }
 
 impl PendingReports {
-    /// Opens a report on this message; none if nobody is concerned.
+    /// Opens a report on this message; `None` if it has no recipients.
     pub(super) fn open(
         &mut self,
         entry: &mut QueueEntry,
@@ -58,19 +56,19 @@ impl PendingReports {
         Some((self.last, report))
     }
 
-    /// Somebody has taken it over.
+    /// Acknowledges a report.
     pub(super) fn close(&mut self, token: u64) -> Option<Arc<QueueReport>> {
         self.open.remove(&token)
     }
 
-    /// Nobody could take it over: it comes again.
+    /// The report could not be taken over: it is sent again later.
     pub(super) fn refused(&mut self, now: Time, token: u64) {
         if self.open.contains_key(&token) {
             self.again.insert((now.after(AGAIN), token));
         }
     }
 
-    /// A report whose time has come again.
+    /// A report that is to be sent again now.
     pub(super) fn due(&mut self, now: Time) -> Option<(u64, Arc<QueueReport>)> {
         while let Some((time, token)) = self.again.first().copied().filter(|(time, _)| *time <= now)
         {
@@ -82,18 +80,18 @@ impl PendingReports {
         None
     }
 
-    /// When the next one comes again.
+    /// When the next report is to be sent again.
     pub(super) fn next_wake(&self) -> Option<Time> {
         self.again.first().map(|(time, _)| *time)
     }
 
-    /// Being taken over. Those that wait to come again do not count: while nobody can take a report
-    /// over, mail that can be delivered still is.
+    /// Reports sent and not yet acknowledged. Those that wait to be sent again do not count, so
+    /// that a failure of reports does not stop deliveries.
     pub(super) fn busy(&self) -> usize {
         self.open.len().saturating_sub(self.again.len())
     }
 
-    /// Whether there is room for more that nobody takes over.
+    /// Whether more unacknowledged reports fit in memory.
     pub(super) fn has_room(&self) -> bool {
         self.again.len() < WAITING_MAX
     }

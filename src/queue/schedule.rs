@@ -4,16 +4,16 @@ use crate::config::settings::DeliverySettings;
 use crate::types::{MessageId, RecipientOutcome, RecipientStatus, Time};
 use std::time::Duration;
 
-/// Attempts at once with which a destination begins.
+/// Attempts at once at a new destination.
 pub(super) const FIRST_WINDOW: u32 = 5;
 /// A destination that fails as a whole is probed at least this often.
 pub(super) const LONGEST_BACKOFF: Duration = Duration::from_secs(15 * 60);
-/// Where the settings name no wait at all.
+/// The wait if the settings have none.
 const FALLBACK_WAIT: Duration = Duration::from_secs(60);
 
 /// The wait after the `attempts`-th failed attempt (1 = the first): `delivery.retry`, whose last
-/// entry repeats, plus up to a tenth more that depends on the message, so that what failed together
-/// does not come back together.
+/// entry repeats, plus up to a tenth more. The extra depends on the message, so that messages that
+/// failed together are not tried together.
 pub(super) fn wait(settings: &DeliverySettings, attempts: u16, id: MessageId) -> Duration {
     let base = step(&settings.retry, u32::from(attempts));
     // SplitMix64: spreads neighbouring ids; the same message and attempt give the same wait.
@@ -49,13 +49,13 @@ fn step(retry: &[Duration], nth: u32) -> Duration {
         .unwrap_or(FALLBACK_WAIT)
 }
 
-/// When we give up on a message that has been on its way since `since`.
+/// When the queue gives up on a message in delivery since `since`.
 pub(super) fn expires(settings: &DeliverySettings, since: Time) -> Time {
     since.after(settings.expire)
 }
 
-/// When its sender is told of the delay; `None` = never. A notice that would come after the end is
-/// none.
+/// When its sender gets the delay notice; `None` = never. A notice that would be due after the end
+/// is not sent.
 pub(super) fn notice(settings: &DeliverySettings, since: Time) -> Option<Time> {
     (!settings.delay_notice.is_zero() && settings.delay_notice < settings.expire)
         .then(|| since.after(settings.delay_notice))
@@ -64,20 +64,22 @@ pub(super) fn notice(settings: &DeliverySettings, since: Time) -> Option<Time> {
 /// What an attempt says about its destination as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DestinationSignal {
-    /// It took or refused mail in an orderly way.
+    /// It accepted or refused mail in a normal way.
     Good,
-    /// It answered a transaction, but asked us to come back later, or broke off: some less at once.
+    /// It answered a transaction, but with a temporary error, or it closed the connection: somewhat
+    /// fewer at once.
     Slow,
-    /// 421 in a transaction (RFC 5321 section 3.8): it is about to shed us. Half as many at once.
+    /// 421 in a transaction (RFC 5321 section 3.8): it is about to close the connection. Half as
+    /// many at once.
     Shed,
-    /// We never got through to a transaction (DNS, connection, greeting, TLS): it backs off.
+    /// No transaction could begin (DNS, connection, greeting, TLS): it backs off.
     Down,
 }
 
-/// Reads the signal out of one attempt's outcomes; `reached`: a host took part in a transaction.
-/// Only what comes before one is about the host as a whole: a single message, sender or recipient
-/// can bring about any answer after that, and must not stop the others. No outcome at all counts as
-/// down: unclear means temporary.
+/// Derives the signal from the outcomes of one attempt; `reached`: a host took part in a
+/// transaction. Only a failure before a transaction concerns the host as a whole. After that, a
+/// single message, sender or recipient can cause any answer, and must not stop the others. No
+/// outcome at all counts as down: unclear means temporary.
 pub(super) fn signal(outcomes: &[RecipientOutcome], reached: bool) -> DestinationSignal {
     let deferred = |o: &RecipientOutcome| o.status == RecipientStatus::Pending;
     if !reached && outcomes.iter().all(deferred) {
@@ -91,18 +93,19 @@ pub(super) fn signal(outcomes: &[RecipientOutcome], reached: bool) -> Destinatio
     }
 }
 
-/// How many attempts may run at once at one destination: grows by one with each success until it
-/// first fails, then by one per window of successes; sinks when the other side shows strain.
+/// How many attempts may run at once at one destination. It grows by one with each success until
+/// the first failure, then by one per window of successes. It shrinks when the other side shows
+/// strain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Window {
     size: u32,
     credit: u32,
     careful: bool,
-    /// Windows of successes it takes to grow by one, once it is careful.
+    /// Windows of successes needed to grow by one after the first failure.
     patience: u32,
 }
 
-/// Most windows of successes between two tries whether a host takes more connections by now.
+/// Most windows of successes before the next attempt to open one connection more.
 const MOST_PATIENCE: u32 = 64;
 
 impl Window {
@@ -115,7 +118,8 @@ impl Window {
         }
     }
 
-    /// The host takes only so many: to try more takes twice the successes, until it works out.
+    /// The host accepts only this many connections. The next attempt to open more needs twice as
+    /// many successes, until one works.
     pub(super) fn fall_to(&mut self, running: u32) {
         self.patience = (self.patience * 2).min(MOST_PATIENCE);
         self.shrink(running.max(1));
@@ -126,8 +130,8 @@ impl Window {
         self.size
     }
 
-    /// Takes in a signal. `full` = the window was used up when the attempt ended: one that is not
-    /// needed does not grow.
+    /// Applies a signal. `full` = the window was used up when the attempt ended; a window that is
+    /// not used up does not grow.
     pub(super) fn feed(&mut self, signal: DestinationSignal, full: bool, most: u32) {
         match signal {
             DestinationSignal::Good if full => {

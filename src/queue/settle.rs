@@ -10,16 +10,16 @@ use std::sync::Arc;
 /// The result of one attempt.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
-    /// Failed for good, not yet reported.
+    /// Failed permanently, not yet reported.
     pub failed: Vec<FailedRecipient>,
-    /// Delivered where nobody else will report the success that was asked for.
+    /// Delivered to a next hop that will not send the report of success that the sender asked for.
     pub relayed: Vec<FailedRecipient>,
-    /// Attempts and time of the next one, where recipients are left.
+    /// Attempts so far and time of the next one, if recipients are left.
     pub left: Option<(u16, Time)>,
 }
 
-/// Enters the outcomes of an attempt on `recipients` into `progress`. A recipient without outcome
-/// counts as deferred.
+/// Writes the outcomes of an attempt on `recipients` into `progress`. A recipient without an
+/// outcome counts as deferred.
 pub(super) fn settle(
     now: Time,
     settings: &DeliverySettings,
@@ -36,14 +36,15 @@ pub(super) fn settle(
         .map(|t| t.attempts)
         .max();
     let attempts = tried.unwrap_or(0).saturating_add(1);
-    // Not beyond the end: then it is given back instead of tried.
+    // The next attempt is not after the expiry: then the message is returned, not tried.
     let expires = schedule::expires(settings, progress.since);
     let mut next = now.after(schedule::wait(settings, attempts, meta.id));
     if now < expires {
         next = next.min(expires);
     }
     for (nth, index) in recipients.iter().enumerate() {
-        // Outcomes come in the order of the recipients; anything else is found, too.
+        // Outcomes come in the order of the recipients; the search finds those in another order,
+        // too.
         let same = |o: &&RecipientOutcome| o.recipient == *index;
         let outcome = outcomes
             .get(nth)
@@ -84,7 +85,7 @@ pub(super) fn settle(
             other => {
                 if let Some(o) = other {
                     let new = Last::new(&o.reply, &o.remote);
-                    // Recipients that got the same answer share it.
+                    // Recipients with the same answer share it.
                     if last.as_deref() != Some(&new) {
                         last = Some(Arc::new(new));
                     }
@@ -113,8 +114,8 @@ fn failed(recipient: u32, outcome: &RecipientOutcome) -> FailedRecipient {
     }
 }
 
-/// The recipients still to be tried with the last answer about each; where there is none, that of
-/// the destination, or `otherwise`.
+/// The recipients still to be tried, each with its last answer. Without one, it gets the answer of
+/// the destination, or else `otherwise`.
 pub(super) fn pending_report(
     progress: &MessageProgress,
     common: Option<&Last>,

@@ -1,5 +1,5 @@
-//! The queue on virtual time against scripted next hops, a spool in memory, crashes and orders.
-//! Every run is made by its seed alone; a failure names it.
+//! The queue on virtual time against scripted next hops, a spool in memory, crashes and orders. The
+//! seed alone determines a run; a failure names the seed.
 
 use super::orders::Order;
 use super::reports::{QueueReport, QueueReportKind};
@@ -42,7 +42,7 @@ struct World {
     delivered: BTreeSet<(MessageId, u32)>,
     failed: BTreeSet<(MessageId, u32)>,
     noticed: BTreeSet<MessageId>,
-    /// Successes that were asked for and told of.
+    /// Successes that the sender asked for and that were reported.
     relayed: BTreeSet<(MessageId, u32)>,
     deleted: BTreeSet<MessageId>,
     running: BTreeMap<u32, usize>,
@@ -202,7 +202,8 @@ impl World {
         }
         let meta = self.spool[&job.id].0.clone();
         let recipients = job.recipients(&meta);
-        // Without routes d4 is dead for good, and each attempt elsewhere may find nobody.
+        // Without routes d4 fails permanently, and an attempt at another destination may find no
+        // host.
         let dead = !self.routed
             && recipients.iter().any(|r| {
                 meta.envelope.recipients[*r as usize]
@@ -316,7 +317,7 @@ impl World {
         self.feed(QueueInput::Tick);
     }
 
-    /// Goes on to whatever comes next; false if nothing does.
+    /// Advances to the next event; false if there is none.
     fn go(&mut self) -> bool {
         let coming = self.coming.first_key_value().map(|(key, _)| *key);
         let wake = self.state.next_wake();

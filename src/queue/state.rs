@@ -1,5 +1,5 @@
 //! The queue's state and its steps: `handle(now, input) → effects`. Pure; the task around it only
-//! carries the effects out, in their order.
+//! carries out the effects, in their order.
 
 mod ending;
 mod pump;
@@ -22,14 +22,14 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Metas of messages that were never tried kept in memory; beyond, they are read back.
+/// Most metas of untried messages kept in memory; beyond it, they are read back.
 const FRESH_MAX: usize = 4096;
-/// Metas read at once for reports and re-sorting.
+/// Most metas read at once for reports and re-sorting.
 const LOADS_MAX: usize = 16;
-/// After a failed read.
+/// The wait after a failed read.
 const READ_AGAIN: Duration = Duration::from_secs(60);
 
-/// Other rooms' pure functions as the state uses them.
+/// Pure functions of other rooms that the state calls.
 #[derive(Clone, Copy)]
 pub(super) struct Rules {
     pub route: FindRoute,
@@ -54,11 +54,11 @@ impl DeliveryJob {
     /// The recipients this attempt is for.
     pub(super) fn recipients(&self, meta: &MessageMeta) -> Vec<u32> {
         let recipients = &meta.envelope.recipients;
-        // By the same key that sorted them: two routes may lead to one destination.
+        // The same key that sorted them: two routes may lead to one destination.
         let key = destinations::key(&self.destination);
         let here = |index: &u32| match (&self.settings, recipients.get(*index as usize)) {
             (_, None) => false,
-            (None, Some(_)) => true, // only one destination is left
+            (None, Some(_)) => true, // There is only one destination.
             (Some(settings), Some(r)) => {
                 destinations::key(&(self.route)(settings, r.address.domain())) == key
             }
@@ -78,32 +78,32 @@ impl DeliveryJob {
 
 #[derive(Debug)]
 pub(super) enum QueueInput {
-    /// The spool holds a new message.
+    /// The spool has a new message.
     Enqueue(Arc<MessageMeta>),
     Ended {
         /// Destination in the state's table.
         dest: u32,
         meta: Arc<MessageMeta>,
         recipients: Vec<u32>,
-        /// What came of them.
+        /// The result of the attempt.
         result: AttemptResult,
     },
-    /// A meta that was asked for.
+    /// A requested meta.
     Loaded(Arc<MessageMeta>),
-    /// The spool could not be read, for an attempt (`dest`) or a meta.
+    /// The spool could not be read, for an attempt (`dest`) or for a meta.
     Unread {
         id: MessageId,
         /// Destination of the attempt.
         dest: Option<u32>,
-        /// It will never be readable; else it is tried again.
+        /// It can never be read; otherwise the read is tried again.
         lost: bool,
     },
-    /// A report was taken over, or nobody could.
+    /// A report was acknowledged, or it failed.
     Acked {
         token: u64,
         done: bool,
     },
-    /// Nobody takes a report over before that time.
+    /// A report is postponed until that time.
     PutOff {
         token: u64,
         until: Time,
@@ -112,29 +112,29 @@ pub(super) enum QueueInput {
     Tick,
 }
 
-/// What is to be done, in this order.
+/// Effects that the task carries out in this order.
 #[derive(Debug)]
 pub(super) enum QueueEffect {
-    /// Make an attempt, answer with [`Input::Ended`] or [`Input::Unread`].
+    /// Make an attempt, answer with [`QueueInput::Ended`] or [`QueueInput::Unread`].
     Attempt(Box<DeliveryJob>),
-    /// Read a meta, answer with [`Input::Loaded`] or [`Input::Unread`].
+    /// Read a meta, answer with [`QueueInput::Loaded`] or [`QueueInput::Unread`].
     Load(MessageId),
-    /// Write a progress record; `durable` = on disk before anybody is answered.
+    /// Write a progress record; `durable` = on disk before any caller gets its answer.
     Progress(MessageId, Bytes, bool),
-    /// The message is done: mark it in the spool and tell.
+    /// The message is done: mark it in the spool and send the event.
     Done(MessageId),
     /// The spool has lost the message.
     Lost(MessageId),
-    /// Tell what an attempt brought.
+    /// Send the event with the outcomes of an attempt.
     Attempted(Arc<MessageMeta>, Vec<RecipientOutcome>, Option<Time>),
-    /// Report, answer with [`Input::Acked`].
+    /// Send a report, answer with [`QueueInput::Acked`].
     Report(u64, Arc<QueueReport>),
 }
 
 /// Numbers for the gauges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct QueueCounts {
-    /// Due or being tried. A message for several destinations counts once for each that is busy.
+    /// Due or being tried. A message for several destinations counts once for each busy one.
     pub active: usize,
     pub deferred: usize,
     pub held: usize,
@@ -152,9 +152,9 @@ pub(super) struct QueueMachine {
     reports: PendingReports,
     /// Messages whose meta is needed.
     work: VecDeque<MessageId>,
-    /// Messages whose meta could not be read, or whose report was put off.
+    /// Messages whose meta could not be read, or whose report is postponed.
     later: BTreeSet<(Time, MessageId)>,
-    /// Found at start with nothing left to do.
+    /// Messages found at start with nothing left to do.
     ended: Vec<MessageId>,
     running: usize,
     loading: usize,
@@ -202,8 +202,7 @@ impl QueueMachine {
             .iter()
             .any(|t| t.stage == Stage::Relaying);
         if !owed && progress.pending().next().is_none() {
-            // All that was missing is a report on what came before the end: nobody needs that any
-            // more.
+            // At most a notice of delay is missing, and a message that has ended needs none.
             self.ended.push(meta.id);
             return;
         }
@@ -234,7 +233,7 @@ impl QueueMachine {
         self.messages.insert(meta.id, Box::new(entry));
     }
 
-    /// Opens or closes the door for new attempts (spool not healthy, draining, events not taken).
+    /// Allows or stops new attempts (spool not healthy, draining, events not received).
     pub(super) const fn gate(&mut self, open: bool) {
         self.open = open;
     }
@@ -268,7 +267,7 @@ impl QueueMachine {
         }
     }
 
-    /// Whether nothing is under way.
+    /// Whether no attempt, read or report is open.
     pub(super) fn is_idle(&self) -> bool {
         self.running == 0 && self.loading == 0 && self.reports.is_empty()
     }
@@ -373,7 +372,7 @@ impl QueueMachine {
         groups.into()
     }
 
-    /// Puts every parked group of an entry where it belongs, and its timer.
+    /// Puts every parked group of an entry into its line or its timer.
     pub(super) fn resume(&mut self, id: MessageId, entry: &mut QueueEntry) {
         if entry.hold.is_none() && entry.final_action.is_none() {
             for group in entry
@@ -393,8 +392,7 @@ impl QueueMachine {
         self.reschedule(id, entry);
     }
 
-    /// Runs `change` on an entry that is out of the map meanwhile, then brings its timer up to
-    /// date.
+    /// Runs `change` on an entry that is out of the map meanwhile, then updates its timer.
     pub(super) fn with<T>(
         &mut self,
         id: MessageId,
@@ -409,7 +407,7 @@ impl QueueMachine {
 }
 
 impl QueueEntry {
-    /// Of a message as it was accepted, without groups.
+    /// The entry of a newly accepted message, without groups.
     fn fresh(meta: &MessageMeta) -> Self {
         Self {
             accepted_at: meta.accepted_at,
@@ -427,7 +425,7 @@ impl QueueEntry {
             reports: 0,
             running: 0,
             pool: meta.pool,
-            // Nobody to be told (RFC 5321 section 4.5.5).
+            // A null sender gets no reports (RFC 5321 section 4.5.5).
             notice: if meta.envelope.from.is_null() {
                 DelayNotice::Sent
             } else {

@@ -19,11 +19,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-/// Events that wait for a consumer; beyond, no new attempts start.
+/// Most events that wait for the consumer; beyond it, no new attempts start.
 const OUTBOX_MAX: usize = 256;
-/// Commands taken in one go.
+/// Most commands taken in one go.
 const BATCH: usize = 256;
-/// How often gauges and the spool's health are looked at, at least.
+/// The longest time between two looks at the gauges and the spool's health.
 const PULSE: Duration = Duration::from_secs(1);
 
 impl Deliver for Delivery {
@@ -35,7 +35,7 @@ impl Deliver for Delivery {
     }
 }
 
-/// What is asked of the task.
+/// Commands to the task.
 pub(super) enum TaskCommand {
     /// A step of the state.
     Input(QueueInput),
@@ -53,9 +53,9 @@ pub(super) enum TaskCommand {
         MessageId,
         oneshot::Sender<Option<(QueueItem, MessageProgress)>>,
     ),
-    /// How many are held under a block.
+    /// Asks how many messages are held under a block.
     HeldUnder(BlockRef, oneshot::Sender<usize>),
-    /// No new attempts; answered when nothing runs any more.
+    /// Start no new attempts; answered when no attempt, read or report is open.
     Drain(oneshot::Sender<()>),
 }
 
@@ -69,11 +69,11 @@ pub(super) struct Task<D> {
     pub own: mpsc::WeakUnboundedSender<TaskCommand>,
     pub commands: mpsc::UnboundedReceiver<TaskCommand>,
     pub events: mpsc::Sender<QueueEvent>,
-    /// Events that did not fit yet.
+    /// Events that the channel had no room for yet.
     pub outbox: VecDeque<QueueEvent>,
-    /// Waiting for the end of what runs.
+    /// Callers that wait for the end of running attempts.
     pub draining: Vec<oneshot::Sender<()>>,
-    /// No new attempts for good.
+    /// Closed to new attempts until the end of the process.
     pub closed: bool,
 }
 
@@ -107,7 +107,7 @@ impl<D: Deliver> Task<D> {
                 taken = self.commands.recv_many(&mut batch, BATCH) => if taken == 0 { return },
                 permit = self.events.reserve(), if !self.outbox.is_empty() => match permit {
                     Ok(permit) => if let Some(event) = self.outbox.pop_front() { permit.send(event) },
-                    // Nobody listens any more: dropping a report takes it back (see `Ack`).
+                    // The receiver is gone: a dropped report counts as failed (see `Ack`).
                     Err(_) => self.outbox.clear(),
                 },
                 () = tokio::time::sleep(wait.max(Duration::from_millis(1))) => {}
@@ -150,7 +150,7 @@ impl<D: Deliver> Task<D> {
         }
     }
 
-    /// Carries effects out in their order; returns once every durable record among them is on disk.
+    /// Carries out effects in their order; returns once every durable record among them is on disk.
     async fn carry_out(&mut self, effects: &mut Vec<QueueEffect>) {
         // The spool writes in order: the sync of the last record covers those before.
         let mut durable = None;
@@ -208,7 +208,7 @@ impl<D: Deliver> Task<D> {
             return;
         };
         let (spool, deliver) = (self.spool.clone(), self.deliver.clone());
-        // Should the attempt panic, the message must not hang: it is tried again.
+        // If the attempt panics, the message must not hang: it is tried again.
         let answer = AnswerOnDrop {
             own,
             input: Some(QueueInput::Unread {
@@ -292,7 +292,7 @@ impl<D: Deliver> Task<D> {
     }
 }
 
-/// Sends its input to the task when it is dropped, however that comes about.
+/// Sends its input to the task when it is dropped, also after a panic.
 struct AnswerOnDrop {
     own: mpsc::UnboundedSender<TaskCommand>,
     input: Option<QueueInput>,

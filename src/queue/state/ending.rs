@@ -1,4 +1,4 @@
-//! What ends: attempts, reports, messages. Pure.
+//! The ends of attempts, reports and messages. Pure.
 
 use super::{QueueEffect, QueueMachine, READ_AGAIN, intern};
 use crate::delivery::{AttemptResult, Reached};
@@ -75,7 +75,8 @@ impl QueueMachine {
         self.settle_down(now, id, *entry, progress, opened, out);
     }
 
-    /// After an attempt: the recipients left wait for the next one, given with the attempts so far.
+    /// After an attempt: the recipients left wait for the next one. `left` has the attempts so far
+    /// and the next time.
     fn park_or_leave(&mut self, entry: &mut QueueEntry, dest: u32, left: Option<(u16, Time)>) {
         let Some((attempts, next)) = left else {
             entry.groups.remove(dest);
@@ -91,7 +92,7 @@ impl QueueMachine {
         }
     }
 
-    /// Opens a report on this message, unless it concerns nobody.
+    /// Opens a report on this message, if it has recipients.
     fn open(
         &mut self,
         entry: &mut QueueEntry,
@@ -108,8 +109,8 @@ impl QueueMachine {
         opened.extend(self.reports.open(entry, report));
     }
 
-    /// The host takes no more connections at once than are open. The message has not been tried: it
-    /// goes back to its line, and nothing is counted or told.
+    /// The host accepts no more connections at once than are open. The message has not been tried:
+    /// it goes back to its line, and no attempt is counted or reported.
     fn step_back(&mut self, id: MessageId, dest: u32) {
         let Some(mut entry) = self.messages.remove(&id) else {
             return;
@@ -122,7 +123,7 @@ impl QueueMachine {
         self.messages.insert(id, entry);
     }
 
-    /// A meta that was needed is here.
+    /// Takes in a requested meta.
     pub(super) fn loaded(
         &mut self,
         now: Time,
@@ -139,7 +140,7 @@ impl QueueMachine {
         self.settle_down(now, meta.id, *entry, progress, opened, out);
     }
 
-    /// Does what waited for the meta: sort anew, report of success, notice of delay, the end.
+    /// Does what waited for the meta: sorting, report of success, notice of delay, the end.
     fn conclude(
         &mut self,
         now: Time,
@@ -162,7 +163,7 @@ impl QueueMachine {
         }
     }
 
-    /// Opens the report of success again, for whom no report is under way.
+    /// Opens the report of success again, for recipients without an open one.
     fn report_success(
         &mut self,
         meta: &Arc<MessageMeta>,
@@ -178,7 +179,7 @@ impl QueueMachine {
         self.open(entry, meta, QueueReportKind::Relayed, recipients, opened);
     }
 
-    /// Opens the notice of delay if it is due, or notes that it is wanted.
+    /// Opens the notice of delay if it is due and has room; otherwise notes that it is wanted.
     fn report_delay(
         &mut self,
         now: Time,
@@ -218,7 +219,8 @@ impl QueueMachine {
         let reply = final_reply(action);
         let mut recipients = self.pending_report(entry, progress, &reply);
         if action == FinalAction::Return(FailureCause::HeldReturned) {
-            // Whatever a remote once said: it is we who did not let it go.
+            // Any earlier answer of a remote host does not count: the relay itself returns the
+            // mail.
             for failed in &mut recipients {
                 (failed.reply, failed.remote) = (reply.clone(), String::new());
             }
@@ -235,8 +237,8 @@ impl QueueMachine {
         }
     }
 
-    /// The recipients still to be tried with the last answer about each. The last answer of the
-    /// only destination holds for those that have none; else it is `otherwise`.
+    /// The recipients still to be tried, each with its last answer. Those without one get the last
+    /// answer of the destination if there is only one, else `otherwise`.
     fn pending_report(
         &self,
         entry: &QueueEntry,
@@ -257,8 +259,8 @@ impl QueueMachine {
         entry.groups = RecipientGroups::NONE;
     }
 
-    /// Records an entry after a step, or ends it; reports go out after the record that says they
-    /// are under way.
+    /// Records an entry after a step, or ends it. Reports are sent after the record that says they
+    /// are open.
     fn settle_down(
         &mut self,
         now: Time,
@@ -274,7 +276,7 @@ impl QueueMachine {
                 return;
             }
             if !entry.regroup {
-                // Never, unless we have miscounted; but then the mail is not lost for it.
+                // This happens only after a counting error of ours; the mail is not lost even then.
                 tracing::error!(%id, "recipients were left over; they are tried again");
                 progress.put_off(now.after(READ_AGAIN));
                 entry.regroup = true;
@@ -316,8 +318,8 @@ impl QueueMachine {
         self.settle_down(now, id, *entry, progress, Vec::new(), out);
     }
 
-    /// A report is given up for now. What it says stays open, in little memory: it is found anew at
-    /// `until`. The record on disk need not change, as it means the same after a crash.
+    /// Postpones a report. Its content stays open in the entry, and is reported again at `until`.
+    /// The record on disk need not change, as it means the same after a crash.
     pub(super) fn put_off(&mut self, token: u64, until: Time, out: &mut Vec<QueueEffect>) {
         let Some(report) = self.reports.close(token) else {
             return;
@@ -342,10 +344,10 @@ impl QueueMachine {
             && !entry.regroup
             && !entry.success_report_due
         {
-            // A notice of delay, but nothing is delayed any more.
+            // It was a notice of delay, but no recipient is delayed any more.
             return self.finish(id, *entry, out);
         }
-        // Nothing asks for its meta before.
+        // No other step needs its meta before.
         self.later.insert((until, id));
         self.messages.insert(id, entry);
     }
@@ -406,7 +408,7 @@ impl QueueMachine {
         self.leave_all(&mut entry);
         match entry.source {
             EntrySource::Fresh(_) => self.fresh = self.fresh.saturating_sub(1),
-            // Two left: the set's own and this one.
+            // Two left: the one in the set and this one.
             EntrySource::Sender(sender) if Arc::strong_count(&sender) == 2 => {
                 self.senders.remove(&sender);
             }
@@ -414,7 +416,7 @@ impl QueueMachine {
         }
     }
 
-    /// A message that waits does so without its meta.
+    /// A waiting message keeps no meta in memory.
     pub(in crate::queue) fn drop_meta(&mut self, entry: &mut QueueEntry) {
         if let EntrySource::Fresh(meta) = &entry.source {
             self.fresh = self.fresh.saturating_sub(1);
@@ -427,7 +429,7 @@ impl QueueMachine {
     }
 }
 
-/// Whether this one attempt delivered a message to all its recipients, and no report is due.
+/// Whether this single attempt delivered the message to all its recipients, and no report is due.
 fn is_delivered_at_once(
     entry: &QueueEntry,
     meta: &MessageMeta,
@@ -443,7 +445,7 @@ fn is_delivered_at_once(
         && outcomes.iter().all(through)
 }
 
-/// What is told of a recipient about whom nobody ever answered.
+/// The reply in the report for recipients that never had an answer.
 fn final_reply(action: FinalAction) -> Reply {
     match action {
         FinalAction::Return(FailureCause::Expired) => replies::EXPIRED.into(),

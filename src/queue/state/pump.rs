@@ -1,5 +1,4 @@
-//! What may start now: attempts by the turns of their destinations, and reads of metas that are
-//! needed.
+//! What may start now: attempts in the turns of their destinations, and reads of requested metas.
 
 use super::{DeliveryJob, LOADS_MAX, QueueEffect, QueueMachine};
 use crate::queue::entry::{EntrySource, GroupState};
@@ -7,10 +6,10 @@ use crate::queue::reports::REPORTS_MAX;
 use crate::types::{MessageId, Time};
 
 impl QueueMachine {
-    /// Starts what may start now. Called once after a batch of inputs.
+    /// Starts everything that may start now. Called once after a batch of inputs.
     pub(crate) fn pump(&mut self, now: Time, out: &mut Vec<QueueEffect>) {
         self.dests.wake(now);
-        // Attempts may turn out to need a meta first, and a meta at hand may make attempts.
+        // An attempt may turn out to need its meta first, and a loaded meta may allow attempts.
         self.pump_attempts(out);
         if self.pump_work(now, out) {
             self.pump_attempts(out);

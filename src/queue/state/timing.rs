@@ -1,4 +1,4 @@
-//! What becomes due by itself: next attempts, the delay notice, the end.
+//! What becomes due with time: next attempts, the delay notice, the end.
 
 use super::{QueueEffect, QueueMachine};
 use crate::config::Settings;
@@ -8,7 +8,7 @@ use crate::queue::{FailureCause, schedule};
 use crate::types::{MessageId, Time};
 
 impl QueueMachine {
-    /// When something becomes due by itself.
+    /// When the next thing becomes due.
     pub(crate) fn next_wake(&self) -> Option<Time> {
         let timer = self.timers.first().map(|(time, _)| *time);
         let later = self.later.first().map(|(time, _)| *time);
@@ -23,7 +23,7 @@ impl QueueMachine {
         .min()
     }
 
-    /// After any change of an entry: its timer, and its place in the line for its meta.
+    /// Updates the timer of an entry after any change, and its place in the line for its meta.
     pub(in crate::queue) fn reschedule(&mut self, id: MessageId, entry: &mut QueueEntry) {
         let time = timer(entry, &self.settings);
         if time != entry.timer {
@@ -96,7 +96,7 @@ impl QueueMachine {
     }
 }
 
-/// When an entry must be looked at next.
+/// When to look at an entry next.
 fn timer(entry: &QueueEntry, settings: &Settings) -> Time {
     if entry.final_action.is_some() || entry.groups.all().is_empty() {
         return NEVER;
