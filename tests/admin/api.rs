@@ -227,3 +227,61 @@ fn the_openapi_document_is_complete() {
         );
     }
 }
+
+#[test]
+fn each_operation_of_the_document_is_there() {
+    let sink = Sink::start();
+    let relay = Relay::start(&sink, NO_RULES);
+    let document = relay.json("/api/v1/openapi.json");
+    let problem = |method: &str, path: &str| -> (u16, Value) {
+        // No operation takes this as a body.
+        let (status, text) = relay.http(method, path, "[]");
+        let answer = serde_json::from_str(&text);
+        (
+            status,
+            answer.unwrap_or_else(|e| panic!("{method} {path}: {e}: {text}")),
+        )
+    };
+    let (_, nowhere) = problem("GET", "/api/v1/nosuch");
+    let mut operations = 0;
+    for (template, methods) in document["paths"].as_object().expect("paths") {
+        for method in methods.as_object().expect("methods").keys() {
+            operations += 1;
+            let method = method.to_uppercase();
+            let parts = template.split('/').map(|part| {
+                if part.starts_with('{') {
+                    "nosuch"
+                } else {
+                    part
+                }
+            });
+            let path = format!("/api/v1{}", parts.collect::<Vec<_>>().join("/"));
+            let name = format!("{method} {template}");
+            let (status, answer) = problem(&method, &path);
+            assert_ne!(
+                answer["detail"], nowhere["detail"],
+                "{name}: there is no such route"
+            );
+            // A policy applies to senders that nobody knows, too.
+            let lists = !template.contains('{') || template.starts_with("/policy/");
+            if method == "GET" && lists {
+                assert_eq!(status, 200, "{name}: {answer}");
+            } else {
+                assert!(
+                    [400, 404, 422].contains(&status),
+                    "{name}: {status} {answer}"
+                );
+                assert_eq!(answer["status"], json!(status), "{name}: {answer}");
+                assert!(answer["detail"].is_string(), "{name}: {answer}");
+            }
+            let (status, _) = common::http(relay.admin, &method, &path, "", "[]");
+            let open = template == "/openapi.json";
+            assert_eq!(
+                status,
+                if open { 200 } else { 401 },
+                "{name} without a token"
+            );
+        }
+    }
+    assert!(operations >= 20, "{operations}");
+}
