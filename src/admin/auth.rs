@@ -16,8 +16,8 @@ use subtle::ConstantTimeEq;
 pub(super) struct Caller(pub Actor);
 
 impl Caller {
-    /// Whether this caller may know of things of that tenant. `None` = belongs to no tenant: only
-    /// for those who see all.
+    /// Whether this caller may see objects of that tenant. `None` = belongs to no tenant: only for
+    /// callers who see all.
     pub(super) fn sees(&self, tenant: Option<&TenantId>) -> bool {
         self.0.tenant.is_none() || self.0.tenant.as_ref() == tenant
     }
@@ -77,8 +77,8 @@ pub(super) async fn find(core: &Core, sha256: &str) -> Result<Option<Actor>, Pro
     }))
 }
 
-/// Whether this role may use the API at all. An admin without tenant could act on everything and is
-/// none.
+/// Whether this role may use the API at all. An admin without a tenant could act on everything and
+/// is refused.
 pub(super) fn admitted(actor: Actor) -> Result<Caller, Problem> {
     match actor.role {
         Role::Smtp => Err(Problem::forbidden(

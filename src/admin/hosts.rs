@@ -1,11 +1,11 @@
-//! What a browser may ask the admin side: only under a name of ours, and to act only from a page of
-//! ours.
+//! Limits for browsers: a request must use one of our names, and may act only if it comes from one
+//! of our pages.
 //!
 //! A stranger's web page can point its own name at this address (DNS rebinding) and then read and
-//! write as if it were ours, and it can send forms here. A name that only we can have given takes
-//! the first away, the browser's own word about where a form comes from the second. Programs that
+//! write as if it were ours. It can also send forms here. The check of the name stops the first
+//! attack, and the browser's statement of where a form comes from stops the second. Programs that
 //! bring a bearer token to the API may use any name: no page has that token, and no browser adds it
-//! by itself. `/health` and `/metrics` are read by monitoring under names of its own and tell no
+//! by itself. Monitoring reads `/health` and `/metrics` under names of its own; they show no
 //! address.
 
 use super::{Core, Problem};
@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// The host of an authority: lower case, without port, brackets and trailing dot. `None`: it is
+/// The host of an authority: lower case, without port, brackets and trailing dot. `None` if it has
 /// none.
 fn bare(authority: &str) -> Option<String> {
     if authority.contains('@') {
@@ -43,8 +43,8 @@ fn origin_of(url: &str) -> Option<(String, Authority)> {
     ))
 }
 
-/// Whether this is a name of ours. An address is one that nobody can point elsewhere: where we
-/// listen on all, any will do.
+/// Whether this is one of our names. Nobody can point an IP address elsewhere: if we listen on all
+/// addresses, any address will do.
 fn is_ours(settings: &Settings, authority: &str) -> bool {
     let Some(host) = bare(authority) else {
         return false;
@@ -70,8 +70,7 @@ fn is_ours(settings: &Settings, authority: &str) -> bool {
     near || settings.admin.hosts.contains(&host) || from_url().is_some_and(|ours| ours == host)
 }
 
-/// The name a request is for; `None` where it says none or several. HTTP/2 says it in the target
-/// alone.
+/// The name in a request; `None` if there is none or several. HTTP/2 has it only in the target.
 fn asked<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Option<&'r str> {
     let mut all = headers.get_all(header::HOST).iter();
     let Some(host) = all.next() else {
@@ -81,8 +80,8 @@ fn asked<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Option<&'r str> {
     all.next().is_none().then_some(host)
 }
 
-/// Whether a request that acts comes from a page of ours, as far as the browser says. What no
-/// browser made says nothing.
+/// Whether a request that acts comes from one of our pages, according to the browser. A request
+/// from a program says nothing about that.
 fn is_from_us(settings: &Settings, headers: &HeaderMap, host: &str) -> bool {
     let said = |name: &str| {
         headers
@@ -141,7 +140,7 @@ fn refusal(
     })
 }
 
-/// Lets pass what is for us and from us.
+/// Passes only requests for our names and from our pages.
 pub(super) async fn guard(With(core): With<Arc<Core>>, request: Request, next: Next) -> Response {
     match refusal(
         &core.settings(),

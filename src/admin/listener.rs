@@ -1,5 +1,5 @@
-//! A listener with limits: so many connections at once, and none that stays silent for long. Idle
-//! strangers must not take the file descriptors that mail needs.
+//! A listener that limits the number of connections and their idle time. Idle strangers must not
+//! take the file descriptors that mail needs.
 
 use std::future::Future;
 use std::io;
@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep};
 
 /// Connections at once; the next one waits in the kernel's queue.
 const CONNECTIONS: usize = 256;
-/// A connection that neither sends nor takes anything for so long is closed.
+/// A connection that neither sends nor receives anything for this long is closed.
 const IDLE: Duration = Duration::from_secs(60);
 /// Pause after a failed accept (no file descriptors left, for example).
 const AFTER_FAILURE: Duration = Duration::from_millis(200);
@@ -42,8 +42,8 @@ impl axum::serve::Listener for Limited {
 
     async fn accept(&mut self) -> (AdminConnection, SocketAddr) {
         loop {
-            // The semaphore is never closed; without a permit there is nothing better than to go on
-            // without.
+            // The semaphore is never closed, so there is always a permit; without one the
+            // connection would still be served.
             let permit = Arc::clone(&self.free).acquire_owned().await.ok();
             match self.inner.accept().await {
                 Ok((io, address)) => {
@@ -80,7 +80,7 @@ pub(super) struct AdminConnection {
 }
 
 impl AdminConnection {
-    /// Passes a result on; a wait that has lasted too long becomes an error.
+    /// Returns the result; a wait that has lasted too long becomes an error.
     fn timed<T>(
         &mut self,
         cx: &mut Context<'_>,

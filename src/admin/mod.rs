@@ -46,12 +46,12 @@ pub(crate) struct AdminState {
     pub settings: watch::Receiver<Arc<Settings>>,
     pub clock: Arc<dyn Clock>,
     pub records: Records,
-    /// Judge: standing of senders.
+    /// The detector: standing of senders.
     pub detector: Arc<Detector>,
     pub queue: Queue,
     /// Where blocks are opened and released.
     pub moderation: Arc<Moderation>,
-    /// Teaches what a message was.
+    /// Teaches labels of messages.
     pub labels: Labels,
     pub metrics: PrometheusHandle,
     /// Why the relay is not ready; empty = ready.
@@ -139,8 +139,8 @@ pub(crate) fn router(state: AdminState) -> Router {
     bounded(for_us(all_routes().with_state(relay), core))
 }
 
-/// Answers browsers only under a name of ours, and acts only on pages of ours. The public pages
-/// need neither: they show the same to everybody under any name, know no session and never act.
+/// Answers browsers only under one of our names, and acts only on requests from our own pages. The
+/// public pages need neither: they show the same under any name, have no session and never act.
 fn for_us(router: Router, core: Arc<Core>) -> Router {
     router.layer(middleware::from_fn_with_state(core, hosts::guard))
 }
@@ -170,7 +170,7 @@ fn bounded(router: Router) -> Router {
         .layer(middleware::from_fn(guard))
 }
 
-/// Pages load nothing and run nothing; their one style is known by its hash.
+/// Pages load nothing and run nothing; their one style is allowed by its hash.
 static SECURITY_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let hash = BASE64_STANDARD.encode(Sha256::digest(ui::STYLE));
     let policy = format!(

@@ -45,7 +45,7 @@ impl Problem {
         }
     }
 
-    /// 401: who are you?
+    /// 401: the caller is unknown.
     pub(crate) fn unauthenticated(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, Some("unauthenticated"), detail)
     }
@@ -60,7 +60,7 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, Some("not-found"), detail)
     }
 
-    /// 409: it is no longer in the state that this needs.
+    /// 409: the object is no longer in the state that this needs.
     pub(crate) fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, Some("conflict"), detail)
     }
@@ -75,7 +75,7 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, Some("too-large"), detail)
     }
 
-    /// A status of the framework's own, with nothing more to say.
+    /// A status that the framework set, without details.
     pub(crate) fn of_status(status: StatusCode) -> Self {
         Self::new(status, None, "the request cannot be read")
     }
@@ -89,7 +89,7 @@ impl Problem {
         )
     }
 
-    /// 503: ours, temporary; what went wrong stands in the log, not here.
+    /// 503: our fault and temporary; the log names the cause, the reply does not.
     pub(crate) fn unavailable(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(error = %cause, "the admin API could not do its work");
         Self::new(

@@ -1,6 +1,6 @@
-//! The public page: what a blocked sender, or whoever got the bounce, may read. It shows no score,
-//! no evidence and no full address, says the same for a reference that does not exist, and nothing
-//! on it acts.
+//! The public page for a blocked sender or for a person who got the bounce. It shows no score, no
+//! evidence and no full address, looks the same for a reference that does not exist, and nothing on
+//! it acts.
 
 use super::Core;
 use super::ui::html;
@@ -21,7 +21,7 @@ struct BlockedPage {
     /// Masked; empty where the reference is unknown or the block is not about an address.
     who: String,
     ended: bool,
-    /// Whoever helps; `None` = the own administrator.
+    /// The contact for help; `None` = the sender's own administrator.
     help: Option<Help>,
 }
 
@@ -31,7 +31,7 @@ struct DelistPage {
     help: Option<Help>,
 }
 
-/// Address or URL of whoever helps.
+/// Address or URL of the contact.
 struct Help {
     text: String,
     link: String,

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub(crate) const OPERATOR: &str = "operator";
 const SECRET_OCTETS: usize = 32;
 
-/// Where the operator's token lies.
+/// Path of the operator's token file.
 pub(crate) fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("admin.token")
 }
@@ -57,7 +57,8 @@ pub(crate) fn read(data_dir: &Path) -> io::Result<String> {
     Ok(token.to_owned())
 }
 
-/// The operator's token; makes the file (mode 0600) on first start. It appears whole or not at all.
+/// The operator's token; makes the file (mode 0600) on first start. The file appears whole or not
+/// at all.
 pub(crate) fn ensure(data_dir: &Path) -> io::Result<String> {
     match read(data_dir) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -67,7 +68,7 @@ pub(crate) fn ensure(data_dir: &Path) -> io::Result<String> {
     let secret = fresh()?;
     let new = data_dir.join(format!("admin.token.{}", std::process::id()));
     write_private(&new, &secret)?;
-    // A link, not a rename: whoever was first stays.
+    // A link, not a rename: the first writer's file stays.
     let linked = std::fs::hard_link(&new, path(data_dir));
     std::fs::remove_file(&new)?;
     match linked {

@@ -12,7 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 type BlockList = Vec<Arc<Block>>;
 
-/// What a block of the null sender has as its subject.
+/// The subject of a block of the null sender.
 pub(crate) const NULL_SENDER: &str = "<>";
 
 #[derive(Default)]
@@ -27,8 +27,8 @@ struct ActiveTables {
     all: HashMap<BlockRef, Arc<Block>>,
     by_key: HashMap<SenderKey, BlockList>,
     senders: HashMap<String, BlockList>,
-    /// Blocks of whoever uses an address, by its local part: a login without a domain stands for
-    /// that mailbox in each domain of its tenant.
+    /// Blocks of an address for everybody who uses it, by its local part: a login without a domain
+    /// means that mailbox in each domain of its tenant.
     mailboxes: HashMap<String, BlockList>,
     domains: HashMap<String, BlockList>,
     tenants: HashMap<String, BlockList>,
@@ -73,8 +73,8 @@ pub(crate) fn covers(block: &Block, identity: &Identity) -> bool {
                 .domain
                 .as_ref()
                 .is_some_and(|d| d.as_str() == block.subject),
-            // Opened by the evidence of claimed senders it stops only such: what others invent does
-            // not stop an account.
+            // A block that the evidence of claimed senders opened stops only claimed senders: an
+            // address that others invent must not stop an account.
             BlockKind::Client => {
                 let meant = match block.scope {
                     SenderScope::Any => true,
@@ -88,8 +88,8 @@ pub(crate) fn covers(block: &Block, identity: &Identity) -> bool {
         }
 }
 
-/// The local part of the address that a block stops whoever uses it. Its tenant is the one that
-/// owns the domain.
+/// The local part of the address, if the block stops everybody who uses that address. Its tenant is
+/// the one that owns the domain.
 fn mailbox(block: &Block) -> Option<&str> {
     let meant = block.kind == BlockKind::Sender
         && block.scope == SenderScope::Any
@@ -106,8 +106,7 @@ fn is_in_force(block: &Block, now: Time) -> bool {
 }
 
 impl ActiveTables {
-    /// The list of its index that a block stands in; `None` for a client subject that is no
-    /// network.
+    /// The list of its index that holds a block; `None` for a client subject that is no network.
     fn list(&mut self, block: &Block) -> Option<&mut BlockList> {
         let subject = block.subject.clone();
         Some(match (block.kind, &block.scope, &block.sender) {
@@ -297,7 +296,7 @@ impl ActiveBlocks {
         was
     }
 
-    /// Blocks whose end has come.
+    /// Blocks whose end has passed.
     pub(crate) fn due(&self, now: Time) -> Vec<Arc<Block>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         inner

@@ -1,5 +1,5 @@
-//! Blocks the relay opened lately, by whom they stopped: where durations grow, each further one
-//! lasts longer. Pure.
+//! Blocks that the relay opened lately, by subject. If durations grow, each further block of a
+//! subject lasts longer. Pure.
 
 use super::rules::QUOTA_DAYS;
 use crate::collections::table::{Evict, Table};
@@ -9,9 +9,9 @@ use std::time::Duration;
 
 /// Subjects remembered at most.
 const SUBJECTS: usize = 65_536;
-/// Blocks of one subject remembered at most: more than durations can be given.
+/// Blocks of one subject remembered at most. No list of durations is longer than this.
 const BLOCKS: usize = 32;
-/// A block counts so long after it was opened.
+/// How long a block counts after it was opened.
 const MEMORY: Duration = Duration::from_secs(QUOTA_DAYS * 86_400);
 
 #[derive(Clone, Default)]

@@ -18,7 +18,8 @@ pub(crate) fn until(duration: BlockDuration, now: Time, zone: &str) -> Option<Ti
     }
 }
 
-/// The record of a block that comes into force `now`. Of too much evidence the newest stays.
+/// The record of a block that comes into force `now`. If there is too much evidence, the newest
+/// stays.
 pub(crate) fn opened(new: NewBlock, reference: BlockRef, now: Time, opened_by: &str) -> Block {
     let mut evidence = new.evidence;
     evidence.sort_by_key(|e| std::cmp::Reverse(e.time));
@@ -62,7 +63,7 @@ pub(crate) fn released(
     }
 }
 
-/// The record after its own end.
+/// The record after the block has expired.
 pub(crate) fn expired(block: &Block, now: Time) -> Block {
     Block {
         state: BlockState::Expired,
@@ -82,9 +83,9 @@ pub(crate) enum ReleaseRefused {
     QuotaUsedUp,
 }
 
-/// Whether that actor may release the block, `used` releases of its subject by the tenant in the
-/// last 30 days. A tenant's admin sees only blocks of the tenant, and cannot release the tenant
-/// itself: that takes an operator.
+/// Whether that actor may release the block. `used` counts the tenant's releases of its subject in
+/// the last 30 days. A tenant's admin sees only blocks of the tenant. Only an operator can release
+/// a block of the tenant itself.
 pub(crate) fn may_release(
     role: Role,
     tenant: Option<&TenantId>,

@@ -1,4 +1,4 @@
-//! Subjects of blocks as people type them, brought to the form the board matches.
+//! Subjects of blocks as people type them, brought to the form that the index uses.
 
 use crate::identity::sender_address;
 use crate::types::{Address, BlockKind, Domain};

@@ -10,8 +10,8 @@ use crate::types::{
 use std::sync::Arc;
 
 /// The decision on one message. Besides what [`Self::disposition`] says, the caller opens the block
-/// `decision.open`, tells people the alerts, sends the copy for review and notes what a policy in
-/// shadow mode would have done.
+/// `decision.open`, sends the alerts and the copy for review, and records what a policy in shadow
+/// mode would have done.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MessageDecision {
     /// What the detector says.
@@ -32,7 +32,7 @@ pub(crate) struct Handling {
 }
 
 impl Handling {
-    /// It goes, from the addresses for mail of which nobody is sure.
+    /// It goes from the addresses for high-risk mail.
     pub(crate) const HIGH_RISK: Self = Self {
         action: Action::HighRisk,
         pool: Pool::HighRisk,
@@ -65,7 +65,7 @@ impl Handling {
 pub(crate) enum Disposition {
     /// No recipient gets it.
     Refuse {
-        /// `Reject`, or `Defer`: the client comes again.
+        /// `Reject`, or `Defer`: the client tries again.
         action: Action,
         /// The reply to the client.
         reply: Reply,
@@ -110,7 +110,7 @@ impl MessageDecision {
         recipients: &[RecipientFacts],
     ) -> Disposition {
         let decision = &self.decision;
-        // Of the message that opens a block the internal part goes.
+        // The internal part of the message that opens a block still goes.
         let (block, internal_part) = match (opened, &decision.blocked_by) {
             (Some(opened), _) => (opened, InternalPart::Goes),
             (None, Some(block)) => (Arc::clone(block), decision.internal_part),

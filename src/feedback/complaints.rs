@@ -1,4 +1,4 @@
-//! Complaints: whose count, about which message, by whom.
+//! Complaints: which count, about which message, and by whom.
 
 use super::dkim::Signed;
 use super::report::{Complaint, FeedbackType};
@@ -13,13 +13,13 @@ use crate::telemetry::events;
 use crate::types::replies;
 use crate::types::{Address, Domain, Reply};
 
-/// How the note of a complaint begins in the message trace. By it a repetition is known.
+/// The note of a complaint in the message trace begins with this. A repetition is found by it.
 const NOTE: &str = "complaint";
 
 impl Feedback {
-    /// A complaint: 250 whatever it proves, so that nobody can try out tokens. `None`: a message
-    /// that is returned without a word of feedback, which is a complaint only where a feedback loop
-    /// sends it so; it is other mail.
+    /// A complaint. The reply is 250 even if it proves nothing, so that nobody can try out tokens.
+    /// `None`: the message was returned without a feedback part and does not come from a feedback
+    /// loop, so it is other mail.
     pub(super) async fn complained(
         &self,
         settings: &Settings,
@@ -38,8 +38,7 @@ impl Feedback {
             .as_deref()
             .and_then(|token| self.key.read(Purpose::Complaint, token))
         else {
-            // Without a word of feedback and without a token nothing says that this is about mail
-            // of ours.
+            // Without a feedback part and a token nothing shows that this is about our mail.
             if !complaint.bare {
                 count("complaint", "no_valid_token");
             }
@@ -84,7 +83,7 @@ impl Feedback {
         Some(taken)
     }
 
-    /// Who stands for this report: the network it comes from, or who signed it.
+    /// Who vouches for this report: the network it comes from, or its signer.
     async fn source(
         &self,
         settings: &Settings,
@@ -122,8 +121,8 @@ impl Feedback {
             time: now,
             text: format!("{NOTE} ({}) from {source}", feedback.as_str()),
         });
-        // It teaches nothing by itself: whoever clicks would teach the tenant. But people may come
-        // to the same conclusion, and then the message must still be known.
+        // A complaint alone teaches nothing: else any recipient could teach the tenant's model.
+        // People may label the message later, so it must still be known then.
         self.labels.keep(id, &identity.tenant).await;
         self.open(heard.block).await;
     }
@@ -133,14 +132,14 @@ impl Feedback {
 enum ComplaintSource {
     /// It comes from this network or domain.
     Believed(String),
-    /// It comes from nobody who is named; it claims to be signed by these.
+    /// It comes from no configured source; it claims to be signed by these.
     Unknown(Vec<Domain>),
-    /// That cannot be told now.
+    /// Not known now: a name server does not answer.
     Later,
 }
 
-/// Who complains: the mailbox to which the message went. Of several it is the one that the report
-/// names, or somebody.
+/// Who complains: the mailbox that got the message. Of several it is the one that the report names,
+/// else [`SOMEBODY`].
 fn reporter(known: &KnownMessage, named: &[String]) -> u64 {
     let mailboxes = |all: &[String]| {
         all.iter()

@@ -1,4 +1,4 @@
-//! Who signed a report (DKIM, RFC 6376), as far as it is somebody whose complaints count.
+//! Who signed a report (DKIM, RFC 6376), as far as complaints of the signer count.
 
 use crate::config::feedback_loops::Sources;
 use crate::dns::builder;
@@ -9,11 +9,11 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long the keys of a report are waited for.
+/// Longest wait for the keys of a report.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Signatures of one report that are looked at: each costs a question.
+/// Signatures of one report that are checked: each costs a DNS query.
 const SIGNATURES: usize = 4;
-/// Signers of a report nobody named that are told in the log.
+/// Claimed signers that the log names for a report from an unknown source.
 const CLAIMED: usize = 3;
 
 /// What the signatures of a report say.
@@ -21,9 +21,9 @@ const CLAIMED: usize = 3;
 pub(crate) enum Signed {
     /// A domain whose complaints count has signed it.
     By(Domain),
-    /// None has; it claims to be signed by these.
+    /// No such domain has signed it; it claims to be signed by these.
     Unknown(Vec<Domain>),
-    /// That cannot be told now: a name server does not answer.
+    /// Not known now: a name server does not answer.
     Later,
 }
 
@@ -47,7 +47,7 @@ impl Dkim {
         Ok(ready)
     }
 
-    /// Who signed this report. Only signatures of those whom `sources` names are looked up.
+    /// Who signed this report. Only signatures of domains in `sources` are looked up.
     pub(crate) async fn signer(
         &self,
         servers: &[SocketAddr],
@@ -91,12 +91,11 @@ impl Dkim {
     }
 }
 
-/// The message with those of its signatures that may count, and its one author; `None` if there are
-/// none.
+/// The message with its signatures that may count, and its one author; `None` without such a
+/// signature or author.
 fn read<'a>(sources: &Sources, report: &'a [u8]) -> Option<(AuthenticatedMessage<'a>, Address)> {
     let mut message = AuthenticatedMessage::parse(report)?;
-    // A second From could be put in front of a signed one: whose it is would then be a matter of
-    // taste.
+    // A second From could be put above a signed one. Readers would then disagree about the author.
     let authors = message
         .headers
         .iter()
@@ -120,8 +119,8 @@ fn read<'a>(sources: &Sources, report: &'a [u8]) -> Option<(AuthenticatedMessage
     });
     message.dkim_headers.truncate(SIGNATURES);
     for header in &mut message.dkim_headers {
-        // Neither reports about the report (RFC 6651) nor the word of third parties (RFC 6541) are
-        // asked for.
+        // Neither reports about the report (RFC 6651) nor third-party signatures (RFC 6541) are
+        // requested.
         (header.header.r, header.header.atps) = (false, None);
     }
     (!message.dkim_headers.is_empty()).then_some((message, from))

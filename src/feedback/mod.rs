@@ -1,9 +1,9 @@
-//! What the world says about mail of ours after it was delivered: complaints (ARF, RFC 5965) to one
-//! report address, and delivery reports (RFC 3464) to the return paths of tenants that want them.
-//! Taken by listeners of kind `reports` only.
+//! What others report about our mail after delivery: complaints (ARF, RFC 5965) to one report
+//! address, and delivery reports (RFC 3464) to the return paths of tenants that want them. Taken by
+//! listeners of kind `reports` only.
 //!
-//! A report counts for what its token proves: which message it is about. Who sent that message
-//! stands in the message trace.
+//! The token of a report proves which message it is about. The message trace tells who sent that
+//! message.
 
 mod complaints;
 mod dkim;
@@ -50,7 +50,7 @@ pub(crate) struct Feedback {
     pub records: Records,
     pub detector: Arc<Detector>,
     pub moderation: Arc<Moderation>,
-    /// Keeps what a message that is complained of looked like, for people who may label it.
+    /// Keeps the features of a message under complaint, so that people can label it.
     pub labels: Labels,
     /// Keeps what is passed on.
     pub spool: Spool,
@@ -67,7 +67,7 @@ pub(crate) struct Feedback {
 #[derive(Debug, Default)]
 pub(crate) struct Limit(Rate);
 
-/// What a recipient address of the listener stands for.
+/// What a recipient address of the listener means.
 enum Mailbox {
     Reports,
     /// The return path of this message.
@@ -111,8 +111,8 @@ impl Feedback {
             .map(Mailbox::ReturnPath)
     }
 
-    /// The final dot. Positive only once what is to be passed on is on disk; what counts as
-    /// evidence counts then.
+    /// The final dot. The reply is positive only once the mail to pass on is on disk; evidence
+    /// counts then.
     pub(crate) async fn message(
         &self,
         trace: &Trace<'_>,
@@ -180,7 +180,7 @@ impl Feedback {
         }
     }
 
-    /// What comes to a return path goes on to the original sender, and what it reports counts.
+    /// Mail to a return path is passed on to the original sender, and its report counts.
     async fn came_back(
         &self,
         settings: &Settings,
@@ -191,8 +191,8 @@ impl Feedback {
         report: FeedbackReport,
     ) -> Reply {
         if !envelope.from.is_null() {
-            // RFC 3464 section 2: a delivery report has a null sender. Anything else would make of
-            // us a way to our users.
+            // RFC 3464 section 2: a delivery report has a null sender. Any other mail would reach
+            // our users this way.
             count("bounce", "not_a_report");
             return replies::ONLY_DELIVERY_REPORTS.into();
         }
@@ -226,7 +226,8 @@ impl Feedback {
         reply
     }
 
-    /// Failures become outcomes of the message: once per recipient, and only of those it went to.
+    /// Failures become outcomes of the message: once per recipient, and only for recipients that it
+    /// went to.
     async fn count_failures(
         &self,
         known: &KnownMessage,
@@ -305,7 +306,7 @@ impl Feedback {
     }
 
     /// Spools the message as it came, for this recipient, with our Received on top. Its envelope
-    /// sender is null: it must never bring about another report.
+    /// sender is null, so that it never causes another report.
     async fn pass_on(
         &self,
         settings: &Settings,
@@ -386,8 +387,8 @@ impl KnownMessage {
     }
 }
 
-/// The recipient of the message that a report speaks of. A message to one can only have failed for
-/// that one, whatever name its site knows it by.
+/// The recipient that a report is about. A message to one recipient can only have failed for that
+/// one, even if its site reports another address.
 fn recipient_of(known: &KnownMessage, failure: &ReportedFailure) -> Option<(u32, Address)> {
     let all: Vec<Address> = known
         .recipients

@@ -4,10 +4,10 @@ use crate::types::Time;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-/// One address may bring this part of all.
+/// One address may bring one in this many of all reports.
 const SHARE_OF_ADDRESS: u32 = 4;
 
-/// Counts the reports of the running minute. Holds no more addresses than reports are taken in one.
+/// Counts the reports of the running minute. Holds at most one address per report.
 #[derive(Debug, Default)]
 pub(super) struct Rate {
     minute: i64,

@@ -1,5 +1,5 @@
 //! What a message to a report address is: a complaint (RFC 5965), a delivery report (RFC 3464), or
-//! neither. Pure. All of it is outside data: it names a message of ours only by a token.
+//! neither. Pure. All of it is outside data: only a token names a message of ours.
 
 use crate::mail::header::{Field, Fields};
 use crate::mail::mime::{self, Part, Structured};
@@ -25,7 +25,7 @@ pub enum FeedbackReport {
     Complaint(Complaint),
     /// A delivery report: what became of recipients.
     Delivery(Vec<ReportedFailure>),
-    /// Any other kind, or none that is told.
+    /// Any other kind, or none named.
     Other,
 }
 
@@ -38,8 +38,8 @@ pub enum FeedbackType {
     Fraud,
     /// Mail with a malicious program.
     Virus,
-    /// `not-spam`, `opt-out`, `auth-failure`, `other` and whatever comes later: says nothing
-    /// against the sender.
+    /// `not-spam`, `opt-out`, `auth-failure`, `other` and later types: says nothing against the
+    /// sender.
     Else,
 }
 
@@ -74,16 +74,16 @@ impl FeedbackType {
 pub struct Complaint {
     /// What is complained of.
     pub feedback: FeedbackType,
-    /// The token in the message complained of, topmost field only: what stands below was written by
-    /// the sender.
+    /// The token in the message under complaint, topmost field only: the sender wrote the fields
+    /// below.
     pub token: Option<String>,
     /// Who complains, as far as the report tells: recipients of the message.
     pub recipients: Vec<String>,
-    /// The message came back without a word of feedback.
+    /// The message came back without a feedback part.
     pub bare: bool,
 }
 
-/// What a delivery report says of one recipient, if it failed for good.
+/// What a delivery report says of one recipient that failed permanently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportedFailure {
     /// `Original-Recipient`, then `Final-Recipient`, as far as given.
@@ -260,8 +260,8 @@ fn failure(fields: &[(String, String)]) -> Option<ReportedFailure> {
     (!recipients.is_empty()).then_some(ReportedFailure { recipients, reply })
 }
 
-/// `smtp; 550 5.1.1 No such user`: the reply that the far end got. `Status` stands in where it has
-/// no enhanced code.
+/// `smtp; 550 5.1.1 No such user`: the reply that the far end got. `Status` is used if it has no
+/// enhanced code.
 fn diagnostic(text: &str, status: Option<Enhanced>) -> Option<Reply> {
     let (kind, text) = text.split_once(';')?;
     if !kind.trim().eq_ignore_ascii_case("smtp") {

@@ -136,8 +136,8 @@ fn without_tag(local: &str) -> &str {
     }
 }
 
-/// A sending script in its one form: whatever the field says, it is no account and has no domain.
-/// `None` if it is empty or has control characters.
+/// The name of a sending script in its one form. A script is never an account and has no domain.
+/// `None` if the name is empty or has control characters.
 pub(super) fn normalise_script(text: &str) -> Option<String> {
     let text = text.trim();
     let good = !text.is_empty() && !text.chars().any(char::is_control);
@@ -164,8 +164,8 @@ pub(super) fn normalise_login(text: &str) -> Option<(String, Option<Domain>)> {
     {
         return None;
     }
-    // `;` parts address and client in a sender key: an account must not look like a claimed sender;
-    // nor like a script.
+    // `;` separates address and client in a sender key. An account must look neither like a claimed
+    // sender nor like a script.
     let text = text.replace(';', ",");
     let text = match text.get(..SCRIPT.len()) {
         Some(head) if head.eq_ignore_ascii_case(SCRIPT) => text.replacen(':', ",", 1),

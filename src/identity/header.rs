@@ -45,7 +45,7 @@ pub(super) fn read(
         facts.flaw = facts
             .flaw
             .or_else(|| field.spaced.then_some(field.place.start));
-        // The length decides cheaply for most fields that nothing here is meant.
+        // The length rules out most fields cheaply.
         match field.name.len() {
             4 if field.is("date") => facts.has_date = true,
             4 if field.is("from") => read_authors(&mut facts, &field, true),
@@ -84,10 +84,9 @@ pub(super) fn read(
     facts
 }
 
-/// What a trusted client says of the user counts only where it is said once, and only in a sound
-/// field: above the first line that is none, and with its colon right behind its name. A server
-/// that reads a header otherwise has not known such a field for one, and has passed it on as its
-/// user wrote it.
+/// What a trusted client says of the user counts only if it stands once and in a sound field: above
+/// the first line that is no field, with the colon directly after the name. A server may not
+/// recognise a field that is not sound, and then passes it on as its user wrote it.
 fn read_trusted(facts: &mut HeaderFacts, client: &ClientSettings, field: &Field<'_>, sound: bool) {
     if is_one_of(field.name, &client.identity_headers) {
         facts.identity_header_count += 1;
@@ -112,8 +111,8 @@ fn read_trusted(facts: &mut HeaderFacts, client: &ClientSettings, field: &Field<
 fn read_authors(facts: &mut HeaderFacts, field: &Field<'_>, is_from: bool) {
     let text = field.text(MAX_VALUE);
     let (found, bad) = addresses::read(&text, MAX_AUTHORS);
-    // A reader that takes escape sequences for a change of character set sees other characters
-    // behind them.
+    // Some readers take an escape sequence for a change of character set and see other characters
+    // after it.
     let controls = text.chars().any(|c| c.is_control() && c != '\t');
     facts.authors_unreadable |= bad
         || controls
@@ -127,9 +126,9 @@ fn read_authors(facts: &mut HeaderFacts, field: &Field<'_>, is_from: bool) {
 }
 
 /// The login in `(Authenticated sender: x)` of a Received value, as Postfix writes it with
-/// `smtpd_sasl_authenticated_header = yes`. Only a comment of its own counts, not one nested in
-/// another comment, a quoted string or angle brackets; of several the last, because what a peer
-/// says of itself (HELO) stands before it.
+/// `smtpd_sasl_authenticated_header = yes`. A comment inside another comment, a quoted string or
+/// angle brackets does not count. Of several comments the last counts, because what a peer says of
+/// itself (HELO) stands before it.
 fn received_login(value: &str) -> Option<String> {
     const MARK: &str = "authenticated sender:";
     let mut found = None;

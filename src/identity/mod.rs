@@ -63,8 +63,8 @@ pub(crate) struct HeaderFacts {
     pub identity_header: Option<String>,
     /// How many identity header fields there were (more than one is logged).
     pub identity_header_count: usize,
-    /// The script header, where the client has one configured: what names a script. `None` as with
-    /// the identity header.
+    /// The script header, if the client has one configured: it names a script. `None` in the same
+    /// cases as `identity_header`.
     pub script: Option<String>,
     /// How many script header fields there were (more than one is logged).
     pub script_count: usize,
@@ -73,10 +73,10 @@ pub(crate) struct HeaderFacts {
     /// All addresses of all From, Sender, Resent-From and Resent-Sender fields, at most 16: each
     /// must be allowed to an authenticated account.
     pub authors: Vec<Address>,
-    /// One of these fields is there that cannot be read whole.
+    /// One of these fields cannot be read completely.
     pub authors_unreadable: bool,
-    /// Where the first line stands that is no field as RFC 5322 section 2.2 has it: some readers
-    /// end the header there.
+    /// Position of the first line that is no field by RFC 5322 section 2.2: some readers end the
+    /// header there.
     pub flaw: Option<usize>,
     /// Number of Received fields.
     pub received_count: usize,
@@ -90,7 +90,7 @@ pub(crate) struct HeaderFacts {
 
 pub(crate) use resolve::recorded;
 
-/// The most specific `[[client]]` for this address; of equals the first.
+/// The most specific `[[client]]` for this address; the first of equally specific ones.
 pub(crate) fn find_client(settings: &Settings, address: IpAddr) -> Option<Arc<ClientSettings>> {
     let mut best: Option<(u8, &Arc<ClientSettings>)> = None;
     for client in &settings.clients {
@@ -109,9 +109,9 @@ pub(crate) fn sender_address(address: &Address) -> String {
     address::normalise(address).address
 }
 
-/// Reads the header section, never fails. Identity fields are read only where `client` is trusted
-/// with them. Ends behind `fields_max` fields: `field_count` is then one more, and the message not
-/// worth the work that a header of millions of fields would make.
+/// Reads the header section; never fails. Identity fields are read only if `client` is trusted with
+/// them. Reading stops after `fields_max` fields, because a header of millions of fields is not
+/// worth the work; `field_count` is then one more than `fields_max`.
 pub(crate) fn read_headers(
     message: &[u8],
     client: Option<&ClientSettings>,

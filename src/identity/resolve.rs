@@ -32,8 +32,8 @@ fn authenticated(
     envelope: Option<&Normal>,
     header: Option<&HeaderFacts>,
 ) -> Result<Identity, Refusal> {
-    // An account outlives its tenant's place in the file: then nobody answers for its mail any
-    // more.
+    // An account may outlive its tenant's place in the configuration. Then no tenant answers for
+    // its mail.
     let Some(tenant) = settings.tenant(&login.tenant).map(Arc::as_ref) else {
         return Err(Refusal::RelayDenied);
     };
@@ -65,13 +65,13 @@ fn authenticated(
         address: name.into(),
         strength: Strength::Authenticated,
         client: peer.address,
-        // Whatever it writes into the envelope, the mail is its own.
+        // The mail is the account's own, no matter what the envelope says.
         foreign: false,
     })
 }
 
-/// Whether the account may use that address in the envelope or From: its own name (a name without
-/// domain stands for that mailbox in each domain of its tenant), a listed address, a listed
+/// Whether the account may use that address in the envelope or From: its own name (a name without a
+/// domain means that mailbox in each domain of its tenant), a listed address, or a listed
 /// `@domain`. Sub-addresses and bounce tags are ignored.
 fn may_send_as(
     login: &Login,
@@ -80,7 +80,7 @@ fn may_send_as(
     address: &Address,
 ) -> bool {
     let plain = address.key();
-    // A sub-address that needs its quotes may show as another address.
+    // Some readers show a sub-address that needs quotes as another address.
     let needs_quotes = address
         .local()
         .trim_matches('"')
@@ -135,7 +135,7 @@ fn relayed(
     {
         return Err(Refusal::ForeignSender);
     }
-    // An account answers for all it sends, whatever it writes into the envelope.
+    // An account answers for all its mail, no matter what the envelope says.
     let foreign = asserted.is_none() && envelope.as_ref().is_some_and(|e| is_foreign(tenant, e));
     let (key, address, domain, strength) = match (asserted, envelope) {
         (Some((name, domain)), envelope) => {
@@ -159,7 +159,7 @@ fn relayed(
             Some(e.domain),
             Strength::Claimed,
         ),
-        // RFC 5321 section 4.5.5: a null sender is nobody; only the client answers for it.
+        // RFC 5321 section 4.5.5: the null sender names nobody; only the client answers for it.
         (None, None) => (
             SenderKey::claimed(id, "", peer.address),
             String::new(),
@@ -178,8 +178,8 @@ fn relayed(
     })
 }
 
-/// The identity of a message as it stands in the message trace: of the strength that its key shows,
-/// where an account counts as asserted. `from` is the envelope sender, empty for none.
+/// The identity of a message as recorded in the message trace. Its key shows the strength; an
+/// account counts as asserted. `from` is the envelope sender, empty for none.
 pub(crate) fn recorded(
     settings: &Settings,
     id: &TenantId,
@@ -211,7 +211,7 @@ pub(crate) fn recorded(
     }
 }
 
-/// What the trusted client itself says of the user, the firmest first.
+/// What the trusted client itself says of the user, the strongest proof first.
 fn asserted(
     peer: &Peer,
     client: &ClientSettings,
@@ -231,8 +231,8 @@ fn asserted(
                 .filter(|_| client.trust_received)
         };
         let named = header.identity_header.as_deref().and_then(normalise_login);
-        // Where one of several identity headers is forged, whoever forged it shall not become a
-        // script either.
+        // If one of several identity headers is forged, its author must not pass as a script
+        // either.
         let script = || {
             header
                 .script
@@ -246,8 +246,8 @@ fn asserted(
     })
 }
 
-/// The client's tenant that owns the first of `domains` which any of them owns; else the client's
-/// first tenant.
+/// The client's tenant that owns the first owned domain of `domains`; else the client's first
+/// tenant.
 fn tenant_of<'a>(
     settings: &Settings,
     client: &'a ClientSettings,
@@ -274,8 +274,8 @@ fn is_foreign(tenant: Option<&TenantSettings>, envelope: &Normal) -> bool {
     envelope.srs || !tenant.is_some_and(|t| t.is_internal(&envelope.domain))
 }
 
-/// The domain under which a login without one sends: its tenant's only one, else that of the
-/// envelope sender if it is one of the tenant's.
+/// The domain of a login that has none: its tenant's only domain, else that of the envelope sender
+/// if the tenant owns it.
 fn own_domain(tenant: Option<&TenantSettings>, envelope: Option<&Normal>) -> Option<Domain> {
     let tenant = tenant?;
     match tenant.domains.as_slice() {

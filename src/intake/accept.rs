@@ -1,4 +1,4 @@
-//! The way of a decided message to the disk and into the queue.
+//! Writes a decided message to disk and puts it into the queue.
 
 use super::message::Arrival;
 use super::{Intake, headers};
@@ -56,7 +56,7 @@ impl Intake {
             .tenant(&arrival.findings.identity.tenant)
             .is_some_and(|tenant| tenant.verp)
         {
-            // A bounce to its return path finds its way by the trace, even if the relay dies right
+            // A bounce to the return path is assigned by the trace, even if the relay dies right
             // after delivery.
             self.records.settle_trace().await;
         }
@@ -64,7 +64,7 @@ impl Intake {
         reply
     }
 
-    /// The message as it leaves, with what the spool notes of it.
+    /// The outgoing message, with what the spool records of it.
     fn outgoing(
         &self,
         arrival: &Arrival<'_>,

@@ -11,8 +11,8 @@ use crate::score::{ReturnPath, Score};
 use crate::telemetry::metrics as names;
 use crate::types::{Domain, Envelope, Identity, MessageId, Reply, replies, stable_hash};
 
-/// Octets from which on a message is scored on a thread that may block, so that other sessions go
-/// on.
+/// From this many octets on, a message is scored on a thread that may block, so that other sessions
+/// continue.
 const SCORE_INLINE_BYTES: usize = 128 * 1024;
 
 /// What the relay knows of a message at the final dot.
@@ -30,7 +30,7 @@ pub(super) struct Findings {
 }
 
 impl Intake {
-    /// Reads header and content. `Err`: what no next hop should see is refused.
+    /// Reads header and content. `Err`: the reply to a message that no next hop should see.
     pub(super) fn examine(
         &self,
         settings: &Settings,
@@ -92,8 +92,8 @@ impl Intake {
         scored
     }
 
-    /// Adds what lists and scanners answer within their deadline. Nobody is asked about a blocked
-    /// sender.
+    /// Adds what lists and scanners answer within their deadline. No list or scanner is asked about
+    /// a blocked sender.
     pub(super) async fn ask_external_checks(
         &self,
         settings: &Settings,
@@ -124,7 +124,7 @@ impl Intake {
     }
 }
 
-/// Refuses a header that loops, is too long or, on submission, cannot be read by all alike.
+/// Refuses a header that loops, is too long or, on submission, is read in different ways.
 fn check_header(
     settings: &Settings,
     peer: &Peer,
@@ -140,7 +140,7 @@ fn check_header(
         return Err(replies::TOO_MANY_FIELDS.into());
     }
     // RFC 6409 section 4 lets a submission server refuse what is not well-formed. A mail server
-    // that relays may not be its author, and its mail shall not be lost.
+    // that relays may not be the author, and its mail must not be lost.
     if trace.submission
         && let Some(flaw) = header.flaw
     {
@@ -160,8 +160,8 @@ fn check_header(
     Ok(())
 }
 
-/// The fingerprint with what stands below a line that is no field: some readers see the body
-/// already there, and where the empty line is missing it is all the body there is.
+/// The fingerprint including what follows a line that is no field: some readers start the body
+/// there, and without an empty line there is no other body.
 fn with_odd_body(fingerprint: u64, flaw: Option<usize>, message: &[u8]) -> u64 {
     match flaw.and_then(|flaw| message.get(flaw..)) {
         Some(below) => stable_hash(&[&fingerprint.to_le_bytes(), below]),

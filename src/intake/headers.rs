@@ -1,6 +1,6 @@
-//! The message as it leaves: our Received on top, where reports are taken the field that ties them
-//! to it, identity headers gone, on submission Date and Message-ID added and Bcc removed. Every
-//! other octet passes unchanged.
+//! The outgoing message: our Received on top, a field that ties reports to the message if reports
+//! are taken, identity headers removed; on submission Date and Message-ID are added and Bcc is
+//! removed. Every other octet passes unchanged.
 
 use super::message::Arrival;
 use crate::identity;
@@ -38,7 +38,7 @@ pub(super) fn outgoing(
             format!("{FIELD}: {}\r\n", key.token(Purpose::Complaint, id)).as_bytes(),
         );
     }
-    // Only the header section changes: of the rest one copy is made, the one that goes out.
+    // Only the header section changes. The rest is copied once, into the outgoing message.
     let end = header::split_message(&arrival.body).0.len();
     let (section, rest) = arrival
         .body
@@ -69,7 +69,7 @@ pub(super) fn outgoing(
         }
     }
     head.reserve_exact(section.len() + rest.len() + 2);
-    // What is left of the section may begin with a line that is no field, as the message may.
+    // The remaining section may begin with a line that is no field, like the message.
     if header::is_missing(&section) || header::is_missing(&arrival.body) {
         head.extend_from_slice(b"\r\n");
     }

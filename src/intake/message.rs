@@ -1,4 +1,4 @@
-//! The final dot: what is found out about the message, what is decided, and what is done with it.
+//! The final dot: what is found in the message, what is decided, and how that is carried out.
 
 use super::examine::Findings;
 use super::report::{count_message, log_refusal};
@@ -20,7 +20,7 @@ use crate::types::{
 };
 use std::sync::Arc;
 
-/// A message that is decided on, with all that carrying out needs.
+/// A message that is decided on, with all that is needed to carry out the decision.
 pub(super) struct Arrival<'a> {
     pub(super) settings: &'a Settings,
     pub(super) peer: &'a Peer,
@@ -59,8 +59,8 @@ impl Intake {
         };
         self.ask_external_checks(&settings, peer, &envelope, &body, &mut findings)
             .await;
-        // The header may name a sender of another tenant than MAIL did: whether a recipient is
-        // internal goes by that one.
+        // The header may name a sender of another tenant than MAIL did. Internal recipients are
+        // those of that other tenant.
         let recipients = recipients_for(&settings, &findings.identity, &envelope);
         let facts = message_facts(peer, &findings, &recipients, body.len() as u64);
         let decided = decide_message(
@@ -101,15 +101,15 @@ impl Intake {
             self.note_shadow_decision(findings.id, &findings.identity, decision, shadow_decision);
         }
         if !reply.is_positive() && !matches!(decision.action, Action::Reject | Action::Defer) {
-            // Decided to go, but the spool could not take it: the client will come again with the
-            // same message.
+            // The message should go, but the spool could not take it: the client will send it
+            // again.
             self.detector.undo(&facts);
         }
         reply
     }
 
-    /// Opens the block that the message calls for. Its record is durable before its reference is
-    /// spoken; where that fails, the message is put off.
+    /// Opens the block that the message calls for. Its record is durable before a reply names its
+    /// reference; if that fails, the message is deferred.
     async fn open_block(&self, arrival: &Arrival<'_>) -> Result<Option<Arc<Block>>, Reply> {
         let Some(new) = &arrival.decision.open else {
             return Ok(None);
@@ -125,7 +125,7 @@ impl Intake {
             })
     }
 
-    /// Does what was decided; gives the reply.
+    /// Carries out the decision and returns the reply.
     async fn carry_out(&self, arrival: &Arrival<'_>, disposition: Disposition) -> Reply {
         let (id, envelope) = (arrival.findings.id, &arrival.envelope);
         match disposition {
@@ -170,9 +170,9 @@ impl Intake {
         );
     }
 
-    /// While the disk was busy with this message, another session may have had its sender blocked.
-    /// The block's own order to the queue comes after the block is in force: so what that order did
-    /// not find there yet is found blocked here.
+    /// While the message was written to disk, another session may have blocked its sender. A block
+    /// is in force before its order goes to the queue, so a message that this order missed is found
+    /// blocked here.
     async fn hold_if_blocked_meanwhile(&self, arrival: &Arrival<'_>) {
         let Some(block) = self
             .detector
@@ -221,8 +221,8 @@ impl Intake {
             .take(arrival, arrival.findings.id, internal, Handling::HIGH_RISK)
             .await;
         if let Some(id) = held.filter(|_| !reply.is_positive()) {
-            // The client will bring the whole message again: its external recipients must not get
-            // it twice.
+            // The client will send the whole message again, and its external recipients must not
+            // get it twice.
             self.queue.delete(Select::Id(id)).await;
         }
         reply
@@ -241,7 +241,7 @@ impl Arrival<'_> {
     }
 }
 
-/// What the detector is told of the message.
+/// The facts of the message for the detector.
 fn message_facts<'a>(
     peer: &Peer,
     findings: &'a Findings,

@@ -78,7 +78,8 @@ impl Intake {
     /// MAIL: the identity as far as it is known, or the refusal.
     pub(crate) fn mail(&self, peer: &Peer, from: &ReversePath) -> Result<Transaction, Reply> {
         if is_stranger(peer) {
-            // Each recipient is refused: that way the log shows to whom mail was to be relayed.
+            // Each recipient is refused instead, so that the log shows to whom mail was to be
+            // relayed.
             return Ok(Transaction::new(stranger(peer), from.clone()));
         }
         match identity::at_mail(&self.settings(), peer, from) {

@@ -1,4 +1,4 @@
-//! What log, metrics and message trace say of a message.
+//! What is written about a message to log, metrics and message trace.
 
 use super::message::Arrival;
 use super::{Intake, is_internal};
@@ -9,8 +9,8 @@ use crate::telemetry::metrics as names;
 use crate::types::{Action, Block, Envelope, Identity, MessageId, Recipient, Reply, Signal, Time};
 
 impl Intake {
-    /// What a policy in shadow mode would have done. It is always counted; log and trace tell it
-    /// where it differs from what was done.
+    /// Records what a policy in shadow mode would have done. It is always counted; log and trace
+    /// hold it only if it differs from what was done.
     pub(super) fn note_shadow_decision(
         &self,
         id: MessageId,

@@ -1,6 +1,5 @@
-//! Copies of suspicious mail for somebody who looks at it: the message as it came, attached to a
-//! mail of our own. A copy never changes what becomes of its original, and never leads to another
-//! copy.
+//! Copies of suspicious mail for a reviewer: the message as it came, attached to a mail of our own.
+//! A copy never changes what happens to its original, and never causes another copy.
 
 use super::Intake;
 use super::message::Arrival;
@@ -13,13 +12,13 @@ use std::fmt::Write as _;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 
-/// Copies made in a minute at most: whatever floods the relay shall not flood the reviewer as well.
+/// Copies made in a minute at most: a flood of mail must not flood the reviewer as well.
 const COPIES_PER_MINUTE: u32 = 60;
 /// Recipients named in the text of a copy.
 const RECIPIENTS_NAMED: usize = 20;
-/// So much of a message is searched for our mark.
+/// Octets of a message that are searched for our mark.
 const HEADER_OCTETS: usize = 64 << 10;
-/// So much of the value of a mark.
+/// Octets of the value of a mark.
 const MARK_OCTETS: usize = 256;
 /// Header field that marks a copy: the id of the copy, and a hash of it that only this process can
 /// make.
@@ -28,7 +27,7 @@ const MARK: &str = "X-Outgate-Review";
 /// What the copies of one relay have in common.
 #[derive(Default)]
 pub(crate) struct Reviews {
-    /// Keyed anew at each start.
+    /// A new key at each start.
     secret: RandomState,
     /// Minute since the epoch, and copies made in it.
     made: Mutex<(i64, u32)>,
@@ -66,14 +65,14 @@ impl Reviews {
     }
 }
 
-/// Mail of the reviewer's own, of nobody, or forwarded from elsewhere is not copied: it may well be
-/// a copy on its way round.
+/// Mail from the reviewer, from a sender without an address, or forwarded from elsewhere is not
+/// copied: it may be a copy that comes back.
 fn may_be_copied(reviewer: &Address, identity: &Identity) -> bool {
     !identity.address.is_empty() && !identity.foreign && *identity.address != *reviewer.key()
 }
 
 impl Intake {
-    /// Sends the copy that the policy asks for. What fails here is logged, and nothing else.
+    /// Sends the copy that the policy asks for. A failure is only logged.
     pub(super) async fn send_review(&self, arrival: &Arrival<'_>, reviewer: &Address) {
         let now = self.clock.now();
         if !may_be_copied(reviewer, &arrival.findings.identity)
@@ -188,7 +187,7 @@ fn words(arrival: &Arrival<'_>) -> String {
     text
 }
 
-/// Nothing from outside starts a line of its own.
+/// Outside text without control characters, so that it cannot start a line.
 fn plain(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })

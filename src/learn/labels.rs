@@ -52,8 +52,7 @@ impl Labels {
         }
     }
 
-    /// The same where the label is a by-product: a message that is gone teaches nothing, and that
-    /// is no failure.
+    /// The same for a label that is a by-product: it is no failure if the message is gone.
     pub(crate) async fn put(&self, id: MessageId, tenant: &TenantId, spam: bool) {
         if self.teach(id, tenant, spam).await.is_err() {
             tracing::debug!(%id, "a label came too late to teach");

@@ -1,9 +1,9 @@
 //! What the relay learns from its own mail: one delta per tenant and one for the whole node, kept
 //! on disk.
 //!
-//! A tenant that is not known yet is judged by the node's delta as far as its own has no say. Files
-//! lie in `learned/` below `data_dir`, one per tenant. In memory are the tenants used last; the
-//! others are read again when they send.
+//! While a tenant's own delta has little influence, the node's delta adds to its scores. Files lie
+//! in `learned/` below `data_dir`, one per tenant. Memory holds the tenants used last; the others
+//! are read again when they send.
 
 mod labels;
 mod recent;
@@ -34,7 +34,7 @@ thread_local! {
 /// What is needed to learn a scored message.
 pub(crate) type SharedLesson = Arc<adapt::Lesson>;
 
-/// Scores by what was learned, and learns. One for the whole relay.
+/// Scores messages with what was learned, and learns. One for the whole relay.
 pub(crate) struct Learner {
     scorer: Scorer,
     store: LearnStore,
@@ -43,14 +43,14 @@ pub(crate) struct Learner {
     shares: bool,
 }
 
-/// Nobody can label this message any more: its features are no longer kept, and it is no longer in
+/// This message can no longer be labelled: its features are no longer kept, and it is no longer in
 /// the spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("nothing is known of this message any more")]
 pub(crate) struct Forgotten;
 
 impl Learner {
-    /// Keeps its files in `folder`, which is made when it is first written to.
+    /// Keeps its files in `folder`, which is created at the first write.
     pub(crate) fn new(scorer: Scorer, folder: PathBuf) -> Self {
         Self {
             scorer,
@@ -70,7 +70,7 @@ impl Learner {
         }
     }
 
-    /// The same with tenants strictly apart: nothing is learned for the node.
+    /// The same with strictly separate tenants: nothing is learned for the node.
     pub(crate) fn apart(scorer: Scorer) -> Self {
         Self {
             shares: false,
@@ -107,7 +107,7 @@ impl Learner {
             .push(id, tenant, lesson);
     }
 
-    /// The same by the message itself.
+    /// The same from the message itself.
     fn keep(&self, id: MessageId, tenant: &TenantId, body: &[u8]) {
         self.remember(id, tenant, &self.lesson(body));
     }
@@ -120,14 +120,14 @@ impl Learner {
         })
     }
 
-    /// Learns a message that went out and that nobody labelled, of a sender in good standing. The
-    /// score guards, and no sender teaches its tenant, no tenant the node, more than a bounded
-    /// share.
+    /// Learns an unlabelled message that went out, of a sender in good standing. A message that
+    /// scores as spam is not learned. Each sender teaches its tenant, and each tenant the node, at
+    /// most a bounded share.
     pub(crate) fn assume(&self, now: Time, tenant: &TenantId, sender: u64, lesson: &SharedLesson) {
         self.assume_of(now, tenant, Some(sender), lesson);
     }
 
-    /// The same guarded by the score alone, whoever sent it.
+    /// The same for any sender; only the score decides.
     pub(crate) fn assume_of_anybody(&self, now: Time, tenant: &TenantId, lesson: &SharedLesson) {
         self.assume_of(now, tenant, None, lesson);
     }
@@ -146,8 +146,8 @@ impl Learner {
         metrics::counter!(names::LEARNED_TOTAL, "as" => learned.map_or("refused_by_share", LearnOutcome::as_str)).increment(1);
     }
 
-    /// Learns a label: at once, and of anybody. `body` is the message if the spool still has it;
-    /// its features are kept for a while after that.
+    /// Learns a label at once, no matter who sent the message. `body` is the message if the spool
+    /// still has it; its features are kept for a while after that.
     pub(crate) fn label(
         &self,
         now: Time,
@@ -170,7 +170,7 @@ impl Learner {
         Ok(())
     }
 
-    /// Learns what somebody says of a message at hand.
+    /// Learns the label of a message whose features the caller has.
     pub(crate) fn tell(&self, now: Time, tenant: &TenantId, lesson: &SharedLesson, spam: bool) {
         let label = if spam { Label::Spam } else { Label::Ham };
         self.teach(now, tenant.as_str(), None, lesson, label);
@@ -180,7 +180,7 @@ impl Learner {
         metrics::counter!(names::LEARNED_TOTAL, "as" => if spam { "label_spam" } else { "label_ham" }).increment(1);
     }
 
-    /// `None`: this sender has taught its share.
+    /// `None`: this sender has taught its share already.
     fn teach(
         &self,
         now: Time,
@@ -224,8 +224,8 @@ impl Learner {
     }
 }
 
-/// Who teaches, where each may teach a bounded share only. Merely claimed senders count as one with
-/// their client: anybody can invent them.
+/// The key of the one whose share of teaching is bounded. All merely claimed senders of a client
+/// count as one, because anybody can invent them.
 pub(crate) fn teacher(identity: &Identity) -> u64 {
     match identity.strength {
         Strength::Authenticated | Strength::Asserted => {

@@ -34,7 +34,7 @@ pub(super) struct LearnedSlot {
     used: AtomicU64,
     /// Set once it was read from disk.
     loaded: OnceLock<()>,
-    /// Somebody is putting it back on disk.
+    /// It is being written back to disk.
     leaving: AtomicBool,
 }
 
@@ -53,8 +53,8 @@ pub(super) struct LearnStore {
     folder: Option<PathBuf>,
     slots: Mutex<HashMap<Box<str>, Arc<LearnedSlot>>>,
     uses: AtomicU64,
-    /// One file is written at a time: at the end a save may meet one that is still under way. True
-    /// once the folder is there.
+    /// One file is written at a time: the save at shutdown may meet one that still runs. True once
+    /// the folder exists.
     saving: Mutex<bool>,
 }
 
@@ -73,8 +73,7 @@ impl LearnStore {
     }
 
     /// What was learned from this tenant; read from disk the first time. The lock of all slots is
-    /// never held while a disk is waited for: who sends for a tenant that is in memory waits for
-    /// nobody.
+    /// never held during disk access, so that a sender of a tenant in memory never waits.
     pub(super) fn get(&self, name: &str) -> Arc<LearnedSlot> {
         let use_number = self.uses.fetch_add(1, Ordering::Relaxed);
         let (slot, leaving) = self.find(name, use_number);
@@ -93,7 +92,7 @@ impl LearnStore {
         slot
     }
 
-    /// The slot, and the one that must leave for it.
+    /// The slot, and the tenant that must leave memory to make room.
     fn find(&self, name: &str, use_number: u64) -> (Arc<LearnedSlot>, Option<Box<str>>) {
         let mut slots = self.slots();
         if let Some(slot) = slots.get(name) {
@@ -113,14 +112,14 @@ impl LearnStore {
         (slot, leaving)
     }
 
-    /// Puts a tenant back on disk, and out of memory unless somebody has come to work with it
-    /// meanwhile.
+    /// Writes a tenant back to disk, and removes it from memory unless it is in use again.
     fn put_back(&self, name: &str) {
         let slot = self.slots().get(name).cloned();
         let Some(slot) = slot else { return };
         self.save_one(name, &slot);
         let mut slots = self.slots();
-        // Ours and that of the table: who finds it from now on reads the file, which is whole.
+        // These are our reference and the table's. A later lookup reads the file, which is
+        // complete.
         if Arc::strong_count(&slot) == 2 {
             slots.remove(name);
         }
@@ -175,8 +174,8 @@ impl LearnStore {
     }
 }
 
-/// The tenant used longest ago with which nobody works right now: what it learns would be lost. It
-/// is marked as leaving.
+/// The least recently used tenant that is not in use right now: what a tenant in use learns would
+/// be lost. It is marked as leaving.
 fn oldest(slots: &HashMap<Box<str>, Arc<LearnedSlot>>) -> Option<Box<str>> {
     let idle = |slot: &LearnedSlot| !slot.leaving.load(Ordering::Relaxed);
     let idle = slots
@@ -187,7 +186,7 @@ fn oldest(slots: &HashMap<Box<str>, Arc<LearnedSlot>>) -> Option<Box<str>> {
     Some(name.clone())
 }
 
-/// Runs what waits for a disk so that the other sessions of this thread go on elsewhere.
+/// Runs work that waits for a disk, while the other sessions of this thread continue elsewhere.
 fn off_the_async_threads(work: impl FnOnce()) {
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
@@ -218,8 +217,8 @@ enum LoadError {
     Delta(DeltaError),
 }
 
-/// A missing file is a tenant never seen; a damaged one is set aside, loudly, and learning starts
-/// anew.
+/// A missing file means a new tenant. A damaged file is logged and renamed to `.damaged`, and
+/// learning starts anew.
 fn load(path: &Path) -> LearnedEntry {
     let mut octets = Vec::new();
     let read = File::open(path)

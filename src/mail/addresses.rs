@@ -1,14 +1,13 @@
 //! Address lists: the value of From, Sender, To (RFC 5322 section 3.4), read by the same grammar as
 //! the envelope.
 //!
-//! What one reader of mail takes for an address and another for a name counts as an address here,
-//! or the list counts as one that cannot be read: who may use which address is decided by this
-//! list.
+//! Text that some readers take for an address and others for a name counts as an address here, or
+//! the list counts as unreadable: this list decides who may use which address.
 
 use crate::smtp::grammar::address;
 use crate::types::Address;
 
-/// The addresses of a list, at most `max` and one; the flag says that something in it could not be
+/// The addresses of a list, at most `max` + 1; the flag says that something in it could not be
 /// read. Groups, comments and obsolete routes are understood (RFC 5322 sections 3.4 and 4.4).
 pub(crate) fn read(text: &str, max: usize) -> (Vec<Address>, bool) {
     let mut list = ListReader::default();
@@ -39,8 +38,8 @@ struct ListReader {
     quoted: bool,
     escaped: bool,
     comment: usize,
-    /// A comment had a backslash, which is the second octet of a character to some readers, or
-    /// angle brackets, or stood in some.
+    /// A comment had a backslash, which some readers take for the second octet of a character, or
+    /// it had angle brackets or stood inside them.
     comment_odd: bool,
     /// A comment had an `@`.
     comment_names: bool,
@@ -81,7 +80,7 @@ impl ListReader {
     fn take_plain(&mut self, c: char) {
         match c {
             '(' => {
-                // A comment parts words as white space does.
+                // A comment separates words as white space does.
                 self.comment = 1;
                 self.comment_odd |= self.angle.is_some();
                 self.push(' ');
@@ -158,8 +157,8 @@ fn at_signs(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether a name holds what some reader takes for an address: an `@` and a domain with a dot in
-/// it, which blanks may part. A name such as `Shop @ Acme` does not.
+/// Whether some reader sees an address in a name: an `@` and a domain with a dot in it, maybe
+/// separated by blanks. A name such as `Shop @ Acme` does not count.
 fn names_address(text: &str) -> bool {
     let is_dot = |c: char| matches!(c, '.' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}');
     at_signs(text).any(|behind| {
@@ -173,7 +172,7 @@ fn names_address(text: &str) -> bool {
 }
 
 /// An address without the white space that may stand around its dots and `@` (RFC 5322 section
-/// 4.4); `None` if white space parts two words, of which each reader might take another one.
+/// 4.4); `None` if white space separates two words, because readers may take different ones.
 fn joined(text: &str) -> Option<String> {
     let (mut out, mut quoted, mut escaped, mut blank) =
         (String::with_capacity(text.len()), false, false, false);
@@ -196,9 +195,9 @@ fn joined(text: &str) -> Option<String> {
     Some(out)
 }
 
-/// Whether a local part, shown by whatever reader, cannot look like an address of its own: an
-/// encoded word (RFC 2047) has no place in it, but some readers decode it there; in a quoted string
-/// others stop at the first `@` or `<`.
+/// Whether no reader shows the local part as an address by itself. Some readers decode an encoded
+/// word (RFC 2047) there although it is not allowed; others stop at the first `@` or `<` of a
+/// quoted string.
 fn shows_one_address(local: &str) -> bool {
     !local.contains("=?") && !local.contains(['@', '<', '>', ','])
 }

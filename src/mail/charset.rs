@@ -32,7 +32,7 @@ pub(crate) fn in_charset<'a>(bytes: Cow<'a, [u8]>, charset: Option<&str>) -> Cow
             },
         };
     }
-    // Japanese mail names the seven-bit form and may hold an eight-bit one.
+    // Japanese mail names the seven-bit form but may use an eight-bit one.
     let eight_bit = !bytes.is_ascii()
         && name
             .get(..11)

@@ -9,14 +9,14 @@ use std::borrow::Cow;
 /// Content-Transfer-Encoding (RFC 2045 section 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Encoding {
-    /// 7bit, 8bit, binary and whatever we do not know.
+    /// 7bit, 8bit, binary and unknown encodings.
     #[default]
     Identity,
     /// RFC 2045 section 6.8.
     Base64,
     /// RFC 2045 section 6.7.
     QuotedPrintable,
-    /// What mail programs of old made (`x-uuencode`).
+    /// What old mail programs made (`x-uuencode`).
     Uuencode,
 }
 

@@ -1,10 +1,10 @@
-//! The one reader of header sections (RFC 5322 section 2.2). Everybody who looks at a header uses
-//! it, so that all of them see the same fields and the same end.
+//! The one reader of header sections (RFC 5322 section 2.2). All code that looks at a header uses
+//! it, so that all of it sees the same fields and the same end.
 //!
-//! Readers of mail disagree about a line that is no field: for some the header ends there, others
-//! pass over it. So the section ends only at the empty line, and every field before it is given:
-//! whatever any reader sees is among them. Where a reader might have stopped, [`Fields::flaw`]
-//! tells.
+//! Readers of mail disagree about a line that is no field: some end the header there, others skip
+//! the line. So the section ends only at the empty line, and every field before it is returned:
+//! these include all fields that any reader sees. [`Fields::flaw`] tells where a reader may have
+//! stopped.
 
 use std::ops::Range;
 
@@ -17,8 +17,8 @@ pub(crate) struct Field<'a> {
     pub value: &'a [u8],
     /// Its octets in the message, folded lines and line ends included.
     pub place: Range<usize>,
-    /// Blanks stand between name and colon (RFC 5322 section 4.5 has them as obsolete): not every
-    /// reader takes it for a field.
+    /// Blanks stand between name and colon (obsolete in RFC 5322 section 4.5): not every reader
+    /// takes it for a field.
     pub spaced: bool,
 }
 
@@ -54,8 +54,8 @@ pub(crate) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Those of a message as it came in. One that does not begin with a field has no header
-    /// section: it leaves with an empty line before it, and is body for everybody.
+    /// The fields of a message as it came in. A message that does not begin with a field has no
+    /// header section: it leaves with an empty line before it, so it is body for all readers.
     pub(crate) const fn of_message(octets: &'a [u8]) -> Self {
         Self {
             octets,
@@ -66,8 +66,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Those of a part of a message, or of a message inside another: nobody puts an empty line
-    /// before what is wrong.
+    /// The fields of a part of a message, or of a message inside another: nothing puts an empty
+    /// line before a first line that is no field.
     pub(crate) const fn of_part(octets: &'a [u8]) -> Self {
         Self {
             is_message: false,
@@ -75,8 +75,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Where the first line stands, of those passed over so far, that is no field: for some readers
-    /// the body begins here.
+    /// Position of the first line so far that is no field: for some readers the body begins there.
     pub(crate) const fn flaw(&self) -> Option<usize> {
         self.flaw
     }
@@ -190,7 +189,7 @@ pub(crate) fn split_part(octets: &[u8]) -> (&[u8], &[u8]) {
     (header, behind_separator(rest).unwrap_or_default())
 }
 
-/// The same of a message as it came in: one that does not begin with a field is all body.
+/// The same for a message as it came in: one that does not begin with a field is all body.
 pub(crate) fn split_message(message: &[u8]) -> (&[u8], &[u8]) {
     if is_missing(message) {
         (&[], message)

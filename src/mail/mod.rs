@@ -1,5 +1,5 @@
-//! How a message is read, wherever it is read: where its header ends, where its parts begin, how
-//! they are encoded, and who its addresses name. Pure, bounded, without recursion.
+//! How a message is read: where its header ends, where its parts begin, how they are encoded, and
+//! whom its addresses name. Pure, bounded, without recursion.
 
 pub(crate) mod addresses;
 pub(crate) mod charset;

@@ -47,7 +47,7 @@ pub(crate) fn received(
 /// letters, digits, `-`, `_` and dots, or an address literal. Everything else becomes `?`, as
 /// Postfix has it.
 fn plain_host(said: &str) -> String {
-    // An address without its brackets has colons, too, which belong into a literal only.
+    // An IPv6 address without brackets has colons, too, but only a literal may have them.
     let literal = said.strip_prefix('[').and_then(|s| s.strip_suffix(']'));
     if let Some(inner) = literal
         && inner
@@ -76,8 +76,8 @@ fn plain_host(said: &str) -> String {
 /// The words that begin the clauses of Received.
 const CLAUSES: [&str; 7] = ["from", "by", "via", "with", "id", "for", "unknown"];
 
-/// Whether the address stands in `for` without quotes: what is in them could look like a clause of
-/// ours to a careless reader.
+/// Whether the address stands in `for` without quotes: quoted text could look like one of our
+/// clauses to a careless reader.
 fn is_plain(address: &Address) -> bool {
     !address.local().contains(|c: char| {
         c.is_ascii() && !c.is_ascii_alphanumeric() && !"!#$%&'*+-/=?^_`{|}~.".contains(c)

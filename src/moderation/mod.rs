@@ -1,5 +1,5 @@
-//! Opening and releasing blocks: durable first, then in force, then the queue,
-//! then people are told.
+//! Opens and releases blocks: the record is durable first, then the block is in force, then the
+//! queue acts, then people are notified.
 
 use crate::blocks::history::BlockHistory;
 use crate::blocks::rules::{self, ReleaseRefused};
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 
-/// After a crash the judge's snapshot is not older than this.
+/// After a crash the detector's snapshot is not older than this.
 const SNAPSHOT_AGE: Duration = Duration::from_secs(6 * 3600);
 
 /// Who acts on a block.
@@ -48,7 +48,7 @@ pub(crate) enum ModerationError {
     QuotaUsedUp,
     /// The message is stopped by a block that only an operator may end.
     OperatorOnly(BlockRef),
-    /// Records failed; ours, temporary.
+    /// The records failed. The fault is ours and temporary.
     Failed(String),
 }
 
@@ -71,7 +71,7 @@ impl From<RecordsError> for ModerationError {
     }
 }
 
-/// What makes two blocks the same: a second one for it is not opened while the first is active.
+/// The key of an active block: no second block with the same key is opened.
 type Subject = (BlockKind, String, SenderScope, Option<TenantId>);
 
 /// The moderation. One for the whole relay.
@@ -83,11 +83,11 @@ pub(crate) struct Moderation {
     queue: Queue,
     notifier: Notifier,
     labels: Labels,
-    /// Active blocks by subject. The lock is held over the write to disk: whoever meets the same
-    /// subject meanwhile waits and then speaks the same, durable reference. It is held over the
-    /// order to the queue as well, so that the queue hears of blocks in the order of their lives: a
-    /// release never overtakes the hold of its block, which would leave mail held under a block
-    /// that has ended. The queue's task waits for nobody who wants this lock.
+    /// Active blocks by subject. The lock is held during the write to disk, so a session that meets
+    /// the same subject waits and then replies with the same durable reference. It is also held
+    /// during the order to the queue, so a release never overtakes the hold of its block: else mail
+    /// would stay held under a block that has ended. The queue's task never waits for a task that
+    /// needs this lock.
     active: Mutex<HashMap<Subject, Arc<Block>>>,
 }
 
@@ -112,8 +112,8 @@ impl Moderation {
         for block in records.opened_blocks(BlockHistory::since(clock.now()))? {
             detector.remember(&block);
         }
-        // The snapshot of the judge may be older than the last releases: a sender released just
-        // before a crash must not be blocked again by what was forgiven.
+        // The detector's snapshot may be older than the last releases. A sender released just
+        // before a crash must not be blocked again by forgiven evidence.
         for block in records.ended_blocks(clock.now().before(SNAPSHOT_AGE))? {
             detector.forgive_again(&block);
         }
@@ -129,8 +129,8 @@ impl Moderation {
         })
     }
 
-    /// Opens a block: record durable, gate closed, queued mail held, people told. If the same
-    /// subject is blocked already, gives that block.
+    /// Opens a block: record durable, gate closed, queued mail held, people notified. If the same
+    /// subject is blocked already, returns that block.
     pub(crate) async fn open(
         &self,
         new: NewBlock,
@@ -143,8 +143,7 @@ impl Moderation {
             new.scope.clone(),
             new.tenant.clone(),
         );
-        // One whose time has come is no longer in force, although it may not have been taken down
-        // yet.
+        // A block past its end is no longer in force, although it may still be in the list.
         if let Some(block) = active
             .get(&key)
             .filter(|b| b.until.is_none_or(|until| until > self.clock.now()))
@@ -177,14 +176,14 @@ impl Moderation {
             self.notifier.tell(trouble);
         }
         if opened_by == RELAY {
-            // What people do is audited where they do it.
+            // Actions of people are audited where the request arrives.
             self.audit("block.open", &block, &block.explanation).await;
         }
         Ok(block)
     }
 
-    /// Finishes what the last run could not: a block may be on disk although the process ended
-    /// before the sender's queued mail was held and anybody was told.
+    /// Finishes the interrupted work of the last run: a block may be on disk although the process
+    /// ended before the sender's queued mail was held and people were notified.
     pub(crate) async fn resume(&self) -> Result<(), ModerationError> {
         for reference in self.records.untold().await? {
             let block = match self.records.block(reference).await {
@@ -203,7 +202,7 @@ impl Moderation {
                 )
                 .await;
             self.note_held(&held, &block);
-            // With what was held before the end: that is what people are told of.
+            // The notice also counts mail that was held before the restart.
             let held = self.queue.held_under(reference).await;
             self.notifier.tell(Notice::Blocked { block, held });
         }
@@ -237,9 +236,9 @@ impl Moderation {
             ReleaseVerdict::Compromised => ReleasedMail::default(),
         };
         drop(active);
-        // After a mistake the messages of the proof and those that waited are not spam; after a
-        // compromise the proof is, but for what only others reported: it may be ordinary mail from
-        // before, and would teach that ordinary mail is spam.
+        // After a mistake, the messages of the proof and the held ones are not spam. After a
+        // compromise, the proof is spam, except what only others reported: that may be ordinary
+        // mail from before, and the model must not learn it as spam.
         let spam = verdict == ReleaseVerdict::Compromised;
         if let Some(tenant) = &released.tenant {
             let proof = released
@@ -260,14 +259,14 @@ impl Moderation {
         Ok(released)
     }
 
-    /// Sends one held message on by hand; gives its id, or nothing if it is not held (any more).
-    /// While a block stops it, this takes who might end that block.
+    /// Releases one held message by hand; returns its id, or nothing if it is not held (any more).
+    /// While a block stops it, the actor must be allowed to end that block.
     pub(crate) async fn release_message(
         &self,
         id: MessageId,
         by: &Actor,
     ) -> Result<Vec<MessageId>, ModerationError> {
-        // No block comes or goes until the message is on its way.
+        // No block begins or ends until the message is sent on.
         let _active = self.active.lock().await;
         if by.role != Role::Operator {
             let Some((hold, identity)) = self.queue.held_for(id).await else {
@@ -287,8 +286,8 @@ impl Moderation {
         Ok(self.queue.release(Select::Id(id)).await)
     }
 
-    /// The active blocks that stop a held message: the one it is held under, and the one its sender
-    /// meets now.
+    /// The active blocks that stop a held message: the one it is held under, and the one that stops
+    /// its sender now.
     async fn blocks_on(
         &self,
         hold: &HoldReason,
@@ -309,12 +308,11 @@ impl Moderation {
         Ok(blocks)
     }
 
-    /// To be called by who has put mail into the queue as held under `block`, or has just held it
-    /// there: if the block was released meanwhile, its order to the queue did not meet that mail,
-    /// which would stay held under a block that has ended. What was released as `Mistake` is sent
-    /// on here.
+    /// For a caller that has queued mail as held under `block`, or has just held queued mail. If
+    /// the block was released meanwhile, that release did not find this mail, which would stay held
+    /// under a block that has ended. After a release as `Mistake` the mail is sent on here.
     pub(crate) async fn catch_up(&self, block: &Block) {
-        // A release that is under way is waited for.
+        // Waits for a release that is under way.
         let active = self.active.lock().await;
         if active
             .get(&subject(block))
@@ -387,7 +385,7 @@ impl Moderation {
     pub(crate) async fn expire_due(&self) {
         for block in self.detector.due(self.clock.now()) {
             let mut active = self.active.lock().await;
-            // Somebody may have released it since: that record stays as it is.
+            // It may have been released since then; that record stays unchanged.
             if self
                 .records
                 .block(block.reference)

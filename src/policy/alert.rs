@@ -1,4 +1,4 @@
-//! Alerts: what the admins should hear about that is not a block. Pure.
+//! Alerts: events that are not blocks and that admins should know of. Pure.
 
 use super::{ceilings, reasons};
 use crate::config::Settings;
@@ -6,7 +6,7 @@ use crate::config::policies::{Policy, WhenExceeded};
 use crate::types::{Address, Identity, Reason, SenderKey, Strength, TenantId};
 use serde::{Deserialize, Serialize};
 
-/// Something the admins should hear about that is not a block.
+/// An event that is not a block and that admins should know of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
     pub tenant: TenantId,
@@ -25,7 +25,7 @@ pub struct Alert {
     /// How much of the ceiling is used up: 75 or 90; `None` = it was passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent: Option<u8>,
-    /// The sender's own mailbox, where it is told too.
+    /// The sender's own mailbox, if the sender is alerted too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mailbox: Option<Address>,
 }
@@ -75,8 +75,8 @@ impl Alert {
     }
 }
 
-/// Where the sender itself can be told something: never the null sender, and whoever merely claims
-/// an address only where that is one of the tenant's own.
+/// The mailbox of the sender itself; none for the null sender. A merely claimed address is used
+/// only if it is one of the tenant's own.
 fn mailbox(identity: &Identity, settings: &Settings) -> Option<Address> {
     let address = Address::parse(&identity.address).or_else(|| {
         let login =

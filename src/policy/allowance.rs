@@ -16,8 +16,8 @@ pub(crate) struct Allowances<'a> {
 }
 
 impl<'a> Allowances<'a> {
-    /// Of this sender, for a message whose text has the fingerprint `template`; 0 = of no message,
-    /// or a text too short to tell.
+    /// The allowances of this sender for a message whose text has the fingerprint `template`; 0 =
+    /// no message, or a text too short to have one.
     pub(crate) const fn new(
         settings: &'a Settings,
         identity: &'a Identity,
@@ -54,8 +54,8 @@ impl<'a> Allowances<'a> {
         self.find(kind).is_some()
     }
 
-    /// The sentences for the record of a block: what was left out when it was opened; empty where
-    /// nothing was.
+    /// The sentences for the record of a block that say what was left out when it was opened; empty
+    /// if nothing was.
     pub(crate) fn note(&self) -> String {
         let mut note = String::new();
         for (word, kind) in EvidenceKind::ALL {
@@ -70,8 +70,8 @@ impl<'a> Allowances<'a> {
     }
 }
 
-/// All allowances of a sender whatever it sends, also those whose time is over. Forwarded mail has
-/// none: its address is somebody else's.
+/// All allowances of a sender for any of its mail, expired ones included. Forwarded mail has none,
+/// because its address belongs to another sender.
 pub(crate) fn of<'a>(
     settings: &'a Settings,
     identity: &Identity,

@@ -23,7 +23,7 @@ impl Adding {
     }
 }
 
-/// What is there already, with what other transactions have reserved.
+/// What is used already, including what other transactions have reserved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Load {
     /// Recipients of the same transaction.
@@ -34,7 +34,7 @@ pub(crate) struct Load {
     pub day: Counts,
 }
 
-/// A ceiling with what there is of it.
+/// A ceiling and how much of it is used.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Gauge {
     pub reason: Reason,
@@ -54,7 +54,7 @@ pub struct Near {
     pub used: u64,
 }
 
-/// Whether the policy has any ceiling, so that the sums are worth making.
+/// Whether the policy has any ceiling. Without one, the sums need not be computed.
 pub(crate) fn any(policy: &Policy) -> bool {
     policy.bounce_share > 0.0
         || gauges(policy, &Load::default(), Adding::default())
@@ -67,9 +67,9 @@ struct Ceiling {
     reason: Reason,
     /// What it bounds, as replies and notices say it.
     what: &'static str,
-    /// For how many minutes people are told of it once.
+    /// People are alerted about it once in this many minutes.
     window_minutes: u32,
-    /// Whether it can be used up little by little, so that people can be warned before.
+    /// Whether it is used up little by little, so that people can be warned in advance.
     is_budget: bool,
     /// Its figure; 0 = none.
     limit: fn(&Policy) -> u64,
@@ -77,8 +77,8 @@ struct Ceiling {
     adds: fn(&Adding) -> u32,
 }
 
-/// All ceilings that are counts, in the order in which they are looked at. The bounce share is a
-/// ceiling too, but a share.
+/// All ceilings that are counts, in the order of the checks. The bounce ceiling is a share and is
+/// not among them.
 static CEILINGS: [Ceiling; 8] = [
     Ceiling {
         reason: Reason::RecipientsExternalPerHour,
@@ -158,8 +158,7 @@ static CEILINGS: [Ceiling; 8] = [
 const HOUR: u32 = 60;
 const DAY: u32 = 24 * 60;
 
-/// Every ceiling that is a count with what there is of it, in the order in which they are looked
-/// at.
+/// Every ceiling that is a count and how much of it is used, in the order of the checks.
 pub(crate) fn gauges(policy: &Policy, load: &Load, add: Adding) -> [Gauge; CEILINGS.len()] {
     CEILINGS.each_ref().map(|ceiling| Gauge {
         reason: ceiling.reason,
@@ -178,8 +177,8 @@ pub(super) fn what(reason: Reason) -> &'static str {
     ceiling(reason).map_or("", |c| c.what)
 }
 
-/// The ceiling that this would pass, and its figure. Only what comes counts: internal mail goes on
-/// when the external ceiling is reached.
+/// The ceiling that this would pass, and its figure. It is one that this adds to: internal mail
+/// still goes when the external ceiling is reached.
 pub(crate) fn exceeded(policy: &Policy, load: &Load, add: Adding) -> Option<(Reason, u64)> {
     let passed = gauges(policy, load, add)
         .into_iter()
@@ -199,8 +198,8 @@ fn bounced(policy: &Policy, load: &Load, add: Adding) -> Option<(Reason, u64)> {
     over.then(|| (Reason::BounceShare, limit(policy, Reason::BounceShare)))
 }
 
-/// The ceilings of which this would use up 75 % or 90 % without passing them. Only those of an hour
-/// or a day, which can be used up.
+/// The ceilings that this would fill to 75 % or 90 % without passing them. Only ceilings per hour
+/// or per day fill up in this way.
 pub(crate) fn near(policy: &Policy, load: &Load, add: Adding) -> Vec<Near> {
     let level = |g: &Gauge| {
         let used = g.used + g.adds;
@@ -238,8 +237,9 @@ pub(crate) fn figure(reason: Reason, limit: u64) -> String {
     }
 }
 
-/// What the policy does beyond this ceiling. Mail that only comes too fast waits where other mail
-/// would get its sender blocked: it fits again within a minute, and a pace is no sign of misuse.
+/// What the policy does beyond this ceiling. Mail that only comes too fast is deferred where
+/// another ceiling would block the sender: it fits again within a minute, and speed alone is no
+/// sign of misuse.
 pub(crate) const fn response(policy: &Policy, reason: Reason) -> WhenExceeded {
     match (reason, policy.when_exceeded) {
         (Reason::MessagesPerMinute, WhenExceeded::Block | WhenExceeded::BlockUntilTomorrow) => {
@@ -249,7 +249,7 @@ pub(crate) const fn response(policy: &Policy, reason: Reason) -> WhenExceeded {
     }
 }
 
-/// Window of a ceiling in minutes: people are told of it once in that time.
+/// Window of a ceiling in minutes: people are alerted once in that time.
 pub(crate) fn window_minutes(reason: Reason) -> u32 {
     ceiling(reason).map_or(DAY, |c| c.window_minutes)
 }

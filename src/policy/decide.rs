@@ -1,4 +1,4 @@
-//! The decision on one message: facts in, action and its one why out.
+//! The decision on one message, from facts to an action and its one reason.
 
 use crate::config::settings::{Suspicious, WhenExceeded};
 use crate::types::{Action, Reason};
@@ -12,10 +12,9 @@ pub(crate) struct PolicyFacts {
     pub blocked_website: bool,
     /// A ceiling it passes.
     pub ceiling: Option<Reason>,
-    /// It passes that ceiling by itself, whatever was sent before: it never goes, however long it
-    /// waits.
+    /// The message alone passes that ceiling, so waiting does not help.
     pub never_fits: bool,
-    /// What the policy does then.
+    /// What the policy does beyond a ceiling.
     pub when_exceeded: WhenExceeded,
     /// The detector crossed its bound.
     pub crossed: bool,
@@ -39,7 +38,7 @@ pub(crate) struct PolicyDecision {
     pub opens: bool,
     /// That block ends at the tenant's midnight, whatever `[blocks] duration` says.
     pub until_tomorrow: bool,
-    /// People are told of this ceiling.
+    /// The ceiling that admins are alerted about.
     pub alert: Option<Reason>,
 }
 
@@ -83,8 +82,8 @@ const fn opens(reason: Reason, until_tomorrow: bool) -> PolicyDecision {
 }
 
 /// Block → website → ceilings → detector → spam rate → suspicious content → accept. A ceiling that
-/// only holds or tells does not hide a block that the detector opens, nor a refusal of the content;
-/// of hold and delivery the hold wins.
+/// only holds the message or alerts people does not hide a block that the detector opens or a
+/// refusal of the content. A hold wins over a delivery.
 pub(crate) fn decide(facts: &PolicyFacts) -> PolicyDecision {
     if facts.blocked {
         return plain(Action::Reject, Reason::Blocked);
@@ -130,7 +129,7 @@ pub(crate) fn decide(facts: &PolicyFacts) -> PolicyDecision {
 
 fn content(facts: &PolicyFacts) -> PolicyDecision {
     if !facts.suspicious {
-        // Held with a question, not refused: it may well be an honest mailing.
+        // Held for a person to decide, not refused: it may be an honest mailing.
         let unusual = plain(Action::Hold, Reason::UnusualMailing);
         return if facts.unusual {
             unusual

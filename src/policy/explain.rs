@@ -1,4 +1,4 @@
-//! Which policy is a sender's, why every other is not, and where each value comes from.
+//! Which policy applies to a sender, why no other does, and where each value comes from.
 
 use super::allowance;
 use super::ceilings::{self, Load};
@@ -33,7 +33,7 @@ pub(crate) fn explain(settings: &Settings, identity: &Identity, now: Time) -> Po
     }
 }
 
-/// What is used of the ceilings that the policy has.
+/// How much of each ceiling of the policy is used.
 pub(crate) fn used(policy: &Policy, load: &Load) -> Vec<CeilingUse> {
     let set = ceilings::gauges(policy, load, ceilings::Adding::default())
         .into_iter()
@@ -122,9 +122,9 @@ fn values(policy: &Policy) -> Vec<PolicyValue> {
         .collect()
 }
 
-/// A sender that the relay has not seen: the account of that name, of the tenant that owns its
-/// domain, else of `tenant`, else of the first one. `None` if there is no such tenant, or the text
-/// names nobody.
+/// The identity of a sender that the relay has not seen: the account of that name in `tenant` if
+/// that is given, else in the tenant that owns its domain, else in the first tenant. `None` if
+/// there is no such tenant or the text is empty.
 pub(crate) fn stranger(
     settings: &Settings,
     text: &str,

@@ -1,4 +1,4 @@
-//! The one table of reasons: what the client is answered, and what people are told.
+//! The one table of reasons: the reply to the client and the text for people.
 
 use super::ceilings;
 use crate::config::Settings;
@@ -47,8 +47,8 @@ pub(crate) fn help(reason: Reason) -> Cow<'static, str> {
     text.into()
 }
 
-/// The reply for mail that an active block stops: always permanent, with the reference and, where
-/// configured, the page or whom to ask.
+/// The reply for mail that an active block stops. It is always permanent and holds the reference
+/// and, if configured, the page of the block or a contact.
 pub(crate) fn blocked_reply(settings: &Settings, reference: BlockRef) -> Reply {
     replies::blocked(reference, &where_to_ask(settings, reference))
 }
@@ -58,7 +58,7 @@ pub(crate) fn website_reply(settings: &Settings, reference: BlockRef) -> Reply {
     replies::blocked_website(reference, &where_to_ask(settings, reference))
 }
 
-/// The page of the block, or whom to ask, with a space before it; empty where neither is configured.
+/// The page of the block or the contact, with a space before it; empty if neither is configured.
 fn where_to_ask(settings: &Settings, reference: BlockRef) -> String {
     match (&settings.public.url, &settings.public.help) {
         (Some(url), _) => format!(" see {}/blocked/{reference}", url.trim_end_matches('/')),
@@ -68,7 +68,7 @@ fn where_to_ask(settings: &Settings, reference: BlockRef) -> String {
 }
 
 /// The reply for a message or recipient that is not taken (`action` is `Defer` or `Reject`) for a
-/// reason other than a block; `None` where the mail goes.
+/// reason other than a block; `None` for reasons that have no such reply.
 pub(crate) fn reply(reason: Reason, action: Action) -> Option<Reply> {
     let permanent = action == Action::Reject;
     let ceiling = |what: &str| {

@@ -1,4 +1,5 @@
-//! Which policy is a sender's: highest priority first, then the narrowest scope, then the name.
+//! Which policy applies to a sender: highest priority first, then the narrowest scope, then the
+//! name.
 
 use crate::config::Settings;
 use crate::config::policies::{Mode, NamedPolicy, Policy};
@@ -12,7 +13,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy)]
 pub struct Choice<'a> {
     pub policy: &'a Policy,
-    /// A policy in shadow mode that would be the sender's if it acted.
+    /// The policy in shadow mode that would apply to the sender if it acted.
     pub shadow: Option<&'a Policy>,
 }
 
@@ -45,9 +46,9 @@ enum Who {
 pub enum Miss {
     /// `except_senders` names the sender.
     Excepted,
-    /// A group of that name in `except_groups` does.
+    /// A group of that name in `except_groups` names the sender.
     ExceptedGroup(String),
-    /// Neither senders nor groups nor domains name it.
+    /// `senders`, `groups` and `domains` do not name the sender.
     Who,
     /// Its client is in none of the networks.
     Client,
@@ -55,8 +56,8 @@ pub enum Miss {
     Tenant,
 }
 
-/// The names a sender goes by: its address or login; a login without a domain also stands for that
-/// mailbox in its domain.
+/// The names of a sender: its address or login. A login without a domain also means that mailbox in
+/// its domain.
 struct Names<'a>(&'a str, Option<String>);
 
 impl<'a> Names<'a> {
@@ -82,8 +83,8 @@ impl<'a> Names<'a> {
 }
 
 impl Scope {
-    /// How narrowly this scope names the sender, or why it does not. Forwarded mail has no name of
-    /// its own: its address is somebody else's, and all of it is one sender.
+    /// How narrowly this scope names the sender, or why it does not. Forwarded mail has no name:
+    /// its address belongs to another sender, and all of it counts as one sender.
     pub fn fit(&self, identity: &Identity) -> Result<Narrowness, Miss> {
         let names = if identity.foreign {
             Names("", None)
@@ -151,8 +152,8 @@ pub fn choose<'a>(settings: &'a Settings, identity: &Identity) -> Choice<'a> {
 }
 
 fn choose_named<'a>(settings: &'a Settings, identity: &Identity) -> Choice<'a> {
-    // They stand in order of priority and name, so within one priority the first of the narrowest
-    // is the one.
+    // The policies are sorted by priority and name, so within one priority the first of the
+    // narrowest wins.
     type Best<'b> = Option<(i64, Narrowness, &'b NamedPolicy)>;
     let (mut acts, mut shadow): (Best<'a>, Best<'a>) = (None, None);
     for named in &settings.policies {
@@ -173,7 +174,7 @@ fn choose_named<'a>(settings: &'a Settings, identity: &Identity) -> Choice<'a> {
             *best = Some((named.priority, narrow, named));
         }
     }
-    // One that would not be chosen if it acted has nothing to report.
+    // A policy in shadow mode that would not be chosen if it acted reports nothing.
     let before = |a: (i64, Narrowness, &NamedPolicy), b: (i64, Narrowness, &NamedPolicy)| {
         (-a.0, a.1, &a.2.policy.name) < (-b.0, b.1, &b.2.policy.name)
     };

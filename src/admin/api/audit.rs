@@ -20,7 +20,7 @@ pub(super) async fn list_audit(
     With(core): With<Arc<Core>>,
     Params(filter): Params<PageFilter>,
 ) -> Result<Json<Page<AuditItem>>, Problem> {
-    // Lines name no tenant, so they are for those who see all.
+    // Lines name no tenant, so only callers who see all may read them.
     caller.sees_all()?;
     let limit = limit(filter.limit)?;
     let before = cursor(filter.cursor.as_deref(), |text| text.parse().ok())?;

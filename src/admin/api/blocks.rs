@@ -98,7 +98,7 @@ pub(super) async fn list_blocks(
     Ok(page(items, limit, next))
 }
 
-/// The block of that reference, if this caller may know of it.
+/// The block of that reference, if this caller may see it.
 pub(in crate::admin) async fn visible_block(
     core: &Core,
     caller: &Caller,
@@ -212,7 +212,7 @@ fn tenant_of(
             "a tenant admin may block senders and domains; the other kinds are for operators",
         ));
     }
-    // A login without domain can only be one of the caller's own tenant: the block binds there.
+    // A login without domain can only be one of the caller's own tenant: the block applies there.
     let own_login = kind == BlockKind::Sender && !subject.contains('@');
     if caller.0.tenant.is_some() && (owner == caller.0.tenant || own_login) {
         Ok(caller.0.tenant.clone())
@@ -292,7 +292,7 @@ pub(super) async fn open_block(
     let asked_at = relay.core.clock.now();
     let block = relay.moderation.open(new, &caller.0.name).await?;
     if block.opened_at < asked_at {
-        // It was blocked before, and that record stays as it is: say so rather than pretend.
+        // The subject was blocked already, and that record stays unchanged: the reply must say so.
         if block.until != until {
             let end = block.until.map_or_else(
                 || "until it is released".to_owned(),
@@ -322,7 +322,7 @@ pub(super) async fn open_block(
     Ok((StatusCode::CREATED, at, Json(item)).into_response())
 }
 
-/// Releases for the API and the page alike.
+/// Releases a block for both the API and the page.
 pub(in crate::admin) async fn released(
     relay: &RelayRoutes,
     caller: &Caller,

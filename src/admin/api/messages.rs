@@ -1,4 +1,4 @@
-//! The trace of messages, and what people say a message was.
+//! The trace of messages, and the labels that people give.
 
 use super::request::{Body, Params, cursor, limit, page};
 use crate::admin::auth::Caller;
@@ -10,7 +10,7 @@ use axum::Json;
 use axum::extract::{Path, State as With};
 use std::sync::Arc;
 
-/// Messages of the trace that are looked at for the one of an id.
+/// Messages of the trace that are searched for one id.
 const LABEL_LOOKED_AT: usize = 100;
 
 fn shown(trace: MessageTrace) -> MessageItem {

@@ -1,5 +1,5 @@
 //! `/api/v1`: handlers turn requests into commands, and values into the structs of `crate::api`.
-//! Each route stands here once; its handler says what the OpenAPI document says of it.
+//! Each route is listed here once; its handler holds its text for the OpenAPI document.
 
 mod audit;
 mod blocks;

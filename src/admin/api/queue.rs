@@ -1,4 +1,4 @@
-//! Messages in the queue, those that are held among them.
+//! Messages in the queue, including held ones.
 
 use super::request::{Body, Params, cursor, limit, page};
 use crate::admin::auth::Caller;
@@ -11,8 +11,8 @@ use crate::types::{HoldReason, MessageId, Reason};
 use axum::Json;
 use axum::extract::{Path, State as With};
 
-/// A tenant's page is gathered from the queue of all tenants. At most so many messages are looked
-/// at for one page, so many at a time.
+/// A tenant's page is filtered from the queue of all tenants. These bound the messages examined for
+/// one page, in all and at a time.
 const LOOKED_AT: usize = 100_000;
 const STEP: usize = 1000;
 
@@ -90,7 +90,7 @@ pub(super) async fn list_held(
     queue_page(&relay, &caller, Some(QueueState::Held), &filter).await
 }
 
-/// The message of that id, if this caller may know of it.
+/// The message of that id, if this caller may see it.
 async fn visible(relay: &RelayRoutes, caller: &Caller, id: &str) -> Result<QueueItem, Problem> {
     let unknown = || Problem::not_found("there is no such message in the queue");
     let id = MessageId::parse(id).ok_or_else(unknown)?;
@@ -152,7 +152,7 @@ impl QueueAct {
         }
     }
 
-    /// Does it; gives the messages it was done to.
+    /// Does it; returns the messages it was done to.
     async fn apply(
         self,
         relay: &RelayRoutes,
@@ -227,7 +227,7 @@ async fn act_on_held(
         return Err(Problem::conflict("this message is not held"));
     }
     if let Some(tenant) = &item.tenant {
-        // First, since what is deleted or delivered can no longer be read.
+        // Done first, because a deleted or delivered message can no longer be read.
         relay.labels.keep(item.id, tenant).await;
     }
     let ids = act.apply(relay, caller, item.id).await?;
@@ -251,7 +251,7 @@ async fn act_on_queued(
     record(relay, caller, &item, act, reason, ids).await
 }
 
-/// The handler of one act: its summary, path, and what does it.
+/// The handler of one act: its summary, its path and its action.
 macro_rules! act {
     ($(#[doc = $summary:literal])+ $name:ident, $path:literal, $perform:ident, $act:ident) => {
         $(#[doc = $summary])+

@@ -1,4 +1,4 @@
-//! Senders as the judge sees them.
+//! Senders as the detector sees them.
 
 use super::request::{Params, limit, page};
 use crate::admin::auth::Caller;
@@ -13,7 +13,7 @@ use axum::Json;
 use axum::extract::{Path, State as With};
 use std::net::IpAddr;
 
-/// A tenant's page is gathered from the senders of all tenants; at most so many are looked at for
+/// A tenant's page is filtered from the senders of all tenants; at most this many are examined for
 /// one page.
 const LOOKED_AT: usize = 100_000;
 const STEP: usize = 1000;
@@ -123,7 +123,7 @@ pub(super) async fn explain_policy(
         .ok_or_else(unknown)?;
     let mut explanation = view.explanation;
     if caller.0.tenant.is_some() {
-        // What others' policies are called is no business of a tenant's people.
+        // People of a tenant must not learn the names of other tenants' policies.
         explanation
             .policies
             .retain(|p| p.applies != "no" || p.policy == DEFAULT);

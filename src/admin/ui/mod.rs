@@ -23,9 +23,9 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
 const COOKIE: &str = "outgate_session";
-/// Stands for a browser that has the login page open: the form of that page carries the same word.
+/// Identifies a browser that has the login page open: the form of that page carries the same word.
 const LOGIN_COOKIE: &str = "outgate_login";
-/// Blocks on the first page; the rest is for the API and the command line.
+/// Blocks on the first page; the API and the command line show the others.
 const SHOWN: usize = 200;
 /// The style of all pages, in each of them: the public listener has no other resource than its two
 /// pages.
@@ -158,7 +158,7 @@ struct BlockPage {
     error: Option<String>,
 }
 
-/// Who is logged in, with the session. Without: the login page.
+/// Who is logged in, with the session. A request without it gets the login page.
 struct Visitor {
     caller: Caller,
     session: Session,
@@ -213,8 +213,8 @@ where
     }
 }
 
-/// The login page. It gives the browser a word in a cookie and its form the same word, so that no
-/// other site can log this browser in under a token of its choice.
+/// The login page. It sets a random word in a cookie and puts the same word into its form, so that
+/// no other site can log this browser in under a token of its choice.
 fn login_page(
     core: &Core,
     headers: &HeaderMap,
@@ -222,7 +222,7 @@ fn login_page(
     error: Option<&str>,
     then: Option<BlockRef>,
 ) -> Response {
-    // One word for all pages that are open: else a second tab would spoil the first.
+    // All open login pages share one word: else a second tab would invalidate the first.
     let known = cookie(headers, LOGIN_COOKIE)
         .filter(|word| token::is_fresh(word))
         .map(str::to_owned);
@@ -239,7 +239,8 @@ fn login_page(
     with_cookie((status, html(&page)).into_response(), &set)
 }
 
-/// A cookie for these pages alone. Where people reach them by https, it never travels in the clear.
+/// A cookie for these pages alone. If people reach the pages by https, it is never sent in the
+/// clear.
 fn set_cookie(core: &Core, name: &str, value: &str) -> String {
     let https = core
         .settings()

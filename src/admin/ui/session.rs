@@ -1,14 +1,14 @@
-//! Sessions of the pages: a random cookie stands for a token's hash. In memory only, bounded, with
-//! an end.
+//! Sessions of the pages: a random cookie identifies a token's hash. They are kept in memory only,
+//! limited in number, and expire.
 
 use crate::types::Time;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// A session ends so long after its last use.
+/// A session ends this long after its last use.
 const IDLE: Duration = Duration::from_secs(8 * 3600);
-/// Sessions kept; beyond that the one unused for longest goes.
+/// Most sessions; beyond that the least recently used one is dropped.
 const AT_MOST: usize = 1000;
 
 /// What a session knows. The token is looked up anew at every request, so a revoked one ends its
@@ -31,7 +31,7 @@ impl UiSessions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens a session; gives its cookie.
+    /// Opens a session; returns its cookie.
     pub(super) fn open(&self, now: Time, sha256: String) -> std::io::Result<String> {
         let (cookie, csrf) = (super::super::token::fresh()?, super::super::token::fresh()?);
         let mut all = self.lock();
@@ -55,7 +55,7 @@ impl UiSessions {
         Ok(cookie)
     }
 
-    /// The session of that cookie, used now.
+    /// The session of that cookie; marks it as used.
     pub(super) fn find(&self, now: Time, cookie: &str) -> Option<Session> {
         let mut all = self.lock();
         let session = all.get_mut(cookie).filter(|s| now.since(s.used) < IDLE)?;

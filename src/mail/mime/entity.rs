@@ -11,7 +11,7 @@ pub(super) fn read_as(ctype: &str, file_name: &str, encoding: Encoding) -> (Leaf
     let by_name = if named { by_extension(file_name) } else { None };
     match ctype {
         "text/html" | "application/xhtml+xml" => (LeafKind::Html, LeafPlace::Inline),
-        // A type nobody understands is text to whoever reads it.
+        // Readers show a type they do not know as text.
         "" | "text" | "text/plain" => (LeafKind::Plain, LeafPlace::Inline),
         "text/calendar" | "application/ics" => (LeafKind::Calendar, LeafPlace::Attached),
         "text/rtf" | "application/rtf" => (LeafKind::Rtf, LeafPlace::Attached),
@@ -23,7 +23,7 @@ pub(super) fn read_as(ctype: &str, file_name: &str, encoding: Encoding) -> (Leaf
                 LeafPlace::Inline
             },
         ),
-        // For programs, not shown as they stand by most.
+        // For programs; most readers do not show them as text.
         "text/vcard" | "text/x-vcard" | "text/directory" | "text/css" | "text/csv" => {
             (LeafKind::Plain, LeafPlace::Attached)
         }
@@ -124,8 +124,7 @@ impl<'a> EntityHead<'a> {
         head
     }
 
-    /// The first one counts. Of a later one with another boundary nobody knows which counts for the
-    /// reader.
+    /// The first one counts. If a later one has another boundary, readers may use either.
     fn content_type(&mut self, value: &'a [u8]) {
         let typed = Structured::parse(value);
         if self.ctype.value.is_empty() {

@@ -36,7 +36,7 @@ pub(crate) enum LeafKind {
     Other,
 }
 
-/// Where a leaf stands for who reads the message.
+/// Where a reader of the message sees a leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LeafPlace {
     /// Shown with the message.
@@ -51,19 +51,19 @@ pub(crate) enum LeafPlace {
 #[derive(Debug)]
 pub(crate) struct Part<'a> {
     pub kind: LeafKind,
-    /// Where it stands for who reads the message.
+    /// Where a reader of the message sees it.
     pub place: LeafPlace,
     pub ctype: String,
     /// The charset it names.
     pub charset: Option<String>,
     /// How its body is encoded for transfer.
     pub encoding: Encoding,
-    /// The encoding has a name that nobody knows.
+    /// The name of the encoding is unknown.
     pub odd_encoding: bool,
-    /// The body begins with a line where a field should stand: some programs pass over it, and read
-    /// on in the header.
+    /// The body begins with a line where a field should stand: some programs skip it and read on in
+    /// the header.
     pub broken: bool,
-    /// A field that is there a second time says something else: the other way to read the leaf.
+    /// A repeated field says something else: the other way to read the leaf.
     pub rival: Option<Rival>,
     /// Decoded file name, empty if none was given.
     pub file_name: String,
@@ -73,7 +73,7 @@ pub(crate) struct Part<'a> {
     pub alternative: Option<usize>,
     /// Number of the embedded message it belongs to, 0 for the message itself.
     pub message: usize,
-    /// The body as it stands, its transfer encoding not undone.
+    /// The body with its transfer encoding still in place.
     pub body: &'a [u8],
     /// For a multipart that is encoded as a whole: its Content-Type.
     pub head: &'a [u8],
@@ -125,8 +125,8 @@ pub(crate) fn walk(raw: &[u8], null_sender: bool, around: usize) -> MimeTree<'_>
     Walker::new(raw, null_sender, MAX_MIME_DEPTH).run(around)
 }
 
-/// The same of a message and its own parts only: a part that holds parts is a leaf, whatever its
-/// transfer encoding.
+/// The same for a message and its own parts only: a part that holds parts is a leaf in any transfer
+/// encoding.
 pub(crate) fn direct_parts(raw: &[u8]) -> MimeTree<'_> {
     Walker::new(raw, false, 1).run(0)
 }

@@ -12,8 +12,8 @@ const MAX_OUTSIDE: usize = 64 * 1024;
 /// Longest delimiter line that is compared, octets.
 const MAX_DELIMITER: usize = 16 * 1024 + 4;
 
-/// A field of an entity, or the white space that continues one: what is neither ends a header
-/// section for most programs.
+/// Whether a line is a field of an entity, or white space that continues one. Any other line ends a
+/// header section for most programs.
 fn is_field(line: &[u8], first: bool) -> bool {
     if matches!(line.first(), Some(b' ' | b'\t')) {
         !first
@@ -28,7 +28,7 @@ struct Open {
     inside: EntityContext,
     /// The multipart further out that has the same boundary.
     shadows: Option<usize>,
-    /// Its closing delimiter was met. Some programs go on at the next one.
+    /// Its closing delimiter was met. Some programs continue at the next one.
     closed: bool,
 }
 
@@ -68,7 +68,7 @@ struct Delimiter {
     closing: bool,
 }
 
-/// The walk as far as it is.
+/// The state of the walk.
 pub(super) struct Walker<'a> {
     raw: &'a [u8],
     /// Levels that are followed.
@@ -112,8 +112,8 @@ impl<'a> Walker<'a> {
             .doubtful_body
             .filter(|at| looks_written(self.slice(*at, self.raw.len())))
         {
-            // To who takes that line for the first of the body, all of it is text, whatever type the
-            // header gives.
+            // Some programs take that line for the first of the body. For them all of it is text,
+            // no matter what type the header gives.
             self.note_outside(at, self.raw.len());
         }
         self.tree
@@ -142,7 +142,7 @@ impl<'a> Walker<'a> {
         self.raw.get(from..to).unwrap_or_default()
     }
 
-    /// Reads the entity that begins at `at`. Gives the next one.
+    /// Reads the entity that begins at `at`. Returns the next one.
     fn entity(&mut self, at: usize, context: EntityContext) -> Option<(usize, EntityContext)> {
         let HeaderSection {
             fields,
@@ -204,7 +204,7 @@ impl<'a> Walker<'a> {
         self.go_on(found?)
     }
 
-    /// A part of a report that is left out. Counts it.
+    /// Whether a part of a report is left out. Counts it.
     fn leaves_out(&mut self, head: &EntityHead<'_>, context: EntityContext) -> bool {
         let left = context.returned
             && self.left_out > 0
@@ -237,8 +237,8 @@ impl<'a> Walker<'a> {
         };
         let own = self.stack.len();
         let shadows = self.by_boundary.insert(boundary.clone(), own);
-        // Two open multiparts of one boundary: whose delimiter it is, each program decides for
-        // itself.
+        // Two open multiparts have the same boundary: programs disagree about whose delimiter this
+        // is.
         self.tree.ambiguous |= shadows
             .and_then(|at| self.stack.get(at))
             .is_some_and(|open| !open.closed);
@@ -253,8 +253,8 @@ impl<'a> Walker<'a> {
         if found.as_ref().is_some_and(|d| d.of == own) {
             self.note_outside(body_at, end);
         } else {
-            // Its first delimiter never comes: it is read as text, or decoded and walked then, so
-            // that nothing hides in it.
+            // It has no delimiter. It is read as text, or decoded and walked, so that nothing hides
+            // in it.
             self.truncate(own);
             let (body, whole) = (self.slice(body_at, end), head.field);
             self.keep(head, context, body, whole);
@@ -262,13 +262,13 @@ impl<'a> Walker<'a> {
         self.go_on(found?)
     }
 
-    /// The header section of an entity. A line that is no field ends it, except that of the message
-    /// itself: some programs pass over such a line there, and what it says is read apart.
+    /// The header section of an entity. A line that is no field ends it, except in the message
+    /// itself: some programs skip such a line there, and its text is read separately.
     fn header(&self, at: usize, context: EntityContext) -> HeaderSection<'a> {
         let (mut line_at, mut odd) = (at, None);
         if at == 0 && context.level == 0 && header::is_missing(self.raw) {
-            // It leaves with an empty line before it, and is all body. Nobody puts one before a
-            // message inside another.
+            // The message leaves with an empty line before it, so it is all body. Nothing puts one
+            // before a message inside another.
             return HeaderSection {
                 fields: Fields::of_part(&[]),
                 body_at: 0,
@@ -297,7 +297,7 @@ impl<'a> Walker<'a> {
             let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |n| n + 1);
             let line = rest.get(..end).unwrap_or_default();
             let first = line_at == at;
-            // The line that mailboxes put before a message may have been left there.
+            // The `From ` line of an mbox file may have been left there.
             let allowed = is_field(line, first)
                 || context.begins
                     && first
