@@ -3,9 +3,10 @@
 use super::rooms::Rooms;
 use crate::admin;
 use crate::config::Settings;
+use crate::config::load::SettingsError;
 use crate::config::settings::{ListenerKind, ListenerSettings};
 use crate::env::{Clock, Disk, SystemDisk, Vitals, private};
-use crate::session::{self, Sessions};
+use crate::session::{self, ListenError, Sessions};
 use crate::telemetry::events;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::fmt;
@@ -24,13 +25,19 @@ const DRAIN: Duration = Duration::from_secs(30);
 const FINISH: Duration = Duration::from_secs(5);
 
 /// Why the relay could not start. Configuration or environment; nothing was accepted yet.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub struct StartError(pub String);
 
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+/// Why new settings are not taken over. The operator can mend it; the old ones stay.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReloadError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error("{0}")]
+    Outside(String),
+    #[error(transparent)]
+    Certificate(#[from] ListenError),
 }
 
 /// Turns an error into the reason why the relay could not start; `what` was at it.
@@ -127,7 +134,7 @@ impl Relay {
         .await?;
         let smtp = session::listen(&sessions, &settings)
             .await
-            .map_err(StartError)?;
+            .map_err(|e| StartError(e.to_string()))?;
         let listening = Listening {
             smtp,
             admin: settings.admin.bind,
@@ -155,10 +162,14 @@ impl Relay {
     /// Takes over new settings without dropping a session. Listeners, data_dir and HTTP addresses
     /// stay as they are until the next start; a certificate that cannot be read is refused and
     /// everything stays as it was.
-    pub fn reload(&self, mut settings: Settings) -> Result<(), String> {
+    pub(super) fn reload(&self, mut settings: Settings) -> Result<(), ReloadError> {
         keep_places(&mut settings, &self.settings.borrow());
         let settings = Arc::new(settings);
-        let outside = self.rooms.outside.prepare(&settings)?;
+        let outside = self
+            .rooms
+            .outside
+            .prepare(&settings)
+            .map_err(ReloadError::Outside)?;
         self.sessions.reload_tls(&settings)?;
         self.rooms.outside.take_over(outside);
         self.rooms.detector.reload(Arc::clone(&settings));

@@ -1,21 +1,38 @@
 //! `outgate serve`: start, signals, end.
 
 use super::Relay;
+use super::relay::{ReloadError, StartError};
 use crate::config::settings::ListenerKind;
 use crate::config::{self, Settings};
 use crate::env::{Clock, SystemClock, private};
 use crate::telemetry::{self, LogControl};
-use metrics_exporter_prometheus::PrometheusHandle;
+use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::util::TryInitError;
 
 /// The orderly end takes 30 seconds and what is to be written; one that hangs is cut after this
 /// time.
 const END: Duration = Duration::from_secs(60);
+
+/// Why the relay does not run. Its machine or its settings are to blame.
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    #[error("logging cannot start: {0}")]
+    Log(#[from] TryInitError),
+    #[error("metrics cannot start: {0}")]
+    Metrics(#[from] BuildError),
+    #[error("no async runtime: {0}")]
+    Runtime(#[source] std::io::Error),
+    #[error("signals cannot be handled: {0}")]
+    Signals(#[source] std::io::Error),
+    #[error("cannot start: {0}")]
+    Start(#[from] StartError),
+}
 
 /// Runs the relay until SIGTERM or SIGINT. Exit status: 0 drained, 1 could not start or a part of
 /// it ended by itself, 2 bad configuration.
@@ -28,27 +45,21 @@ pub(crate) fn run(config: Option<&Path>) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let outcome = start(loaded.settings, config);
-    match outcome {
-        Ok(code) => code,
-        Err(error) => {
-            complain(&error);
-            ExitCode::FAILURE
-        }
-    }
+    start(loaded.settings, config).unwrap_or_else(|error| {
+        complain(&error);
+        ExitCode::FAILURE
+    })
 }
 
 /// Logging, metrics and the runtime; then the relay itself.
-fn start(settings: Settings, config: Option<&Path>) -> Result<ExitCode, String> {
+fn start(settings: Settings, config: Option<&Path>) -> Result<ExitCode, ServeError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let log = telemetry::init(settings.log.options(), Arc::clone(&clock))
-        .map_err(|e| format!("logging cannot start: {e}"))?;
-    let metrics =
-        telemetry::metrics::install().map_err(|e| format!("metrics cannot start: {e}"))?;
+    let log = telemetry::init(settings.log.options(), Arc::clone(&clock))?;
+    let metrics = telemetry::metrics::install()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|e| format!("no async runtime: {e}"))?;
+        .map_err(ServeError::Runtime)?;
     let code = runtime.block_on(serve(settings, config, clock, metrics, &log));
     // What still runs is waiting for peers that no longer matter.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -61,15 +72,13 @@ async fn serve(
     clock: Arc<dyn Clock>,
     metrics: PrometheusHandle,
     log: &LogControl,
-) -> Result<ExitCode, String> {
+) -> Result<ExitCode, ServeError> {
     let data_dir = settings.server.data_dir.clone();
-    let handler = |kind| signal(kind).map_err(|e| format!("signals cannot be handled: {e}"));
+    let handler = |kind| signal(kind).map_err(ServeError::Signals);
     let mut reload = handler(SignalKind::hangup())?;
     let mut terminate = handler(SignalKind::terminate())?;
     let mut interrupt = handler(SignalKind::interrupt())?;
-    let relay = Relay::start(settings, clock, metrics)
-        .await
-        .map_err(|e| format!("cannot start: {e}"))?;
+    let relay = Relay::start(settings, clock, metrics).await?;
     announce(&relay, &data_dir);
     relay.warn_of_orphans().await;
     let vitals = relay.vitals().clone();
@@ -103,13 +112,14 @@ async fn serve(
 
 /// A bad file is refused and the old settings stay.
 fn reload_settings(relay: &Relay, config: Option<&Path>, log: &LogControl) {
-    let reloaded = config::load(config).and_then(|settings| {
+    let reload = || {
+        let settings = config::load(config)?;
         let log_options = settings.log.options();
         relay.reload(settings)?;
         log.reload(log_options);
-        Ok(())
-    });
-    match reloaded {
+        Ok::<_, ReloadError>(())
+    };
+    match reload() {
         Ok(()) => tracing::info!("settings reloaded"),
         Err(errors) => tracing::error!(%errors, "settings not reloaded, the old ones stay"),
     }
@@ -151,6 +161,6 @@ fn announce(relay: &Relay, data_dir: &Path) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
-fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr(), "outgate: {text}");
+fn complain(error: &dyn std::error::Error) {
+    let _ = writeln!(std::io::stderr(), "outgate: {error}");
 }

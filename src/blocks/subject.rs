@@ -8,17 +8,23 @@ use std::net::IpAddr;
 /// Longest subject, in octets.
 const MAX: usize = 254;
 
-/// The subject in its one form; an error says what would be right.
-pub(crate) fn check(kind: BlockKind, text: &str) -> Result<String, String> {
+/// What is wrong with a subject. Who typed it can mend it: the text says what would be right.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SubjectError {
+    #[error("{} must be 1-{MAX} characters without spaces", what(*.0))]
+    Characters(BlockKind),
+    #[error("`{1}` is not {what}", what = what(*.0))]
+    OtherKind(BlockKind, String),
+}
+
+/// The subject in its one form.
+pub(crate) fn check(kind: BlockKind, text: &str) -> Result<String, SubjectError> {
     let text = text.trim();
     if text.is_empty()
         || text.len() > MAX
         || text.chars().any(|c| c.is_control() || c.is_whitespace())
     {
-        return Err(format!(
-            "{} must be 1-{MAX} characters without spaces",
-            what(kind)
-        ));
+        return Err(SubjectError::Characters(kind));
     }
     let checked = match kind {
         BlockKind::Sender => sender(text),
@@ -27,7 +33,7 @@ pub(crate) fn check(kind: BlockKind, text: &str) -> Result<String, String> {
         BlockKind::Tenant => Some(text.to_owned()),
         BlockKind::Website => website(text),
     };
-    checked.ok_or_else(|| format!("`{text}` is not {}", what(kind)))
+    checked.ok_or_else(|| SubjectError::OtherKind(kind, text.to_owned()))
 }
 
 const fn what(kind: BlockKind) -> &'static str {
@@ -140,6 +146,15 @@ mod tests {
                 "{kind:?} {text}: {result:?}"
             );
         }
-        assert!(check(K::Client, "x").is_err_and(|e| e.contains("192.0.2.0/24")));
+        for (text, wanted) in [
+            ("com", "`com` is not a domain such as acme.example"),
+            (
+                "",
+                "a domain such as acme.example must be 1-254 characters without spaces",
+            ),
+        ] {
+            let error = check(K::Domain, text).unwrap_err();
+            assert_eq!(error.to_string(), wanted);
+        }
     }
 }

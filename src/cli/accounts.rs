@@ -38,7 +38,7 @@ impl From<RecordsError> for Failure {
 }
 
 fn settings(file: &ConfigFile, load: LoadSettings) -> Result<Settings, Failure> {
-    load(file.config.as_deref()).map_err(Failure::Usage)
+    Ok(load(file.config.as_deref())?)
 }
 
 fn open(settings: &Settings) -> Result<Records, Failure> {

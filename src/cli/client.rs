@@ -48,7 +48,7 @@ impl ApiClient {
     pub(super) fn new(connect: &Connect, load: LoadSettings) -> Result<Self, Failure> {
         let settings = match (&connect.url, &connect.token) {
             (Some(_), Some(_)) => None,
-            _ => Some(load(connect.file.config.as_deref()).map_err(Failure::Usage)?),
+            _ => Some(load(connect.file.config.as_deref())?),
         };
         let url = match (&connect.url, &settings) {
             (Some(url), _) => url.clone(),

@@ -1,6 +1,6 @@
 //! `outgate config check|show`.
 
-use crate::config::load;
+use crate::config::load::{self, SettingsError};
 use serde_json::json;
 use std::io::Write;
 use std::path::Path;
@@ -62,7 +62,8 @@ pub(crate) fn run_show(
     0
 }
 
-fn wrong(json: bool, out: &mut dyn Write, err: &mut dyn Write, errors: &str) -> i32 {
+fn wrong(json: bool, out: &mut dyn Write, err: &mut dyn Write, errors: &SettingsError) -> i32 {
+    let errors = errors.to_string();
     if json {
         let errors: Vec<&str> = errors.lines().collect();
         say(

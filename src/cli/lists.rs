@@ -28,7 +28,7 @@ pub(crate) fn run(command: &ListsCommand) -> ExitCode {
     let ListsCommand::Check { json, file } = command;
     let (status, text) = match config::load(file.config.as_deref()) {
         Err(errors) => {
-            for error in errors.lines() {
+            for error in errors.to_string().lines() {
                 let _ = writeln!(std::io::stderr(), "error: {error}");
             }
             return ExitCode::from(2);

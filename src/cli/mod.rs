@@ -9,6 +9,7 @@ mod commands;
 pub(crate) mod config;
 pub(crate) mod lists;
 pub(crate) mod model;
+mod offline;
 mod policy;
 pub(crate) mod replay;
 pub(crate) mod score;
@@ -21,6 +22,7 @@ mod views;
 
 use crate::app;
 use crate::config::Settings;
+use crate::config::load::SettingsError;
 use args::{
     AccountCommand, AuditCommand, BlocksCommand, HeldCommand, MessagesCommand, PolicyCommand,
     QueueCommand, SendersCommand, TokenCommand,
@@ -188,8 +190,24 @@ enum Failure {
     Usage(String),
 }
 
+impl Failure {
+    /// Says it and gives the exit status.
+    fn exit(self) -> ExitCode {
+        match self {
+            Self::Failed(why) => fail(1, &why),
+            Self::Usage(why) => fail(2, &why),
+        }
+    }
+}
+
+impl From<SettingsError> for Failure {
+    fn from(e: SettingsError) -> Self {
+        Self::Usage(e.to_string())
+    }
+}
+
 /// Reads the settings: `config::load`.
-pub(crate) type LoadSettings = fn(Option<&Path>) -> Result<Settings, String>;
+pub(crate) type LoadSettings = fn(Option<&Path>) -> Result<Settings, SettingsError>;
 
 /// Runs a command and prints what it has to say. Exit status: 0 done, 1 failed, 2 wrong use.
 pub(crate) fn run(command: AdminCommand, load: LoadSettings) -> ExitCode {
@@ -202,8 +220,7 @@ pub(crate) fn run(command: AdminCommand, load: LoadSettings) -> ExitCode {
     };
     match runtime.block_on(commands::run(command, load)) {
         Ok(text) => print(&text),
-        Err(Failure::Failed(why)) => fail(1, &why),
-        Err(Failure::Usage(why)) => fail(2, &why),
+        Err(failure) => failure.exit(),
     }
 }
 
@@ -224,8 +241,7 @@ fn run_send(args: &send::SendArgs) -> ExitCode {
     match sent {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => fail(1, "the message was refused"),
-        Err(Failure::Failed(why)) => fail(1, &why),
-        Err(Failure::Usage(why)) => fail(2, &why),
+        Err(failure) => failure.exit(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `outgate model train|eval`.
 
+use super::offline::{self, OfflineError};
 use crate::lab::build::{self, TRAINABLE};
 use crate::lab::corpus;
 use crate::lab::eval::{self, Figures, Ratios};
@@ -79,21 +80,19 @@ pub(crate) fn run(args: &ModelArgs) -> ExitCode {
     }
 }
 
-fn train(args: &TrainArgs) -> Result<(), String> {
+fn train(args: &TrainArgs) -> Result<(), OfflineError> {
     let folders: Vec<PathBuf> = TRAINABLE
         .iter()
         .map(|name| args.corpora.join(name))
         .collect();
-    let (corpora, items) = corpus::load(&folders).map_err(|e| e.to_string())?;
+    let (corpora, items) = corpus::load(&folders)?;
     let model = build::build(&corpora, &items, &Recipe::default(), &args.date);
     let file = model.to_bytes();
-    Model::from_bytes(&file).map_err(|e| e.to_string())?;
-    let write = |path: &Path, octets: &[u8]| {
-        std::fs::write(path, octets).map_err(|e| format!("{}: {e}", path.display()))
-    };
+    Model::from_bytes(&file)?;
+    let write =
+        |path: &Path, octets: &[u8]| std::fs::write(path, octets).map_err(OfflineError::at(path));
     write(&args.out, &file)?;
-    let mut manifest: serde_json::Value =
-        serde_json::from_str(&model.manifest).map_err(|e| e.to_string())?;
+    let mut manifest: serde_json::Value = serde_json::from_str(&model.manifest)?;
     if let Some(fields) = manifest.as_object_mut() {
         let sum: String = Sha256::digest(&file)
             .iter()
@@ -106,63 +105,60 @@ fn train(args: &TrainArgs) -> Result<(), String> {
             serde_json::json!({"slope": model.slope, "offset": model.offset}),
         );
     }
-    let text = serde_json::to_string_pretty(&manifest).map_err(|e| e.to_string())?;
+    let text = serde_json::to_string_pretty(&manifest)?;
     write(
         &args.out.with_extension("json"),
         format!("{text}\n").as_bytes(),
     )
 }
 
-fn evaluate(args: &EvalArgs) -> Result<(), String> {
+fn evaluate(args: &EvalArgs) -> Result<(), OfflineError> {
     let recipe = Recipe::default();
     let padded = || {
         if args.padded {
-            corpus::padded_spam(&args.corpora).map_err(|e| e.to_string())
+            corpus::padded_spam(&args.corpora)
         } else {
             Ok(Vec::new())
         }
     };
     let figures = if args.adapt {
-        let (corpora, items) = corpus::load(&args.corpora).map_err(|e| e.to_string())?;
+        let (corpora, items) = corpus::load(&args.corpora)?;
         let mut rows = protocols::adapted(&corpora, &items, &padded()?, &recipe);
         rows.extend(protocols::online(&corpora, &items, &recipe));
         rows
     } else if args.leave_one_out {
-        let (corpora, items) = corpus::load(&args.corpora).map_err(|e| e.to_string())?;
+        let (corpora, items) = corpus::load(&args.corpora)?;
         eval::leave_one_out(&corpora, &items, &padded()?, &recipe)
     } else {
         judge(args)?
     };
     let mut out = std::io::stdout().lock();
-    let mut print = |line: String| writeln!(out, "{line}").map_err(|e| e.to_string());
+    let mut print = |line: String| writeln!(out, "{line}");
     if !args.json {
         print(HEADING.into())?;
     }
-    figures.iter().try_for_each(|f| {
+    for f in &figures {
         print(if args.json {
-            serde_json::to_string(f).map_err(|e| e.to_string())?
+            serde_json::to_string(f)?
         } else {
             row(f)
-        })
-    })
+        })?;
+    }
+    Ok(())
 }
 
 /// The given model on the given corpora: each corpus' ham against all their spam.
-fn judge(args: &EvalArgs) -> Result<Vec<Figures>, String> {
+fn judge(args: &EvalArgs) -> Result<Vec<Figures>, OfflineError> {
     let scorer = match &args.model {
-        Some(path) => {
-            let file = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
-            Model::from_bytes(&file).map(Scorer::new)
-        }
+        Some(path) => Model::from_bytes(&offline::read(path)?).map(Scorer::new),
         None => Scorer::shipped(),
-    }
-    .map_err(|e| e.to_string())?;
+    }?;
     let (mut spam, mut hams) = (Vec::new(), Vec::new());
     let mut extractor = Extractor::default();
     for folder in &args.corpora {
         let mut ham = Vec::new();
-        for (is_spam, path) in corpus::index(folder).map_err(|e| e.to_string())? {
-            let raw = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        for (is_spam, path) in corpus::index(folder)? {
+            let raw = offline::read(&path)?;
             extractor.extract(&raw);
             let llr = scorer.judge(&extractor, None).llr;
             if is_spam { &mut spam } else { &mut ham }.push(llr);

@@ -64,7 +64,7 @@ fn from_configuration(
     reading: &ReadOptions,
     load: LoadSettings,
 ) -> Result<ApiAnswer<PolicyAnswer>, Failure> {
-    let settings = load(reading.connect.file.config.as_deref()).map_err(Failure::Usage)?;
+    let settings = load(reading.connect.file.config.as_deref())?;
     let tenant = tenant.map(TenantId::new);
     let identity = explain::stranger(&settings, sender, tenant.as_ref(), client)
         .ok_or_else(|| Failure::Failed("no such sender or tenant".into()))?;

@@ -26,7 +26,7 @@ pub(crate) fn run(args: &ReplayArgs) -> ExitCode {
     let settings = match &args.file.config {
         Some(path) => match crate::config::load(Some(path)) {
             Ok(settings) => settings,
-            Err(why) => return super::fail(2, &why),
+            Err(why) => return super::Failure::from(why).exit(),
         },
         None => reader::detector_alone(),
     };

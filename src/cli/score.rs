@@ -1,8 +1,8 @@
 //! `outgate score`: the shipped model on files, or on a stream with learning.
 
+use super::offline::{self, OfflineError};
 use crate::learn::Learner;
 use crate::score::adapt::Label;
-use crate::score::model::Model;
 use crate::score::{Score, Scorer, explain};
 use crate::types::{TenantId, Time};
 use clap::Args;
@@ -40,20 +40,7 @@ pub(crate) struct ScoreArgs {
 
 /// Runs the command. Exit 1 if a file could not be read or the output not be written.
 pub(crate) fn run(args: &ScoreArgs) -> ExitCode {
-    let scorer = match load(args.model.as_deref()) {
-        Ok(scorer) => scorer,
-        Err(problem) => {
-            let _ = writeln!(std::io::stderr(), "outgate score: {problem}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let mut out = std::io::stdout().lock();
-    let done = if args.stream {
-        stream(scorer, &mut std::io::stdin().lock(), &mut out)
-    } else {
-        files(&scorer, &args.files, args.json, &mut out)
-    };
-    match done {
+    match score(args) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(problem) => {
@@ -63,22 +50,29 @@ pub(crate) fn run(args: &ScoreArgs) -> ExitCode {
     }
 }
 
+/// `false` if a line or file could not be read.
+fn score(args: &ScoreArgs) -> Result<bool, OfflineError> {
+    let scorer = load(args.model.as_deref())?;
+    let mut out = std::io::stdout().lock();
+    Ok(if args.stream {
+        stream(scorer, &mut std::io::stdin().lock(), &mut out)
+    } else {
+        files(&scorer, &args.files, args.json, &mut out)
+    }?)
+}
+
 /// The model in that file, or the built-in one.
-fn load(model: Option<&Path>) -> Result<Scorer, String> {
+fn load(model: Option<&Path>) -> Result<Scorer, OfflineError> {
     let Some(path) = model else {
-        return Scorer::shipped().map_err(|e| e.to_string());
+        return Ok(Scorer::shipped()?);
     };
-    let wrong = |problem: String| format!("{}: {problem}", path.display());
     let size = std::fs::metadata(path)
-        .map_err(|e| wrong(e.to_string()))?
+        .map_err(OfflineError::at(path))?
         .len();
     if size > MAX_MODEL {
-        return Err(wrong(format!("{size} octets are no model file")));
+        return Err(OfflineError::TooLarge(path.to_owned(), size));
     }
-    let octets = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
-    Model::from_bytes(&octets)
-        .map(Scorer::new)
-        .map_err(|e| wrong(e.to_string()))
+    offline::scorer(path)
 }
 
 /// Scores each file. `false` if one could not be read.
@@ -101,7 +95,7 @@ fn files(
             }
             Err(problem) => {
                 all_read = false;
-                json!({ "path": path, "error": problem })
+                json!({ "path": path, "error": problem.to_string() })
             }
         };
         if one_line {
@@ -136,7 +130,7 @@ fn stream(scorer: Scorer, lines: &mut dyn BufRead, out: &mut dyn Write) -> std::
             }
             Err((path, problem)) => {
                 all_read = false;
-                (json!({ "path": path, "error": problem }), None)
+                (json!({ "path": path, "error": problem.to_string() }), None)
             }
         };
         writeln!(out, "{answer}")?;
@@ -172,27 +166,39 @@ fn next_line(lines: &mut dyn BufRead) -> std::io::Result<Option<String>> {
     }))
 }
 
+/// Why a message is not scored. Who named it can mend it; the run goes on with the next one.
+#[derive(Debug, thiserror::Error)]
+enum UnscoredError {
+    #[error(transparent)]
+    Unreadable(#[from] std::io::Error),
+    #[error("larger than {MAX_MESSAGE} octets")]
+    TooLarge,
+    #[error("expected LABEL<TAB>SENDER<TAB>PATH")]
+    Fields,
+    #[error("unknown label {0:?}, expected spam, ham or -")]
+    UnknownLabel(String),
+    /// Standard input is the stream itself.
+    #[error("a stream names its messages by path")]
+    StandardInput,
+}
+
 /// Label, tenant and path of a line; or the path as far as known and what is wrong.
-fn parse(line: &str) -> Result<(Label, TenantId, &str), (&str, String)> {
+fn parse(line: &str) -> Result<(Label, TenantId, &str), (&str, UnscoredError)> {
     let mut fields = line.splitn(3, '\t');
     let (Some(label), Some(sender), Some(path)) = (fields.next(), fields.next(), fields.next())
     else {
-        return Err(("", "expected LABEL<TAB>SENDER<TAB>PATH".into()));
+        return Err(("", UnscoredError::Fields));
     };
     let label = match label {
         "spam" => Label::Spam,
         "ham" => Label::Ham,
         "-" => Label::Unlabelled,
         other => {
-            return Err((
-                path,
-                format!("unknown label {other:?}, expected spam, ham or -"),
-            ));
+            return Err((path, UnscoredError::UnknownLabel(other.to_owned())));
         }
     };
     if path == "-" {
-        // Standard input is the stream itself.
-        return Err((path, "a stream names its messages by path".into()));
+        return Err((path, UnscoredError::StandardInput));
     }
     let tenant = sender
         .trim_end_matches('>')
@@ -205,7 +211,7 @@ fn parse(line: &str) -> Result<(Label, TenantId, &str), (&str, String)> {
     Ok((label, TenantId::new(tenant), path))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+fn read(path: &Path) -> Result<Vec<u8>, UnscoredError> {
     let mut message = Vec::new();
     let taken = if path.as_os_str() == "-" {
         std::io::stdin()
@@ -214,12 +220,11 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
             .read_to_end(&mut message)
     } else {
         File::open(path).and_then(|f| f.take(MAX_MESSAGE + 1).read_to_end(&mut message))
-    };
-    match taken {
-        Ok(n) if n as u64 > MAX_MESSAGE => Err(format!("larger than {MAX_MESSAGE} octets")),
-        Ok(_) => Ok(message),
-        Err(e) => Err(e.to_string()),
+    }?;
+    if taken as u64 > MAX_MESSAGE {
+        return Err(UnscoredError::TooLarge);
     }
+    Ok(message)
 }
 
 fn object(path: &str, score: &Score, started: Instant) -> Value {
@@ -306,6 +311,18 @@ mod tests {
         assert_eq!(llr[1], llr[0], "tenants are apart");
         assert!(llr[2] > llr[0] && llr[3] >= llr[2], "{llr:?}");
         assert_eq!(llr[4..], [None, None, None]);
+        let errors: Vec<Value> = lines(&out)[4..]
+            .iter()
+            .map(|a| a["error"].clone())
+            .collect();
+        assert_eq!(
+            errors,
+            [
+                "unknown label \"huh\", expected spam, ham or -",
+                "expected LABEL<TAB>SENDER<TAB>PATH",
+                "a stream names its messages by path"
+            ]
+        );
     }
 
     #[test]

@@ -181,7 +181,7 @@ impl SendJob {
             Some(text) => host_and_port(text)
                 .ok_or_else(|| Failure::Usage(format!("{text:?} is no HOST:PORT")))?,
             None => {
-                let settings = load(args.config.config.as_deref()).map_err(Failure::Usage)?;
+                let settings = load(args.config.config.as_deref())?;
                 first_relay_listener(&settings).ok_or_else(|| {
                     Failure::Usage("no relay listener has a port: name it with --server".into())
                 })?

@@ -1,6 +1,7 @@
 //! `outgate simulate`: the detector in a made-up world, beside simpler ones.
 
 use super::ConfigFile;
+use super::offline::{self, OfflineError};
 use crate::config::Settings;
 use crate::config::tuning;
 use crate::lab::world::attack::AttackKind;
@@ -10,7 +11,6 @@ use crate::lab::world::people::Quality;
 use crate::lab::world::{self, SimulationPlan, cold, mailbag};
 use crate::replay::reader;
 use crate::score::Scorer;
-use crate::score::model::Model;
 use clap::Args;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -85,34 +85,38 @@ pub(crate) struct SimulateArgs {
 #[derive(Debug, Clone, Copy)]
 struct Seeds(u64, u64);
 
-fn seeds(text: &str) -> Result<Seeds, String> {
+/// What an argument has to be instead.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+enum ArgumentError {
+    #[error("write one seed or a range, such as 1-20")]
+    Seeds,
+    #[error("write TPR/FPR, such as .98/.001")]
+    Pair,
+    #[error("TPR and FPR are shares, the first larger than the second")]
+    Shares,
+    #[error("one of {}", AttackKind::ALL.map(AttackKind::name).join(", "))]
+    Attack,
+}
+
+fn seeds(text: &str) -> Result<Seeds, ArgumentError> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     match (first.parse(), last.parse()) {
         (Ok(first), Ok(last)) if first <= last && last - first < 1000 => Ok(Seeds(first, last)),
-        _ => Err("write one seed or a range, such as 1-20".into()),
+        _ => Err(ArgumentError::Seeds),
     }
 }
 
-fn quality(text: &str) -> Result<Quality, String> {
-    let (tpr, fpr) = text
-        .split_once('/')
-        .ok_or("write TPR/FPR, such as .98/.001")?;
+fn quality(text: &str) -> Result<Quality, ArgumentError> {
+    let (tpr, fpr) = text.split_once('/').ok_or(ArgumentError::Pair)?;
     match (tpr.parse(), fpr.parse()) {
         (Ok(tpr), Ok(fpr)) if 0.0 < fpr && fpr < tpr && tpr < 1.0 => Ok(Quality { tpr, fpr }),
-        _ => Err("TPR and FPR are shares, the first larger than the second".into()),
+        _ => Err(ArgumentError::Shares),
     }
 }
 
-fn attack(text: &str) -> Result<AttackKind, String> {
-    AttackKind::ALL
-        .into_iter()
-        .find(|k| k.name() == text)
-        .ok_or_else(|| {
-            format!(
-                "one of {}",
-                AttackKind::ALL.map(AttackKind::name).join(", ")
-            )
-        })
+fn attack(text: &str) -> Result<AttackKind, ArgumentError> {
+    let mut all = AttackKind::ALL.into_iter();
+    all.find(|k| k.name() == text).ok_or(ArgumentError::Attack)
 }
 
 /// Runs the command. Exit 1 if the output could not be written; 2 for a bad configuration.
@@ -120,13 +124,15 @@ pub(crate) fn run(args: &SimulateArgs) -> ExitCode {
     let settings = match &args.file.config {
         Some(path) => match crate::config::load(Some(path)) {
             Ok(settings) => settings,
-            Err(why) => return super::fail(2, &why),
+            Err(why) => return super::Failure::from(why).exit(),
         },
         None => reader::detector_alone(),
     };
     match simulate(args, &Arc::new(settings)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(OfflineError::Output(e)) if e.kind() == std::io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
         Err(e) => super::fail(1, &e.to_string()),
     }
 }
@@ -134,7 +140,7 @@ pub(crate) fn run(args: &SimulateArgs) -> ExitCode {
 /// What the mail of one table says, and how it is called.
 type Titled = (String, Vec<WorldContent>);
 
-fn contents(args: &SimulateArgs) -> Result<Vec<Titled>, String> {
+fn contents(args: &SimulateArgs) -> Result<Vec<Titled>, OfflineError> {
     if args.mail.is_empty() {
         let drawn = |q: &Quality| {
             (
@@ -145,13 +151,10 @@ fn contents(args: &SimulateArgs) -> Result<Vec<Titled>, String> {
         return Ok(args.grid.iter().map(drawn).collect());
     }
     let scorer = match &args.model {
-        Some(path) => {
-            let file = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
-            Scorer::new(Model::from_bytes(&file).map_err(|e| format!("{}: {e}", path.display()))?)
-        }
-        None => Scorer::shipped().map_err(|e| e.to_string())?,
+        Some(path) => offline::scorer(path)?,
+        None => Scorer::shipped()?,
     };
-    let scored = mailbag::load(&args.mail, &scorer).map_err(|e| e.to_string())?;
+    let scored = mailbag::load(&args.mail, &scorer)?;
     let titled = |how: &str, contents: Vec<WorldContent>| {
         let of = |content: &WorldContent| {
             if let WorldContent::Real(pool) = content {
@@ -174,10 +177,10 @@ fn contents(args: &SimulateArgs) -> Result<Vec<Titled>, String> {
     ])
 }
 
-fn simulate(args: &SimulateArgs, settings: &Arc<Settings>) -> Result<(), std::io::Error> {
-    let contents = contents(args).map_err(std::io::Error::other)?;
+fn simulate(args: &SimulateArgs, settings: &Arc<Settings>) -> Result<(), OfflineError> {
+    let contents = contents(args)?;
     if args.without.is_empty() {
-        return tables(args, settings, &contents, "");
+        return Ok(tables(args, settings, &contents, "")?);
     }
     for kind in &args.without {
         let Some(detector) = settings.detector.without(kind) else {

@@ -19,9 +19,9 @@ async fn does(line: &str) -> Result<String, Failure> {
 }
 
 /// The path given with `--config` is the data directory.
-fn load(path: Option<&Path>) -> Result<Settings, String> {
+fn load(path: Option<&Path>) -> Result<Settings, SettingsError> {
     path.map(settings)
-        .ok_or_else(|| "no configuration here".into())
+        .ok_or_else(|| SettingsError::TooLarge("c.toml".into(), 9))
 }
 
 #[test]
@@ -91,6 +91,18 @@ fn wrong_use_is_told() {
     for line in lines {
         assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
     }
+    for (arguments, wanted) in [
+        ("--seeds 9-1", "write one seed or a range, such as 1-20"),
+        ("--grid .9", "write TPR/FPR, such as .98/.001"),
+        (
+            "--grid .1/.9",
+            "TPR and FPR are shares, the first larger than the second",
+        ),
+        ("--attacks none", "one of "),
+    ] {
+        let error = parse(&format!("outgate simulate {arguments}")).expect_err(arguments);
+        assert!(error.to_string().contains(wanted), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -117,7 +129,9 @@ async fn a_relay_that_is_not_there_is_told_in_plain_words() {
     ));
     assert_eq!(
         does("outgate blocks list").await,
-        Err(Failure::Usage("no configuration here".into()))
+        Err(Failure::Usage(
+            "c.toml: 9 bytes are no configuration; at most 4194304 are read".into()
+        ))
     );
     let dir = tempfile::tempdir().expect("dir");
     let error = does(&format!(

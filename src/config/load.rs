@@ -1,7 +1,8 @@
 //! The shell around the pure rest: reads the file and the environment, and looks at the files the
 //! settings name.
 
-use super::scopes::{self, GroupSettings};
+use super::error::ConfigProblem;
+use super::scopes::{self, GroupFileError, GroupSettings, Senders};
 use super::{Errors, Settings, Warning, parse};
 use crate::env::{Clock as _, SystemClock};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,20 @@ const MAX_BYTES: u64 = 4 << 20;
 /// Largest file of a group that is read: a million addresses fit.
 const MAX_GROUP_BYTES: u64 = 64 << 20;
 
+/// Why there are no settings. Who wrote the file can mend it. Ready to be shown, one problem a line.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The system does not let us read the file.
+    #[error("{file}: cannot be read: {1}", file = .0.display())]
+    Unreadable(PathBuf, #[source] std::io::Error),
+    /// The file has so many octets.
+    #[error("{file}: {1} bytes are no configuration; at most {MAX_BYTES} are read", file = .0.display())]
+    TooLarge(PathBuf, u64),
+    /// What it says is wrong.
+    #[error(transparent)]
+    Wrong(#[from] Errors),
+}
+
 /// Settings with what is to be said about them.
 #[derive(Debug)]
 pub struct Loaded {
@@ -25,13 +40,13 @@ pub struct Loaded {
 }
 
 /// Reads the settings: `path`, else `config/outgate.toml` if it is there, else the built-in
-/// defaults. The error is ready to be shown, one problem a line.
-pub fn load(path: Option<&Path>) -> Result<Settings, String> {
+/// defaults.
+pub fn load(path: Option<&Path>) -> Result<Settings, SettingsError> {
     read(path).map(|loaded| loaded.settings)
 }
 
 /// As [`load`], with the warnings.
-pub fn read(path: Option<&Path>) -> Result<Loaded, String> {
+pub fn read(path: Option<&Path>) -> Result<Loaded, SettingsError> {
     let default = Path::new(DEFAULT_PATH);
     let path = match path {
         Some(path) => path,
@@ -48,8 +63,7 @@ pub fn read(path: Option<&Path>) -> Result<Loaded, String> {
     let text = text(path)?;
     let (mut settings, mut warnings) = parse(&text, &path.display().to_string(), &|name| {
         std::env::var(name).ok()
-    })
-    .map_err(|errors: Errors| errors.to_string())?;
+    })?;
     check_files(&settings, &text, path)?;
     read_groups(&mut settings, &text, path)?;
     warnings.extend(expired(&settings, &text, path));
@@ -62,23 +76,14 @@ pub fn read(path: Option<&Path>) -> Result<Loaded, String> {
 
 /// Reads the files of the groups, and gives the groups with their members to the policies that name
 /// them.
-fn read_groups(settings: &mut Settings, text: &str, path: &Path) -> Result<(), String> {
+fn read_groups(settings: &mut Settings, text: &str, path: &Path) -> Result<(), Errors> {
     if settings.groups.iter().all(|group| group.file.is_none()) {
         return Ok(());
     }
     let mut problems = Vec::new();
     let mut read = |group: &Arc<GroupSettings>| {
         let file = group.file.as_ref()?;
-        let members = match std::fs::metadata(file) {
-            Ok(meta) if meta.len() > MAX_GROUP_BYTES => {
-                Err(format!("is larger than {MAX_GROUP_BYTES} bytes"))
-            }
-            Ok(_) => std::fs::read_to_string(file)
-                .map_err(|e| e.to_string())
-                .and_then(|text| scopes::members(&text)),
-            Err(e) => Err(e.to_string()),
-        };
-        let problem = match members {
+        let problem = match members(file) {
             Ok(from_file) => {
                 return Some(Arc::new(GroupSettings {
                     from_file,
@@ -100,12 +105,13 @@ fn read_groups(settings: &mut Settings, text: &str, path: &Path) -> Result<(), S
                     .start,
             )
         });
-        problems.push(format!(
-            "{}:{line}: group.{}.file: {} cannot be read: {problem}; name a readable file with one address a line",
-            path.display(),
-            group.name,
-            file.display()
-        ));
+        problems.push(ConfigProblem {
+            file: path.display().to_string(),
+            line,
+            key: format!("group.{}.file", group.name),
+            problem: format!("{} cannot be read: {problem}", file.display()),
+            remedy: "name a readable file with one address a line".into(),
+        });
         None
     };
     let groups: Vec<Arc<GroupSettings>> = settings
@@ -114,7 +120,7 @@ fn read_groups(settings: &mut Settings, text: &str, path: &Path) -> Result<(), S
         .map(|g| read(g).unwrap_or_else(|| Arc::clone(g)))
         .collect();
     if !problems.is_empty() {
-        return Err(problems.join("\n"));
+        return Err(Errors(problems));
     }
     for named in &mut settings.policies {
         let scope = &mut Arc::make_mut(named).scope;
@@ -126,6 +132,14 @@ fn read_groups(settings: &mut Settings, text: &str, path: &Path) -> Result<(), S
     }
     settings.groups = groups;
     Ok(())
+}
+
+/// The members in the file of a group.
+fn members(file: &Path) -> Result<Senders, GroupFileError> {
+    if std::fs::metadata(file)?.len() > MAX_GROUP_BYTES {
+        return Err(GroupFileError::TooLarge(MAX_GROUP_BYTES));
+    }
+    scopes::members(&std::fs::read_to_string(file)?)
 }
 
 /// Allowances whose last day is over: they do nothing any more.
@@ -162,17 +176,13 @@ fn expired(settings: &Settings, text: &str, path: &Path) -> Vec<Warning> {
 }
 
 /// The text of the file.
-fn text(path: &Path) -> Result<String, String> {
-    let shown = path.display();
-    let size = std::fs::metadata(path)
-        .map_err(|e| format!("{shown}: cannot be read: {e}"))?
-        .len();
+fn text(path: &Path) -> Result<String, SettingsError> {
+    let unreadable = |e| SettingsError::Unreadable(path.to_owned(), e);
+    let size = std::fs::metadata(path).map_err(unreadable)?.len();
     if size > MAX_BYTES {
-        return Err(format!(
-            "{shown}: {size} bytes are no configuration; at most {MAX_BYTES} are read"
-        ));
+        return Err(SettingsError::TooLarge(path.to_owned(), size));
     }
-    let bytes = std::fs::read(path).map_err(|e| format!("{shown}: cannot be read: {e}"))?;
+    let bytes = std::fs::read(path).map_err(unreadable)?;
     String::from_utf8(bytes).map_err(|e| {
         let line = e
             .as_bytes()
@@ -181,12 +191,19 @@ fn text(path: &Path) -> Result<String, String> {
             .filter(|b| **b == b'\n')
             .count()
             + 1;
-        format!("{shown}:{line}: not TOML: not UTF-8; save the file as UTF-8")
+        let problem = ConfigProblem {
+            file: path.display().to_string(),
+            line,
+            key: String::new(),
+            problem: "not TOML: not UTF-8".into(),
+            remedy: "save the file as UTF-8".into(),
+        };
+        Errors(vec![problem]).into()
     })
 }
 
 /// The certificate and its key are there and look like PEM.
-fn check_files(settings: &Settings, text: &str, path: &Path) -> Result<(), String> {
+fn check_files(settings: &Settings, text: &str, path: &Path) -> Result<(), Errors> {
     let Some(tls) = &settings.tls else {
         return Ok(());
     };
@@ -195,23 +212,23 @@ fn check_files(settings: &Settings, text: &str, path: &Path) -> Result<(), Strin
         ("certificate", &tls.certificate, "CERTIFICATE-----"),
         ("key", &tls.key, "PRIVATE KEY-----"),
     ] {
-        let place = format!("{}:{}: tls.{key}", path.display(), tls_line(text, key));
-        match std::fs::read_to_string(file) {
-            Ok(pem) if pem.contains("-----BEGIN ") && pem.contains(wanted) => {}
-            Ok(_) => problems.push(format!(
-                "{place}: {} holds no PEM {key}; name the right file",
-                file.display()
-            )),
-            Err(e) => problems.push(format!(
-                "{place}: {} cannot be read: {e}; name a readable PEM file",
-                file.display()
-            )),
-        }
+        let (problem, remedy) = match std::fs::read_to_string(file) {
+            Ok(pem) if pem.contains("-----BEGIN ") && pem.contains(wanted) => continue,
+            Ok(_) => (format!("holds no PEM {key}"), "name the right file"),
+            Err(e) => (format!("cannot be read: {e}"), "name a readable PEM file"),
+        };
+        problems.push(ConfigProblem {
+            file: path.display().to_string(),
+            line: tls_line(text, key),
+            key: format!("tls.{key}"),
+            problem: format!("{} {problem}", file.display()),
+            remedy: remedy.into(),
+        });
     }
     if problems.is_empty() {
         Ok(())
     } else {
-        Err(problems.join("\n"))
+        Err(Errors(problems))
     }
 }
 

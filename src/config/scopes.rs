@@ -268,23 +268,36 @@ pub(super) fn groups(s: ConfigSection<'_, '_>) -> Vec<Arc<GroupSettings>> {
     groups
 }
 
+/// Why the file of a group cannot be used. Who wrote it can mend it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum GroupFileError {
+    #[error(transparent)]
+    Unreadable(#[from] std::io::Error),
+    /// The file is over this bound, in octets.
+    #[error("is larger than {0} bytes")]
+    TooLarge(u64),
+    #[error("has more than {GROUP_MEMBERS} members")]
+    TooMany,
+    /// The line of this number, from 1, is no sender.
+    #[error("line {0}: {problem}; {remedy}", problem = .1.problem, remedy = .1.remedy)]
+    Line(usize, Wrong),
+}
+
 /// The members in the text of a group's file: one a line; what stands behind `#` and empty lines
 /// are left out.
 ///
 /// # Errors
-/// The first line that is no sender, with its number; or too many of them.
-pub(crate) fn members(text: &str) -> Result<Senders, String> {
+/// The first line that is no sender; or too many of them.
+pub(super) fn members(text: &str) -> Result<Senders, GroupFileError> {
     let mut found = Senders::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default().trim();
         if line.is_empty() {
             continue;
         }
-        found.insert(sender(line).map_err(|wrong| {
-            format!("line {}: {}; {}", number + 1, wrong.problem, wrong.remedy)
-        })?);
+        found.insert(sender(line).map_err(|wrong| GroupFileError::Line(number + 1, wrong))?);
         if found.len() > GROUP_MEMBERS {
-            return Err(format!("has more than {GROUP_MEMBERS} members"));
+            return Err(GroupFileError::TooMany);
         }
     }
     Ok(found)

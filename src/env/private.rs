@@ -4,13 +4,41 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Mode of a private directory, and of a private file.
 const DIRECTORY: u32 = 0o700;
 const FILE: u32 = 0o600;
 /// What the group and everybody else may do.
 const OTHERS: u32 = 0o077;
+
+/// Why others may still read a file. The operator of this machine can mend it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PrivacyError {
+    #[error("{}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    /// The mode is `found` and should be `wanted`.
+    #[error(
+        "{}: others may read it (mode {found:04o}), and that cannot be changed to {wanted:04o}: {source}; give the file to the \
+         user of the relay, or take the rights away as its owner",
+        path.display()
+    )]
+    Unchanged {
+        path: PathBuf,
+        found: u32,
+        wanted: u32,
+        source: io::Error,
+    },
+}
+
+impl PrivacyError {
+    fn unreadable(path: &Path) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Unreadable {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
 
 /// From now on whatever this process creates is private to its user.
 pub(crate) fn by_default() {
@@ -30,20 +58,18 @@ pub(crate) fn create_dir(dir: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// The first file whose mode cannot be changed, with what to do about it.
-pub(crate) fn tighten(dir: &Path) -> Result<(), String> {
-    let mode = fs::metadata(dir)
-        .map_err(|e| told(dir, &e))?
-        .permissions()
-        .mode();
+pub(crate) fn tighten(dir: &Path) -> Result<(), PrivacyError> {
+    let unreadable = PrivacyError::unreadable(dir);
+    let mode = fs::metadata(dir).map_err(&unreadable)?.permissions().mode();
     set(dir, mode, DIRECTORY)?;
-    for entry in fs::read_dir(dir).map_err(|e| told(dir, &e))? {
-        let entry = entry.map_err(|e| told(dir, &e))?;
+    for entry in fs::read_dir(dir).map_err(&unreadable)? {
+        let entry = entry.map_err(&unreadable)?;
         let path = entry.path();
         let found = match entry.metadata() {
             Ok(found) => found,
             // Gone meanwhile: another process may look into the records.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(told(&path, &error)),
+            Err(error) => return Err(PrivacyError::unreadable(&path)(error)),
         };
         if found.is_dir() {
             tighten(&path)?;
@@ -54,23 +80,19 @@ pub(crate) fn tighten(dir: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn set(path: &Path, found: u32, wanted: u32) -> Result<(), String> {
+fn set(path: &Path, found: u32, wanted: u32) -> Result<(), PrivacyError> {
     if found & OTHERS == 0 {
         return Ok(());
     }
     match fs::set_permissions(path, fs::Permissions::from_mode(wanted)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(format!(
-            "{}: others may read it (mode {:04o}), and that cannot be changed to {wanted:04o}: {error}; give the file to the \
-             user of the relay, or take the rights away as its owner",
-            path.display(),
-            found & 0o7777,
-        )),
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(PrivacyError::Unchanged {
+            path: path.to_owned(),
+            found: found & 0o7777,
+            wanted,
+            source,
+        }),
         _ => Ok(()),
     }
-}
-
-fn told(path: &Path, error: &io::Error) -> String {
-    format!("{}: {error}", path.display())
 }
 
 #[cfg(test)]
@@ -113,10 +135,15 @@ mod tests {
 
     #[test]
     fn what_cannot_be_made_private_is_named() {
-        let error = tighten(Path::new("/proc/self/task")).unwrap_err();
-        assert!(
-            error.starts_with("/proc/self/task: others may read it (mode 0555)"),
-            "{error}"
-        );
+        for (path, wanted) in [
+            (
+                "/proc/self/task",
+                "/proc/self/task: others may read it (mode 0555), and that cannot be changed to 0700: ",
+            ),
+            ("/nowhere", "/nowhere: No such file"),
+        ] {
+            let error = tighten(Path::new(path)).unwrap_err().to_string();
+            assert!(error.starts_with(wanted), "{error}");
+        }
     }
 }

@@ -38,6 +38,15 @@ const PAGE: usize = 32;
 /// most.
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
+/// Why a call was not taken. The receiver or the way to it is to blame; it is tried again.
+#[derive(Debug, thiserror::Error)]
+enum WebhookError {
+    #[error(transparent)]
+    Unreachable(reqwest::Error),
+    #[error("status {0}")]
+    Status(u16),
+}
+
 /// A call that waits.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct PendingCall {
@@ -165,7 +174,7 @@ async fn send_due<F>(
     call: impl Fn(String, Time) -> F,
 ) -> Option<bool>
 where
-    F: Future<Output = Result<(), String>>,
+    F: Future<Output = Result<(), WebhookError>>,
 {
     let (mut after, mut failed) = (String::new(), None);
     loop {
@@ -229,7 +238,7 @@ async fn settle(
     records: &Records,
     key: &str,
     pending: &PendingCall,
-    outcome: Result<(), String>,
+    outcome: Result<(), WebhookError>,
     now: Time,
 ) {
     match outcome {
@@ -240,7 +249,7 @@ async fn settle(
                 key,
                 tries = pending.tries + 1,
                 given_up = next.is_none(),
-                error,
+                error = error.to_string(),
                 "webhook call failed"
             );
             save(records, key, next.as_ref()).await;
@@ -253,7 +262,7 @@ async fn call(
     settings: &Settings,
     body: &str,
     now: Time,
-) -> Result<(), String> {
+) -> Result<(), WebhookError> {
     let Some(url) = settings.notify.webhook.as_deref() else {
         return Ok(());
     };
@@ -269,11 +278,11 @@ async fn call(
     let response = request
         .send()
         .await
-        .map_err(|error| error.without_url().to_string())?;
+        .map_err(|error| WebhookError::Unreachable(error.without_url()))?;
     if response.status().is_success() {
         Ok(())
     } else {
-        Err(format!("status {}", response.status().as_u16()))
+        Err(WebhookError::Status(response.status().as_u16()))
     }
 }
 
@@ -318,7 +327,14 @@ mod tests {
             )
         };
         let (key, pending) = take(waiting(&records, "").await);
-        settle(&records, &key, &pending, Err("status 500".into()), now).await;
+        settle(
+            &records,
+            &key,
+            &pending,
+            Err(WebhookError::Status(500)),
+            now,
+        )
+        .await;
         let (key, pending) = take(waiting(&records, "").await);
         assert_eq!((pending.tries, pending.next), (1, now.after(WAITS[0])));
         settle(&records, &key, &pending, Ok(()), pending.next).await;
@@ -350,7 +366,7 @@ mod tests {
         let tried = std::sync::Mutex::new(Vec::new());
         let down = |body: String, _| {
             tried.lock().unwrap().push(body);
-            std::future::ready(Err("status 500".to_owned()))
+            std::future::ready(Err(WebhookError::Status(500)))
         };
         for round in 0..3 {
             assert_eq!(send_due(&records, &Still(now), down).await, Some(true));
@@ -386,7 +402,7 @@ mod tests {
     async fn what_nobody_took_for_three_days_goes_page_by_page() {
         let dir = tempfile::tempdir().unwrap();
         let now = Time::from_secs(1_000_000);
-        let down = |_: String, _| std::future::ready(Err("status 500".to_owned()));
+        let down = |_: String, _| std::future::ready(Err(WebhookError::Status(500)));
         let dead = Still(now.after(GIVE_UP));
         let old = Records::open(&dir.path().join("old.db")).unwrap();
         for n in 0..40_i64 {

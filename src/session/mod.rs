@@ -21,8 +21,10 @@ use crate::types::Reply;
 use limits::SessionCounts;
 use login::LoginGuard;
 use memory::BodyMemory;
+use rustls::pki_types::pem;
 use standing::Door;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -32,6 +34,22 @@ use tokio::sync::watch;
 /// Connections that may wait to be accepted. With the usual 128, some of 500 clients that come at
 /// once would wait for a retransmission of their SYN.
 const BACKLOG: u32 = 4096;
+
+/// Why nobody can be let in as the settings say. The operator can mend it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ListenError {
+    /// The address cannot be had.
+    #[error("[[listener]] bind {0}: {1}")]
+    Bind(SocketAddr, #[source] std::io::Error),
+    /// The file of the certificate or of its key.
+    #[error("[tls] {0} {file}: {2}", file = .1.display())]
+    Pem(&'static str, PathBuf, #[source] pem::Error),
+    #[error("[tls]: {0}")]
+    Protocols(#[source] rustls::Error),
+    /// Its certificates are none that fit the key.
+    #[error("[tls] certificate {file}: {1}", file = .0.display())]
+    Certificate(PathBuf, #[source] rustls::Error),
+}
 
 /// What all sessions share.
 pub(crate) struct Sessions {
@@ -51,7 +69,7 @@ impl Sessions {
         intake: Arc<Intake>,
         feedback: Arc<Feedback>,
         vitals: Vitals,
-    ) -> Result<Arc<Self>, String> {
+    ) -> Result<Arc<Self>, ListenError> {
         let tls = tls::load(&intake.settings())?;
         Ok(Arc::new(Self {
             intake,
@@ -66,7 +84,7 @@ impl Sessions {
     }
 
     /// Reads certificate and key again; on error the old ones stay.
-    pub(crate) fn reload_tls(&self, settings: &Settings) -> Result<(), String> {
+    pub(crate) fn reload_tls(&self, settings: &Settings) -> Result<(), ListenError> {
         self.tls.send_replace(tls::load(settings)?);
         Ok(())
     }
@@ -88,10 +106,10 @@ impl Sessions {
 pub(crate) async fn listen(
     sessions: &Arc<Sessions>,
     settings: &Settings,
-) -> Result<Vec<(ListenerKind, SocketAddr)>, String> {
+) -> Result<Vec<(ListenerKind, SocketAddr)>, ListenError> {
     let mut bound = Vec::new();
     for (place, listener) in settings.listeners.iter().enumerate() {
-        let failed = |e: std::io::Error| format!("[[listener]] bind {}: {e}", listener.bind);
+        let failed = |e| ListenError::Bind(listener.bind, e);
         let socket = bind(listener.bind).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         bound.push((listener.kind, address));

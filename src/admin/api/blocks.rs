@@ -235,7 +235,7 @@ fn new_block(
     let kind: BlockKind = serde_json::from_value(Value::String(kind))
         .map_err(|_| Problem::field("kind", "kind is sender, domain, client, tenant or website"))?;
     let subject = subject::check(kind, body.subject.as_deref().unwrap_or_default())
-        .map_err(|why| Problem::field("subject", why))?;
+        .map_err(|why| Problem::field("subject", why.to_string()))?;
     let explanation = reason(body.reason)?;
     let until = match body.until.as_deref() {
         None => None,

@@ -4,12 +4,13 @@ mod sink;
 mod texts;
 
 use super::Relay;
-use crate::config;
-use crate::config::Settings;
+use super::relay::StartError;
+use crate::config::{self, Errors, Settings};
 use crate::env::SystemClock;
 use crate::telemetry;
 use mail_send::SmtpClient;
 use mail_send::smtp::message::Message;
+use metrics_exporter_prometheus::BuildError;
 use sink::Arrived;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -25,13 +26,36 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The taken-over account is stopped long before so many messages.
 const MOST_SPAM: usize = 15;
 
+/// Why the demo ends early. Its machine is to blame, or the relay itself.
+#[derive(Debug, thiserror::Error)]
+enum DemoError {
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error(transparent)]
+    Metrics(#[from] BuildError),
+    #[error(transparent)]
+    Settings(#[from] Errors),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Smtp(#[from] mail_send::Error),
+    #[error(transparent)]
+    Http(#[from] reqwest::Error),
+    /// The story goes otherwise than told.
+    #[error("{0}")]
+    Story(&'static str),
+    /// The relay answers otherwise than told.
+    #[error("{0}: {1}")]
+    Reply(&'static str, String),
+}
+
 /// Runs the story. Exit status 0 if all went as told.
 pub(crate) fn run() -> ExitCode {
     let dir = std::env::temp_dir().join(format!("outgate-demo-{}", std::process::id()));
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|e| e.to_string())
+        .map_err(DemoError::from)
         .and_then(|runtime| runtime.block_on(story(&dir)));
     // A leftover directory under the system's temporary files harms nobody.
     let _ = std::fs::remove_dir_all(&dir);
@@ -51,7 +75,7 @@ fn say(text: &str) {
 
 /// The relay of the demo: as shipped, but with a sink for all mail and a tenant that has been
 /// learned already.
-fn settings(dir: &Path, sink: SocketAddr) -> Result<Settings, String> {
+fn settings(dir: &Path, sink: SocketAddr) -> Result<Settings, Errors> {
     let text = format!(
         "[server]\nhostname = \"relay.demo\"\ndata_dir = {dir:?}\n\
          [[listener]]\nbind = \"127.0.0.1:0\"\nkind = \"relay\"\n\
@@ -62,28 +86,23 @@ fn settings(dir: &Path, sink: SocketAddr) -> Result<Settings, String> {
          [notify]\nfrom = \"outgate@relay.demo\"\noperators = []\n\
          [admin]\nbind = \"127.0.0.1:0\"\n",
     );
-    config::parse(&text, "demo", &|_| None)
-        .map(|(settings, _)| settings)
-        .map_err(|e| e.to_string())
+    config::parse(&text, "demo", &|_| None).map(|(settings, _)| settings)
 }
 
-async fn story(dir: &Path) -> Result<(), String> {
-    let socket = TcpListener::bind("127.0.0.1:0")
-        .await
-        .map_err(|e| e.to_string())?;
-    let sink = socket.local_addr().map_err(|e| e.to_string())?;
+async fn story(dir: &Path) -> Result<(), DemoError> {
+    let socket = TcpListener::bind("127.0.0.1:0").await?;
+    let sink = socket.local_addr()?;
     let (sender, mut arrived) = mpsc::unbounded_channel();
     tokio::spawn(sink::run(socket, sender));
-    let metrics = telemetry::metrics::install().map_err(|e| e.to_string())?;
-    let relay = Relay::start(settings(dir, sink)?, Arc::new(SystemClock::new()), metrics)
-        .await
-        .map_err(|e| e.to_string())?;
+    let metrics = telemetry::metrics::install()?;
+    let settings = settings(dir, sink)?;
+    let relay = Relay::start(settings, Arc::new(SystemClock::new()), metrics).await?;
     let smtp = relay
         .listening
         .smtp
         .first()
         .map(|(_, address)| *address)
-        .ok_or("no listener")?;
+        .ok_or(DemoError::Story("no listener"))?;
     say(&format!(
         "The relay listens on {smtp}, its admin page on http://{}/\n",
         relay.listening.admin
@@ -110,7 +129,7 @@ async fn story(dir: &Path) -> Result<(), String> {
 async fn ordinary_mail(
     smtp: SocketAddr,
     arrived: &mut mpsc::UnboundedReceiver<Arrived>,
-) -> Result<(), String> {
+) -> Result<(), DemoError> {
     say("1. An ordinary morning at acme.example.");
     for (index, (from, to)) in texts::MORNING.iter().enumerate() {
         deliver(smtp, from, to, &texts::ordinary(index), arrived).await?;
@@ -125,13 +144,11 @@ async fn deliver(
     to: &str,
     text: &str,
     arrived: &mut mpsc::UnboundedReceiver<Arrived>,
-) -> Result<(), String> {
-    let reply = send(smtp, from, &[to.to_owned()], text)
-        .await
-        .map_err(|e| e.to_string())?;
+) -> Result<(), DemoError> {
+    let reply = send(smtp, from, &[to.to_owned()], text).await?;
     say(&format!("   {from} -> {to}: {reply}"));
     if !reply.starts_with("250") {
-        return Err(format!("ordinary mail was refused: {reply}"));
+        return Err(DemoError::Reply("ordinary mail was refused", reply));
     }
     wait_for(arrived, |mail| mail.recipients.iter().any(|r| r == to))
         .await
@@ -170,46 +187,41 @@ async fn send(
 async fn wait_for(
     arrived: &mut mpsc::UnboundedReceiver<Arrived>,
     wanted: impl Fn(&Arrived) -> bool,
-) -> Result<Arrived, String> {
+) -> Result<Arrived, DemoError> {
     tokio::time::timeout(PATIENCE, async {
         while let Some(mail) = arrived.recv().await {
             if wanted(&mail) {
                 return Ok(mail);
             }
         }
-        Err("the sink ended".to_owned())
+        Err(DemoError::Story("the sink ended"))
     })
     .await
-    .map_err(|_| "a message did not arrive".to_owned())?
+    .map_err(|_| DemoError::Story("a message did not arrive"))?
 }
 
 /// Spam from Alice's account until the relay stops it; gives the reference.
-async fn takeover(smtp: SocketAddr) -> Result<String, String> {
+async fn takeover(smtp: SocketAddr) -> Result<String, DemoError> {
     say("\n2. Somebody has got hold of Alice's password and starts a campaign.");
     for count in 1..=MOST_SPAM {
         let to = texts::victims(count);
-        let reply = send(smtp, "alice@acme.example", &to, &texts::spam(count))
-            .await
-            .map_err(|e| e.to_string())?;
+        let reply = send(smtp, "alice@acme.example", &to, &texts::spam(count)).await?;
         say(&format!(
             "   spam {count} -> {} strangers: {reply}",
             to.len()
         ));
         if reply.starts_with("550 5.1.8") {
-            return reply
-                .split(['[', ']'])
-                .nth(1)
-                .map(str::to_owned)
-                .ok_or_else(|| format!("no reference in the reply: {reply}"));
+            let reference = reply.split(['[', ']']).nth(1).map(str::to_owned);
+            return reference.ok_or(DemoError::Reply("no reference in the reply", reply));
         }
     }
-    Err("the campaign was not stopped".to_owned())
+    Err(DemoError::Story("the campaign was not stopped"))
 }
 
 async fn notice(
     arrived: &mut mpsc::UnboundedReceiver<Arrived>,
     reference: &str,
-) -> Result<(), String> {
+) -> Result<(), DemoError> {
     say("\n3. The admins are told. This is the mail to postmaster@acme.example:\n");
     let mail = wait_for(arrived, |mail| {
         mail.recipients
@@ -218,7 +230,7 @@ async fn notice(
     })
     .await?;
     if !mail.text.contains(reference) {
-        return Err("the notice does not name the block".to_owned());
+        return Err(DemoError::Story("the notice does not name the block"));
     }
     let parsed = mail_parser::MessageParser::default().parse(mail.text.as_bytes());
     let body = parsed
@@ -231,7 +243,7 @@ async fn notice(
     Ok(())
 }
 
-async fn release(relay: &Relay, reference: &str) -> Result<(), String> {
+async fn release(relay: &Relay, reference: &str) -> Result<(), DemoError> {
     say("\n4. Alice has a new password; the admin releases her:");
     say(&format!(
         "   outgate blocks release {reference} --verdict compromised --reason \"password changed\""
@@ -244,10 +256,13 @@ async fn release(relay: &Relay, reference: &str) -> Result<(), String> {
         .bearer_auth(&relay.admin_token)
         .json(&serde_json::json!({ "verdict": "compromised", "reason": "password changed" }))
         .send()
-        .await
-        .map_err(|e| e.to_string())?;
-    if !response.status().is_success() {
-        return Err(format!("the release was refused: {}", response.status()));
+        .await?;
+    let status = response.status();
+    if !status.is_success() {
+        return Err(DemoError::Reply(
+            "the release was refused",
+            status.to_string(),
+        ));
     }
     Ok(())
 }

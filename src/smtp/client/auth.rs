@@ -26,6 +26,17 @@ impl Proof {
     }
 }
 
+/// What the server would have to offer for our login. Its operator or ours can mend it; the mail
+/// waits.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum LoginNeeds<'a> {
+    #[error("TLS to protect it")]
+    Tls,
+    /// One of these.
+    #[error("AUTH {}", .0.iter().map(|m| m.name()).collect::<Vec<_>>().join(" or "))]
+    Mechanism(&'a [AuthMechanism]),
+}
+
 /// Who we are, and how we prove it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct ClientLogin {
@@ -41,8 +52,11 @@ pub(crate) struct ClientLogin {
 }
 
 impl ClientLogin {
-    /// The mechanism to use of those the server offers; `Err`: what it would have to offer.
-    pub(super) fn choose(&self, offered: &[AuthMechanism]) -> Result<AuthMechanism, String> {
+    /// The mechanism to use of those the server offers.
+    pub(super) fn choose(
+        &self,
+        offered: &[AuthMechanism],
+    ) -> Result<AuthMechanism, LoginNeeds<'_>> {
         use AuthMechanism::{CramMd5, Login, OauthBearer, Plain, XOauth2};
         let wanted: &[AuthMechanism] = match (&self.mechanism, &self.proof) {
             (Some(one), _) => std::slice::from_ref(one),
@@ -50,10 +64,7 @@ impl ClientLogin {
             (None, Proof::Token(_)) => &[XOauth2, OauthBearer],
         };
         let mut fitting = wanted.iter().filter(|m| offered.contains(m));
-        fitting.next().copied().ok_or_else(|| {
-            let names: Vec<&str> = wanted.iter().map(|m| m.name()).collect();
-            format!("AUTH {}", names.join(" or "))
-        })
+        fitting.next().copied().ok_or(LoginNeeds::Mechanism(wanted))
     }
 
     /// The command that begins the exchange, without its CRLF.

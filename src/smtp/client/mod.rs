@@ -15,6 +15,7 @@ mod tests;
 use super::reply::ReplyReader;
 use crate::types::replies;
 use crate::types::{AuthMechanism, Envelope, Reply};
+use auth::LoginNeeds;
 pub(crate) use auth::{ClientLogin, Proof};
 pub(crate) use caps::Capabilities;
 pub(crate) use command::OutgoingContent;
@@ -417,7 +418,7 @@ impl Client {
         let chosen = if self.tls || login.without_tls {
             login.choose(&self.caps.auth)
         } else {
-            Err("TLS to protect it".to_owned())
+            Err(LoginNeeds::Tls)
         };
         match chosen {
             Ok(mechanism) => {
@@ -429,7 +430,7 @@ impl Client {
             }
             Err(missing) => {
                 let proof = login.proof.name();
-                let reply = replies::login_not_offered(proof, &missing);
+                let reply = replies::login_not_offered(proof, &missing.to_string());
                 self.end_at(ClientStep::Auth, reply, true);
             }
         }

@@ -253,5 +253,8 @@ fn the_mechanism_is_the_first_that_both_sides_know() {
     assert_eq!(login.choose(&all), Ok(XOauth2));
     assert_eq!(login.choose(&[OauthBearer]), Ok(OauthBearer));
     login.mechanism = Some(OauthBearer);
-    assert_eq!(login.choose(&[XOauth2]), Err("AUTH OAUTHBEARER".to_owned()));
+    assert_eq!(
+        login.choose(&[XOauth2]),
+        Err(LoginNeeds::Mechanism(&[OauthBearer]))
+    );
 }
