@@ -1,13 +1,16 @@
-//! A bounded concurrent map: a `DashMap` each of whose shards has its own bound, so that making
-//! room costs one walk over one shard. Entries are reached by closures only: no guard leaves this
+//! A bounded concurrent map of 64 parts. Each part is a `DashMap` with its own bound, so that making
+//! room costs one walk over one part. Entries are reached by closures only: no guard leaves this
 //! file, so none lives across an await.
 
 use ahash::RandomState;
-use dashmap::{DashMap, DashSet, SharedValue};
+use dashmap::{DashMap, DashSet};
+use std::cmp::Ordering;
 use std::hash::Hash;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-const SHARDS: usize = 64;
+const PARTS: u64 = 64;
+/// Shards of the `DashMap` of a part: the fewest it can have.
+const SHARDS: usize = 2;
 /// Entries that [`Table::copies`] copies before it hands them out.
 const COPIES: usize = 64;
 
@@ -18,29 +21,47 @@ pub(crate) trait Evict {
     fn rank(&self) -> (u8, i64);
 }
 
-/// A value with the hash of its key: a full shard is walked and put back without reading the keys.
-struct Slot<V> {
-    hash: u64,
-    value: V,
+struct Part<K, V> {
+    map: DashMap<K, V, RandomState>,
+    /// Held by whoever inserts: no two of them find the last place free.
+    inserting: Mutex<()>,
 }
 
 /// A concurrent map with a bound. Its hasher is keyed with a secret drawn per table: nobody outside
-/// can aim at one shard.
+/// can aim at one part.
 pub(crate) struct Table<K, V> {
-    map: DashMap<K, Slot<V>, RandomState>,
+    parts: Vec<Part<K, V>>,
+    hasher: RandomState,
     /// Keys of entries that may have changed since [`Table::changes`]; not set while nobody asks.
     changed: OnceLock<DashSet<K, RandomState>>,
-    per_shard: usize,
+    /// Most entries of a part.
+    bound: usize,
 }
 
 impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
     /// With room for about `capacity` entries.
     pub(crate) fn new(capacity: usize) -> Self {
+        let hasher = RandomState::new();
+        let part = |_| Part {
+            map: DashMap::with_hasher_and_shard_amount(hasher.clone(), SHARDS),
+            inserting: Mutex::default(),
+        };
         Self {
-            map: DashMap::with_hasher_and_shard_amount(RandomState::new(), SHARDS),
+            parts: (0..PARTS).map(part).collect(),
+            hasher: hasher.clone(),
             changed: OnceLock::new(),
-            per_shard: (capacity / SHARDS).max(1),
+            bound: (capacity / PARTS as usize).max(1),
         }
+    }
+
+    /// The part that may hold `key`. Its `DashMap` uses other bits of the same hash.
+    fn part(&self, key: &K) -> &Part<K, V> {
+        let place = (self.hasher.hash_one(key) >> 32) % PARTS;
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "there are PARTS parts, and the place is a remainder by PARTS"
+        )]
+        &self.parts[place as usize]
     }
 
     /// Notes that the entry may change. The caller holds the entry's shard: whoever takes the note
@@ -60,43 +81,40 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
         new: impl FnOnce() -> V,
         f: impl FnOnce(&mut V) -> R,
     ) -> R {
-        let hash = self.map.hasher().hash_one(key);
-        #[expect(
-            clippy::indexing_slicing,
-            reason = "the map tells the place of one of its own shards"
-        )]
-        let mut shard = self.map.shards()[self.map.determine_shard(hash as usize)].write();
+        let part = self.part(key);
+        if let Some(mut value) = part.map.get_mut(key) {
+            self.note(key);
+            return f(&mut value);
+        }
+        let inserting = part
+            .inserting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if part.map.len() >= self.bound {
+            make_room(&part.map, self.bound);
+        }
+        let entry = part.map.entry(key.clone());
         self.note(key);
-        if let Some((_, value)) = shard.get_mut(hash, |(other, _)| other == key) {
-            return f(&mut value.get_mut().value);
-        }
-        let rehash = |(_, slot): &(K, SharedValue<Slot<V>>)| slot.get().hash;
-        if shard.len() >= self.per_shard {
-            let all = shard.drain().collect();
-            for entry in without_lowest(all, self.per_shard, |(_, slot)| slot.get().value.rank()) {
-                shard.insert_entry(rehash(&entry), entry, rehash);
-            }
-        }
-        let slot = Slot { hash, value: new() };
-        let entry = (key.clone(), SharedValue::new(slot));
-        f(&mut shard.insert_entry(hash, entry, rehash).1.get_mut().value)
+        let mut value = entry.or_insert_with(new);
+        drop(inserting);
+        f(&mut value)
     }
 
     /// Runs `f` on the entry if it is there.
     pub(crate) fn get<R>(&self, key: &K, f: impl FnOnce(&mut V) -> R) -> Option<R> {
-        let mut entry = self.map.get_mut(key)?;
+        let mut value = self.part(key).map.get_mut(key)?;
         self.note(key);
-        Some(f(&mut entry.value_mut().value))
+        Some(f(&mut value))
     }
 
     /// Runs `f` on the entry if it is there, without a change.
     pub(crate) fn read<R>(&self, key: &K, f: impl FnOnce(&V) -> R) -> Option<R> {
-        self.map.get(key).map(|entry| f(&entry.value().value))
+        self.part(key).map.get(key).map(|value| f(&value))
     }
 
     /// Removes the entry.
     pub(crate) fn remove(&self, key: &K) {
-        self.map.remove(key);
+        self.part(key).map.remove(key);
     }
 
     /// Puts `value` in the place of the entry.
@@ -108,9 +126,8 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
     /// Runs `f` on each entry, shard by shard. [`Table::changes`] does not hand out what `f`
     /// changes.
     pub(crate) fn each(&self, mut f: impl FnMut(&K, &mut V)) {
-        for mut entry in self.map.iter_mut() {
-            let (key, slot) = entry.pair_mut();
-            f(key, &mut slot.value);
+        for part in &self.parts {
+            walk(&part.map, &mut f);
         }
     }
 
@@ -142,16 +159,9 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
     where
         V: Clone,
     {
-        for shard in self.map.shards() {
-            let mut shard = shard.write();
-            // The keys of one shard; a raw shard can be walked only by taking it apart.
-            let all: Vec<_> = shard.drain().collect();
-            let keys: Vec<K> = all.iter().map(|(key, _)| key.clone()).collect();
-            for entry in all {
-                let hash = entry.1.get().hash;
-                shard.insert_entry(hash, entry, |(_, slot)| slot.get().hash);
-            }
-            drop(shard);
+        for part in &self.parts {
+            let mut keys = Vec::new();
+            walk(&part.map, |key, _| keys.push(key.clone()));
             self.copy_some(&keys, &mut f);
         }
     }
@@ -162,7 +172,7 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
         V: Clone,
     {
         for some in keys.chunks(COPIES) {
-            let copy = |key: &K| Some((key.clone(), self.map.get(key)?.value().value.clone()));
+            let copy = |key: &K| Some((key.clone(), self.read(key, V::clone)?));
             let copied: Vec<(K, V)> = some.iter().filter_map(copy).collect();
             copied.into_iter().for_each(|(key, value)| f(key, value));
         }
@@ -170,30 +180,44 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
 
     /// Number of entries.
     pub(crate) fn len(&self) -> usize {
-        self.map.len()
+        self.parts.iter().map(|part| part.map.len()).sum()
     }
 
     /// Removes everything.
     pub(crate) fn clear(&self) {
-        self.map.clear();
+        self.parts.iter().for_each(|part| part.map.clear());
     }
 }
 
-/// The entries of a full shard without the lowest sixteenth of its bound (at least one): so the
-/// walk is paid for once in many insertions.
-fn without_lowest<E>(mut entries: Vec<E>, bound: usize, rank: impl Fn(&E) -> (u8, i64)) -> Vec<E> {
-    let mut ranks: Vec<(u8, i64)> = entries.iter().map(&rank).collect();
-    let surplus = entries.len().saturating_sub(bound) + 1;
-    let place = surplus.max(bound / 16).min(ranks.len()).saturating_sub(1);
-    let (_, limit, _) = ranks.select_nth_unstable(place);
-    let limit = *limit;
-    let mut left = place + 1;
-    entries.retain(|entry| {
-        let goes = left > 0 && rank(entry) <= limit;
-        left -= usize::from(goes);
-        !goes
+/// Runs `f` on each entry. `DashMap::iter` would count references to a guard for each of them.
+fn walk<K: Hash + Eq, V>(map: &DashMap<K, V, RandomState>, mut f: impl FnMut(&K, &mut V)) {
+    map.retain(|key, value| {
+        f(key, value);
+        true
     });
-    entries
+}
+
+/// Removes the lowest sixteenth of the bound (at least one entry), so that the walk is paid for once
+/// in many insertions.
+fn make_room<K: Hash + Eq, V: Evict>(map: &DashMap<K, V, RandomState>, bound: usize) {
+    let mut ranks = Vec::with_capacity(bound);
+    walk(map, |_, value| ranks.push(value.rank()));
+    let surplus = ranks.len().saturating_sub(bound) + 1;
+    let Some(last) = surplus.max(bound / 16).min(ranks.len()).checked_sub(1) else {
+        return;
+    };
+    let (lower, limit, _) = ranks.select_nth_unstable(last);
+    let limit = *limit;
+    // Of those with the rank of the last to go, as many as are still wanted.
+    let mut tied = 1 + lower.iter().filter(|rank| **rank == limit).count();
+    map.retain(|_, value| match value.rank().cmp(&limit) {
+        Ordering::Less => false,
+        Ordering::Equal if tied > 0 => {
+            tied -= 1;
+            false
+        }
+        _ => true,
+    });
 }
 
 #[cfg(test)]
@@ -224,6 +248,74 @@ mod tests {
         assert!(table.len() <= 6400);
         assert!((0..1000).all(|key| table.get(&key, |_| ()).is_some()));
         assert!(table.get(&99_999, |_| ()).is_some());
+    }
+
+    #[test]
+    fn those_with_the_lowest_ranks_go_and_no_others() {
+        // (ranks as they were, ranks that stay); the bound is 32, so two go, and more of a surplus.
+        let many = |rank: i64, n: usize| vec![(0, rank); n];
+        let cases: [(Vec<(u8, i64)>, Vec<(u8, i64)>); 5] = [
+            (
+                (0..32).map(|n| (0, n * 7 % 32)).collect(),
+                (2..32).map(|n| (0, n)).collect(),
+            ),
+            (many(5, 32), many(5, 30)),
+            (
+                [many(5, 31), vec![(0, 1)]].concat(),
+                many(5, 30), // the lowest goes and one of the others
+            ),
+            (
+                [many(9, 16), vec![(3, 0); 16]].concat(),
+                [many(9, 14), vec![(3, 0); 16]].concat(),
+            ),
+            (
+                (0..40).map(|n| (1, n)).collect(),
+                (9..40).map(|n| (1, n)).collect(),
+            ),
+        ];
+        for (ranks, stay) in cases {
+            let map = DashMap::with_hasher_and_shard_amount(RandomState::new(), SHARDS);
+            for (key, (class, time)) in ranks.iter().enumerate() {
+                map.insert(key, Entry(*class, *time));
+            }
+            make_room(&map, 32);
+            let mut left: Vec<_> = map.iter().map(|entry| entry.rank()).collect();
+            left.sort_unstable();
+            assert_eq!(left, stay, "of {ranks:?}");
+        }
+    }
+
+    #[test]
+    fn no_part_exceeds_its_bound_when_many_insert_at_once() {
+        let table: Table<u64, Entry> = Table::new(640);
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let table = &table;
+                scope.spawn(move || {
+                    for key in 0..5000 {
+                        table.with(&(key * 4 + thread), || Entry(0, 0), |_| ());
+                    }
+                });
+            }
+        });
+        assert!(table.parts.iter().all(|part| part.map.len() <= table.bound));
+    }
+
+    #[test]
+    fn a_table_does_not_grow_when_entries_are_removed_and_made_anew() {
+        let table: Table<u64, Entry> = Table::new(6400);
+        let capacity = || -> usize { table.parts.iter().map(|part| part.map.capacity()).sum() };
+        for round in 0..20 {
+            let keys = round * 3000..(round + 1) * 3000;
+            keys.clone()
+                .for_each(|key| table.with(&key, || Entry(1, 0), |_| ()));
+            keys.clone()
+                .for_each(|key| table.replace(&key, Entry(2, 0)));
+            assert_eq!(table.len(), 3000);
+            keys.for_each(|key| table.remove(&key));
+            assert_eq!(table.len(), 0);
+        }
+        assert!(capacity() < 4 * 6400, "{}", capacity());
     }
 
     #[test]
