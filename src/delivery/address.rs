@@ -4,8 +4,8 @@ use crate::types::Domain;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Whether an address belongs to the public internet: not loopback, private, shared (RFC 6598),
-/// link-local, unspecified, multicast or reserved; for IPv6 addresses that carry an IPv4 address,
-/// that one counts too.
+/// link-local, unspecified, multicast or reserved. If an IPv6 address contains an IPv4 address,
+/// that one must be public, too.
 pub(super) fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => is_public_v4(v4),

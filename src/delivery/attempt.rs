@@ -23,12 +23,12 @@ use tokio::time::Instant;
 
 /// Most messages over one connection; LIMITS MAILMAX lowers it.
 const MESSAGES_PER_CONNECTION: u32 = 500;
-/// New connections to one address in a row that get no recipient anywhere.
+/// Most new connections in a row to one address that give no recipient an outcome.
 const FRUITLESS: u32 = 2;
-/// Longest wait for the end of a connection before the next one to the same host, and the wait for
-/// the host to notice it.
+/// Longest wait for the end of a connection before the next one to the same host opens. Also the
+/// wait before a refused connection is tried again, so that the host notices the end.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// So often a host is asked again that refuses the connection that follows on another.
+/// How often to try again a host that refuses a new connection right after another one ended.
 const WAITS_AT_DOOR: u32 = 2;
 
 struct AttemptJob<'a> {
@@ -36,15 +36,15 @@ struct AttemptJob<'a> {
     state: &'a DeliveryState,
     attempt: &'a Attempt,
     content: OutgoingContent,
-    /// As it goes out: under the message's own return path where its tenant wants that.
+    /// The envelope as sent: with the return path of this message if its tenant wants that.
     envelope: Cow<'a, Envelope>,
     mode: TlsMode,
     end: Instant,
     undecided: Vec<u32>,
     outcomes: Vec<RecipientOutcome>,
-    /// Why the last host did not take the undecided ones, and its name.
+    /// The last host's reason not to accept the undecided recipients, and its name.
     last: Option<(StepReply, String)>,
-    /// Most recipients of one transaction, as learnt from a server that refused more.
+    /// Most recipients of one transaction, as learned from a server that refused more.
     crowd: usize,
     reach: Reached,
 }
@@ -54,7 +54,7 @@ enum Next {
     /// Every recipient has its outcome, or another host would not help.
     Stop,
     OtherTarget,
-    /// The same address once more, on a new connection.
+    /// The same address again, on a new connection.
     Again {
         in_plain_text: bool,
     },
@@ -80,7 +80,7 @@ fn envelope<'a>(
     }
 }
 
-/// Tries once. One outcome per recipient, always.
+/// Makes one attempt. Always returns one outcome per recipient.
 pub(super) async fn run(
     shared: &AttemptShared,
     state: &DeliveryState,
@@ -105,8 +105,8 @@ pub(super) async fn run(
         crowd: usize::MAX,
         reach: Reached::Nowhere,
     };
-    // The queue asks only for recipients that exist; should it err, nothing is lost by trying
-    // later.
+    // The queue names only recipients that exist; if it has an error, a later attempt loses
+    // nothing.
     job.give_up(
         RecipientStatus::Pending,
         OutcomeClass::Other,
@@ -159,7 +159,7 @@ impl AttemptJob<'_> {
         self.give_up(RecipientStatus::Pending, OutcomeClass::Transport, &none, "");
     }
 
-    /// Gives every undecided recipient this outcome.
+    /// Sets this outcome for every undecided recipient.
     fn give_up(
         &mut self,
         status: RecipientStatus,
@@ -182,8 +182,8 @@ impl AttemptJob<'_> {
     }
 
     /// Tries one address: over an idle connection, over a new one, over a new one without TLS, and
-    /// over as many more as each get some recipients through. `false`: no other address is to be
-    /// tried.
+    /// over more connections while each gets some recipients through. `false`: no other address is
+    /// to be tried.
     async fn try_target(&mut self, target: &Target, own: &Own) -> bool {
         let key = self.key(target);
         let generation = self.shared.pool.generation();
@@ -198,7 +198,7 @@ impl AttemptJob<'_> {
             }
         }
         let (mut in_plain_text, mut fruitless) = (false, 0);
-        // Servers that take few messages over one connection make new ones necessary.
+        // Some servers accept few messages over one connection, so the rest needs new ones.
         loop {
             let before = (self.undecided.len(), in_plain_text, self.crowd);
             let next = match self.open(target, own, in_plain_text).await {
@@ -206,7 +206,7 @@ impl AttemptJob<'_> {
                     waits = WAITS_AT_DOOR;
                     self.use_connection(connection, &key, generation).await
                 }
-                // It may still count the connection that has just ended.
+                // The host may still count the connection that has just ended.
                 Err(Next::OtherTarget)
                     if waits > 0
                         && self

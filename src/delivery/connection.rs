@@ -31,7 +31,7 @@ const SLICES: usize = 64;
 enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
-    /// Lost in a handshake.
+    /// Lost during a handshake.
     Gone,
 }
 
@@ -74,7 +74,7 @@ pub(super) struct Dial<'a> {
 /// Why a connection could not be opened for mail.
 #[derive(Debug)]
 pub(super) enum OpenError {
-    /// Not reached, or refused by the server.
+    /// Not reachable, or refused by the server.
     Refused(StepReply),
     /// The TLS handshake failed.
     Handshake(String),
@@ -95,7 +95,7 @@ pub(super) struct Connection {
     read: Vec<u8>,
     out: Vec<u8>,
     limits: TimeLimits,
-    /// No wait goes beyond this.
+    /// The end of every wait.
     end: Instant,
     remote: String,
     transactions: u32,
@@ -112,7 +112,7 @@ pub(super) fn remote_name(target: &Target) -> String {
     )
 }
 
-/// What was awaited, in words for logs and reports.
+/// The awaited reply, in words for logs and reports.
 const fn awaited(step: ClientStep) -> &'static str {
     match step {
         ClientStep::Connect => "connecting",
@@ -191,7 +191,7 @@ impl Connection {
             match this.run().await {
                 ClientAction::StartTls => this.start_tls(&dial, tls).await?,
                 ClientAction::Failed(verdict) => {
-                    // A server that spoke gets a farewell; nobody waits for it.
+                    // A server that answered gets a QUIT; the attempt does not wait for it.
                     if !verdict.lost {
                         tokio::spawn(this.quit());
                     }
@@ -220,7 +220,7 @@ impl Connection {
         }
     }
 
-    /// The machine, for what the server offers and is called.
+    /// The client machine, with the server's capabilities and name.
     pub(super) const fn client(&self) -> &Client {
         &self.client
     }
@@ -240,13 +240,13 @@ impl Connection {
         self.to_ourselves
     }
 
-    /// No wait goes beyond `end` from now on.
+    /// Sets the end of every later wait.
     pub(super) const fn set_end(&mut self, end: Instant) {
         self.end = end;
     }
 
-    /// One transaction: how many recipients the server accepted at RCPT, and one verdict per
-    /// recipient.
+    /// Runs one transaction; returns how many recipients the server accepted at RCPT, and one
+    /// verdict per recipient.
     pub(super) async fn transact(
         &mut self,
         envelope: &Envelope,
@@ -262,7 +262,7 @@ impl Connection {
         (self.client.accepted(), self.client.take_verdicts())
     }
 
-    /// Whether the server has neither closed the connection nor said anything since the last reply.
+    /// Whether the server has neither closed the connection nor sent anything since the last reply.
     pub(super) async fn is_quiet(&mut self) -> bool {
         let mut byte = [0; 1];
         let mut buffer = ReadBuf::new(&mut byte);
@@ -277,7 +277,7 @@ impl Connection {
         .await
     }
 
-    /// QUIT (RFC 5321 section 4.1.1.10), and a short wait for its reply.
+    /// Sends QUIT (RFC 5321 section 4.1.1.10) and waits a short time for its reply.
     pub(super) async fn quit(mut self) {
         self.end = Instant::now() + self.limits.quit;
         self.farewell().await;
@@ -288,7 +288,7 @@ impl Connection {
         self.client.take_output(&mut self.out);
         let deadline = self.deadline(self.limits.quit);
         if self.write_out().await.is_ok() {
-            // The reply, or the end: either will do.
+            // The reply and the end of the connection are equally good.
             let _ = timeout_at(deadline, self.stream.read(&mut self.read)).await;
         }
     }
@@ -297,7 +297,7 @@ impl Connection {
         self.end.min(Instant::now() + limit)
     }
 
-    /// Writes and reads until the machine wants something else.
+    /// Writes and reads until the machine asks for another action.
     async fn run(&mut self) -> ClientAction {
         let mut seen = None;
         let mut deadline = self.end;
@@ -306,7 +306,7 @@ impl Connection {
             if !self.out.is_empty()
                 && let Err(error) = self.write_out().await
             {
-                // What the server said before it closed is worth more than our error.
+                // A reply that the server sent before it closed says more than our error.
                 return self.last_words(&error).await;
             }
             let action = self.client.action();
@@ -314,7 +314,7 @@ impl Connection {
                 return action;
             }
             let step = self.client.step();
-            // The limit begins anew with each complete reply, not with each octet.
+            // The limit starts again with each complete reply, not with each octet.
             if seen != Some(self.client.replies()) {
                 seen = Some(self.client.replies());
                 deadline = self.deadline(self.limits.of(step));
@@ -374,7 +374,8 @@ impl Connection {
         }
     }
 
-    /// After a failed write: reads what the server said before it closed, then gives up.
+    /// After a failed write: reads the replies that the server sent before it closed, then gives
+    /// up.
     async fn last_words(&mut self, error: &io::Error) -> ClientAction {
         let step = self.client.step();
         let deadline = self.deadline(self.limits.quit);

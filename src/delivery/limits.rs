@@ -13,8 +13,8 @@ pub(crate) struct TimeLimits {
     pub token: Duration,
     pub connect: Duration,
     pub banner: Duration,
-    /// Replies to EHLO, STARTTLS and AUTH, and the TLS handshake. RFC 5321 names none; that of MAIL
-    /// is taken.
+    /// Replies to EHLO, STARTTLS and AUTH, and the TLS handshake. RFC 5321 has no limit for them;
+    /// this is the one of MAIL.
     pub session: Duration,
     /// Reply to MAIL (4.5.3.2.2).
     pub mail: Duration,
@@ -26,11 +26,11 @@ pub(crate) struct TimeLimits {
     pub block: Duration,
     /// Reply to the end of the message (4.5.3.2.6).
     pub dot: Duration,
-    /// Farewell: QUIT and its reply. Short, nothing depends on it.
+    /// QUIT and its reply. Short, because nothing depends on it.
     pub quit: Duration,
     /// How long an idle connection is kept for the next message.
     pub idle: Duration,
-    /// A whole attempt over all hosts, so that a server that dribbles cannot hold a message for
+    /// A whole attempt over all hosts, so that a server that sends slowly cannot hold a message for
     /// days.
     pub attempt: Duration,
 }
@@ -57,7 +57,7 @@ impl Default for TimeLimits {
 }
 
 impl TimeLimits {
-    /// Limit for what is awaited.
+    /// The limit for the awaited reply.
     pub(crate) const fn of(&self, step: ClientStep) -> Duration {
         match step {
             ClientStep::Connect => self.connect,

@@ -36,7 +36,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tls::Tls;
 use token::Tokens;
 
-/// Where a recipient's mail goes next.
+/// The next hop of a recipient's mail.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Destination {
     /// A configured smart host.
@@ -67,55 +67,54 @@ impl Destination {
 #[derive(Debug, Clone)]
 pub(crate) struct Attempt {
     pub meta: Arc<MessageMeta>,
-    /// The message as it leaves: CRLF lines, not dot-stuffed.
+    /// The message as sent: CRLF lines, not dot-stuffed.
     pub body: Bytes,
     /// Indexes into the envelope's recipients, at least one.
     pub recipients: Vec<u32>,
     pub destination: Destination,
 }
 
-/// What came of one attempt.
+/// The result of one attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct AttemptResult {
     pub outcomes: Vec<RecipientOutcome>,
-    /// How far the last host was reached.
+    /// How far the attempt got with the last host.
     pub reach: Reached,
 }
 
-/// How far a host was reached.
+/// How far an attempt got with a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reached {
-    /// Not at all: DNS, connection, TLS.
+    /// Not reached: DNS, connection, TLS.
     Nowhere,
-    /// It answered, and let us in to no transaction: it may have enough connections of ours
-    /// already.
+    /// It answered, but allowed no transaction: it may have enough connections of ours already.
     Host,
-    /// It took part in a transaction. What it said there, or that it broke off, is about this
-    /// message, its recipients or that one session: never proof that the host is down.
+    /// It took part in a transaction. A reply there, or a lost connection, is about this message,
+    /// its recipients or that one session. It never proves that the host is down.
     Transaction,
 }
 
-/// What changes with a reload.
+/// State that a reload replaces.
 struct DeliveryState {
     settings: Arc<Settings>,
     resolver: Resolver,
 }
 
-/// What all attempts share.
+/// State that all attempts share.
 struct AttemptShared {
     state: RwLock<Arc<DeliveryState>>,
     tls: Tls,
     pool: ConnectionPool,
     tokens: Tokens,
     limits: TimeLimits,
-    /// The secret behind the return paths of tenants that want delivery reports to come back here.
+    /// The key of the return paths of tenants that want delivery reports to come back to the relay.
     key: TokenKey,
     /// Counts connections, so that source addresses take turns.
     turn: AtomicUsize,
 }
 
-/// Reads the trusted certificates at start rather than in the midst of a delivery. Without them,
-/// mail for routes that require TLS waits; the rest goes on.
+/// Reads the trusted certificates at start rather than during a delivery. Without them, mail for
+/// routes that require TLS waits; other mail is delivered.
 fn prepare_tls(tls: &Tls, settings: &Settings) {
     if settings.routes.iter().any(|r| r.tls == TlsMode::Required)
         && let Err(error) = tls.connector(TlsMode::Required)
@@ -124,15 +123,15 @@ fn prepare_tls(tls: &Tls, settings: &Settings) {
     }
 }
 
-/// Delivers; cheap to clone.
+/// Delivers messages; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Delivery {
     shared: Arc<AttemptShared>,
 }
 
 impl Delivery {
-    /// With resolver, TLS and empty connection pools. Fails where the system's name servers are
-    /// wanted and cannot be found.
+    /// Builds resolver, TLS and empty connection pools. Fails if the system's name servers are
+    /// needed and cannot be found.
     pub(crate) fn new(settings: Arc<Settings>, key: TokenKey) -> Result<Self, String> {
         Self::with(settings, TimeLimits::default(), Tls::new()?, key)
     }
@@ -168,8 +167,8 @@ impl Delivery {
             .clone()
     }
 
-    /// New settings from now on. Attempts that run go on with the old ones. Idle connections are
-    /// dropped where routes, pools or the way to find hosts changed.
+    /// Applies new settings. Running attempts keep the old ones. Idle connections are dropped if
+    /// routes, pools or the way to find hosts changed.
     pub(crate) fn reload(&self, settings: Arc<Settings>) {
         let old = self.state();
         prepare_tls(&self.shared.tls, &settings);
@@ -201,8 +200,8 @@ impl Delivery {
         }
     }
 
-    /// Tries once, within the time limits of RFC 5321 section 4.5.3.2. One outcome per recipient,
-    /// always.
+    /// Makes one attempt, within the time limits of RFC 5321 section 4.5.3.2. Always returns one
+    /// outcome per recipient.
     pub(crate) async fn try_once(&self, attempt: Attempt) -> AttemptResult {
         let state = self.state();
         attempt::run(&self.shared, &state, &attempt).await
@@ -213,7 +212,7 @@ impl Delivery {
         self.try_once(attempt).await.outcomes
     }
 
-    /// Closes idle connections with QUIT and keeps none from now on.
+    /// Closes idle connections with QUIT and keeps none after that.
     pub(crate) async fn close(&self) {
         self.shared.pool.close().await;
     }

@@ -1,11 +1,11 @@
-//! What a reply means: for the recipient (delivered, later, failed) and for the sender's evidence.
-//! Pure.
+//! What a reply means for the recipient (delivered, deferred, failed) and for the sender's
+//! evidence. Pure.
 
 use super::refusal::{Blame, blame};
 use crate::smtp::client::{ClientStep, StepReply};
 use crate::types::{OutcomeClass, RecipientStatus, Reply};
 
-/// Words of remote sites that do not know a mailbox. Lower case.
+/// Words of remote hosts for an unknown mailbox. Lower case.
 const UNKNOWN_WORDS: &[&str] = &[
     "user unknown",
     "unknown user",
@@ -35,8 +35,8 @@ const UNKNOWN_WORDS: &[&str] = &[
     "unknown local",
 ];
 
-/// Of these, what leaves no doubt, so that the enhanced code need not agree: many sites give 5.7.1
-/// for everything.
+/// The words among these that leave no doubt, so that the enhanced code need not agree: many sites
+/// send 5.7.1 for everything.
 const UNKNOWN_SURELY: &[&str] = &[
     "user unknown",
     "unknown user",
@@ -66,19 +66,18 @@ pub(crate) fn outcome(verdict: &StepReply) -> (RecipientStatus, OutcomeClass) {
     (status, class(*step, status, reply))
 }
 
-/// Whether a refusal ends the recipient's hopes. Unclear means temporary.
+/// Whether a refusal is permanent for the recipient. Unclear means temporary.
 fn is_final(step: ClientStep, reply: &Reply) -> bool {
     if !reply.is_permanent() || step < ClientStep::Mail {
-        // RFC 5321 section 3.1: a 554 greeting speaks of the host, not of the recipient; so do
-        // EHLO, STARTTLS and AUTH.
+        // RFC 5321 section 3.1: a 554 greeting is about the host, not about the recipient. So are
+        // replies to EHLO, STARTTLS and AUTH.
         return false;
     }
     match reply.code {
-        // A wrong sequence is a quarrel between two programs. Missing authentication is the
-        // operator's to repair.
+        // A wrong sequence is an error of one of the two programs. The operator must repair missing
+        // authentication.
         503 | 530 | 534 | 535 | 538 => false,
-        // RFC 5321 section 4.5.3.1.10: "too many recipients", written as 552 by old servers, means
-        // 452.
+        // RFC 5321 section 4.5.3.1.10: a 552 of old servers for "too many recipients" means 452.
         552 if step == ClientStep::Rcpt => {
             let detail = reply.enhanced.map(|e| (e.1, e.2));
             detail != Some((5, 3)) && !text(reply).contains("too many")
@@ -87,9 +86,9 @@ fn is_final(step: ClientStep, reply: &Reply) -> bool {
     }
 }
 
-/// Whether a refusal may be due to what its session has carried before, so that a new connection
-/// may get another answer. At MAIL and DATA any temporary one may; at RCPT and after the message,
-/// where most replies speak of a mailbox or of content, only one that says so.
+/// Whether earlier mail of the session may be the reason of a refusal, so that a new connection may
+/// get another answer. At MAIL and DATA this holds for any temporary refusal. At RCPT and after the
+/// message most replies are about a mailbox or content, so the reply must say it.
 pub(crate) fn may_be_of_session(verdict: &StepReply) -> bool {
     let StepReply { step, reply, lost } = verdict;
     if *lost || reply.is_positive() || !(ClientStep::Mail..=ClientStep::Dot).contains(step) {
@@ -107,15 +106,15 @@ pub(crate) fn may_be_of_session(verdict: &StepReply) -> bool {
         ];
         reply.code == 421
             || detail(reply) == Some((5, 3))
-            // X.4.1 with a permanent code is how Exchange Online refuses unknown users.
+            // Exchange Online refuses unknown users with X.4.1 and a permanent code.
             || (temporary && detail(reply).is_some_and(|(subject, _)| subject == 4))
             || words.iter().any(|w| text.contains(w))
     };
     (temporary && matches!(step, ClientStep::Mail | ClientStep::Data)) || says_so()
 }
 
-/// Whether a recipient was refused for standing behind too many others (RFC 5321 section
-/// 4.5.3.1.10): it may have another transaction at once.
+/// Whether a recipient was refused because the transaction has too many others (RFC 5321 section
+/// 4.5.3.1.10). It may be tried at once in another transaction.
 pub(crate) fn is_one_too_many(verdict: &StepReply) -> bool {
     let StepReply { step, reply, lost } = verdict;
     !lost
@@ -130,7 +129,8 @@ fn detail(reply: &Reply) -> Option<(u16, u16)> {
     reply.enhanced.map(|e| (e.1, e.2))
 }
 
-/// The reply's text in lower case without addresses, whose words say nothing about the refusal.
+/// The reply's text in lower case without addresses, because words in an address say nothing about
+/// the refusal.
 fn text(reply: &Reply) -> String {
     let joined = reply.lines.join(" ").to_lowercase();
     joined
@@ -149,7 +149,7 @@ fn class(step: ClientStep, status: RecipientStatus, reply: &Reply) -> OutcomeCla
         step,
         ClientStep::Rcpt | ClientStep::Data | ClientStep::Body | ClientStep::Dot
     ) && status == RecipientStatus::Failed;
-    // Exchange Online says so of addresses that are not in its directory.
+    // Exchange Online sends this for addresses that are not in its directory.
     let not_in_directory =
         detail == Some((4, 1)) && text.contains("recipient address rejected: access denied");
     let unknown = has(UNKNOWN_WORDS) && (detail.is_none() || unknown_code)

@@ -13,13 +13,13 @@ use tokio::time::Instant;
 const IDLE_TOTAL: usize = 2000;
 
 /// What two messages must have in common to share a connection. The source address is not part of
-/// it: any address of the pool will do for its mail.
+/// it: any address of the pool will do.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct PoolKey {
-    /// Name of the host, which stands in its certificate.
+    /// Name of the host for SNI and the certificate check.
     pub host: String,
     pub address: SocketAddr,
-    /// TLS demanded, as a number (`TlsMode`).
+    /// Required TLS, as a number (`TlsMode`).
     pub tls: u8,
     /// Pool of source addresses, with its own EHLO name.
     pub pool: Pool,
@@ -50,13 +50,13 @@ impl ConnectionPool {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The generation that connections opened now belong to.
+    /// The generation of connections opened now.
     pub(super) fn generation(&self) -> u64 {
         self.with(|s| s.generation)
     }
 
-    /// The idle connection used last that is still quiet. One that is closed or has said something
-    /// (a farewell) is dropped.
+    /// Takes the most recently used idle connection that is still quiet. A connection that is
+    /// closed or has received anything (such as a 421) is dropped.
     pub(super) async fn take(&self, key: &PoolKey) -> Option<Connection> {
         loop {
             let idle = self.with(|shelf| {
@@ -75,7 +75,8 @@ impl ConnectionPool {
         }
     }
 
-    /// Keeps a connection, or says QUIT where there are enough (`per_key`) or its time is over.
+    /// Keeps a connection, or sends QUIT if there are enough (`per_key`) or it belongs to an old
+    /// generation.
     pub(super) fn put(
         &self,
         key: PoolKey,
@@ -111,7 +112,7 @@ impl ConnectionPool {
         }
     }
 
-    /// Says QUIT to connections that have been idle for `keep`; ends when there are none left.
+    /// Sends QUIT to connections that have been idle for `keep`; ends when none are left.
     async fn reap(self, keep: Duration) {
         loop {
             tokio::time::sleep(keep / 4).await;
@@ -135,7 +136,7 @@ impl ConnectionPool {
             shelf.generation += 1;
             shelf.remove(|_| true)
         });
-        // Outside of a runtime the sockets are closed by being dropped.
+        // Outside of a runtime, dropping the sockets closes them.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             for connection in old {
                 runtime.spawn(connection.quit());
@@ -143,7 +144,7 @@ impl ConnectionPool {
         }
     }
 
-    /// Closes all idle connections with QUIT and keeps none from now on.
+    /// Closes all idle connections with QUIT and keeps none after that.
     pub(super) async fn close(&self) {
         let old = self.with(|shelf| {
             shelf.closed = true;
@@ -153,7 +154,7 @@ impl ConnectionPool {
         while tasks.join_next().await.is_some() {}
     }
 
-    /// Idle connections at present.
+    /// The number of idle connections.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.with(|s| s.count)
@@ -164,7 +165,7 @@ impl Shelf {
     fn remove(&mut self, which: impl Fn(&Idle) -> bool) -> Vec<Connection> {
         let mut out = Vec::new();
         self.idle.retain(|_, list| {
-            // The oldest stand first.
+            // The oldest come first.
             while list.first().is_some_and(&which) {
                 out.push(list.remove(0).connection);
             }

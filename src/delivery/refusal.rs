@@ -1,35 +1,34 @@
 //! Whom a refusal blames: the message, our own address, missing authentication, or the recipient's
-//! side. The words are those that large receivers and common filters publish or are seen to answer
-//! with. Pure.
+//! side. The words are those that large receivers and common filters publish or use in their
+//! replies. Pure.
 //!
-//! The difference matters twice: a sender must not be blocked because our address is listed
-//! somewhere, and a spammer must not hide behind "it is only our address". What a site says before
-//! it has seen the message can blame the message's content never, and its sender only by name.
+//! The difference matters twice: a sender must not be blocked because our address is on a list, and
+//! such a list must not excuse a spammer. A site that has not seen the message yet can never blame
+//! its content, and can blame its sender only by name.
 
 /// Whom a refusal blames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Blame {
-    /// What the message says or links to, or its sender by name.
+    /// The content or links of the message, or its sender by name.
     Sender,
-    /// The address or network it came from, or the standing of a whole domain: the relay and all
+    /// Our address or network, or the reputation of a whole domain: it affects the relay and all
     /// its senders alike.
     Reputation,
-    /// SPF, DKIM, DMARC, reverse DNS, HELO: to be repaired by those who run domain and relay.
+    /// SPF, DKIM, DMARC, reverse DNS, HELO: the operators of domain and relay must repair it.
     Authentication,
 }
 
-/// Codes that a receiver defines itself, with what they stand for. Lower case, as they stand in the
-/// text.
+/// Codes that a receiver defines itself, and whom they blame. Lower case, as in the text.
 const CODES: &[(&str, Blame)] = &[
-    // Yahoo and AOL (postmaster.yahooinc.com/error-codes): TS/TSS speak of the address, PH of the
-    // content, BL of lists.
+    // Yahoo and AOL (postmaster.yahooinc.com/error-codes): TS/TSS are about the address, PH about
+    // the content, BL about lists.
     ("[ts0", Blame::Reputation),
     ("[tss", Blame::Reputation),
     ("[ph01]", Blame::Sender),
     ("[bl21]", Blame::Reputation),
     ("[bl23]", Blame::Reputation),
-    // Outlook.com (postmaster.live.com): S3140 and S3150 network blocks, S775 and S77719 rate by
-    // reputation.
+    // Outlook.com (postmaster.live.com): S3140 and S3150 are network blocks, S775 and S77719 are
+    // rate limits by reputation.
     ("(s3140)", Blame::Reputation),
     ("(s3150)", Blame::Reputation),
     ("(s775)", Blame::Reputation),
@@ -51,7 +50,8 @@ const CODES: &[(&str, Blame)] = &[
     ("_103", Blame::Reputation),
     ("ofr_506", Blame::Sender),
     ("_517", Blame::Authentication),
-    // Comcast (postmaster.comcast.net): BL... lists, RL... rates by reputation, PTR... reverse DNS.
+    // Comcast (postmaster.comcast.net): BL... lists, RL... rate limits by reputation, PTR...
+    // reverse DNS.
     ("bl000", Blame::Reputation),
     ("bl001", Blame::Reputation),
     ("rl000", Blame::Reputation),
@@ -67,8 +67,8 @@ const CODES: &[(&str, Blame)] = &[
     ("aup#in-12", Blame::Reputation),
 ];
 
-/// What blames the recipient's account or the form of the message, in words that stand in the lists
-/// below too.
+/// Words that blame the recipient's account or the form of the message. They contain words of the
+/// lists below, so they are checked first.
 const NEITHER: &[&str] = &[
     "recipient account is",
     "compte du destinataire",
@@ -79,7 +79,7 @@ const NEITHER: &[&str] = &[
     "duplicate header",
 ];
 
-/// What speaks of missing or failed proof of who sends.
+/// Words for missing or failed proof of the sender.
 const AUTHENTICATION: &[&str] = &[
     "spf",
     "dkim",
@@ -101,8 +101,8 @@ const AUTHENTICATION: &[&str] = &[
     "helo command rejected",
 ];
 
-/// What blames the content or the sender by name, whatever else the text speaks of: lists of links
-/// first.
+/// Words that blame the content or the sender by name, even if the text has words of other lists;
+/// lists of links come first.
 const SENDER: &[&str] = &[
     "spamhaus dbl",
     "dbl.spamhaus",
@@ -130,7 +130,7 @@ const SENDER: &[&str] = &[
     "security policies",
 ];
 
-/// What blames an address, a network or a domain's standing.
+/// Words that blame an address, a network or a domain's reputation.
 const REPUTATION: &[&str] = &[
     "reputation",
     "block list",
@@ -189,7 +189,7 @@ const REPUTATION: &[&str] = &[
     "suspicious activity",
 ];
 
-/// What says that the message is taken for spam or worse.
+/// Words for a message that counts as spam or worse.
 const CONTENT: &[&str] = &[
     "spam",
     "unsolicited",
@@ -216,8 +216,8 @@ const CONTENT: &[&str] = &[
     "nachricht als spam",
 ];
 
-/// Whom a refusal blames; `None` = it speaks of something else. `text` is in lower case. `seen`:
-/// the site had the message before it said so.
+/// Whom a refusal blames; `None` = it has another cause. `text` is in lower case. `seen`: the site
+/// had received the message before.
 pub(super) fn blame(text: &str, seen: bool) -> Option<Blame> {
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if let Some((_, blame)) = CODES.iter().find(|(code, _)| text.contains(code)) {
@@ -229,7 +229,7 @@ pub(super) fn blame(text: &str, seen: bool) -> Option<Blame> {
     if has(SENDER) {
         return Some(Blame::Sender);
     }
-    // Sites that miss authentication say that they do so to protect from spam.
+    // Sites that require authentication often say that they do so against spam.
     if has(AUTHENTICATION) {
         return Some(Blame::Authentication);
     }

@@ -1,5 +1,4 @@
-//! From a destination to the hosts and addresses to try: asks the DNS, and leaves the choice to
-//! [`choice`].
+//! From a destination to the hosts and addresses to try: asks the DNS; [`choice`] chooses.
 
 mod choice;
 
@@ -22,20 +21,20 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// Once IPv4 addresses are there, those of IPv6 have so long (RFC 8305 section 3, Resolution
+/// Once IPv4 addresses have arrived, the wait for those of IPv6 (RFC 8305 section 3, Resolution
 /// Delay).
 const FAMILY_DELAY: Duration = Duration::from_millis(50);
-/// Once one mail exchanger has addresses, the others have so long; so have IPv4 addresses where
-/// only those of IPv6 are there, since many machines cannot reach them.
+/// Once one mail exchanger has addresses, the wait for the others. Once a host has only IPv6
+/// addresses, the wait for those of IPv4, since many machines cannot reach IPv6.
 const HOST_DELAY: Duration = Duration::from_secs(1);
-/// Look-ups that go on although nobody waits for them any more.
+/// Most look-ups that continue although no message waits for them.
 const LATE_LOOKUPS: usize = 256;
 
 /// Looks up mail exchangers and addresses, with a cache.
 #[derive(Clone)]
 pub(crate) struct Resolver {
     dns: TokioResolver,
-    /// Each name server by itself, where there are several.
+    /// One resolver per name server, if there are several.
     apart: Arc<[TokioResolver]>,
     /// Longest time for one question with all its retries.
     time_limit: Duration,
@@ -44,7 +43,7 @@ pub(crate) struct Resolver {
 }
 
 impl Resolver {
-    /// With these name servers, or those of the system where there are none.
+    /// Uses these name servers, or those of the system if the list is empty.
     pub(crate) fn new(servers: &[SocketAddr], time_limit: Duration) -> Result<Self, String> {
         let dns = limits(builder(servers)?)
             .build()
@@ -69,8 +68,7 @@ impl Resolver {
             Ok(Err(error)) => return absent(&error),
             Ok(Ok(lookup)) => lookup,
         };
-        // Aliases on the way (CNAME) stand among the answers; only the records asked for are
-        // picked.
+        // The answers include aliases (CNAME); only the requested records are picked.
         let found: Vec<T> = lookup
             .answers()
             .iter()
@@ -83,8 +81,7 @@ impl Resolver {
         }
     }
 
-    /// Asks all name servers together, and where one of them answers that it cannot, each by
-    /// itself.
+    /// Asks all name servers together. If one of them answers with a failure, asks each alone.
     async fn lookup(&self, name: Name, kind: RecordType) -> Result<Lookup, NetError> {
         let says_nothing = |e: &NetError| matches!(absent::<()>(e), LookupAnswer::Failed(_));
         let together = self.dns.lookup(name.clone(), kind).await;
@@ -109,10 +106,10 @@ impl Resolver {
         together
     }
 
-    /// Addresses of a host: both families alternately, IPv4 first, since names and reputation of
-    /// senders are still kept by IPv4 address in most places. Who has got one family does not wait
-    /// long for the other: some name servers never answer about it. What they leave unanswered is
-    /// asked next time only where the other family is of no use.
+    /// Addresses of a host: both families alternately, IPv4 first, since most reputation systems
+    /// work by IPv4 address. Once one family has answered, the other gets a short time, because
+    /// some name servers never answer for it. A family without an answer is asked next time only if
+    /// the other one has no addresses.
     async fn addresses(&self, name: Name) -> LookupAnswer<Vec<IpAddr>> {
         let zone = name.base_name();
         let now = Instant::now();
@@ -171,8 +168,8 @@ impl Resolver {
         answer
     }
 
-    /// Lets a look-up go on that came too late for this message: the next one finds its answer.
-    /// There is a bound, beyond which it ends.
+    /// Lets a late look-up continue, so that the next message finds its answer in the cache. Beyond
+    /// [`LATE_LOOKUPS`] it is dropped.
     fn go_on(&self, lookup: impl Future<Output = ()> + Send + 'static) {
         if let Ok(permit) = Arc::clone(&self.late).try_acquire_owned() {
             tokio::spawn(async move {
@@ -182,8 +179,8 @@ impl Resolver {
         }
     }
 
-    /// Where mail for `domain` goes: its mail exchangers by preference, or itself where it has
-    /// none.
+    /// The hosts for mail to `domain`: its mail exchangers by preference, or the domain itself if
+    /// it has none.
     pub(crate) async fn mx(
         &self,
         domain: &Domain,
@@ -224,8 +221,8 @@ impl Resolver {
         choose(domain, &hosts, found, port, private, own)
     }
 
-    /// Asks for all hosts at once; answers in the order of `hosts`. Hosts nobody answered about
-    /// lately are asked only where the others are of no use.
+    /// Asks for all hosts at once; returns answers in the order of `hosts`. Hosts that gave no
+    /// answer lately are asked only if the others have no addresses.
     async fn addresses_of(&self, hosts: &[(u16, Name)]) -> Vec<LookupAnswer<Vec<IpAddr>>> {
         if let [(_, only)] = hosts {
             return vec![self.addresses(only.clone()).await];
@@ -257,8 +254,8 @@ impl Resolver {
             .collect()
     }
 
-    /// Asks for some of the hosts, each with its place in `answers`. Who has got one does not wait
-    /// long for the others.
+    /// Asks for some of the hosts, each with its place in `answers`. Once one host has addresses,
+    /// the others get a short time.
     async fn ask_hosts(
         &self,
         hosts: Vec<(usize, &Name)>,
@@ -304,8 +301,9 @@ impl Resolver {
         self.go_on(async move { while tasks.join_next().await.is_some() {} });
     }
 
-    /// Where a smart host is: its own address, or what its name says. Nothing is filtered: the
-    /// operator named it. Every failure is temporary: it is ours to repair.
+    /// The addresses of a smart host: its own address, or those of its name. No address is
+    /// filtered, because the operator chose the host. Every failure is temporary, because the
+    /// operator can repair it.
     pub(crate) async fn smart_host(
         &self,
         host: &str,
@@ -341,9 +339,9 @@ fn absent<T>(error: &NetError) -> LookupAnswer<T> {
         {
             LookupAnswer::NoSuchName
         }
-        // RFC 2308 section 2.2.1: name servers without an SOA are a referral, which says "ask
-        // there", not that there is nothing. A name server that was to look there itself has not
-        // done its work.
+        // RFC 2308 section 2.2.1: name servers without an SOA are a referral, which means "ask
+        // there", not "no such record". A recursive name server should have followed it, so its
+        // answer is a failure.
         NetError::Dns(DnsError::NoRecordsFound(none))
             if none.ns.is_some() && none.soa.is_none() =>
         {

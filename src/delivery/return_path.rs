@@ -1,12 +1,11 @@
-//! The return path under which a message leaves.
+//! The return path of an outgoing message.
 
 use crate::config::Settings;
 use crate::message_token::TokenKey;
 use crate::types::{Address, MessageMeta, ReversePath};
 
-/// The return path under which a message leaves for these recipients, where its tenant wants it:
-/// not for forwarded mail, whose sender is not ours to speak for, and not for mail that stays
-/// inside. Pure.
+/// The return path for these recipients, if the tenant wants its own. There is none for forwarded
+/// mail, whose sender belongs to someone else, and none if all recipients are internal. Pure.
 pub(super) fn return_path(
     settings: &Settings,
     key: &TokenKey,

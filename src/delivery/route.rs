@@ -1,4 +1,4 @@
-//! Which way mail for a domain goes. Pure.
+//! The next hop of a domain. Pure.
 
 use super::Destination;
 use crate::config::Settings;

@@ -1,5 +1,4 @@
-//! What name servers leave unanswered, remembered for a while, so that not every message waits for
-//! it.
+//! Remembers questions without an answer for a while, so that not every message waits for them.
 
 use hickory_resolver::proto::rr::{Name, RecordType};
 use std::collections::HashMap;
@@ -7,12 +6,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long it is remembered. What is answered after all is forgotten at once.
+/// How long a question is remembered. A late answer removes it at once.
 const REMEMBERED: Duration = Duration::from_secs(600);
-/// Most that is remembered.
+/// Most questions remembered.
 const AT_MOST: usize = 4096;
 
-/// What was not answered.
+/// A question without an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum SilentQuestion {
     /// Records of this type, for names of this zone.
@@ -29,21 +28,21 @@ impl Silence {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether this was not answered lately.
+    /// Whether this question had no answer lately.
     pub(super) fn holds(&self, now: Instant, question: &SilentQuestion) -> bool {
         self.lock()
             .get(question)
             .is_some_and(|since| now.duration_since(*since) < REMEMBERED)
     }
 
-    /// Not answered in time.
+    /// Remembers a question that was not answered in time.
     pub(super) fn remember(&self, now: Instant, question: SilentQuestion) {
         let mut all = self.lock();
         if all.len() >= AT_MOST {
             all.retain(|_, since| now.duration_since(*since) < REMEMBERED);
         }
         if all.len() >= AT_MOST {
-            // Forgotten too early costs a short wait each.
+            // Each forgotten question costs one short wait.
             all.clear();
         }
         all.insert(question, now);

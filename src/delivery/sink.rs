@@ -1,4 +1,5 @@
-//! A small SMTP server for tests: polite by default, and at each step whatever the test wants.
+//! A small SMTP server for tests: correct by default, and with any other behaviour at each step
+//! that a test wants.
 
 use super::testing::loopback;
 use std::net::SocketAddr;
@@ -7,17 +8,17 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// What the sink does instead of being polite.
+/// What the sink does instead of a correct reply.
 #[derive(Debug, Clone)]
 pub(super) enum Do {
     Say(&'static str),
     Hang,
     Close,
-    /// Says this and closes.
+    /// Sends this and closes.
     Leave(&'static str),
     /// Reply lines without end.
     Endless,
-    /// Says this and then reads nothing more.
+    /// Sends this and then reads no more.
     Deaf(&'static str),
 }
 
@@ -31,7 +32,7 @@ pub(super) struct Seen {
     pub peers: Vec<SocketAddr>,
     /// `1 EHLO relay.test`: number of the connection, command line.
     pub commands: Vec<String>,
-    /// As on the wire, with stuffed dots, without the end of data.
+    /// As sent, with dot-stuffing, without the end of data.
     pub messages: Vec<Vec<u8>>,
 }
 
@@ -213,7 +214,7 @@ impl Shared {
                 return std::future::pending().await;
             }
             Some(Do::Hang) => {
-                // Until the client gives up.
+                // Reads until the client gives up.
                 while stream.read(&mut [0; 1024]).await? > 0 {}
                 return Ok(false);
             }
@@ -239,12 +240,12 @@ async fn read_message(
     }
 }
 
-/// Never asked for anything but politeness.
+/// A script that never changes the correct replies.
 pub(super) fn polite(_: usize, _: usize, _: &str) -> Option<Do> {
     None
 }
 
-/// Does `what` where the step begins with `at`.
+/// Does `what` at steps that begin with `at`.
 pub(super) fn at(
     at: &'static str,
     what: Do,

@@ -33,7 +33,7 @@ pub(crate) fn loopback(port: u16) -> SocketAddr {
 
 /// Two pools with names of their own, and no route.
 pub(crate) fn settings() -> Settings {
-    // No test asks a name server it did not start: port 9 of loopback answers nobody.
+    // No test asks a foreign name server: port 9 of loopback never answers.
     config::testing::settings(
         r#"
 [server]
@@ -48,7 +48,7 @@ connections_per_destination = 20
     )
 }
 
-/// The secret behind return paths.
+/// The key of return paths.
 pub(crate) fn key() -> crate::message_token::TokenKey {
     crate::message_token::TokenKey::new([7; crate::message_token::TokenKey::OCTETS])
 }

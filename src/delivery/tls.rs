@@ -1,4 +1,4 @@
-//! TLS towards next hops: with any certificate, or only with one that proves the host's name.
+//! TLS towards next hops: with any certificate, or only with one that is valid for the host's name.
 
 use crate::config::settings::TlsMode;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use tokio_rustls::TlsConnector;
 
-/// Makes connectors; the trusted certificates of the system are read when they are needed first.
+/// Makes connectors. The trusted certificates of the system are read at the first use.
 pub(crate) struct Tls {
     any: Arc<ClientConfig>,
     checked: OnceLock<Arc<ClientConfig>>,
@@ -41,7 +41,7 @@ impl Tls {
         this
     }
 
-    /// What makes a TLS connection under `mode`.
+    /// Makes the connector for `mode`.
     pub(crate) fn connector(&self, mode: TlsMode) -> Result<TlsConnector, String> {
         if mode != TlsMode::Required {
             return Ok(self.any.clone().into());
@@ -69,7 +69,7 @@ fn checked(roots: RootCertStore) -> Result<Arc<ClientConfig>, String> {
     Ok(Arc::new(config))
 }
 
-/// Name for SNI and for the check: the host's, or else its address.
+/// Name for SNI and for the certificate check: the host's name, or else its address.
 pub(crate) fn server_name(host: &str, ip: IpAddr) -> ServerName<'static> {
     let host = host
         .strip_prefix('[')
@@ -78,8 +78,8 @@ pub(crate) fn server_name(host: &str, ip: IpAddr) -> ServerName<'static> {
     ServerName::try_from(host.to_owned()).unwrap_or_else(|_| ServerName::from(ip))
 }
 
-/// Takes every certificate: opportunistic TLS guards against listeners, not against impostors (RFC
-/// 7435). The handshake's signatures are checked all the same.
+/// Accepts every certificate: opportunistic TLS protects against eavesdropping, not against
+/// impostors (RFC 7435). The handshake's signatures are still checked.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

@@ -1,4 +1,4 @@
-//! How much TLS a connection needs, and what happens when it does not come about. Pure.
+//! How much TLS a connection needs, and what happens if TLS fails. Pure.
 
 use super::Destination;
 use crate::config::settings::TlsMode;
@@ -6,8 +6,8 @@ use crate::smtp::client::StartTls;
 use crate::types::Reply;
 use crate::types::replies;
 
-/// The TLS demanded of a destination. An MX gets what it offers: its name comes from DNS that
-/// nobody vouches for, so a valid certificate would prove nothing (RFC 7435).
+/// The TLS required for a destination. An MX gets opportunistic TLS: its name comes from DNS
+/// without authentication, so a valid certificate would prove nothing (RFC 7435).
 pub(super) fn demanded(destination: &Destination) -> TlsMode {
     match destination {
         Destination::Route(route) => route.tls,
@@ -15,7 +15,8 @@ pub(super) fn demanded(destination: &Destination) -> TlsMode {
     }
 }
 
-/// What the client machine is told. `broken`: a handshake with this very host has just failed.
+/// The STARTTLS option for the client machine. `broken`: a handshake with this host has just
+/// failed.
 pub(super) const fn starttls(mode: TlsMode, broken: bool) -> StartTls {
     match mode {
         TlsMode::None => StartTls::Never,
@@ -25,7 +26,7 @@ pub(super) const fn starttls(mode: TlsMode, broken: bool) -> StartTls {
     }
 }
 
-/// After a failed handshake: `None` = once more in plain text on a new connection; else the
+/// After a failed handshake: `None` = try again in plain text on a new connection; else the
 /// temporary failure.
 pub(super) fn after_handshake_failure(mode: TlsMode, error: &str) -> Option<Reply> {
     (mode == TlsMode::Required).then(|| replies::tls_failed(error))

@@ -1,5 +1,5 @@
 //! Access tokens of routes (OAuth): from a program or a file, kept until they are too old or
-//! refused. A token is never logged, nor is what the program prints.
+//! refused. Neither a token nor the output of the program is ever logged.
 
 use crate::config::settings::{RouteToken, TokenSource};
 use crate::types::Secret;
@@ -12,26 +12,26 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 use tokio::time::{Instant, timeout};
 
-/// Longest token in octets: base64 makes it a third longer, and an AUTH command has 12,288 octets
-/// (RFC 4954 section 4).
+/// Longest token in octets: base64 makes it a third longer, and an AUTH command has at most 12,288
+/// octets (RFC 4954 section 4).
 const TOKEN_OCTETS: usize = 8192;
 
-/// Why there is no token. The operator of this relay is to blame for each of them, and each may
-/// pass: the mail waits.
+/// Why there is no token. The operator must repair each of them, and each may be temporary: the
+/// mail waits.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TokenError {
-    /// The program is not there, or may not be run.
+    /// The program does not exist, or is not executable.
     #[error("the token command of the route cannot be started: {0}")]
     Start(std::io::Error),
     #[error("the token command of the route took too long")]
     TimedOut,
-    /// It said that it failed.
+    /// It ended with a failure status.
     #[error("the token command of the route failed: {0}")]
     Failed(std::process::ExitStatus),
     /// The file or the output could not be read.
     #[error("the token of the route cannot be read: {0}")]
     Unreadable(#[from] std::io::Error),
-    /// What came is empty, too long, or has other characters than a token.
+    /// The token is empty, too long, or has invalid characters.
     #[error("the route got something that is no token")]
     NoToken,
 }
@@ -42,7 +42,7 @@ struct KeptToken {
     since: Instant,
 }
 
-/// One lock per source: whoever needs a token waits for the one that fetches it.
+/// One lock per source: a caller that needs a token waits for the one that fetches it.
 type TokenSlot = Arc<tokio::sync::Mutex<Option<KeptToken>>>;
 
 /// The tokens of all routes.
@@ -55,7 +55,7 @@ impl Tokens {
         slots.entry(source.clone()).or_default().clone()
     }
 
-    /// The token of a route, fetched anew if it is too old or if it is `refused`. `limit`: the
+    /// The token of a route; fetched again if it is too old or if it is `refused`. `limit`: the
     /// longest run of a token command.
     pub(super) async fn get(
         &self,
@@ -83,7 +83,7 @@ impl Tokens {
         Ok(token)
     }
 
-    /// Forgets all tokens: the next one of each route is fetched.
+    /// Forgets all tokens, so that each route fetches its next one.
     pub(super) fn clear(&self) {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         slots.clear();
@@ -103,7 +103,7 @@ async fn run(words: &[String]) -> Result<Secret, TokenError> {
     let output = child.stdout.take().ok_or(TokenError::NoToken)?;
     let token = read(output).await;
     if token.is_err() {
-        // It may still be writing, to nobody.
+        // The program may still write, but its output is no longer read.
         child.start_kill()?;
     }
     let status = child.wait().await?;
@@ -123,7 +123,7 @@ async fn read_file(path: &Path) -> Result<Secret, TokenError> {
 async fn read(source: impl AsyncRead + Unpin) -> Result<Secret, TokenError> {
     let mut text = String::new();
     let most = u64::try_from(TOKEN_OCTETS).unwrap_or(u64::MAX);
-    // One octet more tells a token that is too long; another two may be the end of its line.
+    // One extra octet shows that a token is too long; the other two allow for the end of the line.
     let read = source.take(most + 3).read_to_string(&mut text).await;
     match read {
         Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
@@ -132,7 +132,7 @@ async fn read(source: impl AsyncRead + Unpin) -> Result<Secret, TokenError> {
         other => other?,
     };
     let token = text.trim();
-    // RFC 6750 section 2.1 allows fewer; what matters is that it stays one word.
+    // RFC 6750 section 2.1 allows fewer characters; it only matters that the token is one word.
     let fits = (1..=TOKEN_OCTETS).contains(&token.len());
     if fits && token.bytes().all(|b| b.is_ascii_graphic()) {
         Ok(Secret(token.to_owned()))

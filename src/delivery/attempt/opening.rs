@@ -1,5 +1,5 @@
-//! A connection to one address of the next hop: source address, TLS, login, and whether we have met
-//! ourselves.
+//! Opens a connection to one address of the next hop: source address, TLS, login, and the check
+//! that the host is not this relay.
 
 use super::{AttemptJob, Next};
 use crate::config::settings::{PoolSettings, TlsMode};
@@ -13,17 +13,18 @@ use crate::types::{Secret, replies};
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
-/// A refusal of the connection itself.
+/// Whether the host refused the connection itself.
 pub(super) const fn is_at_door(verdict: &StepReply) -> bool {
     !verdict.lost && matches!(verdict.step, ClientStep::Banner | ClientStep::Ehlo)
 }
 
-/// The next hop refuses what we logged in with.
+/// Whether the next hop refused our login permanently.
 fn is_of_token(verdict: &StepReply) -> bool {
     verdict.step == ClientStep::Auth && !verdict.lost && verdict.reply.is_permanent()
 }
 
-/// A fresh token is refused as well: the operator of this relay has to look. The mail waits.
+/// The verdict if a fresh token is refused as well. The operator must repair it; until then the
+/// mail waits.
 fn refused_token(verdict: StepReply) -> StepReply {
     StepReply {
         reply: replies::token_refused(&verdict.reply),
@@ -37,7 +38,7 @@ impl AttemptJob<'_> {
     }
 
     /// The next source address of the pool in the target's family. `Err`: the pool has addresses,
-    /// none of this family.
+    /// but none of this family.
     fn source(&self, target: &Target) -> Result<Option<IpAddr>, StepReply> {
         let addresses = &self.pool_settings().addresses;
         if addresses.is_empty() {
@@ -71,8 +72,7 @@ impl AttemptJob<'_> {
         }
     }
 
-    /// How to log in at a route that wants it. `refused`: a token that the next hop has just
-    /// refused.
+    /// The login for a route that needs one. `refused`: a token that the next hop has just refused.
     async fn login(&self, refused: Option<&Secret>) -> Result<Option<ClientLogin>, TokenError> {
         let Destination::Route(route) = &self.attempt.destination else {
             return Ok(None);
@@ -97,7 +97,7 @@ impl AttemptJob<'_> {
         }))
     }
 
-    /// Connects and logs in; with a fresh token where the next hop refuses the one we have.
+    /// Connects and logs in. If the next hop refuses the token, tries again with a fresh one.
     async fn connect(
         &self,
         target: &Target,
@@ -148,7 +148,7 @@ impl AttemptJob<'_> {
         match self.connect(target, source, in_plain_text).await {
             Ok(connection) if self.is_ourselves(&connection, own) => Err(self.looped(connection)),
             Ok(connection) => Ok(connection),
-            // A server that ends the connection over STARTTLS is as good as a failed handshake.
+            // A server that ends the connection at STARTTLS counts as a failed handshake.
             Err(OpenError::Refused(verdict))
                 if verdict.step == ClientStep::StartTls && self.mode == TlsMode::Opportunistic =>
             {
@@ -168,7 +168,7 @@ impl AttemptJob<'_> {
                     reply: replies::no_token(error),
                     lost: true,
                 };
-                // The other addresses of the route want the same token.
+                // The other addresses of the route need the same token.
                 Err(self.remember_for(Next::Stop, verdict, &remote))
             }
             Err(OpenError::Handshake(error)) => {
@@ -215,8 +215,8 @@ impl AttemptJob<'_> {
             && (named || (own.everywhere && connection.is_to_ourselves()))
     }
 
-    /// An MX has turned out to be this relay. Where a better one could not be reached, we are its
-    /// fallback: later. Else mail would go round in circles (RFC 5321 section 5.1).
+    /// The MX turns out to be this relay. If a better MX failed before, this relay is its fallback
+    /// and tries later. Otherwise mail would loop (RFC 5321 section 5.1).
     fn looped(&mut self, connection: Connection) -> Next {
         tokio::spawn(connection.quit());
         if self.last.is_none()

@@ -1,4 +1,4 @@
-//! A message over one open connection: transactions, and what their verdicts mean for the
+//! Sends a message over one open connection: transactions, and what their verdicts mean for the
 //! recipients and for the connection.
 
 use super::{AttemptJob, FAREWELL, MESSAGES_PER_CONNECTION, Next};
@@ -10,16 +10,16 @@ use crate::smtp::client::{ClientStep, StepReply};
 use crate::smtp::reply::shorten;
 use crate::types::{RecipientOutcome, RecipientStatus};
 
-/// What a transaction said about its connection.
+/// The state of a connection after a transaction.
 enum ConnectionTrouble {
     None,
-    /// It broke before the end of the message was out.
+    /// It broke before the end of the message was sent.
     Broken,
-    /// It has carried mail before, and the server may have had enough of it: a new one may do
-    /// better.
+    /// It has carried mail before, and the server may have reached a limit for it: a new connection
+    /// may work.
     Worn,
-    /// The server ended it at a recipient after it had accepted others: fewer may pass on a new
-    /// one.
+    /// The server ended it at RCPT after it had accepted other recipients: a new connection may
+    /// work with fewer.
     Crowded,
     /// The server said 421.
     Closing(StepReply),
@@ -27,7 +27,7 @@ enum ConnectionTrouble {
 
 impl AttemptJob<'_> {
     /// Sends the message over this connection, in as many transactions as the server's limits
-    /// demand.
+    /// require.
     pub(super) async fn use_connection(
         &mut self,
         mut connection: Connection,
@@ -59,8 +59,8 @@ impl AttemptJob<'_> {
         );
         if connection.client().is_open() {
             if matches!(trouble, ConnectionTrouble::Worn) {
-                // Told first: a server that counts connections must not take the next one for a
-                // second one.
+                // QUIT goes out before the next connection opens, so that a server that counts
+                // connections does not count both.
                 let farewell = tokio::spawn(connection.quit());
                 let _ = tokio::time::timeout(FAREWELL, farewell).await;
             } else if connection.transactions() < most {
@@ -78,19 +78,19 @@ impl AttemptJob<'_> {
         }
         match trouble {
             _ if self.undecided.is_empty() => Next::Stop,
-            // Nothing is wrong with the host: the connection has carried as much as it may.
+            // The host works: the connection has only carried as much as it may.
             ConnectionTrouble::None | ConnectionTrouble::Worn | ConnectionTrouble::Crowded => {
                 Next::Again {
                     in_plain_text: false,
                 }
             }
-            // A connection that was good before may have died unnoticed: its failure says nothing
+            // A connection that worked before may have died unnoticed: its failure says nothing
             // about the host.
             ConnectionTrouble::Broken if !fresh => Next::Again {
                 in_plain_text: false,
             },
             ConnectionTrouble::Broken => Next::OtherTarget,
-            // RFC 5321 section 3.8: temporary for all that is left.
+            // RFC 5321 section 3.8: temporary for all undecided recipients.
             ConnectionTrouble::Closing(verdict) => {
                 let (status, class) = outcome(&verdict);
                 self.give_up(status, class, &verdict.reply, &remote);
@@ -99,10 +99,10 @@ impl AttemptJob<'_> {
         }
     }
 
-    /// Books verdicts. Undecided stay recipients whose connection broke before the end of the
-    /// message was out (the server cannot have taken the message), and those that another
-    /// connection or transaction may get through. After the end of the message they are deferred
-    /// here and now, since another host might deliver it twice.
+    /// Records verdicts. A recipient stays undecided if its connection broke before the end of the
+    /// message was sent (the server cannot have accepted the message), or if another connection or
+    /// transaction may succeed. After the end of the message a recipient is deferred in this
+    /// attempt, since another host might deliver the message twice.
     fn take_verdicts(
         &mut self,
         verdicts: Vec<(u32, StepReply)>,
@@ -112,7 +112,8 @@ impl AttemptJob<'_> {
     ) -> ConnectionTrouble {
         let fresh = connection.transactions() == 1;
         let given = verdicts.len();
-        // A crowd that is too large is no trouble as long as those let in get an answer that stays.
+        // Too many recipients are no trouble if at least one accepted recipient gets a final
+        // answer.
         let decided =
             |v: &StepReply| v.step >= ClientStep::Data && outcome(v).0 != RecipientStatus::Pending;
         let goes_on = verdicts.iter().any(|(_, v)| is_one_too_many(v))

@@ -1,4 +1,4 @@
-//! Which hosts and addresses are tried, and in which order (RFC 5321 section 5.1). Pure.
+//! The hosts and addresses to try, and their order (RFC 5321 section 5.1). Pure.
 
 use crate::config::Settings;
 use crate::delivery::address::{is_public, literal};
@@ -17,19 +17,19 @@ pub(super) const TARGETS: usize = 10;
 /// One address to try.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
-    /// Name of the host, without trailing dot; the address itself where there is no name.
+    /// Name of the host, without trailing dot; the address itself if there is no name.
     pub host: String,
     pub address: SocketAddr,
 }
 
-/// There is nowhere to connect to.
+/// No host can be tried.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Unroutable {
     /// Failed, or try again later.
     pub status: RecipientStatus,
-    /// What it says about the sender.
+    /// The evidence about the sender.
     pub class: OutcomeClass,
-    /// Description in the form of a reply.
+    /// The description in the form of a reply.
     pub reply: Reply,
 }
 
@@ -50,20 +50,19 @@ impl Unroutable {
         }
     }
 
-    /// RFC 5321 section 5.1: we are the best mail exchanger ourselves and do not know where to
-    /// deliver.
+    /// RFC 5321 section 5.1: this relay is the best mail exchanger and has no other destination.
     pub(crate) fn looped(domain: &Domain) -> Self {
         Self::failed(OutcomeClass::Transport, replies::loops_back(domain))
     }
 }
 
-/// What tells us that a mail exchanger is ourselves.
+/// The names and addresses by which we recognize this relay among mail exchangers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Own {
     pub hostname: Domain,
-    /// Addresses on which we listen at the port MX delivery goes to.
+    /// Our listening addresses at the port of MX delivery.
     pub addresses: Vec<IpAddr>,
-    /// We listen at that port on every address of this machine.
+    /// The relay listens at that port on every address of this machine.
     pub everywhere: bool,
 }
 
@@ -104,11 +103,11 @@ pub(super) enum LookupAnswer<T> {
     /// The name exists, without such records.
     Empty,
     NoSuchName,
-    /// No answer, or none that says anything: ask again later.
+    /// No answer, or none of use: ask again later.
     Failed(String),
 }
 
-/// What both families have to say, IPv4 first.
+/// Merges the answers of both families, IPv4 first.
 pub(super) fn together(
     v4: LookupAnswer<Vec<IpAddr>>,
     v6: LookupAnswer<Vec<IpAddr>>,
@@ -140,8 +139,8 @@ pub(super) fn text_of(name: &Name) -> String {
     text.strip_suffix('.').unwrap_or(&text).to_ascii_lowercase()
 }
 
-/// Sorts mail exchangers: by preference, at random within the same one (RFC 5321 section 5.1); what
-/// is not better than ourselves falls away.
+/// Sorts mail exchangers by preference, at random within the same one (RFC 5321 section 5.1). Drops
+/// those whose preference is not better than ours.
 pub(super) fn exchangers(
     domain: &Domain,
     mut records: Vec<(u16, Name)>,
@@ -150,8 +149,8 @@ pub(super) fn exchangers(
 ) -> Result<Vec<(u16, Name)>, Unroutable> {
     records.retain(|(_, name)| !name.is_root());
     if records.is_empty() {
-        // RFC 7505 section 3: a null MX says that the domain takes no mail; section 4.1 gives the
-        // code.
+        // RFC 7505 section 3: a null MX says that the domain accepts no mail; section 4.1 defines
+        // the code.
         return Err(Unroutable::failed(
             OutcomeClass::UnknownUser,
             replies::null_mx(domain),
@@ -177,7 +176,7 @@ pub(super) fn exchangers(
     Ok(records)
 }
 
-/// The addresses to try out of what was found, or why there are none.
+/// Chooses the addresses to try, or says why there are none.
 pub(super) fn choose(
     domain: &Domain,
     hosts: &[(u16, Name)],
@@ -234,8 +233,8 @@ pub(super) fn choose(
     }
 }
 
-/// Mail for an address literal goes to that address (RFC 5321 section 4.1.3), which is held to the
-/// same rules as one from DNS: senders must not reach into this network.
+/// Mail for an address literal goes to that address (RFC 5321 section 4.1.3). The same rules apply
+/// as for addresses from DNS: senders must not reach into this network.
 pub(super) fn literal_target(
     domain: &Domain,
     port: u16,
