@@ -28,7 +28,7 @@ impl Addressee {
 }
 
 impl From<u64> for Addressee {
-    /// Of somebody of whom nothing but the hash is known.
+    /// Of a recipient of whom only the hash is known.
     fn from(recipient: u64) -> Self {
         Self {
             recipient,
@@ -38,7 +38,7 @@ impl From<u64> for Addressee {
     }
 }
 
-/// The hash of the mailbox behind an address: by it who complains is told apart.
+/// The hash of the mailbox behind an address; it identifies who complains.
 pub(crate) fn mailbox_hash(address: &Address) -> u64 {
     stable_hash(&[sender_address(address).as_bytes()])
 }

@@ -1,5 +1,5 @@
-//! The assessment of one message under the lock of its sender's record: weigh, decide, count, learn.
-//! In several steps, parallel sessions would pass a ceiling together.
+//! The assessment of one message under the lock of its sender's record: weigh, decide, count,
+//! learn. All is one step: in several steps, parallel sessions would pass a ceiling together.
 
 use super::context::Context;
 use super::evidence::{AssessedMessage, Bounds, Others, Weight};
@@ -21,7 +21,7 @@ use crate::policy::decide::{PolicyDecision, PolicyFacts, decide};
 use crate::policy::scope::Choice;
 use crate::types::{Action, Counts, MessageFacts, Reason, Time};
 
-/// What came out of the assessment.
+/// The result of the assessment.
 pub(super) struct Assessment {
     /// What the policy that acts does.
     pub(super) decision: PolicyDecision,
@@ -31,9 +31,9 @@ pub(super) struct Assessment {
     pub(super) weight: Weight,
     /// The sender's sum afterwards, in nats.
     pub(super) sum: f64,
-    /// What other accounts add to it.
+    /// What other accounts add to the sum.
     pub(super) others: Others,
-    /// The message blocks only with what other accounts add.
+    /// The message opens a block only because of what other accounts add.
     pub(super) by_others: bool,
     /// The sender's class, if the message taught what is usual for it.
     pub(super) learned: Option<SenderClass>,
@@ -50,7 +50,7 @@ pub(super) struct Assessment {
 }
 
 impl Assessment {
-    /// Of a message that is put off: nothing of it is counted.
+    /// Of a deferred message: nothing of it is counted.
     fn put_off(decision: PolicyDecision, sum: f64, ceiling: Option<(Reason, u64)>) -> Self {
         Self {
             decision,
@@ -132,7 +132,7 @@ impl Assessor<'_> {
         }
         let first = self.before.content == Counted::Not;
         let by_others = known.crossed && !bounds.blocks(sender.sum());
-        // Nothing is learned from a watched sender: poison would be learned with it.
+        // Nothing is learned from a watched sender: its bad mail would become its usual mail.
         let watched = known.watched || self.context.bounds.watches(sender.sum() + others.nats);
         let went = !watched && self.learn(sender, &message, &decision, class);
         let explanation = if decision.opens {
@@ -177,9 +177,9 @@ impl Assessor<'_> {
         }
     }
 
-    /// What is counted of a message, by what was counted before: external recipients that the sender
-    /// knows, and what it adds. Its size is counted only where a policy limits it: it would widen
-    /// every counter of most senders.
+    /// What is counted of a message, given what was counted before: external recipients that the
+    /// sender knows, and what it adds. Its size is counted only if a policy limits it, because it
+    /// would widen the counters of most senders.
     fn adding(&self, sender: &Sender) -> (u32, Adding) {
         let (facts, before) = (self.facts, self.before);
         let recipients = || facts.recipients.iter().zip(&before.recipients);
@@ -233,7 +233,7 @@ impl Assessor<'_> {
         }
     }
 
-    /// Counts the message as one, whether it goes or not.
+    /// Counts one message, whether it goes or not.
     fn count_message(&self, sender: &mut Sender, content_counts: bool) -> Counts {
         let mut counts = Counts::default();
         if self.before.counts() {
@@ -272,7 +272,7 @@ impl Assessor<'_> {
         (facts, bounds)
     }
 
-    /// Learns from a message of a sender who is not watched, as far as it went; whether it went.
+    /// Learns from a message if it goes and its sender is not watched; whether it goes.
     fn learn(
         &self,
         sender: &mut Sender,
@@ -291,8 +291,8 @@ impl Assessor<'_> {
         went
     }
 
-    /// Whether the content filter may learn the message as ordinary mail. Among the first mail of a
-    /// tenant one bad message of the sender is enough to doubt it.
+    /// Whether the content filter may learn the message as ordinary mail. In a new tenant one bad
+    /// message of the sender is enough to refuse.
     fn teaches(&self, sender: &Sender, watched: bool, action: Action) -> bool {
         let context = self.context;
         let doubtful = watched || (context.learning && sender.sum() >= context.tuning.content_most);
@@ -304,7 +304,7 @@ impl Assessor<'_> {
 }
 
 impl Ceilings {
-    /// What a policy says of the message as far as its ceilings go, and the ceiling it passes.
+    /// What a policy says of the message by its ceilings, and the ceiling it passes.
     fn facts(&self, policy: &Policy) -> (PolicyFacts, Option<(Reason, u64)>) {
         let over = ceilings::exceeded(policy, &self.load, self.add);
         let facts = PolicyFacts {
@@ -322,7 +322,7 @@ impl Ceilings {
     }
 }
 
-/// The message as it counts, without what the sender's allowances leave out.
+/// The message without what the sender's allowances leave out.
 fn without(message: &AssessedMessage, allowed: &Allowances<'_>) -> AssessedMessage {
     let mut counts = *message;
     if allowed.leave_out(EvidenceKind::Content) {
@@ -354,7 +354,7 @@ const fn is_odd(reason: Reason) -> bool {
     )
 }
 
-/// The bounds of this sender by its volume, which only matters to a sum that is near them.
+/// The bounds of this sender by its volume. Volume matters only if a sum is near the bounds.
 pub(super) fn volume_bounds(
     now: Time,
     sender: &Sender,

@@ -1,4 +1,4 @@
-//! Blocks that come into force and end: what the detector forgets with them.
+//! Blocks that begin and end, and what the detector forgets then.
 
 use super::Detector;
 use super::state::group::{self, Group};
@@ -17,19 +17,19 @@ impl Detector {
         self.active_blocks.gate(now, identity)
     }
 
-    /// The gate at RCPT where a header may yet name the account behind a merely claimed sender, or
-    /// none. A block that meets only claimed senders then waits for the dot if an account of that
-    /// address or login is known: else whoever gets an invented envelope blocked would have the
-    /// account of that name refused before it could show who it is.
+    /// The gate at RCPT, for mail whose header may still name the account behind a merely claimed
+    /// sender, or none. If an account of that address or login is known, a block that stops only
+    /// claimed senders waits for the dot. Else anybody could get an invented envelope blocked, and
+    /// the account of that name would be refused before it is identified.
     pub fn gate_before_header(&self, now: Time, identity: &Identity) -> Option<Arc<Block>> {
         let block = self.active_blocks.gate(now, identity)?;
-        // Behind a foreign envelope or none may be any account.
+        // Any account may be behind a foreign or empty envelope sender.
         let open = identity.strength == Strength::None || self.knows_account(identity);
         let waits = matches!(block.scope, SenderScope::Claimed(_)) && open;
         (!waits).then_some(block)
     }
 
-    /// Whether mail of an account of this address, or of its local part as a login, was seen.
+    /// Whether mail of an account with this address, or with its local part as login, was seen.
     fn knows_account(&self, identity: &Identity) -> bool {
         let local = identity.address.rsplit_once('@').map(|(local, _)| local);
         let names = [Some(&*identity.address), local];
@@ -44,7 +44,7 @@ impl Detector {
     /// Puts a block in force (opened just now, or read at start).
     pub fn block(&self, block: Arc<Block>) {
         self.block_history.note(&block);
-        // What a blocked sender wrote is no measure for the rest of its tenant.
+        // Mail of a blocked sender is no measure for the other mail of its tenant.
         if let (Some(tenant), Some(sender)) = (&block.tenant, &block.sender) {
             self.scores.get(&group::tenant_key(tenant), |s| {
                 s.forget(hash_text(sender.as_str()))
@@ -53,30 +53,29 @@ impl Detector {
         self.active_blocks.insert(block);
     }
 
-    /// Notes a block of the past: the next one of its subject may last longer.
+    /// Notes a block of the past, because the next block of its subject may last longer.
     pub fn remember(&self, block: &Block) {
         self.block_history.note(block);
     }
 
     /// Ends a block: it no longer stops anybody, and evidence from before `now` never counts again
-    /// for what it covered. Known recipients stay known, and counters of recipients stay unless a
-    /// ceiling opened the block: then it would open the next one at once.
+    /// for what it covered. Known recipients stay known. Counters of recipients stay unless a
+    /// ceiling opened the block: else they would open the next block at once.
     pub fn unblock(&self, now: Time, block: &Block) {
         self.active_blocks.remove(block.reference);
         self.block_history.note(block);
         self.forgive(now, block, false);
     }
 
-    /// After a restart: does once more what the end of `block` did, for records that come from a
-    /// snapshot taken before it.
+    /// After a restart: repeats the effect of the end of `block` on records from a snapshot that
+    /// was taken before it.
     pub fn forgive_again(&self, block: &Block) {
         if let Some(ended) = block.ended_at {
             self.forgive(ended, block, true);
         }
     }
 
-    /// What the end of a block says of the campaign that others may be part of: nothing where the
-    /// mailbox was taken over.
+    /// Takes back what the block meant for a campaign of others, unless the mailbox was taken over.
     fn unconfirm(&self, sender: &Sender, who: u64, verdict: Option<ReleaseVerdict>) {
         if verdict == Some(ReleaseVerdict::Compromised) {
             return;
@@ -101,7 +100,7 @@ impl Detector {
         });
     }
 
-    /// With `again` only records that have not been used since `now` nor forgiven then.
+    /// With `again`, only records that have been neither used since `now` nor forgiven then.
     fn forgive(&self, now: Time, block: &Block, again: bool) {
         let all = block.reason.is_ceiling();
         if block.kind == BlockKind::Website {
@@ -130,7 +129,7 @@ impl Detector {
             return;
         }
         let mut keys = Vec::new();
-        // Most records are ruled out without making an identity of them.
+        // Most records are excluded without building an identity.
         let other = |address: &str| {
             block.kind == BlockKind::Sender && !address.is_empty() && address != block.subject
         };
@@ -155,7 +154,7 @@ impl Detector {
         }
     }
 
-    /// Active blocks whose end has come; the caller ends each with [`Detector::unblock`].
+    /// Active blocks whose end has passed; the caller ends each with [`Detector::unblock`].
     pub fn due(&self, now: Time) -> Vec<Arc<Block>> {
         self.active_blocks.due(now)
     }
@@ -167,7 +166,7 @@ impl Detector {
 }
 
 impl Sender {
-    /// The identity this record stands for, as far as blocks are concerned.
+    /// The identity of this record, as far as blocks need it.
     pub(super) fn identity(&self, key: &SenderKey) -> Identity {
         Identity {
             tenant: self.tenant.clone(),

@@ -1,5 +1,5 @@
-//! What follows from an assessment: the proof that is kept, the block it opens, the alerts, and what a
-//! policy in shadow mode would have done.
+//! What follows from an assessment: the proof that is kept, the block that is opened, the alerts,
+//! and what a policy in shadow mode would have done.
 
 use super::assess::Assessment;
 use super::explanation::{client_explanation, proof, signals};
@@ -23,9 +23,9 @@ pub(super) struct Opening {
     pub(super) reason: Reason,
     /// The sentence with the counters.
     pub(super) explanation: String,
-    /// Its duration; `None` = as the settings say, by how often the subject was blocked lately.
+    /// Its duration; `None` = as configured, by how often the subject was blocked lately.
     pub(super) duration: Option<BlockDuration>,
-    /// It stops the merely claimed senders of the client, not this sender alone.
+    /// It stops all merely claimed senders of the client, not only this sender.
     pub(super) client: bool,
 }
 
@@ -101,7 +101,7 @@ impl Detector {
         }
     }
 
-    /// Keeps the message as proof where it speaks against its sender.
+    /// Keeps the message as proof if it is evidence against its sender.
     fn keep_proof(
         &self,
         now: Time,
@@ -157,7 +157,7 @@ impl Detector {
         alerts
     }
 
-    /// Notes a block that a policy in shadow mode would have opened for what became of a message.
+    /// Notes a block that a policy in shadow mode would have opened for an outcome.
     pub(super) fn would_block(
         &self,
         now: Time,
@@ -178,8 +178,8 @@ impl Detector {
             });
     }
 
-    /// What the policy in shadow mode would have done, noted for the sender. While a block that it
-    /// would have opened would be in force, all mail counts as refused.
+    /// What the policy in shadow mode would have done, noted for the sender. During a block that it
+    /// would have opened, all mail counts as refused.
     fn shadow_decision(
         &self,
         now: Time,

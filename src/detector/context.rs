@@ -1,5 +1,5 @@
-//! What a message is measured by beside its sender's own past: the bounds, its tenant, and what other
-//! accounts have drawn upon themselves.
+//! The measures for a message besides its sender's own past: the bounds, its tenant, and the
+//! evidence against other accounts.
 
 use super::Detector;
 use super::evidence::Bounds;
@@ -13,10 +13,10 @@ use crate::policy::scope::Choice;
 use crate::types::hash::hash_text;
 use crate::types::{Identity, MessageFacts, Strength, Time};
 
-/// What a sender is measured by beside its own past.
+/// The measures for a sender besides its own past.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Context<'a> {
-    /// Where the lines are drawn.
+    /// The bounds of the policy.
     pub bounds: Bounds,
     pub tuning: &'a Tuning,
     /// The tenant is new: the level of its scores says little.
@@ -26,12 +26,11 @@ pub(super) struct Context<'a> {
     pub usual: Option<f64>,
     /// What is usual for the classes of the tenant; `None` while it has too few senders.
     pub classes: Option<Classes>,
-    /// What other accounts of the client have drawn upon themselves lately, in nats.
+    /// Evidence against other accounts of the client lately, in nats.
     pub suspicion_of_others: f64,
-    /// They are a campaign beyond chance ([`ClientCampaign::is_campaign`]).
+    /// That evidence is a campaign beyond chance ([`ClientCampaign::is_campaign`]).
     pub campaign: bool,
-    /// What other accounts of the tenant have drawn upon themselves lately with the text of this
-    /// message, in nats.
+    /// Evidence against other accounts of the tenant with the text of this message lately, in nats.
     pub suspicion_of_text: f64,
 }
 
@@ -45,8 +44,8 @@ impl Context<'_> {
         }
     }
 
-    /// Whether this message is unlike the tenant's other mail, as far as that is known: always so
-    /// where the tenant is not new.
+    /// Whether this message is unlike the tenant's other mail, as far as that is known. Always true
+    /// if the tenant is not new.
     pub(super) fn is_rare(&self) -> bool {
         !self.learning || self.usual.is_some_and(|share| share <= Tuning::RARE_SHARE)
     }
@@ -61,7 +60,7 @@ impl Context<'_> {
 }
 
 impl Detector {
-    /// What this identity is measured by: content counts less while its tenant is new, and a tenant
+    /// The measures for this identity. Content counts less while its tenant is new, and a tenant
     /// that has sent little has no classes.
     pub(super) fn context<'a>(
         &self,
@@ -79,7 +78,7 @@ impl Detector {
             .unwrap_or_default();
         let tuning = &settings.detector;
         let (suspicion_of_others, campaign) = self.suspicion_of_client(now, identity, tuning);
-        // Where only the policy in shadow mode has a detector, its evidence is gathered.
+        // If only the policy in shadow mode has a detector, its evidence is gathered.
         let rate = choice
             .policies()
             .map(|p| p.false_block_rate)
@@ -98,7 +97,7 @@ impl Detector {
         }
     }
 
-    /// The same for a message: with what its score and its text say.
+    /// The same for a message, with its score and its text.
     pub(super) fn context_of_message<'a>(
         &self,
         now: Time,
@@ -112,8 +111,8 @@ impl Detector {
         context
     }
 
-    /// What the other accounts of the client have drawn upon themselves lately, in nats, and whether
-    /// that is a campaign. Merely claimed senders neither add to it nor meet it.
+    /// Evidence against the other accounts of the client lately, in nats, and whether that is a
+    /// campaign. Merely claimed senders neither add to it nor are judged by it.
     fn suspicion_of_client(&self, now: Time, identity: &Identity, tuning: &Tuning) -> (f64, bool) {
         if !identity.strength.is_account() {
             return (0.0, false);
@@ -133,8 +132,8 @@ impl Detector {
             .unwrap_or_default()
     }
 
-    /// What other accounts of the tenant have drawn upon themselves with the text of this message,
-    /// in nats; asked only for flagged content.
+    /// Evidence against other accounts of the tenant with the text of this message, in nats. Looked
+    /// up only for flagged content.
     fn suspicion_of_text(&self, now: Time, facts: &MessageFacts<'_>, tuning: &Tuning) -> f64 {
         let identity = facts.identity;
         let asked = facts.template != 0
@@ -157,8 +156,8 @@ impl Detector {
             .min(tuning.template_hot)
     }
 
-    /// Share of the mail of others in a new tenant that scores as high; not asked for delivery
-    /// reports and forwarded mail, which quote what others wrote.
+    /// Share of the mail of others in a new tenant that scores as high. Not looked up for delivery
+    /// reports and forwarded mail, which quote other authors.
     fn usual(&self, facts: &MessageFacts<'_>, learning: bool) -> Option<f64> {
         if !learning || facts.identity.strength == Strength::None {
             return None;

@@ -18,9 +18,9 @@ use crate::types::{Action, Block, BlockKind, Identity, MessageFacts, Strength, T
 use std::sync::Arc;
 
 impl Detector {
-    /// Decides on a message. The reservation, made under `reserved_as` (the identity known at RCPT),
-    /// is taken over in the same step. Of a message that does not go (`Defer`, `Reject`) only the
-    /// evidence is counted, of a deferred one nothing.
+    /// Decides on a message. The reservation, made under `reserved_as` (the identity known at
+    /// RCPT), is taken over in the same step. Of a message that does not go, only the evidence is
+    /// counted if it is rejected, and nothing if it is deferred.
     pub fn decide(
         &self,
         now: Time,
@@ -35,7 +35,7 @@ impl Detector {
             let internal_part = self.internal_part(now, &settings, facts);
             return refused_by(&settings, block, internal_part);
         }
-        // Under another key the reservation goes back where it was made.
+        // A reservation under another key is given back there.
         let held = if reserved_as.key == identity.key {
             held
         } else {
@@ -84,7 +84,7 @@ impl Detector {
         self.conclude(now, &settings, &choice, facts, assessment, client_blocks)
     }
 
-    /// The block that stops this sender, else one of a website that the message links to.
+    /// The block that stops this sender, else a block of a website that the message links to.
     fn block_in_the_way(&self, now: Time, facts: &MessageFacts<'_>) -> Option<Arc<Block>> {
         let of_sender = self.active_blocks.gate(now, facts.identity);
         of_sender.or_else(|| {
@@ -93,7 +93,7 @@ impl Detector {
         })
     }
 
-    /// Notes the text of the message among those of its sender, where anybody asks for them.
+    /// Notes the text of the message among those of its sender, if a rule needs them.
     fn count_text(&self, now: Time, facts: &MessageFacts<'_>, learning: bool) -> TextCount {
         let flagged = facts.llr > Tuning::FLAG_NATS;
         if !flagged && !learning {
@@ -143,7 +143,7 @@ impl Detector {
         context: &Context<'_>,
     ) {
         let key = group::tenant_key(&facts.identity.tenant);
-        // What several accounts are flagged with is no measure of ordinary mail.
+        // Content that several accounts are flagged with is no measure of ordinary mail.
         let shared = facts.llr > Tuning::FLAG_NATS && context.suspicion_of_text > 0.0;
         if assessment.learned.is_some() && context.learning && !shared {
             self.learn_score(now, facts);
@@ -163,8 +163,8 @@ impl Detector {
         }
     }
 
-    /// Notes how a message of a new tenant scores. Of merely claimed senders anybody can invent
-    /// enough to make bad mail usual: all of one client are one.
+    /// Notes how a message of a new tenant scores. Anybody can invent enough claimed senders to
+    /// make bad mail usual, so all of one client count as one.
     fn learn_score(&self, now: Time, facts: &MessageFacts<'_>) {
         let identity = facts.identity;
         let who = if identity.strength.is_account() || facts.llr <= 0.0 {
@@ -191,7 +191,7 @@ impl Detector {
         let key = group::client_key(&identity.tenant, identity.client);
         self.groups.with(&key, Group::default, |g| {
             g.count(now, assessment.counts);
-            // Of merely claimed senders anybody could invent enough.
+            // Anybody could invent enough merely claimed senders.
             let joins = evidence - tuning.pool_floor - flag.common;
             if joins > 0.0 && flag.counts_for_others && identity.strength.is_account() {
                 g.campaign.get_or_insert_default().add(
@@ -211,7 +211,7 @@ impl Detector {
         })
     }
 
-    /// Notes what the sender draws upon itself with this text, for others who send the same.
+    /// Notes the evidence against the sender with this text, for others who send the same.
     fn count_text_campaign(
         &self,
         now: Time,
@@ -224,7 +224,7 @@ impl Detector {
         let joins = (flag.counts_for_others || flag.newcomer) && nats > 0.0;
         let (by_others, opens) = (assessment.by_others, assessment.decision.opens);
         let says = joins || by_others || opens;
-        // Of merely claimed senders anybody could invent enough.
+        // Anybody could invent enough merely claimed senders.
         if text == 0 || tuning.template_hot <= 0.0 || !says || !identity.strength.is_account() {
             return;
         }

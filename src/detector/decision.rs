@@ -24,18 +24,18 @@ pub struct Decision {
     pub reason: Reason,
     /// For `Defer` and `Reject` without a block: the reply.
     pub reply: Option<Reply>,
-    /// An active block that stands in the way.
+    /// An active block that stops the message.
     pub blocked_by: Option<Arc<Block>>,
-    /// Where such a block stands: what becomes of the part that stays within the tenant.
+    /// With such a block: what becomes of the part that stays within the tenant.
     pub internal_part: InternalPart,
     /// A block this message opens.
     pub open: Option<NewBlock>,
-    /// People to be told.
+    /// Alerts to people.
     pub alerts: Vec<Alert>,
     /// Evidence this message added against its sender, in nats, by name.
     pub signals: Vec<Signal>,
-    /// The content may be learned as ordinary mail: seen for the first time, taken without reserve,
-    /// of a sender in good standing.
+    /// The content may be learned as ordinary mail: seen for the first time, accepted without
+    /// conditions, from a sender in good standing.
     pub teaches: bool,
     /// What the sender's policy in shadow mode would have done.
     pub shadow_decision: Option<ShadowDecision>,
@@ -44,9 +44,10 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// What is done with the message as a whole: a block stops what leaves the tenant; where mail
-    /// within it stays allowed, that part goes, through the high-risk pool, unless it is too much
-    /// or looks like spam; of the message that opens the block the rest is held.
+    /// What is done with the message as a whole. A block stops the part that leaves the tenant. If
+    /// mail within the tenant stays allowed, that part goes through the high-risk pool, unless it
+    /// is too much or looks like spam. The external part of the message that opens the block is
+    /// held.
     pub fn done(&self, allow_internal: bool, recipients: &[RecipientFacts]) -> Action {
         let internal_part = allow_internal && recipients.iter().any(|r| r.internal);
         match (&self.blocked_by, &self.open) {

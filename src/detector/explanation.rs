@@ -1,4 +1,4 @@
-//! The sentences and the proof that stand in a block.
+//! The sentences and the proof in a block.
 
 use super::evidence::{Bounds, Others, Weight};
 use super::state::habits::Circumstances;
@@ -56,7 +56,7 @@ pub(super) fn explain(
     )
 }
 
-/// The sentence about what others add; empty where the sender's own evidence was enough.
+/// The sentence about the evidence of others; empty if the sender's own evidence was enough.
 pub(super) fn others_note(by_others: bool, others: &Others) -> String {
     let Others { nats, by_text } = *others;
     match by_others {

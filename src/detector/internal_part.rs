@@ -25,7 +25,7 @@ pub enum InternalPart {
     Refused,
 }
 
-/// Where this is counted, with how many times the limits hold there.
+/// The records that count this, each with the factor by which its limits are higher.
 fn counters(identity: &Identity) -> impl Iterator<Item = (u64, u64)> {
     let own = group::within_key(&identity.tenant, hash_text(identity.key.as_str()));
     let together = group::within_key(&identity.tenant, hash_text(&identity.client.to_string()));
@@ -47,8 +47,9 @@ fn fits(settings: &Settings, now: Time, windows: &Windows, times: u64, more: u32
 }
 
 impl Detector {
-    /// RCPT of a blocked sender: whether it may write to one more of its own tenant, after so many
-    /// in this transaction. What fits here is counted, and may be refused, at the final dot.
+    /// RCPT of a blocked sender: whether it may write to one more recipient of its own tenant,
+    /// after so many in this transaction. The final dot counts the recipients and may still refuse
+    /// them.
     pub fn fits_internal_limits(
         &self,
         now: Time,
@@ -66,8 +67,9 @@ impl Detector {
         counters(identity).all(fits_in)
     }
 
-    /// The final dot of a blocked sender: counts what stays within its tenant and says what becomes
-    /// of it. The ceilings of the sender's policy hold as well, except where they only tell people.
+    /// The final dot of a blocked sender: counts what stays within its tenant and returns what
+    /// becomes of it. The ceilings of the sender's policy apply as well, except those that only
+    /// alert people.
     pub(super) fn internal_part(
         &self,
         now: Time,

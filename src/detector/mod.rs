@@ -1,6 +1,6 @@
-//! The detector: what is known of senders becomes one decision on each message. The relay and `replay`
-//! use it alike: it is given `now` and facts and returns values. `docs/detector.md` tells how it
-//! works.
+//! The detector: makes one decision on each message from what is known of senders. The relay and
+//! `replay` both use it: it gets `now` and facts, and returns values. `docs/detector.md` explains
+//! how it works.
 //!
 //! - `decide`: the way of one message; `context`: what it is measured by; `assess`: the step under
 //!   the lock of its sender's record; `conclude` and `explanation`: what follows; `decision`: the
@@ -109,7 +109,7 @@ impl Detector {
         Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// New settings from now on.
+    /// Uses new settings from now on.
     pub fn reload(&self, settings: Arc<Settings>) {
         *self
             .settings

@@ -1,4 +1,4 @@
-//! What the world answers: deliveries, unknown users, spam refusals, complaints.
+//! Outcomes and reports: deliveries, unknown users, spam refusals, complaints.
 
 use super::assess::volume_bounds;
 use super::conclude::Opening;
@@ -24,12 +24,12 @@ use crate::types::{Evidence, Identity, MessageId, OutcomeClass, Reason, Signal, 
 const OUTCOME: u64 = 0x6f75_7463_6f6d_6531;
 /// The same for complaints.
 const COMPLAINT: u64 = 0x636f_6d70_6c61_696e;
-/// The same for what comes back after the first hop has taken the message.
+/// The same for reports that come back after the first hop has taken the message.
 const RETURNED: u64 = 0x7265_7475_726e_6564;
-/// Keeps what is reported of a client's senders apart from what is reported of a sender.
+/// Keeps reports about a client's senders apart from reports about one sender.
 const CLIENT: u64 = 0x636c_6965_6e74_5f72;
 
-/// What came of a report.
+/// The effect of a report.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReportEffect {
     pub kind: ReportEffectKind,
@@ -42,10 +42,10 @@ pub struct ReportEffect {
 pub enum ReportEffectKind {
     /// Evidence against the sender.
     Counted,
-    /// This was reported before, or by the same one of the same sender.
+    /// The same was reported before, or by the same reporter about the same sender.
     Repeated,
-    /// It adds nothing: few complaints among much mail, as much as reports may say already, or the
-    /// sender is blocked, was forgiven since, or has an allowance.
+    /// It adds nothing: complaints are few among much mail, reports have reached their bound, or
+    /// the sender is blocked, was forgiven since, or has an allowance.
     Nothing,
 }
 
@@ -66,17 +66,17 @@ impl From<ReportEffectKind> for ReportEffect {
     }
 }
 
-/// What an event says of the sender.
+/// What an event reports about the sender.
 #[derive(Clone, Copy, PartialEq)]
 enum OutcomeKind {
     Delivered,
     UnknownUser,
-    /// What somebody says; whether it is a refusal as spam or an unknown user.
+    /// A report; for a refusal or an unknown user, with the class of the outcome.
     Reported(ReportKind, OutcomeClass),
 }
 
 impl OutcomeKind {
-    /// What an allowance calls it.
+    /// The kind of evidence in an allowance.
     const fn kind(self) -> Option<EvidenceKind> {
         match self {
             Self::Delivered => None,
@@ -107,19 +107,19 @@ struct OutcomeEvent<'a> {
     identity: &'a Identity,
     id: MessageId,
     what: OutcomeKind,
-    /// Who says it, and for which site.
+    /// Who reports it, and the site of the reporter.
     reporter: u64,
     site: u64,
 }
 
 impl OutcomeEvent<'_> {
-    /// When the message was accepted: its id tells.
+    /// When the message was accepted, taken from its id.
     fn sent(&self) -> Time {
         Time(i64::try_from(self.id.0 >> 22).unwrap_or(i64::MAX))
     }
 
-    /// Only what a site says in the dialog counts among the bounces: a share of them may be a
-    /// ceiling.
+    /// Only what a site says in the SMTP dialog counts as a bounce, because a policy may limit the
+    /// share of bounces.
     fn counts(&self) -> Counts {
         Counts {
             bounces: u32::from(self.what == OutcomeKind::UnknownUser),
@@ -160,7 +160,7 @@ fn outcome_key(id: MessageId, recipient_hash: u64) -> u64 {
 /// What an event did to its sender's record.
 #[derive(Default)]
 struct Applied {
-    /// The same one said it before.
+    /// The same reporter reported it before.
     repeated: bool,
     /// What was added, in nats.
     nats: f64,
@@ -173,9 +173,9 @@ struct Applied {
 }
 
 impl Detector {
-    /// The message `id` is a copy of one that went to this recipient before: what becomes of it
-    /// there says nothing new. Else good news could be had by sending one message to a friend again
-    /// and again.
+    /// The message `id` is a copy of one that went to this recipient before, so its outcome there
+    /// says nothing new. Else a sender could gain good evidence by sending one message to a friend
+    /// again and again.
     pub(super) fn ignore_outcome(&self, id: MessageId, recipient_hash: u64) {
         self.seen.mark(outcome_key(id, recipient_hash));
     }
@@ -195,7 +195,7 @@ impl Detector {
             OutcomeClass::Delivered => OutcomeKind::Delivered,
             OutcomeClass::UnknownUser => OutcomeKind::UnknownUser,
             OutcomeClass::SpamRefusal => OutcomeKind::Reported(ReportKind::Refusal, class),
-            // These speak of the recipient or of the way there, not of the sender.
+            // These are about the recipient or the way there, not about the sender.
             OutcomeClass::Reputation
             | OutcomeClass::Recipient
             | OutcomeClass::Transport
@@ -211,9 +211,10 @@ impl Detector {
         self.event(now, &event, outcome_key(id, to.recipient)).block
     }
 
-    /// A delivery report that came back about a recipient at whom the message had seemed delivered:
-    /// once per message and recipient, beside what the first hop said. Anybody can write one who
-    /// got the message, so it says little: see [`SenderReports`]. May open a block.
+    /// A delivery report that came back about a recipient to which the message had seemed
+    /// delivered. It counts once per message and recipient, beside the reply of the first hop.
+    /// Anybody who got the message can write one, so it is weak evidence: see [`SenderReports`].
+    /// May open a block.
     pub fn returned(
         &self,
         now: Time,
@@ -225,7 +226,7 @@ impl Detector {
         let to = to.into();
         match class {
             OutcomeClass::UnknownUser | OutcomeClass::SpamRefusal => {}
-            // No good news comes from a report that anybody can write who got the message.
+            // No good evidence comes from a report that anybody who got the message can write.
             OutcomeClass::Delivered
             | OutcomeClass::Reputation
             | OutcomeClass::Recipient
@@ -281,7 +282,7 @@ impl Detector {
         if applied.repeated {
             return ReportEffectKind::Repeated.into();
         }
-        // What the policy in shadow mode would have made of it.
+        // What the policy in shadow mode would have done.
         if applied.shadow_blocks {
             self.would_block(now, &settings, identity, Reason::Evidence);
         }
@@ -358,7 +359,7 @@ impl Detector {
         let bounds =
             |policy| volume_bounds(now, sender, sum, &context.bounds_of(policy), context.tuning);
         let acting = bounds(choice.policy);
-        // Good news never opens a block, even where the bound has been lowered since.
+        // Good evidence never opens a block, even if the bound has been lowered since.
         let opens = nats > 0.0 && acting.blocks(sum);
         Applied {
             repeated: false,
@@ -373,8 +374,8 @@ impl Detector {
         }
     }
 
-    /// The evidence of an event in nats, added to the sender's; `None` if the same one said it
-    /// before.
+    /// The evidence of an event in nats, added to the sender's; `None` if the same reporter
+    /// reported it before.
     fn weigh_event(
         &self,
         now: Time,
@@ -423,8 +424,8 @@ impl Detector {
         if let (OutcomeKind::Reported(report_kind, _), Strength::Claimed | Strength::None) =
             (event.what, identity.strength)
         {
-            // One recipient of eight people's mail must not be able to speak against the client of
-            // all of them.
+            // One recipient of mail from eight people must not count eight times against their
+            // client.
             let volume = self
                 .groups
                 .read(&client, |g| volume(&g.windows, now))

@@ -1,5 +1,5 @@
-//! What has been counted of a message before: a message that is tried again because an earlier try
-//! was not accepted is no news.
+//! What has been counted of a message before: a retry of a message that was not accepted says
+//! nothing new.
 
 use super::Detector;
 use super::count;
@@ -19,13 +19,13 @@ pub(super) struct EarlierCounts {
 }
 
 impl EarlierCounts {
-    /// The message was accepted before and comes again. Only a try that was not accepted is no news
-    /// when it is repeated.
+    /// The message was accepted before and is sent again. A retry of a message that was not
+    /// accepted is no repeat.
     pub(super) fn is_repeat(&self) -> bool {
         self.content == Counted::Fully
     }
 
-    /// It counts as a message: met for the first time, or accepted before and sent again.
+    /// It counts as a message: it is new, or it was accepted before and is sent again.
     pub(super) fn counts(&self) -> bool {
         self.content != Counted::Evidence
     }
@@ -41,19 +41,19 @@ impl EarlierCounts {
         )
     }
 
-    /// Whether a recipient of whom so much has been counted adds to the counters.
+    /// Whether a recipient that was counted so far adds to the counters.
     pub(super) fn adds(&self, counted: Counted) -> bool {
         counted != Counted::Fully || self.is_repeat()
     }
 
-    /// Whether such a recipient is evidence.
+    /// Whether such a recipient adds evidence.
     pub(super) fn tells(&self, counted: Counted) -> bool {
         counted == Counted::Not || (counted == Counted::Fully && self.is_repeat())
     }
 }
 
 impl Detector {
-    /// What has been counted of this message; from now on it has been met.
+    /// What has been counted of this message so far; it is marked as met.
     pub(super) fn before(&self, facts: &MessageFacts<'_>) -> EarlierCounts {
         let message = mix(hash_text(facts.identity.key.as_str()), facts.fingerprint);
         let recipients = facts
@@ -68,7 +68,7 @@ impl Detector {
         }
     }
 
-    /// A deferred message leaves no trace.
+    /// Forgets what was counted of a deferred message.
     pub(super) fn forget(&self, before: &EarlierCounts, facts: &MessageFacts<'_>) {
         if before.content == Counted::Not {
             self.seen.set(before.message, Counted::Not);
@@ -80,7 +80,7 @@ impl Detector {
         }
     }
 
-    /// A message that goes is counted fully.
+    /// Marks a message that goes as fully counted.
     pub(super) fn mark(&self, before: &EarlierCounts, facts: &MessageFacts<'_>, goes: bool) {
         if !goes {
             return;
@@ -97,8 +97,9 @@ impl Detector {
         }
     }
 
-    /// The spool could not take a message that was judged to go: its recipients are taken back. Its
-    /// evidence stands, once: when the message comes again, only the recipients are counted anew.
+    /// The spool could not take a message that was to go: its recipients are taken back. Its
+    /// evidence stays and counts once; when the message is sent again, only the recipients are
+    /// counted again.
     pub fn undo(&self, facts: &MessageFacts<'_>) {
         self.take_back(facts);
     }

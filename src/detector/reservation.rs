@@ -10,7 +10,7 @@ use crate::policy::{ceilings, reasons};
 use crate::types::{Action, Counts, Identity, Reason, Reply, SenderKey, Time};
 use std::sync::PoisonError;
 
-/// Alerts waiting to be fetched at most.
+/// Most alerts that wait to be fetched.
 const ALERTS: usize = 1000;
 
 /// Answer to a reservation at RCPT.
@@ -74,8 +74,8 @@ impl Detector {
             held.internal = held.internal.saturating_add(add.internal);
             return Reserve::Granted;
         };
-        // A surplus recipient of one message is told to its client alone: the rest comes in another
-        // message.
+        // A surplus recipient of one message causes no alert: only its client is told, which sends
+        // the remaining recipients in another message.
         if why != Reason::RecipientsPerMessage
             && self
                 .unsaved
@@ -91,7 +91,7 @@ impl Detector {
         reasons::reply(why, Action::Defer).map_or(Reserve::Granted, Reserve::Throttled)
     }
 
-    /// Messages of the sender in the last minute, where anybody asks for them.
+    /// Messages of the sender in the last minute, if a ceiling needs them.
     pub(super) fn minute_messages(&self, now: Time, key: &SenderKey, policy: &Policy) -> u32 {
         let limited = policy.messages_per_minute > 0;
         if limited {
@@ -103,8 +103,8 @@ impl Detector {
         }
     }
 
-    /// Alerts that came up at RCPT (throttled recipients) since the last call; each sender and
-    /// ceiling once per window.
+    /// Alerts from RCPT (throttled recipients) since the last call; once per sender, ceiling and
+    /// window.
     pub fn take_alerts(&self) -> Vec<Alert> {
         std::mem::take(&mut *self.alerts.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -118,13 +118,13 @@ impl Detector {
     }
 }
 
-/// Whether recipients are counted already at RCPT.
+/// Whether the policy counts recipients already at RCPT.
 fn throttles(policy: &Policy) -> bool {
     matches!(policy.when_exceeded, WhenExceeded::Throttle) && ceilings::any(policy)
 }
 
 impl Sender {
-    /// What this sender has used of its ceilings; what is reserved counts.
+    /// What this sender has used of its ceilings, including reservations.
     pub(super) fn load(&self, now: Time, minute_messages: u32) -> ceilings::Load {
         let reserved = Counts {
             external: self.reserved_external,

@@ -1,4 +1,4 @@
-//! Senders as people see them.
+//! Senders as shown to people.
 
 use super::{DAY, Detector, HOUR, ShadowCounts};
 use crate::api::{CeilingUse, PolicyExplanation};
@@ -43,7 +43,7 @@ pub struct SenderView {
     pub recent: Vec<Evidence>,
 }
 
-/// A sender's policy as people see it.
+/// A sender's policy as shown to people.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicyView {
     /// Which policy and why.
@@ -52,7 +52,7 @@ pub struct PolicyView {
     pub(crate) used: Vec<CeilingUse>,
     /// What its policy in shadow mode would have done since the start.
     pub shadow_counts: Option<ShadowCounts>,
-    /// The sender, where it was seen.
+    /// The sender, if it was seen.
     pub sender: Option<SenderView>,
 }
 
@@ -88,7 +88,8 @@ impl Detector {
             .collect()
     }
 
-    /// One sender by key, or by plain address: the account of that name first, else who claims it.
+    /// One sender by key, or by plain address: the account of that name first, else the sender that
+    /// claims it.
     pub fn sender(&self, now: Time, key: &str) -> Option<SenderView> {
         self.sender_of(now, key, None)
     }
@@ -99,7 +100,7 @@ impl Detector {
         self.view(now, &settings, &self.key_of(&settings, key, tenant)?)
     }
 
-    /// The key that is meant by a key or a plain address.
+    /// The key for a text that is a key or a plain address.
     fn key_of(
         &self,
         settings: &Settings,
@@ -133,9 +134,9 @@ impl Detector {
         })
     }
 
-    /// Which policy is this sender's and what it has used of it; one that was never seen counts as
-    /// an account of that name. `client` stands for the one it was last seen through. `None` if the
-    /// text names nobody.
+    /// Which policy applies to this sender and what it has used of it. A sender that was never seen
+    /// counts as an account of that name. `client` replaces the client that it was last seen
+    /// through. `None` if the text names no sender.
     pub fn explain(
         &self,
         now: Time,
@@ -166,8 +167,8 @@ impl Detector {
         })
     }
 
-    /// Memory of all tracked senders in octets, without and with the recipients they know; keys and
-    /// texts count.
+    /// Memory of all tracked senders in octets, without and with their known recipients; keys and
+    /// texts are included.
     pub fn memory(&self) -> (usize, usize) {
         let (mut records, mut recipients) = (0, 0);
         self.senders.each(|key, sender| {

@@ -1,8 +1,8 @@
 //! What the header says of bulk mail, and who answers for the message: list fields (RFC 2369, 2919,
-//! 8058) and the domains of signatures (RFC 6376) beside the From domain.
+//! 8058) and the domains of signatures (RFC 6376) compared with the From domain.
 //!
-//! Nothing here is verified: fields may be forged, so they may accuse more than they excuse. Fields
-//! that a receiver wrote (Authentication-Results, Received-SPF) are never read.
+//! Nothing here is verified. Fields may be forged, so they count more against a message than for
+//! it. Fields that a receiver wrote (Authentication-Results, Received-SPF) are never read.
 
 use super::dense::Dense;
 use super::links::{base_domain, host_and_bare};
@@ -16,7 +16,7 @@ const MAX_FIELD: usize = 4096;
 /// Fields of bulk mail and signatures.
 #[derive(Debug, Default)]
 pub(super) struct Bulk {
-    /// List-Id or List-Post: a list server sends on what somebody else wrote.
+    /// List-Id or List-Post: a list server forwards what another author wrote.
     list: bool,
     /// `Precedence: bulk`, `list` or `junk`.
     precedence: bool,
@@ -57,7 +57,7 @@ impl Bulk {
         }
     }
 
-    /// What that says of a message from `domain`, at a free mail provider or not.
+    /// The features for a message from `domain`, at a free mail provider or not.
     pub(super) fn name(&self, domain: &str, free_mail: bool) -> [(Dense, bool); 6] {
         let own = base_domain(domain);
         let leads = self
@@ -69,7 +69,8 @@ impl Bulk {
         let elsewhere = !own.is_empty()
             && !self.signers.is_empty()
             && self.signers.iter().all(|d| base_domain(d) != own);
-        // A list server writes these fields around letters of others: there they accuse nobody.
+        // A list server adds these fields to letters of other authors: there they say nothing
+        // against anybody.
         let alone = !self.list;
         let bulk = self.precedence || self.unsubscribe.is_some();
         [

@@ -18,7 +18,7 @@ pub(crate) fn platt(points: &[Point]) -> (f32, f32) {
     let (spam_total, ham_total) = (total(true), total(false));
     let (mut a, mut b) = (1.0_f64, 0.0_f64);
     for _ in 0..100 {
-        // The small diagonal keeps separable data from running away.
+        // The small diagonal term keeps the weights finite for separable data.
         let (mut ga, mut gb, mut haa, mut hab, mut hbb) = (1e-3 * a, 1e-3 * b, 1e-3, 0.0, 1e-3);
         for &(margin, spam, share) in points {
             let x = f64::from(margin);

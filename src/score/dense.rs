@@ -1,15 +1,15 @@
 //! The named features, worded so that a postmaster understands them. They mean the same in every
 //! corpus.
 
-/// Which way a feature may speak. Training may not turn it round: what points the other way in one
-/// corpus is an accident of that corpus.
+/// Which way a feature may speak. Training may not reverse it: the opposite direction in one corpus
+/// is an accident of that corpus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
     /// May only speak for spam.
     Spam,
     /// May only speak against spam.
     Ham,
-    /// Says nothing alone; trees may ask for it beside others.
+    /// Says nothing alone; trees may use it with other features.
     Context,
 }
 
@@ -38,9 +38,9 @@ macro_rules! dense {
                 match self { $(Self::$variant => Direction::$direction,)+ }
             }
 
-            /// What is known of it before any corpus was read: the weight of a full value, 0 or
-            /// more, in the way it may speak. Training starts here and is held near it; for lures
-            /// no corpus holds it is all there is.
+            /// What is known of it before any corpus is read: the weight of a full value, 0 or
+            /// more, in its direction. Training starts here and stays near it; for lures that no
+            /// corpus holds it is the whole weight.
             pub(crate) const fn prior(self) -> f32 {
                 match self { $(Self::$variant => $prior,)+ }
             }
@@ -221,9 +221,9 @@ dense! {
 }
 
 impl Dense {
-    /// Whether corpora may teach it. On its way mail gains list fields and signatures, so that in a
-    /// corpus they tell how it was gathered: such features keep the weight they have beforehand,
-    /// and trees do not ask for them.
+    /// Whether corpora may teach it. Mail gains list fields and signatures on its way, so in a
+    /// corpus they show how it was gathered. Such features keep their prior weight, and trees do
+    /// not use them.
     pub(crate) const fn is_learned(self) -> bool {
         !matches!(
             self,

@@ -1,15 +1,14 @@
-//! Why a file of the score is not read. Nothing is mended by trying again: the file is another, or
-//! damaged.
+//! Why a file of the score is not read. A retry does not help: the file is another one or damaged.
 
 use super::model::{FORMAT, MAX_FILE};
 
 /// Why a model file is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ModelError {
-    /// It has so many octets.
+    /// Its size in octets.
     #[error("model file of {0} octets is larger than {MAX_FILE}")]
     TooLarge(usize),
-    /// It begins otherwise than one.
+    /// It does not begin with the magic of a model file.
     #[error("not an outgate model file")]
     NotAModel,
     /// It was made for another version of the program.
@@ -23,13 +22,13 @@ pub enum ModelError {
         /// Named features it has.
         named: u32,
     },
-    /// Its octets are not those that were written.
+    /// Its octets have changed since it was written.
     #[error("model file is damaged: its checksum does not match")]
     Checksum,
     /// It is shorter than its own counts say.
     #[error("model file ends too early")]
     Truncated,
-    /// A list in it is longer than any that is written.
+    /// A list in it is longer than any list that is written.
     #[error("model file names {found} entries, at most {most} are read")]
     TooMany {
         /// How many entries it names.
@@ -37,7 +36,7 @@ pub enum ModelError {
         /// Entries that are read.
         most: u32,
     },
-    /// A number or an index in it cannot be.
+    /// A number or an index in it is impossible.
     #[error("model file {0}")]
     Impossible(&'static str),
 }
@@ -45,10 +44,10 @@ pub enum ModelError {
 /// Why a file of learned weights is refused. The tenant learns anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DeltaError {
-    /// It begins otherwise than one.
+    /// It does not begin with the magic of learned weights.
     #[error("not a file of learned weights")]
     NotADelta,
-    /// Its octets are not those that were written.
+    /// Its octets have changed since it was written.
     #[error("file is damaged: its checksum does not match")]
     Checksum,
     /// It was written by another version of the program.
@@ -57,7 +56,7 @@ pub enum DeltaError {
     /// It is shorter than its own counts say.
     #[error("file ends too early")]
     Truncated,
-    /// A number in it cannot be.
+    /// A number in it is impossible.
     #[error("file holds impossible values")]
     Impossible,
 }

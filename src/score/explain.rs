@@ -1,4 +1,5 @@
-//! Symbols in words, for admins. Never for the sender: who knows why, writes around it.
+//! Symbols in words, for admins. Never for the sender: a sender who knows the reasons can avoid
+//! them.
 
 use super::dense;
 use super::features::Source;

@@ -1,10 +1,10 @@
-//! What of a message was not read, or reads in several ways. That is never neutral: such a message
-//! counts as suspicious.
+//! What was not read of a message, or can be read in several ways. That is never neutral: such a
+//! message counts as suspicious.
 
-/// A message with a finding lies at least here (nats): above `scoring.suspicious_probability` as
+/// A message with a finding scores at least this (nats): above `scoring.suspicious_probability` as
 /// shipped.
 pub(in crate::score) const LEAST_LLR: f64 = 2.5;
-/// What a finding adds to a message that lies there anyway (nats).
+/// What a finding adds to a message that scores as much anyway (nats).
 pub(in crate::score) const LEAST_NATS: f64 = 0.5;
 
 /// Why a message was not read whole, or not for certain.
@@ -23,9 +23,9 @@ pub(crate) enum Finding {
     Markup,
     /// A part declared as text that is none.
     Unreadable,
-    /// Boundaries or types that programs take in different ways.
+    /// Boundaries or types that programs read in different ways.
     Ambiguous,
-    /// A piece of a message that the reader puts together (RFC 2046 section 5.2.2).
+    /// A piece of a message that the reader joins (RFC 2046 section 5.2.2).
     Piece,
 }
 

@@ -55,8 +55,8 @@ impl Headers {
             let is = |n: &str| name.eq_ignore_ascii_case(n.as_bytes());
             match name.len() {
                 2 if is("to") => {
-                    // Scripts leave To out; who writes `undisclosed-recipients:;` means to hide
-                    // somebody.
+                    // Scripts leave To out. A writer of `undisclosed-recipients:;` hides recipients
+                    // on purpose.
                     headers.hides_recipients |= !value.is_empty();
                     headers.recipients += count_addresses(value);
                     to = to.or(Some(value));
@@ -177,7 +177,7 @@ impl Headers {
 }
 
 /// Whether a message without its envelope came from the null sender: its Return-Path field says so,
-/// or, where there is none, its From is nobody or one who writes reports.
+/// or, without such a field, its From is empty or the address of a mailer that writes reports.
 pub(super) fn from_nobody(fields: Fields<'_>, from: &str) -> bool {
     let daemon = |address: &str| {
         let local = address.split('@').next().unwrap_or_default();
@@ -203,7 +203,7 @@ pub(super) fn is_random_token(token: &str) -> bool {
     token.len() >= 8 && switches >= 3 && !token.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// Domains that stand for something taken out by those who published a corpus.
+/// Domains that replace names removed by the publishers of a corpus.
 fn redacted(domain: &str) -> bool {
     domain.contains("redacted") || domain.contains("removed") || domain.starts_with("example.")
 }
@@ -216,7 +216,7 @@ fn count_addresses(value: &[u8]) -> usize {
         b == b'@' && !quoted
     });
     let count = at_signs.take(MAX_RECIPIENTS).count();
-    // A corpus that removed the address left its mark.
+    // A corpus that removed the address left this mark.
     count.max(usize::from(
         memchr::memmem::find(value, b"[removed]").is_some()
             || memchr::memmem::find(value, b"edacted").is_some(),

@@ -1,8 +1,8 @@
-//! HTML to the text a person sees, with what speaks about the writer: links, forms, pictures,
-//! hidden text.
+//! HTML to the text that a person sees, with what it tells about the writer: links, forms,
+//! pictures, hidden text.
 //!
-//! Three layers come out: what is shown, what of that is doubtful (shown by some programs), and
-//! what is hidden. None is thrown away: the scorer reads the document as each kind of reader would.
+//! Three layers come out: the shown text, the doubtful part of it (shown by some programs), and the
+//! hidden text. All are kept: the scorer reads the document as each kind of reader would.
 
 mod attributes;
 mod entities;
@@ -20,7 +20,7 @@ use style::Sheet;
 /// A link: where it leads, and the text shown for it.
 pub(super) type HtmlLink = (String, Range<usize>);
 
-/// What a document shows and holds.
+/// The content of a document.
 #[derive(Debug, Default)]
 pub(super) struct HtmlPage {
     /// Visible text; blocks are separated by line breaks.
@@ -40,7 +40,7 @@ pub(super) struct HtmlPage {
     pub images: usize,
     /// `<form>` or password fields.
     pub forms: usize,
-    /// Octets of text that the writer hid where it stands; what a style sheet hides is not counted.
+    /// Octets of text that the writer hid directly; text hidden by a style sheet does not count.
     pub hidden: usize,
     /// Pictures of at most two pixels.
     pub tiny_images: usize,
@@ -61,7 +61,7 @@ const MAX_LINKS: usize = 256;
 const MAX_TEXT: usize = 2 * 1024 * 1024;
 /// Pieces of doubtful and of hidden text that are told apart.
 const MAX_PIECES: usize = 16 * 1024;
-/// Longest text in place of a picture that is taken for shown, octets.
+/// Longest text in place of a picture that counts as shown, octets.
 const SHORT_ALT: usize = 200;
 
 /// Renders a document in one pass.
@@ -74,7 +74,7 @@ pub(super) fn render(html: &str) -> HtmlPage {
     renderer.finish()
 }
 
-/// Elements whose content is not read as tags, and whether it is seen as it stands.
+/// Elements whose content is not read as tags, and whether that content is visible.
 const RAW: [(&str, Option<bool>); 9] = [
     ("style", None),
     ("script", None),
@@ -94,10 +94,10 @@ struct Renderer<'a> {
     stack: Stack<'a>,
     ends: TagEnds,
     link: Option<(String, usize, bool)>,
-    /// What follows the conditional comments we are in.
+    /// What follows the open conditional comments.
     behind: Vec<&'a str>,
-    /// An end that was looked for once and is not there will not be found later either: no second
-    /// search.
+    /// An end that was once searched for and not found is not searched for again: it cannot be
+    /// later either.
     no_comment_end: bool,
     no_raw_end: [bool; RAW.len()],
 }
@@ -132,8 +132,8 @@ impl<'a> Renderer<'a> {
         }
     }
 
-    /// What an element hides that is never closed is shown, and doubtful: it would hide the rest
-    /// from us, not from every reader.
+    /// Text in a hiding element that is never closed is shown and doubtful: otherwise it would be
+    /// hidden from us, but not from every reader.
     fn finish(mut self) -> HtmlPage {
         self.end_link();
         let mut page = self.page;
@@ -210,7 +210,7 @@ impl<'a> Renderer<'a> {
     }
 
     fn comment(&mut self, comment: &'a str) -> &'a str {
-        // A conditional comment ends where the first end stands: inside there is none.
+        // A conditional comment ends at the first end: it has none inside.
         let end = if self.no_comment_end || !self.behind.is_empty() {
             None
         } else {
@@ -339,7 +339,7 @@ impl<'a> Renderer<'a> {
         };
         let shown = picture && text.len() < SHORT_ALT;
         if !shown {
-            // Seen only where pictures are not.
+            // Visible only without pictures.
             self.stack
                 .push_hidden("!alt", false, self.page.concealed.len());
         }
@@ -384,7 +384,7 @@ impl<'a> Renderer<'a> {
         }
     }
 
-    /// Puts text where it belongs.
+    /// Adds text to its layer.
     fn push(&mut self, text: &str) {
         let page = &mut self.page;
         match self.stack.seen() {
@@ -426,7 +426,7 @@ impl<'a> Renderer<'a> {
 }
 
 impl HtmlPage {
-    /// The text as those see it to whom doubtful text is hidden.
+    /// The text without doubtful pieces.
     pub(super) fn without_doubtful(&self) -> String {
         let (mut out, mut at) = (String::with_capacity(self.text.len()), 0);
         for piece in &self.doubtful {
@@ -437,7 +437,7 @@ impl HtmlPage {
         out
     }
 
-    /// All text in the order of the document, shown or not.
+    /// All text in the order of the document, visible or not.
     pub(super) fn everything(&self) -> String {
         let (mut out, mut at) = (
             String::with_capacity(self.text.len() + self.concealed.len()),
@@ -455,7 +455,7 @@ impl HtmlPage {
     }
 }
 
-/// Preview lines are filled up with these, so that no text of the body follows them.
+/// Preview lines are padded with these, so that no text of the body follows them.
 const fn is_filler(c: char) -> bool {
     matches!(
         c,

@@ -1,7 +1,8 @@
 //! Words and phrases that mean the same wherever mail is written, by the named feature they feed.
 //!
-//! As they stand after folding: lower case, digits as 0, without accents, apostrophes and hyphens
-//! kept inside words. At most five words each, parted by `|`. A phrase belongs to one list only.
+//! They are written as folding leaves them: lower case, digits as 0, without accents; apostrophes
+//! and hyphens stay inside words. At most five words each, separated by `|`. A phrase belongs to
+//! one list only.
 
 use super::dense::Dense;
 

@@ -79,7 +79,7 @@ pub struct Scorer {
 #[derive(Clone, Copy)]
 enum TenantLearning<'a> {
     Nothing,
-    /// Its own, and until that is known what the whole node learned.
+    /// The tenant's own, and until that is known, what the whole node learned.
     Among(&'a adapt::Delta, &'a adapt::Delta),
 }
 
@@ -98,14 +98,15 @@ fn sigmoid(llr: f64) -> f64 {
     1.0 / (1.0 + (-llr).exp())
 }
 
-/// Puts symbols among the strongest, whatever they weigh.
+/// Adds symbols to the strongest ones, whatever their weight.
 fn add_symbols(symbols: &mut Vec<Signal>, more: Vec<Signal>) {
     symbols.truncate(MAX_SYMBOLS.saturating_sub(more.len()));
     symbols.extend(more);
     symbols.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
 }
 
-/// What was not read, or not for certain, is never neutral: the message counts as suspicious.
+/// A part that was not read, or not for certain, is never neutral: the message counts as
+/// suspicious.
 fn lift_for_findings(score: &mut Score, worst: &mut Weighed, findings: &[Finding]) {
     if findings.is_empty() {
         return;
@@ -113,7 +114,7 @@ fn lift_for_findings(score: &mut Score, worst: &mut Weighed, findings: &[Finding
     let lifted = (score.llr + LEAST_NATS)
         .max(LEAST_LLR)
         .min(model::MAX_LLR.max(score.llr));
-    // One reason carries the weight, the others stand beside it.
+    // One reason carries the weight; the others have none.
     let weights = std::iter::once((lifted - score.llr) as f32).chain(std::iter::repeat(0.0));
     let signals = findings
         .iter()
@@ -136,7 +137,7 @@ impl Scorer {
     /// The model built into the binary; an error if it is damaged.
     pub fn shipped() -> Result<Self, ModelError> {
         let scorer = Self::new(Model::from_bytes(SHIPPED)?);
-        // Tables are built before the first message waits for them.
+        // Tables are built now, so that no message waits for them.
         scorer.score(b"Subject: x\r\n\r\nhttps://a.example/b?c\r\n");
         Ok(scorer)
     }
@@ -151,15 +152,15 @@ impl Scorer {
         &self.model
     }
 
-    /// Scores a raw message. Never fails: what could not be read is named, and makes the message
-    /// suspicious.
+    /// Scores a raw message. Never fails: what could not be read becomes a symbol, and makes the
+    /// message suspicious.
     pub fn score(&self, message: &[u8]) -> Score {
         EXTRACTOR.with(|cell| match cell.try_borrow_mut() {
             Ok(mut extractor) => {
                 extractor.extract(message);
                 self.worst(&mut extractor, TenantLearning::Nothing).0
             }
-            // Only if scoring called itself; fresh buffers do as well.
+            // Only if scoring called itself; new buffers work as well.
             Err(_) => {
                 let mut extractor = Extractor::default();
                 extractor.extract(message);
@@ -177,9 +178,9 @@ impl Scorer {
         self.explained(extractor, &weighed)
     }
 
-    /// Weighs all views of a message that was just extracted: the worst counts. Until a tenant's
-    /// `own` mail is known, what the whole `node` learned speaks for it. With the score comes what
-    /// is needed to learn the message.
+    /// Weighs all views of the message extracted last: the worst counts. Until a tenant's `own`
+    /// mail is known, what the whole `node` learned is used. Also returns what is needed to learn
+    /// the message.
     pub fn judge_among(
         &self,
         extractor: &mut Extractor,
@@ -284,9 +285,9 @@ impl Scorer {
         }
     }
 
-    /// What each named feature contributes: its own weight, and what the trees changed when they
-    /// asked for it. Only what the message has is a reason: that a lure is absent explains nothing
-    /// to anybody.
+    /// The contribution of each named feature: its own weight, and what the trees changed when they
+    /// asked for it. Only features that the message has are reasons: the absence of a lure explains
+    /// nothing.
     fn named(&self, extractor: &Extractor) -> [f32; dense::COUNT] {
         let row = extractor.dense().map(trees::quantise);
         let mut margins = [0.0; dense::COUNT];
@@ -359,7 +360,7 @@ impl Scorer {
     }
 }
 
-/// The words that speak loudest for and against, a few of each.
+/// The words with the largest weights for and against, a few of each.
 fn strongest<'a>(model: &Model, extractor: &'a Extractor) -> Vec<&'a text::Word> {
     let mut best: Vec<(f32, &text::Word)> = Vec::with_capacity(2 * MAX_WORDS_NAMED + 1);
     for side in [1.0, -1.0] {

@@ -56,9 +56,9 @@ pub struct Margin {
     pub text: f32,
     /// What named features say.
     pub named: f32,
-    /// What the trees make of the named features together.
+    /// What the trees add for the named features together.
     pub trees: f32,
-    /// The part that every message has.
+    /// The constant part of every message.
     pub bias: f32,
 }
 
@@ -69,7 +69,8 @@ impl Margin {
     }
 }
 
-/// Length normalisation of a group with `n` features. The constant keeps short texts from shouting.
+/// Length normalisation of a group with `n` features. The constant limits the weight of short
+/// texts.
 pub(crate) fn norm(n: usize, group: usize) -> f32 {
     const SOFTENING: [f32; 3] = [15.0, 15.0, 60.0];
     1.0 / (n as f32 + SOFTENING.get(group).copied().unwrap_or(15.0)).sqrt()

@@ -1,4 +1,4 @@
-//! How phrases of the lexicon are found, and short lists that travel between corpora: brands,
+//! How phrases of the lexicon are found, and short lists that are valid for any corpus: brands,
 //! services, providers.
 
 use super::dense::Dense;
@@ -83,7 +83,7 @@ impl Phrases {
         (hash >> (64 - Self::FILTER_BITS + 6)) as usize
     }
 
-    /// How many phrases there are; their numbers lie below.
+    /// How many phrases there are; all their numbers are smaller.
     pub(super) const fn count(&self) -> usize {
         self.symbols.len()
     }
@@ -158,7 +158,7 @@ pub(super) struct Brand {
 
 /// All brands named in a lower-case text, also within longer words.
 pub(super) fn brands(text: &str) -> impl Iterator<Item = Brand> {
-    // Without memory for the patterns nothing could be found; these few always fit.
+    // Without memory for the patterns nothing could be found; these few patterns always fit.
     static FINDER: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| AhoCorasick::new(BRANDS).ok());
     let found = FINDER
         .as_ref()
@@ -171,7 +171,7 @@ pub(super) fn brands(text: &str) -> impl Iterator<Item = Brand> {
     })
 }
 
-/// Names that senders like to borrow, and the domain label that is really theirs.
+/// Names that senders like to imitate, and the domain label of the real owner.
 pub(super) const BRANDS: &[&str] = &[
     "paypal",
     "amazon",
@@ -307,7 +307,7 @@ pub(super) const SHORTENERS: &[&str] = &[
     "u.to",
 ];
 
-/// Places where anybody can put a page for nothing.
+/// Sites where anybody can publish a page for free.
 pub(super) const FREE_HOSTING: &[&str] = &[
     "web.app",
     "firebaseapp.com",
@@ -362,7 +362,7 @@ pub(super) const CHEAP_TLDS: &[&str] = &[
     "beauty", "autos", "boats", "hair", "makeup", "mom", "skin", "zip", "mov",
 ];
 
-/// Sites that people of all kinds quote.
+/// Sites that all kinds of people quote.
 pub(super) const WELL_KNOWN: &[&str] = &[
     "github.com",
     "gitlab.com",

@@ -1,4 +1,4 @@
-//! A fingerprint of a text that is near to those of texts like it: a campaign is one template with
+//! A fingerprint of a text that is close to those of similar texts: a campaign is one template with
 //! small changes.
 //!
 //! `SimHash` (Charikar, "Similarity estimation techniques from rounding algorithms", STOC 2002)
@@ -6,7 +6,7 @@
 //! by their length and links are one mark there, so that other amounts and other link paths change
 //! little.
 
-/// Fewer pairs than this are no text that could be told from another.
+/// A text with fewer pairs than this cannot be told from another.
 const LEAST_PAIRS: usize = 16;
 /// Levels of the counter: enough for all pairs of a text (2^18).
 const LEVELS: usize = 19;
@@ -23,11 +23,11 @@ pub(super) fn fingerprint(pairs: &[u32]) -> u64 {
         .iter()
         .for_each(|seven| counts.add_seven(seven.map(spread)));
     rest.iter().for_each(|pair| counts.carry(0, spread(*pair)));
-    // 0 says that there is no text.
+    // 0 means that there is no text.
     counts.more_than(pairs.len() / 2).max(1)
 }
 
-/// 64 random bits of a pair. Fixed for good: fingerprints are kept.
+/// 64 random bits of a pair. They must never change, because fingerprints are stored.
 const fn spread(pair: u32) -> u64 {
     let x = (pair as u64)
         .wrapping_add(1)
@@ -43,8 +43,8 @@ const fn full_adder(a: u64, b: u64, c: u64) -> (u64, u64) {
     (half ^ c, (a & b) | (half & c))
 }
 
-/// 64 counters, one for each bit, kept level by level: bit `n` of level `k` is bit `k` of counter
-/// `n`. Adding to all of them takes a few operations.
+/// 64 counters, one for each bit, stored by level: bit `n` of level `k` is bit `k` of counter `n`.
+/// Adding to all of them takes a few operations.
 #[derive(Default)]
 struct Counter([u64; LEVELS]);
 
@@ -77,9 +77,9 @@ impl Counter {
         self.carry(3, carry);
     }
 
-    /// The counters that stand above `limit`.
+    /// The counters above `limit`.
     fn more_than(&self, limit: usize) -> u64 {
-        // From the highest level down: above, or equal as far as was seen.
+        // From the highest level down: a counter is above, or equal so far.
         let (mut above, mut equal) = (0, u64::MAX);
         for (k, level) in self.0.iter().enumerate().rev() {
             if limit >> k & 1 == 1 {

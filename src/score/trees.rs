@@ -1,7 +1,7 @@
 //! The second opinion: boosted regression trees over the named features (Friedman 2001; histogram
-//! splits and second-order leaves as usual since). They see what a weighted sum cannot: a lure
-//! counts for more beside a link, a congratulation without one for nothing. What may only speak for
-//! spam may not speak against it in any branch.
+//! splits and second-order leaves as usual since). They see combinations that a weighted sum
+//! cannot: a lure counts more beside a link, and a congratulation without a link counts nothing. A
+//! feature that may only speak for spam may not speak against it in any branch.
 
 use super::dense;
 
@@ -22,12 +22,12 @@ pub(crate) type FeatureRow = [u8; dense::COUNT];
 pub struct Split {
     /// Number of the feature.
     pub feature: u8,
-    /// 255 asks nothing: everything goes the lower way.
+    /// 255 asks nothing: all values take the lower branch.
     pub threshold: u8,
 }
 
-/// A tree of three questions; every node knows what it would answer itself, so that an answer can
-/// be told by its reasons.
+/// A tree of three questions. Every node has an answer of its own, so that an answer can be
+/// explained by its reasons.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tree {
     /// Questions of the inner nodes.
@@ -49,7 +49,7 @@ impl Default for Tree {
 }
 
 impl Tree {
-    /// The answer; `reason` gets each feature asked with what its answer changed.
+    /// The answer; `reason` gets each feature that was asked, with the change of the answer.
     #[inline]
     pub fn answer(&self, row: &FeatureRow, mut reason: impl FnMut(u8, f32)) -> f32 {
         let mut node = 0;

@@ -1,4 +1,4 @@
-//! What the circumstances of a message say: network, hour and wrong passwords.
+//! Evidence from the circumstances of a message: network, hour and wrong passwords.
 
 use super::Case;
 use crate::detector::state::baseline::SenderClass;
@@ -6,8 +6,8 @@ use crate::detector::state::habits::Circumstances;
 use crate::detector::state::sender::Sender;
 
 impl Sender {
-    /// At most `most` nats: alone, circumstances say nothing. Only of persons: programs move from
-    /// host to host and send at all hours.
+    /// At most `most` nats, because circumstances alone say nothing. They count only for persons:
+    /// programs move from host to host and send at all hours.
     pub(super) fn weigh_circumstances(&self, case: &Case<'_>, most: f64) -> Circumstances {
         if case.class != SenderClass::Person || most <= 0.0 {
             return Circumstances::default();

@@ -7,21 +7,21 @@ use crate::detector::state::sender::Sender;
 
 /// What the content of one message says of its sender, in nats.
 pub(super) struct ContentEvidence {
-    /// Against this very sender, before the bound of its class.
+    /// Evidence against this sender, before the bound of its class.
     pub news: f64,
-    /// What is added to the sum.
+    /// The evidence that is added to the sum.
     pub whole: f64,
-    /// The part of `whole` that the content says without listings.
+    /// The part of `whole` from the content without listings.
     pub alone: f64,
-    /// How far content is trusted, 0-1: it bears strangers out no more than that.
+    /// How far content is trusted, 0-1. It bears strangers out only as far.
     pub trust: f64,
-    /// Most that it bears out of what else speaks against the sender.
+    /// The most that it bears out of other evidence against the sender.
     pub borne_out: f64,
 }
 
 impl Sender {
-    /// Content and listings stay within one bound, relative to the sender's own past: a list that
-    /// errs must not be able to block anybody whose mail is ordinary.
+    /// Content and listings together stay within one bound, relative to the sender's own past: a
+    /// wrong listing must not block a sender of ordinary mail.
     pub(super) fn weigh_content(&self, case: &Case<'_>, strangers: f64) -> ContentEvidence {
         let (message, context) = (case.message, case.context);
         let content_most = context.tuning.content_most;
@@ -53,7 +53,7 @@ impl Sender {
         }
     }
 
-    /// Content of this LLR against this sender, before the bound of its class.
+    /// Evidence of content of this LLR, before the bound of the sender's class.
     fn news(&self, case: &Case<'_>, llr: f64, strangers: f64) -> f64 {
         let context = case.context;
         if let Some(usual) = context.usual {
@@ -67,8 +67,8 @@ impl Sender {
             Tuning::CAMPAIGN_FLAGGED,
             context.tuning,
         );
-        // Ordinary mail speaks for its sender less where it goes to strangers: half of a campaign
-        // may look ordinary.
+        // Ordinary mail counts less for its sender if it goes to strangers: half of a campaign may
+        // look ordinary.
         if content <= 0.0 {
             (content + strangers.max(0.0)).min(0.0)
         } else {
@@ -93,14 +93,14 @@ impl Sender {
         }
     }
 
-    /// Flagged messages that may have brought the content sum up to where it stands: they are under
-    /// judgement, and no past yet.
+    /// Flagged messages that may have brought the content sum to its present value. They are under
+    /// judgement and do not count as past yet.
     fn judged(&self) -> f64 {
         (f64::from(self.sums.content()) / Tuning::NATS_PER_JUDGED_FLAG).ceil()
     }
 
-    /// As much of the content as may still count against a sender of this class: one template is no
-    /// better a witness the thousandth time, several texts are.
+    /// Content evidence up to the bound of the sender's class. One template a thousand times proves
+    /// no more than once; several texts prove more.
     fn within_class_bound(&self, case: &Case<'_>, content: f64) -> f64 {
         let (context, texts) = (case.context, case.message.texts);
         let tuning = context.tuning;
@@ -124,10 +124,10 @@ impl Sender {
     }
 }
 
-/// Content evidence: the calibrated LLR within its bounds, and never more than a flag (or its
-/// absence) can say of a sender who is flagged so often anyway, held against a campaign of which
-/// this share is flagged (`CAMPAIGN_FLAGGED` or `SPARSE_FLAGGED`): where it is small, a flag says
-/// less against the sender and ordinary mail between takes little away.
+/// Content evidence: the calibrated LLR within its bounds. A flag (or its absence) says at most
+/// what the sender's own share of flags allows, compared with a campaign of which this share is
+/// flagged (`CAMPAIGN_FLAGGED` or `SPARSE_FLAGGED`). If that share is small, a flag says less
+/// against the sender, and ordinary mail in between takes little away.
 pub(super) fn by_level(
     base: &Baseline,
     prior: &Prior,
@@ -152,19 +152,19 @@ pub(super) fn by_level(
     }
 }
 
-/// Content evidence by rank, in nats: how unusual it is that a message scores so high, where the
-/// share `usual` of the tenant's other mail does, and no more than a flag can say of a sender of
-/// whose own messages `flagged` were flagged and `clean` were not. The level of a score says little
-/// in a tenant whose mail the classifier does not know yet; that it is unlike all other mail says
-/// as much as ever. Nothing speaks against a sender where it is not flagged; what scores below even
-/// odds like the tenant's other mail speaks for it.
+/// Content evidence by rank, in nats: how unusual such a high score is if the share `usual` of the
+/// tenant's other mail scores as high. It is at most what a flag can say of a sender of whose own
+/// messages `flagged` were flagged and `clean` were not. In a tenant whose mail the classifier does
+/// not know, the level of a score says little, but its rank says as much as in any other tenant.
+/// Without a flag there is no evidence against the sender. A score below even odds that is like the
+/// tenant's other mail speaks for the sender.
 pub(super) fn by_rank(usual: f64, (flagged, clean): (f64, f64), llr: f64, tuning: &Tuning) -> f64 {
     let nats = Tuning::RANK_SLOPE.mul_add(-usual.max(1e-9).ln(), Tuning::RANK_SHARE.ln());
     if llr > Tuning::FLAG_NATS {
         let share = Tuning::RANK_OF_TENANT.mul_add(usual, flagged)
             / (Tuning::RANK_OF_TENANT + flagged + clean);
         let own = (Tuning::CAMPAIGN_FLAGGED / share.max(1e-9)).ln();
-        // From nothing where the flag begins.
+        // Grows from zero at the level of the flag.
         nats.min(own).clamp(0.0, tuning.content_most)
             * ((llr - Tuning::FLAG_NATS) / Tuning::RANK_WHOLE_ABOVE_FLAG).min(1.0)
     } else if llr <= 0.0 {
@@ -174,10 +174,10 @@ pub(super) fn by_rank(usual: f64, (flagged, clean): (f64, f64), llr: f64, tuning
     }
 }
 
-/// How far content of this LLR, which came to `evidence` against this very sender, bears out what
-/// else speaks against it: strangers alone never do. Somebody who writes ordinary mail to strangers
-/// is a new employee or an application, and must never add up to a block; nor must a program or a
-/// mailing whose template always looks like that, so content counts here as far as it is news.
+/// How far content of this LLR, with `evidence` nats against this sender, bears out other evidence
+/// against it. Strangers alone never block: a sender of ordinary mail to strangers is a new
+/// employee or an application. A program or a mailing whose template always scores badly must not
+/// be blocked either, so content counts here only as far as it is new for the sender.
 pub(super) fn corroboration(llr: f64, evidence: f64, most: f64) -> f64 {
     let over = llr - Tuning::FLAG_NATS;
     let usual = over.min(most);

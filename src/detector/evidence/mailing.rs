@@ -1,4 +1,4 @@
-//! Mailings that a person should be asked about before they go.
+//! Mailings that a person should decide about before they go.
 
 use super::Case;
 use crate::config::tuning::Tuning;
@@ -7,12 +7,12 @@ use crate::detector::state::sender::Sender;
 use crate::types::Strength;
 
 impl Sender {
-    /// Whether a person should be asked about this message before it goes.
+    /// Whether a person should decide about this message before it goes.
     pub(super) fn is_unusual(&self, case: &Case<'_>, strangers: f64) -> bool {
         match case.class {
             SenderClass::Newcomer => self.is_unusual_of_newcomer(case),
-            // While other accounts of the client send a campaign, strangers who are a surprise are
-            // asked about, too.
+            // While other accounts of the client send a campaign, surprising strangers are held for
+            // a person, too.
             SenderClass::Person
                 if case.context.campaign && strangers >= Tuning::CAMPAIGN_STRANGERS_NATS =>
             {
@@ -30,12 +30,13 @@ impl Sender {
             return false;
         }
         let tuning = context.tuning;
-        // All parts of a letter together. Where too little is known of a new tenant's mail, many
+        // All parts of a letter together. In a new tenant whose mail is not known well enough, many
         // strangers are rare enough.
         let many = tuning.mailing_recipients > 0.0
             && f64::from(self.whole_letter(message).1) > tuning.mailing_recipients
             && (context.is_rare() || context.usual.is_none());
-        // What other newcomers are flagged with, too, is a campaign or a new program on many hosts.
+        // A text that other newcomers are flagged with, too, is a campaign or a new program on many
+        // hosts.
         let shared =
             context.suspicion_of_text >= Tuning::TEXT_OF_SEVERAL_NATS && message.recipients() > 0;
         let often =
@@ -43,7 +44,7 @@ impl Sender {
         many || context.is_rare() && (shared || often)
     }
 
-    /// Many strangers at once from a sender that hardly writes to any.
+    /// Many strangers at once from a sender that rarely writes to strangers.
     fn is_surprising(&self, case: &Case<'_>) -> bool {
         let (message, tuning) = (case.message, case.context.tuning);
         let usual = self.base.new_share_at_most(&case.prior);
@@ -52,8 +53,8 @@ impl Sender {
             f64::from(new) > tuning.mailing_recipients
                 && surprise(new.into(), all.into(), usual, seen) > tuning.mailing_nats
         };
-        // A message mostly to people it knows goes, also while a mailing waits. Other mail of the
-        // hour does not hide one.
+        // A message mostly to known people goes, also while a mailing is held. Other mail of the
+        // hour does not hide a mailing.
         message.new > message.known
             && tuning.mailing_recipients > 0.0
             && (surprising(message.recipients_hour)
@@ -61,10 +62,10 @@ impl Sender {
     }
 }
 
-/// How surprising it is that `new` of `all` recipients are new to a sender of whom the share
-/// `usual` is, as `seen` earlier recipients told: nats of the likelihood ratio between two shares
-/// and one common share, 0 where they are not more than usual. What is known of a sender by few
-/// recipients is not known well, and surprises less.
+/// How surprising it is that `new` of `all` recipients are new to a sender whose usual share is
+/// `usual`, known from `seen` earlier recipients: nats of the likelihood ratio between two shares
+/// and one common share, 0 if they are not more than usual. A share known from few recipients is
+/// uncertain, so it surprises less.
 pub(super) fn surprise(new: f64, all: f64, usual: f64, seen: f64) -> f64 {
     if all <= 0.0 || seen <= 0.0 {
         return 0.0;
@@ -73,7 +74,7 @@ pub(super) fn surprise(new: f64, all: f64, usual: f64, seen: f64) -> f64 {
         (new / all).min(1.0),
         usual.clamp(Tuning::SURPRISE_USUAL_LEAST, Tuning::SURPRISE_USUAL_MOST),
     );
-    // Where nearly all are new anyway nothing is surprising.
+    // If nearly all recipients are new anyway, nothing is surprising.
     if p <= q || q > Tuning::SURPRISE_ENDS {
         return 0.0;
     }

@@ -22,9 +22,9 @@ pub(super) use others::{Flag, Others};
 /// The bounds the detector works with, in nats.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::detector) struct Bounds {
-    /// From here on a sender is blocked; `None` = the detector is off.
+    /// From this sum on a sender is blocked; `None` = the detector is off.
     pub block: Option<f64>,
-    /// From here on it is watched.
+    /// From this sum on it is watched.
     pub watch: f64,
     /// Largest content evidence of one message.
     pub content: f64,
@@ -72,9 +72,9 @@ impl Bounds {
 /// One message as the detector sees it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AssessedMessage {
-    /// Content LLR in nats, with what outside sources said.
+    /// Content LLR in nats, including what outside sources said.
     pub llr: f64,
-    /// The part of it that listings make, in nats.
+    /// The part of it that comes from listings, in nats.
     pub listed: f64,
     /// Its content counts as evidence: not that of a retried message or of the later parts of a
     /// letter.
@@ -87,12 +87,12 @@ pub(super) struct AssessedMessage {
     pub new: u32,
     /// The sender's texts of the last day.
     pub texts: TextCount,
-    /// From where and when it comes.
+    /// The network and the time it comes from.
     pub setting: Setting,
     /// Messages of the sender in the last hour, this one among them.
     pub in_hour: u32,
-    /// External recipients in the last hour, those of this message among them, and the new ones of
-    /// them.
+    /// External recipients in the last hour, including those of this message, and how many of them
+    /// are new.
     pub recipients_hour: (u32, u32),
 }
 
@@ -108,19 +108,19 @@ impl AssessedMessage {
     }
 }
 
-/// What a message adds to the sums of its sender, in nats, and what else it says.
+/// What a message adds to the sums of its sender, in nats, and what else follows from it.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Weight {
     /// By its content without listings.
     pub content: f64,
-    /// By links and addresses that stand on lists, beyond what the content alone says.
+    /// By listed links and addresses, beyond the content alone.
     pub listed: f64,
     pub recipients: f64,
-    /// By the circumstances in which flagged content comes.
+    /// By the circumstances of flagged content.
     pub circumstances: Circumstances,
-    /// A mailing unlike the sender's past: a person should be asked.
+    /// A mailing unlike the sender's past: a person should decide.
     pub unusual: bool,
-    /// What it says of other accounts, and they of it.
+    /// What it says of other accounts, and what they say of its sender.
     pub flag: Flag,
 }
 
@@ -131,7 +131,7 @@ impl Weight {
     }
 }
 
-/// A message with what every kind of evidence needs to know of its sender.
+/// A message with all that the kinds of evidence need to know of its sender.
 struct Case<'a> {
     message: &'a AssessedMessage,
     context: &'a Context<'a>,
@@ -145,7 +145,7 @@ struct Case<'a> {
 impl<'a> Case<'a> {
     fn new(sender: &Sender, message: &'a AssessedMessage, context: &'a Context<'a>) -> Self {
         let class = sender.class(context.tuning);
-        // A newcomer that writes to several at once is no application whose template may always
+        // A newcomer that writes to several at once is no application, whose template may always
         // look bad.
         let multi = message.recipients() > 1;
         let assumed = if class == SenderClass::Newcomer && multi {
@@ -206,8 +206,8 @@ impl Sender {
     }
 }
 
-/// One step of the sequential sum: it never falls below zero, so good mail buys no credit for
-/// later.
+/// One step of the sequential sum. It never falls below zero, so good mail earns no credit for
+/// later bad mail.
 pub(in crate::detector) fn cusum(sum: f64, evidence: f64) -> f64 {
     let next = sum + evidence;
     if next > 0.0 { next } else { 0.0 }

@@ -1,4 +1,4 @@
-//! What a flagged message says of other accounts, and they of it.
+//! What a flagged message says of other accounts, and what other accounts say of its sender.
 
 use super::{Case, Weight};
 use crate::config::tuning::Tuning;
@@ -9,23 +9,24 @@ use crate::detector::state::sender::Sender;
 /// What a flag on this sender says of other accounts.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(in crate::detector) struct Flag {
-    /// A person who is hardly ever flagged: the evidence counts for other accounts of the client
-    /// and for others with this text.
+    /// The sender is a person who is hardly ever flagged: the evidence counts against other
+    /// accounts of the client and against other senders of this text.
     pub counts_for_others: bool,
-    /// A sender that is hardly ever flagged, or never wrote before: what others have brought counts
-    /// for it.
+    /// The sender is hardly ever flagged, or never wrote before: the evidence of others counts
+    /// against it.
     pub others_count: bool,
-    /// A sender without a history: its evidence counts for others with this text, and theirs for
-    /// it.
+    /// The sender has no history: its evidence counts against other senders of this text, and
+    /// theirs against it.
     pub newcomer: bool,
-    /// How much more common flags are among the tenant's persons than usual, in nats: by so much
-    /// less each of them counts for others.
+    /// How much more common flags are among the tenant's persons than usual, in nats. Each flag
+    /// counts that much less against others.
     pub common: f64,
 }
 
 impl Sender {
-    /// Only persons count for others: a program whose template scores badly says nothing of them. A
-    /// newcomer counts by its text: accounts that nobody uses would be the best to take over.
+    /// Only persons count against others: a program whose template scores badly says nothing of
+    /// them. A newcomer counts by its text: else unused accounts would be the best ones to take
+    /// over.
     pub(super) fn flag(&self, case: &Case<'_>) -> Flag {
         let flagged = case.message.is_flagged();
         let (person, newcomer) = (
@@ -47,7 +48,7 @@ impl Sender {
     }
 }
 
-/// What other accounts add, in nats, to mail that itself speaks against its sender.
+/// What other accounts add, in nats, to a message that is itself evidence against its sender.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(in crate::detector) struct Others {
     pub nats: f64,
@@ -56,7 +57,7 @@ pub(in crate::detector) struct Others {
 }
 
 impl Others {
-    /// The same accounts may stand behind client and text: the one that says more counts.
+    /// The same accounts may be behind client and text, so only the larger evidence counts.
     pub(in crate::detector) fn of(
         weight: &Weight,
         class: SenderClass,
@@ -70,7 +71,7 @@ impl Others {
                 0.0
             }
         };
-        // In a new tenant everybody is a newcomer: what several of them send is held, and blocks
+        // In a new tenant everybody is a newcomer: what several of them send is held and blocks
         // nobody.
         let by_text = match weight.flag.newcomer {
             true if context.learning => 0.0,

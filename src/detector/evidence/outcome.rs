@@ -1,4 +1,4 @@
-//! What the outcome of a message says.
+//! Evidence from the outcome of a message.
 
 use crate::config::tuning::{Prior, Tuning};
 use crate::detector::context::Context;
@@ -7,9 +7,9 @@ use crate::detector::state::sender::Sender;
 use crate::types::Time;
 
 impl Sender {
-    /// Adds the evidence of one outcome to the sums: what an unknown user says beyond the nats that
-    /// other reports about the same message have brought `already`. Gives the evidence by itself,
-    /// and what was added.
+    /// Adds the evidence of one outcome to the sums. An unknown user adds only what exceeds the
+    /// nats that other reports about the same message have brought `already`. Returns the evidence
+    /// alone, and what was added.
     pub(in crate::detector) fn weigh_outcome(
         &mut self,
         now: Time,

@@ -1,4 +1,4 @@
-//! What the recipients of a message say.
+//! Evidence from the recipients of a message.
 
 use super::Case;
 use crate::config::tuning::{Prior, Tuning};
@@ -7,8 +7,8 @@ use crate::detector::state::sender::Sender;
 use crate::types::Time;
 
 impl Sender {
-    /// The recipients' evidence, within the bound of a bulk sender: that bound rises with its volume
-    /// as the others do, so a mailing that is held stays held.
+    /// The recipients' evidence, within the bound of a bulk sender. That bound rises with its
+    /// volume like the others, so a mailing that is held stays held.
     pub(super) fn weigh_recipients(
         &mut self,
         now: Time,
@@ -28,8 +28,8 @@ impl Sender {
         recipients.min((most - f64::from(self.sums.recipients())).max(0.0))
     }
 
-    /// All recipients of one message stay within one bound, also those of a letter over several
-    /// transactions: what this part adds to what the earlier ones said.
+    /// All recipients of one message stay within one bound, also those of a letter in several
+    /// transactions. Returns what this part adds to the evidence of the earlier ones.
     fn of_whole_letter(&mut self, case: &Case<'_>, strangers: f64, borne_out: f64) -> f64 {
         let (message, tuning) = (case.message, case.context.tuning);
         if message.recipients() == 0 {
@@ -50,8 +50,8 @@ impl Sender {
                 most_of_strangers(new, most).min(borne_out.max(0.0)),
             )
         } else {
-            // Ordinary content does not bear strangers out: all of them together count as if nobody
-            // were new.
+            // Ordinary content does not bear strangers out: all of them together count as if no
+            // recipient were new.
             ((strangers - most).clamp(-most, 0.0), 0.0)
         };
         let whole = (earlier + part).clamp(-most, limit.max(earlier).max(-most));
@@ -62,9 +62,9 @@ impl Sender {
     }
 }
 
-/// Evidence of the external recipients of one message, `new` of them new to the sender, before it
-/// is known whether the content bears it out. The bound of one message grows with the logarithm of
-/// their number: a mailing to many is one event.
+/// Evidence of the external recipients of one message, `new` of them new to the sender, before the
+/// content bears it out. The bound of one message grows with the logarithm of their number, because
+/// a mailing to many is one event.
 pub(super) fn of_strangers(
     base: &Baseline,
     prior: &Prior,
@@ -81,7 +81,7 @@ pub(super) fn of_strangers(
         .clamp(-most, most_of_strangers(new, most))
 }
 
-/// Most that so many new recipients of one message say, in nats, where few say at most `most`.
+/// The most nats for so many new recipients of one message; `most` is the bound for a few.
 pub(super) fn most_of_strangers(new: u32, most: f64) -> f64 {
     most * (1.0 + (f64::from(new) / Tuning::FEW_NEW).max(1.0).ln())
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub(in crate::detector) enum SenderClass {
     /// Too little is known.
     Newcomer,
-    /// Now and then several recipients.
+    /// Several recipients now and then.
     Person,
     /// One recipient at a time, all day.
     Application,
@@ -19,7 +19,7 @@ pub(in crate::detector) enum SenderClass {
 }
 
 impl SenderClass {
-    /// What the class assumes where its tenant has not taught anything else.
+    /// What is assumed of the class until its tenant has taught something else.
     pub(in crate::detector) const fn prior(self) -> Prior {
         match self {
             Self::Newcomer => Tuning::PRIOR_NEWCOMER,
@@ -52,7 +52,8 @@ fn day(now: Time) -> i32 {
 }
 
 impl Baseline {
-    /// Lets the past fade up to `now`, by `keep` a day; a clock that steps back changes nothing.
+    /// Lets the past fade up to `now`, by the factor `keep` a day; a clock that steps back changes
+    /// nothing.
     pub(in crate::detector) fn age(&mut self, now: Time, keep: f64) {
         let today = day(now);
         let passed = today.saturating_sub(self.day);
@@ -96,7 +97,7 @@ impl Baseline {
         shrink(self.new, self.recipients, prior.new).clamp(Tuning::NEW_LEAST, Tuning::NEW_MOST)
     }
 
-    /// Share of new recipients as it was seen, or as the prior draws it if that is more.
+    /// Share of new recipients as observed, or drawn towards the prior if that is more.
     pub(in crate::detector) fn new_share_at_most(&self, prior: &Prior) -> f64 {
         let own = if self.recipients > 0.0 {
             f64::from(self.new / self.recipients)
@@ -106,7 +107,7 @@ impl Baseline {
         own.max(self.new_share(prior))
     }
 
-    /// By how many recipients the share of new ones is known, the prior's among them.
+    /// The number of recipients behind the share of new ones, including the prior's.
     pub(in crate::detector) fn recipients_seen(&self, prior: &Prior) -> f64 {
         f64::from(self.recipients) + prior.new.1
     }
@@ -117,20 +118,21 @@ impl Baseline {
             .clamp(Tuning::BOUNCED_LEAST, Tuning::BOUNCED_MOST)
     }
 
-    /// Whether a quarter of its messages are flagged: one by chance makes no suspicious mailing.
+    /// Whether a quarter of its messages are flagged: a single chance flag makes no suspicious
+    /// mailing.
     pub(in crate::detector) fn is_often_flagged(&self) -> bool {
         self.flagged * Tuning::OFTEN_FLAGGED_RATIO >= self.messages
     }
 
-    /// Whether its mail is known not to look bad as a rule: ten messages were not flagged, and at
-    /// most half as many were.
+    /// Whether its mail is known not to look bad in general: at least ten messages were not
+    /// flagged, and at most half as many were.
     pub(in crate::detector) fn is_clean(&self) -> bool {
         let clean = self.messages - self.flagged;
         clean >= Tuning::CLEAN_MESSAGES && self.flagged * Tuning::CLEAN_RATIO <= clean
     }
 
-    /// Messages that were flagged and that were not, without so many of the flagged ones, which are
-    /// being judged.
+    /// Numbers of flagged and of unflagged messages; `judged` of the flagged ones are under
+    /// judgement and left out.
     pub(in crate::detector) fn own(&self, judged: f64) -> (f64, f64) {
         let (flagged, clean) = (
             f64::from(self.flagged),
@@ -139,8 +141,8 @@ impl Baseline {
         ((flagged - judged).max(0.0), clean.max(0.0))
     }
 
-    /// Whether its mail is known not to look bad in a new tenant, by the little that is known
-    /// there: several ordinary texts, as only people write them.
+    /// Whether its mail is known not to look bad in a new tenant. Little is known there, so several
+    /// ordinary texts are enough, because only people write several.
     pub(in crate::detector) fn began_clean(&self, texts: u32, judged: f64) -> bool {
         let (flagged, clean) = self.own(judged);
         texts >= Tuning::ORDINARY_TEXTS && flagged * f64::from(Tuning::CLEAN_RATIO) <= clean
@@ -187,8 +189,8 @@ fn shrink(hits: f32, of: f32, (mean, strength): (f64, f64)) -> f64 {
     (f64::from(hits) + mean * strength) / (f64::from(of) + strength)
 }
 
-/// Baselines of the classes of one tenant, learned from its senders in good standing: what a sender
-/// without much history of its own is measured by.
+/// Baselines of the classes of one tenant, learned from its senders in good standing. They are the
+/// measure for a sender without much history.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(in crate::detector) struct Classes {
     person: Baseline,
@@ -220,8 +222,9 @@ impl Classes {
         }
     }
 
-    /// The tenant's prior of a class: the world's, until the class has spoken here, and never more
-    /// than ten times as generous, so that nobody can teach a tenant that all mail is flagged.
+    /// The tenant's prior of a class: the world's, until the tenant's own mail of the class is
+    /// known. It is at most ten times as generous, so that nobody can teach a tenant that all mail
+    /// is flagged.
     pub(in crate::detector) fn prior(&self, class: SenderClass) -> Prior {
         let world = class.prior();
         let base = match class {

@@ -16,21 +16,21 @@ const CAMPAIGN: Duration = Duration::from_secs(Tuning::CAMPAIGN_HOURS * 3600);
 pub(in crate::detector) struct ClientCampaign {
     sum: f32,
     at: Time,
-    /// When an account was last blocked with what others had brought.
+    /// When an account was last blocked with evidence of others.
     #[serde(default)]
     confirmed: Option<Time>,
-    /// What each account (by hash) brought.
+    /// Evidence that each account (by hash) brought.
     brought: Vec<(u64, f32)>,
 }
 
 impl ClientCampaign {
-    /// An account was blocked for this campaign lately.
+    /// Whether an account was blocked for this campaign lately.
     fn is_met(&self, now: Time) -> bool {
         self.confirmed.is_some_and(|at| now.since(at) < CAMPAIGN)
     }
 
-    /// Whether this suspicion is a campaign beyond chance, where the accounts of a client add at
-    /// most `most` nats to one of them.
+    /// Whether this suspicion is a campaign beyond chance. The accounts of a client add at most
+    /// `most` nats to one of them.
     pub(in crate::detector) fn is_campaign(
         &self,
         now: Time,
@@ -49,7 +49,7 @@ impl ClientCampaign {
 
     /// The part of the sum that is left at `now`.
     fn keep(&self, now: Time, half_life_minutes: f64) -> f64 {
-        // Blocked accounts add nothing any more while the next ones wait.
+        // Blocked accounts add nothing any more, while the next ones still wait.
         let half_life_minutes = if self.is_met(now) {
             half_life_minutes * Tuning::CAMPAIGN_LASTS_LONGER
         } else {
@@ -58,7 +58,7 @@ impl ClientCampaign {
         (-now.since(self.at).as_secs_f64() / 60.0 / half_life_minutes).exp2()
     }
 
-    /// What accounts other than `who` have brought lately, in nats.
+    /// Evidence that accounts other than `who` have brought lately, in nats.
     pub(in crate::detector) fn suspicion_of_others(
         &self,
         now: Time,
@@ -76,7 +76,7 @@ impl ClientCampaign {
         f64::from((self.sum - own).max(0.0)) * self.keep(now, half_life_minutes)
     }
 
-    /// Adds evidence of an account, which brings at most `share` nats at a time.
+    /// Adds evidence of an account, at most `share` nats at a time.
     pub(in crate::detector) fn add(
         &mut self,
         now: Time,
@@ -128,7 +128,7 @@ impl ClientCampaign {
         self.brought.iter().any(|(account, _)| *account == who)
     }
 
-    /// What this account brought is taken back.
+    /// Takes back the evidence of this account.
     pub(in crate::detector) fn forget(&mut self, who: u64) {
         if let Some(place) = self.brought.iter().position(|(account, _)| *account == who) {
             let (_, nats) = self.brought.swap_remove(place);
@@ -136,12 +136,12 @@ impl ClientCampaign {
         }
     }
 
-    /// Notes that an account was blocked with what others had brought.
+    /// Notes that an account was blocked with evidence of others.
     pub(in crate::detector) const fn confirm(&mut self, now: Time) {
         self.confirmed = Some(now);
     }
 
-    /// That block ended: it says nothing more of others.
+    /// That block ended: it is no longer evidence against others.
     pub(in crate::detector) const fn unconfirm(&mut self) {
         self.confirmed = None;
     }

@@ -1,4 +1,4 @@
-//! Records put aside and back, so that a simulation can tell many stories that begin alike.
+//! Saves and restores records, so that a simulation can run many stories with the same beginning.
 
 use super::group::{self, Group};
 use super::recent_messages::RecentMessages;
@@ -12,11 +12,11 @@ use crate::types::hash::hash_text;
 use crate::types::{Identity, SenderKey};
 use std::hash::Hash;
 
-/// Entries of a table as they were; `None` = there was none.
+/// Entries of a table before the change; `None` = there was none.
 type KeptEntries<K, V> = Vec<(K, Option<V>)>;
 
-/// The records of some senders and of their tenant, domains and clients as they were, with the
-/// texts they were flagged with.
+/// The saved records of some senders and of their tenant, domains and clients, with the texts that
+/// they were flagged with.
 pub(crate) struct Fork {
     senders: KeptEntries<SenderKey, Sender>,
     recent_messages: KeptEntries<SenderKey, RecentMessages>,
@@ -47,7 +47,7 @@ fn put_back<K: Hash + Eq + Clone, V: Evict + Clone>(kept: &KeptEntries<K, V>, ta
 }
 
 impl Detector {
-    /// Copies what is known of these senders and their groups.
+    /// Saves what is known of these senders and their groups.
     pub(crate) fn fork<'a>(&self, identities: impl Iterator<Item = &'a Identity>) -> Fork {
         let mut fork = Fork {
             senders: Vec::new(),
@@ -79,7 +79,7 @@ impl Detector {
         fork
     }
 
-    /// Puts the records back as they were.
+    /// Restores the records.
     pub(crate) fn put_back(&self, fork: &Fork) {
         put_back(&fork.senders, &self.senders);
         put_back(&fork.recent_messages, &self.recent_messages);

@@ -1,5 +1,5 @@
-//! The record of a domain, a client or a tenant: counters, and for a client the evidence of senders
-//! that anybody could have invented.
+//! The record of a domain, a client or a tenant: counters, and for a client the evidence against
+//! merely claimed senders, which anybody can invent.
 
 use super::baseline::Classes;
 use super::client_campaign::ClientCampaign;
@@ -23,11 +23,11 @@ pub(in crate::detector) struct Group {
     pub messages: u64,
     /// Sum of its senders' evidence in nats; never below zero.
     pub sum: f64,
-    /// What each sender (by hash) brought into the sum.
+    /// Evidence that each sender (by hash) added to the sum.
     contributors: Vec<(u64, f32)>,
     /// When it was last counted.
     pub last: Time,
-    /// For a client: what its accounts draw upon themselves together.
+    /// For a client: the evidence against its accounts together.
     #[serde(default)]
     pub campaign: Option<Box<ClientCampaign>>,
     /// For a tenant: what is usual for the classes of its senders.
@@ -62,14 +62,14 @@ pub(in crate::detector) fn client_key(tenant: &TenantId, client: IpAddr) -> u64 
     mix(mix(hash_text(tenant.as_str()), 3), parts)
 }
 
-/// Key of the record that holds the texts of a tenant; apart from the tenant's, which changes with
-/// every message.
+/// Key of the record that holds the texts of a tenant. It is apart from the tenant's record, which
+/// changes with every message.
 pub(in crate::detector) fn templates_key(tenant: &TenantId) -> u64 {
     mix(hash_text(tenant.as_str()), 4)
 }
 
-/// Key of the record of what a blocked sender, or the blocked senders of a client, write within a
-/// tenant.
+/// Key of the record that counts what a blocked sender, or the blocked senders of a client, write
+/// within a tenant.
 pub(in crate::detector) fn within_key(tenant: &TenantId, who: u64) -> u64 {
     mix(mix(hash_text(tenant.as_str()), 5), who)
 }
@@ -82,7 +82,7 @@ impl Group {
     }
 
     /// Adds evidence of one claimed sender; true when the client's bound is reached. One sender
-    /// alone never gets there, however bad: that sender is blocked by itself.
+    /// alone never reaches it: that sender is blocked by itself.
     pub(in crate::detector) fn add_claimed(
         &mut self,
         sender: u64,

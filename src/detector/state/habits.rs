@@ -1,5 +1,5 @@
-//! From where and when somebody sends, in eight octets: the last networks, and the hours of the
-//! day.
+//! The networks and hours a sender sends from, in eight octets: the last networks, and the hours of
+//! the day.
 
 use crate::config::tuning::Tuning;
 use crate::types::Time;
@@ -10,7 +10,7 @@ use std::net::IpAddr;
 /// The circumstances of one message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::detector) struct Setting {
-    /// The network that its author's mail program or browser stood in ([`network`]); 0 = not known.
+    /// The network of its author's mail program or browser ([`network`]); 0 = not known.
     pub network: u8,
     /// Hour of the day in UTC, 0-23.
     pub hour: u8,
@@ -56,7 +56,7 @@ impl Circumstances {
         self.place + self.hour + self.logins
     }
 
-    /// The same as far as the content bears it out, which can itself say `most`.
+    /// The same, limited by how far the content bears it out; content itself can say `most`.
     #[must_use]
     pub(in crate::detector) fn at_most(self, most: f64) -> Self {
         let part = if self.sum() > most {
@@ -79,12 +79,12 @@ pub(in crate::detector) struct Habits {
     networks: [u8; 4],
     /// Bit `n`: it has sent in hour `n`.
     hours: [u8; 3],
-    /// Share of its mail that came from a network not among these, in 255ths.
+    /// Share of its mail that came from networks not listed here, in 255ths.
     strange: u8,
 }
 
 impl Habits {
-    /// What the circumstances of a message say after so many messages that were learned.
+    /// What the circumstances of a message say of a sender with so many learned messages.
     pub(in crate::detector) fn weigh(
         &self,
         messages: u32,
@@ -111,7 +111,7 @@ impl Habits {
         } else {
             0.0
         };
-        // An hour before or after is no other time of the day.
+        // One hour earlier or later is the same time of the day.
         let near = [23, 0, 1]
             .iter()
             .any(|by| self.has_hour((setting.hour + by) % 24));
@@ -138,14 +138,14 @@ impl Habits {
         }
         let place = self.networks.iter().position(|n| *n == setting.network);
         let was = f64::from(self.strange);
-        // The first place of all is nothing strange.
+        // The first place of all is not strange.
         let strange = place.is_none() && self.networks != [0; 4];
         let now = if strange {
             was + (255.0 - was) * Tuning::NETWORK_PACE
         } else {
             was - was * Tuning::NETWORK_PACE
         };
-        // Rounded towards the side it moves to, so that it gets there.
+        // Rounded in the direction of the change, so that it reaches the end value.
         self.strange = if strange { now.ceil() } else { now.floor() } as u8;
         if let Some(newer) = self.networks.get_mut(..=place.unwrap_or(3)) {
             newer.rotate_right(1);

@@ -1,16 +1,16 @@
 //! Which recipients a sender has written to, in bounded memory: the first 170 by 24 bits of their
 //! hash each (one new recipient in 65,000 is taken for a known one), then three generations of a
-//! Bloom filter, each twice the size of the one before up to 32 KiB. They remember the latest
-//! 73,728 at least, and take at most 11 % of new recipients for known ones when all are full (8 %
-//! on average of a sender with 200,000). Whoever is written to again moves to the newest. A list of
-//! more than 3,528 that comes all at once has outgrown its first generations before anybody was
-//! written to again: up to a quarter of it is then forgotten once.
+//! Bloom filter, each twice the size of the one before up to 32 KiB. They remember at least the
+//! latest 73,728, and take at most 11 % of new recipients for known ones when all are full (8 % on
+//! average for a sender with 200,000). A recipient that is written to again moves to the newest
+//! generation. A list of more than 3,528 that comes all at once outgrows its first generations
+//! before any recipient is written to again: up to a quarter of it is then forgotten once.
 
 use serde::{Deserialize, Serialize};
 
-/// Recipients kept one by one ...
+/// Recipients kept one by one.
 const EXACT: usize = 170;
-/// ... in so many octets each.
+/// Octets of each of them.
 const OCTETS: usize = 3;
 /// Words of the first filter generation, and of the largest: 448 octets and 32 KiB.
 const FIRST_WORDS: usize = 56;
@@ -43,14 +43,14 @@ impl Default for KnownRecipients {
     }
 }
 
-/// What is remembered of a hash; all parts of it are well mixed by the caller.
+/// The part of a hash that is remembered. The caller mixes all its bits well.
 const fn short(hash: u64) -> [u8; OCTETS] {
     let [a, b, c, ..] = (hash ^ (hash << 32)).to_be_bytes();
     [a, b, c]
 }
 
-/// Place of each of the four bits: each looks into its own quarter of so many words. The remainder,
-/// since snapshots hold filters of any size, those of older ones a power of two.
+/// Position of each of the four bits, one in each quarter of so many words. It uses the remainder
+/// because snapshots hold filters of any size; those of older versions are powers of two.
 fn bits(short: [u8; OCTETS], words: usize) -> impl Iterator<Item = (usize, u64)> {
     let [a, b, c] = short.map(u64::from);
     let mixed = crate::types::hash::mix((a << 16) | (b << 8) | c, 0x9e37_79b9_7f4a_7c15);
@@ -140,7 +140,7 @@ impl KnownRecipients {
                 };
                 if list.len() < EXACT * OCTETS {
                     if list.len() == list.capacity() {
-                        // Four more at a time: a larger step would be left unused by most senders.
+                        // Four more at a time: most senders would leave a larger step unused.
                         list.reserve_exact(OCTETS * 4);
                     }
                     list.splice(place * OCTETS..place * OCTETS, short);

@@ -1,5 +1,5 @@
-//! Letters to many, which a mail server splits into transactions: all parts together say what the
-//! letter says in one.
+//! Letters to many, which a mail server splits into transactions. All parts together say as much as
+//! the letter would in one transaction.
 
 use crate::config::tuning::Tuning;
 use crate::types::Time;
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 /// Letters of one sender remembered at a time: a mail server sends several at once.
 const LETTERS: usize = 4;
-/// After so long it is another letter.
+/// After so long a message is another letter.
 const LASTS: Duration = Duration::from_secs(Tuning::LETTER_HOURS * 3600);
 
-/// A letter as far as its later parts need it.
+/// What later parts of a letter need to know of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::detector) struct Letter {
     fingerprint: u64,
@@ -32,11 +32,12 @@ pub(in crate::detector) struct Letters {
 }
 
 impl Letters {
-    /// Takes a message to so many people outside who have not had it from this sender. For a part
-    /// of a letter: whether the content of this part is evidence. `None` for any other message.
+    /// Notes a message to so many external recipients who have not had it from this sender. For a
+    /// part of a letter, returns whether the content of this part is evidence. `None` for any other
+    /// message.
     ///
-    /// One part may be smaller than the others, and ends the letter: else single messages would
-    /// follow a large one unseen.
+    /// One part may be smaller than the others, and ends the letter: else single messages after a
+    /// large one would go unseen.
     pub(in crate::detector) fn part(
         &mut self,
         now: Time,
@@ -80,12 +81,12 @@ impl Letters {
         Some(evidence)
     }
 
-    /// The same, to look at.
+    /// The newest letter, read-only.
     pub(in crate::detector) fn newest(&self) -> Option<&Letter> {
         self.list.last()
     }
 
-    /// The letter of which [`Letters::part`] has just taken a part.
+    /// The letter whose part [`Letters::part`] has just noted.
     pub(in crate::detector) fn current(&mut self) -> Option<&mut Letter> {
         self.list.last_mut()
     }

@@ -1,5 +1,5 @@
-//! The newest proof against senders who have drawn suspicion, kept beside the table so that
-//! everybody else costs nothing.
+//! The newest proof against suspicious senders, kept beside the table so that other senders cost
+//! nothing.
 
 use crate::collections::table::Evict;
 use crate::config::tuning::Tuning;

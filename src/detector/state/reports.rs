@@ -1,15 +1,15 @@
-//! What recipients and their sites say of a sender's mail: complaints, refusals as spam, delivery
-//! reports that come back later. Whoever got a message can say something of it, and of a report
-//! nobody knows for certain who wrote it. So:
+//! What recipients and their sites report of a sender's mail: complaints, refusals as spam and
+//! delivery reports that come back later. Any recipient of a message can report it, and nobody knows
+//! for certain who wrote a report. So:
 //!
-//! - one message gives one piece of evidence, whatever is reported about it: the strongest counts,
-//!   not the sum;
-//! - who complains or refuses, or is unknown, counts once in a month, and so does a site from which
-//!   reports come back;
+//! - one message makes one piece of evidence, no matter what is reported about it: the strongest
+//!   report counts, not the sum;
+//! - a recipient who complains, refuses or is unknown counts once in a month, and so does a site
+//!   from which reports come back;
 //! - complaints are weighed against what the sender sent: few among many are normal;
 //! - all of it together stays within a bound that grows with the mail of the day, with the number
-//!   of sites that refuse, and slowly with the number of those who complain or refuse: a handful of
-//!   recipients cannot block somebody who writes little by reports alone, whatever they do.
+//!   of sites that refuse, and slowly with the number of recipients who complain or refuse: by
+//!   reports alone a handful of recipients cannot block a sender of little mail.
 
 #[cfg(test)]
 mod tests;
@@ -20,11 +20,11 @@ use crate::types::{MessageId, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// The reporter of a complaint that does not tell which of several recipients complains: all these
-/// are one.
+/// The reporter of a complaint that does not tell which of several recipients complains. All such
+/// reporters count as one.
 pub(crate) const SOMEBODY: u64 = 0x736f_6d65_626f_6479;
 
-/// Minutes after which the same one is heard again.
+/// Minutes after which the same reporter counts again.
 const REMEMBERED: u32 = Tuning::REPORTER_DAYS * DAY;
 /// Minutes of a day.
 const DAY: u32 = 24 * 60;
@@ -46,21 +46,21 @@ pub(in crate::detector) enum ReportKind {
 pub(in crate::detector) struct Volume {
     /// In the last day.
     pub day: f64,
-    /// Lately: what of its past has not faded. For what is said of older mail.
+    /// Lately: what of its past has not faded. The measure for reports about older mail.
     pub lately: f64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::detector) struct SingleReport {
     pub kind: ReportKind,
-    /// By whom: a mailbox.
+    /// The mailbox that reports.
     pub reporter: u64,
     pub site: u64,
     /// When the message was sent.
     pub sent: Time,
 }
 
-/// Somebody who said something.
+/// A reporter.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Reporter {
     who: u64,
@@ -78,15 +78,15 @@ struct MessageReports {
     unknown: f32,
 }
 
-/// What was said of the mail of an hour.
+/// The reports about the mail of one hour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct Hour {
-    /// Hours since the epoch; of older mail that is put together: 0.
+    /// Hours since the epoch; 0 for the sum of older mail.
     hour: u32,
     complaints: f32,
     returns: f32,
     refusals: f32,
-    /// Pieces of evidence that came of it.
+    /// Pieces of evidence that these reports have brought.
     granted: f32,
 }
 
@@ -110,13 +110,13 @@ impl Hour {
     }
 }
 
-/// All of it of one sender. Under 5 KB.
+/// All reports about one sender. Under 5 KB.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(in crate::detector) struct SenderReports {
     /// Who complained, and sites from which reports came back.
     reporters: VecDeque<Reporter>,
     refusers: VecDeque<Reporter>,
-    /// Recipients that there are not.
+    /// Recipients that do not exist.
     unknown: VecDeque<Reporter>,
     messages: VecDeque<MessageReports>,
     hours: Vec<Hour>,
@@ -130,8 +130,8 @@ fn minute(time: Time) -> u32 {
 }
 
 impl SenderReports {
-    /// Hears what somebody says of the message `id`; the nats that it adds, where a whole piece of
-    /// evidence has `piece` of them. `None`: the same one has spoken already.
+    /// Notes a report about the message `id`; returns the nats that it adds, where a whole piece of
+    /// evidence has `piece` of them. `None`: the same reporter has reported already.
     pub(in crate::detector) fn count_of_message(
         &mut self,
         now: Time,
@@ -149,8 +149,8 @@ impl SenderReports {
         Some(nats)
     }
 
-    /// Hears what somebody says; in pieces of evidence, at most `room`, what it says more than was
-    /// said before. `None`: the same one has spoken already.
+    /// Notes a report; returns the pieces of evidence that it adds to earlier reports, at most
+    /// `room`. `None`: the same reporter has reported already.
     pub(in crate::detector) fn count(
         &mut self,
         now: Time,
@@ -165,7 +165,7 @@ impl SenderReports {
             sent,
         } = *report;
         self.last = self.last.max(now);
-        // What comes back is told by a site, whatever it says of whom.
+        // The reporter of a returned message is its site, no matter which recipient it names.
         let who = match kind {
             ReportKind::Complaint | ReportKind::Refusal => reporter,
             ReportKind::Return => !site,
@@ -213,7 +213,7 @@ impl SenderReports {
         Some(more)
     }
 
-    /// In how many pieces of evidence all that was said results for a sender of so many messages.
+    /// The pieces of evidence that all reports are worth, for a sender of so many messages.
     fn worth(&self, all: &Hour, messages: f64, at: u32) -> f64 {
         let beyond = |count: f32, normal: f64| normal.mul_add(-messages, f64::from(count)).max(0.0);
         let complaints = beyond(all.complaints, Tuning::COMPLAINTS_NORMAL);
@@ -236,10 +236,9 @@ impl SenderReports {
         (complaints + returns + f64::from(all.refusals)).min(most)
     }
 
-    /// Hears of an unknown user, who adds to the others of the same message: the recipients of a
-    /// message are one piece together. Whom nobody knew a while ago nobody knows today, so that
-    /// says nothing. `weigh` is told how many of its nats are not news; it gives the nats of the
-    /// unknown user by itself.
+    /// Notes an unknown user. The unknown users of one message are one piece of evidence together.
+    /// A repetition for the same recipient adds nothing. `weigh` gets the nats that other reports
+    /// about the message have brought already and returns the nats of the unknown user alone.
     pub(in crate::detector) fn unknown_user(
         &mut self,
         now: Time,
@@ -282,8 +281,8 @@ impl SenderReports {
         &mut self.messages[last]
     }
 
-    /// Forgets what was said so far, but not by whom nor of which message: it does not count once
-    /// more.
+    /// Forgets the evidence of earlier reports, but not their reporters and messages: the same
+    /// report does not count again.
     pub(in crate::detector) fn forgive(&mut self) {
         self.hours.clear();
         self.earlier = Hour::default();
@@ -315,7 +314,7 @@ impl SenderReports {
         &mut self.hours[place]
     }
 
-    /// Puts what is older than a day together, and lets it fade.
+    /// Sums up what is older than a day, and lets the sum fade.
     fn age(&mut self, at: u32) {
         let today = at / DAY;
         let passed = today.saturating_sub(self.day);
@@ -330,7 +329,7 @@ impl SenderReports {
     }
 }
 
-/// Notes who says something; false if the same one is remembered.
+/// Notes a reporter; false if it is remembered already.
 fn note(list: &mut VecDeque<Reporter>, new: Reporter) -> bool {
     list.retain(|said| said.minute.saturating_add(REMEMBERED) > new.minute);
     if list.iter().any(|said| said.who == new.who) {
@@ -343,7 +342,7 @@ fn note(list: &mut VecDeque<Reporter>, new: Reporter) -> bool {
     true
 }
 
-/// Most that one report says, in pieces.
+/// The most that one report is worth, in pieces.
 const fn of_one(kind: ReportKind) -> f64 {
     match kind {
         ReportKind::Complaint | ReportKind::Refusal => 1.0,

@@ -1,5 +1,5 @@
-//! How the ordinary mail of a new tenant scores. What a classifier says of mail that it does not
-//! know says little; that a message scores unlike the rest of its tenant's mail says much.
+//! How the ordinary mail of a new tenant scores. The score of a classifier says little about mail
+//! that it does not know; a score unlike the other mail of the tenant says much.
 
 use crate::collections::table::Evict;
 use crate::config::tuning::Tuning;
@@ -48,13 +48,13 @@ impl Scores {
         self.list.push_back((who, score));
     }
 
-    /// Forgets what this sender brought: it was no ordinary mail.
+    /// Forgets the scores of this sender: its mail was not ordinary.
     pub(in crate::detector) fn forget(&mut self, who: u64) {
         self.list.retain(|(sender, _)| *sender != who);
     }
 
     /// Share of the mail of other senders that scores as high as this, above 0; `None` while too
-    /// little is known of them.
+    /// little is known.
     pub(in crate::detector) fn share_above(&self, who: u64, llr: f64) -> Option<f64> {
         let (mut others, mut senders) = (
             Vec::with_capacity(self.list.len()),

@@ -1,5 +1,5 @@
-//! What has been counted already: a message that is tried twenty times moves the counters once. Two
-//! generations of hashes in bounded memory; the older one is dropped when the newer is full.
+//! What has been counted already: a message that is tried twenty times is counted once. Two
+//! generations of hashes in bounded memory; the older one is dropped when the newer one is full.
 
 use ahash::RandomState;
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ pub(in crate::detector) enum Counted {
     Fully,
 }
 
-/// A hash whose lowest bit says instead whether it was counted fully.
+/// A hash whose lowest bit is replaced: it tells whether the message was counted fully.
 #[derive(Debug, Clone, Copy)]
 struct Mark(u64);
 
@@ -57,10 +57,10 @@ impl Hash for Mark {
 
 #[derive(Default)]
 struct Shard {
-    /// What was set since it was last asked for; `None` while nobody asks.
+    /// Changes since the last call; `None` while nothing records them.
     changed: Option<Vec<(u64, Counted)>>,
     newer: HashSet<Mark, RandomState>,
-    /// What the newer one has as well is out of date here.
+    /// An entry that is also in `newer` is out of date here.
     older: HashSet<Mark, RandomState>,
 }
 
@@ -116,7 +116,7 @@ impl SeenSet {
         });
     }
 
-    /// All entries, for the snapshot; what comes twice counts as it comes last.
+    /// All entries, for the snapshot; of two entries for one hash the later one counts.
     pub(in crate::detector) fn each(&self, mut f: impl FnMut(u64, bool)) {
         for shard in &self.shards {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -128,7 +128,7 @@ impl SeenSet {
         }
     }
 
-    /// From now on notes what is set, for [`Seen::changes`].
+    /// Starts to record changes, for [`Seen::changes`].
     pub(in crate::detector) fn watch(&self) {
         for shard in &self.shards {
             shard
@@ -139,7 +139,7 @@ impl SeenSet {
         }
     }
 
-    /// What was set since the last call, in order.
+    /// Changes since the last call, in order.
     pub(in crate::detector) fn changes(&self) -> Vec<(u64, Counted)> {
         let taken = self.shards.iter().filter_map(|shard| {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -167,9 +167,9 @@ impl Shard {
     }
 
     fn insert(&mut self, mark: Mark) {
-        // A table without room grows, even where it only replaces, and so does one whose places
-        // were used up by what was taken out again: it is left before that. Its capacity is what it
-        // has now and can still take.
+        // A table without room grows, even if an entry is only replaced, and so does one whose
+        // places were used up by removed entries. So the generation ends before that. The capacity
+        // of a table is its entries plus those it can still take.
         let no_room =
             self.newer.len() == self.newer.capacity() && self.newer.len() > PER_GENERATION / 2;
         if self.newer.len() >= PER_GENERATION || no_room {

@@ -36,8 +36,8 @@ pub(in crate::detector) struct Sender {
     pub(in crate::detector) habits: Habits,
     /// The detector's sums in nats; none is ever below zero.
     pub(in crate::detector) sums: Sums,
-    /// Messages in its life that went and were learned from. Held mail makes nobody less of a
-    /// newcomer.
+    /// Messages in its life that went and were learned from. A sender stays a newcomer while its
+    /// mail is held.
     pub(in crate::detector) messages: u32,
     /// When it was last seen.
     pub last: Time,
@@ -48,14 +48,14 @@ pub(in crate::detector) struct Sender {
     pub reserved_external: u32,
     #[serde(skip)]
     pub reserved_internal: u32,
-    /// Letters to many that are on their way; nothing for most senders.
+    /// Letters to many that are on their way; `None` for most senders.
     #[serde(skip)]
     letters: Option<Box<Letters>>,
 }
 
-/// The detector's sums in nats, by kind of evidence; what blocks is all of them together. They are
-/// apart since good news of one kind must not outweigh bad news of another: phishing to people whom
-/// the sender knows is no less phishing.
+/// The detector's sums in nats, by kind of evidence; a sender is blocked by all of them together.
+/// They are kept apart because good news of one kind must not outweigh bad news of another:
+/// phishing to people whom the sender knows is still phishing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(in crate::detector) struct Sums {
     content: f32,
@@ -181,8 +181,8 @@ impl Sender {
         self.windows.sum(now, DAY).messages
     }
 
-    /// Takes a message to so many people outside who have not had it from this sender: whether it
-    /// is a part of a letter to many, and whether its content is evidence.
+    /// Notes a message to so many external recipients who have not had it from this sender. Returns
+    /// whether it is a part of a letter to many, and whether its content is evidence.
     pub(in crate::detector) fn part(
         &mut self,
         now: Time,
@@ -198,8 +198,8 @@ impl Sender {
             .map_or((false, true), |evidence| (true, evidence))
     }
 
-    /// External recipients, and those of them who are new to the sender: of all parts so far where
-    /// it is a letter.
+    /// External recipients, and those of them who are new to the sender. For a letter, both count
+    /// all parts so far.
     pub(in crate::detector) fn whole_letter(&self, message: &AssessedMessage) -> (u32, u32) {
         let letter = self
             .letters
@@ -211,12 +211,12 @@ impl Sender {
         })
     }
 
-    /// The letter of which [`Sender::part`] has just taken a part.
+    /// The letter whose part [`Sender::part`] has just noted.
     pub(in crate::detector) fn letter_mut(&mut self) -> Option<&mut Letter> {
         self.letters.as_mut().and_then(|letters| letters.current())
     }
 
-    /// What it sent to outside, for what is said of its mail.
+    /// What it sent to outside, as a measure for reports about its mail.
     pub(in crate::detector) fn volume(&self, now: Time) -> Volume {
         Volume {
             lately: self.base.messages(),
@@ -231,7 +231,7 @@ impl Sender {
             self.base.learn_content(message.llr);
             self.habits.learn(message.setting);
         }
-        // The first part of a letter speaks for all: else the letter itself would teach that so
+        // Only the first part of a letter is learned: else the letter itself would teach that so
         // many strangers are usual.
         if message.fresh || !message.letter {
             self.base
@@ -239,22 +239,24 @@ impl Sender {
         }
     }
 
-    /// Learns what the content of a newcomer's held mailing looks like: else what is let through
-    /// between would pass for all of its mail, and the rest for ever for news. It stays a newcomer.
+    /// Learns the content of a newcomer's held mailing. Else only the messages let through in
+    /// between would count as its past, and the held ones would always look new. It stays a
+    /// newcomer.
     pub(in crate::detector) fn learn_held(&mut self, message: &AssessedMessage) {
         if message.fresh {
             self.base.learn_content(message.llr);
         }
     }
 
-    /// Learns from people what it was blocked for by mistake: its mail may look like that. Else it
-    /// would be blocked for the same again, since nothing is learned from a sender who is watched.
+    /// Learns content that people released as a mistake: this sender's mail may look like that.
+    /// Else it would be blocked for the same again, because nothing is learned from a watched
+    /// sender.
     pub(in crate::detector) fn learn_wanted(&mut self, llrs: impl Iterator<Item = f64>) {
         llrs.filter(|llr| *llr > Tuning::FLAG_NATS)
             .for_each(|llr| self.base.learn_content(llr));
     }
 
-    /// Forgets all evidence from before `now`; with `all` the ceilings start anew too. Known
+    /// Forgets all evidence from before `now`; with `all` the ceilings start at zero too. Known
     /// recipients stay known.
     pub(in crate::detector) fn forgive(&mut self, now: Time, all: bool) {
         self.sums = Sums::none(self.sums.at);
@@ -275,9 +277,9 @@ pub(in crate::detector) fn volume(windows: &Windows, now: Time) -> Volume {
 }
 
 impl Evict for Sender {
-    /// Open transactions stay; then those with the most evidence against them as it stands today:
-    /// `sum · 2^-(age / half-life)` has the order of `time + half-life · log2(sum)`, for which the
-    /// present is not needed. Then those with a past.
+    /// Records with open transactions are kept first, then those with the most evidence against
+    /// them today: `sum · 2^-(age / half-life)` has the order of `time + half-life · log2(sum)`,
+    /// which does not need the present time. Then those with a past.
     fn rank(&self) -> (u8, i64) {
         let sum = self.sum();
         if self.reserved_external > 0 || self.reserved_internal > 0 {

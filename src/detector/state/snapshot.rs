@@ -1,8 +1,8 @@
 //! The tables on disk. A snapshot holds all of them, one frame per record (length, CRC32C, the
-//! record as postcard) behind eight octets that name the format; torn or altered it is refused
-//! whole. A journal holds in such frames what has changed since, record by record as it then stood:
-//! written every second, read up to the first frame that is torn. A record that is read twice, or
-//! over a newer one of the snapshot, is at most as old as the last second before the crash.
+//! record as postcard) after eight octets that name the format; a torn or altered snapshot is
+//! refused whole. A journal holds in such frames the records changed since, each as it was then:
+//! written every second, read up to the first torn frame. A record that is read twice, or over a
+//! newer one of the snapshot, is at most as old as the last second before the crash.
 
 use super::recent_messages::RecentMessages;
 use crate::detector::Detector;
@@ -20,7 +20,7 @@ use std::io::{self, Read, Write};
 const MAGIC: &[u8; 8] = b"OGREP\x03\r\n";
 /// Largest record believed, in octets: a sender with a full sketch is under 0.1 MB.
 const MAX_RECORD: u32 = 8 << 20;
-/// Entries of what has been counted in one record.
+/// Entries of the table of counted messages in one record.
 const SEEN: usize = 4096;
 
 #[derive(Serialize, Deserialize)]
@@ -28,14 +28,14 @@ enum SnapshotRecord<'a> {
     Sender(SenderKey, Cow<'a, Sender>),
     Group(u64, Cow<'a, Group>),
     RecentMessages(SenderKey, Cow<'a, RecentMessages>),
-    /// A sender with so many recipients that the journal leaves them out: those of the snapshot
-    /// stand.
+    /// A sender with so many recipients that the journal leaves them out: the snapshot's recipients
+    /// stay.
     WithoutRecipients(SenderKey, Cow<'a, Sender>),
     Seen(Vec<(u64, Counted)>),
     /// The last record: how many came before it.
     End(u64),
-    /// Scores of a new tenant. It and what follows stand behind the end, since the place of a kind
-    /// is its number on disk.
+    /// Scores of a new tenant. This kind and those after it stand behind the end, because the
+    /// position of a kind is its number on disk.
     Scores(u64, Cow<'a, Scores>),
     /// What was reported of a sender's mail, by the hash of its key.
     Reports(u64, Cow<'a, SenderReports>),
@@ -87,7 +87,7 @@ fn bad(why: &str) -> io::Error {
 }
 
 impl Detector {
-    /// Writes the tables (not the blocks: those live in records). Mail goes on meanwhile.
+    /// Writes the tables (not the blocks, which are in `records`). Mail continues meanwhile.
     pub fn snapshot(&self, out: &mut dyn Write) -> io::Result<()> {
         out.write_all(MAGIC)?;
         let mut writer = Writer::new(out);
@@ -121,7 +121,7 @@ impl Detector {
         writer.failed.map_or(Ok(()), Err)
     }
 
-    /// From now on notes what changes, for [`Detector::journal`].
+    /// Starts to record changes, for [`Detector::journal`].
     pub fn watch_changes(&self) {
         self.senders.watch();
         self.groups.watch();
@@ -131,10 +131,10 @@ impl Detector {
         self.seen.watch();
     }
 
-    /// Appends what has changed since the last call; how many records.
+    /// Appends the changes since the last call; returns the number of records.
     ///
     /// # Errors
-    /// Something could not be written: what had changed is in no journal then, and a snapshot is due.
+    /// Something could not be written: the changes are then in no journal, and a snapshot is due.
     pub fn journal(&self, out: &mut dyn Write) -> io::Result<u64> {
         let mut writer = Writer::new(out);
         self.seen
@@ -164,8 +164,8 @@ impl Detector {
         writer.failed.map_or(Ok(writer.records), Err)
     }
 
-    /// Reads what `journal` wrote over what is there, up to the first frame that is torn or
-    /// altered; how many records.
+    /// Applies what `journal` wrote, up to the first torn or altered frame; returns the number of
+    /// records.
     pub fn restore_journal(&self, input: &mut dyn Read) -> u64 {
         let mut buffer = Vec::new();
         let mut records = 0;
@@ -178,7 +178,7 @@ impl Detector {
         records
     }
 
-    /// Reads what `snapshot` wrote; a damaged or foreign snapshot is an error and leaves the tables
+    /// Reads what `snapshot` wrote. A damaged or foreign snapshot is an error and leaves the tables
     /// empty.
     pub fn restore(&self, input: &mut dyn Read) -> io::Result<()> {
         self.clear();

@@ -1,8 +1,8 @@
-//! What the accounts of a tenant draw upon themselves with one text: a campaign that is spread over
+//! Evidence against the accounts of a tenant that send one text. A campaign that is spread over
 //! accounts of several clients shows here, where each client has met too little of it.
 //!
-//! Texts are told by a 64-bit `SimHash` (Charikar, STOC 2002; for near-duplicates Manku, Jain, Das
-//! Sarma, WWW 2007): texts that share most of their words differ in few bits. A tenant has few
+//! Texts are compared by a 64-bit `SimHash` (Charikar, STOC 2002; for near-duplicates Manku, Jain,
+//! Das Sarma, WWW 2007): texts that share most of their words differ in few bits. A tenant has few
 //! texts that matter at a time, so they are compared one by one; a banded index would cost more
 //! than it saves.
 
@@ -15,18 +15,18 @@ use std::time::Duration;
 
 /// Templates remembered per tenant.
 const TEMPLATES: usize = 64;
-/// A template that accounts have been flagged with for so long, day by day, and with which nobody
-/// was blocked, is how people's mail always looks ...
+/// Accounts have been flagged with a template for so long, day by day, and nobody was blocked with
+/// it: then people's mail always looks like this.
 const FAMILIAR: Duration = Duration::from_secs(Tuning::TEXT_FAMILIAR_HOURS * 3600);
-/// What has not been flagged for so long is over; the same text later is a new story.
+/// A template that was not flagged for so long is over; the same text later counts as new.
 const OVER: Duration = Duration::from_secs(Tuning::TEXT_OVER_HOURS * 3600);
 /// Recipients remembered of a template.
 const RECIPIENTS: usize = 32;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Template {
-    /// Its fingerprint when it was met first: what comes later is near to this one, so that a text
-    /// cannot wander.
+    /// Its fingerprint when it was met first. Later texts are compared with this one, so that a
+    /// template cannot drift.
     fingerprint: u64,
     /// Since when several accounts use it.
     several: Time,
@@ -34,7 +34,7 @@ struct Template {
     /// An account was blocked with it.
     met: bool,
     campaign: ClientCampaign,
-    /// Hashes of the first to whom it went.
+    /// Hashes of its first recipients.
     to: Vec<u64>,
 }
 
@@ -58,7 +58,7 @@ impl Template {
         !self.met && now.since(self.several) >= FAMILIAR
     }
 
-    /// Everybody whom this message goes to has had the text: several people who pass one letter on
+    /// Whether all recipients of this message have had the text: several people who send one letter
     /// to the same address (an abuse desk, a colleague) are no campaign.
     fn knows_all(&self, to: &[u64]) -> bool {
         to.iter().all(|recipient| self.to.contains(recipient))
@@ -72,7 +72,7 @@ pub(in crate::detector) struct Templates {
 }
 
 impl Templates {
-    /// The place of the nearest template. Fingerprint 0 is that of a text too short to tell.
+    /// The place of the nearest template. Fingerprint 0 is that of a text too short to have one.
     fn nearest(&self, fingerprint: u64) -> Option<usize> {
         if fingerprint == 0 {
             return None;
@@ -88,8 +88,8 @@ impl Templates {
             .map(|(place, _)| place)
     }
 
-    /// What accounts other than `who` have brought lately with this template, in nats, against a
-    /// message to these recipients.
+    /// Evidence that accounts other than `who` have brought lately with this template, in nats,
+    /// against a message to these recipients.
     pub(in crate::detector) fn suspicion_of_others(
         &self,
         now: Time,
@@ -107,8 +107,8 @@ impl Templates {
         })
     }
 
-    /// Adds evidence of an account, which brings at most `most` nats at a time, by a message to
-    /// these recipients.
+    /// Adds the evidence of an account for a message to these recipients; an account brings at most
+    /// `most` nats at a time.
     pub(in crate::detector) fn add(
         &mut self,
         now: Time,
@@ -147,9 +147,9 @@ impl Templates {
         }
     }
 
-    /// A new template; the least of the others goes where there is no room: what is over first,
-    /// then what one account alone sent before what several did, so that nobody pushes out a
-    /// campaign with texts of his own, and the oldest first.
+    /// Adds a template. If there is no room, the least important one goes: first one that is over,
+    /// then one without a blocked account, then one of a single account, then the oldest. So nobody
+    /// pushes out a campaign with texts of their own.
     fn insert(&mut self, now: Time, fingerprint: u64) -> usize {
         if self.list.len() >= TEMPLATES {
             let rank = |t: &Template| (!t.is_over(now), t.met, t.campaign.accounts() > 1, t.last);
@@ -172,12 +172,12 @@ impl Templates {
         }
     }
 
-    /// What this account brought says nothing: it was blocked by mistake.
+    /// Forgets the evidence of this account: it was blocked by mistake.
     pub(in crate::detector) fn forget(&mut self, who: u64) {
         self.list.iter_mut().for_each(|t| t.campaign.forget(who));
     }
 
-    /// Notes that an account was blocked with what others had brought with this template.
+    /// Notes that an account was blocked with evidence of others with this template.
     pub(in crate::detector) fn confirm(&mut self, now: Time, fingerprint: u64) {
         if let Some(template) = self
             .nearest(fingerprint)
@@ -188,7 +188,7 @@ impl Templates {
         }
     }
 
-    /// The block of an account ended: what it sent says less of others.
+    /// The block of an account ended: what it sent is weaker evidence against others.
     pub(in crate::detector) fn unconfirm(&mut self, who: u64) {
         for template in self.list.iter_mut().filter(|t| t.campaign.has(who)) {
             template.met = false;

@@ -1,6 +1,6 @@
-//! What is kept of some senders beside their record, for as long as there is room: how fast they
-//! send where that is limited, what people were told of, and what a policy in shadow mode would
-//! have done. None of it outlives a restart.
+//! What is kept of some senders beside their record, while there is room: how fast they send if
+//! that is limited, which alerts were sent, and what a policy in shadow mode would have done. None
+//! of it survives a restart.
 
 use crate::collections::table::Evict;
 use crate::config::tuning::Tuning;
@@ -10,7 +10,7 @@ use crate::types::{Action, Reason, Time};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// TextCount remembered of a sender that were flagged, and as many that were not.
+/// Texts remembered of a sender: so many flagged ones, and as many others.
 const TEXTS: usize = 8;
 /// A text that was not met for so long makes room.
 const TEXT_LASTS: Duration = Duration::from_secs(Tuning::TEXT_HOURS * 3600);
@@ -20,8 +20,8 @@ const STEP_SECS: i64 = 10;
 /// Buckets that may reach into a minute.
 const STEPS: usize = 7;
 
-/// Messages of the last minute in buckets of ten seconds; one that reaches into the minute counts
-/// whole, so that no true minute ever holds more than the ceiling.
+/// Messages of the last minute in buckets of ten seconds. A bucket that overlaps the minute counts
+/// whole, so no true minute ever holds more than the ceiling.
 #[derive(Debug, Clone, Copy, Default)]
 struct MinuteCounts {
     newest: i64,
@@ -30,7 +30,7 @@ struct MinuteCounts {
 
 impl MinuteCounts {
     fn turn(&mut self, now: Time) {
-        // A clock that has stepped back stands where the newest bucket is.
+        // After a clock step back the time is that of the newest bucket.
         let step = now.as_secs().div_euclid(STEP_SECS).max(self.newest);
         let by = usize::try_from(step - self.newest)
             .unwrap_or(STEPS)
@@ -54,17 +54,17 @@ pub struct ShadowCounts {
     pub high_risk: u64,
     /// Messages it would have held.
     pub hold: u64,
-    /// Messages it would have put off.
+    /// Messages it would have deferred.
     pub defer: u64,
     /// Messages it would have refused, also under a block it would have opened.
     pub reject: u64,
     /// Blocks it would have opened.
     pub blocks: u64,
-    /// Why the last of them.
+    /// The reason for the last of them.
     pub last_block: Option<Reason>,
 }
 
-/// How many different texts a sender sent within a day, as far as they are remembered.
+/// How many different texts a sender sent within a day, as far as remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::detector) struct TextCount {
     /// Flagged ones, the present one among them; at least 1.
@@ -104,9 +104,9 @@ pub(in crate::detector) struct UnsavedRecord {
 }
 
 impl UnsavedRecord {
-    /// Notes a text of the sender; how many different ones there were within a day, as far as they
-    /// are remembered: of those it was flagged with, this one among them, and of the others. Those
-    /// too short to tell are one text.
+    /// Notes a text of the sender. Returns how many different texts there were within a day, as far
+    /// as remembered: those it was flagged with, including this one, and the others. All texts too
+    /// short for a fingerprint count as one.
     pub(in crate::detector) fn texts(
         &mut self,
         now: Time,
@@ -126,7 +126,7 @@ impl UnsavedRecord {
             < TEXTS;
         if let Some(text) = self.texts.iter_mut().find(|text| near(text)) {
             text.last = now;
-            // What was flagged once is a text that looks bad, however its copies score.
+            // A text that was flagged once looks bad, no matter how its copies score.
             text.flagged |= flagged;
         } else if room {
             self.texts.push(SenderText {
@@ -164,8 +164,8 @@ impl UnsavedRecord {
         }
     }
 
-    /// Whether people are to be told now that `percent` of a ceiling is reached: once in its
-    /// window. Who was told of more needs not be told of less.
+    /// Whether people are to be alerted now that `percent` of a ceiling is reached: once in its
+    /// window. After an alert about a higher percentage, a lower one is not sent.
     pub(in crate::detector) fn is_news(&mut self, now: Time, reason: Reason, percent: u8) -> bool {
         self.last = self.last.max(now);
         let minute = u32::try_from(now.as_secs().div_euclid(60)).unwrap_or(0);
@@ -182,7 +182,7 @@ impl UnsavedRecord {
         !alerted
     }
 
-    /// Whether the shadow would have this sender blocked.
+    /// Whether the policy in shadow mode would have blocked this sender.
     pub(in crate::detector) fn is_blocked(&mut self, now: Time) -> bool {
         if self.blocked.flatten().is_some_and(|until| until <= now) {
             self.blocked = None;
@@ -190,7 +190,7 @@ impl UnsavedRecord {
         self.blocked.is_some()
     }
 
-    /// Notes a block that the shadow would have opened.
+    /// Notes a block that the policy in shadow mode would have opened.
     pub(in crate::detector) fn would_block(
         &mut self,
         now: Time,
@@ -203,7 +203,7 @@ impl UnsavedRecord {
         self.shadow_counts.last_block = Some(reason);
     }
 
-    /// Notes what the shadow would have done with a message.
+    /// Notes what the policy in shadow mode would have done with a message.
     pub(in crate::detector) fn would(&mut self, now: Time, action: Action) {
         self.last = self.last.max(now);
         match action {

@@ -1,5 +1,5 @@
 //! Counters over a sliding day in few bytes: one bucket a minute while young, merged into five
-//! minutes and then hours as they age; empty stretches cost nothing. A bucket that reaches into a
+//! minutes and then hours as they age; empty stretches take no memory. A bucket that overlaps a
 //! window counts whole, so a ceiling is never passed in any true window of its length.
 
 use crate::types::{COUNTERS, Counts, Time};
@@ -13,7 +13,7 @@ const FINE_MINUTES: u32 = 70;
 /// Older than this many minutes: five-minute buckets.
 const FINEST_MINUTES: u32 = 10;
 
-/// Buckets that room is made for at a time.
+/// Buckets that are allocated at a time.
 const GROWTH: usize = 4;
 
 /// Counts of a stretch of minutes since the epoch: from `start`, `minutes` long.
@@ -66,7 +66,7 @@ impl Width {
         HEAD + COUNTERS * self.octets()
     }
 
-    /// The least that holds these counters.
+    /// The narrowest width that holds these counters.
     fn holding(counts: Counts) -> Self {
         match counts.array().into_iter().max() {
             Some(0x1_0000..) => Self::Four,
@@ -145,9 +145,9 @@ fn minute(now: Time) -> u32 {
 }
 
 impl Windows {
-    /// Counts at `now`. Where the clock has stepped back (over a restart), everything moves back
-    /// with it: else all that is counted until the old time is reached again would lie in one
-    /// bucket, and an hour's ceiling would hold for days.
+    /// Counts at `now`. If the clock has stepped back (over a restart), all buckets move back with
+    /// it. Else everything until the old time is reached again would be counted in one bucket, and
+    /// an hour's ceiling would hold for days.
     pub(in crate::detector) fn add(&mut self, now: Time, counts: Counts) {
         if counts == Counts::default() {
             return;
@@ -210,7 +210,7 @@ impl Windows {
         );
     }
 
-    /// Takes all buckets apart and packs them anew, as narrow as they fit.
+    /// Unpacks all buckets and packs them again, as narrow as they fit.
     fn rewrite(&mut self, change: impl FnOnce(&mut Vec<Bucket>)) {
         let mut all: Vec<Bucket> = self.newest_first().collect();
         all.reverse();
@@ -236,7 +236,7 @@ impl Windows {
 
     /// Sum over the last `window`.
     pub(in crate::detector) fn sum(&self, now: Time, window: Duration) -> Counts {
-        // A clock that has stepped back stands where the newest bucket is, as in `add`.
+        // After a clock step back the time is that of the newest bucket, as in `add`.
         let newest = self
             .newest_first()
             .next()
@@ -244,7 +244,7 @@ impl Windows {
         let from = newest.saturating_mul(60_000).max(now.0);
         let from = Time(from).before(window).as_secs().div_euclid(60);
         let mut sum = Counts::default();
-        // Ends are ascending, so the first bucket that lies wholly before the window ends the walk.
+        // Ends are ascending, so the first bucket before the window ends the walk.
         for bucket in self.newest_first() {
             if i64::from(bucket.start) + i64::from(bucket.minutes) <= from {
                 break;
@@ -254,7 +254,7 @@ impl Windows {
         sum
     }
 
-    /// Takes back what was counted and did not happen after all, newest first.
+    /// Takes back, newest first, what was counted and did not happen.
     pub(in crate::detector) fn take_back(&mut self, mut counts: Counts) {
         if counts != Counts::default() {
             self.rewrite(|all| {
@@ -265,7 +265,7 @@ impl Windows {
         }
     }
 
-    /// Forgets spam and bounces; with `all` every counter.
+    /// Forgets spam and bounces, or every counter with `all`.
     pub(in crate::detector) fn forget(&mut self, all: bool) {
         if all {
             *self = Self::default();

@@ -1,5 +1,5 @@
-//! A message as a delta sees it: its features folded into slots; also a prototype with words of own
-//! mail behind it.
+//! A message as a delta sees it: its features folded into slots. Also a prototype padded with words
+//! of own mail.
 
 use super::{SLOTS, Sum};
 use crate::score::dense::{self, Direction};
@@ -11,11 +11,10 @@ use crate::score::model::norm;
 pub(super) const GRAMS: f32 = 1.5;
 /// How much named features count beside words.
 pub(super) const NAMED: f32 = 2.0;
-/// An everyday feature (direction ham) weaker than this is not there for the delta: words put
-/// beside a text call up many, each weakly, since the weakest stretch decides about them.
+/// An everyday feature (direction ham) weaker than this is ignored by the delta: padding words
+/// bring many such features, each weak because the weakest stretch decides about them.
 pub(super) const LEAST_EVERYDAY: f32 = 0.05;
-/// So many words are put behind a prototype, and runs of four octets: about what 150 words of text
-/// hold.
+/// Words that are added to a prototype, and runs of four octets: about what 150 words of text hold.
 const PADDING: (usize, usize) = (150, 750);
 
 /// A message's folded features: slots by group, each group with its scale.
@@ -25,8 +24,8 @@ pub(super) struct FoldedFeatures<'a> {
     named: (&'a [(u8, f32)], f32),
 }
 
-/// The hashed text of a prototype with words of an own message behind it. The lists of a prototype
-/// rise.
+/// The hashed text of a prototype padded with words of an own message. The lists of a prototype are
+/// sorted.
 pub(super) struct Padded {
     words: Vec<u32>,
     grams: Vec<u32>,
@@ -47,7 +46,7 @@ impl Padded {
         }
     }
 
-    /// The whole with the prototype's named features, and of it what is padding.
+    /// The whole with the prototype's named features, and the padding part of it.
     pub(super) fn folded<'a>(&'a self, prototype: &'a Sample) -> [FoldedFeatures<'a>; 2] {
         let mut whole = FoldedFeatures::new(prototype);
         whole.groups = FoldedFeatures::text(&self.words, &self.grams);
@@ -105,7 +104,7 @@ impl<'a> FoldedFeatures<'a> {
         ]
     }
 
-    /// What some weights make of it.
+    /// The sum that some weights give for the message.
     pub(super) fn sum(&self, weights: &[f32]) -> Sum {
         let weight = |slot: usize| weights.get(slot).copied().unwrap_or_default();
         let mut sum = Sum::default();

@@ -1,11 +1,11 @@
 //! What a tenant's own mail adds to the model: a small bounded delta, and a calibration against the
 //! tenant's own scores.
 //!
-//! Nearly all outbound mail is legitimate. So a tenant's unlabelled mail is taken for ham, each
-//! message paired with replayed spam (the model's prototypes): ham alone would teach that
+//! Nearly all outbound mail is legitimate. So a tenant's unlabelled mail is taken for ham, and each
+//! message is paired with replayed spam (the model's prototypes): ham alone would teach that
 //! everything is ham. Steps are those of AdaGrad logistic regression on length-normalised binary
 //! features (Duchi, Hazan, Singer 2011; for mail Goodman and Yih 2006), towards a margin, so that a
-//! message that is judged well teaches nothing.
+//! message that is already scored well teaches nothing.
 
 mod folded;
 #[cfg(test)]
@@ -27,19 +27,18 @@ use tail::{Map, RecentScores};
 pub(in crate::score) const SLOTS: usize = 1 << 15;
 /// What the delta adds stays within ± this (nats).
 const MAX_NATS: f32 = 8.0;
-/// What the words of own mail alone take off (nats): spam would drown in them.
+/// The most that words of own mail alone take off (nats): else spam could hide among them.
 const EXCUSE_NATS: f32 = 1.0;
-/// Every label widens that: somebody watches, and what was a mistake must be reparable.
+/// Every label widens that bound: a person reviews the mail, and a mistake must be correctable.
 const EXCUSE_NATS_PER_LABEL: f32 = 0.5;
-/// How far the shipped model is believed beside what was learned (nats): a confident error of it
-/// must be reparable.
+/// How far the shipped model counts beside what was learned (nats): a confident error of it must be
+/// correctable.
 const SHIPPED_NATS: f32 = 5.0;
-/// Messages by which a tenant is known; until then the delta gains influence evenly.
+/// After this many messages a tenant is known; until then the influence of the delta grows evenly.
 const KNOWN_MESSAGES: f32 = 100.0;
-/// Learning aims this far past even odds (nats): further out it would only make sure of what is
-/// known.
+/// Learning aims this far past even odds (nats). Beyond that it would only repeat what is known.
 const MARGIN: f32 = 1.0;
-/// A message judged so well that the slope is below this teaches nothing.
+/// A message scored so well that the slope is below this teaches nothing.
 const LEAST_ERROR: f32 = 0.05;
 /// AdaGrad steps: for assumptions, and for labels, which outweigh them.
 const RATE_ASSUMED: f32 = 0.2;
@@ -47,39 +46,40 @@ const RATE_ASSUMED: f32 = 0.2;
 const RATE_LABEL: f32 = 0.5;
 /// Added to the root of a slot's squared slopes.
 const EASE: f32 = 0.02;
-/// So often an assumed message is learned, each time paired with another replayed spam, until the
+/// How often an assumed message is learned, each time paired with another replayed spam, until the
 /// tenant is settled.
 const PASSES: usize = 3;
-/// Every so many replays a prototype comes with the words of the own message behind it: own words
+/// Once in this many replays the prototype is padded with the words of the own message: own words
 /// must not excuse it.
 const PADDED_EVERY: u64 = 16;
-/// The prototypes were trained on: unseen spam of their kind scores this much lower (nats).
+/// The model was trained on the prototypes: unseen spam of their kind scores this much lower
+/// (nats).
 const OPTIMISM: f32 = 2.0;
-/// Every so many prototypes one is never replayed but kept for calibration.
+/// One in this many prototypes is never replayed but kept for calibration.
 const KEPT_BACK: usize = 4;
 /// An unlabelled message above this by the shipped model alone is not learned (nats): a tenant
-/// whose mail was bad from the first day cannot move that one.
+/// whose mail is bad from the first day has no influence on the shipped model.
 const TRUST_SHIPPED: f32 = 0.0;
-/// Half as much is learned from a message at this ratio of the shipped model, more below, less
-/// above (nats): spam that a bad tenant brings lies nearer to even odds than its ordinary mail.
+/// At this ratio of the shipped model half as much is learned from a message, more below, less
+/// above (nats): spam of a bad tenant lies nearer to even odds than its ordinary mail.
 const HALF_TRUST: f32 = -1.0;
 /// How fast the trust changes around [`HALF_TRUST`] (per nat).
 const TRUST_SLOPE: f32 = 2.0;
-/// What judges is a mean of the weights over time, moved towards them after so many assumed
-/// messages: single messages throw the weights about.
+/// Scores use a mean of the weights over time, because single messages change the weights a lot.
+/// The mean moves towards the weights after this many assumed messages.
 const MEAN_EVERY: u64 = 8;
-/// How far it moves then; at first it is the mean of all so far. The mean reaches back about a
+/// How far it moves then; at first it is the mean of all so far. The mean covers about the last
 /// dozen messages.
 const MEAN_STEP: f32 = 0.49;
 /// The calibration is fitted anew after so many learned messages.
 const FIT_EVERY: u64 = 32;
 /// Own messages that the calibration needs.
 const FIT_FROM: usize = 50;
-/// After so many messages were offered the tenant's mail is known: from then on only what lies
-/// among the nine tenths of own mail that resembles it most is assumed to be ham, it is learned
-/// slowly, and the calibration rests. Else a sender who turns bad would be learned bit by bit.
+/// After this many offered messages the tenant's mail is known. From then on only a message like
+/// the nearest nine tenths of own mail is assumed to be ham, it is learned slowly, and the
+/// calibration stays fixed. Else the mail of a sender who turns bad would be learned bit by bit.
 const SETTLED: u64 = 500;
-/// Of which so many were learned.
+/// Of those, this many must have been learned.
 const SETTLED_ASSUMED: u64 = 200;
 /// Step for assumptions once the tenant is settled.
 const RATE_SETTLED: f32 = 0.05;
@@ -87,7 +87,7 @@ const RATE_SETTLED: f32 = 0.05;
 const TRUST_SETTLED: f32 = -1.0;
 /// "Lately" means about so many messages.
 const LATELY: f32 = 128.0;
-/// What is left, after a day, of the share of mail that the shipped model took for spam.
+/// The part of the share of mail taken for spam by the shipped model that is left after a day.
 const DISAGREEMENT_PER_DAY: f32 = 0.5;
 /// What is left of a weight after a day.
 const KEEP_PER_DAY: f32 = 0.99;
@@ -135,7 +135,7 @@ impl LearnOutcome {
 pub struct Delta {
     /// As the last step left them.
     weights: Vec<f32>,
-    /// Their mean, see [`MEAN_EVERY`]: it judges.
+    /// Their mean, see [`MEAN_EVERY`]: scores use it.
     mean: Vec<f32>,
     squares: Vec<f32>,
     assumed: u64,
@@ -166,7 +166,7 @@ impl Lesson {
     }
 }
 
-/// What the weights make of a message, nats.
+/// The sum of the weights for a message, nats.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sum {
     text: f32,
@@ -174,7 +174,8 @@ struct Sum {
 }
 
 impl Sum {
-    /// Beside what the shipped model says, each within its bounds; the text may excuse so much.
+    /// Adds what the shipped model says, each within its bounds; the text may take off at most
+    /// `excuse`.
     const fn joined(self, shipped: f32, excuse: f32) -> f32 {
         let learned = self.text.max(-excuse) + self.named;
         shipped.clamp(-SHIPPED_NATS, SHIPPED_NATS) + learned.clamp(-MAX_NATS, MAX_NATS)
@@ -212,7 +213,7 @@ impl Delta {
     }
 
     /// Share of the messages offered lately without a label that the shipped model took for spam,
-    /// 0-1: a tenant that was bad from its first day shows here.
+    /// 0-1. It is high for a tenant that was bad from its first day.
     pub fn disagreement(&self) -> f64 {
         f64::from(self.disagreement)
     }
@@ -222,7 +223,7 @@ impl Delta {
         f64::from(self.cap_nearness)
     }
 
-    /// How much of its full say the delta has, 0-1.
+    /// The influence of the delta, 0-1.
     pub(in crate::score) fn influence(&self) -> f32 {
         (self.learned() as f32 / KNOWN_MESSAGES).min(1.0)
     }
@@ -239,7 +240,7 @@ impl Delta {
                 .apply(self.raw(shipped as f32, &FoldedFeatures::new(sample))),
         );
         let joined = known * learned + (1.0 - known) * shipped;
-        // Replays outweigh the few messages learned at first: until that is calibrated, assumptions
+        // Replays outweigh the few messages learned at first. Until the map is fitted, assumptions
         // may only lower the ratio.
         if self.map.fitted || self.labelled > 0 {
             joined
@@ -257,7 +258,8 @@ impl Delta {
         folded.sum(&self.mean).joined(shipped, self.excuse())
     }
 
-    /// One bounded step of `rate` towards spam or ham. What is learned `by_label` judges at once.
+    /// One bounded step of `rate` towards spam or ham. What is learned `by_label` affects scores at
+    /// once.
     fn step(
         &mut self,
         shipped: f32,
@@ -269,7 +271,7 @@ impl Delta {
         self.step_of(shipped, [folded, folded], spam, rate, by_label);
     }
 
-    /// The same, judging by a `whole` but moving only the weights of a `part` of it.
+    /// The same, with the error of a `whole` but moving only the weights of a `part` of it.
     fn step_of(
         &mut self,
         shipped: f32,
@@ -278,11 +280,11 @@ impl Delta {
         rate: f32,
         by_label: bool,
     ) {
-        // A label is about what was judged, and that is the mean.
+        // A label is about the score that was given, and that used the mean.
         let sum = whole.sum(if by_label { &self.mean } else { &self.weights });
         let (target, aim) = if spam { (1.0, MARGIN) } else { (0.0, -MARGIN) };
-        // Without the caps of the sum: capped, a message would be learned again and again to no
-        // effect.
+        // Without the caps of the sum: with them, a message at the cap would be learned again and
+        // again without effect.
         let now = shipped.clamp(-SHIPPED_NATS, SHIPPED_NATS) + sum.text + sum.named;
         let error = 1.0 / (1.0 + (aim - now).exp()) - target;
         if error.abs() < LEAST_ERROR {
@@ -411,8 +413,9 @@ impl Delta {
             (model.prototypes.get(at), model.prototype_llrs().get(at))
         {
             if !by_label && self.turn.is_multiple_of(PADDED_EVERY) {
-                // Only the padding's weights move: else own words would go on excusing, and spam
-                // only weigh more. Behind a label its own words stay as it says.
+                // Only the weights of the padding move: else own words would keep their excuse and
+                // only spam would gain weight. A labelled message is not padded, so its words keep
+                // what the label says.
                 let padded = Padded::new(prototype, own);
                 let [whole, padding] = padded.folded(prototype);
                 self.step_of(llr - OPTIMISM, [&whole, &padding], true, rate, by_label);
@@ -456,7 +459,7 @@ impl Delta {
         self.squares
             .iter_mut()
             .for_each(|s| *s *= keep(KEEP_SQUARES_PER_DAY));
-        // An outbreak is over some day, also where too little is sent to show it.
+        // An outbreak ends some day, also if too little mail is sent to show that.
         self.disagreement *= keep(DISAGREEMENT_PER_DAY);
     }
 }

@@ -1,4 +1,4 @@
-//! The numbers of the table in `docs/learning.md`, as the code has them.
+//! The numbers of the table in `docs/learning.md`, read from the code.
 
 use super::*;
 
@@ -8,7 +8,7 @@ macro_rules! numbers {
     };
 }
 
-/// Paths of constants, the last part of each as the page names it, and their values.
+/// Constants, each by its name in the page, and their values.
 pub(crate) const NUMBERS: &[(&str, f64)] = numbers![
     SLOTS,
     MAX_NATS,

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-/// Messages any sender may teach, whatever the others do.
+/// Messages any sender may teach, no matter what others do.
 pub(super) const FREE: f32 = 50.0;
 /// Beyond that: share of all that was learned.
 pub(super) const SHARE: f32 = 0.1;
-/// Counts are halved when this many were learned, so that old teaching gives room to new.
+/// Counts are halved when this many were learned, so that old messages make room for new ones.
 pub(super) const WINDOW: f32 = 2000.0;
-/// Senders remembered. More than fit into a window with one message each.
+/// Senders remembered: more than could teach one message each in that time.
 pub(super) const SENDERS: usize = 4096;
 
 /// How much each sender taught lately.

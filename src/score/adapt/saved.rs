@@ -59,7 +59,7 @@ impl Delta {
         out
     }
 
-    /// Reads them back. The error says why what was learned is lost.
+    /// Reads them back. The error says why they cannot be used.
     pub fn from_bytes(file: &[u8]) -> Result<(Self, SenderShares, i64), DeltaError> {
         let body = file.strip_prefix(MAGIC).ok_or(DeltaError::NotADelta)?;
         let (content, sum) = file
@@ -150,7 +150,7 @@ impl SavedReader<'_> {
     }
 
     fn floats(&mut self, count: usize) -> Result<Vec<f32>, DeltaError> {
-        // Nothing is reserved that the file does not hold.
+        // No more is allocated than the file holds.
         if count.saturating_mul(4) > self.0.len() {
             return Err(DeltaError::Truncated);
         }

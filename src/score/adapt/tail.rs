@@ -7,20 +7,20 @@ use crate::score::calibrate;
 pub(super) const KEPT: usize = 384;
 /// Own ham that may lie above even odds.
 pub(super) const ABOVE: f32 = 0.0016;
-/// Added to that where the shipped model takes all mail offered lately for spam, in proportion
+/// Added to [`ABOVE`] if the shipped model takes all mail offered lately for spam, in proportion
 /// below: one own message more for every 200 such ones. The fewer of a tenant's messages are its
-/// own mail, the less is "own mail is ham" worth.
+/// own mail, the weaker is the assumption that its mail is ham.
 pub(super) const ABOVE_PER_SPAM: f32 = 0.005;
 /// Share of own ham whose excess measures the tail.
 pub(super) const TAIL: f32 = 0.1;
-/// The bend never hides more than this (nats): what was learned from a bad tenant must not excuse
+/// The bend hides at most this much (nats): what was learned from a bad tenant must not excuse
 /// everything.
 pub(super) const MAX_BEND: f32 = 5.0;
-/// Where the ratio is left open, it creeps from this to zero (nats).
+/// In the open range the ratio rises slowly from this to zero (nats).
 pub(super) const UNSURE: f32 = -0.2;
-/// Beyond either end of what is left open, the ratio returns to the line this many times as fast.
+/// Outside the open range the ratio returns to the line this many times as fast.
 pub(super) const RETURN: f32 = 4.0;
-/// So many labelled spams make the bend superfluous.
+/// With this many labelled spams the bend is not needed.
 pub(super) const LABELS: f32 = 50.0;
 /// Bounds of the slope.
 const SLOPE: (f32, f32) = (0.2, 3.0);
@@ -58,12 +58,12 @@ pub(super) struct Map {
     pub(super) offset: f32,
     /// Raw score of even odds by the tail of own ham.
     pub(super) even: f32,
-    /// Raw score above which, up to `even`, the ratio is left open: about as much own ham lies
-    /// there as spam.
+    /// Raw score above which, up to `even`, the ratio is left open: as much own ham lies there as
+    /// spam.
     pub(super) open: f32,
     /// Raw score below which nine tenths of own ham lie.
     pub(super) usual: f32,
-    /// How far the others lie above that, on average.
+    /// How far the other tenth lies above that, on average.
     pub(super) excess: f32,
     /// Whether anything was fitted yet; until then scores stay as they are.
     pub(super) fitted: bool,
@@ -84,9 +84,9 @@ impl Default for Map {
 }
 
 impl Map {
-    /// Fits own ham against spam: of the prototypes kept back, and `labelled` as such. Where spam
-    /// is labelled, somebody watches and the line alone tells the odds; without labels the bend
-    /// keeps own ham below even odds.
+    /// Fits own ham against spam: the prototypes kept back, and `labelled`. If people label spam,
+    /// they review the mail and the line alone gives the odds; without labels the bend keeps own
+    /// ham below even odds.
     pub(super) fn fit(own: &[f32], kept_back: &[f32], labelled: &[f32]) -> Self {
         let points: Vec<_> = own
             .iter()
@@ -122,9 +122,9 @@ impl Map {
         }
     }
 
-    /// The map for a tenant of whose mail the shipped model took this share for spam lately, 0-1:
-    /// even odds come down by the exponential tail of own ham, where they do not lie lower already,
-    /// never below the line. What is left open shrinks with the bend.
+    /// The map for a tenant of whose recent mail the shipped model took this share for spam, 0-1.
+    /// Even odds move down along the exponential tail of own ham, unless they are lower already,
+    /// but never below the line. The open range shrinks with the bend.
     pub(super) fn eased(&self, spam: f32) -> Self {
         if !self.fitted {
             return *self;
@@ -166,16 +166,15 @@ impl Map {
         }
     }
 
-    /// Whether a message of this score lies outside the nine tenths of own mail that are most like
-    /// it.
+    /// Whether a message of this score lies outside the nearest nine tenths of own mail.
     pub(super) fn is_unusual(&self, raw: f32) -> bool {
         raw > self.usual
     }
 }
 
-/// Spam between even odds by the line and by the tail is called open (its ratio is held just below
-/// even odds, for the sake of own ham). For that to mean what it says, as large a share of own ham
-/// must be called so: the score above which, up to `even`, it lies. `own` is sorted.
+/// The score from which, up to `even`, the ratio is left open. The ratio of spam between even odds
+/// by the line and by the tail is held just below even odds, to protect own ham. This is correct
+/// only if an equally large share of own ham lies in the open range. `own` is sorted.
 fn open_from(own: &[f32], spam: &[f32], zero: f32, even: f32) -> f32 {
     let held =
         spam.iter().filter(|x| **x > zero && **x < even).count() as f32 / spam.len().max(1) as f32;

@@ -1,4 +1,4 @@
-//! What a message carries beside its text.
+//! What a message carries besides its text.
 
 use crate::mail::mime::{LeafKind, MimeTree};
 use memchr::memmem;

@@ -73,7 +73,7 @@ impl CalendarEntry {
         };
         let mut pieces = left.split(';');
         let name = pieces.next().unwrap_or_default();
-        // Of people their names are shown.
+        // For people, their names are shown.
         let common_name = |p: &&str| p.get(..3).is_some_and(|n| n.eq_ignore_ascii_case("CN="));
         if let Some(shown) = left.split(';').find(common_name) {
             self.add(shown.get(3..).unwrap_or_default().trim_matches('"'));

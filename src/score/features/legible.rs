@@ -27,8 +27,7 @@ pub(super) fn text<'a>(
     text.into()
 }
 
-/// Whether this is no text: a good part of it is control characters, or characters that stand for
-/// what could not be read.
+/// Whether this is no text: a large part of it is control characters or replacement characters.
 pub(super) fn unreadable(text: &str) -> bool {
     let head = text
         .as_bytes()
@@ -52,7 +51,7 @@ pub(super) fn unreadable(text: &str) -> bool {
 }
 
 /// Whether a charset is one of the EBCDIC family (RFC 1345, IANA character sets): some programs
-/// show it, and we do not read it.
+/// show it, but we do not read it.
 pub(super) fn is_ebcdic(charset: &str) -> bool {
     const PAGES: [u16; 32] = [
         37, 38, 273, 274, 275, 277, 278, 280, 281, 284, 285, 290, 297, 420, 423, 424, 500, 870,
@@ -68,7 +67,7 @@ pub(super) fn is_ebcdic(charset: &str) -> bool {
             .is_some_and(|page| PAGES.contains(&page))
 }
 
-/// Whether octets are a file that programs know by its beginning, whatever it is declared as.
+/// Whether octets are a file that programs recognise by its beginning, whatever type is declared.
 pub(super) fn is_known_file(octets: &[u8]) -> bool {
     const BEGINNINGS: [&[u8]; 8] = [
         b"\x89PNG",

@@ -1,4 +1,4 @@
-//! What the lines of a text are: quoted, signed by the sender, parts of programs.
+//! What the lines of a text are: quotes, signatures of the sender, parts of programs.
 
 use super::letter;
 use memchr::memmem::Finder;

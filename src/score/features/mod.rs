@@ -3,8 +3,8 @@
 //! The relay sees mail before it travels, and training mail has travelled. So only what the writer
 //! made is read: the text, the links, the attachments, and From, Reply-To, To, Cc, Subject,
 //! In-Reply-To and References. Trace fields (Received, Return-Path, Delivered-To, X-*,
-//! Authentication-Results, Received-SPF, ARC-*, Sender, Errors-To) are never looked at: they would
-//! tell how a corpus was gathered, not what the message is. List fields and signatures are read but
+//! Authentication-Results, Received-SPF, ARC-*, Sender, Errors-To) are never read: they would show
+//! how a corpus was gathered, not what the message is. List fields and signatures are read but
 //! never trained on ([`Dense::is_learned`]).
 
 mod attached;
@@ -35,15 +35,15 @@ pub(crate) use source::Source;
 /// Visible text that is read: the head, and the tail of a longer one (octets).
 const HEAD: usize = 8 * 1024;
 const TAIL: usize = 4 * 1024;
-/// What is known of the envelope sender. The message that a report returns is left out for the null
-/// sender alone.
+/// What is known of the envelope sender. Only for the null sender, the message that a report
+/// returns is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReturnPath {
     /// It is null: `<>`.
     Null,
     /// It is an address.
     Named,
-    /// No envelope: a Return-Path field tells, and where there is none, whether From is a mailer
+    /// No envelope: a Return-Path field decides; without such a field, whether From is a mailer
     /// daemon or postmaster.
     #[default]
     Unknown,
@@ -51,10 +51,10 @@ pub enum ReturnPath {
 
 /// Hosts and pages of links that are named.
 const MAX_HOSTS: usize = 64;
-/// A text with fewer words is hardly any.
+/// A text with fewer words counts as nearly empty.
 const SCARCE: u32 = 12;
 
-/// Reads messages into features. Holds its buffers from one message to the next.
+/// Reads messages into features. Reuses its buffers for the next message.
 #[derive(Debug)]
 pub struct Extractor {
     pub(super) text: TextFeatures,
@@ -70,7 +70,7 @@ pub struct Extractor {
     /// Hosts and pages of links of all views read so far.
     hosts: Vec<Box<str>>,
     pages: Vec<u64>,
-    /// While another view than the main one is read: what holds for the whole message.
+    /// While a view other than the main one is read: what holds for the whole message.
     main: Option<Main>,
     main_links: Links,
 }
@@ -88,7 +88,7 @@ pub struct Facts {
     pub parts: usize,
 }
 
-/// What the main view says for the others, too.
+/// What the main view says that also holds for the other views.
 #[derive(Debug, Clone, Copy)]
 struct Main {
     scarce: bool,
@@ -140,13 +140,13 @@ pub struct Sample {
 
 impl Extractor {
     /// Reads `raw` as most programs show it; the results stay until the next call. What else a
-    /// reader may see stands ready as further views ([`Self::turn_to`]).
+    /// reader may see is available as further views ([`Self::turn_to`]).
     pub fn extract(&mut self, raw: &[u8]) {
         self.extract_of(raw, ReturnPath::Unknown, "");
     }
 
-    /// Reads `raw` as if `padding` stood behind its text: what somebody does who wants to drown a
-    /// lure in good words.
+    /// Reads `raw` as if `padding` followed its text, like an attempt to hide a lure among good
+    /// words.
     pub fn extract_padded(&mut self, raw: &[u8], padding: &str) {
         self.extract_of(raw, ReturnPath::Unknown, padding);
     }
@@ -221,8 +221,8 @@ impl Extractor {
         self.views.len()
     }
 
-    /// Reads another view in place of the one read last. Gives where it comes from, and the nats
-    /// that chance takes off its score; `None` if there is no such view.
+    /// Reads another view in place of the last one. Returns its source, and the nats that chance
+    /// takes off its score; `None` if there is no such view.
     pub(in crate::score) fn turn_to(&mut self, number: usize) -> Option<(Source, f64)> {
         let main = self.main.unwrap_or_else(|| Main {
             scarce: self.text.stats.words < SCARCE,
@@ -368,7 +368,7 @@ impl Extractor {
     }
 }
 
-/// What the HTML parts of a message held, beside their text.
+/// What the HTML parts of a message held, besides their text.
 #[derive(Debug, Default, Clone, Copy)]
 struct Shown {
     /// A plain form of the text is there, too.
@@ -443,7 +443,7 @@ fn looks_like_html(text: &str) -> bool {
     })
 }
 
-/// What belongs to a word: a letter or digit, or a part of a character beyond ASCII.
+/// Whether an octet belongs to a word: a letter, a digit, or a part of a character beyond ASCII.
 const fn letter(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || octet >= 0x80
 }

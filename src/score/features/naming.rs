@@ -9,10 +9,10 @@ use crate::score::phrases::{self, ROLES};
 use crate::score::text::{Cut, SEGMENT_WORDS};
 use std::sync::LazyLock;
 
-/// How far the strongest stretch decides about lures, against the whole text; chosen so that 150
-/// good words behind a spam hide little, while long letters stay what they are.
+/// How much the strongest stretch decides about lures, against the whole text. With this value 150
+/// good words after a spam hide little, while the score of long letters hardly changes.
 const LURE_STRETCH: f32 = 0.7;
-/// How far the weakest stretch decides about everyday words.
+/// How much the weakest stretch decides about everyday words.
 const EVERYDAY_STRETCH: f32 = 0.8;
 
 impl Extractor {
@@ -47,7 +47,7 @@ impl Extractor {
         );
     }
 
-    /// What sender and recipient have to do with each other and with the text.
+    /// How sender and recipient relate to each other and to the text.
     pub(super) fn name_correspondents(&mut self, headers: &Headers) {
         let head = self.gathered.trim_start();
         let head = head
@@ -60,7 +60,7 @@ impl Extractor {
         let greeted = name_pieces(to_name, to)
             .iter()
             .any(|piece| lines::words(&head).any(|word| word == piece));
-        // A name that somebody reads out of the address is no acquaintance.
+        // A name that can be read out of the address is no sign of acquaintance.
         let address = to.len() >= 6 && (head.contains(to) || subject.contains(to));
         let local = to_local.len() >= 5
             && to_local.bytes().any(|b| !b.is_ascii_alphabetic())
@@ -220,8 +220,8 @@ impl Extractor {
         }
     }
 
-    /// Phrases, by stretches of the text: a lure counts as it stands in its own stretch, however
-    /// much is written around it; everyday words must run through the whole.
+    /// Phrases, by stretches of the text: a lure counts by its own stretch, no matter how much
+    /// other text there is; everyday words must occur throughout.
     fn name_phrases(&mut self) {
         let mut tallies = [Tally::default(); dense::COUNT];
         let mut before = Cut::default();
@@ -252,7 +252,7 @@ impl Extractor {
             .filter(|(_, t)| t.whole > 0)
         {
             let average = weight(tally.whole, before.words);
-            // Where it is missing from a stretch, that one is the weakest.
+            // If a stretch has none, that stretch is the weakest.
             let low = if tally.stretches < stretches {
                 0.0
             } else {
@@ -265,7 +265,7 @@ impl Extractor {
         }
     }
 
-    /// What the characters of the text say.
+    /// Features of the characters of the text.
     pub(super) fn name_characters(&mut self) {
         let stats = self.text.stats;
         let share = |n: u32, full: f32| (n as f32 / (stats.words.max(20) as f32 * full)).min(1.0);
@@ -328,7 +328,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// Ends a stretch of so many words. Once is enough, again does nothing.
+    /// Ends a stretch of so many words. A second call does nothing.
     fn end_stretch(&mut self, words: u32) {
         if self.here == 0 {
             return;

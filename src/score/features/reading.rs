@@ -1,9 +1,9 @@
-//! What of a message a reader may see, beside what most programs show: the views.
+//! What a reader may see of a message besides what most programs show: the views.
 //!
-//! The main view is the message as most programs show it; the model was trained on it. Whatever
-//! else some reader sees (another alternative, an attached message or text, hidden words, the
-//! middle of a long text) becomes a view of its own, and the worst view counts. A view that says
-//! nothing new against the main one is passed over, so that ordinary mail costs what it did.
+//! The main view is the message as most programs show it; the model was trained on it. Anything
+//! else that some reader sees (another alternative, an attached message or text, hidden words, the
+//! middle of a long text) becomes a separate view, and the worst view counts. A view that adds
+//! nothing to the main one is skipped, so that ordinary mail costs no more than before.
 
 use super::{Extractor, HEAD, Shown, Source, TAIL, calendar, legible, looks_like_html, rtf};
 use crate::mail::encoding::{self, Encoding};
@@ -43,14 +43,14 @@ pub(super) struct View {
     pub text: String,
     pub links: Vec<HtmlLink>,
     pub shown: Shown,
-    /// The links of the main view stand beside this text, too.
+    /// The links of the main view are shown with this text, too.
     pub beside: bool,
-    /// Nats taken off: of many stretches of one text some look bad by chance.
+    /// Nats taken off: with many stretches of one text, some look bad by chance.
     pub chance: f64,
 }
 
-/// A part that the main view shows: where it stands in the gathered text, and what of its page
-/// others may see.
+/// A part that the main view shows: its place in the gathered text, and what other readers may see
+/// of its page.
 #[derive(Debug)]
 pub(super) struct TextPiece {
     pub range: Range<usize>,
@@ -68,7 +68,7 @@ pub(super) struct Reading {
     pub pieces: Vec<TextPiece>,
     hashes: Vec<u64>,
     decoded: usize,
-    /// Messages to be walked yet, decoded, and the levels around each.
+    /// Decoded messages that are still to be walked, and the levels around each.
     pub sources: Vec<(Vec<u8>, usize)>,
     taken: usize,
     /// Deepest nesting and entities of the messages walked later.
@@ -83,7 +83,7 @@ impl Reading {
         }
     }
 
-    /// Decodes a part within what may yet be decoded.
+    /// Decodes a part within the limit that is left.
     pub(super) fn text<'a>(&mut self, part: &Part<'a>, most: usize) -> Cow<'a, str> {
         self.text_as(
             part.body,
@@ -110,8 +110,8 @@ impl Reading {
         legible::text(body, encoding, charset, most)
     }
 
-    /// What may be read of a part that is walked as a message of its own; `None` if there are too
-    /// many of them.
+    /// The octets that may be read of a part that is walked as a separate message; `None` if there
+    /// are too many such parts.
     pub(super) fn source<'a>(&mut self, part: &Part<'a>) -> Option<&'a [u8]> {
         if self.taken >= MAX_SOURCES {
             self.find(Finding::Texts);
@@ -134,8 +134,7 @@ impl Reading {
         self.sources.push((octets, around));
     }
 
-    /// Adds a view, in windows where it is long. What was added already, word for word, is not
-    /// added again.
+    /// Adds a view, in windows if it is long. A text that was already added is not added again.
     pub(super) fn view(&mut self, source: Source, text: &str, links: Vec<HtmlLink>, shown: Shown) {
         let text = text.trim();
         if text.is_empty() {
@@ -164,8 +163,8 @@ impl Reading {
             if self.views.len() >= MAX_VIEWS {
                 return self.find(Finding::Texts);
             }
-            // Who neither offers a way to answer nor speaks of money sells nothing: a long text of
-            // that kind is not read twice.
+            // A text without a way to answer and without money sells nothing: a long text of that
+            // kind is not read twice.
             let long = source == Source::Later
                 || (source == Source::Alternative && text.len() > LONG_ALTERNATIVE);
             if long
@@ -208,7 +207,8 @@ fn sells(text: &str) -> bool {
         || phone()
 }
 
-/// Stretches of a text that are read one by one: at most so many, the last one is the end.
+/// Stretches of a text that are read one by one: at most so many; the last one is the end of the
+/// text.
 fn windows(text: &str, most: usize) -> Vec<Range<usize>> {
     let mut all = Vec::new();
     let mut start = 0;
@@ -266,7 +266,7 @@ impl Extractor {
             .filter(texts)
             .filter(|p| p.kind == LeafKind::Plain)
         {
-            // Of two forms of the same text a person sees the HTML one.
+            // Of two forms of the same text most readers see the HTML one.
             if part.alternative.is_some_and(|g| shown_as_html.contains(&g)) {
                 shown.plain = true;
                 others.push(part);
@@ -286,7 +286,7 @@ impl Extractor {
             }
         }
         if self.gathered.trim_ascii().is_empty() {
-            // Nothing else is shown: an entry or a rich text is the message.
+            // If nothing else is shown, an entry or a rich text is the message.
             for part in tree
                 .parts
                 .iter()
@@ -360,7 +360,7 @@ impl Extractor {
     }
 }
 
-/// A text that cannot be read, in neither way, is found suspicious.
+/// Notes a text that is unreadable in both ways as suspicious.
 pub(super) fn note_unreadable(reading: &mut Reading, part: &Part<'_>, decoded: &str) {
     let foreign = part.charset.as_deref().is_some_and(legible::is_ebcdic);
     if part.rival.is_none()

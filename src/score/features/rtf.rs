@@ -12,7 +12,7 @@ const UNSEEN: [&str; 9] = [
     "themedata",
     "object",
 ];
-/// Groups that are told apart.
+/// Groups that are kept apart.
 const MAX_GROUPS: usize = 256;
 
 /// What a reader sees of the document.
@@ -83,7 +83,7 @@ fn control<'t>(rest: &'t str, seen: &mut bool, out: &mut String) -> &'t str {
                 code.and_then(|n| u32::try_from(n).ok())
                     .and_then(char::from_u32),
             );
-            // A plain character stands behind it for old programs.
+            // A plain character follows it for old programs.
             tail = tail.strip_prefix('?').unwrap_or(tail);
         }
         word if UNSEEN.contains(&word) => *seen = false,

@@ -1,4 +1,4 @@
-//! The views beside the main one: what else of a message some reader sees.
+//! The views besides the main one: what else some reader sees of a message.
 
 use super::reading::{
     MAX_ATTACHED, MAX_HTML, MAX_OF_ATTACHMENT, MAX_PLAIN, Reading, TextPiece, WINDOW,
@@ -14,14 +14,13 @@ use crate::score::headers::Headers;
 use crate::score::html::{self, HtmlPage};
 use crate::score::text;
 
-/// Pairs of words that make a text another one than the main view.
+/// Pairs of words that make a text different from the main view.
 const NEW_PAIRS: usize = 12;
-/// So many are enough, however long the text is.
+/// This many are enough for a text of any length.
 const MANY_NEW_PAIRS: usize = 40;
-/// Hidden text below this is no text (octets).
+/// Hidden text with fewer octets is ignored.
 const LEAST_HIDDEN: usize = 24;
-/// Text that is put together from shown and hidden words: so many hidden pieces, and their least
-/// share of it.
+/// Text that combines shown and hidden words: so many hidden pieces, and their least share of it.
 const FEWEST_PIECES: usize = 4;
 const LEAST_HIDDEN_SHARE: usize = 10;
 /// Doubtful text that may dilute what is shown: octets, and its least share of the text (one part
@@ -70,7 +69,7 @@ impl Extractor {
     }
 
     /// Forms of what is shown: each alternative of a kind alone, embedded messages, and pages as
-    /// others see them.
+    /// other readers see them.
     fn view_pieces(
         &self,
         gathered: &str,
@@ -115,7 +114,7 @@ impl Extractor {
         }
     }
 
-    /// What a page shows to some and not to others.
+    /// What a page shows to some readers only.
     fn view_page(&self, page: &HtmlPage, shown: Shown, reading: &mut Reading) {
         let doubtful: usize = page.doubtful.iter().map(ExactSizeIterator::len).sum();
         if doubtful >= LEAST_DOUBTFUL && doubtful * LEAST_DOUBTFUL_SHARE >= page.text.len() {
@@ -137,14 +136,14 @@ impl Extractor {
     /// The text says something that the main view does not.
     fn is_news(&self, text: &str) -> bool {
         let (new, all) = self.text.new_pairs(text, MANY_NEW_PAIRS);
-        // Words enough for a lure, and not the same text with other line breaks.
+        // Enough words for a lure, and not the same text with other line breaks.
         new >= MANY_NEW_PAIRS
             || new >= NEW_PAIRS && new * 48 >= text.len()
             || all >= MANY_NEW_PAIRS && self.dilutes(text.len())
     }
 
-    /// The main view is so much longer that it may hold every pair of a text and yet hide what it
-    /// says.
+    /// The main view is so much longer that it may hold every pair of a text and still hide its
+    /// message.
     fn dilutes(&self, length: usize) -> bool {
         self.text.folded.len() > 4 * length.max(512)
     }
@@ -197,7 +196,7 @@ impl Extractor {
                 }
             }
             if part.broken && Fields::of_part(part.body).any(|field| begins_content(field.name)) {
-                // Who passes over the line reads the fields below it, and decodes by them.
+                // Some programs skip the line, read the fields below it and decode by them.
                 if let Some(body) = reading.source(part) {
                     reading.add_source(body.to_vec(), tree.depth + 1);
                 }
@@ -280,7 +279,7 @@ impl Extractor {
         };
         let mut decoded = part.encoding.decode(body).into_owned();
         if part.kind == LeafKind::Signed {
-            // The message stands in the structure as it is: its header is looked for.
+            // The message stands in the structure unencoded: its header is searched.
             let at = decoded
                 .get(..decoded.len().min(4096))
                 .unwrap_or_default()
@@ -298,7 +297,8 @@ impl Extractor {
         reading.add_source(decoded, tree.depth + 1);
     }
 
-    /// A message that was found inside: each of its texts is a view, and all of them together.
+    /// A message found inside another: each of its texts is a view, and all of them together are
+    /// one.
     fn view_source(&mut self, raw: &[u8], level: usize, reading: &mut Reading) {
         let tree = mime::walk(raw, false, level);
         reading.depth = reading.depth.max(tree.depth);
@@ -361,7 +361,7 @@ impl Extractor {
         self.view_parts(&tree, &[], reading);
     }
 
-    /// Text that says it is encoded and is not, or is and does not say so.
+    /// Text that is declared as encoded and is not, or the reverse.
     fn view_misdeclared(&self, part: &Part<'_>, reading: &mut Reading) {
         if part.place != LeafPlace::Inline || !matches!(part.kind, LeafKind::Plain | LeafKind::Html)
         {
@@ -396,7 +396,7 @@ impl Extractor {
         }
     }
 
-    /// Files that stand in the text itself, as programs of old sent them.
+    /// Files inside the text itself, as old programs sent them.
     fn view_uuencoded(&self, gathered: &str, reading: &mut Reading) {
         for at in memchr::memmem::find_iter(gathered.as_bytes(), b"begin ").take(MAX_OF_ATTACHMENT)
         {

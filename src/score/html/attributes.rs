@@ -1,7 +1,6 @@
-//! Takes the tags of a page apart: where one ends, and its attributes.
+//! Splits the tags of a page: where one ends, and its attributes.
 
-/// The attributes that matter here, each as it was written first (HTML: a repeated attribute is
-/// passed over).
+/// The attributes that matter here, each with its first value (HTML ignores a repeated attribute).
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Attributes<'a> {
     pub style: Option<&'a str>,
@@ -54,7 +53,7 @@ impl<'a> Attributes<'a> {
         all
     }
 
-    /// Whether one of them may change how the element looks by itself.
+    /// Whether one of them may change the look of the element.
     pub(super) const fn dress(&self) -> bool {
         self.style.is_some()
             || self.color.is_some()
@@ -108,11 +107,11 @@ pub(super) struct TagEnds {
 }
 
 impl TagEnds {
-    /// Where the tag ends that `tag` begins with (behind its `<`). A quote that never closes does
+    /// Where the tag that `tag` begins with (after its `<`) ends. A quote that never closes does
     /// not swallow the document.
     pub(super) fn find(&mut self, tag: &str) -> usize {
         let octets = tag.as_bytes();
-        // The first `>` of all stands in quotes where none is found outside.
+        // If no `>` is found outside quotes, the first one counts, even in quotes.
         let first = || memchr::memchr(b'>', octets);
         let mut at = 0;
         loop {

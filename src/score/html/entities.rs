@@ -24,7 +24,8 @@ pub(super) fn decoded(text: &str) -> String {
     out
 }
 
-/// Where the name of a reference ends. A number ends before the first octet that is no digit of it.
+/// Where the name of a reference ends. A number ends before the first octet that is not one of its
+/// digits.
 fn name_end(rest: &str) -> usize {
     let octets = rest.as_bytes();
     let octets = octets

@@ -1,11 +1,11 @@
-//! What stands in a page and is not read as tags: comments, style sheets, scripts.
+//! Content of a page that is not read as tags: comments, style sheets, scripts.
 
 use super::style::Sheet;
 
-/// All style sheets of a document: a later one counts for what stands before it, too.
+/// All style sheets of a document: a later one applies to earlier elements, too.
 pub(super) fn sheets(html: &str) -> Sheet {
     let mut sheet = Sheet::default();
-    // Where no end of a comment is found there is none later either.
+    // If no end of a comment is found, there is none later either.
     let (mut at, mut comment_until, mut endless) = (0, 0, false);
     for open in memchr::memchr_iter(b'<', html.as_bytes()) {
         if open < at || !matches!(html.as_bytes().get(open + 1), Some(b'!' | b's' | b'S')) {
@@ -45,7 +45,7 @@ fn is_tag(tag: &str, name: &str) -> bool {
             .is_none_or(|b| b.is_ascii_whitespace() || matches!(b, b'>' | b'/'))
 }
 
-/// What a comment holds and what follows it; `comment` begins behind `<!--`.
+/// The content of a comment and what follows it; `comment` begins after `<!--`.
 pub(super) fn comment_end(comment: &str) -> Option<(&str, &str)> {
     if let Some(rest) = comment
         .strip_prefix('>')
@@ -64,8 +64,8 @@ pub(super) fn comment_end(comment: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// What an element holds that is not read as tags, and what follows its end tag; `None` if it is
-/// never closed.
+/// The content of an element that is not read as tags, and what follows its end tag; `None` if it
+/// is never closed.
 pub(super) fn raw_end<'a>(rest: &'a str, name: &str) -> Option<(&'a str, &'a str)> {
     let mut at = 0;
     loop {
@@ -81,8 +81,7 @@ pub(super) fn raw_end<'a>(rest: &'a str, name: &str) -> Option<(&'a str, &'a str
     }
 }
 
-/// The condition of a comment that some programs read (`<!--[if mso]>…<![endif]-->`): what stands
-/// in it.
+/// The content of a conditional comment that some programs read (`<!--[if mso]>…<![endif]-->`).
 pub(super) fn conditional(comment: &str) -> Option<&str> {
     let inside = comment.trim_start();
     if !inside
@@ -94,7 +93,7 @@ pub(super) fn conditional(comment: &str) -> Option<&str> {
     after(inside, "]>")
 }
 
-/// What stands behind the first `end`.
+/// What follows the first `end`.
 pub(super) fn after<'a>(text: &'a str, end: &str) -> Option<&'a str> {
     memchr::memmem::find(text.as_bytes(), end.as_bytes()).and_then(|at| text.get(at + end.len()..))
 }

@@ -1,16 +1,16 @@
-//! The open elements of a document, and how far what stands in them is seen.
+//! The open elements of a document, and how far their text is visible.
 
 use super::attributes::Attributes;
 use super::style::{Font, Paint, Sheet, StyleEffect, paint, same};
 
-/// Elements that are kept open. Programs go no deeper than about this, either.
+/// Elements that are kept open. Programs nest about as deep, too.
 const MAX_OPEN: usize = 512;
-/// Open elements that are looked at for the ends of others, in one document.
+/// Open elements that are examined for the ends of others, in one document.
 const MAX_STEPS: usize = 4 * 1024 * 1024;
 /// Styles that are remembered.
 const STYLES: usize = 32;
 
-/// How far text is seen.
+/// How far text is visible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Visibility {
     Shown,
@@ -19,7 +19,7 @@ pub(super) enum Visibility {
     Hidden,
 }
 
-/// What an element hands down to what is in it.
+/// What an element passes on to its content.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Look {
     gone: bool,
@@ -28,8 +28,8 @@ pub(super) struct Look {
     font: Font,
     text: Paint,
     ground: Paint,
-    /// Hidden text in here counts as hidden by the writer; a rule for preview lines and small
-    /// screens does not.
+    /// Hidden text in here counts as hidden by the writer. It does not count if a rule for preview
+    /// lines or small screens hides it.
     pub counts: bool,
 }
 
@@ -74,7 +74,7 @@ impl Look {
     }
 }
 
-/// What kind of element it is, as far as its ends and its look go. One bit each.
+/// The kind of an element, as far as its end and its look need it. One bit each.
 pub(super) mod kind {
     pub(crate) const VOID: u32 = 1;
     /// Its start ends an open paragraph.
@@ -91,7 +91,7 @@ pub(super) mod kind {
     pub(crate) const SELECT: u32 = 1 << 11;
     /// An end tag does not reach beyond it from inside.
     pub(crate) const WALL: u32 = 1 << 12;
-    /// Its look goes on behind the end of what it stands in, until it is closed itself.
+    /// Its look continues after the end of its parent, until it is closed itself.
     pub(crate) const GOES_ON: u32 = 1 << 13;
     /// Its content is not shown.
     pub(crate) const UNSEEN: u32 = 1 << 14;
@@ -148,9 +148,9 @@ struct Element<'a> {
     name: &'a str,
     kind: u32,
     look: Look,
-    /// What `look` comes to.
+    /// The visibility that results from `look`.
     seen: Visibility,
-    /// It looks otherwise than what it stands in.
+    /// It looks different from its parent.
     styled: bool,
     /// Octets of hidden text before it.
     hidden_before: usize,
@@ -163,17 +163,17 @@ pub(super) struct Stack<'a> {
     /// An element that hides something could not be kept, or there was too much to look at.
     pub cut: bool,
     steps: usize,
-    /// Styles read last, by their length: a document writes the same ones over and over.
+    /// Styles read last, by their length: a document repeats the same ones often.
     styles: [(&'a str, StyleEffect); STYLES],
 }
 
 impl<'a> Stack<'a> {
-    /// How far text is seen here.
+    /// How text looks here.
     pub(super) fn look(&self) -> Look {
         self.open.last().map_or_else(Look::default, |e| e.look)
     }
 
-    /// Whether text is seen here.
+    /// Whether text is visible here.
     pub(super) fn seen(&self) -> Visibility {
         self.open.last().map_or(Visibility::Shown, |e| e.seen)
     }
@@ -231,7 +231,7 @@ impl<'a> Stack<'a> {
         slot.1
     }
 
-    /// Opens what is not an element: all in it is hidden until [`Self::close`] is told the same
+    /// Opens what is not an element: all its content is hidden until [`Self::close`] gets the same
     /// name.
     pub(super) fn push_hidden(&mut self, name: &'a str, counts: bool, before: usize) {
         let around = self.look();
@@ -259,7 +259,7 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// End tags that may be left out.
+    /// Closes elements whose end tags may be left out.
     fn close_before(&mut self, kind: u32) {
         use kind::{
             BLOCK, CELL, ITEM, LIST, OPTION, PARAGRAPH, ROW, SELECT, TABLE, TERM, TERMS, WALL,
@@ -277,8 +277,7 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// Closes the innermost element of that name, and what stands in it. Nothing happens where
-    /// there is none.
+    /// Closes the innermost element of that name, and its content. Does nothing if there is none.
     pub(super) fn close(&mut self, name: &str) {
         if self
             .open
@@ -331,7 +330,7 @@ impl<'a> Stack<'a> {
         );
     }
 
-    /// Where the hidden text began of the outermost element that hides and is still open.
+    /// Where the hidden text of the outermost hiding element that is still open began.
     pub(super) fn never_closed(&self) -> Option<usize> {
         self.open
             .iter()
@@ -348,7 +347,7 @@ fn place_of(style: &str) -> usize {
         % STYLES
 }
 
-/// The look of an element, by its kind, the sheet and its attributes, each stronger than the one
+/// The look of an element from its kind, the sheet and its attributes, each stronger than the one
 /// before.
 fn dressed(
     around: Look,

@@ -1,4 +1,4 @@
-//! What styles do to whether text is seen: declarations, and the rules of style sheets.
+//! How styles change the visibility of text: declarations, and the rules of style sheets.
 //!
 //! No cascade is computed. Where a rule may or may not apply (a media query, a selector with
 //! context), its effect is doubtful, and doubtful text is read both ways.
@@ -24,7 +24,7 @@ pub(super) enum Font {
 /// What declarations do to the text of an element.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct StyleEffect {
-    /// Nothing inside is seen, whatever it says itself.
+    /// Nothing inside is visible, whatever its own style is.
     pub gone: bool,
     /// Most programs do not show it: off the screen, clipped, faint.
     pub doubtful: bool,
@@ -112,7 +112,7 @@ impl StyleEffect {
         effect
     }
 
-    /// What `later` says beside it; `sure`: it applies for certain.
+    /// Adds the effect of `later`; `sure`: it applies for certain.
     fn join(&mut self, later: &Self, sure: bool) {
         if !sure {
             self.doubtful |= later.conceals();
@@ -133,8 +133,8 @@ impl StyleEffect {
         self.ground = later.ground.or(self.ground);
     }
 
-    /// The element's own `style` attribute, which is stronger than a rule: what a rule hides and it
-    /// displays is doubtful.
+    /// Adds the element's own `style` attribute, which is stronger than a rule. If a rule hides and
+    /// the attribute displays, the text is doubtful.
     pub(super) fn over(mut self, own: &Self) -> Self {
         if own.displayed && self.gone {
             (self.gone, self.doubtful) = (false, true);

@@ -1,4 +1,4 @@
-//! Web addresses taken apart: host, path, page.
+//! Splits web addresses: host, path, page.
 
 use crate::score::text::{chain, word_hash};
 use crate::types::Domain;
@@ -48,7 +48,7 @@ impl<'u> WebAddress<'u> {
         })
     }
 
-    /// What stands behind the authority, without fragment and slash at the end.
+    /// The part after the authority, without fragment and trailing slash.
     fn page(&self) -> &'u str {
         let end = memchr::memchr(b'#', self.tail.as_bytes()).unwrap_or(self.tail.len());
         self.tail
@@ -67,7 +67,7 @@ impl<'u> WebAddress<'u> {
 }
 
 /// A key for the page of a web address, to look it up in a feed of addresses: host, path and query
-/// count; scheme, login, port, fragment and a slash at the end do not. `None` if it is no web
+/// count; scheme, login, port, fragment and a trailing slash do not. `None` if it is no web
 /// address. Not for secrets.
 pub(crate) fn page_key(url: &str) -> Option<u64> {
     let address = WebAddress::split(url)?;
@@ -81,7 +81,7 @@ pub(crate) fn host_and_bare(url: &str) -> Option<(String, bool)> {
     Some((host, address.page().is_empty()))
 }
 
-/// The authority of a web address taken apart.
+/// The parts of the authority of a web address.
 pub(super) struct Authority {
     pub host: String,
     /// The host is an IP address.
@@ -158,8 +158,8 @@ pub(super) fn host_in_text(shown: &str) -> Option<String> {
         .then(|| Domain::parse(host).map(|d| d.as_str().to_owned()))?
 }
 
-/// The part of a host name that somebody registered (the organisational domain of RFC 7489 section
-/// 3.2), by the public suffix list; the name itself where there is none.
+/// The registered part of a host name (the organisational domain of RFC 7489 section 3.2), by the
+/// public suffix list; the name itself if there is none.
 pub(in crate::score) fn base_domain(host: &str) -> &str {
     psl::domain_str(host).unwrap_or(host)
 }

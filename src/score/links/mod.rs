@@ -35,7 +35,7 @@ pub(super) struct Links {
     last: Option<LastLink>,
 }
 
-/// The place of the link before: many links of a message lead to the same one.
+/// The target of the last link: many links of a message lead to the same one.
 #[derive(Debug, Clone)]
 struct LastLink {
     /// As it was written: login, host and port.
@@ -43,7 +43,7 @@ struct LastLink {
     host: String,
     /// The host was taken for the sender's own; `None` for a bare address.
     own: Option<bool>,
-    /// It lies at a site that everybody quotes.
+    /// It is a site that all kinds of people quote.
     known: bool,
 }
 
@@ -113,7 +113,7 @@ impl Links {
         self.last = Some(place);
     }
 
-    /// A place that was not the last one: what is odd about it is noted, and its host kept.
+    /// Notes what is odd about a new target, and keeps its host.
     fn visit(&mut self, authority: &str) -> Option<LastLink> {
         let link = Authority::read(authority)?;
         let (own, known) = if link.is_address {
@@ -140,7 +140,7 @@ impl Links {
         })
     }
 
-    /// Notes what is odd about a host; whether it is a site that everybody quotes.
+    /// Notes what is odd about a host; returns whether it is a site that all kinds of people quote.
     fn judge_host(&mut self, host: &str) -> bool {
         let within = |list: &[&str]| {
             list.iter().any(|d| {
@@ -255,9 +255,9 @@ impl Links {
         }
     }
 
-    /// Tells the features of all links of the message.
+    /// Reports the features of all links of the message.
     pub(super) fn name(&self, mut set: impl FnMut(Dense, f32)) {
-        // One odd link of one or two says much, one among fifty in a newsletter little.
+        // One odd link out of one or two says much, one out of fifty in a newsletter little.
         let links = self.seen.max(1) as f32;
         for (feature, count) in &self.notes {
             let per_host = matches!(
@@ -297,7 +297,7 @@ impl Links {
 /// What paths and queries of links are searched for.
 #[derive(Debug, Default)]
 struct Marks {
-    /// A page where somebody logs in, or an installation that was broken into.
+    /// A login page, or an installation that was broken into.
     login: bool,
     /// A web address inside.
     address: bool,

@@ -7,8 +7,8 @@ use super::{MAX_WORD, PAIR_BITS, TextFeatures, shapes};
 
 impl TextFeatures {
     /// Counts pairs of words of another text that this one does not hold, and all its pairs, until
-    /// so many are new. Web and mail addresses say nothing here: one form of a text writes them
-    /// out, the other does not.
+    /// so many are new. Web and mail addresses are ignored: one form of a text writes them out, the
+    /// other does not.
     pub(in crate::score) fn new_pairs(&self, text: &str, enough: usize) -> (usize, usize) {
         let mut octets = Octets::default();
         octets.take(text);

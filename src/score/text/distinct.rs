@@ -1,7 +1,7 @@
 //! Features of one message, each once, in order of appearance.
 
-/// Features out of `64 * N` indices. Adding does the same steps for new ones and for repetitions:
-/// which of the two comes next cannot be foreseen, and a wrong guess costs the processor more than
+/// Features out of `64 * N` indices. Adding takes the same steps for new and for repeated features:
+/// which one comes next cannot be predicted, and a wrong prediction costs the processor more than
 /// the step.
 #[derive(Debug)]
 pub(super) struct Distinct<T, const N: usize> {

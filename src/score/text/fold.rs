@@ -113,7 +113,8 @@ impl Octets {
         None
     }
 
-    /// Where the run of octets that are not blank ends which begins at `at`, and its kinds, joined.
+    /// Where the run of octets that are not blank, which begins at `at`, ends, and its kinds,
+    /// joined.
     #[inline]
     pub(super) fn run(&self, mut at: usize) -> (usize, u8) {
         let mut kinds = 0;
@@ -129,7 +130,7 @@ impl Octets {
         }
     }
 
-    /// Copies the word at `at`, folded, behind `out`, and tells what it is made of.
+    /// Appends the folded word at `at` to `out`, and returns what it is made of.
     #[inline]
     pub(super) fn word(&self, at: usize, out: &mut Vec<u8>) -> AsciiWord {
         let start = out.len();
@@ -211,8 +212,8 @@ const fn mix(hash: u64, block: u64) -> u64 {
     hash ^ hash >> 32
 }
 
-/// Hash of one folded word: its octets in blocks of eight, little-endian, and the rest filled up
-/// with zeros.
+/// Hash of one folded word: its octets in blocks of eight, little-endian, the last one filled with
+/// zeros.
 pub(in crate::score) fn word_hash(word: &[u8]) -> u64 {
     let mut rest = word;
     let mut hash = MIX;
@@ -240,7 +241,7 @@ pub(super) const fn index(hash: u64, bits: u32) -> u32 {
     (hash.wrapping_mul(MIX) >> (64 - bits)) as u32
 }
 
-/// What is left of a character that is not ASCII.
+/// The folded form of a character that is not ASCII.
 pub(super) enum FoldedChar {
     Nothing,
     LookAlike(char),
@@ -250,7 +251,7 @@ pub(super) enum FoldedChar {
 pub(super) fn fold_foreign(c: char) -> FoldedChar {
     let code = c as u32;
     match code {
-        // Zero-width and soft characters that split words for filters only.
+        // Zero-width and soft characters, which only split words against filters.
         0xad
         | 0x34f
         | 0x61c
@@ -289,7 +290,7 @@ const fn without_accent(c: char) -> char {
     }
 }
 
-/// Scripts whose letters pass for Latin ones.
+/// Scripts whose letters look like Latin ones.
 pub(super) const fn is_confusable_script(c: char) -> bool {
     matches!(c as u32, 0x370..=0x3ff | 0x400..=0x52f | 0x13a0..=0x13ff)
 }

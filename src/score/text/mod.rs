@@ -25,7 +25,7 @@ pub(crate) const GRAMS_AT: u32 = PAIRS_AT + (1 << PAIR_BITS);
 /// Size of the index space of hashed features.
 pub(crate) const SPACE: usize = GRAMS_AT as usize + (1 << GRAM_BITS);
 
-/// Folded octets whose runs of four are hashed; longer texts speak through their words.
+/// Folded octets whose runs of four are hashed; longer texts count by their words.
 const GRAM_TEXT: usize = 4 * 1024;
 /// Words of a stretch whose phrases are also judged alone.
 pub(super) const SEGMENT_WORDS: u32 = 64;
@@ -63,7 +63,7 @@ pub(super) struct TextFeatures {
     octets: Octets,
 }
 
-/// The words before the next one.
+/// The words before the next word.
 #[derive(Debug, Default, Clone, Copy)]
 struct PrecedingWords {
     /// How many there are in this piece of text, at most as many as a phrase may have before its
@@ -71,8 +71,8 @@ struct PrecedingWords {
     words: usize,
     /// Hash of the last one.
     last: u64,
-    /// Chains of the last one, the last two, and so on; those that would begin before the piece
-    /// begin with it.
+    /// Chains of the last one, the last two, and so on. A chain that would begin before the piece
+    /// begins with the piece.
     chains: [u64; MAX_WORDS - 1],
 }
 
@@ -275,7 +275,7 @@ impl TextFeatures {
     /// after the last piece.
     pub(super) fn finish(&mut self) {
         self.end_stretch(self.stats.words);
-        // A short rest would shout: it joins the stretch before it.
+        // A short last stretch would count too much: it joins the stretch before it.
         if let [.., before, last] = self.cuts.as_mut_slice()
             && last.words - before.words < SEGMENT_WORDS / 3
         {

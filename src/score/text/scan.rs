@@ -1,5 +1,5 @@
-//! Cuts a text into words, links and marks. Most text is ASCII and goes a quick way; both ways tell
-//! the same.
+//! Cuts a text into words, links and marks. Most text is ASCII and takes a fast path with the same
+//! result as the slow one.
 
 use super::fold::{
     AsciiWord, BLANK, FIGURE, FoldedChar, HIGH, INNER, LOWER, Octets, SPECIAL, WORD, fold_foreign,
@@ -61,8 +61,8 @@ impl TextFeatures {
         self.folded.push(b' ');
     }
 
-    /// Most runs are one word of letters and at most one mark behind it: reads such a run and tells
-    /// where it ends. `None` if it is another one, which is then still unread.
+    /// Most runs are one word of letters and at most one mark after it: reads such a run and
+    /// returns where it ends. `None` for any other run, which stays unread.
     #[inline]
     fn lone_word(&mut self, octets: &Octets, start: usize, segment: TextSegment) -> Option<usize> {
         let folded = self.folded.len();
@@ -96,8 +96,8 @@ impl TextFeatures {
         self.letters(run, segment);
     }
 
-    /// Looks for links, addresses and numbers of note in a run. Returns what is still to be read of
-    /// it.
+    /// Looks for links, addresses and special numbers in a run. Returns the part that is still to
+    /// be read.
     fn shapes<'t>(
         &mut self,
         run: Run<'t>,
@@ -152,8 +152,8 @@ impl TextFeatures {
         }
     }
 
-    /// Most text is ASCII: words are cut out whole and folded at once. Tells the same as
-    /// [`Self::any_letters`].
+    /// Most text is ASCII: words are cut out whole and folded at once. The result is the same as
+    /// that of [`Self::any_letters`].
     fn ascii_letters(&mut self, run: Run<'_>, segment: TextSegment) {
         let mut at = run.start;
         while at < run.end {
@@ -167,7 +167,7 @@ impl TextFeatures {
             }
             let start = self.folded.len();
             let word = run.octets.word(at, &mut self.folded);
-            // A run may end within what would be one word: where a link begins.
+            // A run may end in the middle of a word, where a link begins.
             if word.length > run.end - at {
                 self.folded.truncate(start);
                 self.any_letters(run.text.get(at..run.end).unwrap_or_default(), segment);
@@ -199,7 +199,7 @@ impl TextFeatures {
         (letters as u32, 0)
     }
 
-    /// A word of ASCII letters alone: what takes time to find out about others is known of it.
+    /// A word of ASCII letters alone: the slow checks for other words are not needed.
     #[inline]
     fn letters_only(&mut self, word: &AsciiWord, start: usize, segment: TextSegment) {
         if word.kinds & LOWER == 0

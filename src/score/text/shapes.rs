@@ -8,8 +8,8 @@ pub(super) fn link(chunk: &str) -> Option<(usize, usize)> {
     let start = match find_scheme_end(chunk, 0) {
         Some(at) => {
             let before = chunk.get(..at)?;
-            // What is glued before the scheme belongs to it only if it is no scheme that everybody
-            // follows.
+            // The text before the scheme belongs to the link only if the scheme is not a well-known
+            // one.
             let known = ["https", "http", "ftp"]
                 .iter()
                 .find(|scheme| ends_with(before, scheme))
@@ -35,7 +35,7 @@ pub(super) fn link(chunk: &str) -> Option<(usize, usize)> {
     Some((start, start + next_in_list(url.get(..end)?).unwrap_or(end)))
 }
 
-/// Where the `://` of a link stands, from `from` on.
+/// Position of the `://` of a link, from `from` on.
 fn find_scheme_end(text: &str, from: usize) -> Option<usize> {
     let rest = text.get(from..)?;
     memchr::memchr_iter(b':', rest.as_bytes())
@@ -172,7 +172,7 @@ pub(in crate::score) const fn is_pictograph(c: char) -> bool {
     matches!(c as u32, 0x2190..=0x21ff | 0x2600..=0x27bf | 0x2b00..=0x2bff | 0x1f000..=0x1faff)
 }
 
-/// Marks left by those who published a corpus say nothing about the message.
+/// Marks left by the publishers of a corpus say nothing about the message.
 pub(super) fn is_redaction(word: &[u8]) -> bool {
     word.starts_with(b"redacted")
         || (word.len() >= 3 && word.iter().all(|b| *b == b'x'))

@@ -1,4 +1,4 @@
-//! Colours as styles and attributes name them, and whether text can be told from what is behind it.
+//! Colours as styles and attributes name them, and whether text can be told from its background.
 
 use super::{begins, number};
 
@@ -11,7 +11,7 @@ pub(in crate::score::html) enum Paint {
     Unknown,
 }
 
-/// Whether text in one colour on the other cannot be told from it.
+/// Whether text in one colour cannot be told from a ground in the other.
 pub(in crate::score::html) fn same(text: Paint, ground: Paint) -> bool {
     match (text, ground) {
         (Paint::Transparent, _) => true,

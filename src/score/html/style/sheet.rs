@@ -45,7 +45,7 @@ pub(in crate::score::html) struct Sheet {
 static CONTENT: LazyLock<memchr::memmem::Finder<'static>> =
     LazyLock::new(|| memchr::memmem::Finder::new(b"content"));
 
-/// A key for a name of some kind, whatever its case.
+/// A key for a name of some kind, in any case of letters.
 fn key(kind: u8, name: &str) -> u64 {
     let first = 0xcbf2_9ce4_8422_2325 ^ u64::from(kind);
     name.bytes().fold(first, |hash, b| {
@@ -63,11 +63,11 @@ impl Sheet {
         self.rules.is_empty()
     }
 
-    /// Takes the text of a `<style>` element; `sure`: all programs read it.
+    /// Reads the text of a `<style>` element; `sure`: all programs read it.
     pub(in crate::score::html) fn add(&mut self, css: &str, sure: bool) {
         let css = plain(css);
         let mut rest = &*css;
-        // For each open at-rule: whether what is in it applies for certain.
+        // For each open at-rule: whether its content applies for certain.
         let mut around: Vec<bool> = Vec::new();
         while let Some(at) = memchr::memchr3(b'{', b'}', b';', rest.as_bytes()) {
             let (selectors, tail) = rest.split_at_checked(at).unwrap_or((rest, ""));
@@ -218,7 +218,7 @@ fn applies(rule: &str) -> bool {
 }
 
 impl Rule {
-    /// Reads the last compound of a selector: what stands before it is context, and makes it
+    /// Reads the last compound of a selector. The part before it is context, and makes the rule
     /// doubtful.
     fn read(selector: &str, sure: bool, effect: StyleEffect) -> Option<Self> {
         let selector = selector.trim();
