@@ -16,8 +16,8 @@ pub(crate) fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("admin.token")
 }
 
-/// A fresh secret: 32 random octets as base64url. It begins with no hyphen, so that it may stand
-/// behind `--token`.
+/// A fresh secret: 32 random octets as base64url. It begins with no hyphen, so that it may follow
+/// `--token` as an argument.
 pub(crate) fn fresh() -> io::Result<String> {
     loop {
         let mut secret = [0u8; SECRET_OCTETS];

@@ -39,7 +39,7 @@ pub struct Decision {
     pub teaches: bool,
     /// What the sender's policy in shadow mode would have done.
     pub shadow_decision: Option<ShadowDecision>,
-    /// Who gets a copy of it for review: it is suspicious, and was not seen before.
+    /// The reviewer who gets a copy: the message is suspicious and was not seen before.
     pub review: Option<Address>,
 }
 

@@ -133,13 +133,13 @@ pub(super) fn behind_separator(rest: &[u8]) -> Option<&[u8]> {
         .or_else(|| rest.strip_prefix(b"\n"))
 }
 
-/// Index just behind the line that starts at `at`.
+/// Index just after the line that starts at `at`.
 fn line_end(octets: &[u8], at: usize) -> usize {
     let rest = octets.get(at..).unwrap_or_default();
     memchr::memchr(b'\n', rest).map_or(octets.len(), |n| at + n + 1)
 }
 
-/// Index just behind the line that starts at `at` and those that continue it: they begin with white
+/// Index just after the line that starts at `at` and those that continue it: they begin with white
 /// space (RFC 5322 section 2.2.3).
 fn field_end(octets: &[u8], at: usize) -> usize {
     let mut end = line_end(octets, at);
@@ -175,7 +175,7 @@ pub(crate) fn is_missing(message: &[u8]) -> bool {
     fields.next().is_none() && fields.flaw() == Some(0)
 }
 
-/// The header section with the line end of its last field, and the body behind the empty line.
+/// The header section with the line end of its last field, and the body after the empty line.
 /// Without an empty line all is header.
 pub(crate) fn split_part(octets: &[u8]) -> (&[u8], &[u8]) {
     let mut at = 0;

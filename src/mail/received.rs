@@ -10,7 +10,7 @@ pub(crate) struct Trace<'a> {
     pub helo: &'a str,
     /// The address that connected.
     pub address: IpAddr,
-    /// What stands behind `with` (RFC 3848).
+    /// The protocol after `with` (RFC 3848).
     pub protocol: &'static str,
     /// Submission rules (RFC 6409) apply.
     pub submission: bool,

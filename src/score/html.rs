@@ -59,7 +59,7 @@ pub(super) struct HtmlPage {
 const MAX_LINKS: usize = 256;
 /// Text kept of a document, all layers, octets.
 const MAX_TEXT: usize = 2 * 1024 * 1024;
-/// Pieces of doubtful and of hidden text that are told apart.
+/// Most pieces of doubtful and of hidden text that are kept apart.
 const MAX_PIECES: usize = 16 * 1024;
 /// Longest text in place of a picture that counts as shown, octets.
 const SHORT_ALT: usize = 200;

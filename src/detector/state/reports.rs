@@ -1,6 +1,6 @@
 //! What recipients and their sites report of a sender's mail: complaints, refusals as spam and
-//! delivery reports that come back later. Any recipient of a message can report it, and nobody knows
-//! for certain who wrote a report. So:
+//! delivery reports that come back later. Any recipient of a message can report it, and nobody
+//! knows for certain who wrote a report. So:
 //!
 //! - one message makes one piece of evidence, no matter what is reported about it: the strongest
 //!   report counts, not the sum;

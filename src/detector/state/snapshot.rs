@@ -34,7 +34,7 @@ enum SnapshotRecord<'a> {
     Seen(Vec<(u64, Counted)>),
     /// The last record: how many came before it.
     End(u64),
-    /// Scores of a new tenant. This kind and those after it stand behind the end, because the
+    /// Scores of a new tenant. This kind and those below come after the end record, because the
     /// position of a kind is its number on disk.
     Scores(u64, Cow<'a, Scores>),
     /// What was reported of a sender's mail, by the hash of its key.

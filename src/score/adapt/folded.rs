@@ -70,7 +70,7 @@ const fn slot(index: u32) -> usize {
     (index.wrapping_mul(0x9e37_79b1) >> (32 - SLOTS.trailing_zeros())) as usize
 }
 
-/// Named features lie behind the hashed ones.
+/// Named features come after the hashed ones.
 #[inline]
 fn named_slot(feature: u8) -> usize {
     slot(0x7000_0000 + u32::from(feature))

@@ -8,7 +8,7 @@ pub(super) const FREE: f32 = 50.0;
 pub(super) const SHARE: f32 = 0.1;
 /// Counts are halved when this many were learned, so that old messages make room for new ones.
 pub(super) const WINDOW: f32 = 2000.0;
-/// Senders remembered: more than could teach one message each in that time.
+/// Senders remembered: more than fit into [`WINDOW`] with one message each.
 pub(super) const SENDERS: usize = 4096;
 
 /// How much each sender taught lately.

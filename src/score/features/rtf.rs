@@ -42,7 +42,7 @@ pub(super) fn text(rtf: &str) -> String {
     out
 }
 
-/// Reads a control word or symbol behind its backslash, returns what follows.
+/// Reads a control word or symbol after its backslash, returns what follows.
 fn control<'t>(rest: &'t str, seen: &mut bool, out: &mut String) -> &'t str {
     let length = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
     let (word, tail) = rest.split_at_checked(length).unwrap_or((rest, ""));

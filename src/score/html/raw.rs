@@ -35,7 +35,7 @@ pub(super) fn sheets(html: &str) -> Sheet {
     sheet
 }
 
-/// Whether a tag (behind its `<`) is one of this name.
+/// Whether a tag (after its `<`) is one of this name.
 fn is_tag(tag: &str, name: &str) -> bool {
     tag.get(..name.len())
         .is_some_and(|t| t.eq_ignore_ascii_case(name))

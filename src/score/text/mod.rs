@@ -83,8 +83,8 @@ pub(super) struct Cut {
     pub phrases: u32,
     /// Words up to here, repetitions counted.
     pub words: u32,
-    /// Up to here: words that speak to the reader, of others, of the past; sums, exclamation marks,
-    /// words in capitals, unpronounceable words.
+    /// Counts up to here: words about the reader, about other people and about the past; sums,
+    /// exclamation marks, words in capitals, unpronounceable words.
     pub counts: [u32; 7],
 }
 

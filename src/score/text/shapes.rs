@@ -43,7 +43,7 @@ fn find_scheme_end(text: &str, from: usize) -> Option<usize> {
         .find(|at| text.get(*at..*at + 3) == Some("://"))
 }
 
-/// Where a link ends because another one follows behind a comma, a semicolon or a bracket.
+/// Where a link ends because another one follows after a comma, a semicolon or a bracket.
 fn next_in_list(url: &str) -> Option<usize> {
     let mut at = find_scheme_end(url, 0)?;
     loop {

@@ -13,7 +13,7 @@ pub(super) const MAX_RULES_OF_KEY: usize = 48;
 const MAX_GENERATED: usize = 16 * 1024;
 /// Octets of attributes that rules are compared with, in one document.
 const MAX_COMPARED: usize = 16 * 1024 * 1024;
-/// Nested at-rules that are told apart.
+/// Nested at-rules that are followed.
 const MAX_NESTED: usize = 32;
 
 /// A rule whose declarations matter here.
@@ -141,7 +141,7 @@ impl Sheet {
         }
     }
 
-    /// Text in quotes behind `content`.
+    /// Reads text in quotes after `content`.
     fn generate(&mut self, block: &str) {
         for (name, value) in block.split(';').filter_map(|d| d.split_once(':')) {
             if name.trim().eq_ignore_ascii_case("content") {
