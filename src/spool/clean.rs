@@ -1,10 +1,10 @@
-//! Cleaning: dead segments are deleted, segments of which little is alive are emptied into the
-//! deferred generation.
+//! Cleaning: segments without needed records are deleted. Segments with few live octets are
+//! emptied: what is live is copied into the deferred generation.
 //!
 //! A closed segment is emptied once, and only when at most [`LIVE_SHARE_MAX`] of it is still
 //! needed. So of all octets ever written (accepted A and rewritten R) at most that share is
-//! rewritten: R <= s (A + R), which is R <= 0.43 A for 0.3. What stays alive longer, such as a
-//! million messages behind a dead destination, is copied once at most and then lies still.
+//! rewritten: R <= s (A + R), which is R <= 0.43 A for 0.3. Mail that stays longer, such as a
+//! million messages for a destination that is down, is copied at most once.
 
 use super::format::{Generation, RecordKind, encode_targets, targets};
 use super::index::RecordPlace;
@@ -15,13 +15,13 @@ use bytes::Bytes;
 use std::io;
 use std::time::{Duration, Instant};
 
-/// A segment of which more than this share is needed is left alone.
+/// A segment with a larger needed share is not emptied.
 pub(super) const LIVE_SHARE_MAX: f64 = 0.3;
-/// Copies are synced in portions of so many octets.
+/// Octets of copies between two syncs.
 const SYNC_BYTES: u32 = 2 << 20;
-/// Deleted between two batches at most.
+/// Most segments deleted between two batches.
 const DELETE_STEP: usize = 4;
-/// Pause after an attempt that failed.
+/// Pause after a failed attempt.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(10);
 
 /// A segment being emptied.
@@ -32,11 +32,11 @@ pub(super) struct Compaction {
     file_len: u64,
     at: u64,
     moved: Vec<Moved>,
-    /// Deferred segments that are shadows because of this cleaning alone.
+    /// Deferred segments that are shadows only because of this cleaning.
     shadowed: Vec<u32>,
 }
 
-/// A record that was copied; it counts once the copy is durable.
+/// A copied record; the copy becomes valid once it is durable.
 struct Moved {
     id: u64,
     kind: RecordKind,
@@ -45,8 +45,8 @@ struct Moved {
 }
 
 impl SpoolStore {
-    /// One step of cleaning. Only when everything written is durable: else a record might be
-    /// deleted whose successor is not yet on disk.
+    /// One step of cleaning. It runs only when everything written is durable: otherwise it could
+    /// delete a record whose replacement is not yet on disk.
     pub(super) fn clean(&mut self) {
         if !self.is_synced()
             || self
@@ -121,8 +121,8 @@ impl SpoolStore {
         }
     }
 
-    /// Deletes segments; what refers to them is needed no longer once their names are gone for
-    /// good.
+    /// Deletes segments. Records that refer to them are no longer needed once their names are
+    /// durably removed.
     fn delete(&mut self, numbers: &[u32]) -> io::Result<()> {
         for number in numbers {
             match self.disk().remove(&segment::path(self.dir(), *number)) {
@@ -199,7 +199,8 @@ impl SpoolStore {
             }
         }
         self.copy(job, &batch)?;
-        // In small portions, so that no batch of fresh mail waits for the sync of a whole segment.
+        // Syncs in small portions, so that no batch of new mail waits for the sync of a whole
+        // segment.
         match self.deferred.as_mut() {
             Some(deferred) if deferred.end - deferred.synced_to >= SYNC_BYTES => deferred.sync()?,
             _ => {}
@@ -207,7 +208,7 @@ impl SpoolStore {
         Ok(more)
     }
 
-    /// The record as it must be copied, with its body; `None` if it is dead.
+    /// The record to copy, with its body; `None` if it is dead.
     fn needed_copy(
         &mut self,
         job: &Compaction,
@@ -295,7 +296,8 @@ impl SpoolStore {
             self.look_at_disk();
             self.deferred = Some(self.open_segment(Generation::Deferred, len)?);
         }
-        // Until the copies count, whoever ends one of these messages must end the copy too.
+        // Until the copies become valid, a record that ends one of these messages must end its
+        // copy, too.
         if let Some(number) = self.deferred.as_ref().map(|d| d.head.number)
             && self.shadows.insert(number)
         {
@@ -304,7 +306,7 @@ impl SpoolStore {
         Ok(())
     }
 
-    /// The copies become durable and take the place of the originals; the source goes.
+    /// Makes the copies durable, replaces the originals by them and deletes the source.
     fn finish_compaction(&mut self, job: Compaction) -> io::Result<()> {
         if let Some(mut deferred) = self.deferred.take() {
             if let Err(error) = deferred.sync() {
@@ -342,20 +344,20 @@ impl SpoolStore {
         self.delete_dead()
     }
 
-    /// Gives up emptying a segment. What was copied stays behind as second copies, which the
-    /// shadows remember.
+    /// Stops emptying a segment. Its copies remain as second copies, and `shadows` names their
+    /// segments.
     pub(super) fn drop_compaction(&mut self) {
         let Some(job) = self.compaction.take() else {
             return;
         };
         self.shadows.remove(&job.source);
         if let Some(deferred) = self.deferred.take() {
-            // It may be the one that failed: never synced again.
+            // This segment may be the one that failed, so it must never be synced again.
             self.abandon(deferred);
         }
     }
 
-    /// Steps over octets that are no record, after setting them aside; `false` if none follows.
+    /// Skips octets that are no record, after setting them aside; `false` if no record follows.
     fn skip_damage(&mut self, job: &mut Compaction) -> io::Result<bool> {
         let next = segment::next_record(&*job.file, job.salt, job.at + 1, job.file_len)?;
         let end = match next {
@@ -369,7 +371,7 @@ impl SpoolStore {
         Ok(next.is_some())
     }
 
-    /// Sets a stretch aside and takes the messages in it out of the books.
+    /// Sets a damaged stretch aside and removes its messages from index and accounts.
     fn report_damage(&mut self, job: &Compaction, from: u64, to: u64, why: &str) -> io::Result<()> {
         let copy = segment::set_aside(self.disk(), self.dir(), &*job.file, job.source, from, to)?;
         let inside =

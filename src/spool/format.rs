@@ -1,4 +1,4 @@
-//! The octets of a segment. Pure: knows nothing of files.
+//! The octets of a segment. Pure: it does not touch files.
 //!
 //! ```text
 //! 0      file header   magic 8, number 4, generation 1, zero 3, salt 8, CRC 4; a second copy at 2048
@@ -6,8 +6,8 @@
 //! end    seal          a record whose front lists all records before it with their fronts, then a trailer of 16 octets
 //! ```
 //! All numbers are little endian, all sums CRC32C. Every record header begins with the salt of its
-//! segment, 64 random bits, so that a search for the next record behind a damaged one cannot be led
-//! astray by a message that contains one.
+//! segment, 64 random bits, so that a search for the next record after a damaged one cannot
+//! take the content of a message for a record.
 
 /// Length of the file header; the first record begins here.
 pub(crate) const FILE_HEADER: u32 = 4096;
@@ -18,7 +18,7 @@ pub(crate) const TRAILER: u32 = 16;
 const MAGIC: &[u8; 8] = b"OGSPOOL1";
 const SECOND_COPY: usize = 2048;
 
-/// What a record says.
+/// The kind of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub(crate) enum RecordKind {
@@ -28,7 +28,8 @@ pub(crate) enum RecordKind {
     Progress = 2,
     /// A message is done: front = segments (4 octets each) that hold its accepted record.
     Done = 3,
-    /// A message was never acknowledged although its record may be on disk: front as in `Done`.
+    /// A message that was never acknowledged although its record may be on disk: front as in
+    /// `Done`.
     Aborted = 4,
     /// End of a segment: front = the list of its records.
     Seal = 5,
@@ -47,12 +48,12 @@ impl RecordKind {
     }
 }
 
-/// Which messages a segment collects.
+/// The generation of messages that a segment collects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Generation {
-    /// Fresh mail, most of it gone within seconds.
+    /// New mail; most of it is done within seconds.
     Young,
-    /// What was left over when young segments were cleaned: it will probably stay.
+    /// Mail that was still live when its young segment was cleaned. It will probably stay.
     Deferred,
 }
 
@@ -82,7 +83,7 @@ impl FileHeader {
         one
     }
 
-    /// Reads whichever copy is whole.
+    /// Reads the copy that is intact.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         Self::parse_copy(bytes).or_else(|| Self::parse_copy(bytes.get(SECOND_COPY..)?))
     }
@@ -109,9 +110,9 @@ impl FileHeader {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RecordHeader {
     pub kind: RecordKind,
-    /// Octets of the front, which follows at once.
+    /// Octets of the front, which follows the header.
     pub front_len: u32,
-    /// Octets of the body behind the front.
+    /// Octets of the body, which follows the front.
     pub body_len: u32,
     /// Sum of the front.
     pub front_crc: u32,
@@ -126,7 +127,7 @@ pub(crate) struct RecordHeader {
 }
 
 impl RecordHeader {
-    /// The octets, under the salt of the segment.
+    /// The header in octets, with the salt of the segment.
     pub(crate) fn encode(&self, salt: u64) -> [u8; RECORD_HEADER as usize] {
         let mut out = [0; RECORD_HEADER as usize];
         let words = [
@@ -151,7 +152,8 @@ impl RecordHeader {
         out
     }
 
-    /// Reads a header at the start of `bytes`; `None` if it is none of this segment or damaged.
+    /// Reads a header at the start of `bytes`; `None` if it is damaged or belongs to another
+    /// segment.
     pub(crate) fn parse(bytes: &[u8], salt: u64) -> Option<Self> {
         if u64_at(bytes, 0)? != salt || u32_at(bytes, 48)? != crc32c::crc32c(bytes.get(..48)?) {
             return None;
@@ -191,21 +193,21 @@ pub(crate) fn parse_trailer(bytes: &[u8], salt: u64) -> Option<u32> {
         .then(|| u32_at(bytes, 8))?
 }
 
-/// Adds a record to the list that a seal carries.
+/// Adds a record to the list of the seal.
 pub(crate) fn list_record(list: &mut Vec<u8>, offset: u32, header: &[u8], front: &[u8]) {
     list.extend_from_slice(&offset.to_le_bytes());
     list.extend_from_slice(header);
     list.extend_from_slice(front);
 }
 
-/// Goes through the list of a seal: offset, header and front of each record.
+/// Iterates over the list of a seal: offset, header and front of each record.
 pub(crate) struct Listed<'a> {
     rest: &'a [u8],
     salt: u64,
 }
 
 impl<'a> Listed<'a> {
-    /// Over a list whose sum has been checked.
+    /// Over a list whose sum is already checked.
     pub(crate) const fn new(list: &'a [u8], salt: u64) -> Self {
         Self { rest: list, salt }
     }

@@ -1,4 +1,4 @@
-//! Where each live message stands, and the bodies still in memory.
+//! The place of each live message, and the bodies still in memory.
 
 use super::segment::Record;
 use crate::types::MessageMeta;
@@ -40,7 +40,7 @@ pub(super) struct IndexEntry {
     pub progress: RecordPlace,
 }
 
-/// A message id in halves, so that key and entry pack into 32 octets without padding.
+/// A message id in two halves, so that key and entry fit into 32 octets without padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct IndexKey([u32; 2]);
 
@@ -57,7 +57,7 @@ impl IndexKey {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     entries: HashMap<IndexKey, IndexEntry>,
-    /// Salt of each segment, which a reader needs.
+    /// Salt of each segment, for readers.
     pub salts: HashMap<u32, u64>,
 }
 
@@ -66,18 +66,18 @@ impl Index {
     pub(super) fn get(&self, id: u64) -> Option<IndexEntry> {
         self.entries.get(&IndexKey::of(id)).copied()
     }
-    /// The entry of a message, to change.
+    /// The entry of a message, mutable.
     pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut IndexEntry> {
         self.entries.get_mut(&IndexKey::of(id))
     }
-    /// Sets the entry of a message; gives the former one.
+    /// Sets the entry of a message; returns the previous one.
     pub(super) fn insert(&mut self, id: u64, entry: IndexEntry) -> Option<IndexEntry> {
         self.entries.insert(IndexKey::of(id), entry)
     }
     pub(super) fn remove(&mut self, id: u64) -> Option<IndexEntry> {
         self.entries.remove(&IndexKey::of(id))
     }
-    /// All messages in no order.
+    /// All messages in any order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, IndexEntry)> + '_ {
         self.entries.iter().map(|(k, e)| (k.id(), *e))
     }
@@ -86,8 +86,8 @@ impl Index {
     }
 }
 
-/// Bodies of the newest messages, so that a first delivery at once reads nothing from disk. First
-/// in, first out.
+/// Bodies of the newest messages, so that a prompt first delivery does not read the disk. First in,
+/// first out.
 #[derive(Debug)]
 pub(super) struct Cache {
     limit_bytes: usize,
@@ -107,7 +107,7 @@ impl Cache {
         }
     }
 
-    /// Adds a message; the oldest ones leave to make room.
+    /// Adds a message; removes the oldest ones to make room.
     pub(super) fn insert(&mut self, id: u64, meta: Arc<MessageMeta>, body: Bytes) {
         let size = Self::weight(&body);
         if size > self.limit_bytes {
@@ -119,8 +119,8 @@ impl Cache {
             };
             self.remove(oldest);
         }
-        // Ids of messages that are done stay in the queue of ids; before they can pile up it is
-        // swept.
+        // The queue of ids still contains messages that are done. It is swept before it grows too
+        // long.
         if self.order.len() > 2 * self.entries.len() + 1024 {
             self.order.retain(|id| self.entries.contains_key(id));
         }
@@ -140,7 +140,7 @@ impl Cache {
         self.entries.get(&id).cloned()
     }
 
-    /// A body and a guess at its envelope.
+    /// The size of a body plus an estimate of its envelope.
     const fn weight(body: &Bytes) -> usize {
         body.len() + 1024
     }

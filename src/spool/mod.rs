@@ -1,8 +1,8 @@
-//! The spool: what has been accepted, durably, until it is done.
+//! The spool: holds accepted mail durably until it is done.
 //!
-//! Append-only segments, one writer, one fdatasync for all that wait. The format stands in
-//! [`format`], the reasons in `docs/decisions/0003-spool.md`. A message is `accept`ed, its
-//! `progress` recorded, and it ends with `done`.
+//! Append-only segments, one writer, one fdatasync for all waiting callers. [`format`] has the
+//! format, `docs/decisions/0003-spool.md` the reasons. A message is `accept`ed, its `progress`
+//! recorded, and it ends with `done`.
 
 mod clean;
 pub(crate) mod format;
@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use store::{SpoolOptions, SpoolShared, SpoolStore};
 use tokio::sync::{Semaphore, oneshot};
 
-/// Why the spool could not do something. All of these are ours, none the client's.
+/// Why an operation of the spool failed. The cause is always the relay, never the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SpoolError {
     /// No room: 452 4.3.1, try later.
@@ -56,10 +56,10 @@ pub struct Recovered {
     pub meta: MessageMeta,
 }
 
-/// Where an answer goes.
+/// The channel for an answer.
 type Waiter = oneshot::Sender<Result<(), SpoolError>>;
 
-/// What the writer is asked to do.
+/// A command to the writer.
 enum WriterCommand {
     Accept {
         id: u64,
@@ -82,11 +82,11 @@ enum WriterCommand {
     },
 }
 
-/// Octets of bodies that may wait for the writer; who comes later waits in line.
+/// Most octets of bodies that wait for the writer; later callers wait in line.
 const WAITING_BYTES_MAX: usize = 64 << 20;
 
-/// Handle to the spool; cheap to clone. When the last one goes, the writer writes and syncs what
-/// waits and ends.
+/// Handle to the spool; cheap to clone. When the last one is dropped, the writer writes and syncs
+/// everything that waits, and ends.
 #[derive(Clone)]
 pub struct Spool {
     commands: mpsc::Sender<WriterCommand>,
@@ -97,20 +97,21 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Opens or creates the spool under `dir` and gives what was found in it through `found`,
-    /// oldest first.
+    /// Opens or creates the spool under `dir` and passes each message found to `found`, oldest
+    /// first.
     ///
     /// # Errors
-    /// `Failed` if another process has it, or if a segment cannot be read (an error of the disk, not damage).
+    /// `Failed` if another process uses it, or if a segment cannot be read (an error of the disk,
+    /// not damage).
     pub fn open(dir: &Path, found: &mut dyn FnMut(Recovered)) -> Result<Self, SpoolError> {
         Self::open_watched(dir, &Vitals::default(), found)
     }
 
-    /// The same as a part of a relay: the end of its writer is told there, and the end of any part
-    /// pauses delivery.
+    /// The same as a part of a relay: the end of its writer is reported to the vitals, and the end
+    /// of any part pauses delivery.
     ///
     /// # Errors
-    /// As [`Self::open`].
+    /// As for [`Self::open`].
     pub fn open_watched(
         dir: &Path,
         vitals: &Vitals,
@@ -157,10 +158,11 @@ impl Spool {
         })
     }
 
-    /// Appends meta and body; returns once both are on disk (one fdatasync serves all that wait).
+    /// Appends meta and body; returns once both are on disk (one fdatasync serves all waiting
+    /// callers).
     ///
-    /// Let it run to its end: if it is dropped before, the message is taken back, unless the answer
-    /// was already on its way.
+    /// Do not drop the future early: the message is then removed again, unless the answer was
+    /// already sent.
     ///
     /// # Errors
     /// `Full` (452 4.3.1) or `Failed` (451 4.3.0): the message is not in the spool and will not come back.
@@ -203,8 +205,8 @@ impl Spool {
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    /// Replaces the progress record; written at once, synced with the next batch or within a
-    /// second, nobody waits.
+    /// Replaces the progress record. It is written at once and synced with the next batch or within
+    /// a second; the caller does not wait.
     pub fn progress_lazy(&self, id: MessageId, record: Bytes) {
         if self
             .send(WriterCommand::Progress {
@@ -218,18 +220,19 @@ impl Spool {
         }
     }
 
-    /// Marks a message as done; written at once, synced with the next batch or within a second,
-    /// nobody waits.
+    /// Marks a message as done. It is written at once and synced with the next batch or within a
+    /// second; the caller does not wait.
     pub fn done(&self, id: MessageId) {
         if self.send(WriterCommand::Done { id: id.0 }).is_err() {
             tracing::warn!(%id, "a message done after the spool was closed will be delivered again");
         }
     }
 
-    /// Meta and body of a message; fresh ones come from memory.
+    /// Meta and body of a message; new ones come from memory.
     ///
     /// # Errors
-    /// `NotFound`; `Failed` where the disk could not be read: try again; `Damaged`: the record was set aside for good.
+    /// `NotFound`; `Failed` if the disk could not be read: try again; `Damaged`: the record is
+    /// permanently set aside.
     pub async fn read(&self, id: MessageId) -> Result<(MessageMeta, Bytes), SpoolError> {
         let fresh = self.shared.cache().get(id.0);
         if let Some((meta, body)) = fresh {
@@ -244,18 +247,18 @@ impl Spool {
         result
     }
 
-    /// Whether progress can be recorded at present; when not, delivery pauses. Heals by itself.
-    /// Without one of the relay's parts it does not: what is delivered could not be recorded.
+    /// Whether progress can be recorded now; if not, delivery pauses. It recovers without help,
+    /// except when a part of the relay has ended: then outcomes could not be recorded.
     pub fn is_healthy(&self) -> bool {
         self.shared.healthy.load(Ordering::Relaxed) && self.vitals.ended().is_none()
     }
 
-    /// The parts of the relay whose spool this is.
+    /// The running parts of the relay that owns this spool.
     pub const fn vitals(&self) -> &Vitals {
         &self.vitals
     }
 
-    /// What keeps the spool from working at present, in words; `None` = nothing. Looks at the disk.
+    /// Why the spool cannot work now, in words; `None` = it works. Looks at the disk.
     pub fn trouble(&self) -> Option<&'static str> {
         let shared = &self.shared;
         if !shared.healthy.load(Ordering::Relaxed) {
@@ -265,11 +268,11 @@ impl Spool {
         (free < shared.free_bytes_needed).then_some("the disk is full: no mail is accepted")
     }
 
-    /// Writes and syncs everything that waits and ends the writer. What comes later fails.
+    /// Writes and syncs everything that waits and ends the writer. Later calls fail.
     pub async fn close(&self) {
         let (waiter, answer) = oneshot::channel();
         if self.send(WriterCommand::Close { waiter }).is_ok() {
-            // No answer means that the writer has ended before.
+            // No answer means that the writer has already ended.
             let _ = answer.await;
         }
     }
@@ -284,7 +287,7 @@ fn closed() -> SpoolError {
 }
 
 impl SpoolStore {
-    /// Reads what lies in `dir`, which must be locked.
+    /// Reads the spool in `dir`, which must be locked.
     fn open(
         disk: Arc<dyn Disk>,
         dir: &Path,
@@ -308,10 +311,10 @@ impl SpoolStore {
 }
 
 impl SpoolShared {
-    /// Reads a message from its segment. The flag says that it was damaged and has been set aside.
+    /// Reads a message from its segment. The flag says that the record is damaged and set aside.
     fn read(&self, id: MessageId) -> (Result<(MessageMeta, Bytes), SpoolError>, bool) {
-        // Cleaning may move the record between the look-up and the opening of the file; then its
-        // new place is known.
+        // Cleaning may move the record after the look-up and before the file is opened. Then the
+        // next look-up finds its new place.
         for _ in 0..3 {
             let (place, salt) = {
                 let index = self.index();

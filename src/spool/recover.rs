@@ -1,10 +1,10 @@
-//! Start: what lies in the segments becomes index and accounts, and every live message is reported,
+//! Recovery at start: builds index and accounts from the segments, and reports every live message,
 //! oldest first.
 //!
-//! A sealed segment is read through the list in its seal, any other one record by record; bodies
-//! are not read. A record that ends a message counts wherever it lies; of several progress records
-//! the one written last counts; of two copies of a message (a crash during cleaning) the one in the
-//! newer segment, and the older segment becomes a shadow.
+//! A sealed segment is read by the list in its seal, any other one record by record; bodies are not
+//! read. A record that ends a message is valid in any segment. Of several progress records the last
+//! written is valid. Of two copies of a message (after a crash during cleaning) the one in the
+//! newer segment is valid, and the older segment becomes a shadow.
 
 use super::format::{
     FILE_HEADER, FileHeader, Listed, RecordHeader, RecordKind, list_record, targets,
@@ -21,28 +21,28 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::io;
 use std::time::Instant;
 
-/// Progress records held in memory while the messages are reported; those beyond are read again one
+/// Progress records held in memory while the messages are reported; further ones are read again one
 /// by one.
 const PROGRESS_BYTES_MAX: usize = 128 << 20;
 
-/// What is known of a message's newest progress while segments are read.
+/// The newest progress of a message seen so far.
 struct NewestProgress {
     seq: u64,
     place: RecordPlace,
     record: Option<Box<[u8]>>,
 }
 
-/// Progress records by id of their message, in the order in which the messages are reported; each
-/// is handed over once, so that a million of them are not in memory twice.
+/// Progress records by id of their message, in the order of the reports. Each is handed over once,
+/// so that a million of them are not in memory twice.
 type ProgressRecords = std::iter::Peekable<std::vec::IntoIter<(u64, Box<[u8]>)>>;
 
-/// What the first pass gathers.
+/// The result of the first pass.
 #[derive(Default)]
 struct Gathered {
     ended: HashSet<u64>,
     progress: HashMap<u64, NewestProgress>,
     progress_bytes: usize,
-    /// Records that end a message: holder, length, targets.
+    /// Records that end a message: their segment, length, targets.
     ends: Vec<(u32, u64, Vec<u32>)>,
     /// Lists of segments that could not be sealed.
     lists: HashMap<u32, Vec<u8>>,
@@ -50,7 +50,7 @@ struct Gathered {
 }
 
 impl SpoolStore {
-    /// Reads all segments and reports what is live in them.
+    /// Reads all segments and reports their live messages.
     pub(super) fn recover(&mut self, found: &mut dyn FnMut(Recovered)) -> Result<(), SpoolError> {
         let mut gathered = Gathered::default();
         let mut numbers: Vec<u32> = self
@@ -104,7 +104,7 @@ impl SpoolStore {
         Ok(())
     }
 
-    /// A segment whose head cannot be read: empty after a crash while it was made, or badly
+    /// A segment whose head cannot be read: empty after a crash during its creation, or badly
     /// damaged.
     fn headless(&mut self, number: u32, file: &dyn DiskFile) -> io::Result<()> {
         let path = segment::path(self.dir(), number);
@@ -128,7 +128,7 @@ impl SpoolStore {
         self.disk().sync_dir(self.dir())
     }
 
-    /// Reads a segment without a usable list, record by record, and seals it if that can be done.
+    /// Reads a segment without a usable list, record by record, and seals it if possible.
     fn search(
         &self,
         file: &dyn DiskFile,
@@ -143,9 +143,9 @@ impl SpoolStore {
             torn,
         } = segment::scan(file, head.salt)?;
         if torn > 0 {
-            // After a crash these are records that nobody was promised. Records that were
-            // acknowledged and damaged since look the same where none behind them is whole, and the
-            // seal is about to be written over them: a copy stays.
+            // After a crash these are records that were never acknowledged. But acknowledged
+            // records that were damaged later look the same if no intact record follows. The seal
+            // overwrites them, so a copy is kept.
             damaged.push((
                 end,
                 u32::try_from(u64::from(end) + torn).unwrap_or(u32::MAX),
@@ -223,7 +223,7 @@ impl SpoolStore {
         }
     }
 
-    /// Accounts, once all records are known; gives the progress of live messages.
+    /// Fills the accounts once all records are known; returns the progress of live messages.
     fn settle(&mut self, gathered: &mut Gathered) -> ProgressRecords {
         let shared = std::sync::Arc::clone(&self.shared);
         let mut index = shared.index();
@@ -254,8 +254,8 @@ impl SpoolStore {
         records.into_iter().peekable()
     }
 
-    /// Reports the live messages in order of their ids, which is that of their acceptance. Segments
-    /// are loaded when their first message is due and dropped after their last, so that few lists
+    /// Reports the live messages in order of their ids, which is the order of acceptance. The list
+    /// of a segment is loaded for its first message and dropped after its last, so that few lists
     /// are in memory at a time.
     fn report(
         &self,
@@ -338,7 +338,7 @@ impl SpoolStore {
         let meta: MessageMeta = match serde_json::from_slice(front) {
             Ok(meta) => meta,
             Err(error) => {
-                // Its sum is right, so it was written so: by another version. It stays in the
+                // The sum is correct, so another version wrote this envelope. It stays in the
                 // spool.
                 tracing::error!(id = %MessageId(id), %error, "the envelope of a spooled message cannot be read: it is left alone");
                 return Ok(None);

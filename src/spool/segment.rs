@@ -8,12 +8,12 @@ use bytes::Bytes;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 
-/// How much of a record's head is fetched in the first read: header and an ordinary meta.
+/// Octets of the first read of a record: header and a meta of usual size.
 const HEAD_READ: usize = 4096;
-/// Step in which a damaged stretch is searched and copied.
+/// Octets per read when a damaged stretch is searched and copied.
 const SEARCH_READ: usize = 1 << 20;
 
-/// A record on its way into a segment.
+/// A record to be written to a segment.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub kind: RecordKind,
@@ -40,7 +40,7 @@ impl Record {
         }
     }
 
-    /// Octets it takes in the file.
+    /// Its octets in the file.
     pub(super) fn len(&self) -> u64 {
         u64::from(RECORD_HEADER) + self.front.len() as u64 + self.body.len() as u64
     }
@@ -80,18 +80,18 @@ pub(super) struct Appender {
     pub head: FileHeader,
     /// First octet not written.
     pub end: u32,
-    /// Everything below is on disk for good.
+    /// Everything below is durable.
     pub synced_to: u32,
-    /// Messages may go up to here; the rest is kept for progress.
+    /// Messages may end here at most; the space behind is for progress.
     pub message_limit: u32,
-    /// Records may go up to here: what was reserved.
+    /// Records may end here at most: the reserved size.
     pub capacity: u32,
     file: Box<dyn DiskFile>,
     list: Vec<u8>,
 }
 
 impl Appender {
-    /// Makes a segment with room for `capacity` octets. Its name and head are durable when this
+    /// Creates a segment with room for `capacity` octets. Its name and head are durable when this
     /// returns.
     pub(super) fn create(
         disk: &dyn Disk,
@@ -109,7 +109,7 @@ impl Appender {
             disk.sync_dir(dir)
         };
         if let Err(error) = start() {
-            // Nothing is in it yet: if it cannot even be removed, recovery will.
+            // It is empty: if it cannot be removed now, recovery removes it.
             if let Err(again) = disk.remove(&path) {
                 tracing::warn!(path = %path.display(), error = %again, "cannot remove an unfinished spool segment");
             }
@@ -131,8 +131,8 @@ impl Appender {
         self.list.len()
     }
 
-    /// Writes the records with one call; gives the offset of each. After an error the segment must
-    /// be abandoned.
+    /// Writes the records with one call; returns the offset of each. After an error the segment
+    /// must be abandoned.
     pub(super) fn append<'a>(
         &mut self,
         records: impl Iterator<Item = &'a Record> + Clone,
@@ -171,14 +171,13 @@ impl Appender {
     }
 
     /// Ends the segment with the list of its records. Everything in it must have been synced; an
-    /// error does no harm to that.
+    /// error does not damage it.
     pub(super) fn seal(mut self) -> io::Result<()> {
         let list = std::mem::take(&mut self.list);
         write_seal(&*self.file, self.head.salt, self.end, list)
     }
 
-    /// Gives up a segment after an error: cuts off what was not synced, as far as that still works.
-    /// Never syncs.
+    /// Abandons a segment after an error: cuts off what was not synced, if possible. Never syncs.
     pub(super) fn abandon(self) {
         if let Err(error) = self.file.set_len(u64::from(self.synced_to)) {
             tracing::warn!(segment = self.head.number, %error, "cannot cut an abandoned spool segment");
@@ -210,15 +209,15 @@ pub(super) fn write_seal(
         file.sync_data()
     };
     write().inspect_err(|_| {
-        // Half a seal must not stand where nothing was; without room for it the segment is read
-        // record by record.
+        // A partial seal must not remain. Without room for the seal, the segment is read record by
+        // record.
         if let Err(error) = file.set_len(u64::from(end)) {
             tracing::warn!(%error, "cannot cut off half a seal of a spool segment");
         }
     })
 }
 
-/// Reads header and front of the record at `offset`; `None` if there is no whole one.
+/// Reads header and front of the record at `offset`; `None` if there is no intact one.
 pub(super) fn read_head(
     file: &dyn DiskFile,
     salt: u64,
@@ -245,7 +244,7 @@ pub(super) fn read_head(
     Ok((crc32c::crc32c(&front) == header.front_crc).then_some((header, front)))
 }
 
-/// Reads exactly `len` octets, or what there is of them.
+/// Reads `len` octets, or fewer at the end of the file.
 pub(super) fn read_range(file: &dyn DiskFile, offset: u64, len: usize) -> io::Result<Vec<u8>> {
     let mut buf = vec![0; len];
     let got = file.read_at(&mut buf, offset)?;
@@ -253,11 +252,11 @@ pub(super) fn read_range(file: &dyn DiskFile, offset: u64, len: usize) -> io::Re
     Ok(buf)
 }
 
-/// Why a record could not be taken apart.
+/// Why a record could not be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Broken(pub &'static str);
 
-/// Takes a whole record apart: header, range of the front, range of the body; checks both sums.
+/// Parses a whole record into header, range of the front, range of the body; checks both sums.
 pub(super) fn check_record(
     bytes: &[u8],
     salt: u64,
@@ -276,21 +275,21 @@ pub(super) fn check_record(
     Ok((header, front, body))
 }
 
-/// What a search of a segment found.
+/// The result of a search of a segment.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     /// Records in order, without the seal: offset, header, front.
     pub records: Vec<(u32, RecordHeader, Vec<u8>)>,
-    /// Stretches between records that are no records.
+    /// Stretches between records that contain no record.
     pub damaged: Vec<(u32, u32)>,
     /// End of the last record.
     pub end: u32,
-    /// Octets from there on up to the last one that is not zero: torn records, or damaged ones.
+    /// Octets from `end` to the last one that is not zero: torn or damaged records.
     pub torn: u64,
 }
 
-/// Reads a segment record by record. What was certainly synced is believed for its header and
-/// front; behind that the body is checked too, since a power cut may have kept the header and lost
+/// Reads a segment record by record. In the part that was certainly synced, header and front are
+/// checked. Behind it the body is checked, too, since a power cut may have kept the header and lost
 /// the body.
 pub(super) fn scan(file: &dyn DiskFile, salt: u64) -> io::Result<Scan> {
     let file_len = file.size()?;
@@ -360,7 +359,7 @@ fn drop_torn_bodies(file: &dyn DiskFile, found: &mut Scan) -> io::Result<()> {
     Ok(())
 }
 
-/// The next place at or behind `from` where a whole record head stands.
+/// The next place at or behind `from` with an intact record head.
 pub(super) fn next_record(
     file: &dyn DiskFile,
     salt: u64,
@@ -389,7 +388,7 @@ pub(super) fn next_record(
     Ok(None)
 }
 
-/// The octet behind the last one from `from` on that is not zero.
+/// The offset behind the last octet that is not zero, searched from `from` on.
 pub(super) fn last_octet(file: &dyn DiskFile, from: u64, file_len: u64) -> io::Result<u64> {
     let (mut at, mut last) = (from, from);
     while at < file_len {
@@ -405,7 +404,7 @@ pub(super) fn last_octet(file: &dyn DiskFile, from: u64, file_len: u64) -> io::R
     Ok(last)
 }
 
-/// The list of a sealed segment and where its seal begins; `None` if it is not sealed or the seal
+/// The list of a sealed segment and the offset of its seal; `None` if it is not sealed or the seal
 /// is damaged.
 pub(super) fn read_list(file: &dyn DiskFile, salt: u64) -> io::Result<Option<(Vec<u8>, u32)>> {
     let file_len = file.size()?;
@@ -422,8 +421,8 @@ pub(super) fn read_list(file: &dyn DiskFile, salt: u64) -> io::Result<Option<(Ve
         .map(|(_, list)| (list, offset)))
 }
 
-/// Reads the head of a segment. Where both copies are damaged, the salt of the first record stands
-/// in.
+/// Reads the head of a segment. If both copies are damaged, it takes the salt from the first
+/// record.
 pub(super) fn read_file_header(file: &dyn DiskFile, number: u32) -> io::Result<Option<FileHeader>> {
     let bytes = read_range(file, 0, FILE_HEADER as usize)?;
     if let Some(head) = FileHeader::parse(&bytes).filter(|h| h.number == number) {
@@ -443,7 +442,7 @@ pub(super) fn read_file_header(file: &dyn DiskFile, number: u32) -> io::Result<O
         }))
 }
 
-/// Copies a stretch of a file into `damaged/` beside the segments, for a person to look at.
+/// Copies a stretch of a file into `damaged/` beside the segments, for an operator to examine.
 pub(super) fn set_aside(
     disk: &dyn Disk,
     dir: &Path,
@@ -458,7 +457,7 @@ pub(super) fn set_aside(
     if disk.list(&folder)?.contains(&target) {
         return Ok(target);
     }
-    // Under another name until it is whole: half a copy would pass for one.
+    // It has another name until it is complete, so that half a copy is never taken for a whole one.
     let part = target.with_extension("part");
     let copy = match disk.create(&part) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

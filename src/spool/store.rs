@@ -1,4 +1,4 @@
-//! What the writer thread owns: open segments, accounts of live octets, and how a batch becomes
+//! The state of the writer thread: open segments, accounts of live octets, and how a batch becomes
 //! durable.
 
 mod accounts;
@@ -20,30 +20,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Sizes and times; other than the defaults only in tests.
+/// Sizes and times; only tests change the defaults.
 #[derive(Debug, Clone)]
 pub(super) struct SpoolOptions {
     /// Octets of a segment.
     pub segment_bytes: u32,
     /// Smallest segment on a small or nearly full disk.
     pub segment_bytes_min: u32,
-    /// Part of a segment (1/n) that messages leave to progress records, so that a full disk does
-    /// not stop delivery.
+    /// Part of a segment (1/n) reserved for progress records, so that a full disk does not stop
+    /// delivery.
     pub headroom_share: u32,
-    /// Free space below which no message is accepted. The records database and the logs live on the
-    /// same disk and must go on while the queue drains; 16 MiB last them for minutes, and a small
-    /// disk is not wasted.
+    /// Free space below which no message is accepted. The records database and the logs are on the
+    /// same disk and must go on while the queue drains. 16 MiB last them for minutes, and waste
+    /// little of a small disk.
     pub free_bytes_min: u64,
-    /// Size of the reserve file, which gives way to progress records when the disk is full.
+    /// Size of the reserve file, which is deleted to make room for progress records when the disk
+    /// is full.
     pub reserve_bytes: u32,
     /// Bodies kept in memory.
     pub cache_bytes: usize,
-    /// A segment closed for so long, of which little is alive, is cleaned.
+    /// A segment closed for this time is cleaned if little of it is live.
     pub compact_after: Duration,
-    /// How long a record for which nobody waits may stay unsynced: power loss repeats at most so
-    /// much.
+    /// Longest time that a record without a waiting caller stays unsynced. A power loss repeats at
+    /// most the work of this time.
     pub lazy_sync: Duration,
-    /// Wait after the disk failed twice in a row.
+    /// Wait after a second failure of the disk in a row.
     pub retry_after: Duration,
     /// Octets copied between two batches while cleaning.
     pub compact_step: usize,
@@ -66,75 +67,75 @@ impl Default for SpoolOptions {
     }
 }
 
-/// Looking for garbage costs a walk over all segments: not after every batch.
+/// The search for garbage walks over all segments, so it does not run after every batch.
 const CLEAN_EVERY: Duration = Duration::from_millis(100);
 
 pub(super) use accounts::SegmentAccount;
 
-/// What readers and the writer share.
+/// State that readers and the writer share.
 pub(super) struct SpoolShared {
     pub index: Mutex<Index>,
     pub cache: Mutex<Cache>,
     /// Whether progress can be recorded.
     pub healthy: AtomicBool,
-    /// With less free space no message is accepted once the open segment is full.
+    /// Below this free space no message is accepted once the open segment is full.
     pub free_bytes_needed: u64,
     pub disk: Arc<dyn Disk>,
-    /// Where the segments lie.
+    /// Directory of the segments.
     pub dir: PathBuf,
 }
 
 impl SpoolShared {
-    /// The index, for a moment.
+    /// Locks the index; hold it only briefly.
     pub(super) fn index(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// The cache, for a moment.
+    /// Locks the cache; hold it only briefly.
     pub(super) fn cache(&self) -> MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A record of a batch and who waits for it.
+/// A record of a batch and the caller that waits for it.
 struct Planned {
     record: Record,
     waiter: Option<Waiter>,
     meta: Option<Arc<MessageMeta>>,
 }
 
-/// Records to be written with one call.
+/// Records to write with one call.
 #[derive(Default)]
 struct WritePlan {
     items: Vec<Planned>,
     bytes: u64,
 }
 
-/// The state of the writer. Synchronous: a test drives it without thread.
+/// The state of the writer. Synchronous: a test can drive it without a thread.
 pub(super) struct SpoolStore {
     pub shared: Arc<SpoolShared>,
     pub options: SpoolOptions,
     pub segments: BTreeMap<u32, SegmentAccount>,
     /// Open segment of fresh mail.
     pub young: Option<Appender>,
-    /// Open segment of what cleaning left.
+    /// Open segment for the copies of cleaning.
     pub deferred: Option<Appender>,
     pub next_number: u32,
-    /// Next record's place in the order of all.
+    /// Number of the next record in the order of all.
     pub next_seq: u64,
-    /// Segments that may hold a second copy of a live message: a record that ends a message refers
-    /// to them too.
+    /// Segments that may hold a second copy of a live message: a record that ends the message names
+    /// them, too.
     pub shadows: BTreeSet<u32>,
     pub compaction: Option<Compaction>,
     /// Octets copied by cleaning since the start.
     pub rewritten: u64,
-    /// No cleaning before this moment: the last attempt failed.
+    /// No cleaning before this moment, because the last attempt failed.
     pub clean_not_before: Option<Instant>,
-    /// Whether the reserve file is in place.
+    /// Whether the reserve file exists.
     pub reserve: bool,
-    /// Written, nobody waits, not synced; since when.
+    /// Records written but not synced, without a waiting caller; since when.
     unsynced: Vec<Record>,
     unsynced_since: Option<Instant>,
-    /// Must still be written, after a failure; not tried again before that moment.
+    /// Records to write again after a failure, not before `retry_not_before`.
     relog: Vec<Record>,
     retry_not_before: Option<Instant>,
     cleaned_at: Instant,
@@ -180,12 +181,12 @@ impl SpoolStore {
         self.next_seq - 1
     }
 
-    /// Learns how much room is left. Where that cannot be told, none is.
+    /// Reads the free space of the disk. If that fails, it counts as none.
     pub(super) fn look_at_disk(&mut self) {
         self.free_bytes = self.disk().free_bytes(self.dir()).unwrap_or(0);
     }
 
-    /// Makes a batch durable and answers all who wait in it.
+    /// Makes a batch durable and answers all its callers.
     pub(super) fn commit(&mut self, batch: Vec<WriterCommand>) {
         self.retry_relog();
         self.look_at_disk();
@@ -245,7 +246,7 @@ impl SpoolStore {
         }
     }
 
-    /// Forgets a message and plans the record that says so.
+    /// Removes a message from memory and plans its `Done` record.
     fn end_message(&mut self, plan: &mut WritePlan, id: u64) {
         let Some(record) = self.forget(id) else {
             return;
@@ -260,8 +261,8 @@ impl SpoolStore {
         );
     }
 
-    /// Takes a message out of memory; gives the record that must follow. Its accepted record may
-    /// have copies in the segments that cleaning works on: it refers to them as well.
+    /// Removes a message from memory; returns its `Done` record. Cleaning may have copied the
+    /// accepted record, so the `Done` record names those segments, too.
     fn forget(&mut self, id: u64) -> Option<Record> {
         self.shared.cache().remove(id);
         let entry = self.shared.index().remove(id)?;
@@ -295,8 +296,8 @@ impl SpoolStore {
             if !message {
                 self.shared.healthy.store(false, Ordering::Relaxed);
             }
-            // A record that ends a message or tells of it must come to the disk once there is room;
-            // one for which somebody waits is theirs to repeat.
+            // A progress or `Done` record without a waiting caller must be written once there is
+            // room. A waiting caller gets the error and repeats the call.
             if planned.waiter.is_none() {
                 self.relog.push(planned.record);
             }
@@ -307,7 +308,7 @@ impl SpoolStore {
         plan.items.push(planned);
     }
 
-    /// Writes the plan, syncs where somebody waits, answers.
+    /// Writes the plan, syncs if a caller waits, answers.
     fn flush(&mut self, plan: WritePlan) {
         if plan.items.is_empty() {
             return;
@@ -369,7 +370,8 @@ impl SpoolStore {
         if synced {
             self.synced();
         }
-        // Nobody was told of these, so the client will send them again.
+        // The answer did not reach the callers of these messages, so the client will send them
+        // again.
         for id in unwanted {
             let mut plan = WritePlan::default();
             self.end_message(&mut plan, id);
@@ -385,7 +387,7 @@ impl SpoolStore {
         }
     }
 
-    /// Syncs what nobody waits for.
+    /// Syncs the records without a waiting caller.
     pub(super) fn sync_lazy(&mut self) {
         if self.unsynced_since.is_none() {
             return;
@@ -401,7 +403,7 @@ impl SpoolStore {
         self.unsynced_since.is_none() && self.relog.is_empty()
     }
 
-    /// What is due between batches.
+    /// Does the work that is due between batches.
     pub(super) fn tick(&mut self) {
         if self
             .unsynced_since
@@ -418,7 +420,7 @@ impl SpoolStore {
         }
     }
 
-    /// How long the writer may sleep while no command comes; `None` = until one comes.
+    /// How long the writer may sleep without a command; `None` = until one comes.
     pub(super) fn sleep(&self) -> Option<Duration> {
         if self.compaction.is_some() && self.is_synced() {
             return Some(Duration::ZERO);
@@ -435,7 +437,7 @@ impl SpoolStore {
     pub(super) fn finish(&mut self) {
         self.sync_lazy();
         self.retry_relog();
-        // Copies made so far stay as second copies, which the next start sees.
+        // Copies made so far remain as second copies, which the next start finds.
         self.compaction = None;
         if let Some(young) = self.young.take() {
             self.close(young);
@@ -449,7 +451,7 @@ impl SpoolStore {
     }
 }
 
-/// Gives the waiter, if there is one, its answer; one that has gone away is no matter.
+/// Answers the waiter, if there is one; it may have gone away.
 fn answer(waiter: Option<Waiter>, result: Result<(), SpoolError>) {
     if let Some(waiter) = waiter {
         let _ = waiter.send(result);

@@ -1,18 +1,17 @@
-//! The writer thread: takes all that waits, makes it durable with one sync, answers. While it
-//! syncs, the next batch forms.
+//! The writer thread: takes all waiting commands, makes them durable with one sync, answers. During
+//! the sync, the next batch forms.
 
 use super::store::SpoolStore;
 use super::{Waiter, WriterCommand};
 use crate::env::vitals::Pulse;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
-/// A batch is closed at so many octets of bodies, so that the first of it does not wait for a
-/// torrent.
+/// Octets of bodies that close a batch, so that its first message does not wait long under load.
 const BATCH_BYTES_MAX: usize = 16 << 20;
-/// A batch is closed at so many records.
+/// Records that close a batch.
 const BATCH_RECORDS_MAX: usize = 4096;
 
-/// Runs until the spool is closed or nobody holds it any more; then lets go of the lock.
+/// Runs until the spool is closed or its last handle is dropped; then releases the lock.
 pub(super) fn run(
     mut store: SpoolStore,
     inbox: &Receiver<WriterCommand>,
@@ -27,9 +26,8 @@ pub(super) fn run(
         match first {
             Ok(first) => {
                 pulse.beat();
-                // Whoever is about to hand something in and only waits for a processor goes first:
-                // on a machine whose processors are all busy this makes batches larger, on an idle
-                // one it costs nothing.
+                // Lets other threads hand in their commands first. If all processors are busy, this
+                // makes batches larger; on an idle machine it costs nothing.
                 std::thread::yield_now();
                 let (batch, closing) = gather(first, inbox);
                 store.commit(batch);
@@ -50,7 +48,8 @@ pub(super) fn run(
     }
 }
 
-/// What waits now, up to the bounds of a batch; and who asked for the end, if somebody did.
+/// The waiting commands, up to the bounds of a batch, and the caller that asked for the end, if
+/// any.
 fn gather(
     first: WriterCommand,
     inbox: &Receiver<WriterCommand>,

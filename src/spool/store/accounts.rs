@@ -1,4 +1,4 @@
-//! How much of each segment is needed: what cleaning goes by.
+//! Accounts: the needed octets of each segment, which decide about cleaning.
 
 use super::SpoolStore;
 use crate::spool::format::{RecordKind, targets};
@@ -14,17 +14,17 @@ pub(crate) struct SegmentAccount {
     pub written: u64,
     /// Octets of live records.
     pub live: u64,
-    /// Octets of `Done` and `Aborted` records by the segment they refer to: they are needed until
-    /// that one is gone.
+    /// Octets of `Done` and `Aborted` records by the segment they refer to. They are needed until
+    /// that segment is deleted.
     pub refs: BTreeMap<u32, u64>,
-    /// When it was closed; `None` = still appended to.
+    /// When it was closed; `None` = it is open for appending.
     pub closed_at: Option<Instant>,
-    /// Damage in it could not be set aside: it stays for a person to look at.
+    /// Damage in it could not be set aside: it is kept for an operator to examine.
     pub keep: bool,
 }
 
 impl SegmentAccount {
-    /// A segment just opened.
+    /// The account of a new segment.
     pub(crate) const fn new() -> Self {
         Self {
             written: 0,
@@ -35,12 +35,12 @@ impl SegmentAccount {
         }
     }
 
-    /// Octets that must not go.
+    /// Octets that must be kept.
     pub(crate) fn needed(&self) -> u64 {
         self.live.saturating_add(self.refs.values().sum())
     }
 
-    /// Up to so many needed octets the segment is worth emptying.
+    /// Most needed octets with which the segment is worth emptying.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -53,24 +53,24 @@ impl SegmentAccount {
 }
 
 impl SpoolStore {
-    /// Takes the octets at `place` off the account of their segment.
+    /// Subtracts the octets at `place` from the account of their segment.
     pub(crate) fn dead(&mut self, place: RecordPlace) {
         if let Some(segment) = self.segments.get_mut(&place.segment) {
             segment.live = segment.live.saturating_sub(u64::from(place.len));
         }
     }
 
-    /// Puts the octets at `place` on the account of their segment.
+    /// Adds the octets at `place` to the account of their segment.
     pub(crate) fn add_live(&mut self, place: RecordPlace) {
         if let Some(segment) = self.segments.get_mut(&place.segment) {
             segment.live += u64::from(place.len);
         }
     }
 
-    /// Notes that `number` holds a record that is needed while other segments exist.
+    /// Notes that `number` holds a record that is needed while the segments it refers to exist.
     pub(crate) fn add_refs(&mut self, number: u32, record: &Record) {
         for target in targets(&record.front) {
-            // What refers to its own segment goes with it.
+            // A record that refers to its own segment is deleted with it.
             if target == number || !self.segments.contains_key(&target) {
                 continue;
             }
@@ -80,7 +80,7 @@ impl SpoolStore {
         }
     }
 
-    /// Brings a written record into index and accounts.
+    /// Adds a written record to index and accounts.
     pub(super) fn account(&mut self, number: u32, offset: u32, record: &Record) {
         let place = RecordPlace::of(number, offset, record);
         match record.kind {
@@ -91,7 +91,7 @@ impl SpoolStore {
                 };
                 let former = self.shared.index().insert(record.id, entry);
                 if let Some(former) = former {
-                    // The same id again: the newer message counts, and ending it ends both.
+                    // The id exists already: the newer message is valid, and its end ends both.
                     self.dead(former.accepted);
                     self.dead(former.progress);
                     self.shadows.insert(former.accepted.segment);

@@ -1,4 +1,5 @@
-//! After a failed write or sync: what must come to the disk all the same, and who hears what.
+//! After a failed write or sync: which records are written again, and what the callers are
+//! answered.
 
 use super::{Planned, SpoolStore, WritePlan, answer, spool_error};
 use crate::spool::SpoolError;
@@ -10,9 +11,9 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 impl SpoolStore {
-    /// After a failed write or sync: the segment is given up, marks keep unacknowledged messages
-    /// from reviving, what nobody waited for is written again elsewhere, and only then the waiters
-    /// hear of it.
+    /// Handles a failed write or sync. It abandons the segment, marks unacknowledged messages as
+    /// aborted so that no restart revives them, and writes all other records again in another
+    /// segment. Only then the callers get their answers.
     pub(super) fn failed(&mut self, plan: WritePlan, error: &io::Error) {
         tracing::error!(%error, records = plan.items.len(), "the spool could not write: messages are refused for now");
         let number = self.give_up_young();
@@ -48,7 +49,7 @@ impl SpoolStore {
             .for_each(|w| answer(Some(w), rewrite.clone()));
     }
 
-    /// Abandons the open segment; what was in it unsynced is to be written again.
+    /// Abandons the open segment; its unsynced records are written again.
     pub(super) fn give_up_young(&mut self) -> Option<u32> {
         let young = self.young.take()?;
         let number = young.head.number;
@@ -59,7 +60,8 @@ impl SpoolStore {
         Some(number)
     }
 
-    /// Tries to write what a failure left behind; the spool is healthy again once that is on disk.
+    /// Tries to write the records of an earlier failure; the spool is healthy again once they are
+    /// on disk.
     pub(super) fn retry_relog(&mut self) {
         let nothing = self.relog.is_empty() && self.shared.healthy.load(Ordering::Relaxed);
         if nothing
@@ -82,7 +84,7 @@ impl SpoolStore {
     }
 
     pub(super) fn write_relog(&mut self) -> Result<(), SpoolError> {
-        // At least one record's worth of room is asked for: that is what healthy means.
+        // It asks for room for at least one record, because a healthy spool must have that.
         let len: u64 = self.relog.iter().map(Record::len).sum::<u64>().max(1024);
         self.make_room(&mut WritePlan::default(), len, false)?;
         let records = std::mem::take(&mut self.relog);

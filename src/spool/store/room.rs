@@ -1,4 +1,4 @@
-//! Room for what is written: segments are opened, closed and given up; a reserve for progress on a
+//! Room for records: opens, closes and abandons segments, and keeps a reserve for progress on a
 //! full disk.
 
 use super::{SegmentAccount, SpoolStore, WritePlan, spool_error};
@@ -9,11 +9,11 @@ use crate::spool::segment::Appender;
 use std::io;
 use std::time::Instant;
 
-/// A list for the seal larger than this closes the segment: bounds memory where messages are tiny.
+/// A larger list for the seal closes the segment. This bounds memory if messages are tiny.
 const LIST_BYTES_MAX: usize = 16 << 20;
 
 impl SpoolStore {
-    /// Sees to it that the open segment takes `len` more octets behind what is planned.
+    /// Makes sure that the open segment has room for `len` more octets after the planned ones.
     pub(super) fn make_room(
         &mut self,
         plan: &mut WritePlan,
@@ -47,7 +47,7 @@ impl SpoolStore {
         Ok(())
     }
 
-    /// Makes a segment that takes `len` octets and leaves `free_bytes_min` on the disk.
+    /// Creates a segment that has room for `len` octets and leaves `free_bytes_min` on the disk.
     pub(crate) fn open_segment(
         &mut self,
         generation: Generation,
@@ -56,7 +56,7 @@ impl SpoolStore {
         let (options, free) = (&self.options, self.free_bytes);
         let smallest = u64::from(options.segment_bytes_min);
         let usual = (free / 16).clamp(smallest, u64::from(options.segment_bytes));
-        // A smaller one where the usual would not leave enough, but the smallest does.
+        // It is smaller if the usual size would not leave enough free space, but the smallest does.
         let usual = usual.min(free.saturating_sub(options.free_bytes_min).max(smallest));
         let share = u64::from(options.headroom_share);
         let wanted = u64::from(FILE_HEADER) + len + len / (share - 1) + 4096;
@@ -94,7 +94,7 @@ impl SpoolStore {
         Ok(made)
     }
 
-    /// Opens a segment for progress alone, on what the reserve file gives up.
+    /// Opens a segment for progress only, in the space of the reserve file.
     pub(super) fn open_on_reserve(&mut self, len: u64) -> io::Result<Appender> {
         if self.reserve {
             tracing::warn!("the disk is full: the spool uses its reserve to record progress");
@@ -102,15 +102,14 @@ impl SpoolStore {
             self.disk().remove(&self.dir().join("reserve"))?;
             self.disk().sync_dir(self.dir())?;
         }
-        // Half, so that the list of the segment and a second one find room.
+        // Half of it, so that the list of the segment and a second segment have room.
         let capacity = u64::from(self.options.reserve_bytes / 2).max(u64::from(FILE_HEADER) + len);
         let capacity =
             u32::try_from(capacity).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
         self.create(Generation::Young, capacity, FILE_HEADER)
     }
 
-    /// Puts the reserve file in place where there is ample room: it must not itself make the disk
-    /// full for mail.
+    /// Creates the reserve file if there is ample room: it must not make the disk full for mail.
     pub(crate) fn keep_reserve(&mut self) {
         if self.reserve {
             return;
@@ -161,7 +160,7 @@ impl SpoolStore {
         }
     }
 
-    /// Gives up a segment after a failed write or sync. It is never synced again.
+    /// Abandons a segment after a failed write or sync. It is never synced again.
     pub(crate) fn abandon(&mut self, appender: Appender) {
         let (number, end) = (appender.head.number, appender.synced_to);
         tracing::error!(
