@@ -18,7 +18,7 @@ impl<'a> Driver<'a> {
         if matches!(question, Question::Mail(_) | Question::Message { .. })
             && self.sessions.vitals.ended().is_some()
         {
-            // What would be taken now might not go anywhere until the next start.
+            // Mail accepted now might not be delivered before the next start.
             self.reset();
             return self
                 .server
@@ -34,7 +34,7 @@ impl<'a> Driver<'a> {
             Question::Auth { user, password, .. } => self.login(&user, &password.0).await,
             Question::Mail(mail) => match intake.mail(&self.peer, &mail.from) {
                 Ok(transaction) => {
-                    // A chunk that came without a transaction is no part of this one.
+                    // A chunk before this transaction does not belong to it.
                     self.arriving = None;
                     self.transaction = Some(transaction);
                     Answer::Accept
@@ -64,7 +64,7 @@ impl<'a> Driver<'a> {
         self.server.answer(answer);
     }
 
-    /// The same on a listener for reports, where nobody is a client and nothing is judged.
+    /// The same on a listener for reports, which has no clients and applies no policy.
     async fn decide_report(&mut self, question: Question) -> Answer {
         let feedback = &self.sessions.feedback;
         match question {
@@ -86,15 +86,15 @@ impl<'a> Driver<'a> {
                         .await,
                 )
             }
-            // Not offered here, so never asked.
+            // This listener does not offer them, so the server never asks.
             Question::Auth { .. } | Question::Xclient(_) | Question::Xforward(_) => {
                 Answer::Reply(replies::NOT_HERE.into())
             }
         }
     }
 
-    /// The final dot, also of what was let in by something that was taken away while the message
-    /// came.
+    /// Handles the final dot. If the session's login or client entry was removed during the
+    /// message, the message is refused.
     async fn message_of_who_still_may(&mut self, envelope: Envelope, body: Vec<u8>) -> Reply {
         let Some(reply) = self.standing.lost(&self.peer).await else {
             return self.message(envelope, body).await;
@@ -106,7 +106,7 @@ impl<'a> Driver<'a> {
         reply
     }
 
-    /// What Received says of this session.
+    /// The facts of this session for the Received field.
     fn trace(&self, envelope: &Envelope) -> Trace<'_> {
         Trace {
             helo: self.server.hello().unwrap_or_default(),
@@ -134,8 +134,8 @@ impl<'a> Driver<'a> {
         reply
     }
 
-    /// Waits for room for the copy that is made of the message as it goes out. The message itself
-    /// is counted until the next octets are read.
+    /// Waits for room for the outgoing copy of the message. The message itself is counted until the
+    /// next octets are read.
     async fn room_for_copy(&self, body: &[u8]) -> Option<SemaphorePermit<'a>> {
         let limits = self.sessions.intake.settings.borrow().limits.clone();
         self.sessions.bodies.copy(body.len(), &limits).await
@@ -144,7 +144,7 @@ impl<'a> Driver<'a> {
     async fn login(&mut self, user: &str, password: &str) -> Answer {
         let intake = &self.sessions.intake;
         let now = intake.clock.now();
-        // Before the password is checked: what changes meanwhile ends the session.
+        // Read before the password check, so that a change during the check ends the session.
         let account = intake.records.account(user).await.ok();
         let result = self
             .sessions
@@ -173,8 +173,8 @@ impl<'a> Driver<'a> {
 }
 
 /// XCLIENT LOGIN names the user; ADDR is evidence and never re-matches `[[client]]`. The session
-/// begins anew: what the proxy itself had proven by AUTH does not speak for the user it now brings,
-/// and no user named before stays: a front end hands one connection from client to client.
+/// starts again: an earlier AUTH of the proxy does not apply to the new user, and no earlier user
+/// stays, since a front end uses one connection for many clients.
 fn xclient(peer: &mut Peer, attributes: &[Attribute]) {
     peer.login = None;
     peer.xclient_login = attributes

@@ -1,5 +1,5 @@
-//! One connection from accept to close: PROXY header, limits, TLS; in between the driver of the
-//! pure server has it.
+//! One connection from accept to close: PROXY header, limits, TLS. The driver runs the session in
+//! between.
 
 use super::driver::{Driver, End};
 use super::limits::RefusedSession;
@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// The TLS handshake and the PROXY header may take so long.
+/// Longest time for the TLS handshake, and for the PROXY header.
 const HANDSHAKE: Duration = Duration::from_secs(30);
 
 /// Serves one accepted connection to its end.
@@ -65,7 +65,8 @@ pub(super) async fn serve(
     run(&sessions, entrance, &settings, stream, address, left_over).await;
 }
 
-/// Reads the header that a listed proxy must send first; gives the source and what came behind it.
+/// Reads the header that a listed proxy must send first; returns the source and the octets after
+/// the header.
 async fn read_proxy_header(stream: &mut TcpStream) -> io::Result<(Option<IpAddr>, Vec<u8>)> {
     let mut buffer = Vec::with_capacity(256);
     loop {
@@ -93,7 +94,7 @@ fn server_config(
         hostname: settings.server.hostname.as_str().to_owned(),
         tls_available: tls,
         tls_active: kind == ListenerKind::Submissions,
-        // Without a certificate there is no TLS to log in under.
+        // Without a certificate there is no TLS, so AUTH is not offered.
         auth_offered: tls && !reports,
         auth_required: kind.is_submission(),
         trust_xclient: trusted && kind == ListenerKind::Relay,
@@ -106,7 +107,7 @@ fn server_config(
         } else {
             settings.limits.message_size_bytes
         },
-        // Each report gets an answer of its own.
+        // Each report gets its own answer.
         recipients_per_message: if reports {
             1
         } else {
@@ -129,7 +130,7 @@ async fn run(
 ) {
     let kind = entrance.door.kind;
     let acceptor = sessions.tls.borrow().clone().map(TlsAcceptor::from);
-    // Submission listeners always want AUTH: there no network is listed.
+    // Submission listeners always require AUTH, so no `[[client]]` applies there.
     let client = identity::find_client(settings, address).filter(|_| kind == ListenerKind::Relay);
     let trusted = client.as_ref().is_some_and(|c| c.trust_xclient);
     let config = server_config(
@@ -164,8 +165,8 @@ async fn run(
     events::session_closed(address, driver.messages(), &why);
 }
 
-/// A session that is in TLS from the first octet (RFC 8314). What came in one read with the PROXY
-/// header is the beginning of the handshake.
+/// A session with TLS from the first octet (RFC 8314). Octets read together with the PROXY header
+/// are the beginning of the handshake.
 async fn implicit_tls(
     driver: &mut Driver<'_>,
     acceptor: &TlsAcceptor,
@@ -178,7 +179,7 @@ async fn implicit_tls(
     driver.drive(&mut *tls, Vec::new()).await.map(drop)
 }
 
-/// A session that begins in plain text and may go over to TLS.
+/// A session that begins in plain text and may change to TLS.
 async fn plain(
     driver: &mut Driver<'_>,
     acceptor: Option<TlsAcceptor>,

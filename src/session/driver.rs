@@ -1,5 +1,5 @@
-//! The loop that drives the pure server over a stream: reads, writes and deadlines. `answers` has
-//! the answers to its questions.
+//! The loop that drives the pure server over a stream: reads, writes and deadlines. `answers`
+//! answers its questions.
 
 use super::Sessions;
 use super::limits::counted_as;
@@ -20,26 +20,27 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Read buffer while commands are awaited: an idle session stays small.
+/// Read buffer while the server waits for commands, so that an idle session needs little memory.
 const COMMAND_BUFFER: usize = 2 * 1024;
-/// Read buffer while a message comes in.
+/// Read buffer during a message.
 const BODY_BUFFER: usize = 32 * 1024;
-/// Writing an answer may take so long: a peer that does not read is gone.
+/// Longest time to write an answer: a peer that does not read is gone.
 const WRITE: Duration = Duration::from_secs(60);
 
-/// After our last word the peer's octets are thrown away for so long, and so many reads at most.
+/// After the last reply, the peer's octets are read and discarded for at most this time and this
+/// many reads.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_READS: usize = 1024;
 
-/// What a stretch of the session ended with.
+/// How a part of the session ended.
 pub(super) enum End {
     /// The session is over.
     Closed,
-    /// The peer goes over to TLS now.
+    /// The peer changes to TLS now.
     StartTls,
 }
 
-/// The pure server with what its questions need.
+/// The pure server and what its questions need.
 pub(super) struct Driver<'a> {
     pub(super) sessions: &'a Sessions,
     pub(super) server: Server,
@@ -47,30 +48,30 @@ pub(super) struct Driver<'a> {
     pub(super) transaction: Option<Transaction>,
     pub(super) kind: ListenerKind,
     pub(super) standing: Standing<'a>,
-    /// XCLIENT ADDR, which holds for the session; XFORWARD ADDR holds for the next transaction
-    /// only.
+    /// The origin by XCLIENT ADDR, valid for the session; XFORWARD ADDR is valid for the next
+    /// transaction only.
     pub(super) session_origin: Option<IpAddr>,
-    /// What this session holds of the memory for bodies.
+    /// This session's share of the memory for bodies.
     pub(super) share: MemoryShare<'a>,
-    /// Since when the body of this transaction has been coming in, and how fast it comes.
+    /// Since when the body of this transaction has been coming in, and its pace.
     pub(super) arriving: Option<(Instant, Pace)>,
-    /// Messages offered so far.
+    /// Messages received so far.
     pub(super) messages: u64,
 }
 
-/// What waiting for the peer came to.
+/// The result of waiting for the peer.
 enum PeerInput {
-    /// So many octets lie in the buffer.
+    /// The number of octets in the buffer.
     Octets(usize),
     /// The peer closed the connection.
     HungUp,
-    /// Nothing, or too little, came in time.
+    /// Nothing, or too little, arrived in time.
     Late,
     /// The relay shuts down, and the session is between transactions.
     Draining,
 }
 
-/// However the session ends, what it reserved is given back.
+/// Returns the memory of the session, however it ends.
 impl Drop for Driver<'_> {
     fn drop(&mut self) {
         self.reset();
@@ -78,7 +79,7 @@ impl Drop for Driver<'_> {
 }
 
 impl<'a> Driver<'a> {
-    /// A session that begins.
+    /// A new session.
     pub(super) fn new(
         sessions: &'a Sessions,
         config: ServerConfig,
@@ -100,19 +101,19 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Messages offered so far.
+    /// Messages received so far.
     pub(super) const fn messages(&self) -> u64 {
         self.messages
     }
 
-    /// TLS stands. RFC 3207 section 4.2: everything known from before is discarded.
+    /// TLS is established. RFC 3207 section 4.2: everything known from before is discarded.
     pub(super) fn tls_started(&mut self) {
         self.server.tls_started();
         self.peer.login = None;
         self.peer.xclient_login = None;
     }
 
-    /// Drives the session until it closes or goes over to TLS; `first` has been read already.
+    /// Drives the session until it closes or changes to TLS; `first` has been read already.
     pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
@@ -176,8 +177,8 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Waits for what the peer sends, or for a reason to wait no longer. A running transaction is
-    /// not ended by a shutdown.
+    /// Waits for octets from the peer, its deadline or a shutdown. A shutdown does not end a
+    /// running transaction.
     async fn read<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
@@ -192,14 +193,14 @@ impl<'a> Driver<'a> {
         }
         let deadline = self.deadline(in_body, asked);
         if deadline <= Instant::now() {
-            // What lies ready all the same came too late.
+            // Octets that are ready now came too late.
             return Ok(PeerInput::Late);
         }
         let may_drain = self.transaction.is_none() && !in_body;
         let read = tokio::select! {
             biased;
             read = tokio::time::timeout_at(deadline, stream.read(buffer)) => read,
-            // Only the wake-up counts: the guard it comes with must not live across an await.
+            // Only the wake-up counts. The guard must not live across an await.
             () = async { drop(draining.wait_for(|d| *d).await) }, if may_drain => return Ok(PeerInput::Draining),
         };
         let Ok(read) = read else {
@@ -216,15 +217,15 @@ impl<'a> Driver<'a> {
         })
     }
 
-    /// Octets of the buffer that is read into now. What nobody will keep is read with a small one.
+    /// Size of the current read buffer. It is small for a body that is refused.
     fn read_buffer(&self) -> usize {
         let wanted = self.server.awaits() == Awaits::Body && !self.server.body_is_refused();
         if wanted { BODY_BUFFER } else { COMMAND_BUFFER }
     }
 
-    /// Until when the next octets must come. A command must be whole within the idle timeout of our
-    /// last word: a client that sends it octet by octet does not hold the session for ever. A body
-    /// may pause as long, and must keep its pace, also from chunk to chunk.
+    /// The deadline of the next octets. A command must be complete within the idle timeout after
+    /// our last reply, so that a client that sends single octets cannot hold the session for ever.
+    /// A body may pause for the same time and must keep its pace, also between chunks.
     fn deadline(&mut self, in_body: bool, asked: Instant) -> Instant {
         let idle = self.sessions.intake.settings.borrow().limits.idle_timeout;
         let between = !in_body && self.server.body_in_memory() > 0;
@@ -237,8 +238,7 @@ impl<'a> Driver<'a> {
         (quiet_since + idle).min(since + pace.ends())
     }
 
-    /// Ends the session with a reply of 421, which tells the client that we close (RFC 5321 section
-    /// 3.8).
+    /// Ends the session with a 421, which tells the client that we close (RFC 5321 section 3.8).
     async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
@@ -251,7 +251,7 @@ impl<'a> Driver<'a> {
         Ok(End::Closed)
     }
 
-    /// Writes what there is to say; whether there was anything.
+    /// Writes the pending output; returns whether there was any.
     async fn flush<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> io::Result<bool> {
         for (code, enhanced) in self.server.take_said() {
             count_reply(code, enhanced);
@@ -284,13 +284,13 @@ impl<'a> Driver<'a> {
             .resize(held, &self.sessions.intake.settings.borrow().limits);
         if !fits {
             self.server.refuse_body(replies::TOO_MUCH_IN_FLIGHT.into());
-            // The body is gone; what it takes to read the rest stays.
+            // The body is dropped; the buffers for reading its remaining octets stay.
             self.share
                 .set((self.read_buffer() + self.server.input_in_memory()) as u64);
         }
     }
 
-    /// The transaction ends without a message.
+    /// Ends the transaction without a message.
     pub(super) fn reset(&mut self) {
         self.arriving = None;
         if let Some(transaction) = self.transaction.take() {
@@ -300,9 +300,9 @@ impl<'a> Driver<'a> {
     }
 }
 
-/// Closes our side, then takes what is still under way: closing a socket with unread octets resets
-/// the connection, and the peer may lose the last reply. Bounded in time and octets; the peer may
-/// have hung up first.
+/// Closes our side, then reads what the peer still sends. Closing a socket with unread octets
+/// resets the connection, and the peer may lose the last reply. Bounded in time and octets; the
+/// peer may have hung up first.
 async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
     let linger = async {
         stream.shutdown().await?;

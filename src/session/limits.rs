@@ -1,4 +1,4 @@
-//! How many sessions.
+//! Limits of the number of sessions.
 
 use crate::config::settings::LimitSettings;
 use crate::telemetry::metrics::SESSIONS_OPEN;
@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::watch;
 
-/// Open sessions, in all and per client address. IPv6 clients count by /64, which is what one host
-/// gets.
+/// Open sessions, in total and per client address. IPv6 clients count by /64, because one host
+/// usually gets a /64.
 #[derive(Debug, Default)]
 pub(super) struct SessionCounts {
     per_address: Mutex<HashMap<IpAddr, usize>>,
@@ -18,13 +18,13 @@ pub(super) struct SessionCounts {
 /// Why a session is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RefusedSession {
-    /// Too many in all.
+    /// Too many in total.
     Total,
-    /// Too many of this address.
+    /// Too many from this address.
     Address,
 }
 
-/// What counts as one client: an address, of IPv6 its /64.
+/// The key of a client in counts: its IPv4 address, or the /64 of its IPv6 address.
 pub(super) fn counted_as(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -33,7 +33,7 @@ pub(super) fn counted_as(address: IpAddr) -> IpAddr {
 }
 
 impl SessionCounts {
-    /// Counts a session in, or says why not.
+    /// Counts a session, or returns why it is refused.
     pub(super) fn enter(
         &self,
         address: IpAddr,
@@ -59,7 +59,7 @@ impl SessionCounts {
         })
     }
 
-    /// Counts a session out.
+    /// Ends the count of a session.
     fn leave(&self, address: IpAddr) {
         let mut counts = self
             .per_address
@@ -82,13 +82,13 @@ impl SessionCounts {
 
     /// Returns once no session is open.
     pub(super) async fn wait_until_none(&self) {
-        // The sender lives in self, so the wait cannot fail.
+        // `self` owns the sender, so the wait cannot fail.
         let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
     }
 }
 
-/// A session that is counted until this is dropped, even by a panic: a message that no session
-/// survives, brought again and again, must not use up its client's share for good.
+/// A session, counted until this is dropped, also by a panic. Otherwise a message that makes
+/// sessions panic could use up its client's share permanently.
 #[derive(Debug)]
 pub(super) struct Entered<'a> {
     counts: &'a SessionCounts,

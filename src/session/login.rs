@@ -1,4 +1,5 @@
-//! AUTH: checked off the async threads, few at once, and guesses slowed down where they come from.
+//! AUTH: passwords are checked off the async threads, few at once. Guesses from one network are
+//! slowed down.
 
 use super::penalties::{Admission, LoginAttempt, Penalties};
 use super::turns::Turns;
@@ -12,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Checks at once: each takes 19 MiB and a core for some ten milliseconds (argon2id).
 const PARALLEL_CHECKS: usize = 2;
 
-/// What became of a login.
+/// The result of a login.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum LoginResult {
     /// The password is right.
@@ -21,11 +22,12 @@ pub(super) enum LoginResult {
     Bad,
     /// Records failed: 454, try later.
     Unknown,
-    /// Too many guesses of this network, or too many wait: 454, the password was not looked at.
+    /// Too many guesses from this network, or too many waiting attempts: 454, the password was not
+    /// checked.
     Busy,
 }
 
-/// Checks passwords, few at once, and slows down guessing.
+/// Checks passwords, few at once, and slows down guesses.
 pub(super) struct LoginGuard {
     turns: Turns,
     penalties: Mutex<Penalties>,
@@ -47,7 +49,7 @@ impl LoginGuard {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Checks a login; slow after failures of the same network at the same name.
+    /// Checks a login; slow after failures of the same network with the same name.
     pub(super) async fn check(
         &self,
         records: &Records,
@@ -70,7 +72,7 @@ impl LoginGuard {
                 login.failed_before = self.penalties().succeeded(now, who, admission);
                 LoginResult::Good(login)
             }
-            // Counted when it was let in.
+            // The failure was already counted at admission.
             LoginResult::Bad => LoginResult::Bad,
             unseen => {
                 self.penalties().taken_back(who, admission);
@@ -79,8 +81,8 @@ impl LoginGuard {
         }
     }
 
-    /// Looks at the password when its turn has come. The name is looked up in the same turn, and
-    /// one that does not exist takes as long.
+    /// Checks the password in turn. The name is looked up in the same turn, and an unknown name
+    /// takes as long.
     async fn look(
         &self,
         records: &Records,
@@ -101,7 +103,7 @@ impl LoginGuard {
             }
         };
         let (to_check, password) = (account.clone(), password.to_owned());
-        // The turn goes with the work: it ends when that does, whoever still waits for it.
+        // The work owns the turn: the turn ends with the work, even if the session no longer waits.
         let work = move || {
             let good = records::accounts::verify(to_check.as_ref(), password.as_bytes());
             drop(turn);

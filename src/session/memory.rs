@@ -1,8 +1,8 @@
-//! Memory for the bodies of messages in flight, and who may hold how much of it.
+//! Memory for the bodies of messages in flight, and how it is shared.
 //!
-//! Whoever holds the most is refused first: a client or an account gets no more than what is left
-//! for everybody else, so that bodies which never end leave room for all others. No lock is taken
-//! while octets come in.
+//! The largest holder is refused first: a client or an account gets no more than what is left for
+//! all others. So bodies that never end leave room for others. No lock is taken while octets come
+//! in.
 
 use crate::config::settings::LimitSettings;
 use std::collections::HashMap;
@@ -11,21 +11,21 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Bodies that hold no more than this are ordinary mail: the last eighth of the memory is theirs
-/// alone.
+/// Largest body that counts as small: ordinary mail. The last eighth of the memory is reserved for
+/// small bodies.
 const SMALL: u64 = 256 << 10;
-/// What a session with a body of the largest size holds beside it: its buffers.
+/// What a session with a body of the largest size needs in addition: its buffers.
 const BESIDE: u64 = 128 << 10;
 
-/// Who holds memory: counted apart, since one account may come from many addresses and one address
-/// bring many accounts.
+/// A holder of memory. Clients and accounts are counted separately, since one account may use many
+/// addresses and one address many accounts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Holder {
     Client(IpAddr),
     Account(String),
 }
 
-/// What somebody holds, in octets: in all, and of that in small bodies.
+/// Octets of one holder: in total, and in small bodies.
 #[derive(Debug, Default)]
 struct HeldOctets {
     all: AtomicU64,
@@ -33,7 +33,7 @@ struct HeldOctets {
 }
 
 impl HeldOctets {
-    /// One body goes from `old` to `new` octets; gives what is held then, in all and in small
+    /// Changes one body from `old` to `new` octets; returns the new sums, in total and in small
     /// bodies.
     fn change(&self, old: u64, new: u64) -> (u64, u64) {
         (
@@ -43,7 +43,7 @@ impl HeldOctets {
     }
 }
 
-/// Moves a part of a sum from `old` to `new`; gives the sum then.
+/// Changes a part of a sum from `old` to `new`; returns the new sum.
 fn change(sum: &AtomicU64, old: u64, new: u64) -> u64 {
     if new >= old {
         sum.fetch_add(new - old, Ordering::Relaxed)
@@ -54,12 +54,12 @@ fn change(sum: &AtomicU64, old: u64, new: u64) -> u64 {
     }
 }
 
-/// What a body of so many octets counts among the small ones.
+/// The octets that a body of this size adds to the sum of small bodies.
 const fn small(octets: u64) -> u64 {
     if octets <= SMALL { octets } else { 0 }
 }
 
-/// Octets of message bodies held by all sessions together.
+/// Octets of message bodies of all sessions together.
 #[derive(Default)]
 pub(super) struct BodyMemory {
     used: AtomicU64,
@@ -68,16 +68,16 @@ pub(super) struct BodyMemory {
     large_copies: Copies,
 }
 
-/// What all bodies that come in may hold together: half of the limit. A quarter is for copies, and
-/// the rest is left to the spool, which keeps fresh messages for their first delivery. But a
-/// message of the largest size must fit.
+/// Most octets of all incoming bodies together: half of the limit. A quarter is for copies, and the
+/// last quarter for the spool, which keeps new messages for their first delivery. But a message of
+/// the largest size must fit.
 fn arriving(limits: &LimitSettings) -> u64 {
     let all = limits.body_memory_bytes;
     (all / 2).max(limits.message_size_bytes.saturating_add(BESIDE).min(all))
 }
 
 impl BodyMemory {
-    /// What one session holds, for this client; nothing yet.
+    /// A new share for a session of this client, still empty.
     pub(super) fn share(&self, client: IpAddr) -> MemoryShare<'_> {
         MemoryShare {
             memory: self,
@@ -93,11 +93,11 @@ impl BodyMemory {
         (who, octets)
     }
 
-    /// A session holds nothing for this holder any more; `others` = handles of that session which
-    /// are still to be dropped.
+    /// Removes a holder without sessions; `others` = handles of the calling session that are not
+    /// dropped yet.
     fn forget(&self, who: &Holder, others: usize) {
         let mut all = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
-        // Handles are given out under the lock alone, so nobody can take one meanwhile.
+        // New handles are made only under the lock, so none can appear now.
         if all
             .get(who)
             .is_some_and(|held| Arc::strong_count(held) == 1 + others)
@@ -106,8 +106,8 @@ impl BodyMemory {
         }
     }
 
-    /// Waits for room for a copy of a message of so many octets. Whoever has it gives it back
-    /// within bounded time. Small messages never wait for large ones.
+    /// Waits for room for a copy of a message of this size. Every holder returns the room within
+    /// bounded time. Small messages never wait for large ones.
     pub(super) async fn copy(
         &self,
         octets: usize,
@@ -124,10 +124,10 @@ impl BodyMemory {
     }
 }
 
-/// Room for the copies that are made of messages while they are judged and spooled, in KiB.
+/// Room for the copies of messages during decision and spooling, in KiB.
 struct Copies {
     free: Semaphore,
-    /// What it was made for; changed under the lock only.
+    /// The present size; changed only under the lock.
     made_for: AtomicUsize,
     adapting: Mutex<()>,
 }
@@ -143,7 +143,7 @@ impl Default for Copies {
 }
 
 impl Copies {
-    /// Waits for room; who needs more than there is takes all of it. `room` in octets.
+    /// Waits for room; a copy larger than the whole room takes all of it. `room` in octets.
     async fn take(&self, octets: usize, room: u64) -> Option<SemaphorePermit<'_>> {
         let room = usize::try_from(room / 1024)
             .unwrap_or(usize::MAX)
@@ -154,7 +154,7 @@ impl Copies {
         self.free.acquire_many(kib).await.ok()
     }
 
-    /// Follows a limit that was changed.
+    /// Adapts the size to a changed limit.
     fn adapt(&self, room: usize) {
         if self.made_for.load(Ordering::Relaxed) == room {
             return;
@@ -165,14 +165,14 @@ impl Copies {
             self.free.add_permits(room - made_for);
             room
         } else {
-            // What is in use is taken away later, once it is free.
+            // Room in use is removed later, once it is free.
             made_for - self.free.forget_permits(made_for - room)
         };
         self.made_for.store(now, Ordering::Relaxed);
     }
 }
 
-/// What one session holds; given back when it is dropped.
+/// The memory of one session; returned when it is dropped.
 pub(super) struct MemoryShare<'a> {
     memory: &'a BodyMemory,
     octets: u64,
@@ -181,7 +181,7 @@ pub(super) struct MemoryShare<'a> {
 }
 
 impl MemoryShare<'_> {
-    /// From now on the session's bodies count for this account too, and for none before it.
+    /// From now on the session's bodies count for this account, and no longer for an earlier one.
     pub(super) fn belongs_to(&mut self, account: Option<&str>) {
         if let Some((who, held)) = self.account.take() {
             held.change(self.octets, 0);
@@ -194,14 +194,13 @@ impl MemoryShare<'_> {
         }
     }
 
-    /// Who holds it, with how many times as much must be left for others.
+    /// The holders, each with the factor of what must be left for others.
     fn holders(&self) -> impl Iterator<Item = (u64, &HeldOctets)> {
         std::iter::once((1, &*self.client.1))
             .chain(self.account.iter().map(|(_, held)| (2, &**held)))
     }
 
-    /// The session now holds so many octets; `false` (and unchanged) if that is more than there is
-    /// for it.
+    /// Sets the octets of the session; `false` (and unchanged) if there is not enough room.
     pub(super) fn resize(&mut self, octets: u64, limits: &LimitSettings) -> bool {
         let before = self.octets;
         if octets == before {
@@ -231,7 +230,7 @@ impl MemoryShare<'_> {
         false
     }
 
-    /// The session holds so many octets, whether there is room or not: it cannot do with less.
+    /// Sets the octets of the session without a check of the room, for what it cannot do without.
     pub(super) fn set(&mut self, octets: u64) {
         change(&self.memory.used, self.octets, octets);
         for (_, held) in self.holders() {
@@ -241,20 +240,20 @@ impl MemoryShare<'_> {
     }
 }
 
-/// What would be held in octets: by the session that asks, by its client or account, of that in
-/// small bodies, and by all.
+/// Octets that would be held: by the session itself, by its client or account (in total and in
+/// small bodies), and by all.
 struct Holding {
     own: u64,
     all: u64,
     in_small: u64,
     total: u64,
-    /// So many times as much must be left for others.
+    /// Factor of what must be left for others.
     times: u64,
 }
 
-/// Whether it may be held. No client gets more than what is left for the others then, and no
-/// account more than half of that, so that it leaves room within its client too; but for one single
-/// body. Small bodies find room all the same, a little of each client and account.
+/// Whether it may be held. A client gets no more than what is then left for others. An account gets
+/// at most half of that, so that it leaves room within its client. A single body is an exception.
+/// Small bodies are allowed anyway, up to a small amount per client and account.
 fn may_hold(held: &Holding, limits: &LimitSettings) -> bool {
     let all = arriving(limits);
     let largest = limits.message_size_bytes.saturating_add(BESIDE).min(all);

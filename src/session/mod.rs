@@ -31,27 +31,27 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
-/// Connections that may wait to be accepted. With the usual 128, some of 500 clients that come at
+/// Connections that may wait for accept. With the usual 128, some of 500 clients that connect at
 /// once would wait for a retransmission of their SYN.
 const BACKLOG: u32 = 4096;
 
-/// Why nobody can be let in as the settings say. The operator can mend it.
+/// Why the listeners cannot work with these settings. The operator can repair it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ListenError {
-    /// The address cannot be had.
+    /// The address cannot be bound.
     #[error("[[listener]] bind {0}: {1}")]
     Bind(SocketAddr, #[source] std::io::Error),
-    /// The file of the certificate or of its key.
+    /// The file of the certificate or of its key cannot be read.
     #[error("[tls] {0} {file}: {2}", file = .1.display())]
     Pem(&'static str, PathBuf, #[source] pem::Error),
     #[error("[tls]: {0}")]
     Protocols(#[source] rustls::Error),
-    /// Its certificates are none that fit the key.
+    /// Its certificates do not match the key.
     #[error("[tls] certificate {file}: {1}", file = .0.display())]
     Certificate(PathBuf, #[source] rustls::Error),
 }
 
-/// What all sessions share.
+/// State that all sessions share.
 pub(crate) struct Sessions {
     intake: Arc<Intake>,
     feedback: Arc<Feedback>,
@@ -64,7 +64,7 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    /// With the certificate of the settings loaded.
+    /// Loads the certificate of the settings.
     pub(crate) fn new(
         intake: Arc<Intake>,
         feedback: Arc<Feedback>,
@@ -83,14 +83,14 @@ impl Sessions {
         }))
     }
 
-    /// Reads certificate and key again; on error the old ones stay.
+    /// Reads certificate and key again; keeps the old ones on error.
     pub(crate) fn reload_tls(&self, settings: &Settings) -> Result<(), ListenError> {
         self.tls.send_replace(tls::load(settings)?);
         Ok(())
     }
 
-    /// No new sessions; idle ones end with 421, running transactions finish or are cut at the
-    /// deadline.
+    /// Accepts no new sessions; idle ones end with 421, running transactions finish or are cut off
+    /// at the deadline.
     pub(crate) async fn drain(&self, deadline: Duration) {
         self.draining.send_replace(true);
         if tokio::time::timeout(deadline, self.counts.wait_until_none())
@@ -102,7 +102,7 @@ impl Sessions {
     }
 }
 
-/// Binds all listeners and serves them. Gives their addresses as bound.
+/// Binds all listeners and serves them. Returns their bound addresses.
 pub(crate) async fn listen(
     sessions: &Arc<Sessions>,
     settings: &Settings,
@@ -124,14 +124,14 @@ pub(crate) async fn listen(
     Ok(bound)
 }
 
-/// A listening socket with room for a crowd that comes at once.
+/// A listening socket with a backlog for many clients at once.
 fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()
     } else {
         TcpSocket::new_v6()
     }?;
-    // After a restart the port must be free although old connections linger.
+    // After a restart the port must be free even if old connections still exist.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
@@ -151,8 +151,8 @@ async fn accept(sessions: Arc<Sessions>, socket: TcpListener, door: Door) {
                 tokio::spawn(connection::serve(Arc::clone(&sessions), door, stream, peer));
             }
             Err(error) => {
-                // Out of file descriptors or a peer gone already: not this socket's fault, and it
-                // clears by itself.
+                // Either file descriptors have run out or the peer is gone: the socket is not at
+                // fault, and the error passes.
                 tracing::warn!(%error, "accept failed");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -160,11 +160,11 @@ async fn accept(sessions: Arc<Sessions>, socket: TcpListener, door: Door) {
     }
 }
 
-/// Says one reply and closes: for peers that get no session.
+/// Sends one reply and closes: for peers that get no session.
 async fn turn_away(mut stream: TcpStream, reply: &Reply) {
     let mut out = Vec::new();
     reply.write_to(&mut out);
     driver::count_reply(reply.code, reply.enhanced);
-    // The peer may not read it; that is no reason to keep the socket.
+    // The peer may not read it, but the socket must be closed.
     let _ = tokio::time::timeout(Duration::from_secs(5), stream.write_all(&out)).await;
 }

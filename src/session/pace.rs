@@ -1,34 +1,34 @@
-//! How fast a body comes in.
+//! The pace of an incoming body.
 
 use std::time::Duration;
 
-/// A body must bring so many octets a second, on average over the window. The slowest lines that
-/// carry mail (9,600 bit/s) bring twelve times as many, so that such a line may stand still for
-/// four and a half of five minutes.
+/// Octets per second that a body must bring, on average over the window. The slowest lines that
+/// carry mail (9,600 bit/s) bring twelve times as many, so such a line may pause for four and a
+/// half of five minutes.
 const RATE: u64 = 100;
 /// Longest window; a shorter idle timeout shortens it.
 const WINDOW: Duration = Duration::from_secs(300);
 /// Steps of the window.
 const STEPS: usize = 10;
-/// The first step at whose end the window is whole: what a body brings until then is not asked.
+/// The first step at whose end the window is complete. Before it, the pace is not checked.
 const FIRST_WHOLE: u64 = STEPS as u64 - 1;
 
-/// What came in the last window. What came before buys no time.
+/// The octets of the last window. Octets before the window do not count.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
     step_millis: u64,
-    /// Octets that each window must hold.
+    /// Least octets of each window.
     least: u64,
     /// Octets of the newest steps, the newest first.
     octets: [u64; STEPS],
-    /// Number of the newest step since the beginning.
+    /// Number of the newest step, from the beginning of the body.
     step: u64,
-    /// A whole window has held too little.
+    /// A complete window has held too little.
     late: bool,
 }
 
 impl Pace {
-    /// Of a body that begins, in a session that may be silent for so long.
+    /// The pace of a new body in a session with this idle timeout.
     pub(super) fn new(idle: Duration) -> Self {
         let millis = u64::try_from(idle.min(WINDOW).as_millis())
             .unwrap_or(u64::MAX)
@@ -42,7 +42,7 @@ impl Pace {
         }
     }
 
-    /// So many octets came when the body was `age` old.
+    /// Adds octets that arrived when the body was `age` old.
     pub(super) fn add(&mut self, age: Duration, octets: u64) {
         self.turn(u64::try_from(age.as_millis()).unwrap_or(u64::MAX) / self.step_millis);
         if let Some(newest) = self.octets.first_mut() {
@@ -51,7 +51,7 @@ impl Pace {
     }
 
     fn turn(&mut self, step: u64) {
-        // After a whole window without anything, it is known that it was too little.
+        // A whole window of empty steps is enough to know that it held too little.
         for _ in 0..=STEPS {
             if self.step >= step {
                 return;
@@ -67,14 +67,14 @@ impl Pace {
         self.step = self.step.max(step);
     }
 
-    /// The age at which the body is given up if nothing more of it comes by then: the end of the
-    /// first whole window that holds too little.
+    /// The age at which the body is given up if no more octets come: the end of the first complete
+    /// window that holds too little.
     pub(super) fn ends(&self) -> Duration {
         if self.late {
             return Duration::ZERO;
         }
         let mut sum: u64 = self.octets.iter().sum();
-        // With each step that passes, the oldest of the window falls out of it.
+        // With each step, the oldest one leaves the window.
         let mut step = self.step;
         for oldest in self.octets.iter().rev() {
             if step >= FIRST_WHOLE && sum < self.least {

@@ -1,10 +1,10 @@
-//! What failed logins cost, and whom: pure bookkeeping.
+//! The waiting times after failed logins: pure bookkeeping.
 //!
-//! Guessing from one network against one account makes the next guess of that network against that
-//! account wait. Nobody else waits for it: not the owner of the account, who comes from another
-//! network, and least of all from one where the right password was given lately. A network that
-//! tries many accounts waits with all of them; an account that many networks try costs a network
-//! that has never proven it a second, no more, so that its owner is never locked out.
+//! Failed guesses from one network at one account delay the next guess of that network at that
+//! account. They do not delay the account's owner in another network, least of all in one that gave
+//! the right password lately. A network that tries many accounts waits with all of them. If many
+//! networks try one account, a network that never proved it waits one second, no more, so that the
+//! owner is never locked out.
 
 use crate::types::Time;
 use std::collections::HashMap;
@@ -13,62 +13,61 @@ use std::hash::{BuildHasher, Hash};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-/// Failures are forgotten after this time without another.
+/// Failures are forgotten after this time without a new one.
 const MEMORY: Duration = Duration::from_secs(900);
-/// Records kept at most, of each kind. Where there are more, those with the fewest failures go, so
-/// that a flood of invented names takes nothing from those who really guess.
+/// Most records of each kind. Beyond it, those with the fewest failures are removed, so that a
+/// flood of invented names does not displace real guessers.
 const RECORDS: usize = 50_000;
-/// Failures of one network against one account that cost nothing: typing errors.
+/// Failures of one network at one account without a wait: typing errors.
 const FREE: u32 = 2;
-/// Longest wait between two guesses of one network against one account.
+/// Longest wait between two guesses of one network at one account.
 const LONGEST: Duration = Duration::from_secs(30);
-/// Failures of one network against all accounts that cost nothing; programs with an old password
-/// bring three each.
+/// Failures of one network at all accounts without a wait; a program with an old password counts
+/// three at most.
 const FREE_OF_NETWORK: u32 = 20;
-/// Failures of one network against one account that count against its network too.
+/// Failures of one network at one account that count for its network, too.
 const COUNTED: u32 = 3;
-/// Failures against one account from networks that never proved it, from which on such a network
+/// Failures at one account from networks that never proved it; from this number on, such a network
 /// waits.
 const TARGET: u32 = 20;
-/// How long it waits then.
+/// The wait of such a network.
 const TARGET_WAIT: Duration = Duration::from_secs(1);
-/// A network that gave the right password is known for that account so long.
+/// How long a network that gave the right password is known for that account.
 const KNOWN_FOR: Duration = Duration::from_secs(14 * 86_400);
-/// Networks known for one account, the newest.
+/// Most known networks of one account, the newest.
 const KNOWN: usize = 32;
-/// From a known network so many wrong passwords cost nothing.
+/// Wrong passwords from a known network without a wait.
 const FREE_AT_HOME: u32 = 10;
-/// How long each one beyond that waits.
+/// The wait of each further one.
 const HOME_WAIT: Duration = Duration::from_secs(2);
-/// From so many wrong passwords on the network is known no longer.
+/// From this number of wrong passwords on, the network is no longer known.
 const HOME_LOST: u32 = 100;
 
-/// Who tries to log in, as it is counted.
+/// The key by which an attempt is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct LoginAttempt {
-    /// Keyed hash of the login, lower case: of invented names, which may be long, nothing else is
-    /// kept.
+    /// Keyed hash of the login, lower case. Invented names may be long, so only the hash is kept.
     account: u64,
     /// The network of the client.
     pub network: IpAddr,
 }
 
-/// What an attempt must wait before its password is looked at.
+/// The admission of an attempt to the password check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Admission {
-    /// How long it waits.
+    /// The wait before the check.
     pub wait: Duration,
-    /// It comes from a network where the right password was given lately.
+    /// Its network gave the right password lately.
     pub known: bool,
-    /// It was counted against its network too.
+    /// It was counted for its network, too.
     counted: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct PenaltyRecord {
     failures: u32,
-    /// When the last one was, or will have been: an attempt under way counts as failed until it is
-    /// proven.
+    /// Time of the last failure, which may be ahead: a running attempt counts as failed until it
+    /// succeeds.
     last: Time,
 }
 
@@ -87,8 +86,7 @@ impl PenaltyRecord {
     }
 }
 
-/// The network that one host or one site has: the /24 of an IPv4 address, the /64 of an IPv6
-/// address.
+/// The network of one host or site: the /24 of an IPv4 address, the /64 of an IPv6 address.
 pub(super) fn network_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & 0xffff_ff00)),
@@ -96,8 +94,8 @@ pub(super) fn network_of(address: IpAddr) -> IpAddr {
     }
 }
 
-/// 0, 0, 0, 1 s, 2 s, 4 s ... between two guesses after so many failures: guessing costs more and
-/// more.
+/// The wait between two guesses after this many failures: 0, 0, 0, 1 s, 2 s, 4 s and so on, so that
+/// guessing becomes slower and slower.
 fn pause_after(failures: u32) -> Duration {
     match failures {
         0..=FREE => Duration::ZERO,
@@ -105,7 +103,7 @@ fn pause_after(failures: u32) -> Duration {
     }
 }
 
-/// Between two guesses of a network that has failed so often, whatever the account.
+/// The wait between two guesses of a network after this many failures, at any account.
 const fn pause_of_network(failures: u32) -> Duration {
     match failures {
         0..FREE_OF_NETWORK => Duration::ZERO,
@@ -115,19 +113,19 @@ const fn pause_of_network(failures: u32) -> Duration {
     }
 }
 
-/// All that is remembered of failed logins.
+/// The record of all failed logins.
 #[derive(Default)]
 pub(super) struct Penalties {
     hasher: RandomState,
     attempts: HashMap<LoginAttempt, PenaltyRecord>,
     networks: HashMap<IpAddr, PenaltyRecord>,
     accounts: HashMap<u64, PenaltyRecord>,
-    /// Where the right password was given, by account: only accounts that exist have an entry.
+    /// Networks that gave the right password, by account: only existing accounts have an entry.
     known: HashMap<u64, Vec<(IpAddr, Time)>>,
 }
 
 impl Penalties {
-    /// Who tries, as it is counted. Logins compare without regard to case.
+    /// The key of an attempt. The login is compared without regard to case.
     pub(super) fn attempt(&self, client: IpAddr, user: &str) -> LoginAttempt {
         LoginAttempt {
             account: self.hasher.hash_one(user.to_lowercase()),
@@ -135,9 +133,9 @@ impl Penalties {
         }
     }
 
-    /// What the attempt must wait; `None` = more than half a minute, it is put off unseen. Counts
-    /// it as failed until [`Self::succeeded`] or [`Self::taken_back`] says otherwise, so that many
-    /// at once gain nothing.
+    /// The wait of the attempt; `None` = more than half a minute, so it is refused without a check.
+    /// Counts it as failed until [`Self::succeeded`] or [`Self::taken_back`] corrects it, so that
+    /// many attempts at once gain nothing.
     pub(super) fn admit(&mut self, now: Time, who: LoginAttempt) -> Option<Admission> {
         let own = self.attempts.get(&who).copied().unwrap_or_default();
         let failures = own.failures(now);
@@ -195,7 +193,7 @@ impl Penalties {
                 .any(|(network, at)| *network == who.network && now.since(*at) < KNOWN_FOR)
     }
 
-    /// The password could not be looked at: the attempt that was admitted never was.
+    /// The password could not be checked: removes the attempt from the counts.
     pub(super) fn taken_back(&mut self, who: LoginAttempt, admission: Admission) {
         let less = |record: Option<&mut PenaltyRecord>| {
             if let Some(record) = record {
@@ -211,9 +209,9 @@ impl Penalties {
         }
     }
 
-    /// The password was right: forgets what this network failed at this account, and nothing else.
-    /// Gives how often it had failed before, where the network was not known as often as anybody
-    /// had failed at this account.
+    /// The password was right: forgets the failures of this network at this account, and nothing
+    /// else. Returns their number; for a network that was not known, at least the number of
+    /// failures of all networks at this account.
     pub(super) fn succeeded(&mut self, now: Time, who: LoginAttempt, admission: Admission) -> u32 {
         self.taken_back(who, admission);
         let own = self
@@ -227,7 +225,7 @@ impl Penalties {
         let known = self.known.entry(who.account).or_default();
         known.retain(|(network, at)| *network != who.network && now.since(*at) < KNOWN_FOR);
         if known.len() >= KNOWN {
-            // The oldest stand first.
+            // The oldest come first.
             known.remove(0);
         }
         known.push((who.network, now));
@@ -239,8 +237,8 @@ impl Penalties {
     }
 }
 
-/// Sees to it that one record more has room: first those that no longer count go, then those with
-/// the fewest failures, an eighth at once, so that a flood does not look through all of them each
+/// Makes room for one more record. It removes first those that no longer count, then those with the
+/// fewest failures. It removes an eighth at once, so that a flood does not cause a search each
 /// time.
 fn make_room<K: Eq + Hash + Copy>(records: &mut HashMap<K, PenaltyRecord>, now: Time, key: &K) {
     if records.len() < RECORDS || records.contains_key(key) {

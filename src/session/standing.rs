@@ -1,5 +1,5 @@
-//! Whether what a session was let in by still holds: its login, its `[[client]]`, the proxy it came
-//! through. What was taken away or changed meanwhile ends the session with its next command.
+//! Checks whether the grounds on which a session was admitted still hold: its login, its
+//! `[[client]]`, its proxy. If one was removed or changed, the next command ends the session.
 
 use super::Sessions;
 use crate::config::Settings;
@@ -11,7 +11,7 @@ use crate::types::replies;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// A listener: its place among the settings, which a reload leaves as it is.
+/// A listener: its place in the settings, which a reload does not change.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Door {
     pub(super) place: usize,
@@ -19,7 +19,7 @@ pub(super) struct Door {
 }
 
 impl Door {
-    /// Whether a peer at this address must send a PROXY header, and is believed.
+    /// Whether a peer at this address must send a PROXY header, which is then trusted.
     pub(super) fn is_proxy(self, settings: &Settings, address: IpAddr) -> bool {
         let listener = settings.listeners.get(self.place);
         listener.is_some_and(|l| {
@@ -34,24 +34,24 @@ impl Door {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entrance {
     pub(super) door: Door,
-    /// Address of the other end of the connection: of the proxy, where there is one.
+    /// Address of the other end of the connection: the proxy's, if there is one.
     pub(super) from: IpAddr,
-    /// The client's address was taken from its PROXY header.
+    /// The client's address comes from a PROXY header.
     pub(super) by_proxy: bool,
 }
 
-/// What a session stands on.
+/// The grounds on which a session was admitted.
 pub(super) struct Standing<'a> {
     sessions: &'a Sessions,
     pub(super) entrance: Entrance,
-    /// By which all but the login was checked last.
+    /// The settings of the last check of everything except the login.
     settings: Arc<Settings>,
-    /// The account behind the login, as it was read before its password was checked.
+    /// The account of the login, as read before the password check.
     account: Option<Account>,
 }
 
 impl<'a> Standing<'a> {
-    /// Of a session let in by these settings.
+    /// For a session admitted under these settings.
     pub(super) const fn new(
         sessions: &'a Sessions,
         entrance: Entrance,
@@ -65,13 +65,14 @@ impl<'a> Standing<'a> {
         }
     }
 
-    /// The session has logged in with this account; `None`: the login is gone.
+    /// The session has logged in with this account; `None`: there is no such account any more, or
+    /// it cannot be read.
     pub(super) fn logged_in(&mut self, account: Option<Account>) {
         self.account = account;
     }
 
-    /// The reply that ends the session, where what it was let in by holds no more. 421: whoever is
-    /// still welcome comes again.
+    /// The reply that ends the session if its grounds no longer hold. 421: a client that is still
+    /// allowed connects again.
     pub(super) async fn lost(&mut self, peer: &Peer) -> Option<Reply> {
         let ended = |what: &str| Some(replies::grant_changed(what));
         if let Some(what) = self.lost_by_settings(peer) {
@@ -88,7 +89,7 @@ impl<'a> Standing<'a> {
         }
     }
 
-    /// What the settings in force do not grant any more; looked at only where they have changed.
+    /// The ground that the current settings no longer grant; checked only if they have changed.
     fn lost_by_settings(&mut self, peer: &Peer) -> Option<&'static str> {
         let now = self.sessions.intake.settings.borrow();
         if Arc::ptr_eq(&now, &self.settings) {

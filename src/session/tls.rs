@@ -6,7 +6,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::sync::Arc;
 
-/// Reads certificate and key of the settings; `None` where none are configured.
+/// Reads certificate and key of the settings; `None` if none are configured.
 pub(super) fn load(settings: &Settings) -> Result<Option<Arc<rustls::ServerConfig>>, ListenError> {
     let Some(files) = &settings.tls else {
         return Ok(None);

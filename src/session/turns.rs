@@ -1,31 +1,31 @@
-//! Whose password is checked next: a check takes 19 MiB and a core for some ten milliseconds, so
-//! only few run at once, and a network that brings many waits for itself.
+//! The order of password checks. A check takes 19 MiB and a core for some ten milliseconds, so only
+//! few run at once, and a network with many attempts delays only itself.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
-/// Attempts that wait at most in each lane.
+/// Most waiting attempts of each lane.
 const WAITING: usize = 1024;
-/// Attempts that wait at most of one network.
+/// Most waiting attempts of one network.
 const WAITING_OF_NETWORK: usize = 32;
-/// One turn in so many goes to those who are not known, if both wait.
+/// One turn in this many goes to unknown networks, if both lanes wait.
 const ROUNDS: u8 = 4;
 
-/// Turns to be taken.
+/// The turns of password checks.
 #[derive(Clone)]
 pub(super) struct Turns(Arc<Mutex<TurnState>>);
 
 struct TurnState {
     free: usize,
-    /// Who is known for the account it names, and everybody else.
+    /// Networks known for the account they name. All others are in the other lane.
     known: Lane,
     others: Lane,
     round: u8,
 }
 
-/// Networks in the order in which they get their turns, with what waits of each.
+/// Networks in the order of their turns, each with its waiting attempts.
 #[derive(Default)]
 struct Lane {
     order: VecDeque<IpAddr>,
@@ -72,14 +72,14 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let next = self.0.lock().next();
         if let Some(next) = next {
-            // Whoever gave up waiting hands the turn on by dropping it.
+            // A waiter that gave up drops the turn, which passes it on.
             drop(next.send(Self(self.0.clone())));
         }
     }
 }
 
 impl TurnState {
-    /// Who is next; with nobody waiting the turn is free again.
+    /// The next waiter; if there is none, the turn is free again.
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
         self.round = (self.round + 1) % ROUNDS;
         let first = if self.round == 0 {
@@ -98,7 +98,7 @@ impl TurnState {
 }
 
 impl Turns {
-    /// So many at once.
+    /// Allows this many turns at once.
     pub(super) fn new(at_once: usize) -> Self {
         Self(Arc::new(Mutex::new(TurnState {
             free: at_once,
@@ -112,7 +112,7 @@ impl Turns {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a turn; networks get theirs by turns. `None` = too many wait.
+    /// Waits for a turn; networks take turns. `None` = too many attempts wait.
     pub(super) async fn take(&self, network: IpAddr, known: bool) -> Option<Turn> {
         let receiver = {
             let mut state = self.lock();
